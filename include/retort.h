@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * retort: fine-tuned DistilBERT / BERT / MiniLM encoders, served from a CPU.
+ *
+ * This header is the whole public API. It compiles alone as C11, C17 and C++17.
+ *
+ * Three lifetimes:
+ *   retort_model    graph + weights + tokenizer. Immutable and reference-counted: share it between threads.
+ *   retort_session  provider + plan + memory + worker threads. One thread at a time; open one for each thread.
+ *   retort_batch    one call's token ids; the caller's memory.
+ *
+ * Conventions: functions that make something write *out only on success, and the caller then owns it. Free
+ * functions accept NULL. Every `err` may be NULL. The library never prints, exits, aborts, installs signal
+ * handlers, or starts threads before a session is opened. Text is UTF-8; invalid bytes read as U+FFFD.
+ */
+#ifndef RETORT_H
+#define RETORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define RETORT_API __attribute__((visibility("default")))
+#else
+#define RETORT_API
+#endif
+
+#define RETORT_VERSION_MAJOR 0
+#define RETORT_VERSION_MINOR 1
+#define RETORT_VERSION_PATCH 0
+
+/* ---- Errors ------------------------------------------------------------------------------------------- */
+
+/* One row a status: name, value, text. Values are part of the ABI. */
+#define RETORT_STATUS_MAP(X)                                                                                 \
+    X(OK, 0, "ok")                                                                                           \
+    X(NOMEM, -1, "out of memory")                                                                            \
+    X(IO, -2, "read or write failed")                                                                        \
+    X(FORMAT, -3, "malformed file or data")                                                                  \
+    X(UNSUPPORTED, -4, "not supported")                                                                      \
+    X(ARGUMENT, -5, "bad argument")                                                                          \
+    X(LIMIT, -6, "limit exceeded")                                                                           \
+    X(PROVIDER, -7, "provider missing or failed")                                                            \
+    X(CANCELLED, -8, "cancelled")
+
+typedef enum retort_status {
+#define RETORT_STATUS_ENUM(name, value, text) RETORT_##name = value,
+    RETORT_STATUS_MAP(RETORT_STATUS_ENUM)
+#undef RETORT_STATUS_ENUM
+} retort_status;
+
+/* What went wrong, in the caller's memory: names the file, the tensor and the numbers. */
+typedef struct retort_error {
+    retort_status status;
+    char text[508];
+} retort_error;
+
+/* "ok", "out of memory", …; never NULL. */
+RETORT_API const char *retort_status_text(retort_status status);
+/* (major << 16) | (minor << 8) | patch of the library that is running. */
+RETORT_API uint32_t retort_version(void);
+
+/* Receives a piece of text (not NUL-terminated). A non-zero return stops the writer with RETORT_CANCELLED. */
+typedef int (*retort_write_fn)(void *user, const char *text, size_t length);
+/* Progress of long work: `done` of `total` units of `what`. A non-zero return cancels with RETORT_CANCELLED. */
+typedef int (*retort_progress_fn)(void *user, const char *what, size_t done, size_t total);
+
+/* ---- Models ------------------------------------------------------------------------------------------- */
+
+typedef struct retort_model retort_model;
+
+typedef enum retort_task {
+    RETORT_TASK_CLASSIFY, /* one logit row [labels] a text (or pair of texts) */
+    RETORT_TASK_TAG,      /* one logit row [labels] a token */
+    RETORT_TASK_ANSWER,   /* start and end logits a token: extractive question answering */
+    RETORT_TASK_FILL,     /* vocabulary logits for each mask token */
+    RETORT_TASK_EMBED     /* one vector [hidden] a text */
+} retort_task;
+
+/* How a classifier's logits become scores; from config.json's problem_type, as transformers does. */
+typedef enum retort_problem {
+    RETORT_PROBLEM_SINGLE_LABEL, /* softmax */
+    RETORT_PROBLEM_MULTI_LABEL,  /* sigmoid a label */
+    RETORT_PROBLEM_REGRESSION    /* the logits themselves */
+} retort_problem;
+
+typedef enum retort_dtype {
+    RETORT_F32,
+    RETORT_F16,
+    RETORT_BF16,
+    RETORT_I64,
+    RETORT_I32,
+    RETORT_S8,
+    RETORT_U8,
+    RETORT_BOOL
+} retort_dtype;
+/* "f32", "bf16", …; never NULL. */
+RETORT_API const char *retort_dtype_name(retort_dtype dtype);
+
+typedef struct retort_import_options {
+    size_t size;           /* sizeof this struct: set by the initialiser below; zero in a field is its default */
+    int level;             /* graph optimisation 0…3; set by the initialiser to 3 */
+    retort_dtype dtype;    /* of the stored matrices: RETORT_F32 (default) or RETORT_BF16 (level 3 only) */
+    retort_task task;      /* used when force_task is set */
+    bool force_task;       /* take `task` in place of what the checkpoint says */
+    const char *tokenizer; /* NULL: the checkpoint's own; else a folder or tokenizer.json / vocab.txt */
+    retort_progress_fn progress;
+    void *user;
+} retort_import_options;
+#define RETORT_IMPORT_OPTIONS                                                                                \
+    { sizeof(retort_import_options), 3, RETORT_F32, RETORT_TASK_CLASSIFY, false, NULL, NULL, NULL }
+
+/* Reads a checkpoint: a Hugging Face or sentence-transformers folder (safetensors, also sharded, or
+ * pytorch_model.bin), and optimises its graph to options->level. Nothing in the folder is executed. */
+RETORT_API retort_status retort_model_import(retort_model **out, const char *source,
+                                             const retort_import_options *options, retort_error *err);
+/* Maps a .retort file (a safetensors file with the graph, tokenizer and configuration in its metadata). */
+RETORT_API retort_status retort_model_load(retort_model **out, const char *path, retort_error *err);
+/* Writes beside `path` and renames: a failed save leaves what was there before. */
+RETORT_API retort_status retort_model_save(const retort_model *model, const char *path, retort_error *err);
+/* One more owner of the same model. Thread-safe. */
+RETORT_API retort_model *retort_model_retain(retort_model *model);
+/* Drops an owner; open sessions keep theirs. Thread-safe. */
+RETORT_API void retort_model_free(retort_model *model);
+
+/* A rewrite that changed the graph, or (rewrite NULL) a whole level. */
+typedef struct retort_rewrite_info {
+    int level;
+    const char *rewrite; /* NULL: the level's totals */
+    size_t count;        /* how often the rewrite applied */
+    size_t nodes_before, nodes_after;
+} retort_rewrite_info;
+typedef void (*retort_rewrite_fn)(void *user, const retort_rewrite_info *info);
+
+/* A new model whose graph is rewritten up to `level` (0…3, not below the model's own). `report` may be NULL. */
+RETORT_API retort_status retort_model_optimize(retort_model **out, const retort_model *model, int level,
+                                               retort_rewrite_fn report, void *user, retort_error *err);
+
+/* All strings live as long as the model. */
+typedef struct retort_info {
+    size_t size; /* sizeof this struct: set it before the call */
+    retort_task task;
+    retort_problem problem;
+    const char *family; /* "distilbert" or "bert" */
+    const char *source; /* provenance: what the model was imported from */
+    const char *recipe; /* "fp32", "bf16", later the quantisation recipe */
+    int level;          /* of the graph */
+    int64_t layers, hidden, heads, ffn, vocab, positions;
+    int64_t labels;       /* logits a row; for embeddings the vector's length */
+    int64_t max_length;   /* pieces a text is cut at, special tokens included */
+    uint64_t parameters;  /* scalars in all weights */
+    uint64_t file_bytes;  /* 0 when the model is not mapped from a file */
+    size_t nodes, tensors;
+} retort_info;
+RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
+/* Name of label `index`, NULL beyond the last one. */
+RETORT_API const char *retort_model_label(const retort_model *model, int64_t index);
+
+typedef struct retort_tensor_info {
+    const char *name;
+    retort_dtype dtype;
+    const char *layout; /* "rows" or a packed layout such as "p16" */
+    int rank;
+    int64_t shape[8]; /* as computed with, before packing */
+    uint64_t bytes;
+} retort_tensor_info;
+/* The stored tensor `index`; RETORT_ARGUMENT beyond the last one. */
+RETORT_API retort_status retort_model_tensor(const retort_model *model, size_t index, retort_tensor_info *info);
+/* The graph as text, one node a line. */
+RETORT_API retort_status retort_model_print(const retort_model *model, retort_write_fn write, void *user);
+
+/* ---- Tokens ------------------------------------------------------------------------------------------- */
+
+typedef struct retort_text {
+    const char *text;
+    size_t length;    /* bytes */
+    const char *pair; /* NULL, or the second text of a pair */
+    size_t pair_length;
+} retort_text;
+
+typedef struct retort_tokenize_options {
+    size_t size;
+    int64_t max_length;   /* 0: not cut; < 0 (default): the model's own */
+    bool special_as_text; /* "[SEP]" and the like inside a text are plain text (use it for untrusted input) */
+} retort_tokenize_options;
+#define RETORT_TOKENIZE_OPTIONS                                                                              \
+    { sizeof(retort_tokenize_options), -1, false }
+
+/* Growing arrays, owned by the struct: start with {0}, reuse at will, end with retort_tokens_free. */
+typedef struct retort_tokens {
+    size_t count;
+    int32_t *ids;      /* [count] */
+    int32_t *types;    /* [count] 0 first text, 1 second */
+    uint32_t *offsets; /* [count, 2] code points of the original text (of the pair where types is 1): from, to */
+    size_t capacity;
+} retort_tokens;
+RETORT_API retort_status retort_tokenize(const retort_model *model, const retort_text *text,
+                                         const retort_tokenize_options *options, retort_tokens *out,
+                                         retort_error *err);
+RETORT_API void retort_tokens_free(retort_tokens *tokens);
+/* The piece with this id ("##ing"), NULL when there is none. */
+RETORT_API const char *retort_model_piece(const retort_model *model, int32_t id);
+
+/* ---- Sessions ----------------------------------------------------------------------------------------- */
+
+typedef struct retort_session retort_session;
+
+typedef struct retort_session_options {
+    size_t size;
+    const char *provider; /* NULL or "native" */
+    const char *isa;      /* NULL: the best this CPU has; else "ref" "avx2" "vnni" "amx" "neon" as a cap */
+    int threads;          /* 0: min(affinity, cgroup quota, physical cores) */
+    int64_t chunk_tokens; /* 0: chosen; tokens that one worker carries through the network at a time */
+    bool special_as_text; /* as in retort_tokenize_options, for the calls that take text */
+    bool profile;         /* measure the time of each step, for retort_session_step */
+} retort_session_options;
+#define RETORT_SESSION_OPTIONS                                                                               \
+    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false }
+
+RETORT_API retort_status retort_session_open(retort_session **out, retort_model *model,
+                                             const retort_session_options *options, retort_error *err);
+RETORT_API void retort_session_close(retort_session *session);
+
+/* n sequences of token ids, concatenated without padding: sequence i is ids[offsets[i] … offsets[i+1]).
+ * Special tokens included. `types` may be NULL (all 0). */
+typedef struct retort_batch {
+    const int32_t *ids;
+    const int32_t *types;
+    const int32_t *offsets; /* [n + 1], offsets[0] == 0, each sequence 1…positions tokens */
+    size_t n;
+} retort_batch;
+
+/* Row-major floats [rows, columns]: classify and embed give a row a sequence; tag and answer a row a token;
+ * fill a row a mask token, in order. */
+typedef struct retort_matrix {
+    const float *data;
+    size_t rows, columns;
+} retort_matrix;
+/* Runs the network. *out borrows the session's memory until its next call. */
+RETORT_API retort_status retort_run(retort_session *session, const retort_batch *batch, retort_matrix *out,
+                                    retort_error *err);
+
+/* scores: the caller's [n, labels] floats: softmax, sigmoid or the plain value, as the model's problem says;
+ * logits: the same shape, or NULL. */
+RETORT_API retort_status retort_classify(retort_session *session, const retort_text *texts, size_t n,
+                                         float *scores, float *logits, retort_error *err);
+/* vectors: the caller's [n, labels of retort_info] floats. */
+RETORT_API retort_status retort_embed(retort_session *session, const retort_text *texts, size_t n,
+                                      float *vectors, retort_error *err);
+
+/* A span of text: code points [start, end) of the original, and the same in bytes. */
+typedef struct retort_span {
+    uint32_t start, end;
+    uint32_t byte_start, byte_end;
+    int64_t label; /* entities: index of the label without its B-/I- mark's twin, -1 for answers */
+    float score;
+} retort_span;
+/* Entities of one text, in order (transformers' "simple" aggregation). *count is how many there are, of which
+ * up to `capacity` are written. The label of an entity is retort_model_label() less a "B-" or "I-" prefix. */
+RETORT_API retort_status retort_tag(retort_session *session, const retort_text *text, retort_span *spans,
+                                    size_t capacity, size_t *count, retort_error *err);
+/* The best answer to `question` within `context`, over windows of 384 pieces with a stride of 128. */
+RETORT_API retort_status retort_answer(retort_session *session, const char *question, size_t question_length,
+                                       const char *context, size_t context_length, retort_span *answer,
+                                       retort_error *err);
+typedef struct retort_fill_guess {
+    int32_t id;
+    float score; /* softmax over the vocabulary */
+} retort_fill_guess;
+/* The k best pieces for each mask token of the text: guesses[mask * k + rank], up to max_masks masks;
+ * *masks is how many there are. */
+RETORT_API retort_status retort_fill(retort_session *session, const retort_text *text, size_t k,
+                                     retort_fill_guess *guesses, size_t max_masks, size_t *masks,
+                                     retort_error *err);
+
+/* One step of the plan, in the order of running. */
+typedef struct retort_step_info {
+    const char *op;     /* "linear", "attention", … */
+    const char *name;   /* "layer.0.ffn.lin1" */
+    const char *kernel; /* "gemm_f32_avx512" */
+    char shape[64];     /* "m=tokens n=3072 k=768" */
+    uint64_t weight_bytes;
+    double flops_token; /* multiply and add count as two, for each row it computes */
+    double seconds;     /* spent in all runs so far; 0 unless the session profiles */
+    uint64_t runs;
+} retort_step_info;
+/* RETORT_ARGUMENT beyond the last step. */
+RETORT_API retort_status retort_session_step(const retort_session *session, size_t index, retort_step_info *info);
+
+typedef struct retort_session_info {
+    size_t size;
+    const char *provider, *isa;
+    int threads;
+    uint64_t arena_bytes; /* reserved for activations, all workers together; touched only as used */
+    size_t steps;
+} retort_session_info;
+RETORT_API retort_status retort_session_describe(const retort_session *session, retort_session_info *info);
+
+/* ---- Data sets and evaluation ------------------------------------------------------------------------- */
+
+typedef struct retort_dataset retort_dataset;
+/* Reads a data file for a task of the model: TSV with a header (sentence | sentence1 sentence2, label | score),
+ * CoNLL columns (token tag), SQuAD JSON, or plain lines. */
+RETORT_API retort_status retort_dataset_open(retort_dataset **out, const char *path, const retort_model *model,
+                                             retort_error *err);
+RETORT_API size_t retort_dataset_count(const retort_dataset *data);
+/* Text `index` of the set (words of a CoNLL sentence are joined by a space). */
+RETORT_API retort_status retort_dataset_text(const retort_dataset *data, size_t index, retort_text *text);
+RETORT_API void retort_dataset_free(retort_dataset *data);
+
+typedef struct retort_eval_result {
+    size_t size;
+    const char *metric; /* "accuracy", "f1", "spearman", "exact_match", "pseudo_perplexity" */
+    double value;
+    size_t n;
+    bool has_reference;
+    double kl, agreement, max_abs_logit_error; /* against the reference session: mean over logit rows */
+} retort_eval_result;
+/* `reference` may be NULL. `logits`, when given, receives each text's logit rows, tab-separated, 9 significant
+ * digits, a row a line. */
+RETORT_API retort_status retort_eval(retort_session *session, retort_session *reference,
+                                     const retort_dataset *data, retort_write_fn logits, void *logits_user,
+                                     retort_progress_fn progress, void *progress_user,
+                                     retort_eval_result *result, retort_error *err);
+
+/* ---- This machine ------------------------------------------------------------------------------------- */
+
+typedef struct retort_machine {
+    size_t size;
+    char cpu[64];             /* brand string */
+    char features[256];       /* "avx2 fma avx512f …" as retort uses them */
+    const char *isa;          /* best tier, as retort_session_options.isa spells it */
+    int logical, physical;    /* CPUs online, cores */
+    int affinity;             /* CPUs this process may run on */
+    double quota;             /* cgroup limit in CPUs; 0: none */
+    int threads;              /* the default number of threads */
+} retort_machine;
+RETORT_API retort_status retort_machine_describe(retort_machine *machine);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

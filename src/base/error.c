@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *retort_status_text(retort_status status) {
+    switch (status) {
+#define STATUS_TEXT(name, value, text)                                                                       \
+    case RETORT_##name: return text;
+        RETORT_STATUS_MAP(STATUS_TEXT)
+#undef STATUS_TEXT
+    }
+    return "unknown status";
+}
+
+retort_status rt_fail(retort_error *err, retort_status status, const char *format, ...) {
+    if (err != NULL) {
+        va_list args;
+        va_start(args, format);
+        err->status = status;
+        vsnprintf(err->text, sizeof err->text, format, args);
+        va_end(args);
+    }
+    return status;
+}
+
+retort_status rt_fail_in(retort_error *err, retort_status status, const char *prefix) {
+    if (err != NULL) {
+        char text[sizeof err->text];
+        memcpy(text, err->text, sizeof text);
+        rt_fail(err, err->status, "%s: %s", prefix, text);
+    }
+    return status;
+}
+
+retort_status rt_fail_nomem(retort_error *err, size_t bytes) {
+    return rt_fail(err, RETORT_NOMEM, "out of memory: %zu bytes asked for", bytes);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Files: mapped to read, written beside and renamed. */
+#ifndef RT_BASE_MAP_H
+#define RT_BASE_MAP_H
+
+#include "base/error.h"
+
+/* A read-only mapping of a regular file. An empty file has size 0 and a non-NULL data pointer. */
+typedef struct rt_map {
+    const uint8_t *data;
+    size_t size;
+    void *base; /* what to unmap; NULL for an empty file */
+} rt_map;
+retort_status rt_map_open(rt_map *map, const char *path, retort_error *err);
+void rt_map_close(rt_map *map);
+
+/* Whether `path` names a regular file (following links) / a folder. */
+bool rt_is_file(const char *path);
+bool rt_is_folder(const char *path);
+/* "folder/name" into out; false when it does not fit. */
+bool rt_path_join(char *out, size_t size, const char *folder, const char *name);
+
+/* A file being written as "path.XXXXXX" in the same folder; commit makes it durable and renames it over
+ * `path`; abort (also after a failed commit, or with nothing open) removes it. */
+typedef struct rt_writer {
+    char *path, *temporary;
+    int fd;
+    uint64_t written;
+} rt_writer;
+retort_status rt_writer_open(rt_writer *writer, const char *path, retort_error *err);
+retort_status rt_writer_write(rt_writer *writer, const void *data, size_t size, retort_error *err);
+retort_status rt_writer_commit(rt_writer *writer, retort_error *err);
+void rt_writer_abort(rt_writer *writer);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A tensor is a view: data that somebody else owns, its type and its shape. */
+#ifndef RT_BASE_TENSOR_H
+#define RT_BASE_TENSOR_H
+
+#include "base/error.h"
+
+enum { RT_MAX_RANK = 8 };
+
+typedef struct rt_tensor {
+    const char *name;
+    const void *data; /* contiguous, row-major; may be unaligned in a foreign file */
+    retort_dtype dtype;
+    int rank;
+    int64_t shape[RT_MAX_RANK];
+} rt_tensor;
+
+/* Bytes of one element. */
+size_t rt_dtype_size(retort_dtype dtype);
+/* Number of elements, false when a dim is negative or the product overflows (rank 0: one). */
+bool rt_shape_count(const int64_t *shape, int rank, size_t *count);
+/* "[2, 384]" into out; returns out. */
+const char *rt_shape_text(char *out, size_t size, const int64_t *shape, int rank);
+
+/* Conversions, exact where the target can hold the value, else round to nearest even. */
+float rt_f16_to_f32(uint16_t half);
+float rt_bf16_to_f32(uint16_t bits);
+uint16_t rt_f32_to_bf16(float value);
+/* n elements of any float dtype (possibly unaligned) to float; false for another dtype. */
+bool rt_to_f32(float *out, const void *data, retort_dtype dtype, size_t n);
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/thread.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Waits spin this long before they sleep: longer than any gap between two steps of a forward pass (a few µs),
+ * short enough that a pool whose work is over is asleep before anybody can notice. */
+enum { SPIN_NS = 50 * 1000, SPIN_BATCH = 64 };
+
+/* Each field that somebody spins on has a cache line of its own: sharing one costs 20 % of a barrier. */
+typedef struct rt_word {
+    _Alignas(64) atomic_uint value;
+    atomic_uint sleepers;
+} rt_word;
+
+struct rt_pool {
+    rt_word start;  /* number of the region; workers wait for it to change */
+    rt_word done;   /* number of the region that is finished */
+    rt_word phase;  /* number of the barrier that is passed */
+    _Alignas(64) atomic_uint working; /* workers still inside the region */
+    _Alignas(64) atomic_uint arrived; /* workers at the barrier */
+    _Alignas(64) void (*work)(void *user, int worker);
+    void *user;
+    bool closing;
+    int threads, started;
+    struct rt_worker {
+        pthread_t thread;
+        rt_pool *pool;
+        int index;
+    } *workers;
+};
+
+static inline void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Waits until word differs from `old`. */
+static void wait_change(rt_word *word, unsigned old) {
+    int64_t limit = 0;
+    for (;;) {
+        for (int i = 0; i < SPIN_BATCH; i++) {
+            if (atomic_load_explicit(&word->value, memory_order_acquire) != old) return;
+            relax();
+        }
+        int64_t now = now_ns();
+        if (limit == 0) limit = now + SPIN_NS;
+        if (now >= limit) break;
+    }
+    atomic_fetch_add(&word->sleepers, 1);
+    while (atomic_load(&word->value) == old) {
+        syscall(SYS_futex, &word->value, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
+    }
+    atomic_fetch_sub(&word->sleepers, 1);
+}
+
+static void change(rt_word *word) {
+    atomic_fetch_add(&word->value, 1);
+    if (atomic_load(&word->sleepers) > 0) syscall(SYS_futex, &word->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static void *worker_main(void *argument) {
+    struct rt_worker *self = argument;
+    rt_pool *pool = self->pool;
+    for (unsigned seen = 0;; seen++) {
+        wait_change(&pool->start, seen);
+        if (pool->closing) return NULL;
+        pool->work(pool->user, self->index);
+        if (atomic_fetch_sub(&pool->working, 1) == 1) change(&pool->done);
+    }
+}
+
+retort_status rt_pool_open(rt_pool **out, int threads, retort_error *err) {
+    rt_pool *pool = rt_alloc_aligned(sizeof *pool);
+    if (pool == NULL) return rt_fail_nomem(err, sizeof *pool);
+    memset(pool, 0, sizeof *pool);
+    pool->threads = threads;
+    pool->workers = rt_calloc((size_t)threads, sizeof *pool->workers);
+    if (pool->workers == NULL) {
+        rt_pool_close(pool);
+        return rt_fail_nomem(err, (size_t)threads * sizeof *pool->workers);
+    }
+    for (int i = 1; i < threads; i++) {
+        pool->workers[i] = (struct rt_worker){.pool = pool, .index = i};
+        int failed = pthread_create(&pool->workers[i].thread, NULL, worker_main, &pool->workers[i]);
+        if (failed != 0) {
+            rt_pool_close(pool);
+            return rt_fail(err, RETORT_LIMIT, "thread %d of %d cannot be started: %s", i + 1, threads, strerror(failed));
+        }
+        pool->started = i;
+    }
+    *out = pool;
+    return RETORT_OK;
+}
+
+void rt_pool_close(rt_pool *pool) {
+    if (pool == NULL) return;
+    pool->closing = true;
+    change(&pool->start);
+    for (int i = 1; i <= pool->started; i++) pthread_join(pool->workers[i].thread, NULL);
+    free(pool->workers);
+    free(pool);
+}
+
+int rt_pool_threads(const rt_pool *pool) { return pool->threads; }
+
+void rt_pool_run(rt_pool *pool, void (*work)(void *user, int worker), void *user) {
+    if (pool->threads == 1) {
+        work(user, 0);
+        return;
+    }
+    unsigned finished = atomic_load_explicit(&pool->done.value, memory_order_relaxed);
+    pool->work = work;
+    pool->user = user;
+    atomic_store(&pool->working, (unsigned)pool->threads);
+    change(&pool->start);
+    work(user, 0);
+    if (atomic_fetch_sub(&pool->working, 1) == 1) {
+        change(&pool->done);
+    } else {
+        wait_change(&pool->done, finished);
+    }
+}
+
+void rt_pool_barrier(rt_pool *pool) {
+    if (pool->threads == 1) return;
+    unsigned phase = atomic_load_explicit(&pool->phase.value, memory_order_relaxed);
+    if (atomic_fetch_add(&pool->arrived, 1) + 1 == (unsigned)pool->threads) {
+        atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
+        change(&pool->phase);
+    } else {
+        wait_change(&pool->phase, phase);
+    }
+}
