@@ -6,8 +6,8 @@
  *
  * Three lifetimes:
  *   retort_model    graph + weights + tokenizer. Immutable and reference-counted: share it between threads.
- *   retort_session  provider + plan + memory + worker threads. One thread at a time; open one for each thread.
- *   retort_batch    one call's token ids; the caller's memory.
+ *   retort_session  provider + plan + memory + worker threads. One thread at a time; open one for each
+ * thread. retort_batch    one call's token ids; the caller's memory.
  *
  * Conventions: functions that make something write *out only on success, and the caller then owns it. Free
  * functions accept NULL. Every `err` may be NULL. The library never prints, exits, aborts, installs signal
@@ -67,7 +67,8 @@ RETORT_API uint32_t retort_version(void);
 
 /* Receives a piece of text (not NUL-terminated). A non-zero return stops the writer with RETORT_CANCELLED. */
 typedef int (*retort_write_fn)(void *user, const char *text, size_t length);
-/* Progress of long work: `done` of `total` units of `what`. A non-zero return cancels with RETORT_CANCELLED. */
+/* Progress of long work: `done` of `total` units of `what`. A non-zero return cancels with RETORT_CANCELLED.
+ */
 typedef int (*retort_progress_fn)(void *user, const char *what, size_t done, size_t total);
 
 /* ---- Models ------------------------------------------------------------------------------------------- */
@@ -103,11 +104,11 @@ typedef enum retort_dtype {
 RETORT_API const char *retort_dtype_name(retort_dtype dtype);
 
 typedef struct retort_import_options {
-    size_t size;           /* sizeof this struct: set by the initialiser below; zero in a field is its default */
-    int level;             /* graph optimisation 0…3; set by the initialiser to 3 */
-    retort_dtype dtype;    /* of the stored matrices: RETORT_F32 (default) or RETORT_BF16 (level 3 only) */
-    retort_task task;      /* used when force_task is set */
-    bool force_task;       /* take `task` in place of what the checkpoint says */
+    size_t size;        /* sizeof this struct: set by the initialiser below; zero in a field is its default */
+    int level;          /* graph optimisation 0…3; set by the initialiser to 3 */
+    retort_dtype dtype; /* of the stored matrices: RETORT_F32 (default) or RETORT_BF16 (level 3 only) */
+    retort_task task;   /* used when force_task is set */
+    bool force_task;    /* take `task` in place of what the checkpoint says */
     const char *tokenizer; /* NULL: the checkpoint's own; else a folder or tokenizer.json / vocab.txt */
     retort_progress_fn progress;
     void *user;
@@ -137,7 +138,8 @@ typedef struct retort_rewrite_info {
 } retort_rewrite_info;
 typedef void (*retort_rewrite_fn)(void *user, const retort_rewrite_info *info);
 
-/* A new model whose graph is rewritten up to `level` (0…3, not below the model's own). `report` may be NULL. */
+/* A new model whose graph is rewritten up to `level` (0…3, not below the model's own). `report` may be NULL.
+ */
 RETORT_API retort_status retort_model_optimize(retort_model **out, const retort_model *model, int level,
                                                retort_rewrite_fn report, void *user, retort_error *err);
 
@@ -151,10 +153,10 @@ typedef struct retort_info {
     const char *recipe; /* "fp32", "bf16", later the quantisation recipe */
     int level;          /* of the graph */
     int64_t layers, hidden, heads, ffn, vocab, positions;
-    int64_t labels;       /* logits a row; for embeddings the vector's length */
-    int64_t max_length;   /* pieces a text is cut at, special tokens included */
-    uint64_t parameters;  /* scalars in all weights */
-    uint64_t file_bytes;  /* 0 when the model is not mapped from a file */
+    int64_t labels;      /* logits a row; for embeddings the vector's length */
+    int64_t max_length;  /* pieces a text is cut at, special tokens included */
+    uint64_t parameters; /* scalars in all weights */
+    uint64_t file_bytes; /* 0 when the model is not mapped from a file */
     size_t nodes, tensors;
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
@@ -170,7 +172,8 @@ typedef struct retort_tensor_info {
     uint64_t bytes;
 } retort_tensor_info;
 /* The stored tensor `index`; RETORT_ARGUMENT beyond the last one. */
-RETORT_API retort_status retort_model_tensor(const retort_model *model, size_t index, retort_tensor_info *info);
+RETORT_API retort_status retort_model_tensor(const retort_model *model, size_t index,
+                                             retort_tensor_info *info);
 /* The graph as text, one node a line. */
 RETORT_API retort_status retort_model_print(const retort_model *model, retort_write_fn write, void *user);
 
@@ -194,9 +197,10 @@ typedef struct retort_tokenize_options {
 /* Growing arrays, owned by the struct: start with {0}, reuse at will, end with retort_tokens_free. */
 typedef struct retort_tokens {
     size_t count;
-    int32_t *ids;      /* [count] */
-    int32_t *types;    /* [count] 0 first text, 1 second */
-    uint32_t *offsets; /* [count, 2] code points of the original text (of the pair where types is 1): from, to */
+    int32_t *ids;   /* [count] */
+    int32_t *types; /* [count] 0 first text, 1 second */
+    uint32_t
+        *offsets; /* [count, 2] code points of the original text (of the pair where types is 1): from, to */
     size_t capacity;
 } retort_tokens;
 RETORT_API retort_status retort_tokenize(const retort_model *model, const retort_text *text,
@@ -290,7 +294,8 @@ typedef struct retort_step_info {
     uint64_t runs;
 } retort_step_info;
 /* RETORT_ARGUMENT beyond the last step. */
-RETORT_API retort_status retort_session_step(const retort_session *session, size_t index, retort_step_info *info);
+RETORT_API retort_status retort_session_step(const retort_session *session, size_t index,
+                                             retort_step_info *info);
 
 typedef struct retort_session_info {
     size_t size;
@@ -304,10 +309,10 @@ RETORT_API retort_status retort_session_describe(const retort_session *session, 
 /* ---- Data sets and evaluation ------------------------------------------------------------------------- */
 
 typedef struct retort_dataset retort_dataset;
-/* Reads a data file for a task of the model: TSV with a header (sentence | sentence1 sentence2, label | score),
- * CoNLL columns (token tag), SQuAD JSON, or plain lines. */
-RETORT_API retort_status retort_dataset_open(retort_dataset **out, const char *path, const retort_model *model,
-                                             retort_error *err);
+/* Reads a data file for a task of the model: TSV with a header (sentence | sentence1 sentence2, label |
+ * score), CoNLL columns (token tag), SQuAD JSON, or plain lines. */
+RETORT_API retort_status retort_dataset_open(retort_dataset **out, const char *path,
+                                             const retort_model *model, retort_error *err);
 RETORT_API size_t retort_dataset_count(const retort_dataset *data);
 /* Text `index` of the set (words of a CoNLL sentence are joined by a space). */
 RETORT_API retort_status retort_dataset_text(const retort_dataset *data, size_t index, retort_text *text);
@@ -321,8 +326,8 @@ typedef struct retort_eval_result {
     bool has_reference;
     double kl, agreement, max_abs_logit_error; /* against the reference session: mean over logit rows */
 } retort_eval_result;
-/* `reference` may be NULL. `logits`, when given, receives each text's logit rows, tab-separated, 9 significant
- * digits, a row a line. */
+/* `reference` may be NULL. `logits`, when given, receives each text's logit rows, tab-separated, 9
+ * significant digits, a row a line. */
 RETORT_API retort_status retort_eval(retort_session *session, retort_session *reference,
                                      const retort_dataset *data, retort_write_fn logits, void *logits_user,
                                      retort_progress_fn progress, void *progress_user,
@@ -332,13 +337,13 @@ RETORT_API retort_status retort_eval(retort_session *session, retort_session *re
 
 typedef struct retort_machine {
     size_t size;
-    char cpu[64];             /* brand string */
-    char features[256];       /* "avx2 fma avx512f …" as retort uses them */
-    const char *isa;          /* best tier, as retort_session_options.isa spells it */
-    int logical, physical;    /* CPUs online, cores */
-    int affinity;             /* CPUs this process may run on */
-    double quota;             /* cgroup limit in CPUs; 0: none */
-    int threads;              /* the default number of threads */
+    char cpu[64];          /* brand string */
+    char features[256];    /* "avx2 fma avx512f …" as retort uses them */
+    const char *isa;       /* best tier, as retort_session_options.isa spells it */
+    int logical, physical; /* CPUs online, cores */
+    int affinity;          /* CPUs this process may run on */
+    double quota;          /* cgroup limit in CPUs; 0: none */
+    int threads;           /* the default number of threads */
 } retort_machine;
 RETORT_API retort_status retort_machine_describe(retort_machine *machine);
 

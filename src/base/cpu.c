@@ -47,8 +47,8 @@ static uint32_t detect(void) {
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 
-enum { CAP_ASIMDDP = 1 << 20 };                       /* AT_HWCAP */
-enum { CAP2_I8MM = 1 << 13, CAP2_BF16 = 1 << 14 };    /* AT_HWCAP2 */
+enum { CAP_ASIMDDP = 1 << 20 };                    /* AT_HWCAP */
+enum { CAP2_I8MM = 1 << 13, CAP2_BF16 = 1 << 14 }; /* AT_HWCAP2 */
 
 static uint32_t detect(void) {
     unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
@@ -59,13 +59,17 @@ static uint32_t detect(void) {
     return features;
 }
 #else
-static uint32_t detect(void) { return 0; }
+static uint32_t detect(void) {
+    return 0;
+}
 #endif
 
 static pthread_once_t detected_once = PTHREAD_ONCE_INIT;
 static uint32_t detected;
 
-static void detect_once(void) { detected = detect(); }
+static void detect_once(void) {
+    detected = detect();
+}
 
 uint32_t rt_cpu_features(void) {
     pthread_once(&detected_once, detect_once);
@@ -99,7 +103,8 @@ retort_status rt_isa_select(const char *name, uint32_t *features, const char **i
         if (name != NULL && strcmp(name, isas[i].name) == 0) found = &isas[i];
     }
     if (name == NULL || *name == '\0') found = best;
-    if (found == NULL) return rt_fail(err, RETORT_ARGUMENT, "isa '%s': expected ref, avx2, vnni, amx or neon", name);
+    if (found == NULL)
+        return rt_fail(err, RETORT_ARGUMENT, "isa '%s': expected ref, avx2, vnni, amx or neon", name);
     if ((found->needs & have) != found->needs) {
         return rt_fail(err, RETORT_UNSUPPORTED, "isa '%s': not supported on this CPU", name);
     }
@@ -165,7 +170,7 @@ static int physical_cores(const cpu_set_t *set) {
     int count = 0;
     for (int cpu = 0; cpu < CPU_SETSIZE && count < MOST; cpu++) {
         char file[128], line[32];
-        if (!CPU_ISSET(cpu, set)) continue;
+        if (!CPU_ISSET((size_t)cpu, set)) continue;
         long id = -1 - cpu;
         snprintf(file, sizeof file, "/sys/devices/system/cpu/cpu%d/topology/core_id", cpu);
         if (read_line(file, line, sizeof line)) {
@@ -222,12 +227,13 @@ retort_status retort_machine_describe(retort_machine *machine) {
     machine->features[0] = '\0';
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (!(features >> i & 1u) || at >= sizeof machine->features) continue;
-        int n = snprintf(machine->features + at, sizeof machine->features - at, "%s%s", at > 0 ? " " : "", names[i]);
+        int n = snprintf(machine->features + at, sizeof machine->features - at, "%s%s", at > 0 ? " " : "",
+                         names[i]);
         at += (size_t)n;
     }
     machine->logical = (int)sysconf(_SC_NPROCESSORS_ONLN);
     CPU_ZERO(&all);
-    for (int i = 0; i < machine->logical && i < CPU_SETSIZE; i++) CPU_SET(i, &all);
+    for (int i = 0; i < machine->logical && i < CPU_SETSIZE; i++) CPU_SET((size_t)i, &all);
     machine->physical = physical_cores(&all);
     machine->affinity = affinity(&set);
     machine->quota = cgroup_quota();

@@ -5,12 +5,12 @@
 
 #include "base/error.h"
 
-/* One row a feature: bit, name. A bit is set only when the CPU has it and the operating system lets it be used
- * (register state enabled by XCR0; for AMX the permission of arch_prctl was granted to this process).
+/* One row a feature: bit, name. A bit is set only when the CPU has it and the operating system lets it be
+ * used (register state enabled by XCR0; for AMX the permission of arch_prctl was granted to this process).
  * "fast_*" bits say that a feature is also worth using. */
 #define RT_CPU_FEATURES(X)                                                                                   \
-    X(AVX2, "avx2")               /* AVX2 + FMA + F16C + BMI */                                              \
-    X(AVX512, "avx512")           /* F BW CD DQ VL */                                                        \
+    X(AVX2, "avx2")     /* AVX2 + FMA + F16C + BMI */                                                        \
+    X(AVX512, "avx512") /* F BW CD DQ VL */                                                                  \
     X(AVX512_VNNI, "avx512_vnni")                                                                            \
     X(AVX512_BF16, "avx512_bf16")                                                                            \
     X(AVX_VNNI, "avx_vnni")                                                                                  \
@@ -44,8 +44,8 @@ typedef struct rt_isa {
 /* The tiers, weakest first; *count of them. */
 const rt_isa *rt_isa_list(size_t *count);
 /* Features to use under a cap. `name` NULL takes $RETORT_ISA, then everything. RETORT_ARGUMENT for an unknown
- * name, RETORT_UNSUPPORTED ("not supported on this CPU") for a tier the CPU lacks. *isa (may be NULL) is set to
- * the tier's name: the cap's, or the best one the CPU has. */
+ * name, RETORT_UNSUPPORTED ("not supported on this CPU") for a tier the CPU lacks. *isa (may be NULL) is set
+ * to the tier's name: the cap's, or the best one the CPU has. */
 retort_status rt_isa_select(const char *name, uint32_t *features, const char **isa, retort_error *err);
 
 /* Default number of threads: min(affinity, cgroup quota rounded up, physical cores), at least 1. */

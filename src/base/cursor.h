@@ -15,7 +15,9 @@ typedef struct rt_cursor {
 static inline rt_cursor rt_cursor_make(const void *data, size_t size) {
     return (rt_cursor){data, (const uint8_t *)data + size};
 }
-static inline size_t rt_cursor_left(const rt_cursor *c) { return (size_t)(c->end - c->at); }
+static inline size_t rt_cursor_left(const rt_cursor *c) {
+    return (size_t)(c->end - c->at);
+}
 /* The next n bytes, NULL (and nothing taken) when fewer are left. */
 static inline const uint8_t *rt_take(rt_cursor *c, size_t n) {
     if (n > rt_cursor_left(c)) return NULL;

@@ -8,7 +8,8 @@
 const char *retort_status_text(retort_status status) {
     switch (status) {
 #define STATUS_TEXT(name, value, text)                                                                       \
-    case RETORT_##name: return text;
+    case RETORT_##name:                                                                                      \
+        return text;
         RETORT_STATUS_MAP(STATUS_TEXT)
 #undef STATUS_TEXT
     }

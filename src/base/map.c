@@ -48,8 +48,12 @@ static mode_t mode_of(const char *path) {
     return stat(path, &info) == 0 ? info.st_mode : 0;
 }
 
-bool rt_is_file(const char *path) { return S_ISREG(mode_of(path)); }
-bool rt_is_folder(const char *path) { return S_ISDIR(mode_of(path)); }
+bool rt_is_file(const char *path) {
+    return S_ISREG(mode_of(path));
+}
+bool rt_is_folder(const char *path) {
+    return S_ISDIR(mode_of(path));
+}
 
 bool rt_path_join(char *out, size_t size, const char *folder, const char *name) {
     size_t length = strlen(folder);

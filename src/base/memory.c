@@ -94,7 +94,9 @@ void rt_buffer_append(rt_buffer *buffer, const void *data, size_t length) {
     buffer->data[buffer->length] = '\0';
 }
 
-void rt_buffer_text(rt_buffer *buffer, const char *text) { rt_buffer_append(buffer, text, strlen(text)); }
+void rt_buffer_text(rt_buffer *buffer, const char *text) {
+    rt_buffer_append(buffer, text, strlen(text));
+}
 
 void rt_buffer_format(rt_buffer *buffer, const char *format, ...) {
     va_list args, again;

@@ -8,12 +8,22 @@
 #include <stdint.h>
 
 /* *out = a * b, false on overflow. */
-static inline bool rt_mul(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
-static inline bool rt_add(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out); }
+static inline bool rt_mul(size_t a, size_t b, size_t *out) {
+    return !__builtin_mul_overflow(a, b, out);
+}
+static inline bool rt_add(size_t a, size_t b, size_t *out) {
+    return !__builtin_add_overflow(a, b, out);
+}
 /* The next multiple of `unit` (a power of two) at or above n; the caller knows that it fits. */
-static inline size_t rt_round_up(size_t n, size_t unit) { return (n + unit - 1) & ~(unit - 1); }
-static inline size_t rt_min(size_t a, size_t b) { return a < b ? a : b; }
-static inline size_t rt_max(size_t a, size_t b) { return a > b ? a : b; }
+static inline size_t rt_round_up(size_t n, size_t unit) {
+    return (n + unit - 1) & ~(unit - 1);
+}
+static inline size_t rt_min(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+static inline size_t rt_max(size_t a, size_t b) {
+    return a > b ? a : b;
+}
 
 /* Zeroed array of n items; NULL when out of memory or n * size overflows. n == 0 gives a valid pointer. */
 void *rt_calloc(size_t n, size_t size);
@@ -35,10 +45,10 @@ void rt_arena_free(rt_arena *arena);
 
 /* Growing bytes with a cap. Once an append fails, `failed` stays set and later appends do nothing. */
 typedef struct rt_buffer {
-    char *data;      /* NUL-terminated after each append; NULL while empty */
+    char *data; /* NUL-terminated after each append; NULL while empty */
     size_t length;
     size_t capacity;
-    size_t limit;    /* 0: no cap */
+    size_t limit; /* 0: no cap */
     bool failed;
 } rt_buffer;
 void rt_buffer_append(rt_buffer *buffer, const void *data, size_t length);

@@ -11,15 +11,18 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[] = {
-    [RETORT_F32] = {"f32", 4}, [RETORT_F16] = {"f16", 2}, [RETORT_BF16] = {"bf16", 2}, [RETORT_I64] = {"i64", 8},
-    [RETORT_I32] = {"i32", 4}, [RETORT_S8] = {"s8", 1},   [RETORT_U8] = {"u8", 1},     [RETORT_BOOL] = {"bool", 1},
+    [RETORT_F32] = {"f32", 4}, [RETORT_F16] = {"f16", 2},   [RETORT_BF16] = {"bf16", 2},
+    [RETORT_I64] = {"i64", 8}, [RETORT_I32] = {"i32", 4},   [RETORT_S8] = {"s8", 1},
+    [RETORT_U8] = {"u8", 1},   [RETORT_BOOL] = {"bool", 1},
 };
 
 const char *retort_dtype_name(retort_dtype dtype) {
     return (size_t)dtype < sizeof dtypes / sizeof *dtypes ? dtypes[dtype].name : "unknown";
 }
 
-size_t rt_dtype_size(retort_dtype dtype) { return dtypes[dtype].size; }
+size_t rt_dtype_size(retort_dtype dtype) {
+    return dtypes[dtype].size;
+}
 
 bool rt_shape_count(const int64_t *shape, int rank, size_t *count) {
     size_t n = 1;
@@ -58,7 +61,8 @@ uint16_t rt_f32_to_bf16(float value) {
 }
 
 float rt_f16_to_f32(uint16_t half) {
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 1023u, bits;
+    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 1023u,
+             bits;
     if (exponent == 31) {
         bits = sign | 0x7f800000u | fraction << 13;
     } else if (exponent > 0) {

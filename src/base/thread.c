@@ -24,9 +24,9 @@ typedef struct rt_word {
 } rt_word;
 
 struct rt_pool {
-    rt_word start;  /* number of the region; workers wait for it to change */
-    rt_word done;   /* number of the region that is finished */
-    rt_word phase;  /* number of the barrier that is passed */
+    rt_word start;                    /* number of the region; workers wait for it to change */
+    rt_word done;                     /* number of the region that is finished */
+    rt_word phase;                    /* number of the barrier that is passed */
     _Alignas(64) atomic_uint working; /* workers still inside the region */
     _Alignas(64) atomic_uint arrived; /* workers at the barrier */
     _Alignas(64) void (*work)(void *user, int worker);
@@ -37,7 +37,7 @@ struct rt_pool {
         pthread_t thread;
         rt_pool *pool;
         int index;
-    } *workers;
+    } * workers;
 };
 
 static inline void relax(void) {
@@ -75,7 +75,8 @@ static void wait_change(rt_word *word, unsigned old) {
 
 static void change(rt_word *word) {
     atomic_fetch_add(&word->value, 1);
-    if (atomic_load(&word->sleepers) > 0) syscall(SYS_futex, &word->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    if (atomic_load(&word->sleepers) > 0)
+        syscall(SYS_futex, &word->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 static void *worker_main(void *argument) {
@@ -104,7 +105,8 @@ retort_status rt_pool_open(rt_pool **out, int threads, retort_error *err) {
         int failed = pthread_create(&pool->workers[i].thread, NULL, worker_main, &pool->workers[i]);
         if (failed != 0) {
             rt_pool_close(pool);
-            return rt_fail(err, RETORT_LIMIT, "thread %d of %d cannot be started: %s", i + 1, threads, strerror(failed));
+            return rt_fail(err, RETORT_LIMIT, "thread %d of %d cannot be started: %s", i + 1, threads,
+                           strerror(failed));
         }
         pool->started = i;
     }
@@ -121,7 +123,9 @@ void rt_pool_close(rt_pool *pool) {
     free(pool);
 }
 
-int rt_pool_threads(const rt_pool *pool) { return pool->threads; }
+int rt_pool_threads(const rt_pool *pool) {
+    return pool->threads;
+}
 
 void rt_pool_run(rt_pool *pool, void (*work)(void *user, int worker), void *user) {
     if (pool->threads == 1) {

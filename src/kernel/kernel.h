@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The kernels' signatures. Every family has a plain-C reference (ref/) that stays for ever; every other row of
- * list.h gives the same bits (the row says so: EXACT) or is named as an exception (bf16 matrix units).
+ * The kernels' signatures. Every family has a plain-C reference (ref/) that stays for ever; every other row
+ * of list.h gives the same bits (the row says so: EXACT) or is named as an exception (bf16 matrix units).
  *
  * Float contract: a matrix product sums over k in ascending order with one fused multiply-add each, starting
- * from +0; bias, activation and residual follow. Other reductions use 16 virtual lanes (element i goes to lane
- * i mod 16, in ascending order, with fma where a product is added) and the fixed tree
- * ((0+8)+(4+12))+((2+10)+(6+14)) + … : lane i += lane i+8, then +4, +2, +1. So all tiers, tile shapes and thread
- * counts give the same bits.
+ * from +0; bias, activation and residual follow. Other reductions use 16 virtual lanes (element i goes to
+ * lane i mod 16, in ascending order, with fma where a product is added) and the fixed tree
+ * ((0+8)+(4+12))+((2+10)+(6+14)) + … : lane i += lane i+8, then +4, +2, +1. So all tiers, tile shapes and
+ * thread counts give the same bits.
  *
- * Kernels are pure: no allocation, no globals; buffers must not overlap unless stated. Sizes of zero are legal. */
+ * Kernels are pure: no allocation, no globals; buffers must not overlap unless stated. Sizes of zero are
+ * legal. */
 #ifndef RT_KERNEL_KERNEL_H
 #define RT_KERNEL_KERNEL_H
 
@@ -22,13 +23,13 @@ typedef enum rt_act { RT_FN_NONE, RT_FN_GELU, RT_FN_GELU_TANH, RT_FN_RELU, RT_FN
 
 /* C[m,n] = act(A[m,k] * B[k,n] + bias[n]) + residual[m,n]
  * B is packed in panels of 16 columns, zero-padded to whole panels ("P16"):
- *   f32  [ceil(n/16)][k][16]          bf16 [ceil(n/16)][ceil(k/2)][16][2]  (k odd: the last pair's second is 0)
- * Only columns 0…n-1 of C are written. c and c16 may both be given. residual may be c itself. */
+ *   f32  [ceil(n/16)][k][16]          bf16 [ceil(n/16)][ceil(k/2)][16][2]  (k odd: the last pair's second is
+ * 0) Only columns 0…n-1 of C are written. c and c16 may both be given. residual may be c itself. */
 typedef struct rt_gemm {
     size_t m, n, k;
-    const void *a; /* [m, k] float, or bf16 for gemm_bf16 */
-    size_t lda;    /* elements from row to row */
-    const void *b; /* 64-byte aligned */
+    const void *a;         /* [m, k] float, or bf16 for gemm_bf16 */
+    size_t lda;            /* elements from row to row */
+    const void *b;         /* 64-byte aligned */
     const float *bias;     /* [n] or NULL */
     const float *residual; /* [m, n] or NULL */
     size_t ldr;
@@ -40,9 +41,9 @@ typedef struct rt_gemm {
 } rt_gemm;
 typedef void (*rt_gemm_fn)(const rt_gemm *gemm);
 
-/* One head of one sequence: out = softmax(scale * q k^T) v, softmax over all keys (no mask: batches are ragged).
- * Scores: dot over d in ascending order by fma; p = exp(s - max); out = (sum over keys ascending, fma, of p v)
- * times 1/sum(p), the sum over 16 virtual lanes. */
+/* One head of one sequence: out = softmax(scale * q k^T) v, softmax over all keys (no mask: batches are
+ * ragged). Scores: dot over d in ascending order by fma; p = exp(s - max); out = (sum over keys ascending,
+ * fma, of p v) times 1/sum(p), the sum over 16 virtual lanes. */
 typedef struct rt_attention {
     size_t queries, keys, dim; /* dim: of the head */
     const float *q, *k, *v;    /* [queries, dim], [keys, dim], [keys, dim] */
@@ -57,8 +58,8 @@ typedef struct rt_attention {
 typedef void (*rt_attention_fn)(const rt_attention *attention);
 size_t rt_attention_scratch(size_t keys, size_t dim);
 
-/* y = (x - mean) / sqrt(var + epsilon) * gamma + beta, a row at a time. Two passes (mean; then the mean of squared
- * differences), each over 16 virtual lanes. y may be x. */
+/* y = (x - mean) / sqrt(var + epsilon) * gamma + beta, a row at a time. Two passes (mean; then the mean of
+ * squared differences), each over 16 virtual lanes. y may be x. */
 typedef struct rt_norm_args {
     size_t rows, n;
     const float *x;
@@ -76,7 +77,7 @@ typedef void (*rt_norm_fn)(const rt_norm_args *norm);
 typedef struct rt_embed_args {
     const int32_t *ids, *positions, *types; /* [rows]; types may be NULL when `type` is */
     const float *word, *position, *type;    /* [·, n] rows; type may be NULL */
-    rt_norm_args norm;                      /* rows, n, gamma, beta, epsilon, y, y16; x is not used, y must be given */
+    rt_norm_args norm; /* rows, n, gamma, beta, epsilon, y, y16; x is not used, y must be given */
 } rt_embed_args;
 typedef void (*rt_embed_fn)(const rt_embed_args *embed);
 
@@ -120,8 +121,8 @@ void rt_kernels_select(rt_kernels *out, uint32_t features);
 /* Floats (or bf16 values) in a packed [k, n] matrix. False on overflow. */
 bool rt_pack_count_f32(size_t k, size_t n, size_t *count);
 bool rt_pack_count_bf16(size_t k, size_t n, size_t *count);
-/* Source element (i, j) of the [k, n] matrix is b[i * stride_k + j * stride_n]: an nn.Linear weight [n, k] has
- * stride_k 1, stride_n k; an ONNX MatMul weight [k, n] has stride_k n, stride_n 1. */
+/* Source element (i, j) of the [k, n] matrix is b[i * stride_k + j * stride_n]: an nn.Linear weight [n, k]
+ * has stride_k 1, stride_n k; an ONNX MatMul weight [k, n] has stride_k n, stride_n 1. */
 void rt_pack_f32(size_t k, size_t n, const float *b, size_t stride_k, size_t stride_n, float *packed);
 void rt_pack_bf16(size_t k, size_t n, const float *b, size_t stride_k, size_t stride_n, uint16_t *packed);
 /* Back to row-major [k, n]. */

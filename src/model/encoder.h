@@ -7,7 +7,13 @@
 #include "file/tensors.h"
 
 typedef enum rt_family { RT_DISTILBERT, RT_BERT } rt_family;
-typedef enum rt_activation { RT_ACT_NONE, RT_ACT_GELU, RT_ACT_GELU_TANH, RT_ACT_RELU, RT_ACT_TANH } rt_activation;
+typedef enum rt_activation {
+    RT_ACT_NONE,
+    RT_ACT_GELU,
+    RT_ACT_GELU_TANH,
+    RT_ACT_RELU,
+    RT_ACT_TANH
+} rt_activation;
 typedef enum rt_pooling { RT_POOL_NONE, RT_POOL_CLS, RT_POOL_MEAN, RT_POOL_MAX } rt_pooling;
 
 typedef struct rt_config {
@@ -17,12 +23,12 @@ typedef struct rt_config {
     float epsilon;                                               /* of LayerNorm */
     retort_task task;
     retort_problem problem;
-    rt_pooling pooling;     /* embed only */
-    bool normalize;         /* embed only: vectors of length 1 */
-    bool pooler;            /* a BERT classifier's (or pooled embedding's) tanh layer is there */
-    int64_t labels;         /* logits a row; hidden for embed (after any dense layer), vocab for fill */
+    rt_pooling pooling;       /* embed only */
+    bool normalize;           /* embed only: vectors of length 1 */
+    bool pooler;              /* a BERT classifier's (or pooled embedding's) tanh layer is there */
+    int64_t labels;           /* logits a row; hidden for embed (after any dense layer), vocab for fill */
     const char **label_names; /* [labels] for classify and tag, else NULL */
-    int64_t max_length;     /* pieces a text is cut at: min(positions, what the tokenizer or package says) */
+    int64_t max_length; /* pieces a text is cut at: min(positions, what the tokenizer or package says) */
 } rt_config;
 
 typedef struct rt_linear {
@@ -39,16 +45,17 @@ typedef struct rt_layer {
 
 typedef struct rt_encoder {
     rt_config config;
-    const rt_tensor *word, *position, *type; /* [vocab, hidden], [positions, hidden], [types, hidden] or NULL */
+    const rt_tensor *word, *position,
+        *type; /* [vocab, hidden], [positions, hidden], [types, hidden] or NULL */
     rt_norm embedding_norm;
     rt_layer *layers; /* [config.layers] */
     /* Heads; weight NULL where the task has no such part.
      *   classify, DistilBERT: dense = pre_classifier (relu), output = classifier
      *   classify, BERT:       dense = pooler.dense (tanh),   output = classifier
      *   tag, answer:          output = classifier / qa_outputs
-     *   fill:                 dense = vocab_transform / transform.dense (config.activation), norm, output = the
-     *                         decoder (tied with `word` when the file has none of its own)
-     *   embed:                output = a sentence-transformers Dense module, if any (activation dense_activation) */
+     *   fill:                 dense = vocab_transform / transform.dense (config.activation), norm, output =
+     * the decoder (tied with `word` when the file has none of its own) embed:                output = a
+     * sentence-transformers Dense module, if any (activation dense_activation) */
     rt_linear dense, output;
     rt_norm head_norm;
     rt_activation dense_activation;
@@ -56,17 +63,18 @@ typedef struct rt_encoder {
     rt_arena arena;     /* owns names, layers */
 } rt_encoder;
 
-/* Reads a Hugging Face or sentence-transformers folder. With `force` the task is *task in place of the one that
- * config.json's architectures (or the weights) state. Every shape is checked against the configuration; names
- * with the prefixes bert. / distilbert. / none / module., and gamma/beta, are accepted. */
-retort_status rt_encoder_open(rt_encoder *out, const char *folder, const retort_task *force, retort_error *err);
+/* Reads a Hugging Face or sentence-transformers folder. With `force` the task is *task in place of the one
+ * that config.json's architectures (or the weights) state. Every shape is checked against the configuration;
+ * names with the prefixes bert. / distilbert. / none / module., and gamma/beta, are accepted. */
+retort_status rt_encoder_open(rt_encoder *out, const char *folder, const retort_task *force,
+                              retort_error *err);
 void rt_encoder_close(rt_encoder *encoder);
-/* The folder that holds the transformer itself (a sentence-transformers package may keep it in 0_Transformer):
- * where the tokenizer is found. Valid until close. */
+/* The folder that holds the transformer itself (a sentence-transformers package may keep it in
+ * 0_Transformer): where the tokenizer is found. Valid until close. */
 const char *rt_encoder_folder(const rt_encoder *encoder);
 
 /* The parser of a configuration alone, as the fuzzer calls it. */
-retort_status rt_config_parse(rt_config *out, rt_arena *arena, const char *name, const void *json, size_t size,
-                              const retort_task *force, retort_error *err);
+retort_status rt_config_parse(rt_config *out, rt_arena *arena, const char *name, const void *json,
+                              size_t size, const retort_task *force, retort_error *err);
 
 #endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The operator graph: values and nodes in two arrays, addressed by index. Level 0 is what an ONNX export of
+ * the checkpoint has (plain operators on padded [batch, seq] ids and a mask); rewrites turn it into levels 1,
+ * 2, 3. */
+#ifndef RT_GRAPH_GRAPH_H
+#define RT_GRAPH_GRAPH_H
+
+#include "base/memory.h"
+#include "base/tensor.h"
+#include "kernel/kernel.h"
+
+/* Dims that are known only when a batch is there. */
+enum {
+    RT_DIM_BATCH = -1,  /* sequences */
+    RT_DIM_SEQ = -2,    /* padded length: the longest sequence's (levels 0-2) */
+    RT_DIM_TOKENS = -3, /* all tokens of a ragged batch (level 3) */
+    RT_DIM_ROWS = -4    /* mask tokens of the batch: the rows that a fill head reads */
+};
+
+/* One row an operator: enum name, text (ONNX's name for plain ones), least and most inputs, outputs,
+ * attributes it has (see RT_ATTRS), first level at which it may stand. Plain operators mean what ONNX opset
+ * 17 says, on the dtypes that encoders use. */
+#define RT_OPS(X)                                                                                              \
+    X(IDENTITY, "Identity", 1, 1, 1, 0, 0)                                                                     \
+    X(CAST, "Cast", 1, 1, 1, RT_ATTR_DTYPE, 0)                                                                 \
+    X(SHAPE, "Shape", 1, 1, 1, 0, 0)                                                                           \
+    X(GATHER, "Gather", 2, 2, 1, RT_ATTR_AXIS, 0)                                                              \
+    X(UNSQUEEZE, "Unsqueeze", 2, 2, 1, 0, 0)                                                                   \
+    X(SQUEEZE, "Squeeze", 2, 2, 1, 0, 0)                                                                       \
+    X(SLICE, "Slice", 3, 5, 1, 0, 0)                                                                           \
+    X(CONCAT, "Concat", 1, 8, 1, RT_ATTR_AXIS, 0)                                                              \
+    X(SPLIT, "Split", 1, 2, 3, RT_ATTR_AXIS, 0)                                                                \
+    X(RESHAPE, "Reshape", 2, 2, 1, 0, 0)                                                                       \
+    X(TRANSPOSE, "Transpose", 1, 1, 1, RT_ATTR_PERM, 0)                                                        \
+    X(EXPAND, "Expand", 2, 2, 1, 0, 0)                                                                         \
+    X(EQUAL, "Equal", 2, 2, 1, 0, 0)                                                                           \
+    X(WHERE, "Where", 3, 3, 1, 0, 0)                                                                           \
+    X(ADD, "Add", 2, 2, 1, 0, 0)                                                                               \
+    X(SUB, "Sub", 2, 2, 1, 0, 0)                                                                               \
+    X(MUL, "Mul", 2, 2, 1, 0, 0)                                                                               \
+    X(DIV, "Div", 2, 2, 1, 0, 0)                                                                               \
+    X(POW, "Pow", 2, 2, 1, 0, 0)                                                                               \
+    X(MAX, "Max", 2, 2, 1, 0, 0)                                                                               \
+    X(SQRT, "Sqrt", 1, 1, 1, 0, 0)                                                                             \
+    X(ERF, "Erf", 1, 1, 1, 0, 0)                                                                               \
+    X(TANH, "Tanh", 1, 1, 1, 0, 0)                                                                             \
+    X(RELU, "Relu", 1, 1, 1, 0, 0)                                                                             \
+    X(SOFTMAX, "Softmax", 1, 1, 1, RT_ATTR_AXIS, 0)                                                            \
+    X(REDUCE_MEAN, "ReduceMean", 1, 2, 1, RT_ATTR_AXIS | RT_ATTR_KEEPDIMS, 0)                                  \
+    X(REDUCE_SUM, "ReduceSum", 1, 2, 1, RT_ATTR_AXIS | RT_ATTR_KEEPDIMS, 0)                                    \
+    X(REDUCE_MAX, "ReduceMax", 1, 2, 1, RT_ATTR_AXIS | RT_ATTR_KEEPDIMS, 0)                                    \
+    X(MATMUL, "MatMul", 2, 2, 1, 0, 0)                                                                         \
+    X(GEMM, "Gemm", 2, 3, 1, RT_ATTR_TRANS_B, 0)                                                               \
+    X(LAYER_NORMALIZATION, "LayerNormalization", 3, 3, 1, RT_ATTR_EPSILON, 0)                                  \
+    /* Select the rows of mask tokens: (x [batch, seq, n], ids) -> [rows, n]; the fill head's first step. */   \
+    X(MASK_ROWS, "MaskRows", 2, 2, 1, 0, 0)                                                                    \
+    /* Level 2: fused. `…` stands for [batch, seq] below level 3 and for [tokens] there. */                  \
+    /* ids, word, position, gamma, beta (, types, type) -> […, hidden]; at level 3 with narrow 1 a second    \
+     * output holds the same rounded to bf16. */                                                               \
+    X(EMBED, "Embed", 5, 7, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW, 2)                                            \
+    /* x […, k], weight (, bias (, residual)) -> […, n] = act(x w + bias) + residual. weight is [k, n]:    \
+     * rows, or p16 / p16_bf16 at level 3. narrow 1: the output is bf16. bias may be absent (-1). */                       \
+    X(LINEAR, "Linear", 2, 4, 1, RT_ATTR_ACT | RT_ATTR_NARROW, 2)                                              \
+    /* x, gamma, beta -> y (, y in bf16) */                                                                    \
+    X(LAYER_NORM, "LayerNorm", 3, 3, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW, 2)                                   \
+    /* q, k, v: column ranges of one, two or three values. (qkv […, 3 hidden]) or (q, kv […, 2 hidden]) or \
+     * (q, k, v), then below level 3 the mask [batch, seq]. Rows of q may be a selection (select) of the       \
+     * sequences' rows. -> [rows of q, hidden] */                                                              \
+    X(ATTENTION, "Attention", 1, 4, 1,                                                                         \
+      RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_NARROW, 2)                      \
+    /* x […, n] (, ids) -> the rows that are read: [batch, n] (first) or [rows, n] (mask tokens) */          \
+    X(SELECT, "Select", 1, 2, 1, RT_ATTR_SELECT, 2)                                                            \
+    /* x […, n] (, mask below level 3) -> [batch, n]: mean or max over each sequence's tokens */             \
+    X(POOL, "Pool", 1, 2, 1, RT_ATTR_POOL, 2)                                                                  \
+    X(NORMALIZE, "Normalize", 1, 1, 1, 0, 2)                                                                   \
+    /* float -> bf16, where no producer can do it itself */                                                    \
+    X(NARROW, "Narrow", 1, 1, 1, 0, 3)
+
+typedef enum rt_op {
+#define RT_OP_ENUM(name, text, least, most, outputs, attrs, level) RT_OP_##name,
+    RT_OPS(RT_OP_ENUM)
+#undef RT_OP_ENUM
+        RT_OP_COUNT
+} rt_op;
+
+/* One row an attribute: enum bit, member, text, C type. An absent attribute is zero, and is not printed. */
+typedef enum rt_select { RT_SELECT_ALL, RT_SELECT_FIRST, RT_SELECT_MASK } rt_select;
+typedef enum rt_pool_kind { RT_REDUCE_NONE, RT_REDUCE_MEAN, RT_REDUCE_MAX } rt_pool_kind;
+enum {
+    RT_ATTR_AXIS = 1 << 0,
+    RT_ATTR_DTYPE = 1 << 1,
+    RT_ATTR_PERM = 1 << 2,
+    RT_ATTR_EPSILON = 1 << 3,
+    RT_ATTR_ACT = 1 << 4,
+    RT_ATTR_HEADS = 1 << 5,
+    RT_ATTR_SCALE = 1 << 6,
+    RT_ATTR_SELECT = 1 << 7,
+    RT_ATTR_POOL = 1 << 8,
+    RT_ATTR_KEEPDIMS = 1 << 9,
+    RT_ATTR_TRANS_B = 1 << 10,
+    RT_ATTR_NARROW = 1 << 11,
+    RT_ATTR_PARTS = 1 << 12
+};
+typedef struct rt_attrs {
+    int64_t axis;
+    retort_dtype dtype; /* Cast */
+    int perm[4], perm_count;
+    float epsilon, scale;
+    rt_act act;
+    int64_t heads;
+    rt_select select;
+    rt_pool_kind pool;
+    bool keepdims, trans_b, narrow;
+    int parts; /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
+} rt_attrs;
+
+typedef enum rt_layout {
+    RT_LAYOUT_ROWS,    /* row-major */
+    RT_LAYOUT_P16,     /* panels of 16 columns, kernel.h; dims stay the logical [k, n] */
+    RT_LAYOUT_P16_BF16 /* the same in pairs of bf16; dtype RETORT_BF16 */
+} rt_layout;
+const char *rt_layout_name(rt_layout layout); /* "rows", "p16", "p16_bf16" */
+
+/* A value: an input, a constant (data != NULL) or the output of a node. */
+typedef struct rt_value {
+    const char *name; /* unique in the graph */
+    retort_dtype dtype;
+    rt_layout layout;
+    int rank;
+    int64_t dims[RT_MAX_RANK]; /* >= 0, or RT_DIM_… */
+    const void *data;          /* constants: at least 64-byte aligned, rounded up to 64 bytes with zeros */
+    int producer;              /* node index, -1 for inputs and constants */
+    bool input;
+} rt_value;
+
+enum { RT_MAX_INPUTS = 8, RT_MAX_OUTPUTS = 3 };
+typedef struct rt_node {
+    rt_op op;
+    const char *name;                       /* "layer.0.attention.q" … for people; unique */
+    int inputs[RT_MAX_INPUTS], input_count; /* value indices, -1 for an absent optional one */
+    int outputs[RT_MAX_OUTPUTS], output_count;
+    rt_attrs attrs;
+} rt_node;
+
+/* Inputs by name: "input_ids" i64 [batch, seq], "attention_mask" i64 [batch, seq], "token_type_ids" i64
+ * (BERT); at level 3 input_ids is i64 [tokens] and so are the types, and there is no mask. (The executor
+ * feeds int32.) */
+typedef struct rt_graph {
+    rt_arena arena; /* names and new constants */
+    rt_value *values;
+    size_t value_count, value_capacity;
+    rt_node *nodes; /* in an order in which they can run */
+    size_t node_count, node_capacity;
+    int output; /* value */
+    int level;
+    int64_t mask_id; /* id of the mask token for MaskRows and Select, -1 without */
+} rt_graph;
+
+/* Construction: indices, or -1 when out of memory (which the caller reports once, at the end). Names are
+ * copied. With rt_graph_free any half-built graph is freed; `graph` starts zeroed ({.output = -1}). */
+int rt_graph_input(rt_graph *graph, const char *name, retort_dtype dtype, int rank, const int64_t *dims);
+/* `data` is not copied: it must outlive the graph (a mapping, or rt_graph_alloc). */
+int rt_graph_constant(rt_graph *graph, const char *name, retort_dtype dtype, rt_layout layout, int rank,
+                      const int64_t *dims, const void *data);
+void *rt_graph_alloc(rt_graph *graph, size_t bytes); /* 64-byte aligned, zeroed, rounded up to 64 bytes */
+/* Appends a node; its outputs' dtypes, shapes and names come from rt_infer. Returns its index; the first
+ * output is graph->nodes[i].outputs[0]. */
+int rt_graph_node(rt_graph *graph, rt_op op, const char *name, int input_count, const int *inputs,
+                  const rt_attrs *attrs);
+void rt_graph_free(rt_graph *graph);
+/* Deep enough copy: nodes, values and names are new; constant data is shared (and must outlive both). */
+retort_status rt_graph_copy(rt_graph *out, const rt_graph *graph, retort_error *err);
+
+/* Editing, for rewrites. */
+int rt_value_find(const rt_graph *graph, const char *name); /* -1: none */
+size_t rt_value_uses(const rt_graph *graph, int value);     /* node inputs (and the output) that read it */
+void rt_value_replace(rt_graph *graph, int from, int to);   /* every reader of `from` reads `to` */
+void rt_graph_sweep(
+    rt_graph *graph); /* drops nodes and constants nobody reads, orders the nodes, renumbers */
+
+/* Output dtypes and shapes of a node from its inputs; the error names the node and the shapes. */
+retort_status rt_infer(rt_graph *graph, size_t node, retort_error *err);
+/* Whole-graph check: indices, order, arity, levels, unique names, shapes as inferred, one output. */
+retort_status rt_graph_verify(rt_graph *graph, retort_error *err);
+/* Text: a header line, inputs, constants (name, dtype, layout, dims), a node a line, the output. */
+retort_status rt_graph_print(const rt_graph *graph, retort_write_fn write, void *user);
+/* Parses what print wrote. Constants' data is looked up by `lookup(user, name)` (NULL: constants keep data
+ * NULL, enough for tests of rewrites that do not compute). */
+typedef const rt_tensor *(*rt_lookup_fn)(void *user, const char *name);
+retort_status rt_graph_parse(rt_graph *out, const char *name, const char *text, size_t length,
+                             rt_lookup_fn lookup, void *user, retort_error *err);
+
+/* Plain C evaluation of a plain (level 0) operator on concrete tensors: the yardstick of everything else, and
+ * what constant folding uses. Shapes of outputs are set by the first call (`outputs[i].data == NULL`: shapes
+ * only), the second fills outputs[i].data (writable memory of the caller, 64-byte aligned). */
+typedef struct rt_eval {
+    const rt_node *node;
+    int64_t mask_id;
+    const rt_tensor *inputs[RT_MAX_INPUTS]; /* NULL for absent */
+    rt_tensor outputs[RT_MAX_OUTPUTS];
+} rt_eval;
+retort_status rt_eval_node(rt_eval *eval, retort_error *err);
+
+#endif

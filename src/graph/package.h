@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A model as one object, and as one .retort file: a safetensors file whose tensors are the graph's constants
+ * in the layout the kernels compute in (64-byte aligned) plus the vocabulary, and whose __metadata__ holds
+ *   format      "pt" (for readers that insist)      retort.version   "1"
+ *   retort.graph    the graph's text                retort.config    JSON: task, problem, family, labels,
+ * sizes, … retort.tokenizer  JSON settings                 retort.origin    JSON: source, library version,
+ * recipe Tensor names are the constants' names; the vocabulary is the U8 tensor "tokenizer.vocab", last.
+ * Packed constants are stored in their packed shape ([n/16, k, 16] …); vectors are zero-padded to 16
+ * elements; the graph's text has the logical dims. */
+#ifndef RT_GRAPH_PACKAGE_H
+#define RT_GRAPH_PACKAGE_H
+
+#include "graph/graph.h"
+#include "model/encoder.h"
+#include "text/tokenizer.h"
+
+#include <stdatomic.h>
+
+struct retort_model {
+    atomic_int owners;
+    rt_graph graph;
+    rt_config config; /* strings in `arena` */
+    rt_tokenizer *tokenizer;
+    char *vocab; /* what the tokenizer was unpacked from, when it is not in the mapping */
+    const char *source, *recipe;
+    uint64_t file_bytes;
+    rt_arena arena;
+    rt_tensors file;                  /* the mapping, when loaded */
+    struct retort_model *shared_with; /* retained: a model made by optimize borrows its constants */
+};
+
+/* Zeroed model with one owner; NULL when out of memory. retort_model_free (in package.c) frees it. */
+retort_model *rt_model_new(void);
+retort_status rt_package_import(retort_model **out, const char *source, const retort_import_options *options,
+                                retort_error *err);
+retort_status rt_package_load(retort_model **out, const char *path, retort_error *err);
+retort_status rt_package_save(const retort_model *model, const char *path, retort_error *err);
+retort_status rt_package_optimize(retort_model **out, const retort_model *model, int level,
+                                  retort_rewrite_fn report, void *user, retort_error *err);
+/* load on plain memory, as the fuzzer calls it; `data` must outlive the model. */
+retort_status rt_package_parse(retort_model **out, const char *name, const uint8_t *data, size_t size,
+                               retort_error *err);
+
+#endif

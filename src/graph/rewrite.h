@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RT_GRAPH_REWRITE_H
+#define RT_GRAPH_REWRITE_H
+
+#include "graph/graph.h"
+
+/* One row a rewrite: function, text name, level. Each is one predicate-and-edit pass over the graph: applies
+ * itself wherever it matches, and adds the number of places to *count. Run in order, each level to a fixed
+ * point.
+ *
+ * level 1: fold constants, drop Identity / no-op Cast / Reshape, merge equal constants, dead nodes
+ * level 2: fuse Embed, LayerNorm (also the decomposed form), Linear (MatMul+Add / Gemm), GELU and other
+ *          activations, residual adds, QKV, Attention, Select, Pool, Normalize; exact algebra: 1/sqrt(d) into
+ *          W_Q and b_Q, drop b_K, b_O += W_O b_V
+ * level 3: remove padding (ragged tokens, no mask), rows nobody reads (the last layer's Q, output and FFN for
+ *          the rows that the head reads; pool heads read all), pack weights (p16) */
+#define RT_REWRITES(X)                                                                                       \
+    X(fold_constants, "fold constants", 1)                                                                   \
+    X(drop_identities, "drop identities", 1)                                                                 \
+    X(merge_constants, "merge constants", 1)                                                                 \
+    X(fuse_layer_norm, "fuse LayerNorm", 2)                                                                  \
+    X(fuse_embed, "fuse embeddings", 2)                                                                      \
+    X(fuse_linear, "fuse MatMul + bias", 2)                                                                  \
+    X(fuse_activation, "fuse activation", 2)                                                                 \
+    X(fuse_attention, "fuse attention", 2)                                                                   \
+    X(scale_into_query, "scale into W_Q", 2)                                                                 \
+    X(drop_key_bias, "drop b_K", 2)                                                                          \
+    X(fold_value_bias, "fold b_V into b_O", 2)                                                               \
+    X(fuse_qkv, "fuse Q, K, V", 2)                                                                           \
+    X(fuse_residual, "fuse residual", 2)                                                                     \
+    X(fuse_select, "fuse row selection", 2)                                                                  \
+    X(fuse_pool, "fuse pooling", 2)                                                                          \
+    X(fuse_normalize, "fuse normalize", 2)                                                                   \
+    X(remove_padding, "remove padding", 3)                                                                   \
+    X(prune_rows, "rows nobody reads", 3)                                                                    \
+    X(pack_weights, "pack weights", 3)
+
+#define RT_REWRITE_DECLARE(function, text, level)                                                            \
+    retort_status rt_rewrite_##function(rt_graph *graph, size_t *count, retort_error *err);
+RT_REWRITES(RT_REWRITE_DECLARE)
+#undef RT_REWRITE_DECLARE
+
+/* Rewrites `graph` in place from its level up to `level`. With `verify` the whole graph is checked after each
+ * rewrite. `report` may be NULL. */
+retort_status rt_graph_optimize(rt_graph *graph, int level, bool verify, retort_rewrite_fn report, void *user,
+                                retort_error *err);
+/* Level 3 only: matrices of Linear nodes to bf16, their inputs narrowed by whoever makes them. */
+retort_status rt_graph_use_bf16(rt_graph *graph, retort_error *err);
+
+#endif

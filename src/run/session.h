@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A session: a provider, its plan, memory and threads. What the layers above (task/, api.c) use. */
+#ifndef RT_RUN_SESSION_H
+#define RT_RUN_SESSION_H
+
+#include "graph/package.h"
+
+struct retort_session; /* retort_session_open / close / run / step / describe are in session.c */
+
+/* The model of a session (borrowed), and its options for text. */
+const retort_model *rt_session_model(const retort_session *session);
+bool rt_session_special_as_text(const retort_session *session);
+/* The session's own word cache for the tokenizer. */
+rt_word_cache *rt_session_cache(retort_session *session);
+
+#endif
