@@ -41,9 +41,8 @@ static int embeddings(rt_builder *b) {
                             rt_emit_tensor(b, "embeddings", "type", encoder->type), b->types);
         x = rt_emit2(b, RT_OP_ADD, "embeddings.type", "add", x, type);
     }
-    int position =
-        rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather",
-                 rt_emit_tensor(b, "embeddings", "position", encoder->position), position_ids(b));
+    int position = rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather",
+                            rt_emit_tensor(b, "embeddings", "position", encoder->position), position_ids(b));
     x = rt_emit2(b, RT_OP_ADD, "embeddings.position", "add", x, position);
     return rt_emit_norm(b, "embeddings.norm", &encoder->embedding_norm, x);
 }

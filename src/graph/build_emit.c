@@ -66,7 +66,8 @@ int rt_emit_tensor(rt_builder *b, const char *scope, const char *leaf, const rt_
     return constant(b, scope, leaf, RETORT_F32, tensor->rank, tensor->shape, data);
 }
 
-/* out[i, j] = matrix[j, i] for the tile of rows j0… and columns i0…, which is small enough for the L1 cache. */
+/* out[i, j] = matrix[j, i] for the tile of rows j0… and columns i0…, which is small enough for the L1 cache.
+ */
 static void transpose_tile(float *out, const rt_tensor *matrix, size_t j0, size_t i0) {
     float tile[TILE][TILE];
     size_t rows = (size_t)matrix->shape[0], columns = (size_t)matrix->shape[1];
@@ -115,8 +116,8 @@ int rt_emit_linear(rt_builder *b, const char *scope, const rt_linear *linear, in
         return rt_emit(b, RT_OP_GEMM, scope, "gemm", 3, (int[]){x, weight, bias},
                        &(rt_attrs){.trans_b = true});
     }
-    int y = rt_emit2(b, RT_OP_MATMUL, scope, "matmul", x,
-                     rt_emit_transposed(b, scope, "weight", linear->weight));
+    int y =
+        rt_emit2(b, RT_OP_MATMUL, scope, "matmul", x, rt_emit_transposed(b, scope, "weight", linear->weight));
     return linear->bias != NULL ? rt_emit2(b, RT_OP_ADD, scope, "add", bias, y) : y;
 }
 
@@ -138,8 +139,8 @@ static int gelu(rt_builder *b, const char *scope, int x) {
 static int gelu_tanh(rt_builder *b, const char *scope, int x) {
     int half = rt_emit_by(b, RT_OP_MUL, scope, "half", x, 0.5f);
     int cube = rt_emit_by(b, RT_OP_POW, scope, "pow", x, 3);
-    int inner = rt_emit2(b, RT_OP_ADD, scope, "inner", x,
-                         rt_emit_by(b, RT_OP_MUL, scope, "cubic", cube, 0.044715f));
+    int inner =
+        rt_emit2(b, RT_OP_ADD, scope, "inner", x, rt_emit_by(b, RT_OP_MUL, scope, "cubic", cube, 0.044715f));
     int scaled = rt_emit_by(b, RT_OP_MUL, scope, "scaled", inner, (float)sqrt(2 / M_PI));
     int one = rt_emit_by(b, RT_OP_ADD, scope, "add", rt_emit1(b, RT_OP_TANH, scope, "tanh", scaled), 1);
     return rt_emit2(b, RT_OP_MUL, scope, "mul", half, one);

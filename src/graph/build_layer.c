@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One encoder layer of the level-0 graph. Shapes: hidden state [batch, seq, hidden], heads [batch, heads, seq,
- * dim], scores [batch, heads, seq, seq]. */
+ * One encoder layer of the level-0 graph. Shapes: hidden state [batch, seq, hidden], heads [batch, heads,
+ * seq, dim], scores [batch, heads, seq, seq]. */
 #include "graph/builder.h"
 
 #include <float.h>
@@ -12,8 +12,8 @@ static int64_t head_dim(const rt_builder *b) {
     return b->encoder->config.hidden / b->encoder->config.heads;
 }
 
-/* Linear layer, then [batch, seq, hidden] to heads: keys as [batch, heads, dim, seq], else [batch, heads, seq,
- * dim]. */
+/* Linear layer, then [batch, seq, hidden] to heads: keys as [batch, heads, dim, seq], else [batch, heads,
+ * seq, dim]. */
 static int heads_of(rt_builder *b, const char *layer, const char *part, const rt_linear *linear, int hidden) {
     char scope[RT_SCOPE_MAX];
     snprintf(scope, sizeof scope, "%s.attention.%s", layer, part);
@@ -38,8 +38,7 @@ static int distilbert_scores(rt_builder *b, const char *scope, int q, int k) {
     snprintf(mask, sizeof mask, "%s.mask", scope);
     q = rt_emit_by(b, RT_OP_DIV, scope, "scale", q, sqrtf((float)head_dim(b)));
     int scores = rt_emit2(b, RT_OP_MATMUL, scope, "scores", q, k);
-    int padding =
-        rt_emit2(b, RT_OP_EQUAL, mask, "equal", b->mask, rt_emit_index(b, mask, "equal.value", 0));
+    int padding = rt_emit2(b, RT_OP_EQUAL, mask, "equal", b->mask, rt_emit_index(b, mask, "equal.value", 0));
     int wide = rt_emit_expand(b, mask, padding, 2, (int64_t[]){1, 2}, scores);
     return rt_emit(b, RT_OP_WHERE, scope, "masked", 3,
                    (int[]){wide, rt_emit_scalar(b, mask, "value", -FLT_MAX), scores}, NULL);

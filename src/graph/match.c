@@ -48,26 +48,23 @@ static bool is_float_constant(const rt_graph *graph, int value, int rank) {
     if (value < 0) return false;
     const rt_value *v = &graph->values[value];
     return rt_value_is_constant(v) && v->dtype == RETORT_F32 && v->layout == RT_LAYOUT_ROWS &&
-           v->rank == rank && v->data != NULL;
+           v->rank == rank;
 }
 
-bool rt_is_matrix(const rt_graph *graph, int value) {
+bool rt_is_weight(const rt_graph *graph, int value) {
     return is_float_constant(graph, value, 2);
 }
 
-bool rt_is_vector(const rt_graph *graph, int value, int64_t n) {
+bool rt_is_bias(const rt_graph *graph, int value, int64_t n) {
     return is_float_constant(graph, value, 1) && graph->values[value].dims[0] == n;
-}
-
-bool rt_same_dims(const rt_value *a, const rt_value *b) {
-    return a->rank == b->rank && memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0;
 }
 
 bool rt_scalar(const rt_graph *graph, int value, double *out) {
     if (value < 0) return false;
     const rt_value *v = &graph->values[value];
     size_t count;
-    if (!rt_value_is_constant(v) || v->data == NULL || !rt_shape_count(v->dims, v->rank, &count) || count != 1)
+    if (!rt_value_is_constant(v) || v->data == NULL || !rt_shape_count(v->dims, v->rank, &count) ||
+        count != 1)
         return false;
     if (v->dtype == RETORT_F32) *out = (double)*(const float *)v->data;
     if (v->dtype == RETORT_I64) *out = (double)*(const int64_t *)v->data;
@@ -114,17 +111,22 @@ static bool is_mask_shape(const rt_value *value, bool keys) {
     return true;
 }
 
-int rt_mask_input(const rt_graph *graph, int value, bool keys) {
-    static const rt_op ops[] = {RT_OP_UNSQUEEZE, RT_OP_RESHAPE, RT_OP_EXPAND, RT_OP_CAST, RT_OP_IDENTITY};
+int rt_mask_base(const rt_graph *graph, int value, bool keys) {
+    static const rt_op ops[] = {RT_OP_UNSQUEEZE, RT_OP_RESHAPE, RT_OP_IDENTITY, RT_OP_CAST, RT_OP_EXPAND};
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         const rt_node *node = rt_made_by(graph, value, ops[i]);
         if (node == NULL) continue;
-        bool widened = ops[i] == RT_OP_EXPAND || ops[i] == RT_OP_CAST;
+        bool same_rank = graph->values[value].rank == graph->values[node->inputs[0]].rank;
+        bool widened = ops[i] == RT_OP_CAST || (ops[i] == RT_OP_EXPAND && same_rank);
         if (!widened && !is_mask_shape(&graph->values[value], keys)) return -1;
-        return rt_mask_input(graph, node->inputs[0], keys);
+        return rt_mask_base(graph, node->inputs[0], keys);
     }
-    bool input = value >= 0 && graph->values[value].input && graph->values[value].rank == 2;
-    return input && is_mask_shape(&graph->values[value], keys) ? value : -1;
+    return value >= 0 && is_mask_shape(&graph->values[value], keys) ? value : -1;
+}
+
+int rt_mask_input(const rt_graph *graph, int value, bool keys) {
+    int base = rt_mask_base(graph, value, keys);
+    return base >= 0 && graph->values[base].input && graph->values[base].rank == 2 ? base : -1;
 }
 
 int rt_reduced(const rt_graph *graph, int value, rt_op op, int64_t axis, bool keepdims) {
@@ -143,7 +145,7 @@ int rt_reduced(const rt_graph *graph, int value, rt_op op, int64_t axis, bool ke
 
 bool rt_match_linear(const rt_graph *graph, int value, rt_linear_match *out) {
     const rt_node *node = rt_made_by(graph, value, RT_OP_LINEAR);
-    if (node == NULL || node->attrs.narrow || !rt_is_matrix(graph, node->inputs[1])) return false;
+    if (node == NULL || node->attrs.narrow || !rt_is_weight(graph, node->inputs[1])) return false;
     const rt_value *weight = &graph->values[node->inputs[1]];
     *out = (rt_linear_match){
         .node = graph->values[value].producer,
@@ -155,7 +157,7 @@ bool rt_match_linear(const rt_graph *graph, int value, rt_linear_match *out) {
         .n = weight->dims[1],
         .act = node->attrs.act,
     };
-    return out->bias < 0 || rt_is_vector(graph, out->bias, out->n);
+    return out->bias < 0 || rt_is_bias(graph, out->bias, out->n);
 }
 
 bool rt_match_plain_linear(const rt_graph *graph, int value, rt_linear_match *out) {
@@ -200,7 +202,8 @@ int rt_add_constant(rt_graph *graph, const char *scope, const char *leaf, int ra
     char name[RT_NAME_MAX + 1];
     if (data == NULL) return -1;
     int length = snprintf(name, sizeof name, "%s.%s", scope, leaf);
-    for (unsigned i = 2; rt_value_find(graph, name) >= 0 && length >= 0 && (size_t)length < sizeof name; i++) {
+    for (unsigned i = 2; rt_value_find(graph, name) >= 0 && length >= 0 && (size_t)length < sizeof name;
+         i++) {
         snprintf(name + length, sizeof name - (size_t)length, ".%u", i);
     }
     return rt_graph_constant(graph, name, RETORT_F32, RT_LAYOUT_ROWS, rank, dims, data);

@@ -15,10 +15,9 @@ retort_status rt_rewrite_each(rt_graph *graph, rt_apply_fn apply, size_t *count,
 const rt_node *rt_made_by(const rt_graph *graph, int value, rt_op op);
 /* The only node that reads the value; -1 when there are more, or it is the graph's output. */
 int rt_only_reader(const rt_graph *graph, int value);
-/* A float matrix of rows, or a vector, whose data is there. */
-bool rt_is_matrix(const rt_graph *graph, int value);
-bool rt_is_vector(const rt_graph *graph, int value, int64_t n);
-bool rt_same_dims(const rt_value *a, const rt_value *b);
+/* A constant matrix of floats in rows; a constant vector of n floats. */
+bool rt_is_weight(const rt_graph *graph, int value);
+bool rt_is_bias(const rt_graph *graph, int value, int64_t n);
 /* The one element of a constant, as a number. */
 bool rt_scalar(const rt_graph *graph, int value, double *out);
 /* Whether a constant's one element is `want` within a thousandth (or a millionth of one when want is 0). */
@@ -27,8 +26,12 @@ bool rt_scalar_near(const rt_graph *graph, int value, double want);
 bool rt_with_scalar(const rt_graph *graph, int value, rt_op op, int *x, double *scalar);
 /* Follows multiplications and divisions by scalars down to a value, and multiplies *scale. */
 int rt_strip_scale(const rt_graph *graph, int value, double *scale);
-/* An input [batch, seq] below Unsqueeze, Reshape, Expand, Cast; -1: none. Its seq axis must be the last one
- * (`keys`: a mask of attention scores) or axis 1 (a mask of rows), and all other axes but batch are widened. */
+/* What Unsqueeze, Reshape, Expand and Cast made the value of. On the way down the seq axis must be the last
+ * one
+ * (`keys`: for scores) or axis 1 (for rows), and the others but batch must be 1 before they are expanded; -1:
+ * they are not. */
+int rt_mask_base(const rt_graph *graph, int value, bool keys);
+/* The base when it is an input [batch, seq], else -1. */
 int rt_mask_input(const rt_graph *graph, int value, bool keys);
 /* The operand of a reduction of that kind over one axis, which may be stated from the end; -1: another. */
 int rt_reduced(const rt_graph *graph, int value, rt_op op, int64_t axis, bool keepdims);

@@ -51,8 +51,7 @@ static retort_status run_level(run *r, int level, retort_error *err) {
         }
         r->applied = 0;
         for (size_t i = 0; i < REWRITE_COUNT; i++) {
-            retort_status status =
-                rewrites[i].level == level ? run_row(r, &rewrites[i], err) : RETORT_OK;
+            retort_status status = rewrites[i].level == level ? run_row(r, &rewrites[i], err) : RETORT_OK;
             if (status != RETORT_OK) return status;
         }
         changed = r->applied > 0;

@@ -20,6 +20,11 @@ static void multiply(product *p, int value, int times) {
     p->reads++;
 }
 
+/* Values inside the pattern must be read by nothing else: after the edit, x is no longer what they expect. */
+static bool is_inner(const rt_graph *graph, int value) {
+    return rt_only_reader(graph, value) >= 0;
+}
+
 /* Collects the factors of a value, through at most `depth` nodes one above the other. */
 static void collect(const rt_graph *graph, int value, int depth, product *p) {
     double scalar;
@@ -27,6 +32,8 @@ static void collect(const rt_graph *graph, int value, int depth, product *p) {
     const rt_node *mul = rt_made_by(graph, value, RT_OP_MUL);
     if (rt_scalar(graph, value, &scalar)) {
         p->scale *= scalar;
+    } else if (depth < 4 && !is_inner(graph, value)) {
+        multiply(p, value, 1);
     } else if (depth > 0 && mul != NULL) {
         int left = mul->inputs[0], right = mul->inputs[1];
         collect(graph, left, depth - 1, p);
@@ -55,17 +62,21 @@ static bool near(double found, double want) {
 static bool is_scaled(const rt_graph *graph, int value, int x, double scale, int *reads) {
     product p = factors_of(graph, value);
     *reads += p.reads;
-    return p.count == 1 && p.factors[0] == x && near(p.scale, scale);
+    return is_inner(graph, value) && p.count == 1 && p.factors[0] == x && near(p.scale, scale);
 }
 
 /* Whether value is √(2/π) (x + 0.044715 x³). */
 static bool is_gelu_tanh_inner(const rt_graph *graph, int value, int x, int *reads) {
     product outer = factors_of(graph, value);
     const rt_node *sum = outer.count == 1 ? rt_made_by(graph, outer.factors[0], RT_OP_ADD) : NULL;
-    if (sum == NULL || !near(outer.scale, sqrt(2 / M_PI))) return false;
+    if (sum == NULL || !is_inner(graph, value) || !is_inner(graph, outer.factors[0]) ||
+        !near(outer.scale, sqrt(2 / M_PI)))
+        return false;
     for (int k = 0; k < 2; k++) {
         product cubic = factors_of(graph, sum->inputs[1 - k]);
-        if (sum->inputs[k] != x || cubic.count != 3 || !near(cubic.scale, 0.044715)) continue;
+        if (sum->inputs[k] != x || !is_inner(graph, sum->inputs[1 - k]) || cubic.count != 3 ||
+            !near(cubic.scale, 0.044715))
+            continue;
         *reads += 1 + cubic.reads;
         return cubic.factors[0] == x && cubic.factors[1] == x && cubic.factors[2] == x;
     }
@@ -80,8 +91,11 @@ static rt_act gelu_of(const rt_graph *graph, int value, int *x) {
         double one;
         int inner, reads = 1;
         *x = p.factors[1 - k];
-        if (!rt_with_scalar(graph, p.factors[k], RT_OP_ADD, &inner, &one) || one != 1) continue;
-        const rt_node *erf = rt_made_by(graph, inner, RT_OP_ERF), *tanh = rt_made_by(graph, inner, RT_OP_TANH);
+        if (!rt_with_scalar(graph, p.factors[k], RT_OP_ADD, &inner, &one) || one != 1 ||
+            !is_inner(graph, p.factors[k]) || !is_inner(graph, inner))
+            continue;
+        const rt_node *erf = rt_made_by(graph, inner, RT_OP_ERF),
+                      *tanh = rt_made_by(graph, inner, RT_OP_TANH);
         rt_act act = RT_FN_NONE;
         if (erf != NULL && is_scaled(graph, erf->inputs[0], *x, sqrt(0.5), &reads)) act = RT_FN_GELU;
         if (tanh != NULL && is_gelu_tanh_inner(graph, tanh->inputs[0], *x, &reads)) act = RT_FN_GELU_TANH;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Level 2: MatMul + Add and Gemm become Linear, which then takes a residual. */
+#include "graph/infer.h"
 #include "graph/match.h"
 
 /* The Add of a vector [n] that is the only reader of the value; -1: none. *bias is the vector. */
@@ -8,18 +9,19 @@ static int bias_add(const rt_graph *graph, int value, int64_t n, int *bias) {
     if (reader < 0 || graph->nodes[reader].op != RT_OP_ADD) return -1;
     const rt_node *add = &graph->nodes[reader];
     *bias = add->inputs[add->inputs[0] == value ? 1 : 0];
-    return rt_is_vector(graph, *bias, n) ? reader : -1;
+    return rt_is_bias(graph, *bias, n) ? reader : -1;
 }
 
 /* MatMul(x, W) (+ b) */
 static bool matmul_to_linear(rt_graph *graph, int index) {
     const rt_node node = graph->nodes[index];
-    if (!rt_is_matrix(graph, node.inputs[1]) || rt_value_is_constant(&graph->values[node.inputs[0]]))
+    if (!rt_is_weight(graph, node.inputs[1]) || rt_value_is_constant(&graph->values[node.inputs[0]]))
         return false;
     int bias = -1;
     int add = bias_add(graph, node.outputs[0], graph->values[node.inputs[1]].dims[1], &bias);
     int inputs[] = {node.inputs[0], node.inputs[1], bias};
-    return rt_replace_node(graph, add >= 0 ? add : index, index, RT_OP_LINEAR, add >= 0 ? 3 : 2, inputs, NULL);
+    return rt_replace_node(graph, add >= 0 ? add : index, index, RT_OP_LINEAR, add >= 0 ? 3 : 2, inputs,
+                           NULL);
 }
 
 /* b[i, j] = a[j, i], a being [rows, columns] */
@@ -44,9 +46,9 @@ static int gemm_weight(rt_graph *graph, const rt_node *node) {
 static bool gemm_to_linear(rt_graph *graph, int index) {
     const rt_node node = graph->nodes[index];
     bool biased = node.input_count > 2 && node.inputs[2] >= 0;
-    if (!rt_is_matrix(graph, node.inputs[1])) return false;
+    if (!rt_is_weight(graph, node.inputs[1])) return false;
     int64_t n = graph->values[node.inputs[1]].dims[node.attrs.trans_b ? 0 : 1];
-    if (biased && !rt_is_vector(graph, node.inputs[2], n)) return false;
+    if (biased && !rt_is_bias(graph, node.inputs[2], n)) return false;
     int inputs[] = {node.inputs[0], gemm_weight(graph, &node), biased ? node.inputs[2] : -1};
     return rt_replace_node(graph, index, index, RT_OP_LINEAR, biased ? 3 : 2, inputs, NULL);
 }
