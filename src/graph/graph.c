@@ -55,8 +55,7 @@ int rt_graph_input(rt_graph *graph, const char *name, retort_dtype dtype, int ra
     return add_source(graph, name, &value, rank, dims, true);
 }
 
-/* What an integer constant holds, for shape inference. */
-static void read_content(rt_value *value) {
+void rt_value_read_content(rt_value *value) {
     int64_t count = value->rank == 0 ? 1 : value->dims[0];
     if (value->dtype != RETORT_I64 || value->rank > 1 || count > RT_MAX_RANK || value->data == NULL) return;
     value->content = (rt_content){.known = true, .count = (int)count};
@@ -77,7 +76,7 @@ int rt_graph_constant(rt_graph *graph, const char *name, retort_dtype dtype, rt_
         graph->value_count--;
         return -1;
     }
-    read_content(&graph->values[index]);
+    rt_value_read_content(&graph->values[index]);
     return index;
 }
 

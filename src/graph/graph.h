@@ -200,6 +200,8 @@ retort_status rt_graph_copy(rt_graph *out, const rt_graph *graph, retort_error *
 
 /* Editing, for rewrites. */
 bool rt_value_is_constant(const rt_value *value);
+/* Fills `content` from the data of a short i64 value; leaves other values alone. */
+void rt_value_read_content(rt_value *value);
 /* Bytes of the value's data in its layout; false when a dim is symbolic or the size overflows. */
 bool rt_value_bytes(const rt_value *value, size_t *bytes);
 int rt_value_find(const rt_graph *graph, const char *name); /* -1: none */

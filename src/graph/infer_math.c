@@ -115,7 +115,7 @@ static bool reduced_axes(const rt_shapes *s, unsigned *axes) {
 retort_status rt_infer_reduce(rt_shapes *s) {
     const rt_value *x = s->in[0];
     unsigned axes;
-    if (x->dtype != RETORT_F32 && x->dtype != RETORT_I64) return not_float(s);
+    if (x->dtype != RETORT_F32) return not_float(s);
     if (!reduced_axes(s, &axes)) return rt_fail(s->err, RETORT_FORMAT, "axes are not known or out of range");
     rt_out_begin(s, x->dtype);
     for (int i = 0; i < x->rank; i++) {

@@ -10,7 +10,15 @@ retort_status rt_infer_same(rt_shapes *s) {
     return RETORT_OK;
 }
 
+static bool can_cast(retort_dtype dtype) {
+    return dtype == RETORT_F32 || dtype == RETORT_I64 || dtype == RETORT_I32 || dtype == RETORT_BOOL;
+}
+
 retort_status rt_infer_cast(rt_shapes *s) {
+    if (!can_cast(s->in[0]->dtype) || !can_cast(s->node->attrs.dtype)) {
+        return rt_fail(s->err, RETORT_UNSUPPORTED, "to %s: Cast knows f32, i64, i32 and bool",
+                       retort_dtype_name(s->node->attrs.dtype));
+    }
     rt_out_like(s, 0, s->in[0]);
     s->out[0].dtype = s->node->attrs.dtype;
     if (s->node->attrs.dtype != RETORT_I64) s->out[0].content = (rt_content){0};
