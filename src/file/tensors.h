@@ -15,7 +15,7 @@ typedef struct rt_tensors {
     size_t count, capacity;
     struct {
         const char *key, *value;
-    } *metadata; /* strings of the file, e.g. __metadata__ of safetensors */
+    } * metadata; /* strings of the file, e.g. __metadata__ of safetensors */
     size_t metadata_count;
     rt_map *maps;
     size_t map_count;
@@ -27,6 +27,8 @@ retort_status rt_tensors_open(rt_tensors *out, const char *path, retort_error *e
 /* Opens the weights of a Hugging Face folder: model.safetensors, model.safetensors.index.json (shards, names
  * kept inside the folder), pytorch_model.bin, pytorch_model.bin.index.json; the first that exists. */
 retort_status rt_tensors_open_folder(rt_tensors *out, const char *folder, retort_error *err);
+/* The name of the file that rt_tensors_open_folder begins with; NULL when there is none. */
+const char *rt_tensors_folder_file(const char *folder);
 void rt_tensors_close(rt_tensors *tensors);
 /* NULL when there is none. */
 const rt_tensor *rt_tensors_find(const rt_tensors *tensors, const char *name);
@@ -38,10 +40,10 @@ retort_status rt_safetensors_parse(rt_tensors *out, const char *name, const uint
 retort_status rt_torch_parse(rt_tensors *out, const char *name, const uint8_t *data, size_t size,
                              retort_error *err); /* zip and legacy */
 
-/* Writes a safetensors file, every tensor's data aligned to 64 bytes from the start of the file (the header is
- * padded with spaces; since the format allows no holes, every tensor but the last must have a size that is a
- * multiple of 64 bytes, else RETORT_ARGUMENT). Tensors are written in the order given.
- * keys/values: __metadata__. The output depends on nothing but the arguments. */
+/* Writes a safetensors file, every tensor's data aligned to 64 bytes from the start of the file (the header
+ * is padded with spaces; since the format allows no holes, every tensor but the last must have a size that is
+ * a multiple of 64 bytes, else RETORT_ARGUMENT). Tensors are written in the order given. keys/values:
+ * __metadata__. The output depends on nothing but the arguments. */
 retort_status rt_safetensors_write(const char *path, const rt_tensor *tensors, size_t count,
                                    const char *const *keys, const char *const *values, size_t metadata_count,
                                    retort_error *err);
