@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * BERT's tokenizer, exactly as Hugging Face tokenizers 0.23.3 (Rust) computes it: added tokens, BertNormalizer,
- * BertPreTokenizer, WordPiece, truncation, template. */
+ * BERT's tokenizer, exactly as Hugging Face tokenizers 0.23.3 (Rust) computes it: added tokens,
+ * BertNormalizer, BertPreTokenizer, WordPiece, truncation, template. */
 #ifndef RT_TEXT_TOKENIZER_H
 #define RT_TEXT_TOKENIZER_H
 
 #include "base/error.h"
 
-typedef struct rt_tokenizer rt_tokenizer; /* immutable: share it between threads */
+typedef struct rt_tokenizer rt_tokenizer;   /* immutable: share it between threads */
 typedef struct rt_word_cache rt_word_cache; /* a thread's memory of words it has met; optional */
 
 /* From the bytes of a tokenizer.json. `name` is used in errors. `config` (may be NULL) are the bytes of
@@ -22,11 +22,11 @@ retort_status rt_tokenizer_from_folder(rt_tokenizer **out, const char *folder, r
 void rt_tokenizer_free(rt_tokenizer *tokenizer);
 
 /* The form stored in a .retort file. `vocab`: pieces in the order of their ids, each ended by '\n' (an id
- * without a piece is an empty line). `settings`: small JSON with everything else. Both malloc'ed. Loading it is
- * fast (a 30,522-piece vocabulary in about a millisecond) and `vocab` must outlive the tokenizer: it is a part
- * of the mapped file. */
-retort_status rt_tokenizer_pack(const rt_tokenizer *tokenizer, char **vocab, size_t *vocab_size, char **settings,
-                                retort_error *err);
+ * without a piece is an empty line). `settings`: small JSON with everything else. Both malloc'ed. Loading it
+ * is fast (a 30,522-piece vocabulary in about a millisecond) and `vocab` must outlive the tokenizer: it is a
+ * part of the mapped file. */
+retort_status rt_tokenizer_pack(const rt_tokenizer *tokenizer, char **vocab, size_t *vocab_size,
+                                char **settings, retort_error *err);
 retort_status rt_tokenizer_unpack(rt_tokenizer **out, const char *name, const void *vocab, size_t vocab_size,
                                   const char *settings, retort_error *err);
 
@@ -45,30 +45,31 @@ int32_t rt_tokenizer_id(const rt_tokenizer *tokenizer, const char *piece, size_t
 typedef enum rt_truncation { RT_LONGEST_FIRST, RT_ONLY_FIRST, RT_ONLY_SECOND } rt_truncation;
 
 typedef struct rt_encode_options {
-    size_t max_length;         /* special tokens included; 0: not cut */
+    size_t max_length; /* special tokens included; 0: not cut */
     rt_truncation truncation;
-    size_t stride;             /* for windows: tokens shared by neighbours */
-    bool special_as_text;      /* Hugging Face's encode_special_tokens */
-    bool no_special;           /* leave the template away */
-    bool words;                /* also fill `words` */
-    rt_word_cache *cache;      /* may be NULL */
+    size_t stride;        /* for windows: tokens shared by neighbours */
+    bool special_as_text; /* Hugging Face's encode_special_tokens */
+    bool no_special;      /* leave the template away */
+    bool words;           /* also fill `words` */
+    rt_word_cache *cache; /* may be NULL */
 } rt_encode_options;
 
-/* One encoded text (or window). Arrays belong to the struct and grow; start with {0}. offsets count code points
- * of the original text (of the pair where types is 1); (0, 0) for template tokens. */
+/* One encoded text (or window). Arrays belong to the struct and grow; start with {0}. offsets count code
+ * points of the original text (of the pair where types is 1); (0, 0) for template tokens. */
 typedef struct rt_encoding {
     size_t count, capacity;
     int32_t *ids;
     int32_t *types;
     uint32_t *offsets; /* [count, 2] */
-    int32_t *words;    /* [count] index of the word (as HF word_ids), -1 for template tokens; with options.words */
+    int32_t
+        *words; /* [count] index of the word (as HF word_ids), -1 for template tokens; with options.words */
 } rt_encoding;
 void rt_encoding_free(rt_encoding *encoding);
 
 /* Appends nothing: replaces *out. `pair` NULL for a single text. Ids only (offsets left alone) when
  * `out->offsets` is not wanted: see rt_encode_ids. */
-retort_status rt_encode(const rt_tokenizer *tokenizer, const retort_text *text, const rt_encode_options *options,
-                        rt_encoding *out, retort_error *err);
+retort_status rt_encode(const rt_tokenizer *tokenizer, const retort_text *text,
+                        const rt_encode_options *options, rt_encoding *out, retort_error *err);
 /* Fast path: ids of one text appended to ids[*count…capacity), without offsets. RETORT_LIMIT when they do not
  * fit (nothing is changed; with max_length > 0 at most max_length are needed). */
 retort_status rt_encode_ids(const rt_tokenizer *tokenizer, const retort_text *text,
@@ -79,8 +80,8 @@ retort_status rt_encode_ids(const rt_tokenizer *tokenizer, const retort_text *te
 retort_status rt_encode_windows(const rt_tokenizer *tokenizer, const retort_text *text,
                                 const rt_encode_options *options, size_t limit, rt_encoding **windows,
                                 size_t *count, retort_error *err);
-/* Pre-split words (HF is_split_into_words): words[i] is the word's text; `words` of the result is the index of
- * the word, offsets are within the word. */
+/* Pre-split words (HF is_split_into_words): words[i] is the word's text; `words` of the result is the index
+ * of the word, offsets are within the word. */
 retort_status rt_encode_words(const rt_tokenizer *tokenizer, const retort_text *words, size_t n,
                               const rt_encode_options *options, rt_encoding *out, retort_error *err);
 
