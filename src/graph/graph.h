@@ -59,7 +59,7 @@ enum {
      * output holds the same rounded to bf16. */                                                               \
     X(EMBED, "Embed", 5, 7, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW, 2)                                            \
     /* x […, k], weight (, bias (, residual)) -> […, n] = act(x w + bias) + residual. weight is [k, n]:    \
-     * rows, or p16 / p16_bf16 at level 3. narrow 1: the output is bf16. bias may be absent (-1). */                       \
+     * rows, or p16 / p16_bf16 at level 3. narrow 1: the output is bf16. bias may be absent (-1). */           \
     X(LINEAR, "Linear", 2, 4, 1, RT_ATTR_ACT | RT_ATTR_NARROW, 2)                                              \
     /* x, gamma, beta -> y (, y in bf16) */                                                                    \
     X(LAYER_NORM, "LayerNorm", 3, 3, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW, 2)                                   \
@@ -83,7 +83,19 @@ typedef enum rt_op {
         RT_OP_COUNT
 } rt_op;
 
-/* One row an attribute: enum bit, member, text, C type. An absent attribute is zero, and is not printed. */
+/* A row of RT_OPS, for code that is driven by it. `outputs` is the most: a row with RT_ATTR_NARROW has its
+ * second output only when narrow is set. */
+typedef struct rt_op_row {
+    const char *text;
+    int least, most, outputs;
+    unsigned attrs;
+    int level;
+} rt_op_row;
+const rt_op_row *rt_op_info(rt_op op);
+/* The operator of that text; false when there is none. */
+bool rt_op_find(const char *text, size_t length, rt_op *out);
+
+/* Attributes; their texts are rows in ops.c. An absent attribute is zero, and is not printed. */
 typedef enum rt_select { RT_SELECT_ALL, RT_SELECT_FIRST, RT_SELECT_MASK } rt_select;
 typedef enum rt_pool_kind { RT_REDUCE_NONE, RT_REDUCE_MEAN, RT_REDUCE_MAX } rt_pool_kind;
 enum {
@@ -121,7 +133,16 @@ typedef enum rt_layout {
 } rt_layout;
 const char *rt_layout_name(rt_layout layout); /* "rows", "p16", "p16_bf16" */
 
-/* A value: an input, a constant (data != NULL) or the output of a node. */
+/* What an integer scalar or vector of at most RT_MAX_RANK elements holds, when that is known before a batch
+ * is there: constants, and whatever is computed from the Shape of a value (symbols stay symbols). */
+typedef struct rt_content {
+    bool known;
+    int count;
+    unsigned symbols; /* bit i: at[i] is an RT_DIM_…, else it is a number */
+    int64_t at[RT_MAX_RANK];
+} rt_content;
+
+/* A value: an input, a constant (neither input nor producer) or the output of a node. */
 typedef struct rt_value {
     const char *name; /* unique in the graph */
     retort_dtype dtype;
@@ -131,6 +152,7 @@ typedef struct rt_value {
     const void *data;          /* constants: at least 64-byte aligned, rounded up to 64 bytes with zeros */
     int producer;              /* node index, -1 for inputs and constants */
     bool input;
+    rt_content content;
 } rt_value;
 
 enum { RT_MAX_INPUTS = 8, RT_MAX_OUTPUTS = 3 };
@@ -143,8 +165,8 @@ typedef struct rt_node {
 } rt_node;
 
 /* Inputs by name: "input_ids" i64 [batch, seq], "attention_mask" i64 [batch, seq], "token_type_ids" i64
- * (BERT); at level 3 input_ids is i64 [tokens] and so are the types, and there is no mask. (The executor
- * feeds int32.) */
+ * (BERT); at level 3 input_ids is i64 [tokens] and so are the types, and there is no mask. Below level 3 the
+ * executor feeds i64, at level 3 int32. */
 typedef struct rt_graph {
     rt_arena arena; /* names and new constants */
     rt_value *values;
@@ -153,38 +175,57 @@ typedef struct rt_graph {
     size_t node_count, node_capacity;
     int output; /* value */
     int level;
-    int64_t mask_id; /* id of the mask token for MaskRows and Select, -1 without */
+    int64_t mask_id;    /* id of the mask token for MaskRows and Select, -1 without */
+    retort_error fault; /* the first failure of a construction call; status 0: none */
 } rt_graph;
 
-/* Construction: indices, or -1 when out of memory (which the caller reports once, at the end). Names are
- * copied. With rt_graph_free any half-built graph is freed; `graph` starts zeroed ({.output = -1}). */
+/* Construction: indices, or -1 when out of memory or when shapes do not fit. The first failure is kept in
+ * graph->fault, and rt_graph_verify returns it, so that callers may build on and check once, at the end: a
+ * call that reads a failed one fails too. Names are copied. With rt_graph_free any half-built graph is freed;
+ * `graph` starts zeroed ({.output = -1}). */
 int rt_graph_input(rt_graph *graph, const char *name, retort_dtype dtype, int rank, const int64_t *dims);
 /* `data` is not copied: it must outlive the graph (a mapping, or rt_graph_alloc). */
 int rt_graph_constant(rt_graph *graph, const char *name, retort_dtype dtype, rt_layout layout, int rank,
                       const int64_t *dims, const void *data);
 void *rt_graph_alloc(rt_graph *graph, size_t bytes); /* 64-byte aligned, zeroed, rounded up to 64 bytes */
-/* Appends a node; its outputs' dtypes, shapes and names come from rt_infer. Returns its index; the first
- * output is graph->nodes[i].outputs[0]. */
+/* Appends a node (attrs may be NULL); its outputs' dtypes and shapes come from rt_infer, their names are
+ * "name:0", "name:1", …. Returns its index. */
 int rt_graph_node(rt_graph *graph, rt_op op, const char *name, int input_count, const int *inputs,
                   const rt_attrs *attrs);
+/* The value that output `index` of a node is; -1 when `node` is -1 or has no such output. */
+int rt_node_output(const rt_graph *graph, int node, int index);
 void rt_graph_free(rt_graph *graph);
 /* Deep enough copy: nodes, values and names are new; constant data is shared (and must outlive both). */
 retort_status rt_graph_copy(rt_graph *out, const rt_graph *graph, retort_error *err);
 
 /* Editing, for rewrites. */
+bool rt_value_is_constant(const rt_value *value);
+/* Fills `content` from the data of a short i64 value; leaves other values alone. */
+void rt_value_read_content(rt_value *value);
+/* Bytes of the value's data in its layout; false when a dim is symbolic or the size overflows. */
+bool rt_value_bytes(const rt_value *value, size_t *bytes);
 int rt_value_find(const rt_graph *graph, const char *name); /* -1: none */
 size_t rt_value_uses(const rt_graph *graph, int value);     /* node inputs (and the output) that read it */
 void rt_value_replace(rt_graph *graph, int from, int to);   /* every reader of `from` reads `to` */
-void rt_graph_sweep(
-    rt_graph *graph); /* drops nodes and constants nobody reads, orders the nodes, renumbers */
+/* After an edit of a node's inputs or attributes: adds the output that narrow asks for, and infers. */
+retort_status rt_node_update(rt_graph *graph, int node, retort_error *err);
+/* Drops nodes, constants and inputs that the output does not need, puts the nodes in the order in which a
+ * walk from the output first completes them, and renumbers everything. */
+retort_status rt_graph_sweep(rt_graph *graph, retort_error *err);
 
 /* Output dtypes and shapes of a node from its inputs; the error names the node and the shapes. */
 retort_status rt_infer(rt_graph *graph, size_t node, retort_error *err);
-/* Whole-graph check: indices, order, arity, levels, unique names, shapes as inferred, one output. */
-retort_status rt_graph_verify(rt_graph *graph, retort_error *err);
+/* rt_infer for every node, in order: after dims of inputs or constants have changed. */
+retort_status rt_graph_infer(rt_graph *graph, retort_error *err);
+/* Whole-graph check: construction without fault, indices, order, arity, levels, attributes, unique names,
+ * shapes as inferred, one output. */
+retort_status rt_graph_verify(const rt_graph *graph, retort_error *err);
+/* "[batch, 384]" into out; returns out. */
+const char *rt_dims_text(char *out, size_t size, const int64_t *dims, int rank);
 /* Text: a header line, inputs, constants (name, dtype, layout, dims), a node a line, the output. */
 retort_status rt_graph_print(const rt_graph *graph, retort_write_fn write, void *user);
-/* Parses what print wrote. Constants' data is looked up by `lookup(user, name)` (NULL: constants keep data
+/* Parses what print wrote, and verifies it. Names hold printable ASCII without ",()=[]{}"; "_" is an absent
+ * input. Constants' data is looked up by `lookup(user, name)` (NULL: constants keep data
  * NULL, enough for tests of rewrites that do not compute). */
 typedef const rt_tensor *(*rt_lookup_fn)(void *user, const char *name);
 retort_status rt_graph_parse(rt_graph *out, const char *name, const char *text, size_t length,

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Plain evaluation: the rows of operators, shapes through the same rules as inference, and rows of broadcast
+ * operands. Written to be read and believed, not to be fast. */
+#include "graph/eval.h"
+#include "graph/infer.h"
+
+#include <string.h>
+
+/* A row an operator; the fused ones have none: they run on kernels. */
+static const rt_eval_fn evaluators[RT_OP_COUNT] = {
+    [RT_OP_IDENTITY] = rt_eval_copy,
+    [RT_OP_CAST] = rt_eval_cast,
+    [RT_OP_SHAPE] = rt_eval_shape,
+    [RT_OP_GATHER] = rt_eval_gather,
+    [RT_OP_UNSQUEEZE] = rt_eval_copy,
+    [RT_OP_SQUEEZE] = rt_eval_copy,
+    [RT_OP_SLICE] = rt_eval_slice,
+    [RT_OP_CONCAT] = rt_eval_concat,
+    [RT_OP_SPLIT] = rt_eval_split,
+    [RT_OP_RESHAPE] = rt_eval_copy,
+    [RT_OP_TRANSPOSE] = rt_eval_transpose,
+    [RT_OP_EXPAND] = rt_eval_expand,
+    [RT_OP_EQUAL] = rt_eval_equal,
+    [RT_OP_WHERE] = rt_eval_where,
+    [RT_OP_ADD] = rt_eval_binary,
+    [RT_OP_SUB] = rt_eval_binary,
+    [RT_OP_MUL] = rt_eval_binary,
+    [RT_OP_DIV] = rt_eval_binary,
+    [RT_OP_POW] = rt_eval_binary,
+    [RT_OP_MAX] = rt_eval_binary,
+    [RT_OP_SQRT] = rt_eval_unary,
+    [RT_OP_ERF] = rt_eval_unary,
+    [RT_OP_TANH] = rt_eval_unary,
+    [RT_OP_RELU] = rt_eval_unary,
+    [RT_OP_SOFTMAX] = rt_eval_softmax,
+    [RT_OP_REDUCE_MEAN] = rt_eval_reduce,
+    [RT_OP_REDUCE_SUM] = rt_eval_reduce,
+    [RT_OP_REDUCE_MAX] = rt_eval_reduce,
+    [RT_OP_MATMUL] = rt_eval_matmul,
+    [RT_OP_GEMM] = rt_eval_gemm,
+    [RT_OP_LAYER_NORMALIZATION] = rt_eval_layer_normalization,
+    [RT_OP_MASK_ROWS] = rt_eval_mask_rows,
+};
+
+/* ---- What the evaluators share ---- */
+
+size_t rt_tensor_count(const rt_tensor *tensor) {
+    size_t count = 1;
+    for (int i = 0; i < tensor->rank; i++) count *= (size_t)tensor->shape[i];
+    return count;
+}
+
+void rt_tensor_strides(const rt_tensor *tensor, int64_t stride[RT_MAX_RANK]) {
+    int64_t bytes = (int64_t)rt_dtype_size(tensor->dtype);
+    for (int i = tensor->rank - 1; i >= 0; i--) {
+        stride[i] = bytes;
+        bytes *= tensor->shape[i];
+    }
+}
+
+rt_view rt_view_broadcast(const rt_tensor *tensor, int rank) {
+    int64_t own[RT_MAX_RANK];
+    rt_view view = {.data = tensor->data};
+    rt_tensor_strides(tensor, own);
+    for (int i = 0; i < tensor->rank; i++) {
+        view.stride[rank - tensor->rank + i] = tensor->shape[i] == 1 ? 0 : own[i];
+    }
+    return view;
+}
+
+void rt_each_row(const rt_eval *eval, int count, const rt_view *views, rt_row_fn fn) {
+    const rt_tensor *out = &eval->outputs[0];
+    int last = out->rank - 1;
+    rt_row row = {.n = last < 0 ? 1 : (size_t)out->shape[last], .eval = eval};
+    size_t total = rt_tensor_count(out), rows = row.n == 0 ? 0 : total / row.n;
+    char *data = (char *)(uintptr_t)out->data; /* the caller's, writable */
+    for (size_t r = 0; r < rows; r++) {
+        row.out = data + r * row.n * rt_dtype_size(out->dtype);
+        for (int v = 0; v < count; v++) {
+            size_t left = r;
+            row.in[v] = views[v].data;
+            row.step[v] = last < 0 ? 0 : views[v].stride[last];
+            for (int i = last - 1; i >= 0; i--) {
+                row.in[v] += (int64_t)(left % (size_t)out->shape[i]) * views[v].stride[i];
+                left /= (size_t)out->shape[i];
+            }
+        }
+        fn(&row);
+    }
+}
+
+void rt_copy_row(const rt_row *row) {
+    size_t size = rt_dtype_size(row->eval->outputs[0].dtype);
+    if (row->step[0] == (int64_t)size) {
+        memcpy(row->out, row->in[0], row->n * size);
+        return;
+    }
+    for (size_t i = 0; i < row->n; i++) {
+        memcpy(row->out + i * size, row->in[0] + (int64_t)i * row->step[0], size);
+    }
+}
+
+void rt_around_axis(const rt_tensor *tensor, int axis, size_t *outer, size_t *n, size_t *inner) {
+    *outer = *inner = 1;
+    *n = (size_t)tensor->shape[axis];
+    for (int i = 0; i < axis; i++) *outer *= (size_t)tensor->shape[i];
+    for (int i = axis + 1; i < tensor->rank; i++) *inner *= (size_t)tensor->shape[i];
+}
+
+/* ---- The frame ---- */
+
+/* A tensor as the shape rules see a value: concrete dims, and what a short i64 vector holds. */
+static rt_value value_of(const rt_tensor *tensor) {
+    rt_value value = {.dtype = tensor->dtype, .rank = tensor->rank, .producer = -1, .data = tensor->data};
+    memcpy(value.dims, tensor->shape, (size_t)tensor->rank * sizeof *tensor->shape);
+    rt_value_read_content(&value);
+    return value;
+}
+
+/* Rows of ids that hold the mask token. */
+static int64_t count_masks(const rt_eval *eval) {
+    const int64_t *ids = eval->inputs[1]->data;
+    int64_t rows = 0;
+    for (size_t i = 0; i < rt_tensor_count(eval->inputs[1]); i++) rows += ids[i] == eval->mask_id;
+    return rows;
+}
+
+static retort_status set_shapes(rt_eval *eval, retort_error *err) {
+    rt_value values[RT_MAX_INPUTS];
+    rt_shapes s = {.node = eval->node, .err = err};
+    for (int i = 0; i < eval->node->input_count; i++) {
+        const rt_tensor *input = eval->inputs[i];
+        size_t count;
+        if (input == NULL) continue;
+        if (input->data == NULL || input->rank > RT_MAX_RANK ||
+            !rt_shape_count(input->shape, input->rank, &count)) {
+            return rt_fail(err, RETORT_ARGUMENT, "%.200s: input %d has no data", eval->node->name, i);
+        }
+        values[i] = value_of(input);
+        s.in[i] = &values[i];
+    }
+    retort_status status = rt_infer_shapes(&s);
+    for (int k = 0; status == RETORT_OK && k < eval->node->output_count; k++) {
+        rt_tensor *out = &eval->outputs[k];
+        out->dtype = s.out[k].dtype;
+        out->rank = s.out[k].rank;
+        memcpy(out->shape, s.out[k].dims, sizeof out->shape);
+        if (out->rank > 0 && out->shape[0] == RT_DIM_ROWS) out->shape[0] = count_masks(eval);
+    }
+    return status;
+}
+
+retort_status rt_eval_node(rt_eval *eval, retort_error *err) {
+    const rt_node *node = eval->node;
+    if (evaluators[node->op] == NULL) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: %s has no plain evaluation", node->name,
+                       rt_op_info(node->op)->text);
+    }
+    retort_status status = set_shapes(eval, err);
+    for (int k = 0; k < node->output_count; k++) {
+        if (eval->outputs[k].data == NULL) return status;
+    }
+    return status == RETORT_OK ? evaluators[node->op](eval, err) : status;
+}

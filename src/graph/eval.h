@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the evaluators of the plain operators share. */
+#ifndef RT_GRAPH_EVAL_H
+#define RT_GRAPH_EVAL_H
+
+#include "graph/graph.h"
+
+/* An evaluator runs when the shape rule has accepted the inputs and set the outputs' shapes: it only fills
+ * outputs[…].data, and checks what shapes cannot tell (indices, divisors). */
+typedef retort_status (*rt_eval_fn)(rt_eval *eval, retort_error *err);
+
+#define RT_EVALUATORS(X)                                                                                     \
+    X(copy)                                                                                                  \
+    X(cast)                                                                                                  \
+    X(shape)                                                                                                 \
+    X(gather)                                                                                                \
+    X(slice)                                                                                                 \
+    X(concat)                                                                                                \
+    X(split)                                                                                                 \
+    X(transpose)                                                                                             \
+    X(expand)                                                                                                \
+    X(equal)                                                                                                 \
+    X(where)                                                                                                 \
+    X(binary)                                                                                                \
+    X(unary)                                                                                                 \
+    X(softmax)                                                                                               \
+    X(reduce)                                                                                                \
+    X(matmul)                                                                                                \
+    X(gemm)                                                                                                  \
+    X(layer_normalization)                                                                                   \
+    X(mask_rows)
+#define RT_EVAL_DECLARE(name) retort_status rt_eval_##name(rt_eval *eval, retort_error *err);
+RT_EVALUATORS(RT_EVAL_DECLARE)
+#undef RT_EVAL_DECLARE
+#undef RT_EVALUATORS
+
+/* A tensor read along the dims of an output: bytes from one element to the next on each axis (0 where it is
+ * broadcast). */
+typedef struct rt_view {
+    const char *data;
+    int64_t stride[RT_MAX_RANK];
+} rt_view;
+/* One row of an output (its last axis) and where each operand's row starts. */
+typedef struct rt_row {
+    size_t n;
+    char *out;
+    const char *in[3];
+    int64_t step[3]; /* bytes */
+    const rt_eval *eval;
+} rt_row;
+typedef void (*rt_row_fn)(const rt_row *row);
+
+/* Elements of a tensor whose shape has been checked. */
+size_t rt_tensor_count(const rt_tensor *tensor);
+/* Strides of a contiguous tensor, in bytes. */
+void rt_tensor_strides(const rt_tensor *tensor, int64_t stride[RT_MAX_RANK]);
+/* The tensor broadcast to `rank` dims. */
+rt_view rt_view_broadcast(const rt_tensor *tensor, int rank);
+/* Calls `fn` for every row of output 0, whose operands are `count` views. */
+void rt_each_row(const rt_eval *eval, int count, const rt_view *views, rt_row_fn fn);
+/* The elements of one operand, one after the other. */
+void rt_copy_row(const rt_row *row);
+/* Elements before, on and after an axis. */
+void rt_around_axis(const rt_tensor *tensor, int axis, size_t *outer, size_t *n, size_t *inner);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Shape rules: one function an operator, the same for symbolic dims (rt_infer) and for the concrete ones of
+ * an evaluation (rt_eval_node). */
+#ifndef RT_GRAPH_INFER_H
+#define RT_GRAPH_INFER_H
+
+#include "graph/graph.h"
+
+/* A rule reads the inputs and fills dtype, rank, dims and content of the outputs. When it runs, arity is
+ * right and required inputs are there. It fails with the reason alone; node and shapes are put before it. */
+typedef struct rt_shapes {
+    const rt_node *node;
+    const rt_value *in[RT_MAX_INPUTS]; /* NULL: absent */
+    rt_value out[RT_MAX_OUTPUTS];
+    retort_error *err;
+} rt_shapes;
+typedef retort_status (*rt_infer_fn)(rt_shapes *s);
+
+/* Runs the rule of s->node. */
+retort_status rt_infer_shapes(rt_shapes *s);
+
+#define RT_INFER_RULES(X)                                                                                    \
+    X(same)                                                                                                  \
+    X(cast)                                                                                                  \
+    X(shape)                                                                                                 \
+    X(gather)                                                                                                \
+    X(unsqueeze)                                                                                             \
+    X(squeeze)                                                                                               \
+    X(slice)                                                                                                 \
+    X(concat)                                                                                                \
+    X(split)                                                                                                 \
+    X(reshape)                                                                                               \
+    X(transpose)                                                                                             \
+    X(expand)                                                                                                \
+    X(equal)                                                                                                 \
+    X(where)                                                                                                 \
+    X(arithmetic)                                                                                            \
+    X(pow)                                                                                                   \
+    X(float_same)                                                                                            \
+    X(softmax)                                                                                               \
+    X(reduce)                                                                                                \
+    X(matmul)                                                                                                \
+    X(gemm)                                                                                                  \
+    X(layer_normalization)                                                                                   \
+    X(mask_rows)                                                                                             \
+    X(embed)                                                                                                 \
+    X(linear)                                                                                                \
+    X(layer_norm)                                                                                            \
+    X(attention)                                                                                             \
+    X(select)                                                                                                \
+    X(pool)                                                                                                  \
+    X(narrow)
+#define RT_INFER_DECLARE(name) retort_status rt_infer_##name(rt_shapes *s);
+RT_INFER_RULES(RT_INFER_DECLARE)
+#undef RT_INFER_DECLARE
+#undef RT_INFER_RULES
+
+/* ---- What the rules share ---- */
+
+/* Output `index` takes dtype and dims (and content) of the value. */
+void rt_out_like(rt_shapes *s, int index, const rt_value *value);
+/* Output 0 has this dtype and no dims yet; rt_push_dim adds one, false when there are RT_MAX_RANK. */
+void rt_out_begin(rt_shapes *s, retort_dtype dtype);
+bool rt_push_dim(rt_value *value, int64_t dim);
+bool rt_push_dims(rt_value *value, const int64_t *dims, int from, int to);
+/* An axis counted from the end when negative; false outside 0…rank-1. */
+bool rt_axis(int64_t axis, int rank, int *out);
+/* One dim that both dims broadcast to. */
+bool rt_broadcast_dim(int64_t a, int64_t b, int64_t *out);
+/* Output 0's dims become what it and `value` broadcast to. */
+retort_status rt_broadcast_with(rt_shapes *s, const rt_value *value);
+bool rt_same_dims(const rt_value *a, const rt_value *b);
+/* Content `i` of the value as a number; false when it is not known or symbolic. */
+bool rt_content_number(const rt_value *value, int i, int64_t *out);
+/* The axes that an i64 vector names, as bits; false when not known, repeated or out of range. */
+bool rt_content_axes(const rt_value *axes, int rank, unsigned *bits);
+/* Elements that Slice takes of a dim, from *start, which is clamped into it; step is neither 0 nor INT64_MIN.
+ */
+int64_t rt_slice_count(int64_t dim, int64_t *start, int64_t end, int64_t step);
+/* Whether a value is a float [n] in rows; an absent one is, when `absent` says so. */
+bool rt_is_vector(const rt_value *value, int64_t n, bool absent);
+
+#endif

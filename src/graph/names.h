@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Names to indices: open addressing over FNV-1a, for graphs of any size. */
+#ifndef RT_GRAPH_NAMES_H
+#define RT_GRAPH_NAMES_H
+
+#include "base/memory.h"
+
+/* Zero-initialise; the names' text belongs to the caller and must stay where it is. */
+typedef struct rt_names {
+    struct rt_name_slot {
+        const char *name; /* NULL: free */
+        int index;
+    } * slots;
+    size_t capacity, count; /* capacity: a power of two, at least twice count */
+} rt_names;
+
+/* Adds a name. *known is the index it already had (then nothing is added), else -1. False: out of memory. */
+bool rt_names_add(rt_names *names, const char *name, int index, int *known);
+/* The index of text[0…length), -1 when it is not there. */
+int rt_names_find(const rt_names *names, const char *text, size_t length);
+void rt_names_free(rt_names *names);
+
+#endif
