@@ -27,6 +27,8 @@ retort_status rt_tensors_open(rt_tensors *out, const char *path, retort_error *e
 /* Opens the weights of a Hugging Face folder: model.safetensors, model.safetensors.index.json (shards, names
  * kept inside the folder), pytorch_model.bin, pytorch_model.bin.index.json; the first that exists. */
 retort_status rt_tensors_open_folder(rt_tensors *out, const char *folder, retort_error *err);
+/* The name of the file that rt_tensors_open_folder begins with; NULL when there is none. */
+const char *rt_tensors_folder_file(const char *folder);
 void rt_tensors_close(rt_tensors *tensors);
 /* NULL when there is none. */
 const rt_tensor *rt_tensors_find(const rt_tensors *tensors, const char *name);

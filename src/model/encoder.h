@@ -60,7 +60,9 @@ typedef struct rt_encoder {
     rt_norm head_norm;
     rt_activation dense_activation;
     rt_tensors tensors; /* owns the data that the roles point to */
-    rt_arena arena;     /* owns names, layers */
+    rt_tensors dense_tensors; /* of a sentence-transformers Dense module, if any */
+    rt_arena arena;     /* owns names, layers, folder */
+    const char *folder; /* rt_encoder_folder */
 } rt_encoder;
 
 /* Reads a Hugging Face or sentence-transformers folder. With `force` the task is *task in place of the one

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Names that a file gives for other files. */
+#ifndef RT_FILE_PATH_H
+#define RT_FILE_PATH_H
+
+#include "base/error.h"
+
+/* Longest path that is put together here; PATH_MAX of Linux. */
+enum { RT_PATH_SIZE = 4096 };
+
+/* Whether `name` is one plain component ("model-00001-of-00002.safetensors"): not empty, not "." or "..", no
+ * slash or backslash, so that "folder/name" stays in the folder. A link there may lead out of it: Hugging
+ * Face's cache is made of links. */
+bool rt_plain_name(const char *name);
+/* "folder/name" into out[RT_PATH_SIZE]. */
+retort_status rt_path_in(char *out, const char *folder, const char *name, retort_error *err);
+
+#endif

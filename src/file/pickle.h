@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * An interpreter of the part of pickle that a state dict needs. It calls nothing: the only functions that a
+ * pickle may name are three of torch, and they are cases of an enum here. */
+#ifndef RT_FILE_PICKLE_H
+#define RT_FILE_PICKLE_H
+
+#include "base/cursor.h"
+#include "base/memory.h"
+#include "base/tensor.h"
+
+typedef enum rt_py_kind {
+    RT_PY_NONE,
+    RT_PY_BOOL,
+    RT_PY_INT,
+    RT_PY_FLOAT,
+    RT_PY_TEXT,
+    RT_PY_TUPLE,
+    RT_PY_LIST,
+    RT_PY_DICT,
+    RT_PY_GLOBAL,
+    RT_PY_STORAGE,
+    RT_PY_TENSOR
+} rt_py_kind;
+
+/* Numbers of one type that tensors look into. The reader of the file fills `data`. */
+typedef struct rt_py_storage {
+    const char *key;
+    retort_dtype dtype;
+    size_t count;        /* elements */
+    const uint8_t *data; /* NULL until it is found */
+    struct rt_py_storage *next;
+} rt_py_storage;
+
+typedef struct rt_py_tensor {
+    rt_py_storage *storage;
+    size_t offset; /* in elements, as the strides */
+    int rank;
+    int64_t shape[RT_MAX_RANK], stride[RT_MAX_RANK];
+} rt_py_tensor;
+
+typedef struct rt_py {
+    rt_py_kind kind;
+    union {
+        int64_t integer; /* also BOOL */
+        struct {
+            const char *bytes; /* NUL-terminated copy */
+            size_t length;
+        } text;
+        struct {
+            struct rt_py **items; /* a dict has keys and values by turns */
+            size_t count, capacity;
+        } list; /* TUPLE, LIST, DICT */
+        const struct rt_py_global *global;
+        rt_py_storage *storage;
+        rt_py_tensor *tensor;
+    } as;
+} rt_py;
+
+typedef struct rt_pickle {
+    rt_py *root;
+    rt_py_storage *storages; /* every mention of a storage, the last one first */
+} rt_pickle;
+
+/* Interprets one pickle and leaves the cursor behind its STOP. Everything of *out lives in `arena`. */
+retort_status rt_pickle_read(rt_pickle *out, rt_arena *arena, const char *name, rt_cursor *cursor,
+                             retort_error *err);
+/* The value of a text key in a dict; NULL when there is none, or `dict` is none. */
+const rt_py *rt_py_get(const rt_py *dict, const char *key);
+
+#endif

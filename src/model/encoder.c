@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/encoder.h"
+#include "base/map.h"
+#include "file/json.h"
+#include "file/path.h"
+#include "model/config.h"
+#include "model/package.h"
+#include "model/weights.h"
+
+#include <string.h>
+
+/* tokenizer_config.json's model_max_length where it cuts shorter than the positions do. It is 1e30 when
+ * nobody set it. */
+static retort_status limit_by_tokenizer(rt_encoder *e, retort_error *err) {
+    char path[RT_PATH_SIZE];
+    json_t *root = NULL;
+    retort_status status = rt_path_in(path, e->folder, "tokenizer_config.json", err);
+    if (status != RETORT_OK || !rt_is_file(path)) return status;
+    status = rt_json_load(&root, path, err);
+    const json_t *value = json_object_get(root, "model_max_length");
+    if (json_is_integer(value) && json_integer_value(value) > 0 &&
+        json_integer_value(value) < e->config.max_length) {
+        e->config.max_length = json_integer_value(value);
+    }
+    json_decref(root);
+    return status;
+}
+
+/* A package that pools embeds, whatever head the checkpoint was trained with. */
+static retort_status choose_task(rt_encoder *e, const char *name, const json_t *root,
+                                 const rt_package *package, const retort_task *force, retort_task *task,
+                                 retort_error *err) {
+    bool stated = true;
+    rt_family family;
+    *task = force != NULL ? *force : RETORT_TASK_EMBED;
+    if (force != NULL || package->pooling != RT_POOL_NONE) return RETORT_OK;
+    retort_status status = rt_config_task(root, name, &stated, task, err);
+    if (status != RETORT_OK || stated) return status;
+    status = rt_config_family(root, name, &family, err);
+    if (status == RETORT_OK) *task = rt_weights_task(&e->tensors, family);
+    return status;
+}
+
+static retort_status apply_package(rt_encoder *e, const rt_package *package, retort_error *err) {
+    if (package->max_length > 0) {
+        e->config.max_length =
+            package->max_length < e->config.positions ? package->max_length : e->config.positions;
+    } else {
+        retort_status status = limit_by_tokenizer(e, err);
+        if (status != RETORT_OK) return status;
+    }
+    if (package->pooling == RT_POOL_NONE || e->config.task != RETORT_TASK_EMBED) return RETORT_OK;
+    e->config.pooling = package->pooling;
+    e->config.normalize = package->normalize;
+    if (package->dense == NULL) return RETORT_OK;
+    retort_status status = rt_tensors_open_folder(&e->dense_tensors, package->dense, err);
+    return status == RETORT_OK ? rt_weights_bind_dense(e, package, err) : status;
+}
+
+static retort_status read_config(rt_encoder *e, const rt_package *package, const retort_task *force,
+                                 retort_error *err) {
+    char path[RT_PATH_SIZE];
+    json_t *root = NULL;
+    retort_task task = RETORT_TASK_EMBED;
+    retort_status status = rt_path_in(path, e->folder, "config.json", err);
+    if (status == RETORT_OK) status = rt_json_load(&root, path, err);
+    if (status == RETORT_OK) status = choose_task(e, path, root, package, force, &task, err);
+    if (status == RETORT_OK) status = rt_config_read(&e->config, &e->arena, path, root, task, err);
+    json_decref(root);
+    return status;
+}
+
+static retort_status open_parts(rt_encoder *e, const char *folder, const retort_task *force,
+                                retort_error *err) {
+    char path[RT_PATH_SIZE];
+    rt_package package;
+    bool embed = force == NULL || *force == RETORT_TASK_EMBED;
+    retort_status status = rt_package_read(&package, &e->arena, folder, embed, err);
+    if (status != RETORT_OK) return status;
+    e->folder = package.transformer;
+    status = rt_tensors_open_folder(&e->tensors, e->folder, err);
+    if (status == RETORT_OK) status = read_config(e, &package, force, err);
+    if (status != RETORT_OK) return status;
+    const char *file = rt_tensors_folder_file(e->folder);
+    status = rt_path_in(path, e->folder, file != NULL ? file : "", err);
+    if (status == RETORT_OK) status = rt_weights_bind(e, path, err);
+    return status == RETORT_OK ? apply_package(e, &package, err) : status;
+}
+
+retort_status rt_encoder_open(rt_encoder *out, const char *folder, const retort_task *force,
+                              retort_error *err) {
+    *out = (rt_encoder){0};
+    retort_status status = open_parts(out, folder, force, err);
+    if (status != RETORT_OK) rt_encoder_close(out);
+    return status;
+}
+
+void rt_encoder_close(rt_encoder *encoder) {
+    if (encoder == NULL) return;
+    rt_tensors_close(&encoder->tensors);
+    rt_tensors_close(&encoder->dense_tensors);
+    rt_arena_free(&encoder->arena);
+    *encoder = (rt_encoder){0};
+}
+
+const char *rt_encoder_folder(const rt_encoder *encoder) {
+    return encoder->folder;
+}

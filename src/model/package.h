@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a sentence-transformers package adds to a checkpoint: modules.json and a folder for each module. */
+#ifndef RT_MODEL_PACKAGE_H
+#define RT_MODEL_PACKAGE_H
+
+#include "file/json.h"
+#include "model/encoder.h"
+
+/* Texts live in the arena that it was read with. */
+typedef struct rt_package {
+    const char *transformer; /* folder of the transformer: the package's own, or one in it */
+    rt_pooling pooling;      /* RT_POOL_NONE: no package, or it does not pool */
+    bool normalize;
+    const char *dense; /* folder of the Dense module, NULL without one */
+    int64_t dense_in, dense_out;
+    bool dense_bias;
+    rt_activation dense_activation;
+    int64_t max_length; /* 0: not stated */
+} rt_package;
+
+/* Of any folder. With `embed` false only the transformer is looked for: other modules are not read. */
+retort_status rt_package_read(rt_package *out, rt_arena *arena, const char *folder, bool embed, retort_error *err);
+
+/* The parsers of a Pooling and of a Dense module's config.json, as the fuzzer calls them. */
+retort_status rt_package_pooling(rt_package *out, const char *name, const json_t *root, retort_error *err);
+retort_status rt_package_dense(rt_package *out, const char *name, const json_t *root, retort_error *err);
+
+#endif

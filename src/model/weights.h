@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From named tensors to the roles of an encoder. */
+#ifndef RT_MODEL_WEIGHTS_H
+#define RT_MODEL_WEIGHTS_H
+
+#include "model/encoder.h"
+#include "model/package.h"
+
+/* The task whose head is among the tensors; plain encoders embed. */
+retort_task rt_weights_task(const rt_tensors *tensors, rt_family family);
+/* Fills the roles of encoder->config from encoder->tensors: each found by one of its names, of the shape that the
+ * configuration says, of a float type, and finite. `file` starts error texts. */
+retort_status rt_weights_bind(rt_encoder *encoder, const char *file, retort_error *err);
+/* The Dense module of a package, from encoder->dense_tensors. */
+retort_status rt_weights_bind_dense(rt_encoder *encoder, const rt_package *package, retort_error *err);
+
+/* Index of the first NaN or infinity of a float dtype; `count` when there is none. */
+size_t rt_first_nonfinite(const void *data, retort_dtype dtype, size_t count);
+
+#endif

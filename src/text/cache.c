@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "text/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* 1 MiB of slots: fits the second-level cache that a core of a server has to itself. */
+enum { DEFAULT_SLOTS = 8192, MAX_SLOTS = 1 << 22 };
+
+void rt_scratch_free(rt_scratch *scratch) {
+    rt_normalized_free(&scratch->normalized);
+    free(scratch->first.data);
+    free(scratch->second.data);
+    *scratch = (rt_scratch){0};
+}
+
+rt_word_cache *rt_word_cache_new(const rt_tokenizer *tokenizer, size_t slots) {
+    size_t rounded = 1;
+    while (rounded < (slots == 0 ? DEFAULT_SLOTS : rt_min(slots, MAX_SLOTS))) rounded *= 2;
+    rt_word_cache *cache = rt_calloc(1, sizeof *cache);
+    rt_chunk *chunks = rt_alloc_aligned(rounded * sizeof *chunks);
+    if (cache == NULL || chunks == NULL) {
+        free(cache);
+        free(chunks);
+        return NULL;
+    }
+    memset(chunks, 0, rounded * sizeof *chunks);
+    *cache = (rt_word_cache){.tokenizer = tokenizer, .slots = chunks, .mask = rounded - 1};
+    return cache;
+}
+
+void rt_word_cache_free(rt_word_cache *cache) {
+    if (cache == NULL) return;
+    rt_scratch_free(&cache->scratch);
+    free(cache->slots);
+    free(cache);
+}
+
+static uint64_t load(const uint8_t *bytes, size_t length) {
+    uint64_t word = 0;
+    memcpy(&word, bytes, length);
+    return word;
+}
+
+/* Whoever aims at one slot only makes others miss: a miss costs what having no cache costs. So no secret
+ * seed. */
+rt_chunk *rt_word_cache_slot(const rt_word_cache *cache, const uint8_t *bytes, size_t length) {
+    uint64_t hash = length * UINT64_C(0x9E3779B97F4A7C15);
+    size_t at = 0;
+    for (; length - at > 8; at += 8) {
+        hash = (hash ^ load(bytes + at, 8)) * UINT64_C(0xD6E8FEB86659FD93);
+        hash ^= hash >> 32;
+    }
+    hash = (hash ^ load(bytes + at, length - at)) * UINT64_C(0xD6E8FEB86659FD93);
+    return &cache->slots[(hash ^ hash >> 32) & cache->mask];
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From a text to its tokens. Two ways give the same: the text as a whole, and chunk by chunk, where a chunk
+ * is what stands between ASCII white space, ASCII punctuation and ideographs. Nothing in the pipeline looks
+ * beyond a chunk: canonical ordering stops at these characters, and each of them ends a word. So the tokens
+ * of a chunk can be remembered. The exception are added tokens that are looked for in the normalised text. */
+#include "text/parts.h"
+
+#include "text/unicode.h"
+#include "text/utf8.h"
+
+#include <string.h>
+
+static bool push(rt_walk *walk, int32_t id, uint32_t points) {
+    rt_token token = {id, walk->point, walk->point + points, walk->word++};
+    walk->point += points;
+    return rt_tokens_push(walk->tokens, token);
+}
+
+/* ---- The text as a whole --------------------------------------------------------------------------------
+ */
+
+/* The point whose UTF-8 begins at byte `at`. */
+static size_t point_at(const rt_normalized *text, size_t at) {
+    size_t low = 0, high = text->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (text->points[middle].at < at) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static bool split_words(rt_walk *walk, size_t from, size_t to) {
+    return rt_split_words(&walk->tokenizer->wordpiece, walk->normalized, from, to, walk->tokens, &walk->word);
+}
+
+static bool walk_whole(rt_walk *walk, const uint8_t *text, size_t size) {
+    const rt_tokenizer *tokenizer = walk->tokenizer;
+    rt_normalized *normalized = walk->normalized;
+    if (!rt_normalize(&tokenizer->normalizer, text, size, walk->point, normalized, &walk->point))
+        return false;
+    size_t done = 0;
+    rt_scan scan = {normalized->bytes, normalized->points[normalized->count].at, 0, 0, walk->special_as_text};
+    for (rt_match match; rt_scan_next(&tokenizer->normalized, &scan, &match);) {
+        size_t start = point_at(normalized, match.start), end = point_at(normalized, match.end);
+        if (start > done && !split_words(walk, done, start)) return false;
+        done = end;
+        if (start == end) continue;
+        rt_token token = {match.token->id, normalized->points[start].source,
+                          normalized->points[end - 1].source + 1, walk->word++};
+        if (!rt_tokens_push(walk->tokens, token)) return false;
+    }
+    return split_words(walk, done, normalized->count);
+}
+
+/* ---- Chunk by chunk -------------------------------------------------------------------------------------
+ */
+
+static bool recall(rt_walk *walk, const rt_chunk *chunk) {
+    rt_tokens *tokens = walk->tokens;
+    size_t need = tokens->count + chunk->count;
+    if (need > tokens->capacity &&
+        !rt_grow((void **)&tokens->data, &tokens->capacity, need, sizeof *tokens->data)) {
+        return false;
+    }
+    rt_token *out = tokens->data + tokens->count;
+    for (size_t i = 0; i < chunk->count; i++) {
+        out[i] = (rt_token){chunk->ids[i], walk->point + chunk->start[i], walk->point + chunk->end[i],
+                            walk->word + chunk->word[i]};
+    }
+    tokens->count = need;
+    walk->point += chunk->points;
+    walk->word += chunk->words;
+    return true;
+}
+
+/* `point` and `word` are what they were before the chunk, `from` its first token. */
+static void remember(const rt_walk *walk, rt_chunk *chunk, const uint8_t *bytes, size_t length, size_t from,
+                     uint32_t point, int32_t word) {
+    size_t count = walk->tokens->count - from;
+    if (count > RT_CHUNK_TOKENS) return;
+    const rt_token *tokens = walk->tokens->data + from;
+    memcpy(chunk->key, bytes, length);
+    chunk->length = (uint8_t)length;
+    chunk->points = (uint8_t)(walk->point - point);
+    chunk->words = (uint8_t)(walk->word - word);
+    chunk->count = (uint8_t)count;
+    for (size_t i = 0; i < count; i++) {
+        chunk->ids[i] = tokens[i].id;
+        chunk->start[i] = (uint8_t)(tokens[i].start - point);
+        chunk->end[i] = (uint8_t)(tokens[i].end - point);
+        chunk->word[i] = (uint8_t)(tokens[i].word - word);
+    }
+}
+
+static bool split_chunk(rt_walk *walk, const uint8_t *bytes, size_t length) {
+    const rt_normalizer *normalizer = &walk->tokenizer->normalizer;
+    return rt_normalize(normalizer, bytes, length, walk->point, walk->normalized, &walk->point) &&
+           split_words(walk, 0, walk->normalized->count);
+}
+
+static bool walk_chunk(rt_walk *walk, const uint8_t *bytes, size_t length) {
+    if (walk->cache == NULL || length > RT_CHUNK_MAX) return split_chunk(walk, bytes, length);
+    rt_chunk *chunk = rt_word_cache_slot(walk->cache, bytes, length);
+    if (chunk->length == length && memcmp(chunk->key, bytes, length) == 0) return recall(walk, chunk);
+    size_t from = walk->tokens->count;
+    uint32_t point = walk->point;
+    int32_t word = walk->word;
+    if (!split_chunk(walk, bytes, length)) return false;
+    remember(walk, chunk, bytes, length, from, point, word);
+    return true;
+}
+
+static bool is_ideograph(const uint8_t *at, const uint8_t *end, uint32_t *point, size_t *length) {
+    *length = rt_utf8_take(at, end, point);
+    return rt_unicode(*point)->flags & RT_IDEOGRAPH;
+}
+
+/* `at` is inside a chunk. */
+static const uint8_t *chunk_end(const rt_tokenizer *tokenizer, const uint8_t *at, const uint8_t *end) {
+    while (at < end) {
+        uint8_t class = tokenizer->classes[*at];
+        uint32_t point;
+        size_t length = 1;
+        if (class != RT_BYTE_INSIDE && class != RT_BYTE_LEAD) break;
+        if (class == RT_BYTE_LEAD && is_ideograph(at, end, &point, &length)) break;
+        at += length;
+    }
+    return at;
+}
+
+/* A chunk, or an ideograph; moves *at past it. */
+static bool walk_lead(rt_walk *walk, const uint8_t **at, const uint8_t *end) {
+    const uint8_t *start = *at;
+    uint32_t point;
+    size_t length;
+    if (!is_ideograph(start, end, &point, &length)) {
+        *at = chunk_end(walk->tokenizer, start + length, end);
+        return walk_chunk(walk, start, (size_t)(*at - start));
+    }
+    *at += length;
+    if (point >= RT_IDEOGRAPH_FIRST && point <= RT_IDEOGRAPH_LAST) {
+        return push(walk, walk->tokenizer->ideographs[point - RT_IDEOGRAPH_FIRST], 1);
+    }
+    return walk_chunk(walk, start, length);
+}
+
+static bool walk_chunks(rt_walk *walk, const uint8_t *text, size_t size) {
+    const rt_tokenizer *tokenizer = walk->tokenizer;
+    const uint8_t *end = text + size;
+    bool fine = true;
+    while (fine && text < end && walk->tokens->count < walk->limit) {
+        const uint8_t *start = text;
+        switch ((rt_byte_class)tokenizer->classes[*text]) {
+        case RT_BYTE_BLANK:
+            walk->point++;
+            text++;
+            break;
+        case RT_BYTE_PUNCTUATION:
+            fine = push(walk, tokenizer->punctuation[*text++], 1);
+            break;
+        case RT_BYTE_LEAD:
+            fine = walk_lead(walk, &text, end);
+            break;
+        case RT_BYTE_INSIDE:
+            text = chunk_end(tokenizer, text + 1, end);
+            fine = walk_chunk(walk, start, (size_t)(text - start));
+            break;
+        }
+    }
+    return fine;
+}
+
+/* ---- Added tokens of the raw text -----------------------------------------------------------------------
+ */
+
+static bool walk_between(rt_walk *walk, const uint8_t *text, size_t size) {
+    bool whole = !walk->chunked || walk->tokenizer->normalized.count > 0;
+    return whole ? walk_whole(walk, text, size) : walk_chunks(walk, text, size);
+}
+
+/* Cuts out the added tokens; what lies between goes its own way. */
+static bool walk_segments(rt_walk *walk, const uint8_t *text, size_t size) {
+    rt_scan scan = {text, size, 0, 0, walk->special_as_text};
+    size_t done = 0;
+    for (rt_match match; rt_scan_next(&walk->tokenizer->raw, &scan, &match); done = match.end) {
+        if (match.start > done) {
+            if (!walk_between(walk, text + done, match.start - done)) return false;
+        } else {
+            walk->point -= (uint32_t)rt_utf8_count(text + match.start, text + done);
+        }
+        if (walk->tokens->count >= walk->limit) return true;
+        size_t points = rt_utf8_count(text + match.start, text + match.end);
+        if (points > 0 && !push(walk, match.token->id, (uint32_t)points)) return false;
+    }
+    return done >= size || walk_between(walk, text + done, size - done);
+}
+
+retort_status rt_walk_text(rt_walk *walk, const char *text, size_t size, retort_error *err) {
+    if (size > RT_TEXT_MAX) {
+        return rt_fail(err, RETORT_LIMIT, "a text of %zu bytes, at most %d are supported", size, RT_TEXT_MAX);
+    }
+    if (walk_segments(walk, (const uint8_t *)text, size)) return RETORT_OK;
+    return rt_fail(err, RETORT_NOMEM, "out of memory for a text of %zu bytes", size);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a tokenizer consists of, for the files of this folder. */
+#ifndef RT_TEXT_PARTS_H
+#define RT_TEXT_PARTS_H
+
+#include "text/added.h"
+#include "text/tokenizer.h"
+#include "text/words.h"
+
+#include <jansson.h>
+
+/* One item of a template: special tokens, or the place of a sequence. */
+typedef struct rt_template_part {
+    int32_t sequence; /* 0 first text, 1 second, -1 special tokens */
+    int32_t type;
+    int32_t *ids; /* [count] */
+    size_t count;
+} rt_template_part;
+typedef struct rt_template {
+    rt_template_part *parts;
+    size_t count;
+    size_t special; /* special tokens in all */
+} rt_template;
+
+enum { RT_IDEOGRAPH_FIRST = 0x4E00, RT_IDEOGRAPH_LAST = 0x9FFF };
+
+/* How the bytes of a text are cut into chunks that nothing in the pipeline looks beyond. */
+typedef enum rt_byte_class {
+    RT_BYTE_INSIDE,      /* part of a chunk */
+    RT_BYTE_BLANK,       /* space, \t, \n, \r */
+    RT_BYTE_PUNCTUATION, /* ASCII, a word of its own */
+    RT_BYTE_LEAD         /* may begin an ideograph, which is a chunk of its own */
+} rt_byte_class;
+
+struct rt_tokenizer {
+    rt_wordpiece wordpiece;
+    rt_normalizer normalizer;
+    rt_added_token *added; /* [added_count] special ones first */
+    size_t added_count;
+    rt_patterns raw, normalized; /* the tokens looked for before and after normalisation */
+    rt_template single, pair;
+    rt_tokenizer_info info;
+    uint8_t classes[256];     /* rt_byte_class */
+    int32_t punctuation[128]; /* ids of the ASCII punctuation */
+    int32_t *ideographs;      /* ids of U+4E00 … U+9FFF; NULL when they are not spaced */
+    char *settings;           /* see rt_tokenizer_pack */
+    rt_arena arena;
+};
+
+/* The JSON of a tokenizer.json (or of packed settings) without the vocabulary; `pieces` as in rt_vocab_open.
+ */
+retort_status rt_tokenizer_build(rt_tokenizer **out, const char *name, json_t *settings, const void *pieces,
+                                 size_t size, retort_error *err);
+
+/* Reads "post_processor" into the two templates. */
+retort_status rt_template_read(rt_tokenizer *tokenizer, const char *name, const json_t *processor,
+                               retort_error *err);
+
+/* Memory that a call needs, kept by a cache from call to call. */
+typedef struct rt_scratch {
+    rt_normalized normalized;
+    rt_tokens first, second;
+} rt_scratch;
+void rt_scratch_free(rt_scratch *scratch);
+
+/* A remembered chunk: 128 bytes, two cache lines. */
+enum { RT_CHUNK_MAX = 48, RT_CHUNK_TOKENS = 10 };
+typedef struct rt_chunk {
+    uint8_t length; /* bytes; 0: a free slot */
+    uint8_t points; /* code points of the original text */
+    uint8_t words, count;
+    uint8_t key[RT_CHUNK_MAX];
+    uint8_t start[RT_CHUNK_TOKENS], end[RT_CHUNK_TOKENS], word[RT_CHUNK_TOKENS]; /* from the chunk's begin */
+    int32_t ids[RT_CHUNK_TOKENS];
+} rt_chunk;
+struct rt_word_cache {
+    const rt_tokenizer *tokenizer;
+    rt_chunk *slots;
+    size_t mask;
+    rt_scratch scratch;
+};
+/* The only slot where these bytes (1 … RT_CHUNK_MAX) can be. */
+rt_chunk *rt_word_cache_slot(const rt_word_cache *cache, const uint8_t *bytes, size_t length);
+
+/* One text on its way to tokens, without template and truncation. */
+typedef struct rt_walk {
+    const rt_tokenizer *tokenizer;
+    rt_word_cache *cache; /* may be NULL */
+    rt_normalized *normalized;
+    rt_tokens *tokens;
+    size_t limit; /* tokens after which no more are needed */
+    bool chunked; /* go by chunks; else normalise the text as a whole, as Hugging Face does */
+    bool special_as_text;
+    uint32_t point; /* code points done */
+    int32_t word;   /* words done */
+} rt_walk;
+retort_status rt_walk_text(rt_walk *walk, const char *text, size_t size, retort_error *err);
+
+#endif

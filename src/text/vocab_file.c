@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The files of a checkpoint: tokenizer.json, or vocab.txt as transformers 5 makes a BertTokenizer of it, with
+ * tokenizer_config.json and special_tokens_map.json. */
+#include "text/parts.h"
+
+#include "base/map.h"
+#include "file/json.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* transformers writes 1e30 for "no maximum". */
+static const double MAX_LENGTH = 1e9;
+
+static const char *const special_names[] = {"unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+static const char *const special_usual[] = {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
+enum { SPECIALS = sizeof special_names / sizeof *special_names };
+
+/* ---- tokenizer_config.json -------------------------------------------------------------------------------
+ */
+
+/* "[CLS]" or {"content": "[CLS]", …} */
+static const char *token_text(const json_t *token) {
+    return json_string_value(json_is_object(token) ? json_object_get(token, "content") : token);
+}
+
+static const char *special_text(const json_t *config, size_t index) {
+    const char *text = token_text(json_object_get(config, special_names[index]));
+    return text != NULL ? text : special_usual[index];
+}
+
+/* What rt_tokenizer_describe tells and the tokenizer itself does not need. */
+static json_t *make_facts(const json_t *config) {
+    json_t *facts = json_object();
+    const json_t *length = json_object_get(config, "model_max_length");
+    double value = json_number_value(length);
+    bool fine = facts != NULL;
+    for (size_t i = 0; i < SPECIALS && fine; i++) {
+        fine = json_object_set_new(facts, special_names[i], json_string(special_text(config, i))) == 0;
+    }
+    if (fine && value >= 1 && value <= MAX_LENGTH) {
+        fine = json_object_set_new(facts, "max_length", json_integer((json_int_t)value)) == 0;
+    }
+    if (fine) return facts;
+    json_decref(facts);
+    return NULL;
+}
+
+static bool has_bert_class(const json_t *config) {
+    const char *class = json_string_value(json_object_get(config, "tokenizer_class"));
+    return class == NULL || strstr(class, "Bert") != NULL;
+}
+
+/* A BertTokenizer of transformers 4 and 5 does what tokenizer_config.json says, also against tokenizer.json.
+ */
+static bool override_normalizer(json_t *normalizer, const json_t *config) {
+    static const char *const keys[][2] = {{"do_lower_case", "lowercase"},
+                                          {"strip_accents", "strip_accents"},
+                                          {"tokenize_chinese_chars", "handle_chinese_chars"}};
+    bool fine = true;
+    if (!json_is_object(normalizer) || !has_bert_class(config)) return true;
+    for (size_t i = 0; i < 3 && fine; i++) {
+        json_t *value = json_object_get(config, keys[i][0]);
+        if (value != NULL) fine = json_object_set(normalizer, keys[i][1], value) == 0;
+    }
+    return fine;
+}
+
+static retort_status parse_config(json_t **out, const char *name, const void *config, size_t size,
+                                  retort_error *err) {
+    char text[PATH_MAX];
+    *out = NULL;
+    if (config == NULL) return RETORT_OK;
+    snprintf(text, sizeof text, "tokenizer_config.json of %s", name);
+    return rt_json_parse(out, text, config, size, err);
+}
+
+/* ---- tokenizer.json --------------------------------------------------------------------------------------
+ */
+
+static retort_status place_piece(const char *name, const char *piece, const json_t *id, const char **pieces,
+                                 size_t count, retort_error *err) {
+    json_int_t at = json_integer_value(id);
+    if (!json_is_integer(id) || at < 0 || (size_t)at >= count) {
+        return rt_fail(err, RETORT_FORMAT,
+                       "%s: vocab: the id of \"%.64s\" is %lld, with %zu pieces it must be 0 to %zu", name,
+                       piece, (long long)at, count, count - 1);
+    }
+    if (pieces[at] != NULL) {
+        return rt_fail(err, RETORT_FORMAT, "%s: vocab: \"%.64s\" and \"%.64s\" both have id %lld", name,
+                       pieces[at], piece, (long long)at);
+    }
+    if (strchr(piece, '\n') != NULL) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "%s: vocab: piece %lld contains a line feed", name,
+                       (long long)at);
+    }
+    pieces[at] = piece;
+    return RETORT_OK;
+}
+
+/* {"piece": id, …} to lines in the order of the ids. With n pieces and n places none stays empty. */
+static retort_status vocab_lines(rt_buffer *out, const char *name, json_t *vocab, retort_error *err) {
+    size_t count = json_object_size(vocab);
+    const char **pieces = rt_calloc(count, sizeof *pieces), *piece;
+    json_t *id;
+    retort_status status = pieces == NULL ? rt_fail_nomem(err, count * sizeof *pieces) : RETORT_OK;
+    if (count == 0) status = rt_fail(err, RETORT_FORMAT, "%s: model: no vocab", name);
+    json_object_foreach(vocab, piece, id) {
+        if (status == RETORT_OK) status = place_piece(name, piece, id, pieces, count, err);
+    }
+    for (size_t i = 0; i < count && status == RETORT_OK; i++) {
+        rt_buffer_text(out, pieces[i]);
+        rt_buffer_append(out, "\n", 1);
+        if (out->failed) status = rt_fail_nomem(err, out->length);
+    }
+    free(pieces);
+    return status;
+}
+
+static retort_status from_root(rt_tokenizer **out, const char *name, json_t *root, const json_t *config,
+                               retort_error *err) {
+    json_t *model = json_object_get(root, "model"), *vocab = json_object_get(model, "vocab");
+    const char *type = json_string_value(json_object_get(model, "type"));
+    rt_buffer lines = {0};
+    if (type != NULL && strcmp(type, "WordPiece") != 0) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "%s: model \"%.64s\" is not supported, only WordPiece", name,
+                       type);
+    }
+    retort_status status = vocab_lines(&lines, name, vocab, err);
+    if (status == RETORT_OK) {
+        json_object_del(model, "vocab");
+        if (json_object_set_new(root, "facts", make_facts(config)) != 0 ||
+            !override_normalizer(json_object_get(root, "normalizer"), config)) {
+            status = rt_fail_nomem(err, 0);
+        }
+    }
+    if (status == RETORT_OK) status = rt_tokenizer_build(out, name, root, lines.data, lines.length, err);
+    rt_buffer_free(&lines);
+    return status;
+}
+
+retort_status rt_tokenizer_from_json(rt_tokenizer **out, const char *name, const void *json, size_t size,
+                                     const void *config, size_t config_size, retort_error *err) {
+    json_t *root = NULL, *settings = NULL;
+    retort_status status = parse_config(&settings, name, config, config_size, err);
+    if (status == RETORT_OK) status = rt_json_parse(&root, name, json, size, err);
+    if (status == RETORT_OK) status = from_root(out, name, root, settings, err);
+    json_decref(settings);
+    json_decref(root);
+    return status;
+}
+
+/* ---- vocab.txt --------------------------------------------------------------------------------------------
+ */
+
+/* Lines as Python reads them: "\r\n" and "\r" end a line, too. */
+static bool plain_lines(rt_buffer *out, const char *text, size_t size) {
+    for (size_t at = 0, end; at < size; at = end + 1) {
+        for (end = at; end < size && text[end] != '\n' && text[end] != '\r';) end++;
+        rt_buffer_append(out, text + at, end - at);
+        rt_buffer_append(out, "\n", 1);
+        if (end + 1 < size && text[end] == '\r' && text[end + 1] == '\n') end++;
+    }
+    return !out->failed;
+}
+
+static bool has_line(const rt_buffer *lines, const char *piece) {
+    size_t length = strlen(piece), left = lines->length;
+    for (const char *at = lines->data; left > 0;) {
+        const char *end = memchr(at, '\n', left);
+        if ((size_t)(end - at) == length && memcmp(at, piece, length) == 0) return true;
+        left -= (size_t)(end + 1 - at);
+        at = end + 1;
+    }
+    return false;
+}
+
+static bool is_listed(const json_t *list, const char *content) {
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *other = token_text(json_array_get(list, i));
+        if (other != NULL && strcmp(other, content) == 0) return true;
+    }
+    return false;
+}
+
+static bool add_special(json_t *list, const char *content) {
+    if (content == NULL || is_listed(list, content)) return true;
+    return json_array_append_new(list, json_pack("{s:s,s:b}", "content", content, "special", 1)) == 0;
+}
+
+static int compare_ids(const void *a, const void *b) {
+    const char *const *x = a, *const *y = b;
+    long i = strtol(*x, NULL, 10), k = strtol(*y, NULL, 10);
+    return i < k ? -1 : i > k;
+}
+
+/* "added_tokens_decoder": {"id": token, …} in the order of the ids. */
+static bool add_decoder_tokens(json_t *list, json_t *decoder) {
+    size_t count = json_object_size(decoder), n = 0;
+    const char **ids = rt_calloc(count, sizeof *ids), *id;
+    json_t *token;
+    bool fine = ids != NULL;
+    json_object_foreach(decoder, id, token) {
+        if (fine) ids[n++] = id;
+    }
+    if (fine) qsort(ids, n, sizeof *ids, compare_ids);
+    for (size_t i = 0; i < n && fine; i++) {
+        token = json_object_get(decoder, ids[i]);
+        const char *content = token_text(token);
+        if (content != NULL && !is_listed(list, content)) fine = json_array_append(list, token) == 0;
+    }
+    free(ids);
+    return fine;
+}
+
+/* Tokens that the vocabulary has not (often [MASK]) are left out where transformers would number them beyond
+ * the vocabulary and so beyond the model's embeddings; added_tokens_decoder says which are really there. */
+static json_t *make_added(json_t *config, const rt_buffer *lines) {
+    static const char *const more_keys[] = {"additional_special_tokens", "extra_special_tokens"};
+    json_t *list = json_array();
+    bool fine = list != NULL && add_decoder_tokens(list, json_object_get(config, "added_tokens_decoder"));
+    for (size_t i = 0; i < SPECIALS && fine; i++) {
+        const char *text = special_text(config, i);
+        if (has_line(lines, text)) fine = add_special(list, text);
+    }
+    for (size_t i = 0; i < 2 && fine; i++) {
+        const json_t *more = json_object_get(config, more_keys[i]);
+        for (size_t k = 0; k < json_array_size(more) && fine; k++) {
+            fine = add_special(list, token_text(json_array_get(more, k)));
+        }
+    }
+    if (fine) return list;
+    json_decref(list);
+    return NULL;
+}
+
+/* The tokenizer.json that BertTokenizer(vocab.txt) of transformers would save. */
+static json_t *make_settings(json_t *config, const rt_buffer *lines) {
+    json_t *normalizer = json_pack("{s:s,s:b,s:b,s:n,s:b}", "type", "BertNormalizer", "clean_text", 1,
+                                   "handle_chinese_chars", 1, "strip_accents", "lowercase", 1);
+    if (normalizer != NULL && !override_normalizer(normalizer, config)) {
+        json_decref(normalizer);
+        normalizer = NULL;
+    }
+    return json_pack("{s:s,s:o,s:o,s:{s:s},s:{s:s,s:[s],s:[s]},s:{s:s,s:s,s:s,s:i},s:o}", "version", "1.0",
+                     "added_tokens", make_added(config, lines), "normalizer", normalizer, "pre_tokenizer",
+                     "type", "BertPreTokenizer", "post_processor", "type", "BertProcessing", "cls",
+                     special_text(config, 3), "sep", special_text(config, 1), "model", "type", "WordPiece",
+                     "unk_token", special_text(config, 0), "continuing_subword_prefix", "##",
+                     "max_input_chars_per_word", 100, "facts", make_facts(config));
+}
+
+static retort_status from_lines(rt_tokenizer **out, const char *name, const void *vocab, size_t size,
+                                json_t *config, retort_error *err) {
+    rt_buffer lines = {0};
+    json_t *settings = NULL;
+    if (plain_lines(&lines, vocab, size)) settings = make_settings(config, &lines);
+    retort_status status = settings == NULL
+                               ? rt_fail_nomem(err, size)
+                               : rt_tokenizer_build(out, name, settings, lines.data, lines.length, err);
+    json_decref(settings);
+    rt_buffer_free(&lines);
+    return status;
+}
+
+retort_status rt_tokenizer_from_vocab(rt_tokenizer **out, const char *name, const void *vocab, size_t size,
+                                      const void *config, size_t config_size, retort_error *err) {
+    json_t *settings = NULL;
+    retort_status status = parse_config(&settings, name, config, config_size, err);
+    if (status == RETORT_OK) status = from_lines(out, name, vocab, size, settings, err);
+    json_decref(settings);
+    return status;
+}
+
+/* ---- A folder ---------------------------------------------------------------------------------------------
+ */
+
+/* The object in folder/name, or an empty one when there is no such file. */
+static retort_status load_object(json_t **out, const char *folder, const char *name, retort_error *err) {
+    char path[PATH_MAX];
+    if (rt_path_join(path, sizeof path, folder, name) && rt_is_file(path))
+        return rt_json_load(out, path, err);
+    *out = json_object();
+    return *out != NULL ? RETORT_OK : rt_fail_nomem(err, 0);
+}
+
+static retort_status from_files(rt_tokenizer **out, const char *folder, json_t *config, retort_error *err) {
+    char path[PATH_MAX];
+    rt_map map;
+    json_t *root = NULL;
+    if (rt_path_join(path, sizeof path, folder, "tokenizer.json") && rt_is_file(path)) {
+        retort_status status = rt_json_load(&root, path, err);
+        if (status == RETORT_OK) status = from_root(out, path, root, config, err);
+        json_decref(root);
+        return status;
+    }
+    if (!rt_path_join(path, sizeof path, folder, "vocab.txt") || !rt_is_file(path)) {
+        return rt_fail(err, RETORT_IO, "%s: neither tokenizer.json nor vocab.txt in this folder", folder);
+    }
+    retort_status status = rt_map_open(&map, path, err);
+    if (status != RETORT_OK) return status;
+    status = from_lines(out, path, map.data, map.size, config, err);
+    rt_map_close(&map);
+    return status;
+}
+
+retort_status rt_tokenizer_from_folder(rt_tokenizer **out, const char *folder, retort_error *err) {
+    json_t *config = NULL, *specials = NULL;
+    retort_status status = load_object(&config, folder, "tokenizer_config.json", err);
+    if (status == RETORT_OK) status = load_object(&specials, folder, "special_tokens_map.json", err);
+    if (status == RETORT_OK &&
+        (!json_is_object(config) || json_object_update_missing(config, specials) != 0)) {
+        status = rt_fail(err, RETORT_FORMAT,
+                         "%s: tokenizer_config.json or special_tokens_map.json is not an object", folder);
+    }
+    if (status == RETORT_OK) status = from_files(out, folder, config, err);
+    json_decref(specials);
+    json_decref(config);
+    return status;
+}

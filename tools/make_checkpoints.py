@@ -1,0 +1,325 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes test/golden/checkpoints: small random models for each family, head, file format and option, each with
+golden.json, what transformers (eager attention, float32) computes for a few sequences of token ids.
+
+    python tools/make_checkpoints.py [FOLDER]     needs torch, transformers 5, sentence-transformers 6
+
+golden.json: {"ids": [[...]], "types": [[...]], "outputs": [[...]]}. outputs: classify and embed have a row a
+sequence, tag and answer a row a token (sequences one after the other), fill a row a [MASK] token.
+"""
+import json
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import torch
+import transformers
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+transformers.logging.set_verbosity_error()
+
+PAD, UNK, CLS, SEP, MASK = range(5)
+WORDS = "the of and to in is it was for on this that with not very good bad film great acting play".split()
+VOCAB = (
+    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    + list("abcdefghijklmnopqrstuvwxyz")
+    + ["##" + c for c in "abcdefghijklmnopqrstuvwxyz"]
+    + list(".,!?'-")
+    + list("0123456789")
+    + WORDS
+    + ["##ing", "##ed", "##er", "##ly", "##es", "##tion"]
+)
+SMALL = dict(hidden=16, layers=2, heads=4, ffn=32, positions=48)
+WIDE = dict(hidden=48, layers=2, heads=4, ffn=96, positions=48)  # heads of 12: no multiple of a vector
+LENGTHS = [(3, 0), (9, 0), (11, 8), (33, 0)]  # (first text, second text), special tokens included
+
+HEADS = {
+    "classify": "ForSequenceClassification",
+    "tag": "ForTokenClassification",
+    "answer": "ForQuestionAnswering",
+    "fill": "ForMaskedLM",
+    "pretrain": "ForPreTraining",
+    "embed": "Model",
+}
+LABELS = {
+    "classify": ["negative", "neutral", "positive"],
+    "tag": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
+}
+
+
+def make_config(family, head, size=SMALL, activation="gelu", labels=None, **more):
+    names = labels or LABELS.get(head)
+    if names:
+        more.update(id2label=dict(enumerate(names)), label2id={n: i for i, n in enumerate(names)})
+    if family == "distilbert":
+        return transformers.DistilBertConfig(
+            vocab_size=len(VOCAB), dim=size["hidden"], n_layers=size["layers"], n_heads=size["heads"],
+            hidden_dim=size["ffn"], max_position_embeddings=size["positions"], activation=activation, **more)
+    return transformers.BertConfig(
+        vocab_size=len(VOCAB), hidden_size=size["hidden"], num_hidden_layers=size["layers"],
+        num_attention_heads=size["heads"], intermediate_size=size["ffn"],
+        max_position_embeddings=size["positions"], hidden_act=activation, **more)
+
+
+def make_model(family, head, seed, dtype=torch.float32, **options):
+    """A model whose every tensor is random, biases and norms included, so that no role can stand for another."""
+    torch.manual_seed(seed)
+    config = make_config(family, head, **options)
+    config._attn_implementation = "eager"
+    prefix = {"distilbert": "DistilBert", "bert": "Bert"}[family]
+    model = getattr(transformers, prefix + HEADS[head])(config).eval()
+    with torch.no_grad():
+        for name, tensor in model.named_parameters():
+            norm = "norm" in name.lower() and name.endswith("weight")
+            tensor.copy_((1.0 if norm else 0.0) + 0.2 * torch.randn(tensor.shape))
+    return model.to(dtype)
+
+
+def make_inputs(head, family):
+    generator = torch.Generator().manual_seed(7)
+    ids, types = [], []
+    for first, second in LENGTHS:
+        row = torch.randint(5, len(VOCAB), (first + second,), generator=generator).tolist()
+        row[0], row[first - 1], row[-1] = CLS, SEP, SEP
+        if head in ("fill", "pretrain"):
+            row[1 : first - 1 : 5] = [MASK] * len(row[1 : first - 1 : 5])
+        ids.append(row)
+        types.append([0] * first + [1 if family == "bert" else 0] * second)
+    return ids, types
+
+
+@torch.no_grad()
+def run(model, head, ids, types):
+    outputs = []
+    for row, kinds in zip(ids, types):
+        inputs = {"input_ids": torch.tensor([row]), "attention_mask": torch.ones(1, len(row), dtype=torch.long)}
+        if model.config.model_type == "bert":
+            inputs["token_type_ids"] = torch.tensor([kinds])
+        out = model(**inputs)
+        if head == "classify":
+            outputs += out.logits.tolist()
+        elif head == "tag":
+            outputs += out.logits[0].tolist()
+        elif head == "answer":
+            outputs += torch.stack([out.start_logits[0], out.end_logits[0]], dim=1).tolist()
+        elif head in ("fill", "pretrain"):
+            logits = out.logits if head == "fill" else out.prediction_logits
+            outputs += logits[0][torch.tensor(row) == MASK].tolist()
+        else:  # retort's default for a plain encoder: the mean, normalised
+            outputs += torch.nn.functional.normalize(out.last_hidden_state.mean(dim=1)).tolist()
+    return outputs
+
+
+def write_golden(folder, ids, types, outputs):
+    rows = lambda m: "[" + ",\n  ".join("[" + ",".join(m_) + "]" for m_ in m) + "]"
+    whole = lambda m: rows([[str(v) for v in row] for row in m])
+    real = rows([[f"{v:.9g}" for v in row] for row in outputs])
+    (folder / "golden.json").write_text(
+        f'{{"ids": {whole(ids)},\n"types": {whole(types)},\n"outputs": {real}}}\n')
+
+
+def write_tokenizer(folder):
+    tokenizer = Tokenizer(models.WordPiece({w: i for i, w in enumerate(VOCAB)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)])
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n")
+    settings = {"do_lower_case": True, "model_max_length": 40, "tokenizer_class": "BertTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings) + "\n")
+
+
+def write_config(folder, model):
+    config = json.loads(model.config.to_json_string())
+    config["architectures"] = [type(model).__name__]
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+
+
+def state_of(model):
+    return {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+
+def old_names(state):
+    """TensorFlow's names of norms, and the decoder's bias where BERT first had it."""
+    renamed = {}
+    for name, tensor in state.items():
+        if "LayerNorm." in name or "_layer_norm." in name:
+            name = name.replace(".weight", ".gamma").replace(".bias", ".beta")
+        renamed[name] = tensor
+    return renamed
+
+
+def write_weights(folder, model, form):
+    state = state_of(model)
+    if form == "safetensors":
+        model.save_pretrained(folder)
+    elif form == "sharded":
+        model.save_pretrained(folder, max_shard_size="12KB")
+    elif form == "zip":
+        torch.save(state, folder / "pytorch_model.bin")
+    elif form == "legacy":
+        torch.save(state, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    elif form == "nested":  # a training script's file: DataParallel inside {"state_dict", "epoch"}
+        torch.save({"epoch": 3, "state_dict": {"module." + k: v for k, v in state.items()}}, folder / "pytorch_model.bin")
+    elif form == "old":
+        old = old_names(state)
+        old["bert.embeddings.position_ids"] = torch.arange(48).expand((1, -1))
+        torch.save(old, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    elif form == "bare":  # a base model's names have no prefix
+        prefix = model.base_model_prefix + "."
+        save_file({k.removeprefix(prefix): v.contiguous() for k, v in state.items()}, folder / "model.safetensors")
+    elif form == "transposed":  # parameters that are views: strides other than row-major
+        torch.save({k: v.t().contiguous().t() if v.dim() == 2 else v for k, v in state.items()},
+                   folder / "pytorch_model.bin")
+    elif form == "parameters":  # state_dict(keep_vars=True), halves sharing one storage
+        shared = {k: torch.nn.Parameter(v) for k, v in state.items()}
+        query = "bert.encoder.layer.0.attention.self.query.weight"
+        key = query.replace("query", "key")
+        joint = torch.cat([state[query], state[key]])
+        shared[query], shared[key] = joint[: len(joint) // 2], joint[len(joint) // 2 :]
+        torch.save(shared, folder / "pytorch_model.bin")
+
+
+def write_checkpoint(root, name, family, head, form="safetensors", **options):
+    folder = root / name
+    folder.mkdir(parents=True)
+    model = make_model(family, head, **options)
+    write_weights(folder, model, form)
+    write_config(folder, model)
+    write_tokenizer(folder)
+    ids, types = make_inputs(head, family)
+    write_golden(folder, ids, types, run(model.float(), head, ids, types))
+
+
+def write_package(root, name, family, pooling, old, dense=None, normalize=True, **options):
+    """A sentence-transformers package; `old`: the keys, types and folders of its version 2."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+
+    folder = root / name
+    model = make_model(family, "embed", **options)
+    with tempfile.TemporaryDirectory() as plain:
+        plain = pathlib.Path(plain)
+        model.save_pretrained(plain)
+        write_tokenizer(plain)
+        modules = [Transformer(str(plain), max_seq_length=32), Pooling(model.config.hidden_size, pooling)]
+        if dense:
+            torch.manual_seed(99)
+            modules.append(Dense(model.config.hidden_size, dense[0], bias=dense[1], activation_function=dense[2]))
+        if normalize:
+            modules.append(Normalize())
+        package = SentenceTransformer(modules=modules, device="cpu")
+        package.save(str(folder), create_model_card=False)
+    if old:
+        make_old_package(folder, pooling, model.config.hidden_size)
+    keep = {"config.json", "modules.json", "model.safetensors", "pytorch_model.bin", "sentence_bert_config.json"}
+    for path in list(folder.rglob("*")):
+        if path.is_file() and path.name not in keep:
+            path.unlink()
+    inner = folder / "0_Transformer" if old else folder
+    write_tokenizer(inner)
+    ids, types = make_inputs("embed", family)
+    loaded = SentenceTransformer(str(folder), device="cpu")
+    outputs = []
+    with torch.no_grad():
+        for row, kinds in zip(ids, types):
+            features = {"input_ids": torch.tensor([row]), "attention_mask": torch.ones(1, len(row), dtype=torch.long)}
+            if family == "bert":
+                features["token_type_ids"] = torch.tensor([kinds])
+            outputs += loaded(features)["sentence_embedding"].tolist()
+    write_golden(folder, ids, types, outputs)
+
+
+def make_old_package(folder, pooling, hidden):
+    inner = folder / "0_Transformer"
+    inner.mkdir()
+    for path in list(folder.iterdir()):
+        if path.is_file() and path.name != "modules.json":
+            shutil.move(path, inner / path.name)
+    (inner / "sentence_bert_config.json").write_text('{"max_seq_length": 32, "do_lower_case": false}\n')
+    modules = json.loads((folder / "modules.json").read_text())
+    for module in modules:
+        kind = module["type"].rsplit(".", 1)[1]
+        module["type"] = "sentence_transformers.models." + kind
+        if kind == "Transformer":
+            module["path"] = "0_Transformer"
+        if kind == "Dense":  # old ones are pickles
+            from safetensors.torch import load_file
+
+            weights = folder / module["path"] / "model.safetensors"
+            torch.save(load_file(weights), weights.with_name("pytorch_model.bin"))
+            weights.unlink()
+        if kind == "Pooling":
+            flags = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "sqrt": "mean_sqrt_len_tokens"}
+            config = {"word_embedding_dimension": hidden}
+            config.update({"pooling_mode_" + f: mode == pooling for mode, f in flags.items()})
+            (folder / module["path"] / "config.json").write_text(json.dumps(config) + "\n")
+    (folder / "modules.json").write_text(json.dumps(modules, indent=1) + "\n")
+
+
+# One row a checkpoint: name, family, head, options.
+CHECKPOINTS = [
+    ("distilbert-classify", "distilbert", "classify", dict(seed=1)),
+    ("distilbert-classify-zip", "distilbert", "classify", dict(seed=1, form="zip")),
+    ("distilbert-classify-legacy", "distilbert", "classify", dict(seed=1, form="legacy")),
+    ("distilbert-classify-sharded", "distilbert", "classify", dict(seed=1, form="sharded")),
+    ("distilbert-classify-nested", "distilbert", "classify", dict(seed=1, form="nested")),
+    ("distilbert-classify-transposed", "distilbert", "classify", dict(seed=1, form="transposed")),
+    ("distilbert-classify-f16", "distilbert", "classify", dict(seed=1, dtype=torch.float16)),
+    ("distilbert-classify-bf16", "distilbert", "classify", dict(seed=1, dtype=torch.bfloat16)),
+    ("distilbert-multilabel", "distilbert", "classify",
+     dict(seed=2, activation="gelu_new", problem_type="multi_label_classification")),
+    ("distilbert-regression", "distilbert", "classify",
+     dict(seed=3, activation="relu", labels=["score"], problem_type="regression", dtype=torch.float16)),
+    ("distilbert-tag", "distilbert", "tag", dict(seed=4)),
+    ("distilbert-answer", "distilbert", "answer", dict(seed=5)),
+    ("distilbert-fill", "distilbert", "fill", dict(seed=6)),
+    ("distilbert-embed", "distilbert", "embed", dict(seed=7)),
+    ("distilbert-wide", "distilbert", "classify", dict(seed=8, size=WIDE, dtype=torch.bfloat16)),
+    ("bert-classify", "bert", "classify", dict(seed=11)),
+    ("bert-classify-parameters", "bert", "classify", dict(seed=11, form="parameters")),
+    ("bert-classify-bare", "bert", "classify", dict(seed=11, form="bare", dtype=torch.float16)),
+    ("bert-multilabel", "bert", "classify",
+     dict(seed=12, activation="relu", problem_type="multi_label_classification", dtype=torch.bfloat16)),
+    ("bert-regression", "bert", "classify", dict(seed=13, labels=["score"])),
+    ("bert-tag", "bert", "tag", dict(seed=14, activation="gelu_new")),
+    ("bert-answer", "bert", "answer", dict(seed=15)),
+    ("bert-fill", "bert", "fill", dict(seed=16)),
+    ("bert-fill-old", "bert", "fill", dict(seed=16, form="old")),
+    ("bert-pretrain", "bert", "pretrain", dict(seed=17, dtype=torch.float16)),
+    ("bert-embed", "bert", "embed", dict(seed=18)),
+    ("bert-wide", "bert", "classify", dict(seed=19, size=WIDE, dtype=torch.float16)),
+]
+PACKAGES = [
+    ("package-mean", "bert", "mean", dict(seed=21, old=False)),
+    ("package-old", "bert", "mean", dict(seed=21, old=True)),
+    ("package-dense", "bert", "cls", dict(seed=22, old=False, dense=(24, True, torch.nn.Tanh()))),
+    ("package-old-dense", "distilbert", "max",
+     dict(seed=23, old=True, dense=(8, False, torch.nn.Identity()), normalize=False)),
+]
+
+
+def main():
+    here = pathlib.Path(__file__).resolve().parent.parent
+    root = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here / "test/golden/checkpoints"
+    if root.exists():
+        shutil.rmtree(root)
+    for name, family, head, options in CHECKPOINTS:
+        write_checkpoint(root, name, family, head, **options)
+    for name, family, pooling, options in PACKAGES:
+        write_package(root, name, family, pooling, **options)
+    for path in root.rglob("generation_config.json"):
+        path.unlink()
+    for path in root.rglob("*.safetensors"):
+        path.chmod(0o644)
+    print(sum(p.stat().st_size for p in root.rglob("*") if p.is_file()), "bytes in", root)
+
+
+if __name__ == "__main__":
+    main()
