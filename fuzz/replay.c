@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Stands in for libFuzzer in an ordinary build: runs every file of the folders given through the target, once. */
+ * Stands in for libFuzzer in an ordinary build: runs every file of the folders given through the target,
+ * once. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -257,17 +257,23 @@ RETORT_API retort_status retort_classify(retort_session *session, const retort_t
 RETORT_API retort_status retort_embed(retort_session *session, const retort_text *texts, size_t n,
                                       float *vectors, retort_error *err);
 
-/* A span of text: code points [start, end) of the original, and the same in bytes. */
+/* A span of a text: code points [start, end) of the original, and the same in bytes. */
 typedef struct retort_span {
+    size_t text; /* index of the text in the call */
     uint32_t start, end;
     uint32_t byte_start, byte_end;
-    int64_t label; /* entities: index of the label without its B-/I- mark's twin, -1 for answers */
+    int64_t label; /* of entities: the first label of this type; its name less "B-" or "I-" is the type */
     float score;
 } retort_span;
-/* Entities of one text, in order (transformers' "simple" aggregation). *count is how many there are, of which
- * up to `capacity` are written. The label of an entity is retort_model_label() less a "B-" or "I-" prefix. */
-RETORT_API retort_status retort_tag(retort_session *session, const retort_text *text, retort_span *spans,
-                                    size_t capacity, size_t *count, retort_error *err);
+/* A growing array, owned by the struct: start with {0}, reuse at will, end with retort_spans_free. */
+typedef struct retort_spans {
+    retort_span *items;
+    size_t count, capacity;
+} retort_spans;
+RETORT_API void retort_spans_free(retort_spans *spans);
+/* Entities of n texts, in order (transformers' "simple" aggregation); replaces what *out held. */
+RETORT_API retort_status retort_tag(retort_session *session, const retort_text *texts, size_t n,
+                                    retort_spans *out, retort_error *err);
 /* The best answer to `question` within `context`, over windows of 384 pieces with a stride of 128. */
 RETORT_API retort_status retort_answer(retort_session *session, const char *question, size_t question_length,
                                        const char *context, size_t context_length, retort_span *answer,
@@ -318,20 +324,34 @@ RETORT_API size_t retort_dataset_count(const retort_dataset *data);
 RETORT_API retort_status retort_dataset_text(const retort_dataset *data, size_t index, retort_text *text);
 RETORT_API void retort_dataset_free(retort_dataset *data);
 
-typedef struct retort_eval_result {
+typedef struct retort_eval_options {
     size_t size;
+    retort_session *reference; /* NULL, or another session whose logits are compared with */
+    int64_t max_length;        /* pieces a text is cut at; < 0 (default): the model's own */
+    retort_write_fn logits;    /* receives each text's logit rows, tab-separated, 9 digits, a row a line */
+    void *logits_user;
+    retort_progress_fn progress;
+    void *progress_user;
+} retort_eval_options;
+#define RETORT_EVAL_OPTIONS                                                                                  \
+    { sizeof(retort_eval_options), NULL, -1, NULL, NULL, NULL, NULL }
+
+typedef struct retort_eval_result {
+    size_t size;        /* sizeof this struct: set it before the call */
     const char *metric; /* "accuracy", "f1", "spearman", "exact_match", "pseudo_perplexity" */
     double value;
-    size_t n;
-    bool has_reference;
-    double kl, agreement, max_abs_logit_error; /* against the reference session: mean over logit rows */
+    size_t n;                  /* texts */
+    const char *second_metric; /* NULL, or "f1" beside "exact_match" */
+    double second_value;
+    /* Against the reference, else NaN; NaN also where a task has no such figure. Mean over logit rows of
+     * KL(softmax(reference) || softmax(model)); share of rows with the same best label (embeddings: mean
+     * cosine); largest difference of two logits. Answers: a window's start and end logits are the rows. */
+    double kl, agreement, max_abs_logit_error;
 } retort_eval_result;
-/* `reference` may be NULL. `logits`, when given, receives each text's logit rows, tab-separated, 9
- * significant digits, a row a line. */
-RETORT_API retort_status retort_eval(retort_session *session, retort_session *reference,
-                                     const retort_dataset *data, retort_write_fn logits, void *logits_user,
-                                     retort_progress_fn progress, void *progress_user,
-                                     retort_eval_result *result, retort_error *err);
+/* The task's metric on labelled data. `options` may be NULL. */
+RETORT_API retort_status retort_eval(retort_session *session, const retort_dataset *data,
+                                     const retort_eval_options *options, retort_eval_result *result,
+                                     retort_error *err);
 
 /* ---- This machine ------------------------------------------------------------------------------------- */
 

@@ -31,7 +31,7 @@ retort_status rt_fail_in(retort_error *err, retort_status status, const char *pr
     if (err != NULL) {
         char text[sizeof err->text];
         memcpy(text, err->text, sizeof text);
-        rt_fail(err, err->status, "%s: %s", prefix, text);
+        return rt_fail(err, err->status, "%s: %s", prefix, text);
     }
     return status;
 }

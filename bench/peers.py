@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Times retort and the engines people use today on the same inputs, in turn, cell by cell, and writes the tables of
+docs/performance.md.
+
+usage: peers.py CHECKPOINT --retort BINARY [--texts F.tsv] [--threads N] [--grid 1x16,8x32] [--seconds S] [--reps R]
+                [--peers ort,openvino,openvino-bf16,torch] [--write docs/performance.md --name base]
+
+CHECKPOINT   a Hugging Face folder of a DistilBERT classifier
+Needs a Python with numpy, torch, transformers, onnx, onnxruntime and openvino; a peer that is missing is left out and
+said so. Each figure is the median of the repetitions' medians; all engines use the same number of threads, are warm,
+and take turns within a cell. Lower is better.
+"""
+import argparse
+import csv
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+
+warnings.filterwarnings("ignore")
+
+
+def export_onnx(checkpoint, work):
+    """torch's plain export, and ONNX Runtime's fused form of it."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+    plain, fused = work / "plain.onnx", work / "fused.onnx"
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, attn_implementation="eager").float().eval()
+    ids = torch.randint(100, 1000, (1, 16))
+    torch.onnx.export(model, (ids, torch.ones_like(ids)), str(plain), opset_version=17, dynamo=False,
+                      input_names=["input_ids", "attention_mask"], output_names=["logits"],
+                      dynamic_axes={name: {0: "b", 1: "s"} for name in ("input_ids", "attention_mask")})
+    from onnxruntime.transformers import optimizer
+    from onnxruntime.transformers.fusion_options import FusionOptions
+    config = model.config
+    optimizer.optimize_model(str(plain), model_type="bert", num_heads=config.n_heads, hidden_size=config.dim,
+                             optimization_options=FusionOptions("bert"), opt_level=0).save_model_to_file(str(fused))
+    return plain, fused
+
+
+def ort(work, threads):
+    import onnxruntime
+    import numpy
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    session = onnxruntime.InferenceSession(str(work / "fused.onnx"), options, providers=["CPUExecutionProvider"])
+    types = {i.name: numpy.int32 if "int32" in i.type else numpy.int64 for i in session.get_inputs()}
+    return lambda ids, mask: session.run(None, {n: (ids if "ids" in n else mask).astype(t) for n, t in types.items()})
+
+
+def openvino(work, threads, precision="f32"):
+    import openvino as ov
+    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
+    request = ov.Core().compile_model(str(work / "plain.onnx"), "CPU", config).create_infer_request()
+    return lambda ids, mask: request.infer([ids, mask])
+
+
+def torch_engine(checkpoint, threads):
+    import torch
+    from transformers import AutoModelForSequenceClassification
+    torch.set_num_threads(threads)
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, attn_implementation="sdpa").float().eval()
+
+    def run(ids, mask):
+        with torch.inference_mode():
+            return model(torch.from_numpy(ids), torch.from_numpy(mask))
+    return run
+
+
+def timed(run, ids, mask, seconds):
+    run(ids, mask)
+    times, start = [], time.perf_counter()
+    while time.perf_counter() - start < seconds or len(times) < 3:
+        before = time.perf_counter()
+        run(ids, mask)
+        times.append((time.perf_counter() - before) * 1e3)
+    return statistics.median(times)
+
+
+def padded_batches(checkpoint, texts, size):
+    """All sentences in file order, padded to the longest of their batch, as the peers need them."""
+    import numpy
+    from tokenizers import Tokenizer
+    tokenizer = Tokenizer.from_file(f"{checkpoint}/tokenizer.json")
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(512)
+    with open(texts, encoding="utf-8") as file:
+        ids = [tokenizer.encode(row["sentence"]).ids for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    for i in range(0, len(ids), size):
+        part = ids[i:i + size]
+        n = max(map(len, part))
+        yield (numpy.array([p + [0] * (n - len(p)) for p in part]),
+               numpy.array([[1] * len(p) + [0] * (n - len(p)) for p in part]))
+
+
+def retort_bench(binary, model, threads, *more):
+    out = subprocess.run([binary, "bench", str(model), "--threads", str(threads), "--json", *more], check=True,
+                         capture_output=True, text=True).stdout
+    return json.loads(out.strip().splitlines()[-1])
+
+
+def load_engines(args, work):
+    makers = {
+        "ort": ("ONNX Runtime fp32", lambda: ort(work, args.threads)),
+        "openvino": ("OpenVINO fp32", lambda: openvino(work, args.threads)),
+        "openvino-bf16": ("OpenVINO bf16", lambda: openvino(work, args.threads, "bf16")),
+        "torch": ("PyTorch fp32", lambda: torch_engine(args.checkpoint, args.threads)),
+    }
+    engines = {}
+    for key in filter(None, args.peers.split(",")):
+        name, make = makers[key]
+        try:
+            engines[name] = make()
+        except Exception as error:  # a peer that cannot be loaded is reported, not fatal
+            print(f"{name}: left out: {str(error)[:200]}", file=sys.stderr)
+    return engines
+
+
+def import_models(args, work):
+    models = {}
+    for dtype in args.dtypes.split(","):
+        path = work / f"{dtype}.retort"
+        subprocess.run([args.retort, "import", args.checkpoint, "--dtype", dtype, "-o", str(path)], check=True,
+                       capture_output=True)
+        models["retort " + {"f32": "fp32"}.get(dtype, dtype)] = path
+    return models
+
+
+def measure_cell(args, cell, engines, models, table):
+    import numpy
+    batch, seq = map(int, cell.split("x"))
+    ids = numpy.random.default_rng(0).integers(1000, 30000, (batch, seq))
+    mask = numpy.ones((batch, seq), numpy.int64)
+    for _ in range(args.reps):
+        for name, run in engines.items():
+            table.setdefault(name, {}).setdefault(cell, []).append(timed(run, ids, mask, args.seconds))
+        for name, path in models.items():
+            row = retort_bench(args.retort, path, args.threads, "--batch", str(batch), "--seq", str(seq),
+                               "--seconds", str(args.seconds))
+            table.setdefault(name, {}).setdefault(cell, []).append(row["ms_p50"])
+
+
+def measure_texts(args, engines, models, table):
+    data = list(padded_batches(args.checkpoint, args.texts, args.batch))
+    for _ in range(args.reps):
+        for name, run in engines.items():
+            run(*data[0])
+            start = time.perf_counter()
+            for ids, mask in data:
+                run(ids, mask)
+            table.setdefault(name, {}).setdefault("texts", []).append((time.perf_counter() - start) * 1e3)
+        for name, path in models.items():
+            row = retort_bench(args.retort, path, args.threads, "--data", args.texts, "--batch", str(args.batch))
+            table.setdefault(name, {}).setdefault("texts", []).append(row["ms_total"])
+
+
+def cpu():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            info = dict(line.split(":", 1) for line in file.read().split("\n\n")[0].splitlines() if ":" in line)
+        info = {k.strip(): v.strip() for k, v in info.items()}
+        wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "avx_vnni")
+        return info.get("model name", platform.machine()) + "; " + " ".join(f for f in wanted if f in info.get("flags", "").split())
+    except OSError:
+        return platform.machine()
+
+
+def markdown(args, table, cells):
+    lines = [f"Command: `{' '.join(['bench/peers.py'] + [a for a in args.shown])}`", "",
+             f"CPU: {cpu()}; {args.threads} threads. Milliseconds, median of {args.reps} (spread: least–most).", "",
+             "| engine | " + " | ".join(cells) + " |", "|---|" + "---|" * len(cells)]
+    for name, row in table.items():
+        figures = [f"{statistics.median(row[c]):.2f} ({min(row[c]):.2f}–{max(row[c]):.2f})" for c in cells]
+        lines.append(f"| {name} | " + " | ".join(figures) + " |")
+    for name in (n for n in table if n.startswith("retort")):
+        kind = name.split()[1]
+        peers = [p for p in table if not p.startswith("retort") and p.endswith(kind)]
+        if not peers:
+            continue
+        best = [min(statistics.median(table[p][c]) for p in peers) / statistics.median(table[name][c]) for c in cells]
+        lines.append(f"| **{name}: times as fast as the best {kind} peer** | " + " | ".join(f"**{b:.2f}**" for b in best) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write_block(path, name, text):
+    """Replaces what stands between the two marks of this name, or appends a new block."""
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    old = pathlib.Path(path).read_text(encoding="utf-8")
+    block = f"{begin}\n{text}{end}"
+    if begin in old and end in old:
+        old = old[:old.index(begin)] + block + old[old.index(end) + len(end):]
+    else:
+        old = old.rstrip("\n") + f"\n\n{block}\n"
+    pathlib.Path(path).write_text(old, encoding="utf-8")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint")
+    parser.add_argument("--retort", required=True)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--grid", default="1x16,1x32,1x128,1x384,8x32,8x128")
+    parser.add_argument("--texts")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--reps", type=int, default=5)
+    parser.add_argument("--peers", default="ort,openvino,openvino-bf16")
+    parser.add_argument("--dtypes", default="f32,bf16")
+    parser.add_argument("--write")
+    parser.add_argument("--name", default="table")
+    args = parser.parse_args()
+    args.shown = ["CHECKPOINT", "--retort", "BINARY"] + (["--texts", pathlib.Path(args.texts).name, "--batch", str(args.batch)] if args.texts
+                                                          else ["--grid", args.grid]) + ["--threads", str(args.threads)]
+    return args
+
+
+def main():
+    args = arguments()
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    table = {}
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        if args.peers:
+            export_onnx(args.checkpoint, work)
+        engines, models = load_engines(args, work), import_models(args, work)
+        cells = ["texts"] if args.texts else args.grid.split(",")
+        if args.texts:
+            measure_texts(args, engines, models, table)
+        for cell in [] if args.texts else cells:
+            measure_cell(args, cell, engines, models, table)
+    text = markdown(args, table, cells)
+    print(text)
+    if args.write:
+        write_block(args.write, args.name, text)
+
+
+if __name__ == "__main__":
+    main()

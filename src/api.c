@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The public calls: arguments are checked here, the work is done below. (Sessions, retort_run and the
+ * machine's description check their own.) */
+#include "graph/package.h"
+#include "run/session.h"
+#include "task/dataset.h"
+#include "task/task.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+uint32_t retort_version(void) {
+    return RETORT_VERSION_MAJOR << 16 | RETORT_VERSION_MINOR << 8 | RETORT_VERSION_PATCH;
+}
+
+static retort_status bad(retort_error *err, const char *call, const char *what) {
+    return rt_fail(err, RETORT_ARGUMENT, "%s: %s", call, what);
+}
+
+/* A struct's `size` must be the one this library was built with. */
+static retort_status check_size(const char *call, size_t size, size_t expected, retort_error *err) {
+    if (size == expected) return RETORT_OK;
+    return rt_fail(err, RETORT_ARGUMENT,
+                   "%s: the struct's size is %zu, expected %zu (set by its initialiser)", call, size,
+                   expected);
+}
+
+static bool is_text(const retort_text *text) {
+    return (text->text != NULL || text->length == 0) && (text->pair != NULL || text->pair_length == 0);
+}
+
+static retort_status check_texts(const char *call, const retort_session *session, retort_task task,
+                                 const retort_text *texts, size_t n, retort_error *err) {
+    if (session == NULL) return bad(err, call, "session is NULL");
+    if (texts == NULL && n > 0) return bad(err, call, "texts is NULL");
+    if (rt_session_model(session)->config.task != task) {
+        return bad(err, call, "the model was made for another task");
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!is_text(&texts[i])) return rt_fail(err, RETORT_ARGUMENT, "%s: text %zu is NULL", call, i);
+    }
+    return RETORT_OK;
+}
+
+/* ---- Models ---- */
+
+retort_status retort_model_import(retort_model **out, const char *source,
+                                  const retort_import_options *options, retort_error *err) {
+    static const retort_import_options defaults = RETORT_IMPORT_OPTIONS;
+    if (options == NULL) options = &defaults;
+    if (out == NULL || source == NULL) return bad(err, "import", "out and source must be given");
+    retort_status status = check_size("import", options->size, sizeof *options, err);
+    if (status != RETORT_OK) return status;
+    if (options->level < 0 || options->level > 3) return bad(err, "import", "level must be 0…3");
+    if (options->dtype != RETORT_F32 && options->dtype != RETORT_BF16) {
+        return bad(err, "import", "dtype must be f32 or bf16");
+    }
+    if (options->dtype == RETORT_BF16 && options->level != 3) {
+        return bad(err, "import", "dtype bf16 needs level 3");
+    }
+    return rt_package_import(out, source, options, err);
+}
+
+retort_status retort_model_load(retort_model **out, const char *path, retort_error *err) {
+    if (out == NULL || path == NULL) return bad(err, "load", "out and path must be given");
+    return rt_package_load(out, path, err);
+}
+
+retort_status retort_model_save(const retort_model *model, const char *path, retort_error *err) {
+    if (model == NULL || path == NULL) return bad(err, "save", "model and path must be given");
+    return rt_package_save(model, path, err);
+}
+
+retort_model *retort_model_retain(retort_model *model) {
+    if (model != NULL) atomic_fetch_add_explicit(&model->owners, 1, memory_order_relaxed);
+    return model;
+}
+
+retort_status retort_model_optimize(retort_model **out, const retort_model *model, int level,
+                                    retort_rewrite_fn report, void *user, retort_error *err) {
+    if (out == NULL || model == NULL) return bad(err, "optimize", "out and model must be given");
+    if (level < 0 || level > 3) return bad(err, "optimize", "level must be 0…3");
+    if (level < model->graph.level) {
+        return rt_fail(err, RETORT_ARGUMENT, "optimize: the graph is at level %d already: it cannot go to %d",
+                       model->graph.level, level);
+    }
+    return rt_package_optimize(out, model, level, report, user, err);
+}
+
+static bool is_weight(const rt_value *value) {
+    return value->data != NULL && (value->dtype == RETORT_F32 || value->dtype == RETORT_BF16 ||
+                                   value->dtype == RETORT_F16 || value->dtype == RETORT_S8);
+}
+
+static void count_constants(const rt_graph *graph, retort_info *info) {
+    info->tensors = 0;
+    info->parameters = 0;
+    for (size_t i = 0; i < graph->value_count; i++) {
+        const rt_value *value = &graph->values[i];
+        size_t count;
+        if (value->data == NULL) continue;
+        info->tensors++;
+        if (is_weight(value) && rt_shape_count(value->dims, value->rank, &count)) info->parameters += count;
+    }
+}
+
+retort_status retort_model_info(const retort_model *model, retort_info *info) {
+    if (model == NULL || info == NULL || info->size != sizeof *info) return RETORT_ARGUMENT;
+    const rt_config *config = &model->config;
+    *info = (retort_info){
+        .size = sizeof *info,
+        .task = config->task,
+        .problem = config->problem,
+        .family = config->family == RT_DISTILBERT ? "distilbert" : "bert",
+        .source = model->source,
+        .recipe = model->recipe,
+        .level = model->graph.level,
+        .layers = config->layers,
+        .hidden = config->hidden,
+        .heads = config->heads,
+        .ffn = config->ffn,
+        .vocab = config->vocab,
+        .positions = config->positions,
+        .labels = config->labels,
+        .max_length = config->max_length,
+        .file_bytes = model->file_bytes,
+        .nodes = model->graph.node_count,
+    };
+    count_constants(&model->graph, info);
+    return RETORT_OK;
+}
+
+const char *retort_model_label(const retort_model *model, int64_t index) {
+    bool known = model != NULL && model->config.label_names != NULL && index >= 0;
+    return known && index < model->config.labels ? model->config.label_names[index] : NULL;
+}
+
+/* Bytes as stored: packed layouts are padded to whole panels and pairs (see kernel.h). */
+static uint64_t stored_bytes(const rt_value *value) {
+    size_t count = 0, unit = rt_dtype_size(value->dtype);
+    if (value->layout == RT_LAYOUT_ROWS || value->rank != 2) {
+        return rt_shape_count(value->dims, value->rank, &count) ? (uint64_t)count * unit : 0;
+    }
+    size_t k = (size_t)value->dims[0], n = rt_round_up((size_t)value->dims[1], RT_PANEL);
+    if (value->layout == RT_LAYOUT_P16_BF16) k = rt_round_up(k, 2);
+    return (uint64_t)k * n * unit;
+}
+
+retort_status retort_model_tensor(const retort_model *model, size_t index, retort_tensor_info *info) {
+    if (model == NULL || info == NULL) return RETORT_ARGUMENT;
+    for (size_t i = 0; i < model->graph.value_count; i++) {
+        const rt_value *value = &model->graph.values[i];
+        if (value->data == NULL || index-- > 0) continue;
+        *info = (retort_tensor_info){.name = value->name, .dtype = value->dtype, .rank = value->rank};
+        info->layout = rt_layout_name(value->layout);
+        info->bytes = stored_bytes(value);
+        memcpy(info->shape, value->dims, sizeof info->shape);
+        return RETORT_OK;
+    }
+    return RETORT_ARGUMENT;
+}
+
+retort_status retort_model_print(const retort_model *model, retort_write_fn write, void *user) {
+    if (model == NULL || write == NULL) return RETORT_ARGUMENT;
+    return rt_graph_print(&model->graph, write, user);
+}
+
+/* ---- Tokens ---- */
+
+retort_status retort_tokenize(const retort_model *model, const retort_text *text,
+                              const retort_tokenize_options *options, retort_tokens *out, retort_error *err) {
+    static const retort_tokenize_options defaults = RETORT_TOKENIZE_OPTIONS;
+    if (options == NULL) options = &defaults;
+    if (model == NULL || text == NULL || out == NULL) {
+        return bad(err, "tokenize", "model, text and out must be given");
+    }
+    if (!is_text(text)) return bad(err, "tokenize", "the text is NULL");
+    retort_status status = check_size("tokenize", options->size, sizeof *options, err);
+    if (status != RETORT_OK) return status;
+    int64_t length = options->max_length < 0 ? model->config.max_length : options->max_length;
+    rt_encode_options encode = {.max_length = (size_t)length, .special_as_text = options->special_as_text};
+    rt_encoding encoding = {out->count, out->capacity, out->ids, out->types, out->offsets, NULL};
+    status = rt_encode(model->tokenizer, text, &encode, &encoding, err);
+    out->count = status == RETORT_OK ? encoding.count : 0;
+    out->capacity = encoding.capacity;
+    out->ids = encoding.ids;
+    out->types = encoding.types;
+    out->offsets = encoding.offsets;
+    free(encoding.words);
+    return status;
+}
+
+void retort_tokens_free(retort_tokens *tokens) {
+    if (tokens == NULL) return;
+    free(tokens->ids);
+    free(tokens->types);
+    free(tokens->offsets);
+    *tokens = (retort_tokens){0};
+}
+
+const char *retort_model_piece(const retort_model *model, int32_t id) {
+    return model != NULL ? rt_tokenizer_piece(model->tokenizer, id) : NULL;
+}
+
+/* ---- Tasks ---- */
+
+retort_status retort_classify(retort_session *session, const retort_text *texts, size_t n, float *scores,
+                              float *logits, retort_error *err) {
+    retort_status status = check_texts("classify", session, RETORT_TASK_CLASSIFY, texts, n, err);
+    if (status != RETORT_OK) return status;
+    if (scores == NULL && n > 0) return bad(err, "classify", "scores is NULL");
+    return rt_classify(session, texts, n, scores, logits, err);
+}
+
+retort_status retort_embed(retort_session *session, const retort_text *texts, size_t n, float *vectors,
+                           retort_error *err) {
+    retort_status status = check_texts("embed", session, RETORT_TASK_EMBED, texts, n, err);
+    if (status != RETORT_OK) return status;
+    if (vectors == NULL && n > 0) return bad(err, "embed", "vectors is NULL");
+    return rt_embed(session, texts, n, vectors, err);
+}
+
+retort_status retort_tag(retort_session *session, const retort_text *texts, size_t n, retort_spans *out,
+                         retort_error *err) {
+    retort_status status = check_texts("tag", session, RETORT_TASK_TAG, texts, n, err);
+    if (status != RETORT_OK) return status;
+    if (out == NULL) return bad(err, "tag", "out is NULL");
+    return rt_tag(session, texts, n, out, err);
+}
+
+void retort_spans_free(retort_spans *spans) {
+    if (spans == NULL) return;
+    free(spans->items);
+    *spans = (retort_spans){0};
+}
+
+retort_status retort_answer(retort_session *session, const char *question, size_t question_length,
+                            const char *context, size_t context_length, retort_span *answer,
+                            retort_error *err) {
+    retort_text text = {question, question_length, context, context_length};
+    if (question == NULL || context == NULL || answer == NULL) {
+        return bad(err, "answer", "question, context and answer must be given");
+    }
+    retort_status status = check_texts("answer", session, RETORT_TASK_ANSWER, &text, 1, err);
+    return status == RETORT_OK ? rt_answer(session, &text, answer, err) : status;
+}
+
+retort_status retort_fill(retort_session *session, const retort_text *text, size_t k,
+                          retort_fill_guess *guesses, size_t max_masks, size_t *masks, retort_error *err) {
+    if (text == NULL || masks == NULL) return bad(err, "fill", "text and masks must be given");
+    if (guesses == NULL && k > 0 && max_masks > 0) return bad(err, "fill", "guesses is NULL");
+    retort_status status = check_texts("fill", session, RETORT_TASK_FILL, text, 1, err);
+    return status == RETORT_OK ? rt_fill(session, text, k, guesses, max_masks, masks, err) : status;
+}
+
+/* ---- Data sets and evaluation ---- */
+
+retort_status retort_dataset_open(retort_dataset **out, const char *path, const retort_model *model,
+                                  retort_error *err) {
+    if (out == NULL || path == NULL || model == NULL) {
+        return bad(err, "data set", "out, path and model must be given");
+    }
+    return rt_dataset_open(out, path, &model->config, err);
+}
+
+retort_status retort_eval(retort_session *session, const retort_dataset *data,
+                          const retort_eval_options *options, retort_eval_result *result, retort_error *err) {
+    static const retort_eval_options defaults = RETORT_EVAL_OPTIONS;
+    if (options == NULL) options = &defaults;
+    if (session == NULL || data == NULL || result == NULL) {
+        return bad(err, "evaluation", "session, data and result must be given");
+    }
+    retort_status status = check_size("evaluation", options->size, sizeof *options, err);
+    if (status == RETORT_OK) status = check_size("evaluation", result->size, sizeof *result, err);
+    return status == RETORT_OK ? rt_evaluate(session, data, options, result, err) : status;
+}

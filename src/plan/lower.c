@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Graph nodes to steps: one row an operator. An operator without a row is a plain one and runs as plain C. */
+#include "plan/plan.h"
+
+#include <string.h>
+
+typedef retort_status (*lower_fn)(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err);
+
+static const rt_value *value_of(const rt_plan *plan, const rt_place *place) {
+    return &plan->graph->values[place->value];
+}
+
+static size_t last_dim(const rt_plan *plan, const rt_place *place) {
+    const rt_value *value = value_of(plan, place);
+    return (size_t)value->dims[value->rank - 1];
+}
+
+/* Weights of graphs below level 3 are row-major [k, n]: packed here, into the plan. */
+static retort_status packed_weight(rt_plan *plan, rt_step *step, retort_error *err) {
+    rt_linear_step *linear = &step->as.linear;
+    const rt_value *weight = value_of(plan, &step->in[1]);
+    linear->weight = weight->data;
+    if (weight->layout != RT_LAYOUT_ROWS) return RETORT_OK;
+    size_t count;
+    float *packed = NULL;
+    if (rt_pack_count_f32(linear->k, linear->n, &count))
+        packed = rt_arena_calloc(&plan->memory, count, sizeof *packed);
+    if (packed == NULL) return rt_fail_nomem(err, linear->k * linear->n * sizeof *packed);
+    rt_pack_f32(linear->k, linear->n, weight->data, linear->n, 1, packed);
+    linear->weight = packed;
+    return RETORT_OK;
+}
+
+static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
+                                  retort_error *err) {
+    const rt_value *weight = value_of(plan, &step->in[1]);
+    bool bf16 = weight->layout == RT_LAYOUT_P16_BF16;
+    step->run = rt_step_linear;
+    step->kernel = bf16 ? kernels->gemm_bf16_name : kernels->gemm_f32_name;
+    step->as.linear = (rt_linear_step){
+        .gemm = bf16 ? kernels->gemm_bf16 : kernels->gemm_f32,
+        .k = (size_t)weight->dims[0],
+        .n = (size_t)weight->dims[1],
+        .act = step->node->attrs.act,
+        .narrow_in = bf16,
+        .narrow_out = step->node->attrs.narrow,
+    };
+    step->weight_bytes = (uint64_t)weight->dims[0] * (uint64_t)weight->dims[1] * rt_dtype_size(weight->dtype);
+    step->flops_row = 2.0 * (double)weight->dims[0] * (double)weight->dims[1];
+    return packed_weight(plan, step, err);
+}
+
+static retort_status lower_norm(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
+    (void)err;
+    step->run = rt_step_norm;
+    step->kernel = kernels->layer_norm_name;
+    step->as.norm = (rt_norm_step){.norm = kernels->layer_norm,
+                                   .n = last_dim(plan, &step->out[0]),
+                                   .epsilon = step->node->attrs.epsilon};
+    return RETORT_OK;
+}
+
+static retort_status lower_embed(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
+    (void)err;
+    step->run = rt_step_embed;
+    step->kernel = kernels->embed_name;
+    step->as.embed = (rt_embed_step){
+        .embed = kernels->embed, .n = last_dim(plan, &step->out[0]), .epsilon = step->node->attrs.epsilon};
+    return RETORT_OK;
+}
+
+static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
+                                     retort_error *err) {
+    const rt_attrs *attrs = &step->node->attrs;
+    size_t hidden = last_dim(plan, &step->out[0]);
+    if (attrs->heads < 1 || hidden % (size_t)attrs->heads != 0) {
+        return rt_fail(err, RETORT_FORMAT, "%s: %zu columns cannot be %lld heads", step->node->name, hidden,
+                       (long long)attrs->heads);
+    }
+    step->run = rt_step_attention;
+    step->kernel = kernels->attention_name;
+    step->as.attention = (rt_attention_step){
+        .attention = kernels->attention,
+        .heads = (size_t)attrs->heads,
+        .dim = hidden / (size_t)attrs->heads,
+        .scale = attrs->scale == 0.0F ? 1.0F : attrs->scale, /* an absent attribute is zero */
+        .parts = attrs->parts,
+        .select = attrs->select,
+        .narrow_out = attrs->narrow,
+    };
+    step->flops_row = 4.0 * (double)hidden;
+    size_t scratch = rt_attention_scratch(plan->positions, step->as.attention.dim);
+    plan->scratch_floats = rt_max(plan->scratch_floats, scratch);
+    return RETORT_OK;
+}
+
+static retort_status lower_rows(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
+    (void)err;
+    bool max = step->node->attrs.pool == RT_REDUCE_MAX;
+    step->as.rows = (rt_rows_step){
+        .pool = max ? kernels->pool_max : kernels->pool_mean,
+        .normalize = kernels->normalize,
+        .narrow = kernels->narrow,
+        .n = last_dim(plan, &step->out[0]),
+        .select = step->node->attrs.select,
+    };
+    return RETORT_OK;
+}
+
+static retort_status lower_select(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
+                                  retort_error *err) {
+    step->run = rt_step_select;
+    step->kernel = "copy";
+    return lower_rows(plan, step, kernels, err);
+}
+
+static retort_status lower_pool(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
+    step->run = rt_step_pool;
+    step->kernel = step->node->attrs.pool == RT_REDUCE_MAX ? kernels->pool_max_name : kernels->pool_mean_name;
+    return lower_rows(plan, step, kernels, err);
+}
+
+static retort_status lower_normalize(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
+                                     retort_error *err) {
+    step->run = rt_step_normalize;
+    step->kernel = kernels->normalize_name;
+    return lower_rows(plan, step, kernels, err);
+}
+
+static retort_status lower_narrow(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
+                                  retort_error *err) {
+    step->run = rt_step_narrow;
+    step->kernel = kernels->narrow_name;
+    return lower_rows(plan, step, kernels, err);
+}
+
+static const lower_fn lowers[RT_OP_COUNT] = {
+    [RT_OP_LINEAR] = lower_linear,       [RT_OP_LAYER_NORM] = lower_norm, [RT_OP_EMBED] = lower_embed,
+    [RT_OP_ATTENTION] = lower_attention, [RT_OP_SELECT] = lower_select,   [RT_OP_POOL] = lower_pool,
+    [RT_OP_NORMALIZE] = lower_normalize, [RT_OP_NARROW] = lower_narrow,
+};
+
+retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
+    lower_fn lower = lowers[step->node->op];
+    if (lower != NULL) return lower(plan, step, kernels, err);
+    step->run = rt_step_plain;
+    step->kernel = "plain C";
+    step->as.plain.plan = plan;
+    return RETORT_OK;
+}

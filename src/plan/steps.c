@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What each kind of step does with a chunk: finds its operands, takes its part of the work, calls its kernel.
+ */
+#include "plan/plan.h"
+
+#include <string.h>
+
+typedef struct range {
+    size_t from, to;
+} range;
+
+/* Part `part` of `parts` of n items, in multiples of `unit` but for the last. */
+static range part_of(size_t n, size_t unit, const rt_worker *worker) {
+    size_t units = (n + unit - 1) / unit, part = (size_t)worker->part, parts = (size_t)worker->parts;
+    return (range){rt_min(units * part / parts * unit, n), rt_min(units * (part + 1) / parts * unit, n)};
+}
+
+/* Columns are split between the workers of a team in pairs of panels, which is what the widest tile takes.
+ * Every worker then reads the weights that only it needs: one stream of them from memory instead of one a
+ * worker. */
+enum { COLUMN_UNIT = 2 * RT_PANEL };
+
+static size_t panel_bytes(const rt_linear_step *linear) { /* of RT_PANEL columns */
+    return linear->narrow_in ? (linear->k + 1) / 2 * RT_PANEL * 2 * sizeof(uint16_t)
+                             : linear->k * RT_PANEL * sizeof(float);
+}
+
+/* x [rows, k], weight [k, n], bias [n], residual [rows, n] -> [rows, n] */
+void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    const rt_linear_step *linear = &step->as.linear;
+    range columns = part_of(linear->n, COLUMN_UNIT, worker);
+    const float *bias = rt_place_at(&step->in[2], worker);
+    const float *residual = rt_place_at(&step->in[3], worker);
+    void *out = rt_place_at(&step->out[0], worker);
+    if (columns.from == columns.to) return;
+    rt_gemm gemm = {
+        .m = rt_chunk_rows(chunk, step->rows),
+        .n = columns.to - columns.from,
+        .k = linear->k,
+        .a = rt_place_at(&step->in[0], worker),
+        .lda = linear->k,
+        .b = (const char *)linear->weight + columns.from / RT_PANEL * panel_bytes(linear),
+        .bias = bias == NULL ? NULL : bias + columns.from,
+        .residual = residual == NULL ? NULL : residual + columns.from,
+        .ldr = linear->n,
+        .act = linear->act,
+    };
+    if (linear->narrow_out) {
+        gemm.c16 = (uint16_t *)out + columns.from;
+        gemm.ldc16 = linear->n;
+    } else {
+        gemm.c = (float *)out + columns.from;
+        gemm.ldc = linear->n;
+    }
+    linear->gemm(&gemm);
+}
+
+/* Rows from…to of y (and of its bf16 twin), normalised. */
+static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, range rows, size_t n,
+                              float epsilon) {
+    float *y = rt_place_at(&step->out[0], worker);
+    uint16_t *y16 = rt_place_at(&step->out[1], worker);
+    return (rt_norm_args){
+        .rows = rows.to - rows.from,
+        .n = n,
+        .epsilon = epsilon,
+        .y = y + rows.from * n,
+        .ldy = n,
+        .y16 = y16 == NULL ? NULL : y16 + rows.from * n,
+        .ldy16 = n,
+    };
+}
+
+void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    const rt_norm_step *norm = &step->as.norm;
+    range rows = part_of(rt_chunk_rows(chunk, step->rows), 1, worker);
+    rt_norm_args args = norm_args(step, worker, rows, norm->n, norm->epsilon);
+    args.x = (const float *)rt_place_at(&step->in[0], worker) + rows.from * norm->n;
+    args.ldx = norm->n;
+    args.gamma = rt_place_at(&step->in[1], worker);
+    args.beta = rt_place_at(&step->in[2], worker);
+    norm->norm(&args);
+}
+
+/* Inputs: ids, word, position, gamma, beta (, types, type). The ids and types are the chunk's. */
+void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    const rt_embed_step *embed = &step->as.embed;
+    range rows = part_of(chunk->rows, 1, worker);
+    rt_embed_args args = {
+        .ids = chunk->ids + rows.from,
+        .positions = chunk->positions + rows.from,
+        .types = chunk->types + rows.from,
+        .word = rt_place_at(&step->in[1], worker),
+        .position = rt_place_at(&step->in[2], worker),
+        .type = rt_place_at(&step->in[6], worker),
+        .norm = norm_args(step, worker, rows, embed->n, embed->epsilon),
+    };
+    args.norm.gamma = rt_place_at(&step->in[3], worker);
+    args.norm.beta = rt_place_at(&step->in[4], worker);
+    embed->embed(&args);
+}
+
+/* Rows of q that belong to sequence b: first row in q's value, and how many. */
+static range query_rows(const rt_step *step, const rt_chunk *chunk, size_t b) {
+    if (step->as.attention.select == RT_SELECT_FIRST) return (range){b, b + 1};
+    if (step->as.attention.select == RT_SELECT_MASK) {
+        return (range){(size_t)chunk->mask_starts[b], (size_t)chunk->mask_starts[b + 1]};
+    }
+    size_t start = (size_t)chunk->starts[b];
+    return (range){start, start + (size_t)chunk->lengths[b]};
+}
+
+/* Where q, k and v are: columns of one value [·, 3 hidden], of q and kv [·, 2 hidden], or three values. */
+typedef struct heads {
+    const float *q, *k, *v;
+    size_t ldq, ldkv;
+} heads;
+
+static heads find_heads(const rt_step *step, const rt_worker *worker, size_t hidden) {
+    const float *first = rt_place_at(&step->in[0], worker);
+    int parts = step->as.attention.parts;
+    if (parts == 1) return (heads){first, first + hidden, first + 2 * hidden, 3 * hidden, 3 * hidden};
+    const float *second = rt_place_at(&step->in[1], worker);
+    if (parts == 2) return (heads){first, second, second + hidden, hidden, 2 * hidden};
+    return (heads){first, second, rt_place_at(&step->in[2], worker), hidden, hidden};
+}
+
+/* One head of one sequence. */
+static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, size_t b, size_t head) {
+    const rt_attention_step *attention = &step->as.attention;
+    size_t hidden = attention->heads * attention->dim, column = head * attention->dim;
+    heads at = find_heads(step, worker, hidden);
+    range queries = query_rows(step, chunk, b);
+    size_t start = (size_t)chunk->starts[b];
+    size_t out_at = queries.from * hidden + column;
+    void *out = rt_place_at(&step->out[0], worker);
+    rt_attention args = {
+        .queries = queries.to - queries.from,
+        .keys = (size_t)chunk->lengths[b],
+        .dim = attention->dim,
+        .q = at.q + queries.from * at.ldq + column,
+        .k = at.k + start * at.ldkv + column,
+        .v = at.v + start * at.ldkv + column,
+        .ldq = at.ldq,
+        .ldk = at.ldkv,
+        .ldv = at.ldkv,
+        .scale = attention->scale,
+        .out = attention->narrow_out ? NULL : (float *)out + out_at,
+        .ldo = hidden,
+        .out16 = attention->narrow_out ? (uint16_t *)out + out_at : NULL,
+        .ldo16 = hidden,
+        .scratch = worker->scratch,
+    };
+    attention->attention(&args);
+}
+
+/* Heads of sequences are shared out by their cost, queries times keys: a head goes to the worker in whose
+ * share of the total its middle falls. */
+void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    uint64_t total = 0, before = 0, parts = (uint64_t)worker->parts;
+    for (size_t b = 0; b < chunk->batch; b++) {
+        range queries = query_rows(step, chunk, b);
+        total += step->as.attention.heads * (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
+    }
+    for (size_t b = 0; b < chunk->batch; b++) {
+        range queries = query_rows(step, chunk, b);
+        uint64_t cost = (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
+        for (size_t head = 0; head < step->as.attention.heads && cost > 0; head++, before += cost) {
+            if ((2 * before + cost) * parts / (2 * total) == (uint64_t)worker->part)
+                attend(step, chunk, worker, b, head);
+        }
+    }
+}
+
+/* x [rows, n] -> [batch, n] or [masks, n] */
+void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    bool first = step->as.rows.select == RT_SELECT_FIRST;
+    const int32_t *rows = first ? chunk->starts : chunk->mask_rows;
+    range part = part_of(first ? chunk->batch : chunk->masks, 1, worker);
+    size_t bytes = step->as.rows.n * sizeof(float);
+    const char *x = rt_place_at(&step->in[0], worker);
+    char *out = rt_place_at(&step->out[0], worker);
+    for (size_t i = part.from; i < part.to; i++) memcpy(out + i * bytes, x + (size_t)rows[i] * bytes, bytes);
+}
+
+/* x [rows, n] -> [batch, n] */
+void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    const rt_rows_step *rows = &step->as.rows;
+    range part = part_of(chunk->batch, 1, worker);
+    const float *x = rt_place_at(&step->in[0], worker);
+    float *out = rt_place_at(&step->out[0], worker);
+    for (size_t b = part.from; b < part.to; b++) {
+        rt_pool_args args = {.rows = (size_t)chunk->lengths[b],
+                             .n = rows->n,
+                             .x = x + (size_t)chunk->starts[b] * rows->n,
+                             .ldx = rows->n,
+                             .y = out + b * rows->n};
+        rows->pool(&args);
+    }
+}
+
+void rt_step_normalize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    size_t n = step->as.rows.n;
+    range part = part_of(rt_chunk_rows(chunk, step->rows), 1, worker);
+    const float *x = rt_place_at(&step->in[0], worker);
+    float *out = rt_place_at(&step->out[0], worker);
+    step->as.rows.normalize(part.to - part.from, n, x + part.from * n, n, out + part.from * n, n);
+}
+
+void rt_step_narrow(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    size_t n = step->as.rows.n;
+    range part = part_of(rt_chunk_rows(chunk, step->rows), 1, worker);
+    const float *x = rt_place_at(&step->in[0], worker);
+    uint16_t *out = rt_place_at(&step->out[0], worker);
+    step->as.rows.narrow((part.to - part.from) * n, x + part.from * n, out + part.from * n);
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Our own engine: a plan, a pool of workers, one parallel region a batch. */
+#include "base/cpu.h"
+#include "base/thread.h"
+#include "run/prepare.h"
+#include "run/provider.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+/* Rows that a worker carries through the network at a time, when the batch is larger. */
+enum { CHUNK_ROWS = 512 };
+
+typedef struct native {
+    rt_plan plan;
+    rt_kernels kernels;
+    const char *isa;
+    rt_pool *pool;
+    rt_worker *workers; /* [threads] */
+    char *arenas;       /* [threads, arena_stride]: reserved, and touched only as far as used */
+    size_t arena_stride;
+    rt_limits limits;
+    rt_prepared batch;
+    atomic_size_t next; /* chunk that no worker has taken yet */
+    float *out;
+    size_t out_capacity;
+    double *seconds; /* [threads, steps] when profiling */
+    uint64_t runs;
+} native;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Result rows of a chunk go to their place in the batch's result; padding is left behind. */
+static void copy_out(native *n, size_t index, const rt_worker *worker) {
+    const rt_chunk *chunk = &n->batch.chunks[index];
+    const float *from = rt_place_at(&n->plan.output, worker);
+    rt_rows_kind kind = n->plan.output_rows;
+    size_t columns = n->plan.output_columns, bytes = columns * sizeof *from;
+    const size_t first[] = {[RT_ROWS_ALL] = n->batch.first_token[index],
+                            [RT_ROWS_BATCH] = n->batch.first_sequence[index],
+                            [RT_ROWS_MASKS] = n->batch.first_mask[index]};
+    float *to = n->out + first[kind] * columns;
+    if (kind != RT_ROWS_ALL) {
+        memcpy(to, from, rt_chunk_rows(chunk, kind) * bytes);
+        return;
+    }
+    for (size_t b = 0; b < chunk->batch; b++) {
+        memcpy(to, from + (size_t)chunk->starts[b] * columns, (size_t)chunk->lengths[b] * bytes);
+        to += (size_t)chunk->lengths[b] * columns;
+    }
+}
+
+static void run_steps(native *n, const rt_chunk *chunk, rt_worker *worker, int index) {
+    size_t count = n->plan.step_count;
+    double *seconds = n->seconds == NULL ? NULL : n->seconds + (size_t)index * count;
+    double before = seconds == NULL ? 0 : now();
+    for (size_t i = 0; i < count; i++) {
+        n->plan.steps[i].run(&n->plan.steps[i], chunk, worker);
+        if (worker->parts > 1) rt_pool_barrier(n->pool);
+        if (seconds == NULL) continue;
+        double after = now();
+        seconds[i] += after - before;
+        before = after;
+    }
+}
+
+/* Every worker does a part of every step. */
+static void work_together(void *user, int index) {
+    native *n = user;
+    rt_worker worker = n->workers[index];
+    worker.arena = n->workers[0].arena;
+    worker.part = index;
+    worker.parts = rt_pool_threads(n->pool);
+    for (size_t i = 0; i < n->batch.chunk_count; i++) {
+        run_steps(n, &n->batch.chunks[i], &worker, index);
+        if (index == 0) copy_out(n, i, &worker);
+        rt_pool_barrier(n->pool);
+    }
+    n->workers[index].status = worker.status;
+    n->workers[index].error = worker.error;
+}
+
+/* Every worker takes whole chunks, one at a time. */
+static void work_apart(void *user, int index) {
+    native *n = user;
+    rt_worker *worker = &n->workers[index];
+    for (;;) {
+        size_t i = atomic_fetch_add_explicit(&n->next, 1, memory_order_relaxed);
+        if (i >= n->batch.chunk_count) return;
+        run_steps(n, &n->batch.chunks[i], worker, index);
+        copy_out(n, i, worker);
+    }
+}
+
+static size_t result_rows(const native *n) {
+    const size_t rows[] = {[RT_ROWS_ALL] = n->batch.tokens,
+                           [RT_ROWS_BATCH] = n->batch.sequences,
+                           [RT_ROWS_MASKS] = n->batch.masks};
+    return rows[n->plan.output_rows];
+}
+
+static retort_status native_run(void *state, const retort_batch *batch, retort_matrix *out,
+                                retort_error *err) {
+    native *n = state;
+    retort_status status = rt_prepare(&n->batch, batch, &n->limits, err);
+    if (status != RETORT_OK) return status;
+    size_t rows = result_rows(n), count;
+    if (!rt_mul(rows, n->plan.output_columns, &count) ||
+        !rt_grow((void **)&n->out, &n->out_capacity, rt_max(count, 1), sizeof *n->out)) {
+        return rt_fail_nomem(err, rows * n->plan.output_columns * sizeof *n->out);
+    }
+    int threads = rt_pool_threads(n->pool);
+    for (int i = 0; i < threads; i++) n->workers[i].status = RETORT_OK;
+    atomic_store_explicit(&n->next, 0, memory_order_relaxed);
+    if (n->batch.chunk_count > 0) rt_pool_run(n->pool, n->batch.team ? work_together : work_apart, n);
+    n->runs += n->batch.chunk_count;
+    for (int i = 0; i < threads; i++) {
+        if (n->workers[i].status != RETORT_OK)
+            return rt_fail(err, n->workers[i].status, "%s", n->workers[i].error.text);
+    }
+    *out = (retort_matrix){.data = n->out, .rows = rows, .columns = n->plan.output_columns};
+    return RETORT_OK;
+}
+
+static void native_close(void *state) {
+    native *n = state;
+    if (n == NULL) return;
+    int threads = n->pool == NULL ? 0 : rt_pool_threads(n->pool);
+    rt_pool_close(n->pool);
+    for (int i = 0; i < threads && n->workers != NULL; i++) {
+        free(n->workers[i].scratch);
+        free(n->workers[i].tensors);
+    }
+    free(n->workers);
+    if (n->arenas != NULL) munmap(n->arenas, n->arena_stride * (size_t)threads);
+    rt_prepared_free(&n->batch);
+    rt_plan_free(&n->plan);
+    free(n->out);
+    free(n->seconds);
+    free(n);
+}
+
+static retort_status open_workers(native *n, retort_error *err) {
+    size_t threads = (size_t)rt_pool_threads(n->pool), total;
+    n->arena_stride = rt_round_up(n->plan.arena_bytes + 1, 4096);
+    n->workers = rt_calloc(threads, sizeof *n->workers);
+    if (n->workers == NULL || !rt_mul(n->arena_stride, threads, &total))
+        return rt_fail_nomem(err, n->arena_stride);
+    void *arenas =
+        mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (arenas == MAP_FAILED) return rt_fail_nomem(err, total);
+    n->arenas = arenas;
+    for (size_t i = 0; i < threads; i++) {
+        rt_worker *worker = &n->workers[i];
+        worker->arena = n->arenas + i * n->arena_stride;
+        worker->parts = 1;
+        worker->scratch = rt_alloc_aligned(n->plan.scratch_floats * sizeof *worker->scratch);
+        worker->tensors = rt_calloc(n->plan.graph->value_count, sizeof *worker->tensors);
+        if (worker->scratch == NULL || worker->tensors == NULL)
+            return rt_fail_nomem(err, n->plan.scratch_floats);
+    }
+    return RETORT_OK;
+}
+
+static retort_status open_parts(native *n, const retort_model *model, const retort_session_options *options,
+                                retort_error *err) {
+    uint32_t features;
+    retort_status status = rt_isa_select(options->isa, &features, &n->isa, err);
+    if (status != RETORT_OK) return status;
+    rt_kernels_select(&n->kernels, features);
+    size_t positions = (size_t)model->config.positions;
+    size_t wanted = options->chunk_tokens > 0 ? (size_t)options->chunk_tokens : CHUNK_ROWS;
+    n->limits = (rt_limits){
+        .vocab = model->config.vocab,
+        .types = model->config.types,
+        .positions = model->config.positions,
+        .mask_id = model->graph.mask_id,
+        .capacity =
+            rt_max(wanted + positions / 2, positions), /* a chunk may pass its mark by half a sequence */
+        .wanted = wanted,
+        .workers = (size_t)options->threads,
+        .padded = model->graph.level < 3,
+    };
+    status = rt_plan_make(&n->plan, &model->graph, &n->kernels, n->limits.capacity, positions, err);
+    if (status == RETORT_OK) status = rt_pool_open(&n->pool, options->threads, err);
+    if (status == RETORT_OK) status = open_workers(n, err);
+    if (status != RETORT_OK || !options->profile) return status;
+    n->seconds = rt_calloc((size_t)options->threads * n->plan.step_count, sizeof *n->seconds);
+    return n->seconds == NULL ? rt_fail_nomem(err, n->plan.step_count * sizeof *n->seconds) : RETORT_OK;
+}
+
+static retort_status native_open(void **state, const retort_model *model,
+                                 const retort_session_options *options, retort_error *err) {
+    native *n = rt_calloc(1, sizeof *n);
+    if (n == NULL) return rt_fail_nomem(err, sizeof *n);
+    retort_status status = open_parts(n, model, options, err);
+    if (status == RETORT_OK) {
+        *state = n;
+    } else {
+        native_close(n);
+    }
+    return status;
+}
+
+static void native_describe(const void *state, retort_session_info *info) {
+    const native *n = state;
+    info->isa = n->isa;
+    info->threads = rt_pool_threads(n->pool);
+    info->arena_bytes = n->arena_stride * (uint64_t)info->threads;
+    info->steps = n->plan.step_count;
+}
+
+static void step_shape(const rt_step *step, char *out, size_t size) {
+    static const char *const rows[] = {
+        [RT_ROWS_ALL] = "tokens", [RT_ROWS_BATCH] = "batch", [RT_ROWS_MASKS] = "masks"};
+    if (step->run == rt_step_linear) {
+        snprintf(out, size, "m=%s n=%zu k=%zu", rows[step->rows], step->as.linear.n, step->as.linear.k);
+    } else if (step->run == rt_step_attention) {
+        snprintf(out, size, "queries=%s heads=%zu dim=%zu", rows[step->rows], step->as.attention.heads,
+                 step->as.attention.dim);
+    } else {
+        snprintf(out, size, "rows=%s", rows[step->rows]);
+    }
+}
+
+static retort_status native_step(const void *state, size_t index, retort_step_info *info) {
+    const native *n = state;
+    if (index >= n->plan.step_count) return RETORT_ARGUMENT;
+    const rt_step *step = &n->plan.steps[index];
+    *info = (retort_step_info){
+        .op = rt_op_info(step->node->op)->text,
+        .name = step->node->name,
+        .kernel = step->kernel,
+        .weight_bytes = step->weight_bytes,
+        .flops_token = step->flops_row,
+        .runs = n->runs,
+    };
+    step_shape(step, info->shape, sizeof info->shape);
+    for (int i = 0; n->seconds != NULL && i < rt_pool_threads(n->pool); i++) {
+        info->seconds += n->seconds[(size_t)i * n->plan.step_count + index];
+    }
+    return RETORT_OK;
+}
+
+const rt_provider rt_provider_native = {
+    .name = "native",
+    .open = native_open,
+    .run = native_run,
+    .describe = native_describe,
+    .step = native_step,
+    .close = native_close,
+};

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/session.h"
+#include "base/cpu.h"
+#include "run/provider.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct retort_session {
+    retort_model *model;
+    const rt_provider *provider;
+    void *state;
+    rt_word_cache *cache;
+    bool special_as_text;
+};
+
+enum { MAX_THREADS = 1024 };
+
+static const rt_provider *find_provider(const char *name) {
+    static const rt_provider *const providers[] = {
+#define PROVIDER_ROW(name) &rt_provider_##name,
+        RT_PROVIDERS(PROVIDER_ROW)
+#undef PROVIDER_ROW
+    };
+    for (size_t i = 0; i < sizeof providers / sizeof *providers; i++) {
+        if (strcmp(providers[i]->name, name) == 0) return providers[i];
+    }
+    return NULL;
+}
+
+static retort_status open_session(retort_session *session, retort_model *model,
+                                  retort_session_options options, retort_error *err) {
+    if (options.provider == NULL) options.provider = "native";
+    if (options.threads == 0) options.threads = rt_cpu_threads();
+    if (options.threads < 1 || options.threads > MAX_THREADS) {
+        return rt_fail(err, RETORT_ARGUMENT, "%d threads: expected 1 to %d", options.threads, MAX_THREADS);
+    }
+    if (options.chunk_tokens < 0 || options.chunk_tokens > 1 << 20) {
+        return rt_fail(err, RETORT_ARGUMENT, "chunks of %lld tokens: expected 1 to %d",
+                       (long long)options.chunk_tokens, 1 << 20);
+    }
+    session->special_as_text = options.special_as_text;
+    session->provider = find_provider(options.provider);
+    if (session->provider == NULL) {
+        return rt_fail(err, RETORT_PROVIDER, "provider '%s': not known; there is native", options.provider);
+    }
+    session->model = retort_model_retain(model);
+    if (model->tokenizer != NULL) {
+        session->cache = rt_word_cache_new(model->tokenizer, 0);
+        if (session->cache == NULL) return rt_fail_nomem(err, sizeof *session);
+    }
+    return session->provider->open(&session->state, model, &options, err);
+}
+
+retort_status retort_session_open(retort_session **out, retort_model *model,
+                                  const retort_session_options *options, retort_error *err) {
+    const retort_session_options defaults = RETORT_SESSION_OPTIONS;
+    if (options == NULL) options = &defaults;
+    if (out == NULL || model == NULL || options->size != sizeof *options) {
+        return rt_fail(err, RETORT_ARGUMENT, "session: no model, or options of another version");
+    }
+    retort_session *session = rt_calloc(1, sizeof *session);
+    if (session == NULL) return rt_fail_nomem(err, sizeof *session);
+    retort_status status = open_session(session, model, *options, err);
+    if (status == RETORT_OK) {
+        *out = session;
+    } else {
+        retort_session_close(session);
+    }
+    return status;
+}
+
+void retort_session_close(retort_session *session) {
+    if (session == NULL) return;
+    if (session->provider != NULL) session->provider->close(session->state);
+    rt_word_cache_free(session->cache);
+    retort_model_free(session->model);
+    free(session);
+}
+
+retort_status retort_run(retort_session *session, const retort_batch *batch, retort_matrix *out,
+                         retort_error *err) {
+    if (session == NULL || batch == NULL || out == NULL ||
+        (batch->n > 0 && (batch->ids == NULL || batch->offsets == NULL))) {
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "run: a session, a batch with ids and offsets, and a result are needed");
+    }
+    return session->provider->run(session->state, batch, out, err);
+}
+
+retort_status retort_session_step(const retort_session *session, size_t index, retort_step_info *info) {
+    if (session == NULL || info == NULL) return RETORT_ARGUMENT;
+    return session->provider->step(session->state, index, info);
+}
+
+retort_status retort_session_describe(const retort_session *session, retort_session_info *info) {
+    if (session == NULL || info == NULL || info->size != sizeof *info) return RETORT_ARGUMENT;
+    info->provider = session->provider->name;
+    session->provider->describe(session->state, info);
+    return RETORT_OK;
+}
+
+const retort_model *rt_session_model(const retort_session *session) {
+    return session->model;
+}
+bool rt_session_special_as_text(const retort_session *session) {
+    return session->special_as_text;
+}
+rt_word_cache *rt_session_cache(retort_session *session) {
+    return session->cache;
+}

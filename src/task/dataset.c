@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "task/dataset.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool rt_text_is(const retort_text *text, const char *word) {
+    return strlen(word) == text->length && memcmp(text->text, word, text->length) == 0;
+}
+
+bool rt_field_next(retort_text *rest, char separator, retort_text *field) {
+    if (rest->text == NULL) return false;
+    const char *end = memchr(rest->text, separator, rest->length);
+    *field = (retort_text){.text = rest->text, .length = rest->length};
+    if (end == NULL) {
+        *rest = (retort_text){0};
+        return true;
+    }
+    field->length = (size_t)(end - rest->text);
+    *rest = (retort_text){.text = end + 1, .length = rest->length - field->length - 1};
+    return true;
+}
+
+bool rt_lines_next(rt_lines *lines, retort_text *line) {
+    if (lines->at == lines->end) return false;
+    retort_text rest = {.text = lines->at, .length = (size_t)(lines->end - lines->at)};
+    rt_field_next(&rest, '\n', line);
+    lines->at = rest.text != NULL ? rest.text : lines->end;
+    lines->number++;
+    if (line->length > 0 && line->text[line->length - 1] == '\r') line->length--;
+    return true;
+}
+
+retort_status rt_dataset_add(retort_dataset *data, const rt_sample *sample, retort_error *err) {
+    if (!rt_grow((void **)&data->samples, &data->capacity, data->count + 1, sizeof *sample)) {
+        return rt_fail_nomem(err, (data->count + 1) * sizeof *sample);
+    }
+    data->samples[data->count++] = *sample;
+    return RETORT_OK;
+}
+
+retort_status rt_dataset_part(retort_dataset *data, const retort_text *part, retort_error *err) {
+    if (!rt_grow((void **)&data->parts, &data->part_capacity, data->part_count + 1, sizeof *part)) {
+        return rt_fail_nomem(err, (data->part_count + 1) * sizeof *part);
+    }
+    data->parts[data->part_count++] = *part;
+    return RETORT_OK;
+}
+
+/* A label's number, -1 when the text is anything but one below `labels`. */
+static int64_t label_number(const retort_text *value, int64_t labels) {
+    int64_t number = 0;
+    for (size_t i = 0; i < value->length; i++) {
+        if (value->text[i] < '0' || value->text[i] > '9') return -1;
+        number = number * 10 + (value->text[i] - '0');
+        if (number >= labels) return -1;
+    }
+    return value->length > 0 ? number : -1;
+}
+
+retort_status rt_dataset_label(const retort_dataset *data, size_t line, const retort_text *value,
+                               const rt_config *config, int64_t *label, retort_error *err) {
+    for (int64_t i = 0; config->label_names != NULL && i < config->labels; i++) {
+        *label = i;
+        if (rt_text_is(value, config->label_names[i])) return RETORT_OK;
+    }
+    *label = label_number(value, config->labels);
+    if (*label >= 0) return RETORT_OK;
+    const char *example = config->label_names != NULL && config->labels > 0 ? config->label_names[0] : "none";
+    return rt_fail(err, RETORT_FORMAT,
+                   "%s:%zu: label '%.*s': the model has no such label (it has %lld: '%s', …)", data->name,
+                   line, (int)rt_min(value->length, 80), value->text, (long long)config->labels, example);
+}
+
+static retort_status lines_read(retort_dataset *data, rt_lines lines, const rt_config *config,
+                                retort_error *err) {
+    (void)config;
+    retort_status status = RETORT_OK;
+    rt_sample sample = {0};
+    while (status == RETORT_OK && rt_lines_next(&lines, &sample.text)) {
+        status = rt_dataset_add(data, &sample, err);
+    }
+    return status;
+}
+
+static bool name_ends_with(const char *name, const char *ending) {
+    size_t n = strlen(name), m = strlen(ending);
+    return n >= m && strcmp(name + n - m, ending) == 0;
+}
+
+static bool has_text_column(retort_text header) {
+    for (retort_text field; rt_field_next(&header, '\t', &field);) {
+        if (rt_text_is(&field, "sentence") || rt_text_is(&field, "sentence1")) return true;
+    }
+    return false;
+}
+
+/* The file's name where it says, else what the task expects, else what the first line looks like. */
+static rt_data_kind probe(const char *name, rt_lines lines, retort_task task) {
+    retort_text first = {0};
+    rt_lines_next(&lines, &first);
+    if (name_ends_with(name, ".json")) return RT_DATA_ANSWERS;
+    if (name_ends_with(name, ".conll")) return RT_DATA_WORDS;
+    if (name_ends_with(name, ".txt")) return RT_DATA_LINES;
+    if (name_ends_with(name, ".tsv") || has_text_column(first)) return RT_DATA_TABLE;
+    if (task == RETORT_TASK_TAG) return RT_DATA_WORDS;
+    if (task == RETORT_TASK_ANSWER) return RT_DATA_ANSWERS;
+    return memchr(first.text, '\t', first.length) != NULL ? RT_DATA_TABLE : RT_DATA_LINES;
+}
+
+typedef retort_status (*read_fn)(retort_dataset *, rt_lines, const rt_config *, retort_error *);
+static const read_fn readers[] = {
+    [RT_DATA_LINES] = lines_read,
+    [RT_DATA_TABLE] = rt_table_read,
+    [RT_DATA_WORDS] = rt_conll_read,
+    [RT_DATA_ANSWERS] = rt_squad_read,
+};
+
+static retort_status read_into(retort_dataset *out, const void *bytes, size_t size, const rt_config *config,
+                               retort_error *err) {
+    rt_lines lines = {bytes, (const char *)bytes + size, 0};
+    if (size >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) lines.at += 3;
+    if (lines.at == lines.end) return rt_fail(err, RETORT_FORMAT, "%s: the file is empty", out->name);
+    out->kind = probe(out->name, lines, config->task);
+    retort_status status = readers[out->kind](out, lines, config, err);
+    if (status == RETORT_OK && out->count == 0) {
+        return rt_fail(err, RETORT_FORMAT, "%s: there is no text in it", out->name);
+    }
+    return status;
+}
+
+static retort_dataset *dataset_new(const char *name) {
+    retort_dataset *data = rt_calloc(1, sizeof *data);
+    if (data == NULL) return NULL;
+    data->name = rt_arena_text(&data->arena, name, strlen(name));
+    if (data->name != NULL) return data;
+    retort_dataset_free(data);
+    return NULL;
+}
+
+retort_status rt_dataset_parse(retort_dataset **out, const char *name, const void *bytes, size_t size,
+                               const rt_config *config, retort_error *err) {
+    retort_dataset *data = dataset_new(name);
+    if (data == NULL) return rt_fail_nomem(err, sizeof *data);
+    retort_status status = read_into(data, bytes, size, config, err);
+    if (status == RETORT_OK) {
+        *out = data;
+    } else {
+        retort_dataset_free(data);
+    }
+    return status;
+}
+
+retort_status rt_dataset_open(retort_dataset **out, const char *path, const rt_config *config,
+                              retort_error *err) {
+    rt_map map;
+    retort_status status = rt_map_open(&map, path, err);
+    if (status != RETORT_OK) return status;
+    status = rt_dataset_parse(out, path, map.data, map.size, config, err);
+    if (status == RETORT_OK) {
+        (*out)->map = map;
+    } else {
+        rt_map_close(&map);
+    }
+    return status;
+}
+
+size_t retort_dataset_count(const retort_dataset *data) {
+    return data != NULL ? data->count : 0;
+}
+
+retort_status retort_dataset_text(const retort_dataset *data, size_t index, retort_text *text) {
+    if (data == NULL || text == NULL || index >= data->count) return RETORT_ARGUMENT;
+    *text = data->samples[index].text;
+    return RETORT_OK;
+}
+
+void retort_dataset_free(retort_dataset *data) {
+    if (data == NULL) return;
+    free(data->samples);
+    free(data->parts);
+    free(data->tags);
+    json_decref(data->json);
+    rt_map_close(&data->map);
+    rt_arena_free(&data->arena);
+    free(data);
+}

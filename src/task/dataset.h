@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Data files: a table with a header, CoNLL columns, SQuAD JSON, or plain lines. */
+#ifndef RT_TASK_DATASET_H
+#define RT_TASK_DATASET_H
+
+#include "base/map.h"
+#include "file/json.h"
+#include "model/encoder.h"
+
+typedef enum rt_data_kind {
+    RT_DATA_LINES,  /* a text a line */
+    RT_DATA_TABLE,  /* TSV: sentence | sentence1 sentence2, label | score */
+    RT_DATA_WORDS,  /* CoNLL: words with tags */
+    RT_DATA_ANSWERS /* SQuAD: question, context, accepted answers */
+} rt_data_kind;
+
+typedef struct rt_sample {
+    retort_text text;    /* answers: question and context */
+    int64_t label;       /* table with labels */
+    double score;        /* table with scores */
+    size_t first, count; /* of `parts`: this sample's words or accepted answers */
+} rt_sample;
+
+struct retort_dataset {
+    rt_data_kind kind;
+    bool labelled; /* a table has labels or scores, as the model's task needs */
+    const char *name;
+    rt_sample *samples;
+    size_t count, capacity;
+    retort_text *parts; /* words, or accepted answers */
+    size_t part_count, part_capacity;
+    int32_t *tags; /* [part_count] label of each word */
+    size_t tag_capacity;
+    rt_map map;
+    json_t *json;
+    rt_arena arena;
+};
+
+retort_status rt_dataset_open(retort_dataset **out, const char *path, const rt_config *config,
+                              retort_error *err);
+/* The parser on plain memory: `data` must outlive *out. */
+retort_status rt_dataset_parse(retort_dataset **out, const char *name, const void *data, size_t size,
+                               const rt_config *config, retort_error *err);
+
+/* For the readers of each format. */
+typedef struct rt_lines { /* walks over lines; ends with \n or \r\n, the last one also without */
+    const char *at, *end;
+    size_t number; /* of the line taken last, from 1 */
+} rt_lines;
+bool rt_lines_next(rt_lines *lines, retort_text *line);
+/* Cuts the part before the first `separator` (or all that is left) off the front; false at the end. */
+bool rt_field_next(retort_text *rest, char separator, retort_text *field);
+bool rt_text_is(const retort_text *text, const char *word);
+retort_status rt_dataset_add(retort_dataset *data, const rt_sample *sample, retort_error *err);
+retort_status rt_dataset_part(retort_dataset *data, const retort_text *part, retort_error *err);
+/* Index of a label given by name or by number. */
+retort_status rt_dataset_label(const retort_dataset *data, size_t line, const retort_text *value,
+                               const rt_config *config, int64_t *label, retort_error *err);
+retort_status rt_table_read(retort_dataset *data, rt_lines lines, const rt_config *config, retort_error *err);
+retort_status rt_conll_read(retort_dataset *data, rt_lines lines, const rt_config *config, retort_error *err);
+retort_status rt_squad_read(retort_dataset *data, rt_lines lines, const rt_config *config, retort_error *err);
+
+#endif

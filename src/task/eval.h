@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The state of one evaluation, shared by its parts. */
+#ifndef RT_TASK_EVAL_H
+#define RT_TASK_EVAL_H
+
+#include "task/dataset.h"
+#include "task/feed.h"
+#include "task/task.h"
+
+/* Differences from the reference so far. */
+typedef struct rt_comparison {
+    double kl, agree, worst;
+    size_t rows;
+} rt_comparison;
+
+typedef struct rt_evaluation {
+    retort_session *session;
+    const rt_config *config;
+    const rt_tokenizer *tokenizer;
+    const retort_dataset *data;
+    const retort_eval_options *options;
+    rt_encode_options encode;
+    size_t budget; /* tokens a batch */
+    rt_feed feed;
+    rt_encoding *encodings; /* of this batch: [feed.n], the rest of `used` is kept for the next one */
+    int32_t *targets;       /* [feed.n] fill: the piece that was masked */
+    size_t encoding_capacity, target_capacity, used;
+    rt_comparison comparison;
+    rt_buffer line; /* logits as text */
+    /* what the metrics gather */
+    rt_tag_label *labels;    /* tag */
+    rt_entity_counts counts; /* tag */
+    int32_t *words;          /* tag: predicted label of each word */
+    size_t word_capacity;
+    double *found, *wanted; /* [samples] spearman */
+    double sum, second_sum; /* of points, or of negative log-likelihoods */
+    size_t points;          /* how many were summed */
+} rt_evaluation;
+
+/* A place for the next sequence's encoding; NULL when out of memory. */
+rt_encoding *rt_evaluation_slot(rt_evaluation *e);
+
+/* One row a kind of evaluation. */
+typedef struct rt_eval_kind {
+    const char *metric, *second_metric;
+    rt_data_kind data;    /* what the data must be */
+    bool labelled, pairs; /* what its rows must have */
+    const char *needs;    /* the same in words */
+    /* Encodes a sample into one or more slots, and feeds them. */
+    retort_status (*feed)(rt_evaluation *e, const rt_sample *sample, retort_error *err);
+    /* Takes a sample's n sequences, which start at `first`, with their rows of logits. */
+    retort_status (*score)(rt_evaluation *e, size_t index, size_t first, size_t n, const retort_matrix *rows,
+                           retort_error *err);
+    /* From what was gathered to the metric. */
+    retort_status (*finish)(rt_evaluation *e, retort_eval_result *result, retort_error *err);
+} rt_eval_kind;
+const rt_eval_kind *rt_eval_kind_of(const rt_config *config);
+
+/* Rows of sequence i: first row; rows per token for tag and answer, else one each. */
+size_t rt_eval_row(const rt_evaluation *e, size_t sequence);
+/* Adds the differences of a batch's logits to e->comparison. */
+void rt_eval_compare(rt_evaluation *e, const retort_matrix *rows, const retort_matrix *reference);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "task/metric.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t rt_score_best(const float *values, size_t n) {
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++) {
+        if (values[i] > values[best]) best = i;
+    }
+    return best;
+}
+
+void rt_score_softmax(const float *logits, size_t n, float *out) {
+    float most = logits[rt_score_best(logits, n)];
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += exp((double)logits[i] - most);
+    for (size_t i = 0; i < n; i++) out[i] = (float)(exp((double)logits[i] - most) / sum);
+}
+
+void rt_score_sigmoid(const float *logits, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) out[i] = (float)(1 / (1 + exp(-(double)logits[i])));
+}
+
+/* ln Σ exp(x[i * stride]) */
+static double log_sum(const float *x, size_t n, size_t stride) {
+    double most = -INFINITY, sum = 0;
+    for (size_t i = 0; i < n; i++) most = fmax(most, x[i * stride]);
+    for (size_t i = 0; i < n; i++) sum += exp(x[i * stride] - most);
+    return most + log(sum);
+}
+
+double rt_divergence(const float *reference, const float *logits, size_t n, size_t stride) {
+    double p_sum = log_sum(reference, n, stride), q_sum = log_sum(logits, n, stride), total = 0;
+    for (size_t i = 0; i < n; i++) {
+        double log_p = reference[i * stride] - p_sum, log_q = logits[i * stride] - q_sum;
+        total += exp(log_p) * (log_p - log_q);
+    }
+    return fmax(total, 0); /* rounding may leave it a hair below */
+}
+
+/* ln of the sigmoid, without overflow */
+static double log_yes(double x) {
+    return x < 0 ? x - log1p(exp(x)) : -log1p(exp(-x));
+}
+
+double rt_divergence_yes_no(const float *reference, const float *logits, size_t n) {
+    double total = 0;
+    for (size_t i = 0; i < n; i++) {
+        double yes = log_yes(reference[i]), no = log_yes(-(double)reference[i]);
+        total += exp(yes) * (yes - log_yes(logits[i])) + exp(no) * (no - log_yes(-(double)logits[i]));
+    }
+    return fmax(total, 0);
+}
+
+double rt_cosine(const float *a, const float *b, size_t n) {
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < n; i++) {
+        ab += (double)a[i] * b[i];
+        aa += (double)a[i] * a[i];
+        bb += (double)b[i] * b[i];
+    }
+    return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
+}
+
+typedef struct ranked {
+    double value;
+    size_t index;
+} ranked;
+
+static int compare_ranked(const void *left, const void *right) {
+    const ranked *a = left, *b = right;
+    return (a->value > b->value) - (a->value < b->value);
+}
+
+/* Ranks 0…n-1 of `values` into out, equals sharing the mean of their ranks. */
+static void rank_values(const double *values, size_t n, ranked *sorted, double *out) {
+    for (size_t i = 0; i < n; i++) sorted[i] = (ranked){values[i], i};
+    qsort(sorted, n, sizeof *sorted, compare_ranked);
+    for (size_t from = 0, to; from < n; from = to) {
+        for (to = from + 1; to < n && sorted[to].value == sorted[from].value;) to++;
+        for (size_t i = from; i < to; i++) out[sorted[i].index] = (double)(from + to - 1) / 2;
+    }
+}
+
+static double correlation(const double *x, const double *y, size_t n) {
+    double mean = ((double)n - 1) / 2, xy = 0, xx = 0, yy = 0; /* the mean of n ranks from 0 */
+    for (size_t i = 0; i < n; i++) {
+        xy += (x[i] - mean) * (y[i] - mean);
+        xx += (x[i] - mean) * (x[i] - mean);
+        yy += (y[i] - mean) * (y[i] - mean);
+    }
+    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : NAN;
+}
+
+retort_status rt_spearman(const double *x, const double *y, size_t n, double *out, retort_error *err) {
+    ranked *sorted = rt_calloc(n, sizeof *sorted);
+    double *ranks = n > SIZE_MAX / 2 ? NULL : rt_calloc(2 * n, sizeof *ranks);
+    bool done = sorted != NULL && ranks != NULL;
+    if (done) {
+        rank_values(x, n, sorted, ranks);
+        rank_values(y, n, sorted, ranks + n);
+        *out = correlation(ranks, ranks + n, n);
+    }
+    free(sorted);
+    free(ranks);
+    return done ? RETORT_OK : rt_fail_nomem(err, n * sizeof *sorted);
+}
+
+static const char *type_of(const char *name) {
+    return (name[0] == 'B' || name[0] == 'I') && name[1] == '-' ? name + 2 : name;
+}
+
+rt_tag_label *rt_tag_labels_new(const rt_config *config) {
+    rt_tag_label *labels = rt_calloc((size_t)config->labels, sizeof *labels);
+    for (int64_t i = 0; labels != NULL && i < config->labels; i++) {
+        const char *name = config->label_names[i];
+        labels[i].mark = strcmp(name, "O") == 0 ? 'O' : strncmp(name, "B-", 2) == 0 ? 'B' : 'I';
+        while (strcmp(type_of(config->label_names[labels[i].type]), type_of(name)) != 0) labels[i].type++;
+    }
+    return labels;
+}
+
+typedef struct entity {
+    int64_t type;
+    size_t start, end;
+} entity;
+
+static bool opens(rt_tag_label before, rt_tag_label tag) {
+    return tag.mark != 'O' && (tag.mark == 'B' || before.mark == 'O' || before.type != tag.type);
+}
+
+/* The next entity from `*at` on; false when there is none. */
+static bool next_entity(const rt_tag_label *labels, const int32_t *tags, size_t n, size_t *at, entity *out) {
+    while (*at < n && labels[tags[*at]].mark == 'O') ++*at;
+    if (*at == n) return false;
+    *out = (entity){labels[tags[*at]].type, *at, 0};
+    do {
+        ++*at;
+    } while (*at < n && labels[tags[*at]].mark != 'O' && !opens(labels[tags[*at - 1]], labels[tags[*at]]));
+    out->end = *at;
+    return true;
+}
+
+void rt_count_entities(const rt_tag_label *labels, const int32_t *gold, const int32_t *predicted, size_t n,
+                       rt_entity_counts *counts) {
+    size_t gold_at = 0, at = 0;
+    entity wanted, found;
+    bool more_gold = next_entity(labels, gold, n, &gold_at, &wanted);
+    bool more = next_entity(labels, predicted, n, &at, &found);
+    while (more_gold || more) { /* both lists are in order of their starts */
+        bool take_gold = more_gold && (!more || wanted.start <= found.start);
+        bool take = more && (!more_gold || found.start <= wanted.start);
+        if (take_gold && take && wanted.end == found.end && wanted.type == found.type) counts->correct++;
+        if (take_gold) {
+            counts->gold++;
+            more_gold = next_entity(labels, gold, n, &gold_at, &wanted);
+        }
+        if (take) {
+            counts->predicted++;
+            more = next_entity(labels, predicted, n, &at, &found);
+        }
+    }
+}
+
+double rt_entity_f1(const rt_entity_counts *counts) {
+    size_t both = counts->gold + counts->predicted;
+    return both > 0 ? 2 * (double)counts->correct / (double)both : 0;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Scores and metrics: plain functions of numbers. */
+#ifndef RT_TASK_METRIC_H
+#define RT_TASK_METRIC_H
+
+#include "model/encoder.h"
+
+/* In place allowed. */
+void rt_score_softmax(const float *logits, size_t n, float *out);
+void rt_score_sigmoid(const float *logits, size_t n, float *out);
+/* Index of the largest, the first of equals; n >= 1. */
+size_t rt_score_best(const float *values, size_t n);
+/* Σ p ln(p/q) of p = softmax(reference), q = softmax(logits), element i at [i * stride]. */
+double rt_divergence(const float *reference, const float *logits, size_t n, size_t stride);
+/* The same for n independent yes-no outputs, summed. */
+double rt_divergence_yes_no(const float *reference, const float *logits, size_t n);
+double rt_cosine(const float *a, const float *b, size_t n);
+
+/* Pearson's correlation of the ranks, equal values sharing their mean rank; NaN when one side is constant. */
+retort_status rt_spearman(const double *x, const double *y, size_t n, double *out, retort_error *err);
+
+/* What the labels of a tagger mean: outside, or the first (B) or a further (I) word of a type. */
+typedef struct rt_tag_label {
+    char mark;    /* 'O', 'B' or 'I'; a name without a mark counts as I, as in transformers */
+    int64_t type; /* index of the first label of this type */
+} rt_tag_label;
+rt_tag_label *rt_tag_labels_new(const rt_config *config); /* [labels], free() */
+
+/* Entities counted as seqeval does by default: an I- that follows another type opens an entity. */
+typedef struct rt_entity_counts {
+    size_t gold, predicted, correct;
+} rt_entity_counts;
+void rt_count_entities(const rt_tag_label *labels, const int32_t *gold, const int32_t *predicted, size_t n,
+                       rt_entity_counts *counts);
+double rt_entity_f1(const rt_entity_counts *counts);
+
+/* SQuAD's answer comparison: ASCII letters in lower case, without punctuation, "a", "an", "the". */
+retort_status rt_squad_compare(const retort_text *predicted, const retort_text *gold, double *exact,
+                               double *f1, retort_error *err);
+
+#endif

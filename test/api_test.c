@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Whole models through the public API: every head and option against the official implementation, every level
+ * against level 0, every tier and thread count against each other. */
+#include "retort.h"
+
+#include <dirent.h>
+#include <jansson.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { MOST_CHECKPOINTS = 64 };
+
+/* A batch and the rows that transformers gives for it; made by tools/make_checkpoints.py. */
+typedef struct golden {
+    int32_t *ids, *types, *offsets;
+    size_t n, rows, columns;
+    double *outputs; /* [rows, columns] */
+} golden;
+
+static char names[MOST_CHECKPOINTS][64];
+static size_t name_count;
+
+static const char *root(void) {
+    const char *folder = getenv("RETORT_ROOT");
+    return folder == NULL ? "." : folder;
+}
+
+static void checkpoint_path(char *out, size_t size, const char *name) {
+    snprintf(out, size, "%s/test/golden/checkpoints/%s", root(), name);
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(a, b);
+}
+
+static int find_checkpoints(void **unused) {
+    (void)unused;
+    char path[4096];
+    checkpoint_path(path, sizeof path, "");
+    DIR *folder = opendir(path);
+    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+        char golden_path[8192];
+        snprintf(golden_path, sizeof golden_path, "%s%.60s/golden.json", path, entry->d_name);
+        FILE *file = fopen(golden_path, "rb");
+        if (file == NULL) continue;
+        fclose(file);
+        if (name_count < MOST_CHECKPOINTS)
+            snprintf(names[name_count++], sizeof *names, "%.60s", entry->d_name);
+    }
+    if (folder != NULL) closedir(folder);
+    qsort(names, name_count, sizeof *names, by_name);
+    return name_count > 0 ? 0 : -1;
+}
+
+static int32_t *flatten(const json_t *lists, int32_t *offsets) {
+    size_t total = 0, at = 0, i, j;
+    json_t *list, *item;
+    json_array_foreach(lists, i, list) total += json_array_size(list);
+    int32_t *out = calloc(total + 1, sizeof *out);
+    assert_non_null(out);
+    json_array_foreach(lists, i, list) {
+        offsets[i] = (int32_t)at;
+        json_array_foreach(list, j, item) out[at++] = (int32_t)json_integer_value(item);
+    }
+    offsets[json_array_size(lists)] = (int32_t)at;
+    return out;
+}
+
+static golden load_golden(const char *name) {
+    char path[4096], file[4200];
+    checkpoint_path(path, sizeof path, name);
+    snprintf(file, sizeof file, "%s/golden.json", path);
+    json_error_t error;
+    json_t *all = json_load_file(file, 0, &error);
+    if (all == NULL) fail_msg("%s: %s", file, error.text);
+    const json_t *ids = json_object_get(all, "ids"), *types = json_object_get(all, "types");
+    const json_t *outputs = json_object_get(all, "outputs");
+    golden g = {.n = json_array_size(ids), .rows = json_array_size(outputs)};
+    g.columns = json_array_size(json_array_get(outputs, 0));
+    g.offsets = calloc(g.n + 1, sizeof *g.offsets);
+    g.outputs = calloc(g.rows * g.columns + 1, sizeof *g.outputs);
+    assert_true(g.n > 0 && g.columns > 0 && g.offsets != NULL && g.outputs != NULL);
+    g.ids = flatten(ids, g.offsets);
+    if (json_array_size(types) == g.n) g.types = flatten(types, g.offsets);
+    for (size_t r = 0; r < g.rows; r++) {
+        for (size_t c = 0; c < g.columns; c++) {
+            g.outputs[r * g.columns + c] = json_number_value(json_array_get(json_array_get(outputs, r), c));
+        }
+    }
+    json_decref(all);
+    return g;
+}
+
+static void free_golden(golden *g) {
+    free(g->ids);
+    free(g->types);
+    free(g->offsets);
+    free(g->outputs);
+}
+
+static retort_model *import_at(const char *name, int level, retort_dtype dtype) {
+    char path[4096];
+    retort_error err = {0};
+    retort_model *model = NULL;
+    retort_import_options options = RETORT_IMPORT_OPTIONS;
+    options.level = level;
+    options.dtype = dtype;
+    checkpoint_path(path, sizeof path, name);
+    if (retort_model_import(&model, path, &options, &err) != RETORT_OK) fail_msg("%s: %s", name, err.text);
+    return model;
+}
+
+static retort_session *open_at(retort_model *model, const char *isa, int threads) {
+    retort_error err = {0};
+    retort_session *session = NULL;
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    options.isa = isa;
+    options.threads = threads;
+    retort_status status = retort_session_open(&session, model, &options, &err);
+    if (status == RETORT_UNSUPPORTED && strstr(err.text, "not supported on this CPU") != NULL) return NULL;
+    if (status != RETORT_OK) fail_msg("session: %s", err.text);
+    return session;
+}
+
+static retort_matrix run(retort_session *session, const golden *g) {
+    retort_error err = {0};
+    retort_matrix out = {0};
+    retort_batch batch = {.ids = g->ids, .types = g->types, .offsets = g->offsets, .n = g->n};
+    if (retort_run(session, &batch, &out, &err) != RETORT_OK) fail_msg("run: %s", err.text);
+    return out;
+}
+
+static double worst_difference(const retort_matrix *out, const golden *g) {
+    double worst = 0;
+    for (size_t i = 0; i < out->rows * out->columns; i++) {
+        double difference = fabs((double)out->data[i] - g->outputs[i]);
+        if (!(difference <= worst)) worst = difference; /* a NaN is the worst */
+    }
+    return worst;
+}
+
+/* transformers gives vocabulary logits for every token; a fill model reads the rows of mask tokens only. */
+static void keep_mask_rows(golden *g, const retort_model *model) {
+    retort_info info = {.size = sizeof info};
+    assert_int_equal(retort_model_info(model, &info), RETORT_OK);
+    if (info.task != RETORT_TASK_FILL) return;
+    size_t kept = 0;
+    for (size_t r = 0; r < g->rows; r++) {
+        const char *piece = retort_model_piece(model, g->ids[r]);
+        if (piece == NULL || strcmp(piece, "[MASK]") != 0) continue;
+        memmove(g->outputs + kept++ * g->columns, g->outputs + r * g->columns,
+                g->columns * sizeof *g->outputs);
+    }
+    g->rows = kept;
+}
+
+static void check_against_golden(const char *name, int level, retort_dtype dtype, double bound) {
+    golden g = load_golden(name);
+    retort_model *model = import_at(name, level, dtype);
+    keep_mask_rows(&g, model);
+    retort_session *session = open_at(model, NULL, 2);
+    retort_matrix out = run(session, &g);
+    assert_int_equal(out.rows, g.rows);
+    assert_int_equal(out.columns, g.columns);
+    double worst = worst_difference(&out, &g);
+    if (!(worst <= bound)) fail_msg("%s level %d: differs by %g, bound %g", name, level, worst, bound);
+    retort_session_close(session);
+    retort_model_free(model);
+    free_golden(&g);
+}
+
+static void test_heads_equal_transformers(void **unused) {
+    (void)unused;
+    for (size_t i = 0; i < name_count; i++) {
+        for (int level = 0; level <= 3; level++) check_against_golden(names[i], level, RETORT_F32, 1e-5);
+    }
+}
+
+/* bf16 keeps 8 bits of each factor: a rough bound, that a wrong layout or a lost row would break at once. */
+static void test_bf16_is_near(void **unused) {
+    (void)unused;
+    for (size_t i = 0; i < name_count; i++) check_against_golden(names[i], 3, RETORT_BF16, 0.05);
+}
+
+static void test_same_bits_everywhere(void **unused) {
+    (void)unused;
+    static const char *const isas[] = {"ref", "neon", "avx2", "vnni", "amx"};
+    for (size_t i = 0; i < name_count; i++) {
+        golden g = load_golden(names[i]);
+        retort_model *model = import_at(names[i], 3, RETORT_F32);
+        retort_session *first = open_at(model, "ref", 1);
+        retort_matrix expected = run(first, &g);
+        for (size_t k = 0; k < sizeof isas / sizeof *isas; k++) {
+            for (int threads = 1; threads <= 3; threads++) {
+                retort_session *session = open_at(model, isas[k], threads);
+                if (session == NULL) continue;
+                retort_matrix out = run(session, &g);
+                assert_int_equal(out.rows, expected.rows);
+                if (memcmp(out.data, expected.data, out.rows * out.columns * sizeof(float)) != 0) {
+                    fail_msg("%s: %s with %d threads differs from ref with one", names[i], isas[k], threads);
+                }
+                retort_session_close(session);
+            }
+        }
+        retort_session_close(first);
+        retort_model_free(model);
+        free_golden(&g);
+    }
+}
+
+/* A sequence's result does not depend on what else is in the batch. */
+static void test_batch_does_not_matter(void **unused) {
+    (void)unused;
+    for (size_t i = 0; i < name_count; i++) {
+        golden g = load_golden(names[i]);
+        retort_model *model = import_at(names[i], 3, RETORT_F32);
+        retort_session *session = open_at(model, NULL, 2);
+        retort_matrix out = run(session, &g);
+        size_t bytes = out.rows * out.columns * sizeof(float), at = 0;
+        float *together = malloc(bytes + 1);
+        assert_non_null(together);
+        memcpy(together, out.data, bytes);
+        for (size_t s = 0; s < g.n; s++) {
+            int32_t offsets[2] = {0, g.offsets[s + 1] - g.offsets[s]};
+            golden one = {.ids = g.ids + g.offsets[s], .offsets = offsets, .n = 1};
+            if (g.types != NULL) one.types = g.types + g.offsets[s];
+            out = run(session, &one);
+            size_t floats = out.rows * out.columns;
+            assert_true((at + floats) * sizeof(float) <= bytes);
+            assert_memory_equal(out.data, together + at, floats * sizeof(float));
+            at += floats;
+        }
+        assert_int_equal(at * sizeof(float), bytes);
+        free(together);
+        retort_session_close(session);
+        retort_model_free(model);
+        free_golden(&g);
+    }
+}
+
+/* import → save → load gives the same bits, and saving twice the same file. */
+static void test_saved_model_is_the_same(void **unused) {
+    (void)unused;
+    char path[] = "/tmp/retort-api-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < name_count; i++) {
+        golden g = load_golden(names[i]);
+        retort_error err = {0};
+        retort_model *model = import_at(names[i], 3, RETORT_F32), *loaded = NULL;
+        if (retort_model_save(model, path, &err) != RETORT_OK) fail_msg("%s: %s", names[i], err.text);
+        if (retort_model_load(&loaded, path, &err) != RETORT_OK) fail_msg("%s: %s", names[i], err.text);
+        retort_session *a = open_at(model, NULL, 1), *b = open_at(loaded, NULL, 1);
+        retort_matrix x = run(a, &g), y = run(b, &g);
+        assert_int_equal(x.rows, y.rows);
+        assert_memory_equal(x.data, y.data, x.rows * x.columns * sizeof(float));
+        retort_session_close(a);
+        retort_session_close(b);
+        retort_model_free(model);
+        retort_model_free(loaded);
+        free_golden(&g);
+    }
+    remove(path);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_heads_equal_transformers), cmocka_unit_test(test_bf16_is_near),
+        cmocka_unit_test(test_same_bits_everywhere),     cmocka_unit_test(test_batch_does_not_matter),
+        cmocka_unit_test(test_saved_model_is_the_same),
+    };
+    return cmocka_run_group_tests(tests, find_checkpoints, NULL);
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What happens when memory runs out, and that the run path asks for none.
+ *
+ * The program puts its own malloc in front of the C library's. For every n, each piece of work is done with
+ * the n-th allocation failing (and again with all from the n-th on): it must report an error or manage
+ * without, leak nothing, and leave no half-written file. */
+#include "retort.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- The allocator in front ---- */
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *block, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+void __libc_free(void *block);
+
+static atomic_bool armed, sticky; /* sticky: all allocations from the n-th on fail */
+static atomic_long asked, live, fail_at;
+
+static bool denied(void) {
+    if (!atomic_load(&armed)) return false;
+    long n = atomic_fetch_add(&asked, 1) + 1, at = atomic_load(&fail_at);
+    bool deny = at > 0 && (n == at || (n > at && atomic_load(&sticky)));
+    if (deny) errno = ENOMEM;
+    return deny;
+}
+static void *given(void *block) {
+    if (block != NULL && atomic_load(&armed)) atomic_fetch_add(&live, 1);
+    return block;
+}
+
+void *malloc(size_t size) {
+    return denied() ? NULL : given(__libc_malloc(size));
+}
+void *calloc(size_t n, size_t size) {
+    return denied() ? NULL : given(__libc_calloc(n, size));
+}
+void *aligned_alloc(size_t alignment, size_t size) {
+    return denied() ? NULL : given(__libc_memalign(alignment, size));
+}
+void *realloc(void *block, size_t size) {
+    if (denied()) return NULL;
+    void *grown = __libc_realloc(block, size);
+    return block == NULL ? given(grown) : grown;
+}
+int posix_memalign(void **out, size_t alignment, size_t size) {
+    void *block = denied() ? NULL : given(__libc_memalign(alignment, size));
+    if (block != NULL) *out = block;
+    return block != NULL ? 0 : ENOMEM;
+}
+void free(void *block) {
+    if (block != NULL && atomic_load(&armed)) atomic_fetch_sub(&live, 1);
+    __libc_free(block);
+}
+
+/* ---- The work ---- */
+
+typedef struct bench {
+    char checkpoint[512]; /* folder */
+    char folder[64];      /* temporary */
+    char saved[96];       /* a .retort file in it */
+    char data[96];        /* a data set for the model's task in it */
+    retort_model *plain;  /* level 0 */
+    retort_model *model;  /* level 3 */
+} bench;
+
+static const char *const texts[] = {"the quick brown fox", "Hello, world!", "a"};
+
+static retort_status work_import(bench *b, retort_error *err) {
+    retort_model *model = NULL;
+    retort_status status = retort_model_import(&model, b->checkpoint, NULL, err);
+    retort_model_free(model);
+    return status;
+}
+
+static retort_status work_optimize(bench *b, retort_error *err) {
+    retort_model *model = NULL;
+    retort_status status = retort_model_optimize(&model, b->plain, 3, NULL, NULL, err);
+    retort_model_free(model);
+    return status;
+}
+
+static retort_status work_save(bench *b, retort_error *err) {
+    return retort_model_save(b->model, b->saved, err);
+}
+
+static retort_status work_load(bench *b, retort_error *err) {
+    retort_model *model = NULL;
+    retort_status status = retort_model_load(&model, b->saved, err);
+    retort_model_free(model);
+    return status;
+}
+
+static retort_status work_tokenize(bench *b, retort_error *err) {
+    retort_tokens tokens = {0};
+    retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+    retort_status status = RETORT_OK;
+    for (size_t i = 0; i < 3 && status == RETORT_OK; i++) {
+        retort_text text = {.text = texts[i], .length = strlen(texts[i])};
+        status = retort_tokenize(b->model, &text, &options, &tokens, err);
+    }
+    retort_tokens_free(&tokens);
+    return status;
+}
+
+/* One call of the model's own task on a session. */
+static retort_status use_task(retort_session *session, retort_task task, retort_error *err) {
+    static float scores[3 * 4096];
+    static retort_span spans[64];
+    static retort_fill_guess guesses[64];
+    size_t count;
+    retort_text text[3];
+    for (size_t i = 0; i < 3; i++) text[i] = (retort_text){.text = texts[i], .length = strlen(texts[i])};
+    switch (task) {
+    case RETORT_TASK_CLASSIFY:
+        return retort_classify(session, text, 3, scores, NULL, err);
+    case RETORT_TASK_EMBED:
+        return retort_embed(session, text, 3, scores, err);
+    case RETORT_TASK_TAG:
+        return retort_tag(session, &text[0], spans, 64, &count, err);
+    case RETORT_TASK_ANSWER:
+        return retort_answer(session, texts[1], strlen(texts[1]), texts[0], strlen(texts[0]), &spans[0], err);
+    case RETORT_TASK_FILL:
+        text[0] = (retort_text){.text = "a [MASK] b", .length = 10};
+        return retort_fill(session, &text[0], 4, guesses, 8, &count, err);
+    }
+    return RETORT_ARGUMENT;
+}
+
+static retort_task task_of(const retort_model *model) {
+    retort_info info = {.size = sizeof info};
+    assert_int_equal(retort_model_info(model, &info), RETORT_OK);
+    return info.task;
+}
+
+static retort_status work_session(bench *b, retort_error *err) {
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    options.threads = 1; /* the C library keeps memory of ended threads, which would look like a leak */
+    retort_session *session = NULL;
+    retort_status status = retort_session_open(&session, b->model, &options, err);
+    if (status == RETORT_OK) status = use_task(session, task_of(b->model), err);
+    retort_session_close(session);
+    return status;
+}
+
+static retort_status work_level0(bench *b, retort_error *err) {
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    options.threads = 1;
+    options.isa = "ref";
+    retort_session *session = NULL;
+    retort_status status = retort_session_open(&session, b->plain, &options, err);
+    if (status == RETORT_OK) status = use_task(session, task_of(b->plain), err);
+    retort_session_close(session);
+    return status;
+}
+
+static retort_status work_dataset(bench *b, retort_error *err) {
+    retort_dataset *data = NULL;
+    retort_status status = retort_dataset_open(&data, b->data, b->model, err);
+    retort_dataset_free(data);
+    return status;
+}
+
+/* ---- Set-up ---- */
+
+static int entries(const char *path) {
+    int count = 0;
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+/* A data file that suits every task: its columns and words fit none by accident. */
+static void write_data(const bench *b) {
+    static const char *const contents[] = {
+        [RETORT_TASK_CLASSIFY] = "sentence\tlabel\nhello world\t0\nthe fox\t1\n",
+        [RETORT_TASK_TAG] = "hello O\nworld O\n\nfox O\n",
+        [RETORT_TASK_ANSWER] =
+            "{\"data\": [{\"paragraphs\": [{\"context\": \"the quick fox\", \"qas\": [{\"id\": \"1\", "
+            "\"question\": \"who\", \"answers\": [{\"text\": \"fox\", \"answer_start\": 10}]}]}]}]}",
+        [RETORT_TASK_FILL] = "hello world\nthe fox\n",
+        [RETORT_TASK_EMBED] = "sentence1\tsentence2\tscore\nhello\tworld\t1.5\nthe fox\tfox\t4\n",
+    };
+    FILE *file = fopen(b->data, "w");
+    assert_non_null(file);
+    assert_true(fputs(contents[task_of(b->model)], file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void bench_open(bench *b, const char *checkpoint) {
+    *b = (bench){.folder = "/tmp/retort-memory-XXXXXX"};
+    snprintf(b->checkpoint, sizeof b->checkpoint, "%s", checkpoint);
+    assert_non_null(mkdtemp(b->folder));
+    snprintf(b->saved, sizeof b->saved, "%s/model.retort", b->folder);
+    snprintf(b->data, sizeof b->data, "%s/data", b->folder);
+    retort_import_options options = RETORT_IMPORT_OPTIONS;
+    retort_error err = {0};
+    if (retort_model_import(&b->model, checkpoint, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
+    options.level = 0;
+    if (retort_model_import(&b->plain, checkpoint, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (retort_model_save(b->model, b->saved, &err) != RETORT_OK) fail_msg("%s", err.text);
+    write_data(b);
+}
+
+static void bench_close(bench *b) {
+    retort_model_free(b->plain);
+    retort_model_free(b->model);
+    assert_int_equal(entries(b->folder), 2); /* the saved model and the data: nothing left behind */
+    assert_int_equal(unlink(b->saved), 0);
+    assert_int_equal(unlink(b->data), 0);
+    assert_int_equal(rmdir(b->folder), 0);
+}
+
+/* Calls `visit` for each checkpoint of test/golden/checkpoints. */
+static void each_checkpoint(void (*visit)(const char *folder)) {
+    char root[400], folder[700], config[800];
+    const char *top = getenv("RETORT_ROOT");
+    snprintf(root, sizeof root, "%s/test/golden/checkpoints", top == NULL ? "." : top);
+    DIR *dir = opendir(root);
+    assert_non_null(dir);
+    int visited = 0;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        snprintf(folder, sizeof folder, "%s/%s", root, entry->d_name);
+        snprintf(config, sizeof config, "%s/config.json", folder);
+        if (entry->d_name[0] == '.' || access(config, R_OK) != 0) continue;
+        visit(folder);
+        visited++;
+    }
+    closedir(dir);
+    assert_true(visited > 0);
+}
+
+/* ---- Tests ---- */
+
+typedef retort_status (*work_fn)(bench *b, retort_error *err);
+static const struct {
+    const char *name;
+    work_fn work;
+} works[] = {
+    {"import", work_import},  {"optimize", work_optimize}, {"save", work_save},
+    {"load", work_load},      {"tokenize", work_tokenize}, {"session", work_session},
+    {"level 0", work_level0}, {"data set", work_dataset},
+};
+
+/* One attempt with the n-th allocation failing (0: none). Returns whether that allocation was asked for. */
+static bool attempt(bench *b, size_t which, long n) {
+    retort_error err = {0};
+    atomic_store(&asked, 0);
+    atomic_store(&live, 0);
+    atomic_store(&fail_at, n);
+    atomic_store(&armed, true);
+    retort_status status = works[which].work(b, &err);
+    atomic_store(&armed, false);
+    const char *name = works[which].name;
+    bool failed = n > 0 && atomic_load(&asked) >= n;
+    if (!failed && status != RETORT_OK) fail_msg("%s without a failure: %s", name, err.text);
+    if (status != RETORT_OK && err.text[0] == '\0')
+        fail_msg("%s: allocation %ld fails without a word", name, n);
+    if (status != RETORT_OK && status != err.status) fail_msg("%s: allocation %ld: two statuses", name, n);
+    if (status == RETORT_FORMAT) fail_msg("%s: allocation %ld is blamed on the file: %s", name, n, err.text);
+    if (atomic_load(&live) != 0)
+        fail_msg("%s: allocation %ld fails: %ld blocks leak", name, n, atomic_load(&live));
+    return failed;
+}
+
+static void fail_each(const char *checkpoint) {
+    bench b;
+    bench_open(&b, checkpoint);
+    for (size_t which = 0; which < sizeof works / sizeof *works; which++) {
+        works[which].work(&b, NULL); /* the C library allocates some things once and keeps them */
+        attempt(&b, which, 0);
+        long count = atomic_load(&asked);
+        print_message("# %s: %s: %ld allocations\n", strrchr(checkpoint, '/') + 1, works[which].name, count);
+        for (int all = 0; all < 2; all++) {
+            atomic_store(&sticky, all == 1);
+            for (long n = 1; attempt(&b, which, n); n++) {
+            }
+        }
+    }
+    bench_close(&b);
+}
+
+static void every_allocation_may_fail(void **state) {
+    (void)state;
+    each_checkpoint(fail_each);
+}
+
+static void count_runs(const char *checkpoint) {
+    bench b;
+    bench_open(&b, checkpoint);
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    options.threads = 2;
+    retort_session *session = NULL;
+    assert_int_equal(retort_session_open(&session, b.model, &options, NULL), RETORT_OK);
+    const int32_t ids[] = {2, 5, 6, 3, 2, 7, 3, 2, 8, 9, 5, 3}, offsets[] = {0, 4, 7, 12};
+    retort_batch batch = {.ids = ids, .offsets = offsets, .n = 3};
+    retort_matrix out;
+    for (int round = 0; round < 4; round++) { /* the first rounds warm up */
+        atomic_store(&asked, 0);
+        atomic_store(&fail_at, 0);
+        atomic_store(&armed, round >= 2);
+        batch.n = round == 3 ? 2 : 3;
+        retort_status ran = retort_run(session, &batch, &out, NULL);
+        retort_status used = use_task(session, task_of(b.model), NULL);
+        atomic_store(&armed, false);
+        assert_int_equal(ran, RETORT_OK);
+        assert_int_equal(used, RETORT_OK);
+        if (round >= 2 && atomic_load(&asked) != 0) {
+            fail_msg("%s: %ld allocations in a run", checkpoint, atomic_load(&asked));
+        }
+    }
+    retort_session_close(session);
+    bench_close(&b);
+}
+
+static void runs_allocate_nothing(void **state) {
+    (void)state;
+    each_checkpoint(count_runs);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_allocate_nothing),
+        cmocka_unit_test(every_allocation_may_fail),
+    };
+    return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
+}
