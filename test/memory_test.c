@@ -119,7 +119,9 @@ static retort_status work_tokenize(bench *b, retort_error *err) {
 /* One call of the model's own task on a session. */
 static retort_status use_task(retort_session *session, retort_task task, retort_error *err) {
     static float scores[3 * 4096];
-    static retort_span spans[64];
+    retort_spans spans = {0};
+    retort_span answer;
+    retort_status status;
     static retort_fill_guess guesses[64];
     size_t count;
     retort_text text[3];
@@ -130,9 +132,11 @@ static retort_status use_task(retort_session *session, retort_task task, retort_
     case RETORT_TASK_EMBED:
         return retort_embed(session, text, 3, scores, err);
     case RETORT_TASK_TAG:
-        return retort_tag(session, &text[0], spans, 64, &count, err);
+        status = retort_tag(session, text, 3, &spans, err);
+        retort_spans_free(&spans);
+        return status;
     case RETORT_TASK_ANSWER:
-        return retort_answer(session, texts[1], strlen(texts[1]), texts[0], strlen(texts[0]), &spans[0], err);
+        return retort_answer(session, texts[1], strlen(texts[1]), texts[0], strlen(texts[0]), &answer, err);
     case RETORT_TASK_FILL:
         text[0] = (retort_text){.text = "a [MASK] b", .length = 10};
         return retort_fill(session, &text[0], 4, guesses, 8, &count, err);
