@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The command line: one table of options, one table of commands, and what every command uses. */
+#ifndef CLI_H
+#define CLI_H
+
+#include "retort.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+/* Exit codes. */
+typedef enum cli_code {
+    CLI_DONE = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+    CLI_BAD_DATA = 3,    /* a bad model or bad data */
+    CLI_BELOW_FLOOR = 4, /* eval --floor not met */
+    CLI_NO_PROVIDER = 5
+} cli_code;
+
+/* ---- Options: one row each. Parsing, --help, the man page and the completions read these rows. ----
+ * id, name, letter, value ("" for a flag, "a|b" for a choice), kind, least, most, default, help */
+#define CLI_OPTIONS(X)                                                                                       \
+    X(OUTPUT, "output", 'o', "FILE", TEXT, 0, 0, NULL, "write the model to FILE")                            \
+    X(LEVEL, "level", 0, "0|1|2|3", CHOICE, 0, 0, "3", "optimise the graph up to this level")                \
+    X(DTYPE, "dtype", 0, "f32|bf16", CHOICE, 0, 0, "f32", "type of the stored matrices (bf16: level 3)")     \
+    X(TASK, "task", 0, "classify|tag|answer|fill|embed", CHOICE, 0, 0, NULL,                                 \
+      "take this task in place of the checkpoint's")                                                         \
+    X(TOKENIZER, "tokenizer", 0, "PATH", TEXT, 0, 0, NULL,                                                   \
+      "folder, tokenizer.json or vocab.txt to use in place of the checkpoint's")                             \
+    X(TENSORS, "tensors", 0, "", FLAG, 0, 0, NULL, "list every stored tensor")                               \
+    X(GRAPH, "graph", 0, "", FLAG, 0, 0, NULL, "print the graph, one node a line")                           \
+    X(DATA, "data", 0, "FILE", TEXT, 0, 0, NULL, "TSV with a header, CoNLL, SQuAD JSON or lines of text")    \
+    X(REFERENCE, "reference", 0, "MODEL", TEXT, 0, 0, NULL, "also compare the logits with this model's")     \
+    X(LOGITS, "logits", 0, "FILE", TEXT, 0, 0, NULL, "write the logits as tab-separated values")             \
+    X(FLOOR, "floor", 0, "X", REAL, 0, 0, NULL,                                                              \
+      "exit with 4 when the metric is below X (a perplexity: above)")                                        \
+    X(QUERY, "query", 0, "TEXT", TEXT, 0, 0, NULL, "rank the texts by their similarity to TEXT")             \
+    X(TOP, "top", 0, "K", INT, 1, 1000, "5", "print the K best labels or guesses")                           \
+    X(BATCH, "batch", 0, "N", INT, 1, 65536, NULL, "texts run at a time (default: 32; bench: 1)")            \
+    X(SEQ, "seq", 0, "N", INT, 1, 65536, NULL, "tokens of each text (default: 128)")                         \
+    X(GRID, "grid", 0, "BxS,…", TEXT, 0, 0, "1x16,1x128,1x384,8x32,8x128,32x64",                             \
+      "batch and length of each row")                                                                        \
+    X(SECONDS, "seconds", 0, "T", REAL, 0, 0, "1", "least time spent on a row")                              \
+    X(PROFILE, "profile", 0, "", FLAG, 0, 0, NULL, "also print the time of each step")                       \
+    X(MAX_LENGTH, "max-length", 0, "N", INT, 0, 1 << 30, NULL,                                               \
+      "cut texts at N pieces (default: the model's maximum; tokenize: 0 does not cut)")                      \
+    X(SPECIAL_AS_TEXT, "special-as-text", 0, "", FLAG, 0, 0, NULL,                                           \
+      "read [SEP] and the like in a text as plain text")                                                     \
+    X(THREADS, "threads", 0, "N", INT, 0, 1024, "0", "threads to use (0: as many as there are cores)")       \
+    X(ISA, "isa", 0, "ref|avx2|vnni|amx|neon", CHOICE, 0, 0, NULL, "use no instructions beyond this tier")   \
+    X(PROVIDER, "provider", 0, "NAME", TEXT, 0, 0, "native", "engine that runs the network")                 \
+    X(MAN, "man", 0, "", FLAG, 0, 0, NULL, "print the manual page")                                          \
+    X(JSON, "json", 0, "", FLAG, 0, 0, NULL, "print JSON, one object a line")                                \
+    X(HELP, "help", 'h', "", FLAG, 0, 0, NULL, "print this help")
+
+typedef enum cli_option_id {
+#define CLI_OPTION_ID(id, name, letter, value, kind, least, most, fallback, help) CLI_##id,
+    CLI_OPTIONS(CLI_OPTION_ID)
+#undef CLI_OPTION_ID
+        CLI_OPTION_COUNT
+} cli_option_id;
+typedef enum cli_kind { CLI_KIND_FLAG, CLI_KIND_TEXT, CLI_KIND_CHOICE, CLI_KIND_INT, CLI_KIND_REAL } cli_kind;
+typedef struct cli_option {
+    const char *name;
+    char letter; /* 0: none */
+    const char *value;
+    cli_kind kind;
+    long least, most;     /* of an INT */
+    const char *fallback; /* NULL: no default */
+    const char *help;
+} cli_option;
+extern const cli_option cli_options[CLI_OPTION_COUNT];
+
+/* ---- Commands: one row each, in main.c. ---- */
+
+typedef struct cli_args cli_args;
+typedef struct cli_command {
+    const char *name;
+    const char *words;    /* "MODEL [TEXT…]" */
+    const char *summary;  /* one line */
+    int least, most;      /* words; most < 0: any number */
+    int required;         /* an option that must be given, -1: none */
+    const int *options;   /* ids, ended by -1; --json and --help go without saying */
+    const char *details;  /* paragraphs for --help and the man page, or NULL */
+    const char *examples; /* lines */
+    bool hidden;
+    cli_code (*run)(const cli_args *args);
+} cli_command;
+extern const cli_command cli_commands[];
+extern const size_t cli_command_count;
+const cli_command *cli_find_command(const char *name);
+
+struct cli_args {
+    const cli_command *command;
+    const char *values[CLI_OPTION_COUNT]; /* "" for a flag that was given; NULL: not given */
+    char **words;
+    int word_count;
+};
+/* Reads the arguments after the verb; words are gathered at the front of argv. Errors are printed. */
+cli_code cli_parse(cli_args *out, const cli_command *command, int argc, char **argv);
+bool cli_has(const cli_args *args, cli_option_id id); /* it was given */
+const char *cli_text(const cli_args *args, cli_option_id id);
+long cli_int(const cli_args *args, cli_option_id id, long otherwise);
+double cli_real(const cli_args *args, cli_option_id id);
+/* " (did you mean 'import'?)" or "" for a misspelt word. */
+typedef const char *(*cli_name_fn)(const void *user, size_t index); /* NULL beyond the last */
+const char *cli_suggest(char *out, size_t size, const char *word, cli_name_fn names, const void *user);
+/* Whether a command takes an option. */
+bool cli_takes(const cli_command *command, int id);
+
+/* ---- Output ---- */
+
+void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Prints the error; the exit code for it. `reading`: a model or data was being read. */
+cli_code cli_fail(const retort_error *err, bool reading);
+cli_code cli_no_memory(void);
+/* Whether colours may be used on this stream. */
+bool cli_colours(FILE *stream);
+/* One line of JSON on stdout; takes the reference; NULL stands for a failed allocation. */
+cli_code cli_print_json(json_t *json);
+/* A JSON text, malformed UTF-8 replaced by U+FFFD. */
+json_t *cli_json_text(const char *text, size_t length);
+/* NaN becomes null. */
+json_t *cli_json_real(double value);
+/* Flushes stdout; CLI_FAILED when something could not be written. */
+cli_code cli_flush(void);
+/* "12.3 MB" */
+const char *cli_bytes(char *out, size_t size, uint64_t bytes);
+
+/* A retort_progress_fn: a bar on stderr when that is a terminal. cli_progress_end removes it. */
+int cli_progress(void *user, const char *what, size_t done, size_t total);
+void cli_progress_end(void);
+
+/* ---- Measuring ---- */
+
+double cli_now(void); /* seconds */
+double cli_rss_mb(void);
+/* Sorts the values. */
+void cli_sort(double *values, size_t n);
+double cli_percentile(const double *sorted, size_t n, double p);
+
+/* ---- Models and texts ---- */
+
+extern const char *const cli_task_names[];
+/* A .retort file, or a checkpoint folder, which is imported up to `level`. Errors are printed. */
+cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level);
+cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile);
+
+/* Texts of the command line from word `first` on, or, without any, lines of stdin. */
+typedef struct cli_input {
+    char **words;
+    size_t word_count, next;
+    char *buffer;
+    size_t start, length, capacity; /* unread bytes: [start, length) */
+    size_t lines;                   /* complete lines among them */
+    size_t taken;                   /* lines or words so far */
+    bool end;
+} cli_input;
+void cli_input_open(cli_input *input, const cli_args *args, int first);
+/* Up to `most` lines, valid until the next call; waits for one, takes more only as they are ready. *n is 0 at
+ * the end. */
+cli_code cli_input_take(cli_input *input, retort_text *lines, size_t most, size_t *n);
+void cli_input_close(cli_input *input);
+/* Splits a line at its first tab into a text and its pair. */
+retort_text cli_split_pair(const retort_text *line);
+
+/* A table of the plan's steps, or its JSON. */
+cli_code cli_print_steps(retort_session *session);
+json_t *cli_json_steps(retort_session *session);
+/* Sequences of `seq` random ids, the same at each call; for fill models with a mask. */
+typedef struct cli_random_batch {
+    int32_t *ids, *offsets;
+    retort_batch batch;
+} cli_random_batch;
+cli_code cli_random_make(cli_random_batch *out, const retort_model *model, size_t n, size_t seq);
+void cli_random_free(cli_random_batch *random);
+
+/* ---- The commands ---- */
+
+cli_code cmd_import(const cli_args *args);
+cli_code cmd_info(const cli_args *args);
+cli_code cmd_explain(const cli_args *args);
+cli_code cmd_run(const cli_args *args);
+cli_code cmd_tokenize(const cli_args *args);
+cli_code cmd_eval(const cli_args *args);
+cli_code cmd_optimize(const cli_args *args);
+cli_code cmd_bench(const cli_args *args);
+cli_code cmd_doctor(const cli_args *args);
+cli_code cmd_help(const cli_args *args);
+cli_code cmd_version(const cli_args *args);
+cli_code cmd_completions(const cli_args *args);
+void cli_print_help(const cli_command *command, FILE *to);
+void cli_print_man(void);
+
+#endif

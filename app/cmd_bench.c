@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * bench: latency and throughput of random batches, or of a file's texts. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct bench {
+    const cli_args *args;
+    const char *path;
+    retort_model *model;
+    retort_session *session;
+    retort_session_info engine;
+    double load_ms, seconds;
+    double *times; /* ms of each run */
+    size_t count, capacity;
+} bench;
+
+static bool add_time(bench *b, double ms) {
+    if (b->count == b->capacity) {
+        size_t capacity = 2 * b->capacity + 64;
+        double *grown = realloc(b->times, capacity * sizeof *grown);
+        if (grown == NULL) return false;
+        b->times = grown;
+        b->capacity = capacity;
+    }
+    b->times[b->count++] = ms;
+    return true;
+}
+
+static cli_code run_once(bench *b, const retort_batch *batch) {
+    retort_matrix rows;
+    retort_error err;
+    return retort_run(b->session, batch, &rows, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+/* ---- Random batches ---- */
+
+typedef struct cell {
+    long batch, seq;
+} cell;
+
+static cli_code measure_cell(bench *b, const retort_batch *batch) {
+    enum { WARM_UP = 2, LEAST_RUNS = 3 };
+    b->count = 0;
+    for (int i = 0; i < WARM_UP; i++) {
+        cli_code code = run_once(b, batch);
+        if (code != CLI_DONE) return code;
+    }
+    double start = cli_now();
+    while (b->count < LEAST_RUNS || cli_now() - start < b->seconds) {
+        double from = cli_now();
+        cli_code code = run_once(b, batch);
+        if (code != CLI_DONE) return code;
+        if (!add_time(b, (cli_now() - from) * 1e3)) return cli_no_memory();
+    }
+    cli_sort(b->times, b->count);
+    return CLI_DONE;
+}
+
+/* What every line of JSON starts with. */
+static json_t *line_json(const bench *b, long batch) {
+    return json_pack("{s:s, s:o, s:s, s:i, s:I}", "provider", b->engine.provider, "model",
+                     cli_json_text(b->path, strlen(b->path)), "isa", b->engine.isa, "threads",
+                     b->engine.threads, "batch", (json_int_t)batch);
+}
+
+static cli_code print_line(const bench *b, json_t *line, json_t *more) {
+    json_object_update(line, more);
+    json_decref(more);
+    if (cli_has(b->args, CLI_PROFILE)) json_object_set_new(line, "steps", cli_json_steps(b->session));
+    cli_code code = cli_print_json(line);
+    return code == CLI_DONE ? cli_flush() : code;
+}
+
+static cli_code print_cell(const bench *b, const cell *at) {
+    double p50 = cli_percentile(b->times, b->count, 50), p90 = cli_percentile(b->times, b->count, 90);
+    double p99 = cli_percentile(b->times, b->count, 99), sum = 0;
+    for (size_t i = 0; i < b->count; i++) sum += b->times[i];
+    double rate = (double)(at->batch * at->seq) * (double)b->count / sum * 1e3;
+    if (cli_has(b->args, CLI_JSON)) {
+        return print_line(b, line_json(b, at->batch),
+                          json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "seq", (json_int_t)at->seq,
+                                    "ms_p50", p50, "ms_p90", p90, "ms_p99", p99, "tokens_per_s", rate,
+                                    "load_ms", b->load_ms, "rss_mb", cli_rss_mb(), "runs",
+                                    (json_int_t)b->count));
+    }
+    printf("%6ld %6ld %10.3f %10.3f %10.3f %12.0f %10.1f %6zu\n", at->batch, at->seq, p50, p90, p99, rate,
+           (double)at->batch * (double)b->count / sum * 1e3, b->count);
+    return cli_has(b->args, CLI_PROFILE) ? cli_print_steps(b->session) : cli_flush();
+}
+
+static cli_code bench_cell(bench *b, const cell *at) {
+    cli_random_batch random;
+    cli_code code = cli_random_make(&random, b->model, (size_t)at->batch, (size_t)at->seq);
+    if (code != CLI_DONE) return code;
+    code = measure_cell(b, &random.batch);
+    if (code == CLI_DONE) code = print_cell(b, at);
+    cli_random_free(&random);
+    return code;
+}
+
+/* "8x128" and what follows its comma; NULL when it is not that. */
+static const char *next_cell(const char *text, cell *out) {
+    char *end;
+    out->batch = strtol(text, &end, 10);
+    if (end == text || *end != 'x') return NULL;
+    text = end + 1;
+    out->seq = strtol(text, &end, 10);
+    bool sizes = out->batch > 0 && out->batch <= 65536 && out->seq > 0 && out->seq <= 65536;
+    if (end == text || (*end != ',' && *end != '\0') || !sizes) return NULL;
+    return *end == ',' ? end + 1 : end;
+}
+
+static cli_code bench_grid(bench *b) {
+    const char *grid = cli_text(b->args, CLI_GRID);
+    retort_info info = {.size = sizeof info};
+    retort_model_info(b->model, &info);
+    for (cell at; *grid != '\0';) {
+        grid = next_cell(grid, &at);
+        if (grid == NULL) {
+            cli_error("--grid: expected BxS,… such as 1x16,8x128, found '%s'", cli_text(b->args, CLI_GRID));
+            return CLI_USAGE;
+        }
+        if (!cli_has(b->args, CLI_GRID) && at.seq > info.positions)
+            continue; /* the default fits all models */
+        cli_code code = bench_cell(b, &at);
+        if (code != CLI_DONE) return code;
+    }
+    return CLI_DONE;
+}
+
+static cli_code bench_random(bench *b) {
+    bool one = cli_has(b->args, CLI_BATCH) || cli_has(b->args, CLI_SEQ);
+    if (one && cli_has(b->args, CLI_GRID)) {
+        cli_error("--grid stands in place of --batch and --seq");
+        return CLI_USAGE;
+    }
+    if (!cli_has(b->args, CLI_JSON)) {
+        printf("%s, isa %s, %d threads, loaded in %.1f ms\n", b->engine.provider, b->engine.isa,
+               b->engine.threads, b->load_ms);
+        printf("%6s %6s %10s %10s %10s %12s %10s %6s\n", "batch", "seq", "ms p50", "ms p90", "ms p99",
+               "tokens/s", "texts/s", "runs");
+    }
+    cell at = {cli_int(b->args, CLI_BATCH, 1), cli_int(b->args, CLI_SEQ, 128)};
+    return one ? bench_cell(b, &at) : bench_grid(b);
+}
+
+/* ---- Texts of a file ---- */
+
+typedef struct corpus {
+    retort_dataset *data;
+    int32_t *ids, *types, *starts; /* starts: [count + 1] */
+    int32_t *offsets;              /* [batch + 1] of the batch at hand */
+    size_t count, tokens, capacity;
+} corpus;
+
+static void corpus_free(corpus *c) {
+    retort_dataset_free(c->data);
+    free(c->ids);
+    free(c->types);
+    free(c->starts);
+    free(c->offsets);
+}
+
+static bool corpus_append(corpus *c, const retort_tokens *tokens) {
+    size_t need = c->tokens + tokens->count;
+    if (need > INT32_MAX) return false;
+    if (need > c->capacity) {
+        size_t capacity = 2 * need;
+        int32_t *ids = realloc(c->ids, capacity * sizeof *ids);
+        if (ids != NULL) c->ids = ids;
+        int32_t *types = realloc(c->types, capacity * sizeof *types);
+        if (types != NULL) c->types = types;
+        if (ids == NULL || types == NULL) return false;
+        c->capacity = capacity;
+    }
+    memcpy(c->ids + c->tokens, tokens->ids, tokens->count * sizeof *c->ids);
+    memcpy(c->types + c->tokens, tokens->types, tokens->count * sizeof *c->types);
+    c->tokens = need;
+    c->starts[++c->count] = (int32_t)need;
+    return true;
+}
+
+static cli_code corpus_read(corpus *c, const bench *b, size_t batch) {
+    retort_error err;
+    retort_text text;
+    retort_tokens tokens = {0};
+    if (retort_dataset_open(&c->data, cli_text(b->args, CLI_DATA), b->model, &err) != RETORT_OK) {
+        return cli_fail(&err, true);
+    }
+    size_t n = retort_dataset_count(c->data);
+    c->starts = calloc(n + 1, sizeof *c->starts);
+    c->offsets = calloc(batch + 1, sizeof *c->offsets);
+    cli_code code = c->starts != NULL && c->offsets != NULL ? CLI_DONE : cli_no_memory();
+    for (size_t i = 0; code == CLI_DONE && i < n; i++) {
+        retort_dataset_text(c->data, i, &text);
+        if (retort_tokenize(b->model, &text, NULL, &tokens, &err) != RETORT_OK) {
+            code = cli_fail(&err, true);
+        } else if (!corpus_append(c, &tokens)) {
+            code = cli_no_memory();
+        }
+    }
+    retort_tokens_free(&tokens);
+    return code;
+}
+
+static cli_code run_texts(bench *b, corpus *c, size_t from, size_t to) {
+    int32_t first = c->starts[from];
+    for (size_t i = from; i <= to; i++) c->offsets[i - from] = c->starts[i] - first;
+    retort_batch batch = {c->ids + first, c->types + first, c->offsets, to - from};
+    return run_once(b, &batch);
+}
+
+static cli_code run_pass(bench *b, corpus *c, size_t batch) {
+    cli_code code = CLI_DONE;
+    for (size_t from = 0, to; code == CLI_DONE && from < c->count; from = to) {
+        to = c->count - from > batch ? from + batch : c->count;
+        code = run_texts(b, c, from, to);
+    }
+    return code;
+}
+
+static cli_code measure_passes(bench *b, corpus *c, size_t batch) {
+    cli_code code = run_texts(b, c, 0, c->count < batch ? c->count : batch);
+    double start = cli_now();
+    while (code == CLI_DONE && (b->count == 0 || cli_now() - start < b->seconds)) {
+        double from = cli_now();
+        code = run_pass(b, c, batch);
+        if (code == CLI_DONE && !add_time(b, (cli_now() - from) * 1e3)) code = cli_no_memory();
+    }
+    cli_sort(b->times, b->count);
+    return code;
+}
+
+static cli_code print_corpus(const bench *b, const corpus *c, size_t batch) {
+    double ms = cli_percentile(b->times, b->count, 50);
+    double texts = (double)c->count / ms * 1e3, tokens = (double)c->tokens / ms * 1e3;
+    if (cli_has(b->args, CLI_JSON)) {
+        return print_line(b, line_json(b, (long)batch),
+                          json_pack("{s:f, s:f, s:f, s:I, s:I, s:f, s:f, s:I}", "ms_total", ms,
+                                    "sentences_per_s", texts, "tokens_per_s", tokens, "tokens",
+                                    (json_int_t)c->tokens, "sentences", (json_int_t)c->count, "load_ms",
+                                    b->load_ms, "rss_mb", cli_rss_mb(), "passes", (json_int_t)b->count));
+    }
+    printf("%s, isa %s, %d threads, loaded in %.1f ms\n", b->engine.provider, b->engine.isa,
+           b->engine.threads, b->load_ms);
+    printf("%zu texts, %zu tokens, batches of %zu: %.2f ms, %.0f texts/s, %.0f tokens/s (median of %zu)\n",
+           c->count, c->tokens, batch, ms, texts, tokens, b->count);
+    return cli_has(b->args, CLI_PROFILE) ? cli_print_steps(b->session) : CLI_DONE;
+}
+
+static cli_code bench_texts(bench *b) {
+    corpus c = {0};
+    size_t batch = (size_t)cli_int(b->args, CLI_BATCH, 32);
+    if (cli_has(b->args, CLI_GRID) || cli_has(b->args, CLI_SEQ)) {
+        cli_error("--data stands in place of --grid and --seq");
+        return CLI_USAGE;
+    }
+    cli_code code = corpus_read(&c, b, batch);
+    if (code == CLI_DONE) code = measure_passes(b, &c, batch);
+    if (code == CLI_DONE) code = print_corpus(b, &c, batch);
+    corpus_free(&c);
+    return code;
+}
+
+cli_code cmd_bench(const cli_args *args) {
+    bench b = {.args = args, .path = args->words[0], .seconds = cli_real(args, CLI_SECONDS)};
+    b.engine.size = sizeof b.engine;
+    double start = cli_now();
+    cli_code code = cli_open_model(&b.model, args, b.path, 3);
+    if (code == CLI_DONE) code = cli_open_session(&b.session, args, b.model, cli_has(args, CLI_PROFILE));
+    b.load_ms = (cli_now() - start) * 1e3;
+    if (code == CLI_DONE) {
+        retort_session_describe(b.session, &b.engine);
+        code = cli_has(args, CLI_DATA) ? bench_texts(&b) : bench_random(&b);
+    }
+    free(b.times);
+    retort_session_close(b.session);
+    retort_model_free(b.model);
+    return code;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+static int write_logits(void *user, const char *text, size_t length) {
+    return fwrite(text, 1, length, user) != length;
+}
+
+static void print_real(const char *name, double value) {
+    if (isfinite(value)) printf("%-20s %.9g\n", name, value);
+}
+
+static cli_code print_result(const cli_args *args, const retort_model *model,
+                             const retort_eval_result *result) {
+    retort_info info = {.size = sizeof info};
+    retort_model_info(model, &info);
+    if (!cli_has(args, CLI_JSON)) {
+        printf("%-20s %s\n", "task", cli_task_names[info.task]);
+        print_real(result->metric, result->value);
+        if (result->second_metric != NULL) print_real(result->second_metric, result->second_value);
+        printf("%-20s %zu\n", "texts", result->n);
+        print_real("kl", result->kl);
+        print_real("agreement", result->agreement);
+        print_real("max_abs_logit_error", result->max_abs_logit_error);
+        return CLI_DONE;
+    }
+    json_t *json =
+        json_pack("{s:s, s:s, s:o, s:I}", "task", cli_task_names[info.task], "metric", result->metric,
+                  "value", cli_json_real(result->value), "n", (json_int_t)result->n);
+    if (result->second_metric != NULL) {
+        json_object_set_new(json, result->second_metric, cli_json_real(result->second_value));
+    }
+    if (cli_has(args, CLI_REFERENCE)) {
+        json_object_set_new(json, "kl", cli_json_real(result->kl));
+        json_object_set_new(json, "agreement", cli_json_real(result->agreement));
+        json_object_set_new(json, "max_abs_logit_error", cli_json_real(result->max_abs_logit_error));
+    }
+    return cli_print_json(json);
+}
+
+/* A perplexity is better when it is lower: its floor is a ceiling. */
+static cli_code check_floor(const cli_args *args, const retort_eval_result *result) {
+    double floor_value = cli_real(args, CLI_FLOOR);
+    bool ceiling = strcmp(result->metric, "pseudo_perplexity") == 0;
+    if (!cli_has(args, CLI_FLOOR)) return CLI_DONE;
+    if (ceiling ? result->value <= floor_value : result->value >= floor_value) return CLI_DONE;
+    cli_error("%s %.6g is %s the floor %.6g", result->metric, result->value, ceiling ? "above" : "below",
+              floor_value);
+    return CLI_BELOW_FLOOR;
+}
+
+typedef struct evaluation {
+    retort_model *model, *other;
+    retort_session *session, *reference;
+    retort_dataset *data;
+    FILE *logits;
+} evaluation;
+
+static cli_code open_all(evaluation *e, const cli_args *args) {
+    retort_error err;
+    const char *reference = cli_text(args, CLI_REFERENCE), *logits = cli_text(args, CLI_LOGITS);
+    cli_code code = cli_open_model(&e->model, args, args->words[0], 3);
+    if (code == CLI_DONE) code = cli_open_session(&e->session, args, e->model, false);
+    if (code == CLI_DONE && reference != NULL) code = cli_open_model(&e->other, args, reference, 3);
+    if (code == CLI_DONE && reference != NULL) code = cli_open_session(&e->reference, args, e->other, false);
+    if (code != CLI_DONE) return code;
+    if (retort_dataset_open(&e->data, cli_text(args, CLI_DATA), e->model, &err) != RETORT_OK) {
+        return cli_fail(&err, true);
+    }
+    if (logits == NULL) return CLI_DONE;
+    e->logits = fopen(logits, "we");
+    if (e->logits != NULL) return CLI_DONE;
+    cli_error("%s: cannot create: %s", logits, strerror(errno));
+    return CLI_FAILED;
+}
+
+static cli_code evaluate(evaluation *e, const cli_args *args, retort_eval_result *result) {
+    retort_error err;
+    retort_eval_options options = RETORT_EVAL_OPTIONS;
+    options.reference = e->reference;
+    options.max_length = cli_int(args, CLI_MAX_LENGTH, -1);
+    options.logits = e->logits != NULL ? write_logits : NULL;
+    options.logits_user = e->logits;
+    options.progress = cli_progress;
+    retort_status status = retort_eval(e->session, e->data, &options, result, &err);
+    cli_progress_end();
+    if (status != RETORT_OK) return cli_fail(&err, true);
+    if (e->logits == NULL || fflush(e->logits) == 0) return CLI_DONE;
+    cli_error("%s: cannot write: %s", cli_text(args, CLI_LOGITS), strerror(errno));
+    return CLI_FAILED;
+}
+
+cli_code cmd_eval(const cli_args *args) {
+    evaluation e = {0};
+    retort_eval_result result = {.size = sizeof result};
+    cli_code code = open_all(&e, args);
+    if (code == CLI_DONE) code = evaluate(&e, args, &result);
+    if (code == CLI_DONE) code = print_result(args, e.model, &result);
+    if (code == CLI_DONE) code = check_floor(args, &result);
+    if (e.logits != NULL) fclose(e.logits);
+    retort_dataset_free(e.data);
+    retort_session_close(e.reference);
+    retort_session_close(e.session);
+    retort_model_free(e.other);
+    retort_model_free(e.model);
+    return code;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * explain: the graph, or the plan with the time of each step. */
+#include "cli.h"
+
+#include <stdlib.h>
+
+json_t *cli_json_steps(retort_session *session) {
+    json_t *steps = json_array();
+    retort_step_info step;
+    for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
+        double ms = step.runs > 0 ? step.seconds / (double)step.runs * 1e3 : 0;
+        json_array_append_new(steps, json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f}", "op", step.op, "name",
+                                               step.name, "kernel", step.kernel, "shape", step.shape,
+                                               "weight_bytes", (json_int_t)step.weight_bytes, "flops_token",
+                                               step.flops_token, "ms", ms));
+    }
+    return steps;
+}
+
+cli_code cli_print_steps(retort_session *session) {
+    retort_step_info step;
+    double total = 0;
+    for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) total += step.seconds;
+    printf("%-12s %-30s %-20s %-30s %10s %12s %9s %6s\n", "op", "name", "kernel", "shape", "weights",
+           "flops/token", "ms", "share");
+    for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
+        char bytes[32];
+        printf("%-12s %-30s %-20s %-30s %10s %12.0f %9.4f %5.1f%%\n", step.op, step.name, step.kernel,
+               step.shape, cli_bytes(bytes, sizeof bytes, step.weight_bytes), step.flops_token,
+               step.runs > 0 ? step.seconds / (double)step.runs * 1e3 : 0,
+               total > 0 ? 100 * step.seconds / total : 0);
+    }
+    return CLI_DONE;
+}
+
+static int write_text(void *user, const char *text, size_t length) {
+    return fwrite(text, 1, length, user) != length;
+}
+
+static cli_code print_graph(const cli_args *args, const retort_model *model) {
+    if (!cli_has(args, CLI_JSON)) {
+        retort_model_print(model, write_text, stdout); /* a failed write is found when stdout is flushed */
+        return CLI_DONE;
+    }
+    char *text = NULL;
+    size_t length = 0;
+    FILE *memory = open_memstream(&text, &length);
+    if (memory == NULL) return cli_no_memory();
+    bool printed = retort_model_print(model, write_text, memory) == RETORT_OK;
+    printed = fclose(memory) == 0 && printed;
+    cli_code code =
+        printed ? cli_print_json(json_pack("{s:o}", "graph", cli_json_text(text, length))) : cli_no_memory();
+    free(text);
+    return code;
+}
+
+/* A few runs after one to warm up, which the averages include only as one among many. */
+static cli_code measure(retort_session *session, const retort_batch *batch) {
+    enum { LEAST_RUNS = 20 };
+    retort_matrix rows;
+    retort_error err;
+    double start = cli_now();
+    for (int i = 0; i < LEAST_RUNS && (i < 3 || cli_now() - start < 1); i++) {
+        if (retort_run(session, batch, &rows, &err) != RETORT_OK) return cli_fail(&err, false);
+    }
+    return CLI_DONE;
+}
+
+static cli_code print_plan(const cli_args *args, retort_session *session, size_t batch, size_t seq) {
+    retort_session_info info = {.size = sizeof info};
+    char arena[32];
+    retort_session_describe(session, &info);
+    if (cli_has(args, CLI_JSON)) {
+        return cli_print_json(json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:o}", "provider", info.provider,
+                                        "isa", info.isa, "threads", info.threads, "batch", (json_int_t)batch,
+                                        "seq", (json_int_t)seq, "arena_bytes", (json_int_t)info.arena_bytes,
+                                        "steps", cli_json_steps(session)));
+    }
+    printf("%s, isa %s, %d threads, %s for activations; %zu texts of %zu tokens\n\n", info.provider, info.isa,
+           info.threads, cli_bytes(arena, sizeof arena, info.arena_bytes), batch, seq);
+    return cli_print_steps(session);
+}
+
+cli_code cmd_explain(const cli_args *args) {
+    retort_model *model = NULL;
+    retort_session *session = NULL;
+    cli_random_batch random = {0};
+    size_t batch = (size_t)cli_int(args, CLI_BATCH, 1), seq = (size_t)cli_int(args, CLI_SEQ, 128);
+    cli_code code = cli_open_model(&model, args, args->words[0], 3);
+    if (code == CLI_DONE && cli_has(args, CLI_GRAPH)) {
+        code = print_graph(args, model);
+    } else if (code == CLI_DONE) {
+        retort_info info = {.size = sizeof info};
+        retort_model_info(model, &info);
+        if (!cli_has(args, CLI_SEQ) && info.positions < 128) seq = (size_t)info.positions;
+        code = cli_open_session(&session, args, model, true);
+        if (code == CLI_DONE) code = cli_random_make(&random, model, batch, seq);
+        if (code == CLI_DONE) code = measure(session, &random.batch);
+        if (code == CLI_DONE) code = print_plan(args, session, batch, seq);
+    }
+    cli_random_free(&random);
+    retort_session_close(session);
+    retort_model_free(model);
+    return code;
+}

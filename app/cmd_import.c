@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * import and optimize: what makes a model file. */
+#include "cli.h"
+
+#include <string.h>
+
+static cli_code save(const retort_model *model, const char *path, uint64_t *bytes) {
+    retort_error err;
+    retort_model *saved = NULL;
+    if (retort_model_save(model, path, &err) != RETORT_OK) return cli_fail(&err, false);
+    if (retort_model_load(&saved, path, &err) != RETORT_OK) return cli_fail(&err, false);
+    retort_info info = {.size = sizeof info};
+    retort_model_info(saved, &info);
+    *bytes = info.file_bytes;
+    retort_model_free(saved);
+    return CLI_DONE;
+}
+
+static cli_code report_import(const cli_args *args, const retort_model *model, uint64_t bytes,
+                              double seconds) {
+    retort_info info = {.size = sizeof info};
+    char size[32];
+    retort_model_info(model, &info);
+    const char *output = cli_text(args, CLI_OUTPUT);
+    if (cli_has(args, CLI_JSON)) {
+        return cli_print_json(json_pack(
+            "{s:o, s:s, s:s, s:i, s:I, s:I, s:I, s:o}", "output", cli_json_text(output, strlen(output)),
+            "task", cli_task_names[info.task], "recipe", info.recipe, "level", info.level, "nodes",
+            (json_int_t)info.nodes, "parameters", (json_int_t)info.parameters, "bytes", (json_int_t)bytes,
+            "seconds", cli_json_real(seconds)));
+    }
+    printf("%s: %s, %s, %.1f million parameters, %zu nodes at level %d, %s, %.2f s\n", output,
+           cli_task_names[info.task], info.recipe, (double)info.parameters / 1e6, info.nodes, info.level,
+           cli_bytes(size, sizeof size, bytes), seconds);
+    return CLI_DONE;
+}
+
+cli_code cmd_import(const cli_args *args) {
+    retort_model *model = NULL;
+    uint64_t bytes = 0;
+    int level = (int)cli_int(args, CLI_LEVEL, 3);
+    double start = cli_now();
+    if (strcmp(cli_text(args, CLI_DTYPE), "bf16") == 0 && level != 3) {
+        cli_error("--dtype bf16 needs --level 3");
+        return CLI_USAGE;
+    }
+    cli_code code = cli_open_model(&model, args, args->words[0], level);
+    if (code == CLI_DONE) code = save(model, cli_text(args, CLI_OUTPUT), &bytes);
+    if (code == CLI_DONE) code = report_import(args, model, bytes, cli_now() - start);
+    retort_model_free(model);
+    return code;
+}
+
+/* Rewrites as they are reported: lines, or arrays for one JSON object. */
+typedef struct report {
+    bool json;
+    json_t *levels, *rewrites;
+} report;
+
+static void take_rewrite(void *user, const retort_rewrite_info *info) {
+    report *r = user;
+    if (!r->json) {
+        if (info->rewrite == NULL) {
+            printf("level %d: nodes %zu -> %zu\n", info->level, info->nodes_before, info->nodes_after);
+        } else {
+            printf("  %-28s %4zu times, nodes %zu -> %zu\n", info->rewrite, info->count, info->nodes_before,
+                   info->nodes_after);
+        }
+        return;
+    }
+    json_t *row = json_pack("{s:i, s:I, s:I, s:I}", "level", info->level, "count", (json_int_t)info->count,
+                            "nodes_before", (json_int_t)info->nodes_before, "nodes_after",
+                            (json_int_t)info->nodes_after);
+    if (info->rewrite != NULL) json_object_set_new(row, "rewrite", json_string(info->rewrite));
+    json_array_append_new(info->rewrite != NULL ? r->rewrites : r->levels, row);
+}
+
+static cli_code report_optimize(const cli_args *args, const retort_model *before, const retort_model *after,
+                                uint64_t bytes, report *r) {
+    retort_info old = {.size = sizeof old}, new = {.size = sizeof new};
+    const char *output = cli_text(args, CLI_OUTPUT);
+    char size[32];
+    retort_model_info(before, &old);
+    retort_model_info(after, &new);
+    if (r->json) {
+        return cli_print_json(json_pack(
+            "{s:o, s:i, s:I, s:I, s:I, s:O, s:O}", "output", cli_json_text(output, strlen(output)), "level",
+            new.level, "nodes_before", (json_int_t)old.nodes, "nodes_after", (json_int_t) new.nodes, "bytes",
+            (json_int_t)bytes, "levels", r->levels, "rewrites", r->rewrites));
+    }
+    printf("%s: level %d, nodes %zu -> %zu, %s\n", output, new.level, old.nodes, new.nodes,
+           cli_bytes(size, sizeof size, bytes));
+    return CLI_DONE;
+}
+
+cli_code cmd_optimize(const cli_args *args) {
+    retort_model *model = NULL, *optimised = NULL;
+    retort_error err;
+    uint64_t bytes = 0;
+    report r = {cli_has(args, CLI_JSON), json_array(), json_array()};
+    int level = (int)cli_int(args, CLI_LEVEL, 3);
+    cli_code code = cli_open_model(&model, args, args->words[0], 0);
+    if (code == CLI_DONE &&
+        retort_model_optimize(&optimised, model, level, take_rewrite, &r, &err) != RETORT_OK) {
+        code = cli_fail(&err, false);
+    }
+    if (code == CLI_DONE) code = save(optimised, cli_text(args, CLI_OUTPUT), &bytes);
+    if (code == CLI_DONE) code = report_optimize(args, model, optimised, bytes, &r);
+    json_decref(r.levels);
+    json_decref(r.rewrites);
+    retort_model_free(optimised);
+    retort_model_free(model);
+    return code;
+}

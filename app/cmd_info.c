@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * info and doctor: facts about a model and about this machine. */
+#include "cli.h"
+
+#include <string.h>
+
+static const char *const problem_names[] = {
+    [RETORT_PROBLEM_SINGLE_LABEL] = "single_label",
+    [RETORT_PROBLEM_MULTI_LABEL] = "multi_label",
+    [RETORT_PROBLEM_REGRESSION] = "regression",
+};
+
+static const char *shape_text(char *out, size_t size, const retort_tensor_info *tensor) {
+    size_t at = 0;
+    out[0] = '\0';
+    for (int i = 0; i < tensor->rank && at < size; i++) {
+        at += (size_t)snprintf(out + at, size - at, "%s%lld", i > 0 ? "x" : "", (long long)tensor->shape[i]);
+    }
+    return out;
+}
+
+static json_t *tensor_json(const retort_tensor_info *tensor) {
+    json_t *shape = json_array();
+    for (int i = 0; i < tensor->rank; i++) json_array_append_new(shape, json_integer(tensor->shape[i]));
+    return json_pack("{s:s, s:s, s:s, s:o, s:I}", "name", tensor->name, "dtype",
+                     retort_dtype_name(tensor->dtype), "layout", tensor->layout, "shape", shape, "bytes",
+                     (json_int_t)tensor->bytes);
+}
+
+/* Bytes of all tensors of a type. */
+static uint64_t bytes_of(const retort_model *model, retort_dtype dtype) {
+    uint64_t bytes = 0;
+    retort_tensor_info tensor;
+    for (size_t i = 0; retort_model_tensor(model, i, &tensor) == RETORT_OK; i++) {
+        if (tensor.dtype == dtype) bytes += tensor.bytes;
+    }
+    return bytes;
+}
+
+static json_t *labels_json(const retort_model *model) {
+    json_t *labels = json_array();
+    const char *label;
+    for (int64_t i = 0; (label = retort_model_label(model, i)) != NULL; i++) {
+        json_array_append_new(labels, cli_json_text(label, strlen(label)));
+    }
+    return labels;
+}
+
+static cli_code print_info_json(const cli_args *args, const retort_model *model, const retort_info *info) {
+    json_t *bytes = json_object(), *tensors = json_array();
+    retort_tensor_info tensor;
+    for (int dtype = RETORT_F32; dtype <= RETORT_BOOL; dtype++) {
+        uint64_t n = bytes_of(model, (retort_dtype)dtype);
+        if (n > 0)
+            json_object_set_new(bytes, retort_dtype_name((retort_dtype)dtype), json_integer((json_int_t)n));
+    }
+    for (size_t i = 0; cli_has(args, CLI_TENSORS) && retort_model_tensor(model, i, &tensor) == RETORT_OK;
+         i++) {
+        json_array_append_new(tensors, tensor_json(&tensor));
+    }
+    json_t *json = json_pack(
+        "{s:s, s:s, s:s, s:o, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, "
+        "s:o}",
+        "task", cli_task_names[info->task], "problem", problem_names[info->problem], "family", info->family,
+        "source", cli_json_text(info->source, strlen(info->source)), "recipe", info->recipe, "level",
+        info->level, "layers", info->layers, "hidden", info->hidden, "heads", info->heads, "ffn", info->ffn,
+        "vocab", info->vocab, "positions", info->positions, "labels", info->labels, "max_length",
+        info->max_length, "parameters", (json_int_t)info->parameters, "file_bytes",
+        (json_int_t)info->file_bytes, "nodes", (json_int_t)info->nodes, "tensor_count",
+        (json_int_t)info->tensors, "label_names", labels_json(model), "bytes", bytes);
+    if (cli_has(args, CLI_TENSORS)) json_object_set(json, "tensors", tensors);
+    json_decref(tensors);
+    return cli_print_json(json);
+}
+
+static void print_info(const cli_args *args, const retort_model *model, const retort_info *info) {
+    char size[32], shape[128];
+    retort_tensor_info tensor;
+    printf("task        %s (%s), %lld %s\n", cli_task_names[info->task], problem_names[info->problem],
+           (long long)info->labels, info->task == RETORT_TASK_EMBED ? "values a vector" : "labels");
+    printf("encoder     %s, %lld layers, hidden %lld, %lld heads, ffn %lld\n", info->family,
+           (long long)info->layers, (long long)info->hidden, (long long)info->heads, (long long)info->ffn);
+    printf("text        vocabulary %lld, %lld positions, cut at %lld pieces\n", (long long)info->vocab,
+           (long long)info->positions, (long long)info->max_length);
+    printf("graph       level %d, %zu nodes\n", info->level, info->nodes);
+    printf("weights     %s, %.1f million parameters in %zu tensors\n", info->recipe,
+           (double)info->parameters / 1e6, info->tensors);
+    for (int dtype = RETORT_F32; dtype <= RETORT_BOOL; dtype++) {
+        uint64_t bytes = bytes_of(model, (retort_dtype)dtype);
+        if (bytes == 0) continue;
+        printf("            %-5s %s\n", retort_dtype_name((retort_dtype)dtype),
+               cli_bytes(size, sizeof size, bytes));
+    }
+    if (info->file_bytes > 0) printf("file        %s\n", cli_bytes(size, sizeof size, info->file_bytes));
+    printf("source      %s\n", info->source);
+    const char *label = retort_model_label(model, 0);
+    if (label != NULL) printf("labels      %s", label);
+    for (int64_t i = 1; (label = retort_model_label(model, i)) != NULL; i++) printf(", %s", label);
+    if (retort_model_label(model, 0) != NULL) printf("\n");
+    for (size_t i = 0; cli_has(args, CLI_TENSORS) && retort_model_tensor(model, i, &tensor) == RETORT_OK;
+         i++) {
+        printf("%-40s %-5s %-9s %-14s %s\n", tensor.name, retort_dtype_name(tensor.dtype), tensor.layout,
+               shape_text(shape, sizeof shape, &tensor), cli_bytes(size, sizeof size, tensor.bytes));
+    }
+}
+
+cli_code cmd_info(const cli_args *args) {
+    retort_model *model = NULL;
+    retort_info info = {.size = sizeof info};
+    cli_code code = cli_open_model(&model, args, args->words[0], 3);
+    if (code != CLI_DONE) return code;
+    retort_model_info(model, &info);
+    if (cli_has(args, CLI_JSON)) {
+        code = print_info_json(args, model, &info);
+    } else {
+        print_info(args, model, &info);
+    }
+    retort_model_free(model);
+    return code;
+}
+
+cli_code cmd_doctor(const cli_args *args) {
+    retort_machine machine = {.size = sizeof machine};
+    if (retort_machine_describe(&machine) != RETORT_OK) {
+        cli_error("doctor: this machine cannot be described");
+        return CLI_FAILED;
+    }
+    if (cli_has(args, CLI_JSON)) {
+        return cli_print_json(json_pack("{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:i, s:[s]}", "cpu",
+                                        cli_json_text(machine.cpu, strlen(machine.cpu)), "features",
+                                        machine.features, "isa", machine.isa, "logical", machine.logical,
+                                        "physical", machine.physical, "affinity", machine.affinity, "quota",
+                                        machine.quota > 0 ? json_real(machine.quota) : json_null(), "threads",
+                                        machine.threads, "providers", "native"));
+    }
+    printf("cpu         %s\n", machine.cpu);
+    printf("features    %s\n", *machine.features != '\0' ? machine.features : "none that retort uses");
+    printf("isa         %s\n", machine.isa);
+    printf("cpus        %d online, %d cores, %d for this process\n", machine.logical, machine.physical,
+           machine.affinity);
+    if (machine.quota > 0) printf("quota       %.2f CPUs (cgroup)\n", machine.quota);
+    printf("threads     %d by default\n", machine.threads);
+    printf("providers   native\n");
+    return CLI_DONE;
+}

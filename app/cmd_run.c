@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * run: the model's task on texts. */
+#include "run.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static const run_fn runners[] = {
+    [RETORT_TASK_CLASSIFY] = run_classify, [RETORT_TASK_TAG] = run_tag,     [RETORT_TASK_ANSWER] = run_answer,
+    [RETORT_TASK_FILL] = run_fill,         [RETORT_TASK_EMBED] = run_embed,
+};
+
+/* Results are flushed batch by batch: on a pipe they flow as the input does. */
+static cli_code run_lines(run_state *run, cli_input *input, size_t batch) {
+    retort_text *lines = calloc(batch, sizeof *lines);
+    bool pairs = run->info.task == RETORT_TASK_CLASSIFY || run->info.task == RETORT_TASK_ANSWER;
+    cli_code code = lines != NULL ? CLI_DONE : cli_no_memory();
+    while (code == CLI_DONE) {
+        size_t n = 0;
+        code = cli_input_take(input, lines, batch, &n);
+        if (code != CLI_DONE || n == 0) break;
+        run->first = input->taken - n;
+        for (size_t i = 0; pairs && i < n; i++) lines[i] = cli_split_pair(&lines[i]);
+        code = runners[run->info.task](run, lines, n);
+        if (code == CLI_DONE) code = cli_flush();
+    }
+    free(lines);
+    return code;
+}
+
+cli_code cmd_run(const cli_args *args) {
+    run_state run = {.args = args, .json = cli_has(args, CLI_JSON), .info = {.size = sizeof run.info}};
+    cli_input input = {0};
+    size_t batch = (size_t)cli_int(args, CLI_BATCH, 32);
+    run.top = (size_t)cli_int(args, CLI_TOP, 5);
+    run.drawn = !run.json && isatty(STDOUT_FILENO);
+    cli_code code = cli_open_model(&run.model, args, args->words[0], 3);
+    if (code == CLI_DONE) code = cli_open_session(&run.session, args, run.model, false);
+    if (code == CLI_DONE) {
+        retort_model_info(run.model, &run.info);
+        cli_input_open(&input, args, 1);
+        code = cli_has(args, CLI_QUERY) ? run_query(&run, &input, batch) : run_lines(&run, &input, batch);
+        cli_input_close(&input);
+    }
+    retort_session_close(run.session);
+    retort_model_free(run.model);
+    return code;
+}

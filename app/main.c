@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The command table and the dispatch. A row gives the verb, its --help, its part of the manual page and its
+ * completions. */
+#include "cli.h"
+
+#include <signal.h>
+#include <string.h>
+
+#define ENGINE_OPTIONS CLI_THREADS, CLI_ISA, CLI_PROVIDER
+
+const cli_command cli_commands[] = {
+    {"import", "SOURCE -o MODEL", "turn a checkpoint folder into one optimised file", 1, 1, CLI_OUTPUT,
+     (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_DTYPE, CLI_TASK, CLI_TOKENIZER, -1},
+     "SOURCE is a Hugging Face or sentence-transformers folder: config.json, weights (safetensors, also in "
+     "shards, or pytorch_model.bin) and tokenizer. Nothing in it is executed. MODEL holds everything that "
+     "the "
+     "other commands need, and is itself a valid safetensors file.",
+     "retort import ./checkpoint -o model.retort\n"
+     "retort import ./checkpoint -o small.retort --dtype bf16\n",
+     false, cmd_import},
+    {"info", "MODEL", "say what is in a model", 1, 1, -1, (const int[]){CLI_TENSORS, -1}, NULL,
+     "retort info model.retort\n"
+     "retort info model.retort --tensors\n",
+     false, cmd_info},
+    {"explain", "MODEL", "print the plan: steps, kernels, shapes, bytes, time of each", 1, 1, -1,
+     (const int[]){CLI_GRAPH, CLI_BATCH, CLI_SEQ, ENGINE_OPTIONS, -1},
+     "Times are measured on random tokens. With --graph the graph is printed instead, and nothing is run.",
+     "retort explain model.retort --batch 8 --seq 128\n"
+     "retort explain model.retort --graph\n",
+     false, cmd_explain},
+    {"run", "MODEL [TEXT…]", "run the model on texts or on lines of stdin", 1, -1, -1,
+     (const int[]){CLI_TOP, CLI_QUERY, CLI_BATCH, CLI_SPECIAL_AS_TEXT, ENGINE_OPTIONS, -1},
+     "What is printed depends on the model's task: labels with scores, entities, the answer, guesses for "
+     "[MASK], or a vector. A tab in a text separates a pair; a question is QUESTION<tab>CONTEXT. On a "
+     "terminal "
+     "results are drawn, else each text gives one tab-separated line, or with --json one object.",
+     "retort run model.retort \"a charming and often affecting journey\"\n"
+     "retort run model.retort --json <texts.txt\n"
+     "retort run embedder.retort --query \"lost card\" <texts.txt\n",
+     false, cmd_run},
+    {"tokenize", "MODEL [TEXT…]", "print the token ids of texts or of lines of stdin", 1, -1, -1,
+     (const int[]){CLI_MAX_LENGTH, CLI_SPECIAL_AS_TEXT, -1},
+     "Offsets count code points of the original text. A tab in a text separates a pair.",
+     "retort tokenize model.retort \"Hello, world\"\n"
+     "retort tokenize model.retort --json --max-length 0 <texts.txt\n",
+     false, cmd_tokenize},
+    {"eval", "MODEL --data FILE", "measure the model on labelled data", 1, 1, CLI_DATA,
+     (const int[]){CLI_DATA, CLI_REFERENCE, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH, ENGINE_OPTIONS, -1},
+     "Accuracy of labels, F1 of entities, exact match of answers, Spearman's rank correlation of scores, "
+     "pseudo-perplexity of masked models. --reference adds the mean divergence KL(reference || model) of the "
+     "logits, the share of equal decisions and the largest difference of two logits.",
+     "retort eval model.retort --data test.tsv\n"
+     "retort eval small.retort --data test.tsv --reference model.retort --floor 0.89\n",
+     false, cmd_eval},
+    {"optimize", "MODEL --level N -o FILE", "rewrite the graph, and say what each rewrite did", 1, 1,
+     CLI_OUTPUT, (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_TASK, CLI_TOKENIZER, -1},
+     "MODEL may also be a checkpoint folder. Level 0 is plain operators; 1 folds constants; 2 fuses; 3 "
+     "removes "
+     "padding, packs the weights and computes only rows that are read.",
+     "retort optimize ./checkpoint --level 3 -o model.retort\n"
+     "retort optimize plain.retort --level 2 -o fused.retort --json\n",
+     false, cmd_optimize},
+    {"bench", "MODEL", "measure latency and throughput", 1, 1, -1,
+     (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_PROFILE, ENGINE_OPTIONS, -1},
+     "Without --data each row runs random tokens; with it, the texts of a file in their order, tokenised "
+     "beforehand, and the time is the median of whole passes.",
+     "retort bench model.retort\n"
+     "retort bench model.retort --batch 1 --seq 128 --threads 2 --json\n"
+     "retort bench model.retort --data test.tsv --batch 32\n",
+     false, cmd_bench},
+    {"doctor", "", "say what this machine offers", 0, 0, -1, (const int[]){-1}, NULL,
+     "retort doctor --json\n", false, cmd_doctor},
+    {"help", "[COMMAND]", "print help on a command", 0, 1, -1, (const int[]){CLI_MAN, -1}, NULL,
+     "retort help bench\n"
+     "retort help --man | man -l -\n",
+     false, cmd_help},
+    {"version", "", "print the version", 0, 0, -1, (const int[]){-1}, NULL, "retort version\n", false,
+     cmd_version},
+    {"completions", "bash|zsh|fish", "print a completion script", 1, 1, -1, (const int[]){-1}, NULL,
+     "retort completions bash >/etc/bash_completion.d/retort\n", true, cmd_completions},
+};
+const size_t cli_command_count = sizeof cli_commands / sizeof *cli_commands;
+
+const cli_command *cli_find_command(const char *name) {
+    for (size_t i = 0; i < cli_command_count; i++) {
+        if (strcmp(cli_commands[i].name, name) == 0) return &cli_commands[i];
+    }
+    return NULL;
+}
+
+static const char *command_name(const void *user, size_t index) {
+    (void)user;
+    return index < cli_command_count ? cli_commands[index].name : NULL;
+}
+
+/* The usual spellings of two verbs. */
+static const char *verb_of(const char *word) {
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return "help";
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) return "version";
+    return word;
+}
+
+static cli_code dispatch(int argc, char **argv) {
+    if (argc < 2) {
+        cli_print_help(NULL, stderr);
+        return CLI_USAGE;
+    }
+    const cli_command *command = cli_find_command(verb_of(argv[1]));
+    cli_args args;
+    if (command == NULL) {
+        char hint[128];
+        cli_error("unknown command '%s'%s; 'retort help' lists them", argv[1],
+                  cli_suggest(hint, sizeof hint, argv[1], command_name, NULL));
+        return CLI_USAGE;
+    }
+    cli_code code = cli_parse(&args, command, argc - 2, argv + 2);
+    if (code != CLI_DONE) return code;
+    if (!cli_has(&args, CLI_HELP)) return command->run(&args);
+    cli_print_help(command, stdout);
+    return CLI_DONE;
+}
+
+int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is then a failed write, which ends with exit code 1 */
+    cli_code code = dispatch(argc, argv), flushed = cli_flush();
+    return code != CLI_DONE ? (int)code : (int)flushed;
+}

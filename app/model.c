@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Opening what the commands work on. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+const char *const cli_task_names[] = {
+    [RETORT_TASK_CLASSIFY] = "classify", [RETORT_TASK_TAG] = "tag",     [RETORT_TASK_ANSWER] = "answer",
+    [RETORT_TASK_FILL] = "fill",         [RETORT_TASK_EMBED] = "embed",
+};
+
+static bool is_folder(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+static void set_task(retort_import_options *options, const char *name) {
+    for (int task = RETORT_TASK_CLASSIFY; name != NULL && task <= RETORT_TASK_EMBED; task++) {
+        if (strcmp(name, cli_task_names[task]) != 0) continue;
+        options->task = (retort_task)task;
+        options->force_task = true;
+    }
+}
+
+cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level) {
+    retort_error err;
+    retort_status status;
+    if (is_folder(path)) {
+        retort_import_options options = RETORT_IMPORT_OPTIONS;
+        options.level = level;
+        options.tokenizer = cli_text(args, CLI_TOKENIZER);
+        options.progress = cli_progress;
+        if (strcmp(cli_text(args, CLI_DTYPE), "bf16") == 0) options.dtype = RETORT_BF16;
+        set_task(&options, cli_text(args, CLI_TASK));
+        status = retort_model_import(out, path, &options, &err);
+        cli_progress_end();
+    } else {
+        status = retort_model_load(out, path, &err);
+    }
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
+}
+
+cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile) {
+    retort_error err;
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    options.provider = cli_text(args, CLI_PROVIDER);
+    options.isa = cli_text(args, CLI_ISA);
+    options.threads = (int)cli_int(args, CLI_THREADS, 0);
+    options.special_as_text = cli_has(args, CLI_SPECIAL_AS_TEXT);
+    options.profile = profile;
+    retort_status status = retort_session_open(out, model, &options, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+/* The id that stands for a mask in a fill model, -1 for other models. */
+static int32_t mask_id(const retort_model *model, retort_task task) {
+    retort_text text = {.text = "[MASK]", .length = 6};
+    retort_tokens tokens = {0};
+    int32_t id = -1;
+    if (task != RETORT_TASK_FILL) return -1;
+    if (retort_tokenize(model, &text, NULL, &tokens, NULL) == RETORT_OK && tokens.count > 1)
+        id = tokens.ids[1];
+    retort_tokens_free(&tokens);
+    return id;
+}
+
+static void fill_random(cli_random_batch *out, const retort_info *info, int32_t mask, size_t n, size_t seq) {
+    enum { PLAIN = 1000 }; /* BERT's vocabularies keep special and unused pieces below */
+    uint64_t state = 1;
+    uint64_t low = info->vocab > 2 * PLAIN ? PLAIN : (uint64_t)info->vocab / 2;
+    uint64_t range = (uint64_t)info->vocab - low;
+    for (size_t i = 0; i < n * seq; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u; /* Knuth's MMIX generator */
+        out->ids[i] = (int32_t)(low + (state >> 33) % range);
+    }
+    for (size_t i = 0; i <= n; i++) out->offsets[i] = (int32_t)(i * seq);
+    for (size_t i = 0; mask >= 0 && i < n; i++) out->ids[i * seq + seq / 2] = mask;
+}
+
+cli_code cli_random_make(cli_random_batch *out, const retort_model *model, size_t n, size_t seq) {
+    retort_info info = {.size = sizeof info};
+    *out = (cli_random_batch){0};
+    retort_model_info(model, &info);
+    if (seq > (size_t)info.positions) {
+        cli_error("--seq: %zu tokens are more than the model's %lld positions", seq,
+                  (long long)info.positions);
+        return CLI_USAGE;
+    }
+    if (n * seq > INT32_MAX) {
+        cli_error("--batch: %zu texts of %zu tokens are too many", n, seq);
+        return CLI_USAGE;
+    }
+    out->ids = malloc(n * seq * sizeof *out->ids);
+    out->offsets = malloc((n + 1) * sizeof *out->offsets);
+    if (out->ids == NULL || out->offsets == NULL) {
+        cli_random_free(out);
+        return cli_no_memory();
+    }
+    fill_random(out, &info, mask_id(model, info.task), n, seq);
+    out->batch = (retort_batch){.ids = out->ids, .offsets = out->offsets, .n = n};
+    return CLI_DONE;
+}
+
+void cli_random_free(cli_random_batch *random) {
+    free(random->ids);
+    free(random->offsets);
+    *random = (cli_random_batch){0};
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One option parser, driven by the rows of CLI_OPTIONS. */
+#include "cli.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const cli_option cli_options[CLI_OPTION_COUNT] = {
+#define CLI_OPTION_ROW(id, name, letter, value, kind, least, most, fallback, help)                           \
+    [CLI_##id] = {name, letter, value, CLI_KIND_##kind, least, most, fallback, help},
+    CLI_OPTIONS(CLI_OPTION_ROW)
+#undef CLI_OPTION_ROW
+};
+
+bool cli_takes(const cli_command *command, int id) {
+    if (id == CLI_JSON || id == CLI_HELP) return true;
+    for (const int *at = command->options; *at >= 0; at++) {
+        if (*at == id) return true;
+    }
+    return false;
+}
+
+/* Letters to insert, drop or replace to make one word of the other (Levenshtein); words up to 63 letters. */
+static size_t distance(const char *a, const char *b) {
+    size_t row[64], m = strlen(a), n = strlen(b);
+    if (m >= 64 || n >= 64) return SIZE_MAX;
+    for (size_t j = 0; j <= n; j++) row[j] = j;
+    for (size_t i = 1; i <= m; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+const char *cli_suggest(char *out, size_t size, const char *word, cli_name_fn names, const void *user) {
+    size_t best = SIZE_MAX;
+    const char *nearest = NULL, *name;
+    for (size_t i = 0; (name = names(user, i)) != NULL; i++) {
+        size_t d = distance(word, name);
+        if (d >= best) continue;
+        best = d;
+        nearest = name;
+    }
+    size_t most = strlen(word) / 3 + 1;
+    out[0] = '\0';
+    if (nearest != NULL && best <= most) snprintf(out, size, " (did you mean '%s'?)", nearest);
+    return out;
+}
+
+/* Names of the options that a command takes, with dashes; gaps are passed over by repeating "--help". */
+static const char *option_name(const void *user, size_t index) {
+    static char name[64];
+    if (index >= CLI_OPTION_COUNT) return NULL;
+    size_t id = cli_takes(user, (int)index) ? index : CLI_HELP;
+    snprintf(name, sizeof name, "--%s", cli_options[id].name);
+    return name;
+}
+
+static cli_code usage_error(const cli_command *command) {
+    fprintf(stderr, "usage: retort %s %s [options]; 'retort %s --help' says more\n", command->name,
+            command->words, command->name);
+    return CLI_USAGE;
+}
+
+static int find_long(const cli_command *command, const char *name, size_t length) {
+    for (int id = 0; id < CLI_OPTION_COUNT; id++) {
+        const char *known = cli_options[id].name;
+        if (strlen(known) == length && memcmp(known, name, length) == 0 && cli_takes(command, id)) return id;
+    }
+    return -1;
+}
+
+static int find_letter(const cli_command *command, char letter) {
+    for (int id = 0; id < CLI_OPTION_COUNT; id++) {
+        if (cli_options[id].letter == letter && cli_takes(command, id)) return id;
+    }
+    return -1;
+}
+
+static bool is_choice(const char *choices, const char *value) {
+    size_t length = strlen(value);
+    for (const char *at = choices; *at != '\0'; at += strcspn(at, "|"), at += *at == '|') {
+        if (strcspn(at, "|") == length && memcmp(at, value, length) == 0) return true;
+    }
+    return false;
+}
+
+static bool is_valid(const cli_option *option, const char *value) {
+    char *end = NULL;
+    errno = 0;
+    if (option->kind == CLI_KIND_CHOICE) return is_choice(option->value, value);
+    if (option->kind == CLI_KIND_INT) {
+        long number = strtol(value, &end, 10);
+        return end != value && *end == '\0' && errno == 0 && number >= option->least &&
+               number <= option->most;
+    }
+    if (option->kind == CLI_KIND_REAL) {
+        double number = strtod(value, &end);
+        return end != value && *end == '\0' && isfinite(number);
+    }
+    return true;
+}
+
+static cli_code set_option(cli_args *args, int id, const char *value) {
+    const cli_option *option = &cli_options[id];
+    if (is_valid(option, value)) {
+        args->values[id] = value;
+        return CLI_DONE;
+    }
+    if (option->kind == CLI_KIND_CHOICE) {
+        cli_error("--%s: '%s' is none of %s", option->name, value, option->value);
+    } else if (option->kind == CLI_KIND_INT) {
+        cli_error("--%s: '%s' is not a whole number from %ld to %ld", option->name, value, option->least,
+                  option->most);
+    } else {
+        cli_error("--%s: '%s' is not a number", option->name, value);
+    }
+    return usage_error(args->command);
+}
+
+/* The option at argv[*at], which starts with a dash; moves *at to the last argument that it took. */
+static cli_code read_option(cli_args *args, int argc, char **argv, int *at) {
+    const char *word = argv[*at], *value = NULL;
+    bool is_long = word[1] == '-';
+    size_t length = is_long ? strcspn(word + 2, "=") : 1;
+    int id = is_long ? find_long(args->command, word + 2, length) : find_letter(args->command, word[1]);
+    if (id < 0) {
+        char hint[128], name[72];
+        snprintf(name, sizeof name, "%.*s", (int)length + (is_long ? 2 : 1), word);
+        cli_error("unknown option '%s'%s", name,
+                  cli_suggest(hint, sizeof hint, name, option_name, args->command));
+        return usage_error(args->command);
+    }
+    const char *rest = is_long ? word + 2 + length : word + 2;
+    if (*rest != '\0') value = is_long ? rest + 1 : rest;
+    if (cli_options[id].kind == CLI_KIND_FLAG) {
+        if (value != NULL) {
+            cli_error("--%s takes no value", cli_options[id].name);
+            return usage_error(args->command);
+        }
+        value = "";
+    } else if (value == NULL) {
+        if (*at + 1 >= argc) {
+            cli_error("--%s needs a value: %s", cli_options[id].name, cli_options[id].value);
+            return usage_error(args->command);
+        }
+        value = argv[++*at];
+    }
+    return set_option(args, id, value);
+}
+
+static cli_code check_words(const cli_args *args) {
+    const cli_command *command = args->command;
+    if (args->values[CLI_HELP] != NULL) return CLI_DONE;
+    if (args->word_count < command->least) {
+        cli_error("%s: too few arguments", command->name);
+    } else if (command->most >= 0 && args->word_count > command->most) {
+        cli_error("%s: unexpected argument '%s'", command->name, args->words[command->most]);
+    } else if (command->required >= 0 && args->values[command->required] == NULL) {
+        cli_error("%s: --%s must be given", command->name, cli_options[command->required].name);
+    } else {
+        return CLI_DONE;
+    }
+    return usage_error(command);
+}
+
+cli_code cli_parse(cli_args *out, const cli_command *command, int argc, char **argv) {
+    *out = (cli_args){.command = command, .words = argv};
+    bool options = true;
+    for (int i = 0; i < argc; i++) {
+        char *word = argv[i];
+        if (options && strcmp(word, "--") == 0) {
+            options = false;
+        } else if (options && word[0] == '-' && word[1] != '\0') {
+            cli_code code = read_option(out, argc, argv, &i);
+            if (code != CLI_DONE) return code;
+        } else {
+            argv[out->word_count++] = word;
+        }
+    }
+    return check_words(out);
+}
+
+bool cli_has(const cli_args *args, cli_option_id id) {
+    return args->values[id] != NULL;
+}
+
+const char *cli_text(const cli_args *args, cli_option_id id) {
+    return args->values[id] != NULL ? args->values[id] : cli_options[id].fallback;
+}
+
+long cli_int(const cli_args *args, cli_option_id id, long otherwise) {
+    const char *text = cli_text(args, id);
+    return text != NULL ? strtol(text, NULL, 10) : otherwise;
+}
+
+double cli_real(const cli_args *args, cli_option_id id) {
+    const char *text = cli_text(args, id);
+    return text != NULL ? strtod(text, NULL) : 0;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void cli_error(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    cli_progress_end();
+    bool colours = cli_colours(stderr);
+    fputs(colours ? "\033[1;31mretort:\033[0m " : "retort: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+cli_code cli_fail(const retort_error *err, bool reading) {
+    cli_error("%s", err->text);
+    switch (err->status) {
+    case RETORT_PROVIDER:
+        return CLI_NO_PROVIDER;
+    case RETORT_FORMAT:
+        return CLI_BAD_DATA;
+    case RETORT_NOMEM:
+    case RETORT_CANCELLED:
+        return CLI_FAILED;
+    default:
+        return reading ? CLI_BAD_DATA : CLI_FAILED;
+    }
+}
+
+cli_code cli_no_memory(void) {
+    cli_error("out of memory");
+    return CLI_FAILED;
+}
+
+bool cli_colours(FILE *stream) {
+    const char *off = getenv("NO_COLOR"), *term = getenv("TERM");
+    bool dumb = term == NULL || strcmp(term, "dumb") == 0;
+    return (off == NULL || *off == '\0') && !dumb && isatty(fileno(stream));
+}
+
+cli_code cli_print_json(json_t *json) {
+    char *text = json != NULL ? json_dumps(json, JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(json);
+    if (text == NULL) return cli_no_memory();
+    puts(text);
+    free(text);
+    return CLI_DONE;
+}
+
+/* Bytes of the well-formed UTF-8 sequence at `at`, 0 when it is malformed (Unicode 15.0, table 3-7). */
+static size_t sequence_length(const unsigned char *at, size_t left) {
+    if (at[0] < 0x80) return 1;
+    if (at[0] < 0xC2 || at[0] > 0xF4) return 0;
+    size_t n = at[0] < 0xE0 ? 2 : at[0] < 0xF0 ? 3 : 4;
+    unsigned char low = at[0] == 0xE0 ? 0xA0 : at[0] == 0xF0 ? 0x90 : 0x80;
+    unsigned char high = at[0] == 0xED ? 0x9F : at[0] == 0xF4 ? 0x8F : 0xBF;
+    if (n > left || at[1] < low || at[1] > high) return 0;
+    for (size_t i = 2; i < n; i++) {
+        if ((at[i] & 0xC0) != 0x80) return 0;
+    }
+    return n;
+}
+
+json_t *cli_json_text(const char *text, size_t length) {
+    json_t *json = json_stringn(text, length);
+    if (json != NULL) return json;
+    char *clean = length < SIZE_MAX / 3 ? malloc(3 * length + 1) : NULL;
+    size_t n = 0;
+    for (size_t i = 0, step; clean != NULL && i < length; i += step) {
+        step = sequence_length((const unsigned char *)text + i, length - i);
+        memcpy(clean + n, step > 0 ? text + i : "\xef\xbf\xbd", step > 0 ? step : 3);
+        n += step > 0 ? step : 3;
+        if (step == 0) step = 1;
+    }
+    if (clean != NULL) json = json_stringn(clean, n);
+    free(clean);
+    return json;
+}
+
+json_t *cli_json_real(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+cli_code cli_flush(void) {
+    if (fflush(stdout) == 0 && !ferror(stdout)) return CLI_DONE;
+    if (errno != EPIPE) cli_error("standard output: cannot write: %s", strerror(errno));
+    return CLI_FAILED;
+}
+
+const char *cli_bytes(char *out, size_t size, uint64_t bytes) {
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    for (; value >= 1000 && unit < 4; unit++) value /= 1000;
+    snprintf(out, size, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+    return out;
+}

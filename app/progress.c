@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static bool shown;
+
+int cli_progress(void *user, const char *what, size_t done, size_t total) {
+    static double last;
+    (void)user;
+    double now = cli_now();
+    bool due = now - last >= 0.05; /* 20 times a second is as smooth as an eye needs */
+    if (!due || total == 0 || !isatty(STDERR_FILENO)) return 0;
+    char bar[31];
+    size_t filled = done < total ? done * 30 / total : 30;
+    memset(bar, ' ', sizeof bar - 1);
+    memset(bar, '#', filled);
+    bar[30] = '\0';
+    fprintf(stderr, "\r[%s] %3zu %% of %zu %s\033[K", bar, done * 100 / total, total, what);
+    last = now;
+    shown = true;
+    return 0;
+}
+
+void cli_progress_end(void) {
+    if (shown) fputs("\r\033[K", stderr);
+    shown = false;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What `run` hands to the part that knows the task. */
+#ifndef CLI_RUN_H
+#define CLI_RUN_H
+
+#include "cli.h"
+
+typedef struct run_state {
+    const cli_args *args;
+    retort_model *model;
+    retort_session *session;
+    retort_info info;
+    size_t top;       /* labels or guesses to print */
+    bool json, drawn; /* drawn: for people, on a terminal */
+    size_t first;     /* number of the first text at hand, from 0 */
+} run_state;
+
+/* Runs n texts and prints their results, in order. */
+typedef cli_code (*run_fn)(run_state *run, const retort_text *texts, size_t n);
+cli_code run_classify(run_state *run, const retort_text *texts, size_t n);
+cli_code run_tag(run_state *run, const retort_text *texts, size_t n);
+cli_code run_answer(run_state *run, const retort_text *texts, size_t n);
+cli_code run_fill(run_state *run, const retort_text *texts, size_t n);
+cli_code run_embed(run_state *run, const retort_text *texts, size_t n);
+/* Ranks all texts of the input by their similarity to --query. */
+cli_code run_query(run_state *run, cli_input *input, size_t batch);
+
+/* n floats, all finite or null. */
+json_t *run_json_reals(const float *values, size_t n);
+/* A drawn text's heading: the text itself, cut to a line. */
+void run_print_heading(const retort_text *text);
+
+#endif

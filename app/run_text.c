@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * run for the tasks with one row a text: labels and vectors. */
+#include "run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+json_t *run_json_reals(const float *values, size_t n) {
+    json_t *array = json_array();
+    for (size_t i = 0; i < n; i++) json_array_append_new(array, cli_json_real(values[i]));
+    return array;
+}
+
+void run_print_heading(const retort_text *text) {
+    enum { MOST = 200 };
+    int length = text->length < MOST ? (int)text->length : MOST;
+    while (length < (int)text->length && length > 0 && (text->text[length] & 0xC0) == 0x80) length--;
+    printf("%s%.*s%s\n", cli_colours(stdout) ? "\033[1m" : "", length, text->text,
+           cli_colours(stdout) ? "\033[0m" : "");
+}
+
+typedef struct scored {
+    float score;
+    size_t index;
+} scored;
+
+/* Best first; equals in the order of their indices. */
+static int compare_scored(const void *left, const void *right) {
+    const scored *a = left, *b = right;
+    if (a->score != b->score) return a->score < b->score ? 1 : -1;
+    return a->index < b->index ? -1 : 1;
+}
+
+static const char *label_of(const run_state *run, size_t index, char *scratch, size_t size) {
+    const char *label = retort_model_label(run->model, (int64_t)index);
+    if (label != NULL) return label;
+    snprintf(scratch, size, "LABEL_%zu", index);
+    return scratch;
+}
+
+static cli_code print_labels_json(const run_state *run, const scored *order, const float *logits, size_t n) {
+    json_t *labels = json_array();
+    char scratch[32];
+    for (size_t i = 0; i < n; i++) {
+        const char *name = label_of(run, order[i].index, scratch, sizeof scratch);
+        json_array_append_new(labels, json_pack("{s:o, s:o}", "label", cli_json_text(name, strlen(name)),
+                                                "score", cli_json_real(order[i].score)));
+    }
+    return cli_print_json(json_pack("{s:o, s:o}", "labels", labels, "logits", run_json_reals(logits, n)));
+}
+
+static void draw_labels(const run_state *run, const retort_text *text, const scored *order, size_t n) {
+    enum { WIDTH = 30 };
+    bool colours = cli_colours(stdout);
+    char scratch[32];
+    run_print_heading(text);
+    for (size_t i = 0; i < n && i < run->top; i++) {
+        int filled = (int)lroundf(WIDTH * fminf(fmaxf(order[i].score, 0), 1));
+        printf("  %-28s %8.4f %s", label_of(run, order[i].index, scratch, sizeof scratch),
+               (double)order[i].score, colours ? i == 0 ? "\033[32m" : "\033[2m" : "");
+        for (int j = 0; j < filled; j++) fputs("█", stdout);
+        printf("%s\n", colours ? "\033[0m" : "");
+    }
+}
+
+static cli_code print_labels(const run_state *run, const retort_text *text, const float *scores,
+                             const float *logits, scored *order) {
+    size_t n = (size_t)run->info.labels;
+    char scratch[32];
+    for (size_t i = 0; i < n; i++) order[i] = (scored){scores[i], i};
+    qsort(order, n, sizeof *order, compare_scored);
+    if (run->json) return print_labels_json(run, order, logits, n);
+    if (run->drawn) {
+        draw_labels(run, text, order, n);
+    } else {
+        printf("%s\t%.6f\n", label_of(run, order[0].index, scratch, sizeof scratch), (double)order[0].score);
+    }
+    return CLI_DONE;
+}
+
+cli_code run_classify(run_state *run, const retort_text *texts, size_t n) {
+    size_t labels = (size_t)run->info.labels;
+    float *scores = calloc(2 * n * labels, sizeof *scores), *logits = scores + n * labels;
+    scored *order = calloc(labels, sizeof *order);
+    cli_code code = scores != NULL && order != NULL ? CLI_DONE : cli_no_memory();
+    retort_error err;
+    if (code == CLI_DONE && retort_classify(run->session, texts, n, scores, logits, &err) != RETORT_OK) {
+        code = cli_fail(&err, false);
+    }
+    for (size_t i = 0; code == CLI_DONE && i < n; i++) {
+        code = print_labels(run, &texts[i], scores + i * labels, logits + i * labels, order);
+    }
+    free(scores);
+    free(order);
+    return code;
+}
+
+static void print_vector(const run_state *run, const retort_text *text, const float *vector, size_t size) {
+    size_t shown = run->drawn && size > 8 ? 8 : size;
+    if (run->drawn) run_print_heading(text);
+    for (size_t i = 0; i < shown; i++) {
+        printf("%s%.9g", i > 0 ? "\t" : run->drawn ? "  " : "", (double)vector[i]);
+    }
+    if (shown < size) printf("\t… (%zu values)", size);
+    printf("\n");
+}
+
+static cli_code embed(run_state *run, const retort_text *texts, size_t n, float *vectors) {
+    retort_error err;
+    retort_status status = retort_embed(run->session, texts, n, vectors, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+cli_code run_embed(run_state *run, const retort_text *texts, size_t n) {
+    size_t size = (size_t)run->info.labels;
+    float *vectors = calloc(n * size, sizeof *vectors);
+    cli_code code = vectors != NULL ? embed(run, texts, n, vectors) : cli_no_memory();
+    for (size_t i = 0; code == CLI_DONE && i < n; i++) {
+        const float *vector = vectors + i * size;
+        if (run->json) {
+            code = cli_print_json(json_pack("{s:o}", "embedding", run_json_reals(vector, size)));
+        } else {
+            print_vector(run, &texts[i], vector, size);
+        }
+    }
+    free(vectors);
+    return code;
+}
+
+/* ---- --query: all texts, best first ---- */
+
+typedef struct ranking {
+    scored *items;
+    char **texts;
+    size_t *lengths;
+    size_t count, capacity;
+} ranking;
+
+static bool ranking_grow(ranking *r, size_t need) {
+    if (need <= r->capacity) return true;
+    size_t capacity = 2 * need;
+    scored *items = realloc(r->items, capacity * sizeof *items);
+    if (items != NULL) r->items = items;
+    char **texts = realloc(r->texts, capacity * sizeof *texts);
+    if (texts != NULL) r->texts = texts;
+    size_t *lengths = realloc(r->lengths, capacity * sizeof *lengths);
+    if (lengths != NULL) r->lengths = lengths;
+    bool grown = items != NULL && texts != NULL && lengths != NULL;
+    if (grown) r->capacity = capacity;
+    return grown;
+}
+
+static bool ranking_add(ranking *r, const retort_text *text, float score) {
+    char *copy = ranking_grow(r, r->count + 1) ? malloc(text->length + 1) : NULL;
+    if (copy == NULL) return false;
+    memcpy(copy, text->text, text->length);
+    r->texts[r->count] = copy;
+    r->lengths[r->count] = text->length;
+    r->items[r->count] = (scored){score, r->count};
+    r->count++;
+    return true;
+}
+
+static void ranking_free(ranking *r) {
+    for (size_t i = 0; i < r->count; i++) free(r->texts[i]);
+    free(r->texts);
+    free(r->items);
+    free(r->lengths);
+}
+
+static float cosine(const float *a, const float *b, size_t n) {
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < n; i++) {
+        ab += (double)a[i] * b[i];
+        aa += (double)a[i] * a[i];
+        bb += (double)b[i] * b[i];
+    }
+    return aa > 0 && bb > 0 ? (float)(ab / sqrt(aa * bb)) : 0;
+}
+
+static cli_code rank_input(run_state *run, cli_input *input, retort_text *lines, size_t batch,
+                           const float *query, float *vectors, ranking *r) {
+    size_t size = (size_t)run->info.labels, n = 0;
+    for (;;) {
+        cli_code code = cli_input_take(input, lines, batch, &n);
+        if (code != CLI_DONE || n == 0) return code;
+        code = embed(run, lines, n, vectors);
+        if (code != CLI_DONE) return code;
+        for (size_t i = 0; i < n; i++) {
+            if (!ranking_add(r, &lines[i], cosine(query, vectors + i * size, size))) return cli_no_memory();
+        }
+    }
+}
+
+static cli_code print_ranking(const run_state *run, ranking *r) {
+    size_t shown = cli_has(run->args, CLI_TOP) && run->top < r->count ? run->top : r->count;
+    qsort(r->items, r->count, sizeof *r->items, compare_scored);
+    for (size_t i = 0; i < shown; i++) {
+        size_t index = r->items[i].index;
+        if (!run->json) {
+            printf("%.6f\t%.*s\n", (double)r->items[i].score, (int)r->lengths[index], r->texts[index]);
+            continue;
+        }
+        json_t *json =
+            json_pack("{s:o, s:I, s:o}", "score", cli_json_real(r->items[i].score), "index",
+                      (json_int_t)index, "text", cli_json_text(r->texts[index], r->lengths[index]));
+        cli_code code = cli_print_json(json);
+        if (code != CLI_DONE) return code;
+    }
+    return CLI_DONE;
+}
+
+cli_code run_query(run_state *run, cli_input *input, size_t batch) {
+    const char *query = cli_text(run->args, CLI_QUERY);
+    retort_text text = {.text = query, .length = strlen(query)};
+    if (run->info.task != RETORT_TASK_EMBED) {
+        cli_error("--query needs a model that embeds; this one is for %s", cli_task_names[run->info.task]);
+        return CLI_BAD_DATA;
+    }
+    size_t size = (size_t)run->info.labels;
+    float *vectors = calloc((batch + 1) * size, sizeof *vectors); /* the query's comes first */
+    retort_text *lines = calloc(batch, sizeof *lines);
+    ranking r = {0};
+    cli_code code = vectors != NULL && lines != NULL ? embed(run, &text, 1, vectors) : cli_no_memory();
+    if (code == CLI_DONE) code = rank_input(run, input, lines, batch, vectors, vectors + size, &r);
+    if (code == CLI_DONE) code = print_ranking(run, &r);
+    ranking_free(&r);
+    free(lines);
+    free(vectors);
+    return code;
+}

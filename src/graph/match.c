@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/match.h"
+#include "graph/ops.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+retort_status rt_rewrite_each(rt_graph *graph, rt_apply_fn apply, size_t *count, retort_error *err) {
+    size_t node = 0;
+    while (node < graph->node_count) {
+        bool applied = apply(graph, (int)node);
+        if (graph->fault.status != RETORT_OK) {
+            return rt_fail(err, graph->fault.status, "%s", graph->fault.text);
+        }
+        if (applied) {
+            retort_status status = rt_graph_sweep(graph, err);
+            if (status != RETORT_OK) return status;
+            *count += 1;
+        }
+        node = applied ? 0 : node + 1;
+    }
+    return RETORT_OK;
+}
+
+/* ---- Questions ---- */
+
+const rt_node *rt_made_by(const rt_graph *graph, int value, rt_op op) {
+    int producer = value >= 0 ? graph->values[value].producer : -1;
+    if (producer < 0) return NULL;
+    const rt_node *node = &graph->nodes[producer];
+    return node->op == op && node->outputs[0] == value ? node : NULL;
+}
+
+int rt_only_reader(const rt_graph *graph, int value) {
+    if (graph->output == value || rt_value_uses(graph, value) != 1) return -1;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        for (int k = 0; k < node->input_count; k++) {
+            if (node->inputs[k] == value) return (int)i;
+        }
+    }
+    return -1;
+}
+
+/* A float constant in rows. */
+static bool is_float_constant(const rt_graph *graph, int value, int rank) {
+    if (value < 0) return false;
+    const rt_value *v = &graph->values[value];
+    return rt_value_is_constant(v) && v->dtype == RETORT_F32 && v->layout == RT_LAYOUT_ROWS &&
+           v->rank == rank;
+}
+
+bool rt_is_weight(const rt_graph *graph, int value) {
+    return is_float_constant(graph, value, 2);
+}
+
+bool rt_is_bias(const rt_graph *graph, int value, int64_t n) {
+    return is_float_constant(graph, value, 1) && graph->values[value].dims[0] == n;
+}
+
+bool rt_scalar(const rt_graph *graph, int value, double *out) {
+    if (value < 0) return false;
+    const rt_value *v = &graph->values[value];
+    size_t count;
+    if (!rt_value_is_constant(v) || v->data == NULL || !rt_shape_count(v->dims, v->rank, &count) ||
+        count != 1)
+        return false;
+    if (v->dtype == RETORT_F32) *out = (double)*(const float *)v->data;
+    if (v->dtype == RETORT_I64) *out = (double)*(const int64_t *)v->data;
+    return v->dtype == RETORT_F32 || v->dtype == RETORT_I64;
+}
+
+bool rt_scalar_near(const rt_graph *graph, int value, double want) {
+    double found;
+    return rt_scalar(graph, value, &found) && fabs(found - want) <= fmax(fabs(want) * 1e-3, 1e-6);
+}
+
+bool rt_with_scalar(const rt_graph *graph, int value, rt_op op, int *x, double *scalar) {
+    const rt_node *node = rt_made_by(graph, value, op);
+    if (node == NULL) return false;
+    bool commutes = op == RT_OP_ADD || op == RT_OP_MUL || op == RT_OP_MAX || op == RT_OP_EQUAL;
+    for (int k = 1; k >= (commutes ? 0 : 1); k--) {
+        if (!rt_scalar(graph, node->inputs[k], scalar)) continue;
+        *x = node->inputs[1 - k];
+        return true;
+    }
+    return false;
+}
+
+int rt_strip_scale(const rt_graph *graph, int value, double *scale) {
+    double by;
+    for (;;) {
+        if (rt_with_scalar(graph, value, RT_OP_MUL, &value, &by)) {
+            *scale *= by;
+        } else if (rt_with_scalar(graph, value, RT_OP_DIV, &value, &by)) {
+            *scale /= by;
+        } else {
+            return value;
+        }
+    }
+}
+
+/* Whether the dims are [batch, seq] with axes of 1 put in so that seq is the last axis, or axis 1. */
+static bool is_mask_shape(const rt_value *value, bool keys) {
+    int at = keys ? value->rank - 1 : 1;
+    if (value->rank < 2 || value->dims[0] != RT_DIM_BATCH || value->dims[at] != RT_DIM_SEQ) return false;
+    for (int i = 1; i < value->rank; i++) {
+        if (i != at && value->dims[i] != 1) return false;
+    }
+    return true;
+}
+
+int rt_mask_base(const rt_graph *graph, int value, bool keys) {
+    static const rt_op ops[] = {RT_OP_UNSQUEEZE, RT_OP_RESHAPE, RT_OP_IDENTITY, RT_OP_CAST, RT_OP_EXPAND};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        const rt_node *node = rt_made_by(graph, value, ops[i]);
+        if (node == NULL) continue;
+        bool same_rank = graph->values[value].rank == graph->values[node->inputs[0]].rank;
+        bool widened = ops[i] == RT_OP_CAST || (ops[i] == RT_OP_EXPAND && same_rank);
+        if (!widened && !is_mask_shape(&graph->values[value], keys)) return -1;
+        return rt_mask_base(graph, node->inputs[0], keys);
+    }
+    return value >= 0 && is_mask_shape(&graph->values[value], keys) ? value : -1;
+}
+
+int rt_mask_input(const rt_graph *graph, int value, bool keys) {
+    int base = rt_mask_base(graph, value, keys);
+    return base >= 0 && graph->values[base].input && graph->values[base].rank == 2 ? base : -1;
+}
+
+int rt_reduced(const rt_graph *graph, int value, rt_op op, int64_t axis, bool keepdims) {
+    const rt_node *node = rt_made_by(graph, value, op);
+    if (node == NULL || node->attrs.keepdims != keepdims) return -1;
+    int64_t found = node->attrs.axis;
+    if (node->input_count == 2) {
+        const rt_content *axes = &graph->values[node->inputs[1]].content;
+        if (!axes->known || axes->count != 1 || axes->symbols != 0) return -1;
+        found = axes->at[0];
+    }
+    int rank = graph->values[node->inputs[0]].rank;
+    if (found < 0) found += rank;
+    return found == (axis < 0 ? axis + rank : axis) ? node->inputs[0] : -1;
+}
+
+bool rt_match_linear(const rt_graph *graph, int value, rt_linear_match *out) {
+    const rt_node *node = rt_made_by(graph, value, RT_OP_LINEAR);
+    if (node == NULL || node->attrs.narrow || !rt_is_weight(graph, node->inputs[1])) return false;
+    const rt_value *weight = &graph->values[node->inputs[1]];
+    *out = (rt_linear_match){
+        .node = graph->values[value].producer,
+        .x = node->inputs[0],
+        .weight = node->inputs[1],
+        .bias = node->input_count > 2 ? node->inputs[2] : -1,
+        .residual = node->input_count > 3 ? node->inputs[3] : -1,
+        .k = weight->dims[0],
+        .n = weight->dims[1],
+        .act = node->attrs.act,
+    };
+    return out->bias < 0 || rt_is_bias(graph, out->bias, out->n);
+}
+
+bool rt_match_plain_linear(const rt_graph *graph, int value, rt_linear_match *out) {
+    return rt_match_linear(graph, value, out) && out->act == RT_FN_NONE && out->residual < 0 &&
+           rt_only_reader(graph, value) >= 0;
+}
+
+/* ---- Edits ---- */
+
+/* "a.b" of "a.b.matmul", "/a/b" of "/a/b/MatMul"; the whole name when it has no such part. */
+static void scope_of(char *out, size_t size, const char *name) {
+    const char *dot = strrchr(name, '.'), *slash = strrchr(name, '/');
+    const char *end = slash != NULL && (dot == NULL || slash > dot) ? slash : dot;
+    size_t length = end != NULL && end > name ? (size_t)(end - name) : strlen(name);
+    snprintf(out, size, "%.*s", (int)length, name);
+}
+
+static bool node_name_free(const rt_graph *graph, const char *name) {
+    for (size_t i = 0; i < graph->node_count; i++) {
+        if (strcmp(graph->nodes[i].name, name) == 0) return false;
+    }
+    return true;
+}
+
+bool rt_replace_node(rt_graph *graph, int root, int named, rt_op op, int input_count, const int *inputs,
+                     const rt_attrs *attrs) {
+    char name[RT_NAME_MAX + 1];
+    scope_of(name, sizeof name, graph->nodes[named].name);
+    if (!node_name_free(graph, name)) snprintf(name, sizeof name, "%s", graph->nodes[root].name);
+    int output = rt_add_node(graph, name, op, input_count, inputs, attrs);
+    if (output >= 0) rt_value_replace(graph, graph->nodes[root].outputs[0], output);
+    return output >= 0;
+}
+
+int rt_add_node(rt_graph *graph, const char *name, rt_op op, int input_count, const int *inputs,
+                const rt_attrs *attrs) {
+    return rt_node_output(graph, rt_graph_node(graph, op, name, input_count, inputs, attrs), 0);
+}
+
+int rt_add_constant(rt_graph *graph, const char *scope, const char *leaf, int rank, const int64_t *dims,
+                    const float *data) {
+    char name[RT_NAME_MAX + 1];
+    if (data == NULL) return -1;
+    int length = snprintf(name, sizeof name, "%s.%s", scope, leaf);
+    for (unsigned i = 2; rt_value_find(graph, name) >= 0 && length >= 0 && (size_t)length < sizeof name;
+         i++) {
+        snprintf(name + length, sizeof name - (size_t)length, ".%u", i);
+    }
+    return rt_graph_constant(graph, name, RETORT_F32, RT_LAYOUT_ROWS, rank, dims, data);
+}
+
+int rt_change_constant(rt_graph *graph, int value, int rank, const int64_t *dims, const float *data) {
+    if (data == NULL) return -1;
+    if (rt_value_uses(graph, value) != 1) {
+        char scope[RT_NAME_MAX + 1];
+        const char *name = graph->values[value].name;
+        scope_of(scope, sizeof scope, name);
+        return rt_add_constant(graph, scope, name + strlen(scope) + (name[strlen(scope)] != '\0'), rank, dims,
+                               data);
+    }
+    rt_value *v = &graph->values[value];
+    v->rank = rank;
+    memcpy(v->dims, dims, (size_t)rank * sizeof *dims);
+    v->data = data;
+    return value;
+}
+
+float *rt_floats(rt_graph *graph, int64_t rows, int64_t columns) {
+    size_t count, bytes;
+    if (!rt_mul((size_t)rows, (size_t)columns, &count) || !rt_mul(count, sizeof(float), &bytes)) {
+        bytes = SIZE_MAX;
+    }
+    return rt_graph_alloc(graph, bytes);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Level 2: what heads do with rows: selection, pooling, unit length. */
+#include "graph/match.h"
+
+/* x[:, 0] of padded rows, and the rows of mask tokens */
+static bool to_select(rt_graph *graph, int index) {
+    const rt_node node = graph->nodes[index];
+    const rt_value *x = &graph->values[node.inputs[0]];
+    bool padded =
+        x->rank == 3 && x->dims[0] == RT_DIM_BATCH && x->dims[1] == RT_DIM_SEQ && x->dtype == RETORT_F32;
+    if (!padded) return false;
+    if (node.op == RT_OP_MASK_ROWS) {
+        return rt_replace_node(graph, index, index, RT_OP_SELECT, 2, node.inputs,
+                               &(rt_attrs){.select = RT_SELECT_MASK});
+    }
+    double zero;
+    if (node.op != RT_OP_GATHER || node.attrs.axis != 1 || !rt_scalar(graph, node.inputs[1], &zero) ||
+        zero != 0 || graph->values[node.outputs[0]].rank != 2)
+        return false;
+    return rt_replace_node(graph, index, index, RT_OP_SELECT, 1, node.inputs,
+                           &(rt_attrs){.select = RT_SELECT_FIRST});
+}
+
+retort_status rt_rewrite_fuse_select(rt_graph *graph, size_t *count, retort_error *err) {
+    return rt_rewrite_each(graph, to_select, count, err);
+}
+
+/* Mean: sum(x mask) / max(sum(mask), tiny). The mask, -1: something else. */
+static int mean_of(const rt_graph *graph, const rt_node *root, int *x) {
+    double tiny;
+    int count;
+    if (root->op != RT_OP_DIV || !rt_with_scalar(graph, root->inputs[1], RT_OP_MAX, &count, &tiny) ||
+        tiny > 1e-3)
+        return -1;
+    int mask = rt_mask_input(graph, rt_reduced(graph, count, RT_OP_REDUCE_SUM, 1, false), false);
+    int masked = rt_reduced(graph, root->inputs[0], RT_OP_REDUCE_SUM, 1, false);
+    const rt_node *mul = rt_made_by(graph, masked, RT_OP_MUL);
+    for (int k = 0; mul != NULL && mask >= 0 && k < 2; k++) {
+        *x = mul->inputs[1 - k];
+        if (rt_mask_input(graph, mul->inputs[k], false) == mask) return mask;
+    }
+    return -1;
+}
+
+/* Max: max(where(mask == 0, low, x)). */
+static int max_of(const rt_graph *graph, const rt_node *root, int *x) {
+    double low, zero;
+    int padding;
+    int masked = rt_reduced(graph, root->outputs[0], RT_OP_REDUCE_MAX, 1, false);
+    const rt_node *where = rt_made_by(graph, masked, RT_OP_WHERE);
+    if (where == NULL || !rt_scalar(graph, where->inputs[1], &low) || low > -1e4 ||
+        !rt_with_scalar(graph, where->inputs[0], RT_OP_EQUAL, &padding, &zero) || zero != 0)
+        return -1;
+    *x = where->inputs[2];
+    return rt_mask_input(graph, padding, false);
+}
+
+static bool to_pool(rt_graph *graph, int index) {
+    const rt_node *root = &graph->nodes[index];
+    rt_pool_kind kind = RT_REDUCE_MEAN;
+    int x = -1, mask = mean_of(graph, root, &x);
+    if (mask < 0) {
+        mask = max_of(graph, root, &x);
+        kind = RT_REDUCE_MAX;
+    }
+    if (mask < 0 || graph->values[x].rank != 3) return false;
+    return rt_replace_node(graph, index, index, RT_OP_POOL, 2, (int[]){x, mask}, &(rt_attrs){.pool = kind});
+}
+
+retort_status rt_rewrite_fuse_pool(rt_graph *graph, size_t *count, retort_error *err) {
+    return rt_rewrite_each(graph, to_pool, count, err);
+}
+
+/* x / max(sqrt(sum(x²)), tiny) over the last axis */
+static bool to_normalize(rt_graph *graph, int index) {
+    const rt_node *root = &graph->nodes[index];
+    if (root->op != RT_OP_DIV) return false;
+    int x = root->inputs[0], length = root->inputs[1], root_of;
+    double tiny, two;
+    const rt_node *expand = rt_made_by(graph, length, RT_OP_EXPAND);
+    if (!rt_with_scalar(graph, expand != NULL ? expand->inputs[0] : length, RT_OP_MAX, &root_of, &tiny) ||
+        tiny > 1e-6)
+        return false;
+    const rt_node *sqrt = rt_made_by(graph, root_of, RT_OP_SQRT);
+    int squares = sqrt != NULL ? rt_reduced(graph, sqrt->inputs[0], RT_OP_REDUCE_SUM, -1, true) : -1;
+    const rt_node *mul = rt_made_by(graph, squares, RT_OP_MUL);
+    bool square = mul != NULL && mul->inputs[0] == x && mul->inputs[1] == x;
+    int base;
+    if (!square) square = rt_with_scalar(graph, squares, RT_OP_POW, &base, &two) && two == 2 && base == x;
+    if (!square || graph->values[x].rank != 2) return false;
+    return rt_replace_node(graph, index, index, RT_OP_NORMALIZE, 1, &x, NULL);
+}
+
+retort_status rt_rewrite_fuse_normalize(rt_graph *graph, size_t *count, retort_error *err) {
+    return rt_rewrite_each(graph, to_normalize, count, err);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Level 2: LayerNorm, also from its parts, and the embeddings under the first one. */
+#include "graph/match.h"
+
+#include <string.h>
+
+/* value = op(x, constant vector [n]), in any order. */
+static bool with_vector(const rt_graph *graph, int value, rt_op op, int *x, int *vector) {
+    const rt_node *node = rt_made_by(graph, value, op);
+    if (node == NULL) return false;
+    const rt_value *out = &graph->values[value];
+    for (int k = 0; k < 2; k++) {
+        *vector = node->inputs[k];
+        *x = node->inputs[1 - k];
+        if (out->rank > 0 && rt_is_bias(graph, *vector, out->dims[out->rank - 1])) return true;
+    }
+    return false;
+}
+
+/* x - mean(x) over the last axis; -1: something else. */
+static int centred(const rt_graph *graph, int value) {
+    const rt_node *sub = rt_made_by(graph, value, RT_OP_SUB);
+    if (sub == NULL) return -1;
+    int x = rt_reduced(graph, sub->inputs[1], RT_OP_REDUCE_MEAN, -1, true);
+    return x == sub->inputs[0] ? x : -1;
+}
+
+/* The operand of a square, x x or x². */
+static int squared(const rt_graph *graph, int value) {
+    double two;
+    int x;
+    const rt_node *mul = rt_made_by(graph, value, RT_OP_MUL);
+    if (mul != NULL && mul->inputs[0] == mul->inputs[1]) return mul->inputs[0];
+    return rt_with_scalar(graph, value, RT_OP_POW, &x, &two) && two == 2 ? x : -1;
+}
+
+/* The x that value is (x - mean) / sqrt(mean((x - mean)²) + epsilon) of; -1: something else. */
+static int normalized(const rt_graph *graph, int value, double *epsilon) {
+    int variance;
+    const rt_node *div = rt_made_by(graph, value, RT_OP_DIV);
+    const rt_node *root = div != NULL ? rt_made_by(graph, div->inputs[1], RT_OP_SQRT) : NULL;
+    if (root == NULL || !rt_with_scalar(graph, root->inputs[0], RT_OP_ADD, &variance, epsilon)) return -1;
+    int squares = rt_reduced(graph, variance, RT_OP_REDUCE_MEAN, -1, true);
+    int x = centred(graph, div->inputs[0]);
+    return x >= 0 && centred(graph, squared(graph, squares)) == x ? x : -1;
+}
+
+static bool to_layer_norm(rt_graph *graph, int index) {
+    const rt_node node = graph->nodes[index];
+    if (node.op == RT_OP_LAYER_NORMALIZATION) {
+        return rt_replace_node(graph, index, index, RT_OP_LAYER_NORM, 3, node.inputs,
+                               &(rt_attrs){.epsilon = node.attrs.epsilon});
+    }
+    int inputs[3], scaled, normal;
+    double epsilon;
+    if (node.op != RT_OP_ADD || !with_vector(graph, node.outputs[0], RT_OP_ADD, &scaled, &inputs[2]) ||
+        !with_vector(graph, scaled, RT_OP_MUL, &normal, &inputs[1]))
+        return false;
+    inputs[0] = normalized(graph, normal, &epsilon);
+    if (inputs[0] < 0 || epsilon < 0) return false;
+    return rt_replace_node(graph, index, index, RT_OP_LAYER_NORM, 3, inputs,
+                           &(rt_attrs){.epsilon = (float)epsilon});
+}
+
+retort_status rt_rewrite_fuse_layer_norm(rt_graph *graph, size_t *count, retort_error *err) {
+    return rt_rewrite_each(graph, to_layer_norm, count, err);
+}
+
+/* ---- Embeddings ---- */
+
+typedef struct tables {
+    int ids, word, position, types, type; /* values, -1 while not found */
+    int terms;
+} tables;
+
+/* Whether the constant is 0, 1, 2, … */
+static bool counts_up(const rt_value *value) {
+    const int64_t *numbers = value->data;
+    size_t count = 0;
+    if (!rt_value_is_constant(value) || value->dtype != RETORT_I64 || numbers == NULL ||
+        !rt_shape_count(value->dims, value->rank, &count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (numbers[i] != (int64_t)i) return false;
+    }
+    return true;
+}
+
+/* Whether the value is 0, 1, … for each sequence: [1, seq] from the start of such a constant. */
+static bool is_positions(const rt_graph *graph, int value) {
+    const rt_node *slice = rt_made_by(graph, value, RT_OP_SLICE);
+    const rt_value *v = value >= 0 ? &graph->values[value] : NULL;
+    if (slice == NULL || v->rank != 2 || v->dims[0] != 1 || v->dims[1] != RT_DIM_SEQ) return false;
+    const rt_content *start = &graph->values[slice->inputs[1]].content;
+    bool by_one =
+        slice->input_count < 5 || slice->inputs[4] < 0 || rt_scalar_near(graph, slice->inputs[4], 1);
+    return by_one && start->known && start->count == 1 && start->symbols == 0 && start->at[0] == 0 &&
+           counts_up(&graph->values[slice->inputs[0]]);
+}
+
+/* Sorts one term of the sum into its place. */
+static bool take_table(const rt_graph *graph, int value, tables *t) {
+    const rt_node *gather = rt_made_by(graph, value, RT_OP_GATHER);
+    if (gather == NULL || gather->attrs.axis != 0 || !rt_is_weight(graph, gather->inputs[0])) return false;
+    int indices = gather->inputs[1], *table = &t->position;
+    const rt_value *v = &graph->values[indices];
+    if (v->input) {
+        bool types = strcmp(v->name, "token_type_ids") == 0;
+        table = types ? &t->type : &t->word;
+        *(types ? &t->types : &t->ids) = indices;
+    } else if (!is_positions(graph, indices)) {
+        return false;
+    }
+    if (*table >= 0) return false;
+    *table = gather->inputs[0];
+    t->terms++;
+    return true;
+}
+
+/* All terms of a sum of at most three. */
+static bool take_sum(const rt_graph *graph, int value, int depth, tables *t) {
+    const rt_node *add = rt_made_by(graph, value, RT_OP_ADD);
+    if (add == NULL || depth == 0) return take_table(graph, value, t);
+    return take_sum(graph, add->inputs[0], depth - 1, t) && take_sum(graph, add->inputs[1], depth - 1, t);
+}
+
+static bool to_embed(rt_graph *graph, int index) {
+    const rt_node norm = graph->nodes[index];
+    tables t = {-1, -1, -1, -1, -1, 0};
+    if (norm.op != RT_OP_LAYER_NORM || !take_sum(graph, norm.inputs[0], 2, &t) || t.word < 0 ||
+        t.position < 0)
+        return false;
+    int inputs[] = {t.ids, t.word, t.position, norm.inputs[1], norm.inputs[2], t.types, t.type};
+    return rt_replace_node(graph, index, index, RT_OP_EMBED, t.type >= 0 ? 7 : 5, inputs, &norm.attrs);
+}
+
+retort_status rt_rewrite_fuse_embed(rt_graph *graph, size_t *count, retort_error *err) {
+    return rt_rewrite_each(graph, to_embed, count, err);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Level 3: rows nobody reads. What only a Select reads is computed for the selected rows alone: its rows are
+ * selected where they come from instead, down to the queries of the last attention. */
+#include "graph/match.h"
+#include "graph/ops.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct region {
+    rt_graph *graph;
+    bool *inside;   /* [nodes] only the selection's rows of its output are read */
+    size_t nodes;   /* when the region was drawn */
+    int select;     /* the Select's node */
+    rt_attrs attrs; /* its attributes: which rows */
+    int ids;        /* its second input, -1 without */
+} region;
+
+/* The qkv Linear of an Attention whose queries can be selected. */
+static bool query_source(const rt_graph *graph, const rt_node *node, rt_linear_match *qkv) {
+    return node->attrs.parts == 1 && node->attrs.select == RT_SELECT_ALL && !node->attrs.narrow &&
+           rt_match_plain_linear(graph, node->inputs[0], qkv) && graph->values[qkv->weight].data != NULL &&
+           (qkv->bias < 0 || graph->values[qkv->bias].data != NULL);
+}
+
+/* Whether an operator's output rows come from the same rows of its inputs (of Attention: of the queries). */
+static bool keeps_rows(const rt_graph *graph, const rt_node *node) {
+    rt_linear_match qkv;
+    if (node->op == RT_OP_ATTENTION) return query_source(graph, node, &qkv);
+    return (node->op == RT_OP_LINEAR || node->op == RT_OP_LAYER_NORM) && !node->attrs.narrow;
+}
+
+/* Whether all readers of the node's output want the selected rows only. The readers come after it. */
+static bool is_pruned(const region *r, size_t index) {
+    const rt_graph *graph = r->graph;
+    int output = graph->nodes[index].outputs[0];
+    if (graph->output == output || !keeps_rows(graph, &graph->nodes[index])) return false;
+    bool read = false;
+    for (size_t i = index + 1; i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        bool rows = (int)i == r->select || (r->inside[i] && node->op != RT_OP_ATTENTION);
+        for (int k = 0; k < node->input_count; k++) {
+            if (node->inputs[k] != output) continue;
+            if (!rows) return false;
+            read = true;
+        }
+    }
+    return read;
+}
+
+static bool is_inside(const region *r, int value) {
+    int producer = r->graph->values[value].producer;
+    return producer >= 0 && (size_t)producer < r->nodes && r->inside[producer];
+}
+
+/* The value's selected rows: one Select for each value. */
+static int selected(region *r, int value) {
+    const rt_graph *graph = r->graph;
+    for (size_t i = r->nodes; i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        if (node->op == RT_OP_SELECT && node->inputs[0] == value) return node->outputs[0];
+    }
+    char name[RT_NAME_MAX + 8];
+    int producer = graph->values[value].producer;
+    snprintf(name, sizeof name, "%s.rows",
+             producer >= 0 ? graph->nodes[producer].name : graph->values[value].name);
+    return rt_add_node(r->graph, name, RT_OP_SELECT, r->ids >= 0 ? 2 : 1, (int[]){value, r->ids}, &r->attrs);
+}
+
+/* Columns from…from+n-1 of a constant [rows, columns], or of a vector, as a new constant. */
+static int columns_of(rt_graph *graph, int value, const char *scope, const char *leaf, int64_t from,
+                      int64_t n) {
+    const rt_value v = graph->values[value];
+    int64_t rows = v.rank == 2 ? v.dims[0] : 1, columns = v.dims[v.rank - 1];
+    const float *data = v.data;
+    float *part = rt_floats(graph, rows, n);
+    for (int64_t i = 0; part != NULL && i < rows; i++) {
+        memcpy(part + i * n, data + i * columns + from, (size_t)n * sizeof *part);
+    }
+    return v.rank == 2 ? rt_add_constant(graph, scope, leaf, 2, (int64_t[]){rows, n}, part)
+                       : rt_add_constant(graph, scope, leaf, 1, &n, part);
+}
+
+static bool is_zero(const rt_graph *graph, int vector, int64_t from, int64_t n) {
+    const float *data = graph->values[vector].data;
+    for (int64_t i = from; i < from + n; i++) {
+        if (data[i] != 0) return false;
+    }
+    return true;
+}
+
+/* The Linear "attention.part" with columns from…from+n-1 of qkv, on x. */
+static int part_linear(rt_graph *graph, const char *attention, const char *part, const rt_linear_match *qkv,
+                       int64_t from, int64_t n, int x) {
+    char name[RT_NAME_MAX + 8];
+    snprintf(name, sizeof name, "%s.%s", attention, part);
+    bool biased = qkv->bias >= 0 && !is_zero(graph, qkv->bias, from, n);
+    int weight = columns_of(graph, qkv->weight, name, "weight", from, n);
+    int bias = biased ? columns_of(graph, qkv->bias, name, "bias", from, n) : -1;
+    return rt_add_node(graph, name, RT_OP_LINEAR, biased ? 3 : 2, (int[]){x, weight, bias}, NULL);
+}
+
+/* Queries of the selected rows, keys and values of all. */
+static void prune_attention(region *r, int index) {
+    rt_linear_match qkv;
+    rt_graph *graph = r->graph;
+    if (!query_source(graph, &graph->nodes[index], &qkv)) return;
+    const char *name = graph->nodes[index].name;
+    int64_t hidden = qkv.n / 3;
+    int q = part_linear(graph, name, "q", &qkv, 0, hidden, selected(r, qkv.x));
+    int kv = part_linear(graph, name, "kv", &qkv, hidden, 2 * hidden, qkv.x);
+    rt_node *node = &graph->nodes[index];
+    node->inputs[0] = q;
+    node->inputs[1] = kv;
+    node->input_count = 2;
+    node->attrs.parts = 2;
+    node->attrs.select = r->attrs.select;
+}
+
+/* The rows that a node of the region reads from outside are selected there. */
+static void prune_node(region *r, int index) {
+    const rt_node node = r->graph->nodes[index];
+    if (node.op == RT_OP_ATTENTION) {
+        prune_attention(r, index);
+        return;
+    }
+    int last = node.op == RT_OP_LINEAR && node.input_count > 3 ? 3 : 0;
+    for (int k = 0; k <= last; k += 3) { /* x, and a Linear's residual */
+        if (is_inside(r, node.inputs[k])) continue;
+        int rows = selected(r, node.inputs[k]);
+        r->graph->nodes[index].inputs[k] = rows;
+    }
+}
+
+static bool prune(rt_graph *graph, int index) {
+    const rt_node select = graph->nodes[index];
+    if (select.op != RT_OP_SELECT || graph->values[select.inputs[0]].rank != 2) return false;
+    region r = {.graph = graph,
+                .inside = rt_calloc(graph->node_count, sizeof *r.inside),
+                .nodes = graph->node_count,
+                .select = index,
+                .attrs = select.attrs,
+                .ids = select.input_count > 1 ? select.inputs[1] : -1};
+    if (r.inside == NULL) {
+        rt_fail_nomem(&graph->fault, graph->node_count);
+        return false;
+    }
+    for (size_t i = (size_t)index; i-- > 0;) r.inside[i] = is_pruned(&r, i);
+    bool any = is_inside(&r, select.inputs[0]);
+    for (size_t i = 0; any && i < r.nodes; i++) {
+        if (r.inside[i]) prune_node(&r, (int)i);
+    }
+    if (any) rt_value_replace(graph, select.outputs[0], select.inputs[0]);
+    free(r.inside);
+    return any;
+}
+
+retort_status rt_rewrite_prune_rows(rt_graph *graph, size_t *count, retort_error *err) {
+    size_t before = *count;
+    retort_status status = rt_rewrite_each(graph, prune, count, err);
+    return status == RETORT_OK && *count > before ? rt_graph_infer(graph, err) : status;
+}
