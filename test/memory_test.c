@@ -119,8 +119,10 @@ static retort_status work_tokenize(bench *b, retort_error *err) {
 /* One call of the model's own task on a session. */
 static retort_status use_task(retort_session *session, retort_task task, retort_error *err) {
     static float scores[3 * 4096];
-    static retort_span spans[64];
     static retort_fill_guess guesses[64];
+    retort_spans spans = {0};
+    retort_span answer;
+    retort_status status;
     size_t count;
     retort_text text[3];
     for (size_t i = 0; i < 3; i++) text[i] = (retort_text){.text = texts[i], .length = strlen(texts[i])};
@@ -130,9 +132,11 @@ static retort_status use_task(retort_session *session, retort_task task, retort_
     case RETORT_TASK_EMBED:
         return retort_embed(session, text, 3, scores, err);
     case RETORT_TASK_TAG:
-        return retort_tag(session, &text[0], spans, 64, &count, err);
+        status = retort_tag(session, text, 3, &spans, err);
+        retort_spans_free(&spans);
+        return status;
     case RETORT_TASK_ANSWER:
-        return retort_answer(session, texts[1], strlen(texts[1]), texts[0], strlen(texts[0]), &spans[0], err);
+        return retort_answer(session, texts[1], strlen(texts[1]), texts[0], strlen(texts[0]), &answer, err);
     case RETORT_TASK_FILL:
         text[0] = (retort_text){.text = "a [MASK] b", .length = 10};
         return retort_fill(session, &text[0], 4, guesses, 8, &count, err);
@@ -167,9 +171,16 @@ static retort_status work_level0(bench *b, retort_error *err) {
     return status;
 }
 
-static retort_status work_dataset(bench *b, retort_error *err) {
+static retort_status work_eval(bench *b, retort_error *err) {
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    options.threads = 1;
+    retort_session *session = NULL;
     retort_dataset *data = NULL;
+    retort_eval_result result = {.size = sizeof result};
     retort_status status = retort_dataset_open(&data, b->data, b->model, err);
+    if (status == RETORT_OK) status = retort_session_open(&session, b->model, &options, err);
+    if (status == RETORT_OK) status = retort_eval(session, data, NULL, &result, err);
+    retort_session_close(session);
     retort_dataset_free(data);
     return status;
 }
@@ -252,9 +263,8 @@ static const struct {
     const char *name;
     work_fn work;
 } works[] = {
-    {"import", work_import},  {"optimize", work_optimize}, {"save", work_save},
-    {"load", work_load},      {"tokenize", work_tokenize}, {"session", work_session},
-    {"level 0", work_level0}, {"data set", work_dataset},
+    {"import", work_import},     {"optimize", work_optimize}, {"save", work_save},      {"load", work_load},
+    {"tokenize", work_tokenize}, {"session", work_session},   {"level 0", work_level0}, {"eval", work_eval},
 };
 
 /* One attempt with the n-th allocation failing (0: none). Returns whether that allocation was asked for. */
