@@ -119,7 +119,8 @@ static cli_code bench_grid(bench *b) {
     for (cell at; *grid != '\0';) {
         grid = next_cell(grid, &at);
         if (grid == NULL) {
-            cli_error("--grid: expected BxS,… such as 1x16,8x128, found '%s'", cli_text(b->args, CLI_GRID));
+            cli_error("--grid: expected BxS[,BxS] such as 1x16,8x128, found '%s'",
+                      cli_text(b->args, CLI_GRID));
             return CLI_USAGE;
         }
         if (!cli_has(b->args, CLI_GRID) && at.seq > info.positions)
