@@ -119,10 +119,16 @@ static retort_status work_tokenize(bench *b, retort_error *err) {
 /* One call of the model's own task on a session. */
 static retort_status use_task(retort_session *session, retort_task task, retort_error *err) {
     static float scores[3 * 4096];
+<<<<<<< HEAD
     retort_spans spans = {0};
     retort_span answer;
     retort_status status;
+=======
+>>>>>>> tree
     static retort_fill_guess guesses[64];
+    retort_spans spans = {0};
+    retort_span answer;
+    retort_status status;
     size_t count;
     retort_text text[3];
     for (size_t i = 0; i < 3; i++) text[i] = (retort_text){.text = texts[i], .length = strlen(texts[i])};
@@ -171,9 +177,16 @@ static retort_status work_level0(bench *b, retort_error *err) {
     return status;
 }
 
-static retort_status work_dataset(bench *b, retort_error *err) {
+static retort_status work_eval(bench *b, retort_error *err) {
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    options.threads = 1;
+    retort_session *session = NULL;
     retort_dataset *data = NULL;
+    retort_eval_result result = {.size = sizeof result};
     retort_status status = retort_dataset_open(&data, b->data, b->model, err);
+    if (status == RETORT_OK) status = retort_session_open(&session, b->model, &options, err);
+    if (status == RETORT_OK) status = retort_eval(session, data, NULL, &result, err);
+    retort_session_close(session);
     retort_dataset_free(data);
     return status;
 }
@@ -256,9 +269,8 @@ static const struct {
     const char *name;
     work_fn work;
 } works[] = {
-    {"import", work_import},  {"optimize", work_optimize}, {"save", work_save},
-    {"load", work_load},      {"tokenize", work_tokenize}, {"session", work_session},
-    {"level 0", work_level0}, {"data set", work_dataset},
+    {"import", work_import},     {"optimize", work_optimize}, {"save", work_save},      {"load", work_load},
+    {"tokenize", work_tokenize}, {"session", work_session},   {"level 0", work_level0}, {"eval", work_eval},
 };
 
 /* One attempt with the n-th allocation failing (0: none). Returns whether that allocation was asked for. */

@@ -35,7 +35,3 @@ retort_status rt_fail_in(retort_error *err, retort_status status, const char *pr
     }
     return status;
 }
-
-retort_status rt_fail_nomem(retort_error *err, size_t bytes) {
-    return rt_fail(err, RETORT_NOMEM, "out of memory: %zu bytes asked for", bytes);
-}

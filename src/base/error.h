@@ -12,6 +12,9 @@ retort_status rt_fail(retort_error *err, retort_status status, const char *forma
  */
 retort_status rt_fail_in(retort_error *err, retort_status status, const char *prefix);
 /* rt_fail with the usual words for a failed allocation of `bytes`. */
-retort_status rt_fail_nomem(retort_error *err, size_t bytes);
+static inline retort_status rt_fail_nomem(retort_error *err, size_t bytes) {
+    rt_fail(err, RETORT_NOMEM, "out of memory: %zu bytes asked for", bytes);
+    return RETORT_NOMEM; /* said here so that static analysis sees it */
+}
 
 #endif

@@ -276,7 +276,7 @@ static retort_status read_legacy(reader *r, const uint8_t *data, size_t size) {
     if (magic == NULL || memcmp(magic, LEGACY_MAGIC, sizeof LEGACY_MAGIC) != 0) {
         return rt_fail(r->err, RETORT_FORMAT, "%s: a pickle, but not one that torch.save wrote", r->name);
     }
-    rt_pickle object, keys;
+    rt_pickle object = {0}, keys = {0};
     retort_status status = legacy_preamble(r, &cursor);
     if (status == RETORT_OK) status = rt_pickle_read(&object, &r->arena, r->name, &cursor, r->err);
     if (status == RETORT_OK) status = rt_pickle_read(&keys, &r->arena, r->name, &cursor, r->err);
