@@ -119,12 +119,6 @@ static retort_status work_tokenize(bench *b, retort_error *err) {
 /* One call of the model's own task on a session. */
 static retort_status use_task(retort_session *session, retort_task task, retort_error *err) {
     static float scores[3 * 4096];
-<<<<<<< HEAD
-    retort_spans spans = {0};
-    retort_span answer;
-    retort_status status;
-=======
->>>>>>> tree
     static retort_fill_guess guesses[64];
     retort_spans spans = {0};
     retort_span answer;
