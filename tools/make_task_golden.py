@@ -5,8 +5,8 @@
     python tools/make_task_golden.py     needs torch, transformers 5
 
 Question answering left transformers with version 5: answer() below follows the pipeline of 4.57 (windows of 384 with a
-stride of 128, answers of up to 15 tokens, widened to words), here with windows of 48 and a stride of 24, since these
-models have no more positions.
+stride of 128, answers of up to 15 tokens, widened to words), here with windows of 40 and a stride of 20, since these
+models cut at 40.
 """
 import json
 import pathlib
@@ -33,7 +33,7 @@ def folder(name):
 
 def tag(name):
     pipe = transformers.pipeline("token-classification", folder(name), aggregation_strategy="simple")
-    pipe.tokenizer.model_max_length = 48
+    pipe.tokenizer.model_max_length = 40
     rows = []
     for text in TEXTS[:-1]:
         found = [{"start": int(e["start"]), "end": int(e["end"]), "label": e["entity_group"], "score": float(e["score"])}
@@ -47,7 +47,7 @@ def classify(name):
     pairs = [{"text": TEXTS[0], "text_pair": TEXTS[1]}]
     rows = []
     for item in [{"text": t} for t in TEXTS] + pairs:
-        found = pipe(item, truncation=True, max_length=48)
+        found = pipe(item, truncation=True, max_length=40)
         rows.append({"text": "\t".join(item.values()), "labels": {e["label"]: float(e["score"]) for e in found}})
     return rows
 
@@ -69,7 +69,7 @@ def softmax(x):
 
 
 def best_answer(tokenizer, model, question, context):
-    windows = tokenizer(question, context, truncation="only_second", max_length=48, stride=24, return_overflowing_tokens=True,
+    windows = tokenizer(question, context, truncation="only_second", max_length=40, stride=20, return_overflowing_tokens=True,
                         return_offsets_mapping=True)
     best = {"score": 0.0, "start": 0, "end": 0}
     for w, encoding in enumerate(windows.encodings):
