@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Data files. The first byte chooses the task and the file's name. */
+#include "task/dataset.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static const char *labels[] = {"O", "B-PER", "I-PER"};
+    static const char *const names[] = {"data.tsv", "data.conll", "data.json", "data.txt", "data"};
+    if (size == 0) return 0;
+    rt_config config = {.task = (retort_task)(data[0] % 5), .labels = 3, .label_names = labels};
+    config.problem = (retort_problem)(data[0] / 5 % 3);
+    retort_error err;
+    retort_dataset *set = NULL;
+    if (rt_dataset_parse(&set, names[data[0] / 16 % 5], data + 1, size - 1, &config, &err) == RETORT_OK) {
+        retort_text text;
+        for (size_t i = 0; i < retort_dataset_count(set); i++) retort_dataset_text(set, i, &text);
+    }
+    retort_dataset_free(set);
+    return 0;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The parts of the tasks that need no network: data files, metrics, aggregation. */
+#include "task/dataset.h"
+#include "task/task.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const char *tag_names[] = {"O", "B-PER", "I-PER", "B-LOC", "I-LOC"};
+static const rt_config tag_config = {.task = RETORT_TASK_TAG, .labels = 5, .label_names = tag_names};
+static const char *class_names[] = {"NEGATIVE", "POSITIVE"};
+static const rt_config class_config = {.task = RETORT_TASK_CLASSIFY, .labels = 2, .label_names = class_names};
+static const rt_config embed_config = {.task = RETORT_TASK_EMBED, .labels = 8};
+
+static retort_dataset *parse(const char *name, const char *text, const rt_config *config) {
+    retort_error err;
+    retort_dataset *data = NULL;
+    if (rt_dataset_parse(&data, name, text, strlen(text), config, &err) != RETORT_OK)
+        fail_msg("%s", err.text);
+    return data;
+}
+
+static void expect_error(const char *name, const char *text, const rt_config *config, const char *words) {
+    retort_error err = {0};
+    retort_dataset *data = NULL;
+    assert_int_equal(rt_dataset_parse(&data, name, text, strlen(text), config, &err), RETORT_FORMAT);
+    assert_null(data);
+    if (strstr(err.text, words) == NULL) fail_msg("'%s' does not say '%s'", err.text, words);
+}
+
+static void assert_text(const char *text, size_t length, const char *expected) {
+    assert_int_equal(length, strlen(expected));
+    assert_memory_equal(text, expected, length);
+}
+
+static void reads_tables(void **state) {
+    (void)state;
+    retort_dataset *data = parse(
+        "a.tsv", "\xef\xbb\xbfid\tsentence\tlabel\r\n1\tsay \"hi\"\tPOSITIVE\r\n\n2\t\t0", &class_config);
+    assert_int_equal(data->count, 2);
+    assert_true(data->labelled);
+    assert_text(data->samples[0].text.text, data->samples[0].text.length, "say \"hi\"");
+    assert_int_equal(data->samples[0].label, 1);
+    assert_int_equal(data->samples[1].text.length, 0);
+    assert_int_equal(data->samples[1].label, 0);
+    retort_dataset_free(data);
+
+    data = parse("a.tsv", "sentence1\tsentence2\tscore\na\tb\t-12.50e-1\n", &embed_config);
+    assert_text(data->samples[0].text.pair, data->samples[0].text.pair_length, "b");
+    assert_true(data->samples[0].score == -1.25);
+    retort_dataset_free(data);
+}
+
+static void tables_say_what_is_wrong(void **state) {
+    (void)state;
+    expect_error("a.tsv", "text\tlabel\nx\t1\n", &class_config, "a.tsv:1: no column 'sentence'");
+    expect_error("a.tsv", "sentence1\tlabel\nx\t1\n", &class_config, "no column 'sentence2'");
+    expect_error("a.tsv", "sentence\tlabel\nx\t1\ny\tMAYBE\n", &class_config, "a.tsv:3: label 'MAYBE'");
+    expect_error("a.tsv", "sentence\tlabel\nx\t2\n", &class_config, "label '2'");
+    expect_error("a.tsv", "sentence\tlabel\nx\n", &class_config, "a.tsv:2: expected 2 columns, found 1");
+    expect_error("a.tsv", "sentence\tscore\nx\t1.2.3\n", &embed_config, "'1.2.3' is not a number");
+    expect_error("a.tsv", "sentence\tlabel\n", &class_config, "there is no text");
+    expect_error("a.tsv", "", &class_config, "empty");
+    expect_error("a.conll", "Ada B-PER\nLovelace\n", &tag_config, "a.conll:2: expected a word and its tag");
+    expect_error("a.conll", "Ada B-ORG\n", &tag_config, "a.conll:1: label 'B-ORG'");
+    expect_error("a.json", "{\"data\": [{}]}", &class_config, "'paragraphs'");
+    expect_error("a.json", "{\"data\": ", &class_config, "a.json");
+}
+
+static void reads_conll(void **state) {
+    (void)state;
+    retort_dataset *data =
+        parse("a.conll", "-DOCSTART- -X- O\n\nAda NNP B-PER\nsaw NNP O\n\n\nParis\tB-LOC\n", &tag_config);
+    assert_int_equal(data->count, 2);
+    assert_text(data->samples[0].text.text, data->samples[0].text.length, "Ada saw");
+    assert_int_equal(data->samples[1].first, 2);
+    assert_int_equal(data->samples[1].count, 1);
+    assert_int_equal(data->tags[0], 1);
+    assert_int_equal(data->tags[2], 3);
+    retort_dataset_free(data);
+}
+
+static void reads_squad_and_lines(void **state) {
+    (void)state;
+    retort_dataset *data =
+        parse("a.json",
+              "{\"data\": [{\"paragraphs\": [{\"context\": \"c\", \"qas\": [{\"question\": "
+              "\"q\", \"answers\": [{\"text\": \"x\"}, {\"text\": \"y\"}]}]}]}]}",
+              &class_config);
+    assert_int_equal(data->samples[0].count, 2);
+    assert_text(data->parts[1].text, data->parts[1].length, "y");
+    assert_text(data->samples[0].text.pair, data->samples[0].text.pair_length, "c");
+    retort_dataset_free(data);
+    data = parse("a.txt", "one\r\n\ntwo", &class_config);
+    assert_int_equal(data->count, 3);
+    assert_false(data->labelled);
+    assert_text(data->samples[2].text.text, data->samples[2].text.length, "two");
+    retort_dataset_free(data);
+}
+
+/* scipy.stats.spearmanr([1,2,3,4,5], [5,6,7,8,7]) and ([1,1,2,3], [2,1,2,4]) */
+static void ranks_like_scipy(void **state) {
+    (void)state;
+    double out, x[] = {1, 2, 3, 4, 5}, y[] = {5, 6, 7, 8, 7}, a[] = {1, 1, 2, 3}, b[] = {2, 1, 2, 4};
+    assert_int_equal(rt_spearman(x, y, 5, &out, NULL), RETORT_OK);
+    assert_true(fabs(out - 0.8207826816681233) < 1e-12);
+    assert_int_equal(rt_spearman(a, b, 4, &out, NULL), RETORT_OK);
+    assert_true(fabs(out - 0.8333333333333335) < 1e-12);
+    double same[] = {3, 3, 3, 3};
+    assert_int_equal(rt_spearman(a, same, 4, &out, NULL), RETORT_OK);
+    assert_true(isnan(out));
+}
+
+static rt_entity_counts count(const int32_t *gold, const int32_t *predicted, size_t n) {
+    rt_entity_counts counts = {0};
+    rt_tag_label *labels = rt_tag_labels_new(&tag_config);
+    rt_count_entities(labels, gold, predicted, n, &counts);
+    free(labels);
+    return counts;
+}
+
+/* Expected counts are seqeval's (default mode). Tags: 0 O, 1 B-PER, 2 I-PER, 3 B-LOC, 4 I-LOC. */
+static void counts_entities_like_seqeval(void **state) {
+    (void)state;
+    int32_t gold[] = {1, 2, 0, 3, 4, 4, 0, 1}, same_start[] = {1, 2, 0, 3, 4, 0, 0, 1};
+    rt_entity_counts counts = count(gold, gold, 8);
+    assert_true(counts.gold == 3 && counts.predicted == 3 && counts.correct == 3);
+    counts = count(gold, same_start, 8);
+    assert_true(counts.gold == 3 && counts.predicted == 3 && counts.correct == 2);
+    int32_t inside_only[] = {2, 2, 0, 4, 4, 4, 0, 2}; /* IOB1: an I- opens an entity */
+    counts = count(gold, inside_only, 8);
+    assert_true(counts.correct == 3);
+    int32_t mixed[] = {1, 4, 4, 2, 1, 1}, outside[] = {0, 0, 0, 0, 0, 0};
+    counts = count(mixed, outside, 6);
+    assert_true(counts.gold == 5 && counts.predicted == 0);
+    assert_true(rt_entity_f1(&counts) == 0);
+}
+
+static void compares_answers_like_squad(void **state) {
+    (void)state;
+    static const struct {
+        const char *found, *gold;
+        double exact, f1;
+    } rows[] = {
+        {"The  Norman-s", "normans.", 1, 1},
+        {"the red car", "a car", 0, 2.0 / 3},
+        {"car car", "car", 0, 2.0 / 3},
+        {"", "the", 1, 1},
+        {"x", "", 0, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        retort_text found = {.text = rows[i].found, .length = strlen(rows[i].found)};
+        retort_text gold = {.text = rows[i].gold, .length = strlen(rows[i].gold)};
+        double exact, f1;
+        assert_int_equal(rt_squad_compare(&found, &gold, &exact, &f1, NULL), RETORT_OK);
+        assert_true(exact == rows[i].exact);
+        assert_true(fabs(f1 - rows[i].f1) < 1e-12);
+    }
+}
+
+static void scores(void **state) {
+    (void)state;
+    float logits[] = {1000, 1001, 999}, out[3], other[] = {1000, 1001, 999};
+    rt_score_softmax(logits, 3, out);
+    assert_true(fabsf(out[0] + out[1] + out[2] - 1) < 1e-6F);
+    assert_true(fabsf(out[1] - 0.66524096F) < 1e-6F);
+    assert_true(rt_divergence(logits, other, 3, 1) == 0);
+    other[0] = 1002;
+    assert_true(rt_divergence(logits, other, 3, 1) > 0.1);
+    float yes[] = {800, -800}, no[] = {-1, 1};
+    assert_true(rt_divergence_yes_no(yes, yes, 2) == 0);
+    assert_true(fabs(rt_divergence_yes_no(yes, no, 2) - 2 * log1p(exp(1))) < 1e-9);
+}
+
+static void fills_best_first(void **state) {
+    (void)state;
+    float values[] = {0.1F, 0.4F, 0.1F, 0.4F};
+    retort_fill_guess guesses[6];
+    rt_fill_best(values, 4, guesses, 3);
+    assert_true(guesses[0].id == 1 && guesses[1].id == 3 && guesses[2].id == 0);
+    rt_fill_best(values, 4, guesses, 6);
+    assert_true(guesses[3].id == 2 && guesses[4].id == -1);
+}
+
+/* "[CLS] a b c d e [SEP]", labels B-PER I-PER I-LOC B-LOC O by logits of 4 */
+static void aggregates_like_transformers(void **state) {
+    (void)state;
+    enum { N = 7 };
+    int32_t ids[N] = {0}, words[N] = {-1, 0, 1, 2, 3, 4, -1};
+    uint32_t offsets[2 * N] = {0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0};
+    static const int best[N] = {0, 1, 2, 4, 3, 0, 1};
+    float logits[N * 5] = {0};
+    for (int i = 0; i < N; i++) logits[i * 5 + best[i]] = 4;
+    logits[2 * 5 + 2] = 2; /* a less sure second piece */
+    rt_encoding encoding = {N, N, ids, ids, offsets, words};
+    rt_tag_label *labels = rt_tag_labels_new(&tag_config);
+    retort_spans spans = {0};
+    assert_int_equal(rt_tag_aggregate(labels, 5, &encoding, logits, 3, &spans, NULL), RETORT_OK);
+    assert_int_equal(spans.count, 3);
+    double sure = exp(4) / (exp(4) + 4), less = exp(2) / (exp(2) + 4);
+    assert_true(spans.items[0].start == 0 && spans.items[0].end == 3 && spans.items[0].label == 1);
+    assert_true(fabs(spans.items[0].score - (sure + less) / 2) < 1e-6);
+    assert_true(spans.items[1].start == 4 && spans.items[1].end == 5 && spans.items[1].label == 3);
+    assert_true(spans.items[2].start == 6 && spans.items[2].label == 3 && spans.items[2].text == 3);
+    retort_spans_free(&spans);
+    free(labels);
+}
+
+static void answers_in_the_context(void **state) {
+    (void)state;
+    enum { N = 6 }; /* [CLS] q [SEP] x y [SEP] */
+    int32_t ids[N] = {0}, types[N] = {0, 0, 0, 1, 1, 1}, words[N] = {-1, 0, -1, 0, 0, -1};
+    uint32_t offsets[2 * N] = {0, 0, 0, 1, 0, 0, 0, 2, 2, 4, 0, 0};
+    rt_encoding window = {N, N, ids, types, offsets, words};
+    /* the question and [SEP] would win if they could; start at y only, which is widened to the word x y */
+    float logits[2 * N] = {1, 1, 9, 9, 9, 9, 0, 0, 2, 2, 9, 9};
+    retort_span answer = {.label = -1};
+    rt_answer_best(&window, logits, &answer);
+    assert_true(answer.start == 0 && answer.end == 4);
+    double sum = exp(1) + exp(0) + exp(2), expected = exp(2) / sum * exp(2) / sum;
+    assert_true(fabs(answer.score - expected) < 1e-6);
+    retort_span better = {.score = 0.9F, .start = 7};
+    rt_answer_best(&window, logits, &better);
+    assert_int_equal(better.start, 7);
+}
+
+static void counts_bytes(void **state) {
+    (void)state;
+    static const char text[] = "a\xc3\xa9\xff\xe2\x82\xac.";
+    retort_span spans[2] = {{.start = 1, .end = 3}, {.start = 0, .end = 4}};
+    rt_span_bytes(text, strlen(text), spans, 2);
+    assert_true(spans[0].byte_start == 1 && spans[0].byte_end == 4);
+    assert_true(spans[1].byte_start == 0 && spans[1].byte_end == 7);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_tables),
+        cmocka_unit_test(tables_say_what_is_wrong),
+        cmocka_unit_test(reads_conll),
+        cmocka_unit_test(reads_squad_and_lines),
+        cmocka_unit_test(ranks_like_scipy),
+        cmocka_unit_test(counts_entities_like_seqeval),
+        cmocka_unit_test(compares_answers_like_squad),
+        cmocka_unit_test(scores),
+        cmocka_unit_test(fills_best_first),
+        cmocka_unit_test(aggregates_like_transformers),
+        cmocka_unit_test(answers_in_the_context),
+        cmocka_unit_test(counts_bytes),
+    };
+    return cmocka_run_group_tests_name("task", tests, NULL, NULL);
+}
