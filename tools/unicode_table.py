@@ -4,10 +4,10 @@
 
     unicode_table.py /usr/share/unicode OUT.c
 
-The tokenizer must do what Hugging Face tokenizers 0.23.3 does, and that mixes three versions of Unicode: its general
+The tokenizer must do what Hugging Face tokenizers 0.23.3 does, and that mixes four versions of Unicode: its general
 categories are those of Unicode 8.0 (crate unicode_categories 0.1.1), its decompositions and combining classes those of
-9.0 (unicode-normalization-alignments 0.1.12), its lower case that of 17.0 (Rust's standard library). The database read
-here is 15.0, so each property is taken only for characters that existed in the older version (DerivedAge.txt), and what
+9.0 (unicode-normalization-alignments 0.1.12), its word characters those of 16.0 (regex), its lower case that of 17.0
+(Rust's standard library). The database read here is 15.0, so each property is taken only for characters that existed in the older version (DerivedAge.txt), and what
 then still differs is listed below, one constant an exception. Test: every code point against the official library.
 """
 import sys
@@ -26,6 +26,16 @@ LOWER_SINCE = [
     (0x1C89, 0x1C89, 0x1C8A), (0xA7CB, 0xA7CB, 0x0264), (0xA7CC, 0xA7CC, 0xA7CD), (0xA7CE, 0xA7CE, 0xA7CF),
     (0xA7D2, 0xA7D2, 0xA7D3), (0xA7D4, 0xA7D4, 0xA7D5), (0xA7DA, 0xA7DA, 0xA7DB), (0xA7DC, 0xA7DC, 0x019B),
     (0x10D50, 0x10D65, 0x10D70), (0x16EA0, 0x16EB8, 0x16EBB),
+]
+# Characters of \w that came with Unicode 15.1 and 16.0, the version of the regex crate.
+WORD_SINCE = [
+    (0x897, 0x897), (0x1C89, 0x1C8A), (0xA7CB, 0xA7CD), (0xA7DA, 0xA7DC), (0x105C0, 0x105F3), (0x10D40, 0x10D65),
+    (0x10D69, 0x10D6D), (0x10D6F, 0x10D85), (0x10EC2, 0x10EC4), (0x10EFC, 0x10EFC), (0x11380, 0x11389),
+    (0x1138B, 0x1138B), (0x1138E, 0x1138E), (0x11390, 0x113B5), (0x113B7, 0x113C0), (0x113C2, 0x113C2),
+    (0x113C5, 0x113C5), (0x113C7, 0x113CA), (0x113CC, 0x113D3), (0x113E1, 0x113E2), (0x116D0, 0x116E3),
+    (0x11BC0, 0x11BE0), (0x11BF0, 0x11BF9), (0x11F5A, 0x11F5A), (0x13460, 0x143FA), (0x16100, 0x16139),
+    (0x16D40, 0x16D6C), (0x16D70, 0x16D79), (0x18CFF, 0x18CFF), (0x1CCF0, 0x1CCF9), (0x1E5D0, 0x1E5FA),
+    (0x2EBF0, 0x2EE5D),
 ]
 # The library means CJK Extension E, which begins at U+2B820, but says U+2B920: 256 ideographs get no spaces.
 EXTENSION_E_TYPO = 0x2B920
@@ -111,6 +121,7 @@ def build_rows(folder):
     word = read_property(folder, "DerivedCoreProperties.txt", "Alphabetic")
     word |= read_property(folder, "PropList.txt", "Join_Control")
     word |= {c for c in range(LIMIT) if category[c] in ("Mn", "Mc", "Me", "Nd", "Pc")}
+    word |= {c for first, last in WORD_SINCE for c in range(first, last + 1)}
     for first, last, to in LOWER_SINCE:
         lower.update({c: to + c - first for c in range(first, last + 1)})
     rows = []

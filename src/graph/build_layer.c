@@ -34,7 +34,7 @@ static int bert_scores(rt_builder *b, const char *scope, int q, int k) {
 
 /* As DistilBERT does: queries are divided by sqrt(dim), and masked scores replaced. */
 static int distilbert_scores(rt_builder *b, const char *scope, int q, int k) {
-    char mask[RT_SCOPE_MAX];
+    char mask[RT_SCOPE_MAX + 8];
     snprintf(mask, sizeof mask, "%s.mask", scope);
     q = rt_emit_by(b, RT_OP_DIV, scope, "scale", q, sqrtf((float)head_dim(b)));
     int scores = rt_emit2(b, RT_OP_MATMUL, scope, "scores", q, k);

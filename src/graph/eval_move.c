@@ -29,19 +29,26 @@ static int64_t float_to_int(float x) {
 }
 
 static int64_t read_int(const char *at, retort_dtype dtype) {
-    int64_t wide;
+    int64_t wide = *at != 0; /* bool */
     int32_t narrow;
     float real;
-    if (dtype == RETORT_I64) return memcpy(&wide, at, sizeof wide), wide;
-    if (dtype == RETORT_I32) return memcpy(&narrow, at, sizeof narrow), narrow;
-    if (dtype == RETORT_BOOL) return *at != 0;
-    return memcpy(&real, at, sizeof real), float_to_int(real);
+    if (dtype == RETORT_I64) memcpy(&wide, at, sizeof wide);
+    if (dtype == RETORT_I32) {
+        memcpy(&narrow, at, sizeof narrow);
+        wide = narrow;
+    }
+    if (dtype == RETORT_F32) {
+        memcpy(&real, at, sizeof real);
+        wide = float_to_int(real);
+    }
+    return wide;
 }
 
 static float read_float(const char *at, retort_dtype dtype) {
     float real;
     if (dtype != RETORT_F32) return (float)read_int(at, dtype);
-    return memcpy(&real, at, sizeof real), real;
+    memcpy(&real, at, sizeof real);
+    return real;
 }
 
 static void cast_row(const rt_row *row) {

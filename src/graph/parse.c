@@ -28,9 +28,16 @@ typedef struct parser {
 
 /* ---- Words and marks ---- */
 
+/* The next byte after spaces, '\n' at the end. Not taken. */
+static char peek(parser *p) {
+    while (rt_cursor_left(&p->at) > 0 && *p->at.at == ' ') p->at.at++;
+    return rt_cursor_left(&p->at) > 0 ? (char)*p->at.at : '\n';
+}
+
 static retort_status expected(parser *p, const char *what) {
     char found[48] = "the end of the line";
     size_t n = 0;
+    peek(p);
     while (n + 1 < sizeof found && n < rt_cursor_left(&p->at) && p->at.at[n] != '\n') {
         found[n] = (char)(p->at.at[n] >= ' ' && p->at.at[n] < 0x7f ? p->at.at[n] : '?');
         n++;
@@ -38,12 +45,6 @@ static retort_status expected(parser *p, const char *what) {
     if (n > 0) found[n] = '\0';
     return rt_fail(p->err, RETORT_FORMAT, "%.200s: line %zu: expected %s, found: %s", p->name, p->line, what,
                    found);
-}
-
-/* The next byte after spaces, '\n' at the end. Not taken. */
-static char peek(parser *p) {
-    while (rt_cursor_left(&p->at) > 0 && *p->at.at == ' ') p->at.at++;
-    return rt_cursor_left(&p->at) > 0 ? (char)*p->at.at : '\n';
 }
 
 static bool take_mark(parser *p, char mark) {

@@ -34,25 +34,38 @@ static retort_status check_token(const reader *in, const json_t *text, const jso
                    (long long)json_integer_value(id), *out);
 }
 
-static retort_status add_special(const reader *in, rt_template *out, const json_t *texts, const json_t *ids,
-                                 int32_t type) {
+/* A part for `count` special tokens, whose ids are to be filled in; NULL when out of memory. */
+static rt_template_part *add_special(const reader *in, rt_template *out, size_t count, int32_t type) {
     rt_template_part *part = &out->parts[out->count++];
-    size_t count = json_array_size(texts);
-    if (count == 0 || count > MAX_PARTS || (ids != NULL && json_array_size(ids) != count)) {
-        return rt_fail(in->err, RETORT_FORMAT,
-                       "%s: post_processor: a special token needs 1 to %d ids and names", in->name,
-                       MAX_PARTS);
-    }
     *part =
         (rt_template_part){-1, type, rt_arena_calloc(&in->tokenizer->arena, count, sizeof(int32_t)), count};
-    if (part->ids == NULL) return no_memory(in);
-    retort_status status = RETORT_OK;
-    for (size_t i = 0; i < count && status == RETORT_OK; i++) {
-        status = check_token(in, json_array_get(texts, i), ids != NULL ? json_array_get(ids, i) : NULL,
-                             &part->ids[i]);
-    }
     out->special += count;
+    return part->ids != NULL ? part : NULL;
+}
+
+/* {"ids": [101], "tokens": ["[CLS]"]} */
+static retort_status add_template_token(const reader *in, rt_template *out, const json_t *token,
+                                        int32_t type) {
+    const json_t *texts = json_object_get(token, "tokens"), *ids = json_object_get(token, "ids");
+    size_t count = json_array_size(texts);
+    if (count == 0 || count > MAX_PARTS || json_array_size(ids) != count) {
+        return rt_fail(in->err, RETORT_FORMAT,
+                       "%s: post_processor: a special token needs 1 to %d ids and tokens", in->name,
+                       MAX_PARTS);
+    }
+    rt_template_part *part = add_special(in, out, count, type);
+    retort_status status = part == NULL ? no_memory(in) : RETORT_OK;
+    for (size_t i = 0; i < count && status == RETORT_OK; i++) {
+        status = check_token(in, json_array_get(texts, i), json_array_get(ids, i), &part->ids[i]);
+    }
     return status;
+}
+
+/* ["[CLS]", 101]; without an id the vocabulary's is taken. */
+static retort_status add_bert_token(const reader *in, rt_template *out, const json_t *token, int32_t type) {
+    rt_template_part *part = add_special(in, out, 1, type);
+    if (part == NULL) return no_memory(in);
+    return check_token(in, json_array_get(token, 0), json_array_get(token, 1), &part->ids[0]);
 }
 
 static void add_sequence(rt_template *out, int32_t sequence, int32_t type) {
@@ -78,9 +91,7 @@ static retort_status read_part(const reader *in, rt_template *out, const json_t 
                        in->name);
     }
     if (special != NULL) {
-        const json_t *token = json_object_get(in->tokens, id);
-        return add_special(in, out, json_object_get(token, "tokens"), json_object_get(token, "ids"),
-                           (int32_t)type_id);
+        return add_template_token(in, out, json_object_get(in->tokens, id), (int32_t)type_id);
     }
     if (strcmp(id, "A") != 0 && strcmp(id, "B") != 0) {
         return rt_fail(in->err, RETORT_FORMAT, "%s: post_processor: unknown sequence \"%s\"", in->name, id);
@@ -124,19 +135,6 @@ static retort_status read_templates(const reader *in, const json_t *processor) {
     retort_status status = read_template(in, &tokenizer->single, json_object_get(processor, "single"), 1);
     if (status != RETORT_OK) return status;
     return read_template(in, &tokenizer->pair, json_object_get(processor, "pair"), 2);
-}
-
-/* {"sep": ["[SEP]", 102], "cls": ["[CLS]", 101]}; without an id the vocabulary's. */
-static retort_status add_bert_token(const reader *in, rt_template *out, const json_t *token, int32_t type) {
-    json_t *texts = json_pack("[O?]", json_array_get(token, 0));
-    json_t *ids = json_array_size(token) > 1 ? json_pack("[O]", json_array_get(token, 1)) : NULL;
-    retort_status status = texts == NULL
-                               ? rt_fail(in->err, RETORT_FORMAT,
-                                         "%s: post_processor: BertProcessing without cls or sep", in->name)
-                               : add_special(in, out, texts, ids, type);
-    json_decref(texts);
-    json_decref(ids);
-    return status;
 }
 
 /* [CLS] A [SEP], and [CLS] A [SEP] B [SEP] with type 1 from B on. */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Texts: the path with a cache must give what the plain one gives. The first byte chooses tokenizer and
+ * options, a line feed, if there is one, separates the texts of a pair. */
+#include "text/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { MAX_IDS = 1 << 16, TOKENIZERS = 4 };
+
+static const char vocab[] =
+    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\na\nb\nc\ne\nun\n##aff\n##able\n##a\n##b\n##c\n##e\n##s\n.\n,\n!"
+    "\n[\n]\n"
+    "\xC3\xA9\n##\xC3\xA9\n##\xCC\x81\n\xCC\x81\n\xE4\xB8\xAD\n\xE5\x9B\xBD\n\xE3\x80\x82\n\xE1\x84\x92\n##"
+    "\xE1\x85\xA1\n"
+    "##\xE1\x86\xAB\n\xED\x95\x9C\n##\xED\x95\x9C\n\xE3\x81\x8B\n\xF0\xA0\x80\x80\n\xC4\xB1\n";
+
+/* tokenizer_config.json of each: uncased, cased, and two with added tokens. */
+static const char *const configs[TOKENIZERS] = {
+    "{}",
+    "{\"do_lower_case\":false}",
+    "{\"strip_accents\":false,\"added_tokens_decoder\":{\"90\":{\"content\":\"<x>\",\"special\":true,"
+    "\"lstrip\":true},"
+    "\"91\":{\"content\":\"ab\",\"normalized\":false,\"single_word\":true,\"rstrip\":true}}}",
+    "{\"tokenize_chinese_chars\":false,\"added_tokens_decoder\":{\"90\":{\"content\":\"A "
+    "b\",\"normalized\":true}}}",
+};
+
+static rt_tokenizer *tokenizers[TOKENIZERS];
+static rt_word_cache *caches[TOKENIZERS];
+
+static void open_all(void) {
+    for (size_t i = 0; i < TOKENIZERS; i++) {
+        retort_status status = rt_tokenizer_from_vocab(&tokenizers[i], "fuzz", vocab, sizeof vocab - 1,
+                                                       configs[i], strlen(configs[i]), NULL);
+        if (status != RETORT_OK) abort();
+        caches[i] = rt_word_cache_new(tokenizers[i], 64);
+    }
+}
+
+static void expect_same(const void *a, const void *b, size_t size) {
+    if (size > 0 && memcmp(a, b, size) != 0) abort();
+}
+
+static void compare_encodings(const rt_tokenizer *tokenizer, const retort_text *text,
+                              rt_encode_options options, rt_word_cache *cache) {
+    static rt_encoding plain, fast;
+    static int32_t ids[MAX_IDS];
+    size_t count = 0;
+    retort_status status = rt_encode(tokenizer, text, &options, &plain, NULL);
+    options.cache = cache;
+    if (rt_encode(tokenizer, text, &options, &fast, NULL) != status) abort();
+    if (rt_encode_ids(tokenizer, text, &options, ids, MAX_IDS, &count, NULL) != status) abort();
+    if (status != RETORT_OK) return;
+    if (plain.count != fast.count || plain.count != count) abort();
+    expect_same(plain.ids, ids, count * sizeof *ids);
+    expect_same(plain.ids, fast.ids, count * sizeof *ids);
+    expect_same(plain.types, fast.types, count * sizeof *plain.types);
+    expect_same(plain.words, fast.words, count * sizeof *plain.words);
+    expect_same(plain.offsets, fast.offsets, 2 * count * sizeof *plain.offsets);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (tokenizers[0] == NULL) open_all();
+    if (size == 0 || size > MAX_IDS / 4) return 0;
+    const char *text = (const char *)data + 1, *feed = memchr(text, '\n', size - 1);
+    retort_text input = {.text = text, .length = size - 1};
+    if (feed != NULL) {
+        input.length = (size_t)(feed - text);
+        input.pair = feed + 1;
+        input.pair_length = size - 2 - input.length;
+    }
+    size_t which = data[0] % TOKENIZERS;
+    rt_encode_options options = {
+        .max_length = data[0] & 4 ? 3u + (data[0] >> 5) : 0,
+        .special_as_text = data[0] & 8,
+        .no_special = data[0] & 16,
+        .words = true,
+    };
+    compare_encodings(tokenizers[which], &input, options, caches[which]);
+    compare_encodings(tokenizers[which], &input, options, NULL);
+    return 0;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The model object: its owners, import and optimisation. */
+#include "graph/package_parts.h"
+#include "graph/build.h"
+#include "graph/rewrite.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Owners ---- */
+
+retort_model *rt_model_new(void) {
+    retort_model *model = rt_calloc(1, sizeof *model);
+    if (model == NULL) return NULL;
+    atomic_init(&model->owners, 1);
+    model->graph.output = -1;
+    return model;
+}
+
+retort_model *retort_model_retain(retort_model *model) {
+    atomic_fetch_add_explicit(&model->owners, 1, memory_order_relaxed);
+    return model;
+}
+
+void retort_model_free(retort_model *model) {
+    while (model != NULL && atomic_fetch_sub_explicit(&model->owners, 1, memory_order_acq_rel) == 1) {
+        retort_model *base = model->shared_with;
+        if (base == NULL) rt_tokenizer_free(model->tokenizer); /* else it is the base's */
+        rt_graph_free(&model->graph);
+        rt_tensors_close(&model->file);
+        rt_arena_free(&model->arena);
+        free(model->vocab);
+        free(model);
+        model = base;
+    }
+}
+
+/* ---- Import ---- */
+
+/* The files of a tokenizer that is not the checkpoint's: a folder, a tokenizer.json, or a vocab.txt. */
+static retort_status open_tokenizer(rt_tokenizer **out, const char *path, retort_error *err) {
+    if (rt_is_folder(path)) return rt_tokenizer_from_folder(out, path, err);
+    rt_map map;
+    retort_status status = rt_map_open(&map, path, err);
+    if (status != RETORT_OK) return status;
+    size_t length = strlen(path);
+    bool json = length > 5 && strcmp(path + length - 5, ".json") == 0;
+    status = json ? rt_tokenizer_from_json(out, path, map.data, map.size, NULL, 0, err)
+                  : rt_tokenizer_from_vocab(out, path, map.data, map.size, NULL, 0, err);
+    rt_map_close(&map);
+    return status;
+}
+
+/* The configuration with its texts in the model's arena, and the provenance. */
+static retort_status keep_config(retort_model *model, const rt_config *config, const char *source,
+                                 retort_error *err) {
+    model->config = *config;
+    model->recipe = "fp32";
+    model->source = rt_arena_text(&model->arena, source, strlen(source));
+    if (model->source == NULL) return rt_fail_nomem(err, strlen(source));
+    if (config->label_names == NULL) return RETORT_OK;
+    const char **labels = rt_arena_calloc(&model->arena, (size_t)config->labels, sizeof *labels);
+    bool kept = labels != NULL;
+    for (int64_t i = 0; kept && i < config->labels; i++) {
+        labels[i] = rt_arena_text(&model->arena, config->label_names[i], strlen(config->label_names[i]));
+        kept = labels[i] != NULL;
+    }
+    model->config.label_names = labels;
+    return kept ? RETORT_OK : rt_fail_nomem(err, (size_t)config->labels * sizeof *labels);
+}
+
+/* The stages of an import, for its progress. */
+static const char *const stages[] = {"read", "build", "optimize", "check"};
+enum { READ, BUILD, OPTIMIZE, CHECK, STAGES };
+
+static retort_status enter(int stage, const retort_import_options *options, retort_error *err) {
+    if (options->progress == NULL ||
+        options->progress(options->user, stages[stage], (size_t)stage, STAGES) == 0)
+        return RETORT_OK;
+    return rt_fail(err, RETORT_CANCELLED, "import: cancelled before: %s", stages[stage]);
+}
+
+/* From an open checkpoint to the model's graph of level 0, with its tokenizer. */
+static retort_status take_encoder(retort_model *model, const rt_encoder *encoder, const char *source,
+                                  const retort_import_options *options, retort_error *err) {
+    const char *tokenizer = options->tokenizer != NULL ? options->tokenizer : rt_encoder_folder(encoder);
+    retort_status status = keep_config(model, &encoder->config, source, err);
+    if (status == RETORT_OK) status = open_tokenizer(&model->tokenizer, tokenizer, err);
+    if (status == RETORT_OK) status = enter(BUILD, options, err);
+    if (status != RETORT_OK) return status;
+    rt_tokenizer_info info = rt_tokenizer_describe(model->tokenizer);
+    if (info.max_length > 0 && info.max_length < model->config.max_length) {
+        model->config.max_length = info.max_length;
+    }
+    return rt_graph_build(&model->graph, encoder, info.mask, err);
+}
+
+static retort_status finish_import(retort_model *model, const char *source,
+                                   const retort_import_options *options, retort_error *err) {
+    retort_status status = enter(OPTIMIZE, options, err);
+    if (status == RETORT_OK) {
+        status = rt_graph_optimize(&model->graph, options->level, true, NULL, NULL, err);
+    }
+    if (status == RETORT_OK && options->dtype == RETORT_BF16) {
+        status = rt_graph_use_bf16(&model->graph, err);
+        model->recipe = "bf16";
+    }
+    if (status == RETORT_OK) status = enter(CHECK, options, err);
+    return status == RETORT_OK ? rt_package_check(model, source, err) : status;
+}
+
+retort_status rt_package_import(retort_model **out, const char *source, const retort_import_options *options,
+                                retort_error *err) {
+    const retort_import_options defaults = RETORT_IMPORT_OPTIONS;
+    if (options == NULL) options = &defaults;
+    if (options->dtype != RETORT_F32 && (options->dtype != RETORT_BF16 || options->level != 3)) {
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "import: weights as %s at level %d: expected f32, or bf16 at level 3",
+                       retort_dtype_name(options->dtype), options->level);
+    }
+    rt_encoder encoder;
+    retort_model *model = rt_model_new();
+    retort_status status = model != NULL ? enter(READ, options, err) : rt_fail_nomem(err, sizeof *model);
+    if (status == RETORT_OK) {
+        status = rt_encoder_open(&encoder, source, options->force_task ? &options->task : NULL, err);
+        if (status == RETORT_OK) {
+            status = take_encoder(model, &encoder, source, options, err);
+            rt_encoder_close(&encoder);
+        }
+    }
+    if (status == RETORT_OK) status = finish_import(model, source, options, err);
+    if (status == RETORT_OK) {
+        *out = model;
+    } else {
+        retort_model_free(model);
+    }
+    return status;
+}
+
+/* ---- Optimisation ---- */
+
+retort_status rt_package_optimize(retort_model **out, const retort_model *model, int level,
+                                  retort_rewrite_fn report, void *user, retort_error *err) {
+    retort_model *next = rt_model_new();
+    if (next == NULL) return rt_fail_nomem(err, sizeof *next);
+    next->config = model->config;
+    next->tokenizer = model->tokenizer;
+    next->source = model->source;
+    next->recipe = model->recipe;
+    next->shared_with =
+        retort_model_retain((retort_model *)(uintptr_t)model); /* counting owners is no change */
+    retort_status status = rt_graph_copy(&next->graph, &model->graph, err);
+    if (status == RETORT_OK) status = rt_graph_optimize(&next->graph, level, true, report, user, err);
+    if (status == RETORT_OK) {
+        *out = next;
+    } else {
+        retort_model_free(next);
+    }
+    return status;
+}

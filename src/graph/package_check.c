@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Whether a graph from a file is safe to run: the executor trusts what is checked here and by the verifier,
+ * and checks only what comes with a batch: ids below the vocabulary, types below theirs, sequences no longer
+ * than the positions. */
+#include "graph/ops.h"
+#include "graph/package_parts.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+typedef struct check {
+    const rt_graph *graph;
+    const rt_config *config;
+    const char *name;
+    retort_error *err;
+} check;
+
+static const rt_value *input_of(const check *c, const rt_node *node, int index) {
+    int value = index < node->input_count ? node->inputs[index] : -1;
+    return value >= 0 ? &c->graph->values[value] : NULL;
+}
+
+static bool is_input(const rt_value *value, const char *name) {
+    return value != NULL && value->input && strcmp(value->name, name) == 0;
+}
+
+static retort_status refuse(const check *c, const rt_node *node, const char *why) {
+    return rt_fail(c->err, RETORT_FORMAT, "%.200s: %.120s: %s: %s", c->name, node->name,
+                   rt_op_info(node->op)->text, why);
+}
+
+/* Ids, types and mask, i64, of the level's rows. */
+static retort_status check_inputs(const check *c) {
+    bool ragged = c->graph->level == 3;
+    bool has_ids = false;
+    for (size_t i = 0; i < c->graph->value_count; i++) {
+        const rt_value *v = &c->graph->values[i];
+        if (!v->input) continue;
+        bool ids = is_input(v, "input_ids");
+        bool known = ids || (is_input(v, "token_type_ids") && c->config->types > 0) ||
+                     (is_input(v, "attention_mask") && !ragged);
+        bool shaped = ragged ? v->rank == 1 && v->dims[0] == RT_DIM_TOKENS
+                             : v->rank == 2 && v->dims[0] == RT_DIM_BATCH && v->dims[1] == RT_DIM_SEQ;
+        has_ids |= ids;
+        if (!known || !shaped || v->dtype != RETORT_I64) {
+            return rt_fail(c->err, RETORT_FORMAT, "%.200s: %.200s: not an input of level %d", c->name,
+                           v->name, c->graph->level);
+        }
+    }
+    return has_ids ? RETORT_OK : rt_fail(c->err, RETORT_FORMAT, "%.200s: no input_ids", c->name);
+}
+
+/* [batch, labels] a text, [batch, seq, labels] or [tokens, labels] a token, [rows, labels] a mask token */
+static retort_status check_output(const check *c) {
+    const rt_value *out = &c->graph->values[c->graph->output];
+    retort_task task = c->config->task;
+    bool token = task == RETORT_TASK_TAG || task == RETORT_TASK_ANSWER;
+    rt_value want = {.rank = 2, .dims = {RT_DIM_BATCH, c->config->labels}};
+    if (task == RETORT_TASK_FILL) want.dims[0] = RT_DIM_ROWS;
+    if (token && c->graph->level == 3) want.dims[0] = RT_DIM_TOKENS;
+    if (token && c->graph->level < 3) {
+        want = (rt_value){.rank = 3, .dims = {RT_DIM_BATCH, RT_DIM_SEQ, c->config->labels}};
+    }
+    char expected[128], found[128];
+    if (out->producer >= 0 && out->dtype == RETORT_F32 && out->rank == want.rank &&
+        memcmp(out->dims, want.dims, (size_t)want.rank * sizeof *want.dims) == 0)
+        return RETORT_OK;
+    rt_dims_text(expected, sizeof expected, want.dims, want.rank);
+    rt_dims_text(found, sizeof found, out->dims, out->rank);
+    return rt_fail(c->err, RETORT_FORMAT, "%.200s: the output is %s %s, expected f32 %s", c->name,
+                   retort_dtype_name(out->dtype), found, expected);
+}
+
+static retort_status check_embed(const check *c, const rt_node *node) {
+    const rt_value *word = input_of(c, node, 1), *position = input_of(c, node, 2),
+                   *type = input_of(c, node, 6);
+    if (!is_input(input_of(c, node, 0), "input_ids") ||
+        (type != NULL && !is_input(input_of(c, node, 5), "token_type_ids")))
+        return refuse(c, node, "ids or types are not the inputs");
+    if (word->dims[0] < c->config->vocab || position->dims[0] < c->config->positions ||
+        (type != NULL && type->dims[0] < c->config->types))
+        return refuse(c, node, "a table has fewer rows than retort.config says");
+    return RETORT_OK;
+}
+
+/* Keys are the rows of all tokens, and queries the rows that `select` names. */
+static retort_status check_attention(const check *c, const rt_node *node) {
+    static const int64_t rows[] = {RT_DIM_TOKENS, RT_DIM_BATCH, RT_DIM_ROWS};
+    const rt_value *q = input_of(c, node, 0), *out = &c->graph->values[node->outputs[0]];
+    for (int i = 1; i < node->attrs.parts; i++) {
+        const rt_value *part = input_of(c, node, i);
+        if (c->graph->level == 3 ? part->dims[0] != RT_DIM_TOKENS
+                                 : part->dims[0] != RT_DIM_BATCH || part->dims[1] != RT_DIM_SEQ)
+            return refuse(c, node, "keys or values are not of all tokens");
+    }
+    rt_select select = node->attrs.select;
+    if (c->graph->level < 3) {
+        bool all = select == RT_SELECT_ALL && out->rank == 3 && q->dims[1] == RT_DIM_SEQ &&
+                   q->dims[0] == RT_DIM_BATCH &&
+                   is_input(input_of(c, node, node->attrs.parts), "attention_mask");
+        return all ? RETORT_OK : refuse(c, node, "not of all tokens under attention_mask");
+    }
+    bool alone = node->attrs.parts == 1 && select != RT_SELECT_ALL;
+    bool fits = !alone && q->rank == 2 && q->dims[0] == rows[select];
+    return fits ? RETORT_OK : refuse(c, node, "queries are not the rows that select names");
+}
+
+/* Select and Pool read the rows of all tokens; mask tokens are looked for in the ids. */
+static retort_status check_rows(const check *c, const rt_node *node) {
+    const rt_value *x = input_of(c, node, 0), *other = input_of(c, node, 1);
+    bool all = c->graph->level == 3 ? x->rank == 2 && x->dims[0] == RT_DIM_TOKENS
+                                    : x->rank == 3 && x->dims[0] == RT_DIM_BATCH && x->dims[1] == RT_DIM_SEQ;
+    if (!all) return refuse(c, node, "its rows are not all tokens");
+    const char *name = node->op == RT_OP_POOL ? "attention_mask" : "input_ids";
+    if (other != NULL && !is_input(other, name)) return refuse(c, node, "its second input is another one");
+    return RETORT_OK;
+}
+
+static retort_status check_linear(const check *c, const rt_node *node) {
+    const rt_value *weight = input_of(c, node, 1);
+    bool packed = weight->layout != RT_LAYOUT_ROWS;
+    if (!rt_value_is_constant(weight) || packed != (c->graph->level == 3)) {
+        return refuse(c, node, "its weight is not a constant of the level's layout");
+    }
+    return RETORT_OK;
+}
+
+/* A packed constant means something to Linear alone. */
+static retort_status check_layouts(const check *c, const rt_node *node) {
+    for (int k = 0; k < node->input_count; k++) {
+        const rt_value *in = input_of(c, node, k);
+        if (in != NULL && in->layout != RT_LAYOUT_ROWS && (node->op != RT_OP_LINEAR || k != 1)) {
+            return refuse(c, node, "reads a packed matrix");
+        }
+    }
+    return RETORT_OK;
+}
+
+static retort_status check_node(const check *c, const rt_node *node) {
+    retort_status status = check_layouts(c, node);
+    if (status != RETORT_OK) return status;
+    if (node->op == RT_OP_EMBED) return check_embed(c, node);
+    if (node->op == RT_OP_LINEAR) return check_linear(c, node);
+    if (node->op == RT_OP_ATTENTION) return check_attention(c, node);
+    return node->op == RT_OP_SELECT || node->op == RT_OP_POOL ? check_rows(c, node) : RETORT_OK;
+}
+
+static retort_status check_config(const check *c, int32_t pieces) {
+    const rt_config *config = c->config;
+    if (config->max_length > config->positions) {
+        return rt_fail(c->err, RETORT_FORMAT,
+                       "%.200s: max_length %" PRId64 " is over the %" PRId64 " positions", c->name,
+                       config->max_length, config->positions);
+    }
+    if (pieces > config->vocab) {
+        return rt_fail(c->err, RETORT_FORMAT,
+                       "%.200s: the tokenizer has %" PRId32 " pieces, the model embeds %" PRId64, c->name,
+                       pieces, config->vocab);
+    }
+    return RETORT_OK;
+}
+
+retort_status rt_package_check(const retort_model *model, const char *name, retort_error *err) {
+    check c = {&model->graph, &model->config, name, err};
+    retort_status status = check_config(&c, rt_tokenizer_describe(model->tokenizer).pieces);
+    if (status == RETORT_OK) status = check_inputs(&c);
+    if (status == RETORT_OK) status = check_output(&c);
+    for (size_t i = 0; status == RETORT_OK && i < c.graph->node_count; i++) {
+        status = check_node(&c, &c.graph->nodes[i]);
+    }
+    return status;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A model from a .retort file: everything but the weights themselves is read and checked. */
+#include "graph/ops.h"
+#include "graph/package_parts.h"
+
+#include <string.h>
+
+static const rt_tensor *look_up(void *user, const char *name) {
+    return rt_tensors_find(user, name);
+}
+
+/* Every stored constant has exactly the shape that its layout asks for, on a cache line; and no other tensor
+ * is there. */
+static retort_status check_constants(const retort_model *model, const char *name, retort_error *err) {
+    size_t stored = 1; /* the vocabulary */
+    for (size_t i = 0; i < model->graph.value_count; i++) {
+        const rt_value *value = &model->graph.values[i];
+        if (!rt_value_is_constant(value) || rt_value_is_inline(value)) continue;
+        char expected[128] = "no shape", found[128];
+        const rt_tensor *tensor = rt_tensors_find(&model->file, value->name);
+        rt_tensor like;
+        bool known = tensor != NULL && rt_package_tensor(value, &like);
+        bool same = known && tensor->dtype == like.dtype && tensor->rank == like.rank &&
+                    memcmp(tensor->shape, like.shape, (size_t)like.rank * sizeof *like.shape) == 0;
+        if (!same) {
+            if (known) rt_shape_text(expected, sizeof expected, like.shape, like.rank);
+            if (known) rt_shape_text(found, sizeof found, tensor->shape, tensor->rank);
+            return rt_fail(err, RETORT_FORMAT, "%.120s: %.120s: expected %s %s, found %s", name, value->name,
+                           retort_dtype_name(value->dtype), expected, known ? found : "nothing");
+        }
+        if ((uintptr_t)tensor->data % 64 != 0) {
+            return rt_fail(err, RETORT_FORMAT, "%.200s: %.200s: not aligned to 64 bytes", name, value->name);
+        }
+        stored++;
+    }
+    if (stored == model->file.count) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%.200s: %zu tensors, the graph and the tokenizer have %zu", name,
+                   model->file.count, stored);
+}
+
+static retort_status read_tokenizer(retort_model *model, const char *name, const char *settings,
+                                    retort_error *err) {
+    const rt_tensor *vocab = rt_tensors_find(&model->file, RT_PACKAGE_VOCAB);
+    if (vocab == NULL || vocab->dtype != RETORT_U8 || vocab->rank != 1) {
+        return rt_fail(err, RETORT_FORMAT, "%.200s: %s: expected u8 [bytes]", name, RT_PACKAGE_VOCAB);
+    }
+    return rt_tokenizer_unpack(&model->tokenizer, name, vocab->data, (size_t)vocab->shape[0], settings, err);
+}
+
+/* Everything from model->file. */
+static retort_status assemble(retort_model *model, const char *name, retort_error *err) {
+    static const char *const keys[] = {"retort.version", "retort.graph", "retort.config", "retort.tokenizer",
+                                       "retort.origin"};
+    enum { VERSION, GRAPH, CONFIG, TOKENIZER, ORIGIN, KEYS };
+    const char *text[KEYS];
+    for (int i = 0; i < KEYS; i++) {
+        text[i] = rt_tensors_metadata(&model->file, keys[i]);
+        if (text[i] == NULL) {
+            return rt_fail(err, RETORT_FORMAT, "%.200s: not a .retort file: no %s in its metadata", name,
+                           keys[i]);
+        }
+    }
+    if (strcmp(text[VERSION], RT_PACKAGE_VERSION) != 0) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: retort.version %.40s, expected %s", name,
+                       text[VERSION], RT_PACKAGE_VERSION);
+    }
+    retort_status status =
+        rt_graph_parse(&model->graph, name, text[GRAPH], strlen(text[GRAPH]), look_up, &model->file, err);
+    if (status == RETORT_OK) status = check_constants(model, name, err);
+    if (status == RETORT_OK) status = rt_package_read_config(model, name, text[CONFIG], err);
+    if (status == RETORT_OK) status = rt_package_read_origin(model, name, text[ORIGIN], err);
+    if (status == RETORT_OK) status = read_tokenizer(model, name, text[TOKENIZER], err);
+    return status == RETORT_OK ? rt_package_check(model, name, err) : status;
+}
+
+/* Ends a load: the model, or nothing of it. */
+static retort_status settle(retort_model **out, retort_model *model, retort_status status) {
+    if (status == RETORT_OK) {
+        *out = model;
+    } else {
+        retort_model_free(model);
+    }
+    return status;
+}
+
+retort_status rt_package_load(retort_model **out, const char *path, retort_error *err) {
+    retort_model *model = rt_model_new();
+    if (model == NULL) return rt_fail_nomem(err, sizeof *model);
+    retort_status status = rt_tensors_open(&model->file, path, err);
+    if (status == RETORT_OK) status = assemble(model, path, err);
+    for (size_t i = 0; i < model->file.map_count; i++) model->file_bytes += model->file.maps[i].size;
+    return settle(out, model, status);
+}
+
+retort_status rt_package_parse(retort_model **out, const char *name, const uint8_t *data, size_t size,
+                               retort_error *err) {
+    retort_model *model = rt_model_new();
+    if (model == NULL) return rt_fail_nomem(err, sizeof *model);
+    retort_status status = rt_safetensors_parse(&model->file, name, data, size, err);
+    if (status == RETORT_OK) status = assemble(model, name, err);
+    return settle(out, model, status);
+}

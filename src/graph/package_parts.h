@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What writing, reading and checking a .retort file share. */
+#ifndef RT_GRAPH_PACKAGE_PARTS_H
+#define RT_GRAPH_PACKAGE_PARTS_H
+
+#include "graph/package.h"
+
+#define RT_PACKAGE_VERSION "1"
+#define RT_PACKAGE_VOCAB   "tokenizer.vocab"
+
+/* The tensor that a constant is stored as: packed matrices in their packed shape; others in their own when
+ * their bytes are a multiple of 64, else flat and zero-padded to one. False when the size overflows. */
+bool rt_package_tensor(const rt_value *value, rt_tensor *out);
+
+/* retort.config and retort.origin. The texts are malloc'ed; NULL: out of memory. */
+char *rt_package_config_text(const rt_config *config);
+char *rt_package_origin_text(const retort_model *model);
+/* Into model->config, or model->source and model->recipe; strings go to the model's arena. `name` is the
+ * file's. */
+retort_status rt_package_read_config(retort_model *model, const char *name, const char *text,
+                                     retort_error *err);
+retort_status rt_package_read_origin(retort_model *model, const char *name, const char *text,
+                                     retort_error *err);
+
+/* Whether a graph that verifies is one that can run as the model that the configuration and the tokenizer
+ * describe: its inputs, its output, its tables, and what its rows are. */
+retort_status rt_package_check(const retort_model *model, const char *name, retort_error *err);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A model as a safetensors file. */
+#include "graph/ops.h"
+#include "graph/package_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool rt_package_tensor(const rt_value *value, rt_tensor *out) {
+    size_t bytes;
+    *out = (rt_tensor){.name = value->name, .data = value->data, .dtype = value->dtype};
+    if (!rt_value_bytes(value, &bytes)) return false;
+    if (value->layout != RT_LAYOUT_ROWS) {
+        bool pairs = value->layout == RT_LAYOUT_P16_BF16;
+        int64_t panels = (value->dims[1] + RT_PANEL - 1) / RT_PANEL, k = value->dims[0];
+        out->rank = pairs ? 4 : 3;
+        memcpy(out->shape, (int64_t[]){panels, pairs ? (k + 1) / 2 : k, RT_PANEL, 2}, 4 * sizeof k);
+    } else if (bytes % 64 == 0) {
+        out->rank = value->rank;
+        memcpy(out->shape, value->dims, sizeof out->shape);
+    } else {
+        out->rank = 1;
+        out->shape[0] = (int64_t)(rt_round_up(bytes, 64) / rt_dtype_size(value->dtype));
+    }
+    return true;
+}
+
+/* Everything that is allocated for one save. */
+typedef struct package {
+    rt_tensor *tensors;
+    size_t count;
+    rt_buffer graph;
+    char *vocab, *settings, *config, *origin;
+    size_t vocab_size;
+} package;
+
+static void package_free(package *p) {
+    free(p->tensors);
+    rt_buffer_free(&p->graph);
+    free(p->vocab);
+    free(p->settings);
+    free(p->config);
+    free(p->origin);
+}
+
+/* The constants that the graph's text does not hold, then the vocabulary. */
+static retort_status gather_tensors(package *p, const rt_graph *graph, retort_error *err) {
+    p->tensors = rt_calloc(graph->value_count + 1, sizeof *p->tensors);
+    if (p->tensors == NULL) return rt_fail_nomem(err, graph->value_count * sizeof *p->tensors);
+    for (size_t i = 0; i < graph->value_count; i++) {
+        const rt_value *value = &graph->values[i];
+        if (!rt_value_is_constant(value) || rt_value_is_inline(value)) continue;
+        if (value->data == NULL || !rt_package_tensor(value, &p->tensors[p->count])) {
+            return rt_fail(err, RETORT_ARGUMENT, "%.200s: this constant has no data", value->name);
+        }
+        p->count++;
+    }
+    rt_tensor *vocab = &p->tensors[p->count++];
+    *vocab = (rt_tensor){.name = RT_PACKAGE_VOCAB, .data = p->vocab, .dtype = RETORT_U8, .rank = 1};
+    vocab->shape[0] = (int64_t)p->vocab_size;
+    return RETORT_OK;
+}
+
+static int append(void *user, const char *data, size_t length) {
+    rt_buffer *buffer = user;
+    rt_buffer_append(buffer, data, length);
+    return buffer->failed;
+}
+
+static retort_status gather(package *p, const retort_model *model, retort_error *err) {
+    retort_status status = rt_tokenizer_pack(model->tokenizer, &p->vocab, &p->vocab_size, &p->settings, err);
+    if (status != RETORT_OK) return status;
+    p->config = rt_package_config_text(&model->config);
+    p->origin = rt_package_origin_text(model);
+    if (p->config == NULL || p->origin == NULL ||
+        rt_graph_print(&model->graph, append, &p->graph) != RETORT_OK)
+        return rt_fail_nomem(err, p->graph.capacity);
+    return gather_tensors(p, &model->graph, err);
+}
+
+retort_status rt_package_save(const retort_model *model, const char *path, retort_error *err) {
+    package p = {0};
+    retort_status status = gather(&p, model, err);
+    if (status == RETORT_OK) {
+        const char *keys[] = {"format",        "retort.version",   "retort.graph",
+                              "retort.config", "retort.tokenizer", "retort.origin"};
+        const char *values[] = {"pt", RT_PACKAGE_VERSION, p.graph.data, p.config, p.settings, p.origin};
+        status =
+            rt_safetensors_write(path, p.tensors, p.count, keys, values, sizeof keys / sizeof *keys, err);
+    }
+    package_free(&p);
+    return status;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Level 1: constants are computed and merged, and what does nothing goes. */
+#include "graph/infer.h"
+#include "graph/rewrite.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Ends a rewrite: what lost its readers is swept away. */
+static retort_status finish(rt_graph *graph, size_t applied, size_t *count, retort_error *err) {
+    *count += applied;
+    return applied > 0 ? rt_graph_sweep(graph, err) : RETORT_OK;
+}
+
+/* ---- Fold constants ---- */
+
+/* No folded value is bigger, nor all of one pass: shapes in a file's text must not make memory of any size.
+ */
+enum { FOLD_BYTES = 64 << 20, FOLD_PASS_BYTES = 1 << 30 };
+
+/* The value holds `data` from now on; its node has lost it. */
+static void make_constant(rt_value *value, const void *data) {
+    value->producer = -1;
+    value->data = data;
+    rt_value_read_content(value);
+}
+
+/* A short vector whose numbers shapes alone tell, such as the hidden size taken from a Shape. */
+static bool fold_content(rt_graph *graph, rt_value *value) {
+    size_t bytes;
+    if (!value->content.known || value->content.symbols != 0 || value->dtype != RETORT_I64 ||
+        !rt_value_bytes(value, &bytes))
+        return false;
+    int64_t *data = rt_graph_alloc(graph, bytes);
+    if (data == NULL) return false;
+    memcpy(data, value->content.at, bytes);
+    make_constant(value, data);
+    return true;
+}
+
+/* Whether all inputs have data and all outputs fit; then *left is less by what they take. */
+static bool can_fold(const rt_graph *graph, const rt_node *node, size_t *left) {
+    size_t all = 0;
+    for (int i = 0; i < node->input_count; i++) {
+        if (node->inputs[i] >= 0 && graph->values[node->inputs[i]].data == NULL) return false;
+    }
+    for (int k = 0; k < node->output_count; k++) {
+        size_t bytes;
+        const rt_value *value = &graph->values[node->outputs[k]];
+        if (value->producer < 0 || !rt_value_bytes(value, &bytes) || bytes > FOLD_BYTES) return false;
+        all += bytes;
+    }
+    if (all > *left) return false;
+    *left -= all;
+    return true;
+}
+
+static rt_tensor tensor_of(const rt_value *value) {
+    rt_tensor tensor = {.name = value->name, .data = value->data, .dtype = value->dtype, .rank = value->rank};
+    memcpy(tensor.shape, value->dims, sizeof tensor.shape);
+    return tensor;
+}
+
+static retort_status fold_node(rt_graph *graph, const rt_node *node, retort_error *err) {
+    rt_tensor inputs[RT_MAX_INPUTS];
+    rt_eval eval = {.node = node, .mask_id = graph->mask_id};
+    for (int i = 0; i < node->input_count; i++) {
+        if (node->inputs[i] < 0) continue;
+        inputs[i] = tensor_of(&graph->values[node->inputs[i]]);
+        eval.inputs[i] = &inputs[i];
+    }
+    for (int k = 0; k < node->output_count; k++) {
+        size_t bytes = 0;
+        rt_value_bytes(&graph->values[node->outputs[k]], &bytes);
+        eval.outputs[k].data = rt_graph_alloc(graph, bytes);
+        if (eval.outputs[k].data == NULL) return rt_fail_nomem(err, bytes);
+    }
+    retort_status status = rt_eval_node(&eval, err);
+    for (int k = 0; status == RETORT_OK && k < node->output_count; k++) {
+        make_constant(&graph->values[node->outputs[k]], eval.outputs[k].data);
+    }
+    return status;
+}
+
+retort_status rt_rewrite_fold_constants(rt_graph *graph, size_t *count, retort_error *err) {
+    size_t applied = 0, left = FOLD_PASS_BYTES;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        rt_value *first = &graph->values[node->outputs[0]];
+        if (node->output_count == 1 && fold_content(graph, first)) {
+            applied++;
+        } else if (rt_op_info(node->op)->level == 0 && can_fold(graph, node, &left)) {
+            retort_status status = fold_node(graph, node, err);
+            if (status != RETORT_OK) return status;
+            applied++;
+        }
+    }
+    return finish(graph, applied, count, err);
+}
+
+/* ---- Drop identities ---- */
+
+typedef bool (*identity_fn)(const rt_graph *graph, const rt_node *node);
+
+static const rt_value *input_of(const rt_graph *graph, const rt_node *node, int i) {
+    return &graph->values[node->inputs[i]];
+}
+
+static bool is_always(const rt_graph *graph, const rt_node *node) {
+    (void)graph;
+    (void)node;
+    return true;
+}
+
+static bool is_same_dtype(const rt_graph *graph, const rt_node *node) {
+    return node->attrs.dtype == input_of(graph, node, 0)->dtype;
+}
+
+static bool is_same_shape(const rt_graph *graph, const rt_node *node) {
+    return rt_same_dims(input_of(graph, node, 0), &graph->values[node->outputs[0]]);
+}
+
+static bool is_same_order(const rt_graph *graph, const rt_node *node) {
+    (void)graph;
+    bool same = true;
+    for (int i = 0; i < node->attrs.perm_count; i++) same = same && node->attrs.perm[i] == i;
+    return same;
+}
+
+/* Whether the second input is one number, `neutral`, that does not widen the first. */
+static bool is_neutral(const rt_graph *graph, const rt_node *node, int64_t neutral) {
+    const rt_value *b = input_of(graph, node, 1);
+    size_t count;
+    if (!rt_value_is_constant(b) || b->data == NULL || !rt_shape_count(b->dims, b->rank, &count) ||
+        count != 1 || !is_same_shape(graph, node))
+        return false;
+    if (b->dtype == RETORT_F32) return *(const float *)b->data == (float)neutral;
+    return b->dtype == RETORT_I64 && *(const int64_t *)b->data == neutral;
+}
+
+static bool is_by_one(const rt_graph *graph, const rt_node *node) {
+    return is_neutral(graph, node, 1);
+}
+
+static bool is_plus_zero(const rt_graph *graph, const rt_node *node) {
+    return is_neutral(graph, node, 0);
+}
+
+/* A row an operator that may do nothing: when it gives its first input. */
+static const identity_fn identities[RT_OP_COUNT] = {
+    [RT_OP_IDENTITY] = is_always,   [RT_OP_CAST] = is_same_dtype,      [RT_OP_RESHAPE] = is_same_shape,
+    [RT_OP_EXPAND] = is_same_shape, [RT_OP_TRANSPOSE] = is_same_order, [RT_OP_MUL] = is_by_one,
+    [RT_OP_DIV] = is_by_one,        [RT_OP_ADD] = is_plus_zero,        [RT_OP_SUB] = is_plus_zero,
+};
+
+retort_status rt_rewrite_drop_identities(rt_graph *graph, size_t *count, retort_error *err) {
+    size_t applied = 0;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        if (identities[node->op] == NULL || !identities[node->op](graph, node)) continue;
+        rt_value_replace(graph, node->outputs[0], node->inputs[0]);
+        applied++;
+    }
+    return finish(graph, applied, count, err);
+}
+
+/* ---- Merge constants ---- */
+
+/* Up to this size constants are compared by content; bigger ones are equal when they are the same memory. */
+enum { COMPARE_BYTES = 4096 };
+
+static int compare_numbers(int64_t a, int64_t b) {
+    return (a > b) - (a < b);
+}
+
+/* By type, shape and data: 0 for constants that can be one. */
+static int compare_data(const rt_value *a, const rt_value *b) {
+    size_t bytes = 0;
+    int order = compare_numbers(a->dtype, b->dtype);
+    if (order == 0) order = compare_numbers(a->layout, b->layout);
+    if (order == 0) order = compare_numbers(a->rank, b->rank);
+    for (int i = 0; order == 0 && i < a->rank; i++) order = compare_numbers(a->dims[i], b->dims[i]);
+    if (order != 0 || a->data == b->data) return order;
+    if (rt_value_bytes(a, &bytes) && bytes <= COMPARE_BYTES) return memcmp(a->data, b->data, bytes);
+    return (uintptr_t)a->data < (uintptr_t)b->data ? -1 : 1;
+}
+
+/* The same for qsort over pointers into one array: of equal constants the first one leads. */
+static int compare_entries(const void *left, const void *right) {
+    const rt_value *a = *(const rt_value *const *)left, *b = *(const rt_value *const *)right;
+    int order = compare_data(a, b);
+    return order != 0 ? order : (a > b) - (a < b);
+}
+
+retort_status rt_rewrite_merge_constants(rt_graph *graph, size_t *count, retort_error *err) {
+    const rt_value **constants = rt_calloc(graph->value_count, sizeof *constants);
+    size_t found = 0, applied = 0;
+    if (constants == NULL) return rt_fail_nomem(err, graph->value_count * sizeof *constants);
+    for (size_t i = 0; i < graph->value_count; i++) {
+        const rt_value *value = &graph->values[i];
+        if (rt_value_is_constant(value) && value->data != NULL) constants[found++] = value;
+    }
+    qsort(constants, found, sizeof *constants, compare_entries);
+    for (size_t lead = 0, i = 1; i < found; i++) {
+        if (compare_data(constants[lead], constants[i]) != 0) {
+            lead = i;
+            continue;
+        }
+        rt_value_replace(graph, (int)(constants[i] - graph->values), (int)(constants[lead] - graph->values));
+        applied++;
+    }
+    free(constants);
+    return finish(graph, applied, count, err);
+}

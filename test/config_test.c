@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Configurations of transformers and of sentence-transformers' modules, and those that must be refused. */
+#include "file/json.h"
+#include "model/encoder.h"
+#include "model/package.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void check_error(retort_status status, retort_status wanted, const retort_error *err,
+                        const char *fragment) {
+    if (status != wanted || err->status != wanted || strstr(err->text, fragment) == NULL ||
+        strchr(err->text, '\n') != NULL) {
+        fail_msg("expected %d '%s', found %d '%s'", wanted, fragment, status, err->text);
+    }
+}
+
+/* ---- config.json ---- */
+
+#define DISTIL_SIZES                                                                                         \
+    "\"n_layers\":2,\"dim\":16,\"n_heads\":4,\"hidden_dim\":32,\"vocab_size\":100,"                          \
+    "\"max_position_embeddings\":48,\"activation\":\"gelu\""
+#define BERT_SIZES                                                                                           \
+    "\"num_hidden_layers\":2,\"hidden_size\":16,\"num_attention_heads\":4,\"intermediate_size\":32,"         \
+    "\"vocab_size\":100,\"max_position_embeddings\":48,\"type_vocab_size\":2,\"hidden_act\":\"relu\""
+#define DISTIL "\"model_type\":\"distilbert\",\"architectures\":[\"DistilBertForSequenceClassification\"],"
+#define BERT   "\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],"
+
+static void test_config_problems(void **state) {
+    static const struct {
+        const char *json;
+        int64_t labels;
+        retort_problem problem;
+        const char *last;
+    } cases[] = {
+        {"{" DISTIL DISTIL_SIZES "}", 2, RETORT_PROBLEM_SINGLE_LABEL, "LABEL_1"},
+        {"{" DISTIL DISTIL_SIZES ",\"num_labels\":3}", 3, RETORT_PROBLEM_SINGLE_LABEL, "LABEL_2"},
+        {"{" BERT BERT_SIZES ",\"num_labels\":1}", 1, RETORT_PROBLEM_REGRESSION, "LABEL_0"},
+        {"{" BERT BERT_SIZES ",\"id2label\":{\"1\":\"b\",\"0\":\"a\"},\"problem_type\":null}", 2,
+         RETORT_PROBLEM_SINGLE_LABEL, "b"},
+        {"{" BERT BERT_SIZES ",\"label2id\":{\"x\":1,\"y\":0}}", 2, RETORT_PROBLEM_SINGLE_LABEL, "x"},
+        {"{" BERT BERT_SIZES ",\"id2label\":{\"0\":0},\"problem_type\":\"regression\"}", 1,
+         RETORT_PROBLEM_REGRESSION, "0"},
+        {"{" BERT BERT_SIZES ",\"problem_type\":\"multi_label_classification\"}", 2,
+         RETORT_PROBLEM_MULTI_LABEL, "LABEL_1"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rt_arena arena = {0};
+        rt_config c;
+        retort_error err = {0};
+        if (rt_config_parse(&c, &arena, "config.json", cases[i].json, strlen(cases[i].json), NULL, &err) !=
+            RETORT_OK) {
+            fail_msg("case %zu: %s", i, err.text);
+        }
+        assert_int_equal(c.labels, cases[i].labels);
+        assert_int_equal(c.problem, cases[i].problem);
+        assert_string_equal(c.label_names[c.labels - 1], cases[i].last);
+        assert_int_equal(c.pooler, c.family == RT_BERT);
+        assert_true(c.epsilon == 1e-12f);
+        rt_arena_free(&arena);
+    }
+}
+
+static void test_config_refused(void **state) {
+    static const struct {
+        const char *json;
+        retort_status status;
+        const char *fragment;
+    } cases[] = {
+        {"", RETORT_FORMAT, "config.json: empty"},
+        {"[]", RETORT_FORMAT, "'architectures' is missing"},
+        {"{}", RETORT_FORMAT, "'architectures' is missing"},
+        {"{\"architectures\":[\"RobertaForMaskedLM\"]}", RETORT_UNSUPPORTED, "'RobertaForMaskedLM'"},
+        {"{\"architectures\":[\"BertForMultipleChoice\"]}", RETORT_UNSUPPORTED, "'BertForMultipleChoice'"},
+        {"{\"model_type\":\"roberta\",\"architectures\":[\"BertModel\"]}", RETORT_UNSUPPORTED,
+         "model_type 'roberta'"},
+        {"{\"model_type\":\"distilbert\",\"architectures\":[\"BertModel\"]}", RETORT_FORMAT, "contradicts"},
+        {"{" BERT "\"hidden_size\":16}", RETORT_FORMAT, "'num_hidden_layers' is missing"},
+        {"{" DISTIL "\"n_layers\":0}", RETORT_FORMAT, "'n_layers' is 0; expected 1 to 1024"},
+        {"{" DISTIL "\"n_layers\":-3}", RETORT_FORMAT, "'n_layers' is -3"},
+        {"{" DISTIL "\"n_layers\":4611686018427387904}", RETORT_FORMAT, "'n_layers' is 4611686018427387904"},
+        {"{" DISTIL "\"n_layers\":\"2\"}", RETORT_FORMAT, "'n_layers' is not an integer"},
+        {"{" DISTIL "\"n_layers\":2,\"dim\":16,\"n_heads\":5,\"hidden_dim\":32,\"vocab_size\":9,\"max_"
+         "position_embeddings\":8}",
+         RETORT_FORMAT, "hidden size of 16 cannot be divided by 5 heads"},
+        {"{" DISTIL "\"n_layers\":2,\"dim\":16,\"n_heads\":4,\"hidden_dim\":32,\"vocab_size\":9,\"max_"
+         "position_embeddings\":8}",
+         RETORT_FORMAT, "'activation' is missing"},
+        {"{" DISTIL "\"n_layers\":2,\"dim\":16,\"n_heads\":4,\"hidden_dim\":32,\"vocab_size\":9,\"max_"
+         "position_embeddings\":8,"
+         "\"activation\":\"silu\"}",
+         RETORT_UNSUPPORTED, "activation 'silu'"},
+        {"{" BERT BERT_SIZES ",\"position_embedding_type\":\"relative_key\"}", RETORT_UNSUPPORTED,
+         "'relative_key'"},
+        {"{" BERT BERT_SIZES ",\"is_decoder\":true}", RETORT_UNSUPPORTED, "'is_decoder' is true"},
+        {"{" BERT BERT_SIZES ",\"add_cross_attention\":true}", RETORT_UNSUPPORTED,
+         "'add_cross_attention' is true"},
+        {"{" BERT BERT_SIZES ",\"pruned_heads\":{\"0\":[1]}}", RETORT_UNSUPPORTED, "pruned_heads"},
+        {"{" BERT BERT_SIZES ",\"quantization_config\":{}}", RETORT_UNSUPPORTED, "quantization_config"},
+        {"{" BERT BERT_SIZES ",\"layer_norm_eps\":0}", RETORT_FORMAT, "'layer_norm_eps' is 0"},
+        {"{" BERT BERT_SIZES ",\"layer_norm_eps\":\"x\"}", RETORT_FORMAT, "'layer_norm_eps'"},
+        {"{" BERT BERT_SIZES ",\"num_labels\":0}", RETORT_FORMAT, "0 labels; expected 1 to"},
+        {"{" BERT BERT_SIZES ",\"num_labels\":9999999999}", RETORT_FORMAT, "9999999999 labels"},
+        {"{" BERT BERT_SIZES ",\"id2label\":{\"0\":\"a\",\"2\":\"b\"}}", RETORT_FORMAT,
+         "label 2 'b' of 2 labels"},
+        {"{" BERT BERT_SIZES ",\"id2label\":{\"0\":\"a\",\"00\":\"b\"}}", RETORT_FORMAT, "twice"},
+        {"{" BERT BERT_SIZES ",\"id2label\":{\"x\":\"a\"}}", RETORT_FORMAT, "id2label 'x'"},
+        {"{" BERT BERT_SIZES ",\"label2id\":{\"x\":7}}", RETORT_FORMAT, "label 7 'x' of 1"},
+        {"{" BERT BERT_SIZES ",\"problem_type\":\"ranking\"}", RETORT_UNSUPPORTED, "'ranking'"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rt_arena arena = {0};
+        rt_config c;
+        retort_error err = {0};
+        retort_status status =
+            rt_config_parse(&c, &arena, "config.json", cases[i].json, strlen(cases[i].json), NULL, &err);
+        check_error(status, cases[i].status, &err, cases[i].fragment);
+        rt_arena_free(&arena);
+    }
+}
+
+/* ---- sentence-transformers ---- */
+
+static void test_pooling_and_dense(void **state) {
+    static const struct {
+        retort_status (*parse)(rt_package *, const char *, const json_t *, retort_error *);
+        const char *json;
+        retort_status status;
+        const char *fragment;
+    } cases[] = {
+        {rt_package_pooling, "{\"pooling_mode\":\"mean\"}", RETORT_OK, ""},
+        {rt_package_pooling, "{\"pooling_mode\":[\"cls\"]}", RETORT_OK, ""},
+        {rt_package_pooling, "{\"pooling_mode_max_tokens\":true,\"pooling_mode_cls_token\":false}", RETORT_OK,
+         ""},
+        {rt_package_pooling, "{\"pooling_mode\":\"lasttoken\"}", RETORT_UNSUPPORTED, "'lasttoken'"},
+        {rt_package_pooling, "{\"pooling_mode\":[\"cls\",\"mean\"]}", RETORT_UNSUPPORTED, "several"},
+        {rt_package_pooling, "{\"pooling_mode_weightedmean_tokens\":true}", RETORT_UNSUPPORTED,
+         "pooling_mode_weightedmean_tokens is not read"},
+        {rt_package_pooling, "{\"pooling_mode_mean_tokens\":true,\"pooling_mode_max_tokens\":true}",
+         RETORT_UNSUPPORTED, "both"},
+        {rt_package_pooling, "[]", RETORT_FORMAT, "not a JSON object"},
+        {rt_package_dense, "{\"in_features\":16,\"out_features\":4}", RETORT_OK, ""},
+        {rt_package_dense, "{\"in_features\":16}", RETORT_FORMAT, "out_features 0"},
+        {rt_package_dense, "{\"in_features\":16,\"out_features\":4,\"activation_function\":\"os.system\"}",
+         RETORT_UNSUPPORTED, "'os.system'"},
+        {rt_package_dense, "{\"in_features\":16,\"out_features\":4,\"use_residual\":true}",
+         RETORT_UNSUPPORTED, "residual"},
+        {rt_package_dense,
+         "{\"in_features\":16,\"out_features\":4,\"module_input_name\":\"token_embeddings\"}",
+         RETORT_UNSUPPORTED, "sentence to sentence"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rt_package package = {0};
+        retort_error err = {0};
+        json_t *root;
+        assert_int_equal(rt_json_parse(&root, "x", cases[i].json, strlen(cases[i].json), NULL), RETORT_OK);
+        check_error(cases[i].parse(&package, "x", root, &err), cases[i].status, &err, cases[i].fragment);
+        json_decref(root);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_config_problems),
+        cmocka_unit_test(test_config_refused),
+        cmocka_unit_test(test_pooling_and_dense),
+    };
+    return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The tokenizer against what the official library said (test/golden/make_tokenizer.py), and, where
+ * $RETORT_SHARED has them, against its classes of all code points and 1,856 texts of 12 languages. */
+#include "base/map.h"
+#include "file/json.h"
+#include "text/parts.h"
+#include "text/unicode.h"
+#include "text/utf8.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- Files ----------------------------------------------------------------------------------------------
+ */
+
+static bool shared_path(char *out, size_t size, const char *name) {
+    const char *shared = getenv("RETORT_SHARED");
+    if (shared != NULL && rt_path_join(out, size, shared, name) && rt_is_file(out)) return true;
+    print_message("skipped: $RETORT_SHARED/%s is not there\n", name);
+    return false;
+}
+
+static void golden_path(char *out, size_t size, const char *name) {
+    const char *root = getenv("RETORT_ROOT");
+    snprintf(out, size, "%s/test/golden/%s", root != NULL ? root : ".", name);
+}
+
+static rt_tokenizer *tokenizer_of(json_t *settings) {
+    rt_tokenizer *tokenizer = NULL;
+    retort_error err;
+    char *text = json_dumps(settings, JSON_COMPACT);
+    if (rt_tokenizer_from_json(&tokenizer, "test", text, strlen(text), NULL, 0, &err) != RETORT_OK) {
+        fail_msg("%s", err.text);
+    }
+    free(text);
+    return tokenizer;
+}
+
+/* The models of tokenizer_models.json as tokenizer.json objects, each with the common vocabulary. */
+static json_t *load_models(void) {
+    char path[4096];
+    json_t *root, *model;
+    const char *name;
+    size_t i;
+    golden_path(path, sizeof path, "tokenizer_models.json");
+    assert_int_equal(rt_json_load(&root, path, NULL), RETORT_OK);
+    json_t *models = json_incref(json_object_get(root, "models")), *vocab = json_object(), *piece;
+    json_array_foreach(json_object_get(root, "pieces"), i, piece) {
+        json_object_set_new(vocab, json_string_value(piece), json_integer((json_int_t)i));
+    }
+    json_object_foreach(models, name, model) json_object_set(json_object_get(model, "model"), "vocab", vocab);
+    json_decref(vocab);
+    json_decref(root);
+    return models;
+}
+
+/* ---- Golden cases ---------------------------------------------------------------------------------------
+ */
+
+enum { MAX_CASE_WORDS = 16, MAX_IDS = 8192 };
+
+static retort_text text_of(const json_t *text, const json_t *pair) {
+    return (retort_text){json_string_value(text), json_string_length(text), json_string_value(pair),
+                         json_string_length(pair)};
+}
+
+static rt_encode_options options_of(const json_t *asked, rt_word_cache *cache) {
+    static const char *const names[] = {"longest_first", "only_first", "only_second"};
+    const char *truncation = json_string_value(json_object_get(asked, "truncation"));
+    rt_encode_options options = {
+        .max_length = (size_t)json_integer_value(json_object_get(asked, "max_length")),
+        .stride = (size_t)json_integer_value(json_object_get(asked, "stride")),
+        .special_as_text = json_is_true(json_object_get(asked, "special_as_text")),
+        .no_special = json_is_true(json_object_get(asked, "no_special")),
+        .words = true,
+        .cache = cache,
+    };
+    for (int i = 0; truncation != NULL && i < 3; i++) {
+        if (strcmp(names[i], truncation) == 0) options.truncation = (rt_truncation)i;
+    }
+    return options;
+}
+
+static retort_status encode_case(const rt_tokenizer *tokenizer, const json_t *asked, rt_word_cache *cache,
+                                 rt_encoding **out, size_t *count) {
+    const json_t *words = json_object_get(asked, "words");
+    rt_encode_options options = options_of(asked, cache);
+    retort_text text = text_of(json_object_get(asked, "text"), json_object_get(asked, "pair"));
+    if (json_is_true(json_object_get(asked, "windows"))) {
+        return rt_encode_windows(tokenizer, &text, &options, 1000, out, count, NULL);
+    }
+    *count = 1;
+    *out = calloc(1, sizeof **out);
+    if (words == NULL) return rt_encode(tokenizer, &text, &options, *out, NULL);
+    retort_text texts[MAX_CASE_WORDS];
+    for (size_t i = 0; i < json_array_size(words); i++) texts[i] = text_of(json_array_get(words, i), NULL);
+    return rt_encode_words(tokenizer, texts, json_array_size(words), &options, *out, NULL);
+}
+
+static bool list_is(const json_t *list, const int32_t *values, size_t count) {
+    bool same = list == NULL || json_array_size(list) == count;
+    for (size_t i = 0; i < count && same; i++) {
+        same = values[i] == (list != NULL ? json_integer_value(json_array_get(list, i)) : 0);
+    }
+    return same;
+}
+
+static bool encoding_is(const rt_encoding *encoding, const json_t *expected) {
+    const json_t *words = json_object_get(expected, "words");
+    size_t count = encoding->count;
+    return json_array_size(json_object_get(expected, "ids")) == count &&
+           list_is(json_object_get(expected, "ids"), encoding->ids, count) &&
+           list_is(json_object_get(expected, "types"), encoding->types, count) &&
+           (words == NULL || list_is(words, encoding->words, count)) &&
+           list_is(json_object_get(expected, "offsets"), (int32_t *)encoding->offsets, 2 * count);
+}
+
+static bool case_agrees(const rt_tokenizer *tokenizer, const json_t *asked, rt_word_cache *cache) {
+    const json_t *expected = json_object_get(asked, "expect");
+    rt_encoding *encodings = NULL;
+    size_t count = 0;
+    retort_status status = encode_case(tokenizer, asked, cache, &encodings, &count);
+    bool same = json_is_null(expected) ? status == RETORT_ARGUMENT
+                                       : status == RETORT_OK && count == json_array_size(expected);
+    for (size_t i = 0; encodings != NULL && i < count; i++) {
+        if (same && status == RETORT_OK) same = encoding_is(&encodings[i], json_array_get(expected, i));
+        rt_encoding_free(&encodings[i]);
+    }
+    free(encodings);
+    return same;
+}
+
+static bool ids_agree(const rt_tokenizer *tokenizer, const json_t *asked, rt_word_cache *cache) {
+    const json_t *expected = json_object_get(asked, "expect");
+    rt_encode_options options = options_of(asked, cache);
+    retort_text text = text_of(json_object_get(asked, "text"), json_object_get(asked, "pair"));
+    int32_t ids[MAX_IDS];
+    size_t count = 0;
+    if (text.text == NULL || json_is_true(json_object_get(asked, "windows"))) return true;
+    if (rt_encode_ids(tokenizer, &text, &options, ids, MAX_IDS, &count, NULL) != RETORT_OK)
+        return json_is_null(expected);
+    const json_t *list = json_object_get(json_array_get(expected, 0), "ids");
+    return json_array_size(list) == count && list_is(list, ids, count);
+}
+
+static bool all_paths_agree(const rt_tokenizer *tokenizer, const json_t *asked, rt_word_cache *cache) {
+    bool same = case_agrees(tokenizer, asked, NULL) && ids_agree(tokenizer, asked, NULL);
+    for (int again = 0; again < 2; again++) {
+        same = same && case_agrees(tokenizer, asked, cache) && ids_agree(tokenizer, asked, cache);
+    }
+    return same;
+}
+
+/* Runs the cases of one model. */
+static void run_cases(const rt_tokenizer *tokenizer, const char *model) {
+    char path[4096], *line = NULL;
+    size_t capacity = 0, cases = 0;
+    golden_path(path, sizeof path, "tokenizer_cases.jsonl");
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    rt_word_cache *cache = rt_word_cache_new(tokenizer, 16);
+    while (getline(&line, &capacity, file) > 0) {
+        json_t *asked = json_loads(line, JSON_ALLOW_NUL, NULL);
+        assert_non_null(asked);
+        if (strcmp(json_string_value(json_object_get(asked, "model")), model) == 0) {
+            if (!all_paths_agree(tokenizer, asked, cache)) fail_msg("%s: %s", model, line);
+            cases++;
+        }
+        json_decref(asked);
+    }
+    assert_true(cases > 0);
+    rt_word_cache_free(cache);
+    free(line);
+    fclose(file);
+}
+
+static void test_golden_cases(void **state) {
+    (void)state;
+    json_t *models = load_models(), *model;
+    const char *name;
+    json_object_foreach(models, name, model) {
+        rt_tokenizer *tokenizer = tokenizer_of(model);
+        run_cases(tokenizer, name);
+        rt_tokenizer_free(tokenizer);
+    }
+    json_decref(models);
+}
+
+static void test_packed_is_the_same(void **state) {
+    (void)state;
+    json_t *models = load_models(), *model;
+    const char *name;
+    json_object_foreach(models, name, model) {
+        rt_tokenizer *tokenizer = tokenizer_of(model), *copy = NULL;
+        char *vocab, *settings;
+        size_t size;
+        assert_int_equal(rt_tokenizer_pack(tokenizer, &vocab, &size, &settings, NULL), RETORT_OK);
+        assert_int_equal(rt_tokenizer_unpack(&copy, "packed", vocab, size, settings, NULL), RETORT_OK);
+        rt_tokenizer_info first = rt_tokenizer_describe(tokenizer), second = rt_tokenizer_describe(copy);
+        assert_int_equal(first.pieces, second.pieces);
+        assert_int_equal(first.mask, second.mask);
+        run_cases(copy, name);
+        free(vocab);
+        free(settings);
+        rt_tokenizer_free(copy);
+        rt_tokenizer_free(tokenizer);
+    }
+    json_decref(models);
+}
+
+/* ---- Every code point ------------------------------------------------------------------------------------
+ */
+
+static uint8_t flags_of(const char *classes) {
+    static const char names[] = "RSWPCM";
+    uint8_t flags = 0;
+    for (; *classes != '\0' && *classes != '\n'; classes++) {
+        const char *at = strchr(names, *classes);
+        assert_non_null(at);
+        flags |= (uint8_t)(1 << (at - names));
+    }
+    return flags;
+}
+
+static void test_classes_of_all_code_points(void **state) {
+    (void)state;
+    char path[4096], *line = NULL;
+    size_t capacity = 0;
+    if (!shared_path(path, sizeof path, "data/tokenizer/hf_bert_classes.tsv")) skip();
+    uint8_t *expected = calloc(0x110000, 1);
+    FILE *file = fopen(path, "r");
+    while (getline(&line, &capacity, file) > 0) {
+        unsigned first, last;
+        char classes[16];
+        if (line[0] == '#' || sscanf(line, "%x\t%x\t%15s", &first, &last, classes) != 3) continue;
+        for (unsigned point = first; point <= last; point++) expected[point] = flags_of(classes);
+    }
+    fclose(file);
+    free(line);
+    for (uint32_t point = 0; point < 0x110000; point++) {
+        uint8_t flags = rt_unicode(point)->flags & (uint8_t)~RT_WORD;
+        if (point >= 0xD800 && point < 0xE000) continue;
+        if (flags != expected[point])
+            fail_msg("U+%04X: flags %d, official %d", point, flags, expected[point]);
+    }
+    free(expected);
+}
+
+/* Normalises one code point; the result as hex code points, "-" when it is what it was. */
+static void normalize_point(const rt_normalizer *normalizer, uint32_t point, char *out) {
+    uint8_t bytes[4];
+    rt_normalized text = {0};
+    uint32_t next;
+    assert_true(rt_normalize(normalizer, bytes, rt_utf8_put(bytes, point), 0, &text, &next));
+    *out = '\0';
+    for (size_t i = 0; i < text.count; i++) {
+        out += sprintf(out, i > 0 ? " %04X" : "%04X", text.points[i].point);
+    }
+    if (text.count == 1 && text.points[0].point == point)
+        strcpy(out - 4 - (point > 0xFFFF) - (point > 0xFFFFF), "-");
+    rt_normalized_free(&text);
+}
+
+static void test_maps_of_all_code_points(void **state) {
+    (void)state;
+    char path[4096], *line = NULL;
+    size_t capacity = 0;
+    if (!shared_path(path, sizeof path, "data/tokenizer/hf_bert_maps.tsv")) skip();
+    char(*expected)[2][40] = calloc(0x110000, sizeof *expected);
+    FILE *file = fopen(path, "r");
+    while (getline(&line, &capacity, file) > 0) {
+        unsigned point;
+        char strip[40], lower[40];
+        if (line[0] == '#' || sscanf(line, "%x\t%39[^\t]\t%39[^\n]", &point, strip, lower) != 3) continue;
+        strcpy(expected[point][0], strip);
+        strcpy(expected[point][1], lower);
+    }
+    fclose(file);
+    free(line);
+    const rt_normalizer normalizers[2] = {{.strip = true}, {.lower = true}};
+    for (uint32_t point = 0; point < 0x110000; point++) {
+        bool hangul = point >= 0xAC00 && point <= 0xD7A3, surrogate = point >= 0xD800 && point < 0xE000;
+        for (int i = 0; i < 2; i++) {
+            char made[64];
+            if (surrogate || (i == 0 && (hangul || (rt_unicode(point)->flags & RT_MARK)))) continue;
+            normalize_point(&normalizers[i], point, made);
+            const char *official = expected[point][i][0] != '\0' ? expected[point][i] : "-";
+            if (strcmp(made, official) != 0) fail_msg("U+%04X: %s, official %s", point, made, official);
+        }
+    }
+    free(expected);
+}
+
+static void test_real_texts(void **state) {
+    (void)state;
+    char path[4096], folder[4096], *line = NULL;
+    size_t capacity = 0, texts = 0;
+    rt_tokenizer *tokenizer = NULL;
+    if (!shared_path(folder, sizeof folder, "models/sst2/tokenizer.json")) skip();
+    if (!shared_path(path, sizeof path, "data/tokenizer/golden_uncased.jsonl")) skip();
+    *strrchr(folder, '/') = '\0';
+    assert_int_equal(rt_tokenizer_from_folder(&tokenizer, folder, NULL), RETORT_OK);
+    assert_int_equal(rt_tokenizer_describe(tokenizer).pieces, 30522);
+    assert_int_equal(rt_tokenizer_describe(tokenizer).max_length, 512);
+    rt_word_cache *cache = rt_word_cache_new(tokenizer, 0);
+    FILE *file = fopen(path, "r");
+    for (; getline(&line, &capacity, file) > 0; texts++) {
+        json_t *given = json_loads(line, JSON_ALLOW_NUL, NULL), *flat = json_array(), *pair;
+        size_t i;
+        json_array_foreach(json_object_get(given, "offsets"), i, pair) json_array_extend(flat, pair);
+        json_t *asked = json_pack("{s:O,s:[{s:O,s:o}]}", "text", json_object_get(given, "text"), "expect",
+                                  "ids", json_object_get(given, "ids"), "offsets", flat);
+        if (!all_paths_agree(tokenizer, asked, cache)) fail_msg("%s", line);
+        json_decref(asked);
+        json_decref(given);
+    }
+    assert_int_equal(texts, 1856);
+    fclose(file);
+    free(line);
+    rt_word_cache_free(cache);
+    rt_tokenizer_free(tokenizer);
+}
+
+/* ---- Texts ------------------------------------------------------------------------------------------------
+ */
+
+static rt_tokenizer *four_pieces(void) {
+    static const char vocab[] = "[UNK]\n[CLS]\n[SEP]\na\n";
+    rt_tokenizer *tokenizer = NULL;
+    rt_tokenizer_from_vocab(&tokenizer, "four", vocab, sizeof vocab - 1, NULL, 0, NULL);
+    assert_non_null(tokenizer);
+    return tokenizer;
+}
+
+static void test_malformed_utf8(void **state) {
+    (void)state;
+    /* Code points as Python's bytes.decode("utf-8", "replace") gives them. */
+    static const struct {
+        const char *bytes;
+        size_t count;
+        uint32_t points[6];
+    } cases[] = {
+        {"a\x80z", 3, {'a', 0xFFFD, 'z'}},
+        {"\xC3", 1, {0xFFFD}},
+        {"\xC0\x80", 2, {0xFFFD, 0xFFFD}},
+        {"\xE4\xB8", 1, {0xFFFD}},
+        {"\xE4\xB8z", 2, {0xFFFD, 'z'}},
+        {"\xED\xA0\x80", 3, {0xFFFD, 0xFFFD, 0xFFFD}},
+        {"\xF0\x9F\x98\x80", 1, {0x1F600}},
+        {"\xF0\x9F\x98\xE4\xB8\xAD", 2, {0xFFFD, 0x4E2D}},
+        {"\xF4\x90\x80\x80", 4, {0xFFFD, 0xFFFD, 0xFFFD, 0xFFFD}},
+        {"\xF5", 1, {0xFFFD}},
+        {"\xE0\x9F\xBF", 3, {0xFFFD, 0xFFFD, 0xFFFD}},
+        {"\xEF\xBF\xBD", 1, {0xFFFD}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const uint8_t *at = (const uint8_t *)cases[i].bytes, *end = at + strlen(cases[i].bytes);
+        assert_int_equal(rt_utf8_count(at, end), cases[i].count);
+        for (size_t k = 0; k < cases[i].count; k++) {
+            uint32_t point;
+            at += rt_utf8_take(at, end, &point);
+            assert_int_equal(point, cases[i].points[k]);
+        }
+        assert_ptr_equal(at, end);
+    }
+}
+
+/* Offsets count a malformed byte as a character, wherever it stands. */
+static void test_offsets_beside_malformed_bytes(void **state) {
+    (void)state;
+    rt_tokenizer *tokenizer;
+    rt_encoding encoding = {0};
+    tokenizer = four_pieces();
+    retort_text text = {.text = "\xFF\xC3"
+                                "a\xE4 [SEP]\xF0"
+                                "a",
+                        .length = 12};
+    rt_word_cache *cache = rt_word_cache_new(tokenizer, 1);
+    for (int i = 0; i < 3; i++) {
+        rt_encode_options options = {.cache = i > 0 ? cache : NULL};
+        assert_int_equal(rt_encode(tokenizer, &text, &options, &encoding, NULL), RETORT_OK);
+        assert_int_equal(encoding.count, 5);
+        assert_memory_equal(encoding.ids, ((int32_t[]){1, 3, 2, 3, 2}), 5 * sizeof(int32_t));
+        assert_memory_equal(encoding.offsets, ((uint32_t[]){0, 0, 2, 3, 5, 10, 11, 12, 0, 0}),
+                            10 * sizeof(uint32_t));
+    }
+    rt_encoding_free(&encoding);
+    rt_word_cache_free(cache);
+    rt_tokenizer_free(tokenizer);
+}
+
+static void test_limits(void **state) {
+    (void)state;
+    rt_tokenizer *tokenizer, *other;
+    int32_t ids[4] = {7, 7, 7, 7};
+    size_t count = 1, windows = 0;
+    rt_encoding *encodings = NULL;
+    retort_text text = {.text = "a a a a", .length = 7};
+    tokenizer = four_pieces();
+    other = four_pieces();
+    assert_int_equal(rt_encode_ids(tokenizer, &text, &(rt_encode_options){0}, ids, 4, &count, NULL),
+                     RETORT_LIMIT);
+    assert_int_equal(count, 1);
+    assert_int_equal(ids[1], 7);
+    rt_encode_options options = {.max_length = 3};
+    assert_int_equal(rt_encode_ids(tokenizer, &text, &options, ids, 4, &count, NULL), RETORT_OK);
+    assert_memory_equal(ids, ((int32_t[]){7, 1, 3, 2}), sizeof ids);
+    assert_int_equal(rt_encode_windows(tokenizer, &text, &options, 3, &encodings, &windows, NULL),
+                     RETORT_LIMIT);
+    assert_int_equal(rt_encode_windows(tokenizer, &text, &options, 4, &encodings, &windows, NULL), RETORT_OK);
+    assert_int_equal(windows, 4);
+    for (size_t i = 0; i < windows; i++) rt_encoding_free(&encodings[i]);
+    free(encodings);
+    options = (rt_encode_options){.max_length = 1};
+    assert_int_equal(rt_encode_ids(tokenizer, &text, &options, ids, 4, &count, NULL), RETORT_ARGUMENT);
+    options = (rt_encode_options){.cache = rt_word_cache_new(other, 8)};
+    assert_int_equal(rt_encode_ids(tokenizer, &text, &options, ids, 4, &count, NULL), RETORT_ARGUMENT);
+    rt_word_cache_free(options.cache);
+    rt_tokenizer_free(other);
+    rt_tokenizer_free(tokenizer);
+}
+
+/* A run of marks of any length is put in order in linear time. */
+static void test_long_run_of_marks(void **state) {
+    (void)state;
+    enum { PAIRS = 200000 };
+    const rt_normalizer normalizer = {.strip = true};
+    uint8_t *bytes = malloc(5 * PAIRS);
+    rt_normalized text = {0};
+    uint32_t next;
+    size_t size = 0;
+    /* U+302E (class 224, kept) after U+0301 (230, dropped). */
+    for (int i = 0; i < PAIRS; i++)
+        size += rt_utf8_put(bytes + size, i == 0 ? 'a' : i % 2 == 0 ? 0x302E : 0x301);
+    assert_true(rt_normalize(&normalizer, bytes, size, 0, &text, &next));
+    assert_int_equal(next, PAIRS);
+    assert_int_equal(text.count, PAIRS / 2);
+    assert_int_equal(text.points[1].source, 1);
+    assert_int_equal(text.points[2].source, 2);
+    rt_normalized_free(&text);
+    free(bytes);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden_cases),
+        cmocka_unit_test(test_packed_is_the_same),
+        cmocka_unit_test(test_classes_of_all_code_points),
+        cmocka_unit_test(test_maps_of_all_code_points),
+        cmocka_unit_test(test_real_texts),
+        cmocka_unit_test(test_malformed_utf8),
+        cmocka_unit_test(test_offsets_beside_malformed_bytes),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_long_run_of_marks),
+    };
+    return cmocka_run_group_tests_name("text", tests, NULL, NULL);
+}
