@@ -22,9 +22,10 @@ typedef struct text_list {
     size_t count;
 } text_list;
 
+/* CPU time, so that what else runs on the machine counts less. */
 static double now(void) {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * JSON text into jansson's values, with our limits and our errors: duplicate keys and zero bytes are refused, depth
- * is bounded, integers too big for 64 bits become reals (tokenizer_config.json has model_max_length 1e30). */
+ * JSON text into jansson's values, with our limits and our errors: duplicate keys and zero bytes are refused,
+ * depth is bounded, integers too big for 64 bits become reals (tokenizer_config.json has model_max_length
+ * 1e30). */
 #ifndef RT_FILE_JSON_H
 #define RT_FILE_JSON_H
 
