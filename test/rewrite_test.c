@@ -37,9 +37,8 @@ static int fill(void **state) {
 static rt_graph parse(const char *text) {
     rt_graph graph;
     retort_error err = {0};
-    if (rt_graph_parse(&graph, "test", text, strlen(text), look_up, NULL, &err) != RETORT_OK) {
-        fail_msg("%s", err.text);
-    }
+    retort_status status = rt_graph_parse(&graph, "test", text, strlen(text), look_up, NULL, &err);
+    if (status != RETORT_OK) fail_msg("%s", err.text);
     return graph;
 }
 
@@ -89,9 +88,8 @@ static void assert_refuses(rewrite_fn rewrite, const char *text) {
 }
 
 static const float *data_of(const rt_graph *graph, const char *name) {
-    int value = rt_value_find(graph, name);
-    if (value < 0) fail_msg("no constant %s", name);
-    return graph->values[value].data;
+    assert_true(rt_value_find(graph, name) >= 0);
+    return graph->values[rt_value_find(graph, name)].data;
 }
 
 #define LEVEL(level)                                                                                         \
@@ -550,8 +548,7 @@ typedef struct tally {
 
 static void count_report(void *user, const retort_rewrite_info *info) {
     tally *t = user;
-    t->rows += info->rewrite != NULL;
-    t->levels += info->rewrite == NULL;
+    *(info->rewrite != NULL ? &t->rows : &t->levels) += 1;
     if (info->rewrite != NULL) t->applied += info->count;
 }
 

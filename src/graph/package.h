@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A model as one object, and as one .retort file: a safetensors file whose tensors are the graph's constants
  * in the layout the kernels compute in (64-byte aligned) plus the vocabulary, and whose __metadata__ holds
- *   format      "pt" (for readers that insist)      retort.version   "1"
- *   retort.graph    the graph's text                retort.config    JSON: task, problem, family, labels,
- * sizes, … retort.tokenizer  JSON settings                 retort.origin    JSON: source, library version,
- * recipe Tensor names are the constants' names; the vocabulary is the U8 tensor "tokenizer.vocab", last.
- * Packed constants are stored in their packed shape ([n/16, k, 16] …); vectors are zero-padded to 16
- * elements; the graph's text has the logical dims. */
+ *   format            "pt" (for readers that insist)
+ *   retort.version    "1"
+ *   retort.graph      the graph's text
+ *   retort.config     JSON: task, problem, family, labels, sizes, …
+ *   retort.tokenizer  JSON settings
+ *   retort.origin     JSON: source, library version, recipe
+ * Tensor names are the constants' names; the vocabulary is the U8 tensor "tokenizer.vocab", last. Scalars and
+ * short index vectors are a part of the graph's text. Packed constants are stored in their packed shape
+ * ([n/16, k, 16], or [n/16, k/2, 16, 2] of bf16 pairs); others in their own when their bytes are a multiple of
+ * 64, else flat and zero-padded to one. The graph's text has the logical dims. */
 #ifndef RT_GRAPH_PACKAGE_H
 #define RT_GRAPH_PACKAGE_H
 
