@@ -156,9 +156,9 @@ static bool check_one(const kernel_row *row, bool half, size_t m, size_t n, size
 }
 
 static bool check_gemm(const kernel_row *row, bool half, char *why, size_t size) {
-    static const size_t real[][3] = {{1, 768, 768},   {7, 384, 1536}, {16, 2, 768}, {13, 768, 3072},
-                                     {33, 2304, 768}, {0, 16, 16},    {3, 0, 5},    {5, 17, 0},
-                                     {70, 40, 64},    {1, 1000, 1}};
+    static const size_t real[][3] = {{1, 768, 768},  {7, 384, 1536}, {16, 2, 768}, {13, 768, 3072},
+                                     {8, 2304, 768}, {0, 16, 16},    {3, 0, 5},    {5, 17, 0},
+                                     {70, 40, 64},   {1, 1000, 1}};
     bool good = true;
     for (size_t m = 1; good && m <= 40; m++) {
         good = check_one(row, half, m, 1 + random_below(70), 1 + random_below(130), FILL_NORMAL, why, size);

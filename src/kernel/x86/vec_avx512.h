@@ -17,8 +17,10 @@ enum { V16_ROWS = 6, V16_PANELS = 4 };
 #define V16_TILES(X)                                                                                         \
     X(1, 1)                                                                                                  \
     X(2, 1)                                                                                                  \
-    X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(1, 3) X(2, 3) X(3, 3)  \
-        X(4, 3) X(5, 3) X(6, 3) X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4)
+    X(3, 1)                                                                                                  \
+    X(4, 1)                                                                                                  \
+    X(5, 1) X(6, 1) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(1, 3) X(2, 3) X(3, 3) X(4, 3) X(5, 3)  \
+        X(6, 3) X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4)
 static inline size_t v16_panels(size_t rows) {
     (void)rows;
     return V16_PANELS;
@@ -27,7 +29,7 @@ static inline size_t v16_panels(size_t rows) {
 typedef __m512 v16;
 
 RT_VERB __mmask16 v16_mask(size_t n) {
-    return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
+    return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1);
 }
 
 /* Four streams at once keep the hardware's prefetch ahead; instructions for it only cost (2 % measured). */
