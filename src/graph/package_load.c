@@ -9,28 +9,34 @@ static const rt_tensor *look_up(void *user, const char *name) {
     return rt_tensors_find(user, name);
 }
 
-/* Every stored constant has exactly the shape that its layout asks for, on a cache line; and no other tensor
- * is there. */
+/* A stored constant has exactly the shape that its layout asks for, and starts on a cache line. */
+static retort_status check_constant(const rt_value *value, const rt_tensor *tensor, const char *name,
+                                    retort_error *err) {
+    rt_tensor like;
+    if (tensor == NULL || !rt_package_tensor(value, &like)) {
+        return rt_fail(err, RETORT_FORMAT, "%.200s: %.200s: not in the file", name, value->name);
+    }
+    if (tensor->dtype != like.dtype || tensor->rank != like.rank ||
+        memcmp(tensor->shape, like.shape, (size_t)like.rank * sizeof *like.shape) != 0) {
+        char expected[96], found[96];
+        return rt_fail(err, RETORT_FORMAT, "%.120s: %.120s: expected %s %s, found %s %s", name, value->name,
+                       retort_dtype_name(like.dtype),
+                       rt_shape_text(expected, sizeof expected, like.shape, like.rank),
+                       retort_dtype_name(tensor->dtype),
+                       rt_shape_text(found, sizeof found, tensor->shape, tensor->rank));
+    }
+    if ((uintptr_t)tensor->data % 64 == 0) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%.200s: %.200s: not aligned to 64 bytes", name, value->name);
+}
+
+/* All of them, and no other tensor is there. */
 static retort_status check_constants(const retort_model *model, const char *name, retort_error *err) {
     size_t stored = 1; /* the vocabulary */
     for (size_t i = 0; i < model->graph.value_count; i++) {
         const rt_value *value = &model->graph.values[i];
         if (!rt_value_is_constant(value) || rt_value_is_inline(value)) continue;
-        char expected[128] = "no shape", found[128];
-        const rt_tensor *tensor = rt_tensors_find(&model->file, value->name);
-        rt_tensor like;
-        bool known = tensor != NULL && rt_package_tensor(value, &like);
-        bool same = known && tensor->dtype == like.dtype && tensor->rank == like.rank &&
-                    memcmp(tensor->shape, like.shape, (size_t)like.rank * sizeof *like.shape) == 0;
-        if (!same) {
-            if (known) rt_shape_text(expected, sizeof expected, like.shape, like.rank);
-            if (known) rt_shape_text(found, sizeof found, tensor->shape, tensor->rank);
-            return rt_fail(err, RETORT_FORMAT, "%.120s: %.120s: expected %s %s, found %s", name, value->name,
-                           retort_dtype_name(value->dtype), expected, known ? found : "nothing");
-        }
-        if ((uintptr_t)tensor->data % 64 != 0) {
-            return rt_fail(err, RETORT_FORMAT, "%.200s: %.200s: not aligned to 64 bytes", name, value->name);
-        }
+        retort_status status = check_constant(value, rt_tensors_find(&model->file, value->name), name, err);
+        if (status != RETORT_OK) return status;
         stored++;
     }
     if (stored == model->file.count) return RETORT_OK;
