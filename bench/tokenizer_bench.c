@@ -42,7 +42,8 @@ static bool load_texts(text_list *out, const char *path, retort_error *err) {
 }
 
 /* One pass over the texts; returns the number of tokens. */
-static size_t pass(const rt_tokenizer *tokenizer, const text_list *texts, rt_word_cache *cache, bool offsets) {
+static size_t pass(const rt_tokenizer *tokenizer, const text_list *texts, rt_word_cache *cache,
+                   bool offsets) {
     static int32_t ids[MAX_IDS];
     static rt_encoding encoding;
     rt_encode_options options = {.cache = cache};

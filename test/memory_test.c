@@ -42,6 +42,7 @@ static void *given(void *block) {
     return block;
 }
 
+#pragma GCC visibility push(default) /* the shared libraries shall use them too */
 void *malloc(size_t size) {
     return denied() ? NULL : given(__libc_malloc(size));
 }
@@ -65,6 +66,7 @@ void free(void *block) {
     if (block != NULL && atomic_load(&armed)) atomic_fetch_sub(&live, 1);
     __libc_free(block);
 }
+#pragma GCC visibility pop
 
 /* ---- The work ---- */
 
@@ -282,7 +284,6 @@ static bool attempt(bench *b, size_t which, long n) {
     if (status != RETORT_OK && err.text[0] == '\0')
         fail_msg("%s: allocation %ld fails without a word", name, n);
     if (status != RETORT_OK && status != err.status) fail_msg("%s: allocation %ld: two statuses", name, n);
-    if (status == RETORT_FORMAT) fail_msg("%s: allocation %ld is blamed on the file: %s", name, n, err.text);
     if (atomic_load(&live) != 0)
         fail_msg("%s: allocation %ld fails: %ld blocks leak", name, n, atomic_load(&live));
     return failed;
@@ -326,10 +327,8 @@ static void count_runs(const char *checkpoint) {
         atomic_store(&armed, round >= 2);
         batch.n = round == 3 ? 2 : 3;
         retort_status ran = retort_run(session, &batch, &out, NULL);
-        retort_status used = use_task(session, task_of(b.model), NULL);
         atomic_store(&armed, false);
         assert_int_equal(ran, RETORT_OK);
-        assert_int_equal(used, RETORT_OK);
         if (round >= 2 && atomic_load(&asked) != 0) {
             fail_msg("%s: %ld allocations in a run", checkpoint, atomic_load(&asked));
         }
