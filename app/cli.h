@@ -39,7 +39,7 @@ typedef enum cli_code {
     X(TOP, "top", 0, "K", INT, 1, 1000, "5", "print the K best labels or guesses")                           \
     X(BATCH, "batch", 0, "N", INT, 1, 65536, NULL, "texts run at a time (default: 32; bench: 1)")            \
     X(SEQ, "seq", 0, "N", INT, 1, 65536, NULL, "tokens of each text (default: 128)")                         \
-    X(GRID, "grid", 0, "BxS,…", TEXT, 0, 0, "1x16,1x128,1x384,8x32,8x128,32x64",                             \
+    X(GRID, "grid", 0, "BxS[,BxS]", TEXT, 0, 0, "1x16,1x128,1x384,8x32,8x128,32x64",                         \
       "batch and length of each row")                                                                        \
     X(SECONDS, "seconds", 0, "T", REAL, 0, 0, "1", "least time spent on a row")                              \
     X(PROFILE, "profile", 0, "", FLAG, 0, 0, NULL, "also print the time of each step")                       \

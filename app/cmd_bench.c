@@ -112,30 +112,42 @@ static const char *next_cell(const char *text, cell *out) {
     return *end == ',' ? end + 1 : end;
 }
 
-static cli_code bench_grid(bench *b) {
-    const char *grid = cli_text(b->args, CLI_GRID);
-    retort_info info = {.size = sizeof info};
-    retort_model_info(b->model, &info);
-    for (cell at; *grid != '\0';) {
-        grid = next_cell(grid, &at);
-        if (grid == NULL) {
-            cli_error("--grid: expected BxS,… such as 1x16,8x128, found '%s'", cli_text(b->args, CLI_GRID));
-            return CLI_USAGE;
-        }
-        if (!cli_has(b->args, CLI_GRID) && at.seq > info.positions)
-            continue; /* the default fits all models */
-        cli_code code = bench_cell(b, &at);
-        if (code != CLI_DONE) return code;
+static cli_code check_grid(const char *grid) {
+    cell at;
+    for (const char *rest = grid; *rest != '\0';) {
+        rest = next_cell(rest, &at);
+        if (rest != NULL) continue;
+        cli_error("--grid: expected BxS[,BxS] such as 1x16,8x128, found '%s'", grid);
+        return CLI_USAGE;
     }
     return CLI_DONE;
 }
 
+static cli_code bench_grid(bench *b) {
+    const char *grid = cli_text(b->args, CLI_GRID);
+    retort_info info = {.size = sizeof info};
+    retort_model_info(b->model, &info);
+    cli_code code = CLI_DONE;
+    for (cell at; code == CLI_DONE && *grid != '\0';) {
+        grid = next_cell(grid, &at);
+        if (!cli_has(b->args, CLI_GRID) && at.seq > info.positions)
+            continue; /* the default fits all models */
+        code = bench_cell(b, &at);
+    }
+    return code;
+}
+
+static cli_code check_random(const bench *b) {
+    bool one = cli_has(b->args, CLI_BATCH) || cli_has(b->args, CLI_SEQ);
+    if (!one || !cli_has(b->args, CLI_GRID)) return check_grid(cli_text(b->args, CLI_GRID));
+    cli_error("--grid stands in place of --batch and --seq");
+    return CLI_USAGE;
+}
+
 static cli_code bench_random(bench *b) {
     bool one = cli_has(b->args, CLI_BATCH) || cli_has(b->args, CLI_SEQ);
-    if (one && cli_has(b->args, CLI_GRID)) {
-        cli_error("--grid stands in place of --batch and --seq");
-        return CLI_USAGE;
-    }
+    cli_code code = check_random(b);
+    if (code != CLI_DONE) return code;
     if (!cli_has(b->args, CLI_JSON)) {
         printf("%s, isa %s, %d threads, loaded in %.1f ms\n", b->engine.provider, b->engine.isa,
                b->engine.threads, b->load_ms);

@@ -42,17 +42,16 @@ static size_t distance(const char *a, const char *b) {
 }
 
 const char *cli_suggest(char *out, size_t size, const char *word, cli_name_fn names, const void *user) {
-    size_t best = SIZE_MAX;
-    const char *nearest = NULL, *name;
+    size_t best = SIZE_MAX, nearest = 0;
+    const char *name;
     for (size_t i = 0; (name = names(user, i)) != NULL; i++) {
         size_t d = distance(word, name);
         if (d >= best) continue;
         best = d;
-        nearest = name;
+        nearest = i;
     }
-    size_t most = strlen(word) / 3 + 1;
     out[0] = '\0';
-    if (nearest != NULL && best <= most) snprintf(out, size, " (did you mean '%s'?)", nearest);
+    if (best <= strlen(word) / 3 + 1) snprintf(out, size, " (did you mean '%s'?)", names(user, nearest));
     return out;
 }
 

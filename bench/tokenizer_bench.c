@@ -22,9 +22,10 @@ typedef struct text_list {
     size_t count;
 } text_list;
 
+/* CPU time, so that what else runs on the machine counts less. */
 static double now(void) {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
@@ -42,7 +43,8 @@ static bool load_texts(text_list *out, const char *path, retort_error *err) {
 }
 
 /* One pass over the texts; returns the number of tokens. */
-static size_t pass(const rt_tokenizer *tokenizer, const text_list *texts, rt_word_cache *cache, bool offsets) {
+static size_t pass(const rt_tokenizer *tokenizer, const text_list *texts, rt_word_cache *cache,
+                   bool offsets) {
     static int32_t ids[MAX_IDS];
     static rt_encoding encoding;
     rt_encode_options options = {.cache = cache};

@@ -4,10 +4,12 @@
 
     tokenizer_compare.py TOKENIZER_DUMP TOKENIZER.json [--count N] [--seed S]
 
-Needs the Python package tokenizers 0.23.3. TOKENIZER.json gives a real vocabulary; besides, vocabularies of single
-characters are made, which show the normalised text character by character. Every model runs with several settings of
-the normaliser and with added tokens of every kind; every request with its own truncation, windows and flags.
+Needs the Python package tokenizers 0.23.3. TOKENIZER.json gives a real vocabulary; besides, vocabularies
+of single characters are made, which show the normalised text character by character. Every model runs with
+several settings of the normaliser and with added tokens of every kind; every request with its own
+truncation, windows and flags.
 """
+
 import argparse
 import json
 import os
@@ -21,11 +23,46 @@ import tokenizers
 STRATEGIES = ["longest_first", "only_first", "only_second"]
 MARKS = [c for c in range(0x110000) if unicodedata.combining(chr(c))]
 COMPOSED = [c for c in range(0x110000) if unicodedata.decomposition(chr(c))]
-RANGES = [(0x20, 0x7E)] * 4 + [(0, 0x20), (0x7F, 0x24F), (0x250, 0x36F), (0x370, 0x5FF), (0x600, 0x8FF), (0x900, 0xDFF),
-          (0xE00, 0x11FF), (0x1200, 0x18FF), (0x1A00, 0x1FFF), (0x2000, 0x206F), (0x2070, 0x2BFF), (0x2C00, 0x303F),
-          (0x3040, 0x33FF), (0x3400, 0x9FFF), (0xA000, 0xABFF), (0xAC00, 0xD7A3), (0xE000, 0xFAFF), (0xFB00, 0xFFFF),
-          (0x10000, 0x11FFF), (0x12000, 0x1FFFF), (0x20000, 0x2FA1F), (0x2B810, 0x2B930), (0xE0000, 0x10FFFF)]
-ADDED = ["[MASK]", "[SEP]", "<x>", "<xy>", "Foo Bar", "foo", "中国", "é", " lead", "trail ", "İz", "ab", "abc"]
+RANGES = [(0x20, 0x7E)] * 4 + [
+    (0, 0x20),
+    (0x7F, 0x24F),
+    (0x250, 0x36F),
+    (0x370, 0x5FF),
+    (0x600, 0x8FF),
+    (0x900, 0xDFF),
+    (0xE00, 0x11FF),
+    (0x1200, 0x18FF),
+    (0x1A00, 0x1FFF),
+    (0x2000, 0x206F),
+    (0x2070, 0x2BFF),
+    (0x2C00, 0x303F),
+    (0x3040, 0x33FF),
+    (0x3400, 0x9FFF),
+    (0xA000, 0xABFF),
+    (0xAC00, 0xD7A3),
+    (0xE000, 0xFAFF),
+    (0xFB00, 0xFFFF),
+    (0x10000, 0x11FFF),
+    (0x12000, 0x1FFFF),
+    (0x20000, 0x2FA1F),
+    (0x2B810, 0x2B930),
+    (0xE0000, 0x10FFFF),
+]
+ADDED = [
+    "[MASK]",
+    "[SEP]",
+    "<x>",
+    "<xy>",
+    "Foo Bar",
+    "foo",
+    "中国",
+    "é",
+    " lead",
+    "trail ",
+    "İz",
+    "ab",
+    "abc",
+]
 
 
 def character(rng):
@@ -59,12 +96,26 @@ def text(rng, words, contents):
 def added_tokens(rng):
     """A few tokens with random flags."""
     flag = lambda: rng.random() < 0.4
-    return [{"id": i, "content": content, "single_word": flag(), "lstrip": flag(), "rstrip": flag(), "normalized": flag(),
-             "special": flag()} for i, content in enumerate(rng.sample(ADDED, rng.randint(0, len(ADDED))))]
+    return [
+        {
+            "id": i,
+            "content": content,
+            "single_word": flag(),
+            "lstrip": flag(),
+            "rstrip": flag(),
+            "normalized": flag(),
+            "special": flag(),
+        }
+        for i, content in enumerate(rng.sample(ADDED, rng.randint(0, len(ADDED))))
+    ]
 
 
 def character_vocabulary(rng):
-    points = {rng.randint(first, last) for first, last in RANGES for _ in range(600)} | set(MARKS) | set(range(33, 0x250))
+    points = (
+        {rng.randint(first, last) for first, last in RANGES for _ in range(600)}
+        | set(MARKS)
+        | set(range(33, 0x250))
+    )
     pieces = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]", "foo", "##bar"]
     for c in sorted(points):
         if not 0xD800 <= c < 0xE000 and c not in (0, 10):
@@ -76,10 +127,20 @@ def model(rng, base, vocab):
     flag = lambda likely: rng.random() < likely
     cls, sep = vocab["[CLS]"], vocab["[SEP]"]
     out = dict(base, truncation=None, padding=None, added_tokens=added_tokens(rng), decoder=None)
-    out["normalizer"] = {"type": "BertNormalizer", "clean_text": flag(0.8), "handle_chinese_chars": flag(0.8),
-                         "strip_accents": rng.choice([None, True, False]), "lowercase": flag(0.6)}
-    out["model"] = {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-                    "max_input_chars_per_word": rng.choice([100, 100, 5]), "vocab": vocab}
+    out["normalizer"] = {
+        "type": "BertNormalizer",
+        "clean_text": flag(0.8),
+        "handle_chinese_chars": flag(0.8),
+        "strip_accents": rng.choice([None, True, False]),
+        "lowercase": flag(0.6),
+    }
+    out["model"] = {
+        "type": "WordPiece",
+        "unk_token": "[UNK]",
+        "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": rng.choice([100, 100, 5]),
+        "vocab": vocab,
+    }
     out["post_processor"] = {"type": "BertProcessing", "sep": ["[SEP]", sep], "cls": ["[CLS]", cls]}
     return out
 
@@ -102,8 +163,12 @@ def request(rng, words, contents):
 
 
 def describe(encoding):
-    return {"ids": encoding.ids, "types": encoding.type_ids, "words": [-1 if w is None else w for w in encoding.word_ids],
-            "offsets": [x for pair in encoding.offsets for x in pair]}
+    return {
+        "ids": encoding.ids,
+        "types": encoding.type_ids,
+        "words": [-1 if w is None else w for w in encoding.word_ids],
+        "offsets": [x for pair in encoding.offsets for x in pair],
+    }
 
 
 def official(tokenizer, asked):
@@ -113,7 +178,9 @@ def official(tokenizer, asked):
     special = not asked.get("no_special", False)
     try:
         if "max_length" in asked:
-            tokenizer.enable_truncation(asked["max_length"], stride=asked.get("stride", 0), strategy=asked["truncation"])
+            tokenizer.enable_truncation(
+                asked["max_length"], stride=asked.get("stride", 0), strategy=asked["truncation"]
+            )
         if "words" in asked:
             encoding = tokenizer.encode(asked["words"], is_pretokenized=True, add_special_tokens=special)
         else:

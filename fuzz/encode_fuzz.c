@@ -11,21 +11,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { MAX_IDS = 1 << 16, TOKENIZERS = 4 };
 
 static const char vocab[] =
-    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\na\nb\nc\ne\nun\n##aff\n##able\n##a\n##b\n##c\n##e\n##s\n.\n,\n!"
-    "\n[\n]\n"
-    "\xC3\xA9\n##\xC3\xA9\n##\xCC\x81\n\xCC\x81\n\xE4\xB8\xAD\n\xE5\x9B\xBD\n\xE3\x80\x82\n\xE1\x84\x92\n##"
-    "\xE1\x85\xA1\n"
-    "##\xE1\x86\xAB\n\xED\x95\x9C\n##\xED\x95\x9C\n\xE3\x81\x8B\n\xF0\xA0\x80\x80\n\xC4\xB1\n";
+    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\na\nb\nc\ne\nun\n##aff\n##able\n##a\n##b\n##c\n##e\n"
+    "##s\n.\n,\n!\n[\n]\n\u00e9\n##\u00e9\n\u0301\n##\u0301\n\u4e2d\n\u56fd\n\u3002\n\u1112\n"
+    "##\u1161\n##\u11ab\n\ud55c\n##\ud55c\n\u304b\n\U00020000\n\u0131\n";
 
 /* tokenizer_config.json of each: uncased, cased, and two with added tokens. */
 static const char *const configs[TOKENIZERS] = {
     "{}",
     "{\"do_lower_case\":false}",
-    "{\"strip_accents\":false,\"added_tokens_decoder\":{\"90\":{\"content\":\"<x>\",\"special\":true,"
-    "\"lstrip\":true},"
-    "\"91\":{\"content\":\"ab\",\"normalized\":false,\"single_word\":true,\"rstrip\":true}}}",
-    "{\"tokenize_chinese_chars\":false,\"added_tokens_decoder\":{\"90\":{\"content\":\"A "
-    "b\",\"normalized\":true}}}",
+    ("{\"strip_accents\":false,\"added_tokens_decoder\":{"
+     "\"90\":{\"content\":\"<x>\",\"special\":true,\"lstrip\":true},"
+     "\"91\":{\"content\":\"ab\",\"normalized\":false,\"single_word\":true,\"rstrip\":true}}}"),
+    ("{\"tokenize_chinese_chars\":false,\"added_tokens_decoder\":{"
+     "\"90\":{\"content\":\"A b\",\"normalized\":true}}}"),
 };
 
 static rt_tokenizer *tokenizers[TOKENIZERS];

@@ -71,11 +71,6 @@ retort_status retort_model_save(const retort_model *model, const char *path, ret
     return rt_package_save(model, path, err);
 }
 
-retort_model *retort_model_retain(retort_model *model) {
-    if (model != NULL) atomic_fetch_add_explicit(&model->owners, 1, memory_order_relaxed);
-    return model;
-}
-
 retort_status retort_model_optimize(retort_model **out, const retort_model *model, int level,
                                     retort_rewrite_fn report, void *user, retort_error *err) {
     if (out == NULL || model == NULL) return bad(err, "optimize", "out and model must be given");

@@ -56,12 +56,19 @@ static void check_error(retort_status status, retort_status wanted, const retort
 
 static void test_json_reads(void **state) {
     static const char text[] =
-        "{\"a\": 1000000000000000019884624838656, \"b\": [-12345678901234567890, 1.5, 7],"
+        " {\"d\": \"\\u00e9\\ud83d\\ude00\\t/\\/\", \"e\": [true, false, null, [], {}, \"\", -0.25e1],"
+        "\"a\": 1000000000000000019884624838656, \"b\": [-12345678901234567890, 1.5, 7],"
         " \"c\": \"\\\"12345678901234567890\"}";
     json_t *root;
     (void)state;
     assert_int_equal(rt_json_parse(&root, "x.json", text, strlen(text), NULL), RETORT_OK);
-    assert_true(json_real_value(json_object_get(root, "a")) == 1e30);
+    assert_string_equal(json_string_value(json_object_get(root, "d")), "\u00e9\U0001f600\t//");
+    const json_t *e = json_object_get(root, "e");
+    assert_int_equal(json_array_size(e), 7);
+    assert_true(json_is_true(json_array_get(e, 0)) && json_is_null(json_array_get(e, 2)));
+    assert_string_equal(json_string_value(json_array_get(e, 5)), "");
+    assert_true(json_real_value(json_array_get(e, 6)) == -2.5);
+    assert_true(json_real_value(json_object_get(root, "a")) > 0.99e30);
     assert_true(json_real_value(json_array_get(json_object_get(root, "b"), 0)) == -12345678901234567890.0);
     assert_int_equal(json_integer_value(json_array_get(json_object_get(root, "b"), 2)), 7);
     assert_string_equal(json_string_value(json_object_get(root, "c")), "\"12345678901234567890");
@@ -75,13 +82,37 @@ static void test_json_refuses(void **state) {
         const char *fragment;
     } cases[] = {
         {"", RETORT_FORMAT, "x.json: empty"},
-        {"{\"a\": 1,\n \"a\": 2}", RETORT_FORMAT, "x.json: line 2 column"},
-        {"{\"a\": 1} tail", RETORT_FORMAT, "end of file expected"},
-        {"{\"a\": tru\n}", RETORT_FORMAT, "x.json: line 1"},
-        {"{\"a\": \"\xff\"}", RETORT_FORMAT, "unable to decode byte"},
-        {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", RETORT_LIMIT,
-         "nested deeper than 64"},
-        {"{\"a\": 1e999}", RETORT_FORMAT, "overflow"},
+        {" \n", RETORT_FORMAT, "x.json: line 2 column 1: cut short"},
+        {"{\"a\": 1,\n \"a\": 2}", RETORT_FORMAT,
+         "x.json: line 2 column 5: a key that the object has already"},
+        {"{\"a\": 1} tail", RETORT_FORMAT, "column 10: something follows"},
+        {"{\"a\": 1}}", RETORT_FORMAT, "something follows"},
+        {"{\"a\": tru\n}", RETORT_FORMAT, "x.json: line 1 column 7: a value was expected"},
+        {"{\"a\": \"\xff\"}", RETORT_FORMAT, "not UTF-8"},
+        {"[\"\xc0\x80\"]", RETORT_FORMAT, "not UTF-8"},
+        {"[\"\xed\xa0\x80\"]", RETORT_FORMAT, "not UTF-8"},
+        {"[\"\xf4\x90\x80\x80\"]", RETORT_FORMAT, "not UTF-8"},
+        {"[\"\xe2\x82\"]", RETORT_FORMAT, "not UTF-8"},
+        {"[\"a\nb\"]", RETORT_FORMAT, "control character"},
+        {"[\"a", RETORT_FORMAT, "no end"},
+        {"[\"\\x\"]", RETORT_FORMAT, "unknown escape"},
+        {"[\"\\u0000\"]", RETORT_FORMAT, "U+0000"},
+        {"[\"\\ud800\"]", RETORT_FORMAT, "no character"},
+        {"[\"\\ud800\\u0041\"]", RETORT_FORMAT, "no character"},
+        {"[\"\\u12g4\"]", RETORT_FORMAT, "no character"},
+        {"[1,]", RETORT_FORMAT, "a value was expected"},
+        {"[1 2]", RETORT_FORMAT, "',' or ']'"},
+        {"{\"a\" 1}", RETORT_FORMAT, "':' was expected"},
+        {"{a: 1}", RETORT_FORMAT, "a key in quotes"},
+        {"{\"a\": 1", RETORT_FORMAT, "',' or '}'"},
+        {"[01]", RETORT_FORMAT, "not a number"},
+        {"[1.]", RETORT_FORMAT, "not a number"},
+        {"[-]", RETORT_FORMAT, "not a number"},
+        {"[1e+]", RETORT_FORMAT, "not a number"},
+        {"[NaN]", RETORT_FORMAT, "a value was expected"},
+        {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", RETORT_LIMIT,
+         "nested too deep"},
+        {"{\"a\": 1e999}", RETORT_FORMAT, "beyond what a double holds"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -142,7 +173,7 @@ static void test_safetensors_refuses(void **state) {
     } cases[] = {
         {"{\"a\":" F32_2 "}", 7, RETORT_FORMAT, "tensor 'a': data at 0 to 8 of 7 bytes"},
         {"{\"a\":" F32_2 "}", 9, RETORT_FORMAT, "expected 8 bytes of tensors, found 9"},
-        {"{\"a\":" F32_2 ",\"a\":" F32_2 "}", 8, RETORT_FORMAT, "duplicate object key"},
+        {"{\"a\":" F32_2 ",\"a\":" F32_2 "}", 8, RETORT_FORMAT, "a key that the object has already"},
         {"{\"a\":" F32_2 ",\"b\":" F32_2 "}", 8, RETORT_FORMAT, "overlaps"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12, RETORT_FORMAT,
          "a hole before it"},
@@ -237,16 +268,18 @@ static void test_write_and_read(void **state) {
 static void test_write_refuses(void **state) {
     rt_tensor odd[2] = {{"a", numbers, RETORT_F32, 1, {3}}, {"b", numbers, RETORT_F32, 1, {16}}};
     rt_tensor twice[2] = {{"a", numbers, RETORT_F32, 1, {16}}, {"a", numbers, RETORT_F32, 1, {16}}};
-    rt_tensor negative = {"a", numbers, RETORT_F32, 1, {-1}};
+    rt_tensor negative = {"a", numbers, RETORT_F32, 1, {-1}}, invalid = {"\xff", numbers, RETORT_F32, 1, {1}};
     retort_error err = {0};
     (void)state;
     const char *path = path_of("refused.safetensors");
     check_error(rt_safetensors_write(path, odd, 2, NULL, NULL, 0, &err), RETORT_ARGUMENT, &err,
                 "'a' has 12 bytes");
     check_error(rt_safetensors_write(path, twice, 2, NULL, NULL, 0, &err), RETORT_ARGUMENT, &err,
-                "name that is taken");
+                "the name 'a' is given twice");
     check_error(rt_safetensors_write(path, &negative, 1, NULL, NULL, 0, &err), RETORT_ARGUMENT, &err,
                 "shape or a dtype");
+    check_error(rt_safetensors_write(path, &invalid, 1, NULL, NULL, 0, &err), RETORT_ARGUMENT, &err,
+                "not UTF-8");
     assert_false(rt_is_file(path));
     check_error(rt_safetensors_write("/nonexistent/x", written, 3, NULL, NULL, 0, &err), RETORT_IO, &err,
                 "/nonexistent/x");

@@ -453,9 +453,6 @@ static void test_views(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_config_problems),
-        cmocka_unit_test(test_config_refused),
-        cmocka_unit_test(test_pooling_and_dense),
         cmocka_unit_test(test_modules_refused),
         cmocka_unit_test(test_packages),
         cmocka_unit_test(test_heads),

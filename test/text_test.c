@@ -296,6 +296,18 @@ static void test_maps_of_all_code_points(void **state) {
     free(expected);
 }
 
+/* The tokenizer of folder/vocab.txt. */
+static rt_tokenizer *vocab_of(const char *folder) {
+    char path[4096];
+    rt_map map;
+    rt_tokenizer *tokenizer = NULL;
+    assert_true(rt_path_join(path, sizeof path, folder, "vocab.txt"));
+    assert_int_equal(rt_map_open(&map, path, NULL), RETORT_OK);
+    assert_int_equal(rt_tokenizer_from_vocab(&tokenizer, path, map.data, map.size, NULL, 0, NULL), RETORT_OK);
+    rt_map_close(&map);
+    return tokenizer;
+}
+
 static void test_real_texts(void **state) {
     (void)state;
     char path[4096], folder[4096], *line = NULL;
@@ -307,6 +319,7 @@ static void test_real_texts(void **state) {
     assert_int_equal(rt_tokenizer_from_folder(&tokenizer, folder, NULL), RETORT_OK);
     assert_int_equal(rt_tokenizer_describe(tokenizer).pieces, 30522);
     assert_int_equal(rt_tokenizer_describe(tokenizer).max_length, 512);
+    rt_tokenizer *from_vocab = vocab_of(folder);
     rt_word_cache *cache = rt_word_cache_new(tokenizer, 0);
     FILE *file = fopen(path, "r");
     for (; getline(&line, &capacity, file) > 0; texts++) {
@@ -316,6 +329,7 @@ static void test_real_texts(void **state) {
         json_t *asked = json_pack("{s:O,s:[{s:O,s:o}]}", "text", json_object_get(given, "text"), "expect",
                                   "ids", json_object_get(given, "ids"), "offsets", flat);
         if (!all_paths_agree(tokenizer, asked, cache)) fail_msg("%s", line);
+        if (!ids_agree(from_vocab, asked, NULL)) fail_msg("vocab.txt: %s", line);
         json_decref(asked);
         json_decref(given);
     }
@@ -323,6 +337,7 @@ static void test_real_texts(void **state) {
     fclose(file);
     free(line);
     rt_word_cache_free(cache);
+    rt_tokenizer_free(from_vocab);
     rt_tokenizer_free(tokenizer);
 }
 

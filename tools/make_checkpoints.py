@@ -7,6 +7,7 @@ golden.json, what transformers (eager attention, float32) computes for a few seq
 
 golden.json: {"ids": [[...]], "types": [[...]], "outputs": [[...]]}. outputs: classify and embed have a row a
 sequence, tag and answer a row a token (sequences one after the other), fill a row a [MASK] token.
+The output is the same each time, but for torch's legacy files, whose storages are named by their addresses.
 """
 import json
 import pathlib

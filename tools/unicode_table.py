@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes unicode_table.c, the character properties of src/text/unicode.h, from the Unicode character database.
+"""Writes unicode_table.c, the character properties of src/text/unicode.h, from the Unicode character
+database.
 
     unicode_table.py /usr/share/unicode OUT.c
 
-The tokenizer must do what Hugging Face tokenizers 0.23.3 does, and that mixes four versions of Unicode: its general
-categories are those of Unicode 8.0 (crate unicode_categories 0.1.1), its decompositions and combining classes those of
-9.0 (unicode-normalization-alignments 0.1.12), its word characters those of 16.0 (regex), its lower case that of 17.0
-(Rust's standard library). The database read here is 15.0, so each property is taken only for characters that existed in the older version (DerivedAge.txt), and what
-then still differs is listed below, one constant an exception. Test: every code point against the official library.
+The tokenizer must do what Hugging Face tokenizers 0.23.3 does, and that mixes four versions of Unicode:
+its general categories are those of Unicode 8.0 (crate unicode_categories 0.1.1), its decompositions and
+combining classes those of 9.0 (unicode-normalization-alignments 0.1.12), its word characters those of 16.0
+(regex), its lower case that of 17.0 (Rust's standard library). The database read here is 15.0, so each
+property is taken only for characters that existed in the older version (DerivedAge.txt), and what then
+still differs is listed below, one constant an exception. Test: every code point against the official
+library.
 """
+
 import sys
 
 CATEGORY_AGE = (8, 0)
@@ -23,25 +27,63 @@ PUNCTUATION_THEN = {0x166D, 0x111C9}  # Po then, So and Mn now
 NOT_DECOMPOSED = {0x11938}
 # Lower case that came with Unicode 16.0 and 17.0: (first, last, first of the lower case).
 LOWER_SINCE = [
-    (0x1C89, 0x1C89, 0x1C8A), (0xA7CB, 0xA7CB, 0x0264), (0xA7CC, 0xA7CC, 0xA7CD), (0xA7CE, 0xA7CE, 0xA7CF),
-    (0xA7D2, 0xA7D2, 0xA7D3), (0xA7D4, 0xA7D4, 0xA7D5), (0xA7DA, 0xA7DA, 0xA7DB), (0xA7DC, 0xA7DC, 0x019B),
-    (0x10D50, 0x10D65, 0x10D70), (0x16EA0, 0x16EB8, 0x16EBB),
+    (0x1C89, 0x1C89, 0x1C8A),
+    (0xA7CB, 0xA7CB, 0x0264),
+    (0xA7CC, 0xA7CC, 0xA7CD),
+    (0xA7CE, 0xA7CE, 0xA7CF),
+    (0xA7D2, 0xA7D2, 0xA7D3),
+    (0xA7D4, 0xA7D4, 0xA7D5),
+    (0xA7DA, 0xA7DA, 0xA7DB),
+    (0xA7DC, 0xA7DC, 0x019B),
+    (0x10D50, 0x10D65, 0x10D70),
+    (0x16EA0, 0x16EB8, 0x16EBB),
 ]
 # Characters of \w that came with Unicode 15.1 and 16.0, the version of the regex crate.
 WORD_SINCE = [
-    (0x897, 0x897), (0x1C89, 0x1C8A), (0xA7CB, 0xA7CD), (0xA7DA, 0xA7DC), (0x105C0, 0x105F3), (0x10D40, 0x10D65),
-    (0x10D69, 0x10D6D), (0x10D6F, 0x10D85), (0x10EC2, 0x10EC4), (0x10EFC, 0x10EFC), (0x11380, 0x11389),
-    (0x1138B, 0x1138B), (0x1138E, 0x1138E), (0x11390, 0x113B5), (0x113B7, 0x113C0), (0x113C2, 0x113C2),
-    (0x113C5, 0x113C5), (0x113C7, 0x113CA), (0x113CC, 0x113D3), (0x113E1, 0x113E2), (0x116D0, 0x116E3),
-    (0x11BC0, 0x11BE0), (0x11BF0, 0x11BF9), (0x11F5A, 0x11F5A), (0x13460, 0x143FA), (0x16100, 0x16139),
-    (0x16D40, 0x16D6C), (0x16D70, 0x16D79), (0x18CFF, 0x18CFF), (0x1CCF0, 0x1CCF9), (0x1E5D0, 0x1E5FA),
+    (0x897, 0x897),
+    (0x1C89, 0x1C8A),
+    (0xA7CB, 0xA7CD),
+    (0xA7DA, 0xA7DC),
+    (0x105C0, 0x105F3),
+    (0x10D40, 0x10D65),
+    (0x10D69, 0x10D6D),
+    (0x10D6F, 0x10D85),
+    (0x10EC2, 0x10EC4),
+    (0x10EFC, 0x10EFC),
+    (0x11380, 0x11389),
+    (0x1138B, 0x1138B),
+    (0x1138E, 0x1138E),
+    (0x11390, 0x113B5),
+    (0x113B7, 0x113C0),
+    (0x113C2, 0x113C2),
+    (0x113C5, 0x113C5),
+    (0x113C7, 0x113CA),
+    (0x113CC, 0x113D3),
+    (0x113E1, 0x113E2),
+    (0x116D0, 0x116E3),
+    (0x11BC0, 0x11BE0),
+    (0x11BF0, 0x11BF9),
+    (0x11F5A, 0x11F5A),
+    (0x13460, 0x143FA),
+    (0x16100, 0x16139),
+    (0x16D40, 0x16D6C),
+    (0x16D70, 0x16D79),
+    (0x18CFF, 0x18CFF),
+    (0x1CCF0, 0x1CCF9),
+    (0x1E5D0, 0x1E5FA),
     (0x2EBF0, 0x2EE5D),
 ]
 # The library means CJK Extension E, which begins at U+2B820, but says U+2B920: 256 ideographs get no spaces.
 EXTENSION_E_TYPO = 0x2B920
 IDEOGRAPHS = [
-    (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F),
-    (EXTENSION_E_TYPO, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (EXTENSION_E_TYPO, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
 ]
 
 # Bits of rt_unicode_row.flags; the names are those of unicode.h.
@@ -107,9 +149,15 @@ def flags_of(point, category, white_space, word):
     ascii_punctuation = point < 128 and chr(point) in "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
     punctuation = category[0] == "P" or point in PUNCTUATION_THEN or ascii_punctuation
     mark = (category == "Mn" or point in MARK_THEN) and point not in MARK_ONLY_NOW
-    return (REMOVED * removed | BLANK * (point in white_space and not removed) | SPACE * (point in white_space)
-            | PUNCTUATION * punctuation | IDEOGRAPH * any(a <= point <= b for a, b in IDEOGRAPHS)
-            | MARK * mark | WORD * (point in word))
+    return (
+        REMOVED * removed
+        | BLANK * (point in white_space and not removed)
+        | SPACE * (point in white_space)
+        | PUNCTUATION * punctuation
+        | IDEOGRAPH * any(a <= point <= b for a, b in IDEOGRAPHS)
+        | MARK * mark
+        | WORD * (point in word)
+    )
 
 
 def build_rows(folder):
@@ -128,13 +176,19 @@ def build_rows(folder):
     for c in range(LIMIT):
         flags = flags_of(c, category[c] if age[c] <= CATEGORY_AGE else "Cn", white_space, word)
         parts = full_decomposition(c, decomposed)
-        rows.append((flags, combining[c] if age[c] <= COMBINING_AGE else 0, lower.get(c, c) - c,
-                     tuple(parts) if parts != [c] else ()))
+        rows.append(
+            (
+                flags,
+                combining[c] if age[c] <= COMBINING_AGE else 0,
+                lower.get(c, c) - c,
+                tuple(parts) if parts != [c] else (),
+            )
+        )
     return rows
 
 
 def numbers(values, per_line=16):
-    lines = [values[i:i + per_line] for i in range(0, len(values), per_line)]
+    lines = [values[i : i + per_line] for i in range(0, len(values), per_line)]
     return ",\n    ".join(", ".join(map(str, line)) for line in lines)
 
 
@@ -147,7 +201,7 @@ def main(folder, path):
         pool += parts
     blocks, first_stage = {}, []
     for at in range(0, LIMIT, BLOCK):
-        block = tuple(distinct[row] for row in rows[at:at + BLOCK])
+        block = tuple(distinct[row] for row in rows[at : at + BLOCK])
         first_stage.append(blocks.setdefault(block, len(blocks)))
     second_stage = [index for block in blocks for index in block]
     assert len(distinct) < 65536 and len(pool) < 65536 and len(blocks) < 65536

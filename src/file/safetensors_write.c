@@ -9,6 +9,8 @@
 
 /* A cache line: what the kernels load at a time, and a divisor of the page a mapping starts at. */
 enum { DATA_ALIGNMENT = 64 };
+/* The length and the opening brace. */
+enum { HEADER_BEGIN = 9 };
 
 static retort_status bad_tensor(retort_error *err, const char *path, const rt_tensor *tensor,
                                 const char *why) {
@@ -29,20 +31,17 @@ static bool tensor_bytes(const rt_tensor *tensor, size_t *bytes) {
            rt_mul(count, rt_dtype_size(tensor->dtype), bytes);
 }
 
-/* {"dtype", "shape", "data_offsets"}; NULL when out of memory. */
-static json_t *entry_json(const rt_tensor *tensor, size_t begin, size_t end) {
-    json_t *shape = json_array();
-    for (int i = 0; i < tensor->rank; i++) json_array_append_new(shape, json_integer(tensor->shape[i]));
-    if (json_array_size(shape) != (size_t)tensor->rank) {
-        json_decref(shape);
-        return NULL;
+/* {"dtype", "shape", "data_offsets"} */
+static void append_entry(rt_buffer *header, const rt_tensor *tensor, size_t begin, size_t end) {
+    rt_buffer_format(header, ":{\"dtype\":\"%s\",\"shape\":[", dtype_text(tensor->dtype));
+    for (int i = 0; i < tensor->rank; i++) {
+        rt_buffer_format(header, "%s%" PRId64, i > 0 ? "," : "", tensor->shape[i]);
     }
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_text(tensor->dtype), "shape", shape,
-                     "data_offsets", (json_int_t)begin, (json_int_t)end);
+    rt_buffer_format(header, "],\"data_offsets\":[%zu,%zu]}", begin, end);
 }
 
-static retort_status add_entry(json_t *root, const char *path, const rt_tensor *tensor, bool last, size_t *at,
-                               retort_error *err) {
+static retort_status add_tensor(rt_buffer *header, const char *path, const rt_tensor *tensor, bool last,
+                                size_t *at, retort_error *err) {
     size_t bytes, end;
     if (!tensor_bytes(tensor, &bytes) || !rt_add(*at, bytes, &end) || end > INT64_MAX) {
         return bad_tensor(err, path, tensor, "has a shape or a dtype that cannot be written");
@@ -52,51 +51,69 @@ static retort_status add_entry(json_t *root, const char *path, const rt_tensor *
                        "%s: tensor '%s' has %zu bytes, not a multiple of %d, and is not the last", path,
                        tensor->name, bytes, DATA_ALIGNMENT);
     }
-    if (strcmp(tensor->name, "__metadata__") == 0 || json_object_get(root, tensor->name) != NULL) {
-        return bad_tensor(err, path, tensor, "has a name that is taken");
-    }
-    if (json_object_set_new(root, tensor->name, entry_json(tensor, *at, end)) != 0) {
-        return rt_fail(err, RETORT_NOMEM, "%s: tensor '%s': out of memory, or its name is not UTF-8", path,
-                       tensor->name);
-    }
+    if (header->length > HEADER_BEGIN) rt_buffer_text(header, ",");
+    if (!rt_json_append(header, tensor->name))
+        return bad_tensor(err, path, tensor, "has a name that is not UTF-8");
+    append_entry(header, tensor, *at, end);
     *at = end;
     return RETORT_OK;
 }
 
-static retort_status add_metadata(json_t *root, const char *path, const char *const *keys,
+static retort_status add_metadata(rt_buffer *header, const char *path, const char *const *keys,
                                   const char *const *values, size_t count, retort_error *err) {
-    if (count == 0) return RETORT_OK;
-    json_t *metadata = json_object();
-    if (json_object_set_new(root, "__metadata__", metadata) != 0) return rt_fail_nomem(err, sizeof(json_t));
+    rt_buffer_text(header, "\"__metadata__\":{");
     for (size_t i = 0; i < count; i++) {
-        if (json_object_get(metadata, keys[i]) != NULL) {
-            return rt_fail(err, RETORT_ARGUMENT, "%s: metadata '%s' is given twice", path, keys[i]);
+        if (i > 0) rt_buffer_text(header, ",");
+        bool valid = rt_json_append(header, keys[i]);
+        rt_buffer_text(header, ":");
+        if (!valid || !rt_json_append(header, values[i])) {
+            return rt_fail(err, RETORT_ARGUMENT, "%s: metadata '%s' is not UTF-8", path, keys[i]);
         }
-        if (json_object_set_new(metadata, keys[i], json_string(values[i])) != 0) {
-            return rt_fail(err, RETORT_NOMEM, "%s: metadata '%s': out of memory, or not UTF-8", path,
-                           keys[i]);
-        }
+    }
+    rt_buffer_text(header, "}");
+    return RETORT_OK;
+}
+
+static int compare_texts(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* A JSON object may hold a key once. Sorts `names`. */
+static retort_status check_unique(const char **names, size_t count, const char *path, retort_error *err) {
+    if (count > 1) qsort(names, count, sizeof *names, compare_texts);
+    for (size_t i = 1; i < count; i++) {
+        if (strcmp(names[i - 1], names[i]) != 0) continue;
+        return rt_fail(err, RETORT_ARGUMENT, "%s: the name '%s' is given twice", path, names[i]);
     }
     return RETORT_OK;
 }
 
-/* The header's text, padded with spaces so that the data after it is aligned; the caller frees it. */
-static retort_status dump_header(rt_buffer *out, const char *path, const json_t *root, retort_error *err) {
-    char *text = json_dumps(root, JSON_COMPACT);
-    if (text == NULL) return rt_fail(err, RETORT_NOMEM, "%s: out of memory for the header", path);
-    size_t length = strlen(text), padded = rt_round_up(8 + length, DATA_ALIGNMENT) - 8;
-    if (padded > RT_SAFETENSORS_MAX_HEADER) {
-        free(text);
-        return rt_fail(err, RETORT_LIMIT, "%s: a header of %zu bytes; the format allows %d", path, padded,
-                       RT_SAFETENSORS_MAX_HEADER);
+static retort_status check_names(const char *path, const rt_tensor *tensors, size_t count,
+                                 const char *const *keys, size_t metadata_count, retort_error *err) {
+    size_t most = rt_max(count + 1, metadata_count);
+    const char **names = rt_calloc(most, sizeof *names);
+    if (names == NULL) return rt_fail_nomem(err, most * sizeof *names);
+    for (size_t i = 0; i < count; i++) names[i] = tensors[i].name;
+    names[count] = "__metadata__";
+    retort_status status = check_unique(names, count + 1, path, err);
+    for (size_t i = 0; i < metadata_count; i++) names[i] = keys[i];
+    if (status == RETORT_OK) status = check_unique(names, metadata_count, path, err);
+    free(names);
+    return status;
+}
+
+/* Padded with spaces so that the data after it is aligned; then its length is known. */
+static retort_status finish_header(rt_buffer *header, const char *path, retort_error *err) {
+    rt_buffer_text(header, "}");
+    while (!header->failed && header->length % DATA_ALIGNMENT != 0) rt_buffer_text(header, " ");
+    if (header->failed) return rt_fail_nomem(err, header->length);
+    uint64_t length = header->length - 8;
+    if (length > RT_SAFETENSORS_MAX_HEADER) {
+        return rt_fail(err, RETORT_LIMIT, "%s: a header of %" PRIu64 " bytes; the format allows %d", path,
+                       length, RT_SAFETENSORS_MAX_HEADER);
     }
-    for (unsigned shift = 0; shift < 64; shift += 8) {
-        rt_buffer_append(out, &(uint8_t){(uint8_t)((uint64_t)padded >> shift)}, 1);
-    }
-    rt_buffer_append(out, text, length);
-    for (; length < padded; length++) rt_buffer_append(out, " ", 1);
-    free(text);
-    return out->failed ? rt_fail_nomem(err, padded) : RETORT_OK;
+    for (unsigned i = 0; i < 8; i++) header->data[i] = (char)(length >> 8 * i & 0xff);
+    return RETORT_OK;
 }
 
 static retort_status write_file(const char *path, const rt_buffer *header, const rt_tensor *tensors,
@@ -118,16 +135,17 @@ retort_status rt_safetensors_write(const char *path, const rt_tensor *tensors, s
                                    const char *const *keys, const char *const *values, size_t metadata_count,
                                    retort_error *err) {
     rt_buffer header = {0};
-    json_t *root = json_object();
-    if (root == NULL) return rt_fail_nomem(err, sizeof(json_t));
-    retort_status status = add_metadata(root, path, keys, values, metadata_count, err);
     size_t at = 0;
-    for (size_t i = 0; i < count && status == RETORT_OK; i++) {
-        status = add_entry(root, path, &tensors[i], i + 1 == count, &at, err);
+    rt_buffer_append(&header, "\0\0\0\0\0\0\0\0{", HEADER_BEGIN); /* the length is filled in last */
+    retort_status status = check_names(path, tensors, count, keys, metadata_count, err);
+    if (status == RETORT_OK && metadata_count > 0) {
+        status = add_metadata(&header, path, keys, values, metadata_count, err);
     }
-    if (status == RETORT_OK) status = dump_header(&header, path, root, err);
+    for (size_t i = 0; i < count && status == RETORT_OK; i++) {
+        status = add_tensor(&header, path, &tensors[i], i + 1 == count, &at, err);
+    }
+    if (status == RETORT_OK) status = finish_header(&header, path, err);
     if (status == RETORT_OK) status = write_file(path, &header, tensors, count, err);
-    json_decref(root);
     rt_buffer_free(&header);
     return status;
 }

@@ -251,7 +251,7 @@ static retort_status legacy_data(reader *r, const rt_py *keys, rt_py_storage *st
 
 /* The second and third pickle: the protocol's version, and a dict that tells the byte order. */
 static retort_status legacy_preamble(reader *r, rt_cursor *cursor) {
-    rt_pickle version, system;
+    rt_pickle version = {0}, system = {0};
     retort_status status = rt_pickle_read(&version, &r->arena, r->name, cursor, r->err);
     if (status == RETORT_OK &&
         (version.root->kind != RT_PY_INT || version.root->as.integer != LEGACY_VERSION)) {

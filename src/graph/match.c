@@ -111,15 +111,22 @@ static bool is_mask_shape(const rt_value *value, bool keys) {
     return true;
 }
 
-int rt_mask_base(const rt_graph *graph, int value, bool keys) {
+/* The node that widens a mask to make the value; NULL when another operator makes it. */
+static const rt_node *widening(const rt_graph *graph, int value) {
     static const rt_op ops[] = {RT_OP_UNSQUEEZE, RT_OP_RESHAPE, RT_OP_IDENTITY, RT_OP_CAST, RT_OP_EXPAND};
-    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-        const rt_node *node = rt_made_by(graph, value, ops[i]);
-        if (node == NULL) continue;
+    const rt_node *node = NULL;
+    for (size_t i = 0; node == NULL && i < sizeof ops / sizeof *ops; i++) {
+        node = rt_made_by(graph, value, ops[i]);
+    }
+    return node;
+}
+
+int rt_mask_base(const rt_graph *graph, int value, bool keys) {
+    for (const rt_node *node = widening(graph, value); node != NULL; node = widening(graph, value)) {
         bool same_rank = graph->values[value].rank == graph->values[node->inputs[0]].rank;
-        bool widened = ops[i] == RT_OP_CAST || (ops[i] == RT_OP_EXPAND && same_rank);
+        bool widened = node->op == RT_OP_CAST || (node->op == RT_OP_EXPAND && same_rank);
         if (!widened && !is_mask_shape(&graph->values[value], keys)) return -1;
-        return rt_mask_base(graph, node->inputs[0], keys);
+        value = node->inputs[0];
     }
     return value >= 0 && is_mask_shape(&graph->values[value], keys) ? value : -1;
 }

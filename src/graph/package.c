@@ -18,7 +18,7 @@ retort_model *rt_model_new(void) {
 }
 
 retort_model *retort_model_retain(retort_model *model) {
-    atomic_fetch_add_explicit(&model->owners, 1, memory_order_relaxed);
+    if (model != NULL) atomic_fetch_add_explicit(&model->owners, 1, memory_order_relaxed);
     return model;
 }
 

@@ -31,6 +31,11 @@ static bool keeps_rows(const rt_graph *graph, const rt_node *node) {
     return (node->op == RT_OP_LINEAR || node->op == RT_OP_LAYER_NORM) && !node->attrs.narrow;
 }
 
+/* Whether an operator's input k is rows: x, or the residual of a Linear. */
+static bool reads_rows(const rt_node *node, int k) {
+    return k == 0 || (node->op == RT_OP_LINEAR && k == 3);
+}
+
 /* Whether all readers of the node's output want the selected rows only. The readers come after it. */
 static bool is_pruned(const region *r, size_t index) {
     const rt_graph *graph = r->graph;
@@ -42,7 +47,7 @@ static bool is_pruned(const region *r, size_t index) {
         bool rows = (int)i == r->select || (r->inside[i] && node->op != RT_OP_ATTENTION);
         for (int k = 0; k < node->input_count; k++) {
             if (node->inputs[k] != output) continue;
-            if (!rows) return false;
+            if (!rows || !reads_rows(node, k)) return false;
             read = true;
         }
     }
@@ -125,9 +130,8 @@ static void prune_node(region *r, int index) {
         prune_attention(r, index);
         return;
     }
-    int last = node.op == RT_OP_LINEAR && node.input_count > 3 ? 3 : 0;
-    for (int k = 0; k <= last; k += 3) { /* x, and a Linear's residual */
-        if (is_inside(r, node.inputs[k])) continue;
+    for (int k = 0; k < node.input_count; k++) {
+        if (node.inputs[k] < 0 || !reads_rows(&node, k) || is_inside(r, node.inputs[k])) continue;
         int rows = selected(r, node.inputs[k]);
         r->graph->nodes[index].inputs[k] = rows;
     }

@@ -19,7 +19,8 @@ typedef struct rt_package {
 } rt_package;
 
 /* Of any folder. With `embed` false only the transformer is looked for: other modules are not read. */
-retort_status rt_package_read(rt_package *out, rt_arena *arena, const char *folder, bool embed, retort_error *err);
+retort_status rt_package_read(rt_package *out, rt_arena *arena, const char *folder, bool embed,
+                              retort_error *err);
 
 /* The parsers of a Pooling and of a Dense module's config.json, as the fuzzer calls them. */
 retort_status rt_package_pooling(rt_package *out, const char *name, const json_t *root, retort_error *err);

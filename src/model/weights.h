@@ -8,8 +8,8 @@
 
 /* The task whose head is among the tensors; plain encoders embed. */
 retort_task rt_weights_task(const rt_tensors *tensors, rt_family family);
-/* Fills the roles of encoder->config from encoder->tensors: each found by one of its names, of the shape that the
- * configuration says, of a float type, and finite. `file` starts error texts. */
+/* Fills the roles of encoder->config from encoder->tensors: each found by one of its names, of the shape that
+ * the configuration says, of a float type, and finite. `file` starts error texts. */
 retort_status rt_weights_bind(rt_encoder *encoder, const char *file, retort_error *err);
 /* The Dense module of a package, from encoder->dense_tensors. */
 retort_status rt_weights_bind_dense(rt_encoder *encoder, const rt_package *package, retort_error *err);

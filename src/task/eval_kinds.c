@@ -68,7 +68,7 @@ static retort_status finish_ranks(rt_evaluation *e, retort_eval_result *result, 
     return rt_spearman(e->found, e->wanted, e->data->count, &result->value, err);
 }
 
-/* ---- Tags: entity F1, a word's label is its first piece's ---- */
+/* ---- Tags: entity F1, a word's label is its first piece's; words that were cut off are not counted ---- */
 
 static retort_status feed_words(rt_evaluation *e, const rt_sample *sample, retort_error *err) {
     rt_encoding *slot = rt_evaluation_slot(e);
@@ -78,7 +78,14 @@ static retort_status feed_words(rt_evaluation *e, const rt_sample *sample, retor
     return status == RETORT_OK ? rt_feed_encoding(&e->feed, slot, err) : status;
 }
 
-/* The label of words that were cut off or have no piece; -1 when the model has none. */
+/* Words of the sample that are left when its text was cut: up to the last one with a piece. */
+static size_t words_left(const rt_evaluation *e, const rt_sample *sample, const rt_encoding *encoding) {
+    int32_t last = -1;
+    for (size_t i = 0; i < encoding->count; i++) last = encoding->words[i] > last ? encoding->words[i] : last;
+    return encoding->count < e->encode.max_length ? sample->count : (size_t)(last + 1);
+}
+
+/* The label of words that have no piece; -1 when the model has none. */
 static int64_t outside(const rt_evaluation *e) {
     for (int64_t i = 0; i < e->config->labels; i++) {
         if (e->labels[i].mark == 'O') return i;
@@ -102,7 +109,8 @@ static retort_status score_words(rt_evaluation *e, size_t index, size_t first, s
         const float *row = row_of(rows, rt_eval_row(e, first) + i);
         e->words[encoding->words[i]] = (int32_t)rt_score_best(row, rows->columns);
     }
-    rt_count_entities(e->labels, e->data->tags + sample->first, e->words, sample->count, &e->counts);
+    size_t left = words_left(e, sample, encoding);
+    rt_count_entities(e->labels, e->data->tags + sample->first, e->words, left, &e->counts);
     return RETORT_OK;
 }
 

@@ -42,6 +42,13 @@ static uint64_t load(const uint8_t *bytes, size_t length) {
     return word;
 }
 
+/* 1 to 8 bytes as a number, by loads of constant size that may overlap. */
+static uint64_t load_tail(const uint8_t *bytes, size_t length) {
+    if (length == 8) return load(bytes, 8);
+    if (length >= 4) return load(bytes, 4) << 32 | load(bytes + length - 4, 4);
+    return (uint64_t)bytes[0] << 16 | (uint64_t)bytes[length / 2] << 8 | bytes[length - 1];
+}
+
 /* Whoever aims at one slot only makes others miss: a miss costs what having no cache costs. So no secret
  * seed. */
 rt_chunk *rt_word_cache_slot(const rt_word_cache *cache, const uint8_t *bytes, size_t length) {
@@ -51,6 +58,6 @@ rt_chunk *rt_word_cache_slot(const rt_word_cache *cache, const uint8_t *bytes, s
         hash = (hash ^ load(bytes + at, 8)) * UINT64_C(0xD6E8FEB86659FD93);
         hash ^= hash >> 32;
     }
-    hash = (hash ^ load(bytes + at, length - at)) * UINT64_C(0xD6E8FEB86659FD93);
+    hash = (hash ^ load_tail(bytes + at, length - at)) * UINT64_C(0xD6E8FEB86659FD93);
     return &cache->slots[(hash ^ hash >> 32) & cache->mask];
 }

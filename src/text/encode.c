@@ -62,16 +62,11 @@ static bool walk_whole(rt_walk *walk, const uint8_t *text, size_t size) {
 static bool recall(rt_walk *walk, const rt_chunk *chunk) {
     rt_tokens *tokens = walk->tokens;
     size_t need = tokens->count + chunk->count;
-    if (need > tokens->capacity &&
-        !rt_grow((void **)&tokens->data, &tokens->capacity, need, sizeof *tokens->data)) {
-        return false;
-    }
-    rt_token *out = tokens->data + tokens->count;
+    if (!rt_grow((void **)&tokens->data, &tokens->capacity, need, sizeof *tokens->data)) return false;
     for (size_t i = 0; i < chunk->count; i++) {
-        out[i] = (rt_token){chunk->ids[i], walk->point + chunk->start[i], walk->point + chunk->end[i],
-                            walk->word + chunk->word[i]};
+        tokens->data[tokens->count++] = (rt_token){chunk->ids[i], walk->point + chunk->start[i],
+                                                   walk->point + chunk->end[i], walk->word + chunk->word[i]};
     }
-    tokens->count = need;
     walk->point += chunk->points;
     walk->word += chunk->words;
     return true;
@@ -82,17 +77,17 @@ static void remember(const rt_walk *walk, rt_chunk *chunk, const uint8_t *bytes,
                      uint32_t point, int32_t word) {
     size_t count = walk->tokens->count - from;
     if (count > RT_CHUNK_TOKENS) return;
-    const rt_token *tokens = walk->tokens->data + from;
     memcpy(chunk->key, bytes, length);
     chunk->length = (uint8_t)length;
     chunk->points = (uint8_t)(walk->point - point);
     chunk->words = (uint8_t)(walk->word - word);
     chunk->count = (uint8_t)count;
     for (size_t i = 0; i < count; i++) {
-        chunk->ids[i] = tokens[i].id;
-        chunk->start[i] = (uint8_t)(tokens[i].start - point);
-        chunk->end[i] = (uint8_t)(tokens[i].end - point);
-        chunk->word[i] = (uint8_t)(tokens[i].word - word);
+        const rt_token *token = &walk->tokens->data[from + i];
+        chunk->ids[i] = token->id;
+        chunk->start[i] = (uint8_t)(token->start - point);
+        chunk->end[i] = (uint8_t)(token->end - point);
+        chunk->word[i] = (uint8_t)(token->word - word);
     }
 }
 
@@ -203,6 +198,6 @@ retort_status rt_walk_text(rt_walk *walk, const char *text, size_t size, retort_
     if (size > RT_TEXT_MAX) {
         return rt_fail(err, RETORT_LIMIT, "a text of %zu bytes, at most %d are supported", size, RT_TEXT_MAX);
     }
-    if (walk_segments(walk, (const uint8_t *)text, size)) return RETORT_OK;
+    if (size == 0 || walk_segments(walk, (const uint8_t *)text, size)) return RETORT_OK;
     return rt_fail(err, RETORT_NOMEM, "out of memory for a text of %zu bytes", size);
 }

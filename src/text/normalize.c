@@ -46,24 +46,26 @@ static void push_syllable(rt_normalized *out, uint32_t point, uint32_t source) {
     if (trailing != 0) push(out, TRAILING + trailing, source, true);
 }
 
-static void push_decomposed(rt_normalized *out, const rt_unicode_row *row, uint32_t point, uint32_t source) {
-    if (row->length == 0) {
-        if (is_syllable(point)) {
-            push_syllable(out, point, source);
-        } else {
-            push(out, point, source, false);
-        }
-        return;
+static uint32_t lower_of(const rt_normalizer *normalizer, const rt_unicode_row *row, uint32_t point) {
+    return normalizer->lower ? (uint32_t)((int32_t)point + row->lower) : point;
+}
+
+/* Lower case may come first: it is a character for a character here, and none of them is a mark. */
+static void push_stripped(const rt_normalizer *normalizer, rt_normalized *out, const rt_unicode_row *row,
+                          uint32_t point, uint32_t source) {
+    out->marked |= (row->flags & RT_MARK) || row->combining != 0 || row->length > 0;
+    if (row->length == 0 && is_syllable(point)) {
+        push_syllable(out, point, source);
+    } else if (row->length == 0) {
+        push(out, lower_of(normalizer, row, point), source, false);
     }
-    for (size_t i = 0; i < row->length; i++) push(out, rt_unicode_parts[row->parts + i], source, i > 0);
+    for (size_t i = 0; i < row->length; i++) {
+        uint32_t part = rt_unicode_parts[row->parts + i];
+        push(out, lower_of(normalizer, rt_unicode(part), part), source, i > 0);
+    }
 }
 
-static void push_lower(rt_normalized *out, const rt_unicode_row *row, uint32_t point, uint32_t source) {
-    push(out, (uint32_t)((int32_t)point + row->lower), source, false);
-    if (point == DOTTED_CAPITAL_I) push(out, COMBINING_DOT, source, true);
-}
-
-/* Cleans and spaces one character, then decomposes it or makes it lower case. */
+/* Cleans and spaces one character, then decomposes it, makes it lower case or both. */
 static void push_character(const rt_normalizer *normalizer, rt_normalized *out, uint32_t point,
                            uint32_t source) {
     const rt_unicode_row *row = rt_unicode(point);
@@ -75,11 +77,10 @@ static void push_character(const rt_normalizer *normalizer, rt_normalized *out, 
     bool spaced = normalizer->ideographs && (row->flags & RT_IDEOGRAPH);
     if (spaced) push(out, ' ', source, false);
     if (normalizer->strip) {
-        push_decomposed(out, row, point, source);
-    } else if (normalizer->lower) {
-        push_lower(out, row, point, source);
+        push_stripped(normalizer, out, row, point, source);
     } else {
-        push(out, point, source, false);
+        push(out, lower_of(normalizer, row, point), source, false);
+        if (point == DOTTED_CAPITAL_I && normalizer->lower) push(out, COMBINING_DOT, source, true);
     }
     if (spaced) push(out, ' ', source, false);
 }
@@ -132,14 +133,10 @@ static bool order_marks(rt_normalized *out) {
     return true;
 }
 
-static void drop_marks(const rt_normalizer *normalizer, rt_normalized *out) {
+static void drop_marks(rt_normalized *out) {
     size_t kept = 0;
     for (size_t i = 0; i < out->count; i++) {
-        rt_point point = out->points[i];
-        const rt_unicode_row *row = rt_unicode(point.point);
-        if (row->flags & RT_MARK) continue;
-        if (normalizer->lower) point.point = (uint32_t)((int32_t)point.point + row->lower);
-        out->points[kept++] = point;
+        if (!(rt_unicode(out->points[i].point)->flags & RT_MARK)) out->points[kept++] = out->points[i];
     }
     out->count = kept;
 }
@@ -159,6 +156,7 @@ bool rt_normalize(const rt_normalizer *normalizer, const uint8_t *text, size_t s
                   rt_normalized *out, uint32_t *next) {
     const uint8_t *end = text + size;
     out->count = 0;
+    out->marked = false;
     if (!rt_grow((void **)&out->points, &out->point_capacity, POINTS_A_BYTE * size + 1,
                  sizeof *out->points)) {
         return false;
@@ -168,9 +166,9 @@ bool rt_normalize(const rt_normalizer *normalizer, const uint8_t *text, size_t s
         push_character(normalizer, out, point, source);
     }
     *next = source;
-    if (normalizer->strip) {
+    if (out->marked) {
         if (!order_marks(out)) return false;
-        drop_marks(normalizer, out);
+        drop_marks(out);
     }
     return write_bytes(out);
 }

@@ -20,6 +20,7 @@ typedef struct rt_normalized {
     rt_point *points; /* [count + 1], the last one only marks the end */
     uint8_t *bytes;   /* the points as UTF-8 */
     size_t count, point_capacity, byte_capacity;
+    bool marked;     /* there may be marks to put in order and to drop */
     rt_point *spare; /* for sorting long runs of marks */
     size_t spare_capacity;
 } rt_normalized;

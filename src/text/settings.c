@@ -219,17 +219,27 @@ static retort_status read_added(const builder *in, const json_t *list) {
 /* ---- Tables ---------------------------------------------------------------------------------------------
  */
 
-/* What a character that is a word becomes; -1: out of memory. */
-static int32_t id_of_character(const rt_tokenizer *tokenizer, uint32_t point) {
-    const rt_vocab *vocab = &tokenizer->wordpiece.vocab;
-    char bytes[4];
-    int32_t id = rt_vocab_id(vocab, bytes, rt_utf8_put((uint8_t *)bytes, point));
-    return id >= 0 ? id : tokenizer->wordpiece.unknown;
-}
-
 static bool may_lead(uint8_t byte) {
     /* First bytes of U+3400…9FFF, U+F900…FAFF and U+20000…2FA1F. */
     return (byte >= 0xE3 && byte <= 0xE9) || byte == 0xEF || byte == 0xF0;
+}
+
+/* The pieces that are one of U+4E00 … U+9FFF. */
+static bool make_ideographs(rt_tokenizer *tokenizer) {
+    const rt_vocab *vocab = &tokenizer->wordpiece.vocab;
+    size_t count = RT_IDEOGRAPH_LAST - RT_IDEOGRAPH_FIRST + 1;
+    tokenizer->ideographs = rt_calloc(count, sizeof *tokenizer->ideographs);
+    if (tokenizer->ideographs == NULL) return false;
+    for (size_t i = 0; i < count; i++) tokenizer->ideographs[i] = tokenizer->wordpiece.unknown;
+    for (size_t id = 0; id < vocab->count; id++) {
+        const uint8_t *piece = (const uint8_t *)rt_vocab_piece(vocab, id);
+        uint32_t point;
+        if (rt_vocab_length(vocab, id) != 3 || rt_utf8_take(piece, piece + 3, &point) != 3) continue;
+        if (point >= RT_IDEOGRAPH_FIRST && point <= RT_IDEOGRAPH_LAST) {
+            tokenizer->ideographs[point - RT_IDEOGRAPH_FIRST] = (int32_t)id;
+        }
+    }
+    return true;
 }
 
 static retort_status make_tables(const builder *in) {
@@ -238,21 +248,17 @@ static retort_status make_tables(const builder *in) {
         bool ascii = byte < 128, blank = byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
         if (ascii && (rt_unicode(byte)->flags & RT_PUNCTUATION)) {
             tokenizer->classes[byte] = RT_BYTE_PUNCTUATION;
-            tokenizer->punctuation[byte] = id_of_character(tokenizer, byte);
+            tokenizer->punctuation[byte] = rt_vocab_id(&tokenizer->wordpiece.vocab, (char[]){(char)byte}, 1);
+            if (tokenizer->punctuation[byte] < 0) tokenizer->punctuation[byte] = tokenizer->wordpiece.unknown;
         } else if (blank) {
             tokenizer->classes[byte] = RT_BYTE_BLANK;
         } else if (tokenizer->normalizer.ideographs && may_lead((uint8_t)byte)) {
             tokenizer->classes[byte] = RT_BYTE_LEAD;
         }
     }
-    if (!tokenizer->normalizer.ideographs) return RETORT_OK;
-    size_t count = RT_IDEOGRAPH_LAST - RT_IDEOGRAPH_FIRST + 1;
-    tokenizer->ideographs = rt_calloc(count, sizeof *tokenizer->ideographs);
-    if (tokenizer->ideographs == NULL) return rt_fail_nomem(in->err, count * sizeof *tokenizer->ideographs);
-    for (uint32_t i = 0; i < count; i++) {
-        tokenizer->ideographs[i] = id_of_character(tokenizer, RT_IDEOGRAPH_FIRST + i);
-    }
-    return RETORT_OK;
+    if (!tokenizer->normalizer.ideographs || make_ideographs(tokenizer)) return RETORT_OK;
+    return rt_fail_nomem(in->err,
+                         (RT_IDEOGRAPH_LAST - RT_IDEOGRAPH_FIRST + 1) * sizeof *tokenizer->ideographs);
 }
 
 /* ---- Facts, and what is packed ----------------------------------------------------------------------------
@@ -284,7 +290,8 @@ static retort_status keep_settings(const builder *in, const json_t *settings) {
     }
     if (fine) in->tokenizer->settings = json_dumps(copy, JSON_COMPACT);
     json_decref(copy);
-    return in->tokenizer->settings != NULL ? RETORT_OK : rt_fail_nomem(in->err, 0);
+    return in->tokenizer->settings != NULL ? RETORT_OK
+                                           : rt_fail(in->err, RETORT_NOMEM, "%s: out of memory", in->name);
 }
 
 static retort_status read_settings(const builder *in, const json_t *settings, const void *pieces,

@@ -65,6 +65,8 @@ static bool insert(rt_vocab *vocab, size_t id, bool within, int32_t *other) {
     struct rt_vocab_slot *slot = find_slot(vocab, bytes, length, within, hash);
     *other = (int32_t)(slot->entry >> 1) - 1;
     if (slot->entry != 0) return false;
+    uint16_t *reach = &vocab->reach[within][rt_vocab_reach_index(bytes, length)];
+    if (length > *reach) *reach = (uint16_t)length;
     slot->tag = (uint32_t)(scatter(hash) >> 32);
     slot->entry = (uint32_t)(id + 1) << 1 | within;
     return true;
@@ -91,7 +93,6 @@ static retort_status index_piece(rt_vocab *vocab, const char *name, size_t id, r
         return rt_fail(err, RETORT_FORMAT, "%s: pieces %d and %zu are both \"%.64s\"", name, other, id,
                        piece);
     }
-    vocab->longest = rt_max(vocab->longest, length);
     if (begins_with_prefix(vocab, id)) insert(vocab, id, true, &other);
     return RETORT_OK;
 }
@@ -112,11 +113,8 @@ static size_t split_pieces(rt_vocab *vocab, const char *pieces, size_t size) {
 }
 
 static size_t count_lines(const char *pieces, size_t size) {
-    size_t count = size > 0 && pieces[size - 1] != '\n';
-    for (const char *at = pieces, *end = pieces + size; (at = memchr(at, '\n', (size_t)(end - at))) != NULL;
-         at++) {
-        count++;
-    }
+    size_t count = pieces[size - 1] != '\n';
+    for (size_t i = 0; i < size; i++) count += pieces[i] == '\n';
     return count;
 }
 
@@ -144,7 +142,7 @@ static retort_status index_pieces(rt_vocab *vocab, const char *name, const void 
 
 retort_status rt_vocab_open(rt_vocab *vocab, const char *name, const void *pieces, size_t size,
                             const char *prefix, retort_error *err) {
-    size_t count = count_lines(pieces, size);
+    size_t count = size > 0 ? count_lines(pieces, size) : 0;
     *vocab = (rt_vocab){.prefix = prefix, .prefix_length = strlen(prefix)};
     if (count == 0) return rt_fail(err, RETORT_FORMAT, "%s: the vocabulary is empty", name);
     if (count > MAX_PIECES || size > MAX_BYTES) {

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 
 enum { RT_PIECE_MAX = 512 }; /* bytes of a piece */
+enum { RT_REACHES = 1024 };
 
 typedef struct rt_vocab {
     char *text;       /* the pieces in the order of their ids, each ended by NUL */
@@ -16,7 +17,7 @@ typedef struct rt_vocab {
     size_t mask;
     const char *prefix; /* of pieces that go on within a word: "##" */
     size_t prefix_length;
-    size_t longest; /* bytes of the longest piece */
+    uint16_t reach[2][RT_REACHES]; /* see rt_vocab_reach */
 } rt_vocab;
 
 /* From pieces ended by '\n'; an empty one is an id without a piece. `prefix` must outlive the vocabulary. */
@@ -31,6 +32,15 @@ static inline uint64_t rt_vocab_hash(bool within) {
 }
 static inline uint64_t rt_vocab_hash_byte(uint64_t hash, uint8_t byte) {
     return (hash ^ byte) * UINT64_C(0x9E3779B97F4A7C15);
+}
+/* Bytes of the longest piece that may begin as these `length` >= 1 bytes do, so that no longer one is looked
+ * for. */
+static inline size_t rt_vocab_reach_index(const uint8_t *bytes, size_t length) {
+    return (bytes[0] * 37u + (length > 1 ? bytes[1] * 4u : 0)) % RT_REACHES;
+}
+static inline size_t rt_vocab_reach(const rt_vocab *vocab, const uint8_t *bytes, size_t length, bool within) {
+    size_t two = vocab->reach[within][rt_vocab_reach_index(bytes, length)];
+    return two > 1 ? two : 1; /* a piece of one byte stands elsewhere */
 }
 /* Id of the piece with these bytes (and, within a word, the prefix before them) and this hash, or -1. */
 int32_t rt_vocab_find(const rt_vocab *vocab, const uint8_t *bytes, size_t length, bool within, uint64_t hash);

@@ -134,7 +134,7 @@ static retort_status from_root(rt_tokenizer **out, const char *name, json_t *roo
         json_object_del(model, "vocab");
         if (json_object_set_new(root, "facts", make_facts(config)) != 0 ||
             !override_normalizer(json_object_get(root, "normalizer"), config)) {
-            status = rt_fail_nomem(err, 0);
+            status = rt_fail(err, RETORT_NOMEM, "%s: out of memory", name);
         }
     }
     if (status == RETORT_OK) status = rt_tokenizer_build(out, name, root, lines.data, lines.length, err);
@@ -284,7 +284,7 @@ static retort_status load_object(json_t **out, const char *folder, const char *n
     if (rt_path_join(path, sizeof path, folder, name) && rt_is_file(path))
         return rt_json_load(out, path, err);
     *out = json_object();
-    return *out != NULL ? RETORT_OK : rt_fail_nomem(err, 0);
+    return *out != NULL ? RETORT_OK : rt_fail(err, RETORT_NOMEM, "%s: out of memory", folder);
 }
 
 static retort_status from_files(rt_tokenizer **out, const char *folder, json_t *config, retort_error *err) {

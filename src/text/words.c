@@ -9,8 +9,8 @@ static size_t longest_piece(const rt_vocab *vocab, const uint8_t *bytes, const r
                             bool within, int32_t *id) {
     uint64_t hashes[RT_PIECE_MAX + 1], hash = rt_vocab_hash(within);
     uint32_t begin = points[0].at;
-    size_t tried = 0;
-    for (; tried < count && points[tried + 1].at - begin <= vocab->longest; tried++) {
+    size_t tried = 0, reach = rt_vocab_reach(vocab, bytes + begin, points[count].at - begin, within);
+    for (; tried < count && points[tried + 1].at - begin <= reach; tried++) {
         for (uint32_t at = points[tried].at; at < points[tried + 1].at; at++) {
             hash = rt_vocab_hash_byte(hash, bytes[at]);
         }

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * How the fused attention uses its scratch, for any ISA. */
+#ifndef RT_KERNEL_ATTENTION_H
+#define RT_KERNEL_ATTENTION_H
+
+#include "base/memory.h"
+#include "kernel/kernel.h"
+
+enum {
+    RT_ATTENTION_ROWS = 6, /* queries at a time: their scores over 384 keys take 9 KB, so they stay in L1 */
+    RT_ATTENTION_PAD = 16  /* floats between rows of scores: 1024 keys would put all rows in one set of L1 */
+};
+
+/* Floats from one query's scores to the next. */
+static inline size_t rt_attention_stride(size_t keys) {
+    return rt_round_up(keys, RT_PANEL) + RT_ATTENTION_PAD;
+}
+
+/* Three parts: K transposed [keys/16][dim][16], V [dim/16][keys][16], scores [ROWS][stride]. */
+static inline size_t rt_attention_keys_size(size_t keys, size_t dim) {
+    return rt_round_up(keys, RT_PANEL) * dim;
+}
+static inline size_t rt_attention_values_size(size_t keys, size_t dim) {
+    return keys * rt_round_up(dim, RT_PANEL);
+}
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Coefficients of the approximations that every tier uses, so that every tier gives the same bits. Minimax
+ * fits (weighted Lawson iteration, coefficients rounded to float one after the other, highest first). The
+ * errors stated are those of the whole float evaluation, over all floats of the domain; kernel_test measures
+ * them. Arrays go from the lowest power to the highest. */
+#ifndef RT_KERNEL_CONSTANTS_H
+#define RT_KERNEL_CONSTANTS_H
+
+/* exp(x) = 2^n exp(r), n = round(x log2 e), r = x - n ln 2, exp(r) = 1 + r + r^2 P(r). Below LOW the result
+ * is 0: exp(-87) is the last whole exponent whose value is a normal float. Up to HIGH: 2^n stays finite. <= 1
+ * ulp. */
+#define RT_EXP_LOW  -87.0f
+#define RT_EXP_HIGH 88.0f
+#define RT_LOG2E    0x1.715476p+0f
+#define RT_LN2_HIGH 0x1.62e430p-1f
+#define RT_LN2_LOW  -0x1.05c610p-29f
+static const float rt_exp_poly[5] = {0x1.000000p-1f, 0x1.55548ep-3f, 0x1.55545ep-5f, 0x1.123b48p-7f,
+                                     0x1.6db418p-10f};
+
+/* GELU(x) = x Phi(x). With z = min(|x|, 6.5) and Phi(-z) = t = 2^y, y = -1 + z P(z):
+ * GELU(x) = max(x, 0) - z t, which cancels nowhere. Below -6.5 the result stays at -3e-10 (exact: -> 0). */
+#define RT_GELU_LIMIT 6.5f
+static const float rt_gelu_poly[10] = {-0x1.26aed2p+0f,  -0x1.d63c04p-2f,  -0x1.adc4c6p-5f, 0x1.c8f040p-8f,
+                                       -0x1.01ec7ep-16f, -0x1.20a5a2p-12f, 0x1.3f4eb8p-14f, -0x1.73af96p-17f,
+                                       0x1.dabb00p-21f,  -0x1.04fdd8p-25f};
+/* 2^f = 1 + f P(f) for |f| <= 1/2. */
+static const float rt_exp2_poly[6] = {0x1.62e430p-1f, 0x1.ebfbe0p-3f,  0x1.c6aed0p-5f,
+                                      0x1.3b29aap-7f, 0x1.5f47b0p-10f, 0x1.448fc2p-13f};
+
+/* GELU, tanh form: x sigmoid(2u) = x / (1 + exp(-2u)), -2u = x (A + B x^2). */
+#define RT_GELU_TANH_A -0x1.988454p+0f /* -2 sqrt(2/pi) */
+#define RT_GELU_TANH_B -0x1.2444f2p-4f /* A * 0.044715 */
+
+/* tanh(x) = x + x^3 P(x^2) for |x| < SPLIT, else 1 - 2 / (exp(2|x|) + 1) with the sign of x; 1 from LIMIT on.
+ */
+#define RT_TANH_SPLIT 0.55f
+#define RT_TANH_LIMIT 9.1f
+static const float rt_tanh_poly[4] = {-0x1.55545ap-2f, 0x1.10d01ap-3f, -0x1.af96aap-5f, 0x1.0da90ep-6f};
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Fused attention of one head: both products run on the register tiles of gemm_f32, over a block of queries
+ * whose scores stay in L1. */
+#include "kernel/attention.h"
+#include "kernel/rows.h"
+#include "kernel/vec/gemm.h"
+
+#include <math.h>
+
+_Static_assert((int)V16_ROWS <= (int)RT_ATTENTION_ROWS, "the scratch has room for a block of queries");
+
+/* The 16 keys from `key` on, transposed into one panel [dim][16]; keys beyond the last are 0. */
+static void pack_keys(const rt_attention *at, size_t key, float *panel) {
+    for (size_t d = 0; d < at->dim; d += 16) {
+        v16 block[16];
+        size_t n = rt_min(16, at->dim - d);
+        for (size_t i = 0; i < 16; i++) {
+            bool inside = key + i < at->keys;
+            block[i] = inside ? v16_load_n(at->k + (key + i) * at->ldk + d, n) : v16_set(0.0f);
+        }
+        v16_transpose(block);
+        for (size_t i = 0; i < n; i++) v16_store(panel + (d + i) * RT_PANEL, block[i]);
+    }
+}
+
+static void pack_values(const rt_attention *at, float *values) {
+    for (size_t d = 0; d < at->dim; d += RT_PANEL) {
+        for (size_t key = 0; key < at->keys; key++) {
+            v16_store(values, v16_load_n(at->v + key * at->ldv + d, at->dim - d));
+            values += RT_PANEL;
+        }
+    }
+}
+
+/* scores[rows][stride] = q k^T, not yet scaled */
+static void score(const rt_attention *at, size_t row, size_t rows, const float *keys, float *scores) {
+    size_t wide = v16_panels(rows), all = (at->keys + RT_PANEL - 1) / RT_PANEL;
+    for (size_t p = 0; p < all; p += wide) {
+        rt_tile *tile = RT_ISA(tiles_f32)[rt_min(wide, all - p) - 1][rows - 1];
+        tile(at->q + row * at->ldq, at->ldq, keys + p * at->dim * RT_PANEL, at->dim, scores + p * RT_PANEL,
+             rt_attention_stride(at->keys));
+    }
+}
+
+/* p[n] = exp(scale p - max) in place; returns 1 / sum. */
+static float softmax(float scale, size_t n, float *p) {
+    v16 most = v16_set(-INFINITY), sum = v16_set(0.0f), factor = v16_set(scale);
+    size_t whole = n / 16 * 16;
+    for (size_t i = 0; i < n; i += 16) {
+        v16 x = v16_mul(v16_load(p + i), factor);
+        v16_store(p + i, x);
+        if (i == whole) x = v16_first(n - i, x, v16_set(-INFINITY));
+        most = v16_max(x, most);
+    }
+    float lane[16], max = -INFINITY;
+    v16_store(lane, most);
+    for (int i = 0; i < 16; i++) max = lane[i] > max ? lane[i] : max;
+    for (size_t i = 0; i < n; i += 16) {
+        v16 x = exp16(v16_sub(v16_load(p + i), v16_set(max)));
+        if (i == whole) x = v16_first(n - i, x, v16_set(0.0f));
+        v16_store(p + i, x);
+        sum = v16_add(sum, x);
+    }
+    return n > 0 ? 1.0f / v16_sum(sum) : 0.0f;
+}
+
+/* out[rows] = inverse[row] * (p v), a few panels of v at a time */
+static void blend(const rt_attention *at, size_t row, size_t rows, const float *scores, const float *values,
+                  const float *inverse) {
+    _Alignas(64) float sums[V16_ROWS * V16_PANELS * RT_PANEL];
+    size_t wide = v16_panels(rows) * RT_PANEL;
+    for (size_t d = 0; d < at->dim; d += wide) {
+        size_t columns = rt_min(wide, at->dim - d), panels = (columns + RT_PANEL - 1) / RT_PANEL;
+        rt_tile *tile = RT_ISA(tiles_f32)[panels - 1][rows - 1];
+        tile(scores, rt_attention_stride(at->keys), values + d * at->keys, at->keys, sums, wide);
+        for (size_t r = 0; r < rows; r++) {
+            for (size_t c = 0; c < columns; c += RT_PANEL) {
+                v16 x = v16_mul(v16_load(sums + r * wide + c), v16_set(inverse[r]));
+                size_t n = columns - c;
+                if (at->out != NULL) v16_store_n(at->out + (row + r) * at->ldo + d + c, x, n);
+                if (at->out16 != NULL) v16_store_bf16_n(at->out16 + (row + r) * at->ldo16 + d + c, x, n);
+            }
+        }
+    }
+}
+
+void RT_ISA(attention)(const rt_attention *at) {
+    float *keys = at->scratch, *values = keys + rt_attention_keys_size(at->keys, at->dim);
+    float *scores = values + rt_attention_values_size(at->keys, at->dim), inverse[V16_ROWS];
+    size_t stride = rt_attention_stride(at->keys), blocks = block_count(at->queries);
+    for (size_t key = 0; key < at->keys; key += RT_PANEL) pack_keys(at, key, keys + key * at->dim);
+    pack_values(at, values);
+    for (size_t block = 0, row = 0; block < blocks; block++) {
+        size_t rows = block_rows(at->queries, blocks, block);
+        score(at, row, rows, keys, scores);
+        for (size_t r = 0; r < rows; r++) inverse[r] = softmax(at->scale, at->keys, scores + r * stride);
+        blend(at, row, rows, scores, values, inverse);
+        row += rows;
+    }
+}

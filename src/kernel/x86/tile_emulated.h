@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The verbs of tile_amx.h in plain C, for tests. Rules of the Intel SDM: rows and bytes beyond a tile's
+ * configuration are zero after a load and are not stored; TDPBF16PS flushes subnormals and adds even products
+ * before odd ones. */
+#ifndef RT_KERNEL_X86_TILE_EMULATED_H
+#define RT_KERNEL_X86_TILE_EMULATED_H
+
+#include "base/tensor.h"
+#include "kernel/kernel.h"
+
+#include <math.h>
+#include <string.h>
+
+#define RT_TILE(name) rt_##name##_amx_emulated
+void RT_TILE(gemm_bf16)(const rt_gemm *gemm);
+
+typedef struct tile_config {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} tile_config;
+
+static _Thread_local tile_config tile_shape; /* palette 0: no tiles, and any use of one must show */
+static _Thread_local uint8_t tile_data[8][16][64];
+
+static inline void tile_configure(const tile_config *config) {
+    tile_shape = *config;
+    memset(tile_data, 0, sizeof tile_data);
+}
+static inline void tile_release(void) {
+    tile_shape = (tile_config){0};
+}
+static inline void tile_zero(int tile) {
+    memset(tile_data[tile], 0, sizeof tile_data[tile]);
+}
+static inline void tile_load(int tile, const void *from, size_t stride) {
+    tile_zero(tile);
+    for (size_t r = 0; r < tile_shape.rows[tile]; r++) {
+        memcpy(tile_data[tile][r], (const char *)from + r * stride, tile_shape.row_bytes[tile]);
+    }
+}
+static inline void tile_store(int tile, void *to, size_t stride) {
+    for (size_t r = 0; r < tile_shape.rows[tile]; r++) {
+        memcpy((char *)to + r * stride, tile_data[tile][r], tile_shape.row_bytes[tile]);
+    }
+}
+
+/* bf16 number i of a tile's row, subnormals as zero */
+static inline float tile_bf16(int tile, size_t row, size_t i) {
+    uint16_t bits;
+    memcpy(&bits, &tile_data[tile][row][2 * i], sizeof bits);
+    return (bits & 0x7f80) == 0 ? 0.0f : rt_bf16_to_f32(bits);
+}
+static inline void tile_dot_bf16(int sum, int a, int b) {
+    for (size_t m = 0; m < tile_shape.rows[sum]; m++) {
+        for (size_t n = 0; n < tile_shape.row_bytes[sum] / 4u; n++) {
+            float even = 0.0f, odd = 0.0f, old;
+            for (size_t k = 0; k < tile_shape.row_bytes[a] / 4u; k++) {
+                even = fmaf(tile_bf16(a, m, 2 * k), tile_bf16(b, k, 2 * n), even);
+                odd = fmaf(tile_bf16(a, m, 2 * k + 1), tile_bf16(b, k, 2 * n + 1), odd);
+            }
+            memcpy(&old, &tile_data[sum][m][4 * n], sizeof old);
+            old += even + odd;
+            memcpy(&tile_data[sum][m][4 * n], &old, sizeof old);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,487 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs every verb of the command line and checks exit codes, JSON, files and error texts. Prints TAP.
+
+    run.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
+"""
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+RETORT, ROOT, EXAMPLES = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+GOLDEN = ROOT / "test/golden"
+WORK = tempfile.TemporaryDirectory()
+HERE = pathlib.Path(WORK.name)
+VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "optimize", "bench", "doctor", "help", "version"]
+tests = []
+
+
+def test(function):
+    tests.append(function)
+    return function
+
+
+def checkpoint(name):
+    return str(GOLDEN / "checkpoints" / name)
+
+
+def retort(*args, stdin=b"", code=0, program=RETORT, env=None):
+    """Standard output as bytes and standard error as text; the exit code must be `code`."""
+    environment = {**os.environ, **(env or {})}
+    environment.pop("RETORT_ISA", None)
+    done = subprocess.run([str(program), *map(os.fspath, map(str, args))], input=stdin, capture_output=True,
+                          timeout=300, env=environment)
+    error = done.stderr.decode("utf-8", "replace")
+    assert done.returncode == code, f"{args}: exit code {done.returncode}, expected {code}; stderr: {error}"
+    return done.stdout, error
+
+
+def rows(*args, **more):
+    """The JSON objects that a command prints, one a line."""
+    return [json.loads(line) for line in retort(*args, "--json", **more)[0].splitlines()]
+
+
+def model(name, **options):
+    """The checkpoint's .retort file, imported once."""
+    path = HERE / (name + "".join(f"-{k}{v}" for k, v in options.items()) + ".retort")
+    if not path.exists():
+        flags = [part for k, v in options.items() for part in (f"--{k}", str(v))]
+        retort("import", checkpoint(name), "-o", path, *flags)
+    return str(path)
+
+
+def file(name, data):
+    path = HERE / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return str(path)
+
+
+def fails(code, words, *args, **more):
+    out, error = retort(*args, code=code, **more)
+    assert words in error, f"{args}: '{error.strip()}' does not say '{words}'"
+    assert out == b"", f"{args}: output in spite of the failure"
+    return error
+
+
+def close(a, b, tolerance=2e-5):
+    assert abs(a - b) <= tolerance, f"{a} is not {b}"
+
+
+# ---- the table of commands ----
+
+
+@test
+def help_of_every_verb():
+    out, _ = retort("help")
+    for verb in VERBS:
+        assert verb.encode() in out
+        one, _ = retort(verb, "--help")
+        assert b"options:" in one and b"examples:" in one and one == retort("help", verb)[0]
+        described = rows("help", verb)[0]
+        assert described["command"] == verb
+        for option in described["options"]:
+            assert f"--{option['name']}".encode() in one
+    assert retort("--help")[0] == out
+    retort(code=2)
+
+
+@test
+def manual_and_completions():
+    man = retort("help", "--man")[0].decode()
+    assert man.startswith(".TH RETORT 1") and ".SH EXIT STATUS" in man
+    for verb in VERBS:
+        assert f".SS {verb}" in man
+    for shell in ("bash", "zsh", "fish"):
+        script = retort("completions", shell)[0].decode()
+        assert all(verb in script for verb in VERBS) and "special\\-as\\-text" not in script
+        assert "special-as-text" in script
+    done = subprocess.run(["bash", "-n"], input=retort("completions", "bash")[0], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    fails(2, "none of bash, zsh, fish", "completions", "tcsh")
+
+
+@test
+def version():
+    assert rows("version")[0]["version"] in retort("--version")[0].decode()
+
+
+@test
+def wrong_usage():
+    fails(2, "did you mean 'import'?", "imprt")
+    fails(2, "unknown command 'xyzzyx';", "xyzzyx")
+    fails(2, "did you mean '--threads'?", "run", "m", "--treads", "2")
+    fails(2, "unknown option '-z'", "run", "m", "-z")
+    fails(2, "--threads needs a value", "run", "m", "--threads")
+    fails(2, "not a whole number", "run", "m", "--threads", "two")
+    fails(2, "not a whole number", "run", "m", "--threads=-1")
+    fails(2, "is none of", "run", "m", "--isa", "sse")
+    fails(2, "takes no value", "run", "m", "--json=yes")
+    fails(2, "not a number", "eval", "m", "--data", "f", "--floor", "high")
+    fails(2, "--output must be given", "import", "m")
+    fails(2, "--data must be given", "eval", "m")
+    fails(2, "too few arguments", "info")
+    fails(2, "unexpected argument 'b'", "info", "a", "b")
+    fails(2, "needs --level 3", "import", checkpoint("bert-tag"), "-o", HERE / "x", "--dtype", "bf16", "--level", "1")
+    small = model("distilbert-classify")
+    fails(2, "in place of", "bench", small, "--grid", "1x8", "--batch", "2")
+    fails(2, "--grid: expected", "bench", small, "--grid", "1x8,8")
+    fails(2, "48 positions", "bench", small, "--seq", "49")
+
+
+@test
+def doctor():
+    found = rows("doctor")[0]
+    assert found["threads"] >= 1 and found["isa"] in ("ref", "avx2", "vnni", "amx", "neon")
+    assert "native" in found["providers"]
+
+
+# ---- models ----
+
+
+@test
+def import_info_explain():
+    path = HERE / "imported.retort"
+    made = rows("import", checkpoint("distilbert-classify"), "-o", path)[0]
+    assert made["bytes"] == path.stat().st_size and made["level"] == 3
+    header = int.from_bytes(path.read_bytes()[:8], "little")
+    assert json.loads(path.read_bytes()[8 : 8 + header])["__metadata__"], "a valid safetensors file"
+    info = rows("info", path, "--tensors")[0]
+    assert info["task"] == "classify" and info["label_names"] == ["negative", "neutral", "positive"]
+    assert info["layers"] == 2 and info["hidden"] == 16 and info["vocab"] == 100 and info["positions"] == 48
+    assert len(info["tensors"]) == info["tensor_count"] and info["file_bytes"] == made["bytes"]
+    assert b"negative, neutral, positive" in retort("info", path)[0]
+    plan = rows("explain", path)[0]
+    assert plan["steps"] and all(step["ms"] >= 0 and step["kernel"] for step in plan["steps"])
+    assert plan["steps"][0]["name"] in retort("explain", path)[0].decode()
+    graph = rows("explain", path, "--graph")[0]["graph"]
+    assert graph == retort("explain", path, "--graph")[0].decode() and len(graph.splitlines()) > info["nodes"]
+    again = HERE / "again.retort"
+    retort("import", checkpoint("distilbert-classify"), "-o", again)
+    assert again.read_bytes() == path.read_bytes(), "an import depends on nothing but its input"
+
+
+@test
+def bf16_is_smaller():
+    wide = rows("info", model("distilbert-wide"))[0], rows("info", model("distilbert-wide", dtype="bf16"))[0]
+    assert wide[1]["file_bytes"] < wide[0]["file_bytes"] and "bf16" in wide[1]["bytes"]
+
+
+@test
+def optimize_level_by_level():
+    source, counts, answers = checkpoint("bert-classify"), [], []
+    for level in range(4):
+        path = HERE / f"level{level}.retort"
+        done = rows("optimize", source, "--level", level, "-o", path)[0]
+        assert done["level"] == level
+        assert [at["level"] for at in done["levels"]] == list(range(1, level + 1))
+        counts.append(done["nodes_after"])
+        answers.append(rows("run", path, "a very good film")[0]["logits"])
+        source = path
+    assert counts[0] >= counts[1] > counts[2] and counts[1] > counts[3], counts
+    for logits in answers[1:]:
+        for a, b in zip(logits, answers[0]):
+            close(a, b)
+    assert b"nodes" in retort("optimize", HERE / "level0.retort", "--level", "2", "-o", HERE / "t.retort")[0]
+    fails(1, "level 3", "optimize", HERE / "level3.retort", "--level", "1", "-o", HERE / "t.retort")
+
+
+@test
+def bad_models():
+    good = pathlib.Path(model("distilbert-classify")).read_bytes()
+    fails(3, "nothing-here", "info", HERE / "nothing-here.retort")
+    (HERE / "empty").mkdir()
+    fails(3, "empty", "import", HERE / "empty", "-o", HERE / "x.retort")
+    bare = HERE / "bare"
+    bare.mkdir()
+    (bare / "config.json").write_bytes((pathlib.Path(checkpoint("distilbert-classify")) / "config.json").read_bytes())
+    fails(3, "bare", "import", bare, "-o", HERE / "x.retort")
+    for cut in (0, 4, 8, 100, len(good) // 2, len(good) - 1):
+        fails(3, "cut.retort", "run", file("cut.retort", good[:cut]), "text")
+    fails(3, "text.retort", "info", file("text.retort", "this is no model, though it is long enough to be read as one"))
+    assert not (HERE / "x.retort").exists()
+    fails(1, "no-folder", "import", checkpoint("bert-tag"), "-o", HERE / "no-folder" / "x.retort")
+    keep = file("keep.retort", good)
+    fails(3, "empty", "import", HERE / "empty", "-o", keep)
+    assert pathlib.Path(keep).read_bytes() == good
+
+
+@test
+def instruction_sets():
+    small, have = model("distilbert-classify"), rows("doctor")[0]["features"].split()
+    wanted = {"ref": True, "avx2": "avx2" in have, "vnni": "avx512_vnni" in have, "amx": "amx_bf16" in have and "amx_int8" in have,
+              "neon": "neon" in have}
+    answers = []
+    for isa, here in wanted.items():
+        if here:
+            answers.append(rows("run", small, "good", "--isa", isa, "--threads", "2")[0])
+        else:
+            fails(1, "not supported on this CPU", "run", small, "good", "--isa", isa)
+    assert all(answer == answers[0] for answer in answers), "the same bits on every tier"
+    fails(5, "provider", "run", small, "good", "--provider", "nobody")
+
+
+# ---- run and tokenize ----
+
+
+@test
+def tasks_like_transformers():
+    for name, cases in json.loads((GOLDEN / "tasks.json").read_text()).items():
+        texts = "".join(case["text"] + "\n" for case in cases).encode()
+        found = rows("run", model(name), stdin=texts)
+        assert len(found) == len(cases), name
+        for case, got in zip(cases, found):
+            if "labels" in case:
+                scores = {row["label"]: row["score"] for row in got["labels"]}
+                assert scores.keys() == case["labels"].keys()
+                for label in scores:
+                    close(scores[label], case["labels"][label])
+                order = [row["score"] for row in got["labels"]]
+                assert order == sorted(order, reverse=True) and len(got["logits"]) == len(order)
+            elif "entities" in case:
+                assert len(got["entities"]) == len(case["entities"]), (name, case, got)
+                for entity, expected in zip(got["entities"], case["entities"]):
+                    assert all(entity[key] == expected[key] for key in ("start", "end", "label")), (name, entity, expected)
+                    assert entity["text"] == case["text"][expected["start"] : expected["end"]]
+                    close(entity["score"], expected["score"])
+            elif "fill" in case:
+                for mask, expected in zip(got["fill"], case["fill"], strict=True):
+                    assert [guess["id"] for guess in mask] == [guess["id"] for guess in expected]
+                    for guess, want in zip(mask, expected):
+                        close(guess["score"], want["score"])
+            else:
+                assert (got["start"], got["end"]) == (case["start"], case["end"]), (name, case, got)
+                close(got["score"], case["score"])
+                assert got["answer"] == case["text"].split("\t")[1][case["start"] : case["end"]]
+
+
+@test
+def run_prints_plain_lines():
+    plain = retort("run", model("distilbert-classify"), "good", "bad")[0].decode().splitlines()
+    labels = [row["labels"][0] for row in rows("run", model("distilbert-classify"), "good", "bad")]
+    for line, best in zip(plain, labels, strict=True):
+        label, score = line.split("\t")
+        assert label == best["label"]
+        close(float(score), best["score"], 1e-6)
+    for name, text in (("bert-tag", "a b c"), ("bert-fill", "a [MASK]"), ("bert-answer", "who\ta film"), ("bert-embed", "a")):
+        assert len(retort("run", model(name), text)[0].splitlines()) == 1
+    fails(3, "QUESTION<tab>CONTEXT", "run", model("bert-answer"), "no context")
+    fails(3, "mask", "run", model("bert-fill"), "no mask")
+
+
+@test
+def embeddings_and_ranking():
+    path = model("package-mean")
+    vectors = [row["embedding"] for row in rows("run", path, "a good film", "a bad play", "a good film")]
+    close(sum(x * x for x in vectors[0]), 1.0, 1e-4)
+    assert vectors[0] == vectors[2]
+    ranked = rows("run", path, "--query", "a good film", stdin=b"a bad play\na good film\nof the\n")
+    assert ranked[0]["text"] == "a good film" and ranked[0]["index"] == 1
+    close(ranked[0]["score"], 1.0)
+    close(next(r["score"] for r in ranked if r["index"] == 0), sum(a * b for a, b in zip(*vectors[:2])))
+    assert len(rows("run", path, "--query", "good", "--top", "2", "a", "b", "c")) == 2
+    fails(3, "embeds", "run", model("bert-tag"), "--query", "x", "y")
+
+
+@test
+def batches_keep_order_and_bits():
+    path, lines = model("distilbert-classify"), [("very " * (i % 37)) + "good" for i in range(150)]
+    text = "\n".join(lines).encode()
+    together = rows("run", path, "--batch", "64", "--threads", "2", stdin=text)
+    apart = rows("run", path, "--batch", "1", "--threads", "1", stdin=text)
+    assert len(together) == len(lines) and together == apart
+
+
+@test
+def results_flow_on_a_pipe():
+    args = [RETORT, "run", model("distilbert-classify"), "--json"]
+    with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for _ in range(2):
+            process.stdin.write(b"good\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["labels"]  # before the input has ended
+        process.stdin.close()
+        assert process.stdout.read() == b"" and process.wait() == 0
+
+
+@test
+def odd_texts():
+    path, tag = model("distilbert-classify"), model("bert-tag")
+    assert len(rows("run", path, "")) == 1
+    assert len(rows("run", path, stdin=b"")) == 0
+    assert len(rows("run", path, stdin=b"\n\n")) == 2
+    huge = b"good film " * (1 << 20)
+    assert rows("run", path, stdin=huge)[0] == rows("run", path, stdin=huge[:1000])[0]
+    assert rows("run", path, stdin=b"go\0od\n")[0] == rows("run", path, "good")[0]
+    assert len(rows("run", tag, stdin=b"\xff\xfe a \xc3\x28 \xed\xa0\x80 \xf0\x9f\x98 very\0 good\n")) == 1
+    line = b"good \xff\xc3 film"
+    decoded = line.decode("utf-8", "replace")
+    for entity in rows("run", tag, stdin=line)[0]["entities"]:
+        assert entity["text"] == decoded[entity["start"] : entity["end"]]
+    assert rows("run", path, stdin=b"good\r\n")[0] == rows("run", path, "good")[0]
+
+
+@test
+def tokenize():
+    path = model("bert-classify")
+    found = rows("tokenize", path, "a very good\tfilm", "x" * 99)
+    pieces = retort("tokenize", path, "a very good\tfilm")[0].decode().split()
+    assert found[0]["ids"] == [int(piece.rsplit(":", 1)[1]) for piece in pieces]
+    assert [piece.rsplit(":", 1)[0] for piece in pieces] == ["[CLS]", "a", "very", "good", "[SEP]", "film", "[SEP]"]
+    assert found[0]["offsets"] == [[0, 0], [0, 1], [2, 6], [7, 11], [0, 0], [0, 4], [0, 0]]
+    words = "good " * 100
+    assert len(rows("tokenize", path, words)[0]["ids"]) == 40  # model_max_length of its tokenizer
+    assert len(rows("tokenize", path, words, "--max-length", "0")[0]["ids"]) == 102
+    assert len(rows("tokenize", path, words, "--max-length", "7")[0]["ids"]) == 7
+    special = rows("tokenize", path, "a [SEP] b")[0]["ids"], rows("tokenize", path, "a [SEP] b", "--special-as-text")[0]["ids"]
+    assert special[0] == [2, 5, 3, 6, 3] and special[1][2] != 3
+
+
+# ---- eval and bench ----
+
+
+@test
+def eval_labels():
+    path, texts = model("distilbert-wide"), ["very good", "bad film", "the", "", "acting , acting !"]
+    best = [row["labels"][0]["label"] for row in rows("run", path, stdin="\n".join(texts).encode() + b"\n")]
+    data = file("good.tsv", "sentence\tlabel\n" + "".join(f"{t}\t{b}\n" for t, b in zip(texts, best)))
+    right = rows("eval", path, "--data", data)[0]
+    assert right == {"task": "classify", "metric": "accuracy", "value": 1.0, "n": 5}
+    names = ["negative", "neutral", "positive"]
+    wrong = [(names.index(b) + (i == 0)) % 3 for i, b in enumerate(best)]
+    data = file("wrong.tsv", "\ufefflabel\tsentence\r\n" + "".join(f"{b}\t{t}\r\n" for t, b in zip(texts, wrong)))
+    logits = HERE / "logits.tsv"
+    result = rows("eval", path, "--data", data, "--reference", model("distilbert-wide", dtype="bf16"), "--logits", logits)[0]
+    close(result["value"], 0.8, 1e-9)
+    assert 0 <= result["kl"] < 1e-3 and result["agreement"] == 1 and 0 < result["max_abs_logit_error"] < 0.1
+    table = [[float(x) for x in line.split("\t")] for line in logits.read_text().splitlines()]
+    for row, answer in zip(table, rows("run", path, stdin="\n".join(texts).encode() + b"\n"), strict=True):
+        assert row == answer["logits"]
+    same = rows("eval", path, "--data", data, "--reference", path)[0]
+    assert same["kl"] == 0 and same["agreement"] == 1 and same["max_abs_logit_error"] == 0
+    retort("eval", path, "--data", data, "--floor", "0.8")
+    out, error = retort("eval", path, "--data", data, "--floor", "0.81", code=4)
+    assert b"accuracy" in out and "below the floor" in error
+
+
+@test
+def eval_other_tasks():
+    score = file("score.tsv", "sentence1\tsentence2\tscore\na\ta\t5\ngood film\tgood play\t3\nbad\tof the\t1\n")
+    assert rows("eval", model("package-mean"), "--data", score)[0]["metric"] == "spearman"
+    value = file("value.tsv", "sentence\tscore\na\t1\nb\t2.5\nc\t-1\n")
+    regression = rows("eval", model("bert-regression"), "--data", value, "--reference", model("bert-regression", level=0))[0]
+    assert regression["metric"] == "spearman" and regression["kl"] is None and regression["max_abs_logit_error"] < 1e-4
+    conll = file("t.conll", "a O\nvery B-PER\ngood I-PER\n\nfilm\tB-LOC\n" + "x O\n" * 60)
+    tags = HERE / "tags.tsv"
+    tagged = rows("eval", model("bert-tag"), "--data", conll, "--logits", tags, "--max-length", "10")[0]
+    assert tagged["metric"] == "f1" and 0 <= tagged["value"] <= 1 and tagged["n"] == 2
+    assert len(tags.read_text().splitlines()) == 5 + 10  # [CLS] a very good [SEP], and the second cut at 10
+    squad = {"data": [{"paragraphs": [{"context": "a very good film", "qas": [
+        {"question": "is it", "answers": [{"text": "good"}]}, {"question": "what", "answers": []}]}]}]}
+    answered = rows("eval", model("bert-answer"), "--data", file("squad.json", json.dumps(squad)), "--reference",
+                    model("bert-answer", level=0))[0]
+    assert answered["metric"] == "exact_match" and answered["n"] == 2 and answered["kl"] < 1e-6 and answered["f1"] >= answered["value"]
+    lines = file("lines.txt", "a very good film\n\nthe [MASK] acting\n")
+    masked = rows("eval", model("bert-fill"), "--data", lines)[0]
+    assert masked["metric"] == "pseudo_perplexity" and masked["value"] > 1 and math.isfinite(masked["value"])
+    retort("eval", model("bert-fill"), "--data", lines, "--floor", "0.5", code=4)
+
+
+@test
+def bad_data():
+    path = model("distilbert-classify")
+    for words, name, data in (
+        ("no column 'sentence'", "text.tsv", "text\tlabel\nx\t1\n"),
+        ("'sentence' and 'label'", "nolabel.tsv", "sentence\nx\n"),
+        ("label 'MAYBE'", "label.tsv", "sentence\tlabel\nx\tMAYBE\n"),
+        ("label '3'", "label.tsv", "sentence\tlabel\nx\t3\n"),
+        ("expected 2 columns", "ragged.tsv", "sentence\tlabel\nx\n"),
+        ("empty", "empty.tsv", ""),
+        ("no text", "header.tsv", "sentence\tlabel\n"),
+        ("needs a table", "lines.txt", "one\ntwo\n"),
+        ("broken.json", "broken.json", "{"),
+    ):
+        fails(3, words, "eval", path, "--data", file(name, data))
+    fails(3, "nothing.tsv", "eval", path, "--data", HERE / "nothing.tsv")
+    fails(3, "CoNLL", "eval", model("bert-tag"), "--data", file("a.tsv", "sentence\tlabel\nx\t1\n"))
+    fails(3, "label 'B-ORG'", "eval", model("bert-tag"), "--data", file("a.conll", "x B-ORG\n"))
+    good = file("good2.tsv", "sentence\tlabel\nx\t1\n")
+    fails(3, "reference", "eval", path, "--data", good, "--reference", model("bert-multilabel"))
+    fails(1, "no-folder", "eval", path, "--data", good, "--logits", HERE / "no-folder" / "x.tsv")
+
+
+@test
+def bench():
+    path = model("distilbert-classify")
+    keys = "provider model batch seq threads ms_p50 ms_p90 ms_p99 tokens_per_s load_ms rss_mb".split()
+    one = rows("bench", path, "--batch", "2", "--seq", "16", "--seconds", "0.05", "--threads", "1")
+    assert len(one) == 1 and all(key in one[0] for key in keys) and one[0]["batch"] == 2 and one[0]["threads"] == 1
+    assert 0 < one[0]["ms_p50"] <= one[0]["ms_p90"] <= one[0]["ms_p99"]
+    grid = rows("bench", path, "--grid", "1x8,3x48", "--seconds", "0.01", "--profile")
+    assert [(row["batch"], row["seq"]) for row in grid] == [(1, 8), (3, 48)] and grid[0]["steps"]
+    assert b"tokens/s" in retort("bench", path, "--seconds", "0.01")[0]
+    data = file("bench.tsv", "sentence\tlabel\n" + "a very good film\t1\nbad\t0\n" * 20)
+    texts = rows("bench", path, "--data", data, "--batch", "7", "--seconds", "0.01")[0]
+    assert texts["tokens"] == 20 * (6 + 3) and texts["ms_total"] > 0 and texts["sentences_per_s"] > 0
+    assert rows("bench", model("bert-fill"), "--batch", "1", "--seq", "8", "--seconds", "0.01")
+    assert rows("bench", model("bert-tag"), "--data", file("b.conll", "a O\n"), "--seconds", "0.01")[0]["tokens"] == 3
+
+
+# ---- around it ----
+
+
+@test
+def output_that_cannot_be_written():
+    if pathlib.Path("/dev/full").exists():
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([RETORT, "doctor"], stdout=full, stderr=subprocess.PIPE)
+        assert done.returncode == 1 and b"cannot write" in done.stderr
+    started = time.monotonic()
+    with subprocess.Popen([RETORT, "run", model("distilbert-classify")], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.close()
+        try:
+            process.stdin.write(b"good\n" * 1000)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+        assert process.wait() == 1
+    assert time.monotonic() - started < 60
+
+
+@test
+def no_colours_in_a_pipe():
+    for env in ({}, {"NO_COLOR": "1", "TERM": "xterm"}):
+        out, error = retort("run", model("distilbert-classify"), "good", env=env)
+        assert b"\033" not in out and "\033" not in error
+
+
+@test
+def examples():
+    small = model("distilbert-classify")
+    out, _ = retort(small, "very good", "bad", program=EXAMPLES / "example-classify")
+    assert out.count(b"positive") == 2
+    out, _ = retort(small, "very good", "bad", program=EXAMPLES / "example-batch")
+    assert b"2 rows of 3 logits" in out
+    out, _ = retort(model("package-mean"), "good", "good", program=EXAMPLES / "example-embed")
+    close(float(out), 1.0, 1e-4)
+    fails(1, "missing.retort", "missing.retort", "text", program=EXAMPLES / "example-classify")
+
+
+def main():
+    print(f"1..{len(tests)}")
+    failed = 0
+    for number, function in enumerate(tests, 1):
+        try:
+            function()
+            print(f"ok {number} - {function.__name__}", flush=True)
+        except Exception as error:  # an assertion, or anything that a broken program makes of the test
+            failed += 1
+            print(f"not ok {number} - {function.__name__}\n# {type(error).__name__}: {error}", flush=True)
+    sys.exit(failed > 0)
+
+
+main()

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Times a row over real shapes: best of many short runs, weights rotated over six layers, so that they come
+ * from where they would come from in a model. */
+#include "base/memory.h"
+#include "kernel_check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { LAYERS = 6 };
+static const double PATIENCE = 0.2; /* seconds a figure */
+
+typedef struct work {
+    const kernel_row *row;
+    size_t m, n, k;
+    void *a, *c, *layer[LAYERS];
+    float *bias;
+    rt_act act;
+    size_t turn;
+} work;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Shortest time of LAYERS calls, for one call. */
+static double best_time(void (*call)(work *), work *w) {
+    double start = now(), best = 1e9;
+    do {
+        double before = now();
+        for (int i = 0; i < LAYERS; i++) call(w);
+        double took = (now() - before) / LAYERS;
+        if (took < best) best = took;
+    } while (now() - start < PATIENCE);
+    return best;
+}
+
+static void *need(size_t bytes) {
+    void *data = rt_alloc_aligned(bytes);
+    if (data == NULL) exit(1);
+    return data;
+}
+
+static void call_gemm(work *w) {
+    rt_gemm g = {.m = w->m,
+                 .n = w->n,
+                 .k = w->k,
+                 .a = w->a,
+                 .lda = w->k,
+                 .b = w->layer[w->turn++ % LAYERS],
+                 .bias = w->bias,
+                 .act = w->act,
+                 .c = w->c,
+                 .ldc = w->n};
+    ((rt_gemm_fn)w->row->fn)(&g);
+}
+
+static void bench_gemm(const kernel_row *row, bool half, rt_act act) {
+    static const size_t shapes[][2] = {{2304, 768}, {768, 768}, {3072, 768}, {768, 3072}, {1536, 384}};
+    static const size_t ms[] = {1, 8, 16, 32, 64, 128, 512};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        work w = {.row = row, .n = shapes[s][0], .k = shapes[s][1], .act = act};
+        size_t element = half ? 2 : 4, weights = w.n * w.k;
+        w.a = need(512 * w.k * element);
+        w.c = need(512 * w.n * sizeof(float));
+        w.bias = rt_calloc(w.n, sizeof(float));
+        if (w.bias == NULL) exit(1);
+        memset(w.a, 0x3c, 512 * w.k * element);
+        for (int i = 0; i < LAYERS; i++)
+            memset(w.layer[i] = need(weights * element), 0x3c, weights * element);
+        printf("%s%s n %zu k %zu, GFLOP/s at m", row->name, act == RT_FN_GELU ? " + gelu" : "", w.n, w.k);
+        for (size_t i = 0; i < sizeof ms / sizeof *ms; i++) {
+            w.m = ms[i];
+            printf("  %zu: %.1f", w.m, 2e-9 * (double)(w.m * weights) / best_time(call_gemm, &w));
+            fflush(stdout);
+        }
+        printf("\n");
+        for (int i = 0; i < LAYERS; i++) free(w.layer[i]);
+        free(w.a);
+        free(w.c);
+        free(w.bias);
+    }
+}
+
+static void call_attention(work *w) {
+    size_t heads = 768 / w->k, head = w->turn++ % heads * w->k;
+    const float *q = (float *)w->a + head;
+    rt_attention at = {.queries = w->m,
+                       .keys = w->n,
+                       .dim = w->k,
+                       .q = q,
+                       .k = q + 768,
+                       .v = q + 1536,
+                       .ldq = 2304,
+                       .ldk = 2304,
+                       .ldv = 2304,
+                       .scale = 0.125f,
+                       .out = (float *)w->c + head,
+                       .ldo = 768};
+    at.scratch = w->layer[0];
+    ((rt_attention_fn)w->row->fn)(&at);
+}
+
+static void bench_attention(const kernel_row *row) {
+    static const size_t shapes[][3] = {{16, 16, 64},   {64, 64, 64},   {128, 128, 64},
+                                       {384, 384, 64}, {512, 512, 64}, {128, 128, 32},
+                                       {384, 384, 32}, {1, 128, 64},   {1, 384, 64}};
+    printf("%s, GFLOP/s at queries x keys x dim", row->name);
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        work w = {.row = row, .m = shapes[s][0], .n = shapes[s][1], .k = shapes[s][2]};
+        w.a = need(512 * 2304 * sizeof(float));
+        w.c = need(512 * 768 * sizeof(float));
+        w.layer[0] = need(rt_attention_scratch(w.n, w.k) * sizeof(float));
+        fill_f32(w.a, 512 * 2304, FILL_NORMAL);
+        double flops = 4.0 * (double)(w.m * w.n * w.k);
+        printf("  %zux%zux%zu: %.1f", w.m, w.n, w.k, 1e-9 * flops / best_time(call_attention, &w));
+        fflush(stdout);
+        free(w.a);
+        free(w.c);
+        free(w.layer[0]);
+    }
+    printf("\n");
+}
+
+static void call_layer_norm(work *w) {
+    rt_norm_args args = {.rows = w->m,
+                         .n = w->n,
+                         .x = w->a,
+                         .ldx = w->n,
+                         .gamma = w->bias,
+                         .beta = w->bias,
+                         .epsilon = 1e-12f,
+                         .y = w->c,
+                         .ldy = w->n};
+    ((rt_norm_fn)w->row->fn)(&args);
+}
+static void call_embed(work *w) {
+    rt_embed_args args = {.ids = w->layer[0],
+                          .positions = w->layer[0],
+                          .word = w->a,
+                          .position = w->a,
+                          .norm = {.rows = w->m,
+                                   .n = w->n,
+                                   .gamma = w->bias,
+                                   .beta = w->bias,
+                                   .epsilon = 1e-12f,
+                                   .y = w->c,
+                                   .ldy = w->n}};
+    ((rt_embed_fn)w->row->fn)(&args);
+}
+static void call_pool(work *w) {
+    ((rt_pool_fn)w->row->fn)(&(rt_pool_args){.rows = w->m, .n = w->n, .x = w->a, .ldx = w->n, .y = w->c});
+}
+static void call_normalize(work *w) {
+    ((rt_normalize_fn)w->row->fn)(w->m, w->n, w->a, w->n, w->c, w->n);
+}
+static void call_narrow(work *w) {
+    ((rt_narrow_fn)w->row->fn)(w->m * w->n, w->a, w->c);
+}
+
+/* Bytes read a second, of 128 rows of 768 floats. */
+static void bench_stream(const kernel_row *row, void (*call)(work *)) {
+    work w = {.row = row, .m = 128, .n = 768};
+    w.a = need(w.m * w.n * sizeof(float));
+    w.c = need(w.m * w.n * sizeof(float));
+    w.bias = rt_calloc(w.n, sizeof(float));
+    w.layer[0] = rt_calloc(w.m, sizeof(int32_t));
+    if (w.bias == NULL || w.layer[0] == NULL) exit(1);
+    fill_f32(w.a, w.m * w.n, FILL_NORMAL);
+    printf("%s 128 x 768: %.1f GB/s\n", row->name, 4e-9 * (double)(w.m * w.n) / best_time(call, &w));
+    free(w.a);
+    free(w.c);
+    free(w.bias);
+    free(w.layer[0]);
+}
+
+void bench_row(const kernel_row *row) {
+    static const struct {
+        const char *family;
+        void (*call)(work *);
+    } streams[] = {{"layer_norm", call_layer_norm}, {"embed", call_embed},         {"pool_mean", call_pool},
+                   {"pool_max", call_pool},         {"normalize", call_normalize}, {"narrow", call_narrow}};
+    bool half = strcmp(row->family, "gemm_bf16") == 0;
+    if (half || strcmp(row->family, "gemm_f32") == 0) {
+        bench_gemm(row, half, RT_FN_NONE);
+        bench_gemm(row, half, RT_FN_GELU);
+    } else if (strcmp(row->family, "attention") == 0) {
+        bench_attention(row);
+    }
+    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++) {
+        if (strcmp(streams[i].family, row->family) == 0) bench_stream(row, streams[i].call);
+    }
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * kernel_test          every row of kernel/list.h that this CPU can run, against its reference (TAP)
+ * kernel_test --bench  times the same rows [only those whose name contains the next argument]
+ * A row of list.h is a test; there is nothing to add here for a new kernel. */
+#include "base/memory.h"
+#include "base/tensor.h"
+#include "kernel/ref/scalar.h"
+#include "kernel_check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+rt_gemm_bf16_kernel rt_gemm_bf16_amx_emulated;
+
+static const kernel_row rows[] = {
+#define KERNEL(family, row, needs, bound)                                                                    \
+    {#family, #row, needs, bound, (any_fn)rt_##row, (any_fn)rt_##family##_ref},
+#include "kernel/list.h"
+#if defined(__x86_64__) /* the AMX kernel's source over tiles in plain C, for CPUs without AMX */
+    {"gemm_bf16", "gemm_bf16_amx_emulated", RT_CPU_AVX2, 0x1p-19f, (any_fn)rt_gemm_bf16_amx_emulated,
+     (any_fn)rt_gemm_bf16_ref},
+#endif
+};
+
+static const struct {
+    const char *family;
+    check_fn *check;
+} checks[] = {
+#define FAMILY_CHECK(family, type) {#family, check_##family},
+    RT_KERNEL_FAMILIES(FAMILY_CHECK)
+#undef FAMILY_CHECK
+};
+
+static int tests, failures;
+
+static void report(bool good, const char *name, const char *why) {
+    tests++;
+    if (!good) failures++;
+    printf("%sok %d - %s%s%s\n", good ? "" : "not ", tests, name, good ? "" : ": ", good ? "" : why);
+    fflush(stdout);
+}
+
+static bool check_row(const kernel_row *row, char *why, size_t size) {
+    random_seed(1);
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        if (strcmp(checks[i].family, row->family) == 0) return checks[i].check(row, why, size);
+    }
+    snprintf(why, size, "no check for family %s", row->family);
+    return false;
+}
+
+static void test_rows(void) {
+    uint32_t have = rt_cpu_features();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char why[256] = "";
+        if ((rows[i].needs & have) == rows[i].needs) {
+            report(check_row(&rows[i], why, sizeof why), rows[i].name, why);
+        } else {
+            printf("ok %d - %s # SKIP this CPU lacks what it needs\n", ++tests, rows[i].name);
+        }
+    }
+}
+
+/* ---- The checker must notice a wrong kernel ---- */
+
+static void broken_last_bit(const rt_gemm *g) {
+    rt_gemm_f32_ref(g);
+    if (g->m > 2 && g->n > 3 && g->c != NULL) g->c[2 * g->ldc + 3] *= 1 + 0x1p-23f;
+}
+static void broken_column(const rt_gemm *g) { /* writes column n */
+    rt_gemm_f32_ref(g);
+    if (g->m > 0 && g->c != NULL && g->ldc > g->n && g->m > 1) g->c[g->n] = 0;
+}
+static void broken_tail(const rt_gemm *g) { /* forgets the last of k */
+    rt_gemm short_k = *g;
+    uint16_t *a = malloc((g->m * g->lda + 1) * sizeof *a);
+    if (a == NULL) abort();
+    for (size_t i = 0; i < g->m; i++)
+        memcpy(a + i * g->lda, (const uint16_t *)g->a + i * g->lda, g->k * sizeof *a);
+    for (size_t i = 0; i < g->m && g->k > 0; i++) a[i * g->lda + g->k - 1] = 0;
+    short_k.a = a;
+    rt_gemm_bf16_ref(&short_k);
+    free(a);
+}
+static void broken_attention(const rt_attention *at) {
+    rt_attention less = *at;
+    if (less.keys > 40) less.keys--;
+    rt_attention_ref(&less);
+}
+static void broken_norm(const rt_norm_args *norm) {
+    rt_norm_args other = *norm;
+    other.epsilon = 1e-3f;
+    rt_layer_norm_ref(&other);
+}
+static void broken_narrow(size_t n, const float *x, uint16_t *y) { /* truncates */
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        y[i] = (uint16_t)(bits >> 16);
+    }
+}
+
+static void test_checker(void) {
+    const kernel_row broken[] = {
+        {"gemm_f32", "one last bit", 0, 0.0f, (any_fn)broken_last_bit, (any_fn)rt_gemm_f32_ref},
+        {"gemm_f32", "a write beyond the last column", 0, 0.0f, (any_fn)broken_column,
+         (any_fn)rt_gemm_f32_ref},
+        {"gemm_bf16", "a product missing under a bound", 0, 0x1p-19f, (any_fn)broken_tail,
+         (any_fn)rt_gemm_bf16_ref},
+        {"attention", "a key missing", 0, 0.0f, (any_fn)broken_attention, (any_fn)rt_attention_ref},
+        {"layer_norm", "another epsilon", 0, 0.0f, (any_fn)broken_norm, (any_fn)rt_layer_norm_ref},
+        {"narrow", "truncation", 0, 0.0f, (any_fn)broken_narrow, (any_fn)rt_narrow_ref},
+    };
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        char why[256] = "", name[80];
+        snprintf(name, sizeof name, "the checker notices %s", broken[i].name);
+        report(!check_row(&broken[i], why, sizeof why), name, "it did not");
+    }
+}
+
+/* A read behind a buffer must kill the reader. */
+static void test_guard(void) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        guarded g = guarded_new(40);
+        volatile char *end = (char *)g.data + g.bytes;
+        _exit(end[0] * 0);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    report(child > 0 && WIFSIGNALED(status), "the page behind a buffer cannot be read", "it can");
+}
+
+/* ---- Accuracy of the approximations against libm's double functions ---- */
+
+static double exact_gelu(double x) {
+    return 0.5 * x * erfc(-x * 0x1.6a09e667f3bcdp-1);
+} /* 1 / sqrt 2 */
+static double exact_gelu_tanh(double x) {
+    return x / (1 + exp(-2 * 0x1.9884533d43651p-1 * (x + 0.044715 * x * x * x))); /* sqrt(2 / pi) */
+}
+
+/* Largest error over [from, to]: in units of the last place of the result, or of `least` where the result is
+ * smaller than that. */
+static double worst_ulp(float (*fn)(float), double (*exact)(double), double from, double to, double least) {
+    enum { STEPS = 400000 };
+    double worst = 0;
+    for (int i = 0; i <= STEPS; i++) {
+        float x = (float)(from + (to - from) * i / STEPS);
+        double want = exact(x), size = fmax(fabs(want), least);
+        double ulp = ldexp(1.0, ilogb(size) - 23), error = fabs(fn(x) - want) / ulp;
+        if (error > worst) worst = error;
+    }
+    return worst;
+}
+
+static void test_accuracy(void) {
+    const struct {
+        const char *name;
+        float (*fn)(float);
+        double (*exact)(double);
+        double from, to, least, limit;
+    } cases[] = {
+        {"exp", ref_exp, exp, -87, 88, 0, 1.0},
+        {"exp near 0", ref_exp, exp, -1, 1, 0, 1.0},
+        {"gelu above 0", ref_gelu, exact_gelu, 0, 20, 0, 2.0},
+        {"gelu from -1 to 0", ref_gelu, exact_gelu, -1, 0, 0, 4.0},
+        {"gelu below 0", ref_gelu, exact_gelu, -20, 0, 0x1p-2, 1.0},
+        {"tanh gelu above 0", ref_gelu_tanh, exact_gelu_tanh, 0, 20, 0, 2.0},
+        {"tanh gelu below 0", ref_gelu_tanh, exact_gelu_tanh, -20, 0, 0x1p-2, 1.0},
+        {"tanh", ref_tanh, tanh, -10, 10, 0, 2.0},
+        {"tanh near 0", ref_tanh, tanh, -0.01, 0.01, 0, 1.0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double worst = worst_ulp(cases[i].fn, cases[i].exact, cases[i].from, cases[i].to, cases[i].least);
+        char name[80], why[80];
+        snprintf(name, sizeof name, "%s: %.2f ulp", cases[i].name, worst);
+        snprintf(why, sizeof why, "more than %.2f", cases[i].limit);
+        report(worst <= cases[i].limit, name, why);
+    }
+}
+
+/* ---- Packing ---- */
+
+static bool pack_one(size_t k, size_t n) {
+    size_t count = 0, count16 = 0, where;
+    if (!rt_pack_count_f32(k, n, &count) || !rt_pack_count_bf16(k, n, &count16)) return false;
+    guarded b = guarded_new(k * n * 4), turned = guarded_new(k * n * 4), back = guarded_new(k * n * 4);
+    guarded packed = guarded_new(count * 4), again = guarded_new(count * 4), half = guarded_new(count16 * 2);
+    float *rows_of_n = b.data, *rows_of_k = turned.data;
+    for (size_t i = 0; i < k * n; i++)
+        rows_of_n[i] = rt_bf16_to_f32(rt_f32_to_bf16((float)(random_u32() % 1000)));
+    for (size_t i = 0; i < k * n; i++) rows_of_k[i % n * k + i / n] = rows_of_n[i];
+    rt_pack_f32(k, n, rows_of_n, n, 1, packed.data);
+    rt_pack_f32(k, n, rows_of_k, 1, k, again.data);
+    rt_unpack_f32(k, n, packed.data, back.data);
+    bool good = same_f32(&packed, &again, &where) && same_f32(&b, &back, &where);
+    guarded_canary(&back);
+    rt_pack_bf16(k, n, rows_of_k, 1, k, half.data);
+    rt_unpack_bf16(k, n, half.data, back.data);
+    good = good && same_f32(&b, &back, &where);
+    const float *panels = packed.data; /* the layout itself: [n/16][k][16], zero beyond n */
+    const uint16_t *pairs = half.data; /* [n/16][k/2][16][2] */
+    for (size_t j = 0; j < rt_round_up(n, 16); j++) {
+        for (size_t i = 0; i < k + (k & 1); i++) {
+            float want = i < k && j < n ? rows_of_n[i * n + j] : 0.0f;
+            size_t pair = ((j / 16 * ((k + 1) / 2) + i / 2) * 16 + j % 16) * 2 + i % 2;
+            if (i < k) good = good && panels[(j / 16 * k + i) * 16 + j % 16] == want;
+            good = good && pairs[pair] == rt_f32_to_bf16(want);
+        }
+    }
+    guarded *all[] = {&b, &turned, &back, &packed, &again, &half};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
+    return good;
+}
+
+static void test_packing(void) {
+    bool good = true;
+    size_t count;
+    random_seed(2);
+    for (size_t i = 0; i < 200; i++) good = good && pack_one(1 + random_below(140), 1 + random_below(70));
+    report(good, "packing and back", "a layout is wrong");
+    report(!rt_pack_count_f32(SIZE_MAX / 8, 17, &count) && !rt_pack_count_f32(2, SIZE_MAX, &count) &&
+               !rt_pack_count_bf16(SIZE_MAX, 1, &count) && rt_pack_count_bf16(3, 17, &count) &&
+               count == 4 * 32,
+           "packed sizes are checked for overflow", "one is not");
+}
+
+static void test_select(void) {
+    rt_kernels ref, best;
+    rt_kernels_select(&ref, 0);
+    rt_kernels_select(&best, rt_cpu_features());
+    bool good = true;
+#define FAMILY_SELECT(family, type)                                                                          \
+    good = good && ref.family == rt_##family##_ref && strcmp(ref.family##_name, #family "_ref") == 0;        \
+    good = good && best.family != NULL && (rt_cpu_features() == 0 || best.family != rt_##family##_ref);
+    RT_KERNEL_FAMILIES(FAMILY_SELECT)
+#undef FAMILY_SELECT
+    report(good, "select: ref without features, better with them", "a family is wrong");
+}
+
+static int bench(const char *filter) {
+    uint32_t have = rt_cpu_features();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bool able = (rows[i].needs & have) == rows[i].needs, named = strstr(rows[i].name, filter) != NULL;
+        if (able && named) bench_row(&rows[i]);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "--bench") == 0) return bench(argc > 2 ? argv[2] : "");
+    test_guard();
+    test_select();
+    test_packing();
+    test_accuracy();
+    test_checker();
+    test_rows();
+    printf("1..%d\n", tests);
+    return failures > 0;
+}
