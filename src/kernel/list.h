@@ -7,9 +7,9 @@
  *   needs   features (base/cpu.h)
  *   bound   EXACT: ref's bits; else |difference| <= bound * sum |a b|
  * clang-format on */
-#define EXACT 0.0f
-#define BF16_BOUND                                                                                           \
-    0x1p-21f /* another order of summation, subnormals flushed; the check passes at 2^-22 too */
+/* BF16_BOUND: another order of summation, subnormals flushed; the check passes at 2^-22 too. */
+#define EXACT      0.0f
+#define BF16_BOUND 0x1p-21f
 
 #if defined(__x86_64__)
 KERNEL(gemm_f32, gemm_f32_avx512, RT_CPU_AVX512, EXACT)
