@@ -12,6 +12,7 @@ typedef struct bench {
     retort_session *session;
     retort_session_info engine;
     double load_ms, seconds;
+    long positions;
     double *times; /* ms of each run */
     size_t count, capacity;
 } bench;
@@ -123,38 +124,34 @@ static cli_code check_grid(const char *grid) {
     return CLI_DONE;
 }
 
+/* The rows of --grid; those of the default that are longer than the model's positions are left out. */
 static cli_code bench_grid(bench *b) {
     const char *grid = cli_text(b->args, CLI_GRID);
-    retort_info info = {.size = sizeof info};
-    retort_model_info(b->model, &info);
     cli_code code = CLI_DONE;
     for (cell at; code == CLI_DONE && *grid != '\0';) {
         grid = next_cell(grid, &at);
-        if (!cli_has(b->args, CLI_GRID) && at.seq > info.positions)
-            continue; /* the default fits all models */
-        code = bench_cell(b, &at);
+        if (cli_has(b->args, CLI_GRID) || at.seq <= b->positions) code = bench_cell(b, &at);
     }
     return code;
 }
 
-static cli_code check_random(const bench *b) {
-    bool one = cli_has(b->args, CLI_BATCH) || cli_has(b->args, CLI_SEQ);
-    if (!one || !cli_has(b->args, CLI_GRID)) return check_grid(cli_text(b->args, CLI_GRID));
-    cli_error("--grid stands in place of --batch and --seq");
-    return CLI_USAGE;
+static void print_heading(const bench *b) {
+    printf("%s, isa %s, %d threads, loaded in %.1f ms\n", b->engine.provider, b->engine.isa,
+           b->engine.threads, b->load_ms);
+    printf("%6s %6s %10s %10s %10s %12s %10s %6s\n", "batch", "seq", "ms p50", "ms p90", "ms p99", "tokens/s",
+           "texts/s", "runs");
 }
 
 static cli_code bench_random(bench *b) {
     bool one = cli_has(b->args, CLI_BATCH) || cli_has(b->args, CLI_SEQ);
-    cli_code code = check_random(b);
-    if (code != CLI_DONE) return code;
-    if (!cli_has(b->args, CLI_JSON)) {
-        printf("%s, isa %s, %d threads, loaded in %.1f ms\n", b->engine.provider, b->engine.isa,
-               b->engine.threads, b->load_ms);
-        printf("%6s %6s %10s %10s %10s %12s %10s %6s\n", "batch", "seq", "ms p50", "ms p90", "ms p99",
-               "tokens/s", "texts/s", "runs");
-    }
     cell at = {cli_int(b->args, CLI_BATCH, 1), cli_int(b->args, CLI_SEQ, 128)};
+    if (!cli_has(b->args, CLI_SEQ) && at.seq > b->positions) at.seq = b->positions;
+    if (one && cli_has(b->args, CLI_GRID)) {
+        cli_error("--grid stands in place of --batch and --seq");
+        return CLI_USAGE;
+    }
+    if (check_grid(cli_text(b->args, CLI_GRID)) != CLI_DONE) return CLI_USAGE;
+    if (!cli_has(b->args, CLI_JSON)) print_heading(b);
     return one ? bench_cell(b, &at) : bench_grid(b);
 }
 
@@ -284,6 +281,9 @@ cli_code cmd_bench(const cli_args *args) {
     if (code == CLI_DONE) code = cli_open_session(&b.session, args, b.model, cli_has(args, CLI_PROFILE));
     b.load_ms = (cli_now() - start) * 1e3;
     if (code == CLI_DONE) {
+        retort_info info = {.size = sizeof info};
+        retort_model_info(b.model, &info);
+        b.positions = (long)info.positions;
         retort_session_describe(b.session, &b.engine);
         code = cli_has(args, CLI_DATA) ? bench_texts(&b) : bench_random(&b);
     }

@@ -327,7 +327,7 @@ RETORT_API void retort_dataset_free(retort_dataset *data);
 typedef struct retort_eval_options {
     size_t size;
     retort_session *reference; /* NULL, or another session whose logits are compared with */
-    int64_t max_length;        /* pieces a text is cut at; < 0 (default): the model's own */
+    int64_t max_length;        /* pieces a text is cut at; < 0 (default): the model's own, tagging 128 */
     retort_write_fn logits;    /* receives each text's logit rows, tab-separated, 9 digits, a row a line */
     void *logits_user;
     retort_progress_fn progress;

@@ -119,7 +119,7 @@ static bool within_bound(const product *p, int outputs, float bound, size_t *whe
                 bound * (size[i * p->g.n + j] + 1.0f); /* + 1: bias and residual, which are below it */
             size_t at = i * p->g.ldc + j, at16 = i * p->g.ldc16 + j;
             *where = at;
-            if ((outputs & 1) && !near(want[at], got[at], allowed, 0x1p-20f)) return false;
+            if ((outputs & 1) && !near(want[at], got[at], allowed, 0x1p-22f)) return false;
             if (!(outputs & 2)) continue;
             if (!near(rt_bf16_to_f32(want16[at16]), rt_bf16_to_f32(got16[at16]), allowed, 0x1p-7f))
                 return false;
@@ -156,9 +156,9 @@ static bool check_one(const kernel_row *row, bool half, size_t m, size_t n, size
 }
 
 static bool check_gemm(const kernel_row *row, bool half, char *why, size_t size) {
-    static const size_t real[][3] = {{1, 768, 768},   {7, 384, 1536}, {16, 2, 768}, {13, 768, 3072},
-                                     {33, 2304, 768}, {0, 16, 16},    {3, 0, 5},    {5, 17, 0},
-                                     {70, 40, 64},    {1, 1000, 1}};
+    static const size_t real[][3] = {{1, 768, 768},  {7, 384, 1536}, {16, 2, 768}, {13, 768, 3072},
+                                     {8, 2304, 768}, {0, 16, 16},    {3, 0, 5},    {5, 17, 0},
+                                     {70, 40, 64},   {1, 1000, 1}};
     bool good = true;
     for (size_t m = 1; good && m <= 40; m++) {
         good = check_one(row, half, m, 1 + random_below(70), 1 + random_below(130), FILL_NORMAL, why, size);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,7 +21,7 @@ static const kernel_row rows[] = {
     {#family, #row, needs, bound, (any_fn)rt_##row, (any_fn)rt_##family##_ref},
 #include "kernel/list.h"
 #if defined(__x86_64__) /* the AMX kernel's source over tiles in plain C, for CPUs without AMX */
-    {"gemm_bf16", "gemm_bf16_amx_emulated", RT_CPU_AVX2, 0x1p-19f, (any_fn)rt_gemm_bf16_amx_emulated,
+    {"gemm_bf16", "gemm_bf16_amx_emulated", RT_CPU_AVX2, 0x1p-21f, (any_fn)rt_gemm_bf16_amx_emulated,
      (any_fn)rt_gemm_bf16_ref},
 #endif
 };
@@ -108,7 +109,7 @@ static void test_checker(void) {
         {"gemm_f32", "one last bit", 0, 0.0f, (any_fn)broken_last_bit, (any_fn)rt_gemm_f32_ref},
         {"gemm_f32", "a write beyond the last column", 0, 0.0f, (any_fn)broken_column,
          (any_fn)rt_gemm_f32_ref},
-        {"gemm_bf16", "a product missing under a bound", 0, 0x1p-19f, (any_fn)broken_tail,
+        {"gemm_bf16", "a product missing under a bound", 0, 0x1p-21f, (any_fn)broken_tail,
          (any_fn)rt_gemm_bf16_ref},
         {"attention", "a key missing", 0, 0.0f, (any_fn)broken_attention, (any_fn)rt_attention_ref},
         {"layer_norm", "another epsilon", 0, 0.0f, (any_fn)broken_norm, (any_fn)rt_layer_norm_ref},
@@ -126,13 +127,16 @@ static void test_guard(void) {
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        close(STDERR_FILENO); /* an emulator would report the signal there */
         guarded g = guarded_new(40);
         volatile char *end = (char *)g.data + g.bytes;
         _exit(end[0] * 0);
     }
     int status = 0;
     waitpid(child, &status, 0);
-    report(child > 0 && WIFSIGNALED(status), "the page behind a buffer cannot be read", "it can");
+    bool died = WIFSIGNALED(status) || WEXITSTATUS(status) != 0; /* a sanitizer exits instead */
+    report(child > 0 && died, "the page behind a buffer cannot be read", "it can");
 }
 
 /* ---- Accuracy of the approximations against libm's double functions ---- */
@@ -151,7 +155,7 @@ static double worst_ulp(float (*fn)(float), double (*exact)(double), double from
     double worst = 0;
     for (int i = 0; i <= STEPS; i++) {
         float x = (float)(from + (to - from) * i / STEPS);
-        double want = exact(x), size = fmax(fabs(want), least);
+        double want = exact(x), size = fmax(fmax(fabs(want), least), 0x1p-126);
         double ulp = ldexp(1.0, ilogb(size) - 23), error = fabs(fn(x) - want) / ulp;
         if (error > worst) worst = error;
     }
@@ -169,9 +173,9 @@ static void test_accuracy(void) {
         {"exp near 0", ref_exp, exp, -1, 1, 0, 1.0},
         {"gelu above 0", ref_gelu, exact_gelu, 0, 20, 0, 2.0},
         {"gelu from -1 to 0", ref_gelu, exact_gelu, -1, 0, 0, 4.0},
-        {"gelu below 0", ref_gelu, exact_gelu, -20, 0, 0x1p-2, 1.0},
+        {"gelu below 0", ref_gelu, exact_gelu, -20, 0, 0x1p-2, 1.5},
         {"tanh gelu above 0", ref_gelu_tanh, exact_gelu_tanh, 0, 20, 0, 2.0},
-        {"tanh gelu below 0", ref_gelu_tanh, exact_gelu_tanh, -20, 0, 0x1p-2, 1.0},
+        {"tanh gelu below 0", ref_gelu_tanh, exact_gelu_tanh, -20, 0, 0x1p-2, 1.5},
         {"tanh", ref_tanh, tanh, -10, 10, 0, 2.0},
         {"tanh near 0", ref_tanh, tanh, -0.01, 0.01, 0, 1.0},
     };

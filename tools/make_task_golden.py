@@ -32,7 +32,7 @@ def folder(name):
 
 
 def tag(name):
-    pipe = transformers.pipeline("token-classification", folder(name), aggregation_strategy="simple")
+    pipe = transformers.pipeline("token-classification", folder(name), aggregation_strategy="simple", dtype=torch.float32)
     pipe.tokenizer.model_max_length = 40
     rows = []
     for text in TEXTS[:-1]:
@@ -43,7 +43,7 @@ def tag(name):
 
 
 def classify(name):
-    pipe = transformers.pipeline("text-classification", folder(name), top_k=None)
+    pipe = transformers.pipeline("text-classification", folder(name), top_k=None, dtype=torch.float32)
     pairs = [{"text": TEXTS[0], "text_pair": TEXTS[1]}]
     rows = []
     for item in [{"text": t} for t in TEXTS] + pairs:
@@ -53,7 +53,7 @@ def classify(name):
 
 
 def fill(name):
-    pipe = transformers.pipeline("fill-mask", folder(name), top_k=5)
+    pipe = transformers.pipeline("fill-mask", folder(name), top_k=5, dtype=torch.float32)
     texts = ["a very [MASK] film", "[MASK] acting was [MASK] ."]
     rows = []
     for text in texts:
@@ -95,7 +95,7 @@ def best_answer(tokenizer, model, question, context):
 
 def answer(name):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder(name))
-    model = transformers.AutoModelForQuestionAnswering.from_pretrained(folder(name)).eval()
+    model = transformers.AutoModelForQuestionAnswering.from_pretrained(folder(name), dtype=torch.float32).eval()
     rows = []
     for context in TEXTS[:4] + ["the film was great in many very good plays , " * 10]:
         rows.append({"text": "is this good ?\t" + context, **best_answer(tokenizer, model, "is this good ?", context)})

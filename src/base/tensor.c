@@ -45,21 +45,6 @@ const char *rt_shape_text(char *out, size_t size, const int64_t *shape, int rank
     return out;
 }
 
-float rt_bf16_to_f32(uint16_t bits) {
-    uint32_t wide = (uint32_t)bits << 16;
-    float value;
-    memcpy(&value, &wide, sizeof value);
-    return value;
-}
-
-uint16_t rt_f32_to_bf16(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40u); /* NaN stays NaN, quiet */
-    bits += 0x7fffu + (bits >> 16 & 1u);
-    return (uint16_t)(bits >> 16);
-}
-
 float rt_f16_to_f32(uint16_t half) {
     uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 1023u,
              bits;

@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 
+#include <string.h>
+
 enum { RT_MAX_RANK = 8 };
 
 typedef struct rt_tensor {
@@ -24,8 +26,19 @@ const char *rt_shape_text(char *out, size_t size, const int64_t *shape, int rank
 
 /* Conversions, exact where the target can hold the value, else round to nearest even. */
 float rt_f16_to_f32(uint16_t half);
-float rt_bf16_to_f32(uint16_t bits);
-uint16_t rt_f32_to_bf16(float value);
+static inline float rt_bf16_to_f32(uint16_t bits) {
+    uint32_t wide = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &wide, sizeof value);
+    return value;
+}
+static inline uint16_t rt_f32_to_bf16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40u); /* NaN stays NaN, quiet */
+    bits += 0x7fffu + (bits >> 16 & 1u);
+    return (uint16_t)(bits >> 16);
+}
 /* n elements of any float dtype (possibly unaligned) to float; false for another dtype. */
 bool rt_to_f32(float *out, const void *data, retort_dtype dtype, size_t n);
 

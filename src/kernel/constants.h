@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Coefficients of the approximations that every tier uses, so that every tier gives the same bits. Minimax
  * fits (weighted Lawson iteration, coefficients rounded to float one after the other, highest first). The
- * errors stated are those of the whole float evaluation, over all floats of the domain; kernel_test measures
- * them. Arrays go from the lowest power to the highest. */
+ * errors stated are those of the whole float evaluation; kernel_test measures them. Arrays go from the lowest
+ * power to the highest. */
 #ifndef RT_KERNEL_CONSTANTS_H
 #define RT_KERNEL_CONSTANTS_H
 
 /* exp(x) = 2^n exp(r), n = round(x log2 e), r = x - n ln 2, exp(r) = 1 + r + r^2 P(r). Below LOW the result
- * is 0: exp(-87) is the last whole exponent whose value is a normal float. Up to HIGH: 2^n stays finite. <= 1
+ * is 0 (exp(-87) is the last whole power that is a normal float); above HIGH 2^n would overflow. Error: 0.9
  * ulp. */
 #define RT_EXP_LOW  -87.0f
 #define RT_EXP_HIGH 88.0f
@@ -18,7 +18,8 @@ static const float rt_exp_poly[5] = {0x1.000000p-1f, 0x1.55548ep-3f, 0x1.55545ep
                                      0x1.6db418p-10f};
 
 /* GELU(x) = x Phi(x). With z = min(|x|, 6.5) and Phi(-z) = t = 2^y, y = -1 + z P(z):
- * GELU(x) = max(x, 0) - z t, which cancels nowhere. Below -6.5 the result stays at -3e-10 (exact: -> 0). */
+ * GELU(x) = max(x, 0) - z t, which cancels nowhere. Error: 1.7 ulp above 0, 4e-8 below. Under -6.5 the result
+ * stays at -3e-10 where the exact one goes on to 0. */
 #define RT_GELU_LIMIT 6.5f
 static const float rt_gelu_poly[10] = {-0x1.26aed2p+0f,  -0x1.d63c04p-2f,  -0x1.adc4c6p-5f, 0x1.c8f040p-8f,
                                        -0x1.01ec7ep-16f, -0x1.20a5a2p-12f, 0x1.3f4eb8p-14f, -0x1.73af96p-17f,
@@ -27,7 +28,8 @@ static const float rt_gelu_poly[10] = {-0x1.26aed2p+0f,  -0x1.d63c04p-2f,  -0x1.
 static const float rt_exp2_poly[6] = {0x1.62e430p-1f, 0x1.ebfbe0p-3f,  0x1.c6aed0p-5f,
                                       0x1.3b29aap-7f, 0x1.5f47b0p-10f, 0x1.448fc2p-13f};
 
-/* GELU, tanh form: x sigmoid(2u) = x / (1 + exp(-2u)), -2u = x (A + B x^2). */
+/* GELU, tanh form: x sigmoid(2u) = x / (1 + exp(-2u)), -2u = x (A + B x^2). Error: 1.8 ulp above 0, 4e-8
+ * below. */
 #define RT_GELU_TANH_A -0x1.988454p+0f /* -2 sqrt(2/pi) */
 #define RT_GELU_TANH_B -0x1.2444f2p-4f /* A * 0.044715 */
 

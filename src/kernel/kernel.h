@@ -6,7 +6,7 @@
  * from +0; bias, activation and residual follow. Other reductions use 16 virtual lanes (element i goes to
  * lane i mod 16, in ascending order, with fma where a product is added) and the fixed tree
  * ((0+8)+(4+12))+((2+10)+(6+14)) + … : lane i += lane i+8, then +4, +2, +1. So all tiers, tile shapes and
- * thread counts give the same bits.
+ * thread counts give the same bits (a NaN is a NaN everywhere, its payload is not defined).
  *
  * Kernels are pure: no allocation, no globals; buffers must not overlap unless stated. Sizes of zero are
  * legal. */
@@ -43,7 +43,7 @@ typedef void (*rt_gemm_fn)(const rt_gemm *gemm);
 
 /* One head of one sequence: out = softmax(scale * q k^T) v, softmax over all keys (no mask: batches are
  * ragged). Scores: dot over d in ascending order by fma; p = exp(s - max); out = (sum over keys ascending,
- * fma, of p v) times 1/sum(p), the sum over 16 virtual lanes. */
+ * fma, of p v) times 1/sum(p), the sum over 16 virtual lanes. No keys: out is 0. */
 typedef struct rt_attention {
     size_t queries, keys, dim; /* dim: of the head */
     const float *q, *k, *v;    /* [queries, dim], [keys, dim], [keys, dim] */
@@ -81,7 +81,8 @@ typedef struct rt_embed_args {
 } rt_embed_args;
 typedef void (*rt_embed_fn)(const rt_embed_args *embed);
 
-/* y[j] = mean (or max) over the rows of x[:, j]: ascending sum, then times 1/rows. */
+/* y[j] = mean (or max) over the rows of x[:, j]: ascending sum, then times 1/rows. No rows: 0 (or -infinity).
+ */
 typedef struct rt_pool_args {
     size_t rows, n;
     const float *x;

@@ -141,6 +141,14 @@ static void set_comparison(const rt_evaluation *e, retort_eval_result *result) {
     result->max_abs_logit_error = compared ? c->worst : NAN;
 }
 
+/* Taggers are trained and measured on the first 128 pieces of a sentence (max_seq_length of the usual
+ * scripts), and their published figures mean that; a longer cut is a choice of the caller. */
+enum { TAG_LENGTH = 128 };
+
+static int64_t default_length(const rt_config *config) {
+    return config->task == RETORT_TASK_TAG && config->max_length > TAG_LENGTH ? TAG_LENGTH : -1;
+}
+
 retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
                           const retort_eval_options *options, retort_eval_result *result, retort_error *err) {
     const retort_model *model = rt_session_model(session);
@@ -148,7 +156,8 @@ retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
     rt_evaluation e = {.session = session, .config = &model->config, .tokenizer = model->tokenizer};
     e.data = data;
     e.options = options;
-    e.encode = rt_feed_options(session, options->max_length);
+    e.encode = rt_feed_options(session, options->max_length < 0 ? default_length(&model->config)
+                                                                : options->max_length);
     e.encode.words = true;
     e.budget = RT_FEED_TOKENS;
     if (model->config.task == RETORT_TASK_FILL) {

@@ -130,7 +130,7 @@ def wrong_usage():
     small = model("distilbert-classify")
     fails(2, "in place of", "bench", small, "--grid", "1x8", "--batch", "2")
     fails(2, "--grid: expected", "bench", small, "--grid", "1x8,8")
-    fails(2, "48 positions", "bench", small, "--seq", "49")
+    fails(2, "48 positions", "bench", small, "--seq", "49", "--json")
 
 
 @test
@@ -178,7 +178,7 @@ def optimize_level_by_level():
         path = HERE / f"level{level}.retort"
         done = rows("optimize", source, "--level", level, "-o", path)[0]
         assert done["level"] == level
-        assert [at["level"] for at in done["levels"]] == list(range(1, level + 1))
+        assert [at["level"] for at in done["levels"]] == ([level] if level > 0 else []), done["levels"]
         counts.append(done["nodes_after"])
         answers.append(rows("run", path, "a very good film")[0]["logits"])
         source = path

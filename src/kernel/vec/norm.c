@@ -4,35 +4,58 @@
 
 #include <math.h>
 
-static float mean_of(const float *x, size_t n) {
-    v16 sum = v16_set(0.0f);
-    for (size_t i = 0; i < n; i += 16) sum = v16_add(sum, v16_load_n(x + i, n - i));
-    return v16_sum(sum) / (float)n;
+enum { TOGETHER = 4 }; /* rows: one row's sum is a chain of additions that leaves most of the adder idle */
+
+/* mean[rows] of x[rows][n] */
+RT_VERB void means(size_t rows, const rt_norm_args *norm, const float *x, float *mean) {
+    v16 sum[TOGETHER];
+    for (size_t r = 0; r < rows; r++) sum[r] = v16_set(0.0f);
+    for (size_t i = 0; i < norm->n; i += 16) {
+        for (size_t r = 0; r < rows; r++)
+            sum[r] = v16_add(sum[r], v16_load_n(x + r * norm->ldx + i, norm->n - i));
+    }
+    for (size_t r = 0; r < rows; r++) mean[r] = v16_sum(sum[r]) / (float)norm->n;
 }
 
-static float variance_of(const float *x, size_t n, float mean) {
-    v16 sum = v16_set(0.0f);
-    for (size_t i = 0; i < n; i += 16) {
-        v16 d = v16_sub(v16_load_n(x + i, n - i), v16_set(mean));
-        if (n - i < 16) d = v16_first(n - i, d, v16_set(0.0f));
-        sum = v16_fma(d, d, sum);
+/* inverse[rows] = 1 / sqrt(variance + epsilon) */
+RT_VERB void inverses(size_t rows, const rt_norm_args *norm, const float *x, const float *mean,
+                      float *inverse) {
+    v16 sum[TOGETHER];
+    for (size_t r = 0; r < rows; r++) sum[r] = v16_set(0.0f);
+    for (size_t i = 0; i < norm->n; i += 16) {
+        size_t n = norm->n - i;
+        for (size_t r = 0; r < rows; r++) {
+            v16 d = v16_sub(v16_load_n(x + r * norm->ldx + i, n), v16_set(mean[r]));
+            if (n < 16) d = v16_first(n, d, v16_set(0.0f));
+            sum[r] = v16_fma(d, d, sum[r]);
+        }
     }
-    return v16_sum(sum) / (float)n;
+    for (size_t r = 0; r < rows; r++)
+        inverse[r] = 1.0f / sqrtf(v16_sum(sum[r]) / (float)norm->n + norm->epsilon);
+}
+
+/* Rows row…row+rows-1; `rows` is a constant where this is used. */
+RT_VERB void norm_rows(size_t rows, const rt_norm_args *norm, size_t row) {
+    const float *x = norm->x + row * norm->ldx;
+    float mean[TOGETHER], inverse[TOGETHER];
+    means(rows, norm, x, mean);
+    inverses(rows, norm, x, mean, inverse);
+    for (size_t i = 0; i < norm->n; i += 16) {
+        size_t n = norm->n - i;
+        v16 gamma = v16_load_n(norm->gamma + i, n), beta = v16_load_n(norm->beta + i, n);
+        for (size_t r = 0; r < rows; r++) {
+            v16 y = v16_sub(v16_load_n(x + r * norm->ldx + i, n), v16_set(mean[r]));
+            y = v16_fma(v16_mul(y, v16_set(inverse[r])), gamma, beta);
+            if (norm->y != NULL) v16_store_n(norm->y + (row + r) * norm->ldy + i, y, n);
+            if (norm->y16 != NULL) v16_store_bf16_n(norm->y16 + (row + r) * norm->ldy16 + i, y, n);
+        }
+    }
 }
 
 void RT_ISA(layer_norm)(const rt_norm_args *norm) {
-    for (size_t r = 0; r < norm->rows; r++) {
-        const float *x = norm->x + r * norm->ldx;
-        float mean = mean_of(x, norm->n);
-        v16 inverse = v16_set(1.0f / sqrtf(variance_of(x, norm->n, mean) + norm->epsilon));
-        for (size_t i = 0; i < norm->n; i += 16) {
-            size_t n = norm->n - i;
-            v16 y = v16_mul(v16_sub(v16_load_n(x + i, n), v16_set(mean)), inverse);
-            y = v16_fma(y, v16_load_n(norm->gamma + i, n), v16_load_n(norm->beta + i, n));
-            if (norm->y != NULL) v16_store_n(norm->y + r * norm->ldy + i, y, n);
-            if (norm->y16 != NULL) v16_store_bf16_n(norm->y16 + r * norm->ldy16 + i, y, n);
-        }
-    }
+    size_t r = 0;
+    for (; r + TOGETHER <= norm->rows; r += TOGETHER) norm_rows(TOGETHER, norm, r);
+    for (; r < norm->rows; r++) norm_rows(1, norm, r);
 }
 
 void RT_ISA(embed)(const rt_embed_args *embed) {

@@ -38,6 +38,7 @@ static void fill_tail(const block *bl, tail *out) {
     for (size_t p = 0; p < bl->panels; p++) {
         memcpy(out->b + p * TILE, bl->b + p * bl->panel + done * RT_PANEL, pairs * LINE);
     }
+    tile_publish(out);
 }
 
 /* Tiles 0…3 hold sums, 4 and 5 A, 6 and 7 B (1 x 4: 4 A, 5…7 B). */
@@ -49,6 +50,7 @@ static void configure(size_t first, size_t second) {
         config.row_bytes[t] = 64;
         config.rows[t] = (uint8_t)(b ? ROWS : lower ? second : first);
     }
+    tile_publish(&config);
     tile_configure(&config);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The verbs of tile_amx.h in plain C, for tests. Rules of the Intel SDM: rows and bytes beyond a tile's
- * configuration are zero after a load and are not stored; TDPBF16PS flushes subnormals and adds even products
- * before odd ones. */
+ * configuration are zero after a load and are not stored; shapes must match; TDPBF16PS flushes subnormals and
+ * adds even products before odd ones. */
 #ifndef RT_KERNEL_X86_TILE_EMULATED_H
 #define RT_KERNEL_X86_TILE_EMULATED_H
 
@@ -9,6 +9,7 @@
 #include "kernel/kernel.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RT_TILE(name) rt_##name##_amx_emulated
@@ -23,6 +24,9 @@ typedef struct tile_config {
 static _Thread_local tile_config tile_shape; /* palette 0: no tiles, and any use of one must show */
 static _Thread_local uint8_t tile_data[8][16][64];
 
+static inline void tile_publish(const void *data) {
+    (void)data;
+}
 static inline void tile_configure(const tile_config *config) {
     tile_shape = *config;
     memset(tile_data, 0, sizeof tile_data);
@@ -52,6 +56,10 @@ static inline float tile_bf16(int tile, size_t row, size_t i) {
     return (bits & 0x7f80) == 0 ? 0.0f : rt_bf16_to_f32(bits);
 }
 static inline void tile_dot_bf16(int sum, int a, int b) {
+    const uint8_t *rows = tile_shape.rows;
+    const uint16_t *bytes = tile_shape.row_bytes;
+    if (rows[sum] != rows[a] || bytes[a] / 4u != rows[b] || bytes[sum] != bytes[b])
+        abort(); /* #UD on hardware */
     for (size_t m = 0; m < tile_shape.rows[sum]; m++) {
         for (size_t n = 0; n < tile_shape.row_bytes[sum] / 4u; n++) {
             float even = 0.0f, odd = 0.0f, old;
