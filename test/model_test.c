@@ -106,12 +106,12 @@ static void test_packages(void **state) {
         rt_pooling pooling;
         bool normalize, bias;
         int64_t labels, max_length;
-        rt_activation activation;
+        rt_act activation;
     } cases[] = {
-        {"package-mean", RT_POOL_MEAN, true, false, 16, 40, RT_ACT_NONE},
-        {"package-old", RT_POOL_MEAN, true, false, 16, 32, RT_ACT_NONE},
-        {"package-dense", RT_POOL_CLS, true, true, 24, 40, RT_ACT_TANH},
-        {"package-old-dense", RT_POOL_MAX, false, false, 8, 32, RT_ACT_NONE},
+        {"package-mean", RT_POOL_MEAN, true, false, 16, 40, RT_FN_NONE},
+        {"package-old", RT_POOL_MEAN, true, false, 16, 32, RT_FN_NONE},
+        {"package-dense", RT_POOL_CLS, true, true, 24, 40, RT_FN_TANH},
+        {"package-old-dense", RT_POOL_MAX, false, false, 8, 32, RT_FN_NONE},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -176,38 +176,38 @@ static void test_heads(void **state) {
         retort_task task;
         retort_problem problem;
         int64_t labels, hidden, ffn;
-        rt_activation activation, dense;
+        rt_act activation, dense;
     } cases[] = {
-        {"distilbert-classify", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, 3, 16, 32, RT_ACT_GELU,
-         RT_ACT_RELU},
+        {"distilbert-classify", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, 3, 16, 32, RT_FN_GELU,
+         RT_FN_RELU},
         {"distilbert-multilabel", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_MULTI_LABEL, 3, 16, 32,
-         RT_ACT_GELU_TANH, RT_ACT_RELU},
-        {"distilbert-regression", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_REGRESSION, 1, 16, 32, RT_ACT_RELU,
-         RT_ACT_RELU},
-        {"distilbert-wide", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, 3, 48, 96, RT_ACT_GELU,
-         RT_ACT_RELU},
-        {"distilbert-tag", RETORT_TASK_TAG, RETORT_PROBLEM_SINGLE_LABEL, 5, 16, 32, RT_ACT_GELU, RT_ACT_NONE},
-        {"distilbert-answer", RETORT_TASK_ANSWER, RETORT_PROBLEM_SINGLE_LABEL, 2, 16, 32, RT_ACT_GELU,
-         RT_ACT_NONE},
-        {"distilbert-fill", RETORT_TASK_FILL, RETORT_PROBLEM_SINGLE_LABEL, 100, 16, 32, RT_ACT_GELU,
-         RT_ACT_GELU},
-        {"distilbert-embed", RETORT_TASK_EMBED, RETORT_PROBLEM_SINGLE_LABEL, 16, 16, 32, RT_ACT_GELU,
-         RT_ACT_NONE},
-        {"bert-classify", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, 3, 16, 32, RT_ACT_GELU,
-         RT_ACT_TANH},
-        {"bert-classify-bare", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, 3, 16, 32, RT_ACT_GELU,
-         RT_ACT_TANH},
-        {"bert-multilabel", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_MULTI_LABEL, 3, 16, 32, RT_ACT_RELU,
-         RT_ACT_TANH},
-        {"bert-regression", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_REGRESSION, 1, 16, 32, RT_ACT_GELU,
-         RT_ACT_TANH},
-        {"bert-wide", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, 3, 48, 96, RT_ACT_GELU, RT_ACT_TANH},
-        {"bert-tag", RETORT_TASK_TAG, RETORT_PROBLEM_SINGLE_LABEL, 5, 16, 32, RT_ACT_GELU_TANH, RT_ACT_NONE},
-        {"bert-answer", RETORT_TASK_ANSWER, RETORT_PROBLEM_SINGLE_LABEL, 2, 16, 32, RT_ACT_GELU, RT_ACT_NONE},
-        {"bert-fill", RETORT_TASK_FILL, RETORT_PROBLEM_SINGLE_LABEL, 100, 16, 32, RT_ACT_GELU, RT_ACT_GELU},
-        {"bert-pretrain", RETORT_TASK_FILL, RETORT_PROBLEM_SINGLE_LABEL, 100, 16, 32, RT_ACT_GELU,
-         RT_ACT_GELU},
-        {"bert-embed", RETORT_TASK_EMBED, RETORT_PROBLEM_SINGLE_LABEL, 16, 16, 32, RT_ACT_GELU, RT_ACT_NONE},
+         RT_FN_GELU_TANH, RT_FN_RELU},
+        {"distilbert-regression", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_REGRESSION, 1, 16, 32, RT_FN_RELU,
+         RT_FN_RELU},
+        {"distilbert-wide", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, 3, 48, 96, RT_FN_GELU,
+         RT_FN_RELU},
+        {"distilbert-tag", RETORT_TASK_TAG, RETORT_PROBLEM_SINGLE_LABEL, 5, 16, 32, RT_FN_GELU, RT_FN_NONE},
+        {"distilbert-answer", RETORT_TASK_ANSWER, RETORT_PROBLEM_SINGLE_LABEL, 2, 16, 32, RT_FN_GELU,
+         RT_FN_NONE},
+        {"distilbert-fill", RETORT_TASK_FILL, RETORT_PROBLEM_SINGLE_LABEL, 100, 16, 32, RT_FN_GELU,
+         RT_FN_GELU},
+        {"distilbert-embed", RETORT_TASK_EMBED, RETORT_PROBLEM_SINGLE_LABEL, 16, 16, 32, RT_FN_GELU,
+         RT_FN_NONE},
+        {"bert-classify", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, 3, 16, 32, RT_FN_GELU,
+         RT_FN_TANH},
+        {"bert-classify-bare", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, 3, 16, 32, RT_FN_GELU,
+         RT_FN_TANH},
+        {"bert-multilabel", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_MULTI_LABEL, 3, 16, 32, RT_FN_RELU,
+         RT_FN_TANH},
+        {"bert-regression", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_REGRESSION, 1, 16, 32, RT_FN_GELU,
+         RT_FN_TANH},
+        {"bert-wide", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, 3, 48, 96, RT_FN_GELU, RT_FN_TANH},
+        {"bert-tag", RETORT_TASK_TAG, RETORT_PROBLEM_SINGLE_LABEL, 5, 16, 32, RT_FN_GELU_TANH, RT_FN_NONE},
+        {"bert-answer", RETORT_TASK_ANSWER, RETORT_PROBLEM_SINGLE_LABEL, 2, 16, 32, RT_FN_GELU, RT_FN_NONE},
+        {"bert-fill", RETORT_TASK_FILL, RETORT_PROBLEM_SINGLE_LABEL, 100, 16, 32, RT_FN_GELU, RT_FN_GELU},
+        {"bert-pretrain", RETORT_TASK_FILL, RETORT_PROBLEM_SINGLE_LABEL, 100, 16, 32, RT_FN_GELU,
+         RT_FN_GELU},
+        {"bert-embed", RETORT_TASK_EMBED, RETORT_PROBLEM_SINGLE_LABEL, 16, 16, 32, RT_FN_GELU, RT_FN_NONE},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -222,7 +222,7 @@ static void test_heads(void **state) {
         assert_int_equal(c->max_length, 40);
         check_body(&e, h, cases[i].ffn);
         if (c->task != RETORT_TASK_EMBED) check_linear(&e.output, c->labels, h);
-        if (cases[i].dense != RT_ACT_NONE) check_linear(&e.dense, h, h);
+        if (cases[i].dense != RT_FN_NONE) check_linear(&e.dense, h, h);
         if (c->task == RETORT_TASK_FILL) check_norm(&e.head_norm, h);
         rt_encoder_close(&e);
     }

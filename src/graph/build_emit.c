@@ -146,17 +146,17 @@ static int gelu_tanh(rt_builder *b, const char *scope, int x) {
     return rt_emit2(b, RT_OP_MUL, scope, "mul", half, one);
 }
 
-int rt_emit_activation(rt_builder *b, const char *scope, rt_activation activation, int x) {
+int rt_emit_activation(rt_builder *b, const char *scope, rt_act activation, int x) {
     switch (activation) {
-    case RT_ACT_GELU:
+    case RT_FN_GELU:
         return gelu(b, scope, x);
-    case RT_ACT_GELU_TANH:
+    case RT_FN_GELU_TANH:
         return gelu_tanh(b, scope, x);
-    case RT_ACT_RELU:
+    case RT_FN_RELU:
         return rt_emit1(b, RT_OP_RELU, scope, "relu", x);
-    case RT_ACT_TANH:
+    case RT_FN_TANH:
         return rt_emit1(b, RT_OP_TANH, scope, "tanh", x);
-    case RT_ACT_NONE:
+    case RT_FN_NONE:
         break;
     }
     return x;

@@ -13,7 +13,7 @@ static int classify_head(rt_builder *b, int hidden) {
     int x = first_row(b, hidden);
     if (encoder->dense.weight != NULL) {
         x = rt_emit_linear(b, "head.dense", &encoder->dense, x);
-        rt_activation activation = encoder->config.family == RT_BERT ? RT_ACT_TANH : RT_ACT_RELU;
+        rt_act activation = encoder->config.family == RT_BERT ? RT_FN_TANH : RT_FN_RELU;
         x = rt_emit_activation(b, "head.dense", activation, x);
     }
     return rt_emit_linear(b, "head.output", &encoder->output, x);

@@ -37,7 +37,7 @@ static const struct choice {
 };
 enum { CHOICE_COUNT = sizeof choices / sizeof *choices };
 _Static_assert(sizeof(rt_family) == sizeof(int) && sizeof(retort_task) == sizeof(int) &&
-                   sizeof(retort_problem) == sizeof(int) && sizeof(rt_activation) == sizeof(int) &&
+                   sizeof(retort_problem) == sizeof(int) && sizeof(rt_act) == sizeof(int) &&
                    sizeof(rt_pooling) == sizeof(int),
                "choices are read as int");
 

@@ -25,11 +25,11 @@ static const struct {
 /* One row a spelling of transformers' ACT2FN. */
 static const struct {
     const char *name;
-    rt_activation activation;
+    rt_act activation;
 } activations[] = {
-    {"gelu", RT_ACT_GELU},           {"gelu_python", RT_ACT_GELU},
-    {"gelu_new", RT_ACT_GELU_TANH},  {"gelu_pytorch_tanh", RT_ACT_GELU_TANH},
-    {"gelu_fast", RT_ACT_GELU_TANH}, {"relu", RT_ACT_RELU},
+    {"gelu", RT_FN_GELU},           {"gelu_python", RT_FN_GELU},
+    {"gelu_new", RT_FN_GELU_TANH},  {"gelu_pytorch_tanh", RT_FN_GELU_TANH},
+    {"gelu_fast", RT_FN_GELU_TANH}, {"relu", RT_FN_RELU},
 };
 
 /* One row a head: how the architecture's name ends. */

@@ -5,21 +5,15 @@
 
 #include "base/memory.h"
 #include "file/tensors.h"
+#include "kernel/kernel.h"
 
 typedef enum rt_family { RT_DISTILBERT, RT_BERT } rt_family;
-typedef enum rt_activation {
-    RT_ACT_NONE,
-    RT_ACT_GELU,
-    RT_ACT_GELU_TANH,
-    RT_ACT_RELU,
-    RT_ACT_TANH
-} rt_activation;
 typedef enum rt_pooling { RT_POOL_NONE, RT_POOL_CLS, RT_POOL_MEAN, RT_POOL_MAX } rt_pooling;
 
 typedef struct rt_config {
     rt_family family;
     int64_t layers, hidden, heads, ffn, vocab, positions, types; /* types: token types, 0 for DistilBERT */
-    rt_activation activation;                                    /* of the FFN */
+    rt_act activation;                                           /* of the FFN */
     float epsilon;                                               /* of LayerNorm */
     retort_task task;
     retort_problem problem;
@@ -58,11 +52,11 @@ typedef struct rt_encoder {
      * sentence-transformers Dense module, if any (activation dense_activation) */
     rt_linear dense, output;
     rt_norm head_norm;
-    rt_activation dense_activation;
-    rt_tensors tensors; /* owns the data that the roles point to */
+    rt_act dense_activation;
+    rt_tensors tensors;       /* owns the data that the roles point to */
     rt_tensors dense_tensors; /* of a sentence-transformers Dense module, if any */
-    rt_arena arena;     /* owns names, layers, folder */
-    const char *folder; /* rt_encoder_folder */
+    rt_arena arena;           /* owns names, layers, folder */
+    const char *folder;       /* rt_encoder_folder */
 } rt_encoder;
 
 /* Reads a Hugging Face or sentence-transformers folder. With `force` the task is *task in place of the one

@@ -30,12 +30,12 @@ enum { POOLINGS = sizeof poolings / sizeof *poolings };
 /* One row a class that a Dense module may name. */
 static const struct {
     const char *name;
-    rt_activation activation;
+    rt_act activation;
 } activations[] = {
-    {"torch.nn.modules.activation.Tanh", RT_ACT_TANH},
-    {"torch.nn.modules.activation.ReLU", RT_ACT_RELU},
-    {"torch.nn.modules.activation.GELU", RT_ACT_GELU},
-    {"torch.nn.modules.linear.Identity", RT_ACT_NONE},
+    {"torch.nn.modules.activation.Tanh", RT_FN_TANH},
+    {"torch.nn.modules.activation.ReLU", RT_FN_RELU},
+    {"torch.nn.modules.activation.GELU", RT_FN_GELU},
+    {"torch.nn.modules.linear.Identity", RT_FN_NONE},
 };
 
 static retort_status named_pooling(rt_package *out, const char *name, const char *mode, retort_error *err) {

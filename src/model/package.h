@@ -14,7 +14,7 @@ typedef struct rt_package {
     const char *dense; /* folder of the Dense module, NULL without one */
     int64_t dense_in, dense_out;
     bool dense_bias;
-    rt_activation dense_activation;
+    rt_act dense_activation;
     int64_t max_length; /* 0: not stated */
 } rt_package;
 

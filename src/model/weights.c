@@ -212,7 +212,7 @@ static retort_status bind_head(const binder *b, rt_encoder *e) {
     if (status == RETORT_OK && e->config.pooler) status = bind_part(b, e, &pooler, b->base, "");
     if (status == RETORT_OK && e->config.task == RETORT_TASK_FILL) status = bind_decoder(b, e);
     if (e->config.task == RETORT_TASK_CLASSIFY) {
-        e->dense_activation = b->family == RT_BERT ? RT_ACT_TANH : RT_ACT_RELU;
+        e->dense_activation = b->family == RT_BERT ? RT_FN_TANH : RT_FN_RELU;
     } else if (e->config.task == RETORT_TASK_FILL) {
         e->dense_activation = e->config.activation;
     }
