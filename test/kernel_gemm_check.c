@@ -119,7 +119,7 @@ static bool within_bound(const product *p, int outputs, float bound, size_t *whe
                 bound * (size[i * p->g.n + j] + 1.0f); /* + 1: bias and residual, which are below it */
             size_t at = i * p->g.ldc + j, at16 = i * p->g.ldc16 + j;
             *where = at;
-            if ((outputs & 1) && !near(want[at], got[at], allowed, 0x1p-20f)) return false;
+            if ((outputs & 1) && !near(want[at], got[at], allowed, 0x1p-22f)) return false;
             if (!(outputs & 2)) continue;
             if (!near(rt_bf16_to_f32(want16[at16]), rt_bf16_to_f32(got16[at16]), allowed, 0x1p-7f))
                 return false;

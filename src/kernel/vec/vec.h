@@ -1,20 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A v16 is 16 float lanes, in as many registers as the ISA needs. Everything in this folder is written over
  * the verbs below and compiled once for each ISA; the build names the ISA's header in RT_ISA_HEADER. Each
- * verb gives the same bits on every ISA (a NaN stays a NaN, its payload is not defined).
- *
- *   RT_ISA(name)  rt_name_<isa>                  V16_TILES(X)  the register tiles X(rows, panels) of a
- * product, of at most V16_ROWS, V16_PANELS; v16_panels(rows): how many to take v16_set       all lanes x
- * v16_load(_n), v16_store(_n)   16 lanes, or the first n (rest: 0) v16_add sub mul div v16_fma   a b + c
- * v16_fnma   c - a b v16_max       a > b ? a : b                  v16_min   a < b ? a : b v16_abs       |x|
- * v16_copysign   x with the other's sign v16_round     to nearest, ties to even       v16_scale   x 2^n, n
- * whole, -126 <= n <= 127 v16_if_less   a < b ? yes : no               v16_first   lanes below n of a, the
- * others of b v16_sum       the fixed tree of kernel.h     v16_transpose   16 x 16, in place v16_load_bf16_n,
- * v16_store_bf16_n            widen; round to nearest even v16_load_even, v16_load_odd                  first
- * or second bf16 of 16 pairs, widened */
+ * verb gives the same bits on every ISA (a NaN stays a NaN, its payload is not defined). */
 #ifndef RT_KERNEL_VEC_VEC_H
 #define RT_KERNEL_VEC_VEC_H
 
 #include RT_ISA_HEADER
+
+/* clang-format off
+ *   RT_ISA(name)    rt_name_<isa>
+ *   V16_TILES(X)    X(rows, panels) for each register tile of a product, up to V16_ROWS and V16_PANELS
+ *   v16_panels      panels to take for so many rows
+ *   v16_set         x in all lanes
+ *   v16_load(_n)    16 lanes, or the first n and 0 in the others
+ *   v16_store(_n)   16 lanes, or the first n; nothing behind them is touched
+ *   v16_add, v16_sub, v16_mul, v16_div
+ *   v16_fma         a b + c, rounded once         v16_fnma       c - a b, rounded once
+ *   v16_max         a > b ? a : b                 v16_min        a < b ? a : b
+ *   v16_abs         |x|                           v16_copysign   x with the other's sign
+ *   v16_round       to nearest, ties to even      v16_scale      x 2^n, n whole, -126 <= n <= 127
+ *   v16_if_less     a < b ? yes : no              v16_first      lanes below n of a, the others of b
+ *   v16_sum         the fixed tree of kernel.h    v16_transpose  16 x 16, in place
+ *   v16_load_bf16_n, v16_store_bf16_n             widened; rounded to nearest even
+ *   v16_load_even, v16_load_odd                   first or second bf16 of 16 pairs, widened
+ *   v16_prefetch    a hint; nothing where the hardware needs none
+ * clang-format on */
 
 #endif
