@@ -44,7 +44,7 @@ typedef enum cli_code {
     X(SECONDS, "seconds", 0, "T", REAL, 0, 0, "1", "least time spent on a row")                              \
     X(PROFILE, "profile", 0, "", FLAG, 0, 0, NULL, "also print the time of each step")                       \
     X(MAX_LENGTH, "max-length", 0, "N", INT, 0, 1 << 30, NULL,                                               \
-      "cut texts at N pieces (default: the model's maximum; tokenize: 0 does not cut)")                      \
+      "cut texts at N pieces (default: the model's maximum, tagging in eval 128; 0: tokenize does not cut)") \
     X(SPECIAL_AS_TEXT, "special-as-text", 0, "", FLAG, 0, 0, NULL,                                           \
       "read [SEP] and the like in a text as plain text")                                                     \
     X(THREADS, "threads", 0, "N", INT, 0, 1024, "0", "threads to use (0: as many as there are cores)")       \
@@ -114,7 +114,10 @@ bool cli_takes(const cli_command *command, int id);
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints the error; the exit code for it. `reading`: a model or data was being read. */
 cli_code cli_fail(const retort_error *err, bool reading);
-cli_code cli_no_memory(void);
+static inline cli_code cli_no_memory(void) {
+    cli_error("out of memory");
+    return CLI_FAILED;
+}
 /* Whether colours may be used on this stream. */
 bool cli_colours(FILE *stream);
 /* One line of JSON on stdout; takes the reference; NULL stands for a failed allocation. */

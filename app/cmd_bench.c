@@ -114,7 +114,7 @@ static const char *next_cell(const char *text, cell *out) {
 }
 
 static cli_code check_grid(const char *grid) {
-    cell at;
+    cell at = {0};
     for (const char *rest = grid; *rest != '\0';) {
         rest = next_cell(rest, &at);
         if (rest != NULL) continue;
@@ -128,7 +128,7 @@ static cli_code check_grid(const char *grid) {
 static cli_code bench_grid(bench *b) {
     const char *grid = cli_text(b->args, CLI_GRID);
     cli_code code = CLI_DONE;
-    for (cell at; code == CLI_DONE && *grid != '\0';) {
+    for (cell at = {0}; code == CLI_DONE && *grid != '\0';) {
         grid = next_cell(grid, &at);
         if (cli_has(b->args, CLI_GRID) || at.seq <= b->positions) code = bench_cell(b, &at);
     }

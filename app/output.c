@@ -34,11 +34,6 @@ cli_code cli_fail(const retort_error *err, bool reading) {
     }
 }
 
-cli_code cli_no_memory(void) {
-    cli_error("out of memory");
-    return CLI_FAILED;
-}
-
 bool cli_colours(FILE *stream) {
     const char *off = getenv("NO_COLOR"), *term = getenv("TERM");
     bool dumb = term == NULL || strcmp(term, "dumb") == 0;

@@ -195,7 +195,7 @@ static cli_code rank_input(run_state *run, cli_input *input, retort_text *lines,
 
 static cli_code print_ranking(const run_state *run, ranking *r) {
     size_t shown = cli_has(run->args, CLI_TOP) && run->top < r->count ? run->top : r->count;
-    qsort(r->items, r->count, sizeof *r->items, compare_scored);
+    if (r->count > 0) qsort(r->items, r->count, sizeof *r->items, compare_scored);
     for (size_t i = 0; i < shown; i++) {
         size_t index = r->items[i].index;
         if (!run->json) {

@@ -5,13 +5,14 @@
  * This header is the whole public API. It compiles alone as C11, C17 and C++17.
  *
  * Three lifetimes:
- *   retort_model    graph + weights + tokenizer. Immutable and reference-counted: share it between threads.
- *   retort_session  provider + plan + memory + worker threads. One thread at a time; open one for each
- * thread. retort_batch    one call's token ids; the caller's memory.
+ *   - retort_model: graph, weights, tokenizer. Immutable and reference-counted: share it between threads.
+ *   - retort_session: provider, plan, memory, worker threads. One thread at a time; open one for each thread.
+ *   - retort_batch: one call's token ids; the caller's memory.
  *
  * Conventions: functions that make something write *out only on success, and the caller then owns it. Free
- * functions accept NULL. Every `err` may be NULL. The library never prints, exits, aborts, installs signal
- * handlers, or starts threads before a session is opened. Text is UTF-8; invalid bytes read as U+FFFD.
+ * functions accept NULL. Every `err` may be NULL. A struct's `size` must be its size in this header. The
+ * library never prints, exits, aborts, installs signal handlers, or starts threads before a session is
+ * opened. Text is UTF-8; invalid bytes read as U+FFFD.
  */
 #ifndef RETORT_H
 #define RETORT_H

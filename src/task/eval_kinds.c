@@ -211,9 +211,7 @@ static retort_status score_masked(rt_evaluation *e, size_t index, size_t first, 
     (void)index, (void)err;
     for (size_t i = first; i < first + n; i++) {
         const float *row = row_of(rows, i);
-        double most = row[rt_score_best(row, rows->columns)], sum = 0;
-        for (size_t j = 0; j < rows->columns; j++) sum += exp(row[j] - most);
-        e->sum += most + log(sum) - row[e->targets[i]];
+        e->sum += rt_score_log_sum(row, rows->columns, 1) - row[e->targets[i]];
         e->points++;
     }
     return RETORT_OK;

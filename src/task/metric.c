@@ -24,8 +24,7 @@ void rt_score_sigmoid(const float *logits, size_t n, float *out) {
     for (size_t i = 0; i < n; i++) out[i] = (float)(1 / (1 + exp(-(double)logits[i])));
 }
 
-/* ln Σ exp(x[i * stride]) */
-static double log_sum(const float *x, size_t n, size_t stride) {
+double rt_score_log_sum(const float *x, size_t n, size_t stride) {
     double most = -INFINITY, sum = 0;
     for (size_t i = 0; i < n; i++) most = fmax(most, x[i * stride]);
     for (size_t i = 0; i < n; i++) sum += exp(x[i * stride] - most);
@@ -33,7 +32,8 @@ static double log_sum(const float *x, size_t n, size_t stride) {
 }
 
 double rt_divergence(const float *reference, const float *logits, size_t n, size_t stride) {
-    double p_sum = log_sum(reference, n, stride), q_sum = log_sum(logits, n, stride), total = 0;
+    double p_sum = rt_score_log_sum(reference, n, stride), q_sum = rt_score_log_sum(logits, n, stride),
+           total = 0;
     for (size_t i = 0; i < n; i++) {
         double log_p = reference[i * stride] - p_sum, log_q = logits[i * stride] - q_sum;
         total += exp(log_p) * (log_p - log_q);
