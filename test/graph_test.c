@@ -169,16 +169,16 @@ static void test_shapes(void **state) {
         {"y = MatMul(x, weight)", "f32 [batch, seq, 18]"},
         {"y = MaskRows(x, ids)", "f32 [rows, 6]"},
         {"y = Embed(ids, table, table, gamma, gamma)", "f32 [batch, seq, 6]"},
-        {"y = Linear(w16, packed) narrow=1", "bf16 [tokens, 5]"},
+        {"y = Linear(w16, packed) narrow=bf16", "bf16 [tokens, 5]"},
         {"y = Linear(x, weight, _, qkv:0) act=gelu", "f32 [batch, seq, 18]"},
         {"y = Attention(qkv:0, ids) heads=2 parts=1", "f32 [batch, seq, 6]"},
-        {"y = Attention(ragged:0) heads=3 parts=1 narrow=1", "bf16 [tokens, 6]"},
+        {"y = Attention(ragged:0) heads=3 parts=1 narrow=bf16", "bf16 [tokens, 6]"},
         {"y = Attention(x, x, x, ids) heads=2 parts=3", "f32 [batch, seq, 6]"},
         {"y = Select(x, ids) select=mask", "f32 [rows, 6]"},
         {"y = Select(t) select=first", "f32 [batch, 6]"},
         {"y = Pool(x, ids) pool=mean", "f32 [batch, 6]"},
         {"y = Pool(t) pool=max", "f32 [batch, 6]"},
-        {"y = Narrow(t)", "bf16 [tokens, 6]"},
+        {"y = Narrow(t) narrow=bf16", "bf16 [tokens, 6]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[4096], shape[128], found[160];
@@ -341,7 +341,7 @@ static void test_copy_and_update(void **state) {
     rt_graph graph = parse(text), copy;
     retort_error err = {0};
     assert_int_equal(rt_graph_copy(&copy, &graph, &err), RETORT_OK);
-    graph.nodes[0].attrs.narrow = true;
+    graph.nodes[0].attrs.narrow = RETORT_BF16;
     assert_int_equal(rt_graph_verify(&graph, &err), RETORT_FORMAT);
     assert_int_equal(rt_node_update(&graph, 0, &err), RETORT_OK);
     assert_int_equal(rt_graph_verify(&graph, &err), RETORT_OK);
