@@ -9,8 +9,8 @@
  *   retort.origin     JSON: source, library version, recipe
  * Tensor names are the constants' names; the vocabulary is the U8 tensor "tokenizer.vocab", last. Scalars and
  * short index vectors are a part of the graph's text. Packed constants are stored in their packed shape
- * ([n/16, k, 16], or [n/16, k/2, 16, 2] of bf16 pairs); others in their own when their bytes are a multiple of
- * 64, else flat and zero-padded to one. The graph's text has the logical dims. */
+ * ([n/16, k, 16], or [n/16, k/2, 16, 2] of bf16 pairs); others in their own when their bytes are a multiple
+ * of 64, else flat and zero-padded to one. The graph's text has the logical dims. */
 #ifndef RT_GRAPH_PACKAGE_H
 #define RT_GRAPH_PACKAGE_H
 
