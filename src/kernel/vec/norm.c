@@ -128,13 +128,15 @@ void RT_ISA(embed)(const rt_embed_args *embed) {
     }
 }
 
-void RT_ISA(quantize)(size_t rows, size_t n, const float *x, size_t ldx, int8_t *q, size_t ldq, float *scale) {
+void RT_ISA(quantize)(size_t rows, size_t n, const float *x, size_t ldx, int8_t *q, size_t ldq,
+                      float *scale) {
     for (size_t r = 0; r < rows; r++) {
         const float *from = x + r * ldx;
         v16 most = v16_set(0.0f);
         for (size_t i = 0; i < n; i += 16) most = v16_max(v16_abs(v16_load_n(from + i, n - i)), most);
         float factor = rt_quantum(most16(most), &scale[r]);
-        for (size_t i = 0; i < n; i += 16) store_q(q + r * ldq + i, v16_load_n(from + i, n - i), factor, n - i);
+        for (size_t i = 0; i < n; i += 16)
+            store_q(q + r * ldq + i, v16_load_n(from + i, n - i), factor, n - i);
         pad_q(n, q + r * ldq);
     }
 }
