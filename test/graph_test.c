@@ -137,24 +137,25 @@ static void test_broken_text(void **state) {
 
 /* ---- Shapes ---- */
 
+static const char shape_sources[] =
+    "graph level=3 mask_id=103\ninput ids i64 [batch, seq]\ninput x f32 [batch, seq, 6]\n"
+    "input t f32 [tokens, 6]\ninput w16 bf16 [tokens, 6]\nconst zero i64 rows [] = {0}\n"
+    "const ones i64 rows [1] = {1}\nconst zeros i64 rows [1] = {0}\nconst shape i64 rows [4] = {0, -1, "
+    "2, 3}\n"
+    "const flat i64 rows [2] = {-1, 6}\nconst end i64 rows [1] = {9223372036854775807}\n"
+    "const weight f32 rows [6, 18]\nconst packed bf16 p16_bf16 [6, 5]\nconst bias f32 rows [18]\n"
+    "const gamma f32 rows [6]\nconst table f32 rows [9, 6]\n"
+    "input u i64 [tokens]\ninput t5 f32 [tokens, 5]\nconst w8 s8 p16_s8 [6, 5]\n"
+    "const w4 u8 p16_s4 [6, 5]\nconst scale f32 rows [5]\nconst sums i32 rows [5]\n"
+    "const bias5 f32 rows [5]\nconst groups u8 rows [1, 1, 16]\nconst table8 s8 rows [9, 6]\n"
+    "const table4 u8 rows_s4 [9, 6]\nconst scale9 f32 rows [9]\nconst groups9 u8 rows [9, 1]\n"
+    "dims = Shape(ids)\nbatch = Gather(dims:0, zero)\nseq = Gather(dims:0, ones)\n"
+    "qkv = Linear(x, weight, bias)\nragged = Linear(t, weight)\n"
+    "t8 = Narrow(t) narrow=s8\n";
+
 /* A line "y = …" over some values, and the first output it must have: dtype and dims. */
 static void test_shapes(void **state) {
     (void)state;
-    static const char sources[] =
-        "graph level=3 mask_id=103\ninput ids i64 [batch, seq]\ninput x f32 [batch, seq, 6]\n"
-        "input t f32 [tokens, 6]\ninput w16 bf16 [tokens, 6]\nconst zero i64 rows [] = {0}\n"
-        "const ones i64 rows [1] = {1}\nconst zeros i64 rows [1] = {0}\nconst shape i64 rows [4] = {0, -1, "
-        "2, 3}\n"
-        "const flat i64 rows [2] = {-1, 6}\nconst end i64 rows [1] = {9223372036854775807}\n"
-        "const weight f32 rows [6, 18]\nconst packed bf16 p16_bf16 [6, 5]\nconst bias f32 rows [18]\n"
-        "const gamma f32 rows [6]\nconst table f32 rows [9, 6]\n"
-        "input u i64 [tokens]\ninput t5 f32 [tokens, 5]\nconst w8 s8 p16_s8 [6, 5]\n"
-        "const w4 u8 p16_s4 [6, 5]\nconst scale f32 rows [5]\nconst sums i32 rows [5]\n"
-        "const bias5 f32 rows [5]\nconst groups u8 rows [1, 1, 16]\nconst table8 s8 rows [9, 6]\n"
-        "const table4 u8 rows_s4 [9, 6]\nconst scale9 f32 rows [9]\nconst groups9 u8 rows [9, 1]\n"
-        "dims = Shape(ids)\nbatch = Gather(dims:0, zero)\nseq = Gather(dims:0, ones)\n"
-        "qkv = Linear(x, weight, bias)\nragged = Linear(t, weight)\n"
-        "t8 = Narrow(t) narrow=s8\n";
     static const struct {
         const char *line, *shape;
     } cases[] = {
@@ -192,7 +193,7 @@ static void test_shapes(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[4096], shape[128], found[160];
-        snprintf(text, sizeof text, "%s%s\noutput y:0\n", sources, cases[i].line);
+        snprintf(text, sizeof text, "%s%s\noutput y:0\n", shape_sources, cases[i].line);
         rt_graph graph = parse(text);
         const rt_value *y = &graph.values[graph.output];
         snprintf(found, sizeof found, "%s %s", retort_dtype_name(y->dtype),
