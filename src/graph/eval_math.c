@@ -325,11 +325,13 @@ retort_status rt_eval_gemm(rt_eval *eval, retort_error *err) {
     (eval->node->attrs.trans_b ? multiply_trans : multiply)(m, n, k, a->data, b->data, c);
     if (bias == NULL) return RETORT_OK;
     rt_view view = rt_view_broadcast(bias, 2);
-    for (size_t i = 0; i < m * n; i++) {
-        const char *at = view.data + (int64_t)(i / n) * view.stride[0] + (int64_t)(i % n) * view.stride[1];
-        float more;
-        memcpy(&more, at, sizeof more);
-        c[i] += more;
+    for (size_t i = 0; i < m; i++) {
+        const char *row = view.data + (int64_t)i * view.stride[0];
+        for (size_t j = 0; j < n; j++) {
+            float more;
+            memcpy(&more, row + (int64_t)j * view.stride[1], sizeof more);
+            c[i * n + j] += more;
+        }
     }
     return RETORT_OK;
 }

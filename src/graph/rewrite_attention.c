@@ -21,9 +21,9 @@ static const int swap_heads[] = {0, 2, 1, 3}, key_heads[] = {0, 2, 3, 1}, swap_l
  */
 static int merged(const rt_graph *graph, int value, heads *h) {
     const rt_node *reshape = rt_made_by(graph, value, RT_OP_RESHAPE);
-    const rt_value *split = value >= 0 ? &graph->values[value] : NULL;
-    if (reshape == NULL || split->rank != 4) return -1;
-    const rt_value *x = &graph->values[reshape->inputs[0]];
+    if (reshape == NULL) return -1;
+    const rt_value *split = &graph->values[value], *x = &graph->values[reshape->inputs[0]];
+    if (split->rank != 4) return -1;
     int64_t count = split->dims[2], dim = split->dims[3];
     bool same = h->count == 0 || (h->count == count && h->dim == dim);
     h->count = count;

@@ -89,8 +89,9 @@ static bool counts_up(const rt_value *value) {
 /* Whether the value is 0, 1, … for each sequence: [1, seq] from the start of such a constant. */
 static bool is_positions(const rt_graph *graph, int value) {
     const rt_node *slice = rt_made_by(graph, value, RT_OP_SLICE);
-    const rt_value *v = value >= 0 ? &graph->values[value] : NULL;
-    if (slice == NULL || v->rank != 2 || v->dims[0] != 1 || v->dims[1] != RT_DIM_SEQ) return false;
+    if (slice == NULL) return false;
+    const rt_value *v = &graph->values[value];
+    if (v->rank != 2 || v->dims[0] != 1 || v->dims[1] != RT_DIM_SEQ) return false;
     const rt_content *start = &graph->values[slice->inputs[1]].content;
     bool by_one =
         slice->input_count < 5 || slice->inputs[4] < 0 || rt_scalar_near(graph, slice->inputs[4], 1);

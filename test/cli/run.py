@@ -187,7 +187,7 @@ def optimize_level_by_level():
         for a, b in zip(logits, answers[0]):
             close(a, b)
     assert b"nodes" in retort("optimize", HERE / "level0.retort", "--level", "2", "-o", HERE / "t.retort")[0]
-    fails(1, "level 3", "optimize", HERE / "level3.retort", "--level", "1", "-o", HERE / "t.retort")
+    fails(2, "level 3", "optimize", HERE / "level3.retort", "--level", "1", "-o", HERE / "t.retort")
 
 
 @test
@@ -204,7 +204,9 @@ def bad_models():
         fails(3, "cut.retort", "run", file("cut.retort", good[:cut]), "text")
     fails(3, "text.retort", "info", file("text.retort", "this is no model, though it is long enough to be read as one"))
     assert not (HERE / "x.retort").exists()
-    fails(1, "no-folder", "import", checkpoint("bert-tag"), "-o", HERE / "no-folder" / "x.retort")
+    fails(3, "no-folder", "import", checkpoint("bert-tag"), "-o", HERE / "no-folder" / "x.retort")
+    fails(3, "not a regular file", "import", checkpoint("bert-tag"), "-o", HERE)
+    fails(3, "not a regular file", "import", checkpoint("bert-tag"), "-o", "/dev/null")
     keep = file("keep.retort", good)
     fails(3, "empty", "import", HERE / "empty", "-o", keep)
     assert pathlib.Path(keep).read_bytes() == good

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Times whole processes, from execve to the answer on stdout, and reads what memory they took.
+
+usage: start.py MODEL.retort… --retort BINARY [--tokens 16,128] [--threads N] [--reps R] [--write docs/performance.md]
+
+Each process classifies one text of that many tokens and ends. The page cache is warm. Private memory is RssAnon of
+/proc/PID/status at its highest, sampled while `retort bench` runs the same shape; the rest of the resident memory is the
+mapped file.
+"""
+import argparse
+import os
+import statistics
+import subprocess
+import time
+
+from peers import cpu, write_block
+
+
+def text_of(tokens):
+    return " ".join(["film"] * (tokens - 2))  # one piece a word, [CLS] and [SEP] round them
+
+
+def first_answer(args, model, tokens):
+    start = time.perf_counter()
+    subprocess.run([args.retort, "run", model, text_of(tokens), "--threads", str(args.threads), "--json"], check=True,
+                   stdout=subprocess.DEVNULL)
+    return (time.perf_counter() - start) * 1e3
+
+
+def private_memory(args, model, tokens):
+    """Highest RssAnon + RssShmem in MB while the shape runs for a second."""
+    command = [args.retort, "bench", model, "--batch", "1", "--seq", str(tokens), "--seconds", "1", "--threads",
+               str(args.threads), "--json"]
+    most = 0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            try:
+                with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+                    rows = dict(line.split(":", 1) for line in file)
+                most = max(most, sum(int(rows[k].split()[0]) for k in ("RssAnon", "RssShmem")))
+            except (OSError, KeyError):
+                pass
+            time.sleep(0.01)
+    return most / 1e3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--retort", required=True)
+    parser.add_argument("--tokens", default="16,128")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--reps", type=int, default=15)
+    parser.add_argument("--write")
+    args = parser.parse_args()
+    lines = [f"Command: `bench/start.py MODEL --retort BINARY --tokens {args.tokens} --threads {args.threads}`", "",
+             f"CPU: {cpu()}. Milliseconds of the whole process, median of {args.reps} (least–most).", "",
+             "| model | file, MB | tokens | first answer, ms | private memory, MB |", "|---|---|---|---|---|"]
+    for model in args.models:
+        for tokens in map(int, args.tokens.split(",")):
+            times = [first_answer(args, model, tokens) for _ in range(args.reps)]
+            lines.append(f"| {os.path.basename(model)} | {os.path.getsize(model) / 1e6:.1f} | {tokens} | {statistics.median(times):.1f} "
+                         f"({min(times):.1f}–{max(times):.1f}) | {private_memory(args, model, tokens):.1f} |")
+            print(lines[-1], flush=True)
+    if args.write:
+        write_block(args.write, "start", "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
