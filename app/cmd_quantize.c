@@ -7,15 +7,15 @@
 
 /* The names between commas, in a copy of the text that *text owns; NULL: out of memory. */
 static const char **split_names(char **text, const char *list, size_t *count) {
-    size_t most = 1;
+    size_t most = 1, length = strlen(list);
     for (const char *at = list; *at != '\0'; at++) most += *at == ',';
     const char **names = malloc(most * sizeof *names);
-    *text = malloc(strlen(list) + 1);
+    *text = malloc(length + 1);
     if (names == NULL || *text == NULL) {
         free(names);
         return NULL;
     }
-    strcpy(*text, list);
+    memcpy(*text, list, length + 1);
     char *rest = *text;
     for (char *name; (name = strsep(&rest, ",")) != NULL;) names[(*count)++] = name;
     return names;
