@@ -17,6 +17,8 @@ typedef struct work {
     size_t m, n, k;
     void *a, *c, *layer[LAYERS];
     float *bias;
+    int32_t *sum;
+    int8_t *scratch;
     rt_act act;
     size_t turn;
 } work;
@@ -84,6 +86,58 @@ static void bench_gemm(const kernel_row *row, bool half, rt_act act) {
         free(w.a);
         free(w.c);
         free(w.bias);
+    }
+}
+
+/* All weights and activations 1, groups of 128. */
+static void call_gemm_q(work *w) {
+    void *const *layer = &w->layer[w->turn++ % LAYERS];
+    rt_gemm_q g = {.m = w->m,
+                   .n = w->n,
+                   .k = w->k,
+                   .a = w->a,
+                   .lda = w->k,
+                   .a_scale = w->bias,
+                   .b = *layer,
+                   .b_group = (const uint8_t *)*layer + w->n * w->k,
+                   .group = 128,
+                   .b_scale = w->bias,
+                   .b_sum = w->sum,
+                   .bias = w->bias,
+                   .act = w->act,
+                   .c = w->c,
+                   .ldc = w->n,
+                   .scratch = w->scratch};
+    ((rt_gemm_q_fn)w->row->fn)(&g);
+}
+
+static void bench_gemm_q(const kernel_row *row, rt_act act) {
+    static const size_t shapes[][2] = {{2304, 768}, {768, 768}, {3072, 768}, {768, 3072}, {1536, 384}};
+    static const size_t ms[] = {1, 4, 8, 16, 32, 64, 128, 512};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        work w = {.row = row, .n = shapes[s][0], .k = shapes[s][1], .act = act};
+        w.a = need(512 * w.k);
+        w.c = need(512 * w.n * sizeof(float));
+        w.bias = rt_calloc(4096, sizeof(float));
+        w.sum = rt_calloc(w.n, sizeof(int32_t));
+        w.scratch = need(rt_gemm_q_scratch(w.k));
+        if (w.bias == NULL || w.sum == NULL) exit(1);
+        memset(w.a, 1, 512 * w.k);
+        for (int i = 0; i < LAYERS; i++) {
+            w.layer[i] = need(w.n * w.k + w.n * w.k / 128);
+            memset(w.layer[i], 1, w.n * w.k + w.n * w.k / 128);
+        }
+        printf("%s%s n %zu k %zu, GOP/s at m", row->name, act == RT_FN_GELU ? " + gelu" : "", w.n, w.k);
+        for (size_t i = 0; i < sizeof ms / sizeof *ms; i++) {
+            w.m = ms[i];
+            double ops = 2e-9 * (double)(w.m * w.n * w.k);
+            printf("  %zu: %.1f", w.m, ops / best_time(call_gemm_q, &w));
+            fflush(stdout);
+        }
+        printf("\n");
+        void *all[] = {w.a, w.c, w.bias, w.sum, w.scratch};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+        for (int i = 0; i < LAYERS; i++) free(w.layer[i]);
     }
 }
 
@@ -159,6 +213,9 @@ static void call_pool(work *w) {
 static void call_normalize(work *w) {
     ((rt_normalize_fn)w->row->fn)(w->m, w->n, w->a, w->n, w->c, w->n);
 }
+static void call_quantize(work *w) {
+    ((rt_quantize_fn)w->row->fn)(w->m, w->n, w->a, w->n, w->c, w->n, w->bias);
+}
 static void call_narrow(work *w) {
     ((rt_narrow_fn)w->row->fn)(w->m * w->n, w->a, w->c);
 }
@@ -184,13 +241,17 @@ void bench_row(const kernel_row *row) {
         const char *family;
         void (*call)(work *);
     } streams[] = {{"layer_norm", call_layer_norm}, {"embed", call_embed},         {"pool_mean", call_pool},
-                   {"pool_max", call_pool},         {"normalize", call_normalize}, {"narrow", call_narrow}};
+                   {"pool_max", call_pool},         {"normalize", call_normalize}, {"narrow", call_narrow},
+                   {"quantize", call_quantize}};
     bool half = strcmp(row->family, "gemm_bf16") == 0;
     if (half || strcmp(row->family, "gemm_f32") == 0) {
         bench_gemm(row, half, RT_FN_NONE);
         bench_gemm(row, half, RT_FN_GELU);
     } else if (strcmp(row->family, "attention") == 0) {
         bench_attention(row);
+    } else if (strncmp(row->family, "gemm_s", 6) == 0) {
+        bench_gemm_q(row, RT_FN_NONE);
+        bench_gemm_q(row, RT_FN_GELU);
     }
     for (size_t i = 0; i < sizeof streams / sizeof *streams; i++) {
         if (strcmp(streams[i].family, row->family) == 0) bench_stream(row, streams[i].call);

@@ -93,3 +93,7 @@ bool same_bf16(const guarded *want, const guarded *got, size_t *where) {
     }
     return true;
 }
+
+bool same_bytes(const guarded *want, const guarded *got) {
+    return readable(want) == readable(got) && memcmp(want->map, got->map, readable(want)) == 0;
+}

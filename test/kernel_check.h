@@ -17,7 +17,7 @@ typedef struct kernel_row {
 
 typedef bool check_fn(const kernel_row *row, char *why, size_t size);
 check_fn check_gemm_f32, check_gemm_bf16, check_attention, check_layer_norm, check_embed, check_pool_mean,
-    check_pool_max, check_normalize, check_narrow;
+    check_pool_max, check_normalize, check_narrow, check_gemm_s8, check_gemm_s4, check_quantize;
 
 /* Times one row over real shapes and prints its lines. */
 void bench_row(const kernel_row *row);
@@ -47,5 +47,6 @@ void guarded_free(guarded *g);
 /* Same bits over the whole mapping, canaries included; floats that are both NaN agree. */
 bool same_f32(const guarded *want, const guarded *got, size_t *where);
 bool same_bf16(const guarded *want, const guarded *got, size_t *where);
+bool same_bytes(const guarded *want, const guarded *got);
 
 #endif

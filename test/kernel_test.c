@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 rt_gemm_bf16_kernel rt_gemm_bf16_amx_emulated;
+rt_gemm_s8_kernel rt_gemm_s8_avxvnni_evex;
+rt_gemm_s4_kernel rt_gemm_s4_avxvnni_evex;
 
 static const kernel_row rows[] = {
 #define KERNEL(family, row, needs, bound)                                                                    \
@@ -23,6 +25,10 @@ static const kernel_row rows[] = {
 #if defined(__x86_64__) /* the AMX kernel's source over tiles in plain C, for CPUs without AMX */
     {"gemm_bf16", "gemm_bf16_amx_emulated", RT_CPU_AVX2, 0x1p-21f, (any_fn)rt_gemm_bf16_amx_emulated,
      (any_fn)rt_gemm_bf16_ref},
+    {"gemm_s8", "gemm_s8_avxvnni_evex", RT_CPU_AVX512_VNNI, 0, (any_fn)rt_gemm_s8_avxvnni_evex,
+     (any_fn)rt_gemm_s8_ref},
+    {"gemm_s4", "gemm_s4_avxvnni_evex", RT_CPU_AVX512_VNNI, 0, (any_fn)rt_gemm_s4_avxvnni_evex,
+     (any_fn)rt_gemm_s4_ref},
 #endif
 };
 

@@ -70,6 +70,8 @@ typedef struct rt_norm_args {
     size_t ldy;
     uint16_t *y16; /* or NULL */
     size_t ldy16;
+    int8_t *y8;    /* or NULL: y as rt_quantize_fn makes it, rows rt_row_q(n) apart, in the same pass */
+    float *scale8; /* [rows] */
 } rt_norm_args;
 typedef void (*rt_norm_fn)(const rt_norm_args *norm);
 
@@ -77,7 +79,15 @@ typedef void (*rt_norm_fn)(const rt_norm_args *norm);
 typedef struct rt_embed_args {
     const int32_t *ids, *positions, *types; /* [rows]; types may be NULL when `type` is */
     const float *word, *position, *type;    /* [·, n] rows; type may be NULL */
-    rt_norm_args norm; /* rows, n, gamma, beta, epsilon, y, y16; x is not used, y must be given */
+    /* In place of word (NULL then): int8 rows [·, n] or 4-bit rows [·, ceil(n/32) * 16 bytes], of each 32
+     * elements the low nibbles are 0…15 and the high ones 16…31. x = (code * group scale) * word_scale[id];
+     * int8 has no groups. */
+    const void *word_q;
+    int word_bits;             /* 8 or 4 */
+    const float *word_scale;   /* [·] a row */
+    const uint8_t *word_group; /* 4 bits: [·, ceil(n/word_group_size)] */
+    size_t word_group_size;    /* a multiple of 32 */
+    rt_norm_args norm;         /* rows, n, gamma, beta, epsilon, y, y16; x is not used, y must be given */
 } rt_embed_args;
 typedef void (*rt_embed_fn)(const rt_embed_args *embed);
 
@@ -95,6 +105,47 @@ typedef void (*rt_normalize_fn)(size_t rows, size_t n, const float *x, size_t ld
 /* Rounds to nearest even. */
 typedef void (*rt_narrow_fn)(size_t n, const float *x, uint16_t *y);
 
+/* ---- Integers ----
+ * Activations are symmetric int8 in ±127 with one float scale a row: q = round to even(x * (127 / most))
+ * clamped to ±127, scale = most / 127, where most is the row's largest |x| (below 2^-100: q = 0, scale = 0,
+ * or 127 / most might overflow). Rows lie rt_row_q(n) bytes apart and are padded with zeros to that, so that every tile may read whole steps of k.
+ * Weights are int8 in ±127, zero-padded, in the panels of all tiers ("P16_S8"):
+ *   [ceil(n/16)][ceil(k/4)][16][4]       16 consecutive rows of 64 bytes are an AMX tile
+ * or 4-bit codes of -8…7 ("P16_S4"), two to a byte, with one small integer scale for `group` rows of k in a
+ * column: weight = code * group scale, within ±127, exactly. Codes (two's complement): [ceil(n/16)][ceil(k/8)][16][4] bytes, the
+ * low nibbles are rows 8 i + 0…3 of k, the high ones 8 i + 4…7; group scales: uint8
+ * [ceil(n/16)][ceil(k/group)][16]. Sums are exact int32 on every tier; then y = act(fma((float)sum *
+ * a_scale[row], b_scale[column], bias[column])) + residual, with these roundings. So all tiers give the same
+ * bits. */
+static inline size_t rt_row_q(size_t n) {
+    return (n + 63) / 64 * 64;
+}
+
+typedef struct rt_gemm_q {
+    size_t m, n, k;
+    const int8_t *a;        /* [m, k], rows lda bytes apart */
+    size_t lda;             /* rt_row_q(k) */
+    const float *a_scale;   /* [m] */
+    const void *b;          /* P16_S8 or P16_S4, 64-byte aligned */
+    const uint8_t *b_group; /* P16_S4: group scales */
+    size_t group;           /* P16_S4: rows of k that share one; a multiple of 8 */
+    const float *b_scale;   /* [n] */
+    const int32_t *b_sum;   /* [n] 128 * the sum of the column's weights: what adding 128 to a costs */
+    const float *bias;      /* [n] or NULL */
+    const float *residual;  /* [m, n] or NULL */
+    size_t ldr;
+    rt_act act;
+    float *c; /* [m, n] */
+    size_t ldc;
+    int8_t *scratch; /* P16_S4: rt_gemm_q_scratch(k) bytes, 64-byte aligned: where panels are unpacked */
+} rt_gemm_q;
+typedef void (*rt_gemm_q_fn)(const rt_gemm_q *gemm);
+size_t rt_gemm_q_scratch(size_t k);
+
+/* Rows of floats to int8 with a scale each, as above; also pads. */
+typedef void (*rt_quantize_fn)(size_t rows, size_t n, const float *x, size_t ldx, int8_t *q, size_t ldq,
+                               float *scale);
+
 /* One row a family: member name, function type. */
 #define RT_KERNEL_FAMILIES(X)                                                                                \
     X(gemm_f32, rt_gemm_fn)                                                                                  \
@@ -105,7 +156,10 @@ typedef void (*rt_narrow_fn)(size_t n, const float *x, uint16_t *y);
     X(pool_mean, rt_pool_fn)                                                                                 \
     X(pool_max, rt_pool_fn)                                                                                  \
     X(normalize, rt_normalize_fn)                                                                            \
-    X(narrow, rt_narrow_fn)
+    X(narrow, rt_narrow_fn)                                                                                  \
+    X(gemm_s8, rt_gemm_q_fn)                                                                                 \
+    X(gemm_s4, rt_gemm_q_fn)                                                                                 \
+    X(quantize, rt_quantize_fn)
 
 /* The kernels of one session, and the row each came from ("gemm_f32_avx512"). */
 typedef struct rt_kernels {
@@ -126,6 +180,19 @@ bool rt_pack_count_bf16(size_t k, size_t n, size_t *count);
  * has stride_k 1, stride_n k; an ONNX MatMul weight [k, n] has stride_k n, stride_n 1. */
 void rt_pack_f32(size_t k, size_t n, const float *b, size_t stride_k, size_t stride_n, float *packed);
 void rt_pack_bf16(size_t k, size_t n, const float *b, size_t stride_k, size_t stride_n, uint16_t *packed);
+/* Integer weights [k, n], codes row-major with the strides given, to panels, and their b_sum [n]. */
+bool rt_pack_count_s8(size_t k, size_t n, size_t *bytes);
+bool rt_pack_count_s4(size_t k, size_t n, size_t *bytes);
+bool rt_pack_count_group(size_t k, size_t n, size_t group, size_t *bytes);
+void rt_pack_s8(size_t k, size_t n, const int8_t *b, size_t stride_k, size_t stride_n, int8_t *packed,
+                int32_t *sum);
+/* groups: row-major [ceil(k/group), n]. */
+void rt_pack_s4(size_t k, size_t n, size_t group, const int8_t *b, size_t stride_k, size_t stride_n,
+                const uint8_t *groups, uint8_t *packed, uint8_t *packed_groups, int32_t *sum);
+/* Back to row-major [k, n] integers (4 bits: code * group scale). */
+void rt_unpack_s8(size_t k, size_t n, const int8_t *packed, int8_t *b);
+void rt_unpack_s4(size_t k, size_t n, size_t group, const uint8_t *packed, const uint8_t *packed_groups,
+                  int8_t *b);
 /* Back to row-major [k, n]. */
 void rt_unpack_f32(size_t k, size_t n, const float *packed, float *b);
 void rt_unpack_bf16(size_t k, size_t n, const uint16_t *packed, float *b);

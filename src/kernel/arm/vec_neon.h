@@ -165,6 +165,33 @@ RT_VERB v16 v16_load_odd(const uint16_t *pairs) {
     return x;
 }
 
+RT_VERB v16 v16_load_s32(const float *p, const int32_t *less, size_t n) {
+    v16 x = v16_load(p), y = v16_set(0.0f); /* a float 0 has the bits of an integer 0 */
+    if (less != NULL) y = v16_load_n((const float *)less, n);
+    for (int i = 0; i < 4; i++) {
+        int32x4_t sum = vsubq_s32(vreinterpretq_s32_f32(x.q[i]), vreinterpretq_s32_f32(y.q[i]));
+        x.q[i] = vcvtq_f32_s32(sum);
+    }
+    return x;
+}
+RT_VERB v16 v16_load_s8_n(const int8_t *p, size_t n) {
+    int8_t all[16] = {0};
+    memcpy(all, p, n < 16 ? n : 16);
+    v16 x;
+    for (int i = 0; i < 2; i++) {
+        int16x8_t half = vmovl_s8(vld1_s8(all + 8 * i));
+        x.q[2 * i] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(half)));
+        x.q[2 * i + 1] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(half)));
+    }
+    return x;
+}
+RT_VERB void v16_store_s8(int8_t *p, v16 x) {
+    for (int i = 0; i < 2; i++) {
+        int16x4_t low = vmovn_s32(vcvtnq_s32_f32(x.q[2 * i])), high = vmovn_s32(vcvtnq_s32_f32(x.q[2 * i + 1]));
+        vst1_s8(p + 8 * i, vmovn_s16(vcombine_s16(low, high)));
+    }
+}
+
 /* Column j of the 4 x 4 block becomes q[j]. */
 RT_VERB void transpose4(float32x4_t q[4]) {
     float32x4x2_t even = vtrnq_f32(q[0], q[1]), odd = vtrnq_f32(q[2], q[3]);

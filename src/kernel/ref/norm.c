@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/tensor.h"
+#include "kernel/integers.h"
 #include "kernel/ref/scalar.h"
 #include "kernel/rows.h"
 
@@ -15,27 +16,73 @@ static float variance_of(const float *x, size_t n, float mean) {
     return ref_sum16(lane) / (float)n;
 }
 
-void rt_layer_norm_ref(const rt_norm_args *norm) {
-    for (size_t r = 0; r < norm->rows; r++) {
-        const float *x = norm->x + r * norm->ldx;
-        float mean = mean_of(x, norm->n);
-        float inverse = 1.0f / sqrtf(variance_of(x, norm->n, mean) + norm->epsilon);
-        for (size_t i = 0; i < norm->n; i++) {
-            float y = fmaf((x[i] - mean) * inverse, norm->gamma[i], norm->beta[i]);
-            if (norm->y != NULL) norm->y[r * norm->ldy + i] = y;
-            if (norm->y16 != NULL) norm->y16[r * norm->ldy16 + i] = rt_f32_to_bf16(y);
-        }
+/* Element i of a row, normalised. */
+static float value(const rt_norm_args *norm, const float *x, size_t i, float mean, float inverse) {
+    return fmaf((x[i] - mean) * inverse, norm->gamma[i], norm->beta[i]);
+}
+
+static float larger(float most, float x) {
+    return fabsf(x) > most ? fabsf(x) : most;
+}
+
+static int8_t to_s8(float x, float factor) {
+    float y = x * factor;
+    y = y > -127.0f ? y : -127.0f;
+    return (int8_t)rintf(y < 127.0f ? y : 127.0f);
+}
+
+void rt_quantize_ref(size_t rows, size_t n, const float *x, size_t ldx, int8_t *q, size_t ldq, float *scale) {
+    for (size_t r = 0; r < rows; r++) {
+        float most = 0.0f;
+        for (size_t i = 0; i < n; i++) most = larger(most, x[r * ldx + i]);
+        float factor = rt_quantum(most, &scale[r]);
+        for (size_t i = 0; i < n; i++) q[r * ldq + i] = to_s8(x[r * ldx + i], factor);
+        for (size_t i = n; i < rt_row_q(n); i++) q[r * ldq + i] = 0;
     }
+}
+
+static void norm_row(const rt_norm_args *norm, size_t r) {
+    const float *x = norm->x + r * norm->ldx;
+    float mean = mean_of(x, norm->n), inverse = 1.0f / sqrtf(variance_of(x, norm->n, mean) + norm->epsilon);
+    float most = 0.0f, factor = 0.0f;
+    for (size_t i = 0; i < norm->n; i++) most = larger(most, value(norm, x, i, mean, inverse));
+    if (norm->y8 != NULL) factor = rt_quantum(most, &norm->scale8[r]);
+    for (size_t i = 0; i < norm->n; i++) {
+        float y = value(norm, x, i, mean, inverse);
+        if (norm->y != NULL) norm->y[r * norm->ldy + i] = y;
+        if (norm->y16 != NULL) norm->y16[r * norm->ldy16 + i] = rt_f32_to_bf16(y);
+        if (norm->y8 != NULL) norm->y8[r * rt_row_q(norm->n) + i] = to_s8(y, factor);
+    }
+    for (size_t i = norm->n; norm->y8 != NULL && i < rt_row_q(norm->n); i++) {
+        norm->y8[r * rt_row_q(norm->n) + i] = 0;
+    }
+}
+
+void rt_layer_norm_ref(const rt_norm_args *norm) {
+    for (size_t r = 0; r < norm->rows; r++) norm_row(norm, r);
+}
+
+/* Element i of a word's row. */
+static float word_at(const rt_embed_args *embed, size_t id, size_t i) {
+    size_t n = embed->norm.n;
+    if (embed->word != NULL) return embed->word[id * n + i];
+    if (embed->word_bits == 8) {
+        return (float)((const int8_t *)embed->word_q)[id * n + i] * embed->word_scale[id];
+    }
+    const uint8_t *codes = (const uint8_t *)embed->word_q + (id * ((n + 31) / 32) + i / 32) * 16;
+    size_t groups = (n + embed->word_group_size - 1) / embed->word_group_size;
+    int code = ((codes[i % 16] >> (i % 32 < 16 ? 0 : 4) & 15) ^ 8) - 8;
+    int weight = code * embed->word_group[id * groups + i / embed->word_group_size];
+    return (float)weight * embed->word_scale[id];
 }
 
 void rt_embed_ref(const rt_embed_args *embed) {
     rt_norm_args norm = embed->norm;
     size_t n = norm.n;
     for (size_t r = 0; r < norm.rows; r++) {
-        const float *word = embed->word + (size_t)embed->ids[r] * n;
         const float *position = embed->position + (size_t)embed->positions[r] * n;
         for (size_t i = 0; i < n; i++) {
-            float x = word[i] + position[i];
+            float x = word_at(embed, (size_t)embed->ids[r], i) + position[i];
             if (embed->type != NULL) x += embed->type[(size_t)embed->types[r] * n + i];
             norm.y[r * norm.ldy + i] = x;
         }

@@ -52,9 +52,7 @@ static float softmax(float scale, size_t n, float *p) {
         if (i == whole) x = v16_first(n - i, x, v16_set(-INFINITY));
         most = v16_max(x, most);
     }
-    float lane[16], max = -INFINITY;
-    v16_store(lane, most);
-    for (int i = 0; i < 16; i++) max = lane[i] > max ? lane[i] : max;
+    float max = most16(most);
     for (size_t i = 0; i < n; i += 16) {
         v16 x = exp16(v16_sub(v16_load(p + i), v16_set(max)));
         if (i == whole) x = v16_first(n - i, x, v16_set(0.0f));

@@ -62,22 +62,68 @@ static void finish(const rt_gemm *g, size_t i, size_t j, size_t rows, size_t col
     }
 }
 
-/* Panels outside, rows inside: the panels in use stay in L2 while all rows pass. a_size: bytes of an element
- * of A; panel: bytes of a panel of B. */
-RT_VERB void gemm_with(const rt_gemm *g, const rt_tile_set tiles, size_t a_size, size_t panel) {
-    _Alignas(64) float sums[V16_ROWS * V16_PANELS * RT_PANEL];
-    if (g->m == 0 || g->n == 0) return;
-    size_t blocks = block_count(g->m), wide = v16_panels(block_rows(g->m, blocks, 0));
-    for (size_t j = 0; j < g->n; j += wide * RT_PANEL) {
-        size_t columns = rt_min(wide * RT_PANEL, g->n - j), panels = (columns + RT_PANEL - 1) / RT_PANEL;
-        const char *a = g->a, *b = (const char *)g->b + j / RT_PANEL * panel;
-        for (size_t block = 0, i = 0; block < blocks; block++) {
-            size_t rows = block_rows(g->m, blocks, block);
-            tiles[panels - 1][rows - 1](a + i * g->lda * a_size, g->lda, b, g->k, sums, panels * RT_PANEL);
-            finish(g, i, j, rows, columns, sums, panels * RT_PANEL);
-            i += rows;
+/* Integer sums (the bits of int32 in place of floats) become y = fma(sum * a_scale, b_scale, bias). With b_sum
+ * the rows of A had 128 added. */
+RT_VERB void scale_sums(const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns, float *sums,
+                        size_t ldo) {
+    for (size_t c = 0; c < columns; c += RT_PANEL) {
+        size_t at = j + c, n = columns - c;
+        v16 factor = v16_load_n(q->b_scale + at, n);
+        v16 bias = q->bias != NULL ? v16_load_n(q->bias + at, n) : v16_set(0.0f);
+        for (size_t r = 0; r < rows; r++) {
+            float *sum = sums + r * ldo + c;
+            v16 x = v16_load_s32(sum, q->b_sum != NULL ? q->b_sum + at : NULL, n);
+            v16_store(sum, v16_fma(v16_mul(x, v16_set(q->a_scale[i + r])), factor, bias));
         }
     }
+}
+
+/* All rows against the panels of the columns from j on; b: what the tiles take for those panels. q: NULL, or
+ * the tiles give integer sums. */
+RT_VERB void gemm_rows(const rt_gemm *g, const rt_tile_set tiles, size_t a_size, size_t j, size_t columns,
+                       const void *b, const rt_gemm_q *q) {
+    _Alignas(64) float sums[V16_ROWS * V16_PANELS * RT_PANEL];
+    size_t blocks = block_count(g->m), panels = (columns + RT_PANEL - 1) / RT_PANEL;
+    for (size_t block = 0, i = 0; block < blocks; block++) {
+        size_t rows = block_rows(g->m, blocks, block);
+        const char *a = (const char *)g->a + i * g->lda * a_size;
+        tiles[panels - 1][rows - 1](a, g->lda, b, g->k, sums, panels * RT_PANEL);
+        if (q != NULL) scale_sums(q, i, j, rows, columns, sums, panels * RT_PANEL);
+        finish(g, i, j, rows, columns, sums, panels * RT_PANEL);
+        i += rows;
+    }
+}
+
+/* Columns to take at a time. */
+RT_VERB size_t gemm_columns(const rt_gemm *g) {
+    return v16_panels(block_rows(g->m, block_count(g->m), 0)) * RT_PANEL;
+}
+
+/* Panels outside, rows inside: the panels in use stay in L2 while all rows pass. a_size: bytes of an element
+ * of A; panel: bytes of a panel of B. */
+RT_VERB void gemm_with(const rt_gemm *g, const rt_tile_set tiles, size_t a_size, size_t panel,
+                       const rt_gemm_q *q) {
+    if (g->m == 0 || g->n == 0) return;
+    size_t wide = gemm_columns(g);
+    for (size_t j = 0; j < g->n; j += wide) {
+        const char *b = (const char *)g->b + j / RT_PANEL * panel;
+        gemm_rows(g, tiles, a_size, j, rt_min(wide, g->n - j), b, q);
+    }
+}
+
+/* What follows integer sums is what follows float ones: their bias is in them already. */
+RT_VERB rt_gemm gemm_view(const rt_gemm_q *q, size_t step) {
+    return (rt_gemm){.m = q->m,
+                     .n = q->n,
+                     .k = rt_round_up(q->k, step),
+                     .a = q->a,
+                     .lda = q->lda,
+                     .b = q->b,
+                     .residual = q->residual,
+                     .ldr = q->ldr,
+                     .act = q->act,
+                     .c = q->c,
+                     .ldc = q->ldc};
 }
 
 #endif

@@ -7,6 +7,16 @@
 #include "kernel/kernel.h"
 #include "kernel/vec/vec.h"
 
+#include <math.h>
+
+/* The largest lane; NaN does not count. */
+RT_VERB float most16(v16 x) {
+    float lane[16], most = -INFINITY;
+    v16_store(lane, x);
+    for (int i = 0; i < 16; i++) most = lane[i] > most ? lane[i] : most;
+    return most;
+}
+
 /* c[0] + c[1] x + … + c[n-1] x^(n-1) */
 RT_VERB v16 poly(const float *c, int n, v16 x) {
     v16 sum = v16_set(c[n - 1]);

@@ -163,6 +163,29 @@ RT_VERB v16 v16_load_odd(const uint16_t *pairs) {
                  _mm256_castsi256_ps(_mm256_and_si256(hi, upper))};
 }
 
+RT_VERB __m256 load8_s32(const float *p, const int32_t *less, __m256i lanes) {
+    __m256i x = _mm256_loadu_si256((const __m256i *)p);
+    if (less != NULL) x = _mm256_sub_epi32(x, _mm256_maskload_epi32(less, lanes));
+    return _mm256_cvtepi32_ps(x);
+}
+RT_VERB v16 v16_load_s32(const float *p, const int32_t *less, size_t n) {
+    return (v16){load8_s32(p, less, lanes_below(n, 0)),
+                 load8_s32(p + 8, less == NULL ? NULL : less + 8, lanes_below(n, 8))};
+}
+RT_VERB v16 v16_load_s8_n(const int8_t *p, size_t n) {
+    int8_t all[16] = {0};
+    memcpy(all, p, n < 16 ? n : 16);
+    __m128i x = _mm_loadu_si128((const __m128i *)all);
+    return (v16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
+                 _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(x, x)))};
+}
+RT_VERB void v16_store_s8(int8_t *p, v16 x) {
+    __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi));
+    words = _mm256_permute4x64_epi64(words, 0xd8);
+    __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128((__m128i *)p, bytes);
+}
+
 RT_VERB void transpose8(__m256 r[8]) {
     __m256 a[8], b[8];
     for (int i = 0; i < 8; i += 2) {

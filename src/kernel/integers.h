@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Where an integer weight lies in its panels, and what makes a row of floats int8 (kernel.h, "Integers"). */
+#ifndef RT_KERNEL_INTEGERS_H
+#define RT_KERNEL_INTEGERS_H
+
+#include "kernel/kernel.h"
+
+/* Byte of element (i, j) of a [k, n] matrix in panels of `step` rows to 64 bytes: 4, or 8 for 4-bit codes. */
+static inline size_t rt_panel_byte(size_t k, size_t step, size_t i, size_t j) {
+    size_t steps = (k + step - 1) / step;
+    return (j / RT_PANEL * steps + i / step) * RT_PANEL * 4 + j % RT_PANEL * 4 + i % 4;
+}
+static inline int rt_panel_code(const uint8_t *packed, size_t k, size_t i, size_t j) {
+    int bits = packed[rt_panel_byte(k, 8, i, j)] >> (i % 8 < 4 ? 0 : 4) & 15;
+    return (bits ^ 8) - 8;
+}
+/* Place of the scale of element (i, j), in bytes. */
+static inline size_t rt_panel_group(size_t k, size_t group, size_t i, size_t j) {
+    return (j / RT_PANEL * ((k + group - 1) / group) + i / group) * RT_PANEL + j % RT_PANEL;
+}
+
+/* What a row with this largest |x| is multiplied by; *scale undoes it. */
+static inline float rt_quantum(float most, float *scale) {
+    if (most < 0x1p-100f) most = 0.0f;
+    *scale = most / 127.0f;
+    return most > 0.0f ? 127.0f / most : 0.0f;
+}
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Permutation of integer weights [k, n] into panels of 16 columns and back (layouts: kernel.h). */
+#include "base/memory.h"
+#include "kernel/integers.h"
+
+#include <string.h>
+
+/* A tile takes at most this many panels at a time, whatever the tier. */
+enum { TOGETHER = 4 };
+
+/* Bytes of the panels of n columns: in each, `line` for every `step` rows of k. */
+static bool count_panels(size_t k, size_t n, size_t step, size_t line, size_t *bytes) {
+    size_t columns, steps = k / step + (k % step > 0);
+    if (!rt_add(n, RT_PANEL - 1, &columns)) return false;
+    return rt_mul(columns / RT_PANEL, line, bytes) && rt_mul(*bytes, steps, bytes);
+}
+
+bool rt_pack_count_s8(size_t k, size_t n, size_t *bytes) {
+    return count_panels(k, n, 4, RT_PANEL * 4, bytes);
+}
+bool rt_pack_count_s4(size_t k, size_t n, size_t *bytes) {
+    return count_panels(k, n, 8, RT_PANEL * 4, bytes);
+}
+bool rt_pack_count_group(size_t k, size_t n, size_t group, size_t *bytes) {
+    return count_panels(k, n, group, RT_PANEL, bytes);
+}
+
+size_t rt_gemm_q_scratch(size_t k) {
+    return TOGETHER * rt_round_up(k, 8) * RT_PANEL;
+}
+
+void rt_pack_s8(size_t k, size_t n, const int8_t *b, size_t stride_k, size_t stride_n, int8_t *packed,
+                int32_t *sum) {
+    size_t bytes = 0;
+    if (rt_pack_count_s8(k, n, &bytes)) memset(packed, 0, bytes);
+    for (size_t j = 0; j < n; j++) {
+        int32_t total = 0;
+        for (size_t i = 0; i < k; i++) {
+            int8_t weight = b[i * stride_k + j * stride_n];
+            packed[rt_panel_byte(k, 4, i, j)] = weight;
+            total += weight;
+        }
+        sum[j] = 128 * total;
+    }
+}
+
+void rt_pack_s4(size_t k, size_t n, size_t group, const int8_t *b, size_t stride_k, size_t stride_n,
+                const uint8_t *groups, uint8_t *packed, uint8_t *packed_groups, int32_t *sum) {
+    size_t bytes = 0;
+    if (rt_pack_count_s4(k, n, &bytes)) memset(packed, 0, bytes);
+    if (rt_pack_count_group(k, n, group, &bytes)) memset(packed_groups, 0, bytes);
+    for (size_t j = 0; j < n; j++) {
+        int32_t total = 0;
+        for (size_t i = 0; i < k; i++) {
+            int code = b[i * stride_k + j * stride_n], scale = groups[i / group * n + j];
+            packed[rt_panel_byte(k, 8, i, j)] |= (uint8_t)((code & 15) << (i % 8 < 4 ? 0 : 4));
+            packed_groups[rt_panel_group(k, group, i, j)] = (uint8_t)scale;
+            total += code * scale;
+        }
+        sum[j] = 128 * total;
+    }
+}
+
+void rt_unpack_s8(size_t k, size_t n, const int8_t *packed, int8_t *b) {
+    for (size_t i = 0; i < k; i++) {
+        for (size_t j = 0; j < n; j++) b[i * n + j] = packed[rt_panel_byte(k, 4, i, j)];
+    }
+}
+
+void rt_unpack_s4(size_t k, size_t n, size_t group, const uint8_t *packed, const uint8_t *packed_groups,
+                  int8_t *b) {
+    for (size_t i = 0; i < k; i++) {
+        for (size_t j = 0; j < n; j++) {
+            int scale = packed_groups[rt_panel_group(k, group, i, j)];
+            b[i * n + j] = (int8_t)(rt_panel_code(packed, k, i, j) * scale);
+        }
+    }
+}

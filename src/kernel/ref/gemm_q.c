@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/integers.h"
+#include "kernel/ref/scalar.h"
+#include "kernel/rows.h"
+
+/* Scales, bias, activation, residual of element (i, j). */
+static void finish(const rt_gemm_q *g, size_t i, size_t j, int32_t sum) {
+    float y = fmaf((float)sum * g->a_scale[i], g->b_scale[j], g->bias != NULL ? g->bias[j] : 0.0f);
+    y = ref_activate(y, g->act);
+    if (g->residual != NULL) y += g->residual[i * g->ldr + j];
+    g->c[i * g->ldc + j] = y;
+}
+
+void rt_gemm_s8_ref(const rt_gemm_q *g) {
+    const int8_t *b = g->b;
+    for (size_t i = 0; i < g->m; i++) {
+        for (size_t j = 0; j < g->n; j++) {
+            int32_t sum = 0;
+            for (size_t l = 0; l < g->k; l++) sum += g->a[i * g->lda + l] * b[rt_panel_byte(g->k, 4, l, j)];
+            finish(g, i, j, sum);
+        }
+    }
+}
+
+void rt_gemm_s4_ref(const rt_gemm_q *g) {
+    for (size_t i = 0; i < g->m; i++) {
+        for (size_t j = 0; j < g->n; j++) {
+            int32_t sum = 0;
+            for (size_t l = 0; l < g->k; l++) {
+                int scale = g->b_group[rt_panel_group(g->k, g->group, l, j)];
+                sum += g->a[i * g->lda + l] * (rt_panel_code(g->b, g->k, l, j) * scale);
+            }
+            finish(g, i, j, sum);
+        }
+    }
+}
