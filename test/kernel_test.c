@@ -110,6 +110,13 @@ static void broken_narrow(size_t n, const float *x, uint16_t *y) { /* truncates 
     }
 }
 
+static uint64_t broken_peak(size_t rounds, int one, float *sums) { /* counts twice what it did */
+    return 2 * rt_peak_f32_ref(rounds, one, sums);
+}
+static uint64_t broken_read(size_t n, const uint64_t *words) { /* forgets the words behind whole blocks */
+    return rt_read_sum_ref(n / 8 * 8, words);
+}
+
 static void test_checker(void) {
     const kernel_row broken[] = {
         {"gemm_f32", "one last bit", 0, 0.0f, (any_fn)broken_last_bit, (any_fn)rt_gemm_f32_ref},
@@ -120,6 +127,8 @@ static void test_checker(void) {
         {"attention", "a key missing", 0, 0.0f, (any_fn)broken_attention, (any_fn)rt_attention_ref},
         {"layer_norm", "another epsilon", 0, 0.0f, (any_fn)broken_norm, (any_fn)rt_layer_norm_ref},
         {"narrow", "truncation", 0, 0.0f, (any_fn)broken_narrow, (any_fn)rt_narrow_ref},
+        {"peak_f32", "operations that were not done", 0, 0.0f, (any_fn)broken_peak, (any_fn)rt_peak_f32_ref},
+        {"read_sum", "words left out", 0, 0.0f, (any_fn)broken_read, (any_fn)rt_read_sum_ref},
     };
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         char why[256] = "", name[80];
