@@ -122,6 +122,8 @@ retort_status rt_plan_make(rt_plan *out, const rt_graph *graph, const rt_kernels
 void rt_plan_free(rt_plan *plan);
 /* Rows of a result for a chunk. */
 size_t rt_chunk_rows(const rt_chunk *chunk, rt_rows_kind kind);
+/* Operations that a step does for a chunk, multiply and add counted as two. */
+double rt_step_operations(const rt_step *step, const rt_chunk *chunk);
 /* Where a place is for this worker; NULL when absent. */
 void *rt_place_at(const rt_place *place, const rt_worker *worker);
 

@@ -58,14 +58,14 @@ uint64_t rt_peak_s8_neon(size_t rounds, int one, float *sums) {
 uint64_t rt_read_sum_neon(size_t n, const uint64_t *words) {
     enum { WORDS = 2 }; /* of a register */
     uint64x2_t sum[STREAMS];
-    size_t i = 0;
+    size_t each = n / STREAMS / WORDS * WORDS;
 #pragma GCC unroll 4
     for (int s = 0; s < STREAMS; s++) sum[s] = vdupq_n_u64(0);
-    for (; i + STREAMS * WORDS <= n; i += STREAMS * WORDS) {
+    for (size_t i = 0; i < each; i += WORDS) {
 #pragma GCC unroll 4
-        for (size_t s = 0; s < STREAMS; s++) sum[s] = vaddq_u64(sum[s], vld1q_u64(words + i + s * WORDS));
+        for (size_t s = 0; s < STREAMS; s++) sum[s] = vaddq_u64(sum[s], vld1q_u64(words + s * each + i));
     }
     uint64_t total = vaddvq_u64(vaddq_u64(vaddq_u64(sum[0], sum[1]), vaddq_u64(sum[2], sum[3])));
-    for (; i < n; i++) total += words[i];
+    for (size_t i = STREAMS * each; i < n; i++) total += words[i];
     return total;
 }

@@ -58,18 +58,18 @@ uint64_t rt_read_sum_avx2(size_t n, const uint64_t *words) {
     enum { WORDS = 4 }; /* of a register */
     __m256i sum[STREAMS];
     uint64_t total = 0, lanes[WORDS];
-    size_t i = 0;
+    size_t each = n / STREAMS / WORDS * WORDS;
 #pragma GCC unroll 4
     for (int s = 0; s < STREAMS; s++) sum[s] = _mm256_setzero_si256();
-    for (; i + STREAMS * WORDS <= n; i += STREAMS * WORDS) {
+    for (size_t i = 0; i < each; i += WORDS) {
 #pragma GCC unroll 4
         for (size_t s = 0; s < STREAMS; s++) {
-            sum[s] = _mm256_add_epi64(sum[s], _mm256_loadu_si256((const __m256i *)(words + i + s * WORDS)));
+            sum[s] = _mm256_add_epi64(sum[s], _mm256_loadu_si256((const __m256i *)(words + s * each + i)));
         }
     }
     sum[0] = _mm256_add_epi64(_mm256_add_epi64(sum[0], sum[1]), _mm256_add_epi64(sum[2], sum[3]));
     _mm256_storeu_si256((__m256i *)lanes, sum[0]);
     for (int s = 0; s < WORDS; s++) total += lanes[s];
-    for (; i < n; i++) total += words[i];
+    for (size_t i = STREAMS * each; i < n; i++) total += words[i];
     return total;
 }

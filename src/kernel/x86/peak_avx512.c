@@ -32,17 +32,17 @@ uint64_t rt_peak_bf16_avx512(size_t rounds, int one, float *sums) {
 uint64_t rt_read_sum_avx512(size_t n, const uint64_t *words) {
     enum { WORDS = 8 }; /* of a register */
     __m512i sum[STREAMS];
-    size_t i = 0;
+    size_t each = n / STREAMS / WORDS * WORDS;
 #pragma GCC unroll 4
     for (int s = 0; s < STREAMS; s++) sum[s] = _mm512_setzero_si512();
-    for (; i + STREAMS * WORDS <= n; i += STREAMS * WORDS) {
+    for (size_t i = 0; i < each; i += WORDS) {
 #pragma GCC unroll 4
         for (size_t s = 0; s < STREAMS; s++) {
-            sum[s] = _mm512_add_epi64(sum[s], _mm512_loadu_si512(words + i + s * WORDS));
+            sum[s] = _mm512_add_epi64(sum[s], _mm512_loadu_si512(words + s * each + i));
         }
     }
     sum[0] = _mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3]));
     uint64_t total = (uint64_t)_mm512_reduce_add_epi64(sum[0]);
-    for (; i < n; i++) total += words[i];
+    for (size_t i = STREAMS * each; i < n; i++) total += words[i];
     return total;
 }
