@@ -48,6 +48,10 @@ static void *need(size_t bytes) {
     return data;
 }
 
+/* The matrices of a layer of BERT base, n and k; and one of MiniLM. */
+static const size_t matrices[][2] = {{2304, 768}, {768, 768}, {3072, 768}, {768, 3072}, {1536, 384}};
+enum { BASE = 4 };
+
 static void call_gemm(work *w) {
     rt_gemm g = {.m = w->m,
                  .n = w->n,
@@ -63,10 +67,9 @@ static void call_gemm(work *w) {
 }
 
 static void bench_gemm(const kernel_row *row, bool half, rt_act act) {
-    static const size_t shapes[][2] = {{2304, 768}, {768, 768}, {3072, 768}, {768, 3072}, {1536, 384}};
     static const size_t ms[] = {1, 8, 16, 32, 64, 128, 512};
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-        work w = {.row = row, .n = shapes[s][0], .k = shapes[s][1], .act = act};
+    for (size_t s = 0; s < sizeof matrices / sizeof *matrices; s++) {
+        work w = {.row = row, .n = matrices[s][0], .k = matrices[s][1], .act = act};
         size_t element = half ? 2 : 4, weights = w.n * w.k;
         w.a = need(512 * w.k * element);
         w.c = need(512 * w.n * sizeof(float));
@@ -89,56 +92,71 @@ static void bench_gemm(const kernel_row *row, bool half, rt_act act) {
     }
 }
 
-/* All weights and activations 1, groups of 128. */
-static void call_gemm_q(work *w) {
-    void *const *layer = &w->layer[w->turn++ % LAYERS];
+/* One integer product over weights that start at b; all weights and activations are 1, groups of 128. */
+static void multiply_q(const work *w, size_t n, size_t k, const int8_t *b) {
     rt_gemm_q g = {.m = w->m,
-                   .n = w->n,
-                   .k = w->k,
+                   .n = n,
+                   .k = k,
                    .a = w->a,
-                   .lda = w->k,
+                   .lda = k,
                    .a_scale = w->bias,
-                   .b = *layer,
-                   .b_group = (const uint8_t *)*layer + w->n * w->k,
+                   .b = b,
+                   .b_group = (const uint8_t *)b,
                    .group = 128,
                    .b_scale = w->bias,
                    .b_sum = w->sum,
                    .bias = w->bias,
                    .act = w->act,
                    .c = w->c,
-                   .ldc = w->n,
+                   .ldc = n,
                    .scratch = w->scratch};
     ((rt_gemm_q_fn)w->row->fn)(&g);
 }
+static void call_gemm_q(work *w) {
+    multiply_q(w, w->n, w->k, w->layer[w->turn++ % LAYERS]);
+}
+/* All matrices of a layer: with six layers, 42 MB of 8-bit weights pass between two uses of one. */
+static void call_layer_q(work *w) {
+    const int8_t *b = w->layer[w->turn++ % LAYERS];
+    for (size_t i = 0; i < BASE; i++) {
+        multiply_q(w, matrices[i][0], matrices[i][1], b);
+        b += matrices[i][0] * matrices[i][1];
+    }
+}
+
+static void bench_gemm_q_shape(work *w, const char *shape, size_t weights, void (*call)(work *)) {
+    static const size_t ms[] = {1, 2, 4, 8, 16, 32, 64, 128, 512};
+    for (int i = 0; i < LAYERS; i++) memset(w->layer[i] = need(weights), 1, weights);
+    printf("%s%s %s, GOP/s at m", w->row->name, w->act == RT_FN_GELU ? " + gelu" : "", shape);
+    for (size_t i = 0; i < sizeof ms / sizeof *ms; i++) {
+        w->m = ms[i];
+        printf("  %zu: %.1f", w->m, 2e-9 * (double)(w->m * weights) / best_time(call, w));
+        fflush(stdout);
+    }
+    printf("\n");
+    for (int i = 0; i < LAYERS; i++) free(w->layer[i]);
+}
 
 static void bench_gemm_q(const kernel_row *row, rt_act act) {
-    static const size_t shapes[][2] = {{2304, 768}, {768, 768}, {3072, 768}, {768, 3072}, {1536, 384}};
-    static const size_t ms[] = {1, 4, 8, 16, 32, 64, 128, 512};
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-        work w = {.row = row, .n = shapes[s][0], .k = shapes[s][1], .act = act};
-        w.a = need(512 * w.k);
-        w.c = need(512 * w.n * sizeof(float));
-        w.bias = rt_calloc(4096, sizeof(float));
-        w.sum = rt_calloc(w.n, sizeof(int32_t));
-        w.scratch = need(rt_gemm_q_scratch(w.k));
-        if (w.bias == NULL || w.sum == NULL) exit(1);
-        memset(w.a, 1, 512 * w.k);
-        for (int i = 0; i < LAYERS; i++) {
-            w.layer[i] = need(w.n * w.k + w.n * w.k / 128);
-            memset(w.layer[i], 1, w.n * w.k + w.n * w.k / 128);
-        }
-        printf("%s%s n %zu k %zu, GOP/s at m", row->name, act == RT_FN_GELU ? " + gelu" : "", w.n, w.k);
-        for (size_t i = 0; i < sizeof ms / sizeof *ms; i++) {
-            w.m = ms[i];
-            double ops = 2e-9 * (double)(w.m * w.n * w.k);
-            printf("  %zu: %.1f", w.m, ops / best_time(call_gemm_q, &w));
-            fflush(stdout);
-        }
-        printf("\n");
-        void *all[] = {w.a, w.c, w.bias, w.sum, w.scratch};
-        for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
-        for (int i = 0; i < LAYERS; i++) free(w.layer[i]);
+    enum { MOST = 3072 };
+    work w = {.row = row, .act = act, .a = need(512 * MOST), .c = need(512 * MOST * sizeof(float))};
+    size_t layer = 0;
+    w.bias = rt_calloc(MOST, sizeof(float));
+    w.sum = rt_calloc(MOST, sizeof(int32_t));
+    w.scratch = need(rt_gemm_q_scratch(MOST));
+    if (w.bias == NULL || w.sum == NULL) exit(1);
+    memset(w.a, 1, 512 * MOST);
+    for (size_t s = 0; s < sizeof matrices / sizeof *matrices; s++) {
+        char shape[40];
+        w.n = matrices[s][0];
+        w.k = matrices[s][1];
+        layer += s < BASE ? w.n * w.k : 0;
+        snprintf(shape, sizeof shape, "n %zu k %zu", w.n, w.k);
+        bench_gemm_q_shape(&w, shape, w.n * w.k, call_gemm_q);
     }
+    bench_gemm_q_shape(&w, "layers of BERT base", layer, call_layer_q);
+    void *all[] = {w.a, w.c, w.bias, w.sum, w.scratch};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
 static void call_attention(work *w) {

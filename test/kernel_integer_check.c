@@ -35,8 +35,9 @@ static int integer(int kind, int most, bool weight) {
 static void fill_s4(int8_t *codes, uint8_t *groups, size_t k, size_t n, size_t group, int kind) {
     for (size_t i = 0; i < (k + group - 1) / group * n; i++) {
         int most = kind == SAME ? 7 : (int)random_below(9);
-        groups[i] = (uint8_t)(most == 0 ? random_below(256) : kind == ANY ? random_below(128 / (size_t)most)
-                                                                          : 127u / (unsigned)most);
+        groups[i] = (uint8_t)(most == 0     ? random_below(256)
+                              : kind == ANY ? random_below(128 / (size_t)most)
+                                            : 127u / (unsigned)most);
         for (size_t l = i / n * group; l < k && l < (i / n + 1) * group; l++) {
             int code = integer(kind, most, true);
             codes[l * n + i % n] = (int8_t)(code == 8 ? 7 : code);
@@ -109,8 +110,8 @@ static product product_new(int bits, size_t m, size_t n, size_t k, int kind) {
 }
 
 static void product_free(product *p) {
-    guarded *all[] = {&p->a,     &p->a_scale, &p->b,        &p->b_group, &p->b_scale, &p->b_sum,
-                      &p->bias,  &p->residual, &p->scratch, &p->c[0],    &p->c[1]};
+    guarded *all[] = {&p->a,    &p->a_scale,  &p->b,       &p->b_group, &p->b_scale, &p->b_sum,
+                      &p->bias, &p->residual, &p->scratch, &p->c[0],    &p->c[1]};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i]->map != NULL) guarded_free(all[i]);
     }
@@ -137,16 +138,17 @@ static bool check_one(const kernel_row *row, int bits, size_t m, size_t n, size_
     bool good = same_f32(&p.c[0], &p.c[1], &where);
     if (!good) {
         const float *want = p.c[0].map, *got = p.c[1].map;
-        snprintf(why, size, "m %zu n %zu k %zu group %zu kind %d act %d: element %zu: expected %a, found %a", m,
-                 n, k, p.g.group, kind, (int)p.g.act, where, (double)want[where], (double)got[where]);
+        snprintf(why, size, "m %zu n %zu k %zu group %zu kind %d act %d: element %zu: expected %a, found %a",
+                 m, n, k, p.g.group, kind, (int)p.g.act, where, (double)want[where], (double)got[where]);
     }
     product_free(&p);
     return good;
 }
 
 static bool check_gemm(const kernel_row *row, int bits, char *why, size_t size) {
-    static const size_t real[][3] = {{1, 768, 768}, {7, 384, 1536}, {16, 2, 768}, {13, 768, 3072}, {33, 100, 72},
-                                     {70, 40, 64},  {0, 16, 16},    {3, 0, 5},    {3, 5, 0},       {1, 1000, 1}};
+    static const size_t real[][3] = {{1, 768, 768}, {7, 384, 1536}, {16, 2, 768}, {13, 768, 3072},
+                                     {33, 100, 72}, {70, 40, 64},   {0, 16, 16},  {3, 0, 5},
+                                     {3, 5, 0},     {1, 1000, 1}};
     bool good = true;
     for (size_t m = 1; good && m <= 40; m++) {
         good = check_one(row, bits, m, 1 + random_below(70), 1 + random_below(200), ANY, why, size);
@@ -155,7 +157,8 @@ static bool check_gemm(const kernel_row *row, int bits, char *why, size_t size) 
         good = check_one(row, bits, 1 + random_below(33), n, 1 + random_below(200), ANY, why, size);
     }
     for (size_t k = 1; good && k <= 200; k++) {
-        good = check_one(row, bits, 1 + random_below(33), 1 + random_below(70), k, (int)(k % KINDS), why, size);
+        good =
+            check_one(row, bits, 1 + random_below(33), 1 + random_below(70), k, (int)(k % KINDS), why, size);
     }
     for (size_t i = 0; good && i < sizeof real / sizeof *real; i++) {
         good = check_one(row, bits, real[i][0], real[i][1], real[i][2], (int)(i % KINDS), why, size);

@@ -15,8 +15,10 @@
 #include <unistd.h>
 
 rt_gemm_bf16_kernel rt_gemm_bf16_amx_emulated;
-rt_gemm_s8_kernel rt_gemm_s8_avxvnni_evex;
-rt_gemm_s4_kernel rt_gemm_s4_avxvnni_evex;
+rt_gemm_s8_kernel rt_gemm_s8_avxvnni_evex, rt_gemm_s8_amx_emulated;
+rt_gemm_s4_kernel rt_gemm_s4_avxvnni_evex, rt_gemm_s4_amx_emulated;
+rt_peak_bf16_kernel rt_peak_bf16_amx_emulated;
+rt_peak_s8_kernel rt_peak_s8_amx_emulated;
 
 static const kernel_row rows[] = {
 #define KERNEL(family, row, needs, bound)                                                                    \
@@ -25,6 +27,14 @@ static const kernel_row rows[] = {
 #if defined(__x86_64__) /* the AMX kernel's source over tiles in plain C, for CPUs without AMX */
     {"gemm_bf16", "gemm_bf16_amx_emulated", RT_CPU_AVX2, 0x1p-21f, (any_fn)rt_gemm_bf16_amx_emulated,
      (any_fn)rt_gemm_bf16_ref},
+    {"gemm_s8", "gemm_s8_amx_emulated", RT_CPU_AVX2, 0, (any_fn)rt_gemm_s8_amx_emulated,
+     (any_fn)rt_gemm_s8_ref},
+    {"gemm_s4", "gemm_s4_amx_emulated", RT_CPU_AVX2, 0, (any_fn)rt_gemm_s4_amx_emulated,
+     (any_fn)rt_gemm_s4_ref},
+    {"peak_bf16", "peak_bf16_amx_emulated", RT_CPU_AVX2, 0, (any_fn)rt_peak_bf16_amx_emulated,
+     (any_fn)rt_peak_bf16_ref},
+    {"peak_s8", "peak_s8_amx_emulated", RT_CPU_AVX2, 0, (any_fn)rt_peak_s8_amx_emulated,
+     (any_fn)rt_peak_s8_ref},
     {"gemm_s8", "gemm_s8_avxvnni_evex", RT_CPU_AVX512_VNNI, 0, (any_fn)rt_gemm_s8_avxvnni_evex,
      (any_fn)rt_gemm_s8_ref},
     {"gemm_s4", "gemm_s4_avxvnni_evex", RT_CPU_AVX512_VNNI, 0, (any_fn)rt_gemm_s4_avxvnni_evex,
@@ -116,6 +126,35 @@ static uint64_t broken_peak(size_t rounds, int one, float *sums) { /* counts twi
 static uint64_t broken_read(size_t n, const uint64_t *words) { /* forgets the words behind whole blocks */
     return rt_read_sum_ref(n / 8 * 8, words);
 }
+static void broken_quantize(size_t m, size_t n, const float *x, size_t ldx, int8_t *q, size_t ldq,
+                            float *scale) { /* forgets the padding */
+    int8_t kept = 0;
+    if (m > 0 && n % 64 != 0) kept = q[n];
+    rt_quantize_ref(m, n, x, ldx, q, ldq, scale);
+    if (m > 0 && n % 64 != 0) q[n] = kept;
+}
+static void broken_shift(const rt_gemm_q *g) { /* -128 in place of 127: as if a sum saturated */
+    rt_gemm_q other = *g;
+    int8_t *a = malloc(g->m * g->lda + 1);
+    if (a == NULL) abort();
+    memcpy(a, g->a, g->m * g->lda);
+    for (size_t i = 0; i < g->m * g->lda; i++) a[i] = a[i] == 127 ? -128 : a[i];
+    other.a = a;
+    rt_gemm_s8_ref(&other);
+    free(a);
+}
+static void broken_group(const rt_gemm_q *g) { /* takes the first group's scale for all */
+    rt_gemm_q other = *g;
+    size_t bytes = 0;
+    if (!rt_pack_count_group(g->k, g->n, g->group, &bytes)) return;
+    uint8_t *groups = malloc(bytes + 1);
+    if (groups == NULL) abort();
+    size_t panel = (g->k + g->group - 1) / g->group * RT_PANEL;
+    for (size_t i = 0; i < bytes; i++) groups[i] = g->b_group[i / panel * panel + i % RT_PANEL];
+    other.b_group = groups;
+    rt_gemm_s4_ref(&other);
+    free(groups);
+}
 
 static void test_checker(void) {
     const kernel_row broken[] = {
@@ -129,6 +168,9 @@ static void test_checker(void) {
         {"narrow", "truncation", 0, 0.0f, (any_fn)broken_narrow, (any_fn)rt_narrow_ref},
         {"peak_f32", "operations that were not done", 0, 0.0f, (any_fn)broken_peak, (any_fn)rt_peak_f32_ref},
         {"read_sum", "words left out", 0, 0.0f, (any_fn)broken_read, (any_fn)rt_read_sum_ref},
+        {"quantize", "rows without padding", 0, 0.0f, (any_fn)broken_quantize, (any_fn)rt_quantize_ref},
+        {"gemm_s8", "an extreme taken wrong", 0, 0.0f, (any_fn)broken_shift, (any_fn)rt_gemm_s8_ref},
+        {"gemm_s4", "another group's scale", 0, 0.0f, (any_fn)broken_group, (any_fn)rt_gemm_s4_ref},
     };
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         char why[256] = "", name[80];
@@ -237,15 +279,54 @@ static bool pack_one(size_t k, size_t n) {
     return good;
 }
 
+/* Integer panels: back to what they were, sums as stated. */
+static bool pack_integers(size_t k, size_t n) {
+    size_t bytes = 0, bytes4 = 0, groups = 0, group = 8 * (1 + random_below(4)), where;
+    if (!rt_pack_count_s8(k, n, &bytes) || !rt_pack_count_s4(k, n, &bytes4)) return false;
+    if (!rt_pack_count_group(k, n, group, &groups)) return false;
+    guarded plain = guarded_new(k * n), codes = guarded_new(k * n), back = guarded_new(k * n);
+    guarded scales = guarded_new((k + group - 1) / group * n), packed = guarded_new(bytes);
+    guarded packed4 = guarded_new(bytes4), packed_groups = guarded_new(groups), sum[2];
+    sum[0] = guarded_new(n * 4);
+    sum[1] = guarded_new(n * 4);
+    int8_t *weight = plain.data, *code = codes.data;
+    uint8_t *scale = scales.data;
+    for (size_t i = 0; i < scales.bytes; i++) scale[i] = (uint8_t)random_below(16);
+    for (size_t i = 0; i < k * n; i++) {
+        code[i] = (int8_t)((int)random_below(16) - 8);
+        weight[i] = (int8_t)(code[i] * scale[i / n / group * n + i % n]);
+    }
+    rt_pack_s8(k, n, weight, n, 1, packed.data, sum[0].data);
+    rt_pack_s4(k, n, group, code, n, 1, scale, packed4.data, packed_groups.data, sum[1].data);
+    rt_unpack_s8(k, n, packed.data, back.data);
+    bool good = same_bytes(&plain, &back) && same_f32(&sum[0], &sum[1], &where);
+    guarded_canary(&back);
+    rt_unpack_s4(k, n, group, packed4.data, packed_groups.data, back.data);
+    good = good && same_bytes(&plain, &back);
+    const int32_t *sums = sum[0].data;
+    for (size_t j = 0; j < n; j++) {
+        int32_t want = 0;
+        for (size_t i = 0; i < k; i++) want += 128 * weight[i * n + j];
+        good = good && sums[j] == want;
+    }
+    guarded *all[] = {&plain, &codes, &back, &scales, &packed, &packed4, &packed_groups, &sum[0], &sum[1]};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
+    return good;
+}
+
 static void test_packing(void) {
     bool good = true;
     size_t count;
     random_seed(2);
     for (size_t i = 0; i < 200; i++) good = good && pack_one(1 + random_below(140), 1 + random_below(70));
+    for (size_t i = 0; i < 200; i++)
+        good = good && pack_integers(1 + random_below(140), 1 + random_below(70));
     report(good, "packing and back", "a layout is wrong");
     report(!rt_pack_count_f32(SIZE_MAX / 8, 17, &count) && !rt_pack_count_f32(2, SIZE_MAX, &count) &&
                !rt_pack_count_bf16(SIZE_MAX, 1, &count) && rt_pack_count_bf16(3, 17, &count) &&
-               count == 4 * 32,
+               count == 4 * 32 && !rt_pack_count_s8(SIZE_MAX, 17, &count) &&
+               !rt_pack_count_s4(16, SIZE_MAX, &count) && !rt_pack_count_group(SIZE_MAX, 32, 1, &count) &&
+               rt_pack_count_s4(9, 17, &count) && count == 2 * 2 * 64,
            "packed sizes are checked for overflow", "one is not");
 }
 

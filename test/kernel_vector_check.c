@@ -76,14 +76,54 @@ bool check_attention(const kernel_row *row, char *why, size_t size) {
 static const size_t widths[] = {1, 2, 15, 16, 17, 31, 33, 48, 100, 127, 384, 768};
 enum { WIDTHS = sizeof widths / sizeof *widths };
 
+/* What LayerNorm writes; [0] by ref, [1] by the kernel. */
+typedef struct normal {
+    guarded y[2], y16[2], y8[2], scale8[2];
+} normal;
+
+/* Buffers of side `side` into args; outputs bit 0: float, bit 1: bf16, bit 2: int8. */
+static void normal_new(normal *out, int side, int outputs, rt_norm_args *args) {
+    size_t rows = args->rows, ld = args->ldy;
+    out->y[side] = guarded_new(rows * ld * 4);
+    out->y16[side] = guarded_new(rows * ld * 2);
+    out->y8[side] = guarded_new(rows * rt_row_q(args->n));
+    out->scale8[side] = guarded_new(rows * 4);
+    if (outputs & 1) args->y = out->y[side].data;
+    if (outputs & 2) args->y16 = out->y16[side].data;
+    if (outputs & 4) args->y8 = out->y8[side].data;
+    if (outputs & 4) args->scale8 = out->scale8[side].data;
+}
+
+static bool normal_same(const normal *out, size_t *where) {
+    return same_f32(&out->y[0], &out->y[1], where) && same_bf16(&out->y16[0], &out->y16[1], where) &&
+           same_f32(&out->scale8[0], &out->scale8[1], where) && same_bytes(&out->y8[0], &out->y8[1]);
+}
+
+/* The int8 rows must be what quantize makes of the float ones. */
+static bool normal_quantized(const normal *out, size_t rows, size_t n, size_t ld) {
+    size_t where = 0;
+    guarded q = guarded_new(rows * rt_row_q(n)), scale = guarded_new(rows * 4);
+    rt_quantize_ref(rows, n, out->y[0].data, ld, q.data, rt_row_q(n), scale.data);
+    bool good = same_bytes(&q, &out->y8[0]) && same_f32(&scale, &out->scale8[0], &where);
+    guarded_free(&q);
+    guarded_free(&scale);
+    return good;
+}
+
+static void normal_free(normal *out) {
+    for (int side = 0; side < 2; side++) {
+        guarded *all[] = {&out->y[side], &out->y16[side], &out->y8[side], &out->scale8[side]};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
+    }
+}
+
 static bool norm_one(const kernel_row *row, size_t rows, size_t n, int kind, char *why, size_t size) {
     size_t ld = n + random_below(3), where = 0;
-    guarded x = filled(rows * ld, kind), gamma = filled(n, kind), beta = filled(n, kind), y[2], y16[2];
-    int outputs = 1 + (int)random_below(3);
+    guarded x = filled(rows * ld, kind), gamma = filled(n, kind), beta = filled(n, kind);
+    normal out = {0};
+    int outputs = 1 + (int)random_below(7);
     bool in_place = random_below(4) == 0;
     for (int side = 0; side < 2; side++) {
-        y[side] = guarded_new(rows * ld * 4);
-        y16[side] = guarded_new(rows * ld * 2);
         rt_norm_args args = {.rows = rows,
                              .n = n,
                              .x = x.data,
@@ -93,17 +133,16 @@ static bool norm_one(const kernel_row *row, size_t rows, size_t n, int kind, cha
                              .epsilon = 1e-12f,
                              .ldy = ld,
                              .ldy16 = ld};
-        if (outputs & 1) args.y = y[side].data;
-        if (outputs & 2) args.y16 = y16[side].data;
-        if (in_place) {
-            memcpy(y[side].data, x.data, x.bytes);
-            args.x = args.y = y[side].data;
-        }
+        normal_new(&out, side, in_place ? outputs | 1 : outputs, &args);
+        if (in_place) memcpy(args.y, x.data, x.bytes);
+        if (in_place) args.x = args.y;
         ((rt_norm_fn)(side == 0 ? row->ref : row->fn))(&args);
     }
-    bool good = same_f32(&y[0], &y[1], &where) && same_bf16(&y16[0], &y16[1], &where);
-    guarded *all[] = {&x, &gamma, &beta, &y[0], &y[1], &y16[0], &y16[1]};
+    bool good = normal_same(&out, &where);
+    if (outputs == 5 || outputs == 7) good = good && normal_quantized(&out, rows, n, ld);
+    guarded *all[] = {&x, &gamma, &beta};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
+    normal_free(&out);
     return good || fail(why, size, "rows x width", rows, n, 1, where);
 }
 
@@ -116,46 +155,69 @@ bool check_layer_norm(const kernel_row *row, char *why, size_t size) {
     return good && norm_one(row, 0, 16, FILL_NORMAL, why, size);
 }
 
-static bool embed_one(const kernel_row *row, size_t rows, size_t n, bool types, char *why, size_t size) {
+/* A table of words in one of its three forms: floats, 8 or 4 bits. */
+typedef struct words {
+    guarded rows, scale, group;
+    size_t group_size;
+} words;
+
+static words words_new(size_t count, size_t n, int bits) {
+    words w = {.scale = filled(count, FILL_NORMAL), .group_size = 32 * (1 + random_below(4))};
+    size_t groups = (n + w.group_size - 1) / w.group_size;
+    w.group = guarded_new(count * groups);
+    for (size_t i = 0; i < count * groups; i++) ((uint8_t *)w.group.data)[i] = (uint8_t)random_below(16);
+    w.rows = bits == 32 ? filled(count * n, FILL_NORMAL)
+                        : guarded_new(count * (bits == 8 ? n : (n + 31) / 32 * 16));
+    for (size_t i = 0; bits < 32 && i < w.rows.bytes; i++)
+        ((uint8_t *)w.rows.data)[i] = (uint8_t)random_u32();
+    return w;
+}
+
+static bool embed_one(const kernel_row *row, size_t rows, size_t n, bool types, int bits, char *why,
+                      size_t size) {
     enum { WORDS = 9 };
     size_t where = 0;
-    guarded word = filled(WORDS * n, FILL_NORMAL), position = filled(WORDS * n, FILL_NORMAL), y[2], y16[2];
-    guarded type = filled(2 * n, FILL_NORMAL), gamma = filled(n, FILL_NORMAL), beta = filled(n, FILL_NORMAL);
+    words word = words_new(WORDS, n, bits);
+    guarded position = filled(WORDS * n, FILL_NORMAL), type = filled(2 * n, FILL_NORMAL);
+    guarded gamma = filled(n, FILL_NORMAL), beta = filled(n, FILL_NORMAL);
     guarded index = guarded_new(rows * 3 * sizeof(int32_t));
+    normal out = {0};
     int32_t *ids = index.data;
     for (size_t i = 0; i < 3 * rows; i++) ids[i] = (int32_t)random_below(i < 2 * rows ? WORDS : 2);
     for (int side = 0; side < 2; side++) {
-        y[side] = guarded_new(rows * n * 4);
-        y16[side] = guarded_new(rows * n * 2);
         rt_embed_args args = {.ids = ids,
                               .positions = ids + rows,
-                              .word = word.data,
+                              .types = types ? ids + 2 * rows : NULL,
+                              .word = bits == 32 ? word.rows.data : NULL,
                               .position = position.data,
+                              .type = types ? type.data : NULL,
+                              .word_q = word.rows.data,
+                              .word_bits = bits,
+                              .word_scale = word.scale.data,
+                              .word_group = word.group.data,
+                              .word_group_size = word.group_size,
                               .norm = {.rows = rows,
                                        .n = n,
                                        .gamma = gamma.data,
                                        .beta = beta.data,
                                        .epsilon = 1e-5f,
-                                       .y = y[side].data,
                                        .ldy = n,
-                                       .y16 = y16[side].data,
                                        .ldy16 = n}};
-        if (types) {
-            args.types = ids + 2 * rows;
-            args.type = type.data;
-        }
+        normal_new(&out, side, 7, &args.norm);
         ((rt_embed_fn)(side == 0 ? row->ref : row->fn))(&args);
     }
-    bool good = same_f32(&y[0], &y[1], &where) && same_bf16(&y16[0], &y16[1], &where);
-    guarded *all[] = {&word, &position, &type, &gamma, &beta, &index, &y[0], &y[1], &y16[0], &y16[1]};
+    bool good = normal_same(&out, &where) && normal_quantized(&out, rows, n, n);
+    guarded *all[] = {&word.rows, &word.scale, &word.group, &position, &type, &gamma, &beta, &index};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
-    return good || fail(why, size, "rows x width", rows, n, types, where);
+    normal_free(&out);
+    return good || fail(why, size, "rows x width x bits", rows, n, (size_t)bits, where);
 }
 
 bool check_embed(const kernel_row *row, char *why, size_t size) {
+    static const int bits[] = {32, 8, 4};
     bool good = true;
-    for (size_t i = 0; good && i < 3 * WIDTHS; i++) {
-        good = embed_one(row, random_below(9), widths[i % WIDTHS], i & 1, why, size);
+    for (size_t i = 0; good && i < 6 * WIDTHS; i++) {
+        good = embed_one(row, random_below(9), widths[i % WIDTHS], i & 1, bits[i / WIDTHS % 3], why, size);
     }
     return good;
 }

@@ -108,12 +108,12 @@ typedef void (*rt_narrow_fn)(size_t n, const float *x, uint16_t *y);
 /* ---- Integers ----
  * Activations are symmetric int8 in ±127 with one float scale a row: q = round to even(x * (127 / most))
  * clamped to ±127, scale = most / 127, where most is the row's largest |x| (below 2^-100: q = 0, scale = 0,
- * or 127 / most might overflow). Rows lie rt_row_q(n) bytes apart and are padded with zeros to that, so that every tile may read whole steps of k.
- * Weights are int8 in ±127, zero-padded, in the panels of all tiers ("P16_S8"):
- *   [ceil(n/16)][ceil(k/4)][16][4]       16 consecutive rows of 64 bytes are an AMX tile
- * or 4-bit codes of -8…7 ("P16_S4"), two to a byte, with one small integer scale for `group` rows of k in a
- * column: weight = code * group scale, within ±127, exactly. Codes (two's complement): [ceil(n/16)][ceil(k/8)][16][4] bytes, the
- * low nibbles are rows 8 i + 0…3 of k, the high ones 8 i + 4…7; group scales: uint8
+ * or 127 / most might overflow). Rows lie rt_row_q(n) bytes apart and are padded with zeros to that, so that
+ * every tile may read whole steps of k. Weights are int8 in ±127, zero-padded, in the panels of all tiers
+ * ("P16_S8"): [ceil(n/16)][ceil(k/4)][16][4]       16 consecutive rows of 64 bytes are an AMX tile or 4-bit
+ * codes of -8…7 ("P16_S4"), two to a byte, with one small integer scale for `group` rows of k in a column:
+ * weight = code * group scale, within ±127, exactly. Codes (two's complement): [ceil(n/16)][ceil(k/8)][16][4]
+ * bytes, the low nibbles are rows 8 i + 0…3 of k, the high ones 8 i + 4…7; group scales: uint8
  * [ceil(n/16)][ceil(k/group)][16]. Sums are exact int32 on every tier; then y = act(fma((float)sum *
  * a_scale[row], b_scale[column], bias[column])) + residual, with these roundings. So all tiers give the same
  * bits. */

@@ -187,7 +187,8 @@ RT_VERB v16 v16_load_s8_n(const int8_t *p, size_t n) {
 }
 RT_VERB void v16_store_s8(int8_t *p, v16 x) {
     for (int i = 0; i < 2; i++) {
-        int16x4_t low = vmovn_s32(vcvtnq_s32_f32(x.q[2 * i])), high = vmovn_s32(vcvtnq_s32_f32(x.q[2 * i + 1]));
+        int16x4_t low = vmovn_s32(vcvtnq_s32_f32(x.q[2 * i])),
+                  high = vmovn_s32(vcvtnq_s32_f32(x.q[2 * i + 1]));
         vst1_s8(p + 8 * i, vmovn_s16(vcombine_s16(low, high)));
     }
 }

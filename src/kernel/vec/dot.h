@@ -10,12 +10,12 @@
 /* clang-format off
  *   RT_DOT(name)  rt_name_<tier>
  *   DOT_SHIFTS    A has 128 added: the sums are too large by b_sum
- *   s16           16 int32 sums                  s16_zero, s16_store (the bits, in place of floats)
+ *   s16           16 int32 sums                  s16_zero; s16_load, s16_store: bits in place of floats
  *   a4            4 elements of a row of A       a4_load
- *   w64           4 rows of a panel of weights   w64_load, w64_store
- *   g16           scales of 16 columns           g16_load
+ *   w64           4 rows of a panel of weights   w64_load
  *   s16_dot       sum + a w
- *   w64_unpack    64 bytes of codes times scales: 4 rows of the low nibbles, 4 rows of the high ones
+ *   w64_low, w64_high  4 rows of codes, perhaps times a constant: the low or the high nibbles of 64 bytes
+ *   s16_scales    group scales of 16 columns     s16_scaled   total + scale * sum of products with codes
  * clang-format on */
 
 #endif

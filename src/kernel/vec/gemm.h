@@ -62,8 +62,8 @@ static void finish(const rt_gemm *g, size_t i, size_t j, size_t rows, size_t col
     }
 }
 
-/* Integer sums (the bits of int32 in place of floats) become y = fma(sum * a_scale, b_scale, bias). With b_sum
- * the rows of A had 128 added. */
+/* Integer sums (the bits of int32 in place of floats) become y = fma(sum * a_scale, b_scale, bias). With
+ * b_sum the rows of A had 128 added. */
 RT_VERB void scale_sums(const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns, float *sums,
                         size_t ldo) {
     for (size_t c = 0; c < columns; c += RT_PANEL) {

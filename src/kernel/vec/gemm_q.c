@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Integer products, over the verbs of RT_DOT_HEADER (listed in vec/dot.h). 4-bit weights are unpacked in
- * registers where one block of rows is all there is, else once into the scratch, for all blocks. */
+ * Integer products, over the verbs of RT_DOT_HEADER (listed in vec/dot.h). */
 #include "kernel/rows.h"
 #include "kernel/vec/dot.h"
 #include "kernel/vec/gemm.h"
+#include "kernel/vec/unpack.h"
+
+/* Up to so many rows, codes are taken apart for each block of them; for more, panels are unpacked once. */
+enum { FEW = 24 };
 
 /* sum[r][p] += four elements of a[r] * column[p] */
 RT_VERB void step(size_t rows, size_t panels, const int8_t *a, size_t lda, const w64 *column,
@@ -46,41 +49,51 @@ RT_VERB void tile_s8(size_t rows, size_t panels, const int8_t *a, size_t lda, co
     end(rows, panels, out, ldo, sum);
 }
 
-/* What a tile of 4-bit weights takes for its panels. */
-typedef struct panels_s4 {
-    const uint8_t *codes, *scales;
-    size_t group, scales_panel; /* bytes of a panel of scales */
-} panels_s4;
-
-static panels_s4 panels_at(const rt_gemm_q *q, size_t j) {
-    size_t steps = (q->k + 7) / 8, groups = (q->k + q->group - 1) / q->group;
-    return (panels_s4){.codes = (const uint8_t *)q->b + j / RT_PANEL * steps * 64,
-                       .scales = q->b_group + j * groups,
-                       .group = q->group,
-                       .scales_panel = groups * RT_PANEL};
+/* The low or the high nibbles of rows start…stop-1 of k. */
+RT_VERB void nibbles(size_t rows, size_t panels, const int8_t *a, size_t lda, const panels_s4 *b, size_t k,
+                     size_t start, size_t stop, bool high, s16 sum[V16_ROWS][V16_PANELS]) {
+    const uint8_t *codes = b->codes;
+    for (size_t i = start; i < stop; i += 8) {
+        w64 column[V16_PANELS];
+#pragma GCC unroll 4
+        for (size_t p = 0; p < panels; p++) {
+            const uint8_t *from = codes + (p * k + i) * 8;
+            column[p] = high ? w64_high(from) : w64_low(from);
+        }
+        step(rows, panels, a + i + (high ? 4 : 0), lda, column, sum);
+    }
 }
 
-/* k: a multiple of 8 */
-RT_VERB void tile_s4(size_t rows, size_t panels, const int8_t *a, size_t lda, const panels_s4 *b, size_t k,
-                     float *out, size_t ldo) {
-    s16 sum[V16_ROWS][V16_PANELS];
-    begin(rows, panels, sum);
-    for (size_t start = 0, group = 0; start < k; start += b->group, group++) {
-        size_t stop = rt_min(k, start + b->group);
-        g16 scale[V16_PANELS];
-#pragma GCC unroll 4
-        for (size_t p = 0; p < panels; p++)
-            scale[p] = g16_load(b->scales + p * b->scales_panel + group * RT_PANEL);
-        for (size_t i = start; i < stop; i += 8) {
-            w64 low[V16_PANELS], high[V16_PANELS];
-#pragma GCC unroll 4
-            for (size_t p = 0; p < panels; p++)
-                w64_unpack(b->codes + (p * k + i) * 8, scale[p], &low[p], &high[p]);
-            step(rows, panels, a + i, lda, low, sum);
-            step(rows, panels, a + i + 4, lda, high, sum);
+/* total[rows][ldo] += sums of products with a group's codes [rows][16 panels], times its scales. Not inlined:
+ * the sums would leave their registers within the loops that make them. */
+static __attribute__((noinline)) void add_group(size_t rows, size_t panels, const panels_s4 *b, size_t group,
+                                                const float *sums, float *total, size_t ldo) {
+    for (size_t p = 0; p < panels; p++) {
+        s16 scale = s16_scales(b->scales + p * b->scales_panel + group * RT_PANEL);
+        for (size_t r = 0; r < rows; r++) {
+            float *at = total + r * ldo + p * RT_PANEL;
+            s16 sum = s16_load(sums + (r * panels + p) * RT_PANEL);
+            s16_store(at, s16_scaled(s16_load(at), sum, scale));
         }
     }
+}
+
+/* k: a multiple of 8. The codes of a group are multiplied as they are, its scale comes to the sums: a group
+ * of 128 takes 32 dots for one scaling. Low and high nibbles have a loop each: in one, gcc spills. */
+RT_VERB void tile_s4(size_t rows, size_t panels, const int8_t *a, size_t lda, const panels_s4 *b, size_t k,
+                     float *out, size_t ldo) {
+    _Alignas(64) float sums[V16_ROWS * V16_PANELS * RT_PANEL];
+    s16 sum[V16_ROWS][V16_PANELS];
+    begin(rows, panels, sum);
     end(rows, panels, out, ldo, sum);
+    for (size_t start = 0, group = 0; start < k; start += b->group, group++) {
+        size_t stop = rt_min(k, start + b->group);
+        begin(rows, panels, sum);
+        nibbles(rows, panels, a, lda, b, k, start, stop, false, sum);
+        nibbles(rows, panels, a, lda, b, k, start, stop, true, sum);
+        end(rows, panels, sums, panels * RT_PANEL, sum);
+        add_group(rows, panels, b, group, sums, out, ldo);
+    }
 }
 
 #define TILE(rows, panels)                                                                                   \
@@ -102,23 +115,6 @@ static const rt_tile_set tiles_s8 = {V16_TILES(ENTRY)};
 static const rt_tile_set tiles_s4 = {V16_TILES(ENTRY)};
 #undef ENTRY
 
-/* Panels to the layout of 8-bit ones, k a multiple of 8. */
-static void unpack(size_t panels, const panels_s4 *b, size_t k, int8_t *out) {
-    for (size_t p = 0; p < panels; p++) {
-        const uint8_t *scales = b->scales + p * b->scales_panel, *codes = b->codes + p * k * 8;
-        for (size_t start = 0; start < k; start += b->group, scales += RT_PANEL) {
-            g16 scale = g16_load(scales);
-            size_t stop = rt_min(k, start + b->group);
-            for (size_t i = start; i < stop; i += 8) {
-                w64 low, high;
-                w64_unpack(codes + i * 8, scale, &low, &high);
-                w64_store(out + (p * k + i) * RT_PANEL, low);
-                w64_store(out + (p * k + i + 4) * RT_PANEL, high);
-            }
-        }
-    }
-}
-
 void RT_DOT(gemm_s8)(const rt_gemm_q *given) {
     rt_gemm_q q = *given;
     rt_gemm g = gemm_view(&q, 4);
@@ -135,10 +131,10 @@ void RT_DOT(gemm_s4)(const rt_gemm_q *given) {
     for (size_t j = 0; j < g.n; j += wide) {
         size_t columns = rt_min(wide, g.n - j);
         panels_s4 panels = panels_at(&q, j);
-        if (g.m <= V16_ROWS) {
+        if (g.m <= FEW) {
             gemm_rows(&g, tiles_s4, 1, j, columns, &panels, &q);
         } else {
-            unpack((columns + RT_PANEL - 1) / RT_PANEL, &panels, g.k, q.scratch);
+            unpack_panels((columns + RT_PANEL - 1) / RT_PANEL, &panels, g.k, q.scratch);
             gemm_rows(&g, tiles_s8, 1, j, columns, q.scratch, &q);
         }
     }

@@ -36,13 +36,10 @@ RT_VERB void inverses(size_t rows, const rt_norm_args *norm, const float *x, con
         inverse[r] = 1.0f / sqrtf(v16_sum(sum[r]) / (float)norm->n + norm->epsilon);
 }
 
-/* 16 elements from i on of row r of x, normalised. */
-RT_VERB v16 value(const rt_norm_args *norm, const float *x, size_t i, size_t r, const float *mean,
-                  const float *inverse) {
-    size_t n = norm->n - i;
-    v16 y = v16_sub(v16_load_n(x + r * norm->ldx + i, n), v16_set(mean[r]));
-    return v16_fma(v16_mul(y, v16_set(inverse[r])), v16_load_n(norm->gamma + i, n),
-                   v16_load_n(norm->beta + i, n));
+/* 16 elements of a row from `at` on, normalised. */
+RT_VERB v16 value(const float *at, size_t n, float mean, float inverse, v16 gamma, v16 beta) {
+    v16 y = v16_sub(v16_load_n(at, n), v16_set(mean));
+    return v16_fma(v16_mul(y, v16_set(inverse)), gamma, beta);
 }
 
 /* factor[rows] = what makes rows of int8 */
@@ -51,70 +48,98 @@ RT_VERB void factors(size_t rows, const rt_norm_args *norm, size_t row, const fl
     v16 most[TOGETHER];
     for (size_t r = 0; r < rows; r++) most[r] = v16_set(0.0f);
     for (size_t i = 0; i < norm->n; i += 16) {
+        size_t n = norm->n - i;
+        v16 gamma = v16_load_n(norm->gamma + i, n), beta = v16_load_n(norm->beta + i, n);
         for (size_t r = 0; r < rows; r++) {
-            v16 size = v16_abs(value(norm, x, i, r, mean, inverse));
-            if (norm->n - i < 16) size = v16_first(norm->n - i, size, most[r]);
+            v16 size = v16_abs(value(x + r * norm->ldx + i, n, mean[r], inverse[r], gamma, beta));
+            if (n < 16) size = v16_first(n, size, most[r]);
             most[r] = v16_max(size, most[r]);
         }
     }
     for (size_t r = 0; r < rows; r++) factor[r] = rt_quantum(most16(most[r]), &norm->scale8[row + r]);
 }
 
-/* Rows row…row+rows-1; `rows` is a constant where this is used. */
-RT_VERB void norm_rows(size_t rows, const rt_norm_args *norm, size_t row) {
+/* Rows row…row+rows-1; `rows` and `quantized` are constants where this is used. */
+RT_VERB void norm_rows(size_t rows, bool quantized, const rt_norm_args *norm, size_t row) {
     const float *x = norm->x + row * norm->ldx;
     float mean[TOGETHER], inverse[TOGETHER], factor[TOGETHER] = {0};
     size_t ld8 = rt_row_q(norm->n);
     means(rows, norm, x, mean);
     inverses(rows, norm, x, mean, inverse);
-    if (norm->y8 != NULL) factors(rows, norm, row, x, mean, inverse, factor);
+    if (quantized) factors(rows, norm, row, x, mean, inverse, factor);
     for (size_t i = 0; i < norm->n; i += 16) {
         size_t n = norm->n - i;
+        v16 gamma = v16_load_n(norm->gamma + i, n), beta = v16_load_n(norm->beta + i, n);
         for (size_t r = 0; r < rows; r++) {
-            v16 y = value(norm, x, i, r, mean, inverse);
+            v16 y = value(x + r * norm->ldx + i, n, mean[r], inverse[r], gamma, beta);
             if (norm->y != NULL) v16_store_n(norm->y + (row + r) * norm->ldy + i, y, n);
             if (norm->y16 != NULL) v16_store_bf16_n(norm->y16 + (row + r) * norm->ldy16 + i, y, n);
-            if (norm->y8 != NULL) store_q(norm->y8 + (row + r) * ld8 + i, y, factor[r], n);
+            if (quantized) store_q(norm->y8 + (row + r) * ld8 + i, y, factor[r], n);
         }
     }
-    for (size_t r = 0; r < rows && norm->y8 != NULL; r++) pad_q(norm->n, norm->y8 + (row + r) * ld8);
+    for (size_t r = 0; r < rows && quantized; r++) pad_q(norm->n, norm->y8 + (row + r) * ld8);
 }
 
 static void norm_all(const rt_norm_args *norm, size_t row, size_t end) {
-    for (; row + TOGETHER <= end; row += TOGETHER) norm_rows(TOGETHER, norm, row);
-    for (; row < end; row++) norm_rows(1, norm, row);
+    for (; norm->y8 == NULL && row + TOGETHER <= end; row += TOGETHER) norm_rows(TOGETHER, false, norm, row);
+    for (; norm->y8 != NULL && row + TOGETHER <= end; row += TOGETHER) norm_rows(TOGETHER, true, norm, row);
+    for (; norm->y8 == NULL && row < end; row++) norm_rows(1, false, norm, row);
+    for (; norm->y8 != NULL && row < end; row++) norm_rows(1, true, norm, row);
 }
 
 void RT_ISA(layer_norm)(const rt_norm_args *norm) {
     norm_all(norm, 0, norm->rows);
 }
 
-/* 16 elements from i on of a word's row. */
-RT_VERB v16 word_at(const rt_embed_args *embed, size_t id, size_t i) {
-    size_t n = embed->norm.n;
-    if (embed->word != NULL) return v16_load_n(embed->word + id * n + i, n - i);
-    v16 scale = v16_set(embed->word_scale[id]);
-    if (embed->word_bits == 8) {
-        return v16_mul(v16_load_s8_n((const int8_t *)embed->word_q + id * n + i, n - i), scale);
-    }
-    const uint8_t *codes = (const uint8_t *)embed->word_q + (id * ((n + 31) / 32) + i / 32) * 16;
-    size_t groups = (n + embed->word_group_size - 1) / embed->word_group_size;
-    uint8_t group = embed->word_group[id * groups + i / embed->word_group_size];
-    int8_t code[16];
-    for (size_t c = 0; c < 16; c++) code[c] = (int8_t)(((codes[c] >> (i % 32 < 16 ? 0 : 4) & 15) ^ 8) - 8);
-    return v16_mul(v16_mul(v16_load_s8_n(code, 16), v16_set((float)group)), scale);
+/* A word's row, a constant number of `bits` an element: 32 is float. */
+typedef struct word_row {
+    const void *data;
+    float scale;
+    const uint8_t *group;
+    size_t group_size;
+} word_row;
+
+RT_VERB word_row word_at(const rt_embed_args *embed, int bits, size_t id) {
+    size_t n = embed->norm.n, size = embed->word_group_size;
+    if (bits == 32) return (word_row){.data = embed->word + id * n};
+    word_row row = {.data = (const uint8_t *)embed->word_q + id * n, .scale = embed->word_scale[id]};
+    if (bits == 8) return row;
+    row.data = (const uint8_t *)embed->word_q + id * ((n + 31) / 32 * 16);
+    row.group = embed->word_group + id * ((n + size - 1) / size);
+    row.group_size = size;
+    return row;
 }
 
-RT_VERB void embed_row(const rt_embed_args *embed, size_t r) {
+/* The first n of 16 elements from i on. */
+RT_VERB v16 word_load(const word_row *row, int bits, size_t i, size_t n) {
+    if (bits == 32) return v16_load_n((const float *)row->data + i, n);
+    if (bits == 8) return v16_mul(v16_load_s8_n((const int8_t *)row->data + i, n), v16_set(row->scale));
+    const uint8_t *codes = (const uint8_t *)row->data + i / 32 * 16;
+    int8_t code[16];
+    for (size_t c = 0; c < 16; c++) code[c] = (int8_t)(((codes[c] >> (i % 32 < 16 ? 0 : 4) & 15) ^ 8) - 8);
+    v16 group = v16_set((float)row->group[i / row->group_size]);
+    return v16_mul(v16_mul(v16_load_s8_n(code, 16), group), v16_set(row->scale));
+}
+
+RT_VERB void embed_row(const rt_embed_args *embed, int bits, size_t r) {
     size_t width = embed->norm.n;
+    word_row word = word_at(embed, bits, (size_t)embed->ids[r]);
     const float *position = embed->position + (size_t)embed->positions[r] * width;
     const float *type = embed->type == NULL ? NULL : embed->type + (size_t)embed->types[r] * width;
+    float *y = embed->norm.y + r * embed->norm.ldy;
     for (size_t i = 0; i < width; i += 16) {
         size_t n = width - i;
-        v16 x = v16_add(word_at(embed, (size_t)embed->ids[r], i), v16_load_n(position + i, n));
+        v16 x = v16_add(word_load(&word, bits, i, n), v16_load_n(position + i, n));
         if (type != NULL) x = v16_add(x, v16_load_n(type + i, n));
-        v16_store_n(embed->norm.y + r * embed->norm.ldy + i, x, n);
+        v16_store_n(y + i, x, n);
     }
+}
+
+static void embed_rows(const rt_embed_args *embed, size_t row, size_t end) {
+    int bits = embed->word != NULL ? 32 : embed->word_bits;
+    for (size_t r = row; bits == 32 && r < end; r++) embed_row(embed, 32, r);
+    for (size_t r = row; bits == 8 && r < end; r++) embed_row(embed, 8, r);
+    for (size_t r = row; bits == 4 && r < end; r++) embed_row(embed, 4, r);
 }
 
 void RT_ISA(embed)(const rt_embed_args *embed) {
@@ -123,18 +148,20 @@ void RT_ISA(embed)(const rt_embed_args *embed) {
     norm.ldx = norm.ldy;
     for (size_t row = 0; row < norm.rows; row += TOGETHER) {
         size_t end = rt_min(row + TOGETHER, norm.rows);
-        for (size_t r = row; r < end; r++) embed_row(embed, r);
+        embed_rows(embed, row, end);
         norm_all(&norm, row, end);
     }
 }
 
-void RT_ISA(quantize)(size_t rows, size_t n, const float *x, size_t ldx, int8_t *q, size_t ldq, float *scale) {
+void RT_ISA(quantize)(size_t rows, size_t n, const float *x, size_t ldx, int8_t *q, size_t ldq,
+                      float *scale) {
     for (size_t r = 0; r < rows; r++) {
         const float *from = x + r * ldx;
         v16 most = v16_set(0.0f);
         for (size_t i = 0; i < n; i += 16) most = v16_max(v16_abs(v16_load_n(from + i, n - i)), most);
         float factor = rt_quantum(most16(most), &scale[r]);
-        for (size_t i = 0; i < n; i += 16) store_q(q + r * ldq + i, v16_load_n(from + i, n - i), factor, n - i);
+        for (size_t i = 0; i < n; i += 16)
+            store_q(q + r * ldq + i, v16_load_n(from + i, n - i), factor, n - i);
         pad_q(n, q + r * ldq);
     }
 }

@@ -14,6 +14,9 @@ typedef __m512i s16, a4, w64;
 RT_VERB s16 s16_zero(void) {
     return _mm512_setzero_si512();
 }
+RT_VERB s16 s16_load(const float *p) {
+    return _mm512_loadu_si512(p);
+}
 RT_VERB void s16_store(float *p, s16 sum) {
     _mm512_storeu_si512(p, sum);
 }
@@ -25,35 +28,25 @@ RT_VERB a4 a4_load(const int8_t *a) {
 RT_VERB w64 w64_load(const int8_t *b) {
     return _mm512_loadu_si512(b);
 }
-RT_VERB void w64_store(int8_t *b, w64 w) {
-    _mm512_storeu_si512(b, w);
-}
 RT_VERB s16 s16_dot(s16 sum, a4 a, w64 w) {
     return _mm512_dpbusd_epi32(sum, a, w);
 }
 
-/* Two bytes at a time. Let u = code + 8, e and o the codes of the even and the odd byte: (256 u_o + u_e) s -
- * 0x808 s = 256 o s + e s; adding 128 to the lower byte and flipping its highest bit after that undoes the
- * borrow of a negative e s, since |e s| < 128. */
-typedef struct g16 {
-    __m512i scale, rest; /* s and 0x80 - 0x808 s, twice in each of 16 lanes */
-} g16;
-
-RT_VERB g16 g16_load(const uint8_t *scales) {
-    __m512i s = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)scales));
-    s = _mm512_or_si512(s, _mm512_slli_epi32(s, 16));
-    __m512i eight = _mm512_mullo_epi16(s, _mm512_set1_epi16(0x808));
-    return (g16){s, _mm512_sub_epi16(_mm512_set1_epi16(0x80), eight)};
+/* A code in the upper half of a byte counts 16 times. */
+RT_VERB w64 upper_halves(__m512i x) {
+    return _mm512_and_si512(x, _mm512_set1_epi8((char)0xf0));
 }
-RT_VERB w64 times(__m512i u, g16 g) {
-    __m512i product = _mm512_add_epi16(_mm512_mullo_epi16(u, g.scale), g.rest);
-    return _mm512_xor_si512(product, _mm512_set1_epi16(0x80));
+RT_VERB w64 w64_low(const uint8_t *codes) {
+    return upper_halves(_mm512_slli_epi16(_mm512_loadu_si512(codes), 4));
 }
-RT_VERB void w64_unpack(const uint8_t *codes, g16 g, w64 *low, w64 *high) {
-    __m512i x = _mm512_loadu_si512(codes), eight = _mm512_set1_epi8(8), mask = _mm512_set1_epi8(15);
-    /* truth table 0x28: (x ^ eight) & mask */
-    *low = times(_mm512_ternarylogic_epi32(x, eight, mask, 0x28), g);
-    *high = times(_mm512_ternarylogic_epi32(_mm512_srli_epi16(x, 4), eight, mask, 0x28), g);
+RT_VERB w64 w64_high(const uint8_t *codes) {
+    return upper_halves(_mm512_loadu_si512(codes));
+}
+RT_VERB s16 s16_scales(const uint8_t *scales) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)scales));
+}
+RT_VERB s16 s16_scaled(s16 total, s16 sum, s16 scale) {
+    return _mm512_add_epi32(total, _mm512_mullo_epi32(_mm512_srai_epi32(sum, 4), scale));
 }
 
 #endif

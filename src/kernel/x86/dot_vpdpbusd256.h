@@ -20,4 +20,23 @@ RT_VERB s16 s16_dot(s16 sum, a4 a, w64 w) {
     return (s16){RT_VPDPBUSD(sum.lo, a, w.lo), RT_VPDPBUSD(sum.hi, a, w.hi)};
 }
 
+/* A code in the upper half of a byte counts 16 times. */
+RT_VERB __m256i upper_halves(__m256i x) {
+    return _mm256_and_si256(x, _mm256_set1_epi8((char)0xf0));
+}
+RT_VERB w64 w64_low(const uint8_t *codes) {
+    ymm2 x = ymm2_load(codes);
+    return (w64){upper_halves(_mm256_slli_epi16(x.lo, 4)), upper_halves(_mm256_slli_epi16(x.hi, 4))};
+}
+RT_VERB w64 w64_high(const uint8_t *codes) {
+    ymm2 x = ymm2_load(codes);
+    return (w64){upper_halves(x.lo), upper_halves(x.hi)};
+}
+RT_VERB __m256i scaled8(__m256i total, __m256i sum, __m256i scale) {
+    return _mm256_add_epi32(total, _mm256_mullo_epi32(_mm256_srai_epi32(sum, 4), scale));
+}
+RT_VERB s16 s16_scaled(s16 total, s16 sum, s16 scale) {
+    return (s16){scaled8(total.lo, sum.lo, scale.lo), scaled8(total.hi, sum.hi, scale.hi)};
+}
+
 #endif

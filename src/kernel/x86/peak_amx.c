@@ -2,7 +2,7 @@
  * Peaks by tdpbf16ps and tdpbssd: six tiles of sums, more than hide the 52 cycles of a result when one is
  * started every 16. */
 #include "kernel/rows.h"
-#include "kernel/x86/tile_amx.h"
+#include RT_TILE_HEADER
 
 #include <string.h>
 
@@ -40,7 +40,7 @@ static void store(void *sums) { /* [SUMS][ROWS][LINE] bytes */
     tile_release();
 }
 
-uint64_t rt_peak_bf16_amx(size_t rounds, int one, float *sums) {
+uint64_t RT_TILE(peak_bf16)(size_t rounds, int one, float *sums) {
     enum { DEPTH = 32 };
     uint16_t fill[ROWS * DEPTH];
     float tiles[SUMS * ROWS][COLUMNS];
@@ -62,19 +62,19 @@ uint64_t rt_peak_bf16_amx(size_t rounds, int one, float *sums) {
     return (uint64_t)rounds * SUMS * ROWS * COLUMNS * DEPTH * 2;
 }
 
-uint64_t rt_peak_s8_amx(size_t rounds, int one, float *sums) {
+uint64_t RT_TILE(peak_s8)(size_t rounds, int one, float *sums) {
     enum { DEPTH = 64 };
     int8_t fill[ROWS * DEPTH];
     uint32_t tiles[SUMS * ROWS][COLUMNS], total[COLUMNS] = {0};
     memset(fill, one, sizeof fill);
     configure(fill);
     for (size_t r = 0; r < rounds; r++) {
-        _tile_dpbssd(0, 6, 7);
-        _tile_dpbssd(1, 6, 7);
-        _tile_dpbssd(2, 6, 7);
-        _tile_dpbssd(3, 6, 7);
-        _tile_dpbssd(4, 6, 7);
-        _tile_dpbssd(5, 6, 7);
+        tile_dot_s8(0, 6, 7);
+        tile_dot_s8(1, 6, 7);
+        tile_dot_s8(2, 6, 7);
+        tile_dot_s8(3, 6, 7);
+        tile_dot_s8(4, 6, 7);
+        tile_dot_s8(5, 6, 7);
     }
     store(tiles);
     for (size_t i = 0; i < SUMS * ROWS; i++) {

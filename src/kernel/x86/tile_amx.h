@@ -28,5 +28,6 @@ static inline void tile_publish(const void *data) {
 #define tile_load(tile, from, stride) _tile_loadd(tile, from, stride) /* stride: bytes from row to row */
 #define tile_store(tile, to, stride)  _tile_stored(tile, to, stride)
 #define tile_dot_bf16(sum, a, b)      _tile_dpbf16ps(sum, a, b) /* sum += a b, b in pairs of rows */
+#define tile_dot_s8(sum, a, b)        _tile_dpbssd(sum, a, b)   /* b in fours of rows */
 
 #endif

@@ -14,6 +14,10 @@
 
 #define RT_TILE(name) rt_##name##_amx_emulated
 void RT_TILE(gemm_bf16)(const rt_gemm *gemm);
+void RT_TILE(gemm_s8)(const rt_gemm_q *gemm);
+void RT_TILE(gemm_s4)(const rt_gemm_q *gemm);
+uint64_t RT_TILE(peak_bf16)(size_t rounds, int one, float *sums);
+uint64_t RT_TILE(peak_s8)(size_t rounds, int one, float *sums);
 
 typedef struct tile_config {
     uint8_t palette, start_row, reserved[14];
@@ -55,11 +59,14 @@ static inline float tile_bf16(int tile, size_t row, size_t i) {
     memcpy(&bits, &tile_data[tile][row][2 * i], sizeof bits);
     return (bits & 0x7f80) == 0 ? 0.0f : rt_bf16_to_f32(bits);
 }
-static inline void tile_dot_bf16(int sum, int a, int b) {
+static inline void tile_match(int sum, int a, int b) {
     const uint8_t *rows = tile_shape.rows;
     const uint16_t *bytes = tile_shape.row_bytes;
     if (rows[sum] != rows[a] || bytes[a] / 4u != rows[b] || bytes[sum] != bytes[b])
         abort(); /* #UD on hardware */
+}
+static inline void tile_dot_bf16(int sum, int a, int b) {
+    tile_match(sum, a, b);
     for (size_t m = 0; m < tile_shape.rows[sum]; m++) {
         for (size_t n = 0; n < tile_shape.row_bytes[sum] / 4u; n++) {
             float even = 0.0f, odd = 0.0f, old;
@@ -70,6 +77,19 @@ static inline void tile_dot_bf16(int sum, int a, int b) {
             memcpy(&old, &tile_data[sum][m][4 * n], sizeof old);
             old += even + odd;
             memcpy(&tile_data[sum][m][4 * n], &old, sizeof old);
+        }
+    }
+}
+static inline void tile_dot_s8(int sum, int a, int b) {
+    tile_match(sum, a, b);
+    for (size_t m = 0; m < tile_shape.rows[sum]; m++) {
+        for (size_t n = 0; n < tile_shape.row_bytes[sum] / 4u; n++) {
+            int32_t total;
+            memcpy(&total, &tile_data[sum][m][4 * n], sizeof total);
+            for (size_t k = 0; k < tile_shape.row_bytes[a]; k++) {
+                total += (int8_t)tile_data[a][m][k] * (int8_t)tile_data[b][k / 4][4 * n + k % 4];
+            }
+            memcpy(&tile_data[sum][m][4 * n], &total, sizeof total);
         }
     }
 }

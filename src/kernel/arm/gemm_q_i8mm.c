@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Integer products by SMMLA: two rows of A times two columns, 8 of k at once; twice SDOT's rate. Two steps of
+ * 4 rows of a panel, interleaved, are what it takes. */
+#include "kernel/rows.h"
+#include "kernel/vec/gemm.h"
+#include "kernel/vec/unpack.h"
+
+enum { PAIRS = V16_ROWS / 2, TWOS = RT_PANEL / 2 }; /* of rows, of a panel's columns */
+typedef int32x4_t sums22[PAIRS][V16_PANELS][TWOS];  /* 2 rows × 2 columns each */
+
+/* Rows 2 r and 2 r + 1 of A, 8 elements each; without a second one the first is taken twice. */
+RT_VERB int8x16_t two_rows(const int8_t *a, size_t lda, size_t r, size_t rows) {
+    const int8_t *first = a + 2 * r * lda, *second = 2 * r + 1 < rows ? first + lda : first;
+    return vcombine_s8(vld1_s8(first), vld1_s8(second));
+}
+
+/* Columns 4 c … 4 c + 3 of 8 rows of a panel; `whole`: there are 8. */
+RT_VERB void step_columns(size_t pairs, size_t p, size_t c, const int8x16_t *x, const int8_t *b, bool whole,
+                          sums22 sum) {
+    int32x4_t zero = vdupq_n_s32(0), first = vreinterpretq_s32_s8(vld1q_s8(b + 16 * c));
+    int32x4_t second = whole ? vreinterpretq_s32_s8(vld1q_s8(b + 64 + 16 * c)) : zero;
+    int8x16_t low = vreinterpretq_s8_s32(vzip1q_s32(first, second));
+    int8x16_t high = vreinterpretq_s8_s32(vzip2q_s32(first, second));
+#pragma GCC unroll 3
+    for (size_t r = 0; r < pairs; r++) {
+        sum[r][p][2 * c] = vmmlaq_s32(sum[r][p][2 * c], x[r], low);
+        sum[r][p][2 * c + 1] = vmmlaq_s32(sum[r][p][2 * c + 1], x[r], high);
+    }
+}
+
+RT_VERB void step(size_t rows, size_t panels, const int8_t *a, size_t lda, const int8_t *b, size_t panel,
+                  bool whole, sums22 sum) {
+    int8x16_t x[PAIRS];
+    size_t pairs = (rows + 1) / 2;
+#pragma GCC unroll 3
+    for (size_t r = 0; r < pairs; r++) x[r] = two_rows(a, lda, r, rows);
+#pragma GCC unroll 3
+    for (size_t p = 0; p < panels; p++) {
+#pragma GCC unroll 4
+        for (size_t c = 0; c < 4; c++) step_columns(pairs, p, c, x, b + p * panel, whole, sum);
+    }
+}
+
+/* Row r of a panel: the bits of int32, in place of floats. */
+RT_VERB void store_row(float *out, size_t r, const int32x4_t sum[TWOS]) {
+#pragma GCC unroll 4
+    for (size_t c = 0; c < 4; c++) {
+        int64x2_t left = vreinterpretq_s64_s32(sum[2 * c]), right = vreinterpretq_s64_s32(sum[2 * c + 1]);
+        int64x2_t four = r % 2 == 0 ? vzip1q_s64(left, right) : vzip2q_s64(left, right);
+        vst1q_f32(out + 4 * c, vreinterpretq_f32_s64(four));
+    }
+}
+
+/* k: a multiple of 4 */
+RT_VERB void tile(size_t rows, size_t panels, const int8_t *a, size_t lda, const int8_t *b, size_t k,
+                  float *out, size_t ldo) {
+    sums22 sum;
+    size_t i = 0, panel = k * RT_PANEL;
+#pragma GCC unroll 3
+    for (size_t r = 0; r < (rows + 1) / 2; r++) {
+#pragma GCC unroll 3
+        for (size_t p = 0; p < panels; p++) {
+#pragma GCC unroll 8
+            for (size_t c = 0; c < TWOS; c++) sum[r][p][c] = vdupq_n_s32(0);
+        }
+    }
+    for (; i + 8 <= k; i += 8) step(rows, panels, a + i, lda, b + i * RT_PANEL, panel, true, sum);
+    if (i < k) step(rows, panels, a + i, lda, b + i * RT_PANEL, panel, false, sum);
+#pragma GCC unroll 6
+    for (size_t r = 0; r < rows; r++) {
+#pragma GCC unroll 3
+        for (size_t p = 0; p < panels; p++) store_row(out + r * ldo + p * RT_PANEL, r, sum[r / 2][p]);
+    }
+}
+
+#define TILE(rows, panels)                                                                                   \
+    static void tile_##rows##x##panels(const void *a, size_t lda, const void *b, size_t k, float *out,       \
+                                       size_t ldo) {                                                         \
+        tile(rows, panels, a, lda, b, k, out, ldo);                                                          \
+    }
+V16_TILES(TILE)
+#undef TILE
+
+#define ENTRY(rows, panels) [panels - 1][rows - 1] = tile_##rows##x##panels,
+static const rt_tile_set tiles = {V16_TILES(ENTRY)};
+#undef ENTRY
+
+void rt_gemm_s8_i8mm(const rt_gemm_q *given) {
+    rt_gemm_q q = *given;
+    rt_gemm g = gemm_view(&q, 4);
+    q.b_sum = NULL; /* both operands are signed: nothing was added to A */
+    gemm_with(&g, tiles, 1, g.k * RT_PANEL, &q);
+}
+
+void rt_gemm_s4_i8mm(const rt_gemm_q *given) {
+    rt_gemm_q q = *given;
+    rt_gemm g = gemm_view(&q, 8);
+    if (g.m == 0 || g.n == 0) return;
+    q.b_sum = NULL;
+    size_t wide = gemm_columns(&g);
+    for (size_t j = 0; j < g.n; j += wide) {
+        size_t columns = rt_min(wide, g.n - j);
+        panels_s4 panels = panels_at(&q, j);
+        unpack_panels((columns + RT_PANEL - 1) / RT_PANEL, &panels, g.k, q.scratch);
+        gemm_rows(&g, tiles, 1, j, columns, q.scratch, &q);
+    }
+}
