@@ -50,6 +50,7 @@ typedef enum cli_code {
       "batch and length of each row")                                                                        \
     X(SECONDS, "seconds", 0, "T", REAL, 0, 0, "1", "least time spent on a row")                              \
     X(PROFILE, "profile", 0, "", FLAG, 0, 0, NULL, "also print the time of each step")                       \
+    X(PEAK, "peak", 0, "", FLAG, 0, 0, NULL, "measure what the machine reaches at most (a second)")          \
     X(MAX_LENGTH, "max-length", 0, "N", INT, 0, 1 << 30, NULL,                                               \
       "cut texts at N pieces (default: the model's maximum, tagging in eval 128; 0: tokenize does not cut)") \
     X(SPECIAL_AS_TEXT, "special-as-text", 0, "", FLAG, 0, 0, NULL,                                           \
@@ -178,9 +179,22 @@ void cli_input_close(cli_input *input);
 /* Splits a line at its first tab into a text and its pair. */
 retort_text cli_split_pair(const retort_text *line);
 
-/* A table of the plan's steps, or its JSON. */
-cli_code cli_print_steps(retort_session *session);
-json_t *cli_json_steps(retort_session *session);
+/* A table of the plan's steps, or its JSON; how near each comes to the peaks unless these are NULL. */
+cli_code cli_print_steps(retort_session *session, const retort_peaks *peaks);
+json_t *cli_json_steps(retort_session *session, const retort_peaks *peaks);
+/* The machine's peaks at --isa and --threads. Errors are printed. */
+cli_code cli_measure(retort_peaks *out, const cli_args *args);
+void cli_print_peaks(const retort_peaks *peaks);
+json_t *cli_json_peaks(const retort_peaks *peaks);
+/* What a step reached, all threads together, and which part of the machine's peak that is. */
+typedef struct cli_share {
+    double operations, of_peak; /* a second, of its type's peak; 0: none counted */
+    double weights, of_read; /* bytes a second, of the reading rate of where they come from; 0: none read */
+} cli_share;
+cli_share cli_share_of(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory);
+/* The smallest cache that holds all weights that a run reads, or DRAM. */
+retort_memory cli_weights_memory(const retort_session *session, const retort_peaks *peaks);
+extern const char *const cli_memory_names[];
 /* Sequences of `seq` random ids, the same at each call; for fill models with a mask. */
 typedef struct cli_random_batch {
     int32_t *ids, *offsets;

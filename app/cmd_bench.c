@@ -11,6 +11,8 @@ typedef struct bench {
     retort_model *model;
     retort_session *session;
     retort_session_info engine;
+    bool profile;              /* print the steps */
+    const retort_peaks *peaks; /* and how near each comes to these, or NULL */
     double load_ms, seconds;
     long positions;
     double *times; /* ms of each run */
@@ -69,7 +71,7 @@ static json_t *line_json(const bench *b, long batch) {
 static cli_code print_line(const bench *b, json_t *line, json_t *more) {
     json_object_update(line, more);
     json_decref(more);
-    if (cli_has(b->args, CLI_PROFILE)) json_object_set_new(line, "steps", cli_json_steps(b->session));
+    if (b->profile) json_object_set_new(line, "steps", cli_json_steps(b->session, b->peaks));
     cli_code code = cli_print_json(line);
     return code == CLI_DONE ? cli_flush() : code;
 }
@@ -88,7 +90,7 @@ static cli_code print_cell(const bench *b, const cell *at) {
     }
     printf("%6ld %6ld %10.3f %10.3f %10.3f %12.0f %10.1f %6zu\n", at->batch, at->seq, p50, p90, p99, rate,
            (double)at->batch * (double)b->count / sum * 1e3, b->count);
-    return cli_has(b->args, CLI_PROFILE) ? cli_print_steps(b->session) : cli_flush();
+    return b->profile ? cli_print_steps(b->session, b->peaks) : cli_flush();
 }
 
 static cli_code bench_cell(bench *b, const cell *at) {
@@ -256,7 +258,7 @@ static cli_code print_corpus(const bench *b, const corpus *c, size_t batch) {
            b->engine.threads, b->load_ms);
     printf("%zu texts, %zu tokens, batches of %zu: %.2f ms, %.0f texts/s, %.0f tokens/s (median of %zu)\n",
            c->count, c->tokens, batch, ms, texts, tokens, b->count);
-    return cli_has(b->args, CLI_PROFILE) ? cli_print_steps(b->session) : CLI_DONE;
+    return b->profile ? cli_print_steps(b->session, b->peaks) : CLI_DONE;
 }
 
 static cli_code bench_texts(bench *b) {
@@ -275,11 +277,15 @@ static cli_code bench_texts(bench *b) {
 
 cli_code cmd_bench(const cli_args *args) {
     bench b = {.args = args, .path = args->words[0], .seconds = cli_real(args, CLI_SECONDS)};
+    retort_peaks peaks = {.size = sizeof peaks};
     b.engine.size = sizeof b.engine;
+    if (cli_has(args, CLI_PEAK)) b.peaks = &peaks;
+    b.profile = b.peaks != NULL || cli_has(args, CLI_PROFILE);
     double start = cli_now();
     cli_code code = cli_open_model(&b.model, args, b.path, 3);
-    if (code == CLI_DONE) code = cli_open_session(&b.session, args, b.model, cli_has(args, CLI_PROFILE));
+    if (code == CLI_DONE) code = cli_open_session(&b.session, args, b.model, b.profile);
     b.load_ms = (cli_now() - start) * 1e3;
+    if (code == CLI_DONE && b.peaks != NULL) code = cli_measure(&peaks, args);
     if (code == CLI_DONE) {
         retort_info info = {.size = sizeof info};
         retort_model_info(b.model, &info);

@@ -4,31 +4,61 @@
 
 #include <stdlib.h>
 
-json_t *cli_json_steps(retort_session *session) {
+/* What --peak adds to a step. */
+static json_t *share_json(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory) {
+    cli_share share = cli_share_of(step, peaks, memory);
+    return json_pack("{s:s, s:f, s:f, s:s, s:f, s:f}", "arithmetic", retort_dtype_name(step->arithmetic),
+                     "ops_per_s", share.operations, "of_peak", share.of_peak, "memory",
+                     cli_memory_names[memory], "weight_bytes_per_s", share.weights, "of_read", share.of_read);
+}
+
+json_t *cli_json_steps(retort_session *session, const retort_peaks *peaks) {
     json_t *steps = json_array();
     retort_step_info step;
+    retort_memory memory = peaks != NULL ? cli_weights_memory(session, peaks) : RETORT_DRAM;
     for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
         double ms = step.runs > 0 ? step.seconds / (double)step.runs * 1e3 : 0;
-        json_array_append_new(steps, json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f}", "op", step.op, "name",
-                                               step.name, "kernel", step.kernel, "shape", step.shape,
-                                               "weight_bytes", (json_int_t)step.weight_bytes, "flops_token",
-                                               step.flops_token, "ms", ms));
+        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f}", "op", step.op, "name", step.name,
+                                 "kernel", step.kernel, "shape", step.shape, "weight_bytes",
+                                 (json_int_t)step.weight_bytes, "flops_token", step.flops_token, "ms", ms);
+        json_t *share = peaks != NULL ? share_json(&step, peaks, memory) : NULL;
+        if (share != NULL) json_object_update(json, share);
+        json_decref(share);
+        json_array_append_new(steps, json);
     }
     return steps;
 }
 
-cli_code cli_print_steps(retort_session *session) {
+static void print_share(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory) {
+    cli_share share = cli_share_of(step, peaks, memory);
+    if (share.operations > 0) {
+        printf(" %5s %9.1f %6.1f%%", retort_dtype_name(step->arithmetic), share.operations * 1e-9,
+               100 * share.of_peak);
+    } else {
+        printf(" %5s %9s %7s", "", "", "");
+    }
+    if (share.weights > 0) printf(" %9.2f %6.1f%%", share.weights * 1e-9, 100 * share.of_read);
+}
+
+cli_code cli_print_steps(retort_session *session, const retort_peaks *peaks) {
     retort_step_info step;
+    retort_memory memory = peaks != NULL ? cli_weights_memory(session, peaks) : RETORT_DRAM;
     double total = 0;
     for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) total += step.seconds;
-    printf("%-12s %-30s %-20s %-30s %10s %12s %9s %6s\n", "op", "name", "kernel", "shape", "weights",
+    printf("%-12s %-30s %-20s %-30s %10s %12s %9s %6s", "op", "name", "kernel", "shape", "weights",
            "flops/token", "ms", "share");
+    if (peaks != NULL) {
+        printf(" %5s %9s %7s %9s %7s", "type", "GOP/s", "of peak", "GB/s", cli_memory_names[memory]);
+    }
+    printf("\n");
     for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
         char bytes[32];
-        printf("%-12s %-30s %-20s %-30s %10s %12.0f %9.4f %5.1f%%\n", step.op, step.name, step.kernel,
+        printf("%-12s %-30s %-20s %-30s %10s %12.0f %9.4f %5.1f%%", step.op, step.name, step.kernel,
                step.shape, cli_bytes(bytes, sizeof bytes, step.weight_bytes), step.flops_token,
                step.runs > 0 ? step.seconds / (double)step.runs * 1e3 : 0,
                total > 0 ? 100 * step.seconds / total : 0);
+        if (peaks != NULL) print_share(&step, peaks, memory);
+        printf("\n");
     }
     return CLI_DONE;
 }
@@ -66,7 +96,8 @@ static cli_code measure(retort_session *session, const retort_batch *batch) {
     return CLI_DONE;
 }
 
-static cli_code print_plan(const cli_args *args, retort_session *session, size_t batch, size_t seq) {
+static cli_code print_plan(const cli_args *args, retort_session *session, const retort_peaks *peaks,
+                           size_t batch, size_t seq) {
     retort_session_info info = {.size = sizeof info};
     char arena[32];
     retort_session_describe(session, &info);
@@ -74,17 +105,19 @@ static cli_code print_plan(const cli_args *args, retort_session *session, size_t
         return cli_print_json(json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:o}", "provider", info.provider,
                                         "isa", info.isa, "threads", info.threads, "batch", (json_int_t)batch,
                                         "seq", (json_int_t)seq, "arena_bytes", (json_int_t)info.arena_bytes,
-                                        "steps", cli_json_steps(session)));
+                                        "steps", cli_json_steps(session, peaks)));
     }
     printf("%s, isa %s, %d threads, %s for activations; %zu texts of %zu tokens\n\n", info.provider, info.isa,
            info.threads, cli_bytes(arena, sizeof arena, info.arena_bytes), batch, seq);
-    return cli_print_steps(session);
+    return cli_print_steps(session, peaks);
 }
 
 cli_code cmd_explain(const cli_args *args) {
     retort_model *model = NULL;
     retort_session *session = NULL;
     cli_random_batch random = {0};
+    retort_peaks peaks = {.size = sizeof peaks};
+    bool peak = cli_has(args, CLI_PEAK);
     size_t batch = (size_t)cli_int(args, CLI_BATCH, 1), seq = (size_t)cli_int(args, CLI_SEQ, 128);
     cli_code code = cli_open_model(&model, args, args->words[0], 3);
     if (code == CLI_DONE && cli_has(args, CLI_GRAPH)) {
@@ -94,9 +127,10 @@ cli_code cmd_explain(const cli_args *args) {
         retort_model_info(model, &info);
         if (!cli_has(args, CLI_SEQ) && info.positions < 128) seq = (size_t)info.positions;
         code = cli_open_session(&session, args, model, true);
+        if (code == CLI_DONE && peak) code = cli_measure(&peaks, args);
         if (code == CLI_DONE) code = cli_random_make(&random, model, batch, seq);
         if (code == CLI_DONE) code = measure(session, &random.batch);
-        if (code == CLI_DONE) code = print_plan(args, session, batch, seq);
+        if (code == CLI_DONE) code = print_plan(args, session, peak ? &peaks : NULL, batch, seq);
     }
     cli_random_free(&random);
     retort_session_close(session);

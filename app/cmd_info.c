@@ -170,17 +170,23 @@ cli_code cmd_info(const cli_args *args) {
 
 cli_code cmd_doctor(const cli_args *args) {
     retort_machine machine = {.size = sizeof machine};
+    retort_peaks peaks = {.size = sizeof peaks};
+    bool peak = cli_has(args, CLI_PEAK);
     if (retort_machine_describe(&machine) != RETORT_OK) {
         cli_error("doctor: this machine cannot be described");
         return CLI_FAILED;
     }
+    cli_code code = peak ? cli_measure(&peaks, args) : CLI_DONE;
+    if (code != CLI_DONE) return code;
     if (cli_has(args, CLI_JSON)) {
-        return cli_print_json(json_pack("{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:i, s:[s]}", "cpu",
-                                        cli_json_text(machine.cpu, strlen(machine.cpu)), "features",
-                                        machine.features, "isa", machine.isa, "logical", machine.logical,
-                                        "physical", machine.physical, "affinity", machine.affinity, "quota",
-                                        machine.quota > 0 ? json_real(machine.quota) : json_null(), "threads",
-                                        machine.threads, "providers", "native"));
+        json_t *json =
+            json_pack("{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:i, s:[s]}", "cpu",
+                      cli_json_text(machine.cpu, strlen(machine.cpu)), "features", machine.features, "isa",
+                      machine.isa, "logical", machine.logical, "physical", machine.physical, "affinity",
+                      machine.affinity, "quota", machine.quota > 0 ? json_real(machine.quota) : json_null(),
+                      "threads", machine.threads, "providers", "native");
+        if (peak) json_object_set_new(json, "peaks", cli_json_peaks(&peaks));
+        return cli_print_json(json);
     }
     printf("cpu         %s\n", machine.cpu);
     printf("features    %s\n", *machine.features != '\0' ? machine.features : "none that retort uses");
@@ -190,5 +196,6 @@ cli_code cmd_doctor(const cli_args *args) {
     if (machine.quota > 0) printf("quota       %.2f CPUs (cgroup)\n", machine.quota);
     printf("threads     %d by default\n", machine.threads);
     printf("providers   native\n");
+    if (peak) cli_print_peaks(&peaks);
     return CLI_DONE;
 }

@@ -23,9 +23,13 @@ const cli_command cli_commands[] = {
      "retort info model.retort --tensors\n",
      false, cmd_info},
     {"explain", "MODEL", "print the plan: steps, kernels, shapes, bytes, time of each", 1, 1, -1,
-     (const int[]){CLI_GRAPH, CLI_BATCH, CLI_SEQ, ENGINE_OPTIONS, -1},
-     "Times are measured on random tokens. With --graph the graph is printed instead, and nothing is run.",
+     (const int[]){CLI_GRAPH, CLI_BATCH, CLI_SEQ, CLI_PEAK, ENGINE_OPTIONS, -1},
+     "Times are measured on random tokens, and are those of all threads together. With --peak also how near "
+     "each step comes to what the machine reaches at most: in arithmetic of its type, and in reading its "
+     "weights from the cache, or DRAM, that holds them all. With --graph the graph is printed instead, and "
+     "nothing is run.",
      "retort explain model.retort --batch 8 --seq 128\n"
+     "retort explain model.retort --peak --threads 1\n"
      "retort explain model.retort --graph\n",
      false, cmd_explain},
     {"run", "MODEL [TEXT…]", "run the model on texts or on lines of stdin", 1, -1, -1,
@@ -71,15 +75,24 @@ const cli_command cli_commands[] = {
      "retort quantize model.retort --recipe int4 --embeddings 8 --keep head.output -o tiny.retort\n",
      false, cmd_quantize},
     {"bench", "MODEL", "measure latency and throughput", 1, 1, -1,
-     (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_PROFILE, ENGINE_OPTIONS, -1},
+     (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_PROFILE, CLI_PEAK, ENGINE_OPTIONS,
+                   -1},
      "Without --data each row runs random tokens; with it, the texts of a file in their order, tokenised "
-     "beforehand, and the time is the median of whole passes.",
+     "beforehand, and the time is the median of whole passes. --peak adds to --profile how near each step "
+     "comes to what the machine reaches at most.",
      "retort bench model.retort\n"
      "retort bench model.retort --batch 1 --seq 128 --threads 2 --json\n"
      "retort bench model.retort --data test.tsv --batch 32\n",
      false, cmd_bench},
-    {"doctor", "", "say what this machine offers", 0, 0, -1, (const int[]){-1}, NULL,
-     "retort doctor --json\n", false, cmd_doctor},
+    {"doctor", "", "say what this machine offers", 0, 0, -1,
+     (const int[]){CLI_PEAK, CLI_THREADS, CLI_ISA, -1},
+     "With --peak also what it reaches, one thread (with --threads and --isa as given) and all: operations a "
+     "second of each type, multiply and add counted as two; bytes a second read from each level of the "
+     "memory; "
+     "and what it takes threads to meet and to wake.",
+     "retort doctor --json\n"
+     "retort doctor --peak --threads 2\n",
+     false, cmd_doctor},
     {"help", "[COMMAND]", "print help on a command", 0, 1, -1, (const int[]){CLI_MAN, -1}, NULL,
      "retort help bench\n"
      "retort help --man | man -l -\n",

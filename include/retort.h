@@ -324,6 +324,11 @@ typedef struct retort_step_info {
     double flops_token; /* multiply and add count as two, for each row it computes */
     double seconds;     /* spent in all runs so far; 0 unless the session profiles */
     uint64_t runs;
+    retort_dtype arithmetic; /* type of its products: RETORT_F32, RETORT_BF16 or RETORT_S8 */
+    /* In all runs so far, 0 unless the session profiles. Weights are read whole once a run, save by a step
+     * that picks rows of a table: 0 there. */
+    double operations;     /* multiply and add count as two */
+    uint64_t weights_read; /* bytes */
 } retort_step_info;
 /* RETORT_ARGUMENT beyond the last step. */
 RETORT_API retort_status retort_session_step(const retort_session *session, size_t index,
@@ -392,6 +397,32 @@ typedef struct retort_machine {
     int threads;           /* the default number of threads */
 } retort_machine;
 RETORT_API retort_status retort_machine_describe(retort_machine *machine);
+
+typedef enum retort_memory { RETORT_L1, RETORT_L2, RETORT_L3, RETORT_DRAM } retort_memory;
+/* What one thread reaches, and what all threads together do. */
+typedef struct retort_rate {
+    double one, all;
+} retort_rate;
+
+/* What this machine reaches at most, measured. */
+typedef struct retort_peaks {
+    size_t size;     /* sizeof this struct: set it before the call */
+    const char *isa; /* the tier that was measured */
+    int threads;     /* all of them */
+    /* Operations a second, multiply and add counted as two, in registers alone; and how:
+     * "peak_s8_avx512vnni". */
+    retort_rate f32, bf16, s8;
+    const char *f32_kernel, *bf16_kernel, *s8_kernel;
+    uint64_t cache_bytes[3]; /* L1 data, L2, L3 of a CPU; the usual ones where the system does not tell */
+    retort_rate read[4];     /* bytes a second from each retort_memory */
+    double barrier;          /* seconds until all threads have met */
+    double wake;             /* seconds until sleeping threads have run an empty piece of work */
+    double seconds;          /* that measuring took */
+} retort_peaks;
+/* Measures for a second or so; other work on the machine lowers the figures. isa and threads as in
+ * retort_session_options. */
+RETORT_API retort_status retort_machine_measure(const char *isa, int threads, retort_peaks *out,
+                                                retort_error *err);
 
 #ifdef __cplusplus
 }

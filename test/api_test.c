@@ -253,11 +253,41 @@ static void test_saved_model_is_the_same(void **unused) {
     remove(path);
 }
 
+/* What a profile counts: a linear step's operations a row, attention's a pair of query and key. */
+static void test_profile_counts_operations(void **unused) {
+    (void)unused;
+    static const int32_t ids[] = {5, 6, 7, 8, 9, 10, 11}, offsets[] = {0, 4, 7};
+    golden g = {.ids = (int32_t *)(uintptr_t)ids, .offsets = (int32_t *)(uintptr_t)offsets, .n = 2};
+    retort_model *model = import_at("distilbert-classify", 3, RETORT_F32);
+    for (int threads = 1; threads <= 3; threads++) {
+        retort_session *session = NULL;
+        retort_session_options options = RETORT_SESSION_OPTIONS;
+        retort_step_info step;
+        options.threads = threads;
+        options.profile = true;
+        assert_int_equal(retort_session_open(&session, model, &options, NULL), RETORT_OK);
+        run(session, &g);
+        run(session, &g);
+        assert_int_equal(retort_session_step(session, 0, &step), RETORT_OK);
+        assert_string_equal(step.op, "Embed");
+        assert_true(step.weights_read == 0);
+        for (size_t i = 1; i <= 2; i++) { /* q, k and v of all rows; then attention */
+            assert_int_equal(retort_session_step(session, i, &step), RETORT_OK);
+            double rows = i == 1 ? 4 + 3 : 4 * 4 + 3 * 3;
+            assert_true(step.flops_token > 0 && step.operations == 2 * rows * step.flops_token);
+            assert_int_equal(step.arithmetic, RETORT_F32);
+            assert_true(step.seconds > 0 && step.weights_read == step.runs * step.weight_bytes);
+        }
+        retort_session_close(session);
+    }
+    retort_model_free(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_heads_equal_transformers), cmocka_unit_test(test_bf16_is_near),
         cmocka_unit_test(test_same_bits_everywhere),     cmocka_unit_test(test_batch_does_not_matter),
-        cmocka_unit_test(test_saved_model_is_the_same),
+        cmocka_unit_test(test_saved_model_is_the_same),  cmocka_unit_test(test_profile_counts_operations),
     };
     return cmocka_run_group_tests(tests, find_checkpoints, NULL);
 }

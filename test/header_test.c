@@ -21,21 +21,45 @@ static_assert(offsetof(retort_info, layers) == 48, "retort_info");
 static_assert(offsetof(retort_session_options, chunk_tokens) == 32, "retort_session_options");
 static_assert(offsetof(retort_tokens, capacity) == 32, "retort_tokens");
 static_assert(offsetof(retort_span, label) == 24, "retort_span");
+static_assert(offsetof(retort_peaks, read) == 120 && RETORT_DRAM == 3, "retort_peaks");
 static_assert(sizeof(retort_batch) == 32 && sizeof(retort_matrix) == 24, "run");
 
 /* Every public function: one that the library does not export fails to link. */
 static void (*const functions[])(void) = {
-    CALLABLE(retort_status_text),  CALLABLE(retort_version),       CALLABLE(retort_dtype_name),
-    CALLABLE(retort_model_import), CALLABLE(retort_model_load),    CALLABLE(retort_model_save),
-    CALLABLE(retort_model_retain), CALLABLE(retort_model_free),    CALLABLE(retort_model_optimize),
-    CALLABLE(retort_model_info),   CALLABLE(retort_model_label),   CALLABLE(retort_model_tensor),
-    CALLABLE(retort_model_print),  CALLABLE(retort_tokenize),      CALLABLE(retort_tokens_free),
-    CALLABLE(retort_model_piece),  CALLABLE(retort_session_open),  CALLABLE(retort_session_close),
-    CALLABLE(retort_run),          CALLABLE(retort_classify),      CALLABLE(retort_embed),
-    CALLABLE(retort_tag),          CALLABLE(retort_spans_free),    CALLABLE(retort_answer),
-    CALLABLE(retort_fill),         CALLABLE(retort_session_step),  CALLABLE(retort_session_describe),
-    CALLABLE(retort_dataset_open), CALLABLE(retort_dataset_count), CALLABLE(retort_dataset_text),
-    CALLABLE(retort_dataset_free), CALLABLE(retort_eval),          CALLABLE(retort_machine_describe),
+    CALLABLE(retort_status_text),
+    CALLABLE(retort_version),
+    CALLABLE(retort_dtype_name),
+    CALLABLE(retort_model_import),
+    CALLABLE(retort_model_load),
+    CALLABLE(retort_model_save),
+    CALLABLE(retort_model_retain),
+    CALLABLE(retort_model_free),
+    CALLABLE(retort_model_optimize),
+    CALLABLE(retort_model_info),
+    CALLABLE(retort_model_label),
+    CALLABLE(retort_model_tensor),
+    CALLABLE(retort_model_print),
+    CALLABLE(retort_tokenize),
+    CALLABLE(retort_tokens_free),
+    CALLABLE(retort_model_piece),
+    CALLABLE(retort_session_open),
+    CALLABLE(retort_session_close),
+    CALLABLE(retort_run),
+    CALLABLE(retort_classify),
+    CALLABLE(retort_embed),
+    CALLABLE(retort_tag),
+    CALLABLE(retort_spans_free),
+    CALLABLE(retort_answer),
+    CALLABLE(retort_fill),
+    CALLABLE(retort_session_step),
+    CALLABLE(retort_session_describe),
+    CALLABLE(retort_dataset_open),
+    CALLABLE(retort_dataset_count),
+    CALLABLE(retort_dataset_text),
+    CALLABLE(retort_dataset_free),
+    CALLABLE(retort_eval),
+    CALLABLE(retort_machine_describe),
+    CALLABLE(retort_machine_measure),
 };
 
 int main(void) {

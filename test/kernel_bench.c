@@ -254,6 +254,34 @@ static void bench_stream(const kernel_row *row, void (*call)(work *)) {
     free(w.layer[0]);
 }
 
+static void call_peak(work *w) {
+    ((rt_peak_fn)w->row->fn)(w->n, 1, w->c);
+}
+static void call_read(work *w) {
+    ((rt_read_fn)w->row->fn)(w->n, w->a);
+}
+
+static void bench_peak(const kernel_row *row) {
+    float sums[16];
+    work w = {.row = row, .n = 10000, .c = sums};
+    double operations = (double)((rt_peak_fn)row->fn)(w.n, 1, sums);
+    printf("%s: %.1f GOP/s\n", row->name, 1e-9 * operations / best_time(call_peak, &w));
+}
+
+static void bench_read(const kernel_row *row) {
+    static const size_t kilobytes[] = {16, 512, 16384, 131072};
+    printf("%s, GB/s at kB", row->name);
+    for (size_t i = 0; i < sizeof kilobytes / sizeof *kilobytes; i++) {
+        size_t bytes = kilobytes[i] * 1024;
+        work w = {.row = row, .n = bytes / sizeof(uint64_t)};
+        memset(w.a = need(bytes), 1, bytes);
+        printf("  %zu: %.1f", kilobytes[i], 1e-9 * (double)bytes / best_time(call_read, &w));
+        fflush(stdout);
+        free(w.a);
+    }
+    printf("\n");
+}
+
 void bench_row(const kernel_row *row) {
     static const struct {
         const char *family;
@@ -270,6 +298,10 @@ void bench_row(const kernel_row *row) {
     } else if (strncmp(row->family, "gemm_s", 6) == 0) {
         bench_gemm_q(row, RT_FN_NONE);
         bench_gemm_q(row, RT_FN_GELU);
+    } else if (strncmp(row->family, "peak_", 5) == 0) {
+        bench_peak(row);
+    } else if (strcmp(row->family, "read_sum") == 0) {
+        bench_read(row);
     }
     for (size_t i = 0; i < sizeof streams / sizeof *streams; i++) {
         if (strcmp(streams[i].family, row->family) == 0) bench_stream(row, streams[i].call);

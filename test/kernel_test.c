@@ -17,6 +17,8 @@
 rt_gemm_bf16_kernel rt_gemm_bf16_amx_emulated;
 rt_gemm_s8_kernel rt_gemm_s8_avxvnni_evex, rt_gemm_s8_amx_emulated;
 rt_gemm_s4_kernel rt_gemm_s4_avxvnni_evex, rt_gemm_s4_amx_emulated;
+rt_peak_bf16_kernel rt_peak_bf16_amx_emulated;
+rt_peak_s8_kernel rt_peak_s8_amx_emulated;
 
 static const kernel_row rows[] = {
 #define KERNEL(family, row, needs, bound)                                                                    \
@@ -29,6 +31,10 @@ static const kernel_row rows[] = {
      (any_fn)rt_gemm_s8_ref},
     {"gemm_s4", "gemm_s4_amx_emulated", RT_CPU_AVX2, 0, (any_fn)rt_gemm_s4_amx_emulated,
      (any_fn)rt_gemm_s4_ref},
+    {"peak_bf16", "peak_bf16_amx_emulated", RT_CPU_AVX2, 0, (any_fn)rt_peak_bf16_amx_emulated,
+     (any_fn)rt_peak_bf16_ref},
+    {"peak_s8", "peak_s8_amx_emulated", RT_CPU_AVX2, 0, (any_fn)rt_peak_s8_amx_emulated,
+     (any_fn)rt_peak_s8_ref},
     {"gemm_s8", "gemm_s8_avxvnni_evex", RT_CPU_AVX512_VNNI, 0, (any_fn)rt_gemm_s8_avxvnni_evex,
      (any_fn)rt_gemm_s8_ref},
     {"gemm_s4", "gemm_s4_avxvnni_evex", RT_CPU_AVX512_VNNI, 0, (any_fn)rt_gemm_s4_avxvnni_evex,
@@ -114,6 +120,12 @@ static void broken_narrow(size_t n, const float *x, uint16_t *y) { /* truncates 
     }
 }
 
+static uint64_t broken_peak(size_t rounds, int one, float *sums) { /* counts twice what it did */
+    return 2 * rt_peak_f32_ref(rounds, one, sums);
+}
+static uint64_t broken_read(size_t n, const uint64_t *words) { /* forgets the words behind whole blocks */
+    return rt_read_sum_ref(n / 8 * 8, words);
+}
 static void broken_quantize(size_t m, size_t n, const float *x, size_t ldx, int8_t *q, size_t ldq,
                             float *scale) { /* forgets the padding */
     int8_t kept = 0;
@@ -154,6 +166,8 @@ static void test_checker(void) {
         {"attention", "a key missing", 0, 0.0f, (any_fn)broken_attention, (any_fn)rt_attention_ref},
         {"layer_norm", "another epsilon", 0, 0.0f, (any_fn)broken_norm, (any_fn)rt_layer_norm_ref},
         {"narrow", "truncation", 0, 0.0f, (any_fn)broken_narrow, (any_fn)rt_narrow_ref},
+        {"peak_f32", "operations that were not done", 0, 0.0f, (any_fn)broken_peak, (any_fn)rt_peak_f32_ref},
+        {"read_sum", "words left out", 0, 0.0f, (any_fn)broken_read, (any_fn)rt_read_sum_ref},
         {"quantize", "rows without padding", 0, 0.0f, (any_fn)broken_quantize, (any_fn)rt_quantize_ref},
         {"gemm_s8", "an extreme taken wrong", 0, 0.0f, (any_fn)broken_shift, (any_fn)rt_gemm_s8_ref},
         {"gemm_s4", "another group's scale", 0, 0.0f, (any_fn)broken_group, (any_fn)rt_gemm_s4_ref},

@@ -372,10 +372,31 @@ static void runs_allocate_nothing(void **state) {
     each_checkpoint(count_runs);
 }
 
+/* All its memory is asked for before it starts, so the attempts that fail are quick. */
+static void measuring_may_fail(void **state) {
+    (void)state;
+    retort_status status = RETORT_NOMEM;
+    for (long n = 1; status == RETORT_NOMEM; n++) {
+        retort_peaks peaks = {.size = sizeof peaks};
+        retort_error err = {0};
+        atomic_store(&asked, 0);
+        atomic_store(&live, 0);
+        atomic_store(&fail_at, n);
+        atomic_store(&armed, true);
+        status = retort_machine_measure("ref", 1, &peaks, &err);
+        atomic_store(&armed, false);
+        assert_int_equal(atomic_load(&live), 0);
+        assert_true(status == (atomic_load(&asked) >= n ? RETORT_NOMEM : RETORT_OK));
+        if (status == RETORT_NOMEM) assert_non_null(strstr(err.text, "out of memory"));
+    }
+    assert_int_equal(status, RETORT_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_allocate_nothing),
         cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(measuring_may_fail),
     };
     return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
 }

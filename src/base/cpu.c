@@ -163,8 +163,9 @@ static double cgroup_quota(void) {
     }
 }
 
-/* Distinct (package, core) pairs of the CPUs in `set`; CPUs without topology count as cores of their own. */
-static int physical_cores(const cpu_set_t *set) {
+/* Distinct (package, core) pairs of the CPUs in `set`; CPUs without topology count as cores of their own. The
+ * first `most` cores' first CPUs go to cpus. */
+static int physical_cores(const cpu_set_t *set, int *cpus, int most) {
     enum { MOST = 1024 };
     long seen[MOST];
     int count = 0;
@@ -180,9 +181,29 @@ static int physical_cores(const cpu_set_t *set) {
         }
         int i = 0;
         while (i < count && seen[i] != id) i++;
-        if (i == count) seen[count++] = id;
+        if (i < count) continue;
+        if (count < most) cpus[count] = cpu;
+        seen[count++] = id;
     }
     return count;
+}
+
+void rt_cpu_caches(uint64_t bytes[RT_CACHES]) {
+    static const uint64_t usual[RT_CACHES] = {32 << 10, 1 << 20, 32 << 20};
+    enum { MOST = 8 }; /* data, instruction and unified caches are entries of their own */
+    memcpy(bytes, usual, sizeof usual);
+    for (int i = 0; i < MOST; i++) {
+        char file[128], type[32], level[32], size[32], unit = 'K';
+        unsigned long long n = 0;
+        snprintf(file, sizeof file, "/sys/devices/system/cpu/cpu0/cache/index%d/type", i);
+        if (!read_line(file, type, sizeof type) || strncmp(type, "Instruction", 11) == 0) continue;
+        snprintf(file, sizeof file, "/sys/devices/system/cpu/cpu0/cache/index%d/level", i);
+        long at = read_line(file, level, sizeof level) ? strtol(level, NULL, 10) : 0;
+        snprintf(file, sizeof file, "/sys/devices/system/cpu/cpu0/cache/index%d/size", i);
+        if (at < 1 || at > RT_CACHES || !read_line(file, size, sizeof size)) continue;
+        if (sscanf(size, "%llu%c", &n, &unit) >= 1 && n > 0 && n < 1 << 30)
+            bytes[at - 1] = n << (unit == 'M' ? 20 : 10);
+    }
 }
 
 static int affinity(cpu_set_t *set) {
@@ -191,9 +212,15 @@ static int affinity(cpu_set_t *set) {
     return CPU_COUNT(set);
 }
 
+int rt_cpu_cores(int *cpus, int most) {
+    cpu_set_t set;
+    affinity(&set);
+    return physical_cores(&set, cpus, most);
+}
+
 int rt_cpu_threads(void) {
     cpu_set_t set;
-    int threads = affinity(&set), cores = physical_cores(&set);
+    int threads = affinity(&set), cores = physical_cores(&set, NULL, 0);
     double quota = ceil(cgroup_quota());
     if (cores > 0 && cores < threads) threads = cores;
     if (quota >= 1 && quota < threads) threads = (int)quota;
@@ -234,7 +261,7 @@ retort_status retort_machine_describe(retort_machine *machine) {
     machine->logical = (int)sysconf(_SC_NPROCESSORS_ONLN);
     CPU_ZERO(&all);
     for (int i = 0; i < machine->logical && i < CPU_SETSIZE; i++) CPU_SET((size_t)i, &all);
-    machine->physical = physical_cores(&all);
+    machine->physical = physical_cores(&all, NULL, 0);
     machine->affinity = affinity(&set);
     machine->quota = cgroup_quota();
     machine->threads = rt_cpu_threads();

@@ -48,6 +48,14 @@ const rt_isa *rt_isa_list(size_t *count);
  * to the tier's name: the cap's, or the best one the CPU has. */
 retort_status rt_isa_select(const char *name, uint32_t *features, const char **isa, retort_error *err);
 
+/* Bytes of the data caches of level 1 to 3, as the first CPU has them; 32 KiB, 1 MiB and 32 MiB where the
+ * system does not tell. */
+enum { RT_CACHES = 3 };
+void rt_cpu_caches(uint64_t bytes[RT_CACHES]);
+
+/* Number of cores that this thread may run on; a CPU of each goes to cpus, `most` of them at most. */
+int rt_cpu_cores(int *cpus, int most);
+
 /* Default number of threads: min(affinity, cgroup quota rounded up, physical cores), at least 1. */
 int rt_cpu_threads(void);
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 
 typedef struct rt_pool rt_pool;
+enum { RT_THREADS_MOST = 1024 };
 
 /* `threads` >= 1, the caller included: threads - 1 are started. */
 retort_status rt_pool_open(rt_pool **out, int threads, retort_error *err);

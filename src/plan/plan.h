@@ -138,6 +138,8 @@ static inline size_t rt_row_scales_at(const rt_plan *plan, size_t n) {
 }
 /* Whether a value's leading dims are rows of a batch, and which. */
 bool rt_value_rows(const rt_value *value, rt_rows_kind *kind);
+/* Operations that a step does for a chunk, multiply and add counted as two. */
+double rt_step_operations(const rt_step *step, const rt_chunk *chunk);
 /* Where a place is for this worker; NULL when absent. */
 void *rt_place_at(const rt_place *place, const rt_worker *worker);
 

@@ -214,6 +214,16 @@ void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
     }
 }
 
+double rt_step_operations(const rt_step *step, const rt_chunk *chunk) {
+    if (step->run != rt_step_attention) return step->flops_row * (double)rt_chunk_rows(chunk, step->rows);
+    double pairs = 0;
+    for (size_t b = 0; b < chunk->batch; b++) {
+        range queries = query_rows(step, chunk, b);
+        pairs += (double)(queries.to - queries.from) * (double)chunk->lengths[b];
+    }
+    return step->flops_row * pairs;
+}
+
 /* x [rows, n] -> [batch, n] or [masks, n] */
 void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     bool first = step->as.rows.select == RT_SELECT_FIRST;

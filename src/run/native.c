@@ -16,6 +16,12 @@
 /* Rows that a worker carries through the network at a time, when the batch is larger. */
 enum { CHUNK_ROWS = 512 };
 
+/* Of one worker on one step, in all runs. Operations of a step that workers share are counted by the first.
+ */
+typedef struct spent {
+    double seconds, operations;
+} spent;
+
 typedef struct native {
     rt_plan plan;
     rt_kernels kernels;
@@ -29,7 +35,7 @@ typedef struct native {
     atomic_size_t next; /* chunk that no worker has taken yet */
     float *out;
     size_t out_capacity;
-    double *seconds; /* [threads, steps] when profiling */
+    spent *profile; /* [threads, steps] or NULL */
     uint64_t runs;
 } native;
 
@@ -61,14 +67,15 @@ static void copy_out(native *n, size_t index, const rt_worker *worker) {
 
 static void run_steps(native *n, const rt_chunk *chunk, rt_worker *worker, int index) {
     size_t count = n->plan.step_count;
-    double *seconds = n->seconds == NULL ? NULL : n->seconds + (size_t)index * count;
-    double before = seconds == NULL ? 0 : now();
+    spent *profile = n->profile == NULL ? NULL : n->profile + (size_t)index * count;
+    double before = profile == NULL ? 0 : now();
     for (size_t i = 0; i < count; i++) {
         n->plan.steps[i].run(&n->plan.steps[i], chunk, worker);
         if (worker->parts > 1) rt_pool_barrier(n->pool);
-        if (seconds == NULL) continue;
+        if (profile == NULL) continue;
+        if (worker->part == 0) profile[i].operations += rt_step_operations(&n->plan.steps[i], chunk);
         double after = now();
-        seconds[i] += after - before;
+        profile[i].seconds += after - before;
         before = after;
     }
 }
@@ -145,7 +152,7 @@ static void native_close(void *state) {
     rt_prepared_free(&n->batch);
     rt_plan_free(&n->plan);
     free(n->out);
-    free(n->seconds);
+    free(n->profile);
     free(n);
 }
 
@@ -194,8 +201,8 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
     if (status == RETORT_OK) status = rt_pool_open(&n->pool, options->threads, err);
     if (status == RETORT_OK) status = open_workers(n, err);
     if (status != RETORT_OK || !options->profile) return status;
-    n->seconds = rt_calloc((size_t)options->threads * n->plan.step_count, sizeof *n->seconds);
-    return n->seconds == NULL ? rt_fail_nomem(err, n->plan.step_count * sizeof *n->seconds) : RETORT_OK;
+    n->profile = rt_calloc((size_t)options->threads * n->plan.step_count, sizeof *n->profile);
+    return n->profile == NULL ? rt_fail_nomem(err, n->plan.step_count * sizeof *n->profile) : RETORT_OK;
 }
 
 static retort_status native_open(void **state, const retort_model *model,
@@ -232,6 +239,18 @@ static void step_shape(const rt_step *step, char *out, size_t size) {
     }
 }
 
+/* What a kernel multiplies, by the family that its row's name starts with. */
+static retort_dtype arithmetic_of(const char *kernel) {
+    static const struct {
+        const char *family;
+        retort_dtype dtype;
+    } families[] = {{"gemm_bf16_", RETORT_BF16}, {"gemm_s8_", RETORT_S8}, {"gemm_s4_", RETORT_S8}};
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        if (strncmp(kernel, families[i].family, strlen(families[i].family)) == 0) return families[i].dtype;
+    }
+    return RETORT_F32;
+}
+
 static retort_status native_step(const void *state, size_t index, retort_step_info *info) {
     const native *n = state;
     if (index >= n->plan.step_count) return RETORT_ARGUMENT;
@@ -243,11 +262,15 @@ static retort_status native_step(const void *state, size_t index, retort_step_in
         .weight_bytes = step->weight_bytes,
         .flops_token = step->flops_row,
         .runs = n->runs,
+        .arithmetic = arithmetic_of(step->kernel),
     };
     step_shape(step, info->shape, sizeof info->shape);
-    for (int i = 0; n->seconds != NULL && i < rt_pool_threads(n->pool); i++) {
-        info->seconds += n->seconds[(size_t)i * n->plan.step_count + index];
+    for (int i = 0; n->profile != NULL && i < rt_pool_threads(n->pool); i++) {
+        info->seconds += n->profile[(size_t)i * n->plan.step_count + index].seconds;
+        info->operations += n->profile[(size_t)i * n->plan.step_count + index].operations;
     }
+    if (n->profile != NULL && step->node->op != RT_OP_EMBED)
+        info->weights_read = step->weight_bytes * n->runs;
     return RETORT_OK;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/session.h"
 #include "base/cpu.h"
+#include "base/thread.h"
 #include "run/provider.h"
 
 #include <stdlib.h>
@@ -13,8 +14,6 @@ struct retort_session {
     rt_word_cache *cache;
     bool special_as_text;
 };
-
-enum { MAX_THREADS = 1024 };
 
 static const rt_provider *find_provider(const char *name) {
     static const rt_provider *const providers[] = {
@@ -32,8 +31,8 @@ static retort_status open_session(retort_session *session, retort_model *model,
                                   retort_session_options options, retort_error *err) {
     if (options.provider == NULL) options.provider = "native";
     if (options.threads == 0) options.threads = rt_cpu_threads();
-    if (options.threads < 1 || options.threads > MAX_THREADS) {
-        return rt_fail(err, RETORT_ARGUMENT, "%d threads: expected 1 to %d", options.threads, MAX_THREADS);
+    if (options.threads < 1 || options.threads > RT_THREADS_MOST) {
+        return rt_fail(err, RETORT_ARGUMENT, "%d threads: expected 1 to %d", options.threads, RT_THREADS_MOST);
     }
     if (options.chunk_tokens < 0 || options.chunk_tokens > 1 << 20) {
         return rt_fail(err, RETORT_ARGUMENT, "chunks of %lld tokens: expected 1 to %d",

@@ -137,7 +137,44 @@ def wrong_usage():
 def doctor():
     found = rows("doctor")[0]
     assert found["threads"] >= 1 and found["isa"] in ("ref", "avx2", "vnni", "amx", "neon")
-    assert "native" in found["providers"]
+    assert "native" in found["providers"] and "peaks" not in found
+
+
+@test
+def doctor_peak():
+    found = rows("doctor", "--peak", "--threads", "2")[0]["peaks"]
+    assert sorted(found) == ["barrier_s", "cache_bytes", "isa", "ops_per_s", "read_bytes_per_s", "seconds", "threads", "wake_s"]
+    assert sorted(found["ops_per_s"]) == ["bf16", "f32", "s8"] and found["threads"] == 2
+    assert sorted(found["read_bytes_per_s"]) == ["dram", "l1", "l2", "l3"] and sorted(found["cache_bytes"]) == ["l1", "l2", "l3"]
+    rates = [*found["ops_per_s"].values(), *found["read_bytes_per_s"].values()]
+    assert all(rate[key] > 0 for rate in rates for key in ("one", "all"))
+    assert min(found["barrier_s"], found["wake_s"], found["seconds"], *found["cache_bytes"].values()) > 0
+    for name, row in found["ops_per_s"].items():
+        assert row["kernel"].startswith(f"peak_{name}_")
+    text = retort("doctor", "--peak", "--threads", "1", "--isa", "ref")[0].decode()
+    assert "peak_f32_ref" in text and "read dram" in text and "1 thread" in text and "barrier" in text
+    fails(2, "1025", "doctor", "--peak", "--threads", "1025")
+
+
+def check_shares(steps):
+    """Every matrix product says how near it came to the machine's peaks; steps that count nothing say 0."""
+    keys = {"arithmetic", "ops_per_s", "of_peak", "memory", "weight_bytes_per_s", "of_read"}
+    assert all(keys <= set(step) for step in steps)
+    products = [step for step in steps if step["op"] == "Linear"]
+    assert products and all(step[key] > 0 for step in products for key in ("ops_per_s", "of_peak", "of_read"))
+    assert all(step["arithmetic"] == ("bf16" if "bf16" in step["kernel"] else "f32") for step in products)
+    assert all(step["weight_bytes_per_s"] == 0 for step in steps if step["op"] == "Embed")
+    assert {step["memory"] for step in steps} <= {"l1", "l2", "l3", "dram"}
+
+
+@test
+def peaks_of_steps():
+    small = model("distilbert-wide", dtype="bf16")
+    check_shares(rows("explain", small, "--peak", "--threads", "1")[0]["steps"])
+    assert b"of peak" in retort("explain", small, "--peak")[0] and b"of peak" not in retort("explain", small)[0]
+    check_shares(rows("bench", small, "--grid", "1x8", "--seconds", "0.01", "--peak")[0]["steps"])
+    plain = rows("bench", small, "--grid", "1x8", "--seconds", "0.01", "--profile")[0]["steps"]
+    assert all("of_peak" not in step for step in plain)
 
 
 # ---- models ----

@@ -16,6 +16,8 @@
 void RT_TILE(gemm_bf16)(const rt_gemm *gemm);
 void RT_TILE(gemm_s8)(const rt_gemm_q *gemm);
 void RT_TILE(gemm_s4)(const rt_gemm_q *gemm);
+uint64_t RT_TILE(peak_bf16)(size_t rounds, int one, float *sums);
+uint64_t RT_TILE(peak_s8)(size_t rounds, int one, float *sums);
 
 typedef struct tile_config {
     uint8_t palette, start_row, reserved[14];
