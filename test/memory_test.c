@@ -372,10 +372,11 @@ static void runs_allocate_nothing(void **state) {
     each_checkpoint(count_runs);
 }
 
-/* All its memory is asked for before it starts, so the attempts that fail are quick. */
+/* All that it must have is asked for before it starts, so the attempts that fail are quick. */
 static void measuring_may_fail(void **state) {
     (void)state;
     retort_status status = RETORT_NOMEM;
+    atomic_store(&sticky, true);
     for (long n = 1; status == RETORT_NOMEM; n++) {
         retort_peaks peaks = {.size = sizeof peaks};
         retort_error err = {0};
@@ -386,9 +387,9 @@ static void measuring_may_fail(void **state) {
         status = retort_machine_measure("ref", 1, &peaks, &err);
         atomic_store(&armed, false);
         assert_int_equal(atomic_load(&live), 0);
-        assert_true(status == (atomic_load(&asked) >= n ? RETORT_NOMEM : RETORT_OK));
         if (status == RETORT_NOMEM) assert_non_null(strstr(err.text, "out of memory"));
     }
+    atomic_store(&sticky, false);
     assert_int_equal(status, RETORT_OK);
 }
 

@@ -79,8 +79,9 @@ static double best_rate(probe *p, int active) {
     double seconds, spent = 0, best = 0;
     p->active = active;
     p->rounds = 1;
-    for (int i = 0; i < LEAST_RUNS || spent < PATIENCE; i++, spent += seconds) {
+    for (int i = 0; i < LEAST_RUNS || spent < PATIENCE; i++) {
         double rate = run_rate(p, &seconds);
+        spent += seconds;
         if (rate > best) best = rate;
         if (seconds < RUN / 2) p->rounds *= 2;
     }

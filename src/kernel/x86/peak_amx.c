@@ -43,7 +43,7 @@ static void store(void *sums) { /* [SUMS][ROWS][LINE] bytes */
 uint64_t RT_TILE(peak_bf16)(size_t rounds, int one, float *sums) {
     enum { DEPTH = 32 };
     uint16_t fill[ROWS * DEPTH];
-    float tiles[SUMS * ROWS][COLUMNS];
+    float tiles[SUMS * ROWS][COLUMNS] = {{0}};
     for (size_t i = 0; i < ROWS * DEPTH; i++) fill[i] = (uint16_t)(one * ONE_BF16);
     configure(fill);
     for (size_t r = 0; r < rounds; r++) {
@@ -65,7 +65,7 @@ uint64_t RT_TILE(peak_bf16)(size_t rounds, int one, float *sums) {
 uint64_t RT_TILE(peak_s8)(size_t rounds, int one, float *sums) {
     enum { DEPTH = 64 };
     int8_t fill[ROWS * DEPTH];
-    uint32_t tiles[SUMS * ROWS][COLUMNS], total[COLUMNS] = {0};
+    uint32_t tiles[SUMS * ROWS][COLUMNS] = {{0}}, total[COLUMNS] = {0};
     memset(fill, one, sizeof fill);
     configure(fill);
     for (size_t r = 0; r < rounds; r++) {

@@ -32,6 +32,7 @@ uint64_t rt_peak_bf16_avx512(size_t rounds, int one, float *sums) {
 uint64_t rt_read_sum_avx512(size_t n, const uint64_t *words) {
     enum { WORDS = 8 }; /* of a register */
     __m512i sum[STREAMS];
+    uint64_t total = 0, lanes[WORDS];
     size_t each = n / STREAMS / WORDS * WORDS;
 #pragma GCC unroll 4
     for (int s = 0; s < STREAMS; s++) sum[s] = _mm512_setzero_si512();
@@ -42,7 +43,8 @@ uint64_t rt_read_sum_avx512(size_t n, const uint64_t *words) {
         }
     }
     sum[0] = _mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3]));
-    uint64_t total = (uint64_t)_mm512_reduce_add_epi64(sum[0]);
+    _mm512_storeu_si512(lanes, sum[0]);
+    for (int s = 0; s < WORDS; s++) total += lanes[s];
     for (size_t i = STREAMS * each; i < n; i++) total += words[i];
     return total;
 }
