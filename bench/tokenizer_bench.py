@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speed of the tokenizer beside Hugging Face's, one core each, in turns, on the same texts.
 
-    tokenizer_bench.py TOKENIZER_BENCH TOKENIZER.json SENTENCES.tsv GOLDEN.jsonl [--rounds N]
+    tokenizer_bench.py TOKENIZER_BENCH TOKENIZER.json SENTENCES.tsv GOLDEN.jsonl [--rounds N] [--write FILE]
 
 SENTENCES.tsv has a header and a column of sentences; GOLDEN.jsonl has texts of many languages, which are
 sorted by the script most of their letters have. Needs the Python package tokenizers. Prints millions of
@@ -20,6 +20,8 @@ import time
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"
 import tokenizers  # noqa: E402
+
+from peers import cpu, write_block  # noqa: E402
 
 
 def share(text, *ranges):
@@ -66,14 +68,21 @@ def main():
     parser.add_argument("sentences")
     parser.add_argument("golden")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", help="page whose block `tokenizer` is replaced")
     args = parser.parse_args()
     tokenizer = tokenizers.Tokenizer.from_file(args.tokenizer)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    print(
+    lines = [
+        "Command: `bench/tokenizer_bench.py build/bench/tokenizer_bench tokenizer.json SENTENCES.tsv GOLDEN.jsonl`",
+        "",
+        f"CPU: {cpu()}, one core. Millions of tokens a second.",
+        "",
         "| texts | tokens | HF ids | HF offsets | ids warm | ids new cache | ids no cache | offsets warm | offsets no cache "
-        "| × ids warm | × ids no cache | × offsets warm |"
-    )
+        "| × ids warm | × ids no cache | × offsets warm |",
+        "|---" * 12 + "|",
+    ]
+    print("\n".join(lines))
     for name, texts in groups(args.sentences, args.golden).items():
         with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
             file.write("".join(t + "\n" for t in texts))
@@ -90,14 +99,16 @@ def main():
             best[k] for k in ("ids_warm", "ids_fresh", "ids_none", "offsets_warm", "offsets_none")
         ]
         ratios = [best["ids_warm"] / ids, best["ids_none"] / ids, best["offsets_warm"] / offsets]
-        print(
+        lines.append(
             f"| {name} | {best['tokens']} | "
             + " | ".join(f"{v / 1e6:.2f}" for v in row)
             + " | "
             + " | ".join(f"{r:.0f}" for r in ratios)
-            + f" | load {best['load_ms']:.2f} ms",
-            flush=True,
+            + " |"
         )
+        print(lines[-1], f" (vocabulary loaded in {best['load_ms']:.2f} ms)", flush=True)
+    if args.write:
+        write_block(args.write, "tokenizer", "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
