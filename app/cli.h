@@ -28,6 +28,13 @@ typedef enum cli_code {
       "take this task in place of the checkpoint's")                                                         \
     X(TOKENIZER, "tokenizer", 0, "PATH", TEXT, 0, 0, NULL,                                                   \
       "folder, tokenizer.json or vocab.txt to use in place of the checkpoint's")                             \
+    X(RECIPE, "recipe", 0, "int8|int4", CHOICE, 0, 0, "int8", "how the weights become integers")             \
+    X(GROUP, "group", 0, "N", INT, 32, 65536, "64",                                                          \
+      "4 bits: weights that share an integer scale, a multiple of 32")                                       \
+    X(EMBEDDINGS, "embeddings", 0, "8|4", CHOICE, 0, 0, NULL,                                                \
+      "bits of the word table (default: those of the recipe)")                                               \
+    X(KEEP, "keep", 0, "NAME[,NAME]", TEXT, 0, 0, NULL,                                                      \
+      "leave these layers in float: head.output, or layer.0 for all of it")                                  \
     X(TENSORS, "tensors", 0, "", FLAG, 0, 0, NULL, "list every stored tensor")                               \
     X(GRAPH, "graph", 0, "", FLAG, 0, 0, NULL, "print the graph, one node a line")                           \
     X(DATA, "data", 0, "FILE", TEXT, 0, 0, NULL, "TSV with a header, CoNLL, SQuAD JSON or lines of text")    \
@@ -136,6 +143,9 @@ const char *cli_bytes(char *out, size_t size, uint64_t bytes);
 int cli_progress(void *user, const char *what, size_t done, size_t total);
 void cli_progress_end(void);
 
+/* Writes the model to --output; *bytes is the file's size. Errors are printed. */
+cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_t *bytes);
+
 /* ---- Measuring ---- */
 
 double cli_now(void); /* seconds */
@@ -202,6 +212,7 @@ cli_code cmd_run(const cli_args *args);
 cli_code cmd_tokenize(const cli_args *args);
 cli_code cmd_eval(const cli_args *args);
 cli_code cmd_optimize(const cli_args *args);
+cli_code cmd_quantize(const cli_args *args);
 cli_code cmd_bench(const cli_args *args);
 cli_code cmd_doctor(const cli_args *args);
 cli_code cmd_help(const cli_args *args);

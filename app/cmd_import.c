@@ -4,18 +4,6 @@
 
 #include <string.h>
 
-static cli_code save(const retort_model *model, const char *path, uint64_t *bytes) {
-    retort_error err;
-    retort_model *saved = NULL;
-    if (retort_model_save(model, path, &err) != RETORT_OK) return cli_fail(&err, false);
-    if (retort_model_load(&saved, path, &err) != RETORT_OK) return cli_fail(&err, false);
-    retort_info info = {.size = sizeof info};
-    retort_model_info(saved, &info);
-    *bytes = info.file_bytes;
-    retort_model_free(saved);
-    return CLI_DONE;
-}
-
 static cli_code report_import(const cli_args *args, const retort_model *model, uint64_t bytes,
                               double seconds) {
     retort_info info = {.size = sizeof info};
@@ -45,7 +33,7 @@ cli_code cmd_import(const cli_args *args) {
         return CLI_USAGE;
     }
     cli_code code = cli_open_model(&model, args, args->words[0], level);
-    if (code == CLI_DONE) code = save(model, cli_text(args, CLI_OUTPUT), &bytes);
+    if (code == CLI_DONE) code = cli_save_model(model, args, &bytes);
     if (code == CLI_DONE) code = report_import(args, model, bytes, cli_now() - start);
     retort_model_free(model);
     return code;
@@ -104,7 +92,7 @@ cli_code cmd_optimize(const cli_args *args) {
         retort_model_optimize(&optimised, model, level, take_rewrite, &r, &err) != RETORT_OK) {
         code = cli_fail(&err, false);
     }
-    if (code == CLI_DONE) code = save(optimised, cli_text(args, CLI_OUTPUT), &bytes);
+    if (code == CLI_DONE) code = cli_save_model(optimised, args, &bytes);
     if (code == CLI_DONE) code = report_optimize(args, model, optimised, bytes, &r);
     json_decref(r.levels);
     json_decref(r.rewrites);

@@ -22,8 +22,9 @@ static const char *shape_text(char *out, size_t size, const retort_tensor_info *
 static json_t *tensor_json(const retort_tensor_info *tensor) {
     json_t *shape = json_array();
     for (int i = 0; i < tensor->rank; i++) json_array_append_new(shape, json_integer(tensor->shape[i]));
-    return json_pack("{s:s, s:s, s:s, s:o, s:I}", "name", tensor->name, "dtype",
-                     retort_dtype_name(tensor->dtype), "layout", tensor->layout, "shape", shape, "bytes",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:I}", "name", tensor->name, "dtype",
+                     retort_dtype_name(tensor->dtype), "layout", tensor->layout, "part", tensor->part,
+                     "shape", shape, "parameters", (json_int_t)tensor->parameters, "bytes",
                      (json_int_t)tensor->bytes);
 }
 
@@ -35,6 +36,58 @@ static uint64_t bytes_of(const retort_model *model, retort_dtype dtype) {
         if (tensor.dtype == dtype) bytes += tensor.bytes;
     }
     return bytes;
+}
+
+/* What a part of the weights takes. */
+typedef struct part {
+    const char *name;
+    uint64_t parameters, bytes;
+} part;
+enum { PARTS = 3 };
+
+/* Parts that have tensors, in the order of `names`; how many. */
+static size_t find_parts(const retort_model *model, part parts[PARTS]) {
+    static const char *const names[PARTS] = {"embeddings", "matrices", "vectors"};
+    retort_tensor_info tensor;
+    size_t count = 0;
+    for (int p = 0; p < PARTS; p++) {
+        part found = {.name = names[p]};
+        for (size_t i = 0; retort_model_tensor(model, i, &tensor) == RETORT_OK; i++) {
+            if (strcmp(tensor.part, names[p]) != 0) continue;
+            found.parameters += tensor.parameters;
+            found.bytes += tensor.bytes;
+        }
+        if (found.bytes > 0) parts[count++] = found;
+    }
+    return count;
+}
+
+/* Bits that a parameter takes, scales and padding included. */
+static double bits_of(const part *p) {
+    return p->parameters > 0 ? 8.0 * (double)p->bytes / (double)p->parameters : 0;
+}
+
+static json_t *parts_json(const retort_model *model) {
+    json_t *json = json_object();
+    part parts[PARTS];
+    size_t count = find_parts(model, parts);
+    for (size_t i = 0; i < count; i++) {
+        json_object_set_new(json, parts[i].name,
+                            json_pack("{s:I, s:I, s:f}", "parameters", (json_int_t)parts[i].parameters,
+                                      "bytes", (json_int_t)parts[i].bytes, "bits", bits_of(&parts[i])));
+    }
+    return json;
+}
+
+static void print_parts(const retort_model *model) {
+    part parts[PARTS];
+    char size[32];
+    size_t count = find_parts(model, parts);
+    for (size_t i = 0; i < count; i++) {
+        printf("            %-10s %8.3f million of %5.2f bits, %s\n", parts[i].name,
+               (double)parts[i].parameters / 1e6, bits_of(&parts[i]),
+               cli_bytes(size, sizeof size, parts[i].bytes));
+    }
 }
 
 static json_t *labels_json(const retort_model *model) {
@@ -60,14 +113,15 @@ static cli_code print_info_json(const cli_args *args, const retort_model *model,
     }
     json_t *json = json_pack(
         "{s:s, s:s, s:s, s:o, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, "
-        "s:o}",
+        "s:o, s:o}",
         "task", cli_task_names[info->task], "problem", problem_names[info->problem], "family", info->family,
         "source", cli_json_text(info->source, strlen(info->source)), "recipe", info->recipe, "level",
         info->level, "layers", info->layers, "hidden", info->hidden, "heads", info->heads, "ffn", info->ffn,
         "vocab", info->vocab, "positions", info->positions, "labels", info->labels, "max_length",
         info->max_length, "parameters", (json_int_t)info->parameters, "file_bytes",
         (json_int_t)info->file_bytes, "nodes", (json_int_t)info->nodes, "tensor_count",
-        (json_int_t)info->tensors, "label_names", labels_json(model), "bytes", bytes);
+        (json_int_t)info->tensors, "label_names", labels_json(model), "bytes", bytes, "parts",
+        parts_json(model));
     if (cli_has(args, CLI_TENSORS)) json_object_set(json, "tensors", tensors);
     json_decref(tensors);
     return cli_print_json(json);
@@ -85,12 +139,7 @@ static void print_info(const cli_args *args, const retort_model *model, const re
     printf("graph       level %d, %zu nodes\n", info->level, info->nodes);
     printf("weights     %s, %.1f million parameters in %zu tensors\n", info->recipe,
            (double)info->parameters / 1e6, info->tensors);
-    for (int dtype = RETORT_F32; dtype <= RETORT_BOOL; dtype++) {
-        uint64_t bytes = bytes_of(model, (retort_dtype)dtype);
-        if (bytes == 0) continue;
-        printf("            %-5s %s\n", retort_dtype_name((retort_dtype)dtype),
-               cli_bytes(size, sizeof size, bytes));
-    }
+    print_parts(model);
     if (info->file_bytes > 0) printf("file        %s\n", cli_bytes(size, sizeof size, info->file_bytes));
     printf("source      %s\n", info->source);
     const char *label = retort_model_label(model, 0);

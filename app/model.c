@@ -42,6 +42,19 @@ cli_code cli_open_model(retort_model **out, const cli_args *args, const char *pa
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
 }
 
+cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_t *bytes) {
+    retort_error err;
+    retort_model *saved = NULL;
+    const char *path = cli_text(args, CLI_OUTPUT);
+    if (retort_model_save(model, path, &err) != RETORT_OK) return cli_fail(&err, false);
+    if (retort_model_load(&saved, path, &err) != RETORT_OK) return cli_fail(&err, false);
+    retort_info info = {.size = sizeof info};
+    retort_model_info(saved, &info);
+    *bytes = info.file_bytes;
+    retort_model_free(saved);
+    return CLI_DONE;
+}
+
 cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile) {
     retort_error err;
     retort_session_options options = RETORT_SESSION_OPTIONS;

@@ -144,6 +144,29 @@ typedef void (*retort_rewrite_fn)(void *user, const retort_rewrite_info *info);
 RETORT_API retort_status retort_model_optimize(retort_model **out, const retort_model *model, int level,
                                                retort_rewrite_fn report, void *user, retort_error *err);
 
+typedef struct retort_quantize_options {
+    size_t size;
+    const char *recipe; /* "int8" (default) or "int4" */
+    int embeddings;     /* bits of the word table: 8 or 4; 0: as many as the recipe's matrices have */
+    int64_t group;      /* 4 bits: weights that share an integer scale, a multiple of 32; 0: 64 */
+    const char *const *keep; /* names of layers that stay float: "head.output", or "layer.0" for all of it */
+    size_t keep_count;
+    retort_progress_fn progress;
+    void *user;
+} retort_quantize_options;
+#define RETORT_QUANTIZE_OPTIONS                                                                              \
+    { sizeof(retort_quantize_options), "int8", 0, 0, NULL, 0, NULL, NULL }
+
+/* A new model whose matrices and word table are integers, rounded to nearest with the scales that lose least;
+ * needs no data. `model` is a float32 one of level 3. int8: a scale a column (row of the table). int4: codes
+ * of 4 bits with an integer scale a group and a float one a column; matrices of fewer than 64 columns get 8
+ * bits. Activations are rounded to int8 as they come, with a scale a row; attention, LayerNorm, biases and the
+ * residual stay float. The same model gives the same bytes everywhere, and the same bits on every CPU. */
+RETORT_API retort_status retort_model_quantize(retort_model **out, const retort_model *model,
+                                               const retort_quantize_options *options, retort_error *err);
+/* Name of recipe `index`, and what it does in one line; NULL beyond the last one. `help` may be NULL. */
+RETORT_API const char *retort_recipe(size_t index, const char **help);
+
 /* All strings live as long as the model. */
 typedef struct retort_info {
     size_t size; /* sizeof this struct: set it before the call */
@@ -151,7 +174,7 @@ typedef struct retort_info {
     retort_problem problem;
     const char *family; /* "distilbert" or "bert" */
     const char *source; /* provenance: what the model was imported from */
-    const char *recipe; /* "fp32", "bf16", later the quantisation recipe */
+    const char *recipe; /* "fp32", "bf16", or the quantisation recipe */
     int level;          /* of the graph */
     int64_t layers, hidden, heads, ffn, vocab, positions;
     int64_t labels;      /* logits a row; for embeddings the vector's length */
@@ -168,8 +191,10 @@ typedef struct retort_tensor_info {
     const char *name;
     retort_dtype dtype;
     const char *layout; /* "rows" or a packed layout such as "p16" */
+    const char *part;   /* "embeddings", "matrices" or "vectors": what it belongs to */
     int rank;
-    int64_t shape[8]; /* as computed with, before packing */
+    int64_t shape[8];    /* as computed with, before packing */
+    uint64_t parameters; /* of the model: 0 for the scales of integers */
     uint64_t bytes;
 } retort_tensor_info;
 /* The stored tensor `index`; RETORT_ARGUMENT beyond the last one. */

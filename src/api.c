@@ -2,6 +2,7 @@
  * The public calls: arguments are checked here, the work is done below. (Sessions, retort_run and the
  * machine's description check their own.) */
 #include "graph/package.h"
+#include "quant/quantize.h"
 #include "run/session.h"
 #include "task/dataset.h"
 #include "task/task.h"
@@ -82,20 +83,43 @@ retort_status retort_model_optimize(retort_model **out, const retort_model *mode
     return rt_package_optimize(out, model, level, report, user, err);
 }
 
-static bool is_weight(const rt_value *value) {
-    return value->data != NULL && (value->dtype == RETORT_F32 || value->dtype == RETORT_BF16 ||
-                                   value->dtype == RETORT_F16 || value->dtype == RETORT_S8);
+retort_status retort_model_quantize(retort_model **out, const retort_model *model,
+                                    const retort_quantize_options *options, retort_error *err) {
+    static const retort_quantize_options defaults = RETORT_QUANTIZE_OPTIONS;
+    if (options == NULL) options = &defaults;
+    if (out == NULL || model == NULL) return bad(err, "quantize", "out and model must be given");
+    retort_status status = check_size("quantize", options->size, sizeof *options, err);
+    if (status != RETORT_OK) return status;
+    if (options->embeddings != 0 && options->embeddings != 8 && options->embeddings != 4) {
+        return bad(err, "quantize", "embeddings must be of 8 or 4 bits");
+    }
+    if (options->group < 0 || options->group > 1 << 16 || options->group % 32 != 0) {
+        return bad(err, "quantize", "the group must be a multiple of 32, at most 65536");
+    }
+    if (options->keep == NULL && options->keep_count > 0) return bad(err, "quantize", "keep is NULL");
+    return rt_quantize(out, model, options, err);
+}
+
+static const char *const part_names[] = {
+    [RT_PART_OTHER] = "vectors", [RT_PART_TABLE] = "embeddings", [RT_PART_MATRIX] = "matrices"};
+
+/* Scalars of the network in a constant: none in index vectors and in the scales of integers. */
+static uint64_t parameters_of(const rt_graph *graph, int index, rt_part *part) {
+    const rt_value *value = &graph->values[index];
+    bool scale, weight = value->dtype != RETORT_I64 && value->dtype != RETORT_BOOL;
+    size_t count;
+    *part = rt_value_part(graph, index, &scale);
+    return weight && !scale && rt_shape_count(value->dims, value->rank, &count) ? count : 0;
 }
 
 static void count_constants(const rt_graph *graph, retort_info *info) {
+    rt_part part;
     info->tensors = 0;
     info->parameters = 0;
     for (size_t i = 0; i < graph->value_count; i++) {
-        const rt_value *value = &graph->values[i];
-        size_t count;
-        if (value->data == NULL) continue;
+        if (graph->values[i].data == NULL) continue;
         info->tensors++;
-        if (is_weight(value) && rt_shape_count(value->dims, value->rank, &count)) info->parameters += count;
+        info->parameters += parameters_of(graph, (int)i, &part);
     }
 }
 
@@ -130,17 +154,6 @@ const char *retort_model_label(const retort_model *model, int64_t index) {
     return known && index < model->config.labels ? model->config.label_names[index] : NULL;
 }
 
-/* Bytes as stored: packed layouts are padded to whole panels and pairs (see kernel.h). */
-static uint64_t stored_bytes(const rt_value *value) {
-    size_t count = 0, unit = rt_dtype_size(value->dtype);
-    if (value->layout == RT_LAYOUT_ROWS || value->rank != 2) {
-        return rt_shape_count(value->dims, value->rank, &count) ? (uint64_t)count * unit : 0;
-    }
-    size_t k = (size_t)value->dims[0], n = rt_round_up((size_t)value->dims[1], RT_PANEL);
-    if (value->layout == RT_LAYOUT_P16_BF16) k = rt_round_up(k, 2);
-    return (uint64_t)k * n * unit;
-}
-
 retort_status retort_model_tensor(const retort_model *model, size_t index, retort_tensor_info *info) {
     if (model == NULL || info == NULL) return RETORT_ARGUMENT;
     for (size_t i = 0; i < model->graph.value_count; i++) {
@@ -148,7 +161,11 @@ retort_status retort_model_tensor(const retort_model *model, size_t index, retor
         if (value->data == NULL || index-- > 0) continue;
         *info = (retort_tensor_info){.name = value->name, .dtype = value->dtype, .rank = value->rank};
         info->layout = rt_layout_name(value->layout);
-        info->bytes = stored_bytes(value);
+        rt_part part;
+        size_t bytes = 0;
+        info->parameters = parameters_of(&model->graph, (int)i, &part);
+        info->part = part_names[part];
+        info->bytes = rt_value_bytes(value, &bytes) ? bytes : 0;
         memcpy(info->shape, value->dims, sizeof info->shape);
         return RETORT_OK;
     }

@@ -137,19 +137,25 @@ static void test_broken_text(void **state) {
 
 /* ---- Shapes ---- */
 
+static const char shape_sources[] =
+    "graph level=3 mask_id=103\ninput ids i64 [batch, seq]\ninput x f32 [batch, seq, 6]\n"
+    "input t f32 [tokens, 6]\ninput w16 bf16 [tokens, 6]\nconst zero i64 rows [] = {0}\n"
+    "const ones i64 rows [1] = {1}\nconst zeros i64 rows [1] = {0}\nconst shape i64 rows [4] = {0, -1, "
+    "2, 3}\n"
+    "const flat i64 rows [2] = {-1, 6}\nconst end i64 rows [1] = {9223372036854775807}\n"
+    "const weight f32 rows [6, 18]\nconst packed bf16 p16_bf16 [6, 5]\nconst bias f32 rows [18]\n"
+    "const gamma f32 rows [6]\nconst table f32 rows [9, 6]\n"
+    "input u i64 [tokens]\ninput t5 f32 [tokens, 5]\nconst w8 s8 p16_s8 [6, 5]\n"
+    "const w4 u8 p16_s4 [6, 5]\nconst scale f32 rows [5]\nconst sums i32 rows [5]\n"
+    "const bias5 f32 rows [5]\nconst groups u8 rows [1, 1, 16]\nconst table8 s8 rows [9, 6]\n"
+    "const table4 u8 rows_s4 [9, 6]\nconst scale9 f32 rows [9]\nconst groups9 u8 rows [9, 1]\n"
+    "dims = Shape(ids)\nbatch = Gather(dims:0, zero)\nseq = Gather(dims:0, ones)\n"
+    "qkv = Linear(x, weight, bias)\nragged = Linear(t, weight)\n"
+    "t8 = Narrow(t) narrow=s8\n";
+
 /* A line "y = …" over some values, and the first output it must have: dtype and dims. */
 static void test_shapes(void **state) {
     (void)state;
-    static const char sources[] =
-        "graph level=3 mask_id=103\ninput ids i64 [batch, seq]\ninput x f32 [batch, seq, 6]\n"
-        "input t f32 [tokens, 6]\ninput w16 bf16 [tokens, 6]\nconst zero i64 rows [] = {0}\n"
-        "const ones i64 rows [1] = {1}\nconst zeros i64 rows [1] = {0}\nconst shape i64 rows [4] = {0, -1, "
-        "2, 3}\n"
-        "const flat i64 rows [2] = {-1, 6}\nconst end i64 rows [1] = {9223372036854775807}\n"
-        "const weight f32 rows [6, 18]\nconst packed bf16 p16_bf16 [6, 5]\nconst bias f32 rows [18]\n"
-        "const gamma f32 rows [6]\nconst table f32 rows [9, 6]\n"
-        "dims = Shape(ids)\nbatch = Gather(dims:0, zero)\nseq = Gather(dims:0, ones)\n"
-        "qkv = Linear(x, weight, bias)\nragged = Linear(t, weight)\n";
     static const struct {
         const char *line, *shape;
     } cases[] = {
@@ -169,20 +175,25 @@ static void test_shapes(void **state) {
         {"y = MatMul(x, weight)", "f32 [batch, seq, 18]"},
         {"y = MaskRows(x, ids)", "f32 [rows, 6]"},
         {"y = Embed(ids, table, table, gamma, gamma)", "f32 [batch, seq, 6]"},
-        {"y = Linear(w16, packed) narrow=1", "bf16 [tokens, 5]"},
+        {"y = Linear(w16, packed) narrow=bf16", "bf16 [tokens, 5]"},
         {"y = Linear(x, weight, _, qkv:0) act=gelu", "f32 [batch, seq, 18]"},
         {"y = Attention(qkv:0, ids) heads=2 parts=1", "f32 [batch, seq, 6]"},
-        {"y = Attention(ragged:0) heads=3 parts=1 narrow=1", "bf16 [tokens, 6]"},
+        {"y = Attention(ragged:0) heads=3 parts=1 narrow=bf16", "bf16 [tokens, 6]"},
         {"y = Attention(x, x, x, ids) heads=2 parts=3", "f32 [batch, seq, 6]"},
         {"y = Select(x, ids) select=mask", "f32 [rows, 6]"},
         {"y = Select(t) select=first", "f32 [batch, 6]"},
         {"y = Pool(x, ids) pool=mean", "f32 [batch, 6]"},
         {"y = Pool(t) pool=max", "f32 [batch, 6]"},
-        {"y = Narrow(t)", "bf16 [tokens, 6]"},
+        {"y = Narrow(t) narrow=bf16", "bf16 [tokens, 6]"},
+        {"y = Narrow(t) narrow=s8", "s8 [tokens, 6]"},
+        {"y = Linear(t8:0, w8, _, t5, scale, sums)", "f32 [tokens, 5]"},
+        {"y = Linear(t8:0, w4, bias5, _, scale, sums, groups) act=relu group=8", "f32 [tokens, 5]"},
+        {"y = Embed(u, table8, table, gamma, gamma, _, _, scale9) narrow=s8", "f32 [tokens, 6]"},
+        {"y = Embed(u, table4, table, gamma, gamma, u, table, scale9, groups9) group=32", "f32 [tokens, 6]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[4096], shape[128], found[160];
-        snprintf(text, sizeof text, "%s%s\noutput y:0\n", sources, cases[i].line);
+        snprintf(text, sizeof text, "%s%s\noutput y:0\n", shape_sources, cases[i].line);
         rt_graph graph = parse(text);
         const rt_value *y = &graph.values[graph.output];
         snprintf(found, sizeof found, "%s %s", retort_dtype_name(y->dtype),
@@ -199,7 +210,10 @@ static void test_shapes_that_do_not_fit(void **state) {
         "input t f32 [tokens, 6]\nconst w f32 p16 [6, 6]\nconst wide f32 rows [1073741824]\n"
         "const odd i64 rows [2] = {-1, 5}\nconst two i64 rows [1] = {2}\n"
         "const far i64 rows [3] = {1099511627776, 1099511627776, 1}\n"
-        "const one f32 rows [1]\nconst zero i64 rows [1] = {0}\n";
+        "const one f32 rows [1]\nconst zero i64 rows [1] = {0}\nconst w8 s8 p16_s8 [6, 6]\n"
+        "const w4 u8 p16_s4 [6, 6]\nconst scale f32 rows [6]\nconst sums i32 rows [6]\n"
+        "const groups u8 rows [1, 1, 16]\nconst word s8 rows [9, 6]\nconst table f32 rows [9, 6]\n"
+        "const t16 u8 rows [6, 6]\nt8 = Narrow(t) narrow=s8\n";
     static const char *const lines[] = {
         "y = Reshape(x, odd)",
         "y = Slice(x, zero, two, zero)",
@@ -216,6 +230,25 @@ static void test_shapes_that_do_not_fit(void **state) {
         "y = Concat(x, x)",
         "y = Where(x, x, x)",
         "y = LayerNormalization(x, one, one)",
+        "y = Narrow(t)",
+        "y = Narrow(x) narrow=s8",
+        "y = Linear(t, w) narrow=s8",
+        "y = Linear(t, w8, _, _, scale, sums)",
+        "y = Linear(t8:0, w)",
+        "y = Linear(t8:0, word, _, _, scale, sums)",
+        "y = Linear(t8:0, w8)",
+        "y = Linear(t8:0, w8, _, _, scale)",
+        "y = Linear(t8:0, w8, _, _, scale, sums) narrow=bf16",
+        "y = Linear(t8:0, w8, _, _, scale, sums, groups) group=8",
+        "y = Linear(t8:0, w4, _, _, scale, sums)",
+        "y = Linear(t8:0, w4, _, _, scale, sums, groups)",
+        "y = Linear(t8:0, w4, _, _, scale, sums, groups) group=4",
+        "y = Linear(t, w, _, _, scale, sums)",
+        "y = Linear(t8:0, t16, _, _, scale, sums)",
+        "y = Embed(ids, word, table, scale, scale)",
+        "y = Embed(ids, table, table, scale, scale, _, _, scale)",
+        "y = Embed(ids, w, table, scale, scale)",
+        "y = Embed(ids, w8, table, scale, scale, _, _, scale)",
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         char text[4096];
@@ -225,7 +258,7 @@ static void test_shapes_that_do_not_fit(void **state) {
         if (rt_graph_parse(&graph, "test", text, strlen(text), NULL, NULL, &err) == RETORT_OK) {
             fail_msg("accepted: %s", lines[i]);
         }
-        if (strstr(err.text, "line 12: y: ") == NULL) fail_msg("%s: %s", lines[i], err.text);
+        if (strstr(err.text, "line 21: y: ") == NULL) fail_msg("%s: %s", lines[i], err.text);
     }
 }
 
@@ -341,7 +374,7 @@ static void test_copy_and_update(void **state) {
     rt_graph graph = parse(text), copy;
     retort_error err = {0};
     assert_int_equal(rt_graph_copy(&copy, &graph, &err), RETORT_OK);
-    graph.nodes[0].attrs.narrow = true;
+    graph.nodes[0].attrs.narrow = RETORT_BF16;
     assert_int_equal(rt_graph_verify(&graph, &err), RETORT_FORMAT);
     assert_int_equal(rt_node_update(&graph, 0, &err), RETORT_OK);
     assert_int_equal(rt_graph_verify(&graph, &err), RETORT_OK);

@@ -104,6 +104,18 @@ static retort_status work_optimize(bench *b, retort_error *err) {
     return status;
 }
 
+static retort_status work_quantize(bench *b, retort_error *err) {
+    static const char *const keep[] = {"layer.0.ffn"};
+    retort_model *model = NULL;
+    retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
+    options.recipe = "int4";
+    options.keep = keep;
+    options.keep_count = 1;
+    retort_status status = retort_model_quantize(&model, b->model, &options, err);
+    retort_model_free(model);
+    return status;
+}
+
 static retort_status work_save(bench *b, retort_error *err) {
     return retort_model_save(b->model, b->saved, err);
 }
@@ -280,8 +292,9 @@ static const struct {
     const char *name;
     work_fn work;
 } works[] = {
-    {"import", work_import},     {"optimize", work_optimize}, {"save", work_save},      {"load", work_load},
-    {"tokenize", work_tokenize}, {"session", work_session},   {"level 0", work_level0}, {"eval", work_eval},
+    {"import", work_import},   {"optimize", work_optimize}, {"quantize", work_quantize},
+    {"save", work_save},       {"load", work_load},         {"tokenize", work_tokenize},
+    {"session", work_session}, {"level 0", work_level0},    {"eval", work_eval},
 };
 
 /* One attempt with the n-th allocation failing (0: none). Returns whether that allocation was asked for. */

@@ -522,11 +522,11 @@ static void test_bf16(void **state) {
                "h = Linear(l4:0, wq)\noutput h:0\n";
     rt_graph graph = parse(text);
     assert_int_equal(rt_graph_use_bf16(&graph, &err), RETORT_OK);
-    assert_nodes(&graph, "e = Embed(input_ids, t, t, g, g) epsilon=9.99999996e-13 narrow=1\n"
-                         "l1 = Linear(e:1, wo) act=gelu narrow=1\nl2 = Linear(l1:0, wo, _, e:0)\n"
+    assert_nodes(&graph, "e = Embed(input_ids, t, t, g, g) epsilon=9.99999996e-13 narrow=bf16\n"
+                         "l1 = Linear(e:1, wo) act=gelu narrow=bf16\nl2 = Linear(l1:0, wo, _, e:0)\n"
                          "n = LayerNorm(l2:0, g, g) epsilon=9.99999996e-13\ns = Select(n:0) select=first\n"
-                         "s.narrow = Narrow(s:0)\nl3 = Linear(s.narrow:0, wo)\nl4 = Linear(l3:0, w1)\n"
-                         "h = Linear(l4:0, wq)\noutput h:0\n");
+                         "s.narrow = Narrow(s:0) narrow=bf16\nl3 = Linear(s.narrow:0, wo)\n"
+                         "l4 = Linear(l3:0, w1)\nh = Linear(l4:0, wq)\noutput h:0\n");
     const rt_value *wo = &graph.values[rt_value_find(&graph, "wo")];
     assert_int_equal(wo->layout, RT_LAYOUT_P16_BF16);
     float narrow[64 * 64], wide[64 * 64];

@@ -90,7 +90,7 @@ void *rt_graph_alloc(rt_graph *graph, size_t bytes) {
 /* Outputs a node with these attributes has: a second, narrowed one only when asked for. */
 static int output_count(rt_op op, const rt_attrs *attrs) {
     const rt_op_row *row = rt_op_info(op);
-    return (row->attrs & RT_ATTR_NARROW) != 0 && !attrs->narrow ? 1 : row->outputs;
+    return (row->attrs & RT_ATTR_NARROW) != 0 && attrs->narrow == RETORT_F32 ? 1 : row->outputs;
 }
 
 /* Appends values until the node has all its outputs. */
@@ -200,22 +200,37 @@ bool rt_value_is_constant(const rt_value *value) {
     return value->producer < 0 && !value->input;
 }
 
-/* Elements that a layout keeps for a value's dims: packed matrices are padded to whole panels, and to pairs
- * of rows in bf16 (kernel.h). */
+/* One row a layout: its dtype (packed ones have one), and the multiples that its two dims are padded to. */
+static const struct layout_row {
+    retort_dtype dtype;
+    size_t rows, columns;
+    int codes; /* elements a byte of a U8 layout */
+} layout_rows[] = {
+    [RT_LAYOUT_P16] = {RETORT_F32, 1, RT_PANEL, 1},   [RT_LAYOUT_P16_BF16] = {RETORT_BF16, 2, RT_PANEL, 1},
+    [RT_LAYOUT_P16_S8] = {RETORT_S8, 4, RT_PANEL, 1}, [RT_LAYOUT_P16_S4] = {RETORT_U8, 8, RT_PANEL, 2},
+    [RT_LAYOUT_ROWS_S4] = {RETORT_U8, 1, 32, 2},
+};
+
+/* Stored elements: packed matrices are padded (kernel.h). */
 static bool layout_count(const rt_value *value, size_t *count) {
+    const struct layout_row *row = &layout_rows[value->layout];
     if (value->layout == RT_LAYOUT_ROWS) return rt_shape_count(value->dims, value->rank, count);
-    bool bf16 = value->layout == RT_LAYOUT_P16_BF16;
-    if (value->rank != 2 || value->dims[0] < 0 || value->dims[1] < 0 || value->dims[0] == INT64_MAX ||
-        value->dims[1] > INT64_MAX - RT_PANEL || value->dtype != (bf16 ? RETORT_BF16 : RETORT_F32))
+    if (value->rank != 2 || value->dims[0] < 0 || value->dims[1] < 0 || value->dtype != row->dtype ||
+        value->dims[0] > INT64_MAX - 32 || value->dims[1] > INT64_MAX - 32)
         return false;
-    return rt_mul(rt_round_up((size_t)value->dims[0], bf16 ? 2 : 1),
-                  rt_round_up((size_t)value->dims[1], RT_PANEL), count);
+    return rt_mul(rt_round_up((size_t)value->dims[0], row->rows),
+                  rt_round_up((size_t)value->dims[1], row->columns) / (size_t)row->codes, count);
 }
 
 bool rt_value_bytes(const rt_value *value, size_t *bytes) {
     size_t count;
     return layout_count(value, &count) && rt_mul(count, rt_dtype_size(value->dtype), bytes) &&
            *bytes <= PTRDIFF_MAX - 64;
+}
+
+retort_dtype rt_linear_input(const rt_value *weight) {
+    bool integer = weight->layout == RT_LAYOUT_P16_S8 || weight->layout == RT_LAYOUT_P16_S4;
+    return integer ? RETORT_S8 : weight->dtype;
 }
 
 int rt_value_find(const rt_graph *graph, const char *name) {

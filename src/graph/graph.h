@@ -55,13 +55,17 @@ enum {
     /* Select the rows of mask tokens: (x [batch, seq, n], ids) -> [rows, n]; the fill head's first step. */   \
     X(MASK_ROWS, "MaskRows", 2, 2, 1, 0, 0)                                                                    \
     /* Level 2: fused. `…` stands for [batch, seq] below level 3 and for [tokens] there. */                  \
-    /* ids, word, position, gamma, beta (, types, type) -> […, hidden]; at level 3 with narrow 1 a second    \
-     * output holds the same rounded to bf16. */                                                               \
-    X(EMBED, "Embed", 5, 7, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW, 2)                                            \
-    /* x […, k], weight (, bias (, residual)) -> […, n] = act(x w + bias) + residual. weight is [k, n]:    \
-     * rows, or p16 / p16_bf16 at level 3. narrow 1: the output is bf16. bias may be absent (-1). */           \
-    X(LINEAR, "Linear", 2, 4, 1, RT_ATTR_ACT | RT_ATTR_NARROW, 2)                                              \
-    /* x, gamma, beta -> y (, y in bf16) */                                                                    \
+    /* ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups))) -> […, hidden]; with  \
+     * narrow a second output holds the same in bf16 or s8. word is f32, or s8 [v, n] with a scale a row       \
+     * [v], or 4-bit codes (rows_s4) with integer scales too, u8 [v, ceil(n/group)]. */                        \
+    X(EMBED, "Embed", 5, 9, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP, 2)                            \
+    /* x […, k], weight (, bias (, residual (, scale, sums (, groups)))) -> […, n] = act(x w + bias) +     \
+     * residual. weight is [k, n]: rows, or at level 3 packed: p16, p16_bf16 (x is bf16), p16_s8, p16_s4 (x    \
+     * is s8). The last two have a scale a column f32 [n] and what gemm_q calls b_sum, i32 [n]; p16_s4 also             \
+     * integer scales u8 [ceil(n/16), ceil(k/group), 16]. narrow: the output is bf16. bias and residual may    \
+     * be absent (-1). */                                                                                               \
+    X(LINEAR, "Linear", 2, 7, 1, RT_ATTR_ACT | RT_ATTR_NARROW | RT_ATTR_GROUP, 2)                              \
+    /* x, gamma, beta -> y (, y in bf16 or s8) */                                                              \
     X(LAYER_NORM, "LayerNorm", 3, 3, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW, 2)                                   \
     /* q, k, v: column ranges of one, two or three values. (qkv […, 3 hidden]) or (q, kv […, 2 hidden]) or \
      * (q, k, v), then below level 3 the mask [batch, seq]. Rows of q may be a selection (select) of the       \
@@ -73,8 +77,8 @@ enum {
     /* x […, n] (, mask below level 3) -> [batch, n]: mean or max over each sequence's tokens */             \
     X(POOL, "Pool", 1, 2, 1, RT_ATTR_POOL, 2)                                                                  \
     X(NORMALIZE, "Normalize", 1, 1, 1, 0, 2)                                                                   \
-    /* float -> bf16, where no producer can do it itself */                                                    \
-    X(NARROW, "Narrow", 1, 1, 1, 0, 3)
+    /* float -> bf16 or s8, where no producer can do it itself */                                              \
+    X(NARROW, "Narrow", 1, 1, 1, RT_ATTR_NARROW, 3)
 
 typedef enum rt_op {
 #define RT_OP_ENUM(name, text, least, most, outputs, attrs, level) RT_OP_##name,
@@ -111,7 +115,8 @@ enum {
     RT_ATTR_KEEPDIMS = 1 << 9,
     RT_ATTR_TRANS_B = 1 << 10,
     RT_ATTR_NARROW = 1 << 11,
-    RT_ATTR_PARTS = 1 << 12
+    RT_ATTR_PARTS = 1 << 12,
+    RT_ATTR_GROUP = 1 << 13
 };
 typedef struct rt_attrs {
     int64_t axis;
@@ -122,16 +127,21 @@ typedef struct rt_attrs {
     int64_t heads;
     rt_select select;
     rt_pool_kind pool;
-    bool keepdims, trans_b, narrow;
-    int parts; /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
+    bool keepdims, trans_b;
+    retort_dtype narrow; /* RETORT_F32 (none), RETORT_BF16 or RETORT_S8 */
+    int parts;           /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
+    int64_t group;       /* 4-bit codes that share an integer scale */
 } rt_attrs;
 
 typedef enum rt_layout {
-    RT_LAYOUT_ROWS,    /* row-major */
-    RT_LAYOUT_P16,     /* panels of 16 columns, kernel.h; dims stay the logical [k, n] */
-    RT_LAYOUT_P16_BF16 /* the same in pairs of bf16; dtype RETORT_BF16 */
+    RT_LAYOUT_ROWS,     /* row-major */
+    RT_LAYOUT_P16,      /* panels of 16 columns, kernel.h; dims stay the logical [k, n] */
+    RT_LAYOUT_P16_BF16, /* the same in pairs of bf16; dtype RETORT_BF16 */
+    RT_LAYOUT_P16_S8,   /* int8 in fours of k; dtype RETORT_S8 */
+    RT_LAYOUT_P16_S4,   /* 4-bit codes, two a byte; dtype RETORT_U8 */
+    RT_LAYOUT_ROWS_S4   /* the rows of a table [v, n] of such codes (rt_embed_args); dtype RETORT_U8 */
 } rt_layout;
-const char *rt_layout_name(rt_layout layout); /* "rows", "p16", "p16_bf16" */
+const char *rt_layout_name(rt_layout layout); /* "rows", "p16", "p16_bf16", … */
 
 /* What an integer scalar or vector of at most RT_MAX_RANK elements holds, when that is known before a batch
  * is there: constants, and whatever is computed from the Shape of a value (symbols stay symbols). */
@@ -142,7 +152,9 @@ typedef struct rt_content {
     int64_t at[RT_MAX_RANK];
 } rt_content;
 
-/* A value: an input, a constant (neither input nor producer) or the output of a node. */
+/* A value: an input, a constant (neither input nor producer) or the output of a node. An s8 value [rows, n]
+ * that a node makes has a scale a row with it: it lies in rows of rt_row_q(n) bytes, and the float scales
+ * behind the last row that its place has room for. */
 typedef struct rt_value {
     const char *name; /* unique in the graph */
     retort_dtype dtype;
@@ -155,7 +167,7 @@ typedef struct rt_value {
     rt_content content;
 } rt_value;
 
-enum { RT_MAX_INPUTS = 8, RT_MAX_OUTPUTS = 3 };
+enum { RT_MAX_INPUTS = 9, RT_MAX_OUTPUTS = 3 };
 typedef struct rt_node {
     rt_op op;
     const char *name;                       /* "layer.0.attention.q" … for people; unique */
@@ -204,6 +216,11 @@ bool rt_value_is_constant(const rt_value *value);
 void rt_value_read_content(rt_value *value);
 /* Bytes of the value's data in its layout; false when a dim is symbolic or the size overflows. */
 bool rt_value_bytes(const rt_value *value, size_t *bytes);
+/* What a constant is for: by its first reader. `scale`: it scales integers, and is no parameter itself. */
+typedef enum rt_part { RT_PART_OTHER, RT_PART_TABLE, RT_PART_MATRIX } rt_part;
+rt_part rt_value_part(const rt_graph *graph, int value, bool *scale);
+/* The dtype that a Linear with this weight reads its x in. */
+retort_dtype rt_linear_input(const rt_value *weight);
 int rt_value_find(const rt_graph *graph, const char *name); /* -1: none */
 size_t rt_value_uses(const rt_graph *graph, int value);     /* node inputs (and the output) that read it */
 void rt_value_replace(rt_graph *graph, int from, int to);   /* every reader of `from` reads `to` */

@@ -3,22 +3,52 @@
  * batches are padded, [tokens] when they are ragged, [batch] or [rows] after a selection. */
 #include "graph/infer.h"
 
+#include <string.h>
+
 /* Output 0: the rows of `like`, then n. */
 static void rows_of(rt_shapes *s, const rt_value *like, int rows_rank, int64_t n) {
-    rt_out_begin(s, s->node->attrs.narrow ? RETORT_BF16 : RETORT_F32);
+    rt_out_begin(s, s->node->attrs.narrow);
     rt_push_dims(&s->out[0], like->dims, 0, rows_rank);
     rt_push_dim(&s->out[0], n);
 }
 
-/* Output 0 is float; a second one, if any, is the same in bf16. */
-static void float_and_narrow(rt_shapes *s) {
+/* Whether narrow asks for what the operator can make: bf16, and int8 for ragged rows where `s8` says so. */
+static retort_status check_narrow(const rt_shapes *s, const rt_value *rows, bool s8) {
+    retort_dtype narrow = s->node->attrs.narrow;
+    if (narrow == RETORT_F32 || narrow == RETORT_BF16 || (narrow == RETORT_S8 && s8 && rows->rank == 2)) {
+        return RETORT_OK;
+    }
+    return rt_fail(s->err, RETORT_FORMAT, "narrow=%s is not what it can make", retort_dtype_name(narrow));
+}
+
+/* Output 0 is float; a second one, if any, is the same narrowed. */
+static retort_status float_and_narrow(rt_shapes *s) {
     s->out[0].dtype = RETORT_F32;
     s->out[1] = s->out[0];
-    s->out[1].dtype = RETORT_BF16;
+    s->out[1].dtype = s->node->attrs.narrow;
+    return check_narrow(s, &s->out[0], true);
+}
+
+/* Input `index`, NULL when absent. */
+static const rt_value *optional(const rt_shapes *s, int index) {
+    return index < s->node->input_count ? s->in[index] : NULL;
+}
+
+/* Whether a value has this dtype and these dims, row-major. */
+static bool is_rows(const rt_value *value, retort_dtype dtype, int rank, const int64_t *dims) {
+    return value != NULL && value->dtype == dtype && value->layout == RT_LAYOUT_ROWS && value->rank == rank &&
+           memcmp(value->dims, dims, (size_t)rank * sizeof *dims) == 0;
+}
+
+/* Groups along n elements, 0 when `group` is no multiple of `unit`. */
+static int64_t group_count(const rt_shapes *s, int64_t n, int64_t unit) {
+    int64_t group = s->node->attrs.group;
+    return group >= unit && group % unit == 0 ? n / group + (n % group != 0) : 0;
 }
 
 static bool is_table(const rt_value *value, int64_t n) {
-    return value != NULL && value->dtype == RETORT_F32 && value->rank == 2 && value->dims[1] == n;
+    return value != NULL && value->dtype == RETORT_F32 && value->layout == RT_LAYOUT_ROWS &&
+           value->rank == 2 && value->dims[1] == n;
 }
 
 /* Whether the rows of an activation are padded sequences. */
@@ -26,34 +56,79 @@ static bool is_padded(const rt_value *x) {
     return x->rank == 3;
 }
 
+/* The word table: f32 rows, or s8 rows with their scales, or 4-bit rows with groups. */
+static bool word_fits(const rt_shapes *s, int64_t n) {
+    const rt_value *word = s->in[1], *scale = optional(s, 7), *groups = optional(s, 8);
+    bool grouped = groups != NULL || s->node->attrs.group != 0;
+    if (is_table(word, n)) return scale == NULL && !grouped;
+    if (!is_rows(scale, RETORT_F32, 1, word->dims)) return false;
+    if (is_rows(word, RETORT_S8, 2, word->dims)) return !grouped;
+    int64_t count = group_count(s, n, 32);
+    return word->layout == RT_LAYOUT_ROWS_S4 && count > 0 &&
+           is_rows(groups, RETORT_U8, 2, (int64_t[]){word->dims[0], count});
+}
+
 retort_status rt_infer_embed(rt_shapes *s) {
-    const rt_value *ids = s->in[0], *word = s->in[1];
-    bool typed = s->node->input_count > 5;
+    const rt_value *ids = s->in[0], *word = s->in[1], *types = optional(s, 5), *type = optional(s, 6);
     if (ids->dtype != RETORT_I64 || ids->rank < 1 || ids->rank > 2 || word->rank != 2) {
         return rt_fail(s->err, RETORT_FORMAT, "expected ids i64 [batch, seq] or [tokens] and a word table");
     }
     int64_t n = word->dims[1];
-    if (!is_table(word, n) || !is_table(s->in[2], n) || !rt_is_vector(s->in[3], n, false) ||
-        !rt_is_vector(s->in[4], n, false))
+    if (!is_table(s->in[2], n) || !rt_is_vector(s->in[3], n, false) || !rt_is_vector(s->in[4], n, false)) {
         return rt_fail(s->err, RETORT_FORMAT, "tables, gamma and beta do not fit");
-    if (typed && (s->node->input_count != 7 || s->in[5] == NULL || s->in[5]->dtype != RETORT_I64 ||
-                  !rt_same_dims(s->in[5], ids) || !is_table(s->in[6], n)))
+    }
+    if ((types != NULL || type != NULL) &&
+        (types == NULL || types->dtype != RETORT_I64 || !rt_same_dims(types, ids) || !is_table(type, n)))
         return rt_fail(s->err, RETORT_FORMAT, "types and their table do not fit");
+    if (!word_fits(s, n)) {
+        return rt_fail(s->err, RETORT_FORMAT, "the word table, its scales and groups of %lld do not fit",
+                       (long long)s->node->attrs.group);
+    }
     rows_of(s, ids, ids->rank, n);
-    float_and_narrow(s);
-    return RETORT_OK;
+    return float_and_narrow(s);
+}
+
+/* 2^17 products of 127 and -128 are the most that an int32 holds. */
+enum { MAX_INTEGER_K = 1 << 17 };
+
+/* What comes with integer weights: scale, sums, groups. Others have none of it. */
+static retort_status check_integer(const rt_shapes *s) {
+    const rt_value *weight = s->in[1], *scale = optional(s, 4), *sums = optional(s, 5),
+                   *groups = optional(s, 6);
+    int64_t k = weight->dims[0], n = weight->dims[1];
+    bool s4 = weight->layout == RT_LAYOUT_P16_S4;
+    if (rt_linear_input(weight) != RETORT_S8) {
+        bool none = scale == NULL && sums == NULL && groups == NULL && s->node->attrs.group == 0;
+        return none ? RETORT_OK : rt_fail(s->err, RETORT_FORMAT, "scales for a float weight");
+    }
+    int64_t count = group_count(s, k, 8);
+    bool fits = is_rows(scale, RETORT_F32, 1, &n) && is_rows(sums, RETORT_I32, 1, &n) && k <= MAX_INTEGER_K &&
+                s->node->attrs.narrow == RETORT_F32 && s->in[0]->rank == 2;
+    if (s4) {
+        int64_t dims[] = {(n + RT_PANEL - 1) / RT_PANEL, count, RT_PANEL};
+        fits = fits && count > 0 && is_rows(groups, RETORT_U8, 3, dims);
+    } else {
+        fits = fits && groups == NULL && s->node->attrs.group == 0;
+    }
+    if (fits) return RETORT_OK;
+    return rt_fail(s->err, RETORT_FORMAT, "scale, sums or groups of %lld do not fit an integer weight",
+                   (long long)s->node->attrs.group);
 }
 
 retort_status rt_infer_linear(rt_shapes *s) {
     const rt_value *x = s->in[0], *weight = s->in[1];
-    const rt_value *bias = s->node->input_count > 2 ? s->in[2] : NULL;
-    const rt_value *residual = s->node->input_count > 3 ? s->in[3] : NULL;
-    bool bf16 = weight->dtype == RETORT_BF16;
+    const rt_value *bias = optional(s, 2), *residual = optional(s, 3);
+    bool rows = weight->layout == RT_LAYOUT_ROWS;
     if (x->rank < 2 || weight->rank != 2 || x->dims[x->rank - 1] != weight->dims[0]) {
         return rt_fail(s->err, RETORT_FORMAT, "expected […, k] and [k, n]");
     }
-    if ((!bf16 && weight->dtype != RETORT_F32) || x->dtype != weight->dtype) {
-        return rt_fail(s->err, RETORT_FORMAT, "expected x and weight both f32 or both bf16");
+    if (weight->layout == RT_LAYOUT_ROWS_S4 || (rows && weight->dtype != RETORT_F32)) {
+        return rt_fail(s->err, RETORT_FORMAT, "%s %s cannot be a weight", retort_dtype_name(weight->dtype),
+                       rt_layout_name(weight->layout));
+    }
+    if (x->dtype != rt_linear_input(weight)) {
+        return rt_fail(s->err, RETORT_FORMAT, "expected x as %s for a weight in %s",
+                       retort_dtype_name(rt_linear_input(weight)), rt_layout_name(weight->layout));
     }
     rows_of(s, x, x->rank - 1, weight->dims[1]);
     if (!rt_is_vector(bias, weight->dims[1], true))
@@ -61,13 +136,13 @@ retort_status rt_infer_linear(rt_shapes *s) {
     if (residual != NULL && (residual->dtype != RETORT_F32 || !rt_same_dims(residual, &s->out[0]))) {
         return rt_fail(s->err, RETORT_FORMAT, "the residual is not […, n]");
     }
-    return RETORT_OK;
+    retort_status status = check_narrow(s, x, false);
+    return status == RETORT_OK ? check_integer(s) : status;
 }
 
 retort_status rt_infer_layer_norm(rt_shapes *s) {
     retort_status status = rt_infer_layer_normalization(s);
-    if (status == RETORT_OK) float_and_narrow(s);
-    return status;
+    return status == RETORT_OK ? float_and_narrow(s) : status;
 }
 
 /* The mask is there when the keys' rows are padded, and only then. */
@@ -104,7 +179,7 @@ retort_status rt_infer_attention(rt_shapes *s) {
     }
     if (!mask_fits(s, parts, keys)) return rt_fail(s->err, RETORT_FORMAT, "the mask does not fit the keys");
     rows_of(s, q, q->rank - 1, hidden);
-    return RETORT_OK;
+    return check_narrow(s, q, false);
 }
 
 retort_status rt_infer_select(rt_shapes *s) {
@@ -136,6 +211,9 @@ retort_status rt_infer_pool(rt_shapes *s) {
 
 retort_status rt_infer_narrow(rt_shapes *s) {
     retort_status status = rt_infer_float_same(s);
-    s->out[0].dtype = RETORT_BF16;
-    return status;
+    s->out[0].dtype = s->node->attrs.narrow;
+    if (status == RETORT_OK && s->node->attrs.narrow == RETORT_F32) {
+        return rt_fail(s->err, RETORT_FORMAT, "expected narrow=bf16 or narrow=s8");
+    }
+    return status == RETORT_OK ? check_narrow(s, &s->out[0], true) : status;
 }

@@ -152,7 +152,8 @@ int rt_reduced(const rt_graph *graph, int value, rt_op op, int64_t axis, bool ke
 
 bool rt_match_linear(const rt_graph *graph, int value, rt_linear_match *out) {
     const rt_node *node = rt_made_by(graph, value, RT_OP_LINEAR);
-    if (node == NULL || node->attrs.narrow || !rt_is_weight(graph, node->inputs[1])) return false;
+    if (node == NULL || node->attrs.narrow != RETORT_F32 || !rt_is_weight(graph, node->inputs[1]))
+        return false;
     const rt_value *weight = &graph->values[node->inputs[1]];
     *out = (rt_linear_match){
         .node = graph->values[value].producer,
@@ -204,8 +205,8 @@ int rt_add_node(rt_graph *graph, const char *name, rt_op op, int input_count, co
     return rt_node_output(graph, rt_graph_node(graph, op, name, input_count, inputs, attrs), 0);
 }
 
-int rt_add_constant(rt_graph *graph, const char *scope, const char *leaf, int rank, const int64_t *dims,
-                    const float *data) {
+int rt_add_typed(rt_graph *graph, const char *scope, const char *leaf, retort_dtype dtype, int rank,
+                 const int64_t *dims, const void *data) {
     char name[RT_NAME_MAX + 1];
     if (data == NULL) return -1;
     int length = snprintf(name, sizeof name, "%s.%s", scope, leaf);
@@ -213,7 +214,12 @@ int rt_add_constant(rt_graph *graph, const char *scope, const char *leaf, int ra
          i++) {
         snprintf(name + length, sizeof name - (size_t)length, ".%u", i);
     }
-    return rt_graph_constant(graph, name, RETORT_F32, RT_LAYOUT_ROWS, rank, dims, data);
+    return rt_graph_constant(graph, name, dtype, RT_LAYOUT_ROWS, rank, dims, data);
+}
+
+int rt_add_constant(rt_graph *graph, const char *scope, const char *leaf, int rank, const int64_t *dims,
+                    const float *data) {
+    return rt_add_typed(graph, scope, leaf, RETORT_F32, rank, dims, data);
 }
 
 int rt_change_constant(rt_graph *graph, int value, int rank, const int64_t *dims, const float *data) {

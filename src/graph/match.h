@@ -57,7 +57,9 @@ int rt_add_node(rt_graph *graph, const char *name, rt_op op, int input_count, co
 /* A constant of rows with new data in place of `value`: itself when only one input reads it, else a new one
  * with a name made from its own. */
 int rt_change_constant(rt_graph *graph, int value, int rank, const int64_t *dims, const float *data);
-/* A new constant of rows "scope.leaf" (with a number behind when that name is taken). */
+/* A new constant of rows "scope.leaf" (with a number behind when that name is taken); of floats. */
+int rt_add_typed(rt_graph *graph, const char *scope, const char *leaf, retort_dtype dtype, int rank,
+                 const int64_t *dims, const void *data);
 int rt_add_constant(rt_graph *graph, const char *scope, const char *leaf, int rank, const int64_t *dims,
                     const float *data);
 /* Room for [rows, columns] floats in the graph's arena. */

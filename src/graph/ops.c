@@ -17,7 +17,7 @@ static const char *const dtype_names[] = {"f32", "f16", "bf16", "i64", "i32", "s
 static const char *const act_names[] = {"none", "gelu", "gelu_tanh", "relu", "tanh", NULL};
 static const char *const select_names[] = {"all", "first", "mask", NULL};
 static const char *const pool_names[] = {"none", "mean", "max", NULL};
-static const char *const layout_names[] = {"rows", "p16", "p16_bf16", NULL};
+static const char *const layout_names[] = {"rows", "p16", "p16_bf16", "p16_s8", "p16_s4", "rows_s4", NULL};
 static const char *const dim_names[] = {"", "batch", "seq", "tokens", "rows", NULL}; /* by minus the dim */
 
 static_assert(sizeof(rt_act) == sizeof(int) && sizeof(retort_dtype) == sizeof(int) &&
@@ -37,7 +37,8 @@ static const rt_attr_row attr_rows[] = {
     {RT_ATTR_POOL, "pool", RT_KIND_NAME, offsetof(rt_attrs, pool), pool_names},
     {RT_ATTR_KEEPDIMS, "keepdims", RT_KIND_BOOL, offsetof(rt_attrs, keepdims), NULL},
     {RT_ATTR_TRANS_B, "trans_b", RT_KIND_BOOL, offsetof(rt_attrs, trans_b), NULL},
-    {RT_ATTR_NARROW, "narrow", RT_KIND_BOOL, offsetof(rt_attrs, narrow), NULL},
+    {RT_ATTR_NARROW, "narrow", RT_KIND_NAME, offsetof(rt_attrs, narrow), dtype_names},
+    {RT_ATTR_GROUP, "group", RT_KIND_INT64, offsetof(rt_attrs, group), NULL},
 };
 
 const rt_op_row *rt_op_info(rt_op op) {
@@ -113,6 +114,35 @@ const char *rt_dims_text(char *out, size_t size, const int64_t *dims, int rank) 
     }
     if (at < size) snprintf(out + at, size - at, "]");
     return out;
+}
+
+/* What reads constants, by operator and input. */
+static const struct part_row {
+    rt_op op;
+    int first, last; /* inputs */
+    rt_part part;
+    bool scale;
+} part_rows[] = {
+    {RT_OP_GATHER, 0, 0, RT_PART_TABLE, false},  {RT_OP_EMBED, 1, 2, RT_PART_TABLE, false},
+    {RT_OP_EMBED, 6, 6, RT_PART_TABLE, false},   {RT_OP_EMBED, 7, 8, RT_PART_TABLE, true},
+    {RT_OP_MATMUL, 1, 1, RT_PART_MATRIX, false}, {RT_OP_GEMM, 1, 1, RT_PART_MATRIX, false},
+    {RT_OP_LINEAR, 1, 1, RT_PART_MATRIX, false}, {RT_OP_LINEAR, 4, 6, RT_PART_MATRIX, true},
+};
+
+rt_part rt_value_part(const rt_graph *graph, int value, bool *scale) {
+    *scale = false;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        for (size_t r = 0; r < sizeof part_rows / sizeof *part_rows; r++) {
+            const struct part_row *row = &part_rows[r];
+            for (int k = row->first; node->op == row->op && k <= row->last && k < node->input_count; k++) {
+                if (node->inputs[k] != value) continue;
+                *scale = row->scale;
+                return row->part;
+            }
+        }
+    }
+    return RT_PART_OTHER;
 }
 
 bool rt_value_is_inline(const rt_value *value) {

@@ -139,8 +139,7 @@ retort_status rt_package_import(retort_model **out, const char *source, const re
 
 /* ---- Optimisation ---- */
 
-retort_status rt_package_optimize(retort_model **out, const retort_model *model, int level,
-                                  retort_rewrite_fn report, void *user, retort_error *err) {
+retort_status rt_model_derive(retort_model **out, const retort_model *model, retort_error *err) {
     retort_model *next = rt_model_new();
     if (next == NULL) return rt_fail_nomem(err, sizeof *next);
     next->config = model->config;
@@ -150,6 +149,18 @@ retort_status rt_package_optimize(retort_model **out, const retort_model *model,
     next->shared_with =
         retort_model_retain((retort_model *)(uintptr_t)model); /* counting owners is no change */
     retort_status status = rt_graph_copy(&next->graph, &model->graph, err);
+    if (status == RETORT_OK) {
+        *out = next;
+    } else {
+        retort_model_free(next);
+    }
+    return status;
+}
+
+retort_status rt_package_optimize(retort_model **out, const retort_model *model, int level,
+                                  retort_rewrite_fn report, void *user, retort_error *err) {
+    retort_model *next = NULL;
+    retort_status status = rt_model_derive(&next, model, err);
     if (status == RETORT_OK) status = rt_graph_optimize(&next->graph, level, true, report, user, err);
     if (status == RETORT_OK) {
         *out = next;

@@ -9,8 +9,9 @@
  *   retort.origin     JSON: source, library version, recipe
  * Tensor names are the constants' names; the vocabulary is the U8 tensor "tokenizer.vocab", last. Scalars and
  * short index vectors are a part of the graph's text. Packed constants are stored in their packed shape
- * ([n/16, k, 16], or [n/16, k/2, 16, 2] of bf16 pairs); others in their own when their bytes are a multiple
- * of 64, else flat and zero-padded to one. The graph's text has the logical dims. */
+ * ([n/16, k, 16], [n/16, k/2, 16, 2] of bf16 pairs, [n/16, k/4, 16, 4] of int8, [n/16, k/8, 16, 4] of bytes
+ * with two 4-bit codes), tables of 4-bit codes flat; others in their own when their bytes are a multiple of
+ * 64, else flat and zero-padded to one. The graph's text has the logical dims. */
 #ifndef RT_GRAPH_PACKAGE_H
 #define RT_GRAPH_PACKAGE_H
 
@@ -30,11 +31,13 @@ struct retort_model {
     uint64_t file_bytes;
     rt_arena arena;
     rt_tensors file;                  /* the mapping, when loaded */
-    struct retort_model *shared_with; /* retained: a model made by optimize borrows its constants */
+    struct retort_model *shared_with; /* retained: a model made from another borrows its constants */
 };
 
 /* Zeroed model with one owner; NULL when out of memory. retort_model_free (in package.c) frees it. */
 retort_model *rt_model_new(void);
+/* A model with a copy of the graph, to be changed; constants, texts and the tokenizer are borrowed. */
+retort_status rt_model_derive(retort_model **out, const retort_model *model, retort_error *err);
 retort_status rt_package_import(retort_model **out, const char *source, const retort_import_options *options,
                                 retort_error *err);
 retort_status rt_package_load(retort_model **out, const char *path, retort_error *err);

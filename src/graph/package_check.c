@@ -80,6 +80,10 @@ static retort_status check_embed(const check *c, const rt_node *node) {
     if (word->dims[0] < c->config->vocab || position->dims[0] < c->config->positions ||
         (type != NULL && type->dims[0] < c->config->types))
         return refuse(c, node, "a table has fewer rows than retort.config says");
+    for (int k = 7; k < node->input_count; k++) {
+        const rt_value *in = input_of(c, node, k);
+        if (in != NULL && !rt_value_is_constant(in)) return refuse(c, node, "its scales are not constants");
+    }
     return RETORT_OK;
 }
 
@@ -122,14 +126,33 @@ static retort_status check_linear(const check *c, const rt_node *node) {
     if (!rt_value_is_constant(weight) || packed != (c->graph->level == 3)) {
         return refuse(c, node, "its weight is not a constant of the level's layout");
     }
+    for (int k = 4; k < node->input_count; k++) {
+        const rt_value *in = input_of(c, node, k);
+        if (in != NULL && !rt_value_is_constant(in)) return refuse(c, node, "its scales are not constants");
+    }
     return RETORT_OK;
 }
 
-/* A packed constant means something to Linear alone. */
+/* Rows of int8 have their scales with them when one of these operators made them, and only Linear knows. */
+static retort_status check_s8(const check *c, const rt_node *node) {
+    for (int k = 0; k < node->input_count; k++) {
+        const rt_value *in = input_of(c, node, k);
+        bool row = in != NULL && in->dtype == RETORT_S8 && !rt_value_is_constant(in);
+        bool x = node->op == RT_OP_LINEAR && k == 0;
+        if (!row && !(x && in->dtype == RETORT_S8)) continue;
+        rt_op maker = row ? c->graph->nodes[in->producer].op : RT_OP_COUNT;
+        bool scaled = maker == RT_OP_NARROW || maker == RT_OP_LAYER_NORM || maker == RT_OP_EMBED;
+        if (!x || !scaled) return refuse(c, node, "reads int8 rows without their scales");
+    }
+    return RETORT_OK;
+}
+
+/* A packed constant means something to Linear and Embed alone. */
 static retort_status check_layouts(const check *c, const rt_node *node) {
     for (int k = 0; k < node->input_count; k++) {
         const rt_value *in = input_of(c, node, k);
-        if (in != NULL && in->layout != RT_LAYOUT_ROWS && (node->op != RT_OP_LINEAR || k != 1)) {
+        bool weight = (node->op == RT_OP_LINEAR || node->op == RT_OP_EMBED) && k == 1;
+        if (in != NULL && in->layout != RT_LAYOUT_ROWS && !weight) {
             return refuse(c, node, "reads a packed matrix");
         }
     }
@@ -138,6 +161,7 @@ static retort_status check_layouts(const check *c, const rt_node *node) {
 
 static retort_status check_node(const check *c, const rt_node *node) {
     retort_status status = check_layouts(c, node);
+    if (status == RETORT_OK) status = check_s8(c, node);
     if (status != RETORT_OK) return status;
     if (node->op == RT_OP_EMBED) return check_embed(c, node);
     if (node->op == RT_OP_LINEAR) return check_linear(c, node);

@@ -6,15 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* [panels, steps of k, 16, elements a step and column] of the packed layouts; the last dim 1 is left out. */
+static const struct packed_row {
+    int64_t step, elements;
+} packed_rows[] = {
+    [RT_LAYOUT_P16] = {1, 1},
+    [RT_LAYOUT_P16_BF16] = {2, 2},
+    [RT_LAYOUT_P16_S8] = {4, 4},
+    [RT_LAYOUT_P16_S4] = {8, 4},
+};
+
 bool rt_package_tensor(const rt_value *value, rt_tensor *out) {
     size_t bytes;
     *out = (rt_tensor){.name = value->name, .data = value->data, .dtype = value->dtype};
     if (!rt_value_bytes(value, &bytes)) return false;
-    if (value->layout != RT_LAYOUT_ROWS) {
-        bool pairs = value->layout == RT_LAYOUT_P16_BF16;
-        int64_t panels = (value->dims[1] + RT_PANEL - 1) / RT_PANEL, k = value->dims[0];
-        out->rank = pairs ? 4 : 3;
-        memcpy(out->shape, (int64_t[]){panels, pairs ? (k + 1) / 2 : k, RT_PANEL, 2}, 4 * sizeof k);
+    if (value->layout == RT_LAYOUT_ROWS_S4) {
+        out->rank = 1;
+        out->shape[0] = (int64_t)rt_round_up(bytes, 64);
+    } else if (value->layout != RT_LAYOUT_ROWS) {
+        const struct packed_row *row = &packed_rows[value->layout];
+        int64_t panels = (value->dims[1] + RT_PANEL - 1) / RT_PANEL;
+        int64_t steps = (value->dims[0] + row->step - 1) / row->step;
+        out->rank = row->elements > 1 ? 4 : 3;
+        memcpy(out->shape, (int64_t[]){panels, steps, RT_PANEL, row->elements}, 4 * sizeof steps);
     } else if (bytes % 64 == 0) {
         out->rank = value->rank;
         memcpy(out->shape, value->dims, sizeof out->shape);

@@ -44,7 +44,10 @@ RT_REWRITES(RT_REWRITE_DECLARE)
  * rewrite. `report` may be NULL. */
 retort_status rt_graph_optimize(rt_graph *graph, int level, bool verify, retort_rewrite_fn report, void *user,
                                 retort_error *err);
-/* Level 3 only: matrices of Linear nodes to bf16, their inputs narrowed by whoever makes them. */
+/* After weights of Linear nodes have changed: their inputs are narrowed to what they want, by whoever makes
+ * them; then the graph is swept and verified. */
+retort_status rt_graph_narrow_inputs(rt_graph *graph, retort_error *err);
+/* Level 3 only: matrices of Linear nodes to bf16. */
 retort_status rt_graph_use_bf16(rt_graph *graph, retort_error *err);
 
 #endif

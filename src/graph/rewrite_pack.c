@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Level 3: weights of Linear nodes in the layout that the kernels compute in, and in bf16. */
 #include "graph/match.h"
-#include "graph/ops.h"
-
-#include <stdio.h>
 
 /* Whether only Linear nodes read the value, as their weight. */
 static bool is_weight_only(const rt_graph *graph, int value) {
@@ -71,42 +68,6 @@ static bool narrow_weight(rt_graph *graph, int index) {
     return true;
 }
 
-/* Whether the value is read as the x of bf16 Linears, and as nothing else. */
-static bool is_read_narrow(const rt_graph *graph, int value) {
-    for (size_t i = 0; i < graph->node_count; i++) {
-        const rt_node *node = &graph->nodes[i];
-        for (int k = 0; k < node->input_count; k++) {
-            if (node->inputs[k] == value && (k != 0 || !takes_bf16(graph, node))) return false;
-        }
-    }
-    return graph->output != value;
-}
-
-/* The value in bf16: its producer's second output, or itself narrowed, or a Narrow of it. */
-static retort_status narrowed(rt_graph *graph, int value, int *out, retort_error *err) {
-    int producer = graph->values[value].producer;
-    rt_node *node = producer >= 0 ? &graph->nodes[producer] : NULL;
-    bool twice = node != NULL && (node->op == RT_OP_EMBED || node->op == RT_OP_LAYER_NORM);
-    bool alone = node != NULL && (node->op == RT_OP_LINEAR || node->op == RT_OP_ATTENTION) &&
-                 is_read_narrow(graph, value);
-    if (twice || alone) {
-        node->attrs.narrow = true;
-        retort_status status = rt_node_update(graph, producer, err);
-        *out = twice && status == RETORT_OK ? graph->nodes[producer].outputs[1] : value;
-        return status;
-    }
-    for (size_t i = 0; i < graph->node_count; i++) {
-        if (graph->nodes[i].op == RT_OP_NARROW && graph->nodes[i].inputs[0] == value) {
-            *out = graph->nodes[i].outputs[0];
-            return RETORT_OK;
-        }
-    }
-    char name[RT_NAME_MAX + 16];
-    snprintf(name, sizeof name, "%s.narrow", node != NULL ? node->name : graph->values[value].name);
-    *out = rt_add_node(graph, name, RT_OP_NARROW, 1, &value, NULL);
-    return *out >= 0 ? RETORT_OK : rt_fail(err, graph->fault.status, "%s", graph->fault.text);
-}
-
 retort_status rt_graph_use_bf16(rt_graph *graph, retort_error *err) {
     if (graph->level < 3) {
         return rt_fail(err, RETORT_ARGUMENT, "bf16 weights need a graph of level 3, this one has level %d",
@@ -118,15 +79,5 @@ retort_status rt_graph_use_bf16(rt_graph *graph, retort_error *err) {
             return rt_fail_nomem(err, 0);
         }
     }
-    size_t count = graph->node_count;
-    for (size_t i = 0; i < count; i++) {
-        int x = graph->nodes[i].inputs[0];
-        if (!takes_bf16(graph, &graph->nodes[i]) || graph->values[x].dtype == RETORT_BF16) continue;
-        retort_status status = narrowed(graph, x, &x, err);
-        if (status != RETORT_OK) return status;
-        graph->nodes[i].inputs[0] = x;
-    }
-    retort_status status = rt_graph_sweep(graph, err);
-    if (status == RETORT_OK) status = rt_graph_infer(graph, err);
-    return status == RETORT_OK ? rt_graph_verify(graph, err) : status;
+    return rt_graph_narrow_inputs(graph, err);
 }

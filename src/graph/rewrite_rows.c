@@ -19,8 +19,9 @@ typedef struct region {
 
 /* The qkv Linear of an Attention whose queries can be selected. */
 static bool query_source(const rt_graph *graph, const rt_node *node, rt_linear_match *qkv) {
-    return node->attrs.parts == 1 && node->attrs.select == RT_SELECT_ALL && !node->attrs.narrow &&
-           rt_match_plain_linear(graph, node->inputs[0], qkv) && graph->values[qkv->weight].data != NULL &&
+    return node->attrs.parts == 1 && node->attrs.select == RT_SELECT_ALL &&
+           node->attrs.narrow == RETORT_F32 && rt_match_plain_linear(graph, node->inputs[0], qkv) &&
+           graph->values[qkv->weight].data != NULL &&
            (qkv->bias < 0 || graph->values[qkv->bias].data != NULL);
 }
 
@@ -28,7 +29,7 @@ static bool query_source(const rt_graph *graph, const rt_node *node, rt_linear_m
 static bool keeps_rows(const rt_graph *graph, const rt_node *node) {
     rt_linear_match qkv;
     if (node->op == RT_OP_ATTENTION) return query_source(graph, node, &qkv);
-    return (node->op == RT_OP_LINEAR || node->op == RT_OP_LAYER_NORM) && !node->attrs.narrow;
+    return (node->op == RT_OP_LINEAR || node->op == RT_OP_LAYER_NORM) && node->attrs.narrow == RETORT_F32;
 }
 
 /* Whether an operator's input k is rows: x, or the residual of a Linear. */

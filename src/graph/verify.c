@@ -27,9 +27,9 @@ static retort_status check_attrs(const rt_node *node, retort_error *err) {
 static retort_status check_edges(const rt_graph *graph, int index, retort_error *err) {
     const rt_node *node = &graph->nodes[index];
     const rt_op_row *op = rt_op_info(node->op);
-    int narrow = (op->attrs & RT_ATTR_NARROW) != 0 && !node->attrs.narrow;
+    bool single = (op->attrs & RT_ATTR_NARROW) != 0 && node->attrs.narrow == RETORT_F32;
     if (node->input_count < op->least || node->input_count > op->most ||
-        node->output_count != (narrow ? 1 : op->outputs))
+        node->output_count != (single ? 1 : op->outputs))
         return rt_fail(err, RETORT_FORMAT, "%.200s: %s with %d inputs and %d outputs", node->name, op->text,
                        node->input_count, node->output_count);
     for (int k = 0; k < node->input_count; k++) {

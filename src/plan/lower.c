@@ -31,32 +31,69 @@ static retort_status packed_weight(rt_plan *plan, rt_step *step, retort_error *e
     return RETORT_OK;
 }
 
+/* The kernel for the weight's layout, and what a panel of it takes. Weights below level 3 are packed as f32.
+ */
+static void choose_gemm(const rt_plan *plan, rt_step *step, const rt_kernels *kernels, rt_layout layout) {
+    rt_linear_step *linear = &step->as.linear;
+    size_t k = linear->k;
+    step->run = rt_step_linear;
+    if (layout == RT_LAYOUT_P16_BF16) {
+        linear->gemm = kernels->gemm_bf16;
+        step->kernel = kernels->gemm_bf16_name;
+        linear->panel_bytes = (k + 1) / 2 * RT_PANEL * 2 * sizeof(uint16_t);
+    } else if (layout == RT_LAYOUT_P16_S8 || layout == RT_LAYOUT_P16_S4) {
+        bool s8 = layout == RT_LAYOUT_P16_S8;
+        step->run = rt_step_linear_q;
+        linear->gemm_q = s8 ? kernels->gemm_s8 : kernels->gemm_s4;
+        step->kernel = s8 ? kernels->gemm_s8_name : kernels->gemm_s4_name;
+        linear->panel_bytes = s8 ? (k + 3) / 4 * RT_PANEL * 4 : (k + 7) / 8 * RT_PANEL * 4;
+        linear->panel_groups = s8 ? 0 : (k + linear->group - 1) / linear->group * RT_PANEL;
+        linear->x_scale_at = rt_row_scales_at(plan, k);
+    } else {
+        linear->gemm = kernels->gemm_f32;
+        step->kernel = kernels->gemm_f32_name;
+        linear->panel_bytes = k * RT_PANEL * sizeof(float);
+    }
+}
+
 static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
                                   retort_error *err) {
     const rt_value *weight = value_of(plan, &step->in[1]);
-    bool bf16 = weight->layout == RT_LAYOUT_P16_BF16;
-    step->run = rt_step_linear;
-    step->kernel = bf16 ? kernels->gemm_bf16_name : kernels->gemm_f32_name;
+    size_t bytes = 0;
     step->as.linear = (rt_linear_step){
-        .gemm = bf16 ? kernels->gemm_bf16 : kernels->gemm_f32,
         .k = (size_t)weight->dims[0],
         .n = (size_t)weight->dims[1],
+        .group = (size_t)step->node->attrs.group,
         .act = step->node->attrs.act,
-        .narrow_in = bf16,
-        .narrow_out = step->node->attrs.narrow,
+        .narrow_out = step->node->attrs.narrow == RETORT_BF16,
     };
-    step->weight_bytes = (uint64_t)weight->dims[0] * (uint64_t)weight->dims[1] * rt_dtype_size(weight->dtype);
+    choose_gemm(plan, step, kernels, weight->layout);
+    if (weight->layout == RT_LAYOUT_P16_S4) {
+        size_t scratch = (rt_gemm_q_scratch(step->as.linear.k) + sizeof(float) - 1) / sizeof(float);
+        plan->scratch_floats = rt_max(plan->scratch_floats, scratch);
+    }
+    if (rt_value_bytes(weight, &bytes)) step->weight_bytes = bytes;
     step->flops_row = 2.0 * (double)weight->dims[0] * (double)weight->dims[1];
     return packed_weight(plan, step, err);
+}
+
+/* What a LayerNorm does, also the one in Embed. */
+static rt_norm_step norm_step(const rt_plan *plan, const rt_step *step, const rt_kernels *kernels) {
+    size_t n = last_dim(plan, &step->out[0]);
+    return (rt_norm_step){
+        .norm = kernels->layer_norm,
+        .n = n,
+        .epsilon = step->node->attrs.epsilon,
+        .narrow = step->node->attrs.narrow,
+        .scale_at = rt_row_scales_at(plan, n),
+    };
 }
 
 static retort_status lower_norm(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
     (void)err;
     step->run = rt_step_norm;
     step->kernel = kernels->layer_norm_name;
-    step->as.norm = (rt_norm_step){.norm = kernels->layer_norm,
-                                   .n = last_dim(plan, &step->out[0]),
-                                   .epsilon = step->node->attrs.epsilon};
+    step->as.norm = norm_step(plan, step, kernels);
     return RETORT_OK;
 }
 
@@ -64,8 +101,15 @@ static retort_status lower_embed(rt_plan *plan, rt_step *step, const rt_kernels 
     (void)err;
     step->run = rt_step_embed;
     step->kernel = kernels->embed_name;
+    const rt_value *word = value_of(plan, &step->in[1]);
     step->as.embed = (rt_embed_step){
-        .embed = kernels->embed, .n = last_dim(plan, &step->out[0]), .epsilon = step->node->attrs.epsilon};
+        .embed = kernels->embed,
+        .norm = norm_step(plan, step, kernels),
+        .word_bits = word->layout == RT_LAYOUT_ROWS_S4 ? 4
+                     : word->dtype == RETORT_S8        ? 8
+                                                       : 32,
+        .word_group = (size_t)step->node->attrs.group,
+    };
     return RETORT_OK;
 }
 
@@ -86,7 +130,7 @@ static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kern
         .scale = attrs->scale == 0.0F ? 1.0F : attrs->scale, /* an absent attribute is zero */
         .parts = attrs->parts,
         .select = attrs->select,
-        .narrow_out = attrs->narrow,
+        .narrow_out = attrs->narrow == RETORT_BF16,
     };
     step->flops_row = 4.0 * (double)hidden;
     size_t scratch = rt_attention_scratch(plan->positions, step->as.attention.dim);
@@ -101,7 +145,9 @@ static retort_status lower_rows(rt_plan *plan, rt_step *step, const rt_kernels *
         .pool = max ? kernels->pool_max : kernels->pool_mean,
         .normalize = kernels->normalize,
         .narrow = kernels->narrow,
+        .quantize = kernels->quantize,
         .n = last_dim(plan, &step->out[0]),
+        .scale_at = rt_row_scales_at(plan, last_dim(plan, &step->out[0])),
         .select = step->node->attrs.select,
     };
     return RETORT_OK;
@@ -129,8 +175,9 @@ static retort_status lower_normalize(rt_plan *plan, rt_step *step, const rt_kern
 
 static retort_status lower_narrow(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
                                   retort_error *err) {
-    step->run = rt_step_narrow;
-    step->kernel = kernels->narrow_name;
+    bool s8 = step->node->attrs.narrow == RETORT_S8;
+    step->run = s8 ? rt_step_quantize : rt_step_narrow;
+    step->kernel = s8 ? kernels->quantize_name : kernels->narrow_name;
     return lower_rows(plan, step, kernels, err);
 }
 
@@ -142,6 +189,10 @@ static const lower_fn lowers[RT_OP_COUNT] = {
 
 retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
     lower_fn lower = lowers[step->node->op];
+    bool rows = rt_value_rows(&plan->graph->values[step->node->outputs[0]], &step->rows);
+    if (lower != NULL && !rows) {
+        return rt_fail(err, RETORT_FORMAT, "'%s': expected rows of a batch", step->node->name);
+    }
     if (lower != NULL) return lower(plan, step, kernels, err);
     step->run = rt_step_plain;
     step->kernel = "plain C";

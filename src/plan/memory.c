@@ -18,6 +18,15 @@ typedef struct planner {
     size_t count;
 } planner;
 
+/* Bytes of an s8 value [rows, n] with its row scales (rt_row_scales_at). */
+static bool s8_bound(const planner *p, const rt_value *value, size_t *bytes) {
+    size_t rows = p->plan->capacity, scales, total;
+    bool fits = rt_mul(rows, rt_row_q((size_t)value->dims[1]), &total) &&
+                rt_mul(rows, sizeof(float), &scales) && rt_add(total, scales, &total) && total < SIZE_MAX / 4;
+    *bytes = fits ? rt_round_up(rt_max(total, 1), 64) : 0;
+    return fits;
+}
+
 /* Most elements that a value can have in a chunk of `capacity` rows. A chunk has at most as many sequences,
  * and as many mask tokens, as rows; [batch, seq] together are its rows; a further seq is a sequence's length.
  */
@@ -25,6 +34,7 @@ static bool value_bound(const planner *p, const rt_value *value, size_t *bytes) 
     size_t capacity = p->plan->capacity, total = rt_dtype_size(value->dtype);
     size_t length = rt_min(p->plan->positions, capacity);
     bool batch = false, seq = false, fits = true;
+    if (value->dtype == RETORT_S8 && value->rank == 2) return s8_bound(p, value, bytes);
     for (int i = 0; i < value->rank && fits; i++) {
         int64_t dim = value->dims[i];
         size_t most = dim >= 0 ? (size_t)dim : capacity;

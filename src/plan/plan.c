@@ -15,8 +15,7 @@ void *rt_place_at(const rt_place *place, const rt_worker *worker) {
     return place->data != NULL ? (void *)(uintptr_t)place->data : worker->arena + place->offset;
 }
 
-/* The rows of a value of rank >= 1, from its leading dims; false when they are none that a batch has. */
-static bool rows_of(const rt_value *value, rt_rows_kind *kind) {
+bool rt_value_rows(const rt_value *value, rt_rows_kind *kind) {
     int64_t first = value->dims[0];
     bool padded = value->rank >= 2 && first == RT_DIM_BATCH && value->dims[1] == RT_DIM_SEQ;
     if (value->rank < 1 || first >= 0 || first == RT_DIM_SEQ) return false;
@@ -28,7 +27,7 @@ static bool rows_of(const rt_value *value, rt_rows_kind *kind) {
 
 static retort_status plan_output(rt_plan *plan, retort_error *err) {
     const rt_value *value = &plan->graph->values[plan->graph->output];
-    if (value->dtype != RETORT_F32 || !rows_of(value, &plan->output_rows) ||
+    if (value->dtype != RETORT_F32 || !rt_value_rows(value, &plan->output_rows) ||
         value->dims[value->rank - 1] < 1) {
         return rt_fail(err, RETORT_FORMAT, "output '%s': expected float rows of a batch", value->name);
     }
@@ -43,7 +42,6 @@ static retort_status plan_steps(rt_plan *plan, const rt_kernels *kernels, retort
         rt_step *step = &plan->steps[plan->step_count++];
         step->node = node;
         step->mask_id = graph->mask_id;
-        rows_of(&graph->values[node->outputs[0]], &step->rows);
         for (int j = 0; j < RT_MAX_INPUTS; j++) {
             int value = j < node->input_count ? node->inputs[j] : -1;
             step->in[j] = (rt_place){.data = value < 0 ? NULL : graph->values[value].data, .value = value};

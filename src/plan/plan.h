@@ -42,20 +42,27 @@ typedef struct rt_place {
 
 typedef struct rt_linear_step {
     rt_gemm_fn gemm;
-    const void *weight; /* packed [k, n] */
+    rt_gemm_q_fn gemm_q; /* integer weights; gemm is NULL then */
+    const void *weight;  /* packed [k, n] */
     size_t k, n;
+    size_t panel_bytes, panel_groups; /* of RT_PANEL columns: of the weight, of its group scales */
+    size_t group;
     rt_act act;
-    bool narrow_in, narrow_out; /* bf16 */
+    bool narrow_out;   /* bf16 */
+    size_t x_scale_at; /* integers: of the row scales of x */
 } rt_linear_step;
 typedef struct rt_norm_step {
     rt_norm_fn norm;
     size_t n;
     float epsilon;
+    retort_dtype narrow; /* of the second output; RETORT_F32: there is none */
+    size_t scale_at;     /* of its row scales, when it is s8 */
 } rt_norm_step;
 typedef struct rt_embed_step {
     rt_embed_fn embed;
-    size_t n;
-    float epsilon;
+    rt_norm_step norm; /* its function is not used */
+    int word_bits;     /* 8 or 4; 32: floats */
+    size_t word_group;
 } rt_embed_step;
 typedef struct rt_attention_step {
     rt_attention_fn attention;
@@ -69,7 +76,9 @@ typedef struct rt_rows_step { /* Select, Pool, Normalize, Narrow */
     rt_pool_fn pool;
     rt_normalize_fn normalize;
     rt_narrow_fn narrow;
+    rt_quantize_fn quantize;
     size_t n;
+    size_t scale_at; /* quantize: of the row scales */
     rt_select select;
 } rt_rows_step;
 
@@ -124,6 +133,13 @@ void rt_plan_free(rt_plan *plan);
 size_t rt_chunk_rows(const rt_chunk *chunk, rt_rows_kind kind);
 /* Operations that a step does for a chunk, multiply and add counted as two. */
 double rt_step_operations(const rt_step *step, const rt_chunk *chunk);
+/* Bytes from the start of an s8 value [·, n] to its row scales: behind all rows that its place has room for.
+ */
+static inline size_t rt_row_scales_at(const rt_plan *plan, size_t n) {
+    return plan->capacity * rt_row_q(n);
+}
+/* Whether a value's leading dims are rows of a batch, and which. */
+bool rt_value_rows(const rt_value *value, rt_rows_kind *kind);
 /* Where a place is for this worker; NULL when absent. */
 void *rt_place_at(const rt_place *place, const rt_worker *worker);
 
@@ -131,6 +147,7 @@ void *rt_place_at(const rt_place *place, const rt_worker *worker);
 retort_status rt_plan_memory(rt_plan *plan, retort_error *err);
 retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err);
 void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
@@ -138,6 +155,7 @@ void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
 void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_normalize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_narrow(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+void rt_step_quantize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_plain(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 
 #endif

@@ -20,11 +20,6 @@ static range part_of(size_t n, size_t unit, const rt_worker *worker) {
  * worker. */
 enum { COLUMN_UNIT = 2 * RT_PANEL };
 
-static size_t panel_bytes(const rt_linear_step *linear) { /* of RT_PANEL columns */
-    return linear->narrow_in ? (linear->k + 1) / 2 * RT_PANEL * 2 * sizeof(uint16_t)
-                             : linear->k * RT_PANEL * sizeof(float);
-}
-
 /* x [rows, k], weight [k, n], bias [n], residual [rows, n] -> [rows, n] */
 void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_linear_step *linear = &step->as.linear;
@@ -39,7 +34,7 @@ void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
         .k = linear->k,
         .a = rt_place_at(&step->in[0], worker),
         .lda = linear->k,
-        .b = (const char *)linear->weight + columns.from / RT_PANEL * panel_bytes(linear),
+        .b = (const char *)linear->weight + columns.from / RT_PANEL * linear->panel_bytes,
         .bias = bias == NULL ? NULL : bias + columns.from,
         .residual = residual == NULL ? NULL : residual + columns.from,
         .ldr = linear->n,
@@ -55,26 +50,64 @@ void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
     linear->gemm(&gemm);
 }
 
-/* Rows from…to of y (and of its bf16 twin), normalised. */
-static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, range rows, size_t n,
-                              float epsilon) {
-    float *y = rt_place_at(&step->out[0], worker);
-    uint16_t *y16 = rt_place_at(&step->out[1], worker);
-    return (rt_norm_args){
+/* The same on integers: x [rows, k] s8 with row scales, scale and sums [n], groups of panels. */
+void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    const rt_linear_step *linear = &step->as.linear;
+    range columns = part_of(linear->n, COLUMN_UNIT, worker);
+    const int8_t *x = rt_place_at(&step->in[0], worker);
+    const float *bias = rt_place_at(&step->in[2], worker);
+    const float *residual = rt_place_at(&step->in[3], worker);
+    const uint8_t *groups = rt_place_at(&step->in[6], worker);
+    if (columns.from == columns.to) return;
+    rt_gemm_q gemm = {
+        .m = rt_chunk_rows(chunk, step->rows),
+        .n = columns.to - columns.from,
+        .k = linear->k,
+        .a = x,
+        .lda = rt_row_q(linear->k),
+        .a_scale = (const float *)(const void *)(x + linear->x_scale_at),
+        .b = (const char *)linear->weight + columns.from / RT_PANEL * linear->panel_bytes,
+        .b_group = groups == NULL ? NULL : groups + columns.from / RT_PANEL * linear->panel_groups,
+        .group = linear->group,
+        .b_scale = (const float *)rt_place_at(&step->in[4], worker) + columns.from,
+        .b_sum = (const int32_t *)rt_place_at(&step->in[5], worker) + columns.from,
+        .bias = bias == NULL ? NULL : bias + columns.from,
+        .residual = residual == NULL ? NULL : residual + columns.from,
+        .ldr = linear->n,
+        .act = linear->act,
+        .c = (float *)rt_place_at(&step->out[0], worker) + columns.from,
+        .ldc = linear->n,
+        .scratch = (int8_t *)worker->scratch,
+    };
+    linear->gemm_q(&gemm);
+}
+
+/* Rows from…to of y (and of its narrow twin), normalised. */
+static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, range rows,
+                              const rt_norm_step *norm) {
+    size_t n = norm->n;
+    char *twin = rt_place_at(&step->out[1], worker);
+    rt_norm_args args = {
         .rows = rows.to - rows.from,
         .n = n,
-        .epsilon = epsilon,
-        .y = y + rows.from * n,
+        .epsilon = norm->epsilon,
+        .y = (float *)rt_place_at(&step->out[0], worker) + rows.from * n,
         .ldy = n,
-        .y16 = y16 == NULL ? NULL : y16 + rows.from * n,
-        .ldy16 = n,
     };
+    if (norm->narrow == RETORT_BF16) {
+        args.y16 = (uint16_t *)(void *)twin + rows.from * n;
+        args.ldy16 = n;
+    } else if (norm->narrow == RETORT_S8) {
+        args.y8 = (int8_t *)twin + rows.from * rt_row_q(n);
+        args.scale8 = (float *)(void *)(twin + norm->scale_at) + rows.from;
+    }
+    return args;
 }
 
 void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_norm_step *norm = &step->as.norm;
     range rows = part_of(rt_chunk_rows(chunk, step->rows), 1, worker);
-    rt_norm_args args = norm_args(step, worker, rows, norm->n, norm->epsilon);
+    rt_norm_args args = norm_args(step, worker, rows, norm);
     args.x = (const float *)rt_place_at(&step->in[0], worker) + rows.from * norm->n;
     args.ldx = norm->n;
     args.gamma = rt_place_at(&step->in[1], worker);
@@ -82,7 +115,8 @@ void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
     norm->norm(&args);
 }
 
-/* Inputs: ids, word, position, gamma, beta (, types, type). The ids and types are the chunk's. */
+/* Inputs: ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups))). The ids and types
+ * are the chunk's. */
 void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_embed_step *embed = &step->as.embed;
     range rows = part_of(chunk->rows, 1, worker);
@@ -90,11 +124,19 @@ void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
         .ids = chunk->ids + rows.from,
         .positions = chunk->positions + rows.from,
         .types = chunk->types + rows.from,
-        .word = rt_place_at(&step->in[1], worker),
         .position = rt_place_at(&step->in[2], worker),
         .type = rt_place_at(&step->in[6], worker),
-        .norm = norm_args(step, worker, rows, embed->n, embed->epsilon),
+        .norm = norm_args(step, worker, rows, &embed->norm),
     };
+    if (embed->word_bits == 32) {
+        args.word = rt_place_at(&step->in[1], worker);
+    } else {
+        args.word_q = rt_place_at(&step->in[1], worker);
+        args.word_bits = embed->word_bits;
+        args.word_scale = rt_place_at(&step->in[7], worker);
+        args.word_group = rt_place_at(&step->in[8], worker);
+        args.word_group_size = embed->word_group;
+    }
     args.norm.gamma = rt_place_at(&step->in[3], worker);
     args.norm.beta = rt_place_at(&step->in[4], worker);
     embed->embed(&args);
@@ -223,4 +265,15 @@ void rt_step_narrow(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
     const float *x = rt_place_at(&step->in[0], worker);
     uint16_t *out = rt_place_at(&step->out[0], worker);
     step->as.rows.narrow((part.to - part.from) * n, x + part.from * n, out + part.from * n);
+}
+
+void rt_step_quantize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    const rt_rows_step *rows = &step->as.rows;
+    size_t n = rows->n, stride = rt_row_q(n);
+    range part = part_of(rt_chunk_rows(chunk, step->rows), 1, worker);
+    const float *x = rt_place_at(&step->in[0], worker);
+    char *out = rt_place_at(&step->out[0], worker);
+    float *scale = (float *)(void *)(out + rows->scale_at);
+    rows->quantize(part.to - part.from, n, x + part.from * n, n, (int8_t *)out + part.from * stride, stride,
+                   scale + part.from);
 }

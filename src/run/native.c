@@ -229,7 +229,7 @@ static void native_describe(const void *state, retort_session_info *info) {
 static void step_shape(const rt_step *step, char *out, size_t size) {
     static const char *const rows[] = {
         [RT_ROWS_ALL] = "tokens", [RT_ROWS_BATCH] = "batch", [RT_ROWS_MASKS] = "masks"};
-    if (step->run == rt_step_linear) {
+    if (step->node->op == RT_OP_LINEAR) {
         snprintf(out, size, "m=%s n=%zu k=%zu", rows[step->rows], step->as.linear.n, step->as.linear.k);
     } else if (step->run == rt_step_attention) {
         snprintf(out, size, "queries=%s heads=%zu dim=%zu", rows[step->rows], step->as.attention.heads,

@@ -17,7 +17,7 @@ RETORT, ROOT, EXAMPLES = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sy
 GOLDEN = ROOT / "test/golden"
 WORK = tempfile.TemporaryDirectory()
 HERE = pathlib.Path(WORK.name)
-VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "optimize", "bench", "doctor", "help", "version"]
+VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "optimize", "quantize", "bench", "doctor", "help", "version"]
 tests = []
 
 
@@ -162,7 +162,9 @@ def check_shares(steps):
     assert all(keys <= set(step) for step in steps)
     products = [step for step in steps if step["op"] == "Linear"]
     assert products and all(step[key] > 0 for step in products for key in ("ops_per_s", "of_peak", "of_read"))
-    assert all(step["arithmetic"] == ("bf16" if "bf16" in step["kernel"] else "f32") for step in products)
+    types = {"gemm_f32": "f32", "gemm_bf16": "bf16", "gemm_s8": "s8", "gemm_s4": "s8"}
+    assert all(step["arithmetic"] == types[step["kernel"].rsplit("_", 1)[0]] for step in products)
+    assert all(step["arithmetic"] == "f32" for step in steps if step["op"] != "Linear")
     assert all(step["weight_bytes_per_s"] == 0 for step in steps if step["op"] == "Embed")
     assert {step["memory"] for step in steps} <= {"l1", "l2", "l3", "dram"}
 
@@ -173,6 +175,9 @@ def peaks_of_steps():
     check_shares(rows("explain", small, "--peak", "--threads", "1")[0]["steps"])
     assert b"of peak" in retort("explain", small, "--peak")[0] and b"of peak" not in retort("explain", small)[0]
     check_shares(rows("bench", small, "--grid", "1x8", "--seconds", "0.01", "--peak")[0]["steps"])
+    for recipe in ("int8", "int4"):
+        retort("quantize", model("distilbert-wide"), "-o", HERE / "peak.retort", "--recipe", recipe)
+        check_shares(rows("explain", HERE / "peak.retort", "--peak")[0]["steps"])
     plain = rows("bench", small, "--grid", "1x8", "--seconds", "0.01", "--profile")[0]["steps"]
     assert all("of_peak" not in step for step in plain)
 
@@ -225,6 +230,33 @@ def optimize_level_by_level():
             close(a, b)
     assert b"nodes" in retort("optimize", HERE / "level0.retort", "--level", "2", "-o", HERE / "t.retort")[0]
     fails(2, "level 3", "optimize", HERE / "level3.retort", "--level", "1", "-o", HERE / "t.retort")
+
+
+@test
+def quantize_to_integers():
+    source, logits = model("distilbert-wide"), []
+    for name, flags in {"int8": [], "int4": ["--recipe", "int4", "--group", "32"],
+                        "mixed": ["--recipe", "int4", "--embeddings", "8", "--keep", "layer.0,head.output"]}.items():
+        path = HERE / f"{name}.retort"
+        done = rows("quantize", source, "-o", path, *flags)[0]
+        assert done["bytes"] == path.stat().st_size and done["weight_bytes"] < done["weight_bytes_before"] * 0.7
+        info = rows("info", path)[0]
+        assert info["recipe"] == done["recipe"] and info["parameters"] == rows("info", source)[0]["parameters"]
+        assert info["parts"]["embeddings"]["bits"] < 17 and b"matrices" in retort("info", path)[0]
+        kernels = [step["kernel"] for step in rows("explain", path)[0]["steps"]]
+        assert any(kernel.startswith("gemm_s8" if name == "int8" else "gemm_s4") for kernel in kernels), kernels
+        logits.append(rows("run", path, "a very good film")[0]["logits"])
+        data = file("quantize.tsv", "sentence\tlabel\na good film\t0\na film\t1\n")
+        compared = rows("eval", path, "--data", data, "--reference", source)[0]
+        assert 0 < compared["kl"] < 0.1 and compared["max_abs_logit_error"] < 1
+        assert rows("bench", path, "--grid", "1x8", "--seconds", "0")
+    assert logits[0] != logits[1]
+    assert b"bits" in retort("quantize", checkpoint("bert-tag"), "-o", HERE / "tag8.retort")[0]
+    fails(2, "its weight is s8", "quantize", HERE / "int8.retort", "-o", HERE / "no.retort")
+    fails(2, "no layer is named 'body'", "quantize", source, "-o", HERE / "no.retort", "--keep", "body")
+    fails(2, "multiple of 32", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--group", "33")
+    fails(2, "is none of int8|int4", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int3")
+    assert not (HERE / "no.retort").exists()
 
 
 @test

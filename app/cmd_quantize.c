@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * quantize: a float model into an integer one. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The names between commas, in a copy of the text that *text owns; NULL: out of memory. */
+static const char **split_names(char **text, const char *list, size_t *count) {
+    size_t most = 1, length = strlen(list);
+    for (const char *at = list; *at != '\0'; at++) most += *at == ',';
+    const char **names = malloc(most * sizeof *names);
+    *text = malloc(length + 1);
+    if (names == NULL || *text == NULL) {
+        free(names);
+        return NULL;
+    }
+    memcpy(*text, list, length + 1);
+    char *rest = *text;
+    for (char *name; (name = strsep(&rest, ",")) != NULL;) names[(*count)++] = name;
+    return names;
+}
+
+static cli_code quantize(retort_model **out, const cli_args *args, const retort_model *model) {
+    retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
+    retort_error err;
+    char *text = NULL;
+    const char **names = NULL;
+    options.recipe = cli_text(args, CLI_RECIPE);
+    options.group = cli_int(args, CLI_GROUP, 0);
+    options.embeddings = (int)cli_int(args, CLI_EMBEDDINGS, 0);
+    options.progress = cli_progress;
+    if (cli_has(args, CLI_KEEP)) {
+        names = split_names(&text, cli_text(args, CLI_KEEP), &options.keep_count);
+        if (names == NULL) {
+            free(text);
+            return cli_no_memory();
+        }
+        options.keep = names;
+    }
+    retort_status status = retort_model_quantize(out, model, &options, &err);
+    cli_progress_end();
+    free(names);
+    free(text);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+/* Bytes of all tensors: what a float model takes without its vocabulary. */
+static uint64_t tensor_bytes(const retort_model *model) {
+    uint64_t bytes = 0;
+    retort_tensor_info tensor;
+    for (size_t i = 0; retort_model_tensor(model, i, &tensor) == RETORT_OK; i++) bytes += tensor.bytes;
+    return bytes;
+}
+
+static cli_code report(const cli_args *args, const retort_model *before, const retort_model *after,
+                       uint64_t bytes, double seconds) {
+    retort_info info = {.size = sizeof info};
+    const char *output = cli_text(args, CLI_OUTPUT);
+    char size[32];
+    retort_model_info(after, &info);
+    uint64_t old = tensor_bytes(before), now = tensor_bytes(after);
+    if (cli_has(args, CLI_JSON)) {
+        return cli_print_json(json_pack(
+            "{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "output", cli_json_text(output, strlen(output)),
+            "recipe", info.recipe, "nodes", (json_int_t)info.nodes, "parameters", (json_int_t)info.parameters,
+            "weight_bytes_before", (json_int_t)old, "weight_bytes", (json_int_t)now, "bytes",
+            (json_int_t)bytes, "seconds", cli_json_real(seconds)));
+    }
+    printf("%s: %s, %.1f million parameters at %.2f bits, %s, %.2f s\n", output, info.recipe,
+           (double)info.parameters / 1e6, 8 * (double)now / (double)info.parameters,
+           cli_bytes(size, sizeof size, bytes), seconds);
+    return CLI_DONE;
+}
+
+cli_code cmd_quantize(const cli_args *args) {
+    retort_model *model = NULL, *integer = NULL;
+    uint64_t bytes = 0;
+    cli_code code = cli_open_model(&model, args, args->words[0], 3);
+    double start = cli_now();
+    if (code == CLI_DONE) code = quantize(&integer, args, model);
+    double seconds = cli_now() - start;
+    if (code == CLI_DONE) code = cli_save_model(integer, args, &bytes);
+    if (code == CLI_DONE) code = report(args, model, integer, bytes, seconds);
+    retort_model_free(integer);
+    retort_model_free(model);
+    return code;
+}

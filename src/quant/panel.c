@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/panel.h"
+#include "base/memory.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* Codes from low to high. */
+typedef struct span {
+    float low, high;
+} span;
+
+/* To the nearest integer, halves to even, for |x| < 2^22; rintf would keep loops from being vectorised. */
+static float nearest(float x) {
+    const float magic = 0x1.8p23f;
+    return x + magic - magic;
+}
+
+/* NaN becomes the lowest code. */
+static float code_of(float w, float inverse, span codes) {
+    float q = w * inverse;
+    q = q > codes.low ? q : codes.low;
+    return nearest(q < codes.high ? q : codes.high);
+}
+
+/* What code_of multiplies by; a scale too small to have a reciprocal is none: all codes are 0. */
+static void invert(const float *scale, float *inverse) {
+    for (int c = 0; c < RT_PANEL; c++) inverse[c] = scale[c] >= FLT_MIN * 256 ? 1.0F / scale[c] : 0.0F;
+}
+
+/* errors[c] += sum over the rows of (w - code * scale)^2 */
+static void add_errors(size_t rows, const float *w, const float *scale, span codes, float *errors) {
+    float inverse[RT_PANEL], sum[RT_PANEL] = {0};
+    invert(scale, inverse);
+    for (size_t i = 0; i < rows; i++, w += RT_PANEL) {
+        for (int c = 0; c < RT_PANEL; c++) {
+            float lost = w[c] - code_of(w[c], inverse[c], codes) * scale[c];
+            sum[c] += lost * lost;
+        }
+    }
+    for (int c = 0; c < RT_PANEL; c++) errors[c] += sum[c];
+}
+
+static void largest(size_t rows, const float *w, float *most) {
+    memset(most, 0, RT_PANEL * sizeof *most);
+    for (size_t i = 0; i < rows; i++, w += RT_PANEL) {
+        for (int c = 0; c < RT_PANEL; c++) {
+            float size = fabsf(w[c]);
+            most[c] = size > most[c] ? size : most[c];
+        }
+    }
+}
+
+/* Scales that lose less than the best so far take their place. */
+static void keep_better(const float *scale, const float *errors, float *least, float *best) {
+    for (int c = 0; c < RT_PANEL; c++) {
+        if (!(errors[c] < least[c])) continue;
+        least[c] = errors[c];
+        best[c] = scale[c];
+    }
+}
+
+static void start_search(float *least, float *best) {
+    for (int c = 0; c < RT_PANEL; c++) {
+        least[c] = INFINITY;
+        best[c] = 0.0F;
+    }
+}
+
+/* best[c] = the scale of least error among largest / high * (1 - i / steps), i < tries; whether all errors
+ * are numbers. */
+static bool search(size_t rows, const float *w, span codes, int tries, int steps, float *best) {
+    float most[RT_PANEL], scale[RT_PANEL], least[RT_PANEL];
+    bool finite = true;
+    largest(rows, w, most);
+    start_search(least, best);
+    for (int i = 0; i < tries; i++) {
+        float errors[RT_PANEL] = {0}, factor = 1.0F - (float)i / (float)steps;
+        for (int c = 0; c < RT_PANEL; c++) scale[c] = most[c] * factor / codes.high;
+        add_errors(rows, w, scale, codes, errors);
+        for (int c = 0; c < RT_PANEL; c++) finite = finite && isfinite(errors[c]);
+        keep_better(scale, errors, least, best);
+    }
+    return finite;
+}
+
+static void round_rows(size_t rows, const float *w, const float *scale, span codes, int8_t *out) {
+    float inverse[RT_PANEL];
+    invert(scale, inverse);
+    for (size_t i = 0; i < rows * RT_PANEL; i++) out[i] = (int8_t)code_of(w[i], inverse[i % RT_PANEL], codes);
+}
+
+static void drop_tiny(float *scale) {
+    for (int c = 0; c < RT_PANEL; c++) scale[c] = scale[c] >= FLT_MIN * 256 ? scale[c] : 0.0F;
+}
+
+/* 48 clips from the largest weight down to half of it: with 8 bits the best one is rarely below 0.7. */
+bool rt_round_s8(size_t k, const float *w, rt_rounded *out) {
+    static const span codes = {-127, 127};
+    bool finite = search(k, w, codes, 48, 96, out->scale);
+    drop_tiny(out->scale);
+    round_rows(k, w, out->scale, codes, out->codes);
+    return finite;
+}
+
+/* ---- 4 bits ---- */
+
+static const span s4_codes = {-8, 7};
+
+/* The integer scale nearest to real / scale. */
+static float group_scale(float real, float scale) {
+    float g = scale > 0 ? nearest(real / scale) : 1.0F;
+    g = g > 1.0F ? g : 1.0F;
+    return g < 15.0F ? g : 15.0F;
+}
+
+/* Errors of the whole columns when their groups' scales are integers times `scale`. */
+static void grouped_errors(size_t k, size_t group, const float *w, const float *reals, const float *scale,
+                           float *errors) {
+    memset(errors, 0, RT_PANEL * sizeof *errors);
+    for (size_t i = 0; i < k; i += group, reals += RT_PANEL) {
+        float effective[RT_PANEL];
+        for (int c = 0; c < RT_PANEL; c++) effective[c] = group_scale(reals[c], scale[c]) * scale[c];
+        add_errors(rt_min(group, k - i), w + i * RT_PANEL, effective, s4_codes, errors);
+    }
+}
+
+/* The column's scale: the largest real scale falls on 15.25 (rounds to 15) down to 9.5, in quarters, whatever
+ * loses least. */
+static void search_column(size_t k, size_t group, const float *w, const float *reals, float *best) {
+    size_t groups = (k + group - 1) / group;
+    float most[RT_PANEL], scale[RT_PANEL], errors[RT_PANEL], least[RT_PANEL];
+    largest(groups, reals, most);
+    start_search(least, best);
+    for (int i = 0; i < 24; i++) {
+        for (int c = 0; c < RT_PANEL; c++) scale[c] = most[c] / (15.25F - 0.25F * (float)i);
+        grouped_errors(k, group, w, reals, scale, errors);
+        keep_better(scale, errors, least, best);
+    }
+}
+
+/* Codes are rounded once, with the scale that they are multiplied by in the end. The clips of a group go from
+ * the largest weight at code 7 down to half of that. */
+bool rt_round_s4(size_t k, size_t group, const float *w, float *reals, rt_rounded *out) {
+    bool finite = true;
+    for (size_t i = 0; i < k; i += group) {
+        finite &=
+            search(rt_min(group, k - i), w + i * RT_PANEL, s4_codes, 33, 64, reals + i / group * RT_PANEL);
+    }
+    search_column(k, group, w, reals, out->scale);
+    drop_tiny(out->scale);
+    for (size_t i = 0; i < k; i += group) {
+        const float *real = reals + i / group * RT_PANEL;
+        uint8_t *groups = out->groups + i / group * RT_PANEL;
+        float effective[RT_PANEL];
+        for (int c = 0; c < RT_PANEL; c++) {
+            groups[c] = (uint8_t)group_scale(real[c], out->scale[c]);
+            effective[c] = (float)groups[c] * out->scale[c];
+        }
+        round_rows(rt_min(group, k - i), w + i * RT_PANEL, effective, s4_codes, out->codes + i * RT_PANEL);
+    }
+    return finite;
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/ptq.h"
+#include "graph/match.h"
+#include "quant/panel.h"
+
+#include <stdlib.h>
+
+/* A constant on its way to integers, 16 of its columns (matrix) or rows (table) at a time. */
+typedef struct rounding {
+    const rt_value *from; /* valid until the graph is edited */
+    int bits;
+    size_t k, n; /* n columns of k weights each */
+    size_t group, groups;
+    /* Results, in the graph's arena: padded to whole panels. */
+    float *scale;      /* [n] */
+    int32_t *sums;     /* [n], matrices */
+    uint8_t *group_at; /* 4 bits */
+    void *packed;
+    /* Scratch for one panel. */
+    rt_rounded panel;
+    float *w, *reals; /* [k, 16], [groups, 16] */
+} rounding;
+
+static void end(rounding *r) {
+    free(r->panel.codes);
+    free(r->panel.groups);
+    free(r->w);
+    free(r->reals);
+}
+
+/* Scratch, and room for scales and `bytes` of codes; false: out of memory. */
+static bool begin(rounding *r, rt_graph *graph, size_t bytes) {
+    r->groups = r->bits == 4 ? (r->k + r->group - 1) / r->group : 0;
+    r->panel.codes = rt_calloc(r->k, RT_PANEL);
+    r->panel.groups = rt_calloc(r->groups, RT_PANEL);
+    r->w = rt_calloc(r->k, RT_PANEL * sizeof *r->w);
+    r->reals = rt_calloc(r->groups, RT_PANEL * sizeof *r->reals);
+    r->scale = rt_graph_alloc(graph, r->n * sizeof *r->scale);
+    r->packed = rt_graph_alloc(graph, bytes);
+    return r->panel.codes != NULL && r->panel.groups != NULL && r->w != NULL && r->reals != NULL &&
+           r->scale != NULL && r->packed != NULL;
+}
+
+static retort_status no_memory(const rt_graph *graph, retort_error *err) {
+    if (graph->fault.status != RETORT_OK) return rt_fail(err, graph->fault.status, "%s", graph->fault.text);
+    return rt_fail_nomem(err, 0);
+}
+
+/* Rounds the panel at `w`, and keeps its scales, of which the first `columns` are asked for. */
+static retort_status round_panel(rounding *r, size_t from, size_t columns, const float *w,
+                                 retort_error *err) {
+    bool finite =
+        r->bits == 8 ? rt_round_s8(r->k, w, &r->panel) : rt_round_s4(r->k, r->group, w, r->reals, &r->panel);
+    for (size_t c = 0; c < columns; c++) r->scale[from + c] = r->panel.scale[c];
+    if (finite) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%.200s: not all weights are finite", r->from->name);
+}
+
+/* Points the value at its integers. */
+static void settle(rt_graph *graph, int value, const rounding *r, retort_dtype dtype, rt_layout layout) {
+    rt_value *v = &graph->values[value];
+    v->dtype = dtype;
+    v->layout = layout;
+    v->data = r->packed;
+}
+
+/* Sets input `index` of a node, and absent ones before it. */
+static void set_input(rt_node *node, int index, int value) {
+    while (node->input_count <= index) node->inputs[node->input_count++] = -1;
+    node->inputs[index] = value;
+}
+
+/* ---- Matrices ---- */
+
+static retort_status round_matrix(rounding *r, retort_error *err) {
+    size_t panels = (r->n + RT_PANEL - 1) / RT_PANEL;
+    size_t s8_panel = 0, s4_panel = 0, group_panel = r->groups * RT_PANEL;
+    if (!rt_pack_count_s8(r->k, RT_PANEL, &s8_panel) || !rt_pack_count_s4(r->k, RT_PANEL, &s4_panel)) {
+        return rt_fail_nomem(err, r->k);
+    }
+    for (size_t p = 0; p < panels; p++) {
+        size_t from = p * RT_PANEL;
+        const float *w = (const float *)r->from->data + from * r->k;
+        retort_status status = round_panel(r, from, rt_min(RT_PANEL, r->n - from), w, err);
+        if (status != RETORT_OK) return status;
+        /* Whole panels: the sums of padding columns, 0, lie in the padding of `sums`. */
+        if (r->bits == 8) {
+            rt_pack_s8(r->k, RT_PANEL, r->panel.codes, RT_PANEL, 1, (int8_t *)r->packed + p * s8_panel,
+                       r->sums + from);
+        } else {
+            rt_pack_s4(r->k, RT_PANEL, r->group, r->panel.codes, RT_PANEL, 1, r->panel.groups,
+                       (uint8_t *)r->packed + p * s4_panel, r->group_at + p * group_panel, r->sums + from);
+        }
+    }
+    return RETORT_OK;
+}
+
+/* The constants that go with the weight, in every Linear that has it. */
+static retort_status attach_matrix(rt_graph *graph, int node, const rounding *r, retort_error *err) {
+    const char *scope = graph->nodes[node].name;
+    int weight = graph->nodes[node].inputs[1];
+    int64_t n = (int64_t)r->n;
+    int64_t dims[] = {(n + RT_PANEL - 1) / RT_PANEL, (int64_t)r->groups, RT_PANEL};
+    int scale = rt_add_typed(graph, scope, "scale", RETORT_F32, 1, &n, r->scale);
+    int sums = rt_add_typed(graph, scope, "sums", RETORT_I32, 1, &n, r->sums);
+    int groups = r->bits == 4 ? rt_add_typed(graph, scope, "groups", RETORT_U8, 3, dims, r->group_at) : -1;
+    if (scale < 0 || sums < 0 || (r->bits == 4 && groups < 0)) return no_memory(graph, err);
+    settle(graph, weight, r, r->bits == 8 ? RETORT_S8 : RETORT_U8,
+           r->bits == 8 ? RT_LAYOUT_P16_S8 : RT_LAYOUT_P16_S4);
+    for (size_t i = 0; i < graph->node_count; i++) {
+        rt_node *reader = &graph->nodes[i];
+        if (reader->op != RT_OP_LINEAR || reader->inputs[1] != weight) continue;
+        set_input(reader, 4, scale);
+        set_input(reader, 5, sums);
+        if (groups >= 0) set_input(reader, 6, groups);
+        reader->attrs.group = groups >= 0 ? (int64_t)r->group : 0;
+    }
+    return RETORT_OK;
+}
+
+retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, retort_error *err) {
+    const rt_value *weight = &graph->values[graph->nodes[node].inputs[1]];
+    rounding r = {.from = weight, .bits = bits, .group = (size_t)group};
+    size_t bytes = 0, group_bytes = 1;
+    r.k = (size_t)weight->dims[0];
+    r.n = (size_t)weight->dims[1];
+    bool counted = bits == 8 ? rt_pack_count_s8(r.k, r.n, &bytes)
+                             : rt_pack_count_s4(r.k, r.n, &bytes) &&
+                                   rt_pack_count_group(r.k, r.n, r.group, &group_bytes);
+    bool begun = counted && begin(&r, graph, bytes);
+    r.sums = rt_graph_alloc(graph, r.n * sizeof *r.sums);
+    r.group_at = rt_graph_alloc(graph, group_bytes);
+    begun = begun && r.sums != NULL && r.group_at != NULL;
+    retort_status status = begun ? round_matrix(&r, err) : no_memory(graph, err);
+    if (status == RETORT_OK) status = attach_matrix(graph, node, &r, err);
+    end(&r);
+    return status;
+}
+
+/* ---- Tables ---- */
+
+/* Rows from…from+columns-1 of the table as columns of a panel, the rest zero. */
+static void gather_rows(rounding *r, size_t from, size_t columns) {
+    for (size_t c = 0; c < RT_PANEL; c++) {
+        const float *row = (const float *)r->from->data + (from + c) * r->k;
+        for (size_t i = 0; i < r->k; i++) r->w[i * RT_PANEL + c] = c < columns ? row[i] : 0.0F;
+    }
+}
+
+/* One row of 4-bit codes: of each 32 the low nibbles are 0…15, the high ones 16…31 (rt_embed_args). */
+static void pack_row(const rounding *r, size_t column, uint8_t *out) {
+    for (size_t i = 0; i < r->k; i++) {
+        unsigned code = (unsigned)r->panel.codes[i * RT_PANEL + column] & 15u;
+        out[i / 32 * 16 + i % 16] |= (uint8_t)(i % 32 < 16 ? code : code << 4);
+    }
+}
+
+static void store_row(rounding *r, size_t row, size_t column) {
+    if (r->bits == 8) {
+        int8_t *out = (int8_t *)r->packed + row * r->k;
+        for (size_t i = 0; i < r->k; i++) out[i] = r->panel.codes[i * RT_PANEL + column];
+        return;
+    }
+    pack_row(r, column, (uint8_t *)r->packed + row * ((r->k + 31) / 32 * 16));
+    for (size_t g = 0; g < r->groups; g++) {
+        r->group_at[row * r->groups + g] = r->panel.groups[g * RT_PANEL + column];
+    }
+}
+
+static retort_status round_table(rounding *r, retort_error *err) {
+    for (size_t from = 0; from < r->n; from += RT_PANEL) {
+        size_t columns = rt_min(RT_PANEL, r->n - from);
+        gather_rows(r, from, columns);
+        retort_status status = round_panel(r, from, columns, r->w, err);
+        if (status != RETORT_OK) return status;
+        for (size_t c = 0; c < columns; c++) store_row(r, from + c, c);
+    }
+    return RETORT_OK;
+}
+
+static retort_status attach_table(rt_graph *graph, int node, const rounding *r, retort_error *err) {
+    const char *scope = graph->nodes[node].name;
+    int table = graph->nodes[node].inputs[1];
+    int64_t rows = (int64_t)r->n, dims[] = {rows, (int64_t)r->groups};
+    int scale = rt_add_typed(graph, scope, "scale", RETORT_F32, 1, &rows, r->scale);
+    int groups = r->bits == 4 ? rt_add_typed(graph, scope, "groups", RETORT_U8, 2, dims, r->group_at) : -1;
+    if (scale < 0 || (r->bits == 4 && groups < 0)) return no_memory(graph, err);
+    settle(graph, table, r, r->bits == 8 ? RETORT_S8 : RETORT_U8,
+           r->bits == 8 ? RT_LAYOUT_ROWS : RT_LAYOUT_ROWS_S4);
+    for (size_t i = 0; i < graph->node_count; i++) {
+        rt_node *reader = &graph->nodes[i];
+        if (reader->op != RT_OP_EMBED || reader->inputs[1] != table) continue;
+        set_input(reader, 7, scale);
+        if (groups >= 0) set_input(reader, 8, groups);
+        reader->attrs.group = groups >= 0 ? (int64_t)r->group : 0;
+    }
+    return RETORT_OK;
+}
+
+retort_status rt_ptq_table(rt_graph *graph, int node, int bits, int64_t group, retort_error *err) {
+    const rt_value *table = &graph->values[graph->nodes[node].inputs[1]];
+    rounding r = {.from = table, .bits = bits, .group = (size_t)group};
+    size_t bytes = 0, group_bytes = 1;
+    r.n = (size_t)table->dims[0];
+    r.k = (size_t)table->dims[1];
+    size_t row = bits == 8 ? r.k : (r.k + 31) / 32 * 16;
+    bool counted =
+        rt_mul(r.n, row, &bytes) && (bits == 8 || rt_mul(r.n, (r.k + r.group - 1) / r.group, &group_bytes));
+    bool begun = counted && begin(&r, graph, bytes);
+    r.group_at = rt_graph_alloc(graph, group_bytes);
+    retort_status status = begun && r.group_at != NULL ? round_table(&r, err) : no_memory(graph, err);
+    if (status == RETORT_OK) status = attach_table(graph, node, &r, err);
+    end(&r);
+    return status;
+}

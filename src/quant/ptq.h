@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Weights of a level-3 graph to integers, rounded to nearest: no data is needed. */
+#ifndef RT_QUANT_PTQ_H
+#define RT_QUANT_PTQ_H
+
+#include "graph/graph.h"
+
+/* The weight of a Linear (p16) to p16_s8 or p16_s4, with scale, sums and groups, in every Linear that has it.
+ * `bits` 8 or 4; `group`: 4 bits, a multiple of 8. */
+retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, retort_error *err);
+/* The word table of an Embed to int8 rows or to 4-bit rows with groups, a multiple of 32. */
+retort_status rt_ptq_table(rt_graph *graph, int node, int bits, int64_t group, retort_error *err);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/quantize.h"
+#include "graph/match.h"
+#include "graph/ops.h"
+#include "quant/ptq.h"
+
+#include <string.h>
+
+/* A row of RT_RECIPES. */
+typedef struct recipe {
+    const char *name;
+    int bits, table_bits;
+    const char *help;
+} recipe;
+static const recipe recipes[] = {
+#define RECIPE_ROW(name, bits, table_bits, help) {name, bits, table_bits, help},
+    RT_RECIPES(RECIPE_ROW)
+#undef RECIPE_ROW
+};
+enum {
+    RECIPE_COUNT = sizeof recipes / sizeof *recipes,
+    DEFAULT_GROUP = 64,
+    LEAST_COLUMNS = 64 /* of 4-bit matrices: fewer are a head's logits, and no bytes to speak of */
+};
+
+const char *retort_recipe(size_t index, const char **help) {
+    if (index >= RECIPE_COUNT) return NULL;
+    if (help != NULL) *help = recipes[index].help;
+    return recipes[index].name;
+}
+
+typedef struct quantizer {
+    rt_graph *graph;
+    const retort_quantize_options *options;
+    int bits, table_bits;
+    int64_t group;
+    size_t done, total; /* constants to round */
+} quantizer;
+
+/* ---- What is rounded ---- */
+
+/* Whether a name in `keep` is the node's, or that of a scope around it. */
+static bool is_scope(const char *keep, const char *name) {
+    size_t length = strlen(keep);
+    return strncmp(keep, name, length) == 0 && (name[length] == '\0' || name[length] == '.');
+}
+
+static bool has_weight(const rt_node *node) {
+    return node->op == RT_OP_LINEAR || node->op == RT_OP_EMBED;
+}
+
+static bool is_kept(const quantizer *q, const rt_node *node) {
+    for (size_t i = 0; i < q->options->keep_count; i++) {
+        if (is_scope(q->options->keep[i], node->name)) return true;
+    }
+    return false;
+}
+
+/* Every name in `keep` is one of a layer. */
+static retort_status check_keep(const quantizer *q, retort_error *err) {
+    for (size_t i = 0; i < q->options->keep_count; i++) {
+        const char *name = q->options->keep[i];
+        bool found = false;
+        for (size_t n = 0; name != NULL && n < q->graph->node_count; n++) {
+            found |= has_weight(&q->graph->nodes[n]) && is_scope(name, q->graph->nodes[n].name);
+        }
+        if (!found) {
+            return rt_fail(err, RETORT_ARGUMENT, "quantize: keep: no layer is named '%.200s'",
+                           name != NULL ? name : "");
+        }
+    }
+    return RETORT_OK;
+}
+
+/* Whether every reader of the weight of `node` is such a node, has it as its weight, and is not kept. */
+static bool is_free(const quantizer *q, const rt_node *node) {
+    for (size_t i = 0; i < q->graph->node_count; i++) {
+        const rt_node *reader = &q->graph->nodes[i];
+        for (int k = 0; k < reader->input_count; k++) {
+            if (reader->inputs[k] != node->inputs[1]) continue;
+            if (reader->op != node->op || k != 1 || is_kept(q, reader)) return false;
+        }
+    }
+    return q->graph->output != node->inputs[1];
+}
+
+/* A float weight that is to be rounded; once it is, its dtype says so. */
+static bool is_due(const quantizer *q, const rt_node *node) {
+    if (!has_weight(node)) return false;
+    const rt_value *weight = &q->graph->values[node->inputs[1]];
+    return rt_value_is_constant(weight) && weight->data != NULL && weight->dtype == RETORT_F32 &&
+           is_free(q, node);
+}
+
+/* ---- The work ---- */
+
+static retort_status check_model(const retort_model *model, retort_error *err) {
+    const rt_graph *graph = &model->graph;
+    if (graph->level < 3) {
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "quantize: the graph is of level %d: optimize it to level 3 first", graph->level);
+    }
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        if (!has_weight(node) || graph->values[node->inputs[1]].dtype == RETORT_F32) continue;
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "quantize: %.200s: its weight is %s, expected f32: the model is %.60s", node->name,
+                       retort_dtype_name(graph->values[node->inputs[1]].dtype), model->recipe);
+    }
+    return RETORT_OK;
+}
+
+static retort_status report(quantizer *q, const char *what, retort_error *err) {
+    const retort_quantize_options *options = q->options;
+    size_t done = q->done++;
+    if (options->progress == NULL || options->progress(options->user, what, done, q->total) == 0) {
+        return RETORT_OK;
+    }
+    return rt_fail(err, RETORT_CANCELLED, "quantize: cancelled before: %.200s", what);
+}
+
+static retort_status round_node(quantizer *q, int index, retort_error *err) {
+    const rt_node *node = &q->graph->nodes[index];
+    if (node->op == RT_OP_EMBED) return rt_ptq_table(q->graph, index, q->table_bits, q->group, err);
+    bool wide = q->graph->values[node->inputs[1]].dims[1] >= LEAST_COLUMNS;
+    return rt_ptq_matrix(q->graph, index, wide ? q->bits : 8, q->group, err);
+}
+
+static retort_status round_all(quantizer *q, retort_error *err) {
+    retort_status status = check_keep(q, err);
+    if (status != RETORT_OK) return status;
+    for (size_t i = 0; i < q->graph->node_count; i++) q->total += is_due(q, &q->graph->nodes[i]);
+    for (size_t i = 0; status == RETORT_OK && i < q->graph->node_count; i++) {
+        if (!is_due(q, &q->graph->nodes[i])) continue;
+        status = report(q, q->graph->nodes[i].name, err);
+        if (status == RETORT_OK) status = round_node(q, (int)i, err);
+    }
+    return status == RETORT_OK ? rt_graph_narrow_inputs(q->graph, err) : status;
+}
+
+/* "int8", "int4 group=64 embeddings=4 keep=head.output,layer.0" */
+static retort_status keep_recipe(retort_model *model, const quantizer *q, const recipe *row,
+                                 retort_error *err) {
+    rt_buffer text = {0};
+    rt_buffer_text(&text, row->name);
+    if (q->bits == 4 || q->table_bits == 4) rt_buffer_format(&text, " group=%lld", (long long)q->group);
+    rt_buffer_format(&text, " embeddings=%d", q->table_bits);
+    for (size_t i = 0; i < q->options->keep_count; i++) {
+        rt_buffer_format(&text, "%s%s", i > 0 ? "," : " keep=", q->options->keep[i]);
+    }
+    model->recipe = text.failed ? NULL : rt_arena_text(&model->arena, text.data, text.length);
+    rt_buffer_free(&text);
+    return model->recipe != NULL ? RETORT_OK : rt_fail_nomem(err, 64);
+}
+
+static const recipe *find_recipe(const char *name, retort_error *err) {
+    for (size_t i = 0; i < RECIPE_COUNT; i++) {
+        if (strcmp(recipes[i].name, name) == 0) return &recipes[i];
+    }
+    rt_buffer known = {0};
+    for (size_t i = 0; i < RECIPE_COUNT; i++) rt_buffer_format(&known, " %s", recipes[i].name);
+    rt_fail(err, RETORT_ARGUMENT, "quantize: no recipe '%.60s'; there is%s", name,
+            known.failed ? "" : known.data);
+    rt_buffer_free(&known);
+    return NULL;
+}
+
+retort_status rt_quantize(retort_model **out, const retort_model *model,
+                          const retort_quantize_options *options, retort_error *err) {
+    const recipe *row = find_recipe(options->recipe != NULL ? options->recipe : recipes[0].name, err);
+    if (row == NULL) return RETORT_ARGUMENT;
+    retort_model *next = NULL;
+    retort_status status = check_model(model, err);
+    if (status == RETORT_OK) status = rt_model_derive(&next, model, err);
+    if (status != RETORT_OK) return status;
+    quantizer q = {.graph = &next->graph, .options = options, .bits = row->bits};
+    q.table_bits = options->embeddings != 0 ? options->embeddings : row->table_bits;
+    q.group = options->group != 0 ? options->group : DEFAULT_GROUP;
+    status = round_all(&q, err);
+    if (status == RETORT_OK) status = keep_recipe(next, &q, row, err);
+    if (status == RETORT_OK) {
+        *out = next;
+    } else {
+        retort_model_free(next);
+    }
+    return status;
+}
