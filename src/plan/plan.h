@@ -131,8 +131,6 @@ retort_status rt_plan_make(rt_plan *out, const rt_graph *graph, const rt_kernels
 void rt_plan_free(rt_plan *plan);
 /* Rows of a result for a chunk. */
 size_t rt_chunk_rows(const rt_chunk *chunk, rt_rows_kind kind);
-/* Operations that a step does for a chunk, multiply and add counted as two. */
-double rt_step_operations(const rt_step *step, const rt_chunk *chunk);
 /* Bytes from the start of an s8 value [·, n] to its row scales: behind all rows that its place has room for.
  */
 static inline size_t rt_row_scales_at(const rt_plan *plan, size_t n) {
@@ -140,6 +138,8 @@ static inline size_t rt_row_scales_at(const rt_plan *plan, size_t n) {
 }
 /* Whether a value's leading dims are rows of a batch, and which. */
 bool rt_value_rows(const rt_value *value, rt_rows_kind *kind);
+/* Operations that a step does for a chunk, multiply and add counted as two. */
+double rt_step_operations(const rt_step *step, const rt_chunk *chunk);
 /* Where a place is for this worker; NULL when absent. */
 void *rt_place_at(const rt_place *place, const rt_worker *worker);
 

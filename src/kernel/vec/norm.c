@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/memory.h"
 #include "kernel/rows.h"
 #include "kernel/vec/quantize.h"
-
-#include "base/memory.h"
 
 #include <math.h>
 
