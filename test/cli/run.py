@@ -162,7 +162,9 @@ def check_shares(steps):
     assert all(keys <= set(step) for step in steps)
     products = [step for step in steps if step["op"] == "Linear"]
     assert products and all(step[key] > 0 for step in products for key in ("ops_per_s", "of_peak", "of_read"))
-    assert all(step["arithmetic"] == ("bf16" if "bf16" in step["kernel"] else "f32") for step in products)
+    types = {"gemm_f32": "f32", "gemm_bf16": "bf16", "gemm_s8": "s8", "gemm_s4": "s8"}
+    assert all(step["arithmetic"] == types[step["kernel"].rsplit("_", 1)[0]] for step in products)
+    assert all(step["arithmetic"] == "f32" for step in steps if step["op"] != "Linear")
     assert all(step["weight_bytes_per_s"] == 0 for step in steps if step["op"] == "Embed")
     assert {step["memory"] for step in steps} <= {"l1", "l2", "l3", "dram"}
 
@@ -173,6 +175,9 @@ def peaks_of_steps():
     check_shares(rows("explain", small, "--peak", "--threads", "1")[0]["steps"])
     assert b"of peak" in retort("explain", small, "--peak")[0] and b"of peak" not in retort("explain", small)[0]
     check_shares(rows("bench", small, "--grid", "1x8", "--seconds", "0.01", "--peak")[0]["steps"])
+    for recipe in ("int8", "int4"):
+        retort("quantize", model("distilbert-wide"), "-o", HERE / "peak.retort", "--recipe", recipe)
+        check_shares(rows("explain", HERE / "peak.retort", "--peak")[0]["steps"])
     plain = rows("bench", small, "--grid", "1x8", "--seconds", "0.01", "--profile")[0]["steps"]
     assert all("of_peak" not in step for step in plain)
 
