@@ -146,9 +146,9 @@ RETORT_API retort_status retort_model_optimize(retort_model **out, const retort_
 
 typedef struct retort_quantize_options {
     size_t size;
-    const char *recipe; /* "int8" (default) or "int4" */
-    int embeddings;     /* bits of the word table: 8 or 4; 0: as many as the recipe's matrices have */
-    int64_t group;      /* 4 bits: weights that share an integer scale, a multiple of 32; 0: 64 */
+    const char *recipe;      /* "int8" (default) or "int4" */
+    int embeddings;          /* bits of the word table: 8 or 4; 0: as many as the recipe's matrices have */
+    int64_t group;           /* 4 bits: weights that share an integer scale, a multiple of 32; 0: 64 */
     const char *const *keep; /* names of layers that stay float: "head.output", or "layer.0" for all of it */
     size_t keep_count;
     retort_progress_fn progress;
@@ -160,8 +160,8 @@ typedef struct retort_quantize_options {
 /* A new model whose matrices and word table are integers, rounded to nearest with the scales that lose least;
  * needs no data. `model` is a float32 one of level 3. int8: a scale a column (row of the table). int4: codes
  * of 4 bits with an integer scale a group and a float one a column; matrices of fewer than 64 columns get 8
- * bits. Activations are rounded to int8 as they come, with a scale a row; attention, LayerNorm, biases and the
- * residual stay float. The same model gives the same bytes everywhere, and the same bits on every CPU. */
+ * bits. Activations are rounded to int8 as they come, with a scale a row; attention, LayerNorm, biases and
+ * the residual stay float. The same model gives the same bytes everywhere, and the same bits on every CPU. */
 RETORT_API retort_status retort_model_quantize(retort_model **out, const retort_model *model,
                                                const retort_quantize_options *options, retort_error *err);
 /* Name of recipe `index`, and what it does in one line; NULL beyond the last one. `help` may be NULL. */

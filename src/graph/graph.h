@@ -61,9 +61,9 @@ enum {
     X(EMBED, "Embed", 5, 9, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP, 2)                            \
     /* x […, k], weight (, bias (, residual (, scale, sums (, groups)))) -> […, n] = act(x w + bias) +     \
      * residual. weight is [k, n]: rows, or at level 3 packed: p16, p16_bf16 (x is bf16), p16_s8, p16_s4 (x    \
-     * is s8). The last two have a scale a column f32 [n] and what gemm_q calls b_sum, i32 [n]; p16_s4 also             \
+     * is s8). The last two have a scale a column f32 [n] and what gemm_q calls b_sum, i32 [n]; p16_s4 also    \
      * integer scales u8 [ceil(n/16), ceil(k/group), 16]. narrow: the output is bf16. bias and residual may    \
-     * be absent (-1). */                                                                                               \
+     * be absent (-1). */                                                                                      \
     X(LINEAR, "Linear", 2, 7, 1, RT_ATTR_ACT | RT_ATTR_NARROW | RT_ATTR_GROUP, 2)                              \
     /* x, gamma, beta -> y (, y in bf16 or s8) */                                                              \
     X(LAYER_NORM, "LayerNorm", 3, 3, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW, 2)                                   \

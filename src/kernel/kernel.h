@@ -148,13 +148,13 @@ typedef void (*rt_quantize_fn)(size_t rows, size_t n, const float *x, size_t ldx
 
 /* ---- What a machine can do at most ----
  * Multiply-adds of one type in registers alone: `rounds` rounds of as many independent sums as keep the units
- * busy, each by the instruction that the tier multiplies this type with. A tier without one for bf16 widens to
- * floats and multiplies those. Returns the number of operations, multiply and add counted as two. `one` is 1,
- * which the compiler does not know: every multiply-add adds one, and the 16 sums that are stored add up to half
- * of the operations as long as they fit into the type. */
+ * busy, each by the instruction that the tier multiplies this type with. A tier without one for bf16 widens
+ * to floats and multiplies those. Returns the number of operations, multiply and add counted as two. `one` is
+ * 1, which the compiler does not know: every multiply-add adds one, and the 16 sums that are stored add up to
+ * half of the operations as long as they fit into the type. */
 typedef uint64_t (*rt_peak_fn)(size_t rounds, int one, float *sums);
-/* Sum of n words modulo 2^64, by the widest loads: as fast as memory can be read. In four streams, a quarter of
- * the words each: measured on Zen 4, one reads 26 GB/s from DRAM, two 20, four 31. */
+/* Sum of n words modulo 2^64, by the widest loads: as fast as memory can be read. In four streams, a quarter
+ * of the words each: measured on Zen 4, one reads 26 GB/s from DRAM, two 20, four 31. */
 typedef uint64_t (*rt_read_fn)(size_t n, const uint64_t *words);
 
 /* One row a family: member name, function type. */
