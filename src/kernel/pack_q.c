@@ -52,9 +52,10 @@ void rt_pack_s4(size_t k, size_t n, size_t group, const int8_t *b, size_t stride
     for (size_t j = 0; j < n; j++) {
         int32_t total = 0;
         for (size_t i = 0; i < k; i++) {
-            int code = b[i * stride_k + j * stride_n], scale = groups[i / group * n + j];
+            int8_t code = b[i * stride_k + j * stride_n];
+            uint8_t scale = groups[i / group * n + j];
             packed[rt_panel_byte(k, 8, i, j)] |= (uint8_t)((code & 15) << (i % 8 < 4 ? 0 : 4));
-            packed_groups[rt_panel_group(k, group, i, j)] = (uint8_t)scale;
+            packed_groups[rt_panel_group(k, group, i, j)] = scale;
             total += code * scale;
         }
         sum[j] = 128 * total;
