@@ -1,19 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "file/tensors.h"
+#include "touch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Every tensor must lie inside the input: its bytes are read. */
-static uint8_t touch(const rt_tensors *tensors) {
-    uint8_t sum = 0;
-    for (size_t i = 0; i < tensors->count; i++) {
-        const rt_tensor *t = &tensors->items[i];
-        size_t count = 0;
-        if (!rt_shape_count(t->shape, t->rank, &count)) __builtin_trap();
-        for (size_t n = 0; n < count * rt_dtype_size(t->dtype); n++) sum ^= ((const uint8_t *)t->data)[n];
-    }
-    return sum;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     rt_tensors tensors;
