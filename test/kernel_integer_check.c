@@ -11,7 +11,7 @@ enum { ANY, EXTREME, SAME, NOTHING, KINDS }; /* up to ±127; each ±127; all 127
 /* One product with all its buffers; c[0] is written by ref, c[1] by the kernel. */
 typedef struct product {
     rt_gemm_q g;
-    guarded a, a_scale, b, b_group, b_scale, b_sum, bias, residual, scratch, c[2];
+    guarded a, a_scale, a_shift, a_weak, b, b_group, b_weak, b_scale, b_sum, bias, residual, scratch, c[2];
 } product;
 
 static int random_within(int most) {
@@ -61,15 +61,33 @@ static void make_s4(product *p, int kind) {
     guarded_free(&groups);
 }
 
-static void make_s8(product *p, int kind) {
-    size_t k = p->g.k, n = p->g.n, bytes = 0;
-    guarded plain = guarded_new(k * n);
+/* Random int8 weights [k, n], packed, and their b_sum. */
+static guarded pack_random(size_t k, size_t n, int kind, int32_t *sums) {
+    size_t bytes = 0;
+    guarded plain = guarded_new(k * n), packed = {0};
     int8_t *weight = plain.data;
     for (size_t i = 0; i < k * n; i++) weight[i] = (int8_t)integer(kind, 127, true);
-    if (!rt_pack_count_s8(k, n, &bytes)) return;
-    p->b = guarded_new(bytes);
-    rt_pack_s8(k, n, weight, n, 1, p->b.data, p->b_sum.data);
+    if (rt_pack_count_s8(k, n, &bytes)) packed = guarded_new(bytes);
+    rt_pack_s8(k, n, weight, n, 1, packed.data, sums);
     guarded_free(&plain);
+    return packed;
+}
+
+/* Up to 16 weak rows, in every second product. */
+static void make_weak(product *p, int kind) {
+    size_t n = p->g.n, weak = random_u32() & 1 ? 4 * (1 + random_below(4)) : 0;
+    guarded sums = guarded_new(n * sizeof(int32_t));
+    int32_t *all = p->b_sum.data;
+    const int32_t *more = sums.data;
+    p->b_weak = pack_random(weak, n, kind, sums.data);
+    for (size_t j = 0; j < n; j++) all[j] += more[j];
+    p->a_weak = guarded_new(p->g.m * weak);
+    for (size_t i = 0; i < p->g.m * weak; i++)
+        ((int8_t *)p->a_weak.data)[i] = (int8_t)integer(kind, 127, false);
+    p->g.weak = weak;
+    p->g.a_weak = p->a_weak.data;
+    p->g.b_weak = p->b_weak.data;
+    guarded_free(&sums);
 }
 
 static guarded floats(size_t n) {
@@ -94,10 +112,13 @@ static product product_new(int bits, size_t m, size_t n, size_t k, int kind) {
     p.bias = floats(n);
     p.residual = floats(m * p.g.ldr);
     p.b_sum = guarded_new(n * sizeof(int32_t));
-    if (bits == 4)
+    p.a_shift = floats(m);
+    if (bits == 4) {
         make_s4(&p, kind);
-    else
-        make_s8(&p, kind);
+        make_weak(&p, kind);
+    } else {
+        p.b = pack_random(k, n, kind, p.b_sum.data);
+    }
     p.g.a = p.a.data;
     p.g.a_scale = p.a_scale.data;
     p.g.b = p.b.data;
@@ -106,12 +127,14 @@ static product product_new(int bits, size_t m, size_t n, size_t k, int kind) {
     p.g.act = (rt_act)random_below(5);
     if (random_u32() & 1) p.g.bias = p.bias.data;
     if (random_u32() & 1) p.g.residual = p.residual.data;
+    if (random_u32() & 1) p.g.a_shift = p.a_shift.data;
     return p;
 }
 
 static void product_free(product *p) {
-    guarded *all[] = {&p->a,    &p->a_scale,  &p->b,       &p->b_group, &p->b_scale, &p->b_sum,
-                      &p->bias, &p->residual, &p->scratch, &p->c[0],    &p->c[1]};
+    guarded *all[] = {&p->a,        &p->a_scale, &p->a_shift, &p->a_weak, &p->b,
+                      &p->b_group,  &p->b_weak,  &p->b_scale, &p->b_sum,  &p->bias,
+                      &p->residual, &p->scratch, &p->c[0],    &p->c[1]};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i]->map != NULL) guarded_free(all[i]);
     }
@@ -138,8 +161,10 @@ static bool check_one(const kernel_row *row, int bits, size_t m, size_t n, size_
     bool good = same_f32(&p.c[0], &p.c[1], &where);
     if (!good) {
         const float *want = p.c[0].map, *got = p.c[1].map;
-        snprintf(why, size, "m %zu n %zu k %zu group %zu kind %d act %d: element %zu: expected %a, found %a",
-                 m, n, k, p.g.group, kind, (int)p.g.act, where, (double)want[where], (double)got[where]);
+        snprintf(why, size,
+                 "m %zu n %zu k %zu group %zu weak %zu kind %d act %d: element %zu: expected %a, found %a", m,
+                 n, k, p.g.group, p.g.weak, kind, (int)p.g.act, where, (double)want[where],
+                 (double)got[where]);
     }
     product_free(&p);
     return good;

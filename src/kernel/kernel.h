@@ -17,7 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RT_PANEL = 16 }; /* columns of a packed panel */
+enum {
+    RT_PANEL = 16,    /* columns of a packed panel */
+    RT_WEAK_MOST = 64 /* weak rows of a product: one line of an AMX tile */
+};
 
 typedef enum rt_act { RT_FN_NONE, RT_FN_GELU, RT_FN_GELU_TANH, RT_FN_RELU, RT_FN_TANH } rt_act;
 
@@ -106,17 +109,20 @@ typedef void (*rt_normalize_fn)(size_t rows, size_t n, const float *x, size_t ld
 typedef void (*rt_narrow_fn)(size_t n, const float *x, uint16_t *y);
 
 /* ---- Integers ----
- * Activations are symmetric int8 in ±127 with one float scale a row: q = round to even(x * (127 / most))
- * clamped to ±127, scale = most / 127, where most is the row's largest |x| (below 2^-100: q = 0, scale = 0,
- * or 127 / most might overflow). Rows lie rt_row_q(n) bytes apart and are padded with zeros to that, so that
- * every tile may read whole steps of k. Weights are int8 in ±127, zero-padded, in the panels of all tiers
- * ("P16_S8"): [ceil(n/16)][ceil(k/4)][16][4]       16 consecutive rows of 64 bytes are an AMX tile or 4-bit
- * codes of -8…7 ("P16_S4"), two to a byte, with one small integer scale for `group` rows of k in a column:
- * weight = code * group scale, within ±127, exactly. Codes (two's complement): [ceil(n/16)][ceil(k/8)][16][4]
- * bytes, the low nibbles are rows 8 i + 0…3 of k, the high ones 8 i + 4…7; group scales: uint8
- * [ceil(n/16)][ceil(k/group)][16]. Sums are exact int32 on every tier; then y = act(fma((float)sum *
- * a_scale[row], b_scale[column], bias[column])) + residual, with these roundings. So all tiers give the same
- * bits. */
+ * Activations are int8 in ±127 with one float scale a row: q = round to even((x - shift) * (127 / most))
+ * clamped to ±127, scale = most / 127, where most is the row's largest |x - shift| (below 2^-100: q = 0,
+ * scale = 0, or 127 / most might overflow). shift is 0, or the middle of the row's least and largest x where
+ * that is worth it: GELU's results start at -0.17, so that a shift halves the step. Rows lie rt_row_q(n)
+ * bytes apart and are padded with zeros to that, so that every tile may read whole steps of k. Weights are
+ * int8 in ±127, zero-padded, in the panels of all tiers ("P16_S8"): [ceil(n/16)][ceil(k/4)][16][4], of which
+ * 16 consecutive rows of 64 bytes are an AMX tile; or 4-bit codes of -8…7 ("P16_S4"), two to a byte, with one
+ * small integer scale for `group` rows of k in a column: weight = code * group scale, within ±127, exactly.
+ * Codes (two's complement): [ceil(n/16)][ceil(k/8)][16][4] bytes, the low nibbles are rows 8 i + 0…3 of k,
+ * the high ones 8 i + 4…7; group scales: uint8 [ceil(n/16)][ceil(k/group)][16]. P16_S4 may have a few further
+ * rows of int8 weights ("weak", as OWQ names the inputs that 4 bits cannot serve, arXiv 2306.02272): they
+ * take part in the same sums. Sums are exact int32 on every tier; then t = (float)sum * a_scale[row], with a
+ * shift t = fma(a_shift[row], the column's sum of weights, t), and y = act(fma(t, b_scale[column],
+ * bias[column])) + residual, with these roundings. So all tiers give the same bits. */
 static inline size_t rt_row_q(size_t n) {
     return (n + 63) / 64 * 64;
 }
@@ -126,9 +132,13 @@ typedef struct rt_gemm_q {
     const int8_t *a;        /* [m, k], rows lda bytes apart */
     size_t lda;             /* rt_row_q(k) */
     const float *a_scale;   /* [m] */
+    const float *a_shift;   /* [m] or NULL */
     const void *b;          /* P16_S8 or P16_S4, 64-byte aligned */
     const uint8_t *b_group; /* P16_S4: group scales */
     size_t group;           /* P16_S4: rows of k that share one; a multiple of 8 */
+    size_t weak;            /* P16_S4: further rows of k, a multiple of 4, at most RT_WEAK_MOST */
+    const int8_t *a_weak;   /* [m, weak] */
+    const int8_t *b_weak;   /* [weak, n] as P16_S8 */
     const float *b_scale;   /* [n] */
     const int32_t *b_sum;   /* [n] 128 * the sum of the column's weights: what adding 128 to a costs */
     const float *bias;      /* [n] or NULL */
@@ -137,7 +147,7 @@ typedef struct rt_gemm_q {
     rt_act act;
     float *c; /* [m, n] */
     size_t ldc;
-    int8_t *scratch; /* P16_S4: rt_gemm_q_scratch(k) bytes, 64-byte aligned: where panels are unpacked */
+    int8_t *scratch; /* P16_S4: rt_gemm_q_scratch(k) bytes, 64-byte aligned: what a tier prepares */
 } rt_gemm_q;
 typedef void (*rt_gemm_q_fn)(const rt_gemm_q *gemm);
 size_t rt_gemm_q_scratch(size_t k);

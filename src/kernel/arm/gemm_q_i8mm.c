@@ -85,23 +85,26 @@ V16_TILES(TILE)
 static const rt_tile_set tiles = {V16_TILES(ENTRY)};
 #undef ENTRY
 
-void rt_gemm_s8_i8mm(const rt_gemm_q *given) {
-    rt_gemm_q q = *given;
-    rt_gemm g = gemm_view(&q, 4);
-    q.b_sum = NULL; /* both operands are signed: nothing was added to A */
-    gemm_with(&g, tiles, 1, g.k * RT_PANEL, &q);
+/* Both operands are signed: nothing was added to A. */
+RT_VERB void scale(const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns, float *sums,
+                   size_t ldo) {
+    add_weak(q, tiles, i, j, rows, columns, sums, ldo);
+    scale_sums(q, false, i, j, rows, columns, sums, ldo);
 }
 
-void rt_gemm_s4_i8mm(const rt_gemm_q *given) {
-    rt_gemm_q q = *given;
-    rt_gemm g = gemm_view(&q, 8);
+void rt_gemm_s8_i8mm(const rt_gemm_q *q) {
+    rt_gemm g = gemm_view(q, 4);
+    gemm_with(&g, tiles, 1, g.k * RT_PANEL, q, scale);
+}
+
+void rt_gemm_s4_i8mm(const rt_gemm_q *q) {
+    rt_gemm g = gemm_view(q, 8);
     if (g.m == 0 || g.n == 0) return;
-    q.b_sum = NULL;
     size_t wide = gemm_columns(&g);
     for (size_t j = 0; j < g.n; j += wide) {
         size_t columns = rt_min(wide, g.n - j);
-        panels_s4 panels = panels_at(&q, j);
-        unpack_panels((columns + RT_PANEL - 1) / RT_PANEL, &panels, g.k, q.scratch);
-        gemm_rows(&g, tiles, 1, j, columns, q.scratch, &q);
+        panels_s4 panels = panels_at(q, j);
+        unpack_panels((columns + RT_PANEL - 1) / RT_PANEL, &panels, g.k, q->scratch);
+        gemm_rows(&g, tiles, 1, j, columns, q->scratch, q, scale);
     }
 }

@@ -5,7 +5,9 @@
 
 /* Scales, bias, activation, residual of element (i, j). */
 static void finish(const rt_gemm_q *g, size_t i, size_t j, int32_t sum) {
-    float y = fmaf((float)sum * g->a_scale[i], g->b_scale[j], g->bias != NULL ? g->bias[j] : 0.0f);
+    float t = (float)sum * g->a_scale[i];
+    if (g->a_shift != NULL) t = fmaf(g->a_shift[i], (float)(g->b_sum[j] / 128), t);
+    float y = fmaf(t, g->b_scale[j], g->bias != NULL ? g->bias[j] : 0.0f);
     y = ref_activate(y, g->act);
     if (g->residual != NULL) y += g->residual[i * g->ldr + j];
     g->c[i * g->ldc + j] = y;
@@ -29,6 +31,9 @@ void rt_gemm_s4_ref(const rt_gemm_q *g) {
             for (size_t l = 0; l < g->k; l++) {
                 int scale = g->b_group[rt_panel_group(g->k, g->group, l, j)];
                 sum += g->a[i * g->lda + l] * (rt_panel_code(g->b, g->k, l, j) * scale);
+            }
+            for (size_t l = 0; l < g->weak; l++) {
+                sum += g->a_weak[i * g->weak + l] * g->b_weak[rt_panel_byte(g->weak, 4, l, j)];
             }
             finish(g, i, j, sum);
         }

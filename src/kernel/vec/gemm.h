@@ -62,33 +62,60 @@ static void finish(const rt_gemm *g, size_t i, size_t j, size_t rows, size_t col
     }
 }
 
-/* Integer sums (the bits of int32 in place of floats) become y = fma(sum * a_scale, b_scale, bias). With
- * b_sum the rows of A had 128 added. */
-RT_VERB void scale_sums(const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns, float *sums,
-                        size_t ldo) {
+/* The sums of weights that the first n of 16 b_sum are 128 times; exact, as they are below 2^24. */
+RT_VERB v16 column_sums(const int32_t *b_sum, size_t n) {
+    float bits[RT_PANEL];
+    v16_store(bits, v16_load_n((const float *)(const void *)b_sum, n));
+    return v16_mul(v16_load_s32(bits, NULL, RT_PANEL), v16_set(0x1p-7f));
+}
+
+/* Integer sums (the bits of int32 in place of floats) become y = fma(t, b_scale, bias) as kernel.h has it;
+ * biased: the rows of A had 128 added. */
+RT_VERB void scale_sums(const rt_gemm_q *q, bool biased, size_t i, size_t j, size_t rows, size_t columns,
+                        float *sums, size_t ldo) {
     for (size_t c = 0; c < columns; c += RT_PANEL) {
         size_t at = j + c, n = columns - c;
         v16 factor = v16_load_n(q->b_scale + at, n);
+        v16 weights = q->a_shift != NULL ? column_sums(q->b_sum + at, n) : v16_set(0.0f);
         v16 bias = q->bias != NULL ? v16_load_n(q->bias + at, n) : v16_set(0.0f);
         for (size_t r = 0; r < rows; r++) {
             float *sum = sums + r * ldo + c;
-            v16 x = v16_load_s32(sum, q->b_sum != NULL ? q->b_sum + at : NULL, n);
-            v16_store(sum, v16_fma(v16_mul(x, v16_set(q->a_scale[i + r])), factor, bias));
+            v16 t = v16_load_s32(sum, biased ? q->b_sum + at : NULL, n);
+            t = v16_mul(t, v16_set(q->a_scale[i + r]));
+            if (q->a_shift != NULL) t = v16_fma(v16_set(q->a_shift[i + r]), weights, t);
+            v16_store(sum, v16_fma(t, factor, bias));
         }
     }
 }
 
-/* All rows against the panels of the columns from j on; b: what the tiles take for those panels. q: NULL, or
- * the tiles give integer sums. */
+/* 16 integers at any address, also in place of floats (gcc and clang make of it what the ISA has). */
+typedef int32_t ints16 __attribute__((vector_size(64), aligned(4), may_alias));
+
+/* sums[rows][ldo] += more, both the bits of int32 in place of floats */
+RT_VERB void add_integers(size_t rows, size_t panels, const float *more, float *sums, size_t ldo) {
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t p = 0; p < panels; p++) {
+            size_t at = r * ldo + p * RT_PANEL;
+            *(ints16 *)(void *)(sums + at) += *(const ints16 *)(const void *)(more + at);
+        }
+    }
+}
+
+/* What is done with the sums of `rows` × `columns` elements at (i, j) before `finish`; NULL: nothing. */
+typedef void between_fn(const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns, float *sums,
+                        size_t ldo);
+
+/* All rows against the panels of the columns from j on; b: what the tiles take for those panels. q: of
+ * integers. */
 RT_VERB void gemm_rows(const rt_gemm *g, const rt_tile_set tiles, size_t a_size, size_t j, size_t columns,
-                       const void *b, const rt_gemm_q *q) {
+                       const void *b, const rt_gemm_q *q, between_fn *between) {
     _Alignas(64) float sums[V16_ROWS * V16_PANELS * RT_PANEL];
     size_t blocks = block_count(g->m), panels = (columns + RT_PANEL - 1) / RT_PANEL;
     for (size_t block = 0, i = 0; block < blocks; block++) {
         size_t rows = block_rows(g->m, blocks, block);
         const char *a = (const char *)g->a + i * g->lda * a_size;
         tiles[panels - 1][rows - 1](a, g->lda, b, g->k, sums, panels * RT_PANEL);
-        if (q != NULL) scale_sums(q, i, j, rows, columns, sums, panels * RT_PANEL);
+        if (between != NULL) between(q, i, j, rows, columns, sums, panels * RT_PANEL);
         finish(g, i, j, rows, columns, sums, panels * RT_PANEL);
         i += rows;
     }
@@ -102,13 +129,24 @@ RT_VERB size_t gemm_columns(const rt_gemm *g) {
 /* Panels outside, rows inside: the panels in use stay in L2 while all rows pass. a_size: bytes of an element
  * of A; panel: bytes of a panel of B. */
 RT_VERB void gemm_with(const rt_gemm *g, const rt_tile_set tiles, size_t a_size, size_t panel,
-                       const rt_gemm_q *q) {
+                       const rt_gemm_q *q, between_fn *between) {
     if (g->m == 0 || g->n == 0) return;
     size_t wide = gemm_columns(g);
     for (size_t j = 0; j < g->n; j += wide) {
         const char *b = (const char *)g->b + j / RT_PANEL * panel;
-        gemm_rows(g, tiles, a_size, j, rt_min(wide, g->n - j), b, q);
+        gemm_rows(g, tiles, a_size, j, rt_min(wide, g->n - j), b, q, between);
     }
+}
+
+/* sums[rows][ldo] += those of A's weak columns, as integers; `tiles` are those of 8-bit weights. */
+RT_VERB void add_weak(const rt_gemm_q *q, const rt_tile_set tiles, size_t i, size_t j, size_t rows,
+                      size_t columns, float *sums, size_t ldo) {
+    _Alignas(64) float more[V16_ROWS * V16_PANELS * RT_PANEL];
+    size_t panels = (columns + RT_PANEL - 1) / RT_PANEL;
+    if (q->weak == 0) return;
+    tiles[panels - 1][rows - 1](q->a_weak + i * q->weak, q->weak, q->b_weak + j * q->weak, q->weak, more,
+                                ldo);
+    add_integers(rows, panels, more, sums, ldo);
 }
 
 /* What follows integer sums is what follows float ones: their bias is in them already. */

@@ -46,7 +46,7 @@ RT_VERB void unpack_line(const uint8_t *codes, const pairs32 *scale, int8_t *out
 }
 
 /* Panels [panels][k/4][16][4] of code * scale. */
-static void unpack_panels(size_t panels, const panels_s4 *b, size_t k, int8_t *out) {
+static inline void unpack_panels(size_t panels, const panels_s4 *b, size_t k, int8_t *out) {
     for (size_t p = 0; p < panels; p++) {
         const uint8_t *scales = b->scales + p * b->scales_panel;
         const uint8_t *codes = b->codes + p * k * 8;

@@ -116,6 +116,27 @@ static void run_flat(const block *bl, const tail *rest) {
     tile_store(3, bl->sums + 3 * RT_PANEL, OUT * sizeof(float));
 }
 
+static void run_block(const block *bl, tail *rest) {
+    if (bl->depth % LINE != 0) fill_tail(bl, rest);
+    if (bl->rows > ROWS)
+        run_tall(bl, rest);
+    else
+        run_flat(bl, rest);
+}
+
+/* The sums of bl's rows, from i on, and columns, from j on, += those of A's weak columns. */
+static void add_weak_tiles(const rt_gemm_q *q, const block *bl, size_t i, size_t j, tail *rest) {
+    _Alignas(64) float more[2 * ROWS * OUT];
+    block weak = *bl;
+    weak.a = (const char *)q->a_weak + i * q->weak;
+    weak.b = (const char *)q->b_weak + j * q->weak;
+    weak.lda = weak.depth = q->weak;
+    weak.panel = q->weak * RT_PANEL;
+    weak.sums = more;
+    run_block(&weak, rest);
+    add_integers(bl->rows, bl->panels, more, bl->sums, OUT);
+}
+
 /* All rows against bl's panels, of the columns from j on; q: NULL, or the sums are integers. *configured: the
  * rows that the tiles are set to. */
 static void tile_rows(const rt_gemm *g, block *bl, size_t j, size_t columns, const rt_gemm_q *q,
@@ -128,12 +149,9 @@ static void tile_rows(const rt_gemm *g, block *bl, size_t j, size_t columns, con
         size_t first = rt_min(ROWS, bl->rows), second = bl->rows - first;
         if (*configured != bl->rows) configure(first, second);
         *configured = bl->rows;
-        if (bl->depth % LINE != 0) fill_tail(bl, &rest);
-        if (second > 0)
-            run_tall(bl, &rest);
-        else
-            run_flat(bl, &rest);
-        if (q != NULL) scale_sums(q, i, j, bl->rows, columns, bl->sums, OUT);
+        run_block(bl, &rest);
+        if (q != NULL && q->weak > 0) add_weak_tiles(q, bl, i, j, &rest);
+        if (q != NULL) scale_sums(q, false, i, j, bl->rows, columns, bl->sums, OUT);
         finish(g, i, j, bl->rows, columns, bl->sums, OUT);
         i += bl->rows;
     }

@@ -4,11 +4,9 @@
 #include "kernel/x86/gemm_amx.h"
 #include "kernel/vec/unpack.h"
 
-void RT_TILE(gemm_s8)(const rt_gemm_q *given) {
-    rt_gemm_q q = *given;
-    rt_gemm g = gemm_view(&q, 4);
-    q.b_sum = NULL; /* both operands are signed: nothing was added to A */
-    gemm_tiles(&g, 1, g.k * RT_PANEL, packed_panels, &q);
+void RT_TILE(gemm_s8)(const rt_gemm_q *q) {
+    rt_gemm g = gemm_view(q, 4);
+    gemm_tiles(&g, 1, g.k * RT_PANEL, packed_panels, q);
 }
 
 static const char *unpacked_panels(const rt_gemm *g, const rt_gemm_q *q, size_t j, size_t panels,
@@ -20,9 +18,7 @@ static const char *unpacked_panels(const rt_gemm *g, const rt_gemm_q *q, size_t 
     return (const char *)q->scratch;
 }
 
-void RT_TILE(gemm_s4)(const rt_gemm_q *given) {
-    rt_gemm_q q = *given;
-    rt_gemm g = gemm_view(&q, 8);
-    q.b_sum = NULL;
-    gemm_tiles(&g, 1, g.k * RT_PANEL, unpacked_panels, &q);
+void RT_TILE(gemm_s4)(const rt_gemm_q *q) {
+    rt_gemm g = gemm_view(q, 8);
+    gemm_tiles(&g, 1, g.k * RT_PANEL, unpacked_panels, q);
 }
