@@ -17,6 +17,7 @@ typedef struct work {
     size_t m, n, k;
     void *a, *c, *layer[LAYERS];
     float *bias;
+    rt_row_scale *scale; /* of a's rows */
     int32_t *sum;
     int8_t *scratch;
     rt_act act;
@@ -99,7 +100,7 @@ static void multiply_q(const work *w, size_t n, size_t k, const int8_t *b) {
                    .k = k,
                    .a = w->a,
                    .lda = k,
-                   .a_scale = w->bias,
+                   .a_scale = w->scale,
                    .b = b,
                    .b_group = (const uint8_t *)b,
                    .group = 128,
@@ -142,9 +143,10 @@ static void bench_gemm_q(const kernel_row *row, rt_act act) {
     work w = {.row = row, .act = act, .a = need(512 * MOST), .c = need(512 * MOST * sizeof(float))};
     size_t layer = 0;
     w.bias = rt_calloc(MOST, sizeof(float));
+    w.scale = rt_calloc(512, sizeof *w.scale);
     w.sum = rt_calloc(MOST, sizeof(int32_t));
     w.scratch = need(rt_gemm_q_scratch(MOST));
-    if (w.bias == NULL || w.sum == NULL) exit(1);
+    if (w.bias == NULL || w.scale == NULL || w.sum == NULL) exit(1);
     memset(w.a, 1, 512 * MOST);
     for (size_t s = 0; s < sizeof matrices / sizeof *matrices; s++) {
         char shape[40];
@@ -155,7 +157,7 @@ static void bench_gemm_q(const kernel_row *row, rt_act act) {
         bench_gemm_q_shape(&w, shape, w.n * w.k, call_gemm_q);
     }
     bench_gemm_q_shape(&w, "layers of BERT base", layer, call_layer_q);
-    void *all[] = {w.a, w.c, w.bias, w.sum, w.scratch};
+    void *all[] = {w.a, w.c, w.bias, w.scale, w.sum, w.scratch};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -232,7 +234,7 @@ static void call_normalize(work *w) {
     ((rt_normalize_fn)w->row->fn)(w->m, w->n, w->a, w->n, w->c, w->n);
 }
 static void call_quantize(work *w) {
-    ((rt_quantize_fn)w->row->fn)(w->m, w->n, w->a, w->n, w->c, w->n, w->bias);
+    ((rt_quantize_fn)w->row->fn)(w->m, w->n, w->a, w->n, NULL, w->c, w->n, w->scale);
 }
 static void call_narrow(work *w) {
     ((rt_narrow_fn)w->row->fn)(w->m * w->n, w->a, w->c);
@@ -245,12 +247,14 @@ static void bench_stream(const kernel_row *row, void (*call)(work *)) {
     w.c = need(w.m * w.n * sizeof(float));
     w.bias = rt_calloc(w.n, sizeof(float));
     w.layer[0] = rt_calloc(w.m, sizeof(int32_t));
-    if (w.bias == NULL || w.layer[0] == NULL) exit(1);
+    w.scale = rt_calloc(w.m, sizeof *w.scale);
+    if (w.bias == NULL || w.scale == NULL || w.layer[0] == NULL) exit(1);
     fill_f32(w.a, w.m * w.n, FILL_NORMAL);
     printf("%s 128 x 768: %.1f GB/s\n", row->name, 4e-9 * (double)(w.m * w.n) / best_time(call, &w));
     free(w.a);
     free(w.c);
     free(w.bias);
+    free(w.scale);
     free(w.layer[0]);
 }
 

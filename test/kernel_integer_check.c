@@ -11,7 +11,7 @@ enum { ANY, EXTREME, SAME, NOTHING, KINDS }; /* up to ±127; each ±127; all 127
 /* One product with all its buffers; c[0] is written by ref, c[1] by the kernel. */
 typedef struct product {
     rt_gemm_q g;
-    guarded a, a_scale, a_shift, a_weak, b, b_group, b_weak, b_scale, b_sum, bias, residual, scratch, c[2];
+    guarded a, a_scale, a_weak, b, b_group, b_weak, b_scale, b_sum, bias, residual, scratch, c[2];
 } product;
 
 static int random_within(int most) {
@@ -107,12 +107,11 @@ static product product_new(int bits, size_t m, size_t n, size_t k, int kind) {
     size_t pad = random_below(3);
     product p = {.g = {.m = m, .n = n, .k = k, .lda = rt_row_q(k), .ldr = n + pad, .ldc = n + 2 * pad}};
     p.a = make_a(m, k, p.g.lda, kind);
-    p.a_scale = floats(m);
+    p.a_scale = floats(2 * m);
     p.b_scale = floats(n);
     p.bias = floats(n);
     p.residual = floats(m * p.g.ldr);
     p.b_sum = guarded_new(n * sizeof(int32_t));
-    p.a_shift = floats(m);
     if (bits == 4) {
         make_s4(&p, kind);
         make_weak(&p, kind);
@@ -127,14 +126,12 @@ static product product_new(int bits, size_t m, size_t n, size_t k, int kind) {
     p.g.act = (rt_act)random_below(5);
     if (random_u32() & 1) p.g.bias = p.bias.data;
     if (random_u32() & 1) p.g.residual = p.residual.data;
-    if (random_u32() & 1) p.g.a_shift = p.a_shift.data;
     return p;
 }
 
 static void product_free(product *p) {
-    guarded *all[] = {&p->a,        &p->a_scale, &p->a_shift, &p->a_weak, &p->b,
-                      &p->b_group,  &p->b_weak,  &p->b_scale, &p->b_sum,  &p->bias,
-                      &p->residual, &p->scratch, &p->c[0],    &p->c[1]};
+    guarded *all[] = {&p->a,     &p->a_scale, &p->a_weak,   &p->b,       &p->b_group, &p->b_weak, &p->b_scale,
+                      &p->b_sum, &p->bias,    &p->residual, &p->scratch, &p->c[0],    &p->c[1]};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i]->map != NULL) guarded_free(all[i]);
     }
@@ -203,12 +200,14 @@ bool check_quantize(const kernel_row *row, char *why, size_t size) {
     for (size_t n = 0; good && n < 200; n++) {
         size_t rows = random_below(5), ldx = n + random_below(3), ldq = rt_row_q(n) + 64 * random_below(2);
         guarded x = guarded_new(rows * ldx * sizeof(float)), q[2], scale[2];
+        const float ranges[][2] = {{-0.17f, 3.0f}, {-40.0f, 0.5f}};
+        const float *range = n % 3 == 0 ? ranges[n % 2] : NULL;
         fill_f32(x.data, rows * ldx, (int)(n % FILL_KINDS));
         for (int side = 0; side < 2; side++) {
             q[side] = guarded_new(rows * ldq);
-            scale[side] = guarded_new(rows * sizeof(float));
+            scale[side] = guarded_new(rows * sizeof(rt_row_scale));
             rt_quantize_fn fn = (rt_quantize_fn)(side == 0 ? row->ref : row->fn);
-            fn(rows, n, x.data, ldx, q[side].data, ldq, scale[side].data);
+            fn(rows, n, x.data, ldx, range, q[side].data, ldq, scale[side].data);
         }
         size_t where = 0;
         good = same_bytes(&q[0], &q[1]) && same_f32(&scale[0], &scale[1], &where);

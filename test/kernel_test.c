@@ -126,11 +126,11 @@ static uint64_t broken_peak(size_t rounds, int one, float *sums) { /* counts twi
 static uint64_t broken_read(size_t n, const uint64_t *words) { /* forgets the words behind whole blocks */
     return rt_read_sum_ref(n / 8 * 8, words);
 }
-static void broken_quantize(size_t m, size_t n, const float *x, size_t ldx, int8_t *q, size_t ldq,
-                            float *scale) { /* forgets the padding */
+static void broken_quantize(size_t m, size_t n, const float *x, size_t ldx, const float *range, int8_t *q,
+                            size_t ldq, rt_row_scale *scale) { /* forgets the padding */
     int8_t kept = 0;
     if (m > 0 && n % 64 != 0) kept = q[n];
-    rt_quantize_ref(m, n, x, ldx, q, ldq, scale);
+    rt_quantize_ref(m, n, x, ldx, range, q, ldq, scale);
     if (m > 0 && n % 64 != 0) q[n] = kept;
 }
 static void broken_shift(const rt_gemm_q *g) { /* -128 in place of 127: as if a sum saturated */
@@ -156,6 +156,12 @@ static void broken_group(const rt_gemm_q *g) { /* takes the first group's scale 
     free(groups);
 }
 
+static void broken_weak(const rt_gemm_q *g) { /* forgets the last four of the weak rows */
+    rt_gemm_q other = *g;
+    if (g->weak == 4) other.weak = 0;
+    rt_gemm_s4_ref(&other);
+}
+
 static void test_checker(void) {
     const kernel_row broken[] = {
         {"gemm_f32", "one last bit", 0, 0.0f, (any_fn)broken_last_bit, (any_fn)rt_gemm_f32_ref},
@@ -170,6 +176,7 @@ static void test_checker(void) {
         {"read_sum", "words left out", 0, 0.0f, (any_fn)broken_read, (any_fn)rt_read_sum_ref},
         {"quantize", "rows without padding", 0, 0.0f, (any_fn)broken_quantize, (any_fn)rt_quantize_ref},
         {"gemm_s8", "an extreme taken wrong", 0, 0.0f, (any_fn)broken_shift, (any_fn)rt_gemm_s8_ref},
+        {"gemm_s4", "weak rows left out", 0, 0.0f, (any_fn)broken_weak, (any_fn)rt_gemm_s4_ref},
         {"gemm_s4", "another group's scale", 0, 0.0f, (any_fn)broken_group, (any_fn)rt_gemm_s4_ref},
     };
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {

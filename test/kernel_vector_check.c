@@ -87,7 +87,7 @@ static void normal_new(normal *out, int side, int outputs, rt_norm_args *args) {
     out->y[side] = guarded_new(rows * ld * 4);
     out->y16[side] = guarded_new(rows * ld * 2);
     out->y8[side] = guarded_new(rows * rt_row_q(args->n));
-    out->scale8[side] = guarded_new(rows * 4);
+    out->scale8[side] = guarded_new(rows * sizeof(rt_row_scale));
     if (outputs & 1) args->y = out->y[side].data;
     if (outputs & 2) args->y16 = out->y16[side].data;
     if (outputs & 4) args->y8 = out->y8[side].data;
@@ -100,10 +100,10 @@ static bool normal_same(const normal *out, size_t *where) {
 }
 
 /* The int8 rows must be what quantize makes of the float ones. */
-static bool normal_quantized(const normal *out, size_t rows, size_t n, size_t ld) {
+static bool normal_quantized(const normal *out, size_t rows, size_t n, size_t ld, const float *range) {
     size_t where = 0;
-    guarded q = guarded_new(rows * rt_row_q(n)), scale = guarded_new(rows * 4);
-    rt_quantize_ref(rows, n, out->y[0].data, ld, q.data, rt_row_q(n), scale.data);
+    guarded q = guarded_new(rows * rt_row_q(n)), scale = guarded_new(rows * sizeof(rt_row_scale));
+    rt_quantize_ref(rows, n, out->y[0].data, ld, range, q.data, rt_row_q(n), scale.data);
     bool good = same_bytes(&q, &out->y8[0]) && same_f32(&scale, &out->scale8[0], &where);
     guarded_free(&q);
     guarded_free(&scale);
@@ -123,8 +123,10 @@ static bool norm_one(const kernel_row *row, size_t rows, size_t n, int kind, cha
     normal out = {0};
     int outputs = 1 + (int)random_below(7);
     bool in_place = random_below(4) == 0;
+    const float given[2] = {-1.5f, 4.0f}, *range = random_below(3) == 0 ? given : NULL;
     for (int side = 0; side < 2; side++) {
         rt_norm_args args = {.rows = rows,
+                             .range8 = range,
                              .n = n,
                              .x = x.data,
                              .ldx = ld,
@@ -139,7 +141,7 @@ static bool norm_one(const kernel_row *row, size_t rows, size_t n, int kind, cha
         ((rt_norm_fn)(side == 0 ? row->ref : row->fn))(&args);
     }
     bool good = normal_same(&out, &where);
-    if (outputs == 5 || outputs == 7) good = good && normal_quantized(&out, rows, n, ld);
+    if (outputs == 5 || outputs == 7) good = good && normal_quantized(&out, rows, n, ld, range);
     guarded *all[] = {&x, &gamma, &beta};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
     normal_free(&out);
@@ -206,7 +208,7 @@ static bool embed_one(const kernel_row *row, size_t rows, size_t n, bool types, 
         normal_new(&out, side, 7, &args.norm);
         ((rt_embed_fn)(side == 0 ? row->ref : row->fn))(&args);
     }
-    bool good = normal_same(&out, &where) && normal_quantized(&out, rows, n, n);
+    bool good = normal_same(&out, &where) && normal_quantized(&out, rows, n, n, NULL);
     guarded *all[] = {&word.rows, &word.scale, &word.group, &position, &type, &gamma, &beta, &index};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
     normal_free(&out);

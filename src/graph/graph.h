@@ -20,65 +20,66 @@ enum {
 /* One row an operator: enum name, text (ONNX's name for plain ones), least and most inputs, outputs,
  * attributes it has (see RT_ATTRS), first level at which it may stand. Plain operators mean what ONNX opset
  * 17 says, on the dtypes that encoders use. */
-#define RT_OPS(X)                                                                                              \
-    X(IDENTITY, "Identity", 1, 1, 1, 0, 0)                                                                     \
-    X(CAST, "Cast", 1, 1, 1, RT_ATTR_DTYPE, 0)                                                                 \
-    X(SHAPE, "Shape", 1, 1, 1, 0, 0)                                                                           \
-    X(GATHER, "Gather", 2, 2, 1, RT_ATTR_AXIS, 0)                                                              \
-    X(UNSQUEEZE, "Unsqueeze", 2, 2, 1, 0, 0)                                                                   \
-    X(SQUEEZE, "Squeeze", 2, 2, 1, 0, 0)                                                                       \
-    X(SLICE, "Slice", 3, 5, 1, 0, 0)                                                                           \
-    X(CONCAT, "Concat", 1, 8, 1, RT_ATTR_AXIS, 0)                                                              \
-    X(SPLIT, "Split", 1, 2, 3, RT_ATTR_AXIS, 0)                                                                \
-    X(RESHAPE, "Reshape", 2, 2, 1, 0, 0)                                                                       \
-    X(TRANSPOSE, "Transpose", 1, 1, 1, RT_ATTR_PERM, 0)                                                        \
-    X(EXPAND, "Expand", 2, 2, 1, 0, 0)                                                                         \
-    X(EQUAL, "Equal", 2, 2, 1, 0, 0)                                                                           \
-    X(WHERE, "Where", 3, 3, 1, 0, 0)                                                                           \
-    X(ADD, "Add", 2, 2, 1, 0, 0)                                                                               \
-    X(SUB, "Sub", 2, 2, 1, 0, 0)                                                                               \
-    X(MUL, "Mul", 2, 2, 1, 0, 0)                                                                               \
-    X(DIV, "Div", 2, 2, 1, 0, 0)                                                                               \
-    X(POW, "Pow", 2, 2, 1, 0, 0)                                                                               \
-    X(MAX, "Max", 2, 2, 1, 0, 0)                                                                               \
-    X(SQRT, "Sqrt", 1, 1, 1, 0, 0)                                                                             \
-    X(ERF, "Erf", 1, 1, 1, 0, 0)                                                                               \
-    X(TANH, "Tanh", 1, 1, 1, 0, 0)                                                                             \
-    X(RELU, "Relu", 1, 1, 1, 0, 0)                                                                             \
-    X(SOFTMAX, "Softmax", 1, 1, 1, RT_ATTR_AXIS, 0)                                                            \
-    X(REDUCE_MEAN, "ReduceMean", 1, 2, 1, RT_ATTR_AXIS | RT_ATTR_KEEPDIMS, 0)                                  \
-    X(REDUCE_SUM, "ReduceSum", 1, 2, 1, RT_ATTR_AXIS | RT_ATTR_KEEPDIMS, 0)                                    \
-    X(REDUCE_MAX, "ReduceMax", 1, 2, 1, RT_ATTR_AXIS | RT_ATTR_KEEPDIMS, 0)                                    \
-    X(MATMUL, "MatMul", 2, 2, 1, 0, 0)                                                                         \
-    X(GEMM, "Gemm", 2, 3, 1, RT_ATTR_TRANS_B, 0)                                                               \
-    X(LAYER_NORMALIZATION, "LayerNormalization", 3, 3, 1, RT_ATTR_EPSILON, 0)                                  \
-    /* Select the rows of mask tokens: (x [batch, seq, n], ids) -> [rows, n]; the fill head's first step. */   \
-    X(MASK_ROWS, "MaskRows", 2, 2, 1, 0, 0)                                                                    \
-    /* Level 2: fused. `…` stands for [batch, seq] below level 3 and for [tokens] there. */                  \
-    /* ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups))) -> […, hidden]; with  \
-     * narrow a second output holds the same in bf16 or s8. word is f32, or s8 [v, n] with a scale a row       \
-     * [v], or 4-bit codes (rows_s4) with integer scales too, u8 [v, ceil(n/group)]. */                        \
-    X(EMBED, "Embed", 5, 9, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP, 2)                            \
-    /* x […, k], weight (, bias (, residual (, scale, sums (, groups)))) -> […, n] = act(x w + bias) +     \
-     * residual. weight is [k, n]: rows, or at level 3 packed: p16, p16_bf16 (x is bf16), p16_s8, p16_s4 (x    \
-     * is s8). The last two have a scale a column f32 [n] and what gemm_q calls b_sum, i32 [n]; p16_s4 also    \
-     * integer scales u8 [ceil(n/16), ceil(k/group), 16]. narrow: the output is bf16. bias and residual may    \
-     * be absent (-1). */                                                                                      \
-    X(LINEAR, "Linear", 2, 7, 1, RT_ATTR_ACT | RT_ATTR_NARROW | RT_ATTR_GROUP, 2)                              \
-    /* x, gamma, beta -> y (, y in bf16 or s8) */                                                              \
-    X(LAYER_NORM, "LayerNorm", 3, 3, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW, 2)                                   \
-    /* q, k, v: column ranges of one, two or three values. (qkv […, 3 hidden]) or (q, kv […, 2 hidden]) or \
-     * (q, k, v), then below level 3 the mask [batch, seq]. Rows of q may be a selection (select) of the       \
-     * sequences' rows. -> [rows of q, hidden] */                                                              \
-    X(ATTENTION, "Attention", 1, 4, 1,                                                                         \
-      RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_NARROW, 2)                      \
-    /* x […, n] (, ids) -> the rows that are read: [batch, n] (first) or [rows, n] (mask tokens) */          \
-    X(SELECT, "Select", 1, 2, 1, RT_ATTR_SELECT, 2)                                                            \
-    /* x […, n] (, mask below level 3) -> [batch, n]: mean or max over each sequence's tokens */             \
-    X(POOL, "Pool", 1, 2, 1, RT_ATTR_POOL, 2)                                                                  \
-    X(NORMALIZE, "Normalize", 1, 1, 1, 0, 2)                                                                   \
-    /* float -> bf16 or s8, where no producer can do it itself */                                              \
-    X(NARROW, "Narrow", 1, 1, 1, RT_ATTR_NARROW, 3)
+#define RT_OPS(X)                                                                                                \
+    X(IDENTITY, "Identity", 1, 1, 1, 0, 0)                                                                       \
+    X(CAST, "Cast", 1, 1, 1, RT_ATTR_DTYPE, 0)                                                                   \
+    X(SHAPE, "Shape", 1, 1, 1, 0, 0)                                                                             \
+    X(GATHER, "Gather", 2, 2, 1, RT_ATTR_AXIS, 0)                                                                \
+    X(UNSQUEEZE, "Unsqueeze", 2, 2, 1, 0, 0)                                                                     \
+    X(SQUEEZE, "Squeeze", 2, 2, 1, 0, 0)                                                                         \
+    X(SLICE, "Slice", 3, 5, 1, 0, 0)                                                                             \
+    X(CONCAT, "Concat", 1, 8, 1, RT_ATTR_AXIS, 0)                                                                \
+    X(SPLIT, "Split", 1, 2, 3, RT_ATTR_AXIS, 0)                                                                  \
+    X(RESHAPE, "Reshape", 2, 2, 1, 0, 0)                                                                         \
+    X(TRANSPOSE, "Transpose", 1, 1, 1, RT_ATTR_PERM, 0)                                                          \
+    X(EXPAND, "Expand", 2, 2, 1, 0, 0)                                                                           \
+    X(EQUAL, "Equal", 2, 2, 1, 0, 0)                                                                             \
+    X(WHERE, "Where", 3, 3, 1, 0, 0)                                                                             \
+    X(ADD, "Add", 2, 2, 1, 0, 0)                                                                                 \
+    X(SUB, "Sub", 2, 2, 1, 0, 0)                                                                                 \
+    X(MUL, "Mul", 2, 2, 1, 0, 0)                                                                                 \
+    X(DIV, "Div", 2, 2, 1, 0, 0)                                                                                 \
+    X(POW, "Pow", 2, 2, 1, 0, 0)                                                                                 \
+    X(MAX, "Max", 2, 2, 1, 0, 0)                                                                                 \
+    X(SQRT, "Sqrt", 1, 1, 1, 0, 0)                                                                               \
+    X(ERF, "Erf", 1, 1, 1, 0, 0)                                                                                 \
+    X(TANH, "Tanh", 1, 1, 1, 0, 0)                                                                               \
+    X(RELU, "Relu", 1, 1, 1, 0, 0)                                                                               \
+    X(SOFTMAX, "Softmax", 1, 1, 1, RT_ATTR_AXIS, 0)                                                              \
+    X(REDUCE_MEAN, "ReduceMean", 1, 2, 1, RT_ATTR_AXIS | RT_ATTR_KEEPDIMS, 0)                                    \
+    X(REDUCE_SUM, "ReduceSum", 1, 2, 1, RT_ATTR_AXIS | RT_ATTR_KEEPDIMS, 0)                                      \
+    X(REDUCE_MAX, "ReduceMax", 1, 2, 1, RT_ATTR_AXIS | RT_ATTR_KEEPDIMS, 0)                                      \
+    X(MATMUL, "MatMul", 2, 2, 1, 0, 0)                                                                           \
+    X(GEMM, "Gemm", 2, 3, 1, RT_ATTR_TRANS_B, 0)                                                                 \
+    X(LAYER_NORMALIZATION, "LayerNormalization", 3, 3, 1, RT_ATTR_EPSILON, 0)                                    \
+    /* Select the rows of mask tokens: (x [batch, seq, n], ids) -> [rows, n]; the fill head's first step. */     \
+    X(MASK_ROWS, "MaskRows", 2, 2, 1, 0, 0)                                                                      \
+    /* Level 2: fused. `…` stands for [batch, seq] below level 3 and for [tokens] there. */                    \
+    /* ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups))) -> […, hidden]; with    \
+     * narrow a second output holds the same in bf16 or s8. word is f32, or s8 [v, n] with a scale a row         \
+     * [v], or 4-bit codes (rows_s4) with integer scales too, u8 [v, ceil(n/group)]. */                          \
+    X(EMBED, "Embed", 5, 9, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_RANGE, 2)              \
+    /* x […, k], weight (, bias (, residual (, scale, sums (, groups (, weak, columns))))) -> […, n] = act(x \
+     * w + bias) + residual. weight is [k, n]: rows, or at level 3 packed: p16, p16_bf16 (x is bf16),                              \
+     * p16_s8, p16_s4 (x is s8). The last two have a scale a column f32 [n] and what gemm_q calls b_sum, i32                             \
+     * [n]; p16_s4 also integer scales u8 [ceil(n/16), ceil(k/group), 16], and, if wanted, weak (p16_s8 [w,                             \
+     * n]: w rows that are added to the weight's) with columns (i32 [w]: which of x they multiply). narrow:                                \
+     * the output is bf16. Absent inputs are -1. */                                                                                        \
+    X(LINEAR, "Linear", 2, 9, 1, RT_ATTR_ACT | RT_ATTR_NARROW | RT_ATTR_GROUP, 2)                                \
+    /* x, gamma, beta -> y (, y in bf16 or s8) */                                                                \
+    X(LAYER_NORM, "LayerNorm", 3, 3, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_RANGE, 2)                     \
+    /* q, k, v: column ranges of one, two or three values. (qkv […, 3 hidden]) or (q, kv […, 2 hidden]) or   \
+     * (q, k, v), then below level 3 the mask [batch, seq]. Rows of q may be a selection (select) of the         \
+     * sequences' rows. -> [rows of q, hidden] */                                                                \
+    X(ATTENTION, "Attention", 1, 4, 1,                                                                           \
+      RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_NARROW, 2)                        \
+    /* x […, n] (, ids) -> the rows that are read: [batch, n] (first) or [rows, n] (mask tokens) */            \
+    X(SELECT, "Select", 1, 2, 1, RT_ATTR_SELECT, 2)                                                              \
+    /* x […, n] (, mask below level 3) -> [batch, n]: mean or max over each sequence's tokens */               \
+    X(POOL, "Pool", 1, 2, 1, RT_ATTR_POOL, 2)                                                                    \
+    X(NORMALIZE, "Normalize", 1, 1, 1, 0, 2)                                                                     \
+    /* float -> bf16 or s8, where no producer can do it itself */                                                \
+    X(NARROW, "Narrow", 1, 1, 1, RT_ATTR_NARROW | RT_ATTR_RANGE, 3)
 
 typedef enum rt_op {
 #define RT_OP_ENUM(name, text, least, most, outputs, attrs, level) RT_OP_##name,
@@ -116,7 +117,8 @@ enum {
     RT_ATTR_TRANS_B = 1 << 10,
     RT_ATTR_NARROW = 1 << 11,
     RT_ATTR_PARTS = 1 << 12,
-    RT_ATTR_GROUP = 1 << 13
+    RT_ATTR_GROUP = 1 << 13,
+    RT_ATTR_RANGE = 1 << 14
 };
 typedef struct rt_attrs {
     int64_t axis;
@@ -128,9 +130,10 @@ typedef struct rt_attrs {
     rt_select select;
     rt_pool_kind pool;
     bool keepdims, trans_b;
-    retort_dtype narrow; /* RETORT_F32 (none), RETORT_BF16 or RETORT_S8 */
-    int parts;           /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
-    int64_t group;       /* 4-bit codes that share an integer scale */
+    retort_dtype narrow;  /* RETORT_F32 (none), RETORT_BF16 or RETORT_S8 */
+    int parts;            /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
+    int64_t group;        /* 4-bit codes that share an integer scale */
+    float least, largest; /* static range of what is narrowed to s8; both 0: each row's own */
 } rt_attrs;
 
 typedef enum rt_layout {
@@ -153,8 +156,8 @@ typedef struct rt_content {
 } rt_content;
 
 /* A value: an input, a constant (neither input nor producer) or the output of a node. An s8 value [rows, n]
- * that a node makes has a scale a row with it: it lies in rows of rt_row_q(n) bytes, and the float scales
- * behind the last row that its place has room for. */
+ * that a node makes has a scale a row with it: it lies in rows of rt_row_q(n) bytes, and the scales
+ * (rt_row_scale) behind the last row that its place has room for. */
 typedef struct rt_value {
     const char *name; /* unique in the graph */
     retort_dtype dtype;

@@ -129,10 +129,11 @@ bool rt_is_vector(const rt_value *value, int64_t n, bool absent) {
 
 /* ---- The frame of every rule ---- */
 
-/* Packed layouts are for the weights of Linear and the word table of Embed alone. */
+/* Packed layouts are for the weights of Linear, the weak ones as well, and the word table of Embed alone. */
 static bool layouts_fit(const rt_shapes *s) {
     for (int i = 0; i < s->node->input_count; i++) {
-        bool weight = (s->node->op == RT_OP_LINEAR || s->node->op == RT_OP_EMBED) && i == 1;
+        bool linear = s->node->op == RT_OP_LINEAR;
+        bool weight = (i == 1 && (linear || s->node->op == RT_OP_EMBED)) || (i == 7 && linear);
         if (s->in[i] != NULL && s->in[i]->layout != RT_LAYOUT_ROWS && !weight) return false;
     }
     return true;

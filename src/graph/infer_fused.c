@@ -3,6 +3,7 @@
  * batches are padded, [tokens] when they are ragged, [batch] or [rows] after a selection. */
 #include "graph/infer.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Output 0: the rows of `like`, then n. */
@@ -12,9 +13,16 @@ static void rows_of(rt_shapes *s, const rt_value *like, int rows_rank, int64_t n
     rt_push_dim(&s->out[0], n);
 }
 
-/* Whether narrow asks for what the operator can make: bf16, and int8 for ragged rows where `s8` says so. */
+/* Whether narrow asks for what the operator can make: bf16, and int8 for ragged rows where `s8` says so, of a
+ * range that is one. */
 static retort_status check_narrow(const rt_shapes *s, const rt_value *rows, bool s8) {
     retort_dtype narrow = s->node->attrs.narrow;
+    float least = s->node->attrs.least, largest = s->node->attrs.largest;
+    bool ranged = least != 0 || largest != 0;
+    if (ranged && !(narrow == RETORT_S8 && isfinite(least) && isfinite(largest) && least < largest)) {
+        return rt_fail(s->err, RETORT_FORMAT, "least=%g, largest=%g is no range of int8", (double)least,
+                       (double)largest);
+    }
     if (narrow == RETORT_F32 || narrow == RETORT_BF16 || (narrow == RETORT_S8 && s8 && rows->rank == 2)) {
         return RETORT_OK;
     }
@@ -91,14 +99,24 @@ retort_status rt_infer_embed(rt_shapes *s) {
 /* 2^17 products of 127 and -128 are the most that an int32 holds. */
 enum { MAX_INTEGER_K = 1 << 17 };
 
-/* What comes with integer weights: scale, sums, groups. Others have none of it. */
+/* Weak rows, or none: a few int8 rows and the columns of x that they multiply. */
+static bool weak_fits(const rt_shapes *s, int64_t n) {
+    const rt_value *weak = optional(s, 7), *columns = optional(s, 8);
+    if (weak == NULL || columns == NULL) return weak == columns;
+    int64_t count = weak->rank == 2 ? weak->dims[0] : 0;
+    return weak->layout == RT_LAYOUT_P16_S8 && count > 0 && count <= RT_WEAK_MOST && count % 4 == 0 &&
+           weak->dims[1] == n && is_rows(columns, RETORT_I32, 1, &count);
+}
+
+/* What comes with integer weights: scale, sums, groups, weak rows. Others have none of it. */
 static retort_status check_integer(const rt_shapes *s) {
     const rt_value *weight = s->in[1], *scale = optional(s, 4), *sums = optional(s, 5),
                    *groups = optional(s, 6);
     int64_t k = weight->dims[0], n = weight->dims[1];
     bool s4 = weight->layout == RT_LAYOUT_P16_S4;
     if (rt_linear_input(weight) != RETORT_S8) {
-        bool none = scale == NULL && sums == NULL && groups == NULL && s->node->attrs.group == 0;
+        bool none = scale == NULL && sums == NULL && groups == NULL && s->node->attrs.group == 0 &&
+                    optional(s, 7) == NULL && optional(s, 8) == NULL;
         return none ? RETORT_OK : rt_fail(s->err, RETORT_FORMAT, "scales for a float weight");
     }
     int64_t count = group_count(s, k, 8);
@@ -106,12 +124,14 @@ static retort_status check_integer(const rt_shapes *s) {
                 s->node->attrs.narrow == RETORT_F32 && s->in[0]->rank == 2;
     if (s4) {
         int64_t dims[] = {(n + RT_PANEL - 1) / RT_PANEL, count, RT_PANEL};
-        fits = fits && count > 0 && is_rows(groups, RETORT_U8, 3, dims);
+        fits = fits && count > 0 && is_rows(groups, RETORT_U8, 3, dims) && weak_fits(s, n);
     } else {
-        fits = fits && groups == NULL && s->node->attrs.group == 0;
+        fits = fits && groups == NULL && s->node->attrs.group == 0 && optional(s, 7) == NULL &&
+               optional(s, 8) == NULL;
     }
     if (fits) return RETORT_OK;
-    return rt_fail(s->err, RETORT_FORMAT, "scale, sums or groups of %lld do not fit an integer weight",
+    return rt_fail(s->err, RETORT_FORMAT,
+                   "scale, sums, groups of %lld or weak rows do not fit an integer weight",
                    (long long)s->node->attrs.group);
 }
 

@@ -39,6 +39,8 @@ static const rt_attr_row attr_rows[] = {
     {RT_ATTR_TRANS_B, "trans_b", RT_KIND_BOOL, offsetof(rt_attrs, trans_b), NULL},
     {RT_ATTR_NARROW, "narrow", RT_KIND_NAME, offsetof(rt_attrs, narrow), dtype_names},
     {RT_ATTR_GROUP, "group", RT_KIND_INT64, offsetof(rt_attrs, group), NULL},
+    {RT_ATTR_RANGE, "least", RT_KIND_FLOAT, offsetof(rt_attrs, least), NULL},
+    {RT_ATTR_RANGE, "largest", RT_KIND_FLOAT, offsetof(rt_attrs, largest), NULL},
 };
 
 const rt_op_row *rt_op_info(rt_op op) {
@@ -126,7 +128,7 @@ static const struct part_row {
     {RT_OP_GATHER, 0, 0, RT_PART_TABLE, false},  {RT_OP_EMBED, 1, 2, RT_PART_TABLE, false},
     {RT_OP_EMBED, 6, 6, RT_PART_TABLE, false},   {RT_OP_EMBED, 7, 8, RT_PART_TABLE, true},
     {RT_OP_MATMUL, 1, 1, RT_PART_MATRIX, false}, {RT_OP_GEMM, 1, 1, RT_PART_MATRIX, false},
-    {RT_OP_LINEAR, 1, 1, RT_PART_MATRIX, false}, {RT_OP_LINEAR, 4, 6, RT_PART_MATRIX, true},
+    {RT_OP_LINEAR, 1, 1, RT_PART_MATRIX, false}, {RT_OP_LINEAR, 4, 8, RT_PART_MATRIX, true},
 };
 
 rt_part rt_value_part(const rt_graph *graph, int value, bool *scale) {

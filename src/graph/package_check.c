@@ -130,6 +130,12 @@ static retort_status check_linear(const check *c, const rt_node *node) {
         const rt_value *in = input_of(c, node, k);
         if (in != NULL && !rt_value_is_constant(in)) return refuse(c, node, "its scales are not constants");
     }
+    const rt_value *columns = input_of(c, node, 8);
+    const int32_t *column = columns == NULL ? NULL : columns->data;
+    for (int64_t i = 0; column != NULL && i < columns->dims[0]; i++) {
+        if (column[i] < 0 || column[i] >= weight->dims[0])
+            return refuse(c, node, "a weak column is not of x");
+    }
     return RETORT_OK;
 }
 
@@ -151,7 +157,8 @@ static retort_status check_s8(const check *c, const rt_node *node) {
 static retort_status check_layouts(const check *c, const rt_node *node) {
     for (int k = 0; k < node->input_count; k++) {
         const rt_value *in = input_of(c, node, k);
-        bool weight = (node->op == RT_OP_LINEAR || node->op == RT_OP_EMBED) && k == 1;
+        bool linear = node->op == RT_OP_LINEAR;
+        bool weight = (k == 1 && (linear || node->op == RT_OP_EMBED)) || (k == 7 && linear);
         if (in != NULL && in->layout != RT_LAYOUT_ROWS && !weight) {
             return refuse(c, node, "reads a packed matrix");
         }

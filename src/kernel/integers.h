@@ -19,11 +19,15 @@ static inline size_t rt_panel_group(size_t k, size_t group, size_t i, size_t j) 
     return (j / RT_PANEL * ((k + group - 1) / group) + i / group) * RT_PANEL + j % RT_PANEL;
 }
 
-/* What a row with this largest |x| is multiplied by; *scale undoes it. */
-static inline float rt_quantum(float most, float *scale) {
-    if (most < 0x1p-100f) most = 0.0f;
-    *scale = most / 127.0f;
-    return most > 0.0f ? 127.0f / most : 0.0f;
+/* What a row with this least and largest x is multiplied by, less the shift; *out undoes both. */
+static inline float rt_quantum(float least, float largest, rt_row_scale *out) {
+    float most = 0.5f * largest - 0.5f * least;
+    if (most < 0x1p-100f) {
+        *out = (rt_row_scale){0.0f, 0.0f};
+        return 0.0f;
+    }
+    *out = (rt_row_scale){most / 127.0f, 0.5f * least + 0.5f * largest};
+    return 127.0f / most;
 }
 
 #endif

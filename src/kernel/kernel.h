@@ -61,6 +61,11 @@ typedef struct rt_attention {
 typedef void (*rt_attention_fn)(const rt_attention *attention);
 size_t rt_attention_scratch(size_t keys, size_t dim);
 
+/* How a row of int8 stands for floats: x = scale * q + shift (see Integers). */
+typedef struct rt_row_scale {
+    float scale, shift;
+} rt_row_scale;
+
 /* y = (x - mean) / sqrt(var + epsilon) * gamma + beta, a row at a time. Two passes (mean; then the mean of
  * squared differences), each over 16 virtual lanes. y may be x. */
 typedef struct rt_norm_args {
@@ -73,8 +78,9 @@ typedef struct rt_norm_args {
     size_t ldy;
     uint16_t *y16; /* or NULL */
     size_t ldy16;
-    int8_t *y8;    /* or NULL: y as rt_quantize_fn makes it, rows rt_row_q(n) apart, in the same pass */
-    float *scale8; /* [rows] */
+    int8_t *y8; /* or NULL: y as rt_quantize_fn makes it, rows rt_row_q(n) apart, in the same pass */
+    rt_row_scale *scale8; /* [rows] */
+    const float *range8;  /* {least, largest}, or NULL: each row's own */
 } rt_norm_args;
 typedef void (*rt_norm_fn)(const rt_norm_args *norm);
 
@@ -109,40 +115,44 @@ typedef void (*rt_normalize_fn)(size_t rows, size_t n, const float *x, size_t ld
 typedef void (*rt_narrow_fn)(size_t n, const float *x, uint16_t *y);
 
 /* ---- Integers ----
- * Activations are int8 in ±127 with one float scale a row: q = round to even((x - shift) * (127 / most))
- * clamped to ±127, scale = most / 127, where most is the row's largest |x - shift| (below 2^-100: q = 0,
- * scale = 0, or 127 / most might overflow). shift is 0, or the middle of the row's least and largest x where
- * that is worth it: GELU's results start at -0.17, so that a shift halves the step. Rows lie rt_row_q(n)
- * bytes apart and are padded with zeros to that, so that every tile may read whole steps of k. Weights are
- * int8 in ±127, zero-padded, in the panels of all tiers ("P16_S8"): [ceil(n/16)][ceil(k/4)][16][4], of which
- * 16 consecutive rows of 64 bytes are an AMX tile; or 4-bit codes of -8…7 ("P16_S4"), two to a byte, with one
- * small integer scale for `group` rows of k in a column: weight = code * group scale, within ±127, exactly.
- * Codes (two's complement): [ceil(n/16)][ceil(k/8)][16][4] bytes, the low nibbles are rows 8 i + 0…3 of k,
- * the high ones 8 i + 4…7; group scales: uint8 [ceil(n/16)][ceil(k/group)][16]. P16_S4 may have a few further
- * rows of int8 weights ("weak", as OWQ names the inputs that 4 bits cannot serve, arXiv 2306.02272): they
- * take part in the same sums. Sums are exact int32 on every tier; then t = (float)sum * a_scale[row], with a
- * shift t = fma(a_shift[row], the column's sum of weights, t), and y = act(fma(t, b_scale[column],
- * bias[column])) + residual, with these roundings. So all tiers give the same bits. */
+ * Activations are int8 in ±127 round the middle of their row: with the row's least and largest x (0 counts as
+ * one), shift = (least + largest) / 2, most = (largest - least) / 2, scale = most / 127, q = round to
+ * even((x - shift) * (127 / most)) clamped to ±127. (most below 2^-100: q, scale and shift are 0, or 127 /
+ * most might overflow.) A shift costs one fma a sum and halves the step for GELU's results, which begin at
+ * -0.17. With a static range {least, largest} is given and what lies beyond is clamped. Rows lie rt_row_q(n)
+ * bytes apart and are padded with zeros to that, so that every tile may read whole steps of k.
+ *
+ * Weights are int8 in ±127, zero-padded, in the panels of all tiers ("P16_S8"):
+ * [ceil(n/16)][ceil(k/4)][16][4], of which 16 consecutive rows of 64 bytes are an AMX tile; or 4-bit codes of
+ * -8…7 ("P16_S4"), two to a byte, with one small integer scale for `group` rows of k in a column: weight =
+ * code
+ * * group scale, within ±127, exactly. Codes (two's complement): [ceil(n/16)][ceil(k/8)][16][4] bytes, the
+ * low nibbles are rows 8 i + 0…3 of k, the high ones 8 i + 4…7; group scales: uint8
+ * [ceil(n/16)][ceil(k/group)][16]. P16_S4 may have a few further rows of int8 weights ("weak", as OWQ names
+ * the inputs that 4 bits cannot serve, arXiv 2306.02272), which take part in the same sums.
+ *
+ * Sums are exact int32 on every tier; then t = fma(shift[row], the column's sum of weights, (float)sum *
+ * scale[row]), y = act(fma(t, b_scale[column], bias[column])) + residual, with these roundings. So all tiers
+ * give the same bits. */
 static inline size_t rt_row_q(size_t n) {
     return (n + 63) / 64 * 64;
 }
 
 typedef struct rt_gemm_q {
     size_t m, n, k;
-    const int8_t *a;        /* [m, k], rows lda bytes apart */
-    size_t lda;             /* rt_row_q(k) */
-    const float *a_scale;   /* [m] */
-    const float *a_shift;   /* [m] or NULL */
-    const void *b;          /* P16_S8 or P16_S4, 64-byte aligned */
-    const uint8_t *b_group; /* P16_S4: group scales */
-    size_t group;           /* P16_S4: rows of k that share one; a multiple of 8 */
-    size_t weak;            /* P16_S4: further rows of k, a multiple of 4, at most RT_WEAK_MOST */
-    const int8_t *a_weak;   /* [m, weak] */
-    const int8_t *b_weak;   /* [weak, n] as P16_S8 */
-    const float *b_scale;   /* [n] */
-    const int32_t *b_sum;   /* [n] 128 * the sum of the column's weights: what adding 128 to a costs */
-    const float *bias;      /* [n] or NULL */
-    const float *residual;  /* [m, n] or NULL */
+    const int8_t *a;             /* [m, k], rows lda bytes apart */
+    size_t lda;                  /* rt_row_q(k) */
+    const rt_row_scale *a_scale; /* [m] */
+    const void *b;               /* P16_S8 or P16_S4, 64-byte aligned */
+    const uint8_t *b_group;      /* P16_S4: group scales */
+    size_t group;                /* P16_S4: rows of k that share one; a multiple of 8 */
+    size_t weak;                 /* P16_S4: further rows of k, a multiple of 4, at most RT_WEAK_MOST */
+    const int8_t *a_weak;        /* [m, weak] */
+    const int8_t *b_weak;        /* [weak, n] as P16_S8 */
+    const float *b_scale;        /* [n] */
+    const int32_t *b_sum;        /* [n] 128 * the sum of the column's weights: what adding 128 to a costs */
+    const float *bias;           /* [n] or NULL */
+    const float *residual;       /* [m, n] or NULL */
     size_t ldr;
     rt_act act;
     float *c; /* [m, n] */
@@ -152,9 +162,10 @@ typedef struct rt_gemm_q {
 typedef void (*rt_gemm_q_fn)(const rt_gemm_q *gemm);
 size_t rt_gemm_q_scratch(size_t k);
 
-/* Rows of floats to int8 with a scale each, as above; also pads. */
-typedef void (*rt_quantize_fn)(size_t rows, size_t n, const float *x, size_t ldx, int8_t *q, size_t ldq,
-                               float *scale);
+/* Rows of floats to int8 with a scale each, as above; also pads. range: {least, largest}, or NULL: each row's
+ * own. */
+typedef void (*rt_quantize_fn)(size_t rows, size_t n, const float *x, size_t ldx, const float *range,
+                               int8_t *q, size_t ldq, rt_row_scale *scale);
 
 /* ---- What a machine can do at most ----
  * Multiply-adds of one type in registers alone: `rounds` rounds of as many independent sums as keep the units

@@ -69,16 +69,26 @@ static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels
     };
     choose_gemm(plan, step, kernels, weight->layout);
     if (weight->layout == RT_LAYOUT_P16_S4) {
-        size_t scratch = (rt_gemm_q_scratch(step->as.linear.k) + sizeof(float) - 1) / sizeof(float);
-        plan->scratch_floats = rt_max(plan->scratch_floats, scratch);
+        bool weak = step->in[7].value >= 0;
+        if (weak) step->as.linear.weak = (size_t)value_of(plan, &step->in[7])->dims[0];
+        size_t scratch = rt_gemm_q_scratch(step->as.linear.k) + plan->capacity * step->as.linear.weak;
+        plan->scratch_floats = rt_max(plan->scratch_floats, (scratch + sizeof(float) - 1) / sizeof(float));
     }
     if (rt_value_bytes(weight, &bytes)) step->weight_bytes = bytes;
     step->flops_row = 2.0 * (double)weight->dims[0] * (double)weight->dims[1];
     return packed_weight(plan, step, err);
 }
 
+/* The static range of the rows that a step narrows to s8; NULL: each row's own. */
+static const float *static_range(rt_step *step) {
+    const rt_attrs *attrs = &step->node->attrs;
+    step->range[0] = attrs->least;
+    step->range[1] = attrs->largest;
+    return attrs->least < attrs->largest ? step->range : NULL;
+}
+
 /* What a LayerNorm does, also the one in Embed. */
-static rt_norm_step norm_step(const rt_plan *plan, const rt_step *step, const rt_kernels *kernels) {
+static rt_norm_step norm_step(const rt_plan *plan, rt_step *step, const rt_kernels *kernels) {
     size_t n = last_dim(plan, &step->out[0]);
     return (rt_norm_step){
         .norm = kernels->layer_norm,
@@ -86,6 +96,7 @@ static rt_norm_step norm_step(const rt_plan *plan, const rt_step *step, const rt
         .epsilon = step->node->attrs.epsilon,
         .narrow = step->node->attrs.narrow,
         .scale_at = rt_row_scales_at(plan, n),
+        .range = static_range(step),
     };
 }
 
@@ -148,6 +159,7 @@ static retort_status lower_rows(rt_plan *plan, rt_step *step, const rt_kernels *
         .quantize = kernels->quantize,
         .n = last_dim(plan, &step->out[0]),
         .scale_at = rt_row_scales_at(plan, last_dim(plan, &step->out[0])),
+        .range = static_range(step),
         .select = step->node->attrs.select,
     };
     return RETORT_OK;

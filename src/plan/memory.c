@@ -22,7 +22,8 @@ typedef struct planner {
 static bool s8_bound(const planner *p, const rt_value *value, size_t *bytes) {
     size_t rows = p->plan->capacity, scales, total;
     bool fits = rt_mul(rows, rt_row_q((size_t)value->dims[1]), &total) &&
-                rt_mul(rows, sizeof(float), &scales) && rt_add(total, scales, &total) && total < SIZE_MAX / 4;
+                rt_mul(rows, sizeof(rt_row_scale), &scales) && rt_add(total, scales, &total) &&
+                total < SIZE_MAX / 4;
     *bytes = fits ? rt_round_up(rt_max(total, 1), 64) : 0;
     return fits;
 }

@@ -50,6 +50,7 @@ typedef struct rt_linear_step {
     rt_act act;
     bool narrow_out;   /* bf16 */
     size_t x_scale_at; /* integers: of the row scales of x */
+    size_t weak;       /* rows of input 7 */
 } rt_linear_step;
 typedef struct rt_norm_step {
     rt_norm_fn norm;
@@ -57,6 +58,7 @@ typedef struct rt_norm_step {
     float epsilon;
     retort_dtype narrow; /* of the second output; RETORT_F32: there is none */
     size_t scale_at;     /* of its row scales, when it is s8 */
+    const float *range;  /* {least, largest} of all its rows, or NULL */
 } rt_norm_step;
 typedef struct rt_embed_step {
     rt_embed_fn embed;
@@ -78,7 +80,8 @@ typedef struct rt_rows_step { /* Select, Pool, Normalize, Narrow */
     rt_narrow_fn narrow;
     rt_quantize_fn quantize;
     size_t n;
-    size_t scale_at; /* quantize: of the row scales */
+    size_t scale_at;    /* quantize: of the row scales */
+    const float *range; /* {least, largest} of all rows, or NULL */
     rt_select select;
 } rt_rows_step;
 
@@ -105,6 +108,7 @@ struct rt_step {
         rt_rows_step rows;
         rt_plain_step plain;
     } as;
+    float range[2]; /* what a range above points to */
     uint64_t weight_bytes;
     double flops_row; /* two for each multiply-add, a row of the result; attention: for one key */
     int64_t mask_id;

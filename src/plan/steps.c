@@ -50,7 +50,15 @@ void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
     linear->gemm(&gemm);
 }
 
-/* The same on integers: x [rows, k] s8 with row scales, scale and sums [n], groups of panels. */
+/* out[m, n] = the columns [n] of x */
+static void gather(const int32_t *columns, size_t n, size_t m, const int8_t *x, size_t ldx, int8_t *out) {
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) out[i * n + j] = x[i * ldx + (size_t)columns[j]];
+    }
+}
+
+/* The same on integers: x [rows, k] s8 with row scales, scale and sums [n], groups of panels, weak rows and
+ * the columns of x that they multiply. */
 void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_linear_step *linear = &step->as.linear;
     range columns = part_of(linear->n, COLUMN_UNIT, worker);
@@ -58,17 +66,21 @@ void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *wor
     const float *bias = rt_place_at(&step->in[2], worker);
     const float *residual = rt_place_at(&step->in[3], worker);
     const uint8_t *groups = rt_place_at(&step->in[6], worker);
+    const int8_t *weak = rt_place_at(&step->in[7], worker);
+    size_t m = rt_chunk_rows(chunk, step->rows);
     if (columns.from == columns.to) return;
     rt_gemm_q gemm = {
-        .m = rt_chunk_rows(chunk, step->rows),
+        .m = m,
         .n = columns.to - columns.from,
         .k = linear->k,
         .a = x,
         .lda = rt_row_q(linear->k),
-        .a_scale = (const float *)(const void *)(x + linear->x_scale_at),
+        .a_scale = (const rt_row_scale *)(const void *)(x + linear->x_scale_at),
         .b = (const char *)linear->weight + columns.from / RT_PANEL * linear->panel_bytes,
         .b_group = groups == NULL ? NULL : groups + columns.from / RT_PANEL * linear->panel_groups,
         .group = linear->group,
+        .weak = linear->weak,
+        .b_weak = weak == NULL ? NULL : weak + columns.from * linear->weak,
         .b_scale = (const float *)rt_place_at(&step->in[4], worker) + columns.from,
         .b_sum = (const int32_t *)rt_place_at(&step->in[5], worker) + columns.from,
         .bias = bias == NULL ? NULL : bias + columns.from,
@@ -79,6 +91,11 @@ void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *wor
         .ldc = linear->n,
         .scratch = (int8_t *)worker->scratch,
     };
+    if (linear->weak > 0) {
+        int8_t *a_weak = gemm.scratch + rt_gemm_q_scratch(linear->k);
+        gather(rt_place_at(&step->in[8], worker), linear->weak, m, x, gemm.lda, a_weak);
+        gemm.a_weak = a_weak;
+    }
     linear->gemm_q(&gemm);
 }
 
@@ -99,7 +116,8 @@ static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, rang
         args.ldy16 = n;
     } else if (norm->narrow == RETORT_S8) {
         args.y8 = (int8_t *)twin + rows.from * rt_row_q(n);
-        args.scale8 = (float *)(void *)(twin + norm->scale_at) + rows.from;
+        args.scale8 = (rt_row_scale *)(void *)(twin + norm->scale_at) + rows.from;
+        args.range8 = norm->range;
     }
     return args;
 }
@@ -273,7 +291,7 @@ void rt_step_quantize(const rt_step *step, const rt_chunk *chunk, rt_worker *wor
     range part = part_of(rt_chunk_rows(chunk, step->rows), 1, worker);
     const float *x = rt_place_at(&step->in[0], worker);
     char *out = rt_place_at(&step->out[0], worker);
-    float *scale = (float *)(void *)(out + rows->scale_at);
-    rows->quantize(part.to - part.from, n, x + part.from * n, n, (int8_t *)out + part.from * stride, stride,
-                   scale + part.from);
+    rt_row_scale *scale = (rt_row_scale *)(void *)(out + rows->scale_at);
+    rows->quantize(part.to - part.from, n, x + part.from * n, n, rows->range,
+                   (int8_t *)out + part.from * stride, stride, scale + part.from);
 }

@@ -21,37 +21,44 @@ static float value(const rt_norm_args *norm, const float *x, size_t i, float mea
     return fmaf((x[i] - mean) * inverse, norm->gamma[i], norm->beta[i]);
 }
 
-static float larger(float most, float x) {
-    return fabsf(x) > most ? fabsf(x) : most;
+/* The least and the largest so far; NaN does not count. */
+typedef struct span {
+    float least, largest;
+} span;
+
+static span widen(span s, float x) {
+    return (span){x < s.least ? x : s.least, x > s.largest ? x : s.largest};
 }
 
-static int8_t to_s8(float x, float factor) {
-    float y = x * factor;
+static int8_t to_s8(float x, const rt_row_scale *scale, float factor) {
+    float y = (x - scale->shift) * factor;
     y = y > -127.0f ? y : -127.0f;
     return (int8_t)rintf(y < 127.0f ? y : 127.0f);
 }
 
-void rt_quantize_ref(size_t rows, size_t n, const float *x, size_t ldx, int8_t *q, size_t ldq, float *scale) {
+void rt_quantize_ref(size_t rows, size_t n, const float *x, size_t ldx, const float *range, int8_t *q,
+                     size_t ldq, rt_row_scale *scale) {
     for (size_t r = 0; r < rows; r++) {
-        float most = 0.0f;
-        for (size_t i = 0; i < n; i++) most = larger(most, x[r * ldx + i]);
-        float factor = rt_quantum(most, &scale[r]);
-        for (size_t i = 0; i < n; i++) q[r * ldq + i] = to_s8(x[r * ldx + i], factor);
+        span s = range != NULL ? (span){range[0], range[1]} : (span){0.0f, 0.0f};
+        for (size_t i = 0; range == NULL && i < n; i++) s = widen(s, x[r * ldx + i]);
+        float factor = rt_quantum(s.least, s.largest, &scale[r]);
+        for (size_t i = 0; i < n; i++) q[r * ldq + i] = to_s8(x[r * ldx + i], &scale[r], factor);
         for (size_t i = n; i < rt_row_q(n); i++) q[r * ldq + i] = 0;
     }
 }
 
 static void norm_row(const rt_norm_args *norm, size_t r) {
-    const float *x = norm->x + r * norm->ldx;
+    const float *x = norm->x + r * norm->ldx, *range = norm->range8;
     float mean = mean_of(x, norm->n), inverse = 1.0f / sqrtf(variance_of(x, norm->n, mean) + norm->epsilon);
-    float most = 0.0f, factor = 0.0f;
-    for (size_t i = 0; i < norm->n; i++) most = larger(most, value(norm, x, i, mean, inverse));
-    if (norm->y8 != NULL) factor = rt_quantum(most, &norm->scale8[r]);
+    float factor = 0.0f;
+    span s = range != NULL ? (span){range[0], range[1]} : (span){0.0f, 0.0f};
+    for (size_t i = 0; range == NULL && i < norm->n; i++) s = widen(s, value(norm, x, i, mean, inverse));
+    if (norm->y8 != NULL) factor = rt_quantum(s.least, s.largest, &norm->scale8[r]);
     for (size_t i = 0; i < norm->n; i++) {
         float y = value(norm, x, i, mean, inverse);
         if (norm->y != NULL) norm->y[r * norm->ldy + i] = y;
         if (norm->y16 != NULL) norm->y16[r * norm->ldy16 + i] = rt_f32_to_bf16(y);
-        if (norm->y8 != NULL) norm->y8[r * rt_row_q(norm->n) + i] = to_s8(y, factor);
+        if (norm->y8 != NULL) norm->y8[r * rt_row_q(norm->n) + i] = to_s8(y, &norm->scale8[r], factor);
     }
     for (size_t i = norm->n; norm->y8 != NULL && i < rt_row_q(norm->n); i++) {
         norm->y8[r * rt_row_q(norm->n) + i] = 0;

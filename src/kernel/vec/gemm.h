@@ -76,13 +76,13 @@ RT_VERB void scale_sums(const rt_gemm_q *q, bool biased, size_t i, size_t j, siz
     for (size_t c = 0; c < columns; c += RT_PANEL) {
         size_t at = j + c, n = columns - c;
         v16 factor = v16_load_n(q->b_scale + at, n);
-        v16 weights = q->a_shift != NULL ? column_sums(q->b_sum + at, n) : v16_set(0.0f);
+        v16 weights = column_sums(q->b_sum + at, n);
         v16 bias = q->bias != NULL ? v16_load_n(q->bias + at, n) : v16_set(0.0f);
         for (size_t r = 0; r < rows; r++) {
             float *sum = sums + r * ldo + c;
             v16 t = v16_load_s32(sum, biased ? q->b_sum + at : NULL, n);
-            t = v16_mul(t, v16_set(q->a_scale[i + r]));
-            if (q->a_shift != NULL) t = v16_fma(v16_set(q->a_shift[i + r]), weights, t);
+            t = v16_mul(t, v16_set(q->a_scale[i + r].scale));
+            t = v16_fma(v16_set(q->a_scale[i + r].shift), weights, t);
             v16_store(sum, v16_fma(t, factor, bias));
         }
     }

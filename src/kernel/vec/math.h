@@ -17,6 +17,14 @@ RT_VERB float most16(v16 x) {
     return most;
 }
 
+/* The least one, likewise. */
+RT_VERB float least16(v16 x) {
+    float lane[16], least = INFINITY;
+    v16_store(lane, x);
+    for (int i = 0; i < 16; i++) least = lane[i] < least ? lane[i] : least;
+    return least;
+}
+
 /* c[0] + c[1] x + … + c[n-1] x^(n-1) */
 RT_VERB v16 poly(const float *c, int n, v16 x) {
     v16 sum = v16_set(c[n - 1]);

@@ -44,18 +44,17 @@ RT_VERB v16 value(const float *at, size_t n, float mean, float inverse, v16 gamm
 /* factor[rows] = what makes rows of int8 */
 RT_VERB void factors(size_t rows, const rt_norm_args *norm, size_t row, const float *x, const float *mean,
                      const float *inverse, float *factor) {
-    v16 most[TOGETHER];
-    for (size_t r = 0; r < rows; r++) most[r] = v16_set(0.0f);
-    for (size_t i = 0; i < norm->n; i += 16) {
+    span16 span[TOGETHER];
+    for (size_t r = 0; r < rows; r++) span[r] = span_zero();
+    for (size_t i = 0; norm->range8 == NULL && i < norm->n; i += 16) {
         size_t n = norm->n - i;
         v16 gamma = v16_load_n(norm->gamma + i, n), beta = v16_load_n(norm->beta + i, n);
         for (size_t r = 0; r < rows; r++) {
-            v16 size = v16_abs(value(x + r * norm->ldx + i, n, mean[r], inverse[r], gamma, beta));
-            if (n < 16) size = v16_first(n, size, most[r]);
-            most[r] = v16_max(size, most[r]);
+            v16 y = value(x + r * norm->ldx + i, n, mean[r], inverse[r], gamma, beta);
+            span[r] = span_widen(span[r], y, n);
         }
     }
-    for (size_t r = 0; r < rows; r++) factor[r] = rt_quantum(most16(most[r]), &norm->scale8[row + r]);
+    for (size_t r = 0; r < rows; r++) factor[r] = span_factor(span[r], norm->range8, &norm->scale8[row + r]);
 }
 
 /* Rows row…row+rows-1; `rows` and `quantized` are constants where this is used. */
@@ -73,7 +72,8 @@ RT_VERB void norm_rows(size_t rows, bool quantized, const rt_norm_args *norm, si
             v16 y = value(x + r * norm->ldx + i, n, mean[r], inverse[r], gamma, beta);
             if (norm->y != NULL) v16_store_n(norm->y + (row + r) * norm->ldy + i, y, n);
             if (norm->y16 != NULL) v16_store_bf16_n(norm->y16 + (row + r) * norm->ldy16 + i, y, n);
-            if (quantized) store_q(norm->y8 + (row + r) * ld8 + i, y, factor[r], n);
+            if (quantized)
+                store_q(norm->y8 + (row + r) * ld8 + i, y, norm->scale8[row + r].shift, factor[r], n);
         }
     }
     for (size_t r = 0; r < rows && quantized; r++) pad_q(norm->n, norm->y8 + (row + r) * ld8);
@@ -152,15 +152,16 @@ void RT_ISA(embed)(const rt_embed_args *embed) {
     }
 }
 
-void RT_ISA(quantize)(size_t rows, size_t n, const float *x, size_t ldx, int8_t *q, size_t ldq,
-                      float *scale) {
+void RT_ISA(quantize)(size_t rows, size_t n, const float *x, size_t ldx, const float *range, int8_t *q,
+                      size_t ldq, rt_row_scale *scale) {
     for (size_t r = 0; r < rows; r++) {
         const float *from = x + r * ldx;
-        v16 most = v16_set(0.0f);
-        for (size_t i = 0; i < n; i += 16) most = v16_max(v16_abs(v16_load_n(from + i, n - i)), most);
-        float factor = rt_quantum(most16(most), &scale[r]);
+        span16 span = span_zero();
+        for (size_t i = 0; range == NULL && i < n; i += 16)
+            span = span_widen(span, v16_load_n(from + i, n - i), n - i);
+        float factor = span_factor(span, range, &scale[r]);
         for (size_t i = 0; i < n; i += 16)
-            store_q(q + r * ldq + i, v16_load_n(from + i, n - i), factor, n - i);
+            store_q(q + r * ldq + i, v16_load_n(from + i, n - i), scale[r].shift, factor, n - i);
         pad_q(n, q + r * ldq);
     }
 }
