@@ -180,7 +180,9 @@ static bool embed_one(const kernel_row *row, size_t rows, size_t n, bool types, 
     enum { WORDS = 9 };
     size_t where = 0;
     words word = words_new(WORDS, n, bits);
-    guarded position = filled(WORDS * n, FILL_NORMAL), type = filled(2 * n, FILL_NORMAL);
+    bool position_q = random_u32() & 1;
+    words position = words_new(WORDS, n, position_q ? 8 : 32);
+    guarded position_scale = filled(n, FILL_NORMAL), type = filled(2 * n, FILL_NORMAL);
     guarded gamma = filled(n, FILL_NORMAL), beta = filled(n, FILL_NORMAL);
     guarded index = guarded_new(rows * 3 * sizeof(int32_t));
     normal out = {0};
@@ -191,7 +193,9 @@ static bool embed_one(const kernel_row *row, size_t rows, size_t n, bool types, 
                               .positions = ids + rows,
                               .types = types ? ids + 2 * rows : NULL,
                               .word = bits == 32 ? word.rows.data : NULL,
-                              .position = position.data,
+                              .position = position_q ? NULL : position.rows.data,
+                              .position_q = position.rows.data,
+                              .position_scale = position_scale.data,
                               .type = types ? type.data : NULL,
                               .word_q = word.rows.data,
                               .word_bits = bits,
@@ -209,7 +213,9 @@ static bool embed_one(const kernel_row *row, size_t rows, size_t n, bool types, 
         ((rt_embed_fn)(side == 0 ? row->ref : row->fn))(&args);
     }
     bool good = normal_same(&out, &where) && normal_quantized(&out, rows, n, n, NULL);
-    guarded *all[] = {&word.rows, &word.scale, &word.group, &position, &type, &gamma, &beta, &index};
+    guarded *all[] = {&word.rows,      &word.scale,     &word.group,     &position.rows,
+                      &position_scale, &position.scale, &position.group, &type,
+                      &gamma,          &beta,           &index};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
     normal_free(&out);
     return good || fail(why, size, "rows x width x bits", rows, n, (size_t)bits, where);

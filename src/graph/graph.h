@@ -55,16 +55,17 @@ enum {
     /* Select the rows of mask tokens: (x [batch, seq, n], ids) -> [rows, n]; the fill head's first step. */     \
     X(MASK_ROWS, "MaskRows", 2, 2, 1, 0, 0)                                                                      \
     /* Level 2: fused. `…` stands for [batch, seq] below level 3 and for [tokens] there. */                    \
-    /* ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups))) -> […, hidden]; with    \
-     * narrow a second output holds the same in bf16 or s8. word is f32, or s8 [v, n] with a scale a row         \
-     * [v], or 4-bit codes (rows_s4) with integer scales too, u8 [v, ceil(n/group)]. */                          \
-    X(EMBED, "Embed", 5, 9, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_RANGE, 2)              \
+    /* ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale)))) ->     \
+     * […, hidden]; with narrow a second output holds the same in bf16 or s8. word is f32, or s8 [v, n] with   \
+     * a scale a row [v], or 4-bit codes (rows_s4) with integer scales too, u8 [v, ceil(n/group)]. position      \
+     * is f32, or s8 with a scale a column [hidden]. */                                                          \
+    X(EMBED, "Embed", 5, 10, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_RANGE, 2)             \
     /* x […, k], weight (, bias (, residual (, scale, sums (, groups (, weak, columns))))) -> […, n] = act(x \
-     * w + bias) + residual. weight is [k, n]: rows, or at level 3 packed: p16, p16_bf16 (x is bf16),                              \
-     * p16_s8, p16_s4 (x is s8). The last two have a scale a column f32 [n] and what gemm_q calls b_sum, i32                             \
-     * [n]; p16_s4 also integer scales u8 [ceil(n/16), ceil(k/group), 16], and, if wanted, weak (p16_s8 [w,                             \
-     * n]: w rows that are added to the weight's) with columns (i32 [w]: which of x they multiply). narrow:                                \
-     * the output is bf16. Absent inputs are -1. */                                                                                        \
+     * w + bias) + residual. weight is [k, n]: rows, or at level 3 packed: p16, p16_bf16 (x is bf16),            \
+     * p16_s8, p16_s4 (x is s8). The last two have a scale a column f32 [n] and what gemm_q calls b_sum, i32     \
+     * [n]; p16_s4 also integer scales u8 [ceil(n/16), ceil(k/group), 16], and, if wanted, weak (p16_s8 [w,      \
+     * n]: w rows that are added to the weight's) with columns (i32 [w]: which of x they multiply). narrow:      \
+     * the output is bf16. Absent inputs are -1. */                                                              \
     X(LINEAR, "Linear", 2, 9, 1, RT_ATTR_ACT | RT_ATTR_NARROW | RT_ATTR_GROUP, 2)                                \
     /* x, gamma, beta -> y (, y in bf16 or s8) */                                                                \
     X(LAYER_NORM, "LayerNorm", 3, 3, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_RANGE, 2)                     \
@@ -170,7 +171,7 @@ typedef struct rt_value {
     rt_content content;
 } rt_value;
 
-enum { RT_MAX_INPUTS = 9, RT_MAX_OUTPUTS = 3 };
+enum { RT_MAX_INPUTS = 10, RT_MAX_OUTPUTS = 3 };
 typedef struct rt_node {
     rt_op op;
     const char *name;                       /* "layer.0.attention.q" … for people; unique */

@@ -76,13 +76,21 @@ static bool word_fits(const rt_shapes *s, int64_t n) {
            is_rows(groups, RETORT_U8, 2, (int64_t[]){word->dims[0], count});
 }
 
+/* The position table: f32 rows, or s8 rows with the columns' scales. */
+static bool position_fits(const rt_shapes *s, int64_t n) {
+    const rt_value *position = s->in[2], *scale = optional(s, 9);
+    if (is_table(position, n)) return scale == NULL;
+    return position->rank == 2 && position->dims[1] == n && is_rows(position, RETORT_S8, 2, position->dims) &&
+           is_rows(scale, RETORT_F32, 1, &n);
+}
+
 retort_status rt_infer_embed(rt_shapes *s) {
     const rt_value *ids = s->in[0], *word = s->in[1], *types = optional(s, 5), *type = optional(s, 6);
     if (ids->dtype != RETORT_I64 || ids->rank < 1 || ids->rank > 2 || word->rank != 2) {
         return rt_fail(s->err, RETORT_FORMAT, "expected ids i64 [batch, seq] or [tokens] and a word table");
     }
     int64_t n = word->dims[1];
-    if (!is_table(s->in[2], n) || !rt_is_vector(s->in[3], n, false) || !rt_is_vector(s->in[4], n, false)) {
+    if (!position_fits(s, n) || !rt_is_vector(s->in[3], n, false) || !rt_is_vector(s->in[4], n, false)) {
         return rt_fail(s->err, RETORT_FORMAT, "tables, gamma and beta do not fit");
     }
     if ((types != NULL || type != NULL) &&

@@ -126,7 +126,7 @@ static const struct part_row {
     bool scale;
 } part_rows[] = {
     {RT_OP_GATHER, 0, 0, RT_PART_TABLE, false},  {RT_OP_EMBED, 1, 2, RT_PART_TABLE, false},
-    {RT_OP_EMBED, 6, 6, RT_PART_TABLE, false},   {RT_OP_EMBED, 7, 8, RT_PART_TABLE, true},
+    {RT_OP_EMBED, 6, 6, RT_PART_TABLE, false},   {RT_OP_EMBED, 7, 9, RT_PART_TABLE, true},
     {RT_OP_MATMUL, 1, 1, RT_PART_MATRIX, false}, {RT_OP_GEMM, 1, 1, RT_PART_MATRIX, false},
     {RT_OP_LINEAR, 1, 1, RT_PART_MATRIX, false}, {RT_OP_LINEAR, 4, 8, RT_PART_MATRIX, true},
 };

@@ -96,7 +96,10 @@ typedef struct rt_embed_args {
     const float *word_scale;   /* [·] a row */
     const uint8_t *word_group; /* 4 bits: [·, ceil(n/word_group_size)] */
     size_t word_group_size;    /* a multiple of 32 */
-    rt_norm_args norm;         /* rows, n, gamma, beta, epsilon, y, y16; x is not used, y must be given */
+    /* In place of position (NULL then): int8 rows [·, n] and the columns' scales [n]. */
+    const int8_t *position_q;
+    const float *position_scale;
+    rt_norm_args norm; /* rows, n, gamma, beta, epsilon, y, y16; x is not used, y must be given */
 } rt_embed_args;
 typedef void (*rt_embed_fn)(const rt_embed_args *embed);
 

@@ -133,8 +133,8 @@ void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
     norm->norm(&args);
 }
 
-/* Inputs: ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups))). The ids and types
- * are the chunk's. */
+/* Inputs: ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale)))).
+ * The ids and types are the chunk's. */
 void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_embed_step *embed = &step->as.embed;
     range rows = part_of(chunk->rows, 1, worker);
@@ -142,10 +142,15 @@ void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
         .ids = chunk->ids + rows.from,
         .positions = chunk->positions + rows.from,
         .types = chunk->types + rows.from,
-        .position = rt_place_at(&step->in[2], worker),
         .type = rt_place_at(&step->in[6], worker),
         .norm = norm_args(step, worker, rows, &embed->norm),
     };
+    if (step->in[9].value >= 0) {
+        args.position_q = rt_place_at(&step->in[2], worker);
+        args.position_scale = rt_place_at(&step->in[9], worker);
+    } else {
+        args.position = rt_place_at(&step->in[2], worker);
+    }
     if (embed->word_bits == 32) {
         args.word = rt_place_at(&step->in[1], worker);
     } else {

@@ -9,7 +9,8 @@
 typedef struct rounding {
     const rt_value *from; /* valid until the graph is edited */
     int bits;
-    size_t k, n; /* n columns of k weights each */
+    size_t k, n;               /* n columns of k weights each */
+    size_t stride_k, stride_n; /* of a table */
     size_t group, groups;
     /* Results, in the graph's arena: padded to whole panels. */
     float *scale;      /* [n] */
@@ -139,11 +140,15 @@ retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, 
 
 /* ---- Tables ---- */
 
-/* Rows from…from+columns-1 of the table as columns of a panel, the rest zero. */
-static void gather_rows(rounding *r, size_t from, size_t columns) {
+/* What shares a scale becomes a column of a panel: row from…from+columns-1 of the word table, or column of
+ * the table of positions; the rest is zero. */
+static void gather(rounding *r, size_t from, size_t columns) {
+    const float *data = r->from->data;
     for (size_t c = 0; c < RT_PANEL; c++) {
-        const float *row = (const float *)r->from->data + (from + c) * r->k;
-        for (size_t i = 0; i < r->k; i++) r->w[i * RT_PANEL + c] = c < columns ? row[i] : 0.0F;
+        for (size_t i = 0; i < r->k; i++) {
+            size_t at = i * r->stride_k + (from + c) * r->stride_n;
+            r->w[i * RT_PANEL + c] = c < columns ? data[at] : 0.0F;
+        }
     }
 }
 
@@ -157,8 +162,8 @@ static void pack_row(const rounding *r, size_t column, uint8_t *out) {
 
 static void store_row(rounding *r, size_t row, size_t column) {
     if (r->bits == 8) {
-        int8_t *out = (int8_t *)r->packed + row * r->k;
-        for (size_t i = 0; i < r->k; i++) out[i] = r->panel.codes[i * RT_PANEL + column];
+        int8_t *out = (int8_t *)r->packed + row * r->stride_n;
+        for (size_t i = 0; i < r->k; i++) out[i * r->stride_k] = r->panel.codes[i * RT_PANEL + column];
         return;
     }
     pack_row(r, column, (uint8_t *)r->packed + row * ((r->k + 31) / 32 * 16));
@@ -170,7 +175,7 @@ static void store_row(rounding *r, size_t row, size_t column) {
 static retort_status round_table(rounding *r, retort_error *err) {
     for (size_t from = 0; from < r->n; from += RT_PANEL) {
         size_t columns = rt_min(RT_PANEL, r->n - from);
-        gather_rows(r, from, columns);
+        gather(r, from, columns);
         retort_status status = round_panel(r, from, columns, r->w, err);
         if (status != RETORT_OK) return status;
         for (size_t c = 0; c < columns; c++) store_row(r, from + c, c);
@@ -178,38 +183,56 @@ static retort_status round_table(rounding *r, retort_error *err) {
     return RETORT_OK;
 }
 
-static retort_status attach_table(rt_graph *graph, int node, const rounding *r, retort_error *err) {
+static retort_status attach_table(rt_graph *graph, int node, int input, const rounding *r,
+                                  retort_error *err) {
     const char *scope = graph->nodes[node].name;
-    int table = graph->nodes[node].inputs[1];
-    int64_t rows = (int64_t)r->n, dims[] = {rows, (int64_t)r->groups};
-    int scale = rt_add_typed(graph, scope, "scale", RETORT_F32, 1, &rows, r->scale);
+    int table = graph->nodes[node].inputs[input];
+    int64_t scales = (int64_t)r->n, dims[] = {scales, (int64_t)r->groups};
+    bool word = input == 1;
+    int scale =
+        rt_add_typed(graph, scope, word ? "scale" : "position_scale", RETORT_F32, 1, &scales, r->scale);
     int groups = r->bits == 4 ? rt_add_typed(graph, scope, "groups", RETORT_U8, 2, dims, r->group_at) : -1;
     if (scale < 0 || (r->bits == 4 && groups < 0)) return no_memory(graph, err);
     settle(graph, table, r, r->bits == 8 ? RETORT_S8 : RETORT_U8,
            r->bits == 8 ? RT_LAYOUT_ROWS : RT_LAYOUT_ROWS_S4);
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *reader = &graph->nodes[i];
-        if (reader->op != RT_OP_EMBED || reader->inputs[1] != table) continue;
-        set_input(reader, 7, scale);
+        if (reader->op != RT_OP_EMBED || reader->inputs[input] != table) continue;
+        set_input(reader, word ? 7 : 9, scale);
         if (groups >= 0) set_input(reader, 8, groups);
-        reader->attrs.group = groups >= 0 ? (int64_t)r->group : 0;
+        if (word) reader->attrs.group = groups >= 0 ? (int64_t)r->group : 0;
     }
     return RETORT_OK;
 }
 
-retort_status rt_ptq_table(rt_graph *graph, int node, int bits, int64_t group, retort_error *err) {
-    const rt_value *table = &graph->values[graph->nodes[node].inputs[1]];
-    rounding r = {.from = table, .bits = bits, .group = (size_t)group};
+static retort_status ptq_table(rt_graph *graph, int node, int input, rounding r, retort_error *err) {
     size_t bytes = 0, group_bytes = 1;
-    r.n = (size_t)table->dims[0];
-    r.k = (size_t)table->dims[1];
+    int bits = r.bits;
     size_t row = bits == 8 ? r.k : (r.k + 31) / 32 * 16;
     bool counted =
         rt_mul(r.n, row, &bytes) && (bits == 8 || rt_mul(r.n, (r.k + r.group - 1) / r.group, &group_bytes));
     bool begun = counted && begin(&r, graph, bytes);
     r.group_at = rt_graph_alloc(graph, group_bytes);
     retort_status status = begun && r.group_at != NULL ? round_table(&r, err) : no_memory(graph, err);
-    if (status == RETORT_OK) status = attach_table(graph, node, &r, err);
+    if (status == RETORT_OK) status = attach_table(graph, node, input, &r, err);
     end(&r);
     return status;
+}
+
+retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, retort_error *err) {
+    const rt_value *table = &graph->values[graph->nodes[node].inputs[1]];
+    size_t rows = (size_t)table->dims[0], width = (size_t)table->dims[1];
+    rounding r = {.from = table, .bits = bits, .group = (size_t)group, .k = width, .n = rows};
+    r.stride_k = 1;
+    r.stride_n = width;
+    return ptq_table(graph, node, 1, r, err);
+}
+
+retort_status rt_ptq_positions(rt_graph *graph, int node, retort_error *err) {
+    const rt_value *table = &graph->values[graph->nodes[node].inputs[2]];
+    size_t rows = (size_t)table->dims[0], width = (size_t)table->dims[1];
+    rounding r = {.from = table, .bits = 8, .group = 1, .k = rows, .n = width};
+    r.stride_k = width;
+    r.stride_n = 1;
+    return ptq_table(graph, node, 2, r, err);
 }

@@ -72,24 +72,27 @@ static retort_status check_keep(const quantizer *q, retort_error *err) {
     return RETORT_OK;
 }
 
-/* Whether every reader of the weight of `node` is such a node, has it as its weight, and is not kept. */
-static bool is_free(const quantizer *q, const rt_node *node) {
+/* Whether every reader of input `input` of `node` is such a node, has it there, and is not kept. */
+static bool is_free(const quantizer *q, const rt_node *node, int input) {
     for (size_t i = 0; i < q->graph->node_count; i++) {
         const rt_node *reader = &q->graph->nodes[i];
         for (int k = 0; k < reader->input_count; k++) {
-            if (reader->inputs[k] != node->inputs[1]) continue;
-            if (reader->op != node->op || k != 1 || is_kept(q, reader)) return false;
+            if (reader->inputs[k] != node->inputs[input]) continue;
+            if (reader->op != node->op || k != input || is_kept(q, reader)) return false;
         }
     }
-    return q->graph->output != node->inputs[1];
+    return q->graph->output != node->inputs[input];
+}
+
+static bool is_float_constant(const quantizer *q, const rt_node *node, int input) {
+    const rt_value *value = &q->graph->values[node->inputs[input]];
+    return rt_value_is_constant(value) && value->data != NULL && value->dtype == RETORT_F32 &&
+           is_free(q, node, input);
 }
 
 /* A float weight that is to be rounded; once it is, its dtype says so. */
 static bool is_due(const quantizer *q, const rt_node *node) {
-    if (!has_weight(node)) return false;
-    const rt_value *weight = &q->graph->values[node->inputs[1]];
-    return rt_value_is_constant(weight) && weight->data != NULL && weight->dtype == RETORT_F32 &&
-           is_free(q, node);
+    return has_weight(node) && is_float_constant(q, node, 1);
 }
 
 /* ---- The work ---- */
@@ -119,9 +122,16 @@ static retort_status report(quantizer *q, const char *what, retort_error *err) {
     return rt_fail(err, RETORT_CANCELLED, "quantize: cancelled before: %.200s", what);
 }
 
+/* Positions are few bytes, and every token has one: 8 bits in every recipe. */
+static retort_status round_tables(quantizer *q, int index, retort_error *err) {
+    retort_status status = rt_ptq_words(q->graph, index, q->table_bits, q->group, err);
+    bool position = is_float_constant(q, &q->graph->nodes[index], 2);
+    return status == RETORT_OK && position ? rt_ptq_positions(q->graph, index, err) : status;
+}
+
 static retort_status round_node(quantizer *q, int index, retort_error *err) {
     const rt_node *node = &q->graph->nodes[index];
-    if (node->op == RT_OP_EMBED) return rt_ptq_table(q->graph, index, q->table_bits, q->group, err);
+    if (node->op == RT_OP_EMBED) return round_tables(q, index, err);
     bool wide = q->graph->values[node->inputs[1]].dims[1] >= LEAST_COLUMNS;
     return rt_ptq_matrix(q->graph, index, wide ? q->bits : 8, q->group, err);
 }

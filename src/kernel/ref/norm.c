@@ -83,13 +83,19 @@ static float word_at(const rt_embed_args *embed, size_t id, size_t i) {
     return (float)weight * embed->word_scale[id];
 }
 
+static float position_at(const rt_embed_args *embed, size_t position, size_t i) {
+    size_t at = position * embed->norm.n + i;
+    if (embed->position != NULL) return embed->position[at];
+    return (float)embed->position_q[at] * embed->position_scale[i];
+}
+
 void rt_embed_ref(const rt_embed_args *embed) {
     rt_norm_args norm = embed->norm;
     size_t n = norm.n;
     for (size_t r = 0; r < norm.rows; r++) {
-        const float *position = embed->position + (size_t)embed->positions[r] * n;
         for (size_t i = 0; i < n; i++) {
-            float x = word_at(embed, (size_t)embed->ids[r], i) + position[i];
+            float x =
+                word_at(embed, (size_t)embed->ids[r], i) + position_at(embed, (size_t)embed->positions[r], i);
             if (embed->type != NULL) x += embed->type[(size_t)embed->types[r] * n + i];
             norm.y[r * norm.ldy + i] = x;
         }

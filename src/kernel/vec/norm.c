@@ -120,15 +120,22 @@ RT_VERB v16 word_load(const word_row *row, int bits, size_t i, size_t n) {
     return v16_mul(v16_mul(v16_load_s8_n(code, 16), group), v16_set(row->scale));
 }
 
+/* The first n of 16 elements from i on of a position's row. */
+RT_VERB v16 position_load(const rt_embed_args *embed, size_t position, size_t i, size_t n) {
+    size_t at = position * embed->norm.n + i;
+    if (embed->position != NULL) return v16_load_n(embed->position + at, n);
+    return v16_mul(v16_load_s8_n(embed->position_q + at, n), v16_load_n(embed->position_scale + i, n));
+}
+
 RT_VERB void embed_row(const rt_embed_args *embed, int bits, size_t r) {
     size_t width = embed->norm.n;
     word_row word = word_at(embed, bits, (size_t)embed->ids[r]);
-    const float *position = embed->position + (size_t)embed->positions[r] * width;
+    size_t position = (size_t)embed->positions[r];
     const float *type = embed->type == NULL ? NULL : embed->type + (size_t)embed->types[r] * width;
     float *y = embed->norm.y + r * embed->norm.ldy;
     for (size_t i = 0; i < width; i += 16) {
         size_t n = width - i;
-        v16 x = v16_add(word_load(&word, bits, i, n), v16_load_n(position + i, n));
+        v16 x = v16_add(word_load(&word, bits, i, n), position_load(embed, position, i, n));
         if (type != NULL) x = v16_add(x, v16_load_n(type + i, n));
         v16_store_n(y + i, x, n);
     }
