@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What later recipes ask of the engine: weak rows of a product, and static ranges of activations. */
+#include "graph/match.h"
+#include "kernel/integers.h"
+#include "quant_models.h"
+
+enum { WEAK = 8, GROUP = 32 };
+
+static int find_linear(const rt_graph *graph, rt_layout layout) {
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        if (node->op == RT_OP_LINEAR && graph->values[node->inputs[1]].layout == layout) return (int)i;
+    }
+    fail_msg("no such Linear");
+    return -1;
+}
+
+/* Moves WEAK rows of a 4-bit weight to the weak ones: the same product. */
+static void move_rows(rt_graph *graph, int index) {
+    rt_node *node = &graph->nodes[index];
+    rt_value *weight = &graph->values[node->inputs[1]];
+    int64_t k = weight->dims[0], n = weight->dims[1], count = WEAK;
+    size_t bytes = 0, weak_bytes = 0;
+    assert_true(rt_value_bytes(weight, &bytes) && rt_pack_count_s8(WEAK, (size_t)n, &weak_bytes));
+    uint8_t *codes = rt_graph_alloc(graph, bytes);
+    int8_t *packed = rt_graph_alloc(graph, weak_bytes), *plain = calloc((size_t)(k * n), 1);
+    int32_t *columns = rt_graph_alloc(graph, WEAK * sizeof *columns), *sums = calloc((size_t)n, sizeof *sums);
+    assert_true(codes != NULL && packed != NULL && plain != NULL && columns != NULL && sums != NULL);
+    const uint8_t *groups = graph->values[node->inputs[6]].data;
+    memcpy(codes, weight->data, bytes);
+    rt_unpack_s4((size_t)k, (size_t)n, GROUP, codes, groups, plain);
+    int8_t rows[WEAK * 256];
+    assert_true(n <= 256);
+    for (int i = 0; i < WEAK; i++) {
+        size_t row = (size_t)((i * 29 + 3) % k);
+        columns[i] = (int32_t)row;
+        memcpy(rows + i * n, plain + row * (size_t)n, (size_t)n);
+        for (size_t j = 0; j < (size_t)n; j++) {
+            codes[rt_panel_byte((size_t)k, 8, row, j)] &= row % 8 < 4 ? 0xf0 : 0x0f;
+        }
+    }
+    rt_pack_s8(WEAK, (size_t)n, rows, (size_t)n, 1, packed, sums);
+    weight->data = codes;
+    int weak =
+        rt_graph_constant(graph, "weak", RETORT_S8, RT_LAYOUT_P16_S8, 2, (int64_t[]){count, n}, packed);
+    int index_of = rt_graph_constant(graph, "columns", RETORT_I32, RT_LAYOUT_ROWS, 1, &count, columns);
+    node = &graph->nodes[index];
+    while (node->input_count < 9) node->inputs[node->input_count++] = -1;
+    node->inputs[7] = weak;
+    node->inputs[8] = index_of;
+    free(plain);
+    free(sums);
+}
+
+static retort_model *model_with_weak_rows(const char *name) {
+    retort_error err = {0};
+    retort_model *model = golden(name, 3, RETORT_F32), *integer = quantized(model, "int4", 0, GROUP);
+    size_t count, same;
+    float *before = run(integer, NULL, 1, &count);
+    move_rows(&integer->graph, find_linear(&integer->graph, RT_LAYOUT_P16_S4));
+    if (rt_graph_sweep(&integer->graph, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (rt_graph_verify(&integer->graph, &err) != RETORT_OK) fail_msg("%s", err.text);
+    float *after = run(integer, NULL, 1, &same);
+    assert_int_equal(count, same);
+    assert_memory_equal(before, after, count * sizeof *after);
+    free(before);
+    free(after);
+    retort_model_free(model);
+    return integer;
+}
+
+static void test_weak_rows(void **unused) {
+    (void)unused;
+    static const char *const names[] = {"distilbert-wide", "bert-wide"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        retort_model *integer = model_with_weak_rows(names[i]);
+        check_bits(integer, names[i]);
+        check_round_trip(integer);
+        retort_model_free(integer);
+    }
+}
+
+static void test_spoilt_weak_rows(void **unused) {
+    (void)unused;
+    retort_error err = {0};
+    retort_model *integer = model_with_weak_rows("distilbert-wide");
+    rt_graph *graph = &integer->graph;
+    int32_t *columns = (int32_t *)(uintptr_t)graph->values[rt_value_find(graph, "columns")].data;
+    if (retort_model_save(integer, saved, &err) != RETORT_OK) fail_msg("%s", err.text);
+    check_spoilt("columns i32 rows [8]", "columns i32 rows [4]", "weak rows do not fit");
+    check_spoilt("weak s8 p16_s8 [8,", "weak s8 p16_s8 [6,", "weak rows do not fit");
+    static const int32_t bad[] = {-1, 48, INT32_MAX, INT32_MIN};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        retort_model *loaded = NULL;
+        columns[3] = bad[i];
+        assert_int_equal(retort_model_save(integer, saved, &err), RETORT_OK);
+        assert_int_equal(retort_model_load(&loaded, saved, &err), RETORT_FORMAT);
+        assert_non_null(strstr(err.text, "a weak column is not of x"));
+    }
+    retort_model_free(integer);
+}
+
+/* Every range of int8 rows fixed: other bits than each row's own, the same on every tier. */
+static void test_static_ranges(void **unused) {
+    (void)unused;
+    retort_error err = {0};
+    retort_model *model = golden("bert-wide", 3, RETORT_F32), *integer = quantized(model, "int8", 0, 0);
+    size_t count, same, ranged = 0;
+    float *own = run(integer, NULL, 1, &count);
+    for (size_t i = 0; i < integer->graph.node_count; i++) {
+        rt_attrs *attrs = &integer->graph.nodes[i].attrs;
+        if (attrs->narrow != RETORT_S8) continue;
+        attrs->least = -4;
+        attrs->largest = 5;
+        ranged++;
+    }
+    assert_true(ranged >= 3);
+    if (rt_graph_verify(&integer->graph, &err) != RETORT_OK) fail_msg("%s", err.text);
+    float *fixed = run(integer, NULL, 1, &same);
+    assert_int_equal(count, same);
+    assert_memory_not_equal(own, fixed, count * sizeof *own);
+    for (size_t i = 0; i < count; i++) assert_true(own[i] - fixed[i] < 0.5F && fixed[i] - own[i] < 0.5F);
+    check_bits(integer, "bert-wide");
+    check_round_trip(integer);
+    check_spoilt("least=-4 largest=5", "least=-4 largest=~", "expected attribute=value");
+    check_spoilt("least=-4 largest=5", "least=5 largest=-4", "no range of int8");
+    free(own);
+    free(fixed);
+    retort_model_free(integer);
+    retort_model_free(model);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_weak_rows),
+        cmocka_unit_test(test_spoilt_weak_rows),
+        cmocka_unit_test(test_static_ranges),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
