@@ -4,10 +4,13 @@
 docs/performance.md.
 
 usage: peers.py CHECKPOINT --retort BINARY [--texts F.tsv] [--threads N] [--grid 1x16,8x32] [--seconds S] [--reps R]
-                [--peers ort,openvino,openvino-bf16,torch] [--write docs/performance.md --name base]
+                [--peers ort,openvino,…] [--dtypes f32,bf16] [--recipes int8,int4] [--calibration F.tsv]
+                [--write docs/performance.md --name base]
 
 CHECKPOINT   a Hugging Face folder of a DistilBERT classifier
-Needs a Python with numpy, torch, transformers, onnx, onnxruntime and openvino; a peer that is missing is left out and
+PEERS        keys of bench/engines.py: torch, ort, openvino with -bf16, -int8, -int4, and ctranslate2-int8
+F.tsv        of --calibration: sentences for the peers' quantisers (random ids without)
+Needs a Python with numpy and what bench/engines.py says; a peer that is missing is left out and
 said so. Each figure is the median of the repetitions' medians; all engines use the same number of threads, are warm,
 and take turns within a cell. Lower is better.
 """
@@ -24,54 +27,9 @@ import tempfile
 import time
 import warnings
 
+import engines
+
 warnings.filterwarnings("ignore")
-
-
-def export_onnx(checkpoint, work):
-    """torch's plain export, and ONNX Runtime's fused form of it."""
-    import torch
-    from transformers import AutoModelForSequenceClassification
-    plain, fused = work / "plain.onnx", work / "fused.onnx"
-    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, attn_implementation="eager").float().eval()
-    ids = torch.randint(100, 1000, (1, 16))
-    torch.onnx.export(model, (ids, torch.ones_like(ids)), str(plain), opset_version=17, dynamo=False,
-                      input_names=["input_ids", "attention_mask"], output_names=["logits"],
-                      dynamic_axes={name: {0: "b", 1: "s"} for name in ("input_ids", "attention_mask")})
-    from onnxruntime.transformers import optimizer
-    from onnxruntime.transformers.fusion_options import FusionOptions
-    config = model.config
-    optimizer.optimize_model(str(plain), model_type="bert", num_heads=config.n_heads, hidden_size=config.dim,
-                             optimization_options=FusionOptions("bert"), opt_level=0).save_model_to_file(str(fused))
-    return plain, fused
-
-
-def ort(work, threads):
-    import onnxruntime
-    import numpy
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, 3
-    session = onnxruntime.InferenceSession(str(work / "fused.onnx"), options, providers=["CPUExecutionProvider"])
-    types = {i.name: numpy.int32 if "int32" in i.type else numpy.int64 for i in session.get_inputs()}
-    return lambda ids, mask: session.run(None, {n: (ids if "ids" in n else mask).astype(t) for n, t in types.items()})
-
-
-def openvino(work, threads, precision="f32"):
-    import openvino as ov
-    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
-    request = ov.Core().compile_model(str(work / "plain.onnx"), "CPU", config).create_infer_request()
-    return lambda ids, mask: request.infer([ids, mask])
-
-
-def torch_engine(checkpoint, threads):
-    import torch
-    from transformers import AutoModelForSequenceClassification
-    torch.set_num_threads(threads)
-    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, attn_implementation="sdpa").float().eval()
-
-    def run(ids, mask):
-        with torch.inference_mode():
-            return model(torch.from_numpy(ids), torch.from_numpy(mask))
-    return run
 
 
 def timed(run, ids, mask, seconds):
@@ -106,40 +64,29 @@ def retort_bench(binary, model, threads, *more):
     return json.loads(out.strip().splitlines()[-1])
 
 
-def load_engines(args, work):
-    makers = {
-        "ort": ("ONNX Runtime fp32", lambda: ort(work, args.threads)),
-        "openvino": ("OpenVINO fp32", lambda: openvino(work, args.threads)),
-        "openvino-bf16": ("OpenVINO bf16", lambda: openvino(work, args.threads, "bf16")),
-        "torch": ("PyTorch fp32", lambda: torch_engine(args.checkpoint, args.threads)),
-    }
-    engines = {}
-    for key in filter(None, args.peers.split(",")):
-        name, make = makers[key]
-        try:
-            engines[name] = make()
-        except Exception as error:  # a peer that cannot be loaded is reported, not fatal
-            print(f"{name}: left out: {str(error)[:200]}", file=sys.stderr)
-    return engines
-
-
-def import_models(args, work):
+def make_models(args, work):
+    """retort's own forms: floats, and integers by recipes that need no data."""
     models = {}
-    for dtype in args.dtypes.split(","):
+    for dtype in filter(None, args.dtypes.split(",")):
         path = work / f"{dtype}.retort"
         subprocess.run([args.retort, "import", args.checkpoint, "--dtype", dtype, "-o", str(path)], check=True,
                        capture_output=True)
         models["retort " + {"f32": "fp32"}.get(dtype, dtype)] = path
+    for recipe in filter(None, args.recipes.split(",")):
+        path = work / f"{recipe}.retort"
+        subprocess.run([args.retort, "quantize", str(work / "f32.retort"), "--recipe", recipe, "-o", str(path)], check=True,
+                       capture_output=True)
+        models[f"retort {recipe}"] = path
     return models
 
 
-def measure_cell(args, cell, engines, models, table):
+def measure_cell(args, cell, peers, models, table):
     import numpy
     batch, seq = map(int, cell.split("x"))
     ids = numpy.random.default_rng(0).integers(1000, 30000, (batch, seq))
     mask = numpy.ones((batch, seq), numpy.int64)
     for _ in range(args.reps):
-        for name, run in engines.items():
+        for name, run in peers.items():
             table.setdefault(name, {}).setdefault(cell, []).append(timed(run, ids, mask, args.seconds))
         for name, path in models.items():
             row = retort_bench(args.retort, path, args.threads, "--batch", str(batch), "--seq", str(seq),
@@ -147,10 +94,10 @@ def measure_cell(args, cell, engines, models, table):
             table.setdefault(name, {}).setdefault(cell, []).append(row["ms_p50"])
 
 
-def measure_texts(args, engines, models, table):
+def measure_texts(args, peers, models, table):
     data = list(padded_batches(args.checkpoint, args.texts, args.batch))
     for _ in range(args.reps):
-        for name, run in engines.items():
+        for name, run in peers.items():
             run(*data[0])
             start = time.perf_counter()
             for ids, mask in data:
@@ -172,6 +119,14 @@ def cpu():
         return platform.machine()
 
 
+INTEGERS = ("int8", "int4")  # compared with every peer
+
+
+def ratios(table, cells, name, peers, what):
+    best = [min(statistics.median(table[p][c]) for p in peers) / statistics.median(table[name][c]) for c in cells]
+    return f"| **{name}: times as fast as {what}** | " + " | ".join(f"**{b:.2f}**" for b in best) + " |"
+
+
 def markdown(args, table, cells):
     lines = [f"Command: `{' '.join(['bench/peers.py'] + [a for a in args.shown])}`", "",
              f"CPU: {cpu()}; {args.threads} threads. Milliseconds, median of {args.reps} (spread: least–most).", "",
@@ -181,11 +136,11 @@ def markdown(args, table, cells):
         lines.append(f"| {name} | " + " | ".join(figures) + " |")
     for name in (n for n in table if n.startswith("retort")):
         kind = name.split()[1]
-        peers = [p for p in table if not p.startswith("retort") and p.endswith(kind)]
-        if not peers:
-            continue
-        best = [min(statistics.median(table[p][c]) for p in peers) / statistics.median(table[name][c]) for c in cells]
-        lines.append(f"| **{name}: times as fast as the best {kind} peer** | " + " | ".join(f"**{b:.2f}**" for b in best) + " |")
+        peers = [p for p in table if not p.startswith("retort") and (kind in INTEGERS or p.endswith(kind))]
+        if peers:
+            lines.append(ratios(table, cells, name, peers, f"the best {'' if kind in INTEGERS else kind + ' '}peer"))
+        if kind in INTEGERS and "ONNX Runtime int8" in table:
+            lines.append(ratios(table, cells, name, ["ONNX Runtime int8"], "ONNX Runtime int8"))
     return "\n".join(lines) + "\n"
 
 
@@ -212,12 +167,16 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--reps", type=int, default=5)
     parser.add_argument("--peers", default="ort,openvino,openvino-bf16")
+    parser.add_argument("--calibration")
     parser.add_argument("--dtypes", default="f32,bf16")
+    parser.add_argument("--recipes", default="")
     parser.add_argument("--write")
     parser.add_argument("--name", default="table")
     args = parser.parse_args()
-    args.shown = ["CHECKPOINT", "--retort", "BINARY"] + (["--texts", pathlib.Path(args.texts).name, "--batch", str(args.batch)] if args.texts
-                                                          else ["--grid", args.grid]) + ["--threads", str(args.threads)]
+    args.shown = ["CHECKPOINT", "--retort", "BINARY"]
+    args.shown += ["--texts", pathlib.Path(args.texts).name, "--batch", str(args.batch)] if args.texts else ["--grid", args.grid]
+    args.shown += ["--threads", str(args.threads), "--peers", args.peers, "--dtypes", args.dtypes]
+    args.shown += ["--recipes", args.recipes] if args.recipes else []
     return args
 
 
@@ -227,14 +186,12 @@ def main():
     table = {}
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
-        if args.peers:
-            export_onnx(args.checkpoint, work)
-        engines, models = load_engines(args, work), import_models(args, work)
+        peers, models = engines.load(args, work), make_models(args, work)
         cells = ["texts"] if args.texts else args.grid.split(",")
         if args.texts:
-            measure_texts(args, engines, models, table)
+            measure_texts(args, peers, models, table)
         for cell in [] if args.texts else cells:
-            measure_cell(args, cell, engines, models, table)
+            measure_cell(args, cell, peers, models, table)
     text = markdown(args, table, cells)
     print(text)
     if args.write:
