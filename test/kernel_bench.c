@@ -189,7 +189,8 @@ static void bench_attention(const kernel_row *row) {
         work w = {.row = row, .m = shapes[s][0], .n = shapes[s][1], .k = shapes[s][2]};
         w.a = need(512 * 2304 * sizeof(float));
         w.c = need(512 * 768 * sizeof(float));
-        w.layer[0] = need(rt_attention_scratch(w.n, w.k) * sizeof(float));
+        size_t scratch = rt_attention_scratch(w.n, w.k) + rt_attention_s16_scratch(w.n, w.k);
+        w.layer[0] = need(scratch * sizeof(float));
         fill_f32(w.a, 512 * 2304, FILL_NORMAL);
         double flops = 4.0 * (double)(w.m * w.n * w.k);
         printf("  %zux%zux%zu: %.1f", w.m, w.n, w.k, 1e-9 * flops / best_time(call_attention, &w));
@@ -297,7 +298,7 @@ void bench_row(const kernel_row *row) {
     if (half || strcmp(row->family, "gemm_f32") == 0) {
         bench_gemm(row, half, RT_FN_NONE);
         bench_gemm(row, half, RT_FN_GELU);
-    } else if (strcmp(row->family, "attention") == 0) {
+    } else if (strncmp(row->family, "attention", 9) == 0) {
         bench_attention(row);
     } else if (strncmp(row->family, "gemm_s", 6) == 0) {
         bench_gemm_q(row, RT_FN_NONE);

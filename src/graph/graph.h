@@ -73,7 +73,7 @@ enum {
      * (q, k, v), then below level 3 the mask [batch, seq]. Rows of q may be a selection (select) of the         \
      * sequences' rows. -> [rows of q, hidden] */                                                                \
     X(ATTENTION, "Attention", 1, 4, 1,                                                                           \
-      RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_NARROW, 2)                        \
+      RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_NARROW | RT_ATTR_INT16, 2)        \
     /* x […, n] (, ids) -> the rows that are read: [batch, n] (first) or [rows, n] (mask tokens) */            \
     X(SELECT, "Select", 1, 2, 1, RT_ATTR_SELECT, 2)                                                              \
     /* x […, n] (, mask below level 3) -> [batch, n]: mean or max over each sequence's tokens */               \
@@ -119,7 +119,8 @@ enum {
     RT_ATTR_NARROW = 1 << 11,
     RT_ATTR_PARTS = 1 << 12,
     RT_ATTR_GROUP = 1 << 13,
-    RT_ATTR_RANGE = 1 << 14
+    RT_ATTR_RANGE = 1 << 14,
+    RT_ATTR_INT16 = 1 << 15
 };
 typedef struct rt_attrs {
     int64_t axis;
@@ -132,6 +133,7 @@ typedef struct rt_attrs {
     rt_pool_kind pool;
     bool keepdims, trans_b;
     retort_dtype narrow;  /* RETORT_F32 (none), RETORT_BF16 or RETORT_S8 */
+    bool int16;           /* Attention: long sequences in 16-bit integers; level 3, every row a query */
     int parts;            /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
     int64_t group;        /* 4-bit codes that share an integer scale */
     float least, largest; /* static range of what is narrowed to s8; both 0: each row's own */

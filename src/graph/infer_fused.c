@@ -206,6 +206,9 @@ retort_status rt_infer_attention(rt_shapes *s) {
                            (long long)(hidden * part_columns[parts][i]));
     }
     if (!mask_fits(s, parts, keys)) return rt_fail(s->err, RETORT_FORMAT, "the mask does not fit the keys");
+    bool integer = !is_padded(keys) && attrs->select == RT_SELECT_ALL && attrs->narrow == RETORT_F32 &&
+                   hidden / attrs->heads <= RT_ATTENTION_S16_DIM;
+    if (attrs->int16 && !integer) return rt_fail(s->err, RETORT_FORMAT, "int16 is not for such a node");
     rows_of(s, q, q->rank - 1, hidden);
     return check_narrow(s, q, false);
 }

@@ -24,4 +24,22 @@ static inline size_t rt_attention_values_size(size_t keys, size_t dim) {
     return keys * rt_round_up(dim, RT_PANEL);
 }
 
+/* The same for 16-bit integers; sizes in floats, each a multiple of 16: K in pairs of dim, V in pairs of
+ * keys, 16 rows of K or Q, the chances of a block of queries. Scales and scores follow. */
+static inline size_t rt_attention_s16_width(size_t dim) {
+    return rt_round_up(dim, 2 * RT_PANEL);
+}
+static inline size_t rt_attention_s16_keys(size_t keys, size_t dim) {
+    return rt_round_up(keys, RT_PANEL) * ((dim + 1) / 2);
+}
+static inline size_t rt_attention_s16_values(size_t keys, size_t dim) {
+    return rt_round_up(dim, RT_PANEL) * ((keys + 1) / 2);
+}
+static inline size_t rt_attention_s16_rows(size_t dim) {
+    return RT_PANEL * rt_attention_s16_width(dim) / 2;
+}
+static inline size_t rt_attention_s16_chances(size_t keys) {
+    return rt_round_up(RT_ATTENTION_ROWS * rt_attention_stride(keys), 2 * RT_PANEL) / 2;
+}
+
 #endif

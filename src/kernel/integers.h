@@ -30,4 +30,12 @@ static inline float rt_quantum(float least, float largest, rt_row_scale *out) {
     return 127.0f / most;
 }
 
+/* What x with this largest |x| is multiplied by to have `levels` integers on each side of 0; *scale undoes
+ * it. */
+static inline float rt_levels(float most, int levels, float *scale) {
+    if (most < 0x1p-100f) most = 0.0f;
+    *scale = most / (float)levels;
+    return most > 0.0f ? (float)levels / most : 0.0f;
+}
+
 #endif

@@ -61,6 +61,25 @@ typedef struct rt_attention {
 typedef void (*rt_attention_fn)(const rt_attention *attention);
 size_t rt_attention_scratch(size_t keys, size_t dim);
 
+/* The same in 16-bit integers (attention_s16): a row of q or k, and a column of v, is rounded to integers
+ * with a scale, most / levels, where most is its largest |x| (below 2^-100: all 0); products are exact int32.
+ * q and k have 2047 levels, exp(s - max) 4095, v as many as the sum over all keys leaves, rt_value_levels. s
+ * = ((float)sum
+ * * (q's scale * scale)) * k's scale; out = ((float)sum * 1/sum(p)) * v's scale, sum(p) that of the rounded p
+ * over 16 virtual lanes. Twice the products of floats an instruction; out must be given, out16 is not
+ * written. dim <= RT_ATTENTION_S16_DIM, keys <= RT_ATTENTION_S16_KEYS: no sum leaves int32. */
+enum {
+    RT_ATTENTION_S16_DIM = 512,
+    RT_ATTENTION_S16_KEYS = 8192,
+    RT_SCORE_LEVELS = 2047, /* of q and k */
+    RT_CHANCE_LEVELS = 4095 /* of exp(s - max), and the most of v */
+};
+static inline int rt_value_levels(size_t keys) {
+    size_t most = keys > 0 ? (size_t)INT32_MAX / RT_CHANCE_LEVELS / keys : RT_CHANCE_LEVELS;
+    return most < RT_CHANCE_LEVELS ? (int)most : RT_CHANCE_LEVELS;
+}
+size_t rt_attention_s16_scratch(size_t keys, size_t dim);
+
 /* How a row of int8 stands for floats: x = scale * q + shift (see Integers). */
 typedef struct rt_row_scale {
     float scale, shift;
@@ -186,6 +205,7 @@ typedef uint64_t (*rt_read_fn)(size_t n, const uint64_t *words);
     X(gemm_f32, rt_gemm_fn)                                                                                  \
     X(gemm_bf16, rt_gemm_fn)                                                                                 \
     X(attention, rt_attention_fn)                                                                            \
+    X(attention_s16, rt_attention_fn)                                                                        \
     X(layer_norm, rt_norm_fn)                                                                                \
     X(embed, rt_embed_fn)                                                                                    \
     X(pool_mean, rt_pool_fn)                                                                                 \

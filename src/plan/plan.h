@@ -68,6 +68,7 @@ typedef struct rt_embed_step {
 } rt_embed_step;
 typedef struct rt_attention_step {
     rt_attention_fn attention;
+    rt_attention_fn attention_s16; /* of long sequences; NULL: the same for all */
     size_t heads, dim;
     float scale;
     int parts; /* values that hold q, k, v: 1, 2 or 3 */

@@ -190,6 +190,10 @@ static heads find_heads(const rt_step *step, const rt_worker *worker, size_t hid
     return (heads){first, second, rt_place_at(&step->in[2], worker), hidden, hidden};
 }
 
+/* Sequences from which on 16-bit integers are faster (Zen 3, dim 64: 32 against 45 GFLOP/s at 16 keys, 72
+ * against 70 at 64, 101 against 80 at 384). */
+enum { S16_LEAST_KEYS = 64 };
+
 /* One head of one sequence. */
 static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, size_t b, size_t head) {
     const rt_attention_step *attention = &step->as.attention;
@@ -216,7 +220,8 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
         .ldo16 = hidden,
         .scratch = worker->scratch,
     };
-    attention->attention(&args);
+    bool s16 = attention->attention_s16 != NULL && args.keys >= S16_LEAST_KEYS;
+    (s16 ? attention->attention_s16 : attention->attention)(&args);
 }
 
 /* Heads of sequences are shared out by their cost, queries times keys: a head goes to the worker in whose

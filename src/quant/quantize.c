@@ -148,6 +148,16 @@ static retort_status round_all(quantizer *q, retort_error *err) {
     return status == RETORT_OK ? rt_graph_narrow_inputs(q->graph, err) : status;
 }
 
+/* Attention of long sequences in 16-bit integers: as exact as it needs to be beside activations of 8. */
+static void use_int16(rt_graph *graph) {
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        bool all = node->op == RT_OP_ATTENTION && node->attrs.select == RT_SELECT_ALL;
+        int64_t hidden = all ? graph->values[node->outputs[0]].dims[1] : 0;
+        if (all && hidden / node->attrs.heads <= RT_ATTENTION_S16_DIM) graph->nodes[i].attrs.int16 = true;
+    }
+}
+
 /* "int8", "int4 group=64 embeddings=4 keep=head.output,layer.0" */
 static retort_status keep_recipe(retort_model *model, const quantizer *q, const recipe *row,
                                  retort_error *err) {
@@ -186,6 +196,7 @@ retort_status rt_quantize(retort_model **out, const retort_model *model,
     quantizer q = {.graph = &next->graph, .options = options, .bits = row->bits};
     q.table_bits = options->embeddings != 0 ? options->embeddings : row->table_bits;
     q.group = options->group != 0 ? options->group : DEFAULT_GROUP;
+    use_int16(&next->graph);
     status = round_all(&q, err);
     if (status == RETORT_OK) status = keep_recipe(next, &q, row, err);
     if (status == RETORT_OK) {

@@ -192,6 +192,49 @@ RT_VERB void v16_store_s8(int8_t *p, v16 x) {
         vst1_s8(p + 8 * i, vmovn_s16(vcombine_s16(low, high)));
     }
 }
+RT_VERB int16x8_t words8(float32x4_t low, float32x4_t high) {
+    return vcombine_s16(vmovn_s32(vcvtnq_s32_f32(low)), vmovn_s32(vcvtnq_s32_f32(high)));
+}
+RT_VERB void v16_store_s16(int16_t *p, v16 x) {
+    vst1q_s16(p, words8(x.q[0], x.q[1]));
+    vst1q_s16(p + 8, words8(x.q[2], x.q[3]));
+}
+RT_VERB void v16_store_pairs(int16_t *p, v16 even, v16 odd) {
+    for (int i = 0; i < 4; i += 2) {
+        int16x8x2_t pairs = {{words8(even.q[i], even.q[i + 1]), words8(odd.q[i], odd.q[i + 1])}};
+        vst2q_s16(p + 8 * i, pairs);
+    }
+}
+
+typedef struct n16 {
+    int32x4_t q[4];
+} n16;
+RT_VERB n16 n16_zero(void) {
+    int32x4_t zero = vdupq_n_s32(0);
+    return (n16){{zero, zero, zero, zero}};
+}
+RT_VERB void n16_store(float *p, n16 x) {
+    for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, vreinterpretq_f32_s32(x.q[i]));
+}
+RT_VERB n16 n16_pair(const int16_t *p) {
+    int32_t two;
+    memcpy(&two, p, sizeof two);
+    int32x4_t q = vdupq_n_s32(two);
+    return (n16){{q, q, q, q}};
+}
+RT_VERB n16 n16_load(const int16_t *p) {
+    n16 x;
+    for (int i = 0; i < 4; i++) x.q[i] = vreinterpretq_s32_s16(vld1q_s16(p + 8 * i));
+    return x;
+}
+RT_VERB n16 n16_dot2(n16 sum, n16 a, n16 b) {
+    for (int i = 0; i < 4; i++) {
+        int16x8_t x = vreinterpretq_s16_s32(a.q[i]), y = vreinterpretq_s16_s32(b.q[i]);
+        int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(y)), high = vmull_high_s16(x, y);
+        sum.q[i] = vaddq_s32(sum.q[i], vpaddq_s32(low, high));
+    }
+    return sum;
+}
 
 /* Column j of the 4 x 4 block becomes q[j]. */
 RT_VERB void transpose4(float32x4_t q[4]) {

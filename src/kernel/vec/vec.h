@@ -25,6 +25,11 @@
  *   v16_load_even, v16_load_odd                   first or second bf16 of 16 pairs, widened
  *   v16_load_s32    16 integer sums (bits in place of floats), each less one of n others unless NULL, to float
  *   v16_load_s8_n   the first n of 16 int8        v16_store_s8   rounded, all 16; within int8
+ *   v16_store_s16   rounded, all 16; within int16
+ *   v16_store_pairs 16 pairs of int16: of two v16, rounded
+ *   n16             16 int32 sums: n16_zero, n16_store (bits in place of floats)
+ *   n16_pair        two int16 in all lanes      n16_load      16 pairs of int16
+ *   n16_dot2        sum + a.0 b.0 + a.1 b.1
  *   v16_prefetch    a hint; nothing where the hardware needs none
  * clang-format on */
 

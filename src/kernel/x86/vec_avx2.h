@@ -186,6 +186,47 @@ RT_VERB void v16_store_s8(int8_t *p, v16 x) {
     _mm_storeu_si128((__m128i *)p, bytes);
 }
 
+RT_VERB void v16_store_s16(int16_t *p, v16 x) {
+    __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi));
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(words, 0xd8));
+}
+RT_VERB __m256i pairs8(__m256 even, __m256 odd) {
+    return _mm256_blend_epi16(_mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xaa);
+}
+RT_VERB void v16_store_pairs(int16_t *p, v16 even, v16 odd) {
+    _mm256_storeu_si256((__m256i *)(void *)p, pairs8(even.lo, odd.lo));
+    _mm256_storeu_si256((__m256i *)(void *)(p + 16), pairs8(even.hi, odd.hi));
+}
+
+typedef struct n16 {
+    __m256i lo, hi;
+} n16;
+RT_VERB n16 n16_zero(void) {
+    return (n16){_mm256_setzero_si256(), _mm256_setzero_si256()};
+}
+RT_VERB void n16_store(float *p, n16 x) {
+    _mm256_storeu_si256((__m256i *)(void *)p, x.lo);
+    _mm256_storeu_si256((__m256i *)(void *)(p + 8), x.hi);
+}
+RT_VERB n16 n16_pair(const int16_t *p) {
+    int32_t two;
+    memcpy(&two, p, sizeof two);
+    return (n16){_mm256_set1_epi32(two), _mm256_set1_epi32(two)};
+}
+RT_VERB n16 n16_load(const int16_t *p) {
+    return (n16){_mm256_loadu_si256((const __m256i *)(const void *)p),
+                 _mm256_loadu_si256((const __m256i *)(const void *)(p + 16))};
+}
+/* Added in place, and in the order written, so that gcc keeps 12 sums in registers. */
+RT_VERB __m256i dot2(__m256i sum, __m256i a, __m256i b) {
+    __m256i product = _mm256_madd_epi16(a, b);
+    __asm__ volatile("vpaddd %1, %0, %0" : "+x"(sum) : "x"(product));
+    return sum;
+}
+RT_VERB n16 n16_dot2(n16 sum, n16 a, n16 b) {
+    return (n16){dot2(sum.lo, a.lo, b.lo), dot2(sum.hi, a.hi, b.hi)};
+}
+
 RT_VERB void transpose8(__m256 r[8]) {
     __m256 a[8], b[8];
     for (int i = 0; i < 8; i += 2) {

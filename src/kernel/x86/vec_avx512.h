@@ -6,6 +6,7 @@
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define RT_ISA(name) rt_##name##_avx512
 #define RT_VERB      static inline __attribute__((always_inline))
@@ -132,6 +133,33 @@ RT_VERB v16 v16_load_s8_n(const int8_t *p, size_t n) {
 }
 RT_VERB void v16_store_s8(int8_t *p, v16 x) {
     _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+}
+
+RT_VERB void v16_store_s16(int16_t *p, v16 x) {
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(x)));
+}
+RT_VERB void v16_store_pairs(int16_t *p, v16 even, v16 odd) {
+    __m512i upper = _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16);
+    _mm512_storeu_si512(p, _mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_cvtps_epi32(even), upper));
+}
+
+typedef __m512i n16;
+RT_VERB n16 n16_zero(void) {
+    return _mm512_setzero_si512();
+}
+RT_VERB void n16_store(float *p, n16 x) {
+    _mm512_storeu_si512(p, x);
+}
+RT_VERB n16 n16_pair(const int16_t *p) {
+    int32_t two;
+    memcpy(&two, p, sizeof two);
+    return _mm512_set1_epi32(two);
+}
+RT_VERB n16 n16_load(const int16_t *p) {
+    return _mm512_loadu_si512(p);
+}
+RT_VERB n16 n16_dot2(n16 sum, n16 a, n16 b) {
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
 }
 
 RT_VERB __m512 low_pd(__m512 a, __m512 b) {
