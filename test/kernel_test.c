@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * kernel_test          every row of kernel/list.h that this CPU can run, against its reference (TAP)
  * kernel_test --bench  times the same rows [only those whose name contains the next argument]
- * A row of list.h is a test; there is nothing to add here for a new kernel. */
+ * A row of list.h, or of x86/emulated_list.h, is a test; there is nothing to add here for a new kernel. */
 #include "base/memory.h"
 #include "base/tensor.h"
 #include "kernel/ref/scalar.h"
+#include "kernel/x86/emulated_rows.h"
 #include "kernel_check.h"
 
 #include <stdio.h>
@@ -14,32 +15,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-rt_gemm_bf16_kernel rt_gemm_bf16_amx_emulated;
-rt_gemm_s8_kernel rt_gemm_s8_avxvnni_evex, rt_gemm_s8_amx_emulated;
-rt_gemm_s4_kernel rt_gemm_s4_avxvnni_evex, rt_gemm_s4_amx_emulated;
-rt_peak_bf16_kernel rt_peak_bf16_amx_emulated;
-rt_peak_s8_kernel rt_peak_s8_amx_emulated;
-
 static const kernel_row rows[] = {
-#define KERNEL(family, row, needs, bound)                                                                    \
+#define ROW(family, row, needs, bound)                                                                       \
     {#family, #row, needs, bound, (any_fn)rt_##row, (any_fn)rt_##family##_ref},
+#define KERNEL ROW
 #include "kernel/list.h"
-#if defined(__x86_64__) /* the AMX kernel's source over tiles in plain C, for CPUs without AMX */
-    {"gemm_bf16", "gemm_bf16_amx_emulated", RT_CPU_AVX2, 0x1p-21f, (any_fn)rt_gemm_bf16_amx_emulated,
-     (any_fn)rt_gemm_bf16_ref},
-    {"gemm_s8", "gemm_s8_amx_emulated", RT_CPU_AVX2, 0, (any_fn)rt_gemm_s8_amx_emulated,
-     (any_fn)rt_gemm_s8_ref},
-    {"gemm_s4", "gemm_s4_amx_emulated", RT_CPU_AVX2, 0, (any_fn)rt_gemm_s4_amx_emulated,
-     (any_fn)rt_gemm_s4_ref},
-    {"peak_bf16", "peak_bf16_amx_emulated", RT_CPU_AVX2, 0, (any_fn)rt_peak_bf16_amx_emulated,
-     (any_fn)rt_peak_bf16_ref},
-    {"peak_s8", "peak_s8_amx_emulated", RT_CPU_AVX2, 0, (any_fn)rt_peak_s8_amx_emulated,
-     (any_fn)rt_peak_s8_ref},
-    {"gemm_s8", "gemm_s8_avxvnni_evex", RT_CPU_AVX512_VNNI, 0, (any_fn)rt_gemm_s8_avxvnni_evex,
-     (any_fn)rt_gemm_s8_ref},
-    {"gemm_s4", "gemm_s4_avxvnni_evex", RT_CPU_AVX512_VNNI, 0, (any_fn)rt_gemm_s4_avxvnni_evex,
-     (any_fn)rt_gemm_s4_ref},
+#if defined(__x86_64__)
+#define KERNEL ROW
+#include "kernel/x86/emulated_list.h"
 #endif
+#undef ROW
 };
 
 static const struct {

@@ -290,10 +290,12 @@ bool check_normalize(const kernel_row *row, char *why, size_t size) {
 }
 
 bool check_narrow(const kernel_row *row, char *why, size_t size) {
+    static const uint32_t nans[] = {0x7f800001u, 0x7fffffffu}; /* rounded like numbers: infinity and -0 */
     bool good = true;
     for (size_t n = 0; good && n < 200; n++) {
         size_t where = 0;
         guarded x = filled(n, (int)(n % FILL_KINDS)), y[2];
+        if (n > 1) memcpy((float *)x.data + random_below(n - 1), nans, sizeof nans);
         for (int side = 0; side < 2; side++) {
             y[side] = guarded_new(n * 2);
             ((rt_narrow_fn)(side == 0 ? row->ref : row->fn))(n, x.data, y[side].data);

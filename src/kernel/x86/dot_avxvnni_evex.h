@@ -3,13 +3,10 @@
 #ifndef RT_KERNEL_X86_DOT_AVXVNNI_EVEX_H
 #define RT_KERNEL_X86_DOT_AVXVNNI_EVEX_H
 
-#include "kernel/kernel.h"
+#include "kernel/x86/emulated_rows.h"
 
 #define RT_DOT(name)         rt_##name##_avxvnni_evex
 #define RT_VPDPBUSD(s, a, w) _mm256_dpbusd_epi32(s, a, w)
 #include "kernel/x86/dot_vpdpbusd256.h"
-
-void RT_DOT(gemm_s8)(const rt_gemm_q *gemm);
-void RT_DOT(gemm_s4)(const rt_gemm_q *gemm);
 
 #endif

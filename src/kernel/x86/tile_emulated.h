@@ -6,18 +6,13 @@
 #define RT_KERNEL_X86_TILE_EMULATED_H
 
 #include "base/tensor.h"
-#include "kernel/kernel.h"
+#include "kernel/x86/emulated_rows.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define RT_TILE(name) rt_##name##_amx_emulated
-void RT_TILE(gemm_bf16)(const rt_gemm *gemm);
-void RT_TILE(gemm_s8)(const rt_gemm_q *gemm);
-void RT_TILE(gemm_s4)(const rt_gemm_q *gemm);
-uint64_t RT_TILE(peak_bf16)(size_t rounds, int one, float *sums);
-uint64_t RT_TILE(peak_s8)(size_t rounds, int one, float *sums);
 
 typedef struct tile_config {
     uint8_t palette, start_row, reserved[14];

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rows of kernel_test beside those of list.h, and written like them: sources of kernels over instructions in
+ * plain C, or in another encoding, for CPUs that lack the real ones. The library has none of them.
+ * Not here: AVX-512's peaks and read_sum, which name zmm registers in inline assembly. */
+KERNEL(gemm_bf16, gemm_bf16_amx_emulated, RT_CPU_AVX2, 0x1p-21f)
+KERNEL(gemm_s8, gemm_s8_amx_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(gemm_s4, gemm_s4_amx_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(peak_bf16, peak_bf16_amx_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(peak_s8, peak_s8_amx_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(gemm_s8, gemm_s8_avxvnni_evex, RT_CPU_AVX512_VNNI, 0.0f)
+KERNEL(gemm_s4, gemm_s4_avxvnni_evex, RT_CPU_AVX512_VNNI, 0.0f)
+#ifdef RT_HAVE_SIMDE
+KERNEL(gemm_f32, gemm_f32_avx512_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(gemm_bf16, gemm_bf16_avx512bf16_emulated, RT_CPU_AVX2, 0x1p-21f)
+KERNEL(gemm_bf16, gemm_bf16_avx512_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(attention, attention_avx512_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(layer_norm, layer_norm_avx512_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(embed, embed_avx512_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(pool_mean, pool_mean_avx512_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(pool_max, pool_max_avx512_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(normalize, normalize_avx512_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(narrow, narrow_avx512_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(gemm_s8, gemm_s8_avx512vnni_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(gemm_s8, gemm_s8_avxvnni_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(gemm_s4, gemm_s4_avx512vnni_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(gemm_s4, gemm_s4_avxvnni_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(quantize, quantize_avx512_emulated, RT_CPU_AVX2, 0.0f)
+#endif
+
+#undef KERNEL

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * vec_avx512.h over emulated intrinsics, so that what is written over it can be tested on CPUs without
+ * AVX-512. */
+#ifndef RT_KERNEL_X86_VEC_AVX512_EMULATED_H
+#define RT_KERNEL_X86_VEC_AVX512_EMULATED_H
+
+#include "kernel/x86/emulated_avx512.h"
+#include "kernel/x86/emulated_rows.h"
+#include "kernel/x86/vec_avx512.h"
+
+#undef RT_ISA
+#define RT_ISA(name)            rt_##name##_avx512_emulated
+#define rt_gemm_bf16_avx512bf16 rt_gemm_bf16_avx512bf16_emulated /* which names itself */
+
+#endif
