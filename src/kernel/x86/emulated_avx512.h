@@ -148,6 +148,7 @@ static __attribute__((noinline, unused)) __m512 dpbf16_ps(__m512 sum, __m512bh a
 #undef _mm512_extractf32x8_ps
 #undef _mm512_scalef_ps
 #undef _mm512_shuffle_f32x4
+#undef _mm512_madd_epi16
 #undef _mm512_dpbusd_epi32
 #undef _mm512_dpbf16_ps
 #undef _mm256_dpbusd_avx_epi32
@@ -169,6 +170,7 @@ static __attribute__((noinline, unused)) __m512 dpbf16_ps(__m512 sum, __m512bh a
 #define _mm512_extractf32x8_ps(x, half)      extractf32x8_ps(x, half)
 #define _mm512_scalef_ps(x, n)               scalef_ps(x, n)
 #define _mm512_shuffle_f32x4(a, b, select)   simde_mm512_shuffle_f32x4(a, b, select)
+#define _mm512_madd_epi16(a, b)              simde_mm512_madd_epi16(a, b)
 #define _mm512_dpbusd_epi32(sum, a, w)       dpbusd_epi32(sum, a, w)
 #define _mm512_dpbf16_ps(sum, a, b)          dpbf16_ps(sum, a, b)
 #define _mm256_dpbusd_avx_epi32(sum, a, w)   simde_mm256_dpbusd_epi32(sum, a, w)
