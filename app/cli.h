@@ -50,6 +50,8 @@ typedef enum cli_code {
       "batch and length of each row")                                                                        \
     X(SECONDS, "seconds", 0, "T", REAL, 0, 0, "1", "least time spent on a row")                              \
     X(PROFILE, "profile", 0, "", FLAG, 0, 0, NULL, "also print the time of each step")                       \
+    X(KEEP_DUPLICATES, "keep-duplicates", 0, "", FLAG, 0, 0, NULL,                                           \
+      "compute equal texts of a batch each for itself, to measure what that costs")                          \
     X(PEAK, "peak", 0, "", FLAG, 0, 0, NULL, "measure what the machine reaches at most (a second)")          \
     X(MAX_LENGTH, "max-length", 0, "N", INT, 0, 1 << 30, NULL,                                               \
       "cut texts at N pieces (default: the model's maximum, tagging in eval 128; 0: tokenize does not cut)") \

@@ -63,6 +63,7 @@ cli_code cli_open_session(retort_session **out, const cli_args *args, retort_mod
     options.threads = (int)cli_int(args, CLI_THREADS, 0);
     options.special_as_text = cli_has(args, CLI_SPECIAL_AS_TEXT);
     options.profile = profile;
+    options.keep_duplicates = cli_has(args, CLI_KEEP_DUPLICATES);
     retort_status status = retort_session_open(out, model, &options, &err);
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
 }

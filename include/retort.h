@@ -248,9 +248,10 @@ typedef struct retort_session_options {
     int64_t chunk_tokens; /* 0: chosen; tokens that one worker carries through the network at a time */
     bool special_as_text; /* as in retort_tokenize_options, for the calls that take text */
     bool profile;         /* measure the time of each step, for retort_session_step */
+    bool keep_duplicates; /* compute equal sequences of a batch each for itself, to measure what it costs */
 } retort_session_options;
 #define RETORT_SESSION_OPTIONS                                                                               \
-    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false }
+    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false }
 
 RETORT_API retort_status retort_session_open(retort_session **out, retort_model *model,
                                              const retort_session_options *options, retort_error *err);
@@ -271,7 +272,8 @@ typedef struct retort_matrix {
     const float *data;
     size_t rows, columns;
 } retort_matrix;
-/* Runs the network. *out borrows the session's memory until its next call. */
+/* Runs the network; sequences with equal ids and types are computed once. *out borrows the session's memory
+ * until its next call. */
 RETORT_API retort_status retort_run(retort_session *session, const retort_batch *batch, retort_matrix *out,
                                     retort_error *err);
 

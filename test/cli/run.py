@@ -498,6 +498,10 @@ def bench():
     data = file("bench.tsv", "sentence\tlabel\n" + "a very good film\t1\nbad\t0\n" * 20)
     texts = rows("bench", path, "--data", data, "--batch", "7", "--seconds", "0.01")[0]
     assert texts["tokens"] == 20 * (6 + 3) and texts["ms_total"] > 0 and texts["sentences_per_s"] > 0
+    same = file("same.tsv", "sentence\n" + "a very good film\n" * 3000)
+    once, each = (rows("bench", path, "--data", same, "--batch", "3000", "--seconds", "0.05", *flags)[0]["ms_total"]
+                  for flags in ([], ["--keep-duplicates"]))
+    assert each > 4 * once, "equal texts of a batch are computed once"
     assert rows("bench", model("bert-fill"), "--batch", "1", "--seq", "8", "--seconds", "0.01")
     assert rows("bench", model("bert-tag"), "--data", file("b.conll", "a O\n"), "--seconds", "0.01")[0]["tokens"] == 3
 
