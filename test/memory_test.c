@@ -98,8 +98,12 @@ static retort_status work_import(bench *b, retort_error *err) {
 }
 
 static retort_status work_optimize(bench *b, retort_error *err) {
+    static const char *const without[] = {"fuse-qkv"};
     retort_model *model = NULL;
-    retort_status status = retort_model_optimize(&model, b->plain, 3, NULL, NULL, err);
+    retort_optimize_options options = RETORT_OPTIMIZE_OPTIONS;
+    options.without = without;
+    options.without_count = 1;
+    retort_status status = retort_model_optimize(&model, b->plain, &options, err);
     retort_model_free(model);
     return status;
 }

@@ -432,19 +432,6 @@ static void test_remove_padding(void **state) {
                     "r = Relu(o:0)\np = Pool(r:0) pool=mean\noutput p:0\n");
 }
 
-static void test_remove_padding_refused(void **state) {
-    (void)state;
-    rt_graph graph = parse(LEVEL("2") LAYER "odd = Transpose(qkv:0) perm=[1, 0, 2]\noutput odd:0\n");
-    retort_error err = {0};
-    size_t nodes = graph.node_count;
-    assert_int_equal(rt_graph_optimize(&graph, 3, true, NULL, NULL, &err), RETORT_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "odd: Transpose needs padded batches"));
-    assert_int_equal(graph.level, 2);
-    assert_int_equal(graph.node_count, nodes);
-    assert_int_equal(rt_graph_verify(&graph, &err), RETORT_OK);
-    rt_graph_free(&graph);
-}
-
 #define FFN                                                                                                  \
     "a = Attention(qkv:0) heads=2 scale=1 parts=1\no = Linear(a:0, w, b, e:0)\n"                             \
     "n = LayerNorm(o:0, g, g) epsilon=1e-12\nf = Linear(n:0, w, b) act=gelu\nf2 = Linear(f:0, w, b, n:0)\n"  \
@@ -540,37 +527,6 @@ static void test_bf16(void **state) {
     fill(NULL);
 }
 
-/* ---- The driver ---- */
-
-typedef struct tally {
-    size_t rows, levels, applied;
-} tally;
-
-static void count_report(void *user, const retort_rewrite_info *info) {
-    tally *t = user;
-    *(info->rewrite != NULL ? &t->rows : &t->levels) += 1;
-    if (info->rewrite != NULL) t->applied += info->count;
-}
-
-static void test_driver(void **state) {
-    (void)state;
-    rt_graph graph =
-        parse(LEVEL("0") WEIGHTS TABLE ROWS "m = MatMul(x:0, w)\ns = Add(m:0, b)\nt = Add(s:0, x:0)\n"
-                                            "output t:0\n");
-    tally t = {0};
-    retort_error err = {0};
-    assert_int_equal(rt_graph_optimize(&graph, 2, true, count_report, &t, &err), RETORT_OK);
-    assert_int_equal(graph.level, 2);
-    assert_int_equal(t.levels, 2);
-    assert_int_equal(t.rows, 2); /* Linear, residual */
-    assert_int_equal(t.applied, 2);
-    assert_nodes(&graph, ROWS "s = Linear(x:0, w, b, x:0)\noutput s:0\n");
-    assert_int_equal(rt_graph_optimize(&graph, 1, true, NULL, NULL, &err), RETORT_ARGUMENT);
-    assert_int_equal(rt_graph_optimize(&graph, 4, true, NULL, NULL, &err), RETORT_ARGUMENT);
-    assert_int_equal(rt_graph_optimize(&graph, 2, true, NULL, NULL, &err), RETORT_OK);
-    rt_graph_free(&graph);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer_norm),
@@ -589,12 +545,10 @@ int main(void) {
         cmocka_unit_test(test_pool),
         cmocka_unit_test(test_normalize),
         cmocka_unit_test(test_remove_padding),
-        cmocka_unit_test(test_remove_padding_refused),
         cmocka_unit_test(test_prune_rows),
         cmocka_unit_test(test_prune_keeps_what_is_read),
         cmocka_unit_test(test_pack),
         cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_driver),
     };
     return cmocka_run_group_tests(tests, fill, NULL);
 }

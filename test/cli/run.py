@@ -233,6 +233,31 @@ def optimize_level_by_level():
 
 
 @test
+def rewrites_left_out():
+    source, whole = checkpoint("bert-classify"), rows("run", model("bert-classify"), "a very good film")[0]["logits"]
+    for verb in ("import", "optimize"):
+        path = HERE / f"{verb}-without.retort"
+        done = rows(verb, source, "--without", "prune-rows,fuse-qkv", "-o", path)[0]
+        assert rows("info", path)[0]["recipe"] == "fp32 without=prune-rows,fuse-qkv"
+        for a, b in zip(rows("run", path, "a very good film")[0]["logits"], whole):
+            close(a, b)
+    applied = {row["rewrite"]: row for row in done["rewrites"]}
+    assert "prune-rows" not in applied and applied["drop-key-bias"]["help"] == "drop b_K"
+    assert b"  drop-key-bias " in retort("optimize", source, "-o", HERE / "said.retort")[0]
+    for verb in ("import", "optimize"):
+        no = ("-o", HERE / "no.retort", "--without")
+        every = fails(2, "no rewrite 'prune'; there is ", verb, source, *no, "prune")
+        assert all(name in every for name in applied) and "prune-rows" in every
+        fails(2, "remove-padding cannot be left out of level 3", verb, source, *no, "remove-padding")
+        fails(2, "no rewrite ''", verb, source, *no, "fuse-qkv,")
+        assert not (HERE / "no.retort").exists()
+    fails(3, "without fuse-linear: remove-padding", "import", source, *no, "fuse-linear")
+    assert "without fuse-linear: remove-padding" in retort("optimize", source, *no, "fuse-linear", code=1)[1]
+    fails(2, "level 3 already", "optimize", model("bert-classify"), *no, "prune-rows")
+    fails(2, "unknown option", "run", model("bert-classify"), "--without", "prune-rows")
+
+
+@test
 def quantize_to_integers():
     source, logits = model("distilbert-wide"), []
     for name, flags in {"int8": [], "int4": ["--recipe", "int4", "--group", "32"],
