@@ -458,6 +458,32 @@ static void test_prune_rows(void **state) {
     rt_graph_free(&graph);
 }
 
+/* Q, K and V that were not joined: the Linear of the queries is one more that only some rows are read of. */
+static void test_prune_three_parts(void **state) {
+    (void)state;
+    rt_graph graph = parse(RAGGED EMBEDDED "q = Linear(e:0, w, b)\nk = Linear(e:0, w)\nv = Linear(e:0, w)\n"
+                                           "a = Attention(q:0, k:0, v:0) heads=2 scale=1 parts=3\n"
+                                           "o = Linear(a:0, w, b, e:0)\nh = Select(o:0) select=first\n"
+                                           "output h:0\n");
+    assert_int_equal(apply(&graph, rt_rewrite_prune_rows), 1);
+    assert_nodes(&graph, "e = Embed(input_ids, table, w, g, g) epsilon=9.99999996e-13\n"
+                         "e.rows = Select(e:0) select=first\nq = Linear(e.rows:0, w, b)\n"
+                         "k = Linear(e:0, w)\nv = Linear(e:0, w)\n"
+                         "a = Attention(q:0, k:0, v:0) heads=2 scale=1 parts=3 select=first\n"
+                         "o = Linear(a:0, w, b, e.rows:0)\noutput o:0\n");
+    rt_graph_free(&graph);
+    /* one value for queries and keys: its rows are selected behind it */
+    graph = parse(RAGGED EMBEDDED "q = Linear(e:0, w, b)\nv = Linear(e:0, w)\n"
+                                  "a = Attention(q:0, q:0, v:0) heads=2 scale=1 parts=3\n"
+                                  "h = Select(a:0) select=first\noutput h:0\n");
+    assert_int_equal(apply(&graph, rt_rewrite_prune_rows), 1);
+    assert_nodes(&graph, "e = Embed(input_ids, table, w, g, g) epsilon=9.99999996e-13\n"
+                         "q = Linear(e:0, w, b)\nq.rows = Select(q:0) select=first\nv = Linear(e:0, w)\n"
+                         "a = Attention(q.rows:0, q:0, v:0) heads=2 scale=1 parts=3 select=first\n"
+                         "output a:0\n");
+    rt_graph_free(&graph);
+}
+
 static void test_prune_keeps_what_is_read(void **state) {
     (void)state;
     /* all rows of n are read: only what stands behind is pruned, and attention not at all */
@@ -546,6 +572,7 @@ int main(void) {
         cmocka_unit_test(test_normalize),
         cmocka_unit_test(test_remove_padding),
         cmocka_unit_test(test_prune_rows),
+        cmocka_unit_test(test_prune_three_parts),
         cmocka_unit_test(test_prune_keeps_what_is_read),
         cmocka_unit_test(test_pack),
         cmocka_unit_test(test_bf16),
