@@ -52,6 +52,8 @@ typedef enum cli_code {
       "batch and length of each row")                                                                        \
     X(SECONDS, "seconds", 0, "T", REAL, 0, 0, "1", "least time spent on a row")                              \
     X(PROFILE, "profile", 0, "", FLAG, 0, 0, NULL, "also print the time of each step")                       \
+    X(PAD, "pad", 0, "", FLAG, 0, 0, NULL,                                                                   \
+      "with --data: fill texts up with [PAD] to the longest of their batch, to measure what that costs")     \
     X(KEEP_DUPLICATES, "keep-duplicates", 0, "", FLAG, 0, 0, NULL,                                           \
       "compute equal texts of a batch each for itself, to measure what that costs")                          \
     X(PEAK, "peak", 0, "", FLAG, 0, 0, NULL, "measure what the machine reaches at most (a second)")          \

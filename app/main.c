@@ -78,14 +78,18 @@ const cli_command cli_commands[] = {
      "retort quantize model.retort --recipe int4 --embeddings 8 --keep head.output -o tiny.retort\n",
      false, cmd_quantize},
     {"bench", "MODEL", "measure latency and throughput", 1, 1, -1,
-     (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_KEEP_DUPLICATES, CLI_PROFILE,
-                   CLI_PEAK, ENGINE_OPTIONS, -1},
+     (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_PAD, CLI_KEEP_DUPLICATES,
+                   CLI_PROFILE, CLI_PEAK, ENGINE_OPTIONS, -1},
      "Without --data each row runs random tokens; with it, the texts of a file in their order, tokenised "
-     "beforehand, and the time is the median of whole passes. Equal texts of a batch are computed once. "
+     "beforehand, and the time is the median of whole passes. Equal texts of a batch are computed once, and "
+     "no padding is: --keep-duplicates "
+     "and --pad measure what both would cost. Padding is computed as if it were text, without a mask, so the "
+     "answers that nobody sees here would be wrong. "
      "--peak adds to --profile how near each step comes to what the machine reaches at most.",
      "retort bench model.retort\n"
      "retort bench model.retort --batch 1 --seq 128 --threads 2 --json\n"
-     "retort bench model.retort --data test.tsv --batch 32\n",
+     "retort bench model.retort --data test.tsv --batch 32\n"
+     "retort bench model.retort --data test.tsv --batch 32 --pad --keep-duplicates\n",
      false, cmd_bench},
     {"doctor", "", "say what this machine offers", 0, 0, -1,
      (const int[]){CLI_PEAK, CLI_THREADS, CLI_ISA, -1},

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -527,6 +528,17 @@ def bench():
     once, each = (rows("bench", path, "--data", same, "--batch", "3000", "--seconds", "0.05", *flags)[0]["ms_total"]
                   for flags in ([], ["--keep-duplicates"]))
     assert each > 4 * once, "equal texts of a batch are computed once"
+    padded = rows("bench", path, "--data", data, "--batch", "7", "--seconds", "0", "--pad")[0]
+    assert (texts["padding"], padded["tokens"], padded["padding"]) == (0, texts["tokens"], 20 * (6 - 3))
+    alone = rows("bench", path, "--data", data, "--batch", "1", "--seconds", "0", "--pad")[0]
+    assert alone["padding"] == 0 and b"and 60 of padding" in retort("bench", path, "--data", data, "--seconds", "0", "--pad")[0]
+    fails(2, "--pad needs --data", "bench", path, "--pad")
+    no_pad = HERE / "no-pad"
+    shutil.copytree(checkpoint("distilbert-classify"), no_pad)
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        if (no_pad / name).exists():
+            (no_pad / name).write_text((no_pad / name).read_text().replace("[PAD]", "[NIL]"))
+    fails(3, "no [PAD] in the vocabulary", "bench", no_pad, "--data", data, "--pad")
     assert rows("bench", model("bert-fill"), "--batch", "1", "--seq", "8", "--seconds", "0.01")
     assert rows("bench", model("bert-tag"), "--data", file("b.conll", "a O\n"), "--seconds", "0.01")[0]["tokens"] == 3
 
