@@ -23,6 +23,8 @@ typedef enum cli_code {
 #define CLI_OPTIONS(X)                                                                                       \
     X(OUTPUT, "output", 'o', "FILE", TEXT, 0, 0, NULL, "write the model to FILE")                            \
     X(LEVEL, "level", 0, "0|1|2|3", CHOICE, 0, 0, "3", "optimise the graph up to this level")                \
+    X(WITHOUT, "without", 0, "NAME[,NAME]", TEXT, 0, 0, NULL,                                                \
+      "leave these rewrites out; a wrong name lists them all")                                               \
     X(DTYPE, "dtype", 0, "f32|bf16", CHOICE, 0, 0, "f32", "type of the stored matrices (bf16: level 3)")     \
     X(TASK, "task", 0, "classify|tag|answer|fill|embed", CHOICE, 0, 0, NULL,                                 \
       "take this task in place of the checkpoint's")                                                         \
@@ -50,6 +52,10 @@ typedef enum cli_code {
       "batch and length of each row")                                                                        \
     X(SECONDS, "seconds", 0, "T", REAL, 0, 0, "1", "least time spent on a row")                              \
     X(PROFILE, "profile", 0, "", FLAG, 0, 0, NULL, "also print the time of each step")                       \
+    X(PAD, "pad", 0, "", FLAG, 0, 0, NULL,                                                                   \
+      "with --data: fill texts up with [PAD] to the longest of their batch, to measure what that costs")     \
+    X(KEEP_DUPLICATES, "keep-duplicates", 0, "", FLAG, 0, 0, NULL,                                           \
+      "compute equal texts of a batch each for itself, to measure what that costs")                          \
     X(PEAK, "peak", 0, "", FLAG, 0, 0, NULL, "measure what the machine reaches at most (a second)")          \
     X(MAX_LENGTH, "max-length", 0, "N", INT, 0, 1 << 30, NULL,                                               \
       "cut texts at N pieces (default: the model's maximum, tagging in eval 128; 0: tokenize does not cut)") \
@@ -111,6 +117,14 @@ bool cli_has(const cli_args *args, cli_option_id id); /* it was given */
 const char *cli_text(const cli_args *args, cli_option_id id);
 long cli_int(const cli_args *args, cli_option_id id, long otherwise);
 double cli_real(const cli_args *args, cli_option_id id);
+/* The names between the commas of an option's value; none when it was not given. */
+typedef struct cli_names {
+    const char **items;
+    size_t count;
+    char *text; /* that the items point into */
+} cli_names;
+cli_code cli_split_names(cli_names *out, const cli_args *args, cli_option_id id);
+void cli_names_free(cli_names *names);
 /* " (did you mean 'import'?)" or "" for a misspelt word. */
 typedef const char *(*cli_name_fn)(const void *user, size_t index); /* NULL beyond the last */
 const char *cli_suggest(char *out, size_t size, const char *word, cli_name_fn names, const void *user);

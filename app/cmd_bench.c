@@ -146,6 +146,10 @@ static void print_heading(const bench *b) {
 
 static cli_code bench_random(bench *b) {
     bool one = cli_has(b->args, CLI_BATCH) || cli_has(b->args, CLI_SEQ);
+    if (cli_has(b->args, CLI_PAD)) {
+        cli_error("--pad needs --data: random texts of a row have one length");
+        return CLI_USAGE;
+    }
     cell at = {cli_int(b->args, CLI_BATCH, 1), cli_int(b->args, CLI_SEQ, 128)};
     if (!cli_has(b->args, CLI_SEQ) && at.seq > b->positions) at.seq = b->positions;
     if (one && cli_has(b->args, CLI_GRID)) {
@@ -164,6 +168,7 @@ typedef struct corpus {
     int32_t *ids, *types, *starts; /* starts: [count + 1] */
     int32_t *offsets;              /* [batch + 1] of the batch at hand */
     size_t count, tokens, capacity;
+    size_t padding; /* of the tokens, with --pad */
 } corpus;
 
 static void corpus_free(corpus *c) {
@@ -174,21 +179,28 @@ static void corpus_free(corpus *c) {
     free(c->offsets);
 }
 
-static bool corpus_append(corpus *c, const retort_tokens *tokens) {
-    size_t need = c->tokens + tokens->count;
+/* Adds a text of n tokens, padded to `length`. */
+static bool corpus_append(corpus *c, const int32_t *ids, const int32_t *types, size_t n, size_t length,
+                          int32_t pad) {
+    size_t need = c->tokens + length;
     if (need > INT32_MAX) return false;
-    if (need > c->capacity) {
-        size_t capacity = 2 * need;
-        int32_t *ids = realloc(c->ids, capacity * sizeof *ids);
-        if (ids != NULL) c->ids = ids;
-        int32_t *types = realloc(c->types, capacity * sizeof *types);
-        if (types != NULL) c->types = types;
-        if (ids == NULL || types == NULL) return false;
+    if (c->ids == NULL || need > c->capacity) {
+        size_t capacity = 2 * need + 64;
+        int32_t *grown_ids = realloc(c->ids, capacity * sizeof *c->ids);
+        if (grown_ids != NULL) c->ids = grown_ids;
+        int32_t *grown_types = realloc(c->types, capacity * sizeof *c->types);
+        if (grown_types != NULL) c->types = grown_types;
+        if (grown_ids == NULL || grown_types == NULL) return false;
         c->capacity = capacity;
     }
-    memcpy(c->ids + c->tokens, tokens->ids, tokens->count * sizeof *c->ids);
-    memcpy(c->types + c->tokens, tokens->types, tokens->count * sizeof *c->types);
+    memcpy(c->ids + c->tokens, ids, n * sizeof *c->ids);
+    memcpy(c->types + c->tokens, types, n * sizeof *c->types);
+    for (size_t i = c->tokens + n; i < need; i++) {
+        c->ids[i] = pad;
+        c->types[i] = 0;
+    }
     c->tokens = need;
+    c->padding += length - n;
     c->starts[++c->count] = (int32_t)need;
     return true;
 }
@@ -208,12 +220,51 @@ static cli_code corpus_read(corpus *c, const bench *b, size_t batch) {
         retort_dataset_text(c->data, i, &text);
         if (retort_tokenize(b->model, &text, NULL, &tokens, &err) != RETORT_OK) {
             code = cli_fail(&err, true);
-        } else if (!corpus_append(c, &tokens)) {
+        } else if (!corpus_append(c, tokens.ids, tokens.types, tokens.count, tokens.count, 0)) {
             code = cli_no_memory();
         }
     }
     retort_tokens_free(&tokens);
     return code;
+}
+
+/* The id of [PAD], -1 when the vocabulary has none. */
+static int32_t padding_id(const bench *b) {
+    retort_info info = {.size = sizeof info};
+    retort_model_info(b->model, &info);
+    for (int32_t id = 0; id < info.vocab; id++) {
+        const char *piece = retort_model_piece(b->model, id);
+        if (piece != NULL && strcmp(piece, "[PAD]") == 0) return id;
+    }
+    return -1;
+}
+
+/* Pads each text with [PAD], as if that were text, to the longest of its batch. */
+static cli_code corpus_pad(corpus *c, const bench *b, size_t batch) {
+    corpus padded = {.starts = calloc(c->count + 1, sizeof *padded.starts)};
+    int32_t pad = padding_id(b);
+    bool fits = padded.starts != NULL;
+    size_t longest = 0;
+    for (size_t i = 0; fits && i < c->count; i++) {
+        for (size_t k = i; i % batch == 0 && k < c->count && k < i + batch; k++) {
+            size_t n = (size_t)(c->starts[k + 1] - c->starts[k]);
+            if (k == i || n > longest) longest = n;
+        }
+        int32_t at = c->starts[i];
+        fits =
+            corpus_append(&padded, c->ids + at, c->types + at, (size_t)(c->starts[i + 1] - at), longest, pad);
+    }
+    corpus old = *c;
+    *c = padded;
+    c->data = old.data;
+    c->offsets = old.offsets;
+    old.data = NULL;
+    old.offsets = NULL;
+    corpus_free(&old);
+    if (!fits) return cli_no_memory();
+    if (pad >= 0) return CLI_DONE;
+    cli_error("--pad: %s: no [PAD] in the vocabulary", b->path);
+    return CLI_BAD_DATA;
 }
 
 static cli_code run_texts(bench *b, corpus *c, size_t from, size_t to) {
@@ -246,18 +297,22 @@ static cli_code measure_passes(bench *b, corpus *c, size_t batch) {
 
 static cli_code print_corpus(const bench *b, const corpus *c, size_t batch) {
     double ms = cli_percentile(b->times, b->count, 50);
-    double texts = (double)c->count / ms * 1e3, tokens = (double)c->tokens / ms * 1e3;
+    size_t count = c->tokens - c->padding; /* padding is cost, not work */
+    double texts = (double)c->count / ms * 1e3, tokens = (double)count / ms * 1e3;
     if (cli_has(b->args, CLI_JSON)) {
         return print_line(b, line_json(b, (long)batch),
-                          json_pack("{s:f, s:f, s:f, s:I, s:I, s:f, s:f, s:I}", "ms_total", ms,
+                          json_pack("{s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:I}", "ms_total", ms,
                                     "sentences_per_s", texts, "tokens_per_s", tokens, "tokens",
-                                    (json_int_t)c->tokens, "sentences", (json_int_t)c->count, "load_ms",
-                                    b->load_ms, "rss_mb", cli_rss_mb(), "passes", (json_int_t)b->count));
+                                    (json_int_t)count, "padding", (json_int_t)c->padding, "sentences",
+                                    (json_int_t)c->count, "load_ms", b->load_ms, "rss_mb", cli_rss_mb(),
+                                    "passes", (json_int_t)b->count));
     }
     printf("%s, isa %s, %d threads, loaded in %.1f ms\n", b->engine.provider, b->engine.isa,
            b->engine.threads, b->load_ms);
-    printf("%zu texts, %zu tokens, batches of %zu: %.2f ms, %.0f texts/s, %.0f tokens/s (median of %zu)\n",
-           c->count, c->tokens, batch, ms, texts, tokens, b->count);
+    printf("%zu texts, %zu tokens", c->count, count);
+    if (c->padding > 0) printf(" and %zu of padding", c->padding);
+    printf(", batches of %zu: %.2f ms, %.0f texts/s, %.0f tokens/s (median of %zu)\n", batch, ms, texts,
+           tokens, b->count);
     return b->profile ? cli_print_steps(b->session, b->peaks) : CLI_DONE;
 }
 
@@ -269,6 +324,7 @@ static cli_code bench_texts(bench *b) {
         return CLI_USAGE;
     }
     cli_code code = corpus_read(&c, b, batch);
+    if (code == CLI_DONE && cli_has(b->args, CLI_PAD)) code = corpus_pad(&c, b, batch);
     if (code == CLI_DONE) code = measure_passes(b, &c, batch);
     if (code == CLI_DONE) code = print_corpus(b, &c, batch);
     corpus_free(&c);

@@ -51,15 +51,18 @@ static void take_rewrite(void *user, const retort_rewrite_info *info) {
         if (info->rewrite == NULL) {
             printf("level %d: nodes %zu -> %zu\n", info->level, info->nodes_before, info->nodes_after);
         } else {
-            printf("  %-28s %4zu times, nodes %zu -> %zu\n", info->rewrite, info->count, info->nodes_before,
-                   info->nodes_after);
+            printf("  %-18s %-22s %4zu times, nodes %zu -> %zu\n", info->rewrite, info->help, info->count,
+                   info->nodes_before, info->nodes_after);
         }
         return;
     }
     json_t *row = json_pack("{s:i, s:I, s:I, s:I}", "level", info->level, "count", (json_int_t)info->count,
                             "nodes_before", (json_int_t)info->nodes_before, "nodes_after",
                             (json_int_t)info->nodes_after);
-    if (info->rewrite != NULL) json_object_set_new(row, "rewrite", json_string(info->rewrite));
+    if (info->rewrite != NULL) {
+        json_object_set_new(row, "rewrite", json_string(info->rewrite));
+        json_object_set_new(row, "help", json_string(info->help));
+    }
     json_array_append_new(info->rewrite != NULL ? r->rewrites : r->levels, row);
 }
 
@@ -81,17 +84,28 @@ static cli_code report_optimize(const cli_args *args, const retort_model *before
     return CLI_DONE;
 }
 
+static cli_code optimize(retort_model **out, const cli_args *args, const retort_model *model, report *r) {
+    retort_optimize_options options = RETORT_OPTIMIZE_OPTIONS;
+    retort_error err;
+    cli_names names;
+    cli_code code = cli_split_names(&names, args, CLI_WITHOUT);
+    if (code != CLI_DONE) return code;
+    options.level = (int)cli_int(args, CLI_LEVEL, 3);
+    options.without = names.items;
+    options.without_count = names.count;
+    options.report = take_rewrite;
+    options.user = r;
+    if (retort_model_optimize(out, model, &options, &err) != RETORT_OK) code = cli_fail(&err, false);
+    cli_names_free(&names);
+    return code;
+}
+
 cli_code cmd_optimize(const cli_args *args) {
     retort_model *model = NULL, *optimised = NULL;
-    retort_error err;
     uint64_t bytes = 0;
     report r = {cli_has(args, CLI_JSON), json_array(), json_array()};
-    int level = (int)cli_int(args, CLI_LEVEL, 3);
     cli_code code = cli_open_model(&model, args, args->words[0], 0);
-    if (code == CLI_DONE &&
-        retort_model_optimize(&optimised, model, level, take_rewrite, &r, &err) != RETORT_OK) {
-        code = cli_fail(&err, false);
-    }
+    if (code == CLI_DONE) code = optimize(&optimised, args, model, &r);
     if (code == CLI_DONE) code = cli_save_model(optimised, args, &bytes);
     if (code == CLI_DONE) code = report_optimize(args, model, optimised, bytes, &r);
     json_decref(r.levels);

@@ -2,47 +2,24 @@
  * quantize: a float model into an integer one. */
 #include "cli.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-/* The names between commas, in a copy of the text that *text owns; NULL: out of memory. */
-static const char **split_names(char **text, const char *list, size_t *count) {
-    size_t most = 1, length = strlen(list);
-    for (const char *at = list; *at != '\0'; at++) most += *at == ',';
-    const char **names = malloc(most * sizeof *names);
-    *text = malloc(length + 1);
-    if (names == NULL || *text == NULL) {
-        free(names);
-        return NULL;
-    }
-    memcpy(*text, list, length + 1);
-    char *rest = *text;
-    for (char *name; (name = strsep(&rest, ",")) != NULL;) names[(*count)++] = name;
-    return names;
-}
 
 static cli_code quantize(retort_model **out, const cli_args *args, const retort_model *model) {
     retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
     retort_error err;
-    char *text = NULL;
-    const char **names = NULL;
+    cli_names names;
+    cli_code code = cli_split_names(&names, args, CLI_KEEP);
+    if (code != CLI_DONE) return code;
     options.recipe = cli_text(args, CLI_RECIPE);
     options.group = cli_int(args, CLI_GROUP, 0);
     options.embeddings = (int)cli_int(args, CLI_EMBEDDINGS, 0);
     options.progress = cli_progress;
-    if (cli_has(args, CLI_KEEP)) {
-        names = split_names(&text, cli_text(args, CLI_KEEP), &options.keep_count);
-        if (names == NULL) {
-            free(text);
-            return cli_no_memory();
-        }
-        options.keep = names;
-    }
-    retort_status status = retort_model_quantize(out, model, &options, &err);
+    options.keep = names.items;
+    options.keep_count = names.count;
+    if (retort_model_quantize(out, model, &options, &err) != RETORT_OK) code = cli_fail(&err, false);
     cli_progress_end();
-    free(names);
-    free(text);
-    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+    cli_names_free(&names);
+    return code;
 }
 
 /* Bytes of all tensors: what a float model takes without its vocabulary. */

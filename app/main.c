@@ -10,7 +10,7 @@
 
 const cli_command cli_commands[] = {
     {"import", "SOURCE -o MODEL", "turn a checkpoint folder into one optimised file", 1, 1, CLI_OUTPUT,
-     (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_DTYPE, CLI_TASK, CLI_TOKENIZER, -1},
+     (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_DTYPE, CLI_TASK, CLI_TOKENIZER, -1},
      "SOURCE is a Hugging Face or sentence-transformers folder: config.json, weights (safetensors, also in "
      "shards, or pytorch_model.bin) and tokenizer. Nothing in it is executed. MODEL holds everything that "
      "the "
@@ -57,11 +57,14 @@ const cli_command cli_commands[] = {
      "retort eval small.retort --data test.tsv --reference model.retort --floor 0.89\n",
      false, cmd_eval},
     {"optimize", "MODEL --level N -o FILE", "rewrite the graph, and say what each rewrite did", 1, 1,
-     CLI_OUTPUT, (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_TASK, CLI_TOKENIZER, -1},
+     CLI_OUTPUT, (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_TASK, CLI_TOKENIZER, -1},
      "MODEL may also be a checkpoint folder. Level 0 is plain operators; 1 folds constants; 2 fuses; 3 "
      "removes "
-     "padding, packs the weights and computes only rows that are read.",
+     "padding, packs the weights and computes only rows that are read. --without leaves rewrites out, to "
+     "measure what each saves: prune-rows, fuse-qkv, drop-key-bias, fold-value-bias, scale-into-query and "
+     "others. Answers stay the same.",
      "retort optimize ./checkpoint --level 3 -o model.retort\n"
+     "retort optimize ./checkpoint --without prune-rows,fuse-qkv -o slower.retort\n"
      "retort optimize plain.retort --level 2 -o fused.retort --json\n",
      false, cmd_optimize},
     {"quantize", "MODEL -o FILE", "turn the weights into integers", 1, 1, CLI_OUTPUT,
@@ -75,14 +78,18 @@ const cli_command cli_commands[] = {
      "retort quantize model.retort --recipe int4 --embeddings 8 --keep head.output -o tiny.retort\n",
      false, cmd_quantize},
     {"bench", "MODEL", "measure latency and throughput", 1, 1, -1,
-     (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_PROFILE, CLI_PEAK, ENGINE_OPTIONS,
-                   -1},
+     (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_PAD, CLI_KEEP_DUPLICATES,
+                   CLI_PROFILE, CLI_PEAK, ENGINE_OPTIONS, -1},
      "Without --data each row runs random tokens; with it, the texts of a file in their order, tokenised "
-     "beforehand, and the time is the median of whole passes. --peak adds to --profile how near each step "
-     "comes to what the machine reaches at most.",
+     "beforehand, and the time is the median of whole passes. Equal texts of a batch are computed once, and "
+     "no padding is: --keep-duplicates "
+     "and --pad measure what both would cost. Padding is computed as if it were text, without a mask, so the "
+     "answers that nobody sees here would be wrong. "
+     "--peak adds to --profile how near each step comes to what the machine reaches at most.",
      "retort bench model.retort\n"
      "retort bench model.retort --batch 1 --seq 128 --threads 2 --json\n"
-     "retort bench model.retort --data test.tsv --batch 32\n",
+     "retort bench model.retort --data test.tsv --batch 32\n"
+     "retort bench model.retort --data test.tsv --batch 32 --pad --keep-duplicates\n",
      false, cmd_bench},
     {"doctor", "", "say what this machine offers", 0, 0, -1,
      (const int[]){CLI_PEAK, CLI_THREADS, CLI_ISA, -1},

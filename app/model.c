@@ -24,22 +24,30 @@ static void set_task(retort_import_options *options, const char *name) {
     }
 }
 
+static cli_code import_model(retort_model **out, const cli_args *args, const char *path, int level) {
+    retort_import_options options = RETORT_IMPORT_OPTIONS;
+    retort_error err;
+    cli_names names;
+    cli_code code = cli_split_names(&names, args, CLI_WITHOUT);
+    if (code != CLI_DONE) return code;
+    options.level = level;
+    options.without = names.items;
+    options.without_count = level > 0 ? names.count : 0; /* nothing is rewritten at level 0 */
+    options.tokenizer = cli_text(args, CLI_TOKENIZER);
+    options.progress = cli_progress;
+    if (strcmp(cli_text(args, CLI_DTYPE), "bf16") == 0) options.dtype = RETORT_BF16;
+    set_task(&options, cli_text(args, CLI_TASK));
+    retort_status status = retort_model_import(out, path, &options, &err);
+    cli_progress_end();
+    cli_names_free(&names);
+    /* An argument that is refused is an option's, not the checkpoint's. */
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, status != RETORT_ARGUMENT);
+}
+
 cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level) {
     retort_error err;
-    retort_status status;
-    if (is_folder(path)) {
-        retort_import_options options = RETORT_IMPORT_OPTIONS;
-        options.level = level;
-        options.tokenizer = cli_text(args, CLI_TOKENIZER);
-        options.progress = cli_progress;
-        if (strcmp(cli_text(args, CLI_DTYPE), "bf16") == 0) options.dtype = RETORT_BF16;
-        set_task(&options, cli_text(args, CLI_TASK));
-        status = retort_model_import(out, path, &options, &err);
-        cli_progress_end();
-    } else {
-        status = retort_model_load(out, path, &err);
-    }
-    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
+    if (is_folder(path)) return import_model(out, args, path, level);
+    return retort_model_load(out, path, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
 }
 
 cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_t *bytes) {
@@ -63,6 +71,7 @@ cli_code cli_open_session(retort_session **out, const cli_args *args, retort_mod
     options.threads = (int)cli_int(args, CLI_THREADS, 0);
     options.special_as_text = cli_has(args, CLI_SPECIAL_AS_TEXT);
     options.profile = profile;
+    options.keep_duplicates = cli_has(args, CLI_KEEP_DUPLICATES);
     retort_status status = retort_session_open(out, model, &options, &err);
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
 }

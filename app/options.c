@@ -206,3 +206,27 @@ double cli_real(const cli_args *args, cli_option_id id) {
     const char *text = cli_text(args, id);
     return text != NULL ? strtod(text, NULL) : 0;
 }
+
+cli_code cli_split_names(cli_names *out, const cli_args *args, cli_option_id id) {
+    const char *list = cli_text(args, id);
+    *out = (cli_names){0};
+    if (list == NULL) return CLI_DONE;
+    size_t most = 1, length = strlen(list);
+    for (const char *at = list; *at != '\0'; at++) most += *at == ',';
+    out->items = malloc(most * sizeof *out->items);
+    out->text = malloc(length + 1);
+    if (out->items == NULL || out->text == NULL) {
+        cli_names_free(out);
+        return cli_no_memory();
+    }
+    memcpy(out->text, list, length + 1);
+    char *rest = out->text;
+    for (char *name; (name = strsep(&rest, ",")) != NULL;) out->items[out->count++] = name;
+    return CLI_DONE;
+}
+
+void cli_names_free(cli_names *names) {
+    free(names->items);
+    free(names->text);
+    *names = (cli_names){0};
+}

@@ -27,6 +27,7 @@ static void run(retort_model *model) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    const retort_optimize_options level3 = RETORT_OPTIMIZE_OPTIONS;
     retort_model *model, *next;
     retort_error err;
     uint8_t *aligned = rt_alloc_aligned(size); /* as a mapping is */
@@ -35,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (rt_package_parse(&model, "fuzz", aligned, size, &err) == RETORT_OK) {
         if (rt_graph_verify(&model->graph, &err) != RETORT_OK) abort();
         run(model);
-        if (rt_package_optimize(&next, model, 3, NULL, NULL, &err) == RETORT_OK) {
+        if (rt_package_optimize(&next, model, &level3, &err) == RETORT_OK) {
             run(next);
             retort_model_free(next);
         }

@@ -113,9 +113,11 @@ typedef struct retort_import_options {
     const char *tokenizer; /* NULL: the checkpoint's own; else a folder or tokenizer.json / vocab.txt */
     retort_progress_fn progress;
     void *user;
+    const char *const *without; /* rewrites to leave out, as in retort_optimize_options */
+    size_t without_count;
 } retort_import_options;
 #define RETORT_IMPORT_OPTIONS                                                                                \
-    { sizeof(retort_import_options), 3, RETORT_F32, RETORT_TASK_CLASSIFY, false, NULL, NULL, NULL }
+    { sizeof(retort_import_options), 3, RETORT_F32, RETORT_TASK_CLASSIFY, false, NULL, NULL, NULL, NULL, 0 }
 
 /* Reads a checkpoint: a Hugging Face or sentence-transformers folder (safetensors, also sharded, or
  * pytorch_model.bin), and optimises its graph to options->level. Nothing in the folder is executed. */
@@ -133,16 +135,33 @@ RETORT_API void retort_model_free(retort_model *model);
 /* A rewrite that changed the graph, or (rewrite NULL) a whole level. */
 typedef struct retort_rewrite_info {
     int level;
-    const char *rewrite; /* NULL: the level's totals */
+    const char *rewrite; /* "drop-key-bias"; NULL: the level's totals */
+    const char *help;    /* "drop b_K" */
     size_t count;        /* how often the rewrite applied */
     size_t nodes_before, nodes_after;
 } retort_rewrite_info;
 typedef void (*retort_rewrite_fn)(void *user, const retort_rewrite_info *info);
+/* Name of rewrite `index`, what it does in a few words and its level; NULL beyond the last one. `help` and
+ * `level` may be NULL. */
+RETORT_API const char *retort_rewrite(size_t index, const char **help, int *level);
 
-/* A new model whose graph is rewritten up to `level` (0…3, not below the model's own). `report` may be NULL.
- */
-RETORT_API retort_status retort_model_optimize(retort_model **out, const retort_model *model, int level,
-                                               retort_rewrite_fn report, void *user, retort_error *err);
+typedef struct retort_optimize_options {
+    size_t size;
+    int level; /* 0…3, not below the model's own; set by the initialiser to 3 */
+    /* Names of rewrites to leave out, to measure what each saves; answers stay the same. Refused: names that
+     * do not exist, rewrites of a level that the model has already, those that the level cannot be without
+     * ("remove-padding", "pack-weights"), and those that later ones turn out to need. */
+    const char *const *without;
+    size_t without_count;
+    retort_rewrite_fn report; /* may be NULL */
+    void *user;
+} retort_optimize_options;
+#define RETORT_OPTIMIZE_OPTIONS                                                                              \
+    { sizeof(retort_optimize_options), 3, NULL, 0, NULL, NULL }
+
+/* A new model whose graph is rewritten up to options->level. */
+RETORT_API retort_status retort_model_optimize(retort_model **out, const retort_model *model,
+                                               const retort_optimize_options *options, retort_error *err);
 
 typedef struct retort_quantize_options {
     size_t size;
@@ -174,7 +193,7 @@ typedef struct retort_info {
     retort_problem problem;
     const char *family; /* "distilbert" or "bert" */
     const char *source; /* provenance: what the model was imported from */
-    const char *recipe; /* "fp32", "bf16", or the quantisation recipe */
+    const char *recipe; /* "fp32", "bf16", or the quantisation recipe; and rewrites that were left out */
     int level;          /* of the graph */
     int64_t layers, hidden, heads, ffn, vocab, positions;
     int64_t labels;      /* logits a row; for embeddings the vector's length */
@@ -248,9 +267,10 @@ typedef struct retort_session_options {
     int64_t chunk_tokens; /* 0: chosen; tokens that one worker carries through the network at a time */
     bool special_as_text; /* as in retort_tokenize_options, for the calls that take text */
     bool profile;         /* measure the time of each step, for retort_session_step */
+    bool keep_duplicates; /* compute equal sequences of a batch each for itself, to measure what it costs */
 } retort_session_options;
 #define RETORT_SESSION_OPTIONS                                                                               \
-    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false }
+    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false }
 
 RETORT_API retort_status retort_session_open(retort_session **out, retort_model *model,
                                              const retort_session_options *options, retort_error *err);
@@ -271,7 +291,8 @@ typedef struct retort_matrix {
     const float *data;
     size_t rows, columns;
 } retort_matrix;
-/* Runs the network. *out borrows the session's memory until its next call. */
+/* Runs the network; sequences with equal ids and types are computed once. *out borrows the session's memory
+ * until its next call. */
 RETORT_API retort_status retort_run(retort_session *session, const retort_batch *batch, retort_matrix *out,
                                     retort_error *err);
 

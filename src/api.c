@@ -26,6 +26,14 @@ static retort_status check_size(const char *call, size_t size, size_t expected, 
                    expected);
 }
 
+static retort_status check_names(const char *call, const char *const *names, size_t n, retort_error *err) {
+    for (size_t i = 0; i < n; i++) {
+        if (names == NULL || names[i] == NULL)
+            return rt_fail(err, RETORT_ARGUMENT, "%s: name %zu is NULL", call, i);
+    }
+    return RETORT_OK;
+}
+
 static bool is_text(const retort_text *text) {
     return (text->text != NULL || text->length == 0) && (text->pair != NULL || text->pair_length == 0);
 }
@@ -51,6 +59,7 @@ retort_status retort_model_import(retort_model **out, const char *source,
     if (options == NULL) options = &defaults;
     if (out == NULL || source == NULL) return bad(err, "import", "out and source must be given");
     retort_status status = check_size("import", options->size, sizeof *options, err);
+    if (status == RETORT_OK) status = check_names("import", options->without, options->without_count, err);
     if (status != RETORT_OK) return status;
     if (options->level < 0 || options->level > 3) return bad(err, "import", "level must be 0…3");
     if (options->dtype != RETORT_F32 && options->dtype != RETORT_BF16) {
@@ -72,15 +81,20 @@ retort_status retort_model_save(const retort_model *model, const char *path, ret
     return rt_package_save(model, path, err);
 }
 
-retort_status retort_model_optimize(retort_model **out, const retort_model *model, int level,
-                                    retort_rewrite_fn report, void *user, retort_error *err) {
+retort_status retort_model_optimize(retort_model **out, const retort_model *model,
+                                    const retort_optimize_options *options, retort_error *err) {
+    static const retort_optimize_options defaults = RETORT_OPTIMIZE_OPTIONS;
+    if (options == NULL) options = &defaults;
     if (out == NULL || model == NULL) return bad(err, "optimize", "out and model must be given");
-    if (level < 0 || level > 3) return bad(err, "optimize", "level must be 0…3");
-    if (level < model->graph.level) {
+    retort_status status = check_size("optimize", options->size, sizeof *options, err);
+    if (status == RETORT_OK) status = check_names("optimize", options->without, options->without_count, err);
+    if (status != RETORT_OK) return status;
+    if (options->level < 0 || options->level > 3) return bad(err, "optimize", "level must be 0…3");
+    if (options->level < model->graph.level) {
         return rt_fail(err, RETORT_ARGUMENT, "optimize: the graph is at level %d already: it cannot go to %d",
-                       model->graph.level, level);
+                       model->graph.level, options->level);
     }
-    return rt_package_optimize(out, model, level, report, user, err);
+    return rt_package_optimize(out, model, options, err);
 }
 
 retort_status retort_model_quantize(retort_model **out, const retort_model *model,
@@ -96,8 +110,8 @@ retort_status retort_model_quantize(retort_model **out, const retort_model *mode
     if (options->group < 0 || options->group > 1 << 16 || options->group % 32 != 0) {
         return bad(err, "quantize", "the group must be a multiple of 32, at most 65536");
     }
-    if (options->keep == NULL && options->keep_count > 0) return bad(err, "quantize", "keep is NULL");
-    return rt_quantize(out, model, options, err);
+    status = check_names("quantize", options->keep, options->keep_count, err);
+    return status == RETORT_OK ? rt_quantize(out, model, options, err) : status;
 }
 
 static const char *const part_names[] = {

@@ -32,7 +32,7 @@ static const char *root(void) {
 }
 
 static void checkpoint_path(char *out, size_t size, const char *name) {
-    snprintf(out, size, "%s/test/golden/checkpoints/%s", root(), name);
+    snprintf(out, size, "%s/test/golden/checkpoints/%.64s", root(), name);
 }
 
 static int by_name(const void *a, const void *b) {
@@ -104,16 +104,30 @@ static void free_golden(golden *g) {
     free(g->outputs);
 }
 
-static retort_model *import_at(const char *name, int level, retort_dtype dtype) {
+/* NULL where it is refused, and *err says why. */
+static retort_model *import_with(const char *name, const retort_import_options *options, retort_error *err) {
     char path[4096];
-    retort_error err = {0};
     retort_model *model = NULL;
+    checkpoint_path(path, sizeof path, name);
+    return retort_model_import(&model, path, options, err) == RETORT_OK ? model : NULL;
+}
+
+static retort_model *import_at(const char *name, int level, retort_dtype dtype) {
+    retort_error err = {0};
     retort_import_options options = RETORT_IMPORT_OPTIONS;
     options.level = level;
     options.dtype = dtype;
-    checkpoint_path(path, sizeof path, name);
-    if (retort_model_import(&model, path, &options, &err) != RETORT_OK) fail_msg("%s: %s", name, err.text);
+    retort_model *model = import_with(name, &options, &err);
+    if (model == NULL) fail_msg("%s: %s", name, err.text);
     return model;
+}
+
+static retort_model *import_without(const char *name, int level, const char *without, retort_error *err) {
+    retort_import_options options = RETORT_IMPORT_OPTIONS;
+    options.level = level;
+    options.without = &without;
+    options.without_count = 1;
+    return import_with(name, &options, err);
 }
 
 static retort_session *open_at(retort_model *model, const char *isa, int threads) {
@@ -253,6 +267,184 @@ static void test_saved_model_is_the_same(void **unused) {
     remove(path);
 }
 
+/* ---- Rewrites that are left out ---- */
+
+static double worst_of(retort_model *model, const golden *g) {
+    retort_session *session = open_at(model, NULL, 2);
+    retort_matrix out = run(session, g);
+    assert_int_equal(out.rows, g->rows);
+    double worst = worst_difference(&out, g);
+    retort_session_close(session);
+    return worst;
+}
+
+static bool is_among(const char *name, const char *const *list) {
+    for (; *list != NULL; list++) {
+        if (strcmp(name, *list) == 0) return true;
+    }
+    return false;
+}
+
+/* What level 3 may refuse: where a model has what they fuse, the plain operators need padded batches. */
+static const char *const fusions[] = {"fuse-layer-norm", "fuse-embed", "fuse-linear", "fuse-attention",
+                                      "fuse-select",     "fuse-pool",  NULL};
+static const char *const needed[] = {"remove-padding", "pack-weights", NULL};
+static const char *const savings[] = {"prune-rows",    "fuse-qkv",        "scale-into-query",
+                                      "drop-key-bias", "fold-value-bias", NULL};
+
+static void check_refused(const char *name, int level, const char *rewrite, const retort_error *err) {
+    char prefix[80];
+    bool is_needed = is_among(rewrite, needed);
+    snprintf(prefix, sizeof prefix, is_needed ? "%s cannot be left out of level 3" : "without %s: ", rewrite);
+    bool clear = strncmp(err->text, prefix, strlen(prefix)) == 0 &&
+                 (is_needed || strstr(err->text, "needs padded batches") != NULL) &&
+                 err->status == (is_needed ? RETORT_ARGUMENT : RETORT_UNSUPPORTED);
+    if (level < 3 || !clear || !(is_needed || is_among(rewrite, fusions))) {
+        fail_msg("%s level %d without %s: %s", name, level, rewrite, err->text);
+    }
+}
+
+/* Each rewrite on each checkpoint: the answers stay right, or leaving it out is refused with a reason. */
+static void test_each_rewrite_left_out(void **unused) {
+    (void)unused;
+    const char *rewrite;
+    int first;
+    for (size_t i = 0; i < name_count; i++) {
+        golden g = load_golden(names[i]);
+        for (size_t r = 0; (rewrite = retort_rewrite(r, NULL, &first)) != NULL; r++) {
+            for (int level = first; level <= 3; level++) {
+                retort_error err = {0};
+                retort_model *model = import_without(names[i], level, rewrite, &err);
+                if (model == NULL) {
+                    check_refused(names[i], level, rewrite, &err);
+                    continue;
+                }
+                double worst = worst_of(model, &g);
+                if (!(worst <= 1e-5) || (level == 3 && is_among(rewrite, needed)))
+                    fail_msg("%s level %d without %s: differs by %g", names[i], level, rewrite, worst);
+                retort_model_free(model);
+            }
+        }
+        free_golden(&g);
+    }
+}
+
+static int append(void *user, const char *text, size_t length) {
+    char *graph = user;
+    strncat(graph, text, length);
+    return 0;
+}
+
+static void print_graph(const retort_model *model, char *out, size_t size) {
+    out[0] = '\0';
+    assert_int_equal(retort_model_print(model, append, out), RETORT_OK);
+    assert_true(strlen(out) < size - 1);
+}
+
+/* A model without a saving is another one, says so, and its integer and bf16 forms answer right as well. */
+static void check_saving(const char *name, const char *const *without, size_t count, const char *recipe) {
+    static char all[1 << 16], less[1 << 16];
+    golden g = load_golden(name);
+    retort_error err = {0};
+    retort_info info = {.size = sizeof info};
+    retort_model *plain = import_at(name, 0, RETORT_F32), *full = import_at(name, 3, RETORT_F32);
+    retort_model *model = NULL, *whole = NULL, *integer = NULL, *whole_integer = NULL;
+    retort_optimize_options options = RETORT_OPTIMIZE_OPTIONS;
+    assert_int_equal(retort_model_optimize(&whole, plain, NULL, &err), RETORT_OK);
+    options.without = without;
+    options.without_count = count;
+    if (retort_model_optimize(&model, plain, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
+    print_graph(full, all, sizeof all);
+    print_graph(whole, less, sizeof less);
+    assert_string_equal(all, less);
+    print_graph(model, less, sizeof less);
+    assert_string_not_equal(all, less);
+    assert_true(worst_of(model, &g) <= 1e-5);
+    assert_int_equal(retort_model_quantize(&integer, model, NULL, &err), RETORT_OK);
+    assert_int_equal(retort_model_quantize(&whole_integer, full, NULL, &err), RETORT_OK);
+    double worst = worst_of(integer, &g), usual = worst_of(whole_integer, &g);
+    if (!(worst <= 2 * usual + 0.01)) fail_msg("%s: int8 differs by %g, usually %g", recipe, worst, usual);
+    assert_int_equal(retort_model_info(integer, &info), RETORT_OK);
+    assert_string_equal(strstr(info.recipe, " without="), strchr(recipe, ' '));
+    assert_int_equal(retort_model_info(model, &info), RETORT_OK);
+    assert_string_equal(info.recipe, recipe);
+    retort_model *const models[] = {plain, full, model, whole, integer, whole_integer};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) retort_model_free(models[i]);
+    free_golden(&g);
+}
+
+static void test_savings_left_out(void **unused) {
+    (void)unused;
+    static const char *const checkpoints[] = {"bert-classify", "distilbert-fill", "package-dense"};
+    char recipe[128];
+    for (size_t i = 0; i < sizeof checkpoints / sizeof *checkpoints; i++) {
+        size_t count = 0;
+        for (; savings[count] != NULL; count++) {
+            snprintf(recipe, sizeof recipe, "fp32 without=%s", savings[count]);
+            check_saving(checkpoints[i], &savings[count], 1, recipe);
+        }
+        check_saving(checkpoints[i], savings, count,
+                     "fp32 without=prune-rows,fuse-qkv,scale-into-query,drop-key-bias,fold-value-bias");
+    }
+}
+
+/* In two steps, with bf16 weights; what is left out too late, or does not exist, is refused. */
+static void test_left_out_step_by_step(void **unused) {
+    (void)unused;
+    static const char *const bias[] = {"drop-key-bias"}, *const rows[] = {"prune-rows"},
+                             *const none[] = {NULL};
+    retort_error err = {0};
+    retort_info info = {.size = sizeof info};
+    golden g = load_golden("bert-classify");
+    retort_model *base = import_at("bert-classify", 0, RETORT_F32), *fused = NULL, *last = NULL, *no = NULL;
+    retort_optimize_options options = RETORT_OPTIMIZE_OPTIONS;
+    options.without_count = 1;
+    options.without = bias;
+    options.level = 2;
+    assert_int_equal(retort_model_optimize(&fused, base, &options, &err), RETORT_OK);
+    options.level = 3;
+    assert_int_equal(retort_model_optimize(&no, fused, &options, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "level 2 already"));
+    options.without = rows;
+    assert_int_equal(retort_model_optimize(&last, fused, &options, &err), RETORT_OK);
+    assert_int_equal(retort_model_info(last, &info), RETORT_OK);
+    assert_string_equal(info.recipe, "fp32 without=drop-key-bias,prune-rows");
+    assert_true(worst_of(last, &g) <= 1e-5);
+    options.without = none;
+    assert_int_equal(retort_model_optimize(&no, base, &options, &err), RETORT_ARGUMENT);
+    options.without = NULL;
+    assert_int_equal(retort_model_optimize(&no, base, &options, &err), RETORT_ARGUMENT);
+    options.size--;
+    assert_int_equal(retort_model_optimize(&no, base, &options, &err), RETORT_ARGUMENT);
+    assert_null(import_without("bert-classify", 3, "prune", &err));
+    assert_non_null(strstr(err.text, "no rewrite 'prune'; there is "));
+    retort_model_free(base);
+    retort_model_free(fused);
+    retort_model_free(last);
+    free_golden(&g);
+}
+
+static void test_bf16_without_savings(void **unused) {
+    (void)unused;
+    retort_error err = {0};
+    retort_import_options options = RETORT_IMPORT_OPTIONS;
+    options.dtype = RETORT_BF16;
+    options.without = savings;
+    options.without_count = sizeof savings / sizeof *savings - 1;
+    for (size_t i = 0; i < name_count; i++) {
+        golden g = load_golden(names[i]);
+        retort_info info = {.size = sizeof info};
+        retort_model *model = import_with(names[i], &options, &err);
+        if (model == NULL) fail_msg("%s: %s", names[i], err.text);
+        assert_int_equal(retort_model_info(model, &info), RETORT_OK);
+        assert_true(strncmp(info.recipe, "bf16 without=prune-rows,", 24) == 0);
+        double worst = worst_of(model, &g);
+        if (!(worst <= 0.05)) fail_msg("%s: differs by %g", names[i], worst);
+        retort_model_free(model);
+        free_golden(&g);
+    }
+}
+
 /* What a profile counts: a linear step's operations a row, attention's a pair of query and key. */
 static void test_profile_counts_operations(void **unused) {
     (void)unused;
@@ -288,6 +480,8 @@ int main(void) {
         cmocka_unit_test(test_heads_equal_transformers), cmocka_unit_test(test_bf16_is_near),
         cmocka_unit_test(test_same_bits_everywhere),     cmocka_unit_test(test_batch_does_not_matter),
         cmocka_unit_test(test_saved_model_is_the_same),  cmocka_unit_test(test_profile_counts_operations),
+        cmocka_unit_test(test_each_rewrite_left_out),    cmocka_unit_test(test_savings_left_out),
+        cmocka_unit_test(test_left_out_step_by_step),    cmocka_unit_test(test_bf16_without_savings),
     };
     return cmocka_run_group_tests(tests, find_checkpoints, NULL);
 }

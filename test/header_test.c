@@ -17,6 +17,7 @@ static_assert(RETORT_TASK_CLASSIFY == 0 && RETORT_TASK_EMBED == 4, "task values"
 static_assert(RETORT_F32 == 0 && RETORT_BF16 == 2 && RETORT_BOOL == 7, "dtype values");
 static_assert(sizeof(retort_error) == 512, "retort_error");
 static_assert(offsetof(retort_import_options, tokenizer) == 24, "retort_import_options");
+static_assert(offsetof(retort_optimize_options, report) == 32, "retort_optimize_options");
 static_assert(offsetof(retort_info, layers) == 48, "retort_info");
 static_assert(offsetof(retort_session_options, chunk_tokens) == 32, "retort_session_options");
 static_assert(offsetof(retort_tokens, capacity) == 32, "retort_tokens");
@@ -35,6 +36,7 @@ static void (*const functions[])(void) = {
     CALLABLE(retort_model_retain),
     CALLABLE(retort_model_free),
     CALLABLE(retort_model_optimize),
+    CALLABLE(retort_rewrite),
     CALLABLE(retort_model_info),
     CALLABLE(retort_model_label),
     CALLABLE(retort_model_tensor),
@@ -64,11 +66,13 @@ static void (*const functions[])(void) = {
 
 int main(void) {
     retort_import_options import_options = RETORT_IMPORT_OPTIONS;
+    retort_optimize_options optimize_options = RETORT_OPTIMIZE_OPTIONS;
     retort_tokenize_options tokenize_options = RETORT_TOKENIZE_OPTIONS;
     retort_session_options session_options = RETORT_SESSION_OPTIONS;
     size_t count = sizeof functions / sizeof *functions;
     uint32_t version = RETORT_VERSION_MAJOR << 16 | RETORT_VERSION_MINOR << 8 | RETORT_VERSION_PATCH;
     int right = import_options.size == sizeof import_options && import_options.level == 3 &&
+                optimize_options.size == sizeof optimize_options && optimize_options.level == 3 &&
                 tokenize_options.size == sizeof tokenize_options && tokenize_options.max_length == -1 &&
                 session_options.size == sizeof session_options && retort_version() == version;
     printf("%s 1 - %d functions, library %u.%u.%u\n1..1\n", right ? "ok" : "not ok", (int)count,

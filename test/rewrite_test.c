@@ -432,19 +432,6 @@ static void test_remove_padding(void **state) {
                     "r = Relu(o:0)\np = Pool(r:0) pool=mean\noutput p:0\n");
 }
 
-static void test_remove_padding_refused(void **state) {
-    (void)state;
-    rt_graph graph = parse(LEVEL("2") LAYER "odd = Transpose(qkv:0) perm=[1, 0, 2]\noutput odd:0\n");
-    retort_error err = {0};
-    size_t nodes = graph.node_count;
-    assert_int_equal(rt_graph_optimize(&graph, 3, true, NULL, NULL, &err), RETORT_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "odd: Transpose needs padded batches"));
-    assert_int_equal(graph.level, 2);
-    assert_int_equal(graph.node_count, nodes);
-    assert_int_equal(rt_graph_verify(&graph, &err), RETORT_OK);
-    rt_graph_free(&graph);
-}
-
 #define FFN                                                                                                  \
     "a = Attention(qkv:0) heads=2 scale=1 parts=1\no = Linear(a:0, w, b, e:0)\n"                             \
     "n = LayerNorm(o:0, g, g) epsilon=1e-12\nf = Linear(n:0, w, b) act=gelu\nf2 = Linear(f:0, w, b, n:0)\n"  \
@@ -468,6 +455,32 @@ static void test_prune_rows(void **state) {
         for (int j = 0; j < 16; j++) assert_true(kv[i * 16 + j] == floats[i * 24 + 8 + j]);
     }
     assert_int_equal(graph.values[graph.output].dims[0], RT_DIM_ROWS);
+    rt_graph_free(&graph);
+}
+
+/* Q, K and V that were not joined: the Linear of the queries is one more that only some rows are read of. */
+static void test_prune_three_parts(void **state) {
+    (void)state;
+    rt_graph graph = parse(RAGGED EMBEDDED "q = Linear(e:0, w, b)\nk = Linear(e:0, w)\nv = Linear(e:0, w)\n"
+                                           "a = Attention(q:0, k:0, v:0) heads=2 scale=1 parts=3\n"
+                                           "o = Linear(a:0, w, b, e:0)\nh = Select(o:0) select=first\n"
+                                           "output h:0\n");
+    assert_int_equal(apply(&graph, rt_rewrite_prune_rows), 1);
+    assert_nodes(&graph, "e = Embed(input_ids, table, w, g, g) epsilon=9.99999996e-13\n"
+                         "e.rows = Select(e:0) select=first\nq = Linear(e.rows:0, w, b)\n"
+                         "k = Linear(e:0, w)\nv = Linear(e:0, w)\n"
+                         "a = Attention(q:0, k:0, v:0) heads=2 scale=1 parts=3 select=first\n"
+                         "o = Linear(a:0, w, b, e.rows:0)\noutput o:0\n");
+    rt_graph_free(&graph);
+    /* one value for queries and keys: its rows are selected behind it */
+    graph = parse(RAGGED EMBEDDED "q = Linear(e:0, w, b)\nv = Linear(e:0, w)\n"
+                                  "a = Attention(q:0, q:0, v:0) heads=2 scale=1 parts=3\n"
+                                  "h = Select(a:0) select=first\noutput h:0\n");
+    assert_int_equal(apply(&graph, rt_rewrite_prune_rows), 1);
+    assert_nodes(&graph, "e = Embed(input_ids, table, w, g, g) epsilon=9.99999996e-13\n"
+                         "q = Linear(e:0, w, b)\nq.rows = Select(q:0) select=first\nv = Linear(e:0, w)\n"
+                         "a = Attention(q.rows:0, q:0, v:0) heads=2 scale=1 parts=3 select=first\n"
+                         "output a:0\n");
     rt_graph_free(&graph);
 }
 
@@ -540,37 +553,6 @@ static void test_bf16(void **state) {
     fill(NULL);
 }
 
-/* ---- The driver ---- */
-
-typedef struct tally {
-    size_t rows, levels, applied;
-} tally;
-
-static void count_report(void *user, const retort_rewrite_info *info) {
-    tally *t = user;
-    *(info->rewrite != NULL ? &t->rows : &t->levels) += 1;
-    if (info->rewrite != NULL) t->applied += info->count;
-}
-
-static void test_driver(void **state) {
-    (void)state;
-    rt_graph graph =
-        parse(LEVEL("0") WEIGHTS TABLE ROWS "m = MatMul(x:0, w)\ns = Add(m:0, b)\nt = Add(s:0, x:0)\n"
-                                            "output t:0\n");
-    tally t = {0};
-    retort_error err = {0};
-    assert_int_equal(rt_graph_optimize(&graph, 2, true, count_report, &t, &err), RETORT_OK);
-    assert_int_equal(graph.level, 2);
-    assert_int_equal(t.levels, 2);
-    assert_int_equal(t.rows, 2); /* Linear, residual */
-    assert_int_equal(t.applied, 2);
-    assert_nodes(&graph, ROWS "s = Linear(x:0, w, b, x:0)\noutput s:0\n");
-    assert_int_equal(rt_graph_optimize(&graph, 1, true, NULL, NULL, &err), RETORT_ARGUMENT);
-    assert_int_equal(rt_graph_optimize(&graph, 4, true, NULL, NULL, &err), RETORT_ARGUMENT);
-    assert_int_equal(rt_graph_optimize(&graph, 2, true, NULL, NULL, &err), RETORT_OK);
-    rt_graph_free(&graph);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer_norm),
@@ -589,12 +571,11 @@ int main(void) {
         cmocka_unit_test(test_pool),
         cmocka_unit_test(test_normalize),
         cmocka_unit_test(test_remove_padding),
-        cmocka_unit_test(test_remove_padding_refused),
         cmocka_unit_test(test_prune_rows),
+        cmocka_unit_test(test_prune_three_parts),
         cmocka_unit_test(test_prune_keeps_what_is_read),
         cmocka_unit_test(test_pack),
         cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_driver),
     };
     return cmocka_run_group_tests(tests, fill, NULL);
 }

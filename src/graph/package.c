@@ -35,6 +35,30 @@ void retort_model_free(retort_model *model) {
     }
 }
 
+/* ---- Rewriting ---- */
+
+/* The recipe gets " without=NAME,NAME" behind, so that a file says what it lacks. */
+static retort_status note_left_out(retort_model *model, const retort_optimize_options *options,
+                                   retort_error *err) {
+    rt_buffer text = {0};
+    if (options->without_count == 0) return RETORT_OK;
+    rt_buffer_text(&text, model->recipe);
+    const char *before = strstr(model->recipe, RT_PACKAGE_WITHOUT) == NULL ? RT_PACKAGE_WITHOUT : ",";
+    for (size_t i = 0; i < options->without_count; i++) {
+        rt_buffer_format(&text, "%s%s", i == 0 ? before : ",", options->without[i]);
+    }
+    if (!text.failed) model->recipe = rt_arena_text(&model->arena, text.data, text.length);
+    bool kept = !text.failed && model->recipe != NULL;
+    rt_buffer_free(&text);
+    return kept ? RETORT_OK : rt_fail_nomem(err, 64);
+}
+
+static retort_status optimize(retort_model *model, const retort_optimize_options *options,
+                              retort_error *err) {
+    retort_status status = rt_graph_optimize(&model->graph, options, true, err);
+    return status == RETORT_OK ? note_left_out(model, options, err) : status;
+}
+
 /* ---- Import ---- */
 
 /* The files of a tokenizer that is not the checkpoint's: a folder, a tokenizer.json, or a vocab.txt. */
@@ -55,7 +79,6 @@ static retort_status open_tokenizer(rt_tokenizer **out, const char *path, retort
 static retort_status keep_config(retort_model *model, const rt_config *config, const char *source,
                                  retort_error *err) {
     model->config = *config;
-    model->recipe = "fp32";
     model->source = rt_arena_text(&model->arena, source, strlen(source));
     if (model->source == NULL) return rt_fail_nomem(err, strlen(source));
     if (config->label_names == NULL) return RETORT_OK;
@@ -97,14 +120,14 @@ static retort_status take_encoder(retort_model *model, const rt_encoder *encoder
 
 static retort_status finish_import(retort_model *model, const char *source,
                                    const retort_import_options *options, retort_error *err) {
+    retort_optimize_options how = RETORT_OPTIMIZE_OPTIONS;
+    how.level = options->level;
+    how.without = options->without;
+    how.without_count = options->without_count;
+    model->recipe = options->dtype == RETORT_BF16 ? "bf16" : "fp32";
     retort_status status = enter(OPTIMIZE, options, err);
-    if (status == RETORT_OK) {
-        status = rt_graph_optimize(&model->graph, options->level, true, NULL, NULL, err);
-    }
-    if (status == RETORT_OK && options->dtype == RETORT_BF16) {
-        status = rt_graph_use_bf16(&model->graph, err);
-        model->recipe = "bf16";
-    }
+    if (status == RETORT_OK) status = optimize(model, &how, err);
+    if (status == RETORT_OK && options->dtype == RETORT_BF16) status = rt_graph_use_bf16(&model->graph, err);
     if (status == RETORT_OK) status = enter(CHECK, options, err);
     return status == RETORT_OK ? rt_package_check(model, source, err) : status;
 }
@@ -157,11 +180,11 @@ retort_status rt_model_derive(retort_model **out, const retort_model *model, ret
     return status;
 }
 
-retort_status rt_package_optimize(retort_model **out, const retort_model *model, int level,
-                                  retort_rewrite_fn report, void *user, retort_error *err) {
+retort_status rt_package_optimize(retort_model **out, const retort_model *model,
+                                  const retort_optimize_options *options, retort_error *err) {
     retort_model *next = NULL;
     retort_status status = rt_model_derive(&next, model, err);
-    if (status == RETORT_OK) status = rt_graph_optimize(&next->graph, level, true, report, user, err);
+    if (status == RETORT_OK) status = optimize(next, options, err);
     if (status == RETORT_OK) {
         *out = next;
     } else {

@@ -34,6 +34,9 @@ struct retort_model {
     struct retort_model *shared_with; /* retained: a model made from another borrows its constants */
 };
 
+/* In a recipe, before the names of rewrites that were left out. */
+#define RT_PACKAGE_WITHOUT " without="
+
 /* Zeroed model with one owner; NULL when out of memory. retort_model_free (in package.c) frees it. */
 retort_model *rt_model_new(void);
 /* A model with a copy of the graph, to be changed; constants, texts and the tokenizer are borrowed. */
@@ -42,8 +45,8 @@ retort_status rt_package_import(retort_model **out, const char *source, const re
                                 retort_error *err);
 retort_status rt_package_load(retort_model **out, const char *path, retort_error *err);
 retort_status rt_package_save(const retort_model *model, const char *path, retort_error *err);
-retort_status rt_package_optimize(retort_model **out, const retort_model *model, int level,
-                                  retort_rewrite_fn report, void *user, retort_error *err);
+retort_status rt_package_optimize(retort_model **out, const retort_model *model,
+                                  const retort_optimize_options *options, retort_error *err);
 /* load on plain memory, as the fuzzer calls it; `data` must outlive the model. */
 retort_status rt_package_parse(retort_model **out, const char *name, const uint8_t *data, size_t size,
                                retort_error *err);

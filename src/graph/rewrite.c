@@ -2,13 +2,16 @@
  * The driver: rewrites in the order of their rows, each level to a fixed point. */
 #include "graph/rewrite.h"
 
+#include <string.h>
+
 /* One row a rewrite, from RT_REWRITES. */
 static const struct rewrite {
     retort_status (*apply)(rt_graph *graph, size_t *count, retort_error *err);
-    const char *name;
+    const char *name, *text;
     int level;
+    bool needed; /* the level cannot be without it */
 } rewrites[] = {
-#define REWRITE_ROW(function, text, level) {rt_rewrite_##function, text, level},
+#define REWRITE_ROW(function, name, text, level, needed) {rt_rewrite_##function, name, text, level, needed},
     RT_REWRITES(REWRITE_ROW)
 #undef REWRITE_ROW
 };
@@ -17,17 +20,74 @@ enum {
     MAX_PASSES = 64 /* over a level's rows; two or three are needed */
 };
 
+const char *retort_rewrite(size_t index, const char **help, int *level) {
+    if (index >= REWRITE_COUNT) return NULL;
+    if (help != NULL) *help = rewrites[index].text;
+    if (level != NULL) *level = rewrites[index].level;
+    return rewrites[index].name;
+}
+
 typedef struct run {
     rt_graph *graph;
+    const retort_optimize_options *options;
     bool verify;
-    retort_rewrite_fn report;
-    void *user;
+    bool left_out[REWRITE_COUNT];
     size_t applied; /* of the level so far */
 } run;
 
-static void report(const run *r, const char *name, int level, size_t count, size_t before) {
-    retort_rewrite_info info = {level, name, count, before, r->graph->node_count};
-    if (r->report != NULL) r->report(r->user, &info);
+/* ---- What is left out ---- */
+
+static retort_status unknown_rewrite(const char *name, retort_error *err) {
+    rt_buffer known = {0};
+    for (size_t i = 0; i < REWRITE_COUNT; i++) {
+        rt_buffer_format(&known, "%s%s", i > 0 ? ", " : "", rewrites[i].name);
+    }
+    rt_fail(err, RETORT_ARGUMENT, "no rewrite '%.40s'; there is %s", name, known.failed ? "" : known.data);
+    rt_buffer_free(&known);
+    return RETORT_ARGUMENT;
+}
+
+static retort_status leave_out(run *r, const char *name, retort_error *err) {
+    size_t i = 0;
+    while (i < REWRITE_COUNT && strcmp(rewrites[i].name, name) != 0) i++;
+    if (i == REWRITE_COUNT) return unknown_rewrite(name, err);
+    int level = rewrites[i].level;
+    if (level <= r->graph->level) {
+        return rt_fail(
+            err, RETORT_ARGUMENT,
+            "%s is a rewrite of level %d, and the graph is of level %d already: start from a lower one", name,
+            level, r->graph->level);
+    }
+    if (rewrites[i].needed && level <= r->options->level) {
+        return rt_fail(err, RETORT_ARGUMENT, "%s cannot be left out of level %d: level %d is without it",
+                       name, level, level - 1);
+    }
+    r->left_out[i] = true;
+    return RETORT_OK;
+}
+
+/* An error of a level that lacks some rewrites says so. */
+static retort_status fail_without(const run *r, retort_status status, retort_error *err) {
+    rt_buffer names = {0};
+    for (size_t i = 0; i < REWRITE_COUNT; i++) {
+        if (r->left_out[i])
+            rt_buffer_format(&names, "%s%s", names.length > 0 ? "," : "without ", rewrites[i].name);
+    }
+    if (names.length > 0 && !names.failed) status = rt_fail_in(err, status, names.data);
+    rt_buffer_free(&names);
+    return status;
+}
+
+/* ---- The levels ---- */
+
+static void report(const run *r, const struct rewrite *row, int level, size_t count, size_t before) {
+    retort_rewrite_info info = {
+        .level = level, .count = count, .nodes_before = before, .nodes_after = r->graph->node_count};
+    if (row != NULL) {
+        info.rewrite = row->name;
+        info.help = row->text;
+    }
+    if (r->options->report != NULL) r->options->report(r->options->user, &info);
 }
 
 static retort_status run_row(run *r, const struct rewrite *row, retort_error *err) {
@@ -35,7 +95,7 @@ static retort_status run_row(run *r, const struct rewrite *row, retort_error *er
     retort_status status = row->apply(r->graph, &count, err);
     if (status == RETORT_OK && count > 0 && r->verify) status = rt_graph_verify(r->graph, err);
     if (status != RETORT_OK) return rt_fail_in(err, status, row->name);
-    if (count > 0) report(r, row->name, row->level, count, before);
+    if (count > 0) report(r, row, row->level, count, before);
     r->applied += count;
     return RETORT_OK;
 }
@@ -51,7 +111,8 @@ static retort_status run_level(run *r, int level, retort_error *err) {
         }
         r->applied = 0;
         for (size_t i = 0; i < REWRITE_COUNT; i++) {
-            retort_status status = rewrites[i].level == level ? run_row(r, &rewrites[i], err) : RETORT_OK;
+            if (rewrites[i].level != level || r->left_out[i]) continue;
+            retort_status status = run_row(r, &rewrites[i], err);
             if (status != RETORT_OK) return status;
         }
         changed = r->applied > 0;
@@ -61,19 +122,23 @@ static retort_status run_level(run *r, int level, retort_error *err) {
     return rt_graph_verify(r->graph, err);
 }
 
-retort_status rt_graph_optimize(rt_graph *graph, int level, bool verify, retort_rewrite_fn report_fn,
-                                void *user, retort_error *err) {
-    if (level < graph->level || level > 3) {
-        return rt_fail(err, RETORT_ARGUMENT, "level %d: this graph has level %d, and 3 is the highest", level,
-                       graph->level);
+retort_status rt_graph_optimize(rt_graph *graph, const retort_optimize_options *options, bool verify,
+                                retort_error *err) {
+    if (options->level < graph->level || options->level > 3) {
+        return rt_fail(err, RETORT_ARGUMENT, "level %d: this graph has level %d, and 3 is the highest",
+                       options->level, graph->level);
     }
-    run r = {.graph = graph, .verify = verify, .report = report_fn, .user = user};
-    for (int next = graph->level + 1; next <= level; next++) {
+    run r = {.graph = graph, .options = options, .verify = verify};
+    for (size_t i = 0; i < options->without_count; i++) {
+        retort_status status = leave_out(&r, options->without[i], err);
+        if (status != RETORT_OK) return status;
+    }
+    for (int next = graph->level + 1; next <= options->level; next++) {
         int reached = graph->level;
         retort_status status = run_level(&r, next, err);
         if (status != RETORT_OK) {
             graph->level = reached;
-            return status;
+            return fail_without(&r, status, err);
         }
     }
     return RETORT_OK;

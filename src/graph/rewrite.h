@@ -4,9 +4,9 @@
 
 #include "graph/graph.h"
 
-/* One row a rewrite: function, text name, level. Each is one predicate-and-edit pass over the graph: applies
- * itself wherever it matches, and adds the number of places to *count. Run in order, each level to a fixed
- * point.
+/* One row a rewrite: function, name, what it does, level, whether that level cannot be without it. Each is
+ * one predicate-and-edit pass over the graph: applies itself wherever it matches, and adds the number of
+ * places to *count. Run in order, each level to a fixed point.
  *
  * level 1: fold constants, drop Identity / no-op Cast / Reshape, merge equal constants, dead nodes
  * level 2: fuse Embed, LayerNorm (also the decomposed form), Linear (MatMul+Add / Gemm), GELU and other
@@ -15,34 +15,34 @@
  * level 3: remove padding (ragged tokens, no mask), rows nobody reads (the last layer's Q, output and FFN for
  *          the rows that the head reads; pool heads read all), pack weights (p16) */
 #define RT_REWRITES(X)                                                                                       \
-    X(fold_constants, "fold constants", 1)                                                                   \
-    X(drop_identities, "drop identities", 1)                                                                 \
-    X(merge_constants, "merge constants", 1)                                                                 \
-    X(fuse_layer_norm, "fuse LayerNorm", 2)                                                                  \
-    X(fuse_embed, "fuse embeddings", 2)                                                                      \
-    X(fuse_linear, "fuse MatMul + bias", 2)                                                                  \
-    X(fuse_activation, "fuse activation", 2)                                                                 \
-    X(fuse_attention, "fuse attention", 2)                                                                   \
-    X(scale_into_query, "scale into W_Q", 2)                                                                 \
-    X(drop_key_bias, "drop b_K", 2)                                                                          \
-    X(fold_value_bias, "fold b_V into b_O", 2)                                                               \
-    X(fuse_qkv, "fuse Q, K, V", 2)                                                                           \
-    X(fuse_residual, "fuse residual", 2)                                                                     \
-    X(fuse_select, "fuse row selection", 2)                                                                  \
-    X(fuse_pool, "fuse pooling", 2)                                                                          \
-    X(fuse_normalize, "fuse normalize", 2)                                                                   \
-    X(remove_padding, "remove padding", 3)                                                                   \
-    X(prune_rows, "rows nobody reads", 3)                                                                    \
-    X(pack_weights, "pack weights", 3)
+    X(fold_constants, "fold-constants", "fold constants", 1, false)                                          \
+    X(drop_identities, "drop-identities", "drop identities", 1, false)                                       \
+    X(merge_constants, "merge-constants", "merge constants", 1, false)                                       \
+    X(fuse_layer_norm, "fuse-layer-norm", "fuse LayerNorm", 2, false)                                        \
+    X(fuse_embed, "fuse-embed", "fuse embeddings", 2, false)                                                 \
+    X(fuse_linear, "fuse-linear", "fuse MatMul + bias", 2, false)                                            \
+    X(fuse_activation, "fuse-activation", "fuse activation", 2, false)                                       \
+    X(fuse_attention, "fuse-attention", "fuse attention", 2, false)                                          \
+    X(scale_into_query, "scale-into-query", "scale into W_Q", 2, false)                                      \
+    X(drop_key_bias, "drop-key-bias", "drop b_K", 2, false)                                                  \
+    X(fold_value_bias, "fold-value-bias", "fold b_V into b_O", 2, false)                                     \
+    X(fuse_qkv, "fuse-qkv", "fuse Q, K, V", 2, false)                                                        \
+    X(fuse_residual, "fuse-residual", "fuse residual", 2, false)                                             \
+    X(fuse_select, "fuse-select", "fuse row selection", 2, false)                                            \
+    X(fuse_pool, "fuse-pool", "fuse pooling", 2, false)                                                      \
+    X(fuse_normalize, "fuse-normalize", "fuse normalize", 2, false)                                          \
+    X(remove_padding, "remove-padding", "remove padding", 3, true)                                           \
+    X(prune_rows, "prune-rows", "rows nobody reads", 3, false)                                               \
+    X(pack_weights, "pack-weights", "pack weights", 3, true)
 
-#define RT_REWRITE_DECLARE(function, text, level)                                                            \
+#define RT_REWRITE_DECLARE(function, name, text, level, needed)                                              \
     retort_status rt_rewrite_##function(rt_graph *graph, size_t *count, retort_error *err);
 RT_REWRITES(RT_REWRITE_DECLARE)
 #undef RT_REWRITE_DECLARE
 
-/* Rewrites `graph` in place from its level up to `level`. With `verify` the whole graph is checked after each
- * rewrite. `report` may be NULL. */
-retort_status rt_graph_optimize(rt_graph *graph, int level, bool verify, retort_rewrite_fn report, void *user,
+/* Rewrites `graph` in place from its level up to options->level. With `verify` the whole graph is checked
+ * after each rewrite. */
+retort_status rt_graph_optimize(rt_graph *graph, const retort_optimize_options *options, bool verify,
                                 retort_error *err);
 /* After weights of Linear nodes have changed: their inputs are narrowed to what they want, by whoever makes
  * them; then the graph is swept and verified. */

@@ -17,10 +17,9 @@ typedef struct region {
     int ids;        /* its second input, -1 without */
 } region;
 
-/* The qkv Linear of an Attention whose queries can be selected. */
+/* The Linear of all three parts of an Attention, whose queries can be parted from it. */
 static bool query_source(const rt_graph *graph, const rt_node *node, rt_linear_match *qkv) {
-    return node->attrs.parts == 1 && node->attrs.select == RT_SELECT_ALL &&
-           node->attrs.narrow == RETORT_F32 && rt_match_plain_linear(graph, node->inputs[0], qkv) &&
+    return node->attrs.parts == 1 && rt_match_plain_linear(graph, node->inputs[0], qkv) &&
            graph->values[qkv->weight].data != NULL &&
            (qkv->bias < 0 || graph->values[qkv->bias].data != NULL);
 }
@@ -28,11 +27,18 @@ static bool query_source(const rt_graph *graph, const rt_node *node, rt_linear_m
 /* Whether an operator's output rows come from the same rows of its inputs (of Attention: of the queries). */
 static bool keeps_rows(const rt_graph *graph, const rt_node *node) {
     rt_linear_match qkv;
-    if (node->op == RT_OP_ATTENTION) return query_source(graph, node, &qkv);
-    return (node->op == RT_OP_LINEAR || node->op == RT_OP_LAYER_NORM) && node->attrs.narrow == RETORT_F32;
+    if (node->attrs.narrow != RETORT_F32) return false;
+    if (node->op != RT_OP_ATTENTION) return node->op == RT_OP_LINEAR || node->op == RT_OP_LAYER_NORM;
+    return node->attrs.select == RT_SELECT_ALL && (node->attrs.parts > 1 || query_source(graph, node, &qkv));
 }
 
-/* Whether an operator's input k is rows: x, or the residual of a Linear. */
+/* Whether the selected rows are all that an operator of the region wants of its rows: an Attention on one
+ * value reads all keys from it. */
+static bool wants_rows(const rt_node *node) {
+    return node->op != RT_OP_ATTENTION || node->attrs.parts > 1;
+}
+
+/* Whether an operator's input k is such rows: x, queries, or the residual of a Linear. */
 static bool reads_rows(const rt_node *node, int k) {
     return k == 0 || (node->op == RT_OP_LINEAR && k == 3);
 }
@@ -45,7 +51,7 @@ static bool is_pruned(const region *r, size_t index) {
     bool read = false;
     for (size_t i = index + 1; i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
-        bool rows = (int)i == r->select || (r->inside[i] && node->op != RT_OP_ATTENTION);
+        bool rows = (int)i == r->select || (r->inside[i] && wants_rows(node));
         for (int k = 0; k < node->input_count; k++) {
             if (node->inputs[k] != output) continue;
             if (!rows || !reads_rows(node, k)) return false;
@@ -127,10 +133,11 @@ static void prune_attention(region *r, int index) {
 /* The rows that a node of the region reads from outside are selected there. */
 static void prune_node(region *r, int index) {
     const rt_node node = r->graph->nodes[index];
-    if (node.op == RT_OP_ATTENTION) {
+    if (!wants_rows(&node)) {
         prune_attention(r, index);
         return;
     }
+    if (node.op == RT_OP_ATTENTION) r->graph->nodes[index].attrs.select = r->attrs.select;
     for (int k = 0; k < node.input_count; k++) {
         if (node.inputs[k] < 0 || !reads_rows(&node, k) || is_inside(r, node.inputs[k])) continue;
         int rows = selected(r, node.inputs[k]);

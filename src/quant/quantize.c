@@ -158,7 +158,7 @@ static void use_int16(rt_graph *graph) {
     }
 }
 
-/* "int8", "int4 group=64 embeddings=4 keep=head.output,layer.0" */
+/* "int8", "int4 group=64 embeddings=4 keep=head.output,layer.0", and which rewrites the float model lacks */
 static retort_status keep_recipe(retort_model *model, const quantizer *q, const recipe *row,
                                  retort_error *err) {
     rt_buffer text = {0};
@@ -168,6 +168,8 @@ static retort_status keep_recipe(retort_model *model, const quantizer *q, const 
     for (size_t i = 0; i < q->options->keep_count; i++) {
         rt_buffer_format(&text, "%s%s", i > 0 ? "," : " keep=", q->options->keep[i]);
     }
+    const char *without = strstr(model->recipe, RT_PACKAGE_WITHOUT);
+    if (without != NULL) rt_buffer_text(&text, without);
     model->recipe = text.failed ? NULL : rt_arena_text(&model->arena, text.data, text.length);
     rt_buffer_free(&text);
     return model->recipe != NULL ? RETORT_OK : rt_fail_nomem(err, 64);

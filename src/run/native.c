@@ -45,23 +45,33 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Result rows of a chunk go to their place in the batch's result; padding is left behind. */
+/* Result rows of one of the caller's sequences. */
+static void copy_rows(native *n, size_t sequence, const float *from) {
+    size_t columns = n->plan.output_columns, place = (size_t)n->batch.places[sequence];
+    size_t rows = (size_t)n->batch.places[sequence + 1] - place;
+    memcpy(n->out + place * columns, from, rows * columns * sizeof *from);
+}
+
+/* Result rows of a chunk go to their places in the batch's result; padding is left behind. */
 static void copy_out(native *n, size_t index, const rt_worker *worker) {
     const rt_chunk *chunk = &n->batch.chunks[index];
+    const uint32_t *sequences = n->batch.distinct.first + n->batch.first_sequence[index];
     const float *from = rt_place_at(&n->plan.output, worker);
-    rt_rows_kind kind = n->plan.output_rows;
-    size_t columns = n->plan.output_columns, bytes = columns * sizeof *from;
-    const size_t first[] = {[RT_ROWS_ALL] = n->batch.first_token[index],
-                            [RT_ROWS_BATCH] = n->batch.first_sequence[index],
-                            [RT_ROWS_MASKS] = n->batch.first_mask[index]};
-    float *to = n->out + first[kind] * columns;
-    if (kind != RT_ROWS_ALL) {
-        memcpy(to, from, rt_chunk_rows(chunk, kind) * bytes);
-        return;
-    }
     for (size_t b = 0; b < chunk->batch; b++) {
-        memcpy(to, from + (size_t)chunk->starts[b] * columns, (size_t)chunk->lengths[b] * bytes);
-        to += (size_t)chunk->lengths[b] * columns;
+        const size_t row[] = {[RT_ROWS_ALL] = (size_t)chunk->starts[b],
+                              [RT_ROWS_BATCH] = b,
+                              [RT_ROWS_MASKS] = (size_t)chunk->mask_starts[b]};
+        copy_rows(n, sequences[b], from + row[n->plan.output_rows] * n->plan.output_columns);
+    }
+}
+
+/* Sequences that equal an earlier one get its rows. */
+static void repeat_results(native *n) {
+    const rt_distinct *distinct = &n->batch.distinct;
+    for (size_t i = 0; distinct->count < n->batch.sequences && i < n->batch.sequences; i++) {
+        size_t first = distinct->first[distinct->same[i]];
+        if (first == i) continue;
+        copy_rows(n, i, n->out + (size_t)n->batch.places[first] * n->plan.output_columns);
     }
 }
 
@@ -108,19 +118,12 @@ static void work_apart(void *user, int index) {
     }
 }
 
-static size_t result_rows(const native *n) {
-    const size_t rows[] = {[RT_ROWS_ALL] = n->batch.tokens,
-                           [RT_ROWS_BATCH] = n->batch.sequences,
-                           [RT_ROWS_MASKS] = n->batch.masks};
-    return rows[n->plan.output_rows];
-}
-
 static retort_status native_run(void *state, const retort_batch *batch, retort_matrix *out,
                                 retort_error *err) {
     native *n = state;
     retort_status status = rt_prepare(&n->batch, batch, &n->limits, err);
     if (status != RETORT_OK) return status;
-    size_t rows = result_rows(n), count;
+    size_t rows = (size_t)n->batch.places[batch->n], count;
     if (!rt_mul(rows, n->plan.output_columns, &count) ||
         !rt_grow((void **)&n->out, &n->out_capacity, rt_max(count, 1), sizeof *n->out)) {
         return rt_fail_nomem(err, rows * n->plan.output_columns * sizeof *n->out);
@@ -134,6 +137,7 @@ static retort_status native_run(void *state, const retort_batch *batch, retort_m
         if (n->workers[i].status != RETORT_OK)
             return rt_fail(err, n->workers[i].status, "%s", n->workers[i].error.text);
     }
+    repeat_results(n);
     *out = (retort_matrix){.data = n->out, .rows = rows, .columns = n->plan.output_columns};
     return RETORT_OK;
 }
@@ -196,8 +200,10 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
         .wanted = wanted,
         .workers = (size_t)options->threads,
         .padded = model->graph.level < 3,
+        .keep_duplicates = options->keep_duplicates,
     };
     status = rt_plan_make(&n->plan, &model->graph, &n->kernels, n->limits.capacity, positions, err);
+    n->limits.output = n->plan.output_rows;
     if (status == RETORT_OK) status = rt_pool_open(&n->pool, options->threads, err);
     if (status == RETORT_OK) status = open_workers(n, err);
     if (status != RETORT_OK || !options->profile) return status;

@@ -47,66 +47,71 @@ static size_t chunk_cost(const rt_limits *limits, size_t sequences, size_t token
     return limits->padded ? sequences * longest : tokens;
 }
 
-/* First sequence after a chunk that starts at `from`: cut at `target` tokens in all so far (as near as whole
- * sequences allow), and never beyond the capacity. */
-static size_t chunk_end(const retort_batch *batch, const rt_limits *limits, size_t from, size_t target) {
-    size_t tokens = 0, longest = 0, end = from;
-    while (end < batch->n) {
-        size_t length = length_of(batch, end);
-        size_t now_longest = rt_max(longest, length), total = (size_t)batch->offsets[end] + length / 2;
-        bool fits = chunk_cost(limits, end - from + 1, tokens + length, now_longest) <= limits->capacity;
-        if (end > from && (!fits || total >= target)) break;
-        tokens += length;
-        longest = now_longest;
-        end++;
+/* The length of computed sequence i. */
+static size_t computed_length(const rt_prepared *p, const retort_batch *batch, size_t i) {
+    return length_of(batch, p->distinct.first[i]);
+}
+
+/* Some computed sequences, one after the other. */
+typedef struct span {
+    size_t end; /* one past the last */
+    size_t tokens, longest;
+} span;
+
+/* A chunk that starts at `from`: cut at `target` tokens (as near as whole sequences allow), and never beyond
+ * the capacity. */
+static span take(const rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t from,
+                 size_t target) {
+    span s = {.end = from};
+    while (s.end < p->distinct.count) {
+        size_t length = computed_length(p, batch, s.end), longest = rt_max(s.longest, length);
+        bool fits = chunk_cost(limits, s.end - from + 1, s.tokens + length, longest) <= limits->capacity;
+        if (s.end > from && (!fits || s.tokens + length / 2 >= target)) break;
+        s.tokens += length;
+        s.longest = longest;
+        s.end++;
     }
-    return end;
+    return s;
 }
 
 static bool reserve_chunks(rt_prepared *p, size_t n) {
     return rt_grow((void **)&p->chunks, &p->chunk_capacity, n, sizeof *p->chunks) &&
-           rt_grow((void **)&p->first_sequence, &p->first_capacity[0], n, sizeof *p->first_sequence) &&
-           rt_grow((void **)&p->first_token, &p->first_capacity[1], n, sizeof *p->first_token) &&
-           rt_grow((void **)&p->first_mask, &p->first_capacity[2], n, sizeof *p->first_mask);
+           rt_grow((void **)&p->first_sequence, &p->first_capacity, n, sizeof *p->first_sequence);
 }
 
-static bool reserve_rows(rt_prepared *p, size_t rows, size_t sequences, size_t chunks, bool padded) {
+static bool reserve_rows(rt_prepared *p, size_t rows, size_t sequences, bool padded) {
     bool fits = rt_grow((void **)&p->mask_rows, &p->mask_capacity, rows, sizeof *p->mask_rows) &&
-                rt_grow((void **)&p->mask_starts, &p->mask_start_capacity, sequences + chunks,
-                        sizeof *p->mask_starts);
+                rt_grow((void **)&p->mask_starts, &p->mask_start_capacity, sequences + p->chunk_count,
+                        sizeof *p->mask_starts) &&
+                rt_grow((void **)&p->places, &p->place_capacity, sequences + 1, sizeof *p->places);
     for (int i = 0; i < 3; i++) {
-        fits = fits && rt_grow((void **)&p->rows32[i], &p->row_capacity[i], rows, sizeof *p->rows32[i]);
+        fits = fits && rt_grow((void **)&p->rows32[i], &p->row_capacity[i], rows, sizeof *p->rows32[i]) &&
+               rt_grow((void **)&p->sequence[i], &p->sequence_capacity[i], sequences, sizeof *p->sequence[i]);
         if (padded)
             fits = fits && rt_grow((void **)&p->rows64[i], &p->wide_capacity[i], rows, sizeof *p->rows64[i]);
-    }
-    for (int i = 0; i < 2; i++) {
-        fits = fits &&
-               rt_grow((void **)&p->sequence[i], &p->sequence_capacity[i], sequences, sizeof *p->sequence[i]);
     }
     return fits;
 }
 
-/* Cuts the batch into `count` chunks of about the same number of tokens (more where the capacity asks for
- * it); sets each chunk's batch, seq and rows. */
+/* Cuts the computed sequences into `count` chunks of about the same number of tokens (more where the capacity
+ * asks for it); sets each chunk's batch, seq and rows. */
 static retort_status cut(rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t count,
                          retort_error *err) {
-    size_t from = 0;
+    size_t from = 0, tokens = 0;
     p->chunk_count = 0;
-    for (size_t i = 1; from < batch->n; i++) {
-        size_t target = i < count ? p->tokens * i / count : SIZE_MAX;
-        size_t end = chunk_end(batch, limits, from, target), longest = 0;
+    for (size_t i = 1; from < p->distinct.count; i++) {
+        size_t mark = i < count ? p->tokens * i / count : SIZE_MAX;
+        span s = take(p, batch, limits, from, mark > tokens ? mark - tokens : 0);
         if (!reserve_chunks(p, p->chunk_count + 1))
             return rt_fail_nomem(err, (p->chunk_count + 1) * sizeof *p->chunks);
-        for (size_t s = from; s < end; s++) longest = rt_max(longest, length_of(batch, s));
-        size_t tokens = (size_t)(batch->offsets[end] - batch->offsets[from]);
         p->first_sequence[p->chunk_count] = from;
-        p->first_token[p->chunk_count] = (size_t)batch->offsets[from];
         p->chunks[p->chunk_count++] = (rt_chunk){
-            .batch = end - from,
-            .seq = limits->padded ? longest : 0,
-            .rows = chunk_cost(limits, end - from, tokens, longest),
+            .batch = s.end - from,
+            .seq = limits->padded ? s.longest : 0,
+            .rows = chunk_cost(limits, s.end - from, s.tokens, s.longest),
         };
-        from = end;
+        from = s.end;
+        tokens += s.tokens;
     }
     return RETORT_OK;
 }
@@ -125,19 +130,23 @@ static bool work_apart(const rt_prepared *p, const rt_limits *limits) {
     return ideal >= ROWS_APART && most * rounds <= ideal + ideal / 6;
 }
 
-static retort_status choose_chunks(rt_prepared *p, const retort_batch *batch, const rt_limits *limits,
-                                   retort_error *err) {
-    size_t whole = (p->tokens + limits->wanted - 1) / limits->wanted;
-    size_t even = (whole + limits->workers - 1) / limits->workers * limits->workers;
-    p->team = false;
-    retort_status status = cut(p, batch, limits, rt_max(even, 1), err);
-    if (status != RETORT_OK || limits->workers == 1 || work_apart(p, limits)) return status;
-    p->team = true;
-    return cut(p, batch, limits, rt_max(whole, 1), err);
+/* Chunks of the wanted size for so many tokens, as many for each worker. */
+static size_t even_chunks(const rt_limits *limits, size_t tokens) {
+    size_t whole = (tokens + limits->wanted - 1) / limits->wanted;
+    return (whole + limits->workers - 1) / limits->workers * limits->workers;
 }
 
-/* Copies one sequence to its rows, and notes its mask tokens. `row` is the first one in the chunk, `at` in
- * the storage. */
+static retort_status choose_chunks(rt_prepared *p, const retort_batch *batch, const rt_limits *limits,
+                                   retort_error *err) {
+    p->team = false;
+    retort_status status = cut(p, batch, limits, rt_max(even_chunks(limits, p->tokens), 1), err);
+    if (status != RETORT_OK || limits->workers == 1 || work_apart(p, limits)) return status;
+    p->team = true;
+    return cut(p, batch, limits, rt_max((p->tokens + limits->wanted - 1) / limits->wanted, 1), err);
+}
+
+/* Copies one of the caller's sequences to its rows, and notes its mask tokens. `row` is the first one in the
+ * chunk, `at` in the storage. */
 static void fill_sequence(rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t sequence,
                           size_t row, size_t at) {
     size_t from = (size_t)batch->offsets[sequence], length = length_of(batch, sequence);
@@ -167,24 +176,26 @@ static void fill_padding(rt_prepared *p, size_t at, size_t length, size_t seq) {
 static void fill_chunk(rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t index,
                        size_t at) {
     rt_chunk *chunk = &p->chunks[index];
-    size_t first = p->first_sequence[index], row = 0;
+    size_t first = p->first_sequence[index], row = 0, masks = p->masks;
     int32_t *mask_starts = p->mask_starts + first + index;
-    p->first_mask[index] = p->masks;
     for (size_t b = 0; b < chunk->batch; b++) {
-        size_t length = length_of(batch, first + b);
+        size_t length = computed_length(p, batch, first + b), before = p->masks;
         p->sequence[0][first + b] = (int32_t)row;
         p->sequence[1][first + b] = (int32_t)length;
-        mask_starts[b] = (int32_t)(p->masks - p->first_mask[index]);
-        fill_sequence(p, batch, limits, first + b, row, at + row);
+        mask_starts[b] = (int32_t)(before - masks);
+        fill_sequence(p, batch, limits, p->distinct.first[first + b], row, at + row);
         if (limits->padded) fill_padding(p, at + row, length, chunk->seq);
         row += limits->padded ? chunk->seq : length;
+        const size_t results[] = {
+            [RT_ROWS_ALL] = length, [RT_ROWS_BATCH] = 1, [RT_ROWS_MASKS] = p->masks - before};
+        p->sequence[2][first + b] = (int32_t)results[limits->output];
     }
-    chunk->masks = p->masks - p->first_mask[index];
+    chunk->masks = p->masks - masks;
     mask_starts[chunk->batch] = (int32_t)chunk->masks;
     chunk->starts = p->sequence[0] + first;
     chunk->lengths = p->sequence[1] + first;
     chunk->mask_starts = mask_starts;
-    chunk->mask_rows = p->mask_rows + p->first_mask[index];
+    chunk->mask_rows = p->mask_rows + masks;
     chunk->ids = p->rows32[0] + at;
     chunk->types = p->rows32[1] + at;
     chunk->positions = p->rows32[2] + at;
@@ -194,37 +205,54 @@ static void fill_chunk(rt_prepared *p, const retort_batch *batch, const rt_limit
     chunk->wide_mask = p->rows64[2] + at;
 }
 
+static void fill(rt_prepared *p, const retort_batch *batch, const rt_limits *limits) {
+    size_t at = 0;
+    p->masks = 0;
+    for (size_t i = 0; i < p->chunk_count; i++) {
+        fill_chunk(p, batch, limits, i, at);
+        at += p->chunks[i].rows;
+    }
+    p->places[0] = 0;
+    for (size_t i = 0; i < batch->n; i++) { /* equal sequences have as many rows in the result */
+        p->places[i + 1] = p->places[i] + p->sequence[2][p->distinct.same[i]];
+    }
+}
+
 retort_status rt_prepare(rt_prepared *out, const retort_batch *batch, const rt_limits *limits,
                          retort_error *err) {
     retort_status status = check(batch, limits, err);
-    out->sequences = batch->n;
-    out->tokens = status == RETORT_OK && batch->n > 0 ? (size_t)batch->offsets[batch->n] : 0;
-    out->masks = 0;
-    if (status == RETORT_OK) status = choose_chunks(out, batch, limits, err);
+    if (status == RETORT_OK) {
+        rt_hash_fn hash = limits->keep_duplicates ? NULL : rt_distinct_hash;
+        status = rt_distinct_find(&out->distinct, batch, hash, err);
+    }
     if (status != RETORT_OK) return status;
-    size_t rows = 0, at = 0;
+    /* Room is made for all sequences: it must do for the next batch too, which may have none twice. */
+    size_t rows = 0, all = batch->n > 0 ? (size_t)batch->offsets[batch->n] : 0;
+    out->sequences = batch->n;
+    out->tokens = 0;
+    for (size_t i = 0; i < out->distinct.count; i++) out->tokens += computed_length(out, batch, i);
+    if (!reserve_chunks(out, even_chunks(limits, all) + 1)) return rt_fail_nomem(err, all);
+    status = choose_chunks(out, batch, limits, err);
+    if (status != RETORT_OK) return status;
     for (size_t i = 0; i < out->chunk_count; i++) rows += out->chunks[i].rows;
-    if (!reserve_rows(out, rows, batch->n, out->chunk_count, limits->padded)) {
-        return rt_fail_nomem(err, rows * sizeof **out->rows32);
+    if (!reserve_rows(out, rt_max(rows, all), batch->n, limits->padded)) {
+        return rt_fail_nomem(err, rt_max(rows, all) * sizeof **out->rows32);
     }
-    for (size_t i = 0; i < out->chunk_count; i++) {
-        fill_chunk(out, batch, limits, i, at);
-        at += out->chunks[i].rows;
-    }
+    fill(out, batch, limits);
     return RETORT_OK;
 }
 
 void rt_prepared_free(rt_prepared *prepared) {
+    rt_distinct_free(&prepared->distinct);
     free(prepared->chunks);
     free(prepared->first_sequence);
-    free(prepared->first_token);
-    free(prepared->first_mask);
+    free(prepared->places);
     free(prepared->mask_rows);
     free(prepared->mask_starts);
     for (int i = 0; i < 3; i++) {
         free(prepared->rows32[i]);
         free(prepared->rows64[i]);
+        free(prepared->sequence[i]);
     }
-    for (int i = 0; i < 2; i++) free(prepared->sequence[i]);
     *prepared = (rt_prepared){0};
 }

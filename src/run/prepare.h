@@ -4,6 +4,7 @@
 #define RT_RUN_PREPARE_H
 
 #include "plan/plan.h"
+#include "run/distinct.h"
 
 /* What a batch is checked against, and how it is cut. */
 typedef struct rt_limits {
@@ -12,22 +13,27 @@ typedef struct rt_limits {
     size_t wanted;   /* rows of a chunk when there are several */
     size_t workers;
     bool padded;
+    bool keep_duplicates; /* compute equal sequences each for itself */
+    rt_rows_kind output;  /* what the rows of the result are */
 } rt_limits;
 
 /* Arrays grow to the largest batch met and stay. Start with {0}. */
 typedef struct rt_prepared {
+    rt_distinct distinct; /* which sequences are computed: all that equal no earlier one */
     rt_chunk *chunks;
     size_t chunk_count;
-    bool team; /* all workers together on each chunk, in turn; else each worker takes whole chunks */
-    size_t sequences, tokens, masks;
-    size_t *first_sequence, *first_token, *first_mask; /* [chunk_count] where a chunk's results go */
-    size_t chunk_capacity, first_capacity[3];
+    bool team;        /* all workers together on each chunk, in turn; else each worker takes whole chunks */
+    size_t sequences; /* of the caller */
+    size_t tokens, masks;   /* that are computed */
+    size_t *first_sequence; /* [chunk_count] index in distinct.first of the chunk's first sequence */
+    int32_t *places; /* [sequences + 1] first result row of each of the caller's; last: how many there are */
+    size_t chunk_capacity, first_capacity, place_capacity;
     /* Storage that the chunks point into. */
     int32_t *rows32[3];   /* ids, types, positions: [rows] each */
     int64_t *rows64[3];   /* the same as ONNX feeds them: ids, types, mask */
-    int32_t *sequence[2]; /* starts, lengths: [sequences] */
+    int32_t *sequence[3]; /* starts, lengths, rows of the result: [distinct.count] */
     int32_t *mask_rows, *mask_starts;
-    size_t row_capacity[3], wide_capacity[3], sequence_capacity[2], mask_capacity, mask_start_capacity;
+    size_t row_capacity[3], wide_capacity[3], sequence_capacity[3], mask_capacity, mask_start_capacity;
 } rt_prepared;
 
 /* Allocates only when the batch is larger than every one before. */

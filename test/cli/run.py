@@ -8,6 +8,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -230,6 +231,31 @@ def optimize_level_by_level():
             close(a, b)
     assert b"nodes" in retort("optimize", HERE / "level0.retort", "--level", "2", "-o", HERE / "t.retort")[0]
     fails(2, "level 3", "optimize", HERE / "level3.retort", "--level", "1", "-o", HERE / "t.retort")
+
+
+@test
+def rewrites_left_out():
+    source, whole = checkpoint("bert-classify"), rows("run", model("bert-classify"), "a very good film")[0]["logits"]
+    for verb in ("import", "optimize"):
+        path = HERE / f"{verb}-without.retort"
+        done = rows(verb, source, "--without", "prune-rows,fuse-qkv", "-o", path)[0]
+        assert rows("info", path)[0]["recipe"] == "fp32 without=prune-rows,fuse-qkv"
+        for a, b in zip(rows("run", path, "a very good film")[0]["logits"], whole):
+            close(a, b)
+    applied = {row["rewrite"]: row for row in done["rewrites"]}
+    assert "prune-rows" not in applied and applied["drop-key-bias"]["help"] == "drop b_K"
+    assert b"  drop-key-bias " in retort("optimize", source, "-o", HERE / "said.retort")[0]
+    for verb in ("import", "optimize"):
+        no = ("-o", HERE / "no.retort", "--without")
+        every = fails(2, "no rewrite 'prune'; there is ", verb, source, *no, "prune")
+        assert all(name in every for name in applied) and "prune-rows" in every
+        fails(2, "remove-padding cannot be left out of level 3", verb, source, *no, "remove-padding")
+        fails(2, "no rewrite ''", verb, source, *no, "fuse-qkv,")
+        assert not (HERE / "no.retort").exists()
+    fails(3, "without fuse-linear: remove-padding", "import", source, *no, "fuse-linear")
+    assert "without fuse-linear: remove-padding" in retort("optimize", source, *no, "fuse-linear", code=1)[1]
+    fails(2, "level 3 already", "optimize", model("bert-classify"), *no, "prune-rows")
+    fails(2, "unknown option", "run", model("bert-classify"), "--without", "prune-rows")
 
 
 @test
@@ -498,6 +524,21 @@ def bench():
     data = file("bench.tsv", "sentence\tlabel\n" + "a very good film\t1\nbad\t0\n" * 20)
     texts = rows("bench", path, "--data", data, "--batch", "7", "--seconds", "0.01")[0]
     assert texts["tokens"] == 20 * (6 + 3) and texts["ms_total"] > 0 and texts["sentences_per_s"] > 0
+    same = file("same.tsv", "sentence\n" + "a very good film\n" * 3000)
+    once, each = (rows("bench", path, "--data", same, "--batch", "3000", "--seconds", "0.05", *flags)[0]["ms_total"]
+                  for flags in ([], ["--keep-duplicates"]))
+    assert each > 4 * once, "equal texts of a batch are computed once"
+    padded = rows("bench", path, "--data", data, "--batch", "7", "--seconds", "0", "--pad")[0]
+    assert (texts["padding"], padded["tokens"], padded["padding"]) == (0, texts["tokens"], 20 * (6 - 3))
+    alone = rows("bench", path, "--data", data, "--batch", "1", "--seconds", "0", "--pad")[0]
+    assert alone["padding"] == 0 and b"and 60 of padding" in retort("bench", path, "--data", data, "--seconds", "0", "--pad")[0]
+    fails(2, "--pad needs --data", "bench", path, "--pad")
+    no_pad = HERE / "no-pad"
+    shutil.copytree(checkpoint("distilbert-classify"), no_pad)
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        if (no_pad / name).exists():
+            (no_pad / name).write_text((no_pad / name).read_text().replace("[PAD]", "[NIL]"))
+    fails(3, "no [PAD] in the vocabulary", "bench", no_pad, "--data", data, "--pad")
     assert rows("bench", model("bert-fill"), "--batch", "1", "--seq", "8", "--seconds", "0.01")
     assert rows("bench", model("bert-tag"), "--data", file("b.conll", "a O\n"), "--seconds", "0.01")[0]["tokens"] == 3
 
