@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Products with 4-bit weights without VNNI. A code plus 8 is unsigned and below 16, so vpmaddubsw multiplies
- * it by a signed activation, and 16-bit sums hold 32 rows of k: two instructions for 32 products, where 8-bit
- * weights take four. vpmaddwd then multiplies by the group's scale and widens at once, once in 32 rows. What
- * the 8 was too much is where the sums start: minus 8 times the sum of the row's activations, half of it in
- * each of the two 16-bit sums that a column has. Each ends within 16 * 127 * 11 + 16 * 127 * 4 = 30480; that
- * it may wrap round on its way there does no harm. One core of a Zen 3: 250 GOP/s, by unpacking to the 8-bit
- * kernel 130. */
+ * it by a signed activation, and 16-bit sums hold 64 rows of k: two instructions for 32 products, where 8-bit
+ * weights take four. vpmaddwd then multiplies by the group's scale and widens at once, once in 64 rows. What
+ * the 8 was too much is where a sum starts: at minus 8 times the sum of its activations. A column has two
+ * such sums, of the even and of the odd pairs of k; each ends within 8 * 127 * 32 = 32512, and that it may
+ * wrap round on its way there does no harm. One core of a Zen 3: 255 GOP/s, by unpacking to the 8-bit kernel
+ * 130. */
 #include "kernel/rows.h"
 #include "kernel/vec/tile_s8.h"
 #include "kernel/vec/unpack.h"
 
 enum {
-    DEPTH = 32,    /* rows of k that 16-bit sums hold */
-    TOGETHER = 48, /* rows of A: with k = 3072 they take 147 KB, and their starts 18 KB: both stay in L2 */
+    DEPTH = 64,    /* rows of k that 16-bit sums hold */
+    TOGETHER = 96, /* rows of A: with k = 3072 they take 295 KB, and their starts 18 KB: both stay in L2 */
     /* Up to so many rows, codes are taken apart for each block of rows, of which only so many leave registers
      * for that (8 rows: 212 GOP/s, unpacked 190). */
     FEW_ROWS = 16,
@@ -33,11 +33,22 @@ static size_t blocks_of(size_t group) {
     return (group + DEPTH - 1) / DEPTH;
 }
 
-static int32_t start_of(const int8_t *a, size_t n) {
-    int sum = 0;
-    for (size_t i = 0; i < n; i++) sum += a[i];
-    uint32_t half = (uint32_t)(-4 * sum) & 0xffff;
-    return (int32_t)(half | half << 16);
+/* Of n activations, a multiple of 8: four to a pair of sums. */
+RT_VERB int32_t start_of(const int8_t *a, size_t n) {
+    const __m256i one = _mm256_set1_epi8(1);
+    __m128i sum = _mm_setzero_si128();
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        __m256i x = _mm256_maddubs_epi16(one, _mm256_loadu_si256((const __m256i *)(const void *)(a + i)));
+        sum = _mm_add_epi16(sum, _mm_add_epi16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)));
+    }
+    for (; i < n; i += 8) {
+        __m128i x = _mm_loadl_epi64((const __m128i *)(const void *)(a + i));
+        sum = _mm_add_epi16(sum, _mm_maddubs_epi16(_mm256_castsi256_si128(one), x));
+    }
+    sum = _mm_add_epi16(sum, _mm_unpackhi_epi64(sum, sum));
+    sum = _mm_add_epi16(sum, _mm_srli_epi64(sum, 32));
+    return _mm_cvtsi128_si32(_mm_sub_epi16(_mm_setzero_si128(), _mm_slli_epi16(sum, 3)));
 }
 
 static void make_starts(const rt_gemm_q *q, size_t k, size_t row, size_t rows, const starts *to) {
@@ -46,7 +57,10 @@ static void make_starts(const rt_gemm_q *q, size_t k, size_t row, size_t rows, c
         int32_t *pair = to->pairs + r * to->blocks;
         for (size_t start = 0; start < k; start += q->group) {
             size_t stop = rt_min(k, start + q->group);
-            for (size_t i = start; i < stop; i += DEPTH) *pair++ = start_of(a + i, rt_min(DEPTH, stop - i));
+            for (size_t i = start; i < stop; i += DEPTH) {
+                bool whole = stop - i >= DEPTH;
+                *pair++ = whole ? start_of(a + i, DEPTH) : start_of(a + i, stop - i);
+            }
         }
     }
 }
@@ -57,13 +71,20 @@ RT_VERB __m256i add16(__m256i sum, __m256i more) {
     return sum;
 }
 
-/* Four rows of k against 16 columns, whose codes plus 8 are `low` and `high`. */
-RT_VERB void step4(size_t rows, const int8_t *a, size_t lda, __m256i low, __m256i high,
+/* Rows of A, 0…2 and 3…5, `step` bytes apart: two pointers and a distance are what addresses can be made of.
+ */
+typedef struct rows6 {
+    const int8_t *upper, *lower;
+    size_t step;
+} rows6;
+
+/* Four rows of k, from d on, against 16 columns, whose codes plus 8 are `low` and `high`. */
+RT_VERB void step4(size_t rows, const rows6 *a, size_t d, __m256i low, __m256i high,
                    __m256i sum[V16_ROWS][2]) {
 #pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++) {
         int32_t four;
-        memcpy(&four, a + r * lda, sizeof four);
+        memcpy(&four, (r < 3 ? a->upper : a->lower) + r % 3 * a->step + d, sizeof four);
         __m256i x = _mm256_set1_epi32(four), y = _mm256_maddubs_epi16(low, x);
         x = _mm256_maddubs_epi16(high, x);
         sum[r][0] = add16(sum[r][0], y);
@@ -78,21 +99,20 @@ typedef struct panel {
 } panel;
 
 /* Eight rows of k: the low nibbles, then the high ones. */
-RT_VERB void step8(size_t rows, const int8_t *a, size_t lda, const uint8_t *codes, __m256i sum[V16_ROWS][2]) {
+RT_VERB void step8(size_t rows, const rows6 *a, const uint8_t *codes, __m256i sum[V16_ROWS][2]) {
     const __m256i low = _mm256_set1_epi8(15), flip = _mm256_set1_epi8((char)0x88);
     const __m256i *at = (const __m256i *)(const void *)codes;
     __m256i x = _mm256_xor_si256(_mm256_loadu_si256(at), flip);
     __m256i y = _mm256_xor_si256(_mm256_loadu_si256(at + 1), flip);
-    step4(rows, a, lda, _mm256_and_si256(x, low), _mm256_and_si256(y, low), sum);
+    step4(rows, a, 0, _mm256_and_si256(x, low), _mm256_and_si256(y, low), sum);
     x = _mm256_and_si256(_mm256_srli_epi16(x, 4), low);
     y = _mm256_and_si256(_mm256_srli_epi16(y, 4), low);
-    step4(rows, a + 4, lda, x, y, sum);
+    step4(rows, a, 4, x, y, sum);
 }
-RT_VERB void step8_unpacked(size_t rows, const int8_t *a, size_t lda, const uint8_t *codes,
-                            __m256i sum[V16_ROWS][2]) {
+RT_VERB void step8_unpacked(size_t rows, const rows6 *a, const uint8_t *codes, __m256i sum[V16_ROWS][2]) {
     const __m256i *at = (const __m256i *)(const void *)codes;
-    step4(rows, a, lda, _mm256_load_si256(at), _mm256_load_si256(at + 1), sum);
-    step4(rows, a + 4, lda, _mm256_load_si256(at + 2), _mm256_load_si256(at + 3), sum);
+    step4(rows, a, 0, _mm256_load_si256(at), _mm256_load_si256(at + 1), sum);
+    step4(rows, a, 4, _mm256_load_si256(at + 2), _mm256_load_si256(at + 3), sum);
 }
 
 /* total[rows][16] += scale * the sums over `depth` rows of k from i on, a multiple of 8 and at most DEPTH. */
@@ -102,19 +122,24 @@ RT_VERB void block(size_t rows, bool unpacked, size_t i, size_t depth, const int
     __m256i sum[V16_ROWS][2];
 #pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++) sum[r][0] = sum[r][1] = _mm256_set1_epi32(start[r * blocks]);
-#pragma GCC unroll 4
-    for (size_t d = i; d < i + depth; d += 8) {
+    const uint8_t *codes = b->codes + i * RT_PANEL / (unpacked ? 1 : 2);
+    rows6 at = {a + i, a + i + 3 * lda, lda};
+    __asm__("" : "+r"(at.lower)); /* gcc would make six pointers of it, which do not fit into registers */
+    for (size_t d = 0; d < depth; d += 8) {
         if (unpacked)
-            step8_unpacked(rows, a + d, lda, b->codes + d * RT_PANEL, sum);
+            step8_unpacked(rows, &at, codes, sum);
         else
-            step8(rows, a + d, lda, b->codes + d * RT_PANEL / 2, sum);
+            step8(rows, &at, codes, sum);
+        at.upper += 8;
+        at.lower += 8;
+        codes += 8 * RT_PANEL / (unpacked ? 1 : 2);
     }
 #pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++) {
 #pragma GCC unroll 2
         for (size_t p = 0; p < 2; p++) {
-            __m256i *at = (__m256i *)(void *)(total + r * RT_PANEL + p * 8);
-            *at = _mm256_add_epi32(*at, _mm256_madd_epi16(sum[r][p], scale[p]));
+            __m256i *to = (__m256i *)(void *)(total + r * RT_PANEL + p * 8);
+            *to = _mm256_add_epi32(*to, _mm256_madd_epi16(sum[r][p], scale[p]));
         }
     }
 }
