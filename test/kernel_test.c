@@ -225,6 +225,7 @@ static void test_accuracy(void) {
         {"gelu below 0", ref_gelu, exact_gelu, -20, 0, 0x1p-2, 1.5},
         {"tanh gelu above 0", ref_gelu_tanh, exact_gelu_tanh, 0, 20, 0, 2.0},
         {"tanh gelu below 0", ref_gelu_tanh, exact_gelu_tanh, -20, 0, 0x1p-2, 1.5},
+        {"short gelu, absolute", ref_gelu_short, exact_gelu, -20, 20, 0x1p+5, 8.2e-5 / 0x1p-18},
         {"tanh", ref_tanh, tanh, -10, 10, 0, 2.0},
         {"tanh near 0", ref_tanh, tanh, -0.01, 0.01, 0, 1.0},
     };

@@ -156,6 +156,7 @@ int rt_emit_activation(rt_builder *b, const char *scope, rt_act activation, int 
         return rt_emit1(b, RT_OP_RELU, scope, "relu", x);
     case RT_FN_TANH:
         return rt_emit1(b, RT_OP_TANH, scope, "tanh", x);
+    case RT_FN_GELU_SHORT:
     case RT_FN_NONE:
         break;
     }

@@ -28,6 +28,13 @@ static const float rt_gelu_poly[10] = {-0x1.26aed2p+0f,  -0x1.d63c04p-2f,  -0x1.
 static const float rt_exp2_poly[6] = {0x1.62e430p-1f, 0x1.ebfbe0p-3f,  0x1.c6aed0p-5f,
                                       0x1.3b29aap-7f, 0x1.5f47b0p-10f, 0x1.448fc2p-13f};
 
+/* The short GELU: x Phi(z), z = x within ±LIMIT, Phi(z) = 1/2 + z P(z^2), 0 and 1 at the limits. 12
+ * instructions where the other takes 27. Error: 8.2e-5 (absolute). */
+#define RT_GELU_SHORT_LIMIT 4.2f
+static const float rt_gelu_short_poly[8] = {0x1.980774p-2f,   -0x1.0c6766p-4f, 0x1.30afa6p-7f,
+                                            -0x1.f26cfcp-11f, 0x1.18916ap-14f, -0x1.97c374p-19f,
+                                            0x1.5519e8p-24f,  -0x1.efca0ap-31f};
+
 /* GELU, tanh form: x sigmoid(2u) = x / (1 + exp(-2u)), -2u = x (A + B x^2). Error: 1.8 ulp above 0, 4e-8
  * below. */
 #define RT_GELU_TANH_A -0x1.988454p+0f /* -2 sqrt(2/pi) */

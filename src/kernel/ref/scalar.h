@@ -33,6 +33,12 @@ static inline float ref_gelu(float x) {
     return fmaf(-z, t, 0.0f > x ? 0.0f : x);
 }
 
+static inline float ref_gelu_short(float x) {
+    float z = x > -RT_GELU_SHORT_LIMIT ? x : -RT_GELU_SHORT_LIMIT;
+    z = z < RT_GELU_SHORT_LIMIT ? z : RT_GELU_SHORT_LIMIT;
+    return x * fmaf(ref_poly(rt_gelu_short_poly, 8, z * z), z, 0.5f);
+}
+
 static inline float ref_gelu_tanh(float x) {
     float y = x * fmaf(RT_GELU_TANH_B, x * x, RT_GELU_TANH_A);
     return x / (1.0f + ref_exp(y > RT_EXP_HIGH ? RT_EXP_HIGH : y));
@@ -55,6 +61,8 @@ static inline float ref_activate(float x, rt_act act) {
         return 0.0f > x ? 0.0f : x;
     case RT_FN_TANH:
         return ref_tanh(x);
+    case RT_FN_GELU_SHORT:
+        return ref_gelu_short(x);
     case RT_FN_NONE:
         break;
     }

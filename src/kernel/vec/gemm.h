@@ -59,6 +59,9 @@ static void finish(const rt_gemm *g, size_t i, size_t j, size_t rows, size_t col
     case RT_FN_TANH:
         finish_with(RT_FN_TANH, g, i, j, rows, columns, sums, ldo);
         break;
+    case RT_FN_GELU_SHORT:
+        finish_with(RT_FN_GELU_SHORT, g, i, j, rows, columns, sums, ldo);
+        break;
     }
 }
 
@@ -159,7 +162,7 @@ RT_VERB rt_gemm gemm_view(const rt_gemm_q *q, size_t step) {
                      .b = q->b,
                      .residual = q->residual,
                      .ldr = q->ldr,
-                     .act = q->act,
+                     .act = q->act == RT_FN_GELU ? RT_FN_GELU_SHORT : q->act,
                      .c = q->c,
                      .ldc = q->ldc};
 }

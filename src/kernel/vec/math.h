@@ -47,6 +47,11 @@ RT_VERB v16 gelu16(v16 x) {
     return v16_fnma(z, t, v16_max(v16_set(0.0f), x));
 }
 
+RT_VERB v16 gelu_short16(v16 x) {
+    v16 z = v16_min(v16_max(x, v16_set(-RT_GELU_SHORT_LIMIT)), v16_set(RT_GELU_SHORT_LIMIT));
+    return v16_mul(x, v16_fma(poly(rt_gelu_short_poly, 8, v16_mul(z, z)), z, v16_set(0.5f)));
+}
+
 RT_VERB v16 gelu_tanh16(v16 x) {
     v16 y = v16_mul(x, v16_fma(v16_set(RT_GELU_TANH_B), v16_mul(x, x), v16_set(RT_GELU_TANH_A)));
     return v16_div(x, v16_add(v16_set(1.0f), exp16(v16_min(v16_set(RT_EXP_HIGH), y))));
@@ -70,6 +75,8 @@ RT_VERB v16 activate16(v16 x, rt_act act) {
         return v16_max(v16_set(0.0f), x);
     case RT_FN_TANH:
         return tanh16(x);
+    case RT_FN_GELU_SHORT:
+        return gelu_short16(x);
     case RT_FN_NONE:
         break;
     }
