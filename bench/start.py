@@ -5,8 +5,8 @@
 usage: start.py MODEL.retort… --retort BINARY [--tokens 16,128] [--threads N] [--reps R] [--write docs/performance.md]
 
 Each process classifies one text of that many tokens and ends. The page cache is warm. Private memory is RssAnon of
-/proc/PID/status at its highest, sampled while `retort bench` runs the same shape; the rest of the resident memory is the
-mapped file.
+/proc/PID/status at its highest, sampled while `retort bench` runs the same shape; the rest of the resident memory (VmHWM) is
+the mapped file.
 """
 import argparse
 import os
@@ -28,21 +28,22 @@ def first_answer(args, model, tokens):
     return (time.perf_counter() - start) * 1e3
 
 
-def private_memory(args, model, tokens):
-    """Highest RssAnon + RssShmem in MB while the shape runs for a second."""
+def memory(args, model, tokens):
+    """Highest RssAnon + RssShmem, and highest resident memory in all, in MB, while the shape runs for a second."""
     command = [args.retort, "bench", model, "--batch", "1", "--seq", str(tokens), "--seconds", "1", "--threads",
                str(args.threads), "--json"]
-    most = 0
+    most = resident = 0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
             try:
                 with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
                     rows = dict(line.split(":", 1) for line in file)
                 most = max(most, sum(int(rows[k].split()[0]) for k in ("RssAnon", "RssShmem")))
+                resident = int(rows["VmHWM"].split()[0])
             except (OSError, KeyError):
                 pass
             time.sleep(0.01)
-    return most / 1e3
+    return most / 1e3, resident / 1e3
 
 
 def main():
@@ -56,12 +57,13 @@ def main():
     args = parser.parse_args()
     lines = [f"Command: `bench/start.py MODEL --retort BINARY --tokens {args.tokens} --threads {args.threads}`", "",
              f"CPU: {cpu()}. Milliseconds of the whole process, median of {args.reps} (least–most).", "",
-             "| model | file, MB | tokens | first answer, ms | private memory, MB |", "|---|---|---|---|---|"]
+             "| model | file, MB | tokens | first answer, ms | private memory, MB | resident in all, MB |", "|---|---|---|---|---|---|"]
     for model in args.models:
         for tokens in map(int, args.tokens.split(",")):
             times = [first_answer(args, model, tokens) for _ in range(args.reps)]
+            private, resident = memory(args, model, tokens)
             lines.append(f"| {os.path.basename(model)} | {os.path.getsize(model) / 1e6:.1f} | {tokens} | {statistics.median(times):.1f} "
-                         f"({min(times):.1f}–{max(times):.1f}) | {private_memory(args, model, tokens):.1f} |")
+                         f"({min(times):.1f}–{max(times):.1f}) | {private:.1f} | {resident:.1f} |")
             print(lines[-1], flush=True)
     if args.write:
         write_block(args.write, "start", "\n".join(lines) + "\n")
