@@ -65,15 +65,19 @@ enum {
      * p16_s8, p16_s4 (x is s8). The last two have a scale a column f32 [n] and what gemm_q calls b_sum, i32     \
      * [n]; p16_s4 also integer scales u8 [ceil(n/16), ceil(k/group), 16], and, if wanted, weak (p16_s8 [w,      \
      * n]: w rows that are added to the weight's) with columns (i32 [w]: which of x they multiply). narrow:      \
-     * the output is bf16. Absent inputs are -1. */                                                              \
-    X(LINEAR, "Linear", 2, 9, 1, RT_ATTR_ACT | RT_ATTR_NARROW | RT_ATTR_GROUP, 2)                                \
+     * the output is bf16. Absent inputs are -1. With heads, x has so many blocks of k columns, and each         \
+     * block of n / heads columns of y is the product with its own: a matrix of blocks on the diagonal. */       \
+    X(LINEAR, "Linear", 2, 9, 1, RT_ATTR_ACT | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_HEADS, 2)                \
     /* x, gamma, beta -> y (, y in bf16 or s8) */                                                                \
     X(LAYER_NORM, "LayerNorm", 3, 3, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_RANGE, 2)                     \
     /* q, k, v: column ranges of one, two or three values. (qkv […, 3 hidden]) or (q, kv […, 2 hidden]) or   \
      * (q, k, v), then below level 3 the mask [batch, seq]. Rows of q may be a selection (select) of the         \
-     * sequences' rows. -> [rows of q, hidden] */                                                                \
+     * sequences' rows. -> [rows of q, hidden]. shared (level 3, select=first): (q [batch, heads n], x           \
+     * [tokens, n]): keys and values of every head are x itself -> [batch, heads n] */                           \
     X(ATTENTION, "Attention", 1, 4, 1,                                                                           \
-      RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_NARROW | RT_ATTR_INT16, 2)        \
+      RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_NARROW | RT_ATTR_INT16 |          \
+          RT_ATTR_SHARED,                                                                                        \
+      2)                                                                                                         \
     /* x […, n] (, ids) -> the rows that are read: [batch, n] (first) or [rows, n] (mask tokens) */            \
     X(SELECT, "Select", 1, 2, 1, RT_ATTR_SELECT, 2)                                                              \
     /* x […, n] (, mask below level 3) -> [batch, n]: mean or max over each sequence's tokens */               \
@@ -120,7 +124,8 @@ enum {
     RT_ATTR_PARTS = 1 << 12,
     RT_ATTR_GROUP = 1 << 13,
     RT_ATTR_RANGE = 1 << 14,
-    RT_ATTR_INT16 = 1 << 15
+    RT_ATTR_INT16 = 1 << 15,
+    RT_ATTR_SHARED = 1 << 16
 };
 typedef struct rt_attrs {
     int64_t axis;
@@ -134,6 +139,7 @@ typedef struct rt_attrs {
     bool keepdims, trans_b;
     retort_dtype narrow;  /* RETORT_F32 (none), RETORT_BF16 or RETORT_S8 */
     bool int16;           /* Attention: long sequences in 16-bit integers; level 3, every row a query */
+    bool shared;          /* Attention: every head's keys and values are x itself */
     int parts;            /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
     int64_t group;        /* 4-bit codes that share an integer scale */
     float least, largest; /* static range of what is narrowed to s8; both 0: each row's own */

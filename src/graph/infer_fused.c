@@ -147,8 +147,15 @@ retort_status rt_infer_linear(rt_shapes *s) {
     const rt_value *x = s->in[0], *weight = s->in[1];
     const rt_value *bias = optional(s, 2), *residual = optional(s, 3);
     bool rows = weight->layout == RT_LAYOUT_ROWS;
-    if (x->rank < 2 || weight->rank != 2 || x->dims[x->rank - 1] != weight->dims[0]) {
+    int64_t blocks = s->node->attrs.heads > 0 ? s->node->attrs.heads : 1;
+    if (x->rank < 2 || weight->rank != 2 || x->dims[x->rank - 1] % blocks != 0 ||
+        x->dims[x->rank - 1] / blocks != weight->dims[0]) {
         return rt_fail(s->err, RETORT_FORMAT, "expected […, k] and [k, n]");
+    }
+    if (s->node->attrs.heads < 0 || weight->dims[1] % blocks != 0 ||
+        (blocks > 1 && weight->dims[1] / blocks % RT_PANEL != 0)) {
+        return rt_fail(s->err, RETORT_FORMAT, "heads=%lld are no blocks of whole panels",
+                       (long long)s->node->attrs.heads);
     }
     if (weight->layout == RT_LAYOUT_ROWS_S4 || (rows && weight->dtype != RETORT_F32)) {
         return rt_fail(s->err, RETORT_FORMAT, "%s %s cannot be a weight", retort_dtype_name(weight->dtype),
@@ -184,6 +191,18 @@ static bool mask_fits(const rt_shapes *s, int index, const rt_value *keys) {
 /* Columns of parts 0…parts-1 in units of hidden: (3), (1, 2), (1, 1, 1). */
 static const int64_t part_columns[4][3] = {{0}, {3}, {1, 2}, {1, 1, 1}};
 
+/* Keys and values are x for every head, and the only query of a sequence is its first row. */
+static retort_status infer_shared(rt_shapes *s) {
+    const rt_attrs *attrs = &s->node->attrs;
+    const rt_value *q = s->in[0], *x = s->node->attrs.parts == 2 ? s->in[1] : NULL;
+    bool fits = x != NULL && s->node->input_count == 2 && q->dtype == RETORT_F32 && x->dtype == RETORT_F32 &&
+                q->rank == 2 && x->rank == 2 && attrs->heads > 0 && q->dims[1] % attrs->heads == 0 &&
+                q->dims[1] / attrs->heads == x->dims[1] && attrs->select == RT_SELECT_FIRST && !attrs->int16;
+    if (!fits) return rt_fail(s->err, RETORT_FORMAT, "shared: expected q [batch, heads n] and x [tokens, n]");
+    rows_of(s, q, 1, q->dims[1]);
+    return check_narrow(s, q, false);
+}
+
 retort_status rt_infer_attention(rt_shapes *s) {
     const rt_attrs *attrs = &s->node->attrs;
     const rt_value *q = s->in[0];
@@ -197,6 +216,7 @@ retort_status rt_infer_attention(rt_shapes *s) {
         return rt_fail(s->err, RETORT_FORMAT, "%lld heads do not divide the columns",
                        (long long)attrs->heads);
     const rt_value *keys = s->in[parts - 1];
+    if (attrs->shared) return infer_shared(s);
     for (int i = 0; i < parts; i++) {
         const rt_value *part = s->in[i];
         if (part == NULL || part->dtype != RETORT_F32 || part->rank < 2 || keys == NULL ||

@@ -37,6 +37,7 @@ static void choose_gemm(const rt_plan *plan, rt_step *step, const rt_kernels *ke
     rt_linear_step *linear = &step->as.linear;
     size_t k = linear->k;
     step->run = rt_step_linear;
+    linear->x_size = layout == RT_LAYOUT_P16_BF16 ? sizeof(uint16_t) : sizeof(float);
     if (layout == RT_LAYOUT_P16_BF16) {
         linear->gemm = kernels->gemm_bf16;
         step->kernel = kernels->gemm_bf16_name;
@@ -48,7 +49,7 @@ static void choose_gemm(const rt_plan *plan, rt_step *step, const rt_kernels *ke
         step->kernel = s8 ? kernels->gemm_s8_name : kernels->gemm_s4_name;
         linear->panel_bytes = s8 ? (k + 3) / 4 * RT_PANEL * 4 : (k + 7) / 8 * RT_PANEL * 4;
         linear->panel_groups = s8 ? 0 : (k + linear->group - 1) / linear->group * RT_PANEL;
-        linear->x_scale_at = rt_row_scales_at(plan, k);
+        linear->x_scale_at = rt_row_scales_at(plan, k * linear->blocks);
     } else {
         linear->gemm = kernels->gemm_f32;
         step->kernel = kernels->gemm_f32_name;
@@ -66,6 +67,7 @@ static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels
         .group = (size_t)step->node->attrs.group,
         .act = step->node->attrs.act,
         .narrow_out = step->node->attrs.narrow == RETORT_BF16,
+        .blocks = rt_max((size_t)step->node->attrs.heads, 1),
     };
     choose_gemm(plan, step, kernels, weight->layout);
     if (weight->layout == RT_LAYOUT_P16_S4) {
@@ -143,6 +145,7 @@ static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kern
         .dim = hidden / (size_t)attrs->heads,
         .scale = attrs->scale == 0.0F ? 1.0F : attrs->scale, /* an absent attribute is zero */
         .parts = attrs->parts,
+        .shared = attrs->shared,
         .select = attrs->select,
         .narrow_out = attrs->narrow == RETORT_BF16,
     };

@@ -50,7 +50,9 @@ typedef struct rt_linear_step {
     rt_act act;
     bool narrow_out;   /* bf16 */
     size_t x_scale_at; /* integers: of the row scales of x */
+    size_t x_size;     /* bytes of an element of x */
     size_t weak;       /* rows of input 7 */
+    size_t blocks; /* of k columns of x, each for its own n / blocks columns of the result; 1: the usual */
 } rt_linear_step;
 typedef struct rt_norm_step {
     rt_norm_fn norm;
@@ -71,7 +73,8 @@ typedef struct rt_attention_step {
     rt_attention_fn attention_s16; /* of long sequences; NULL: the same for all */
     size_t heads, dim;
     float scale;
-    int parts; /* values that hold q, k, v: 1, 2 or 3 */
+    int parts;   /* values that hold q, k, v: 1, 2 or 3 */
+    bool shared; /* the heads are queries of one attention over x */
     rt_select select;
     bool narrow_out;
 } rt_attention_step;

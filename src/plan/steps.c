@@ -20,20 +20,36 @@ static range part_of(size_t n, size_t unit, const rt_worker *worker) {
  * worker. */
 enum { COLUMN_UNIT = 2 * RT_PANEL };
 
-/* x [rows, k], weight [k, n], bias [n], residual [rows, n] -> [rows, n] */
-void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+/* Does columns from…to of a step, which are of one block. */
+typedef void columns_fn(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, range columns,
+                        size_t block);
+
+/* The worker's columns, block by block. */
+static void run_blocks(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, columns_fn *run) {
     const rt_linear_step *linear = &step->as.linear;
     range columns = part_of(linear->n, COLUMN_UNIT, worker);
+    size_t width = linear->n / linear->blocks;
+    while (columns.from < columns.to) {
+        size_t block = columns.from / width, end = rt_min(columns.to, (block + 1) * width);
+        run(step, chunk, worker, (range){columns.from, end}, block);
+        columns.from = end;
+    }
+}
+
+/* x [rows, k], weight [k, n], bias [n], residual [rows, n] -> [rows, n] */
+static void linear_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, range columns,
+                           size_t block) {
+    const rt_linear_step *linear = &step->as.linear;
     const float *bias = rt_place_at(&step->in[2], worker);
     const float *residual = rt_place_at(&step->in[3], worker);
+    const char *x = rt_place_at(&step->in[0], worker);
     void *out = rt_place_at(&step->out[0], worker);
-    if (columns.from == columns.to) return;
     rt_gemm gemm = {
         .m = rt_chunk_rows(chunk, step->rows),
         .n = columns.to - columns.from,
         .k = linear->k,
-        .a = rt_place_at(&step->in[0], worker),
-        .lda = linear->k,
+        .a = x + block * linear->k * linear->x_size,
+        .lda = linear->k * linear->blocks,
         .b = (const char *)linear->weight + columns.from / RT_PANEL * linear->panel_bytes,
         .bias = bias == NULL ? NULL : bias + columns.from,
         .residual = residual == NULL ? NULL : residual + columns.from,
@@ -50,6 +66,10 @@ void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
     linear->gemm(&gemm);
 }
 
+void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    run_blocks(step, chunk, worker, linear_columns);
+}
+
 /* out[m, n] = the columns [n] of x */
 static void gather(const int32_t *columns, size_t n, size_t m, const int8_t *x, size_t ldx, int8_t *out) {
     for (size_t i = 0; i < m; i++) {
@@ -59,22 +79,21 @@ static void gather(const int32_t *columns, size_t n, size_t m, const int8_t *x, 
 
 /* The same on integers: x [rows, k] s8 with row scales, scale and sums [n], groups of panels, weak rows and
  * the columns of x that they multiply. */
-void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, range columns,
+                             size_t block) {
     const rt_linear_step *linear = &step->as.linear;
-    range columns = part_of(linear->n, COLUMN_UNIT, worker);
     const int8_t *x = rt_place_at(&step->in[0], worker);
     const float *bias = rt_place_at(&step->in[2], worker);
     const float *residual = rt_place_at(&step->in[3], worker);
     const uint8_t *groups = rt_place_at(&step->in[6], worker);
     const int8_t *weak = rt_place_at(&step->in[7], worker);
     size_t m = rt_chunk_rows(chunk, step->rows);
-    if (columns.from == columns.to) return;
     rt_gemm_q gemm = {
         .m = m,
         .n = columns.to - columns.from,
         .k = linear->k,
-        .a = x,
-        .lda = rt_row_q(linear->k),
+        .a = x + block * linear->k,
+        .lda = rt_row_q(linear->k * linear->blocks),
         .a_scale = (const rt_row_scale *)(const void *)(x + linear->x_scale_at),
         .b = (const char *)linear->weight + columns.from / RT_PANEL * linear->panel_bytes,
         .b_group = groups == NULL ? NULL : groups + columns.from / RT_PANEL * linear->panel_groups,
@@ -93,10 +112,14 @@ void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *wor
     };
     if (linear->weak > 0) {
         int8_t *a_weak = gemm.scratch + rt_gemm_q_scratch(linear->k);
-        gather(rt_place_at(&step->in[8], worker), linear->weak, m, x, gemm.lda, a_weak);
+        gather(rt_place_at(&step->in[8], worker), linear->weak, m, gemm.a, gemm.lda, a_weak);
         gemm.a_weak = a_weak;
     }
     linear->gemm_q(&gemm);
+}
+
+void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    run_blocks(step, chunk, worker, linear_q_columns);
 }
 
 /* Rows from…to of y (and of its narrow twin), normalised. */
@@ -194,6 +217,33 @@ static heads find_heads(const rt_step *step, const rt_worker *worker, size_t hid
  * against 70 at 64, 101 against 80 at 384). */
 enum { S16_LEAST_KEYS = 64 };
 
+/* All heads of one sequence as queries of one attention whose keys and values are its rows of x. */
+static void attend_shared(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, size_t b) {
+    const rt_attention_step *attention = &step->as.attention;
+    size_t n = attention->dim, at = query_rows(step, chunk, b).from * attention->heads * n;
+    const float *x = (const float *)rt_place_at(&step->in[1], worker) + (size_t)chunk->starts[b] * n;
+    rt_attention args = {
+        .queries = attention->heads,
+        .keys = (size_t)chunk->lengths[b],
+        .dim = n,
+        .q = (const float *)rt_place_at(&step->in[0], worker) + at,
+        .k = x,
+        .v = x,
+        .ldq = n,
+        .ldk = n,
+        .ldv = n,
+        .scale = attention->scale,
+        .ldo = n,
+        .ldo16 = n,
+        .scratch = worker->scratch,
+    };
+    if (attention->narrow_out)
+        args.out16 = (uint16_t *)rt_place_at(&step->out[0], worker) + at;
+    else
+        args.out = (float *)rt_place_at(&step->out[0], worker) + at;
+    attention->attention(&args);
+}
+
 /* One head of one sequence. */
 static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, size_t b, size_t head) {
     const rt_attention_step *attention = &step->as.attention;
@@ -228,15 +278,20 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
  * share of the total its middle falls. */
 void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     uint64_t total = 0, before = 0, parts = (uint64_t)worker->parts;
+    bool shared = step->as.attention.shared;
+    size_t count = shared ? 1 : step->as.attention.heads; /* attentions a sequence */
     for (size_t b = 0; b < chunk->batch; b++) {
         range queries = query_rows(step, chunk, b);
-        total += step->as.attention.heads * (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
+        total += count * (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
     }
     for (size_t b = 0; b < chunk->batch; b++) {
         range queries = query_rows(step, chunk, b);
         uint64_t cost = (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
-        for (size_t head = 0; head < step->as.attention.heads && cost > 0; head++, before += cost) {
-            if ((2 * before + cost) * parts / (2 * total) == (uint64_t)worker->part)
+        for (size_t head = 0; head < count && cost > 0; head++, before += cost) {
+            if ((2 * before + cost) * parts / (2 * total) != (uint64_t)worker->part) continue;
+            if (shared)
+                attend_shared(step, chunk, worker, b);
+            else
                 attend(step, chunk, worker, b, head);
         }
     }
