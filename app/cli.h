@@ -202,6 +202,7 @@ void cli_print_peaks(const retort_peaks *peaks);
 json_t *cli_json_peaks(const retort_peaks *peaks);
 /* What a step reached, all threads together, and which part of the machine's peak that is. */
 typedef struct cli_share {
+    const char *type;           /* whose peak it is: "f32", "bf16", "s8" or "s4" */
     double operations, of_peak; /* a second, of its type's peak; 0: none counted */
     double weights, of_read; /* bytes a second, of the reading rate of where they come from; 0: none read */
 } cli_share;

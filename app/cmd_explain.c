@@ -7,9 +7,9 @@
 /* What --peak adds to a step. */
 static json_t *share_json(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory) {
     cli_share share = cli_share_of(step, peaks, memory);
-    return json_pack("{s:s, s:f, s:f, s:s, s:f, s:f}", "arithmetic", retort_dtype_name(step->arithmetic),
-                     "ops_per_s", share.operations, "of_peak", share.of_peak, "memory",
-                     cli_memory_names[memory], "weight_bytes_per_s", share.weights, "of_read", share.of_read);
+    return json_pack("{s:s, s:f, s:f, s:s, s:f, s:f}", "arithmetic", share.type, "ops_per_s",
+                     share.operations, "of_peak", share.of_peak, "memory", cli_memory_names[memory],
+                     "weight_bytes_per_s", share.weights, "of_read", share.of_read);
 }
 
 json_t *cli_json_steps(retort_session *session, const retort_peaks *peaks) {
@@ -32,8 +32,7 @@ json_t *cli_json_steps(retort_session *session, const retort_peaks *peaks) {
 static void print_share(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory) {
     cli_share share = cli_share_of(step, peaks, memory);
     if (share.operations > 0) {
-        printf(" %5s %9.1f %6.1f%%", retort_dtype_name(step->arithmetic), share.operations * 1e-9,
-               100 * share.of_peak);
+        printf(" %5s %9.1f %6.1f%%", share.type, share.operations * 1e-9, 100 * share.of_peak);
     } else {
         printf(" %5s %9s %7s", "", "", "");
     }

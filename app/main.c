@@ -94,9 +94,8 @@ const cli_command cli_commands[] = {
     {"doctor", "", "say what this machine offers", 0, 0, -1,
      (const int[]){CLI_PEAK, CLI_THREADS, CLI_ISA, -1},
      "With --peak also what it reaches, one thread (with --threads and --isa as given) and all: operations a "
-     "second of each type, multiply and add counted as two; bytes a second read from each level of the "
-     "memory; "
-     "and what it takes threads to meet and to wake.",
+     "second of each type (int4: int8 by weights of 4 bits), multiply and add counted as two; bytes a second "
+     "read from each level of the memory; and what it takes threads to meet and to wake.",
      "retort doctor --json\n"
      "retort doctor --peak --threads 2\n",
      false, cmd_doctor},

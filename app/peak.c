@@ -28,8 +28,9 @@ json_t *cli_json_peaks(const retort_peaks *peaks) {
         json_object_set_new(caches, cli_memory_names[level],
                             json_integer((json_int_t)peaks->cache_bytes[level]));
     }
-    return json_pack("{s:s, s:i, s:{s:o, s:o, s:o}, s:o, s:o, s:f, s:f, s:f}", "isa", peaks->isa, "threads",
-                     peaks->threads, "ops_per_s", "s8", peak_json(peaks->s8, peaks->s8_kernel), "bf16",
+    return json_pack("{s:s, s:i, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:f, s:f, s:f}", "isa", peaks->isa,
+                     "threads", peaks->threads, "ops_per_s", "s4", peak_json(peaks->s4, peaks->s4_kernel),
+                     "s8", peak_json(peaks->s8, peaks->s8_kernel), "bf16",
                      peak_json(peaks->bf16, peaks->bf16_kernel), "f32",
                      peak_json(peaks->f32, peaks->f32_kernel), "read_bytes_per_s", read, "cache_bytes",
                      caches, "barrier_s", peaks->barrier, "wake_s", peaks->wake, "seconds", peaks->seconds);
@@ -44,6 +45,7 @@ void cli_print_peaks(const retort_peaks *peaks) {
     snprintf(threads, sizeof threads, "%d thread%s", peaks->threads, peaks->threads == 1 ? "" : "s");
     printf("\npeak        %10s %10s        isa %s, measured in %.1f s\n", "1 thread", threads, peaks->isa,
            peaks->seconds);
+    print_peak("int4", peaks->s4, peaks->s4_kernel);
     print_peak("int8", peaks->s8, peaks->s8_kernel);
     print_peak("bf16", peaks->bf16, peaks->bf16_kernel);
     print_peak("float", peaks->f32, peaks->f32_kernel);
@@ -70,13 +72,22 @@ retort_memory cli_weights_memory(const retort_session *session, const retort_pea
     return RETORT_DRAM;
 }
 
+static retort_rate peak_of(const retort_step_info *step, const retort_peaks *peaks) {
+    switch (step->arithmetic) {
+    case RETORT_S8:
+        return step->four_bits ? peaks->s4 : peaks->s8;
+    case RETORT_BF16:
+        return peaks->bf16;
+    default:
+        return peaks->f32;
+    }
+}
+
 /* A step's seconds are those of all threads, one after the other. */
 cli_share cli_share_of(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory) {
-    cli_share share = {0};
+    cli_share share = {.type = step->four_bits ? "s4" : retort_dtype_name(step->arithmetic)};
     if (step->seconds <= 0) return share;
-    retort_rate peak = step->arithmetic == RETORT_S8     ? peaks->s8
-                       : step->arithmetic == RETORT_BF16 ? peaks->bf16
-                                                         : peaks->f32;
+    retort_rate peak = peak_of(step, peaks);
     double seconds = step->seconds / peaks->threads;
     share.operations = step->operations / seconds;
     share.of_peak = share.operations / peak.all;

@@ -346,6 +346,7 @@ typedef struct retort_step_info {
     double seconds;     /* spent in all runs so far; 0 unless the session profiles */
     uint64_t runs;
     retort_dtype arithmetic; /* type of its products: RETORT_F32, RETORT_BF16 or RETORT_S8 */
+    bool four_bits;          /* RETORT_S8 by weights of 4 bits, whose peak is retort_peaks.s4 */
     /* In all runs so far, 0 unless the session profiles. Weights are read whole once a run, save by a step
      * that picks rows of a table: 0 there. */
     double operations;     /* multiply and add count as two */
@@ -431,9 +432,10 @@ typedef struct retort_peaks {
     const char *isa; /* the tier that was measured */
     int threads;     /* all of them */
     /* Operations a second, multiply and add counted as two, in registers alone; and how:
-     * "peak_s8_avx512vnni". */
-    retort_rate f32, bf16, s8;
-    const char *f32_kernel, *bf16_kernel, *s8_kernel;
+     * "peak_s8_avx512vnni". s8 and s4: int8 by weights of 8 and of 4 bits, which some tiers multiply by other
+     * instructions. */
+    retort_rate f32, bf16, s8, s4;
+    const char *f32_kernel, *bf16_kernel, *s8_kernel, *s4_kernel;
     uint64_t cache_bytes[3]; /* L1 data, L2, L3 of a CPU; the usual ones where the system does not tell */
     retort_rate read[4];     /* bytes a second from each retort_memory */
     double barrier;          /* seconds until all threads have met */

@@ -22,7 +22,7 @@ static_assert(offsetof(retort_info, layers) == 48, "retort_info");
 static_assert(offsetof(retort_session_options, chunk_tokens) == 32, "retort_session_options");
 static_assert(offsetof(retort_tokens, capacity) == 32, "retort_tokens");
 static_assert(offsetof(retort_span, label) == 24, "retort_span");
-static_assert(offsetof(retort_peaks, read) == 120 && RETORT_DRAM == 3, "retort_peaks");
+static_assert(offsetof(retort_peaks, read) == 144 && RETORT_DRAM == 3, "retort_peaks");
 static_assert(sizeof(retort_batch) == 32 && sizeof(retort_matrix) == 24, "run");
 
 /* Every public function: one that the library does not export fails to link. */

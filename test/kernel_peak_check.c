@@ -34,6 +34,9 @@ bool check_peak_bf16(const kernel_row *row, char *why, size_t size) {
 bool check_peak_s8(const kernel_row *row, char *why, size_t size) {
     return check_peak(row, why, size);
 }
+bool check_peak_s4(const kernel_row *row, char *why, size_t size) {
+    return check_peak(row, why, size);
+}
 
 bool check_read_sum(const kernel_row *row, char *why, size_t size) {
     for (size_t n = 0; n < 300; n++) {

@@ -46,11 +46,13 @@ static void check_peaks(const char *isa, int threads) {
     check_rate(peaks.f32);
     check_rate(peaks.bf16);
     check_rate(peaks.s8);
+    check_rate(peaks.s4);
     for (int level = RETORT_L1; level <= RETORT_DRAM; level++) check_rate(peaks.read[level]);
     assert_true(peaks.barrier > 0 && peaks.wake > 0 && peaks.seconds > 0);
     assert_memory_equal(peaks.f32_kernel, "peak_f32_", 9);
     assert_memory_equal(peaks.bf16_kernel, "peak_bf16_", 10);
     assert_memory_equal(peaks.s8_kernel, "peak_s8_", 8);
+    assert_memory_equal(peaks.s4_kernel, "peak_s4_", 8);
     if (isa != NULL) assert_string_equal(peaks.isa, isa);
 }
 

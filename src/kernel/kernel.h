@@ -202,9 +202,10 @@ typedef void (*rt_quantize_fn)(size_t rows, size_t n, const float *x, size_t ldx
 /* ---- What a machine can do at most ----
  * Multiply-adds of one type in registers alone: `rounds` rounds of as many independent sums as keep the units
  * busy, each by the instruction that the tier multiplies this type with. A tier without one for bf16 widens
- * to floats and multiplies those. Returns the number of operations, multiply and add counted as two. `one` is
- * 1, which the compiler does not know: every multiply-add adds one, and the 16 sums that are stored add up to
- * half of the operations as long as they fit into the type. */
+ * to floats and multiplies those. Of two integer peaks, peak_s8 is that of 8-bit weights, peak_s4 that of
+ * 4-bit ones: their products may be small enough for a cheaper instruction. Returns the number of operations,
+ * multiply and add counted as two. `one` is 1, which the compiler does not know: every multiply-add adds one,
+ * and the 16 sums that are stored add up to half of the operations as long as they fit into the type. */
 typedef uint64_t (*rt_peak_fn)(size_t rounds, int one, float *sums);
 /* Sum of n words modulo 2^64, by the widest loads: as fast as memory can be read. In four streams, a quarter
  * of the words each: measured on Zen 4, one reads 26 GB/s from DRAM, two 20, four 31. */
@@ -228,6 +229,7 @@ typedef uint64_t (*rt_read_fn)(size_t n, const uint64_t *words);
     X(peak_f32, rt_peak_fn)                                                                                  \
     X(peak_bf16, rt_peak_fn)                                                                                 \
     X(peak_s8, rt_peak_fn)                                                                                   \
+    X(peak_s4, rt_peak_fn)                                                                                   \
     X(read_sum, rt_read_fn)
 
 /* The kernels of one session, and the row each came from ("gemm_f32_avx512"). */

@@ -245,16 +245,20 @@ static void step_shape(const rt_step *step, char *out, size_t size) {
     }
 }
 
-/* What a kernel multiplies, by the family that its row's name starts with. */
-static retort_dtype arithmetic_of(const char *kernel) {
+/* What the step's kernel multiplies, by the family that its row's name starts with. */
+static void step_arithmetic(retort_step_info *info) {
     static const struct {
         const char *family;
         retort_dtype dtype;
-    } families[] = {{"gemm_bf16_", RETORT_BF16}, {"gemm_s8_", RETORT_S8}, {"gemm_s4_", RETORT_S8}};
+        bool four_bits;
+    } families[] = {
+        {"gemm_bf16_", RETORT_BF16, false}, {"gemm_s8_", RETORT_S8, false}, {"gemm_s4_", RETORT_S8, true}};
+    info->arithmetic = RETORT_F32;
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
-        if (strncmp(kernel, families[i].family, strlen(families[i].family)) == 0) return families[i].dtype;
+        if (strncmp(info->kernel, families[i].family, strlen(families[i].family)) != 0) continue;
+        info->arithmetic = families[i].dtype;
+        info->four_bits = families[i].four_bits;
     }
-    return RETORT_F32;
 }
 
 static retort_status native_step(const void *state, size_t index, retort_step_info *info) {
@@ -268,8 +272,8 @@ static retort_status native_step(const void *state, size_t index, retort_step_in
         .weight_bytes = step->weight_bytes,
         .flops_token = step->flops_row,
         .runs = n->runs,
-        .arithmetic = arithmetic_of(step->kernel),
     };
+    step_arithmetic(info);
     step_shape(step, info->shape, sizeof info->shape);
     for (int i = 0; n->profile != NULL && i < rt_pool_threads(n->pool); i++) {
         info->seconds += n->profile[(size_t)i * n->plan.step_count + index].seconds;

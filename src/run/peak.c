@@ -217,6 +217,7 @@ static void measure_all(probe *p, retort_peaks *out) {
     out->f32 = measure_peak(p, p->kernels.peak_f32);
     out->bf16 = measure_peak(p, p->kernels.peak_bf16);
     out->s8 = measure_peak(p, p->kernels.peak_s8);
+    out->s4 = measure_peak(p, p->kernels.peak_s4);
     rt_pool_run(p->pool, work_touch, p);
     measure_reading(p, out);
     out->barrier = measure_barrier(p);
@@ -261,6 +262,7 @@ retort_status retort_machine_measure(const char *isa, int threads, retort_peaks 
     found.f32_kernel = p.kernels.peak_f32_name;
     found.bf16_kernel = p.kernels.peak_bf16_name;
     found.s8_kernel = p.kernels.peak_s8_name;
+    found.s4_kernel = p.kernels.peak_s4_name;
     rt_cpu_caches(found.cache_bytes);
     status = measure(&p, threads, &found, err);
     rt_pool_close(p.pool);

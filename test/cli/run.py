@@ -145,7 +145,7 @@ def doctor():
 def doctor_peak():
     found = rows("doctor", "--peak", "--threads", "2")[0]["peaks"]
     assert sorted(found) == ["barrier_s", "cache_bytes", "isa", "ops_per_s", "read_bytes_per_s", "seconds", "threads", "wake_s"]
-    assert sorted(found["ops_per_s"]) == ["bf16", "f32", "s8"] and found["threads"] == 2
+    assert sorted(found["ops_per_s"]) == ["bf16", "f32", "s4", "s8"] and found["threads"] == 2
     assert sorted(found["read_bytes_per_s"]) == ["dram", "l1", "l2", "l3"] and sorted(found["cache_bytes"]) == ["l1", "l2", "l3"]
     rates = [*found["ops_per_s"].values(), *found["read_bytes_per_s"].values()]
     assert all(rate[key] > 0 for rate in rates for key in ("one", "all"))
@@ -153,7 +153,8 @@ def doctor_peak():
     for name, row in found["ops_per_s"].items():
         assert row["kernel"].startswith(f"peak_{name}_")
     text = retort("doctor", "--peak", "--threads", "1", "--isa", "ref")[0].decode()
-    assert "peak_f32_ref" in text and "read dram" in text and "1 thread" in text and "barrier" in text
+    assert all(f"peak_{name}_ref" in text for name in found["ops_per_s"]) and "\nint4 " in text
+    assert "read dram" in text and "1 thread" in text and "barrier" in text
     fails(2, "1025", "doctor", "--peak", "--threads", "1025")
 
 
@@ -163,7 +164,7 @@ def check_shares(steps):
     assert all(keys <= set(step) for step in steps)
     products = [step for step in steps if step["op"] == "Linear"]
     assert products and all(step[key] > 0 for step in products for key in ("ops_per_s", "of_peak", "of_read"))
-    types = {"gemm_f32": "f32", "gemm_bf16": "bf16", "gemm_s8": "s8", "gemm_s4": "s8"}
+    types = {"gemm_f32": "f32", "gemm_bf16": "bf16", "gemm_s8": "s8", "gemm_s4": "s4"}
     assert all(step["arithmetic"] == types[step["kernel"].rsplit("_", 1)[0]] for step in products)
     assert all(step["arithmetic"] == "f32" for step in steps if step["op"] != "Linear")
     assert all(step["weight_bytes_per_s"] == 0 for step in steps if step["op"] == "Embed")

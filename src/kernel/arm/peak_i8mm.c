@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The peak of int8 by smmla. */
+ * The peak of int8, for weights of 8 and of 4 bits, by smmla. */
 #include "kernel/rows.h"
 #include RT_ISA_HEADER
 
@@ -25,4 +25,8 @@ uint64_t rt_peak_s8_i8mm(size_t rounds, int one, float *sums) {
     for (int i = 0; i < SUMS; i++) out[i % OUT] = vaddq_s32(out[i % OUT], sum[i]);
     for (int i = 0; i < OUT; i++) vst1q_f32(sums + i * LANES, vcvtq_f32_s32(out[i]));
     return (uint64_t)rounds * SUMS * LANES * DEPTH * 2;
+}
+
+uint64_t rt_peak_s4_i8mm(size_t rounds, int one, float *sums) {
+    return rt_peak_s8_i8mm(rounds, one, sums);
 }

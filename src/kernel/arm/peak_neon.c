@@ -55,6 +55,10 @@ uint64_t rt_peak_s8_neon(size_t rounds, int one, float *sums) {
     return (uint64_t)rounds * SUMS * LANES * DEPTH * 2;
 }
 
+uint64_t rt_peak_s4_neon(size_t rounds, int one, float *sums) {
+    return rt_peak_s8_neon(rounds, one, sums);
+}
+
 uint64_t rt_read_sum_neon(size_t n, const uint64_t *words) {
     enum { WORDS = 2 }; /* of a register */
     uint64x2_t sum[STREAMS];

@@ -26,6 +26,10 @@ uint64_t rt_peak_s8_ref(size_t rounds, int one, float *sums) {
     return (uint64_t)rounds * SUMS * 2;
 }
 
+uint64_t rt_peak_s4_ref(size_t rounds, int one, float *sums) {
+    return rt_peak_s8_ref(rounds, one, sums);
+}
+
 uint64_t rt_read_sum_ref(size_t n, const uint64_t *words) {
     uint64_t sum = 0;
     for (size_t i = 0; i < n; i++) sum += words[i];

@@ -7,6 +7,7 @@ KERNEL(gemm_s8, gemm_s8_amx_emulated, RT_CPU_AVX2, 0.0f)
 KERNEL(gemm_s4, gemm_s4_amx_emulated, RT_CPU_AVX2, 0.0f)
 KERNEL(peak_bf16, peak_bf16_amx_emulated, RT_CPU_AVX2, 0.0f)
 KERNEL(peak_s8, peak_s8_amx_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(peak_s4, peak_s4_amx_emulated, RT_CPU_AVX2, 0.0f)
 KERNEL(gemm_s8, gemm_s8_avxvnni_evex, RT_CPU_AVX512_VNNI, 0.0f)
 KERNEL(gemm_s4, gemm_s4_avxvnni_evex, RT_CPU_AVX512_VNNI, 0.0f)
 #ifdef RT_HAVE_SIMDE

@@ -83,3 +83,7 @@ uint64_t RT_TILE(peak_s8)(size_t rounds, int one, float *sums) {
     for (size_t j = 0; j < COLUMNS; j++) sums[j] = (float)(int32_t)total[j];
     return (uint64_t)rounds * SUMS * ROWS * COLUMNS * DEPTH * 2;
 }
+
+uint64_t RT_TILE(peak_s4)(size_t rounds, int one, float *sums) {
+    return RT_TILE(peak_s8)(rounds, one, sums);
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The peak of int8 by vpdpbusd on zmm registers. */
+ * The peak of int8, for weights of 8 and of 4 bits, by vpdpbusd on zmm registers. */
 #include "kernel/rows.h"
 #include RT_ISA_HEADER
 
@@ -23,4 +23,8 @@ uint64_t rt_peak_s8_avx512vnni(size_t rounds, int one, float *sums) {
     for (int i = 0; i < SUMS; i++) total = _mm512_add_epi32(total, sum[i]);
     _mm512_storeu_ps(sums, _mm512_cvtepi32_ps(total));
     return (uint64_t)rounds * SUMS * LANES * DEPTH * 2;
+}
+
+uint64_t rt_peak_s4_avx512vnni(size_t rounds, int one, float *sums) {
+    return rt_peak_s8_avx512vnni(rounds, one, sums);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The peak of int8 by AVX-VNNI's vpdpbusd. */
+ * The peak of int8, for weights of 8 and of 4 bits, by AVX-VNNI's vpdpbusd. */
 #include "kernel/rows.h"
 #include RT_ISA_HEADER
 
@@ -25,4 +25,8 @@ uint64_t rt_peak_s8_avxvnni(size_t rounds, int one, float *sums) {
     _mm256_storeu_ps(sums, _mm256_cvtepi32_ps(half[0]));
     _mm256_storeu_ps(sums + LANES, _mm256_cvtepi32_ps(half[1]));
     return (uint64_t)rounds * SUMS * LANES * DEPTH * 2;
+}
+
+uint64_t rt_peak_s4_avxvnni(size_t rounds, int one, float *sums) {
+    return rt_peak_s8_avxvnni(rounds, one, sums);
 }
