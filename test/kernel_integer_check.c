@@ -75,7 +75,7 @@ static guarded pack_random(size_t k, size_t n, int kind, int32_t *sums) {
 
 /* Up to 16 weak rows, in every second product. */
 static void make_weak(product *p, int kind) {
-    size_t n = p->g.n, weak = random_u32() & 1 ? 4 * (1 + random_below(4)) : 0;
+    size_t n = p->g.n, weak = random_u32() & 1 ? 8 * (1 + random_below(2)) : 0;
     guarded sums = guarded_new(n * sizeof(int32_t));
     int32_t *all = p->b_sum.data;
     const int32_t *more = sums.data;

@@ -141,9 +141,9 @@ static void broken_group(const rt_gemm_q *g) { /* takes the first group's scale 
     free(groups);
 }
 
-static void broken_weak(const rt_gemm_q *g) { /* forgets the last four of the weak rows */
+static void broken_weak(const rt_gemm_q *g) { /* forgets the weak rows */
     rt_gemm_q other = *g;
-    if (g->weak == 4) other.weak = 0;
+    other.weak = 0;
     rt_gemm_s4_ref(&other);
 }
 

@@ -112,7 +112,7 @@ static bool weak_fits(const rt_shapes *s, int64_t n) {
     const rt_value *weak = optional(s, 7), *columns = optional(s, 8);
     if (weak == NULL || columns == NULL) return weak == columns;
     int64_t count = weak->rank == 2 ? weak->dims[0] : 0;
-    return weak->layout == RT_LAYOUT_P16_S8 && count > 0 && count <= RT_WEAK_MOST && count % 4 == 0 &&
+    return weak->layout == RT_LAYOUT_P16_S8 && count > 0 && count <= RT_WEAK_MOST && count % 8 == 0 &&
            weak->dims[1] == n && is_rows(columns, RETORT_I32, 1, &count);
 }
 

@@ -178,7 +178,7 @@ typedef struct rt_gemm_q {
     const void *b;               /* P16_S8 or P16_S4, 64-byte aligned */
     const uint8_t *b_group;      /* P16_S4: group scales */
     size_t group;                /* P16_S4: rows of k that share one; a multiple of 8 */
-    size_t weak;                 /* P16_S4: further rows of k, a multiple of 4, at most RT_WEAK_MOST */
+    size_t weak;                 /* P16_S4: further rows of k, a multiple of 8, at most RT_WEAK_MOST */
     const int8_t *a_weak;        /* [m, weak] */
     const int8_t *b_weak;        /* [weak, n] as P16_S8 */
     const float *b_scale;        /* [n] */
