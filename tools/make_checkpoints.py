@@ -35,6 +35,7 @@ VOCAB = (
 )
 SMALL = dict(hidden=16, layers=2, heads=4, ffn=32, positions=48)
 WIDE = dict(hidden=48, layers=2, heads=4, ffn=96, positions=48)  # heads of 12: no multiple of a vector
+LONG = dict(hidden=128, layers=2, heads=2, ffn=64, positions=96, spread=0.08)  # heads of 64, room for a long text
 LENGTHS = [(3, 0), (9, 0), (11, 8), (33, 0)]  # (first text, second text), special tokens included
 
 HEADS = {
@@ -73,16 +74,17 @@ def make_model(family, head, seed, dtype=torch.float32, **options):
     prefix = {"distilbert": "DistilBert", "bert": "Bert"}[family]
     model = getattr(transformers, prefix + HEADS[head])(config).eval()
     with torch.no_grad():
+        spread = options.get("size", SMALL).get("spread", 0.2)
         for name, tensor in model.named_parameters():
             norm = "norm" in name.lower() and name.endswith("weight")
-            tensor.copy_((1.0 if norm else 0.0) + 0.2 * torch.randn(tensor.shape))
+            tensor.copy_((1.0 if norm else 0.0) + spread * torch.randn(tensor.shape))
     return model.to(dtype)
 
 
-def make_inputs(head, family):
+def make_inputs(head, family, positions):
     generator = torch.Generator().manual_seed(7)
     ids, types = [], []
-    for first, second in LENGTHS:
+    for first, second in LENGTHS + ([(positions, 0)] if positions > SMALL["positions"] else []):
         row = torch.randint(5, len(VOCAB), (first + second,), generator=generator).tolist()
         row[0], row[first - 1], row[-1] = CLS, SEP, SEP
         if head in ("fill", "pretrain"):
@@ -194,7 +196,7 @@ def write_checkpoint(root, name, family, head, form="safetensors", **options):
     write_weights(folder, model, form)
     write_config(folder, model)
     write_tokenizer(folder)
-    ids, types = make_inputs(head, family)
+    ids, types = make_inputs(head, family, options.get("size", SMALL)["positions"])
     write_golden(folder, ids, types, run(model.float(), head, ids, types))
 
 
@@ -225,7 +227,7 @@ def write_package(root, name, family, pooling, old, dense=None, normalize=True, 
             path.unlink()
     inner = folder / "0_Transformer" if old else folder
     write_tokenizer(inner)
-    ids, types = make_inputs("embed", family)
+    ids, types = make_inputs("embed", family, SMALL["positions"])
     loaded = SentenceTransformer(str(folder), device="cpu")
     outputs = []
     with torch.no_grad():
@@ -283,6 +285,7 @@ CHECKPOINTS = [
     ("distilbert-fill", "distilbert", "fill", dict(seed=6)),
     ("distilbert-embed", "distilbert", "embed", dict(seed=7)),
     ("distilbert-wide", "distilbert", "classify", dict(seed=8, size=WIDE, dtype=torch.bfloat16)),
+    ("distilbert-long", "distilbert", "classify", dict(seed=30, size=LONG, dtype=torch.bfloat16)),
     ("bert-classify", "bert", "classify", dict(seed=11)),
     ("bert-classify-parameters", "bert", "classify", dict(seed=11, form="parameters")),
     ("bert-classify-bare", "bert", "classify", dict(seed=11, form="bare", dtype=torch.float16)),
@@ -296,6 +299,7 @@ CHECKPOINTS = [
     ("bert-pretrain", "bert", "pretrain", dict(seed=17, dtype=torch.float16)),
     ("bert-embed", "bert", "embed", dict(seed=18)),
     ("bert-wide", "bert", "classify", dict(seed=19, size=WIDE, dtype=torch.float16)),
+    ("bert-long", "bert", "classify", dict(seed=31, size=LONG, dtype=torch.bfloat16)),
 ]
 PACKAGES = [
     ("package-mean", "bert", "mean", dict(seed=21, old=False)),
