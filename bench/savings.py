@@ -25,6 +25,7 @@ ALL = "nothing: everything on"
 # it shows.
 SAVINGS = [
     ("rows nobody reads", "prune-rows", None, None),
+    ("K and V that one row reads", "skip-keys", None, None),
     ("b_K", "drop-key-bias", None, None),
     ("b_V", "fold-value-bias", None, None),
     ("1/√d", "scale-into-query", None, None),
