@@ -5,7 +5,8 @@
 
 /* Scales, bias, activation, residual of element (i, j). */
 static void finish(const rt_gemm_q *g, size_t i, size_t j, int32_t sum) {
-    float t = fmaf(g->a_scale[i].shift, (float)(g->b_sum[j] / 128), (float)sum * g->a_scale[i].scale);
+    int32_t weights = g->b_sum[j] / 128;
+    float t = fmaf(g->a_scale[i].shift, (float)weights, (float)sum * g->a_scale[i].scale);
     float y = fmaf(t, g->b_scale[j], g->bias != NULL ? g->bias[j] : 0.0f);
     y = ref_activate(y, g->act == RT_FN_GELU ? RT_FN_GELU_SHORT : g->act);
     if (g->residual != NULL) y += g->residual[i * g->ldr + j];
