@@ -218,6 +218,26 @@ typedef struct cli_random_batch {
 cli_code cli_random_make(cli_random_batch *out, const retort_model *model, size_t n, size_t seq);
 void cli_random_free(cli_random_batch *random);
 
+/* The texts of a data file, tokenised. Start with {0}; free also what failed. */
+typedef struct cli_corpus {
+    retort_dataset *data;
+    int32_t *ids, *types, *starts; /* starts: [count + 1] */
+    int32_t *offsets;              /* [batch + 1] of the batch at hand */
+    size_t count, tokens, capacity;
+    size_t padding; /* of the tokens */
+    bool typed;     /* the model tells first and second texts apart */
+} cli_corpus;
+/* max_length as in retort_tokenize_options; `batch`: the most texts of a run. Errors are printed. */
+cli_code cli_corpus_read(cli_corpus *c, const retort_model *model, const char *path, int64_t max_length,
+                         size_t batch);
+/* Adds a text of n tokens, padded to `length`. */
+bool cli_corpus_append(cli_corpus *c, const int32_t *ids, const int32_t *types, size_t n, size_t length,
+                       int32_t pad);
+/* Runs texts from…to, and all of them in batches. Errors are printed. */
+cli_code cli_corpus_run(cli_corpus *c, retort_session *session, size_t from, size_t to);
+cli_code cli_corpus_pass(cli_corpus *c, retort_session *session, size_t batch, double *ms);
+void cli_corpus_free(cli_corpus *c);
+
 /* ---- The commands ---- */
 
 cli_code cmd_import(const cli_args *args);
@@ -226,6 +246,7 @@ cli_code cmd_explain(const cli_args *args);
 cli_code cmd_run(const cli_args *args);
 cli_code cmd_tokenize(const cli_args *args);
 cli_code cmd_eval(const cli_args *args);
+cli_code cmd_compare(const cli_args *args);
 cli_code cmd_optimize(const cli_args *args);
 cli_code cmd_quantize(const cli_args *args);
 cli_code cmd_bench(const cli_args *args);

@@ -163,71 +163,6 @@ static cli_code bench_random(bench *b) {
 
 /* ---- Texts of a file ---- */
 
-typedef struct corpus {
-    retort_dataset *data;
-    int32_t *ids, *types, *starts; /* starts: [count + 1] */
-    int32_t *offsets;              /* [batch + 1] of the batch at hand */
-    size_t count, tokens, capacity;
-    size_t padding; /* of the tokens, with --pad */
-} corpus;
-
-static void corpus_free(corpus *c) {
-    retort_dataset_free(c->data);
-    free(c->ids);
-    free(c->types);
-    free(c->starts);
-    free(c->offsets);
-}
-
-/* Adds a text of n tokens, padded to `length`. */
-static bool corpus_append(corpus *c, const int32_t *ids, const int32_t *types, size_t n, size_t length,
-                          int32_t pad) {
-    size_t need = c->tokens + length;
-    if (need > INT32_MAX) return false;
-    if (c->ids == NULL || need > c->capacity) {
-        size_t capacity = 2 * need + 64;
-        int32_t *grown_ids = realloc(c->ids, capacity * sizeof *c->ids);
-        if (grown_ids != NULL) c->ids = grown_ids;
-        int32_t *grown_types = realloc(c->types, capacity * sizeof *c->types);
-        if (grown_types != NULL) c->types = grown_types;
-        if (grown_ids == NULL || grown_types == NULL) return false;
-        c->capacity = capacity;
-    }
-    memcpy(c->ids + c->tokens, ids, n * sizeof *c->ids);
-    memcpy(c->types + c->tokens, types, n * sizeof *c->types);
-    for (size_t i = c->tokens + n; i < need; i++) {
-        c->ids[i] = pad;
-        c->types[i] = 0;
-    }
-    c->tokens = need;
-    c->padding += length - n;
-    c->starts[++c->count] = (int32_t)need;
-    return true;
-}
-
-static cli_code corpus_read(corpus *c, const bench *b, size_t batch) {
-    retort_error err;
-    retort_text text;
-    retort_tokens tokens = {0};
-    if (retort_dataset_open(&c->data, cli_text(b->args, CLI_DATA), b->model, &err) != RETORT_OK) {
-        return cli_fail(&err, true);
-    }
-    size_t n = retort_dataset_count(c->data);
-    c->starts = calloc(n + 1, sizeof *c->starts);
-    c->offsets = calloc(batch + 1, sizeof *c->offsets);
-    cli_code code = c->starts != NULL && c->offsets != NULL ? CLI_DONE : cli_no_memory();
-    for (size_t i = 0; code == CLI_DONE && i < n; i++) {
-        retort_dataset_text(c->data, i, &text);
-        if (retort_tokenize(b->model, &text, NULL, &tokens, &err) != RETORT_OK) {
-            code = cli_fail(&err, true);
-        } else if (!corpus_append(c, tokens.ids, tokens.types, tokens.count, tokens.count, 0)) {
-            code = cli_no_memory();
-        }
-    }
-    retort_tokens_free(&tokens);
-    return code;
-}
-
 /* The id of [PAD], -1 when the vocabulary has none. */
 static int32_t padding_id(const bench *b) {
     retort_info info = {.size = sizeof info};
@@ -240,8 +175,8 @@ static int32_t padding_id(const bench *b) {
 }
 
 /* Pads each text with [PAD], as if that were text, to the longest of its batch. */
-static cli_code corpus_pad(corpus *c, const bench *b, size_t batch) {
-    corpus padded = {.starts = calloc(c->count + 1, sizeof *padded.starts)};
+static cli_code corpus_pad(cli_corpus *c, const bench *b, size_t batch) {
+    cli_corpus padded = {.starts = calloc(c->count + 1, sizeof *padded.starts), .typed = c->typed};
     int32_t pad = padding_id(b);
     bool fits = padded.starts != NULL;
     size_t longest = 0;
@@ -251,51 +186,35 @@ static cli_code corpus_pad(corpus *c, const bench *b, size_t batch) {
             if (k == i || n > longest) longest = n;
         }
         int32_t at = c->starts[i];
-        fits =
-            corpus_append(&padded, c->ids + at, c->types + at, (size_t)(c->starts[i + 1] - at), longest, pad);
+        fits = cli_corpus_append(&padded, c->ids + at, c->types + at, (size_t)(c->starts[i + 1] - at),
+                                 longest, pad);
     }
-    corpus old = *c;
+    cli_corpus old = *c;
     *c = padded;
     c->data = old.data;
     c->offsets = old.offsets;
     old.data = NULL;
     old.offsets = NULL;
-    corpus_free(&old);
+    cli_corpus_free(&old);
     if (!fits) return cli_no_memory();
     if (pad >= 0) return CLI_DONE;
     cli_error("--pad: %s: no [PAD] in the vocabulary", b->path);
     return CLI_BAD_DATA;
 }
 
-static cli_code run_texts(bench *b, corpus *c, size_t from, size_t to) {
-    int32_t first = c->starts[from];
-    for (size_t i = from; i <= to; i++) c->offsets[i - from] = c->starts[i] - first;
-    retort_batch batch = {c->ids + first, c->types + first, c->offsets, to - from};
-    return run_once(b, &batch);
-}
-
-static cli_code run_pass(bench *b, corpus *c, size_t batch) {
-    cli_code code = CLI_DONE;
-    for (size_t from = 0, to; code == CLI_DONE && from < c->count; from = to) {
-        to = c->count - from > batch ? from + batch : c->count;
-        code = run_texts(b, c, from, to);
-    }
-    return code;
-}
-
-static cli_code measure_passes(bench *b, corpus *c, size_t batch) {
-    cli_code code = run_texts(b, c, 0, c->count < batch ? c->count : batch);
+static cli_code measure_passes(bench *b, cli_corpus *c, size_t batch) {
+    double ms;
+    cli_code code = cli_corpus_run(c, b->session, 0, c->count < batch ? c->count : batch);
     double start = cli_now();
     while (code == CLI_DONE && (b->count == 0 || cli_now() - start < b->seconds)) {
-        double from = cli_now();
-        code = run_pass(b, c, batch);
-        if (code == CLI_DONE && !add_time(b, (cli_now() - from) * 1e3)) code = cli_no_memory();
+        code = cli_corpus_pass(c, b->session, batch, &ms);
+        if (code == CLI_DONE && !add_time(b, ms)) code = cli_no_memory();
     }
     cli_sort(b->times, b->count);
     return code;
 }
 
-static cli_code print_corpus(const bench *b, const corpus *c, size_t batch) {
+static cli_code print_corpus(const bench *b, const cli_corpus *c, size_t batch) {
     double ms = cli_percentile(b->times, b->count, 50);
     size_t count = c->tokens - c->padding; /* padding is cost, not work */
     double texts = (double)c->count / ms * 1e3, tokens = (double)count / ms * 1e3;
@@ -317,17 +236,17 @@ static cli_code print_corpus(const bench *b, const corpus *c, size_t batch) {
 }
 
 static cli_code bench_texts(bench *b) {
-    corpus c = {0};
+    cli_corpus c = {0};
     size_t batch = (size_t)cli_int(b->args, CLI_BATCH, 32);
     if (cli_has(b->args, CLI_GRID) || cli_has(b->args, CLI_SEQ)) {
         cli_error("--data stands in place of --grid and --seq");
         return CLI_USAGE;
     }
-    cli_code code = corpus_read(&c, b, batch);
+    cli_code code = cli_corpus_read(&c, b->model, cli_text(b->args, CLI_DATA), -1, batch);
     if (code == CLI_DONE && cli_has(b->args, CLI_PAD)) code = corpus_pad(&c, b, batch);
     if (code == CLI_DONE) code = measure_passes(b, &c, batch);
     if (code == CLI_DONE) code = print_corpus(b, &c, batch);
-    corpus_free(&c);
+    cli_corpus_free(&c);
     return code;
 }
 

@@ -201,6 +201,7 @@ typedef struct retort_info {
     uint64_t parameters; /* scalars in all weights */
     uint64_t file_bytes; /* 0 when the model is not mapped from a file */
     size_t nodes, tensors;
+    int64_t types; /* token types that a batch may have; 0: none, its `types` must be NULL or all 0 */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
 /* Name of label `index`, NULL beyond the last one. */
@@ -259,6 +260,26 @@ RETORT_API const char *retort_model_piece(const retort_model *model, int32_t id)
 
 typedef struct retort_session retort_session;
 
+/* Row-major floats [rows, columns]. As a result: classify and embed give a row a sequence; tag and answer a
+ * row a token; fill a row a mask token, in order. */
+typedef struct retort_matrix {
+    const float *data;
+    size_t rows, columns;
+} retort_matrix;
+
+/* What one step has read and made for one chunk of a batch. `in` is the first input and `out` the first
+ * output, as floats; `data` is NULL (and rows, columns 0) where that is no float32 row a token, sequence or
+ * mask: the ids that an embedding reads, rows narrowed to bf16 or int8. A "Linear" multiplies each row of
+ * `in`; its `out` is what it stores, activation and residual included. */
+typedef struct retort_tapped {
+    size_t step;      /* index, as retort_session_step has it */
+    const char *op;   /* "Linear", … */
+    const char *name; /* "layer.0.ffn.lin1": the node's, unique in a model; lives as long as the model */
+    retort_matrix in, out;
+} retort_tapped;
+/* Sees a step; the rows are valid until it returns. A non-zero return stops the run with RETORT_CANCELLED. */
+typedef int (*retort_tap_fn)(void *user, const retort_tapped *tapped);
+
 typedef struct retort_session_options {
     size_t size;
     const char *provider; /* NULL or "native" */
@@ -268,9 +289,16 @@ typedef struct retort_session_options {
     bool special_as_text; /* as in retort_tokenize_options, for the calls that take text */
     bool profile;         /* measure the time of each step, for retort_session_step */
     bool keep_duplicates; /* compute equal sequences of a batch each for itself, to measure what it costs */
+    /* Called in the thread that calls retort_run, after every step of every chunk: chunks in order, and the
+     * steps of a chunk in order. A step's rows, one chunk after the other, are those of the batch's sequences
+     * in their order, of equal ones only the first's; rows that nobody reads (of a last layer whose head
+     * reads only some) are not computed and not shown. Results keep their bits. Needs a model of level 3:
+     * others compute padding as well. NULL (default): costs nothing. */
+    retort_tap_fn tap;
+    void *tap_user;
 } retort_session_options;
 #define RETORT_SESSION_OPTIONS                                                                               \
-    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false }
+    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false, NULL, NULL }
 
 RETORT_API retort_status retort_session_open(retort_session **out, retort_model *model,
                                              const retort_session_options *options, retort_error *err);
@@ -285,12 +313,6 @@ typedef struct retort_batch {
     size_t n;
 } retort_batch;
 
-/* Row-major floats [rows, columns]: classify and embed give a row a sequence; tag and answer a row a token;
- * fill a row a mask token, in order. */
-typedef struct retort_matrix {
-    const float *data;
-    size_t rows, columns;
-} retort_matrix;
 /* Runs the network; sequences with equal ids and types are computed once. *out borrows the session's memory
  * until its next call. */
 RETORT_API retort_status retort_run(retort_session *session, const retort_batch *batch, retort_matrix *out,

@@ -154,6 +154,7 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .ffn = config->ffn,
         .vocab = config->vocab,
         .positions = config->positions,
+        .types = config->types,
         .labels = config->labels,
         .max_length = config->max_length,
         .file_bytes = model->file_bytes,

@@ -19,7 +19,9 @@ static_assert(sizeof(retort_error) == 512, "retort_error");
 static_assert(offsetof(retort_import_options, tokenizer) == 24, "retort_import_options");
 static_assert(offsetof(retort_optimize_options, report) == 32, "retort_optimize_options");
 static_assert(offsetof(retort_info, layers) == 48, "retort_info");
-static_assert(offsetof(retort_session_options, chunk_tokens) == 32, "retort_session_options");
+static_assert(offsetof(retort_session_options, chunk_tokens) == 32 &&
+                  offsetof(retort_session_options, tap) == 48,
+              "retort_session_options");
 static_assert(offsetof(retort_tokens, capacity) == 32, "retort_tokens");
 static_assert(offsetof(retort_span, label) == 24, "retort_span");
 static_assert(offsetof(retort_peaks, read) == 144 && RETORT_DRAM == 3, "retort_peaks");

@@ -37,6 +37,9 @@ typedef struct native {
     size_t out_capacity;
     spent *profile; /* [threads, steps] or NULL */
     uint64_t runs;
+    retort_tap_fn tap; /* or NULL */
+    void *tap_user;
+    bool stopped; /* by the tap; written by worker 0 between two barriers */
 } native;
 
 static double now(void) {
@@ -75,6 +78,41 @@ static void repeat_results(native *n) {
     }
 }
 
+/* A value as float rows; no data when it is something else. */
+static retort_matrix rows_of(const native *n, const rt_place *place, const rt_chunk *chunk,
+                             const rt_worker *worker) {
+    rt_rows_kind kind;
+    if (place->value < 0) return (retort_matrix){0};
+    const rt_value *value = &n->plan.graph->values[place->value];
+    if (value->dtype != RETORT_F32 || value->rank != 2 || value->dims[1] < 0 || !rt_value_rows(value, &kind))
+        return (retort_matrix){0};
+    return (retort_matrix){.data = rt_place_at(place, worker),
+                           .rows = rt_chunk_rows(chunk, kind),
+                           .columns = (size_t)value->dims[1]};
+}
+
+/* Shows a finished step to the tap, while the other workers wait; false: it stops the run. What a step has
+ * read is still there: no output shares bytes with an input of the same step (plan/memory.c). */
+static bool show(native *n, size_t index, const rt_chunk *chunk, rt_worker *worker) {
+    const rt_step *step = &n->plan.steps[index];
+    if (worker->part == 0) {
+        const retort_tapped tapped = {
+            .step = index,
+            .op = rt_op_info(step->node->op)->text,
+            .name = step->node->name,
+            .in = rows_of(n, &step->in[0], chunk, worker),
+            .out = rows_of(n, &step->out[0], chunk, worker),
+        };
+        if (n->tap(n->tap_user, &tapped) != 0) {
+            n->stopped = true;
+            worker->status =
+                rt_fail(&worker->error, RETORT_CANCELLED, "%s: the tap stopped the run", tapped.name);
+        }
+    }
+    rt_pool_barrier(n->pool);
+    return !n->stopped;
+}
+
 static void run_steps(native *n, const rt_chunk *chunk, rt_worker *worker, int index) {
     size_t count = n->plan.step_count;
     spent *profile = n->profile == NULL ? NULL : n->profile + (size_t)index * count;
@@ -82,6 +120,7 @@ static void run_steps(native *n, const rt_chunk *chunk, rt_worker *worker, int i
     for (size_t i = 0; i < count; i++) {
         n->plan.steps[i].run(&n->plan.steps[i], chunk, worker);
         if (worker->parts > 1) rt_pool_barrier(n->pool);
+        if (n->tap != NULL && !show(n, i, chunk, worker)) return;
         if (profile == NULL) continue;
         if (worker->part == 0) profile[i].operations += rt_step_operations(&n->plan.steps[i], chunk);
         double after = now();
@@ -97,9 +136,9 @@ static void work_together(void *user, int index) {
     worker.arena = n->workers[0].arena;
     worker.part = index;
     worker.parts = rt_pool_threads(n->pool);
-    for (size_t i = 0; i < n->batch.chunk_count; i++) {
+    for (size_t i = 0; i < n->batch.chunk_count && !n->stopped; i++) {
         run_steps(n, &n->batch.chunks[i], &worker, index);
-        if (index == 0) copy_out(n, i, &worker);
+        if (index == 0 && !n->stopped) copy_out(n, i, &worker);
         rt_pool_barrier(n->pool);
     }
     n->workers[index].status = worker.status;
@@ -131,7 +170,9 @@ static retort_status native_run(void *state, const retort_batch *batch, retort_m
     int threads = rt_pool_threads(n->pool);
     for (int i = 0; i < threads; i++) n->workers[i].status = RETORT_OK;
     atomic_store_explicit(&n->next, 0, memory_order_relaxed);
-    if (n->batch.chunk_count > 0) rt_pool_run(n->pool, n->batch.team ? work_together : work_apart, n);
+    n->stopped = false;
+    bool together = n->batch.team || n->tap != NULL;
+    if (n->batch.chunk_count > 0) rt_pool_run(n->pool, together ? work_together : work_apart, n);
     n->runs += n->batch.chunk_count;
     for (int i = 0; i < threads; i++) {
         if (n->workers[i].status != RETORT_OK)
@@ -185,6 +226,12 @@ static retort_status open_workers(native *n, retort_error *err) {
 static retort_status open_parts(native *n, const retort_model *model, const retort_session_options *options,
                                 retort_error *err) {
     uint32_t features;
+    if (options->tap != NULL && model->graph.level < 3) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "tap: the model is of level %d: expected 3",
+                       model->graph.level);
+    }
+    n->tap = options->tap;
+    n->tap_user = options->tap_user;
     retort_status status = rt_isa_select(options->isa, &features, &n->isa, err);
     if (status != RETORT_OK) return status;
     rt_kernels_select(&n->kernels, features);
@@ -198,7 +245,7 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
         .capacity =
             rt_max(wanted + positions / 2, positions), /* a chunk may pass its mark by half a sequence */
         .wanted = wanted,
-        .workers = (size_t)options->threads,
+        .workers = options->tap != NULL ? 1 : (size_t)options->threads, /* chunks in turn */
         .padded = model->graph.level < 3,
         .keep_duplicates = options->keep_duplicates,
     };

@@ -5,72 +5,16 @@
     run.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
 """
 import json
-import math
-import os
 import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
-RETORT, ROOT, EXAMPLES = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
-GOLDEN = ROOT / "test/golden"
-WORK = tempfile.TemporaryDirectory()
-HERE = pathlib.Path(WORK.name)
-VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "optimize", "quantize", "bench", "doctor", "help", "version"]
-tests = []
+sys.dont_write_bytecode = True
+from harness import EXAMPLES, GOLDEN, HERE, RETORT, checkpoint, close, fails, file, main, model, retort, rows, test
 
-
-def test(function):
-    tests.append(function)
-    return function
-
-
-def checkpoint(name):
-    return str(GOLDEN / "checkpoints" / name)
-
-
-def retort(*args, stdin=b"", code=0, program=RETORT, env=None):
-    """Standard output as bytes and standard error as text; the exit code must be `code`."""
-    environment = {**os.environ, **(env or {})}
-    environment.pop("RETORT_ISA", None)
-    done = subprocess.run([str(program), *map(os.fspath, map(str, args))], input=stdin, capture_output=True,
-                          timeout=300, env=environment)
-    error = done.stderr.decode("utf-8", "replace")
-    assert done.returncode == code, f"{args}: exit code {done.returncode}, expected {code}; stderr: {error}"
-    return done.stdout, error
-
-
-def rows(*args, **more):
-    """The JSON objects that a command prints, one a line."""
-    return [json.loads(line) for line in retort(*args, "--json", **more)[0].splitlines()]
-
-
-def model(name, **options):
-    """The checkpoint's .retort file, imported once."""
-    path = HERE / (name + "".join(f"-{k}{v}" for k, v in options.items()) + ".retort")
-    if not path.exists():
-        flags = [part for k, v in options.items() for part in (f"--{k}", str(v))]
-        retort("import", checkpoint(name), "-o", path, *flags)
-    return str(path)
-
-
-def file(name, data):
-    path = HERE / name
-    path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return str(path)
-
-
-def fails(code, words, *args, **more):
-    out, error = retort(*args, code=code, **more)
-    assert words in error, f"{args}: '{error.strip()}' does not say '{words}'"
-    assert out == b"", f"{args}: output in spite of the failure"
-    return error
-
-
-def close(a, b, tolerance=2e-5):
-    assert abs(a - b) <= tolerance, f"{a} is not {b}"
+VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "compare", "optimize", "quantize", "bench", "doctor", "help", "version"]
 
 
 # ---- the table of commands ----
@@ -439,77 +383,7 @@ def tokenize():
     assert special[0] == [2, 5, 3, 6, 3] and special[1][2] != 3
 
 
-# ---- eval and bench ----
-
-
-@test
-def eval_labels():
-    path, texts = model("distilbert-wide"), ["very good", "bad film", "the", "", "acting , acting !"]
-    best = [row["labels"][0]["label"] for row in rows("run", path, stdin="\n".join(texts).encode() + b"\n")]
-    data = file("good.tsv", "sentence\tlabel\n" + "".join(f"{t}\t{b}\n" for t, b in zip(texts, best)))
-    right = rows("eval", path, "--data", data)[0]
-    assert right == {"task": "classify", "metric": "accuracy", "value": 1.0, "n": 5}
-    names = ["negative", "neutral", "positive"]
-    wrong = [(names.index(b) + (i == 0)) % 3 for i, b in enumerate(best)]
-    data = file("wrong.tsv", "\ufefflabel\tsentence\r\n" + "".join(f"{b}\t{t}\r\n" for t, b in zip(texts, wrong)))
-    logits = HERE / "logits.tsv"
-    result = rows("eval", path, "--data", data, "--reference", model("distilbert-wide", dtype="bf16"), "--logits", logits)[0]
-    close(result["value"], 0.8, 1e-9)
-    assert 0 <= result["kl"] < 1e-3 and result["agreement"] == 1 and 0 < result["max_abs_logit_error"] < 0.1
-    table = [[float(x) for x in line.split("\t")] for line in logits.read_text().splitlines()]
-    for row, answer in zip(table, rows("run", path, stdin="\n".join(texts).encode() + b"\n"), strict=True):
-        assert row == answer["logits"]
-    same = rows("eval", path, "--data", data, "--reference", path)[0]
-    assert same["kl"] == 0 and same["agreement"] == 1 and same["max_abs_logit_error"] == 0
-    retort("eval", path, "--data", data, "--floor", "0.8")
-    out, error = retort("eval", path, "--data", data, "--floor", "0.81", code=4)
-    assert b"accuracy" in out and "below the floor" in error
-
-
-@test
-def eval_other_tasks():
-    score = file("score.tsv", "sentence1\tsentence2\tscore\na\ta\t5\ngood film\tgood play\t3\nbad\tof the\t1\n")
-    assert rows("eval", model("package-mean"), "--data", score)[0]["metric"] == "spearman"
-    value = file("value.tsv", "sentence\tscore\na\t1\nb\t2.5\nc\t-1\n")
-    regression = rows("eval", model("bert-regression"), "--data", value, "--reference", model("bert-regression", level=0))[0]
-    assert regression["metric"] == "spearman" and regression["kl"] is None and regression["max_abs_logit_error"] < 1e-4
-    conll = file("t.conll", "a O\nvery B-PER\ngood I-PER\n\nfilm\tB-LOC\n" + "x O\n" * 60)
-    tags = HERE / "tags.tsv"
-    tagged = rows("eval", model("bert-tag"), "--data", conll, "--logits", tags, "--max-length", "10")[0]
-    assert tagged["metric"] == "f1" and 0 <= tagged["value"] <= 1 and tagged["n"] == 2
-    assert len(tags.read_text().splitlines()) == 5 + 10  # [CLS] a very good [SEP], and the second cut at 10
-    squad = {"data": [{"paragraphs": [{"context": "a very good film", "qas": [
-        {"question": "is it", "answers": [{"text": "good"}]}, {"question": "what", "answers": []}]}]}]}
-    answered = rows("eval", model("bert-answer"), "--data", file("squad.json", json.dumps(squad)), "--reference",
-                    model("bert-answer", level=0))[0]
-    assert answered["metric"] == "exact_match" and answered["n"] == 2 and answered["kl"] < 1e-6 and answered["f1"] >= answered["value"]
-    lines = file("lines.txt", "a very good film\n\nthe [MASK] acting\n")
-    masked = rows("eval", model("bert-fill"), "--data", lines)[0]
-    assert masked["metric"] == "pseudo_perplexity" and masked["value"] > 1 and math.isfinite(masked["value"])
-    retort("eval", model("bert-fill"), "--data", lines, "--floor", "0.5", code=4)
-
-
-@test
-def bad_data():
-    path = model("distilbert-classify")
-    for words, name, data in (
-        ("no column 'sentence'", "text.tsv", "text\tlabel\nx\t1\n"),
-        ("'sentence' and 'label'", "nolabel.tsv", "sentence\nx\n"),
-        ("label 'MAYBE'", "label.tsv", "sentence\tlabel\nx\tMAYBE\n"),
-        ("label '3'", "label.tsv", "sentence\tlabel\nx\t3\n"),
-        ("expected 2 columns", "ragged.tsv", "sentence\tlabel\nx\n"),
-        ("empty", "empty.tsv", ""),
-        ("no text", "header.tsv", "sentence\tlabel\n"),
-        ("needs a table", "lines.txt", "one\ntwo\n"),
-        ("broken.json", "broken.json", "{"),
-    ):
-        fails(3, words, "eval", path, "--data", file(name, data))
-    fails(3, "nothing.tsv", "eval", path, "--data", HERE / "nothing.tsv")
-    fails(3, "CoNLL", "eval", model("bert-tag"), "--data", file("a.tsv", "sentence\tlabel\nx\t1\n"))
-    fails(3, "label 'B-ORG'", "eval", model("bert-tag"), "--data", file("a.conll", "x B-ORG\n"))
-    good = file("good2.tsv", "sentence\tlabel\nx\t1\n")
-    fails(3, "reference", "eval", path, "--data", good, "--reference", model("bert-multilabel"))
-    fails(1, "no-folder", "eval", path, "--data", good, "--logits", HERE / "no-folder" / "x.tsv")
+# ---- bench ----
 
 
 @test
@@ -542,6 +416,8 @@ def bench():
     fails(3, "no [PAD] in the vocabulary", "bench", no_pad, "--data", data, "--pad")
     assert rows("bench", model("bert-fill"), "--batch", "1", "--seq", "8", "--seconds", "0.01")
     assert rows("bench", model("bert-tag"), "--data", file("b.conll", "a O\n"), "--seconds", "0.01")[0]["tokens"] == 3
+    pairs = file("pairs.tsv", "sentence1\tsentence2\tlabel\na\tb\t1\n")  # the model has no token types
+    assert rows("bench", path, "--data", pairs, "--seconds", "0.01")[0]["sentences"] == 1
 
 
 # ---- around it ----
@@ -582,19 +458,6 @@ def examples():
     out, _ = retort(model("package-mean"), "good", "good", program=EXAMPLES / "example-embed")
     close(float(out), 1.0, 1e-4)
     fails(1, "missing.retort", "missing.retort", "text", program=EXAMPLES / "example-classify")
-
-
-def main():
-    print(f"1..{len(tests)}")
-    failed = 0
-    for number, function in enumerate(tests, 1):
-        try:
-            function()
-            print(f"ok {number} - {function.__name__}", flush=True)
-        except Exception as error:  # an assertion, or anything that a broken program makes of the test
-            failed += 1
-            print(f"not ok {number} - {function.__name__}\n# {type(error).__name__}: {error}", flush=True)
-    sys.exit(failed > 0)
 
 
 main()

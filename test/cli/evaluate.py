@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs eval and compare on each kind of data and checks metrics, tables and error texts. Prints TAP.
+
+    evaluate.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
+"""
+import json
+import math
+import os
+import pathlib
+import shutil
+import sys
+
+sys.dont_write_bytecode = True
+from harness import HERE, checkpoint, close, fails, file, main, model, retort, rows, test
+
+
+@test
+def eval_labels():
+    path, texts = model("distilbert-wide"), ["very good", "bad film", "the", "", "acting , acting !"]
+    best = [row["labels"][0]["label"] for row in rows("run", path, stdin="\n".join(texts).encode() + b"\n")]
+    data = file("good.tsv", "sentence\tlabel\n" + "".join(f"{t}\t{b}\n" for t, b in zip(texts, best)))
+    right = rows("eval", path, "--data", data)[0]
+    assert right == {"task": "classify", "metric": "accuracy", "value": 1.0, "n": 5}
+    names = ["negative", "neutral", "positive"]
+    wrong = [(names.index(b) + (i == 0)) % 3 for i, b in enumerate(best)]
+    data = file("wrong.tsv", "\ufefflabel\tsentence\r\n" + "".join(f"{b}\t{t}\r\n" for t, b in zip(texts, wrong)))
+    logits = HERE / "logits.tsv"
+    result = rows("eval", path, "--data", data, "--reference", model("distilbert-wide", dtype="bf16"), "--logits", logits)[0]
+    close(result["value"], 0.8, 1e-9)
+    assert 0 <= result["kl"] < 1e-3 and result["agreement"] == 1 and 0 < result["max_abs_logit_error"] < 0.1
+    table = [[float(x) for x in line.split("\t")] for line in logits.read_text().splitlines()]
+    for row, answer in zip(table, rows("run", path, stdin="\n".join(texts).encode() + b"\n"), strict=True):
+        assert row == answer["logits"]
+    same = rows("eval", path, "--data", data, "--reference", path)[0]
+    assert same["kl"] == 0 and same["agreement"] == 1 and same["max_abs_logit_error"] == 0
+    retort("eval", path, "--data", data, "--floor", "0.8")
+    out, error = retort("eval", path, "--data", data, "--floor", "0.81", code=4)
+    assert b"accuracy" in out and "below the floor" in error
+
+
+@test
+def eval_other_tasks():
+    score = file("score.tsv", "sentence1\tsentence2\tscore\na\ta\t5\ngood film\tgood play\t3\nbad\tof the\t1\n")
+    assert rows("eval", model("package-mean"), "--data", score)[0]["metric"] == "spearman"
+    value = file("value.tsv", "sentence\tscore\na\t1\nb\t2.5\nc\t-1\n")
+    regression = rows("eval", model("bert-regression"), "--data", value, "--reference", model("bert-regression", level=0))[0]
+    assert regression["metric"] == "spearman" and regression["kl"] is None and regression["max_abs_logit_error"] < 1e-4
+    conll = file("t.conll", "a O\nvery B-PER\ngood I-PER\n\nfilm\tB-LOC\n" + "x O\n" * 60)
+    tags = HERE / "tags.tsv"
+    tagged = rows("eval", model("bert-tag"), "--data", conll, "--logits", tags, "--max-length", "10")[0]
+    assert tagged["metric"] == "f1" and 0 <= tagged["value"] <= 1 and tagged["n"] == 2
+    assert len(tags.read_text().splitlines()) == 5 + 10  # [CLS] a very good [SEP], and the second cut at 10
+    squad = {"data": [{"paragraphs": [{"context": "a very good film", "qas": [
+        {"question": "is it", "answers": [{"text": "good"}]}, {"question": "what", "answers": []}]}]}]}
+    answered = rows("eval", model("bert-answer"), "--data", file("squad.json", json.dumps(squad)), "--reference",
+                    model("bert-answer", level=0))[0]
+    assert answered["metric"] == "exact_match" and answered["n"] == 2 and answered["kl"] < 1e-6 and answered["f1"] >= answered["value"]
+    lines = file("lines.txt", "a very good film\n\nthe [MASK] acting\n")
+    masked = rows("eval", model("bert-fill"), "--data", lines)[0]
+    assert masked["metric"] == "pseudo_perplexity" and masked["value"] > 1 and math.isfinite(masked["value"])
+    retort("eval", model("bert-fill"), "--data", lines, "--floor", "0.5", code=4)
+
+
+@test
+def bad_data():
+    path = model("distilbert-classify")
+    for words, name, data in (
+        ("no column 'sentence'", "text.tsv", "text\tlabel\nx\t1\n"),
+        ("'sentence' and 'label'", "nolabel.tsv", "sentence\nx\n"),
+        ("label 'MAYBE'", "label.tsv", "sentence\tlabel\nx\tMAYBE\n"),
+        ("label '3'", "label.tsv", "sentence\tlabel\nx\t3\n"),
+        ("expected 2 columns", "ragged.tsv", "sentence\tlabel\nx\n"),
+        ("empty", "empty.tsv", ""),
+        ("no text", "header.tsv", "sentence\tlabel\n"),
+        ("needs a table", "lines.txt", "one\ntwo\n"),
+        ("broken.json", "broken.json", "{"),
+    ):
+        fails(3, words, "eval", path, "--data", file(name, data))
+    fails(3, "nothing.tsv", "eval", path, "--data", HERE / "nothing.tsv")
+    fails(3, "CoNLL", "eval", model("bert-tag"), "--data", file("a.tsv", "sentence\tlabel\nx\t1\n"))
+    fails(3, "label 'B-ORG'", "eval", model("bert-tag"), "--data", file("a.conll", "x B-ORG\n"))
+    good = file("good2.tsv", "sentence\tlabel\nx\t1\n")
+    fails(3, "reference", "eval", path, "--data", good, "--reference", model("bert-multilabel"))
+    fails(1, "no-folder", "eval", path, "--data", good, "--logits", HERE / "no-folder" / "x.tsv")
+
+
+@test
+def compare_models():
+    source, half = model("distilbert-wide"), model("distilbert-wide", dtype="bf16")
+    data = file("compare.tsv", "sentence\tlabel\n" + "".join(f"{t}\t{i % 3}\n" for i, t in enumerate(
+        ("very good", "bad film", "the", "acting , acting !", "a very good film"))))
+    table = rows("compare", source, half, source, "--data", data)
+    assert [row["model"] for row in table] == [source, half, source] and table[1]["recipe"] == "bf16"
+    for row in table:
+        alone = rows("eval", row["model"], "--data", data, "--reference", source)[0]
+        assert row["metric"] == "accuracy" and row["value"] == alone["value"] and row["n"] == 5 and row["ms"] > 0
+        assert row["difference"] == row["value"] - table[0]["value"]
+        assert row["file_bytes"] == os.path.getsize(row["model"]) and row["batch"] == 32
+        if row is not table[0]:
+            assert all(row[key] == alone[key] for key in ("kl", "agreement", "max_abs_logit_error"))
+    assert table[0]["kl"] is None and table[0]["agreement"] is None and table[1]["kl"] > 0 and table[2]["kl"] == 0
+    out, error = retort("compare", source, half, checkpoint("distilbert-wide"), "--data", data, "--batch", "2")
+    lines = out.decode().splitlines()
+    assert error == "" and len(lines) == 5 and "5 texts, batches of 2" in lines[0]
+    assert lines[1].split() == ["model", "MB", "accuracy", "difference", "KL", "agreement", "ms"]
+    assert all(len(line) == len(lines[1]) and len(line.split()) == 7 for line in lines[2:])
+    assert lines[2].split()[3:6] == ["-", "-", "-"] and lines[4].split()[1] == "-"  # a folder has no size
+
+
+@test
+def compare_other_tasks():
+    squad = {"data": [{"paragraphs": [{"context": "a very good film", "qas": [{"question": "is it", "answers": [{"text": "good"}]}]}]}]}
+    for name, metric, data in (
+        ("package-mean", "spearman", file("s.tsv", "sentence1\tsentence2\tscore\na\ta\t5\ngood film\tgood play\t3\n")),
+        ("bert-regression", "spearman", file("r.tsv", "sentence\tscore\na\t1\nb\t2.5\nc\t-1\n")),
+        ("bert-multilabel", "f1", file("m.tsv", "sentence\tlabel\na\t1\nbad\t0\n")),
+        ("bert-tag", "f1", file("t.conll", "a O\nvery B-PER\ngood I-PER\n\nfilm\tB-LOC\n")),
+        ("bert-answer", "exact_match", file("a.json", json.dumps(squad))),
+        ("distilbert-answer", "exact_match", file("a.json", json.dumps(squad))),
+        ("bert-fill", "pseudo_perplexity", file("l.txt", "a very good film\n\nthe acting\n")),
+    ):
+        first, second = rows("compare", model(name), checkpoint(name), "--data", data)
+        assert first["task"] == second["task"] and second["difference"] == 0, name
+        assert second["kl"] in (0, None) and second["agreement"] in (1, None) or name == "package-mean"
+        assert metric in (first["metric"], "f1") and second["file_bytes"] is None
+
+
+@test
+def compare_refuses():
+    source, data = model("distilbert-classify"), file("one.tsv", "sentence\tlabel\nx\t1\n")
+    fails(2, "compare", "compare", source, "--data", data)
+    fails(2, "--data must be given", "compare", source, source)
+    for code, words, other in (
+        (3, "its task is tag, that of", model("bert-tag")),
+        (3, "labels", model("bert-multilabel")),
+        (3, "nothing.retort", HERE / "nothing.retort"),
+    ):
+        out, error = retort("compare", source, other, "--data", data, code=code)
+        assert words in error and str(other) in error, error
+        assert len(out.splitlines()) == 3  # the reference's line stands
+    renamed = pathlib.Path(shutil.copytree(checkpoint("distilbert-classify"), HERE / "renamed"))
+    config = json.loads((renamed / "config.json").read_text())
+    config["id2label"], config["label2id"] = {**config["id2label"], "1": "so-so"}, {}
+    (renamed / "config.json").write_text(json.dumps(config))
+    error = retort("compare", source, renamed, "--data", data, code=3)[1]
+    assert f"{renamed}: label 1 is 'so-so'" in error, error
+    wrong = file("wrong.txt", "one\ntwo\n")
+    fails(3, "wrong.txt", "compare", source, source, "--data", wrong)
+
+
+main()

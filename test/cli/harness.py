@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the command line share: running it, models, files, and a list of tests that prints TAP."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+RETORT, ROOT, EXAMPLES = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+GOLDEN = ROOT / "test/golden"
+WORK = tempfile.TemporaryDirectory()
+HERE = pathlib.Path(WORK.name)
+tests = []
+
+
+def test(function):
+    tests.append(function)
+    return function
+
+
+def checkpoint(name):
+    return str(GOLDEN / "checkpoints" / name)
+
+
+def retort(*args, stdin=b"", code=0, program=RETORT, env=None):
+    """Standard output as bytes and standard error as text; the exit code must be `code`."""
+    environment = {**os.environ, **(env or {})}
+    environment.pop("RETORT_ISA", None)
+    done = subprocess.run([str(program), *map(os.fspath, map(str, args))], input=stdin, capture_output=True,
+                          timeout=300, env=environment)
+    error = done.stderr.decode("utf-8", "replace")
+    assert done.returncode == code, f"{args}: exit code {done.returncode}, expected {code}; stderr: {error}"
+    return done.stdout, error
+
+
+def rows(*args, **more):
+    """The JSON objects that a command prints, one a line."""
+    return [json.loads(line) for line in retort(*args, "--json", **more)[0].splitlines()]
+
+
+def model(name, **options):
+    """The checkpoint's .retort file, imported once."""
+    path = HERE / (name + "".join(f"-{k}{v}" for k, v in options.items()) + ".retort")
+    if not path.exists():
+        flags = [part for k, v in options.items() for part in (f"--{k}", str(v))]
+        retort("import", checkpoint(name), "-o", path, *flags)
+    return str(path)
+
+
+def file(name, data):
+    path = HERE / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return str(path)
+
+
+def fails(code, words, *args, **more):
+    out, error = retort(*args, code=code, **more)
+    assert words in error, f"{args}: '{error.strip()}' does not say '{words}'"
+    assert out == b"", f"{args}: output in spite of the failure"
+    return error
+
+
+def close(a, b, tolerance=2e-5):
+    assert abs(a - b) <= tolerance, f"{a} is not {b}"
+
+
+def main():
+    """Runs the tests in the order of their definition."""
+    print(f"1..{len(tests)}")
+    failed = 0
+    for number, function in enumerate(tests, 1):
+        try:
+            function()
+            print(f"ok {number} - {function.__name__}", flush=True)
+        except Exception as error:  # an assertion, or anything that a broken program makes of the test
+            failed += 1
+            print(f"not ok {number} - {function.__name__}\n# {type(error).__name__}: {error}", flush=True)
+    sys.exit(failed > 0)
