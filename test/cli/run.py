@@ -277,11 +277,18 @@ def quantize_to_integers():
         assert 0 < compared["kl"] < 0.1 and compared["max_abs_logit_error"] < 1
         assert rows("bench", path, "--grid", "1x8", "--seconds", "0")
     assert logits[0] != logits[1]
+    learned = [HERE / f"learned{i}.retort" for i in range(2)]
+    for path in learned:
+        done = rows("quantize", source, "-o", path, "--recipe", "gptq", "--data", data, "--samples", "2", "--seed", "3")[0]
+        assert done["recipe"] == "gptq group=64 embeddings=4 samples=2 seed=3"
+    assert learned[0].read_bytes() == learned[1].read_bytes()
+    fails(2, "needs data", "quantize", source, "-o", HERE / "no.retort", "--recipe", "gptq")
+    fails(3, "nothing.tsv", "quantize", source, "-o", HERE / "no.retort", "--recipe", "gptq", "--data", HERE / "nothing.tsv")
     assert b"bits" in retort("quantize", checkpoint("bert-tag"), "-o", HERE / "tag8.retort")[0]
     fails(2, "its weight is s8", "quantize", HERE / "int8.retort", "-o", HERE / "no.retort")
     fails(2, "no layer is named 'body'", "quantize", source, "-o", HERE / "no.retort", "--keep", "body")
     fails(2, "multiple of 32", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--group", "33")
-    fails(2, "is none of int8|int4", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int3")
+    fails(2, "is none of int8|int4|gptq", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int3")
     assert not (HERE / "no.retort").exists()
 
 
