@@ -69,7 +69,7 @@ const cli_command cli_commands[] = {
      false, cmd_optimize},
     {"quantize", "MODEL -o FILE", "turn the weights into integers", 1, 1, CLI_OUTPUT,
      (const int[]){CLI_OUTPUT, CLI_RECIPE, CLI_GROUP, CLI_EMBEDDINGS, CLI_KEEP, CLI_DATA, CLI_SAMPLES,
-                   CLI_SEED, CLI_TASK, CLI_TOKENIZER, -1},
+                   CLI_SEED, CLI_WEAK_COLUMNS, CLI_TASK, CLI_TOKENIZER, -1},
      "MODEL is a float model of level 3, or a checkpoint folder. int8 and int4 need no data: weights are "
      "rounded "
      "to nearest, with the scales that lose least. int8 has a scale a column; int4 has an integer scale a "
@@ -78,7 +78,8 @@ const cli_command cli_commands[] = {
      "each weight's error made up for by "
      "later ones, so that outputs on --samples texts of --data change least: their labels are not read, and "
      "more "
-     "texts help (1024 or so). Activations are "
+     "texts help (1024 or so); owq is gptq with 8 bits for the --weak-columns of each matrix whose rounding "
+     "would lose most. Activations are "
      "rounded to int8 as they come, a scale a row; attention, LayerNorm and the residual stay float. Compare "
      "the two models with 'retort eval --reference'.",
      "retort quantize model.retort -o small.retort\n"

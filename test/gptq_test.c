@@ -386,7 +386,7 @@ static void test_models(void **unused) {
     (void)unused;
     static const char *const names[] = {"distilbert-wide", "bert-wide", "bert-classify", "distilbert-fill",
                                         "distilbert-embed"};
-    static const char *const recipes[] = {"gptq"};
+    static const char *const recipes[] = {"gptq", "owq"};
     const char *cap = getenv("RETORT_ISA");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         retort_model *model = golden(names[i], 3, RETORT_F32);
@@ -411,6 +411,74 @@ static void test_models(void **unused) {
     }
 }
 
+/* H_jj |dW_j|^2 of each row of a packed [k, n], on covariances; dW of rounding to nearest. */
+static void sensitivities(const rt_value *weight, const rt_moments *m, double *out) {
+    size_t k = (size_t)weight->dims[0], n = (size_t)weight->dims[1];
+    float *reals = calloc(k * RT_PANEL, sizeof *reals);
+    rt_rounded r = {.codes = calloc(k, RT_PANEL), .groups = calloc(k, RT_PANEL)};
+    assert_true(reals != NULL && r.codes != NULL && r.groups != NULL);
+    memset(out, 0, k * sizeof *out);
+    for (size_t from = 0; from < n; from += RT_PANEL) {
+        const float *w = (const float *)weight->data + from * k;
+        assert_true(rt_round_s4(k, 32, w, reals, &r));
+        for (size_t i = 0; i < k * RT_PANEL; i++) {
+            size_t row = i / RT_PANEL, c = i % RT_PANEL;
+            double q = (double)r.codes[i] * (double)r.groups[row / 32 * RT_PANEL + c] * (double)r.scale[c];
+            out[row] += ((double)w[i] - q) * ((double)w[i] - q);
+        }
+    }
+    for (size_t i = 0; i < k; i++) {
+        double mean = m->sum[i] / (double)m->rows;
+        out[i] *= m->squares[i * k + i] / (double)m->rows - mean * mean;
+    }
+    free(reals);
+    free(r.codes);
+    free(r.groups);
+}
+
+/* The weak columns of the first matrix are the most sensitive ones, and 4-bit codes there are 0. */
+static void test_weak_choice(void **unused) {
+    (void)unused;
+    static const char *const keep[] = {"layer.0", "layer.1", "head"};
+    retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *words = NULL;
+    retort_model *integer = learned(model, "owq", 0);
+    assert_string_equal(integer->recipe, "owq group=32 embeddings=4 samples=128 seed=0 weak=8");
+    retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
+    options.recipe = "int4";
+    options.group = 32;
+    options.keep = keep;
+    options.keep_count = 3;
+    assert_int_equal(retort_model_quantize(&words, model, &options, NULL), RETORT_OK);
+    retort_dataset *data = open_lines(model);
+    rt_calibration c;
+    rt_moments m;
+    double rank[64];
+    int index = rt_value_find(&words->graph, "layer.0.attention.qkv.weight");
+    const rt_value *weight = &words->graph.values[index];
+    assert_true(index >= 0 && weight->dims[0] <= 64);
+    assert_int_equal(rt_calibration_open(&c, model, data, 128, 0, NULL), RETORT_OK);
+    assert_int_equal(rt_moments_begin(&m, "layer.0.attention.qkv", (size_t)weight->dims[0], NULL), RETORT_OK);
+    assert_int_equal(rt_calibrate(&c, &words->graph, &m, 1, NULL), RETORT_OK);
+    sensitivities(weight, &m, rank);
+    int found = rt_value_find(&integer->graph, "layer.0.attention.qkv.weak_columns");
+    assert_true(found >= 0 && integer->graph.values[found].dims[0] == 8);
+    const int32_t *columns = integer->graph.values[found].data;
+    for (int64_t i = 0; i < weight->dims[0]; i++) {
+        bool weak = false;
+        int larger = 0;
+        for (int j = 0; j < 8; j++) weak |= columns[j] == i;
+        for (int64_t j = 0; j < weight->dims[0]; j++) larger += rank[j] > rank[i];
+        assert_int_equal(weak, larger < 8);
+    }
+    assert_true(rt_value_find(&integer->graph, "head.dense.weak") < 0);
+    rt_moments_free(&m);
+    rt_calibration_free(&c);
+    retort_dataset_free(data);
+    retort_model_free(integer);
+    retort_model_free(words);
+    retort_model_free(model);
+}
+
 static void test_refusals(void **unused) {
     (void)unused;
     retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *integer = NULL;
@@ -419,15 +487,18 @@ static void test_refusals(void **unused) {
     options.recipe = "gptq";
     assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_ARGUMENT);
     assert_non_null(strstr(err.text, "recipe 'gptq' needs data"));
+    options.weak_columns = 6;
+    assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "a multiple of 4, at most 64"));
     assert_null(integer);
     retort_model_free(model);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cholesky), cmocka_unit_test(test_gptq),     cmocka_unit_test(test_weak_rows),
-        cmocka_unit_test(test_few_rows), cmocka_unit_test(test_moments),  cmocka_unit_test(test_choice),
-        cmocka_unit_test(test_models),   cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_cholesky), cmocka_unit_test(test_gptq),        cmocka_unit_test(test_weak_rows),
+        cmocka_unit_test(test_few_rows), cmocka_unit_test(test_moments),     cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_models),   cmocka_unit_test(test_weak_choice), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

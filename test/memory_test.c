@@ -124,7 +124,7 @@ static retort_status work_learn(bench *b, retort_error *err) {
     retort_model *model = NULL;
     retort_dataset *data = NULL;
     retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
-    options.recipe = "gptq";
+    options.recipe = "owq";
     retort_status status = retort_dataset_open(&data, b->data, b->model, err);
     options.data = data;
     if (status == RETORT_OK) status = retort_model_quantize(&model, b->model, &options, err);

@@ -41,6 +41,70 @@ static void to_covariance(rt_moments *m) {
     }
 }
 
+/* ---- Weak rows ---- */
+
+typedef struct rank {
+    double sensitivity;
+    uint32_t row;
+} rank;
+
+static int by_sensitivity(const void *left, const void *right) {
+    const rank *a = left, *b = right;
+    if (a->sensitivity != b->sensitivity) return a->sensitivity > b->sensitivity ? -1 : 1;
+    return a->row < b->row ? -1 : 1;
+}
+
+static int by_row(const void *left, const void *right) {
+    const uint32_t *a = left, *b = right;
+    return *a < *b ? -1 : *a > *b;
+}
+
+/* ranks[row].sensitivity += what rounding a panel to nearest loses of the row, squared. */
+static bool add_losses(const learner *l, const float *w, float *reals, rt_rounded *rounded, rank *ranks) {
+    if (!rt_round_s4(l->k, l->group, w, reals, rounded)) return false;
+    for (size_t i = 0; i < l->k; i++) {
+        const uint8_t *groups = rounded->groups + i / l->group * RT_PANEL;
+        for (size_t c = 0; c < RT_PANEL; c++) {
+            size_t at = i * RT_PANEL + c;
+            double lost =
+                (double)w[at] - (double)rounded->codes[at] * (double)groups[c] * (double)rounded->scale[c];
+            ranks[i].sensitivity += lost * lost;
+        }
+    }
+    return true;
+}
+
+/* The `weak` rows of the largest H_jj |dW_j|^2, dW what rounding to nearest loses (OWQ, equation 5). */
+static void rank_rows(learner *l, const float *w, float *reals, rt_rounded *rounded, rank *ranks) {
+    for (size_t from = 0; from < l->n; from += RT_PANEL) {
+        if (!add_losses(l, w + from * l->k, reals, rounded, ranks)) break; /* rounding will say so */
+    }
+    for (size_t i = 0; i < l->k; i++) {
+        ranks[i].sensitivity *= l->moments->squares[i * l->k + i];
+        ranks[i].row = (uint32_t)i;
+    }
+    qsort(ranks, l->k, sizeof *ranks, by_sensitivity);
+    for (size_t i = 0; i < l->weak; i++) l->weak_rows[i] = ranks[i].row;
+    qsort(l->weak_rows, l->weak, sizeof *l->weak_rows, by_row);
+}
+
+static retort_status find_weak(learner *l, const float *w, retort_error *err) {
+    size_t groups = (l->k + l->group - 1) / l->group;
+    if (l->weak == 0) return RETORT_OK;
+    rt_rounded rounded = {.codes = rt_calloc(l->k, RT_PANEL), .groups = rt_calloc(groups, RT_PANEL)};
+    float *reals = rt_calloc(groups, RT_PANEL * sizeof *reals);
+    rank *ranks = rt_calloc(l->k, sizeof *ranks);
+    bool made = rounded.codes != NULL && rounded.groups != NULL && reals != NULL && ranks != NULL;
+    if (made) rank_rows(l, w, reals, &rounded, ranks);
+    free(rounded.codes);
+    free(rounded.groups);
+    free(reals);
+    free(ranks);
+    return made ? RETORT_OK : rt_fail_nomem(err, l->k * sizeof *ranks);
+}
+
+/* ---- Rounding ---- */
+
 static bool round_panel(void *user, size_t panel, const float *w, rt_rounded *out) {
     learner *l = user;
     const rt_factor *f = &l->factor;
@@ -77,8 +141,9 @@ static retort_status move_bias(rt_graph *graph, int weight, const learner *l, re
 
 static retort_status learn(learner *l, rt_graph *graph, int node, retort_error *err) {
     int weight = graph->nodes[node].inputs[1];
-    retort_status status =
-        rt_factor_make(&l->factor, l->k, l->group, l->moments->squares, l->weak_rows, l->weak, err);
+    retort_status status = find_weak(l, graph->values[weight].data, err);
+    if (status == RETORT_OK)
+        status = rt_factor_make(&l->factor, l->k, l->group, l->moments->squares, l->weak_rows, l->weak, err);
     if (status != RETORT_OK) return status;
     l->shift = rt_calloc(l->n, sizeof *l->shift);
     if (!rt_gptq_begin(&l->scratch, &l->factor) || l->shift == NULL) return rt_fail_nomem(err, l->k);
@@ -92,11 +157,10 @@ static retort_status learn(learner *l, rt_graph *graph, int node, retort_error *
 
 retort_status rt_learned_matrix(rt_graph *graph, int node, int64_t group, size_t weak, rt_moments *moments,
                                 const rt_kernels *kernels, retort_error *err) {
-    const rt_value *weight = &graph->values[graph->nodes[node].inputs[1]];
     if (moments->rows == 0) return rt_ptq_matrix(graph, node, 4, group, NULL, err);
     learner l = {
         .k = moments->k, .group = (size_t)group, .weak = weak, .moments = moments, .kernels = kernels};
-    l.n = (size_t)weight->dims[1];
+    l.n = (size_t)graph->values[graph->nodes[node].inputs[1]].dims[1];
     to_covariance(moments);
     l.weak_rows = rt_calloc(weak, sizeof *l.weak_rows);
     l.weak_order = rt_calloc(weak, sizeof *l.weak_order);

@@ -25,6 +25,7 @@ enum {
     RECIPE_COUNT = sizeof recipes / sizeof *recipes,
     DEFAULT_GROUP = 64,
     DEFAULT_SAMPLES = 128,
+    DEFAULT_WEAK = 8,
     LEAST_COLUMNS = 64 /* of 4-bit matrices: fewer are a head's logits, and no bytes to speak of */
 };
 
@@ -149,17 +150,23 @@ static retort_status round_node(quantizer *q, int index, retort_error *err) {
     return rt_ptq_matrix(q->graph, index, is_wide(q, node) ? q->bits : 8, q->group, NULL, err);
 }
 
+/* A head has few rows of activations, and is small: no weak columns. */
+static size_t weak_rows(const quantizer *q, const rt_node *node) {
+    return q->method == RT_METHOD_OWQ && !is_scope("head", node->name) ? q->weak : 0;
+}
+
 /* Rounds what is due in the wave; -1: all that needs no data. */
 static retort_status round_wave(quantizer *q, int wave, rt_moments *moments, retort_error *err) {
     retort_status status = RETORT_OK;
     for (size_t i = 0, seen = 0; status == RETORT_OK && i < q->graph->node_count; i++) {
         if (q->wave[i] != wave || !has_weight(&q->graph->nodes[i])) continue;
         rt_moments *own = wave >= 0 ? &moments[seen++] : NULL;
-        if (!is_due(q, &q->graph->nodes[i])) continue; /* its weight is another's too */
-        status = report(q, q->graph->nodes[i].name, err);
+        const rt_node *node = &q->graph->nodes[i];
+        if (!is_due(q, node)) continue; /* its weight is another's too */
+        status = report(q, node->name, err);
         if (status != RETORT_OK) return status;
         status = wave < 0 ? round_node(q, (int)i, err)
-                          : rt_learned_matrix(q->graph, (int)i, q->group, q->weak, own,
+                          : rt_learned_matrix(q->graph, (int)i, q->group, weak_rows(q, node), own,
                                               &q->calibration.kernels, err);
     }
     return status;
@@ -259,6 +266,7 @@ static retort_status keep_recipe(retort_model *model, const quantizer *q, const 
     if (q->method != RT_METHOD_NEAREST) {
         rt_buffer_format(&text, " samples=%zu seed=%llu", q->samples, (unsigned long long)q->options->seed);
     }
+    if (q->method == RT_METHOD_OWQ) rt_buffer_format(&text, " weak=%zu", q->weak);
     for (size_t i = 0; i < q->options->keep_count; i++) {
         rt_buffer_format(&text, "%s%s", i > 0 ? "," : " keep=", q->options->keep[i]);
     }
@@ -293,6 +301,7 @@ retort_status rt_quantize(retort_model **out, const retort_model *model,
     q.table_bits = options->embeddings != 0 ? options->embeddings : row->table_bits;
     q.method = row->method;
     q.group = options->group != 0 ? options->group : DEFAULT_GROUP;
+    q.weak = options->weak_columns != 0 ? options->weak_columns : DEFAULT_WEAK;
     use_int16(&next->graph);
     status = round_all(&q, model, err);
     if (status == RETORT_OK) status = keep_recipe(next, &q, row, err);
