@@ -30,13 +30,17 @@ typedef enum cli_code {
       "take this task in place of the checkpoint's")                                                         \
     X(TOKENIZER, "tokenizer", 0, "PATH", TEXT, 0, 0, NULL,                                                   \
       "folder, tokenizer.json or vocab.txt to use in place of the checkpoint's")                             \
-    X(RECIPE, "recipe", 0, "int8|int4", CHOICE, 0, 0, "int8", "how the weights become integers")             \
+    X(RECIPE, "recipe", 0, "int8|int4|gptq|owq", CHOICE, 0, 0, "int8", "how the weights become integers")    \
     X(GROUP, "group", 0, "N", INT, 32, 65536, "64",                                                          \
       "4 bits: weights that share an integer scale, a multiple of 32")                                       \
     X(EMBEDDINGS, "embeddings", 0, "8|4", CHOICE, 0, 0, NULL,                                                \
       "bits of the word table (default: those of the recipe)")                                               \
     X(KEEP, "keep", 0, "NAME[,NAME]", TEXT, 0, 0, NULL,                                                      \
       "leave these layers in float: head.output, or layer.0 for all of it")                                  \
+    X(SAMPLES, "samples", 0, "N", INT, 1, 1 << 24, "128", "texts of the data to calibrate with")             \
+    X(SEED, "seed", 0, "S", INT, 0, 0x7fffffff, "0", "which texts are chosen")                               \
+    X(WEAK_COLUMNS, "weak-columns", 0, "N", INT, 4, 64, "8",                                                 \
+      "owq: columns of a matrix that keep 8 bits, a multiple of 4")                                          \
     X(TENSORS, "tensors", 0, "", FLAG, 0, 0, NULL, "list every stored tensor")                               \
     X(GRAPH, "graph", 0, "", FLAG, 0, 0, NULL, "print the graph, one node a line")                           \
     X(DATA, "data", 0, "FILE", TEXT, 0, 0, NULL, "TSV with a header, CoNLL, SQuAD JSON or lines of text")    \

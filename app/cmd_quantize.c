@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-static cli_code quantize(retort_model **out, const cli_args *args, const retort_model *model) {
+static cli_code quantize(retort_model **out, const cli_args *args, const retort_model *model,
+                         const retort_dataset *data) {
     retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
     retort_error err;
     cli_names names;
@@ -13,6 +14,10 @@ static cli_code quantize(retort_model **out, const cli_args *args, const retort_
     options.recipe = cli_text(args, CLI_RECIPE);
     options.group = cli_int(args, CLI_GROUP, 0);
     options.embeddings = (int)cli_int(args, CLI_EMBEDDINGS, 0);
+    options.data = data;
+    options.samples = (size_t)cli_int(args, CLI_SAMPLES, 0);
+    options.seed = (uint64_t)cli_int(args, CLI_SEED, 0);
+    options.weak_columns = (size_t)cli_int(args, CLI_WEAK_COLUMNS, 0);
     options.progress = cli_progress;
     options.keep = names.items;
     options.keep_count = names.count;
@@ -20,6 +25,13 @@ static cli_code quantize(retort_model **out, const cli_args *args, const retort_
     cli_progress_end();
     cli_names_free(&names);
     return code;
+}
+
+static cli_code open_data(retort_dataset **out, const cli_args *args, const retort_model *model) {
+    retort_error err;
+    if (!cli_has(args, CLI_DATA)) return CLI_DONE;
+    if (retort_dataset_open(out, cli_text(args, CLI_DATA), model, &err) == RETORT_OK) return CLI_DONE;
+    return cli_fail(&err, true);
 }
 
 /* Bytes of all tensors: what a float model takes without its vocabulary. */
@@ -52,13 +64,16 @@ static cli_code report(const cli_args *args, const retort_model *before, const r
 
 cli_code cmd_quantize(const cli_args *args) {
     retort_model *model = NULL, *integer = NULL;
+    retort_dataset *data = NULL;
     uint64_t bytes = 0;
     cli_code code = cli_open_model(&model, args, args->words[0], 3);
+    if (code == CLI_DONE) code = open_data(&data, args, model);
     double start = cli_now();
-    if (code == CLI_DONE) code = quantize(&integer, args, model);
+    if (code == CLI_DONE) code = quantize(&integer, args, model, data);
     double seconds = cli_now() - start;
     if (code == CLI_DONE) code = cli_save_model(integer, args, &bytes);
     if (code == CLI_DONE) code = report(args, model, integer, bytes, seconds);
+    retort_dataset_free(data);
     retort_model_free(integer);
     retort_model_free(model);
     return code;

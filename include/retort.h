@@ -163,24 +163,33 @@ typedef struct retort_optimize_options {
 RETORT_API retort_status retort_model_optimize(retort_model **out, const retort_model *model,
                                                const retort_optimize_options *options, retort_error *err);
 
+typedef struct retort_dataset retort_dataset; /* texts: see below */
+
 typedef struct retort_quantize_options {
     size_t size;
-    const char *recipe;      /* "int8" (default) or "int4" */
+    const char *recipe;      /* "int8" (default), "int4", or with data "gptq", "owq" */
     int embeddings;          /* bits of the word table: 8 or 4; 0: as many as the recipe's matrices have */
     int64_t group;           /* 4 bits: weights that share an integer scale, a multiple of 32; 0: 64 */
     const char *const *keep; /* names of layers that stay float: "head.output", or "layer.0" for all of it */
     size_t keep_count;
     retort_progress_fn progress;
     void *user;
+    const retort_dataset *data; /* texts to calibrate with, for recipes that need them; labels are not read */
+    size_t samples;             /* as many of them, chosen by the seed; 0: 128 */
+    uint64_t seed;
+    size_t weak_columns; /* owq: columns of a matrix that keep 8 bits, a multiple of 4, at most 64; 0: 8 */
 } retort_quantize_options;
 #define RETORT_QUANTIZE_OPTIONS                                                                              \
-    { sizeof(retort_quantize_options), "int8", 0, 0, NULL, 0, NULL, NULL }
+    { sizeof(retort_quantize_options), "int8", 0, 0, NULL, 0, NULL, NULL, NULL, 0, 0, 0 }
 
-/* A new model whose matrices and word table are integers, rounded to nearest with the scales that lose least;
- * needs no data. `model` is a float32 one of level 3. int8: a scale a column (row of the table). int4: codes
- * of 4 bits with an integer scale a group and a float one a column; matrices of fewer than 64 columns get 8
- * bits. Activations are rounded to int8 as they come, with a scale a row; attention, LayerNorm, biases and
- * the residual stay float. The same model gives the same bytes everywhere, and the same bits on every CPU. */
+/* A new model whose matrices and word table are integers. `model` is a float32 one of level 3. int8: a scale
+ * a column (row of the table). int4: codes of 4 bits with an integer scale a group and a float one a column;
+ * matrices of fewer than 64 columns get 8 bits. Both round to nearest with the scales that lose least, and
+ * need no data. gptq: int4 whose matrices are rounded so that outputs on the data change least; biases make
+ * up for what is lost on average (a matrix without one gets one). owq: the same with the most sensitive
+ * columns of each matrix in 8 bits. Activations are rounded to int8 as they come, with a scale a row;
+ * attention, LayerNorm, biases and the residual stay float. The same model, data and options give the same
+ * bytes everywhere, and the same bits on every CPU. */
 RETORT_API retort_status retort_model_quantize(retort_model **out, const retort_model *model,
                                                const retort_quantize_options *options, retort_error *err);
 /* Name of recipe `index`, and what it does in one line; NULL beyond the last one. `help` may be NULL. */
@@ -389,7 +398,6 @@ RETORT_API retort_status retort_session_describe(const retort_session *session, 
 
 /* ---- Data sets and evaluation ------------------------------------------------------------------------- */
 
-typedef struct retort_dataset retort_dataset;
 /* Reads a data file for a task of the model: TSV with a header (sentence | sentence1 sentence2, label |
  * score), CoNLL columns (token tag), SQuAD JSON, or plain lines. */
 RETORT_API retort_status retort_dataset_open(retort_dataset **out, const char *path,

@@ -4,6 +4,7 @@
 #include "quant/panel.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* A constant on its way to integers, 16 of its columns (matrix) or rows (table) at a time. */
 typedef struct rounding {
@@ -12,11 +13,15 @@ typedef struct rounding {
     size_t k, n;               /* n columns of k weights each */
     size_t stride_k, stride_n; /* of a table */
     size_t group, groups;
+    const rt_rounder *rounder; /* or NULL */
+    size_t weak;
     /* Results, in the graph's arena: padded to whole panels. */
     float *scale;      /* [n] */
     int32_t *sums;     /* [n], matrices */
     uint8_t *group_at; /* 4 bits */
     void *packed;
+    int8_t *weak_packed; /* [ceil(n/16), ceil(weak/4), 16, 4] */
+    int32_t *weak_rows;  /* [weak] */
     /* Scratch for one panel. */
     rt_rounded panel;
     float *w, *reals; /* [k, 16], [groups, 16] */
@@ -50,8 +55,14 @@ static retort_status no_memory(const rt_graph *graph, retort_error *err) {
 /* Rounds the panel at `w`, and keeps its scales, of which the first `columns` are asked for. */
 static retort_status round_panel(rounding *r, size_t from, size_t columns, const float *w,
                                  retort_error *err) {
-    bool finite =
-        r->bits == 8 ? rt_round_s8(r->k, w, &r->panel) : rt_round_s4(r->k, r->group, w, r->reals, &r->panel);
+    bool finite;
+    if (r->rounder != NULL) {
+        finite = r->rounder->round(r->rounder->user, from / RT_PANEL, w, &r->panel);
+    } else if (r->bits == 8) {
+        finite = rt_round_s8(r->k, w, &r->panel);
+    } else {
+        finite = rt_round_s4(r->k, r->group, w, r->reals, &r->panel);
+    }
     for (size_t c = 0; c < columns; c++) r->scale[from + c] = r->panel.scale[c];
     if (finite) return RETORT_OK;
     return rt_fail(err, RETORT_FORMAT, "%.200s: not all weights are finite", r->from->name);
@@ -73,6 +84,14 @@ static void set_input(rt_node *node, int index, int value) {
 
 /* ---- Matrices ---- */
 
+/* Weak rows of the panel at column `from`; what they add to the columns' sums. */
+static void pack_weak(rounding *r, size_t from) {
+    int32_t sums[RT_PANEL];
+    if (r->weak == 0) return;
+    rt_pack_s8(r->weak, RT_PANEL, r->rounder->weak_codes, RT_PANEL, 1, r->weak_packed + from * r->weak, sums);
+    for (size_t c = 0; c < rt_min(RT_PANEL, r->n - from); c++) r->sums[from + c] += sums[c];
+}
+
 static retort_status round_matrix(rounding *r, retort_error *err) {
     size_t panels = (r->n + RT_PANEL - 1) / RT_PANEL;
     size_t s8_panel = 0, s4_panel = 0, group_panel = r->groups * RT_PANEL;
@@ -91,9 +110,20 @@ static retort_status round_matrix(rounding *r, retort_error *err) {
         } else {
             rt_pack_s4(r->k, RT_PANEL, r->group, r->panel.codes, RT_PANEL, 1, r->panel.groups,
                        (uint8_t *)r->packed + p * s4_panel, r->group_at + p * group_panel, r->sums + from);
+            pack_weak(r, from);
         }
     }
     return RETORT_OK;
+}
+
+/* The constants of weak rows; *weak and *columns stay -1 when there are none. False: no memory. */
+static bool add_weak(rt_graph *graph, const char *scope, const rounding *r, int *weak, int *columns) {
+    int64_t dims[] = {(int64_t)r->weak, (int64_t)r->n};
+    if (r->weak == 0) return true;
+    *columns = rt_add_typed(graph, scope, "weak_columns", RETORT_I32, 1, dims, r->weak_rows);
+    *weak = rt_add_typed(graph, scope, "weak", RETORT_S8, 2, dims, r->weak_packed);
+    if (*weak >= 0) graph->values[*weak].layout = RT_LAYOUT_P16_S8;
+    return *weak >= 0 && *columns >= 0;
 }
 
 /* The constants that go with the weight, in every Linear that has it. */
@@ -105,7 +135,9 @@ static retort_status attach_matrix(rt_graph *graph, int node, const rounding *r,
     int scale = rt_add_typed(graph, scope, "scale", RETORT_F32, 1, &n, r->scale);
     int sums = rt_add_typed(graph, scope, "sums", RETORT_I32, 1, &n, r->sums);
     int groups = r->bits == 4 ? rt_add_typed(graph, scope, "groups", RETORT_U8, 3, dims, r->group_at) : -1;
-    if (scale < 0 || sums < 0 || (r->bits == 4 && groups < 0)) return no_memory(graph, err);
+    int weak = -1, columns = -1;
+    bool added = scale >= 0 && sums >= 0 && (r->bits == 8 || groups >= 0);
+    if (!added || !add_weak(graph, scope, r, &weak, &columns)) return no_memory(graph, err);
     settle(graph, weight, r, r->bits == 8 ? RETORT_S8 : RETORT_U8,
            r->bits == 8 ? RT_LAYOUT_P16_S8 : RT_LAYOUT_P16_S4);
     for (size_t i = 0; i < graph->node_count; i++) {
@@ -114,14 +146,29 @@ static retort_status attach_matrix(rt_graph *graph, int node, const rounding *r,
         set_input(reader, 4, scale);
         set_input(reader, 5, sums);
         if (groups >= 0) set_input(reader, 6, groups);
+        if (weak >= 0) set_input(reader, 7, weak);
+        if (weak >= 0) set_input(reader, 8, columns);
         reader->attrs.group = groups >= 0 ? (int64_t)r->group : 0;
     }
     return RETORT_OK;
 }
 
-retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, retort_error *err) {
+/* Room for the weak rows' integers, and a copy of their numbers; true also when there are none. */
+static bool begin_weak(rounding *r, rt_graph *graph) {
+    size_t bytes = 0;
+    if (r->rounder == NULL || r->rounder->weak == 0) return true;
+    r->weak = r->rounder->weak;
+    r->weak_rows = rt_graph_alloc(graph, r->weak * sizeof *r->weak_rows);
+    if (rt_pack_count_s8(r->weak, r->n, &bytes)) r->weak_packed = rt_graph_alloc(graph, bytes);
+    if (r->weak_rows == NULL || r->weak_packed == NULL) return false;
+    memcpy(r->weak_rows, r->rounder->weak_rows, r->weak * sizeof *r->weak_rows);
+    return true;
+}
+
+retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, const rt_rounder *rounder,
+                            retort_error *err) {
     const rt_value *weight = &graph->values[graph->nodes[node].inputs[1]];
-    rounding r = {.from = weight, .bits = bits, .group = (size_t)group};
+    rounding r = {.from = weight, .bits = bits, .group = (size_t)group, .rounder = rounder};
     size_t bytes = 0, group_bytes = 1;
     r.k = (size_t)weight->dims[0];
     r.n = (size_t)weight->dims[1];
@@ -131,7 +178,7 @@ retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, 
     bool begun = counted && begin(&r, graph, bytes);
     r.sums = rt_graph_alloc(graph, r.n * sizeof *r.sums);
     r.group_at = rt_graph_alloc(graph, group_bytes);
-    begun = begun && r.sums != NULL && r.group_at != NULL;
+    begun = begun && r.sums != NULL && r.group_at != NULL && begin_weak(&r, graph);
     retort_status status = begun ? round_matrix(&r, err) : no_memory(graph, err);
     if (status == RETORT_OK) status = attach_matrix(graph, node, &r, err);
     end(&r);

@@ -2,24 +2,30 @@
 #include "quant/quantize.h"
 #include "graph/match.h"
 #include "graph/ops.h"
+#include "quant/calibrate.h"
+#include "quant/learned.h"
 #include "quant/ptq.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* A row of RT_RECIPES. */
 typedef struct recipe {
     const char *name;
     int bits, table_bits;
+    rt_method method;
     const char *help;
 } recipe;
 static const recipe recipes[] = {
-#define RECIPE_ROW(name, bits, table_bits, help) {name, bits, table_bits, help},
+#define RECIPE_ROW(name, bits, table_bits, method, help) {name, bits, table_bits, RT_METHOD_##method, help},
     RT_RECIPES(RECIPE_ROW)
 #undef RECIPE_ROW
 };
 enum {
     RECIPE_COUNT = sizeof recipes / sizeof *recipes,
     DEFAULT_GROUP = 64,
+    DEFAULT_SAMPLES = 128,
+    DEFAULT_WEAK = 8,
     LEAST_COLUMNS = 64 /* of 4-bit matrices: fewer are a head's logits, and no bytes to speak of */
 };
 
@@ -34,7 +40,12 @@ typedef struct quantizer {
     const retort_quantize_options *options;
     int bits, table_bits;
     int64_t group;
-    size_t done, total; /* constants to round */
+    rt_method method;
+    size_t weak;                /* of a matrix */
+    size_t samples;             /* texts of calibration */
+    rt_calibration calibration; /* methods that need data */
+    int *wave;                  /* [nodes] when it is calibrated, from 0; -1: it needs no data */
+    size_t done, total;         /* constants to round, and waves */
 } quantizer;
 
 /* ---- What is rounded ---- */
@@ -129,22 +140,109 @@ static retort_status round_tables(quantizer *q, int index, retort_error *err) {
     return status == RETORT_OK && position ? rt_ptq_positions(q->graph, index, err) : status;
 }
 
+static bool is_wide(const quantizer *q, const rt_node *node) {
+    return q->graph->values[node->inputs[1]].dims[1] >= LEAST_COLUMNS;
+}
+
 static retort_status round_node(quantizer *q, int index, retort_error *err) {
     const rt_node *node = &q->graph->nodes[index];
     if (node->op == RT_OP_EMBED) return round_tables(q, index, err);
-    bool wide = q->graph->values[node->inputs[1]].dims[1] >= LEAST_COLUMNS;
-    return rt_ptq_matrix(q->graph, index, wide ? q->bits : 8, q->group, err);
+    return rt_ptq_matrix(q->graph, index, is_wide(q, node) ? q->bits : 8, q->group, NULL, err);
 }
 
-static retort_status round_all(quantizer *q, retort_error *err) {
-    retort_status status = check_keep(q, err);
-    if (status != RETORT_OK) return status;
-    for (size_t i = 0; i < q->graph->node_count; i++) q->total += is_due(q, &q->graph->nodes[i]);
-    for (size_t i = 0; status == RETORT_OK && i < q->graph->node_count; i++) {
-        if (!is_due(q, &q->graph->nodes[i])) continue;
-        status = report(q, q->graph->nodes[i].name, err);
-        if (status == RETORT_OK) status = round_node(q, (int)i, err);
+/* A head has few rows of activations, and is small: no weak columns. */
+static size_t weak_rows(const quantizer *q, const rt_node *node) {
+    return q->method == RT_METHOD_OWQ && !is_scope("head", node->name) ? q->weak : 0;
+}
+
+/* Rounds what is due in the wave; -1: all that needs no data. */
+static retort_status round_wave(quantizer *q, int wave, rt_moments *moments, retort_error *err) {
+    retort_status status = RETORT_OK;
+    for (size_t i = 0, seen = 0; status == RETORT_OK && i < q->graph->node_count; i++) {
+        if (q->wave[i] != wave || !has_weight(&q->graph->nodes[i])) continue;
+        rt_moments *own = wave >= 0 ? &moments[seen++] : NULL;
+        const rt_node *node = &q->graph->nodes[i];
+        if (!is_due(q, node)) continue; /* its weight is another's too */
+        status = report(q, node->name, err);
+        if (status != RETORT_OK) return status;
+        status = wave < 0 ? round_node(q, (int)i, err)
+                          : rt_learned_matrix(q->graph, (int)i, q->group, weak_rows(q, node), own,
+                                              &q->calibration.kernels, err);
     }
+    return status;
+}
+
+/* The inputs of a wave's matrices are those that the integers so far give. */
+static retort_status learn_wave(quantizer *q, int wave, retort_error *err) {
+    size_t count = 0, made = 0;
+    for (size_t i = 0; i < q->graph->node_count; i++) count += q->wave[i] == wave;
+    if (count == 0) return RETORT_OK;
+    rt_moments *moments = rt_calloc(count, sizeof *moments);
+    retort_status status = moments != NULL ? report(q, "calibration", err) : rt_fail_nomem(err, count);
+    for (size_t i = 0; status == RETORT_OK && i < q->graph->node_count; i++) {
+        const rt_node *node = &q->graph->nodes[i];
+        if (q->wave[i] != wave) continue;
+        size_t k = (size_t)q->graph->values[node->inputs[1]].dims[0];
+        status = rt_moments_begin(&moments[made++], node->name, k, err);
+    }
+    if (status == RETORT_OK) status = rt_calibrate(&q->calibration, q->graph, moments, count, err);
+    if (status == RETORT_OK) status = round_wave(q, wave, moments, err);
+    for (size_t i = 0; i < made; i++) rt_moments_free(&moments[i]);
+    free(moments);
+    return status;
+}
+
+/* Every so many matrices on the way from the ids make a wave: a transformer layer has four, one behind the
+ * other. All of a wave's moments are in memory at once. */
+enum { WAVE_DEPTH = 4 };
+
+/* The most Linears on a way to the value, by their producers, which come first. */
+static int depth_of(const quantizer *q, const int *depth, const rt_node *node) {
+    int most = 0;
+    for (int k = 0; k < node->input_count; k++) {
+        int producer = node->inputs[k] >= 0 ? q->graph->values[node->inputs[k]].producer : -1;
+        if (producer >= 0 && depth[producer] > most) most = depth[producer];
+    }
+    return most + (node->op == RT_OP_LINEAR);
+}
+
+static retort_status plan_waves(quantizer *q, int *waves, retort_error *err) {
+    size_t count = q->graph->node_count;
+    int *depth = rt_calloc(count, sizeof *depth);
+    q->wave = rt_calloc(count, sizeof *q->wave);
+    *waves = 0;
+    for (size_t i = 0; depth != NULL && q->wave != NULL && i < count; i++) {
+        const rt_node *node = &q->graph->nodes[i];
+        depth[i] = depth_of(q, depth, node);
+        bool learned = q->method != RT_METHOD_NEAREST && node->op == RT_OP_LINEAR && is_due(q, node);
+        q->wave[i] = learned && is_wide(q, node) ? (depth[i] - 1) / WAVE_DEPTH : -1;
+        if (q->wave[i] >= *waves) *waves = q->wave[i] + 1;
+        q->total += is_due(q, node);
+    }
+    q->total += (size_t)*waves;
+    free(depth);
+    return depth != NULL && q->wave != NULL ? RETORT_OK : rt_fail_nomem(err, count * sizeof *depth);
+}
+
+static retort_status open_calibration(quantizer *q, const retort_model *model, retort_error *err) {
+    if (q->method == RT_METHOD_NEAREST) return RETORT_OK;
+    if (q->options->data == NULL) {
+        return rt_fail(err, RETORT_ARGUMENT, "quantize: recipe '%s' needs data to calibrate with",
+                       q->options->recipe);
+    }
+    q->samples = q->options->samples != 0 ? q->options->samples : DEFAULT_SAMPLES;
+    return rt_calibration_open(&q->calibration, model, q->options->data, q->samples, q->options->seed, err);
+}
+
+static retort_status round_all(quantizer *q, const retort_model *model, retort_error *err) {
+    int waves = 0;
+    retort_status status = check_keep(q, err);
+    if (status == RETORT_OK) status = open_calibration(q, model, err);
+    if (status == RETORT_OK) status = plan_waves(q, &waves, err);
+    if (status == RETORT_OK) status = round_wave(q, -1, NULL, err);
+    for (int wave = 0; status == RETORT_OK && wave < waves; wave++) status = learn_wave(q, wave, err);
+    rt_calibration_free(&q->calibration);
+    free(q->wave);
     return status == RETORT_OK ? rt_graph_narrow_inputs(q->graph, err) : status;
 }
 
@@ -165,6 +263,10 @@ static retort_status keep_recipe(retort_model *model, const quantizer *q, const 
     rt_buffer_text(&text, row->name);
     if (q->bits == 4 || q->table_bits == 4) rt_buffer_format(&text, " group=%lld", (long long)q->group);
     rt_buffer_format(&text, " embeddings=%d", q->table_bits);
+    if (q->method != RT_METHOD_NEAREST) {
+        rt_buffer_format(&text, " samples=%zu seed=%llu", q->samples, (unsigned long long)q->options->seed);
+    }
+    if (q->method == RT_METHOD_OWQ) rt_buffer_format(&text, " weak=%zu", q->weak);
     for (size_t i = 0; i < q->options->keep_count; i++) {
         rt_buffer_format(&text, "%s%s", i > 0 ? "," : " keep=", q->options->keep[i]);
     }
@@ -197,9 +299,11 @@ retort_status rt_quantize(retort_model **out, const retort_model *model,
     if (status != RETORT_OK) return status;
     quantizer q = {.graph = &next->graph, .options = options, .bits = row->bits};
     q.table_bits = options->embeddings != 0 ? options->embeddings : row->table_bits;
+    q.method = row->method;
     q.group = options->group != 0 ? options->group : DEFAULT_GROUP;
+    q.weak = options->weak_columns != 0 ? options->weak_columns : DEFAULT_WEAK;
     use_int16(&next->graph);
-    status = round_all(&q, err);
+    status = round_all(&q, model, err);
     if (status == RETORT_OK) status = keep_recipe(next, &q, row, err);
     if (status == RETORT_OK) {
         *out = next;

@@ -5,10 +5,15 @@
 
 #include "graph/package.h"
 
-/* One row a recipe: name, bits of matrices, bits of the word table, what it does. */
+/* How matrices of 4 bits come about. */
+typedef enum rt_method { RT_METHOD_NEAREST, RT_METHOD_GPTQ, RT_METHOD_OWQ } rt_method;
+
+/* One row a recipe: name, bits of matrices, bits of the word table, method, what it does. */
 #define RT_RECIPES(X)                                                                                        \
-    X("int8", 8, 8, "8 bits, rounded to nearest with min-MSE scales a column")                               \
-    X("int4", 4, 4, "4 bits in groups with two-level min-MSE scales, rounded to nearest")
+    X("int8", 8, 8, NEAREST, "8 bits, rounded to nearest with min-MSE scales a column")                      \
+    X("int4", 4, 4, NEAREST, "4 bits in groups with two-level min-MSE scales, rounded to nearest")           \
+    X("gptq", 4, 4, GPTQ, "4 bits; errors are made up for by later weights, on calibration data")            \
+    X("owq", 4, 4, OWQ, "gptq; the input columns that lose most of each matrix keep 8 bits")
 
 /* Options as retort_model_quantize has checked them. */
 retort_status rt_quantize(retort_model **out, const retort_model *model,

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/calibrate.h"
+#include "base/cpu.h"
+#include "graph/rewrite.h"
+#include "run/prepare.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ROWS = 512,  /* of a chunk: what is summed in floats before it is added to doubles */
+    COLUMNS = 64 /* of second moments at a time */
+};
+
+retort_status rt_moments_begin(rt_moments *out, const char *name, size_t k, retort_error *err) {
+    size_t count = 0;
+    *out = (rt_moments){.name = name, .k = k, .sum = rt_calloc(k, sizeof *out->sum)};
+    if (rt_mul(k, k, &count)) out->squares = rt_calloc(count, sizeof *out->squares);
+    return out->sum != NULL && out->squares != NULL ? RETORT_OK : rt_fail_nomem(err, k * k * sizeof(double));
+}
+
+void rt_moments_free(rt_moments *moments) {
+    free(moments->sum);
+    free(moments->squares);
+    *moments = (rt_moments){0};
+}
+
+/* ---- Texts ---- */
+
+/* SplitMix64 (Steele, Lea and Flood 2014): the same numbers for a seed everywhere. */
+static uint64_t next_random(uint64_t *state) {
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* A mask in place of the middle piece, unless there is one already. */
+static void set_mask(rt_feed *texts, int64_t mask) {
+    int32_t *from = texts->ids + texts->offsets[texts->n - 1], *to = texts->ids + texts->tokens;
+    for (int32_t *at = from; at < to; at++) {
+        if (*at == mask) return;
+    }
+    if (from < to) from[(to - from) / 2] = (int32_t)mask;
+}
+
+static retort_status add_text(rt_calibration *c, const rt_encode_options *options, const retort_text *text,
+                              retort_error *err) {
+    retort_status status = rt_feed_text(&c->texts, c->model->tokenizer, options, text, err);
+    bool fill = c->model->config.task == RETORT_TASK_FILL && c->model->graph.mask_id >= 0;
+    if (status == RETORT_OK && fill) set_mask(&c->texts, c->model->graph.mask_id);
+    return status;
+}
+
+/* The first `samples` of a shuffle of all (Fisher and Yates), in the order of the file. */
+static retort_status choose(rt_calibration *c, const retort_dataset *data, size_t samples, uint64_t seed,
+                            retort_error *err) {
+    const rt_config *config = &c->model->config;
+    int64_t most = config->max_length > 0 ? config->max_length : config->positions;
+    rt_encode_options options = {.max_length = (size_t)(most < config->positions ? most : config->positions),
+                                 .special_as_text = true};
+    size_t *index = rt_calloc(data->count, sizeof *index);
+    bool *chosen = rt_calloc(data->count, sizeof *chosen);
+    bool made = index != NULL && chosen != NULL;
+    for (size_t i = 0; made && i < data->count; i++) index[i] = i;
+    for (size_t i = 0; made && i < rt_min(samples, data->count); i++) {
+        size_t at = i + (size_t)(next_random(&seed) % (data->count - i)), taken = index[at];
+        index[at] = index[i];
+        chosen[taken] = true;
+    }
+    retort_status status = made ? RETORT_OK : rt_fail_nomem(err, data->count * sizeof *index);
+    for (size_t i = 0; status == RETORT_OK && i < data->count; i++) {
+        if (chosen[i]) status = add_text(c, &options, &data->samples[i].text, err);
+    }
+    free(index);
+    free(chosen);
+    return status;
+}
+
+retort_status rt_calibration_open(rt_calibration *out, const retort_model *model, const retort_dataset *data,
+                                  size_t samples, uint64_t seed, retort_error *err) {
+    uint32_t features;
+    *out = (rt_calibration){.model = model};
+    retort_status status = rt_isa_select(NULL, &features, NULL, err);
+    if (status != RETORT_OK) return status;
+    rt_kernels_select(&out->kernels, features);
+    if (model->tokenizer == NULL || data->count == 0) {
+        return rt_fail(err, RETORT_ARGUMENT, "quantize: %.200s: %s", data->name,
+                       data->count == 0 ? "there are no texts" : "the model has no tokenizer for texts");
+    }
+    return choose(out, data, samples, seed, err);
+}
+
+void rt_calibration_free(rt_calibration *c) {
+    rt_feed_free(&c->texts);
+    free(c->x);
+    free(c->across);
+    free(c->packed);
+    free(c->product);
+    free(c->codes);
+    free(c->scales);
+    *c = (rt_calibration){0};
+}
+
+/* ---- Moments ---- */
+
+/* An aligned block of at least `bytes`, contents lost. */
+static bool reserve(void **block, size_t *size, size_t bytes) {
+    if (bytes <= *size) return true;
+    free(*block);
+    *block = rt_alloc_aligned(rt_round_up(bytes, 64));
+    *size = *block != NULL ? bytes : 0;
+    return *block != NULL;
+}
+
+static bool reserve_all(rt_calibration *c, size_t rows, size_t k) {
+    size_t wide = rt_round_up(k, RT_PANEL), floats = rows * wide * sizeof(float);
+    return reserve((void **)&c->x, &c->x_size, floats) &&
+           reserve((void **)&c->across, &c->across_size, floats) &&
+           reserve((void **)&c->packed, &c->packed_size, floats) &&
+           reserve((void **)&c->product, &c->product_size, k * COLUMNS * sizeof(float)) &&
+           reserve((void **)&c->codes, &c->code_size, rows * rt_row_q(k)) &&
+           reserve((void **)&c->scales, &c->scale_size, rows * sizeof *c->scales);
+}
+
+/* c->x [rows, k] = x as 8 bits give it back */
+static void round_rows(rt_calibration *c, size_t rows, size_t k, const float *x) {
+    size_t stride = rt_row_q(k);
+    c->kernels.quantize(rows, k, x, k, NULL, c->codes, stride, c->scales);
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < k; j++) {
+            c->x[i * k + j] = (float)c->codes[i * stride + j] * c->scales[i].scale + c->scales[i].shift;
+        }
+    }
+}
+
+/* squares += x^T x: columns from … of the lower triangle at a time, summed over these rows in floats. */
+static void add_squares(rt_calibration *c, rt_moments *moments, size_t rows) {
+    size_t k = moments->k;
+    for (size_t from = 0; from < k; from += COLUMNS) {
+        size_t n = rt_min(COLUMNS, k - from);
+        rt_gemm gemm = {.m = k - from, .n = n, .k = rows, .lda = rows, .c = c->product, .ldc = COLUMNS};
+        gemm.a = c->across + from * rows;
+        gemm.b = c->packed + from * rows;
+        c->kernels.gemm_f32(&gemm);
+        for (size_t i = from; i < k; i++) {
+            double *out = moments->squares + i * k + from;
+            const float *in = c->product + (i - from) * COLUMNS;
+            for (size_t j = 0; j < n; j++) out[j] += (double)in[j];
+        }
+    }
+}
+
+static retort_status add_rows(rt_calibration *c, rt_moments *moments, size_t rows, const float *x,
+                              retort_error *err) {
+    size_t k = moments->k;
+    if (rows == 0) return RETORT_OK;
+    if (!reserve_all(c, rows, k)) return rt_fail_nomem(err, rows * k * sizeof *c->x);
+    round_rows(c, rows, k, x);
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < k; j++) {
+            c->across[j * rows + i] = c->x[i * k + j];
+            moments->sum[j] += (double)c->x[i * k + j];
+        }
+    }
+    rt_pack_f32(rows, k, c->x, k, 1, c->packed);
+    add_squares(c, moments, rows);
+    moments->rows += rows;
+    return RETORT_OK;
+}
+
+/* ---- Running ---- */
+
+typedef struct runner {
+    rt_graph graph; /* a copy that can run */
+    rt_plan plan;
+    rt_prepared batch;
+    rt_worker worker;
+    rt_moments **of_step; /* [steps] or NULL: not wanted */
+    size_t steps;         /* to run */
+} runner;
+
+static void runner_close(runner *r) {
+    free(r->worker.arena);
+    free(r->worker.scratch);
+    free(r->worker.tensors);
+    free(r->of_step);
+    rt_prepared_free(&r->batch);
+    rt_plan_free(&r->plan);
+    rt_graph_free(&r->graph);
+}
+
+static retort_status find_steps(runner *r, rt_moments *moments, size_t count, retort_error *err) {
+    r->of_step = rt_calloc(r->plan.step_count, sizeof *r->of_step);
+    if (r->of_step == NULL) return rt_fail_nomem(err, r->plan.step_count);
+    for (size_t i = 0; i < r->plan.step_count; i++) {
+        for (size_t m = 0; m < count; m++) {
+            if (strcmp(r->plan.steps[i].node->name, moments[m].name) != 0) continue;
+            r->of_step[i] = &moments[m];
+            r->steps = i;
+        }
+    }
+    return RETORT_OK;
+}
+
+static retort_status runner_open(runner *r, const rt_calibration *c, const rt_graph *graph,
+                                 retort_error *err) {
+    const rt_config *config = &c->model->config;
+    size_t positions = (size_t)config->positions;
+    rt_limits limits = {
+        .vocab = config->vocab,
+        .types = config->types,
+        .positions = config->positions,
+        .mask_id = graph->mask_id,
+        .capacity = rt_max(ROWS + positions / 2, positions),
+        .wanted = ROWS,
+        .workers = 1,
+    };
+    retort_batch batch = {c->texts.ids, config->types > 0 ? c->texts.types : NULL, c->texts.offsets,
+                          c->texts.n};
+    r->graph.output = -1;
+    retort_status status = rt_graph_copy(&r->graph, graph, err);
+    if (status == RETORT_OK) status = rt_graph_narrow_inputs(&r->graph, err);
+    if (status == RETORT_OK)
+        status = rt_plan_make(&r->plan, &r->graph, &c->kernels, limits.capacity, positions, err);
+    limits.output = r->plan.output_rows;
+    if (status == RETORT_OK) status = rt_prepare(&r->batch, &batch, &limits, err);
+    if (status != RETORT_OK) return status;
+    r->worker.parts = 1;
+    r->worker.arena = rt_alloc_aligned(rt_round_up(r->plan.arena_bytes + 1, 64));
+    r->worker.scratch = rt_alloc_aligned(rt_round_up(r->plan.scratch_floats * sizeof(float) + 1, 64));
+    r->worker.tensors = rt_calloc(r->graph.value_count, sizeof *r->worker.tensors);
+    bool made = r->worker.arena != NULL && r->worker.scratch != NULL && r->worker.tensors != NULL;
+    return made ? RETORT_OK : rt_fail_nomem(err, r->plan.arena_bytes);
+}
+
+static retort_status run_chunk(runner *r, rt_calibration *c, const rt_chunk *chunk, retort_error *err) {
+    retort_status status = RETORT_OK;
+    for (size_t i = 0; status == RETORT_OK && i <= r->steps; i++) {
+        const rt_step *step = &r->plan.steps[i];
+        if (r->of_step[i] != NULL) {
+            const float *x = rt_place_at(&step->in[0], &r->worker);
+            status = add_rows(c, r->of_step[i], rt_chunk_rows(chunk, step->rows), x, err);
+        }
+        step->run(step, chunk, &r->worker);
+        if (status == RETORT_OK && r->worker.status != RETORT_OK)
+            status = rt_fail(err, r->worker.status, "%s", r->worker.error.text);
+    }
+    return status;
+}
+
+retort_status rt_calibrate(rt_calibration *calibration, const rt_graph *graph, rt_moments *moments,
+                           size_t count, retort_error *err) {
+    runner r = {0};
+    retort_status status = runner_open(&r, calibration, graph, err);
+    if (status == RETORT_OK) status = find_steps(&r, moments, count, err);
+    for (size_t i = 0; status == RETORT_OK && i < r.batch.chunk_count; i++) {
+        status = run_chunk(&r, calibration, &r.batch.chunks[i], err);
+    }
+    runner_close(&r);
+    return status;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the inputs of matrices look like: texts run through the network, and the second moments of the rows
+ * that each matrix multiplies, as the integer engine sees them. */
+#ifndef RT_QUANT_CALIBRATE_H
+#define RT_QUANT_CALIBRATE_H
+
+#include "graph/package.h"
+#include "kernel/kernel.h"
+#include "task/dataset.h"
+#include "task/feed.h"
+
+/* Of the rows x [k] that were seen: how many, sum of x, sum of x x^T (the lower triangle, rows first). */
+typedef struct rt_moments {
+    const char *name; /* of the Linear; lives as long as the graph that is quantised */
+    size_t k, rows;
+    double *sum;     /* [k] */
+    double *squares; /* [k, k]: [i][j] for j <= i, and some beyond */
+} rt_moments;
+retort_status rt_moments_begin(rt_moments *out, const char *name, size_t k, retort_error *err);
+void rt_moments_free(rt_moments *moments);
+
+/* Texts for calibration, and room to work. Start with {0}. */
+typedef struct rt_calibration {
+    rt_kernels kernels;
+    const retort_model *model; /* borrowed */
+    rt_feed texts;
+    /* Scratch of one chunk of rows; grows. */
+    float *x, *across, *packed, *product;
+    int8_t *codes;
+    rt_row_scale *scales;
+    size_t x_size, across_size, packed_size, product_size, code_size, scale_size;
+} rt_calibration;
+
+/* Chooses and encodes up to `samples` texts of the data, by the seed; data of fewer gives all. A model that
+ * fills masks gets one in each text. */
+retort_status rt_calibration_open(rt_calibration *out, const retort_model *model, const retort_dataset *data,
+                                  size_t samples, uint64_t seed, retort_error *err);
+void rt_calibration_free(rt_calibration *calibration);
+/* Runs the texts through `graph`, of which some matrices may be integers already, and adds up the moments of
+ * the rows of x that the named Linears read, rounded to int8 as the engine will round them. Linears behind
+ * the last one that is named are not run. */
+retort_status rt_calibrate(rt_calibration *calibration, const rt_graph *graph, rt_moments *moments,
+                           size_t count, retort_error *err);
+
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/gptq.h"
+#include "base/memory.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- The order ---- */
+
+typedef struct place {
+    double size, group_size; /* H_ii of the row, the largest of its group */
+    uint32_t row, group;
+    bool weak;
+} place;
+
+/* Weak rows last, then by group, then by size; ties by number. */
+static int compare_places(const void *left, const void *right) {
+    const place *a = left, *b = right;
+    if (a->weak != b->weak) return a->weak ? 1 : -1;
+    if (!a->weak && a->group_size != b->group_size) return a->group_size > b->group_size ? -1 : 1;
+    if (!a->weak && a->group != b->group) return a->group < b->group ? -1 : 1;
+    if (a->size != b->size) return a->size > b->size ? -1 : 1;
+    return a->row < b->row ? -1 : 1;
+}
+
+static retort_status make_order(rt_factor *f, const double *h, const uint32_t *weak_rows, retort_error *err) {
+    place *places = rt_calloc(f->k, sizeof *places);
+    if (places == NULL) return rt_fail_nomem(err, f->k * sizeof *places);
+    for (size_t i = 0; i < f->k; i++) {
+        places[i] = (place){.size = h[i * f->k + i], .row = (uint32_t)i, .group = (uint32_t)(i / f->group)};
+    }
+    for (size_t i = 0; i < f->weak; i++) places[weak_rows[i]].weak = true;
+    for (size_t from = 0; from < f->k; from += f->group) {
+        double most = 0;
+        for (size_t i = from; i < rt_min(from + f->group, f->k); i++) {
+            if (!places[i].weak && places[i].size > most) most = places[i].size;
+        }
+        for (size_t i = from; i < rt_min(from + f->group, f->k); i++) places[i].group_size = most;
+    }
+    qsort(places, f->k, sizeof *places, compare_places);
+    for (size_t i = 0; i < f->k; i++) f->order[i] = places[i].row;
+    free(places);
+    return RETORT_OK;
+}
+
+/* ---- The factor ---- */
+
+/* H in the order, back to front, and damped: with its lower factor L, V_ji = L at [k-1-j][k-1-i]. */
+static void reverse(const rt_factor *f, const double *h, double add, double *out) {
+    size_t k = f->k;
+    for (size_t r = 0; r < k; r++) {
+        for (size_t s = 0; s <= r; s++) {
+            size_t i = f->order[k - 1 - r], j = f->order[k - 1 - s];
+            out[r * k + s] = h[rt_max(i, j) * k + rt_min(i, j)];
+        }
+        /* A row whose inputs were always 0 says nothing of the others: it is rounded to nearest. */
+        out[r * k + r] += add > 0 ? add : 1;
+    }
+}
+
+static void keep_factor(rt_factor *f, const double *lower) {
+    size_t k = f->k;
+    for (size_t i = 0; i < k; i++) {
+        size_t column = k - 1 - i;
+        double own = lower[column * k + column];
+        f->cost[i] = (float)(own * own);
+        for (size_t j = 0; j < i; j++) f->back[i * k + j] = (float)(lower[(k - 1 - j) * k + column] / own);
+    }
+}
+
+/* "Numerical instabilities": 1 % of the mean of the diagonal is added to it (section 3.3, step 3), then twice
+ * as much until the factor exists. */
+/* work: [k + RT_CHOLESKY_ROWS, k] */
+static retort_status factor(rt_factor *f, const double *h, double *work, retort_error *err) {
+    double mean = 0;
+    for (size_t i = 0; i < f->k; i++) mean += h[i * f->k + i] / (double)f->k;
+    for (f->damping = 0.01; f->damping < 100; f->damping *= 2) {
+        reverse(f, h, f->damping * mean, work);
+        if (!rt_cholesky(f->k, work, work + f->k * f->k)) continue;
+        keep_factor(f, work);
+        return RETORT_OK;
+    }
+    return rt_fail(err, RETORT_FORMAT, "activations are not finite: no factor of their second moments");
+}
+
+retort_status rt_factor_make(rt_factor *out, size_t k, size_t group, const double *h,
+                             const uint32_t *weak_rows, size_t weak, retort_error *err) {
+    *out = (rt_factor){.k = k, .group = group, .weak = weak};
+    double *work = rt_calloc(k + RT_CHOLESKY_ROWS, k * sizeof *work);
+    out->order = rt_calloc(k, sizeof *out->order);
+    out->cost = rt_calloc(k, sizeof *out->cost);
+    out->back = rt_alloc_aligned(rt_round_up(k * k * sizeof *out->back, 64));
+    bool made = work != NULL && out->order != NULL && out->cost != NULL && out->back != NULL;
+    retort_status status =
+        made ? make_order(out, h, weak_rows, err) : rt_fail_nomem(err, k * k * sizeof *work);
+    if (status == RETORT_OK) status = factor(out, h, work, err);
+    free(work);
+    return status;
+}
+
+void rt_factor_free(rt_factor *factor) {
+    free(factor->order);
+    free(factor->back);
+    free(factor->cost);
+    *factor = (rt_factor){0};
+}
+
+/* ---- A panel ---- */
+
+bool rt_gptq_begin(rt_gptq_scratch *out, const rt_factor *factor) {
+    size_t row = RT_PANEL * sizeof(float), groups = (factor->k + factor->group - 1) / factor->group;
+    size_t most = rt_max(rt_min(factor->group, factor->k), factor->weak);
+    out->lost = rt_alloc_aligned(factor->k * row);
+    out->ahead = rt_alloc_aligned(most * row);
+    out->trial = rt_alloc_aligned(most * row);
+    out->trial_codes = rt_alloc_aligned(most * RT_PANEL);
+    out->best_codes = rt_alloc_aligned(most * RT_PANEL);
+    out->strong = rt_alloc_aligned(factor->k * row);
+    out->reals = rt_alloc_aligned(groups * row);
+    return out->lost != NULL && out->ahead != NULL && out->trial != NULL && out->trial_codes != NULL &&
+           out->best_codes != NULL && out->strong != NULL && out->reals != NULL;
+}
+
+void rt_gptq_end(rt_gptq_scratch *s) {
+    free(s->lost);
+    free(s->ahead);
+    free(s->trial);
+    free(s->trial_codes);
+    free(s->best_codes);
+    free(s->strong);
+    free(s->reals);
+    *s = (rt_gptq_scratch){0};
+}
+
+/* s->ahead = the rows of steps from…to, with what the steps before `from` lost (the lazy batch of the paper's
+ * section 3.3, step 2). */
+static void look_back(const rt_factor *f, const rt_kernels *kernels, const float *w, rt_gptq_scratch *s,
+                      size_t from, size_t to) {
+    for (size_t i = from; i < to; i++) {
+        memcpy(s->ahead + (i - from) * RT_PANEL, w + (size_t)f->order[i] * RT_PANEL, RT_PANEL * sizeof *w);
+    }
+    rt_gemm gemm = {.m = to - from,
+                    .n = RT_PANEL,
+                    .k = from,
+                    .a = f->back + from * f->k,
+                    .lda = f->k,
+                    .b = s->lost,
+                    .residual = s->ahead,
+                    .ldr = RT_PANEL,
+                    .c = s->ahead,
+                    .ldc = RT_PANEL};
+    kernels->gemm_f32(&gemm);
+}
+
+/* Halves to even, as in panel.c; codes are small. */
+static float nearest(float x) {
+    const float magic = 0x1.8p23f;
+    return x + magic - magic;
+}
+
+static float code_of(float w, float inverse, float low, float high) {
+    float q = w * inverse;
+    q = q > low ? q : low;
+    return nearest(q < high ? q : high);
+}
+
+static void invert(const float *scale, float *inverse) {
+    for (int c = 0; c < RT_PANEL; c++) inverse[c] = scale[c] >= FLT_MIN * 256 ? 1.0F / scale[c] : 0.0F;
+}
+
+/* What a group's rows become with one scale. */
+typedef struct attempt {
+    float *lost;          /* [steps, 16] w - q */
+    int8_t *codes;        /* [steps, 16] */
+    float loss[RT_PANEL]; /* of the layer */
+} attempt;
+
+/* Rounds steps from…to in turn with a scale a column. */
+static void round_steps(const rt_factor *f, const float *w, const rt_gptq_scratch *s, size_t from, size_t to,
+                        const float *scale, float most, attempt *out) {
+    float inverse[RT_PANEL], low = most == 127 ? -127 : -most - 1;
+    invert(scale, inverse);
+    memset(out->loss, 0, sizeof out->loss);
+    for (size_t i = 0; i < to - from; i++) {
+        float value[RT_PANEL], cost = f->cost[from + i], *lost = out->lost + i * RT_PANEL;
+        const float *back = f->back + (from + i) * f->k + from;
+        const float *own = w + (size_t)f->order[from + i] * RT_PANEL;
+        memcpy(value, s->ahead + i * RT_PANEL, sizeof value);
+        for (size_t j = 0; j < i; j++) {
+            for (size_t c = 0; c < RT_PANEL; c++) value[c] += back[j] * out->lost[j * RT_PANEL + c];
+        }
+        for (size_t c = 0; c < RT_PANEL; c++) {
+            float code = code_of(value[c], inverse[c], low, most), error = value[c] - code * scale[c];
+            out->codes[i * RT_PANEL + c] = (int8_t)code;
+            lost[c] = own[c] - code * scale[c];
+            out->loss[c] += cost * error * error;
+        }
+    }
+}
+
+/* The integer scale of each column of a group, by what the layer loses with it: all of them are tried. */
+static void search_group(const rt_factor *f, const float *w, rt_gptq_scratch *s, size_t from, size_t to,
+                         const float *scale, uint8_t *groups) {
+    attempt best = {.lost = s->lost + from * RT_PANEL, .codes = s->best_codes};
+    attempt trial = {.lost = s->trial, .codes = s->trial_codes};
+    float effective[RT_PANEL];
+    for (int g = 1; g <= 15; g++) {
+        for (int c = 0; c < RT_PANEL; c++) effective[c] = (float)g * scale[c];
+        round_steps(f, w, s, from, to, effective, 7, &trial);
+        for (size_t c = 0; c < RT_PANEL; c++) {
+            if (g > 1 && !(trial.loss[c] < best.loss[c])) continue;
+            best.loss[c] = trial.loss[c];
+            groups[c] = (uint8_t)g;
+            for (size_t i = c; i < (to - from) * RT_PANEL; i += RT_PANEL) {
+                best.lost[i] = trial.lost[i];
+                best.codes[i] = trial.codes[i];
+            }
+        }
+    }
+}
+
+/* One past the last step of the group that step `from` begins. */
+static size_t group_end(const rt_factor *f, size_t from) {
+    size_t to = from + 1, group = f->order[from] / f->group;
+    while (to < f->k - f->weak && f->order[to] / f->group == group) to++;
+    return to;
+}
+
+/* Scales of the columns from the weights as they are, less the weak ones, which must fit into 127 of them. */
+static bool choose_scales(const rt_factor *f, const float *w, rt_gptq_scratch *s, rt_rounded *out) {
+    memcpy(s->strong, w, f->k * RT_PANEL * sizeof *w);
+    for (size_t i = f->k - f->weak; i < f->k; i++) {
+        memset(s->strong + (size_t)f->order[i] * RT_PANEL, 0, RT_PANEL * sizeof *w);
+    }
+    bool finite = rt_round_s4(f->k, f->group, s->strong, s->reals, out);
+    for (size_t i = f->k - f->weak; i < f->k; i++) {
+        for (size_t c = 0; c < RT_PANEL; c++) {
+            float size = fabsf(w[(size_t)f->order[i] * RT_PANEL + c]);
+            finite = finite && isfinite(size);
+            if (size / 127 > out->scale[c] && size / 127 >= FLT_MIN * 256) out->scale[c] = size / 127;
+        }
+    }
+    return finite;
+}
+
+bool rt_gptq_panel(const rt_factor *f, const rt_kernels *kernels, const float *w, rt_gptq_scratch *s,
+                   rt_rounded *out, int8_t *weak) {
+    size_t strong = f->k - f->weak;
+    if (!choose_scales(f, w, s, out)) return false;
+    memset(out->codes, 0, f->k * RT_PANEL);
+    memset(out->groups, 1, (f->k + f->group - 1) / f->group * RT_PANEL);
+    for (size_t from = 0, to; from < strong; from = to) {
+        to = group_end(f, from);
+        look_back(f, kernels, w, s, from, to);
+        search_group(f, w, s, from, to, out->scale, out->groups + f->order[from] / f->group * RT_PANEL);
+        for (size_t i = from; i < to; i++) {
+            memcpy(out->codes + (size_t)f->order[i] * RT_PANEL, s->best_codes + (i - from) * RT_PANEL,
+                   RT_PANEL);
+        }
+    }
+    if (f->weak == 0) return true;
+    attempt last = {.lost = s->lost + strong * RT_PANEL, .codes = weak};
+    look_back(f, kernels, w, s, strong, f->k);
+    round_steps(f, w, s, strong, f->k, out->scale, 127, &last);
+    return true;
+}
