@@ -39,8 +39,8 @@ typedef enum cli_code {
       "leave these layers in float: head.output, or layer.0 for all of it")                                  \
     X(SAMPLES, "samples", 0, "N", INT, 1, 1 << 24, "128", "texts of the data to calibrate with")             \
     X(SEED, "seed", 0, "S", INT, 0, 0x7fffffff, "0", "which texts are chosen")                               \
-    X(WEAK_COLUMNS, "weak-columns", 0, "N", INT, 4, 64, "8",                                                 \
-      "owq: columns of a matrix that keep 8 bits, a multiple of 4")                                          \
+    X(WEAK_COLUMNS, "weak-columns", 0, "N", INT, 8, 64, "8",                                                 \
+      "owq: columns of a matrix that keep 8 bits, a multiple of 8")                                          \
     X(TENSORS, "tensors", 0, "", FLAG, 0, 0, NULL, "list every stored tensor")                               \
     X(GRAPH, "graph", 0, "", FLAG, 0, 0, NULL, "print the graph, one node a line")                           \
     X(DATA, "data", 0, "FILE", TEXT, 0, 0, NULL, "TSV with a header, CoNLL, SQuAD JSON or lines of text")    \

@@ -177,7 +177,7 @@ typedef struct retort_quantize_options {
     const retort_dataset *data; /* texts to calibrate with, for recipes that need them; labels are not read */
     size_t samples;             /* as many of them, chosen by the seed; 0: 128 */
     uint64_t seed;
-    size_t weak_columns; /* owq: columns of a matrix that keep 8 bits, a multiple of 4, at most 64; 0: 8 */
+    size_t weak_columns; /* owq: columns of a matrix that keep 8 bits, a multiple of 8, at most 64; 0: 8 */
 } retort_quantize_options;
 #define RETORT_QUANTIZE_OPTIONS                                                                              \
     { sizeof(retort_quantize_options), "int8", 0, 0, NULL, 0, NULL, NULL, NULL, 0, 0, 0 }

@@ -489,7 +489,7 @@ static void test_refusals(void **unused) {
     assert_non_null(strstr(err.text, "recipe 'gptq' needs data"));
     options.weak_columns = 6;
     assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_ARGUMENT);
-    assert_non_null(strstr(err.text, "a multiple of 4, at most 64"));
+    assert_non_null(strstr(err.text, "a multiple of 8, at most 64"));
     assert_null(integer);
     retort_model_free(model);
 }

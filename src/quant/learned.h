@@ -6,7 +6,7 @@
 #include "quant/calibrate.h"
 
 /* The weight of a Linear to p16_s4 by GPTQ, and its bias to what keeps the mean of the outputs. `weak`: rows
- * that keep 8 bits (OWQ, arXiv 2306.02272), a multiple of 4. moments: their squares are used up. Without any
+ * that keep 8 bits (OWQ, arXiv 2306.02272), a multiple of 8. moments: their squares are used up. Without any
  * rows seen it is rounded to nearest. */
 retort_status rt_learned_matrix(rt_graph *graph, int node, int64_t group, size_t weak, rt_moments *moments,
                                 const rt_kernels *kernels, retort_error *err);

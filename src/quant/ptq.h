@@ -11,7 +11,7 @@ typedef struct rt_rounder {
     /* w [k, 16], panel `panel` of the matrix; false: a weight is not finite. */
     bool (*round)(void *user, size_t panel, const float *w, rt_rounded *out);
     void *user;
-    size_t weak;              /* rows that keep 8 bits, a multiple of 4 */
+    size_t weak;              /* rows that keep 8 bits, a multiple of 8 */
     const int32_t *weak_rows; /* [weak] */
     const int8_t *weak_codes; /* [weak, 16] what round made of them, in units of the columns' scales */
 } rt_rounder;

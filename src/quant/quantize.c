@@ -215,7 +215,8 @@ static retort_status plan_waves(quantizer *q, int *waves, retort_error *err) {
         const rt_node *node = &q->graph->nodes[i];
         depth[i] = depth_of(q, depth, node);
         bool learned = q->method != RT_METHOD_NEAREST && node->op == RT_OP_LINEAR && is_due(q, node);
-        q->wave[i] = learned && is_wide(q, node) ? (depth[i] - 1) / WAVE_DEPTH : -1;
+        bool blocks = node->attrs.heads > 1; /* each block has moments of its own: rounded to nearest */
+        q->wave[i] = learned && is_wide(q, node) && !blocks ? (depth[i] - 1) / WAVE_DEPTH : -1;
         if (q->wave[i] >= *waves) *waves = q->wave[i] + 1;
         q->total += is_due(q, node);
     }
