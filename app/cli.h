@@ -45,6 +45,8 @@ typedef enum cli_code {
     X(GRAPH, "graph", 0, "", FLAG, 0, 0, NULL, "print the graph, one node a line")                           \
     X(DATA, "data", 0, "FILE", TEXT, 0, 0, NULL, "TSV with a header, CoNLL, SQuAD JSON or lines of text")    \
     X(REFERENCE, "reference", 0, "MODEL", TEXT, 0, 0, NULL, "also compare the logits with this model's")     \
+    X(PER_LAYER, "per-layer", 0, "", FLAG, 0, 0, NULL,                                                       \
+      "with --reference: also print how far each step's rows are from the reference's")                      \
     X(LOGITS, "logits", 0, "FILE", TEXT, 0, 0, NULL, "write the logits as tab-separated values")             \
     X(FLOOR, "floor", 0, "X", REAL, 0, 0, NULL,                                                              \
       "exit with 4 when the metric is below X (a perplexity: above)")                                        \
@@ -178,6 +180,8 @@ extern const char *const cli_task_names[];
 /* A .retort file, or a checkpoint folder, which is imported up to `level`. Errors are printed. */
 cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level);
 cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile);
+cli_code cli_open_tapped(retort_session **out, const cli_args *args, retort_model *model, retort_tap_fn tap,
+                         void *user);
 
 /* Texts of the command line from word `first` on, or, without any, lines of stdin. */
 typedef struct cli_input {
@@ -221,6 +225,32 @@ typedef struct cli_random_batch {
 } cli_random_batch;
 cli_code cli_random_make(cli_random_batch *out, const retort_model *model, size_t n, size_t seq);
 void cli_random_free(cli_random_batch *random);
+
+/* How far the steps of a model are from those of the same names in a reference, in turn on the same batches.
+ * Start with {0}. */
+typedef struct cli_layer {
+    const char *name, *op;
+    size_t rows, columns;
+    double difference, norm; /* sums of squares: of what is different, of the reference */
+    bool unlike;             /* other rows or columns, or no floats, in one of the two */
+    float *queue;            /* rows of the model that the reference has not come to: floats head…count */
+    size_t head, count, capacity;
+} cli_layer;
+typedef struct cli_layers {
+    cli_layer *items; /* [steps] of the model */
+    size_t steps;
+    ptrdiff_t *of; /* [reference_steps] the item that each step of the reference is compared with, or -1 */
+    size_t reference_steps;
+    bool answered; /* the reference has run the batch at hand */
+} cli_layers;
+/* Taps of the model's and of the reference's session. */
+int cli_layers_tap(void *user, const retort_tapped *tapped);
+int cli_layers_tap_reference(void *user, const retort_tapped *tapped);
+/* Pairs the steps; before anything is run. */
+cli_code cli_layers_pair(cli_layers *layers, const retort_session *model, const retort_session *reference);
+void cli_layers_print(const cli_layers *layers);
+json_t *cli_layers_json(const cli_layers *layers);
+void cli_layers_free(cli_layers *layers);
 
 /* The texts of a data file, tokenised. Start with {0}; free also what failed. */
 typedef struct cli_corpus {

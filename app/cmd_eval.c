@@ -13,8 +13,9 @@ static void print_real(const char *name, double value) {
     if (isfinite(value)) printf("%-20s %.9g\n", name, value);
 }
 
+/* layers: NULL without --per-layer. */
 static cli_code print_result(const cli_args *args, const retort_model *model,
-                             const retort_eval_result *result) {
+                             const retort_eval_result *result, const cli_layers *layers) {
     retort_info info = {.size = sizeof info};
     retort_model_info(model, &info);
     if (!cli_has(args, CLI_JSON)) {
@@ -25,6 +26,7 @@ static cli_code print_result(const cli_args *args, const retort_model *model,
         print_real("kl", result->kl);
         print_real("agreement", result->agreement);
         print_real("max_abs_logit_error", result->max_abs_logit_error);
+        if (layers != NULL) cli_layers_print(layers);
         return CLI_DONE;
     }
     json_t *json =
@@ -38,6 +40,7 @@ static cli_code print_result(const cli_args *args, const retort_model *model,
         json_object_set_new(json, "agreement", cli_json_real(result->agreement));
         json_object_set_new(json, "max_abs_logit_error", cli_json_real(result->max_abs_logit_error));
     }
+    if (layers != NULL) json_object_set_new(json, "layers", cli_layers_json(layers));
     return cli_print_json(json);
 }
 
@@ -57,15 +60,38 @@ typedef struct evaluation {
     retort_session *session, *reference;
     retort_dataset *data;
     FILE *logits;
+    bool per_layer;
+    cli_layers layers;
 } evaluation;
+
+/* One of the two models, and its session. */
+static cli_code open_one(evaluation *e, const cli_args *args, const char *path, retort_model **model,
+                         retort_session **session) {
+    retort_info info = {.size = sizeof info};
+    cli_code code = cli_open_model(model, args, path, 3);
+    if (code != CLI_DONE) return code;
+    if (!e->per_layer) return cli_open_session(session, args, *model, false);
+    retort_model_info(*model, &info);
+    if (info.level < 3) {
+        cli_error("%s: --per-layer needs a model of level 3, this one is of level %d", path, info.level);
+        return CLI_BAD_DATA;
+    }
+    bool reference = model == &e->other;
+    return cli_open_tapped(session, args, *model, reference ? cli_layers_tap_reference : cli_layers_tap,
+                           &e->layers);
+}
 
 static cli_code open_all(evaluation *e, const cli_args *args) {
     retort_error err;
     const char *reference = cli_text(args, CLI_REFERENCE), *logits = cli_text(args, CLI_LOGITS);
-    cli_code code = cli_open_model(&e->model, args, args->words[0], 3);
-    if (code == CLI_DONE) code = cli_open_session(&e->session, args, e->model, false);
-    if (code == CLI_DONE && reference != NULL) code = cli_open_model(&e->other, args, reference, 3);
-    if (code == CLI_DONE && reference != NULL) code = cli_open_session(&e->reference, args, e->other, false);
+    e->per_layer = cli_has(args, CLI_PER_LAYER);
+    if (e->per_layer && reference == NULL) {
+        cli_error("--per-layer needs --reference");
+        return CLI_USAGE;
+    }
+    cli_code code = open_one(e, args, args->words[0], &e->model, &e->session);
+    if (code == CLI_DONE && reference != NULL) code = open_one(e, args, reference, &e->other, &e->reference);
+    if (code == CLI_DONE && e->per_layer) code = cli_layers_pair(&e->layers, e->session, e->reference);
     if (code != CLI_DONE) return code;
     if (retort_dataset_open(&e->data, cli_text(args, CLI_DATA), e->model, &err) != RETORT_OK) {
         return cli_fail(&err, true);
@@ -85,6 +111,8 @@ static cli_code evaluate(evaluation *e, const cli_args *args, retort_eval_result
     options.logits = e->logits != NULL ? write_logits : NULL;
     options.logits_user = e->logits;
     options.progress = cli_progress;
+    /* The rows of all steps of a batch are kept: 0.4 MB a token for 12 layers of hidden 768. */
+    if (e->per_layer) options.batch_tokens = 256;
     retort_status status = retort_eval(e->session, e->data, &options, result, &err);
     cli_progress_end();
     if (status != RETORT_OK) return cli_fail(&err, true);
@@ -98,9 +126,10 @@ cli_code cmd_eval(const cli_args *args) {
     retort_eval_result result = {.size = sizeof result};
     cli_code code = open_all(&e, args);
     if (code == CLI_DONE) code = evaluate(&e, args, &result);
-    if (code == CLI_DONE) code = print_result(args, e.model, &result);
+    if (code == CLI_DONE) code = print_result(args, e.model, &result, e.per_layer ? &e.layers : NULL);
     if (code == CLI_DONE) code = check_floor(args, &result);
     if (e.logits != NULL) fclose(e.logits);
+    cli_layers_free(&e.layers);
     retort_dataset_free(e.data);
     retort_session_close(e.reference);
     retort_session_close(e.session);

@@ -49,12 +49,18 @@ const cli_command cli_commands[] = {
      "retort tokenize model.retort --json --max-length 0 <texts.txt\n",
      false, cmd_tokenize},
     {"eval", "MODEL --data FILE", "measure the model on labelled data", 1, 1, CLI_DATA,
-     (const int[]){CLI_DATA, CLI_REFERENCE, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH, ENGINE_OPTIONS, -1},
+     (const int[]){CLI_DATA, CLI_REFERENCE, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH,
+                   ENGINE_OPTIONS, -1},
      "Accuracy of labels, F1 of entities, exact match of answers, Spearman's rank correlation of scores, "
      "pseudo-perplexity of masked models. --reference adds the mean divergence KL(reference || model) of the "
-     "logits, the share of equal decisions and the largest difference of two logits.",
+     "logits, the share of equal decisions and the largest difference of two logits. --per-layer adds where "
+     "the error enters: for each step that both models have, in the order of the graph, the squared length "
+     "of the difference of its rows from the reference's, over the squared length of the latter, of all "
+     "texts together. Each model computes on its own rows, so that errors add up. Both models must be of "
+     "level 3; steps without float32 rows in one of them are left out.",
      "retort eval model.retort --data test.tsv\n"
-     "retort eval small.retort --data test.tsv --reference model.retort --floor 0.89\n",
+     "retort eval small.retort --data test.tsv --reference model.retort --floor 0.89\n"
+     "retort eval small.retort --data test.tsv --reference model.retort --per-layer\n",
      false, cmd_eval},
     {"compare", "MODEL MODEL… --data FILE", "set models side by side on labelled data", 2, -1, CLI_DATA,
      (const int[]){CLI_DATA, CLI_MAX_LENGTH, CLI_BATCH, ENGINE_OPTIONS, -1},

@@ -63,15 +63,30 @@ cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_
     return CLI_DONE;
 }
 
-cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile) {
-    retort_error err;
+static retort_session_options session_options(const cli_args *args) {
     retort_session_options options = RETORT_SESSION_OPTIONS;
     options.provider = cli_text(args, CLI_PROVIDER);
     options.isa = cli_text(args, CLI_ISA);
     options.threads = (int)cli_int(args, CLI_THREADS, 0);
     options.special_as_text = cli_has(args, CLI_SPECIAL_AS_TEXT);
-    options.profile = profile;
     options.keep_duplicates = cli_has(args, CLI_KEEP_DUPLICATES);
+    return options;
+}
+
+cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile) {
+    retort_error err;
+    retort_session_options options = session_options(args);
+    options.profile = profile;
+    retort_status status = retort_session_open(out, model, &options, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+cli_code cli_open_tapped(retort_session **out, const cli_args *args, retort_model *model, retort_tap_fn tap,
+                         void *user) {
+    retort_error err;
+    retort_session_options options = session_options(args);
+    options.tap = tap;
+    options.tap_user = user;
     retort_status status = retort_session_open(out, model, &options, &err);
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
 }

@@ -415,9 +415,10 @@ typedef struct retort_eval_options {
     void *logits_user;
     retort_progress_fn progress;
     void *progress_user;
+    int64_t batch_tokens; /* texts are run together until they have so many tokens; <= 0 (default): chosen */
 } retort_eval_options;
 #define RETORT_EVAL_OPTIONS                                                                                  \
-    { sizeof(retort_eval_options), NULL, -1, NULL, NULL, NULL, NULL }
+    { sizeof(retort_eval_options), NULL, -1, NULL, NULL, NULL, NULL, 0 }
 
 typedef struct retort_eval_result {
     size_t size;        /* sizeof this struct: set it before the call */
@@ -431,7 +432,8 @@ typedef struct retort_eval_result {
      * cosine); largest difference of two logits. Answers: a window's start and end logits are the rows. */
     double kl, agreement, max_abs_logit_error;
 } retort_eval_result;
-/* The task's metric on labelled data. `options` may be NULL. */
+/* The task's metric on labelled data. `options` may be NULL. Each batch goes through the session and then,
+ * the same, through the reference: taps of the two see the same rows of the same texts in turn. */
 RETORT_API retort_status retort_eval(retort_session *session, const retort_dataset *data,
                                      const retort_eval_options *options, retort_eval_result *result,
                                      retort_error *err);

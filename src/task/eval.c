@@ -164,6 +164,7 @@ retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
         e.encode.special_as_text = true; /* the only mask of a sequence is the one set here */
         e.budget = RT_FEED_MASKED;
     }
+    if (options->batch_tokens > 0) e.budget = (size_t)options->batch_tokens;
     *result = (retort_eval_result){.size = sizeof *result, .metric = kind->metric, .n = data->count};
     result->second_metric = kind->second_metric;
     retort_status status = check_data(kind, data, err);

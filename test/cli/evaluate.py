@@ -149,4 +149,42 @@ def compare_refuses():
     fails(3, "wrong.txt", "compare", source, source, "--data", wrong)
 
 
+@test
+def eval_per_layer():
+    source, small = model("distilbert-wide"), str(HERE / "wide-int8.retort")
+    retort("quantize", source, "-o", small)
+    texts = ["very good", "bad film", "the", "acting , acting !", "a very good film"]
+    data = file("layers.tsv", "sentence\tlabel\n" + "".join(f"{t}\t{i % 3}\n" for i, t in enumerate(texts)))
+    logits = []
+    for path in (small, source):
+        retort("eval", path, "--data", data, "--logits", HERE / "layers-logits.tsv")
+        logits.append([float(x) for x in (HERE / "layers-logits.tsv").read_text().split()])
+    flags = ("--data", data, "--reference", source)
+    result = rows("eval", small, *flags, "--per-layer")[0]
+    layers = result.pop("layers")
+    assert result == rows("eval", small, *flags)[0]
+    names = [layer["name"] for layer in layers]
+    plan = [step["name"] for step in rows("explain", small)[0]["steps"]]
+    assert [name for name in plan if name in names] == names and "layer.0.ffn.lin1" in names and len(names) > 10
+    assert layers[0]["rows"] == sum(row["tokens"] for row in rows("bench", source, "--data", data, "--seconds", "0"))
+    assert all(0 < layer["relative_error"] < 0.1 for layer in layers)
+    last = sum((a - b) ** 2 for a, b in zip(*logits)) / sum(b * b for b in logits[1])
+    assert layers[-1]["rows"] == 5 and layers[-1]["columns"] == 3
+    close(layers[-1]["relative_error"] / last, 1, 1e-4)
+    out = retort("eval", small, *flags, "--per-layer")[0].decode().splitlines()
+    table = out[out.index("") + 2:]
+    assert [line.split()[0] for line in table] == names and max(line.count("#") for line in table) == 24
+    same = rows("eval", source, *flags, "--per-layer", "--threads", "2")[0]["layers"]
+    assert len(same) >= len(layers) and all(layer["relative_error"] == 0 for layer in same)
+    half = rows("eval", model("distilbert-wide", dtype="bf16"), *flags, "--per-layer")[0]["layers"]
+    assert 0 < len(half) <= len(same) and 0 < half[-1]["relative_error"] < 1e-3
+    lines = file("layers.txt", "a very good film\n\nthe acting\n" * 30)
+    filled = rows("eval", model("bert-fill"), "--data", lines, "--reference", model("bert-fill"), "--per-layer")[0]["layers"]
+    assert filled[-1]["rows"] > 5 and all(layer["relative_error"] == 0 for layer in filled)
+    fails(2, "--per-layer needs --reference", "eval", small, "--data", data, "--per-layer")
+    plain = model("distilbert-wide", level=2)
+    for first, second in ((plain, source), (source, plain)):
+        fails(3, f"{plain}: --per-layer needs a model of level 3", "eval", first, "--data", data, "--reference", second, "--per-layer")
+
+
 main()
