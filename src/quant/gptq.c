@@ -70,13 +70,15 @@ static void keep_factor(rt_factor *f, const double *lower) {
     }
 }
 
+enum { DAMPINGS = 14 }; /* from 1 % to 80 times the mean of the diagonal */
+
 /* "Numerical instabilities": 1 % of the mean of the diagonal is added to it (section 3.3, step 3), then twice
- * as much until the factor exists. */
-/* work: [k + RT_CHOLESKY_ROWS, k] */
+ * as much until the factor exists. work: [k + RT_CHOLESKY_ROWS, k] */
 static retort_status factor(rt_factor *f, const double *h, double *work, retort_error *err) {
     double mean = 0;
     for (size_t i = 0; i < f->k; i++) mean += h[i * f->k + i] / (double)f->k;
-    for (f->damping = 0.01; f->damping < 100; f->damping *= 2) {
+    f->damping = 0.01;
+    for (int i = 0; i < DAMPINGS; i++, f->damping *= 2) {
         reverse(f, h, f->damping * mean, work);
         if (!rt_cholesky(f->k, work, work + f->k * f->k)) continue;
         keep_factor(f, work);

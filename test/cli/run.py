@@ -206,7 +206,7 @@ def rewrites_left_out():
 @test
 def quantize_to_integers():
     source, logits, data = model("distilbert-wide"), [], file("quantize.tsv", "sentence\tlabel\na good film\t0\na film\t1\n")
-    for name, flags in {"int8": [], "owq": ["--recipe", "owq", "--data", data, "--samples", "2", "--weak-columns", "4"],
+    for name, flags in {"int8": [], "owq": ["--recipe", "owq", "--data", data, "--samples", "2", "--weak-columns", "8"],
                         "int4": ["--recipe", "int4", "--group", "32"], "mixed":
                         ["--recipe", "int4", "--embeddings", "8", "--keep", "layer.0,head.output"]}.items():
         path = HERE / f"{name}.retort"
