@@ -77,8 +77,8 @@ enum { DAMPINGS = 14 }; /* from 1 % to 80 times the mean of the diagonal */
 static retort_status factor(rt_factor *f, const double *h, double *work, retort_error *err) {
     double mean = 0;
     for (size_t i = 0; i < f->k; i++) mean += h[i * f->k + i] / (double)f->k;
-    f->damping = 0.01;
-    for (int i = 0; i < DAMPINGS; i++, f->damping *= 2) {
+    for (int i = 0; i < DAMPINGS; i++) {
+        f->damping = ldexp(0.01, i);
         reverse(f, h, f->damping * mean, work);
         if (!rt_cholesky(f->k, work, work + f->k * f->k)) continue;
         keep_factor(f, work);
