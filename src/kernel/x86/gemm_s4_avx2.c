@@ -171,22 +171,23 @@ RT_VERB void tile(size_t rows, bool unpacked, const int8_t *a, size_t lda, const
 
 typedef void tile_fn(const int8_t *a, size_t lda, const panel *b, size_t k, const int32_t *start,
                      size_t blocks, float *total);
-#define TILE(rows)                                                                                           \
-    static void packed_##rows(const int8_t *a, size_t lda, const panel *b, size_t k, const int32_t *start,   \
+#define PACKED_TILES(X) X(packed, false, 1) X(packed, false, 2) X(packed, false, 3) X(packed, false, 4)
+#define UNPACKED_TILES(X)                                                                                    \
+    X(unpacked, true, 1)                                                                                     \
+    X(unpacked, true, 2) X(unpacked, true, 3) X(unpacked, true, 4) X(unpacked, true, 5) X(unpacked, true, 6)
+#define TILE(name, unpacked, rows)                                                                           \
+    static void name##_##rows(const int8_t *a, size_t lda, const panel *b, size_t k, const int32_t *start,   \
                               size_t blocks, float *total) {                                                 \
-        tile(rows, false, a, lda, b, k, start, blocks, total);                                               \
-    }                                                                                                        \
-    static void unpacked_##rows(const int8_t *a, size_t lda, const panel *b, size_t k, const int32_t *start, \
-                                size_t blocks, float *total) {                                               \
-        tile(rows, true, a, lda, b, k, start, blocks, total);                                                \
+        tile(rows, unpacked, a, lda, b, k, start, blocks, total);                                            \
     }
-#define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
-ROWS(TILE)
+PACKED_TILES(TILE)
+UNPACKED_TILES(TILE)
 #undef TILE
 
-#define PACKED(rows)   packed_##rows,
-#define UNPACKED(rows) unpacked_##rows,
-static tile_fn *const tiles[2][V16_ROWS] = {{ROWS(PACKED)}, {ROWS(UNPACKED)}};
+#define ENTRY(name, unpacked, rows) name##_##rows,
+static tile_fn *const tiles_packed[PACKED_ROWS] = {PACKED_TILES(ENTRY)};
+static tile_fn *const tiles_unpacked[V16_ROWS] = {UNPACKED_TILES(ENTRY)};
+#undef ENTRY
 
 /* Codes plus 8 of a whole panel, a byte each: once for all rows of A. */
 static void unpack_codes(const uint8_t *codes, size_t k, uint8_t *out) {
@@ -210,7 +211,8 @@ static void panel_rows(const rt_gemm_q *q, const rt_gemm *g, size_t row, size_t 
     for (size_t block = 0, r = 0; block < blocks; block++) {
         size_t count = block_rows(rows, blocks, block), i = row + r, n = rt_min(RT_PANEL, g->n - j);
         const int32_t *start = from->pairs + r * from->blocks;
-        tiles[unpacked][count - 1](q->a + i * q->lda, q->lda, b, g->k, start, from->blocks, sums);
+        tile_fn *run = unpacked ? tiles_unpacked[count - 1] : tiles_packed[count - 1];
+        run(q->a + i * q->lda, q->lda, b, g->k, start, from->blocks, sums);
         add_weak(q, tiles_many, i, j, count, n, sums, RT_PANEL);
         scale_sums(q, false, i, j, count, n, sums, RT_PANEL);
         finish(g, i, j, count, n, sums, RT_PANEL);
