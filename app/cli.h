@@ -31,13 +31,14 @@ typedef enum cli_code {
     X(TOKENIZER, "tokenizer", 0, "PATH", TEXT, 0, 0, NULL,                                                   \
       "folder, tokenizer.json or vocab.txt to use in place of the checkpoint's")                             \
     X(RECIPE, "recipe", 0, "int8|int4|gptq|owq", CHOICE, 0, 0, "int8", "how the weights become integers")    \
+    X(BITS, "bits", 0, "8|4", CHOICE, 0, 0, NULL, "bits of the matrices (default: those of the recipe)")     \
     X(GROUP, "group", 0, "N", INT, 32, 65536, "64",                                                          \
       "4 bits: weights that share an integer scale, a multiple of 32")                                       \
     X(EMBEDDINGS, "embeddings", 0, "8|4", CHOICE, 0, 0, NULL,                                                \
       "bits of the word table (default: those of the recipe)")                                               \
     X(KEEP, "keep", 0, "NAME[,NAME]", TEXT, 0, 0, NULL,                                                      \
       "leave these layers in float: head.output, or layer.0 for all of it")                                  \
-    X(SAMPLES, "samples", 0, "N", INT, 1, 1 << 24, "128", "texts of the data to calibrate with")             \
+    X(SAMPLES, "samples", 0, "N", INT, 1, 1 << 24, "1024", "texts of the data to calibrate with")            \
     X(SEED, "seed", 0, "S", INT, 0, 0x7fffffff, "0", "which texts are chosen")                               \
     X(WEAK_COLUMNS, "weak-columns", 0, "N", INT, 8, 64, "8",                                                 \
       "owq: columns of a matrix that keep 8 bits, a multiple of 8")                                          \

@@ -12,6 +12,7 @@ static cli_code quantize(retort_model **out, const cli_args *args, const retort_
     cli_code code = cli_split_names(&names, args, CLI_KEEP);
     if (code != CLI_DONE) return code;
     options.recipe = cli_text(args, CLI_RECIPE);
+    options.bits = (int)cli_int(args, CLI_BITS, 0);
     options.group = cli_int(args, CLI_GROUP, 0);
     options.embeddings = (int)cli_int(args, CLI_EMBEDDINGS, 0);
     options.data = data;

@@ -84,23 +84,22 @@ const cli_command cli_commands[] = {
      "retort optimize plain.retort --level 2 -o fused.retort --json\n",
      false, cmd_optimize},
     {"quantize", "MODEL -o FILE", "turn the weights into integers", 1, 1, CLI_OUTPUT,
-     (const int[]){CLI_OUTPUT, CLI_RECIPE, CLI_GROUP, CLI_EMBEDDINGS, CLI_KEEP, CLI_DATA, CLI_SAMPLES,
-                   CLI_SEED, CLI_WEAK_COLUMNS, CLI_TASK, CLI_TOKENIZER, -1},
+     (const int[]){CLI_OUTPUT, CLI_RECIPE, CLI_BITS, CLI_GROUP, CLI_EMBEDDINGS, CLI_KEEP, CLI_DATA,
+                   CLI_SAMPLES, CLI_SEED, CLI_WEAK_COLUMNS, CLI_TASK, CLI_TOKENIZER, -1},
      "MODEL is a float model of level 3, or a checkpoint folder. int8 and int4 need no data: weights are "
      "rounded "
      "to nearest, with the scales that lose least. int8 has a scale a column; int4 has an integer scale a "
      "group "
      "and a float one a column, and leaves matrices of fewer than 64 columns at 8 bits; gptq is int4 with "
      "each weight's error made up for by "
-     "later ones, so that outputs on --samples texts of --data change least: their labels are not read, and "
-     "more "
-     "texts help (1024 or so); owq is gptq with 8 bits for the --weak-columns of each matrix whose rounding "
+     "later ones, so that outputs on --samples texts of --data change least: their labels are not read; "
+     "owq is gptq with 8 bits for the --weak-columns of each matrix whose rounding "
      "would lose most. Activations are "
      "rounded to int8 as they come, a scale a row; attention, LayerNorm and the residual stay float. Compare "
      "the two models with 'retort eval --reference'.",
      "retort quantize model.retort -o small.retort\n"
      "retort quantize model.retort --recipe int4 --embeddings 8 --keep head.output -o tiny.retort\n"
-     "retort quantize model.retort --recipe gptq --data train.tsv --samples 1024 -o best.retort\n",
+     "retort quantize model.retort --recipe gptq --data train.tsv -o best.retort\n",
      false, cmd_quantize},
     {"bench", "MODEL", "measure latency and throughput", 1, 1, -1,
      (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_PAD, CLI_KEEP_DUPLICATES,

@@ -168,19 +168,20 @@ typedef struct retort_dataset retort_dataset; /* texts: see below */
 typedef struct retort_quantize_options {
     size_t size;
     const char *recipe;      /* "int8" (default), "int4", or with data "gptq", "owq" */
-    int embeddings;          /* bits of the word table: 8 or 4; 0: as many as the recipe's matrices have */
+    int bits;                /* of matrices: 8 or 4; 0: the recipe's */
+    int embeddings;          /* bits of the word table: 8 or 4; 0: the recipe's */
     int64_t group;           /* 4 bits: weights that share an integer scale, a multiple of 32; 0: 64 */
     const char *const *keep; /* names of layers that stay float: "head.output", or "layer.0" for all of it */
     size_t keep_count;
     retort_progress_fn progress;
     void *user;
     const retort_dataset *data; /* texts to calibrate with, for recipes that need them; labels are not read */
-    size_t samples;             /* as many of them, chosen by the seed; 0: 128 */
+    size_t samples;             /* as many of them, chosen by the seed; 0: 1024 */
     uint64_t seed;
     size_t weak_columns; /* owq: columns of a matrix that keep 8 bits, a multiple of 8, at most 64; 0: 8 */
 } retort_quantize_options;
 #define RETORT_QUANTIZE_OPTIONS                                                                              \
-    { sizeof(retort_quantize_options), "int8", 0, 0, NULL, 0, NULL, NULL, NULL, 0, 0, 0 }
+    { sizeof(retort_quantize_options), "int8", 0, 0, 0, NULL, 0, NULL, NULL, NULL, 0, 0, 0 }
 
 /* A new model whose matrices and word table are integers. `model` is a float32 one of level 3. int8: a scale
  * a column (row of the table). int4: codes of 4 bits with an integer scale a group and a float one a column;

@@ -442,7 +442,7 @@ static void test_weak_choice(void **unused) {
     static const char *const keep[] = {"layer.0", "layer.1", "head"};
     retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *words = NULL;
     retort_model *integer = learned(model, "owq", 0);
-    assert_string_equal(integer->recipe, "owq group=32 embeddings=4 samples=128 seed=0 weak=8");
+    assert_string_equal(integer->recipe, "owq group=32 embeddings=4 samples=1024 seed=0 weak=8");
     retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
     options.recipe = "int4";
     options.group = 32;
@@ -487,6 +487,9 @@ static void test_refusals(void **unused) {
     options.recipe = "gptq";
     assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_ARGUMENT);
     assert_non_null(strstr(err.text, "recipe 'gptq' needs data"));
+    options.bits = 8;
+    assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "recipe 'gptq' is for fewer than 8 bits"));
     options.weak_columns = 6;
     assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_ARGUMENT);
     assert_non_null(strstr(err.text, "a multiple of 8, at most 64"));

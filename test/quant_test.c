@@ -267,6 +267,26 @@ static void test_keep(void **unused) {
     retort_model_free(model);
 }
 
+/* int8 with 4 bits is int4 with a table of 8. */
+static void test_bits(void **unused) {
+    (void)unused;
+    retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *integer = NULL;
+    retort_model *four = quantized(model, "int4", 8, 0);
+    retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
+    retort_tensor_info a, b;
+    options.bits = 4;
+    assert_int_equal(retort_model_quantize(&integer, model, &options, NULL), RETORT_OK);
+    assert_string_equal(integer->recipe, "int8 bits=4 group=64 embeddings=8");
+    for (size_t i = 0; retort_model_tensor(four, i, &b) == RETORT_OK; i++) {
+        assert_int_equal(retort_model_tensor(integer, i, &a), RETORT_OK);
+        assert_string_equal(a.name, b.name);
+        assert_string_equal(a.layout, b.layout);
+    }
+    retort_model_free(four);
+    retort_model_free(integer);
+    retort_model_free(model);
+}
+
 static void refuse(const retort_model *model, const retort_quantize_options *options, retort_status wanted,
                    const char *words) {
     retort_model *integer = NULL;
@@ -306,6 +326,9 @@ static void test_refusals(void **unused) {
     options = (retort_quantize_options)RETORT_QUANTIZE_OPTIONS;
     options.embeddings = 2;
     refuse(model, &options, RETORT_ARGUMENT, "8 or 4 bits");
+    options = (retort_quantize_options)RETORT_QUANTIZE_OPTIONS;
+    options.bits = 5;
+    refuse(model, &options, RETORT_ARGUMENT, "matrices must be of 8 or 4 bits");
     options = (retort_quantize_options)RETORT_QUANTIZE_OPTIONS;
     options.progress = cancel_third;
     options.user = &calls;
@@ -425,6 +448,7 @@ int main(void) {
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_info),
         cmocka_unit_test(test_keep),
+        cmocka_unit_test(test_bits),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_spoilt_files),
         cmocka_unit_test(test_real_weights),

@@ -13,18 +13,20 @@
 typedef struct recipe {
     const char *name;
     int bits, table_bits;
-    rt_method method;
+    rt_rounding rounding;
+    bool weak;
     const char *help;
 } recipe;
 static const recipe recipes[] = {
-#define RECIPE_ROW(name, bits, table_bits, method, help) {name, bits, table_bits, RT_METHOD_##method, help},
+#define RECIPE_ROW(name, bits, table_bits, rounding, weak, help)                                             \
+    {name, bits, table_bits, RT_ROUND_##rounding, weak, help},
     RT_RECIPES(RECIPE_ROW)
 #undef RECIPE_ROW
 };
 enum {
     RECIPE_COUNT = sizeof recipes / sizeof *recipes,
     DEFAULT_GROUP = 64,
-    DEFAULT_SAMPLES = 128,
+    DEFAULT_SAMPLES = 1024,
     DEFAULT_WEAK = 8,
     LEAST_COLUMNS = 64 /* of 4-bit matrices: fewer are a head's logits, and no bytes to speak of */
 };
@@ -38,12 +40,12 @@ const char *retort_recipe(size_t index, const char **help) {
 typedef struct quantizer {
     rt_graph *graph;
     const retort_quantize_options *options;
-    int bits, table_bits;
+    const recipe *row;
+    int bits, table_bits; /* as asked for, else the row's */
     int64_t group;
-    rt_method method;
     size_t weak;                /* of a matrix */
     size_t samples;             /* texts of calibration */
-    rt_calibration calibration; /* methods that need data */
+    rt_calibration calibration; /* of recipes that need data */
     int *wave;                  /* [nodes] when it is calibrated, from 0; -1: it needs no data */
     size_t done, total;         /* constants to round, and waves */
 } quantizer;
@@ -124,6 +126,12 @@ static retort_status check_model(const retort_model *model, retort_error *err) {
     return RETORT_OK;
 }
 
+static retort_status check_bits(const quantizer *q, retort_error *err) {
+    if (q->row->rounding == RT_ROUND_NEAREST || q->bits < 8) return RETORT_OK;
+    return rt_fail(err, RETORT_ARGUMENT, "quantize: recipe '%s' is for fewer than %d bits", q->row->name,
+                   q->bits);
+}
+
 static retort_status report(quantizer *q, const char *what, retort_error *err) {
     const retort_quantize_options *options = q->options;
     size_t done = q->done++;
@@ -152,7 +160,7 @@ static retort_status round_node(quantizer *q, int index, retort_error *err) {
 
 /* A head has few rows of activations, and is small: no weak columns. */
 static size_t weak_rows(const quantizer *q, const rt_node *node) {
-    return q->method == RT_METHOD_OWQ && !is_scope("head", node->name) ? q->weak : 0;
+    return q->row->weak && !is_scope("head", node->name) ? q->weak : 0;
 }
 
 /* Rounds what is due in the wave; -1: all that needs no data. */
@@ -214,7 +222,7 @@ static retort_status plan_waves(quantizer *q, int *waves, retort_error *err) {
     for (size_t i = 0; depth != NULL && q->wave != NULL && i < count; i++) {
         const rt_node *node = &q->graph->nodes[i];
         depth[i] = depth_of(q, depth, node);
-        bool learned = q->method != RT_METHOD_NEAREST && node->op == RT_OP_LINEAR && is_due(q, node);
+        bool learned = q->row->rounding != RT_ROUND_NEAREST && node->op == RT_OP_LINEAR && is_due(q, node);
         bool blocks = node->attrs.heads > 1; /* each block has moments of its own: rounded to nearest */
         q->wave[i] = learned && is_wide(q, node) && !blocks ? (depth[i] - 1) / WAVE_DEPTH : -1;
         if (q->wave[i] >= *waves) *waves = q->wave[i] + 1;
@@ -225,11 +233,15 @@ static retort_status plan_waves(quantizer *q, int *waves, retort_error *err) {
     return depth != NULL && q->wave != NULL ? RETORT_OK : rt_fail_nomem(err, count * sizeof *depth);
 }
 
+static bool needs_data(const recipe *row) {
+    return row->rounding != RT_ROUND_NEAREST;
+}
+
 static retort_status open_calibration(quantizer *q, const retort_model *model, retort_error *err) {
-    if (q->method == RT_METHOD_NEAREST) return RETORT_OK;
+    if (!needs_data(q->row)) return RETORT_OK;
     if (q->options->data == NULL) {
         return rt_fail(err, RETORT_ARGUMENT, "quantize: recipe '%s' needs data to calibrate with",
-                       q->options->recipe);
+                       q->row->name);
     }
     q->samples = q->options->samples != 0 ? q->options->samples : DEFAULT_SAMPLES;
     return rt_calibration_open(&q->calibration, model, q->options->data, q->samples, q->options->seed, err);
@@ -238,6 +250,7 @@ static retort_status open_calibration(quantizer *q, const retort_model *model, r
 static retort_status round_all(quantizer *q, const retort_model *model, retort_error *err) {
     int waves = 0;
     retort_status status = check_keep(q, err);
+    if (status == RETORT_OK) status = check_bits(q, err);
     if (status == RETORT_OK) status = open_calibration(q, model, err);
     if (status == RETORT_OK) status = plan_waves(q, &waves, err);
     if (status == RETORT_OK) status = round_wave(q, -1, NULL, err);
@@ -258,16 +271,16 @@ static void use_int16(rt_graph *graph) {
 }
 
 /* "int8", "int4 group=64 embeddings=4 keep=head.output,layer.0", and which rewrites the float model lacks */
-static retort_status keep_recipe(retort_model *model, const quantizer *q, const recipe *row,
-                                 retort_error *err) {
+static retort_status keep_recipe(retort_model *model, const quantizer *q, retort_error *err) {
     rt_buffer text = {0};
-    rt_buffer_text(&text, row->name);
+    rt_buffer_text(&text, q->row->name);
+    if (q->bits != q->row->bits) rt_buffer_format(&text, " bits=%d", q->bits);
     if (q->bits == 4 || q->table_bits == 4) rt_buffer_format(&text, " group=%lld", (long long)q->group);
     rt_buffer_format(&text, " embeddings=%d", q->table_bits);
-    if (q->method != RT_METHOD_NEAREST) {
+    if (needs_data(q->row)) {
         rt_buffer_format(&text, " samples=%zu seed=%llu", q->samples, (unsigned long long)q->options->seed);
     }
-    if (q->method == RT_METHOD_OWQ) rt_buffer_format(&text, " weak=%zu", q->weak);
+    if (q->row->weak) rt_buffer_format(&text, " weak=%zu", q->weak);
     for (size_t i = 0; i < q->options->keep_count; i++) {
         rt_buffer_format(&text, "%s%s", i > 0 ? "," : " keep=", q->options->keep[i]);
     }
@@ -298,14 +311,14 @@ retort_status rt_quantize(retort_model **out, const retort_model *model,
     retort_status status = check_model(model, err);
     if (status == RETORT_OK) status = rt_model_derive(&next, model, err);
     if (status != RETORT_OK) return status;
-    quantizer q = {.graph = &next->graph, .options = options, .bits = row->bits};
+    quantizer q = {.graph = &next->graph, .options = options, .row = row};
+    q.bits = options->bits != 0 ? options->bits : row->bits;
     q.table_bits = options->embeddings != 0 ? options->embeddings : row->table_bits;
-    q.method = row->method;
     q.group = options->group != 0 ? options->group : DEFAULT_GROUP;
     q.weak = options->weak_columns != 0 ? options->weak_columns : DEFAULT_WEAK;
     use_int16(&next->graph);
     status = round_all(&q, model, err);
-    if (status == RETORT_OK) status = keep_recipe(next, &q, row, err);
+    if (status == RETORT_OK) status = keep_recipe(next, &q, err);
     if (status == RETORT_OK) {
         *out = next;
     } else {

@@ -5,15 +5,16 @@
 
 #include "graph/package.h"
 
-/* How matrices of 4 bits come about. */
-typedef enum rt_method { RT_METHOD_NEAREST, RT_METHOD_GPTQ, RT_METHOD_OWQ } rt_method;
+/* How a column's codes are found: each to the nearest, or with errors made up for by later ones. */
+typedef enum rt_rounding { RT_ROUND_NEAREST, RT_ROUND_GPTQ } rt_rounding;
 
-/* One row a recipe: name, bits of matrices, bits of the word table, method, what it does. */
+/* One row a recipe: name, bits of matrices, bits of the word table, rounding, whether a few columns of each
+ * matrix keep 8 bits, what it does. Another rounding than to nearest needs data. */
 #define RT_RECIPES(X)                                                                                        \
-    X("int8", 8, 8, NEAREST, "8 bits, rounded to nearest with min-MSE scales a column")                      \
-    X("int4", 4, 4, NEAREST, "4 bits in groups with two-level min-MSE scales, rounded to nearest")           \
-    X("gptq", 4, 4, GPTQ, "4 bits; errors are made up for by later weights, on calibration data")            \
-    X("owq", 4, 4, OWQ, "gptq; the input columns that lose most of each matrix keep 8 bits")
+    X("int8", 8, 8, NEAREST, false, "8 bits, rounded to nearest with min-MSE scales a column")               \
+    X("int4", 4, 4, NEAREST, false, "4 bits in groups with two-level min-MSE scales, rounded to nearest")    \
+    X("gptq", 4, 4, GPTQ, false, "4 bits; errors are made up for by later weights, on calibration data")     \
+    X("owq", 4, 4, GPTQ, true, "gptq; the input columns that lose most of each matrix keep 8 bits")
 
 /* Options as retort_model_quantize has checked them. */
 retort_status rt_quantize(retort_model **out, const retort_model *model,
