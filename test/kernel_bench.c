@@ -235,7 +235,7 @@ static void call_normalize(work *w) {
     ((rt_normalize_fn)w->row->fn)(w->m, w->n, w->a, w->n, w->c, w->n);
 }
 static void call_quantize(work *w) {
-    ((rt_quantize_fn)w->row->fn)(w->m, w->n, w->a, w->n, NULL, w->c, w->n, w->scale);
+    ((rt_quantize_fn)w->row->fn)(w->m, w->n, w->a, w->n, &(rt_rows_q){0}, w->c, w->n, w->scale);
 }
 static void call_narrow(work *w) {
     ((rt_narrow_fn)w->row->fn)(w->m * w->n, w->a, w->c);

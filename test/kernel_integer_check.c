@@ -201,18 +201,21 @@ bool check_quantize(const kernel_row *row, char *why, size_t size) {
         size_t rows = random_below(5), ldx = n + random_below(3), ldq = rt_row_q(n) + 64 * random_below(2);
         guarded x = guarded_new(rows * ldx * sizeof(float)), q[2], scale[2];
         const float ranges[][2] = {{-0.17f, 3.0f}, {-40.0f, 0.5f}};
-        const float *range = n % 3 == 0 ? ranges[n % 2] : NULL;
+        guarded factor = floats(n), add = floats(n);
+        rt_rows_q how = {.range = n % 3 == 0 ? ranges[n % 2] : NULL};
+        if (n / 3 % 2 == 1) how.factor = factor.data;
+        if (n / 3 % 2 == 1) how.add = add.data;
         fill_f32(x.data, rows * ldx, (int)(n % FILL_KINDS));
         for (int side = 0; side < 2; side++) {
             q[side] = guarded_new(rows * ldq);
             scale[side] = guarded_new(rows * sizeof(rt_row_scale));
             rt_quantize_fn fn = (rt_quantize_fn)(side == 0 ? row->ref : row->fn);
-            fn(rows, n, x.data, ldx, range, q[side].data, ldq, scale[side].data);
+            fn(rows, n, x.data, ldx, &how, q[side].data, ldq, scale[side].data);
         }
         size_t where = 0;
         good = same_bytes(&q[0], &q[1]) && same_f32(&scale[0], &scale[1], &where);
         if (!good) snprintf(why, size, "%zu rows of %zu differ from ref", rows, n);
-        guarded *all[] = {&x, &q[0], &q[1], &scale[0], &scale[1]};
+        guarded *all[] = {&x, &factor, &add, &q[0], &q[1], &scale[0], &scale[1]};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
     }
     return good;

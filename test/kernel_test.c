@@ -111,11 +111,11 @@ static uint64_t broken_peak(size_t rounds, int one, float *sums) { /* counts twi
 static uint64_t broken_read(size_t n, const uint64_t *words) { /* forgets the words behind whole blocks */
     return rt_read_sum_ref(n / 8 * 8, words);
 }
-static void broken_quantize(size_t m, size_t n, const float *x, size_t ldx, const float *range, int8_t *q,
+static void broken_quantize(size_t m, size_t n, const float *x, size_t ldx, const rt_rows_q *how, int8_t *q,
                             size_t ldq, rt_row_scale *scale) { /* forgets the padding */
     int8_t kept = 0;
     if (m > 0 && n % 64 != 0) kept = q[n];
-    rt_quantize_ref(m, n, x, ldx, range, q, ldq, scale);
+    rt_quantize_ref(m, n, x, ldx, how, q, ldq, scale);
     if (m > 0 && n % 64 != 0) q[n] = kept;
 }
 static void broken_shift(const rt_gemm_q *g) { /* -128 in place of 127: as if a sum saturated */

@@ -107,10 +107,10 @@ static bool normal_same(const normal *out, size_t *where) {
 }
 
 /* The int8 rows must be what quantize makes of the float ones. */
-static bool normal_quantized(const normal *out, size_t rows, size_t n, size_t ld, const float *range) {
+static bool normal_quantized(const normal *out, size_t rows, size_t n, size_t ld, const rt_rows_q *how) {
     size_t where = 0;
     guarded q = guarded_new(rows * rt_row_q(n)), scale = guarded_new(rows * sizeof(rt_row_scale));
-    rt_quantize_ref(rows, n, out->y[0].data, ld, range, q.data, rt_row_q(n), scale.data);
+    rt_quantize_ref(rows, n, out->y[0].data, ld, how, q.data, rt_row_q(n), scale.data);
     bool good = same_bytes(&q, &out->y8[0]) && same_f32(&scale, &out->scale8[0], &where);
     guarded_free(&q);
     guarded_free(&scale);
@@ -127,13 +127,18 @@ static void normal_free(normal *out) {
 static bool norm_one(const kernel_row *row, size_t rows, size_t n, int kind, char *why, size_t size) {
     size_t ld = n + random_below(3), where = 0;
     guarded x = filled(rows * ld, kind), gamma = filled(n, kind), beta = filled(n, kind);
+    guarded factor = filled(n, FILL_NORMAL), add = filled(n, FILL_NORMAL);
     normal out = {0};
     int outputs = 1 + (int)random_below(7);
     bool in_place = random_below(4) == 0;
-    const float given[2] = {-1.5f, 4.0f}, *range = random_below(3) == 0 ? given : NULL;
+    const float given[2] = {-1.5f, 4.0f};
+    rt_rows_q how = {.range = random_below(3) == 0 ? given : NULL};
+    bool moved = random_below(2) == 0;
+    if (moved) how.factor = factor.data;
+    if (moved) how.add = add.data;
     for (int side = 0; side < 2; side++) {
         rt_norm_args args = {.rows = rows,
-                             .range8 = range,
+                             .how8 = how,
                              .n = n,
                              .x = x.data,
                              .ldx = ld,
@@ -148,8 +153,8 @@ static bool norm_one(const kernel_row *row, size_t rows, size_t n, int kind, cha
         ((rt_norm_fn)(side == 0 ? row->ref : row->fn))(&args);
     }
     bool good = normal_same(&out, &where);
-    if (outputs == 5 || outputs == 7) good = good && normal_quantized(&out, rows, n, ld, range);
-    guarded *all[] = {&x, &gamma, &beta};
+    if (outputs == 5 || outputs == 7) good = good && normal_quantized(&out, rows, n, ld, &how);
+    guarded *all[] = {&x, &gamma, &beta, &factor, &add};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
     normal_free(&out);
     return good || fail(why, size, "rows x width", rows, n, 1, where);
@@ -191,7 +196,10 @@ static bool embed_one(const kernel_row *row, size_t rows, size_t n, bool types, 
     words position = words_new(WORDS, n, position_q ? 8 : 32);
     guarded position_scale = filled(n, FILL_NORMAL), type = filled(2 * n, FILL_NORMAL);
     guarded gamma = filled(n, FILL_NORMAL), beta = filled(n, FILL_NORMAL);
+    guarded factor = filled(n, FILL_NORMAL), add = filled(n, FILL_NORMAL);
     guarded index = guarded_new(rows * 3 * sizeof(int32_t));
+    rt_rows_q how = {0};
+    if (types) how = (rt_rows_q){.factor = factor.data, .add = add.data};
     normal out = {0};
     int32_t *ids = index.data;
     for (size_t i = 0; i < 3 * rows; i++) ids[i] = (int32_t)random_below(i < 2 * rows ? WORDS : 2);
@@ -214,15 +222,16 @@ static bool embed_one(const kernel_row *row, size_t rows, size_t n, bool types, 
                                        .gamma = gamma.data,
                                        .beta = beta.data,
                                        .epsilon = 1e-5f,
+                                       .how8 = how,
                                        .ldy = n,
                                        .ldy16 = n}};
         normal_new(&out, side, 7, &args.norm);
         ((rt_embed_fn)(side == 0 ? row->ref : row->fn))(&args);
     }
-    bool good = normal_same(&out, &where) && normal_quantized(&out, rows, n, n, NULL);
-    guarded *all[] = {&word.rows,      &word.scale,     &word.group,     &position.rows,
-                      &position_scale, &position.scale, &position.group, &type,
-                      &gamma,          &beta,           &index};
+    bool good = normal_same(&out, &where) && normal_quantized(&out, rows, n, n, &how);
+    guarded *all[] = {&word.rows,      &word.scale,     &word.group, &position.rows, &position_scale,
+                      &position.scale, &position.group, &type,       &gamma,         &beta,
+                      &index,          &factor,         &add};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
     normal_free(&out);
     return good || fail(why, size, "rows x width x bits", rows, n, (size_t)bits, where);

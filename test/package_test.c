@@ -370,7 +370,7 @@ static void test_spoilt_files(void **state) {
         {"task\\\":\\\"classify\\\"", "task\\\":\\\"answer\\\"  ", "the output is f32 [batch, 3]"},
         {"\\\"neutral\\\"", "          5", "label 1 is no text"},
         {"BertNormalizer", "FirtNormalizer", "FirtNormalizer"},
-        {"recipe", "recipy", "no recipe"},
+        {"\\\"recipe", "\\\"recipy", "no recipe"},
     };
     check_spoilt("distilbert-classify", 3, rows, sizeof rows / sizeof *rows);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What later recipes ask of the engine: weak rows of a product, and static ranges of activations. */
+ * What recipes ask of the engine: weak rows of a product, static ranges of activations, and columns of
+ * activations that are moved on their way to integers. */
 #include "graph/match.h"
 #include "kernel/integers.h"
 #include "quant_models.h"
@@ -130,11 +131,89 @@ static void test_static_ranges(void **unused) {
     retort_model_free(model);
 }
 
+/* Multiplies the columns of every value that becomes int8 by -2, and adds 1; the weights behind it are not
+ * changed. Returns how many values there were. */
+static size_t move_columns(rt_graph *graph) {
+    size_t moved = 0;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        rt_node *node = &graph->nodes[i];
+        if (node->attrs.narrow != RETORT_S8) continue;
+        int at = node->op == RT_OP_NARROW ? 1 : node->op == RT_OP_LAYER_NORM ? 3 : 10;
+        const rt_value *out = &graph->values[node->outputs[node->output_count - 1]];
+        int64_t n = out->dims[out->rank - 1];
+        float *factor = rt_floats(graph, 1, n), *add = rt_floats(graph, 1, n);
+        assert_true(factor != NULL && add != NULL);
+        for (int64_t j = 0; j < n; j++) factor[j] = -2;
+        for (int64_t j = 0; j < n; j++) add[j] = 1;
+        int values[] = {rt_add_constant(graph, node->name, "factor", 1, &n, factor),
+                        rt_add_constant(graph, node->name, "add", 1, &n, add)};
+        node = &graph->nodes[i];
+        while (node->input_count < at) node->inputs[node->input_count++] = -1;
+        for (int k = 0; k < 2; k++) node->inputs[node->input_count++] = values[k];
+        moved++;
+    }
+    return moved;
+}
+
+/* x becomes 1 - 2 x, and with scales of -1/2 and biases that undo the 1 the same product: what each row's
+ * integers stand for is not changed but for the last bit. */
+static void undo_columns(rt_graph *graph) {
+    for (size_t i = 0; i < graph->node_count; i++) {
+        rt_node *node = &graph->nodes[i];
+        if (node->op != RT_OP_LINEAR || rt_linear_input(&graph->values[node->inputs[1]]) != RETORT_S8)
+            continue;
+        int64_t n = graph->values[node->inputs[1]].dims[1];
+        float *scale = rt_floats(graph, 1, n), *bias = rt_floats(graph, 1, n);
+        const float *old = graph->values[node->inputs[4]].data;
+        const int32_t *sums = graph->values[node->inputs[5]].data;
+        const float *from = node->inputs[2] >= 0 ? graph->values[node->inputs[2]].data : NULL;
+        assert_true(scale != NULL && bias != NULL);
+        for (int64_t j = 0; j < n; j++) scale[j] = -0.5F * old[j];
+        for (int64_t j = 0; j < n; j++) {
+            bias[j] = (from != NULL ? from[j] : 0) - (float)(sums[j] / 128) * scale[j];
+        }
+        graph->values[node->inputs[4]].data = scale;
+        int moved = rt_add_constant(graph, node->name, "moved", 1, &n, bias);
+        graph->nodes[i].inputs[2] = moved;
+    }
+}
+
+static void test_moved_columns(void **unused) {
+    (void)unused;
+    static const char *const names[] = {"bert-wide", "distilbert-wide"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        retort_error err = {0};
+        retort_model *model = golden(names[i], 3, RETORT_F32), *integer = quantized(model, "int8", 0, 0);
+        size_t count, same;
+        float *own = run(integer, NULL, 1, &count);
+        assert_true(move_columns(&integer->graph) >= 4);
+        float *moved = run(integer, NULL, 1, &same);
+        assert_memory_not_equal(own, moved, count * sizeof *own);
+        free(moved);
+        undo_columns(&integer->graph);
+        if (rt_graph_sweep(&integer->graph, &err) != RETORT_OK) fail_msg("%s", err.text);
+        if (rt_graph_verify(&integer->graph, &err) != RETORT_OK) fail_msg("%s", err.text);
+        moved = run(integer, NULL, 1, &same);
+        assert_int_equal(count, same);
+        /* 0 is in every row's range, and so is 1 now: a step may be half of the 2 x wider. */
+        for (size_t j = 0; j < count; j++)
+            assert_true(own[j] - moved[j] < 0.05F && moved[j] - own[j] < 0.05F);
+        check_bits(integer, names[i]);
+        check_round_trip(integer);
+        check_spoilt(".norm.factor f32 rows [48]", ".norm.factor f32 rows [47]", "factor and add do not fit");
+        free(own);
+        free(moved);
+        retort_model_free(integer);
+        retort_model_free(model);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_weak_rows),
         cmocka_unit_test(test_spoilt_weak_rows),
         cmocka_unit_test(test_static_ranges),
+        cmocka_unit_test(test_moved_columns),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

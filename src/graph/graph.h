@@ -55,11 +55,12 @@ enum {
     /* Select the rows of mask tokens: (x [batch, seq, n], ids) -> [rows, n]; the fill head's first step. */     \
     X(MASK_ROWS, "MaskRows", 2, 2, 1, 0, 0)                                                                      \
     /* Level 2: fused. `…` stands for [batch, seq] below level 3 and for [tokens] there. */                    \
-    /* ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale)))) ->     \
-     * […, hidden]; with narrow a second output holds the same in bf16 or s8. word is f32, or s8 [v, n] with   \
-     * a scale a row [v], or 4-bit codes (rows_s4) with integer scales too, u8 [v, ceil(n/group)]. position      \
-     * is f32, or s8 with a scale a column [hidden]. */                                                          \
-    X(EMBED, "Embed", 5, 10, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_RANGE, 2)             \
+    /* ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale (,         \
+     * factor, add))))) -> […, hidden]; with narrow a second output holds the same in bf16 or s8. word is                    \
+     * f32, or s8 [v, n] with a scale a row [v], or 4-bit codes (rows_s4) with integer scales too, u8 [v,                             \
+     * ceil(n/group)]. position is f32, or s8 with a scale a column [hidden]. What becomes s8 is x * factor                            \
+     * + add when these, f32 [hidden], are there. */                                                                                         \
+    X(EMBED, "Embed", 5, 12, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_RANGE, 2)             \
     /* x […, k], weight (, bias (, residual (, scale, sums (, groups (, weak, columns))))) -> […, n] = act(x \
      * w + bias) + residual. weight is [k, n]: rows, or at level 3 packed: p16, p16_bf16 (x is bf16),            \
      * p16_s8, p16_s4 (x is s8). The last two have a scale a column f32 [n] and what gemm_q calls b_sum, i32     \
@@ -68,8 +69,8 @@ enum {
      * the output is bf16. Absent inputs are -1. With heads, x has so many blocks of k columns, and each         \
      * block of n / heads columns of y is the product with its own: a matrix of blocks on the diagonal. */       \
     X(LINEAR, "Linear", 2, 9, 1, RT_ATTR_ACT | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_HEADS, 2)                \
-    /* x, gamma, beta -> y (, y in bf16 or s8) */                                                                \
-    X(LAYER_NORM, "LayerNorm", 3, 3, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_RANGE, 2)                     \
+    /* x, gamma, beta (, factor, add) -> y (, y in bf16, or y (* factor + add) in s8) */                         \
+    X(LAYER_NORM, "LayerNorm", 3, 5, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_RANGE, 2)                     \
     /* q, k, v: column ranges of one, two or three values. (qkv […, 3 hidden]) or (q, kv […, 2 hidden]) or   \
      * (q, k, v), then below level 3 the mask [batch, seq]. Rows of q may be a selection (select) of the         \
      * sequences' rows. -> [rows of q, hidden]. shared (level 3, select=first): (q [batch, heads n], x           \
@@ -83,8 +84,8 @@ enum {
     /* x […, n] (, mask below level 3) -> [batch, n]: mean or max over each sequence's tokens */               \
     X(POOL, "Pool", 1, 2, 1, RT_ATTR_POOL, 2)                                                                    \
     X(NORMALIZE, "Normalize", 1, 1, 1, 0, 2)                                                                     \
-    /* float -> bf16 or s8, where no producer can do it itself */                                                \
-    X(NARROW, "Narrow", 1, 1, 1, RT_ATTR_NARROW | RT_ATTR_RANGE, 3)
+    /* float (, factor, add) -> bf16, or x (* factor + add) in s8, where no producer can do it itself */         \
+    X(NARROW, "Narrow", 1, 3, 1, RT_ATTR_NARROW | RT_ATTR_RANGE, 3)
 
 typedef enum rt_op {
 #define RT_OP_ENUM(name, text, least, most, outputs, attrs, level) RT_OP_##name,
@@ -179,7 +180,7 @@ typedef struct rt_value {
     rt_content content;
 } rt_value;
 
-enum { RT_MAX_INPUTS = 10, RT_MAX_OUTPUTS = 3 };
+enum { RT_MAX_INPUTS = 12, RT_MAX_OUTPUTS = 3 };
 typedef struct rt_node {
     rt_op op;
     const char *name;                       /* "layer.0.attention.q" … for people; unique */

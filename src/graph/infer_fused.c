@@ -29,17 +29,30 @@ static retort_status check_narrow(const rt_shapes *s, const rt_value *rows, bool
     return rt_fail(s->err, RETORT_FORMAT, "narrow=%s is not what it can make", retort_dtype_name(narrow));
 }
 
-/* Output 0 is float; a second one, if any, is the same narrowed. */
-static retort_status float_and_narrow(rt_shapes *s) {
-    s->out[0].dtype = RETORT_F32;
-    s->out[1] = s->out[0];
-    s->out[1].dtype = s->node->attrs.narrow;
-    return check_narrow(s, &s->out[0], true);
-}
-
 /* Input `index`, NULL when absent. */
 static const rt_value *optional(const rt_shapes *s, int index) {
     return index < s->node->input_count ? s->in[index] : NULL;
+}
+
+/* Whether inputs `index` and the next are the factor and the addend of columns that become s8, or absent. */
+static retort_status check_moved(const rt_shapes *s, int index) {
+    const rt_value *factor = optional(s, index), *add = optional(s, index + 1);
+    const rt_value *out = &s->out[0];
+    if (factor == NULL && add == NULL) return RETORT_OK;
+    if (factor != NULL && add != NULL && s->node->attrs.narrow == RETORT_S8 &&
+        rt_is_vector(factor, out->dims[out->rank - 1], false) &&
+        rt_is_vector(add, out->dims[out->rank - 1], false))
+        return RETORT_OK;
+    return rt_fail(s->err, RETORT_FORMAT, "factor and add do not fit, or nothing becomes int8");
+}
+
+/* Output 0 is float; a second one, if any, is the same narrowed, moved by input `moved` and the next. */
+static retort_status float_and_narrow(rt_shapes *s, int moved) {
+    s->out[0].dtype = RETORT_F32;
+    s->out[1] = s->out[0];
+    s->out[1].dtype = s->node->attrs.narrow;
+    retort_status status = check_narrow(s, &s->out[0], true);
+    return status == RETORT_OK ? check_moved(s, moved) : status;
 }
 
 /* Whether a value has this dtype and these dims, row-major. */
@@ -101,7 +114,7 @@ retort_status rt_infer_embed(rt_shapes *s) {
                        (long long)s->node->attrs.group);
     }
     rows_of(s, ids, ids->rank, n);
-    return float_and_narrow(s);
+    return float_and_narrow(s, 10);
 }
 
 /* 2^17 products of 127 and -128 are the most that an int32 holds. */
@@ -177,7 +190,7 @@ retort_status rt_infer_linear(rt_shapes *s) {
 
 retort_status rt_infer_layer_norm(rt_shapes *s) {
     retort_status status = rt_infer_layer_normalization(s);
-    return status == RETORT_OK ? float_and_narrow(s) : status;
+    return status == RETORT_OK ? float_and_narrow(s, 3) : status;
 }
 
 /* The mask is there when the keys' rows are padded, and only then. */
@@ -266,5 +279,6 @@ retort_status rt_infer_narrow(rt_shapes *s) {
     if (status == RETORT_OK && s->node->attrs.narrow == RETORT_F32) {
         return rt_fail(s->err, RETORT_FORMAT, "expected narrow=bf16 or narrow=s8");
     }
-    return status == RETORT_OK ? check_narrow(s, &s->out[0], true) : status;
+    if (status == RETORT_OK) status = check_narrow(s, &s->out[0], true);
+    return status == RETORT_OK ? check_moved(s, 1) : status;
 }

@@ -94,6 +94,13 @@ typedef struct rt_row_scale {
     float scale, shift;
 } rt_row_scale;
 
+/* How rows become int8. With factor and add (both or neither) fma(x, factor[j], add[j]) is rounded in the
+ * place of x: columns of different sizes and middles are made alike, and the weights undo it. */
+typedef struct rt_rows_q {
+    const float *range;        /* {least, largest} of all rows, or NULL: each row's own */
+    const float *factor, *add; /* [n] or NULL */
+} rt_rows_q;
+
 /* y = (x - mean) / sqrt(var + epsilon) * gamma + beta, a row at a time. Two passes (mean; then the mean of
  * squared differences), each over 16 virtual lanes. y may be x. */
 typedef struct rt_norm_args {
@@ -108,7 +115,7 @@ typedef struct rt_norm_args {
     size_t ldy16;
     int8_t *y8; /* or NULL: y as rt_quantize_fn makes it, rows rt_row_q(n) apart, in the same pass */
     rt_row_scale *scale8; /* [rows] */
-    const float *range8;  /* {least, largest}, or NULL: each row's own */
+    rt_rows_q how8;
 } rt_norm_args;
 typedef void (*rt_norm_fn)(const rt_norm_args *norm);
 
@@ -194,9 +201,8 @@ typedef struct rt_gemm_q {
 typedef void (*rt_gemm_q_fn)(const rt_gemm_q *gemm);
 size_t rt_gemm_q_scratch(size_t k);
 
-/* Rows of floats to int8 with a scale each, as above; also pads. range: {least, largest}, or NULL: each row's
- * own. */
-typedef void (*rt_quantize_fn)(size_t rows, size_t n, const float *x, size_t ldx, const float *range,
+/* Rows of floats to int8 with a scale each, as above; also pads. */
+typedef void (*rt_quantize_fn)(size_t rows, size_t n, const float *x, size_t ldx, const rt_rows_q *how,
                                int8_t *q, size_t ldq, rt_row_scale *scale);
 
 /* ---- What a machine can do at most ----

@@ -90,7 +90,7 @@ static const float *static_range(rt_step *step) {
 }
 
 /* What a LayerNorm does, also the one in Embed. */
-static rt_norm_step norm_step(const rt_plan *plan, rt_step *step, const rt_kernels *kernels) {
+static rt_norm_step norm_step(const rt_plan *plan, rt_step *step, const rt_kernels *kernels, int moved) {
     size_t n = last_dim(plan, &step->out[0]);
     return (rt_norm_step){
         .norm = kernels->layer_norm,
@@ -99,6 +99,7 @@ static rt_norm_step norm_step(const rt_plan *plan, rt_step *step, const rt_kerne
         .narrow = step->node->attrs.narrow,
         .scale_at = rt_row_scales_at(plan, n),
         .range = static_range(step),
+        .moved = moved,
     };
 }
 
@@ -106,7 +107,7 @@ static retort_status lower_norm(rt_plan *plan, rt_step *step, const rt_kernels *
     (void)err;
     step->run = rt_step_norm;
     step->kernel = kernels->layer_norm_name;
-    step->as.norm = norm_step(plan, step, kernels);
+    step->as.norm = norm_step(plan, step, kernels, 3);
     return RETORT_OK;
 }
 
@@ -117,7 +118,7 @@ static retort_status lower_embed(rt_plan *plan, rt_step *step, const rt_kernels 
     const rt_value *word = value_of(plan, &step->in[1]);
     step->as.embed = (rt_embed_step){
         .embed = kernels->embed,
-        .norm = norm_step(plan, step, kernels),
+        .norm = norm_step(plan, step, kernels, 10),
         .word_bits = word->layout == RT_LAYOUT_ROWS_S4 ? 4
                      : word->dtype == RETORT_S8        ? 8
                                                        : 32,

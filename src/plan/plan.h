@@ -61,6 +61,7 @@ typedef struct rt_norm_step {
     retort_dtype narrow; /* of the second output; RETORT_F32: there is none */
     size_t scale_at;     /* of its row scales, when it is s8 */
     const float *range;  /* {least, largest} of all its rows, or NULL */
+    int moved;           /* input that the rows are multiplied by on their way to s8; the next one is added */
 } rt_norm_step;
 typedef struct rt_embed_step {
     rt_embed_fn embed;

@@ -122,6 +122,13 @@ void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *wor
     run_blocks(step, chunk, worker, linear_q_columns);
 }
 
+/* How the step's rows become int8; input `moved` is what they are multiplied by, the next one what is added.
+ */
+static rt_rows_q rows_q(const rt_step *step, const rt_worker *worker, const float *span, int moved) {
+    return (rt_rows_q){span, rt_place_at(&step->in[moved], worker),
+                       rt_place_at(&step->in[moved + 1], worker)};
+}
+
 /* Rows from…to of y (and of its narrow twin), normalised. */
 static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, range rows,
                               const rt_norm_step *norm) {
@@ -140,7 +147,7 @@ static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, rang
     } else if (norm->narrow == RETORT_S8) {
         args.y8 = (int8_t *)twin + rows.from * rt_row_q(n);
         args.scale8 = (rt_row_scale *)(void *)(twin + norm->scale_at) + rows.from;
-        args.range8 = norm->range;
+        args.how8 = rows_q(step, worker, norm->range, norm->moved);
     }
     return args;
 }
@@ -156,8 +163,8 @@ void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
     norm->norm(&args);
 }
 
-/* Inputs: ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale)))).
- * The ids and types are the chunk's. */
+/* Inputs: ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale
+ * (, factor, add))))). The ids and types are the chunk's. */
 void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_embed_step *embed = &step->as.embed;
     range rows = part_of(chunk->rows, 1, worker);
@@ -357,6 +364,7 @@ void rt_step_quantize(const rt_step *step, const rt_chunk *chunk, rt_worker *wor
     const float *x = rt_place_at(&step->in[0], worker);
     char *out = rt_place_at(&step->out[0], worker);
     rt_row_scale *scale = (rt_row_scale *)(void *)(out + rows->scale_at);
-    rows->quantize(part.to - part.from, n, x + part.from * n, n, rows->range,
-                   (int8_t *)out + part.from * stride, stride, scale + part.from);
+    rt_rows_q how = rows_q(step, worker, rows->range, 1);
+    rows->quantize(part.to - part.from, n, x + part.from * n, n, &how, (int8_t *)out + part.from * stride,
+                   stride, scale + part.from);
 }

@@ -126,7 +126,7 @@ static bool reserve_all(rt_calibration *c, size_t rows, size_t k) {
 /* c->x [rows, k] = x as 8 bits give it back */
 static void round_rows(rt_calibration *c, size_t rows, size_t k, const float *x) {
     size_t stride = rt_row_q(k);
-    c->kernels.quantize(rows, k, x, k, NULL, c->codes, stride, c->scales);
+    c->kernels.quantize(rows, k, x, k, &(rt_rows_q){0}, c->codes, stride, c->scales);
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < k; j++) {
             c->x[i * k + j] = (float)c->codes[i * stride + j] * c->scales[i].scale + c->scales[i].shift;

@@ -36,29 +36,45 @@ static int8_t to_s8(float x, const rt_row_scale *scale, float factor) {
     return (int8_t)rintf(y < 127.0f ? y : 127.0f);
 }
 
-void rt_quantize_ref(size_t rows, size_t n, const float *x, size_t ldx, const float *range, int8_t *q,
+/* What is rounded in the place of column i's x. */
+static float moved(const rt_rows_q *how, float x, size_t i) {
+    return how->factor != NULL ? fmaf(x, how->factor[i], how->add[i]) : x;
+}
+
+/* The static range, or nothing yet. */
+static span first_span(const rt_rows_q *how) {
+    return how->range != NULL ? (span){how->range[0], how->range[1]} : (span){0.0f, 0.0f};
+}
+
+void rt_quantize_ref(size_t rows, size_t n, const float *x, size_t ldx, const rt_rows_q *how, int8_t *q,
                      size_t ldq, rt_row_scale *scale) {
     for (size_t r = 0; r < rows; r++) {
-        span s = range != NULL ? (span){range[0], range[1]} : (span){0.0f, 0.0f};
-        for (size_t i = 0; range == NULL && i < n; i++) s = widen(s, x[r * ldx + i]);
+        const float *from = x + r * ldx;
+        span s = first_span(how);
+        for (size_t i = 0; how->range == NULL && i < n; i++) s = widen(s, moved(how, from[i], i));
         float factor = rt_quantum(s.least, s.largest, &scale[r]);
-        for (size_t i = 0; i < n; i++) q[r * ldq + i] = to_s8(x[r * ldx + i], &scale[r], factor);
+        for (size_t i = 0; i < n; i++) q[r * ldq + i] = to_s8(moved(how, from[i], i), &scale[r], factor);
         for (size_t i = n; i < rt_row_q(n); i++) q[r * ldq + i] = 0;
     }
 }
 
 static void norm_row(const rt_norm_args *norm, size_t r) {
-    const float *x = norm->x + r * norm->ldx, *range = norm->range8;
+    const float *x = norm->x + r * norm->ldx;
+    const rt_rows_q *how = &norm->how8;
     float mean = mean_of(x, norm->n), inverse = 1.0f / sqrtf(variance_of(x, norm->n, mean) + norm->epsilon);
     float factor = 0.0f;
-    span s = range != NULL ? (span){range[0], range[1]} : (span){0.0f, 0.0f};
-    for (size_t i = 0; range == NULL && i < norm->n; i++) s = widen(s, value(norm, x, i, mean, inverse));
+    span s = first_span(how);
+    for (size_t i = 0; how->range == NULL && i < norm->n; i++) {
+        s = widen(s, moved(how, value(norm, x, i, mean, inverse), i));
+    }
     if (norm->y8 != NULL) factor = rt_quantum(s.least, s.largest, &norm->scale8[r]);
     for (size_t i = 0; i < norm->n; i++) {
         float y = value(norm, x, i, mean, inverse);
         if (norm->y != NULL) norm->y[r * norm->ldy + i] = y;
         if (norm->y16 != NULL) norm->y16[r * norm->ldy16 + i] = rt_f32_to_bf16(y);
-        if (norm->y8 != NULL) norm->y8[r * rt_row_q(norm->n) + i] = to_s8(y, &norm->scale8[r], factor);
+        if (norm->y8 != NULL) {
+            norm->y8[r * rt_row_q(norm->n) + i] = to_s8(moved(how, y, i), &norm->scale8[r], factor);
+        }
     }
     for (size_t i = norm->n; norm->y8 != NULL && i < rt_row_q(norm->n); i++) {
         norm->y8[r * rt_row_q(norm->n) + i] = 0;
