@@ -102,7 +102,7 @@ void rt_calibration_free(rt_calibration *c) {
     *c = (rt_calibration){0};
 }
 
-/* ---- Moments ---- */
+/* ---- Rows ---- */
 
 /* An aligned block of at least `bytes`, contents lost. */
 static bool reserve(void **block, size_t *size, size_t bytes) {
@@ -113,60 +113,15 @@ static bool reserve(void **block, size_t *size, size_t bytes) {
     return *block != NULL;
 }
 
-static bool reserve_all(rt_calibration *c, size_t rows, size_t k) {
-    size_t wide = rt_round_up(k, RT_PANEL), floats = rows * wide * sizeof(float);
-    return reserve((void **)&c->x, &c->x_size, floats) &&
-           reserve((void **)&c->across, &c->across_size, floats) &&
-           reserve((void **)&c->packed, &c->packed_size, floats) &&
-           reserve((void **)&c->product, &c->product_size, k * COLUMNS * sizeof(float)) &&
-           reserve((void **)&c->codes, &c->code_size, rows * rt_row_q(k)) &&
-           reserve((void **)&c->scales, &c->scale_size, rows * sizeof *c->scales);
-}
-
-/* c->x [rows, k] = x as 8 bits give it back */
-static void round_rows(rt_calibration *c, size_t rows, size_t k, const float *x) {
+/* c->x [rows, k] = what codes stand for */
+static void to_floats(rt_calibration *c, size_t rows, size_t k, const int8_t *codes,
+                      const rt_row_scale *scales) {
     size_t stride = rt_row_q(k);
-    c->kernels.quantize(rows, k, x, k, &(rt_rows_q){0}, c->codes, stride, c->scales);
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < k; j++) {
-            c->x[i * k + j] = (float)c->codes[i * stride + j] * c->scales[i].scale + c->scales[i].shift;
+            c->x[i * k + j] = (float)codes[i * stride + j] * scales[i].scale + scales[i].shift;
         }
     }
-}
-
-/* squares += x^T x: columns from … of the lower triangle at a time, summed over these rows in floats. */
-static void add_squares(rt_calibration *c, rt_moments *moments, size_t rows) {
-    size_t k = moments->k;
-    for (size_t from = 0; from < k; from += COLUMNS) {
-        size_t n = rt_min(COLUMNS, k - from);
-        rt_gemm gemm = {.m = k - from, .n = n, .k = rows, .lda = rows, .c = c->product, .ldc = COLUMNS};
-        gemm.a = c->across + from * rows;
-        gemm.b = c->packed + from * rows;
-        c->kernels.gemm_f32(&gemm);
-        for (size_t i = from; i < k; i++) {
-            double *out = moments->squares + i * k + from;
-            const float *in = c->product + (i - from) * COLUMNS;
-            for (size_t j = 0; j < n; j++) out[j] += (double)in[j];
-        }
-    }
-}
-
-static retort_status add_rows(rt_calibration *c, rt_moments *moments, size_t rows, const float *x,
-                              retort_error *err) {
-    size_t k = moments->k;
-    if (rows == 0) return RETORT_OK;
-    if (!reserve_all(c, rows, k)) return rt_fail_nomem(err, rows * k * sizeof *c->x);
-    round_rows(c, rows, k, x);
-    for (size_t i = 0; i < rows; i++) {
-        for (size_t j = 0; j < k; j++) {
-            c->across[j * rows + i] = c->x[i * k + j];
-            moments->sum[j] += (double)c->x[i * k + j];
-        }
-    }
-    rt_pack_f32(rows, k, c->x, k, 1, c->packed);
-    add_squares(c, moments, rows);
-    moments->rows += rows;
-    return RETORT_OK;
 }
 
 /* ---- Running ---- */
@@ -176,8 +131,11 @@ typedef struct runner {
     rt_plan plan;
     rt_prepared batch;
     rt_worker worker;
-    rt_moments **of_step; /* [steps] or NULL: not wanted */
-    size_t steps;         /* to run */
+    size_t *of_step; /* [steps] one more than the number of the name, or 0: not watched */
+    size_t steps;    /* to run */
+    rt_watch watch;
+    rt_rows_fn see;
+    void *user;
 } runner;
 
 static void runner_close(runner *r) {
@@ -190,13 +148,13 @@ static void runner_close(runner *r) {
     rt_graph_free(&r->graph);
 }
 
-static retort_status find_steps(runner *r, rt_moments *moments, size_t count, retort_error *err) {
+static retort_status find_steps(runner *r, const char *const *names, size_t count, retort_error *err) {
     r->of_step = rt_calloc(r->plan.step_count, sizeof *r->of_step);
     if (r->of_step == NULL) return rt_fail_nomem(err, r->plan.step_count);
     for (size_t i = 0; i < r->plan.step_count; i++) {
-        for (size_t m = 0; m < count; m++) {
-            if (strcmp(r->plan.steps[i].node->name, moments[m].name) != 0) continue;
-            r->of_step[i] = &moments[m];
+        for (size_t name = 0; name < count; name++) {
+            if (strcmp(r->plan.steps[i].node->name, names[name]) != 0) continue;
+            r->of_step[i] = name + 1;
             r->steps = i;
         }
     }
@@ -234,29 +192,127 @@ static retort_status runner_open(runner *r, const rt_calibration *c, const rt_gr
     return made ? RETORT_OK : rt_fail_nomem(err, r->plan.arena_bytes);
 }
 
+/* The int8 rows that the step has made. */
+static retort_status see_codes(runner *r, rt_calibration *c, const rt_step *step, size_t rows,
+                               retort_error *err) {
+    const rt_place *place = &step->out[step->node->output_count - 1];
+    const rt_value *value = &r->graph.values[place->value];
+    size_t n = (size_t)value->dims[value->rank - 1];
+    const char *out = rt_place_at(place, &r->worker);
+    if (rows == 0) return RETORT_OK;
+    if (!reserve((void **)&c->x, &c->x_size, rows * n * sizeof *c->x)) return rt_fail_nomem(err, rows * n);
+    to_floats(c, rows, n, (const int8_t *)out,
+              (const rt_row_scale *)(const void *)(out + rt_row_scales_at(&r->plan, n)));
+    return r->see(r->user, r->of_step[step - r->plan.steps] - 1, rows, n, c->x, err);
+}
+
+static retort_status see_x(runner *r, const rt_step *step, size_t rows, retort_error *err) {
+    const rt_value *value = &r->graph.values[step->in[0].value];
+    size_t n = (size_t)value->dims[value->rank - 1];
+    const float *x = rt_place_at(&step->in[0], &r->worker);
+    return r->see(r->user, r->of_step[step - r->plan.steps] - 1, rows, n, x, err);
+}
+
 static retort_status run_chunk(runner *r, rt_calibration *c, const rt_chunk *chunk, retort_error *err) {
-    retort_status status = RETORT_OK;
+    retort_status status = c->pause != NULL ? c->pause(c->pause_user, err) : RETORT_OK;
     for (size_t i = 0; status == RETORT_OK && i <= r->steps; i++) {
         const rt_step *step = &r->plan.steps[i];
-        if (r->of_step[i] != NULL) {
-            const float *x = rt_place_at(&step->in[0], &r->worker);
-            status = add_rows(c, r->of_step[i], rt_chunk_rows(chunk, step->rows), x, err);
-        }
+        size_t rows = rt_chunk_rows(chunk, step->rows);
+        bool seen = r->of_step[i] != 0;
+        if (seen && r->watch == RT_WATCH_X) status = see_x(r, step, rows, err);
         step->run(step, chunk, &r->worker);
         if (status == RETORT_OK && r->worker.status != RETORT_OK)
             status = rt_fail(err, r->worker.status, "%s", r->worker.error.text);
+        if (status == RETORT_OK && seen && r->watch == RT_WATCH_Q) status = see_codes(r, c, step, rows, err);
     }
     return status;
 }
 
-retort_status rt_calibrate(rt_calibration *calibration, const rt_graph *graph, rt_moments *moments,
-                           size_t count, retort_error *err) {
-    runner r = {0};
+retort_status rt_calibrate_rows(rt_calibration *calibration, const rt_graph *graph, const char *const *names,
+                                size_t count, rt_watch watch, rt_rows_fn see, void *user, retort_error *err) {
+    runner r = {.watch = watch, .see = see, .user = user};
     retort_status status = runner_open(&r, calibration, graph, err);
-    if (status == RETORT_OK) status = find_steps(&r, moments, count, err);
+    if (status == RETORT_OK) status = find_steps(&r, names, count, err);
     for (size_t i = 0; status == RETORT_OK && i < r.batch.chunk_count; i++) {
         status = run_chunk(&r, calibration, &r.batch.chunks[i], err);
     }
     runner_close(&r);
+    return status;
+}
+
+/* ---- Moments ---- */
+
+static bool reserve_all(rt_calibration *c, size_t rows, size_t k) {
+    size_t wide = rt_round_up(k, RT_PANEL), floats = rows * wide * sizeof(float);
+    return reserve((void **)&c->x, &c->x_size, floats) &&
+           reserve((void **)&c->across, &c->across_size, floats) &&
+           reserve((void **)&c->packed, &c->packed_size, floats) &&
+           reserve((void **)&c->product, &c->product_size, k * COLUMNS * sizeof(float)) &&
+           reserve((void **)&c->codes, &c->code_size, rows * rt_row_q(k)) &&
+           reserve((void **)&c->scales, &c->scale_size, rows * sizeof *c->scales);
+}
+
+/* c->x [rows, k] = x as 8 bits give it back */
+static void round_rows(rt_calibration *c, const rt_moments *moments, size_t rows, size_t k, const float *x) {
+    rt_rows_q how = {.factor = moments->factor, .add = moments->add};
+    c->kernels.quantize(rows, k, x, k, &how, c->codes, rt_row_q(k), c->scales);
+    to_floats(c, rows, k, c->codes, c->scales);
+}
+
+/* squares += x^T x: columns from … of the lower triangle at a time, summed over these rows in floats. */
+static void add_squares(rt_calibration *c, rt_moments *moments, size_t rows) {
+    size_t k = moments->k;
+    for (size_t from = 0; from < k; from += COLUMNS) {
+        size_t n = rt_min(COLUMNS, k - from);
+        rt_gemm gemm = {.m = k - from, .n = n, .k = rows, .lda = rows, .c = c->product, .ldc = COLUMNS};
+        gemm.a = c->across + from * rows;
+        gemm.b = c->packed + from * rows;
+        c->kernels.gemm_f32(&gemm);
+        for (size_t i = from; i < k; i++) {
+            double *out = moments->squares + i * k + from;
+            const float *in = c->product + (i - from) * COLUMNS;
+            for (size_t j = 0; j < n; j++) out[j] += (double)in[j];
+        }
+    }
+}
+
+static retort_status add_rows(rt_calibration *c, rt_moments *moments, size_t rows, const float *x,
+                              retort_error *err) {
+    size_t k = moments->k;
+    if (rows == 0) return RETORT_OK;
+    if (!reserve_all(c, rows, k)) return rt_fail_nomem(err, rows * k * sizeof *c->x);
+    round_rows(c, moments, rows, k, x);
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < k; j++) {
+            c->across[j * rows + i] = c->x[i * k + j];
+            moments->sum[j] += (double)c->x[i * k + j];
+        }
+    }
+    rt_pack_f32(rows, k, c->x, k, 1, c->packed);
+    add_squares(c, moments, rows);
+    moments->rows += rows;
+    return RETORT_OK;
+}
+
+typedef struct collector {
+    rt_calibration *calibration;
+    rt_moments *moments;
+} collector;
+
+static retort_status collect(void *user, size_t index, size_t rows, size_t n, const float *x,
+                             retort_error *err) {
+    collector *c = user;
+    (void)n;
+    return add_rows(c->calibration, &c->moments[index], rows, x, err);
+}
+
+retort_status rt_calibrate(rt_calibration *calibration, const rt_graph *graph, rt_moments *moments,
+                           size_t count, retort_error *err) {
+    collector c = {calibration, moments};
+    const char **names = rt_calloc(count, sizeof *names);
+    if (names == NULL) return rt_fail_nomem(err, count * sizeof *names);
+    for (size_t i = 0; i < count; i++) names[i] = moments[i].name;
+    retort_status status = rt_calibrate_rows(calibration, graph, names, count, RT_WATCH_X, collect, &c, err);
+    free(names);
     return status;
 }

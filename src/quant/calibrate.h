@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the inputs of matrices look like: texts run through the network, and the second moments of the rows
- * that each matrix multiplies, as the integer engine sees them. */
+ * What activations look like: texts run through the network, and the rows that are wanted shown to who wants
+ * them; above all the second moments of what each matrix multiplies, as the integer engine sees it. */
 #ifndef RT_QUANT_CALIBRATE_H
 #define RT_QUANT_CALIBRATE_H
 
@@ -11,7 +11,8 @@
 
 /* Of the rows x [k] that were seen: how many, sum of x, sum of x x^T (the lower triangle, rows first). */
 typedef struct rt_moments {
-    const char *name; /* of the Linear; lives as long as the graph that is quantised */
+    const char *name;          /* of the Linear; lives as long as the graph that is quantised */
+    const float *factor, *add; /* [k] or NULL: how x is moved before it is rounded (rt_rows_q); borrowed */
     size_t k, rows;
     double *sum;     /* [k] */
     double *squares; /* [k, k]: [i][j] for j <= i, and some beyond */
@@ -24,6 +25,8 @@ typedef struct rt_calibration {
     rt_kernels kernels;
     const retort_model *model; /* borrowed */
     rt_feed texts;
+    retort_status (*pause)(void *user, retort_error *err); /* NULL, or called between chunks: may cancel */
+    void *pause_user;
     /* Scratch of one chunk of rows; grows. */
     float *x, *across, *packed, *product;
     int8_t *codes;
@@ -36,6 +39,16 @@ typedef struct rt_calibration {
 retort_status rt_calibration_open(rt_calibration *out, const retort_model *model, const retort_dataset *data,
                                   size_t samples, uint64_t seed, retort_error *err);
 void rt_calibration_free(rt_calibration *calibration);
+/* Sees rows [rows, n] of what is watched at node `index` of the names, chunk after chunk. */
+typedef retort_status (*rt_rows_fn)(void *user, size_t index, size_t rows, size_t n, const float *x,
+                                    retort_error *err);
+typedef enum rt_watch {
+    RT_WATCH_X, /* a Linear's x, a float still */
+    RT_WATCH_Q  /* the int8 that a node makes, as floats */
+} rt_watch;
+/* Runs the texts through `graph` as far as the last node that is named. */
+retort_status rt_calibrate_rows(rt_calibration *calibration, const rt_graph *graph, const char *const *names,
+                                size_t count, rt_watch watch, rt_rows_fn see, void *user, retort_error *err);
 /* Runs the texts through `graph`, of which some matrices may be integers already, and adds up the moments of
  * the rows of x that the named Linears read, rounded to int8 as the engine will round them. Linears behind
  * the last one that is named are not run. */

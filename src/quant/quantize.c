@@ -5,6 +5,7 @@
 #include "quant/calibrate.h"
 #include "quant/learned.h"
 #include "quant/ptq.h"
+#include "quant/range.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +16,12 @@ typedef struct recipe {
     int bits, table_bits;
     rt_rounding rounding;
     bool weak;
+    rt_activations activations;
     const char *help;
 } recipe;
 static const recipe recipes[] = {
-#define RECIPE_ROW(name, bits, table_bits, rounding, weak, help)                                             \
-    {name, bits, table_bits, RT_ROUND_##rounding, weak, help},
+#define RECIPE_ROW(name, bits, table_bits, rounding, weak, activations, help)                                \
+    {name, bits, table_bits, RT_ROUND_##rounding, weak, RT_ROWS_##activations, help},
     RT_RECIPES(RECIPE_ROW)
 #undef RECIPE_ROW
 };
@@ -228,13 +230,13 @@ static retort_status plan_waves(quantizer *q, int *waves, retort_error *err) {
         if (q->wave[i] >= *waves) *waves = q->wave[i] + 1;
         q->total += is_due(q, node);
     }
-    q->total += (size_t)*waves;
+    q->total += (size_t)*waves + (q->row->activations == RT_ROWS_STATIC);
     free(depth);
     return depth != NULL && q->wave != NULL ? RETORT_OK : rt_fail_nomem(err, count * sizeof *depth);
 }
 
 static bool needs_data(const recipe *row) {
-    return row->rounding != RT_ROUND_NEAREST;
+    return row->rounding != RT_ROUND_NEAREST || row->activations == RT_ROWS_STATIC;
 }
 
 static retort_status open_calibration(quantizer *q, const retort_model *model, retort_error *err) {
@@ -247,6 +249,12 @@ static retort_status open_calibration(quantizer *q, const retort_model *model, r
     return rt_calibration_open(&q->calibration, model, q->options->data, q->samples, q->options->seed, err);
 }
 
+static retort_status fix_ranges(quantizer *q, retort_error *err) {
+    retort_status status = report(q, "ranges", err);
+    if (status == RETORT_OK) status = rt_fix_ranges(&q->calibration, q->graph, err);
+    return status == RETORT_OK ? rt_graph_verify(q->graph, err) : status;
+}
+
 static retort_status round_all(quantizer *q, const retort_model *model, retort_error *err) {
     int waves = 0;
     retort_status status = check_keep(q, err);
@@ -255,9 +263,11 @@ static retort_status round_all(quantizer *q, const retort_model *model, retort_e
     if (status == RETORT_OK) status = plan_waves(q, &waves, err);
     if (status == RETORT_OK) status = round_wave(q, -1, NULL, err);
     for (int wave = 0; status == RETORT_OK && wave < waves; wave++) status = learn_wave(q, wave, err);
+    if (status == RETORT_OK) status = rt_graph_narrow_inputs(q->graph, err);
+    if (status == RETORT_OK && q->row->activations == RT_ROWS_STATIC) status = fix_ranges(q, err);
     rt_calibration_free(&q->calibration);
     free(q->wave);
-    return status == RETORT_OK ? rt_graph_narrow_inputs(q->graph, err) : status;
+    return status;
 }
 
 /* Attention of long sequences in 16-bit integers: as exact as it needs to be beside activations of 8. */

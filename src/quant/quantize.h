@@ -8,13 +8,19 @@
 /* How a column's codes are found: each to the nearest, or with errors made up for by later ones. */
 typedef enum rt_rounding { RT_ROUND_NEAREST, RT_ROUND_GPTQ } rt_rounding;
 
+/* How rows of activations become int8: each with its own range, or all with one. */
+typedef enum rt_activations { RT_ROWS_DYNAMIC, RT_ROWS_STATIC } rt_activations;
+
 /* One row a recipe: name, bits of matrices, bits of the word table, rounding, whether a few columns of each
- * matrix keep 8 bits, what it does. Another rounding than to nearest needs data. */
+ * matrix keep 8 bits, activations, what it does. What is not rounded to nearest or has static activations
+ * needs data. */
 #define RT_RECIPES(X)                                                                                        \
-    X("int8", 8, 8, NEAREST, false, "8 bits, rounded to nearest with min-MSE scales a column")               \
-    X("int4", 4, 4, NEAREST, false, "4 bits in groups with two-level min-MSE scales, rounded to nearest")    \
-    X("gptq", 4, 4, GPTQ, false, "4 bits; errors are made up for by later weights, on calibration data")     \
-    X("owq", 4, 4, GPTQ, true, "gptq; the input columns that lose most of each matrix keep 8 bits")
+    X("int8", 8, 8, NEAREST, false, DYNAMIC, "8 bits, rounded to nearest with min-MSE scales a column")      \
+    X("int8-static", 8, 8, NEAREST, false, STATIC, "int8 with a fixed range for each activation")            \
+    X("int4", 4, 4, NEAREST, false, DYNAMIC,                                                                 \
+      "4 bits in groups with two-level min-MSE scales, rounded to nearest")                                  \
+    X("gptq", 4, 4, GPTQ, false, DYNAMIC, "4 bits; errors are made up for by later weights")                 \
+    X("owq", 4, 4, GPTQ, true, DYNAMIC, "gptq; the input columns that lose most of each matrix keep 8 bits")
 
 /* Options as retort_model_quantize has checked them. */
 retort_status rt_quantize(retort_model **out, const retort_model *model,

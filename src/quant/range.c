@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/range.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum {
+    HALF = RT_SPREAD_BINS / 2,
+    TRIES = 40, /* clips of each side, down to a fifth of it */
+    LEAST_EXPONENT = -40
+};
+
+/* Bins twice as wide: each gets the counts of two. */
+static void widen(rt_spread *s) {
+    for (int i = 0; i < HALF / 2; i++) {
+        int up = HALF + 2 * i, down = HALF - 1 - 2 * i;
+        uint64_t above = s->bins[up] + s->bins[up + 1], below = s->bins[down] + s->bins[down - 1];
+        s->bins[HALF + i] = above;
+        s->bins[HALF - 1 - i] = below;
+    }
+    for (int i = HALF / 2; i < HALF; i++) s->bins[HALF + i] = s->bins[HALF - 1 - i] = 0;
+    s->exponent++;
+}
+
+bool rt_spread_add(rt_spread *s, size_t n, const float *x) {
+    if (s->least == 0 && s->largest == 0) s->exponent = LEAST_EXPONENT;
+    float bound = ldexpf(1, s->exponent), bins = HALF / bound; /* a unit */
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(x[i])) return false;
+        while (fabsf(x[i]) >= bound) {
+            widen(s);
+            bound *= 2;
+            bins /= 2;
+        }
+        s->bins[HALF + (int)floorf(x[i] * bins)]++;
+        s->least = fminf(s->least, x[i]);
+        s->largest = fmaxf(s->largest, x[i]);
+    }
+    return true;
+}
+
+static double loss_of(const rt_spread *s, double least, double largest) {
+    double width = ldexp(1, s->exponent) / HALF, step = (largest - least) / 254, loss = 0;
+    for (int i = 0; i < RT_SPREAD_BINS; i++) {
+        double x = (i - HALF + 0.5) * width, beyond = x < least ? least - x : x > largest ? x - largest : 0;
+        loss += (double)s->bins[i] * (beyond * beyond + step * step / 12);
+    }
+    return loss;
+}
+
+void rt_spread_range(const rt_spread *s, float range[2]) {
+    double best = INFINITY;
+    range[0] = s->least;
+    range[1] = s->largest;
+    for (int i = 0; i < TRIES; i++) {
+        for (int j = 0; j < TRIES; j++) {
+            double least = (double)s->least * (1 - 0.02 * i), largest = (double)s->largest * (1 - 0.02 * j);
+            double loss = loss_of(s, least, largest);
+            if (!(loss < best)) continue;
+            best = loss;
+            range[0] = (float)least;
+            range[1] = (float)largest;
+        }
+    }
+}
+
+/* ---- A graph's ---- */
+
+typedef struct watcher {
+    const char **names; /* of nodes that make int8 */
+    int *nodes;
+    rt_spread *spreads;
+    size_t count;
+} watcher;
+
+static retort_status see(void *user, size_t index, size_t rows, size_t n, const float *x, retort_error *err) {
+    watcher *w = user;
+    if (rt_spread_add(&w->spreads[index], rows * n, x)) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%.200s: activations are not finite", w->names[index]);
+}
+
+static bool watcher_open(watcher *w, const rt_graph *graph) {
+    w->names = rt_calloc(graph->node_count, sizeof *w->names);
+    w->nodes = rt_calloc(graph->node_count, sizeof *w->nodes);
+    if (w->names == NULL || w->nodes == NULL) return false;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        if (graph->nodes[i].attrs.narrow != RETORT_S8) continue;
+        w->names[w->count] = graph->nodes[i].name;
+        w->nodes[w->count++] = (int)i;
+    }
+    w->spreads = rt_calloc(w->count, sizeof *w->spreads);
+    return w->spreads != NULL;
+}
+
+retort_status rt_fix_ranges(rt_calibration *calibration, rt_graph *graph, retort_error *err) {
+    watcher w = {0};
+    retort_status status = watcher_open(&w, graph) ? RETORT_OK : rt_fail_nomem(err, graph->node_count);
+    if (status == RETORT_OK && w.count > 0)
+        status = rt_calibrate_rows(calibration, graph, w.names, w.count, RT_WATCH_Q, see, &w, err);
+    for (size_t i = 0; status == RETORT_OK && i < w.count; i++) {
+        float range[2];
+        rt_attrs *attrs = &graph->nodes[w.nodes[i]].attrs;
+        rt_spread_range(&w.spreads[i], range);
+        attrs->least = range[0];
+        attrs->largest = range[1];
+    }
+    free(w.names);
+    free(w.nodes);
+    free(w.spreads);
+    return status;
+}
