@@ -30,13 +30,15 @@ typedef enum cli_code {
       "take this task in place of the checkpoint's")                                                         \
     X(TOKENIZER, "tokenizer", 0, "PATH", TEXT, 0, 0, NULL,                                                   \
       "folder, tokenizer.json or vocab.txt to use in place of the checkpoint's")                             \
-    X(RECIPE, "recipe", 0, "int8|int8-static|int4|gptq|owq", CHOICE, 0, 0, "int8",                           \
+    X(RECIPE, "recipe", 0, "int8|int8-static|smoothquant|int4|awq|gptq|owq", CHOICE, 0, 0, "int8",           \
       "how the weights become integers")                                                                     \
     X(BITS, "bits", 0, "8|4", CHOICE, 0, 0, NULL, "bits of the matrices (default: those of the recipe)")     \
     X(GROUP, "group", 0, "N", INT, 32, 65536, "64",                                                          \
       "4 bits: weights that share an integer scale, a multiple of 32")                                       \
     X(EMBEDDINGS, "embeddings", 0, "8|4", CHOICE, 0, 0, NULL,                                                \
       "bits of the word table (default: those of the recipe)")                                               \
+    X(ACTIVATIONS, "activations", 0, "dynamic|static", CHOICE, 0, 0, NULL,                                   \
+      "their ranges: of each row, or fixed by calibration (default: as the recipe has it)")                  \
     X(KEEP, "keep", 0, "NAME[,NAME]", TEXT, 0, 0, NULL,                                                      \
       "leave these layers in float: head.output, or layer.0 for all of it")                                  \
     X(SAMPLES, "samples", 0, "N", INT, 1, 1 << 24, "1024", "texts of the data to calibrate with")            \

@@ -15,6 +15,10 @@ static cli_code quantize(retort_model **out, const cli_args *args, const retort_
     options.bits = (int)cli_int(args, CLI_BITS, 0);
     options.group = cli_int(args, CLI_GROUP, 0);
     options.embeddings = (int)cli_int(args, CLI_EMBEDDINGS, 0);
+    if (cli_has(args, CLI_ACTIVATIONS)) {
+        bool fixed = strcmp(cli_text(args, CLI_ACTIVATIONS), "static") == 0;
+        options.activations = fixed ? RETORT_ACTIVATIONS_STATIC : RETORT_ACTIVATIONS_DYNAMIC;
+    }
     options.data = data;
     options.samples = (size_t)cli_int(args, CLI_SAMPLES, 0);
     options.seed = (uint64_t)cli_int(args, CLI_SEED, 0);

@@ -84,8 +84,8 @@ const cli_command cli_commands[] = {
      "retort optimize plain.retort --level 2 -o fused.retort --json\n",
      false, cmd_optimize},
     {"quantize", "MODEL -o FILE", "turn the weights into integers", 1, 1, CLI_OUTPUT,
-     (const int[]){CLI_OUTPUT, CLI_RECIPE, CLI_BITS, CLI_GROUP, CLI_EMBEDDINGS, CLI_KEEP, CLI_DATA,
-                   CLI_SAMPLES, CLI_SEED, CLI_WEAK_COLUMNS, CLI_TASK, CLI_TOKENIZER, -1},
+     (const int[]){CLI_OUTPUT, CLI_RECIPE, CLI_BITS, CLI_GROUP, CLI_EMBEDDINGS, CLI_ACTIVATIONS, CLI_KEEP,
+                   CLI_DATA, CLI_SAMPLES, CLI_SEED, CLI_WEAK_COLUMNS, CLI_TASK, CLI_TOKENIZER, -1},
      "MODEL is a float model of level 3, or a checkpoint folder. int8 and int4 need no data: weights are "
      "rounded "
      "to nearest, with the scales that lose least. int8 has a scale a column; int4 has an integer scale a "

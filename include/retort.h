@@ -165,9 +165,16 @@ RETORT_API retort_status retort_model_optimize(retort_model **out, const retort_
 
 typedef struct retort_dataset retort_dataset; /* texts: see below */
 
+/* Ranges of activations: a row's own, or fixed by calibration where one range serves all rows. */
+typedef enum retort_activations {
+    RETORT_ACTIVATIONS_DEFAULT, /* the recipe's */
+    RETORT_ACTIVATIONS_DYNAMIC,
+    RETORT_ACTIVATIONS_STATIC
+} retort_activations;
+
 typedef struct retort_quantize_options {
     size_t size;
-    const char *recipe;      /* "int8" (default), "int4", or with data "gptq", "owq" */
+    const char *recipe;      /* "int8" (default), "int4", or one that needs data: see retort_recipe */
     int bits;                /* of matrices: 8 or 4; 0: the recipe's */
     int embeddings;          /* bits of the word table: 8 or 4; 0: the recipe's */
     int64_t group;           /* 4 bits: weights that share an integer scale, a multiple of 32; 0: 64 */
@@ -179,16 +186,22 @@ typedef struct retort_quantize_options {
     size_t samples;             /* as many of them, chosen by the seed; 0: 1024 */
     uint64_t seed;
     size_t weak_columns; /* owq: columns of a matrix that keep 8 bits, a multiple of 8, at most 64; 0: 8 */
+    retort_activations activations;
 } retort_quantize_options;
 #define RETORT_QUANTIZE_OPTIONS                                                                              \
-    { sizeof(retort_quantize_options), "int8", 0, 0, 0, NULL, 0, NULL, NULL, NULL, 0, 0, 0 }
+    {                                                                                                        \
+        sizeof(retort_quantize_options), "int8", 0, 0, 0, NULL, 0, NULL, NULL, NULL, 0, 0, 0,                \
+            RETORT_ACTIVATIONS_DEFAULT                                                                       \
+    }
 
 /* A new model whose matrices and word table are integers. `model` is a float32 one of level 3. int8: a scale
  * a column (row of the table). int4: codes of 4 bits with an integer scale a group and a float one a column;
  * matrices of fewer than 64 columns get 8 bits. Both round to nearest with the scales that lose least, and
  * need no data. gptq: int4 whose matrices are rounded so that outputs on the data change least; biases make
  * up for what is lost on average (a matrix without one gets one). owq: the same with the most sensitive
- * columns of each matrix in 8 bits. Activations are rounded to int8 as they come, with a scale a row;
+ * columns of each matrix in 8 bits. smoothquant and awq: int8 and int4 whose activations have their columns
+ * made alike before they are rounded, by a factor and an addend each, and weights that undo it. Activations
+ * are rounded to int8 as they come, with a scale a row, or in ranges fixed on the data (int8-static);
  * attention, LayerNorm, biases and the residual stay float. The same model, data and options give the same
  * bytes everywhere, and the same bits on every CPU. */
 RETORT_API retort_status retort_model_quantize(retort_model **out, const retort_model *model,

@@ -110,6 +110,9 @@ retort_status retort_model_quantize(retort_model **out, const retort_model *mode
     if (options->bits != 0 && options->bits != 8 && options->bits != 4) {
         return bad(err, "quantize", "matrices must be of 8 or 4 bits");
     }
+    if ((unsigned)options->activations > RETORT_ACTIVATIONS_STATIC) {
+        return bad(err, "quantize", "activations are dynamic or static");
+    }
     if (options->group < 0 || options->group > 1 << 16 || options->group % 32 != 0) {
         return bad(err, "quantize", "the group must be a multiple of 32, at most 65536");
     }

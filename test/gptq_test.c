@@ -386,7 +386,7 @@ static void test_models(void **unused) {
     (void)unused;
     static const char *const names[] = {"distilbert-wide", "bert-wide", "bert-classify", "distilbert-fill",
                                         "distilbert-embed"};
-    static const char *const recipes[] = {"gptq", "owq", "int8-static"};
+    static const char *const recipes[] = {"gptq", "owq", "int8-static", "smoothquant", "awq"};
     const char *cap = getenv("RETORT_ISA");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         retort_model *model = golden(names[i], 3, RETORT_F32);

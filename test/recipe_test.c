@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The parts of recipes that calibrate activations, against plain restatements of them. */
+#include "quant/panel.h"
 #include "quant/range.h"
+#include "quant/scale.h"
 #include "quant_models.h"
 
 #include <math.h>
@@ -17,7 +19,7 @@ static float random_float(void) { /* about normal: a sum of four */
 
 /* ---- Ranges ---- */
 
-enum { VALUES = 5000 };
+enum { VALUES = 5000, ROWS = 5 };
 
 /* What rounding to 8 bits within a range loses of the values themselves. */
 static double loss_of(const float *x, float least, float largest) {
@@ -35,8 +37,10 @@ static void check_range(const float *x) {
     rt_spread *whole = calloc(1, sizeof *whole), *parts = calloc(1, sizeof *parts);
     float range[2], same[2], least = 0, largest = 0;
     assert_true(whole != NULL && parts != NULL);
-    assert_true(rt_spread_add(whole, VALUES, x));
-    for (size_t i = VALUES; i-- > 0;) assert_true(rt_spread_add(parts, 1, x + i));
+    assert_true(rt_spread_add(whole, ROWS, VALUES / ROWS, x));
+    for (size_t i = ROWS; i-- > 0;) {
+        assert_true(rt_spread_add(parts, 1, VALUES / ROWS, x + i * (VALUES / ROWS)));
+    }
     rt_spread_range(whole, range);
     rt_spread_range(parts, same);
     assert_memory_equal(range, same, sizeof range);
@@ -73,20 +77,194 @@ static void test_ranges_of_nothing(void **unused) {
     assert_non_null(s);
     rt_spread_range(s, range);
     assert_true(range[0] == 0 && range[1] == 0);
-    assert_true(rt_spread_add(s, 3, zeros));
+    assert_true(rt_spread_add(s, 1, 3, zeros));
     rt_spread_range(s, range);
     assert_true(range[0] == 0 && range[1] == 0);
-    assert_true(rt_spread_add(s, 1, one));
+    assert_true(rt_spread_add(s, 1, 1, one));
     rt_spread_range(s, range);
     assert_true(range[0] == 0 && range[1] > 1.4F && range[1] <= 1.5F);
-    assert_false(rt_spread_add(s, 2, bad));
+    assert_false(rt_spread_add(s, 1, 2, bad));
     free(s);
+}
+
+/* ---- Moves ---- */
+
+enum { WIDTH = 48, OUTPUTS = 40, PANELS = 3, DRAWN = 300 };
+
+typedef struct layer {
+    float x[DRAWN * WIDTH], w[PANELS * WIDTH * RT_PANEL], bias[OUTPUTS];
+    rt_scaled linear;
+    rt_drawn drawn;
+} layer;
+
+/* Columns of x of all sizes and middles, one of them constant. */
+static layer *make_layer(void) {
+    layer *l = calloc(1, sizeof *l);
+    assert_non_null(l);
+    for (size_t i = 0; i < DRAWN * WIDTH; i++) {
+        size_t j = i % WIDTH;
+        l->x[i] = j == 7 ? 2.5F : ldexpf(random_float(), (int)(j % 7) - 3) + (float)(j % 5);
+    }
+    for (size_t i = 0; i < PANELS * WIDTH * RT_PANEL; i++) {
+        size_t column = i / (WIDTH * RT_PANEL) * RT_PANEL + i % RT_PANEL;
+        l->w[i] = column < OUTPUTS ? random_float() : 0;
+    }
+    for (size_t j = 0; j < OUTPUTS; j++) l->bias[j] = random_float();
+    l->linear = (rt_scaled){.k = WIDTH, .n = OUTPUTS, .w = l->w, .bias = l->bias, .act = RT_FN_NONE};
+    assert_int_equal(rt_drawn_begin(&l->drawn, WIDTH, NULL), RETORT_OK);
+    assert_true(rt_drawn_add(&l->drawn, DRAWN, l->x, 0, NULL));
+    return l;
+}
+
+static void free_layer(layer *l) {
+    rt_drawn_free(&l->drawn);
+    free(l);
+}
+
+static float weight_at(const float *w, size_t i, size_t j) {
+    return w[(j / RT_PANEL * WIDTH + i) * RT_PANEL + j % RT_PANEL];
+}
+
+/* x [DRAWN, WIDTH] moved and rounded by its rows, less what was added, in the scale of the moved x. */
+static void round_rows(const layer *l, const rt_move *move, double *out) {
+    for (size_t r = 0; r < DRAWN; r++) {
+        float least = 0, largest = 0, moved[WIDTH];
+        for (size_t j = 0; j < WIDTH; j++) {
+            moved[j] = fmaf(l->x[r * WIDTH + j], move->factor[j], move->add[j]);
+            least = fminf(least, moved[j]);
+            largest = fmaxf(largest, moved[j]);
+        }
+        float most = 0.5F * largest - 0.5F * least, middle = 0.5F * least + 0.5F * largest;
+        for (size_t j = 0; j < WIDTH; j++) {
+            float code = fminf(fmaxf(rintf((moved[j] - middle) * (127.0F / most)), -127), 127);
+            out[r * WIDTH + j] =
+                (double)code * (double)(most / 127.0F) + (double)middle - (double)move->add[j];
+        }
+    }
+}
+
+/* Squared error of the outputs, x and the weights rounded. */
+static double loss_of_move(const layer *l, const rt_move *move, int bits) {
+    double *x = calloc(DRAWN * WIDTH, sizeof *x), *w = calloc(WIDTH * OUTPUTS, sizeof *w), loss = 0;
+    float panel[WIDTH * RT_PANEL], reals[2 * RT_PANEL];
+    int8_t codes[WIDTH * RT_PANEL];
+    uint8_t groups[2 * RT_PANEL];
+    rt_rounded rounded = {.codes = codes, .groups = groups};
+    assert_true(x != NULL && w != NULL);
+    round_rows(l, move, x);
+    for (size_t p = 0; p < PANELS; p++) {
+        for (size_t i = 0; i < WIDTH * RT_PANEL; i++)
+            panel[i] = l->w[p * WIDTH * RT_PANEL + i] / move->factor[i / RT_PANEL];
+        assert_true(bits == 8 ? rt_round_s8(WIDTH, panel, &rounded)
+                              : rt_round_s4(WIDTH, 32, panel, reals, &rounded));
+        for (size_t i = 0; i < WIDTH * RT_PANEL; i++) {
+            size_t c = i % RT_PANEL, j = p * RT_PANEL + c;
+            double scale =
+                (double)rounded.scale[c] * (bits == 8 ? 1 : groups[i / RT_PANEL / 32 * RT_PANEL + c]);
+            if (j < OUTPUTS) w[i / RT_PANEL * OUTPUTS + j] = codes[i] * scale;
+        }
+    }
+    for (size_t r = 0; r < DRAWN; r++) {
+        for (size_t j = 0; j < OUTPUTS; j++) {
+            double lost = 0;
+            for (size_t i = 0; i < WIDTH; i++) {
+                lost += x[r * WIDTH + i] * w[i * OUTPUTS + j];
+                lost -= (double)l->x[r * WIDTH + i] * (double)weight_at(l->w, i, j);
+            }
+            loss += lost * lost;
+        }
+    }
+    free(x);
+    free(w);
+    return loss;
+}
+
+/* s of equation 4 of SmoothQuant, or equation 5 of AWQ, on columns without their means. */
+static void restate(const layer *l, bool smooth, double power, rt_move *move) {
+    double s[WIDTH], least = INFINITY, largest = 0;
+    for (size_t j = 0; j < WIDTH; j++) {
+        double mean = 0, most = 0, sizes = 0, weight = 0;
+        for (size_t r = 0; r < DRAWN; r++) mean += (double)l->x[r * WIDTH + j] / DRAWN;
+        for (size_t r = 0; r < DRAWN; r++) {
+            double size = fabs((double)l->x[r * WIDTH + j] - mean);
+            most = fmax(most, size);
+            sizes += size / DRAWN;
+        }
+        for (size_t i = 0; i < OUTPUTS; i++) weight = fmax(weight, fabs((double)weight_at(l->w, j, i)));
+        s[j] = smooth ? pow(fmax(most, 1e-5), power) / pow(weight, 1 - power) : pow(fmax(sizes, 1e-5), power);
+        s[j] = fmax(s[j], 1e-4);
+        least = fmin(least, s[j]);
+        largest = fmax(largest, s[j]);
+        move->add[j] = (float)-mean;
+    }
+    for (size_t j = 0; j < WIDTH; j++) {
+        move->factor[j] = (float)(sqrt(least * largest) / s[j]);
+        move->add[j] *= move->factor[j];
+    }
+}
+
+/* The move that is chosen is one of the formula's, and the best of its grid. */
+static void check_choice(rt_scaling scaling, int bits) {
+    rt_kernels kernels;
+    double loss[2], best = INFINITY;
+    rt_move found, trial = {calloc(WIDTH, sizeof(float)), calloc(WIDTH, sizeof(float))};
+    layer *l = make_layer();
+    rt_kernels_select(&kernels, 0);
+    rt_scale_search search = {.scaling = scaling, .bits = bits, .group = 32, .kernels = &kernels};
+    assert_int_equal(rt_scale_choose(&search, &l->linear, &l->drawn, &found, loss, NULL), RETORT_OK);
+    assert_true(found.factor != NULL && loss[1] < loss[0]);
+    for (size_t j = 0; j < WIDTH; j++) trial.factor[j] = 1;
+    double plain = loss_of_move(l, &trial, bits), mine = loss_of_move(l, &found, bits), nearest = INFINITY;
+    assert_true(fabs(plain - loss[0]) < 0.01 * plain && fabs(mine - loss[1]) < 0.01 * mine);
+    for (int i = 0; i < 20; i += scaling == RT_SCALE_SMOOTH ? 2 : 1) {
+        double far = 0;
+        restate(l, scaling == RT_SCALE_SMOOTH, i / 20.0, &trial);
+        for (size_t j = 0; j < WIDTH; j++) {
+            far = fmax(far, fabs((double)trial.factor[j] / (double)found.factor[j] - 1));
+            far = fmax(far, fabs((double)trial.add[j] - (double)found.add[j]));
+        }
+        nearest = fmin(nearest, far);
+        best = fmin(best, loss_of_move(l, &trial, bits));
+    }
+    print_message("# %d bits: %g, moved %g, best of the grid %g, off %g\n", bits, plain, mine, best, nearest);
+    assert_true(nearest < 1e-3 && mine < best * 1.01);
+    rt_move_free(&found);
+    rt_move_free(&trial);
+    free_layer(l);
+}
+
+static void test_choices(void **unused) {
+    (void)unused;
+    check_choice(RT_SCALE_SMOOTH, 8);
+    check_choice(RT_SCALE_AWQ, 8);
+    check_choice(RT_SCALE_AWQ, 4);
+}
+
+/* More rows than are kept: each is as likely to be. */
+static void test_drawing(void **unused) {
+    (void)unused;
+    enum { SEEN = 20 * RT_DRAWN_ROWS };
+    rt_drawn d;
+    size_t halves = 0;
+    float bad = INFINITY;
+    assert_int_equal(rt_drawn_begin(&d, 1, NULL), RETORT_OK);
+    for (size_t i = 0; i < SEEN; i++) {
+        float x = (float)i;
+        assert_true(rt_drawn_add(&d, 1, &x, 0, NULL));
+    }
+    assert_true(d.kept == RT_DRAWN_ROWS && d.seen == SEEN && d.least[0] == 0 && d.largest[0] == SEEN - 1);
+    for (size_t i = 0; i < d.kept; i++) halves += d.x[i] < SEEN / 2;
+    assert_true(halves > RT_DRAWN_ROWS * 2 / 5 && halves < RT_DRAWN_ROWS * 3 / 5);
+    assert_false(rt_drawn_add(&d, 1, &bad, 0, NULL));
+    rt_drawn_free(&d);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_ranges_of_nothing),
+        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_drawing),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -203,14 +203,15 @@ static retort_status see_codes(runner *r, rt_calibration *c, const rt_step *step
     if (!reserve((void **)&c->x, &c->x_size, rows * n * sizeof *c->x)) return rt_fail_nomem(err, rows * n);
     to_floats(c, rows, n, (const int8_t *)out,
               (const rt_row_scale *)(const void *)(out + rt_row_scales_at(&r->plan, n)));
-    return r->see(r->user, r->of_step[step - r->plan.steps] - 1, rows, n, c->x, err);
+    return r->see(r->user, r->of_step[step - r->plan.steps] - 1, rows, n, c->x, NULL, err);
 }
 
 static retort_status see_x(runner *r, const rt_step *step, size_t rows, retort_error *err) {
     const rt_value *value = &r->graph.values[step->in[0].value];
     size_t n = (size_t)value->dims[value->rank - 1];
     const float *x = rt_place_at(&step->in[0], &r->worker);
-    return r->see(r->user, r->of_step[step - r->plan.steps] - 1, rows, n, x, err);
+    const float *y = rt_place_at(&step->out[0], &r->worker);
+    return r->see(r->user, r->of_step[step - r->plan.steps] - 1, rows, n, x, y, err);
 }
 
 static retort_status run_chunk(runner *r, rt_calibration *c, const rt_chunk *chunk, retort_error *err) {
@@ -219,10 +220,10 @@ static retort_status run_chunk(runner *r, rt_calibration *c, const rt_chunk *chu
         const rt_step *step = &r->plan.steps[i];
         size_t rows = rt_chunk_rows(chunk, step->rows);
         bool seen = r->of_step[i] != 0;
-        if (seen && r->watch == RT_WATCH_X) status = see_x(r, step, rows, err);
         step->run(step, chunk, &r->worker);
         if (status == RETORT_OK && r->worker.status != RETORT_OK)
             status = rt_fail(err, r->worker.status, "%s", r->worker.error.text);
+        if (status == RETORT_OK && seen && r->watch == RT_WATCH_X) status = see_x(r, step, rows, err);
         if (status == RETORT_OK && seen && r->watch == RT_WATCH_Q) status = see_codes(r, c, step, rows, err);
     }
     return status;
@@ -299,10 +300,11 @@ typedef struct collector {
     rt_moments *moments;
 } collector;
 
-static retort_status collect(void *user, size_t index, size_t rows, size_t n, const float *x,
+static retort_status collect(void *user, size_t index, size_t rows, size_t n, const float *x, const float *y,
                              retort_error *err) {
     collector *c = user;
     (void)n;
+    (void)y;
     return add_rows(c->calibration, &c->moments[index], rows, x, err);
 }
 

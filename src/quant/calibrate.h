@@ -39,11 +39,12 @@ typedef struct rt_calibration {
 retort_status rt_calibration_open(rt_calibration *out, const retort_model *model, const retort_dataset *data,
                                   size_t samples, uint64_t seed, retort_error *err);
 void rt_calibration_free(rt_calibration *calibration);
-/* Sees rows [rows, n] of what is watched at node `index` of the names, chunk after chunk. */
+/* Sees rows [rows, n] of what is watched at node `index` of the names, chunk after chunk; y: what the node
+ * made of them, or NULL. */
 typedef retort_status (*rt_rows_fn)(void *user, size_t index, size_t rows, size_t n, const float *x,
-                                    retort_error *err);
+                                    const float *y, retort_error *err);
 typedef enum rt_watch {
-    RT_WATCH_X, /* a Linear's x, a float still */
+    RT_WATCH_X, /* a Linear's x, a float still, and its y */
     RT_WATCH_Q  /* the int8 that a node makes, as floats */
 } rt_watch;
 /* Runs the texts through `graph` as far as the last node that is named. */

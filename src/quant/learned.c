@@ -2,6 +2,7 @@
 #include "quant/learned.h"
 #include "graph/match.h"
 #include "quant/gptq.h"
+#include "quant/move.h"
 #include "quant/ptq.h"
 
 #include <math.h>
@@ -119,26 +120,6 @@ static bool round_panel(void *user, size_t panel, const float *w, rt_rounded *ou
     return true;
 }
 
-/* Every Linear with this weight gets bias + shift. */
-static retort_status move_bias(rt_graph *graph, int weight, const learner *l, retort_error *err) {
-    int64_t n = (int64_t)l->n;
-    for (size_t i = 0; i < graph->node_count; i++) {
-        if (graph->nodes[i].op != RT_OP_LINEAR || graph->nodes[i].inputs[1] != weight) continue;
-        int old = graph->nodes[i].input_count > 2 ? graph->nodes[i].inputs[2] : -1;
-        float *bias = rt_floats(graph, 1, n);
-        const float *from = old >= 0 ? graph->values[old].data : NULL;
-        for (size_t j = 0; bias != NULL && j < l->n; j++) {
-            bias[j] = (float)((from != NULL ? (double)from[j] : 0) + l->shift[j]);
-        }
-        int moved = old >= 0 ? rt_change_constant(graph, old, 1, &n, bias) : -1;
-        if (old < 0 && bias != NULL)
-            moved = rt_add_constant(graph, graph->nodes[i].name, "bias", 1, &n, bias);
-        if (moved < 0) return rt_fail_nomem(err, l->n * sizeof *bias);
-        graph->nodes[i].inputs[2] = moved;
-    }
-    return RETORT_OK;
-}
-
 static retort_status learn(learner *l, rt_graph *graph, int node, retort_error *err) {
     int weight = graph->nodes[node].inputs[1];
     retort_status status = find_weak(l, graph->values[weight].data, err);
@@ -152,7 +133,7 @@ static retort_status learn(learner *l, rt_graph *graph, int node, retort_error *
     rounder.weak_rows = l->weak_order;
     rounder.weak_codes = l->weak_codes;
     status = rt_ptq_matrix(graph, node, 4, (int64_t)l->group, &rounder, err);
-    return status == RETORT_OK ? move_bias(graph, weight, l, err) : status;
+    return status == RETORT_OK ? rt_shift_bias(graph, weight, l->shift, err) : status;
 }
 
 retort_status rt_learned_matrix(rt_graph *graph, int node, int64_t group, size_t weak, rt_moments *moments,

@@ -14,14 +14,15 @@
 typedef struct recipe {
     const char *name;
     int bits, table_bits;
+    rt_scaling scaling;
     rt_rounding rounding;
     bool weak;
     rt_activations activations;
     const char *help;
 } recipe;
 static const recipe recipes[] = {
-#define RECIPE_ROW(name, bits, table_bits, rounding, weak, activations, help)                                \
-    {name, bits, table_bits, RT_ROUND_##rounding, weak, RT_ROWS_##activations, help},
+#define RECIPE_ROW(name, bits, table_bits, scaling, rounding, weak, activations, help)                       \
+    {name, bits, table_bits, RT_SCALE_##scaling, RT_ROUND_##rounding, weak, RT_ROWS_##activations, help},
     RT_RECIPES(RECIPE_ROW)
 #undef RECIPE_ROW
 };
@@ -39,15 +40,31 @@ const char *retort_recipe(size_t index, const char **help) {
     return recipes[index].name;
 }
 
+/* Whether matrices are looked at one wave after another. */
+static bool is_learned(const recipe *row) {
+    return row->scaling != RT_SCALE_NONE || row->rounding != RT_ROUND_NEAREST;
+}
+
+/* A matrix of a wave. */
+typedef struct matrix {
+    int node;
+    rt_scaled linear;
+    rt_drawn sample;
+    rt_move move;
+    rt_moments moments;
+} matrix;
+
 typedef struct quantizer {
     rt_graph *graph;
     const retort_quantize_options *options;
     const recipe *row;
     int bits, table_bits; /* as asked for, else the row's */
+    bool fixed;           /* the ranges of activations */
     int64_t group;
     size_t weak;                /* of a matrix */
     size_t samples;             /* texts of calibration */
     rt_calibration calibration; /* of recipes that need data */
+    size_t node_count;          /* before any were added */
     int *wave;                  /* [nodes] when it is calibrated, from 0; -1: it needs no data */
     size_t done, total;         /* constants to round, and waves */
 } quantizer;
@@ -165,40 +182,150 @@ static size_t weak_rows(const quantizer *q, const rt_node *node) {
     return q->row->weak && !is_scope("head", node->name) ? q->weak : 0;
 }
 
-/* Rounds what is due in the wave; -1: all that needs no data. */
-static retort_status round_wave(quantizer *q, int wave, rt_moments *moments, retort_error *err) {
+/* Rounds what needs no data. */
+static retort_status round_rest(quantizer *q, retort_error *err) {
     retort_status status = RETORT_OK;
-    for (size_t i = 0, seen = 0; status == RETORT_OK && i < q->graph->node_count; i++) {
-        if (q->wave[i] != wave || !has_weight(&q->graph->nodes[i])) continue;
-        rt_moments *own = wave >= 0 ? &moments[seen++] : NULL;
+    for (size_t i = 0; status == RETORT_OK && i < q->graph->node_count; i++) {
         const rt_node *node = &q->graph->nodes[i];
-        if (!is_due(q, node)) continue; /* its weight is another's too */
+        if (q->wave[i] >= 0 || !is_due(q, node)) continue; /* or its weight is another's too */
         status = report(q, node->name, err);
-        if (status != RETORT_OK) return status;
-        status = wave < 0 ? round_node(q, (int)i, err)
-                          : rt_learned_matrix(q->graph, (int)i, q->group, weak_rows(q, node), own,
-                                              &q->calibration.kernels, err);
+        if (status == RETORT_OK) status = round_node(q, (int)i, err);
     }
     return status;
 }
 
-/* The inputs of a wave's matrices are those that the integers so far give. */
-static retort_status learn_wave(quantizer *q, int wave, retort_error *err) {
-    size_t count = 0, made = 0;
-    for (size_t i = 0; i < q->graph->node_count; i++) count += q->wave[i] == wave;
-    if (count == 0) return RETORT_OK;
-    rt_moments *moments = rt_calloc(count, sizeof *moments);
-    retort_status status = moments != NULL ? report(q, "calibration", err) : rt_fail_nomem(err, count);
-    for (size_t i = 0; status == RETORT_OK && i < q->graph->node_count; i++) {
-        const rt_node *node = &q->graph->nodes[i];
-        if (q->wave[i] != wave) continue;
-        size_t k = (size_t)q->graph->values[node->inputs[1]].dims[0];
-        status = rt_moments_begin(&moments[made++], node->name, k, err);
+/* ---- Waves ---- */
+
+typedef struct wave {
+    matrix *matrices;
+    const char **names; /* of their Linears */
+    size_t count;
+} wave;
+
+static void wave_free(wave *w) {
+    for (size_t i = 0; i < w->count; i++) {
+        rt_drawn_free(&w->matrices[i].sample);
+        rt_move_free(&w->matrices[i].move);
+        rt_moments_free(&w->matrices[i].moments);
     }
-    if (status == RETORT_OK) status = rt_calibrate(&q->calibration, q->graph, moments, count, err);
-    if (status == RETORT_OK) status = round_wave(q, wave, moments, err);
-    for (size_t i = 0; i < made; i++) rt_moments_free(&moments[i]);
+    free(w->matrices);
+    free(w->names);
+}
+
+static retort_status see_rows(void *user, size_t index, size_t rows, size_t n, const float *x, const float *y,
+                              retort_error *err) {
+    wave *w = user;
+    matrix *m = &w->matrices[index];
+    (void)n;
+    if (rt_drawn_add(&m->sample, rows, x, m->linear.n, m->linear.gamma != NULL ? y : NULL)) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%.200s: activations are not finite", w->names[index]);
+}
+
+/* The data of a constant that is an input of a node; NULL: there is none. */
+static const float *constant_of(const rt_graph *graph, const rt_node *node, int input) {
+    int value = input < node->input_count ? node->inputs[input] : -1;
+    return value >= 0 ? graph->values[value].data : NULL;
+}
+
+static rt_scaled describe(const rt_graph *graph, const rt_node *node) {
+    const rt_value *weight = &graph->values[node->inputs[1]];
+    rt_scaled linear = {.k = (size_t)weight->dims[0], .n = (size_t)weight->dims[1], .w = weight->data};
+    linear.bias = constant_of(graph, node, 2);
+    linear.act = node->attrs.act;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *reader = &graph->nodes[i];
+        if (reader->op == RT_OP_LAYER_NORM && reader->inputs[0] == node->outputs[0])
+            linear.gamma = constant_of(graph, reader, 1);
+    }
+    return linear;
+}
+
+/* How the columns of each matrix's x are moved. */
+static retort_status choose_moves(quantizer *q, wave *w, retort_error *err) {
+    retort_status status = RETORT_OK;
+    rt_scale_search search = {.scaling = q->row->scaling,
+                              .bits = q->bits,
+                              .group = (size_t)q->group,
+                              .fixed = q->fixed,
+                              .kernels = &q->calibration.kernels};
+    for (size_t i = 0; status == RETORT_OK && i < w->count; i++) {
+        matrix *m = &w->matrices[i];
+        m->linear = describe(q->graph, &q->graph->nodes[m->node]);
+        status = rt_drawn_begin(&m->sample, m->linear.k, err);
+    }
+    if (status == RETORT_OK)
+        status =
+            rt_calibrate_rows(&q->calibration, q->graph, w->names, w->count, RT_WATCH_X, see_rows, w, err);
+    for (size_t i = 0; status == RETORT_OK && i < w->count; i++) {
+        matrix *m = &w->matrices[i];
+        double loss[2];
+        if (!rt_can_move(q->graph, m->node)) continue;
+        status = rt_scale_choose(&search, &m->linear, &m->sample, &m->move, loss, err);
+    }
+    return status;
+}
+
+static retort_status collect_moments(quantizer *q, wave *w, retort_error *err) {
+    rt_moments *moments = rt_calloc(w->count, sizeof *moments);
+    retort_status status = moments != NULL ? RETORT_OK : rt_fail_nomem(err, w->count);
+    for (size_t i = 0; status == RETORT_OK && i < w->count; i++) {
+        matrix *m = &w->matrices[i];
+        const rt_value *weight = &q->graph->values[q->graph->nodes[m->node].inputs[1]];
+        status = rt_moments_begin(&moments[i], w->names[i], (size_t)weight->dims[0], err);
+        moments[i].factor = m->move.factor;
+        moments[i].add = m->move.add;
+    }
+    if (status == RETORT_OK) status = rt_calibrate(&q->calibration, q->graph, moments, w->count, err);
+    for (size_t i = 0; moments != NULL && i < w->count; i++) w->matrices[i].moments = moments[i];
     free(moments);
+    return status;
+}
+
+static retort_status round_learned(quantizer *q, matrix *m, retort_error *err) {
+    const rt_node *node = &q->graph->nodes[m->node];
+    if (q->row->rounding == RT_ROUND_NEAREST) return round_node(q, m->node, err);
+    return rt_learned_matrix(q->graph, m->node, q->group, weak_rows(q, node), &m->moments,
+                             &q->calibration.kernels, err);
+}
+
+static retort_status round_wave(quantizer *q, wave *w, retort_error *err) {
+    retort_status status = RETORT_OK;
+    for (size_t i = 0; status == RETORT_OK && i < w->count; i++) {
+        matrix *m = &w->matrices[i];
+        bool moved = m->move.factor != NULL;
+        const rt_node *node = &q->graph->nodes[m->node];
+        if (!is_due(q, node)) continue; /* its weight is another's too */
+        status = report(q, node->name, err);
+        if (status == RETORT_OK && moved) status = rt_move_weight(q->graph, m->node, &m->move, err);
+        if (status == RETORT_OK) status = round_learned(q, m, err);
+        if (status == RETORT_OK && moved) status = rt_move_x(q->graph, m->node, &m->move, err);
+    }
+    return status;
+}
+
+static retort_status find_matrices(const quantizer *q, int index, wave *w, retort_error *err) {
+    w->matrices = rt_calloc(q->node_count, sizeof *w->matrices);
+    w->names = rt_calloc(q->node_count, sizeof *w->names);
+    if (w->matrices == NULL || w->names == NULL) return rt_fail_nomem(err, q->node_count);
+    for (size_t i = 0; i < q->node_count; i++) {
+        if (q->wave[i] != index) continue;
+        w->matrices[w->count].node = (int)i;
+        w->names[w->count++] = q->graph->nodes[i].name;
+    }
+    return RETORT_OK;
+}
+
+/* The inputs of a wave's matrices are those that the integers so far give. */
+static retort_status learn_wave(quantizer *q, int index, retort_error *err) {
+    wave w = {0};
+    retort_status status = find_matrices(q, index, &w, err);
+    if (status == RETORT_OK && w.count > 0) status = report(q, "calibration", err);
+    if (status == RETORT_OK && w.count > 0 && q->row->scaling != RT_SCALE_NONE)
+        status = choose_moves(q, &w, err);
+    if (status == RETORT_OK && w.count > 0 && q->row->rounding != RT_ROUND_NEAREST)
+        status = collect_moments(q, &w, err);
+    if (status == RETORT_OK) status = round_wave(q, &w, err);
+    wave_free(&w);
     return status;
 }
 
@@ -217,30 +344,30 @@ static int depth_of(const quantizer *q, const int *depth, const rt_node *node) {
 }
 
 static retort_status plan_waves(quantizer *q, int *waves, retort_error *err) {
-    size_t count = q->graph->node_count;
+    size_t count = q->node_count = q->graph->node_count;
     int *depth = rt_calloc(count, sizeof *depth);
     q->wave = rt_calloc(count, sizeof *q->wave);
     *waves = 0;
     for (size_t i = 0; depth != NULL && q->wave != NULL && i < count; i++) {
         const rt_node *node = &q->graph->nodes[i];
         depth[i] = depth_of(q, depth, node);
-        bool learned = q->row->rounding != RT_ROUND_NEAREST && node->op == RT_OP_LINEAR && is_due(q, node);
+        bool learned = is_learned(q->row) && node->op == RT_OP_LINEAR && is_due(q, node);
         bool blocks = node->attrs.heads > 1; /* each block has moments of its own: rounded to nearest */
         q->wave[i] = learned && is_wide(q, node) && !blocks ? (depth[i] - 1) / WAVE_DEPTH : -1;
         if (q->wave[i] >= *waves) *waves = q->wave[i] + 1;
         q->total += is_due(q, node);
     }
-    q->total += (size_t)*waves + (q->row->activations == RT_ROWS_STATIC);
+    q->total += (size_t)*waves + (q->fixed);
     free(depth);
     return depth != NULL && q->wave != NULL ? RETORT_OK : rt_fail_nomem(err, count * sizeof *depth);
 }
 
-static bool needs_data(const recipe *row) {
-    return row->rounding != RT_ROUND_NEAREST || row->activations == RT_ROWS_STATIC;
+static bool needs_data(const quantizer *q) {
+    return is_learned(q->row) || q->fixed;
 }
 
 static retort_status open_calibration(quantizer *q, const retort_model *model, retort_error *err) {
-    if (!needs_data(q->row)) return RETORT_OK;
+    if (!needs_data(q)) return RETORT_OK;
     if (q->options->data == NULL) {
         return rt_fail(err, RETORT_ARGUMENT, "quantize: recipe '%s' needs data to calibrate with",
                        q->row->name);
@@ -261,10 +388,10 @@ static retort_status round_all(quantizer *q, const retort_model *model, retort_e
     if (status == RETORT_OK) status = check_bits(q, err);
     if (status == RETORT_OK) status = open_calibration(q, model, err);
     if (status == RETORT_OK) status = plan_waves(q, &waves, err);
-    if (status == RETORT_OK) status = round_wave(q, -1, NULL, err);
-    for (int wave = 0; status == RETORT_OK && wave < waves; wave++) status = learn_wave(q, wave, err);
+    if (status == RETORT_OK) status = round_rest(q, err);
+    for (int i = 0; status == RETORT_OK && i < waves; i++) status = learn_wave(q, i, err);
     if (status == RETORT_OK) status = rt_graph_narrow_inputs(q->graph, err);
-    if (status == RETORT_OK && q->row->activations == RT_ROWS_STATIC) status = fix_ranges(q, err);
+    if (status == RETORT_OK && q->fixed) status = fix_ranges(q, err);
     rt_calibration_free(&q->calibration);
     free(q->wave);
     return status;
@@ -287,7 +414,10 @@ static retort_status keep_recipe(retort_model *model, const quantizer *q, retort
     if (q->bits != q->row->bits) rt_buffer_format(&text, " bits=%d", q->bits);
     if (q->bits == 4 || q->table_bits == 4) rt_buffer_format(&text, " group=%lld", (long long)q->group);
     rt_buffer_format(&text, " embeddings=%d", q->table_bits);
-    if (needs_data(q->row)) {
+    if (q->fixed != (q->row->activations == RT_ROWS_STATIC)) {
+        rt_buffer_format(&text, " activations=%s", q->fixed ? "static" : "dynamic");
+    }
+    if (needs_data(q)) {
         rt_buffer_format(&text, " samples=%zu seed=%llu", q->samples, (unsigned long long)q->options->seed);
     }
     if (q->row->weak) rt_buffer_format(&text, " weak=%zu", q->weak);
@@ -322,6 +452,9 @@ retort_status rt_quantize(retort_model **out, const retort_model *model,
     if (status == RETORT_OK) status = rt_model_derive(&next, model, err);
     if (status != RETORT_OK) return status;
     quantizer q = {.graph = &next->graph, .options = options, .row = row};
+    q.fixed = options->activations != RETORT_ACTIVATIONS_DEFAULT
+                  ? options->activations == RETORT_ACTIVATIONS_STATIC
+                  : row->activations == RT_ROWS_STATIC;
     q.bits = options->bits != 0 ? options->bits : row->bits;
     q.table_bits = options->embeddings != 0 ? options->embeddings : row->table_bits;
     q.group = options->group != 0 ? options->group : DEFAULT_GROUP;

@@ -7,7 +7,8 @@
 enum {
     HALF = RT_SPREAD_BINS / 2,
     TRIES = 40, /* clips of each side, down to a fifth of it */
-    LEAST_EXPONENT = -40
+    LEAST_EXPONENT = -40,
+    WORSE = 6 /* times what a row's own range loses */
 };
 
 /* Bins twice as wide: each gets the counts of two. */
@@ -22,9 +23,15 @@ static void widen(rt_spread *s) {
     s->exponent++;
 }
 
-bool rt_spread_add(rt_spread *s, size_t n, const float *x) {
-    if (s->least == 0 && s->largest == 0) s->exponent = LEAST_EXPONENT;
+/* An even step loses a twelfth of its square on average; int8 has 254 of them. */
+static double step_loss(double least, double largest) {
+    double step = (largest - least) / 254;
+    return step * step / 12;
+}
+
+static bool add_row(rt_spread *s, size_t n, const float *x) {
     float bound = ldexpf(1, s->exponent), bins = HALF / bound; /* a unit */
+    float least = 0, largest = 0;
     for (size_t i = 0; i < n; i++) {
         if (!isfinite(x[i])) return false;
         while (fabsf(x[i]) >= bound) {
@@ -33,17 +40,28 @@ bool rt_spread_add(rt_spread *s, size_t n, const float *x) {
             bins /= 2;
         }
         s->bins[HALF + (int)floorf(x[i] * bins)]++;
-        s->least = fminf(s->least, x[i]);
-        s->largest = fmaxf(s->largest, x[i]);
+        least = fminf(least, x[i]);
+        largest = fmaxf(largest, x[i]);
+    }
+    s->own += (double)n * step_loss((double)least, (double)largest);
+    s->least = fminf(s->least, least);
+    s->largest = fmaxf(s->largest, largest);
+    return true;
+}
+
+bool rt_spread_add(rt_spread *s, size_t rows, size_t n, const float *x) {
+    if (s->least == 0 && s->largest == 0) s->exponent = LEAST_EXPONENT;
+    for (size_t i = 0; i < rows; i++) {
+        if (!add_row(s, n, x + i * n)) return false;
     }
     return true;
 }
 
 static double loss_of(const rt_spread *s, double least, double largest) {
-    double width = ldexp(1, s->exponent) / HALF, step = (largest - least) / 254, loss = 0;
+    double width = ldexp(1, s->exponent) / HALF, within = step_loss(least, largest), loss = 0;
     for (int i = 0; i < RT_SPREAD_BINS; i++) {
         double x = (i - HALF + 0.5) * width, beyond = x < least ? least - x : x > largest ? x - largest : 0;
-        loss += (double)s->bins[i] * (beyond * beyond + step * step / 12);
+        loss += (double)s->bins[i] * (beyond * beyond + within);
     }
     return loss;
 }
@@ -62,6 +80,7 @@ void rt_spread_range(const rt_spread *s, float range[2]) {
             range[1] = (float)largest;
         }
     }
+    if (best > WORSE * s->own) range[0] = range[1] = 0;
 }
 
 /* ---- A graph's ---- */
@@ -73,9 +92,11 @@ typedef struct watcher {
     size_t count;
 } watcher;
 
-static retort_status see(void *user, size_t index, size_t rows, size_t n, const float *x, retort_error *err) {
+static retort_status see(void *user, size_t index, size_t rows, size_t n, const float *x, const float *y,
+                         retort_error *err) {
     watcher *w = user;
-    if (rt_spread_add(&w->spreads[index], rows * n, x)) return RETORT_OK;
+    (void)y;
+    if (rt_spread_add(&w->spreads[index], rows, n, x)) return RETORT_OK;
     return rt_fail(err, RETORT_FORMAT, "%.200s: activations are not finite", w->names[index]);
 }
 

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/move.h"
+#include "graph/match.h"
+#include "graph/ops.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void rt_move_free(rt_move *move) {
+    free(move->factor);
+    free(move->add);
+    *move = (rt_move){0};
+}
+
+bool rt_can_move(const rt_graph *graph, int node) {
+    int x = graph->nodes[node].inputs[0], weight = graph->nodes[node].inputs[1];
+    if (graph->nodes[node].attrs.heads > 1 || graph->values[x].dtype != RETORT_F32) return false;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *other = &graph->nodes[i];
+        if ((int)i == node || other->op != RT_OP_LINEAR) continue;
+        if (other->inputs[0] == x || other->inputs[1] == weight) return false;
+    }
+    return true;
+}
+
+retort_status rt_shift_bias(rt_graph *graph, int weight, const double *shift, retort_error *err) {
+    int64_t n = graph->values[weight].dims[1];
+    for (size_t i = 0; i < graph->node_count; i++) {
+        if (graph->nodes[i].op != RT_OP_LINEAR || graph->nodes[i].inputs[1] != weight) continue;
+        int old = graph->nodes[i].input_count > 2 ? graph->nodes[i].inputs[2] : -1;
+        float *bias = rt_floats(graph, 1, n);
+        const float *from = old >= 0 ? graph->values[old].data : NULL;
+        for (int64_t j = 0; bias != NULL && j < n; j++) {
+            bias[j] = (float)((from != NULL ? (double)from[j] : 0) + shift[j]);
+        }
+        int moved = old >= 0 ? rt_change_constant(graph, old, 1, &n, bias) : -1;
+        if (old < 0 && bias != NULL)
+            moved = rt_add_constant(graph, graph->nodes[i].name, "bias", 1, &n, bias);
+        if (moved < 0) return rt_fail_nomem(err, (size_t)n * sizeof *bias);
+        if (graph->nodes[i].input_count < 3) graph->nodes[i].input_count = 3;
+        graph->nodes[i].inputs[2] = moved;
+    }
+    return RETORT_OK;
+}
+
+retort_status rt_move_weight(rt_graph *graph, int node, const rt_move *move, retort_error *err) {
+    int weight = graph->nodes[node].inputs[1];
+    size_t k = (size_t)graph->values[weight].dims[0], n = (size_t)graph->values[weight].dims[1];
+    size_t panels = (n + RT_PANEL - 1) / RT_PANEL;
+    const float *from = graph->values[weight].data;
+    float *to = rt_floats(graph, (int64_t)(panels * RT_PANEL), (int64_t)k);
+    double *shift = rt_calloc(panels * RT_PANEL, sizeof *shift);
+    retort_status status = to != NULL && shift != NULL ? RETORT_OK : rt_fail_nomem(err, k * n * sizeof *to);
+    for (size_t p = 0; status == RETORT_OK && p < panels; p++) {
+        for (size_t i = 0; i < k; i++) {
+            for (size_t c = 0; c < RT_PANEL; c++) {
+                size_t at = (p * k + i) * RT_PANEL + c;
+                to[at] = from[at] / move->factor[i];
+                shift[p * RT_PANEL + c] -= (double)move->add[i] * (double)to[at];
+            }
+        }
+    }
+    if (status == RETORT_OK) graph->values[weight].data = to;
+    if (status == RETORT_OK) status = rt_shift_bias(graph, weight, shift, err);
+    free(shift);
+    return status;
+}
+
+/* The input that is the factor, where the producer of a value writes its int8 beside it; 0: it does not. */
+static int twin_input(const rt_node *node) {
+    if (node->attrs.narrow != RETORT_F32) return 0;
+    return node->op == RT_OP_LAYER_NORM ? 3 : node->op == RT_OP_EMBED ? 10 : 0;
+}
+
+retort_status rt_move_x(rt_graph *graph, int node, const rt_move *move, retort_error *err) {
+    int x = graph->nodes[node].inputs[0], producer = graph->values[x].producer;
+    int64_t k = graph->values[graph->nodes[node].inputs[1]].dims[0];
+    int twin = producer >= 0 ? twin_input(&graph->nodes[producer]) : 0;
+    const char *scope = graph->nodes[producer >= 0 ? producer : node].name;
+    float *factor = rt_floats(graph, 1, k), *add = rt_floats(graph, 1, k);
+    if (factor == NULL || add == NULL) return rt_fail_nomem(err, (size_t)k * sizeof *factor);
+    memcpy(factor, move->factor, (size_t)k * sizeof *factor);
+    memcpy(add, move->add, (size_t)k * sizeof *add);
+    int values[] = {x, rt_add_constant(graph, scope, "factor", 1, &k, factor),
+                    rt_add_constant(graph, scope, "add", 1, &k, add)};
+    if (values[1] < 0 || values[2] < 0) return rt_fail(err, graph->fault.status, "%s", graph->fault.text);
+    if (twin == 0) {
+        char name[RT_NAME_MAX + 16];
+        rt_attrs attrs = {.narrow = RETORT_S8};
+        snprintf(name, sizeof name, "%.*s.quantize", RT_NAME_MAX, scope);
+        int q = rt_add_node(graph, name, RT_OP_NARROW, 3, values, &attrs);
+        if (q < 0) return rt_fail(err, graph->fault.status, "%s", graph->fault.text);
+        graph->nodes[node].inputs[0] = q;
+        return RETORT_OK;
+    }
+    rt_node *maker = &graph->nodes[producer];
+    while (maker->input_count < twin + 2) maker->inputs[maker->input_count++] = -1;
+    maker->inputs[twin] = values[1];
+    maker->inputs[twin + 1] = values[2];
+    maker->attrs.narrow = RETORT_S8;
+    retort_status status = rt_node_update(graph, producer, err);
+    if (status == RETORT_OK) graph->nodes[node].inputs[0] = graph->nodes[producer].outputs[1];
+    return status;
+}
