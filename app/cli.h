@@ -164,6 +164,9 @@ cli_code cli_flush(void);
 const char *cli_bytes(char *out, size_t size, uint64_t bytes);
 
 /* A retort_progress_fn: a bar on stderr when that is a terminal. cli_progress_end removes it. */
+/* From now on SIGINT makes cli_progress cancel what it is called from. */
+void cli_catch_interrupt(void);
+void cli_warning(void *user, const char *text);
 int cli_progress(void *user, const char *what, size_t done, size_t total);
 void cli_progress_end(void);
 

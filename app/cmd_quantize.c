@@ -24,6 +24,7 @@ static cli_code quantize(retort_model **out, const cli_args *args, const retort_
     options.seed = (uint64_t)cli_int(args, CLI_SEED, 0);
     options.weak_columns = (size_t)cli_int(args, CLI_WEAK_COLUMNS, 0);
     options.progress = cli_progress;
+    options.warning = cli_warning;
     options.keep = names.items;
     options.keep_count = names.count;
     if (retort_model_quantize(out, model, &options, &err) != RETORT_OK) code = cli_fail(&err, false);
@@ -71,6 +72,7 @@ cli_code cmd_quantize(const cli_args *args) {
     retort_model *model = NULL, *integer = NULL;
     retort_dataset *data = NULL;
     uint64_t bytes = 0;
+    cli_catch_interrupt(); /* nothing is written then */
     cli_code code = cli_open_model(&model, args, args->words[0], 3);
     if (code == CLI_DONE) code = open_data(&data, args, model);
     double start = cli_now();

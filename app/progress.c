@@ -1,14 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 static bool shown;
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number) {
+    (void)number;
+    interrupted = 1;
+}
+
+void cli_catch_interrupt(void) {
+    struct sigaction action = {.sa_handler = interrupt,
+                               .sa_flags = (int)SA_RESETHAND}; /* the second one ends it */
+    sigaction(SIGINT, &action, NULL);
+}
+
+void cli_warning(void *user, const char *text) {
+    (void)user;
+    cli_progress_end();
+    fprintf(stderr, "retort: warning: %s\n", text);
+}
 
 int cli_progress(void *user, const char *what, size_t done, size_t total) {
     static double last;
     (void)user;
+    if (interrupted) return 1;
     double now = cli_now();
     bool due = now - last >= 0.05; /* 20 times a second is as smooth as an eye needs */
     if (!due || total == 0 || !isatty(STDERR_FILENO)) return 0;

@@ -187,11 +187,13 @@ typedef struct retort_quantize_options {
     uint64_t seed;
     size_t weak_columns; /* owq: columns of a matrix that keep 8 bits, a multiple of 8, at most 64; 0: 8 */
     retort_activations activations;
+    /* NULL, or receives what makes the result worse than it could be: too few texts. */
+    void (*warning)(void *user, const char *text);
 } retort_quantize_options;
 #define RETORT_QUANTIZE_OPTIONS                                                                              \
     {                                                                                                        \
         sizeof(retort_quantize_options), "int8", 0, 0, 0, NULL, 0, NULL, NULL, NULL, 0, 0, 0,                \
-            RETORT_ACTIVATIONS_DEFAULT                                                                       \
+            RETORT_ACTIVATIONS_DEFAULT, NULL                                                                 \
     }
 
 /* A new model whose matrices and word table are integers. `model` is a float32 one of level 3. int8: a scale
@@ -203,7 +205,8 @@ typedef struct retort_quantize_options {
  * made alike before they are rounded, by a factor and an addend each, and weights that undo it. Activations
  * are rounded to int8 as they come, with a scale a row, or in ranges fixed on the data (int8-static);
  * attention, LayerNorm, biases and the residual stay float. The same model, data and options give the same
- * bytes everywhere, and the same bits on every CPU. */
+ * bytes on every CPU (smoothquant and awq: where the C library's pow and erf are the same), and the same bits
+ * of results. */
 RETORT_API retort_status retort_model_quantize(retort_model **out, const retort_model *model,
                                                const retort_quantize_options *options, retort_error *err);
 /* Name of recipe `index`, and what it does in one line; NULL beyond the last one. `help` may be NULL. */

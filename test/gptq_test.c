@@ -490,6 +490,14 @@ static void test_refusals(void **unused) {
     options.bits = 8;
     assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_ARGUMENT);
     assert_non_null(strstr(err.text, "recipe 'gptq' is for fewer than 8 bits"));
+    options = (retort_quantize_options)RETORT_QUANTIZE_OPTIONS;
+    options.recipe = "owq";
+    options.data = open_lines(model);
+    options.weak_columns = 48;
+    assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "layer.0.attention.qkv: 48 weak columns of its 48"));
+    retort_dataset_free((retort_dataset *)(uintptr_t)options.data);
+    options.data = NULL;
     options.weak_columns = 6;
     assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_ARGUMENT);
     assert_non_null(strstr(err.text, "a multiple of 8, at most 64"));
@@ -497,11 +505,89 @@ static void test_refusals(void **unused) {
     retort_model_free(model);
 }
 
+/* The n-th call of progress cancels, for every n: nothing is made, and the next try is not the worse for it.
+ */
+static int cancel_later(void *user, const char *what, size_t done, size_t total) {
+    size_t *left = user;
+    assert_true(done < total && *what != '\0');
+    return (*left)-- == 0;
+}
+
+static void test_cancelling(void **unused) {
+    (void)unused;
+    static const char *const recipes[] = {"owq", "awq", "int8-static"};
+    retort_model *model = golden("distilbert-wide", 3, RETORT_F32);
+    retort_dataset *data = open_lines(model);
+    for (size_t r = 0; r < sizeof recipes / sizeof *recipes; r++) {
+        retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
+        retort_model *integer = NULL;
+        size_t calls = 0, left;
+        options.recipe = recipes[r];
+        options.data = data;
+        options.group = 32;
+        options.progress = cancel_later;
+        options.user = &left;
+        for (retort_status status = RETORT_CANCELLED; status != RETORT_OK; calls++) {
+            retort_error err = {0};
+            left = calls;
+            status = retort_model_quantize(&integer, model, &options, &err);
+            assert_true(status == RETORT_OK || status == RETORT_CANCELLED);
+            assert_true((integer != NULL) == (status == RETORT_OK));
+            assert_true(status == RETORT_OK || strstr(err.text, "cancelled at") != NULL);
+        }
+        assert_true(calls > 10);
+        retort_model_free(integer);
+    }
+    retort_dataset_free(data);
+    retort_model_free(model);
+}
+
+static void keep_warning(void *user, const char *text) {
+    snprintf(user, 200, "%s", text);
+}
+
+/* One token to calibrate with: a warning, and a model that works. Recipes that keep no moments give none. */
+static void test_few_tokens(void **unused) {
+    (void)unused;
+    static const char *const recipes[] = {"gptq", "owq", "awq", "smoothquant", "int8-static"};
+    retort_model *model = golden("distilbert-wide", 3, RETORT_F32);
+    char path[128];
+    snprintf(path, sizeof path, "%s/one.txt", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("\n", file); /* an empty text: [CLS] and [SEP] */
+    fclose(file);
+    for (size_t r = 0; r < sizeof recipes / sizeof *recipes; r++) {
+        retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
+        retort_dataset *data = NULL;
+        retort_model *integer = NULL;
+        char text[200] = "";
+        assert_int_equal(retort_dataset_open(&data, path, model, NULL), RETORT_OK);
+        options.recipe = recipes[r];
+        options.data = data;
+        options.warning = keep_warning;
+        options.user = text;
+        assert_int_equal(retort_model_quantize(&integer, model, &options, NULL), RETORT_OK);
+        assert_true((strstr(text, "2 tokens to calibrate matrices of 48 columns") != NULL) == (r < 2));
+        size_t count;
+        float *logits = run(integer, NULL, 1, &count);
+        for (size_t i = 0; i < count; i++) assert_true(isfinite(logits[i]));
+        free(logits);
+        retort_model_free(integer);
+        retort_dataset_free(data);
+    }
+    unlink(path);
+    retort_model_free(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cholesky), cmocka_unit_test(test_gptq),        cmocka_unit_test(test_weak_rows),
-        cmocka_unit_test(test_few_rows), cmocka_unit_test(test_moments),     cmocka_unit_test(test_choice),
-        cmocka_unit_test(test_models),   cmocka_unit_test(test_weak_choice), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_cholesky),   cmocka_unit_test(test_gptq),
+        cmocka_unit_test(test_weak_rows),  cmocka_unit_test(test_few_rows),
+        cmocka_unit_test(test_moments),    cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_models),     cmocka_unit_test(test_weak_choice),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_cancelling),
+        cmocka_unit_test(test_few_tokens),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

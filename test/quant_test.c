@@ -332,7 +332,7 @@ static void test_refusals(void **unused) {
     options = (retort_quantize_options)RETORT_QUANTIZE_OPTIONS;
     options.progress = cancel_third;
     options.user = &calls;
-    refuse(model, &options, RETORT_CANCELLED, "cancelled before");
+    refuse(model, &options, RETORT_CANCELLED, "cancelled at: ");
     assert_int_equal(calls, 3);
     size_t recipe = 0;
     for (const char *help = NULL; retort_recipe(recipe, &help) != NULL; recipe++)

@@ -7,6 +7,7 @@
 #include "quant/ptq.h"
 #include "quant/range.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,6 +67,7 @@ typedef struct quantizer {
     rt_calibration calibration; /* of recipes that need data */
     size_t node_count;          /* before any were added */
     int *wave;                  /* [nodes] when it is calibrated, from 0; -1: it needs no data */
+    const char *doing;          /* now */
     size_t done, total;         /* constants to round, and waves */
 } quantizer;
 
@@ -151,13 +153,20 @@ static retort_status check_bits(const quantizer *q, retort_error *err) {
                    q->bits);
 }
 
-static retort_status report(quantizer *q, const char *what, retort_error *err) {
+/* Called often while something lasts, so that it can be cancelled. */
+static retort_status go_on(void *user, retort_error *err) {
+    const quantizer *q = user;
     const retort_quantize_options *options = q->options;
-    size_t done = q->done++;
-    if (options->progress == NULL || options->progress(options->user, what, done, q->total) == 0) {
+    if (options->progress == NULL || options->progress(options->user, q->doing, q->done - 1, q->total) == 0) {
         return RETORT_OK;
     }
-    return rt_fail(err, RETORT_CANCELLED, "quantize: cancelled before: %.200s", what);
+    return rt_fail(err, RETORT_CANCELLED, "quantize: cancelled at: %.200s", q->doing);
+}
+
+static retort_status report(quantizer *q, const char *what, retort_error *err) {
+    q->doing = what;
+    q->done++;
+    return go_on(q, err);
 }
 
 /* Positions are few bytes, and every token has one: 8 bits in every recipe. */
@@ -259,7 +268,8 @@ static retort_status choose_moves(quantizer *q, wave *w, retort_error *err) {
     for (size_t i = 0; status == RETORT_OK && i < w->count; i++) {
         matrix *m = &w->matrices[i];
         double loss[2];
-        if (!rt_can_move(q->graph, m->node)) continue;
+        status = go_on(q, err);
+        if (status != RETORT_OK || !rt_can_move(q->graph, m->node)) continue;
         status = rt_scale_choose(&search, &m->linear, &m->sample, &m->move, loss, err);
     }
     return status;
@@ -373,7 +383,33 @@ static retort_status open_calibration(quantizer *q, const retort_model *model, r
                        q->row->name);
     }
     q->samples = q->options->samples != 0 ? q->options->samples : DEFAULT_SAMPLES;
-    return rt_calibration_open(&q->calibration, model, q->options->data, q->samples, q->options->seed, err);
+    retort_status status =
+        rt_calibration_open(&q->calibration, model, q->options->data, q->samples, q->options->seed, err);
+    q->calibration.pause = go_on;
+    q->calibration.pause_user = q;
+    return status;
+}
+
+/* Weak columns are some of a matrix's, not all of them; and a warning where there are fewer tokens than
+ * columns, with which their second moments cannot be of full rank. */
+static retort_status check_sizes(const quantizer *q, retort_error *err) {
+    size_t most = 0, tokens = q->calibration.texts.tokens;
+    for (size_t i = 0; i < q->node_count; i++) {
+        const rt_node *node = &q->graph->nodes[i];
+        size_t k = q->wave[i] >= 0 ? (size_t)q->graph->values[node->inputs[1]].dims[0] : 0;
+        most = rt_max(most, k);
+        if (k == 0 || weak_rows(q, node) < k) continue;
+        return rt_fail(err, RETORT_ARGUMENT, "quantize: %.200s: %zu weak columns of its %zu", node->name,
+                       q->weak, k);
+    }
+    if (q->row->rounding == RT_ROUND_NEAREST || tokens >= most || q->options->warning == NULL)
+        return RETORT_OK;
+    char text[200];
+    snprintf(text, sizeof text,
+             "quantize: %zu tokens to calibrate matrices of %zu columns with: fewer than columns is too few",
+             tokens, most);
+    q->options->warning(q->options->user, text);
+    return RETORT_OK;
 }
 
 static retort_status fix_ranges(quantizer *q, retort_error *err) {
@@ -388,6 +424,7 @@ static retort_status round_all(quantizer *q, const retort_model *model, retort_e
     if (status == RETORT_OK) status = check_bits(q, err);
     if (status == RETORT_OK) status = open_calibration(q, model, err);
     if (status == RETORT_OK) status = plan_waves(q, &waves, err);
+    if (status == RETORT_OK) status = check_sizes(q, err);
     if (status == RETORT_OK) status = round_rest(q, err);
     for (int i = 0; status == RETORT_OK && i < waves; i++) status = learn_wave(q, i, err);
     if (status == RETORT_OK) status = rt_graph_narrow_inputs(q->graph, err);
