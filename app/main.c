@@ -90,16 +90,24 @@ const cli_command cli_commands[] = {
      "rounded "
      "to nearest, with the scales that lose least. int8 has a scale a column; int4 has an integer scale a "
      "group "
-     "and a float one a column, and leaves matrices of fewer than 64 columns at 8 bits; gptq is int4 with "
-     "each weight's error made up for by "
-     "later ones, so that outputs on --samples texts of --data change least: their labels are not read; "
-     "owq is gptq with 8 bits for the --weak-columns of each matrix whose rounding "
-     "would lose most. Activations are "
-     "rounded to int8 as they come, a scale a row; attention, LayerNorm and the residual stay float. Compare "
-     "the two models with 'retort eval --reference'.",
+     "and a float one a column, and leaves matrices of fewer than 64 columns at 8 bits. The others read "
+     "--samples "
+     "texts of --data, and no labels: gptq is int4 with each weight's error made up for by later ones, so "
+     "that "
+     "outputs change least; owq is gptq with 8 bits for the --weak-columns of each matrix whose rounding "
+     "would "
+     "lose most; smoothquant (8 bits) and awq (4) give columns of activations sizes that 8 bits serve, and "
+     "the "
+     "weights undo it. Activations are rounded to int8 as they come, a scale a row; int8-static and "
+     "'--activations static' fix their ranges on the data, but not where a few rows are far larger than the "
+     "others. "
+     "Attention, LayerNorm and the residual stay float. Compare the models with 'retort compare'. Ctrl-C "
+     "leaves no "
+     "file.",
      "retort quantize model.retort -o small.retort\n"
      "retort quantize model.retort --recipe int4 --embeddings 8 --keep head.output -o tiny.retort\n"
-     "retort quantize model.retort --recipe gptq --data train.tsv -o best.retort\n",
+     "retort quantize model.retort --recipe smoothquant --data train.tsv -o fine.retort\n"
+     "retort quantize model.retort --recipe owq --data train.tsv -o best.retort\n",
      false, cmd_quantize},
     {"bench", "MODEL", "measure latency and throughput", 1, 1, -1,
      (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_PAD, CLI_KEEP_DUPLICATES,

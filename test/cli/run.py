@@ -207,6 +207,7 @@ def rewrites_left_out():
 def quantize_to_integers():
     source, logits, data = model("distilbert-wide"), [], file("quantize.tsv", "sentence\tlabel\na good film\t0\na film\t1\n")
     for name, flags in {"int8": [], "owq": ["--recipe", "owq", "--data", data, "--samples", "2", "--weak-columns", "8"],
+                        "smooth": ["--recipe", "smoothquant", "--data", data, "--activations", "static"],
                         "int4": ["--recipe", "int4", "--group", "32"], "mixed":
                         ["--recipe", "int4", "--embeddings", "8", "--keep", "layer.0,head.output"]}.items():
         path = HERE / f"{name}.retort"
@@ -216,7 +217,7 @@ def quantize_to_integers():
         assert info["recipe"] == done["recipe"] and info["parameters"] - rows("info", source)[0]["parameters"] in (0, 96)
         assert info["parts"]["embeddings"]["bits"] < 17 and b"matrices" in retort("info", path)[0]
         kernels = [step["kernel"] for step in rows("explain", path)[0]["steps"]]
-        assert any(kernel.startswith("gemm_s8" if name == "int8" else "gemm_s4") for kernel in kernels), kernels
+        assert any(kernel.startswith("gemm_s8" if name in ("int8", "smooth") else "gemm_s4") for kernel in kernels), kernels
         logits.append(rows("run", path, "a very good film")[0]["logits"])
         compared = rows("eval", path, "--data", data, "--reference", source)[0]
         assert 0 < compared["kl"] < 0.1 and compared["max_abs_logit_error"] < 1
