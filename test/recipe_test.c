@@ -259,12 +259,110 @@ static void test_drawing(void **unused) {
     rt_drawn_free(&d);
 }
 
+/* ---- Pieces that no text gives ---- */
+
+enum { GAP = 70, GAPS = 20 };
+
+/* The golden checkpoint with another vocabulary: pieces 70…89 are "[unused0]"…, and 20 is one for itself. */
+static retort_model *model_with_unused(void) {
+    char path[128], source[4096];
+    const char *root = getenv("RETORT_ROOT");
+    retort_model *plain = golden("distilbert-wide", 3, RETORT_F32), *model = NULL;
+    snprintf(path, sizeof path, "%s/vocab.txt", folder);
+    snprintf(source, sizeof source, "%s/test/golden/checkpoints/distilbert-wide", root != NULL ? root : ".");
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    int32_t pieces = rt_tokenizer_describe(plain->tokenizer).pieces;
+    for (int32_t i = 0; i < pieces; i++) {
+        if (i == 20 || (i >= GAP && i < GAP + GAPS))
+            fprintf(file, "[unused%d]\n", i);
+        else
+            fprintf(file, "%s\n", rt_tokenizer_piece(plain->tokenizer, i));
+    }
+    fclose(file);
+    retort_import_options options = RETORT_IMPORT_OPTIONS;
+    retort_error err = {0};
+    options.tokenizer = path;
+    if (retort_model_import(&model, source, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
+    unlink(path);
+    retort_model_free(plain);
+    return model;
+}
+
+/* Logits of one sequence. */
+static float *run_ids(retort_model *model, const int32_t *ids, int32_t count, size_t *columns) {
+    retort_session *session = NULL;
+    retort_matrix out;
+    int32_t offsets[] = {0, count};
+    retort_batch batch = {.ids = ids, .offsets = offsets, .n = 1};
+    assert_int_equal(retort_session_open(&session, model, NULL, NULL), RETORT_OK);
+    assert_int_equal(retort_run(session, &batch, &out, NULL), RETORT_OK);
+    float *copy = malloc(out.columns * sizeof *copy);
+    assert_true(copy != NULL && out.rows == 1);
+    memcpy(copy, out.data, out.columns * sizeof *copy);
+    *columns = out.columns;
+    retort_session_close(session);
+    return copy;
+}
+
+static void test_unused(void **unused) {
+    (void)unused;
+    static const char *const recipes[] = {"int8", "int4"};
+    static const int32_t ids[] = {2, 5, 20, 69, 90, 94, 99, 0, 3}, before[] = {2, 69, 3},
+                         within[] = {2, 70, 3}, last[] = {2, 89, 3};
+    retort_model *model = model_with_unused(), *golden_one = golden("distilbert-wide", 3, RETORT_F32);
+    for (size_t r = 0; r < 2; r++) {
+        retort_model *whole = quantized(golden_one, recipes[r], 0, 32),
+                     *less = quantized(model, recipes[r], 0, 32);
+        const rt_graph *graph = &less->graph;
+        size_t n, same;
+        int word = rt_value_find(graph, "embeddings.word");
+        assert_true(word >= 0 && graph->values[word].dims[0] == 100 - GAPS);
+        float *a = run_ids(whole, ids, 9, &n), *b = run_ids(less, ids, 9, &same);
+        assert_int_equal(n, same);
+        assert_memory_equal(a, b, n * sizeof *a);
+        float *c = run_ids(less, before, 3, &n), *d = run_ids(less, within, 3, &n),
+              *e = run_ids(less, last, 3, &n);
+        assert_memory_equal(c, d, n * sizeof *c);
+        assert_memory_equal(c, e, n * sizeof *c);
+        check_bits(less, recipes[r]);
+        check_round_trip(less);
+        check_spoilt("embeddings.gaps i32 rows [1, 2]", "embeddings.gaps i32 rows [2, 1]",
+                     "gaps are not i32");
+        float *all[] = {a, b, c, d, e};
+        for (size_t i = 0; i < 5; i++) free(all[i]);
+        retort_model_free(whole);
+        retort_model_free(less);
+    }
+    retort_model_free(golden_one);
+    retort_model_free(model);
+}
+
+static void test_spoilt_gaps(void **unused) {
+    (void)unused;
+    static const int32_t bad[][2] = {
+        {0, 20}, {-1, 20}, {70, 0}, {70, -1}, {90, 20}, {70, 19}, {INT32_MAX, INT32_MAX}};
+    retort_model *model = model_with_unused(), *less = quantized(model, "int8", 0, 0), *loaded = NULL;
+    retort_error err = {0};
+    int32_t *gaps =
+        (int32_t *)(uintptr_t)less->graph.values[rt_value_find(&less->graph, "embeddings.gaps")].data;
+    assert_true(gaps[0] == GAP && gaps[1] == GAPS);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        memcpy(gaps, bad[i], sizeof bad[i]);
+        assert_int_equal(retort_model_save(less, saved, &err), RETORT_OK);
+        assert_int_equal(retort_model_load(&loaded, saved, &err), RETORT_FORMAT);
+        bool rows = strstr(err.text, "fewer rows") != NULL;
+        assert_true(rows || strstr(err.text, "no ascending ranges of ids") != NULL);
+    }
+    retort_model_free(less);
+    retort_model_free(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_ranges_of_nothing),
-        cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_drawing),
+        cmocka_unit_test(test_ranges),  cmocka_unit_test(test_ranges_of_nothing),
+        cmocka_unit_test(test_choices), cmocka_unit_test(test_drawing),
+        cmocka_unit_test(test_unused),  cmocka_unit_test(test_spoilt_gaps),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -89,6 +89,11 @@ static bool word_fits(const rt_shapes *s, int64_t n) {
            is_rows(groups, RETORT_U8, 2, (int64_t[]){word->dims[0], count});
 }
 
+static bool gaps_fit(const rt_value *gaps) {
+    return gaps == NULL || (gaps->rank == 2 && gaps->dims[1] == 2 && gaps->dims[0] > 0 &&
+                            is_rows(gaps, RETORT_I32, 2, gaps->dims));
+}
+
 /* The position table: f32 rows, or s8 rows with the columns' scales. */
 static bool position_fits(const rt_shapes *s, int64_t n) {
     const rt_value *position = s->in[2], *scale = optional(s, 9);
@@ -109,6 +114,7 @@ retort_status rt_infer_embed(rt_shapes *s) {
     if ((types != NULL || type != NULL) &&
         (types == NULL || types->dtype != RETORT_I64 || !rt_same_dims(types, ids) || !is_table(type, n)))
         return rt_fail(s->err, RETORT_FORMAT, "types and their table do not fit");
+    if (!gaps_fit(optional(s, 12))) return rt_fail(s->err, RETORT_FORMAT, "gaps are not i32 [g, 2]");
     if (!word_fits(s, n)) {
         return rt_fail(s->err, RETORT_FORMAT, "the word table, its scales and groups of %lld do not fit",
                        (long long)s->node->attrs.group);

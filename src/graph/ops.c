@@ -131,7 +131,7 @@ static const struct part_row {
     {RT_OP_EMBED, 6, 6, RT_PART_TABLE, false},   {RT_OP_EMBED, 7, 9, RT_PART_TABLE, true},
     {RT_OP_MATMUL, 1, 1, RT_PART_MATRIX, false}, {RT_OP_GEMM, 1, 1, RT_PART_MATRIX, false},
     {RT_OP_LINEAR, 1, 1, RT_PART_MATRIX, false}, {RT_OP_LINEAR, 4, 8, RT_PART_MATRIX, true},
-    {RT_OP_EMBED, 10, 11, RT_PART_MATRIX, true}, {RT_OP_LAYER_NORM, 3, 4, RT_PART_MATRIX, true},
+    {RT_OP_EMBED, 10, 12, RT_PART_MATRIX, true}, {RT_OP_LAYER_NORM, 3, 4, RT_PART_MATRIX, true},
     {RT_OP_NARROW, 1, 2, RT_PART_MATRIX, true},
 };
 

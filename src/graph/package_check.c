@@ -71,13 +71,27 @@ static retort_status check_output(const check *c) {
                    retort_dtype_name(out->dtype), found, expected);
 }
 
+/* Ids without a row: ascending ranges behind the first id and below the vocabulary; -1: they are not. */
+static int64_t count_gaps(const check *c, const rt_value *gaps) {
+    const int32_t *gap = gaps == NULL ? NULL : gaps->data;
+    int64_t end = 1, all = 0;
+    for (int64_t i = 0; gap != NULL && i < gaps->dims[0]; i++, gap += 2) {
+        if (gap[0] < end || gap[1] < 1 || gap[1] > c->config->vocab - gap[0]) return -1;
+        end = (int64_t)gap[0] + gap[1];
+        all += gap[1];
+    }
+    return all;
+}
+
 static retort_status check_embed(const check *c, const rt_node *node) {
     const rt_value *word = input_of(c, node, 1), *position = input_of(c, node, 2),
                    *type = input_of(c, node, 6);
     if (!is_input(input_of(c, node, 0), "input_ids") ||
         (type != NULL && !is_input(input_of(c, node, 5), "token_type_ids")))
         return refuse(c, node, "ids or types are not the inputs");
-    if (word->dims[0] < c->config->vocab || position->dims[0] < c->config->positions ||
+    int64_t gaps = count_gaps(c, input_of(c, node, 12));
+    if (gaps < 0) return refuse(c, node, "gaps are no ascending ranges of ids");
+    if (word->dims[0] < c->config->vocab - gaps || position->dims[0] < c->config->positions ||
         (type != NULL && type->dims[0] < c->config->types))
         return refuse(c, node, "a table has fewer rows than retort.config says");
     for (int k = 7; k < node->input_count; k++) {

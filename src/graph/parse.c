@@ -277,7 +277,7 @@ static retort_status parse_inputs(parser *p, int *count, int inputs[RT_MAX_INPUT
     *count = 0;
     if (!take_mark(p, '(')) return expected(p, "(");
     while (!take_mark(p, ')')) {
-        if (*count == RT_MAX_INPUTS) return expected(p, "no more than 12 inputs");
+        if (*count == RT_MAX_INPUTS) return expected(p, "no more than 13 inputs");
         if (*count > 0 && !take_mark(p, ',')) return expected(p, "a comma or )");
         word w = take_word(p);
         inputs[*count] = is_word(w, "_") ? -1 : rt_names_find(&p->values, w.text, w.length);

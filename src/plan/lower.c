@@ -124,6 +124,10 @@ static retort_status lower_embed(rt_plan *plan, rt_step *step, const rt_kernels 
                                                        : 32,
         .word_group = (size_t)step->node->attrs.group,
     };
+    if (step->in[12].value >= 0) {
+        step->as.embed.gaps = (size_t)value_of(plan, &step->in[12])->dims[0];
+        plan->scratch_floats = rt_max(plan->scratch_floats, plan->capacity); /* a row's number each */
+    }
     return RETORT_OK;
 }
 

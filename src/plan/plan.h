@@ -68,6 +68,7 @@ typedef struct rt_embed_step {
     rt_norm_step norm; /* its function is not used */
     int word_bits;     /* 8 or 4; 32: floats */
     size_t word_group;
+    size_t gaps; /* of input 12: ranges of ids without rows */
 } rt_embed_step;
 typedef struct rt_attention_step {
     rt_attention_fn attention;

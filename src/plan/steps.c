@@ -163,8 +163,20 @@ void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
     norm->norm(&args);
 }
 
+/* Rows of the word table for ids, of which some have none (graph.h). */
+static void find_rows(const int32_t *gaps, size_t count, const int32_t *ids, size_t n, int32_t *out) {
+    for (size_t i = 0; i < n; i++) {
+        int32_t lost = 0, row = ids[i];
+        for (size_t g = 0; g < count && ids[i] >= gaps[2 * g]; g++) {
+            int32_t beyond = ids[i] - gaps[2 * g] + 1, size = gaps[2 * g + 1];
+            lost += beyond < size ? beyond : size;
+        }
+        out[i] = row - lost;
+    }
+}
+
 /* Inputs: ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale
- * (, factor, add))))). The ids and types are the chunk's. */
+ * (, factor, add (, gaps)))))). The ids and types are the chunk's. */
 void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_embed_step *embed = &step->as.embed;
     range rows = part_of(chunk->rows, 1, worker);
@@ -175,6 +187,11 @@ void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
         .type = rt_place_at(&step->in[6], worker),
         .norm = norm_args(step, worker, rows, &embed->norm),
     };
+    if (embed->gaps > 0) {
+        int32_t *found = (int32_t *)(void *)worker->scratch;
+        find_rows(rt_place_at(&step->in[12], worker), embed->gaps, args.ids, rows.to - rows.from, found);
+        args.ids = found;
+    }
     if (step->in[9].value >= 0) {
         args.position_q = rt_place_at(&step->in[2], worker);
         args.position_scale = rt_place_at(&step->in[9], worker);

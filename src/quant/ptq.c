@@ -12,6 +12,8 @@ typedef struct rounding {
     int bits;
     size_t k, n;               /* n columns of k weights each */
     size_t stride_k, stride_n; /* of a table */
+    const int32_t *gaps;       /* [gap_count, 2] rows of a table that are left out */
+    size_t gap_count;
     size_t group, groups;
     const rt_rounder *rounder; /* or NULL */
     size_t weak;
@@ -187,13 +189,21 @@ retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, 
 
 /* ---- Tables ---- */
 
+/* The row that is stored as row `row`. */
+static size_t source_of(const rounding *r, size_t row) {
+    for (size_t g = 0; g < r->gap_count && row >= (size_t)r->gaps[2 * g]; g++)
+        row += (size_t)r->gaps[2 * g + 1];
+    return row;
+}
+
 /* What shares a scale becomes a column of a panel: row from…from+columns-1 of the word table, or column of
  * the table of positions; the rest is zero. */
 static void gather(rounding *r, size_t from, size_t columns) {
     const float *data = r->from->data;
     for (size_t c = 0; c < RT_PANEL; c++) {
+        size_t source = source_of(r, from + c);
         for (size_t i = 0; i < r->k; i++) {
-            size_t at = i * r->stride_k + (from + c) * r->stride_n;
+            size_t at = i * r->stride_k + source * r->stride_n;
             r->w[i * RT_PANEL + c] = c < columns ? data[at] : 0.0F;
         }
     }
@@ -266,13 +276,36 @@ static retort_status ptq_table(rt_graph *graph, int node, int input, rounding r,
     return status;
 }
 
-retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, retort_error *err) {
+/* The table has no rows for the gaps any more. */
+static retort_status attach_gaps(rt_graph *graph, int node, const rounding *r, retort_error *err) {
+    int64_t dims[] = {(int64_t)r->gap_count, 2};
+    if (r->gap_count == 0) return RETORT_OK;
+    int32_t *gaps = rt_graph_alloc(graph, r->gap_count * 2 * sizeof *gaps);
+    if (gaps == NULL) return no_memory(graph, err);
+    memcpy(gaps, r->gaps, r->gap_count * 2 * sizeof *gaps);
+    int value = rt_add_typed(graph, graph->nodes[node].name, "gaps", RETORT_I32, 2, dims, gaps);
+    if (value < 0) return no_memory(graph, err);
+    int table = graph->nodes[node].inputs[1];
+    graph->values[table].dims[0] = (int64_t)r->n;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        rt_node *reader = &graph->nodes[i];
+        if (reader->op == RT_OP_EMBED && reader->inputs[1] == table) set_input(reader, 12, value);
+    }
+    return RETORT_OK;
+}
+
+retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, const int32_t *gaps,
+                           size_t gap_count, retort_error *err) {
     const rt_value *table = &graph->values[graph->nodes[node].inputs[1]];
     size_t rows = (size_t)table->dims[0], width = (size_t)table->dims[1];
+    for (size_t g = 0; g < gap_count; g++) rows -= (size_t)gaps[2 * g + 1];
     rounding r = {.from = table, .bits = bits, .group = (size_t)group, .k = width, .n = rows};
     r.stride_k = 1;
     r.stride_n = width;
-    return ptq_table(graph, node, 1, r, err);
+    r.gaps = gaps;
+    r.gap_count = gap_count;
+    retort_status status = ptq_table(graph, node, 1, r, err);
+    return status == RETORT_OK ? attach_gaps(graph, node, &r, err) : status;
 }
 
 retort_status rt_ptq_positions(rt_graph *graph, int node, retort_error *err) {

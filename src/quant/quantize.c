@@ -6,6 +6,7 @@
 #include "quant/learned.h"
 #include "quant/ptq.h"
 #include "quant/range.h"
+#include "quant/unused.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,7 @@ typedef struct matrix {
 
 typedef struct quantizer {
     rt_graph *graph;
+    const rt_tokenizer *tokenizer; /* or NULL */
     const retort_quantize_options *options;
     const recipe *row;
     int bits, table_bits; /* as asked for, else the row's */
@@ -171,7 +173,10 @@ static retort_status report(quantizer *q, const char *what, retort_error *err) {
 
 /* Positions are few bytes, and every token has one: 8 bits in every recipe. */
 static retort_status round_tables(quantizer *q, int index, retort_error *err) {
-    retort_status status = rt_ptq_words(q->graph, index, q->table_bits, q->group, err);
+    rt_unused unused;
+    retort_status status = rt_unused_find(&unused, q->tokenizer, err);
+    if (status == RETORT_OK)
+        status = rt_ptq_words(q->graph, index, q->table_bits, q->group, unused.gaps, unused.count, err);
     bool position = is_float_constant(q, &q->graph->nodes[index], 2);
     return status == RETORT_OK && position ? rt_ptq_positions(q->graph, index, err) : status;
 }
@@ -488,7 +493,7 @@ retort_status rt_quantize(retort_model **out, const retort_model *model,
     retort_status status = check_model(model, err);
     if (status == RETORT_OK) status = rt_model_derive(&next, model, err);
     if (status != RETORT_OK) return status;
-    quantizer q = {.graph = &next->graph, .options = options, .row = row};
+    quantizer q = {.graph = &next->graph, .tokenizer = model->tokenizer, .options = options, .row = row};
     q.fixed = options->activations != RETORT_ACTIVATIONS_DEFAULT
                   ? options->activations == RETORT_ACTIVATIONS_STATIC
                   : row->activations == RT_ROWS_STATIC;
