@@ -120,17 +120,26 @@ static retort_status work_quantize(bench *b, retort_error *err) {
     return status;
 }
 
-static retort_status work_learn(bench *b, retort_error *err) {
+static retort_status learn(bench *b, const char *recipe, retort_activations activations, retort_error *err) {
     retort_model *model = NULL;
     retort_dataset *data = NULL;
     retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
-    options.recipe = "owq";
+    options.recipe = recipe;
+    options.activations = activations;
     retort_status status = retort_dataset_open(&data, b->data, b->model, err);
     options.data = data;
     if (status == RETORT_OK) status = retort_model_quantize(&model, b->model, &options, err);
     retort_dataset_free(data);
     retort_model_free(model);
     return status;
+}
+
+static retort_status work_learn(bench *b, retort_error *err) {
+    return learn(b, "owq", RETORT_ACTIVATIONS_DEFAULT, err);
+}
+
+static retort_status work_move(bench *b, retort_error *err) {
+    return learn(b, "awq", RETORT_ACTIVATIONS_STATIC, err);
 }
 
 static retort_status work_save(bench *b, retort_error *err) {
@@ -312,7 +321,7 @@ static const struct {
     {"import", work_import},   {"optimize", work_optimize}, {"quantize", work_quantize},
     {"save", work_save},       {"load", work_load},         {"tokenize", work_tokenize},
     {"session", work_session}, {"level 0", work_level0},    {"eval", work_eval},
-    {"learn", work_learn},
+    {"learn", work_learn},     {"move", work_move},
 };
 
 /* One attempt with the n-th allocation failing (0: none). Returns whether that allocation was asked for. */

@@ -57,23 +57,51 @@ bool rt_spread_add(rt_spread *s, size_t rows, size_t n, const float *x) {
     return true;
 }
 
-static double loss_of(const rt_spread *s, double least, double largest) {
-    double width = ldexp(1, s->exponent) / HALF, within = step_loss(least, largest), loss = 0;
+/* Of the bins from one end on: how many values, their sum and the sum of their squares. */
+typedef struct tail {
+    double count, sum, squares;
+} tail;
+
+/* Below (above): tails of bins 0…i-1 (i…last) at i. */
+static void add_up(const rt_spread *s, tail *below, tail *above) {
+    double width = ldexp(1, s->exponent) / HALF;
+    below[0] = above[RT_SPREAD_BINS] = (tail){0};
     for (int i = 0; i < RT_SPREAD_BINS; i++) {
-        double x = (i - HALF + 0.5) * width, beyond = x < least ? least - x : x > largest ? x - largest : 0;
-        loss += (double)s->bins[i] * (beyond * beyond + within);
+        int down = RT_SPREAD_BINS - 1 - i;
+        double x = (i - HALF + 0.5) * width, count = (double)s->bins[i];
+        double y = (down - HALF + 0.5) * width, other = (double)s->bins[down];
+        below[i + 1] =
+            (tail){below[i].count + count, below[i].sum + count * x, below[i].squares + count * x * x};
+        above[down] = (tail){above[down + 1].count + other, above[down + 1].sum + other * y,
+                             above[down + 1].squares + other * y * y};
     }
-    return loss;
+}
+
+/* The sum of squared distances of a tail from an edge. */
+static double beyond(const tail *t, double edge) {
+    return t->count * edge * edge - 2 * edge * t->sum + t->squares;
+}
+
+static double loss_of(const rt_spread *s, const tail *below, const tail *above, double least,
+                      double largest) {
+    double bins = HALF / ldexp(1, s->exponent); /* a unit; a bin belongs to the side that its middle is on */
+    int from = HALF + (int)ceil(least * bins - 0.5), to = HALF + (int)ceil(largest * bins - 0.5);
+    from = from > 0 ? from : 0;
+    to = to < RT_SPREAD_BINS ? to : RT_SPREAD_BINS;
+    return beyond(&below[from], least) + beyond(&above[to], largest) +
+           above[0].count * step_loss(least, largest);
 }
 
 void rt_spread_range(const rt_spread *s, float range[2]) {
+    tail below[RT_SPREAD_BINS + 1], above[RT_SPREAD_BINS + 1];
     double best = INFINITY;
     range[0] = s->least;
     range[1] = s->largest;
+    add_up(s, below, above);
     for (int i = 0; i < TRIES; i++) {
         for (int j = 0; j < TRIES; j++) {
             double least = (double)s->least * (1 - 0.02 * i), largest = (double)s->largest * (1 - 0.02 * j);
-            double loss = loss_of(s, least, largest);
+            double loss = loss_of(s, below, above, least, largest);
             if (!(loss < best)) continue;
             best = loss;
             range[0] = (float)least;
