@@ -70,6 +70,23 @@ typedef enum cli_code {
     X(THREADS, "threads", 0, "N", INT, 0, 1024, "0", "threads to use (0: as many as there are cores)")       \
     X(ISA, "isa", 0, "ref|avx2|vnni|amx|neon", CHOICE, 0, 0, NULL, "use no instructions beyond this tier")   \
     X(PROVIDER, "provider", 0, "NAME", TEXT, 0, 0, "native", "engine that runs the network")                 \
+    X(RATE, "rate", 0, "R[,R]", TEXT, 0, 0, "100", "requests a second, a run for each")                      \
+    X(CLOSED, "closed", 0, "", FLAG, 0, 0, NULL, "each connection sends when it has its answer")             \
+    X(SATURATE, "saturate", 0, "", FLAG, 0, 0, NULL, "search for the highest rate that is sustained")        \
+    X(ARRIVALS, "arrivals", 0, "constant|poisson", CHOICE, 0, 0, "constant",                                 \
+      "requests come evenly, or at random")                                                                  \
+    X(FORM, "form", 0, "tei|hf|openai|oip", CHOICE, 0, 0, "tei", "wire form of the requests")                \
+    X(SERVED_MODEL_NAME, "served-model-name", 0, "NAME", TEXT, 0, 0, "model",                                \
+      "what the server calls the model, for openai and oip")                                                 \
+    X(HEADER, "header", 0, "NAME: VALUE", TEXT, 0, 0, NULL, "a header to add to every request")              \
+    X(CONNECTIONS, "connections", 0, "N", INT, 1, 20000, "64", "connections to use at most")                 \
+    X(DURATION, "duration", 0, "T", REAL, 0, 0, "10", "seconds that are measured, up to 600")                \
+    X(WARMUP, "warmup", 0, "T", REAL, 0, 0, "1", "seconds before these at the same rate")                    \
+    X(DEADLINE_MS, "deadline-ms", 0, "MS", INT, 0, 600000, "0",                                              \
+      "an answer is good until then (0: always; --saturate: 1000)")                                          \
+    X(TIMEOUT, "timeout", 0, "T", REAL, 0, 0, "10", "seconds to wait for an answer")                         \
+    X(CHECK, "check", 0, "", FLAG, 0, 0, NULL, "count answers that differ from the first to the same text")  \
+    X(UNIX, "unix", 0, "PATH", TEXT, 0, 0, NULL, "use this UNIX socket")                                     \
     X(MAN, "man", 0, "", FLAG, 0, 0, NULL, "print the manual page")                                          \
     X(JSON, "json", 0, "", FLAG, 0, 0, NULL, "print JSON, one object a line")                                \
     X(HELP, "help", 'h', "", FLAG, 0, 0, NULL, "print this help")
@@ -284,6 +301,7 @@ cli_code cmd_compare(const cli_args *args);
 cli_code cmd_optimize(const cli_args *args);
 cli_code cmd_quantize(const cli_args *args);
 cli_code cmd_bench(const cli_args *args);
+cli_code cmd_load(const cli_args *args);
 cli_code cmd_doctor(const cli_args *args);
 cli_code cmd_help(const cli_args *args);
 cli_code cmd_version(const cli_args *args);

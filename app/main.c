@@ -116,6 +116,25 @@ const cli_command cli_commands[] = {
      "retort bench model.retort --data test.tsv --batch 32\n"
      "retort bench model.retort --data test.tsv --batch 32 --pad --keep-duplicates\n",
      false, cmd_bench},
+    {"load", "URL", "measure a server: latency at given rates of requests", 1, 1, -1,
+     (const int[]){CLI_RATE, CLI_SATURATE, CLI_CLOSED, CLI_ARRIVALS, CLI_DATA, CLI_FORM, CLI_BATCH,
+                   CLI_SERVED_MODEL_NAME, CLI_HEADER, CLI_UNIX, CLI_CONNECTIONS, CLI_DURATION, CLI_WARMUP,
+                   CLI_DEADLINE_MS, CLI_TIMEOUT, CLI_CHECK, -1},
+     "Requests are due at a given rate, whether or not the server keeps up, and their latency counts from "
+     "when "
+     "they were due: a stall shows in all that came meanwhile. Without --data the texts are built in; with "
+     "it "
+     "they are lines, or the column sentence (or sentence1 and sentence2) of a TSV; --batch texts go into a "
+     "request (default: 1). A URL without a path gets that of the form. Refused (429 and 503) is told apart "
+     "from errors; good are answers (2xx) within the deadline. Percentiles are those of answers, and of "
+     "requests that got none, which count as long as they were waited for. --saturate runs a closed loop, "
+     "then "
+     "up to seven rates.",
+     "retort load http://127.0.0.1:8080 --rate 100,200,400 --data test.tsv\n"
+     "retort load http://127.0.0.1:8080 --saturate --duration 5\n"
+     "retort load http://127.0.0.1:8080/embed --rate 50 --deadline-ms 100 --json\n"
+     "retort load http://127.0.0.1:8080 --form oip --served-model-name sst2 --closed --connections 8\n",
+     false, cmd_load},
     {"doctor", "", "say what this machine offers", 0, 0, -1,
      (const int[]){CLI_PEAK, CLI_THREADS, CLI_ISA, -1},
      "With --peak also what it reaches, one thread (with --threads and --isa as given) and all: operations a "
