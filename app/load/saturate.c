@@ -21,12 +21,10 @@ cli_code load_saturate(const load_plan *plan, load_show_fn show, void *user, dou
         code = load_run(result, &step);
         if (code == CLI_DONE) code = show(user, result);
         if (code != CLI_DONE) break;
-        double answers = load_answers_per_second(result);
         if (i == 0) {
-            high = 1.1 * answers;
+            high = 1.1 * load_answers_per_second(result);
         } else if (is_sustained(result)) {
-            low = step.rate;
-            if (answers > *rate) *rate = answers;
+            low = *rate = step.rate;
         } else {
             high = step.rate;
         }
