@@ -156,6 +156,20 @@ static retort_status work_tokenize(bench *b, retort_error *err) {
     return status;
 }
 
+static retort_status work_encode(bench *b, retort_error *err) {
+    retort_encoder *encoder = NULL;
+    retort_status status = retort_encoder_open(&encoder, b->model, err);
+    int32_t ids[64], types[64];
+    size_t count;
+    for (size_t i = 0; i < 3 && status == RETORT_OK; i++) {
+        retort_text text = {texts[i], strlen(texts[i]), i == 0 ? texts[1] : NULL,
+                            i == 0 ? strlen(texts[1]) : 0};
+        status = retort_encode(encoder, &text, NULL, ids, types, 64, &count, err);
+    }
+    retort_encoder_close(encoder);
+    return status;
+}
+
 /* One call of the model's own task on a session. */
 static retort_status use_task(retort_session *session, retort_task task, retort_error *err) {
     static float scores[3 * 4096];
@@ -312,7 +326,7 @@ static const struct {
     {"import", work_import},   {"optimize", work_optimize}, {"quantize", work_quantize},
     {"save", work_save},       {"load", work_load},         {"tokenize", work_tokenize},
     {"session", work_session}, {"level 0", work_level0},    {"eval", work_eval},
-    {"learn", work_learn},
+    {"learn", work_learn},     {"encode", work_encode},
 };
 
 /* One attempt with the n-th allocation failing (0: none). Returns whether that allocation was asked for. */

@@ -41,7 +41,7 @@ static json_t *hf_body(const load_wire *wire, const retort_text *texts) {
 
 static json_t *openai_body(const load_wire *wire, const retort_text *texts) {
     json_t *input = wire->texts == 1 ? text_json(texts) : list_json(texts, wire->texts, text_json);
-    return json_pack("{s:s, s:o}", "model", wire->model, "input", input);
+    return json_pack("{s:o, s:s*}", "input", input, "model", wire->model);
 }
 
 static json_t *oip_body(const load_wire *wire, const retort_text *texts) {
@@ -69,13 +69,16 @@ static const struct form *find_form(const char *name) {
 }
 
 static cli_code set_path(load_target *target, const struct form *form, const load_wire *wire) {
-    const char *model = form->after != NULL ? wire->model : "",
-               *after = form->after != NULL ? form->after : "";
+    bool named = form->after != NULL;
     if (*target->path != '\0') return CLI_DONE;
-    int length = snprintf(target->path, sizeof target->path, "%s%s%s", form->before, model, after);
-    if (length > 0 && (size_t)length < sizeof target->path &&
-        strcspn(target->path, " \r\n") == (size_t)length)
-        return CLI_DONE;
+    if (named && wire->model == NULL) {
+        cli_error("--form %s needs --served-model-name, or a path in the URL", form->name);
+        return CLI_USAGE;
+    }
+    int n = snprintf(target->path, sizeof target->path, "%s%s%s", form->before, named ? wire->model : "",
+                     named ? form->after : "");
+    bool fits = n > 0 && (size_t)n < sizeof target->path && strcspn(target->path, " ?#\r\n") == (size_t)n;
+    if (fits) return CLI_DONE;
     cli_error("--served-model-name: '%s' does not fit into a path", wire->model);
     return CLI_USAGE;
 }

@@ -76,7 +76,7 @@ typedef struct load_requests {
 } load_requests;
 typedef struct load_wire {
     const char *form;   /* one of CLI_FORM's choices */
-    const char *model;  /* its name in the requests that tell one */
+    const char *model;  /* its name in requests that tell one, or NULL */
     const char *header; /* "Name: value" to add, or NULL */
     size_t texts;       /* of a request */
 } load_wire;

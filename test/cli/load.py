@@ -187,6 +187,8 @@ def wire_forms():
     load("", "--form", "openai", "--served-model-name", "m", "--rate", "20", *SHORT, "--data", lines, "--header", "Authorization: Bearer x")
     assert heads[0].startswith("POST /v1/embeddings ") and "\r\nAuthorization: Bearer x\r\n" in heads[0]
     assert json.loads(bodies[3]) == {"model": "m", "input": "third"}
+    load("", "--form", "openai", "--rate", "20", *SHORT, "--data", lines)
+    assert json.loads(bodies[0]) == {"input": "first"}
     load("", "--form", "oip", "--served-model-name", "m", "--rate", "20", *SHORT, "--data", lines)
     assert heads[0].startswith("POST /v2/models/m/infer ")
     assert json.loads(bodies[2])["inputs"] == [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["second"]}]
@@ -223,6 +225,7 @@ def wrong_use():
         ("stand in place of each other", (URL, "--rate", "5", "--closed")), ("between 0.05 and 600", (URL, "--duration", "601")),
         ("--header: expected", (URL, "--header", "none")), ("is none of", (URL, "--form", "grpc")), ("longer than", (URL, "--unix", "x" * 200)),
         ("takes no pairs", (URL, "--form", "oip", "--data", file("p.tsv", "sentence1\tsentence2\na\tb\n"))),
+        ("--form oip needs", (URL, "--form", "oip")),
         ("does not fit", (URL, "--form", "oip", "--served-model-name", "a b")),
     ):
         fails(2, words, "load", *args)

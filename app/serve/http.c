@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * libmicrohttpd's callbacks. A call begins with the request's first line, reads its body, perhaps waits for
+ * the queue (its connection suspended), and ends when the answer is sent. */
+#include "serve/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Of a body that is too large or not wanted so much is read and thrown away, so that the client sees the
+ * answer and not a broken connection. */
+enum { SWALLOWED = 1 << 28, CONNECTION_MEMORY = 16 << 10, MORE_CONNECTIONS = 64 };
+
+/* ---- Connections ---- */
+
+static void set_stage(srv_connection *from, int stage) {
+    atomic_store(&from->since, srv_now());
+    atomic_store(&from->stage, stage);
+}
+
+static srv_connection *connection_open(srv_server *server, struct MHD_Connection *connection) {
+    srv_connection *from = calloc(1, sizeof *from);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (from == NULL || info == NULL) {
+        free(from);
+        return NULL;
+    }
+    from->fd = info->connect_fd;
+    set_stage(from, -1);
+    pthread_mutex_lock(&server->connection_lock);
+    bool first = server->connections == NULL;
+    from->excess = server->connection_count++ >= (size_t)server->options->connections;
+    from->next = server->connections;
+    if (from->next != NULL) from->next->previous = from;
+    server->connections = from;
+    pthread_mutex_unlock(&server->connection_lock);
+    if (first) eventfd_write(server->wake_fd, 1);
+    return from;
+}
+
+static void connection_close(srv_server *server, srv_connection *from) {
+    pthread_mutex_lock(&server->connection_lock);
+    *(from->previous != NULL ? &from->previous->next : &server->connections) = from->next;
+    if (from->next != NULL) from->next->previous = from->previous;
+    server->connection_count--;
+    pthread_mutex_unlock(&server->connection_lock);
+    free(from);
+}
+
+static void on_connection(void *user, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code) {
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *context = connection_open(user, connection);
+    } else if (*context != NULL) {
+        connection_close(user, *context);
+        *context = NULL;
+    }
+}
+
+size_t srv_http_watch(srv_server *server) {
+    int64_t now = srv_now(), second = INT64_C(1000000000);
+    int64_t busy = server->options->read_timeout * second,
+            quiet = busy + server->options->idle_timeout * second;
+    pthread_mutex_lock(&server->connection_lock);
+    for (srv_connection *at = server->connections; at != NULL; at = at->next) {
+        int stage = atomic_load(&at->stage);
+        int64_t age = now - atomic_load(&at->since);
+        if (stage == SRV_WAITING || age < (stage < 0 ? quiet : busy)) continue;
+        set_stage(at, stage); /* once is enough */
+        shutdown(at->fd, SHUT_RDWR);
+        srv_count(&server->slots[0].metrics.rejected[SRV_SLOW_CLIENT], 1);
+    }
+    size_t count = server->connection_count;
+    pthread_mutex_unlock(&server->connection_lock);
+    return count;
+}
+
+/* ---- A call's beginning and end ---- */
+
+static srv_connection *connection_of(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info != NULL ? info->socket_context : NULL;
+}
+
+static void *on_first_line(void *user, const char *uri, struct MHD_Connection *connection) {
+    srv_server *server = user;
+    (void)uri;
+    srv_call *call = calloc(1, sizeof *call);
+    if (call == NULL) return NULL;
+    call->server = server;
+    call->connection = connection;
+    call->from = connection_of(connection);
+    call->started = srv_now();
+    atomic_fetch_add(&server->in_flight, 1);
+    if (call->from != NULL) set_stage(call->from, SRV_READING);
+    return call;
+}
+
+static void count_request(srv_call *call) {
+    srv_server *server = call->server;
+    size_t route = call->route != NULL ? (size_t)(call->route - srv_routes) : srv_route_count;
+    if (call->status > 0 && call->status < SRV_CODES)
+        srv_count(&server->requests[route * SRV_CODES + call->status], 1);
+    if (call->job.items != NULL && call->engine != NULL && call->status == 200)
+        srv_observe(call->engine->queue.metrics, SRV_DURATION,
+                    (unsigned long long)(call->answered - call->started));
+}
+
+static void on_completed(void *user, struct MHD_Connection *connection, void **context,
+                         enum MHD_RequestTerminationCode code) {
+    srv_call *call = *context;
+    (void)user;
+    (void)code;
+    if (call == NULL) return;
+    srv_server *server = call->server;
+    count_request(call);
+    if (server->log != NULL)
+        srv_log_call(server->log, call,
+                     MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "traceparent"));
+    if (call->from != NULL) set_stage(call->from, -1);
+    if (call->engine != NULL) {
+        if (call->job.items != NULL) srv_queue_release(&call->engine->queue, &call->job);
+        srv_engine_leave(call->engine);
+    }
+    free(call->job.items);
+    free(call->ask.texts);
+    free(call->ask.ids);
+    srv_json_free(&call->json);
+    srv_out_free(&call->body);
+    srv_out_free(&call->answer);
+    free(call->path);
+    free(call);
+    *context = NULL;
+    atomic_fetch_sub(&server->in_flight, 1);
+}
+
+/* ---- The answer ---- */
+
+static void add(struct MHD_Response *response, const char *name, const char *value) {
+    MHD_add_response_header(response, name, value);
+}
+
+static void add_number(struct MHD_Response *response, const char *name, long long value) {
+    char text[24];
+    snprintf(text, sizeof text, "%lld", value);
+    add(response, name, text);
+}
+
+/* Appends "name;dur=1.234" in milliseconds. */
+static void put_time(char text[160], const char *name, int64_t ns) {
+    size_t length = strlen(text);
+    long long us = (long long)(ns / 1000);
+    snprintf(text + length, 160 - length, "%s;dur=%lld.%03d", name, us / 1000, (int)(us % 1000));
+}
+
+/* Text Embeddings Inference's headers are whole milliseconds; Server-Timing has fractions. */
+static void add_times(struct MHD_Response *response, const srv_call *call) {
+    char text[160] = "";
+    int64_t queue = call->job.taken - call->job.queued, run = call->job.finished - call->job.taken;
+    int64_t total = call->answered - call->started, million = 1000000;
+    if (call->job.items == NULL || call->failed) return;
+    add(response, "x-compute-type", "cpu");
+    add_number(response, "x-compute-time", (call->encode_time + run) / million);
+    add_number(response, "x-compute-tokens", (long long)call->tokens);
+    add_number(response, "x-compute-characters", (long long)call->characters);
+    add_number(response, "x-total-time", total / million);
+    add_number(response, "x-tokenization-time", call->encode_time / million);
+    add_number(response, "x-queue-time", queue / million);
+    add_number(response, "x-inference-time", run / million);
+    put_time(text, "tokenize", call->encode_time);
+    put_time(text, ", queue", queue);
+    put_time(text, ", inference", run);
+    put_time(text, ", total", total);
+    add(response, "server-timing", text);
+}
+
+static void add_headers(struct MHD_Response *response, srv_call *call) {
+    add(response, "content-type", call->content_type);
+    add(response, "x-request-id", call->request_id);
+    if (call->policy != NULL) {
+        add(response, "content-security-policy", call->policy);
+        add(response, "x-content-type-options", "nosniff");
+        add(response, "referrer-policy", "no-referrer");
+    }
+    if (call->failed && call->error == SRV_ERROR_OVERLOADED) {
+        double wait = call->wait > 0.001 ? call->wait : 0.001;
+        add_number(response, "retry-after", (long long)(wait + 0.999));
+        add_number(response, "retry-after-ms", (long long)(wait * 1e3 + 0.999));
+    }
+    if (call->failed && call->error == SRV_ERROR_UNAUTHORIZED) add(response, "www-authenticate", "Bearer");
+    if (call->allow != NULL) add(response, "allow", call->allow);
+    if (atomic_load(&call->server->draining) || call->from->excess) add(response, "connection", "close");
+    add_times(response, call);
+}
+
+static enum MHD_Result reply(srv_call *call) {
+    char *data = call->answer.data != NULL ? call->answer.data : strdup("");
+    if (data == NULL) return MHD_NO;
+    call->sent = call->answer.length;
+    call->answer = (srv_out){0};
+    struct MHD_Response *response = MHD_create_response_from_buffer(call->sent, data, MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        free(data);
+        return MHD_NO;
+    }
+    add_headers(response, call);
+    set_stage(call->from, SRV_ANSWERING);
+    enum MHD_Result result = MHD_queue_response(call->connection, call->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result answer(srv_call *call) {
+    srv_call_answer(call);
+    return reply(call);
+}
+
+/* ---- The head ---- */
+
+static void name_request(srv_call *call) {
+    const char *given = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "x-request-id");
+    size_t length = given != NULL ? strlen(given) : 0;
+    bool plain = length > 0 && length < sizeof call->request_id;
+    for (size_t i = 0; plain && i < length; i++) plain = given[i] > ' ' && given[i] < 0x7F;
+    if (plain) {
+        memcpy(call->request_id, given, length + 1);
+        return;
+    }
+    uint64_t id = call->server->id_seed + atomic_fetch_add(&call->server->next_id, 1);
+    id = (id ^ id >> 31) * UINT64_C(0xD6E8FEB86659FD93);
+    snprintf(call->request_id, sizeof call->request_id, "%016llx", (unsigned long long)(id ^ id >> 32));
+}
+
+static bool is_allowed(srv_call *call) {
+    srv_server *server = call->server;
+    const char *given = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "authorization");
+    if (server->options->keys_path == NULL || call->route->open) return true;
+    if (given != NULL && strncasecmp(given, "Bearer ", 7) == 0) {
+        pthread_mutex_lock(&server->lock);
+        bool known = srv_keys_match(server->keys, given + 7);
+        pthread_mutex_unlock(&server->lock);
+        if (known) return true;
+    }
+    return srv_call_fail(call, SRV_ERROR_UNAUTHORIZED, "an API key is needed: Authorization: Bearer KEY");
+}
+
+static bool find_route(srv_call *call, const char *method, const char *path) {
+    call->path = strdup(path);
+    call->method = method;
+    if (call->path == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    int index = srv_route_find(method, call->path, &call->model, &call->version);
+    if (index >= 0) call->route = &srv_routes[index];
+    if (index >= 0) return true;
+    if (index == -1)
+        return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no such path: /openapi.json lists them all");
+    call->allow = strcmp(method, "POST") == 0 ? "GET, HEAD" : "POST";
+    if (srv_route_find("GET", path, &call->model, &call->version) >= 0) call->allow = "GET, HEAD";
+    return srv_call_fail(call, SRV_ERROR_NO_METHOD, "this path takes %s", call->allow);
+}
+
+/* The length that the head promises, at most LLONG_MAX; 0 when it does not say. */
+static unsigned long long promised_length(srv_call *call) {
+    const char *length = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "content-length");
+    return length != NULL ? strtoull(length, NULL, 10) : 0;
+}
+
+static bool too_large(srv_call *call, unsigned long long length) {
+    long most = call->server->options->body;
+    if (length <= (unsigned long long)most) return true;
+    return srv_call_fail(call, SRV_ERROR_TOO_LARGE, "the body has %llu bytes or more: payload_limit is %ld",
+                         length, most);
+}
+
+static bool accept_head(srv_call *call, const char *method, const char *path) {
+    if (call->from->excess) {
+        srv_count(&call->server->slots[0].metrics.rejected[SRV_CONNECTIONS], 1);
+        return srv_call_fail(call, SRV_ERROR_UNHEALTHY, "max_connections, which is %ld, are open",
+                             call->server->options->connections);
+    }
+    return find_route(call, method, path) && is_allowed(call) && too_large(call, promised_length(call));
+}
+
+static enum MHD_Result begin(srv_call *call, const char *method, const char *path) {
+    const char *expect = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "expect");
+    name_request(call);
+    call->method = method;
+    call->stage = SRV_READING;
+    call->begun = true;
+    if (accept_head(call, method, path)) return MHD_YES;
+    call->stage = SRV_REFUSING;
+    bool at_once = expect != NULL || promised_length(call) > SWALLOWED;
+    return at_once ? answer(call) : MHD_YES;
+}
+
+/* ---- The body ---- */
+
+static void take_body(srv_call *call, const char *data, size_t size) {
+    call->received += size;
+    if (call->stage == SRV_REFUSING || call->route->read == NULL) return;
+    if (!too_large(call, call->body.length + size)) {
+        call->stage = SRV_REFUSING;
+        srv_out_free(&call->body);
+        return;
+    }
+    srv_out_bytes(&call->body, data, size);
+}
+
+static enum MHD_Result finish_body(srv_call *call) {
+    if (call->stage == SRV_REFUSING || call->route->read == NULL) return answer(call);
+    if (!srv_out_reserve(&call->body, 1)) {
+        srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+        return answer(call);
+    }
+    call->body.data[call->body.length] = '\0';
+    srv_call_run(call);
+    return call->stage == SRV_WAITING ? MHD_YES : answer(call);
+}
+
+static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *path,
+                                  const char *method, const char *version, const char *data, size_t *size,
+                                  void **context) {
+    srv_call *call = *context;
+    (void)user;
+    (void)connection;
+    (void)version;
+    if (call == NULL || call->from == NULL) return MHD_NO; /* out of memory: the connection is closed */
+    if (!call->begun) return begin(call, method, path);
+    if (*size > 0) {
+        take_body(call, data, *size);
+        *size = 0;
+        return call->received <= SWALLOWED ? MHD_YES : MHD_NO;
+    }
+    return call->stage == SRV_WAITING ? answer(call) : finish_body(call);
+}
+
+/* ---- Starting ---- */
+
+static void on_log(void *user, const char *format, va_list args) {
+    (void)user;
+    (void)format;
+    (void)args; /* of clients that misbehave */
+}
+
+retort_status srv_http_start(srv_server *server, retort_error *err) {
+    const srv_options *options = server->options;
+    unsigned pool = options->http_threads > 1 ? (unsigned)options->http_threads : 0;
+    unsigned connections = (unsigned)options->connections + MORE_CONNECTIONS;
+    server->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
+        server->listen_fd, MHD_OPTION_THREAD_POOL_SIZE, pool, MHD_OPTION_CONNECTION_LIMIT, connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)options->idle_timeout, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_URI_LOG_CALLBACK, on_first_line, server,
+        MHD_OPTION_END);
+    if (server->daemon != NULL) return RETORT_OK;
+    err->status = RETORT_IO;
+    snprintf(err->text, sizeof err->text, "serve: cannot start the HTTP server: %s", strerror(errno));
+    return RETORT_IO;
+}
