@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures `retort serve` with `retort load` on loopback, beside a Python server, and writes the tables of docs/serving.md.
 
-usage: serve.py MODEL.retort --texts F.tsv --retort BINARY [--threads N] [--seconds S] [--overload-seconds S]
+usage: serve.py MODEL.retort… --texts F.tsv --retort BINARY [--threads N] [--seconds S] [--overload-seconds S]
                 [--peer-model DIR --peer-python PYTHON] [--note TEXT] [--write docs/serving.md --name serving]
 
+MODEL        the first one is measured; the others only beside the Python server
 DIR, PYTHON  what bench/serve_peer.py makes, and a Python that has what it needs; left out without them
 S            measured seconds of each load, after one of warm-up; those of the overload
 The server, the load and the peer share the machine. All steps take place one after the other; nothing else should run.
@@ -57,10 +58,10 @@ def running(command, url, health, **more):
             process.wait()
 
 
-def serving(args, *more):
+def serving(args, *more, model=None):
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [args.retort, "serve", args.model, "--port", str(port), "--threads", str(args.threads), *more]
+    command = [args.retort, "serve", model or args.models[0], "--port", str(port), "--threads", str(args.threads), *more]
     return url, running(command, url, "/health/ready")
 
 
@@ -116,7 +117,7 @@ def throughput(args, lines):
     url, server = serving(args)
     with server:
         for _ in range(args.reps):
-            library.append(retort_bench(args.retort, args.model, args.threads, "--data", args.texts, "--batch", "32")["sentences_per_s"])
+            library.append(retort_bench(args.retort, args.models[0], args.threads, "--data", args.texts, "--batch", "32")["sentences_per_s"])
             through.append(closed(args, url)["answers_per_s"])
     url, server = serving(args, "--no-op")
     with server:
@@ -137,52 +138,54 @@ def row(name, rate, found):
 
 
 def latency(args, lines):
-    """Alone, at half of the saturation and at twice of it. Returns the saturation."""
+    """Alone, at half of what is sustained and at twice of it, where clients say how long they wait."""
     url, server = serving(args)
     with server as process:
         single = closed(args, url, 1)
         rate = saturation(args, url)
         half = at_rate(args, url, rate / 2, "--check")
         before = resident(process)
-        over = at_rate(args, url, 2 * rate, "--connections", "1024", "--deadline-ms", "2000", seconds=args.overload_seconds)
+        over = at_rate(args, url, 2 * rate, "--connections", "1000", "--deadline-ms", "2000", "--header", "X-Queue-Timeout-Ms: 1500", seconds=args.overload_seconds)
         after = resident(process)
         again = at_rate(args, url, rate / 2, "--check")
-    lines += [f"| load | due/s | good/s | p50 ms | p90 | p99 | p99.9 | refused | errors |", "|---|---|---|---|---|---|---|---|---|",
-              row("one connection, closed loop", single["answers_per_s"], single), row("half of the saturation", rate / 2, half),
-              row(f"twice the saturation, {args.overload_seconds:g} s, deadline 2 s", 2 * rate, over), row("half again, after that", rate / 2, again), "",
-              f"Saturation: {rate:.0f} requests/s. p99 at half of it: {half['latency_ms']['p99'] / single['latency_ms']['p50']:.1f} times a single "
-              f"request's median. At twice of it {100 * over['good_per_s'] / rate:.0f} % of the saturation were answered in time, {over['refused']} of "
+    lines += ["| load | due/s | good/s | p50 ms | p90 | p99 | p99.9 | refused | errors |", "|---|---|---|---|---|---|---|---|---|",
+              row("one connection, closed loop", single["answers_per_s"], single), row("half of what is sustained", rate / 2, half),
+              row(f"twice of it, {args.overload_seconds:g} s, deadline 2 s", 2 * rate, over), row("half again, after that", rate / 2, again), "",
+              f"Sustained: {rate:.0f} requests/s. p99 at half of it: {half['latency_ms']['p99'] / single['latency_ms']['p50']:.1f} times a single "
+              f"request's median. At twice of it {100 * over['good_per_s'] / rate:.0f} % of what is sustained were answered in time, {over['refused']} of "
               f"{over['requests']} refused ({over['retry_after']} with Retry-After); resident memory {before:.0f} MB before, {after:.0f} MB after.", ""]
-    return rate, half
 
 
-def beside_peer(args, rate, lines):
-    """The same loads on the Python server: the better of one process with all threads and of one process a thread."""
-    best = None
-    for workers in {1, args.threads}:
-        url, server = peer(args, workers)
+def beside_peer(args, lines):
+    """The same loads on the Python server, in turn: one process with all threads, and one process a thread; the better one counts."""
+    servers = {f"FastAPI, ONNX Runtime INT8, {n} process{'es' if n > 1 else ''}": (lambda n=n: peer(args, n)) for n in sorted({1, args.threads})}
+    peers = list(servers)
+    servers.update({f"retort serve, {os.path.basename(model)}": (lambda model=model: serving(args, model=model)) for model in args.models})
+    through = {name: [] for name in servers}
+    for _ in range(args.reps):
+        for name, start in servers.items():
+            url, server = start()
+            with server:
+                through[name].append(closed(args, url)["answers_per_s"])
+    through = {name: statistics.median(values) for name, values in through.items()}
+    best = max(peers, key=through.get)
+    rates, waits = {}, {}
+    for name in [best] + [name for name in servers if name not in peers]:
+        url, server = servers[name]()
         with server:
-            found = closed(args, url)
-            if best is None or found["answers_per_s"] > best[1]["answers_per_s"]:
-                best = (workers, found)
-    url, server = peer(args, best[0])
-    with server:
-        peer_rate = saturation(args, url)
-        peer_half = at_rate(args, url, peer_rate / 2)
-    url, server = serving(args)
-    with server:
-        ours, same = closed(args, url), at_rate(args, url, peer_rate / 2)
-    name = f"FastAPI, ONNX Runtime INT8, {best[0]} process{'es' if best[0] > 1 else ''}"
-    lines += [f"| server | closed loop, {CONNECTIONS} connections: answers/s | saturation, requests/s | p50 / p99 ms at {peer_rate / 2:.0f} requests/s |",
+            rates[name] = saturation(args, url)
+            waits[name] = at_rate(args, url, rates[best] / 2)["latency_ms"]
+    lines += [f"| server | closed loop, {CONNECTIONS} connections: answers/s | sustained, requests/s | p50 / p99 ms at {rates[best] / 2:.0f} requests/s |",
               "|---|---|---|---|"]
-    for title, through, most, half in ((name, best[1], peer_rate, peer_half), ("retort serve", ours, rate, same)):
-        lines.append(f"| {title} | {through['answers_per_s']:.0f} | {most:.0f} | {half['latency_ms']['p50']:.1f} / {half['latency_ms']['p99']:.1f} |")
-    lines += ["", f"{ours['answers_per_s'] / best[1]['answers_per_s']:.1f} times the answers, {rate / peer_rate:.1f} times the saturation.", ""]
+    for name in rates:
+        times = "" if name == best else f" ({through[name] / through[best]:.2f} times)"
+        lines.append(f"| {name} | {through[name]:.0f}{times} | {rates[name]:.0f} | {waits[name]['p50']:.1f} / {waits[name]['p99']:.1f} |")
+    lines.append("")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
+    parser.add_argument("models", nargs="+")
     parser.add_argument("--texts", required=True)
     parser.add_argument("--retort", required=True)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -195,12 +198,12 @@ def main():
     parser.add_argument("--write")
     parser.add_argument("--name", default="serving")
     args = parser.parse_args()
-    lines = [f"Command: `bench/serve.py {os.path.basename(args.model)} --texts {os.path.basename(args.texts)} --retort BINARY --threads {args.threads} "
+    lines = [f"Command: `bench/serve.py {' '.join(map(os.path.basename, args.models))} --texts {os.path.basename(args.texts)} --retort BINARY --threads {args.threads} "
              f"--seconds {args.seconds:g}`", "", f"CPU: {cpu()}; {args.threads} threads. Server and load share it. {args.note}".rstrip(), ""]
     throughput(args, lines)
-    rate, _ = latency(args, lines)
+    latency(args, lines)
     if args.peer_model and args.peer_python:
-        beside_peer(args, rate, lines)
+        beside_peer(args, lines)
     text = "\n".join(lines)
     print(text)
     if args.write:
