@@ -123,18 +123,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
         srv_log_call(server->log, call,
                      MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "traceparent"));
     if (call->from != NULL) set_stage(call->from, -1);
-    if (call->engine != NULL) {
-        if (call->job.items != NULL) srv_queue_release(&call->engine->queue, &call->job);
-        srv_engine_leave(call->engine);
-    }
-    free(call->job.items);
-    free(call->ask.texts);
-    free(call->ask.ids);
-    srv_json_free(&call->json);
-    srv_out_free(&call->body);
-    srv_out_free(&call->answer);
-    free(call->path);
-    free(call);
+    srv_call_free(call);
     *context = NULL;
     atomic_fetch_sub(&server->in_flight, 1);
 }
