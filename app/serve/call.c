@@ -260,14 +260,18 @@ static bool submit(srv_call *call) {
 }
 
 static bool find_engine(srv_call *call) {
-    bool known;
+    bool known, named = call->model.text != NULL;
+    int length = (int)(call->model.length < 100 ? call->model.length : 100);
+    const char *does = call->route->task == RETORT_TASK_EMBED ? "embeds" : "classifies";
     call->engine = srv_server_engine(call->server, call->route->task, &call->model, &known);
     if (call->engine != NULL) return true;
     if (!known)
-        return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no model has the name '%.*s'",
-                             (int)(call->model.length < 100 ? call->model.length : 100), call->model.text);
-    return srv_call_fail(call, SRV_ERROR_BACKEND, "%s needs a model that %s", call->route->path,
-                         call->route->task == RETORT_TASK_EMBED ? "embeds" : "classifies");
+        return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no model has the name '%.*s'", length,
+                             call->model.text);
+    if (named)
+        return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "%s needs a model that %s: '%.*s' does not",
+                             call->route->path, does, length, call->model.text);
+    return srv_call_fail(call, SRV_ERROR_BACKEND, "%s needs a model that %s", call->route->path, does);
 }
 
 static bool ask(srv_call *call) {

@@ -247,8 +247,10 @@ static bool find_route(srv_call *call, const char *method, const char *path) {
     if (index >= 0) return true;
     if (index == -1)
         return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no such path: /openapi.json lists them all");
-    call->allow = strcmp(method, "POST") == 0 ? "GET, HEAD" : "POST";
-    if (srv_route_find("GET", path, &call->model, &call->version) >= 0) call->allow = "GET, HEAD";
+    srv_slice unused[2];
+    bool gets = srv_route_find("GET", path, &unused[0], &unused[1]) >= 0;
+    bool posts = srv_route_find("POST", path, &unused[0], &unused[1]) >= 0;
+    call->allow = gets ? posts ? "GET, HEAD, POST" : "GET, HEAD" : "POST";
     return srv_call_fail(call, SRV_ERROR_NO_METHOD, "this path takes %s", call->allow);
 }
 
