@@ -260,14 +260,18 @@ static bool submit(srv_call *call) {
 }
 
 static bool find_engine(srv_call *call) {
-    bool known;
+    bool known, named = call->model.text != NULL;
+    int length = (int)(call->model.length < 100 ? call->model.length : 100);
+    const char *does = call->route->task == RETORT_TASK_EMBED ? "embeds" : "classifies";
     call->engine = srv_server_engine(call->server, call->route->task, &call->model, &known);
     if (call->engine != NULL) return true;
     if (!known)
-        return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no model has the name '%.*s'",
-                             (int)(call->model.length < 100 ? call->model.length : 100), call->model.text);
-    return srv_call_fail(call, SRV_ERROR_BACKEND, "%s needs a model that %s", call->route->path,
-                         call->route->task == RETORT_TASK_EMBED ? "embeds" : "classifies");
+        return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no model has the name '%.*s'", length,
+                             call->model.text);
+    if (named)
+        return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "%s needs a model that %s: '%.*s' does not",
+                             call->route->path, does, length, call->model.text);
+    return srv_call_fail(call, SRV_ERROR_BACKEND, "%s needs a model that %s", call->route->path, does);
 }
 
 static bool ask(srv_call *call) {
@@ -280,20 +284,36 @@ static bool ask(srv_call *call) {
     return find_engine(call);
 }
 
+bool srv_call_ask(srv_call *call) {
+    int64_t from = srv_now();
+    if (!ask(call) || call->route->write == srv_tei_write_tokenize || !encode(call)) return false;
+    call->encode_time = srv_now() - from;
+    return true;
+}
+
 /* Only a job of the queue makes the call wait: it may be answered before this returns. */
 void srv_call_run(srv_call *call) {
-    int64_t from = srv_now();
     call->stage = SRV_ANSWERING;
-    if (!ask(call)) return;
-    if (call->route->write == srv_tei_write_tokenize) return;
-    bool fine = encode(call);
-    call->tokenized = srv_now();
-    call->encode_time = call->tokenized - from;
-    if (!fine) return;
-    srv_observe(call->engine->queue.metrics, SRV_TOKENIZE, (unsigned long long)call->encode_time);
-    if (call->truncated > 0)
-        srv_count(&call->engine->queue.metrics->counters[SRV_TRUNCATED], call->truncated);
+    if (!srv_call_ask(call)) return;
+    srv_model_metrics *metrics = call->engine->queue.metrics;
+    srv_observe(metrics, SRV_TOKENIZE, (unsigned long long)call->encode_time);
+    if (call->truncated > 0) srv_count(&metrics->counters[SRV_TRUNCATED], call->truncated);
     submit(call);
+}
+
+void srv_call_free(srv_call *call) {
+    if (call->engine != NULL) {
+        if (call->job.items != NULL) srv_queue_release(&call->engine->queue, &call->job);
+        srv_engine_leave(call->engine);
+    }
+    free(call->job.items);
+    free(call->ask.texts);
+    free(call->ask.ids);
+    srv_json_free(&call->json);
+    srv_out_free(&call->body);
+    srv_out_free(&call->answer);
+    free(call->path);
+    free(call);
 }
 
 static void explain(srv_call *call) {

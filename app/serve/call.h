@@ -133,7 +133,7 @@ struct srv_call {
     srv_error_id error;
     char what[320]; /* the error's text */
     double wait;    /* Retry-After */
-    int64_t started, tokenized, encode_time, answered;
+    int64_t started, encode_time, answered;
     char request_id[64];
     size_t sent;
 };
@@ -143,11 +143,14 @@ bool srv_call_fail(srv_call *call, srv_error_id id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* "inputs: expected a string, found a number" */
 bool srv_call_wrong(srv_call *call, const char *name, const char *expected, const srv_json *found);
-/* Reads a body and puts its texts in the queue, or fails. Returns with stage SRV_WAITING or SRV_ANSWERING. */
+/* Reads the body (followed by a NUL) and makes its job. False: there is none to wait for, or failed. */
+bool srv_call_ask(srv_call *call);
+/* The same, and puts the job in the queue. Returns with stage SRV_WAITING or SRV_ANSWERING. */
 void srv_call_run(srv_call *call);
 /* What became of the job: an answer or an error is written. */
 void srv_call_answer(srv_call *call);
 void srv_call_write_error(srv_call *call);
+void srv_call_free(srv_call *call);
 
 /* ---- Reading: members of a body. False: srv_call_fail has been called. ---- */
 

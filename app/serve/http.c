@@ -123,18 +123,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
         srv_log_call(server->log, call,
                      MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "traceparent"));
     if (call->from != NULL) set_stage(call->from, -1);
-    if (call->engine != NULL) {
-        if (call->job.items != NULL) srv_queue_release(&call->engine->queue, &call->job);
-        srv_engine_leave(call->engine);
-    }
-    free(call->job.items);
-    free(call->ask.texts);
-    free(call->ask.ids);
-    srv_json_free(&call->json);
-    srv_out_free(&call->body);
-    srv_out_free(&call->answer);
-    free(call->path);
-    free(call);
+    srv_call_free(call);
     *context = NULL;
     atomic_fetch_sub(&server->in_flight, 1);
 }
@@ -258,8 +247,10 @@ static bool find_route(srv_call *call, const char *method, const char *path) {
     if (index >= 0) return true;
     if (index == -1)
         return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no such path: /openapi.json lists them all");
-    call->allow = strcmp(method, "POST") == 0 ? "GET, HEAD" : "POST";
-    if (srv_route_find("GET", path, &call->model, &call->version) >= 0) call->allow = "GET, HEAD";
+    srv_slice unused[2];
+    bool gets = srv_route_find("GET", path, &unused[0], &unused[1]) >= 0;
+    bool posts = srv_route_find("POST", path, &unused[0], &unused[1]) >= 0;
+    call->allow = gets ? posts ? "GET, HEAD, POST" : "GET, HEAD" : "POST";
     return srv_call_fail(call, SRV_ERROR_NO_METHOD, "this path takes %s", call->allow);
 }
 

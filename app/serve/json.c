@@ -29,12 +29,15 @@ static bool fail(parser *p, const char *what) {
 /* A new value's index; SIZE_MAX with the fault noted. */
 static size_t push(parser *p, srv_json_kind kind) {
     srv_json_doc *doc = p->doc;
+    if (doc->count == SRV_JSON_VALUES) {
+        fail(p, "more values than a request may have");
+        return SIZE_MAX;
+    }
     if (doc->count == doc->capacity) {
         size_t capacity = 2 * doc->capacity + 16;
-        srv_json *grown =
-            doc->count < SRV_JSON_VALUES ? realloc(doc->values, capacity * sizeof *grown) : NULL;
+        srv_json *grown = realloc(doc->values, capacity * sizeof *grown);
         if (grown == NULL) {
-            fail(p, doc->count < SRV_JSON_VALUES ? "out of memory" : "more values than a request may have");
+            fail(p, "out of memory");
             return SIZE_MAX;
         }
         doc->values = grown;

@@ -4,11 +4,12 @@
 
 #include <string.h>
 
-/* JSON with ' in place of ", and @ in place of --max-client-batch-size. */
+/* JSON with ' in place of ", @ in place of --max-client-batch-size, and % in place of the length of vectors.
+ */
 static const struct {
     const char *name, *schema;
 } schemas[] = {
-    {"Text", "{'type':'string','maxLength':100000,'examples':['an utterly charming film']}"},
+    {"Text", "{'type':'string','examples':['an utterly charming film']}"},
     {"Model", "{'type':['string','null'],'description':'name of a model; needed where several are served'}"},
     {"Truncate",
      "{'type':['boolean','null'],'description':'cut long texts; by default as --auto-truncate says'}"},
@@ -25,9 +26,8 @@ static const struct {
      "b]'},'truncate':{'$ref':'#/components/schemas/Truncate'},'truncation_direction':{'$ref':'#/components/"
      "schemas/Direction'},'raw_scores':{'type':['boolean','null']},'model':{'$ref':'#/components/schemas/"
      "Model'}}}"},
-    {"Label",
-     "{'type':'object','required':['score','label'],'properties':{'score':{'type':['number','null']},"
-     "'label':{'type':'string'}}}"},
+    {"Label", "{'type':'object','required':['score','label'],'properties':{'score':{'type':'number'},"
+              "'label':{'type':'string'}}}"},
     {"Labels", "{'type':'array','items':{'$ref':'#/components/schemas/Label'}}"},
     {"PredictReply", "{'anyOf':[{'$ref':'#/components/schemas/Labels'},{'type':'array','items':{'$ref':"
                      "'#/components/schemas/Labels'}}]}"},
@@ -40,8 +40,8 @@ static const struct {
                      "schemas/Direction'},"
                      "'normalize':{'type':['boolean','null'],'default':true},'dimensions':{'type':['integer',"
                      "'null'],'minimum':1,"
-                     "'maximum':2147483647},'model':{'$ref':'#/components/schemas/Model'}}}"},
-    {"Vector", "{'type':'array','items':{'type':['number','null']}}"},
+                     "'maximum':%},'model':{'$ref':'#/components/schemas/Model'}}}"},
+    {"Vector", "{'type':'array','items':{'type':'number'}}"},
     {"EmbedReply", "{'type':'array','items':{'$ref':'#/components/schemas/Vector'}}"},
     {"RerankRequest",
      "{'type':'object','required':['query','texts'],'properties':{'query':{'$ref':'#/components/schemas/"
@@ -54,7 +54,7 @@ static const struct {
      "'#/components/schemas/Model'}}}"},
     {"RerankReply",
      "{'type':'array','items':{'type':'object','required':['index','score'],'properties':{'index':"
-     "{'type':'integer'},'score':{'type':['number','null']},'text':{'type':'string'}}}}"},
+     "{'type':'integer'},'score':{'type':'number'},'text':{'type':'string'}}}}"},
     {"SimilarityRequest",
      "{'type':'object','required':['inputs'],'properties':{'inputs':{'type':'object','required':['source_"
      "sentence',"
@@ -64,7 +64,7 @@ static const struct {
      "Text'}}}},'parameters':{'type':'object',"
      "'properties':{'truncate':{'$ref':'#/components/schemas/Truncate'},'truncation_direction':{'$ref':"
      "'#/components/schemas/Direction'}}},'model':{'$ref':'#/components/schemas/Model'}}}"},
-    {"SimilarityReply", "{'type':'array','items':{'type':['number','null']}}"},
+    {"SimilarityReply", "{'type':'array','items':{'type':'number'}}"},
     {"TokenizeRequest",
      "{'type':'object','required':['inputs'],'properties':{'inputs':{'$ref':'#/components/schemas/"
      "Texts'},'add_special_tokens':{'type':['boolean','null'],'default':true},'model':{'$ref':"
@@ -97,7 +97,7 @@ static const struct {
      "{'type':'object','required':['input'],'properties':{'input':{'$ref':'#/components/schemas/"
      "Texts'},'model':{'$ref':"
      "'#/components/schemas/Model'},'encoding_format':{'enum':['float','base64',null]},'dimensions':{'type':["
-     "'integer','null'],'minimum':1,'maximum':2147483647},'user':{'type':'string'}}}"},
+     "'integer','null'],'minimum':1,'maximum':%},'user':{'type':'string'}}}"},
     {"EmbeddingsReply", "{'type':'object','required':['object','data','model','usage'],'properties':{'object'"
                         ":{'const':'list'},'data':"
                         "{'type':'array','items':{'type':'object','required':['object','index','embedding'],'"
@@ -149,7 +149,7 @@ static const struct {
     {"OpenAiError",
      "{'type':'object','required':['error'],'properties':{'error':{'type':'object','required':['message',"
      "'type','code'],'properties':{'message':{'type':'string'},'type':{'type':'string'},'code':{'type':"
-     "['string','null']},'param':{'type':['string','null']}}}}}"},
+     "'string'},'param':{'type':'null'}}}}}"},
 };
 
 /* Statuses that a route may answer with, besides 200. */
@@ -168,9 +168,24 @@ static const struct {
     {"504", "waited longer than its time limit", true, false},
 };
 
-static void write_schema(const srv_options *options, srv_out *out, const char *text) {
+/* The shortest vectors of the models that embed. */
+static int64_t vector_length(srv_server *server) {
+    int64_t length = INT32_MAX;
+    pthread_mutex_lock(&server->lock);
+    for (size_t i = 0; i < server->options->model_count; i++) {
+        const retort_info *info = &server->slots[i].engine->info;
+        if (info->task == RETORT_TASK_EMBED && info->labels < length) length = info->labels;
+    }
+    pthread_mutex_unlock(&server->lock);
+    return length;
+}
+
+static void write_schema(srv_server *server, srv_out *out, const char *text) {
+    const srv_options *options = server->options;
     for (; *text != '\0'; text++) {
-        if (*text == '@') {
+        if (*text == '%') {
+            srv_out_int(out, vector_length(server));
+        } else if (*text == '@') {
             srv_out_int(out, options->items);
         } else if (*text == '#' && text[1] == ',') { /* one less: the source sentence */
             srv_out_int(out, options->items > 1 ? options->items - 1 : 1);
@@ -273,7 +288,7 @@ void srv_write_openapi(srv_call *call) {
     srv_out_text(out, "\"schemas\":{");
     for (size_t i = 0; i < sizeof schemas / sizeof *schemas; i++) {
         srv_out_format(out, "%s\"%s\":", i > 0 ? "," : "", schemas[i].name);
-        write_schema(call->server->options, out, schemas[i].schema);
+        write_schema(call->server, out, schemas[i].schema);
     }
     srv_out_text(out, "}}}");
 }

@@ -22,15 +22,26 @@ bool srv_read_bool(srv_call *call, const srv_json *object, const char *name, boo
     return true;
 }
 
+/* 1.0 is a whole number as well. */
+static bool read_whole(const srv_json *value, int64_t *out) {
+    if (value->kind == SRV_INTEGER) *out = value->integer;
+    if (value->kind == SRV_INTEGER) return true;
+    bool whole = value->kind == SRV_REAL && value->real > -1e15 && value->real < 1e15 &&
+                 (double)(int64_t)value->real == value->real;
+    if (whole) *out = (int64_t)value->real;
+    return whole;
+}
+
 bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int64_t least, int64_t most,
                   int64_t *out) {
     const srv_json *value = srv_json_get(object, name);
+    int64_t whole;
     if (!is_given(value)) return true;
-    if (value->kind != SRV_INTEGER) return srv_call_wrong(call, name, "a whole number", value);
-    if (value->integer < least || value->integer > most)
+    if (!read_whole(value, &whole)) return srv_call_wrong(call, name, "a whole number", value);
+    if (whole < least || whole > most)
         return srv_call_fail(call, SRV_ERROR_INVALID, "%s is %lld: expected %lld to %lld", name,
-                             (long long)value->integer, (long long)least, (long long)most);
-    *out = value->integer;
+                             (long long)whole, (long long)least, (long long)most);
+    *out = whole;
     return true;
 }
 

@@ -149,6 +149,11 @@ bool srv_v2_read_infer(srv_call *call, const srv_json *body) {
         return srv_call_wrong(call, "id", "a string", call->ask.id);
     if (!srv_json_is(inputs, SRV_ARRAY)) return srv_call_wrong(call, "inputs", "a list", inputs);
     if (!read_outputs(call, srv_json_get(body, "outputs"))) return false;
+    const srv_json *input = srv_json_first(inputs);
+    for (uint32_t i = 0; i < inputs->count; i++, input = srv_json_next(input)) {
+        if (!srv_json_is(srv_json_get(input, "name"), SRV_STRING))
+            return srv_call_fail(call, SRV_ERROR_INVALID, "input %u has no name", i);
+    }
     if (find_input(inputs, "input_ids") != NULL) return read_id_tensors(call, inputs);
     if (inputs->count == 1 && is_type(srv_json_first(inputs), "BYTES"))
         return read_texts(call, srv_json_first(inputs));

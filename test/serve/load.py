@@ -115,7 +115,9 @@ def several_models():
         assert {x["label"] for x in one} != {x["label"] for x in other} or one != other
         assert server.post("/embed", {"inputs": "a"}) and server.post("/embed", {"inputs": "a", "model": "b"})
         assert "none" in server.post("/predict", {"inputs": "a", "model": "none"}, 404)["error"]
-        assert "classifies" in server.post("/predict", {"inputs": "a", "model": "b"}, 424)["error"]
+        assert "classifies" in server.post("/predict", {"inputs": "a", "model": "b"}, 404)["error"]
+    with Server(model(EMBED)) as server:
+        assert "classifies" in server.post("/predict", {"inputs": "a"}, 424)["error"]
     fails(2, "two models have the name", "serve", SMALL, SMALL)
     fails(2, "--name: expected N=FILE", "serve", "--name", "a")
     fails(2, "no model", "serve")

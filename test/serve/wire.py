@@ -188,7 +188,7 @@ def openai():
     assert server.post("/v1/embeddings", {"input": ids, "model": EMBED})["data"][0] == answer["data"][0]
     assert server.post("/v1/embeddings", {"input": [ids, ids], "model": EMBED})["data"][1]["embedding"] == answer["data"][0]["embedding"]
     assert len(server.post("/v1/embeddings", {"input": TEXT, "model": EMBED, "dimensions": 3})["data"][0]["embedding"]) == 3
-    for wrong, code in ({"input": TEXT, "model": "gpt"}, 404), ({"input": 7, "model": EMBED}, 400), \
+    for wrong, code in ({"input": TEXT, "model": "gpt"}, 404), ({"input": TEXT, "model": CLASSIFY}, 404), ({"input": 7, "model": EMBED}, 400), \
             ({"input": [ids, "a"], "model": EMBED}, 400), ({"input": [1e3], "model": EMBED}, 400), \
             ({"input": TEXT, "model": EMBED, "dimensions": 1000}, 400), ({"input": [10 ** 9], "model": EMBED}, 400):
         error = server.post("/v1/embeddings", wrong, code)["error"]
@@ -296,7 +296,7 @@ def limits_say_their_name():
 def paths_and_methods():
     assert "openapi" in server.get("/nothing", 404)["error"]
     assert server.get("/v2/models//ready", 404)["error"]
-    for method, path, allow in ("GET", "/predict", "POST"), ("PUT", "/predict", "POST"), ("DELETE", "/health", "GET, HEAD"), ("POST", "/metrics", "GET, HEAD"):
+    for method, path, allow in ("PATCH", "/", "GET, HEAD, POST"), ("GET", "/predict", "POST"), ("PUT", "/predict", "POST"), ("DELETE", "/health", "GET, HEAD"), ("POST", "/metrics", "GET, HEAD"):
         status, headers, _ = server.send(method, path, b"{}" if method == "POST" else None)
         assert status == 405 and headers["allow"] == allow, (method, path, status)
     server.post("/nothing", {"a": 1}, 404)
