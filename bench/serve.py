@@ -3,7 +3,7 @@
 """Measures `retort serve` with `retort load` on loopback, beside a Python server, and writes the tables of docs/serving.md.
 
 usage: serve.py MODEL.retort… --texts F.tsv --retort BINARY [--threads N] [--seconds S] [--overload-seconds S]
-                [--peer-model DIR --peer-python PYTHON] [--note TEXT] [--write docs/serving.md --name serving]
+                [--peer-model DIR --peer-python PYTHON] [--note TEXT] [--write docs/serving.md]
 
 MODEL        the first one is measured; the others only beside the Python server
 DIR, PYTHON  what bench/serve_peer.py makes, and a Python that has what it needs; left out without them
@@ -23,7 +23,7 @@ import subprocess
 import time
 import urllib.request
 
-from peers import cpu, retort_bench, write_block
+from peers import cpu, retort_bench
 
 CONNECTIONS = 64
 
@@ -183,6 +183,15 @@ def beside_peer(args, lines):
     lines.append("")
 
 
+def write_measured(path, text):
+    """Replaces what stands between the page's two marks."""
+    begin, end = "<!-- measured: begin -->", "<!-- measured: end -->"
+    old = pathlib.Path(path).read_text(encoding="utf-8")
+    if begin not in old or end not in old:
+        raise SystemExit(f"{path}: no marks '{begin}' and '{end}'")
+    pathlib.Path(path).write_text(f"{old.split(begin)[0]}{begin}\n## Measured\n\n{text}{end}{old.split(end)[1]}", encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+")
@@ -196,7 +205,6 @@ def main():
     parser.add_argument("--peer-python")
     parser.add_argument("--note", default="")
     parser.add_argument("--write")
-    parser.add_argument("--name", default="serving")
     args = parser.parse_args()
     lines = [f"Command: `bench/serve.py {' '.join(map(os.path.basename, args.models))} --texts {os.path.basename(args.texts)} --retort BINARY --threads {args.threads} "
              f"--seconds {args.seconds:g}`", "", f"CPU: {cpu()}; {args.threads} threads. Server and load share it. {args.note}".rstrip(), ""]
@@ -207,7 +215,7 @@ def main():
     text = "\n".join(lines)
     print(text)
     if args.write:
-        write_block(args.write, args.name, text)
+        write_measured(args.write, text)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,13 @@ static void answer(srv_call *call, const uint8_t *body, size_t size) {
     srv_out_bytes(&call->body, "", 1);
     if (call->body.failed) abort();
     call->body.length--;
+    const char *mark = size > 0 ? memchr(call->body.data, 1, size) : NULL; /* bytes follow the JSON */
+    if (mark != NULL && mark > call->body.data) {
+        call->json_length = (size_t)(mark - call->body.data);
+        call->body.data[call->json_length] = '\0';
+        call->binary = mark + 1;
+        call->binary_length = size - call->json_length - 1;
+    }
     if (srv_call_ask(call)) compute(call);
     srv_call_answer(call);
     if (call->status < 200 || call->status >= 500) abort();

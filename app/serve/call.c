@@ -123,16 +123,28 @@ static bool encode_text(srv_call *call, retort_encoder *encoder, size_t index, s
                          "text %zu: %s", index, err.text[0] != '\0' ? err.text : retort_status_text(status));
 }
 
-/* An integer of a list of token ids and the like. */
-static bool read_id(srv_call *call, const srv_json *value, const char *what, size_t at, int64_t limit,
+/* Number i; false: it is not a whole one. */
+static bool int_at(const srv_ints *ints, size_t i, int64_t *out) {
+    if (ints->raw == NULL) {
+        *out = ints->json[i].integer;
+        return ints->json[i].kind == SRV_INTEGER;
+    }
+    uint64_t bits = 0;
+    for (size_t k = ints->width; k-- > 0;) bits = bits << 8 | (unsigned char)ints->raw[i * ints->width + k];
+    *out = ints->width == 4 ? (int32_t)(uint32_t)bits : (int64_t)bits;
+    return true;
+}
+
+static bool read_id(srv_call *call, const srv_ints *ints, const char *what, size_t at, int64_t limit,
                     int32_t *out) {
-    if (value->kind != SRV_INTEGER)
+    int64_t value;
+    if (!int_at(ints, at, &value))
         return srv_call_fail(call, SRV_ERROR_INVALID, "%s %zu is %s: expected a whole number", what, at,
-                             srv_json_kind_name(value));
-    if (value->integer < 0 || value->integer >= limit)
+                             srv_json_kind_name(&ints->json[at]));
+    if (value < 0 || value >= limit)
         return srv_call_fail(call, SRV_ERROR_INVALID, "%s %zu is %lld: expected 0 to %lld", what, at,
-                             (long long)value->integer, (long long)limit - 1);
-    *out = (int32_t)value->integer;
+                             (long long)value, (long long)limit - 1);
+    *out = (int32_t)value;
     return true;
 }
 
@@ -140,8 +152,8 @@ static bool read_id(srv_call *call, const srv_json *value, const char *what, siz
 static bool read_mask(srv_call *call, const srv_ids *ids, size_t *n) {
     int32_t previous = 1, mask = 1;
     *n = ids->n;
-    for (size_t i = 0; ids->mask != NULL && i < ids->n; i++, previous = mask) {
-        if (!read_id(call, &ids->mask[i], "attention_mask", i, 2, &mask)) return false;
+    for (size_t i = 0; srv_has_ints(&ids->mask) && i < ids->n; i++, previous = mask) {
+        if (!read_id(call, &ids->mask, "attention_mask", i, 2, &mask)) return false;
         if (mask > previous)
             return srv_call_fail(call, SRV_ERROR_INVALID,
                                  "attention_mask %zu is 1 behind a 0: padding must stand at the end", i);
@@ -159,9 +171,9 @@ static bool read_ids(srv_call *call, size_t index, scratch *s, size_t *n) {
     if (*n > s->capacity && !grow(s, *n)) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < *n; i++) {
         s->types[i] = 0;
-        if (!read_id(call, &ids->ids[i], "token id", i, info->vocab, &s->ids[i])) return false;
-        if (ids->types != NULL && !read_id(call, &ids->types[i], "token_type_ids", i,
-                                           info->types > 0 ? info->types : 1, &s->types[i]))
+        if (!read_id(call, &ids->ids, "token id", i, info->vocab, &s->ids[i])) return false;
+        if (srv_has_ints(&ids->types) &&
+            !read_id(call, &ids->types, "token_type_ids", i, info->types > 0 ? info->types : 1, &s->types[i]))
             return false;
     }
     return true;
@@ -275,7 +287,8 @@ static bool find_engine(srv_call *call) {
 }
 
 static bool ask(srv_call *call) {
-    if (!srv_json_parse(&call->json, call->body.data, call->body.length))
+    size_t length = call->json_length > 0 ? call->json_length : call->body.length;
+    if (!srv_json_parse(&call->json, call->body.data, length))
         return srv_call_fail(call, SRV_ERROR_MALFORMED, "JSON: %s", call->json.error);
     const srv_json *body = call->json.values;
     if (body->kind != SRV_OBJECT) return srv_call_wrong(call, "the body", "an object", body);

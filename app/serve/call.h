@@ -65,9 +65,19 @@ int srv_route_find(const char *method, const char *path, srv_slice *model, srv_s
 
 /* ---- What is asked ---- */
 
-/* Token ids in the place of a text: n integers in a row, and as many of the others unless these are NULL. */
+/* Whole numbers in a row: values of the JSON, or bytes behind it, little-endian, `width` of each. */
+typedef struct srv_ints {
+    const srv_json *json;
+    const char *raw;
+    size_t width;
+} srv_ints;
+static inline bool srv_has_ints(const srv_ints *ints) {
+    return ints->json != NULL || ints->raw != NULL;
+}
+
+/* Token ids in the place of a text: n of each kind that there is. */
 typedef struct srv_ids {
-    const srv_json *ids, *mask, *types;
+    srv_ints ids, mask, types;
     size_t n;
 } srv_ids;
 
@@ -124,6 +134,9 @@ struct srv_call {
     const char *policy, *allow; /* of a page's content; methods of the path; or NULL */
     size_t received;            /* bytes of the body */
     srv_json_doc json;
+    size_t json_length; /* of a body with bytes behind the JSON; 0: all of it is JSON */
+    const char *binary; /* these bytes */
+    size_t binary_length;
     srv_ask ask;
     srv_engine *engine;
     srv_job job; /* job.items NULL: nothing was asked of a model */

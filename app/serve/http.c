@@ -301,13 +301,34 @@ static void take_body(srv_call *call, const char *data, size_t size) {
     srv_out_bytes(&call->body, data, size);
 }
 
+/* The binary tensor extension: the head says where the JSON ends. A NUL gets in between. */
+static bool split_body(srv_call *call) {
+    const char *given =
+        MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "inference-header-content-length");
+    char *end = NULL;
+    if (given == NULL) return true;
+    unsigned long long length = strtoull(given, &end, 10);
+    if (*given < '0' || *given > '9' || *end != '\0' || length == 0 || length > call->body.length)
+        return srv_call_fail(call, SRV_ERROR_INVALID,
+                             "inference-header-content-length: expected a number from 1 to the body's %zu",
+                             call->body.length);
+    char *cut = call->body.data + length;
+    call->json_length = (size_t)length;
+    call->binary = cut + 1;
+    call->binary_length = call->body.length - (size_t)length;
+    memmove(cut + 1, cut, call->binary_length);
+    *cut = '\0';
+    return true;
+}
+
 static enum MHD_Result finish_body(srv_call *call) {
     if (call->stage == SRV_REFUSING || call->route->read == NULL) return answer(call);
-    if (!srv_out_reserve(&call->body, 1)) {
+    if (!srv_out_reserve(&call->body, 2)) {
         srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
         return answer(call);
     }
     call->body.data[call->body.length] = '\0';
+    if (!split_body(call)) return answer(call);
     srv_call_run(call);
     return call->stage == SRV_WAITING ? MHD_YES : answer(call);
 }

@@ -8,9 +8,10 @@
 static bool add_ids(srv_call *call, const srv_json *list) {
     srv_ids *ids = srv_add_ids(call);
     if (ids == NULL) return false;
-    *ids = (srv_ids){.ids = srv_json_first(list), .n = list->count};
+    *ids = (srv_ids){.ids = {.json = srv_json_first(list)}, .n = list->count};
     for (uint32_t i = 0; i < list->count; i++) { /* integers: they stand in a row */
-        if (ids->ids[i].kind != SRV_INTEGER) return srv_call_wrong(call, "input", "token ids", &ids->ids[i]);
+        const srv_json *id = &ids->ids.json[i];
+        if (id->kind != SRV_INTEGER) return srv_call_wrong(call, "input", "token ids", id);
     }
     return true;
 }

@@ -9,9 +9,12 @@
 /* ---- Reading ---- */
 
 typedef struct tensor {
-    const srv_json *data;
+    const srv_json *data; /* a list; NULL: raw */
+    const char *raw;      /* bytes behind the JSON */
+    size_t raw_size, width;
     int64_t rows, columns; /* columns 1 where there is one dimension */
-    bool matrix;
+    bool matrix, given;
+    const srv_json *at; /* the next row */
 } tensor;
 
 static bool read_shape(srv_call *call, const char *name, const srv_json *shape, tensor *out) {
@@ -28,55 +31,115 @@ static bool read_shape(srv_call *call, const char *name, const srv_json *shape, 
     out->rows = dimension[0].integer;
     out->matrix = shape->count == 2;
     out->columns = out->matrix ? dimension[1].integer : 1;
+    if (out->columns == 0)
+        return srv_call_fail(call, SRV_ERROR_INVALID, "input '%s': a dimension is 0", name);
     return true;
 }
 
-static bool read_tensor(srv_call *call, const char *name, const srv_json *input, tensor *out) {
-    if (!read_shape(call, name, srv_json_get(input, "shape"), out)) return false;
+/* An input's parameter binary_data_size; 0: its data are JSON. */
+static bool read_binary_size(srv_call *call, const srv_json *input, int64_t *size) {
+    *size = 0;
+    return srv_read_int(call, srv_json_get(input, "parameters"), "binary_data_size", 0, INT32_MAX, size);
+}
+
+/* The bytes of an input stand behind those of the inputs before it. */
+static bool find_bytes(srv_call *call, const srv_json *inputs, const srv_json *input, tensor *out) {
+    int64_t size = 0;
+    size_t offset = 0;
+    for (const srv_json *at = srv_json_first(inputs); at != input; at = srv_json_next(at)) {
+        if (!read_binary_size(call, at, &size)) return false;
+        offset += (size_t)size;
+    }
+    if (!read_binary_size(call, input, &size)) return false;
+    if (size == 0) return true;
+    if (offset + (size_t)size > call->binary_length)
+        return srv_call_fail(call, SRV_ERROR_INVALID,
+                             "binary_data_size: %zu bytes are asked for, %zu are there",
+                             offset + (size_t)size, call->binary_length);
+    out->raw = call->binary + offset;
+    out->raw_size = (size_t)size;
+    return true;
+}
+
+/* width: bytes of a value where the data are bytes; 0: each value says its length. */
+static bool read_tensor(srv_call *call, const char *name, const srv_json *inputs, const srv_json *input,
+                        size_t width, tensor *out) {
+    *out = (tensor){.width = width, .given = true};
+    if (!read_shape(call, name, srv_json_get(input, "shape"), out) || !find_bytes(call, inputs, input, out))
+        return false;
+    uint64_t flat = (uint64_t)out->rows * (uint64_t)out->columns;
+    if (out->raw != NULL) {
+        if (width == 0 || flat * width == out->raw_size) return true;
+        return srv_call_fail(call, SRV_ERROR_INVALID,
+                             "input '%s': the data have %zu bytes, its shape says %llu", name, out->raw_size,
+                             (unsigned long long)(flat * width));
+    }
     out->data = srv_json_get(input, "data");
     if (!srv_json_is(out->data, SRV_ARRAY))
         return srv_call_fail(call, SRV_ERROR_INVALID, "input '%s': expected data, a list", name);
-    uint64_t flat = (uint64_t)out->rows * (uint64_t)out->columns, count = out->data->count;
-    bool nested = out->matrix && count > 0 && srv_json_first(out->data)->kind == SRV_ARRAY;
-    if (out->columns == 0)
-        return srv_call_fail(call, SRV_ERROR_INVALID, "input '%s': a dimension is 0", name);
+    out->at = srv_json_first(out->data);
+    uint64_t count = out->data->count;
+    bool nested = out->matrix && count > 0 && out->at->kind == SRV_ARRAY;
     if (count == (nested ? (uint64_t)out->rows : flat)) return true;
-    return srv_call_fail(call, SRV_ERROR_INVALID, "input '%s': the data has %llu values, its shape says %llu",
-                         name, (unsigned long long)count, (unsigned long long)flat);
+    return srv_call_fail(call, SRV_ERROR_INVALID,
+                         "input '%s': the data have %llu values, its shape says %llu", name,
+                         (unsigned long long)count, (unsigned long long)flat);
 }
 
-/* The first value of the next row, which *at (NULL before the first) steps through; NULL when the row is not
- * what the shape says. */
-static const srv_json *row_of(const tensor *t, const srv_json **at) {
-    const srv_json *first = srv_json_first(t->data);
-    if (*at == NULL) *at = first;
-    if (first->kind != SRV_ARRAY) {
-        const srv_json *row = *at;
-        for (int64_t k = 0; k < t->columns; k++, ++*at) {
-            if ((*at)->span != 1) return NULL;
+/* The values of row i, the next one; NULL when it is not what the shape says. */
+static const srv_json *next_row(tensor *t) {
+    const srv_json *row = t->at;
+    if (srv_json_first(t->data)->kind != SRV_ARRAY) {
+        for (int64_t k = 0; k < t->columns; k++, t->at++) {
+            if (t->at->span != 1) return NULL;
         }
         return row;
     }
-    const srv_json *row = *at;
     if (row->kind != SRV_ARRAY || row->count != t->columns || row->span != row->count + 1) return NULL;
-    *at = srv_json_next(row);
+    t->at = srv_json_next(row);
     return row + 1;
 }
 
-static bool bad_row(srv_call *call, const char *name, int64_t i) {
-    return srv_call_fail(call, SRV_ERROR_INVALID, "input '%s': row %lld is not what its shape says", name,
+static bool read_ints(srv_call *call, const char *name, tensor *t, int64_t i, srv_ints *out) {
+    if (t->raw != NULL) {
+        *out = (srv_ints){.raw = t->raw + (size_t)(i * t->columns) * t->width, .width = t->width};
+        return true;
+    }
+    out->json = next_row(t);
+    return out->json != NULL ||
+           srv_call_fail(call, SRV_ERROR_INVALID, "input '%s': row %lld is not what its shape says", name,
                          (long long)i);
 }
 
-static bool read_texts(srv_call *call, const srv_json *input) {
+/* Four bytes of length, then the text. */
+static bool read_raw_texts(srv_call *call, const tensor *t) {
+    size_t at = 0;
+    for (int64_t i = 0; i < t->rows; i++) {
+        uint32_t length = 0;
+        for (size_t k = 4; t->raw_size - at >= 4 && k-- > 0;)
+            length = length << 8 | (unsigned char)t->raw[at + k];
+        if (t->raw_size - at < 4 || t->raw_size - at - 4 < length)
+            return srv_call_fail(call, SRV_ERROR_INVALID, "the bytes of text %lld end too early",
+                                 (long long)i);
+        retort_text *text = srv_add_text(call);
+        if (text == NULL) return false;
+        *text = (retort_text){.text = t->raw + at + 4, .length = length};
+        call->characters += length;
+        at += 4 + (size_t)length;
+    }
+    return true;
+}
+
+static bool read_texts(srv_call *call, const srv_json *inputs, const srv_json *input) {
     tensor t;
-    const srv_json *at = NULL;
-    if (!read_tensor(call, "BYTES", input, &t)) return false;
+    if (!read_tensor(call, "BYTES", inputs, input, 0, &t)) return false;
     if (t.columns != 1)
         return srv_call_fail(call, SRV_ERROR_INVALID, "texts: expected the shape [N] or [N, 1]");
+    if (t.raw != NULL) return read_raw_texts(call, &t);
     for (int64_t i = 0; i < t.rows; i++) {
-        const srv_json *row = row_of(&t, &at);
-        if (row == NULL) return bad_row(call, "BYTES", i);
+        const srv_json *row = next_row(&t);
+        if (row == NULL)
+            return srv_call_fail(call, SRV_ERROR_INVALID, "text %lld is no string", (long long)i);
         if (!srv_add_string(call, "a text", row)) return false;
     }
     return true;
@@ -94,28 +157,31 @@ static bool is_type(const srv_json *input, const char *type) {
     return srv_json_equals(srv_json_get(input, "datatype"), type);
 }
 
-/* input_ids, and attention_mask and token_type_ids when they are there. */
+static const char *const id_names[] = {"input_ids", "attention_mask", "token_type_ids"};
+enum { ID_TENSORS = 3 };
+
+/* One of them, when it is there. */
+static bool read_id_tensor(srv_call *call, const srv_json *inputs, int k, tensor *t) {
+    const srv_json *input = find_input(inputs, id_names[k]);
+    if (input == NULL) return true;
+    bool wide = is_type(input, "INT64");
+    if (!wide && !is_type(input, "INT32"))
+        return srv_call_fail(call, SRV_ERROR_INVALID, "input '%s': expected the datatype INT64", id_names[k]);
+    if (!read_tensor(call, id_names[k], inputs, input, wide ? 8 : 4, &t[k])) return false;
+    if (t[k].matrix && t[k].rows == t[0].rows && t[k].columns == t[0].columns) return true;
+    return srv_call_fail(call, SRV_ERROR_INVALID, "input '%s': expected the shape [N, tokens] of input_ids",
+                         id_names[k]);
+}
+
 static bool read_id_tensors(srv_call *call, const srv_json *inputs) {
-    static const char *const names[] = {"input_ids", "attention_mask", "token_type_ids"};
-    tensor t[3] = {{0}};
-    const srv_json *at[3] = {NULL};
-    for (int k = 0; k < 3; k++) {
-        const srv_json *input = find_input(inputs, names[k]);
-        if (input == NULL) continue;
-        if (!is_type(input, "INT64") && !is_type(input, "INT32"))
-            return srv_call_fail(call, SRV_ERROR_INVALID, "input '%s': expected the datatype INT64",
-                                 names[k]);
-        if (!read_tensor(call, names[k], input, &t[k])) return false;
-        if (!t[k].matrix || t[k].rows != t[0].rows || t[k].columns != t[0].columns)
-            return srv_call_fail(call, SRV_ERROR_INVALID,
-                                 "input '%s': expected the shape [N, tokens] of input_ids", names[k]);
+    tensor t[ID_TENSORS] = {{0}};
+    for (int k = 0; k < ID_TENSORS; k++) {
+        if (!read_id_tensor(call, inputs, k, t)) return false;
     }
     for (int64_t i = 0; i < t[0].rows; i++) {
-        const srv_json *rows[3] = {NULL};
-        for (int k = 0; k < 3; k++) {
-            if (t[k].data == NULL) continue;
-            rows[k] = row_of(&t[k], &at[k]);
-            if (rows[k] == NULL) return bad_row(call, names[k], i);
+        srv_ints rows[ID_TENSORS] = {{0}};
+        for (int k = 0; k < ID_TENSORS; k++) {
+            if (t[k].given && !read_ints(call, id_names[k], &t[k], i, &rows[k])) return false;
         }
         srv_ids *ids = srv_add_ids(call);
         if (ids == NULL) return false;
@@ -156,7 +222,7 @@ bool srv_v2_read_infer(srv_call *call, const srv_json *body) {
     }
     if (find_input(inputs, "input_ids") != NULL) return read_id_tensors(call, inputs);
     if (inputs->count == 1 && is_type(srv_json_first(inputs), "BYTES"))
-        return read_texts(call, srv_json_first(inputs));
+        return read_texts(call, inputs, srv_json_first(inputs));
     return srv_call_fail(call, SRV_ERROR_INVALID, "inputs: expected one of the datatype BYTES, or input_ids");
 }
 
@@ -289,7 +355,8 @@ void srv_v2_write_infer(srv_call *call) {
 
 void srv_v2_write_server(srv_call *call) {
     srv_out_format(&call->answer,
-                   "{\"name\":\"retort\",\"version\":\"%d.%d.%d\",\"extensions\":[\"classification\"]}",
+                   "{\"name\":\"retort\",\"version\":\"%d.%d.%d\",\"extensions\":[\"classification\","
+                   "\"binary_tensor_data\"]}",
                    RETORT_VERSION_MAJOR, RETORT_VERSION_MINOR, RETORT_VERSION_PATCH);
 }
 

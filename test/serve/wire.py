@@ -253,6 +253,32 @@ def protocol_v2_ids():
     infer({"inputs": [text_input(TEXT)]}, "none", 404)
 
 
+@test
+def protocol_v2_bytes():
+    def send(inputs, data, length=None, code=200):
+        head = json.dumps({"inputs": inputs}).encode()
+        status, _, answer = server.send("POST", f"/v2/models/{CLASSIFY}/infer", head + data,
+                                        {"Inference-Header-Content-Length": str(len(head) if length is None else length)})
+        assert status == code, (status, answer)
+        return json.loads(answer)
+    texts = [TEXT.encode(), "caf\u00e9".encode()]
+    data = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    named = {"name": "x", "shape": [2], "datatype": "BYTES", "parameters": {"binary_data_size": len(data)}}
+    wanted = infer({"inputs": [text_input(TEXT, "caf\u00e9")]})["outputs"]
+    assert send([named], data)["outputs"] == wanted
+    ids = [token["id"] for token in server.post("/tokenize", {"inputs": TEXT})[0]]
+    tensors = [{"name": n, "shape": [1, len(ids) + 1], "datatype": t, "parameters": {"binary_data_size": (len(ids) + 1) * w}}
+               for n, t, w in (("attention_mask", "INT64", 8), ("input_ids", "INT32", 4))]
+    raw = struct.pack(f"<{len(ids) + 1}q", *[1] * len(ids), 0) + struct.pack(f"<{len(ids) + 1}i", *ids, 0)
+    assert send(tensors, raw)["outputs"] == infer({"inputs": [text_input(TEXT)]})["outputs"]
+    for inputs, bad in ([named], data[:-1]), ([named], b""), (tensors, raw[:-1]), ([{**named, "parameters": {"binary_data_size": 5}}], data), \
+            ([{**named, "shape": [3]}], data), ([{**named, "parameters": {"binary_data_size": -1}}], data), \
+            ([{**tensors[1], "parameters": {"binary_data_size": 5}}], raw), ([{**tensors[1], "shape": [9, 9]}], raw):
+        assert send(inputs, bad, code=400)["error"]
+    for length in (0, -1, 10 ** 6, "x", ""):
+        send([named], data, length, 400)
+
+
 # ---- Wrong requests ----
 
 
