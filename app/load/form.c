@@ -114,13 +114,16 @@ static cli_code make_head(char *out, size_t size, const load_target *target, con
 
 static cli_code make_all(load_requests *out, const char *head, const struct form *form, const load_wire *wire,
                          const load_texts *texts) {
-    size_t capacity = 0, count = texts->count >= wire->texts ? texts->count / wire->texts : 1;
-    retort_text *group = calloc(wire->texts, sizeof *group);
+    size_t capacity = 0, next = 0, size = wire->texts > 1 ? wire->texts : 1;
+    size_t count = texts->count >= size ? texts->count / size : 1;
+    retort_text *group = calloc(size, sizeof *group);
     out->starts = calloc(count + 1, sizeof *out->starts);
     bool fits = group != NULL && out->starts != NULL;
     for (size_t i = 0; fits && i < count; i++) {
-        for (size_t k = 0; k < wire->texts; k++)
-            group[k] = texts->items[(i * wire->texts + k) % texts->count];
+        for (size_t k = 0; k < size; k++) {
+            group[k] = texts->items[next++];
+            if (next == texts->count) next = 0; /* fewer texts than a request takes are repeated */
+        }
         json_t *json = form->body(wire, group);
         char *body = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
         fits = body != NULL && add_request(out, &capacity, head, body);

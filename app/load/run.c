@@ -144,10 +144,10 @@ cli_code load_probe(const load_plan *plan) {
     if (result == NULL) return cli_no_memory();
     cli_code code = load_client_open(&client, &one, result);
     if (code == CLI_DONE) {
-        uint64_t start = load_now(), now = start, timeout = (uint64_t)(plan->timeout * 1e9);
+        uint64_t start = load_now(), timeout = (uint64_t)(plan->timeout * 1e9);
         load_client_send(&client, 0, start, true);
         while (client.free_count == 0 && load_client_wait(&client, 10000000)) {
-            now = load_now();
+            uint64_t now = load_now();
             if (now - start > timeout) load_client_expire(&client, now - timeout);
         }
         code = judge_probe(plan, result, &client.connections[0].answer);

@@ -25,7 +25,7 @@ static cli_code split(load_target *out, const char *url) {
         return wrong_url(url, "only plain HTTP can be measured (a proxy's TLS: measure behind it)");
     }
     at = at != NULL ? at + 3 : url;
-    size_t all = strcspn(at, "/?#"), length = all;
+    size_t all = strcspn(at, "/?#"), length;
     const char *port = "80", *rest = at + all;
     if (*at == '[') {
         const char *end = memchr(at, ']', all);
