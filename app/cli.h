@@ -52,7 +52,7 @@ typedef enum cli_code {
       "exit with 4 when the metric is below X (a perplexity: above)")                                        \
     X(QUERY, "query", 0, "TEXT", TEXT, 0, 0, NULL, "rank the texts by their similarity to TEXT")             \
     X(TOP, "top", 0, "K", INT, 1, 1000, "5", "print the K best labels or guesses")                           \
-    X(BATCH, "batch", 0, "N", INT, 1, 65536, NULL, "texts run at a time (default: 32; bench: 1)")            \
+    X(BATCH, "batch", 0, "N", INT, 1, 65536, NULL, "texts run at a time (default: 32; bench, load: 1)")      \
     X(SEQ, "seq", 0, "N", INT, 1, 65536, NULL, "tokens of each text (default: 128)")                         \
     X(GRID, "grid", 0, "BxS[,BxS]", TEXT, 0, 0, "1x16,1x128,1x384,8x32,8x128,32x64",                         \
       "batch and length of each row")                                                                        \
@@ -116,8 +116,8 @@ typedef enum cli_code {
     X(CONNECTIONS, "connections", 0, "N", INT, 1, 20000, "64", "connections to use at most")                 \
     X(DURATION, "duration", 0, "T", REAL, 0, 0, "10", "seconds that are measured, up to 600")                \
     X(WARMUP, "warmup", 0, "T", REAL, 0, 0, "1", "seconds before these at the same rate")                    \
-    X(DEADLINE_MS, "deadline-ms", 0, "MS", INT, 0, 600000, "0",                                              \
-      "an answer is good until then (0: always; --saturate: 1000)")                                          \
+    X(DEADLINE_MS, "deadline-ms", 0, "MS", INT, 0, 600000, NULL,                                             \
+      "an answer is good until then (default: always; --saturate: 1000)")                                    \
     X(TIMEOUT, "timeout", 0, "T", REAL, 0, 0, "10", "seconds to wait for an answer")                         \
     X(CHECK, "check", 0, "", FLAG, 0, 0, NULL, "count answers that differ from the first to the same text")  \
     X(MAN, "man", 0, "", FLAG, 0, 0, NULL, "print the manual page")                                          \

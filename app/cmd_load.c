@@ -7,6 +7,13 @@
 
 enum { MOST_RATES = 64, MOST_SECONDS = 600 };
 
+static volatile sig_atomic_t interrupted;
+
+/* The first Ctrl-C ends the run early; a second one the program. */
+static void on_interrupt(int number) {
+    interrupted = number;
+}
+
 typedef struct load {
     load_target target;
     load_texts texts;
@@ -79,6 +86,7 @@ static cli_code make_requests(load *l, const cli_args *args) {
 
 static cli_code show(void *user, const load_result *result) {
     load *l = user;
+    if (result->seconds <= 0) return CLI_DONE; /* stopped while it warmed up */
     l->answered = l->answered || result->statuses[200] > 0;
     return load_print_result(&l->report, result);
 }
@@ -86,7 +94,7 @@ static cli_code show(void *user, const load_result *result) {
 static cli_code run_rates(load *l) {
     load_result *result = malloc(sizeof *result);
     cli_code code = result != NULL ? CLI_DONE : cli_no_memory();
-    for (size_t i = 0; code == CLI_DONE && i < l->rate_count; i++) {
+    for (size_t i = 0; code == CLI_DONE && interrupted == 0 && i < l->rate_count; i++) {
         l->plan.rate = l->rates[i];
         code = load_run(result, &l->plan);
         if (code == CLI_DONE) code = show(l, result);
@@ -98,7 +106,7 @@ static cli_code run_rates(load *l) {
 static cli_code search_rate(load *l, const cli_args *args) {
     double rate;
     cli_code code = load_saturate(&l->plan, show, l, &rate);
-    if (code != CLI_DONE) return code;
+    if (code != CLI_DONE || interrupted != 0) return code;
     if (cli_has(args, CLI_JSON)) return cli_print_json(json_pack("{s:f}", "saturation_per_s", rate));
     printf("sustained: %.0f requests/s\n", rate);
     return CLI_DONE;
@@ -107,15 +115,21 @@ static cli_code search_rate(load *l, const cli_args *args) {
 cli_code cmd_load(const cli_args *args) {
     load *l = calloc(1, sizeof *l);
     if (l == NULL) return cli_no_memory();
+    sigaction(SIGINT, &(struct sigaction){.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND}, NULL);
     cli_code code = read_plan(l, args);
     if (code == CLI_DONE) code = make_requests(l, args);
     l->plan.target = &l->target;
     l->plan.requests = &l->requests;
+    l->plan.stop = &interrupted;
     l->report = (load_report){args, args->words[0], cli_text(args, CLI_FORM), &l->plan, l->texts.count};
     if (code == CLI_DONE) code = load_probe(&l->plan);
     if (code == CLI_DONE) {
         if (!cli_has(args, CLI_JSON)) load_print_heading(&l->report);
         code = cli_has(args, CLI_SATURATE) ? search_rate(l, args) : run_rates(l);
+    }
+    if (code == CLI_DONE && interrupted != 0) {
+        cli_error("interrupted");
+        code = CLI_FAILED;
     }
     if (code == CLI_DONE && !l->answered) {
         cli_error("%s: no request was answered", args->words[0]);

@@ -5,6 +5,7 @@
 
 #include "cli.h"
 
+#include <signal.h>
 #include <sys/socket.h>
 
 /* ---- Latencies: bins that widen with their values, each 1/128 of it; 2^41 ns, 37 minutes, is the most. ----
@@ -119,6 +120,7 @@ typedef struct load_plan {
     double warmup, duration, timeout; /* seconds */
     double deadline;                  /* seconds; an answer is good until then; 0: always */
     uint64_t *hashes; /* [requests] of the first answer to each, 0: none yet; NULL: not checked */
+    const volatile sig_atomic_t *stop; /* once it is not 0 the run ends, and has measured what it has */
 } load_plan;
 
 /* Of the requests that were due within the `duration` after the `warmup`. Every one is counted once: in

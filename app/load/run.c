@@ -83,6 +83,13 @@ static void note_lag(run *r, uint64_t now, bool was_free) {
     }
 }
 
+/* Nothing more is due from now on. */
+static void end_early(run *r, uint64_t now) {
+    if (*r->plan->stop == 0 || now >= r->client.until) return;
+    r->client.until = now > r->client.from ? now : r->client.from;
+    r->result->seconds = (double)(r->client.until - r->client.from) / 1e9;
+}
+
 static bool run_all(run *r) {
     enum { TICK = 10000000 }; /* 10 ms: how exactly timeouts are kept */
     uint64_t now = load_now(), tick = now, timeout = (uint64_t)(r->plan->timeout * 1e9);
@@ -93,6 +100,7 @@ static bool run_all(run *r) {
         if (has_free && due < now + wait) wait = due > now ? due - now : 0;
         if (!load_client_wait(&r->client, wait)) return false;
         now = load_now();
+        end_early(r, now);
         note_lag(r, now, has_free);
         if (now - tick < TICK) continue;
         if (now > timeout) load_client_expire(&r->client, now - timeout);
@@ -146,7 +154,7 @@ cli_code load_probe(const load_plan *plan) {
     if (code == CLI_DONE) {
         uint64_t start = load_now(), timeout = (uint64_t)(plan->timeout * 1e9);
         load_client_send(&client, 0, start, true);
-        while (client.free_count == 0 && load_client_wait(&client, 10000000)) {
+        while (client.free_count == 0 && *plan->stop == 0 && load_client_wait(&client, 10000000)) {
             uint64_t now = load_now();
             if (now - start > timeout) load_client_expire(&client, now - timeout);
         }

@@ -20,7 +20,7 @@ cli_code load_saturate(const load_plan *plan, load_show_fn show, void *user, dou
     for (int i = 0; i < LOAD_STEPS && code == CLI_DONE; i++) {
         code = load_run(result, &step);
         if (code == CLI_DONE) code = show(user, result);
-        if (code != CLI_DONE) break;
+        if (code != CLI_DONE || *plan->stop != 0) break;
         if (i == 0) {
             high = 1.1 * load_answers_per_second(result);
         } else if (is_sustained(result)) {

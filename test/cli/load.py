@@ -7,12 +7,14 @@
 import asyncio
 import collections
 import json
+import signal
+import subprocess
 import sys
 import threading
 import time
 
 sys.dont_write_bytecode = True
-from harness import HERE, fails, file, main, retort, rows, test
+from harness import HERE, RETORT, fails, file, main, retort, rows, test
 
 GOOD = b'[{"label":"positive","score":0.99}]'
 seen = collections.Counter()
@@ -205,6 +207,21 @@ def saturation():
     found = load("/slow", "--saturate", "--connections", "3", *SHORT)
     assert found[0]["arrivals"] == "closed" and 2 <= len(found) - 1 <= 8
     assert 50 < found[-1]["saturation_per_s"] < 105  # three connections, 30 ms each: 100
+
+
+@test
+def interrupted():
+    """Ctrl-C ends a run early, and what was measured is printed."""
+    seen.clear()
+    with subprocess.Popen([RETORT, "load", URL + "/fast", "--rate", "100,200", "--duration", "60", "--warmup", "0.1", "--json"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while seen["/fast"] < 100:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=20)
+    row = json.loads(out)  # one line: the second rate is not begun
+    assert process.returncode == 1 and b"interrupted" in error
+    assert 0.5 < row["seconds"] < 20 and abs(row["requests"] / row["seconds"] - 100) < 5 and row["status"] == {"200": row["requests"]}
 
 
 @test
