@@ -75,7 +75,9 @@ typedef struct scratch {
 static bool grow(scratch *s, size_t capacity) {
     int32_t *grown = realloc(s->ids, 2 * capacity * sizeof *grown);
     if (grown == NULL) return false;
-    *s = (scratch){grown, grown + capacity, capacity};
+    s->ids = grown;
+    s->types = grown + capacity;
+    s->capacity = capacity;
     return true;
 }
 

@@ -189,6 +189,13 @@ static inline const float *srv_values(const srv_call *call, size_t i) {
 void srv_scores(const srv_call *call, const float *logits, float *scores);
 /* Indices of the scores, best first. */
 void srv_order(const float *scores, size_t n, uint32_t *order);
+/* Room for n scores and their order; false: out of memory, and srv_call_fail has been called. */
+typedef struct srv_ranking {
+    float *scores;
+    uint32_t *order;
+} srv_ranking;
+bool srv_ranking_open(srv_ranking *ranking, srv_call *call, size_t n);
+void srv_ranking_free(srv_ranking *ranking);
 /* The vector of text i, of length 1 when asked for, in `scratch`. */
 const float *srv_vector(const srv_call *call, size_t i, float *scratch, size_t n);
 /* n floats, to be freed; NULL: out of memory, and srv_call_fail has been called. */

@@ -134,37 +134,53 @@ static void add(struct MHD_Response *response, const char *name, const char *val
     MHD_add_response_header(response, name, value);
 }
 
-static void add_number(struct MHD_Response *response, const char *name, long long value) {
+/* Digits of a number from 0 on, NUL behind them; where they end. */
+static char *put_number(char *to, uint64_t value) {
+    char digits[24];
+    size_t n = 0;
+    do {
+        digits[n++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    while (n > 0) *to++ = digits[--n];
+    *to = '\0';
+    return to;
+}
+
+static void add_number(struct MHD_Response *response, const char *name, int64_t value) {
     char text[24];
-    snprintf(text, sizeof text, "%lld", value);
+    put_number(text, value > 0 ? (uint64_t)value : 0);
     add(response, name, text);
 }
 
-/* Appends "name;dur=1.234" in milliseconds. */
-static void put_time(char text[160], const char *name, int64_t ns) {
-    size_t length = strlen(text);
-    long long us = (long long)(ns / 1000);
-    snprintf(text + length, 160 - length, "%s;dur=%lld.%03d", name, us / 1000, (int)(us % 1000));
+/* "name;dur=1.234" in milliseconds. */
+static char *put_time(char *to, const char *name, int64_t ns) {
+    uint64_t us = ns > 0 ? (uint64_t)ns / 1000 : 0, part = us % 1000;
+    to = stpcpy(to, name);
+    to = put_number(stpcpy(to, ";dur="), us / 1000);
+    *to++ = '.';
+    *to++ = (char)('0' + part / 100);
+    *to++ = (char)('0' + part / 10 % 10);
+    return put_number(to, part % 10);
 }
 
 /* Text Embeddings Inference's headers are whole milliseconds; Server-Timing has fractions. */
 static void add_times(struct MHD_Response *response, const srv_call *call) {
-    char text[160] = "";
+    char text[256];
     int64_t queue = call->job.taken - call->job.queued, run = call->job.finished - call->job.taken;
     int64_t total = call->answered - call->started, million = 1000000;
     if (call->job.items == NULL || call->failed) return;
-    add(response, "x-compute-type", "cpu");
     add_number(response, "x-compute-time", (call->encode_time + run) / million);
-    add_number(response, "x-compute-tokens", (long long)call->tokens);
-    add_number(response, "x-compute-characters", (long long)call->characters);
+    add_number(response, "x-compute-tokens", (int64_t)call->tokens);
+    add_number(response, "x-compute-characters", (int64_t)call->characters);
     add_number(response, "x-total-time", total / million);
     add_number(response, "x-tokenization-time", call->encode_time / million);
     add_number(response, "x-queue-time", queue / million);
     add_number(response, "x-inference-time", run / million);
-    put_time(text, "tokenize", call->encode_time);
-    put_time(text, ", queue", queue);
-    put_time(text, ", inference", run);
-    put_time(text, ", total", total);
+    char *to = put_time(text, "tokenize", call->encode_time);
+    to = put_time(to, ", queue", queue);
+    to = put_time(to, ", inference", run);
+    put_time(to, ", total", total);
     add(response, "server-timing", text);
 }
 
@@ -178,8 +194,8 @@ static void add_headers(struct MHD_Response *response, srv_call *call) {
     }
     if (call->failed && call->error == SRV_ERROR_OVERLOADED) {
         double wait = call->wait > 0.001 ? call->wait : 0.001;
-        add_number(response, "retry-after", (long long)(wait + 0.999));
-        add_number(response, "retry-after-ms", (long long)(wait * 1e3 + 0.999));
+        add_number(response, "retry-after", (int64_t)(wait + 0.999));
+        add_number(response, "retry-after-ms", (int64_t)(wait * 1e3 + 0.999));
     }
     if (call->failed && call->error == SRV_ERROR_UNAUTHORIZED) add(response, "www-authenticate", "Bearer");
     if (call->allow != NULL) add(response, "allow", call->allow);
@@ -222,7 +238,8 @@ static void name_request(srv_call *call) {
     }
     uint64_t id = call->server->id_seed + atomic_fetch_add(&call->server->next_id, 1);
     id = (id ^ id >> 31) * UINT64_C(0xD6E8FEB86659FD93);
-    snprintf(call->request_id, sizeof call->request_id, "%016llx", (unsigned long long)(id ^ id >> 32));
+    id ^= id >> 32;
+    for (int i = 0; i < 16; i++) call->request_id[i] = "0123456789abcdef"[id >> (60 - 4 * i) & 15];
 }
 
 static bool is_allowed(srv_call *call) {

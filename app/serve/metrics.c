@@ -33,7 +33,10 @@ void srv_observe(srv_model_metrics *metrics, srv_histogram_id id, unsigned long 
     srv_histogram *histogram = &metrics->histograms[id];
     double bound = histograms[id].first * histograms[id].unit;
     int bucket = 0;
-    for (; bucket < SRV_BUCKETS && (double)value > bound; bucket++) bound *= 2;
+    while (bucket < SRV_BUCKETS && (double)value > bound) {
+        bucket++;
+        bound *= 2;
+    }
     srv_count(&histogram->buckets[bucket], 1);
     srv_count(&histogram->sum, value);
 }
@@ -47,9 +50,10 @@ static void print_histogram(srv_out *out, srv_histogram_id id, const srv_metrics
     const char *name = histograms[id].name;
     double bound = histograms[id].first;
     unsigned long long count = 0;
-    for (int i = 0; i < SRV_BUCKETS; i++, bound *= 2) {
+    for (int i = 0; i < SRV_BUCKETS; i++) {
         count += atomic_load_explicit(&histogram->buckets[i], memory_order_relaxed);
         srv_out_format(out, "%s_bucket{model=\"%s\",le=\"%.9g\"} %llu\n", name, model->name, bound, count);
+        bound *= 2;
     }
     count += atomic_load_explicit(&histogram->buckets[SRV_BUCKETS], memory_order_relaxed);
     double sum = (double)atomic_load_explicit(&histogram->sum, memory_order_relaxed) / histograms[id].unit;
@@ -84,6 +88,7 @@ static int count_descriptors(void) {
     DIR *folder = opendir("/proc/self/fd");
     int n = 0;
     if (folder == NULL) return -1;
+    // cppcheck-suppress readdirCalled ; no other thread has this folder
     while (readdir(folder) != NULL) n++;
     closedir(folder);
     return n - 3; /* ".", ".." and the folder's own */

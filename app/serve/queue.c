@@ -78,10 +78,14 @@ static void table_add(srv_queue *queue, srv_row *row) {
     row->refs++;
 }
 
-static void table_remove(srv_queue *queue, srv_row *row) {
+static void table_unlink(srv_queue *queue, srv_row *row) {
     srv_row **slot = &queue->table[row->hash & queue->mask];
     while (*slot != row) slot = &(*slot)->chain;
     *slot = row->chain;
+}
+
+static void table_remove(srv_queue *queue, srv_row *row) {
+    table_unlink(queue, row);
     row_drop(row);
 }
 
@@ -164,7 +168,8 @@ static void end_job(srv_queue *queue, srv_job *job, srv_end end, srv_job **ended
         if (row->state != SRV_ROW_QUEUED || row->waiters != NULL) continue;
         row->state = SRV_ROW_NEW;
         queue->tokens -= row->tokens;
-        table_remove(queue, row);
+        table_unlink(queue, row);
+        row->refs--; /* the table's; the item has one */
     }
     queue->jobs--;
     job->end = end;

@@ -122,7 +122,9 @@ static void write_label(srv_call *call, size_t index, float score) {
     srv_out_text(&call->answer, "}");
 }
 
-static void write_labels(srv_call *call, size_t item, float *scores, uint32_t *order) {
+static void write_labels(srv_call *call, size_t item, srv_ranking *ranking) {
+    float *scores = ranking->scores;
+    uint32_t *order = ranking->order;
     size_t n = (size_t)call->engine->info.labels, shown = n;
     if (call->ask.top > 0 && (size_t)call->ask.top < n) shown = (size_t)call->ask.top;
     srv_scores(call, srv_values(call, item), scores);
@@ -137,16 +139,16 @@ static void write_labels(srv_call *call, size_t item, float *scores, uint32_t *o
 
 void srv_tei_write_predict(srv_call *call) {
     size_t n = (size_t)call->engine->info.labels;
-    float *scores = srv_scratch(call, 2 * n);
-    if (scores == NULL) return;
+    srv_ranking ranking;
+    if (!srv_ranking_open(&ranking, call, n)) return;
     bool list = !call->ask.single || call->ask.nested;
     if (list) srv_out_text(&call->answer, "[");
     for (size_t i = 0; i < call->ask.count; i++) {
         if (i > 0) srv_out_text(&call->answer, ",");
-        write_labels(call, i, scores, (uint32_t *)(scores + n));
+        write_labels(call, i, &ranking);
     }
     if (list) srv_out_text(&call->answer, "]");
-    free(scores);
+    srv_ranking_free(&ranking);
 }
 
 /* Values asked for of each vector, at most all. */
@@ -188,11 +190,16 @@ static void rerank_scores(const srv_call *call, float *scores, float *row) {
 
 void srv_tei_write_rerank(srv_call *call) {
     size_t n = call->ask.count, labels = (size_t)call->engine->info.labels;
-    float *scores = srv_scratch(call, 2 * n + labels);
-    if (scores == NULL) return;
-    uint32_t *order = (uint32_t *)(scores + n);
-    rerank_scores(call, scores, scores + 2 * n);
-    srv_order(scores, n, order);
+    srv_ranking ranking;
+    float *row = srv_scratch(call, labels);
+    if (row == NULL || !srv_ranking_open(&ranking, call, n)) {
+        free(row);
+        return;
+    }
+    const float *scores = ranking.scores;
+    const uint32_t *order = ranking.order;
+    rerank_scores(call, ranking.scores, row);
+    srv_order(scores, n, ranking.order);
     srv_out_text(&call->answer, "[");
     for (size_t i = 0; i < n; i++) {
         const retort_text *text = &call->ask.texts[order[i]];
@@ -205,7 +212,8 @@ void srv_tei_write_rerank(srv_call *call) {
         srv_out_text(&call->answer, "}");
     }
     srv_out_text(&call->answer, "]");
-    free(scores);
+    free(row);
+    srv_ranking_free(&ranking);
 }
 
 static double cosine(const float *a, const float *b, size_t n) {

@@ -89,6 +89,7 @@ static bool read_tensor(srv_call *call, const char *name, const srv_json *inputs
 /* The values of row i, the next one; NULL when it is not what the shape says. */
 static const srv_json *next_row(tensor *t) {
     const srv_json *row = t->at;
+    if (row == NULL) return NULL;
     if (srv_json_first(t->data)->kind != SRV_ARRAY) {
         for (int64_t k = 0; k < t->columns; k++, t->at++) {
             if (t->at->span != 1) return NULL;
@@ -247,10 +248,11 @@ static const struct {
                                [EMBEDDING] = {"embedding", "FP32", RETORT_TASK_EMBED}};
 
 /* "<value>:<index>:<label>" of the k best. */
-static void write_classes(srv_call *call, output_kind kind, size_t item, size_t k, float *scores,
+static void write_classes(srv_call *call, output_kind kind, size_t item, size_t k, srv_ranking *ranking,
                           bool *first) {
     size_t n = (size_t)call->engine->info.labels;
-    uint32_t *order = (uint32_t *)(scores + n);
+    float *scores = ranking->scores;
+    uint32_t *order = ranking->order;
     char scratch[32], text[256];
     const float *values = srv_values(call, item);
     if (kind == PROBABILITIES) srv_scores(call, values, scores);
@@ -278,21 +280,21 @@ static void write_best_label(srv_call *call, size_t item, bool *first) {
     srv_out_string(&call->answer, label, strlen(label));
 }
 
-static void write_values(srv_call *call, output_kind kind, size_t item, size_t classes, float *scores,
+static void write_values(srv_call *call, output_kind kind, size_t item, size_t classes, srv_ranking *ranking,
                          bool *first) {
     size_t n = (size_t)call->engine->info.labels;
     const float *values = srv_values(call, item);
     if (classes > 0) {
-        write_classes(call, kind, item, classes, scores, first);
+        write_classes(call, kind, item, classes, ranking, first);
     } else if (kind == LABEL) {
         write_best_label(call, item, first);
     } else {
-        if (kind == PROBABILITIES) srv_scores(call, values, scores);
-        write_reals(&call->answer, kind == PROBABILITIES ? scores : values, n, first);
+        if (kind == PROBABILITIES) srv_scores(call, values, ranking->scores);
+        write_reals(&call->answer, kind == PROBABILITIES ? ranking->scores : values, n, first);
     }
 }
 
-static void write_output(srv_call *call, output_kind kind, int64_t asked, float *scores) {
+static void write_output(srv_call *call, output_kind kind, int64_t asked, srv_ranking *ranking) {
     size_t n = (size_t)call->engine->info.labels;
     size_t classes = asked > (int64_t)n ? n : (size_t)asked, columns = classes > 0 ? classes : n;
     srv_out *out = &call->answer;
@@ -301,7 +303,7 @@ static void write_output(srv_call *call, output_kind kind, int64_t asked, float 
                    classes > 0 ? "BYTES" : output_rows[kind].type, call->ask.count);
     if (kind != LABEL || classes > 0) srv_out_format(out, ",%zu", columns);
     srv_out_text(out, "],\"data\":[");
-    for (size_t i = 0; i < call->ask.count; i++) write_values(call, kind, i, classes, scores, &first);
+    for (size_t i = 0; i < call->ask.count; i++) write_values(call, kind, i, classes, ranking, &first);
     srv_out_text(out, "]}");
 }
 
@@ -309,14 +311,14 @@ static bool is_of_model(const srv_call *call, int kind) {
     return output_rows[kind].task == (int)call->engine->info.task;
 }
 
-static void write_outputs(srv_call *call, float *scores) {
+static void write_outputs(srv_call *call, srv_ranking *ranking) {
     const srv_ask *ask = &call->ask;
     bool first = true;
     for (int kind = 0; ask->output_count == 0 && kind < OUTPUT_COUNT; kind++) {
         if (!is_of_model(call, kind)) continue;
         if (!first) srv_out_text(&call->answer, ",");
         first = false;
-        write_output(call, (output_kind)kind, 0, scores);
+        write_output(call, (output_kind)kind, 0, ranking);
     }
     for (size_t i = 0; i < ask->output_count; i++) {
         int kind = 0;
@@ -330,14 +332,14 @@ static void write_outputs(srv_call *call, float *scores) {
             return;
         }
         if (i > 0) srv_out_text(&call->answer, ",");
-        write_output(call, (output_kind)kind, ask->outputs[i].classes, scores);
+        write_output(call, (output_kind)kind, ask->outputs[i].classes, ranking);
     }
 }
 
 void srv_v2_write_infer(srv_call *call) {
-    float *scores = srv_scratch(call, 2 * (size_t)call->engine->info.labels);
+    srv_ranking ranking;
     srv_out *out = &call->answer;
-    if (scores == NULL) return;
+    if (!srv_ranking_open(&ranking, call, (size_t)call->engine->info.labels)) return;
     srv_out_text(out, "{\"model_name\":");
     srv_out_string(out, call->engine->name, strlen(call->engine->name));
     srv_out_text(out, ",\"model_version\":\"1\"");
@@ -346,9 +348,9 @@ void srv_v2_write_infer(srv_call *call) {
         srv_out_string(out, call->ask.id->text, call->ask.id->length);
     }
     srv_out_text(out, ",\"outputs\":[");
-    write_outputs(call, scores);
+    write_outputs(call, &ranking);
     srv_out_text(out, "]}");
-    free(scores);
+    srv_ranking_free(&ranking);
 }
 
 /* ---- Metadata and health ---- */

@@ -62,3 +62,15 @@ float *srv_scratch(srv_call *call, size_t n) {
     if (scratch == NULL) srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     return scratch;
 }
+
+bool srv_ranking_open(srv_ranking *ranking, srv_call *call, size_t n) {
+    *ranking = (srv_ranking){srv_scratch(call, n), calloc(n, sizeof *ranking->order)};
+    if (ranking->scores != NULL && ranking->order != NULL) return true;
+    srv_ranking_free(ranking);
+    return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+}
+
+void srv_ranking_free(srv_ranking *ranking) {
+    free(ranking->scores);
+    free(ranking->order);
+}
