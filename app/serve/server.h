@@ -34,6 +34,7 @@ struct srv_server {
     srv_connection *connections;
     size_t connection_count;
     int wake_fd; /* eventfd: the main thread looks at the connections */
+    int ends_fd; /* epoll: a client has closed its side */
 };
 
 /* The engine for a task (-1: any) and a name (NULL text: the first that fits), in use; NULL: none. */

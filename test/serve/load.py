@@ -274,7 +274,12 @@ def clients_that_hang_up():
             connection = server.socket()
             connection.sendall(part)
             connection.close()
-        wait_until(lambda: descriptors(server.pid) <= before + 1, "no descriptor is left behind")
+        wait_until(lambda: descriptors(server.pid) <= before + 1, "no descriptor is left behind", 10)
+        for i in range(300):  # the end comes with the last bytes
+            with server.socket() as connection:
+                connection.sendall(raw_request(b'{"inputs": "a"}')[:-1 - i % 12])
+                connection.shutdown(socket.SHUT_WR)
+        wait_until(lambda: descriptors(server.pid) <= before + 1, "no descriptor is left behind", 10)
         server.post("/predict", {"inputs": "a"})
 
 

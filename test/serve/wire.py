@@ -249,6 +249,9 @@ def protocol_v2_ids():
                   tensors(("input_ids", padded), ("attention_mask", [[0] * width] * 2)), tensors(("input_ids", [[[]] * width] * 2)),
                   tensors(("input_ids", [[]] * 2 * width)), tensors(("input_ids", padded), ("token_type_ids", [[9] * width] * 2))):
         assert set(infer({"inputs": wrong}, code=400)) == {"error"}
+    for value in ("NaN", "Infinity", "1e999", "null", "true", '"5"', "99999999999999999999"):
+        body = '{"inputs": [{"name": "input_ids", "shape": [1, 2], "datatype": "INT64", "data": [5, %s]}]}' % value
+        assert server.post(f"/v2/models/{CLASSIFY}/infer", body, 400)["error"]
     infer({"inputs": [text_input(TEXT)], "outputs": [{"name": "nothing"}]}, code=400)
     infer({"inputs": [text_input(TEXT)]}, "none", 404)
 
