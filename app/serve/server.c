@@ -23,6 +23,11 @@ static bool is_named(const srv_slot *slot, const srv_slice *name) {
            memcmp(slot->spec->name, name->text, name->length) == 0;
 }
 
+static bool does(const srv_engine *engine, int task) {
+    bool rows = task == SRV_ROW_TASKS && srv_engine_has_rows(engine);
+    return rows || task == SRV_ANY_TASK || task == (int)engine->info.task;
+}
+
 srv_engine *srv_server_engine(srv_server *server, int task, const srv_slice *name, bool *known) {
     srv_engine *found = NULL;
     *known = name->text == NULL;
@@ -31,7 +36,7 @@ srv_engine *srv_server_engine(srv_server *server, int task, const srv_slice *nam
         srv_engine *engine = server->slots[i].engine;
         if (engine == NULL || (name->text != NULL && !is_named(&server->slots[i], name))) continue;
         *known = true;
-        if (task < 0 || task == (int)engine->info.task) found = engine;
+        if (does(engine, task)) found = engine;
     }
     if (found != NULL) srv_engine_use(found);
     pthread_mutex_unlock(&server->lock);

@@ -121,7 +121,6 @@ def several_models():
     fails(2, "two models have the name", "serve", SMALL, SMALL)
     fails(2, "--name: expected N=FILE", "serve", "--name", "a")
     fails(2, "no model", "serve")
-    fails(3, "serve takes models that classify or embed", "serve", model("bert-tag"), "--port", "0")
     fails(3, "No such file", "serve", HERE / "none.retort", "--port", "0")
 
 
