@@ -90,7 +90,7 @@ typedef enum cli_code {
     X(OVERLOAD_STATUS, "overload-status", 0, "429|503", CHOICE, 0, 0, "429", "status of refused requests")   \
     X(CACHE, "cache", 0, "N", INT, 0, 1 << 24, "0", "keep the answers to the last N texts")                  \
     X(STREAMS, "streams", 0, "N", INT, 1, 256, "1", "batches run side by side, with --threads each")         \
-    X(HTTP_THREADS, "http-threads", 0, "N", INT, 1, 64, "1", "threads that read and write requests")         \
+    X(HTTP_THREADS, "http-threads", 0, "N", INT, 1, 64, "2", "threads that read and write requests")         \
     X(READ_TIMEOUT, "read-timeout", 0, "S", INT, 1, 86400, "30",                                             \
       "cut off clients that send or take a message slower")                                                  \
     X(IDLE_TIMEOUT, "idle-timeout", 0, "S", INT, 1, 86400, "75", "close connections without a request")      \

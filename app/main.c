@@ -153,9 +153,8 @@ const cli_command cli_commands[] = {
      "the "
      "models and keys anew and swaps them without a lost request; SIGTERM finishes what has begun and exits "
      "with "
-     "0. systemd may hand over the socket, and is told when the server is ready. Models must classify or "
-     "embed; "
-     "a name is the file's, less .retort.",
+     "0. systemd may hand over the socket, and is told when the server is ready. A "
+     "model's name is its file's, less .retort.",
      "retort serve model.retort\n"
      "curl -s localhost:8080/predict -d '{\"inputs\": \"a charming film\"}'\n"
      "retort serve --name mood=model.retort,vectors=embedder.retort --host 0.0.0.0 --api-keys keys.txt\n",

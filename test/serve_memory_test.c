@@ -65,8 +65,8 @@ static void compute(srv_call *call) {
     call->job.end = SRV_END_DONE;
     for (size_t i = 0; i < call->job.count; i++) {
         srv_row *row = call->job.items[i].row;
-        row->values = calloc((size_t)call->engine->info.labels, sizeof *row->values);
-        if (row->values == NULL) call->job.end = SRV_END_FAILED;
+        row->answer = calloc((size_t)call->engine->info.labels, sizeof(float));
+        if (row->answer == NULL) call->job.end = SRV_END_FAILED;
     }
     call->job.error = "out of memory";
 }

@@ -178,9 +178,9 @@ static void make_request(request *r, int first, size_t n, size_t tokens) {
     *r = (request){
         .job = {.items = r->items, .count = n, .deadline = INT64_MAX, .fd = -1, .hold = hold, .done = done}};
     for (size_t i = 0; i < n; i++) {
-        srv_row *row = srv_row_new(tokens);
+        srv_row *row = srv_row_new(tokens, 2 * tokens);
         assert_non_null(row);
-        for (size_t k = 0; k < 2 * tokens; k++) row->ids[k] = first + (int)i;
+        for (size_t k = 0; k < 2 * tokens; k++) row->key[k] = first + (int)i;
         r->items[i].row = row;
     }
 }
@@ -191,7 +191,7 @@ static void open_queue(srv_queue *queue, size_t cache) {
                                .queue_tokens = 64,
                                .jobs = 4,
                                .cache = cache,
-                               .columns = 1,
+
                                .workers = 1};
     assert_true(srv_queue_open(queue, &limits, &metrics));
     held = ended = 0;
@@ -199,18 +199,22 @@ static void open_queue(srv_queue *queue, size_t cache) {
 
 /* Takes a batch and answers each text with its first id. */
 static size_t run_batch(srv_queue *queue, srv_batch *batch) {
-    float values[8];
     assert_true(srv_queue_take(queue, batch));
-    for (size_t i = 0; i < batch->count; i++) values[i] = (float)batch->rows[i]->ids[0];
     size_t n = batch->count;
-    srv_queue_finish(queue, batch, values, NULL);
+    for (size_t i = 0; i < n; i++) {
+        float *value = malloc(sizeof *value);
+        assert_non_null(value);
+        *value = (float)batch->rows[i]->key[0];
+        batch->answers[i] = value;
+    }
+    srv_queue_finish(queue, batch, NULL);
     return n;
 }
 
 static void check_answers(srv_queue *queue, request *r, int first) {
     assert_int_equal(r->job.end, SRV_END_DONE);
     for (size_t i = 0; i < r->job.count; i++)
-        assert_true(*r->items[i].row->values == (float)(first + (int)i));
+        assert_true(*(const float *)r->items[i].row->answer == (float)(first + (int)i));
     srv_queue_release(queue, &r->job);
 }
 
@@ -218,7 +222,8 @@ static void admits_whole_requests(void **unused) {
     (void)unused;
     srv_queue queue;
     srv_row *rows[8];
-    srv_batch batch = {.rows = rows};
+    void *answers[8];
+    srv_batch batch = {.rows = rows, .answers = answers};
     request a, b, c;
     double wait;
     open_queue(&queue, 0);
@@ -242,7 +247,8 @@ static void takes_jobs_in_turn(void **unused) {
     (void)unused;
     srv_queue queue;
     srv_row *rows[8];
-    srv_batch batch = {.rows = rows};
+    void *answers[8];
+    srv_batch batch = {.rows = rows, .answers = answers};
     request a, b;
     double wait;
     open_queue(&queue, 0);
@@ -263,7 +269,8 @@ static void shares_and_keeps_answers(void **unused) {
     (void)unused;
     srv_queue queue;
     srv_row *rows[8];
-    srv_batch batch = {.rows = rows};
+    void *answers[8];
+    srv_batch batch = {.rows = rows, .answers = answers};
     request a, b, c;
     double wait;
     open_queue(&queue, 2);
@@ -290,7 +297,8 @@ static void forgets_who_left(void **unused) {
     (void)unused;
     srv_queue queue;
     srv_row *rows[8];
-    srv_batch batch = {.rows = rows};
+    void *answers[8];
+    srv_batch batch = {.rows = rows, .answers = answers};
     request a, b;
     double wait;
     open_queue(&queue, 0);
@@ -311,7 +319,7 @@ static void forgets_who_left(void **unused) {
     make_request(&a, 0, 2, 4);
     srv_queue_submit(&queue, &a.job, &wait);
     assert_true(srv_queue_take(&queue, &batch));
-    srv_queue_finish(&queue, &batch, NULL, "broken");
+    srv_queue_finish(&queue, &batch, "broken");
     assert_int_equal(a.job.end, SRV_END_FAILED);
     assert_string_equal(a.job.error, "broken");
     srv_queue_release(&queue, &a.job);
@@ -327,7 +335,8 @@ static void foresees_deadlines(void **unused) {
     (void)unused;
     srv_queue queue;
     srv_row *rows[8];
-    srv_batch batch = {.rows = rows};
+    void *answers[8];
+    srv_batch batch = {.rows = rows, .answers = answers};
     request a, b;
     double wait;
     open_queue(&queue, 0);

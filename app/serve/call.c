@@ -108,6 +108,10 @@ static bool encode_text(srv_call *call, retort_encoder *encoder, size_t index, s
     retort_error err = {0};
     options.special_as_text = !call->server->options->keep_special;
     options.max_length = most + 1;
+    if (call->engine->info.task == RETORT_TASK_ANSWER) { /* a long context is read in windows */
+        if (encode_whole(encoder, text, options, s, n) == RETORT_OK) return true;
+        return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    }
     retort_status status = retort_encode(encoder, text, &options, s->ids, s->types, s->capacity, n, &err);
     if (status == RETORT_OK && *n <= (size_t)most) return true;
     bool cut = call->ask.cut || (!call->ask.no_cut && !call->server->options->refuse_long);
@@ -181,11 +185,16 @@ static bool read_ids(srv_call *call, size_t index, scratch *s, size_t *n) {
     return true;
 }
 
+/* How many of the best guesses are asked for, as the pipelines' top_k. */
+enum { TOP = 5 };
+
 static bool make_row(srv_call *call, size_t index, const scratch *s, size_t n) {
-    srv_row *row = srv_row_new(n);
+    int32_t top = call->ask.top > 0 ? (int32_t)call->ask.top : TOP;
+    bool rows = srv_engine_has_rows(call->engine);
+    srv_row *row = rows ? srv_row_new(n, 2 * n) : srv_text_row(&call->ask.texts[index], n, top);
     if (row == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
-    memcpy(row->ids, s->ids, n * sizeof *s->ids);
-    memcpy(row->ids + n, s->types, n * sizeof *s->types);
+    if (rows) memcpy(row->key, s->ids, n * sizeof *s->ids);
+    if (rows) memcpy(row->key + n, s->types, n * sizeof *s->types);
     call->job.items[index].row = row;
     call->job.count = index + 1;
     call->tokens += n;
@@ -197,6 +206,8 @@ static bool encode(srv_call *call) {
     retort_encoder *encoder = call->ask.texts != NULL ? srv_engine_encoder(call->engine) : NULL;
     bool fine = call->ask.texts == NULL || encoder != NULL;
     call->job.items = calloc(call->ask.count, sizeof *call->job.items);
+    if (call->ask.texts == NULL && !srv_engine_has_rows(call->engine))
+        return srv_call_fail(call, SRV_ERROR_INVALID, "the model takes texts, not token ids");
     fine = fine && call->job.items != NULL && grow(&s, (size_t)call->engine->info.max_length + 1);
     if (!fine) srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     for (size_t i = 0, n; fine && i < call->ask.count; i++) {
@@ -276,7 +287,9 @@ static bool submit(srv_call *call) {
 static bool find_engine(srv_call *call) {
     bool known, named = call->model.text != NULL;
     int length = (int)(call->model.length < 100 ? call->model.length : 100);
-    const char *does = call->route->task == RETORT_TASK_EMBED ? "embeds" : "classifies";
+    const char *does = call->route->task == RETORT_TASK_EMBED      ? "embeds"
+                       : call->route->task == RETORT_TASK_CLASSIFY ? "classifies"
+                                                                   : "classifies or embeds";
     call->engine = srv_server_engine(call->server, call->route->task, &call->model, &known);
     if (call->engine != NULL) return true;
     if (!known)

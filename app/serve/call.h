@@ -41,11 +41,13 @@ typedef enum srv_error_id {
 /* How errors look, and which codes they have. */
 typedef enum srv_wire { SRV_WIRE_TEI, SRV_WIRE_OPENAI, SRV_WIRE_V2, SRV_WIRE_COUNT } srv_wire;
 
+enum { SRV_ANY_TASK = -1, SRV_ROW_TASKS = -2 }; /* those that srv_engine_has_rows */
+
 typedef struct srv_route {
     const char *method, *path; /* "{…}" stands for any one segment: a model's name, then a version */
     srv_wire wire;
     bool open; /* needs no key */
-    int task;  /* retort_task of the models it is for; -1: any */
+    int task;  /* retort_task of the models it is for, or one of: */
     /* Reads the body; false: srv_call_fail has been called. NULL: the route has no body. */
     bool (*read)(srv_call *call, const srv_json *body);
     /* Writes the answer, with every row computed. */
@@ -183,7 +185,7 @@ bool srv_read_cut(srv_call *call, const srv_json *body);
 /* The label's name, or "LABEL_i" in scratch. */
 const char *srv_label(const srv_call *call, size_t index, char *scratch, size_t size);
 static inline const float *srv_values(const srv_call *call, size_t i) {
-    return call->job.items[i].row->values;
+    return call->job.items[i].row->answer;
 }
 /* Scores [labels] of a row of logits. */
 void srv_scores(const srv_call *call, const float *logits, float *scores);

@@ -27,26 +27,53 @@ static bool reserve(srv_worker *w, size_t tokens) {
     return true;
 }
 
-/* The answers to the batch, or NULL and what was wrong. */
-static const float *run(srv_worker *w, const char **error) {
+/* One batch of ids; each row of the result is an answer. */
+static const char *run_rows(srv_worker *w) {
     const srv_batch *batch = &w->batch;
-    retort_matrix out;
+    retort_matrix out = {.columns = (size_t)w->engine->info.labels};
     size_t at = 0;
-    *error = "out of memory";
-    if (!reserve(w, batch->tokens)) return NULL;
+    if (!reserve(w, batch->tokens)) return "out of memory";
     for (size_t i = 0; i < batch->count; i++) {
         const srv_row *row = batch->rows[i];
         w->offsets[i] = (int32_t)at;
-        memcpy(w->ids + at, row->ids, row->tokens * sizeof *row->ids);
-        memcpy(w->types + at, row->ids + row->tokens, row->tokens * sizeof *row->ids);
+        memcpy(w->ids + at, row->key, row->tokens * sizeof *row->key);
+        memcpy(w->types + at, row->key + row->tokens, row->tokens * sizeof *row->key);
         at += row->tokens;
     }
     w->offsets[batch->count] = (int32_t)at;
-    if (w->engine->options->no_op) return w->zeros;
     retort_batch ids = {w->ids, w->engine->info.types > 0 ? w->types : NULL, w->offsets, batch->count};
-    retort_status status = retort_run(w->session, &ids, &out, NULL);
-    *error = retort_status_text(status);
-    return status == RETORT_OK ? out.data : NULL;
+    bool run = !w->engine->options->no_op;
+    retort_status status = run ? retort_run(w->session, &ids, &out, NULL) : RETORT_OK;
+    if (status != RETORT_OK) return retort_status_text(status);
+    for (size_t i = 0; i < batch->count; i++) {
+        float *row = calloc(out.columns, sizeof *row);
+        if (row != NULL && run) memcpy(row, out.data + i * out.columns, out.columns * sizeof *row);
+        batch->answers[i] = row;
+    }
+    return "out of memory";
+}
+
+/* What to say of rows without an answer. */
+static const char *run(srv_worker *w) {
+    const char *error = "out of memory";
+    if (srv_engine_has_rows(w->engine)) return run_rows(w);
+    for (size_t i = 0; i < w->batch.count; i++) {
+        bool no_op = w->engine->options->no_op;
+        w->batch.answers[i] =
+            no_op ? strdup("[]") : srv_text_run(w->engine, w->session, w->batch.rows[i], &error);
+    }
+    return error;
+}
+
+static void note_failures(srv_worker *w) {
+    size_t failed = 0;
+    for (size_t i = 0; i < w->batch.count; i++) failed += w->batch.answers[i] == NULL;
+    if (failed == 0) {
+        atomic_store(&w->engine->failures, 0);
+        return;
+    }
+    atomic_fetch_add(&w->engine->failures, 1);
+    srv_count(&w->engine->queue.metrics->counters[SRV_FAILURES], 1);
 }
 
 /* A worker that is woken shall not push the thread off the CPU that has put the request in: that one has more
@@ -60,17 +87,12 @@ static void *work(void *user) {
     srv_worker *w = user;
     be_patient();
     while (srv_queue_take(&w->engine->queue, &w->batch)) {
-        const char *error = NULL;
+        if (w->batch.count == 0) continue;
         atomic_store(&w->running, w->batch.started);
-        const float *rows = w->batch.count > 0 ? run(w, &error) : NULL;
+        const char *error = run(w);
         atomic_store(&w->running, 0);
-        if (w->batch.count > 0 && rows == NULL) {
-            atomic_fetch_add(&w->engine->failures, 1);
-            srv_count(&w->engine->queue.metrics->counters[SRV_FAILURES], 1);
-        } else if (w->batch.count > 0) {
-            atomic_store(&w->engine->failures, 0);
-        }
-        srv_queue_finish(&w->engine->queue, &w->batch, rows, rows == NULL ? error : NULL);
+        note_failures(w);
+        srv_queue_finish(&w->engine->queue, &w->batch, error);
     }
     return NULL;
 }
@@ -90,18 +112,28 @@ bool srv_engine_well(srv_engine *engine) {
     return atomic_load(&engine->failures) < FAILURES;
 }
 
+/* As many threads as were asked for, else the machine's by the number of sessions. */
+static int threads_of(const srv_options *options) {
+    retort_machine machine = {.size = sizeof machine};
+    if (options->threads > 0 || options->streams == 1 || retort_machine_describe(&machine) != RETORT_OK)
+        return (int)options->threads;
+    long share = machine.threads / options->streams;
+    return share > 0 ? (int)share : 1;
+}
+
 static retort_status open_worker(srv_worker *w, srv_engine *engine, retort_error *err) {
     const srv_options *options = engine->options;
     retort_session_options session = RETORT_SESSION_OPTIONS;
     size_t rows = (size_t)options->batch_rows;
     session.isa = options->isa;
     session.provider = options->provider;
-    session.threads = (int)options->threads;
+    session.threads = threads_of(options);
+    session.special_as_text = !options->keep_special;
     w->engine = engine;
     w->batch.rows = calloc(rows, sizeof *w->batch.rows);
     w->offsets = calloc(rows + 1, sizeof *w->offsets);
-    w->zeros = options->no_op ? calloc(rows * (size_t)engine->info.labels, sizeof *w->zeros) : NULL;
-    bool fits = w->batch.rows != NULL && w->offsets != NULL && (w->zeros != NULL || !options->no_op);
+    w->batch.answers = calloc(rows, sizeof *w->batch.answers);
+    bool fits = w->batch.rows != NULL && w->batch.answers != NULL && w->offsets != NULL;
     if (!fits || !reserve(w, (size_t)options->batch_tokens)) return fail(err, RETORT_NOMEM, "out of memory");
     return retort_session_open(&w->session, engine->model, &session, err);
 }
@@ -112,45 +144,53 @@ static void close_worker(srv_worker *w) {
     free(w->offsets);
     free(w->ids);
     free(w->types);
-    free(w->zeros);
+    free(w->batch.answers);
 }
 
 /* ---- Warming up ---- */
 
-/* Runs a short text alone and between long ones. Its row must be finite and have the same bits both times:
- * the engine promises that what else is in a batch changes nothing. */
-static retort_status check_answers(srv_worker *w, const int32_t *ids, size_t n, float *first,
-                                   retort_error *err) {
-    size_t columns = (size_t)w->engine->info.labels;
-    int32_t offsets[] = {0, (int32_t)n, (int32_t)(2 * n)}, *twice = malloc(2 * n * sizeof *twice);
+/* Runs a text alone and behind another one. Its rows must be finite and have the same bits both times: the
+ * engine promises that what else is in a batch changes nothing. */
+static retort_status compare_runs(srv_worker *w, const retort_batch *alone, const retort_batch *both,
+                                  float **first, retort_error *err) {
     retort_matrix out;
-    if (twice == NULL) return fail(err, RETORT_NOMEM, "out of memory");
-    memcpy(twice, ids, n * sizeof *ids);
-    memcpy(twice + n, ids, n * sizeof *ids);
-    if (n > 2) twice[1] = twice[n - 2]; /* the first is another text */
-    retort_batch alone = {ids, NULL, offsets, 1}, both = {twice, NULL, offsets, 2};
-    retort_status status = retort_run(w->session, &alone, &out, err);
-    if (status == RETORT_OK) memcpy(first, out.data, columns * sizeof *first);
-    if (status == RETORT_OK) status = retort_run(w->session, &both, &out, err);
-    free(twice);
+    retort_status status = retort_run(w->session, alone, &out, err);
     if (status != RETORT_OK) return status;
-    for (size_t i = 0; i < columns; i++) {
-        if (!isfinite(first[i])) return fail(err, RETORT_FORMAT, "the model's answers are not finite");
+    size_t n = out.rows * out.columns;
+    *first = malloc(n * sizeof **first + 1);
+    if (*first == NULL) return fail(err, RETORT_NOMEM, "out of memory");
+    memcpy(*first, out.data, n * sizeof **first);
+    status = retort_run(w->session, both, &out, err);
+    if (status != RETORT_OK) return status;
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite((*first)[i])) return fail(err, RETORT_FORMAT, "the model's answers are not finite");
     }
-    if (memcmp(first, out.data + columns, columns * sizeof *first) == 0) return RETORT_OK;
+    if (memcmp(*first, out.data + out.rows * out.columns - n, n * sizeof **first) == 0) return RETORT_OK;
     return fail(err, RETORT_PROVIDER, "the same text had two answers while warming up");
 }
 
+static retort_status check_answers(srv_worker *w, const retort_tokens *tokens, retort_error *err) {
+    size_t n = tokens->count;
+    int32_t offsets[] = {0, (int32_t)n, (int32_t)(2 * n)}, *twice = malloc(2 * n * sizeof *twice);
+    float *first = NULL;
+    if (twice == NULL) return fail(err, RETORT_NOMEM, "out of memory");
+    memcpy(twice, tokens->ids, n * sizeof *twice);
+    memcpy(twice + n, tokens->ids, n * sizeof *twice);
+    if (n > 2) twice[1] = twice[n - 2]; /* the first is another text */
+    retort_batch alone = {tokens->ids, NULL, offsets, 1}, both = {twice, NULL, offsets, 2};
+    retort_status status = compare_runs(w, &alone, &both, &first, err);
+    free(first);
+    free(twice);
+    return status;
+}
+
 static retort_status warm_up(srv_worker *w, retort_error *err) {
-    static const char canary[] = "The quick brown fox jumps over the lazy dog, and nobody was harmed.";
+    static const char canary[] = "The quick brown [MASK] jumps over the lazy dog, and nobody was harmed.";
     retort_text text = {.text = canary, .length = sizeof canary - 1};
     retort_tokens tokens = {0};
-    float *first = malloc((size_t)w->engine->info.labels * sizeof *first);
-    retort_status status = first != NULL ? retort_tokenize(w->engine->model, &text, NULL, &tokens, err)
-                                         : fail(err, RETORT_NOMEM, "out of memory");
-    if (status == RETORT_OK) status = check_answers(w, tokens.ids, tokens.count, first, err);
+    retort_status status = retort_tokenize(w->engine->model, &text, NULL, &tokens, err);
+    if (status == RETORT_OK) status = check_answers(w, &tokens, err);
     retort_tokens_free(&tokens);
-    free(first);
     return status;
 }
 
@@ -164,10 +204,7 @@ static retort_status load(srv_engine *engine, const char *path, retort_error *er
     if (status != RETORT_OK) return status;
     engine->info.size = sizeof engine->info;
     retort_model_info(engine->model, &engine->info);
-    if (engine->info.task == RETORT_TASK_CLASSIFY || engine->info.task == RETORT_TASK_EMBED) return RETORT_OK;
-    err->status = RETORT_UNSUPPORTED;
-    snprintf(err->text, sizeof err->text, "%s: serve takes models that classify or embed", path);
-    return RETORT_UNSUPPORTED;
+    return RETORT_OK;
 }
 
 static retort_status open_workers(srv_engine *engine, retort_error *err) {
@@ -192,7 +229,6 @@ static retort_status start(srv_engine *engine, srv_model_metrics *metrics, retor
                                .jobs = (size_t)options->jobs,
                                .wait = options->wait_us * INT64_C(1000),
                                .cache = (size_t)options->cache,
-                               .columns = (size_t)engine->info.labels,
                                .workers = engine->worker_count};
     engine->queue_open = true;
     if (!srv_queue_open(&engine->queue, &limits, metrics)) return fail(err, RETORT_NOMEM, "out of memory");

@@ -17,7 +17,6 @@ typedef struct srv_worker {
     srv_batch batch;
     int32_t *ids, *types, *offsets;
     size_t capacity;      /* tokens */
-    float *zeros;         /* a no-op's answers */
     atomic_llong running; /* since when, 0: not */
 } srv_worker;
 
@@ -49,6 +48,16 @@ retort_status srv_engine_open(srv_engine **out, const srv_options *options, cons
 void srv_engine_close(srv_engine *engine);
 void srv_engine_use(srv_engine *engine);
 void srv_engine_leave(srv_engine *engine);
+
+/* Whether the model gives a row of numbers a text, made from its ids; else parts of the text itself. */
+static inline bool srv_engine_has_rows(const srv_engine *engine) {
+    return engine->info.task == RETORT_TASK_CLASSIFY || engine->info.task == RETORT_TASK_EMBED;
+}
+/* texts.c: the row of a text of the other tasks (`top`: guesses for a mask), and its answer: JSON,
+ * NUL-terminated, or
+ * "!" and what is wrong with the text; NULL and *error when it cannot be run. */
+srv_row *srv_text_row(const retort_text *text, size_t tokens, int32_t top);
+char *srv_text_run(srv_engine *engine, retort_session *session, const srv_row *row, const char **error);
 
 /* NULL when out of memory. */
 retort_encoder *srv_engine_encoder(srv_engine *engine);

@@ -114,7 +114,7 @@ void srv_write_metrics(srv_call *call) {
     for (size_t i = 0; i < server->options->model_count && i < MOST; i++) {
         bool known;
         srv_slice name = {server->slots[i].spec->name, strlen(server->slots[i].spec->name)};
-        engines[n] = srv_server_engine(server, -1, &name, &known);
+        engines[n] = srv_server_engine(server, SRV_ANY_TASK, &name, &known);
         sources[n] = (srv_metrics_source){name.text, &server->slots[i].metrics};
         if (engines[n] != NULL) n++;
     }

@@ -90,9 +90,7 @@ static const struct {
                            "'truncation_direction':{'$ref':'#/components/schemas/"
                            "Direction'},'normalize':{'type':['boolean','null']}}},"
                            "'model':{'$ref':'#/components/schemas/Model'}}}"},
-    {"HuggingFaceReply",
-     "{'anyOf':[{'$ref':'#/components/schemas/PredictReply'},{'$ref':'#/components/schemas/"
-     "EmbedReply'}]}"},
+    {"HuggingFaceReply", "{'description':'labels, vectors, entities, an answer, or guesses for [MASK]'}"},
     {"EmbeddingsRequest",
      "{'type':'object','required':['input'],'properties':{'input':{'$ref':'#/components/schemas/"
      "Texts'},'model':{'$ref':"

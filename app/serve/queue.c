@@ -40,22 +40,23 @@ bool srv_queue_open(srv_queue *queue, const srv_queue_limits *limits, srv_model_
 
 /* ---- Rows and their table ---- */
 
-srv_row *srv_row_new(size_t tokens) {
-    srv_row *row = tokens < UINT32_MAX ? malloc(sizeof *row + 2 * tokens * sizeof *row->ids) : NULL;
-    if (row != NULL) *row = (srv_row){.refs = 1, .tokens = (uint32_t)tokens};
+srv_row *srv_row_new(size_t tokens, size_t size) {
+    bool fits = tokens < UINT32_MAX && size < UINT32_MAX;
+    srv_row *row = fits ? malloc(sizeof *row + size * sizeof *row->key) : NULL;
+    if (row != NULL) *row = (srv_row){.refs = 1, .tokens = (uint32_t)tokens, .size = (uint32_t)size};
     return row;
 }
 
 static void row_drop(srv_row *row) {
     if (--row->refs > 0) return;
-    free(row->values);
+    free(row->answer);
     free(row);
 }
 
 static uint64_t hash_row(const srv_queue *queue, const srv_row *row) {
-    uint64_t hash = queue->seed ^ row->tokens;
-    for (size_t i = 0; i < 2 * (size_t)row->tokens; i++) {
-        hash = (hash ^ (uint32_t)row->ids[i]) * UINT64_C(0xD6E8FEB86659FD93);
+    uint64_t hash = queue->seed ^ row->size;
+    for (size_t i = 0; i < row->size; i++) {
+        hash = (hash ^ (uint32_t)row->key[i]) * UINT64_C(0xD6E8FEB86659FD93);
         hash ^= hash >> 32;
     }
     return hash;
@@ -64,8 +65,8 @@ static uint64_t hash_row(const srv_queue *queue, const srv_row *row) {
 static srv_row *table_find(const srv_queue *queue, const srv_row *like) {
     srv_row *row = queue->table[like->hash & queue->mask];
     for (; row != NULL; row = row->chain) {
-        if (row->hash == like->hash && row->tokens == like->tokens &&
-            memcmp(row->ids, like->ids, 2 * (size_t)row->tokens * sizeof *row->ids) == 0)
+        if (row->hash == like->hash && row->size == like->size &&
+            memcmp(row->key, like->key, row->size * sizeof *row->key) == 0)
             break;
     }
     return row;
@@ -334,6 +335,7 @@ static bool take_from(srv_queue *queue, srv_batch *batch, srv_job *job, size_t s
         row->state = SRV_ROW_RUNNING;
         row->refs++;
         queue->tokens -= row->tokens;
+        batch->answers[batch->count] = NULL;
         batch->rows[batch->count++] = row;
         batch->tokens += row->tokens;
         taken += row->tokens;
@@ -410,13 +412,10 @@ static void answer_waiters(srv_queue *queue, srv_row *row, srv_job **ended) {
     }
 }
 
-static void finish_row(srv_queue *queue, srv_row *row, const float *values, const char *error,
-                       srv_job **ended) {
-    size_t bytes = queue->limits.columns * sizeof *values;
-    row->values = values != NULL ? malloc(bytes) : NULL;
-    if (row->values != NULL) memcpy(row->values, values, bytes);
-    row->state = row->values != NULL ? SRV_ROW_DONE : SRV_ROW_FAILED;
-    row->error = error != NULL ? error : "out of memory";
+static void finish_row(srv_queue *queue, srv_row *row, void *answer, const char *error, srv_job **ended) {
+    row->answer = answer;
+    row->state = answer != NULL ? SRV_ROW_DONE : SRV_ROW_FAILED;
+    row->error = error;
     answer_waiters(queue, row, ended);
     row->refs--; /* the batch's; the table has one */
     if (row->state == SRV_ROW_DONE && queue->limits.cache > 0) {
@@ -435,16 +434,14 @@ static void measure(srv_queue *queue, const srv_batch *batch, int64_t now) {
     srv_observe(queue->metrics, SRV_TOKENS, batch->tokens);
 }
 
-void srv_queue_finish(srv_queue *queue, srv_batch *batch, const float *values, const char *error) {
+void srv_queue_finish(srv_queue *queue, srv_batch *batch, const char *error) {
     srv_job *ended = NULL;
     if (batch->count == 0) return;
     int64_t now = srv_now();
     pthread_mutex_lock(&queue->lock);
     measure(queue, batch, now);
-    for (size_t i = 0; i < batch->count; i++) {
-        const float *row = values != NULL ? values + i * queue->limits.columns : NULL;
-        finish_row(queue, batch->rows[i], row, error, &ended);
-    }
+    for (size_t i = 0; i < batch->count; i++)
+        finish_row(queue, batch->rows[i], batch->answers[i], error, &ended);
     pthread_mutex_unlock(&queue->lock);
     call_ended(ended);
 }

@@ -23,18 +23,20 @@ typedef enum srv_row_state {
     SRV_ROW_FAILED
 } srv_row_state;
 
-/* The ids of a text, and once computed the model's answer to it; counted. */
+/* What is asked of a model about a text, and once computed its answer; counted. Rows with equal keys are one.
+ */
 struct srv_row {
     srv_row_state state;
     uint32_t refs;
     uint64_t hash;
-    uint32_t tokens;
+    uint32_t tokens;        /* what it costs */
+    uint32_t size;          /* of the key, in int32 */
     srv_row *chain;         /* of the table */
     srv_row *newer, *older; /* of the cache */
     srv_item *waiters;
-    float *values;     /* [columns] when DONE */
+    void *answer;      /* malloc'ed, when DONE */
     const char *error; /* when FAILED: static text */
-    int32_t ids[];     /* [2, tokens] ids, then types */
+    int32_t key[];     /* [size] of models with a row of numbers a text: [2, tokens] ids, then types */
 };
 
 /* One text of a job. */
@@ -78,7 +80,6 @@ typedef struct srv_queue_limits {
     size_t jobs;                     /* in flight */
     int64_t wait;                    /* ns for a batch to fill; 0: none */
     size_t cache;                    /* answers kept */
-    size_t columns;                  /* of an answer */
     size_t workers;
 } srv_queue_limits;
 
@@ -103,6 +104,7 @@ typedef struct srv_queue {
 /* A worker's, reused. */
 typedef struct srv_batch {
     srv_row **rows; /* [limits.batch_rows] */
+    void **answers; /* [limits.batch_rows] NULL before a batch is run, malloc'ed then */
     size_t count, tokens;
     int64_t started;
 } srv_batch;
@@ -120,16 +122,16 @@ int64_t srv_now(void);
 bool srv_queue_open(srv_queue *queue, const srv_queue_limits *limits, srv_model_metrics *metrics);
 /* No thread may use it any more. */
 void srv_queue_free(srv_queue *queue);
-/* A row of its own, with room for the ids; NULL when out of memory. */
-srv_row *srv_row_new(size_t tokens);
+/* A row of its own, with room for a key of `size` int32; NULL when out of memory. */
+srv_row *srv_row_new(size_t tokens, size_t size);
 /* *wait: seconds until there is likely to be room, when refused. */
 srv_verdict srv_queue_submit(srv_queue *queue, srv_job *job, double *wait);
 /* Lets go of a job's rows; after its end, or when it was refused. */
 void srv_queue_release(srv_queue *queue, srv_job *job);
 /* Waits for the next batch. False: closed and empty. */
 bool srv_queue_take(srv_queue *queue, srv_batch *batch);
-/* values [batch->count, columns], or NULL and an error. */
-void srv_queue_finish(srv_queue *queue, srv_batch *batch, const float *values, const char *error);
+/* Hands the batch's answers out; a row without one has failed by `error` (static text). */
+void srv_queue_finish(srv_queue *queue, srv_batch *batch, const char *error);
 /* Ends jobs whose deadline has come, until the queue is closed. */
 void srv_queue_watch(srv_queue *queue);
 /* No more jobs are admitted; workers return once the queue is empty. */

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -22,6 +23,11 @@ static bool is_named(const srv_slot *slot, const srv_slice *name) {
            memcmp(slot->spec->name, name->text, name->length) == 0;
 }
 
+static bool does(const srv_engine *engine, int task) {
+    bool rows = task == SRV_ROW_TASKS && srv_engine_has_rows(engine);
+    return rows || task == SRV_ANY_TASK || task == (int)engine->info.task;
+}
+
 srv_engine *srv_server_engine(srv_server *server, int task, const srv_slice *name, bool *known) {
     srv_engine *found = NULL;
     *known = name->text == NULL;
@@ -30,7 +36,7 @@ srv_engine *srv_server_engine(srv_server *server, int task, const srv_slice *nam
         srv_engine *engine = server->slots[i].engine;
         if (engine == NULL || (name->text != NULL && !is_named(&server->slots[i], name))) continue;
         *known = true;
-        if (task < 0 || task == (int)engine->info.task) found = engine;
+        if (does(engine, task)) found = engine;
     }
     if (found != NULL) srv_engine_use(found);
     pthread_mutex_unlock(&server->lock);
@@ -139,7 +145,8 @@ static retort_status open_server(srv_server *server, retort_error *err) {
     pthread_mutex_init(&server->connection_lock, NULL);
     server->started = time(NULL);
     server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (server->wake_fd < 0) return fail(err, "eventfd");
+    server->ends_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (server->wake_fd < 0 || server->ends_fd < 0) return fail(err, "descriptors");
     if (getrandom(&server->id_seed, sizeof server->id_seed, GRND_NONBLOCK) < 0)
         server->id_seed = (uint64_t)srv_now();
     server->slots = calloc(options->model_count, sizeof *server->slots);
@@ -168,6 +175,7 @@ static void close_server(srv_server *server) {
     if (server->listen_fd >= 0 && server->options->unix_path != NULL && !server->socket_given)
         unlink(server->options->unix_path);
     if (server->wake_fd >= 0) close(server->wake_fd);
+    if (server->ends_fd >= 0) close(server->ends_fd);
     srv_log_close(server->log);
     srv_keys_free(server->keys);
     free(server->slots);
@@ -259,23 +267,34 @@ static int watchdog_ms(void) {
     return us > 0 && us < 3600000000L ? (int)(us / 2000) + 1 : -1;
 }
 
-static int next_timeout(srv_server *server) {
-    enum { WATCH_MS = 1000 };
+/* soon: a client may have left */
+static int next_timeout(srv_server *server, bool soon) {
+    enum { WATCH_MS = 1000, SOON_MS = 25 };
     int watchdog = watchdog_ms();
-    int timeout = srv_http_watch(server) > 0 ? WATCH_MS : -1;
+    int timeout = srv_http_watch(server) == 0 ? -1 : soon ? SOON_MS : WATCH_MS;
     if (watchdog > 0 && srv_server_ready(server)) srv_notify("WATCHDOG=1");
     return watchdog > 0 && (timeout < 0 || watchdog < timeout) ? watchdog : timeout;
 }
 
+static bool take_ends(srv_server *server) {
+    struct epoll_event ends[64];
+    return epoll_wait(server->ends_fd, ends, 64, 0) > 0;
+}
+
 /* Until a signal says so. */
 static void run(srv_server *server, int signals) {
-    struct pollfd fds[] = {{.fd = signals, .events = POLLIN}, {.fd = server->wake_fd, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
+                           {.fd = server->wake_fd, .events = POLLIN},
+                           {.fd = server->ends_fd, .events = POLLIN}};
     pthread_t reloader;
-    bool reloading = false;
+    bool reloading = false, soon = false;
     struct signalfd_siginfo info;
     eventfd_t woken;
     for (;;) {
-        if (poll(fds, 2, next_timeout(server)) < 0 && errno != EINTR) break;
+        int timeout = next_timeout(server, soon);
+        /* Further ends do not cut the pause short: connections may come and go by the thousand. */
+        if (poll(fds, soon ? 2 : 3, timeout) < 0 && errno != EINTR) break;
+        soon = take_ends(server);
         eventfd_read(server->wake_fd, &woken);
         if (read(signals, &info, sizeof info) != sizeof info) continue;
         if (info.ssi_signo != SIGHUP) break;
@@ -286,7 +305,7 @@ static void run(srv_server *server, int signals) {
 }
 
 retort_status srv_serve(const srv_options *options, retort_error *err) {
-    srv_server server = {.options = options, .listen_fd = -1, .wake_fd = -1};
+    srv_server server = {.options = options, .listen_fd = -1, .wake_fd = -1, .ends_fd = -1};
     sigset_t mask, before;
     sigemptyset(&mask);
     sigaddset(&mask, SIGTERM);

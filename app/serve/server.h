@@ -34,9 +34,10 @@ struct srv_server {
     srv_connection *connections;
     size_t connection_count;
     int wake_fd; /* eventfd: the main thread looks at the connections */
+    int ends_fd; /* epoll: a client has closed its side */
 };
 
-/* The engine for a task (-1: any) and a name (NULL text: the first that fits), in use; NULL: none. */
+/* The engine for a route's task and a name (NULL text: the first that fits), in use; NULL: none. */
 srv_engine *srv_server_engine(srv_server *server, int task, const srv_slice *name, bool *known);
 /* Every engine is loaded and well, and the server is not on its way down. */
 bool srv_server_ready(srv_server *server);

@@ -327,17 +327,25 @@ static void write_classes(srv_call *call, srv_out *out) {
 }
 
 static void write_model_facts(srv_call *call, srv_out *out) {
+    static const char *const tasks[] = {[RETORT_TASK_CLASSIFY] = "classify",
+                                        [RETORT_TASK_TAG] = "tag",
+                                        [RETORT_TASK_ANSWER] = "answer",
+                                        [RETORT_TASK_FILL] = "fill",
+                                        [RETORT_TASK_EMBED] = "embed"};
     const srv_engine *engine = call->engine;
     srv_out_text(out, "{\"model_id\":");
     srv_out_string(out, engine->name, strlen(engine->name));
     srv_out_text(out, ",\"model_sha\":null,\"model_dtype\":");
     srv_out_string(out, engine->info.recipe, strlen(engine->info.recipe));
     srv_out_text(out, ",\"model_type\":");
-    if (engine->info.task == RETORT_TASK_CLASSIFY) {
+    if (engine->info.task == RETORT_TASK_CLASSIFY || engine->info.task == RETORT_TASK_TAG) {
         write_classes(call, out);
+    } else if (engine->info.task != RETORT_TASK_EMBED) {
+        srv_out_text(out, "null");
     } else {
         srv_out_format(out, "{\"embedding\":{\"dimensions\":%lld}}", (long long)engine->info.labels);
     }
+    srv_out_format(out, ",\"task\":\"%s\"", tasks[engine->info.task]);
     srv_out_format(out, ",\"max_input_length\":%lld,\"provider\":\"%s\",\"isa\":\"%s\",\"threads\":%d",
                    (long long)engine->info.max_length, engine->session.provider, engine->session.isa,
                    engine->session.threads);
@@ -347,7 +355,7 @@ void srv_tei_write_info(srv_call *call) {
     const srv_options *options = call->server->options;
     srv_out *out = &call->answer;
     bool known;
-    call->engine = srv_server_engine(call->server, -1, &call->model, &known);
+    call->engine = srv_server_engine(call->server, SRV_ANY_TASK, &call->model, &known);
     if (call->engine == NULL) {
         srv_call_fail(call, SRV_ERROR_UNHEALTHY, "no model is loaded");
         return;

@@ -375,7 +375,7 @@ void srv_v2_write_ready(srv_call *call) {
 /* The engine that the path names, kept in the call; false: failed. */
 static bool named_engine(srv_call *call) {
     bool known;
-    call->engine = srv_server_engine(call->server, -1, &call->model, &known);
+    call->engine = srv_server_engine(call->server, SRV_ANY_TASK, &call->model, &known);
     return call->engine != NULL ||
            srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no model has the name '%.*s'",
                          (int)(call->model.length < 100 ? call->model.length : 100), call->model.text);

@@ -121,7 +121,6 @@ def several_models():
     fails(2, "two models have the name", "serve", SMALL, SMALL)
     fails(2, "--name: expected N=FILE", "serve", "--name", "a")
     fails(2, "no model", "serve")
-    fails(3, "serve takes models that classify or embed", "serve", model("bert-tag"), "--port", "0")
     fails(3, "No such file", "serve", HERE / "none.retort", "--port", "0")
 
 
@@ -274,7 +273,12 @@ def clients_that_hang_up():
             connection = server.socket()
             connection.sendall(part)
             connection.close()
-        wait_until(lambda: descriptors(server.pid) <= before + 1, "no descriptor is left behind")
+        wait_until(lambda: descriptors(server.pid) <= before + 1, "no descriptor is left behind", 10)
+        for i in range(300):  # the end comes with the last bytes
+            with server.socket() as connection:
+                connection.sendall(raw_request(b'{"inputs": "a"}')[:-1 - i % 12])
+                connection.shutdown(socket.SHUT_WR)
+        wait_until(lambda: descriptors(server.pid) <= before + 1, "no descriptor is left behind", 10)
         server.post("/predict", {"inputs": "a"})
 
 

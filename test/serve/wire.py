@@ -175,6 +175,41 @@ def hugging_face():
 
 
 @test
+def entities_answers_guesses():
+    with Server(model("bert-tag"), model("distilbert-answer"), model("bert-fill"), "--cache", 10) as parts:
+        text = "this was a very good film , with great acting !"
+        wanted = rows("run", model("bert-tag"), text)[0]["entities"]
+        found = parts.post("/", {"inputs": text})
+        assert [(e["start"], e["end"], e["entity_group"], e["word"]) for e in found] == [(e["start"], e["end"], e["label"], e["text"]) for e in wanted]
+        for a, b in zip(found, wanted):
+            close(a["score"], b["score"], 1e-6)
+        assert parts.post("/", {"inputs": [text, "a", text], "parameters": {}}) == [found, parts.post("/", {"inputs": "a"}), found]
+        assert parts.post("/", {"inputs": text.upper()})[0]["word"].isupper(), "equal ids are not equal texts"
+        question, context = "is this good ?", "the film is good " * 30
+        body = {"inputs": {"question": question, "context": context}, "model": "distilbert-answer"}
+        wanted = rows("run", model("distilbert-answer"), question + "\t" + context)[0]
+        found = parts.post("/", body)
+        assert found["answer"] == wanted["answer"] == context[found["start"]:found["end"]]
+        close(found["score"], wanted["score"], 1e-6)
+        assert parts.post("/", {**body, "inputs": [body["inputs"]]}) == [found]
+        for wrong in ("a", {"question": "a"}, {"context": "a"}, {"question": 1, "context": "a"}, {"question": question * 50, "context": "a"}):
+            assert parts.post("/", {**body, "inputs": wrong}, 422)["error"]
+        text = "a very [MASK] film"
+        wanted = rows("run", model("bert-fill"), text, "--top", 3)[0]["fill"][0]
+        found = parts.post("/", {"inputs": text, "parameters": {"top_k": 3}, "model": "bert-fill"})
+        assert [(g["token"], g["token_str"]) for g in found] == [(g["id"], g["piece"]) for g in wanted]
+        assert found[0]["sequence"] == text.replace("[MASK]", found[0]["token_str"].removeprefix("##"))
+        assert len(parts.post("/", {"inputs": text, "model": "bert-fill"})) == 5
+        assert [len(g) for g in parts.post("/", {"inputs": text + " [MASK]", "model": "bert-fill"})] == [5, 5]
+        assert "mask" in parts.post("/", {"inputs": "a film", "model": "bert-fill"}, 422)["error"]
+        parts.post("/", {"inputs": text, "parameters": {"top_k": 1001}, "model": "bert-fill"}, 422)
+        assert parts.get("/info")["task"] == "tag"
+        assert "classifies or embeds" in parts.post("/v2/models/bert-tag/infer", {"inputs": [text_input("a")]}, 404)["error"]
+        parts.post("/predict", {"inputs": "a"}, 424)
+        assert parts.post("/tokenize", {"inputs": "a"})
+
+
+@test
 def openai():
     wanted = unit(expected(EMBED, TEXT))
     answer = server.post("/v1/embeddings", {"input": TEXT, "model": EMBED})
@@ -249,6 +284,9 @@ def protocol_v2_ids():
                   tensors(("input_ids", padded), ("attention_mask", [[0] * width] * 2)), tensors(("input_ids", [[[]] * width] * 2)),
                   tensors(("input_ids", [[]] * 2 * width)), tensors(("input_ids", padded), ("token_type_ids", [[9] * width] * 2))):
         assert set(infer({"inputs": wrong}, code=400)) == {"error"}
+    for value in ("NaN", "Infinity", "1e999", "null", "true", '"5"', "99999999999999999999"):
+        body = '{"inputs": [{"name": "input_ids", "shape": [1, 2], "datatype": "INT64", "data": [5, %s]}]}' % value
+        assert server.post(f"/v2/models/{CLASSIFY}/infer", body, 400)["error"]
     infer({"inputs": [text_input(TEXT)], "outputs": [{"name": "nothing"}]}, code=400)
     infer({"inputs": [text_input(TEXT)]}, "none", 404)
 
