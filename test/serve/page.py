@@ -42,6 +42,16 @@ class Page(html.parser.HTMLParser):
         assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
 
 
+def asked_of(name, text):
+    """What the page says and marks when this checkpoint is asked."""
+    with Server(model(name)) as server:
+        document, console = see(f"{server.url}/#text={urllib.parse.quote(text)}")
+        server.stop()
+    assert not console, console
+    assert "<p class=\"error\" id=\"error\" role=\"alert\" hidden" in document, text_of(document, "error")
+    return text_of(document, "spoken"), text_of(document, "marked")
+
+
 def see(url):
     """The document as Chromium has it a few seconds after loading, and what the console said."""
     done = subprocess.run([CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
@@ -108,13 +118,27 @@ def asks_and_shows():
         document, console = see(f"{server.url}/#text={urllib.parse.quote(text)}")
         server.stop()
     assert not console, console
-    assert text_of(document, "about").startswith("labels · 3 labels"), text_of(document, "about")
+    assert text_of(document, "about").startswith("labels · classify · 3 labels"), text_of(document, "about")
     shown = re.findall(r'<th scope="row">([^<]*)</th>', document[document.index('id="labels"'):])
     assert set(shown[:3]) == {"negative", "neutral", "positive"}, shown
     assert re.match(r"Answer: (negative|neutral|positive), \d", text_of(document, "spoken"))
     assert "[CLS]" in text_of(document, "tokens") and "Inference" in text_of(document, "times")
     assert "&lt;b&gt;" in text_of(document, "curl") and "<b>" not in document
     assert "Memory" in text_of(document, "gauges")
+
+
+@test
+def other_tasks():
+    if CHROMIUM is None:
+        raise Skip("no Chromium")
+    said, marked = asked_of("bert-tag", "é very good film")
+    assert said.startswith("Answer: ") and re.sub(r"\s+", "", marked).startswith("é"), (said, marked)
+    said, _ = asked_of("bert-fill", "a very [MASK] film")
+    assert re.match(r"Answer: \S+, \d+\.\d %", said), said
+    said, _ = asked_of("package-mean", "a very good film")
+    assert re.match(r"Answer: closest: .*, cosine -?\d\.\d{3}", said), said
+    said, marked = asked_of("bert-answer", "is it")  # the context is the page's example
+    assert said.startswith("Answer: ") and "1932" in marked, (said, marked)
 
 
 main()
