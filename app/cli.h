@@ -56,7 +56,7 @@ typedef enum cli_code {
       "exit with 4 when the metric is below X (a perplexity: above)")                                        \
     X(QUERY, "query", 0, "TEXT", TEXT, 0, 0, NULL, "rank the texts by their similarity to TEXT")             \
     X(TOP, "top", 0, "K", INT, 1, 1000, "5", "print the K best labels or guesses")                           \
-    X(BATCH, "batch", 0, "N", INT, 1, 65536, NULL, "texts run at a time (default: 32; bench: 1)")            \
+    X(BATCH, "batch", 0, "N", INT, 1, 65536, NULL, "texts run at a time (default: 32; bench, load: 1)")      \
     X(SEQ, "seq", 0, "N", INT, 1, 65536, NULL, "tokens of each text (default: 128)")                         \
     X(GRID, "grid", 0, "BxS[,BxS]", TEXT, 0, 0, "1x16,1x128,1x384,8x32,8x128,32x64",                         \
       "batch and length of each row")                                                                        \
@@ -74,6 +74,56 @@ typedef enum cli_code {
     X(THREADS, "threads", 0, "N", INT, 0, 1024, "0", "threads to use (0: as many as there are cores)")       \
     X(ISA, "isa", 0, "ref|avx2|vnni|amx|neon", CHOICE, 0, 0, NULL, "use no instructions beyond this tier")   \
     X(PROVIDER, "provider", 0, "NAME", TEXT, 0, 0, "native", "engine that runs the network")                 \
+    X(HOST, "host", 0, "ADDRESS", TEXT, 0, 0, "127.0.0.1", "listen on this address")                         \
+    X(PORT, "port", 0, "N", INT, 0, 65535, "8080", "listen on this port (0: a free one)")                    \
+    X(UNIX, "unix", 0, "PATH", TEXT, 0, 0, NULL, "use a UNIX socket in place of an address")                 \
+    X(REUSE_PORT, "reuse-port", 0, "", FLAG, 0, 0, NULL, "let several servers listen on the same port")      \
+    X(NAME, "name", 0, "N=FILE[,N=FILE]", TEXT, 0, 0, NULL, "serve FILE under the name N")                   \
+    X(MAX_BATCH_TOKENS, "max-batch-tokens", 0, "N", INT, 1, 1 << 20, "1024", "tokens run at a time")         \
+    X(MAX_BATCH_REQUESTS, "max-batch-requests", 0, "N", INT, 1, 65536, "128", "texts run at a time")         \
+    X(MAX_QUEUE_TOKENS, "max-queue-tokens", 0, "N", INT, 1, 1 << 30, "65536",                                \
+      "refuse requests while so many tokens wait")                                                           \
+    X(MAX_CONCURRENT_REQUESTS, "max-concurrent-requests", 0, "N", INT, 1, 1 << 20, "512",                    \
+      "refuse requests while so many are in flight")                                                         \
+    X(MAX_CLIENT_BATCH_SIZE, "max-client-batch-size", 0, "N", INT, 1, 65536, "128", "texts of a request")    \
+    X(PAYLOAD_LIMIT, "payload-limit", 0, "BYTES", INT, 1, 1 << 30, "2000000", "bytes of a request's body")   \
+    X(MAX_CONNECTIONS, "max-connections", 0, "N", INT, 1, 1 << 20, "1024", "open connections")               \
+    X(MAX_WAIT_US, "max-wait-us", 0, "US", INT, 0, 10000000, "0", "wait so long for a batch to fill")        \
+    X(QUEUE_TIMEOUT_MS, "queue-timeout-ms", 0, "MS", INT, 0, 86400000, "10000",                              \
+      "give up requests that have waited so long (0: never)")                                                \
+    X(OVERLOAD_STATUS, "overload-status", 0, "429|503", CHOICE, 0, 0, "429", "status of refused requests")   \
+    X(CACHE, "cache", 0, "N", INT, 0, 1 << 24, "0", "keep the answers to the last N texts")                  \
+    X(STREAMS, "streams", 0, "N", INT, 1, 256, "1", "batches run side by side, with --threads each")         \
+    X(HTTP_THREADS, "http-threads", 0, "N", INT, 1, 64, "2", "threads that read and write requests")         \
+    X(READ_TIMEOUT, "read-timeout", 0, "S", INT, 1, 86400, "30",                                             \
+      "cut off clients that send or take a message slower")                                                  \
+    X(IDLE_TIMEOUT, "idle-timeout", 0, "S", INT, 1, 86400, "75", "close connections without a request")      \
+    X(DRAIN_DELAY, "drain-delay", 0, "S", INT, 0, 3600, "0",                                                 \
+      "after SIGTERM say 'not ready' so long before the socket closes")                                      \
+    X(DRAIN_TIMEOUT, "drain-timeout", 0, "S", INT, 0, 86400, "25", "then let requests finish for so long")   \
+    X(API_KEYS, "api-keys", 0, "FILE", TEXT, 0, 0, NULL, "ask for one of the keys in FILE, one a line")      \
+    X(ACCESS_LOG, "access-log", 0, "FILE", TEXT, 0, 0, NULL, "a line of JSON a request (-: stdout)")         \
+    X(AUTO_TRUNCATE, "auto-truncate", 0, "true|false", CHOICE, 0, 0, "true", "cut texts that are too long")  \
+    X(KEEP_SPECIAL, "keep-special", 0, "", FLAG, 0, 0, NULL,                                                 \
+      "read [SEP] and the like in a text as special tokens: not for texts of strangers")                     \
+    X(NO_OP, "no-op", 0, "", FLAG, 0, 0, NULL,                                                               \
+      "answer with zeros and do not run the network, to measure the server itself")                          \
+    X(RATE, "rate", 0, "R[,R]", TEXT, 0, 0, "100", "requests a second, a run for each")                      \
+    X(CLOSED, "closed", 0, "", FLAG, 0, 0, NULL, "each connection sends when it has its answer")             \
+    X(SATURATE, "saturate", 0, "", FLAG, 0, 0, NULL, "search for the highest rate that is sustained")        \
+    X(ARRIVALS, "arrivals", 0, "constant|poisson", CHOICE, 0, 0, "constant",                                 \
+      "requests come evenly, or at random")                                                                  \
+    X(FORM, "form", 0, "tei|hf|openai|oip", CHOICE, 0, 0, "tei", "wire form of the requests")                \
+    X(SERVED_MODEL_NAME, "served-model-name", 0, "NAME", TEXT, 0, 0, NULL,                                   \
+      "what the server calls the model: needed for oip")                                                     \
+    X(HEADER, "header", 0, "NAME: VALUE", TEXT, 0, 0, NULL, "a header to add to every request")              \
+    X(CONNECTIONS, "connections", 0, "N", INT, 1, 20000, "64", "connections to use at most")                 \
+    X(DURATION, "duration", 0, "T", REAL, 0, 0, "10", "seconds that are measured, up to 600")                \
+    X(WARMUP, "warmup", 0, "T", REAL, 0, 0, "1", "seconds before these at the same rate")                    \
+    X(DEADLINE_MS, "deadline-ms", 0, "MS", INT, 0, 600000, NULL,                                             \
+      "an answer is good until then (default: always; --saturate: 1000)")                                    \
+    X(TIMEOUT, "timeout", 0, "T", REAL, 0, 0, "10", "seconds to wait for an answer")                         \
+    X(CHECK, "check", 0, "", FLAG, 0, 0, NULL, "count answers that differ from the first to the same text")  \
     X(MAN, "man", 0, "", FLAG, 0, 0, NULL, "print the manual page")                                          \
     X(JSON, "json", 0, "", FLAG, 0, 0, NULL, "print JSON, one object a line")                                \
     X(HELP, "help", 'h', "", FLAG, 0, 0, NULL, "print this help")
@@ -291,6 +341,8 @@ cli_code cmd_compare(const cli_args *args);
 cli_code cmd_optimize(const cli_args *args);
 cli_code cmd_quantize(const cli_args *args);
 cli_code cmd_bench(const cli_args *args);
+cli_code cmd_serve(const cli_args *args);
+cli_code cmd_load(const cli_args *args);
 cli_code cmd_doctor(const cli_args *args);
 cli_code cmd_help(const cli_args *args);
 cli_code cmd_version(const cli_args *args);

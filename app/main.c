@@ -123,6 +123,68 @@ const cli_command cli_commands[] = {
      "retort bench model.retort --data test.tsv --batch 32\n"
      "retort bench model.retort --data test.tsv --batch 32 --pad --keep-duplicates\n",
      false, cmd_bench},
+    {"serve", "MODEL…", "serve models over HTTP", 0, -1, -1,
+     (const int[]){CLI_NAME,
+                   CLI_HOST,
+                   CLI_PORT,
+                   CLI_UNIX,
+                   CLI_REUSE_PORT,
+                   CLI_MAX_BATCH_TOKENS,
+                   CLI_MAX_BATCH_REQUESTS,
+                   CLI_MAX_QUEUE_TOKENS,
+                   CLI_MAX_CONCURRENT_REQUESTS,
+                   CLI_MAX_CLIENT_BATCH_SIZE,
+                   CLI_PAYLOAD_LIMIT,
+                   CLI_MAX_CONNECTIONS,
+                   CLI_MAX_WAIT_US,
+                   CLI_QUEUE_TIMEOUT_MS,
+                   CLI_OVERLOAD_STATUS,
+                   CLI_CACHE,
+                   CLI_STREAMS,
+                   CLI_HTTP_THREADS,
+                   CLI_READ_TIMEOUT,
+                   CLI_IDLE_TIMEOUT,
+                   CLI_DRAIN_DELAY,
+                   CLI_DRAIN_TIMEOUT,
+                   CLI_API_KEYS,
+                   CLI_ACCESS_LOG,
+                   CLI_AUTO_TRUNCATE,
+                   CLI_KEEP_SPECIAL,
+                   CLI_NO_OP,
+                   ENGINE_OPTIONS,
+                   -1},
+     "Answers in the wire forms of Text Embeddings Inference, Hugging Face, OpenAI (embeddings) and the Open "
+     "Inference Protocol v2; /openapi.json describes them, and / is a page to try the model. A batch is made "
+     "of "
+     "what waits when the last one is done; texts in flight that are equal are computed once. SIGHUP loads "
+     "the "
+     "models and keys anew and swaps them without a lost request; SIGTERM finishes what has begun and exits "
+     "with "
+     "0. systemd may hand over the socket, and is told when the server is ready. A "
+     "model's name is its file's, less .retort.",
+     "retort serve model.retort\n"
+     "curl -s localhost:8080/predict -d '{\"inputs\": \"a charming film\"}'\n"
+     "retort serve --name mood=model.retort,vectors=embedder.retort --host 0.0.0.0 --api-keys keys.txt\n",
+     false, cmd_serve},
+    {"load", "URL", "measure a server: latency at given rates of requests", 1, 1, -1,
+     (const int[]){CLI_RATE, CLI_SATURATE, CLI_CLOSED, CLI_ARRIVALS, CLI_DATA, CLI_FORM, CLI_BATCH,
+                   CLI_SERVED_MODEL_NAME, CLI_HEADER, CLI_UNIX, CLI_CONNECTIONS, CLI_DURATION, CLI_WARMUP,
+                   CLI_DEADLINE_MS, CLI_TIMEOUT, CLI_CHECK, -1},
+     "Requests are due at a given rate, whether or not the server keeps up, and their latency counts from "
+     "when "
+     "they were due: a stall shows in all that came meanwhile. Without --data the texts are built in; with "
+     "it "
+     "they are lines, or the column sentence (or sentence1 and sentence2) of a TSV; --batch texts go into a "
+     "request (default: 1). A URL without a path gets that of the form. Refused (429 and 503) is told apart "
+     "from errors; good are answers (2xx) within the deadline. Percentiles are those of answers, and of "
+     "requests that got none, which count as long as they were waited for. --saturate runs a closed loop, "
+     "then "
+     "up to seven rates.",
+     "retort load http://127.0.0.1:8080 --rate 100,200,400 --data test.tsv\n"
+     "retort load http://127.0.0.1:8080 --saturate --duration 5\n"
+     "retort load http://127.0.0.1:8080/embed --rate 50 --deadline-ms 100 --json\n"
+     "retort load http://127.0.0.1:8080 --form oip --served-model-name sst2 --closed --connections 8\n",
+     false, cmd_load},
     {"doctor", "", "say what this machine offers", 0, 0, -1,
      (const int[]){CLI_PEAK, CLI_THREADS, CLI_ISA, -1},
      "With --peak also what it reaches, one thread (with --threads and --isa as given) and all: operations a "

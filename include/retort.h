@@ -282,6 +282,17 @@ RETORT_API void retort_tokens_free(retort_tokens *tokens);
 /* The piece with this id ("##ing"), NULL when there is none. */
 RETORT_API const char *retort_model_piece(const retort_model *model, int32_t id);
 
+/* Texts to ids for retort_run, as fast as the calls that take texts make them: it remembers the words that it
+ * has met. One thread at a time; it keeps the model alive. */
+typedef struct retort_encoder retort_encoder;
+RETORT_API retort_status retort_encoder_open(retort_encoder **out, retort_model *model, retort_error *err);
+RETORT_API void retort_encoder_close(retort_encoder *encoder);
+/* The same ids and types as retort_tokenize: *count of them, in the caller's ids and types [capacity].
+ * RETORT_LIMIT when they do not fit, and *count is then how many there are. */
+RETORT_API retort_status retort_encode(retort_encoder *encoder, const retort_text *text,
+                                       const retort_tokenize_options *options, int32_t *ids, int32_t *types,
+                                       size_t capacity, size_t *count, retort_error *err);
+
 /* ---- Sessions ----------------------------------------------------------------------------------------- */
 
 typedef struct retort_session retort_session;

@@ -238,6 +238,30 @@ const char *retort_model_piece(const retort_model *model, int32_t id) {
     return model != NULL ? rt_tokenizer_piece(model->tokenizer, id) : NULL;
 }
 
+retort_status retort_encoder_open(retort_encoder **out, retort_model *model, retort_error *err) {
+    if (out == NULL || model == NULL) return bad(err, "encoder", "out and model must be given");
+    return rt_encoder_new(out, model, err);
+}
+
+void retort_encoder_close(retort_encoder *encoder) {
+    rt_encoder_free(encoder);
+}
+
+retort_status retort_encode(retort_encoder *encoder, const retort_text *text,
+                            const retort_tokenize_options *options, int32_t *ids, int32_t *types,
+                            size_t capacity, size_t *count, retort_error *err) {
+    static const retort_tokenize_options defaults = RETORT_TOKENIZE_OPTIONS;
+    if (options == NULL) options = &defaults;
+    if (encoder == NULL || text == NULL || count == NULL ||
+        (capacity > 0 && (ids == NULL || types == NULL))) {
+        return bad(err, "encode", "encoder, text, ids, types and count must be given");
+    }
+    if (!is_text(text)) return bad(err, "encode", "the text is NULL");
+    retort_status status = check_size("encode", options->size, sizeof *options, err);
+    if (status != RETORT_OK) return status;
+    return rt_encoder_encode(encoder, text, options, ids, types, capacity, count, err);
+}
+
 /* ---- Tasks ---- */
 
 retort_status retort_classify(retort_session *session, const retort_text *texts, size_t n, float *scores,

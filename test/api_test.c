@@ -475,13 +475,52 @@ static void test_profile_counts_operations(void **unused) {
     retort_model_free(model);
 }
 
+/* Ids and types as retort_tokenize has them, cut and uncut, of pairs too, twice with what was remembered. */
+static void test_encodes_as_it_tokenizes(void **unused) {
+    (void)unused;
+    static const char *const texts[] = {"", "a very good film", "[SEP] Caf\xc3\xa9, \xff\xe4\xb8\xad!",
+                                        "a b c d e f g h"};
+    retort_model *model = import_at("bert-classify", 3, RETORT_F32);
+    retort_encoder *encoder = NULL;
+    retort_tokens tokens = {0};
+    int32_t ids[64], types[64];
+    size_t count;
+    assert_int_equal(retort_encoder_open(&encoder, model, NULL), RETORT_OK);
+    for (size_t i = 0; i < 2 * 4 * 4 * 4; i++) {
+        const char *first = texts[i % 4], *second = texts[i / 4 % 4];
+        retort_text text = {first, strlen(first), i / 64 ? second : NULL, i / 64 ? strlen(second) : 0};
+        retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+        options.max_length = (const int64_t[]){-1, 0, 6, 40}[i / 16 % 4];
+        options.special_as_text = i % 2 == 0;
+        assert_int_equal(retort_tokenize(model, &text, &options, &tokens, NULL), RETORT_OK);
+        assert_int_equal(retort_encode(encoder, &text, &options, ids, types, 64, &count, NULL), RETORT_OK);
+        assert_int_equal(count, tokens.count);
+        assert_memory_equal(ids, tokens.ids, count * sizeof *ids);
+        assert_memory_equal(types, tokens.types, count * sizeof *types);
+        ids[count - 1] = -7;
+        retort_status status = retort_encode(encoder, &text, &options, ids, types, count - 1, &count, NULL);
+        assert_true(status == RETORT_LIMIT && count == tokens.count && ids[count - 1] == -7);
+    }
+    assert_int_equal(retort_encode(encoder, NULL, NULL, ids, types, 64, &count, NULL), RETORT_ARGUMENT);
+    retort_encoder_close(encoder);
+    retort_encoder_close(NULL);
+    retort_tokens_free(&tokens);
+    retort_model_free(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_heads_equal_transformers), cmocka_unit_test(test_bf16_is_near),
-        cmocka_unit_test(test_same_bits_everywhere),     cmocka_unit_test(test_batch_does_not_matter),
-        cmocka_unit_test(test_saved_model_is_the_same),  cmocka_unit_test(test_profile_counts_operations),
-        cmocka_unit_test(test_each_rewrite_left_out),    cmocka_unit_test(test_savings_left_out),
-        cmocka_unit_test(test_left_out_step_by_step),    cmocka_unit_test(test_bf16_without_savings),
+        cmocka_unit_test(test_encodes_as_it_tokenizes),
+        cmocka_unit_test(test_heads_equal_transformers),
+        cmocka_unit_test(test_bf16_is_near),
+        cmocka_unit_test(test_same_bits_everywhere),
+        cmocka_unit_test(test_batch_does_not_matter),
+        cmocka_unit_test(test_saved_model_is_the_same),
+        cmocka_unit_test(test_profile_counts_operations),
+        cmocka_unit_test(test_each_rewrite_left_out),
+        cmocka_unit_test(test_savings_left_out),
+        cmocka_unit_test(test_left_out_step_by_step),
+        cmocka_unit_test(test_bf16_without_savings),
     };
     return cmocka_run_group_tests(tests, find_checkpoints, NULL);
 }

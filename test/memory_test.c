@@ -4,14 +4,13 @@
  * The program puts its own malloc in front of the C library's. For every n, each piece of work is done with
  * the n-th allocation failing (and again with all from the n-th on): it must report an error or manage
  * without, leak nothing, and leave no half-written file. */
+#include "failing_malloc.h"
 #include "retort.h"
 
 #include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,63 +18,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-/* ---- The allocator in front ---- */
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *block, size_t size);
-void *__libc_memalign(size_t alignment, size_t size);
-void __libc_free(void *block);
-
-static atomic_bool armed, sticky; /* sticky: all allocations from the n-th on fail */
-static atomic_long asked, live, fail_at;
-
-/* jansson 2.14 does not look whether its lexer's buffer (sizes 32, 64, 128 …) could grow, and asserts later:
- * no caller can do anything about that, so these allocations succeed. */
-static bool is_lexer_buffer(size_t size, const void *caller) {
-    Dl_info info;
-    return size >= 32 && (size & (size - 1)) == 0 && dladdr(caller, &info) != 0 && info.dli_fname != NULL &&
-           strstr(info.dli_fname, "libjansson") != NULL;
-}
-
-static bool denied(size_t size, const void *caller) {
-    if (!atomic_load(&armed)) return false;
-    long n = atomic_fetch_add(&asked, 1) + 1, at = atomic_load(&fail_at);
-    bool deny = at > 0 && (n == at || (n > at && atomic_load(&sticky))) && !is_lexer_buffer(size, caller);
-    if (deny) errno = ENOMEM;
-    return deny;
-}
-static void *given(void *block) {
-    if (block != NULL && atomic_load(&armed)) atomic_fetch_add(&live, 1);
-    return block;
-}
-
-#pragma GCC visibility push(default) /* the shared libraries shall use them too */
-void *malloc(size_t size) {
-    return denied(size, __builtin_return_address(0)) ? NULL : given(__libc_malloc(size));
-}
-void *calloc(size_t n, size_t size) {
-    return denied(0, NULL) ? NULL : given(__libc_calloc(n, size));
-}
-void *aligned_alloc(size_t alignment, size_t size) {
-    return denied(0, NULL) ? NULL : given(__libc_memalign(alignment, size));
-}
-void *realloc(void *block, size_t size) {
-    if (denied(0, NULL)) return NULL;
-    void *grown = __libc_realloc(block, size);
-    return block == NULL ? given(grown) : grown;
-}
-int posix_memalign(void **out, size_t alignment, size_t size) {
-    void *block = denied(0, NULL) ? NULL : given(__libc_memalign(alignment, size));
-    if (block != NULL) *out = block;
-    return block != NULL ? 0 : ENOMEM;
-}
-void free(void *block) {
-    if (block != NULL && atomic_load(&armed)) atomic_fetch_sub(&live, 1);
-    __libc_free(block);
-}
-#pragma GCC visibility pop
 
 /* ---- The work ---- */
 
@@ -162,6 +104,20 @@ static retort_status work_tokenize(bench *b, retort_error *err) {
         status = retort_tokenize(b->model, &text, &options, &tokens, err);
     }
     retort_tokens_free(&tokens);
+    return status;
+}
+
+static retort_status work_encode(bench *b, retort_error *err) {
+    retort_encoder *encoder = NULL;
+    retort_status status = retort_encoder_open(&encoder, b->model, err);
+    int32_t ids[64], types[64];
+    size_t count;
+    for (size_t i = 0; i < 3 && status == RETORT_OK; i++) {
+        retort_text text = {texts[i], strlen(texts[i]), i == 0 ? texts[1] : NULL,
+                            i == 0 ? strlen(texts[1]) : 0};
+        status = retort_encode(encoder, &text, NULL, ids, types, 64, &count, err);
+    }
+    retort_encoder_close(encoder);
     return status;
 }
 
@@ -321,7 +277,7 @@ static const struct {
     {"import", work_import},   {"optimize", work_optimize}, {"quantize", work_quantize},
     {"save", work_save},       {"load", work_load},         {"tokenize", work_tokenize},
     {"session", work_session}, {"level 0", work_level0},    {"eval", work_eval},
-    {"learn", work_learn},     {"move", work_move},
+    {"learn", work_learn},     {"move", work_move},         {"encode", work_encode},
 };
 
 /* One attempt with the n-th allocation failing (0: none). Returns whether that allocation was asked for. */

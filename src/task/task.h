@@ -11,6 +11,13 @@ retort_status rt_classify(retort_session *session, const retort_text *texts, siz
 retort_status rt_embed(retort_session *session, const retort_text *texts, size_t n, float *vectors,
                        retort_error *err);
 
+/* A model's tokenizer with a word cache. rt_encoder_free accepts NULL. */
+retort_status rt_encoder_new(retort_encoder **out, retort_model *model, retort_error *err);
+void rt_encoder_free(retort_encoder *encoder);
+retort_status rt_encoder_encode(retort_encoder *encoder, const retort_text *text,
+                                const retort_tokenize_options *options, int32_t *ids, int32_t *types,
+                                size_t capacity, size_t *count, retort_error *err);
+
 retort_status rt_tag(retort_session *session, const retort_text *texts, size_t n, retort_spans *out,
                      retort_error *err);
 /* transformers' "simple" aggregation of one text: neighbours of one type, a B- mark opening anew, scored by

@@ -14,7 +14,7 @@ import time
 sys.dont_write_bytecode = True
 from harness import EXAMPLES, GOLDEN, HERE, RETORT, checkpoint, close, fails, file, main, model, retort, rows, test
 
-VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "compare", "optimize", "quantize", "bench", "doctor", "help", "version"]
+VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "compare", "optimize", "quantize", "bench", "serve", "load", "doctor", "help", "version"]
 
 
 # ---- the table of commands ----

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A request on its way through the server, and the rows of routes and errors. */
+#ifndef SERVE_CALL_H
+#define SERVE_CALL_H
+
+#include "serve/engine.h"
+#include "serve/json.h"
+#include "serve/out.h"
+
+#include <microhttpd.h>
+
+typedef struct srv_server srv_server;
+typedef struct srv_call srv_call;
+
+/* ---- Errors: id, HTTP status (by overload_status where 0), error_type as Text Embeddings Inference has it,
+ * OpenAI's type ---- */
+#define SRV_ERRORS(X)                                                                                        \
+    X(MALFORMED, 400, "validation", "invalid_request_error")                                                 \
+    X(INVALID, 422, "validation", "invalid_request_error")                                                   \
+    X(EMPTY, 400, "empty", "invalid_request_error")                                                          \
+    X(UNAUTHORIZED, 401, "unauthorized", "authentication_error")                                             \
+    X(NOT_FOUND, 404, "not_found", "not_found_error")                                                        \
+    X(NO_METHOD, 405, "validation", "invalid_request_error")                                                 \
+    X(TOO_LARGE, 413, "validation", "invalid_request_error")                                                 \
+    X(TOKENIZER, 422, "tokenizer", "invalid_request_error")                                                  \
+    X(BACKEND, 424, "backend", "server_error")                                                               \
+    X(OVERLOADED, 0, "overloaded", "rate_limit_error")                                                       \
+    X(GONE, 499, "validation", "invalid_request_error")                                                      \
+    X(INTERNAL, 500, "backend", "server_error")                                                              \
+    X(UNHEALTHY, 503, "unhealthy", "server_error")                                                           \
+    X(TIMEOUT, 504, "overloaded", "server_error")
+typedef enum srv_error_id {
+#define SRV_ERROR_ID(id, ...) SRV_ERROR_##id,
+    SRV_ERRORS(SRV_ERROR_ID)
+#undef SRV_ERROR_ID
+        SRV_ERROR_COUNT
+} srv_error_id;
+
+/* ---- Routes ---- */
+
+/* How errors look, and which codes they have. */
+typedef enum srv_wire { SRV_WIRE_TEI, SRV_WIRE_OPENAI, SRV_WIRE_V2, SRV_WIRE_COUNT } srv_wire;
+
+enum { SRV_ANY_TASK = -1, SRV_ROW_TASKS = -2 }; /* those that srv_engine_has_rows */
+
+typedef struct srv_route {
+    const char *method, *path; /* "{…}" stands for any one segment: a model's name, then a version */
+    srv_wire wire;
+    bool open; /* needs no key */
+    int task;  /* retort_task of the models it is for, or one of: */
+    /* Reads the body; false: srv_call_fail has been called. NULL: the route has no body. */
+    bool (*read)(srv_call *call, const srv_json *body);
+    /* Writes the answer, with every row computed. */
+    void (*write)(srv_call *call);
+    const char *request, *reply; /* names of schemas in openapi.c; NULL: none */
+    const char *summary;
+} srv_route;
+extern const srv_route srv_routes[];
+extern const size_t srv_route_count;
+/* Index in srv_routes; -1: no such path; -2: another method. `model` and `version` are what stood for "{…}",
+ * pointing into `path`. */
+typedef struct srv_slice {
+    const char *text;
+    size_t length;
+} srv_slice;
+int srv_route_find(const char *method, const char *path, srv_slice *model, srv_slice *version);
+
+/* ---- What is asked ---- */
+
+/* Whole numbers in a row: values of the JSON, or bytes behind it, little-endian, `width` of each. */
+typedef struct srv_ints {
+    const srv_json *json;
+    const char *raw;
+    size_t width;
+} srv_ints;
+static inline bool srv_has_ints(const srv_ints *ints) {
+    return ints->json != NULL || ints->raw != NULL;
+}
+
+/* Token ids in the place of a text: n of each kind that there is. */
+typedef struct srv_ids {
+    srv_ints ids, mask, types;
+    size_t n;
+} srv_ids;
+
+typedef enum srv_function { SRV_BY_MODEL, SRV_SOFTMAX, SRV_SIGMOID, SRV_PLAIN } srv_function;
+
+typedef struct srv_output {
+    const srv_json *name;
+    int64_t classes; /* the classification extension's k; 0: not asked for */
+} srv_output;
+enum { SRV_OUTPUTS = 4 };
+
+typedef struct srv_ask {
+    retort_text *texts; /* [count] or NULL */
+    srv_ids *ids;       /* [count] or NULL */
+    size_t count, capacity;
+    bool single; /* one input, not a list of one */
+    bool nested; /* Hugging Face's form of the answer to it */
+    bool no_cut, cut, left;
+    srv_function function;
+    int64_t top;        /* best labels only; 0: all */
+    bool normalize;     /* vectors of length 1 */
+    bool base64;        /* OpenAI's encoding_format */
+    int64_t columns;    /* OpenAI's dimensions; 0: all */
+    bool with_text;     /* rerank's return_text */
+    bool no_special;    /* tokenize without [CLS] and [SEP] */
+    const srv_json *id; /* v2: to be given back */
+    srv_output outputs[SRV_OUTPUTS];
+    size_t output_count;
+} srv_ask;
+
+typedef enum srv_stage { SRV_READING, SRV_REFUSING, SRV_WAITING, SRV_ANSWERING } srv_stage;
+
+/* What the watchdog sees of a connection. */
+typedef struct srv_connection {
+    struct srv_connection *next, *previous;
+    int fd;
+    atomic_int stage;   /* srv_stage, or -1 between two requests */
+    atomic_llong since; /* of the stage; ns */
+    bool excess;        /* beyond --max-connections: it gets one answer */
+} srv_connection;
+
+struct srv_call {
+    srv_server *server;
+    srv_connection *from;
+    struct MHD_Connection *connection;
+    const srv_route *route; /* NULL: none found */
+    const char *method;
+    char *path;
+    srv_stage stage;
+    bool begun; /* the head was looked at */
+    srv_slice model, version;
+    srv_out body, answer;
+    const char *content_type;
+    const char *policy, *allow; /* of a page's content; methods of the path; or NULL */
+    size_t received;            /* bytes of the body */
+    srv_json_doc json;
+    size_t json_length; /* of a body with bytes behind the JSON; 0: all of it is JSON */
+    const char *binary; /* these bytes */
+    size_t binary_length;
+    srv_ask ask;
+    srv_engine *engine;
+    srv_job job; /* job.items NULL: nothing was asked of a model */
+    size_t tokens, characters, truncated;
+    unsigned status; /* HTTP's */
+    bool failed;
+    srv_error_id error;
+    char what[320]; /* the error's text */
+    double wait;    /* Retry-After */
+    int64_t started, encode_time, answered;
+    char request_id[64];
+    size_t sent;
+};
+
+/* The first fault counts. Always false. */
+bool srv_call_fail(srv_call *call, srv_error_id id, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* "inputs: expected a string, found a number" */
+bool srv_call_wrong(srv_call *call, const char *name, const char *expected, const srv_json *found);
+/* Reads the body (followed by a NUL) and makes its job. False: there is none to wait for, or failed. */
+bool srv_call_ask(srv_call *call);
+/* The same, and puts the job in the queue. Returns with stage SRV_WAITING or SRV_ANSWERING. */
+void srv_call_run(srv_call *call);
+/* What became of the job: an answer or an error is written. */
+void srv_call_answer(srv_call *call);
+void srv_call_write_error(srv_call *call);
+void srv_call_free(srv_call *call);
+
+/* ---- Reading: members of a body. False: srv_call_fail has been called. ---- */
+
+bool srv_read_bool(srv_call *call, const srv_json *object, const char *name, bool *out);
+bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int64_t least, int64_t most,
+                  int64_t *out);
+bool srv_read_model(srv_call *call, const srv_json *body);
+/* A new text or sequence of ids of the request, or NULL; the limit on items is checked. */
+retort_text *srv_add_text(srv_call *call);
+srv_ids *srv_add_ids(srv_call *call);
+bool srv_add_string(srv_call *call, const char *name, const srv_json *string);
+/* "truncate", "truncation_direction" */
+bool srv_read_cut(srv_call *call, const srv_json *body);
+
+/* ---- Writing ---- */
+
+/* The label's name, or "LABEL_i" in scratch. */
+const char *srv_label(const srv_call *call, size_t index, char *scratch, size_t size);
+static inline const float *srv_values(const srv_call *call, size_t i) {
+    return call->job.items[i].row->answer;
+}
+/* Scores [labels] of a row of logits. */
+void srv_scores(const srv_call *call, const float *logits, float *scores);
+/* Indices of the scores, best first. */
+void srv_order(const float *scores, size_t n, uint32_t *order);
+/* Room for n scores and their order; false: out of memory, and srv_call_fail has been called. */
+typedef struct srv_ranking {
+    float *scores;
+    uint32_t *order;
+} srv_ranking;
+bool srv_ranking_open(srv_ranking *ranking, srv_call *call, size_t n);
+void srv_ranking_free(srv_ranking *ranking);
+/* The vector of text i, of length 1 when asked for, in `scratch`. */
+const float *srv_vector(const srv_call *call, size_t i, float *scratch, size_t n);
+/* n floats, to be freed; NULL: out of memory, and srv_call_fail has been called. */
+float *srv_scratch(srv_call *call, size_t n);
+
+/* The handlers of the rows of routes.c. */
+bool srv_tei_read_predict(srv_call *call, const srv_json *body);
+void srv_tei_write_predict(srv_call *call);
+bool srv_tei_read_embed(srv_call *call, const srv_json *body);
+void srv_tei_write_embed(srv_call *call);
+bool srv_tei_read_rerank(srv_call *call, const srv_json *body);
+void srv_tei_write_rerank(srv_call *call);
+bool srv_tei_read_similarity(srv_call *call, const srv_json *body);
+void srv_tei_write_similarity(srv_call *call);
+bool srv_tei_read_tokenize(srv_call *call, const srv_json *body);
+void srv_tei_write_tokenize(srv_call *call);
+void srv_tei_write_info(srv_call *call);
+bool srv_hf_read(srv_call *call, const srv_json *body);
+void srv_hf_write(srv_call *call);
+bool srv_openai_read_embeddings(srv_call *call, const srv_json *body);
+void srv_openai_write_embeddings(srv_call *call);
+void srv_openai_write_models(srv_call *call);
+bool srv_v2_read_infer(srv_call *call, const srv_json *body);
+void srv_v2_write_infer(srv_call *call);
+void srv_v2_write_server(srv_call *call);
+void srv_v2_write_live(srv_call *call);
+void srv_v2_write_ready(srv_call *call);
+void srv_v2_write_model(srv_call *call);
+void srv_v2_write_model_ready(srv_call *call);
+void srv_write_page(srv_call *call);
+void srv_write_live(srv_call *call);
+void srv_write_ready(srv_call *call);
+void srv_write_metrics(srv_call *call);
+void srv_write_openapi(srv_call *call);
+
+#endif

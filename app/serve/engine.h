@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A loaded model with the sessions and threads that serve it. */
+#ifndef SERVE_ENGINE_H
+#define SERVE_ENGINE_H
+
+#include "serve/queue.h"
+#include "serve/serve.h"
+
+typedef struct srv_engine srv_engine;
+
+/* A worker: a session and what it needs to run batches. */
+typedef struct srv_worker {
+    srv_engine *engine;
+    retort_session *session;
+    pthread_t thread;
+    bool started;
+    srv_batch batch;
+    int32_t *ids, *types, *offsets;
+    size_t capacity;      /* tokens */
+    atomic_llong running; /* since when, 0: not */
+} srv_worker;
+
+struct srv_engine {
+    const srv_options *options;
+    char *name;
+    retort_model *model;
+    retort_info info;
+    retort_session_info session;
+    srv_queue queue;
+    bool queue_open, watching;
+    pthread_t watcher;
+    srv_worker *workers;
+    size_t worker_count;
+    atomic_int failures; /* batches in a row that could not be run */
+    int64_t loaded_in;   /* ns */
+
+    pthread_mutex_t lock; /* of the rest */
+    pthread_cond_t unused;
+    size_t users;
+    retort_encoder **encoders; /* that no call uses: [encoder_count] */
+    size_t encoder_count, encoder_capacity;
+};
+
+/* Loads the model, warms it up and checks its answers; then serves it. */
+retort_status srv_engine_open(srv_engine **out, const srv_options *options, const srv_model_spec *spec,
+                              srv_model_metrics *metrics, retort_error *err);
+/* Waits for all its users and jobs, and frees it. NULL is fine. */
+void srv_engine_close(srv_engine *engine);
+void srv_engine_use(srv_engine *engine);
+void srv_engine_leave(srv_engine *engine);
+
+/* Whether the model gives a row of numbers a text, made from its ids; else parts of the text itself. */
+static inline bool srv_engine_has_rows(const srv_engine *engine) {
+    return engine->info.task == RETORT_TASK_CLASSIFY || engine->info.task == RETORT_TASK_EMBED;
+}
+/* texts.c: the row of a text of the other tasks (`top`: guesses for a mask), and its answer: JSON,
+ * NUL-terminated, or
+ * "!" and what is wrong with the text; NULL and *error when it cannot be run. */
+srv_row *srv_text_row(const retort_text *text, size_t tokens, int32_t top);
+char *srv_text_run(srv_engine *engine, retort_session *session, const srv_row *row, const char **error);
+
+/* NULL when out of memory. */
+retort_encoder *srv_engine_encoder(srv_engine *engine);
+void srv_engine_encoder_back(srv_engine *engine, retort_encoder *encoder);
+/* Whether batches are run: no worker hangs, and not all of the last ones failed. */
+bool srv_engine_well(srv_engine *engine);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The routes. A row is served, counted, described by /openapi.json and fuzzed. */
+#include "serve/call.h"
+
+#include <string.h>
+
+#define CLASSIFY RETORT_TASK_CLASSIFY
+#define EMBED    RETORT_TASK_EMBED
+
+const srv_route srv_routes[] = {
+    {"POST", "/predict", SRV_WIRE_TEI, false, CLASSIFY, srv_tei_read_predict, srv_tei_write_predict,
+     "PredictRequest", "PredictReply", "labels and their scores"},
+    {"POST", "/embed", SRV_WIRE_TEI, false, EMBED, srv_tei_read_embed, srv_tei_write_embed, "EmbedRequest",
+     "EmbedReply", "a vector a text"},
+    {"POST", "/rerank", SRV_WIRE_TEI, false, CLASSIFY, srv_tei_read_rerank, srv_tei_write_rerank,
+     "RerankRequest", "RerankReply", "texts by how well they answer a query"},
+    {"POST", "/similarity", SRV_WIRE_TEI, false, EMBED, srv_tei_read_similarity, srv_tei_write_similarity,
+     "SimilarityRequest", "SimilarityReply", "cosines of sentences and a source sentence"},
+    {"POST", "/tokenize", SRV_WIRE_TEI, false, SRV_ANY_TASK, srv_tei_read_tokenize, srv_tei_write_tokenize,
+     "TokenizeRequest", "TokenizeReply", "ids, pieces and offsets"},
+    {"GET", "/info", SRV_WIRE_TEI, false, SRV_ANY_TASK, NULL, srv_tei_write_info, NULL, "Info",
+     "the model and the limits"},
+    {"POST", "/", SRV_WIRE_TEI, false, SRV_ANY_TASK, srv_hf_read, srv_hf_write, "HuggingFaceRequest",
+     "HuggingFaceReply", "Hugging Face's form: labels, vectors, entities, answers, guesses"},
+    {"POST", "/v1/embeddings", SRV_WIRE_OPENAI, false, EMBED, srv_openai_read_embeddings,
+     srv_openai_write_embeddings, "EmbeddingsRequest", "EmbeddingsReply", "OpenAI's form: vectors"},
+    {"GET", "/v1/models", SRV_WIRE_OPENAI, false, SRV_ANY_TASK, NULL, srv_openai_write_models, NULL,
+     "ModelList", "names of the models"},
+    {"GET", "/v2", SRV_WIRE_V2, false, SRV_ANY_TASK, NULL, srv_v2_write_server, NULL, "V2Server",
+     "name, version, extensions"},
+    {"GET", "/v2/health/live", SRV_WIRE_V2, true, SRV_ANY_TASK, NULL, srv_v2_write_live, NULL, "V2Live",
+     "it runs"},
+    {"GET", "/v2/health/ready", SRV_WIRE_V2, true, SRV_ANY_TASK, NULL, srv_v2_write_ready, NULL, "V2Ready",
+     "all models can answer"},
+    {"GET", "/v2/models/{model}", SRV_WIRE_V2, false, SRV_ANY_TASK, NULL, srv_v2_write_model, NULL, "V2Model",
+     "inputs and outputs of a model"},
+    {"GET", "/v2/models/{model}/versions/{version}", SRV_WIRE_V2, false, SRV_ANY_TASK, NULL,
+     srv_v2_write_model, NULL, "V2Model", "inputs and outputs of a model"},
+    {"GET", "/v2/models/{model}/ready", SRV_WIRE_V2, true, SRV_ANY_TASK, NULL, srv_v2_write_model_ready, NULL,
+     "V2ModelReady", "the model can answer"},
+    {"GET", "/v2/models/{model}/versions/{version}/ready", SRV_WIRE_V2, true, SRV_ANY_TASK, NULL,
+     srv_v2_write_model_ready, NULL, "V2ModelReady", "the model can answer"},
+    {"POST", "/v2/models/{model}/infer", SRV_WIRE_V2, false, SRV_ROW_TASKS, srv_v2_read_infer,
+     srv_v2_write_infer, "V2Request", "V2Reply",
+     "logits, probabilities, labels or vectors of texts or token ids"},
+    {"POST", "/v2/models/{model}/versions/{version}/infer", SRV_WIRE_V2, false, SRV_ROW_TASKS,
+     srv_v2_read_infer, srv_v2_write_infer, "V2Request", "V2Reply",
+     "logits, probabilities, labels or vectors of texts or token ids"},
+    {"GET", "/", SRV_WIRE_TEI, true, SRV_ANY_TASK, NULL, srv_write_page, NULL, "Page",
+     "a page to try the model"},
+    {"GET", "/health", SRV_WIRE_TEI, true, SRV_ANY_TASK, NULL, srv_write_ready, NULL, "Health",
+     "as /health/ready"},
+    {"GET", "/health/live", SRV_WIRE_TEI, true, SRV_ANY_TASK, NULL, srv_write_live, NULL, "Health",
+     "it runs"},
+    {"GET", "/health/ready", SRV_WIRE_TEI, true, SRV_ANY_TASK, NULL, srv_write_ready, NULL, "Health",
+     "all models are loaded and can answer, and it is not on its way down"},
+    {"GET", "/ping", SRV_WIRE_TEI, true, SRV_ANY_TASK, NULL, srv_write_ready, NULL, "Health",
+     "as /health/ready"},
+    {"GET", "/metrics", SRV_WIRE_TEI, true, SRV_ANY_TASK, NULL, srv_write_metrics, NULL, "Metrics",
+     "Prometheus' text format"},
+    {"GET", "/openapi.json", SRV_WIRE_TEI, true, SRV_ANY_TASK, NULL, srv_write_openapi, NULL, "OpenApi",
+     "this description"},
+};
+const size_t srv_route_count = sizeof srv_routes / sizeof *srv_routes;
+
+static bool match(const char *pattern, const char *path, srv_slice names[2]) {
+    size_t found = 0;
+    while (*pattern != '\0') {
+        if (*pattern != '{') {
+            if (*pattern++ != *path++) return false;
+            continue;
+        }
+        size_t length = strcspn(path, "/");
+        if (length == 0) return false;
+        names[found++] = (srv_slice){path, length};
+        path += length;
+        pattern += strcspn(pattern, "}") + 1;
+    }
+    return *path == '\0';
+}
+
+int srv_route_find(const char *method, const char *path, srv_slice *model, srv_slice *version) {
+    int known = -1;
+    for (size_t i = 0; i < srv_route_count; i++) {
+        srv_slice names[2] = {{0}};
+        if (!match(srv_routes[i].path, path, names)) continue;
+        bool head = strcmp(method, "HEAD") == 0 && strcmp(srv_routes[i].method, "GET") == 0;
+        if (!head && strcmp(srv_routes[i].method, method) != 0) {
+            known = -2;
+            continue;
+        }
+        *model = names[0];
+        *version = names[1];
+        return (int)i;
+    }
+    return known;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The HTTP server: what `retort serve` asks for, and the parts it is made of.
+ *
+ *   http.c     libmicrohttpd's callbacks: a call's life from its head to its answer
+ *   routes.c   one row a route; wire_*.c read the bodies and write the answers
+ *   engine.c   a loaded model: its queue, its sessions, its workers
+ *   queue.c    batches
+ *   server.c   models, sockets, signals, the way down */
+#ifndef SERVE_SERVE_H
+#define SERVE_SERVE_H
+
+#include "retort.h"
+
+#include <stdio.h>
+
+typedef struct srv_model_spec {
+    const char *name, *path; /* a .retort file, or a checkpoint folder */
+} srv_model_spec;
+
+typedef struct srv_options {
+    const srv_model_spec *models;
+    size_t model_count;
+    const char *host;      /* address to listen on */
+    long port;             /* 0: a free one */
+    const char *unix_path; /* NULL, or the path of a socket to listen on in place of the address */
+    bool reuse_port;
+    long batch_tokens, batch_rows, queue_tokens, jobs, items, body, connections;
+    long wait_us, queue_timeout_ms;
+    long overload_status; /* 429 or 503 */
+    long cache, streams, threads, http_threads;
+    long read_timeout, idle_timeout, drain_delay, drain_timeout; /* seconds */
+    const char *isa, *provider;
+    const char *keys_path;   /* NULL: no keys */
+    const char *access_path; /* NULL: no access log; "-": standard output */
+    bool no_op;              /* answer with zeros in place of running the network */
+    bool keep_special;       /* "[SEP]" and the like in a text are special tokens */
+    bool refuse_long;        /* do not cut long texts */
+    bool json;               /* say on standard output, in JSON, where it listens */
+    void (*say)(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* a line on stderr */
+    void (*error)(const char *format, ...) __attribute__((format(printf, 1, 2))); /* the same, an error */
+} srv_options;
+
+/* Serves until a signal ends it. RETORT_OK: drained; else err says what failed. */
+retort_status srv_serve(const srv_options *options, retort_error *err);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * OpenAI's /v1/embeddings. */
+#include "serve/server.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool add_ids(srv_call *call, const srv_json *list) {
+    srv_ids *ids = srv_add_ids(call);
+    if (ids == NULL) return false;
+    *ids = (srv_ids){.ids = {.json = srv_json_first(list)}, .n = list->count};
+    for (uint32_t i = 0; i < list->count; i++) { /* integers: they stand in a row */
+        const srv_json *id = &ids->ids.json[i];
+        if (id->kind != SRV_INTEGER) return srv_call_wrong(call, "input", "token ids", id);
+    }
+    return true;
+}
+
+/* A text, texts, token ids, or lists of token ids. */
+static bool read_input(srv_call *call, const srv_json *input) {
+    if (srv_json_is(input, SRV_STRING)) return srv_add_string(call, "input", input);
+    if (!srv_json_is(input, SRV_ARRAY)) return srv_call_wrong(call, "input", "a string or a list", input);
+    if (input->count == 0) return true;
+    const srv_json *at = srv_json_first(input);
+    bool texts = at->kind == SRV_STRING;
+    if (at->kind == SRV_INTEGER) return add_ids(call, input);
+    for (uint32_t i = 0; i < input->count; i++, at = srv_json_next(at)) {
+        if (texts) {
+            if (!srv_add_string(call, "input", at)) return false;
+        } else {
+            if (at->kind != SRV_ARRAY)
+                return srv_call_wrong(call, "input", "strings or lists of token ids", at);
+            if (!add_ids(call, at)) return false;
+        }
+    }
+    return true;
+}
+
+bool srv_openai_read_embeddings(srv_call *call, const srv_json *body) {
+    const srv_json *format = srv_json_get(body, "encoding_format");
+    call->ask.normalize = true;
+    if (!read_input(call, srv_json_get(body, "input"))) return false;
+    if (format != NULL && format->kind != SRV_NULL) {
+        call->ask.base64 = srv_json_equals(format, "base64");
+        if (!call->ask.base64 && !srv_json_equals(format, "float"))
+            return srv_call_fail(call, SRV_ERROR_INVALID, "encoding_format: expected 'float' or 'base64'");
+    }
+    return srv_read_int(call, body, "dimensions", 1, INT32_MAX, &call->ask.columns) &&
+           srv_read_model(call, body);
+}
+
+static void write_vector(srv_call *call, const float *values, size_t n) {
+    srv_out *out = &call->answer;
+    if (call->ask.base64) { /* little-endian floats, as every CPU here has them */
+        srv_out_text(out, "\"");
+        srv_out_base64(out, values, n * sizeof *values);
+        srv_out_text(out, "\"");
+        return;
+    }
+    srv_out_text(out, "[");
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0) srv_out_text(out, ",");
+        srv_out_real(out, (double)values[i]);
+    }
+    srv_out_text(out, "]");
+}
+
+void srv_openai_write_embeddings(srv_call *call) {
+    size_t n = (size_t)call->engine->info.labels;
+    srv_out *out = &call->answer;
+    if (call->ask.columns > (int64_t)n) {
+        srv_call_fail(call, SRV_ERROR_INVALID, "dimensions is %lld: the model's vectors have %zu",
+                      (long long)call->ask.columns, n);
+        return;
+    }
+    if (call->ask.columns > 0) n = (size_t)call->ask.columns;
+    float *scratch = srv_scratch(call, n);
+    if (scratch == NULL) return;
+    srv_out_text(out, "{\"object\":\"list\",\"data\":[");
+    for (size_t i = 0; i < call->ask.count; i++) {
+        srv_out_format(out, "%s{\"object\":\"embedding\",\"index\":%zu,\"embedding\":", i > 0 ? "," : "", i);
+        write_vector(call, srv_vector(call, i, scratch, n), n);
+        srv_out_text(out, "}");
+    }
+    free(scratch);
+    srv_out_text(out, "],\"model\":");
+    srv_out_string(out, call->engine->name, strlen(call->engine->name));
+    srv_out_format(out, ",\"usage\":{\"prompt_tokens\":%zu,\"total_tokens\":%zu}}", call->tokens,
+                   call->tokens);
+}
+
+void srv_openai_write_models(srv_call *call) {
+    const srv_options *options = call->server->options;
+    srv_out *out = &call->answer;
+    srv_out_text(out, "{\"object\":\"list\",\"data\":[");
+    for (size_t i = 0; i < options->model_count; i++) {
+        srv_out_format(out, "%s{\"id\":", i > 0 ? "," : "");
+        srv_out_string(out, options->models[i].name, strlen(options->models[i].name));
+        srv_out_text(out, ",\"object\":\"model\",\"created\":0,\"owned_by\":\"retort\"}");
+    }
+    srv_out_text(out, "]}");
+}

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The wire form of Text Embeddings Inference: predict, embed, rerank, similarity, tokenize, info. */
+#include "serve/server.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Reading ---- */
+
+/* A string, [text], or [text, pair]. */
+static bool read_sequence(srv_call *call, const srv_json *value) {
+    if (value->kind == SRV_STRING) return srv_add_string(call, "inputs", value);
+    if (value->kind != SRV_ARRAY)
+        return srv_call_wrong(call, "inputs", "a string or a pair of strings", value);
+    if (value->count < 1 || value->count > 2)
+        return srv_call_fail(call, SRV_ERROR_INVALID, "inputs: expected a text or a pair, found a list of %u",
+                             value->count);
+    const srv_json *text = srv_json_first(value);
+    if (!srv_add_string(call, "inputs", text) || value->count == 1) return !call->failed;
+    const srv_json *pair = text + 1;
+    if (pair->kind != SRV_STRING) return srv_call_wrong(call, "inputs", "a string", pair);
+    call->ask.texts[call->ask.count - 1].pair = pair->text;
+    call->ask.texts[call->ask.count - 1].pair_length = pair->length;
+    call->characters += pair->length;
+    return true;
+}
+
+/* A flat list of two strings is a pair; a batch is a list of lists. */
+static bool read_inputs(srv_call *call, const srv_json *inputs) {
+    if (inputs == NULL) return srv_call_fail(call, SRV_ERROR_INVALID, "inputs is missing");
+    bool batch =
+        inputs->kind == SRV_ARRAY && (inputs->count == 0 || srv_json_first(inputs)->kind == SRV_ARRAY);
+    call->ask.single = !batch;
+    if (!batch) return read_sequence(call, inputs);
+    const srv_json *at = srv_json_first(inputs);
+    for (uint32_t i = 0; i < inputs->count; i++, at = srv_json_next(at)) {
+        if (at->kind != SRV_ARRAY) return srv_call_wrong(call, "inputs", "an array in a list of arrays", at);
+        if (!read_sequence(call, at)) return false;
+    }
+    return true;
+}
+
+/* A string or a list of strings. */
+static bool read_strings(srv_call *call, const char *name, const srv_json *value) {
+    if (value == NULL) return srv_call_fail(call, SRV_ERROR_INVALID, "%s is missing", name);
+    call->ask.single = value->kind == SRV_STRING;
+    if (call->ask.single) return srv_add_string(call, name, value);
+    if (value->kind != SRV_ARRAY) return srv_call_wrong(call, name, "a string or a list of strings", value);
+    const srv_json *at = srv_json_first(value);
+    for (uint32_t i = 0; i < value->count; i++, at = srv_json_next(at)) {
+        if (!srv_add_string(call, name, at)) return false;
+    }
+    return true;
+}
+
+static bool read_raw(srv_call *call, const srv_json *body) {
+    bool raw = false;
+    if (!srv_read_bool(call, body, "raw_scores", &raw)) return false;
+    if (raw) call->ask.function = SRV_PLAIN;
+    return true;
+}
+
+bool srv_tei_read_predict(srv_call *call, const srv_json *body) {
+    return read_inputs(call, srv_json_get(body, "inputs")) && srv_read_cut(call, body) &&
+           read_raw(call, body) && srv_read_model(call, body);
+}
+
+bool srv_tei_read_embed(srv_call *call, const srv_json *body) {
+    call->ask.normalize = true;
+    return read_strings(call, "inputs", srv_json_get(body, "inputs")) && srv_read_cut(call, body) &&
+           srv_read_bool(call, body, "normalize", &call->ask.normalize) &&
+           srv_read_int(call, body, "dimensions", 1, INT32_MAX, &call->ask.columns) &&
+           srv_read_model(call, body);
+}
+
+bool srv_tei_read_rerank(srv_call *call, const srv_json *body) {
+    const srv_json *query = srv_json_get(body, "query"), *texts = srv_json_get(body, "texts");
+    if (!srv_json_is(query, SRV_STRING)) return srv_call_wrong(call, "query", "a string", query);
+    if (!srv_json_is(texts, SRV_ARRAY)) return srv_call_wrong(call, "texts", "a list of strings", texts);
+    if (!read_strings(call, "texts", texts)) return false;
+    for (size_t i = 0; i < call->ask.count; i++) {
+        retort_text *text = &call->ask.texts[i];
+        *text = (retort_text){query->text, query->length, text->text, text->length};
+        call->characters += query->length;
+    }
+    call->ask.function = SRV_SIGMOID;
+    return srv_read_cut(call, body) && read_raw(call, body) &&
+           srv_read_bool(call, body, "return_text", &call->ask.with_text) && srv_read_model(call, body);
+}
+
+bool srv_tei_read_similarity(srv_call *call, const srv_json *body) {
+    const srv_json *inputs = srv_json_get(body, "inputs"), *parameters = srv_json_get(body, "parameters");
+    if (!srv_json_is(inputs, SRV_OBJECT)) return srv_call_wrong(call, "inputs", "an object", inputs);
+    const srv_json *sentences = srv_json_get(inputs, "sentences");
+    if (!srv_json_is(sentences, SRV_ARRAY))
+        return srv_call_wrong(call, "inputs.sentences", "a list of strings", sentences);
+    if (sentences->count == 0) return srv_call_fail(call, SRV_ERROR_EMPTY, "the list of sentences is empty");
+    return srv_add_string(call, "inputs.source_sentence", srv_json_get(inputs, "source_sentence")) &&
+           read_strings(call, "inputs.sentences", sentences) &&
+           srv_read_cut(call, parameters != NULL ? parameters : body) && srv_read_model(call, body);
+}
+
+bool srv_tei_read_tokenize(srv_call *call, const srv_json *body) {
+    bool special = true;
+    if (!read_strings(call, "inputs", srv_json_get(body, "inputs")) ||
+        !srv_read_bool(call, body, "add_special_tokens", &special))
+        return false;
+    call->ask.no_special = !special;
+    return srv_read_model(call, body);
+}
+
+/* ---- Writing ---- */
+
+static void write_label(srv_call *call, size_t index, float score) {
+    char scratch[32];
+    const char *label = srv_label(call, index, scratch, sizeof scratch);
+    srv_out_text(&call->answer, "{\"score\":");
+    srv_out_real(&call->answer, (double)score);
+    srv_out_text(&call->answer, ",\"label\":");
+    srv_out_string(&call->answer, label, strlen(label));
+    srv_out_text(&call->answer, "}");
+}
+
+static void write_labels(srv_call *call, size_t item, srv_ranking *ranking) {
+    float *scores = ranking->scores;
+    uint32_t *order = ranking->order;
+    size_t n = (size_t)call->engine->info.labels, shown = n;
+    if (call->ask.top > 0 && (size_t)call->ask.top < n) shown = (size_t)call->ask.top;
+    srv_scores(call, srv_values(call, item), scores);
+    srv_order(scores, n, order);
+    srv_out_text(&call->answer, "[");
+    for (size_t i = 0; i < shown; i++) {
+        if (i > 0) srv_out_text(&call->answer, ",");
+        write_label(call, order[i], scores[order[i]]);
+    }
+    srv_out_text(&call->answer, "]");
+}
+
+void srv_tei_write_predict(srv_call *call) {
+    size_t n = (size_t)call->engine->info.labels;
+    srv_ranking ranking;
+    if (!srv_ranking_open(&ranking, call, n)) return;
+    bool list = !call->ask.single || call->ask.nested;
+    if (list) srv_out_text(&call->answer, "[");
+    for (size_t i = 0; i < call->ask.count; i++) {
+        if (i > 0) srv_out_text(&call->answer, ",");
+        write_labels(call, i, &ranking);
+    }
+    if (list) srv_out_text(&call->answer, "]");
+    srv_ranking_free(&ranking);
+}
+
+/* Values asked for of each vector, at most all. */
+static size_t vector_size(const srv_call *call) {
+    size_t n = (size_t)call->engine->info.labels;
+    return call->ask.columns > 0 && (size_t)call->ask.columns < n ? (size_t)call->ask.columns : n;
+}
+
+static void write_vector(srv_call *call, const float *values, size_t n) {
+    srv_out_text(&call->answer, "[");
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0) srv_out_text(&call->answer, ",");
+        srv_out_real(&call->answer, (double)values[i]);
+    }
+    srv_out_text(&call->answer, "]");
+}
+
+void srv_tei_write_embed(srv_call *call) {
+    size_t n = vector_size(call);
+    float *scratch = srv_scratch(call, n);
+    if (scratch == NULL) return;
+    srv_out_text(&call->answer, "[");
+    for (size_t i = 0; i < call->ask.count; i++) {
+        if (i > 0) srv_out_text(&call->answer, ",");
+        write_vector(call, srv_vector(call, i, scratch, n), n);
+    }
+    srv_out_text(&call->answer, "]");
+    free(scratch);
+}
+
+/* A reranker has one logit a pair; of more labels the last one says "yes". */
+static void rerank_scores(const srv_call *call, float *scores, float *row) {
+    size_t labels = (size_t)call->engine->info.labels;
+    for (size_t i = 0; i < call->ask.count; i++) {
+        srv_scores(call, srv_values(call, i), row);
+        scores[i] = row[labels - 1];
+    }
+}
+
+void srv_tei_write_rerank(srv_call *call) {
+    size_t n = call->ask.count, labels = (size_t)call->engine->info.labels;
+    srv_ranking ranking;
+    float *row = srv_scratch(call, labels);
+    if (row == NULL || !srv_ranking_open(&ranking, call, n)) {
+        free(row);
+        return;
+    }
+    const float *scores = ranking.scores;
+    const uint32_t *order = ranking.order;
+    rerank_scores(call, ranking.scores, row);
+    srv_order(scores, n, ranking.order);
+    srv_out_text(&call->answer, "[");
+    for (size_t i = 0; i < n; i++) {
+        const retort_text *text = &call->ask.texts[order[i]];
+        srv_out_format(&call->answer, "%s{\"index\":%u,\"score\":", i > 0 ? "," : "", order[i]);
+        srv_out_real(&call->answer, (double)scores[order[i]]);
+        if (call->ask.with_text) {
+            srv_out_text(&call->answer, ",\"text\":");
+            srv_out_string(&call->answer, text->pair, text->pair_length);
+        }
+        srv_out_text(&call->answer, "}");
+    }
+    srv_out_text(&call->answer, "]");
+    free(row);
+    srv_ranking_free(&ranking);
+}
+
+static double cosine(const float *a, const float *b, size_t n) {
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < n; i++) {
+        ab += (double)a[i] * b[i];
+        aa += (double)a[i] * a[i];
+        bb += (double)b[i] * b[i];
+    }
+    return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
+}
+
+void srv_tei_write_similarity(srv_call *call) {
+    size_t n = (size_t)call->engine->info.labels;
+    srv_out_text(&call->answer, "[");
+    for (size_t i = 1; i < call->ask.count; i++) {
+        if (i > 1) srv_out_text(&call->answer, ",");
+        srv_out_real(&call->answer, cosine(srv_values(call, 0), srv_values(call, i), n));
+    }
+    srv_out_text(&call->answer, "]");
+}
+
+/* ---- tokenize ---- */
+
+/* Moves *at to code point `point` of the text; *from is the one it stands at. Malformed bytes count one. */
+static const char *advance(const retort_text *text, const char *at, uint32_t *from, uint32_t point) {
+    const char *end = text->text + text->length;
+    for (; *from < point && at < end; ++*from) {
+        size_t length = srv_utf8_length((const unsigned char *)at, (size_t)(end - at));
+        at += length > 0 ? length : 1;
+    }
+    return at;
+}
+
+static void write_token(srv_call *call, const retort_tokens *tokens, size_t i, const char *from,
+                        const char *to) {
+    const char *piece = retort_model_piece(call->engine->model, tokens->ids[i]);
+    uint32_t start = tokens->offsets[2 * i], stop = tokens->offsets[2 * i + 1];
+    bool special = start == stop;
+    if (piece == NULL) piece = "";
+    srv_out_format(&call->answer, "{\"id\":%d,\"text\":", tokens->ids[i]);
+    srv_out_string(&call->answer, special ? piece : from, special ? strlen(piece) : (size_t)(to - from));
+    if (special) {
+        srv_out_text(&call->answer, ",\"special\":true,\"start\":null,\"stop\":null}");
+    } else {
+        srv_out_format(&call->answer, ",\"special\":false,\"start\":%u,\"stop\":%u}", start, stop);
+    }
+}
+
+static void write_tokens(srv_call *call, const retort_text *text, const retort_tokens *tokens) {
+    const char *at = text->text;
+    uint32_t point = 0;
+    bool first = true;
+    srv_out_text(&call->answer, "[");
+    for (size_t i = 0; i < tokens->count; i++) {
+        uint32_t start = tokens->offsets[2 * i], stop = tokens->offsets[2 * i + 1];
+        if (start == stop && call->ask.no_special) continue;
+        if (start < point) {
+            at = text->text;
+            point = 0;
+        }
+        at = advance(text, at, &point, start);
+        const char *from = at;
+        at = advance(text, at, &point, stop);
+        if (!first) srv_out_text(&call->answer, ",");
+        write_token(call, tokens, i, from, at);
+        first = false;
+    }
+    srv_out_text(&call->answer, "]");
+}
+
+void srv_tei_write_tokenize(srv_call *call) {
+    retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+    retort_tokens tokens = {0};
+    retort_error err;
+    options.max_length = 0;
+    options.special_as_text = !call->server->options->keep_special;
+    srv_out_text(&call->answer, "[");
+    for (size_t i = 0; i < call->ask.count; i++) {
+        const retort_text *text = &call->ask.texts[i];
+        if (retort_tokenize(call->engine->model, text, &options, &tokens, &err) != RETORT_OK) {
+            srv_call_fail(call, SRV_ERROR_TOKENIZER, "text %zu: %s", i, err.text);
+            break;
+        }
+        if (i > 0) srv_out_text(&call->answer, ",");
+        write_tokens(call, text, &tokens);
+    }
+    srv_out_text(&call->answer, "]");
+    retort_tokens_free(&tokens);
+}
+
+/* ---- info ---- */
+
+static void write_classes(srv_call *call, srv_out *out) {
+    char scratch[32];
+    size_t n = (size_t)call->engine->info.labels;
+    srv_out_text(out, "{\"classifier\":{\"id2label\":{");
+    for (size_t i = 0; i < n; i++) {
+        const char *label = srv_label(call, i, scratch, sizeof scratch);
+        srv_out_format(out, "%s\"%zu\":", i > 0 ? "," : "", i);
+        srv_out_string(out, label, strlen(label));
+    }
+    srv_out_text(out, "},\"label2id\":{");
+    for (size_t i = 0; i < n; i++) {
+        const char *label = srv_label(call, i, scratch, sizeof scratch);
+        if (i > 0) srv_out_text(out, ",");
+        srv_out_string(out, label, strlen(label));
+        srv_out_format(out, ":%zu", i);
+    }
+    srv_out_text(out, "}}}");
+}
+
+static void write_model_facts(srv_call *call, srv_out *out) {
+    static const char *const tasks[] = {[RETORT_TASK_CLASSIFY] = "classify",
+                                        [RETORT_TASK_TAG] = "tag",
+                                        [RETORT_TASK_ANSWER] = "answer",
+                                        [RETORT_TASK_FILL] = "fill",
+                                        [RETORT_TASK_EMBED] = "embed"};
+    const srv_engine *engine = call->engine;
+    srv_out_text(out, "{\"model_id\":");
+    srv_out_string(out, engine->name, strlen(engine->name));
+    srv_out_text(out, ",\"model_sha\":null,\"model_dtype\":");
+    srv_out_string(out, engine->info.recipe, strlen(engine->info.recipe));
+    srv_out_text(out, ",\"model_type\":");
+    if (engine->info.task == RETORT_TASK_CLASSIFY || engine->info.task == RETORT_TASK_TAG) {
+        write_classes(call, out);
+    } else if (engine->info.task != RETORT_TASK_EMBED) {
+        srv_out_text(out, "null");
+    } else {
+        srv_out_format(out, "{\"embedding\":{\"dimensions\":%lld}}", (long long)engine->info.labels);
+    }
+    srv_out_format(out, ",\"task\":\"%s\"", tasks[engine->info.task]);
+    srv_out_format(out, ",\"max_input_length\":%lld,\"provider\":\"%s\",\"isa\":\"%s\",\"threads\":%d",
+                   (long long)engine->info.max_length, engine->session.provider, engine->session.isa,
+                   engine->session.threads);
+}
+
+void srv_tei_write_info(srv_call *call) {
+    const srv_options *options = call->server->options;
+    srv_out *out = &call->answer;
+    bool known;
+    call->engine = srv_server_engine(call->server, SRV_ANY_TASK, &call->model, &known);
+    if (call->engine == NULL) {
+        srv_call_fail(call, SRV_ERROR_UNHEALTHY, "no model is loaded");
+        return;
+    }
+    write_model_facts(call, out);
+    srv_out_format(out,
+                   ",\"max_concurrent_requests\":%ld,\"max_batch_tokens\":%ld,\"max_batch_requests\":%ld,"
+                   "\"max_client_batch_size\":%ld,\"max_queue_tokens\":%ld,\"payload_limit\":%ld,"
+                   "\"auto_truncate\":%s,\"tokenization_workers\":%ld,\"streams\":%ld,\"models\":[",
+                   options->jobs, options->batch_tokens, options->batch_rows, options->items,
+                   options->queue_tokens, options->body, options->refuse_long ? "false" : "true",
+                   options->http_threads, options->streams);
+    for (size_t i = 0; i < options->model_count; i++) {
+        if (i > 0) srv_out_text(out, ",");
+        srv_out_string(out, options->models[i].name, strlen(options->models[i].name));
+    }
+    srv_out_format(out, "],\"version\":\"%d.%d.%d\",\"sha\":null,\"docker_label\":null}",
+                   RETORT_VERSION_MAJOR, RETORT_VERSION_MINOR, RETORT_VERSION_PATCH);
+}

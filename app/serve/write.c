@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the wire forms have in common when they write an answer. */
+#include "serve/server.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+const char *srv_label(const srv_call *call, size_t index, char *scratch, size_t size) {
+    const char *label = retort_model_label(call->engine->model, (int64_t)index);
+    if (label != NULL) return label;
+    snprintf(scratch, size, "LABEL_%zu", index);
+    return scratch;
+}
+
+static void softmax(const float *logits, size_t n, float *scores) {
+    double most = -INFINITY, sum = 0;
+    for (size_t i = 0; i < n; i++) most = fmax(most, (double)logits[i]);
+    for (size_t i = 0; i < n; i++) sum += exp((double)logits[i] - most);
+    for (size_t i = 0; i < n; i++) scores[i] = (float)(exp((double)logits[i] - most) / sum);
+}
+
+void srv_scores(const srv_call *call, const float *logits, float *scores) {
+    static const srv_function by_model[] = {[RETORT_PROBLEM_SINGLE_LABEL] = SRV_SOFTMAX,
+                                            [RETORT_PROBLEM_MULTI_LABEL] = SRV_SIGMOID,
+                                            [RETORT_PROBLEM_REGRESSION] = SRV_PLAIN};
+    size_t n = (size_t)call->engine->info.labels;
+    srv_function function = call->ask.function;
+    if (function == SRV_BY_MODEL) function = by_model[call->engine->info.problem];
+    if (function == SRV_SOFTMAX) {
+        softmax(logits, n, scores);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        scores[i] = function == SRV_PLAIN ? logits[i] : (float)(1 / (1 + exp(-(double)logits[i])));
+    }
+}
+
+static int by_score(const void *left, const void *right, void *user) {
+    const float *scores = user;
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+    if (scores[a] != scores[b]) return scores[a] < scores[b] ? 1 : -1;
+    return a < b ? -1 : 1;
+}
+
+void srv_order(const float *scores, size_t n, uint32_t *order) {
+    for (size_t i = 0; i < n; i++) order[i] = (uint32_t)i;
+    qsort_r(order, n, sizeof *order, by_score, (void *)(uintptr_t)scores);
+}
+
+const float *srv_vector(const srv_call *call, size_t i, float *scratch, size_t n) {
+    const float *values = srv_values(call, i);
+    double sum = 0;
+    if (!call->ask.normalize) return values;
+    for (size_t k = 0; k < n; k++) sum += (double)values[k] * values[k];
+    double scale = sum > 0 ? 1 / sqrt(sum) : 1;
+    for (size_t k = 0; k < n; k++) scratch[k] = (float)(values[k] * scale);
+    return scratch;
+}
+
+float *srv_scratch(srv_call *call, size_t n) {
+    float *scratch = n < SIZE_MAX / sizeof *scratch ? malloc(n * sizeof *scratch + 1) : NULL;
+    if (scratch == NULL) srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    return scratch;
+}
+
+bool srv_ranking_open(srv_ranking *ranking, srv_call *call, size_t n) {
+    *ranking = (srv_ranking){srv_scratch(call, n), calloc(n, sizeof *ranking->order)};
+    if (ranking->scores != NULL && ranking->order != NULL) return true;
+    srv_ranking_free(ranking);
+    return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+}
+
+void srv_ranking_free(srv_ranking *ranking) {
+    free(ranking->scores);
+    free(ranking->order);
+}

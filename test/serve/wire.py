@@ -1,0 +1,450 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The wire forms of the server, and what they answer to wrong requests. Prints TAP.
+
+    wire.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
+"""
+import base64
+import json
+import math
+import re
+import struct
+
+from server import HERE, Server, checkpoint, close, file, main, model, rows, test
+
+CLASSIFY, EMBED = "distilbert-classify", "package-mean"
+TEXT = "a very good film"
+server = Server(model(CLASSIFY), model(EMBED), "--max-client-batch-size", 8, "--payload-limit", 20000)
+
+
+def expected(name, text):
+    """What `retort run` says to a text."""
+    answer = rows("run", model(name), text)[0]
+    return answer["embedding"] if "embedding" in answer else {label["label"]: label["score"] for label in answer["labels"]}
+
+
+def same_labels(found, wanted, tolerance=2e-6):
+    assert [label["score"] for label in found] == sorted((label["score"] for label in found), reverse=True)
+    assert {label["label"] for label in found} == set(wanted)
+    for label in found:
+        close(label["score"], wanted[label["label"]], tolerance)
+
+
+def unit(vector):
+    size = math.sqrt(sum(x * x for x in vector))
+    return [x / size for x in vector]
+
+
+def same_vector(found, wanted, tolerance=2e-6):
+    assert len(found) == len(wanted)
+    for a, b in zip(found, wanted):
+        close(a, b, tolerance)
+
+
+# ---- Text Embeddings Inference ----
+
+
+@test
+def predict():
+    good, pair = expected(CLASSIFY, TEXT), expected(CLASSIFY, "good\tbad")
+    same_labels(server.post("/predict", {"inputs": TEXT}), good)
+    same_labels(server.post("/predict", {"inputs": [TEXT]}), good)
+    same_labels(server.post("/predict", {"inputs": ["good", "bad"]}), pair)
+    batch = server.post("/predict", {"inputs": [[TEXT], ["good", "bad"], [TEXT]]})
+    assert len(batch) == 3 and batch[0] == batch[2]
+    same_labels(batch[0], good)
+    same_labels(batch[1], pair)
+    raw = server.post("/predict", {"inputs": TEXT, "raw_scores": True, "truncate": None})
+    logits = rows("run", model(CLASSIFY), TEXT)[0]["logits"]
+    for value in (label["score"] for label in raw):
+        assert min(abs(value - logit) for logit in logits) < 1e-5
+    for name in ("bert-multilabel", "bert-regression"):
+        with Server(model(name)) as other:
+            same_labels(other.post("/predict", {"inputs": TEXT}), expected(name, TEXT))
+
+
+@test
+def truncation():
+    long = "good film bad acting " * 40
+    limit = server.get("/info")["max_input_length"]
+    cut = server.post("/predict", {"inputs": long})
+    same_labels(cut, expected(CLASSIFY, long))
+    assert server.post("/predict", {"inputs": long, "truncate": True, "truncation_direction": "Right"}) == cut
+    left = server.post("/predict", {"inputs": long, "truncate": True, "truncation_direction": "left"})
+    words = long.split()
+    assert left == server.post("/predict", {"inputs": " ".join(words[-(limit - 2):])}) or left != cut
+    error = server.post("/predict", {"inputs": long, "truncate": False}, 422)
+    assert f"max_input_length is {limit}" in error["error"] and error["error_type"] == "tokenizer"
+    assert re.search(r"text 0 has \d{3} tokens", error["error"])
+    assert server.metric("retort_truncated_total") >= 3
+    with Server(model(CLASSIFY), "--auto-truncate", "false") as strict:
+        strict.post("/predict", {"inputs": long}, 422)
+        same_labels(strict.post("/predict", {"inputs": long, "truncate": True}), expected(CLASSIFY, long))
+
+
+@test
+def embed():
+    wanted = expected(EMBED, TEXT)
+    same_vector(server.post("/embed", {"inputs": TEXT})[0], unit(wanted))
+    two = server.post("/embed", {"inputs": [TEXT, "bad"], "normalize": False})
+    same_vector(two[0], wanted)
+    same_vector(two[1], expected(EMBED, "bad"))
+    assert len(server.post("/embed", {"inputs": TEXT, "dimensions": 4})[0]) == 4
+
+
+@test
+def rerank():
+    texts = ["good film", "bad", "a"]
+    found = server.post("/rerank", {"query": "good", "texts": texts, "return_text": True})
+    assert sorted(item["index"] for item in found) == [0, 1, 2]
+    assert [item["text"] for item in found] == [texts[item["index"]] for item in found]
+    assert [item["score"] for item in found] == sorted((item["score"] for item in found), reverse=True)
+    raw = server.post("/rerank", {"query": "good", "texts": texts, "raw_scores": True})
+    for a, b in zip(found, raw):
+        assert a["index"] == b["index"]
+        close(a["score"], 1 / (1 + math.exp(-b["score"])))
+
+
+@test
+def similarity():
+    found = server.post("/similarity", {"inputs": {"source_sentence": TEXT, "sentences": [TEXT, "bad"]}})
+    a, b = unit(expected(EMBED, TEXT)), unit(expected(EMBED, "bad"))
+    close(found[0], 1, 1e-6)
+    close(found[1], sum(x * y for x, y in zip(a, b)), 1e-5)
+
+
+@test
+def tokenize():
+    text = "Caf\u00e9 [SEP] goo \U0001f600d"
+    wanted = rows("tokenize", model(CLASSIFY), text, "--special-as-text")[0]
+    found = server.post("/tokenize", {"inputs": text})[0]
+    assert [token["id"] for token in found] == wanted["ids"]
+    assert found[0]["special"] and found[-1]["special"] and not any(token["special"] for token in found[1:-1])
+    for token in found[1:-1]:
+        assert token["text"] == text[token["start"]:token["stop"]]
+    bare = server.post("/tokenize", {"inputs": [text, "a"], "add_special_tokens": False})
+    assert bare[0] == found[1:-1] and len(bare[1]) == 1
+
+
+@test
+def info_and_health():
+    info = server.get("/info")
+    assert info["model_id"] == CLASSIFY and info["max_client_batch_size"] == 8 and info["models"] == [CLASSIFY, EMBED]
+    labels = info["model_type"]["classifier"]
+    assert {v: int(k) for k, v in labels["id2label"].items()} == labels["label2id"]
+    for path in ("/health", "/health/live", "/health/ready", "/ping", "/"):
+        assert server.get(path)["status"] in ("live", "ready")
+    status, headers, page = server.send("GET", "/", headers={"Accept": "text/html,*/*"})
+    assert status == 200 and page.startswith(b"<!doctype html>") and headers["content-type"].startswith("text/html")
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    assert server.send("HEAD", "/health")[0] == 200
+
+
+@test
+def headers_of_answers():
+    _, headers, _ = server.send("POST", "/predict", {"inputs": TEXT}, {"X-Request-Id": "abc-1"})
+    assert headers["x-request-id"] == "abc-1" and headers["x-compute-tokens"] == "6"
+    assert headers["x-compute-characters"] == str(len(TEXT)) and int(headers["x-total-time"]) >= 0
+    parts = dict(part.strip().split(";dur=") for part in headers["server-timing"].split(","))
+    assert float(parts["total"]) >= float(parts["inference"]) > 0
+    _, first, _ = server.send("GET", "/health", headers={"X-Request-Id": "no good \u00e9"})
+    _, second, _ = server.send("GET", "/health")
+    assert re.fullmatch(r"[0-9a-f]{16}", first["x-request-id"]) and first["x-request-id"] != second["x-request-id"]
+
+
+# ---- Hugging Face, OpenAI, Open Inference Protocol ----
+
+
+@test
+def hugging_face():
+    good = expected(CLASSIFY, TEXT)
+    same_labels(server.post("/", {"inputs": TEXT}), good)
+    nested = server.post("/", {"inputs": TEXT, "parameters": {}})
+    assert len(nested) == 1
+    same_labels(nested[0], good)
+    both = server.post("/", {"inputs": [TEXT, {"text": "good", "text_pair": "bad"}], "parameters": {"top_k": 1}})
+    assert [len(labels) for labels in both] == [1, 1] and both[0][0] == nested[0][0]
+    sigmoid = server.post("/", {"inputs": TEXT, "parameters": {"function_to_apply": "sigmoid"}})[0]
+    plain = server.post("/", {"inputs": TEXT, "parameters": {"function_to_apply": "none"}})[0]
+    for a, b in zip(sigmoid, plain):
+        close(a["score"], 1 / (1 + math.exp(-b["score"])), 1e-6)
+    server.post("/", {"inputs": TEXT, "parameters": {"function_to_apply": "relu"}}, 422)
+    vector = server.post("/", {"inputs": TEXT, "model": EMBED})[0]
+    same_vector(vector, unit(expected(EMBED, TEXT)))
+
+
+@test
+def entities_answers_guesses():
+    with Server(model("bert-tag"), model("distilbert-answer"), model("bert-fill"), "--cache", 10) as parts:
+        text = "this was a very good film , with great acting !"
+        wanted = rows("run", model("bert-tag"), text)[0]["entities"]
+        found = parts.post("/", {"inputs": text})
+        assert [(e["start"], e["end"], e["entity_group"], e["word"]) for e in found] == [(e["start"], e["end"], e["label"], e["text"]) for e in wanted]
+        for a, b in zip(found, wanted):
+            close(a["score"], b["score"], 1e-6)
+        assert parts.post("/", {"inputs": [text, "a", text], "parameters": {}}) == [found, parts.post("/", {"inputs": "a"}), found]
+        assert parts.post("/", {"inputs": text.upper()})[0]["word"].isupper(), "equal ids are not equal texts"
+        question, context = "is this good ?", "the film is good " * 30
+        body = {"inputs": {"question": question, "context": context}, "model": "distilbert-answer"}
+        wanted = rows("run", model("distilbert-answer"), question + "\t" + context)[0]
+        found = parts.post("/", body)
+        assert found["answer"] == wanted["answer"] == context[found["start"]:found["end"]]
+        close(found["score"], wanted["score"], 1e-6)
+        assert parts.post("/", {**body, "inputs": [body["inputs"]]}) == [found]
+        for wrong in ("a", {"question": "a"}, {"context": "a"}, {"question": 1, "context": "a"}, {"question": question * 50, "context": "a"}):
+            assert parts.post("/", {**body, "inputs": wrong}, 422)["error"]
+        text = "a very [MASK] film"
+        wanted = rows("run", model("bert-fill"), text, "--top", 3)[0]["fill"][0]
+        found = parts.post("/", {"inputs": text, "parameters": {"top_k": 3}, "model": "bert-fill"})
+        assert [(g["token"], g["token_str"]) for g in found] == [(g["id"], g["piece"]) for g in wanted]
+        assert found[0]["sequence"] == text.replace("[MASK]", found[0]["token_str"].removeprefix("##"))
+        assert len(parts.post("/", {"inputs": text, "model": "bert-fill"})) == 5
+        assert [len(g) for g in parts.post("/", {"inputs": text + " [MASK]", "model": "bert-fill"})] == [5, 5]
+        assert "mask" in parts.post("/", {"inputs": "a film", "model": "bert-fill"}, 422)["error"]
+        parts.post("/", {"inputs": text, "parameters": {"top_k": 1001}, "model": "bert-fill"}, 422)
+        assert parts.get("/info")["task"] == "tag"
+        assert "classifies or embeds" in parts.post("/v2/models/bert-tag/infer", {"inputs": [text_input("a")]}, 404)["error"]
+        parts.post("/predict", {"inputs": "a"}, 424)
+        assert parts.post("/tokenize", {"inputs": "a"})
+
+
+@test
+def openai():
+    wanted = unit(expected(EMBED, TEXT))
+    answer = server.post("/v1/embeddings", {"input": TEXT, "model": EMBED})
+    same_vector(answer["data"][0]["embedding"], wanted)
+    assert answer["object"] == "list" and answer["model"] == EMBED and answer["usage"] == {"prompt_tokens": 6, "total_tokens": 6}
+    coded = server.post("/v1/embeddings", {"input": [TEXT, "bad"], "model": EMBED, "encoding_format": "base64"})["data"]
+    assert [item["index"] for item in coded] == [0, 1]
+    bits = base64.b64decode(coded[0]["embedding"], validate=True)
+    assert list(struct.unpack(f"<{len(bits) // 4}f", bits)) == [struct.unpack("f", struct.pack("f", x))[0] for x in answer["data"][0]["embedding"]]
+    ids = [token["id"] for token in server.post("/tokenize", {"inputs": TEXT, "model": EMBED})[0]]
+    assert server.post("/v1/embeddings", {"input": ids, "model": EMBED})["data"][0] == answer["data"][0]
+    assert server.post("/v1/embeddings", {"input": [ids, ids], "model": EMBED})["data"][1]["embedding"] == answer["data"][0]["embedding"]
+    assert len(server.post("/v1/embeddings", {"input": TEXT, "model": EMBED, "dimensions": 3})["data"][0]["embedding"]) == 3
+    for wrong, code in ({"input": TEXT, "model": "gpt"}, 404), ({"input": TEXT, "model": CLASSIFY}, 404), ({"input": 7, "model": EMBED}, 400), \
+            ({"input": [ids, "a"], "model": EMBED}, 400), ({"input": [1e3], "model": EMBED}, 400), \
+            ({"input": TEXT, "model": EMBED, "dimensions": 1000}, 400), ({"input": [10 ** 9], "model": EMBED}, 400):
+        error = server.post("/v1/embeddings", wrong, code)["error"]
+        assert set(error) == {"message", "type", "param", "code"} and error["message"]
+    assert {item["id"] for item in server.get("/v1/models")["data"]} == {CLASSIFY, EMBED}
+    with Server(model(EMBED)) as only:  # one model: its name does not matter
+        only.post("/v1/embeddings", {"input": TEXT, "model": "text-embedding-3-small"})
+
+
+def infer(body, name=CLASSIFY, code=200):
+    return server.post(f"/v2/models/{name}/infer", body, code)
+
+
+def text_input(*texts, shape=None, name="anything"):
+    return {"name": name, "shape": shape or [len(texts)], "datatype": "BYTES", "data": list(texts)}
+
+
+@test
+def protocol_v2():
+    assert "classification" in server.get("/v2")["extensions"]
+    assert server.get("/v2/health/live")["live"] and server.get("/v2/health/ready")["ready"]
+    meta = server.get(f"/v2/models/{CLASSIFY}/versions/1")
+    assert {output["name"] for output in meta["outputs"]} == {"logits", "probabilities", "label"}
+    assert server.get(f"/v2/models/{EMBED}/ready")["ready"]
+    assert server.get("/v2/models/none", 404)["error"] and server.get("/v2/models/none/ready", 404)["error"]
+    answer = infer({"id": "x", "inputs": [text_input(TEXT, "bad")]})
+    assert answer["id"] == "x" and answer["model_name"] == CLASSIFY
+    outputs = {output["name"]: output for output in answer["outputs"]}
+    assert outputs["logits"]["shape"] == [2, 3] and outputs["label"]["shape"] == [2]
+    same = {name: score for name, score in zip(("negative", "neutral", "positive"), outputs["probabilities"]["data"][:3])}
+    for name, score in expected(CLASSIFY, TEXT).items():
+        close(same[name], score, 2e-6)
+    classes = infer({"inputs": [text_input(TEXT, shape=[1, 1])], "outputs": [{"name": "logits", "parameters": {"classification": 2}}]})
+    value, index, label = classes["outputs"][0]["data"][0].split(":")
+    assert classes["outputs"][0]["shape"] == [1, 2] and label == outputs["label"]["data"][0] and float(value) == outputs["logits"]["data"][int(index)]
+    vector = infer({"inputs": [text_input(TEXT)]}, EMBED)["outputs"][0]
+    assert vector["name"] == "embedding"
+    same_vector(vector["data"], expected(EMBED, TEXT))
+
+
+@test
+def protocol_v2_ids():
+    ids = [[token["id"] for token in tokens] for tokens in server.post("/tokenize", {"inputs": [TEXT, "bad"]})]
+    width = max(map(len, ids))
+    padded = [row + [0] * (width - len(row)) for row in ids]
+    mask = [[1] * len(row) + [0] * (width - len(row)) for row in ids]
+    wanted = infer({"inputs": [text_input(TEXT, "bad")]})["outputs"]
+
+    def tensors(*named):
+        return [{"name": n, "shape": [2, width], "datatype": "INT64", "data": d} for n, d in named]
+    nested = infer({"inputs": tensors(("input_ids", padded), ("attention_mask", mask))})["outputs"]
+    flat = infer({"inputs": tensors(("attention_mask", sum(mask, [])), ("input_ids", sum(padded, [])), ("token_type_ids", [0] * 2 * width))})["outputs"]
+    assert nested == wanted and flat == wanted
+    for wrong in ([text_input(TEXT, shape=[2])], [text_input(TEXT, shape=[-1])], [text_input(TEXT, shape=[1, 2])], [text_input(TEXT, shape=[1, 0])],
+                  [text_input(5)], [], [text_input(TEXT), text_input(TEXT)], tensors(("input_ids", [5] * 3)), tensors(("input_ids", [[5] * width, [5]])),
+                  tensors(("input_ids", [[10 ** 6] * width] * 2)), tensors(("input_ids", [[-1] * width] * 2)), tensors(("input_ids", [[1.5] * width] * 2)),
+                  tensors(("input_ids", padded), ("attention_mask", [[0, 1] + [1] * (width - 2)] * 2)),
+                  tensors(("input_ids", padded), ("attention_mask", [[0] * width] * 2)), tensors(("input_ids", [[[]] * width] * 2)),
+                  tensors(("input_ids", [[]] * 2 * width)), tensors(("input_ids", padded), ("token_type_ids", [[9] * width] * 2))):
+        assert set(infer({"inputs": wrong}, code=400)) == {"error"}
+    for value in ("NaN", "Infinity", "1e999", "null", "true", '"5"', "99999999999999999999"):
+        body = '{"inputs": [{"name": "input_ids", "shape": [1, 2], "datatype": "INT64", "data": [5, %s]}]}' % value
+        assert server.post(f"/v2/models/{CLASSIFY}/infer", body, 400)["error"]
+    infer({"inputs": [text_input(TEXT)], "outputs": [{"name": "nothing"}]}, code=400)
+    infer({"inputs": [text_input(TEXT)]}, "none", 404)
+
+
+@test
+def protocol_v2_bytes():
+    def send(inputs, data, length=None, code=200):
+        head = json.dumps({"inputs": inputs}).encode()
+        status, _, answer = server.send("POST", f"/v2/models/{CLASSIFY}/infer", head + data,
+                                        {"Inference-Header-Content-Length": str(len(head) if length is None else length)})
+        assert status == code, (status, answer)
+        return json.loads(answer)
+    texts = [TEXT.encode(), "caf\u00e9".encode()]
+    data = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    named = {"name": "x", "shape": [2], "datatype": "BYTES", "parameters": {"binary_data_size": len(data)}}
+    wanted = infer({"inputs": [text_input(TEXT, "caf\u00e9")]})["outputs"]
+    assert send([named], data)["outputs"] == wanted
+    ids = [token["id"] for token in server.post("/tokenize", {"inputs": TEXT})[0]]
+    tensors = [{"name": n, "shape": [1, len(ids) + 1], "datatype": t, "parameters": {"binary_data_size": (len(ids) + 1) * w}}
+               for n, t, w in (("attention_mask", "INT64", 8), ("input_ids", "INT32", 4))]
+    raw = struct.pack(f"<{len(ids) + 1}q", *[1] * len(ids), 0) + struct.pack(f"<{len(ids) + 1}i", *ids, 0)
+    assert send(tensors, raw)["outputs"] == infer({"inputs": [text_input(TEXT)]})["outputs"]
+    for inputs, bad in ([named], data[:-1]), ([named], b""), (tensors, raw[:-1]), ([{**named, "parameters": {"binary_data_size": 5}}], data), \
+            ([{**named, "shape": [3]}], data), ([{**named, "parameters": {"binary_data_size": -1}}], data), \
+            ([{**tensors[1], "parameters": {"binary_data_size": 5}}], raw), ([{**tensors[1], "shape": [9, 9]}], raw):
+        assert send(inputs, bad, code=400)["error"]
+    for length in (0, -1, 10 ** 6, "x", ""):
+        send([named], data, length, 400)
+
+
+# ---- Wrong requests ----
+
+
+@test
+def malformed():
+    for body in (b"", b"{", b'{"inputs": "a"', b"[1,", b'{"inputs": "a"} x', b'{"inputs": "\xff"}', b'{"inputs": "\xed\xa0\x80"}', b'{"inputs": "\\ud800"}',
+                 b'{"inputs": "a", "inputs": "b"}', b'{"inputs": NaN}', b'{"inputs": 1e999}', b"[" * 2000, b'{"inputs": "a\nb"}', b"\x00", b'{"inputs": "a"}\x00',
+                 b"nul", b'{"a"', b'{"inputs": "a\\', b'{"inputs": "\\u12', b"-", b"01", b'{"inputs":"a",}', b"\xef\xbb\xbf{}"):
+        error = server.post("/predict", body, 400)
+        assert error["error"].startswith("JSON: line 1 column") and error["error_type"] == "validation", (body, error)
+    server.post("/predict", json.dumps({"inputs": "\U0001f600\u0000 \\ \" caf\u00e9"}))
+    server.post("/predict", '{"inputs": "\\ud83d\\ude00\\u0000"}')
+
+
+@test
+def wrong_types():
+    for body in ({}, {"inputs": None}, {"inputs": 7}, {"inputs": {"a": 1}}, {"inputs": ["a", 1]}, {"inputs": [["a"], "b"]}, {"inputs": [["a", "b", "c"]]},
+                 {"inputs": ["a", "b", "c"]}, {"inputs": [[["a"]]]}, {"inputs": [[]]}, {"inputs": "a", "truncate": 1}, {"inputs": "a", "raw_scores": "yes"},
+                 {"inputs": "a", "truncation_direction": "up"}, {"inputs": "a", "model": 3}, [], b'"a"', 7, b"null"):
+        assert server.post("/predict", body, 422)["error_type"] == "validation", body
+    for path, body in ("/embed", {"inputs": [1]}), ("/embed", {"inputs": "a", "dimensions": 0}), ("/embed", {"inputs": "a", "normalize": 1}), \
+            ("/rerank", {"query": "a"}), ("/rerank", {"query": 1, "texts": ["a"]}), ("/similarity", {"inputs": "a"}), \
+            ("/similarity", {"inputs": {"source_sentence": "a", "sentences": "b"}}), ("/tokenize", {"inputs": {}}), ("/", {"inputs": {}, "parameters": {}}), \
+            ("/", {"inputs": "a", "parameters": 7}), ("/", {"inputs": "a", "parameters": {"top_k": 0}}):
+        assert server.post(path, body, 422)["error"], (path, body)
+    assert server.post("/predict", {"inputs": []}, 400)["error_type"] == "empty"
+    assert server.post("/embed", {"inputs": []}, 400)["error_type"] == "empty"
+
+
+@test
+def limits_say_their_name():
+    too_many = server.post("/predict", {"inputs": [["a"]] * 9}, 422)
+    assert "max_client_batch_size, which is 8" in too_many["error"]
+    too_large = server.post("/predict", {"inputs": "a" * 20000}, 413)
+    assert "payload_limit is 20000" in too_large["error"]
+    members = {f"k{i}": i for i in range(100)}
+    assert "members" in server.post("/predict", members, 400)["error"]
+
+
+@test
+def paths_and_methods():
+    assert "openapi" in server.get("/nothing", 404)["error"]
+    assert server.get("/v2/models//ready", 404)["error"]
+    for method, path, allow in ("PATCH", "/", "GET, HEAD, POST"), ("GET", "/predict", "POST"), ("PUT", "/predict", "POST"), ("DELETE", "/health", "GET, HEAD"), ("POST", "/metrics", "GET, HEAD"):
+        status, headers, _ = server.send(method, path, b"{}" if method == "POST" else None)
+        assert status == 405 and headers["allow"] == allow, (method, path, status)
+    server.post("/nothing", {"a": 1}, 404)
+    assert server.post("/v2/models/none/infer", {"inputs": [text_input("a")]}, 404)["error"]
+
+
+@test
+def special_tokens_are_text():
+    plain = server.post("/tokenize", {"inputs": "a [SEP] b"})[0]
+    assert len([token for token in plain if token["special"]]) == 2
+    assert server.post("/predict", {"inputs": "a [SEP] b"}) != server.post("/predict", {"inputs": ["a", "b"]})
+    with Server(model(CLASSIFY), "--keep-special") as open_server:
+        kept = open_server.post("/tokenize", {"inputs": "a [SEP] b"})[0]
+        assert len(kept) < len(plain)
+
+
+@test
+def metrics_count():
+    with Server(model(CLASSIFY)) as fresh:
+        for _ in range(3):
+            fresh.post("/predict", {"inputs": [["a"], ["b"]]})
+        fresh.post("/predict", {}, 422)
+        found = fresh.metrics()
+        assert found['retort_requests_total{method="POST",route="/predict",code="200"}'] == 3
+        assert found['retort_requests_total{method="POST",route="/predict",code="422"}'] == 1
+        name = f'{{model="{CLASSIFY}"}}'
+        assert found["retort_texts_total" + name] == 6
+        for family in ("request_duration_seconds", "tokenize_seconds", "queue_wait_seconds", "inference_seconds", "batch_sequences", "batch_tokens"):
+            counts = [value for key, value in found.items() if key.startswith(f"retort_{family}_bucket")]
+            assert counts == sorted(counts) and counts[-1] == found[f"retort_{family}_count{name}"] >= 1, family
+        assert f'retort_request_duration_seconds_bucket{{model="{CLASSIFY}",le="5e-05"}}' in found
+        assert found["process_resident_memory_bytes"] > 1e6 and found["process_open_fds"] > 3 and found["retort_inflight"] == 1
+        text = fresh.send("GET", "/metrics")[2].decode().splitlines()
+        families = [line.split()[2] for line in text if line.startswith("# TYPE")]
+        assert len(families) == len(set(families)) and len([line for line in text if line.startswith("# HELP")]) == len(families)
+        last = None
+        for line in text:  # the lines of a family stand together, behind its TYPE
+            if line.startswith("# TYPE"):
+                last = line.split()[2]
+            elif line[0] != "#":
+                assert re.match(last + r"(_bucket|_sum|_count)?[{ ]", line), line
+
+
+@test
+def openapi_has_every_route():
+    document = server.get("/openapi.json")
+    assert document["openapi"].startswith("3.") and len(document["paths"]) > 20
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert references <= set(document["components"]["schemas"])
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            path_tried = path.replace("{model}", CLASSIFY).replace("{version}", "1")
+            status, headers, _ = server.send(method.upper(), path_tried, b"{}" if method == "post" else None)
+            assert str(status) in operation["responses"], (method, path, status)
+            assert operation["summary"]
+
+
+@test
+def keys():
+    path = file("keys.txt", "# two\nfirst-key\n\nsecond-key \n")
+    with Server(model(CLASSIFY), "--api-keys", path) as locked:
+        body = {"inputs": "a"}
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "first-key"}, {"Authorization": "Bearer first-ke"}, {"Authorization": "Bearer " + "x" * 300}):
+            status, answer, _ = locked.send("POST", "/predict", body, headers)
+            assert status == 401 and answer["www-authenticate"] == "Bearer"
+        for key in ("first-key", "second-key"):
+            locked.post("/predict", body, Authorization="Bearer " + key)
+        assert locked.send("GET", "/info")[0] == 401 and locked.send("GET", "/health")[0] == 200 and locked.send("GET", "/metrics")[0] == 200
+        assert locked.get("/openapi.json")["security"]
+
+
+@test
+def access_log():
+    path = HERE / "access.log"
+    with Server(model(CLASSIFY), "--access-log", path) as logged:
+        trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        logged.post("/predict", {"inputs": "a b"}, X_Request_Id="id-1", traceparent=trace)
+        logged.post("/predict", {"inputs": 1}, 422)
+        logged.stop()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["status"] for line in lines] == [200, 422]
+    assert lines[0]["request_id"] == "id-1" and lines[0]["traceparent"] == trace and lines[0]["texts"] == 1 and lines[0]["tokens"] == 4
+    assert lines[0]["model"] == CLASSIFY and lines[0]["duration_us"] > 0 and lines[1]["error"] and "a b" not in path.read_text()
+    assert path.stat().st_mode & 0o007 == 0
+
+
+main()
