@@ -69,7 +69,12 @@ typedef enum cli_code {
       "read [SEP] and the like in a text as plain text")                                                     \
     X(THREADS, "threads", 0, "N", INT, 0, 1024, "0", "threads to use (0: as many as there are cores)")       \
     X(ISA, "isa", 0, "ref|avx2|vnni|amx|neon", CHOICE, 0, 0, NULL, "use no instructions beyond this tier")   \
-    X(PROVIDER, "provider", 0, "NAME", TEXT, 0, 0, "native", "engine that runs the network")                 \
+    X(PROVIDER, "provider", 0, "NAME", TEXT, 0, 0, "native",                                                 \
+      "engine that runs the network; 'doctor' lists them (bench: NAME[,NAME])")                              \
+    X(ONNX, "onnx", 0, "FILE", TEXT, 0, 0, NULL,                                                             \
+      "other engines: read this export of the model in place of making one")                                 \
+    X(GRAPH_LEVEL, "graph-level", 0, "none|basic|extended|all", CHOICE, 0, 0, NULL,                          \
+      "ONNX Runtime: its own graph optimisation (default: all)")                                             \
     X(MAN, "man", 0, "", FLAG, 0, 0, NULL, "print the manual page")                                          \
     X(JSON, "json", 0, "", FLAG, 0, 0, NULL, "print JSON, one object a line")                                \
     X(HELP, "help", 'h', "", FLAG, 0, 0, NULL, "print this help")

@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <string.h>
 
-#define ENGINE_OPTIONS CLI_THREADS, CLI_ISA, CLI_PROVIDER
+#define ENGINE_OPTIONS CLI_THREADS, CLI_ISA, CLI_PROVIDER, CLI_ONNX, CLI_GRAPH_LEVEL
 
 const cli_command cli_commands[] = {
     {"import", "SOURCE -o MODEL", "turn a checkpoint folder into one optimised file", 1, 1, CLI_OUTPUT,

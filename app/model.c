@@ -66,6 +66,8 @@ cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_
 static retort_session_options session_options(const cli_args *args) {
     retort_session_options options = RETORT_SESSION_OPTIONS;
     options.provider = cli_text(args, CLI_PROVIDER);
+    options.onnx = cli_text(args, CLI_ONNX);
+    options.graph_level = cli_text(args, CLI_GRAPH_LEVEL);
     options.isa = cli_text(args, CLI_ISA);
     options.threads = (int)cli_int(args, CLI_THREADS, 0);
     options.special_as_text = cli_has(args, CLI_SPECIAL_AS_TEXT);

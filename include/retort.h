@@ -265,6 +265,24 @@ RETORT_API void retort_tokens_free(retort_tokens *tokens);
 /* The piece with this id ("##ing"), NULL when there is none. */
 RETORT_API const char *retort_model_piece(const retort_model *model, int32_t id);
 
+/* ---- Providers ---------------------------------------------------------------------------------------- */
+
+/* An engine that runs whole models: our own ("native"), or another that is found when it is asked for. */
+typedef struct retort_provider_info {
+    size_t size;      /* sizeof this struct: set it before the call */
+    const char *name; /* "onnxruntime:openvino": as retort_session_options.provider spells it */
+    const char *help; /* what it is, in a few words */
+    bool fused;       /* of an export it reads the form with ONNX Runtime's fused operators best */
+    bool found;       /* its library is there, is what it should be, and new enough */
+    char version[32];
+    char path[256];   /* of the library, "" for native */
+    char reason[508]; /* "" when it was found, else why it cannot be used and how to install it */
+} retort_provider_info;
+/* Looks for provider `index`: in the folders of the environment variable RETORT_PROVIDERS (colons between
+ * them), in ~/.cache/retort/providers, where tools/providers installs them, and where the system's loader
+ * looks. A library that is found stays loaded. RETORT_ARGUMENT beyond the last provider. Thread-safe. */
+RETORT_API retort_status retort_provider(size_t index, retort_provider_info *info);
+
 /* ---- Sessions ----------------------------------------------------------------------------------------- */
 
 typedef struct retort_session retort_session;
@@ -291,7 +309,7 @@ typedef int (*retort_tap_fn)(void *user, const retort_tapped *tapped);
 
 typedef struct retort_session_options {
     size_t size;
-    const char *provider; /* NULL or "native" */
+    const char *provider; /* NULL or "native": our own engine; or another one, see retort_provider */
     const char *isa;      /* NULL: the best this CPU has; else "ref" "avx2" "vnni" "amx" "neon" as a cap */
     int threads;          /* 0: min(affinity, cgroup quota, physical cores) */
     int64_t chunk_tokens; /* 0: chosen; tokens that one worker carries through the network at a time */
@@ -305,9 +323,12 @@ typedef struct retort_session_options {
      * others compute padding as well. NULL (default): costs nothing. */
     retort_tap_fn tap;
     void *tap_user;
+    /* Other engines only; isa, profile and tap are native's alone. */
+    const char *onnx; /* NULL, or a file that this model was exported to, which the engine shall read */
+    const char *graph_level; /* ONNX Runtime's own rewrites: "none", "basic", "extended"; NULL: "all" */
 } retort_session_options;
 #define RETORT_SESSION_OPTIONS                                                                               \
-    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false, NULL, NULL }
+    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false, NULL, NULL, NULL, NULL }
 
 RETORT_API retort_status retort_session_open(retort_session **out, retort_model *model,
                                              const retort_session_options *options, retort_error *err);
@@ -389,10 +410,11 @@ RETORT_API retort_status retort_session_step(const retort_session *session, size
 
 typedef struct retort_session_info {
     size_t size;
-    const char *provider, *isa;
+    const char *provider, *isa; /* isa: "own" for other engines, which choose themselves */
     int threads;
     uint64_t arena_bytes; /* reserved for activations, all workers together; touched only as used */
-    size_t steps;
+    size_t steps;         /* other engines: 0 */
+    const char *version;  /* of the engine; lives as long as the session */
 } retort_session_info;
 RETORT_API retort_status retort_session_describe(const retort_session *session, retort_session_info *info);
 
