@@ -41,6 +41,12 @@ typedef enum cli_code {
     X(SEED, "seed", 0, "S", INT, 0, 0x7fffffff, "0", "which texts are chosen")                               \
     X(WEAK_COLUMNS, "weak-columns", 0, "N", INT, 8, 64, "8",                                                 \
       "owq: columns of a matrix that keep 8 bits, a multiple of 8")                                          \
+    X(FOR, "for", 0, "any|ort", CHOICE, 0, 0, "any",                                                         \
+      "any: standard operators; ort: ONNX Runtime's fused ones where level 2 has fused")                     \
+    X(STANDARD, "standard", 0, "", FLAG, 0, 0, NULL,                                                         \
+      "4-bit weights as standard DequantizeLinear (opset 21), not as MatMulNBits")                           \
+    X(EXTERNAL_OVER, "external-over", 0, "BYTES", INT, 1, 0x7fffffff, NULL,                                  \
+      "put the tensors of a larger file into FILE.data (default: over 2 GiB)")                               \
     X(TENSORS, "tensors", 0, "", FLAG, 0, 0, NULL, "list every stored tensor")                               \
     X(GRAPH, "graph", 0, "", FLAG, 0, 0, NULL, "print the graph, one node a line")                           \
     X(DATA, "data", 0, "FILE", TEXT, 0, 0, NULL, "TSV with a header, CoNLL, SQuAD JSON or lines of text")    \
@@ -288,6 +294,7 @@ cli_code cmd_eval(const cli_args *args);
 cli_code cmd_compare(const cli_args *args);
 cli_code cmd_optimize(const cli_args *args);
 cli_code cmd_quantize(const cli_args *args);
+cli_code cmd_export(const cli_args *args);
 cli_code cmd_bench(const cli_args *args);
 cli_code cmd_doctor(const cli_args *args);
 cli_code cmd_help(const cli_args *args);

@@ -102,6 +102,18 @@ const cli_command cli_commands[] = {
      "retort quantize model.retort --recipe int4 --embeddings 8 --keep head.output -o tiny.retort\n"
      "retort quantize model.retort --recipe gptq --data train.tsv --samples 1024 -o best.retort\n",
      false, cmd_quantize},
+    {"export", "MODEL -o FILE.onnx", "write the model as ONNX", 1, 1, CLI_OUTPUT,
+     (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_FOR, CLI_STANDARD, CLI_EXTERNAL_OVER, CLI_TASK, CLI_TOKENIZER,
+                   -1},
+     "MODEL is a model of any level, or a checkpoint folder, whose graph is optimised up to --level first "
+     "(0: the "
+     "plain operators that torch exports). The inputs are input_ids, attention_mask and, for BERT, "
+     "token_type_ids, of "
+     "any batch and length; the output is logits, start_logits and end_logits, or sentence_embedding.",
+     "retort export model.retort -o model.onnx\n"
+     "retort export ./checkpoint --level 0 -o plain.onnx\n"
+     "retort export ./checkpoint --level 2 --for ort -o fused.onnx\n",
+     false, cmd_export},
     {"bench", "MODEL", "measure latency and throughput", 1, 1, -1,
      (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_PAD, CLI_KEEP_DUPLICATES,
                    CLI_PROFILE, CLI_PEAK, ENGINE_OPTIONS, -1},

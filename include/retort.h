@@ -132,6 +132,31 @@ RETORT_API retort_model *retort_model_retain(retort_model *model);
 /* Drops an owner; open sessions keep theirs. Thread-safe. */
 RETORT_API void retort_model_free(retort_model *model);
 
+typedef struct retort_export_options {
+    size_t size;
+    bool fused;    /* ONNX Runtime's operators (com.microsoft) for what is fused, from level 2 on */
+    bool standard; /* 4-bit weights as ONNX 1.16's blocked DequantizeLinear, in place of com.microsoft's
+                      MatMulNBits */
+    uint64_t external_over; /* a file of more bytes puts its tensors into "path.data"; 0: over 2 GiB, as ONNX
+                               must */
+} retort_export_options;
+#define RETORT_EXPORT_OPTIONS                                                                                \
+    { sizeof(retort_export_options), false, false, 0 }
+
+/* What an export has written. */
+typedef struct retort_export_info {
+    uint64_t bytes; /* of all files */
+    size_t nodes;
+    bool external; /* the tensors are in "path.data" */
+} retort_export_info;
+
+/* Writes the model as ONNX: input_ids, attention_mask and, for BERT, token_type_ids (i64 [batch, sequence])
+ * to logits, start_logits and end_logits, or sentence_embedding. Only standard operators unless the options
+ * say otherwise. *info may be NULL. */
+RETORT_API retort_status retort_model_export(const retort_model *model, const char *path,
+                                             const retort_export_options *options, retort_export_info *info,
+                                             retort_error *err);
+
 /* A rewrite that changed the graph, or (rewrite NULL) a whole level. */
 typedef struct retort_rewrite_info {
     int level;
