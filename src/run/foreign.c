@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/foreign.h"
+#include "graph/onnx.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,8 @@ retort_status rt_foreign_open(rt_foreign *f, const rt_provider *provider, const 
     retort_status status = check_options(options, err);
     if (status == RETORT_OK) status = set_limits(f, model, options, err);
     if (status != RETORT_OK || options->onnx != NULL) return status;
-    return rt_fail(err, RETORT_UNSUPPORTED, "provider '%s': the model's ONNX file must be named", f->provider);
+    const rt_onnx_options form = {.fused = provider->fused};
+    return rt_onnx_write(model, &form, &f->onnx, &f->onnx_bytes, err);
 }
 
 void rt_foreign_forget(rt_foreign *f) {
@@ -103,8 +105,7 @@ static bool shapes_fit(const rt_foreign *f, const rt_chunk *chunk, const rt_fore
     bool flat = rank == 2; /* a row a sequence, or a row a mask */
     int64_t rows = (int64_t)(f->limits.output == RT_ROWS_MASKS && flat ? chunk->masks : chunk->batch);
     *masks = flat;
-    if (flat == (f->limits.output == RT_ROWS_ALL) || (f->limits.output == RT_ROWS_BATCH && !flat))
-        return false;
+    if (f->limits.output == (flat ? RT_ROWS_ALL : RT_ROWS_BATCH)) return false;
     for (size_t i = 0; i < count; i++) {
         const int64_t *dims = outputs[i].dims;
         if (outputs[i].rank != first->rank || (rank != 2 && rank != 3) || dims[0] != rows) return false;
