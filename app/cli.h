@@ -64,6 +64,11 @@ typedef enum cli_code {
       "batch and length of each row")                                                                        \
     X(SECONDS, "seconds", 0, "T", REAL, 0, 0, "1", "least time spent on a row")                              \
     X(PROFILE, "profile", 0, "", FLAG, 0, 0, NULL, "also print the time of each step")                       \
+    X(ROAD, "road", 0, "", FLAG, 0, 0, NULL,                                                                 \
+      "measure each step from the checkpoint to integers, in every engine")                                  \
+    X(PYTHON, "python", 0, "FILE", TEXT, 0, 0, NULL,                                                         \
+      "with --road: a Python that has torch and transformers, for their row")                                \
+    X(HTML, "html", 0, "FILE", TEXT, 0, 0, NULL, "also write the tables and plots to FILE")                  \
     X(PAD, "pad", 0, "", FLAG, 0, 0, NULL,                                                                   \
       "with --data: fill texts up with [PAD] to the longest of their batch, to measure what that costs")     \
     X(KEEP_DUPLICATES, "keep-duplicates", 0, "", FLAG, 0, 0, NULL,                                           \
@@ -181,6 +186,7 @@ cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_
 
 double cli_now(void); /* seconds */
 double cli_rss_mb(void);
+double cli_peak_mb(void); /* the most that was resident so far */
 /* Sorts the values. */
 void cli_sort(double *values, size_t n);
 double cli_percentile(const double *sorted, size_t n, double p);
@@ -191,6 +197,8 @@ extern const char *const cli_task_names[];
 /* A .retort file, or a checkpoint folder, which is imported up to `level`. Errors are printed. */
 cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level);
 cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile);
+/* In our own engine, whatever --provider says: a reference. */
+cli_code cli_open_native(retort_session **out, const cli_args *args, retort_model *model);
 cli_code cli_open_tapped(retort_session **out, const cli_args *args, retort_model *model, retort_tap_fn tap,
                          void *user);
 

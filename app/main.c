@@ -6,7 +6,8 @@
 #include <signal.h>
 #include <string.h>
 
-#define ENGINE_OPTIONS CLI_THREADS, CLI_ISA, CLI_PROVIDER, CLI_ONNX, CLI_GRAPH_LEVEL
+#define ENGINE_OPTIONS CLI_THREADS, CLI_ISA, CLI_PROVIDER
+#define OTHER_ENGINES  CLI_ONNX, CLI_GRAPH_LEVEL
 
 const cli_command cli_commands[] = {
     {"import", "SOURCE -o MODEL", "turn a checkpoint folder into one optimised file", 1, 1, CLI_OUTPUT,
@@ -33,7 +34,7 @@ const cli_command cli_commands[] = {
      "retort explain model.retort --graph\n",
      false, cmd_explain},
     {"run", "MODEL [TEXT…]", "run the model on texts or on lines of stdin", 1, -1, -1,
-     (const int[]){CLI_TOP, CLI_QUERY, CLI_BATCH, CLI_SPECIAL_AS_TEXT, ENGINE_OPTIONS, -1},
+     (const int[]){CLI_TOP, CLI_QUERY, CLI_BATCH, CLI_SPECIAL_AS_TEXT, ENGINE_OPTIONS, OTHER_ENGINES, -1},
      "What is printed depends on the model's task: labels with scores, entities, the answer, guesses for "
      "[MASK], or a vector. A tab in a text separates a pair; a question is QUESTION<tab>CONTEXT. On a "
      "terminal "
@@ -50,10 +51,11 @@ const cli_command cli_commands[] = {
      false, cmd_tokenize},
     {"eval", "MODEL --data FILE", "measure the model on labelled data", 1, 1, CLI_DATA,
      (const int[]){CLI_DATA, CLI_REFERENCE, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH,
-                   ENGINE_OPTIONS, -1},
+                   ENGINE_OPTIONS, OTHER_ENGINES, -1},
      "Accuracy of labels, F1 of entities, exact match of answers, Spearman's rank correlation of scores, "
      "pseudo-perplexity of masked models. --reference adds the mean divergence KL(reference || model) of the "
-     "logits, the share of equal decisions and the largest difference of two logits. --per-layer adds where "
+     "logits, the share of equal decisions and the largest difference of two logits; it runs in retort's own "
+     "engine, whatever --provider says. --per-layer adds where "
      "the error enters: for each step that both models have, in the order of the graph, the squared length "
      "of the difference of its rows from the reference's, over the squared length of the latter, of all "
      "texts together. Each model computes on its own rows, so that errors add up. Both models must be of "
@@ -114,19 +116,28 @@ const cli_command cli_commands[] = {
      "retort export ./checkpoint --level 0 -o plain.onnx\n"
      "retort export ./checkpoint --level 2 --for ort -o fused.onnx\n",
      false, cmd_export},
-    {"bench", "MODEL", "measure latency and throughput", 1, 1, -1,
+    {"bench", "MODEL…", "measure latency and throughput, also beside other engines", 1, -1, -1,
      (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_PAD, CLI_KEEP_DUPLICATES,
-                   CLI_PROFILE, CLI_PEAK, ENGINE_OPTIONS, -1},
+                   CLI_PROFILE, CLI_PEAK, CLI_ROAD, CLI_PYTHON, CLI_HTML, ENGINE_OPTIONS, OTHER_ENGINES, -1},
      "Without --data each row runs random tokens; with it, the texts of a file in their order, tokenised "
      "beforehand, and the time is the median of whole passes. Equal texts of a batch are computed once, and "
      "no padding is: --keep-duplicates "
      "and --pad measure what both would cost. Padding is computed as if it were text, without a mask, so the "
      "answers that nobody sees here would be wrong. "
-     "--peak adds to --profile how near each step comes to what the machine reaches at most.",
+     "--peak adds to --profile how near each step comes to what the machine reaches at most. Several models, "
+     "or "
+     "several names in --provider, take turns on the same inputs with as many threads each, warm; every "
+     "engine "
+     "reads the model's own export; load time and peak memory are those of a process that has nothing else. "
+     "'difference' is the largest, of any result, from the model's first engine. --road takes a checkpoint "
+     "folder through every step: plain ONNX, ONNX Runtime's graph levels, OpenVINO, integers, retort; with "
+     "--data also the accuracy of each.",
      "retort bench model.retort\n"
      "retort bench model.retort --batch 1 --seq 128 --threads 2 --json\n"
      "retort bench model.retort --data test.tsv --batch 32\n"
-     "retort bench model.retort --data test.tsv --batch 32 --pad --keep-duplicates\n",
+     "retort bench model.retort --data test.tsv --batch 32 --pad --keep-duplicates\n"
+     "retort bench model.retort --provider native,onnxruntime,openvino --html report.html\n"
+     "retort bench ./checkpoint --road --data test.tsv\n",
      false, cmd_bench},
     {"doctor", "", "say what this machine offers", 0, 0, -1,
      (const int[]){CLI_PEAK, CLI_THREADS, CLI_ISA, -1},

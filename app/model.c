@@ -83,6 +83,16 @@ cli_code cli_open_session(retort_session **out, const cli_args *args, retort_mod
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
 }
 
+cli_code cli_open_native(retort_session **out, const cli_args *args, retort_model *model) {
+    retort_error err;
+    retort_session_options options = session_options(args);
+    options.provider = NULL;
+    options.onnx = NULL;
+    options.graph_level = NULL;
+    retort_status status = retort_session_open(out, model, &options, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
 cli_code cli_open_tapped(retort_session **out, const cli_args *args, retort_model *model, retort_tap_fn tap,
                          void *user) {
     retort_error err;
