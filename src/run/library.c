@@ -48,15 +48,16 @@ static bool has_beside(const char *folder, const rt_library_query *query) {
 
 /* The file of that name and the highest version in a folder. */
 static bool find_in(char *out, size_t size, const char *folder, const rt_library_query *query) {
-    char best[128] = "";
-    DIR *files = opendir(folder);
-    if (files == NULL) return false;
-    for (const struct dirent *file; (file = readdir(files)) != NULL;) {
-        bool fits = is_named(file->d_name, query->name) && strlen(file->d_name) < sizeof best;
-        if (fits && strverscmp(file->d_name, best) > 0) memcpy(best, file->d_name, strlen(file->d_name) + 1);
+    struct dirent **files = NULL;
+    bool found = false;
+    int count = scandir(folder, &files, NULL, versionsort);
+    for (int i = count - 1; i >= 0; i--) {
+        found = found || (is_named(files[i]->d_name, query->name) &&
+                          rt_path_join(out, size, folder, files[i]->d_name));
+        free(files[i]);
     }
-    closedir(files);
-    return *best != '\0' && rt_path_join(out, size, folder, best) && has_beside(folder, query);
+    free(files);
+    return found && has_beside(folder, query);
 }
 
 /* In a folder of packages, in Python's site-packages, or in the folder itself. */
