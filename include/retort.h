@@ -305,7 +305,8 @@ typedef struct retort_provider_info {
 } retort_provider_info;
 /* Looks for provider `index`: in the folders of the environment variable RETORT_PROVIDERS (colons between
  * them), in ~/.cache/retort/providers, where tools/providers installs them, and where the system's loader
- * looks. A library that is found stays loaded. RETORT_ARGUMENT beyond the last provider. Thread-safe. */
+ * looks. A library that is found stays loaded; ORT_DISABLE_TELEMETRY=1 is set in the environment before ONNX
+ * Runtime is, unless it is set already. RETORT_ARGUMENT beyond the last provider. Thread-safe. */
 RETORT_API retort_status retort_provider(size_t index, retort_provider_info *info);
 
 /* ---- Sessions ----------------------------------------------------------------------------------------- */

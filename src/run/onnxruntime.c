@@ -3,6 +3,7 @@
 #include "run/foreign.h"
 #include "run/ort_api.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +67,15 @@ static retort_status check_execution(engine *e, retort_error *err) {
                    rt_library_advice(advice, sizeof advice, &e->kind->query));
 }
 
+/* ONNX Runtime's official builds send usage events to Microsoft by default, since 1.32 on Linux as well; this
+ * variable, read when it starts, is what turns all of that off. A user's own setting stays. */
+static void silence(void) {
+    setenv("ORT_DISABLE_TELEMETRY", "1", 0);
+}
+
 static retort_status load(engine *e, retort_error *err) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, silence);
     retort_status status = rt_library_open(&e->library, &e->kind->query, err);
     if (status != RETORT_OK) return status;
     const ort_base *(*get_base)(void) =
