@@ -20,25 +20,23 @@ void report_text(FILE *to, const char *text) {
     }
 }
 
-size_t report_colour(const contest *c, size_t index) {
-    size_t colour = 0;
-    for (size_t i = 0; i < c->count; i++) {
-        size_t first = 0;
-        while (strcmp(c->items[first].provider, c->items[i].provider) != 0) first++;
-        if (strcmp(c->items[i].provider, c->items[index].provider) == 0) return colour;
-        colour += first == i;
-    }
-    return colour;
+size_t report_colour(const entrant *it) {
+    static const char *const known[] = {"native",   "onnxruntime",      "onnxruntime:openvino",
+                                        "openvino", "onnxruntime:cuda", "onnxruntime:tensorrt",
+                                        "torch"};
+    size_t count = sizeof known / sizeof *known, index = 0;
+    while (index + 1 < count && strcmp(known[index], it->provider) != 0) index++;
+    return index;
 }
 
 /* Colours that differ for all kinds of sight (Okabe and Ito), native's first. */
 static const char *const style =
     ":root{color-scheme:light "
     "dark;--ink:#1b1f24;--soft:#667;--line:#ddd;--page:#fff;--c0:#d55e00;--c1:#0072b2;"
-    "--c2:#009e73;--c3:#cc79a7;--c4:#8a6d00;--c5:#444}"
+    "--c2:#009e73;--c3:#cc79a7;--c4:#8a6d00;--c5:#6b4fbb;--c6:#444}"
     "@media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--soft:#9aa;--line:#3a3f45;--page:#16191d;--c0:#"
     "ff8c42;"
-    "--c1:#56b4e9;--c2:#2fd0a0;--c3:#e39bc4;--c4:#e0c040;--c5:#bbb}}"
+    "--c1:#56b4e9;--c2:#2fd0a0;--c3:#e39bc4;--c4:#e0c040;--c5:#a58cf0;--c6:#bbb}}"
     "body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:1120px;"
     "margin:2rem auto;padding:0 1rem}h1{font-size:1.5rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}"
     "p{color:var(--soft)}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
@@ -51,7 +49,7 @@ static const char *const style =
 
 static void write_style(FILE *to) {
     fprintf(to, "<style>%s", style);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         fprintf(
             to,
             ".c%d circle,.c%d text{fill:var(--c%d)}.c%d line{stroke:var(--c%d)}i.c%d{background:var(--c%d)}",
@@ -72,7 +70,7 @@ static void write_names(FILE *to, const contest *c, size_t index) {
     const entrant *it = &c->items[index];
     fprintf(to, "<tr><td>");
     report_text(to, it->name);
-    fprintf(to, "</td><td><i class=\"c%zu\"></i>%s</td>", report_colour(c, index), it->provider);
+    fprintf(to, "</td><td><i class=\"c%zu\"></i>%s</td>", report_colour(it), it->provider);
 }
 
 static void write_real(FILE *to, const char *format, double value) {
@@ -90,8 +88,8 @@ static void write_entrants(FILE *to, const contest *c) {
     for (size_t i = 0; i < c->count; i++) accuracy = accuracy || isfinite(c->items[i].value);
     fprintf(to,
             "<h2>Models and engines</h2><div class=\"scroll\"><table><tr><th>model</th><th>engine</th>"
-            "<th>version</th><th>file, MB</th><th>load, ms</th><th>peak memory, MB</th>"
-            "<th>largest difference</th>%s</tr>\n",
+            "<th>version</th><th>file, MB</th><th>load, ms</th><th>peak, MB</th>"
+            "<th>difference</th>%s</tr>\n",
             accuracy ? "<th>accuracy</th><th>KL</th>" : "");
     for (size_t i = 0; i < c->count; i++) {
         const entrant *it = &c->items[i];
@@ -156,7 +154,8 @@ static void write_page(FILE *to, const contest *c, const char *title) {
         c->machine.features, c->threads);
     write_entrants(to, c);
     write_times(to, c);
-    fprintf(to, "<h2>Median time and size of the file</h2><div class=\"plots\">\n");
+    fprintf(to, "<h2>Median time and size of the file</h2><div class=\"plots\"%s>\n",
+            c->result_count == 1 ? " style=\"grid-template-columns:minmax(0,760px)\"" : "");
     for (size_t r = 0; r < c->result_count; r++) {
         fprintf(to, "<figure><figcaption>");
         write_cell_name(to, c, &c->results[r].cell);

@@ -7,8 +7,8 @@
 
 /* Text with <, > and & escaped. */
 void report_text(FILE *to, const char *text);
-/* Index of an entrant's colour: one a provider, in the order of their first entrants. */
-size_t report_colour(const contest *c, size_t index);
+/* Number of the entrant's colour: each engine has one. */
+size_t report_colour(const entrant *it);
 /* File size by median time of one cell: a dot an entrant. */
 void report_plot(FILE *to, const contest *c, const contest_result *result);
 

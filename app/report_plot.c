@@ -95,8 +95,8 @@ void report_plot(FILE *to, const contest *c, const contest_result *result) {
     size_t count = place_dots(dots, c, result, &x, &y);
     for (size_t i = 0; i < count; i++) {
         const dot *d = &dots[i];
-        size_t colour = report_colour(c, d->index);
         const entrant *it = &c->items[d->index];
+        size_t colour = report_colour(it);
         fprintf(to, "<g class=\"c%zu\"><line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", colour, d->x,
                 d->y, d->x + 10, d->label);
         fprintf(to, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\"><title>", d->x, d->y);
