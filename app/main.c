@@ -13,11 +13,13 @@ const cli_command cli_commands[] = {
     {"import", "SOURCE -o MODEL", "turn a checkpoint folder into one optimised file", 1, 1, CLI_OUTPUT,
      (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_DTYPE, CLI_TASK, CLI_TOKENIZER, -1},
      "SOURCE is a Hugging Face or sentence-transformers folder: config.json, weights (safetensors, also in "
-     "shards, or pytorch_model.bin) and tokenizer. Nothing in it is executed. MODEL holds everything that "
+     "shards, or pytorch_model.bin) and tokenizer; or an .onnx file in such a folder. Nothing in it is "
+     "executed. MODEL holds everything that "
      "the "
      "other commands need, and is itself a valid safetensors file.",
      "retort import ./checkpoint -o model.retort\n"
-     "retort import ./checkpoint -o small.retort --dtype bf16\n",
+     "retort import ./checkpoint -o small.retort --dtype bf16\n"
+     "retort import ./exported/model.onnx -o model.retort\n",
      false, cmd_import},
     {"info", "MODEL", "say what is in a model", 1, 1, -1, (const int[]){CLI_TENSORS, -1}, NULL,
      "retort info model.retort\n"

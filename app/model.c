@@ -16,6 +16,11 @@ static bool is_folder(const char *path) {
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+static bool is_graph(const char *path) {
+    size_t length = strlen(path);
+    return length > 5 && strcmp(path + length - 5, ".onnx") == 0;
+}
+
 static void set_task(retort_import_options *options, const char *name) {
     for (int task = RETORT_TASK_CLASSIFY; name != NULL && task <= RETORT_TASK_EMBED; task++) {
         if (strcmp(name, cli_task_names[task]) != 0) continue;
@@ -46,7 +51,7 @@ static cli_code import_model(retort_model **out, const cli_args *args, const cha
 
 cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level) {
     retort_error err;
-    if (is_folder(path)) return import_model(out, args, path, level);
+    if (is_folder(path) || is_graph(path)) return import_model(out, args, path, level);
     return retort_model_load(out, path, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
 }
 

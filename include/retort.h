@@ -120,7 +120,8 @@ typedef struct retort_import_options {
     { sizeof(retort_import_options), 3, RETORT_F32, RETORT_TASK_CLASSIFY, false, NULL, NULL, NULL, NULL, 0 }
 
 /* Reads a checkpoint: a Hugging Face or sentence-transformers folder (safetensors, also sharded, or
- * pytorch_model.bin), and optimises its graph to options->level. Nothing in the folder is executed. */
+ * pytorch_model.bin), or an .onnx file in one, and optimises its graph to options->level. Nothing in the
+ * folder is executed. */
 RETORT_API retort_status retort_model_import(retort_model **out, const char *source,
                                              const retort_import_options *options, retort_error *err);
 /* Maps a .retort file (a safetensors file with the graph, tokenizer and configuration in its metadata). */

@@ -24,6 +24,23 @@ bool rt_onnx_dtype(rt_onnx_type type, retort_dtype *dtype) {
     return false;
 }
 
+bool rt_onnx_bytes(rt_onnx_type type, size_t count, size_t *bytes) {
+    retort_dtype dtype;
+    if (type == RT_ONNX_INT4 || type == RT_ONNX_UINT4) {
+        *bytes = count / 2 + count % 2;
+        return true;
+    }
+    if (type == RT_ONNX_DOUBLE) return rt_mul(count, sizeof(double), bytes);
+    return rt_onnx_dtype(type, &dtype) && rt_mul(count, rt_dtype_size(dtype), bytes);
+}
+
+const rt_onnx_attr *rt_onnx_attribute(const rt_onnx_node *node, const char *name) {
+    for (size_t i = 0; i < node->attr_count; i++) {
+        if (strcmp(node->attrs[i].name, name) == 0) return &node->attrs[i];
+    }
+    return NULL;
+}
+
 /* The next item of a growing array, zeroed. */
 static void *next(void **array, size_t *count, size_t *capacity, size_t size) {
     if (!rt_grow(array, capacity, *count + 1, size)) return NULL;
@@ -59,8 +76,8 @@ bool rt_onnx_add_metadata(rt_onnx *onnx, const char *key, const char *value) {
 
 void rt_onnx_close(rt_onnx *onnx) {
     if (onnx == NULL) return;
-    for (size_t i = 0; i < onnx->map_count; i++) rt_map_close(&onnx->maps[i]);
-    free(onnx->maps);
+    for (size_t i = 0; i < onnx->file_count; i++) rt_map_close(&onnx->files[i].map);
+    free(onnx->files);
     free(onnx->opsets);
     free(onnx->metadata);
     free(onnx->nodes);

@@ -93,8 +93,11 @@ typedef struct rt_onnx {
     rt_arena arena;
     size_t opset_capacity, metadata_capacity, node_capacity, tensor_capacity, input_capacity, output_capacity;
     struct RtOnnx__Model *message; /* what was read */
-    rt_map *maps;                  /* files of external data */
-    size_t map_count;
+    struct rt_onnx_file {          /* of external data */
+        const char *location;
+        rt_map map;
+    } * files;
+    size_t file_count, file_capacity;
 } rt_onnx;
 
 /* A file without external data may have 2^31 - 1 bytes: Google's protobuf reads no more. */
@@ -118,5 +121,17 @@ rt_onnx_value *rt_onnx_add_output(rt_onnx *onnx);
 bool rt_onnx_add_opset(rt_onnx *onnx, const char *domain, int64_t version);
 bool rt_onnx_add_metadata(rt_onnx *onnx, const char *key, const char *value);
 void rt_onnx_close(rt_onnx *onnx);
+
+/* Opens an ONNX file and maps the files of its external data, which must be regular files below the folder
+ * that it lies in, reached without any link. */
+retort_status rt_onnx_open(rt_onnx *out, const char *path, retort_error *err);
+/* The parser on plain memory, as the fuzzer calls it: all is copied. `folder` is where external data lies;
+ * NULL: it is refused. */
+retort_status rt_onnx_parse(rt_onnx *out, const char *name, const char *folder, const uint8_t *data,
+                            size_t size, retort_error *err);
+/* Bytes of `count` elements; false for a type that is not in the list above, or on overflow. */
+bool rt_onnx_bytes(rt_onnx_type type, size_t count, size_t *bytes);
+/* The node's attribute; NULL when it has none of that name. */
+const rt_onnx_attr *rt_onnx_attribute(const rt_onnx_node *node, const char *name);
 
 #endif

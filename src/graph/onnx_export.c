@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A model's graph as an ONNX model: inputs, nodes, outputs. */
+#include "graph/onnx_own.h"
 #include "graph/onnx_parts.h"
 
 #include <stdlib.h>
@@ -163,7 +164,10 @@ retort_status rt_onnx_export(const retort_model *model, const char *path,
     retort_status status = rt_onnx_from_model(&onnx, model, &how, err);
     if (status != RETORT_OK) return status;
     done.nodes = onnx.node_count;
-    status = rt_onnx_save(&onnx, path, options->external_over, &done.bytes, &done.external, err);
+    status = rt_onnx_describe(&onnx, model, &how, err);
+    if (status == RETORT_OK) {
+        status = rt_onnx_save(&onnx, path, options->external_over, &done.bytes, &done.external, err);
+    }
     rt_onnx_close(&onnx);
     if (status == RETORT_OK && info != NULL) *info = done;
     return status;

@@ -89,19 +89,13 @@ const char *rt_put_activation(rt_onnx_writer *w, rt_act act, const char *x) {
     return act == RT_FN_NONE ? x : acts[act](w, x);
 }
 
-/* A matrix of blocks on the diagonal: its blocks [heads, k, n / heads], from the columns of [k, n]. */
+/* A matrix of blocks on the diagonal: its blocks [heads, k, n / heads], from the columns of [k, n]. Engines
+ * fold the two nodes; the matrix stays what it is in our files. */
 static const char *blocks(rt_onnx_writer *w, int weight, int64_t heads) {
     const rt_value *v = &w->graph->values[weight];
-    const float *rows = rt_put_matrix(w, weight);
-    size_t k = (size_t)v->dims[0], n = (size_t)v->dims[1], width = n / (size_t)heads;
-    float *out = rt_put_alloc(w, k, n * sizeof *out);
-    for (size_t i = 0; out != NULL && i < k; i++) {
-        for (size_t h = 0; h < (size_t)heads; h++) {
-            memcpy(out + (h * k + i) * width, rows + i * n + h * width, width * sizeof *out);
-        }
-    }
-    return rt_put_tensor(w, "blocks", RT_ONNX_FLOAT, 3, (int64_t[]){heads, v->dims[0], (int64_t)width}, out,
-                         k * n * sizeof *out);
+    const int64_t perm[] = {1, 0, 2}, dims[] = {v->dims[0], heads, v->dims[1] / heads};
+    const char *columns = rt_put_reshape(w, "columns", rt_put_value(w, weight), 3, dims);
+    return rt_put(w, "Transpose", "blocks", 1, &columns, 1, &RT_ONNX_INTS("perm", perm, 3));
 }
 
 /* x [batch (, sequence), heads k] times the blocks */

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -32,14 +33,25 @@ def has(module):
     return subprocess.run([peers_python(), "-c", f"import numpy, {module}"], capture_output=True).returncode == 0
 
 
-def peer(engine, path, inputs):
-    module = "onnx" if engine == "check" else engine
+MODULES = {"check": "onnx", "torchscript": "torch, transformers, onnx", "dynamo": "torch, transformers, onnxscript",
+           "basic": "onnxruntime", "extended": "onnxruntime", "transformers": "onnxruntime.transformers.optimizer",
+           "dynamic": "onnxruntime.quantization"}
+
+
+@functools.cache
+def server():
+    return subprocess.Popen([peers_python(), "-W", "ignore", PEER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL, text=True)
+
+
+def peer(what, path, work):
+    module = MODULES.get(what, what)
     if not has(module):
         raise Skip(f"no Python module {module}")
-    done = subprocess.run([peers_python(), PEER, engine, path], input=json.dumps(inputs).encode(), capture_output=True,
-                          timeout=300)
-    assert done.returncode == 0, f"{engine}: {path}: {done.stderr.decode(errors='replace')[-600:]}"
-    return json.loads(done.stdout)
+    print(json.dumps({"do": what, "file": str(path), "with": work}), file=server().stdin, flush=True)
+    made = json.loads(server().stdout.readline() or '{"error": "no answer"}')
+    assert "error" not in made, f"{what}: {path}: {made['error']}"
+    return made
 
 
 def export(source, *flags):
@@ -150,6 +162,94 @@ def real_models():
             path = export(source, *flags)[0]
             for engine in ("onnxruntime", "openvino"):
                 near(peer(engine, path, inputs_of(packed, texts))["logits"], answers(packed, texts))
+
+
+def folder_of(name):
+    """The checkpoint's configuration and tokenizer, for a graph."""
+    place = HERE / f"graph-{name}"
+    if not place.exists():
+        place.mkdir()
+        for file in pathlib.Path(checkpoint(name)).iterdir():
+            if file.suffix in (".json", ".txt") and "index" not in file.name:
+                shutil.copy(file, place)
+    return place
+
+
+def same_model(path, source):
+    """The same plan and the same weights as the checkpoint's, bit for bit."""
+    again = str(HERE / "again.retort")
+    retort("import", path, "-o", again)
+    a, b = (pathlib.Path(p).read_bytes() for p in (source, again))
+    headers = [json.loads(data[8:8 + int.from_bytes(data[:8], "little")]) for data in (a, b)]
+    for header in headers:
+        header["__metadata__"].pop("retort.origin")
+    assert headers[0] == headers[1], "another graph"
+    assert a[8 + int.from_bytes(a[:8], "little"):] == b[8 + int.from_bytes(b[:8], "little"):], "other weights"
+    return again
+
+
+TORCH = ["bert-classify", "bert-tag", "bert-answer", "bert-fill", "distilbert-classify", "distilbert-tag"]
+
+
+@test
+def exports_of_torch():
+    for name in TORCH:
+        path = str(folder_of(name) / "torch.onnx")
+        peer("torchscript", path, {"checkpoint": checkpoint(name)})
+        same_model(path, model(name))
+    path = str(folder_of("bert-classify") / "old.onnx")  # LayerNorm in plain operators
+    peer("torchscript", path, {"checkpoint": checkpoint("bert-classify"), "opset": 14})
+    same_model(path, model("bert-classify"))
+
+
+@test
+def exports_of_dynamo():
+    for name in ("bert-classify", "distilbert-classify"):
+        path = str(folder_of(name) / "dynamo.onnx")
+        peer("dynamo", path, {"checkpoint": checkpoint(name)})
+        same_model(path, model(name))
+
+
+@test
+def files_rewritten_by_onnxruntime():
+    for name in ("bert-classify", "distilbert-classify"):
+        plain = export(model(name, level=0))[0]
+        for tool in ("basic", "extended", "transformers"):
+            path = str(folder_of(name) / f"{tool}.onnx")
+            config = json.loads((pathlib.Path(checkpoint(name)) / "config.json").read_text())
+            heads = config.get("num_attention_heads", config.get("n_heads"))
+            peer(tool, path, {"source": plain, "heads": heads, "hidden": config.get("hidden_size", config.get("dim"))})
+            same_model(path, model(name))
+
+
+@test
+def files_quantised_by_onnxruntime():
+    for name in ("bert-classify", "distilbert-classify"):
+        path = str(folder_of(name) / "dynamic.onnx")
+        peer("dynamic", path, {"source": export(model(name, level=0))[0]})
+        again = str(HERE / "dynamic.retort")
+        retort("import", path, "-o", again)
+        near(answers(again), answers(model(name)), 0.1)  # the weights' rounding; activations are ours
+
+
+@test
+def real_exports():
+    shared = os.environ.get("RETORT_SHARED")
+    if not shared or not os.path.isdir(f"{shared}/models/sst2"):
+        raise Skip("RETORT_SHARED is not set")
+    place = HERE / "sst2"
+    place.mkdir()
+    for file in pathlib.Path(f"{shared}/models/sst2").iterdir():
+        if file.suffix in (".json", ".txt"):
+            shutil.copy(file, place)
+    source = str(HERE / "sst2-checkpoint.retort")
+    retort("import", f"{shared}/models/sst2", "-o", source)
+    for tool in ("torchscript", "dynamo"):
+        path = str(place / f"{tool}.onnx")
+        peer(tool, path, {"checkpoint": f"{shared}/models/sst2"})
+        same_model(path, source)
+    exported = export(source)[0]
+    same_model(exported, source)
 
 
 @test
