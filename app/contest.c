@@ -65,8 +65,9 @@ cli_code contest_keep(contest *c, retort_model *model) {
 
 cli_code contest_file(contest *c, const retort_model *model, const char *path, const char *name, char *out) {
     retort_error err;
-    struct stat info;
-    bool is_file = path != NULL && stat(path, &info) == 0 && S_ISREG(info.st_mode);
+    retort_info info = {.size = sizeof info};
+    retort_model_info(model, &info);
+    bool is_file = path != NULL && info.file_bytes > 0;
     int n = is_file ? snprintf(out, CONTEST_PATH, "%s", path)
                     : snprintf(out, CONTEST_PATH, "%s/%s.retort", c->folder, name);
     if (n < 0 || n >= CONTEST_PATH) {

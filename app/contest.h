@@ -63,7 +63,8 @@ cli_code contest_open(contest *c, const cli_args *args);
 void contest_close(contest *c);
 /* Takes ownership of a model. */
 cli_code contest_keep(contest *c, retort_model *model);
-/* The model's .retort file: `path` itself, or a copy saved in the folder when that is a checkpoint. */
+/* The model's .retort file: `path` itself, or one saved in the folder when that is a checkpoint or an .onnx.
+ */
 cli_code contest_file(contest *c, const retort_model *model, const char *path, const char *name, char *out);
 /* A new entrant of a kept model whose .retort is `path`; NULL when out of memory, which is said. */
 entrant *contest_add(contest *c, const char *name, const char *provider, retort_model *model,
