@@ -15,6 +15,7 @@ typedef struct rt_foreign {
     uint8_t *onnx; /* the bytes of the graph until the engine has read them; NULL when there is a file */
     size_t onnx_bytes;
     int threads;
+    bool bf16;        /* the model's matrices are: an engine that can multiply so shall */
     char version[32]; /* of the engine */
     size_t columns;   /* of the result */
     float *out;

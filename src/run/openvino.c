@@ -96,7 +96,7 @@ static retort_status compile(engine *e, const ov_model *model, retort_error *err
     return check(e, "compile",
                  e->api.core_compile_model(e->core, model, "CPU", 8, &e->compiled, "INFERENCE_NUM_THREADS",
                                            threads, "NUM_STREAMS", "1", "PERFORMANCE_HINT", "LATENCY",
-                                           "INFERENCE_PRECISION_HINT", "f32"),
+                                           "INFERENCE_PRECISION_HINT", e->foreign.bf16 ? "bf16" : "f32"),
                  err);
 }
 
