@@ -93,9 +93,25 @@ static retort_status load(engine *e, retort_error *err) {
     return check_execution(e, err);
 }
 
+static retort_status create_env(engine *e, retort_error *err) {
+    return check(e, "environment", e->api.create_env(ORT_LOG_FATAL, "retort", &e->env), err);
+}
+
+/* Whether the execution provider can be asked for: one for a GPU may lack the libraries that it needs. */
+static retort_status try_execution(engine *e, retort_error *err) {
+    ort_options *options = NULL;
+    retort_status status = create_env(e, err);
+    if (status == RETORT_OK) status = check(e, "options", e->api.create_session_options(&options), err);
+    if (status == RETORT_OK) status = e->kind->append(e, options, err);
+    if (options != NULL) e->api.release_options(options);
+    if (e->env != NULL) e->api.release_env(e->env);
+    return status;
+}
+
 static retort_status ort_probe(const rt_provider *provider, retort_provider_info *info, retort_error *err) {
-    engine e = {.kind = provider->kind, .foreign.provider = provider->name};
+    engine e = {.kind = provider->kind, .foreign = {.provider = provider->name, .threads = 1}};
     retort_status status = load(&e, err);
+    if (status == RETORT_OK) status = try_execution(&e, err);
     if (status != RETORT_OK) return status;
     snprintf(info->version, sizeof info->version, "%s", e.foreign.version);
     snprintf(info->path, sizeof info->path, "%s", e.library.path);
@@ -227,8 +243,7 @@ static retort_status open_parts(engine *e, const rt_provider *provider, const re
                                 const retort_session_options *options, retort_error *err) {
     retort_status status = load(e, err);
     if (status == RETORT_OK) status = rt_foreign_open(&e->foreign, provider, model, options, err);
-    if (status == RETORT_OK)
-        status = check(e, "environment", e->api.create_env(ORT_LOG_FATAL, "retort", &e->env), err);
+    if (status == RETORT_OK) status = create_env(e, err);
     if (status == RETORT_OK) status = create_session(e, options, err);
     rt_foreign_forget(&e->foreign);
     if (status == RETORT_OK) status = check(e, "allocator", e->api.default_allocator(&e->allocator), err);
