@@ -45,6 +45,12 @@ typedef enum cli_code {
     X(SEED, "seed", 0, "S", INT, 0, 0x7fffffff, "0", "which texts are chosen")                               \
     X(WEAK_COLUMNS, "weak-columns", 0, "N", INT, 8, 64, "8",                                                 \
       "owq: columns of a matrix that keep 8 bits, a multiple of 8")                                          \
+    X(FOR, "for", 0, "any|ort", CHOICE, 0, 0, "any",                                                         \
+      "any: standard operators; ort: ONNX Runtime's fused ones where level 2 has fused")                     \
+    X(STANDARD, "standard", 0, "", FLAG, 0, 0, NULL,                                                         \
+      "4-bit weights as standard DequantizeLinear (opset 21), not as MatMulNBits")                           \
+    X(EXTERNAL_OVER, "external-over", 0, "BYTES", INT, 1, 0x7fffffff, NULL,                                  \
+      "put the tensors of a larger file into FILE.data (default: over 2 GiB)")                               \
     X(TENSORS, "tensors", 0, "", FLAG, 0, 0, NULL, "list every stored tensor")                               \
     X(GRAPH, "graph", 0, "", FLAG, 0, 0, NULL, "print the graph, one node a line")                           \
     X(DATA, "data", 0, "FILE", TEXT, 0, 0, NULL, "TSV with a header, CoNLL, SQuAD JSON or lines of text")    \
@@ -62,6 +68,11 @@ typedef enum cli_code {
       "batch and length of each row")                                                                        \
     X(SECONDS, "seconds", 0, "T", REAL, 0, 0, "1", "least time spent on a row")                              \
     X(PROFILE, "profile", 0, "", FLAG, 0, 0, NULL, "also print the time of each step")                       \
+    X(ROAD, "road", 0, "", FLAG, 0, 0, NULL,                                                                 \
+      "measure each step from the checkpoint to integers, in every engine")                                  \
+    X(PYTHON, "python", 0, "FILE", TEXT, 0, 0, NULL,                                                         \
+      "with --road: a Python that has torch and transformers, for their row")                                \
+    X(HTML, "html", 0, "FILE", TEXT, 0, 0, NULL, "also write the tables and plots to FILE")                  \
     X(PAD, "pad", 0, "", FLAG, 0, 0, NULL,                                                                   \
       "with --data: fill texts up with [PAD] to the longest of their batch, to measure what that costs")     \
     X(KEEP_DUPLICATES, "keep-duplicates", 0, "", FLAG, 0, 0, NULL,                                           \
@@ -73,7 +84,12 @@ typedef enum cli_code {
       "read [SEP] and the like in a text as plain text")                                                     \
     X(THREADS, "threads", 0, "N", INT, 0, 1024, "0", "threads to use (0: as many as there are cores)")       \
     X(ISA, "isa", 0, "ref|avx2|vnni|amx|neon", CHOICE, 0, 0, NULL, "use no instructions beyond this tier")   \
-    X(PROVIDER, "provider", 0, "NAME", TEXT, 0, 0, "native", "engine that runs the network")                 \
+    X(PROVIDER, "provider", 0, "NAME", TEXT, 0, 0, "native",                                                 \
+      "engine that runs the network; 'doctor' lists them (bench: NAME[,NAME])")                              \
+    X(ONNX, "onnx", 0, "FILE", TEXT, 0, 0, NULL,                                                             \
+      "other engines: read this export of the model in place of making one")                                 \
+    X(GRAPH_LEVEL, "graph-level", 0, "none|basic|extended|all", CHOICE, 0, 0, NULL,                          \
+      "ONNX Runtime: its own graph optimisation (default: all)")                                             \
     X(HOST, "host", 0, "ADDRESS", TEXT, 0, 0, "127.0.0.1", "listen on this address")                         \
     X(PORT, "port", 0, "N", INT, 0, 65535, "8080", "listen on this port (0: a free one)")                    \
     X(UNIX, "unix", 0, "PATH", TEXT, 0, 0, NULL, "use a UNIX socket in place of an address")                 \
@@ -227,6 +243,7 @@ cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_
 
 double cli_now(void); /* seconds */
 double cli_rss_mb(void);
+double cli_peak_mb(void); /* the most that was resident so far */
 /* Sorts the values. */
 void cli_sort(double *values, size_t n);
 double cli_percentile(const double *sorted, size_t n, double p);
@@ -237,6 +254,8 @@ extern const char *const cli_task_names[];
 /* A .retort file, or a checkpoint folder, which is imported up to `level`. Errors are printed. */
 cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level);
 cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile);
+/* In our own engine, whatever --provider says: a reference. */
+cli_code cli_open_native(retort_session **out, const cli_args *args, retort_model *model);
 cli_code cli_open_tapped(retort_session **out, const cli_args *args, retort_model *model, retort_tap_fn tap,
                          void *user);
 
@@ -340,6 +359,7 @@ cli_code cmd_eval(const cli_args *args);
 cli_code cmd_compare(const cli_args *args);
 cli_code cmd_optimize(const cli_args *args);
 cli_code cmd_quantize(const cli_args *args);
+cli_code cmd_export(const cli_args *args);
 cli_code cmd_bench(const cli_args *args);
 cli_code cmd_serve(const cli_args *args);
 cli_code cmd_load(const cli_args *args);

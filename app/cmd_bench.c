@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * bench: latency and throughput of random batches, or of a file's texts. */
-#include "cli.h"
+#include "contest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,10 +39,6 @@ static cli_code run_once(bench *b, const retort_batch *batch) {
 
 /* ---- Random batches ---- */
 
-typedef struct cell {
-    long batch, seq;
-} cell;
-
 static cli_code measure_cell(bench *b, const retort_batch *batch) {
     enum { WARM_UP = 2, LEAST_RUNS = 3 };
     b->count = 0;
@@ -76,24 +72,24 @@ static cli_code print_line(const bench *b, json_t *line, json_t *more) {
     return code == CLI_DONE ? cli_flush() : code;
 }
 
-static cli_code print_cell(const bench *b, const cell *at) {
+static cli_code print_cell(const bench *b, const contest_cell *at) {
     double p50 = cli_percentile(b->times, b->count, 50), p90 = cli_percentile(b->times, b->count, 90);
     double p99 = cli_percentile(b->times, b->count, 99), sum = 0;
     for (size_t i = 0; i < b->count; i++) sum += b->times[i];
     double rate = (double)(at->batch * at->seq) * (double)b->count / sum * 1e3;
     if (cli_has(b->args, CLI_JSON)) {
         return print_line(b, line_json(b, at->batch),
-                          json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "seq", (json_int_t)at->seq,
-                                    "ms_p50", p50, "ms_p90", p90, "ms_p99", p99, "tokens_per_s", rate,
-                                    "load_ms", b->load_ms, "rss_mb", cli_rss_mb(), "runs",
-                                    (json_int_t)b->count));
+                          json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "seq",
+                                    (json_int_t)at->seq, "ms_p50", p50, "ms_p90", p90, "ms_p99", p99,
+                                    "tokens_per_s", rate, "load_ms", b->load_ms, "rss_mb", cli_rss_mb(),
+                                    "peak_mb", cli_peak_mb(), "runs", (json_int_t)b->count));
     }
     printf("%6ld %6ld %10.3f %10.3f %10.3f %12.0f %10.1f %6zu\n", at->batch, at->seq, p50, p90, p99, rate,
            (double)at->batch * (double)b->count / sum * 1e3, b->count);
     return b->profile ? cli_print_steps(b->session, b->peaks) : cli_flush();
 }
 
-static cli_code bench_cell(bench *b, const cell *at) {
+static cli_code bench_cell(bench *b, const contest_cell *at) {
     cli_random_batch random;
     cli_code code = cli_random_make(&random, b->model, (size_t)at->batch, (size_t)at->seq);
     if (code != CLI_DONE) return code;
@@ -103,8 +99,7 @@ static cli_code bench_cell(bench *b, const cell *at) {
     return code;
 }
 
-/* "8x128" and what follows its comma; NULL when it is not that. */
-static const char *next_cell(const char *text, cell *out) {
+const char *contest_next_cell(const char *text, contest_cell *out) {
     char *end;
     out->batch = strtol(text, &end, 10);
     if (end == text || *end != 'x') return NULL;
@@ -116,9 +111,9 @@ static const char *next_cell(const char *text, cell *out) {
 }
 
 static cli_code check_grid(const char *grid) {
-    cell at = {0};
+    contest_cell at = {0};
     for (const char *rest = grid; *rest != '\0';) {
-        rest = next_cell(rest, &at);
+        rest = contest_next_cell(rest, &at);
         if (rest != NULL) continue;
         cli_error("--grid: expected BxS[,BxS] such as 1x16,8x128, found '%s'", grid);
         return CLI_USAGE;
@@ -130,8 +125,8 @@ static cli_code check_grid(const char *grid) {
 static cli_code bench_grid(bench *b) {
     const char *grid = cli_text(b->args, CLI_GRID);
     cli_code code = CLI_DONE;
-    for (cell at = {0}; code == CLI_DONE && *grid != '\0';) {
-        grid = next_cell(grid, &at);
+    for (contest_cell at = {0}; code == CLI_DONE && *grid != '\0';) {
+        grid = contest_next_cell(grid, &at);
         if (cli_has(b->args, CLI_GRID) || at.seq <= b->positions) code = bench_cell(b, &at);
     }
     return code;
@@ -150,7 +145,7 @@ static cli_code bench_random(bench *b) {
         cli_error("--pad needs --data: random texts of a row have one length");
         return CLI_USAGE;
     }
-    cell at = {cli_int(b->args, CLI_BATCH, 1), cli_int(b->args, CLI_SEQ, 128)};
+    contest_cell at = {cli_int(b->args, CLI_BATCH, 1), cli_int(b->args, CLI_SEQ, 128)};
     if (!cli_has(b->args, CLI_SEQ) && at.seq > b->positions) at.seq = b->positions;
     if (one && cli_has(b->args, CLI_GRID)) {
         cli_error("--grid stands in place of --batch and --seq");
@@ -220,11 +215,11 @@ static cli_code print_corpus(const bench *b, const cli_corpus *c, size_t batch) 
     double texts = (double)c->count / ms * 1e3, tokens = (double)count / ms * 1e3;
     if (cli_has(b->args, CLI_JSON)) {
         return print_line(b, line_json(b, (long)batch),
-                          json_pack("{s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:I}", "ms_total", ms,
+                          json_pack("{s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f, s:I}", "ms_total", ms,
                                     "sentences_per_s", texts, "tokens_per_s", tokens, "tokens",
                                     (json_int_t)count, "padding", (json_int_t)c->padding, "sentences",
                                     (json_int_t)c->count, "load_ms", b->load_ms, "rss_mb", cli_rss_mb(),
-                                    "passes", (json_int_t)b->count));
+                                    "peak_mb", cli_peak_mb(), "passes", (json_int_t)b->count));
     }
     printf("%s, isa %s, %d threads, loaded in %.1f ms\n", b->engine.provider, b->engine.isa,
            b->engine.threads, b->load_ms);
@@ -250,7 +245,7 @@ static cli_code bench_texts(bench *b) {
     return code;
 }
 
-cli_code cmd_bench(const cli_args *args) {
+static cli_code bench_one(const cli_args *args) {
     bench b = {.args = args, .path = args->words[0], .seconds = cli_real(args, CLI_SECONDS)};
     retort_peaks peaks = {.size = sizeof peaks};
     b.engine.size = sizeof b.engine;
@@ -272,4 +267,10 @@ cli_code cmd_bench(const cli_args *args) {
     retort_session_close(b.session);
     retort_model_free(b.model);
     return code;
+}
+
+cli_code cmd_bench(const cli_args *args) {
+    bool several = args->word_count > 1 || strchr(cli_text(args, CLI_PROVIDER), ',') != NULL;
+    if (cli_has(args, CLI_ROAD)) return cmd_road(args);
+    return several || cli_has(args, CLI_HTML) ? cmd_contest(args) : bench_one(args);
 }

@@ -70,13 +70,16 @@ static cli_code open_one(evaluation *e, const cli_args *args, const char *path, 
     retort_info info = {.size = sizeof info};
     cli_code code = cli_open_model(model, args, path, 3);
     if (code != CLI_DONE) return code;
-    if (!e->per_layer) return cli_open_session(session, args, *model, false);
+    bool reference = model == &e->other;
+    if (!e->per_layer) {
+        return reference ? cli_open_native(session, args, *model)
+                         : cli_open_session(session, args, *model, false);
+    }
     retort_model_info(*model, &info);
     if (info.level < 3) {
         cli_error("%s: --per-layer needs a model of level 3, this one is of level %d", path, info.level);
         return CLI_BAD_DATA;
     }
-    bool reference = model == &e->other;
     return cli_open_tapped(session, args, *model, reference ? cli_layers_tap_reference : cli_layers_tap,
                            &e->layers);
 }

@@ -168,6 +168,46 @@ cli_code cmd_info(const cli_args *args) {
     return code;
 }
 
+/* ---- doctor ---- */
+
+/* Every provider; those that are not there with the reason. */
+static json_t *engines_json(json_t *names) {
+    json_t *engines = json_array();
+    retort_provider_info info = {.size = sizeof info};
+    for (size_t i = 0; retort_provider(i, &info) == RETORT_OK; i++) {
+        if (info.found) json_array_append_new(names, json_string(info.name));
+        json_array_append_new(engines, json_pack("{s:s, s:s, s:b, s:s, s:o, s:o}", "name", info.name, "help",
+                                                 info.help, "found", info.found, "version", info.version,
+                                                 "path", cli_json_text(info.path, strlen(info.path)),
+                                                 "reason", cli_json_text(info.reason, strlen(info.reason))));
+    }
+    return engines;
+}
+
+static void print_engines(void) {
+    retort_provider_info info = {.size = sizeof info};
+    for (size_t i = 0; retort_provider(i, &info) == RETORT_OK; i++) {
+        printf("%-11s %-20s ", i == 0 ? "providers" : "", info.name);
+        if (!info.found) {
+            printf("- (%s)\n", info.reason);
+        } else {
+            printf("%s%s%s\n", info.version, *info.path != '\0' ? "  " : "", info.path);
+        }
+    }
+}
+
+static cli_code print_doctor_json(const retort_machine *machine, const retort_peaks *peaks) {
+    json_t *names = json_array(), *engines = engines_json(names);
+    json_t *json =
+        json_pack("{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:i, s:o, s:o}", "cpu",
+                  cli_json_text(machine->cpu, strlen(machine->cpu)), "features", machine->features, "isa",
+                  machine->isa, "logical", machine->logical, "physical", machine->physical, "affinity",
+                  machine->affinity, "quota", machine->quota > 0 ? json_real(machine->quota) : json_null(),
+                  "threads", machine->threads, "providers", names, "engines", engines);
+    if (peaks != NULL) json_object_set_new(json, "peaks", cli_json_peaks(peaks));
+    return cli_print_json(json);
+}
+
 cli_code cmd_doctor(const cli_args *args) {
     retort_machine machine = {.size = sizeof machine};
     retort_peaks peaks = {.size = sizeof peaks};
@@ -178,16 +218,7 @@ cli_code cmd_doctor(const cli_args *args) {
     }
     cli_code code = peak ? cli_measure(&peaks, args) : CLI_DONE;
     if (code != CLI_DONE) return code;
-    if (cli_has(args, CLI_JSON)) {
-        json_t *json =
-            json_pack("{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:i, s:[s]}", "cpu",
-                      cli_json_text(machine.cpu, strlen(machine.cpu)), "features", machine.features, "isa",
-                      machine.isa, "logical", machine.logical, "physical", machine.physical, "affinity",
-                      machine.affinity, "quota", machine.quota > 0 ? json_real(machine.quota) : json_null(),
-                      "threads", machine.threads, "providers", "native");
-        if (peak) json_object_set_new(json, "peaks", cli_json_peaks(&peaks));
-        return cli_print_json(json);
-    }
+    if (cli_has(args, CLI_JSON)) return print_doctor_json(&machine, peak ? &peaks : NULL);
     printf("cpu         %s\n", machine.cpu);
     printf("features    %s\n", *machine.features != '\0' ? machine.features : "none that retort uses");
     printf("isa         %s\n", machine.isa);
@@ -195,7 +226,7 @@ cli_code cmd_doctor(const cli_args *args) {
            machine.affinity);
     if (machine.quota > 0) printf("quota       %.2f CPUs (cgroup)\n", machine.quota);
     printf("threads     %d by default\n", machine.threads);
-    printf("providers   native\n");
+    print_engines();
     if (peak) cli_print_peaks(&peaks);
     return CLI_DONE;
 }

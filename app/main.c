@@ -7,16 +7,19 @@
 #include <string.h>
 
 #define ENGINE_OPTIONS CLI_THREADS, CLI_ISA, CLI_PROVIDER
+#define OTHER_ENGINES  CLI_ONNX, CLI_GRAPH_LEVEL
 
 const cli_command cli_commands[] = {
     {"import", "SOURCE -o MODEL", "turn a checkpoint folder into one optimised file", 1, 1, CLI_OUTPUT,
      (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_DTYPE, CLI_TASK, CLI_TOKENIZER, -1},
      "SOURCE is a Hugging Face or sentence-transformers folder: config.json, weights (safetensors, also in "
-     "shards, or pytorch_model.bin) and tokenizer. Nothing in it is executed. MODEL holds everything that "
+     "shards, or pytorch_model.bin) and tokenizer; or an .onnx file in such a folder. Nothing in it is "
+     "executed. MODEL holds everything that "
      "the "
      "other commands need, and is itself a valid safetensors file.",
      "retort import ./checkpoint -o model.retort\n"
-     "retort import ./checkpoint -o small.retort --dtype bf16\n",
+     "retort import ./checkpoint -o small.retort --dtype bf16\n"
+     "retort import ./exported/model.onnx -o model.retort\n",
      false, cmd_import},
     {"info", "MODEL", "say what is in a model", 1, 1, -1, (const int[]){CLI_TENSORS, -1}, NULL,
      "retort info model.retort\n"
@@ -33,7 +36,7 @@ const cli_command cli_commands[] = {
      "retort explain model.retort --graph\n",
      false, cmd_explain},
     {"run", "MODEL [TEXT…]", "run the model on texts or on lines of stdin", 1, -1, -1,
-     (const int[]){CLI_TOP, CLI_QUERY, CLI_BATCH, CLI_SPECIAL_AS_TEXT, ENGINE_OPTIONS, -1},
+     (const int[]){CLI_TOP, CLI_QUERY, CLI_BATCH, CLI_SPECIAL_AS_TEXT, ENGINE_OPTIONS, OTHER_ENGINES, -1},
      "What is printed depends on the model's task: labels with scores, entities, the answer, guesses for "
      "[MASK], or a vector. A tab in a text separates a pair; a question is QUESTION<tab>CONTEXT. On a "
      "terminal "
@@ -50,10 +53,11 @@ const cli_command cli_commands[] = {
      false, cmd_tokenize},
     {"eval", "MODEL --data FILE", "measure the model on labelled data", 1, 1, CLI_DATA,
      (const int[]){CLI_DATA, CLI_REFERENCE, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH,
-                   ENGINE_OPTIONS, -1},
+                   ENGINE_OPTIONS, OTHER_ENGINES, -1},
      "Accuracy of labels, F1 of entities, exact match of answers, Spearman's rank correlation of scores, "
      "pseudo-perplexity of masked models. --reference adds the mean divergence KL(reference || model) of the "
-     "logits, the share of equal decisions and the largest difference of two logits. --per-layer adds where "
+     "logits, the share of equal decisions and the largest difference of two logits; it runs in retort's own "
+     "engine, whatever --provider says. --per-layer adds where "
      "the error enters: for each step that both models have, in the order of the graph, the squared length "
      "of the difference of its rows from the reference's, over the squared length of the latter, of all "
      "texts together. Each model computes on its own rows, so that errors add up. Both models must be of "
@@ -109,19 +113,40 @@ const cli_command cli_commands[] = {
      "retort quantize model.retort --recipe smoothquant --data train.tsv -o fine.retort\n"
      "retort quantize model.retort --recipe owq --data train.tsv -o best.retort\n",
      false, cmd_quantize},
-    {"bench", "MODEL", "measure latency and throughput", 1, 1, -1,
+    {"export", "MODEL -o FILE.onnx", "write the model as ONNX", 1, 1, CLI_OUTPUT,
+     (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_FOR, CLI_STANDARD, CLI_EXTERNAL_OVER, CLI_TASK, CLI_TOKENIZER,
+                   -1},
+     "MODEL is a model of any level, or a checkpoint folder, whose graph is optimised up to --level first "
+     "(0: the "
+     "plain operators that torch exports). The inputs are input_ids, attention_mask and, for BERT, "
+     "token_type_ids, of "
+     "any batch and length; the output is logits, start_logits and end_logits, or sentence_embedding.",
+     "retort export model.retort -o model.onnx\n"
+     "retort export ./checkpoint --level 0 -o plain.onnx\n"
+     "retort export ./checkpoint --level 2 --for ort -o fused.onnx\n",
+     false, cmd_export},
+    {"bench", "MODEL…", "measure latency and throughput, also beside other engines", 1, -1, -1,
      (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_PAD, CLI_KEEP_DUPLICATES,
-                   CLI_PROFILE, CLI_PEAK, ENGINE_OPTIONS, -1},
+                   CLI_PROFILE, CLI_PEAK, CLI_ROAD, CLI_PYTHON, CLI_HTML, ENGINE_OPTIONS, OTHER_ENGINES, -1},
      "Without --data each row runs random tokens; with it, the texts of a file in their order, tokenised "
      "beforehand, and the time is the median of whole passes. Equal texts of a batch are computed once, and "
      "no padding is: --keep-duplicates "
      "and --pad measure what both would cost. Padding is computed as if it were text, without a mask, so the "
      "answers that nobody sees here would be wrong. "
-     "--peak adds to --profile how near each step comes to what the machine reaches at most.",
+     "--peak adds to --profile how near each step comes to what the machine reaches at most. Several models, "
+     "or "
+     "several names in --provider, take turns on the same inputs with as many threads each, warm; every "
+     "engine "
+     "reads the model's own export; load time and peak memory are those of a process that has nothing else. "
+     "'difference' is the largest, of any result, from the model's first engine. --road takes a checkpoint "
+     "folder through every step: plain ONNX, ONNX Runtime's graph levels, OpenVINO, integers, retort; with "
+     "--data also the accuracy of each.",
      "retort bench model.retort\n"
      "retort bench model.retort --batch 1 --seq 128 --threads 2 --json\n"
      "retort bench model.retort --data test.tsv --batch 32\n"
-     "retort bench model.retort --data test.tsv --batch 32 --pad --keep-duplicates\n",
+     "retort bench model.retort --data test.tsv --batch 32 --pad --keep-duplicates\n"
+     "retort bench model.retort --provider native,onnxruntime,openvino --html report.html\n"
+     "retort bench ./checkpoint --road --data test.tsv\n",
      false, cmd_bench},
     {"serve", "MODEL…", "serve models over HTTP", 0, -1, -1,
      (const int[]){CLI_NAME,

@@ -16,6 +16,11 @@ static bool is_folder(const char *path) {
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+static bool is_graph(const char *path) {
+    size_t length = strlen(path);
+    return length > 5 && strcmp(path + length - 5, ".onnx") == 0;
+}
+
 static void set_task(retort_import_options *options, const char *name) {
     for (int task = RETORT_TASK_CLASSIFY; name != NULL && task <= RETORT_TASK_EMBED; task++) {
         if (strcmp(name, cli_task_names[task]) != 0) continue;
@@ -46,7 +51,7 @@ static cli_code import_model(retort_model **out, const cli_args *args, const cha
 
 cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level) {
     retort_error err;
-    if (is_folder(path)) return import_model(out, args, path, level);
+    if (is_folder(path) || is_graph(path)) return import_model(out, args, path, level);
     return retort_model_load(out, path, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
 }
 
@@ -66,6 +71,8 @@ cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_
 static retort_session_options session_options(const cli_args *args) {
     retort_session_options options = RETORT_SESSION_OPTIONS;
     options.provider = cli_text(args, CLI_PROVIDER);
+    options.onnx = cli_text(args, CLI_ONNX);
+    options.graph_level = cli_text(args, CLI_GRAPH_LEVEL);
     options.isa = cli_text(args, CLI_ISA);
     options.threads = (int)cli_int(args, CLI_THREADS, 0);
     options.special_as_text = cli_has(args, CLI_SPECIAL_AS_TEXT);
@@ -77,6 +84,16 @@ cli_code cli_open_session(retort_session **out, const cli_args *args, retort_mod
     retort_error err;
     retort_session_options options = session_options(args);
     options.profile = profile;
+    retort_status status = retort_session_open(out, model, &options, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+cli_code cli_open_native(retort_session **out, const cli_args *args, retort_model *model) {
+    retort_error err;
+    retort_session_options options = session_options(args);
+    options.provider = NULL;
+    options.onnx = NULL;
+    options.graph_level = NULL;
     retort_status status = retort_session_open(out, model, &options, &err);
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
 }

@@ -21,6 +21,18 @@ double cli_rss_mb(void) {
     return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1e6;
 }
 
+double cli_peak_mb(void) {
+    char line[128];
+    long kilobytes = 0;
+    FILE *file = fopen("/proc/self/status", "re");
+    if (file == NULL) return 0;
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "VmHWM: %ld kB", &kilobytes) == 1) break;
+    }
+    fclose(file);
+    return (double)kilobytes * 1024 / 1e6;
+}
+
 static int compare(const void *left, const void *right) {
     double a = *(const double *)left, b = *(const double *)right;
     return (a > b) - (a < b);

@@ -120,7 +120,8 @@ typedef struct retort_import_options {
     { sizeof(retort_import_options), 3, RETORT_F32, RETORT_TASK_CLASSIFY, false, NULL, NULL, NULL, NULL, 0 }
 
 /* Reads a checkpoint: a Hugging Face or sentence-transformers folder (safetensors, also sharded, or
- * pytorch_model.bin), and optimises its graph to options->level. Nothing in the folder is executed. */
+ * pytorch_model.bin), or an .onnx file in one, and optimises its graph to options->level. Nothing in the
+ * folder is executed. */
 RETORT_API retort_status retort_model_import(retort_model **out, const char *source,
                                              const retort_import_options *options, retort_error *err);
 /* Maps a .retort file (a safetensors file with the graph, tokenizer and configuration in its metadata). */
@@ -131,6 +132,31 @@ RETORT_API retort_status retort_model_save(const retort_model *model, const char
 RETORT_API retort_model *retort_model_retain(retort_model *model);
 /* Drops an owner; open sessions keep theirs. Thread-safe. */
 RETORT_API void retort_model_free(retort_model *model);
+
+typedef struct retort_export_options {
+    size_t size;
+    bool fused;    /* ONNX Runtime's operators (com.microsoft) for what is fused, from level 2 on */
+    bool standard; /* 4-bit weights as ONNX 1.16's blocked DequantizeLinear, in place of com.microsoft's
+                      MatMulNBits */
+    uint64_t external_over; /* a file of more bytes puts its tensors into "path.data"; 0: over 2 GiB, as ONNX
+                               must */
+} retort_export_options;
+#define RETORT_EXPORT_OPTIONS                                                                                \
+    { sizeof(retort_export_options), false, false, 0 }
+
+/* What an export has written. */
+typedef struct retort_export_info {
+    uint64_t bytes; /* of all files */
+    size_t nodes;
+    bool external; /* the tensors are in "path.data" */
+} retort_export_info;
+
+/* Writes the model as ONNX: input_ids, attention_mask and, for BERT, token_type_ids (i64 [batch, sequence])
+ * to logits, start_logits and end_logits, or sentence_embedding. Only standard operators unless the options
+ * say otherwise. *info may be NULL. */
+RETORT_API retort_status retort_model_export(const retort_model *model, const char *path,
+                                             const retort_export_options *options, retort_export_info *info,
+                                             retort_error *err);
 
 /* A rewrite that changed the graph, or (rewrite NULL) a whole level. */
 typedef struct retort_rewrite_info {
@@ -293,6 +319,25 @@ RETORT_API retort_status retort_encode(retort_encoder *encoder, const retort_tex
                                        const retort_tokenize_options *options, int32_t *ids, int32_t *types,
                                        size_t capacity, size_t *count, retort_error *err);
 
+/* ---- Providers ---------------------------------------------------------------------------------------- */
+
+/* An engine that runs whole models: our own ("native"), or another that is found when it is asked for. */
+typedef struct retort_provider_info {
+    size_t size;      /* sizeof this struct: set it before the call */
+    const char *name; /* "onnxruntime:openvino": as retort_session_options.provider spells it */
+    const char *help; /* what it is, in a few words */
+    bool fused;       /* of an export it reads the form with ONNX Runtime's fused operators best */
+    bool found;       /* its library is there, is what it should be, and new enough */
+    char version[32];
+    char path[256];   /* of the library, "" for native */
+    char reason[508]; /* "" when it was found, else why it cannot be used and how to install it */
+} retort_provider_info;
+/* Looks for provider `index`: in the folders of the environment variable RETORT_PROVIDERS (colons between
+ * them), in ~/.cache/retort/providers, where tools/providers installs them, and where the system's loader
+ * looks. A library that is found stays loaded; ORT_DISABLE_TELEMETRY=1 is set in the environment before ONNX
+ * Runtime is, unless it is set already. RETORT_ARGUMENT beyond the last provider. Thread-safe. */
+RETORT_API retort_status retort_provider(size_t index, retort_provider_info *info);
+
 /* ---- Sessions ----------------------------------------------------------------------------------------- */
 
 typedef struct retort_session retort_session;
@@ -319,7 +364,7 @@ typedef int (*retort_tap_fn)(void *user, const retort_tapped *tapped);
 
 typedef struct retort_session_options {
     size_t size;
-    const char *provider; /* NULL or "native" */
+    const char *provider; /* NULL or "native": our own engine; or another one, see retort_provider */
     const char *isa;      /* NULL: the best this CPU has; else "ref" "avx2" "vnni" "amx" "neon" as a cap */
     int threads;          /* 0: min(affinity, cgroup quota, physical cores) */
     int64_t chunk_tokens; /* 0: chosen; tokens that one worker carries through the network at a time */
@@ -333,9 +378,12 @@ typedef struct retort_session_options {
      * others compute padding as well. NULL (default): costs nothing. */
     retort_tap_fn tap;
     void *tap_user;
+    /* Other engines only; isa, profile and tap are native's alone. */
+    const char *onnx; /* NULL, or a file that this model was exported to, which the engine shall read */
+    const char *graph_level; /* ONNX Runtime's own rewrites: "none", "basic", "extended"; NULL: "all" */
 } retort_session_options;
 #define RETORT_SESSION_OPTIONS                                                                               \
-    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false, NULL, NULL }
+    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false, NULL, NULL, NULL, NULL }
 
 RETORT_API retort_status retort_session_open(retort_session **out, retort_model *model,
                                              const retort_session_options *options, retort_error *err);
@@ -417,10 +465,11 @@ RETORT_API retort_status retort_session_step(const retort_session *session, size
 
 typedef struct retort_session_info {
     size_t size;
-    const char *provider, *isa;
+    const char *provider, *isa; /* isa: "own" for other engines, which choose themselves */
     int threads;
     uint64_t arena_bytes; /* reserved for activations, all workers together; touched only as used */
-    size_t steps;
+    size_t steps;         /* other engines: 0 */
+    const char *version;  /* of the engine; lives as long as the session */
 } retort_session_info;
 RETORT_API retort_status retort_session_describe(const retort_session *session, retort_session_info *info);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The public calls: arguments are checked here, the work is done below. (Sessions, retort_run and the
  * machine's description check their own.) */
+#include "graph/onnx.h"
 #include "graph/package.h"
 #include "quant/quantize.h"
 #include "run/session.h"
@@ -79,6 +80,16 @@ retort_status retort_model_load(retort_model **out, const char *path, retort_err
 retort_status retort_model_save(const retort_model *model, const char *path, retort_error *err) {
     if (model == NULL || path == NULL) return bad(err, "save", "model and path must be given");
     return rt_package_save(model, path, err);
+}
+
+retort_status retort_model_export(const retort_model *model, const char *path,
+                                  const retort_export_options *options, retort_export_info *info,
+                                  retort_error *err) {
+    static const retort_export_options defaults = RETORT_EXPORT_OPTIONS;
+    if (options == NULL) options = &defaults;
+    if (model == NULL || path == NULL) return bad(err, "export", "model and path must be given");
+    retort_status status = check_size("export", options->size, sizeof *options, err);
+    return status == RETORT_OK ? rt_onnx_export(model, path, options, info, err) : status;
 }
 
 retort_status retort_model_optimize(retort_model **out, const retort_model *model,

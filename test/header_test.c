@@ -22,6 +22,7 @@ static_assert(offsetof(retort_info, layers) == 48, "retort_info");
 static_assert(offsetof(retort_session_options, chunk_tokens) == 32 &&
                   offsetof(retort_session_options, tap) == 48,
               "retort_session_options");
+static_assert(offsetof(retort_provider_info, version) == 26, "retort_provider_info");
 static_assert(offsetof(retort_tokens, capacity) == 32, "retort_tokens");
 static_assert(offsetof(retort_span, label) == 24, "retort_span");
 static_assert(offsetof(retort_peaks, read) == 144 && RETORT_DRAM == 3, "retort_peaks");
@@ -46,6 +47,7 @@ static void (*const functions[])(void) = {
     CALLABLE(retort_tokenize),
     CALLABLE(retort_tokens_free),
     CALLABLE(retort_model_piece),
+    CALLABLE(retort_provider),
     CALLABLE(retort_session_open),
     CALLABLE(retort_session_close),
     CALLABLE(retort_run),

@@ -15,7 +15,7 @@ static retort_status fail_errno(retort_error *err, const char *path, const char 
     return rt_fail(err, RETORT_IO, "%s: cannot %s: %s", path, action, strerror(errno));
 }
 
-static retort_status map_fd(rt_map *map, int fd, const char *path, retort_error *err) {
+retort_status rt_map_fd(rt_map *map, int fd, const char *path, retort_error *err) {
     struct stat info;
     if (fstat(fd, &info) != 0) return fail_errno(err, path, "read its size");
     if (!S_ISREG(info.st_mode)) return rt_fail(err, RETORT_IO, "%s: not a regular file", path);
@@ -34,7 +34,7 @@ retort_status rt_map_open(rt_map *map, const char *path, retort_error *err) {
     *map = (rt_map){0};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) return fail_errno(err, path, "open");
-    retort_status status = map_fd(map, fd, path, err);
+    retort_status status = rt_map_fd(map, fd, path, err);
     close(fd);
     return status;
 }

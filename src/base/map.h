@@ -12,6 +12,8 @@ typedef struct rt_map {
     void *base; /* what to unmap; NULL for an empty file */
 } rt_map;
 retort_status rt_map_open(rt_map *map, const char *path, retort_error *err);
+/* The same of an open file, which stays the caller's; `path` is for error texts. */
+retort_status rt_map_fd(rt_map *map, int fd, const char *path, retort_error *err);
 void rt_map_close(rt_map *map);
 
 /* Whether `path` names a regular file (following links) / a folder. */

@@ -2,6 +2,7 @@
  * The model object: its owners, import and optimisation. */
 #include "graph/package_parts.h"
 #include "graph/build.h"
+#include "graph/onnx_own.h"
 #include "graph/rewrite.h"
 
 #include <stdlib.h>
@@ -124,12 +125,40 @@ static retort_status finish_import(retort_model *model, const char *source,
     how.level = options->level;
     how.without = options->without;
     how.without_count = options->without_count;
-    model->recipe = options->dtype == RETORT_BF16 ? "bf16" : "fp32";
+    if (model->recipe == NULL || options->dtype == RETORT_BF16) {
+        model->recipe = options->dtype == RETORT_BF16 ? "bf16" : "fp32";
+    }
     retort_status status = enter(OPTIMIZE, options, err);
     if (status == RETORT_OK) status = optimize(model, &how, err);
     if (status == RETORT_OK && options->dtype == RETORT_BF16) status = rt_graph_use_bf16(&model->graph, err);
     if (status == RETORT_OK) status = enter(CHECK, options, err);
     return status == RETORT_OK ? rt_package_check(model, source, err) : status;
+}
+
+static retort_status import_encoder(retort_model *model, const char *source,
+                                    const retort_import_options *options, retort_error *err) {
+    rt_encoder encoder;
+    retort_status status =
+        rt_encoder_open(&encoder, source, options->force_task ? &options->task : NULL, err);
+    if (status != RETORT_OK) return status;
+    status = take_encoder(model, &encoder, source, options, err);
+    rt_encoder_close(&encoder);
+    return status;
+}
+
+/* An .onnx file of ours is read as what it was; options that say otherwise have it read as anybody's. */
+static retort_status import_graph(retort_model *model, const char *source,
+                                  const retort_import_options *options, retort_error *err) {
+    bool own = false;
+    if (rt_is_file(source) && !options->force_task && options->tokenizer == NULL) {
+        rt_onnx onnx;
+        retort_status status = rt_onnx_open(&onnx, source, err);
+        if (status != RETORT_OK) return status;
+        status = rt_onnx_own(model, source, &onnx, &own, err);
+        rt_onnx_close(&onnx);
+        if (status != RETORT_OK || own) return status;
+    }
+    return import_encoder(model, source, options, err);
 }
 
 retort_status rt_package_import(retort_model **out, const char *source, const retort_import_options *options,
@@ -141,16 +170,9 @@ retort_status rt_package_import(retort_model **out, const char *source, const re
                        "import: weights as %s at level %d: expected f32, or bf16 at level 3",
                        retort_dtype_name(options->dtype), options->level);
     }
-    rt_encoder encoder;
     retort_model *model = rt_model_new();
     retort_status status = model != NULL ? enter(READ, options, err) : rt_fail_nomem(err, sizeof *model);
-    if (status == RETORT_OK) {
-        status = rt_encoder_open(&encoder, source, options->force_task ? &options->task : NULL, err);
-        if (status == RETORT_OK) {
-            status = take_encoder(model, &encoder, source, options, err);
-            rt_encoder_close(&encoder);
-        }
-    }
+    if (status == RETORT_OK) status = import_graph(model, source, options, err);
     if (status == RETORT_OK) status = finish_import(model, source, options, err);
     if (status == RETORT_OK) {
         *out = model;

@@ -2,7 +2,7 @@
  * The graph's text, read a line at a time. Lines are: the header; "input"; "const"; nodes "name = Op(…)"; and
  * "output", the last. */
 #include "base/cursor.h"
-#include "graph/names.h"
+#include "base/names.h"
 #include "graph/ops.h"
 
 #include <errno.h>

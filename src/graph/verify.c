@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/infer.h"
-#include "graph/names.h"
+#include "base/names.h"
 #include "graph/ops.h"
 
 #include <math.h>

@@ -4,6 +4,7 @@
 #include "file/json.h"
 #include "file/path.h"
 #include "model/config.h"
+#include "model/onnx.h"
 #include "model/package.h"
 #include "model/weights.h"
 
@@ -70,27 +71,74 @@ static retort_status read_config(rt_encoder *e, const rt_package *package, const
     return status;
 }
 
-static retort_status open_parts(rt_encoder *e, const char *folder, const retort_task *force,
-                                retort_error *err) {
+/* ---- The source ---- */
+
+/* A checkpoint's weights are named, and may say the task; those of an ONNX graph are found by what the
+ * configuration says. */
+static retort_status open_weights(rt_encoder *e, const char *graph, const rt_package *package,
+                                  const retort_task *force, retort_error *err) {
     char path[RT_PATH_SIZE];
+    retort_status status;
+    if (graph != NULL) {
+        status = rt_onnx_open(&e->onnx, graph, err);
+        if (status == RETORT_OK) status = read_config(e, package, force, err);
+        if (status == RETORT_OK) status = rt_onnx_weights(&e->tensors, &e->onnx, graph, &e->config, err);
+        return status == RETORT_OK ? rt_weights_bind(e, graph, err) : status;
+    }
+    status = rt_tensors_open_folder(&e->tensors, e->folder, err);
+    if (status == RETORT_OK) status = read_config(e, package, force, err);
+    if (status != RETORT_OK) return status;
+    const char *file = rt_tensors_folder_file(e->folder);
+    status = rt_path_in(path, e->folder, file != NULL ? file : "", err);
+    return status == RETORT_OK ? rt_weights_bind(e, path, err) : status;
+}
+
+static retort_status open_parts(rt_encoder *e, const char *folder, const char *graph,
+                                const retort_task *force, retort_error *err) {
     rt_package package;
     bool embed = force == NULL || *force == RETORT_TASK_EMBED;
     retort_status status = rt_package_read(&package, &e->arena, folder, embed, err);
     if (status != RETORT_OK) return status;
     e->folder = package.transformer;
-    status = rt_tensors_open_folder(&e->tensors, e->folder, err);
-    if (status == RETORT_OK) status = read_config(e, &package, force, err);
-    if (status != RETORT_OK) return status;
-    const char *file = rt_tensors_folder_file(e->folder);
-    status = rt_path_in(path, e->folder, file != NULL ? file : "", err);
-    if (status == RETORT_OK) status = rt_weights_bind(e, path, err);
+    status = open_weights(e, graph, &package, force, err);
     return status == RETORT_OK ? apply_package(e, &package, err) : status;
 }
 
-retort_status rt_encoder_open(rt_encoder *out, const char *folder, const retort_task *force,
+static bool has_config(const char *folder) {
+    char path[RT_PATH_SIZE];
+    return rt_path_join(path, sizeof path, folder, "config.json") && rt_is_file(path);
+}
+
+/* The folder that a graph belongs to: the one it lies in, or the one above where that has the configuration.
+ */
+static retort_status folder_of(char *out, const char *graph, retort_error *err) {
+    char above[RT_PATH_SIZE];
+    const char *slash = strrchr(graph, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - graph);
+    if (length + 4 > RT_PATH_SIZE)
+        return rt_fail(err, RETORT_LIMIT, "%.200s: a path of over 4096 bytes", graph);
+    memcpy(out, graph, length);
+    strcpy(out + length, slash == NULL ? "." : length == 0 ? "/" : "");
+    bool onnx = length >= 5 && strcmp(out + length - 5, "/onnx") == 0;
+    if (has_config(out) || !onnx || !rt_path_join(above, sizeof above, out, "..") || !has_config(above)) {
+        return RETORT_OK;
+    }
+    strcpy(out, above);
+    return RETORT_OK;
+}
+
+retort_status rt_encoder_open(rt_encoder *out, const char *source, const retort_task *force,
                               retort_error *err) {
+    char folder[RT_PATH_SIZE], graph[RT_PATH_SIZE];
     *out = (rt_encoder){0};
-    retort_status status = open_parts(out, folder, force, err);
+    retort_status status = RETORT_OK;
+    bool file = rt_is_file(source);
+    bool inside = !file && rt_tensors_folder_file(source) == NULL &&
+                  rt_path_join(graph, sizeof graph, source, "model.onnx") && rt_is_file(graph);
+    if (file) status = folder_of(folder, source, err);
+    if (status == RETORT_OK) {
+        status = open_parts(out, file ? folder : source, file ? source : inside ? graph : NULL, force, err);
+    }
     if (status != RETORT_OK) rt_encoder_close(out);
     return status;
 }
@@ -98,6 +146,7 @@ retort_status rt_encoder_open(rt_encoder *out, const char *folder, const retort_
 void rt_encoder_close(rt_encoder *encoder) {
     if (encoder == NULL) return;
     rt_tensors_close(&encoder->tensors);
+    rt_onnx_close(&encoder->onnx);
     rt_tensors_close(&encoder->dense_tensors);
     rt_arena_free(&encoder->arena);
     *encoder = (rt_encoder){0};

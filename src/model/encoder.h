@@ -4,6 +4,7 @@
 #define RT_MODEL_ENCODER_H
 
 #include "base/memory.h"
+#include "file/onnx.h"
 #include "file/tensors.h"
 #include "kernel/kernel.h"
 
@@ -54,15 +55,18 @@ typedef struct rt_encoder {
     rt_norm head_norm;
     rt_act dense_activation;
     rt_tensors tensors;       /* owns the data that the roles point to */
+    rt_onnx onnx;             /* what tensors borrow from, when the source is an ONNX graph */
     rt_tensors dense_tensors; /* of a sentence-transformers Dense module, if any */
     rt_arena arena;           /* owns names, layers, folder */
     const char *folder;       /* rt_encoder_folder */
 } rt_encoder;
 
-/* Reads a Hugging Face or sentence-transformers folder. With `force` the task is *task in place of the one
- * that config.json's architectures (or the weights) state. Every shape is checked against the configuration;
- * names with the prefixes bert. / distilbert. / none / module., and gamma/beta, are accepted. */
-retort_status rt_encoder_open(rt_encoder *out, const char *folder, const retort_task *force,
+/* Reads a Hugging Face or sentence-transformers folder, or an .onnx file that lies in one (or in its folder
+ * "onnx"); of a folder without other weights the file model.onnx is taken. With `force` the task is *task in
+ * place of the one that config.json's architectures (or the weights) state. Every shape is checked against
+ * the configuration; names with the prefixes bert. / distilbert. / none / module., and gamma/beta, are
+ * accepted. */
+retort_status rt_encoder_open(rt_encoder *out, const char *source, const retort_task *force,
                               retort_error *err);
 void rt_encoder_close(rt_encoder *encoder);
 /* The folder that holds the transformer itself (a sentence-transformers package may keep it in

@@ -91,6 +91,37 @@ static const char *const bases[2][2] = {{"distilbert.", ""}, {"bert.", ""}};
 
 enum { NAME_SIZE = 256 };
 
+void rt_weights_layer_stem(char *out, rt_family family, int64_t index, size_t slot) {
+    for (size_t i = 0; i < sizeof layer_parts / sizeof *layer_parts; i++) {
+        if (layer_parts[i].slot != slot) continue;
+        snprintf(out, RT_WEIGHT_NAME, "%s%s%" PRId64 ".%s", bases[family][0], layer_names[family], index,
+                 layer_parts[i].name[family]);
+    }
+}
+
+void rt_weights_stem(char *out, const rt_config *config, size_t slot) {
+    const char *base = "", *name = NULL;
+    for (size_t i = 0; i < sizeof embeddings / sizeof *embeddings; i++) {
+        if (embeddings[i].slot != slot) continue;
+        base = bases[config->family][0];
+        name = embeddings[i].name[config->family];
+    }
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        if (heads[i].task == config->task && heads[i].part.slot == slot)
+            name = heads[i].part.name[config->family];
+    }
+    if (name == NULL && slot == pooler.slot) {
+        base = bases[config->family][0];
+        name = pooler.name[config->family];
+    }
+    if (name == NULL) { /* the decoder of FILL, or types of DistilBERT, which has none */
+        const char *weight = decoder_weights[config->family];
+        snprintf(out, RT_WEIGHT_NAME, "%.*s", (int)(strrchr(weight, '.') - weight), weight);
+        return;
+    }
+    snprintf(out, RT_WEIGHT_NAME, "%s%s", base, name);
+}
+
 typedef struct binder {
     const rt_tensors *tensors;
     const char *file, *origin; /* origin: where the expected shapes come from */

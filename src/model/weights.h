@@ -14,6 +14,12 @@ retort_status rt_weights_bind(rt_encoder *encoder, const char *file, retort_erro
 /* The Dense module of a package, from encoder->dense_tensors. */
 retort_status rt_weights_bind_dense(rt_encoder *encoder, const rt_package *package, retort_error *err);
 
+/* The name that a checkpoint gives a part, less ".weight" and ".bias", into out[RT_WEIGHT_NAME]: of a layer
+ * by the offset of its slot in rt_layer, of the rest by the offset in rt_encoder. */
+enum { RT_WEIGHT_NAME = 128 };
+void rt_weights_layer_stem(char *out, rt_family family, int64_t index, size_t slot);
+void rt_weights_stem(char *out, const rt_config *config, size_t slot);
+
 /* Index of the first NaN or infinity of a float dtype; `count` when there is none. */
 size_t rt_first_nonfinite(const void *data, retort_dtype dtype, size_t count);
 

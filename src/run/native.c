@@ -16,6 +16,11 @@
 /* Rows that a worker carries through the network at a time, when the batch is larger. */
 enum { CHUNK_ROWS = 512 };
 
+#define TEXT(number)    TEXT_OF(number)
+#define TEXT_OF(number) #number
+static const char version[] =
+    TEXT(RETORT_VERSION_MAJOR) "." TEXT(RETORT_VERSION_MINOR) "." TEXT(RETORT_VERSION_PATCH);
+
 /* Of one worker on one step, in all runs. Operations of a step that workers share are counted by the first.
  */
 typedef struct spent {
@@ -258,8 +263,21 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
     return n->profile == NULL ? rt_fail_nomem(err, n->plan.step_count * sizeof *n->profile) : RETORT_OK;
 }
 
-static retort_status native_open(void **state, const retort_model *model,
+static retort_status native_probe(const rt_provider *provider, retort_provider_info *info,
+                                  retort_error *err) {
+    (void)provider;
+    (void)err;
+    memcpy(info->version, version, sizeof version);
+    return RETORT_OK;
+}
+
+static retort_status native_open(const rt_provider *provider, void **state, const retort_model *model,
                                  const retort_session_options *options, retort_error *err) {
+    const char *foreign = options->onnx != NULL ? "onnx" : "graph_level";
+    if (options->onnx != NULL || options->graph_level != NULL) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "provider '%s': '%s' is for other engines only",
+                       provider->name, foreign);
+    }
     native *n = rt_calloc(1, sizeof *n);
     if (n == NULL) return rt_fail_nomem(err, sizeof *n);
     retort_status status = open_parts(n, model, options, err);
@@ -277,6 +295,7 @@ static void native_describe(const void *state, retort_session_info *info) {
     info->threads = rt_pool_threads(n->pool);
     info->arena_bytes = n->arena_stride * (uint64_t)info->threads;
     info->steps = n->plan.step_count;
+    info->version = version;
 }
 
 static void step_shape(const rt_step *step, char *out, size_t size) {
@@ -333,6 +352,8 @@ static retort_status native_step(const void *state, size_t index, retort_step_in
 
 const rt_provider rt_provider_native = {
     .name = "native",
+    .help = "retort's own engine",
+    .probe = native_probe,
     .open = native_open,
     .run = native_run,
     .describe = native_describe,

@@ -1,25 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A provider runs whole models: our own engine ("native"), later other engines that are found at run time. */
+ * A provider runs whole models: our own engine ("native"), or another one that is found at run time. */
 #ifndef RT_RUN_PROVIDER_H
 #define RT_RUN_PROVIDER_H
 
 #include "graph/package.h"
 
-typedef struct rt_provider {
-    const char *name;
+typedef struct rt_provider rt_provider;
+struct rt_provider {
+    const char *name, *help;
+    bool fused;       /* reads an export with ONNX Runtime's fused operators best */
+    const void *kind; /* what providers of one library differ in; NULL for others */
+    /* Whether it can be used here: fills version and path. */
+    retort_status (*probe)(const rt_provider *provider, retort_provider_info *info, retort_error *err);
     /* Makes *state for a model, which outlives it. options are complete: no field is NULL or 0 that has a
      * default. */
-    retort_status (*open)(void **state, const retort_model *model, const retort_session_options *options,
-                          retort_error *err);
+    retort_status (*open)(const rt_provider *provider, void **state, const retort_model *model,
+                          const retort_session_options *options, retort_error *err);
     /* Rows of *out stay valid until the next call. */
     retort_status (*run)(void *state, const retort_batch *batch, retort_matrix *out, retort_error *err);
     void (*describe)(const void *state, retort_session_info *info);
     retort_status (*step)(const void *state, size_t index, retort_step_info *info);
     void (*close)(void *state); /* accepts NULL */
-} rt_provider;
+};
 
 /* One row a provider. */
-#define RT_PROVIDERS(X)           X(native)
+#define RT_PROVIDERS(X)                                                                                      \
+    X(native)                                                                                                \
+    X(onnxruntime)                                                                                           \
+    X(onnxruntime_openvino)                                                                                  \
+    X(openvino)                                                                                              \
+    X(onnxruntime_cuda)                                                                                      \
+    X(onnxruntime_tensorrt)
 #define RT_PROVIDER_DECLARE(name) extern const rt_provider rt_provider_##name;
 RT_PROVIDERS(RT_PROVIDER_DECLARE)
 #undef RT_PROVIDER_DECLARE

@@ -4,6 +4,7 @@
 #include "base/thread.h"
 #include "run/provider.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,16 +16,33 @@ struct retort_session {
     bool special_as_text;
 };
 
-static const rt_provider *find_provider(const char *name) {
-    static const rt_provider *const providers[] = {
+static const rt_provider *const providers[] = {
 #define PROVIDER_ROW(name) &rt_provider_##name,
-        RT_PROVIDERS(PROVIDER_ROW)
+    RT_PROVIDERS(PROVIDER_ROW)
 #undef PROVIDER_ROW
-    };
-    for (size_t i = 0; i < sizeof providers / sizeof *providers; i++) {
-        if (strcmp(providers[i]->name, name) == 0) return providers[i];
+};
+enum { PROVIDER_COUNT = sizeof providers / sizeof *providers };
+
+static retort_status find_provider(const rt_provider **out, const char *name, retort_error *err) {
+    char known[256] = "";
+    for (size_t i = 0, n = 0; i < PROVIDER_COUNT; i++) {
+        *out = providers[i];
+        if (strcmp(providers[i]->name, name) == 0) return RETORT_OK;
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i > 0 ? ", " : "", providers[i]->name);
     }
-    return NULL;
+    *out = NULL;
+    return rt_fail(err, RETORT_PROVIDER, "provider '%s': not known; there are %s", name, known);
+}
+
+retort_status retort_provider(size_t index, retort_provider_info *info) {
+    retort_error why;
+    if (info == NULL || info->size != sizeof *info || index >= PROVIDER_COUNT) return RETORT_ARGUMENT;
+    const rt_provider *provider = providers[index];
+    *info = (retort_provider_info){
+        .size = sizeof *info, .name = provider->name, .help = provider->help, .fused = provider->fused};
+    info->found = provider->probe(provider, info, &why) == RETORT_OK;
+    if (!info->found) memcpy(info->reason, why.text, sizeof info->reason);
+    return RETORT_OK;
 }
 
 static retort_status open_session(retort_session *session, retort_model *model,
@@ -40,16 +58,14 @@ static retort_status open_session(retort_session *session, retort_model *model,
                        (long long)options.chunk_tokens, 1 << 20);
     }
     session->special_as_text = options.special_as_text;
-    session->provider = find_provider(options.provider);
-    if (session->provider == NULL) {
-        return rt_fail(err, RETORT_PROVIDER, "provider '%s': not known; there is native", options.provider);
-    }
+    retort_status status = find_provider(&session->provider, options.provider, err);
+    if (status != RETORT_OK) return status;
     session->model = retort_model_retain(model);
     if (model->tokenizer != NULL) {
         session->cache = rt_word_cache_new(model->tokenizer, 0);
         if (session->cache == NULL) return rt_fail_nomem(err, sizeof *session);
     }
-    return session->provider->open(&session->state, model, &options, err);
+    return session->provider->open(session->provider, &session->state, model, &options, err);
 }
 
 retort_status retort_session_open(retort_session **out, retort_model *model,

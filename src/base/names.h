@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Names to indices: open addressing over FNV-1a, for graphs of any size. */
-#ifndef RT_GRAPH_NAMES_H
-#define RT_GRAPH_NAMES_H
+#ifndef RT_BASE_NAMES_H
+#define RT_BASE_NAMES_H
 
 #include "base/memory.h"
 

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A location is text of a stranger: it must name a regular file with one name below the model's folder, and
+ * no step of the way may be a link. */
+#include "file/onnx_external.h"
+
+#include "file/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct place {
+    const char *location;
+    uint64_t offset, length;
+    bool has_length;
+} place;
+
+static bool number(const char *text, uint64_t *out) {
+    *out = 0;
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        if (text[i] < '0' || text[i] > '9' || i > 18) return false;
+        *out = *out * 10 + (uint64_t)(text[i] - '0');
+    }
+    return text[0] != '\0';
+}
+
+static retort_status read_place(place *out, const char *file, const RtOnnx__Tensor *message, const char *name,
+                                retort_error *err) {
+    *out = (place){0};
+    for (size_t i = 0; i < message->n_external_data; i++) {
+        const char *key = message->external_data[i]->key, *value = message->external_data[i]->value;
+        bool good = key != NULL && value != NULL;
+        if (good && strcmp(key, "location") == 0) {
+            out->location = value;
+        } else if (good && strcmp(key, "offset") == 0) {
+            good = number(value, &out->offset);
+        } else if (good && strcmp(key, "length") == 0) {
+            good = number(value, &out->length);
+            out->has_length = true;
+        } else {
+            good = good && strcmp(key, "checksum") == 0;
+        }
+        if (good) continue;
+        return rt_fail(err, RETORT_FORMAT, "%.200s: %.120s: external data with '%.40s' = '%.40s'", file, name,
+                       key != NULL ? key : "", value != NULL ? value : "");
+    }
+    if (out->location != NULL) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%.200s: %.120s: external data without a location", file, name);
+}
+
+/* Opens `name` in the folder of `at`, which is closed. */
+static int step(int at, const char *name, size_t length, int flags) {
+    char part[RT_PATH_SIZE];
+    if (length >= sizeof part) {
+        close(at);
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(part, name, length);
+    part[length] = '\0';
+    bool plain = rt_plain_name(part);
+    int fd = plain ? openat(at, part, flags | O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    int why = plain ? errno : EXDEV;
+    close(at);
+    errno = why;
+    return fd;
+}
+
+/* The file at a relative location below the folder; -1: errno says why (EXDEV: it leads out, ELOOP: by a
+ * link). */
+static int open_beneath(const char *folder, const char *location) {
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const char *part = location;
+    for (const char *slash; fd >= 0 && (slash = strchr(part, '/')) != NULL; part = slash + 1) {
+        fd = step(fd, part, (size_t)(slash - part), O_DIRECTORY);
+    }
+    return fd >= 0 ? step(fd, part, strlen(part), O_NONBLOCK | O_NOCTTY) : -1;
+}
+
+static retort_status refuse(const char *file, const char *location, retort_error *err) {
+    bool outside = errno == EXDEV || errno == ELOOP || errno == ENOTDIR;
+    return rt_fail(err, RETORT_IO, "%.200s: external data '%.120s': %s", file, location,
+                   outside ? "not a file below the model's folder (links are not followed)"
+                           : strerror(errno));
+}
+
+/* More than any exporter writes. */
+enum { MOST_FILES = 1000 };
+
+static retort_status add_file(rt_onnx *onnx, const char *file, const char *location, int fd,
+                              retort_error *err) {
+    struct stat info;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_nlink != 1) {
+        return rt_fail(err, RETORT_IO, "%.200s: external data '%.120s': not a regular file with one name",
+                       file, location);
+    }
+    if (onnx->file_count >= MOST_FILES) {
+        return rt_fail(err, RETORT_LIMIT, "%.200s: external data in more than %d files", file, MOST_FILES);
+    }
+    if (!rt_grow((void **)&onnx->files, &onnx->file_capacity, onnx->file_count + 1, sizeof *onnx->files)) {
+        return rt_fail_nomem(err, sizeof *onnx->files);
+    }
+    struct rt_onnx_file *next = &onnx->files[onnx->file_count];
+    next->location = location;
+    retort_status status = rt_map_fd(&next->map, fd, location, err);
+    if (status == RETORT_OK) onnx->file_count++;
+    return status;
+}
+
+/* The one mapping of a location; they are few, and most models name one. */
+static retort_status find_map(rt_onnx *onnx, const char *file, const char *folder, const char *location,
+                              rt_map *out, retort_error *err) {
+    size_t i = 0;
+    while (i < onnx->file_count && strcmp(onnx->files[i].location, location) != 0) i++;
+    if (i == onnx->file_count) {
+        int fd = open_beneath(folder, location);
+        if (fd < 0) return refuse(file, location, err);
+        retort_status status = add_file(onnx, file, location, fd, err);
+        close(fd);
+        if (status != RETORT_OK) return status;
+    }
+    *out = onnx->files[i].map;
+    return RETORT_OK;
+}
+
+retort_status rt_onnx_external(rt_onnx *onnx, const char *file, const char *folder,
+                               const RtOnnx__Tensor *message, rt_onnx_tensor *tensor, retort_error *err) {
+    place at;
+    rt_map map = {0};
+    retort_status status = read_place(&at, file, message, tensor->name, err);
+    if (status != RETORT_OK) return status;
+    if (folder == NULL) {
+        return rt_fail(err, RETORT_FORMAT, "%.200s: %.120s: external data, of a model without a folder", file,
+                       tensor->name);
+    }
+    status = find_map(onnx, file, folder, at.location, &map, err);
+    if (status != RETORT_OK) return status;
+    if ((at.has_length && at.length != tensor->bytes) || at.offset > map.size ||
+        tensor->bytes > map.size - at.offset) {
+        return rt_fail(err, RETORT_FORMAT,
+                       "%.200s: %.120s: %zu bytes at %" PRIu64 " of '%.80s', which has %zu (length %" PRIu64
+                       ")",
+                       file, tensor->name, tensor->bytes, at.offset, at.location, map.size, at.length);
+    }
+    tensor->data = map.data + at.offset;
+    return RETORT_OK;
+}

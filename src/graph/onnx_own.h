@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Our own exports read again: their metadata has the graph's text, the configuration and the tokenizer, their
+ * initializers the constants. */
+#ifndef RT_GRAPH_ONNX_OWN_H
+#define RT_GRAPH_ONNX_OWN_H
+
+#include "graph/onnx.h"
+
+/* Keys of the metadata, beside those of a .retort file. */
+#define RT_ONNX_EXPORT "retort.export" /* how it was written: "", "fused", "standard" */
+#define RT_ONNX_VOCAB  "tokenizer.vocab"
+
+/* Adds the metadata that rt_onnx_own reads. */
+retort_status rt_onnx_describe(rt_onnx *onnx, const retort_model *model, const rt_onnx_options *options,
+                               retort_error *err);
+/* Fills an empty model from an ONNX file (`name`, for error texts) when its nodes are still those that we
+ * would write of the graph in its metadata; *own says so. Else (also when it has no such metadata) the model
+ * stays empty: somebody has changed the graph, or it was never ours. */
+retort_status rt_onnx_own(retort_model *model, const char *name, const rt_onnx *onnx, bool *own,
+                          retort_error *err);
+
+#endif

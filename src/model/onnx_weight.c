@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Weights: float constants as they are, integers times their scales. */
+#include "model/onnx_match.h"
+
+/* Whether the value is a float constant; its view. */
+static bool float_view(const rt_onnx_tensor *t, rt_tensor *out) {
+    retort_dtype dtype;
+    if (t == NULL || !rt_onnx_dtype(t->type, &dtype)) return false;
+    if (dtype != RETORT_F32 && dtype != RETORT_F16 && dtype != RETORT_BF16) return false;
+    *out = (rt_tensor){.name = t->name, .data = t->data, .dtype = dtype, .rank = t->rank};
+    memcpy(out->shape, t->dims, sizeof out->shape);
+    return true;
+}
+
+/* Element i of 8-bit or 4-bit integers. */
+static int element(const rt_onnx_tensor *t, size_t i) {
+    const uint8_t *bytes = t->data;
+    if (t->type == RT_ONNX_INT8) return ((const int8_t *)t->data)[i];
+    if (t->type == RT_ONNX_UINT8) return bytes[i];
+    int half = bytes[i / 2] >> (i % 2 * 4) & 15;
+    return t->type == RT_ONNX_INT4 && half > 7 ? half - 16 : half;
+}
+
+static bool is_integer(const rt_onnx_tensor *t) {
+    return t != NULL && (t->type == RT_ONNX_INT8 || t->type == RT_ONNX_UINT8 || t->type == RT_ONNX_INT4 ||
+                         t->type == RT_ONNX_UINT4);
+}
+
+/* Where the scale of element [i, j] is: one for all, one a row or column, or one a block along an axis. */
+typedef struct scales {
+    const rt_onnx_tensor *scale, *zero; /* zero: NULL for none */
+    int64_t axis, block;                /* block 0: none */
+    int64_t columns;                    /* of blocked scales */
+} scales;
+
+static size_t scale_at(const scales *s, int64_t i, int64_t j) {
+    if (s->scale->rank == 0 || s->scale->bytes == sizeof(float)) return 0;
+    if (s->block == 0) return (size_t)(s->axis == 0 ? i : j);
+    return (size_t)(s->axis == 0 ? i / s->block * s->columns + j : i * s->columns + j / s->block);
+}
+
+static bool scales_fit(const scales *s, const rt_onnx_tensor *t) {
+    size_t count, want;
+    int64_t rows = t->dims[0], columns = t->dims[1];
+    if (s->scale->type != RT_ONNX_FLOAT || t->rank != 2 || rows < 1 || columns < 1) return false;
+    if (!rt_shape_count(s->scale->dims, s->scale->rank, &count)) return false;
+    want = (size_t)(s->axis == 0 ? rows : columns);
+    if (s->block > 0) {
+        int64_t blocked =
+            s->axis == 0 ? (rows + s->block - 1) / s->block : (columns + s->block - 1) / s->block;
+        want = (size_t)(s->axis == 0 ? blocked * columns : rows * blocked);
+    }
+    if (count == 1) want = 1;
+    size_t zeros = want;
+    if (s->zero != NULL && (!is_integer(s->zero) || !rt_shape_count(s->zero->dims, s->zero->rank, &zeros)))
+        return false;
+    return count == want && (zeros == want || zeros == 1);
+}
+
+/* [rows, columns] of integers as floats. */
+static bool dequantized(rt_onnx_match *m, const rt_onnx_tensor *t, const scales *s, rt_tensor *out) {
+    size_t count;
+    if (!scales_fit(s, t) || !rt_shape_count(t->dims, t->rank, &count)) return false;
+    float *data = rt_arena_calloc(m->arena, count, sizeof *data);
+    if (data == NULL) return rt_onnx_no_memory(m);
+    for (int64_t i = 0; i < t->dims[0]; i++) {
+        for (int64_t j = 0; j < t->dims[1]; j++) {
+            size_t at = (size_t)(i * t->dims[1] + j), k = scale_at(s, i, j);
+            float scale;
+            memcpy(&scale, (const char *)s->scale->data + k * sizeof scale, sizeof scale);
+            size_t zeros = 1;
+            if (s->zero != NULL) rt_shape_count(s->zero->dims, s->zero->rank, &zeros);
+            int zero = s->zero != NULL ? element(s->zero, zeros == 1 ? 0 : k) : 0;
+            data[at] = (float)(element(t, at) - zero) * scale;
+        }
+    }
+    *out = (rt_tensor){.name = t->name, .data = data, .dtype = RETORT_F32, .rank = 2};
+    memcpy(out->shape, t->dims, sizeof out->shape);
+    return true;
+}
+
+/* The integers `t` as DequantizeLinear `node` makes floats of them. */
+static bool from_dequantize(rt_onnx_match *m, const rt_onnx_node *node, const rt_onnx_tensor *t,
+                            rt_tensor *out) {
+    scales s = {.scale = rt_onnx_constant(m, rt_onnx_input(node, 1)),
+                .zero = rt_onnx_constant(m, rt_onnx_input(node, 2)),
+                .axis = rt_onnx_int(node, "axis", 1),
+                .block = rt_onnx_int(node, "block_size", 0)};
+    if (!is_integer(t) || s.scale == NULL || t->rank != 2 || s.block < 0) return false;
+    if (s.axis < 0) s.axis += t->rank;
+    s.columns = s.scale->rank == 2 ? s.scale->dims[1] : 0;
+    return dequantized(m, t, &s, out);
+}
+
+bool rt_onnx_weight_of(rt_onnx_match *m, const char *value, rt_onnx_weight *out) {
+    *out = (rt_onnx_weight){0};
+    const rt_onnx_node *turn = rt_onnx_made_by(m, value, "Transpose");
+    if (turn != NULL) value = rt_onnx_input(turn, 0);
+    const rt_onnx_node *node = rt_onnx_maker(m, value);
+    bool found = float_view(rt_onnx_constant(m, value), &out->tensor) ||
+                 (rt_onnx_is(node, "DequantizeLinear") &&
+                  from_dequantize(m, node, rt_onnx_constant(m, rt_onnx_input(node, 0)), &out->tensor));
+    out->transposed = turn != NULL;
+    return found && (turn == NULL || out->tensor.rank == 2);
+}
+
+bool rt_onnx_integer_table(rt_onnx_match *m, const rt_onnx_node *dequantize, const rt_onnx_node *gather,
+                           rt_onnx_weight *out) {
+    *out = (rt_onnx_weight){0};
+    const rt_onnx_tensor *scale = rt_onnx_constant(m, rt_onnx_input(dequantize, 1));
+    bool one =
+        scale != NULL && scale->bytes == sizeof(float); /* what Gather picks rows of has no axis for more */
+    return one && from_dequantize(m, dequantize, rt_onnx_constant(m, rt_onnx_input(gather, 0)), &out->tensor);
+}
+
+/* ---- Products ---- */
+
+static bool matmul(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *out) {
+    out->x = rt_onnx_input(node, 0);
+    bool plain = rt_onnx_real(node, "alpha", 1) == 1 && rt_onnx_int(node, "transA", 0) == 0;
+    bool found =
+        plain && rt_onnx_weight_of(m, rt_onnx_input(node, 1), &out->weight) && out->weight.tensor.rank == 2;
+    if (rt_onnx_int(node, "transB", 0) != 0) out->weight.transposed = !out->weight.transposed;
+    return found;
+}
+
+static bool gemm(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *out) {
+    const char *act =
+        rt_onnx_attribute(node, "activation") != NULL ? rt_onnx_attribute(node, "activation")->text : "";
+    bool known = act[0] == '\0' || strcmp(act, "Relu") == 0 || strcmp(act, "Tanh") == 0;
+    out->act = act[0] == '\0' ? RT_FN_NONE : act[0] == 'R' ? RT_FN_RELU : RT_FN_TANH;
+    return known && rt_onnx_real(node, "beta", 1) == 1 && matmul(m, node, out) &&
+           (rt_onnx_input(node, 2)[0] == '\0' || rt_onnx_weight_of(m, rt_onnx_input(node, 2), &out->bias));
+}
+
+/* B [n, blocks, bytes] of codes along k, the low half first; scales [n, blocks]. */
+static bool n_bits(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *out) {
+    const rt_onnx_tensor *b = rt_onnx_constant(m, rt_onnx_input(node, 1));
+    const rt_onnx_tensor *scale = rt_onnx_constant(m, rt_onnx_input(node, 2));
+    const rt_onnx_tensor *zero = rt_onnx_constant(m, rt_onnx_input(node, 3));
+    int64_t k = rt_onnx_int(node, "K", 0), n = rt_onnx_int(node, "N", 0), bits = rt_onnx_int(node, "bits", 4);
+    int64_t block = rt_onnx_int(node, "block_size", 32);
+    if (k < 1 || n < 1 || k > 1 << 24 || n > 1 << 24 || block < 16 || block % 2 != 0 || block > 1 << 16)
+        return false;
+    int64_t blocks = (k + block - 1) / block;
+    bool shaped = b != NULL && scale != NULL && scale->type == RT_ONNX_FLOAT && b->type == RT_ONNX_UINT8 &&
+                  (bits == 4 || bits == 8) && b->bytes == (size_t)(n * blocks * (block * bits / 8)) &&
+                  scale->bytes == (size_t)(n * blocks) * sizeof(float) && rt_onnx_input(node, 4)[0] == '\0';
+    size_t stride = (size_t)(blocks * bits + 7) / 8;
+    if (!shaped || (zero != NULL && (zero->type != RT_ONNX_UINT8 || zero->bytes != (size_t)n * stride)))
+        return false;
+    float *data = rt_arena_calloc(m->arena, (size_t)n, (size_t)k * sizeof *data);
+    if (data == NULL) return rt_onnx_no_memory(m);
+    rt_onnx_tensor codes = {.type = bits == 4 ? RT_ONNX_UINT4 : RT_ONNX_UINT8, .data = b->data},
+                   zeros = codes;
+    for (int64_t j = 0; j < n; j++) {
+        if (zero != NULL) zeros.data = (const uint8_t *)zero->data + (size_t)j * stride;
+        for (int64_t i = 0; i < k; i++) {
+            float s;
+            memcpy(&s, (const char *)scale->data + (size_t)(j * blocks + i / block) * sizeof s, sizeof s);
+            int middle = zero != NULL ? element(&zeros, (size_t)(i / block)) : 1 << (bits - 1);
+            data[j * k + i] = (float)(element(&codes, (size_t)(j * blocks * block + i)) - middle) * s;
+        }
+    }
+    out->x = rt_onnx_input(node, 0);
+    out->weight = (rt_onnx_weight){.tensor = {.name = b->name, .data = data, .rank = 2, .shape = {n, k}},
+                                   .transposed = true};
+    return rt_onnx_input(node, 5)[0] == '\0' || rt_onnx_weight_of(m, rt_onnx_input(node, 5), &out->bias);
+}
+
+/* Integers [k, n] with a scale, for MatMulInteger and its fused forms. */
+static bool integer_weight(rt_onnx_match *m, const char *weight, const char *scale, const char *zero,
+                           rt_onnx_linear *out) {
+    const rt_onnx_tensor *t = rt_onnx_constant(m, weight);
+    scales s = {.scale = rt_onnx_constant(m, scale), .zero = rt_onnx_constant(m, zero), .axis = 1};
+    return is_integer(t) && s.scale != NULL && t->rank == 2 && dequantized(m, t, &s, &out->weight.tensor);
+}
+
+/* Cast(MatMulInteger(codes of x, w)) (scale of x · scale of w) */
+static bool dynamic_product(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *out) {
+    for (size_t side = 0; side < 2; side++) {
+        const rt_onnx_node *product = rt_onnx_made_by(m, rt_onnx_input(node, side), "MatMulInteger");
+        const rt_onnx_node *scale = rt_onnx_made_by(m, rt_onnx_input(node, 1 - side), "Mul");
+        const rt_onnx_node *codes = product != NULL ? rt_onnx_maker(m, rt_onnx_input(product, 0)) : NULL;
+        if (scale == NULL || !rt_onnx_is(codes, "DynamicQuantizeLinear")) continue;
+        bool first = rt_onnx_constant(m, rt_onnx_input(scale, 0)) != NULL;
+        out->x = rt_onnx_input(codes, 0);
+        return integer_weight(m, rt_onnx_input(product, 1), rt_onnx_input(scale, first ? 0 : 1),
+                              rt_onnx_input(product, 3), out);
+    }
+    return false;
+}
+
+static bool fused_dynamic(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *out) {
+    bool whole = rt_onnx_is(node, "DynamicQuantizeMatMul");
+    const rt_onnx_node *codes = whole ? node : rt_onnx_maker(m, rt_onnx_input(node, 0));
+    if (!whole && !rt_onnx_is(codes, "DynamicQuantizeLinear")) return false;
+    size_t scale = whole ? 2 : 3, zero = whole ? 3 : 5, bias = whole ? 4 : 6;
+    out->x = rt_onnx_input(codes, 0);
+    return integer_weight(m, rt_onnx_input(node, 1), rt_onnx_input(node, scale), rt_onnx_input(node, zero),
+                          out) &&
+           (rt_onnx_input(node, bias)[0] == '\0' ||
+            rt_onnx_weight_of(m, rt_onnx_input(node, bias), &out->bias));
+}
+
+/* x below QuantizeLinear and DequantizeLinear. */
+static void strip_rounding(rt_onnx_match *m, rt_onnx_linear *linear) {
+    const rt_onnx_node *from = rt_onnx_made_by(m, linear->x, "DequantizeLinear");
+    const rt_onnx_node *to =
+        from != NULL ? rt_onnx_made_by(m, rt_onnx_input(from, 0), "QuantizeLinear") : NULL;
+    if (to != NULL) linear->x = rt_onnx_input(to, 0);
+}
+
+static bool product(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *out) {
+    static const struct {
+        const char *op;
+        bool (*match)(rt_onnx_match *, const rt_onnx_node *, rt_onnx_linear *);
+    } rows[] = {
+        {"MatMul", matmul},
+        {"FusedMatMul", matmul},
+        {"Gemm", gemm},
+        {"FusedGemm", gemm},
+        {"MatMulNBits", n_bits},
+        {"Mul", dynamic_product},
+        {"DynamicQuantizeMatMul", fused_dynamic},
+        {"MatMulIntegerToFloat", fused_dynamic},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!rt_onnx_is(node, rows[i].op) || !rows[i].match(m, node, out)) continue;
+        strip_rounding(m, out);
+        return true;
+    }
+    return false;
+}
+
+bool rt_onnx_match_linear(rt_onnx_match *m, const char *value, rt_onnx_linear *out) {
+    const rt_onnx_node *node = rt_onnx_maker(m, value);
+    *out = (rt_onnx_linear){0};
+    if (!rt_onnx_is(node, "Add")) return product(m, node, out);
+    for (size_t side = 0; side < 2; side++) {
+        rt_onnx_weight bias;
+        if (!rt_onnx_weight_of(m, rt_onnx_input(node, side), &bias) || bias.tensor.rank != 1) continue;
+        bool found =
+            product(m, rt_onnx_maker(m, rt_onnx_input(node, 1 - side)), out) && out->bias.tensor.data == NULL;
+        out->bias = bias;
+        return found;
+    }
+    return false;
+}

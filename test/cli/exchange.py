@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Models as ONNX: what other engines make of our files. Prints TAP; tests of an engine that is not there are skipped.
+
+    exchange.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
+
+The engines are those of the Python that RETORT_PEERS_PYTHON names, else of ~/.cache/retort-peers/main, else of python3.
+"""
+import functools
+import json
+import math
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+from harness import HERE, ROOT, Skip, checkpoint, close, fails, main, model, retort, rows, test
+
+PEER = ROOT / "test/cli/peer.py"
+TEXTS = ["very good", "the acting is bad , the film is good", "a"]
+
+
+@functools.cache
+def peers_python():
+    cached = pathlib.Path.home() / ".cache/retort-peers/main/bin/python"
+    return os.environ.get("RETORT_PEERS_PYTHON") or (str(cached) if cached.exists() else "python3")
+
+
+@functools.cache
+def has(module):
+    return subprocess.run([peers_python(), "-c", f"import numpy, {module}"], capture_output=True).returncode == 0
+
+
+MODULES = {"check": "onnx", "torchscript": "torch, transformers, onnx", "dynamo": "torch, transformers, onnxscript",
+           "basic": "onnxruntime", "extended": "onnxruntime", "transformers": "onnxruntime.transformers.optimizer",
+           "dynamic": "onnxruntime.quantization"}
+
+
+@functools.cache
+def server():
+    return subprocess.Popen([peers_python(), "-W", "ignore", PEER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL, text=True)
+
+
+def peer(what, path, work):
+    module = MODULES.get(what, what)
+    if not has(module):
+        raise Skip(f"no Python module {module}")
+    print(json.dumps({"do": what, "file": str(path), "with": work}), file=server().stdin, flush=True)
+    made = json.loads(server().stdout.readline() or '{"error": "no answer"}')
+    assert "error" not in made, f"{what}: {path}: {made['error']}"
+    return made
+
+
+def export(source, *flags):
+    path = str(HERE / (pathlib.Path(source).name + "".join(flags).replace("/", "-") + ".onnx"))
+    return path, rows("export", source, "-o", path, *flags)[0]
+
+
+def inputs_of(path, texts=TEXTS):
+    """The texts' ids, padded to the longest."""
+    ids = [row["ids"] for row in rows("tokenize", path, stdin="\n".join(texts).encode() + b"\n")]
+    longest = max(map(len, ids))
+    return {"input_ids": [x + [0] * (longest - len(x)) for x in ids],
+            "attention_mask": [[1] * len(x) + [0] * (longest - len(x)) for x in ids],
+            "token_type_ids": [[0] * longest for x in ids]}
+
+
+def flat(x):
+    return [y for row in x for y in flat(row)] if isinstance(x, list) else [x]
+
+
+def near(a, b, tolerance=1e-4):
+    a, b = flat(a), flat(b)
+    assert len(a) == len(b), f"{len(a)} numbers, not {len(b)}"
+    worst = max(abs(x - y) if math.isfinite(x) else math.inf for x, y in zip(a, b))
+    assert worst <= tolerance, f"{worst} apart"
+
+
+def answers(path, texts=TEXTS):
+    """Logits or vectors of retort itself."""
+    out = rows("run", path, stdin="\n".join(texts).encode() + b"\n")
+    return [row["logits"] if "logits" in row else row["embedding"] for row in out]
+
+
+CLASSIFIERS = ["bert-classify", "bert-multilabel", "distilbert-classify", "distilbert-wide", "package-mean", "package-dense"]
+
+
+def every_level(engine):
+    for name in CLASSIFIERS:
+        for level in "0123":
+            path = export(model(name, level=level))[0]
+            made = peer(engine, path, inputs_of(model(name)))
+            expected = "sentence_embedding" if name.startswith("package") else "logits"
+            assert list(made) == [expected], made.keys()
+            near(made[expected], answers(model(name)))
+
+
+@test
+def float_is_valid_onnx():
+    for name in CLASSIFIERS + ["bert-answer", "bert-fill", "bert-tag", "distilbert-fill"]:
+        for level in "03":
+            path, info = export(model(name, level=level))
+            assert info["external"] is False and info["bytes"] == os.path.getsize(path) and info["nodes"] > 20
+            peer("check", path, {})
+
+
+@test
+def onnxruntime_has_our_answers():
+    every_level("onnxruntime")
+
+
+@test
+def openvino_has_our_answers():
+    every_level("openvino")
+
+
+@test
+def rows_of_tokens():
+    for name, outputs in (("bert-answer", ["start_logits", "end_logits"]), ("bert-tag", ["logits"]),
+                          ("distilbert-fill", ["logits"]), ("bert-fill", ["logits"])):
+        inputs = inputs_of(model(name))
+        plain = peer("onnxruntime", export(model(name, level="0"))[0], inputs)
+        assert list(plain) == outputs, plain.keys()
+        for level in "123":
+            made = peer("onnxruntime", export(model(name, level=level))[0], inputs)
+            for output in outputs:  # rows of padding are nobody's
+                for a, b, mask in zip(plain[output], made[output], inputs["attention_mask"]):
+                    near(a[:sum(mask)], b[:sum(mask)])
+
+
+@test
+def widened_bfloat16():
+    path = model("distilbert-wide", dtype="bf16")
+    made = peer("onnxruntime", export(path)[0], inputs_of(path))
+    near(made["logits"], answers(path), 0.05)
+
+
+@test
+def external_data():
+    path, info = export(model("bert-wide"), "--external-over", "50000")
+    data = path + ".data"
+    assert info["external"] is True and info["bytes"] == os.path.getsize(path) + os.path.getsize(data)
+    assert os.path.getsize(path) < 50000 < os.path.getsize(data)
+    made = peer("onnxruntime", path, inputs_of(model("bert-wide")))
+    near(made["logits"], answers(model("bert-wide")))
+    peer("check", path, {})
+
+
+@test
+def real_models():
+    shared = os.environ.get("RETORT_SHARED")
+    if not shared or not os.path.isdir(f"{shared}/models/sst2"):
+        raise Skip("RETORT_SHARED is not set")
+    texts = ["an utterly charming film", "it 's a mess , and a dull one at that", "fine"]
+    for name in ("sst2", "banking77"):
+        packed = str(HERE / f"{name}.retort")
+        retort("import", f"{shared}/models/{name}", "-o", packed)
+        for source, flags in ((packed, []), (f"{shared}/models/{name}", ["--level", "0"])):
+            path = export(source, *flags)[0]
+            for engine in ("onnxruntime", "openvino"):
+                near(peer(engine, path, inputs_of(packed, texts))["logits"], answers(packed, texts))
+
+
+def folder_of(name):
+    """The checkpoint's configuration and tokenizer, for a graph."""
+    place = HERE / f"graph-{name}"
+    if not place.exists():
+        place.mkdir()
+        for file in pathlib.Path(checkpoint(name)).iterdir():
+            if file.suffix in (".json", ".txt") and "index" not in file.name:
+                shutil.copy(file, place)
+    return place
+
+
+def same_model(path, source):
+    """The same plan and the same weights as the checkpoint's, bit for bit."""
+    again = str(HERE / "again.retort")
+    retort("import", path, "-o", again)
+    a, b = (pathlib.Path(p).read_bytes() for p in (source, again))
+    headers = [json.loads(data[8:8 + int.from_bytes(data[:8], "little")]) for data in (a, b)]
+    for header in headers:
+        header["__metadata__"].pop("retort.origin")
+    assert headers[0] == headers[1], "another graph"
+    assert a[8 + int.from_bytes(a[:8], "little"):] == b[8 + int.from_bytes(b[:8], "little"):], "other weights"
+    return again
+
+
+TORCH = ["bert-classify", "bert-tag", "bert-answer", "bert-fill", "distilbert-classify", "distilbert-tag"]
+
+
+@test
+def exports_of_torch():
+    for name in TORCH:
+        path = str(folder_of(name) / "torch.onnx")
+        peer("torchscript", path, {"checkpoint": checkpoint(name)})
+        same_model(path, model(name))
+    path = str(folder_of("bert-classify") / "old.onnx")  # LayerNorm in plain operators
+    peer("torchscript", path, {"checkpoint": checkpoint("bert-classify"), "opset": 14})
+    same_model(path, model("bert-classify"))
+
+
+@test
+def exports_of_dynamo():
+    for name in ("bert-classify", "distilbert-classify"):
+        path = str(folder_of(name) / "dynamo.onnx")
+        peer("dynamo", path, {"checkpoint": checkpoint(name)})
+        same_model(path, model(name))
+
+
+@test
+def files_rewritten_by_onnxruntime():
+    for name in ("bert-classify", "distilbert-classify"):
+        plain = export(model(name, level=0))[0]
+        for tool in ("basic", "extended", "transformers"):
+            path = str(folder_of(name) / f"{tool}.onnx")
+            config = json.loads((pathlib.Path(checkpoint(name)) / "config.json").read_text())
+            heads = config.get("num_attention_heads", config.get("n_heads"))
+            peer(tool, path, {"source": plain, "heads": heads, "hidden": config.get("hidden_size", config.get("dim"))})
+            same_model(path, model(name))
+
+
+@test
+def files_quantised_by_onnxruntime():
+    for name in ("bert-classify", "distilbert-classify"):
+        path = str(folder_of(name) / "dynamic.onnx")
+        peer("dynamic", path, {"source": export(model(name, level=0))[0]})
+        again = str(HERE / "dynamic.retort")
+        retort("import", path, "-o", again)
+        near(answers(again), answers(model(name)), 0.1)  # the weights' rounding; activations are ours
+
+
+@test
+def real_exports():
+    shared = os.environ.get("RETORT_SHARED")
+    if not shared or not os.path.isdir(f"{shared}/models/sst2"):
+        raise Skip("RETORT_SHARED is not set")
+    place = HERE / "sst2"
+    place.mkdir()
+    for file in pathlib.Path(f"{shared}/models/sst2").iterdir():
+        if file.suffix in (".json", ".txt"):
+            shutil.copy(file, place)
+    source = str(HERE / "sst2-checkpoint.retort")
+    retort("import", f"{shared}/models/sst2", "-o", source)
+    for tool in ("torchscript", "dynamo"):
+        path = str(place / f"{tool}.onnx")
+        peer(tool, path, {"checkpoint": f"{shared}/models/sst2"})
+        same_model(path, source)
+    exported = export(source)[0]
+    same_model(exported, source)
+
+
+@test
+def wrong_use():
+    fails(2, "--output", "export", model("bert-tag"))
+    fails(3, "nowhere", "export", model("bert-tag"), "-o", HERE / "nowhere/x.onnx")
+    assert not (HERE / "nowhere").exists()
+
+
+main()

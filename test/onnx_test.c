@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ONNX files: our own and plain ones read again, and what is refused. What other engines make of them:
+ * test/cli/exchange.py. */
+#include "file/path.h"
+#include "graph/onnx.h"
+#include "quant_models.h"
+
+#include <sys/stat.h>
+
+static const char *const names[] = {
+    "bert-answer",     "bert-classify",  "bert-classify-bare", "bert-embed",    "bert-fill",
+    "bert-multilabel", "bert-tag",       "bert-regression",    "bert-wide",     "distilbert-classify",
+    "distilbert-fill", "distilbert-tag", "package-mean",       "package-dense",
+};
+enum { NAMES = sizeof names / sizeof *names };
+
+static char graph_path[128], data_path[160];
+
+static int set_up(void **state) {
+    make_folder(state);
+    snprintf(graph_path, sizeof graph_path, "%s/model.onnx", folder);
+    snprintf(data_path, sizeof data_path, "%s/model.onnx.data", folder);
+    return 0;
+}
+
+static void unlink_in_folder(const char *name) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    unlink(path);
+}
+
+static const char *const links[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
+                                    "vocab.txt",   "modules.json",   "special_tokens_map.json"};
+enum { LINKS = sizeof links / sizeof *links };
+
+static int tear_down(void **state) {
+    for (size_t i = 0; i < LINKS; i++) unlink_in_folder(links[i]);
+    unlink(graph_path);
+    unlink(data_path);
+    unlink_in_folder("other");
+    return remove_folder(state);
+}
+
+/* The checkpoint's configuration and tokenizer beside model.onnx. */
+static void link_checkpoint(const char *name) {
+    char from[4200], to[128], absolute[4096];
+    const char *root = getenv("RETORT_ROOT");
+    assert_non_null(realpath(root != NULL ? root : ".", absolute));
+    for (size_t i = 0; i < LINKS; i++) {
+        unlink_in_folder(links[i]);
+        snprintf(from, sizeof from, "%s/test/golden/checkpoints/%s/%s", absolute, name, links[i]);
+        snprintf(to, sizeof to, "%s/%s", folder, links[i]);
+        if (rt_is_file(from)) assert_int_equal(symlink(from, to), 0);
+    }
+}
+
+static retort_status try_import(retort_model **out, int level, retort_error *err) {
+    retort_import_options options = RETORT_IMPORT_OPTIONS;
+    options.level = level;
+    return retort_model_import(out, graph_path, &options, err);
+}
+
+/* model.onnx is refused, with these words. */
+static void assert_refused(const char *words) {
+    retort_model *model = NULL;
+    retort_error err = {0};
+    retort_status status = try_import(&model, 3, &err);
+    if (status == RETORT_OK || strstr(err.text, words) == NULL)
+        fail_msg("'%s' does not say '%s'", err.text, words);
+    assert_null(model);
+}
+
+static void assert_same_model(const retort_model *a, const retort_model *b) {
+    assert_int_equal(a->graph.node_count, b->graph.node_count);
+    assert_int_equal(a->graph.value_count, b->graph.value_count);
+    for (size_t i = 0; i < a->graph.node_count; i++) {
+        assert_string_equal(a->graph.nodes[i].name, b->graph.nodes[i].name);
+        assert_int_equal(a->graph.nodes[i].op, b->graph.nodes[i].op);
+    }
+    for (size_t i = 0; i < a->graph.value_count; i++) {
+        const rt_value *v = &a->graph.values[i];
+        int index = rt_value_find(&b->graph, v->name);
+        size_t bytes = 0;
+        if (index < 0) fail_msg("%s is missing", v->name);
+        const rt_value *w = &b->graph.values[index];
+        assert_int_equal(v->layout, w->layout);
+        if (!rt_value_is_constant(v)) continue;
+        assert_true(rt_value_bytes(v, &bytes));
+        assert_memory_equal(v->data, w->data, bytes);
+    }
+}
+
+static void test_own_files_come_back(void **state) {
+    (void)state;
+    for (size_t i = 0; i < NAMES; i++) {
+        for (int level = 0; level <= 3; level++) {
+            retort_error err = {0};
+            retort_model *model = golden(names[i], level, RETORT_F32), *again = NULL;
+            if (retort_model_export(model, graph_path, NULL, NULL, &err) != RETORT_OK)
+                fail_msg("%s", err.text);
+            if (try_import(&again, level, &err) != RETORT_OK) fail_msg("%s: %s", names[i], err.text);
+            assert_same_model(model, again);
+            assert_string_equal(model->source, again->source);
+            retort_model_free(again);
+            retort_model_free(model);
+        }
+    }
+}
+
+static void test_bf16_comes_back(void **state) {
+    (void)state;
+    retort_error err = {0};
+    retort_model *model = golden("distilbert-wide", 3, RETORT_BF16), *again = NULL;
+    assert_int_equal(retort_model_export(model, graph_path, NULL, NULL, &err), RETORT_OK);
+    if (try_import(&again, 3, &err) != RETORT_OK) fail_msg("%s", err.text);
+    assert_same_model(model, again);
+    assert_string_equal(again->recipe, "bf16");
+    retort_model_free(again);
+    retort_model_free(model);
+}
+
+/* Writes the model without our metadata, as anybody's. */
+static void write_plain(const retort_model *model, void (*change)(rt_onnx *)) {
+    rt_onnx onnx;
+    retort_error err = {0};
+    uint64_t bytes;
+    bool external;
+    if (rt_onnx_from_model(&onnx, model, NULL, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (change != NULL) change(&onnx);
+    if (rt_onnx_save(&onnx, graph_path, 0, &bytes, &external, &err) != RETORT_OK) fail_msg("%s", err.text);
+    rt_onnx_close(&onnx);
+}
+
+static void test_plain_files_are_the_checkpoint(void **state) {
+    (void)state;
+    for (size_t i = 0; i < NAMES; i++) {
+        if (strstr(names[i], "embed") != NULL || strstr(names[i], "package") != NULL) continue;
+        retort_model *model = golden(names[i], 3, RETORT_F32), *plain = golden(names[i], 0, RETORT_F32),
+                     *again = NULL;
+        retort_error err = {0};
+        write_plain(plain, NULL);
+        link_checkpoint(names[i]);
+        if (try_import(&again, 3, &err) != RETORT_OK) fail_msg("%s: %s", names[i], err.text);
+        assert_same_model(model, again);
+        retort_model_free(again);
+        retort_model_free(plain);
+        retort_model_free(model);
+    }
+}
+
+/* ---- What is refused ---- */
+
+static void reorder(rt_onnx *onnx) {
+    rt_onnx_node last = onnx->nodes[onnx->node_count - 1];
+    memmove(onnx->nodes + 1, onnx->nodes, (onnx->node_count - 1) * sizeof last);
+    onnx->nodes[0] = last;
+}
+static void unknown_operator(rt_onnx *onnx) {
+    for (size_t i = 0; i < onnx->node_count; i++) {
+        if (strcmp(onnx->nodes[i].op, "Softmax") == 0) onnx->nodes[i].op = "Hardmax";
+    }
+}
+static void old_opset(rt_onnx *onnx) {
+    onnx->opsets[0].version = 7;
+}
+static void future_opset(rt_onnx *onnx) {
+    onnx->opsets[0].version = 99;
+}
+static void no_output(rt_onnx *onnx) {
+    onnx->output_count = 0;
+}
+static void twice(rt_onnx *onnx) {
+    onnx->nodes[1].outputs = onnx->nodes[0].outputs;
+}
+static rt_onnx_tensor *largest(rt_onnx *onnx) {
+    rt_onnx_tensor *out = &onnx->tensors[0];
+    for (size_t i = 0; i < onnx->tensor_count; i++) {
+        if (onnx->tensors[i].bytes > out->bytes) out = &onnx->tensors[i];
+    }
+    return out;
+}
+static void huge(rt_onnx *onnx) {
+    largest(onnx)->dims[0] = INT64_C(1) << 40;
+}
+static void overflowing(rt_onnx *onnx) {
+    rt_onnx_tensor *t = largest(onnx);
+    t->dims[0] = t->dims[1] = INT64_C(1) << 40;
+}
+static void negative(rt_onnx *onnx) {
+    largest(onnx)->dims[0] = -1;
+}
+static void other_shape(rt_onnx *onnx) {
+    rt_onnx_tensor *t = largest(onnx);
+    int64_t rows = t->dims[0];
+    t->dims[0] = t->dims[1];
+    t->dims[1] = rows;
+}
+static void other_scale(rt_onnx *onnx) {
+    static const float four = 4;
+    for (size_t i = 0; i < onnx->tensor_count; i++) {
+        if (strstr(onnx->tensors[i].name, "attention.scale.value") != NULL) onnx->tensors[i].data = &four;
+    }
+}
+static void causal(rt_onnx *onnx) {
+    for (size_t i = 0; i < onnx->node_count; i++) {
+        if (strcmp(onnx->nodes[i].op, "Sub") == 0) onnx->nodes[i].op = "Trilu";
+    }
+}
+static void other_activation(rt_onnx *onnx) {
+    for (size_t i = 0; i < onnx->node_count; i++) {
+        if (strcmp(onnx->nodes[i].op, "Erf") == 0) onnx->nodes[i].op = "Sigmoid";
+    }
+}
+
+static void test_other_graphs_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        void (*change)(rt_onnx *);
+        const char *words;
+    } rows[] = {
+        {reorder, "which nothing before it makes"},
+        {unknown_operator, "(Hardmax): expected Softmax over keys"},
+        {old_opset, "opset 7"},
+        {future_opset, "opset 99"},
+        {no_output, "0 outputs"},
+        {twice, "a second time"},
+        {huge, "its shape needs"},
+        {overflowing, "cannot be read"},
+        {negative, "cannot be read"},
+        {other_shape, "expected [100, 16] from config.json"},
+        {other_scale, "the root of the head's size"},
+        {causal, "(Trilu): expected nothing but a mask"},
+        {other_activation, "config.json's activation"},
+    };
+    retort_model *plain = golden("bert-classify", 0, RETORT_F32);
+    link_checkpoint("bert-classify");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        write_plain(plain, rows[i].change);
+        assert_refused(rows[i].words);
+    }
+    retort_model_free(plain);
+}
+
+/* A file of ours whose graph somebody has changed is read as anybody's. */
+static void test_changed_files_are_not_ours(void **state) {
+    (void)state;
+    retort_error err = {0};
+    retort_model *model = golden("bert-classify", 0, RETORT_F32);
+    assert_int_equal(retort_model_export(model, graph_path, NULL, NULL, &err), RETORT_OK);
+    rt_onnx onnx;
+    uint64_t bytes;
+    bool external;
+    assert_int_equal(rt_onnx_open(&onnx, graph_path, &err), RETORT_OK);
+    for (size_t i = 0; i < onnx.node_count; i++) {
+        if (strcmp(onnx.nodes[i].op, "Erf") == 0) onnx.nodes[i].op = "Sigmoid";
+    }
+    assert_int_equal(rt_onnx_save(&onnx, graph_path, 0, &bytes, &external, &err), RETORT_OK);
+    rt_onnx_close(&onnx);
+    link_checkpoint("bert-classify");
+    assert_refused("config.json's activation");
+    retort_model_free(model);
+}
+
+static void test_truncated_files(void **state) {
+    (void)state;
+    uint8_t *bytes = NULL;
+    size_t length = 0;
+    retort_error err = {0};
+    retort_model *model = golden("distilbert-classify", 3, RETORT_F32);
+    assert_int_equal(rt_onnx_write(model, NULL, &bytes, &length, &err), RETORT_OK);
+    for (size_t cut = 0; cut < length; cut += 61) {
+        rt_onnx onnx;
+        uint8_t *copy = malloc(cut + 1); /* a block of its own, so that a sanitizer sees a read beyond it */
+        memcpy(copy, bytes, cut);
+        if (rt_onnx_parse(&onnx, "cut", NULL, copy, cut, &err) == RETORT_OK) rt_onnx_close(&onnx);
+        free(copy);
+    }
+    free(bytes);
+    retort_model_free(model);
+}
+
+/* ---- External data ---- */
+
+static void export_external(const retort_model *model) {
+    retort_error err = {0};
+    retort_export_options options = RETORT_EXPORT_OPTIONS;
+    retort_export_info info;
+    options.external_over = 10000;
+    unlink(data_path);
+    if (retort_model_export(model, graph_path, &options, &info, &err) != RETORT_OK) fail_msg("%s", err.text);
+    assert_true(info.external);
+}
+
+static void test_external_data_comes_back(void **state) {
+    (void)state;
+    retort_error err = {0};
+    retort_model *model = golden("bert-wide", 3, RETORT_F32), *again = NULL;
+    export_external(model);
+    if (try_import(&again, 3, &err) != RETORT_OK) fail_msg("%s", err.text);
+    assert_same_model(model, again);
+    retort_model_free(again);
+    retort_model_free(model);
+}
+
+/* The bytes of "model.onnx.data" in the graph's file, as another location of that length. */
+static void relocate(const char *location) {
+    rt_map map;
+    retort_error err = {0};
+    assert_int_equal(strlen(location), 15);
+    assert_int_equal(rt_map_open(&map, graph_path, &err), RETORT_OK);
+    char *copy = malloc(map.size);
+    size_t size = map.size;
+    memcpy(copy, map.data, size);
+    rt_map_close(&map);
+    for (size_t i = 0; i + 15 <= size; i++) {
+        if (memcmp(copy + i, "model.onnx.data", 15) == 0) memcpy(copy + i, location, 15);
+    }
+    FILE *file = fopen(graph_path, "wb");
+    assert_int_equal(fwrite(copy, 1, size, file), size);
+    fclose(file);
+    free(copy);
+}
+
+static void test_external_data_stays_in_the_folder(void **state) {
+    (void)state;
+    static const char *const outside[] = {"../../etc/hosts", "/etc/nsswitch.c", "./../model.dat1",
+                                          "././././././abc", "..\\..\\..\\..\\abc"};
+    char other[128];
+    retort_model *model = golden("bert-wide", 3, RETORT_F32);
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
+        export_external(model);
+        relocate(outside[i]);
+        assert_refused("below the model's folder");
+    }
+    export_external(model);
+    snprintf(other, sizeof other, "%s/other", folder);
+    assert_int_equal(link(data_path, other), 0); /* a second name may be a file of anywhere */
+    assert_refused("not a regular file with one name");
+    unlink(data_path);
+    assert_int_equal(symlink(other, data_path), 0);
+    assert_refused("below the model's folder");
+    unlink(data_path);
+    assert_refused("No such file");
+    assert_int_equal(rename(other, data_path), 0);
+    assert_int_equal(truncate(data_path, 5000), 0);
+    assert_refused("which has 5000");
+    retort_model_free(model);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_own_files_come_back),
+        cmocka_unit_test(test_bf16_comes_back),
+        cmocka_unit_test(test_plain_files_are_the_checkpoint),
+        cmocka_unit_test(test_other_graphs_are_refused),
+        cmocka_unit_test(test_changed_files_are_not_ours),
+        cmocka_unit_test(test_truncated_files),
+        cmocka_unit_test(test_external_data_comes_back),
+        cmocka_unit_test(test_external_data_stays_in_the_folder),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
