@@ -185,13 +185,13 @@ static bool read_ids(srv_call *call, size_t index, scratch *s, size_t *n) {
     return true;
 }
 
-/* How many of the best guesses are asked for, as the pipelines' top_k. */
-enum { TOP = 5 };
+/* How many of the best guesses are given: the pipelines' top_k, and the most. */
+enum { TOP = 5, MOST_GUESSES = 1000 };
 
 static bool make_row(srv_call *call, size_t index, const scratch *s, size_t n) {
-    int32_t top = call->ask.top > 0 ? (int32_t)call->ask.top : TOP;
+    int64_t top = call->ask.top == 0 ? TOP : call->ask.top < MOST_GUESSES ? call->ask.top : MOST_GUESSES;
     bool rows = srv_engine_has_rows(call->engine);
-    srv_row *row = rows ? srv_row_new(n, 2 * n) : srv_text_row(&call->ask.texts[index], n, top);
+    srv_row *row = rows ? srv_row_new(n, 2 * n) : srv_text_row(&call->ask.texts[index], n, (int32_t)top);
     if (row == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     if (rows) memcpy(row->key, s->ids, n * sizeof *s->ids);
     if (rows) memcpy(row->key + n, s->types, n * sizeof *s->types);

@@ -64,7 +64,6 @@ static int task_of(srv_call *call) {
 }
 
 bool srv_hf_read(srv_call *call, const srv_json *body) {
-    enum { MOST_GUESSES = 1000 };
     const srv_json *inputs = srv_json_get(body, "inputs"), *parameters = srv_json_get(body, "parameters");
     if (!srv_read_model(call, body)) return false;
     int task = task_of(call);
@@ -76,7 +75,7 @@ bool srv_hf_read(srv_call *call, const srv_json *body) {
         return srv_call_wrong(call, "parameters", "an object", parameters);
     call->ask.nested = true;
     if (!read_function(call, parameters) ||
-        !srv_read_int(call, parameters, "top_k", 1, rows ? INT32_MAX : MOST_GUESSES, &call->ask.top) ||
+        !srv_read_int(call, parameters, "top_k", 1, INT32_MAX, &call->ask.top) ||
         !srv_read_cut(call, parameters) ||
         !srv_read_bool(call, parameters, "normalize", &call->ask.normalize))
         return false;

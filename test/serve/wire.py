@@ -202,7 +202,7 @@ def entities_answers_guesses():
         assert len(parts.post("/", {"inputs": text, "model": "bert-fill"})) == 5
         assert [len(g) for g in parts.post("/", {"inputs": text + " [MASK]", "model": "bert-fill"})] == [5, 5]
         assert "mask" in parts.post("/", {"inputs": "a film", "model": "bert-fill"}, 422)["error"]
-        parts.post("/", {"inputs": text, "parameters": {"top_k": 1001}, "model": "bert-fill"}, 422)
+        assert len(parts.post("/", {"inputs": text, "parameters": {"top_k": 2000000000}, "model": "bert-fill"})) == 100
         assert parts.get("/info")["task"] == "tag"
         assert "classifies or embeds" in parts.post("/v2/models/bert-tag/infer", {"inputs": [text_input("a")]}, 404)["error"]
         parts.post("/predict", {"inputs": "a"}, 424)
@@ -440,7 +440,7 @@ def access_log():
         logged.post("/predict", {"inputs": "a b"}, X_Request_Id="id-1", traceparent=trace)
         logged.post("/predict", {"inputs": 1}, 422)
         logged.stop()
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = sorted(map(json.loads, path.read_text().splitlines()), key=lambda line: line["status"])  # two threads
     assert [line["status"] for line in lines] == [200, 422]
     assert lines[0]["request_id"] == "id-1" and lines[0]["traceparent"] == trace and lines[0]["texts"] == 1 and lines[0]["tokens"] == 4
     assert lines[0]["model"] == CLASSIFY and lines[0]["duration_us"] > 0 and lines[1]["error"] and "a b" not in path.read_text()
