@@ -89,8 +89,7 @@ static retort_status load_keys(srv_server *server, retort_error *err) {
     return RETORT_OK;
 }
 
-static void *reload(void *user) {
-    srv_server *server = user;
+static void reload_all(srv_server *server) {
     retort_error err;
     char state[64];
     snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(srv_now() / 1000));
@@ -105,7 +104,38 @@ static void *reload(void *user) {
         }
     }
     srv_notify("READY=1");
+}
+
+/* Whether it is to be done once more; if not, the thread is as good as gone. */
+static bool was_asked_again(srv_server *server) {
+    pthread_mutex_lock(&server->lock);
+    bool again = server->reload_again;
+    server->reload_again = false;
+    server->reloading = again;
+    pthread_mutex_unlock(&server->lock);
+    return again;
+}
+
+static void *reload(void *user) {
+    do {
+        reload_all(user);
+    } while (was_asked_again(user));
     return NULL;
+}
+
+/* In a thread of its own: the old model may have much to finish. */
+static void start_reload(srv_server *server) {
+    pthread_mutex_lock(&server->lock);
+    bool busy = server->reloading;
+    server->reload_again = busy;
+    server->reloading = true;
+    pthread_mutex_unlock(&server->lock);
+    if (busy) return;
+    if (server->reloader_started) pthread_join(server->reloader, NULL);
+    server->reloader_started = pthread_create(&server->reloader, NULL, reload, server) == 0;
+    if (server->reloader_started) return;
+    server->options->error("reload: cannot start a thread");
+    was_asked_again(server);
 }
 
 /* ---- Up ---- */
@@ -237,7 +267,6 @@ static retort_status drain(srv_server *server, int signals, retort_error *err) {
     enum { BATCH_SECONDS = 30, SEND_SECONDS = 2 };
     srv_notify("STOPPING=1");
     options->say("draining: %zu requests in flight", calls_in_flight(server));
-    atomic_store(&server->draining, true);
     if (options->drain_delay > 0) wait_for(server, one, options->drain_delay, signals);
     MHD_quiesce_daemon(server->daemon);
     if (!server->socket_given) shutdown(server->listen_fd, SHUT_RDWR);
@@ -286,8 +315,7 @@ static void run(srv_server *server, int signals) {
     struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
                            {.fd = server->wake_fd, .events = POLLIN},
                            {.fd = server->ends_fd, .events = POLLIN}};
-    pthread_t reloader;
-    bool reloading = false, soon = false;
+    bool soon = false;
     struct signalfd_siginfo info;
     eventfd_t woken;
     for (;;) {
@@ -298,10 +326,10 @@ static void run(srv_server *server, int signals) {
         eventfd_read(server->wake_fd, &woken);
         if (read(signals, &info, sizeof info) != sizeof info) continue;
         if (info.ssi_signo != SIGHUP) break;
-        if (reloading) pthread_join(reloader, NULL);
-        reloading = pthread_create(&reloader, NULL, reload, server) == 0;
+        start_reload(server);
     }
-    if (reloading) pthread_join(reloader, NULL);
+    atomic_store(&server->draining, true);
+    if (server->reloader_started) pthread_join(server->reloader, NULL);
 }
 
 retort_status srv_serve(const srv_options *options, retort_error *err) {

@@ -29,6 +29,8 @@ struct srv_server {
     int64_t started;
     struct srv_keys *keys; /* under the lock */
     struct srv_log *log;
+    pthread_t reloader;
+    bool reloading, reload_again, reloader_started; /* the first two under the lock */
 
     pthread_mutex_t connection_lock;
     srv_connection *connections;

@@ -348,6 +348,9 @@ def reload_loses_nothing():
         for count in (1, 2, 3):
             server.process.send_signal(signal.SIGHUP)
             wait_until(lambda: server.metric("retort_reloads_total") == count, "it is loaded anew")
+        for _ in range(20):  # asked again and again while it is at it
+            server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: server.metric("retort_reloads_total") >= 4, "it is loaded anew")
         file("swapped.retort.part", b"rubbish")
         os.replace(str(path) + ".part", path)
         server.process.send_signal(signal.SIGHUP)
@@ -358,7 +361,7 @@ def reload_loses_nothing():
         last = server.send("POST", "/predict", {"inputs": "good film"})[2]
         assert {status for status, _ in seen} == {200} and len(seen) > 10
         assert last != first and {data for _, data in seen} == {first, last}
-        assert server.metric("retort_reloads_total") == 3 and server.get("/health/ready")
+        assert server.metric("retort_reloads_total") <= 23 and server.get("/health/ready")
         assert "the old model stays" in server.stop()
 
 
