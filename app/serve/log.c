@@ -13,8 +13,9 @@
 enum { WAITING_BYTES = 1 << 20 };
 
 struct srv_log {
-    int fd;
-    bool own; /* to be closed */
+    const char *path;
+    int fd, next; /* next: to be written to from now on, -1: none */
+    bool own;     /* to be closed */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t more;
@@ -45,6 +46,11 @@ static void *write_lines(void *user) {
         srv_out filled = log->waiting;
         log->waiting = writing;
         writing = filled;
+        if (log->next >= 0) {
+            close(log->fd);
+            log->fd = log->next;
+            log->next = -1;
+        }
         if (log->lost > 0) srv_out_format(&writing, "{\"event\":\"lines_lost\",\"count\":%llu}\n", log->lost);
         log->lost = 0;
         pthread_mutex_unlock(&log->lock);
@@ -63,11 +69,26 @@ static retort_status fail(retort_error *err, const char *path, const char *what)
     return RETORT_IO;
 }
 
+static int open_file(const char *path) {
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+}
+
+void srv_log_reopen(srv_log *log) {
+    int fd = log != NULL && log->own ? open_file(log->path) : -1;
+    if (fd < 0) return;
+    pthread_mutex_lock(&log->lock);
+    if (log->next >= 0) close(log->next);
+    log->next = fd;
+    pthread_mutex_unlock(&log->lock);
+}
+
 retort_status srv_log_open(srv_log **out, const char *path, retort_error *err) {
     srv_log *log = calloc(1, sizeof *log);
     if (log == NULL) return fail(err, path, "out of memory");
     log->own = strcmp(path, "-") != 0;
-    log->fd = log->own ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640) : STDOUT_FILENO;
+    log->path = path;
+    log->next = -1;
+    log->fd = log->own ? open_file(path) : STDOUT_FILENO;
     if (log->fd < 0) {
         free(log);
         return fail(err, path, strerror(errno));
@@ -91,6 +112,7 @@ void srv_log_close(srv_log *log) {
     pthread_mutex_unlock(&log->lock);
     pthread_join(log->thread, NULL);
     if (log->own) close(log->fd);
+    if (log->next >= 0) close(log->next);
     srv_out_free(&log->waiting);
     free(log);
 }

@@ -94,6 +94,7 @@ static void reload_all(srv_server *server) {
     char state[64];
     snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(srv_now() / 1000));
     srv_notify(state);
+    srv_log_reopen(server->log);
     if (load_keys(server, &err) != RETORT_OK)
         server->options->error("reload: %s; the old keys stay", err.text);
     for (size_t i = 0; i < server->options->model_count; i++) {

@@ -65,6 +65,8 @@ bool srv_keys_match(const srv_keys *keys, const char *key);
 /* log.c: lines that a thread of its own writes. */
 typedef struct srv_log srv_log;
 retort_status srv_log_open(srv_log **out, const char *path, retort_error *err);
+/* The same path once more: somebody may have moved the file away. */
+void srv_log_reopen(srv_log *log);
 void srv_log_close(srv_log *log);
 void srv_log_call(srv_log *log, const srv_call *call, const char *traceparent);
 

@@ -8,9 +8,10 @@ import base64
 import json
 import math
 import re
+import signal
 import struct
 
-from server import HERE, Server, checkpoint, close, file, main, model, rows, test
+from server import HERE, Server, close, file, main, model, rows, test, wait_until
 
 CLASSIFY, EMBED = "distilbert-classify", "package-mean"
 TEXT = "a very good film"
@@ -439,7 +440,15 @@ def access_log():
         trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
         logged.post("/predict", {"inputs": "a b"}, X_Request_Id="id-1", traceparent=trace)
         logged.post("/predict", {"inputs": 1}, 422)
+        moved = HERE / "access.log.1"
+        wait_until(lambda: len(path.read_text().splitlines()) == 2, "the lines are written")
+        path.rename(moved)
+        logged.process.send_signal(signal.SIGHUP)
+        wait_until(path.exists, "the log is opened anew")
+        logged.get("/health")
         logged.stop()
+    assert json.loads(path.read_text().splitlines()[-1])["path"] == "/health"
+    path = moved
     lines = sorted(map(json.loads, path.read_text().splitlines()), key=lambda line: line["status"])  # two threads
     assert [line["status"] for line in lines] == [200, 422]
     assert lines[0]["request_id"] == "id-1" and lines[0]["traceparent"] == trace and lines[0]["texts"] == 1 and lines[0]["tokens"] == 4
