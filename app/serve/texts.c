@@ -20,7 +20,7 @@ srv_row *srv_text_row(const retort_text *text, size_t tokens, int32_t top) {
     row->key[PAIR_LENGTH] = text->pair != NULL ? (int32_t)text->pair_length : -1;
     char *to = (char *)(row->key + HEAD);
     if (text->length > 0) memcpy(to, text->text, text->length);
-    if (text->pair_length > 0) memcpy(to + text->length, text->pair, text->pair_length);
+    if (text->pair != NULL && text->pair_length > 0) memcpy(to + text->length, text->pair, text->pair_length);
     return row;
 }
 
