@@ -238,6 +238,10 @@ void cli_progress_end(void);
 
 /* Writes the model to --output; *bytes is the file's size. Errors are printed. */
 cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_t *bytes);
+/* The same as ONNX, as --for, --standard and --external-over say. */
+cli_code cli_export_model(const retort_model *model, const cli_args *args, retort_export_info *done);
+/* Whether a name ends in ".onnx". */
+bool cli_is_graph(const char *path);
 
 /* ---- Measuring ---- */
 

@@ -4,16 +4,6 @@
 
 #include <string.h>
 
-static cli_code export(const cli_args *args, const retort_model *model, retort_export_info *done) {
-    retort_export_options options = RETORT_EXPORT_OPTIONS;
-    retort_error err;
-    options.fused = strcmp(cli_text(args, CLI_FOR), "ort") == 0;
-    options.standard = cli_has(args, CLI_STANDARD);
-    options.external_over = (uint64_t)cli_int(args, CLI_EXTERNAL_OVER, 0);
-    retort_status status = retort_model_export(model, cli_text(args, CLI_OUTPUT), &options, done, &err);
-    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
-}
-
 static cli_code report(const cli_args *args, const retort_model *model, const retort_export_info *done,
                        double seconds) {
     retort_info info = {.size = sizeof info};
@@ -36,7 +26,7 @@ cli_code cmd_export(const cli_args *args) {
     retort_export_info done;
     double start = cli_now();
     cli_code code = cli_open_model(&model, args, args->words[0], (int)cli_int(args, CLI_LEVEL, 3));
-    if (code == CLI_DONE) code = export(args, model, &done);
+    if (code == CLI_DONE) code = cli_export_model(model, args, &done);
     if (code == CLI_DONE) code = report(args, model, &done, cli_now() - start);
     retort_model_free(model);
     return code;

@@ -66,8 +66,15 @@ static void take_rewrite(void *user, const retort_rewrite_info *info) {
     json_array_append_new(info->rewrite != NULL ? r->rewrites : r->levels, row);
 }
 
+/* The model as what its name says: .onnx, or a file of ours, which has no ONNX nodes. */
+static cli_code save(const cli_args *args, const retort_model *model, retort_export_info *done) {
+    *done = (retort_export_info){0};
+    if (cli_is_graph(cli_text(args, CLI_OUTPUT))) return cli_export_model(model, args, done);
+    return cli_save_model(model, args, &done->bytes);
+}
+
 static cli_code report_optimize(const cli_args *args, const retort_model *before, const retort_model *after,
-                                uint64_t bytes, report *r) {
+                                const retort_export_info *done, report *r) {
     retort_info old = {.size = sizeof old}, new = {.size = sizeof new};
     const char *output = cli_text(args, CLI_OUTPUT);
     char size[32];
@@ -75,12 +82,15 @@ static cli_code report_optimize(const cli_args *args, const retort_model *before
     retort_model_info(after, &new);
     if (r->json) {
         return cli_print_json(json_pack(
-            "{s:o, s:i, s:I, s:I, s:I, s:O, s:O}", "output", cli_json_text(output, strlen(output)), "level",
-            new.level, "nodes_before", (json_int_t)old.nodes, "nodes_after", (json_int_t) new.nodes, "bytes",
-            (json_int_t)bytes, "levels", r->levels, "rewrites", r->rewrites));
+            "{s:o, s:i, s:I, s:I, s:I, s:I, s:I, s:O, s:O}", "output", cli_json_text(output, strlen(output)),
+            "level", new.level, "nodes_before", (json_int_t)old.nodes, "nodes_after", (json_int_t) new.nodes,
+            "onnx_nodes_before", (json_int_t)old.source_nodes, "onnx_nodes_after", (json_int_t)done->nodes,
+            "bytes", (json_int_t)done->bytes, "levels", r->levels, "rewrites", r->rewrites));
     }
     printf("%s: level %d, nodes %zu -> %zu, %s\n", output, new.level, old.nodes, new.nodes,
-           cli_bytes(size, sizeof size, bytes));
+           cli_bytes(size, sizeof size, done->bytes));
+    if (old.source_nodes > 0) printf("ONNX nodes read: %zu\n", old.source_nodes);
+    if (done->nodes > 0) printf("ONNX nodes written: %zu\n", done->nodes);
     return CLI_DONE;
 }
 
@@ -102,12 +112,12 @@ static cli_code optimize(retort_model **out, const cli_args *args, const retort_
 
 cli_code cmd_optimize(const cli_args *args) {
     retort_model *model = NULL, *optimised = NULL;
-    uint64_t bytes = 0;
+    retort_export_info done = {0};
     report r = {cli_has(args, CLI_JSON), json_array(), json_array()};
     cli_code code = cli_open_model(&model, args, args->words[0], 0);
     if (code == CLI_DONE) code = optimize(&optimised, args, model, &r);
-    if (code == CLI_DONE) code = cli_save_model(optimised, args, &bytes);
-    if (code == CLI_DONE) code = report_optimize(args, model, optimised, bytes, &r);
+    if (code == CLI_DONE) code = save(args, optimised, &done);
+    if (code == CLI_DONE) code = report_optimize(args, model, optimised, &done, &r);
     json_decref(r.levels);
     json_decref(r.rewrites);
     retort_model_free(optimised);

@@ -77,15 +77,17 @@ const cli_command cli_commands[] = {
      "retort compare ./checkpoint model.retort --data test.tsv --threads 1 --json\n",
      false, cmd_compare},
     {"optimize", "MODEL --level N -o FILE", "rewrite the graph, and say what each rewrite did", 1, 1,
-     CLI_OUTPUT, (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_TASK, CLI_TOKENIZER, -1},
-     "MODEL may also be a checkpoint folder. Level 0 is plain operators; 1 folds constants; 2 fuses; 3 "
+     CLI_OUTPUT, (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_FOR, CLI_TASK, CLI_TOKENIZER, -1},
+     "MODEL may also be a checkpoint folder or an .onnx file, and FILE an .onnx file. Level 0 is plain "
+     "operators; 1 folds constants; 2 fuses; 3 "
      "removes "
      "padding, packs the weights and computes only rows that are read. --without leaves rewrites out, to "
      "measure what each saves: prune-rows, fuse-qkv, drop-key-bias, fold-value-bias, scale-into-query and "
      "others. Answers stay the same.",
      "retort optimize ./checkpoint --level 3 -o model.retort\n"
      "retort optimize ./checkpoint --without prune-rows,fuse-qkv -o slower.retort\n"
-     "retort optimize plain.retort --level 2 -o fused.retort --json\n",
+     "retort optimize plain.retort --level 2 -o fused.retort --json\n"
+     "retort optimize model.onnx --level 2 --for ort -o fused.onnx\n",
      false, cmd_optimize},
     {"quantize", "MODEL -o FILE", "turn the weights into integers", 1, 1, CLI_OUTPUT,
      (const int[]){CLI_OUTPUT, CLI_RECIPE, CLI_BITS, CLI_GROUP, CLI_EMBEDDINGS, CLI_ACTIVATIONS, CLI_KEEP,

@@ -16,7 +16,7 @@ static bool is_folder(const char *path) {
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-static bool is_graph(const char *path) {
+bool cli_is_graph(const char *path) {
     size_t length = strlen(path);
     return length > 5 && strcmp(path + length - 5, ".onnx") == 0;
 }
@@ -51,7 +51,7 @@ static cli_code import_model(retort_model **out, const cli_args *args, const cha
 
 cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level) {
     retort_error err;
-    if (is_folder(path) || is_graph(path)) return import_model(out, args, path, level);
+    if (is_folder(path) || cli_is_graph(path)) return import_model(out, args, path, level);
     return retort_model_load(out, path, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
 }
 
@@ -66,6 +66,17 @@ cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_
     *bytes = info.file_bytes;
     retort_model_free(saved);
     return CLI_DONE;
+}
+
+cli_code cli_export_model(const retort_model *model, const cli_args *args, retort_export_info *done) {
+    retort_export_options options = RETORT_EXPORT_OPTIONS;
+    retort_error err;
+    const char *engine = cli_text(args, CLI_FOR);
+    options.fused = engine != NULL && strcmp(engine, "ort") == 0;
+    options.standard = cli_has(args, CLI_STANDARD);
+    options.external_over = (uint64_t)cli_int(args, CLI_EXTERNAL_OVER, 0);
+    retort_status status = retort_model_export(model, cli_text(args, CLI_OUTPUT), &options, done, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
 }
 
 static retort_session_options session_options(const cli_args *args) {

@@ -253,7 +253,9 @@ typedef struct retort_info {
     uint64_t parameters; /* scalars in all weights */
     uint64_t file_bytes; /* 0 when the model is not mapped from a file */
     size_t nodes, tensors;
-    int64_t types; /* token types that a batch may have; 0: none, its `types` must be NULL or all 0 */
+    int64_t types;       /* token types that a batch may have; 0: none, its `types` must be NULL or all 0 */
+    size_t source_nodes; /* of the ONNX graph that this model, or the one it was made from, was just read
+                            from; else 0 */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
 /* Name of label `index`, NULL beyond the last one. */

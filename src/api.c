@@ -179,6 +179,7 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .max_length = config->max_length,
         .file_bytes = model->file_bytes,
         .nodes = model->graph.node_count,
+        .source_nodes = model->source_nodes,
     };
     count_constants(&model->graph, info);
     return RETORT_OK;

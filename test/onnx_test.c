@@ -119,6 +119,54 @@ static void test_bf16_comes_back(void **state) {
     retort_model_free(model);
 }
 
+/* In each form that integers have, and with ONNX Runtime's operators. */
+static void assert_comes_back(const retort_model *model) {
+    for (int form = 0; form < 3; form++) {
+        retort_error err = {0};
+        retort_model *again = NULL;
+        retort_export_options options = RETORT_EXPORT_OPTIONS;
+        options.fused = form == 1;
+        options.standard = form == 2;
+        if (retort_model_export(model, graph_path, &options, NULL, &err) != RETORT_OK)
+            fail_msg("%s", err.text);
+        if (try_import(&again, 3, &err) != RETORT_OK) fail_msg("form %d: %s", form, err.text);
+        assert_same_model(model, again);
+        assert_string_equal(model->recipe, again->recipe);
+        retort_model_free(again);
+    }
+}
+
+static void test_integers_come_back(void **state) {
+    (void)state;
+    static const char *const models[] = {"bert-wide", "distilbert-wide", "bert-tag", "package-dense"};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        retort_model *model = golden(models[i], 3, RETORT_F32);
+        retort_model *eight = quantized(model, "int8", 0, 0), *four = quantized(model, "int4", 0, 32);
+        retort_model *mixed = quantized(model, "int4", 8, 32);
+        assert_comes_back(model);
+        assert_comes_back(eight);
+        assert_comes_back(four);
+        assert_comes_back(mixed);
+        retort_model_free(mixed);
+        retort_model_free(four);
+        retort_model_free(eight);
+        retort_model_free(model);
+    }
+}
+
+static void test_groups_that_matmulnbits_has_not(void **state) {
+    (void)state;
+    retort_error err = {0};
+    retort_export_options standard = RETORT_EXPORT_OPTIONS;
+    standard.standard = true;
+    retort_model *model = golden("bert-wide", 3, RETORT_F32), *four = quantized(model, "int4", 0, 96);
+    assert_int_equal(retort_model_export(four, graph_path, NULL, NULL, &err), RETORT_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "groups of 96"));
+    assert_int_equal(retort_model_export(four, graph_path, &standard, NULL, &err), RETORT_OK);
+    retort_model_free(four);
+    retort_model_free(model);
+}
+
 /* Writes the model without our metadata, as anybody's. */
 static void write_plain(const retort_model *model, void (*change)(rt_onnx *)) {
     rt_onnx onnx;
@@ -351,6 +399,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own_files_come_back),
         cmocka_unit_test(test_bf16_comes_back),
+        cmocka_unit_test(test_integers_come_back),
+        cmocka_unit_test(test_groups_that_matmulnbits_has_not),
         cmocka_unit_test(test_plain_files_are_the_checkpoint),
         cmocka_unit_test(test_other_graphs_are_refused),
         cmocka_unit_test(test_changed_files_are_not_ours),

@@ -65,6 +65,7 @@ static void put_shared(rt_onnx_writer *w, const rt_node *node) {
 }
 
 void rt_put_attention(rt_onnx_writer *w, const rt_node *node) {
+    if (w->options->fused && rt_put_fused_attention(w, node)) return;
     if (node->attrs.shared) {
         put_shared(w, node);
         return;

@@ -3,11 +3,12 @@
 #include "graph/onnx_own.h"
 #include "graph/onnx_parts.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* Opset 17 is the first with LayerNormalization, and what every engine of today reads; its files are of
  * version 8. */
-enum { OPSET = 17, IR_VERSION = 8 };
+enum { OPSET = 17, IR_VERSION = 8, BLOCKS_OPSET = 21, BLOCKS_IR_VERSION = 10 };
 
 /* A row an operator; the others are plain. */
 static const rt_onnx_put_fn writers[RT_OP_COUNT] = {
@@ -102,7 +103,7 @@ static void put_outputs(rt_onnx_writer *w, const rt_config *config) {
 }
 
 static void put_header(rt_onnx_writer *w) {
-    w->onnx->ir_version = IR_VERSION;
+    w->onnx->ir_version = w->opset < BLOCKS_OPSET ? IR_VERSION : BLOCKS_IR_VERSION;
     w->onnx->producer = "retort";
     w->onnx->graph_name = "encoder";
     bool added = rt_onnx_add_opset(w->onnx, "", w->opset);
@@ -110,32 +111,35 @@ static void put_header(rt_onnx_writer *w) {
     if (!added) rt_put_fail(w, sizeof *w->onnx->opsets);
 }
 
-/* The first value of integers, which these writers do not have. */
-static const rt_value *integers(const rt_graph *graph) {
-    for (size_t i = 0; i < graph->value_count; i++) {
-        const rt_value *v = &graph->values[i];
-        bool matrix = v->rank == 2 && rt_value_is_constant(v);
-        if (matrix && (v->dtype == RETORT_S8 || v->dtype == RETORT_U8)) return v;
+/* 4 bits in blocks need ONNX 1.16, whose opset is 21; ONNX Runtime's operator has blocks of 2^n. */
+static retort_status choose_opset(rt_onnx_writer *w) {
+    for (size_t i = 0; i < w->graph->node_count; i++) {
+        const rt_node *node = &w->graph->nodes[i];
+        bool four = node->op == RT_OP_LINEAR && w->graph->values[node->inputs[1]].layout == RT_LAYOUT_P16_S4;
+        if (!four || node->attrs.heads > 0) continue;
+        if (w->options->standard) w->opset = BLOCKS_OPSET;
+        if (w->options->standard || (node->attrs.group & (node->attrs.group - 1)) == 0) continue;
+        return rt_fail(w->err, RETORT_UNSUPPORTED,
+                       "%.200s: groups of %" PRId64 ": MatMulNBits has 2^n; export standard operators",
+                       node->name, node->attrs.group);
     }
-    return NULL;
+    return RETORT_OK;
 }
 
 retort_status rt_onnx_from_model(rt_onnx *out, const retort_model *model, const rt_onnx_options *options,
                                  retort_error *err) {
     static const rt_onnx_options defaults;
-    const rt_value *weight = integers(&model->graph);
-    if (weight != NULL) {
-        return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: integer weights cannot be exported yet",
-                       weight->name);
-    }
     *out = (rt_onnx){0};
     rt_onnx_writer w = {.graph = &model->graph,
                         .options = options != NULL ? options : &defaults,
                         .onnx = out,
                         .opset = OPSET,
                         .err = err};
-    w.names = rt_calloc(w.graph->value_count, sizeof *w.names);
-    if (w.names == NULL) return rt_fail_nomem(err, w.graph->value_count * sizeof *w.names);
+    retort_status status = choose_opset(&w);
+    if (status != RETORT_OK) return status;
+    w.names = rt_calloc(2 * w.graph->value_count, sizeof *w.names);
+    if (w.names == NULL) return rt_fail_nomem(err, 2 * w.graph->value_count * sizeof *w.names);
+    w.rounded = w.names + w.graph->value_count;
     put_inputs(&w);
     put_nodes(&w);
     put_outputs(&w, &model->config);

@@ -19,6 +19,7 @@ void rt_put_norm(rt_onnx_writer *w, const char *x, int gamma, int beta, float ep
 }
 
 void rt_put_layer_norm(rt_onnx_writer *w, const rt_node *node) {
+    if (w->options->fused && rt_put_fused_norm(w, node)) return;
     rt_put_norm(w, rt_put_value(w, node->inputs[0]), node->inputs[1], node->inputs[2], node->attrs.epsilon,
                 node);
 }
@@ -41,11 +42,15 @@ static const char *positions(rt_onnx_writer *w, int table) {
 }
 
 void rt_put_embed(rt_onnx_writer *w, const rt_node *node) {
-    const char *x = gather(w, "word", node->inputs[1], "input_ids");
+    if (w->options->fused && rt_put_fused_embed(w, node)) return;
+    const char *x = input_of(node, 7) >= 0 ? rt_put_integer_word(w, node)
+                                           : gather(w, "word", node->inputs[1], "input_ids");
     if (input_of(node, 6) >= 0) {
         x = rt_put2(w, "Add", "add.type", x, gather(w, "type", node->inputs[6], "token_type_ids"));
     }
-    x = rt_put2(w, "Add", "add.position", x, positions(w, node->inputs[2]));
+    const char *rows = positions(w, node->inputs[2]);
+    if (input_of(node, 9) >= 0) rows = rt_put_integer_position(w, node, rows);
+    x = rt_put2(w, "Add", "add.position", x, rows);
     rt_put_norm(w, x, node->inputs[3], node->inputs[4], node->attrs.epsilon, node);
 }
 
@@ -91,15 +96,18 @@ const char *rt_put_activation(rt_onnx_writer *w, rt_act act, const char *x) {
 
 /* A matrix of blocks on the diagonal: its blocks [heads, k, n / heads], from the columns of [k, n]. Engines
  * fold the two nodes; the matrix stays what it is in our files. */
-static const char *blocks(rt_onnx_writer *w, int weight, int64_t heads) {
-    const rt_value *v = &w->graph->values[weight];
+static const char *blocks(rt_onnx_writer *w, const rt_node *node, bool integers) {
+    const rt_value *v = &w->graph->values[node->inputs[1]];
+    int64_t heads = node->attrs.heads;
     const int64_t perm[] = {1, 0, 2}, dims[] = {v->dims[0], heads, v->dims[1] / heads};
-    const char *columns = rt_put_reshape(w, "columns", rt_put_value(w, weight), 3, dims);
+    const char *rows = integers ? rt_put_integer_weight(w, node) : rt_put_value(w, node->inputs[1]);
+    const char *columns = rt_put_reshape(w, "columns", rows, 3, dims);
     return rt_put(w, "Transpose", "blocks", 1, &columns, 1, &RT_ONNX_INTS("perm", perm, 3));
 }
 
 /* x [batch (, sequence), heads k] times the blocks */
-static const char *block_product(rt_onnx_writer *w, const rt_node *node, const char *x) {
+static const char *block_product(rt_onnx_writer *w, const rt_node *node, bool integers) {
+    const char *x = integers ? rt_put_integer_x(w, node) : rt_put_value(w, node->inputs[0]);
     const rt_value *weight = &w->graph->values[node->inputs[1]];
     size_t lead = (size_t)rt_put_rank(w, node->inputs[0]) - 1;
     int64_t heads = node->attrs.heads, split[5] = {0}, joined[3] = {0};
@@ -108,14 +116,20 @@ static const char *block_product(rt_onnx_writer *w, const rt_node *node, const c
     split[lead + 2] = weight->dims[0];
     joined[lead] = weight->dims[1];
     x = rt_put_reshape(w, "split", x, lead + 3, split);
-    x = rt_put2(w, "MatMul", "matmul", x, blocks(w, node->inputs[1], heads));
+    x = rt_put2(w, "MatMul", "matmul", x, blocks(w, node, integers));
     return rt_put_reshape(w, "join", x, lead + 1, joined);
 }
 
+static const char *product(rt_onnx_writer *w, const rt_node *node) {
+    bool integers = input_of(node, 4) >= 0;
+    if (node->attrs.heads > 0) return block_product(w, node, integers);
+    if (integers) return rt_put_integer_product(w, node);
+    return rt_put2(w, "MatMul", "matmul", rt_put_value(w, node->inputs[0]), rt_put_value(w, node->inputs[1]));
+}
+
 void rt_put_linear(rt_onnx_writer *w, const rt_node *node) {
-    const char *x = rt_put_value(w, node->inputs[0]);
-    x = node->attrs.heads > 0 ? block_product(w, node, x)
-                              : rt_put2(w, "MatMul", "matmul", x, rt_put_value(w, node->inputs[1]));
+    if (w->options->fused && rt_put_fused_linear(w, node)) return;
+    const char *x = product(w, node);
     if (input_of(node, 2) >= 0) x = rt_put2(w, "Add", "add", x, rt_put_value(w, node->inputs[2]));
     x = rt_put_activation(w, node->attrs.act, x);
     if (input_of(node, 3) >= 0) x = rt_put2(w, "Add", "residual", x, rt_put_value(w, node->inputs[3]));

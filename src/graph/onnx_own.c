@@ -41,7 +41,8 @@ retort_status rt_onnx_describe(rt_onnx *onnx, const retort_model *model, const r
                  add_text(onnx, "retort.config", config, strlen(config)) &&
                  add_text(onnx, "retort.tokenizer", settings, strlen(settings)) &&
                  add_text(onnx, "retort.origin", origin, strlen(origin)) &&
-                 add_text(onnx, RT_ONNX_VOCAB, vocab, vocab_size);
+                 add_text(onnx, RT_ONNX_VOCAB, vocab, vocab_size) &&
+                 rt_onnx_describe_groups(onnx, &model->graph);
     free(vocab);
     free(settings);
     free(config);
@@ -68,6 +69,13 @@ static const char *metadata(const rt_onnx *onnx, const char *key) {
     return NULL;
 }
 
+const rt_onnx_tensor *rt_onnx_find(const rt_onnx *onnx, const char *name) {
+    for (size_t i = 0; i < onnx->tensor_count; i++) {
+        if (strcmp(onnx->tensors[i].name, name) == 0) return &onnx->tensors[i];
+    }
+    return NULL;
+}
+
 static const rt_onnx_tensor *tensor_of(const loader *l, const char *name) {
     int index = rt_names_find(&l->tensors, name, strlen(name));
     return index >= 0 ? &l->onnx->tensors[index] : NULL;
@@ -77,10 +85,9 @@ static const rt_onnx_tensor *tensor_of(const loader *l, const char *name) {
 static retort_status take_constant(loader *l, rt_value *v) {
     const rt_onnx_tensor *t = tensor_of(l, v->name);
     size_t bytes;
-    bool packed = v->layout != RT_LAYOUT_ROWS,
-         floats = !packed || v->dtype == RETORT_F32 || v->dtype == RETORT_BF16;
+    bool packed = v->layout != RT_LAYOUT_ROWS;
     rt_onnx_type type = packed ? RT_ONNX_FLOAT : rt_onnx_type_of(v->dtype);
-    l->differs = t == NULL || !floats || t->type != type || t->rank != v->rank ||
+    l->differs = t == NULL || t->type != type || t->rank != v->rank ||
                  memcmp(t->dims, v->dims, (size_t)v->rank * sizeof *v->dims) != 0 ||
                  !rt_value_bytes(v, &bytes);
     if (l->differs) return RETORT_OK;
@@ -110,9 +117,12 @@ static retort_status take_graph(loader *l, const char *text) {
     retort_status status = rt_graph_parse(graph, l->name, text, strlen(text), NULL, NULL, l->err);
     for (size_t i = 0; status == RETORT_OK && !l->differs && i < graph->value_count; i++) {
         rt_value *v = &graph->values[i];
-        if (rt_value_is_constant(v) && !rt_value_is_inline(v)) status = take_constant(l, v);
+        bool stored = rt_value_is_constant(v) && !rt_value_is_inline(v) && !rt_onnx_is_made(v);
+        if (stored) status = take_constant(l, v);
     }
-    return status;
+    bool memory = true;
+    if (status == RETORT_OK && !l->differs) l->differs = !rt_onnx_take_integers(graph, l->onnx, &memory);
+    return memory ? status : rt_fail_nomem(l->err, 1);
 }
 
 static retort_status take_rest(loader *l, const char *config, const char *origin, const char *settings,

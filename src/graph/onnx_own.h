@@ -10,6 +10,18 @@
 #define RT_ONNX_EXPORT "retort.export" /* how it was written: "", "fused", "standard" */
 #define RT_ONNX_VOCAB  "tokenizer.vocab"
 
+#define RT_ONNX_GROUPS "retort.groups." /* and a constant's name: its bytes as hexadecimal digits */
+
+/* The scales of 4-bit groups, which other tensors hold multiplied with codes. */
+bool rt_onnx_describe_groups(rt_onnx *onnx, const rt_graph *graph);
+/* Whether rt_onnx_take_integers makes a constant's data: packed integers, and what belongs to them. */
+bool rt_onnx_is_made(const rt_value *v);
+/* Fills them from the file. False: it is not what we write, or (*memory false) memory ran out. Shapes are
+ * verified. */
+bool rt_onnx_take_integers(rt_graph *graph, const rt_onnx *onnx, bool *memory);
+/* The initializer of that name; NULL when there is none. */
+const rt_onnx_tensor *rt_onnx_find(const rt_onnx *onnx, const char *name);
+
 /* Adds the metadata that rt_onnx_own reads. */
 retort_status rt_onnx_describe(rt_onnx *onnx, const retort_model *model, const rt_onnx_options *options,
                                retort_error *err);

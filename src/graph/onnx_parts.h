@@ -13,11 +13,13 @@ typedef struct rt_onnx_writer {
     const rt_graph *graph;
     const rt_onnx_options *options;
     rt_onnx *onnx;
-    const char **names; /* [values] of the graph, NULL: not written yet */
+    const char **names;   /* [values] of the graph, NULL: not written yet */
+    const char **rounded; /* [values] the same through 8 bits */
     int64_t opset;
     bool microsoft;         /* one of its operators is there */
     const char *mask;       /* what is added to scores, [batch, 1, 1, sequence]; NULL: not made yet */
     const char *float_mask; /* attention_mask in float, [batch, sequence] */
+    const char *int_mask;   /* the same in int32 */
     const char *scope;      /* name of the graph's node at hand */
     retort_status failed;   /* the first failure */
     retort_error *err;
@@ -53,6 +55,9 @@ const char *rt_put_microsoft(rt_onnx_writer *w, const char *op, const char *leaf
 /* Initializers "scope/leaf": the data is not copied; scalars and vectors are. */
 const char *rt_put_tensor(rt_onnx_writer *w, const char *leaf, rt_onnx_type type, int rank,
                           const int64_t *dims, const void *data, size_t bytes);
+/* The same under a name of its own; once for each name. */
+const char *rt_put_named(rt_onnx_writer *w, const char *name, rt_onnx_type type, int rank,
+                         const int64_t *dims, const void *data, size_t bytes);
 const char *rt_put_scalar(rt_onnx_writer *w, const char *leaf, float value);
 const char *rt_put_ints(rt_onnx_writer *w, const char *leaf, size_t count, const int64_t *values);
 /* Zeroed memory that lives as long as the ONNX model; NULL after a failure. */
@@ -86,6 +91,20 @@ void rt_put_select(rt_onnx_writer *w, const rt_node *node);
 void rt_put_pool(rt_onnx_writer *w, const rt_node *node);
 void rt_put_normalize(rt_onnx_writer *w, const rt_node *node);
 void rt_put_alias(rt_onnx_writer *w, const rt_node *node);
+
+/* The same as one of ONNX Runtime's operators; false, and nothing written, where it has none. */
+bool rt_put_fused_embed(rt_onnx_writer *w, const rt_node *node);
+bool rt_put_fused_linear(rt_onnx_writer *w, const rt_node *node);
+bool rt_put_fused_norm(rt_onnx_writer *w, const rt_node *node);
+bool rt_put_fused_attention(rt_onnx_writer *w, const rt_node *node);
+
+/* Integer weights: x w of a Linear, its x and its w [k, n] alone, the words' rows, the positions' rows from
+ * their codes. */
+const char *rt_put_integer_product(rt_onnx_writer *w, const rt_node *node);
+const char *rt_put_integer_x(rt_onnx_writer *w, const rt_node *node);
+const char *rt_put_integer_weight(rt_onnx_writer *w, const rt_node *node);
+const char *rt_put_integer_word(rt_onnx_writer *w, const rt_node *node);
+const char *rt_put_integer_position(rt_onnx_writer *w, const rt_node *node, const char *rows);
 
 /* What the writers of fused operators share: x in float to act(x). */
 const char *rt_put_activation(rt_onnx_writer *w, rt_act act, const char *x);

@@ -84,8 +84,8 @@ const char *rt_put_microsoft(rt_onnx_writer *w, const char *op, const char *leaf
 
 /* ---- Initializers ---- */
 
-static const char *named_tensor(rt_onnx_writer *w, const char *name, rt_onnx_type type, int rank,
-                                const int64_t *dims, const void *data, size_t bytes) {
+const char *rt_put_named(rt_onnx_writer *w, const char *name, rt_onnx_type type, int rank,
+                         const int64_t *dims, const void *data, size_t bytes) {
     rt_onnx_tensor *tensor = w->failed == RETORT_OK ? rt_onnx_add_tensor(w->onnx) : NULL;
     if (tensor == NULL) {
         rt_put_fail(w, sizeof *tensor);
@@ -98,7 +98,7 @@ static const char *named_tensor(rt_onnx_writer *w, const char *name, rt_onnx_typ
 
 const char *rt_put_tensor(rt_onnx_writer *w, const char *leaf, rt_onnx_type type, int rank,
                           const int64_t *dims, const void *data, size_t bytes) {
-    return named_tensor(w, rt_put_name(w, leaf), type, rank, dims, data, bytes);
+    return rt_put_named(w, rt_put_name(w, leaf), type, rank, dims, data, bytes);
 }
 
 const char *rt_put_scalar(rt_onnx_writer *w, const char *leaf, float value) {
@@ -142,7 +142,7 @@ const char *rt_put_value(rt_onnx_writer *w, int value) {
     bool packed = v->layout != RT_LAYOUT_ROWS;
     const void *data = packed ? rt_put_matrix(w, value) : v->data;
     size_t size = packed ? sizeof(float) : rt_dtype_size(v->dtype);
-    w->names[value] = named_tensor(w, v->name, packed ? RT_ONNX_FLOAT : rt_onnx_type_of(v->dtype), v->rank,
+    w->names[value] = rt_put_named(w, v->name, packed ? RT_ONNX_FLOAT : rt_onnx_type_of(v->dtype), v->rank,
                                    v->dims, data, count * size);
     return w->names[value];
 }

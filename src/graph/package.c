@@ -142,6 +142,7 @@ static retort_status import_encoder(retort_model *model, const char *source,
         rt_encoder_open(&encoder, source, options->force_task ? &options->task : NULL, err);
     if (status != RETORT_OK) return status;
     status = take_encoder(model, &encoder, source, options, err);
+    model->source_nodes = encoder.onnx.node_count;
     rt_encoder_close(&encoder);
     return status;
 }
@@ -155,6 +156,7 @@ static retort_status import_graph(retort_model *model, const char *source,
         retort_status status = rt_onnx_open(&onnx, source, err);
         if (status != RETORT_OK) return status;
         status = rt_onnx_own(model, source, &onnx, &own, err);
+        if (own) model->source_nodes = onnx.node_count;
         rt_onnx_close(&onnx);
         if (status != RETORT_OK || own) return status;
     }
@@ -191,6 +193,7 @@ retort_status rt_model_derive(retort_model **out, const retort_model *model, ret
     next->tokenizer = model->tokenizer;
     next->source = model->source;
     next->recipe = model->recipe;
+    next->source_nodes = model->source_nodes;
     next->shared_with =
         retort_model_retain((retort_model *)(uintptr_t)model); /* counting owners is no change */
     retort_status status = rt_graph_copy(&next->graph, &model->graph, err);

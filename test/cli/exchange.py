@@ -35,7 +35,7 @@ def has(module):
 
 MODULES = {"check": "onnx", "torchscript": "torch, transformers, onnx", "dynamo": "torch, transformers, onnxscript",
            "basic": "onnxruntime", "extended": "onnxruntime", "transformers": "onnxruntime.transformers.optimizer",
-           "dynamic": "onnxruntime.quantization"}
+           "dynamic": "onnxruntime.quantization", "nodes": "onnx"}
 
 
 @functools.cache
@@ -79,12 +79,20 @@ def near(a, b, tolerance=1e-4):
     assert worst <= tolerance, f"{worst} apart"
 
 
+def near_span(made, ours, flags):
+    """Weights are the same; rows are rounded otherwise, or not at all, which moves logits by some hundredths of their span:
+    by 5 at most where activations are float (rounding them by row, as we do, moves ours as far from float), by 15 with a
+    scale for all rows together."""
+    near(made, ours, (0.15 if "ort" in flags else 0.05) * (max(flat(ours)) - min(flat(ours))))
+
+
 def answers(path, texts=TEXTS):
     """Logits or vectors of retort itself."""
     out = rows("run", path, stdin="\n".join(texts).encode() + b"\n")
     return [row["logits"] if "logits" in row else row["embedding"] for row in out]
 
 
+INTEGERS = [("int8", []), ("int8", ["--for", "ort"]), ("int4", []), ("int4", ["--standard"])]
 CLASSIFIERS = ["bert-classify", "bert-multilabel", "distilbert-classify", "distilbert-wide", "package-mean", "package-dense"]
 
 
@@ -139,6 +147,51 @@ def widened_bfloat16():
 
 
 @test
+def operators_of_onnxruntime():
+    for name in ("bert-classify", "distilbert-classify", "package-mean", "bert-tag"):
+        for level in "23":
+            path, info = export(model(name, level=level), "--for", "ort")
+            plain = export(model(name, level=level))[1]
+            assert info["nodes"] < plain["nodes"] * 0.7, (info["nodes"], plain["nodes"])
+            made = peer("onnxruntime", path, inputs_of(model(name)))
+            if name != "bert-tag":
+                near(made[list(made)[0]], answers(model(name)))
+
+
+def quantized(name, recipe):
+    path = HERE / f"{name}-{recipe}.retort"
+    if not path.exists():
+        retort("quantize", model(name), "--recipe", recipe, "--group", "32", "-o", path)
+    return str(path)
+
+
+@test
+def integers():
+    for name in ("bert-wide", "distilbert-wide"):
+        for recipe, flags in INTEGERS:
+            source = quantized(name, recipe)
+            path = export(source, *flags)[0]
+            peer("check", path, {})
+            # OpenVINO wants k to be a multiple of the group, which 48 is not, and does not like dynamic integers.
+            for engine in ["onnxruntime"] + ([] if flags else ["openvino"]):
+                near_span(peer(engine, path, inputs_of(source))["logits"], answers(source), flags)
+
+
+@test
+def optimised_graphs():
+    for name in ("bert-classify", "distilbert-classify"):
+        source = str(folder_of(name) / "plain.onnx")
+        peer("torchscript", source, {"checkpoint": checkpoint(name)})
+        for level, tool, flags in ((1, "basic", []), (2, "extended", []), (2, "extended", ["--for", "ort"]), (3, "extended", [])):
+            path, theirs = str(HERE / "optimised.onnx"), str(HERE / "theirs.onnx")
+            info = rows("optimize", source, "--level", level, *flags, "-o", path)[0]
+            peer(tool, theirs, {"source": source})
+            count = peer("nodes", theirs, {})["nodes"]
+            assert info["onnx_nodes_after"] <= count <= info["onnx_nodes_before"], (info, count)
+            near(peer("onnxruntime", path, inputs_of(model(name)))["logits"], answers(model(name)))
+
+
+@test
 def external_data():
     path, info = export(model("bert-wide"), "--external-over", "50000")
     data = path + ".data"
@@ -162,6 +215,12 @@ def real_models():
             path = export(source, *flags)[0]
             for engine in ("onnxruntime", "openvino"):
                 near(peer(engine, path, inputs_of(packed, texts))["logits"], answers(packed, texts))
+        for recipe, flags in INTEGERS:
+            source = str(HERE / f"{name}-{recipe}.retort")
+            retort("quantize", packed, "--recipe", recipe, "-o", source)
+            path = export(source, *flags)[0]
+            for engine in ["onnxruntime"] + ([] if "ort" in flags else ["openvino"]):
+                near_span(peer(engine, path, inputs_of(packed, texts))["logits"], answers(source, texts), flags)
 
 
 def folder_of(name):

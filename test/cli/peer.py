@@ -4,6 +4,7 @@ with a line of JSON: what was made, or {"error": …}.
 
     onnxruntime openvino   runs FILE on {input: rows}; {output: rows}
     check                  onnx.checker
+    nodes                  how many nodes FILE has, less its constants
     torchscript dynamo     FILE becomes the export of {"checkpoint": folder} by torch's older or newer exporter
     basic extended transformers dynamic
                            FILE becomes {"source": file} rewritten by ONNX Runtime: by one of its levels, by its tool for
@@ -49,6 +50,12 @@ def check(path, inputs):
 
     onnx.checker.check_model(path, full_check=True)
     return {}
+
+
+def nodes(path, work):
+    import onnx
+
+    return {"nodes": len([n for n in onnx.load(path).graph.node if n.op_type != "Constant"])}
 
 
 def load(checkpoint):
@@ -110,7 +117,7 @@ def dynamic(path, work):
     return {}
 
 
-JOBS = {"onnxruntime": onnxruntime, "openvino": openvino, "check": check, "torchscript": torchscript, "dynamo": dynamo,
+JOBS = {"onnxruntime": onnxruntime, "openvino": openvino, "check": check, "nodes": nodes, "torchscript": torchscript, "dynamo": dynamo,
         "basic": levels("BASIC"), "extended": levels("EXTENDED"), "transformers": transformers, "dynamic": dynamic}
 
 
@@ -120,7 +127,7 @@ def main():
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            made = {name: rows.tolist() for name, rows in JOBS[job["do"]](job["file"], job["with"]).items()}
+            made = {name: rows if isinstance(rows, int) else rows.tolist() for name, rows in JOBS[job["do"]](job["file"], job["with"]).items()}
         except Exception as error:  # an engine's refusal, of any kind
             made = {"error": f"{type(error).__name__}: {error}"[-600:]}
         print(json.dumps(made), file=answers, flush=True)

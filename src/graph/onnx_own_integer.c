@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Integers of our own exports: their codes are tensors of the file, in one of the forms that onnx_integer.c
+ * writes; the groups' scales are in the metadata; the columns' sums follow from both. */
+#include "graph/onnx_own.h"
+
+#include "kernel/integers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int input_of(const rt_node *node, int index) {
+    return index < node->input_count ? node->inputs[index] : -1;
+}
+
+/* ---- Bytes as hexadecimal digits ---- */
+
+static const char digits[] = "0123456789abcdef";
+
+static bool is_groups(const rt_value *v) {
+    return rt_value_is_constant(v) && v->dtype == RETORT_U8 && v->layout == RT_LAYOUT_ROWS;
+}
+
+bool rt_onnx_describe_groups(rt_onnx *onnx, const rt_graph *graph) {
+    bool added = true;
+    for (size_t i = 0; added && i < graph->value_count; i++) {
+        const rt_value *v = &graph->values[i];
+        size_t bytes, key_size = strlen(v->name) + sizeof RT_ONNX_GROUPS;
+        if (!is_groups(v) || !rt_value_bytes(v, &bytes)) continue;
+        char *key = rt_arena_calloc(&onnx->arena, key_size, 1),
+             *text = rt_arena_calloc(&onnx->arena, bytes, 2);
+        char *whole = text != NULL ? rt_arena_calloc(&onnx->arena, 2 * bytes + 1, 1) : NULL;
+        if (key == NULL || whole == NULL) return false;
+        snprintf(key, key_size, RT_ONNX_GROUPS "%s", v->name);
+        for (size_t b = 0; b < bytes; b++) {
+            uint8_t byte = ((const uint8_t *)v->data)[b];
+            whole[2 * b] = digits[byte >> 4];
+            whole[2 * b + 1] = digits[byte & 15];
+        }
+        added = rt_onnx_add_metadata(onnx, key, whole);
+    }
+    return added;
+}
+
+static bool read_groups(const rt_onnx *onnx, const rt_value *v, uint8_t *out, size_t bytes) {
+    for (size_t i = 0; i < onnx->metadata_count; i++) {
+        const char *key = onnx->metadata[i].key, *text = onnx->metadata[i].value;
+        if (strncmp(key, RT_ONNX_GROUPS, sizeof RT_ONNX_GROUPS - 1) != 0) continue;
+        if (strcmp(key + sizeof RT_ONNX_GROUPS - 1, v->name) != 0) continue;
+        if (strlen(text) != 2 * bytes) return false;
+        for (size_t b = 0; b < bytes; b++) {
+            const char *high = strchr(digits, text[2 * b]), *low = strchr(digits, text[2 * b + 1]);
+            if (high == NULL || low == NULL) return false;
+            out[b] = (uint8_t)((high - digits) << 4 | (low - digits));
+        }
+        return true;
+    }
+    return false;
+}
+
+/* ---- Codes ---- */
+
+typedef struct matrix {
+    size_t k, n, group;    /* group 0: 8 bits */
+    const uint8_t *groups; /* packed */
+    int8_t *codes;         /* [k, n] */
+} matrix;
+
+static int scale_of(const matrix *m, size_t i, size_t j) {
+    return m->group == 0 ? 1 : m->groups[rt_panel_group(m->k, m->group, i, j)];
+}
+
+/* From int8 rows, which 4-bit codes stand in times their scale. */
+static bool from_int8(const matrix *m, const rt_onnx_tensor *t) {
+    const int8_t *rows = t->data;
+    if (t->rank != 2 || t->bytes != m->k * m->n) return false;
+    for (size_t i = 0; i < m->k; i++) {
+        for (size_t j = 0; j < m->n; j++) {
+            int scale = scale_of(m, i, j), value = rows[i * m->n + j];
+            if (scale == 0 || value % scale != 0) return false;
+            m->codes[i * m->n + j] = (int8_t)(value / scale);
+        }
+    }
+    return true;
+}
+
+/* From MatMulNBits: [n, blocks, group / 2], 8 standing for 0. */
+static bool from_n_bits(const matrix *m, const rt_onnx_tensor *t) {
+    const uint8_t *bytes = t->data;
+    size_t row = m->group == 0 ? 0 : (m->k + m->group - 1) / m->group * m->group / 2;
+    if (m->group == 0 || t->rank != 3 || t->bytes != m->n * row) return false;
+    for (size_t i = 0; i < m->k; i++) {
+        for (size_t j = 0; j < m->n; j++) {
+            m->codes[i * m->n + j] = (int8_t)((bytes[j * row + i / 2] >> i % 2 * 4 & 15) - 8);
+        }
+    }
+    return true;
+}
+
+static bool from_int4(const matrix *m, const rt_onnx_tensor *t) {
+    const uint8_t *bytes = t->data;
+    if (t->rank != 2 || t->bytes != (m->k * m->n + 1) / 2) return false;
+    for (size_t at = 0; at < m->k * m->n; at++) {
+        int bits = bytes[at / 2] >> at % 2 * 4 & 15;
+        m->codes[at] = (int8_t)((bits ^ 8) - 8);
+    }
+    return true;
+}
+
+static bool codes_of(const matrix *m, const rt_onnx_tensor *t) {
+    if (t == NULL) return false;
+    if (t->type == RT_ONNX_INT8) return from_int8(m, t);
+    if (t->type == RT_ONNX_UINT8) return from_n_bits(m, t);
+    bool fits = t->type == RT_ONNX_INT4 && from_int4(m, t);
+    return fits;
+}
+
+/* 4-bit codes must be so small that packing loses none. */
+static bool codes_fit(const matrix *m) {
+    for (size_t at = 0; m->group > 0 && at < m->k * m->n; at++) {
+        if (m->codes[at] < -8 || m->codes[at] > 7) return false;
+    }
+    return true;
+}
+
+/* ---- Constants of a node ---- */
+
+static void *room(rt_graph *graph, const rt_value *v) {
+    size_t bytes;
+    return rt_value_bytes(v, &bytes) ? rt_graph_alloc(graph, bytes) : NULL;
+}
+
+static bool pack(rt_graph *graph, const rt_node *node, const matrix *m, int32_t *sums) {
+    rt_value *v = &graph->values[node->inputs[1]];
+    void *packed = room(graph, v);
+    if (packed == NULL) return false;
+    v->data = packed;
+    if (m->group == 0) {
+        rt_pack_s8(m->k, m->n, m->codes, m->n, 1, packed, sums);
+        return true;
+    }
+    size_t blocks = (m->k + m->group - 1) / m->group;
+    uint8_t *rows = rt_calloc(blocks, m->n);
+    for (size_t b = 0; rows != NULL && b < blocks; b++) {
+        for (size_t j = 0; j < m->n; j++) rows[b * m->n + j] = (uint8_t)scale_of(m, b * m->group, j);
+    }
+    uint8_t *groups = room(graph, &graph->values[node->inputs[6]]);
+    if (rows != NULL && groups != NULL) {
+        rt_pack_s4(m->k, m->n, m->group, m->codes, m->n, 1, rows, packed, groups, sums);
+        graph->values[node->inputs[6]].data = groups;
+    }
+    free(rows);
+    return rows != NULL && groups != NULL;
+}
+
+/* The weak rows, whose columns' sums are added to the matrix's. */
+static bool take_weak(rt_graph *graph, const rt_onnx *onnx, const rt_node *node, int32_t *sums,
+                      bool *memory) {
+    rt_value *weak = &graph->values[node->inputs[7]], *columns = &graph->values[node->inputs[8]];
+    const rt_onnx_tensor *t = rt_onnx_find(onnx, weak->name), *c = rt_onnx_find(onnx, columns->name);
+    size_t rows = (size_t)weak->dims[0], n = (size_t)weak->dims[1];
+    if (t == NULL || c == NULL || t->type != RT_ONNX_INT8 || t->bytes != rows * n ||
+        c->type != RT_ONNX_INT64 || c->bytes != rows * sizeof(int64_t))
+        return false;
+    int8_t *packed = room(graph, weak);
+    int32_t *which = room(graph, columns), *more = rt_calloc(n, sizeof *more);
+    *memory = packed != NULL && which != NULL && more != NULL;
+    if (*memory) {
+        rt_pack_s8(rows, n, t->data, n, 1, packed, more);
+        for (size_t j = 0; j < n; j++) sums[j] += more[j];
+        for (size_t i = 0; i < rows; i++) {
+            int64_t column;
+            memcpy(&column, (const char *)c->data + i * sizeof column, sizeof column);
+            which[i] = column >= 0 && column <= INT32_MAX ? (int32_t)column : -1;
+        }
+        weak->data = packed;
+        columns->data = which;
+    }
+    free(more);
+    return *memory;
+}
+
+/* `memory` tells a failure for want of it from a file that is not ours. */
+static bool take_linear(rt_graph *graph, const rt_onnx *onnx, const rt_node *node, bool *memory) {
+    rt_value *v = &graph->values[node->inputs[1]], *sums = &graph->values[node->inputs[5]];
+    bool four = v->layout == RT_LAYOUT_P16_S4;
+    if (four ? node->attrs.group <= 0 || input_of(node, 6) < 0 : v->layout != RT_LAYOUT_P16_S8) return false;
+    size_t packed_groups = 0;
+    matrix m = {.k = (size_t)v->dims[0], .n = (size_t)v->dims[1]};
+    m.group = four ? (size_t)node->attrs.group : 0;
+    const rt_value *groups = input_of(node, 6) >= 0 ? &graph->values[node->inputs[6]] : NULL;
+    uint8_t *scales =
+        groups != NULL && rt_value_bytes(groups, &packed_groups) ? rt_calloc(packed_groups, 1) : NULL;
+    int32_t *totals = room(graph, sums);
+    m.groups = scales;
+    m.codes = rt_calloc(m.k, m.n);
+    *memory = totals != NULL && m.codes != NULL && (groups == NULL || scales != NULL);
+    bool taken = *memory && (groups == NULL || read_groups(onnx, groups, scales, packed_groups)) &&
+                 codes_of(&m, rt_onnx_find(onnx, v->name)) && codes_fit(&m);
+    if (taken) taken = *memory = pack(graph, node, &m, totals);
+    if (taken && input_of(node, 7) >= 0) taken = take_weak(graph, onnx, node, totals, memory);
+    if (taken) sums->data = totals;
+    free(scales);
+    free(m.codes);
+    return taken;
+}
+
+/* A table of 4-bit codes, from its int8 rows. */
+static bool take_table(rt_graph *graph, const rt_onnx *onnx, const rt_node *node, bool *memory) {
+    rt_value *v = &graph->values[node->inputs[1]], *groups = &graph->values[node->inputs[8]];
+    const rt_onnx_tensor *t = rt_onnx_find(onnx, v->name);
+    size_t rows = (size_t)v->dims[0], n = (size_t)v->dims[1], group = (size_t)node->attrs.group, bytes;
+    if (group == 0) return false;
+    size_t row_groups = (n + group - 1) / group, stride = (n + 31) / 32 * 16;
+    bool shaped = t != NULL && t->type == RT_ONNX_INT8 && t->bytes == rows * n;
+    if (!shaped || !rt_value_bytes(groups, &bytes)) return false;
+    uint8_t *codes = room(graph, v), *scales = room(graph, groups);
+    *memory = codes != NULL && scales != NULL;
+    if (!*memory || !read_groups(onnx, groups, scales, bytes)) return false;
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < n; j++) {
+            int scale = scales[i * row_groups + j / group], value = ((const int8_t *)t->data)[i * n + j];
+            if (scale == 0 || value % scale != 0 || value / scale < -8 || value / scale > 7) return false;
+            codes[i * stride + j / 32 * 16 + j % 16] |=
+                (uint8_t)((value / scale & 15) << (j % 32 < 16 ? 0 : 4));
+        }
+    }
+    v->data = codes;
+    groups->data = scales;
+    return true;
+}
+
+bool rt_onnx_take_integers(rt_graph *graph, const rt_onnx *onnx, bool *memory) {
+    bool taken = true;
+    *memory = true;
+    for (size_t i = 0; taken && i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        if (node->op == RT_OP_LINEAR && input_of(node, 5) >= 0)
+            taken = take_linear(graph, onnx, node, memory);
+        if (node->op == RT_OP_EMBED && input_of(node, 8) >= 0) taken = take_table(graph, onnx, node, memory);
+    }
+    return taken;
+}
+
+bool rt_onnx_is_made(const rt_value *v) {
+    bool floats = v->layout == RT_LAYOUT_P16 || v->layout == RT_LAYOUT_P16_BF16;
+    return (v->layout != RT_LAYOUT_ROWS && !floats) || v->dtype == RETORT_I32 || v->dtype == RETORT_U8;
+}
