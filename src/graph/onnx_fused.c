@@ -4,6 +4,19 @@
 
 #include <math.h>
 
+/* What becomes s8 is x * factor + add where the node has these as inputs `factor` and the next. */
+static void put_moved(rt_onnx_writer *w, const rt_node *node, int factor, const char *x) {
+    if (factor >= node->input_count || node->inputs[factor] < 0) return;
+    const char *moved = rt_put2(w, "Mul", "factor", x, rt_put_value(w, node->inputs[factor]));
+    moved = rt_put2(w, "Add", "moved", moved, rt_put_value(w, node->inputs[factor + 1]));
+    w->names[node->outputs[node->output_count - 1]] = moved;
+}
+
+void rt_put_narrow(rt_onnx_writer *w, const rt_node *node) {
+    rt_put_alias(w, node);
+    put_moved(w, node, 1, rt_put_value(w, node->inputs[0]));
+}
+
 void rt_put_alias(rt_onnx_writer *w, const rt_node *node) {
     rt_put_output(w, node, rt_put_value(w, node->inputs[0]));
 }
@@ -19,9 +32,11 @@ void rt_put_norm(rt_onnx_writer *w, const char *x, int gamma, int beta, float ep
 }
 
 void rt_put_layer_norm(rt_onnx_writer *w, const rt_node *node) {
-    if (w->options->fused && rt_put_fused_norm(w, node)) return;
-    rt_put_norm(w, rt_put_value(w, node->inputs[0]), node->inputs[1], node->inputs[2], node->attrs.epsilon,
-                node);
+    if (!w->options->fused || !rt_put_fused_norm(w, node)) {
+        rt_put_norm(w, rt_put_value(w, node->inputs[0]), node->inputs[1], node->inputs[2],
+                    node->attrs.epsilon, node);
+    }
+    put_moved(w, node, 3, rt_put_value(w, node->outputs[0]));
 }
 
 /* ---- Embeddings ---- */
@@ -52,6 +67,7 @@ void rt_put_embed(rt_onnx_writer *w, const rt_node *node) {
     if (input_of(node, 9) >= 0) rows = rt_put_integer_position(w, node, rows);
     x = rt_put2(w, "Add", "add.position", x, rows);
     rt_put_norm(w, x, node->inputs[3], node->inputs[4], node->attrs.epsilon, node);
+    put_moved(w, node, 10, rt_put_value(w, node->outputs[0]));
 }
 
 /* ---- Linear ---- */

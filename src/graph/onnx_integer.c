@@ -195,13 +195,33 @@ static const int8_t *table_rows(rt_onnx_writer *w, const rt_node *node) {
     return out;
 }
 
+/* The rows of the table that the ids have, where it lacks some: an id of a gap takes the row before it. */
+static const char *rows_of(rt_onnx_writer *w, const rt_node *node) {
+    int value = input_of(node, 12);
+    if (value < 0) return "input_ids";
+    const rt_value *gaps = &w->graph->values[value];
+    const int32_t *gap = gaps->data;
+    int64_t ids = w->graph->values[node->inputs[1]].dims[0], row = -1, at = 0, count = gaps->dims[0];
+    for (int64_t g = 0; g < count; g++) ids += gap[2 * g + 1];
+    int64_t *rows = rt_put_alloc(w, (size_t)ids, sizeof *rows);
+    for (int64_t id = 0; rows != NULL && id < ids; id++) {
+        while (at < count && id >= (int64_t)gap[2 * at] + gap[2 * at + 1]) at++;
+        if (at == count || id < gap[2 * at]) row++;
+        rows[id] = row < 0 ? 0 : row;
+    }
+    const char *inputs[] = {
+        rt_put_tensor(w, "word.rows", RT_ONNX_INT64, 1, &ids, rows, (size_t)ids * sizeof *rows), "input_ids"};
+    return rt_put(w, "Gather", "word.row", 2, inputs, 0, NULL);
+}
+
 const char *rt_put_integer_word(rt_onnx_writer *w, const rt_node *node) {
     const rt_value *v = &w->graph->values[node->inputs[1]];
+    const char *ids = rows_of(w, node);
     const char *last = rt_put_ints(w, "last", 1, (int64_t[]){-1});
     const char *table = rt_put_named(w, v->name, RT_ONNX_INT8, 2, v->dims, table_rows(w, node),
                                      (size_t)(v->dims[0] * v->dims[1]));
-    const char *codes = rt_put(w, "Gather", "word.codes", 2, (const char *[]){table, "input_ids"}, 0, NULL);
-    const char *inputs[] = {rt_put_value(w, node->inputs[7]), "input_ids"};
+    const char *codes = rt_put(w, "Gather", "word.codes", 2, (const char *[]){table, ids}, 0, NULL);
+    const char *inputs[] = {rt_put_value(w, node->inputs[7]), ids};
     const char *scale =
         rt_put2(w, "Unsqueeze", "word.column", rt_put(w, "Gather", "word.scale", 2, inputs, 0, NULL), last);
     codes = rt_put(w, "Cast", "word.floats", 1, &codes, 1, &RT_ONNX_INT("to", RT_ONNX_FLOAT));

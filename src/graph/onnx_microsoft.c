@@ -106,7 +106,7 @@ bool rt_put_fused_attention(rt_onnx_writer *w, const rt_node *node) {
 }
 
 bool rt_put_fused_embed(rt_onnx_writer *w, const rt_node *node) {
-    if (input_of(node, 7) >= 0 || input_of(node, 9) >= 0) return false;
+    if (input_of(node, 7) >= 0 || input_of(node, 9) >= 0 || input_of(node, 10) >= 0) return false;
     const char *ids = NULL, *types = NULL;
     bool typed = input_of(node, 6) >= 0;
     const char *inputs[] = {narrow_input(w, &ids, "input_ids", "ids"),

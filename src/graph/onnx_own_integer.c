@@ -16,8 +16,10 @@ static int input_of(const rt_node *node, int index) {
 
 static const char digits[] = "0123456789abcdef";
 
-static bool is_groups(const rt_value *v) {
-    return rt_value_is_constant(v) && v->dtype == RETORT_U8 && v->layout == RT_LAYOUT_ROWS;
+/* Scales of groups, and the gaps of a table. */
+static bool is_kept(const rt_value *v) {
+    bool gaps = v->dtype == RETORT_I32 && v->rank == 2;
+    return rt_value_is_constant(v) && v->layout == RT_LAYOUT_ROWS && (gaps || v->dtype == RETORT_U8);
 }
 
 bool rt_onnx_describe_groups(rt_onnx *onnx, const rt_graph *graph) {
@@ -25,7 +27,7 @@ bool rt_onnx_describe_groups(rt_onnx *onnx, const rt_graph *graph) {
     for (size_t i = 0; added && i < graph->value_count; i++) {
         const rt_value *v = &graph->values[i];
         size_t bytes, key_size = strlen(v->name) + sizeof RT_ONNX_GROUPS;
-        if (!is_groups(v) || !rt_value_bytes(v, &bytes)) continue;
+        if (!is_kept(v) || !rt_value_bytes(v, &bytes)) continue;
         char *key = rt_arena_calloc(&onnx->arena, key_size, 1),
              *text = rt_arena_calloc(&onnx->arena, bytes, 2);
         char *whole = text != NULL ? rt_arena_calloc(&onnx->arena, 2 * bytes + 1, 1) : NULL;
@@ -229,6 +231,16 @@ static bool take_table(rt_graph *graph, const rt_onnx *onnx, const rt_node *node
     return true;
 }
 
+static bool take_gaps(rt_graph *graph, const rt_onnx *onnx, const rt_node *node, bool *memory) {
+    rt_value *v = &graph->values[node->inputs[12]];
+    size_t bytes;
+    uint8_t *data = rt_value_bytes(v, &bytes) ? rt_graph_alloc(graph, bytes) : NULL;
+    *memory = data != NULL;
+    if (!*memory || !read_groups(onnx, v, data, bytes)) return false;
+    v->data = data;
+    return true;
+}
+
 bool rt_onnx_take_integers(rt_graph *graph, const rt_onnx *onnx, bool *memory) {
     bool taken = true;
     *memory = true;
@@ -237,6 +249,8 @@ bool rt_onnx_take_integers(rt_graph *graph, const rt_onnx *onnx, bool *memory) {
         if (node->op == RT_OP_LINEAR && input_of(node, 5) >= 0)
             taken = take_linear(graph, onnx, node, memory);
         if (node->op == RT_OP_EMBED && input_of(node, 8) >= 0) taken = take_table(graph, onnx, node, memory);
+        if (taken && node->op == RT_OP_EMBED && input_of(node, 12) >= 0)
+            taken = take_gaps(graph, onnx, node, memory);
     }
     return taken;
 }

@@ -178,6 +178,22 @@ def integers():
 
 
 @test
+def integers_by_data():
+    texts = "".join(f"{a} {b} film\n" for a in ("very", "good", "the", "bad") for b in ("acting", "is", "a", ","))
+    data = HERE / "calibration.txt"
+    data.write_text(texts)
+    for recipe in ("smoothquant", "int8-static", "awq", "owq"):
+        source = str(HERE / f"wide-{recipe}.retort")
+        retort("quantize", model("distilbert-wide"), "--recipe", recipe, "--data", data, "--group", "32", "-o", source)
+        path = export(source)[0]
+        made = peer("onnxruntime", path, inputs_of(source))["logits"]
+        near_span(made, answers(source), ["ort"] if recipe == "int8-static" else [])  # a grid for all rows there too
+        again = str(HERE / "again.retort")
+        retort("import", path, "-o", again)
+        assert pathlib.Path(again).read_bytes() == pathlib.Path(source).read_bytes(), recipe
+
+
+@test
 def optimised_graphs():
     for name in ("bert-classify", "distilbert-classify"):
         source = str(folder_of(name) / "plain.onnx")
