@@ -5,6 +5,7 @@
 #define RT_BASE_THREAD_H
 
 #include "base/error.h"
+#include "base/memory.h"
 
 typedef struct rt_pool rt_pool;
 enum { RT_THREADS_MOST = 1024 };
@@ -20,5 +21,14 @@ void rt_pool_run(rt_pool *pool, void (*work)(void *user, int worker), void *user
 /* Inside a region: waits until every worker of the pool has called it. What was written before is seen after.
  */
 void rt_pool_barrier(rt_pool *pool);
+
+/* Part `part` of `parts` of n items, in multiples of `unit` but for the last. */
+typedef struct rt_range {
+    size_t from, to;
+} rt_range;
+static inline rt_range rt_share(size_t n, size_t unit, int part, int parts) {
+    size_t units = (n + unit - 1) / unit, of = (size_t)parts, at = (size_t)part;
+    return (rt_range){rt_min(units * at / of * unit, n), rt_min(units * (at + 1) / of * unit, n)};
+}
 
 #endif

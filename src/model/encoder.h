@@ -25,6 +25,11 @@ typedef struct rt_config {
     const char **label_names; /* [labels] for classify and tag, else NULL */
     int64_t max_length; /* pieces a text is cut at: min(positions, what the tokenizer or package says) */
 } rt_config;
+/* Whether each row of logits is a distribution over labels or pieces. */
+static inline bool rt_config_has_softmax(const rt_config *config) {
+    return config->task == RETORT_TASK_TAG || config->task == RETORT_TASK_FILL ||
+           (config->task == RETORT_TASK_CLASSIFY && config->problem == RETORT_PROBLEM_SINGLE_LABEL);
+}
 
 typedef struct rt_linear {
     const rt_tensor *weight; /* [out, in], as torch.nn.Linear keeps it */

@@ -16,6 +16,7 @@ typedef struct planner {
     rt_plan *plan;
     life *lives; /* [count], sorted by size while they are placed */
     size_t count;
+    bool apart; /* every value has bytes of its own */
 } planner;
 
 /* Bytes of an s8 value [rows, n] with its row scales (rt_row_scales_at). */
@@ -50,8 +51,8 @@ static bool value_bound(const planner *p, const rt_value *value, size_t *bytes) 
     return *bytes > 0;
 }
 
-static bool overlap(const life *a, const life *b) {
-    return a->first <= b->last && b->first <= a->last;
+static bool overlap(const planner *p, const life *a, const life *b) {
+    return p->apart || (a->first <= b->last && b->first <= a->last);
 }
 
 static int by_size(const void *a, const void *b) {
@@ -70,7 +71,7 @@ static void place(planner *p, size_t index, const life **busy) {
     life *it = &p->lives[index];
     size_t n = 0, at = 0;
     for (size_t i = 0; i < index; i++) {
-        if (overlap(&p->lives[i], it)) busy[n++] = &p->lives[i];
+        if (overlap(p, &p->lives[i], it)) busy[n++] = &p->lives[i];
     }
     qsort(busy, n, sizeof *busy, by_offset);
     for (size_t i = 0; i < n && busy[i]->offset < at + it->bytes; i++)
@@ -125,9 +126,10 @@ static void write_places(planner *p, const life **of_value) {
     plan->output = (rt_place){.value = plan->graph->output, .offset = of_value[plan->graph->output]->offset};
 }
 
-retort_status rt_plan_memory(rt_plan *plan, retort_error *err) {
+retort_status rt_plan_memory(rt_plan *plan, bool apart, retort_error *err) {
     size_t values = plan->graph->value_count;
-    planner p = {.plan = plan, .lives = rt_calloc(values, sizeof(life))};
+    planner p = {.plan = plan, .lives = rt_calloc(values, sizeof(life)), .apart = apart};
+    plan->arena_bytes = 0;
     size_t *last = rt_calloc(values, sizeof *last);
     const life **scratch = rt_calloc(values, sizeof *scratch);
     retort_status status = RETORT_OK;

@@ -64,7 +64,7 @@ retort_status rt_plan_make(rt_plan *out, const rt_graph *graph, const rt_kernels
     if (status == RETORT_OK && out->steps == NULL)
         status = rt_fail_nomem(err, graph->node_count * sizeof *out->steps);
     if (status == RETORT_OK) status = plan_steps(out, kernels, err);
-    if (status == RETORT_OK) status = rt_plan_memory(out, err);
+    if (status == RETORT_OK) status = rt_plan_memory(out, false, err);
     if (status != RETORT_OK) rt_plan_free(out);
     return status;
 }

@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What each kind of step does with a chunk: finds its operands, takes its part of the work, calls its kernel.
  */
+#include "base/thread.h"
 #include "plan/plan.h"
 
 #include <string.h>
-
-typedef struct range {
-    size_t from, to;
-} range;
-
-/* Part `part` of `parts` of n items, in multiples of `unit` but for the last. */
-static range part_of(size_t n, size_t unit, const rt_worker *worker) {
-    size_t units = (n + unit - 1) / unit, part = (size_t)worker->part, parts = (size_t)worker->parts;
-    return (range){rt_min(units * part / parts * unit, n), rt_min(units * (part + 1) / parts * unit, n)};
-}
 
 /* Columns are split between the workers of a team in pairs of panels, which is what the widest tile takes.
  * Every worker then reads the weights that only it needs: one stream of them from memory instead of one a
@@ -21,23 +12,23 @@ static range part_of(size_t n, size_t unit, const rt_worker *worker) {
 enum { COLUMN_UNIT = 2 * RT_PANEL };
 
 /* Does columns from…to of a step, which are of one block. */
-typedef void columns_fn(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, range columns,
+typedef void columns_fn(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
                         size_t block);
 
 /* The worker's columns, block by block. */
 static void run_blocks(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, columns_fn *run) {
     const rt_linear_step *linear = &step->as.linear;
-    range columns = part_of(linear->n, COLUMN_UNIT, worker);
+    rt_range columns = rt_share(linear->n, COLUMN_UNIT, worker->part, worker->parts);
     size_t width = linear->n / linear->blocks;
     while (columns.from < columns.to) {
         size_t block = columns.from / width, end = rt_min(columns.to, (block + 1) * width);
-        run(step, chunk, worker, (range){columns.from, end}, block);
+        run(step, chunk, worker, (rt_range){columns.from, end}, block);
         columns.from = end;
     }
 }
 
 /* x [rows, k], weight [k, n], bias [n], residual [rows, n] -> [rows, n] */
-static void linear_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, range columns,
+static void linear_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
                            size_t block) {
     const rt_linear_step *linear = &step->as.linear;
     const float *bias = rt_place_at(&step->in[2], worker);
@@ -79,7 +70,7 @@ static void gather(const int32_t *columns, size_t n, size_t m, const int8_t *x, 
 
 /* The same on integers: x [rows, k] s8 with row scales, scale and sums [n], groups of panels, weak rows and
  * the columns of x that they multiply. */
-static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, range columns,
+static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
                              size_t block) {
     const rt_linear_step *linear = &step->as.linear;
     const int8_t *x = rt_place_at(&step->in[0], worker);
@@ -130,7 +121,7 @@ static rt_rows_q rows_q(const rt_step *step, const rt_worker *worker, const floa
 }
 
 /* Rows from…to of y (and of its narrow twin), normalised. */
-static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, range rows,
+static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, rt_range rows,
                               const rt_norm_step *norm) {
     size_t n = norm->n;
     char *twin = rt_place_at(&step->out[1], worker);
@@ -154,7 +145,7 @@ static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, rang
 
 void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_norm_step *norm = &step->as.norm;
-    range rows = part_of(rt_chunk_rows(chunk, step->rows), 1, worker);
+    rt_range rows = rt_share(rt_chunk_rows(chunk, step->rows), 1, worker->part, worker->parts);
     rt_norm_args args = norm_args(step, worker, rows, norm);
     args.x = (const float *)rt_place_at(&step->in[0], worker) + rows.from * norm->n;
     args.ldx = norm->n;
@@ -163,8 +154,7 @@ void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
     norm->norm(&args);
 }
 
-/* Rows of the word table for ids, of which some have none (graph.h). */
-static void find_rows(const int32_t *gaps, size_t count, const int32_t *ids, size_t n, int32_t *out) {
+void rt_word_rows(const int32_t *gaps, size_t count, const int32_t *ids, size_t n, int32_t *out) {
     for (size_t i = 0; i < n; i++) {
         int32_t lost = 0, row = ids[i];
         for (size_t g = 0; g < count && ids[i] >= gaps[2 * g]; g++) {
@@ -179,7 +169,7 @@ static void find_rows(const int32_t *gaps, size_t count, const int32_t *ids, siz
  * (, factor, add (, gaps)))))). The ids and types are the chunk's. */
 void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_embed_step *embed = &step->as.embed;
-    range rows = part_of(chunk->rows, 1, worker);
+    rt_range rows = rt_share(chunk->rows, 1, worker->part, worker->parts);
     rt_embed_args args = {
         .ids = chunk->ids + rows.from,
         .positions = chunk->positions + rows.from,
@@ -189,7 +179,7 @@ void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
     };
     if (embed->gaps > 0) {
         int32_t *found = (int32_t *)(void *)worker->scratch;
-        find_rows(rt_place_at(&step->in[12], worker), embed->gaps, args.ids, rows.to - rows.from, found);
+        rt_word_rows(rt_place_at(&step->in[12], worker), embed->gaps, args.ids, rows.to - rows.from, found);
         args.ids = found;
     }
     if (step->in[9].value >= 0) {
@@ -213,13 +203,13 @@ void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
 }
 
 /* Rows of q that belong to sequence b: first row in q's value, and how many. */
-static range query_rows(const rt_step *step, const rt_chunk *chunk, size_t b) {
-    if (step->as.attention.select == RT_SELECT_FIRST) return (range){b, b + 1};
+static rt_range query_rows(const rt_step *step, const rt_chunk *chunk, size_t b) {
+    if (step->as.attention.select == RT_SELECT_FIRST) return (rt_range){b, b + 1};
     if (step->as.attention.select == RT_SELECT_MASK) {
-        return (range){(size_t)chunk->mask_starts[b], (size_t)chunk->mask_starts[b + 1]};
+        return (rt_range){(size_t)chunk->mask_starts[b], (size_t)chunk->mask_starts[b + 1]};
     }
     size_t start = (size_t)chunk->starts[b];
-    return (range){start, start + (size_t)chunk->lengths[b]};
+    return (rt_range){start, start + (size_t)chunk->lengths[b]};
 }
 
 /* Where q, k and v are: columns of one value [·, 3 hidden], of q and kv [·, 2 hidden], or three values. */
@@ -273,7 +263,7 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
     const rt_attention_step *attention = &step->as.attention;
     size_t hidden = attention->heads * attention->dim, column = head * attention->dim;
     heads at = find_heads(step, worker, hidden);
-    range queries = query_rows(step, chunk, b);
+    rt_range queries = query_rows(step, chunk, b);
     size_t start = (size_t)chunk->starts[b];
     size_t out_at = queries.from * hidden + column;
     void *out = rt_place_at(&step->out[0], worker);
@@ -305,11 +295,11 @@ void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
     bool shared = step->as.attention.shared;
     size_t count = shared ? 1 : step->as.attention.heads; /* attentions a sequence */
     for (size_t b = 0; b < chunk->batch; b++) {
-        range queries = query_rows(step, chunk, b);
+        rt_range queries = query_rows(step, chunk, b);
         total += count * (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
     }
     for (size_t b = 0; b < chunk->batch; b++) {
-        range queries = query_rows(step, chunk, b);
+        rt_range queries = query_rows(step, chunk, b);
         uint64_t cost = (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
         for (size_t head = 0; head < count && cost > 0; head++, before += cost) {
             if ((2 * before + cost) * parts / (2 * total) != (uint64_t)worker->part) continue;
@@ -325,7 +315,7 @@ double rt_step_operations(const rt_step *step, const rt_chunk *chunk) {
     if (step->run != rt_step_attention) return step->flops_row * (double)rt_chunk_rows(chunk, step->rows);
     double pairs = 0;
     for (size_t b = 0; b < chunk->batch; b++) {
-        range queries = query_rows(step, chunk, b);
+        rt_range queries = query_rows(step, chunk, b);
         pairs += (double)(queries.to - queries.from) * (double)chunk->lengths[b];
     }
     return step->flops_row * pairs;
@@ -335,7 +325,7 @@ double rt_step_operations(const rt_step *step, const rt_chunk *chunk) {
 void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     bool first = step->as.rows.select == RT_SELECT_FIRST;
     const int32_t *rows = first ? chunk->starts : chunk->mask_rows;
-    range part = part_of(first ? chunk->batch : chunk->masks, 1, worker);
+    rt_range part = rt_share(first ? chunk->batch : chunk->masks, 1, worker->part, worker->parts);
     size_t bytes = step->as.rows.n * sizeof(float);
     const char *x = rt_place_at(&step->in[0], worker);
     char *out = rt_place_at(&step->out[0], worker);
@@ -345,7 +335,7 @@ void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
 /* x [rows, n] -> [batch, n] */
 void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_rows_step *rows = &step->as.rows;
-    range part = part_of(chunk->batch, 1, worker);
+    rt_range part = rt_share(chunk->batch, 1, worker->part, worker->parts);
     const float *x = rt_place_at(&step->in[0], worker);
     float *out = rt_place_at(&step->out[0], worker);
     for (size_t b = part.from; b < part.to; b++) {
@@ -360,7 +350,7 @@ void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
 
 void rt_step_normalize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     size_t n = step->as.rows.n;
-    range part = part_of(rt_chunk_rows(chunk, step->rows), 1, worker);
+    rt_range part = rt_share(rt_chunk_rows(chunk, step->rows), 1, worker->part, worker->parts);
     const float *x = rt_place_at(&step->in[0], worker);
     float *out = rt_place_at(&step->out[0], worker);
     step->as.rows.normalize(part.to - part.from, n, x + part.from * n, n, out + part.from * n, n);
@@ -368,7 +358,7 @@ void rt_step_normalize(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
 
 void rt_step_narrow(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     size_t n = step->as.rows.n;
-    range part = part_of(rt_chunk_rows(chunk, step->rows), 1, worker);
+    rt_range part = rt_share(rt_chunk_rows(chunk, step->rows), 1, worker->part, worker->parts);
     const float *x = rt_place_at(&step->in[0], worker);
     uint16_t *out = rt_place_at(&step->out[0], worker);
     step->as.rows.narrow((part.to - part.from) * n, x + part.from * n, out + part.from * n);
@@ -377,7 +367,7 @@ void rt_step_narrow(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
 void rt_step_quantize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_rows_step *rows = &step->as.rows;
     size_t n = rows->n, stride = rt_row_q(n);
-    range part = part_of(rt_chunk_rows(chunk, step->rows), 1, worker);
+    rt_range part = rt_share(rt_chunk_rows(chunk, step->rows), 1, worker->part, worker->parts);
     const float *x = rt_place_at(&step->in[0], worker);
     char *out = rt_place_at(&step->out[0], worker);
     rt_row_scale *scale = (rt_row_scale *)(void *)(out + rows->scale_at);

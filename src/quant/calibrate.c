@@ -2,6 +2,7 @@
 #include "quant/calibrate.h"
 #include "base/cpu.h"
 #include "graph/rewrite.h"
+#include "quant/random.h"
 #include "run/prepare.h"
 
 #include <stdlib.h>
@@ -26,14 +27,6 @@ void rt_moments_free(rt_moments *moments) {
 }
 
 /* ---- Texts ---- */
-
-/* SplitMix64 (Steele, Lea and Flood 2014): the same numbers for a seed everywhere. */
-static uint64_t next_random(uint64_t *state) {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
 
 /* A mask in place of the middle piece, unless there is one already. */
 static void set_mask(rt_feed *texts, int64_t mask) {
@@ -64,7 +57,7 @@ static retort_status choose(rt_calibration *c, const retort_dataset *data, size_
     bool made = index != NULL && chosen != NULL;
     for (size_t i = 0; made && i < data->count; i++) index[i] = i;
     for (size_t i = 0; made && i < rt_min(samples, data->count); i++) {
-        size_t at = i + (size_t)(next_random(&seed) % (data->count - i)), taken = index[at];
+        size_t at = i + (size_t)(rt_random(&seed) % (data->count - i)), taken = index[at];
         index[at] = index[i];
         chosen[taken] = true;
     }
@@ -161,28 +154,38 @@ static retort_status find_steps(runner *r, const char *const *names, size_t coun
     return RETORT_OK;
 }
 
-static retort_status runner_open(runner *r, const rt_calibration *c, const rt_graph *graph,
-                                 retort_error *err) {
+size_t rt_calibration_rows(size_t positions) {
+    return rt_max(ROWS + positions / 2, positions);
+}
+
+retort_status rt_calibration_prepare(rt_prepared *out, const rt_calibration *c, const rt_graph *graph,
+                                     rt_rows_kind output, retort_error *err) {
     const rt_config *config = &c->model->config;
-    size_t positions = (size_t)config->positions;
     rt_limits limits = {
         .vocab = config->vocab,
         .types = config->types,
         .positions = config->positions,
         .mask_id = graph->mask_id,
-        .capacity = rt_max(ROWS + positions / 2, positions),
+        .capacity = rt_calibration_rows((size_t)config->positions),
         .wanted = ROWS,
         .workers = 1,
+        .output = output,
     };
     retort_batch batch = {c->texts.ids, config->types > 0 ? c->texts.types : NULL, c->texts.offsets,
                           c->texts.n};
+    return rt_prepare(out, &batch, &limits, err);
+}
+
+static retort_status runner_open(runner *r, const rt_calibration *c, const rt_graph *graph,
+                                 retort_error *err) {
+    size_t positions = (size_t)c->model->config.positions;
     r->graph.output = -1;
     retort_status status = rt_graph_copy(&r->graph, graph, err);
     if (status == RETORT_OK) status = rt_graph_narrow_inputs(&r->graph, err);
     if (status == RETORT_OK)
-        status = rt_plan_make(&r->plan, &r->graph, &c->kernels, limits.capacity, positions, err);
-    limits.output = r->plan.output_rows;
-    if (status == RETORT_OK) status = rt_prepare(&r->batch, &batch, &limits, err);
+        status =
+            rt_plan_make(&r->plan, &r->graph, &c->kernels, rt_calibration_rows(positions), positions, err);
+    if (status == RETORT_OK) status = rt_calibration_prepare(&r->batch, c, graph, r->plan.output_rows, err);
     if (status != RETORT_OK) return status;
     r->worker.parts = 1;
     r->worker.arena = rt_alloc_aligned(rt_round_up(r->plan.arena_bytes + 1, 64));

@@ -7,6 +7,7 @@
 #include "graph/package.h"
 #include "kernel/kernel.h"
 #include "task/dataset.h"
+#include "run/prepare.h"
 #include "task/feed.h"
 
 /* Of the rows x [k] that were seen: how many, sum of x, sum of x x^T (the lower triangle, rows first). */
@@ -39,6 +40,10 @@ typedef struct rt_calibration {
 retort_status rt_calibration_open(rt_calibration *out, const retort_model *model, const retort_dataset *data,
                                   size_t samples, uint64_t seed, retort_error *err);
 void rt_calibration_free(rt_calibration *calibration);
+/* The texts in chunks of at most rt_calibration_rows(positions) tokens, the same whatever the graph. */
+size_t rt_calibration_rows(size_t positions);
+retort_status rt_calibration_prepare(rt_prepared *out, const rt_calibration *calibration,
+                                     const rt_graph *graph, rt_rows_kind output, retort_error *err);
 /* Sees rows [rows, n] of what is watched at node `index` of the names, chunk after chunk; y: what the node
  * made of them, or NULL. */
 typedef retort_status (*rt_rows_fn)(void *user, size_t index, size_t rows, size_t n, const float *x,

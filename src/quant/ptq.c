@@ -295,11 +295,12 @@ static retort_status attach_gaps(rt_graph *graph, int node, const rounding *r, r
 }
 
 retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, const int32_t *gaps,
-                           size_t gap_count, retort_error *err) {
+                           size_t gap_count, const rt_rounder *rounder, retort_error *err) {
     const rt_value *table = &graph->values[graph->nodes[node].inputs[1]];
     size_t rows = (size_t)table->dims[0], width = (size_t)table->dims[1];
     for (size_t g = 0; g < gap_count; g++) rows -= (size_t)gaps[2 * g + 1];
     rounding r = {.from = table, .bits = bits, .group = (size_t)group, .k = width, .n = rows};
+    r.rounder = rounder;
     r.stride_k = 1;
     r.stride_n = width;
     r.gaps = gaps;

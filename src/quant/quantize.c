@@ -3,6 +3,8 @@
 #include "graph/match.h"
 #include "graph/ops.h"
 #include "quant/calibrate.h"
+#include "base/cpu.h"
+#include "quant/importance.h"
 #include "quant/learned.h"
 #include "quant/ptq.h"
 #include "quant/range.h"
@@ -20,11 +22,13 @@ typedef struct recipe {
     rt_rounding rounding;
     bool weak;
     rt_activations activations;
+    bool important;
     const char *help;
 } recipe;
 static const recipe recipes[] = {
-#define RECIPE_ROW(name, bits, table_bits, scaling, rounding, weak, activations, help)                       \
-    {name, bits, table_bits, RT_SCALE_##scaling, RT_ROUND_##rounding, weak, RT_ROWS_##activations, help},
+#define RECIPE_ROW(name, bits, table_bits, scaling, rounding, weak, activations, important, help)            \
+    {name,      bits, table_bits, RT_SCALE_##scaling, RT_ROUND_##rounding, weak, RT_ROWS_##activations,      \
+     important, help},
     RT_RECIPES(RECIPE_ROW)
 #undef RECIPE_ROW
 };
@@ -67,6 +71,8 @@ typedef struct quantizer {
     size_t weak;                /* of a matrix */
     size_t samples;             /* texts of calibration */
     rt_calibration calibration; /* of recipes that need data */
+    rt_importance importance;   /* of recipes that measure it */
+    rt_pool *pool;              /* theirs too */
     size_t node_count;          /* before any were added */
     int *wave;                  /* [nodes] when it is calibrated, from 0; -1: it needs no data */
     const char *doing;          /* now */
@@ -173,10 +179,14 @@ static retort_status report(quantizer *q, const char *what, retort_error *err) {
 
 /* Positions are few bytes, and every token has one: 8 bits in every recipe. */
 static retort_status round_tables(quantizer *q, int index, retort_error *err) {
+    bool learned = q->importance.embedded != NULL && q->table_bits == 4;
+    const rt_kernels *kernels = &q->calibration.kernels;
     rt_unused unused;
     retort_status status = rt_unused_find(&unused, q->tokenizer, err);
-    if (status == RETORT_OK)
-        status = rt_ptq_words(q->graph, index, q->table_bits, q->group, unused.gaps, unused.count, err);
+    if (status == RETORT_OK && learned)
+        status = rt_learned_words(q->graph, index, q->group, &unused, q->importance.embedded, kernels, err);
+    if (status == RETORT_OK && !learned)
+        status = rt_ptq_words(q->graph, index, q->table_bits, q->group, unused.gaps, unused.count, NULL, err);
     bool position = is_float_constant(q, &q->graph->nodes[index], 2);
     return status == RETORT_OK && position ? rt_ptq_positions(q->graph, index, err) : status;
 }
@@ -372,7 +382,7 @@ static retort_status plan_waves(quantizer *q, int *waves, retort_error *err) {
         if (q->wave[i] >= *waves) *waves = q->wave[i] + 1;
         q->total += is_due(q, node);
     }
-    q->total += (size_t)*waves + (q->fixed);
+    q->total += (size_t)*waves + q->fixed + q->row->important;
     free(depth);
     return depth != NULL && q->wave != NULL ? RETORT_OK : rt_fail_nomem(err, count * sizeof *depth);
 }
@@ -423,6 +433,14 @@ static retort_status fix_ranges(quantizer *q, retort_error *err) {
     return status == RETORT_OK ? rt_graph_verify(q->graph, err) : status;
 }
 
+/* What the word table's errors cost, before it is rounded. */
+static retort_status measure_importance(quantizer *q, retort_error *err) {
+    retort_status status = rt_pool_open(&q->pool, rt_cpu_threads(), err);
+    if (status == RETORT_OK) status = report(q, "importance", err);
+    if (status != RETORT_OK) return status;
+    return rt_importance_make(&q->importance, &q->calibration, q->pool, q->options->seed, err);
+}
+
 static retort_status round_all(quantizer *q, const retort_model *model, retort_error *err) {
     int waves = 0;
     retort_status status = check_keep(q, err);
@@ -430,10 +448,13 @@ static retort_status round_all(quantizer *q, const retort_model *model, retort_e
     if (status == RETORT_OK) status = open_calibration(q, model, err);
     if (status == RETORT_OK) status = plan_waves(q, &waves, err);
     if (status == RETORT_OK) status = check_sizes(q, err);
+    if (status == RETORT_OK && q->row->important) status = measure_importance(q, err);
     if (status == RETORT_OK) status = round_rest(q, err);
     for (int i = 0; status == RETORT_OK && i < waves; i++) status = learn_wave(q, i, err);
     if (status == RETORT_OK) status = rt_graph_narrow_inputs(q->graph, err);
     if (status == RETORT_OK && q->fixed) status = fix_ranges(q, err);
+    rt_importance_free(&q->importance);
+    rt_pool_close(q->pool);
     rt_calibration_free(&q->calibration);
     free(q->wave);
     return status;

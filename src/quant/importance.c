@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/importance.h"
+#include "quant/random.h"
+#include "quant/tape.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct maker {
+    rt_importance *out;
+    const rt_calibration *calibration;
+    rt_tape tape;
+    rt_prepared batch;
+    uint64_t random;
+} maker;
+
+static float sign(uint64_t *random) {
+    return (rt_random(random) & 1) != 0 ? 1.0F : -1.0F;
+}
+
+/* Measured with models/banking77, mean KL on its test texts: 4.37e-3 without importance, 4.58e-3 at
+ * 1, 3.44e-3 at 4. */
+static const double temperature = 4;
+
+/* p = softmax(logits / temperature); grad = sum over c of e_c sqrt(p_c) (unit_c - p), e_c random signs: its
+ * second moments are those of unit_y - p, y drawn from p. */
+static void draw_softmax(size_t n, const float *logits, float *grad, uint64_t *random) {
+    double most = -INFINITY, all = 0, sum = 0;
+    for (size_t j = 0; j < n; j++) most = fmax(most, (double)logits[j]);
+    for (size_t j = 0; j < n; j++) all += exp(((double)logits[j] - most) / temperature);
+    for (size_t j = 0; j < n; j++) {
+        grad[j] = sign(random) * (float)sqrt(exp(((double)logits[j] - most) / temperature) / all);
+        sum += (double)grad[j];
+    }
+    for (size_t j = 0; j < n; j++)
+        grad[j] -= (float)(exp(((double)logits[j] - most) / temperature) / all * sum);
+}
+
+static void draw(maker *m) {
+    size_t rows, n;
+    int value = m->tape.graph->output;
+    const float *logits = rt_tape_value(&m->tape, value, &rows, &n);
+    float *grad = rt_tape_grad(&m->tape, value);
+    bool softmax = rt_config_has_softmax(&m->calibration->model->config);
+    for (size_t i = 0; i < rows; i++, logits += n, grad += n) {
+        if (softmax) draw_softmax(n, logits, grad, &m->random);
+        for (size_t j = 0; j < n && !softmax; j++) grad[j] = sign(&m->random);
+    }
+}
+
+/* Rows a…b of the triangle, from all tokens of the chunk. */
+static void add_moments(rt_tape *tape, const rt_step *step, int part, int parts) {
+    rt_importance *out = tape->user;
+    size_t n = out->n;
+    rt_range rows = rt_share(n, 1, part, parts);
+    (void)step;
+    for (size_t i = 0; i < tape->chunk->rows; i++) {
+        const float *g = tape->embedded + i * n;
+        for (size_t a = rows.from; a < rows.to; a++) {
+            for (size_t b = 0; b <= a; b++) out->embedded[a * n + b] += (double)(g[a] * g[b]);
+        }
+    }
+}
+
+static retort_status see_chunk(maker *m, const rt_chunk *chunk, retort_error *err) {
+    retort_status status = rt_tape_forward(&m->tape, chunk, err);
+    if (status != RETORT_OK) return status;
+    draw(m);
+    rt_tape_backward(&m->tape);
+    rt_tape_run(&m->tape, NULL, add_moments);
+    return RETORT_OK;
+}
+
+static retort_status make(maker *m, rt_pool *pool, retort_error *err) {
+    const rt_calibration *c = m->calibration;
+    const rt_graph *graph = &c->model->graph;
+    size_t positions = (size_t)c->model->config.positions, rows = rt_calibration_rows(positions);
+    retort_status status = rt_tape_open(&m->tape, graph, &c->kernels, pool, rows, positions, true, err);
+    if (status == RETORT_OK)
+        status = rt_calibration_prepare(&m->batch, c, graph, m->tape.plan.output_rows, err);
+    if (status != RETORT_OK) return status;
+    m->tape.user = m->out;
+    m->out->n = m->tape.embed != NULL ? m->tape.embed->as.embed.norm.n : 0;
+    m->out->embedded = rt_calloc(m->out->n * m->out->n, sizeof *m->out->embedded);
+    if (m->out->embedded == NULL) return rt_fail_nomem(err, m->out->n * m->out->n);
+    for (size_t i = 0; status == RETORT_OK && i < m->batch.chunk_count; i++) {
+        if (c->pause != NULL) status = c->pause(c->pause_user, err);
+        if (status == RETORT_OK) status = see_chunk(m, &m->batch.chunks[i], err);
+    }
+    return status;
+}
+
+retort_status rt_importance_make(rt_importance *out, const rt_calibration *calibration, rt_pool *pool,
+                                 uint64_t seed, retort_error *err) {
+    maker m = {.out = out, .calibration = calibration, .random = seed};
+    *out = (rt_importance){0};
+    retort_status status = make(&m, pool, err);
+    rt_prepared_free(&m.batch);
+    rt_tape_close(&m.tape);
+    if (status != RETORT_OK) rt_importance_free(out);
+    return status;
+}
+
+void rt_importance_free(rt_importance *importance) {
+    free(importance->embedded);
+    *importance = (rt_importance){0};
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/tape.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef void (*back_fn)(rt_tape *tape, const rt_step *step);
+static const back_fn backs[RT_OP_COUNT] = {
+    [RT_OP_LINEAR] = rt_tape_linear,       [RT_OP_ATTENTION] = rt_tape_attention,
+    [RT_OP_LAYER_NORM] = rt_tape_norm,     [RT_OP_EMBED] = rt_tape_embed,
+    [RT_OP_SELECT] = rt_tape_select,       [RT_OP_POOL] = rt_tape_pool,
+    [RT_OP_NORMALIZE] = rt_tape_normalize, [RT_OP_NARROW] = rt_tape_narrow,
+};
+
+/* ---- Opening ---- */
+
+size_t rt_tape_columns(const rt_tape *tape, int value) {
+    return (size_t)tape->graph->values[value].dims[1];
+}
+
+static bool has_grad(const rt_value *value) {
+    return value->producer >= 0 && value->rank == 2 && value->dims[1] > 0 &&
+           (value->dtype == RETORT_F32 || value->dtype == RETORT_S8);
+}
+
+/* Room for floats [rows, columns], in whole panels both ways. False: no memory. */
+static bool reserve(float **out, size_t rows, size_t columns) {
+    size_t count = 0, bytes = 0;
+    rows = rt_round_up(rt_max(rows, 1), RT_PANEL);
+    columns = rt_round_up(rt_max(columns, 1), RT_PANEL);
+    if (rt_mul(rows, columns, &count) && rt_mul(count, sizeof **out, &bytes)) *out = rt_alloc_aligned(bytes);
+    return *out != NULL;
+}
+
+/* The largest sizes of any Linear. */
+typedef struct most {
+    size_t k, n, weight;
+} most;
+
+static most find_most(const rt_tape *tape) {
+    most m = {1, 1, 1};
+    for (size_t i = 0; i < tape->plan.step_count; i++) {
+        const rt_step *step = &tape->plan.steps[i];
+        if (step->node->op != RT_OP_LINEAR) continue;
+        size_t k = step->as.linear.k, n = rt_round_up(step->as.linear.n, RT_PANEL);
+        m.k = rt_max(m.k, k * step->as.linear.blocks);
+        m.n = rt_max(m.n, n);
+        m.weight = rt_max(m.weight, rt_round_up(k, RT_PANEL) * n);
+    }
+    return m;
+}
+
+static bool reserve_room(rt_tape *tape, size_t rows, size_t positions) {
+    rt_tape_room *room = &tape->room;
+    size_t threads = (size_t)rt_pool_threads(tape->pool);
+    most m = find_most(tape);
+    float *codes = NULL;
+    bool made = reserve(&room->z, rows, m.n) && reserve(&room->dz, rows, m.n) &&
+                reserve(&room->weight, 1, m.weight) && reserve(&room->packed, 1, m.weight) &&
+                reserve(&codes, threads, (m.k + RT_WEAK_MOST) * RT_PANEL / sizeof(float)) &&
+
+                reserve(&room->scores, 2 * threads, positions);
+    room->codes = (int8_t *)codes;
+    return made;
+}
+
+static bool reserve_grads(rt_tape *tape, size_t rows) {
+    const rt_graph *graph = tape->graph;
+    tape->grad = rt_calloc(graph->value_count, sizeof *tape->grad);
+    tape->live = rt_calloc(graph->value_count, sizeof *tape->live);
+    bool made = tape->grad != NULL && tape->live != NULL;
+    for (size_t i = 0; made && i < graph->value_count; i++) {
+        if (has_grad(&graph->values[i])) made = reserve(&tape->grad[i], rows, rt_tape_columns(tape, (int)i));
+    }
+    for (size_t i = 0; made && i < tape->plan.step_count; i++) {
+        const rt_step *step = &tape->plan.steps[i];
+        if (step->node->op != RT_OP_EMBED || tape->embedded != NULL) continue;
+        tape->embed = step;
+        made = reserve(&tape->embedded, rows, step->as.embed.norm.n);
+    }
+    return made;
+}
+
+static bool reserve_workers(rt_tape *tape) {
+    size_t threads = (size_t)rt_pool_threads(tape->pool), floats = tape->plan.scratch_floats + 1;
+    tape->arena = rt_alloc_aligned(rt_round_up(tape->plan.arena_bytes + 1, 64));
+    tape->workers = rt_calloc(threads, sizeof *tape->workers);
+    bool made = tape->arena != NULL && tape->workers != NULL;
+    for (size_t i = 0; made && i < threads; i++) {
+        rt_worker *worker = &tape->workers[i];
+        *worker = (rt_worker){.arena = tape->arena, .part = (int)i, .parts = (int)threads};
+        worker->scratch = rt_alloc_aligned(rt_round_up(floats * sizeof(float), 64));
+        made = worker->scratch != NULL;
+    }
+    return made;
+}
+
+/* What the backward pass can follow: fused operators whose values are floats or int8. */
+static retort_status check(const rt_tape *tape, retort_error *err) {
+    for (size_t i = 0; i < tape->plan.step_count; i++) {
+        const rt_node *node = tape->plan.steps[i].node;
+        const rt_value *out = &tape->graph->values[node->outputs[0]];
+        bool known = backs[node->op] != NULL && has_grad(out);
+        /* Blocks of whole panels: their parts of the turned weight lie apart. */
+        if (node->op == RT_OP_LINEAR && node->attrs.heads > 1)
+            known = tape->plan.steps[i].as.linear.k % RT_PANEL == 0;
+        if (!known) {
+            return rt_fail(err, RETORT_ARGUMENT, "%.200s: no gradient goes through %s in %s", node->name,
+                           rt_op_info(node->op)->text, retort_dtype_name(out->dtype));
+        }
+    }
+    return RETORT_OK;
+}
+
+retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels *kernels, rt_pool *pool,
+                           size_t rows, size_t positions, bool backward, retort_error *err) {
+    *out = (rt_tape){.graph = graph, .kernels = kernels, .pool = pool};
+    retort_status status = rt_plan_make(&out->plan, graph, kernels, rows, positions, err);
+    if (status == RETORT_OK) status = rt_plan_memory(&out->plan, true, err);
+    if (status == RETORT_OK && backward) status = check(out, err);
+    if (status != RETORT_OK) return status;
+    bool made = reserve_workers(out) &&
+                (!backward || (reserve_grads(out, rows) && reserve_room(out, rows, positions)));
+    return made ? RETORT_OK : rt_fail_nomem(err, out->plan.arena_bytes);
+}
+
+static void free_room(rt_tape_room *room) {
+    float *all[] = {room->z,      room->dz,     room->weight,
+                    room->packed, room->scores, (float *)(void *)room->codes};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+void rt_tape_close(rt_tape *tape) {
+    for (size_t i = 0; tape->grad != NULL && i < tape->graph->value_count; i++) free(tape->grad[i]);
+    for (int i = 0; tape->workers != NULL && i < rt_pool_threads(tape->pool); i++)
+        free(tape->workers[i].scratch);
+    free(tape->grad);
+    free(tape->live);
+    free(tape->workers);
+    free(tape->arena);
+    free(tape->embedded);
+    free_room(&tape->room);
+    rt_plan_free(&tape->plan);
+    *tape = (rt_tape){0};
+}
+
+/* ---- Running ---- */
+
+typedef struct region {
+    rt_tape *tape;
+    const rt_step *step;
+    rt_tape_fn fn;
+} region;
+
+static void run_region(void *user, int worker) {
+    const region *r = user;
+    r->fn(r->tape, r->step, worker, rt_pool_threads(r->tape->pool));
+}
+
+void rt_tape_run(rt_tape *tape, const rt_step *step, rt_tape_fn fn) {
+    region r = {tape, step, fn};
+    rt_pool_run(tape->pool, run_region, &r);
+}
+
+static void forward(void *user, int worker) {
+    rt_tape *tape = user;
+    for (size_t i = 0; i < tape->plan.step_count; i++) {
+        tape->plan.steps[i].run(&tape->plan.steps[i], tape->chunk, &tape->workers[worker]);
+        rt_pool_barrier(tape->pool);
+    }
+}
+
+retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error *err) {
+    if (chunk->rows > tape->plan.capacity) {
+        return rt_fail(err, RETORT_LIMIT, "%zu tokens: there is room for %zu", chunk->rows,
+                       tape->plan.capacity);
+    }
+    tape->chunk = chunk;
+    if (tape->live != NULL) memset(tape->live, 0, tape->graph->value_count * sizeof *tape->live);
+    rt_pool_run(tape->pool, forward, tape);
+    return RETORT_OK;
+}
+
+const void *rt_tape_at(const rt_tape *tape, const rt_place *place) {
+    return rt_place_at(place, &tape->workers[0]);
+}
+
+static size_t rows_of(const rt_tape *tape, int value) {
+    rt_rows_kind kind = RT_ROWS_ALL;
+    rt_value_rows(&tape->graph->values[value], &kind);
+    return rt_chunk_rows(tape->chunk, kind);
+}
+
+float *rt_tape_value(const rt_tape *tape, int value, size_t *rows, size_t *columns) {
+    int producer = tape->graph->values[value].producer;
+    const rt_step *step = &tape->plan.steps[producer];
+    *rows = rows_of(tape, value);
+    *columns = rt_tape_columns(tape, value);
+    return rt_place_at(&step->out[step->node->outputs[0] == value ? 0 : 1], &tape->workers[0]);
+}
+
+float *rt_tape_grad(rt_tape *tape, int value) {
+    float *grad = value >= 0 ? tape->grad[value] : NULL;
+    if (grad != NULL && !tape->live[value]) {
+        memset(grad, 0, rows_of(tape, value) * rt_tape_columns(tape, value) * sizeof *grad);
+        tape->live[value] = true;
+    }
+    return grad;
+}
+
+static bool is_live(const rt_tape *tape, const rt_node *node) {
+    bool live = false;
+    for (int i = 0; i < node->output_count; i++) live |= tape->live[node->outputs[i]];
+    return live;
+}
+
+void rt_tape_backward(rt_tape *tape) {
+    for (size_t i = tape->plan.step_count; i-- > 0;) {
+        const rt_step *step = &tape->plan.steps[i];
+        if (is_live(tape, step->node)) backs[step->node->op](tape, step);
+    }
+}

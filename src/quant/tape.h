@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A level-3 graph that runs forwards as the engine runs it, keeping every value, and then backwards:
+ * gradients of a loss with respect to values and rows of the word table. Rounding is passed
+ * straight through (Bengio et al., arXiv 1308.3432): an int8 value has the gradient of the floats it was made
+ * from. All sums have a fixed order: the same bits at any number of threads. */
+#ifndef RT_QUANT_TAPE_H
+#define RT_QUANT_TAPE_H
+
+#include "base/thread.h"
+#include "plan/plan.h"
+
+/* Room that the steps' backward passes share. */
+typedef struct rt_tape_room {
+    float *z;      /* [rows, n] sums before the activation */
+    float *dz;     /* [rows, n] their gradients */
+    float *weight; /* [k, n] as floats */
+    float *packed; /* P16 of the weight turned over */
+    int8_t *codes; /* [threads, k, 16] */
+    float *scores; /* [threads, 2, positions] of an attention */
+} rt_tape_room;
+
+typedef struct rt_tape {
+    const rt_graph *graph; /* borrowed */
+    rt_plan plan;
+    const rt_kernels *kernels; /* borrowed */
+    rt_pool *pool;             /* borrowed */
+    rt_worker *workers;        /* [threads] */
+    char *arena;
+    const rt_step *embed;  /* the Embed, or NULL */
+    void *user;            /* for functions given to rt_tape_run */
+    const rt_chunk *chunk; /* of the forward pass */
+    float **grad;          /* [values] rows as the value has, NULL: it has no gradient */
+    bool *live;            /* [values] whether anything was added to it since the forward pass */
+    float *embedded;       /* [rows, hidden] backwards: the gradient of what Embed normalises */
+    rt_tape_room room;
+} rt_tape;
+
+/* `rows`: the most tokens of a chunk; `positions`: of a sequence. `backward`: whether rt_tape_backward will
+ * be called. The graph's constants may change between passes, in place. */
+retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels *kernels, rt_pool *pool,
+                           size_t rows, size_t positions, bool backward, retort_error *err);
+void rt_tape_close(rt_tape *tape);
+/* All values of the chunk; no gradient is live then. */
+retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error *err);
+/* A value's rows and columns in this chunk, and its floats. */
+float *rt_tape_value(const rt_tape *tape, int value, size_t *rows, size_t *columns);
+/* The gradient of a value, zero when it is not live yet; live from now on. NULL: it has none. */
+float *rt_tape_grad(rt_tape *tape, int value);
+/* From the gradients that were set to all others, last step first. */
+void rt_tape_backward(rt_tape *tape);
+
+/* ---- For its own files ---- */
+typedef void (*rt_tape_fn)(rt_tape *tape, const rt_step *step, int part, int parts);
+/* Runs all parts of a piece of a step. */
+void rt_tape_run(rt_tape *tape, const rt_step *step, rt_tape_fn fn);
+size_t rt_tape_columns(const rt_tape *tape, int value);
+const void *rt_tape_at(const rt_tape *tape, const rt_place *place);
+void rt_tape_linear(rt_tape *tape, const rt_step *step);
+void rt_tape_attention(rt_tape *tape, const rt_step *step);
+void rt_tape_norm(rt_tape *tape, const rt_step *step);
+void rt_tape_embed(rt_tape *tape, const rt_step *step);
+void rt_tape_select(rt_tape *tape, const rt_step *step);
+void rt_tape_pool(rt_tape *tape, const rt_step *step);
+void rt_tape_normalize(rt_tape *tape, const rt_step *step);
+void rt_tape_narrow(rt_tape *tape, const rt_step *step);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Backwards through y = act(x W + b) + residual: dz = dy act'(z); dx += dz W^T, dresidual += dy. */
+#include "quant/tape.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- The activation ---- */
+
+/* Derivative of GELU, x in [-8, 8], linear between its values at multiples of 1/64: error below 6e-5. */
+enum { GELU_MOST = 8, GELU_STEPS = 64, GELU_POINTS = 2 * GELU_MOST * GELU_STEPS + 2 };
+
+static double gelu_slope(double x) {
+    return 0.5 * (1 + erf(x * 0.70710678118654752)) + x * 0.39894228040143268 * exp(-0.5 * x * x);
+}
+
+static void fill_gelu(float *table) {
+    for (int i = 0; i < GELU_POINTS; i++) table[i] = (float)gelu_slope((double)i / GELU_STEPS - GELU_MOST);
+}
+
+static float gelu_at(const float *table, float x) {
+    float at = (x + GELU_MOST) * GELU_STEPS;
+    if (!(at > 0)) return 0;
+    if (at >= 2 * GELU_MOST * GELU_STEPS) return 1;
+    int i = (int)at;
+    return table[i] + (at - (float)i) * (table[i + 1] - table[i]);
+}
+
+/* Rows of 16 at most: dz = dy * act'(z). GELU's approximation by tanh has GELU's slope here: they differ by
+ * less than 5e-4. */
+static void through_act(rt_act act, const float *table, size_t n, const float *z, const float *dy,
+                        float *dz) {
+    for (size_t i = 0; i < n; i++) {
+        float slope = 1;
+        if (act == RT_FN_RELU) {
+            slope = z[i] > 0 ? 1.0F : 0.0F;
+        } else if (act == RT_FN_TANH) {
+            float t = tanhf(z[i]);
+            slope = 1 - t * t;
+        } else if (act != RT_FN_NONE) {
+            slope = gelu_at(table, z[i]);
+        }
+        dz[i] = dy[i] * slope;
+    }
+}
+
+/* z [rows, n]: the step once more, without what follows the sums. */
+static void forward_again(rt_tape *tape, const rt_step *step, int part, int parts) {
+    rt_step plain = *step;
+    rt_worker worker = tape->workers[part];
+    (void)parts;
+    plain.as.linear.act = RT_FN_NONE;
+    plain.in[3].value = -1;
+    plain.out[0] = (rt_place){.value = step->out[0].value, .data = tape->room.z};
+    step->run(&plain, tape->chunk, &worker);
+}
+
+/* ---- Columns of y: dz, and the weight as floats ---- */
+
+static void add_weak(const rt_tape *tape, const rt_step *step, size_t panel, int8_t *codes,
+                     const float *scale, size_t columns) {
+    const rt_linear_step *linear = &step->as.linear;
+    const int8_t *weak = rt_tape_at(tape, &step->in[7]);
+    const int32_t *rows = rt_tape_at(tape, &step->in[8]);
+    if (linear->weak == 0) return;
+    rt_unpack_s8(linear->weak, RT_PANEL, weak + panel * RT_PANEL * linear->weak, codes);
+    for (size_t i = 0; i < linear->weak; i++) {
+        float *row = tape->room.weight + (size_t)rows[i] * linear->n + panel * RT_PANEL;
+        for (size_t c = 0; c < columns; c++) row[c] += (float)codes[i * RT_PANEL + c] * scale[c];
+    }
+}
+
+/* Columns of a panel of the weight, as floats, to tape->room.weight [k, n]. */
+static void unpack_panel(const rt_tape *tape, const rt_step *step, size_t panel, int8_t *codes) {
+    const rt_linear_step *linear = &step->as.linear;
+    const char *packed = (const char *)linear->weight + panel * linear->panel_bytes;
+    size_t from = panel * RT_PANEL, columns = rt_min(RT_PANEL, linear->n - from);
+    float *to = tape->room.weight + from;
+    if (linear->gemm_q == NULL) {
+        const float *floats = (const float *)(const void *)packed;
+        for (size_t i = 0; i < linear->k; i++)
+            memcpy(to + i * linear->n, floats + i * RT_PANEL, columns * sizeof *to);
+        return;
+    }
+    const float *scale = (const float *)rt_tape_at(tape, &step->in[4]) + from;
+    const uint8_t *groups = rt_tape_at(tape, &step->in[6]);
+    if (groups != NULL) {
+        rt_unpack_s4(linear->k, RT_PANEL, linear->group, (const uint8_t *)packed,
+                     groups + panel * linear->panel_groups, codes);
+    } else {
+        rt_unpack_s8(linear->k, RT_PANEL, (const int8_t *)packed, codes);
+    }
+    for (size_t i = 0; i < linear->k; i++) {
+        for (size_t c = 0; c < columns; c++)
+            to[i * linear->n + c] = (float)codes[i * RT_PANEL + c] * scale[c];
+    }
+    add_weak(tape, step, panel, codes, scale, columns);
+}
+
+static void back_columns(rt_tape *tape, const rt_step *step, int part, int parts) {
+    const rt_linear_step *linear = &step->as.linear;
+    const rt_tape_room *room = &tape->room;
+    size_t n = linear->n, rows = rt_chunk_rows(tape->chunk, step->rows);
+    rt_range columns = rt_share(n, RT_PANEL, part, parts);
+    const float *dy = tape->grad[step->out[0].value];
+    int8_t *codes = room->codes + (size_t)part * rt_round_up((linear->k + RT_WEAK_MOST) * RT_PANEL, 64);
+    float table[GELU_POINTS];
+    fill_gelu(table);
+    for (size_t at = columns.from; at < columns.to; at += RT_PANEL) {
+        size_t width = rt_min(RT_PANEL, n - at);
+        for (size_t i = 0; i < rows; i++) {
+            float *dz = room->dz + i * n + at;
+            through_act(linear->act, table, width, room->z + i * n + at, dy + i * n + at, dz);
+        }
+        unpack_panel(tape, step, at / RT_PANEL, codes);
+    }
+}
+
+/* ---- Columns of x ---- */
+
+/* Columns from…to of x, which are of one block: dx += dz W^T. */
+static void input_columns(rt_tape *tape, const rt_step *step, rt_range k, size_t block, float *dx) {
+    const rt_linear_step *linear = &step->as.linear;
+    size_t width = linear->n / linear->blocks, count = k.to - k.from, ldx = linear->k * linear->blocks;
+    const float *weight = tape->room.weight + (k.from - block * linear->k) * linear->n + block * width;
+    float *packed = tape->room.packed + k.from * width;
+    rt_pack_f32(width, count, weight, 1, linear->n, packed);
+    rt_gemm gemm = {.m = rt_chunk_rows(tape->chunk, step->rows), .n = count, .k = width, .lda = linear->n};
+    gemm.a = tape->room.dz + block * width;
+    gemm.b = packed;
+    gemm.c = dx + k.from;
+    gemm.ldc = ldx;
+    gemm.residual = dx + k.from;
+    gemm.ldr = ldx;
+    tape->kernels->gemm_f32(&gemm);
+}
+
+static void back_inputs(rt_tape *tape, const rt_step *step, int part, int parts) {
+    const rt_linear_step *linear = &step->as.linear;
+    float *dx = tape->grad[step->in[0].value];
+    rt_range all = rt_share(linear->k * linear->blocks, RT_PANEL, part, parts);
+    while (all.from < all.to) {
+        size_t block = all.from / linear->k;
+        rt_range k = {all.from, rt_min(all.to, (block + 1) * linear->k)};
+        input_columns(tape, step, k, block, dx);
+        all.from = k.to;
+    }
+}
+
+void rt_tape_linear(rt_tape *tape, const rt_step *step) {
+    const float *dy = tape->grad[step->out[0].value];
+    float *residual = step->in[3].value >= 0 ? rt_tape_grad(tape, step->in[3].value) : NULL;
+    size_t count = rt_chunk_rows(tape->chunk, step->rows) * step->as.linear.n;
+    for (size_t i = 0; residual != NULL && i < count; i++) residual[i] += dy[i];
+    if (rt_tape_grad(tape, step->in[0].value) == NULL) return;
+    if (step->as.linear.act != RT_FN_NONE) rt_tape_run(tape, step, forward_again);
+    rt_tape_run(tape, step, back_columns);
+    rt_tape_run(tape, step, back_inputs);
+}
