@@ -228,12 +228,12 @@ typedef struct retort_quantize_options {
  * need no data. gptq: int4 whose matrices are rounded so that outputs on the data change least; biases make
  * up for what is lost on average (a matrix without one gets one). owq: the same with the most sensitive
  * columns of each matrix in 8 bits. ptq+owq: owq whose word table is rounded by what its errors cost the
- * answers; it starts a thread a core while it measures that. smoothquant and awq: int8 and int4 whose activations have their columns
- * made alike before they are rounded, by a factor and an addend each, and weights that undo it. Activations
- * are rounded to int8 as they come, with a scale a row, or in ranges fixed on the data (int8-static);
- * attention, LayerNorm, biases and the residual stay float. The same model, data and options give the same
- * bytes on every CPU (smoothquant and awq: where the C library's pow and erf are the same), and the same bits
- * of results. */
+ * answers; it starts a thread a core while it measures that. smoothquant and awq: int8 and int4 whose
+ * activations have their columns made alike before they are rounded, by a factor and an addend each, and
+ * weights that undo it. Activations are rounded to int8 as they come, with a scale a row, or in ranges fixed
+ * on the data (int8-static); attention, LayerNorm, biases and the residual stay float. The same model, data
+ * and options give the same bytes on every CPU (smoothquant, awq and ptq+owq: where the C library's pow, exp
+ * and erf are the same), and the same bits of results. */
 RETORT_API retort_status retort_model_quantize(retort_model **out, const retort_model *model,
                                                const retort_quantize_options *options, retort_error *err);
 /* Name of recipe `index`, and what it does in one line; NULL beyond the last one. `help` may be NULL. */

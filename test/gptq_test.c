@@ -386,7 +386,7 @@ static void test_models(void **unused) {
     (void)unused;
     static const char *const names[] = {"distilbert-wide", "bert-wide", "bert-classify", "distilbert-fill",
                                         "distilbert-embed"};
-    static const char *const recipes[] = {"gptq", "owq", "int8-static", "smoothquant", "awq"};
+    static const char *const recipes[] = {"gptq", "owq", "ptq+owq", "int8-static", "smoothquant", "awq"};
     const char *cap = getenv("RETORT_ISA");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         retort_model *model = golden(names[i], 3, RETORT_F32);
@@ -515,7 +515,7 @@ static int cancel_later(void *user, const char *what, size_t done, size_t total)
 
 static void test_cancelling(void **unused) {
     (void)unused;
-    static const char *const recipes[] = {"owq", "awq", "int8-static"};
+    static const char *const recipes[] = {"ptq+owq", "awq", "int8-static"};
     retort_model *model = golden("distilbert-wide", 3, RETORT_F32);
     retort_dataset *data = open_lines(model);
     for (size_t r = 0; r < sizeof recipes / sizeof *recipes; r++) {
@@ -549,7 +549,7 @@ static void keep_warning(void *user, const char *text) {
 /* One token to calibrate with: a warning, and a model that works. Recipes that keep no moments give none. */
 static void test_few_tokens(void **unused) {
     (void)unused;
-    static const char *const recipes[] = {"gptq", "owq", "awq", "smoothquant", "int8-static"};
+    static const char *const recipes[] = {"gptq", "ptq+owq", "awq", "smoothquant", "int8-static"};
     retort_model *model = golden("distilbert-wide", 3, RETORT_F32);
     char path[128];
     snprintf(path, sizeof path, "%s/one.txt", folder);

@@ -77,7 +77,7 @@ static retort_status learn(bench *b, const char *recipe, retort_activations acti
 }
 
 static retort_status work_learn(bench *b, retort_error *err) {
-    return learn(b, "owq", RETORT_ACTIVATIONS_DEFAULT, err);
+    return learn(b, "ptq+owq", RETORT_ACTIVATIONS_DEFAULT, err);
 }
 
 static retort_status work_move(bench *b, retort_error *err) {

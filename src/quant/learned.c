@@ -37,8 +37,13 @@ static void to_covariance(rt_moments *m) {
     for (size_t i = 0; i < m->k; i++) m->sum[i] *= inverse;
     for (size_t i = 0; i < m->k; i++) {
         double *row = m->squares + i * m->k;
-        for (size_t j = 0; j < i; j++) row[j] = row[j] * inverse - m->sum[i] * m->sum[j];
         row[i] = fmax(row[i] * inverse - m->sum[i] * m->sum[i], 0);
+        for (size_t j = 0; j < i; j++) {
+            /* Of hardly any rows differences are roundings, which keep to no law: Cauchy and Schwarz's is
+             * enforced. */
+            double value = row[j] * inverse - m->sum[i] * m->sum[j], most = row[i] * m->squares[j * m->k + j];
+            row[j] = value * value <= most ? value : copysign(sqrt(most), value);
+        }
     }
 }
 
