@@ -30,7 +30,7 @@ typedef enum cli_code {
       "take this task in place of the checkpoint's")                                                         \
     X(TOKENIZER, "tokenizer", 0, "PATH", TEXT, 0, 0, NULL,                                                   \
       "folder, tokenizer.json or vocab.txt to use in place of the checkpoint's")                             \
-    X(RECIPE, "recipe", 0, "int8|int8-static|smoothquant|int4|awq|gptq|owq|ptq+owq", CHOICE, 0, 0, "int8",           \
+    X(RECIPE, "recipe", 0, "int8|int8-static|smoothquant|int4|awq|gptq|owq|ptq+owq", CHOICE, 0, 0, "int8",   \
       "how the weights become integers")                                                                     \
     X(BITS, "bits", 0, "8|4", CHOICE, 0, 0, NULL, "bits of the matrices (default: those of the recipe)")     \
     X(GROUP, "group", 0, "N", INT, 32, 65536, "64",                                                          \
