@@ -73,7 +73,7 @@ static void open_bench(bench *b, const char *name, int threads) {
     own_constants(&b->graph);
     assert_int_equal(rt_pool_open(&b->pool, threads, &err), RETORT_OK);
     retort_status status = rt_tape_open(&b->tape, &b->graph, &b->kernels, b->pool, 256,
-                                        (size_t)b->model->config.positions, true, &err);
+                                        (size_t)b->model->config.positions, &err);
     if (status != RETORT_OK) fail_msg("%s: %s", name, err.text);
     prepare(b, b->model->config.types > 0);
 }

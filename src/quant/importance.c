@@ -75,7 +75,7 @@ static retort_status make(maker *m, rt_pool *pool, retort_error *err) {
     const rt_calibration *c = m->calibration;
     const rt_graph *graph = &c->model->graph;
     size_t positions = (size_t)c->model->config.positions, rows = rt_calibration_rows(positions);
-    retort_status status = rt_tape_open(&m->tape, graph, &c->kernels, pool, rows, positions, true, err);
+    retort_status status = rt_tape_open(&m->tape, graph, &c->kernels, pool, rows, positions, err);
     if (status == RETORT_OK)
         status = rt_calibration_prepare(&m->batch, c, graph, m->tape.plan.output_rows, err);
     if (status != RETORT_OK) return status;

@@ -113,14 +113,13 @@ static retort_status check(const rt_tape *tape, retort_error *err) {
 }
 
 retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels *kernels, rt_pool *pool,
-                           size_t rows, size_t positions, bool backward, retort_error *err) {
+                           size_t rows, size_t positions, retort_error *err) {
     *out = (rt_tape){.graph = graph, .kernels = kernels, .pool = pool};
     retort_status status = rt_plan_make(&out->plan, graph, kernels, rows, positions, err);
     if (status == RETORT_OK) status = rt_plan_memory(&out->plan, true, err);
-    if (status == RETORT_OK && backward) status = check(out, err);
+    if (status == RETORT_OK) status = check(out, err);
     if (status != RETORT_OK) return status;
-    bool made = reserve_workers(out) &&
-                (!backward || (reserve_grads(out, rows) && reserve_room(out, rows, positions)));
+    bool made = reserve_workers(out) && reserve_grads(out, rows) && reserve_room(out, rows, positions);
     return made ? RETORT_OK : rt_fail_nomem(err, out->plan.arena_bytes);
 }
 
@@ -176,7 +175,7 @@ retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error
                        tape->plan.capacity);
     }
     tape->chunk = chunk;
-    if (tape->live != NULL) memset(tape->live, 0, tape->graph->value_count * sizeof *tape->live);
+    memset(tape->live, 0, tape->graph->value_count * sizeof *tape->live);
     rt_pool_run(tape->pool, forward, tape);
     return RETORT_OK;
 }

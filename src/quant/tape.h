@@ -35,10 +35,9 @@ typedef struct rt_tape {
     rt_tape_room room;
 } rt_tape;
 
-/* `rows`: the most tokens of a chunk; `positions`: of a sequence. `backward`: whether rt_tape_backward will
- * be called. The graph's constants may change between passes, in place. */
+/* `rows`: the most tokens of a chunk; `positions`: of a sequence. */
 retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels *kernels, rt_pool *pool,
-                           size_t rows, size_t positions, bool backward, retort_error *err);
+                           size_t rows, size_t positions, retort_error *err);
 void rt_tape_close(rt_tape *tape);
 /* All values of the chunk; no gradient is live then. */
 retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error *err);
