@@ -67,11 +67,17 @@ typedef struct operands {
     float *q, *k, *v;
 } operands;
 
-static operands find(const rt_step *step, float *const *at) {
+static float *input(const rt_tape *tape, const rt_step *step, int index, bool grad) {
+    return grad ? tape->grad[step->in[index].value] : rt_place_at(&step->in[index], &tape->workers[0]);
+}
+
+static operands find(const rt_tape *tape, const rt_step *step, bool grad) {
     size_t hidden = step->as.attention.heads * step->as.attention.dim;
-    if (step->as.attention.parts == 1) return (operands){at[0], at[0] + hidden, at[0] + 2 * hidden};
-    if (step->as.attention.parts == 2) return (operands){at[0], at[1], at[1] + hidden};
-    return (operands){at[0], at[1], at[2]};
+    float *first = input(tape, step, 0, grad);
+    if (step->as.attention.parts == 1) return (operands){first, first + hidden, first + 2 * hidden};
+    float *second = input(tape, step, 1, grad);
+    if (step->as.attention.parts == 2) return (operands){first, second, second + hidden};
+    return (operands){first, second, input(tape, step, 2, grad)};
 }
 
 static rt_range query_rows(const rt_tape *tape, const rt_step *step, size_t b) {
@@ -110,12 +116,7 @@ static head own_head(const rt_tape *tape, const rt_step *step, size_t b, size_t 
     size_t hidden = attention->heads * attention->dim, column = index * attention->dim;
     size_t start = (size_t)tape->chunk->starts[b], parts = (size_t)attention->parts;
     size_t ldq = parts == 1 ? 3 * hidden : hidden, ldk = parts == 3 ? hidden : (4 - parts) * hidden;
-    float *values[3] = {NULL}, *grads[3] = {NULL};
-    for (size_t i = 0; i < parts; i++) {
-        values[i] = rt_place_at(&step->in[i], &tape->workers[0]);
-        grads[i] = tape->grad[step->in[i].value];
-    }
-    operands x = find(step, values), dx = find(step, grads);
+    operands x = find(tape, step, false), dx = find(tape, step, true);
     rt_range rows = query_rows(tape, step, b);
     size_t q_at = rows.from * ldq + column, k_at = start * ldk + column;
     return (head){.queries = rows.to - rows.from,

@@ -95,17 +95,16 @@ static void word_row(const rt_tape *tape, const rt_step *step, int32_t token, fl
     rt_word_rows(rt_tape_at(tape, &step->in[12]), step->as.embed.gaps, &token, 1, &row);
     size_t id = (size_t)row;
     const rt_embed_step *embed = &step->as.embed;
-    size_t n = embed->norm.n,
-           groups = embed->word_group > 0 ? (n + embed->word_group - 1) / embed->word_group : 0;
+    size_t n = embed->norm.n, size = rt_max(embed->word_group, 1), groups = (n + size - 1) / size;
     const void *words = rt_tape_at(tape, &step->in[1]);
     const float *scale = rt_tape_at(tape, &step->in[7]);
     const uint8_t *group = rt_tape_at(tape, &step->in[8]);
     for (size_t j = 0; j < n; j++) {
         if (embed->word_bits == 4) {
             unsigned byte = ((const uint8_t *)words)[id * ((n + 31) / 32 * 16) + j / 32 * 16 + j % 16];
-            int nibble = (int)(j % 32 < 16 ? byte & 15u : byte >> 4),
-                code = nibble < 8 ? nibble : nibble - 16;
-            out[j] = (float)(code * group[id * groups + j / embed->word_group]) * scale[id];
+            int nibble = (int)(j % 32 < 16 ? byte & 15u : byte >> 4);
+            int units = group[id * groups + j / size] * (nibble < 8 ? nibble : nibble - 16);
+            out[j] = (float)units * scale[id];
         } else if (embed->word_bits == 8) {
             out[j] = (float)((const int8_t *)words)[id * n + j] * scale[id];
         } else {
