@@ -147,7 +147,9 @@ static cli_code split_texts(load_texts *out, const char *path, size_t length) {
     if (line != NULL) find_columns(line, size, &first, &second);
     if (line == NULL || first < 0) at = start; /* no header: lines of text */
     while ((line = next_line(&at, end, &size)) != NULL) {
-        retort_text text = {.text = line, .length = size};
+        retort_text text = {0};
+        text.text = line;
+        text.length = size;
         if (first >= 0) text.text = column(line, size, (size_t)first, &text.length);
         if (first >= 0 && second >= 0) text.pair = column(line, size, (size_t)second, &text.pair_length);
         if (text.length > 0) out->items[out->count++] = text;

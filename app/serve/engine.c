@@ -186,7 +186,9 @@ static retort_status check_answers(srv_worker *w, const retort_tokens *tokens, r
 
 static retort_status warm_up(srv_worker *w, retort_error *err) {
     static const char canary[] = "The quick brown [MASK] jumps over the lazy dog, and nobody was harmed.";
-    retort_text text = {.text = canary, .length = sizeof canary - 1};
+    retort_text text = {0};
+    text.text = canary;
+    text.length = sizeof canary - 1;
     retort_tokens tokens = {0};
     retort_status status = retort_tokenize(w->engine->model, &text, NULL, &tokens, err);
     if (status == RETORT_OK) status = check_answers(w, &tokens, err);

@@ -113,6 +113,8 @@ static retort_status add_file(rt_onnx *onnx, const char *file, const char *locat
 static retort_status find_map(rt_onnx *onnx, const char *file, const char *folder, const char *location,
                               rt_map *out, retort_error *err) {
     size_t i = 0;
+    if (location == NULL)
+        return rt_fail(err, RETORT_FORMAT, "%.200s: external data without a location", file);
     while (i < onnx->file_count && strcmp(onnx->files[i].location, location) != 0) i++;
     if (i == onnx->file_count) {
         int fd = open_beneath(folder, location);

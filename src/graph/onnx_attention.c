@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Attention in standard operators: heads split, scores, mask, softmax, context, heads joined. */
+#include <stdio.h>
 #include "graph/onnx_parts.h"
 
 /* Names of q, k and v. */
@@ -38,9 +39,8 @@ static const char *heads_of(rt_onnx_writer *w, const char *leaf, const char *x, 
                             const int64_t dims[2], bool keys) {
     int64_t perm[] = {0, 2, keys ? 3 : 1, keys ? 1 : 3};
     const char *wide = rt_put_reshape(w, leaf, x, 4, (int64_t[]){0, rank == 2 ? 1 : 0, dims[0], dims[1]});
-    char name[32] = {0};
-    strncpy(name, leaf, sizeof name - 8);
-    strcat(name, ".heads");
+    char name[32];
+    snprintf(name, sizeof name, "%.24s.heads", leaf);
     return rt_put(w, "Transpose", name, 1, &wide, 1, &RT_ONNX_INTS("perm", perm, 4));
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A model's graph as an ONNX model: inputs, nodes, outputs. */
+#include <stdio.h>
 #include "graph/onnx_own.h"
 #include "graph/onnx_parts.h"
 
@@ -81,8 +82,8 @@ static void put_spans(rt_onnx_writer *w, const char *logits) {
         if (index == NULL) return;
         *index = i;
         const char *leaf = i == 0 ? "start" : "end";
-        char constant[16] = {0};
-        strcat(strcpy(constant, leaf), ".index");
+        char constant[16];
+        snprintf(constant, sizeof constant, "%s.index", leaf);
         const char *inputs[] = {logits,
                                 rt_put_tensor(w, constant, RT_ONNX_INT64, 0, NULL, index, sizeof *index)};
         rename_value(w, rt_put(w, "Gather", leaf, 2, inputs, 1, &RT_ONNX_INT("axis", -1)), names[i]);

@@ -2,6 +2,7 @@
  * Integer weights: 8 bits by DequantizeLinear, a scale a column; 4 bits by MatMulNBits, or by
  * DequantizeLinear in blocks; tables as rows of 8 bits. Codes and scales are those of our files; what cannot
  * be said is how we round activations: a scale and a middle for each row. */
+#include <stdio.h>
 #include "graph/onnx_parts.h"
 #include "kernel/integers.h"
 
@@ -35,8 +36,8 @@ static const char *column_scales(rt_onnx_writer *w, const rt_node *node) {
 static const char *dequantized(rt_onnx_writer *w, const rt_node *node, const char *leaf, const char *rows) {
     int64_t n = w->graph->values[node->inputs[1]].dims[1];
     int8_t *zeros = rt_put_alloc(w, (size_t)n, 1);
-    char name[32] = {0};
-    strcat(strncpy(name, leaf, sizeof name - 8), ".zero");
+    char name[32];
+    snprintf(name, sizeof name, "%.24s.zero", leaf);
     const char *inputs[] = {rows, column_scales(w, node),
                             rt_put_tensor(w, name, RT_ONNX_INT8, 1, &n, zeros, (size_t)n)};
     return rt_put(w, "DequantizeLinear", leaf, 3, inputs, 1, &RT_ONNX_INT("axis", 1));

@@ -77,7 +77,8 @@ static bool from_int8(const matrix *m, const rt_onnx_tensor *t) {
     if (t->rank != 2 || t->bytes != m->k * m->n) return false;
     for (size_t i = 0; i < m->k; i++) {
         for (size_t j = 0; j < m->n; j++) {
-            int scale = scale_of(m, i, j), value = rows[i * m->n + j];
+            int scale = scale_of(m, i, j);
+            int8_t value = rows[i * m->n + j];
             if (scale == 0 || value % scale != 0) return false;
             m->codes[i * m->n + j] = (int8_t)(value / scale);
         }
@@ -220,7 +221,8 @@ static bool take_table(rt_graph *graph, const rt_onnx *onnx, const rt_node *node
     if (!*memory || !read_groups(onnx, groups, scales, bytes)) return false;
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < n; j++) {
-            int scale = scales[i * row_groups + j / group], value = ((const int8_t *)t->data)[i * n + j];
+            int scale = scales[i * row_groups + j / group];
+            int8_t value = ((const int8_t *)t->data)[i * n + j];
             if (scale == 0 || value % scale != 0 || value / scale < -8 || value / scale > 7) return false;
             codes[i * stride + j / 32 * 16 + j % 16] |=
                 (uint8_t)((value / scale & 15) << (j % 32 < 16 ? 0 : 4));

@@ -34,7 +34,8 @@ static void put_reduce(rt_onnx_writer *w, const rt_node *node, rt_onnx_attr *att
         return;
     }
     const int64_t *values = axes != NULL ? axes->data : &node->attrs.axis;
-    attrs[count++] = RT_ONNX_INTS("axes", values, axes != NULL ? (size_t)axes->content.count : 1);
+    attrs[count] = RT_ONNX_INTS("axes", values, axes != NULL ? (size_t)axes->content.count : 1);
+    count++;
     rt_put_output(w, node, rt_put(w, op, "out", 1, &x, count, attrs));
 }
 

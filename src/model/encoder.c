@@ -8,6 +8,7 @@
 #include "model/package.h"
 #include "model/weights.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* tokenizer_config.json's model_max_length where it cuts shorter than the positions do. It is 1e30 when
@@ -118,12 +119,13 @@ static retort_status folder_of(char *out, const char *graph, retort_error *err) 
     if (length + 4 > RT_PATH_SIZE)
         return rt_fail(err, RETORT_LIMIT, "%.200s: a path of over 4096 bytes", graph);
     memcpy(out, graph, length);
-    strcpy(out + length, slash == NULL ? "." : length == 0 ? "/" : "");
+    const char *rest = slash == NULL ? "." : length == 0 ? "/" : "";
+    snprintf(out + length, RT_PATH_SIZE - length, "%s", rest);
     bool onnx = length >= 5 && strcmp(out + length - 5, "/onnx") == 0;
     if (has_config(out) || !onnx || !rt_path_join(above, sizeof above, out, "..") || !has_config(above)) {
         return RETORT_OK;
     }
-    strcpy(out, above);
+    memcpy(out, above, sizeof above);
     return RETORT_OK;
 }
 

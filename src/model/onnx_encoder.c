@@ -137,6 +137,7 @@ static bool ffn(walk *w, layer *l, const char **x) {
 
 /* Nodes that change nothing may lie between a value and its readers. */
 static bool same_value(const rt_onnx_match *m, const char *a, const char *b) {
+    if (a == NULL || b == NULL) return false;
     return strcmp(a, b) == 0 || (rt_onnx_maker(m, a) != NULL && rt_onnx_maker(m, a) == rt_onnx_maker(m, b));
 }
 
@@ -189,7 +190,7 @@ static bool take_part(walk *w, const char *value, tables *t) {
         table.tensor.rank = 2;
         memmove(table.tensor.shape, table.tensor.shape + 1, 2 * sizeof *table.tensor.shape);
     }
-    if (!read || table.tensor.rank != 2 || rt_onnx_int(node, "axis", 0) != 0) {
+    if (!read || node == NULL || table.tensor.rank != 2 || rt_onnx_int(node, "axis", 0) != 0) {
         return rt_onnx_refuse(&w->m, value, "rows of an embedding table");
     }
     if (gather && rt_onnx_is_input(&w->m, ids, "input_ids")) return take_table(w, value, &t->word, &table);

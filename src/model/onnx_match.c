@@ -141,7 +141,8 @@ static bool computed(const rt_onnx_match *m, const char *value, int depth, doubl
     double left, right;
     if ((rt_onnx_is(node, "Slice") || rt_onnx_is(node, "Gather")) &&
         rt_onnx_made_by(m, rt_onnx_input(node, 0), "Shape") != NULL) {
-        *out = (double)(m->config->hidden / m->config->heads);
+        int64_t dim = m->config->hidden / m->config->heads;
+        *out = (double)dim;
         return operand(m, node, 1, 0, &left) && (left == -1 || left == 3);
     }
     if (rt_onnx_is(node, "Sqrt") && operand(m, node, 0, depth, &left)) return *out = sqrt(left), true;
