@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
+#include "utf8.h"
 
 #include <errno.h>
 #include <math.h>
@@ -52,27 +53,13 @@ cli_code cli_print_json(json_t *json) {
     return CLI_DONE;
 }
 
-/* Bytes of the well-formed UTF-8 sequence at `at`, 0 when it is malformed (Unicode 15.0, table 3-7). */
-static size_t sequence_length(const unsigned char *at, size_t left) {
-    if (at[0] < 0x80) return 1;
-    if (at[0] < 0xC2 || at[0] > 0xF4) return 0;
-    size_t n = at[0] < 0xE0 ? 2 : at[0] < 0xF0 ? 3 : 4;
-    unsigned char low = at[0] == 0xE0 ? 0xA0 : at[0] == 0xF0 ? 0x90 : 0x80;
-    unsigned char high = at[0] == 0xED ? 0x9F : at[0] == 0xF4 ? 0x8F : 0xBF;
-    if (n > left || at[1] < low || at[1] > high) return 0;
-    for (size_t i = 2; i < n; i++) {
-        if ((at[i] & 0xC0) != 0x80) return 0;
-    }
-    return n;
-}
-
 json_t *cli_json_text(const char *text, size_t length) {
     json_t *json = json_stringn(text, length);
     if (json != NULL) return json;
     char *clean = length < SIZE_MAX / 3 ? malloc(3 * length + 1) : NULL;
     size_t n = 0;
     for (size_t i = 0, step; clean != NULL && i < length; i += step) {
-        step = sequence_length((const unsigned char *)text + i, length - i);
+        step = utf8_length((const unsigned char *)text + i, length - i);
         memcpy(clean + n, step > 0 ? text + i : "\xef\xbf\xbd", step > 0 ? step : 3);
         n += step > 0 ? step : 3;
         if (step == 0) step = 1;

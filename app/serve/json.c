@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "serve/json.h"
 #include "serve/out.h"
+#include "utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -123,7 +124,7 @@ static char *copy_plain(parser *p, char *to) {
         unsigned char c = (unsigned char)*p->at;
         size_t length = 1;
         if (c < 0x20 || c == '"' || c == '\\') break;
-        if (c >= 0x80) length = srv_utf8_length((unsigned char *)p->at, (size_t)(p->end - p->at));
+        if (c >= 0x80) length = utf8_length((unsigned char *)p->at, (size_t)(p->end - p->at));
         if (length == 0) break;
         p->at += length;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "serve/out.h"
+#include "utf8.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -119,19 +120,6 @@ void srv_out_real(srv_out *out, double value) {
     }
 }
 
-size_t srv_utf8_length(const unsigned char *at, size_t left) {
-    if (at[0] < 0x80) return 1;
-    if (at[0] < 0xC2 || at[0] > 0xF4) return 0;
-    size_t n = at[0] < 0xE0 ? 2 : at[0] < 0xF0 ? 3 : 4;
-    unsigned char low = at[0] == 0xE0 ? 0xA0 : at[0] == 0xF0 ? 0x90 : 0x80;
-    unsigned char high = at[0] == 0xED ? 0x9F : at[0] == 0xF4 ? 0x8F : 0xBF;
-    if (n > left || at[1] < low || at[1] > high) return 0;
-    for (size_t i = 2; i < n; i++) {
-        if ((at[i] & 0xC0) != 0x80) return 0;
-    }
-    return n;
-}
-
 /* Bytes from `at` on that stand for themselves in a JSON string. */
 static size_t plain_length(const unsigned char *at, size_t left) {
     size_t n = 0;
@@ -147,7 +135,7 @@ void srv_out_string(srv_out *out, const char *text, size_t length) {
         srv_out_bytes(out, (const char *)at, n);
         at += n;
         if (at == end) break;
-        n = srv_utf8_length(at, (size_t)(end - at));
+        n = utf8_length(at, (size_t)(end - at));
         if (*at == '"' || *at == '\\') {
             srv_out_format(out, "\\%c", *at);
         } else if (n == 1) {

@@ -27,7 +27,4 @@ void srv_out_real(srv_out *out, double value);
 void srv_out_string(srv_out *out, const char *text, size_t length);
 void srv_out_base64(srv_out *out, const void *bytes, size_t length);
 
-/* Bytes of the well-formed UTF-8 sequence at `at`, 0 when it is malformed (RFC 3629). */
-size_t srv_utf8_length(const unsigned char *at, size_t left);
-
 #endif

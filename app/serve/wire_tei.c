@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The wire form of Text Embeddings Inference: predict, embed, rerank, similarity, tokenize, info. */
 #include "serve/server.h"
+#include "utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -242,7 +243,7 @@ void srv_tei_write_similarity(srv_call *call) {
 static const char *advance(const retort_text *text, const char *at, uint32_t *from, uint32_t point) {
     const char *end = text->text + text->length;
     for (; *from < point && at < end; ++*from) {
-        size_t length = srv_utf8_length((const unsigned char *)at, (size_t)(end - at));
+        size_t length = utf8_length((const unsigned char *)at, (size_t)(end - at));
         at += length > 0 ? length : 1;
     }
     return at;
