@@ -157,9 +157,6 @@ void *rt_place_at(const rt_place *place, const rt_worker *worker);
  * there after the last step; rt_plan_make lets them share. */
 retort_status rt_plan_memory(rt_plan *plan, bool apart, retort_error *err);
 
-/* Rows of the word table for n ids, of which the gaps [count, 2] have none (Embed in graph.h). */
-void rt_word_rows(const int32_t *gaps, size_t count, const int32_t *ids, size_t n, int32_t *out);
-
 /* Parts of the plan, for its own files. */
 retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err);
 void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);

@@ -154,7 +154,8 @@ void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
     norm->norm(&args);
 }
 
-void rt_word_rows(const int32_t *gaps, size_t count, const int32_t *ids, size_t n, int32_t *out) {
+/* Rows of the word table for ids, of which some have none (graph.h). */
+static void find_rows(const int32_t *gaps, size_t count, const int32_t *ids, size_t n, int32_t *out) {
     for (size_t i = 0; i < n; i++) {
         int32_t lost = 0, row = ids[i];
         for (size_t g = 0; g < count && ids[i] >= gaps[2 * g]; g++) {
@@ -179,7 +180,7 @@ void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
     };
     if (embed->gaps > 0) {
         int32_t *found = (int32_t *)(void *)worker->scratch;
-        rt_word_rows(rt_place_at(&step->in[12], worker), embed->gaps, args.ids, rows.to - rows.from, found);
+        find_rows(rt_place_at(&step->in[12], worker), embed->gaps, args.ids, rows.to - rows.from, found);
         args.ids = found;
     }
     if (step->in[9].value >= 0) {

@@ -9,7 +9,7 @@ static const back_fn backs[RT_OP_COUNT] = {
     [RT_OP_LINEAR] = rt_tape_linear,       [RT_OP_ATTENTION] = rt_tape_attention,
     [RT_OP_LAYER_NORM] = rt_tape_norm,     [RT_OP_EMBED] = rt_tape_embed,
     [RT_OP_SELECT] = rt_tape_select,       [RT_OP_POOL] = rt_tape_pool,
-    [RT_OP_NORMALIZE] = rt_tape_normalize, [RT_OP_NARROW] = rt_tape_narrow,
+    [RT_OP_NORMALIZE] = rt_tape_normalize,
 };
 
 /* ---- Opening ---- */
@@ -19,8 +19,7 @@ size_t rt_tape_columns(const rt_tape *tape, int value) {
 }
 
 static bool has_grad(const rt_value *value) {
-    return value->producer >= 0 && value->rank == 2 && value->dims[1] > 0 &&
-           (value->dtype == RETORT_F32 || value->dtype == RETORT_S8);
+    return value->producer >= 0 && value->rank == 2 && value->dims[1] > 0 && value->dtype == RETORT_F32;
 }
 
 /* Room for floats [rows, columns], in whole panels both ways. False: no memory. */
@@ -54,13 +53,9 @@ static bool reserve_room(rt_tape *tape, size_t rows, size_t positions) {
     rt_tape_room *room = &tape->room;
     size_t threads = (size_t)rt_pool_threads(tape->pool);
     most m = find_most(tape);
-    float *codes = NULL;
     bool made = reserve(&room->z, rows, m.n) && reserve(&room->dz, rows, m.n) &&
                 reserve(&room->weight, 1, m.weight) && reserve(&room->packed, 1, m.weight) &&
-                reserve(&codes, threads, (m.k + RT_WEAK_MOST) * RT_PANEL / sizeof(float)) &&
-
                 reserve(&room->scores, 2 * threads, positions);
-    room->codes = (int8_t *)codes;
     return made;
 }
 
@@ -95,15 +90,17 @@ static bool reserve_workers(rt_tape *tape) {
     return made;
 }
 
-/* What the backward pass can follow: fused operators whose values are floats or int8. */
+/* What the backward pass can follow: fused operators on floats, packed weights and all. */
 static retort_status check(const rt_tape *tape, retort_error *err) {
     for (size_t i = 0; i < tape->plan.step_count; i++) {
         const rt_node *node = tape->plan.steps[i].node;
         const rt_value *out = &tape->graph->values[node->outputs[0]];
-        bool known = backs[node->op] != NULL && has_grad(out);
+        bool known = backs[node->op] != NULL && has_grad(out) && node->output_count == 1;
+        if (node->op == RT_OP_LINEAR || node->op == RT_OP_EMBED)
+            known = known && tape->graph->values[node->inputs[1]].dtype == RETORT_F32;
         /* Blocks of whole panels: their parts of the turned weight lie apart. */
         if (node->op == RT_OP_LINEAR && node->attrs.heads > 1)
-            known = tape->plan.steps[i].as.linear.k % RT_PANEL == 0;
+            known = known && tape->plan.steps[i].as.linear.k % RT_PANEL == 0;
         if (!known) {
             return rt_fail(err, RETORT_ARGUMENT, "%.200s: no gradient goes through %s in %s", node->name,
                            rt_op_info(node->op)->text, retort_dtype_name(out->dtype));
@@ -124,8 +121,7 @@ retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels
 }
 
 static void free_room(rt_tape_room *room) {
-    float *all[] = {room->z,      room->dz,     room->weight,
-                    room->packed, room->scores, (float *)(void *)room->codes};
+    float *all[] = {room->z, room->dz, room->weight, room->packed, room->scores};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A level-3 graph that runs forwards as the engine runs it, keeping every value, and then backwards:
- * gradients of a loss with respect to values and rows of the word table. Rounding is passed
- * straight through (Bengio et al., arXiv 1308.3432): an int8 value has the gradient of the floats it was made
- * from. All sums have a fixed order: the same bits at any number of threads. */
+ * gradients of a loss with respect to values and to the sums of rows that Embed normalises. Floats only. All
+ * sums have a fixed order: the same bits at any number of threads. */
 #ifndef RT_QUANT_TAPE_H
 #define RT_QUANT_TAPE_H
 
@@ -13,9 +12,8 @@
 typedef struct rt_tape_room {
     float *z;      /* [rows, n] sums before the activation */
     float *dz;     /* [rows, n] their gradients */
-    float *weight; /* [k, n] as floats */
+    float *weight; /* [k, n] */
     float *packed; /* P16 of the weight turned over */
-    int8_t *codes; /* [threads, k, 16] */
     float *scores; /* [threads, 2, positions] of an attention */
 } rt_tape_room;
 
@@ -61,6 +59,5 @@ void rt_tape_embed(rt_tape *tape, const rt_step *step);
 void rt_tape_select(rt_tape *tape, const rt_step *step);
 void rt_tape_pool(rt_tape *tape, const rt_step *step);
 void rt_tape_normalize(rt_tape *tape, const rt_step *step);
-void rt_tape_narrow(rt_tape *tape, const rt_step *step);
 
 #endif

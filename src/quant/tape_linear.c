@@ -55,46 +55,16 @@ static void forward_again(rt_tape *tape, const rt_step *step, int part, int part
     step->run(&plain, tape->chunk, &worker);
 }
 
-/* ---- Columns of y: dz, and the weight as floats ---- */
+/* ---- Columns of y: dz, and the weight in rows ---- */
 
-static void add_weak(const rt_tape *tape, const rt_step *step, size_t panel, int8_t *codes,
-                     const float *scale, size_t columns) {
+/* Columns of a panel of the weight to tape->room.weight [k, n]. */
+static void unpack_panel(const rt_tape *tape, const rt_step *step, size_t panel) {
     const rt_linear_step *linear = &step->as.linear;
-    const int8_t *weak = rt_tape_at(tape, &step->in[7]);
-    const int32_t *rows = rt_tape_at(tape, &step->in[8]);
-    if (linear->weak == 0) return;
-    rt_unpack_s8(linear->weak, RT_PANEL, weak + panel * RT_PANEL * linear->weak, codes);
-    for (size_t i = 0; i < linear->weak; i++) {
-        float *row = tape->room.weight + (size_t)rows[i] * linear->n + panel * RT_PANEL;
-        for (size_t c = 0; c < columns; c++) row[c] += (float)codes[i * RT_PANEL + c] * scale[c];
-    }
-}
-
-/* Columns of a panel of the weight, as floats, to tape->room.weight [k, n]. */
-static void unpack_panel(const rt_tape *tape, const rt_step *step, size_t panel, int8_t *codes) {
-    const rt_linear_step *linear = &step->as.linear;
-    const char *packed = (const char *)linear->weight + panel * linear->panel_bytes;
+    const float *packed = (const float *)linear->weight + panel * linear->k * RT_PANEL;
     size_t from = panel * RT_PANEL, columns = rt_min(RT_PANEL, linear->n - from);
     float *to = tape->room.weight + from;
-    if (linear->gemm_q == NULL) {
-        const float *floats = (const float *)(const void *)packed;
-        for (size_t i = 0; i < linear->k; i++)
-            memcpy(to + i * linear->n, floats + i * RT_PANEL, columns * sizeof *to);
-        return;
-    }
-    const float *scale = (const float *)rt_tape_at(tape, &step->in[4]) + from;
-    const uint8_t *groups = rt_tape_at(tape, &step->in[6]);
-    if (groups != NULL) {
-        rt_unpack_s4(linear->k, RT_PANEL, linear->group, (const uint8_t *)packed,
-                     groups + panel * linear->panel_groups, codes);
-    } else {
-        rt_unpack_s8(linear->k, RT_PANEL, (const int8_t *)packed, codes);
-    }
-    for (size_t i = 0; i < linear->k; i++) {
-        for (size_t c = 0; c < columns; c++)
-            to[i * linear->n + c] = (float)codes[i * RT_PANEL + c] * scale[c];
-    }
-    add_weak(tape, step, panel, codes, scale, columns);
+    for (size_t i = 0; i < linear->k; i++)
+        memcpy(to + i * linear->n, packed + i * RT_PANEL, columns * sizeof *to);
 }
 
 static void back_columns(rt_tape *tape, const rt_step *step, int part, int parts) {
@@ -103,7 +73,6 @@ static void back_columns(rt_tape *tape, const rt_step *step, int part, int parts
     size_t n = linear->n, rows = rt_chunk_rows(tape->chunk, step->rows);
     rt_range columns = rt_share(n, RT_PANEL, part, parts);
     const float *dy = tape->grad[step->out[0].value];
-    int8_t *codes = room->codes + (size_t)part * rt_round_up((linear->k + RT_WEAK_MOST) * RT_PANEL, 64);
     float table[GELU_POINTS];
     fill_gelu(table);
     for (size_t at = columns.from; at < columns.to; at += RT_PANEL) {
@@ -112,7 +81,7 @@ static void back_columns(rt_tape *tape, const rt_step *step, int part, int parts
             float *dz = room->dz + i * n + at;
             through_act(linear->act, table, width, room->z + i * n + at, dy + i * n + at, dz);
         }
-        unpack_panel(tape, step, at / RT_PANEL, codes);
+        unpack_panel(tape, step, at / RT_PANEL);
     }
 }
 
