@@ -96,9 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (line == NULL || (size_t)(line - data) >= sizeof path) return 0;
     if (server.slots == NULL) open_models();
     memcpy(path, data, (size_t)(line - data));
-    srv_call *call = calloc(1, sizeof *call);
-    if (call == NULL) abort();
-    call->server = &server;
+    srv_call own = {.server = &server}, *call = &own;
     int route = srv_route_find("POST", path, &call->model, &call->version);
     if (route >= 0) {
         call->route = &srv_routes[route];

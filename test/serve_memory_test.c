@@ -71,11 +71,9 @@ static void compute(srv_call *call) {
     call->job.error = "out of memory";
 }
 
-/* The status of the answer to a body; 0: there was no memory for the call itself, or for its error. */
+/* The status of the answer to a body; 0: there was no memory for its error. */
 static unsigned answer(const char *path, const char *body, size_t size) {
-    srv_call *call = calloc(1, sizeof *call);
-    if (call == NULL) return 0;
-    call->server = &server;
+    srv_call own = {.server = &server}, *call = &own;
     int route = srv_route_find("POST", path, &call->model, &call->version);
     assert_true(route >= 0);
     call->route = &srv_routes[route];
@@ -99,7 +97,7 @@ static unsigned answer(const char *path, const char *body, size_t size) {
 static void forget_encoders(void) {
     for (size_t i = 0; i < 2; i++) {
         srv_engine *engine = server.slots[i].engine;
-        while (engine->encoder_count > 0) retort_encoder_close(engine->encoders[--engine->encoder_count]);
+        while (engine->encoder_count > 0) srv_encoder_close(engine->encoders[--engine->encoder_count]);
         free(engine->encoders);
         engine->encoders = NULL;
         engine->encoder_capacity = 0;

@@ -67,32 +67,18 @@ static bool too_long(srv_call *call, size_t index, size_t tokens, int64_t most) 
                          index, tokens, (long long)most);
 }
 
-typedef struct scratch {
-    int32_t *ids, *types; /* [capacity] */
-    size_t capacity;
-} scratch;
-
-static bool grow(scratch *s, size_t capacity) {
-    int32_t *grown = realloc(s->ids, 2 * capacity * sizeof *grown);
-    if (grown == NULL) return false;
-    s->ids = grown;
-    s->types = grown + capacity;
-    s->capacity = capacity;
-    return true;
-}
-
 /* All tokens of a text, however many. */
-static retort_status encode_whole(retort_encoder *encoder, const retort_text *text,
-                                  retort_tokenize_options options, scratch *s, size_t *n) {
+static retort_status encode_whole(srv_encoder *s, const retort_text *text, retort_tokenize_options options,
+                                  size_t *n) {
     options.max_length = 0;
-    retort_status status = retort_encode(encoder, text, &options, s->ids, s->types, s->capacity, n, NULL);
+    retort_status status = retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, NULL);
     if (status != RETORT_LIMIT || *n <= s->capacity) return status;
-    if (!grow(s, *n)) return RETORT_NOMEM;
-    return retort_encode(encoder, text, &options, s->ids, s->types, s->capacity, n, NULL);
+    if (!srv_encoder_grow(s, *n)) return RETORT_NOMEM;
+    return retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, NULL);
 }
 
 /* The last `most` tokens, behind the one that stands before every text. */
-static void cut_left(scratch *s, size_t *n, size_t most) {
+static void cut_left(srv_encoder *s, size_t *n, size_t most) {
     size_t gone = *n - most;
     memmove(s->ids + 1, s->ids + 1 + gone, (most - 1) * sizeof *s->ids);
     memmove(s->types + 1, s->types + 1 + gone, (most - 1) * sizeof *s->types);
@@ -101,7 +87,7 @@ static void cut_left(scratch *s, size_t *n, size_t most) {
 
 /* The ids of text `index` into s; *n of them. One more token than the model takes shows that it is too long.
  */
-static bool encode_text(srv_call *call, retort_encoder *encoder, size_t index, scratch *s, size_t *n) {
+static bool encode_text(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     const retort_text *text = &call->ask.texts[index];
     retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
     int64_t most = call->engine->info.max_length;
@@ -109,19 +95,19 @@ static bool encode_text(srv_call *call, retort_encoder *encoder, size_t index, s
     options.special_as_text = !call->server->options->keep_special;
     options.max_length = most + 1;
     if (call->engine->info.task == RETORT_TASK_ANSWER) { /* a long context is read in windows */
-        if (encode_whole(encoder, text, options, s, n) == RETORT_OK) return true;
+        if (encode_whole(s, text, options, n) == RETORT_OK) return true;
         return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     }
-    retort_status status = retort_encode(encoder, text, &options, s->ids, s->types, s->capacity, n, &err);
+    retort_status status = retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, &err);
     if (status == RETORT_OK && *n <= (size_t)most) return true;
     bool cut = call->ask.cut || (!call->ask.no_cut && !call->server->options->refuse_long);
     if (status == RETORT_OK && (!cut || call->ask.left)) {
-        status = encode_whole(encoder, text, options, s, n);
+        status = encode_whole(s, text, options, n);
         if (status == RETORT_OK && !cut) return too_long(call, index, *n, most);
         if (status == RETORT_OK) cut_left(s, n, (size_t)most);
     } else if (status == RETORT_OK) {
         options.max_length = most;
-        status = retort_encode(encoder, text, &options, s->ids, s->types, s->capacity, n, &err);
+        status = retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, &err);
     }
     call->truncated++;
     if (status == RETORT_OK) return true;
@@ -168,13 +154,14 @@ static bool read_mask(srv_call *call, const srv_ids *ids, size_t *n) {
     return true;
 }
 
-static bool read_ids(srv_call *call, size_t index, scratch *s, size_t *n) {
+static bool read_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     const srv_ids *ids = &call->ask.ids[index];
     const retort_info *info = &call->engine->info;
     if (!read_mask(call, ids, n)) return false;
     if (*n > (size_t)info->positions) return too_long(call, index, *n, info->positions);
     if (*n == 0) return srv_call_fail(call, SRV_ERROR_INVALID, "text %zu has no token", index);
-    if (*n > s->capacity && !grow(s, *n)) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    if (*n > s->capacity && !srv_encoder_grow(s, *n))
+        return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < *n; i++) {
         s->types[i] = 0;
         if (!read_id(call, &ids->ids, "token id", i, info->vocab, &s->ids[i])) return false;
@@ -188,7 +175,7 @@ static bool read_ids(srv_call *call, size_t index, scratch *s, size_t *n) {
 /* How many of the best guesses are given: the pipelines' top_k, and the most. */
 enum { TOP = 5, MOST_GUESSES = 1000 };
 
-static bool make_row(srv_call *call, size_t index, const scratch *s, size_t n) {
+static bool make_row(srv_call *call, size_t index, const srv_encoder *s, size_t n) {
     int64_t top = call->ask.top == 0 ? TOP : call->ask.top < MOST_GUESSES ? call->ask.top : MOST_GUESSES;
     bool rows = srv_engine_has_rows(call->engine);
     srv_row *row = rows ? srv_row_new(n, 2 * n) : srv_text_row(&call->ask.texts[index], n, (int32_t)top);
@@ -202,20 +189,17 @@ static bool make_row(srv_call *call, size_t index, const scratch *s, size_t n) {
 }
 
 static bool encode(srv_call *call) {
-    scratch s = {0};
-    retort_encoder *encoder = call->ask.texts != NULL ? srv_engine_encoder(call->engine) : NULL;
-    bool fine = call->ask.texts == NULL || encoder != NULL;
-    call->job.items = calloc(call->ask.count, sizeof *call->job.items);
     if (call->ask.texts == NULL && !srv_engine_has_rows(call->engine))
         return srv_call_fail(call, SRV_ERROR_INVALID, "the model takes texts, not token ids");
-    fine = fine && call->job.items != NULL && grow(&s, (size_t)call->engine->info.max_length + 1);
+    srv_encoder *s = srv_engine_encoder(call->engine);
+    call->job.items = calloc(call->ask.count, sizeof *call->job.items);
+    bool fine = s != NULL && call->job.items != NULL;
     if (!fine) srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     for (size_t i = 0, n; fine && i < call->ask.count; i++) {
-        fine = call->ask.texts != NULL ? encode_text(call, encoder, i, &s, &n) : read_ids(call, i, &s, &n);
-        fine = fine && make_row(call, i, &s, n);
+        fine = call->ask.texts != NULL ? encode_text(call, i, s, &n) : read_ids(call, i, s, &n);
+        fine = fine && make_row(call, i, s, n);
     }
-    if (encoder != NULL) srv_engine_encoder_back(call->engine, encoder);
-    free(s.ids);
+    if (s != NULL) srv_engine_encoder_back(call->engine, s);
     return fine;
 }
 
@@ -329,7 +313,8 @@ void srv_call_run(srv_call *call) {
     submit(call);
 }
 
-void srv_call_free(srv_call *call) {
+void srv_call_reset(srv_call *call) {
+    enum { KEPT_BYTES = 4096, KEPT_VALUES = 64 }; /* a connection keeps so much between two requests */
     if (call->engine != NULL) {
         if (call->job.items != NULL) srv_queue_release(&call->engine->queue, &call->job);
         srv_engine_leave(call->engine);
@@ -337,11 +322,23 @@ void srv_call_free(srv_call *call) {
     free(call->job.items);
     free(call->ask.texts);
     free(call->ask.ids);
-    srv_json_free(&call->json);
-    srv_out_free(&call->body);
     srv_out_free(&call->answer);
-    free(call->path);
-    free(call);
+    if (call->body.capacity > KEPT_BYTES) srv_out_free(&call->body);
+    if (call->json.capacity > KEPT_VALUES) srv_json_free(&call->json);
+    char *body = call->body.data;
+    srv_json *values = call->json.values;
+    size_t body_capacity = call->body.capacity, values_capacity = call->json.capacity;
+    memset(call, 0, sizeof *call);
+    call->body.data = body;
+    call->body.capacity = body_capacity;
+    call->json.values = values;
+    call->json.capacity = values_capacity;
+}
+
+void srv_call_free(srv_call *call) {
+    srv_call_reset(call);
+    srv_out_free(&call->body);
+    srv_json_free(&call->json);
 }
 
 static void explain(srv_call *call) {

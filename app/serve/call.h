@@ -112,22 +112,14 @@ typedef struct srv_ask {
 
 typedef enum srv_stage { SRV_READING, SRV_REFUSING, SRV_WAITING, SRV_ANSWERING } srv_stage;
 
-/* What the watchdog sees of a connection. */
-typedef struct srv_connection {
-    struct srv_connection *next, *previous;
-    int fd;
-    atomic_int stage;   /* srv_stage, or -1 between two requests */
-    atomic_llong since; /* of the stage; ns */
-    bool excess;        /* beyond --max-connections: it gets one answer */
-} srv_connection;
+typedef struct srv_connection srv_connection;
 
 struct srv_call {
     srv_server *server;
     srv_connection *from;
     struct MHD_Connection *connection;
-    const srv_route *route; /* NULL: none found */
-    const char *method;
-    char *path;
+    const srv_route *route;    /* NULL: none found */
+    const char *method, *path; /* libmicrohttpd's, as long as the request lasts */
     srv_stage stage;
     bool begun; /* the head was looked at */
     srv_slice model, version;
@@ -153,6 +145,16 @@ struct srv_call {
     size_t sent;
 };
 
+/* A connection as the watchdog sees it, and its requests, one at a time. */
+struct srv_connection {
+    srv_connection *next, *previous;
+    int fd;
+    atomic_int stage;   /* srv_stage, or -1 between two requests */
+    atomic_llong since; /* of the stage; ns */
+    bool excess;        /* beyond --max-connections: it gets one answer */
+    srv_call call;
+};
+
 /* The first fault counts. Always false. */
 bool srv_call_fail(srv_call *call, srv_error_id id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -165,6 +167,9 @@ void srv_call_run(srv_call *call);
 /* What became of the job: an answer or an error is written. */
 void srv_call_answer(srv_call *call);
 void srv_call_write_error(srv_call *call);
+/* Gives back what the request has taken, for a next one: small buffers of the body and its JSON stay. */
+void srv_call_reset(srv_call *call);
+/* All that the call holds, not the call itself. */
 void srv_call_free(srv_call *call);
 
 /* ---- Reading: members of a body. False: srv_call_fail has been called. ---- */

@@ -277,7 +277,7 @@ void srv_engine_close(srv_engine *engine) {
         close_worker(&engine->workers[i]);
     }
     if (engine->queue_open) srv_queue_free(&engine->queue);
-    for (size_t i = 0; i < engine->encoder_count; i++) retort_encoder_close(engine->encoders[i]);
+    for (size_t i = 0; i < engine->encoder_count; i++) srv_encoder_close(engine->encoders[i]);
     free(engine->encoders);
     free(engine->workers);
     retort_model_free(engine->model);
@@ -299,27 +299,49 @@ void srv_engine_leave(srv_engine *engine) {
     pthread_mutex_unlock(&engine->lock);
 }
 
-retort_encoder *srv_engine_encoder(srv_engine *engine) {
-    retort_encoder *encoder = NULL;
+bool srv_encoder_grow(srv_encoder *encoder, size_t capacity) {
+    int32_t *grown = realloc(encoder->ids, 2 * capacity * sizeof *grown);
+    if (grown == NULL) return false;
+    encoder->ids = grown;
+    encoder->types = grown + capacity;
+    encoder->capacity = capacity;
+    return true;
+}
+
+void srv_encoder_close(srv_encoder *encoder) {
+    if (encoder == NULL) return;
+    retort_encoder_close(encoder->encoder);
+    free(encoder->ids);
+    free(encoder);
+}
+
+srv_encoder *srv_engine_encoder(srv_engine *engine) {
+    srv_encoder *encoder = NULL;
     pthread_mutex_lock(&engine->lock);
     if (engine->encoder_count > 0) encoder = engine->encoders[--engine->encoder_count];
     pthread_mutex_unlock(&engine->lock);
-    if (encoder != NULL || retort_encoder_open(&encoder, engine->model, NULL) == RETORT_OK) return encoder;
+    if (encoder != NULL) return encoder;
+    encoder = calloc(1, sizeof *encoder);
+    bool fine = encoder != NULL && srv_encoder_grow(encoder, (size_t)engine->info.max_length + 1) &&
+                retort_encoder_open(&encoder->encoder, engine->model, NULL) == RETORT_OK;
+    if (fine) return encoder;
+    srv_encoder_close(encoder);
     return NULL;
 }
 
-void srv_engine_encoder_back(srv_engine *engine, retort_encoder *encoder) {
+void srv_engine_encoder_back(srv_engine *engine, srv_encoder *encoder) {
+    enum { KEPT_IDS = 1 << 16 }; /* a longer text's memory is not kept */
     pthread_mutex_lock(&engine->lock);
     if (engine->encoder_count == engine->encoder_capacity) {
         size_t capacity = 2 * engine->encoder_capacity + 4;
-        retort_encoder **grown = realloc(engine->encoders, capacity * sizeof *grown);
+        srv_encoder **grown = realloc(engine->encoders, capacity * sizeof *grown);
         if (grown != NULL) {
             engine->encoders = grown;
             engine->encoder_capacity = capacity;
         }
     }
-    bool kept = engine->encoder_count < engine->encoder_capacity;
+    bool kept = engine->encoder_count < engine->encoder_capacity && encoder->capacity <= KEPT_IDS;
     if (kept) engine->encoders[engine->encoder_count++] = encoder;
     pthread_mutex_unlock(&engine->lock);
-    if (!kept) retort_encoder_close(encoder);
+    if (!kept) srv_encoder_close(encoder);
 }

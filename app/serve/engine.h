@@ -20,6 +20,13 @@ typedef struct srv_worker {
     atomic_llong running; /* since when, 0: not */
 } srv_worker;
 
+/* What makes a text's ids, for one call at a time. */
+typedef struct srv_encoder {
+    retort_encoder *encoder;
+    int32_t *ids, *types; /* [capacity] */
+    size_t capacity;
+} srv_encoder;
+
 struct srv_engine {
     const srv_options *options;
     char *name;
@@ -37,7 +44,7 @@ struct srv_engine {
     pthread_mutex_t lock; /* of the rest */
     pthread_cond_t unused;
     size_t users;
-    retort_encoder **encoders; /* that no call uses: [encoder_count] */
+    srv_encoder **encoders; /* that no call uses: [encoder_count] */
     size_t encoder_count, encoder_capacity;
 };
 
@@ -60,8 +67,11 @@ srv_row *srv_text_row(const retort_text *text, size_t tokens, int32_t top);
 char *srv_text_run(srv_engine *engine, retort_session *session, const srv_row *row, const char **error);
 
 /* NULL when out of memory. */
-retort_encoder *srv_engine_encoder(srv_engine *engine);
-void srv_engine_encoder_back(srv_engine *engine, retort_encoder *encoder);
+srv_encoder *srv_engine_encoder(srv_engine *engine);
+void srv_engine_encoder_back(srv_engine *engine, srv_encoder *encoder);
+/* Room for so many ids, which loses those that are there. False: out of memory. */
+bool srv_encoder_grow(srv_encoder *encoder, size_t capacity);
+void srv_encoder_close(srv_encoder *encoder);
 /* Whether batches are run: no worker hangs, and not all of the last ones failed. */
 bool srv_engine_well(srv_engine *engine);
 

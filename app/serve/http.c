@@ -53,6 +53,7 @@ static void connection_close(srv_server *server, srv_connection *from) {
     if (from->next != NULL) from->next->previous = from->previous;
     server->connection_count--;
     pthread_mutex_unlock(&server->connection_lock);
+    srv_call_free(&from->call);
     free(from);
 }
 
@@ -112,15 +113,16 @@ static srv_connection *connection_of(struct MHD_Connection *connection) {
 
 static void *on_first_line(void *user, const char *uri, struct MHD_Connection *connection) {
     srv_server *server = user;
+    srv_connection *from = connection_of(connection);
     (void)uri;
-    srv_call *call = calloc(1, sizeof *call);
-    if (call == NULL) return NULL;
+    if (from == NULL) return NULL;
+    srv_call *call = &from->call;
     call->server = server;
     call->connection = connection;
-    call->from = connection_of(connection);
+    call->from = from;
     call->started = srv_now();
     atomic_fetch_add(&server->in_flight, 1);
-    if (call->from != NULL) set_stage(call->from, SRV_READING);
+    set_stage(from, SRV_READING);
     return call;
 }
 
@@ -145,8 +147,8 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
     if (server->log != NULL)
         srv_log_call(server->log, call,
                      MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "traceparent"));
-    if (call->from != NULL) set_stage(call->from, -1);
-    srv_call_free(call);
+    set_stage(call->from, -1);
+    srv_call_reset(call);
     *context = NULL;
     atomic_fetch_sub(&server->in_flight, 1);
 }
@@ -279,10 +281,9 @@ static bool is_allowed(srv_call *call) {
 }
 
 static bool find_route(srv_call *call, const char *method, const char *path) {
-    call->path = strdup(path);
+    call->path = path;
     call->method = method;
-    if (call->path == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
-    int index = srv_route_find(method, call->path, &call->model, &call->version);
+    int index = srv_route_find(method, path, &call->model, &call->version);
     if (index >= 0) call->route = &srv_routes[index];
     if (index >= 0) return true;
     if (index == -1)
@@ -381,7 +382,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     (void)user;
     (void)connection;
     (void)version;
-    if (call == NULL || call->from == NULL) return MHD_NO; /* out of memory: the connection is closed */
+    if (call == NULL) return MHD_NO; /* out of memory: the connection is closed */
     if (!call->begun) return begin(call, method, path);
     if (*size > 0) {
         take_body(call, data, *size);
