@@ -211,6 +211,42 @@ static void test_tokenizer_is_kept(void **state) {
     retort_model_free(loaded);
 }
 
+static retort_dtype stored_dtype(const char *path, const char *name) {
+    rt_tensors tensors;
+    assert_int_equal(rt_tensors_open(&tensors, path, NULL), RETORT_OK);
+    const rt_tensor *tensor = rt_tensors_find(&tensors, name);
+    assert_non_null(tensor);
+    retort_dtype dtype = tensor->dtype;
+    rt_tensors_close(&tensors);
+    return dtype;
+}
+
+/* A vector is halved where no float of it loses a bit, -0 and subnormal ones among them. */
+static void test_short_vectors(void **state) {
+    static const char gamma[] = "embeddings.norm.gamma", beta[] = "embeddings.norm.beta";
+    static const float exact[] = {1, -0.0F, 0x1.FEp-3F, -0x1p-130F, 3e38F};
+    (void)state;
+    retort_model *model = import_golden("distilbert-classify", 3, RETORT_F32), *loaded = NULL;
+    rt_value *short_one = &model->graph.values[rt_value_find(&model->graph, gamma)];
+    rt_value *long_one = &model->graph.values[rt_value_find(&model->graph, beta)];
+    size_t n = (size_t)short_one->dims[0];
+    float *values = rt_graph_alloc(&model->graph, n * sizeof *values);
+    float *others = rt_graph_alloc(&model->graph, n * sizeof *others);
+    for (size_t i = 0; i < n; i++) {
+        values[i] = rt_bf16_to_f32(rt_f32_to_bf16(exact[i % (sizeof exact / sizeof *exact)]));
+        others[i] = i + 1 < n ? 1.0F : 0x1.00001p0F;
+    }
+    short_one->data = values;
+    long_one->data = others;
+    assert_int_equal(rt_package_save(model, saved, NULL), RETORT_OK);
+    assert_int_equal(stored_dtype(saved, gamma), RETORT_BF16);
+    assert_int_equal(stored_dtype(saved, beta), RETORT_F32);
+    assert_int_equal(rt_package_load(&loaded, saved, NULL), RETORT_OK);
+    assert_same_constants(&model->graph, &loaded->graph);
+    retort_model_free(loaded);
+    retort_model_free(model);
+}
+
 /* ---- Import's options ---- */
 
 static void check_error(retort_status status, retort_status wanted, const retort_error *err,
@@ -439,11 +475,17 @@ static void test_misaligned(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_node_counts),    cmocka_unit_test(test_every_checkpoint_is_fused),
-        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_tokenizer_is_kept),
-        cmocka_unit_test(test_import_options), cmocka_unit_test(test_optimize_shares_constants),
-        cmocka_unit_test(test_spoilt_files),   cmocka_unit_test(test_spoilt_padded_files),
-        cmocka_unit_test(test_cut_files),      cmocka_unit_test(test_changed_bytes),
+        cmocka_unit_test(test_node_counts),
+        cmocka_unit_test(test_every_checkpoint_is_fused),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_tokenizer_is_kept),
+        cmocka_unit_test(test_short_vectors),
+        cmocka_unit_test(test_import_options),
+        cmocka_unit_test(test_optimize_shares_constants),
+        cmocka_unit_test(test_spoilt_files),
+        cmocka_unit_test(test_spoilt_padded_files),
+        cmocka_unit_test(test_cut_files),
+        cmocka_unit_test(test_changed_bytes),
         cmocka_unit_test(test_misaligned),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

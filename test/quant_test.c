@@ -55,13 +55,20 @@ static float error_of(const panel *p, size_t c, size_t from, size_t to, float sc
     return sum;
 }
 
+/* To 8 significant bits, halves to even. */
+static float to_bf16(float x) {
+    int exponent;
+    float fraction = frexpf(x, &exponent);
+    return ldexpf(rintf(fraction * 256), exponent - 8);
+}
+
 /* The best of `tries` clips of one column's rows. */
 static float best_scale(const panel *p, size_t c, size_t from, size_t to, int tries, float steps, float low,
                         float high) {
     float most = 0, best = 0, least = INFINITY;
     for (size_t i = from; i < to; i++) most = fmaxf(most, fabsf(p->w[i * RT_PANEL + c]));
     for (int t = 0; t < tries; t++) {
-        float scale = most * (1 - (float)t / steps) / high;
+        float scale = to_bf16(most * (1 - (float)t / steps) / high);
         float error = error_of(p, c, from, to, scale, low, high);
         if (error < least) {
             least = error;
@@ -108,7 +115,8 @@ static void check_column(const panel *p, size_t c) {
         most = fmaxf(most, reals[g]);
     }
     for (int t = 0; t < 24; t++) {
-        float candidate = most / (15.25F - 0.25F * (float)t), error = grouped_error(p, c, reals, candidate);
+        float candidate = to_bf16(most / (15.25F - 0.25F * (float)t));
+        float error = grouped_error(p, c, reals, candidate);
         if (error >= least) continue;
         least = error;
         scale = candidate;

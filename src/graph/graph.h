@@ -230,6 +230,8 @@ bool rt_value_is_constant(const rt_value *value);
 void rt_value_read_content(rt_value *value);
 /* Bytes of the value's data in its layout; false when a dim is symbolic or the size overflows. */
 bool rt_value_bytes(const rt_value *value, size_t *bytes);
+/* A vector of floats: where they are all bf16 ones, a file may hold it as such. */
+bool rt_value_may_be_short(const rt_value *value);
 /* What a constant is for: by its first reader. `scale`: it scales integers, and is no parameter itself. */
 typedef enum rt_part { RT_PART_OTHER, RT_PART_TABLE, RT_PART_MATRIX } rt_part;
 rt_part rt_value_part(const rt_graph *graph, int value, bool *scale);
@@ -257,7 +259,7 @@ const char *rt_dims_text(char *out, size_t size, const int64_t *dims, int rank);
 retort_status rt_graph_print(const rt_graph *graph, retort_write_fn write, void *user);
 /* Parses what print wrote, and verifies it. Names hold printable ASCII without ",()=[]{}"; "_" is an absent
  * input. Constants' data is looked up by `lookup(user, name)` (NULL: constants keep data
- * NULL, enough for tests of rewrites that do not compute). */
+ * NULL, enough for tests of rewrites that do not compute), and is made f32 where rt_value_may_be_short. */
 typedef const rt_tensor *(*rt_lookup_fn)(void *user, const char *name);
 retort_status rt_graph_parse(rt_graph *out, const char *name, const char *text, size_t length,
                              rt_lookup_fn lookup, void *user, retort_error *err);

@@ -13,7 +13,10 @@ static const rt_tensor *look_up(void *user, const char *name) {
 static retort_status check_constant(const rt_value *value, const rt_tensor *tensor, const char *name,
                                     retort_error *err) {
     rt_tensor like;
-    if (tensor == NULL || !rt_package_tensor(value, &like)) {
+    rt_value stored = *value;
+    if (tensor != NULL && tensor->dtype == RETORT_BF16 && rt_value_may_be_short(value))
+        stored.dtype = RETORT_BF16;
+    if (tensor == NULL || !rt_package_tensor(&stored, &like)) {
         return rt_fail(err, RETORT_FORMAT, "%.200s: %.200s: not in the file", name, value->name);
     }
     if (tensor->dtype != like.dtype || tensor->rank != like.rank ||

@@ -41,6 +41,7 @@ bool rt_package_tensor(const rt_value *value, rt_tensor *out) {
 
 /* Everything that is allocated for one save. */
 typedef struct package {
+    rt_arena arena; /* of vectors made short */
     rt_tensor *tensors;
     size_t count;
     rt_buffer graph;
@@ -49,12 +50,37 @@ typedef struct package {
 } package;
 
 static void package_free(package *p) {
+    rt_arena_free(&p->arena);
     free(p->tensors);
     rt_buffer_free(&p->graph);
     free(p->vocab);
     free(p->settings);
     free(p->config);
     free(p->origin);
+}
+
+static bool is_short(const rt_value *value) {
+    const float *data = value->data;
+    if (!rt_value_may_be_short(value)) return false;
+    for (int64_t i = 0; i < value->dims[0]; i++) {
+        float same = rt_bf16_to_f32(rt_f32_to_bf16(data[i]));
+        if (memcmp(&same, &data[i], sizeof same) != 0) return false;
+    }
+    return true;
+}
+
+/* The constant as a tensor of the file; false: out of memory. */
+static bool store(package *p, const rt_value *value, rt_tensor *out) {
+    rt_value narrow = *value;
+    if (is_short(value)) {
+        size_t n = (size_t)value->dims[0];
+        uint16_t *data = rt_arena_calloc(&p->arena, rt_round_up(n, 32), sizeof *data);
+        if (data == NULL) return false;
+        for (size_t i = 0; i < n; i++) data[i] = rt_f32_to_bf16(((const float *)value->data)[i]);
+        narrow.dtype = RETORT_BF16;
+        narrow.data = data;
+    }
+    return rt_package_tensor(&narrow, out);
 }
 
 /* The constants that the graph's text does not hold, then the vocabulary. */
@@ -64,9 +90,9 @@ static retort_status gather_tensors(package *p, const rt_graph *graph, retort_er
     for (size_t i = 0; i < graph->value_count; i++) {
         const rt_value *value = &graph->values[i];
         if (!rt_value_is_constant(value) || rt_value_is_inline(value)) continue;
-        if (value->data == NULL || !rt_package_tensor(value, &p->tensors[p->count])) {
+        if (value->data == NULL)
             return rt_fail(err, RETORT_ARGUMENT, "%.200s: this constant has no data", value->name);
-        }
+        if (!store(p, value, &p->tensors[p->count])) return rt_fail_nomem(err, sizeof *value);
         p->count++;
     }
     rt_tensor *vocab = &p->tensors[p->count++];

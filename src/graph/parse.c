@@ -171,19 +171,32 @@ static retort_status take_data(parser *p, const rt_value *shape, void *data) {
     return take_mark(p, '}') ? RETORT_OK : expected(p, "}");
 }
 
+/* The floats of a vector that is stored as bf16. */
+static retort_status widen(parser *p, const rt_tensor *tensor, size_t n, const void **data) {
+    float *floats = rt_graph_alloc(p->graph, n * sizeof *floats);
+    if (floats == NULL) return rt_fail_nomem(p->err, n * sizeof *floats);
+    rt_to_f32(floats, tensor->data, RETORT_BF16, n);
+    *data = floats;
+    return RETORT_OK;
+}
+
 /* A constant's data from the caller, who must have enough of it. */
 static retort_status look_up(parser *p, const char *name, const rt_value *shape, const void **data) {
     size_t bytes, count;
+    rt_value stored = *shape;
     if (p->lookup == NULL) return RETORT_OK;
     const rt_tensor *tensor = p->lookup(p->user, name);
     if (tensor == NULL) {
         return rt_fail(p->err, RETORT_FORMAT, "%.200s: line %zu: no tensor %.200s", p->name, p->line, name);
     }
-    if (tensor->dtype != shape->dtype || !rt_value_bytes(shape, &bytes) ||
+    bool is_short = tensor->dtype == RETORT_BF16 && rt_value_may_be_short(shape);
+    if (is_short) stored.dtype = RETORT_BF16;
+    if (tensor->dtype != stored.dtype || !rt_value_bytes(&stored, &bytes) ||
         !rt_shape_count(tensor->shape, tensor->rank, &count) ||
         !rt_mul(count, rt_dtype_size(tensor->dtype), &count) || count < bytes)
         return rt_fail(p->err, RETORT_FORMAT, "%.200s: line %zu: the tensor %.200s is smaller, or not %s",
                        p->name, p->line, name, retort_dtype_name(shape->dtype));
+    if (is_short) return widen(p, tensor, (size_t)shape->dims[0], data);
     *data = tensor->data;
     return RETORT_OK;
 }

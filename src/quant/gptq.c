@@ -241,7 +241,8 @@ static bool choose_scales(const rt_factor *f, const float *w, rt_gptq_scratch *s
         for (size_t c = 0; c < RT_PANEL; c++) {
             float size = fabsf(w[(size_t)f->order[i] * RT_PANEL + c]);
             finite = finite && isfinite(size);
-            if (size / 127 > out->scale[c] && size / 127 >= FLT_MIN * 256) out->scale[c] = size / 127;
+            if (size / 127 > out->scale[c] && size / 127 >= FLT_MIN * 256)
+                out->scale[c] = rt_short_scale(size / 127 * (1 + 0x1p-7F)); /* short and no smaller */
         }
     }
     return finite;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quant/panel.h"
 #include "base/memory.h"
+#include "base/tensor.h"
 
 #include <float.h>
 #include <math.h>
@@ -68,8 +69,12 @@ static void start_search(float *least, float *best) {
     }
 }
 
-/* best[c] = the scale of least error among largest / high * (1 - i / steps), i < tries; whether all errors
- * are numbers. */
+float rt_short_scale(float scale) {
+    return rt_bf16_to_f32(rt_f32_to_bf16(scale));
+}
+
+/* best[c] = the scale of least error among the short ones nearest to largest / high * (1 - i / steps),
+ * i < tries; whether all errors are numbers. */
 static bool search(size_t rows, const float *w, span codes, int tries, int steps, float *best) {
     float most[RT_PANEL], scale[RT_PANEL], least[RT_PANEL];
     bool finite = true;
@@ -77,7 +82,7 @@ static bool search(size_t rows, const float *w, span codes, int tries, int steps
     start_search(least, best);
     for (int i = 0; i < tries; i++) {
         float errors[RT_PANEL] = {0}, factor = 1.0F - (float)i / (float)steps;
-        for (int c = 0; c < RT_PANEL; c++) scale[c] = most[c] * factor / codes.high;
+        for (int c = 0; c < RT_PANEL; c++) scale[c] = rt_short_scale(most[c] * factor / codes.high);
         add_errors(rows, w, scale, codes, errors);
         for (int c = 0; c < RT_PANEL; c++) finite = finite && isfinite(errors[c]);
         keep_better(scale, errors, least, best);
@@ -134,7 +139,7 @@ static void search_column(size_t k, size_t group, const float *w, const float *r
     largest(groups, reals, most);
     start_search(least, best);
     for (int i = 0; i < 24; i++) {
-        for (int c = 0; c < RT_PANEL; c++) scale[c] = most[c] / (15.25F - 0.25F * (float)i);
+        for (int c = 0; c < RT_PANEL; c++) scale[c] = rt_short_scale(most[c] / (15.25F - 0.25F * (float)i));
         grouped_errors(k, group, w, reals, scale, errors);
         keep_better(scale, errors, least, best);
     }

@@ -14,6 +14,9 @@ typedef struct rt_rounded {
 
 /* Codes in ±127, a scale a column. False: a weight is not finite. */
 bool rt_round_s8(size_t k, const float *w, rt_rounded *out);
+/* The nearest scale that 16 bits (bf16) hold: all scales are such, which halves their bytes in the file. Codes
+ * are rounded with it, so that nothing else is lost. */
+float rt_short_scale(float scale);
 /* Codes of -8…7, an integer scale for `group` rows of k in a column, and a scale a column (two levels, as
  * QoQ, arXiv 2405.04532). `reals`: scratch, [ceil(k/group), 16]. */
 bool rt_round_s4(size_t k, size_t group, const float *w, float *reals, rt_rounded *out);
