@@ -82,13 +82,35 @@ def openvino(args, work, precision="f32", model=None):
     return lambda ids, mask: request.infer([ids, mask])
 
 
+def ort_static(args, work):
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    path = work / "plain-static.onnx"
+
+    class Reader(CalibrationDataReader):
+        rows = iter(calibration(args.checkpoint, args.calibration))
+
+        def get_next(self):
+            return next(self.rows, None)
+    quantize_static(str(work / "plain.onnx"), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+                    extra_options={"MatMulConstBOnly": True})
+    return ort(args, work, path)
+
+
+def saved_openvino(args, work, name, model):
+    """Compiled from its file, as a user has it: other constants as float16."""
+    import openvino as ov
+    ov.save_model(model, str(work / f"{name}.xml"))
+    return openvino(args, work, None, str(work / f"{name}.xml"))
+
+
 def openvino_int8(args, work):
     import nncf
     import openvino as ov
     rows = calibration(args.checkpoint, args.calibration)
     model = nncf.quantize(ov.Core().read_model(str(work / "plain.onnx")), nncf.Dataset(rows),
                           model_type=nncf.ModelType.TRANSFORMER, subset_size=len(rows))
-    return openvino(args, work, None, model)
+    return saved_openvino(args, work, "openvino-int8", model)
 
 
 def openvino_int4(args, work):
@@ -96,7 +118,16 @@ def openvino_int4(args, work):
     import openvino as ov
     model = nncf.compress_weights(ov.Core().read_model(str(work / "plain.onnx")), mode=nncf.CompressWeightsMode.INT4_SYM,
                                   group_size=128, ratio=1.0)
-    return openvino(args, work, None, model)
+    return saved_openvino(args, work, "openvino-int4", model)
+
+
+def openvino_int4_awq(args, work):
+    import nncf
+    import openvino as ov
+    model = nncf.compress_weights(ov.Core().read_model(str(work / "plain.onnx")), mode=nncf.CompressWeightsMode.INT4_SYM,
+                                  group_size=64, ratio=1.0, awq=True, scale_estimation=True,
+                                  dataset=nncf.Dataset(calibration(args.checkpoint, args.calibration)))
+    return saved_openvino(args, work, "openvino-int4-awq", model)
 
 
 def ctranslate2_int8(args, work):
@@ -133,13 +164,24 @@ PEERS = {
     "torch-bf16": ("PyTorch bf16", lambda args, work: torch_engine(args, work, True)),
     "ort": ("ONNX Runtime fp32", ort),
     "ort-int8": ("ONNX Runtime int8", ort_int8),
+    "ort-static": ("ONNX Runtime int8, static", ort_static),
     "ort-int4": ("ONNX Runtime int4", ort_int4),
     "openvino": ("OpenVINO fp32", openvino),
     "openvino-bf16": ("OpenVINO bf16", lambda args, work: openvino(args, work, "bf16")),
     "openvino-int8": ("OpenVINO int8", openvino_int8),
     "openvino-int4": ("OpenVINO int4", openvino_int4),
+    "openvino-int4-awq": ("OpenVINO int4, AWQ and scale estimation", openvino_int4_awq),
     "ctranslate2-int8": ("CTranslate2 int8", ctranslate2_int8),
 }
+
+
+# Files of a form that is measured with its size.
+FORMS = {"ort": "fused.onnx", "ort-int8": "fused-int8.onnx", "ort-static": "plain-static.onnx", "ort-int4": "fused-int4.onnx",
+         "openvino-int8": "openvino-int8.*", "openvino-int4": "openvino-int4.*", "openvino-int4-awq": "openvino-int4-awq.*"}
+
+
+def form_bytes(key, work):
+    return sum(path.stat().st_size for path in work.glob(FORMS[key]))
 
 
 def load(args, work):
