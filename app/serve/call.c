@@ -60,6 +60,11 @@ void srv_call_write_error(srv_call *call) {
     write[call->route != NULL ? call->route->wire : SRV_WIRE_TEI](call, &call->answer);
 }
 
+const char *srv_header(const srv_call *call, const char *name) {
+    if (call->connection == NULL) return NULL; /* a test's call */
+    return srv_mhd.lookup_connection_value(call->connection, MHD_HEADER_KIND, name);
+}
+
 /* ---- Ids ---- */
 
 static bool too_long(srv_call *call, size_t index, size_t tokens, int64_t most) {
@@ -209,18 +214,18 @@ static void hold(srv_job *job) {
     srv_call *call = (srv_call *)((char *)job - offsetof(srv_call, job));
     call->stage = SRV_WAITING;
     atomic_store(&call->from->stage, SRV_WAITING);
-    MHD_suspend_connection(call->connection);
+    srv_mhd.suspend_connection(call->connection);
 }
 
 static void done(srv_job *job) {
     srv_call *call = (srv_call *)((char *)job - offsetof(srv_call, job));
-    MHD_resume_connection(call->connection);
+    srv_mhd.resume_connection(call->connection);
 }
 
 /* The server's time limit, or a shorter one that the client names. */
 static int64_t deadline_of(srv_call *call, int64_t now) {
     int64_t limit = call->server->options->queue_timeout_ms;
-    const char *header = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "x-queue-timeout-ms");
+    const char *header = srv_header(call, "x-queue-timeout-ms");
     char *end = NULL;
     long asked = header != NULL ? strtol(header, &end, 10) : 0;
     if (header != NULL && (*header < '0' || *header > '9' || *end != '\0' || asked < 1)) {

@@ -5,9 +5,8 @@
 
 #include "serve/engine.h"
 #include "serve/json.h"
+#include "serve/mhd.h"
 #include "serve/out.h"
-
-#include <microhttpd.h>
 
 typedef struct srv_server srv_server;
 typedef struct srv_call srv_call;
@@ -167,6 +166,8 @@ void srv_call_run(srv_call *call);
 /* What became of the job: an answer or an error is written. */
 void srv_call_answer(srv_call *call);
 void srv_call_write_error(srv_call *call);
+/* A header of the request, or NULL. */
+const char *srv_header(const srv_call *call, const char *name);
 /* Gives back what the request has taken, for a next one: small buffers of the body and its JSON stay. */
 void srv_call_reset(srv_call *call);
 /* All that the call holds, not the call itself. */

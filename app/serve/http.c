@@ -27,7 +27,7 @@ static void set_stage(srv_connection *from, int stage) {
 static srv_connection *connection_open(srv_server *server, struct MHD_Connection *connection) {
     srv_connection *from = calloc(1, sizeof *from);
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        srv_mhd.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (from == NULL || info == NULL) {
         free(from);
         return NULL;
@@ -107,7 +107,7 @@ size_t srv_http_watch(srv_server *server) {
 
 static srv_connection *connection_of(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        srv_mhd.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     return info != NULL ? info->socket_context : NULL;
 }
 
@@ -140,13 +140,12 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
                          enum MHD_RequestTerminationCode code) {
     srv_call *call = *context;
     (void)user;
+    (void)connection;
     (void)code;
     if (call == NULL) return;
     srv_server *server = call->server;
     count_request(call);
-    if (server->log != NULL)
-        srv_log_call(server->log, call,
-                     MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "traceparent"));
+    if (server->log != NULL) srv_log_call(server->log, call, srv_header(call, "traceparent"));
     set_stage(call->from, -1);
     srv_call_reset(call);
     *context = NULL;
@@ -156,7 +155,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
 /* ---- The answer ---- */
 
 static void add(struct MHD_Response *response, const char *name, const char *value) {
-    MHD_add_response_header(response, name, value);
+    srv_mhd.add_response_header(response, name, value);
 }
 
 /* Digits of a number from 0 on, NUL behind them; where they end. */
@@ -233,15 +232,16 @@ static enum MHD_Result reply(srv_call *call) {
     if (data == NULL) return MHD_NO;
     call->sent = call->answer.length;
     call->answer = (srv_out){0};
-    struct MHD_Response *response = MHD_create_response_from_buffer(call->sent, data, MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *response =
+        srv_mhd.create_response_from_buffer(call->sent, data, MHD_RESPMEM_MUST_FREE);
     if (response == NULL) {
         free(data);
         return MHD_NO;
     }
     add_headers(response, call);
     set_stage(call->from, SRV_ANSWERING);
-    enum MHD_Result result = MHD_queue_response(call->connection, call->status, response);
-    MHD_destroy_response(response);
+    enum MHD_Result result = srv_mhd.queue_response(call->connection, call->status, response);
+    srv_mhd.destroy_response(response);
     return result;
 }
 
@@ -253,7 +253,7 @@ static enum MHD_Result answer(srv_call *call) {
 /* ---- The head ---- */
 
 static void name_request(srv_call *call) {
-    const char *given = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "x-request-id");
+    const char *given = srv_header(call, "x-request-id");
     size_t length = given != NULL ? strlen(given) : 0;
     bool plain = length > 0 && length < sizeof call->request_id;
     for (size_t i = 0; plain && i < length; i++) plain = given[i] > ' ' && given[i] < 0x7F;
@@ -269,7 +269,7 @@ static void name_request(srv_call *call) {
 
 static bool is_allowed(srv_call *call) {
     srv_server *server = call->server;
-    const char *given = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "authorization");
+    const char *given = srv_header(call, "authorization");
     if (server->options->keys_path == NULL || call->route->open) return true;
     if (given != NULL && strncasecmp(given, "Bearer ", 7) == 0) {
         pthread_mutex_lock(&server->lock);
@@ -297,7 +297,7 @@ static bool find_route(srv_call *call, const char *method, const char *path) {
 
 /* The length that the head promises, at most LLONG_MAX; 0 when it does not say. */
 static unsigned long long promised_length(srv_call *call) {
-    const char *length = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "content-length");
+    const char *length = srv_header(call, "content-length");
     return length != NULL ? strtoull(length, NULL, 10) : 0;
 }
 
@@ -318,7 +318,7 @@ static bool accept_head(srv_call *call, const char *method, const char *path) {
 }
 
 static enum MHD_Result begin(srv_call *call, const char *method, const char *path) {
-    const char *expect = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "expect");
+    const char *expect = srv_header(call, "expect");
     name_request(call);
     call->method = method;
     call->stage = SRV_READING;
@@ -344,8 +344,7 @@ static void take_body(srv_call *call, const char *data, size_t size) {
 
 /* The binary tensor extension: the head says where the JSON ends. A NUL gets in between. */
 static bool split_body(srv_call *call) {
-    const char *given =
-        MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "inference-header-content-length");
+    const char *given = srv_header(call, "inference-header-content-length");
     char *end = NULL;
     if (given == NULL) return true;
     unsigned long long length = strtoull(given, &end, 10);
@@ -404,7 +403,7 @@ retort_status srv_http_start(srv_server *server, retort_error *err) {
     const srv_options *options = server->options;
     unsigned pool = options->http_threads > 1 ? (unsigned)options->http_threads : 0;
     unsigned connections = (unsigned)options->connections + MORE_CONNECTIONS;
-    server->daemon = MHD_start_daemon(
+    server->daemon = srv_mhd.start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
         server->listen_fd, MHD_OPTION_THREAD_POOL_SIZE, pool, MHD_OPTION_CONNECTION_LIMIT, connections,

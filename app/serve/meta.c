@@ -20,7 +20,7 @@ void srv_write_ready(srv_call *call) {
 }
 
 void srv_write_page(srv_call *call) {
-    const char *accept = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "accept");
+    const char *accept = srv_header(call, "accept");
     if (accept == NULL || strstr(accept, "text/html") == NULL) { /* as Text Embeddings Inference has it */
         srv_write_ready(call);
         return;

@@ -185,7 +185,8 @@ static retort_status open_server(srv_server *server, retort_error *err) {
     if (server->slots == NULL || server->requests == NULL) return fail(err, "memory");
     for (size_t i = 0; i < options->model_count; i++) server->slots[i].spec = &options->models[i];
     raise_limits();
-    retort_status status = load_keys(server, err);
+    retort_status status = srv_mhd_load(err);
+    if (status == RETORT_OK) status = load_keys(server, err);
     if (status == RETORT_OK) status = srv_listen(server, err);
     if (status == RETORT_OK && options->access_path != NULL)
         status = srv_log_open(&server->log, options->access_path, err);
@@ -196,7 +197,7 @@ static retort_status open_server(srv_server *server, retort_error *err) {
 }
 
 static void close_server(srv_server *server) {
-    if (server->daemon != NULL) MHD_stop_daemon(server->daemon);
+    if (server->daemon != NULL) srv_mhd.stop_daemon(server->daemon);
     for (size_t i = 0; server->slots != NULL && i < server->options->model_count; i++) {
         srv_engine *engine = server->slots[i].engine;
         if (engine != NULL) srv_engine_leave(engine);
@@ -269,7 +270,7 @@ static retort_status drain(srv_server *server, int signals, retort_error *err) {
     srv_notify("STOPPING=1");
     options->say("draining: %zu requests in flight", calls_in_flight(server));
     if (options->drain_delay > 0) wait_for(server, one, options->drain_delay, signals);
-    MHD_quiesce_daemon(server->daemon);
+    srv_mhd.quiesce_daemon(server->daemon);
     if (!server->socket_given) shutdown(server->listen_fd, SHUT_RDWR);
     close_idle_connections(server);
     bool drained = wait_for(server, calls_in_flight, options->drain_timeout, signals);
