@@ -200,10 +200,10 @@ typedef enum retort_activations {
 
 typedef struct retort_quantize_options {
     size_t size;
-    const char *recipe;      /* "int8" (default), "int4", or one that needs data: see retort_recipe */
-    int bits;                /* of matrices: 8 or 4; 0: the recipe's */
-    int embeddings;          /* bits of the word table: 8 or 4; 0: the recipe's */
-    int64_t group;           /* 4 bits: weights that share an integer scale, a multiple of 32; 0: 64 */
+    const char *recipe; /* "int8" (default), "int4", or one that needs data: see retort_recipe */
+    int bits;           /* of matrices: 8 or 4; 0: the recipe's */
+    int embeddings;     /* bits of the word table: 8 or 4; 0: the recipe's */
+    int64_t group;      /* 4 bits: weights that share an integer scale, a multiple of 32; 0: the recipe's */
     const char *const *keep; /* names of layers that stay float: "head.output", or "layer.0" for all of it */
     size_t keep_count;
     retort_progress_fn progress;

@@ -252,17 +252,6 @@ static void test_few_rows(void **unused) {
 
 /* ---- Calibration ---- */
 
-static const char lines[] = "a good film\nthe film\na film\na very good film\nof the film , a good one\n";
-
-static retort_dataset *open_lines(const retort_model *model) {
-    retort_dataset *data = NULL;
-    retort_error err = {0};
-    if (rt_dataset_parse(&data, "lines", lines, sizeof lines - 1, &model->config, &err) != RETORT_OK) {
-        fail_msg("%s", err.text);
-    }
-    return data;
-}
-
 /* The rows of a value on the calibration's texts, through a session. */
 static float *rows_of(const retort_model *model, const rt_feed *texts, const char *value, size_t *rows) {
     retort_model *part = NULL;
@@ -355,20 +344,6 @@ static void test_choice(void **unused) {
 }
 
 /* ---- Models ---- */
-
-static retort_model *learned(const retort_model *model, const char *recipe, size_t samples) {
-    retort_model *integer = NULL;
-    retort_error err = {0};
-    retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
-    retort_dataset *data = open_lines(model);
-    options.recipe = recipe;
-    options.group = 32;
-    options.data = data;
-    options.samples = samples;
-    if (retort_model_quantize(&integer, model, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
-    retort_dataset_free(data);
-    return integer;
-}
 
 static rt_buffer file_of(const retort_model *model) {
     rt_map map;

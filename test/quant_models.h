@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "graph/package.h"
+#include "task/dataset.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,6 +97,33 @@ static inline float *run(retort_model *model, const char *isa, int threads, size
     memcpy(copy, out.data, *count * sizeof *copy);
     retort_session_close(session);
     return copy;
+}
+
+static const char calibration_lines[] =
+    "a good film\nthe film\na film\na very good film\nof the film , a good one\n";
+
+static inline retort_dataset *open_lines(const retort_model *model) {
+    retort_dataset *data = NULL;
+    retort_error err = {0};
+    if (rt_dataset_parse(&data, "lines", calibration_lines, sizeof calibration_lines - 1, &model->config,
+                         &err) != RETORT_OK) {
+        fail_msg("%s", err.text);
+    }
+    return data;
+}
+
+static inline retort_model *learned(const retort_model *model, const char *recipe, size_t samples) {
+    retort_model *integer = NULL;
+    retort_error err = {0};
+    retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
+    retort_dataset *data = open_lines(model);
+    options.recipe = recipe;
+    options.group = 32;
+    options.data = data;
+    options.samples = samples;
+    if (retort_model_quantize(&integer, model, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
+    retort_dataset_free(data);
+    return integer;
 }
 
 static inline void check_bits(retort_model *model, const char *name) {

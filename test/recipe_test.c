@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The parts of recipes that calibrate activations, against plain restatements of them. */
+#include "quant/frequent.h"
 #include "quant/panel.h"
 #include "quant/range.h"
 #include "quant/scale.h"
@@ -358,11 +359,52 @@ static void test_spoilt_gaps(void **unused) {
     retort_model_free(model);
 }
 
+/* Rows of the word table that keep 8 bits: what a file says of them is checked. */
+static void test_kept_rows(void **unused) {
+    (void)unused;
+    static const int32_t bad[][4] = {
+        {-1, 1, 2, 3}, {0, 0, 1, 2}, {3, 2, 4, 5}, {0, 1, 2, 100}, {0, 1, 2, INT32_MAX}};
+    retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *integer = learned(model, "ptq+owq", 0);
+    retort_model *loaded = NULL;
+    const rt_graph *graph = &integer->graph;
+    int rows = rt_value_find(graph, "embeddings.kept_rows"), word = rt_value_find(graph, "embeddings.word");
+    retort_error err = {0};
+    assert_true(rows >= 0 && graph->values[rows].dims[0] == 4 && graph->values[word].dims[0] == 96);
+    check_round_trip(integer);
+    check_spoilt("embeddings.kept i32 rows [4, 1]", "embeddings.kept i32 rows [1, 4]",
+                 "kept rows are not ids");
+    check_spoilt("embeddings.kept_rows s8 rows [4, 48]", "embeddings.kept_rows s8 rows [3, 48]",
+                 "kept rows are not ids");
+    int32_t *ids = (int32_t *)(uintptr_t)graph->values[rt_value_find(graph, "embeddings.kept")].data;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        memcpy(ids, bad[i], sizeof bad[i]);
+        assert_int_equal(retort_model_save(integer, saved, &err), RETORT_OK);
+        assert_int_equal(retort_model_load(&loaded, saved, &err), RETORT_FORMAT);
+        assert_non_null(strstr(err.text, "kept rows are not of ascending ids with rows"));
+    }
+    retort_model_free(integer);
+    retort_model_free(model);
+}
+
+static void test_frequent(void **unused) {
+    (void)unused;
+    static const int32_t ids[] = {7, 3, 3, 5, 7, 9, 3, 2, 11};
+    rt_frequent found;
+    assert_int_equal(rt_frequent_find(&found, ids, 9, 10, 3, NULL), RETORT_OK);
+    assert_int_equal(found.count, 3); /* 3 three times, 7 twice, and 2 of those once */
+    assert_true(found.ids[0] == 2 && found.ids[1] == 3 && found.ids[2] == 7);
+    rt_frequent_free(&found);
+    assert_int_equal(rt_frequent_find(&found, ids, 9, 10, 10, NULL), RETORT_OK);
+    assert_int_equal(found.count, 5); /* 11 is beyond, and the rest occur nowhere */
+    rt_frequent_free(&found);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ranges),  cmocka_unit_test(test_ranges_of_nothing),
-        cmocka_unit_test(test_choices), cmocka_unit_test(test_drawing),
-        cmocka_unit_test(test_unused),  cmocka_unit_test(test_spoilt_gaps),
+        cmocka_unit_test(test_ranges),    cmocka_unit_test(test_ranges_of_nothing),
+        cmocka_unit_test(test_choices),   cmocka_unit_test(test_drawing),
+        cmocka_unit_test(test_unused),    cmocka_unit_test(test_spoilt_gaps),
+        cmocka_unit_test(test_kept_rows), cmocka_unit_test(test_frequent),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -56,12 +56,14 @@ enum {
     X(MASK_ROWS, "MaskRows", 2, 2, 1, 0, 0)                                                                      \
     /* Level 2: fused. `…` stands for [batch, seq] below level 3 and for [tokens] there. */                    \
     /* ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale (,         \
-     * factor, add (, gaps)))))) -> […, hidden]; with narrow a second output holds the same in bf16 or s8.     \
+     * factor, add (, gaps (, kept, kept_rows, kept_scale))))))) -> […, hidden]; with narrow a second output   \
+     * holds the same in bf16 or s8.                                                                             \
      * word is f32, or s8 [v, n] with a scale a row [v], or 4-bit codes (rows_s4) with integer scales too,       \
      * u8 [v, ceil(n/group)]. position is f32, or s8 with a scale a column [hidden]. What becomes s8 is x *      \
      * factor + add when these, f32 [hidden], are there. gaps, i32 [g, 2]: ids that word has no rows for,        \
-     * each the first and how many; they take the row before. */                                                 \
-    X(EMBED, "Embed", 5, 13, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_RANGE, 2)             \
+     * each the first and how many; they take the row before. kept, i32 [r, 1]: ids whose rows are s8            \
+     * [r, hidden] with a scale a row [r]; word has none for them. */                                            \
+    X(EMBED, "Embed", 5, 16, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_RANGE, 2)             \
     /* x […, k], weight (, bias (, residual (, scale, sums (, groups (, weak, columns))))) -> […, n] = act(x \
      * w + bias) + residual. weight is [k, n]: rows, or at level 3 packed: p16, p16_bf16 (x is bf16),            \
      * p16_s8, p16_s4 (x is s8). The last two have a scale a column f32 [n] and what gemm_q calls b_sum, i32     \
@@ -181,7 +183,7 @@ typedef struct rt_value {
     rt_content content;
 } rt_value;
 
-enum { RT_MAX_INPUTS = 13, RT_MAX_OUTPUTS = 3 };
+enum { RT_MAX_INPUTS = 16, RT_MAX_OUTPUTS = 3 };
 typedef struct rt_node {
     rt_op op;
     const char *name;                       /* "layer.0.attention.q" … for people; unique */

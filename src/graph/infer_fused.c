@@ -94,6 +94,16 @@ static bool gaps_fit(const rt_value *gaps) {
                             is_rows(gaps, RETORT_I32, 2, gaps->dims));
 }
 
+/* Rows that are s8 where others are 4-bit codes: all three, or none. */
+static bool kept_fits(const rt_shapes *s, int64_t n) {
+    const rt_value *kept = optional(s, 13), *rows = optional(s, 14), *scale = optional(s, 15);
+    if (kept == NULL) return rows == NULL && scale == NULL;
+    int64_t count = kept->dims[0];
+    return kept->rank == 2 && count > 0 && is_rows(kept, RETORT_I32, 2, (int64_t[]){count, 1}) &&
+           is_rows(rows, RETORT_S8, 2, (int64_t[]){count, n}) && is_rows(scale, RETORT_F32, 1, &count) &&
+           s->in[1]->layout == RT_LAYOUT_ROWS_S4;
+}
+
 /* The position table: f32 rows, or s8 rows with the columns' scales. */
 static bool position_fits(const rt_shapes *s, int64_t n) {
     const rt_value *position = s->in[2], *scale = optional(s, 9);
@@ -115,6 +125,10 @@ retort_status rt_infer_embed(rt_shapes *s) {
         (types == NULL || types->dtype != RETORT_I64 || !rt_same_dims(types, ids) || !is_table(type, n)))
         return rt_fail(s->err, RETORT_FORMAT, "types and their table do not fit");
     if (!gaps_fit(optional(s, 12))) return rt_fail(s->err, RETORT_FORMAT, "gaps are not i32 [g, 2]");
+    if (!kept_fits(s, n)) {
+        return rt_fail(s->err, RETORT_FORMAT, "kept rows are not ids i32 [r, 1], s8 [r, %lld] and scales",
+                       (long long)n);
+    }
     if (!word_fits(s, n)) {
         return rt_fail(s->err, RETORT_FORMAT, "the word table, its scales and groups of %lld do not fit",
                        (long long)s->node->attrs.group);

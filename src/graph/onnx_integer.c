@@ -196,23 +196,45 @@ static const int8_t *table_rows(rt_onnx_writer *w, const rt_node *node) {
     return out;
 }
 
-/* The rows of the table that the ids have, where it lacks some: an id of a gap takes the row before it. */
-static const char *rows_of(rt_onnx_writer *w, const rt_node *node) {
-    int value = input_of(node, 12);
-    if (value < 0) return "input_ids";
-    const rt_value *gaps = &w->graph->values[value];
-    const int32_t *gap = gaps->data;
-    int64_t ids = w->graph->values[node->inputs[1]].dims[0], row = -1, at = 0, count = gaps->dims[0];
-    for (int64_t g = 0; g < count; g++) ids += gap[2 * g + 1];
-    int64_t *rows = rt_put_alloc(w, (size_t)ids, sizeof *rows);
-    for (int64_t id = 0; rows != NULL && id < ids; id++) {
-        while (at < count && id >= (int64_t)gap[2 * at] + gap[2 * at + 1]) at++;
-        if (at == count || id < gap[2 * at]) row++;
-        rows[id] = row < 0 ? 0 : row;
+/* out[id] = its row among the table's and, behind them, those that are kept in 8 bits (graph.h). */
+static void number_rows(const rt_graph *graph, const rt_node *node, int64_t ids, int64_t *out) {
+    const rt_value *gaps = input_of(node, 12) >= 0 ? &graph->values[input_of(node, 12)] : NULL;
+    const rt_value *kept = input_of(node, 13) >= 0 ? &graph->values[input_of(node, 13)] : NULL;
+    const int32_t *gap = gaps != NULL ? gaps->data : NULL, *keep = kept != NULL ? kept->data : NULL;
+    int64_t gap_count = gaps != NULL ? gaps->dims[0] : 0, keep_count = kept != NULL ? kept->dims[0] : 0;
+    int64_t row = -1, at = 0, found = 0, stored = graph->values[node->inputs[1]].dims[0];
+    for (int64_t id = 0; id < ids; id++) {
+        if (found < keep_count && id == keep[found]) {
+            out[id] = stored + found++;
+            continue;
+        }
+        while (at < gap_count && id >= (int64_t)gap[2 * at] + gap[2 * at + 1]) at++;
+        if (at == gap_count || id < gap[2 * at]) row++;
+        out[id] = row < 0 ? 0 : row;
     }
+}
+
+/* The rows of the table that the ids have, where these are not their numbers. */
+static const char *rows_of(rt_onnx_writer *w, const rt_node *node) {
+    int gaps = input_of(node, 12), kept = input_of(node, 13);
+    if (gaps < 0 && kept < 0) return "input_ids";
+    int64_t ids = w->graph->values[node->inputs[1]].dims[0];
+    const int32_t *gap = gaps >= 0 ? w->graph->values[gaps].data : NULL;
+    for (int64_t g = 0; gap != NULL && g < w->graph->values[gaps].dims[0]; g++) ids += gap[2 * g + 1];
+    if (kept >= 0) ids += w->graph->values[kept].dims[0];
+    int64_t *rows = rt_put_alloc(w, (size_t)ids, sizeof *rows);
+    if (rows != NULL) number_rows(w->graph, node, ids, rows);
     const char *inputs[] = {
         rt_put_tensor(w, "word.rows", RT_ONNX_INT64, 1, &ids, rows, (size_t)ids * sizeof *rows), "input_ids"};
     return rt_put(w, "Gather", "word.row", 2, inputs, 0, NULL);
+}
+
+/* A constant with that of input `index`, when there is one, behind it. */
+static const char *with_kept(rt_onnx_writer *w, const rt_node *node, int index, const char *leaf,
+                             const char *constant) {
+    if (input_of(node, index) < 0) return constant;
+    const char *parts[] = {constant, rt_put_value(w, node->inputs[index])};
+    return rt_put(w, "Concat", leaf, 2, parts, 1, &RT_ONNX_INT("axis", 0));
 }
 
 const char *rt_put_integer_word(rt_onnx_writer *w, const rt_node *node) {
@@ -221,10 +243,11 @@ const char *rt_put_integer_word(rt_onnx_writer *w, const rt_node *node) {
     const char *last = rt_put_ints(w, "last", 1, (int64_t[]){-1});
     const char *table = rt_put_named(w, v->name, RT_ONNX_INT8, 2, v->dims, table_rows(w, node),
                                      (size_t)(v->dims[0] * v->dims[1]));
+    table = with_kept(w, node, 14, "word.table", table);
+    const char *scales = with_kept(w, node, 15, "word.scales", rt_put_value(w, node->inputs[7]));
     const char *codes = rt_put(w, "Gather", "word.codes", 2, (const char *[]){table, ids}, 0, NULL);
-    const char *inputs[] = {rt_put_value(w, node->inputs[7]), ids};
-    const char *scale =
-        rt_put2(w, "Unsqueeze", "word.column", rt_put(w, "Gather", "word.scale", 2, inputs, 0, NULL), last);
+    const char *scale = rt_put(w, "Gather", "word.scale", 2, (const char *[]){scales, ids}, 0, NULL);
+    scale = rt_put2(w, "Unsqueeze", "word.column", scale, last);
     codes = rt_put(w, "Cast", "word.floats", 1, &codes, 1, &RT_ONNX_INT("to", RT_ONNX_FLOAT));
     return rt_put2(w, "Mul", "word", codes, scale);
 }

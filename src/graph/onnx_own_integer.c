@@ -16,7 +16,7 @@ static int input_of(const rt_node *node, int index) {
 
 static const char digits[] = "0123456789abcdef";
 
-/* Scales of groups, and the gaps of a table. */
+/* Scales of groups, the gaps of a table, and the ids of its kept rows. */
 static bool is_kept(const rt_value *v) {
     bool gaps = v->dtype == RETORT_I32 && v->rank == 2;
     return rt_value_is_constant(v) && v->layout == RT_LAYOUT_ROWS && (gaps || v->dtype == RETORT_U8);
@@ -233,8 +233,9 @@ static bool take_table(rt_graph *graph, const rt_onnx *onnx, const rt_node *node
     return true;
 }
 
-static bool take_gaps(rt_graph *graph, const rt_onnx *onnx, const rt_node *node, bool *memory) {
-    rt_value *v = &graph->values[node->inputs[12]];
+/* Input `index`: gaps, or ids of kept rows. */
+static bool take_ids(rt_graph *graph, const rt_onnx *onnx, const rt_node *node, int index, bool *memory) {
+    rt_value *v = &graph->values[node->inputs[index]];
     size_t bytes;
     uint8_t *data = rt_value_bytes(v, &bytes) ? rt_graph_alloc(graph, bytes) : NULL;
     *memory = data != NULL;
@@ -251,8 +252,9 @@ bool rt_onnx_take_integers(rt_graph *graph, const rt_onnx *onnx, bool *memory) {
         if (node->op == RT_OP_LINEAR && input_of(node, 5) >= 0)
             taken = take_linear(graph, onnx, node, memory);
         if (node->op == RT_OP_EMBED && input_of(node, 8) >= 0) taken = take_table(graph, onnx, node, memory);
-        if (taken && node->op == RT_OP_EMBED && input_of(node, 12) >= 0)
-            taken = take_gaps(graph, onnx, node, memory);
+        for (int k = 12; taken && node->op == RT_OP_EMBED && k < 14; k++) {
+            if (input_of(node, k) >= 0) taken = take_ids(graph, onnx, node, k, memory);
+        }
     }
     return taken;
 }

@@ -132,7 +132,8 @@ static const struct part_row {
     {RT_OP_MATMUL, 1, 1, RT_PART_MATRIX, false}, {RT_OP_GEMM, 1, 1, RT_PART_MATRIX, false},
     {RT_OP_LINEAR, 1, 1, RT_PART_MATRIX, false}, {RT_OP_LINEAR, 4, 8, RT_PART_MATRIX, true},
     {RT_OP_EMBED, 10, 12, RT_PART_MATRIX, true}, {RT_OP_LAYER_NORM, 3, 4, RT_PART_MATRIX, true},
-    {RT_OP_NARROW, 1, 2, RT_PART_MATRIX, true},
+    {RT_OP_NARROW, 1, 2, RT_PART_MATRIX, true},  {RT_OP_EMBED, 13, 13, RT_PART_TABLE, true},
+    {RT_OP_EMBED, 14, 14, RT_PART_TABLE, false}, {RT_OP_EMBED, 15, 15, RT_PART_TABLE, true},
 };
 
 rt_part rt_value_part(const rt_graph *graph, int value, bool *scale) {

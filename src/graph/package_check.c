@@ -83,6 +83,18 @@ static int64_t count_gaps(const check *c, const rt_value *gaps) {
     return all;
 }
 
+/* Ids whose rows have 8 bits: ascending, in the vocabulary and in no gap; -1: they are not. */
+static int64_t count_kept(const check *c, const rt_value *kept, const rt_value *gaps) {
+    const int32_t *id = kept == NULL ? NULL : kept->data, *gap = gaps == NULL ? NULL : gaps->data;
+    int64_t count = id != NULL ? kept->dims[0] : 0, gap_count = gap != NULL ? gaps->dims[0] : 0;
+    for (int64_t i = 0, g = 0; i < count; i++) {
+        if (id[i] < 0 || id[i] >= c->config->vocab || (i > 0 && id[i] <= id[i - 1])) return -1;
+        while (g < gap_count && id[i] >= gap[2 * g] + gap[2 * g + 1]) g++;
+        if (g < gap_count && id[i] >= gap[2 * g]) return -1;
+    }
+    return count;
+}
+
 static retort_status check_embed(const check *c, const rt_node *node) {
     const rt_value *word = input_of(c, node, 1), *position = input_of(c, node, 2),
                    *type = input_of(c, node, 6);
@@ -91,8 +103,10 @@ static retort_status check_embed(const check *c, const rt_node *node) {
         return refuse(c, node, "ids or types are not the inputs");
     int64_t gaps = count_gaps(c, input_of(c, node, 12));
     if (gaps < 0) return refuse(c, node, "gaps are no ascending ranges of ids");
-    if (word->dims[0] < c->config->vocab - gaps || position->dims[0] < c->config->positions ||
-        (type != NULL && type->dims[0] < c->config->types))
+    int64_t kept = count_kept(c, input_of(c, node, 13), input_of(c, node, 12));
+    if (kept < 0) return refuse(c, node, "kept rows are not of ascending ids with rows");
+    if (word->dims[0] < 1 || word->dims[0] < c->config->vocab - gaps - kept ||
+        position->dims[0] < c->config->positions || (type != NULL && type->dims[0] < c->config->types))
         return refuse(c, node, "a table has fewer rows than retort.config says");
     for (int k = 7; k < node->input_count; k++) {
         const rt_value *in = input_of(c, node, k);

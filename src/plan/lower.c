@@ -124,8 +124,11 @@ static retort_status lower_embed(rt_plan *plan, rt_step *step, const rt_kernels 
                                                        : 32,
         .word_group = (size_t)step->node->attrs.group,
     };
-    if (step->in[12].value >= 0) {
-        step->as.embed.gaps = (size_t)value_of(plan, &step->in[12])->dims[0];
+    const rt_value *gaps = step->in[12].value >= 0 ? value_of(plan, &step->in[12]) : NULL;
+    const rt_value *kept = step->in[13].value >= 0 ? value_of(plan, &step->in[13]) : NULL;
+    if (gaps != NULL) step->as.embed.gaps = (size_t)gaps->dims[0];
+    if (kept != NULL) step->as.embed.kept = (size_t)kept->dims[0];
+    if (gaps != NULL || kept != NULL) {
         plan->scratch_floats = rt_max(plan->scratch_floats, plan->capacity); /* a row's number each */
     }
     return RETORT_OK;

@@ -69,6 +69,7 @@ typedef struct rt_embed_step {
     int word_bits;     /* 8 or 4; 32: floats */
     size_t word_group;
     size_t gaps; /* of input 12: ranges of ids without rows */
+    size_t kept; /* of input 13: ids whose rows have 8 bits */
 } rt_embed_step;
 typedef struct rt_attention_step {
     rt_attention_fn attention;

@@ -154,41 +154,63 @@ void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
     norm->norm(&args);
 }
 
-/* Rows of the word table for ids, of which some have none (graph.h). */
-static void find_rows(const int32_t *gaps, size_t count, const int32_t *ids, size_t n, int32_t *out) {
+/* How many of the ascending ids are below `id`; *found: whether it is one of them. */
+static size_t count_below(const int32_t *kept, size_t count, int32_t id, bool *found) {
+    size_t low = 0;
+    for (size_t high = count; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        if (kept[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *found = low < count && kept[low] == id;
+    return low;
+}
+
+/* Rows of the word table for ids, of which some have none (graph.h); ~row of the kept rows for those. */
+static void find_rows(const rt_step *step, const rt_worker *worker, const int32_t *ids, size_t n,
+                      int32_t *out) {
+    const rt_embed_step *embed = &step->as.embed;
+    const int32_t *gaps = rt_place_at(&step->in[12], worker), *kept = rt_place_at(&step->in[13], worker);
     for (size_t i = 0; i < n; i++) {
-        int32_t lost = 0, row = ids[i];
-        for (size_t g = 0; g < count && ids[i] >= gaps[2 * g]; g++) {
+        int32_t lost = 0;
+        bool found;
+        for (size_t g = 0; g < embed->gaps && ids[i] >= gaps[2 * g]; g++) {
             int32_t beyond = ids[i] - gaps[2 * g] + 1, size = gaps[2 * g + 1];
             lost += beyond < size ? beyond : size;
         }
-        out[i] = row - lost;
+        int32_t below = (int32_t)count_below(kept, embed->kept, ids[i], &found), row = ids[i] - lost - below;
+        out[i] = found ? ~below : row > 0 ? row : 0;
     }
 }
 
-/* Inputs: ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale
- * (, factor, add (, gaps)))))). The ids and types are the chunk's. */
-void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
-    const rt_embed_step *embed = &step->as.embed;
-    rt_range rows = rt_share(chunk->rows, 1, worker->part, worker->parts);
+/* Embed's arguments for these rows of the chunk, but for ids and the word table. */
+static rt_embed_args embed_args(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker,
+                                rt_range rows) {
     rt_embed_args args = {
-        .ids = chunk->ids + rows.from,
         .positions = chunk->positions + rows.from,
         .types = chunk->types + rows.from,
         .type = rt_place_at(&step->in[6], worker),
-        .norm = norm_args(step, worker, rows, &embed->norm),
+        .norm = norm_args(step, worker, rows, &step->as.embed.norm),
     };
-    if (embed->gaps > 0) {
-        int32_t *found = (int32_t *)(void *)worker->scratch;
-        find_rows(rt_place_at(&step->in[12], worker), embed->gaps, args.ids, rows.to - rows.from, found);
-        args.ids = found;
-    }
     if (step->in[9].value >= 0) {
         args.position_q = rt_place_at(&step->in[2], worker);
         args.position_scale = rt_place_at(&step->in[9], worker);
     } else {
         args.position = rt_place_at(&step->in[2], worker);
     }
+    args.norm.gamma = rt_place_at(&step->in[3], worker);
+    args.norm.beta = rt_place_at(&step->in[4], worker);
+    return args;
+}
+
+/* ids: rows of the word table. */
+static void embed_words(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker, rt_range rows,
+                        const int32_t *ids) {
+    const rt_embed_step *embed = &step->as.embed;
+    rt_embed_args args = embed_args(step, chunk, worker, rows);
+    args.ids = ids;
     if (embed->word_bits == 32) {
         args.word = rt_place_at(&step->in[1], worker);
     } else {
@@ -198,9 +220,40 @@ void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
         args.word_group = rt_place_at(&step->in[8], worker);
         args.word_group_size = embed->word_group;
     }
-    args.norm.gamma = rt_place_at(&step->in[3], worker);
-    args.norm.beta = rt_place_at(&step->in[4], worker);
     embed->embed(&args);
+}
+
+/* ids: rows of those that are kept in 8 bits. */
+static void embed_kept(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker, rt_range rows,
+                       const int32_t *ids) {
+    rt_embed_args args = embed_args(step, chunk, worker, rows);
+    args.ids = ids;
+    args.word_q = rt_place_at(&step->in[14], worker);
+    args.word_bits = 8;
+    args.word_scale = rt_place_at(&step->in[15], worker);
+    step->as.embed.embed(&args);
+}
+
+/* Inputs: ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale
+ * (, factor, add (, gaps (, kept, kept_rows, kept_scale))))))). The ids and types are the chunk's. Tokens go
+ * to the kernel in runs that read the same table. */
+void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    rt_range rows = rt_share(chunk->rows, 1, worker->part, worker->parts);
+    size_t n = rows.to - rows.from;
+    if (step->as.embed.gaps == 0 && step->as.embed.kept == 0) {
+        embed_words(step, chunk, worker, rows, chunk->ids + rows.from);
+        return;
+    }
+    int32_t *found = (int32_t *)(void *)worker->scratch;
+    find_rows(step, worker, chunk->ids + rows.from, n, found);
+    for (size_t from = 0, to; from < n; from = to) {
+        bool kept = found[from] < 0;
+        for (to = from; to < n && (found[to] < 0) == kept; to++) {
+        }
+        for (size_t i = from; kept && i < to; i++) found[i] = ~found[i];
+        rt_range run = {rows.from + from, rows.from + to};
+        (kept ? embed_kept : embed_words)(step, chunk, worker, run, found + from);
+    }
 }
 
 /* Rows of q that belong to sequence b: first row in q's value, and how many. */

@@ -163,14 +163,13 @@ static bool round_rows(void *user, size_t panel, const float *w, rt_rounded *out
     return rt_gptq_panel(&l->factor, l->kernels, w, &l->scratch, out, NULL);
 }
 
-retort_status rt_learned_words(rt_graph *graph, int node, int64_t group, const rt_unused *unused,
+retort_status rt_learned_words(rt_graph *graph, int node, int64_t group, const rt_words *words,
                                const double *moments, const rt_kernels *kernels, retort_error *err) {
     learner l = {.k = (size_t)graph->values[graph->nodes[node].inputs[1]].dims[1], .kernels = kernels};
     retort_status status = rt_factor_make(&l.factor, l.k, (size_t)group, moments, NULL, 0, err);
     if (status == RETORT_OK && !rt_gptq_begin(&l.scratch, &l.factor)) status = rt_fail_nomem(err, l.k);
     rt_rounder rounder = {.round = round_rows, .user = &l};
-    if (status == RETORT_OK)
-        status = rt_ptq_words(graph, node, 4, group, unused->gaps, unused->count, &rounder, err);
+    if (status == RETORT_OK) status = rt_ptq_words(graph, node, 4, group, words, &rounder, err);
     learner_free(&l);
     return status;
 }

@@ -12,8 +12,7 @@ typedef struct rounding {
     int bits;
     size_t k, n;               /* n columns of k weights each */
     size_t stride_k, stride_n; /* of a table */
-    const int32_t *gaps;       /* [gap_count, 2] rows of a table that are left out */
-    size_t gap_count;
+    const int32_t *rows;       /* [n] of a table that are stored; NULL: all */
     size_t group, groups;
     const rt_rounder *rounder; /* or NULL */
     size_t weak;
@@ -189,19 +188,12 @@ retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, 
 
 /* ---- Tables ---- */
 
-/* The row that is stored as row `row`. */
-static size_t source_of(const rounding *r, size_t row) {
-    for (size_t g = 0; g < r->gap_count && row >= (size_t)r->gaps[2 * g]; g++)
-        row += (size_t)r->gaps[2 * g + 1];
-    return row;
-}
-
 /* What shares a scale becomes a column of a panel: row from…from+columns-1 of the word table, or column of
  * the table of positions; the rest is zero. */
 static void gather(rounding *r, size_t from, size_t columns) {
     const float *data = r->from->data;
     for (size_t c = 0; c < RT_PANEL; c++) {
-        size_t source = source_of(r, from + c);
+        size_t source = c < columns && r->rows != NULL ? (size_t)r->rows[from + c] : from + c;
         for (size_t i = 0; i < r->k; i++) {
             size_t at = i * r->stride_k + source * r->stride_n;
             r->w[i * RT_PANEL + c] = c < columns ? data[at] : 0.0F;
@@ -276,37 +268,92 @@ static retort_status ptq_table(rt_graph *graph, int node, int input, rounding r,
     return status;
 }
 
-/* The table has no rows for the gaps any more. */
-static retort_status attach_gaps(rt_graph *graph, int node, const rounding *r, retort_error *err) {
-    int64_t dims[] = {(int64_t)r->gap_count, 2};
-    if (r->gap_count == 0) return RETORT_OK;
-    int32_t *gaps = rt_graph_alloc(graph, r->gap_count * 2 * sizeof *gaps);
-    if (gaps == NULL) return no_memory(graph, err);
-    memcpy(gaps, r->gaps, r->gap_count * 2 * sizeof *gaps);
-    int value = rt_add_typed(graph, graph->nodes[node].name, "gaps", RETORT_I32, 2, dims, gaps);
-    if (value < 0) return no_memory(graph, err);
-    int table = graph->nodes[node].inputs[1];
-    graph->values[table].dims[0] = (int64_t)r->n;
+/* Input `index` of every Embed that reads the word table. */
+static void set_word_input(rt_graph *graph, int table, int index, int value) {
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *reader = &graph->nodes[i];
-        if (reader->op == RT_OP_EMBED && reader->inputs[1] == table) set_input(reader, 12, value);
+        if (reader->op == RT_OP_EMBED && reader->inputs[1] == table) set_input(reader, index, value);
     }
+}
+
+/* A constant of the Embed: a copy of i32 [rows, columns] as input `index` of all that read the word table. */
+static retort_status attach_ids(rt_graph *graph, int node, const char *leaf, int index, const int32_t *ids,
+                                size_t rows, size_t columns, retort_error *err) {
+    int64_t dims[] = {(int64_t)rows, (int64_t)columns};
+    if (rows == 0) return RETORT_OK;
+    int32_t *copy = rt_graph_alloc(graph, rows * columns * sizeof *copy);
+    if (copy == NULL) return no_memory(graph, err);
+    memcpy(copy, ids, rows * columns * sizeof *copy);
+    int value = rt_add_typed(graph, graph->nodes[node].name, leaf, RETORT_I32, 2, dims, copy);
+    if (value < 0) return no_memory(graph, err);
+    set_word_input(graph, graph->nodes[node].inputs[1], index, value);
     return RETORT_OK;
 }
 
-retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, const int32_t *gaps,
-                           size_t gap_count, const rt_rounder *rounder, retort_error *err) {
+/* The rows in 8 bits, and their scales. */
+static retort_status attach_kept(rt_graph *graph, int node, const rounding *r, retort_error *err) {
+    int64_t dims[] = {(int64_t)r->n, (int64_t)r->k};
+    const char *scope = graph->nodes[node].name;
+    if (r->n == 0) return RETORT_OK;
+    int rows = rt_add_typed(graph, scope, "kept_rows", RETORT_S8, 2, dims, r->packed);
+    int scale = rt_add_typed(graph, scope, "kept_scale", RETORT_F32, 1, dims, r->scale);
+    if (rows < 0 || scale < 0) return no_memory(graph, err);
+    set_word_input(graph, graph->nodes[node].inputs[1], 14, rows);
+    set_word_input(graph, graph->nodes[node].inputs[1], 15, scale);
+    return RETORT_OK;
+}
+
+/* out = the rows that are neither in a gap nor kept; how many. */
+static size_t list_rows(size_t rows, const rt_words *words, int32_t *out) {
+    size_t gap = 0, kept = 0, count = 0;
+    for (size_t row = 0; row < rows; row++) {
+        while (gap < words->gap_count &&
+               row >= (size_t)words->gaps[2 * gap] + (size_t)words->gaps[2 * gap + 1])
+            gap++;
+        if (gap < words->gap_count && row >= (size_t)words->gaps[2 * gap]) continue;
+        if (kept < words->kept_count && row == (size_t)words->kept[kept]) {
+            kept++;
+            continue;
+        }
+        out[count++] = (int32_t)row;
+    }
+    return count;
+}
+
+static retort_status round_kept(rt_graph *graph, rounding *r, const rounding *all, const rt_words *words,
+                                retort_error *err) {
+    size_t bytes;
+    *r = (rounding){.from = all->from, .bits = 8, .k = all->k, .n = words->kept_count, .rows = words->kept};
+    r->stride_k = 1;
+    r->stride_n = r->k;
+    if (r->n == 0) return RETORT_OK;
+    if (!rt_mul(r->n, r->k, &bytes) || !begin(r, graph, bytes)) return no_memory(graph, err);
+    return round_table(r, err);
+}
+
+retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, const rt_words *words,
+                           const rt_rounder *rounder, retort_error *err) {
     const rt_value *table = &graph->values[graph->nodes[node].inputs[1]];
     size_t rows = (size_t)table->dims[0], width = (size_t)table->dims[1];
-    for (size_t g = 0; g < gap_count; g++) rows -= (size_t)gaps[2 * g + 1];
-    rounding r = {.from = table, .bits = bits, .group = (size_t)group, .k = width, .n = rows};
+    int32_t *stored = rt_calloc(rows, sizeof *stored);
+    if (stored == NULL) return rt_fail_nomem(err, rows * sizeof *stored);
+    rounding kept, r = {.from = table, .bits = bits, .group = (size_t)group, .k = width};
+    r.n = list_rows(rows, words, stored);
+    r.rows = stored;
     r.rounder = rounder;
     r.stride_k = 1;
     r.stride_n = width;
-    r.gaps = gaps;
-    r.gap_count = gap_count;
-    retort_status status = ptq_table(graph, node, 1, r, err);
-    return status == RETORT_OK ? attach_gaps(graph, node, &r, err) : status;
+    retort_status status = round_kept(graph, &kept, &r, words, err);
+    if (status == RETORT_OK) status = ptq_table(graph, node, 1, r, err);
+    graph->values[graph->nodes[node].inputs[1]].dims[0] = (int64_t)r.n;
+    if (status == RETORT_OK)
+        status = attach_ids(graph, node, "gaps", 12, words->gaps, words->gap_count, 2, err);
+    if (status == RETORT_OK)
+        status = attach_ids(graph, node, "kept", 13, words->kept, words->kept_count, 1, err);
+    if (status == RETORT_OK) status = attach_kept(graph, node, &kept, err);
+    end(&kept);
+    free(stored);
+    return status;
 }
 
 retort_status rt_ptq_positions(rt_graph *graph, int node, retort_error *err) {

@@ -20,10 +20,16 @@ typedef struct rt_rounder {
  * `bits` 8 or 4; `group`: 4 bits, a multiple of 8; `rounder`: NULL: to nearest. */
 retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, const rt_rounder *rounder,
                             retort_error *err);
-/* The word table of an Embed to int8 rows or to 4-bit rows with groups, a multiple of 32; gaps [gap_count,
- * 2]: ids whose rows are left out (Embed's gaps). rounder: as above, a panel is 16 rows. */
-retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, const int32_t *gaps,
-                           size_t gap_count, const rt_rounder *rounder, retort_error *err);
+/* The word table of an Embed to int8 rows or to 4-bit rows with groups, a multiple of 32. gaps: ids
+ * whose rows are left out (Embed's gaps). rounder: as above, a panel is 16 rows. kept: with 4 bits, ids
+ * whose rows get 8. */
+typedef struct rt_words {
+    const int32_t *gaps; /* [gap_count, 2] first id, how many */
+    const int32_t *kept; /* [kept_count] ascending, in no gap */
+    size_t gap_count, kept_count;
+} rt_words;
+retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, const rt_words *words,
+                           const rt_rounder *rounder, retort_error *err);
 /* Its table of positions to int8 with a scale a column: a few columns are ten times as large as the others in
  * every row (models/sst2: a quarter of the error of scales a row). */
 retort_status rt_ptq_positions(rt_graph *graph, int node, retort_error *err);

@@ -4,6 +4,7 @@
 #include "graph/ops.h"
 #include "quant/calibrate.h"
 #include "base/cpu.h"
+#include "quant/frequent.h"
 #include "quant/importance.h"
 #include "quant/learned.h"
 #include "quant/ptq.h"
@@ -17,7 +18,7 @@
 /* A row of RT_RECIPES. */
 typedef struct recipe {
     const char *name;
-    int bits, table_bits;
+    int bits, table_bits, group;
     rt_scaling scaling;
     rt_rounding rounding;
     bool weak;
@@ -26,17 +27,26 @@ typedef struct recipe {
     const char *help;
 } recipe;
 static const recipe recipes[] = {
-#define RECIPE_ROW(name, bits, table_bits, scaling, rounding, weak, activations, important, help)            \
-    {name,      bits, table_bits, RT_SCALE_##scaling, RT_ROUND_##rounding, weak, RT_ROWS_##activations,      \
-     important, help},
+#define RECIPE_ROW(name, bits, table_bits, group, scaling, rounding, weak, activations, important, help)     \
+    {                                                                                                        \
+        name,                                                                                                \
+        bits,                                                                                                \
+        table_bits,                                                                                          \
+        group,                                                                                               \
+        RT_SCALE_##scaling,                                                                                  \
+        RT_ROUND_##rounding,                                                                                 \
+        weak,                                                                                                \
+        RT_ROWS_##activations,                                                                               \
+        important,                                                                                           \
+        help},
     RT_RECIPES(RECIPE_ROW)
 #undef RECIPE_ROW
 };
 enum {
     RECIPE_COUNT = sizeof recipes / sizeof *recipes,
-    DEFAULT_GROUP = 64,
     DEFAULT_SAMPLES = 1024,
     DEFAULT_WEAK = 8,
+    KEPT_SHARE = 24,   /* of the rows of the word table one in so many keeps 8 bits */
     LEAST_COLUMNS = 64 /* of 4-bit matrices: fewer are a head's logits, and no bytes to speak of */
 };
 
@@ -177,16 +187,31 @@ static retort_status report(quantizer *q, const char *what, retort_error *err) {
     return go_on(q, err);
 }
 
+/* The rows of the word table that most tokens read. */
+static retort_status find_frequent(const quantizer *q, int index, rt_words *words, rt_frequent *out,
+                                   retort_error *err) {
+    const rt_feed *texts = &q->calibration.texts;
+    size_t rows = (size_t)q->graph->values[q->graph->nodes[index].inputs[1]].dims[0];
+    retort_status status = rt_frequent_find(out, texts->ids, texts->tokens, rows, rows / KEPT_SHARE, err);
+    words->kept = out->ids;
+    words->kept_count = out->count;
+    return status;
+}
+
 /* Positions are few bytes, and every token has one: 8 bits in every recipe. */
 static retort_status round_tables(quantizer *q, int index, retort_error *err) {
     bool learned = q->importance.embedded != NULL && q->table_bits == 4;
     const rt_kernels *kernels = &q->calibration.kernels;
     rt_unused unused;
+    rt_frequent frequent = {0};
     retort_status status = rt_unused_find(&unused, q->tokenizer, err);
+    rt_words words = {.gaps = unused.gaps, .gap_count = unused.count};
+    if (status == RETORT_OK && learned) status = find_frequent(q, index, &words, &frequent, err);
     if (status == RETORT_OK && learned)
-        status = rt_learned_words(q->graph, index, q->group, &unused, q->importance.embedded, kernels, err);
+        status = rt_learned_words(q->graph, index, q->group, &words, q->importance.embedded, kernels, err);
     if (status == RETORT_OK && !learned)
-        status = rt_ptq_words(q->graph, index, q->table_bits, q->group, unused.gaps, unused.count, NULL, err);
+        status = rt_ptq_words(q->graph, index, q->table_bits, q->group, &words, NULL, err);
+    rt_frequent_free(&frequent);
     bool position = is_float_constant(q, &q->graph->nodes[index], 2);
     return status == RETORT_OK && position ? rt_ptq_positions(q->graph, index, err) : status;
 }
@@ -520,7 +545,7 @@ retort_status rt_quantize(retort_model **out, const retort_model *model,
                   : row->activations == RT_ROWS_STATIC;
     q.bits = options->bits != 0 ? options->bits : row->bits;
     q.table_bits = options->embeddings != 0 ? options->embeddings : row->table_bits;
-    q.group = options->group != 0 ? options->group : DEFAULT_GROUP;
+    q.group = options->group != 0 ? options->group : row->group;
     q.weak = options->weak_columns != 0 ? options->weak_columns : DEFAULT_WEAK;
     use_int16(&next->graph);
     status = round_all(&q, model, err);

@@ -12,25 +12,26 @@ typedef enum rt_rounding { RT_ROUND_NEAREST, RT_ROUND_GPTQ } rt_rounding;
 /* How rows of activations become int8: each with its own range, or all with one. */
 typedef enum rt_activations { RT_ROWS_DYNAMIC, RT_ROWS_STATIC } rt_activations;
 
-/* One row a recipe: name, bits of matrices, bits of the word table, how columns of x are moved, rounding,
- * whether a few columns of each matrix keep 8 bits, activations, whether it is measured what
- * errors cost the answers, what it does. A recipe needs data that moves
- * columns, does not round to nearest, or has static activations. */
+/* One row a recipe: name, bits of matrices, bits of the word table, group, how columns of x are moved,
+ * rounding, whether a few columns of each matrix keep 8 bits, activations, whether it is measured what errors
+ * cost the answers, what it does. A recipe needs data that moves columns, does not round to nearest, or has
+ * static activations. */
 #define RT_RECIPES(X)                                                                                        \
-    X("int8", 8, 8, NONE, NEAREST, false, DYNAMIC, false,                                                    \
+    X("int8", 8, 8, 64, NONE, NEAREST, false, DYNAMIC, false,                                                \
       "8 bits, rounded to nearest with min-MSE scales a column")                                             \
-    X("int8-static", 8, 8, NONE, NEAREST, false, STATIC, false,                                              \
+    X("int8-static", 8, 8, 64, NONE, NEAREST, false, STATIC, false,                                          \
       "int8 with a fixed range for each activation")                                                         \
-    X("smoothquant", 8, 8, SMOOTH, NEAREST, false, DYNAMIC, false,                                           \
+    X("smoothquant", 8, 8, 64, SMOOTH, NEAREST, false, DYNAMIC, false,                                       \
       "int8 with columns of activations made alike, and the weights undoing it")                             \
-    X("int4", 4, 4, NONE, NEAREST, false, DYNAMIC, false,                                                    \
+    X("int4", 4, 4, 64, NONE, NEAREST, false, DYNAMIC, false,                                                \
       "4 bits in groups with two-level min-MSE scales, rounded to nearest")                                  \
-    X("awq", 4, 4, AWQ, NEAREST, false, DYNAMIC, false,                                                      \
+    X("awq", 4, 4, 64, AWQ, NEAREST, false, DYNAMIC, false,                                                  \
       "int4 with the weights of larger activations scaled up, and activations down")                         \
-    X("gptq", 4, 4, NONE, GPTQ, false, DYNAMIC, false, "4 bits; errors are made up for by later weights")    \
-    X("owq", 4, 4, NONE, GPTQ, true, DYNAMIC, false,                                                         \
+    X("gptq", 4, 4, 64, NONE, GPTQ, false, DYNAMIC, false,                                                   \
+      "4 bits; errors are made up for by later weights")                                                     \
+    X("owq", 4, 4, 64, NONE, GPTQ, true, DYNAMIC, false,                                                     \
       "gptq; the input columns that lose most of each matrix keep 8 bits")                                   \
-    X("ptq+owq", 4, 4, NONE, GPTQ, true, DYNAMIC, true,                                                      \
+    X("ptq+owq", 4, 4, 32, NONE, GPTQ, true, DYNAMIC, true,                                                  \
       "owq; the word table is rounded by what its errors cost the answers")
 
 /* Options as retort_model_quantize has checked them. */
