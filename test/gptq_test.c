@@ -160,6 +160,12 @@ static double loss_of(const double *h, const double *lost) {
     return sum;
 }
 
+static double mean_of(const double *h) {
+    double mean = 0;
+    for (size_t i = 0; i < K; i++) mean += h[i * K + i] / K;
+    return mean;
+}
+
 static double weight_of(const rt_rounded *out, size_t row, size_t c) {
     return (double)out->codes[row * COLUMNS + c] * (double)out->groups[row / GROUP * COLUMNS + c] *
            (double)out->scale[c];
@@ -172,7 +178,7 @@ typedef struct panel {
     rt_rounded out, plain;
 } panel;
 
-static void check_loss(const rt_factor *f, const double *h, const panel *p, size_t c) {
+static double check_loss(const rt_factor *f, const double *h, const panel *p, size_t c) {
     double lost[K], plain[K];
     for (size_t i = 0; i < K; i++) {
         double w = (double)p->w[i * COLUMNS + c];
@@ -184,6 +190,8 @@ static void check_loss(const rt_factor *f, const double *h, const panel *p, size
     }
     double ours = loss_of(h, lost), nearest = loss_of(h, plain);
     if (c != 3 && !(ours < 0.95 * nearest)) fail_msg("column %zu: loss %g, to nearest %g", c, ours, nearest);
+    for (size_t i = 0; i < K; i++) ours += f->damping * mean_of(h) * lost[i] * lost[i];
+    return ours;
 }
 
 /* Columns of all sizes; column 3 is zero, row 70 of 4 is large, and input 9 never was anything but 0. */
@@ -192,7 +200,8 @@ static void check_panel(size_t weak_count, const uint32_t *weak_rows) {
     rt_kernels kernels;
     rt_factor f;
     rt_gptq_scratch s = {0};
-    double *h = make_hessian(K, 3 * K);
+    double *h = make_hessian(K, 3 * K), before[COLUMNS];
+    size_t less = 0;
     assert_non_null(p);
     for (size_t i = 0; i < K; i++) {
         h[i * K + 9] = h[9 * K + i] = 0;
@@ -211,8 +220,16 @@ static void check_panel(size_t weak_count, const uint32_t *weak_rows) {
     double *u = upper_factor(&f, h);
     for (size_t c = 0; c < COLUMNS; c++) {
         check_column(&f, u, p->w, &p->out, c, p->weak);
-        check_loss(&f, h, p, c);
+        before[c] = check_loss(&f, h, p, c);
     }
+    rt_gptq_descend(&f, &kernels, &s, &p->out, p->weak);
+    for (size_t c = 0; c < COLUMNS; c++) {
+        double after = check_loss(&f, h, p, c);
+        less += after < before[c] * 0.98;
+        assert_true(after <= before[c] * (1 + 1e-5));
+    }
+    print_message("# descent: %zu of %d columns lose less\n", less, COLUMNS);
+    assert_true(less >= COLUMNS / 4);
     free(u);
     free(h);
     free(p);

@@ -60,6 +60,17 @@ static void reverse(const rt_factor *f, const double *h, double add, double *out
     }
 }
 
+/* The Hessian that `reverse` made, in the order of steps. */
+static void keep_hessian(rt_factor *f, const double *reversed) {
+    size_t k = f->k;
+    for (size_t i = 0; i < k; i++) {
+        for (size_t j = 0; j <= i; j++) {
+            float value = (float)reversed[(k - 1 - j) * k + (k - 1 - i)];
+            f->hessian[i * k + j] = f->hessian[j * k + i] = value;
+        }
+    }
+}
+
 static void keep_factor(rt_factor *f, const double *lower) {
     size_t k = f->k;
     for (size_t i = 0; i < k; i++) {
@@ -80,6 +91,7 @@ static retort_status factor(rt_factor *f, const double *h, double *work, retort_
     for (int i = 0; i < DAMPINGS; i++) {
         f->damping = ldexp(0.01, i);
         reverse(f, h, f->damping * mean, work);
+        keep_hessian(f, work);
         if (!rt_cholesky(f->k, work, work + f->k * f->k)) continue;
         keep_factor(f, work);
         return RETORT_OK;
@@ -94,7 +106,9 @@ retort_status rt_factor_make(rt_factor *out, size_t k, size_t group, const doubl
     out->order = rt_calloc(k, sizeof *out->order);
     out->cost = rt_calloc(k, sizeof *out->cost);
     out->back = rt_alloc_aligned(rt_round_up(k * k * sizeof *out->back, 64));
-    bool made = work != NULL && out->order != NULL && out->cost != NULL && out->back != NULL;
+    out->hessian = rt_alloc_aligned(rt_round_up(k * k * sizeof *out->hessian, 64));
+    bool made =
+        work != NULL && out->hessian != NULL && out->order != NULL && out->cost != NULL && out->back != NULL;
     retort_status status =
         made ? make_order(out, h, weak_rows, err) : rt_fail_nomem(err, k * k * sizeof *work);
     if (status == RETORT_OK) status = factor(out, h, work, err);
@@ -106,10 +120,13 @@ void rt_factor_free(rt_factor *factor) {
     free(factor->order);
     free(factor->back);
     free(factor->cost);
+    free(factor->hessian);
     *factor = (rt_factor){0};
 }
 
 /* ---- A panel ---- */
+
+enum { BLOCK = 64 }; /* steps whose slopes one product finds (rt_gptq_descend) */
 
 bool rt_gptq_begin(rt_gptq_scratch *out, const rt_factor *factor) {
     size_t row = RT_PANEL * sizeof(float), groups = (factor->k + factor->group - 1) / factor->group;
@@ -121,8 +138,11 @@ bool rt_gptq_begin(rt_gptq_scratch *out, const rt_factor *factor) {
     out->best_codes = rt_alloc_aligned(most * RT_PANEL);
     out->strong = rt_alloc_aligned(factor->k * row);
     out->reals = rt_alloc_aligned(groups * row);
-    return out->lost != NULL && out->ahead != NULL && out->trial != NULL && out->trial_codes != NULL &&
-           out->best_codes != NULL && out->strong != NULL && out->reals != NULL;
+    out->effective = rt_alloc_aligned(factor->k * row);
+    out->slope = rt_alloc_aligned(BLOCK * row);
+    return out->effective != NULL && out->slope != NULL && out->lost != NULL && out->ahead != NULL &&
+           out->trial != NULL && out->trial_codes != NULL && out->best_codes != NULL && out->strong != NULL &&
+           out->reals != NULL;
 }
 
 void rt_gptq_end(rt_gptq_scratch *s) {
@@ -133,6 +153,8 @@ void rt_gptq_end(rt_gptq_scratch *s) {
     free(s->best_codes);
     free(s->strong);
     free(s->reals);
+    free(s->effective);
+    free(s->slope);
     *s = (rt_gptq_scratch){0};
 }
 
@@ -263,9 +285,81 @@ bool rt_gptq_panel(const rt_factor *f, const rt_kernels *kernels, const float *w
                    RT_PANEL);
         }
     }
-    if (f->weak == 0) return true;
-    attempt last = {.lost = s->lost + strong * RT_PANEL, .codes = weak};
-    look_back(f, kernels, w, s, strong, f->k);
-    round_steps(f, w, s, strong, f->k, out->scale, 127, &last);
+    if (f->weak > 0) {
+        attempt last = {.lost = s->lost + strong * RT_PANEL, .codes = weak};
+        look_back(f, kernels, w, s, strong, f->k);
+        round_steps(f, w, s, strong, f->k, out->scale, 127, &last);
+    }
     return true;
+}
+
+/* ---- Descent ---- */
+
+/* What GPTQ made is no minimum: each step's code is chosen again, given all others, those before it too, and
+ * moved to where the squared error of the layer is least (coordinate descent, as QuantEase, arXiv
+ * 2309.01885). */
+enum { SWEEPS = 4 };
+
+/* s->slope = H d, the gradient of the error, at steps from…to. */
+static void find_slopes(const rt_factor *f, const rt_kernels *kernels, rt_gptq_scratch *s, size_t from,
+                        size_t to) {
+    rt_gemm gemm = {.m = to - from, .n = RT_PANEL, .k = f->k, .a = f->hessian + from * f->k, .lda = f->k};
+    gemm.b = s->lost;
+    gemm.c = s->slope;
+    gemm.ldc = RT_PANEL;
+    kernels->gemm_f32(&gemm);
+}
+
+/* Moves the codes of one step, [16], and keeps what moved in `change`; whether any did. */
+static bool move_codes(const float *slope, float own, const float *scale, bool weak, int8_t *codes,
+                       float *change) {
+    float inverse[RT_PANEL], low = weak ? -127 : -8, high = weak ? 127 : 7;
+    bool moved = false;
+    invert(scale, inverse);
+    for (size_t c = 0; c < RT_PANEL; c++) {
+        float code = (float)codes[c] + nearest(slope[c] / own * inverse[c]);
+        code = code > low ? code : low;
+        code = code < high ? code : high;
+        change[c] = (code - (float)codes[c]) * scale[c];
+        moved |= change[c] != 0;
+        codes[c] = (int8_t)code;
+    }
+    return moved;
+}
+
+/* Whether any code has changed. */
+static bool sweep(const rt_factor *f, const rt_kernels *kernels, rt_gptq_scratch *s, rt_rounded *out,
+                  int8_t *weak) {
+    size_t strong = f->k - f->weak;
+    bool moved = false;
+    for (size_t i = 0; i < f->k; i++) {
+        size_t from = i / BLOCK * BLOCK, to = rt_min(from + BLOCK, f->k);
+        if (i == from) find_slopes(f, kernels, s, from, to);
+        float change[RT_PANEL], own = f->hessian[i * f->k + i];
+        int8_t *codes =
+            i < strong ? out->codes + (size_t)f->order[i] * RT_PANEL : weak + (i - strong) * RT_PANEL;
+        if (!move_codes(s->slope + (i - from) * RT_PANEL, own, s->effective + i * RT_PANEL, i >= strong,
+                        codes, change))
+            continue;
+        moved = true;
+        for (size_t c = 0; c < RT_PANEL; c++) s->lost[i * RT_PANEL + c] -= change[c];
+        for (size_t j = i + 1; j < to; j++) {
+            float h = f->hessian[i * f->k + j], *slope = s->slope + (j - from) * RT_PANEL;
+            for (size_t c = 0; c < RT_PANEL; c++) slope[c] -= h * change[c];
+        }
+    }
+    return moved;
+}
+
+void rt_gptq_descend(const rt_factor *f, const rt_kernels *kernels, rt_gptq_scratch *s, rt_rounded *out,
+                     int8_t *weak) {
+    size_t strong = f->k - f->weak;
+    for (size_t i = 0; i < f->k; i++) {
+        const uint8_t *groups = out->groups + f->order[i] / f->group * RT_PANEL;
+        for (size_t c = 0; c < RT_PANEL; c++) {
+            s->effective[i * RT_PANEL + c] = i < strong ? (float)groups[c] * out->scale[c] : out->scale[c];
+        }
+    }
+    for (int i = 0; i < SWEEPS && sweep(f, kernels, s, out, weak); i++) {
+    }
 }

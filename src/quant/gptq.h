@@ -24,6 +24,7 @@ typedef struct rt_factor {
     uint32_t *order; /* [k] row of each step: rows of a group follow one another */
     float *back;     /* [k, k] V_ji / V_ii at [i][j], j < i; 64-byte aligned */
     float *cost;     /* [k] V_ii^2 */
+    float *hessian;  /* [k, k] H in the order of steps, damped */
     double damping;  /* share of the mean of H's diagonal that was added to it */
 } rt_factor;
 
@@ -39,8 +40,10 @@ typedef struct rt_gptq_scratch {
     float *ahead; /* [most steps at a time, 16] the weights that are rounded */
     float *trial; /* the same shape: losses with one scale */
     int8_t *trial_codes, *best_codes;
-    float *strong; /* [k, 16] the panel without its weak rows */
-    float *reals;  /* [groups, 16] */
+    float *strong;    /* [k, 16] the panel without its weak rows */
+    float *reals;     /* [groups, 16] */
+    float *effective; /* [k, 16] the scale of each step's codes */
+    float *slope;     /* [64, 16] */
 } rt_gptq_scratch;
 bool rt_gptq_begin(rt_gptq_scratch *out, const rt_factor *factor);
 void rt_gptq_end(rt_gptq_scratch *scratch);
@@ -49,6 +52,12 @@ void rt_gptq_end(rt_gptq_scratch *scratch);
  * units of the column's scale. s->lost is then what every step lost. False: a weight is not finite. */
 bool rt_gptq_panel(const rt_factor *factor, const rt_kernels *kernels, const float *w, rt_gptq_scratch *s,
                    rt_rounded *out, int8_t *weak);
+
+/* What that made is no minimum: each step's code is chosen again, given those of all others, also of those
+ * before it, where the layer's squared error is least (coordinate descent, as QuantEase, arXiv 2309.01885).
+ * Scales stay. Takes what rt_gptq_panel has just left in *s, *out and `weak`. */
+void rt_gptq_descend(const rt_factor *factor, const rt_kernels *kernels, rt_gptq_scratch *s, rt_rounded *out,
+                     int8_t *weak);
 
 /* a [n, n], of which the lower triangle is read, = L L^T; L replaces it. scratch: [RT_CHOLESKY_ROWS, n].
  * False: not positive definite. */

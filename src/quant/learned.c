@@ -11,6 +11,7 @@
 
 typedef struct learner {
     size_t k, n, group, weak;
+    bool descend;
     const rt_moments *moments;
     const rt_kernels *kernels;
     rt_factor factor;
@@ -115,6 +116,7 @@ static bool round_panel(void *user, size_t panel, const float *w, rt_rounded *ou
     learner *l = user;
     const rt_factor *f = &l->factor;
     if (!rt_gptq_panel(f, l->kernels, w, &l->scratch, out, l->weak_codes)) return false;
+    if (l->descend) rt_gptq_descend(f, l->kernels, &l->scratch, out, l->weak_codes);
     for (size_t c = 0; c < rt_min(RT_PANEL, l->n - panel * RT_PANEL); c++) {
         double shift = 0;
         for (size_t i = 0; i < f->k; i++) {
@@ -141,11 +143,12 @@ static retort_status learn(learner *l, rt_graph *graph, int node, retort_error *
     return status == RETORT_OK ? rt_shift_bias(graph, weight, l->shift, err) : status;
 }
 
-retort_status rt_learned_matrix(rt_graph *graph, int node, int64_t group, size_t weak, rt_moments *moments,
-                                const rt_kernels *kernels, retort_error *err) {
+retort_status rt_learned_matrix(rt_graph *graph, int node, int64_t group, size_t weak, bool descend,
+                                rt_moments *moments, const rt_kernels *kernels, retort_error *err) {
     if (moments->rows == 0) return rt_ptq_matrix(graph, node, 4, group, NULL, err);
     learner l = {
         .k = moments->k, .group = (size_t)group, .weak = weak, .moments = moments, .kernels = kernels};
+    l.descend = descend;
     l.n = (size_t)graph->values[graph->nodes[node].inputs[1]].dims[1];
     to_covariance(moments);
     l.weak_rows = rt_calloc(weak, sizeof *l.weak_rows);
@@ -160,7 +163,9 @@ retort_status rt_learned_matrix(rt_graph *graph, int node, int64_t group, size_t
 static bool round_rows(void *user, size_t panel, const float *w, rt_rounded *out) {
     learner *l = user;
     (void)panel;
-    return rt_gptq_panel(&l->factor, l->kernels, w, &l->scratch, out, NULL);
+    if (!rt_gptq_panel(&l->factor, l->kernels, w, &l->scratch, out, NULL)) return false;
+    rt_gptq_descend(&l->factor, l->kernels, &l->scratch, out, NULL);
+    return true;
 }
 
 retort_status rt_learned_words(rt_graph *graph, int node, int64_t group, const rt_words *words,

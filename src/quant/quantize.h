@@ -13,9 +13,9 @@ typedef enum rt_rounding { RT_ROUND_NEAREST, RT_ROUND_GPTQ } rt_rounding;
 typedef enum rt_activations { RT_ROWS_DYNAMIC, RT_ROWS_STATIC } rt_activations;
 
 /* One row a recipe: name, bits of matrices, bits of the word table, group, how columns of x are moved,
- * rounding, whether a few columns of each matrix keep 8 bits, activations, whether it is measured what errors
- * cost the answers, what it does. A recipe needs data that moves columns, does not round to nearest, or has
- * static activations. */
+ * rounding, whether a few columns of each matrix keep 8 bits, activations, whether it is measured
+ * what errors cost the answers (then frequent words keep 8 bits too, and descent follows GPTQ), what it does.
+ * A recipe needs data that moves columns, does not round to nearest, or has static activations. */
 #define RT_RECIPES(X)                                                                                        \
     X("int8", 8, 8, 64, NONE, NEAREST, false, DYNAMIC, false,                                                \
       "8 bits, rounded to nearest with min-MSE scales a column")                                             \
@@ -32,7 +32,7 @@ typedef enum rt_activations { RT_ROWS_DYNAMIC, RT_ROWS_STATIC } rt_activations;
     X("owq", 4, 4, 64, NONE, GPTQ, true, DYNAMIC, false,                                                     \
       "gptq; the input columns that lose most of each matrix keep 8 bits")                                   \
     X("ptq+owq", 4, 4, 32, NONE, GPTQ, true, DYNAMIC, true,                                                  \
-      "owq; the word table is rounded by what its errors cost the answers")
+      "owq; the word table by what its errors cost, frequent words in 8 bits, codes refined")
 
 /* Options as retort_model_quantize has checked them. */
 retort_status rt_quantize(retort_model **out, const retort_model *model,
