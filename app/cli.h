@@ -255,7 +255,14 @@ double cli_percentile(const double *sorted, size_t n, double p);
 /* ---- Models and texts ---- */
 
 extern const char *const cli_task_names[];
-/* A .retort file, or a checkpoint folder, which is imported up to `level`. Errors are printed. */
+/* The model that comes with retort, which `run` takes when none is named. */
+#define CLI_DEFAULT_MODEL "sentiment"
+/* The path of a model: the word itself, or, where it is a bare name and no file, that of NAME.retort in the
+ * folders of the environment variable RETORT_MODELS (colons between them), or where retort keeps its own.
+ * *out: the caller frees it. Errors are printed, with the folders that were searched. */
+cli_code cli_find_model(char **out, const char *word);
+/* A .retort file, or a checkpoint folder, which is imported up to `level`; `path` may be a name, as above.
+ * Errors are printed. */
 cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level);
 cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile);
 /* In our own engine, whatever --provider says: a reference. */

@@ -3,6 +3,7 @@
 #include "run.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const run_fn runners[] = {
@@ -28,17 +29,27 @@ static cli_code run_lines(run_state *run, cli_input *input, size_t batch) {
     return code;
 }
 
+/* The model's name, and how many words it takes: without one, or when the first word has a space and is no
+ * file, it is the model that comes with retort. */
+static const char *model_of(const cli_args *args, int *words) {
+    const char *first = args->word_count > 0 ? args->words[0] : NULL;
+    *words = first != NULL && (strchr(first, ' ') == NULL || access(first, F_OK) == 0);
+    return *words > 0 ? first : CLI_DEFAULT_MODEL;
+}
+
 cli_code cmd_run(const cli_args *args) {
+    int words;
+    const char *name = model_of(args, &words);
     run_state run = {.args = args, .json = cli_has(args, CLI_JSON), .info = {.size = sizeof run.info}};
     cli_input input = {0};
     size_t batch = (size_t)cli_int(args, CLI_BATCH, 32);
     run.top = (size_t)cli_int(args, CLI_TOP, 5);
     run.drawn = !run.json && isatty(STDOUT_FILENO);
-    cli_code code = cli_open_model(&run.model, args, args->words[0], 3);
+    cli_code code = cli_open_model(&run.model, args, name, 3);
     if (code == CLI_DONE) code = cli_open_session(&run.session, args, run.model, false);
     if (code == CLI_DONE) {
         retort_model_info(run.model, &run.info);
-        cli_input_open(&input, args, 1);
+        cli_input_open(&input, args, words);
         code = cli_has(args, CLI_QUERY) ? run_query(&run, &input, batch) : run_lines(&run, &input, batch);
         cli_input_close(&input);
     }

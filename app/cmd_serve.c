@@ -12,6 +12,7 @@ enum { MOST_MODELS = 64, LONGEST_NAME = 64 };
 typedef struct served {
     srv_model_spec specs[MOST_MODELS];
     char names[MOST_MODELS][LONGEST_NAME];
+    char *paths[MOST_MODELS]; /* owned */
     size_t count;
 } served;
 
@@ -53,7 +54,10 @@ static cli_code add(served *s, const char *name, size_t length, const char *path
         cli_error("two models have the name '%s': --name N=FILE sets another", copy);
         return CLI_USAGE;
     }
-    s->specs[s->count++] = (srv_model_spec){copy, path};
+    cli_code code = cli_find_model(&s->paths[s->count], path);
+    if (code != CLI_DONE) return code;
+    s->specs[s->count] = (srv_model_spec){copy, s->paths[s->count]};
+    s->count++;
     return CLI_DONE;
 }
 
@@ -136,6 +140,7 @@ cli_code cmd_serve(const cli_args *args) {
         srv_options options = options_of(args, &s);
         if (srv_serve(&options, &err) != RETORT_OK) code = cli_fail(&err, true);
     }
+    for (size_t i = 0; i < s.count; i++) free(s.paths[i]);
     cli_names_free(&names);
     return code;
 }

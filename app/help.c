@@ -88,7 +88,10 @@ void cli_print_help(const cli_command *command, FILE *to) {
         if (!cli_commands[i].hidden)
             fprintf(to, "  %-10s %s\n", cli_commands[i].name, cli_commands[i].summary);
     }
-    fputs("\n'retort COMMAND --help' prints a command's options and examples.\nexit codes:", to);
+    fputs(
+        "\nA MODEL is a file that 'retort import' wrote, a checkpoint folder, or a name: '" CLI_DEFAULT_MODEL
+        "' comes with retort.\n'retort COMMAND --help' prints a command's options and examples.\nexit codes:",
+        to);
     for (int code = CLI_DONE; code <= CLI_NO_PROVIDER; code++) {
         fprintf(to, "%s %d %s", code > 0 ? "," : "", code, exit_codes[code]);
     }
@@ -152,7 +155,9 @@ void cli_print_man(void) {
         "file, "
         "and runs it.\nData go to standard output, progress and messages to standard error.\nEvery command "
         "takes\n.B \\-\\-json\n(one object a line) and\n.BR \\-\\-help .\nA MODEL is a file that\n.B retort "
-        "import\nwrote; a checkpoint folder is imported on the fly.\n.SH COMMANDS\n",
+        "import\nwrote; a checkpoint folder is imported on the fly; a "
+        "bare name, as "
+        "\n.BR " CLI_DEFAULT_MODEL ",\nis a model that comes with retort.\n.SH COMMANDS\n",
         stdout);
     for (size_t i = 0; i < cli_command_count; i++) print_roff_command(&cli_commands[i]);
     fputs(".SH EXIT STATUS\n", stdout);
@@ -160,6 +165,8 @@ void cli_print_man(void) {
         printf(".TP\n.B %d\n%s\n", code, exit_codes[code]);
     }
     fputs(".SH ENVIRONMENT\n.TP\n.B RETORT_ISA\nuse no instructions beyond this tier, as\n.B \\-\\-isa\n"
+          ".TP\n.B RETORT_MODELS\nfolders, with colons between them, where models are looked for by name "
+          "first\n"
           ".TP\n.B NO_COLOR\nprint no colours\n",
           stdout);
 }

@@ -35,12 +35,15 @@ const cli_command cli_commands[] = {
      "retort explain model.retort --peak --threads 1\n"
      "retort explain model.retort --graph\n",
      false, cmd_explain},
-    {"run", "MODEL [TEXT…]", "run the model on texts or on lines of stdin", 1, -1, -1,
+    {"run", "[MODEL] [TEXT…]", "run the model on texts or on lines of stdin", 0, -1, -1,
      (const int[]){CLI_TOP, CLI_QUERY, CLI_BATCH, CLI_SPECIAL_AS_TEXT, ENGINE_OPTIONS, OTHER_ENGINES, -1},
      "What is printed depends on the model's task: labels with scores, entities, the answer, guesses for "
      "[MASK], or a vector. A tab in a text separates a pair; a question is QUESTION<tab>CONTEXT. On a "
      "terminal "
-     "results are drawn, else each text gives one tab-separated line, or with --json one object.",
+     "results are drawn, else each text gives one tab-separated line, or with --json one object. Without a "
+     "MODEL, or when the first word is a text (has a space, and is no file), the model '" CLI_DEFAULT_MODEL
+     "' answers, which comes with retort: it tells positive from negative sentences of English.",
+     "retort run \"an utterly charming film\"\n"
      "retort run model.retort \"a charming and often affecting journey\"\n"
      "retort run model.retort --json <texts.txt\n"
      "retort run embedder.retort --query \"lost card\" <texts.txt\n",

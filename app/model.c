@@ -49,10 +49,18 @@ static cli_code import_model(retort_model **out, const cli_args *args, const cha
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, status != RETORT_ARGUMENT);
 }
 
-cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level) {
+static cli_code open_path(retort_model **out, const cli_args *args, const char *path, int level) {
     retort_error err;
     if (is_folder(path) || cli_is_graph(path)) return import_model(out, args, path, level);
     return retort_model_load(out, path, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
+}
+
+cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level) {
+    char *found;
+    cli_code code = cli_find_model(&found, path);
+    if (code == CLI_DONE) code = open_path(out, args, found, level);
+    free(found);
+    return code;
 }
 
 cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_t *bytes) {

@@ -12,7 +12,7 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-from harness import EXAMPLES, GOLDEN, HERE, RETORT, checkpoint, close, fails, file, main, model, retort, rows, test
+from harness import EXAMPLES, GOLDEN, HERE, RETORT, ROOT, Skip, checkpoint, close, fails, file, main, model, retort, rows, test
 
 VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "compare", "optimize", "quantize", "bench", "serve", "load", "doctor", "help", "version"]
 
@@ -252,6 +252,37 @@ def bad_models():
     keep = file("keep.retort", good)
     fails(3, "empty", "import", HERE / "empty", "-o", keep)
     assert pathlib.Path(keep).read_bytes() == good
+
+
+@test
+def models_by_name():
+    folder = HERE / "shipped"
+    folder.mkdir()
+    shutil.copy(model("distilbert-classify"), folder / "tiny.retort")
+    here = {"RETORT_MODELS": f"/nowhere::{folder}"}
+    by_path, by_name = retort("run", model("distilbert-classify"), "good", "bad"), retort("run", "tiny", "good", "bad", env=here)
+    assert by_path == by_name and rows("info", "tiny", env=here) == rows("info", folder / "tiny.retort")
+    data = file("named.tsv", "sentence\tlabel\ngood\t0\nbad\t1\n")
+    assert rows("eval", "tiny", "--data", data, "--reference", "tiny", env=here)[0]["kl"] == 0
+    for verb in (["info"], ["run"], ["explain"], ["tokenize"], ["bench"], ["serve"]):
+        error = fails(3, "no other.retort in /nowhere, ", *verb, "other", env=here)
+        assert str(folder) in error and "share/retort/models" in error and error.count("\n") == 1
+        assert "retort/models" not in fails(3, "other.retort: ", *verb, "other.retort", env=here)
+
+
+@test
+def the_model_that_comes_with_retort():
+    if not (ROOT / "models/sentiment.retort").exists():
+        raise Skip("models/sentiment.retort has not been made")
+    good, bad = (row["labels"][0] for row in rows("run", "an utterly charming film", "a dull, lifeless mess"))
+    assert good["label"] == "POSITIVE" and bad["label"] == "NEGATIVE" and min(good["score"], bad["score"]) > 0.9
+    assert retort("run", stdin=b"an utterly charming film\n") == retort("run", "sentiment", "an utterly charming film")
+    assert retort("run", "--", "so  bad", "good")[0].count(b"\n") == 2
+    info = rows("info", "sentiment")[0]
+    assert info["file_bytes"] < 13e6 and info["recipe"] in (ROOT / "models/README.md").read_text()
+    assert "/" not in info["source"]
+    (HERE / "a text").mkdir()
+    fails(3, "a text", "run", HERE / "a text")
 
 
 @test
