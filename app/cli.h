@@ -370,6 +370,7 @@ cli_code cmd_eval(const cli_args *args);
 cli_code cmd_compare(const cli_args *args);
 cli_code cmd_optimize(const cli_args *args);
 cli_code cmd_quantize(const cli_args *args);
+cli_code cmd_dequantize(const cli_args *args);
 cli_code cmd_export(const cli_args *args);
 cli_code cmd_bench(const cli_args *args);
 cli_code cmd_serve(const cli_args *args);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * quantize: a float model into an integer one. */
+ * quantize: a float model into an integer one; dequantize: the way back. */
 #include "cli.h"
 
 #include <string.h>
@@ -82,6 +82,22 @@ cli_code cmd_quantize(const cli_args *args) {
     if (code == CLI_DONE) code = report(args, model, integer, bytes, seconds);
     retort_dataset_free(data);
     retort_model_free(integer);
+    retort_model_free(model);
+    return code;
+}
+
+cli_code cmd_dequantize(const cli_args *args) {
+    retort_model *model = NULL, *floats = NULL;
+    retort_error err;
+    uint64_t bytes = 0;
+    cli_code code = cli_open_model(&model, args, args->words[0], 3);
+    double start = cli_now();
+    if (code == CLI_DONE && retort_model_dequantize(&floats, model, &err) != RETORT_OK)
+        code = cli_fail(&err, true);
+    double seconds = cli_now() - start;
+    if (code == CLI_DONE) code = cli_save_model(floats, args, &bytes);
+    if (code == CLI_DONE) code = report(args, model, floats, bytes, seconds);
+    retort_model_free(floats);
     retort_model_free(model);
     return code;
 }

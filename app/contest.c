@@ -68,8 +68,12 @@ cli_code contest_file(contest *c, const retort_model *model, const char *path, c
     retort_info info = {.size = sizeof info};
     retort_model_info(model, &info);
     bool is_file = path != NULL && info.file_bytes > 0;
-    int n = is_file ? snprintf(out, CONTEST_PATH, "%s", path)
+    char *found = NULL;
+    cli_code code = is_file ? cli_find_model(&found, path) : CLI_DONE;
+    if (code != CLI_DONE) return code;
+    int n = is_file ? snprintf(out, CONTEST_PATH, "%s", found)
                     : snprintf(out, CONTEST_PATH, "%s/%s.retort", c->folder, name);
+    free(found);
     if (n < 0 || n >= CONTEST_PATH) {
         cli_error("%s: the path is too long", is_file ? path : name);
         return CLI_USAGE;

@@ -118,6 +118,15 @@ const cli_command cli_commands[] = {
      "retort quantize model.retort --recipe smoothquant --data train.tsv -o fine.retort\n"
      "retort quantize model.retort --recipe owq --data train.tsv -o best.retort\n",
      false, cmd_quantize},
+    {"dequantize", "MODEL -o FILE", "turn integer weights back into floats", 1, 1, CLI_OUTPUT,
+     (const int[]){CLI_OUTPUT, -1},
+     "Each weight becomes the float that its integers stand for, and activations are not rounded any more: a "
+     "float model that computes what the integers meant, to compare them with, or to quantize in another "
+     "way. "
+     "What quantisation has lost does not come back.",
+     "retort dequantize sentiment -o float.retort\n"
+     "retort quantize float.retort --recipe int8 -o int8.retort\n",
+     false, cmd_dequantize},
     {"export", "MODEL -o FILE.onnx", "write the model as ONNX", 1, 1, CLI_OUTPUT,
      (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_FOR, CLI_STANDARD, CLI_EXTERNAL_OVER, CLI_TASK, CLI_TOKENIZER,
                    -1},

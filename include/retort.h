@@ -236,6 +236,11 @@ typedef struct retort_quantize_options {
  * and erf are the same), and the same bits of results. */
 RETORT_API retort_status retort_model_quantize(retort_model **out, const retort_model *model,
                                                const retort_quantize_options *options, retort_error *err);
+/* A float model again from an integer one: each weight becomes the float that it stands for, and activations
+ * are not rounded. What quantisation has lost does not come back. RETORT_ARGUMENT when nothing in it is an
+ * integer. *out is a new model; both are freed by the caller. Thread-safe. */
+RETORT_API retort_status retort_model_dequantize(retort_model **out, const retort_model *model,
+                                                 retort_error *err);
 /* Name of recipe `index`, and what it does in one line; NULL beyond the last one. `help` may be NULL. */
 RETORT_API const char *retort_recipe(size_t index, const char **help);
 

@@ -3,6 +3,7 @@
  * machine's description check their own.) */
 #include "graph/onnx.h"
 #include "graph/package.h"
+#include "quant/dequantize.h"
 #include "quant/quantize.h"
 #include "run/session.h"
 #include "task/dataset.h"
@@ -132,6 +133,11 @@ retort_status retort_model_quantize(retort_model **out, const retort_model *mode
     }
     status = check_names("quantize", options->keep, options->keep_count, err);
     return status == RETORT_OK ? rt_quantize(out, model, options, err) : status;
+}
+
+retort_status retort_model_dequantize(retort_model **out, const retort_model *model, retort_error *err) {
+    if (out == NULL || model == NULL) return bad(err, "dequantize", "out and model must be given");
+    return rt_dequantize(out, model, err);
 }
 
 static const char *const part_names[] = {

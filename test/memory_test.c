@@ -62,6 +62,17 @@ static retort_status work_quantize(bench *b, retort_error *err) {
     return status;
 }
 
+static retort_status work_dequantize(bench *b, retort_error *err) {
+    retort_model *integer = NULL, *floats = NULL;
+    retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
+    options.recipe = "int4";
+    retort_status status = retort_model_quantize(&integer, b->model, &options, err);
+    if (status == RETORT_OK) status = retort_model_dequantize(&floats, integer, err);
+    retort_model_free(floats);
+    retort_model_free(integer);
+    return status;
+}
+
 static retort_status learn(bench *b, const char *recipe, retort_activations activations, retort_error *err) {
     retort_model *model = NULL;
     retort_dataset *data = NULL;
@@ -274,10 +285,19 @@ static const struct {
     const char *name;
     work_fn work;
 } works[] = {
-    {"import", work_import},   {"optimize", work_optimize}, {"quantize", work_quantize},
-    {"save", work_save},       {"load", work_load},         {"tokenize", work_tokenize},
-    {"session", work_session}, {"level 0", work_level0},    {"eval", work_eval},
-    {"learn", work_learn},     {"move", work_move},         {"encode", work_encode},
+    {"import", work_import},
+    {"optimize", work_optimize},
+    {"quantize", work_quantize},
+    {"save", work_save},
+    {"load", work_load},
+    {"tokenize", work_tokenize},
+    {"session", work_session},
+    {"level 0", work_level0},
+    {"eval", work_eval},
+    {"learn", work_learn},
+    {"move", work_move},
+    {"encode", work_encode},
+    {"dequantize", work_dequantize},
 };
 
 /* One attempt with the n-th allocation failing (0: none). Returns whether that allocation was asked for. */

@@ -61,6 +61,13 @@ static inline retort_model *quantized(const retort_model *model, const char *rec
     return integer;
 }
 
+static inline retort_model *dequantized(const retort_model *integer) {
+    retort_model *floats = NULL;
+    retort_error err = {0};
+    if (retort_model_dequantize(&floats, integer, &err) != RETORT_OK) fail_msg("%s", err.text);
+    return floats;
+}
+
 /* Five sequences of 1 to 40 tokens, the last two with a mask token (4). */
 enum { SEQUENCES = 5, TOKENS = 1 + 40 + 17 + 16 + 9 };
 typedef struct sample {
@@ -124,6 +131,22 @@ static inline retort_model *learned(const retort_model *model, const char *recip
     if (retort_model_quantize(&integer, model, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
     retort_dataset_free(data);
     return integer;
+}
+
+/* The logits of the float model that the integers stand for. */
+static inline float *run_floats(const retort_model *integer, size_t *count) {
+    retort_model *floats = dequantized(integer);
+    float *logits = run(floats, NULL, 1, count);
+    retort_model_free(floats);
+    return logits;
+}
+
+/* Whether all of the n values of two arrays differ by less. */
+static inline bool are_near(const float *a, const float *b, size_t n, float less) {
+    for (size_t i = 0; i < n; i++) {
+        if (!(a[i] - b[i] < less && b[i] - a[i] < less)) return false;
+    }
+    return true;
 }
 
 static inline void check_bits(retort_model *model, const char *name) {

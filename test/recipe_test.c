@@ -326,12 +326,21 @@ static void test_unused(void **unused) {
               *e = run_ids(less, last, 3, &n);
         assert_memory_equal(c, d, n * sizeof *c);
         assert_memory_equal(c, e, n * sizeof *c);
+        retort_model *floats = dequantized(less),
+                     *whole_floats = dequantized(whole); /* with rows for all ids */
+        assert_int_equal(floats->graph.values[rt_value_find(&floats->graph, "embeddings.word")].dims[0], 100);
+        float *f = run_ids(floats, ids, 9, &n), *g = run_ids(whole_floats, ids, 9, &n);
+        float *h = run_ids(floats, before, 3, &n), *l = run_ids(floats, last, 3, &n);
+        assert_memory_equal(f, g, n * sizeof *f);
+        assert_memory_equal(h, l, n * sizeof *h);
         check_bits(less, recipes[r]);
         check_round_trip(less);
         check_spoilt("embeddings.gaps i32 rows [1, 2]", "embeddings.gaps i32 rows [2, 1]",
                      "gaps are not i32");
-        float *all[] = {a, b, c, d, e};
-        for (size_t i = 0; i < 5; i++) free(all[i]);
+        float *all[] = {a, b, c, d, e, f, g, h, l};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+        retort_model_free(floats);
+        retort_model_free(whole_floats);
         retort_model_free(whole);
         retort_model_free(less);
     }

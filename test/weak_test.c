@@ -57,15 +57,18 @@ static retort_model *model_with_weak_rows(const char *name) {
     retort_error err = {0};
     retort_model *model = golden(name, 3, RETORT_F32), *integer = quantized(model, "int4", 0, GROUP);
     size_t count, same;
-    float *before = run(integer, NULL, 1, &count);
+    float *before = run(integer, NULL, 1, &count), *floats = run_floats(integer, &count);
     move_rows(&integer->graph, find_linear(&integer->graph, RT_LAYOUT_P16_S4));
     if (rt_graph_sweep(&integer->graph, &err) != RETORT_OK) fail_msg("%s", err.text);
     if (rt_graph_verify(&integer->graph, &err) != RETORT_OK) fail_msg("%s", err.text);
-    float *after = run(integer, NULL, 1, &same);
+    float *after = run(integer, NULL, 1, &same), *floats_after = run_floats(integer, &same);
     assert_int_equal(count, same);
     assert_memory_equal(before, after, count * sizeof *after);
+    assert_memory_equal(floats, floats_after, count * sizeof *floats);
     free(before);
     free(after);
+    free(floats);
+    free(floats_after);
     retort_model_free(model);
     return integer;
 }
@@ -185,7 +188,7 @@ static void test_moved_columns(void **unused) {
         retort_error err = {0};
         retort_model *model = golden(names[i], 3, RETORT_F32), *integer = quantized(model, "int8", 0, 0);
         size_t count, same;
-        float *own = run(integer, NULL, 1, &count);
+        float *own = run(integer, NULL, 1, &count), *floats = run_floats(integer, &count);
         assert_true(move_columns(&integer->graph) >= 4);
         float *moved = run(integer, NULL, 1, &same);
         assert_memory_not_equal(own, moved, count * sizeof *own);
@@ -196,13 +199,78 @@ static void test_moved_columns(void **unused) {
         moved = run(integer, NULL, 1, &same);
         assert_int_equal(count, same);
         /* 0 is in every row's range, and so is 1 now: a step may be half of the 2 x wider. */
-        for (size_t j = 0; j < count; j++)
-            assert_true(own[j] - moved[j] < 0.05F && moved[j] - own[j] < 0.05F);
+        assert_true(are_near(own, moved, count, 0.05F));
+        float *floats_moved = run_floats(integer, &same); /* scales are powers of 2, biases rounded anew */
+        assert_true(are_near(floats, floats_moved, count, 1e-5F));
         check_bits(integer, names[i]);
         check_round_trip(integer);
         check_spoilt(".norm.factor f32 rows [48]", ".norm.factor f32 rows [47]", "factor and add do not fit");
         free(own);
         free(moved);
+        free(floats);
+        free(floats_moved);
+        retort_model_free(integer);
+        retort_model_free(model);
+    }
+}
+
+/* Weights a column of which is its integers times its scale, by rt_unpack alone. */
+static void check_weights(const rt_graph *integer, const rt_graph *floats) {
+    size_t found = 0;
+    for (size_t v = 0; v < integer->node_count; v++) {
+        const rt_node *node = &integer->nodes[v];
+        const rt_value *w = node->op == RT_OP_LINEAR ? &integer->values[node->inputs[1]] : NULL;
+        if (w == NULL || node->attrs.heads > 1) continue;
+        size_t k = (size_t)w->dims[0], n = (size_t)w->dims[1];
+        int8_t *rows = calloc(k, n);
+        const float *scale = integer->values[node->inputs[4]].data;
+        const rt_value *back = &floats->values[rt_value_find(floats, w->name)];
+        assert_true(rows != NULL && back->layout == RT_LAYOUT_P16 && back->dtype == RETORT_F32);
+        if (w->layout == RT_LAYOUT_P16_S8) rt_unpack_s8(k, n, w->data, rows);
+        if (w->layout == RT_LAYOUT_P16_S4) {
+            rt_unpack_s4(k, n, GROUP, w->data, integer->values[node->inputs[6]].data, rows);
+        }
+        for (size_t i = 0; i < k * n; i++) {
+            size_t row = i / n, j = i % n, panel = j / RT_PANEL * k * RT_PANEL;
+            float wanted = (float)rows[i] * scale[j];
+            assert_true(((const float *)back->data)[panel + row * RT_PANEL + j % RT_PANEL] == wanted);
+        }
+        free(rows);
+        found++;
+    }
+    assert_true(found >= 4);
+}
+
+static void test_dequantized(void **unused) {
+    (void)unused;
+    static const struct {
+        const char *model, *recipe;
+        float near;
+    } rows[] = {{"bert-wide", "int8", 0.05F},
+                {"bert-wide", "int4", 0.05F},
+                {"distilbert-wide", "int4", 0.05F},
+                {"bert-tag", "int8", 0.05F}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        retort_model *model = golden(rows[i].model, 3, RETORT_F32), *none = NULL;
+        retort_model *integer = quantized(model, rows[i].recipe, 0, GROUP), *floats = dequantized(integer);
+        retort_error err = {0};
+        size_t count, same;
+        float *a = run(integer, NULL, 1, &count), *b = run(floats, NULL, 1, &same);
+        assert_int_equal(count, same);
+        assert_true(are_near(a, b, count, rows[i].near) && memcmp(a, b, count * sizeof *a) != 0);
+        check_weights(&integer->graph, &floats->graph);
+        assert_non_null(strstr(floats->recipe, rows[i].recipe));
+        assert_int_equal(floats->graph.node_count, model->graph.node_count);
+        check_bits(floats, rows[i].model);
+        check_round_trip(floats);
+        retort_model *again = quantized(floats, "int8", 0, 0);
+        check_bits(again, rows[i].model);
+        assert_int_equal(retort_model_dequantize(&none, floats, &err), RETORT_ARGUMENT);
+        assert_true(none == NULL && strstr(err.text, "no integer weights") != NULL);
+        free(a);
+        free(b);
+        retort_model_free(again);
+        retort_model_free(floats);
         retort_model_free(integer);
         retort_model_free(model);
     }
@@ -210,10 +278,9 @@ static void test_moved_columns(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_weak_rows),
-        cmocka_unit_test(test_spoilt_weak_rows),
-        cmocka_unit_test(test_static_ranges),
-        cmocka_unit_test(test_moved_columns),
+        cmocka_unit_test(test_weak_rows),     cmocka_unit_test(test_spoilt_weak_rows),
+        cmocka_unit_test(test_static_ranges), cmocka_unit_test(test_moved_columns),
+        cmocka_unit_test(test_dequantized),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

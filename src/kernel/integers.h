@@ -14,6 +14,10 @@ static inline int rt_panel_code(const uint8_t *packed, size_t k, size_t i, size_
     int bits = packed[rt_panel_byte(k, 8, i, j)] >> (i % 8 < 4 ? 0 : 4) & 15;
     return (bits ^ 8) - 8;
 }
+/* Element i of a row of 4-bit codes (rt_embed_args). */
+static inline int rt_row_code(const uint8_t *row, size_t i) {
+    return ((row[i / 32 * 16 + i % 16] >> (i % 32 < 16 ? 0 : 4) & 15) ^ 8) - 8;
+}
 /* Place of the scale of element (i, j), in bytes. */
 static inline size_t rt_panel_group(size_t k, size_t group, size_t i, size_t j) {
     return (j / RT_PANEL * ((k + group - 1) / group) + i / group) * RT_PANEL + j % RT_PANEL;

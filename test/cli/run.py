@@ -14,7 +14,7 @@ import time
 sys.dont_write_bytecode = True
 from harness import EXAMPLES, GOLDEN, HERE, RETORT, ROOT, Skip, checkpoint, close, fails, file, main, model, retort, rows, test
 
-VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "compare", "optimize", "quantize", "bench", "serve", "load", "doctor", "help", "version"]
+VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "compare", "optimize", "quantize", "dequantize", "bench", "serve", "load", "doctor", "help", "version"]
 
 
 # ---- the table of commands ----
@@ -224,6 +224,12 @@ def quantize_to_integers():
         assert rows("bench", path, "--grid", "1x8", "--seconds", "0")
     assert logits[0] != logits[1]
     assert b"bits" in retort("quantize", checkpoint("bert-tag"), "-o", HERE / "tag8.retort")[0]
+    back = rows("dequantize", HERE / "int8.retort", "-o", HERE / "back.retort")[0]
+    assert back["recipe"].startswith("fp32 of int8") and back["weight_bytes"] > back["weight_bytes_before"]
+    compared = rows("eval", HERE / "back.retort", "--data", data, "--reference", HERE / "int8.retort")[0]
+    assert 0 < compared["kl"] < 0.01 and rows("quantize", HERE / "back.retort", "-o", HERE / "again.retort")[0]["recipe"].startswith("int8")
+    assert b"fp32 of int8" in retort("dequantize", HERE / "int8.retort", "-o", HERE / "back.retort")[0]
+    fails(3, "no integer weights", "dequantize", source, "-o", HERE / "no.retort")
     fails(2, "its weight is s8", "quantize", HERE / "int8.retort", "-o", HERE / "no.retort")
     fails(2, "no layer is named 'body'", "quantize", source, "-o", HERE / "no.retort", "--keep", "body")
     fails(2, "multiple of 32", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--group", "33")

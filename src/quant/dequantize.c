@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quant/dequantize.h"
+#include "graph/match.h"
+#include "graph/ops.h"
+#include "kernel/integers.h"
+#include "quant/move.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const rt_value *input_of(const rt_graph *graph, const rt_node *node, int index) {
+    int value = index < node->input_count ? node->inputs[index] : -1;
+    return value >= 0 ? &graph->values[value] : NULL;
+}
+
+static const void *data_of(const rt_graph *graph, const rt_node *node, int index) {
+    const rt_value *value = input_of(graph, node, index);
+    return value != NULL ? value->data : NULL;
+}
+
+/* Points a constant at floats. */
+static void settle(rt_value *value, rt_layout layout, const float *data) {
+    value->dtype = RETORT_F32;
+    value->layout = layout;
+    value->data = data;
+}
+
+static void drop_inputs(rt_node *node, int from, int to) {
+    for (int i = from; i < to && i < node->input_count; i++) node->inputs[i] = -1;
+    while (node->input_count > 0 && node->inputs[node->input_count - 1] < 0) node->input_count--;
+}
+
+/* ---- Matrices ---- */
+
+/* A Linear's integers. */
+typedef struct matrix {
+    const rt_value *weight, *weak;
+    const float *scale;
+    const uint8_t *groups;
+    const int32_t *columns;
+    const float *factor, *add; /* how x is moved, or NULL */
+    size_t k, n, group;
+} matrix;
+
+static float weight_at(const matrix *m, size_t i, size_t j) {
+    if (m->weight->layout == RT_LAYOUT_P16_S8) {
+        return (float)((const int8_t *)m->weight->data)[rt_panel_byte(m->k, 4, i, j)] * m->scale[j];
+    }
+    int code = rt_panel_code(m->weight->data, m->k, i, j);
+    return (float)(code * m->groups[rt_panel_group(m->k, m->group, i, j)]) * m->scale[j];
+}
+
+/* w [k, n] in panels, its weak rows with it. */
+static void expand(const matrix *m, float *w) {
+    size_t weak = m->weak != NULL ? (size_t)m->weak->dims[0] : 0;
+    for (size_t j = 0; j < m->n; j++) {
+        float *column = w + j / RT_PANEL * m->k * RT_PANEL + j % RT_PANEL;
+        for (size_t i = 0; i < m->k; i++) column[i * RT_PANEL] = weight_at(m, i, j);
+        for (size_t i = 0; i < weak; i++) {
+            int code = ((const int8_t *)m->weak->data)[rt_panel_byte(weak, 4, i, j)];
+            column[(size_t)m->columns[i] * RT_PANEL] += (float)code * m->scale[j];
+        }
+    }
+}
+
+/* Weights of x in the place of those of x factor + add; what the bias gets for it. */
+static void move_back(const matrix *m, float *w, double *shift) {
+    for (size_t j = 0; j < m->n; j++) {
+        float *column = w + j / RT_PANEL * m->k * RT_PANEL + j % RT_PANEL;
+        for (size_t i = 0; i < m->k; i++) {
+            shift[j] += (double)m->add[i] * (double)column[i * RT_PANEL];
+            column[i * RT_PANEL] *= m->factor[i];
+        }
+    }
+}
+
+/* The first input of those that move what a node makes int8: factor, then add. */
+static int moved_input(const rt_node *node) {
+    return node->op == RT_OP_EMBED ? 10 : node->op == RT_OP_LAYER_NORM ? 3 : 1;
+}
+
+static matrix describe(const rt_graph *graph, const rt_node *node) {
+    const rt_node *maker = &graph->nodes[graph->values[node->inputs[0]].producer]; /* of int8: there is one */
+    int moved = moved_input(maker);
+    return (matrix){.weight = input_of(graph, node, 1),
+                    .weak = input_of(graph, node, 7),
+                    .scale = data_of(graph, node, 4),
+                    .groups = data_of(graph, node, 6),
+                    .columns = data_of(graph, node, 8),
+                    .factor = data_of(graph, maker, moved),
+                    .add = data_of(graph, maker, moved + 1),
+                    .k = (size_t)input_of(graph, node, 1)->dims[0],
+                    .n = (size_t)input_of(graph, node, 1)->dims[1],
+                    .group = (size_t)node->attrs.group};
+}
+
+/* All Linears of a weight read it with the same scales, and an x that is moved alike, as quantize makes them.
+ */
+static retort_status check_readers(const rt_graph *graph, int node, const matrix *m, retort_error *err) {
+    const rt_node *first = &graph->nodes[node];
+    if (m->factor != NULL && first->attrs.heads > 1) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "dequantize: %.200s: blocks of moved columns", first->name);
+    }
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *reader = &graph->nodes[i];
+        if (reader->op != RT_OP_LINEAR || reader->inputs[1] != first->inputs[1]) continue;
+        matrix other = describe(graph, reader);
+        if (memcmp(&other, m, sizeof other) == 0) continue;
+        return rt_fail(err, RETORT_UNSUPPORTED, "dequantize: %.120s and %.120s read one weight differently",
+                       first->name, reader->name);
+    }
+    return RETORT_OK;
+}
+
+static retort_status expand_matrix(rt_graph *graph, int node, retort_error *err) {
+    int weight = graph->nodes[node].inputs[1];
+    matrix m = describe(graph, &graph->nodes[node]);
+    retort_status status = check_readers(graph, node, &m, err);
+    if (status != RETORT_OK) return status;
+    float *w = rt_floats(graph, (int64_t)rt_round_up(m.n, RT_PANEL), (int64_t)m.k);
+    double *shift = rt_calloc(m.n, sizeof *shift);
+    if (w == NULL || shift == NULL) {
+        free(shift);
+        return rt_fail_nomem(err, m.k * m.n * sizeof *w);
+    }
+    expand(&m, w);
+    if (m.factor != NULL) move_back(&m, w, shift);
+    settle(&graph->values[weight], RT_LAYOUT_P16, w);
+    if (m.factor != NULL) status = rt_shift_bias(graph, weight, shift, err);
+    free(shift);
+    return status;
+}
+
+/* The floats that an int8 value is made of. */
+static int float_twin(const rt_graph *graph, int value) {
+    const rt_node *maker = &graph->nodes[graph->values[value].producer];
+    return maker->op == RT_OP_NARROW ? maker->inputs[0] : maker->outputs[0];
+}
+
+static retort_status expand_linears(rt_graph *graph, retort_error *err) {
+    retort_status status = RETORT_OK;
+    for (size_t i = 0; status == RETORT_OK && i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        if (node->op != RT_OP_LINEAR || graph->values[node->inputs[0]].dtype != RETORT_S8) continue;
+        if (graph->values[node->inputs[1]].dtype != RETORT_F32) status = expand_matrix(graph, (int)i, err);
+    }
+    for (size_t i = 0; status == RETORT_OK && i < graph->node_count; i++) {
+        rt_node *node = &graph->nodes[i];
+        if (node->op != RT_OP_LINEAR || graph->values[node->inputs[0]].dtype != RETORT_S8) continue;
+        node->inputs[0] = float_twin(graph, node->inputs[0]);
+        node->attrs.group = 0;
+        drop_inputs(node, 4, RT_MAX_INPUTS);
+    }
+    return status;
+}
+
+/* ---- Tables ---- */
+
+static void expand_row(const rt_value *table, const float *scale, const uint8_t *groups, size_t group,
+                       size_t row, float *out) {
+    size_t n = (size_t)table->dims[1], count = group > 0 ? (n + group - 1) / group : 0;
+    const int8_t *bytes = (const int8_t *)table->data + row * n;
+    const uint8_t *codes = (const uint8_t *)table->data + row * ((n + 31) / 32 * 16);
+    for (size_t i = 0; i < n; i++) {
+        int code = table->layout == RT_LAYOUT_ROWS ? bytes[i]
+                                                   : rt_row_code(codes, i) * groups[row * count + i / group];
+        out[i] = (float)code * scale[row];
+    }
+}
+
+/* Ids without a row get the one before, which they had been given. */
+static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab, retort_error *err) {
+    rt_value *table = &graph->values[node->inputs[1]];
+    const rt_value *gaps = input_of(graph, node, 12);
+    const int32_t *gap = gaps != NULL ? gaps->data : NULL,
+                  *end = gap != NULL ? gap + 2 * gaps->dims[0] : NULL;
+    size_t n = (size_t)table->dims[1], row = 0;
+    float *out = rt_floats(graph, vocab, (int64_t)n);
+    if (out == NULL) return rt_fail_nomem(err, (size_t)vocab * n * sizeof *out);
+    for (int64_t id = 0; id < vocab; id++) {
+        float *at = out + (size_t)id * n;
+        while (gap < end && id >= gap[0] + gap[1]) gap += 2;
+        if (gap < end && id >= gap[0]) {
+            memcpy(at, at - n, n * sizeof *at); /* no gap begins with id 0 */
+        } else {
+            expand_row(table, data_of(graph, node, 7), data_of(graph, node, 8), (size_t)node->attrs.group,
+                       row++, at);
+        }
+    }
+    table->dims[0] = vocab;
+    settle(table, RT_LAYOUT_ROWS, out);
+    return RETORT_OK;
+}
+
+static retort_status expand_positions(rt_graph *graph, rt_node *node, retort_error *err) {
+    rt_value *table = &graph->values[node->inputs[2]];
+    const float *scale = data_of(graph, node, 9);
+    const int8_t *from = table->data;
+    float *out = rt_floats(graph, table->dims[0], table->dims[1]);
+    if (out == NULL) return rt_fail_nomem(err, (size_t)table->dims[0] * sizeof *out);
+    for (int64_t i = 0; i < table->dims[0] * table->dims[1]; i++)
+        out[i] = (float)from[i] * scale[i % table->dims[1]];
+    settle(table, RT_LAYOUT_ROWS, out);
+    return RETORT_OK;
+}
+
+static retort_status expand_tables(rt_graph *graph, int64_t vocab, retort_error *err) {
+    retort_status status = RETORT_OK;
+    for (size_t i = 0; status == RETORT_OK && i < graph->node_count; i++) {
+        rt_node *node = &graph->nodes[i];
+        if (node->op != RT_OP_EMBED) continue;
+        bool words = input_of(graph, node, 1)->dtype != RETORT_F32;
+        if (words) status = expand_words(graph, node, vocab, err);
+        if (status == RETORT_OK && input_of(graph, node, 2)->dtype != RETORT_F32)
+            status = expand_positions(graph, node, err);
+        if (words) drop_inputs(node, 12, 13);
+        drop_inputs(node, 7, 10);
+        node->attrs.group = 0;
+    }
+    return status;
+}
+
+/* ---- The graph ---- */
+
+/* Nothing reads int8 any more: it is not made. */
+static void widen(rt_graph *graph) {
+    for (size_t i = 0; i < graph->node_count; i++) {
+        rt_node *node = &graph->nodes[i];
+        node->attrs.int16 = false;
+        if (node->attrs.narrow != RETORT_S8 || node->op == RT_OP_NARROW) continue;
+        node->attrs.narrow = RETORT_F32;
+        node->attrs.least = node->attrs.largest = 0;
+        node->output_count = 1;
+        drop_inputs(node, moved_input(node), moved_input(node) + 2);
+    }
+}
+
+/* "fp32 of int4 group=64 embeddings=4" */
+static retort_status keep_recipe(retort_model *model, retort_error *err) {
+    rt_buffer text = {0};
+    rt_buffer_format(&text, "fp32 of %s", model->recipe);
+    model->recipe = text.failed ? NULL : rt_arena_text(&model->arena, text.data, text.length);
+    rt_buffer_free(&text);
+    return model->recipe != NULL ? RETORT_OK : rt_fail_nomem(err, 64);
+}
+
+static bool has_integers(const rt_graph *graph) {
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        const rt_value *weight = node->input_count > 1 ? input_of(graph, node, 1) : NULL;
+        bool reads = node->op == RT_OP_LINEAR || node->op == RT_OP_EMBED;
+        if (reads && (weight->dtype == RETORT_S8 || weight->dtype == RETORT_U8)) return true;
+    }
+    return false;
+}
+
+retort_status rt_dequantize(retort_model **out, const retort_model *model, retort_error *err) {
+    retort_model *next = NULL;
+    if (!has_integers(&model->graph)) {
+        return rt_fail(err, RETORT_ARGUMENT, "dequantize: the model is %.60s: it has no integer weights",
+                       model->recipe);
+    }
+    retort_status status = rt_model_derive(&next, model, err);
+    if (status != RETORT_OK) return status;
+    status = expand_linears(&next->graph, err);
+    if (status == RETORT_OK) status = expand_tables(&next->graph, next->config.vocab, err);
+    if (status == RETORT_OK) {
+        widen(&next->graph);
+        status = rt_graph_sweep(&next->graph, err);
+    }
+    if (status == RETORT_OK) status = rt_graph_infer(&next->graph, err);
+    if (status == RETORT_OK) status = rt_graph_verify(&next->graph, err);
+    if (status == RETORT_OK) status = keep_recipe(next, err);
+    if (status == RETORT_OK) {
+        *out = next;
+    } else {
+        retort_model_free(next);
+    }
+    return status;
+}
