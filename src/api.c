@@ -109,6 +109,11 @@ retort_status retort_model_optimize(retort_model **out, const retort_model *mode
     return rt_package_optimize(out, model, options, err);
 }
 
+/* Of integer weights; 0: the recipe's. */
+static bool are_bits(int bits) {
+    return bits == 0 || bits == 8 || bits == 4 || bits == 3;
+}
+
 retort_status retort_model_quantize(retort_model **out, const retort_model *model,
                                     const retort_quantize_options *options, retort_error *err) {
     static const retort_quantize_options defaults = RETORT_QUANTIZE_OPTIONS;
@@ -116,12 +121,8 @@ retort_status retort_model_quantize(retort_model **out, const retort_model *mode
     if (out == NULL || model == NULL) return bad(err, "quantize", "out and model must be given");
     retort_status status = check_size("quantize", options->size, sizeof *options, err);
     if (status != RETORT_OK) return status;
-    if (options->embeddings != 0 && options->embeddings != 8 && options->embeddings != 4) {
-        return bad(err, "quantize", "embeddings must be of 8 or 4 bits");
-    }
-    if (options->bits != 0 && options->bits != 8 && options->bits != 4) {
-        return bad(err, "quantize", "matrices must be of 8 or 4 bits");
-    }
+    if (!are_bits(options->embeddings)) return bad(err, "quantize", "embeddings must be of 8, 4 or 3 bits");
+    if (!are_bits(options->bits)) return bad(err, "quantize", "matrices must be of 8, 4 or 3 bits");
     if ((unsigned)options->activations > RETORT_ACTIVATIONS_STATIC) {
         return bad(err, "quantize", "activations are dynamic or static");
     }
@@ -202,12 +203,15 @@ retort_status retort_model_tensor(const retort_model *model, size_t index, retor
         const rt_value *value = &model->graph.values[i];
         if (value->data == NULL || index-- > 0) continue;
         *info = (retort_tensor_info){.name = value->name, .dtype = value->dtype, .rank = value->rank};
+        bool three = rt_value_fits_three(value);
         info->layout = rt_layout_name(value->layout);
+        if (three) info->layout = value->layout == RT_LAYOUT_P16_S4 ? "p16_s3" : "rows_s3";
         rt_part part;
         size_t bytes = 0;
         info->parameters = parameters_of(&model->graph, (int)i, &part);
         info->part = part_names[part];
         info->bytes = rt_value_bytes(value, &bytes) ? bytes : 0;
+        if (three) info->bytes = rt_value_three_bytes(value);
         memcpy(info->shape, value->dims, sizeof info->shape);
         return RETORT_OK;
     }

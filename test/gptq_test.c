@@ -124,7 +124,7 @@ static double round_steps(const double *u, double *w, size_t from, size_t to, do
 
 static void check_column(const rt_factor *f, const double *u, const float *w, const rt_rounded *out, size_t c,
                          const int8_t *weak) {
-    double now[K], trial[K], scale = (double)out->scale[c];
+    double now[K], trial[K], scale = (double)out->scale[c], low = out->three ? -4 : -8;
     int codes[K], tried[K];
     size_t strong = K - f->weak;
     for (size_t i = 0; i < K; i++) now[i] = (double)w[f->order[i] * COLUMNS + c];
@@ -133,11 +133,12 @@ static void check_column(const rt_factor *f, const double *u, const float *w, co
         for (to = from; to < strong && f->order[to] / GROUP == group;) to++;
         int chosen = out->groups[group * COLUMNS + c];
         memcpy(trial, now, sizeof trial);
-        double loss = round_steps(u, now, from, to, scale * chosen, -8, 7, codes);
+        double loss = round_steps(u, now, from, to, scale * chosen, low, -1 - low, codes);
         for (int g = 1; g <= 15; g++) {
             double other[K];
             memcpy(other, trial, sizeof other);
-            assert_true(round_steps(u, other, from, to, scale * g, -8, 7, tried) >= loss * (1 - 1e-4));
+            assert_true(round_steps(u, other, from, to, scale * g, low, -1 - low, tried) >=
+                        loss * (1 - 1e-4));
         }
         for (size_t i = from; i < to; i++) {
             assert_int_equal(out->codes[f->order[i] * COLUMNS + c], codes[i]);
@@ -195,7 +196,7 @@ static double check_loss(const rt_factor *f, const double *h, const panel *p, si
 }
 
 /* Columns of all sizes; column 3 is zero, row 70 of 4 is large, and input 9 never was anything but 0. */
-static void check_panel(size_t weak_count, const uint32_t *weak_rows) {
+static void check_panel(bool three, size_t weak_count, const uint32_t *weak_rows) {
     panel *p = calloc(1, sizeof *p);
     rt_kernels kernels;
     rt_factor f;
@@ -210,8 +211,8 @@ static void check_panel(size_t weak_count, const uint32_t *weak_rows) {
         }
     }
     p->w[70 * COLUMNS + 4] = 1;
-    p->out = (rt_rounded){.codes = p->codes, .groups = p->groups};
-    p->plain = (rt_rounded){.codes = p->nearest, .groups = p->nearest_groups};
+    p->out = (rt_rounded){.three = three, .codes = p->codes, .groups = p->groups};
+    p->plain = (rt_rounded){.three = three, .codes = p->nearest, .groups = p->nearest_groups};
     rt_kernels_select(&kernels, 0);
     assert_int_equal(rt_factor_make(&f, K, GROUP, h, weak_rows, weak_count, NULL), RETORT_OK);
     assert_true(f.damping == 0.01 && rt_gptq_begin(&s, &f));
@@ -239,13 +240,15 @@ static void check_panel(size_t weak_count, const uint32_t *weak_rows) {
 
 static void test_gptq(void **unused) {
     (void)unused;
-    check_panel(0, NULL);
+    check_panel(false, 0, NULL);
+    check_panel(true, 0, NULL);
 }
 
 static void test_weak_rows(void **unused) {
     (void)unused;
-    check_panel(4, (const uint32_t[]){3, 61, 70, 148});
-    check_panel(8, (const uint32_t[]){192, 193, 194, 195, 196, 197, 198, 199}); /* a whole group */
+    check_panel(false, 4, (const uint32_t[]){3, 61, 70, 148});
+    check_panel(false, 8, (const uint32_t[]){192, 193, 194, 195, 196, 197, 198, 199}); /* a whole group */
+    check_panel(true, 8, (const uint32_t[]){0, 3, 61, 70, 71, 72, 148, 199});
 }
 
 /* All rows of the inputs equal: H has rank one, and is factored all the same. */

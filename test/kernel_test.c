@@ -307,6 +307,48 @@ static bool pack_integers(size_t k, size_t n) {
     return good;
 }
 
+/* A code of 3 bits in the nibble at `half`, by hand: byte 48 + i of 64 is spread over bytes i, 16 + i and 32
+ * + i. */
+static int three_at(const uint8_t *packed, size_t byte, size_t half) {
+    const uint8_t *block = packed + byte / 64 * 48;
+    size_t at = byte % 64, shift = half * 4;
+    int code = block[at % 48] >> shift & 7;
+    if (at >= 48) {
+        code = 0;
+        for (size_t bit = 0; bit < 3; bit++) code |= (block[16 * bit + at - 48] >> (half * 4 + 3) & 1) << bit;
+    }
+    return code >= 4 ? code - 8 : code;
+}
+
+static bool pack_three(size_t blocks) {
+    guarded four = guarded_new(blocks * 64), three = guarded_new(blocks * 48),
+            back = guarded_new(blocks * 64);
+    uint8_t *codes = four.data;
+    for (size_t i = 0; i < blocks * 64; i++) {
+        int low = (int)random_below(8) - 4, high = (int)random_below(8) - 4;
+        codes[i] = (uint8_t)((low & 15) | (high & 15) << 4);
+    }
+    bool good = rt_fits_s3(blocks, codes);
+    rt_pack_s3(blocks, codes, three.data);
+    rt_unpack_s3(blocks, three.data, back.data);
+    good = good && same_bytes(&four, &back);
+    for (size_t i = 0; i < blocks * 128; i++) {
+        int code = ((codes[i / 2] >> i % 2 * 4 & 15) ^ 8) - 8;
+        good = good && three_at(three.data, i / 2, i % 2) == code;
+    }
+    for (int code = 4; code < 12; code++) { /* 4…7 and -8…-5 */
+        size_t at = random_below((uint32_t)(blocks * 64));
+        uint8_t before = codes[at];
+        codes[at] = (uint8_t)(code % 2 == 0 ? (before & 0xf0) | code : (before & 15) | code << 4);
+        good = good && !rt_fits_s3(blocks, codes);
+        codes[at] = before;
+    }
+    guarded_free(&four);
+    guarded_free(&three);
+    guarded_free(&back);
+    return good;
+}
+
 static void test_packing(void) {
     bool good = true;
     size_t count;
@@ -314,6 +356,7 @@ static void test_packing(void) {
     for (size_t i = 0; i < 200; i++) good = good && pack_one(1 + random_below(140), 1 + random_below(70));
     for (size_t i = 0; i < 200; i++)
         good = good && pack_integers(1 + random_below(140), 1 + random_below(70));
+    for (size_t i = 1; i < 40; i++) good = good && pack_three(i);
     report(good, "packing and back", "a layout is wrong");
     report(!rt_pack_count_f32(SIZE_MAX / 8, 17, &count) && !rt_pack_count_f32(2, SIZE_MAX, &count) &&
                !rt_pack_count_bf16(SIZE_MAX, 1, &count) && rt_pack_count_bf16(3, 17, &count) &&

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rounding against a restatement of it, and quantised models: near the float ones, the same bits on every
  * tier and thread count, through files. $RETORT_SHARED/models/sst2 gives figures on real weights. */
+#include "kernel/integers.h"
 #include "quant/panel.h"
 #include "quant_models.h"
 
@@ -99,19 +100,20 @@ static float integer_scale(float real, float scale) {
 }
 
 static float grouped_error(const panel *p, size_t c, const float *reals, float scale) {
-    float sum = 0;
+    float sum = 0, low = p->out.three ? -4 : -8;
     for (size_t g = 0; g < GROUPS; g++) {
         float effective = integer_scale(reals[g], scale) * scale;
-        sum += error_of(p, c, g * GROUP, g * GROUP + GROUP < K ? g * GROUP + GROUP : K, effective, -8, 7);
+        sum += error_of(p, c, g * GROUP, g * GROUP + GROUP < K ? g * GROUP + GROUP : K, effective, low,
+                        -1 - low);
     }
     return sum;
 }
 
 static void check_column(const panel *p, size_t c) {
-    float reals[GROUPS], most = 0, scale = 0, least = INFINITY;
+    float reals[GROUPS], most = 0, scale = 0, least = INFINITY, low = p->out.three ? -4 : -8;
     for (size_t g = 0; g < GROUPS; g++) {
         size_t end = g * GROUP + GROUP < K ? g * GROUP + GROUP : K;
-        reals[g] = best_scale(p, c, g * GROUP, end, 33, 64, -8, 7);
+        reals[g] = best_scale(p, c, g * GROUP, end, 33, 64, low, -1 - low);
         most = fmaxf(most, reals[g]);
     }
     for (int t = 0; t < 24; t++) {
@@ -126,17 +128,20 @@ static void check_column(const panel *p, size_t c) {
         int code = p->codes[i * RT_PANEL + c], group = p->groups[i / GROUP * RT_PANEL + c];
         float effective = integer_scale(reals[i / GROUP], scale) * scale;
         assert_true((float)group == integer_scale(reals[i / GROUP], scale));
-        assert_true((float)code == code_of(p->w[i * RT_PANEL + c], effective, -8, 7));
+        assert_true((float)code == code_of(p->w[i * RT_PANEL + c], effective, low, -1 - low));
         assert_true(abs(code * group) <= 127);
     }
 }
 
-static void test_four_bits(void **unused) {
+static void test_four_and_three_bits(void **unused) {
     (void)unused;
-    panel *p = make_panel();
-    assert_true(rt_round_s4(K, GROUP, p->w, p->reals, &p->out));
-    for (size_t c = 0; c < RT_PANEL; c++) check_column(p, c);
-    free(p);
+    for (int three = 0; three < 2; three++) {
+        panel *p = make_panel();
+        p->out.three = three;
+        assert_true(rt_round_s4(K, GROUP, p->w, p->reals, &p->out));
+        for (size_t c = 0; c < RT_PANEL; c++) check_column(p, c);
+        free(p);
+    }
 }
 
 static void test_weights_that_are_no_numbers(void **unused) {
@@ -295,6 +300,69 @@ static void test_bits(void **unused) {
     retort_model_free(model);
 }
 
+/* ---- 3 bits ---- */
+
+static bool find_tensor(const retort_model *model, const char *name, retort_tensor_info *out) {
+    for (size_t i = 0; retort_model_tensor(model, i, out) == RETORT_OK; i++) {
+        if (strcmp(out->name, name) == 0) return true;
+    }
+    return false;
+}
+
+/* In memory they are codes of 4 bits, of which half are used; in the file, three quarters of their bytes. */
+static void test_three_bits(void **unused) {
+    (void)unused;
+    retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *three = three_bits(model);
+    retort_model *four = quantized(model, "int4", 0, 32);
+    retort_tensor_info matrix, table, wide;
+    size_t count, same;
+    assert_string_equal(three->recipe, "int4 bits=3 group=32 embeddings=3");
+    const rt_value *codes = &three->graph.values[rt_value_find(&three->graph, "layer.0.ffn.lin1.weight")];
+    assert_true(codes->layout == RT_LAYOUT_P16_S4);
+    for (size_t i = 0; i < 48; i++) {
+        for (size_t j = 0; j < 96; j++) assert_true(abs(2 * rt_panel_code(codes->data, 48, i, j) + 1) <= 7);
+    }
+    assert_true(find_tensor(three, "layer.0.ffn.lin1.weight", &matrix) &&
+                find_tensor(three, "embeddings.word", &table));
+    assert_true(find_tensor(four, "embeddings.word", &wide));
+    assert_string_equal(matrix.layout, "p16_s3");
+    assert_int_equal(matrix.bytes, 48 * 96 / 8 * 3);
+    assert_string_equal(table.layout, "rows_s3");
+    assert_true(table.bytes < wide.bytes * 77 / 100);
+    float *wanted = run(model, NULL, 1, &count), *found = run(three, NULL, 1, &same),
+          *nearer = run(four, NULL, 1, &same);
+    double d = distance(found, wanted, count);
+    print_message("# 3 bits %.4f, 4 bits %.4f\n", d, distance(nearer, wanted, count));
+    assert_true(d < 0.3 && d > distance(nearer, wanted, count));
+    check_bits(three, "3 bits");
+    check_round_trip(three);
+    free(wanted);
+    free(found);
+    free(nearer);
+    retort_model_free(four);
+    retort_model_free(three);
+    retort_model_free(model);
+}
+
+/* A stored tensor of another size, or one that is no longer one of 3 bits, is refused by name. */
+static void test_spoilt_three_bits(void **unused) {
+    (void)unused;
+    retort_error err = {0};
+    retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *three = three_bits(model);
+    if (retort_model_save(three, saved, &err) != RETORT_OK) fail_msg("%s", err.text);
+    check_spoilt("ffn.lin1.weight u8 p16_s4 [48, 96]", "ffn.lin1.weight u8 p16_s4 [48, 80]", "ffn.lin1");
+    check_spoilt("ffn.lin1.weight u8 p16_s4 [48, 96]", "ffn.lin1.weight u8 p16_s4 [40, 96]", "ffn.lin1");
+    check_spoilt("ffn.lin1.weight u8 p16_s4 [48, 96]", "ffn.lin1.weight u8 p16_s4 [99, 96]", "smaller");
+    check_spoilt("ffn.lin1.weight u8 p16_s4 [48, 96]", "ffn.lin1.weight u8 rows [1728]    ", "ffn.lin1");
+    check_spoilt("word u8 rows_s4 [100, 48]", "word u8 rows_s4 [ 99, 48]", "the word table");
+    check_spoilt("word u8 rows_s4 [100, 48]", "word u8 rows_s4 [999, 48]", "smaller");
+    check_spoilt("\"dtype\":\"U8\",\"shape\":[1728]", "\"dtype\":\"I8\",\"shape\":[1728]",
+                 "lin1.weight is smaller, or not u8");
+    check_spoilt("\"dtype\":\"U8\",\"shape\":[1728]", "\"dtype\":\"U8\",\"shape\":[1664]", "1664");
+    retort_model_free(three);
+    retort_model_free(model);
+}
+
 static void refuse(const retort_model *model, const retort_quantize_options *options, retort_status wanted,
                    const char *words) {
     retort_model *integer = NULL;
@@ -333,10 +401,12 @@ static void test_refusals(void **unused) {
     refuse(model, &options, RETORT_ARGUMENT, "a multiple of 32");
     options = (retort_quantize_options)RETORT_QUANTIZE_OPTIONS;
     options.embeddings = 2;
-    refuse(model, &options, RETORT_ARGUMENT, "8 or 4 bits");
+    refuse(model, &options, RETORT_ARGUMENT, "8, 4 or 3 bits");
     options = (retort_quantize_options)RETORT_QUANTIZE_OPTIONS;
     options.bits = 5;
-    refuse(model, &options, RETORT_ARGUMENT, "matrices must be of 8 or 4 bits");
+    refuse(model, &options, RETORT_ARGUMENT, "matrices must be of 8, 4 or 3 bits");
+    options.bits = 3;
+    refuse(model, &options, RETORT_ARGUMENT, "recipe 'int8' is for 8 bits; 3 are for int4, awq,");
     options = (retort_quantize_options)RETORT_QUANTIZE_OPTIONS;
     options.progress = cancel_third;
     options.user = &calls;
@@ -450,7 +520,7 @@ static void test_real_weights(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_eight_bits),
-        cmocka_unit_test(test_four_bits),
+        cmocka_unit_test(test_four_and_three_bits),
         cmocka_unit_test(test_weights_that_are_no_numbers),
         cmocka_unit_test(test_near_the_float_model),
         cmocka_unit_test(test_same_bits_everywhere),
@@ -458,6 +528,8 @@ int main(void) {
         cmocka_unit_test(test_info),
         cmocka_unit_test(test_keep),
         cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_three_bits),
+        cmocka_unit_test(test_spoilt_three_bits),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_spoilt_files),
         cmocka_unit_test(test_real_weights),

@@ -249,10 +249,13 @@ static void test_dequantized(void **unused) {
     } rows[] = {{"bert-wide", "int8", 0.05F},
                 {"bert-wide", "int4", 0.05F},
                 {"distilbert-wide", "int4", 0.05F},
-                {"bert-tag", "int8", 0.05F}};
+                {"bert-tag", "int8", 0.05F},
+                {"bert-wide", "int4 bits=3", 0.05F}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         retort_model *model = golden(rows[i].model, 3, RETORT_F32), *none = NULL;
-        retort_model *integer = quantized(model, rows[i].recipe, 0, GROUP), *floats = dequantized(integer);
+        bool three = strcmp(rows[i].recipe, "int4 bits=3") == 0;
+        retort_model *integer = three ? three_bits(model) : quantized(model, rows[i].recipe, 0, GROUP);
+        retort_model *floats = dequantized(integer);
         retort_error err = {0};
         size_t count, same;
         float *a = run(integer, NULL, 1, &count), *b = run(floats, NULL, 1, &same);

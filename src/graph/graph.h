@@ -234,6 +234,11 @@ void rt_value_read_content(rt_value *value);
 bool rt_value_bytes(const rt_value *value, size_t *bytes);
 /* A vector of floats: where they are all bf16 ones, a file may hold it as such. */
 bool rt_value_may_be_short(const rt_value *value);
+/* 4-bit codes: where they are all of -4…3, a file may hold them in so many bytes (rt_pack_s3, then zeros to a
+ * multiple of 64). 0: other values, and where that saves nothing. */
+size_t rt_value_three_bytes(const rt_value *value);
+bool rt_value_fits_three(const rt_value *value); /* whether its data would be stored so */
+bool rt_value_is_three(const rt_value *value, const rt_tensor *stored); /* whether it is stored so */
 /* What a constant is for: by its first reader. `scale`: it scales integers, and is no parameter itself. */
 typedef enum rt_part { RT_PART_OTHER, RT_PART_TABLE, RT_PART_MATRIX } rt_part;
 rt_part rt_value_part(const rt_graph *graph, int value, bool *scale);
@@ -261,7 +266,8 @@ const char *rt_dims_text(char *out, size_t size, const int64_t *dims, int rank);
 retort_status rt_graph_print(const rt_graph *graph, retort_write_fn write, void *user);
 /* Parses what print wrote, and verifies it. Names hold printable ASCII without ",()=[]{}"; "_" is an absent
  * input. Constants' data is looked up by `lookup(user, name)` (NULL: constants keep data
- * NULL, enough for tests of rewrites that do not compute), and is made f32 where rt_value_may_be_short. */
+ * NULL, enough for tests of rewrites that do not compute), and is made f32 where rt_value_may_be_short, and
+ * 4-bit codes where it has rt_value_three_bytes. */
 typedef const rt_tensor *(*rt_lookup_fn)(void *user, const char *name);
 retort_status rt_graph_parse(rt_graph *out, const char *name, const char *text, size_t length,
                              rt_lookup_fn lookup, void *user, retort_error *err);

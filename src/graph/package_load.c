@@ -19,6 +19,7 @@ static retort_status check_constant(const rt_value *value, const rt_tensor *tens
     if (tensor == NULL || !rt_package_tensor(&stored, &like)) {
         return rt_fail(err, RETORT_FORMAT, "%.200s: %.200s: not in the file", name, value->name);
     }
+    if (rt_value_is_three(value, tensor)) like = *tensor;
     if (tensor->dtype != like.dtype || tensor->rank != like.rank ||
         memcmp(tensor->shape, like.shape, (size_t)like.rank * sizeof *like.shape) != 0) {
         char expected[96], found[96];

@@ -41,7 +41,7 @@ bool rt_package_tensor(const rt_value *value, rt_tensor *out) {
 
 /* Everything that is allocated for one save. */
 typedef struct package {
-    rt_arena arena; /* of vectors made short */
+    rt_arena arena; /* of vectors made short, and codes of 3 bits */
     rt_tensor *tensors;
     size_t count;
     rt_buffer graph;
@@ -69,9 +69,20 @@ static bool is_short(const rt_value *value) {
     return true;
 }
 
+/* 4-bit codes that need only 3. False: out of memory. */
+static bool store_three(package *p, const rt_value *value, rt_tensor *out) {
+    size_t bytes = 0, stored = rt_value_three_bytes(value);
+    uint8_t *data = rt_arena_calloc(&p->arena, stored, 1);
+    *out = (rt_tensor){.name = value->name, .data = data, .dtype = RETORT_U8, .rank = 1};
+    out->shape[0] = (int64_t)stored;
+    if (data != NULL && rt_value_bytes(value, &bytes)) rt_pack_s3((bytes + 63) / 64, value->data, data);
+    return data != NULL;
+}
+
 /* The constant as a tensor of the file; false: out of memory. */
 static bool store(package *p, const rt_value *value, rt_tensor *out) {
     rt_value narrow = *value;
+    if (rt_value_fits_three(value)) return store_three(p, value, out);
     if (is_short(value)) {
         size_t n = (size_t)value->dims[0];
         uint16_t *data = rt_arena_calloc(&p->arena, rt_round_up(n, 32), sizeof *data);

@@ -180,6 +180,16 @@ static retort_status widen(parser *p, const rt_tensor *tensor, size_t n, const v
     return RETORT_OK;
 }
 
+/* The 4-bit codes of those that are stored in 3. */
+static retort_status expand(parser *p, const rt_tensor *tensor, const rt_value *shape, const void **data) {
+    size_t bytes;
+    uint8_t *codes = rt_value_bytes(shape, &bytes) ? rt_graph_alloc(p->graph, bytes) : NULL;
+    if (codes == NULL) return rt_fail_nomem(p->err, bytes);
+    rt_unpack_s3((bytes + 63) / 64, tensor->data, codes);
+    *data = codes;
+    return RETORT_OK;
+}
+
 /* A constant's data from the caller, who must have enough of it. */
 static retort_status look_up(parser *p, const char *name, const rt_value *shape, const void **data) {
     size_t bytes, count;
@@ -189,6 +199,7 @@ static retort_status look_up(parser *p, const char *name, const rt_value *shape,
     if (tensor == NULL) {
         return rt_fail(p->err, RETORT_FORMAT, "%.200s: line %zu: no tensor %.200s", p->name, p->line, name);
     }
+    if (rt_value_is_three(shape, tensor)) return expand(p, tensor, shape, data);
     bool is_short = tensor->dtype == RETORT_BF16 && rt_value_may_be_short(shape);
     if (is_short) stored.dtype = RETORT_BF16;
     if (tensor->dtype != stored.dtype || !rt_value_bytes(&stored, &bytes) ||

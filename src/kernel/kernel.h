@@ -270,6 +270,12 @@ void rt_pack_s4(size_t k, size_t n, size_t group, const int8_t *b, size_t stride
 void rt_unpack_s8(size_t k, size_t n, const int8_t *packed, int8_t *b);
 void rt_unpack_s4(size_t k, size_t n, size_t group, const uint8_t *packed, const uint8_t *packed_groups,
                   int8_t *b);
+/* Codes of -4…3 take three quarters of the bytes of 4-bit ones: `blocks` times 64 bytes of these, two codes
+ * each, in 48. Byte i < 48 has the codes of byte i in bits 0…2 and 4…6; byte 48 + i % 16 has its bits 0, 1
+ * and 2 in bit 3 of bytes i, 16 + i and 32 + i, and its bits 4, 5 and 6 in bit 7. */
+bool rt_fits_s3(size_t blocks, const uint8_t *s4); /* whether all codes are such */
+void rt_pack_s3(size_t blocks, const uint8_t *s4, uint8_t *packed);
+void rt_unpack_s3(size_t blocks, const uint8_t *packed, uint8_t *s4);
 /* Back to row-major [k, n]. */
 void rt_unpack_f32(size_t k, size_t n, const float *packed, float *b);
 void rt_unpack_bf16(size_t k, size_t n, const uint16_t *packed, float *b);

@@ -62,6 +62,43 @@ void rt_pack_s4(size_t k, size_t n, size_t group, const int8_t *b, size_t stride
     }
 }
 
+/* Bytes of 64 of 4-bit codes, and of 48. */
+enum { LANE = 16, FOUR = 4 * LANE, THREE = 3 * LANE };
+
+bool rt_fits_s3(size_t blocks, const uint8_t *s4) {
+    unsigned other = 0; /* the two highest bits of a code of -4…3 are the same */
+    for (size_t i = 0; i < blocks * FOUR; i++) other |= (unsigned)(s4[i] ^ s4[i] << 1) & 0x88u;
+    return other == 0;
+}
+
+void rt_pack_s3(size_t blocks, const uint8_t *s4, uint8_t *packed) {
+    for (size_t b = 0; b < blocks; b++, s4 += FOUR, packed += THREE) {
+        for (size_t i = 0; i < LANE; i++) {
+            unsigned last = s4[THREE + i];
+            packed[i] = (uint8_t)((s4[i] & 0x77u) | (last & 0x11u) << 3);
+            packed[LANE + i] = (uint8_t)((s4[LANE + i] & 0x77u) | (last & 0x22u) << 2);
+            packed[2 * LANE + i] = (uint8_t)((s4[2 * LANE + i] & 0x77u) | (last & 0x44u) << 1);
+        }
+    }
+}
+
+/* Two codes of 3 bits, each with its sign repeated. */
+static uint8_t widen(unsigned codes) {
+    return (uint8_t)(codes | (codes & 0x44u) << 1);
+}
+
+void rt_unpack_s3(size_t blocks, const uint8_t *packed, uint8_t *s4) {
+    for (size_t b = 0; b < blocks; b++, packed += THREE, s4 += FOUR) {
+        for (size_t i = 0; i < LANE; i++) {
+            unsigned x = packed[i], y = packed[LANE + i], z = packed[2 * LANE + i];
+            s4[i] = widen(x & 0x77u);
+            s4[LANE + i] = widen(y & 0x77u);
+            s4[2 * LANE + i] = widen(z & 0x77u);
+            s4[THREE + i] = widen((x >> 3 & 0x11u) | (y >> 2 & 0x22u) | (z >> 1 & 0x44u));
+        }
+    }
+}
+
 void rt_unpack_s8(size_t k, size_t n, const int8_t *packed, int8_t *b) {
     for (size_t i = 0; i < k; i++) {
         for (size_t j = 0; j < n; j++) b[i * n + j] = packed[rt_panel_byte(k, 4, i, j)];

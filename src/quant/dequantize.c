@@ -169,11 +169,20 @@ static void expand_row(const rt_value *table, const float *scale, const uint8_t 
 }
 
 /* Ids without a row get the one before, which they had been given. */
+/* A row that is kept in 8 bits. */
+static void expand_kept(rt_graph *graph, const rt_node *node, size_t row, size_t n, float *out) {
+    const int8_t *from = (const int8_t *)data_of(graph, node, 14) + row * n;
+    float scale = ((const float *)data_of(graph, node, 15))[row];
+    for (size_t j = 0; j < n; j++) out[j] = (float)from[j] * scale;
+}
+
 static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab, retort_error *err) {
     rt_value *table = &graph->values[node->inputs[1]];
-    const rt_value *gaps = input_of(graph, node, 12);
+    const rt_value *gaps = input_of(graph, node, 12), *kept = input_of(graph, node, 13);
     const int32_t *gap = gaps != NULL ? gaps->data : NULL,
                   *end = gap != NULL ? gap + 2 * gaps->dims[0] : NULL;
+    const int32_t *ids = kept != NULL ? kept->data : NULL;
+    size_t kept_rows = kept != NULL ? (size_t)kept->dims[0] : 0, kept_row = 0;
     size_t n = (size_t)table->dims[1], row = 0;
     float *out = rt_floats(graph, vocab, (int64_t)n);
     if (out == NULL) return rt_fail_nomem(err, (size_t)vocab * n * sizeof *out);
@@ -182,6 +191,8 @@ static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab,
         while (gap < end && id >= gap[0] + gap[1]) gap += 2;
         if (gap < end && id >= gap[0]) {
             memcpy(at, at - n, n * sizeof *at); /* no gap begins with id 0 */
+        } else if (kept_row < kept_rows && ids[kept_row] == id) {
+            expand_kept(graph, node, kept_row++, n, at);
         } else {
             expand_row(table, data_of(graph, node, 7), data_of(graph, node, 8), (size_t)node->attrs.group,
                        row++, at);
@@ -213,7 +224,7 @@ static retort_status expand_tables(rt_graph *graph, int64_t vocab, retort_error 
         if (words) status = expand_words(graph, node, vocab, err);
         if (status == RETORT_OK && input_of(graph, node, 2)->dtype != RETORT_F32)
             status = expand_positions(graph, node, err);
-        if (words) drop_inputs(node, 12, 13);
+        if (words) drop_inputs(node, 12, 16);
         drop_inputs(node, 7, 10);
         node->attrs.group = 0;
     }

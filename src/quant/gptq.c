@@ -226,13 +226,13 @@ static void round_steps(const rt_factor *f, const float *w, const rt_gptq_scratc
 
 /* The integer scale of each column of a group, by what the layer loses with it: all of them are tried. */
 static void search_group(const rt_factor *f, const float *w, rt_gptq_scratch *s, size_t from, size_t to,
-                         const float *scale, uint8_t *groups) {
+                         const rt_rounded *out, uint8_t *groups) {
     attempt best = {.lost = s->lost + from * RT_PANEL, .codes = s->best_codes};
     attempt trial = {.lost = s->trial, .codes = s->trial_codes};
-    float effective[RT_PANEL];
+    float effective[RT_PANEL], most = out->three ? 3 : 7;
     for (int g = 1; g <= 15; g++) {
-        for (int c = 0; c < RT_PANEL; c++) effective[c] = (float)g * scale[c];
-        round_steps(f, w, s, from, to, effective, 7, &trial);
+        for (int c = 0; c < RT_PANEL; c++) effective[c] = (float)g * out->scale[c];
+        round_steps(f, w, s, from, to, effective, most, &trial);
         for (size_t c = 0; c < RT_PANEL; c++) {
             if (g > 1 && !(trial.loss[c] < best.loss[c])) continue;
             best.loss[c] = trial.loss[c];
@@ -279,7 +279,7 @@ bool rt_gptq_panel(const rt_factor *f, const rt_kernels *kernels, const float *w
     for (size_t from = 0, to; from < strong; from = to) {
         to = group_end(f, from);
         look_back(f, kernels, w, s, from, to);
-        search_group(f, w, s, from, to, out->scale, out->groups + f->order[from] / f->group * RT_PANEL);
+        search_group(f, w, s, from, to, out, out->groups + f->order[from] / f->group * RT_PANEL);
         for (size_t i = from; i < to; i++) {
             memcpy(out->codes + (size_t)f->order[i] * RT_PANEL, s->best_codes + (i - from) * RT_PANEL,
                    RT_PANEL);
@@ -310,10 +310,11 @@ static void find_slopes(const rt_factor *f, const rt_kernels *kernels, rt_gptq_s
     kernels->gemm_f32(&gemm);
 }
 
-/* Moves the codes of one step, [16], and keeps what moved in `change`; whether any did. */
-static bool move_codes(const float *slope, float own, const float *scale, bool weak, int8_t *codes,
+/* Moves the codes of one step, [16], up to `high` and down to -127 or -high - 1, and keeps what moved in
+ * `change`; whether any did. */
+static bool move_codes(const float *slope, float own, const float *scale, float high, int8_t *codes,
                        float *change) {
-    float inverse[RT_PANEL], low = weak ? -127 : -8, high = weak ? 127 : 7;
+    float inverse[RT_PANEL], low = high < 127 ? -high - 1 : -127;
     bool moved = false;
     invert(scale, inverse);
     for (size_t c = 0; c < RT_PANEL; c++) {
@@ -332,14 +333,15 @@ static bool sweep(const rt_factor *f, const rt_kernels *kernels, rt_gptq_scratch
                   int8_t *weak) {
     size_t strong = f->k - f->weak;
     bool moved = false;
+    float most = out->three ? 3 : 7;
     for (size_t i = 0; i < f->k; i++) {
         size_t from = i / BLOCK * BLOCK, to = rt_min(from + BLOCK, f->k);
         if (i == from) find_slopes(f, kernels, s, from, to);
         float change[RT_PANEL], own = f->hessian[i * f->k + i];
         int8_t *codes =
             i < strong ? out->codes + (size_t)f->order[i] * RT_PANEL : weak + (i - strong) * RT_PANEL;
-        if (!move_codes(s->slope + (i - from) * RT_PANEL, own, s->effective + i * RT_PANEL, i >= strong,
-                        codes, change))
+        if (!move_codes(s->slope + (i - from) * RT_PANEL, own, s->effective + i * RT_PANEL,
+                        i < strong ? most : 127, codes, change))
             continue;
         moved = true;
         for (size_t c = 0; c < RT_PANEL; c++) s->lost[i * RT_PANEL + c] -= change[c];

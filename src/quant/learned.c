@@ -11,6 +11,7 @@
 
 typedef struct learner {
     size_t k, n, group, weak;
+    int bits;
     bool descend;
     const rt_moments *moments;
     const rt_kernels *kernels;
@@ -98,7 +99,8 @@ static void rank_rows(learner *l, const float *w, float *reals, rt_rounded *roun
 static retort_status find_weak(learner *l, const float *w, retort_error *err) {
     size_t groups = (l->k + l->group - 1) / l->group;
     if (l->weak == 0) return RETORT_OK;
-    rt_rounded rounded = {.codes = rt_calloc(l->k, RT_PANEL), .groups = rt_calloc(groups, RT_PANEL)};
+    rt_rounded rounded = {
+        .three = l->bits == 3, .codes = rt_calloc(l->k, RT_PANEL), .groups = rt_calloc(groups, RT_PANEL)};
     float *reals = rt_calloc(groups, RT_PANEL * sizeof *reals);
     rank *ranks = rt_calloc(l->k, sizeof *ranks);
     bool made = rounded.codes != NULL && rounded.groups != NULL && reals != NULL && ranks != NULL;
@@ -139,15 +141,16 @@ static retort_status learn(learner *l, rt_graph *graph, int node, retort_error *
     rt_rounder rounder = {.round = round_panel, .user = l, .weak = l->weak};
     rounder.weak_rows = l->weak_order;
     rounder.weak_codes = l->weak_codes;
-    status = rt_ptq_matrix(graph, node, 4, (int64_t)l->group, &rounder, err);
+    status = rt_ptq_matrix(graph, node, l->bits, (int64_t)l->group, &rounder, err);
     return status == RETORT_OK ? rt_shift_bias(graph, weight, l->shift, err) : status;
 }
 
-retort_status rt_learned_matrix(rt_graph *graph, int node, int64_t group, size_t weak, bool descend,
+retort_status rt_learned_matrix(rt_graph *graph, int node, int bits, int64_t group, size_t weak, bool descend,
                                 rt_moments *moments, const rt_kernels *kernels, retort_error *err) {
-    if (moments->rows == 0) return rt_ptq_matrix(graph, node, 4, group, NULL, err);
+    if (moments->rows == 0) return rt_ptq_matrix(graph, node, bits, group, NULL, err);
     learner l = {
         .k = moments->k, .group = (size_t)group, .weak = weak, .moments = moments, .kernels = kernels};
+    l.bits = bits;
     l.descend = descend;
     l.n = (size_t)graph->values[graph->nodes[node].inputs[1]].dims[1];
     to_covariance(moments);
@@ -168,13 +171,13 @@ static bool round_rows(void *user, size_t panel, const float *w, rt_rounded *out
     return true;
 }
 
-retort_status rt_learned_words(rt_graph *graph, int node, int64_t group, const rt_words *words,
+retort_status rt_learned_words(rt_graph *graph, int node, int bits, int64_t group, const rt_words *words,
                                const double *moments, const rt_kernels *kernels, retort_error *err) {
     learner l = {.k = (size_t)graph->values[graph->nodes[node].inputs[1]].dims[1], .kernels = kernels};
     retort_status status = rt_factor_make(&l.factor, l.k, (size_t)group, moments, NULL, 0, err);
     if (status == RETORT_OK && !rt_gptq_begin(&l.scratch, &l.factor)) status = rt_fail_nomem(err, l.k);
     rt_rounder rounder = {.round = round_rows, .user = &l};
-    if (status == RETORT_OK) status = rt_ptq_words(graph, node, 4, group, words, &rounder, err);
+    if (status == RETORT_OK) status = rt_ptq_words(graph, node, bits, group, words, &rounder, err);
     learner_free(&l);
     return status;
 }

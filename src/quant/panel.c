@@ -111,7 +111,9 @@ bool rt_round_s8(size_t k, const float *w, rt_rounded *out) {
 
 /* ---- 4 bits ---- */
 
-static const span s4_codes = {-8, 7};
+static span codes_of(const rt_rounded *out) {
+    return out->three ? (span){-4, 3} : (span){-8, 7};
+}
 
 /* The integer scale nearest to real / scale. */
 static float group_scale(float real, float scale) {
@@ -121,39 +123,40 @@ static float group_scale(float real, float scale) {
 }
 
 /* Errors of the whole columns when their groups' scales are integers times `scale`. */
-static void grouped_errors(size_t k, size_t group, const float *w, const float *reals, const float *scale,
-                           float *errors) {
+static void grouped_errors(size_t k, size_t group, span codes, const float *w, const float *reals,
+                           const float *scale, float *errors) {
     memset(errors, 0, RT_PANEL * sizeof *errors);
     for (size_t i = 0; i < k; i += group, reals += RT_PANEL) {
         float effective[RT_PANEL];
         for (int c = 0; c < RT_PANEL; c++) effective[c] = group_scale(reals[c], scale[c]) * scale[c];
-        add_errors(rt_min(group, k - i), w + i * RT_PANEL, effective, s4_codes, errors);
+        add_errors(rt_min(group, k - i), w + i * RT_PANEL, effective, codes, errors);
     }
 }
 
 /* The column's scale: the largest real scale falls on 15.25 (rounds to 15) down to 9.5, in quarters, whatever
  * loses least. */
-static void search_column(size_t k, size_t group, const float *w, const float *reals, float *best) {
+static void search_column(size_t k, size_t group, span codes, const float *w, const float *reals,
+                          float *best) {
     size_t groups = (k + group - 1) / group;
     float most[RT_PANEL], scale[RT_PANEL], errors[RT_PANEL], least[RT_PANEL];
     largest(groups, reals, most);
     start_search(least, best);
     for (int i = 0; i < 24; i++) {
         for (int c = 0; c < RT_PANEL; c++) scale[c] = rt_short_scale(most[c] / (15.25F - 0.25F * (float)i));
-        grouped_errors(k, group, w, reals, scale, errors);
+        grouped_errors(k, group, codes, w, reals, scale, errors);
         keep_better(scale, errors, least, best);
     }
 }
 
 /* Codes are rounded once, with the scale that they are multiplied by in the end. The clips of a group go from
- * the largest weight at code 7 down to half of that. */
+ * the largest weight at the highest code down to half of that. */
 bool rt_round_s4(size_t k, size_t group, const float *w, float *reals, rt_rounded *out) {
     bool finite = true;
+    span codes = codes_of(out);
     for (size_t i = 0; i < k; i += group) {
-        finite &=
-            search(rt_min(group, k - i), w + i * RT_PANEL, s4_codes, 33, 64, reals + i / group * RT_PANEL);
+        finite &= search(rt_min(group, k - i), w + i * RT_PANEL, codes, 33, 64, reals + i / group * RT_PANEL);
     }
-    search_column(k, group, w, reals, out->scale);
+    search_column(k, group, codes, w, reals, out->scale);
     drop_tiny(out->scale);
     for (size_t i = 0; i < k; i += group) {
         const float *real = reals + i / group * RT_PANEL;
@@ -163,7 +166,7 @@ bool rt_round_s4(size_t k, size_t group, const float *w, float *reals, rt_rounde
             groups[c] = (uint8_t)group_scale(real[c], out->scale[c]);
             effective[c] = (float)groups[c] * out->scale[c];
         }
-        round_rows(rt_min(group, k - i), w + i * RT_PANEL, effective, s4_codes, out->codes + i * RT_PANEL);
+        round_rows(rt_min(group, k - i), w + i * RT_PANEL, effective, codes, out->codes + i * RT_PANEL);
     }
     return finite;
 }

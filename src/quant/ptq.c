@@ -8,8 +8,8 @@
 
 /* A constant on its way to integers, 16 of its columns (matrix) or rows (table) at a time. */
 typedef struct rounding {
-    const rt_value *from; /* valid until the graph is edited */
-    int bits;
+    const rt_value *from;      /* valid until the graph is edited */
+    int bits;                  /* 8, 4, or 3: those of 4 with fewer codes */
     size_t k, n;               /* n columns of k weights each */
     size_t stride_k, stride_n; /* of a table */
     const int32_t *rows;       /* [n] of a table that are stored; NULL: all */
@@ -37,7 +37,8 @@ static void end(rounding *r) {
 
 /* Scratch, and room for scales and `bytes` of codes; false: out of memory. */
 static bool begin(rounding *r, rt_graph *graph, size_t bytes) {
-    r->groups = r->bits == 4 ? (r->k + r->group - 1) / r->group : 0;
+    r->groups = r->bits < 8 ? (r->k + r->group - 1) / r->group : 0;
+    r->panel.three = r->bits == 3;
     r->panel.codes = rt_calloc(r->k, RT_PANEL);
     r->panel.groups = rt_calloc(r->groups, RT_PANEL);
     r->w = rt_calloc(r->k, RT_PANEL * sizeof *r->w);
@@ -135,7 +136,7 @@ static retort_status attach_matrix(rt_graph *graph, int node, const rounding *r,
     int64_t dims[] = {(n + RT_PANEL - 1) / RT_PANEL, (int64_t)r->groups, RT_PANEL};
     int scale = rt_add_typed(graph, scope, "scale", RETORT_F32, 1, &n, r->scale);
     int sums = rt_add_typed(graph, scope, "sums", RETORT_I32, 1, &n, r->sums);
-    int groups = r->bits == 4 ? rt_add_typed(graph, scope, "groups", RETORT_U8, 3, dims, r->group_at) : -1;
+    int groups = r->bits < 8 ? rt_add_typed(graph, scope, "groups", RETORT_U8, 3, dims, r->group_at) : -1;
     int weak = -1, columns = -1;
     bool added = scale >= 0 && sums >= 0 && (r->bits == 8 || groups >= 0);
     if (!added || !add_weak(graph, scope, r, &weak, &columns)) return no_memory(graph, err);
@@ -240,8 +241,8 @@ static retort_status attach_table(rt_graph *graph, int node, int input, const ro
     bool word = input == 1;
     int scale =
         rt_add_typed(graph, scope, word ? "scale" : "position_scale", RETORT_F32, 1, &scales, r->scale);
-    int groups = r->bits == 4 ? rt_add_typed(graph, scope, "groups", RETORT_U8, 2, dims, r->group_at) : -1;
-    if (scale < 0 || (r->bits == 4 && groups < 0)) return no_memory(graph, err);
+    int groups = r->bits < 8 ? rt_add_typed(graph, scope, "groups", RETORT_U8, 2, dims, r->group_at) : -1;
+    if (scale < 0 || (r->bits < 8 && groups < 0)) return no_memory(graph, err);
     settle(graph, table, r, r->bits == 8 ? RETORT_S8 : RETORT_U8,
            r->bits == 8 ? RT_LAYOUT_ROWS : RT_LAYOUT_ROWS_S4);
     for (size_t i = 0; i < graph->node_count; i++) {

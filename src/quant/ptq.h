@@ -17,12 +17,13 @@ typedef struct rt_rounder {
 } rt_rounder;
 
 /* The weight of a Linear (p16) to p16_s8 or p16_s4, with scale, sums and groups, in every Linear that has it.
- * `bits` 8 or 4; `group`: 4 bits, a multiple of 8; `rounder`: NULL: to nearest. */
+ * `bits` 8, 4 or 3, which are p16_s4 with codes of -4…3; `group`: 4 and 3 bits, a multiple of 8; `rounder`:
+ * NULL: to nearest. */
 retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, const rt_rounder *rounder,
                             retort_error *err);
-/* The word table of an Embed to int8 rows or to 4-bit rows with groups, a multiple of 32. gaps: ids
- * whose rows are left out (Embed's gaps). rounder: as above, a panel is 16 rows. kept: with 4 bits, ids
- * whose rows get 8. */
+/* The word table of an Embed to int8 rows or to 4-bit rows (of 4 or 3 bits) with groups, a multiple of 32.
+ * gaps: ids whose rows are left out (Embed's gaps). rounder: as above, a panel is 16 rows. kept: with 4 or 3
+ * bits, ids whose rows get 8. */
 typedef struct rt_words {
     const int32_t *gaps; /* [gap_count, 2] first id, how many */
     const int32_t *kept; /* [kept_count] ascending, in no gap */

@@ -166,6 +166,11 @@ static retort_status check_model(const retort_model *model, retort_error *err) {
 }
 
 static retort_status check_bits(const quantizer *q, retort_error *err) {
+    if (q->bits == 3 && q->row->bits == 8) {
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "quantize: recipe '%s' is for 8 bits; 3 are for int4, awq, gptq, owq and ptq+owq",
+                       q->row->name);
+    }
     if (q->row->rounding == RT_ROUND_NEAREST || q->bits < 8) return RETORT_OK;
     return rt_fail(err, RETORT_ARGUMENT, "quantize: recipe '%s' is for fewer than %d bits", q->row->name,
                    q->bits);
@@ -200,7 +205,7 @@ static retort_status find_frequent(const quantizer *q, int index, rt_words *word
 
 /* Positions are few bytes, and every token has one: 8 bits in every recipe. */
 static retort_status round_tables(quantizer *q, int index, retort_error *err) {
-    bool learned = q->importance.embedded != NULL && q->table_bits == 4;
+    bool learned = q->importance.embedded != NULL && q->table_bits < 8;
     const rt_kernels *kernels = &q->calibration.kernels;
     rt_unused unused;
     rt_frequent frequent = {0};
@@ -208,7 +213,8 @@ static retort_status round_tables(quantizer *q, int index, retort_error *err) {
     rt_words words = {.gaps = unused.gaps, .gap_count = unused.count};
     if (status == RETORT_OK && learned) status = find_frequent(q, index, &words, &frequent, err);
     if (status == RETORT_OK && learned)
-        status = rt_learned_words(q->graph, index, q->group, &words, q->importance.embedded, kernels, err);
+        status = rt_learned_words(q->graph, index, q->table_bits, q->group, &words, q->importance.embedded,
+                                  kernels, err);
     if (status == RETORT_OK && !learned)
         status = rt_ptq_words(q->graph, index, q->table_bits, q->group, &words, NULL, err);
     rt_frequent_free(&frequent);
@@ -334,8 +340,8 @@ static retort_status collect_moments(quantizer *q, wave *w, retort_error *err) {
 static retort_status round_learned(quantizer *q, matrix *m, retort_error *err) {
     const rt_node *node = &q->graph->nodes[m->node];
     if (q->row->rounding == RT_ROUND_NEAREST) return round_node(q, m->node, err);
-    return rt_learned_matrix(q->graph, m->node, q->group, weak_rows(q, node), q->row->important, &m->moments,
-                             &q->calibration.kernels, err);
+    return rt_learned_matrix(q->graph, m->node, q->bits, q->group, weak_rows(q, node), q->row->important,
+                             &m->moments, &q->calibration.kernels, err);
 }
 
 static retort_status round_wave(quantizer *q, wave *w, retort_error *err) {
@@ -500,7 +506,7 @@ static retort_status keep_recipe(retort_model *model, const quantizer *q, retort
     rt_buffer text = {0};
     rt_buffer_text(&text, q->row->name);
     if (q->bits != q->row->bits) rt_buffer_format(&text, " bits=%d", q->bits);
-    if (q->bits == 4 || q->table_bits == 4) rt_buffer_format(&text, " group=%lld", (long long)q->group);
+    if (q->bits < 8 || q->table_bits < 8) rt_buffer_format(&text, " group=%lld", (long long)q->group);
     rt_buffer_format(&text, " embeddings=%d", q->table_bits);
     if (q->fixed != (q->row->activations == RT_ROWS_STATIC)) {
         rt_buffer_format(&text, " activations=%s", q->fixed ? "static" : "dynamic");
@@ -544,7 +550,7 @@ retort_status rt_quantize(retort_model **out, const retort_model *model,
                   ? options->activations == RETORT_ACTIVATIONS_STATIC
                   : row->activations == RT_ROWS_STATIC;
     q.bits = options->bits != 0 ? options->bits : row->bits;
-    q.table_bits = options->embeddings != 0 ? options->embeddings : row->table_bits;
+    q.table_bits = options->embeddings != 0 ? options->embeddings : q.bits == 3 ? 3 : row->table_bits;
     q.group = options->group != 0 ? options->group : row->group;
     q.weak = options->weak_columns != 0 ? options->weak_columns : DEFAULT_WEAK;
     use_int16(&next->graph);

@@ -182,9 +182,9 @@ def integers_by_data():
     texts = "".join(f"{a} {b} film\n" for a in ("very", "good", "the", "bad") for b in ("acting", "is", "a", ","))
     data = HERE / "calibration.txt"
     data.write_text(texts)
-    for recipe in ("smoothquant", "int8-static", "awq", "owq"):
-        source = str(HERE / f"wide-{recipe}.retort")
-        retort("quantize", model("distilbert-wide"), "--recipe", recipe, "--data", data, "--group", "32", "-o", source)
+    for recipe, bits in (("smoothquant", 8), ("int8-static", 8), ("awq", 4), ("owq", 4), ("owq", 3)):
+        source = str(HERE / f"wide-{recipe}-{bits}.retort")
+        retort("quantize", model("distilbert-wide"), "--recipe", recipe, "--bits", bits, "--data", data, "--group", "32", "-o", source)
         path = export(source)[0]
         made = peer("onnxruntime", path, inputs_of(source))["logits"]
         near_span(made, answers(source), ["ort"] if recipe == "int8-static" else [])  # a grid for all rows there too

@@ -208,6 +208,7 @@ def quantize_to_integers():
     source, logits, data = model("distilbert-wide"), [], file("quantize.tsv", "sentence\tlabel\na good film\t0\na film\t1\n")
     for name, flags in {"int8": [], "owq": ["--recipe", "owq", "--data", data, "--samples", "2", "--weak-columns", "8"],
                         "smooth": ["--recipe", "smoothquant", "--data", data, "--activations", "static"],
+                        "three": ["--recipe", "owq", "--bits", "3", "--data", data],
                         "int4": ["--recipe", "int4", "--group", "32"], "mixed":
                         ["--recipe", "int4", "--embeddings", "8", "--keep", "layer.0,head.output"]}.items():
         path = HERE / f"{name}.retort"
@@ -223,6 +224,11 @@ def quantize_to_integers():
         assert 0 < compared["kl"] < 0.1 and compared["max_abs_logit_error"] < 1
         assert rows("bench", path, "--grid", "1x8", "--seconds", "0")
     assert logits[0] != logits[1]
+    info = rows("info", HERE / "three.retort", "--tensors")
+    assert b"p16_s3" in retort("info", HERE / "three.retort", "--tensors")[0] and "bits=3" in info[0]["recipe"]
+    assert (HERE / "three.retort").stat().st_size < (HERE / "owq.retort").stat().st_size
+    fails(2, "recipe 'smoothquant' is for 8 bits; 3 are for", "quantize", source, "-o", HERE / "no.retort", "--recipe", "smoothquant", "--bits", "3")
+    fails(2, "is none of 8|4|3", "quantize", source, "-o", HERE / "no.retort", "--bits", "2")
     assert b"bits" in retort("quantize", checkpoint("bert-tag"), "-o", HERE / "tag8.retort")[0]
     back = rows("dequantize", HERE / "int8.retort", "-o", HERE / "back.retort")[0]
     assert back["recipe"].startswith("fp32 of int8") and back["weight_bytes"] > back["weight_bytes_before"]
