@@ -198,10 +198,11 @@ static const int8_t *table_rows(rt_onnx_writer *w, const rt_node *node) {
 
 /* out[id] = its row among the table's and, behind them, those that are kept in 8 bits (graph.h). */
 static void number_rows(const rt_graph *graph, const rt_node *node, int64_t ids, int64_t *out) {
-    const rt_value *gaps = input_of(node, 12) >= 0 ? &graph->values[input_of(node, 12)] : NULL;
-    const rt_value *kept = input_of(node, 13) >= 0 ? &graph->values[input_of(node, 13)] : NULL;
-    const int32_t *gap = gaps != NULL ? gaps->data : NULL, *keep = kept != NULL ? kept->data : NULL;
-    int64_t gap_count = gaps != NULL ? gaps->dims[0] : 0, keep_count = kept != NULL ? kept->dims[0] : 0;
+    int gaps = input_of(node, 12), kept = input_of(node, 13);
+    const int32_t *gap = gaps >= 0 ? graph->values[gaps].data : NULL;
+    const int32_t *keep = kept >= 0 ? graph->values[kept].data : NULL;
+    int64_t gap_count = gap != NULL ? graph->values[gaps].dims[0] : 0;
+    int64_t keep_count = keep != NULL ? graph->values[kept].dims[0] : 0;
     int64_t row = -1, at = 0, found = 0, stored = graph->values[node->inputs[1]].dims[0];
     for (int64_t id = 0; id < ids; id++) {
         if (found < keep_count && id == keep[found]) {

@@ -63,8 +63,9 @@ static bool is_short(const rt_value *value) {
     const float *data = value->data;
     if (!rt_value_may_be_short(value)) return false;
     for (int64_t i = 0; i < value->dims[0]; i++) {
-        float same = rt_bf16_to_f32(rt_f32_to_bf16(data[i]));
-        if (memcmp(&same, &data[i], sizeof same) != 0) return false;
+        uint32_t bits;
+        memcpy(&bits, &data[i], sizeof bits);
+        if ((bits & 0xffff) != 0) return false;
     }
     return true;
 }

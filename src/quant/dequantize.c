@@ -57,14 +57,15 @@ static void expand(const matrix *m, float *w) {
         float *column = w + j / RT_PANEL * m->k * RT_PANEL + j % RT_PANEL;
         for (size_t i = 0; i < m->k; i++) column[i * RT_PANEL] = weight_at(m, i, j);
         for (size_t i = 0; i < weak; i++) {
-            int code = ((const int8_t *)m->weak->data)[rt_panel_byte(weak, 4, i, j)];
-            column[(size_t)m->columns[i] * RT_PANEL] += (float)code * m->scale[j];
+            float code = (float)((const int8_t *)m->weak->data)[rt_panel_byte(weak, 4, i, j)];
+            column[(size_t)m->columns[i] * RT_PANEL] += code * m->scale[j];
         }
     }
 }
 
 /* Weights of x in the place of those of x factor + add; what the bias gets for it. */
 static void move_back(const matrix *m, float *w, double *shift) {
+    if (m->factor == NULL || m->add == NULL) return;
     for (size_t j = 0; j < m->n; j++) {
         float *column = w + j / RT_PANEL * m->k * RT_PANEL + j % RT_PANEL;
         for (size_t i = 0; i < m->k; i++) {
@@ -124,7 +125,7 @@ static retort_status expand_matrix(rt_graph *graph, int node, retort_error *err)
         return rt_fail_nomem(err, m.k * m.n * sizeof *w);
     }
     expand(&m, w);
-    if (m.factor != NULL) move_back(&m, w, shift);
+    move_back(&m, w, shift);
     settle(&graph->values[weight], RT_LAYOUT_P16, w);
     if (m.factor != NULL) status = rt_shift_bias(graph, weight, shift, err);
     free(shift);
@@ -158,12 +159,12 @@ static retort_status expand_linears(rt_graph *graph, retort_error *err) {
 
 static void expand_row(const rt_value *table, const float *scale, const uint8_t *groups, size_t group,
                        size_t row, float *out) {
-    size_t n = (size_t)table->dims[1], count = group > 0 ? (n + group - 1) / group : 0;
+    size_t n = (size_t)table->dims[1], size = group > 0 ? group : n, count = (n + size - 1) / size;
     const int8_t *bytes = (const int8_t *)table->data + row * n;
     const uint8_t *codes = (const uint8_t *)table->data + row * ((n + 31) / 32 * 16);
     for (size_t i = 0; i < n; i++) {
         int code = table->layout == RT_LAYOUT_ROWS ? bytes[i]
-                                                   : rt_row_code(codes, i) * groups[row * count + i / group];
+                                                   : rt_row_code(codes, i) * groups[row * count + i / size];
         out[i] = (float)code * scale[row];
     }
 }
@@ -258,9 +259,9 @@ static retort_status keep_recipe(retort_model *model, retort_error *err) {
 static bool has_integers(const rt_graph *graph) {
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
-        const rt_value *weight = node->input_count > 1 ? input_of(graph, node, 1) : NULL;
-        bool reads = node->op == RT_OP_LINEAR || node->op == RT_OP_EMBED;
-        if (reads && (weight->dtype == RETORT_S8 || weight->dtype == RETORT_U8)) return true;
+        if (node->op != RT_OP_LINEAR && node->op != RT_OP_EMBED) continue;
+        retort_dtype dtype = graph->values[node->inputs[1]].dtype;
+        if (dtype == RETORT_S8 || dtype == RETORT_U8) return true;
     }
     return false;
 }
