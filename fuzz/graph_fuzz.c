@@ -22,7 +22,8 @@ static rt_buffer text_of(const rt_graph *graph) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static retort_status (*const rewrites[])(rt_graph *, size_t *, retort_error *) = {
-        rt_rewrite_fold_constants, rt_rewrite_drop_identities, rt_rewrite_merge_constants};
+        rt_rewrite_fold_constants, rt_rewrite_drop_identities, rt_rewrite_merge_constants,
+        rt_rewrite_merge_nodes};
     rt_graph graph, again;
     retort_error err;
     size_t count = 0;
@@ -31,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (rt_graph_parse(&again, "fuzz", first.data, first.length, NULL, NULL, &err) != RETORT_OK) abort();
     rt_buffer second = text_of(&again);
     if (first.length != second.length || memcmp(first.data, second.data, first.length) != 0) abort();
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof rewrites / sizeof *rewrites; i++) {
         if (rewrites[i](&again, &count, &err) != RETORT_OK) break;
         if (rt_graph_verify(&again, &err) != RETORT_OK) abort();
     }

@@ -471,6 +471,79 @@ static void test_merge_constants(void **state) {
                         "p = Add(x, a)\nq = Add(p:0, a)\nr = Mul(q:0, b)\ns = Mul(r:0, a)\noutput s:0\n");
 }
 
+static void test_merge_nodes(void **state) {
+    (void)state;
+    /* Whole chains, whatever their order; a reader of both reads one twice. */
+    check_rewrite(rt_rewrite_merge_nodes,
+                  INPUT "a = Erf(x)\nb = Erf(x)\nc = Tanh(a:0)\nd = Tanh(b:0)\ne = Mul(c:0, d:0)\n"
+                        "f = Add(e:0, b:0)\noutput f:0\n",
+                  2, INPUT "a = Erf(x)\nc = Tanh(a:0)\ne = Mul(c:0, c:0)\nf = Add(e:0, a:0)\noutput f:0\n");
+    /* Not what differs in the operator, an attribute, or the order of the inputs. */
+    const char *kept =
+        INPUT "const g f32 rows [4]\na = Erf(x)\nb = Tanh(x)\nc = Sub(a:0, b:0)\nd = Sub(b:0, a:0)\n"
+              "e = Softmax(c:0) axis=-1\nf = Softmax(c:0)\ni = LayerNormalization(d:0, g, g) "
+              "epsilon=9.99999996e-13\n"
+              "j = LayerNormalization(d:0, g, g) epsilon=1.0000001e-12\nk = Transpose(e:0) perm=[0, 1]\n"
+              "l = Transpose(e:0) perm=[1, 0]\nm = Transpose(l:0) perm=[1, 0]\nn = Add(k:0, m:0)\n"
+              "o = Add(f:0, n:0)\np = Add(i:0, o:0)\nq = Add(j:0, p:0)\noutput q:0\n";
+    check_rewrite(rt_rewrite_merge_nodes, kept, 0, kept);
+}
+
+static void test_merge_nodes_of_several_outputs(void **state) {
+    (void)state;
+    check_rewrite(rt_rewrite_merge_nodes,
+                  INPUT "const h i64 rows [3] = {1, 1, 2}\nconst i i64 rows [3] = {1, 2, 1}\n"
+                        "a = Split(x, h) axis=1\nb = Split(x, h) axis=1\nc = Split(x, i) axis=1\n"
+                        "d = Add(a:0, b:1)\ne = Add(d:0, b:2)\nf = Add(e:0, c:1)\noutput f:0\n",
+                  1,
+                  INPUT "const h i64 rows [3] = {1, 1, 2}\nconst i i64 rows [3] = {1, 2, 1}\n"
+                        "a = Split(x, h) axis=1\nd = Add(a:0, a:1)\ne = Add(d:0, a:2)\n"
+                        "c = Split(x, i) axis=1\nf = Add(e:0, c:1)\noutput f:0\n");
+}
+
+/* The output's name is what users know. */
+static void test_merge_nodes_keeps_the_output(void **state) {
+    (void)state;
+    check_rewrite(rt_rewrite_merge_nodes,
+                  INPUT "a = Erf(x)\nb = Mul(a:0, a:0)\nc = Shape(b:0)\nd = Expand(a:0, c:0)\n"
+                        "logits = Expand(a:0, c:0)\noutput logits:0\n",
+                  1,
+                  INPUT "a = Erf(x)\nb = Mul(a:0, a:0)\nc = Shape(b:0)\nlogits = Expand(a:0, c:0)\n"
+                        "output logits:0\n");
+}
+
+/* Shapes that are the same, though of other values: batch here is batch there. */
+static void test_merge_nodes_told_by_shapes(void **state) {
+    (void)state;
+    check_rewrite(rt_rewrite_merge_nodes,
+                  INPUT "a = Erf(x)\nb = Shape(x)\nc = Shape(a:0)\nd = Expand(a:0, b:0)\n"
+                        "e = Expand(d:0, c:0)\noutput e:0\n",
+                  1,
+                  INPUT "a = Erf(x)\nb = Shape(x)\nd = Expand(a:0, b:0)\ne = Expand(d:0, b:0)\noutput e:0\n");
+    const char *kept = /* [batch, 4], and [4, batch] */
+        INPUT "a = Transpose(x) perm=[1, 0]\nb = Shape(x)\nc = Shape(a:0)\nd = Equal(b:0, c:0)\n"
+              "e = Cast(d:0)\noutput e:0\n";
+    check_rewrite(rt_rewrite_merge_nodes, kept, 0, kept);
+}
+
+/* One bit apart. */
+static void test_merge_nodes_after_constants(void **state) {
+    (void)state;
+    const char *text = INPUT
+        "const a f32 rows [] = {1.5}\nconst b f32 rows [] = {1.50000012}\nconst c f32 rows [] = {1.5}\n"
+        "d = Mul(x, a)\ne = Mul(x, b)\nf = Mul(x, c)\ng = Add(d:0, e:0)\nh = Add(f:0, g:0)\noutput h:0\n";
+    rt_graph graph = parse(text);
+    retort_error err = {0};
+    size_t count = 0;
+    assert_int_equal(rt_rewrite_merge_constants(&graph, &count, &err), RETORT_OK);
+    assert_int_equal(rt_rewrite_merge_nodes(&graph, &count, &err), RETORT_OK);
+    assert_int_equal(count, 2);
+    assert_prints(&graph, INPUT "const a f32 rows [] = {1.5}\nconst b f32 rows [] = {1.50000012}\n"
+                                "f = Mul(x, a)\ne = Mul(x, b)\ng = Add(f:0, e:0)\nh = Add(f:0, g:0)\n"
+                                "output h:0\n");
+    rt_graph_free(&graph);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_round_trip),
@@ -489,6 +562,11 @@ int main(void) {
         cmocka_unit_test(test_drop_identities),
         cmocka_unit_test(test_drop_identities_adds_zero),
         cmocka_unit_test(test_merge_constants),
+        cmocka_unit_test(test_merge_nodes),
+        cmocka_unit_test(test_merge_nodes_of_several_outputs),
+        cmocka_unit_test(test_merge_nodes_keeps_the_output),
+        cmocka_unit_test(test_merge_nodes_told_by_shapes),
+        cmocka_unit_test(test_merge_nodes_after_constants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,13 +69,14 @@ typedef struct golden_nodes {
 static void test_node_counts(void **state) {
     (void)state;
     static const golden_nodes rows[] = {
-        {"distilbert-classify", {88, 88, 18, 19}},
-        {"distilbert-tag", {86, 86, 16, 16}},
-        {"distilbert-answer", {86, 86, 16, 16}},
-        {"distilbert-fill", {95, 95, 19, 20}},
-        {"distilbert-embed", {98, 98, 17, 17}},
-        {"distilbert-multilabel", {94, 94, 18, 19}}, /* gelu_new: 3 nodes more a layer */
-        {"distilbert-regression", {80, 80, 18, 19}}, /* relu: 4 fewer */
+        /* DistilBERT makes its mask anew in each layer: level 1 merges 4 nodes of the second. */
+        {"distilbert-classify", {88, 84, 18, 19}},
+        {"distilbert-tag", {86, 82, 16, 16}},
+        {"distilbert-answer", {86, 82, 16, 16}},
+        {"distilbert-fill", {95, 91, 19, 20}},
+        {"distilbert-embed", {98, 94, 17, 17}},
+        {"distilbert-multilabel", {94, 90, 18, 19}}, /* gelu_new: 3 nodes more a layer */
+        {"distilbert-regression", {80, 76, 18, 19}}, /* relu: 4 fewer */
         {"bert-classify", {87, 87, 18, 19}},
         {"bert-tag", {91, 91, 16, 16}},
         {"bert-answer", {85, 85, 16, 16}},
@@ -83,7 +84,7 @@ static void test_node_counts(void **state) {
         {"bert-embed", {97, 97, 17, 17}},
         {"package-mean", {97, 97, 17, 17}},      /* mean, unit length */
         {"package-dense", {91, 91, 18, 19}},     /* first row, Linear + tanh, unit length */
-        {"package-old-dense", {92, 92, 17, 17}}, /* max, Linear */
+        {"package-old-dense", {92, 88, 17, 17}}, /* max, Linear */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         for (int level = 0; level <= 3; level++) {

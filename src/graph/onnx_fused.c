@@ -143,10 +143,21 @@ static const char *product(rt_onnx_writer *w, const rt_node *node) {
     return rt_put2(w, "MatMul", "matmul", rt_put_value(w, node->inputs[0]), rt_put_value(w, node->inputs[1]));
 }
 
+/* x w + b: one node where x is a matrix of floats, a row a sequence. */
+static const char *biased(rt_onnx_writer *w, const rt_node *node) {
+    const char *bias = rt_put_value(w, input_of(node, 2));
+    bool matrix = rt_put_rank(w, node->inputs[0]) == 2 && input_of(node, 4) < 0 && node->attrs.heads == 0;
+    if (!matrix || bias[0] == '\0') {
+        const char *x = product(w, node);
+        return bias[0] == '\0' ? x : rt_put2(w, "Add", "add", x, bias);
+    }
+    const char *inputs[] = {rt_put_value(w, node->inputs[0]), rt_put_value(w, node->inputs[1]), bias};
+    return rt_put(w, "Gemm", "gemm", 3, inputs, 0, NULL);
+}
+
 void rt_put_linear(rt_onnx_writer *w, const rt_node *node) {
     if (w->options->fused && rt_put_fused_linear(w, node)) return;
-    const char *x = product(w, node);
-    if (input_of(node, 2) >= 0) x = rt_put2(w, "Add", "add", x, rt_put_value(w, node->inputs[2]));
+    const char *x = biased(w, node);
     x = rt_put_activation(w, node->attrs.act, x);
     if (input_of(node, 3) >= 0) x = rt_put2(w, "Add", "residual", x, rt_put_value(w, node->inputs[3]));
     rt_put_output(w, node, x);

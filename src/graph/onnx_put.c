@@ -168,15 +168,15 @@ const char *rt_put_float_mask(rt_onnx_writer *w) {
     return w->float_mask;
 }
 
-/* (1 - mask) * the least float, as transformers adds it */
+/* 0 for tokens, the least float for padding, as transformers adds it */
 const char *rt_put_mask(rt_onnx_writer *w) {
-    const char *scope = w->scope;
+    const char *scope = w->scope, *mask = "attention_mask";
     if (w->mask != NULL) return w->mask;
-    const char *mask = rt_put_float_mask(w);
     w->scope = "mask";
+    mask = rt_put(w, "Cast", "token", 1, &mask, 1, &RT_ONNX_INT("to", RT_ONNX_BOOL));
     mask = rt_put2(w, "Unsqueeze", "keys", mask, rt_put_ints(w, "axes", 2, (int64_t[]){1, 2}));
-    mask = rt_put2(w, "Sub", "padding", rt_put_scalar(w, "one", 1), mask);
-    w->mask = rt_put2(w, "Mul", "added", mask, rt_put_scalar(w, "low", -FLT_MAX));
+    const char *inputs[] = {mask, rt_put_scalar(w, "zero", 0), rt_put_scalar(w, "low", -FLT_MAX)};
+    w->mask = rt_put(w, "Where", "added", 3, inputs, 0, NULL);
     w->scope = scope;
     return w->mask;
 }

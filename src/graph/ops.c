@@ -54,15 +54,30 @@ const rt_attr_row *rt_attr_rows(size_t *count) {
     return attr_rows;
 }
 
+size_t rt_attr_size(rt_attr_kind kind) {
+    static const size_t sizes[] = {
+        [RT_KIND_INT64] = sizeof(int64_t), [RT_KIND_INT] = sizeof(int),
+        [RT_KIND_FLOAT] = sizeof(float),   [RT_KIND_BOOL] = sizeof(bool),
+        [RT_KIND_NAME] = sizeof(int),      [RT_KIND_PERM] = sizeof((rt_attrs){0}.perm),
+    };
+    return sizes[kind];
+}
+
+static bool same_attr(const rt_attr_row *row, const rt_attrs *a, const rt_attrs *b) {
+    return memcmp((const char *)a + row->offset, (const char *)b + row->offset, rt_attr_size(row->kind)) == 0;
+}
+
 bool rt_attr_is_zero(const rt_attr_row *row, const rt_attrs *attrs) {
     static const rt_attrs zero;
-    static const size_t sizes[] = {
-        [RT_KIND_INT64] = sizeof(int64_t), [RT_KIND_INT] = sizeof(int),  [RT_KIND_FLOAT] = sizeof(float),
-        [RT_KIND_BOOL] = sizeof(bool),     [RT_KIND_NAME] = sizeof(int), [RT_KIND_PERM] = sizeof zero.perm,
-    };
-    if (row->kind == RT_KIND_PERM) return attrs->perm_count == 0;
-    return memcmp((const char *)attrs + row->offset, (const char *)&zero + row->offset, sizes[row->kind]) ==
-           0;
+    return row->kind == RT_KIND_PERM ? attrs->perm_count == 0 : same_attr(row, attrs, &zero);
+}
+
+bool rt_attrs_equal(const rt_attrs *a, const rt_attrs *b) {
+    bool same = a->perm_count == b->perm_count;
+    for (size_t i = 0; same && i < sizeof attr_rows / sizeof *attr_rows; i++) {
+        same = same_attr(&attr_rows[i], a, b);
+    }
+    return same;
 }
 
 static bool text_is(const char *text, size_t length, const char *name) {

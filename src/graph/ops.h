@@ -27,6 +27,10 @@ typedef struct rt_attr_row {
 const rt_attr_row *rt_attr_rows(size_t *count);
 /* Whether the attribute has its default, zero: then it is not printed. */
 bool rt_attr_is_zero(const rt_attr_row *row, const rt_attrs *attrs);
+/* Bytes that an attribute of that kind has in rt_attrs, from its offset. */
+size_t rt_attr_size(rt_attr_kind kind);
+/* Whether all attributes are the same, bit by bit. */
+bool rt_attrs_equal(const rt_attrs *a, const rt_attrs *b);
 
 /* Whether the text holds the constant's data: i64 scalars and vectors of at most 16, float scalars. */
 bool rt_value_is_inline(const rt_value *value);

@@ -8,7 +8,8 @@
  * one predicate-and-edit pass over the graph: applies itself wherever it matches, and adds the number of
  * places to *count. Run in order, each level to a fixed point.
  *
- * level 1: fold constants, drop Identity / no-op Cast / Reshape, merge equal constants, dead nodes
+ * level 1: fold constants, drop Identity / no-op Cast / Reshape, merge equal constants and equal nodes,
+ *          dead nodes
  * level 2: fuse Embed, LayerNorm (also the decomposed form), Linear (MatMul+Add / Gemm), GELU and other
  *          activations, residual adds, QKV, Attention, Select, Pool, Normalize; exact algebra: 1/sqrt(d) into
  *          W_Q and b_Q, drop b_K, b_O += W_O b_V
@@ -18,6 +19,7 @@
     X(fold_constants, "fold-constants", "fold constants", 1, false)                                          \
     X(drop_identities, "drop-identities", "drop identities", 1, false)                                       \
     X(merge_constants, "merge-constants", "merge constants", 1, false)                                       \
+    X(merge_nodes, "merge-nodes", "merge equal nodes", 1, false)                                             \
     X(fuse_layer_norm, "fuse-layer-norm", "fuse LayerNorm", 2, false)                                        \
     X(fuse_embed, "fuse-embed", "fuse embeddings", 2, false)                                                 \
     X(fuse_linear, "fuse-linear", "fuse MatMul + bias", 2, false)                                            \

@@ -55,7 +55,7 @@ def check(path, inputs):
 def nodes(path, work):
     import onnx
 
-    return {"nodes": len([n for n in onnx.load(path).graph.node if n.op_type != "Constant"])}
+    return {"nodes": len([n for n in onnx.load(path, load_external_data=False).graph.node if n.op_type != "Constant"])}
 
 
 def load(checkpoint):
