@@ -52,6 +52,8 @@ typedef enum cli_code {
     X(EXTERNAL_OVER, "external-over", 0, "BYTES", INT, 1, 0x7fffffff, NULL,                                  \
       "put the tensors of a larger file into FILE.data (default: over 2 GiB)")                               \
     X(TENSORS, "tensors", 0, "", FLAG, 0, 0, NULL, "list every stored tensor")                               \
+    X(SVG, "svg", 0, "FILE", TEXT, 0, 0, NULL, "draw the graph into FILE")                                   \
+    X(WHOLE, "whole", 0, "", FLAG, 0, 0, NULL, "with --svg: draw every layer, also equal ones")              \
     X(GRAPH, "graph", 0, "", FLAG, 0, 0, NULL, "print the graph, one node a line")                           \
     X(DATA, "data", 0, "FILE", TEXT, 0, 0, NULL, "TSV with a header, CoNLL, SQuAD JSON or lines of text")    \
     X(REFERENCE, "reference", 0, "MODEL", TEXT, 0, 0, NULL, "also compare the logits with this model's")     \

@@ -2,7 +2,9 @@
  * explain: the graph, or the plan with the time of each step. */
 #include "cli.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What --peak adds to a step. */
 static json_t *share_json(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory) {
@@ -83,6 +85,78 @@ static cli_code print_graph(const cli_args *args, const retort_model *model) {
     return code;
 }
 
+/* "fp32, level 0: 240 nodes, 22.7 million weights, 91.0 MB" */
+static void subtitle_of(char *out, size_t size, const retort_model *model) {
+    retort_info info = {.size = sizeof info};
+    retort_tensor_info tensor;
+    char bytes[32];
+    uint64_t all = 0;
+    retort_model_info(model, &info);
+    for (size_t i = 0; retort_model_tensor(model, i, &tensor) == RETORT_OK; i++) all += tensor.bytes;
+    snprintf(out, size, "%s %s, %.100s, level %d: %zu nodes, %.1f million weights, %s", info.family,
+             cli_task_names[info.task], info.recipe, info.level, info.nodes, (double)info.parameters * 1e-6,
+             cli_bytes(bytes, sizeof bytes, all));
+}
+
+/* The last part of a path, less slashes at its end. */
+static void title_of(char *out, size_t size, const char *path) {
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t start = end;
+    while (start > 0 && path[start - 1] != '/') start--;
+    snprintf(out, size, "%.*s", (int)(end - start), path + start);
+}
+
+static cli_code save_text(const char *path, const char *text, size_t length) {
+    FILE *to = fopen(path, "we");
+    bool written = to != NULL && fwrite(text, 1, length, to) == length;
+    if (to != NULL) written = fclose(to) == 0 && written;
+    if (!written) cli_error("%s: cannot write: %s", path, strerror(errno));
+    if (!written && to != NULL) remove(path);
+    return written ? CLI_DONE : CLI_FAILED;
+}
+
+/* The picture is whole before the file is made. */
+static cli_code draw_graph(const cli_args *args, const retort_model *model) {
+    char title[128], subtitle[256], *text = NULL;
+    size_t length = 0;
+    retort_error err;
+    retort_draw_options options = RETORT_DRAW_OPTIONS;
+    title_of(title, sizeof title, args->words[0]);
+    subtitle_of(subtitle, sizeof subtitle, model);
+    options.title = title;
+    options.subtitle = subtitle;
+    options.whole = cli_has(args, CLI_WHOLE);
+    FILE *memory = open_memstream(&text, &length);
+    if (memory == NULL) return cli_no_memory();
+    retort_status status = retort_model_draw(model, &options, write_text, memory, &err);
+    cli_code code = fclose(memory) == 0 ? CLI_DONE : cli_no_memory();
+    if (status != RETORT_OK) code = cli_fail(&err, false);
+    const char *path = cli_text(args, CLI_SVG);
+    if (code == CLI_DONE) code = save_text(path, text, length);
+    free(text);
+    if (code == CLI_DONE && cli_has(args, CLI_JSON))
+        return cli_print_json(json_pack("{s:o, s:I}", "output", cli_json_text(path, strlen(path)), "bytes",
+                                        (json_int_t)length));
+    return code;
+}
+
+/* A .retort file is rewritten up to the level that was asked for. */
+static cli_code reach_level(retort_model **model, const cli_args *args) {
+    retort_info info = {.size = sizeof info};
+    retort_model *higher = NULL;
+    retort_error err;
+    retort_optimize_options options = RETORT_OPTIMIZE_OPTIONS;
+    retort_model_info(*model, &info);
+    if (!cli_has(args, CLI_LEVEL)) return CLI_DONE;
+    options.level = (int)cli_int(args, CLI_LEVEL, 3);
+    if (options.level == info.level) return CLI_DONE;
+    if (retort_model_optimize(&higher, *model, &options, &err) != RETORT_OK) return cli_fail(&err, false);
+    retort_model_free(*model);
+    *model = higher;
+    return CLI_DONE;
+}
+
 /* A few runs after one to warm up, which the averages include only as one among many. */
 static cli_code measure(retort_session *session, const retort_batch *batch) {
     enum { LEAST_RUNS = 20 };
@@ -118,8 +192,11 @@ cli_code cmd_explain(const cli_args *args) {
     retort_peaks peaks = {.size = sizeof peaks};
     bool peak = cli_has(args, CLI_PEAK);
     size_t batch = (size_t)cli_int(args, CLI_BATCH, 1), seq = (size_t)cli_int(args, CLI_SEQ, 128);
-    cli_code code = cli_open_model(&model, args, args->words[0], 3);
-    if (code == CLI_DONE && cli_has(args, CLI_GRAPH)) {
+    cli_code code = cli_open_model(&model, args, args->words[0], (int)cli_int(args, CLI_LEVEL, 3));
+    if (code == CLI_DONE) code = reach_level(&model, args);
+    if (code == CLI_DONE && cli_has(args, CLI_SVG)) {
+        code = draw_graph(args, model);
+    } else if (code == CLI_DONE && cli_has(args, CLI_GRAPH)) {
         code = print_graph(args, model);
     } else if (code == CLI_DONE) {
         retort_info info = {.size = sizeof info};

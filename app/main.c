@@ -26,14 +26,16 @@ const cli_command cli_commands[] = {
      "retort info model.retort --tensors\n",
      false, cmd_info},
     {"explain", "MODEL", "print the plan: steps, kernels, shapes, bytes, time of each", 1, 1, -1,
-     (const int[]){CLI_GRAPH, CLI_BATCH, CLI_SEQ, CLI_PEAK, ENGINE_OPTIONS, -1},
+     (const int[]){CLI_LEVEL, CLI_GRAPH, CLI_SVG, CLI_WHOLE, CLI_BATCH, CLI_SEQ, CLI_PEAK, ENGINE_OPTIONS,
+                   -1},
      "Times are measured on random tokens, and are those of all threads together. With --peak also how near "
      "each step comes to what the machine reaches at most: in arithmetic of its type, and in reading its "
-     "weights from the cache, or DRAM, that holds them all. With --graph the graph is printed instead, and "
-     "nothing is run.",
+     "weights from the cache, or DRAM, that holds them all. With --graph the graph is printed instead, with "
+     "--svg it is drawn; then nothing is run. Equal layers that follow each other are drawn once.",
      "retort explain model.retort --batch 8 --seq 128\n"
      "retort explain model.retort --peak --threads 1\n"
-     "retort explain model.retort --graph\n",
+     "retort explain model.retort --graph\n"
+     "retort explain ./checkpoint --level 0 --svg graph.svg\n",
      false, cmd_explain},
     {"run", "[MODEL] [TEXT…]", "run the model on texts or on lines of stdin", 0, -1, -1,
      (const int[]){CLI_TOP, CLI_QUERY, CLI_BATCH, CLI_SPECIAL_AS_TEXT, ENGINE_OPTIONS, OTHER_ENGINES, -1},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A graph's text: what parses is verified, prints, and parses again to the same text; level 1 keeps it valid.
- */
+ * A graph's text: what parses is verified, prints, and parses again to the same text; level 1 keeps it valid,
+ * and all of it can be drawn. */
+#include "graph/draw.h"
 #include "graph/rewrite.h"
 
 #include <stdlib.h>
@@ -20,6 +21,18 @@ static rt_buffer text_of(const rt_graph *graph) {
     return text;
 }
 
+static void draw(const rt_graph *graph) {
+    retort_error err;
+    retort_draw_options options = RETORT_DRAW_OPTIONS;
+    for (int i = 0; i < 2; i++) {
+        rt_buffer picture = {0};
+        options.whole = i > 0;
+        retort_status status = rt_graph_draw(graph, &options, collect, &picture, &err);
+        if (status != RETORT_OK && status != RETORT_LIMIT) abort();
+        rt_buffer_free(&picture);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static retort_status (*const rewrites[])(rt_graph *, size_t *, retort_error *) = {
         rt_rewrite_fold_constants, rt_rewrite_drop_identities, rt_rewrite_merge_constants,
@@ -32,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (rt_graph_parse(&again, "fuzz", first.data, first.length, NULL, NULL, &err) != RETORT_OK) abort();
     rt_buffer second = text_of(&again);
     if (first.length != second.length || memcmp(first.data, second.data, first.length) != 0) abort();
+    draw(&graph);
     for (size_t i = 0; i < sizeof rewrites / sizeof *rewrites; i++) {
         if (rewrites[i](&again, &count, &err) != RETORT_OK) break;
         if (rt_graph_verify(&again, &err) != RETORT_OK) abort();

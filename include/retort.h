@@ -285,6 +285,20 @@ RETORT_API retort_status retort_model_tensor(const retort_model *model, size_t i
 /* The graph as text, one node a line. */
 RETORT_API retort_status retort_model_print(const retort_model *model, retort_write_fn write, void *user);
 
+typedef struct retort_draw_options {
+    size_t size;          /* sizeof this struct: set by the initialiser below */
+    const char *title;    /* UTF-8; NULL: none */
+    const char *subtitle; /* a line below it; NULL: none */
+    bool whole;           /* draw every layer; else equal ones that follow each other are drawn once */
+} retort_draw_options;
+#define RETORT_DRAW_OPTIONS                                                                                  \
+    { sizeof(retort_draw_options), NULL, NULL, false }
+/* The graph as a picture: one SVG file, given to `write` in one piece, which needs no others and is for light
+ * and dark screens. Each node is a <g class="node">, whose data-times says how many equal layers it stands
+ * for. options NULL: defaults. RETORT_LIMIT: too many nodes for a picture. */
+RETORT_API retort_status retort_model_draw(const retort_model *model, const retort_draw_options *options,
+                                           retort_write_fn write, void *user, retort_error *err);
+
 /* ---- Tokens ------------------------------------------------------------------------------------------- */
 
 typedef struct retort_text {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The public calls: arguments are checked here, the work is done below. (Sessions, retort_run and the
  * machine's description check their own.) */
+#include "graph/draw.h"
 #include "graph/onnx.h"
 #include "graph/package.h"
 #include "quant/dequantize.h"
@@ -221,6 +222,16 @@ retort_status retort_model_tensor(const retort_model *model, size_t index, retor
 retort_status retort_model_print(const retort_model *model, retort_write_fn write, void *user) {
     if (model == NULL || write == NULL) return RETORT_ARGUMENT;
     return rt_graph_print(&model->graph, write, user);
+}
+
+retort_status retort_model_draw(const retort_model *model, const retort_draw_options *options,
+                                retort_write_fn write, void *user, retort_error *err) {
+    static const retort_draw_options defaults = RETORT_DRAW_OPTIONS;
+    if (options == NULL) options = &defaults;
+    if (model == NULL || write == NULL) return bad(err, "draw", "model and write must be given");
+    retort_status status = check_size("draw", options->size, sizeof *options, err);
+    if (status != RETORT_OK) return status;
+    return rt_graph_draw(&model->graph, options, write, user, err);
 }
 
 /* ---- Tokens ---- */

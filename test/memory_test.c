@@ -25,6 +25,7 @@ typedef struct bench {
     char checkpoint[512]; /* folder */
     char folder[64];      /* temporary */
     char saved[96];       /* a .retort file in it */
+    char graph[96];       /* an ONNX file in it, with .data */
     char data[96];        /* a data set for the model's task in it */
     retort_model *plain;  /* level 0 */
     retort_model *model;  /* level 3 */
@@ -104,6 +105,36 @@ static retort_status work_load(bench *b, retort_error *err) {
     retort_status status = retort_model_load(&model, b->saved, err);
     retort_model_free(model);
     return status;
+}
+
+/* Tensors in a file beside it, which is opened and renamed too. */
+static retort_status work_export(bench *b, retort_error *err) {
+    retort_export_options options = RETORT_EXPORT_OPTIONS;
+    options.external_over = 1;
+    return retort_model_export(b->plain, b->graph, &options, NULL, err);
+}
+
+static retort_status work_export_fused(bench *b, retort_error *err) {
+    retort_export_options options = RETORT_EXPORT_OPTIONS;
+    options.external_over = 1;
+    options.fused = true;
+    return retort_model_export(b->model, b->graph, &options, NULL, err);
+}
+
+static retort_status work_import_graph(bench *b, retort_error *err) {
+    retort_model *model = NULL;
+    retort_status status = retort_model_import(&model, b->graph, NULL, err);
+    retort_model_free(model);
+    return status;
+}
+
+static int ignore(void *user, const char *text, size_t length) {
+    (void)user;
+    return text == NULL || length == 0;
+}
+
+static retort_status work_draw(bench *b, retort_error *err) {
+    return retort_model_draw(b->plain, NULL, ignore, NULL, err);
 }
 
 static retort_status work_tokenize(bench *b, retort_error *err) {
@@ -234,6 +265,7 @@ static void bench_open(bench *b, const char *checkpoint) {
     snprintf(b->checkpoint, sizeof b->checkpoint, "%s", checkpoint);
     assert_non_null(mkdtemp(b->folder));
     snprintf(b->saved, sizeof b->saved, "%s/model.retort", b->folder);
+    snprintf(b->graph, sizeof b->graph, "%s/model.onnx", b->folder);
     snprintf(b->data, sizeof b->data, "%s/data", b->folder);
     retort_import_options options = RETORT_IMPORT_OPTIONS;
     retort_error err = {0};
@@ -241,14 +273,19 @@ static void bench_open(bench *b, const char *checkpoint) {
     options.level = 0;
     if (retort_model_import(&b->plain, checkpoint, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
     if (retort_model_save(b->model, b->saved, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (work_export(b, &err) != RETORT_OK) fail_msg("%s", err.text);
     write_data(b);
 }
 
 static void bench_close(bench *b) {
     retort_model_free(b->plain);
     retort_model_free(b->model);
-    assert_int_equal(entries(b->folder), 2); /* the saved model and the data: nothing left behind */
+    char tensors[128];
+    snprintf(tensors, sizeof tensors, "%s.data", b->graph);
+    assert_int_equal(entries(b->folder), 4); /* the models and the data: nothing left behind */
     assert_int_equal(unlink(b->saved), 0);
+    assert_int_equal(unlink(b->graph), 0);
+    assert_int_equal(unlink(tensors), 0);
     assert_int_equal(unlink(b->data), 0);
     assert_int_equal(rmdir(b->folder), 0);
 }
@@ -298,6 +335,11 @@ static const struct {
     {"move", work_move},
     {"encode", work_encode},
     {"dequantize", work_dequantize},
+    {"draw", work_draw},
+    {"export", work_export},
+    {"import ONNX", work_import_graph},
+    {"export fused", work_export_fused},
+    {"import fused", work_import_graph},
 };
 
 /* One attempt with the n-th allocation failing (0: none). Returns whether that allocation was asked for. */

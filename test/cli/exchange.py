@@ -236,6 +236,11 @@ def external_data():
     made = peer("onnxruntime", path, inputs_of(model("bert-wide")))
     near(made["logits"], answers(model("bert-wide")))
     peer("check", path, {})
+    again = HERE / "again.retort"
+    retort("import", path, "-o", again)
+    assert again.read_bytes() == pathlib.Path(model("bert-wide")).read_bytes()
+    only = export(model("bert-wide"), "--external-over", "1")[1]  # whatever the size
+    assert only["external"] is True
 
 
 @test

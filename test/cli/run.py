@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
 from harness import EXAMPLES, GOLDEN, HERE, RETORT, ROOT, Skip, checkpoint, close, fails, file, main, model, retort, rows, test
@@ -129,6 +130,43 @@ def peaks_of_steps():
 
 
 # ---- models ----
+
+
+@test
+def pictures():
+    for name, level, drawn in (("distilbert-classify", 0, 1), ("distilbert-classify", 3, 2), ("bert-fill", 2, 1)):
+        packed, picture = model(name, level=level), HERE / "graph.svg"
+        info, space = rows("info", packed)[0], "{http://www.w3.org/2000/svg}"
+        for flags in ([], ["--whole"]):
+            retort("explain", packed, "--svg", picture, *flags)
+            page = xml.etree.ElementTree.parse(picture)
+            nodes = [int(g.get("data-times")) for g in page.iter(space + "g") if g.get("class") == "node"]
+            assert sum(nodes) == info["nodes"], (name, level, flags, sum(nodes))
+            frames = [r for r in page.iter(space + "rect") if r.get("class") == "frame"]
+            assert len(frames) == (2 if flags else drawn), (name, level, flags, len(frames))
+            assert f"level {level}: {info['nodes']} nodes" in picture.read_text()
+        assert "href" not in picture.read_text() and "url(h" not in picture.read_text(), "something outside"
+    # A checkpoint at any level; a file up to the level asked for, not back.
+    plain = model("distilbert-classify", level=0)
+    retort("explain", plain, "--level", "2", "--svg", picture)
+    assert "level 2: 18 nodes" in picture.read_text()
+    fails(2, "cannot go to 1", "explain", model("distilbert-classify"), "--level", "1", "--svg", picture)
+    fails(1, "cannot write", "explain", plain, "--svg", HERE / "nowhere/graph.svg")
+
+
+@test
+def pictures_of_hostile_names():
+    hostile = HERE / "a<b>&\"'\udcff\x01.retort"
+    graph = pathlib.Path(model("distilbert-classify", level=0)).read_bytes()
+    renamed = graph.replace(b"layer.0.attention.softmax", b"layer.0.<script>&'>'softm")
+    assert renamed != graph and len(renamed) == len(graph)
+    hostile.write_bytes(renamed)
+    picture = HERE / "hostile.svg"
+    retort("explain", hostile, "--svg", picture)
+    page = xml.etree.ElementTree.parse(picture)
+    texts = [e.text or "" for e in page.iter()]
+    assert "layer.0.<script>&'>'softm" in texts and not any(e.tag.endswith("script") for e in page.iter())
+    assert "a<b>&\"'\ufffd\ufffd.retort" in texts
 
 
 @test
