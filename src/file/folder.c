@@ -37,6 +37,16 @@ bool rt_plain_name(const char *name) {
            strpbrk(name, "/\\") == NULL;
 }
 
+retort_status rt_path_folder(char *out, const char *path, retort_error *err) {
+    const char *slash = strrchr(path, '/'), *rest = slash == NULL ? "." : slash == path ? "/" : "";
+    size_t length = slash == NULL ? 0 : (size_t)(slash - path);
+    if (length + 2 > RT_PATH_SIZE)
+        return rt_fail(err, RETORT_LIMIT, "%.200s: a path of over %d bytes", path, RT_PATH_SIZE);
+    memcpy(out, path, length);
+    snprintf(out + length, RT_PATH_SIZE - length, "%s", rest);
+    return RETORT_OK;
+}
+
 retort_status rt_path_in(char *out, const char *folder, const char *name, retort_error *err) {
     if (rt_path_join(out, RT_PATH_SIZE, folder, name)) return RETORT_OK;
     return rt_fail(err, RETORT_LIMIT, "%.200s: a path of more than %d bytes", folder, RT_PATH_SIZE);

@@ -274,13 +274,8 @@ retort_status rt_onnx_parse(rt_onnx *out, const char *name, const char *folder, 
 retort_status rt_onnx_open(rt_onnx *out, const char *path, retort_error *err) {
     rt_map map;
     char folder[RT_PATH_SIZE];
-    const char *slash = strrchr(path, '/');
-    size_t length = slash != NULL ? (size_t)(slash - path) : 0;
-    if (length >= sizeof folder) return rt_fail(err, RETORT_LIMIT, "%.200s: a path of over 4096 bytes", path);
-    memcpy(folder, path, length);
-    const char *rest = slash == NULL ? "." : length == 0 ? "/" : "";
-    snprintf(folder + length, sizeof folder - length, "%s", rest);
-    retort_status status = rt_map_open(&map, path, err);
+    retort_status status = rt_path_folder(folder, path, err);
+    if (status == RETORT_OK) status = rt_map_open(&map, path, err);
     if (status != RETORT_OK) return status;
     status = rt_onnx_parse(out, path, folder, map.data, map.size, err);
     rt_map_close(&map);

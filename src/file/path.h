@@ -12,6 +12,8 @@ enum { RT_PATH_SIZE = 4096 };
  * slash or backslash, so that "folder/name" stays in the folder. A link there may lead out of it: Hugging
  * Face's cache is made of links. */
 bool rt_plain_name(const char *name);
+/* The folder that a file lies in, "." where its path names none, into out[RT_PATH_SIZE]. */
+retort_status rt_path_folder(char *out, const char *path, retort_error *err);
 /* "folder/name" into out[RT_PATH_SIZE]. */
 retort_status rt_path_in(char *out, const char *folder, const char *name, retort_error *err);
 

@@ -114,13 +114,9 @@ static bool has_config(const char *folder) {
  */
 static retort_status folder_of(char *out, const char *graph, retort_error *err) {
     char above[RT_PATH_SIZE];
-    const char *slash = strrchr(graph, '/');
-    size_t length = slash == NULL ? 0 : (size_t)(slash - graph);
-    if (length + 4 > RT_PATH_SIZE)
-        return rt_fail(err, RETORT_LIMIT, "%.200s: a path of over 4096 bytes", graph);
-    memcpy(out, graph, length);
-    const char *rest = slash == NULL ? "." : length == 0 ? "/" : "";
-    snprintf(out + length, RT_PATH_SIZE - length, "%s", rest);
+    retort_status status = rt_path_folder(out, graph, err);
+    if (status != RETORT_OK) return status;
+    size_t length = strlen(out);
     bool onnx = length >= 5 && strcmp(out + length - 5, "/onnx") == 0;
     if (has_config(out) || !onnx || !rt_path_join(above, sizeof above, out, "..") || !has_config(above)) {
         return RETORT_OK;

@@ -178,16 +178,10 @@ static void look_back(const rt_factor *f, const rt_kernels *kernels, const float
     kernels->gemm_f32(&gemm);
 }
 
-/* Halves to even, as in panel.c; codes are small. */
-static float nearest(float x) {
-    const float magic = 0x1.8p23f;
-    return x + magic - magic;
-}
-
 static float code_of(float w, float inverse, float low, float high) {
     float q = w * inverse;
     q = q > low ? q : low;
-    return nearest(q < high ? q : high);
+    return rt_nearest(q < high ? q : high);
 }
 
 static void invert(const float *scale, float *inverse) {
@@ -318,7 +312,7 @@ static bool move_codes(const float *slope, float own, const float *scale, float 
     bool moved = false;
     invert(scale, inverse);
     for (size_t c = 0; c < RT_PANEL; c++) {
-        float code = (float)codes[c] + nearest(slope[c] / own * inverse[c]);
+        float code = (float)codes[c] + rt_nearest(slope[c] / own * inverse[c]);
         code = code > low ? code : low;
         code = code < high ? code : high;
         change[c] = (code - (float)codes[c]) * scale[c];

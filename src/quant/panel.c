@@ -12,17 +12,11 @@ typedef struct span {
     float low, high;
 } span;
 
-/* To the nearest integer, halves to even, for |x| < 2^22; rintf would keep loops from being vectorised. */
-static float nearest(float x) {
-    const float magic = 0x1.8p23f;
-    return x + magic - magic;
-}
-
 /* NaN becomes the lowest code. */
 static float code_of(float w, float inverse, span codes) {
     float q = w * inverse;
     q = q > codes.low ? q : codes.low;
-    return nearest(q < codes.high ? q : codes.high);
+    return rt_nearest(q < codes.high ? q : codes.high);
 }
 
 /* What code_of multiplies by; a scale too small to have a reciprocal is none: all codes are 0. */
@@ -117,7 +111,7 @@ static span codes_of(const rt_rounded *out) {
 
 /* The integer scale nearest to real / scale. */
 static float group_scale(float real, float scale) {
-    float g = scale > 0 ? nearest(real / scale) : 1.0F;
+    float g = scale > 0 ? rt_nearest(real / scale) : 1.0F;
     g = g > 1.0F ? g : 1.0F;
     return g < 15.0F ? g : 15.0F;
 }

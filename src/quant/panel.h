@@ -15,6 +15,11 @@ typedef struct rt_rounded {
 
 /* Codes in ±127, a scale a column. False: a weight is not finite. */
 bool rt_round_s8(size_t k, const float *w, rt_rounded *out);
+/* To the nearest integer, halves to even, for |x| < 2^22; rintf would keep loops from being vectorised. */
+static inline float rt_nearest(float x) {
+    const float magic = 0x1.8p23f;
+    return x + magic - magic;
+}
 /* The nearest scale that 16 bits (bf16) hold: all scales are such, which halves their bytes in the file.
  * Codes are rounded with it, so that nothing else is lost. */
 float rt_short_scale(float scale);
