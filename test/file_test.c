@@ -319,11 +319,11 @@ static void test_formats_refused(void **state) {
     } cases[] = {
         {"", 0, RETORT_FORMAT, "the file is empty"},
         {tar, sizeof tar, RETORT_UNSUPPORTED, "a tar archive"},
-        {"\x89HDF\r\n\x1a\n", 8, RETORT_UNSUPPORTED, "Keras (HDF5)"},
+        {"\x89HDF\r\n\x1a\n", 8, RETORT_FORMAT, "HDF5: cut short"},
         {"version https://git-lfs.github.com/spec/v1\n", 43, RETORT_UNSUPPORTED, "Git LFS pointer"},
         {"\x80\x04\x95", 3, RETORT_UNSUPPORTED, "pickle protocol 4 is not read"},
         {"\x80\x02K\x01.", 5, RETORT_FORMAT, "not one that torch.save wrote"},
-        {"hello world", 11, RETORT_FORMAT, "neither safetensors nor a torch checkpoint"},
+        {"hello world", 11, RETORT_FORMAT, "neither safetensors, a torch checkpoint nor HDF5"},
     };
     (void)state;
     memcpy(tar + 257, "ustar", 5);
@@ -373,11 +373,11 @@ static void test_folder_without_weights(void **state) {
     (void)state;
     check_error(rt_tensors_open_folder(&tensors, "/nonexistent", &err), RETORT_IO, &err,
                 "/nonexistent: no such folder");
-    write_bytes("tf_model.h5", "x", 1);
+    write_bytes("rust_model.ot", "x", 1);
     write_bytes("flax_model.msgpack", "x", 1);
     check_error(rt_tensors_open_folder(&tensors, folder, &err), RETORT_UNSUPPORTED, &err,
-                "found tf_model.h5, flax_model.msgpack; read are model.safetensors, ");
-    check_error(rt_tensors_open_folder(&tensors, path_of("tf_model.h5"), &err), RETORT_IO, &err,
+                "found flax_model.msgpack, rust_model.ot; read are model.safetensors, ");
+    check_error(rt_tensors_open_folder(&tensors, path_of("rust_model.ot"), &err), RETORT_IO, &err,
                 "not a folder");
     assert_null(rt_tensors_folder_file(folder));
 }

@@ -1,32 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Which files of a Hugging Face folder hold the weights. */
 #include "base/map.h"
+#include "file/bundle.h"
 #include "file/format.h"
 #include "file/json.h"
 #include "file/path.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* One row a file that is read, the first that exists; an index names the shards. */
+static retort_status open_index(rt_tensors *out, const char *path, retort_error *err);
+
+/* One row a file that is read, the first that exists. */
 static const struct {
     const char *name;
-    bool index;
+    retort_status (*open)(rt_tensors *out, const char *path, retort_error *err);
 } weight_files[] = {
-    {"model.safetensors", false},
-    {"model.safetensors.index.json", true},
-    {"pytorch_model.bin", false},
-    {"pytorch_model.bin.index.json", true},
+    {"model.safetensors", rt_tensors_open}, {"model.safetensors.index.json", open_index},
+    {"pytorch_model.bin", rt_tensors_open}, {"pytorch_model.bin.index.json", open_index},
+    {"tf_model.h5", rt_tensors_open},       {"bert_model.ckpt.index", rt_bundle_open},
+    {"model.ckpt.index", rt_bundle_open},   {"checkpoint", rt_bundle_open_newest},
 };
 enum { WEIGHT_FILES = sizeof weight_files / sizeof *weight_files };
 
 /* What else people keep weights in: named in the error when nothing readable is there. */
 static const char *const other_files[] = {
-    "tf_model.h5",        "flax_model.msgpack", "model.ckpt.index",    "bert_model.ckpt.index",
-    "saved_model.pb",     "model.onnx",         "onnx/model.onnx",     "rust_model.ot",
-    "openvino_model.xml", "pytorch_model.pt",   "adapter_config.json",
+    "tf_model.h5.index.json", "flax_model.msgpack", "saved_model.pb",     "model.onnx",
+    "onnx/model.onnx",        "rust_model.ot",      "openvino_model.xml", "pytorch_model.pt",
+    "adapter_config.json",
 };
 
 /* Hugging Face splits at 5 GB or so; ten times the largest model's number. */
@@ -166,9 +170,11 @@ static retort_status open_shards(rt_tensors *out, const char *folder, const char
     return status;
 }
 
-static retort_status open_index(rt_tensors *out, const char *folder, const char *path, retort_error *err) {
+static retort_status open_index(rt_tensors *out, const char *path, retort_error *err) {
+    char folder[RT_PATH_SIZE];
     json_t *root = NULL;
     *out = (rt_tensors){0};
+    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path); /* "folder/name" */
     retort_status status = rt_json_load(&root, path, err);
     if (status == RETORT_OK) status = open_shards(out, folder, path, root, err);
     json_decref(root);
@@ -183,5 +189,5 @@ retort_status rt_tensors_open_folder(rt_tensors *out, const char *folder, retort
     if (i == WEIGHT_FILES) return nothing_readable(folder, err);
     retort_status status = rt_path_in(path, folder, weight_files[i].name, err);
     if (status != RETORT_OK) return status;
-    return weight_files[i].index ? open_index(out, folder, path, err) : rt_tensors_open(out, path, err);
+    return weight_files[i].open(out, path, err);
 }

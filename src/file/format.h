@@ -29,6 +29,9 @@ retort_status rt_torch_zip_read(rt_tensors *out, const char *name, const uint8_t
 bool rt_torch_legacy_probe(const uint8_t *data, size_t size);
 retort_status rt_torch_legacy_read(rt_tensors *out, const char *name, const uint8_t *data, size_t size,
                                    retort_error *err);
+bool rt_hdf5_probe(const uint8_t *data, size_t size);
+retort_status rt_hdf5_read(rt_tensors *out, const char *name, const uint8_t *data, size_t size,
+                           retort_error *err);
 
 /* Appends a copy of *tensor (its name is copied too, its data is not). */
 retort_status rt_tensors_add(rt_tensors *out, const char *file, const rt_tensor *tensor, retort_error *err);

@@ -8,9 +8,6 @@
 static bool starts_with(const uint8_t *data, size_t size, const char *magic, size_t length) {
     return size >= length && memcmp(data, magic, length) == 0;
 }
-static bool hdf5_probe(const uint8_t *data, size_t size) {
-    return starts_with(data, size, "\x89HDF\r\n", 6);
-}
 static bool lfs_probe(const uint8_t *data, size_t size) {
     return starts_with(data, size, "version https://git-lfs", 23);
 }
@@ -22,7 +19,7 @@ static const rt_format formats[] = {
     {"torch zip", rt_torch_zip_probe, rt_torch_zip_read, NULL},
     {"torch legacy", rt_torch_legacy_probe, rt_torch_legacy_read, NULL},
     {"tar", tar_probe, NULL, "a tar archive (torch before 0.1.10) is not read; load and save it with torch"},
-    {"hdf5", hdf5_probe, NULL, "Keras (HDF5) weights are not read; save the model as safetensors"},
+    {"hdf5", rt_hdf5_probe, rt_hdf5_read, NULL},
     {"git lfs", lfs_probe, NULL, "a Git LFS pointer, not the weights; fetch them with 'git lfs pull'"},
     {"safetensors", rt_safetensors_probe, rt_safetensors_read, NULL},
 };
@@ -35,8 +32,8 @@ retort_status rt_tensors_read(rt_tensors *out, const char *name, const uint8_t *
         if (formats[i].read != NULL) return formats[i].read(out, name, data, size, err);
         return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s", name, formats[i].refusal);
     }
-    return rt_fail(err, RETORT_FORMAT, "%s: %zu bytes that are neither safetensors nor a torch checkpoint",
-                   name, size);
+    return rt_fail(err, RETORT_FORMAT,
+                   "%s: %zu bytes that are neither safetensors, a torch checkpoint nor HDF5", name, size);
 }
 
 retort_status rt_tensors_add(rt_tensors *out, const char *file, const rt_tensor *tensor, retort_error *err) {

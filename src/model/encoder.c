@@ -59,13 +59,36 @@ static retort_status apply_package(rt_encoder *e, const rt_package *package, ret
     return status == RETORT_OK ? rt_weights_bind_dense(e, package, err) : status;
 }
 
+static bool has_config(const char *folder) {
+    char path[RT_PATH_SIZE];
+    return rt_path_join(path, sizeof path, folder, "config.json") && rt_is_file(path);
+}
+
+/* bert_config.json of google-research/bert states neither the family nor, since heads are built by programs,
+ * how many labels there are: the weights tell. */
+static retort_status complete_config(json_t *root, const rt_tensors *tensors, retort_error *err) {
+    const rt_tensor *head = rt_tensors_find(tensors, "classifier.weight");
+    bool fine = json_is_object(root) && json_object_set_new(root, "model_type", json_string("bert")) == 0;
+    if (fine && head != NULL && head->rank == 2 && json_object_get(root, "num_labels") == NULL) {
+        fine = json_object_set_new(root, "num_labels", json_integer(head->shape[0])) == 0;
+    }
+    return fine || !json_is_object(root) ? RETORT_OK : rt_fail_nomem(err, sizeof *head);
+}
+
+static retort_status load_config(json_t **root, char *path, const rt_encoder *e, retort_error *err) {
+    retort_status status = rt_path_in(path, e->folder, "bert_config.json", err);
+    bool google = status == RETORT_OK && !has_config(e->folder) && rt_is_file(path);
+    if (status == RETORT_OK && !google) status = rt_path_in(path, e->folder, "config.json", err);
+    if (status == RETORT_OK) status = rt_json_load(root, path, err);
+    return status == RETORT_OK && google ? complete_config(*root, &e->tensors, err) : status;
+}
+
 static retort_status read_config(rt_encoder *e, const rt_package *package, const retort_task *force,
                                  retort_error *err) {
     char path[RT_PATH_SIZE];
     json_t *root = NULL;
     retort_task task = RETORT_TASK_EMBED;
-    retort_status status = rt_path_in(path, e->folder, "config.json", err);
-    if (status == RETORT_OK) status = rt_json_load(&root, path, err);
+    retort_status status = load_config(&root, path, e, err);
     if (status == RETORT_OK) status = choose_task(e, path, root, package, force, &task, err);
     if (status == RETORT_OK) status = rt_config_read(&e->config, &e->arena, path, root, task, err);
     json_decref(root);
@@ -86,11 +109,11 @@ static retort_status open_weights(rt_encoder *e, const char *graph, const rt_pac
         if (status == RETORT_OK) status = rt_onnx_weights(&e->tensors, &e->onnx, graph, &e->config, err);
         return status == RETORT_OK ? rt_weights_bind(e, graph, err) : status;
     }
-    status = rt_tensors_open_folder(&e->tensors, e->folder, err);
-    if (status == RETORT_OK) status = read_config(e, package, force, err);
-    if (status != RETORT_OK) return status;
     const char *file = rt_tensors_folder_file(e->folder);
-    status = rt_path_in(path, e->folder, file != NULL ? file : "", err);
+    status = rt_tensors_open_folder(&e->tensors, e->folder, err);
+    if (status == RETORT_OK) status = rt_path_in(path, e->folder, file != NULL ? file : "", err);
+    if (status == RETORT_OK) status = rt_weights_rename(&e->tensors, path, err);
+    if (status == RETORT_OK) status = read_config(e, package, force, err);
     return status == RETORT_OK ? rt_weights_bind(e, path, err) : status;
 }
 
@@ -103,11 +126,6 @@ static retort_status open_parts(rt_encoder *e, const char *folder, const char *g
     e->folder = package.transformer;
     status = open_weights(e, graph, &package, force, err);
     return status == RETORT_OK ? apply_package(e, &package, err) : status;
-}
-
-static bool has_config(const char *folder) {
-    char path[RT_PATH_SIZE];
-    return rt_path_join(path, sizeof path, folder, "config.json") && rt_is_file(path);
 }
 
 /* The folder that a graph belongs to: the one it lies in, or the one above where that has the configuration.

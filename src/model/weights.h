@@ -6,6 +6,9 @@
 #include "model/encoder.h"
 #include "model/package.h"
 
+/* Names and layouts of TensorFlow's files as torch's; what training keeps beside the weights is left out.
+ * Nothing to do for torch's own. Transposed matrices are copies: at most the file's bytes. */
+retort_status rt_weights_rename(rt_tensors *tensors, const char *file, retort_error *err);
 /* The task whose head is among the tensors; plain encoders embed. */
 retort_task rt_weights_task(const rt_tensors *tensors, rt_family family);
 /* Fills the roles of encoder->config from encoder->tensors: each found by one of its names, of the shape that
