@@ -303,6 +303,8 @@ static const struct {
     {"distilbert-classify-zip", true},
     {"distilbert-classify-legacy", true},
     {"distilbert-classify-sharded", true},
+    {"distilbert-classify-keras", true},
+    {"bert-answer-trained", true},
 };
 
 static void each_checkpoint(void (*visit)(const char *folder, bool import_only)) {

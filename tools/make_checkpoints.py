@@ -3,18 +3,21 @@
 """Writes test/golden/checkpoints: small random models for each family, head, file format and option, each with
 golden.json, what transformers (eager attention, float32) computes for a few sequences of token ids.
 
-    python tools/make_checkpoints.py [FOLDER]     needs torch, transformers 5, sentence-transformers 6
+    python tools/make_checkpoints.py [FOLDER]     needs torch, transformers 5, sentence-transformers 6, h5py
 
 golden.json: {"ids": [[...]], "types": [[...]], "outputs": [[...]]}. outputs: classify and embed have a row a
 sequence, tag and answer a row a token (sequences one after the other), fill a row a [MASK] token.
+TensorFlow's forms are written here as TensorFlow 2.21 and transformers 4.48 (the last with TF classes) write them.
 The output is the same each time, but for torch's legacy files, whose storages are named by their addresses.
 """
 import json
 import pathlib
 import shutil
+import struct
 import sys
 import tempfile
 
+import h5py
 import torch
 import transformers
 from safetensors.torch import save_file
@@ -158,6 +161,117 @@ def old_names(state):
     return renamed
 
 
+def tensorflow_layout(name, tensor):
+    """The last part of a variable's name, and its array: kernels are [in, out]."""
+    stem, kind = name.rsplit(".", 1)
+    if "norm" in stem.lower():
+        return stem, {"weight": "gamma", "bias": "beta"}[kind], tensor
+    if kind == "weight" and not stem.endswith("_embeddings"):
+        return stem, "kernel", tensor.t()
+    return stem, kind, tensor
+
+
+def write_keras(folder, model):
+    """What TFPreTrainedModel.save_weights writes: a group a layer, in it the whole names of its variables."""
+    scope = "tf_" + "".join("_" + c.lower() if c.isupper() else c for c in type(model).__name__).lstrip("_")
+    layers = {"dropout_1": [], "top_level_model_weights": []}
+    for name, tensor in state_of(model).items():
+        stem, kind, tensor = tensorflow_layout(name, tensor)
+        if kind == "weight":  # only the word embedding's is called that
+            kind = "weight" if stem.endswith("word_embeddings") else "embeddings"
+        path = stem.replace(".", "/").replace("/layer/", "/layer_._")
+        layers.setdefault(path.split("/")[0], []).append((f"{scope}/{path}/{kind}:0", tensor.contiguous().numpy()))
+    with h5py.File(folder / "tf_model.h5", "w", libver="earliest") as file:
+        file.attrs["layer_names"] = [layer.encode() for layer in layers]
+        file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.21.0"
+        for layer, variables in layers.items():
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [name.encode() for name, _ in variables]
+            for name, array in variables:
+                group.create_dataset(name, data=array, track_times=False)
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF  # masked, as it is stored
+
+
+def varint(n):
+    out = b""
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+
+
+def field(number, value):
+    return varint(number << 3 | 2) + varint(len(value)) + value if isinstance(value, bytes) else varint(number << 3) + varint(value)
+
+
+def table_block(entries):
+    """A block of LevelDB's tables, with the whole key every 16 entries."""
+    out, restarts, before = b"", [], b""
+    for i, (key, value) in enumerate(entries):
+        shared = 0
+        if i % 16 == 0:
+            restarts.append(len(out))
+        else:
+            while shared < min(len(before), len(key)) and before[shared] == key[shared]:
+                shared += 1
+        out += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
+        before = key
+    restarts = restarts or [0]
+    out += struct.pack(f"<{len(restarts) + 1}I", *restarts, len(restarts))
+    return out + b"\0" + struct.pack("<I", crc32c(out + b"\0"))
+
+
+def write_bundle(prefix, tensors, shards=1):
+    """A checkpoint of tf.compat.v1.train.Saver: the data, and the table that says where each tensor is."""
+    data, entries = [b""] * shards, [(b"", field(1, shards) + field(3, field(1, 1)))]
+    for i, (name, (dtype, shape, content)) in enumerate(sorted(tensors.items())):
+        shard = i * shards // len(tensors)
+        dims = b"".join(field(2, field(1, n)) for n in shape)
+        entry = field(1, dtype) + field(2, dims)
+        entry += (field(3, shard) if shard else b"") + (field(4, len(data[shard])) if data[shard] else b"")
+        entry += field(5, len(content)) + varint(6 << 3 | 5) + struct.pack("<I", crc32c(content))
+        data[shard] += content
+        entries.append((name.encode(), entry))
+    index, handles = b"", []
+    for at in range(0, len(entries), 32):  # TensorFlow's blocks have 256 kB; several show the list of them
+        block = table_block(entries[at : at + 32])
+        handles.append((entries[min(at + 31, len(entries) - 1)][0], varint(len(index)) + varint(len(block) - 5)))
+        index += block
+    footer = b""
+    for block in (table_block([]), table_block(handles)):
+        footer += varint(len(index)) + varint(len(block) - 5)
+        index += block
+    index += footer.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57)
+    pathlib.Path(f"{prefix}.index").write_bytes(index)
+    for i, part in enumerate(data):
+        pathlib.Path(f"{prefix}.data-{i:05}-of-{shards:05}").write_bytes(part)
+
+
+def write_tensorflow(folder, model, name, shards=1):
+    """What google-research/bert's programs save: names are scopes, heads output_weights and output_bias."""
+    heads = {"classifier": "", "qa_outputs": "cls/squad/"}
+    tensors = {"global_step": (9, [], struct.pack("<q", 343))}
+    for key, tensor in state_of(model).items():
+        stem, kind, array = tensorflow_layout(key, tensor)
+        path = stem.replace("layer.", "layer_").replace(".", "/")
+        if stem in heads:
+            path, array = heads[stem] + {"kernel": "output_weights", "bias": "output_bias"}[kind], tensor
+        elif kind != "weight":
+            path += "/" + kind
+        tensors[path] = (1, array.shape, array.contiguous().numpy().tobytes())
+        if kind == "beta":  # training's own: the optimizer's moments
+            tensors[path + "/adam_m"] = (1, array.shape, bytes(4 * array.numel()))
+    write_bundle(folder / name, tensors, shards)
+
+
 def write_weights(folder, model, form):
     state = state_of(model)
     if form == "safetensors":
@@ -187,6 +301,20 @@ def write_weights(folder, model, form):
         joint = torch.cat([state[query], state[key]])
         shared[query], shared[key] = joint[: len(joint) // 2], joint[len(joint) // 2 :]
         torch.save(shared, folder / "pytorch_model.bin")
+    elif form == "keras":
+        write_keras(folder, model)
+    elif form == "tensorflow":
+        write_tensorflow(folder, model, "bert_model.ckpt")
+    elif form == "trained":  # run_classifier.py's folder
+        write_tensorflow(folder, model, "model.ckpt-343", shards=2)
+        (folder / "checkpoint").write_text('model_checkpoint_path: "/tmp/out/model.ckpt-343"\n'
+                                           'all_model_checkpoint_paths: "/tmp/out/model.ckpt-343"\n')
+
+
+def write_google_config(folder, config):
+    keys = ("attention_probs_dropout_prob hidden_act hidden_dropout_prob hidden_size initializer_range intermediate_size "
+            "max_position_embeddings num_attention_heads num_hidden_layers type_vocab_size vocab_size").split()
+    (folder / "bert_config.json").write_text(json.dumps({key: getattr(config, key) for key in keys}, indent=1) + "\n")
 
 
 def write_checkpoint(root, name, family, head, form="safetensors", **options):
@@ -194,8 +322,12 @@ def write_checkpoint(root, name, family, head, form="safetensors", **options):
     folder.mkdir(parents=True)
     model = make_model(family, head, **options)
     write_weights(folder, model, form)
-    write_config(folder, model)
-    write_tokenizer(folder)
+    if form in ("tensorflow", "trained"):  # Google's folders have no more than these two
+        write_google_config(folder, model.config)
+        (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n")
+    else:
+        write_config(folder, model)
+        write_tokenizer(folder)
     ids, types = make_inputs(head, family, options.get("size", SMALL)["positions"])
     write_golden(folder, ids, types, run(model.float(), head, ids, types))
 
@@ -274,6 +406,7 @@ CHECKPOINTS = [
     ("distilbert-classify-sharded", "distilbert", "classify", dict(seed=1, form="sharded")),
     ("distilbert-classify-nested", "distilbert", "classify", dict(seed=1, form="nested")),
     ("distilbert-classify-transposed", "distilbert", "classify", dict(seed=1, form="transposed")),
+    ("distilbert-classify-keras", "distilbert", "classify", dict(seed=1, form="keras")),
     ("distilbert-classify-f16", "distilbert", "classify", dict(seed=1, dtype=torch.float16)),
     ("distilbert-classify-bf16", "distilbert", "classify", dict(seed=1, dtype=torch.bfloat16)),
     ("distilbert-multilabel", "distilbert", "classify",
@@ -289,11 +422,14 @@ CHECKPOINTS = [
     ("bert-classify", "bert", "classify", dict(seed=11)),
     ("bert-classify-parameters", "bert", "classify", dict(seed=11, form="parameters")),
     ("bert-classify-bare", "bert", "classify", dict(seed=11, form="bare", dtype=torch.float16)),
+    ("bert-classify-keras", "bert", "classify", dict(seed=11, form="keras")),
+    ("bert-classify-tensorflow", "bert", "classify", dict(seed=11, form="tensorflow")),
     ("bert-multilabel", "bert", "classify",
      dict(seed=12, activation="relu", problem_type="multi_label_classification", dtype=torch.bfloat16)),
     ("bert-regression", "bert", "classify", dict(seed=13, labels=["score"])),
     ("bert-tag", "bert", "tag", dict(seed=14, activation="gelu_new")),
     ("bert-answer", "bert", "answer", dict(seed=15)),
+    ("bert-answer-trained", "bert", "answer", dict(seed=15, form="trained")),
     ("bert-fill", "bert", "fill", dict(seed=16)),
     ("bert-fill-old", "bert", "fill", dict(seed=16, form="old")),
     ("bert-pretrain", "bert", "pretrain", dict(seed=17, dtype=torch.float16)),

@@ -18,9 +18,10 @@ static const struct {
 };
 
 /* By class. */
-static const char *const type_names[] = {"integer",     "float",           "time",     "string",
-                                         "bit field",   "opaque",          "compound", "reference",
-                                         "enumeration", "variable length", "array"};
+static const char *const type_names[] = {
+    "an integer", "a float",     "a time",         "a string",          "a bit field", "an opaque type",
+    "a compound", "a reference", "an enumeration", "a variable length", "an array",
+};
 enum { INTEGER, FLOAT, TYPES = sizeof type_names / sizeof *type_names };
 /* By class, too. */
 static const char *const layout_names[] = {"compact", "contiguous", "chunked", "virtual"};
@@ -81,9 +82,9 @@ static retort_status read_type(const rt_h5 *h, const rt_h5_object *in, rt_tensor
         }
     }
     return rt_h5_fail(h, RETORT_UNSUPPORTED, in->path,
-                      "expected a little-endian f32, f16 or bf16, found a%s %s of %" PRIu32 " bytes",
-                      class <= FLOAT && big ? " big-endian" : "",
-                      class < TYPES ? type_names[class] : "unknown type", size);
+                      "expected a little-endian f32, f16 or bf16, found %s of %" PRIu32 " bytes%s",
+                      class < TYPES ? type_names[class] : "an unknown type", size,
+                      class <= FLOAT && big ? ", big-endian" : "");
 }
 
 static retort_status refuse_layout(const rt_h5 *h, const rt_h5_object *in, unsigned class) {

@@ -106,12 +106,12 @@ static bool put_name(rt_buffer *out, const char *name, rt_naming naming) {
             return false;
         }
     }
-    if (naming == RT_NAMES_KERAS) name = without_model(name);
-    if (!next_piece(&name, &p)) { /* slashes alone */
-        rt_buffer_text(out, name - 1);
+    const char *at = naming == RT_NAMES_KERAS ? without_model(name) : name;
+    if (!next_piece(&at, &p)) { /* slashes alone */
+        rt_buffer_text(out, name);
         return false;
     }
-    for (; next_piece(&name, &next); p = next) put_piece(out, p);
+    for (; next_piece(&at, &next); p = next) put_piece(out, p);
     if (p.length > 2 && memcmp(p.text + p.length - 2, ":0", 2) == 0) p.length -= 2;
     for (size_t i = 0; i < ENDS; i++) {
         if (!is_piece(p, ends[i].tensorflow)) continue;
