@@ -13,12 +13,15 @@ const cli_command cli_commands[] = {
     {"import", "SOURCE -o MODEL", "turn a checkpoint folder into one optimised file", 1, 1, CLI_OUTPUT,
      (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_DTYPE, CLI_TASK, CLI_TOKENIZER, -1},
      "SOURCE is a Hugging Face or sentence-transformers folder: config.json, weights (safetensors, also in "
-     "shards, or pytorch_model.bin) and tokenizer; or an .onnx file in such a folder. Nothing in it is "
+     "shards, pytorch_model.bin or tf_model.h5) and tokenizer; a folder of google-research/bert: "
+     "bert_config.json, vocab.txt and a TensorFlow checkpoint (bert_model.ckpt.index and its data, or the one "
+     "that the file \"checkpoint\" names); or an .onnx file in such a folder. Nothing in it is "
      "executed. MODEL holds everything that "
      "the "
      "other commands need, and is itself a valid safetensors file.",
      "retort import ./checkpoint -o model.retort\n"
      "retort import ./checkpoint -o small.retort --dtype bf16\n"
+     "retort import ./uncased_L-12_H-768_A-12 -o bert.retort\n"
      "retort import ./exported/model.onnx -o model.retort\n",
      false, cmd_import},
     {"info", "MODEL", "say what is in a model", 1, 1, -1, (const int[]){CLI_TENSORS, -1}, NULL,

@@ -3,7 +3,7 @@
 """usage: make_tensorflow.py
 
 Makes fuzz/corpus/hdf5 and fuzz/corpus/bundle: small files that are read, and one for each thing that is refused
-(test/tensorflow_test.c looks for the words). Needs h5py and what tools/make_checkpoints.py needs."""
+(test/hdf5_test.c looks for the words). Needs h5py and what tools/make_checkpoints.py needs."""
 import pathlib
 import shutil
 import struct

@@ -190,6 +190,9 @@ static retort_status read_header(reader *r, json_t *root) {
     for (size_t i = 0; i < r->count && status == RETORT_OK; i++) {
         status = rt_tensors_add(r->out, r->name, &r->entries[i].tensor, r->err);
     }
+    /* transformers' TensorFlow classes say so when they write safetensors. */
+    const char *writer = rt_tensors_metadata(r->out, "format");
+    if (writer != NULL && strcmp(writer, "tf") == 0) r->out->naming = RT_NAMES_KERAS;
     return status;
 }
 

@@ -287,6 +287,25 @@ static retort_status load_object(json_t **out, const char *folder, const char *n
     return *out != NULL ? RETORT_OK : rt_fail(err, RETORT_NOMEM, "%s: out of memory", folder);
 }
 
+/* The folders of google-research/bert do not say whether their vocabulary is lower-case. One that is has no
+ * upper-case letters but in its special tokens. */
+static bool has_upper_case(const char *text, size_t size) {
+    for (size_t at = 0, end; at < size; at = end + 1) {
+        for (end = at; end < size && text[end] != '\n';) end++;
+        if (text[at] == '[') continue;
+        for (size_t i = at; i < end; i++) {
+            if (text[i] >= 'A' && text[i] <= 'Z') return true;
+        }
+    }
+    return false;
+}
+
+static bool is_google_folder(const char *folder) {
+    char path[PATH_MAX];
+    if (rt_path_join(path, sizeof path, folder, "config.json") && rt_is_file(path)) return false;
+    return rt_path_join(path, sizeof path, folder, "bert_config.json") && rt_is_file(path);
+}
+
 static retort_status from_files(rt_tokenizer **out, const char *folder, json_t *config, retort_error *err) {
     char path[PATH_MAX];
     rt_map map;
@@ -302,7 +321,12 @@ static retort_status from_files(rt_tokenizer **out, const char *folder, json_t *
     }
     retort_status status = rt_map_open(&map, path, err);
     if (status != RETORT_OK) return status;
-    status = from_lines(out, path, map.data, map.size, config, err);
+    if (is_google_folder(folder) && json_object_get(config, "do_lower_case") == NULL &&
+        has_upper_case((const char *)map.data, map.size)) {
+        if (json_object_set_new(config, "do_lower_case", json_false()) != 0)
+            status = rt_fail_nomem(err, sizeof *config);
+    }
+    if (status == RETORT_OK) status = from_lines(out, path, map.data, map.size, config, err);
     rt_map_close(&map);
     return status;
 }
