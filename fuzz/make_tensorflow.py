@@ -61,6 +61,7 @@ HDF5 = [
     ("bfloat16", bfloat16),
     ("scalar", lambda f: f.create_dataset("a", data=numpy.float32(3))),
     ("no_elements", lambda f: f.create_dataset("a", shape=(0, 4), dtype="<f4")),
+    ("no_columns", lambda f: f.create_dataset("bert/kernel:0", shape=(2**60, 0), dtype="<f4")),
     ("soft_link", lambda f: f.update(a=h5py.SoftLink("/b"))),
     ("soft_link_new", lambda f: f.update(a=h5py.SoftLink("/b")), "latest"),
     ("external_link", lambda f: f.update(a=h5py.ExternalLink("/etc/passwd", "/b")), "latest"),

@@ -78,6 +78,7 @@ static void test_heads_apart(void **state) {
         {"bert/x/bert/self/query/kernel:0", 3, {2, 3, 2}, {6, 2}, {0, 6, 1}},
         {"bert/x/bert/output/dense/kernel:0", 3, {2, 3, 2}, {2, 6}, {0, 2, 4}},
         {"bert/x/bert/self/query/bias:0", 2, {3, 4}, {12}, {0, 1, 2}},
+        {"bert/x/bert/pooler/dense/kernel:0", 2, {INT64_MAX, 0}, {0, INT64_MAX}, {0}},
         {"bert/x/bert/pooler/dense/kernel:0", 2, {3, 4}, {4, 3}, {0, 4, 8}},
         {"bert/x/bert/word_embeddings/weight:0", 2, {3, 4}, {3, 4}, {0, 1, 2}},
     };
@@ -94,7 +95,7 @@ static void test_heads_apart(void **state) {
         t = tensors.items[0];
         assert_int_equal(t.rank, cases[i].torch[1] != 0 ? 2 : 1);
         assert_memory_equal(t.shape, cases[i].torch, (size_t)t.rank * sizeof *t.shape);
-        assert_memory_equal(t.data, cases[i].first, sizeof cases[i].first);
+        if (t.shape[0] > 0) assert_memory_equal(t.data, cases[i].first, sizeof cases[i].first);
         rt_tensors_close(&tensors);
     }
 }

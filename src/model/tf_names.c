@@ -158,8 +158,9 @@ static retort_status transpose_tensor(rt_tensors *tensors, rt_tensor *t, retort_
     rt_shape_count(t->shape, t->rank, &count); /* fits: the reader found its bytes in the file */
     uint8_t *out = rt_arena_calloc(&tensors->arena, count, unit);
     if (out == NULL) return rt_fail_nomem(err, count * unit);
-    if (unit == 4) transpose(out, t->data, rows, columns, 4);
-    if (unit == 2) transpose(out, t->data, rows, columns, 2);
+    const size_t filled = count > 0 ? rows : 0; /* [2^62, 0] has no elements, but many rows */
+    if (unit == 4) transpose(out, t->data, filled, columns, 4);
+    if (unit == 2) transpose(out, t->data, filled, columns, 2);
     t->data = out;
     t->shape[0] = (int64_t)columns;
     t->shape[1] = (int64_t)rows;
