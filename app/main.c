@@ -14,7 +14,8 @@ const cli_command cli_commands[] = {
      (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_DTYPE, CLI_TASK, CLI_TOKENIZER, -1},
      "SOURCE is a Hugging Face or sentence-transformers folder: config.json, weights (safetensors, also in "
      "shards, pytorch_model.bin or tf_model.h5) and tokenizer; a folder of google-research/bert: "
-     "bert_config.json, vocab.txt and a TensorFlow checkpoint (bert_model.ckpt.index and its data, or the one "
+     "bert_config.json, vocab.txt and a TensorFlow checkpoint (bert_model.ckpt.index and its data, or the "
+     "one "
      "that the file \"checkpoint\" names); or an .onnx file in such a folder. Nothing in it is "
      "executed. MODEL holds everything that "
      "the "

@@ -120,7 +120,7 @@ static retort_status read_blocks(table *t, rt_cursor blocks) {
     size_t length = 0;
     retort_status status = RETORT_OK;
     while (rt_cursor_left(&blocks) > 0 && status == RETORT_OK) {
-        rt_cursor handle, block;
+        rt_cursor handle, block = {0};
         size_t before = t->entries;
         if (!next_entry(&blocks, key, &length, &handle)) return bad(t, "its list of blocks is malformed");
         status = open_block(t, &handle, &block);
@@ -131,11 +131,20 @@ static retort_status read_blocks(table *t, rt_cursor blocks) {
     return status;
 }
 
+/* An offset and a size. */
+static bool skip_handle(rt_cursor *from) {
+    uint64_t unused;
+    for (int i = 0; i < 2; i++) {
+        if (!rt_bundle_varint(from, &unused)) return false;
+    }
+    return true;
+}
+
 retort_status rt_bundle_read(rt_bundle *out, const char *name, const uint8_t *index, size_t size,
                              retort_error *err) {
     table t = {.out = out, .name = name, .data = index, .size = size, .err = err};
-    uint64_t unused, magic = 0;
-    rt_cursor blocks;
+    uint64_t magic = 0;
+    rt_cursor blocks = {0};
     *out = (rt_bundle){0};
     rt_crc32c_make(&out->crc);
     if (size < FOOTER) return bad(&t, "its index is cut short");
@@ -143,9 +152,7 @@ retort_status rt_bundle_read(rt_bundle *out, const char *name, const uint8_t *in
     rt_cursor end = rt_cursor_make(index + size - MAGIC, MAGIC);
     rt_take_u64(&end, &magic);
     if (magic != TABLE_MAGIC) return bad(&t, "its index does not end with the mark of a table: cut short?");
-    if (!rt_bundle_varint(&footer, &unused) || !rt_bundle_varint(&footer, &unused)) {
-        return bad(&t, "its index's footer is malformed");
-    }
+    if (!skip_handle(&footer)) return bad(&t, "its index's footer is malformed");
     retort_status status = open_block(&t, &footer, &blocks);
     if (status == RETORT_OK) status = read_blocks(&t, blocks);
     if (status == RETORT_OK && out->count == 0) return bad(&t, "no tensors in it");

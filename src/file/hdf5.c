@@ -66,11 +66,10 @@ retort_status rt_h5_push_child(rt_h5 *h, const char *group, const void *name, si
     if (memchr(name, '\0', length) != NULL) {
         return rt_h5_fail(h, RETORT_FORMAT, group, "a member's name holds a zero byte");
     }
-    char *path = rt_arena_calloc(&h->arena, before + slash + length + 1, 1);
-    if (path == NULL) return rt_fail_nomem(h->err, before + slash + length + 1);
-    memcpy(path, group, before);
-    if (slash) path[before] = '/';
-    memcpy(path + before + slash, name, length);
+    size_t size = before + slash + length + 1;
+    char *path = rt_arena_calloc(&h->arena, size, 1);
+    if (path == NULL) return rt_fail_nomem(h->err, size);
+    snprintf(path, size, "%s%s%.*s", group, slash ? "/" : "", (int)length, (const char *)name);
     return rt_h5_push(h, &(rt_h5_item){.kind = RT_H5_OBJECT, .path = path, .address = address});
 }
 

@@ -88,8 +88,9 @@ static bool through_bends(rt_drawing *d, const int *first, const int *lowest, si
 
 retort_status rt_draw_rows(rt_drawing *d, retort_error *err) {
     size_t boxes = d->box_count, segments = 2 * d->fold.group_count + 1;
-    int *work = rt_calloc(2 * boxes + segments, sizeof *work), *first = work, *lowest = work + boxes;
+    int *work = rt_calloc(2 * boxes + segments, sizeof *work);
     if (work == NULL) return rt_fail_nomem(err, boxes * sizeof *work);
+    int *first = work, *lowest = work + boxes;
     from_above(d, (int)segments, work + 2 * boxes);
     down(d, work + 2 * boxes, first);
     bool added = add_bends(d, work + 2 * boxes, first, lowest), full = d->box_count >= RT_DRAW_BENDS;
