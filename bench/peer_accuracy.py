@@ -104,7 +104,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--write")
     args = parser.parse_args()
-    lines = [f"Command: `bench/peer_accuracy.py SHARED --retort BINARY --peers {args.peers} --recipes {args.recipes}`", "",
+    lines = [f"Command: `bench/peer_accuracy.py SHARED --retort BINARY --models {args.models} --peers {args.peers} --recipes {args.recipes}`", "",
              f"CPU: {cpu()}", "", "| model | form | file, MB | accuracy | mean KL | agreement |", "|---|---|---|---|---|---|"]
     for name in args.models.split(","):
         with tempfile.TemporaryDirectory() as folder:
