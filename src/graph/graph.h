@@ -234,6 +234,7 @@ void rt_value_read_content(rt_value *value);
 bool rt_value_bytes(const rt_value *value, size_t *bytes);
 /* A vector of floats: where they are all bf16 ones, a file may hold it as such. */
 bool rt_value_may_be_short(const rt_value *value);
+bool rt_value_is_short(const rt_value *value, const rt_tensor *stored); /* whether it is stored so */
 /* 4-bit codes: where they are all of -4…3, a file may hold them in so many bytes (rt_pack_s3, then zeros to a
  * multiple of 64). 0: other values, and where that saves nothing. */
 size_t rt_value_three_bytes(const rt_value *value);

@@ -14,8 +14,7 @@ static retort_status check_constant(const rt_value *value, const rt_tensor *tens
                                     retort_error *err) {
     rt_tensor like;
     rt_value stored = *value;
-    if (tensor != NULL && tensor->dtype == RETORT_BF16 && rt_value_may_be_short(value))
-        stored.dtype = RETORT_BF16;
+    if (tensor != NULL && rt_value_is_short(value, tensor)) stored.dtype = RETORT_BF16;
     if (tensor == NULL || !rt_package_tensor(&stored, &like)) {
         return rt_fail(err, RETORT_FORMAT, "%.200s: %.200s: not in the file", name, value->name);
     }

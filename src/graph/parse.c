@@ -200,7 +200,7 @@ static retort_status look_up(parser *p, const char *name, const rt_value *shape,
         return rt_fail(p->err, RETORT_FORMAT, "%.200s: line %zu: no tensor %.200s", p->name, p->line, name);
     }
     if (rt_value_is_three(shape, tensor)) return expand(p, tensor, shape, data);
-    bool is_short = tensor->dtype == RETORT_BF16 && rt_value_may_be_short(shape);
+    bool is_short = rt_value_is_short(shape, tensor);
     if (is_short) stored.dtype = RETORT_BF16;
     if (tensor->dtype != stored.dtype || !rt_value_bytes(&stored, &bytes) ||
         !rt_shape_count(tensor->shape, tensor->rank, &count) ||

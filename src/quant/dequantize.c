@@ -157,26 +157,19 @@ static retort_status expand_linears(rt_graph *graph, retort_error *err) {
 
 /* ---- Tables ---- */
 
+/* groups: NULL: rows of 8 bits. */
 static void expand_row(const rt_value *table, const float *scale, const uint8_t *groups, size_t group,
                        size_t row, float *out) {
     size_t n = (size_t)table->dims[1], size = group > 0 ? group : n, count = (n + size - 1) / size;
     const int8_t *bytes = (const int8_t *)table->data + row * n;
     const uint8_t *codes = (const uint8_t *)table->data + row * ((n + 31) / 32 * 16);
     for (size_t i = 0; i < n; i++) {
-        int code = table->layout == RT_LAYOUT_ROWS ? bytes[i]
-                                                   : rt_row_code(codes, i) * groups[row * count + i / size];
+        int code = groups == NULL ? bytes[i] : rt_row_code(codes, i) * groups[row * count + i / size];
         out[i] = (float)code * scale[row];
     }
 }
 
 /* Ids without a row get the one before, which they had been given. */
-/* A row that is kept in 8 bits. */
-static void expand_kept(rt_graph *graph, const rt_node *node, size_t row, size_t n, float *out) {
-    const int8_t *from = (const int8_t *)data_of(graph, node, 14) + row * n;
-    float scale = ((const float *)data_of(graph, node, 15))[row];
-    for (size_t j = 0; j < n; j++) out[j] = (float)from[j] * scale;
-}
-
 static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab, retort_error *err) {
     rt_value *table = &graph->values[node->inputs[1]];
     const rt_value *gaps = input_of(graph, node, 12), *kept = input_of(graph, node, 13);
@@ -193,7 +186,7 @@ static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab,
         if (gap < end && id >= gap[0]) {
             memcpy(at, at - n, n * sizeof *at); /* no gap begins with id 0 */
         } else if (kept_row < kept_rows && ids[kept_row] == id) {
-            expand_kept(graph, node, kept_row++, n, at);
+            expand_row(input_of(graph, node, 14), data_of(graph, node, 15), NULL, 0, kept_row++, at);
         } else {
             expand_row(table, data_of(graph, node, 7), data_of(graph, node, 8), (size_t)node->attrs.group,
                        row++, at);
