@@ -8,10 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    ROWS = 512,  /* of a chunk: what is summed in floats before it is added to doubles */
-    COLUMNS = 64 /* of second moments at a time */
-};
+enum { ROWS = 512 /* of a chunk: what is summed in floats before it is added to doubles */ };
 
 retort_status rt_moments_begin(rt_moments *out, const char *name, size_t k, retort_error *err) {
     size_t count = 0;
@@ -87,8 +84,7 @@ retort_status rt_calibration_open(rt_calibration *out, const retort_model *model
 void rt_calibration_free(rt_calibration *c) {
     rt_feed_free(&c->texts);
     free(c->x);
-    free(c->across);
-    free(c->packed);
+    rt_squares_free(&c->squares);
     free(c->product);
     free(c->codes);
     free(c->scales);
@@ -247,11 +243,8 @@ retort_status rt_calibrate_rows(rt_calibration *calibration, const rt_graph *gra
 /* ---- Moments ---- */
 
 static bool reserve_all(rt_calibration *c, size_t rows, size_t k) {
-    size_t wide = rt_round_up(k, RT_PANEL), floats = rows * wide * sizeof(float);
-    return reserve((void **)&c->x, &c->x_size, floats) &&
-           reserve((void **)&c->across, &c->across_size, floats) &&
-           reserve((void **)&c->packed, &c->packed_size, floats) &&
-           reserve((void **)&c->product, &c->product_size, k * COLUMNS * sizeof(float)) &&
+    return reserve((void **)&c->x, &c->x_size, rows * rt_round_up(k, RT_PANEL) * sizeof(float)) &&
+           reserve((void **)&c->product, &c->product_size, k * RT_SQUARE_COLUMNS * sizeof(float)) &&
            reserve((void **)&c->codes, &c->code_size, rows * rt_row_q(k)) &&
            reserve((void **)&c->scales, &c->scale_size, rows * sizeof *c->scales);
 }
@@ -263,18 +256,15 @@ static void round_rows(rt_calibration *c, const rt_moments *moments, size_t rows
     to_floats(c, rows, k, c->codes, c->scales);
 }
 
-/* squares += x^T x: columns from … of the lower triangle at a time, summed over these rows in floats. */
-static void add_squares(rt_calibration *c, rt_moments *moments, size_t rows) {
+/* squares += x^T x, the lower triangle, summed over these rows in floats. */
+static void add_squares(rt_calibration *c, rt_moments *moments) {
     size_t k = moments->k;
-    for (size_t from = 0; from < k; from += COLUMNS) {
-        size_t n = rt_min(COLUMNS, k - from);
-        rt_gemm gemm = {.m = k - from, .n = n, .k = rows, .lda = rows, .c = c->product, .ldc = COLUMNS};
-        gemm.a = c->across + from * rows;
-        gemm.b = c->packed + from * rows;
-        c->kernels.gemm_f32(&gemm);
+    for (size_t from = 0; from < k; from += RT_SQUARE_COLUMNS) {
+        size_t n = rt_min(RT_SQUARE_COLUMNS, k - from);
+        rt_squares_product(&c->squares, &c->kernels, from, c->product);
         for (size_t i = from; i < k; i++) {
             double *out = moments->squares + i * k + from;
-            const float *in = c->product + (i - from) * COLUMNS;
+            const float *in = c->product + (i - from) * RT_SQUARE_COLUMNS;
             for (size_t j = 0; j < n; j++) out[j] += (double)in[j];
         }
     }
@@ -286,14 +276,11 @@ static retort_status add_rows(rt_calibration *c, rt_moments *moments, size_t row
     if (rows == 0) return RETORT_OK;
     if (!reserve_all(c, rows, k)) return rt_fail_nomem(err, rows * k * sizeof *c->x);
     round_rows(c, moments, rows, k, x);
+    if (!rt_squares_set(&c->squares, rows, k, c->x)) return rt_fail_nomem(err, rows * k * sizeof *c->x);
     for (size_t i = 0; i < rows; i++) {
-        for (size_t j = 0; j < k; j++) {
-            c->across[j * rows + i] = c->x[i * k + j];
-            moments->sum[j] += (double)c->x[i * k + j];
-        }
+        for (size_t j = 0; j < k; j++) moments->sum[j] += (double)c->x[i * k + j];
     }
-    rt_pack_f32(rows, k, c->x, k, 1, c->packed);
-    add_squares(c, moments, rows);
+    add_squares(c, moments);
     moments->rows += rows;
     return RETORT_OK;
 }

@@ -6,6 +6,7 @@
 
 #include "graph/package.h"
 #include "kernel/kernel.h"
+#include "quant/squares.h"
 #include "task/dataset.h"
 #include "run/prepare.h"
 #include "task/feed.h"
@@ -29,10 +30,11 @@ typedef struct rt_calibration {
     retort_status (*pause)(void *user, retort_error *err); /* NULL, or called between chunks: may cancel */
     void *pause_user;
     /* Scratch of one chunk of rows; grows. */
-    float *x, *across, *packed, *product;
+    float *x, *product;
+    rt_squares squares;
     int8_t *codes;
     rt_row_scale *scales;
-    size_t x_size, across_size, packed_size, product_size, code_size, scale_size;
+    size_t x_size, product_size, code_size, scale_size;
 } rt_calibration;
 
 /* Chooses and encodes up to `samples` texts of the data, by the seed; data of fewer gives all. A model that

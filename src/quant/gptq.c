@@ -304,17 +304,17 @@ static void find_slopes(const rt_factor *f, const rt_kernels *kernels, rt_gptq_s
     kernels->gemm_f32(&gemm);
 }
 
-/* Moves the codes of one step, [16], up to `high` and down to -127 or -high - 1, and keeps what moved in
- * `change`; whether any did. */
-static bool move_codes(const float *slope, float own, const float *scale, float high, int8_t *codes,
+/* Moves the codes of one step, [16], from -most - 1 to `most`, and keeps what moved in `change`; whether any
+ * did. */
+static bool move_codes(const float *slope, float own, const float *scale, float most, int8_t *codes,
                        float *change) {
-    float inverse[RT_PANEL], low = high < 127 ? -high - 1 : -127;
+    float inverse[RT_PANEL];
     bool moved = false;
     invert(scale, inverse);
     for (size_t c = 0; c < RT_PANEL; c++) {
         float code = (float)codes[c] + rt_nearest(slope[c] / own * inverse[c]);
-        code = code > low ? code : low;
-        code = code < high ? code : high;
+        code = code > -most - 1 ? code : -most - 1;
+        code = code < most ? code : most;
         change[c] = (code - (float)codes[c]) * scale[c];
         moved |= change[c] != 0;
         codes[c] = (int8_t)code;
@@ -323,19 +323,16 @@ static bool move_codes(const float *slope, float own, const float *scale, float 
 }
 
 /* Whether any code has changed. */
-static bool sweep(const rt_factor *f, const rt_kernels *kernels, rt_gptq_scratch *s, rt_rounded *out,
-                  int8_t *weak) {
-    size_t strong = f->k - f->weak;
+static bool sweep(const rt_factor *f, const rt_kernels *kernels, rt_gptq_scratch *s, rt_rounded *out) {
     bool moved = false;
     float most = out->three ? 3 : 7;
     for (size_t i = 0; i < f->k; i++) {
         size_t from = i / BLOCK * BLOCK, to = rt_min(from + BLOCK, f->k);
         if (i == from) find_slopes(f, kernels, s, from, to);
         float change[RT_PANEL], own = f->hessian[i * f->k + i];
-        int8_t *codes =
-            i < strong ? out->codes + (size_t)f->order[i] * RT_PANEL : weak + (i - strong) * RT_PANEL;
-        if (!move_codes(s->slope + (i - from) * RT_PANEL, own, s->effective + i * RT_PANEL,
-                        i < strong ? most : 127, codes, change))
+        int8_t *codes = out->codes + (size_t)f->order[i] * RT_PANEL;
+        if (!move_codes(s->slope + (i - from) * RT_PANEL, own, s->effective + i * RT_PANEL, most, codes,
+                        change))
             continue;
         moved = true;
         for (size_t c = 0; c < RT_PANEL; c++) s->lost[i * RT_PANEL + c] -= change[c];
@@ -347,15 +344,12 @@ static bool sweep(const rt_factor *f, const rt_kernels *kernels, rt_gptq_scratch
     return moved;
 }
 
-void rt_gptq_descend(const rt_factor *f, const rt_kernels *kernels, rt_gptq_scratch *s, rt_rounded *out,
-                     int8_t *weak) {
-    size_t strong = f->k - f->weak;
+void rt_gptq_descend(const rt_factor *f, const rt_kernels *kernels, rt_gptq_scratch *s, rt_rounded *out) {
     for (size_t i = 0; i < f->k; i++) {
         const uint8_t *groups = out->groups + f->order[i] / f->group * RT_PANEL;
-        for (size_t c = 0; c < RT_PANEL; c++) {
-            s->effective[i * RT_PANEL + c] = i < strong ? (float)groups[c] * out->scale[c] : out->scale[c];
-        }
+        for (size_t c = 0; c < RT_PANEL; c++)
+            s->effective[i * RT_PANEL + c] = (float)groups[c] * out->scale[c];
     }
-    for (int i = 0; i < SWEEPS && sweep(f, kernels, s, out, weak); i++) {
+    for (int i = 0; i < SWEEPS && sweep(f, kernels, s, out); i++) {
     }
 }

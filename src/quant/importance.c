@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quant/importance.h"
 #include "quant/random.h"
+#include "quant/squares.h"
 #include "quant/tape.h"
 
 #include <math.h>
@@ -12,6 +13,9 @@ typedef struct maker {
     rt_tape tape;
     rt_prepared batch;
     uint64_t random;
+    rt_squares squares;
+    float **products; /* [threads] [n, 64] of the widest Linear */
+    int threads;
 } maker;
 
 static float sign(uint64_t *random) {
@@ -50,7 +54,7 @@ static void draw(maker *m) {
 
 /* Rows a…b of the triangle, from all tokens of the chunk. */
 static void add_moments(rt_tape *tape, const rt_step *step, int part, int parts) {
-    rt_importance *out = tape->user;
+    rt_importance *out = ((maker *)tape->user)->out;
     size_t n = out->n;
     rt_range rows = rt_share(n, 1, part, parts);
     (void)step;
@@ -62,11 +66,62 @@ static void add_moments(rt_tape *tape, const rt_step *step, int part, int parts)
     }
 }
 
+/* ---- Outputs ---- */
+
+/* Every so many columns of the triangle are a thread's: the first are the longest. */
+static void add_outputs(rt_tape *tape, const rt_step *step, int part, int parts) {
+    const maker *m = tape->user;
+    size_t n = m->squares.n;
+    float *sums = m->out->outputs[step->node - tape->graph->nodes], *product = m->products[part];
+    for (size_t from = (size_t)part * RT_SQUARE_COLUMNS; from < n;
+         from += (size_t)parts * RT_SQUARE_COLUMNS) {
+        size_t columns = rt_min(RT_SQUARE_COLUMNS, n - from);
+        rt_squares_product(&m->squares, tape->kernels, from, product);
+        for (size_t i = from; i < n; i++, product += RT_SQUARE_COLUMNS) {
+            for (size_t j = 0; j < columns; j++) sums[i * n + from + j] += product[j];
+        }
+        product = m->products[part];
+    }
+}
+
+static retort_status see_outputs(rt_tape *tape, const rt_step *step, size_t rows) {
+    maker *m = tape->user;
+    if (m->out->outputs[step->node - tape->graph->nodes] == NULL || rows == 0) return RETORT_OK;
+    if (!rt_squares_set(&m->squares, rows, step->as.linear.n, tape->room.dz)) return RETORT_NOMEM;
+    rt_tape_run(tape, step, add_outputs);
+    return RETORT_OK;
+}
+
+/* Room for the sums; only the pages of the triangles are ever touched. */
+static bool reserve_outputs(maker *m, const rt_graph *graph) {
+    size_t most = 1, count = 0;
+    m->out->nodes = graph->node_count;
+    m->out->outputs = rt_calloc(graph->node_count, sizeof *m->out->outputs);
+    bool made = m->out->outputs != NULL;
+    for (size_t i = 0; made && i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        if (node->op != RT_OP_LINEAR || node->attrs.heads > 1) continue;
+        size_t n = (size_t)graph->values[node->inputs[1]].dims[1];
+        most = rt_max(most, n);
+        made = rt_mul(n, n, &count);
+        if (made) m->out->outputs[i] = rt_calloc(count, sizeof **m->out->outputs);
+        made = made && m->out->outputs[i] != NULL;
+    }
+    m->products = rt_calloc((size_t)m->threads, sizeof *m->products);
+    made = made && m->products != NULL && rt_mul(most, RT_SQUARE_COLUMNS * sizeof(float), &count);
+    for (int i = 0; made && i < m->threads; i++) {
+        m->products[i] = rt_alloc_aligned(count);
+        made = m->products[i] != NULL;
+    }
+    return made;
+}
+
 static retort_status see_chunk(maker *m, const rt_chunk *chunk, retort_error *err) {
     retort_status status = rt_tape_forward(&m->tape, chunk, err);
     if (status != RETORT_OK) return status;
     draw(m);
     rt_tape_backward(&m->tape);
+    if (m->tape.status != RETORT_OK) return rt_fail_nomem(err, chunk->rows);
     rt_tape_run(&m->tape, NULL, add_moments);
     return RETORT_OK;
 }
@@ -79,10 +134,12 @@ static retort_status make(maker *m, rt_pool *pool, retort_error *err) {
     if (status == RETORT_OK)
         status = rt_calibration_prepare(&m->batch, c, graph, m->tape.plan.output_rows, err);
     if (status != RETORT_OK) return status;
-    m->tape.user = m->out;
+    m->tape.user = m;
+    m->tape.see = see_outputs;
     m->out->n = m->tape.embed != NULL ? m->tape.embed->as.embed.norm.n : 0;
     m->out->embedded = rt_calloc(m->out->n * m->out->n, sizeof *m->out->embedded);
-    if (m->out->embedded == NULL) return rt_fail_nomem(err, m->out->n * m->out->n);
+    if (m->out->embedded == NULL || !reserve_outputs(m, graph))
+        return rt_fail_nomem(err, m->out->n * m->out->n);
     for (size_t i = 0; status == RETORT_OK && i < m->batch.chunk_count; i++) {
         if (c->pause != NULL) status = c->pause(c->pause_user, err);
         if (status == RETORT_OK) status = see_chunk(m, &m->batch.chunks[i], err);
@@ -90,18 +147,28 @@ static retort_status make(maker *m, rt_pool *pool, retort_error *err) {
     return status;
 }
 
+static void maker_free(maker *m) {
+    for (int i = 0; m->products != NULL && i < m->threads; i++) free(m->products[i]);
+    free(m->products);
+    rt_squares_free(&m->squares);
+    rt_prepared_free(&m->batch);
+    rt_tape_close(&m->tape);
+}
+
 retort_status rt_importance_make(rt_importance *out, const rt_calibration *calibration, rt_pool *pool,
                                  uint64_t seed, retort_error *err) {
-    maker m = {.out = out, .calibration = calibration, .random = seed};
+    maker m = {.out = out, .calibration = calibration, .random = seed, .threads = rt_pool_threads(pool)};
     *out = (rt_importance){0};
     retort_status status = make(&m, pool, err);
-    rt_prepared_free(&m.batch);
-    rt_tape_close(&m.tape);
+    maker_free(&m);
     if (status != RETORT_OK) rt_importance_free(out);
     return status;
 }
 
 void rt_importance_free(rt_importance *importance) {
     free(importance->embedded);
+    for (size_t i = 0; importance->outputs != NULL && i < importance->nodes; i++)
+        free(importance->outputs[i]);
+    free(importance->outputs);
     *importance = (rt_importance){0};
 }

@@ -3,6 +3,7 @@
 #include "graph/match.h"
 #include "quant/gptq.h"
 #include "quant/move.h"
+#include "quant/outputs.h"
 #include "quant/ptq.h"
 
 #include <math.h>
@@ -12,11 +13,12 @@
 typedef struct learner {
     size_t k, n, group, weak;
     int bits;
-    bool descend;
     const rt_moments *moments;
     const rt_kernels *kernels;
     rt_factor factor;
     rt_gptq_scratch scratch;
+    rt_outputs outputs;
+    float *moved;        /* [k, 16] a panel as it is rounded */
     uint32_t *weak_rows; /* [weak] ascending */
     int32_t *weak_order; /* [weak] in the order of steps */
     int8_t *weak_codes;  /* [weak, 16] */
@@ -26,6 +28,8 @@ typedef struct learner {
 static void learner_free(learner *l) {
     rt_factor_free(&l->factor);
     rt_gptq_end(&l->scratch);
+    rt_outputs_free(&l->outputs);
+    free(l->moved);
     free(l->weak_rows);
     free(l->weak_order);
     free(l->weak_codes);
@@ -114,11 +118,23 @@ static retort_status find_weak(learner *l, const float *w, retort_error *err) {
 
 /* ---- Rounding ---- */
 
+/* What the panel lost of w, by step, when `moved` was rounded in its place; and its rows to l->outputs. */
+static void look_at_losses(learner *l, size_t panel, const float *w, const float *moved) {
+    float *lost = l->scratch.lost;
+    for (size_t i = 0; i < l->k; i++) {
+        size_t row = (size_t)l->factor.order[i] * RT_PANEL;
+        for (size_t c = 0; c < RT_PANEL; c++) lost[i * RT_PANEL + c] += w[row + c] - moved[row + c];
+    }
+    rt_outputs_keep(&l->outputs, panel, l->factor.order, lost);
+}
+
 static bool round_panel(void *user, size_t panel, const float *w, rt_rounded *out) {
     learner *l = user;
     const rt_factor *f = &l->factor;
-    if (!rt_gptq_panel(f, l->kernels, w, &l->scratch, out, l->weak_codes)) return false;
-    if (l->descend) rt_gptq_descend(f, l->kernels, &l->scratch, out, l->weak_codes);
+    bool joint = l->outputs.back != NULL;
+    if (joint) rt_outputs_move(&l->outputs, l->kernels, panel, w, l->moved);
+    if (!rt_gptq_panel(f, l->kernels, joint ? l->moved : w, &l->scratch, out, l->weak_codes)) return false;
+    if (joint) look_at_losses(l, panel, w, l->moved);
     for (size_t c = 0; c < rt_min(RT_PANEL, l->n - panel * RT_PANEL); c++) {
         double shift = 0;
         for (size_t i = 0; i < f->k; i++) {
@@ -129,14 +145,18 @@ static bool round_panel(void *user, size_t panel, const float *w, rt_rounded *ou
     return true;
 }
 
-static retort_status learn(learner *l, rt_graph *graph, int node, retort_error *err) {
+static retort_status learn(learner *l, rt_graph *graph, int node, const float *outputs, retort_error *err) {
     int weight = graph->nodes[node].inputs[1];
     retort_status status = find_weak(l, graph->values[weight].data, err);
     if (status == RETORT_OK)
         status = rt_factor_make(&l->factor, l->k, l->group, l->moments->squares, l->weak_rows, l->weak, err);
+    if (status == RETORT_OK && outputs != NULL)
+        status = rt_outputs_make(&l->outputs, l->k, l->n, outputs, err);
     if (status != RETORT_OK) return status;
+    l->moved = rt_alloc_aligned(l->k * RT_PANEL * sizeof *l->moved);
     l->shift = rt_calloc(l->n, sizeof *l->shift);
-    if (!rt_gptq_begin(&l->scratch, &l->factor) || l->shift == NULL) return rt_fail_nomem(err, l->k);
+    if (!rt_gptq_begin(&l->scratch, &l->factor) || l->shift == NULL || l->moved == NULL)
+        return rt_fail_nomem(err, l->k);
     for (size_t i = 0; i < l->weak; i++) l->weak_order[i] = (int32_t)l->factor.order[l->k - l->weak + i];
     rt_rounder rounder = {.round = round_panel, .user = l, .weak = l->weak};
     rounder.weak_rows = l->weak_order;
@@ -145,20 +165,20 @@ static retort_status learn(learner *l, rt_graph *graph, int node, retort_error *
     return status == RETORT_OK ? rt_shift_bias(graph, weight, l->shift, err) : status;
 }
 
-retort_status rt_learned_matrix(rt_graph *graph, int node, int bits, int64_t group, size_t weak, bool descend,
-                                rt_moments *moments, const rt_kernels *kernels, retort_error *err) {
+retort_status rt_learned_matrix(rt_graph *graph, int node, int bits, int64_t group, size_t weak,
+                                const float *outputs, rt_moments *moments, const rt_kernels *kernels,
+                                retort_error *err) {
     if (moments->rows == 0) return rt_ptq_matrix(graph, node, bits, group, NULL, err);
     learner l = {
         .k = moments->k, .group = (size_t)group, .weak = weak, .moments = moments, .kernels = kernels};
     l.bits = bits;
-    l.descend = descend;
     l.n = (size_t)graph->values[graph->nodes[node].inputs[1]].dims[1];
     to_covariance(moments);
     l.weak_rows = rt_calloc(weak, sizeof *l.weak_rows);
     l.weak_order = rt_calloc(weak, sizeof *l.weak_order);
     l.weak_codes = rt_calloc(weak, RT_PANEL);
     bool made = l.weak_rows != NULL && l.weak_order != NULL && l.weak_codes != NULL;
-    retort_status status = made ? learn(&l, graph, node, err) : rt_fail_nomem(err, weak * RT_PANEL);
+    retort_status status = made ? learn(&l, graph, node, outputs, err) : rt_fail_nomem(err, weak * RT_PANEL);
     learner_free(&l);
     return status;
 }
@@ -167,7 +187,7 @@ static bool round_rows(void *user, size_t panel, const float *w, rt_rounded *out
     learner *l = user;
     (void)panel;
     if (!rt_gptq_panel(&l->factor, l->kernels, w, &l->scratch, out, NULL)) return false;
-    rt_gptq_descend(&l->factor, l->kernels, &l->scratch, out, NULL);
+    rt_gptq_descend(&l->factor, l->kernels, &l->scratch, out);
     return true;
 }
 

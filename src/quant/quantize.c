@@ -340,8 +340,9 @@ static retort_status collect_moments(quantizer *q, wave *w, retort_error *err) {
 static retort_status round_learned(quantizer *q, matrix *m, retort_error *err) {
     const rt_node *node = &q->graph->nodes[m->node];
     if (q->row->rounding == RT_ROUND_NEAREST) return round_node(q, m->node, err);
-    return rt_learned_matrix(q->graph, m->node, q->bits, q->group, weak_rows(q, node), q->row->important,
-                             &m->moments, &q->calibration.kernels, err);
+    const float *outputs = q->row->important ? q->importance.outputs[m->node] : NULL;
+    return rt_learned_matrix(q->graph, m->node, q->bits, q->group, weak_rows(q, node), outputs, &m->moments,
+                             &q->calibration.kernels, err);
 }
 
 static retort_status round_wave(quantizer *q, wave *w, retort_error *err) {

@@ -31,6 +31,9 @@ typedef struct rt_tape {
     bool *live;            /* [values] whether anything was added to it since the forward pass */
     float *embedded;       /* [rows, hidden] backwards: the gradient of what Embed normalises */
     rt_tape_room room;
+    /* NULL, or called of each Linear backwards: room.dz [rows, n] has the gradients of its sums. */
+    retort_status (*see)(struct rt_tape *tape, const rt_step *step, size_t rows);
+    retort_status status; /* of the first see that failed */
 } rt_tape;
 
 /* `rows`: the most tokens of a chunk; `positions`: of a sequence. */

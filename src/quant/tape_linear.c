@@ -124,5 +124,7 @@ void rt_tape_linear(rt_tape *tape, const rt_step *step) {
     if (rt_tape_grad(tape, step->in[0].value) == NULL) return;
     if (step->as.linear.act != RT_FN_NONE) rt_tape_run(tape, step, forward_again);
     rt_tape_run(tape, step, back_columns);
+    if (tape->see != NULL && tape->status == RETORT_OK)
+        tape->status = tape->see(tape, step, rt_chunk_rows(tape->chunk, step->rows));
     rt_tape_run(tape, step, back_inputs);
 }
