@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is needed while a matrix, or a table, is rounded. */
 typedef struct learner {
     size_t k, n, group, weak;
     int bits;
@@ -20,9 +21,6 @@ typedef struct learner {
     rt_outputs outputs;
     float *moved;        /* [k, 16] a panel as it is rounded */
     uint32_t *weak_rows; /* [weak] ascending */
-    int32_t *weak_order; /* [weak] in the order of steps */
-    int8_t *weak_codes;  /* [weak, 16] */
-    double *shift;       /* [n] what the columns' outputs lose on average */
 } learner;
 
 static void learner_free(learner *l) {
@@ -31,9 +29,6 @@ static void learner_free(learner *l) {
     rt_outputs_free(&l->outputs);
     free(l->moved);
     free(l->weak_rows);
-    free(l->weak_order);
-    free(l->weak_codes);
-    free(l->shift);
 }
 
 /* Second moments to covariances: the mean of what a rounding loses is made up for by the bias, so that only
@@ -128,60 +123,137 @@ static void look_at_losses(learner *l, size_t panel, const float *w, const float
     rt_outputs_keep(&l->outputs, panel, l->factor.order, lost);
 }
 
-static bool round_panel(void *user, size_t panel, const float *w, rt_rounded *out) {
-    learner *l = user;
-    const rt_factor *f = &l->factor;
+struct rt_learned {
+    size_t k, n, groups, weak, group;
+    int bits;
+    int8_t *codes;       /* [panels, k, 16]; NULL: to be rounded to nearest */
+    uint8_t *group_at;   /* [panels, groups, 16] */
+    int8_t *weak_codes;  /* [panels, weak, 16] */
+    int32_t *weak_order; /* [weak] in the order of steps */
+    float *scale;        /* [panels, 16] */
+    double *shift;       /* [n] what the columns' outputs lose on average */
+};
+
+void rt_learned_free(rt_learned *learned) {
+    if (learned == NULL) return;
+    free(learned->codes);
+    free(learned->group_at);
+    free(learned->weak_codes);
+    free(learned->weak_order);
+    free(learned->scale);
+    free(learned->shift);
+    free(learned);
+}
+
+static bool reserve(rt_learned *r) {
+    size_t wide = rt_round_up(r->n, RT_PANEL);
+    r->codes = rt_calloc(r->k, wide);
+    r->group_at = rt_calloc(r->groups, wide);
+    r->weak_codes = rt_calloc(rt_max(r->weak, 1), wide);
+    r->weak_order = rt_calloc(rt_max(r->weak, 1), sizeof *r->weak_order);
+    r->scale = rt_calloc(wide, sizeof *r->scale);
+    r->shift = rt_calloc(wide, sizeof *r->shift);
+    return r->codes != NULL && r->group_at != NULL && r->weak_codes != NULL && r->weak_order != NULL &&
+           r->scale != NULL && r->shift != NULL;
+}
+
+static bool round_panel(learner *l, size_t panel, const float *w, rt_learned *to) {
     bool joint = l->outputs.back != NULL;
+    rt_rounded out = {.three = l->bits == 3};
+    out.codes = to->codes + panel * l->k * RT_PANEL;
+    out.groups = to->group_at + panel * to->groups * RT_PANEL;
     if (joint) rt_outputs_move(&l->outputs, l->kernels, panel, w, l->moved);
-    if (!rt_gptq_panel(f, l->kernels, joint ? l->moved : w, &l->scratch, out, l->weak_codes)) return false;
+    if (!rt_gptq_panel(&l->factor, l->kernels, joint ? l->moved : w, &l->scratch, &out,
+                       to->weak_codes + panel * l->weak * RT_PANEL))
+        return false;
+    memcpy(to->scale + panel * RT_PANEL, out.scale, sizeof out.scale);
     if (joint) look_at_losses(l, panel, w, l->moved);
-    for (size_t c = 0; c < rt_min(RT_PANEL, l->n - panel * RT_PANEL); c++) {
+    for (size_t c = 0; c < RT_PANEL; c++) {
         double shift = 0;
-        for (size_t i = 0; i < f->k; i++) {
-            shift += l->moments->sum[f->order[i]] * (double)l->scratch.lost[i * RT_PANEL + c];
+        for (size_t i = 0; i < l->k; i++) {
+            shift += l->moments->sum[l->factor.order[i]] * (double)l->scratch.lost[i * RT_PANEL + c];
         }
-        l->shift[panel * RT_PANEL + c] = shift;
+        to->shift[panel * RT_PANEL + c] = shift;
     }
     return true;
 }
 
-static retort_status learn(learner *l, rt_graph *graph, int node, const float *outputs, retort_error *err) {
-    int weight = graph->nodes[node].inputs[1];
-    retort_status status = find_weak(l, graph->values[weight].data, err);
+static retort_status round_panels(learner *l, const rt_value *weight, rt_learned *to, retort_error *err) {
+    for (size_t i = 0; i < l->weak; i++) to->weak_order[i] = (int32_t)l->factor.order[l->k - l->weak + i];
+    for (size_t from = 0; from < l->n; from += RT_PANEL) {
+        const float *w = (const float *)weight->data + from * l->k;
+        if (!round_panel(l, from / RT_PANEL, w, to))
+            return rt_fail(err, RETORT_FORMAT, "%.200s: not all weights are finite", weight->name);
+    }
+    return RETORT_OK;
+}
+
+static retort_status learn(learner *l, const rt_value *weight, const float *outputs, rt_learned *to,
+                           retort_error *err) {
+    retort_status status = find_weak(l, weight->data, err);
     if (status == RETORT_OK)
         status = rt_factor_make(&l->factor, l->k, l->group, l->moments->squares, l->weak_rows, l->weak, err);
     if (status == RETORT_OK && outputs != NULL)
         status = rt_outputs_make(&l->outputs, l->k, l->n, outputs, err);
     if (status != RETORT_OK) return status;
     l->moved = rt_alloc_aligned(l->k * RT_PANEL * sizeof *l->moved);
-    l->shift = rt_calloc(l->n, sizeof *l->shift);
-    if (!rt_gptq_begin(&l->scratch, &l->factor) || l->shift == NULL || l->moved == NULL)
-        return rt_fail_nomem(err, l->k);
-    for (size_t i = 0; i < l->weak; i++) l->weak_order[i] = (int32_t)l->factor.order[l->k - l->weak + i];
-    rt_rounder rounder = {.round = round_panel, .user = l, .weak = l->weak};
-    rounder.weak_rows = l->weak_order;
-    rounder.weak_codes = l->weak_codes;
-    status = rt_ptq_matrix(graph, node, l->bits, (int64_t)l->group, &rounder, err);
-    return status == RETORT_OK ? rt_shift_bias(graph, weight, l->shift, err) : status;
+    if (!rt_gptq_begin(&l->scratch, &l->factor) || l->moved == NULL) return rt_fail_nomem(err, l->k);
+    return round_panels(l, weight, to, err);
 }
 
-retort_status rt_learned_matrix(rt_graph *graph, int node, int bits, int64_t group, size_t weak,
-                                const float *outputs, rt_moments *moments, const rt_kernels *kernels,
-                                retort_error *err) {
-    if (moments->rows == 0) return rt_ptq_matrix(graph, node, bits, group, NULL, err);
-    learner l = {
-        .k = moments->k, .group = (size_t)group, .weak = weak, .moments = moments, .kernels = kernels};
-    l.bits = bits;
-    l.n = (size_t)graph->values[graph->nodes[node].inputs[1]].dims[1];
-    to_covariance(moments);
-    l.weak_rows = rt_calloc(weak, sizeof *l.weak_rows);
-    l.weak_order = rt_calloc(weak, sizeof *l.weak_order);
-    l.weak_codes = rt_calloc(weak, RT_PANEL);
-    bool made = l.weak_rows != NULL && l.weak_order != NULL && l.weak_codes != NULL;
-    retort_status status = made ? learn(&l, graph, node, outputs, err) : rt_fail_nomem(err, weak * RT_PANEL);
+retort_status rt_learned_round(rt_learned **out, const rt_graph *graph, int node, const rt_learned_how *how,
+                               retort_error *err) {
+    const rt_value *weight = &graph->values[graph->nodes[node].inputs[1]];
+    learner l = {.k = (size_t)weight->dims[0], .n = (size_t)weight->dims[1], .group = how->group};
+    rt_learned *to = *out = rt_calloc(1, sizeof *to);
+    if (to == NULL) return rt_fail_nomem(err, sizeof *to);
+    *to = (rt_learned){.k = l.k, .n = l.n, .weak = how->weak, .group = how->group, .bits = how->bits};
+    to->groups = (l.k + l.group - 1) / l.group;
+    if (how->moments->rows == 0) return RETORT_OK;
+    l.weak = how->weak;
+    l.bits = how->bits;
+    l.moments = how->moments;
+    l.kernels = how->kernels;
+    l.weak_rows = rt_calloc(rt_max(l.weak, 1), sizeof *l.weak_rows);
+    to_covariance(how->moments);
+    bool made = l.weak_rows != NULL && reserve(to);
+    retort_status status = made ? learn(&l, weight, how->outputs, to, err)
+                                : rt_fail_nomem(err, l.k * rt_round_up(l.n, RT_PANEL));
     learner_free(&l);
     return status;
 }
+
+/* What rt_ptq_matrix asks for, panel by panel. */
+typedef struct giver {
+    const rt_learned *from;
+    int8_t *weak; /* [weak, 16] */
+} giver;
+
+static bool give_panel(void *user, size_t panel, const float *w, rt_rounded *out) {
+    const giver *g = user;
+    const rt_learned *r = g->from;
+    (void)w;
+    memcpy(out->codes, r->codes + panel * r->k * RT_PANEL, r->k * RT_PANEL);
+    memcpy(out->groups, r->group_at + panel * r->groups * RT_PANEL, r->groups * RT_PANEL);
+    memcpy(g->weak, r->weak_codes + panel * r->weak * RT_PANEL, r->weak * RT_PANEL);
+    memcpy(out->scale, r->scale + panel * RT_PANEL, sizeof out->scale);
+    return true;
+}
+
+retort_status rt_learned_settle(const rt_learned *r, rt_graph *graph, int node, retort_error *err) {
+    int weight = graph->nodes[node].inputs[1];
+    if (r->codes == NULL) return rt_ptq_matrix(graph, node, r->bits, (int64_t)r->group, NULL, err);
+    giver g = {.from = r, .weak = rt_calloc(rt_max(r->weak, 1), RT_PANEL)};
+    if (g.weak == NULL) return rt_fail_nomem(err, r->weak * RT_PANEL);
+    rt_rounder rounder = {.round = give_panel, .user = &g, .weak = r->weak};
+    rounder.weak_rows = r->weak_order;
+    rounder.weak_codes = g.weak;
+    retort_status status = rt_ptq_matrix(graph, node, r->bits, (int64_t)r->group, &rounder, err);
+    free(g.weak);
+    return status == RETORT_OK ? rt_shift_bias(graph, weight, r->shift, err) : status;
+}
+
+/* ---- Words ---- */
 
 static bool round_rows(void *user, size_t panel, const float *w, rt_rounded *out) {
     learner *l = user;

@@ -6,12 +6,25 @@
 #include "quant/calibrate.h"
 #include "quant/ptq.h"
 
-/* The weight of a Linear to p16_s4 by GPTQ, with `bits` of 4 or 3, and its bias to what keeps the mean of the
- * outputs. `weak`: rows that keep 8 bits (OWQ, arXiv 2306.02272), a multiple of 8. moments: their squares are
- * used up. Without any rows seen it is rounded to nearest. outputs: NULL, or G [n, n] of quant/outputs.h. */
-retort_status rt_learned_matrix(rt_graph *graph, int node, int bits, int64_t group, size_t weak,
-                                const float *outputs, rt_moments *moments, const rt_kernels *kernels,
-                                retort_error *err);
+/* How the weight of a Linear is rounded: GPTQ with `bits` of 4 or 3, its bias to what keeps the mean of the
+ * outputs. */
+typedef struct rt_learned_how {
+    int bits;
+    size_t group;
+    size_t weak;          /* rows that keep 8 bits (OWQ, arXiv 2306.02272), a multiple of 8 */
+    const float *outputs; /* NULL, or G [n, n] of quant/outputs.h; borrowed */
+    rt_moments *moments;  /* of the inputs; squares are used up; borrowed. Of no rows: rounded to nearest */
+    const rt_kernels *kernels;
+} rt_learned_how;
+
+/* A matrix's integers, on their way into the graph. */
+typedef struct rt_learned rt_learned;
+/* Only reads the graph: several threads may round matrices of one graph. Free *out in any case. */
+retort_status rt_learned_round(rt_learned **out, const rt_graph *graph, int node, const rt_learned_how *how,
+                               retort_error *err);
+/* The node's weight to p16_s4, and its bias. */
+retort_status rt_learned_settle(const rt_learned *learned, rt_graph *graph, int node, retort_error *err);
+void rt_learned_free(rt_learned *learned); /* or NULL */
 
 /* The word table of an Embed to 4 or 3 bits, by GPTQ with `moments` [n, n] of gradients in the place of those
  * of inputs: what a row's error costs the answers. Their lower triangle is read. */

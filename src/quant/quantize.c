@@ -11,6 +11,7 @@
 #include "quant/range.h"
 #include "quant/unused.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,9 @@ typedef struct matrix {
     rt_drawn sample;
     rt_move move;
     rt_moments moments;
+    bool due;            /* its weight is not another's that comes before it */
+    rt_learned *learned; /* or NULL */
+    retort_error error;  /* of making that */
 } matrix;
 
 typedef struct quantizer {
@@ -82,7 +86,7 @@ typedef struct quantizer {
     size_t samples;             /* texts of calibration */
     rt_calibration calibration; /* of recipes that need data */
     rt_importance importance;   /* of recipes that measure it */
-    rt_pool *pool;              /* theirs too */
+    rt_pool *pool;              /* of recipes that need data */
     size_t node_count;          /* before any were added */
     int *wave;                  /* [nodes] when it is calibrated, from 0; -1: it needs no data */
     const char *doing;          /* now */
@@ -262,6 +266,7 @@ static void wave_free(wave *w) {
         rt_drawn_free(&w->matrices[i].sample);
         rt_move_free(&w->matrices[i].move);
         rt_moments_free(&w->matrices[i].moments);
+        rt_learned_free(w->matrices[i].learned);
     }
     free(w->matrices);
     free(w->names);
@@ -337,25 +342,63 @@ static retort_status collect_moments(quantizer *q, wave *w, retort_error *err) {
     return status;
 }
 
-static retort_status round_learned(quantizer *q, matrix *m, retort_error *err) {
-    const rt_node *node = &q->graph->nodes[m->node];
-    if (q->row->rounding == RT_ROUND_NEAREST) return round_node(q, m->node, err);
-    const float *outputs = q->row->important ? q->importance.outputs[m->node] : NULL;
-    return rt_learned_matrix(q->graph, m->node, q->bits, q->group, weak_rows(q, node), outputs, &m->moments,
-                             &q->calibration.kernels, err);
+/* Matrices of a wave that several threads round. */
+typedef struct rounds {
+    quantizer *q;
+    wave *w;
+    atomic_size_t left;
+} rounds;
+
+static void round_learned(quantizer *q, matrix *m) {
+    rt_learned_how how = {.bits = q->bits, .group = (size_t)q->group, .moments = &m->moments};
+    how.weak = weak_rows(q, &q->graph->nodes[m->node]);
+    how.outputs = q->row->important ? q->importance.outputs[m->node] : NULL;
+    how.kernels = &q->calibration.kernels;
+    rt_learned_round(&m->learned, q->graph, m->node, &how, &m->error);
+}
+
+/* The last first: of a transformer layer that is the FFN's second, of the largest Hessian. */
+static void round_next(void *user, int worker) {
+    rounds *r = user;
+    size_t left;
+    (void)worker;
+    while ((left = atomic_fetch_sub(&r->left, 1)) - 1 < r->w->count) {
+        if (r->w->matrices[left - 1].due) round_learned(r->q, &r->w->matrices[left - 1]);
+    }
+}
+
+static void find_due(const quantizer *q, const wave *w) {
+    for (size_t i = 0; i < w->count; i++) {
+        const rt_node *node = &q->graph->nodes[w->matrices[i].node];
+        w->matrices[i].due = is_due(q, node);
+        for (size_t k = 0; k < i; k++) {
+            if (q->graph->nodes[w->matrices[k].node].inputs[1] == node->inputs[1]) w->matrices[i].due = false;
+        }
+    }
+}
+
+static retort_status settle(quantizer *q, matrix *m, retort_error *err) {
+    retort_status status = report(q, q->graph->nodes[m->node].name, err);
+    if (status != RETORT_OK) return status;
+    if (m->error.status != RETORT_OK) return rt_fail(err, m->error.status, "%s", m->error.text);
+    status = m->learned != NULL ? rt_learned_settle(m->learned, q->graph, m->node, err)
+                                : round_node(q, m->node, err);
+    if (status == RETORT_OK && m->move.factor != NULL) status = rt_move_x(q->graph, m->node, &m->move, err);
+    return status;
 }
 
 static retort_status round_wave(quantizer *q, wave *w, retort_error *err) {
     retort_status status = RETORT_OK;
+    rounds r = {.q = q, .w = w};
+    atomic_init(&r.left, w->count);
+    find_due(q, w);
     for (size_t i = 0; status == RETORT_OK && i < w->count; i++) {
         matrix *m = &w->matrices[i];
-        bool moved = m->move.factor != NULL;
-        const rt_node *node = &q->graph->nodes[m->node];
-        if (!is_due(q, node)) continue; /* its weight is another's too */
-        status = report(q, node->name, err);
-        if (status == RETORT_OK && moved) status = rt_move_weight(q->graph, m->node, &m->move, err);
-        if (status == RETORT_OK) status = round_learned(q, m, err);
-        if (status == RETORT_OK && moved) status = rt_move_x(q->graph, m->node, &m->move, err);
+        if (m->due && m->move.factor != NULL) status = rt_move_weight(q->graph, m->node, &m->move, err);
+    }
+    if (status == RETORT_OK && q->row->rounding != RT_ROUND_NEAREST) rt_pool_run(q->pool, round_next, &r);
+    for (size_t i = 0; status == RETORT_OK && i < w->count; i++) {
+        if (w->matrices[i].due) status = settle(q, &w->matrices[i], err);
     }
     return status;
 }
@@ -434,7 +477,7 @@ static retort_status open_calibration(quantizer *q, const retort_model *model, r
         rt_calibration_open(&q->calibration, model, q->options->data, q->samples, q->options->seed, err);
     q->calibration.pause = go_on;
     q->calibration.pause_user = q;
-    return status;
+    return status == RETORT_OK ? rt_pool_open(&q->pool, rt_cpu_threads(), err) : status;
 }
 
 /* Weak columns are some of a matrix's, not all of them; and a warning where there are fewer tokens than
@@ -467,8 +510,7 @@ static retort_status fix_ranges(quantizer *q, retort_error *err) {
 
 /* What the word table's errors cost, before it is rounded. */
 static retort_status measure_importance(quantizer *q, retort_error *err) {
-    retort_status status = rt_pool_open(&q->pool, rt_cpu_threads(), err);
-    if (status == RETORT_OK) status = report(q, "importance", err);
+    retort_status status = report(q, "importance", err);
     if (status != RETORT_OK) return status;
     return rt_importance_make(&q->importance, &q->calibration, q->pool, q->options->seed, err);
 }
@@ -490,16 +532,6 @@ static retort_status round_all(quantizer *q, const retort_model *model, retort_e
     rt_calibration_free(&q->calibration);
     free(q->wave);
     return status;
-}
-
-/* Attention of long sequences in 16-bit integers: as exact as it needs to be beside activations of 8. */
-static void use_int16(rt_graph *graph) {
-    for (size_t i = 0; i < graph->node_count; i++) {
-        const rt_node *node = &graph->nodes[i];
-        bool all = node->op == RT_OP_ATTENTION && node->attrs.select == RT_SELECT_ALL;
-        int64_t hidden = all ? graph->values[node->outputs[0]].dims[1] : 0;
-        if (all && hidden / node->attrs.heads <= RT_ATTENTION_S16_DIM) graph->nodes[i].attrs.int16 = true;
-    }
 }
 
 /* "int8", "int4 group=64 embeddings=4 keep=head.output,layer.0", and which rewrites the float model lacks */
@@ -554,7 +586,7 @@ retort_status rt_quantize(retort_model **out, const retort_model *model,
     q.table_bits = options->embeddings != 0 ? options->embeddings : q.bits == 3 ? 3 : row->table_bits;
     q.group = options->group != 0 ? options->group : row->group;
     q.weak = options->weak_columns != 0 ? options->weak_columns : DEFAULT_WEAK;
-    use_int16(&next->graph);
+    rt_graph_use_int16(&next->graph);
     status = round_all(&q, model, err);
     if (status == RETORT_OK) status = keep_recipe(next, &q, err);
     if (status == RETORT_OK) {

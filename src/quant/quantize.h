@@ -32,7 +32,7 @@ typedef enum rt_activations { RT_ROWS_DYNAMIC, RT_ROWS_STATIC } rt_activations;
     X("owq", 4, 4, 64, NONE, GPTQ, true, DYNAMIC, false,                                                     \
       "gptq; the input columns that lose most of each matrix keep 8 bits")                                   \
     X("ptq+owq", 4, 4, 32, NONE, GPTQ, true, DYNAMIC, true,                                                  \
-      "owq; the word table by what its errors cost, frequent words in 8 bits, codes refined")
+      "owq; outputs and words by what their errors cost, frequent words in 8 bits")
 
 /* Options as retort_model_quantize has checked them. */
 retort_status rt_quantize(retort_model **out, const retort_model *model,
