@@ -160,25 +160,33 @@ static bool check_fused(rt_onnx_match *m, const rt_onnx_node *node, size_t mask,
     return scale == 0 || check_scale(m, name, scale);
 }
 
-/* (x, qkv weight [hidden, 3 hidden], bias, mask, past, attention_bias, past length) */
+/* Attention: (x, qkv weight [hidden, 3 hidden], bias, mask, past, attention_bias, past length). QAttention:
+ * (codes of x, codes of the weight, bias, scale of x, scale, mask, zero point of x, zero point, past). */
 static bool fused(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_attention *out) {
     rt_onnx_weight weight, bias;
     int64_t h = m->config->hidden;
     rt_onnx_linear *parts[] = {&out->q, &out->k, &out->v};
-    bool biased = rt_onnx_input(node, 2)[0] != '\0';
-    bool found = rt_onnx_weight_of(m, rt_onnx_input(node, 1), &weight) && weight.tensor.rank == 2 &&
-                 !weight.transposed && weight.tensor.shape[0] == h && weight.tensor.shape[1] == 3 * h &&
+    bool biased = rt_onnx_input(node, 2)[0] != '\0', integer = rt_onnx_is(node, "QAttention");
+    const rt_onnx_node *codes = integer ? rt_onnx_maker(m, rt_onnx_input(node, 0)) : node;
+    if (integer && !rt_onnx_is(codes, "DynamicQuantizeLinear") && !rt_onnx_is(codes, "QuantizeLinear"))
+        return rt_onnx_refuse(m, rt_onnx_input(node, 0), "activations on their way to 8 bits");
+    bool read = integer ? rt_onnx_integers(m, rt_onnx_input(node, 1), rt_onnx_input(node, 4),
+                                           rt_onnx_input(node, 7), &weight)
+                        : rt_onnx_weight_of(m, rt_onnx_input(node, 1), &weight);
+    bool found = read && weight.tensor.rank == 2 && !weight.transposed && weight.tensor.shape[0] == h &&
+                 weight.tensor.shape[1] == 3 * h &&
                  (!biased || (rt_onnx_weight_of(m, rt_onnx_input(node, 2), &bias) && bias.tensor.rank == 1 &&
                               bias.tensor.shape[0] == 3 * h));
     if (!found)
         return rt_onnx_refuse(m, node->outputs[0], "a weight [hidden, 3 hidden] of queries, keys and values");
-    out->x = rt_onnx_input(node, 0);
+    out->x = rt_onnx_input(codes, 0);
     for (int64_t i = 0; i < 3; i++) {
         *parts[i] = (rt_onnx_linear){.x = out->x};
         if (!columns_of(m, &weight.tensor, i * h, h, &parts[i]->weight.tensor)) return false;
         if (biased && !columns_of(m, &bias.tensor, i * h, h, &parts[i]->bias.tensor)) return false;
     }
-    return check_fused(m, node, 3, (const size_t[]){4, 5, 6, 0});
+    return check_fused(m, node, integer ? 5 : 3,
+                       integer ? (const size_t[]){8, 0} : (const size_t[]){4, 5, 6, 0});
 }
 
 /* (q, k, v, bias [3 hidden], mask, attention_bias, past key, past value) */
@@ -210,7 +218,8 @@ static bool multi_head(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_atten
 bool rt_onnx_match_attention(rt_onnx_match *m, const char *value, rt_onnx_attention *out) {
     const rt_onnx_node *node = rt_onnx_maker(m, value);
     *out = (rt_onnx_attention){0};
-    if (rt_onnx_is(node, "Attention") && strcmp(node->domain, "com.microsoft") == 0)
+    if ((rt_onnx_is(node, "Attention") || rt_onnx_is(node, "QAttention")) &&
+        strcmp(node->domain, "com.microsoft") == 0)
         return fused(m, node, out);
     if (rt_onnx_is(node, "MultiHeadAttention")) return multi_head(m, node, out);
     return plain(m, value, out);
@@ -251,7 +260,9 @@ static bool is_mask_op(const rt_onnx_node *node) {
                                       "Tile",
                                       "GreaterOrEqual",
                                       "Neg",
-                                      "Clip"};
+                                      "Clip",
+                                      "QuantizeLinear",
+                                      "DequantizeLinear"};
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         if (rt_onnx_is(node, ops[i])) return true;
     }
@@ -281,7 +292,8 @@ static bool visit(mask_walk *w, const char *value) {
         return known || rt_onnx_refuse(w->m, value, "nothing but attention_mask, shapes and constants");
     }
     const rt_onnx_node *node = &w->m->onnx->nodes[index];
-    bool lengths = rt_onnx_is(node, "EmbedLayerNormalization") && strcmp(value, node->outputs[0]) != 0;
+    bool embed = rt_onnx_is(node, "EmbedLayerNormalization") || rt_onnx_is(node, "QEmbedLayerNormalization");
+    bool lengths = embed && strcmp(value, node->outputs[0]) != 0;
     if (lengths) return rt_onnx_is_input(w->m, rt_onnx_input(node, 7), "attention_mask"); /* it counts them */
     if (w->seen[index]) return true;
     w->seen[index] = true;

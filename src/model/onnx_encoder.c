@@ -217,16 +217,23 @@ static bool summed_tables(walk *w, const char *sum, tables *t) {
     return rt_onnx_refuse(&w->m, value, "the sum of words, positions and types");
 }
 
+/* Input `index` of EmbedLayerNormalization; QEmbedLayerNormalization has its scale 6 and its zero point 11
+ * inputs further. */
+static bool fused_table(walk *w, const rt_onnx_node *node, size_t index, rt_onnx_weight *out) {
+    if (rt_onnx_is(node, "QEmbedLayerNormalization"))
+        return rt_onnx_integers(&w->m, rt_onnx_input(node, index), rt_onnx_input(node, index + 6),
+                                rt_onnx_input(node, index + 11), out);
+    return rt_onnx_weight_of(&w->m, rt_onnx_input(node, index), out);
+}
+
 /* (ids, types, word, position, type, gamma, beta, mask) */
 static bool fused_tables(walk *w, const rt_onnx_node *node, tables *t, rt_onnx_norm *norm) {
     norm->epsilon = (double)rt_onnx_real(node, "epsilon", 1e-12f);
     bool types = rt_onnx_input(node, 1)[0] != '\0';
     bool found = rt_onnx_is_input(&w->m, rt_onnx_input(node, 0), "input_ids") &&
-                 rt_onnx_weight_of(&w->m, rt_onnx_input(node, 2), &t->word) &&
-                 rt_onnx_weight_of(&w->m, rt_onnx_input(node, 3), &t->position) &&
-                 (!types || rt_onnx_weight_of(&w->m, rt_onnx_input(node, 4), &t->type)) &&
-                 rt_onnx_weight_of(&w->m, rt_onnx_input(node, 5), &norm->gamma) &&
-                 rt_onnx_weight_of(&w->m, rt_onnx_input(node, 6), &norm->beta);
+                 fused_table(w, node, 2, &t->word) && fused_table(w, node, 3, &t->position) &&
+                 (!types || fused_table(w, node, 4, &t->type)) && fused_table(w, node, 5, &norm->gamma) &&
+                 fused_table(w, node, 6, &norm->beta);
     return found || rt_onnx_refuse(&w->m, node->outputs[0], "tables of input_ids and token_type_ids");
 }
 
@@ -234,10 +241,10 @@ static bool match_embeddings(walk *w, const char *value) {
     char stem[RT_WEIGHT_NAME];
     tables t = {0};
     rt_onnx_norm norm = {0};
-    const rt_onnx_node *node = rt_onnx_made_by(&w->m, value, "EmbedLayerNormalization");
-    bool found = node != NULL
-                     ? fused_tables(w, node, &t, &norm)
-                     : check_norm(w, value, &norm) && summed_tables(w, norm.x != NULL ? norm.x : value, &t);
+    const rt_onnx_node *node = rt_onnx_maker(&w->m, value);
+    bool fused = rt_onnx_is(node, "EmbedLayerNormalization") || rt_onnx_is(node, "QEmbedLayerNormalization");
+    bool found = fused ? fused_tables(w, node, &t, &norm)
+                       : check_norm(w, value, &norm) && summed_tables(w, norm.x != NULL ? norm.x : value, &t);
     const struct {
         size_t slot;
         const rt_onnx_weight *table;
@@ -294,6 +301,10 @@ static bool classify_head(walk *w, const char *logits, const char **hidden) {
     if (w->m.config->family == RT_BERT && !w->m.config->pooler) return first_row(w, output.x, hidden);
     bool fused = rt_onnx_match_linear(&w->m, output.x, &dense) && dense.act != RT_FN_NONE;
     act = fused ? dense.act : rt_onnx_match_act(&w->m, output.x, &below, &bias);
+    if (act == RT_FN_NONE && output.cut) {
+        act = RT_FN_RELU;
+        below = output.x;
+    }
     if (act != expected)
         return rt_onnx_refuse(&w->m, output.x, "the head's activation (tanh of BERT, relu of DistilBERT)");
     if (!fused && !output_linear(w, below, &dense)) return false;

@@ -50,12 +50,29 @@ static bool changes_nothing(const rt_onnx_node *node) {
            to == RT_ONNX_FLOAT16 || to == RT_ONNX_BFLOAT16 || to == RT_ONNX_DOUBLE;
 }
 
+static const rt_onnx_node *direct_maker(const rt_onnx_match *m, const char *value) {
+    int index = rt_names_find(&m->made, value, strlen(value));
+    return index >= 0 ? &m->onnx->nodes[index] : NULL;
+}
+
+const char *rt_onnx_rounding(const rt_onnx_match *m, const char *value) {
+    const rt_onnx_node *node = direct_maker(m, value);
+    if (!rt_onnx_is(node, "DequantizeLinear")) return NULL;
+    return rt_onnx_is(direct_maker(m, rt_onnx_input(node, 0)), "QuantizeLinear") ? rt_onnx_input(node, 0)
+                                                                                 : NULL;
+}
+
+const char *rt_onnx_unrounded(const rt_onnx_match *m, const char *value) {
+    const char *codes = rt_onnx_rounding(m, value);
+    return codes != NULL ? rt_onnx_input(direct_maker(m, codes), 0) : value;
+}
+
 const rt_onnx_node *rt_onnx_maker(const rt_onnx_match *m, const char *value) {
     for (int i = 0; value != NULL && i < MOST_STEPS; i++) {
-        int index = rt_names_find(&m->made, value, strlen(value));
-        const rt_onnx_node *node = index >= 0 ? &m->onnx->nodes[index] : NULL;
-        if (node == NULL || !changes_nothing(node)) return node;
-        value = rt_onnx_input(node, 0);
+        const rt_onnx_node *node = direct_maker(m, value);
+        const char *below = rt_onnx_unrounded(m, value);
+        if (node == NULL || (below == value && !changes_nothing(node))) return node;
+        value = below != value ? below : rt_onnx_input(node, 0);
     }
     return NULL;
 }
@@ -127,13 +144,31 @@ static bool plain_number(const rt_onnx_match *m, const char *value, double *out)
     return real != NULL || whole != NULL;
 }
 
+/* DequantizeLinear of a constant with one element. */
+static bool rounded_number(const rt_onnx_match *m, const char *value, double *out) {
+    const rt_onnx_node *node = direct_maker(m, value);
+    if (!rt_onnx_is(node, "DequantizeLinear")) return false;
+    const rt_onnx_tensor *codes = rt_onnx_constant(m, rt_onnx_input(node, 0));
+    const rt_onnx_tensor *zero = rt_onnx_constant(m, rt_onnx_input(node, 2));
+    size_t count;
+    double scale;
+    if (!rt_onnx_is_integer(codes) || !one_number(rt_onnx_constant(m, rt_onnx_input(node, 1)), &scale) ||
+        !rt_shape_count(codes->dims, codes->rank, &count) || count != 1)
+        return false;
+    if (zero != NULL &&
+        (!rt_onnx_is_integer(zero) || !rt_shape_count(zero->dims, zero->rank, &count) || count != 1))
+        return false;
+    *out = (double)(rt_onnx_element(codes, 0) - (zero != NULL ? rt_onnx_element(zero, 0) : 0)) * scale;
+    return true;
+}
+
 /* torch's older exports compute √d: the last dim of the heads' shape, cast, and its roots. */
 static bool computed(const rt_onnx_match *m, const char *value, int depth, double *out);
 
 static bool operand(const rt_onnx_match *m, const rt_onnx_node *node, size_t index, int depth, double *out) {
     const char *value = rt_onnx_input(node, index);
     return one_number(rt_onnx_constant(m, value), out) || plain_number(m, value, out) ||
-           (depth > 0 && computed(m, value, depth - 1, out));
+           rounded_number(m, value, out) || (depth > 0 && computed(m, value, depth - 1, out));
 }
 
 static bool computed(const rt_onnx_match *m, const char *value, int depth, double *out) {
@@ -156,7 +191,7 @@ static bool computed(const rt_onnx_match *m, const char *value, int depth, doubl
 bool rt_onnx_scalar(const rt_onnx_match *m, const char *value, double *out) {
     enum { DEPTH = 8 };
     return one_number(rt_onnx_constant(m, value), out) || plain_number(m, value, out) ||
-           computed(m, value, DEPTH, out);
+           rounded_number(m, value, out) || computed(m, value, DEPTH, out);
 }
 
 bool rt_onnx_near(const rt_onnx_match *m, const char *value, double expected) {

@@ -21,8 +21,13 @@ typedef struct rt_onnx_match {
 bool rt_onnx_refuse(rt_onnx_match *m, const char *value, const char *expected);
 bool rt_onnx_no_memory(rt_onnx_match *m);
 
-/* The node that makes a value, below nodes that change nothing (Identity, Dropout, Cast to a float type);
- * NULL for an input or a constant. `value` may be NULL. */
+/* The codes of activations that QuantizeLinear and DequantizeLinear have rounded; else NULL. */
+const char *rt_onnx_rounding(const rt_onnx_match *m, const char *value);
+/* What was rounded, of activations that QuantizeLinear and DequantizeLinear have rounded; else the value: our
+ * own are rounded anew. */
+const char *rt_onnx_unrounded(const rt_onnx_match *m, const char *value);
+/* The node that makes a value, below such rounding and nodes that change nothing (Identity, Dropout, Cast to
+ * a float type); NULL for an input or a constant. `value` may be NULL. */
 const rt_onnx_node *rt_onnx_maker(const rt_onnx_match *m, const char *value);
 bool rt_onnx_is(const rt_onnx_node *node, const char *op); /* of any domain; NULL is nothing */
 /* The node, if it is of this operator, else NULL. */
@@ -47,6 +52,12 @@ typedef struct rt_onnx_weight {
 } rt_onnx_weight;
 /* False when the value is no such constant; nothing is refused. */
 bool rt_onnx_weight_of(rt_onnx_match *m, const char *value, rt_onnx_weight *out);
+/* Whether a constant (or NULL) is of integers of 4, 8 or 32 bits; its element i. */
+bool rt_onnx_is_integer(const rt_onnx_tensor *t);
+int64_t rt_onnx_element(const rt_onnx_tensor *t, size_t i);
+/* Integers [n] or [k, n] as floats, with a scale (and a zero point, or "") for all or for each column. */
+bool rt_onnx_integers(rt_onnx_match *m, const char *codes, const char *scale, const char *zero,
+                      rt_onnx_weight *out);
 /* The table of DequantizeLinear(Gather(integers, ids)), as floats. */
 bool rt_onnx_integer_table(rt_onnx_match *m, const rt_onnx_node *dequantize, const rt_onnx_node *gather,
                            rt_onnx_weight *out);
@@ -56,6 +67,7 @@ typedef struct rt_onnx_linear {
     const char *x;
     rt_onnx_weight weight, bias;
     rt_act act; /* that FusedGemm has in it */
+    bool cut;   /* x was rounded to codes of which the lowest is 0: a Relu may be left out before it */
 } rt_onnx_linear;
 bool rt_onnx_match_linear(rt_onnx_match *m, const char *value, rt_onnx_linear *out);
 

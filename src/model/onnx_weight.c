@@ -12,18 +12,22 @@ static bool float_view(const rt_onnx_tensor *t, rt_tensor *out) {
     return true;
 }
 
-/* Element i of 8-bit or 4-bit integers. */
-static int element(const rt_onnx_tensor *t, size_t i) {
+int64_t rt_onnx_element(const rt_onnx_tensor *t, size_t i) {
     const uint8_t *bytes = t->data;
     if (t->type == RT_ONNX_INT8) return ((const int8_t *)t->data)[i];
     if (t->type == RT_ONNX_UINT8) return bytes[i];
+    if (t->type == RT_ONNX_INT32) {
+        int32_t value;
+        memcpy(&value, bytes + i * sizeof value, sizeof value);
+        return value;
+    }
     int half = bytes[i / 2] >> (i % 2 * 4) & 15;
     return t->type == RT_ONNX_INT4 && half > 7 ? half - 16 : half;
 }
 
-static bool is_integer(const rt_onnx_tensor *t) {
+bool rt_onnx_is_integer(const rt_onnx_tensor *t) {
     return t != NULL && (t->type == RT_ONNX_INT8 || t->type == RT_ONNX_UINT8 || t->type == RT_ONNX_INT4 ||
-                         t->type == RT_ONNX_UINT4);
+                         t->type == RT_ONNX_UINT4 || t->type == RT_ONNX_INT32);
 }
 
 /* Where the scale of element [i, j] is: one for all, one a row or column, or one a block along an axis. */
@@ -39,10 +43,16 @@ static size_t scale_at(const scales *s, int64_t i, int64_t j) {
     return (size_t)(s->axis == 0 ? i / s->block * s->columns + j : i * s->columns + j / s->block);
 }
 
+/* A vector is one column: a bias, which quantisers keep in 32 bits. */
+static int64_t columns_of(const rt_onnx_tensor *t) {
+    return t->rank == 2 ? t->dims[1] : 1;
+}
+
 static bool scales_fit(const scales *s, const rt_onnx_tensor *t) {
     size_t count, want;
-    int64_t rows = t->dims[0], columns = t->dims[1];
-    if (s->scale->type != RT_ONNX_FLOAT || t->rank != 2 || rows < 1 || columns < 1) return false;
+    int64_t rows = t->dims[0], columns = columns_of(t);
+    if (s->scale->type != RT_ONNX_FLOAT || t->rank < 1 || t->rank > 2 || rows < 1 || columns < 1)
+        return false;
     if (!rt_shape_count(s->scale->dims, s->scale->rank, &count)) return false;
     want = (size_t)(s->axis == 0 ? rows : columns);
     if (s->block > 0) {
@@ -52,29 +62,30 @@ static bool scales_fit(const scales *s, const rt_onnx_tensor *t) {
     }
     if (count == 1) want = 1;
     size_t zeros = want;
-    if (s->zero != NULL && (!is_integer(s->zero) || !rt_shape_count(s->zero->dims, s->zero->rank, &zeros)))
+    if (s->zero != NULL &&
+        (!rt_onnx_is_integer(s->zero) || !rt_shape_count(s->zero->dims, s->zero->rank, &zeros)))
         return false;
     return count == want && (zeros == want || zeros == 1);
 }
 
-/* [rows, columns] of integers as floats. */
+/* Integers as floats. */
 static bool dequantized(rt_onnx_match *m, const rt_onnx_tensor *t, const scales *s, rt_tensor *out) {
     size_t count;
     if (!scales_fit(s, t) || !rt_shape_count(t->dims, t->rank, &count)) return false;
     float *data = rt_arena_calloc(m->arena, count, sizeof *data);
     if (data == NULL) return rt_onnx_no_memory(m);
     for (int64_t i = 0; i < t->dims[0]; i++) {
-        for (int64_t j = 0; j < t->dims[1]; j++) {
-            size_t at = (size_t)(i * t->dims[1] + j), k = scale_at(s, i, j);
+        for (int64_t j = 0; j < columns_of(t); j++) {
+            size_t at = (size_t)(i * columns_of(t) + j), k = scale_at(s, i, j);
             float scale;
             memcpy(&scale, (const char *)s->scale->data + k * sizeof scale, sizeof scale);
             size_t zeros = 1;
             if (s->zero != NULL) rt_shape_count(s->zero->dims, s->zero->rank, &zeros);
-            int zero = s->zero != NULL ? element(s->zero, zeros == 1 ? 0 : k) : 0;
-            data[at] = (float)(element(t, at) - zero) * scale;
+            int64_t zero = s->zero != NULL ? rt_onnx_element(s->zero, zeros == 1 ? 0 : k) : 0;
+            data[at] = (float)(rt_onnx_element(t, at) - zero) * scale;
         }
     }
-    *out = (rt_tensor){.name = t->name, .data = data, .dtype = RETORT_F32, .rank = 2};
+    *out = (rt_tensor){.name = t->name, .data = data, .dtype = RETORT_F32, .rank = t->rank};
     memcpy(out->shape, t->dims, sizeof out->shape);
     return true;
 }
@@ -86,7 +97,7 @@ static bool from_dequantize(rt_onnx_match *m, const rt_onnx_node *node, const rt
                 .zero = rt_onnx_constant(m, rt_onnx_input(node, 2)),
                 .axis = rt_onnx_int(node, "axis", 1),
                 .block = rt_onnx_int(node, "block_size", 0)};
-    if (!is_integer(t) || s.scale == NULL || t->rank != 2 || s.block < 0) return false;
+    if (!rt_onnx_is_integer(t) || s.scale == NULL || s.block < 0) return false;
     if (s.axis < 0) s.axis += t->rank;
     s.columns = s.scale->rank == 2 ? s.scale->dims[1] : 0;
     return dequantized(m, t, &s, out);
@@ -158,8 +169,9 @@ static bool n_bits(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *o
         for (int64_t i = 0; i < k; i++) {
             float s;
             memcpy(&s, (const char *)scale->data + (size_t)(j * blocks + i / block) * sizeof s, sizeof s);
-            int middle = zero != NULL ? element(&zeros, (size_t)(i / block)) : 1 << (bits - 1);
-            data[j * k + i] = (float)(element(&codes, (size_t)(j * blocks * block + i)) - middle) * s;
+            int64_t middle =
+                zero != NULL ? rt_onnx_element(&zeros, (size_t)(i / block)) : (int64_t)1 << (bits - 1);
+            data[j * k + i] = (float)(rt_onnx_element(&codes, (size_t)(j * blocks * block + i)) - middle) * s;
         }
     }
     out->x = rt_onnx_input(node, 0);
@@ -168,12 +180,18 @@ static bool n_bits(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *o
     return rt_onnx_input(node, 5)[0] == '\0' || rt_onnx_weight_of(m, rt_onnx_input(node, 5), &out->bias);
 }
 
-/* Integers [k, n] with a scale, for MatMulInteger and its fused forms. */
+bool rt_onnx_integers(rt_onnx_match *m, const char *codes, const char *scale, const char *zero,
+                      rt_onnx_weight *out) {
+    const rt_onnx_tensor *t = rt_onnx_constant(m, codes);
+    scales s = {.scale = rt_onnx_constant(m, scale), .zero = rt_onnx_constant(m, zero), .axis = 1};
+    *out = (rt_onnx_weight){0};
+    return rt_onnx_is_integer(t) && s.scale != NULL && dequantized(m, t, &s, &out->tensor);
+}
+
+/* For MatMulInteger and its fused forms. */
 static bool integer_weight(rt_onnx_match *m, const char *weight, const char *scale, const char *zero,
                            rt_onnx_linear *out) {
-    const rt_onnx_tensor *t = rt_onnx_constant(m, weight);
-    scales s = {.scale = rt_onnx_constant(m, scale), .zero = rt_onnx_constant(m, zero), .axis = 1};
-    return is_integer(t) && s.scale != NULL && t->rank == 2 && dequantized(m, t, &s, &out->weight.tensor);
+    return rt_onnx_integers(m, weight, scale, zero, &out->weight) && out->weight.tensor.rank == 2;
 }
 
 /* Cast(MatMulInteger(codes of x, w)) (scale of x · scale of w) */
@@ -203,12 +221,16 @@ static bool fused_dynamic(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_li
             rt_onnx_weight_of(m, rt_onnx_input(node, bias), &out->bias));
 }
 
-/* x below QuantizeLinear and DequantizeLinear. */
-static void strip_rounding(rt_onnx_match *m, rt_onnx_linear *linear) {
-    const rt_onnx_node *from = rt_onnx_made_by(m, linear->x, "DequantizeLinear");
-    const rt_onnx_node *to =
-        from != NULL ? rt_onnx_made_by(m, rt_onnx_input(from, 0), "QuantizeLinear") : NULL;
-    if (to != NULL) linear->x = rt_onnx_input(to, 0);
+/* Whether x is rounded to codes of which the lowest is 0, as ONNX Runtime's quantiser does in the place of
+ * Relu. */
+static bool cut_at_zero(const rt_onnx_match *m, const char *x) {
+    const char *codes = rt_onnx_rounding(m, x);
+    const rt_onnx_node *to = codes != NULL ? rt_onnx_made_by(m, codes, "QuantizeLinear") : NULL;
+    const rt_onnx_tensor *zero = to != NULL ? rt_onnx_constant(m, rt_onnx_input(to, 2)) : NULL;
+    size_t count;
+    if (zero == NULL || !rt_shape_count(zero->dims, zero->rank, &count) || count != 1) return false;
+    int64_t lowest = zero->type == RT_ONNX_INT8 ? INT8_MIN : 0;
+    return (zero->type == RT_ONNX_INT8 || zero->type == RT_ONNX_UINT8) && rt_onnx_element(zero, 0) == lowest;
 }
 
 static bool product(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *out) {
@@ -227,7 +249,8 @@ static bool product(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (!rt_onnx_is(node, rows[i].op) || !rows[i].match(m, node, out)) continue;
-        strip_rounding(m, out);
+        out->cut = cut_at_zero(m, out->x);
+        out->x = rt_onnx_unrounded(m, out->x);
         return true;
     }
     return false;

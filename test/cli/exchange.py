@@ -35,7 +35,8 @@ def has(module):
 
 MODULES = {"check": "onnx", "torchscript": "torch, transformers, onnx", "dynamo": "torch, transformers, onnxscript",
            "basic": "onnxruntime", "extended": "onnxruntime", "transformers": "onnxruntime.transformers.optimizer",
-           "dynamic": "onnxruntime.quantization", "nodes": "onnx"}
+           "dynamic": "onnxruntime.quantization", "static": "onnxruntime.quantization",
+           "four_bits": "onnxruntime.quantization.matmul_nbits_quantizer", "nodes": "onnx"}
 
 
 @functools.cache
@@ -325,11 +326,18 @@ def files_rewritten_by_onnxruntime():
 @test
 def files_quantised_by_onnxruntime():
     for name in ("bert-classify", "distilbert-classify"):
-        path = str(folder_of(name) / "dynamic.onnx")
-        peer("dynamic", path, {"source": export(model(name, level=0))[0]})
-        again = str(HERE / "dynamic.retort")
-        retort("import", path, "-o", again)
-        near(answers(again), answers(model(name)), 0.1)  # the weights' rounding; activations are ours
+        plain, expected = export(model(name, level=0))[0], answers(model(name))
+        fused = str(folder_of(name) / "fused.onnx")
+        config = json.loads((pathlib.Path(checkpoint(name)) / "config.json").read_text())
+        heads = config.get("num_attention_heads", config.get("n_heads"))
+        peer("transformers", fused, {"source": plain, "heads": heads, "hidden": config.get("hidden_size", config.get("dim"))})
+        inputs = {key: rows for key, rows in inputs_of(model(name)).items() if key != "token_type_ids" or name.startswith("bert")}
+        for tool, source, tolerance in (("dynamic", plain, 0.1), ("dynamic", fused, 0.1), ("static", plain, 0.1), ("four_bits", plain, 0.5)):
+            path = str(folder_of(name) / f"{tool}.onnx")
+            peer(tool, path, {"source": source, "inputs": inputs})
+            again = str(HERE / f"{tool}.retort")
+            retort("import", path, "-o", again)
+            near(answers(again), expected, tolerance)  # the weights' rounding; activations are ours
 
 
 @test

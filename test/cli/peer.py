@@ -6,9 +6,9 @@ with a line of JSON: what was made, or {"error": …}.
     check                  onnx.checker
     nodes                  how many nodes FILE has, less its constants
     torchscript dynamo     FILE becomes the export of {"checkpoint": folder} by torch's older or newer exporter
-    basic extended transformers dynamic
+    basic extended transformers dynamic static four_bits
                            FILE becomes {"source": file} rewritten by ONNX Runtime: by one of its levels, by its tool for
-                           transformers, or quantised
+                           transformers, or quantised: dynamically, on {"inputs": rows}, or weights to 4 bits
 """
 import json
 import os
@@ -113,12 +113,38 @@ def transformers(path, work):
 def dynamic(path, work):
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    quantize_dynamic(work["source"], path, weight_type=QuantType.QInt8, per_channel=True)
+    quantize_dynamic(work["source"], path, weight_type=QuantType.QInt8, per_channel=True, extra_options={"DefaultTensorType": 1})
+    return {}
+
+
+def static(path, work):
+    import numpy
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.rows = iter([{name: numpy.array(rows, numpy.int64) for name, rows in work["inputs"].items()}])
+
+        def get_next(self):
+            return next(self.rows, None)
+
+    quantize_static(work["source"], path, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, weight_type=QuantType.QInt8)
+    return {}
+
+
+def four_bits(path, work):
+    import onnx
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    quantizer = MatMulNBitsQuantizer(onnx.load(work["source"]), block_size=16, is_symmetric=True, accuracy_level=4)
+    quantizer.process()
+    quantizer.model.save_model_to_file(path)
     return {}
 
 
 JOBS = {"onnxruntime": onnxruntime, "openvino": openvino, "check": check, "nodes": nodes, "torchscript": torchscript, "dynamo": dynamo,
-        "basic": levels("BASIC"), "extended": levels("EXTENDED"), "transformers": transformers, "dynamic": dynamic}
+        "basic": levels("BASIC"), "extended": levels("EXTENDED"), "transformers": transformers, "dynamic": dynamic,
+        "static": static, "four_bits": four_bits}
 
 
 def main():
