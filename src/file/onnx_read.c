@@ -256,8 +256,8 @@ static retort_status read_graph(const reader *r, const RtOnnx__Graph *m) {
 
 retort_status rt_onnx_parse(rt_onnx *out, const char *name, const char *folder, const uint8_t *data,
                             size_t size, retort_error *err) {
-    reader r = {out, name, folder, err};
     *out = (rt_onnx){0};
+    reader r = {out, name, folder, err};
     out->message = unpack(data, size);
     if (out->message == NULL) {
         return rt_fail(err, RETORT_FORMAT, "%.200s: %zu bytes that are no ONNX model", name, size);
