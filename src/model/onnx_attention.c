@@ -292,8 +292,7 @@ static bool visit(mask_walk *w, const char *value) {
         return known || rt_onnx_refuse(w->m, value, "nothing but attention_mask, shapes and constants");
     }
     const rt_onnx_node *node = &w->m->onnx->nodes[index];
-    bool embed = rt_onnx_is(node, "EmbedLayerNormalization") || rt_onnx_is(node, "QEmbedLayerNormalization");
-    bool lengths = embed && strcmp(value, node->outputs[0]) != 0;
+    bool lengths = rt_onnx_is_embed(node) && strcmp(value, node->outputs[0]) != 0;
     if (lengths) return rt_onnx_is_input(w->m, rt_onnx_input(node, 7), "attention_mask"); /* it counts them */
     if (w->seen[index]) return true;
     w->seen[index] = true;

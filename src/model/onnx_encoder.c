@@ -242,7 +242,7 @@ static bool match_embeddings(walk *w, const char *value) {
     tables t = {0};
     rt_onnx_norm norm = {0};
     const rt_onnx_node *node = rt_onnx_maker(&w->m, value);
-    bool fused = rt_onnx_is(node, "EmbedLayerNormalization") || rt_onnx_is(node, "QEmbedLayerNormalization");
+    bool fused = rt_onnx_is_embed(node);
     bool found = fused ? fused_tables(w, node, &t, &norm)
                        : check_norm(w, value, &norm) && summed_tables(w, norm.x != NULL ? norm.x : value, &t);
     const struct {

@@ -26,12 +26,21 @@ bool rt_onnx_no_memory(rt_onnx_match *m) {
     return false;
 }
 
+static const rt_onnx_node *direct_maker(const rt_onnx_match *m, const char *value) {
+    int index = rt_names_find(&m->made, value, strlen(value));
+    return index >= 0 ? &m->onnx->nodes[index] : NULL;
+}
+
 bool rt_onnx_is(const rt_onnx_node *node, const char *op) {
     return node != NULL && strcmp(node->op, op) == 0;
 }
 
 const char *rt_onnx_input(const rt_onnx_node *node, size_t index) {
     return index < node->input_count ? node->inputs[index] : "";
+}
+
+bool rt_onnx_is_embed(const rt_onnx_node *node) {
+    return rt_onnx_is(node, "EmbedLayerNormalization") || rt_onnx_is(node, "QEmbedLayerNormalization");
 }
 
 int64_t rt_onnx_int(const rt_onnx_node *node, const char *attr, int64_t otherwise) {
@@ -48,11 +57,6 @@ static bool changes_nothing(const rt_onnx_node *node) {
     int64_t to = rt_onnx_is(node, "Cast") ? rt_onnx_int(node, "to", 0) : 0;
     return rt_onnx_is(node, "Identity") || rt_onnx_is(node, "Dropout") || to == RT_ONNX_FLOAT ||
            to == RT_ONNX_FLOAT16 || to == RT_ONNX_BFLOAT16 || to == RT_ONNX_DOUBLE;
-}
-
-static const rt_onnx_node *direct_maker(const rt_onnx_match *m, const char *value) {
-    int index = rt_names_find(&m->made, value, strlen(value));
-    return index >= 0 ? &m->onnx->nodes[index] : NULL;
 }
 
 const char *rt_onnx_rounding(const rt_onnx_match *m, const char *value) {
@@ -103,8 +107,7 @@ const rt_onnx_tensor *rt_onnx_constant(const rt_onnx_match *m, const char *value
     for (int i = 0; i < MOST_STEPS; i++) {
         const rt_onnx_tensor *tensor = initializer(m, value);
         if (tensor != NULL) return tensor;
-        int index = rt_names_find(&m->made, value, strlen(value));
-        const rt_onnx_node *node = index >= 0 ? &m->onnx->nodes[index] : NULL;
+        const rt_onnx_node *node = direct_maker(m, value);
         const rt_onnx_attr *given = rt_onnx_is(node, "Constant") ? rt_onnx_attribute(node, "value") : NULL;
         if (given != NULL) return given->tensor;
         if (!rt_onnx_is(node, "Identity")) return NULL;
@@ -134,8 +137,7 @@ static bool one_number(const rt_onnx_tensor *tensor, double *out) {
 
 /* The number that a Constant node has as an attribute of its own. */
 static bool plain_number(const rt_onnx_match *m, const char *value, double *out) {
-    int index = rt_names_find(&m->made, value, strlen(value));
-    const rt_onnx_node *node = index >= 0 ? &m->onnx->nodes[index] : NULL;
+    const rt_onnx_node *node = direct_maker(m, value);
     if (!rt_onnx_is(node, "Constant")) return false;
     const rt_onnx_attr *real = rt_onnx_attribute(node, "value_float"),
                        *whole = rt_onnx_attribute(node, "value_int");

@@ -30,6 +30,8 @@ const char *rt_onnx_unrounded(const rt_onnx_match *m, const char *value);
  * a float type); NULL for an input or a constant. `value` may be NULL. */
 const rt_onnx_node *rt_onnx_maker(const rt_onnx_match *m, const char *value);
 bool rt_onnx_is(const rt_onnx_node *node, const char *op); /* of any domain; NULL is nothing */
+/* ONNX Runtime's fused embeddings, of floats or of integers. */
+bool rt_onnx_is_embed(const rt_onnx_node *node);
 /* The node, if it is of this operator, else NULL. */
 const rt_onnx_node *rt_onnx_made_by(const rt_onnx_match *m, const char *value, const char *op);
 const char *rt_onnx_input(const rt_onnx_node *node, size_t index); /* "" when absent */
