@@ -12,7 +12,8 @@ PEERS        keys of bench/engines.py: torch, ort, openvino with -bf16, -int8, -
 F.tsv        of --calibration: sentences for the peers' quantisers (random ids without)
 Needs a Python with numpy and what bench/engines.py says; a peer that is missing is left out and
 said so. Each figure is the median of the repetitions' medians; all engines use the same number of threads, are warm,
-and take turns within a cell. Lower is better.
+and take turns within a cell. Lower is better. Ratios are those of the medians, and in brackets those of the least times: what
+others do on the machine only ever adds to a time.
 """
 import argparse
 import csv
@@ -123,13 +124,14 @@ INTEGERS = ("int8", "int4")  # compared with every peer
 
 
 def ratios(table, cells, name, peers, what):
-    best = [min(statistics.median(table[p][c]) for p in peers) / statistics.median(table[name][c]) for c in cells]
-    return f"| **{name}: times as fast as {what}** | " + " | ".join(f"**{b:.2f}**" for b in best) + " |"
+    of = {figure: [min(figure(table[p][c]) for p in peers) / figure(table[name][c]) for c in cells] for figure in (statistics.median, min)}
+    figures = [f"**{median:.2f}** ({least:.2f})" for median, least in zip(*of.values())]
+    return f"| **{name}: times as fast as {what}** | " + " | ".join(figures) + " |"
 
 
 def markdown(args, table, cells):
     lines = [f"Command: `{' '.join(['bench/peers.py'] + [a for a in args.shown])}`", "",
-             f"CPU: {cpu()}; {args.threads} threads. Milliseconds, median of {args.reps} (spread: least–most).", "",
+             f"CPU: {cpu()}; {args.threads} threads. Milliseconds, median of {args.reps} (least–most). Ratios: of medians (of least times).", "",
              "| engine | " + " | ".join(cells) + " |", "|---|" + "---|" * len(cells)]
     for name, row in table.items():
         figures = [f"{statistics.median(row[c]):.2f} ({min(row[c]):.2f}–{max(row[c]):.2f})" for c in cells]

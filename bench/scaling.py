@@ -6,7 +6,8 @@ usage: scaling.py MODEL.retort --retort BINARY [--texts F.tsv --text-model MODEL
                   [--reps R] [--write docs/performance.md --name scaling]
 
 --texts  real sentences of mixed lengths in batches of 32: what their tokens take beside as many texts of the same length
-All cells take turns; a figure is the median of the repetitions' medians. Only the standard library is needed.
+All cells take turns; a figure is the median of the repetitions' medians, and the least of them stands beside it: what others
+do on the machine only ever adds to a time. Only the standard library is needed.
 """
 import argparse
 import os
@@ -38,7 +39,7 @@ def text_cells(args):
 
 
 def measure(args, jobs):
-    """Microseconds a token of each job, and milliseconds."""
+    """Of each job the repetitions' milliseconds, and microseconds a token."""
     table = {name: [] for name, _ in jobs}
     for _ in range(args.reps):
         for name, (model, threads, more) in jobs:
@@ -46,7 +47,19 @@ def measure(args, jobs):
             ms = row.get("ms_p50") or row["ms_total"]
             tokens = row["tokens"] if "tokens" in row else row["batch"] * row["seq"]
             table[name].append((ms, ms / tokens * 1e3))
-    return {name: [statistics.median(column) for column in zip(*rows)] for name, rows in table.items()}
+    return {name: list(zip(*rows)) for name, rows in table.items()}
+
+
+def findings(args, table, jobs, figure):
+    """What the repetitions say when `figure` stands for them."""
+    gain = figure(table["1x128, one thread"][0]) / figure(table["1x128"][0])
+    flat = [figure(table[size][1]) / figure(table[SIZES[0]][1]) for size in SIZES]
+    text = (f"{args.threads} threads are {gain:.2f} times as fast as one at 1x128. A token of 64x128 takes {flat[-1]:.2f} times as long as one of "
+            f"8x128 (between: {min(flat):.2f} to {max(flat):.2f}).")
+    if args.texts:
+        mixed, even = [figure(table[name][1]) for name, _ in jobs[-2:]]
+        text += f" A token of sentences of mixed lengths takes {mixed / even:.2f} times as long as one of equal lengths."
+    return text
 
 
 def main():
@@ -65,15 +78,11 @@ def main():
     table = measure(args, jobs)
     lines = [f"Command: `bench/scaling.py {os.path.basename(args.model)} --retort BINARY --threads {args.threads}`", "",
              f"CPU: {cpu()}; {args.threads} threads. Median of {args.reps}.", "",
-             "| batch x tokens | ms | µs a token |", "|---|---|---|"]
-    lines += [f"| {name} | {ms:.2f} | {token:.1f} |" for name, (ms, token) in table.items()]
-    gain = table["1x128, one thread"][0] / table["1x128"][0]
-    flat = [table[size][1] / table[SIZES[0]][1] for size in SIZES]
-    lines += ["", f"{args.threads} threads are {gain:.2f} times as fast as one at 1x128. A token of 64x128 takes {flat[-1]:.2f} times "
-              f"as long as one of 8x128 (between: {min(flat):.2f} to {max(flat):.2f})."]
-    if args.texts:
-        mixed, even = [table[name][1] for name, _ in jobs[-2:]]
-        lines[-1] += f" A token of sentences of mixed lengths takes {mixed / even:.2f} times as long as one of equal lengths."
+             "| batch x tokens | ms (least–most) | µs a token (least) |", "|---|---|---|"]
+    lines += [f"| {name} | {statistics.median(ms):.2f} ({min(ms):.2f}–{max(ms):.2f}) | {statistics.median(token):.1f} ({min(token):.1f}) |"
+              for name, (ms, token) in table.items()]
+    lines += ["", "By medians: " + findings(args, table, jobs, statistics.median), "",
+              "By the least of each: " + findings(args, table, jobs, min)]
     text = "\n".join(lines) + "\n"
     print(text)
     if args.write:

@@ -8,6 +8,7 @@ usage: serve.py MODEL.retort… --texts F.tsv --retort BINARY [--threads N] [--s
 MODEL        the first one is measured; the others only beside the Python server
 DIR, PYTHON  what bench/serve_peer.py makes, and a Python that has what it needs; left out without them
 S            measured seconds of each load, after one of warm-up; those of the overload
+Throughputs are medians of --reps runs; of latencies alone and at half load the run with the middle p99 is shown.
 The server, the load and the peer share the machine. All steps take place one after the other; nothing else should run.
 """
 import argparse
@@ -137,13 +138,18 @@ def row(name, rate, found):
             f"{found['refused']} | {found['errors']} |")
 
 
+def middle(runs):
+    """Of several runs the one with the middle p99."""
+    return sorted(runs, key=lambda found: found["latency_ms"]["p99"])[len(runs) // 2]
+
+
 def latency(args, lines):
     """Alone, at half of what is sustained and at twice of it, where clients say how long they wait."""
     url, server = serving(args)
     with server as process:
-        single = closed(args, url, 1)
         rate = saturation(args, url)
-        half = at_rate(args, url, rate / 2, "--check")
+        runs = [(closed(args, url, 1), at_rate(args, url, rate / 2, "--check")) for _ in range(args.reps)]
+        single, half = map(middle, zip(*runs))
         before = resident(process)
         over = at_rate(args, url, 2 * rate, "--connections", "1000", "--deadline-ms", "2000", "--header", "X-Queue-Timeout-Ms: 1500", seconds=args.overload_seconds)
         after = resident(process)
@@ -151,8 +157,9 @@ def latency(args, lines):
     lines += ["| load | due/s | good/s | p50 ms | p90 | p99 | p99.9 | refused | errors |", "|---|---|---|---|---|---|---|---|---|",
               row("one connection, closed loop", single["answers_per_s"], single), row("half of what is sustained", rate / 2, half),
               row(f"twice of it, {args.overload_seconds:g} s, deadline 2 s", 2 * rate, over), row("half again, after that", rate / 2, again), "",
-              f"Sustained: {rate:.0f} requests/s. p99 at half of it: {half['latency_ms']['p99'] / single['latency_ms']['p50']:.1f} times a single "
-              f"request's median. At twice of it {100 * over['good_per_s'] / rate:.0f} % of what is sustained were answered in time, {over['refused']} of "
+              f"Sustained: {rate:.0f} requests/s. p99 at half of it: {half['latency_ms']['p99'] / single['latency_ms']['p99']:.1f} times the p99 of single "
+              f"requests, {half['latency_ms']['p99'] / single['latency_ms']['p50']:.1f} times their median (texts differ in length: single requests alone have "
+              f"{single['latency_ms']['p99'] / single['latency_ms']['p50']:.1f}). At twice of it {100 * over['good_per_s'] / rate:.0f} % of what is sustained were answered in time, {over['refused']} of "
               f"{over['requests']} refused ({over['retry_after']} with Retry-After); resident memory {before:.0f} MB before, {after:.0f} MB after.", ""]
 
 

@@ -4,6 +4,7 @@
 #include "quant/panel.h"
 #include "quant/range.h"
 #include "quant/scale.h"
+#include "quant/unused.h"
 #include "quant_models.h"
 
 #include <math.h>
@@ -348,6 +349,29 @@ static void test_unused(void **unused) {
     retort_model_free(model);
 }
 
+/* A piece of that name which a model has come to use is an added token: it keeps its row. */
+static void test_used_after_all(void **unused) {
+    (void)unused;
+    static const char config[] =
+        "{\"added_tokens_decoder\": {\"24\": {\"content\": \"[unused20]\", \"special\": false}}}";
+    char vocab[1024] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n";
+    size_t size = strlen(vocab);
+    for (int i = 0; i < 40; i++)
+        size += (size_t)snprintf(vocab + size, sizeof vocab - size, "[unused%d]\n", i);
+    for (int added = 0; added < 2; added++) {
+        static const int32_t gaps[][4] = {{4, 40}, {4, 20, 25, 19}};
+        rt_tokenizer *tokenizer = NULL;
+        rt_unused found;
+        assert_int_equal(rt_tokenizer_from_vocab(&tokenizer, "unused", vocab, size, added ? config : NULL,
+                                                 added ? sizeof config - 1 : 0, NULL),
+                         RETORT_OK);
+        assert_int_equal(rt_unused_find(&found, tokenizer, NULL), RETORT_OK);
+        assert_int_equal(found.count, added + 1);
+        assert_memory_equal(found.gaps, gaps[added], found.count * 2 * sizeof *found.gaps);
+        rt_tokenizer_free(tokenizer);
+    }
+}
+
 static void test_spoilt_gaps(void **unused) {
     (void)unused;
     static const int32_t bad[][2] = {
@@ -412,7 +436,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranges),    cmocka_unit_test(test_ranges_of_nothing),
         cmocka_unit_test(test_choices),   cmocka_unit_test(test_drawing),
-        cmocka_unit_test(test_unused),    cmocka_unit_test(test_spoilt_gaps),
+        cmocka_unit_test(test_unused),    cmocka_unit_test(test_used_after_all),
+        cmocka_unit_test(test_spoilt_gaps),
         cmocka_unit_test(test_kept_rows), cmocka_unit_test(test_frequent),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -48,26 +48,14 @@ static retort_status make_order(rt_factor *f, const double *h, const uint32_t *w
 /* ---- The factor ---- */
 
 /* H in the order, back to front, and damped: with its lower factor L, V_ji = L at [k-1-j][k-1-i]. */
-static void reverse(const rt_factor *f, const double *h, double add, double *out) {
+static void reverse(const rt_factor *f, const double *h, double *out) {
     size_t k = f->k;
     for (size_t r = 0; r < k; r++) {
         for (size_t s = 0; s <= r; s++) {
             size_t i = f->order[k - 1 - r], j = f->order[k - 1 - s];
             out[r * k + s] = h[rt_max(i, j) * k + rt_min(i, j)];
         }
-        /* A row whose inputs were always 0 says nothing of the others: it is rounded to nearest. */
-        out[r * k + r] += add > 0 ? add : 1;
-    }
-}
-
-/* The Hessian that `reverse` made, in the order of steps. */
-static void keep_hessian(rt_factor *f, const double *reversed) {
-    size_t k = f->k;
-    for (size_t i = 0; i < k; i++) {
-        for (size_t j = 0; j <= i; j++) {
-            float value = (float)reversed[(k - 1 - j) * k + (k - 1 - i)];
-            f->hessian[i * k + j] = f->hessian[j * k + i] = value;
-        }
+        out[r * k + r] += f->added;
     }
 }
 
@@ -89,9 +77,9 @@ static retort_status factor(rt_factor *f, const double *h, double *work, retort_
     double mean = 0;
     for (size_t i = 0; i < f->k; i++) mean += h[i * f->k + i] / (double)f->k;
     for (int i = 0; i < DAMPINGS; i++) {
-        f->damping = ldexp(0.01, i);
-        reverse(f, h, f->damping * mean, work);
-        keep_hessian(f, work);
+        /* Where all inputs were always 0, rows say nothing of each other: they are rounded to nearest. */
+        f->added = mean > 0 ? ldexp(0.01, i) * mean : 1;
+        reverse(f, h, work);
         if (!rt_cholesky(f->k, work, work + f->k * f->k)) continue;
         keep_factor(f, work);
         return RETORT_OK;
@@ -106,14 +94,27 @@ retort_status rt_factor_make(rt_factor *out, size_t k, size_t group, const doubl
     out->order = rt_calloc(k, sizeof *out->order);
     out->cost = rt_calloc(k, sizeof *out->cost);
     out->back = rt_alloc_aligned(rt_round_up(k * k * sizeof *out->back, 64));
-    out->hessian = rt_alloc_aligned(rt_round_up(k * k * sizeof *out->hessian, 64));
-    bool made =
-        work != NULL && out->hessian != NULL && out->order != NULL && out->cost != NULL && out->back != NULL;
+    bool made = work != NULL && out->order != NULL && out->cost != NULL && out->back != NULL;
     retort_status status =
         made ? make_order(out, h, weak_rows, err) : rt_fail_nomem(err, k * k * sizeof *work);
     if (status == RETORT_OK) status = factor(out, h, work, err);
     free(work);
     return status;
+}
+
+retort_status rt_factor_keep_hessian(rt_factor *f, const double *h, retort_error *err) {
+    size_t k = f->k;
+    f->hessian = rt_alloc_aligned(rt_round_up(k * k * sizeof *f->hessian, 64));
+    if (f->hessian == NULL) return rt_fail_nomem(err, k * k * sizeof *f->hessian);
+    for (size_t i = 0; i < k; i++) {
+        for (size_t j = 0; j < i; j++) {
+            size_t row = f->order[i], column = f->order[j];
+            float value = (float)h[rt_max(row, column) * k + rt_min(row, column)];
+            f->hessian[i * k + j] = f->hessian[j * k + i] = value;
+        }
+        f->hessian[i * k + i] = (float)(h[f->order[i] * (k + 1)] + f->added);
+    }
+    return RETORT_OK;
 }
 
 void rt_factor_free(rt_factor *factor) {
@@ -289,9 +290,6 @@ bool rt_gptq_panel(const rt_factor *f, const rt_kernels *kernels, const float *w
 
 /* ---- Descent ---- */
 
-/* What GPTQ made is no minimum: each step's code is chosen again, given all others, those before it too, and
- * moved to where the squared error of the layer is least (coordinate descent, as QuantEase, arXiv
- * 2309.01885). */
 enum { SWEEPS = 4 };
 
 /* s->slope = H d, the gradient of the error, at steps from…to. */

@@ -24,8 +24,8 @@ typedef struct rt_factor {
     uint32_t *order; /* [k] row of each step: rows of a group follow one another */
     float *back;     /* [k, k] V_ji / V_ii at [i][j], j < i; 64-byte aligned */
     float *cost;     /* [k] V_ii^2 */
-    float *hessian;  /* [k, k] H in the order of steps, damped */
-    double damping;  /* share of the mean of H's diagonal that was added to it */
+    double added;    /* to H's diagonal */
+    float *hessian;  /* [k, k] H in the order of steps, with that; NULL until it is kept */
 } rt_factor;
 
 /* H [k, k] (the lower triangle is read, and kept). weak_rows: [weak] rows that come last, or NULL. Groups and
@@ -33,6 +33,9 @@ typedef struct rt_factor {
 retort_status rt_factor_make(rt_factor *out, size_t k, size_t group, const double *h,
                              const uint32_t *weak_rows, size_t weak, retort_error *err);
 void rt_factor_free(rt_factor *factor);
+
+/* Keeps H itself too, of the factor that was made of it: rt_gptq_descend needs it. */
+retort_status rt_factor_keep_hessian(rt_factor *factor, const double *h, retort_error *err);
 
 /* Work space for one panel. */
 typedef struct rt_gptq_scratch {
@@ -55,7 +58,8 @@ bool rt_gptq_panel(const rt_factor *factor, const rt_kernels *kernels, const flo
 
 /* What that made is no minimum: each step's code is chosen again, given those of all others, also of those
  * before it, where the layer's squared error is least (coordinate descent, as QuantEase, arXiv 2309.01885).
- * Scales stay. Takes what rt_gptq_panel has just left in *s and *out; no row is weak. */
+ * Scales stay. Takes what rt_gptq_panel has just left in *s and *out; no row is weak, and
+ * the factor has kept H. */
 void rt_gptq_descend(const rt_factor *factor, const rt_kernels *kernels, rt_gptq_scratch *s, rt_rounded *out);
 
 /* a [n, n], of which the lower triangle is read, = L L^T; L replaces it. scratch: [RT_CHOLESKY_ROWS, n].

@@ -267,6 +267,7 @@ retort_status rt_learned_words(rt_graph *graph, int node, int bits, int64_t grou
                                const double *moments, const rt_kernels *kernels, retort_error *err) {
     learner l = {.k = (size_t)graph->values[graph->nodes[node].inputs[1]].dims[1], .kernels = kernels};
     retort_status status = rt_factor_make(&l.factor, l.k, (size_t)group, moments, NULL, 0, err);
+    if (status == RETORT_OK) status = rt_factor_keep_hessian(&l.factor, moments, err);
     if (status == RETORT_OK && !rt_gptq_begin(&l.scratch, &l.factor)) status = rt_fail_nomem(err, l.k);
     rt_rounder rounder = {.round = round_rows, .user = &l};
     if (status == RETORT_OK) status = rt_ptq_words(graph, node, bits, group, words, &rounder, err);

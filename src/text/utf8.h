@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { RT_REPLACEMENT = 0xFFFD };
 
@@ -64,6 +65,10 @@ static inline size_t rt_utf8_count(const uint8_t *at, const uint8_t *end) {
 static inline bool rt_utf8_valid(const uint8_t *text, size_t size, size_t *bad) {
     uint32_t point;
     for (size_t i = 0, n; i < size; i += n) {
+        uint64_t eight = UINT64_MAX;
+        if (size - i >= sizeof eight) memcpy(&eight, text + i, sizeof eight);
+        n = sizeof eight;
+        if ((eight & UINT64_C(0x8080808080808080)) == 0) continue; /* ASCII */
         *bad = i;
         n = rt_utf8_take(text + i, text + size, &point);
         if (point == RT_REPLACEMENT && (n != 3 || text[i] != 0xEF)) return false;

@@ -9,32 +9,35 @@
 /* BERT's largest vocabularies have some 250,000 pieces. */
 enum { MAX_PIECES = 1 << 24, MAX_BYTES = 1 << 30 };
 
-/* Open addressing, at most two thirds full. `tag` is the part of the hash that does not choose the slot. */
-struct rt_vocab_slot {
-    uint32_t tag;
-    uint32_t entry; /* 0: free; else (id + 1) * 2 + whether it is the end of a piece, after its prefix */
-};
+/* Open addressing, at most two thirds full. A slot is 0 (free), or from the top a tag of 6 bits of the hash,
+ * id + 1 in 25 bits, and whether it is the end of a piece, after its prefix. */
+enum { TAG_SHIFT = 26 };
 
 static uint64_t scatter(uint64_t hash) {
     hash = (hash ^ hash >> 32) * UINT64_C(0xD6E8FEB86659FD93);
     return hash ^ hash >> 32;
 }
 
-static bool slot_is(const rt_vocab *vocab, const struct rt_vocab_slot *slot, const uint8_t *bytes,
-                    size_t length, bool within, uint32_t tag) {
-    if (slot->tag != tag || (slot->entry & 1) != within) return false;
-    size_t id = (slot->entry >> 1) - 1, skip = within ? vocab->prefix_length : 0;
+static uint32_t tag_of(uint64_t scattered, bool within) {
+    return (uint32_t)(scattered >> (32 + TAG_SHIFT)) << TAG_SHIFT | within;
+}
+
+static int32_t id_of(uint32_t slot) {
+    return (int32_t)(slot << (32 - TAG_SHIFT) >> (33 - TAG_SHIFT)) - 1;
+}
+
+static bool slot_is(const rt_vocab *vocab, uint32_t slot, const uint8_t *bytes, size_t length, uint32_t tag) {
+    if ((slot ^ tag) >> TAG_SHIFT != 0 || ((slot ^ tag) & 1) != 0) return false;
+    size_t id = (size_t)id_of(slot), skip = slot & 1 ? vocab->prefix_length : 0;
     return rt_vocab_length(vocab, id) == skip + length &&
            memcmp(rt_vocab_piece(vocab, id) + skip, bytes, length) == 0;
 }
 
 /* The slot of these bytes, or the free one where they belong. */
-static struct rt_vocab_slot *find_slot(const rt_vocab *vocab, const uint8_t *bytes, size_t length,
-                                       bool within, uint64_t hash) {
-    hash = scatter(hash);
-    uint32_t tag = (uint32_t)(hash >> 32);
-    size_t at = hash & vocab->mask;
-    while (vocab->slots[at].entry != 0 && !slot_is(vocab, &vocab->slots[at], bytes, length, within, tag)) {
+static uint32_t *find_slot(const rt_vocab *vocab, const uint8_t *bytes, size_t length, uint64_t scattered,
+                           uint32_t tag) {
+    size_t at = scattered & vocab->mask;
+    while (vocab->slots[at] != 0 && !slot_is(vocab, vocab->slots[at], bytes, length, tag)) {
         at = (at + 1) & vocab->mask;
     }
     return &vocab->slots[at];
@@ -42,7 +45,8 @@ static struct rt_vocab_slot *find_slot(const rt_vocab *vocab, const uint8_t *byt
 
 int32_t rt_vocab_find(const rt_vocab *vocab, const uint8_t *bytes, size_t length, bool within,
                       uint64_t hash) {
-    return (int32_t)(find_slot(vocab, bytes, length, within, hash)->entry >> 1) - 1;
+    hash = scatter(hash);
+    return id_of(*find_slot(vocab, bytes, length, hash, tag_of(hash, within)));
 }
 
 static uint64_t hash_bytes(const uint8_t *bytes, size_t length, bool within) {
@@ -61,14 +65,13 @@ static bool insert(rt_vocab *vocab, size_t id, bool within, int32_t *other) {
     size_t skip = within ? vocab->prefix_length : 0;
     const uint8_t *bytes = (const uint8_t *)rt_vocab_piece(vocab, id) + skip;
     size_t length = rt_vocab_length(vocab, id) - skip;
-    uint64_t hash = hash_bytes(bytes, length, within);
-    struct rt_vocab_slot *slot = find_slot(vocab, bytes, length, within, hash);
-    *other = (int32_t)(slot->entry >> 1) - 1;
-    if (slot->entry != 0) return false;
+    uint64_t hash = scatter(hash_bytes(bytes, length, within));
+    uint32_t tag = tag_of(hash, within), *slot = find_slot(vocab, bytes, length, hash, tag);
+    *other = id_of(*slot);
+    if (*slot != 0) return false;
     uint16_t *reach = &vocab->reach[within][rt_vocab_reach_index(bytes, length)];
     if (length > *reach) *reach = (uint16_t)length;
-    slot->tag = (uint32_t)(scatter(hash) >> 32);
-    slot->entry = (uint32_t)(id + 1) << 1 | within;
+    *slot = tag | (uint32_t)(id + 1) << 1;
     return true;
 }
 
@@ -79,15 +82,12 @@ static bool begins_with_prefix(const rt_vocab *vocab, size_t id) {
 
 static retort_status index_piece(rt_vocab *vocab, const char *name, size_t id, retort_error *err) {
     const char *piece = rt_vocab_piece(vocab, id);
-    size_t length = rt_vocab_length(vocab, id), bad;
+    size_t length = rt_vocab_length(vocab, id);
     int32_t other;
     if (length == 0) return RETORT_OK;
     if (length > RT_PIECE_MAX) {
         return rt_fail(err, RETORT_LIMIT, "%s: piece %zu has %zu bytes, at most %d are supported", name, id,
                        length, RT_PIECE_MAX);
-    }
-    if (!rt_utf8_valid((const uint8_t *)piece, length, &bad) || memchr(piece, '\0', length) != NULL) {
-        return rt_fail(err, RETORT_FORMAT, "%s: piece %zu is not valid UTF-8 text", name, id);
     }
     if (!insert(vocab, id, false, &other)) {
         return rt_fail(err, RETORT_FORMAT, "%s: pieces %d and %zu are both \"%.64s\"", name, other, id,
@@ -100,22 +100,34 @@ static retort_status index_piece(rt_vocab *vocab, const char *name, size_t id, r
 /* Fills text and starts; returns the number of pieces. */
 static size_t split_pieces(rt_vocab *vocab, const char *pieces, size_t size) {
     size_t count = 0, at = 0;
+    memcpy(vocab->text, pieces, size);
     while (at < size) {
-        const char *end = memchr(pieces + at, '\n', size - at);
-        size_t length = end != NULL ? (size_t)(end - (pieces + at)) : size - at;
-        memcpy(vocab->text + at, pieces + at, length);
-        vocab->text[at + length] = '\0';
+        char *end = memchr(vocab->text + at, '\n', size - at);
+        if (end == NULL) end = vocab->text + size;
+        *end = '\0';
         vocab->starts[count++] = (uint32_t)at;
-        at += length + 1;
+        at = (size_t)(end - vocab->text) + 1;
     }
     vocab->starts[count] = (uint32_t)at;
     return count;
 }
 
-static size_t count_lines(const char *pieces, size_t size) {
-    size_t count = pieces[size - 1] != '\n';
+static size_t count_ends(const char *pieces, size_t size) {
+    size_t count = 0;
     for (size_t i = 0; i < size; i++) count += pieces[i] == '\n';
     return count;
+}
+
+/* All pieces at once: no character goes on beyond a '\n'. */
+static retort_status check_text(const char *name, const char *pieces, size_t size, retort_error *err) {
+    size_t bad = size;
+    if (rt_utf8_valid((const uint8_t *)pieces, size, &bad)) {
+        const char *zero = memchr(pieces, '\0', size);
+        if (zero == NULL) return RETORT_OK;
+        bad = (size_t)(zero - pieces);
+    }
+    return rt_fail(err, RETORT_FORMAT, "%s: piece %zu is not valid UTF-8 text", name,
+                   count_ends(pieces, bad));
 }
 
 /* Slots for every piece and, once more, for those that begin with the prefix. */
@@ -142,14 +154,16 @@ static retort_status index_pieces(rt_vocab *vocab, const char *name, const void 
 
 retort_status rt_vocab_open(rt_vocab *vocab, const char *name, const void *pieces, size_t size,
                             const char *prefix, retort_error *err) {
-    size_t count = size > 0 ? count_lines(pieces, size) : 0;
+    size_t count = count_ends(pieces, size);
+    if (size > 0 && ((const char *)pieces)[size - 1] != '\n') count++;
     *vocab = (rt_vocab){.prefix = prefix, .prefix_length = strlen(prefix)};
     if (count == 0) return rt_fail(err, RETORT_FORMAT, "%s: the vocabulary is empty", name);
     if (count > MAX_PIECES || size > MAX_BYTES) {
         return rt_fail(err, RETORT_LIMIT, "%s: %zu pieces in %zu bytes, at most %d in %d are supported", name,
                        count, size, MAX_PIECES, MAX_BYTES);
     }
-    retort_status status = index_pieces(vocab, name, pieces, size, count, err);
+    retort_status status = check_text(name, pieces, size, err);
+    if (status == RETORT_OK) status = index_pieces(vocab, name, pieces, size, count, err);
     if (status != RETORT_OK) rt_vocab_close(vocab);
     return status;
 }

@@ -13,7 +13,7 @@ typedef struct rt_vocab {
     char *text;       /* the pieces in the order of their ids, each ended by NUL */
     uint32_t *starts; /* [count + 1] where each begins in `text` */
     size_t count;
-    struct rt_vocab_slot *slots; /* [mask + 1] */
+    uint32_t *slots; /* [mask + 1] */
     size_t mask;
     const char *prefix; /* of pieces that go on within a word: "##" */
     size_t prefix_length;
