@@ -143,6 +143,13 @@ def middle(runs):
     return sorted(runs, key=lambda found: found["latency_ms"]["p99"])[len(runs) // 2]
 
 
+def others(found):
+    """What was neither answered nor refused for the load: by status, and what was lost."""
+    parts = [f"{count} with status {status}" for status, count in found["status"].items() if status not in ("200", "429", "503")]
+    parts += [f"{count} lost ({name})" for name, count in found["lost"].items() if count]
+    return ", ".join(parts) or "none"
+
+
 def latency(args, lines):
     """Alone, at half of what is sustained and at twice of it, where clients say how long they wait."""
     url, server = serving(args)
@@ -160,7 +167,7 @@ def latency(args, lines):
               f"Sustained: {rate:.0f} requests/s. p99 at half of it: {half['latency_ms']['p99'] / single['latency_ms']['p99']:.1f} times the p99 of single "
               f"requests, {half['latency_ms']['p99'] / single['latency_ms']['p50']:.1f} times their median (texts differ in length: single requests alone have "
               f"{single['latency_ms']['p99'] / single['latency_ms']['p50']:.1f}). At twice of it {100 * over['good_per_s'] / rate:.0f} % of what is sustained were answered in time, {over['refused']} of "
-              f"{over['requests']} refused ({over['retry_after']} with Retry-After); resident memory {before:.0f} MB before, {after:.0f} MB after.", ""]
+              f"{over['requests']} refused ({over['retry_after']} with Retry-After), others: {others(over)}; resident memory {before:.0f} MB before, {after:.0f} MB after.", ""]
 
 
 def beside_peer(args, lines):

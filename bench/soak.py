@@ -5,7 +5,8 @@
 usage: soak.py MODEL.retort --retort BINARY [--seconds 600] [--texts F.tsv] [--unwarmed]
 
 Single texts, batches, clients that break their requests, close early, or send slowly, all at once, bounded in time. Every two
-seconds the server's private memory is read (RssAnon; pages of the mapped model come as words are met). Exit status 1 when
+seconds the server's private memory is read (RssAnon; pages of the mapped model come as words are met). Pages of the session's
+planned memory come when a batch of that size is first met: so many texts are sent first that batches are full. Exit status 1 when
 after the first quarter it grows by more than 1 MB in ten minutes beyond its noise, when descriptors stay behind, when an answer is wrong, when a broken request
 gets another status than it should, or when the server, once idle, uses more than 1 % of a CPU.
 """
@@ -92,9 +93,17 @@ class Nuisance(threading.Thread):
                 self.wrong.append(f"{kind.__name__}: {error}")
 
 
-def load(args, url, *more):
-    command = [args.retort, "load", url, "--duration", str(args.seconds), "--warmup", "0", "--json", *more]
+def load(args, url, *more, seconds=None):
+    command = [args.retort, "load", url, "--duration", str(seconds or args.seconds), "--warmup", "0", "--json", *more]
     return subprocess.Popen(command + (["--data", args.texts] if args.texts else []), stdout=subprocess.PIPE, text=True)
+
+
+def fill(args, url):
+    """Batches as large as they get."""
+    with load(args, url, "--closed", "--connections", "64", "--batch", "32", seconds=5) as process:
+        process.communicate()
+        if process.returncode != 0:
+            raise SystemExit("soak.py: the server does not answer full batches")
 
 
 def slope(samples):
@@ -160,6 +169,7 @@ def main():
         try:
             url = json.loads(server.stdout.readline())["url"]
             before = read_metrics(url)["process_open_fds"]
+            fill(args, url)
             samples, results, nuisances = busy(args, url, int(url.rsplit(":", 1)[1]), server.pid)
             time.sleep(8)  # connections without a request end
             quiet = read_metrics(url)
