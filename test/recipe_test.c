@@ -434,11 +434,11 @@ static void test_frequent(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ranges),    cmocka_unit_test(test_ranges_of_nothing),
-        cmocka_unit_test(test_choices),   cmocka_unit_test(test_drawing),
-        cmocka_unit_test(test_unused),    cmocka_unit_test(test_used_after_all),
-        cmocka_unit_test(test_spoilt_gaps),
-        cmocka_unit_test(test_kept_rows), cmocka_unit_test(test_frequent),
+        cmocka_unit_test(test_ranges),      cmocka_unit_test(test_ranges_of_nothing),
+        cmocka_unit_test(test_choices),     cmocka_unit_test(test_drawing),
+        cmocka_unit_test(test_unused),      cmocka_unit_test(test_used_after_all),
+        cmocka_unit_test(test_spoilt_gaps), cmocka_unit_test(test_kept_rows),
+        cmocka_unit_test(test_frequent),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
