@@ -52,6 +52,7 @@ static rt_limits limits_of(size_t workers, bool padded) {
                        .mask_id = MASK,
                        .capacity = 192,
                        .wanted = 128,
+                       .least = 1 + random_below(128),
                        .workers = workers,
                        .padded = padded,
                        .keep_duplicates = random_below(4) == 0,
@@ -151,9 +152,13 @@ static void test_even_batch_is_shared_out(void **unused) {
     }
     s->batch.n = 4;
     rt_limits limits = limits_of(2, false);
-    assert_int_equal(rt_prepare(&prepared, &s->batch, &limits, NULL), RETORT_OK);
-    assert_false(prepared.team);
-    assert_int_equal(prepared.chunk_count, 2);
+    for (size_t rounds = 1; rounds <= 2;
+         rounds++) { /* chunks of at least so many rows: one a worker, or two */
+        limits.least = 120 / rounds;
+        assert_int_equal(rt_prepare(&prepared, &s->batch, &limits, NULL), RETORT_OK);
+        assert_false(prepared.team);
+        assert_int_equal(prepared.chunk_count, 2 * rounds);
+    }
     s->batch.n = 1; /* one sequence cannot be shared out: all workers on it together */
     assert_int_equal(rt_prepare(&prepared, &s->batch, &limits, NULL), RETORT_OK);
     assert_true(prepared.team);
@@ -382,6 +387,52 @@ static void test_batches_in_turn(void **unused) {
     retort_model_free(model);
 }
 
+/* The logits of one sequence, computed by so many threads together, and the operations of its largest step.
+ */
+static void run_together(retort_model *model, const retort_batch *batch, int threads, float logits[2],
+                         double *operations) {
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    retort_session *session = NULL;
+    retort_step_info step;
+    retort_matrix out;
+    options.threads = threads;
+    options.profile = true;
+    assert_int_equal(retort_session_open(&session, model, &options, NULL), RETORT_OK);
+    assert_int_equal(retort_run(session, batch, &out, NULL), RETORT_OK);
+    assert_true(out.rows == 1 && out.columns == 2);
+    memcpy(logits, out.data, 2 * sizeof *logits);
+    *operations = 0;
+    for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
+        if (step.operations > *operations) *operations = step.operations;
+    }
+    retort_session_close(session);
+}
+
+/* Steps as large as those of real models are cut into parts, which workers take as they come. */
+static void test_parts_of_steps(void **unused) {
+    (void)unused;
+    static const int threads[] = {1, 2, 3, 5, 8};
+    char path[4096];
+    const char *root = getenv("RETORT_ROOT");
+    retort_model *model = NULL;
+    sample *s = make_sample(0, 1);
+    snprintf(path, sizeof path, "%s/models/sentiment.retort", root == NULL ? "." : root);
+    assert_int_equal(retort_model_load(&model, path, NULL), RETORT_OK);
+    for (int32_t i = 0; i < 90; i++) s->ids[i] = 1000 + 31 * i;
+    s->offsets[1] = 90;
+    s->batch.n = 1;
+    float alone[2], together[2];
+    double operations, all;
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+        run_together(model, &s->batch, threads[i], i == 0 ? alone : together, i == 0 ? &all : &operations);
+        if (i == 0) continue;
+        assert_memory_equal(alone, together, sizeof alone);
+        assert_true(operations == all && operations > 2e7);
+    }
+    retort_model_free(model);
+    free(s);
+}
+
 static void expect_refused(sample *s, retort_status status, const char *words) {
     rt_prepared prepared = {0};
     rt_limits limits = limits_of(2, false);
@@ -424,6 +475,7 @@ int main(void) {
         cmocka_unit_test(test_equal_sequences_are_computed_once),
         cmocka_unit_test(test_equal_sequences_of_narrow_weights),
         cmocka_unit_test(test_batches_in_turn),
+        cmocka_unit_test(test_parts_of_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #ifndef RT_PLAN_PLAN_H
 #define RT_PLAN_PLAN_H
 
+#include "base/thread.h"
 #include "graph/graph.h"
 
 typedef struct rt_step rt_step;
@@ -23,12 +24,13 @@ typedef struct rt_chunk {
     const int64_t *wide_ids, *wide_types, *wide_mask; /* [rows], graphs below level 3 only: what ONNX feeds */
 } rt_chunk;
 
-/* One worker's memory and its part of the work: part `part` of `parts` of every step. */
+/* One worker's memory and its part of the work: of a step that is cut into `parts`, those from `part` to
+ * `end`. */
 typedef struct rt_worker {
     char *arena;        /* plan->arena_bytes, 64-byte aligned; shared by the workers of a team */
     float *scratch;     /* plan->scratch_floats, the worker's own */
     rt_tensor *tensors; /* [value_count] shapes of the values of plain operators */
-    int part, parts;
+    int part, end, parts;
     retort_status status; /* of plain operators, which may meet shapes that do not fit */
     retort_error error;
 } rt_worker;
@@ -100,7 +102,7 @@ typedef struct rt_plain_step {
 typedef enum rt_rows_kind { RT_ROWS_ALL, RT_ROWS_BATCH, RT_ROWS_MASKS } rt_rows_kind;
 
 struct rt_step {
-    /* Does part worker->part of worker->parts. Parts of one step are independent of each other. */
+    /* Does the worker's parts. Parts of one step are independent of each other. */
     void (*run)(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
     const rt_node *node;
     const char *kernel; /* name of the kernel's row; "plain C" for plain operators */
@@ -140,6 +142,11 @@ typedef struct rt_plan {
 retort_status rt_plan_make(rt_plan *out, const rt_graph *graph, const rt_kernels *kernels, size_t capacity,
                            size_t positions, retort_error *err);
 void rt_plan_free(rt_plan *plan);
+/* What of n items the worker's parts are, in multiples of `unit` but for the last. */
+static inline rt_range rt_worker_share(const rt_worker *worker, size_t n, size_t unit) {
+    return (rt_range){rt_share(n, unit, worker->part, worker->parts).from,
+                      rt_share(n, unit, worker->end - 1, worker->parts).to};
+}
 /* Rows of a result for a chunk. */
 size_t rt_chunk_rows(const rt_chunk *chunk, rt_rows_kind kind);
 /* Bytes from the start of an s8 value [·, n] to its row scales: behind all rows that its place has room for.

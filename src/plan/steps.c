@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What each kind of step does with a chunk: finds its operands, takes its part of the work, calls its kernel.
  */
-#include "base/thread.h"
 #include "plan/plan.h"
 
 #include <string.h>
@@ -18,7 +17,7 @@ typedef void columns_fn(const rt_step *step, const rt_chunk *chunk, rt_worker *w
 /* The worker's columns, block by block. */
 static void run_blocks(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, columns_fn *run) {
     const rt_linear_step *linear = &step->as.linear;
-    rt_range columns = rt_share(linear->n, COLUMN_UNIT, worker->part, worker->parts);
+    rt_range columns = rt_worker_share(worker, linear->n, COLUMN_UNIT);
     size_t width = linear->n / linear->blocks;
     while (columns.from < columns.to) {
         size_t block = columns.from / width, end = rt_min(columns.to, (block + 1) * width);
@@ -145,7 +144,7 @@ static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, rt_r
 
 void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_norm_step *norm = &step->as.norm;
-    rt_range rows = rt_share(rt_chunk_rows(chunk, step->rows), 1, worker->part, worker->parts);
+    rt_range rows = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
     rt_norm_args args = norm_args(step, worker, rows, norm);
     args.x = (const float *)rt_place_at(&step->in[0], worker) + rows.from * norm->n;
     args.ldx = norm->n;
@@ -238,7 +237,7 @@ static void embed_kept(const rt_step *step, const rt_chunk *chunk, const rt_work
  * (, factor, add (, gaps (, kept, kept_rows, kept_scale))))))). The ids and types are the chunk's. Tokens go
  * to the kernel in runs that read the same table. */
 void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
-    rt_range rows = rt_share(chunk->rows, 1, worker->part, worker->parts);
+    rt_range rows = rt_worker_share(worker, chunk->rows, 1);
     size_t n = rows.to - rows.from;
     if (step->as.embed.gaps == 0 && step->as.embed.kept == 0) {
         embed_words(step, chunk, worker, rows, chunk->ids + rows.from);
@@ -342,8 +341,8 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
     (s16 ? attention->attention_s16 : attention->attention)(&args);
 }
 
-/* Heads of sequences are shared out by their cost, queries times keys: a head goes to the worker in whose
- * share of the total its middle falls. */
+/* Heads of sequences are shared out by their cost, queries times keys: a head is of the part of the total in
+ * which its middle falls. */
 void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     uint64_t total = 0, before = 0, parts = (uint64_t)worker->parts;
     bool shared = step->as.attention.shared;
@@ -356,7 +355,8 @@ void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
         rt_range queries = query_rows(step, chunk, b);
         uint64_t cost = (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
         for (size_t head = 0; head < count && cost > 0; head++, before += cost) {
-            if ((2 * before + cost) * parts / (2 * total) != (uint64_t)worker->part) continue;
+            uint64_t part = (2 * before + cost) * parts / (2 * total);
+            if (part < (uint64_t)worker->part || part >= (uint64_t)worker->end) continue;
             if (shared)
                 attend_shared(step, chunk, worker, b);
             else
@@ -379,7 +379,7 @@ double rt_step_operations(const rt_step *step, const rt_chunk *chunk) {
 void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     bool first = step->as.rows.select == RT_SELECT_FIRST;
     const int32_t *rows = first ? chunk->starts : chunk->mask_rows;
-    rt_range part = rt_share(first ? chunk->batch : chunk->masks, 1, worker->part, worker->parts);
+    rt_range part = rt_worker_share(worker, first ? chunk->batch : chunk->masks, 1);
     size_t bytes = step->as.rows.n * sizeof(float);
     const char *x = rt_place_at(&step->in[0], worker);
     char *out = rt_place_at(&step->out[0], worker);
@@ -389,7 +389,7 @@ void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
 /* x [rows, n] -> [batch, n] */
 void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_rows_step *rows = &step->as.rows;
-    rt_range part = rt_share(chunk->batch, 1, worker->part, worker->parts);
+    rt_range part = rt_worker_share(worker, chunk->batch, 1);
     const float *x = rt_place_at(&step->in[0], worker);
     float *out = rt_place_at(&step->out[0], worker);
     for (size_t b = part.from; b < part.to; b++) {
@@ -404,7 +404,7 @@ void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
 
 void rt_step_normalize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     size_t n = step->as.rows.n;
-    rt_range part = rt_share(rt_chunk_rows(chunk, step->rows), 1, worker->part, worker->parts);
+    rt_range part = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
     const float *x = rt_place_at(&step->in[0], worker);
     float *out = rt_place_at(&step->out[0], worker);
     step->as.rows.normalize(part.to - part.from, n, x + part.from * n, n, out + part.from * n, n);
@@ -412,7 +412,7 @@ void rt_step_normalize(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
 
 void rt_step_narrow(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     size_t n = step->as.rows.n;
-    rt_range part = rt_share(rt_chunk_rows(chunk, step->rows), 1, worker->part, worker->parts);
+    rt_range part = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
     const float *x = rt_place_at(&step->in[0], worker);
     uint16_t *out = rt_place_at(&step->out[0], worker);
     step->as.rows.narrow((part.to - part.from) * n, x + part.from * n, out + part.from * n);
@@ -421,7 +421,7 @@ void rt_step_narrow(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
 void rt_step_quantize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_rows_step *rows = &step->as.rows;
     size_t n = rows->n, stride = rt_row_q(n);
-    rt_range part = rt_share(rt_chunk_rows(chunk, step->rows), 1, worker->part, worker->parts);
+    rt_range part = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
     const float *x = rt_place_at(&step->in[0], worker);
     char *out = rt_place_at(&step->out[0], worker);
     rt_row_scale *scale = (rt_row_scale *)(void *)(out + rows->scale_at);

@@ -183,7 +183,7 @@ static retort_status runner_open(runner *r, const rt_calibration *c, const rt_gr
             rt_plan_make(&r->plan, &r->graph, &c->kernels, rt_calibration_rows(positions), positions, err);
     if (status == RETORT_OK) status = rt_calibration_prepare(&r->batch, c, graph, r->plan.output_rows, err);
     if (status != RETORT_OK) return status;
-    r->worker.parts = 1;
+    r->worker.end = r->worker.parts = 1;
     r->worker.arena = rt_alloc_aligned(rt_round_up(r->plan.arena_bytes + 1, 64));
     r->worker.scratch = rt_alloc_aligned(rt_round_up(r->plan.scratch_floats * sizeof(float) + 1, 64));
     r->worker.tensors = rt_calloc(r->graph.value_count, sizeof *r->worker.tensors);

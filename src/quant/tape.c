@@ -83,7 +83,7 @@ static bool reserve_workers(rt_tape *tape) {
     bool made = tape->arena != NULL && tape->workers != NULL;
     for (size_t i = 0; made && i < threads; i++) {
         rt_worker *worker = &tape->workers[i];
-        *worker = (rt_worker){.arena = tape->arena, .part = (int)i, .parts = (int)threads};
+        *worker = (rt_worker){.arena = tape->arena, .part = (int)i, .end = (int)i + 1, .parts = (int)threads};
         worker->scratch = rt_alloc_aligned(rt_round_up(floats * sizeof(float), 64));
         made = worker->scratch != NULL;
     }

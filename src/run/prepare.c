@@ -117,7 +117,8 @@ static retort_status cut(rt_prepared *p, const retort_batch *batch, const rt_lim
 }
 
 /* Working apart needs no barrier, but each worker reads all weights for its rows alone, and the slowest
- * decides: worth it from this many rows a worker, and with chunks that differ by no more than a sixth. */
+ * decides: worth it from this many rows a worker, and with chunks that are either so even or so small that
+ * nobody waits for longer than a sixth. */
 enum { ROWS_APART = 48 };
 
 static bool work_apart(const rt_prepared *p, const rt_limits *limits) {
@@ -127,12 +128,16 @@ static bool work_apart(const rt_prepared *p, const rt_limits *limits) {
         rows += p->chunks[i].rows;
     }
     size_t ideal = rows / limits->workers;
-    return ideal >= ROWS_APART && most * rounds <= ideal + ideal / 6;
+    return ideal >= ROWS_APART && (most * rounds <= ideal + ideal / 6 || most * 3 <= ideal);
 }
 
-/* Chunks of the wanted size for so many tokens, as many for each worker. */
+/* Several chunks for each worker, so that one on a slower core takes fewer. */
+enum { ROUNDS = 4 };
+
 static size_t even_chunks(const rt_limits *limits, size_t tokens) {
-    size_t whole = (tokens + limits->wanted - 1) / limits->wanted;
+    size_t rows = limits->wanted;
+    if (limits->workers > 1) rows = rt_min(rows, rt_max(limits->least, tokens / (ROUNDS * limits->workers)));
+    size_t whole = (tokens + rows - 1) / rows;
     return (whole + limits->workers - 1) / limits->workers * limits->workers;
 }
 

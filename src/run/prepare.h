@@ -10,7 +10,8 @@
 typedef struct rt_limits {
     int64_t vocab, types, positions, mask_id;
     size_t capacity; /* rows of a chunk */
-    size_t wanted;   /* rows of a chunk when there are several */
+    size_t wanted;   /* rows of a chunk when there are several: at most, */
+    size_t least;    /* and at least, where fewer would make more chunks a worker; several workers only */
     size_t workers;
     bool padded;
     bool keep_duplicates; /* compute equal sequences each for itself */
