@@ -135,9 +135,11 @@ static bool work_apart(const rt_prepared *p, const rt_limits *limits) {
 enum { ROUNDS = 4 };
 
 static size_t even_chunks(const rt_limits *limits, size_t tokens) {
-    size_t rows = limits->wanted;
-    if (limits->workers > 1) rows = rt_min(rows, rt_max(limits->least, tokens / (ROUNDS * limits->workers)));
-    size_t whole = (tokens + rows - 1) / rows;
+    size_t whole = (tokens + limits->wanted - 1) / limits->wanted;
+    if (limits->workers > 1) {
+        size_t small = (tokens + limits->least - 1) / limits->least;
+        whole = rt_max(whole, rt_min(small, ROUNDS * limits->workers));
+    }
     return (whole + limits->workers - 1) / limits->workers * limits->workers;
 }
 
