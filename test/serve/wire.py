@@ -458,4 +458,5 @@ def access_log():
     assert path.stat().st_mode & 0o007 == 0
 
 
-main()
+with server:  # it ends with the tests
+    main()
