@@ -135,12 +135,25 @@ static retort_status work_import_graph(bench *b, retort_error *err) {
     return status;
 }
 
-/* Beside a graph, a file of the checkpoint that it was exported from. */
-static void link_beside(const bench *b, const char *name) {
+/* What another program's graph needs beside it: links to files of the checkpoint. */
+static const char *const beside[] = {"config.json", "tokenizer.json"};
+enum { BESIDE = sizeof beside / sizeof *beside };
+
+static void link_beside(const bench *b) {
     char from[640], to[128];
-    snprintf(from, sizeof from, "%s/%s", b->checkpoint, name);
-    snprintf(to, sizeof to, "%s/%s", b->folder, name);
-    assert_int_equal(b->foreign ? unlink(to) : symlink(from, to), 0);
+    for (size_t i = 0; i < BESIDE; i++) {
+        snprintf(from, sizeof from, "%s/%s", b->checkpoint, beside[i]);
+        snprintf(to, sizeof to, "%s/%s", b->folder, beside[i]);
+        assert_int_equal(symlink(from, to), 0);
+    }
+}
+
+static void unlink_beside(const bench *b) {
+    char path[128];
+    for (size_t i = 0; i < BESIDE; i++) {
+        snprintf(path, sizeof path, "%s/%s", b->folder, beside[i]);
+        assert_int_equal(unlink(path), 0);
+    }
 }
 
 /* Fused as ONNX Runtime does it, which keeps scores over the root of the head's size. */
@@ -180,8 +193,7 @@ static void make_foreign(bench *b) {
     assert_int_equal(fwrite(bytes, 1, size, file), size);
     assert_int_equal(fclose(file), 0);
     free(bytes);
-    link_beside(b, "config.json");
-    link_beside(b, "tokenizer.json");
+    link_beside(b);
     b->foreign = true;
 }
 
@@ -339,10 +351,7 @@ static void bench_close(bench *b) {
     retort_model_free(b->model);
     char tensors[128];
     snprintf(tensors, sizeof tensors, "%s.data", b->graph);
-    if (b->foreign) {
-        link_beside(b, "config.json");
-        link_beside(b, "tokenizer.json");
-    }
+    if (b->foreign) unlink_beside(b);
     assert_int_equal(entries(b->folder), 4); /* the models and the data: nothing left behind */
     assert_int_equal(unlink(b->saved), 0);
     assert_int_equal(unlink(b->graph), 0);

@@ -58,8 +58,8 @@ bool rt_gptq_panel(const rt_factor *factor, const rt_kernels *kernels, const flo
 
 /* What that made is no minimum: each step's code is chosen again, given those of all others, also of those
  * before it, where the layer's squared error is least (coordinate descent, as QuantEase, arXiv 2309.01885).
- * Scales stay. Takes what rt_gptq_panel has just left in *s and *out; no row is weak, and
- * the factor has kept H. */
+ * Scales stay. Takes what rt_gptq_panel has just left in *s and *out; no row is weak, and the factor has kept
+ * H. */
 void rt_gptq_descend(const rt_factor *factor, const rt_kernels *kernels, rt_gptq_scratch *s, rt_rounded *out);
 
 /* a [n, n], of which the lower triangle is read, = L L^T; L replaces it. scratch: [RT_CHOLESKY_ROWS, n].

@@ -122,14 +122,14 @@ static bool show(native *n, size_t index, const rt_chunk *chunk, rt_worker *work
     return !n->stopped;
 }
 
-/* A step of so few operations is cut into a part a worker: what is gained by more is less than taking them
- * costs. */
+/* A step of so few operations, some 10 µs of one core in 4 bits, is cut into a part a worker: what is gained
+ * by more is less than taking them costs. */
 enum { PARTS_A_WORKER = 12, FEW_OPERATIONS = 4000000 };
 
 /* The worker's next parts of a step, most of its fair share at first and ever fewer; false: all are taken. A
  * core that others use too, or that runs slower, so does less of each step, and the others need not wait for
- * it: with half of each step for either of two workers, 1x128 in 4 bits took up to 1.5 times as long where
- * one core's other hyperthread was busy. */
+ * it: with half of each step for either of two workers, 1x128 in 4 bits took up to 1.5 times as long while
+ * something else slowed one core. */
 static bool take_parts(native *n, rt_worker *worker, atomic_int *untaken) {
     int from = atomic_load_explicit(untaken, memory_order_relaxed), size;
     do {
@@ -311,7 +311,7 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
     };
     status = rt_plan_make(&n->plan, &model->graph, &n->kernels, n->limits.capacity, positions, err);
     n->limits.output = n->plan.output_rows;
-    n->limits.least = least_rows(&n->plan);
+    if (status == RETORT_OK) n->limits.least = least_rows(&n->plan);
     if (status == RETORT_OK) status = rt_pool_open(&n->pool, options->threads, err);
     if (status == RETORT_OK) status = open_workers(n, err);
     if (status != RETORT_OK || !options->profile) return status;
