@@ -409,6 +409,50 @@ static void test_offsets_beside_malformed_bytes(void **state) {
     rt_tokenizer_free(tokenizer);
 }
 
+static void check_pair(const rt_tokenizer *tokenizer, const rt_encode_options *options, const char *first,
+                       const char *second) {
+    retort_text text = {first, strlen(first), second, strlen(second)};
+    rt_encode_options without = *options;
+    rt_encoding found = {0}, wanted = {0};
+    without.cache = NULL;
+    assert_int_equal(rt_encode(tokenizer, &text, options, &found, NULL), RETORT_OK);
+    assert_int_equal(rt_encode(tokenizer, &text, &without, &wanted, NULL), RETORT_OK);
+    assert_int_equal(found.count, wanted.count);
+    assert_memory_equal(found.ids, wanted.ids, wanted.count * sizeof *wanted.ids);
+    assert_memory_equal(found.offsets, wanted.offsets, 2 * wanted.count * sizeof *wanted.offsets);
+    rt_encoding_free(&found);
+    rt_encoding_free(&wanted);
+}
+
+/* The first text of pairs that follow each other is tokenised once: a mark on its tokens is seen again. */
+static void test_one_question_of_many_texts(void **state) {
+    (void)state;
+    enum { MARK = 77 };
+    rt_tokenizer *tokenizer = four_pieces();
+    rt_word_cache *cache = rt_word_cache_new(tokenizer, 8);
+    rt_encode_options options = {.cache = cache}, as_text = {.cache = cache, .special_as_text = true};
+    rt_encoding encoding = {0};
+    retort_text pair = {"a a [SEP]", 9, "a", 1}, single = {"a a [SEP]", 9, NULL, 0};
+    for (int i = 0; i < 2; i++) {
+        check_pair(tokenizer, &options, "a a [SEP]", "a");
+        check_pair(tokenizer, &options, "a a [SEP]", "a a a");
+        check_pair(tokenizer, &as_text, "a a [SEP]", "a");
+        check_pair(tokenizer, &options, "a", "a a");
+        check_pair(tokenizer, &options, "", "a");
+        check_pair(tokenizer, &options, "", "a a");
+    }
+    check_pair(tokenizer, &options, "a a [SEP]", "a");
+    cache->scratch.first.data[0].id = MARK;
+    assert_int_equal(rt_encode(tokenizer, &pair, &options, &encoding, NULL), RETORT_OK);
+    assert_int_equal(encoding.ids[1], MARK);
+    assert_int_equal(rt_encode(tokenizer, &single, &options, &encoding, NULL), RETORT_OK);
+    assert_int_equal(encoding.ids[1], 3);
+    check_pair(tokenizer, &options, "a a [SEP]", "a");
+    rt_encoding_free(&encoding);
+    rt_word_cache_free(cache);
+    rt_tokenizer_free(tokenizer);
+}
+
 static void test_limits(void **state) {
     (void)state;
     rt_tokenizer *tokenizer, *other;
@@ -470,6 +514,7 @@ int main(void) {
         cmocka_unit_test(test_real_texts),
         cmocka_unit_test(test_malformed_utf8),
         cmocka_unit_test(test_offsets_beside_malformed_bytes),
+        cmocka_unit_test(test_one_question_of_many_texts),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_long_run_of_marks),
     };

@@ -11,6 +11,7 @@ void rt_scratch_free(rt_scratch *scratch) {
     rt_normalized_free(&scratch->normalized);
     free(scratch->first.data);
     free(scratch->second.data);
+    free(scratch->known);
     *scratch = (rt_scratch){0};
 }
 

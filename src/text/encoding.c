@@ -65,7 +65,7 @@ static retort_status open_request(encode_request *request, const rt_tokenizer *t
     request->scratch = options->cache != NULL ? &options->cache->scratch : &request->own;
     request->texts[0] = &request->scratch->first;
     request->texts[1] = &request->scratch->second;
-    request->scratch->first.count = request->scratch->second.count = 0;
+    request->scratch->second.count = 0;
     request->budget = request->limit = SIZE_MAX;
     if (options->cache != NULL && options->cache->tokenizer != tokenizer) {
         return rt_fail(err, RETORT_ARGUMENT, "the word cache belongs to another tokenizer");
@@ -97,9 +97,40 @@ static retort_status walk(encode_request *request, rt_tokens *tokens, const char
     return rt_walk_text(&walk, text, length, request->err);
 }
 
+static void forget_first(rt_scratch *scratch) {
+    scratch->first.count = 0;
+    scratch->is_known = false;
+}
+
+static bool is_known(const rt_scratch *scratch, const retort_text *text, bool special_as_text) {
+    return scratch->is_known && scratch->known_special_as_text == special_as_text &&
+           scratch->known_length == text->length &&
+           (text->length == 0 || memcmp(scratch->known, text->text, text->length) == 0);
+}
+
+/* Without memory for a copy it is tokenised again the next time. */
+static void know_first(rt_scratch *scratch, const retort_text *text, bool special_as_text) {
+    if (!rt_grow((void **)&scratch->known, &scratch->known_capacity, text->length + 1, 1)) return;
+    if (text->length > 0) memcpy(scratch->known, text->text, text->length);
+    scratch->known_length = text->length;
+    scratch->known_special_as_text = special_as_text;
+    scratch->is_known = true;
+}
+
+static retort_status walk_first(encode_request *request, const retort_text *text, bool chunked) {
+    rt_scratch *scratch = request->scratch;
+    bool special_as_text = request->options->special_as_text;
+    if (request->paired && is_known(scratch, text, special_as_text)) return RETORT_OK;
+    forget_first(scratch);
+    retort_status status = walk(request, &scratch->first, text->text, text->length, chunked);
+    bool kept = request->paired && request->options->cache != NULL;
+    if (kept && status == RETORT_OK) know_first(scratch, text, special_as_text);
+    return status;
+}
+
 static retort_status walk_texts(encode_request *request, const retort_text *text, bool chunked) {
     rt_scratch *scratch = request->scratch;
-    retort_status status = walk(request, &scratch->first, text->text, text->length, chunked);
+    retort_status status = walk_first(request, text, chunked);
     if (status != RETORT_OK || !request->paired) return status;
     return walk(request, &scratch->second, text->pair, text->pair_length, chunked);
 }
@@ -249,6 +280,7 @@ retort_status rt_encode_words(const rt_tokenizer *tokenizer, const retort_text *
     token_window window = {0};
     retort_status status = open_request(&request, tokenizer, false, options, err);
     rt_tokens *tokens = &request.scratch->first;
+    forget_first(request.scratch);
     if (n > INT32_MAX)
         status = rt_fail(err, RETORT_LIMIT, "%zu words, at most %d are supported", n, INT32_MAX);
     for (size_t i = 0; i < n && status == RETORT_OK && tokens->count < request.limit; i++) {

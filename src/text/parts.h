@@ -56,10 +56,14 @@ retort_status rt_tokenizer_build(rt_tokenizer **out, const char *name, json_t *s
 retort_status rt_template_read(rt_tokenizer *tokenizer, const char *name, const json_t *processor,
                                retort_error *err);
 
-/* Memory that a call needs, kept by a cache from call to call. */
+/* Memory that a call needs, kept by a cache from call to call. `first` stays as long as pairs begin with the
+ * same text: one question asked of many texts is tokenised once. */
 typedef struct rt_scratch {
     rt_normalized normalized;
     rt_tokens first, second;
+    char *known; /* the text that `first` was made from, when is_known */
+    size_t known_length, known_capacity;
+    bool is_known, known_special_as_text;
 } rt_scratch;
 void rt_scratch_free(rt_scratch *scratch);
 
