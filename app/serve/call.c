@@ -105,8 +105,9 @@ static bool encode_text(srv_call *call, size_t index, srv_encoder *s, size_t *n)
     }
     retort_status status = retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, &err);
     if (status == RETORT_OK && *n <= (size_t)most) return true;
-    bool cut = call->ask.cut || (!call->ask.no_cut && !call->server->options->refuse_long);
-    if (status == RETORT_OK && (!cut || call->ask.left)) {
+    bool cut = call->ask.truncate == SRV_YES ||
+               (call->ask.truncate == SRV_UNSAID && !call->server->options->refuse_long);
+    if (status == RETORT_OK && (!cut || call->ask.direction == SRV_LEFT)) {
         status = encode_whole(s, text, options, n);
         if (status == RETORT_OK && !cut) return too_long(call, index, *n, most);
         if (status == RETORT_OK) cut_left(s, n, (size_t)most);
@@ -296,6 +297,9 @@ static bool ask(srv_call *call) {
         return srv_call_fail(call, SRV_ERROR_MALFORMED, "JSON: %s", call->json.error);
     const srv_json *body = call->json.values;
     if (body->kind != SRV_OBJECT) return srv_call_wrong(call, "the body", "an object", body);
+    if (!srv_fields_read(call, call->route->form, body, "")) return false;
+    /* With one model its name does not matter: clients name what they know. */
+    if (call->ask.named.text != NULL && call->server->options->model_count > 1) call->model = call->ask.named;
     if (!call->route->read(call, body)) return false;
     if (call->ask.count == 0) return srv_call_fail(call, SRV_ERROR_EMPTY, "the list of inputs is empty");
     return find_engine(call);

@@ -4,6 +4,7 @@
 #define SERVE_CALL_H
 
 #include "serve/engine.h"
+#include "serve/fields.h"
 #include "serve/json.h"
 #include "serve/mhd.h"
 #include "serve/out.h"
@@ -47,11 +48,14 @@ typedef struct srv_route {
     srv_wire wire;
     bool open; /* needs no key */
     int task;  /* retort_task of the models it is for, or one of: */
-    /* Reads the body; false: srv_call_fail has been called. NULL: the route has no body. */
+    /* What its body may have: unknown members were refused, and those with a place in srv_ask are read,
+     * before `read`, which reads the others. False: srv_call_fail has been called. NULL: the route has no
+     * body. */
+    const srv_form *form;
     bool (*read)(srv_call *call, const srv_json *body);
     /* Writes the answer, with every row computed. */
     void (*write)(srv_call *call);
-    const char *request, *reply; /* names of schemas in openapi.c; NULL: none */
+    const char *reply; /* name of a schema in openapi.c; NULL: none */
     const char *summary;
 } srv_route;
 extern const srv_route srv_routes[];
@@ -84,6 +88,8 @@ typedef struct srv_ids {
 
 typedef enum srv_function { SRV_BY_MODEL, SRV_SOFTMAX, SRV_SIGMOID, SRV_PLAIN } srv_function;
 
+typedef enum srv_direction { SRV_RIGHT_UNSAID, SRV_LEFT, SRV_RIGHT } srv_direction;
+
 typedef struct srv_output {
     const srv_json *name;
     int64_t classes; /* the classification extension's k; 0: not asked for */
@@ -94,13 +100,18 @@ typedef struct srv_ask {
     retort_text *texts; /* [count] or NULL */
     srv_ids *ids;       /* [count] or NULL */
     size_t count, capacity;
-    bool single; /* one input, not a list of one */
-    bool nested; /* Hugging Face's form of the answer to it */
-    bool no_cut, cut, left;
-    srv_function function;
+    bool single;     /* one input, not a list of one */
+    bool nested;     /* Hugging Face's form of the answer to it */
+    srv_slice named; /* the model, in the body */
+    srv_switch truncate;
+    int direction;            /* srv_direction */
+    int function;             /* srv_function */
+    bool raw;                 /* raw_scores */
+    srv_switch unit, special; /* normalize, add_special_tokens: as said */
+    int encoding;             /* encoding_format: 2 is base64 */
+    int content_type;
     int64_t top;        /* best labels only; 0: all */
     bool normalize;     /* vectors of length 1 */
-    bool base64;        /* OpenAI's encoding_format */
     int64_t columns;    /* OpenAI's dimensions; 0: all */
     bool with_text;     /* rerank's return_text */
     bool no_special;    /* tokenize without [CLS] and [SEP] */
@@ -137,7 +148,7 @@ struct srv_call {
     unsigned status; /* HTTP's */
     bool failed;
     srv_error_id error;
-    char what[320]; /* the error's text */
+    char what[512]; /* the error's text */
     double wait;    /* Retry-After */
     int64_t started, encode_time, answered;
     char request_id[64];
@@ -175,16 +186,12 @@ void srv_call_free(srv_call *call);
 
 /* ---- Reading: members of a body. False: srv_call_fail has been called. ---- */
 
-bool srv_read_bool(srv_call *call, const srv_json *object, const char *name, bool *out);
 bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int64_t least, int64_t most,
                   int64_t *out);
-bool srv_read_model(srv_call *call, const srv_json *body);
 /* A new text or sequence of ids of the request, or NULL; the limit on items is checked. */
 retort_text *srv_add_text(srv_call *call);
 srv_ids *srv_add_ids(srv_call *call);
 bool srv_add_string(srv_call *call, const char *name, const srv_json *string);
-/* "truncate", "truncation_direction" */
-bool srv_read_cut(srv_call *call, const srv_json *body);
 
 /* ---- Writing ---- */
 

@@ -299,6 +299,15 @@ bool srv_json_equals(const srv_json *value, const char *text) {
            memcmp(value->text, text, value->length) == 0;
 }
 
+bool srv_json_whole(const srv_json *value, int64_t *out) {
+    if (value->kind == SRV_INTEGER) *out = value->integer;
+    if (value->kind == SRV_INTEGER) return true;
+    bool whole = value->kind == SRV_REAL && value->real > -1e15 && value->real < 1e15 &&
+                 (double)(int64_t)value->real == value->real;
+    if (whole) *out = (int64_t)value->real;
+    return whole;
+}
+
 const srv_json *srv_json_get(const srv_json *object, const char *key) {
     if (!srv_json_is(object, SRV_OBJECT)) return NULL;
     const srv_json *at = srv_json_first(object);

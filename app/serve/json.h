@@ -60,5 +60,7 @@ static inline bool srv_json_is(const srv_json *value, srv_json_kind kind) {
 /* "a string", "an array", …: what a value is. */
 const char *srv_json_kind_name(const srv_json *value);
 bool srv_json_equals(const srv_json *value, const char *text);
+/* A whole number, which 1.0 is as well. */
+bool srv_json_whole(const srv_json *value, int64_t *out);
 
 #endif

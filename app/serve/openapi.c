@@ -17,15 +17,29 @@ static const struct {
     {"Sequence",
      "{'oneOf':[{'$ref':'#/components/schemas/Text'},{'type':'array','minItems':1,'maxItems':2,'items':"
      "{'$ref':'#/components/schemas/Text'}}]}"},
-    {"PredictRequest",
-     "{'type':'object','required':['inputs'],'properties':{'inputs':{'oneOf':[{'$ref':'#/components/schemas/"
-     "Sequence'},{'type':'array','minItems':1,'maxItems':@,'items':{'type':'array','minItems':1,'maxItems':2,"
-     "'items':{'$ref':'#/components/schemas/Text'}}}],'description':'a text, a pair [a, b], or a list of "
-     "[text] and "
-     "[a, "
-     "b]'},'truncate':{'$ref':'#/components/schemas/Truncate'},'truncation_direction':{'$ref':'#/components/"
-     "schemas/Direction'},'raw_scores':{'type':['boolean','null']},'model':{'$ref':'#/components/schemas/"
-     "Model'}}}"},
+    {"PredictInputs",
+     "{'oneOf':[{'$ref':'#/components/schemas/Sequence'},{'type':'array','minItems':1,'maxItems':@,'items':"
+     "{'type':'array','minItems':1,'maxItems':2,'items':{'$ref':'#/components/schemas/Text'}}}],"
+     "'description':'a text, a pair [a, b], or a list of [text] and [a, b]'}"},
+    {"Dimensions", "{'type':['integer','null'],'minimum':1,'maximum':%}"},
+    {"TextList", "{'type':'array','minItems':1,'maxItems':@,'items':{'$ref':'#/components/schemas/Text'}}"},
+    {"Sentences", "{'type':'array','minItems':1,'maxItems':#,'items':{'$ref':'#/components/schemas/Text'}}"},
+    {"HuggingFaceInputs",
+     "{'oneOf':[{'$ref':'#/components/schemas/Text'},{'type':'array','minItems':1,'maxItems':1,'items':"
+     "{'$ref':'#/components/schemas/Text'}},{'$ref':'#/components/schemas/Question'},"
+     "{'$ref':'#/components/schemas/Pair'}],'description':'a question with its context for a model that "
+     "answers; with parameters also {text, text_pair}, and lists; without, as in /predict or /embed'}"},
+    {"HuggingFaceParameters",
+     "{'anyOf':[{'$ref':'#/components/schemas/ClassifyParameters'},{'$ref':'#/components/schemas/"
+     "TagParameters'},{'$ref':'#/components/schemas/AnswerParameters'},{'$ref':'#/components/schemas/"
+     "FillParameters'},{'$ref':'#/components/schemas/EmbedParameters'},{'type':'null'}],'description':"
+     "'those of the task of the model'}"},
+    {"V2Inputs", "{'type':'array','minItems':1,'maxItems':1,'items':{'$ref':'#/components/schemas/V2Input'},"
+                 "'description':'texts of the shape [N] or [N, 1] as BYTES, or input_ids, attention_mask and "
+                 "token_type_ids of the shape [N, tokens] as INT64'}"},
+    {"V2Outputs",
+     "{'type':'array','items':{'$ref':'#/components/schemas/V2Output'},'description':'those that are "
+     "wanted; all without it'}"},
     {"Label", "{'type':'object','required':['score','label'],'properties':{'score':{'type':'number'},"
               "'label':{'type':'string'}}}"},
     {"Labels", "{'type':'array','items':{'$ref':'#/components/schemas/Label'}}"},
@@ -34,41 +48,12 @@ static const struct {
     {"Texts",
      "{'oneOf':[{'$ref':'#/components/schemas/Text'},{'type':'array','minItems':1,'maxItems':@,'items':"
      "{'$ref':'#/components/schemas/Text'}}]}"},
-    {"EmbedRequest", "{'type':'object','required':['inputs'],'properties':{'inputs':{'$ref':'#/components/"
-                     "schemas/Texts'},'truncate':"
-                     "{'$ref':'#/components/schemas/Truncate'},'truncation_direction':{'$ref':'#/components/"
-                     "schemas/Direction'},"
-                     "'normalize':{'type':['boolean','null'],'default':true},'dimensions':{'type':['integer',"
-                     "'null'],'minimum':1,"
-                     "'maximum':%},'model':{'$ref':'#/components/schemas/Model'}}}"},
     {"Vector", "{'type':'array','items':{'type':'number'}}"},
     {"EmbedReply", "{'type':'array','items':{'$ref':'#/components/schemas/Vector'}}"},
-    {"RerankRequest",
-     "{'type':'object','required':['query','texts'],'properties':{'query':{'$ref':'#/components/schemas/"
-     "Text'},"
-     "'texts':{'type':'array','minItems':1,'maxItems':@,'items':{'$ref':'#/components/schemas/"
-     "Text'}},'truncate':"
-     "{'$ref':'#/components/schemas/Truncate'},'truncation_direction':{'$ref':'#/components/schemas/"
-     "Direction'},"
-     "'raw_scores':{'type':['boolean','null']},'return_text':{'type':['boolean','null']},'model':{'$ref':"
-     "'#/components/schemas/Model'}}}"},
     {"RerankReply",
      "{'type':'array','items':{'type':'object','required':['index','score'],'properties':{'index':"
      "{'type':'integer'},'score':{'type':'number'},'text':{'type':'string'}}}}"},
-    {"SimilarityRequest",
-     "{'type':'object','required':['inputs'],'properties':{'inputs':{'type':'object','required':['source_"
-     "sentence',"
-     "'sentences'],'properties':{'source_sentence':{'$ref':'#/components/schemas/"
-     "Text'},'sentences':{'type':'array',"
-     "'minItems':1,'maxItems':#,'items':{'$ref':'#/components/schemas/"
-     "Text'}}}},'parameters':{'type':'object',"
-     "'properties':{'truncate':{'$ref':'#/components/schemas/Truncate'},'truncation_direction':{'$ref':"
-     "'#/components/schemas/Direction'}}},'model':{'$ref':'#/components/schemas/Model'}}}"},
     {"SimilarityReply", "{'type':'array','items':{'type':'number'}}"},
-    {"TokenizeRequest",
-     "{'type':'object','required':['inputs'],'properties':{'inputs':{'$ref':'#/components/schemas/"
-     "Texts'},'add_special_tokens':{'type':['boolean','null'],'default':true},'model':{'$ref':"
-     "'#/components/schemas/Model'}}}"},
     {"TokenizeReply", "{'type':'array','items':{'type':'array','items':{'type':'object','required':['id','"
                       "text','special'],'properties':"
                       "{'id':{'type':'integer'},'text':{'type':'string'},'special':{'type':'boolean'},'start'"
@@ -77,25 +62,7 @@ static const struct {
     {"Info",
      "{'type':'object','required':['model_id','model_type','max_input_length'],'properties':{'model_id':"
      "{'type':'string'},'max_input_length':{'type':'integer'}}}"},
-    {"HuggingFaceRequest", "{'type':'object','required':['inputs'],'properties':{'inputs':{'oneOf':[{'$ref':'"
-                           "#/components/schemas/Text'},"
-                           "{'type':'array','minItems':1,'maxItems':1,'items':{'$ref':'#/components/schemas/"
-                           "Text'}}],'description':'with "
-                           "parameters also {text, text_pair}, and lists of both; without as in /predict or "
-                           "/embed'},'parameters':{'type':"
-                           "['object','null'],'properties':{'function_to_apply':{'enum':['softmax','sigmoid',"
-                           "'none',null]},'top_k':{'type':"
-                           "['integer','null'],'minimum':1,'maximum':2147483647},'truncate':{'$ref':'#/"
-                           "components/schemas/Truncate'},"
-                           "'truncation_direction':{'$ref':'#/components/schemas/"
-                           "Direction'},'normalize':{'type':['boolean','null']}}},"
-                           "'model':{'$ref':'#/components/schemas/Model'}}}"},
     {"HuggingFaceReply", "{'description':'labels, vectors, entities, an answer, or guesses for [MASK]'}"},
-    {"EmbeddingsRequest",
-     "{'type':'object','required':['input'],'properties':{'input':{'$ref':'#/components/schemas/"
-     "Texts'},'model':{'$ref':"
-     "'#/components/schemas/Model'},'encoding_format':{'enum':['float','base64',null]},'dimensions':{'type':["
-     "'integer','null'],'minimum':1,'maximum':%},'user':{'type':'string'}}}"},
     {"EmbeddingsReply", "{'type':'object','required':['object','data','model','usage'],'properties':{'object'"
                         ":{'const':'list'},'data':"
                         "{'type':'array','items':{'type':'object','required':['object','index','embedding'],'"
@@ -123,17 +90,6 @@ static const struct {
      "{'type':'object','required':['name','platform','inputs','outputs'],'properties':{'name':{'type':"
      "'string'},'platform':{'type':'string'},'inputs':{'type':'array','items':{'$ref':'#/components/schemas/"
      "V2Tensor'}},'outputs':{'type':'array','items':{'$ref':'#/components/schemas/V2Tensor'}}}}"},
-    {"V2Request", "{'type':'object','required':['inputs'],'properties':{'id':{'type':'string'},'parameters':{"
-                  "'type':'object'},"
-                  "'inputs':{'type':'array','minItems':1,'maxItems':1,'items':{'type':'object','required':['"
-                  "name','shape','datatype',"
-                  "'data'],'properties':{'name':{'const':'text'},'shape':{'const':[1]},'datatype':{'const':'"
-                  "BYTES'},'data':{'type':"
-                  "'array','minItems':1,'maxItems':1,'items':{'$ref':'#/components/schemas/"
-                  "Text'}}}},'description':'texts of the "
-                  "shape [N] or [N, 1] as BYTES, or input_ids, attention_mask and token_type_ids of the "
-                  "shape [N, tokens] as "
-                  "INT64'}}}"},
     {"V2Reply", "{'type':'object','required':['model_name','outputs'],'properties':{'model_name':{'type':'"
                 "string'},'id':{'type':"
                 "'string'},'outputs':{'type':'array','items':{'allOf':[{'$ref':'#/components/schemas/"
@@ -193,6 +149,66 @@ static void write_schema(srv_server *server, srv_out *out, const char *text) {
     }
 }
 
+/* What a member of a kind may be, where its row has no schema of its own. */
+static void write_kind(srv_out *out, const srv_field *field) {
+    switch (field->kind) {
+    case SRV_FIELD_BOOL:
+    case SRV_FIELD_SWITCH:
+        srv_out_text(out, "\"type\":[\"boolean\",\"null\"]");
+        break;
+    case SRV_FIELD_WHOLE:
+        srv_out_format(out, "\"type\":[\"integer\",\"null\"],\"minimum\":%lld,\"maximum\":%lld",
+                       (long long)field->least, (long long)field->most);
+        break;
+    case SRV_FIELD_CHOICE:
+        srv_out_text(out, "\"enum\":[");
+        for (const char *at = field->choices; *at != '\0'; at += strcspn(at, "|"), at += *at == '|')
+            srv_out_format(out, "\"%.*s\",", (int)strcspn(at, "|"), at);
+        srv_out_text(out, "null]");
+        break;
+    case SRV_FIELD_TEXT:
+        srv_out_text(out, "\"type\":[\"string\",\"null\"]");
+        break;
+    case SRV_FIELD_STRINGS:
+        srv_out_text(out, "\"type\":[\"string\",\"array\",\"null\"],\"items\":{\"type\":\"string\"}");
+        break;
+    case SRV_FIELD_OWN:
+        break;
+    case SRV_FIELD_UNUSED:
+        srv_out_text(out, "\"x-unused\":true");
+        break;
+    }
+}
+
+static void write_field(srv_server *server, srv_out *out, const srv_field *field) {
+    srv_out_format(out, "\"%s\":", field->name);
+    if (field->schema != NULL) {
+        write_schema(server, out, field->schema);
+        return;
+    }
+    srv_out_text(out, "{");
+    write_kind(out, field);
+    if (field->help != NULL) srv_out_format(out, ",\"description\":\"%s\"", field->help);
+    srv_out_text(out, "}");
+}
+
+static void write_form(srv_server *server, srv_out *out, const srv_form *form) {
+    bool first = true;
+    srv_out_format(out, "\"%s\":{\"type\":\"object\",\"additionalProperties\":false,\"required\":[",
+                   form->name);
+    for (const srv_field *field = form->fields; field->name != NULL; field++) {
+        if (!field->required) continue;
+        srv_out_format(out, "%s\"%s\"", first ? "" : ",", field->name);
+        first = false;
+    }
+    srv_out_text(out, "],\"properties\":{");
+    for (const srv_field *field = form->fields; field->name != NULL; field++) {
+        if (field > form->fields) srv_out_text(out, ",");
+        write_field(server, out, field);
+    }
+    srv_out_text(out, "}}");
+}
+
 static void write_parameters(srv_out *out, const char *path) {
     bool first = true;
     for (const char *at = path; (at = strchr(at, '{')) != NULL; at++) {
@@ -240,7 +256,7 @@ static void write_operation(srv_out *out, const srv_route *route, bool secured) 
             out,
             ",\"requestBody\":{\"required\":true,\"content\":{\"application/json\":{\"schema\":{\"$ref\":"
             "\"#/components/schemas/%s\"}}}}",
-            route->request);
+            route->form->name);
     write_reply(out, route);
     srv_out_text(out, "}");
 }
@@ -287,6 +303,10 @@ void srv_write_openapi(srv_call *call) {
     for (size_t i = 0; i < sizeof schemas / sizeof *schemas; i++) {
         srv_out_format(out, "%s\"%s\":", i > 0 ? "," : "", schemas[i].name);
         write_schema(call->server, out, schemas[i].schema);
+    }
+    for (size_t i = 0; srv_forms[i] != NULL; i++) {
+        srv_out_text(out, ",");
+        write_form(call->server, out, srv_forms[i]);
     }
     srv_out_text(out, "}}}");
 }

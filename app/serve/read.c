@@ -13,57 +13,17 @@ static bool is_given(const srv_json *value) {
     return value != NULL && value->kind != SRV_NULL;
 }
 
-bool srv_read_bool(srv_call *call, const srv_json *object, const char *name, bool *out) {
-    const srv_json *value = srv_json_get(object, name);
-    if (!is_given(value)) return true;
-    if (value->kind != SRV_TRUE && value->kind != SRV_FALSE)
-        return srv_call_wrong(call, name, "a boolean", value);
-    *out = value->kind == SRV_TRUE;
-    return true;
-}
-
-/* 1.0 is a whole number as well. */
-static bool read_whole(const srv_json *value, int64_t *out) {
-    if (value->kind == SRV_INTEGER) *out = value->integer;
-    if (value->kind == SRV_INTEGER) return true;
-    bool whole = value->kind == SRV_REAL && value->real > -1e15 && value->real < 1e15 &&
-                 (double)(int64_t)value->real == value->real;
-    if (whole) *out = (int64_t)value->real;
-    return whole;
-}
-
 bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int64_t least, int64_t most,
                   int64_t *out) {
     const srv_json *value = srv_json_get(object, name);
     int64_t whole;
     if (!is_given(value)) return true;
-    if (!read_whole(value, &whole)) return srv_call_wrong(call, name, "a whole number", value);
+    if (!srv_json_whole(value, &whole)) return srv_call_wrong(call, name, "a whole number", value);
     if (whole < least || whole > most)
         return srv_call_fail(call, SRV_ERROR_INVALID, "%s is %lld: expected %lld to %lld", name,
                              (long long)whole, (long long)least, (long long)most);
     *out = whole;
     return true;
-}
-
-bool srv_read_model(srv_call *call, const srv_json *body) {
-    const srv_json *value = srv_json_get(body, "model");
-    if (!is_given(value)) return true;
-    if (value->kind != SRV_STRING) return srv_call_wrong(call, "model", "a string", value);
-    if (call->server->options->model_count == 1) return true; /* clients name what they know */
-    call->model = (srv_slice){value->text, value->length};
-    return true;
-}
-
-bool srv_read_cut(srv_call *call, const srv_json *body) {
-    bool cut = false, given = is_given(srv_json_get(body, "truncate"));
-    if (!srv_read_bool(call, body, "truncate", &cut)) return false;
-    call->ask.cut = given && cut;
-    call->ask.no_cut = given && !cut;
-    const srv_json *side = srv_json_get(body, "truncation_direction");
-    if (!is_given(side)) return true;
-    call->ask.left = srv_json_equals(side, "left") || srv_json_equals(side, "Left");
-    if (call->ask.left || srv_json_equals(side, "right") || srv_json_equals(side, "Right")) return true;
-    return srv_call_fail(call, SRV_ERROR_INVALID, "truncation_direction: expected 'left' or 'right'");
 }
 
 /* Room for one more input, in an array of `size`-byte items. */

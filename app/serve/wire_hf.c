@@ -3,26 +3,13 @@
  * Inference. huggingface_hub's text_classification takes the first of a list of lists. */
 #include "serve/server.h"
 
-static bool read_function(srv_call *call, const srv_json *parameters) {
-    static const struct {
-        const char *name;
-        srv_function function;
-    } functions[] = {{"softmax", SRV_SOFTMAX}, {"sigmoid", SRV_SIGMOID}, {"none", SRV_PLAIN}};
-    const srv_json *value = srv_json_get(parameters, "function_to_apply");
-    if (value == NULL || value->kind == SRV_NULL) return true;
-    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-        if (!srv_json_equals(value, functions[i].name)) continue;
-        call->ask.function = functions[i].function;
-        return true;
-    }
-    return srv_call_fail(call, SRV_ERROR_INVALID,
-                         "parameters.function_to_apply: expected 'softmax', 'sigmoid' or 'none'");
-}
-
 /* A string, or an object with a text and what it is paired with. */
-static bool read_text(srv_call *call, const srv_json *value, const char *first, const char *second) {
+static bool read_text(srv_call *call, const srv_json *value, bool questions) {
+    const char *first = questions ? "question" : "text", *second = questions ? "context" : "text_pair";
     const srv_json *pair = srv_json_get(value, second);
     if (value->kind != SRV_OBJECT) return srv_add_string(call, "inputs", value);
+    if (!srv_fields_read(call, questions ? &srv_hf_question_form : &srv_hf_pair_form, value, "inputs."))
+        return false;
     if (!srv_add_string(call, first, srv_json_get(value, first))) return false;
     if (pair == NULL) return true;
     if (pair->kind != SRV_STRING) return srv_call_wrong(call, second, "a string", pair);
@@ -34,13 +21,12 @@ static bool read_text(srv_call *call, const srv_json *value, const char *first, 
 
 /* Inputs as the pipelines take them: one, or a list. */
 static bool read_inputs(srv_call *call, const srv_json *inputs, bool questions) {
-    const char *first = questions ? "question" : "text", *second = questions ? "context" : "text_pair";
     if (inputs == NULL) return srv_call_fail(call, SRV_ERROR_INVALID, "inputs is missing");
     call->ask.single = inputs->kind != SRV_ARRAY;
-    if (call->ask.single) return read_text(call, inputs, first, second);
+    if (call->ask.single) return read_text(call, inputs, questions);
     const srv_json *at = srv_json_first(inputs);
     for (uint32_t i = 0; i < inputs->count; i++, at = srv_json_next(at)) {
-        if (!read_text(call, at, first, second)) return false;
+        if (!read_text(call, at, questions)) return false;
     }
     return true;
 }
@@ -65,20 +51,20 @@ static int task_of(srv_call *call) {
 
 bool srv_hf_read(srv_call *call, const srv_json *body) {
     const srv_json *inputs = srv_json_get(body, "inputs"), *parameters = srv_json_get(body, "parameters");
-    if (!srv_read_model(call, body)) return false;
     int task = task_of(call);
+    if (task < 0)
+        return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no model has the name '%.*s'",
+                             (int)(call->model.length < 100 ? call->model.length : 100), call->model.text);
     bool embeds = task == RETORT_TASK_EMBED, questions = task == RETORT_TASK_ANSWER;
     bool rows = embeds || task == RETORT_TASK_CLASSIFY;
+    if (!srv_fields_read(call, &srv_hf_forms[task], body, "") ||
+        !srv_fields_read(call, &srv_hf_parameter_forms[task], parameters, "parameters."))
+        return false;
     if (parameters == NULL && rows)
         return embeds ? srv_tei_read_embed(call, body) : srv_tei_read_predict(call, body);
-    if (parameters != NULL && parameters->kind != SRV_OBJECT && parameters->kind != SRV_NULL)
-        return srv_call_wrong(call, "parameters", "an object", parameters);
     call->ask.nested = true;
-    if (!read_function(call, parameters) ||
-        !srv_read_int(call, parameters, "top_k", 1, INT32_MAX, &call->ask.top) ||
-        !srv_read_cut(call, parameters) ||
-        !srv_read_bool(call, parameters, "normalize", &call->ask.normalize))
-        return false;
+    call->ask.normalize = call->ask.unit == SRV_YES;
+    if (call->ask.raw) call->ask.function = SRV_PLAIN;
     return read_inputs(call, inputs, questions) && (!questions || all_paired(call));
 }
 

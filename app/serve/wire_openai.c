@@ -37,21 +37,15 @@ static bool read_input(srv_call *call, const srv_json *input) {
 }
 
 bool srv_openai_read_embeddings(srv_call *call, const srv_json *body) {
-    const srv_json *format = srv_json_get(body, "encoding_format");
     call->ask.normalize = true;
-    if (!read_input(call, srv_json_get(body, "input"))) return false;
-    if (format != NULL && format->kind != SRV_NULL) {
-        call->ask.base64 = srv_json_equals(format, "base64");
-        if (!call->ask.base64 && !srv_json_equals(format, "float"))
-            return srv_call_fail(call, SRV_ERROR_INVALID, "encoding_format: expected 'float' or 'base64'");
-    }
-    return srv_read_int(call, body, "dimensions", 1, INT32_MAX, &call->ask.columns) &&
-           srv_read_model(call, body);
+    return read_input(call, srv_json_get(body, "input"));
 }
+
+enum { BASE64 = 2 }; /* of encoding_format's choices */
 
 static void write_vector(srv_call *call, const float *values, size_t n) {
     srv_out *out = &call->answer;
-    if (call->ask.base64) { /* little-endian floats, as every CPU here has them */
+    if (call->ask.encoding == BASE64) { /* little-endian floats, as every CPU here has them */
         srv_out_text(out, "\"");
         srv_out_base64(out, values, n * sizeof *values);
         srv_out_text(out, "\"");

@@ -55,24 +55,19 @@ static bool read_strings(srv_call *call, const char *name, const srv_json *value
     return true;
 }
 
-static bool read_raw(srv_call *call, const srv_json *body) {
-    bool raw = false;
-    if (!srv_read_bool(call, body, "raw_scores", &raw)) return false;
-    if (raw) call->ask.function = SRV_PLAIN;
-    return true;
+/* raw_scores: the logits. */
+static void set_function(srv_call *call, srv_function otherwise) {
+    call->ask.function = (int)(call->ask.raw ? SRV_PLAIN : otherwise);
 }
 
 bool srv_tei_read_predict(srv_call *call, const srv_json *body) {
-    return read_inputs(call, srv_json_get(body, "inputs")) && srv_read_cut(call, body) &&
-           read_raw(call, body) && srv_read_model(call, body);
+    set_function(call, SRV_BY_MODEL);
+    return read_inputs(call, srv_json_get(body, "inputs"));
 }
 
 bool srv_tei_read_embed(srv_call *call, const srv_json *body) {
-    call->ask.normalize = true;
-    return read_strings(call, "inputs", srv_json_get(body, "inputs")) && srv_read_cut(call, body) &&
-           srv_read_bool(call, body, "normalize", &call->ask.normalize) &&
-           srv_read_int(call, body, "dimensions", 1, INT32_MAX, &call->ask.columns) &&
-           srv_read_model(call, body);
+    call->ask.normalize = call->ask.unit != SRV_NO;
+    return read_strings(call, "inputs", srv_json_get(body, "inputs"));
 }
 
 bool srv_tei_read_rerank(srv_call *call, const srv_json *body) {
@@ -85,30 +80,27 @@ bool srv_tei_read_rerank(srv_call *call, const srv_json *body) {
         *text = (retort_text){query->text, query->length, text->text, text->length};
         call->characters += query->length;
     }
-    call->ask.function = SRV_SIGMOID;
-    return srv_read_cut(call, body) && read_raw(call, body) &&
-           srv_read_bool(call, body, "return_text", &call->ask.with_text) && srv_read_model(call, body);
+    set_function(call, SRV_SIGMOID);
+    return true;
 }
 
 bool srv_tei_read_similarity(srv_call *call, const srv_json *body) {
     const srv_json *inputs = srv_json_get(body, "inputs"), *parameters = srv_json_get(body, "parameters");
     if (!srv_json_is(inputs, SRV_OBJECT)) return srv_call_wrong(call, "inputs", "an object", inputs);
+    if (!srv_fields_read(call, &srv_similarity_inputs_form, inputs, "inputs.") ||
+        !srv_fields_read(call, &srv_similarity_parameters_form, parameters, "parameters."))
+        return false;
     const srv_json *sentences = srv_json_get(inputs, "sentences");
     if (!srv_json_is(sentences, SRV_ARRAY))
         return srv_call_wrong(call, "inputs.sentences", "a list of strings", sentences);
     if (sentences->count == 0) return srv_call_fail(call, SRV_ERROR_EMPTY, "the list of sentences is empty");
     return srv_add_string(call, "inputs.source_sentence", srv_json_get(inputs, "source_sentence")) &&
-           read_strings(call, "inputs.sentences", sentences) &&
-           srv_read_cut(call, parameters != NULL ? parameters : body) && srv_read_model(call, body);
+           read_strings(call, "inputs.sentences", sentences);
 }
 
 bool srv_tei_read_tokenize(srv_call *call, const srv_json *body) {
-    bool special = true;
-    if (!read_strings(call, "inputs", srv_json_get(body, "inputs")) ||
-        !srv_read_bool(call, body, "add_special_tokens", &special))
-        return false;
-    call->ask.no_special = !special;
-    return srv_read_model(call, body);
+    call->ask.no_special = call->ask.special == SRV_NO;
+    return read_strings(call, "inputs", srv_json_get(body, "inputs"));
 }
 
 /* ---- Writing ---- */

@@ -198,13 +198,28 @@ static bool read_outputs(srv_call *call, const srv_json *outputs) {
         return srv_call_fail(call, SRV_ERROR_INVALID, "outputs: at most %d can be asked for", SRV_OUTPUTS);
     const srv_json *at = srv_json_first(outputs);
     for (uint32_t i = 0; i < outputs->count; i++, at = srv_json_next(at)) {
+        const srv_json *parameters = srv_json_get(at, "parameters");
+        if (!srv_fields_read(call, &srv_v2_output_form, at, "outputs.") ||
+            !srv_fields_read(call, &srv_v2_output_parameters_form, parameters, "outputs.parameters."))
+            return false;
         srv_output *output = &call->ask.outputs[call->ask.output_count++];
         output->name = srv_json_get(at, "name");
         if (!srv_json_is(output->name, SRV_STRING))
             return srv_call_wrong(call, "outputs: name", "a string", output->name);
-        if (!srv_read_int(call, srv_json_get(at, "parameters"), "classification", 0, INT32_MAX,
-                          &output->classes))
+        if (!srv_read_int(call, parameters, "classification", 0, INT32_MAX, &output->classes)) return false;
+    }
+    return true;
+}
+
+static bool read_input_fields(srv_call *call, const srv_json *inputs) {
+    const srv_json *input = srv_json_first(inputs);
+    for (uint32_t i = 0; i < inputs->count; i++, input = srv_json_next(input)) {
+        if (!srv_fields_read(call, &srv_v2_input_form, input, "inputs.") ||
+            !srv_fields_read(call, &srv_v2_input_parameters_form, srv_json_get(input, "parameters"),
+                             "inputs.parameters."))
             return false;
+        if (!srv_json_is(srv_json_get(input, "name"), SRV_STRING))
+            return srv_call_fail(call, SRV_ERROR_INVALID, "input %u has no name", i);
     }
     return true;
 }
@@ -215,12 +230,10 @@ bool srv_v2_read_infer(srv_call *call, const srv_json *body) {
     if (call->ask.id != NULL && call->ask.id->kind != SRV_STRING)
         return srv_call_wrong(call, "id", "a string", call->ask.id);
     if (!srv_json_is(inputs, SRV_ARRAY)) return srv_call_wrong(call, "inputs", "a list", inputs);
-    if (!read_outputs(call, srv_json_get(body, "outputs"))) return false;
-    const srv_json *input = srv_json_first(inputs);
-    for (uint32_t i = 0; i < inputs->count; i++, input = srv_json_next(input)) {
-        if (!srv_json_is(srv_json_get(input, "name"), SRV_STRING))
-            return srv_call_fail(call, SRV_ERROR_INVALID, "input %u has no name", i);
-    }
+    if (!srv_fields_read(call, &srv_v2_parameters_form, srv_json_get(body, "parameters"), "parameters.") ||
+        !read_outputs(call, srv_json_get(body, "outputs")))
+        return false;
+    if (!read_input_fields(call, inputs)) return false;
     if (find_input(inputs, "input_ids") != NULL) return read_id_tensors(call, inputs);
     if (inputs->count == 1 && is_type(srv_json_first(inputs), "BYTES"))
         return read_texts(call, inputs, srv_json_first(inputs));

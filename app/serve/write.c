@@ -24,7 +24,7 @@ void srv_scores(const srv_call *call, const float *logits, float *scores) {
                                             [RETORT_PROBLEM_MULTI_LABEL] = SRV_SIGMOID,
                                             [RETORT_PROBLEM_REGRESSION] = SRV_PLAIN};
     size_t n = (size_t)call->engine->info.labels;
-    srv_function function = call->ask.function;
+    srv_function function = (srv_function)call->ask.function;
     if (function == SRV_BY_MODEL) function = by_model[call->engine->info.problem];
     if (function == SRV_SOFTMAX) {
         softmax(logits, n, scores);

@@ -203,7 +203,8 @@ def entities_answers_guesses():
         assert len(parts.post("/", {"inputs": text, "model": "bert-fill"})) == 5
         assert [len(g) for g in parts.post("/", {"inputs": text + " [MASK]", "model": "bert-fill"})] == [5, 5]
         assert "mask" in parts.post("/", {"inputs": "a film", "model": "bert-fill"}, 422)["error"]
-        assert len(parts.post("/", {"inputs": text, "parameters": {"top_k": 2000000000}, "model": "bert-fill"})) == 100
+        assert len(parts.post("/", {"inputs": text, "parameters": {"top_k": 1000}, "model": "bert-fill"})) == 100
+        assert "expected 1 to 1000" in parts.post("/", {"inputs": text, "parameters": {"top_k": 1001}, "model": "bert-fill"}, 422)["error"]
         assert parts.get("/info")["task"] == "tag"
         assert "classifies or embeds" in parts.post("/v2/models/bert-tag/infer", {"inputs": [text_input("a")]}, 404)["error"]
         parts.post("/predict", {"inputs": "a"}, 424)
@@ -345,6 +346,59 @@ def wrong_types():
         assert server.post(path, body, 422)["error"], (path, body)
     assert server.post("/predict", {"inputs": []}, 400)["error_type"] == "empty"
     assert server.post("/embed", {"inputs": []}, 400)["error_type"] == "empty"
+
+
+@test
+def unknown_fields_are_refused_by_name():
+    """In every object of every route; the schema of /openapi.json says what is known, and that nothing else is."""
+    document = server.get("/openapi.json")
+    schemas = document["components"]["schemas"]
+    forms = {name: schema for name, schema in schemas.items() if schema.get("additionalProperties") is False}
+    bodies = {"/predict": {"inputs": "a"}, "/embed": {"inputs": "a"}, "/rerank": {"query": "a", "texts": ["a"]}, "/tokenize": {"inputs": "a"},
+              "/similarity": {"inputs": {"source_sentence": "a", "sentences": ["b"]}, "parameters": {}}, "/": {"inputs": "a"},
+              "/v1/embeddings": {"input": "a", "model": EMBED}, "/v2/models/{model}/infer": {"inputs": [text_input("a")]},
+              "/v2/models/{model}/versions/{version}/infer": {"inputs": [text_input("a")]}}
+    with_body = {path: methods["post"] for path, methods in document["paths"].items() if "post" in methods}
+    assert set(with_body) == set(bodies), "every route with a body is tried"
+    for path, operation in with_body.items():
+        name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+        assert name in forms and set(bodies[path]) <= set(forms[name]["properties"]), path
+        real = path.replace("{model}", CLASSIFY).replace("{version}", "1")
+        server.post(real, bodies[path])
+        code = 400 if path.startswith("/v") else 422
+        error = server.post(real, {**bodies[path], "no_such": 1}, code)["error"]
+        message = error["message"] if isinstance(error, dict) else error
+        assert "unknown field 'no_such'" in message and next(iter(bodies[path])) in message, message
+    for path, body, name, code in (
+            ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["b"], "x": 1}}, "inputs.x", 422),
+            ("/similarity", {**bodies["/similarity"], "parameters": {"normalize": True}}, "parameters.normalize", 422),
+            ("/", {"inputs": "a", "parameters": {"topk": 1}}, "parameters.topk", 422),
+            ("/", {"inputs": "a", "normalize": True}, "normalize", 422),  # the model classifies
+            ("/", {"inputs": "a", "raw_scores": True, "model": EMBED}, "raw_scores", 422),
+            ("/", {"inputs": {"text": "a", "pair": "b"}, "parameters": {}}, "inputs.pair", 422),
+            (f"/v2/models/{CLASSIFY}/infer", {"inputs": [{**text_input("a"), "x": 1}]}, "inputs.x", 400),
+            (f"/v2/models/{CLASSIFY}/infer", {"inputs": [{**text_input("a"), "parameters": {"x": 1}}]}, "inputs.parameters.x", 400),
+            (f"/v2/models/{CLASSIFY}/infer", {"inputs": [text_input("a")], "parameters": {"priority": 1}}, "parameters.priority", 400),
+            (f"/v2/models/{CLASSIFY}/infer", {"inputs": [text_input("a")], "outputs": [{"name": "logits", "k": 1}]}, "outputs.k", 400),
+            (f"/v2/models/{CLASSIFY}/infer", {"inputs": [text_input("a")], "outputs": [{"name": "logits", "parameters": {"k": 1}}]}, "outputs.parameters.k", 400)):
+        assert f"unknown field '{name}'" in server.post(path, body, code)["error"], (path, body)
+
+
+@test
+def fields_that_clients_send():
+    """What official clients send beside what a route needs: known, and said to be without effect."""
+    plain = server.post("/", {"inputs": TEXT, "parameters": {}})
+    options = {"wait_for_model": True, "use_cache": False}
+    assert server.post("/", {"inputs": TEXT, "parameters": {}, "options": options, "model": CLASSIFY}) == plain
+    assert server.post("/", {"inputs": TEXT, "parameters": {"truncation": True, "padding": "longest", "top_k": None}}) == plain
+    vector = {"inputs": TEXT, "model": EMBED, "normalize": True, "truncate": True, "truncation_direction": "Right", "encoding_format": "float"}
+    assert server.post("/", vector) == server.post("/embed", {"inputs": TEXT})
+    assert "none of float" in server.post("/", {**vector, "encoding_format": "base64"}, 422)["error"]
+    assert server.post("/v1/embeddings", {"input": TEXT, "model": EMBED, "user": "me", "encoding_format": None})["data"]
+    triton = {"inputs": [{**text_input(TEXT), "parameters": {"content_type": "str"}}], "parameters": {"binary_data_output": True},
+              "outputs": [{"name": "logits", "parameters": {"binary_data": True}}]}
+    assert infer(triton)["outputs"][0]["name"] == "logits"
+    assert server.get("/openapi.json")["components"]["schemas"]["EmbeddingsRequest"]["properties"]["user"]["x-unused"]
 
 
 @test

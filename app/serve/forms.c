@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the bodies of requests may have: one row a member. */
+#include "serve/server.h"
+
+#define AT(member) offsetof(srv_ask, member)
+#define END                                                                                                  \
+    { .name = NULL }
+#define REF(name) "{'$ref':'#/components/schemas/" name "'}"
+#define INPUTS(type)                                                                                         \
+    { "inputs", SRV_FIELD_OWN, .required = true, .schema = REF(type) }
+#define MODEL                                                                                                \
+    { "model", SRV_FIELD_TEXT, .at = AT(named), .schema = REF("Model") }
+#define CUT                                                                                                  \
+    {"truncate", SRV_FIELD_SWITCH, .at = AT(truncate), .schema = REF("Truncate")}, {                         \
+        "truncation_direction", SRV_FIELD_CHOICE, .at = AT(direction), .choices = "left|right",              \
+                                                  .schema = REF("Direction")                                 \
+    }
+#define RAW_SCORES                                                                                           \
+    { "raw_scores", SRV_FIELD_BOOL, .at = AT(raw), .help = "the logits themselves" }
+#define NORMALIZE                                                                                            \
+    { "normalize", SRV_FIELD_SWITCH, .at = AT(unit), .help = "vectors of length 1" }
+#define DIMENSIONS                                                                                           \
+    {                                                                                                        \
+        "dimensions", SRV_FIELD_WHOLE, .at = AT(columns), .least = 1, .most = INT32_MAX,                     \
+                                       .schema = REF("Dimensions")                                           \
+    }
+#define TOP_K(count)                                                                                         \
+    { "top_k", SRV_FIELD_WHOLE, .at = AT(top), .least = 1, .most = count, .help = "so many of the best" }
+#define PADDING                                                                                              \
+    { "padding", SRV_FIELD_UNUSED, .help = "texts of a batch are not padded" }
+
+/* ---- Text Embeddings Inference ---- */
+
+static const srv_field predict[] = {INPUTS("PredictInputs"), CUT, RAW_SCORES, MODEL, END};
+const srv_form srv_predict_form = {"PredictRequest", predict};
+
+static const srv_field embed[] = {INPUTS("Texts"), CUT, NORMALIZE, DIMENSIONS, MODEL, END};
+const srv_form srv_embed_form = {"EmbedRequest", embed};
+
+static const srv_field rerank[] = {
+    {"query", SRV_FIELD_OWN, .required = true, .schema = REF("Text")},
+    {"texts", SRV_FIELD_OWN, .required = true, .schema = REF("TextList")},
+    CUT,
+    RAW_SCORES,
+    {"return_text", SRV_FIELD_BOOL, .at = AT(with_text)},
+    MODEL,
+    END,
+};
+const srv_form srv_rerank_form = {"RerankRequest", rerank};
+
+static const srv_field similarity[] = {
+    INPUTS("SimilarityInputs"),
+    {"parameters", SRV_FIELD_OWN, .schema = REF("SimilarityParameters")},
+    CUT,
+    MODEL,
+    END,
+};
+const srv_form srv_similarity_form = {"SimilarityRequest", similarity};
+static const srv_field similarity_inputs[] = {
+    {"source_sentence", SRV_FIELD_OWN, .required = true, .schema = REF("Text")},
+    {"sentences", SRV_FIELD_OWN, .required = true, .schema = REF("Sentences")},
+    END,
+};
+const srv_form srv_similarity_inputs_form = {"SimilarityInputs", similarity_inputs};
+static const srv_field similarity_parameters[] = {CUT, END};
+const srv_form srv_similarity_parameters_form = {"SimilarityParameters", similarity_parameters};
+
+static const srv_field tokenize[] = {
+    INPUTS("Texts"),
+    {"add_special_tokens", SRV_FIELD_SWITCH, .at = AT(special), .help = "true unless said otherwise"},
+    MODEL,
+    END,
+};
+const srv_form srv_tokenize_form = {"TokenizeRequest", tokenize};
+
+/* ---- OpenAI ---- */
+
+static const srv_field embeddings[] = {
+    {"input", SRV_FIELD_OWN, .required = true, .schema = REF("Texts")},
+    MODEL,
+    {"encoding_format", SRV_FIELD_CHOICE, .at = AT(encoding), .choices = "float|base64"},
+    DIMENSIONS,
+    {"user", SRV_FIELD_UNUSED, .help = "whose request it is: answers do not depend on it"},
+    END,
+};
+const srv_form srv_embeddings_form = {"EmbeddingsRequest", embeddings};
+
+/* ---- Open Inference Protocol v2 ---- */
+
+static const srv_field v2[] = {
+    {"id", SRV_FIELD_OWN, .schema = "{'type':'string'}"},
+    {"parameters", SRV_FIELD_OWN, .schema = REF("V2Parameters")},
+    {"inputs", SRV_FIELD_OWN, .required = true, .schema = REF("V2Inputs")},
+    {"outputs", SRV_FIELD_OWN, .schema = REF("V2Outputs")},
+    END,
+};
+const srv_form srv_v2_form = {"V2Request", v2};
+
+#define JSON_ANSWERS "whether as bytes: answers are JSON, which clients of that extension read as well"
+static const srv_field v2_parameters[] = {
+    {"binary_data_output", SRV_FIELD_UNUSED, .help = JSON_ANSWERS},
+    END,
+};
+const srv_form srv_v2_parameters_form = {"V2Parameters", v2_parameters};
+
+static const srv_field v2_input[] = {
+    {"name", SRV_FIELD_OWN, .required = true, .schema = "{'const':'text'}"},
+    {"shape", SRV_FIELD_OWN, .required = true, .schema = "{'const':[1]}"},
+    {"datatype", SRV_FIELD_OWN, .required = true, .schema = "{'const':'BYTES'}"},
+    {"parameters", SRV_FIELD_OWN, .schema = REF("V2InputParameters")},
+    {"data", SRV_FIELD_OWN, .required = true,
+     .schema = "{'type':'array','minItems':1,'maxItems':1,'items':{'$ref':'#/components/schemas/Text'}}"},
+    END,
+};
+const srv_form srv_v2_input_form = {"V2Input", v2_input};
+
+static const srv_field v2_input_parameters[] = {
+    {"binary_data_size", SRV_FIELD_OWN, .schema = "{'type':'integer','const':0}"},
+    {"content_type", SRV_FIELD_CHOICE, .at = AT(content_type), .choices = "str",
+     .help = "of BYTES: UTF-8, as without it"},
+    END,
+};
+const srv_form srv_v2_input_parameters_form = {"V2InputParameters", v2_input_parameters};
+
+static const srv_field v2_output[] = {
+    {"name", SRV_FIELD_OWN, .required = true, .schema = "{'type':'string'}"},
+    {"parameters", SRV_FIELD_OWN, .schema = REF("V2OutputParameters")},
+    END,
+};
+const srv_form srv_v2_output_form = {"V2Output", v2_output};
+
+static const srv_field v2_output_parameters[] = {
+    {"classification", SRV_FIELD_OWN, .schema = "{'type':'integer','minimum':0}"},
+    {"binary_data", SRV_FIELD_UNUSED, .help = JSON_ANSWERS},
+    END,
+};
+const srv_form srv_v2_output_parameters_form = {"V2OutputParameters", v2_output_parameters};
+
+/* ---- Hugging Face: POST / ---- */
+
+#define OPTIONS                                                                                              \
+    {                                                                                                        \
+        "options", SRV_FIELD_UNUSED,                                                                         \
+            .help =                                                                                          \
+                "wait_for_model, use_cache, use_gpu: a model is loaded before it is served, --cache is the " \
+                "server's"                                                                                   \
+    }
+#define HF(parameters)                                                                                       \
+    INPUTS("HuggingFaceInputs"), {"parameters", SRV_FIELD_OWN, .schema = REF(parameters)}, MODEL, OPTIONS
+#define FLOATS_ONLY                                                                                          \
+    {                                                                                                        \
+        "encoding_format", SRV_FIELD_CHOICE, .at = AT(encoding), .choices = "float",                         \
+                                             .help = "base64 is for /v1/embeddings"                          \
+    }
+
+static const srv_field hf[] = {
+    HF("HuggingFaceParameters"), CUT, RAW_SCORES, NORMALIZE, DIMENSIONS, FLOATS_ONLY, END};
+const srv_form srv_hf_form = {"HuggingFaceRequest", hf};
+
+static const srv_field hf_classify[] = {HF("ClassifyParameters"), CUT, RAW_SCORES, END};
+static const srv_field hf_tag[] = {HF("TagParameters"), END};
+static const srv_field hf_answer[] = {HF("AnswerParameters"), END};
+static const srv_field hf_fill[] = {HF("FillParameters"), END};
+static const srv_field hf_embed[] = {HF("EmbedParameters"), CUT, NORMALIZE, DIMENSIONS, FLOATS_ONLY, END};
+const srv_form srv_hf_forms[] = {
+    [RETORT_TASK_CLASSIFY] = {"ClassifyRequest", hf_classify}, [RETORT_TASK_TAG] = {"TagRequest", hf_tag},
+    [RETORT_TASK_ANSWER] = {"AnswerRequest", hf_answer},       [RETORT_TASK_FILL] = {"FillRequest", hf_fill},
+    [RETORT_TASK_EMBED] = {"FeaturesRequest", hf_embed},
+};
+
+#define TRUNCATION                                                                                           \
+    { "truncation", SRV_FIELD_SWITCH, .at = AT(truncate), .help = "the pipelines' name of truncate" }
+static const srv_field classify_parameters[] = {
+    {"function_to_apply", SRV_FIELD_CHOICE, .at = AT(function), .choices = "softmax|sigmoid|none"},
+    TOP_K(INT32_MAX),
+    CUT,
+    TRUNCATION,
+    PADDING,
+    END,
+};
+static const srv_field tag_parameters[] = {CUT, END};
+static const srv_field answer_parameters[] = {PADDING, END};
+static const srv_field fill_parameters[] = {TOP_K(1000), CUT, END};
+static const srv_field embed_parameters[] = {NORMALIZE,   CUT,     TRUNCATION, DIMENSIONS,
+                                             FLOATS_ONLY, PADDING, END};
+const srv_form srv_hf_parameter_forms[] = {
+    [RETORT_TASK_CLASSIFY] = {"ClassifyParameters", classify_parameters},
+    [RETORT_TASK_TAG] = {"TagParameters", tag_parameters},
+    [RETORT_TASK_ANSWER] = {"AnswerParameters", answer_parameters},
+    [RETORT_TASK_FILL] = {"FillParameters", fill_parameters},
+    [RETORT_TASK_EMBED] = {"EmbedParameters", embed_parameters},
+};
+
+static const srv_field question[] = {
+    {"question", SRV_FIELD_OWN, .required = true, .schema = REF("Text")},
+    {"context", SRV_FIELD_OWN, .required = true, .schema = REF("Text")},
+    END,
+};
+const srv_form srv_hf_question_form = {"Question", question};
+static const srv_field pair[] = {
+    {"text", SRV_FIELD_OWN, .required = true, .schema = REF("Text")},
+    {"text_pair", SRV_FIELD_OWN, .schema = REF("Text")},
+    END,
+};
+const srv_form srv_hf_pair_form = {"Pair", pair};
+
+const srv_form *const srv_forms[] = {
+    &srv_predict_form,
+    &srv_embed_form,
+    &srv_rerank_form,
+    &srv_similarity_form,
+    &srv_similarity_inputs_form,
+    &srv_similarity_parameters_form,
+    &srv_tokenize_form,
+    &srv_embeddings_form,
+    &srv_v2_form,
+    &srv_v2_parameters_form,
+    &srv_v2_input_form,
+    &srv_v2_input_parameters_form,
+    &srv_v2_output_form,
+    &srv_v2_output_parameters_form,
+    &srv_hf_form,
+    &srv_hf_parameter_forms[RETORT_TASK_CLASSIFY],
+    &srv_hf_parameter_forms[RETORT_TASK_TAG],
+    &srv_hf_parameter_forms[RETORT_TASK_ANSWER],
+    &srv_hf_parameter_forms[RETORT_TASK_FILL],
+    &srv_hf_parameter_forms[RETORT_TASK_EMBED],
+    &srv_hf_question_form,
+    &srv_hf_pair_form,
+    NULL,
+};
