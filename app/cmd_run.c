@@ -11,6 +11,24 @@ static const run_fn runners[] = {
     [RETORT_TASK_FILL] = run_fill,         [RETORT_TASK_EMBED] = run_embed,
 };
 
+cli_code run_fail(run_state *run, const retort_error *err, size_t n, bool reading) {
+    if (err->status != RETORT_NONFINITE) return cli_fail(err, reading);
+    run->one_by_one = n > 1;
+    if (n <= 1) cli_error("text %zu: %s", run->first + 1, retort_status_text(err->status));
+    return CLI_FAILED;
+}
+
+static cli_code run_texts(run_state *run, const retort_text *texts, size_t n) {
+    cli_code code = runners[run->info.task](run, texts, n);
+    if (!run->one_by_one) return code;
+    run->one_by_one = false;
+    code = CLI_DONE;
+    for (size_t i = 0; code == CLI_DONE && i < n; i++, run->first++) {
+        code = runners[run->info.task](run, &texts[i], 1);
+    }
+    return code;
+}
+
 /* Results are flushed batch by batch: on a pipe they flow as the input does. */
 static cli_code run_lines(run_state *run, cli_input *input, size_t batch) {
     retort_text *lines = calloc(batch, sizeof *lines);
@@ -22,7 +40,7 @@ static cli_code run_lines(run_state *run, cli_input *input, size_t batch) {
         if (code != CLI_DONE || n == 0) break;
         run->first = input->taken - n;
         for (size_t i = 0; pairs && i < n; i++) lines[i] = cli_split_pair(&lines[i]);
-        code = runners[run->info.task](run, lines, n);
+        code = run_texts(run, lines, n);
         if (code == CLI_DONE) code = cli_flush();
     }
     free(lines);

@@ -32,6 +32,7 @@ cli_code cli_fail(const retort_error *err, bool reading) {
         return reading ? CLI_BAD_DATA : CLI_USAGE;
     case RETORT_NOMEM:
     case RETORT_CANCELLED:
+    case RETORT_NONFINITE:
         return CLI_FAILED;
     default:
         return reading ? CLI_BAD_DATA : CLI_FAILED;

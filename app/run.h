@@ -13,6 +13,7 @@ typedef struct run_state {
     size_t top;       /* labels or guesses to print */
     bool json, drawn; /* drawn: for people, on a terminal */
     size_t first;     /* number of the first text at hand, from 0 */
+    bool one_by_one;  /* one of these texts has no finite answer: they shall be run each alone */
 } run_state;
 
 /* Runs n texts and prints their results, in order. */
@@ -25,6 +26,10 @@ cli_code run_embed(run_state *run, const retort_text *texts, size_t n);
 /* Ranks all texts of the input by their similarity to --query. */
 cli_code run_query(run_state *run, cli_input *input, size_t batch);
 
+/* The code for a call on n texts that has failed, which is printed, with the text's number where one is
+ * known.
+ */
+cli_code run_fail(run_state *run, const retort_error *err, size_t n, bool reading);
 /* n floats, all finite or null. */
 json_t *run_json_reals(const float *values, size_t n);
 /* A drawn text's heading: the text itself, cut to a line. */

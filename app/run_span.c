@@ -60,7 +60,7 @@ cli_code run_tag(run_state *run, const retort_text *texts, size_t n) {
     retort_spans spans = {0};
     retort_error err;
     cli_code code = CLI_DONE;
-    if (retort_tag(run->session, texts, n, &spans, &err) != RETORT_OK) code = cli_fail(&err, false);
+    if (retort_tag(run->session, texts, n, &spans, &err) != RETORT_OK) code = run_fail(run, &err, n, false);
     for (size_t i = 0, from = 0, to; code == CLI_DONE && i < n; i++, from = to) {
         for (to = from; to < spans.count && spans.items[to].text == i;) to++;
         code = print_entities(run, &texts[i], spans.items + from, to - from);
@@ -95,7 +95,7 @@ cli_code run_answer(run_state *run, const retort_text *texts, size_t n) {
         }
         if (retort_answer(run->session, text->text, text->length, text->pair, text->pair_length, &span,
                           &err) != RETORT_OK) {
-            return cli_fail(&err, true);
+            return run_fail(run, &err, 1, true);
         }
         cli_code code = print_answer(run, text, &span);
         if (code != CLI_DONE) return code;
@@ -104,8 +104,6 @@ cli_code run_answer(run_state *run, const retort_text *texts, size_t n) {
 }
 
 /* ---- Mask tokens ---- */
-
-enum { MOST_MASKS = 64 };
 
 static json_t *guesses_json(const run_state *run, const retort_fill_guess *guesses, size_t k) {
     json_t *array = json_array();
@@ -141,15 +139,16 @@ static cli_code print_guesses(const run_state *run, const retort_text *text, con
 }
 
 cli_code run_fill(run_state *run, const retort_text *texts, size_t n) {
-    retort_fill_guess *guesses = calloc(MOST_MASKS * run->top, sizeof *guesses);
+    size_t most = (size_t)run->info.positions; /* a mask is a token */
+    retort_fill_guess *guesses = calloc(most * run->top, sizeof *guesses);
     cli_code code = guesses != NULL ? CLI_DONE : cli_no_memory();
     for (size_t i = 0; code == CLI_DONE && i < n; i++) {
         retort_error err;
         size_t masks = 0;
-        if (retort_fill(run->session, &texts[i], run->top, guesses, MOST_MASKS, &masks, &err) != RETORT_OK) {
-            code = cli_fail(&err, true);
+        if (retort_fill(run->session, &texts[i], run->top, guesses, most, &masks, &err) != RETORT_OK) {
+            code = run_fail(run, &err, 1, true);
         } else {
-            code = print_guesses(run, &texts[i], guesses, masks < MOST_MASKS ? masks : MOST_MASKS);
+            code = print_guesses(run, &texts[i], guesses, masks);
         }
     }
     free(guesses);

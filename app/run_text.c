@@ -85,8 +85,9 @@ cli_code run_classify(run_state *run, const retort_text *texts, size_t n) {
     scored *order = calloc(labels, sizeof *order);
     cli_code code = scores != NULL && order != NULL ? CLI_DONE : cli_no_memory();
     retort_error err;
-    if (code == CLI_DONE && retort_classify(run->session, texts, n, scores, logits, &err) != RETORT_OK) {
-        code = cli_fail(&err, false);
+    if (code == CLI_DONE &&
+        retort_classify(run->session, texts, n, scores, logits, n * labels, &err) != RETORT_OK) {
+        code = run_fail(run, &err, n, false);
     }
     for (size_t i = 0; code == CLI_DONE && i < n; i++) {
         code = print_labels(run, &texts[i], scores + i * labels, logits + i * labels, order);
@@ -108,8 +109,8 @@ static void print_vector(const run_state *run, const retort_text *text, const fl
 
 static cli_code embed(run_state *run, const retort_text *texts, size_t n, float *vectors) {
     retort_error err;
-    retort_status status = retort_embed(run->session, texts, n, vectors, &err);
-    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+    retort_status status = retort_embed(run->session, texts, n, vectors, n * (size_t)run->info.labels, &err);
+    return status == RETORT_OK ? CLI_DONE : run_fail(run, &err, n, false);
 }
 
 cli_code run_embed(run_state *run, const retort_text *texts, size_t n) {

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Prints every label of one text with its score. */
+/* Prints the best label of one text with its score, then all of them. */
 static void print_scores(const retort_model *model, const char *text, const float *scores) {
     const char *label;
-    printf("%s\n", text);
+    int64_t best = 0;
+    for (int64_t i = 1; retort_model_label(model, i) != NULL; i++) best = scores[i] > scores[best] ? i : best;
+    printf("%s: %s\n", text, retort_model_label(model, best));
     for (int64_t i = 0; (label = retort_model_label(model, i)) != NULL; i++) {
         printf("  %-20s %.4f\n", label, (double)scores[i]);
     }
@@ -26,7 +28,7 @@ static retort_status classify(retort_session *session, const retort_model *model
     for (size_t i = 0; status == RETORT_OK && i < n; i++) {
         batch[i] = (retort_text){.text = texts[i], .length = strlen(texts[i])};
     }
-    if (status == RETORT_OK) status = retort_classify(session, batch, n, scores, NULL, err);
+    if (status == RETORT_OK) status = retort_classify(session, batch, n, scores, NULL, n * labels, err);
     for (size_t i = 0; status == RETORT_OK && i < n; i++) print_scores(model, texts[i], scores + i * labels);
     free(scores);
     free(batch);

@@ -26,7 +26,7 @@ static retort_status compare(retort_session *session, const retort_model *model,
     if (vectors == NULL) return RETORT_NOMEM;
     retort_text batch[2] = {{.text = texts[0], .length = strlen(texts[0])},
                             {.text = texts[1], .length = strlen(texts[1])}};
-    retort_status status = retort_embed(session, batch, 2, vectors, err);
+    retort_status status = retort_embed(session, batch, 2, vectors, 2 * size, err);
     if (status == RETORT_OK) printf("%.4f\n", cosine(vectors, vectors + size, size));
     free(vectors);
     return status;

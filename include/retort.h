@@ -10,8 +10,10 @@
  *   - retort_batch: one call's token ids; the caller's memory.
  *
  * Conventions: functions that make something write *out only on success, and the caller then owns it. Free
- * functions accept NULL. Every `err` may be NULL. A struct's `size` must be its size in this header. The
- * library never prints, exits, aborts, installs signal handlers, or starts threads before a session is
+ * functions accept NULL. Every `err` may be NULL. A struct's `size` must be its size in this header. A call
+ * that writes into an array of the caller's takes its capacity, and writes nothing, with RETORT_LIMIT, when
+ * that is too small. No answer holds NaN or infinity: RETORT_NONFINITE says which text would have had one.
+ * The library never prints, exits, aborts, installs signal handlers, or starts threads before a session is
  * opened. Text is UTF-8; invalid bytes read as U+FFFD.
  */
 #ifndef RETORT_H
@@ -47,7 +49,8 @@ extern "C" {
     X(ARGUMENT, -5, "bad argument")                                                                          \
     X(LIMIT, -6, "limit exceeded")                                                                           \
     X(PROVIDER, -7, "provider missing or failed")                                                            \
-    X(CANCELLED, -8, "cancelled")
+    X(CANCELLED, -8, "cancelled")                                                                            \
+    X(NONFINITE, -9, "the model's answer is not finite")
 
 typedef enum retort_status {
 #define RETORT_STATUS_ENUM(name, value, text) RETORT_##name = value,
@@ -423,17 +426,20 @@ typedef struct retort_batch {
 } retort_batch;
 
 /* Runs the network; sequences with equal ids and types are computed once. *out borrows the session's memory
- * until its next call. */
+ * until its next call. RETORT_NONFINITE: a number of *out is NaN or infinite; *out is given all the same, for
+ * those who want the other rows. */
 RETORT_API retort_status retort_run(retort_session *session, const retort_batch *batch, retort_matrix *out,
                                     retort_error *err);
 
 /* scores: the caller's [n, labels] floats: softmax, sigmoid or the plain value, as the model's problem says;
- * logits: the same shape, or NULL. */
+ * logits: the same shape, or NULL. capacity: how many floats each of the two has room for; RETORT_LIMIT when
+ * that is fewer than n * labels. */
 RETORT_API retort_status retort_classify(retort_session *session, const retort_text *texts, size_t n,
-                                         float *scores, float *logits, retort_error *err);
-/* vectors: the caller's [n, labels of retort_info] floats. */
+                                         float *scores, float *logits, size_t capacity, retort_error *err);
+/* vectors: the caller's [n, labels of retort_info] floats, of which there is room for `capacity`, as above.
+ */
 RETORT_API retort_status retort_embed(retort_session *session, const retort_text *texts, size_t n,
-                                      float *vectors, retort_error *err);
+                                      float *vectors, size_t capacity, retort_error *err);
 
 /* A span of a text: code points [start, end) of the original, and the same in bytes. */
 typedef struct retort_span {
@@ -460,8 +466,8 @@ typedef struct retort_fill_guess {
     int32_t id;
     float score; /* softmax over the vocabulary */
 } retort_fill_guess;
-/* The k best pieces for each mask token of the text: guesses[mask * k + rank], up to max_masks masks;
- * *masks is how many there are. */
+/* The k best pieces for each mask token of the text: guesses[mask * k + rank], which has room for max_masks
+ * masks. *masks is how many the text has, also with RETORT_LIMIT, when they are more. */
 RETORT_API retort_status retort_fill(retort_session *session, const retort_text *text, size_t k,
                                      retort_fill_guess *guesses, size_t max_masks, size_t *masks,
                                      retort_error *err);

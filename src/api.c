@@ -297,17 +297,29 @@ retort_status retort_encode(retort_encoder *encoder, const retort_text *text,
 
 /* ---- Tasks ---- */
 
+/* Whether the caller's array holds a row of the model's numbers for each text. */
+static retort_status check_room(const char *call, const retort_session *session, size_t n, size_t capacity,
+                                retort_error *err) {
+    size_t columns = (size_t)rt_session_model(session)->config.labels;
+    if (columns == 0 || n <= capacity / columns) return RETORT_OK;
+    return rt_fail(err, RETORT_LIMIT,
+                   "%s: %zu texts of %zu floats each do not fit into the capacity of %zu floats", call, n,
+                   columns, capacity);
+}
+
 retort_status retort_classify(retort_session *session, const retort_text *texts, size_t n, float *scores,
-                              float *logits, retort_error *err) {
+                              float *logits, size_t capacity, retort_error *err) {
     retort_status status = check_texts("classify", session, RETORT_TASK_CLASSIFY, texts, n, err);
+    if (status == RETORT_OK) status = check_room("classify", session, n, capacity, err);
     if (status != RETORT_OK) return status;
     if (scores == NULL && n > 0) return bad(err, "classify", "scores is NULL");
     return rt_classify(session, texts, n, scores, logits, err);
 }
 
 retort_status retort_embed(retort_session *session, const retort_text *texts, size_t n, float *vectors,
-                           retort_error *err) {
+                           size_t capacity, retort_error *err) {
     retort_status status = check_texts("embed", session, RETORT_TASK_EMBED, texts, n, err);
+    if (status == RETORT_OK) status = check_room("embed", session, n, capacity, err);
     if (status != RETORT_OK) return status;
     if (vectors == NULL && n > 0) return bad(err, "embed", "vectors is NULL");
     return rt_embed(session, texts, n, vectors, err);

@@ -508,19 +508,52 @@ static void test_encodes_as_it_tokenizes(void **unused) {
     retort_model_free(model);
 }
 
+/* Calls that write into the caller's array refuse one that is too small, with the numbers, and leave it. */
+static void test_capacities(void **unused) {
+    (void)unused;
+    retort_error err;
+    float scores[6] = {-7, -7, -7, -7, -7, -7};
+    retort_text texts[2] = {{.text = "good", .length = 4}, {.text = "bad", .length = 3}};
+    retort_model *model = import_at("distilbert-classify", 3, RETORT_F32);
+    retort_session *session = open_at(model, NULL, 1);
+    assert_int_equal(retort_classify(session, texts, 2, scores, NULL, 5, &err), RETORT_LIMIT);
+    assert_non_null(strstr(err.text, "2 texts of 3 floats"));
+    assert_non_null(strstr(err.text, "5 floats"));
+    for (size_t i = 0; i < 6; i++) assert_true(scores[i] == -7);
+    assert_int_equal(retort_classify(session, texts, 2, scores, NULL, 6, &err), RETORT_OK);
+    assert_true(fabsf(scores[3] + scores[4] + scores[5] - 1) < 1e-5f);
+    retort_session_close(session);
+    retort_model_free(model);
+
+    model = import_at("package-mean", 3, RETORT_F32);
+    session = open_at(model, NULL, 1);
+    scores[0] = -7;
+    assert_int_equal(retort_embed(session, texts, 1, scores, 6, &err), RETORT_LIMIT);
+    assert_true(scores[0] == -7);
+    retort_session_close(session);
+    retort_model_free(model);
+
+    model = import_at("distilbert-fill", 3, RETORT_F32);
+    session = open_at(model, NULL, 1);
+    retort_text masked = {.text = "[MASK] good [MASK]", .length = 18};
+    retort_fill_guess guesses[2] = {{-7, 0}, {-7, 0}};
+    size_t masks = 0;
+    assert_int_equal(retort_fill(session, &masked, 1, guesses, 1, &masks, &err), RETORT_LIMIT);
+    assert_true(masks == 2 && guesses[0].id == -7 && strstr(err.text, "room for 1") != NULL);
+    assert_int_equal(retort_fill(session, &masked, 1, guesses, 2, &masks, &err), RETORT_OK);
+    assert_true(masks == 2 && guesses[1].id >= 0);
+    retort_session_close(session);
+    retort_model_free(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_encodes_as_it_tokenizes),
-        cmocka_unit_test(test_heads_equal_transformers),
-        cmocka_unit_test(test_bf16_is_near),
-        cmocka_unit_test(test_same_bits_everywhere),
-        cmocka_unit_test(test_batch_does_not_matter),
-        cmocka_unit_test(test_saved_model_is_the_same),
-        cmocka_unit_test(test_profile_counts_operations),
-        cmocka_unit_test(test_each_rewrite_left_out),
-        cmocka_unit_test(test_savings_left_out),
-        cmocka_unit_test(test_left_out_step_by_step),
-        cmocka_unit_test(test_bf16_without_savings),
+        cmocka_unit_test(test_encodes_as_it_tokenizes),  cmocka_unit_test(test_capacities),
+        cmocka_unit_test(test_heads_equal_transformers), cmocka_unit_test(test_bf16_is_near),
+        cmocka_unit_test(test_same_bits_everywhere),     cmocka_unit_test(test_batch_does_not_matter),
+        cmocka_unit_test(test_saved_model_is_the_same),  cmocka_unit_test(test_profile_counts_operations),
+        cmocka_unit_test(test_each_rewrite_left_out),    cmocka_unit_test(test_savings_left_out),
+        cmocka_unit_test(test_left_out_step_by_step),    cmocka_unit_test(test_bf16_without_savings),
     };
     return cmocka_run_group_tests(tests, find_checkpoints, NULL);
 }

@@ -12,7 +12,8 @@
 #define CALLABLE(function) (void (*)(void))(function)
 #endif
 
-static_assert(RETORT_OK == 0 && RETORT_NOMEM == -1 && RETORT_CANCELLED == -8, "status values");
+static_assert(RETORT_OK == 0 && RETORT_NOMEM == -1 && RETORT_CANCELLED == -8 && RETORT_NONFINITE == -9,
+              "status values");
 static_assert(RETORT_TASK_CLASSIFY == 0 && RETORT_TASK_EMBED == 4, "task values");
 static_assert(RETORT_F32 == 0 && RETORT_BF16 == 2 && RETORT_BOOL == 7, "dtype values");
 static_assert(sizeof(retort_error) == 512, "retort_error");

@@ -250,9 +250,9 @@ static retort_status use_task(retort_session *session, retort_task task, retort_
     for (size_t i = 0; i < 3; i++) text[i] = (retort_text){.text = texts[i], .length = strlen(texts[i])};
     switch (task) {
     case RETORT_TASK_CLASSIFY:
-        return retort_classify(session, text, 3, scores, NULL, err);
+        return retort_classify(session, text, 3, scores, NULL, 3 * 4096, err);
     case RETORT_TASK_EMBED:
-        return retort_embed(session, text, 3, scores, err);
+        return retort_embed(session, text, 3, scores, 3 * 4096, err);
     case RETORT_TASK_TAG:
         status = retort_tag(session, text, 3, &spans, err);
         retort_spans_free(&spans);

@@ -350,10 +350,18 @@ void srv_call_free(srv_call *call) {
     srv_json_free(&call->json);
 }
 
+/* The first text without an answer. */
+static size_t failed_text(const srv_job *job) {
+    size_t i = 0;
+    while (i + 1 < job->count && job->items[i].row->state != SRV_ROW_FAILED) i++;
+    return i;
+}
+
 static void explain(srv_call *call) {
     switch (call->job.end) {
     case SRV_END_FAILED:
-        srv_call_fail(call, SRV_ERROR_BACKEND, "the model could not be run: %s", call->job.error);
+        srv_call_fail(call, SRV_ERROR_BACKEND, "text %zu: the model could not be run: %s",
+                      failed_text(&call->job), call->job.error);
         break;
     case SRV_END_DEADLINE:
         srv_call_fail(call, SRV_ERROR_TIMEOUT, "the request waited %.0f ms, its time limit",

@@ -27,12 +27,19 @@ static bool reserve(srv_worker *w, size_t tokens) {
     return true;
 }
 
-/* One batch of ids; each row of the result is an answer. */
-static const char *run_rows(srv_worker *w) {
+static bool is_finite(const float *row, size_t n) {
+    bool finite = true;
+    for (size_t i = 0; i < n; i++) finite = finite && isfinite(row[i]);
+    return finite;
+}
+
+/* One batch of ids; each row of the result is an answer. Those that are not finite are left out, and why is
+ * returned. */
+static retort_status run_rows(srv_worker *w) {
     const srv_batch *batch = &w->batch;
     retort_matrix out = {.columns = (size_t)w->engine->info.labels};
     size_t at = 0;
-    if (!reserve(w, batch->tokens)) return "out of memory";
+    if (!reserve(w, batch->tokens)) return RETORT_NOMEM;
     for (size_t i = 0; i < batch->count; i++) {
         const srv_row *row = batch->rows[i];
         w->offsets[i] = (int32_t)at;
@@ -44,35 +51,37 @@ static const char *run_rows(srv_worker *w) {
     retort_batch ids = {w->ids, w->engine->info.types > 0 ? w->types : NULL, w->offsets, batch->count};
     bool run = !w->engine->options->no_op;
     retort_status status = run ? retort_run(w->session, &ids, &out, NULL) : RETORT_OK;
-    if (status != RETORT_OK) return retort_status_text(status);
+    if (status != RETORT_OK && status != RETORT_NONFINITE) return status;
     for (size_t i = 0; i < batch->count; i++) {
+        if (run && !is_finite(out.data + i * out.columns, out.columns)) continue;
         float *row = calloc(out.columns, sizeof *row);
         if (row != NULL && run) memcpy(row, out.data + i * out.columns, out.columns * sizeof *row);
         batch->answers[i] = row;
     }
-    return "out of memory";
+    return status != RETORT_OK ? status : RETORT_NOMEM;
 }
 
-/* What to say of rows without an answer. */
-static const char *run(srv_worker *w) {
-    const char *error = "out of memory";
+/* Why rows have no answer. */
+static retort_status run(srv_worker *w) {
+    retort_status status = RETORT_NOMEM;
     if (srv_engine_has_rows(w->engine)) return run_rows(w);
     for (size_t i = 0; i < w->batch.count; i++) {
         bool no_op = w->engine->options->no_op;
         w->batch.answers[i] =
-            no_op ? strdup("[]") : srv_text_run(w->engine, w->session, w->batch.rows[i], &error);
+            no_op ? strdup("[]") : srv_text_run(w->engine, w->session, w->batch.rows[i], &status);
     }
-    return error;
+    return status;
 }
 
-static void note_failures(srv_worker *w) {
+/* A text without a finite answer says nothing about the server's health. */
+static void note_failures(srv_worker *w, retort_status status) {
     size_t failed = 0;
     for (size_t i = 0; i < w->batch.count; i++) failed += w->batch.answers[i] == NULL;
     if (failed == 0) {
         atomic_store(&w->engine->failures, 0);
         return;
     }
-    atomic_fetch_add(&w->engine->failures, 1);
+    if (status != RETORT_NONFINITE) atomic_fetch_add(&w->engine->failures, 1);
     srv_count(&w->engine->queue.metrics->counters[SRV_FAILURES], 1);
 }
 
@@ -89,10 +98,10 @@ static void *work(void *user) {
     while (srv_queue_take(&w->engine->queue, &w->batch)) {
         if (w->batch.count == 0) continue;
         atomic_store(&w->running, w->batch.started);
-        const char *error = run(w);
+        retort_status status = run(w);
         atomic_store(&w->running, 0);
-        note_failures(w);
-        srv_queue_finish(&w->engine->queue, &w->batch, error);
+        note_failures(w, status);
+        srv_queue_finish(&w->engine->queue, &w->batch, retort_status_text(status));
     }
     return NULL;
 }
@@ -149,8 +158,8 @@ static void close_worker(srv_worker *w) {
 
 /* ---- Warming up ---- */
 
-/* Runs a text alone and behind another one. Its rows must be finite and have the same bits both times: the
- * engine promises that what else is in a batch changes nothing. */
+/* Runs a text alone and behind another one. Its rows must have the same bits both times: the engine promises
+ * that what else is in a batch changes nothing. */
 static retort_status compare_runs(srv_worker *w, const retort_batch *alone, const retort_batch *both,
                                   float **first, retort_error *err) {
     retort_matrix out;
@@ -162,9 +171,6 @@ static retort_status compare_runs(srv_worker *w, const retort_batch *alone, cons
     memcpy(*first, out.data, n * sizeof **first);
     status = retort_run(w->session, both, &out, err);
     if (status != RETORT_OK) return status;
-    for (size_t i = 0; i < n; i++) {
-        if (!isfinite((*first)[i])) return fail(err, RETORT_FORMAT, "the model's answers are not finite");
-    }
     if (memcmp(*first, out.data + out.rows * out.columns - n, n * sizeof **first) == 0) return RETORT_OK;
     return fail(err, RETORT_PROVIDER, "the same text had two answers while warming up");
 }

@@ -64,7 +64,7 @@ static inline bool srv_engine_has_rows(const srv_engine *engine) {
  * NUL-terminated, or
  * "!" and what is wrong with the text; NULL and *error when it cannot be run. */
 srv_row *srv_text_row(const retort_text *text, size_t tokens, int32_t top);
-char *srv_text_run(srv_engine *engine, retort_session *session, const srv_row *row, const char **error);
+char *srv_text_run(srv_engine *engine, retort_session *session, const srv_row *row, retort_status *why);
 
 /* NULL when out of memory. */
 srv_encoder *srv_engine_encoder(srv_engine *engine);

@@ -116,7 +116,7 @@ static const struct {
     {"404", "no such model", false, false},
     {"413", "too large", true, false},
     {"422", "not what the schema says, or too long", true, false},
-    {"424", "the model could not be run", true, false},
+    {"424", "the model could not be run, or its answer is not finite", true, false},
     {"429", "overloaded: see Retry-After", true, false},
     {"503", "not ready, or overloaded", false, false},
     {"504", "waited longer than its time limit", true, false},

@@ -80,8 +80,6 @@ static retort_status run_answer(srv_engine *engine, retort_session *session, con
     return RETORT_OK;
 }
 
-enum { MOST_MASKS = 64 };
-
 /* The text with its first "[MASK]" filled. */
 static void write_sequence(srv_out *out, const retort_text *text, const char *piece) {
     static const char mask[] = "[MASK]";
@@ -116,12 +114,12 @@ static void write_guesses(srv_engine *engine, const retort_text *text, const ret
 /* Guesses for the mask token; for several, a list for each. */
 static retort_status run_fill(srv_engine *engine, retort_session *session, const retort_text *text,
                               int32_t top, srv_out *out, retort_error *err) {
-    size_t k = (size_t)top, masks = 0;
-    retort_fill_guess *guesses = calloc(MOST_MASKS * k, sizeof *guesses);
+    size_t k = (size_t)top, masks = 0, most = (size_t)engine->info.positions; /* a mask is a token */
+    retort_fill_guess *guesses = calloc(most * k, sizeof *guesses);
     if (guesses == NULL) return RETORT_NOMEM;
-    retort_status status = retort_fill(session, text, k, guesses, MOST_MASKS, &masks, err);
+    retort_status status = retort_fill(session, text, k, guesses, most, &masks, err);
     if (masks > 1) srv_out_text(out, "[");
-    for (size_t i = 0; status == RETORT_OK && i < masks && i < MOST_MASKS; i++) {
+    for (size_t i = 0; status == RETORT_OK && i < masks; i++) {
         if (i > 0) srv_out_text(out, ",");
         write_guesses(engine, masks == 1 ? text : NULL, guesses + i * k, k, out);
     }
@@ -134,7 +132,7 @@ static retort_status (*const runs[])(srv_engine *, retort_session *, const retor
                                      retort_error *) = {
     [RETORT_TASK_TAG] = run_tag, [RETORT_TASK_ANSWER] = run_answer, [RETORT_TASK_FILL] = run_fill};
 
-char *srv_text_run(srv_engine *engine, retort_session *session, const srv_row *row, const char **error) {
+char *srv_text_run(srv_engine *engine, retort_session *session, const srv_row *row, retort_status *why) {
     srv_out out = {0};
     retort_error err = {0};
     retort_text text = text_of(row);
@@ -147,8 +145,8 @@ char *srv_text_run(srv_engine *engine, retort_session *session, const srv_row *r
     }
     srv_out_bytes(&out, "", 1);
     if (status == RETORT_OK && out.failed) status = RETORT_NOMEM;
-    *error = retort_status_text(status);
     if (status == RETORT_OK) return out.data;
+    *why = status;
     srv_out_free(&out);
     return NULL;
 }

@@ -2,6 +2,7 @@
 #include "run/session.h"
 #include "base/cpu.h"
 #include "base/thread.h"
+#include "model/weights.h"
 #include "run/provider.h"
 
 #include <stdio.h>
@@ -94,6 +95,13 @@ void retort_session_close(retort_session *session) {
     free(session);
 }
 
+static retort_status check_finite(const retort_matrix *out, retort_error *err) {
+    size_t n = out->rows * out->columns, at = rt_first_nonfinite(out->data, RETORT_F32, n);
+    if (at == n) return RETORT_OK;
+    return rt_fail(err, RETORT_NONFINITE, "run: row %zu of the answer is not finite: number %zu is %g",
+                   at / out->columns, at % out->columns, (double)out->data[at]);
+}
+
 retort_status retort_run(retort_session *session, const retort_batch *batch, retort_matrix *out,
                          retort_error *err) {
     if (session == NULL || batch == NULL || out == NULL ||
@@ -101,7 +109,8 @@ retort_status retort_run(retort_session *session, const retort_batch *batch, ret
         return rt_fail(err, RETORT_ARGUMENT,
                        "run: a session, a batch with ids and offsets, and a result are needed");
     }
-    return session->provider->run(session->state, batch, out, err);
+    retort_status status = session->provider->run(session->state, batch, out, err);
+    return status == RETORT_OK ? check_finite(out, err) : status;
 }
 
 retort_status retort_session_step(const retort_session *session, size_t index, retort_step_info *info) {

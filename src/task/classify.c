@@ -15,6 +15,7 @@ static retort_status rows_of(retort_session *session, const retort_text *texts, 
         retort_status status = RETORT_OK;
         rt_feed_clear(feed);
         while (status == RETORT_OK && i < n && feed->tokens < RT_FEED_TOKENS) {
+            feed->text = i;
             status = rt_feed_text(feed, model->tokenizer, &options, &texts[i++], err);
         }
         if (status == RETORT_OK) status = rt_feed_run(feed, session, &rows, err);

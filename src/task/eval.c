@@ -60,10 +60,12 @@ static retort_status next_batch(rt_evaluation *e, const rt_eval_kind *kind, size
     retort_status status = RETORT_OK;
     rt_feed_clear(&e->feed);
     for (; status == RETORT_OK && *index < e->data->count && e->feed.tokens < e->budget; ++*index) {
+        e->feed.text = *index;
         status = kind->feed(e, &e->data->samples[*index], err);
         ends[*index] = e->feed.n;
     }
     if (status == RETORT_OK && e->feed.n > 0) status = run_batch(e, &rows, err);
+    if (status == RETORT_NONFINITE) rt_fail_in(err, status, e->data->name);
     for (size_t i = from; status == RETORT_OK && i < *index; first = ends[i++]) {
         status = kind->score(e, i, first, ends[i] - first, &rows, err);
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "task/feed.h"
+#include "model/weights.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ void rt_feed_free(rt_feed *feed) {
     free(feed->ids);
     free(feed->types);
     free(feed->offsets);
+    free(feed->texts);
     rt_encoding_free(&feed->pair);
     *feed = (rt_feed){0};
 }
@@ -31,7 +33,8 @@ static retort_status reserve(rt_feed *feed, size_t more, retort_error *err) {
         return rt_fail(err, RETORT_LIMIT, "batch: more than %d tokens in one batch", INT32_MAX);
     if (!rt_grow((void **)&feed->ids, &feed->id_capacity, need, sizeof *feed->ids) ||
         !rt_grow((void **)&feed->types, &feed->type_capacity, need, sizeof *feed->types) ||
-        !rt_grow((void **)&feed->offsets, &feed->offset_capacity, feed->n + 2, sizeof *feed->offsets)) {
+        !rt_grow((void **)&feed->offsets, &feed->offset_capacity, feed->n + 2, sizeof *feed->offsets) ||
+        !rt_grow((void **)&feed->texts, &feed->text_capacity, feed->n + 1, sizeof *feed->texts)) {
         return rt_fail_nomem(err, need * sizeof *feed->ids);
     }
     return RETORT_OK;
@@ -40,6 +43,7 @@ static retort_status reserve(rt_feed *feed, size_t more, retort_error *err) {
 static void end_sequence(rt_feed *feed, size_t tokens) {
     feed->offsets[0] = 0;
     feed->tokens = tokens;
+    feed->texts[feed->n] = feed->text;
     feed->offsets[++feed->n] = (int32_t)tokens;
 }
 
@@ -70,9 +74,21 @@ retort_status rt_feed_text(rt_feed *feed, const rt_tokenizer *tokenizer, const r
     return RETORT_OK;
 }
 
+/* The text whose answer is not finite: rows are of sequences, or of tokens. */
+static retort_status name_text(const rt_feed *feed, const retort_matrix *out, retort_error *err) {
+    size_t at = rt_first_nonfinite(out->data, RETORT_F32, out->rows * out->columns);
+    size_t row = at / out->columns, sequence = 0;
+    bool tokens = out->rows == feed->tokens;
+    while (sequence + 1 < feed->n && row >= (tokens ? (size_t)feed->offsets[sequence + 1] : sequence + 1))
+        sequence++;
+    return rt_fail(err, RETORT_NONFINITE, "text %zu: the model's answer is not finite: number %zu is %g",
+                   feed->texts[sequence], at % out->columns, (double)out->data[at]);
+}
+
 retort_status rt_feed_run(const rt_feed *feed, retort_session *session, retort_matrix *out,
                           retort_error *err) {
     bool types = rt_session_model(session)->config.types > 0;
     retort_batch batch = {feed->ids, types ? feed->types : NULL, feed->offsets, feed->n};
-    return retort_run(session, &batch, out, err);
+    retort_status status = retort_run(session, &batch, out, err);
+    return status == RETORT_NONFINITE ? name_text(feed, out, err) : status;
 }

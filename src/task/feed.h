@@ -13,8 +13,10 @@ enum { RT_FEED_MASKED = 2048 };
 typedef struct rt_feed {
     int32_t *ids, *types; /* [tokens] */
     int32_t *offsets;     /* [n + 1] */
+    size_t *texts;        /* [n] the caller's number of the text that a sequence is of */
     size_t tokens, n;
-    size_t id_capacity, type_capacity, offset_capacity;
+    size_t text; /* of what is fed next; set by the caller */
+    size_t id_capacity, type_capacity, offset_capacity, text_capacity;
     rt_encoding pair; /* scratch */
 } rt_feed;
 
@@ -27,7 +29,7 @@ void rt_feed_free(rt_feed *feed);
 retort_status rt_feed_text(rt_feed *feed, const rt_tokenizer *tokenizer, const rt_encode_options *options,
                            const retort_text *text, retort_error *err);
 retort_status rt_feed_encoding(rt_feed *feed, const rt_encoding *encoding, retort_error *err);
-/* Runs the network on what was fed; *out as retort_run gives it. */
+/* Runs the network on what was fed; *out as retort_run gives it. RETORT_NONFINITE names the text. */
 retort_status rt_feed_run(const rt_feed *feed, retort_session *session, retort_matrix *out,
                           retort_error *err);
 

@@ -23,14 +23,19 @@ static retort_status fill_fed(retort_session *session, const rt_feed *feed, size
     retort_status status = rt_feed_run(feed, session, &rows, err);
     if (status != RETORT_OK) return status;
     if (rows.rows == 0) return rt_fail(err, RETORT_ARGUMENT, "fill: the text has no mask token");
+    *masks = rows.rows;
+    if (rows.rows > max_masks) {
+        return rt_fail(err, RETORT_LIMIT,
+                       "fill: the %zu mask tokens of the text do not fit into room for %zu", rows.rows,
+                       max_masks);
+    }
     float *scores = rt_calloc(rows.columns, sizeof *scores);
     if (scores == NULL) return rt_fail_nomem(err, rows.columns * sizeof *scores);
-    for (size_t i = 0; k > 0 && i < rows.rows && i < max_masks; i++) {
+    for (size_t i = 0; k > 0 && i < rows.rows; i++) {
         rt_score_softmax(rows.data + i * rows.columns, rows.columns, scores);
         rt_fill_best(scores, rows.columns, guesses + i * k, k);
     }
     free(scores);
-    *masks = rows.rows;
     return RETORT_OK;
 }
 

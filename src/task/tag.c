@@ -124,6 +124,7 @@ retort_status rt_tag(retort_session *session, const retort_text *texts, size_t n
     for (size_t first = 0, i = 0; status == RETORT_OK && i < n; first = i) {
         rt_feed_clear(&group.feed);
         while (status == RETORT_OK && i < n && group.feed.tokens < RT_FEED_TOKENS) {
+            group.feed.text = i;
             status = group_add(&group, model->tokenizer, &options, &texts[i++], err);
         }
         if (status == RETORT_OK) status = tag_group(session, &group, texts, first, labels, out, err);

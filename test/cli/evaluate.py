@@ -12,7 +12,7 @@ import shutil
 import sys
 
 sys.dont_write_bytecode = True
-from harness import HERE, checkpoint, close, fails, file, main, model, retort, rows, test
+from harness import HERE, checkpoint, close, fails, file, main, model, retort, rows, test, with_infinite_word
 
 
 @test
@@ -60,6 +60,16 @@ def eval_other_tasks():
     masked = rows("eval", model("bert-fill"), "--data", lines)[0]
     assert masked["metric"] == "pseudo_perplexity" and masked["value"] > 1 and math.isfinite(masked["value"])
     retort("eval", model("bert-fill"), "--data", lines, "--floor", "0.5", code=4)
+
+
+@test
+def answers_are_finite():
+    """Of the model and of the reference; the row is named."""
+    whole, broken = model("distilbert-classify"), with_infinite_word("distilbert-classify", "bad")
+    data = file("rows.tsv", "sentence\tlabel\ngood\t0\nfilm\t1\na bad film\t2\n")
+    for words in (["eval", broken], ["eval", whole, "--reference", broken], ["compare", whole, broken]):
+        error = retort(*words, "--data", data, code=1)[1]
+        assert "rows.tsv: text 2: the model's answer is not finite" in error, (words, error)
 
 
 @test

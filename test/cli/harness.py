@@ -65,6 +65,25 @@ def fails(code, words, *args, **more):
     return error
 
 
+def patched(path, name, tensor, change):
+    """The model at `path` under another name, whose tensor's bytes `change` has had as a bytearray."""
+    data = bytearray(pathlib.Path(path).read_bytes())
+    length = int.from_bytes(data[:8], "little")
+    first, last = (8 + length + at for at in json.loads(data[8:8 + length])[tensor]["data_offsets"])
+    values = data[first:last]
+    change(values)
+    data[first:last] = values
+    return file(name, bytes(data))
+
+
+def with_infinite_word(name, word):
+    """A model that has an infinite number in the row of a word: texts with it have no finite answer."""
+    token = rows("tokenize", model(name), word)[0]["ids"][1]
+    path = patched(model(name), f"{name}-{word}.retort", "embeddings.word",
+                   lambda data: data.__setitem__(slice(64 * token, 64 * token + 4), b"\x00\x00\x80\x7f"))  # 16 floats a row
+    return path
+
+
 def close(a, b, tolerance=2e-5):
     assert abs(a - b) <= tolerance, f"{a} is not {b}"
 

@@ -5,7 +5,9 @@
     run.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
 """
 import json
+import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import time
 import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
-from harness import EXAMPLES, GOLDEN, HERE, RETORT, ROOT, Skip, checkpoint, close, fails, file, main, model, retort, rows, test
+from harness import EXAMPLES, GOLDEN, HERE, RETORT, ROOT, Skip, checkpoint, close, fails, file, main, model, retort, rows, test, with_infinite_word
 
 VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "compare", "optimize", "quantize", "dequantize", "bench", "serve", "load", "doctor", "help", "version"]
 
@@ -451,6 +453,21 @@ def odd_texts():
 
 
 @test
+def answers_are_finite():
+    """A text without a finite answer is named, behind the answers that come before it."""
+    for task in ("distilbert-classify", "package-mean", "bert-tag"):
+        broken = with_infinite_word(task, "bad")
+        out, error = retort("run", broken, "good", "a bad film", "good", "--json", code=1)
+        assert len(out.splitlines()) == 1 and "text 2: the model's answer is not finite" in error, task
+        assert b"NaN" not in out and b"null" not in out and b"Infinity" not in out
+        assert len(rows("run", broken, "good", "film")) == 2
+    broken = with_infinite_word("bert-answer", "bad")
+    fails(1, "text 1: the model's answer is not finite", "run", broken, "good\ta bad film")
+    broken = with_infinite_word("distilbert-fill", "bad")
+    fails(1, "text 1: the model's answer is not finite", "run", broken, "[MASK] bad")
+
+
+@test
 def tokenize():
     path = model("bert-classify")
     found = rows("tokenize", path, "a very good\tfilm", "x" * 99)
@@ -532,10 +549,27 @@ def no_colours_in_a_pipe():
 
 
 @test
+def the_program_of_the_readme():
+    """Compiled as it stands there, with 77 labels and with 3: it prints the best one."""
+    if shutil.which("cc") is None or os.environ.get("RETORT_SANITIZER", "none") != "none":
+        raise Skip("needs cc, and a library without sanitizers")
+    build = EXAMPLES.parent
+    program = re.search(r"```c\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
+    small = model("distilbert-classify")
+    source = file("readme.c", program.replace('"model.retort"', json.dumps(small)))
+    subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-I", ROOT / "include", source, "-o", HERE / "readme", "-L", build, "-lretort",
+                    f"-Wl,-rpath,{build}"], check=True)
+    best = rows("run", small, "an utterly charming film")[0]["labels"][0]
+    assert retort(program=HERE / "readme")[0].decode() == f"{best['label']} {best['score']:.3f}\n"
+
+
+@test
 def examples():
     small = model("distilbert-classify")
     out, _ = retort(small, "very good", "bad", program=EXAMPLES / "example-classify")
-    assert out.count(b"positive") == 2
+    assert out.count(b"  positive") == 2 and out.count(b"very good: ") == 1
+    best = rows("run", small, "very good")[0]["labels"][0]["label"]
+    assert f"very good: {best}\n".encode() in out
     out, _ = retort(small, "very good", "bad", program=EXAMPLES / "example-batch")
     assert b"2 rows of 3 logits" in out
     out, _ = retort(model("package-mean"), "good", "good", program=EXAMPLES / "example-embed")

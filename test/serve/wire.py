@@ -11,7 +11,7 @@ import re
 import signal
 import struct
 
-from server import HERE, Server, close, file, main, model, rows, test, wait_until
+from server import HERE, Server, close, file, main, model, rows, test, wait_until, with_infinite_word
 
 CLASSIFY, EMBED = "distilbert-classify", "package-mean"
 TEXT = "a very good film"
@@ -81,6 +81,19 @@ def truncation():
     with Server(model(CLASSIFY), "--auto-truncate", "false") as strict:
         strict.post("/predict", {"inputs": long}, 422)
         same_labels(strict.post("/predict", {"inputs": long, "truncate": True}), expected(CLASSIFY, long))
+
+
+@test
+def answers_are_finite():
+    """A text without a finite answer gets 424; others of the same batch, and the server's health, do not mind."""
+    with Server(with_infinite_word(CLASSIFY, "bad")) as other:
+        for _ in range(4):
+            error = other.post("/predict", {"inputs": [["good"], ["a bad film"], ["film"]]}, code=424)
+            assert error["error_type"] == "backend" and "text 1: " in error["error"] and "not finite" in error["error"]
+        same_labels(other.post("/predict", {"inputs": "good"}), expected(CLASSIFY, "good"))
+        assert other.send("GET", "/health")[0] == 200
+    with Server(with_infinite_word("bert-tag", "bad")) as other:
+        assert "not finite" in other.post("/", {"inputs": "a bad film"}, code=424)["error"]
 
 
 @test
