@@ -408,9 +408,13 @@ typedef struct retort_session_options {
     /* Other engines only; isa, profile and tap are native's alone. */
     const char *onnx; /* NULL, or a file that this model was exported to, which the engine shall read */
     const char *graph_level; /* ONNX Runtime's own rewrites: "none", "basic", "extended"; NULL: "all" */
+    /* Native, and models that embed: retort_run gives the vectors [tokens, hidden] that the model pools, a
+     * row a token as for RETORT_TASK_TAG; calls that take text are refused. RETORT_UNSUPPORTED for a model of
+     * level 3 that pools the first token alone: import it without the rewrite "prune-rows". */
+    bool token_vectors;
 } retort_session_options;
 #define RETORT_SESSION_OPTIONS                                                                               \
-    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false, NULL, NULL, NULL, NULL }
+    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false, NULL, NULL, NULL, NULL, false }
 
 RETORT_API retort_status retort_session_open(retort_session **out, retort_model *model,
                                              const retort_session_options *options, retort_error *err);

@@ -48,6 +48,7 @@ static retort_status check_texts(const char *call, const retort_session *session
     if (rt_session_model(session)->config.task != task) {
         return bad(err, call, "the model was made for another task");
     }
+    if (rt_session_token_vectors(session)) return bad(err, call, "the session gives vectors of tokens alone");
     for (size_t i = 0; i < n; i++) {
         if (!is_text(&texts[i])) return rt_fail(err, RETORT_ARGUMENT, "%s: text %zu is NULL", call, i);
     }
@@ -375,6 +376,8 @@ retort_status retort_eval(retort_session *session, const retort_dataset *data,
     if (session == NULL || data == NULL || result == NULL) {
         return bad(err, "evaluation", "session, data and result must be given");
     }
+    if (rt_session_token_vectors(session))
+        return bad(err, "evaluation", "the session gives vectors of tokens alone");
     retort_status status = check_size("evaluation", options->size, sizeof *options, err);
     if (status == RETORT_OK) status = check_size("evaluation", result->size, sizeof *result, err);
     return status == RETORT_OK ? rt_evaluate(session, data, options, result, err) : status;

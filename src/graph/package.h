@@ -42,6 +42,8 @@ struct retort_model {
 retort_model *rt_model_new(void);
 /* A model with a copy of the graph, to be changed; constants, texts and the tokenizer are borrowed. */
 retort_status rt_model_derive(retort_model **out, const retort_model *model, retort_error *err);
+/* A model whose rows are the vectors [tokens, hidden] that `model`, which embeds, pools. */
+retort_status rt_model_token_vectors(retort_model **out, const retort_model *model, retort_error *err);
 retort_status rt_package_import(retort_model **out, const char *source, const retort_import_options *options,
                                 retort_error *err);
 retort_status rt_package_load(retort_model **out, const char *path, retort_error *err);

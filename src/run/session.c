@@ -14,7 +14,7 @@ struct retort_session {
     const rt_provider *provider;
     void *state;
     rt_word_cache *cache;
-    bool special_as_text;
+    bool special_as_text, token_vectors;
 };
 
 static const rt_provider *const providers[] = {
@@ -61,12 +61,17 @@ static retort_status open_session(retort_session *session, retort_model *model,
     session->special_as_text = options.special_as_text;
     retort_status status = find_provider(&session->provider, options.provider, err);
     if (status != RETORT_OK) return status;
-    session->model = retort_model_retain(model);
+    if (options.token_vectors && strcmp(options.provider, "native") != 0)
+        return rt_fail(err, RETORT_ARGUMENT, "vectors of tokens: only the provider native gives them");
+    session->token_vectors = options.token_vectors;
+    if (options.token_vectors) status = rt_model_token_vectors(&session->model, model, err);
+    if (!options.token_vectors) session->model = retort_model_retain(model);
+    if (status != RETORT_OK) return status;
     if (model->tokenizer != NULL) {
         session->cache = rt_word_cache_new(model->tokenizer, 0);
         if (session->cache == NULL) return rt_fail_nomem(err, sizeof *session);
     }
-    return session->provider->open(session->provider, &session->state, model, &options, err);
+    return session->provider->open(session->provider, &session->state, session->model, &options, err);
 }
 
 retort_status retort_session_open(retort_session **out, retort_model *model,
@@ -130,6 +135,9 @@ const retort_model *rt_session_model(const retort_session *session) {
 }
 bool rt_session_special_as_text(const retort_session *session) {
     return session->special_as_text;
+}
+bool rt_session_token_vectors(const retort_session *session) {
+    return session->token_vectors;
 }
 rt_word_cache *rt_session_cache(retort_session *session) {
     return session->cache;
