@@ -34,6 +34,11 @@ bool rt_onnx_bytes(rt_onnx_type type, size_t count, size_t *bytes) {
     return rt_onnx_dtype(type, &dtype) && rt_mul(count, rt_dtype_size(dtype), bytes);
 }
 
+bool rt_onnx_is_shaped(const rt_onnx_tensor *tensor, rt_onnx_type type, int rank, const int64_t *dims) {
+    return tensor != NULL && tensor->type == type && tensor->rank == rank &&
+           memcmp(tensor->dims, dims, (size_t)rank * sizeof *dims) == 0;
+}
+
 const rt_onnx_attr *rt_onnx_attribute(const rt_onnx_node *node, const char *name) {
     for (size_t i = 0; i < node->attr_count; i++) {
         if (strcmp(node->attrs[i].name, name) == 0) return &node->attrs[i];

@@ -131,6 +131,8 @@ retort_status rt_onnx_parse(rt_onnx *out, const char *name, const char *folder, 
                             size_t size, retort_error *err);
 /* Bytes of `count` elements; false for a type that is not in the list above, or on overflow. */
 bool rt_onnx_bytes(rt_onnx_type type, size_t count, size_t *bytes);
+/* Whether a tensor (NULL is none) has this type and exactly these dims. */
+bool rt_onnx_is_shaped(const rt_onnx_tensor *tensor, rt_onnx_type type, int rank, const int64_t *dims);
 /* The node's attribute; NULL when it has none of that name. */
 const rt_onnx_attr *rt_onnx_attribute(const rt_onnx_node *node, const char *name);
 

@@ -74,7 +74,6 @@ static int scale_of(const matrix *m, size_t i, size_t j) {
 /* From int8 rows, which 4-bit codes stand in times their scale. */
 static bool from_int8(const matrix *m, const rt_onnx_tensor *t) {
     const int8_t *rows = t->data;
-    if (t->rank != 2 || t->bytes != m->k * m->n) return false;
     for (size_t i = 0; i < m->k; i++) {
         for (size_t j = 0; j < m->n; j++) {
             int scale = scale_of(m, i, j);
@@ -89,8 +88,7 @@ static bool from_int8(const matrix *m, const rt_onnx_tensor *t) {
 /* From MatMulNBits: [n, blocks, group / 2], 8 standing for 0. */
 static bool from_n_bits(const matrix *m, const rt_onnx_tensor *t) {
     const uint8_t *bytes = t->data;
-    size_t row = m->group == 0 ? 0 : (m->k + m->group - 1) / m->group * m->group / 2;
-    if (m->group == 0 || t->rank != 3 || t->bytes != m->n * row) return false;
+    size_t row = (m->k + m->group - 1) / m->group * m->group / 2;
     for (size_t i = 0; i < m->k; i++) {
         for (size_t j = 0; j < m->n; j++) {
             m->codes[i * m->n + j] = (int8_t)((bytes[j * row + i / 2] >> i % 2 * 4 & 15) - 8);
@@ -101,7 +99,6 @@ static bool from_n_bits(const matrix *m, const rt_onnx_tensor *t) {
 
 static bool from_int4(const matrix *m, const rt_onnx_tensor *t) {
     const uint8_t *bytes = t->data;
-    if (t->rank != 2 || t->bytes != (m->k * m->n + 1) / 2) return false;
     for (size_t at = 0; at < m->k * m->n; at++) {
         int bits = bytes[at / 2] >> at % 2 * 4 & 15;
         m->codes[at] = (int8_t)((bits ^ 8) - 8);
@@ -110,11 +107,12 @@ static bool from_int4(const matrix *m, const rt_onnx_tensor *t) {
 }
 
 static bool codes_of(const matrix *m, const rt_onnx_tensor *t) {
-    if (t == NULL) return false;
-    if (t->type == RT_ONNX_INT8) return from_int8(m, t);
-    if (t->type == RT_ONNX_UINT8) return from_n_bits(m, t);
-    bool fits = t->type == RT_ONNX_INT4 && from_int4(m, t);
-    return fits;
+    const int64_t dims[] = {(int64_t)m->k, (int64_t)m->n};
+    if (rt_onnx_is_shaped(t, RT_ONNX_INT8, 2, dims)) return from_int8(m, t);
+    if (m->group == 0) return false;
+    const int64_t blocks[] = {dims[1], (int64_t)((m->k + m->group - 1) / m->group), (int64_t)m->group / 2};
+    if (rt_onnx_is_shaped(t, RT_ONNX_UINT8, 3, blocks)) return from_n_bits(m, t);
+    return rt_onnx_is_shaped(t, RT_ONNX_INT4, 2, dims) && from_int4(m, t);
 }
 
 /* 4-bit codes must be so small that packing loses none. */
@@ -161,8 +159,8 @@ static bool take_weak(rt_graph *graph, const rt_onnx *onnx, const rt_node *node,
     rt_value *weak = &graph->values[node->inputs[7]], *columns = &graph->values[node->inputs[8]];
     const rt_onnx_tensor *t = rt_onnx_find(onnx, weak->name), *c = rt_onnx_find(onnx, columns->name);
     size_t rows = (size_t)weak->dims[0], n = (size_t)weak->dims[1];
-    if (t == NULL || c == NULL || t->type != RT_ONNX_INT8 || t->bytes != rows * n ||
-        c->type != RT_ONNX_INT64 || c->bytes != rows * sizeof(int64_t))
+    if (!rt_onnx_is_shaped(t, RT_ONNX_INT8, 2, weak->dims) ||
+        !rt_onnx_is_shaped(c, RT_ONNX_INT64, 1, weak->dims))
         return false;
     int8_t *packed = room(graph, weak);
     int32_t *which = room(graph, columns), *more = rt_calloc(n, sizeof *more);
@@ -214,8 +212,7 @@ static bool take_table(rt_graph *graph, const rt_onnx *onnx, const rt_node *node
     size_t rows = (size_t)v->dims[0], n = (size_t)v->dims[1], group = (size_t)node->attrs.group, bytes;
     if (group == 0) return false;
     size_t row_groups = (n + group - 1) / group, stride = (n + 31) / 32 * 16;
-    bool shaped = t != NULL && t->type == RT_ONNX_INT8 && t->bytes == rows * n;
-    if (!shaped || !rt_value_bytes(groups, &bytes)) return false;
+    if (!rt_onnx_is_shaped(t, RT_ONNX_INT8, 2, v->dims) || !rt_value_bytes(groups, &bytes)) return false;
     uint8_t *codes = room(graph, v), *scales = room(graph, groups);
     *memory = codes != NULL && scales != NULL;
     if (!*memory || !read_groups(onnx, groups, scales, bytes)) return false;

@@ -6,10 +6,20 @@
 
 enum { MOST_STEPS = 64 }; /* of nodes in a row that change nothing, so that a cycle of them ends */
 
+static retort_status misfit(const rt_onnx_match *m) {
+    char found[96], of[96];
+    return rt_fail(m->err, RETORT_FORMAT,
+                   "%.160s: tensor '%.80s' %s: no scale or zero point of '%.80s' %s along its axis", m->file,
+                   m->misfit->name, rt_shape_text(found, sizeof found, m->misfit->dims, m->misfit->rank),
+                   m->misfit_of->name, rt_shape_text(of, sizeof of, m->misfit_of->dims, m->misfit_of->rank));
+}
+
 bool rt_onnx_refuse(rt_onnx_match *m, const char *value, const char *expected) {
     if (m->status != RETORT_OK) return false;
     int index = rt_names_find(&m->made, value, strlen(value));
-    if (index < 0) {
+    if (m->misfit != NULL) {
+        m->status = misfit(m);
+    } else if (index < 0) {
         m->status =
             rt_fail(m->err, RETORT_UNSUPPORTED, "%.200s: '%.120s': expected %s", m->file, value, expected);
     } else {

@@ -15,6 +15,8 @@ typedef struct rt_onnx_match {
     rt_arena *arena;  /* of what is made */
     retort_error *err;
     retort_status status; /* the first refusal, or RETORT_OK */
+    const rt_onnx_tensor *misfit,
+        *misfit_of; /* scales or zero points, and the integers that they do not fit */
 } rt_onnx_match;
 
 /* Notes that the node which makes `value` does not fit; returns false. The first note stays. */

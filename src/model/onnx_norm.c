@@ -8,7 +8,8 @@
 
 static bool last_axis(const rt_onnx_match *m, const rt_onnx_node *node) {
     const rt_onnx_attr *axes = rt_onnx_attribute(node, "axes");
-    double axis = axes != NULL && axes->count == 1 ? (double)axes->ints[0] : 0;
+    bool listed = axes != NULL && axes->kind == RT_ONNX_ATTR_INTS && axes->count == 1;
+    double axis = listed ? (double)axes->ints[0] : 0;
     if (axes == NULL && !rt_onnx_scalar(m, rt_onnx_input(node, 1), &axis)) return false;
     return axis == -1 || axis == 2;
 }

@@ -30,17 +30,20 @@ bool rt_onnx_is_integer(const rt_onnx_tensor *t) {
                          t->type == RT_ONNX_UINT4 || t->type == RT_ONNX_INT32);
 }
 
-/* Where the scale of element [i, j] is: one for all, one a row or column, or one a block along an axis. */
-typedef struct scales {
-    const rt_onnx_tensor *scale, *zero; /* zero: NULL for none */
-    int64_t axis, block;                /* block 0: none */
-    int64_t columns;                    /* of blocked scales */
-} scales;
+/* Scales or zero points of a matrix: one for each block of `rows` times `columns` elements, `stride` of them
+ * side by side. */
+typedef struct grid {
+    const rt_onnx_tensor *of; /* NULL: none */
+    int64_t rows, columns, stride;
+} grid;
 
-static size_t scale_at(const scales *s, int64_t i, int64_t j) {
-    if (s->scale->rank == 0 || s->scale->bytes == sizeof(float)) return 0;
-    if (s->block == 0) return (size_t)(s->axis == 0 ? i : j);
-    return (size_t)(s->axis == 0 ? i / s->block * s->columns + j : i * s->columns + j / s->block);
+static size_t grid_at(const grid *g, int64_t i, int64_t j) {
+    return (size_t)(i / g->rows * g->stride + j / g->columns);
+}
+
+static bool is_one(const rt_onnx_tensor *t) {
+    size_t count;
+    return rt_shape_count(t->dims, t->rank, &count) && count == 1;
 }
 
 /* A vector is one column: a bias, which quantisers keep in 32 bits. */
@@ -48,41 +51,55 @@ static int64_t columns_of(const rt_onnx_tensor *t) {
     return t->rank == 2 ? t->dims[1] : 1;
 }
 
-static bool scales_fit(const scales *s, const rt_onnx_tensor *t) {
-    size_t count, want;
-    int64_t rows = t->dims[0], columns = columns_of(t);
-    if (s->scale->type != RT_ONNX_FLOAT || t->rank < 1 || t->rank > 2 || rows < 1 || columns < 1)
-        return false;
-    if (!rt_shape_count(s->scale->dims, s->scale->rank, &count)) return false;
-    want = (size_t)(s->axis == 0 ? rows : columns);
-    if (s->block > 0) {
-        int64_t blocked =
-            s->axis == 0 ? (rows + s->block - 1) / s->block : (columns + s->block - 1) / s->block;
-        want = (size_t)(s->axis == 0 ? blocked * columns : rows * blocked);
+/* One for all, in any shape; one for each place along an axis, [n] or [1, n] (behind more dims of 1: a factor
+ * may have them); or, with a block, of the matrix's rank. False: its dims are none of these. */
+static bool lay_grid(grid *g, const rt_onnx_tensor *t, int64_t axis, int64_t block) {
+    const rt_onnx_tensor *of = g->of;
+    int64_t size[] = {t->dims[0], columns_of(t)}, each[] = {size[0], size[1]}, want[2];
+    if (of == NULL) return true;
+    bool one = is_one(of);
+    if (!one && (axis < 0 || axis >= t->rank)) return false;
+    if (!one) each[axis] = block > 0 ? block : 1;
+    if (!one && block > 0) each[1 - axis] = 1;
+    for (int d = 0; d < 2; d++) want[d] = size[d] / each[d] + (size[d] % each[d] != 0);
+    g->rows = each[0];
+    g->columns = each[1];
+    g->stride = want[1];
+    if (one || (of->rank == 1 && block == 0)) return one || of->dims[0] == want[axis];
+    int more = of->rank - t->rank;
+    for (int d = 0; d < more; d++) {
+        if (of->dims[d] != 1) return false;
     }
-    if (count == 1) want = 1;
-    size_t zeros = want;
-    if (s->zero != NULL &&
-        (!rt_onnx_is_integer(s->zero) || !rt_shape_count(s->zero->dims, s->zero->rank, &zeros)))
-        return false;
-    return count == want && (zeros == want || zeros == 1);
+    return more >= 0 && memcmp(of->dims + more, want, (size_t)t->rank * sizeof *want) == 0;
+}
+
+/* Notes what does not fit, for the refusal that follows. */
+static bool misfit(rt_onnx_match *m, const rt_onnx_tensor *of, const rt_onnx_tensor *t) {
+    m->misfit = of;
+    m->misfit_of = t;
+    return false;
 }
 
 /* Integers as floats. */
-static bool dequantized(rt_onnx_match *m, const rt_onnx_tensor *t, const scales *s, rt_tensor *out) {
+static bool dequantized(rt_onnx_match *m, const rt_onnx_tensor *t, const rt_onnx_tensor *scales,
+                        const rt_onnx_tensor *zeros, int64_t axis, int64_t block, rt_tensor *out) {
+    grid scale = {.of = scales}, zero = {.of = zeros};
     size_t count;
-    if (!scales_fit(s, t) || !rt_shape_count(t->dims, t->rank, &count)) return false;
+    if (t->rank < 1 || t->rank > 2 || t->dims[0] < 1 || columns_of(t) < 1) return false;
+    if (scales->type != RT_ONNX_FLOAT || (zeros != NULL && !rt_onnx_is_integer(zeros))) return false;
+    if (!lay_grid(&scale, t, axis, block)) return misfit(m, scales, t);
+    if (!lay_grid(&zero, t, axis, block)) return misfit(m, zeros, t);
+    if (!rt_shape_count(t->dims, t->rank, &count)) return false;
     float *data = rt_arena_calloc(m->arena, count, sizeof *data);
     if (data == NULL) return rt_onnx_no_memory(m);
     for (int64_t i = 0; i < t->dims[0]; i++) {
         for (int64_t j = 0; j < columns_of(t); j++) {
-            size_t at = (size_t)(i * columns_of(t) + j), k = scale_at(s, i, j);
-            float scale;
-            memcpy(&scale, (const char *)s->scale->data + k * sizeof scale, sizeof scale);
-            size_t zeros = 1;
-            if (s->zero != NULL) rt_shape_count(s->zero->dims, s->zero->rank, &zeros);
-            int64_t zero = s->zero != NULL ? rt_onnx_element(s->zero, zeros == 1 ? 0 : k) : 0;
-            data[at] = (float)(rt_onnx_element(t, at) - zero) * scale;
+            size_t at = (size_t)(i * columns_of(t) + j);
+            float factor;
+            memcpy(&factor, (const char *)scales->data + grid_at(&scale, i, j) * sizeof factor,
+                   sizeof factor);
+            int64_t middle = zeros != NULL ? rt_onnx_element(zeros, grid_at(&zero, i, j)) : 0;
+            data[at] = (float)(rt_onnx_element(t, at) - middle) * factor;
         }
     }
     *out = (rt_tensor){.name = t->name, .data = data, .dtype = RETORT_F32, .rank = t->rank};
@@ -93,14 +110,11 @@ static bool dequantized(rt_onnx_match *m, const rt_onnx_tensor *t, const scales 
 /* The integers `t` as DequantizeLinear `node` makes floats of them. */
 static bool from_dequantize(rt_onnx_match *m, const rt_onnx_node *node, const rt_onnx_tensor *t,
                             rt_tensor *out) {
-    scales s = {.scale = rt_onnx_constant(m, rt_onnx_input(node, 1)),
-                .zero = rt_onnx_constant(m, rt_onnx_input(node, 2)),
-                .axis = rt_onnx_int(node, "axis", 1),
-                .block = rt_onnx_int(node, "block_size", 0)};
-    if (!rt_onnx_is_integer(t) || s.scale == NULL || s.block < 0) return false;
-    if (s.axis < 0) s.axis += t->rank;
-    s.columns = s.scale->rank == 2 ? s.scale->dims[1] : 0;
-    return dequantized(m, t, &s, out);
+    const rt_onnx_tensor *scale = rt_onnx_constant(m, rt_onnx_input(node, 1));
+    const rt_onnx_tensor *zero = rt_onnx_constant(m, rt_onnx_input(node, 2));
+    int64_t axis = rt_onnx_int(node, "axis", 1), block = rt_onnx_int(node, "block_size", 0);
+    if (!rt_onnx_is_integer(t) || scale == NULL || block < 0) return false;
+    return dequantized(m, t, scale, zero, axis < 0 ? axis + t->rank : axis, block, out);
 }
 
 bool rt_onnx_weight_of(rt_onnx_match *m, const char *value, rt_onnx_weight *out) {
@@ -119,8 +133,7 @@ bool rt_onnx_integer_table(rt_onnx_match *m, const rt_onnx_node *dequantize, con
                            rt_onnx_weight *out) {
     *out = (rt_onnx_weight){0};
     const rt_onnx_tensor *scale = rt_onnx_constant(m, rt_onnx_input(dequantize, 1));
-    bool one =
-        scale != NULL && scale->bytes == sizeof(float); /* what Gather picks rows of has no axis for more */
+    bool one = scale != NULL && is_one(scale); /* what Gather picks rows of has no axis for more */
     return one && from_dequantize(m, dequantize, rt_onnx_constant(m, rt_onnx_input(gather, 0)), &out->tensor);
 }
 
@@ -144,6 +157,12 @@ static bool gemm(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *out
            (rt_onnx_input(node, 2)[0] == '\0' || rt_onnx_weight_of(m, rt_onnx_input(node, 2), &out->bias));
 }
 
+/* Whether the tensor is [n, each], or the same as a vector. */
+static bool by_row(const rt_onnx_tensor *t, rt_onnx_type type, int64_t n, int64_t each) {
+    return rt_onnx_is_shaped(t, type, 2, (int64_t[]){n, each}) ||
+           rt_onnx_is_shaped(t, type, 1, (int64_t[]){n * each});
+}
+
 /* B [n, blocks, bytes] of codes along k, the low half first; scales [n, blocks]. */
 static bool n_bits(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *out) {
     const rt_onnx_tensor *b = rt_onnx_constant(m, rt_onnx_input(node, 1));
@@ -154,18 +173,18 @@ static bool n_bits(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *o
     if (k < 1 || n < 1 || k > 1 << 24 || n > 1 << 24 || block < 16 || block % 2 != 0 || block > 1 << 16)
         return false;
     int64_t blocks = (k + block - 1) / block;
-    bool shaped = b != NULL && scale != NULL && scale->type == RT_ONNX_FLOAT && b->type == RT_ONNX_UINT8 &&
-                  (bits == 4 || bits == 8) && b->bytes == (size_t)(n * blocks * (block * bits / 8)) &&
-                  scale->bytes == (size_t)(n * blocks) * sizeof(float) && rt_onnx_input(node, 4)[0] == '\0';
-    size_t stride = (size_t)(blocks * bits + 7) / 8;
-    if (!shaped || (zero != NULL && (zero->type != RT_ONNX_UINT8 || zero->bytes != (size_t)n * stride)))
+    int64_t stride = (blocks * bits + 7) / 8, shape[] = {n, blocks, block * bits / 8};
+    if ((bits != 4 && bits != 8) || rt_onnx_input(node, 4)[0] != '\0' || b == NULL || scale == NULL ||
+        !rt_onnx_is_shaped(b, RT_ONNX_UINT8, 3, shape))
         return false;
+    if (!by_row(scale, RT_ONNX_FLOAT, n, blocks)) return misfit(m, scale, b);
+    if (zero != NULL && !by_row(zero, RT_ONNX_UINT8, n, stride)) return misfit(m, zero, b);
     float *data = rt_arena_calloc(m->arena, (size_t)n, (size_t)k * sizeof *data);
     if (data == NULL) return rt_onnx_no_memory(m);
     rt_onnx_tensor codes = {.type = bits == 4 ? RT_ONNX_UINT4 : RT_ONNX_UINT8, .data = b->data},
                    zeros = codes;
     for (int64_t j = 0; j < n; j++) {
-        if (zero != NULL) zeros.data = (const uint8_t *)zero->data + (size_t)j * stride;
+        if (zero != NULL) zeros.data = (const uint8_t *)zero->data + j * stride;
         for (int64_t i = 0; i < k; i++) {
             float s;
             memcpy(&s, (const char *)scale->data + (size_t)(j * blocks + i / block) * sizeof s, sizeof s);
@@ -183,9 +202,10 @@ static bool n_bits(rt_onnx_match *m, const rt_onnx_node *node, rt_onnx_linear *o
 bool rt_onnx_integers(rt_onnx_match *m, const char *codes, const char *scale, const char *zero,
                       rt_onnx_weight *out) {
     const rt_onnx_tensor *t = rt_onnx_constant(m, codes);
-    scales s = {.scale = rt_onnx_constant(m, scale), .zero = rt_onnx_constant(m, zero), .axis = 1};
+    const rt_onnx_tensor *factor = rt_onnx_constant(m, scale);
     *out = (rt_onnx_weight){0};
-    return rt_onnx_is_integer(t) && s.scale != NULL && dequantized(m, t, &s, &out->tensor);
+    return rt_onnx_is_integer(t) && factor != NULL &&
+           dequantized(m, t, factor, rt_onnx_constant(m, zero), 1, 0, &out->tensor);
 }
 
 /* For MatMulInteger and its fused forms. */
