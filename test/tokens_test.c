@@ -71,12 +71,12 @@ static void check_mean(const char *recipe) {
     float vector[HIDDEN];
     double mean[HIDDEN] = {0}, size = 0;
     assert_int_equal(retort_session_open(&session, model, NULL, &err), RETORT_OK);
-    if (retort_embed(session, &text, 1, vector, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (retort_embed(session, &text, 1, vector, HIDDEN, &err) != RETORT_OK) fail_msg("%s", err.text);
     retort_matrix rows = run_tokens(tokens, model);
     for (size_t i = 0; i < rows.rows * HIDDEN; i++) mean[i % HIDDEN] += (double)rows.data[i];
     for (int k = 0; k < HIDDEN; k++) size += mean[k] * mean[k];
     for (int k = 0; k < HIDDEN; k++) assert_true(fabs(mean[k] / sqrt(size) - (double)vector[k]) < 1e-6);
-    assert_int_equal(retort_embed(tokens, &text, 1, vector, &err), RETORT_ARGUMENT);
+    assert_int_equal(retort_embed(tokens, &text, 1, vector, HIDDEN, &err), RETORT_ARGUMENT);
     retort_session_close(session);
     retort_session_close(tokens);
     retort_model_free(model);
