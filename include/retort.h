@@ -311,13 +311,21 @@ typedef struct retort_text {
     size_t pair_length;
 } retort_text;
 
+/* The end at which a text that is too long is cut. */
+typedef enum retort_side {
+    RETORT_SIDE_MODEL, /* the tokenizer's truncation_side: most often right */
+    RETORT_SIDE_LEFT,  /* its end stays */
+    RETORT_SIDE_RIGHT  /* its beginning stays */
+} retort_side;
+
 typedef struct retort_tokenize_options {
     size_t size;
     int64_t max_length;   /* 0: not cut; < 0 (default): the model's own */
     bool special_as_text; /* "[SEP]" and the like inside a text are plain text (use it for untrusted input) */
+    retort_side side;     /* of a pair each text is cut at the same end */
 } retort_tokenize_options;
 #define RETORT_TOKENIZE_OPTIONS                                                                              \
-    { sizeof(retort_tokenize_options), -1, false }
+    { sizeof(retort_tokenize_options), -1, false, RETORT_SIDE_MODEL }
 
 /* Growing arrays, owned by the struct: start with {0}, reuse at will, end with retort_tokens_free. */
 typedef struct retort_tokens {

@@ -248,7 +248,8 @@ retort_status retort_tokenize(const retort_model *model, const retort_text *text
     retort_status status = check_size("tokenize", options->size, sizeof *options, err);
     if (status != RETORT_OK) return status;
     int64_t length = options->max_length < 0 ? model->config.max_length : options->max_length;
-    rt_encode_options encode = {.max_length = (size_t)length, .special_as_text = options->special_as_text};
+    rt_encode_options encode = {
+        .max_length = (size_t)length, .special_as_text = options->special_as_text, .side = options->side};
     rt_encoding encoding = {out->count, out->capacity, out->ids, out->types, out->offsets, NULL};
     status = rt_encode(model->tokenizer, text, &encode, &encoding, err);
     out->count = status == RETORT_OK ? encoding.count : 0;

@@ -207,8 +207,17 @@ static void test_folder(void **state) {
     write_file(folder, "tokenizer_config.json", "{\"do_lower_case\":false,\"model_max_length\":64}");
     assert_int_equal(rt_tokenizer_from_folder(&tokenizer, folder, &err), RETORT_OK);
     assert_int_equal(rt_tokenizer_describe(tokenizer).max_length, 64);
+    assert_false(rt_tokenizer_describe(tokenizer).cut_left);
     assert_false(rt_tokenizer_describe(tokenizer).lowercase);
     rt_tokenizer_free(tokenizer);
+    write_file(folder, "tokenizer_config.json", "{\"max_len\":16,\"truncation_side\":\"left\"}");
+    assert_int_equal(rt_tokenizer_from_folder(&tokenizer, folder, &err), RETORT_OK);
+    assert_int_equal(rt_tokenizer_describe(tokenizer).max_length, 16);
+    assert_true(rt_tokenizer_describe(tokenizer).cut_left);
+    rt_tokenizer_free(tokenizer);
+    write_file(folder, "tokenizer_config.json", "{\"model_max_length\": }");
+    assert_int_equal(rt_tokenizer_from_folder(&tokenizer, folder, &err), RETORT_FORMAT);
+    assert_non_null(strstr(err.text, "tokenizer_config.json: line 1"));
     for (size_t i = 0; i < 4; i++) {
         rt_path_join(path, sizeof path, folder, names[i]);
         unlink(path);

@@ -78,6 +78,7 @@ static rt_encode_options options_of(const json_t *asked, rt_word_cache *cache) {
         .special_as_text = json_is_true(json_object_get(asked, "special_as_text")),
         .no_special = json_is_true(json_object_get(asked, "no_special")),
         .words = true,
+        .side = json_object_get(asked, "direction") != NULL ? RETORT_SIDE_LEFT : RETORT_SIDE_MODEL,
         .cache = cache,
     };
     for (int i = 0; truncation != NULL && i < 3; i++) {

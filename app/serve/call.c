@@ -82,14 +82,6 @@ static retort_status encode_whole(srv_encoder *s, const retort_text *text, retor
     return retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, NULL);
 }
 
-/* The last `most` tokens, behind the one that stands before every text. */
-static void cut_left(srv_encoder *s, size_t *n, size_t most) {
-    size_t gone = *n - most;
-    memmove(s->ids + 1, s->ids + 1 + gone, (most - 1) * sizeof *s->ids);
-    memmove(s->types + 1, s->types + 1 + gone, (most - 1) * sizeof *s->types);
-    *n = most;
-}
-
 /* The ids of text `index` into s; *n of them. One more token than the model takes shows that it is too long.
  */
 static bool encode_text(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
@@ -98,6 +90,7 @@ static bool encode_text(srv_call *call, size_t index, srv_encoder *s, size_t *n)
     int64_t most = call->engine->info.max_length;
     retort_error err = {0};
     options.special_as_text = !call->server->options->keep_special;
+    options.side = (retort_side)call->ask.direction;
     options.max_length = most + 1;
     if (call->engine->info.task == RETORT_TASK_ANSWER) { /* a long context is read in windows */
         if (encode_whole(s, text, options, n) == RETORT_OK) return true;
@@ -107,10 +100,9 @@ static bool encode_text(srv_call *call, size_t index, srv_encoder *s, size_t *n)
     if (status == RETORT_OK && *n <= (size_t)most) return true;
     bool cut = call->ask.truncate == SRV_YES ||
                (call->ask.truncate == SRV_UNSAID && !call->server->options->refuse_long);
-    if (status == RETORT_OK && (!cut || call->ask.direction == SRV_LEFT)) {
+    if (status == RETORT_OK && !cut) {
         status = encode_whole(s, text, options, n);
-        if (status == RETORT_OK && !cut) return too_long(call, index, *n, most);
-        if (status == RETORT_OK) cut_left(s, n, (size_t)most);
+        if (status == RETORT_OK) return too_long(call, index, *n, most);
     } else if (status == RETORT_OK) {
         options.max_length = most;
         status = retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, &err);

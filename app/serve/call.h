@@ -88,8 +88,6 @@ typedef struct srv_ids {
 
 typedef enum srv_function { SRV_BY_MODEL, SRV_SOFTMAX, SRV_SIGMOID, SRV_PLAIN } srv_function;
 
-typedef enum srv_direction { SRV_RIGHT_UNSAID, SRV_LEFT, SRV_RIGHT } srv_direction;
-
 typedef struct srv_output {
     const srv_json *name;
     int64_t classes; /* the classification extension's k; 0: not asked for */
@@ -104,7 +102,7 @@ typedef struct srv_ask {
     bool nested;     /* Hugging Face's form of the answer to it */
     srv_slice named; /* the model, in the body */
     srv_switch truncate;
-    int direction;            /* srv_direction */
+    int direction;            /* truncation_direction: a retort_side */
     int function;             /* srv_function */
     bool raw;                 /* raw_scores */
     srv_switch unit, special; /* normalize, add_special_tokens: as said */

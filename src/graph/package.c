@@ -113,7 +113,7 @@ static retort_status take_encoder(retort_model *model, const rt_encoder *encoder
     if (status == RETORT_OK) status = enter(BUILD, options, err);
     if (status != RETORT_OK) return status;
     rt_tokenizer_info info = rt_tokenizer_describe(model->tokenizer);
-    if (info.max_length > 0 && info.max_length < model->config.max_length) {
+    if (!encoder->length_stated && info.max_length > 0 && info.max_length < model->config.max_length) {
         model->config.max_length = info.max_length;
     }
     return rt_graph_build(&model->graph, encoder, info.mask, err);

@@ -11,23 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* tokenizer_config.json's model_max_length where it cuts shorter than the positions do. It is 1e30 when
- * nobody set it. */
-static retort_status limit_by_tokenizer(rt_encoder *e, retort_error *err) {
-    char path[RT_PATH_SIZE];
-    json_t *root = NULL;
-    retort_status status = rt_path_in(path, e->folder, "tokenizer_config.json", err);
-    if (status != RETORT_OK || !rt_is_file(path)) return status;
-    status = rt_json_load(&root, path, err);
-    const json_t *value = json_object_get(root, "model_max_length");
-    if (json_is_integer(value) && json_integer_value(value) > 0 &&
-        json_integer_value(value) < e->config.max_length) {
-        e->config.max_length = json_integer_value(value);
-    }
-    json_decref(root);
-    return status;
-}
-
 /* A package that pools embeds, whatever head the checkpoint was trained with. */
 static retort_status choose_task(rt_encoder *e, const char *name, const json_t *root,
                                  const rt_package *package, const retort_task *force, retort_task *task,
@@ -44,12 +27,9 @@ static retort_status choose_task(rt_encoder *e, const char *name, const json_t *
 }
 
 static retort_status apply_package(rt_encoder *e, const rt_package *package, retort_error *err) {
-    if (package->max_length > 0) {
-        e->config.max_length =
-            package->max_length < e->config.positions ? package->max_length : e->config.positions;
-    } else {
-        retort_status status = limit_by_tokenizer(e, err);
-        if (status != RETORT_OK) return status;
+    e->length_stated = package->max_length > 0;
+    if (e->length_stated && package->max_length < e->config.max_length) {
+        e->config.max_length = package->max_length;
     }
     if (package->pooling == RT_POOL_NONE || e->config.task != RETORT_TASK_EMBED) return RETORT_OK;
     e->config.pooling = package->pooling;

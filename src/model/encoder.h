@@ -23,7 +23,7 @@ typedef struct rt_config {
     bool pooler;              /* a BERT classifier's (or pooled embedding's) tanh layer is there */
     int64_t labels;           /* logits a row; hidden for embed (after any dense layer), vocab for fill */
     const char **label_names; /* [labels] for classify and tag, else NULL */
-    int64_t max_length; /* pieces a text is cut at: min(positions, what the tokenizer or package says) */
+    int64_t max_length;       /* pieces a text is cut at: min(positions, what the package says) */
 } rt_config;
 /* Whether each row of logits is a distribution over labels or pieces. */
 static inline bool rt_config_has_softmax(const rt_config *config) {
@@ -64,6 +64,7 @@ typedef struct rt_encoder {
     rt_tensors dense_tensors; /* of a sentence-transformers Dense module, if any */
     rt_arena arena;           /* owns names, layers, folder */
     const char *folder;       /* rt_encoder_folder */
+    bool length_stated;       /* the package says max_length: the tokenizer's own does not count */
 } rt_encoder;
 
 /* Reads a Hugging Face or sentence-transformers folder, or an .onnx file that lies in one (or in its folder

@@ -59,8 +59,10 @@ retort_status rt_encoder_encode(retort_encoder *encoder, const retort_text *text
                                 const retort_tokenize_options *options, int32_t *ids, int32_t *types,
                                 size_t capacity, size_t *count, retort_error *err) {
     int64_t length = options->max_length < 0 ? encoder->model->config.max_length : options->max_length;
-    rt_encode_options encode = {
-        .max_length = (size_t)length, .special_as_text = options->special_as_text, .cache = encoder->cache};
+    rt_encode_options encode = {.max_length = (size_t)length,
+                                .special_as_text = options->special_as_text,
+                                .side = options->side,
+                                .cache = encoder->cache};
     bool paired = text->pair != NULL;
     retort_status status = paired ? encode_pair(encoder, text, &encode, count, err)
                                   : encode_one(encoder, text, &encode, count, err);

@@ -13,6 +13,7 @@ typedef struct encode_request {
     rt_scratch *scratch, own; /* the cache's, or our own */
     const rt_tokens *texts[2];
     bool paired;
+    bool left;     /* texts are cut at their beginning */
     size_t budget; /* tokens of the texts; SIZE_MAX: not cut */
     size_t limit;  /* tokens of a text after which no more are needed */
     retort_error *err;
@@ -61,6 +62,8 @@ static size_t special_count(const encode_request *request) {
 static retort_status open_request(encode_request *request, const rt_tokenizer *tokenizer, bool paired,
                                   const rt_encode_options *options, retort_error *err) {
     *request = (encode_request){.tokenizer = tokenizer, .options = options, .paired = paired, .err = err};
+    request->left =
+        options->side == RETORT_SIDE_MODEL ? tokenizer->info.cut_left : options->side == RETORT_SIDE_LEFT;
     request->template = paired ? &tokenizer->pair : &tokenizer->single;
     request->scratch = options->cache != NULL ? &options->cache->scratch : &request->own;
     request->texts[0] = &request->scratch->first;
@@ -76,8 +79,8 @@ static retort_status open_request(encode_request *request, const rt_tokenizer *t
                        options->max_length, special_count(request));
     }
     request->budget = options->max_length - special_count(request);
-    /* How much is cut from one text of a pair depends on both. */
-    if (!paired && options->truncation != RT_ONLY_SECOND) request->limit = request->budget;
+    /* How much is cut from one text of a pair depends on both, and what an end is needs all of the text. */
+    if (!paired && !request->left && options->truncation != RT_ONLY_SECOND) request->limit = request->budget;
     return RETORT_OK;
 }
 
@@ -179,6 +182,15 @@ static retort_status cut(const encode_request *request, size_t count[2]) {
                    excess, target == 0 ? "first" : "second", count[target]);
 }
 
+/* The one window that is left of texts which are cut. */
+static retort_status cut_window(const encode_request *request, token_window *window) {
+    retort_status status = cut(request, window->count);
+    for (size_t i = 0; i < 2 && status == RETORT_OK; i++) {
+        window->start[i] = request->left ? request->texts[i]->count - window->count[i] : 0;
+    }
+    return status;
+}
+
 /* ---- Template -------------------------------------------------------------------------------------------
  */
 
@@ -229,7 +241,7 @@ retort_status rt_encode(const rt_tokenizer *tokenizer, const retort_text *text,
     token_window window = {0};
     retort_status status = open_request(&request, tokenizer, text->pair != NULL, options, err);
     if (status == RETORT_OK) status = walk_texts(&request, text, options->cache != NULL);
-    if (status == RETORT_OK) status = cut(&request, window.count);
+    if (status == RETORT_OK) status = cut_window(&request, &window);
     if (status == RETORT_OK) status = assemble(&request, &window, out);
     close_request(&request);
     return status;
@@ -252,8 +264,8 @@ static retort_status copy_ids(const encode_request *request, const token_window 
                 ids[(*count)++] = part->ids[k];
             continue;
         }
-        const rt_token *tokens = request->texts[part->sequence]->data;
-        for (size_t k = 0; k < window->count[part->sequence]; k++) ids[(*count)++] = tokens[k].id;
+        size_t start = window->start[part->sequence], end = start + window->count[part->sequence];
+        for (size_t k = start; k < end; k++) ids[(*count)++] = request->texts[part->sequence]->data[k].id;
     }
     return RETORT_OK;
 }
@@ -265,7 +277,7 @@ retort_status rt_encode_ids(const rt_tokenizer *tokenizer, const retort_text *te
     token_window window = {0};
     retort_status status = open_request(&request, tokenizer, text->pair != NULL, options, err);
     if (status == RETORT_OK) status = walk_texts(&request, text, true);
-    if (status == RETORT_OK) status = cut(&request, window.count);
+    if (status == RETORT_OK) status = cut_window(&request, &window);
     if (status == RETORT_OK) status = copy_ids(&request, &window, ids, capacity, count);
     close_request(&request);
     return status;
@@ -288,7 +300,7 @@ retort_status rt_encode_words(const rt_tokenizer *tokenizer, const retort_text *
         status = walk(&request, tokens, words[i].text, words[i].length, options->cache != NULL);
         for (size_t k = from; k < tokens->count; k++) tokens->data[k].word = (int32_t)i;
     }
-    if (status == RETORT_OK) status = cut(&request, window.count);
+    if (status == RETORT_OK) status = cut_window(&request, &window);
     if (status == RETORT_OK) status = assemble(&request, &window, out);
     close_request(&request);
     return status;
@@ -297,13 +309,15 @@ retort_status rt_encode_words(const rt_tokenizer *tokenizer, const retort_text *
 /* ---- Windows --------------------------------------------------------------------------------------------
  */
 
-/* The windows of one text: `size` tokens each, the last one shorter, `step` apart. */
+/* The windows of one text: `size` tokens each, the last one shorter, `step` apart; `left`: the first one ends
+ * where the text does. */
 typedef struct text_slices {
     size_t total, size, step, count;
+    bool left;
 } text_slices;
 
 static retort_status slice(const encode_request *request, size_t total, size_t size, text_slices *out) {
-    *out = (text_slices){total, size, size, 1};
+    *out = (text_slices){total, size, size, 1, request->left};
     if (total <= size) return RETORT_OK;
     if (size <= request->options->stride) {
         return rt_fail(request->err, RETORT_ARGUMENT,
@@ -316,8 +330,9 @@ static retort_status slice(const encode_request *request, size_t total, size_t s
 }
 
 static void take_slice(const text_slices *slices, size_t index, token_window *window, size_t text) {
-    window->start[text] = index * slices->step;
-    window->count[text] = rt_min(slices->size, slices->total - window->start[text]);
+    size_t gone = index * slices->step; /* tokens that come before it */
+    window->count[text] = rt_min(slices->size, slices->total - gone);
+    window->start[text] = slices->left ? slices->total - gone - window->count[text] : gone;
 }
 
 /* Hugging Face's order of the pairs of windows: (0, 0), then each further window of the first text with all

@@ -277,6 +277,7 @@ static void read_facts(const builder *in, const json_t *facts) {
     info->pad = named_id(in, facts, "pad_token", "[PAD]");
     info->mask = named_id(in, facts, "mask_token", "[MASK]");
     info->max_length = json_integer_value(json_object_get(facts, "max_length"));
+    info->cut_left = json_object_get(facts, "truncation_side") != NULL;
 }
 
 static retort_status keep_settings(const builder *in, const json_t *settings) {

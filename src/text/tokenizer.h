@@ -34,8 +34,9 @@ retort_status rt_tokenizer_unpack(rt_tokenizer **out, const char *name, const vo
 typedef struct rt_tokenizer_info {
     int32_t pieces; /* one more than the largest id, added tokens included */
     int32_t unk, cls, sep, pad, mask;
-    int64_t max_length; /* model_max_length of tokenizer_config.json; 0 when not stated */
+    int64_t max_length; /* model_max_length (or max_len) of tokenizer_config.json; 0 when not stated */
     bool lowercase;
+    bool cut_left; /* a text that is too long loses its beginning: truncation_side "left" */
 } rt_tokenizer_info;
 rt_tokenizer_info rt_tokenizer_describe(const rt_tokenizer *tokenizer);
 /* NUL-terminated piece of an id, or NULL. Id of a piece, or -1. */
@@ -51,6 +52,7 @@ typedef struct rt_encode_options {
     bool special_as_text; /* Hugging Face's encode_special_tokens */
     bool no_special;      /* leave the template away */
     bool words;           /* also fill `words` */
+    retort_side side;     /* where a text that is too long is cut; of a pair each at the same */
     rt_word_cache *cache; /* may be NULL */
 } rt_encode_options;
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* transformers writes 1e30 for "no maximum". */
 static const double MAX_LENGTH = 1e9;
@@ -32,17 +33,34 @@ static const char *special_text(const json_t *config, size_t index) {
     return text != NULL ? text : special_usual[index];
 }
 
-/* What rt_tokenizer_describe tells and the tokenizer itself does not need. */
-static json_t *make_facts(const json_t *config) {
-    json_t *facts = json_object();
+/* model_max_length, or what transformers 2 called it. */
+static double stated_length(const json_t *config) {
     const json_t *length = json_object_get(config, "model_max_length");
-    double value = json_number_value(length);
+    if (length == NULL || json_is_null(length)) length = json_object_get(config, "max_len");
+    return json_number_value(length);
+}
+
+/* Whether a text that is too long loses its beginning: what the configuration says, else the "truncation" of
+ * a tokenizer.json. */
+static bool cuts_left(const json_t *config, const json_t *truncation) {
+    const char *side = json_string_value(json_object_get(config, "truncation_side"));
+    if (side == NULL) side = json_string_value(json_object_get(truncation, "direction"));
+    return side != NULL && strcasecmp(side, "left") == 0;
+}
+
+/* What rt_tokenizer_describe tells and the tokenizer itself does not need. */
+static json_t *make_facts(const json_t *config, const json_t *truncation) {
+    json_t *facts = json_object();
+    double value = stated_length(config);
     bool fine = facts != NULL;
     for (size_t i = 0; i < SPECIALS && fine; i++) {
         fine = json_object_set_new(facts, special_names[i], json_string(special_text(config, i))) == 0;
     }
     if (fine && value >= 1 && value <= MAX_LENGTH) {
         fine = json_object_set_new(facts, "max_length", json_integer((json_int_t)value)) == 0;
+    }
+    if (fine && cuts_left(config, truncation)) {
+        fine = json_object_set_new(facts, "truncation_side", json_string("left")) == 0;
     }
     if (fine) return facts;
     json_decref(facts);
@@ -132,7 +150,8 @@ static retort_status from_root(rt_tokenizer **out, const char *name, json_t *roo
     retort_status status = vocab_lines(&lines, name, vocab, err);
     if (status == RETORT_OK) {
         json_object_del(model, "vocab");
-        if (json_object_set_new(root, "facts", make_facts(config)) != 0 ||
+        if (json_object_set_new(root, "facts", make_facts(config, json_object_get(root, "truncation"))) !=
+                0 ||
             !override_normalizer(json_object_get(root, "normalizer"), config)) {
             status = rt_fail(err, RETORT_NOMEM, "%s: out of memory", name);
         }
@@ -250,7 +269,7 @@ static json_t *make_settings(json_t *config, const rt_buffer *lines) {
                      "type", "BertPreTokenizer", "post_processor", "type", "BertProcessing", "cls",
                      special_text(config, 3), "sep", special_text(config, 1), "model", "type", "WordPiece",
                      "unk_token", special_text(config, 0), "continuing_subword_prefix", "##",
-                     "max_input_chars_per_word", 100, "facts", make_facts(config));
+                     "max_input_chars_per_word", 100, "facts", make_facts(config, NULL));
 }
 
 static retort_status from_lines(rt_tokenizer **out, const char *name, const void *vocab, size_t size,

@@ -201,6 +201,18 @@ def requests():
         "stride": 1,
         "windows": True,
     }
+    left = {"direction": "left", "truncation": "longest_first"}
+    for length in [2, 3, 7, 20]:
+        yield "uncased", {"text": LONG, "max_length": length, **left}
+        yield "template", {"text": LONG, "max_length": length, **left}
+    for first, second in [(LONG, "a b c"), ("a b c", LONG), (LONG, LONG)]:
+        for strategy in ["longest_first", "only_first", "only_second"]:
+            yield "uncased", {"text": first, "pair": second, "max_length": 9, **left, "truncation": strategy}
+    for length, stride in [(6, 0), (6, 2), (11, 3), (20, 0)]:
+        yield "uncased", {"text": LONG, "max_length": length, **left, "stride": stride, "windows": True}
+        windows = {"max_length": length + 3, "stride": stride, "windows": True}
+        yield "uncased", {"text": "a b", "pair": LONG, **left, "truncation": "only_second", **windows}
+    yield "uncased", {"words": ["The", "cats", "sat", "unaffable"], "max_length": 5, **left}
     for words in [["The", "cats", "sat"], ["unaffable", "", "a b", "中国", "é[MASK]"], []]:
         yield "uncased", {"words": words}
         yield "cased", {"words": words, "max_length": 5, "truncation": "longest_first"}
@@ -223,7 +235,10 @@ def official(tokenizer, asked):
     try:
         if "max_length" in asked:
             tokenizer.enable_truncation(
-                asked["max_length"], stride=asked.get("stride", 0), strategy=asked["truncation"]
+                asked["max_length"],
+                stride=asked.get("stride", 0),
+                strategy=asked["truncation"],
+                direction=asked.get("direction", "right"),
             )
         if "words" in asked:
             encoding = tokenizer.encode(asked["words"], is_pretokenized=True, add_special_tokens=special)

@@ -8,10 +8,11 @@ import base64
 import json
 import math
 import re
+import shutil
 import signal
 import struct
 
-from server import HERE, Server, close, file, main, model, rows, test, wait_until, with_infinite_word
+from server import HERE, Server, checkpoint, close, file, main, model, rows, test, wait_until, with_infinite_word
 
 CLASSIFY, EMBED = "distilbert-classify", "package-mean"
 TEXT = "a very good film"
@@ -117,6 +118,26 @@ def rerank():
     for a, b in zip(found, raw):
         assert a["index"] == b["index"]
         close(a["score"], 1 / (1 + math.exp(-b["score"])))
+
+
+@test
+def a_pair_is_cut_at_the_left():
+    words = TEXT.split() * 30
+    with Server(model("bert-regression")) as other:
+        room = other.get("/info")["max_input_length"] - 3 - 1  # [CLS], [SEP] twice, and the query's one word
+        ask = {"query": "good", "raw_scores": True}
+        for direction, rest in (("Left", words[-room:]), ("Right", words[:room])):
+            cut = other.post("/rerank", {**ask, "texts": [" ".join(words)], "truncation_direction": direction})
+            assert cut == other.post("/rerank", {**ask, "texts": [" ".join(rest)]}), direction
+    left = HERE / "left"
+    shutil.copytree(checkpoint(CLASSIFY), left)
+    settings = json.loads((left / "tokenizer_config.json").read_text())
+    (left / "tokenizer_config.json").write_text(json.dumps({**settings, "truncation_side": "left"}))
+    with Server(left) as other:
+        room = other.get("/info")["max_input_length"] - 2
+        for direction, rest in ((None, words[-room:]), ("left", words[-room:]), ("right", words[:room])):
+            cut = other.post("/predict", {"inputs": " ".join(words), "truncation_direction": direction})
+            assert cut == other.post("/predict", {"inputs": " ".join(rest)}), direction
 
 
 @test
