@@ -238,6 +238,10 @@ void srv_v2_write_live(srv_call *call);
 void srv_v2_write_ready(srv_call *call);
 void srv_v2_write_model(srv_call *call);
 void srv_v2_write_model_ready(srv_call *call);
+/* The engine that the path names, kept in the call; false: srv_call_fail has been called. */
+bool srv_v2_find_model(srv_call *call);
+void srv_triton_write_index(srv_call *call);
+void srv_triton_write_statistics(srv_call *call);
 void srv_write_page(srv_call *call);
 void srv_write_live(srv_call *call);
 void srv_write_ready(srv_call *call);

@@ -41,6 +41,14 @@ void srv_observe(srv_model_metrics *metrics, srv_histogram_id id, unsigned long 
     srv_count(&histogram->sum, value);
 }
 
+srv_histogram_sum srv_histogram_read(const srv_model_metrics *metrics, srv_histogram_id id) {
+    const srv_histogram *histogram = &metrics->histograms[id];
+    srv_histogram_sum total = {.sum = atomic_load_explicit(&histogram->sum, memory_order_relaxed)};
+    for (int i = 0; i <= SRV_BUCKETS; i++)
+        total.count += atomic_load_explicit(&histogram->buckets[i], memory_order_relaxed);
+    return total;
+}
+
 void srv_metrics_head(srv_out *out, const char *name, const char *type, const char *help) {
     srv_out_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }

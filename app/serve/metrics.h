@@ -53,6 +53,7 @@ typedef struct srv_model_metrics {
     srv_histogram histograms[SRV_HISTOGRAM_COUNT];
     atomic_ullong counters[SRV_COUNTER_COUNT];
     atomic_ullong rejected[SRV_REASON_COUNT];
+    atomic_llong last_run; /* when the last batch ended: milliseconds since 1970; 0: there was none */
 } srv_model_metrics;
 
 static inline void srv_count(atomic_ullong *counter, unsigned long long n) {
@@ -60,6 +61,11 @@ static inline void srv_count(atomic_ullong *counter, unsigned long long n) {
 }
 /* `value` in the histogram's own unit: nanoseconds, or a number. */
 void srv_observe(srv_model_metrics *metrics, srv_histogram_id id, unsigned long long value);
+/* How many values a histogram has met, and their sum in its own unit. */
+typedef struct srv_histogram_sum {
+    unsigned long long count, sum;
+} srv_histogram_sum;
+srv_histogram_sum srv_histogram_read(const srv_model_metrics *metrics, srv_histogram_id id);
 
 /* Prometheus' text: the families in turn, each with a line a model. */
 typedef struct srv_metrics_source {

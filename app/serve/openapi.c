@@ -90,6 +90,15 @@ static const struct {
      "{'type':'object','required':['name','platform','inputs','outputs'],'properties':{'name':{'type':"
      "'string'},'platform':{'type':'string'},'inputs':{'type':'array','items':{'$ref':'#/components/schemas/"
      "V2Tensor'}},'outputs':{'type':'array','items':{'$ref':'#/components/schemas/V2Tensor'}}}}"},
+    {"TritonIndex",
+     "{'type':'array','items':{'type':'object','required':['name','version','state'],'properties':{'name':"
+     "{'type':'string'},'version':{'type':'string'},'state':{'type':'string'},'reason':{'type':'string'}}}}"},
+    {"TritonStatistics",
+     "{'type':'object','required':['model_stats'],'properties':{'model_stats':{'type':'array','items':"
+     "{'type':'object','required':['name','version','inference_count','execution_count','inference_stats'],"
+     "'properties':{'name':{'type':'string'},'version':{'type':'string'},'last_inference':{'type':'integer'},"
+     "'inference_count':{'type':'integer'},'execution_count':{'type':'integer'},'inference_stats':{'type':"
+     "'object'},'batch_stats':{'type':'array'}}}}}}"},
     {"V2Reply", "{'type':'object','required':['model_name','outputs'],'properties':{'model_name':{'type':'"
                 "string'},'id':{'type':"
                 "'string'},'outputs':{'type':'array','items':{'allOf':[{'$ref':'#/components/schemas/"

@@ -426,9 +426,12 @@ static void finish_row(srv_queue *queue, srv_row *row, void *answer, const char 
 }
 
 static void measure(srv_queue *queue, const srv_batch *batch, int64_t now) {
+    struct timespec wall;
     double seconds = (double)(now - batch->started + 1) * 1e-9;
     double rate = (double)batch->tokens / seconds * (double)queue->limits.workers;
     queue->rate = queue->rate > 0 ? 0.9 * queue->rate + 0.1 * rate : rate;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    atomic_store(&queue->metrics->last_run, wall.tv_sec * INT64_C(1000) + wall.tv_nsec / 1000000);
     srv_observe(queue->metrics, SRV_INFERENCE, (unsigned long long)(now - batch->started));
     srv_observe(queue->metrics, SRV_SEQUENCES, batch->count);
     srv_observe(queue->metrics, SRV_TOKENS, batch->tokens);

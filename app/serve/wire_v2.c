@@ -371,7 +371,7 @@ void srv_v2_write_infer(srv_call *call) {
 void srv_v2_write_server(srv_call *call) {
     srv_out_format(&call->answer,
                    "{\"name\":\"retort\",\"version\":\"%d.%d.%d\",\"extensions\":[\"classification\","
-                   "\"binary_tensor_data\"]}",
+                   "\"binary_tensor_data\",\"statistics\"]}",
                    RETORT_VERSION_MAJOR, RETORT_VERSION_MINOR, RETORT_VERSION_PATCH);
 }
 
@@ -385,8 +385,7 @@ void srv_v2_write_ready(srv_call *call) {
     if (!ready) call->status = 503;
 }
 
-/* The engine that the path names, kept in the call; false: failed. */
-static bool named_engine(srv_call *call) {
+bool srv_v2_find_model(srv_call *call) {
     bool known;
     call->engine = srv_server_engine(call->server, SRV_ANY_TASK, &call->model, &known);
     return call->engine != NULL ||
@@ -396,7 +395,7 @@ static bool named_engine(srv_call *call) {
 
 void srv_v2_write_model(srv_call *call) {
     srv_out *out = &call->answer;
-    if (!named_engine(call)) return;
+    if (!srv_v2_find_model(call)) return;
     srv_out_text(out, "{\"name\":");
     srv_out_string(out, call->engine->name, strlen(call->engine->name));
     srv_out_text(out,
@@ -417,7 +416,7 @@ void srv_v2_write_model(srv_call *call) {
 }
 
 void srv_v2_write_model_ready(srv_call *call) {
-    if (!named_engine(call)) return;
+    if (!srv_v2_find_model(call)) return;
     bool ready = srv_engine_well(call->engine) && !atomic_load(&call->server->draining);
     srv_out_text(&call->answer, "{\"name\":");
     srv_out_string(&call->answer, call->engine->name, strlen(call->engine->name));
