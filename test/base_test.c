@@ -2,8 +2,10 @@
  * Unit tests of src/base. */
 #include "base/cpu.h"
 #include "base/cursor.h"
+#include "base/hash.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "base/names.h"
 #include "base/tensor.h"
 #include "base/thread.h"
 
@@ -65,6 +67,55 @@ static void long_errors_are_cut(void **state) {
     rt_fail_in(&box.err, RETORT_IO, text);
     assert_int_equal(strlen(box.err.text), sizeof box.err.text - 1);
     assert_int_equal(box.canary, 'c');
+}
+
+/* ---- Hashes and names ---- */
+
+/* SipHash-1-3 of 0, 1, 2, … under the key 00 01 … 0f, as Rust's standard library tests it; and what
+ * Python 3.11 says to hash(b"hello world, this is") with PYTHONHASHSEED=0. */
+static void hashes_are_siphash_1_3(void **state) {
+    (void)state;
+    static const struct {
+        size_t length;
+        uint64_t hash;
+    } rows[] = {{0, 0xABAC0158050FC4DC}, {1, 0xC9F49BF37D57CA93},  {2, 0x82CB9B024DC7D44D},
+                {3, 0x8BF80AB8E7DDF7FB}, {4, 0xCF75576088D38328},  {7, 0xD3927D989BB11140},
+                {8, 0x369095118D299A8E}, {15, 0xD320D86D2A519956}, {31, 0x2370DD1F8C21D1BC},
+                {63, 0x9D199062B7BBB3A8}};
+    uint8_t bytes[64];
+    rt_hash_key key, zero = {{0, 0}};
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)i;
+    memcpy(&key, bytes, sizeof key);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(rt_hash(key, bytes, rows[i].length), rows[i].hash);
+    }
+    assert_int_equal(rt_hash(zero, "hello world, this is", 20), 487517429792856518);
+}
+
+static void hash_keys_differ(void **state) {
+    (void)state;
+    rt_hash_key one = rt_hash_key_new(), other = rt_hash_key_new();
+    assert_memory_not_equal(&one, &other, sizeof one);
+}
+
+static void names_are_found(void **state) {
+    (void)state;
+    enum { COUNT = 1000 };
+    static char texts[COUNT][8];
+    rt_names names = {0};
+    int known;
+    assert_int_equal(rt_names_find(&names, "n1", 2), -1);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(texts[i], sizeof texts[i], "n%d", i);
+        assert_true(rt_names_add(&names, texts[i], i, &known));
+        assert_int_equal(known, -1);
+    }
+    assert_true(rt_names_add(&names, "n7", COUNT, &known));
+    assert_int_equal(known, 7);
+    for (int i = 0; i < COUNT; i++) assert_int_equal(rt_names_find(&names, texts[i], strlen(texts[i])), i);
+    assert_int_equal(rt_names_find(&names, "n10000", 6), -1);
+    assert_int_equal(rt_names_find(&names, "n10000", 3), 10);
+    rt_names_free(&names);
 }
 
 /* ---- Memory ---- */
@@ -502,6 +553,9 @@ int main(void) {
         cmocka_unit_test(status_texts_differ),
         cmocka_unit_test(errors_carry_text),
         cmocka_unit_test(long_errors_are_cut),
+        cmocka_unit_test(hashes_are_siphash_1_3),
+        cmocka_unit_test(hash_keys_differ),
+        cmocka_unit_test(names_are_found),
         cmocka_unit_test(sizes_are_checked),
         cmocka_unit_test(grow_doubles_or_changes_nothing),
         cmocka_unit_test(arena_aligns_and_zeroes),

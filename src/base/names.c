@@ -4,15 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t hash(const char *text, size_t length) {
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a, 64 bits */
-    for (size_t i = 0; i < length; i++) h = (h ^ (unsigned char)text[i]) * 0x100000001b3u;
-    return (size_t)(h ^ h >> 32);
-}
-
 /* The slot that holds the name, or the free one where it belongs. */
 static size_t slot_of(const rt_names *names, const char *text, size_t length) {
-    size_t at = hash(text, length) & (names->capacity - 1);
+    size_t at = rt_hash(names->key, text, length) & (names->capacity - 1);
     while (names->slots[at].name != NULL &&
            (strncmp(names->slots[at].name, text, length) != 0 || names->slots[at].name[length] != '\0'))
         at = (at + 1) & (names->capacity - 1);
@@ -20,7 +14,9 @@ static size_t slot_of(const rt_names *names, const char *text, size_t length) {
 }
 
 static bool grow(rt_names *names) {
-    rt_names bigger = {.capacity = names->capacity == 0 ? 64 : names->capacity * 2};
+    bool first = names->capacity == 0;
+    rt_names bigger = {.capacity = first ? 64 : names->capacity * 2};
+    bigger.key = first ? rt_hash_key_new() : names->key;
     bigger.slots = rt_calloc(bigger.capacity, sizeof *bigger.slots);
     if (bigger.slots == NULL) return false;
     for (size_t i = 0; i < names->capacity; i++) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Names to indices: open addressing over FNV-1a, for graphs of any size. */
+ * Names to indices: open addressing, for graphs of any size and with any names. */
 #ifndef RT_BASE_NAMES_H
 #define RT_BASE_NAMES_H
 
+#include "base/hash.h"
 #include "base/memory.h"
 
 /* Zero-initialise; the names' text belongs to the caller and must stay where it is. */
@@ -11,6 +12,7 @@ typedef struct rt_names {
         const char *name; /* NULL: free */
         int index;
     } * slots;
+    rt_hash_key key;
     size_t capacity, count; /* capacity: a power of two, at least twice count */
 } rt_names;
 

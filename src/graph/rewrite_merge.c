@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Level 1: nodes that compute the same become one. One walk in the order of the nodes, each looked up in a
  * hash table when its inputs are merged already: linear in the size of the graph. */
+#include "base/hash.h"
 #include "graph/ops.h"
 #include "graph/rewrite.h"
 
@@ -12,6 +13,7 @@ typedef struct merge {
     int *into;       /* [values] the value that stands for each */
     int *slots;      /* [capacity] the first of equal nodes, plus 1; 0: free */
     size_t capacity; /* a power of two, at least twice the nodes */
+    rt_hash_key key;
 } merge;
 
 /* What the node's only output holds, where shapes alone tell: then its operator and inputs do not matter, as
@@ -35,33 +37,31 @@ static bool same_node(const rt_graph *graph, const rt_node *a, const rt_node *b)
            rt_attrs_equal(&a->attrs, &b->attrs);
 }
 
-static uint64_t mix(uint64_t hash, const void *data, size_t size) {
-    const unsigned char *bytes = data;
-    for (size_t i = 0; i < size; i++) hash = (hash ^ bytes[i]) * 0x100000001b3u; /* FNV-1a */
-    return hash;
+/* The hash of one thing becomes a part of the key for the next. */
+static void mix(rt_hash_key *key, const void *data, size_t size) {
+    key->words[0] ^= rt_hash(*key, data, size);
 }
 
-static size_t hash_node(const rt_graph *graph, const rt_node *node) {
+static size_t hash_node(const rt_graph *graph, const rt_node *node, rt_hash_key key) {
     const rt_value *told = told_by_shapes(graph, node);
-    uint64_t hash = 0xcbf29ce484222325u;
     if (told != NULL) {
-        hash = mix(hash, told->content.at, (size_t)told->content.count * sizeof *told->content.at);
+        mix(&key, told->content.at, (size_t)told->content.count * sizeof *told->content.at);
     } else {
         size_t count;
         const rt_attr_row *rows = rt_attr_rows(&count);
-        hash = mix(hash, &node->op, sizeof node->op);
-        hash = mix(hash, node->inputs, (size_t)node->input_count * sizeof *node->inputs);
+        mix(&key, &node->op, sizeof node->op);
+        mix(&key, node->inputs, (size_t)node->input_count * sizeof *node->inputs);
         for (size_t i = 0; i < count; i++) {
-            hash = mix(hash, (const char *)&node->attrs + rows[i].offset, rt_attr_size(rows[i].kind));
+            mix(&key, (const char *)&node->attrs + rows[i].offset, rt_attr_size(rows[i].kind));
         }
     }
-    return (size_t)(hash ^ hash >> 32);
+    return (size_t)key.words[0];
 }
 
 /* The first node that is equal to this one; itself when it is the first. */
 static int first_of(merge *m, int index) {
     const rt_graph *graph = m->graph;
-    size_t at = hash_node(graph, &graph->nodes[index]) & (m->capacity - 1);
+    size_t at = hash_node(graph, &graph->nodes[index], m->key) & (m->capacity - 1);
     while (m->slots[at] != 0 && !same_node(graph, &graph->nodes[m->slots[at] - 1], &graph->nodes[index]))
         at = (at + 1) & (m->capacity - 1);
     if (m->slots[at] == 0) m->slots[at] = index + 1;
@@ -109,7 +109,7 @@ static size_t merge_all(merge *m) {
 }
 
 retort_status rt_rewrite_merge_nodes(rt_graph *graph, size_t *count, retort_error *err) {
-    merge m = {.graph = graph, .capacity = 64};
+    merge m = {.graph = graph, .capacity = 64, .key = rt_hash_key_new()};
     while (m.capacity < 2 * graph->node_count) m.capacity *= 2;
     m.into = rt_calloc(graph->value_count, sizeof *m.into);
     m.slots = rt_calloc(m.capacity, sizeof *m.slots);

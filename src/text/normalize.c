@@ -142,7 +142,7 @@ static void drop_marks(rt_normalized *out) {
 }
 
 static bool write_bytes(rt_normalized *out) {
-    if (!rt_grow((void **)&out->bytes, &out->byte_capacity, 4 * out->count + 1, 1)) return false;
+    if (!rt_grow((void **)&out->bytes, &out->byte_capacity, 4 * out->count + RT_HASH_MARGIN, 1)) return false;
     size_t at = 0;
     for (size_t i = 0; i < out->count; i++) {
         out->points[i].at = (uint32_t)at;
@@ -162,6 +162,10 @@ bool rt_normalize(const rt_normalizer *normalizer, const uint8_t *text, size_t s
         return false;
     }
     for (uint32_t point; text < end; source++) {
+        if (*text >= 'a' && *text <= 'z') { /* most characters: they stay as they are */
+            push(out, *text++, source, false);
+            continue;
+        }
         text += rt_utf8_take(text, end, &point);
         push_character(normalizer, out, point, source);
     }

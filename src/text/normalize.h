@@ -3,6 +3,7 @@
 #ifndef RT_TEXT_NORMALIZE_H
 #define RT_TEXT_NORMALIZE_H
 
+#include "base/hash.h"
 #include "base/memory.h"
 
 typedef struct rt_normalizer {
@@ -18,7 +19,7 @@ typedef struct rt_point {
 /* A normalised piece of text. Start with {0}, reuse at will. */
 typedef struct rt_normalized {
     rt_point *points; /* [count + 1], the last one only marks the end */
-    uint8_t *bytes;   /* the points as UTF-8 */
+    uint8_t *bytes;   /* the points as UTF-8; then RT_HASH_MARGIN */
     size_t count, point_capacity, byte_capacity;
     bool marked;     /* there may be marks to put in order and to drop */
     rt_point *spare; /* for sorting long runs of marks */

@@ -13,13 +13,8 @@ enum { MAX_PIECES = 1 << 24, MAX_BYTES = 1 << 30 };
  * id + 1 in 25 bits, and whether it is the end of a piece, after its prefix. */
 enum { TAG_SHIFT = 26 };
 
-static uint64_t scatter(uint64_t hash) {
-    hash = (hash ^ hash >> 32) * UINT64_C(0xD6E8FEB86659FD93);
-    return hash ^ hash >> 32;
-}
-
-static uint32_t tag_of(uint64_t scattered, bool within) {
-    return (uint32_t)(scattered >> (32 + TAG_SHIFT)) << TAG_SHIFT | within;
+static uint32_t tag_of(uint64_t hash, bool within) {
+    return (uint32_t)(hash >> (32 + TAG_SHIFT)) << TAG_SHIFT | within;
 }
 
 static int32_t id_of(uint32_t slot) {
@@ -34,9 +29,9 @@ static bool slot_is(const rt_vocab *vocab, uint32_t slot, const uint8_t *bytes, 
 }
 
 /* The slot of these bytes, or the free one where they belong. */
-static uint32_t *find_slot(const rt_vocab *vocab, const uint8_t *bytes, size_t length, uint64_t scattered,
+static uint32_t *find_slot(const rt_vocab *vocab, const uint8_t *bytes, size_t length, uint64_t hash,
                            uint32_t tag) {
-    size_t at = scattered & vocab->mask;
+    size_t at = hash & vocab->mask;
     while (vocab->slots[at] != 0 && !slot_is(vocab, vocab->slots[at], bytes, length, tag)) {
         at = (at + 1) & vocab->mask;
     }
@@ -45,19 +40,12 @@ static uint32_t *find_slot(const rt_vocab *vocab, const uint8_t *bytes, size_t l
 
 int32_t rt_vocab_find(const rt_vocab *vocab, const uint8_t *bytes, size_t length, bool within,
                       uint64_t hash) {
-    hash = scatter(hash);
     return id_of(*find_slot(vocab, bytes, length, hash, tag_of(hash, within)));
-}
-
-static uint64_t hash_bytes(const uint8_t *bytes, size_t length, bool within) {
-    uint64_t hash = rt_vocab_hash(within);
-    for (size_t i = 0; i < length; i++) hash = rt_vocab_hash_byte(hash, bytes[i]);
-    return hash;
 }
 
 int32_t rt_vocab_id(const rt_vocab *vocab, const char *piece, size_t length) {
     const uint8_t *bytes = (const uint8_t *)piece;
-    return rt_vocab_find(vocab, bytes, length, false, hash_bytes(bytes, length, false));
+    return rt_vocab_find(vocab, bytes, length, false, rt_hash_from(vocab->begin[0], bytes, length));
 }
 
 /* False when the bytes are there already; *other is then their id. */
@@ -65,12 +53,13 @@ static bool insert(rt_vocab *vocab, size_t id, bool within, int32_t *other) {
     size_t skip = within ? vocab->prefix_length : 0;
     const uint8_t *bytes = (const uint8_t *)rt_vocab_piece(vocab, id) + skip;
     size_t length = rt_vocab_length(vocab, id) - skip;
-    uint64_t hash = scatter(hash_bytes(bytes, length, within));
+    rt_hash_state state = vocab->begin[within];
+    for (size_t at = 0; at < length / 8 * 8; at += 8) rt_hash_block(&state, bytes + at);
+    uint64_t hash = rt_hash_end_wide(state, bytes + length / 8 * 8, length);
     uint32_t tag = tag_of(hash, within), *slot = find_slot(vocab, bytes, length, hash, tag);
     *other = id_of(*slot);
     if (*slot != 0) return false;
-    uint16_t *reach = &vocab->reach[within][rt_vocab_reach_index(bytes, length)];
-    if (length > *reach) *reach = (uint16_t)length;
+    vocab->lengths[within][rt_vocab_beginning(bytes, length)] |= rt_vocab_length_bit(length);
     *slot = tag | (uint32_t)(id + 1) << 1;
     return true;
 }
@@ -142,7 +131,7 @@ static bool allocate_slots(rt_vocab *vocab) {
 
 static retort_status index_pieces(rt_vocab *vocab, const char *name, const void *pieces, size_t size,
                                   size_t count, retort_error *err) {
-    vocab->text = malloc(size + 1);
+    vocab->text = malloc(size + 1 + RT_HASH_MARGIN);
     vocab->starts = rt_calloc(count + 1, sizeof *vocab->starts);
     if (vocab->text == NULL || vocab->starts == NULL) return rt_fail_nomem(err, size + 4 * count);
     vocab->count = split_pieces(vocab, pieces, size);
@@ -157,6 +146,7 @@ retort_status rt_vocab_open(rt_vocab *vocab, const char *name, const void *piece
     size_t count = count_ends(pieces, size);
     if (size > 0 && ((const char *)pieces)[size - 1] != '\n') count++;
     *vocab = (rt_vocab){.prefix = prefix, .prefix_length = strlen(prefix)};
+    for (int within = 0; within < 2; within++) vocab->begin[within] = rt_hash_begin(rt_hash_key_new());
     if (count == 0) return rt_fail(err, RETORT_FORMAT, "%s: the vocabulary is empty", name);
     if (count > MAX_PIECES || size > MAX_BYTES) {
         return rt_fail(err, RETORT_LIMIT, "%s: %zu pieces in %zu bytes, at most %d in %d are supported", name,

@@ -4,20 +4,22 @@
 #define RT_TEXT_VOCAB_H
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/memory.h"
 
 enum { RT_PIECE_MAX = 512 }; /* bytes of a piece */
-enum { RT_REACHES = 1024 };
+enum { RT_BEGINNINGS = 1024 };
 
 typedef struct rt_vocab {
-    char *text;       /* the pieces in the order of their ids, each ended by NUL */
+    char *text;       /* the pieces in the order of their ids, each ended by NUL; then RT_HASH_MARGIN */
     uint32_t *starts; /* [count + 1] where each begins in `text` */
     size_t count;
     uint32_t *slots; /* [mask + 1] */
     size_t mask;
     const char *prefix; /* of pieces that go on within a word: "##" */
     size_t prefix_length;
-    uint16_t reach[2][RT_REACHES]; /* see rt_vocab_reach */
+    rt_hash_state begin[2];             /* of a hash: of pieces that begin a word, that go on within one */
+    uint32_t lengths[2][RT_BEGINNINGS]; /* see rt_vocab_lengths */
 } rt_vocab;
 
 /* From pieces ended by '\n'; an empty one is an id without a piece. `prefix` must outlive the vocabulary. */
@@ -25,24 +27,25 @@ retort_status rt_vocab_open(rt_vocab *vocab, const char *name, const void *piece
                             const char *prefix, retort_error *err);
 void rt_vocab_close(rt_vocab *vocab);
 
-/* A hash taken a byte at a time, so that one pass over a word gives the hash of each of its beginnings. A
- * piece that goes on within a word is found by what follows its prefix. */
-static inline uint64_t rt_vocab_hash(bool within) {
-    return within ? UINT64_C(0x9AE16A3B2F90404F) : UINT64_C(0xCBF29CE484222325);
+static inline size_t rt_vocab_beginning(const uint8_t *bytes, size_t length) {
+    return (bytes[0] * 37u + (length > 1 ? bytes[1] * 4u : 0)) % RT_BEGINNINGS;
 }
-static inline uint64_t rt_vocab_hash_byte(uint64_t hash, uint8_t byte) {
-    return (hash ^ byte) * UINT64_C(0x9E3779B97F4A7C15);
+/* The bit of a length; the last one stands for all from 31 bytes on. */
+static inline uint32_t rt_vocab_length_bit(size_t length) {
+    return UINT32_C(1) << (length < 31 ? length : 31);
 }
-/* Bytes of the longest piece that may begin as these `length` >= 1 bytes do, so that no longer one is looked
- * for. */
-static inline size_t rt_vocab_reach_index(const uint8_t *bytes, size_t length) {
-    return (bytes[0] * 37u + (length > 1 ? bytes[1] * 4u : 0)) % RT_REACHES;
+/* Lengths of the pieces that may begin as these `length` >= 1 bytes do, so that no other is looked for. */
+static inline uint32_t rt_vocab_lengths(const rt_vocab *vocab, const uint8_t *bytes, size_t length,
+                                        bool within) {
+    uint32_t two = vocab->lengths[within][rt_vocab_beginning(bytes, length)];
+    return two | rt_vocab_length_bit(1); /* a piece of one byte stands elsewhere */
 }
-static inline size_t rt_vocab_reach(const rt_vocab *vocab, const uint8_t *bytes, size_t length, bool within) {
-    size_t two = vocab->reach[within][rt_vocab_reach_index(bytes, length)];
-    return two > 1 ? two : 1; /* a piece of one byte stands elsewhere */
+static inline size_t rt_vocab_longest(uint32_t lengths) {
+    size_t longest = 31 - (size_t)__builtin_clz(lengths);
+    return longest < 31 ? longest : RT_PIECE_MAX;
 }
-/* Id of the piece with these bytes (and, within a word, the prefix before them) and this hash, or -1. */
+/* Id of the piece with these bytes (and, within a word, the prefix before them), or -1. The hash goes on from
+ * vocab->begin[within]. */
 int32_t rt_vocab_find(const rt_vocab *vocab, const uint8_t *bytes, size_t length, bool within, uint64_t hash);
 /* Id of a whole piece, or -1. */
 int32_t rt_vocab_id(const rt_vocab *vocab, const char *piece, size_t length);

@@ -4,20 +4,26 @@
 #include "text/unicode.h"
 
 /* The longest piece that is a beginning of `points` [0, count), as a number of characters; 0 when there is
- * none. The hashes of all beginnings come from one pass; then they are looked up from the longest down. */
+ * none. One pass gives what the hashes of all beginnings share; they are looked up from the longest down. */
 static size_t longest_piece(const rt_vocab *vocab, const uint8_t *bytes, const rt_point *points, size_t count,
                             bool within, int32_t *id) {
-    uint64_t hashes[RT_PIECE_MAX + 1], hash = rt_vocab_hash(within);
+    rt_hash_state states[RT_PIECE_MAX / 8 + 1], state = vocab->begin[within]; /* after each 8 bytes */
     uint32_t begin = points[0].at;
-    size_t tried = 0, reach = rt_vocab_reach(vocab, bytes + begin, points[count].at - begin, within);
-    for (; tried < count && points[tried + 1].at - begin <= reach; tried++) {
-        for (uint32_t at = points[tried].at; at < points[tried + 1].at; at++) {
-            hash = rt_vocab_hash_byte(hash, bytes[at]);
-        }
-        hashes[tried] = hash;
+    bytes += begin;
+    uint32_t lengths = rt_vocab_lengths(vocab, bytes, points[count].at - begin, within);
+    size_t tried = 0, longest = rt_vocab_longest(lengths);
+    while (tried < count && points[tried + 1].at - begin <= longest) tried++;
+    size_t done = 0;
+    for (; done + 8 <= points[tried].at - begin; done += 8) {
+        states[done / 8] = state;
+        rt_hash_block(&state, bytes + done);
     }
     for (; tried > 0; tried--) {
-        *id = rt_vocab_find(vocab, bytes + begin, points[tried].at - begin, within, hashes[tried - 1]);
+        size_t length = points[tried].at - begin;
+        for (; length < done; done -= 8) state = states[done / 8 - 1];
+        if (!(lengths & rt_vocab_length_bit(length))) continue;
+        uint64_t hash = rt_hash_end_wide(state, bytes + done, length);
+        *id = rt_vocab_find(vocab, bytes, length, within, hash);
         if (*id >= 0) return tried;
     }
     return 0;
