@@ -138,16 +138,20 @@ static bool read_id(srv_call *call, const srv_ints *ints, const char *what, size
     return true;
 }
 
-/* Tokens with a mask of 1; those of 0 must stand behind them. */
-static bool read_mask(srv_call *call, const srv_ids *ids, size_t *n) {
-    int32_t previous = 1, mask = 1;
-    *n = ids->n;
-    for (size_t i = 0; srv_has_ints(&ids->mask) && i < ids->n; i++, previous = mask) {
-        if (!read_id(call, &ids->mask, "attention_mask", i, 2, &mask)) return false;
-        if (mask > previous)
-            return srv_call_fail(call, SRV_ERROR_INVALID,
-                                 "attention_mask %zu is 1 behind a 0: padding must stand at the end", i);
-        if (mask == 0 && previous == 1) *n = i;
+/* The n tokens from *first on have a mask of 1; those of 0 must stand before or behind them. */
+static bool read_mask(srv_call *call, const srv_ids *ids, size_t *first, size_t *n) {
+    int32_t mask = 1;
+    *first = *n = 0;
+    for (size_t i = 0; i < ids->n; i++) {
+        if (srv_has_ints(&ids->mask) && !read_id(call, &ids->mask, "attention_mask", i, 2, &mask))
+            return false;
+        if (mask == 0) continue;
+        if (*n == 0) *first = i;
+        if (i != *first + *n)
+            return srv_call_fail(
+                call, SRV_ERROR_INVALID,
+                "attention_mask %zu is 1 behind a 0 behind a 1: padding must stand at the ends", i);
+        ++*n;
     }
     return true;
 }
@@ -155,16 +159,17 @@ static bool read_mask(srv_call *call, const srv_ids *ids, size_t *n) {
 static bool read_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     const srv_ids *ids = &call->ask.ids[index];
     const retort_info *info = &call->engine->info;
-    if (!read_mask(call, ids, n)) return false;
+    size_t first;
+    if (!read_mask(call, ids, &first, n)) return false;
     if (*n > (size_t)info->positions) return too_long(call, index, *n, info->positions);
     if (*n == 0) return srv_call_fail(call, SRV_ERROR_INVALID, "text %zu has no token", index);
     if (*n > s->capacity && !srv_encoder_grow(s, *n))
         return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < *n; i++) {
         s->types[i] = 0;
-        if (!read_id(call, &ids->ids, "token id", i, info->vocab, &s->ids[i])) return false;
-        if (srv_has_ints(&ids->types) &&
-            !read_id(call, &ids->types, "token_type_ids", i, info->types > 0 ? info->types : 1, &s->types[i]))
+        if (!read_id(call, &ids->ids, "token id", first + i, info->vocab, &s->ids[i])) return false;
+        if (srv_has_ints(&ids->types) && !read_id(call, &ids->types, "token_type_ids", first + i,
+                                                  info->types > 0 ? info->types : 1, &s->types[i]))
             return false;
     }
     return true;
@@ -283,6 +288,20 @@ static bool find_engine(srv_call *call) {
     return srv_call_fail(call, SRV_ERROR_BACKEND, "%s needs a model that %s", call->route->path, does);
 }
 
+/* The model that the path or the body names. With one model its name in a body does not matter: clients send
+ * what they know. */
+static bool choose_model(srv_call *call) {
+    const srv_slice *named = &call->ask.named;
+    if (named->text == NULL || call->server->options->model_count == 1) return true;
+    if (call->model.text == NULL) {
+        call->model = *named;
+        return true;
+    }
+    if (call->model.length == named->length && memcmp(call->model.text, named->text, named->length) == 0)
+        return true;
+    return srv_call_fail(call, SRV_ERROR_INVALID, "model: the path names another one");
+}
+
 static bool ask(srv_call *call) {
     size_t length = call->json_length > 0 ? call->json_length : call->body.length;
     if (!srv_json_parse(&call->json, call->body.data, length))
@@ -291,7 +310,7 @@ static bool ask(srv_call *call) {
     if (body->kind != SRV_OBJECT) return srv_call_wrong(call, "the body", "an object", body);
     if (!srv_fields_read(call, call->route->form, body, "")) return false;
     /* With one model its name does not matter: clients name what they know. */
-    if (call->ask.named.text != NULL && call->server->options->model_count > 1) call->model = call->ask.named;
+    if (!choose_model(call)) return false;
     if (!call->route->read(call, body)) return false;
     if (call->ask.count == 0) return srv_call_fail(call, SRV_ERROR_EMPTY, "the list of inputs is empty");
     return find_engine(call);

@@ -100,6 +100,7 @@ typedef struct srv_ask {
     size_t count, capacity;
     bool single;     /* one input, not a list of one */
     bool nested;     /* Hugging Face's form of the answer to it */
+    bool similarity; /* POST /: cosines with the first text */
     srv_slice named; /* the model, in the body */
     srv_switch truncate;
     int direction;            /* truncation_direction: a retort_side */
@@ -190,6 +191,8 @@ bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int6
 retort_text *srv_add_text(srv_call *call);
 srv_ids *srv_add_ids(srv_call *call);
 bool srv_add_string(srv_call *call, const char *name, const srv_json *string);
+/* What the last text is paired with. */
+bool srv_add_pair(srv_call *call, const char *name, const srv_json *string);
 
 /* ---- Writing ---- */
 

@@ -162,6 +162,8 @@ static const srv_field hf_tag[] = {HF("TagParameters"), END};
 static const srv_field hf_answer[] = {HF("AnswerParameters"), END};
 static const srv_field hf_fill[] = {HF("FillParameters"), END};
 static const srv_field hf_embed[] = {HF("EmbedParameters"), CUT, NORMALIZE, DIMENSIONS, FLOATS_ONLY, END};
+static const srv_field hf_similarity[] = {HF("SimilarityParameters"), CUT, END};
+const srv_form srv_hf_similarity_form = {"HuggingFaceSimilarityRequest", hf_similarity};
 const srv_form srv_hf_forms[] = {
     [RETORT_TASK_CLASSIFY] = {"ClassifyRequest", hf_classify}, [RETORT_TASK_TAG] = {"TagRequest", hf_tag},
     [RETORT_TASK_ANSWER] = {"AnswerRequest", hf_answer},       [RETORT_TASK_FILL] = {"FillRequest", hf_fill},

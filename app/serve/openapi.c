@@ -27,6 +27,7 @@ static const struct {
     {"HuggingFaceInputs",
      "{'oneOf':[{'$ref':'#/components/schemas/Text'},{'type':'array','minItems':1,'maxItems':1,'items':"
      "{'$ref':'#/components/schemas/Text'}},{'$ref':'#/components/schemas/Question'},"
+     "{'$ref':'#/components/schemas/SimilarityInputs'},"
      "{'$ref':'#/components/schemas/Pair'}],'description':'a question with its context for a model that "
      "answers; with parameters also {text, text_pair}, and lists; without, as in /predict or /embed'}"},
     {"HuggingFaceParameters",

@@ -73,3 +73,12 @@ bool srv_add_string(srv_call *call, const char *name, const srv_json *string) {
     call->characters += string->length;
     return true;
 }
+
+bool srv_add_pair(srv_call *call, const char *name, const srv_json *string) {
+    if (!srv_json_is(string, SRV_STRING)) return srv_call_wrong(call, name, "a string", string);
+    retort_text *text = &call->ask.texts[call->ask.count - 1];
+    text->pair = string->text;
+    text->pair_length = string->length;
+    call->characters += string->length;
+    return true;
+}

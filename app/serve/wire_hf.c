@@ -11,12 +11,7 @@ static bool read_text(srv_call *call, const srv_json *value, bool questions) {
     if (!srv_fields_read(call, questions ? &srv_hf_question_form : &srv_hf_pair_form, value, "inputs."))
         return false;
     if (!srv_add_string(call, first, srv_json_get(value, first))) return false;
-    if (pair == NULL) return true;
-    if (pair->kind != SRV_STRING) return srv_call_wrong(call, second, "a string", pair);
-    call->ask.texts[call->ask.count - 1].pair = pair->text;
-    call->ask.texts[call->ask.count - 1].pair_length = pair->length;
-    call->characters += pair->length;
-    return true;
+    return pair == NULL || srv_add_pair(call, second, pair);
 }
 
 /* Inputs as the pipelines take them: one, or a list. */
@@ -49,6 +44,12 @@ static int task_of(srv_call *call) {
     return task;
 }
 
+/* What huggingface_hub's sentence_similarity sends: as for /similarity. */
+static bool read_similarity(srv_call *call, const srv_json *body) {
+    call->ask.similarity = true;
+    return srv_fields_read(call, &srv_hf_similarity_form, body, "") && srv_tei_read_similarity(call, body);
+}
+
 bool srv_hf_read(srv_call *call, const srv_json *body) {
     const srv_json *inputs = srv_json_get(body, "inputs"), *parameters = srv_json_get(body, "parameters");
     int task = task_of(call);
@@ -57,6 +58,7 @@ bool srv_hf_read(srv_call *call, const srv_json *body) {
                              (int)(call->model.length < 100 ? call->model.length : 100), call->model.text);
     bool embeds = task == RETORT_TASK_EMBED, questions = task == RETORT_TASK_ANSWER;
     bool rows = embeds || task == RETORT_TASK_CLASSIFY;
+    if (embeds && srv_json_get(inputs, "source_sentence") != NULL) return read_similarity(call, body);
     if (!srv_fields_read(call, &srv_hf_forms[task], body, "") ||
         !srv_fields_read(call, &srv_hf_parameter_forms[task], parameters, "parameters."))
         return false;
@@ -86,6 +88,8 @@ static void write_parts(srv_call *call) {
 void srv_hf_write(srv_call *call) {
     if (!srv_engine_has_rows(call->engine)) {
         write_parts(call);
+    } else if (call->ask.similarity) {
+        srv_tei_write_similarity(call);
     } else if (call->engine->info.task == RETORT_TASK_EMBED) {
         srv_tei_write_embed(call);
     } else {

@@ -19,12 +19,7 @@ static bool read_sequence(srv_call *call, const srv_json *value) {
                              value->count);
     const srv_json *text = srv_json_first(value);
     if (!srv_add_string(call, "inputs", text) || value->count == 1) return !call->failed;
-    const srv_json *pair = text + 1;
-    if (pair->kind != SRV_STRING) return srv_call_wrong(call, "inputs", "a string", pair);
-    call->ask.texts[call->ask.count - 1].pair = pair->text;
-    call->ask.texts[call->ask.count - 1].pair_length = pair->length;
-    call->characters += pair->length;
-    return true;
+    return srv_add_pair(call, "inputs", text + 1);
 }
 
 /* A flat list of two strings is a pair; a batch is a list of lists. */

@@ -113,20 +113,27 @@ static bool read_ints(srv_call *call, const char *name, tensor *t, int64_t i, sr
 }
 
 /* Four bytes of length, then the text. */
+static bool read_raw_text(srv_call *call, const tensor *t, size_t *at, srv_slice *out) {
+    uint32_t length = 0;
+    for (size_t k = 4; t->raw_size - *at >= 4 && k-- > 0;)
+        length = length << 8 | (unsigned char)t->raw[*at + k];
+    if (t->raw_size - *at < 4 || t->raw_size - *at - 4 < length)
+        return srv_call_fail(call, SRV_ERROR_INVALID, "the bytes of text %zu end too early", call->ask.count);
+    *out = (srv_slice){t->raw + *at + 4, length};
+    *at += 4 + (size_t)length;
+    call->characters += length;
+    return true;
+}
+
 static bool read_raw_texts(srv_call *call, const tensor *t) {
     size_t at = 0;
     for (int64_t i = 0; i < t->rows; i++) {
-        uint32_t length = 0;
-        for (size_t k = 4; t->raw_size - at >= 4 && k-- > 0;)
-            length = length << 8 | (unsigned char)t->raw[at + k];
-        if (t->raw_size - at < 4 || t->raw_size - at - 4 < length)
-            return srv_call_fail(call, SRV_ERROR_INVALID, "the bytes of text %lld end too early",
-                                 (long long)i);
+        srv_slice first = {0}, second = {0};
+        if (!read_raw_text(call, t, &at, &first)) return false;
+        if (t->columns == 2 && !read_raw_text(call, t, &at, &second)) return false;
         retort_text *text = srv_add_text(call);
         if (text == NULL) return false;
-        *text = (retort_text){.text = t->raw + at + 4, .length = length};
-        call->characters += length;
-        at += 4 + (size_t)length;
+        *text = (retort_text){first.text, first.length, second.text, second.length};
     }
     return true;
 }
@@ -134,14 +141,16 @@ static bool read_raw_texts(srv_call *call, const tensor *t) {
 static bool read_texts(srv_call *call, const srv_json *inputs, const srv_json *input) {
     tensor t;
     if (!read_tensor(call, "BYTES", inputs, input, 0, &t)) return false;
-    if (t.columns != 1)
-        return srv_call_fail(call, SRV_ERROR_INVALID, "texts: expected the shape [N] or [N, 1]");
+    if (t.columns > 2)
+        return srv_call_fail(call, SRV_ERROR_INVALID,
+                             "texts: expected the shape [N], [N, 1] or, of pairs, [N, 2]");
     if (t.raw != NULL) return read_raw_texts(call, &t);
     for (int64_t i = 0; i < t.rows; i++) {
         const srv_json *row = next_row(&t);
         if (row == NULL)
             return srv_call_fail(call, SRV_ERROR_INVALID, "text %lld is no string", (long long)i);
         if (!srv_add_string(call, "a text", row)) return false;
+        if (t.columns == 2 && !srv_add_pair(call, "a text's partner", row + 1)) return false;
     }
     return true;
 }

@@ -16,7 +16,6 @@ CLASSIFY, EMBED = "distilbert-classify", "package-mean"
 TEXT = "a very good film"
 cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
 sys.path += glob.glob(f"{cache}/retort/clients/lib/python3*/site-packages")
-os.environ["HF_HUB_OFFLINE"] = "1"
 server = Server(model(CLASSIFY), model(EMBED))
 
 
@@ -50,6 +49,44 @@ def triton():
     assert after["inference_stats"]["success"]["count"] >= before["inference_stats"]["success"]["count"] + 1
     assert after["last_inference"] > 1.7e12
     assert [m["name"] for m in triton.get_inference_statistics()["model_stats"]] == [CLASSIFY, EMBED]
+
+
+@test
+def hugging_face():
+    hub = client("huggingface_hub")
+    for url in (f"{server.url}/models/{CLASSIFY}", f"{server.url}/v2/models/{CLASSIFY}"):
+        labels = hub.InferenceClient(model=url).text_classification(TEXT, top_k=2)
+        wanted = server.post("/predict", {"inputs": TEXT})
+        assert [label.label for label in labels] == [label["label"] for label in wanted[:2]]
+    url = f"{server.url}/models/{EMBED}"
+    assert hub.InferenceClient(provider="hf-inference").get_endpoint_info(model=url)["model_id"] == EMBED
+    wanted = server.post("/similarity", {"inputs": {"source_sentence": TEXT, "sentences": ["good", TEXT]}})
+    vector = server.post("/embed", {"inputs": TEXT, "normalize": False})[0]
+    for path in f"/models/{EMBED}", f"/models/{EMBED}/pipeline/sentence-similarity":
+        assert hub.InferenceClient(model=server.url + path).sentence_similarity(TEXT, ["good", TEXT]) == wanted
+    for path in f"/models/{EMBED}", f"/models/{EMBED}/pipeline/feature-extraction":
+        embedder = hub.InferenceClient(model=server.url + path)
+        for found, value in zip(embedder.feature_extraction(TEXT, normalize=False)[0], vector):
+            close(float(found), value, 2e-6)
+    with Server(model(EMBED)) as alone:
+        assert hub.InferenceClient(model=alone.url).sentence_similarity(TEXT, ["good", TEXT]) == wanted
+
+
+@test
+def openai():
+    library = client("openai")
+    for url in server.url, server.url + "/v1":
+        with library.OpenAI(base_url=url, api_key="none") as openai_client:
+            assert [m.id for m in openai_client.models.list()] == [CLASSIFY, EMBED]
+            vectors = openai_client.embeddings.create(model=EMBED, input=[TEXT, "bad"])  # base64 beneath
+            for found, value in zip(vectors.data[0].embedding, server.post("/embed", {"inputs": TEXT})[0]):
+                close(found, value, 2e-6)
+            try:
+                openai_client.embeddings.create(model="other", input=TEXT)
+            except library.NotFoundError as error:
+                assert "no model has the name 'other'" in str(error)
+            else:
+                raise AssertionError("an unknown model has answered")
 
 
 if __name__ == "__main__":

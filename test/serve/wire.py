@@ -316,7 +316,7 @@ def protocol_v2_ids():
     for wrong in ([text_input(TEXT, shape=[2])], [text_input(TEXT, shape=[-1])], [text_input(TEXT, shape=[1, 2])], [text_input(TEXT, shape=[1, 0])],
                   [text_input(5)], [], [text_input(TEXT), text_input(TEXT)], tensors(("input_ids", [5] * 3)), tensors(("input_ids", [[5] * width, [5]])),
                   tensors(("input_ids", [[10 ** 6] * width] * 2)), tensors(("input_ids", [[-1] * width] * 2)), tensors(("input_ids", [[1.5] * width] * 2)),
-                  tensors(("input_ids", padded), ("attention_mask", [[0, 1] + [1] * (width - 2)] * 2)),
+                  tensors(("input_ids", padded), ("attention_mask", [[1, 0] + [1] * (width - 2)] * 2)),
                   tensors(("input_ids", padded), ("attention_mask", [[0] * width] * 2)), tensors(("input_ids", [[[]] * width] * 2)),
                   tensors(("input_ids", [[]] * 2 * width)), tensors(("input_ids", padded), ("token_type_ids", [[9] * width] * 2))):
         assert set(infer({"inputs": wrong}, code=400)) == {"error"}
@@ -345,12 +345,62 @@ def protocol_v2_bytes():
                for n, t, w in (("attention_mask", "INT64", 8), ("input_ids", "INT32", 4))]
     raw = struct.pack(f"<{len(ids) + 1}q", *[1] * len(ids), 0) + struct.pack(f"<{len(ids) + 1}i", *ids, 0)
     assert send(tensors, raw)["outputs"] == infer({"inputs": [text_input(TEXT)]})["outputs"]
-    for inputs, bad in ([named], data[:-1]), ([named], b""), (tensors, raw[:-1]), ([{**named, "parameters": {"binary_data_size": 5}}], data), \
+    pair = [{**named, "shape": [1, 2]}]
+    assert send(pair, data)["outputs"] == infer({"inputs": [text_input(TEXT, "caf\u00e9", shape=[1, 2])]})["outputs"]
+    for inputs, bad in ([named], data[:-1]), (pair, data[:-1]), ([named], b""), (tensors, raw[:-1]), ([{**named, "parameters": {"binary_data_size": 5}}], data), \
             ([{**named, "shape": [3]}], data), ([{**named, "parameters": {"binary_data_size": -1}}], data), \
             ([{**tensors[1], "parameters": {"binary_data_size": 5}}], raw), ([{**tensors[1], "shape": [9, 9]}], raw):
         assert send(inputs, bad, code=400)["error"]
     for length in (0, -1, 10 ** 6, "x", ""):
         send([named], data, length, 400)
+
+
+@test
+def protocol_v2_pairs():
+    infer = f"/v2/models/{CLASSIFY}/infer"
+    logits = {pair: rows("run", model(CLASSIFY), "\t".join(pair))[0]["logits"] for pair in ((TEXT, "bad"), ("good", "film"), ("bad", "good"))}
+    flat = [text for pair in logits for text in pair]
+    for data in (flat, [list(pair) for pair in logits]):
+        answer = server.post(infer, {"inputs": [{**text_input(shape=[3, 2]), "data": data}], "outputs": [{"name": "logits"}]})["outputs"][0]
+        assert answer["shape"] == [3, 3], answer
+        for found, wanted in zip(answer["data"], [logit for row in logits.values() for logit in row]):
+            close(found, wanted, 2e-6)
+    for shape, data in ([1, 3], ["a", "b", "c"]), ([2, 2], ["a", "b", "c"]), ([1, 2], ["a", 1]), ([1, 2], [["a"]]):
+        assert server.post(infer, {"inputs": [{**text_input(shape=shape), "data": data}]}, 400)["error"]
+
+
+@test
+def protocol_v2_padding():
+    """Of token ids, at the end or, as tokenizers with padding_side left have it, in front: it is cut off."""
+    ids = [token["id"] for token in server.post("/tokenize", {"inputs": TEXT})[0]]
+
+    def infer(mask, code=200):
+        n, row = len(mask), iter(ids)
+        tensors = {"input_ids": [next(row) if one else 0 for one in mask], "attention_mask": mask}
+        return server.post(f"/v2/models/{CLASSIFY}/infer", {"inputs": [
+            {"name": name, "shape": [1, n], "datatype": "INT64", "data": data} for name, data in tensors.items()]}, code)
+
+    plain = infer([1] * len(ids))["outputs"]
+    for left, right in (0, 3), (2, 0), (2, 3):
+        assert infer([0] * left + [1] * len(ids) + [0] * right)["outputs"] == plain
+    assert "padding must stand at the ends" in infer([1] * (len(ids) - 1) + [0, 1], 400)["error"]
+    assert "no token" in infer([0, 0], 400)["error"]
+
+
+@test
+def models_in_the_path():
+    labels = server.post(f"/models/{CLASSIFY}", {"inputs": TEXT, "parameters": {}})
+    assert labels == server.post("/", {"inputs": TEXT, "parameters": {}}) == server.post(f"/v2/models/{CLASSIFY}", {"inputs": TEXT, "parameters": {}})
+    assert server.post(f"/models/{EMBED}", {"inputs": TEXT, "model": EMBED}) == server.post("/embed", {"inputs": TEXT})
+    assert "names another" in server.post(f"/models/{EMBED}", {"inputs": TEXT, "model": CLASSIFY}, 422)["error"]
+    assert "'none'" in server.post("/models/none", {"inputs": TEXT}, 404)["error"]
+    cosines = {"inputs": {"source_sentence": TEXT, "sentences": ["good", TEXT]}}
+    assert server.post(f"/models/{EMBED}", cosines) == server.post("/similarity", cosines)
+    error = server.post(f"/models/{EMBED}", {**cosines, "parameters": {"normalize": True}}, 422)["error"]
+    assert "normalize" in error
+    assert server.get(f"/models/{EMBED}/info")["model_id"] == EMBED
+    assert server.get("/models") == server.get("/v1/models")
+    assert server.post("/embeddings", {"input": TEXT, "model": EMBED}) == server.post("/v1/embeddings", {"input": TEXT, "model": EMBED})
 
 
 # ---- Wrong requests ----
@@ -391,15 +441,18 @@ def unknown_fields_are_refused_by_name():
     bodies = {"/predict": {"inputs": "a"}, "/embed": {"inputs": "a"}, "/rerank": {"query": "a", "texts": ["a"]}, "/tokenize": {"inputs": "a"},
               "/similarity": {"inputs": {"source_sentence": "a", "sentences": ["b"]}, "parameters": {}}, "/": {"inputs": "a"},
               "/v1/embeddings": {"input": "a", "model": EMBED}, "/v2/models/{model}/infer": {"inputs": [text_input("a")]},
-              "/v2/models/{model}/versions/{version}/infer": {"inputs": [text_input("a")]}}
+              "/v2/models/{model}/versions/{version}/infer": {"inputs": [text_input("a")]}, "/embeddings": {"input": "a", "model": EMBED},
+              "/models/{model}": {"inputs": "a"}, "/v2/models/{model}": {"inputs": "a"},
+              "/models/{model}/pipeline/feature-extraction": {"inputs": "a"}, "/models/{model}/pipeline/sentence-similarity": {
+                  "inputs": {"source_sentence": "a", "sentences": ["b"]}}}
     with_body = {path: methods["post"] for path, methods in document["paths"].items() if "requestBody" in methods.get("post", {})}
     assert set(with_body) == set(bodies), "every route with a body is tried"
     for path, operation in with_body.items():
         name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
         assert name in forms and set(bodies[path]) <= set(forms[name]["properties"]), path
-        real = path.replace("{model}", CLASSIFY).replace("{version}", "1")
+        real = path.replace("{model}", EMBED if "pipeline" in path else CLASSIFY).replace("{version}", "1")
         server.post(real, bodies[path])
-        code = 400 if path.startswith("/v") else 422
+        code = 400 if path.endswith(("/embeddings", "/infer")) else 422  # OpenAI's form and the protocol
         error = server.post(real, {**bodies[path], "no_such": 1}, code)["error"]
         message = error["message"] if isinstance(error, dict) else error
         assert "unknown field 'no_such'" in message and next(iter(bodies[path])) in message, message
