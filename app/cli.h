@@ -211,6 +211,17 @@ bool cli_takes(const cli_command *command, int id);
 
 /* ---- Output ---- */
 
+/* What comes from files and people is escaped as retort_escape has it; cli_error, cli_warning and
+ * cli_print_json see to it themselves. */
+void cli_put(FILE *to, const char *text, size_t length);
+void cli_put_line(FILE *to, const char *text);
+/* Filled up with spaces to `width` columns of a terminal. */
+void cli_put_column(FILE *to, int width, const char *text);
+/* The columns that it takes. */
+int cli_columns(const char *text);
+/* "retort: …" on stderr, escaped. */
+void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints the error; the exit code for it. `reading`: a model or data was being read. */
 cli_code cli_fail(const retort_error *err, bool reading);

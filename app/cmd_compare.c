@@ -88,13 +88,6 @@ static cli_code measure(comparison *c, entry *it) {
     return code;
 }
 
-/* Code points. */
-static int width_of(const char *text) {
-    int width = 0;
-    for (; *text != '\0'; text++) width += (*text & 0xC0) != 0x80;
-    return width;
-}
-
 /* A number, or a dash where there is none. */
 static void print_cell(int width, const char *format, double value) {
     char text[48] = "-";
@@ -117,7 +110,7 @@ static cli_code print_entry(const comparison *c, const entry *it) {
     double mb = it->info.file_bytes > 0 ? (double)it->info.file_bytes * 1e-6 : NAN;
     if (!cli_has(c->args, CLI_JSON)) {
         if (it == &c->first) print_heading(c);
-        printf("%s%*s", it->path, c->width - width_of(it->path), "");
+        cli_put_column(stdout, c->width, it->path);
         print_cell(9, "%.1f", mb);
         print_cell(17, "%.6f", result->value);
         print_cell(10, "%+.6f", it == &c->first ? NAN : difference);
@@ -151,7 +144,7 @@ static cli_code add(comparison *c, entry *it) {
 cli_code cmd_compare(const cli_args *args) {
     comparison c = {.args = args, .batch = (size_t)cli_int(args, CLI_BATCH, 32), .width = 5};
     for (int i = 0; i < args->word_count; i++) {
-        int width = width_of(args->words[i]);
+        int width = cli_columns(args->words[i]);
         if (width > c.width) c.width = width;
     }
     cli_code code = entry_open(&c.first, args, args->words[0]);

@@ -20,9 +20,10 @@ json_t *cli_json_steps(retort_session *session, const retort_peaks *peaks) {
     retort_memory memory = peaks != NULL ? cli_weights_memory(session, peaks) : RETORT_DRAM;
     for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
         double ms = step.runs > 0 ? step.seconds / (double)step.runs * 1e3 : 0;
-        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f}", "op", step.op, "name", step.name,
-                                 "kernel", step.kernel, "shape", step.shape, "weight_bytes",
-                                 (json_int_t)step.weight_bytes, "flops_token", step.flops_token, "ms", ms);
+        json_t *json = json_pack("{s:s, s:o, s:s, s:s, s:I, s:f, s:f}", "op", step.op, "name",
+                                 cli_json_text(step.name, strlen(step.name)), "kernel", step.kernel, "shape",
+                                 step.shape, "weight_bytes", (json_int_t)step.weight_bytes, "flops_token",
+                                 step.flops_token, "ms", ms);
         json_t *share = peaks != NULL ? share_json(&step, peaks, memory) : NULL;
         if (share != NULL) json_object_update(json, share);
         json_decref(share);
@@ -54,8 +55,10 @@ cli_code cli_print_steps(retort_session *session, const retort_peaks *peaks) {
     printf("\n");
     for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
         char bytes[32];
-        printf("%-12s %-30s %-20s %-30s %10s %12.0f %9.4f %5.1f%%", step.op, step.name, step.kernel,
-               step.shape, cli_bytes(bytes, sizeof bytes, step.weight_bytes), step.flops_token,
+        printf("%-12s ", step.op);
+        cli_put_column(stdout, 30, step.name);
+        printf(" %-20s %-30s %10s %12.0f %9.4f %5.1f%%", step.kernel, step.shape,
+               cli_bytes(bytes, sizeof bytes, step.weight_bytes), step.flops_token,
                step.runs > 0 ? step.seconds / (double)step.runs * 1e3 : 0,
                total > 0 ? 100 * step.seconds / total : 0);
         if (peaks != NULL) print_share(&step, peaks, memory);
@@ -68,9 +71,20 @@ static int write_text(void *user, const char *text, size_t length) {
     return fwrite(text, 1, length, user) != length;
 }
 
+/* Lines, whose names may hold anything. */
+static int print_text(void *user, const char *text, size_t length) {
+    for (size_t n; length > 0; text += n, length -= n) {
+        const char *end = memchr(text, '\n', length);
+        n = end != NULL ? (size_t)(end - text) + 1 : length;
+        cli_put(user, text, n - (end != NULL));
+        if (end != NULL) fputc('\n', user);
+    }
+    return 0;
+}
+
 static cli_code print_graph(const cli_args *args, const retort_model *model) {
     if (!cli_has(args, CLI_JSON)) {
-        retort_model_print(model, write_text, stdout); /* a failed write is found when stdout is flushed */
+        retort_model_print(model, print_text, stdout); /* a failed write is found when stdout is flushed */
         return CLI_DONE;
     }
     char *text = NULL;

@@ -16,7 +16,10 @@ static cli_code report(const cli_args *args, const retort_model *model, const re
             info.recipe, "level", info.level, "nodes", (json_int_t)done->nodes, "bytes",
             (json_int_t)done->bytes, "external", done->external, "seconds", cli_json_real(seconds)));
     }
-    printf("%s: %s of level %d, %zu ONNX nodes, %s%s, %.2f s\n", output, info.recipe, info.level, done->nodes,
+    cli_put_column(stdout, 0, output);
+    fputs(": ", stdout);
+    cli_put_column(stdout, 0, info.recipe);
+    printf(" of level %d, %zu ONNX nodes, %s%s, %.2f s\n", info.level, done->nodes,
            cli_bytes(size, sizeof size, done->bytes), done->external ? " with .data" : "", seconds);
     return CLI_DONE;
 }

@@ -17,7 +17,8 @@ static cli_code report_import(const cli_args *args, const retort_model *model, u
             (json_int_t)info.nodes, "parameters", (json_int_t)info.parameters, "bytes", (json_int_t)bytes,
             "seconds", cli_json_real(seconds)));
     }
-    printf("%s: %s, %s, %.1f million parameters, %zu nodes at level %d, %s, %.2f s\n", output,
+    cli_put_column(stdout, 0, output);
+    printf(": %s, %s, %.1f million parameters, %zu nodes at level %d, %s, %.2f s\n",
            cli_task_names[info.task], info.recipe, (double)info.parameters / 1e6, info.nodes, info.level,
            cli_bytes(size, sizeof size, bytes), seconds);
     return CLI_DONE;
@@ -87,7 +88,8 @@ static cli_code report_optimize(const cli_args *args, const retort_model *before
             "onnx_nodes_before", (json_int_t)old.source_nodes, "onnx_nodes_after", (json_int_t)done->nodes,
             "bytes", (json_int_t)done->bytes, "levels", r->levels, "rewrites", r->rewrites));
     }
-    printf("%s: level %d, nodes %zu -> %zu, %s\n", output, new.level, old.nodes, new.nodes,
+    cli_put_column(stdout, 0, output);
+    printf(": level %d, nodes %zu -> %zu, %s\n", new.level, old.nodes, new.nodes,
            cli_bytes(size, sizeof size, done->bytes));
     if (old.source_nodes > 0) printf("ONNX nodes read: %zu\n", old.source_nodes);
     if (done->nodes > 0) printf("ONNX nodes written: %zu\n", done->nodes);

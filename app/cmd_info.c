@@ -22,10 +22,10 @@ static const char *shape_text(char *out, size_t size, const retort_tensor_info *
 static json_t *tensor_json(const retort_tensor_info *tensor) {
     json_t *shape = json_array();
     for (int i = 0; i < tensor->rank; i++) json_array_append_new(shape, json_integer(tensor->shape[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:I}", "name", tensor->name, "dtype",
-                     retort_dtype_name(tensor->dtype), "layout", tensor->layout, "part", tensor->part,
-                     "shape", shape, "parameters", (json_int_t)tensor->parameters, "bytes",
-                     (json_int_t)tensor->bytes);
+    return json_pack(
+        "{s:o, s:s, s:s, s:s, s:o, s:I, s:I}", "name", cli_json_text(tensor->name, strlen(tensor->name)),
+        "dtype", retort_dtype_name(tensor->dtype), "layout", tensor->layout, "part", tensor->part, "shape",
+        shape, "parameters", (json_int_t)tensor->parameters, "bytes", (json_int_t)tensor->bytes);
 }
 
 /* Bytes of all tensors of a type. */
@@ -137,18 +137,23 @@ static void print_info(const cli_args *args, const retort_model *model, const re
     printf("text        vocabulary %lld, %lld positions, cut at %lld pieces\n", (long long)info->vocab,
            (long long)info->positions, (long long)info->max_length);
     printf("graph       level %d, %zu nodes\n", info->level, info->nodes);
-    printf("weights     %s, %.1f million parameters in %zu tensors\n", info->recipe,
-           (double)info->parameters / 1e6, info->tensors);
+    fputs("weights     ", stdout);
+    cli_put(stdout, info->recipe, strlen(info->recipe));
+    printf(", %.1f million parameters in %zu tensors\n", (double)info->parameters / 1e6, info->tensors);
     print_parts(model);
     if (info->file_bytes > 0) printf("file        %s\n", cli_bytes(size, sizeof size, info->file_bytes));
-    printf("source      %s\n", info->source);
-    const char *label = retort_model_label(model, 0);
-    if (label != NULL) printf("labels      %s", label);
-    for (int64_t i = 1; (label = retort_model_label(model, i)) != NULL; i++) printf(", %s", label);
+    fputs("source      ", stdout);
+    cli_put_line(stdout, info->source);
+    const char *label;
+    for (int64_t i = 0; (label = retort_model_label(model, i)) != NULL; i++) {
+        fputs(i == 0 ? "labels      " : ", ", stdout);
+        cli_put(stdout, label, strlen(label));
+    }
     if (retort_model_label(model, 0) != NULL) printf("\n");
     for (size_t i = 0; cli_has(args, CLI_TENSORS) && retort_model_tensor(model, i, &tensor) == RETORT_OK;
          i++) {
-        printf("%-40s %-5s %-9s %-14s %s\n", tensor.name, retort_dtype_name(tensor.dtype), tensor.layout,
+        cli_put_column(stdout, 40, tensor.name);
+        printf(" %-5s %-9s %-14s %s\n", retort_dtype_name(tensor.dtype), tensor.layout,
                shape_text(shape, sizeof shape, &tensor), cli_bytes(size, sizeof size, tensor.bytes));
     }
 }
@@ -189,9 +194,12 @@ static void print_engines(void) {
     for (size_t i = 0; retort_provider(i, &info) == RETORT_OK; i++) {
         printf("%-11s %-20s ", i == 0 ? "providers" : "", info.name);
         if (!info.found) {
-            printf("- (%s)\n", info.reason);
+            printf("- (");
+            cli_put(stdout, info.reason, strlen(info.reason));
+            puts(")");
         } else {
-            printf("%s%s%s\n", info.version, *info.path != '\0' ? "  " : "", info.path);
+            printf("%s%s", info.version, *info.path != '\0' ? "  " : "");
+            cli_put_line(stdout, info.path);
         }
     }
 }

@@ -62,7 +62,8 @@ static cli_code report(const cli_args *args, const retort_model *before, const r
             "weight_bytes_before", (json_int_t)old, "weight_bytes", (json_int_t)now, "bytes",
             (json_int_t)bytes, "seconds", cli_json_real(seconds)));
     }
-    printf("%s: %s, %.1f million parameters at %.2f bits, %s, %.2f s\n", output, info.recipe,
+    cli_put_column(stdout, 0, output);
+    printf(": %s, %.1f million parameters at %.2f bits, %s, %.2f s\n", info.recipe,
            (double)info.parameters / 1e6, 8 * (double)now / (double)info.parameters,
            cli_bytes(size, sizeof size, bytes), seconds);
     return CLI_DONE;

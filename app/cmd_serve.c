@@ -3,7 +3,6 @@
 #include "cli.h"
 #include "serve/serve.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,15 +14,6 @@ typedef struct served {
     char *paths[MOST_MODELS]; /* owned */
     size_t count;
 } served;
-
-static void say(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    fputs("retort: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-}
 
 /* Names go into paths, metrics and logs. */
 static bool is_name(const char *name, size_t length) {
@@ -120,7 +110,7 @@ static srv_options options_of(const cli_args *args, const served *s) {
         .keep_special = cli_has(args, CLI_KEEP_SPECIAL),
         .refuse_long = strcmp(cli_text(args, CLI_AUTO_TRUNCATE), "false") == 0,
         .json = cli_has(args, CLI_JSON),
-        .say = say,
+        .say = cli_say,
         .error = cli_error,
     };
 }

@@ -15,7 +15,9 @@ static void print_json(const retort_tokens *tokens) {
 static void print_pieces(const retort_model *model, const retort_tokens *tokens) {
     for (size_t i = 0; i < tokens->count; i++) {
         const char *piece = retort_model_piece(model, tokens->ids[i]);
-        printf("%s%s:%d", i > 0 ? " " : "", piece != NULL ? piece : "?", tokens->ids[i]);
+        if (i > 0) putchar(' ');
+        cli_put_column(stdout, 0, piece != NULL ? piece : "?");
+        printf(":%d", tokens->ids[i]);
     }
     putchar('\n');
 }

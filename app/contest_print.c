@@ -7,12 +7,12 @@
 
 /* The widest of a column. */
 static int width_of(const contest *c, bool provider) {
-    size_t most = 8;
+    int most = 8;
     for (size_t i = 0; i < c->count; i++) {
-        size_t n = strlen(provider ? c->items[i].provider : c->items[i].name);
+        int n = cli_columns(provider ? c->items[i].provider : c->items[i].name);
         if (n > most) most = n;
     }
-    return (int)most;
+    return most;
 }
 
 cli_code contest_print_entrants(const contest *c) {
@@ -23,7 +23,8 @@ cli_code contest_print_entrants(const contest *c) {
            "peak MB");
     for (size_t i = 0; i < c->count; i++) {
         const entrant *it = &c->items[i];
-        printf("%-*s %-*s %10s %9.1f %9.1f %9.1f\n", name, it->name, provider, it->provider, it->version,
+        cli_put_column(stdout, name, it->name);
+        printf(" %-*s %10s %9.1f %9.1f %9.1f\n", provider, it->provider, it->version,
                (double)it->bytes * 1e-6, it->load_ms, it->peak_mb);
     }
     return cli_flush();
@@ -59,9 +60,10 @@ cli_code contest_print_cell(const contest *c, const contest_cell *cell) {
             if (code != CLI_DONE) return code;
             continue;
         }
-        printf("%-*s %-*s %10.3f %10.3f %10.3f %10.0f %9.1f %6zu %6.2f %10.1e\n", name, it->name, provider,
-               it->provider, times->p50, times->p90, times->p99, times->tokens_per_s, times->texts_per_s,
-               times->count, times->p50 / c->items[0].times.p50, it->difference);
+        cli_put_column(stdout, name, it->name);
+        printf(" %-*s %10.3f %10.3f %10.3f %10.0f %9.1f %6zu %6.2f %10.1e\n", provider, it->provider,
+               times->p50, times->p90, times->p99, times->tokens_per_s, times->texts_per_s, times->count,
+               times->p50 / c->items[0].times.p50, it->difference);
     }
     return cli_flush();
 }

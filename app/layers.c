@@ -131,7 +131,8 @@ void cli_layers_print(const cli_layers *layers) {
         size_t length = most > 0 ? (size_t)(error / most * BAR + 0.5) : 0;
         memset(bar, '#', length);
         bar[length] = '\0';
-        printf("%-32s %-12s %9zu %8zu %10.4g%s%s\n", it->name, it->op, it->rows, it->columns, 100 * error,
+        cli_put_column(stdout, 32, it->name);
+        printf(" %-12s %9zu %8zu %10.4g%s%s\n", it->op, it->rows, it->columns, 100 * error,
                length > 0 ? "  " : "", bar);
     }
 }
@@ -141,10 +142,10 @@ json_t *cli_layers_json(const cli_layers *layers) {
     for (size_t i = 0; i < layers->steps; i++) {
         const cli_layer *it = &layers->items[i];
         if (!compared(it)) continue;
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:I, s:I, s:o}", "name", it->name, "op", it->op, "rows",
-                                        (json_int_t)it->rows, "columns", (json_int_t)it->columns,
-                                        "relative_error", cli_json_real(error_of(it))));
+        json_array_append_new(list, json_pack("{s:o, s:s, s:I, s:I, s:o}", "name",
+                                              cli_json_text(it->name, strlen(it->name)), "op", it->op, "rows",
+                                              (json_int_t)it->rows, "columns", (json_int_t)it->columns,
+                                              "relative_error", cli_json_real(error_of(it))));
     }
     return list;
 }

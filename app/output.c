@@ -9,15 +9,31 @@
 #include <string.h>
 #include <unistd.h>
 
+static void say(const char *before, const char *format, va_list args) {
+    char text[4096];
+    cli_progress_end();
+    vsnprintf(text, sizeof text, format, args);
+    fputs(before, stderr);
+    cli_put_line(stderr, text);
+}
+
 void cli_error(const char *format, ...) {
     va_list args;
     va_start(args, format);
-    cli_progress_end();
-    bool colours = cli_colours(stderr);
-    fputs(colours ? "\033[1;31mretort:\033[0m " : "retort: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    say(cli_colours(stderr) ? "\033[1;31mretort:\033[0m " : "retort: ", format, args);
     va_end(args);
+}
+
+void cli_say(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    say("retort: ", format, args);
+    va_end(args);
+}
+
+void cli_warning(void *user, const char *text) {
+    (void)user;
+    cli_say("warning: %s", text);
 }
 
 cli_code cli_fail(const retort_error *err, bool reading) {
@@ -49,7 +65,7 @@ cli_code cli_print_json(json_t *json) {
     char *text = json != NULL ? json_dumps(json, JSON_REAL_PRECISION(9)) : NULL;
     json_decref(json);
     if (text == NULL) return cli_no_memory();
-    puts(text);
+    cli_put_line(stdout, text); /* what is escaped stands in strings, where JSON writes it the same */
     free(text);
     return CLI_DONE;
 }

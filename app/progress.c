@@ -19,12 +19,6 @@ void cli_catch_interrupt(void) {
     sigaction(SIGINT, &action, NULL);
 }
 
-void cli_warning(void *user, const char *text) {
-    (void)user;
-    cli_progress_end();
-    fprintf(stderr, "retort: warning: %s\n", text);
-}
-
 int cli_progress(void *user, const char *what, size_t done, size_t total) {
     static double last;
     (void)user;
@@ -37,7 +31,9 @@ int cli_progress(void *user, const char *what, size_t done, size_t total) {
     memset(bar, ' ', sizeof bar - 1);
     memset(bar, '#', filled);
     bar[30] = '\0';
-    fprintf(stderr, "\r[%s] %3zu %% of %zu %s\033[K", bar, done * 100 / total, total, what);
+    fprintf(stderr, "\r[%s] %3zu %% of %zu ", bar, done * 100 / total, total);
+    cli_put(stderr, what, strlen(what));
+    fputs("\033[K", stderr);
     last = now;
     shown = true;
     return 0;

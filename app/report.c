@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void report_text(FILE *to, const char *text) {
+static void write_entities(FILE *to, const char *text) {
     for (; *text != '\0'; text++) {
         if (*text == '<') {
             fputs("&lt;", to);
@@ -18,6 +18,13 @@ void report_text(FILE *to, const char *text) {
             fputc(*text, to);
         }
     }
+}
+
+/* Escaped first: control characters have no place in HTML. */
+void report_text(FILE *to, const char *text) {
+    char safe[1024];
+    retort_escape(safe, sizeof safe, text, strlen(text));
+    write_entities(to, safe);
 }
 
 size_t report_colour(const entrant *it) {

@@ -28,19 +28,27 @@ static void draw_entities(const run_state *run, const retort_text *text, const r
     for (size_t i = 0; i < n; i++) {
         const retort_span *span = &spans[i];
         if (span->byte_start < at) continue; /* pieces of one character share its place */
-        printf("%.*s%s[%.*s %s]%s", (int)(span->byte_start - at), text->text + at, colours ? "\033[32m" : "",
-               (int)(span->byte_end - span->byte_start), text->text + span->byte_start, type_of(run, span),
-               colours ? "\033[0m" : "");
+        const char *type = type_of(run, span);
+        cli_put(stdout, text->text + at, span->byte_start - at);
+        fputs(colours ? "\033[32m[" : "[", stdout);
+        cli_put(stdout, text->text + span->byte_start, span->byte_end - span->byte_start);
+        putchar(' ');
+        cli_put(stdout, type, strlen(type));
+        fputs(colours ? "]\033[0m" : "]", stdout);
         at = span->byte_end;
     }
-    printf("%.*s\n", (int)(text->length - at), text->text + at);
+    cli_put(stdout, text->text + at, text->length - at);
+    putchar('\n');
 }
 
 /* One line: "text<tab>label<tab>score" for each entity, separated by tabs. */
 static void list_entities(const run_state *run, const retort_text *text, const retort_span *spans, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        printf("%s%.*s\t%s\t%.6f", i > 0 ? "\t" : "", (int)(spans[i].byte_end - spans[i].byte_start),
-               text->text + spans[i].byte_start, type_of(run, &spans[i]), (double)spans[i].score);
+        if (i > 0) putchar('\t');
+        cli_put(stdout, text->text + spans[i].byte_start, spans[i].byte_end - spans[i].byte_start);
+        putchar('\t');
+        cli_put_column(stdout, 0, type_of(run, &spans[i]));
+        printf("\t%.6f", (double)spans[i].score);
     }
     printf("\n");
 }
@@ -80,7 +88,9 @@ static cli_code print_answer(const run_state *run, const retort_text *text, cons
                                         "end", (json_int_t)span->end));
     }
     if (run->drawn) run_print_heading(text);
-    printf("%s%.*s\t%.6f\n", run->drawn ? "  " : "", (int)length, answer, (double)span->score);
+    if (run->drawn) fputs("  ", stdout);
+    cli_put(stdout, answer, length);
+    printf("\t%.6f\n", (double)span->score);
     return CLI_DONE;
 }
 
@@ -131,8 +141,9 @@ static cli_code print_guesses(const run_state *run, const retort_text *text, con
         const char *piece = retort_model_piece(run->model, guesses[i].id);
         const char *before = run->drawn ? "  " : i > 0 ? "\t" : "";
         if (guesses[i].id < 0) continue;
-        printf("%s%s\t%.6f%s", before, piece != NULL ? piece : "", (double)guesses[i].score,
-               run->drawn ? "\n" : "");
+        fputs(before, stdout);
+        cli_put_column(stdout, 0, piece != NULL ? piece : "");
+        printf("\t%.6f%s", (double)guesses[i].score, run->drawn ? "\n" : "");
     }
     if (!run->drawn) printf("\n");
     return CLI_DONE;

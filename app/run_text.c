@@ -16,8 +16,9 @@ void run_print_heading(const retort_text *text) {
     enum { MOST = 200 };
     int length = text->length < MOST ? (int)text->length : MOST;
     while (length < (int)text->length && length > 0 && (text->text[length] & 0xC0) == 0x80) length--;
-    printf("%s%.*s%s\n", cli_colours(stdout) ? "\033[1m" : "", length, text->text,
-           cli_colours(stdout) ? "\033[0m" : "");
+    fputs(cli_colours(stdout) ? "\033[1m" : "", stdout);
+    cli_put(stdout, text->text, (size_t)length);
+    puts(cli_colours(stdout) ? "\033[0m" : "");
 }
 
 typedef struct scored {
@@ -57,8 +58,9 @@ static void draw_labels(const run_state *run, const retort_text *text, const sco
     run_print_heading(text);
     for (size_t i = 0; i < n && i < run->top; i++) {
         int filled = (int)lroundf(WIDTH * fminf(fmaxf(order[i].score, 0), 1));
-        printf("  %-28s %8.4f %s", label_of(run, order[i].index, scratch, sizeof scratch),
-               (double)order[i].score, colours ? i == 0 ? "\033[32m" : "\033[2m" : "");
+        fputs("  ", stdout);
+        cli_put_column(stdout, 28, label_of(run, order[i].index, scratch, sizeof scratch));
+        printf(" %8.4f %s", (double)order[i].score, colours ? i == 0 ? "\033[32m" : "\033[2m" : "");
         for (int j = 0; j < filled; j++) fputs("█", stdout);
         printf("%s\n", colours ? "\033[0m" : "");
     }
@@ -74,7 +76,8 @@ static cli_code print_labels(const run_state *run, const retort_text *text, cons
     if (run->drawn) {
         draw_labels(run, text, order, n);
     } else {
-        printf("%s\t%.6f\n", label_of(run, order[0].index, scratch, sizeof scratch), (double)order[0].score);
+        cli_put_column(stdout, 0, label_of(run, order[0].index, scratch, sizeof scratch));
+        printf("\t%.6f\n", (double)order[0].score);
     }
     return CLI_DONE;
 }
@@ -200,7 +203,9 @@ static cli_code print_ranking(const run_state *run, ranking *r) {
     for (size_t i = 0; i < shown; i++) {
         size_t index = r->items[i].index;
         if (!run->json) {
-            printf("%.6f\t%.*s\n", (double)r->items[i].score, (int)r->lengths[index], r->texts[index]);
+            printf("%.6f\t", (double)r->items[i].score);
+            cli_put(stdout, r->texts[index], r->lengths[index]);
+            putchar('\n');
             continue;
         }
         json_t *json =

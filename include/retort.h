@@ -69,6 +69,13 @@ RETORT_API const char *retort_status_text(retort_status status);
 /* (major << 16) | (minor << 8) | patch of the library that is running. */
 RETORT_API uint32_t retort_version(void);
 
+/* Text that comes from a file or from a stranger (a label, a name, a piece), fit to be printed: control
+ * characters and those that turn the order of writing become \n, \t, \r or \u001b, bytes that are not UTF-8
+ * \xff. Writes at most capacity - 1 bytes and a NUL, whole characters only; returns the bytes that all of it
+ * takes, less the NUL. `out` may be NULL when capacity is 0. The text of a retort_error is like this already.
+ */
+RETORT_API size_t retort_escape(char *out, size_t capacity, const char *text, size_t length);
+
 /* Receives a piece of text (not NUL-terminated). A non-zero return stops the writer with RETORT_CANCELLED. */
 typedef int (*retort_write_fn)(void *user, const char *text, size_t length);
 /* Progress of long work: `done` of `total` units of `what`. A non-zero return cancels with RETORT_CANCELLED.

@@ -548,10 +548,49 @@ static void machine_is_described(void **state) {
     assert_int_equal(retort_machine_describe(&machine), RETORT_ARGUMENT);
 }
 
+static void text_is_escaped(void **unused) {
+    (void)unused;
+    static const struct {
+        const char *text, *safe;
+    } cases[] = {
+        {"", ""},
+        {"plain, caf\xc3\xa9, \xed\x95\x9c\xea\xb5\xad, \xf0\x9f\x98\x80",
+         "plain, caf\xc3\xa9, \xed\x95\x9c\xea\xb5\xad, \xf0\x9f\x98\x80"},
+        {"\x1b[2Ja\nb\tc\rd\x7f\a", "\\u001b[2Ja\\nb\\tc\\rd\\u007f\\u0007"},
+        {"\xc2\x9b\x31m", "\\u009b1m"},                       /* a control character of C1: CSI */
+        {"\xe2\x80\xaeoot\xe2\x81\xa9", "\\u202eoot\\u2069"}, /* turns the order of writing */
+        {"\xff\xc0\xaf\xed\xa0\x80\xe2\x82", "\\xff\\xc0\\xaf\\xed\\xa0\\x80\\xe2\\x82"},
+        {"C:\\new", "C:\\new"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char out[128];
+        size_t length = strlen(cases[i].text), need = strlen(cases[i].safe);
+        assert_int_equal(retort_escape(out, sizeof out, cases[i].text, length), need);
+        assert_string_equal(out, cases[i].safe);
+        assert_int_equal(retort_escape(NULL, 0, cases[i].text, length), need);
+        assert_int_equal(retort_escape(out, sizeof out, cases[i].safe, need), need); /* stays as it is */
+        for (size_t capacity = 1; capacity <= need; capacity++) { /* cut between characters */
+            memset(out, 'z', sizeof out);
+            assert_int_equal(retort_escape(out, capacity, cases[i].text, length), need);
+            size_t kept = strlen(out);
+            assert_true(kept < capacity && memcmp(out, cases[i].safe, kept) == 0);
+            assert_true((cases[i].safe[kept] & 0xC0) != 0x80);
+        }
+    }
+    retort_error err;
+    rt_fail(&err, RETORT_FORMAT, "%s: bad", "\x1b[2J\nname");
+    assert_string_equal(err.text, "\\u001b[2J\\nname: bad");
+    char korean[600] = "";
+    for (size_t i = 0; i + 3 < sizeof korean; i += 3) memcpy(korean + i, "\xed\x95\x9c", 4);
+    rt_fail(&err, RETORT_FORMAT, "a%s", korean);
+    assert_true(strlen(err.text) % 3 == 1 && strlen(err.text) > 500 && strstr(err.text, "\\x") == NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(status_texts_differ),
         cmocka_unit_test(errors_carry_text),
+        cmocka_unit_test(text_is_escaped),
         cmocka_unit_test(long_errors_are_cut),
         cmocka_unit_test(hashes_are_siphash_1_3),
         cmocka_unit_test(hash_keys_differ),

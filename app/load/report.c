@@ -109,8 +109,9 @@ static cli_code print_json(const load_report *report, const load_result *result)
 
 void load_print_heading(const load_report *report) {
     const load_plan *plan = report->plan;
-    printf("%s: form %s, %zu texts, %zu a request; up to %zu connections; %g s each after %g s of warm-up\n",
-           report->url, report->form, report->texts, plan->requests->texts, plan->connections, plan->duration,
+    cli_put_column(stdout, 0, report->url);
+    printf(": form %s, %zu texts, %zu a request; up to %zu connections; %g s each after %g s of warm-up\n",
+           report->form, report->texts, plan->requests->texts, plan->connections, plan->duration,
            plan->warmup);
     printf("%10s %10s %10s %9s %9s %9s %9s %9s %9s %9s\n", "requests/s", "answers/s", "good/s", "ms p50",
            "p90", "p99", "p99.9", "max", "refused", "errors");
@@ -128,7 +129,8 @@ static void print_milliseconds(double ms) {
 static void print_notes(const load_result *result) {
     for (size_t i = 0; i < LOAD_REASONS && result->reasons[i].count > 0; i++) {
         const load_reason *reason = &result->reasons[i];
-        printf("    %llu of %d: %s\n", (unsigned long long)reason->count, reason->status, reason->text);
+        printf("    %llu of %d: ", (unsigned long long)reason->count, reason->status);
+        cli_put_line(stdout, reason->text);
     }
     for (int i = 0; i < LOAD_LOSS_COUNT; i++) {
         if (result->losses[i] > 0)

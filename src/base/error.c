@@ -18,11 +18,15 @@ const char *retort_status_text(retort_status status) {
 
 retort_status rt_fail(retort_error *err, retort_status status, const char *format, ...) {
     if (err != NULL) {
+        char text[sizeof err->text + 4]; /* a character that is cut there does not fit either */
         va_list args;
         va_start(args, format);
         err->status = status;
-        vsnprintf(err->text, sizeof err->text, format, args);
+        int length = vsnprintf(text, sizeof text, format, args);
         va_end(args);
+        if (length < 0) length = 0;
+        retort_escape(err->text, sizeof err->text, text,
+                      (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
     }
     return status;
 }
