@@ -506,6 +506,56 @@ static void test_long_run_of_marks(void **state) {
     free(bytes);
 }
 
+/* A tokenizer of few pieces; ids from 6 on are those of added tokens that the vocabulary has not. */
+static rt_tokenizer *tokenizer_with(json_t *added) {
+    json_t *settings = json_pack(
+        "{s:{s:s},s:{s:s},s:{s:s,s:s,s:s,s:i,s:{s:i,s:i,s:i,s:i,s:i,s:i}},s:o}", "normalizer", "type",
+        "BertNormalizer", "pre_tokenizer", "type", "BertPreTokenizer", "model", "type", "WordPiece",
+        "unk_token", "[UNK]", "continuing_subword_prefix", "##", "max_input_chars_per_word", 100, "vocab",
+        "[UNK]", 0, "a", 1, "##a", 2, "b", 3, " ", 4, "\t", 5, "added_tokens", added);
+    assert_non_null(settings);
+    rt_tokenizer *tokenizer = tokenizer_of(settings);
+    json_decref(settings);
+    return tokenizer;
+}
+
+static void check_tokens(const rt_tokenizer *tokenizer, const char *text, size_t count, const int32_t *ids,
+                         const uint32_t *offsets) {
+    rt_encode_options options = {0};
+    rt_encoding encoding = {0};
+    retort_text one = {.text = text, .length = strlen(text)};
+    assert_int_equal(rt_encode(tokenizer, &one, &options, &encoding, NULL), RETORT_OK);
+    assert_int_equal(encoding.count, count);
+    assert_memory_equal(encoding.ids, ids, count * sizeof *ids);
+    assert_memory_equal(encoding.offsets, offsets, 2 * count * sizeof *offsets);
+    rt_encoding_free(&encoding);
+}
+
+/* A token that takes the white space behind it ends where others have begun already. */
+static void test_added_tokens_in_white_space(void **state) {
+    (void)state;
+    rt_tokenizer *tokenizer = tokenizer_with(json_pack("[{s:s,s:b,s:b},{s:s,s:b}]", "content", " ", "rstrip",
+                                                       1, "normalized", 0, "content", "\t", "normalized", 0));
+    check_tokens(tokenizer, "a  \xE3\x80\x80\ta \xE3\x80\x80 b", 8, (int32_t[]){1, 4, 4, 5, 1, 4, 4, 3},
+                 (uint32_t[]){0, 1, 1, 5, 2, 5, 4, 5, 5, 6, 6, 9, 8, 9, 9, 10});
+    rt_tokenizer_free(tokenizer);
+}
+
+static void test_added_tokens_longest_first(void **state) {
+    (void)state;
+    rt_tokenizer *tokenizer = tokenizer_with(json_pack("[{s:s},{s:s},{s:s},{s:s}]", "content", "xyz",
+                                                       "content", "x", "content", "xy", "content", "xz"));
+    check_tokens(tokenizer, "xyzxyxaxz", 5, (int32_t[]){6, 8, 7, 1, 9},
+                 (uint32_t[]){0, 3, 3, 5, 5, 6, 6, 7, 7, 9});
+    assert_string_equal(rt_tokenizer_piece(tokenizer, 8), "xy");
+    assert_int_equal(rt_tokenizer_id(tokenizer, "xyz", 3), 6);
+    assert_int_equal(rt_tokenizer_id(tokenizer, "xyz", 2), 8);
+    assert_int_equal(rt_tokenizer_id(tokenizer, "yz", 2), -1);
+    assert_null(rt_tokenizer_piece(tokenizer, 10));
+    assert_null(rt_tokenizer_piece(tokenizer, -1));
+    rt_tokenizer_free(tokenizer);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_cases),
@@ -518,6 +568,8 @@ int main(void) {
         cmocka_unit_test(test_one_question_of_many_texts),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_long_run_of_marks),
+        cmocka_unit_test(test_added_tokens_in_white_space),
+        cmocka_unit_test(test_added_tokens_longest_first),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }

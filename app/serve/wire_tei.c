@@ -251,6 +251,7 @@ static void write_token(srv_call *call, const retort_tokens *tokens, size_t i, c
     }
 }
 
+/* Starts never go back, so the text is walked through once: pieces of one character share its place. */
 static void write_tokens(srv_call *call, const retort_text *text, const retort_tokens *tokens) {
     const char *at = text->text;
     uint32_t point = 0;
@@ -258,16 +259,11 @@ static void write_tokens(srv_call *call, const retort_text *text, const retort_t
     srv_out_text(&call->answer, "[");
     for (size_t i = 0; i < tokens->count; i++) {
         uint32_t start = tokens->offsets[2 * i], stop = tokens->offsets[2 * i + 1];
-        if (start == stop && call->ask.no_special) continue;
-        if (start < point) {
-            at = text->text;
-            point = 0;
-        }
-        at = advance(text, at, &point, start);
-        const char *from = at;
-        at = advance(text, at, &point, stop);
+        bool special = start == stop;
+        if (special && call->ask.no_special) continue;
+        if (!special) at = advance(text, at, &point, start);
         if (!first) srv_out_text(&call->answer, ",");
-        write_token(call, tokens, i, from, at);
+        write_token(call, tokens, i, at, advance(text, at, &(uint32_t){point}, stop));
         first = false;
     }
     srv_out_text(&call->answer, "]");

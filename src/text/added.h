@@ -19,7 +19,7 @@ typedef struct rt_pattern {
     const rt_added_token *token;
 } rt_pattern;
 
-/* Patterns sorted by first byte, then longest first. */
+/* Patterns in the order of their bytes, no two equal. */
 typedef struct rt_patterns {
     rt_pattern *items;
     size_t count;
@@ -38,6 +38,7 @@ typedef struct rt_scan {
     size_t at;   /* where the search goes on */
     size_t done; /* end of the last match, with the white space it took */
     bool special_as_text;
+    size_t blank_from, blank_to; /* white space that rstrip has met last */
 } rt_scan;
 typedef struct rt_match {
     const rt_added_token *token;

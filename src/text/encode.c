@@ -43,7 +43,8 @@ static bool walk_whole(rt_walk *walk, const uint8_t *text, size_t size) {
     if (!rt_normalize(&tokenizer->normalizer, text, size, walk->point, normalized, &walk->point))
         return false;
     size_t done = 0;
-    rt_scan scan = {normalized->bytes, normalized->points[normalized->count].at, 0, 0, walk->special_as_text};
+    rt_scan scan = {normalized->bytes, normalized->points[normalized->count].at,
+                    .special_as_text = walk->special_as_text};
     for (rt_match match; rt_scan_next(&tokenizer->normalized, &scan, &match);) {
         size_t start = point_at(normalized, match.start), end = point_at(normalized, match.end);
         if (start > done && !split_words(walk, done, start)) return false;
@@ -177,19 +178,33 @@ static bool walk_between(rt_walk *walk, const uint8_t *text, size_t size) {
     return whole ? walk_whole(walk, text, size) : walk_chunks(walk, text, size);
 }
 
+/* A byte of a text, and how many code points come before it. */
+typedef struct text_place {
+    size_t at;
+    uint32_t point;
+} text_place;
+
+/* Code points before `at`. A token that takes white space ends far behind others that stand in it; so of two
+ * places one goes with the tokens and one with these ends, and neither goes back. */
+static uint32_t point_of(const uint8_t *text, text_place *near, text_place *far, size_t at) {
+    text_place *place = at >= far->at ? far : near;
+    place->point += (uint32_t)rt_utf8_count(text + place->at, text + at);
+    place->at = at;
+    return place->point;
+}
+
 /* Cuts out the added tokens; what lies between goes its own way. */
 static bool walk_segments(rt_walk *walk, const uint8_t *text, size_t size) {
-    rt_scan scan = {text, size, 0, 0, walk->special_as_text};
+    rt_scan scan = {text, size, .special_as_text = walk->special_as_text};
+    text_place near = {0, walk->point}, far = near;
     size_t done = 0;
     for (rt_match match; rt_scan_next(&walk->tokenizer->raw, &scan, &match); done = match.end) {
-        if (match.start > done) {
-            if (!walk_between(walk, text + done, match.start - done)) return false;
-        } else {
-            walk->point -= (uint32_t)rt_utf8_count(text + match.start, text + done);
-        }
+        if (match.start > done && !walk_between(walk, text + done, match.start - done)) return false;
         if (walk->tokens->count >= walk->limit) return true;
-        size_t points = rt_utf8_count(text + match.start, text + match.end);
-        if (points > 0 && !push(walk, match.token->id, (uint32_t)points)) return false;
+        uint32_t start = point_of(text, &near, &far, match.start),
+                 end = point_of(text, &near, &far, match.end);
+        walk->point = start;
+        if (end > start && !push(walk, match.token->id, end - start)) return false;
     }
     return done >= size || walk_between(walk, text + done, size - done);
 }

@@ -3,6 +3,7 @@
 #ifndef RT_TEXT_PARTS_H
 #define RT_TEXT_PARTS_H
 
+#include "base/names.h"
 #include "text/added.h"
 #include "text/tokenizer.h"
 #include "text/words.h"
@@ -37,6 +38,8 @@ struct rt_tokenizer {
     rt_normalizer normalizer;
     rt_added_token *added; /* [added_count] special ones first */
     size_t added_count;
+    rt_names added_ids;  /* of their contents */
+    const char **beyond; /* contents of those that the vocabulary has not, from its first free id on */
     rt_patterns raw, normalized; /* the tokens looked for before and after normalisation */
     rt_template single, pair;
     rt_tokenizer_info info;

@@ -129,24 +129,25 @@ static retort_status read_added_token(const builder *in, const json_t *item, rt_
     return status;
 }
 
-static int compare_contents(const void *a, const void *b) {
-    const rt_added_token *const *x = a, *const *y = b;
-    return strcmp((*x)->content, (*y)->content);
-}
-
-static retort_status refuse_twins(const builder *in, const rt_added_token *tokens, size_t count) {
-    const rt_added_token **sorted = rt_calloc(count, sizeof *sorted);
-    if (sorted == NULL) return rt_fail_nomem(in->err, count * sizeof *sorted);
-    for (size_t i = 0; i < count; i++) sorted[i] = &tokens[i];
-    qsort(sorted, count, sizeof *sorted, compare_contents);
-    retort_status status = RETORT_OK;
-    for (size_t i = 1; i < count && status == RETORT_OK; i++) {
-        if (strcmp(sorted[i - 1]->content, sorted[i]->content) != 0) continue;
-        status = rt_fail(in->err, RETORT_FORMAT, "%s: added token \"%.64s\" is listed twice", in->name,
-                         sorted[i]->content);
+/* What finds a token by its content, and by its id where the vocabulary has it not. */
+static retort_status index_added(const builder *in, const rt_added_token *tokens, size_t count) {
+    rt_tokenizer *tokenizer = in->tokenizer;
+    size_t first = tokenizer->wordpiece.vocab.count, beyond = (size_t)tokenizer->info.pieces - first;
+    tokenizer->beyond = rt_arena_calloc(&tokenizer->arena, beyond, sizeof *tokenizer->beyond);
+    if (tokenizer->beyond == NULL) return rt_fail_nomem(in->err, beyond * sizeof *tokenizer->beyond);
+    for (size_t i = 0; i < count; i++) {
+        int known;
+        if (!rt_names_add(&tokenizer->added_ids, tokens[i].content, tokens[i].id, &known)) {
+            return rt_fail_nomem(in->err, count * sizeof *tokens);
+        }
+        if (known >= 0) {
+            return rt_fail(in->err, RETORT_FORMAT, "%s: added token \"%.64s\" is listed twice", in->name,
+                           tokens[i].content);
+        }
+        if ((size_t)tokens[i].id >= first)
+            tokenizer->beyond[(size_t)tokens[i].id - first] = tokens[i].content;
     }
-    free(sorted);
-    return status;
+    return RETORT_OK;
 }
 
 /* Special tokens first: of equal patterns Hugging Face takes the one of the special token. */
@@ -208,7 +209,7 @@ static retort_status read_added(const builder *in, const json_t *list) {
         retort_status status = read_added_token(in, item, &tokens[count++]);
         if (status != RETORT_OK) return status;
     }
-    retort_status status = refuse_twins(in, tokens, count);
+    retort_status status = index_added(in, tokens, count);
     if (status != RETORT_OK) return status;
     special_first(tokenizer->added, tokens, count);
     tokenizer->added_count = count;

@@ -10,6 +10,7 @@
 void rt_tokenizer_free(rt_tokenizer *tokenizer) {
     if (tokenizer == NULL) return;
     rt_vocab_close(&tokenizer->wordpiece.vocab);
+    rt_names_free(&tokenizer->added_ids);
     free(tokenizer->ideographs);
     free(tokenizer->settings);
     rt_arena_free(&tokenizer->arena);
@@ -25,19 +26,12 @@ const char *rt_tokenizer_piece(const rt_tokenizer *tokenizer, int32_t id) {
     if (id >= 0 && (size_t)id < vocab->count) {
         return rt_vocab_length(vocab, (size_t)id) > 0 ? rt_vocab_piece(vocab, (size_t)id) : NULL;
     }
-    for (size_t i = 0; i < tokenizer->added_count; i++) {
-        if (tokenizer->added[i].id == id) return tokenizer->added[i].content;
-    }
-    return NULL;
+    return id >= 0 && id < tokenizer->info.pieces ? tokenizer->beyond[(size_t)id - vocab->count] : NULL;
 }
 
 int32_t rt_tokenizer_id(const rt_tokenizer *tokenizer, const char *piece, size_t length) {
     int32_t id = rt_vocab_id(&tokenizer->wordpiece.vocab, piece, length);
-    for (size_t i = 0; id < 0 && i < tokenizer->added_count; i++) {
-        const rt_added_token *token = &tokenizer->added[i];
-        if (strlen(token->content) == length && memcmp(token->content, piece, length) == 0) id = token->id;
-    }
-    return id;
+    return id >= 0 ? id : rt_names_find(&tokenizer->added_ids, piece, length);
 }
 
 retort_status rt_tokenizer_pack(const rt_tokenizer *tokenizer, char **vocab, size_t *vocab_size,

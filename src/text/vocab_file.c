@@ -197,17 +197,20 @@ static bool has_line(const rt_buffer *lines, const char *piece) {
     return false;
 }
 
-static bool is_listed(const json_t *list, const char *content) {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *other = token_text(json_array_get(list, i));
-        if (other != NULL && strcmp(other, content) == 0) return true;
-    }
-    return false;
-}
+/* Added tokens, each content once. */
+typedef struct added_list {
+    json_t *tokens;
+    rt_names known;
+} added_list;
 
-static bool add_special(json_t *list, const char *content) {
-    if (content == NULL || is_listed(list, content)) return true;
-    return json_array_append_new(list, json_pack("{s:s,s:b}", "content", content, "special", 1)) == 0;
+/* Adds `token`, or a special token with the content where it is NULL. False: out of memory. */
+static bool add_token(added_list *list, const char *content, json_t *token) {
+    int known = 0;
+    if (content == NULL) return true;
+    if (!rt_names_add(&list->known, content, 0, &known)) return false;
+    if (known >= 0) return true;
+    token = token != NULL ? json_incref(token) : json_pack("{s:s,s:b}", "content", content, "special", 1);
+    return json_array_append_new(list->tokens, token) == 0;
 }
 
 static int compare_ids(const void *a, const void *b) {
@@ -217,7 +220,7 @@ static int compare_ids(const void *a, const void *b) {
 }
 
 /* "added_tokens_decoder": {"id": token, …} in the order of the ids. */
-static bool add_decoder_tokens(json_t *list, json_t *decoder) {
+static bool add_decoder_tokens(added_list *list, json_t *decoder) {
     size_t count = json_object_size(decoder), n = 0;
     const char **ids = rt_calloc(count, sizeof *ids), *id;
     json_t *token;
@@ -228,8 +231,7 @@ static bool add_decoder_tokens(json_t *list, json_t *decoder) {
     if (fine) qsort(ids, n, sizeof *ids, compare_ids);
     for (size_t i = 0; i < n && fine; i++) {
         token = json_object_get(decoder, ids[i]);
-        const char *content = token_text(token);
-        if (content != NULL && !is_listed(list, content)) fine = json_array_append(list, token) == 0;
+        fine = add_token(list, token_text(token), token);
     }
     free(ids);
     return fine;
@@ -239,20 +241,22 @@ static bool add_decoder_tokens(json_t *list, json_t *decoder) {
  * the vocabulary and so beyond the model's embeddings; added_tokens_decoder says which are really there. */
 static json_t *make_added(json_t *config, const rt_buffer *lines) {
     static const char *const more_keys[] = {"additional_special_tokens", "extra_special_tokens"};
-    json_t *list = json_array();
-    bool fine = list != NULL && add_decoder_tokens(list, json_object_get(config, "added_tokens_decoder"));
+    added_list list = {.tokens = json_array()};
+    bool fine =
+        list.tokens != NULL && add_decoder_tokens(&list, json_object_get(config, "added_tokens_decoder"));
     for (size_t i = 0; i < SPECIALS && fine; i++) {
         const char *text = special_text(config, i);
-        if (has_line(lines, text)) fine = add_special(list, text);
+        if (has_line(lines, text)) fine = add_token(&list, text, NULL);
     }
     for (size_t i = 0; i < 2 && fine; i++) {
         const json_t *more = json_object_get(config, more_keys[i]);
         for (size_t k = 0; k < json_array_size(more) && fine; k++) {
-            fine = add_special(list, token_text(json_array_get(more, k)));
+            fine = add_token(&list, token_text(json_array_get(more, k)), NULL);
         }
     }
-    if (fine) return list;
-    json_decref(list);
+    rt_names_free(&list.known);
+    if (fine) return list.tokens;
+    json_decref(list.tokens);
     return NULL;
 }
 
