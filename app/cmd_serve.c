@@ -3,8 +3,12 @@
 #include "cli.h"
 #include "serve/serve.h"
 
+#include <limits.h>
+#include <poll.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_MODELS = 64, LONGEST_NAME = 64 };
 
@@ -14,6 +18,34 @@ typedef struct served {
     char *paths[MOST_MODELS]; /* owned */
     size_t count;
 } served;
+
+/* A line on standard error, whole. A reader that has stopped must not stop the server: it misses the line. */
+static void put_line(const char *start, const char *format, va_list args) {
+    enum { LONGEST = 1000, PATIENCE_MS = 200 };
+    char text[LONGEST], line[PIPE_BUF];
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    vsnprintf(text, sizeof text, format, args);
+    size_t length = (size_t)snprintf(line, sizeof line, "%s", start);
+    retort_escape(line + length, sizeof line - length - 1, text, strlen(text));
+    length = strlen(line);
+    line[length++] = '\n';
+    bool written = poll(&out, 1, PATIENCE_MS) > 0 && write(STDERR_FILENO, line, length) >= 0;
+    (void)written; /* there is nobody to tell */
+}
+
+static void say(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    put_line("retort: ", format, args);
+    va_end(args);
+}
+
+static void complain(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    put_line(cli_colours(stderr) ? "\033[1;31mretort:\033[0m " : "retort: ", format, args);
+    va_end(args);
+}
 
 /* Names go into paths, metrics and logs. */
 static bool is_name(const char *name, size_t length) {
@@ -110,8 +142,8 @@ static srv_options options_of(const cli_args *args, const served *s) {
         .keep_special = cli_has(args, CLI_KEEP_SPECIAL),
         .refuse_long = strcmp(cli_text(args, CLI_AUTO_TRUNCATE), "false") == 0,
         .json = cli_has(args, CLI_JSON),
-        .say = cli_say,
-        .error = cli_error,
+        .say = say,
+        .error = complain,
     };
 }
 

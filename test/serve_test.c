@@ -3,6 +3,7 @@
 #include "serve/json.h"
 #include "serve/out.h"
 #include "serve/queue.h"
+#include "serve/state.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -353,6 +354,34 @@ static void foresees_deadlines(void **unused) {
     srv_queue_free(&queue);
 }
 
+/* ---- States ---- */
+
+/* From every state signals lead down, never back, and two of them are enough. */
+static void signals_lead_down(void **unused) {
+    (void)unused;
+    for (int from = 0; from < SRV_STATE_COUNT; from++) {
+        srv_state once = srv_step_from((srv_state)from, SRV_ON_TERM).next;
+        srv_state twice = srv_step_from(once, SRV_ON_TERM).next;
+        assert_true(from == SRV_STATE_STARTING ? once == SRV_STATE_STOPPED : once >= SRV_STATE_DRAINING);
+        assert_true(twice >= SRV_STATE_CUTTING);
+        assert_int_equal(srv_step_from(twice, SRV_ON_TERM).next, SRV_STATE_STOPPED);
+        for (int event = 0; event < SRV_EVENT_COUNT; event++) {
+            srv_step step = srv_step_from((srv_state)from, (srv_event)event);
+            if (from >= SRV_STATE_DRAINING) assert_true((int)step.next >= from);
+            assert_true(step.next != SRV_STATE_STARTING || from == SRV_STATE_STARTING);
+            assert_true(step.action != SRV_DO_DRAIN || step.next == SRV_STATE_DRAINING);
+        }
+        bool asks = srv_step_from((srv_state)from, SRV_ON_HUP).action == SRV_DO_ASK;
+        assert_int_equal(asks, from < SRV_STATE_DRAINING);
+        assert_int_equal(srv_step_from((srv_state)from, SRV_ON_HUP).next, from);
+    }
+    for (srv_state at = SRV_STATE_DRAINING, n = 0; at != SRV_STATE_STOPPED;
+         n++) { /* time alone ends it, too */
+        assert_true(n < SRV_STATE_COUNT);
+        at = srv_step_from(at, SRV_ON_LATE).next;
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_json),
@@ -365,6 +394,7 @@ int main(void) {
         cmocka_unit_test(shares_and_keeps_answers),
         cmocka_unit_test(forgets_who_left),
         cmocka_unit_test(foresees_deadlines),
+        cmocka_unit_test(signals_lead_down),
     };
     return cmocka_run_group_tests_name("serve", tests, NULL, NULL);
 }

@@ -305,6 +305,13 @@ void srv_engine_leave(srv_engine *engine) {
     pthread_mutex_unlock(&engine->lock);
 }
 
+bool srv_engine_unused(srv_engine *engine) {
+    pthread_mutex_lock(&engine->lock);
+    bool unused = engine->users == 0;
+    pthread_mutex_unlock(&engine->lock);
+    return unused;
+}
+
 bool srv_encoder_grow(srv_encoder *encoder, size_t capacity) {
     int32_t *grown = realloc(encoder->ids, 2 * capacity * sizeof *grown);
     if (grown == NULL) return false;

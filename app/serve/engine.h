@@ -8,6 +8,13 @@
 
 typedef struct srv_engine srv_engine;
 
+/* A loaded model's states. With its last user a retired one goes: srv_free_retired. */
+typedef enum srv_model_state {
+    SRV_MODEL_LOADING, /* being loaded and warmed up; nobody else sees it */
+    SRV_MODEL_SERVING, /* requests are given to it */
+    SRV_MODEL_RETIRED  /* another has its name; it ends what it has begun */
+} srv_model_state;
+
 /* A worker: a session and what it needs to run batches. */
 typedef struct srv_worker {
     srv_engine *engine;
@@ -38,8 +45,10 @@ struct srv_engine {
     pthread_t watcher;
     srv_worker *workers;
     size_t worker_count;
-    atomic_int failures; /* batches in a row that could not be run */
-    int64_t loaded_in;   /* ns */
+    atomic_int failures;   /* batches in a row that could not be run */
+    int64_t loaded_in;     /* ns */
+    srv_model_state state; /* with `next` under the server's lock */
+    srv_engine *next;      /* of the retired */
 
     pthread_mutex_t lock; /* of the rest */
     pthread_cond_t unused;
@@ -55,6 +64,7 @@ retort_status srv_engine_open(srv_engine **out, const srv_options *options, cons
 void srv_engine_close(srv_engine *engine);
 void srv_engine_use(srv_engine *engine);
 void srv_engine_leave(srv_engine *engine);
+bool srv_engine_unused(srv_engine *engine);
 
 /* Whether the model gives a row of numbers a text, made from its ids; else parts of the text itself. */
 static inline bool srv_engine_has_rows(const srv_engine *engine) {

@@ -103,6 +103,24 @@ size_t srv_http_watch(srv_server *server) {
     return count;
 }
 
+void srv_http_close_idle(srv_server *server) {
+    pthread_mutex_lock(&server->connection_lock);
+    for (srv_connection *at = server->connections; at != NULL; at = at->next) {
+        if (atomic_load(&at->stage) < 0) shutdown(at->fd, SHUT_RDWR);
+    }
+    pthread_mutex_unlock(&server->connection_lock);
+}
+
+size_t srv_http_waiting(srv_server *server) {
+    size_t count = 0;
+    pthread_mutex_lock(&server->connection_lock);
+    for (srv_connection *at = server->connections; at != NULL; at = at->next) {
+        count += atomic_load(&at->stage) == SRV_WAITING;
+    }
+    pthread_mutex_unlock(&server->connection_lock);
+    return count;
+}
+
 /* ---- A call's beginning and end ---- */
 
 static srv_connection *connection_of(struct MHD_Connection *connection) {
@@ -223,7 +241,7 @@ static void add_headers(struct MHD_Response *response, srv_call *call) {
     }
     if (call->failed && call->error == SRV_ERROR_UNAUTHORIZED) add(response, "www-authenticate", "Bearer");
     if (call->allow != NULL) add(response, "allow", call->allow);
-    if (atomic_load(&call->server->draining) || call->from->excess) add(response, "connection", "close");
+    if (srv_server_leaving(call->server) || call->from->excess) add(response, "connection", "close");
     add_times(response, call);
 }
 

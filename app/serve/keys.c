@@ -3,10 +3,13 @@
 #include "serve/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { LONGEST = 256, MOST = 4096 };
+enum { LONGEST = 256, MOST = 4096, MOST_BYTES = 4 << 20, PATIENCE_MS = 10000 };
 
 struct srv_keys {
     size_t count;
@@ -29,27 +32,62 @@ static const char *add_key(srv_keys *keys, const char *line) {
     return NULL;
 }
 
-retort_status srv_keys_read(srv_keys **out, const char *path, retort_error *err) {
-    char line[LONGEST + 64];
+/* Reads what is there by now. NULL, or what is wrong. */
+static const char *read_block(srv_out *text, int fd, int timeout, bool *end) {
+    char block[4096];
+    struct pollfd in = {.fd = fd, .events = POLLIN};
+    int ready = poll(&in, 1, timeout);
+    ssize_t n = ready > 0 ? read(fd, block, sizeof block) : -1;
+    if (ready == 0) return "a pipe whose writer has not come, or not ended, within 10 seconds";
+    if (n < 0) return errno == EINTR || errno == EAGAIN ? NULL : strerror(errno);
+    *end = n == 0;
+    if (text->length + (size_t)n > MOST_BYTES) return "a file of more than 4 MB";
+    if (memchr(block, '\0', (size_t)n) != NULL) return "a NUL byte in the file";
+    srv_out_bytes(text, block, (size_t)n);
+    return NULL;
+}
+
+/* All of a file or a pipe, and a NUL. */
+static const char *read_file(srv_out *text, const char *path) {
+    int64_t until = srv_now() + PATIENCE_MS * INT64_C(1000000), now;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) return strerror(errno);
     const char *wrong = NULL;
+    bool end = false;
+    while (!end && wrong == NULL) {
+        now = srv_now();
+        wrong = read_block(text, fd, now < until ? (int)((until - now) / 1000000) : 0, &end);
+    }
+    close(fd);
+    if (wrong == NULL) srv_out_bytes(text, "", 1);
+    return wrong;
+}
+
+static const char *add_keys(srv_keys *keys, const char *text) {
+    const char *wrong = NULL;
+    while (*text != '\0' && wrong == NULL) {
+        wrong = add_key(keys, text);
+        text += strcspn(text, "\n");
+        text += *text == '\n';
+    }
+    if (wrong == NULL && keys->count == 0) wrong = "no key in the file: nobody could use the server";
+    return wrong;
+}
+
+retort_status srv_keys_read(srv_keys **out, const char *path, retort_error *err) {
+    srv_out text = {0};
     srv_keys *keys = calloc(1, sizeof *keys);
     if (keys != NULL) keys->items = calloc(MOST, LONGEST);
-    FILE *file = fopen(path, "re");
-    int reason = errno;
-    bool fits = keys != NULL && keys->items != NULL;
-    while (fits && file != NULL && wrong == NULL && fgets(line, sizeof line, file) != NULL)
-        wrong = add_key(keys, line);
-    if (file != NULL) fclose(file);
     retort_status status = RETORT_OK;
-    if (!fits) {
+    const char *wrong = read_file(&text, path);
+    if (wrong != NULL) {
+        status = fail(err, RETORT_IO, path, wrong);
+    } else if (keys == NULL || keys->items == NULL || text.failed || text.data == NULL) {
         status = fail(err, RETORT_NOMEM, path, "out of memory");
-    } else if (file == NULL) {
-        status = fail(err, RETORT_IO, path, strerror(reason));
-    } else if (wrong != NULL) {
+    } else if ((wrong = add_keys(keys, text.data)) != NULL) {
         status = fail(err, RETORT_FORMAT, path, wrong);
-    } else if (keys->count == 0) {
-        status = fail(err, RETORT_FORMAT, path, "no key in the file: nobody could use the server");
     }
+    srv_out_free(&text);
     if (status == RETORT_OK) {
         *out = keys;
     } else {

@@ -14,7 +14,7 @@ void srv_write_ready(srv_call *call) {
         srv_out_text(&call->answer, "{\"status\":\"ready\"}");
         return;
     }
-    bool draining = atomic_load(&call->server->draining);
+    bool draining = srv_server_leaving(call->server);
     srv_call_fail(call, SRV_ERROR_UNHEALTHY, "%s",
                   draining ? "the server is shutting down" : "a model cannot answer");
 }
@@ -53,6 +53,15 @@ static void write_gauges(srv_server *server, srv_out *out) {
     pthread_mutex_unlock(&server->connection_lock);
     srv_metrics_head(out, "retort_connections", "gauge", "open connections");
     srv_out_format(out, "retort_connections %zu\n", connections);
+    srv_metrics_head(out, "retort_log_lines_lost_total", "counter", "lines left out of the access log");
+    srv_out_format(out, "retort_log_lines_lost_total %llu\n", srv_log_lost(server->log));
+    srv_metrics_head(out, "retort_state", "gauge", "1 for the state that the server is in");
+    for (int i = 0; i < SRV_STATE_COUNT; i++)
+        srv_out_format(out, "retort_state{state=\"%s\"} %d\n", srv_state_names[i],
+                       i == (int)srv_server_state(server));
+    size_t unused, retired = srv_retired_count(server, &unused);
+    srv_metrics_head(out, "retort_retired_models", "gauge", "replaced models that end what they have begun");
+    srv_out_format(out, "retort_retired_models %zu\n", retired);
     srv_metrics_head(out, "process_start_time_seconds", "gauge", "seconds since 1970");
     srv_out_format(out, "process_start_time_seconds %lld\n", (long long)server->started);
 }

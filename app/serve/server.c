@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The server as a whole: models, signals, the way up and the way down. */
+ * The server as a whole: its states (state.h), the signals, the way up and the way down. The main thread does
+ * nothing that may take long, so that it hears signals in every state. */
 #include "serve/server.h"
 
 #include <errno.h>
@@ -16,128 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- Models ---- */
-
-static bool is_named(const srv_slot *slot, const srv_slice *name) {
-    return strlen(slot->spec->name) == name->length &&
-           memcmp(slot->spec->name, name->text, name->length) == 0;
-}
-
-static bool does(const srv_engine *engine, int task) {
-    bool rows = task == SRV_ROW_TASKS && srv_engine_has_rows(engine);
-    return rows || task == SRV_ANY_TASK || task == (int)engine->info.task;
-}
-
-srv_engine *srv_server_engine(srv_server *server, int task, const srv_slice *name, bool *known) {
-    srv_engine *found = NULL;
-    *known = name->text == NULL;
-    pthread_mutex_lock(&server->lock);
-    for (size_t i = 0; found == NULL && i < server->options->model_count; i++) {
-        srv_engine *engine = server->slots[i].engine;
-        if (engine == NULL || (name->text != NULL && !is_named(&server->slots[i], name))) continue;
-        *known = true;
-        if (does(engine, task)) found = engine;
-    }
-    if (found != NULL) srv_engine_use(found);
-    pthread_mutex_unlock(&server->lock);
-    return found;
-}
-
-bool srv_server_ready(srv_server *server) {
-    bool ready = !atomic_load(&server->draining);
-    pthread_mutex_lock(&server->lock);
-    for (size_t i = 0; ready && i < server->options->model_count; i++) {
-        ready = server->slots[i].engine != NULL && srv_engine_well(server->slots[i].engine);
-    }
-    pthread_mutex_unlock(&server->lock);
-    return ready;
-}
-
-static void say_loaded(srv_server *server, const srv_engine *engine, const char *path) {
-    server->options->say("%s: %s, %s, isa %s, %d threads, %ld sessions, loaded and warm in %.0f ms%s",
-                         engine->name, path, engine->info.recipe, engine->session.isa,
-                         engine->session.threads, server->options->streams, (double)engine->loaded_in * 1e-6,
-                         server->options->no_op ? "; the network is NOT run (--no-op)" : "");
-}
-
-/* Loads a slot's model beside the one that is there, and swaps. What the old one has begun it ends. */
-static retort_status load_slot(srv_server *server, srv_slot *slot, retort_error *err) {
-    srv_engine *engine = NULL;
-    retort_status status = srv_engine_open(&engine, server->options, slot->spec, &slot->metrics, err);
-    if (status != RETORT_OK) return status;
-    srv_engine_use(engine); /* by the slot */
-    say_loaded(server, engine, slot->spec->path);
-    pthread_mutex_lock(&server->lock);
-    srv_engine *old = slot->engine;
-    slot->engine = engine;
-    pthread_mutex_unlock(&server->lock);
-    if (old != NULL) srv_engine_leave(old);
-    srv_engine_close(old);
-    return RETORT_OK;
-}
-
-static retort_status load_keys(srv_server *server, retort_error *err) {
-    srv_keys *keys = NULL;
-    if (server->options->keys_path == NULL) return RETORT_OK;
-    retort_status status = srv_keys_read(&keys, server->options->keys_path, err);
-    if (status != RETORT_OK) return status;
-    pthread_mutex_lock(&server->lock);
-    srv_keys *old = server->keys;
-    server->keys = keys;
-    pthread_mutex_unlock(&server->lock);
-    srv_keys_free(old);
-    return RETORT_OK;
-}
-
-static void reload_all(srv_server *server) {
-    retort_error err;
-    char state[64];
-    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(srv_now() / 1000));
-    srv_notify(state);
-    srv_log_reopen(server->log);
-    if (load_keys(server, &err) != RETORT_OK)
-        server->options->error("reload: %s; the old keys stay", err.text);
-    for (size_t i = 0; i < server->options->model_count; i++) {
-        if (load_slot(server, &server->slots[i], &err) == RETORT_OK) {
-            srv_count(&server->slots[i].metrics.counters[SRV_RELOADS], 1);
-        } else {
-            server->options->error("reload: %s; the old model stays", err.text);
-        }
-    }
-    srv_notify("READY=1");
-}
-
-/* Whether it is to be done once more; if not, the thread is as good as gone. */
-static bool was_asked_again(srv_server *server) {
-    pthread_mutex_lock(&server->lock);
-    bool again = server->reload_again;
-    server->reload_again = false;
-    server->reloading = again;
-    pthread_mutex_unlock(&server->lock);
-    return again;
-}
-
-static void *reload(void *user) {
-    do {
-        reload_all(user);
-    } while (was_asked_again(user));
-    return NULL;
-}
-
-/* In a thread of its own: the old model may have much to finish. */
-static void start_reload(srv_server *server) {
-    pthread_mutex_lock(&server->lock);
-    bool busy = server->reloading;
-    server->reload_again = busy;
-    server->reloading = true;
-    pthread_mutex_unlock(&server->lock);
-    if (busy) return;
-    if (server->reloader_started) pthread_join(server->reloader, NULL);
-    server->reloader_started = pthread_create(&server->reloader, NULL, reload, server) == 0;
-    if (server->reloader_started) return;
-    server->options->error("reload: cannot start a thread");
-    was_asked_again(server);
-}
+static const int64_t second = INT64_C(1000000000);
 
 /* ---- Up ---- */
 
@@ -154,6 +34,15 @@ static void raise_limits(void) {
     setrlimit(RLIMIT_NOFILE, &files);
 }
 
+/* A line on standard output. Who does not read it holds nothing up. */
+static void put_line(srv_server *server, const srv_out *line) {
+    enum { PATIENCE_MS = 1000 };
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    bool fine = !line->failed && poll(&out, 1, PATIENCE_MS) == 1 &&
+                write(STDOUT_FILENO, line->data, line->length) == (ssize_t)line->length;
+    if (!fine) server->options->error("standard output: cannot write where the server listens");
+}
+
 static void say_listening(srv_server *server) {
     char address[400];
     srv_listen_address(server, address, sizeof address);
@@ -165,11 +54,11 @@ static void say_listening(srv_server *server) {
     srv_out_text(&line, "{\"event\":\"listening\",\"url\":");
     srv_out_string(&line, address, strlen(address));
     srv_out_format(&line, ",\"pid\":%ld}\n", (long)getpid());
-    if (!line.failed) fwrite(line.data, 1, line.length, stdout);
-    fflush(stdout);
+    put_line(server, &line);
     srv_out_free(&line);
 }
 
+/* What the main thread needs, and cannot wait for. */
 static retort_status open_server(srv_server *server, retort_error *err) {
     const srv_options *options = server->options;
     pthread_mutex_init(&server->lock, NULL);
@@ -185,111 +74,218 @@ static retort_status open_server(srv_server *server, retort_error *err) {
     if (server->slots == NULL || server->requests == NULL) return fail(err, "memory");
     for (size_t i = 0; i < options->model_count; i++) server->slots[i].spec = &options->models[i];
     raise_limits();
+    return RETORT_OK;
+}
+
+static retort_status start(srv_server *server, retort_error *err) {
     retort_status status = srv_mhd_load(err);
-    if (status == RETORT_OK) status = load_keys(server, err);
+    if (status == RETORT_OK) status = srv_load_keys(server, err);
     if (status == RETORT_OK) status = srv_listen(server, err);
-    if (status == RETORT_OK && options->access_path != NULL)
-        status = srv_log_open(&server->log, options->access_path, err);
-    for (size_t i = 0; status == RETORT_OK && i < options->model_count; i++) {
-        status = load_slot(server, &server->slots[i], err);
-    }
+    if (status == RETORT_OK && server->options->access_path != NULL)
+        status = srv_log_open(&server->log, server->options->access_path, err);
+    if (status == RETORT_OK) status = srv_load_models(server, err);
     return status == RETORT_OK ? srv_http_start(server, err) : status;
 }
 
-static void close_server(srv_server *server) {
-    if (server->daemon != NULL) srv_mhd.stop_daemon(server->daemon);
-    for (size_t i = 0; server->slots != NULL && i < server->options->model_count; i++) {
-        srv_engine *engine = server->slots[i].engine;
-        if (engine != NULL) srv_engine_leave(engine);
-        srv_engine_close(engine);
-    }
-    if (server->listen_fd >= 0) close(server->listen_fd);
-    if (server->listen_fd >= 0 && server->options->unix_path != NULL && !server->socket_given)
-        unlink(server->options->unix_path);
-    if (server->wake_fd >= 0) close(server->wake_fd);
-    if (server->ends_fd >= 0) close(server->ends_fd);
-    srv_log_close(server->log);
-    srv_keys_free(server->keys);
-    free(server->slots);
-    free(server->requests);
-    pthread_mutex_destroy(&server->lock);
-    pthread_mutex_destroy(&server->connection_lock);
-}
-
 /* ---- Down ---- */
-
-static size_t jobs_in_flight(srv_server *server) {
-    size_t jobs = 0;
-    for (size_t i = 0; i < server->options->model_count; i++) {
-        srv_queue *queue = &server->slots[i].engine->queue;
-        pthread_mutex_lock(&queue->lock);
-        jobs += queue->jobs;
-        pthread_mutex_unlock(&queue->lock);
-    }
-    return jobs;
-}
-
-static void close_idle_connections(srv_server *server) {
-    pthread_mutex_lock(&server->connection_lock);
-    for (srv_connection *at = server->connections; at != NULL; at = at->next) {
-        if (atomic_load(&at->stage) < 0) shutdown(at->fd, SHUT_RDWR);
-    }
-    pthread_mutex_unlock(&server->connection_lock);
-}
-
-/* A further signal ends it at once. */
-static bool is_interrupted(int signals) {
-    struct signalfd_siginfo info;
-    return read(signals, &info, sizeof info) == sizeof info && info.ssi_signo != SIGHUP;
-}
-
-/* Waits until `count` gives 0, for so many seconds at most. False: it did not, or a signal came. */
-static bool wait_for(srv_server *server, size_t (*count)(srv_server *server), long seconds, int signals) {
-    const struct timespec pause = {.tv_nsec = 2000000};
-    int64_t end = srv_now() + seconds * INT64_C(1000000000);
-    while (count(server) > 0) {
-        if (srv_now() > end || is_interrupted(signals)) return false;
-        nanosleep(&pause, NULL);
-    }
-    return true;
-}
 
 static size_t calls_in_flight(srv_server *server) {
     long n = atomic_load(&server->in_flight);
     return n > 0 ? (size_t)n : 0;
 }
 
-static size_t one(srv_server *server) {
-    (void)server;
-    return 1;
-}
-
-static retort_status drain(srv_server *server, int signals, retort_error *err) {
-    const srv_options *options = server->options;
-    enum { BATCH_SECONDS = 30, SEND_SECONDS = 2 };
-    srv_notify("STOPPING=1");
-    options->say("draining: %zu requests in flight", calls_in_flight(server));
-    if (options->drain_delay > 0) wait_for(server, one, options->drain_delay, signals);
+static void stop_listening(srv_server *server) {
+    if (!server->accepting) return;
+    server->accepting = false;
     srv_mhd.quiesce_daemon(server->daemon);
     if (!server->socket_given) shutdown(server->listen_fd, SHUT_RDWR);
-    close_idle_connections(server);
-    bool drained = wait_for(server, calls_in_flight, options->drain_timeout, signals);
-    if (!drained) options->say("%zu requests are given up", calls_in_flight(server));
-    for (size_t i = 0; i < options->model_count; i++) {
-        srv_queue_close(&server->slots[i].engine->queue);
-        srv_queue_drop(&server->slots[i].engine->queue, SRV_END_DRAINED);
+    srv_http_close_idle(server);
+}
+
+static void drain(srv_server *server) {
+    srv_notify("STOPPING=1");
+    server->options->say("draining: %zu requests in flight", calls_in_flight(server));
+    server->until = srv_now() + server->options->drain_delay * second;
+}
+
+static void cut(srv_server *server) {
+    size_t left = calls_in_flight(server);
+    if (left > 0) server->options->say("%zu requests are given up", left);
+    stop_listening(server);
+    srv_refuse_waiting(server);
+    server->until = srv_now() + second;
+}
+
+static void remove_socket(srv_server *server) {
+    if (server->listen_fd >= 0 && server->options->unix_path != NULL && !server->socket_given)
+        unlink(server->options->unix_path);
+}
+
+/* Ends the process although threads of it are at work: a batch, a model being loaded, a blocked write. */
+static _Noreturn void leave(srv_server *server) {
+    remove_socket(server);
+    _exit(server->work_status == RETORT_OK ? 0 : 1);
+}
+
+static void stop(srv_server *server) {
+    const struct timespec pause = {.tv_nsec = 2000000};
+    while (srv_http_waiting(server) > 0) nanosleep(&pause, NULL); /* for their batch */
+    if (server->daemon != NULL) srv_mhd.stop_daemon(server->daemon);
+    srv_free_models(server);
+    srv_log_close(server->log);
+}
+
+static void close_server(srv_server *server) {
+    remove_socket(server);
+    if (server->listen_fd >= 0) close(server->listen_fd);
+    if (server->wake_fd >= 0) close(server->wake_fd);
+    if (server->ends_fd >= 0) close(server->ends_fd);
+    free(server->slots);
+    free(server->requests);
+    pthread_mutex_destroy(&server->lock);
+    pthread_mutex_destroy(&server->connection_lock);
+}
+
+/* ---- Work ---- */
+
+static void *work(void *user) {
+    srv_server *server = user;
+    retort_status status = RETORT_OK;
+    switch (server->work) {
+    case SRV_WORK_START:
+        status = start(server, &server->work_error);
+        break;
+    case SRV_WORK_RELOAD:
+        srv_reload(server);
+        break;
+    case SRV_WORK_FREE:
+        srv_free_retired(server);
+        break;
+    case SRV_WORK_STOP:
+        stop(server);
+        break;
+    case SRV_WORK_NONE:
+        break;
     }
-    /* A suspended connection must not meet the end of the HTTP server. */
-    if (wait_for(server, jobs_in_flight, BATCH_SECONDS, signals)) {
-        if (!drained) wait_for(server, calls_in_flight, SEND_SECONDS, signals);
-        return RETORT_OK;
+    if (status != RETORT_OK) server->work_status = status;
+    atomic_store(&server->work_ended, true);
+    eventfd_write(server->wake_fd, 1);
+    return NULL;
+}
+
+static bool begin_work(srv_server *server, srv_work kind) {
+    server->work = kind;
+    atomic_store(&server->work_ended, false);
+    if (pthread_create(&server->worker, NULL, work, server) == 0) return true;
+    server->work = SRV_WORK_NONE;
+    return false;
+}
+
+/* What kind of work has ended. */
+static srv_work end_work(srv_server *server) {
+    srv_work ended = server->work;
+    if (ended == SRV_WORK_NONE || !atomic_load(&server->work_ended)) return SRV_WORK_NONE;
+    pthread_join(server->worker, NULL);
+    server->work = SRV_WORK_NONE;
+    return ended;
+}
+
+/* False: it goes on. */
+static bool wait_for_work(srv_server *server, int64_t until) {
+    struct pollfd wake = {.fd = server->wake_fd, .events = POLLIN};
+    eventfd_t woken;
+    for (int64_t now; server->work != SRV_WORK_NONE && (now = srv_now()) < until;) {
+        poll(&wake, 1, (int)((until - now) / 1000000) + 1);
+        eventfd_read(server->wake_fd, &woken);
+        end_work(server);
     }
-    snprintf(err->text, sizeof err->text, "serve: a batch did not end");
-    options->error("%s", err->text);
-    _exit(1);
+    return server->work == SRV_WORK_NONE;
+}
+
+static void finish(srv_server *server) {
+    enum { CLOSING_SECONDS = 2 };
+    int64_t until = srv_now() + CLOSING_SECONDS * second;
+    bool ended =
+        wait_for_work(server, until) && begin_work(server, SRV_WORK_STOP) && wait_for_work(server, until);
+    if (!ended) leave(server);
+    close_server(server);
 }
 
 /* ---- The main thread ---- */
+
+static void handle(srv_server *server, srv_event event) {
+    srv_state before = srv_server_state(server);
+    srv_step step = srv_step_from(before, event);
+    atomic_store(&server->state, (int)step.next);
+    switch (step.action) {
+    case SRV_DO_ASK:
+        server->reload_due = true;
+        break;
+    case SRV_DO_RELOAD:
+        server->reload_due = false;
+        srv_notify_reloading();
+        if (begin_work(server, SRV_WORK_RELOAD)) break;
+        server->options->error("reload: cannot start a thread");
+        handle(server, SRV_ON_LOADED);
+        break;
+    case SRV_DO_READY:
+        if (before == SRV_STATE_STARTING) say_listening(server);
+        srv_notify("READY=1");
+        break;
+    case SRV_DO_DRAIN:
+        drain(server);
+        break;
+    case SRV_DO_CUT:
+        cut(server);
+        break;
+    case SRV_DO_QUIT:
+        leave(server);
+    case SRV_DO_NOTHING:
+        break;
+    }
+}
+
+static void take_signals(srv_server *server, int signals) {
+    struct signalfd_siginfo info;
+    while (read(signals, &info, sizeof info) == sizeof info)
+        handle(server, info.ssi_signo == SIGHUP ? SRV_ON_HUP : SRV_ON_TERM);
+}
+
+static void look_after_work(srv_server *server) {
+    srv_work ended = end_work(server);
+    if (ended == SRV_WORK_START) {
+        bool fine = server->work_status == RETORT_OK;
+        server->accepting = fine;
+        handle(server, fine ? SRV_ON_LOADED : SRV_ON_FAILED);
+    } else if (ended == SRV_WORK_RELOAD) {
+        handle(server, SRV_ON_LOADED);
+    }
+}
+
+static void begin_due_work(srv_server *server) {
+    size_t unused;
+    if (server->work != SRV_WORK_NONE) return;
+    if (server->reload_due) {
+        handle(server, SRV_ON_DUE);
+    } else if (srv_retired_count(server, &unused) > 0 && unused > 0) {
+        begin_work(server, SRV_WORK_FREE);
+    }
+}
+
+static void look_after_drain(srv_server *server) {
+    if (!srv_server_leaving(server)) return;
+    int64_t now = srv_now();
+    if (server->accepting && now >= server->until) {
+        stop_listening(server);
+        server->until = now + server->options->drain_timeout * second;
+    }
+    if (server->accepting) return;
+    if (calls_in_flight(server) == 0) {
+        handle(server, SRV_ON_DRAINED);
+    } else if (now >= server->until) {
+        handle(server, SRV_ON_LATE);
+    }
+}
 
 /* Half of the time within which systemd wants to hear from it, in ms; -1: it does not. */
 static int watchdog_ms(void) {
@@ -298,13 +294,18 @@ static int watchdog_ms(void) {
     return us > 0 && us < 3600000000L ? (int)(us / 2000) + 1 : -1;
 }
 
+static int earlier(int timeout, int other) {
+    return other >= 0 && (timeout < 0 || other < timeout) ? other : timeout;
+}
+
 /* soon: a client may have left */
 static int next_timeout(srv_server *server, bool soon) {
-    enum { WATCH_MS = 1000, SOON_MS = 25 };
+    enum { WATCH_MS = 1000, SOON_MS = 25, DRAIN_MS = 5 };
+    size_t unused, looked_at = srv_http_watch(server) + srv_retired_count(server, &unused);
+    int timeout = looked_at == 0 ? -1 : soon ? SOON_MS : WATCH_MS;
     int watchdog = watchdog_ms();
-    int timeout = srv_http_watch(server) == 0 ? -1 : soon ? SOON_MS : WATCH_MS;
     if (watchdog > 0 && srv_server_ready(server)) srv_notify("WATCHDOG=1");
-    return watchdog > 0 && (timeout < 0 || watchdog < timeout) ? watchdog : timeout;
+    return earlier(earlier(timeout, watchdog), srv_server_leaving(server) ? DRAIN_MS : -1);
 }
 
 static bool take_ends(srv_server *server) {
@@ -312,46 +313,50 @@ static bool take_ends(srv_server *server) {
     return epoll_wait(server->ends_fd, ends, 64, 0) > 0;
 }
 
-/* Until a signal says so. */
 static void run(srv_server *server, int signals) {
     struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
                            {.fd = server->wake_fd, .events = POLLIN},
                            {.fd = server->ends_fd, .events = POLLIN}};
     bool soon = false;
-    struct signalfd_siginfo info;
     eventfd_t woken;
-    for (;;) {
+    while (srv_server_state(server) != SRV_STATE_STOPPED) {
         int timeout = next_timeout(server, soon);
         /* Further ends do not cut the pause short: connections may come and go by the thousand. */
         if (poll(fds, soon ? 2 : 3, timeout) < 0 && errno != EINTR) break;
         soon = take_ends(server);
         eventfd_read(server->wake_fd, &woken);
-        if (read(signals, &info, sizeof info) != sizeof info) continue;
-        if (info.ssi_signo != SIGHUP) break;
-        start_reload(server);
+        look_after_work(server);
+        take_signals(server, signals);
+        begin_due_work(server);
+        look_after_drain(server);
     }
-    atomic_store(&server->draining, true);
-    if (server->reloader_started) pthread_join(server->reloader, NULL);
 }
 
-retort_status srv_serve(const srv_options *options, retort_error *err) {
-    srv_server server = {.options = options, .listen_fd = -1, .wake_fd = -1, .ends_fd = -1};
-    sigset_t mask, before;
+/* The signals stay blocked: one that comes late must not make a death of an orderly end. */
+static int take_over_signals(void) {
+    sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);
     sigaddset(&mask, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &mask, &before);
-    int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-    retort_status status = signals >= 0 ? open_server(&server, err) : fail(err, "signalfd");
+    pthread_sigmask(SIG_BLOCK, &mask, NULL);
+    return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+retort_status srv_serve(const srv_options *options, retort_error *err) {
+    srv_server server = {.options = options, .listen_fd = -1, .wake_fd = -1, .ends_fd = -1};
+    int signals = take_over_signals();
+    retort_status status = signals >= 0 ? RETORT_OK : fail(err, "signalfd");
+    if (status == RETORT_OK) status = open_server(&server, err);
+    if (status == RETORT_OK && !begin_work(&server, SRV_WORK_START)) status = fail(err, "thread");
     if (status == RETORT_OK) {
-        say_listening(&server);
-        srv_notify("READY=1");
         run(&server, signals);
-        status = drain(&server, signals, err);
+        status = server.work_status;
+        *err = server.work_error;
+        finish(&server);
+    } else {
+        close_server(&server);
     }
-    close_server(&server);
     if (signals >= 0) close(signals);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return status;
 }

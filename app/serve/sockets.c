@@ -120,3 +120,9 @@ void srv_notify(const char *state) {
     (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, length);
     close(fd);
 }
+
+void srv_notify_reloading(void) {
+    char state[64];
+    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(srv_now() / 1000));
+    srv_notify(state);
+}

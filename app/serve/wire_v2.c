@@ -426,7 +426,7 @@ void srv_v2_write_model(srv_call *call) {
 
 void srv_v2_write_model_ready(srv_call *call) {
     if (!srv_v2_find_model(call)) return;
-    bool ready = srv_engine_well(call->engine) && !atomic_load(&call->server->draining);
+    bool ready = srv_engine_well(call->engine) && !srv_server_leaving(call->server);
     srv_out_text(&call->answer, "{\"name\":");
     srv_out_string(&call->answer, call->engine->name, strlen(call->engine->name));
     srv_out_format(&call->answer, ",\"ready\":%s}", ready ? "true" : "false");
