@@ -147,23 +147,22 @@ static const char *const part_names[] = {
     [RT_PART_OTHER] = "vectors", [RT_PART_TABLE] = "embeddings", [RT_PART_MATRIX] = "matrices"};
 
 /* Scalars of the network in a constant: none in index vectors and in the scales of integers. */
-static uint64_t parameters_of(const rt_graph *graph, int index, rt_part *part) {
-    const rt_value *value = &graph->values[index];
-    bool scale, weight = value->dtype != RETORT_I64 && value->dtype != RETORT_BOOL;
+static uint64_t parameters_of(const rt_value *value, const rt_use *use) {
+    bool weight = value->dtype != RETORT_I64 && value->dtype != RETORT_BOOL;
     size_t count;
-    *part = rt_value_part(graph, index, &scale);
-    return weight && !scale && rt_shape_count(value->dims, value->rank, &count) ? count : 0;
+    return weight && !use->scale && rt_shape_count(value->dims, value->rank, &count) ? count : 0;
 }
 
-static void count_constants(const rt_graph *graph, retort_info *info) {
-    rt_part part;
-    info->tensors = 0;
+static retort_status count_constants(const retort_model *model, retort_info *info) {
+    const rt_constants *constants = rt_model_constants(model);
+    if (constants == NULL) return RETORT_NOMEM;
+    info->tensors = constants->count;
     info->parameters = 0;
-    for (size_t i = 0; i < graph->value_count; i++) {
-        if (graph->values[i].data == NULL) continue;
-        info->tensors++;
-        info->parameters += parameters_of(graph, (int)i, &part);
+    for (size_t i = 0; i < constants->count; i++) {
+        const struct rt_constant *constant = &constants->items[i];
+        info->parameters += parameters_of(&model->graph.values[constant->value], &constant->use);
     }
+    return RETORT_OK;
 }
 
 retort_status retort_model_info(const retort_model *model, retort_info *info) {
@@ -190,8 +189,7 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .nodes = model->graph.node_count,
         .source_nodes = model->source_nodes,
     };
-    count_constants(&model->graph, info);
-    return RETORT_OK;
+    return count_constants(model, info);
 }
 
 const char *retort_model_label(const retort_model *model, int64_t index) {
@@ -201,23 +199,22 @@ const char *retort_model_label(const retort_model *model, int64_t index) {
 
 retort_status retort_model_tensor(const retort_model *model, size_t index, retort_tensor_info *info) {
     if (model == NULL || info == NULL) return RETORT_ARGUMENT;
-    for (size_t i = 0; i < model->graph.value_count; i++) {
-        const rt_value *value = &model->graph.values[i];
-        if (value->data == NULL || index-- > 0) continue;
-        *info = (retort_tensor_info){.name = value->name, .dtype = value->dtype, .rank = value->rank};
-        bool three = rt_value_fits_three(value);
-        info->layout = rt_layout_name(value->layout);
-        if (three) info->layout = value->layout == RT_LAYOUT_P16_S4 ? "p16_s3" : "rows_s3";
-        rt_part part;
-        size_t bytes = 0;
-        info->parameters = parameters_of(&model->graph, (int)i, &part);
-        info->part = part_names[part];
-        info->bytes = rt_value_bytes(value, &bytes) ? bytes : 0;
-        if (three) info->bytes = rt_value_three_bytes(value);
-        memcpy(info->shape, value->dims, sizeof info->shape);
-        return RETORT_OK;
-    }
-    return RETORT_ARGUMENT;
+    const rt_constants *constants = rt_model_constants(model);
+    if (constants == NULL) return RETORT_NOMEM;
+    if (index >= constants->count) return RETORT_ARGUMENT;
+    const struct rt_constant *constant = &constants->items[index];
+    const rt_value *value = &model->graph.values[constant->value];
+    *info = (retort_tensor_info){.name = value->name, .dtype = value->dtype, .rank = value->rank};
+    bool three = rt_value_fits_three(value);
+    info->layout = rt_layout_name(value->layout);
+    if (three) info->layout = value->layout == RT_LAYOUT_P16_S4 ? "p16_s3" : "rows_s3";
+    size_t bytes = 0;
+    info->parameters = parameters_of(value, &constant->use);
+    info->part = part_names[constant->use.part];
+    info->bytes = rt_value_bytes(value, &bytes) ? bytes : 0;
+    if (three) info->bytes = rt_value_three_bytes(value);
+    memcpy(info->shape, value->dims, sizeof info->shape);
+    return RETORT_OK;
 }
 
 retort_status retort_model_print(const retort_model *model, retort_write_fn write, void *user) {

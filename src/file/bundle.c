@@ -15,6 +15,7 @@ typedef struct table {
     size_t size;
     char key[RT_MAX_TENSOR_NAME + 1]; /* of the newest entry */
     size_t entries;
+    size_t unread; /* bytes that blocks may still take: they share none */
     retort_error *err;
 } table;
 
@@ -34,7 +35,7 @@ bool rt_bundle_varint(rt_cursor *c, uint64_t *out) {
 
 /* A block by its handle, offset and size: entries, then the places where a key is whole and their number
  * (which only a search needs). A byte that tells how it is packed and a CRC follow. */
-static retort_status open_block(const table *t, rt_cursor *handle, rt_cursor *out) {
+static retort_status open_block(table *t, rt_cursor *handle, rt_cursor *out) {
     uint64_t offset, size;
     uint32_t crc = 0, restarts;
     size_t limit = t->size - FOOTER;
@@ -47,6 +48,8 @@ static retort_status open_block(const table *t, rt_cursor *handle, rt_cursor *ou
                        ", in a file of %zu",
                        t->name, size, offset, t->size);
     }
+    if (size + TRAILER > t->unread) return bad(t, "blocks of its index share bytes");
+    t->unread -= (size_t)size + TRAILER;
     rt_cursor whole = rt_cursor_make(t->data + offset, (size_t)size + TRAILER);
     *out = rt_cursor_make(rt_take(&whole, (size_t)size), (size_t)size);
     if (whole.at[0] != 0) {
@@ -142,7 +145,7 @@ static bool skip_handle(rt_cursor *from) {
 
 retort_status rt_bundle_read(rt_bundle *out, const char *name, const uint8_t *index, size_t size,
                              retort_error *err) {
-    table t = {.out = out, .name = name, .data = index, .size = size, .err = err};
+    table t = {.out = out, .name = name, .data = index, .size = size, .unread = size, .err = err};
     uint64_t magic = 0;
     rt_cursor blocks = {0};
     *out = (rt_bundle){0};

@@ -82,7 +82,6 @@ static retort_status read_table(rt_h5 *h, const char *path, heap *in) {
 
 /* Where the block begins that has the byte `offset` of the heap, and how many bytes follow that one in it. */
 static bool find_block(const rt_h5 *h, const heap *in, uint64_t offset, uint64_t *address, uint64_t *left) {
-    rt_cursor table = in->table;
     uint64_t size = in->start;
     if (in->rows == 0) {
         if (offset >= size || in->root > h->size) return false;
@@ -90,16 +89,21 @@ static bool find_block(const rt_h5 *h, const heap *in, uint64_t offset, uint64_t
         *left = size - offset;
         return *address >= offset;
     }
-    for (size_t i = 0; i < (size_t)in->rows * in->width; i++) {
-        size_t row = i / in->width;
+    for (size_t row = 0; row < in->rows; row++) { /* 40 at most */
         size = row < 2 ? in->start : in->start << (row - 1);
-        if (!rt_h5_take(&table, h->offset_size, address)) return false;
-        if (offset < size) {
-            *left = size - offset;
-            *address += offset;
-            return *address >= offset && *address <= h->size;
+        if (size == 0) return false; /* beyond 64 bits */
+        uint64_t column = offset / size;
+        if (column >= in->width) {
+            offset -= in->width * size;
+            continue;
         }
-        offset -= size;
+        offset %= size;
+        rt_cursor table = in->table;
+        rt_take(&table, (row * in->width + (size_t)column) * (size_t)h->offset_size);
+        if (!rt_h5_take(&table, h->offset_size, address)) return false;
+        *left = size - offset;
+        *address += offset;
+        return *address >= offset && *address <= h->size;
     }
     return false;
 }

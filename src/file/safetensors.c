@@ -8,6 +8,7 @@
 #include "file/safetensors.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,10 +121,9 @@ static retort_status read_entry(reader *r, const char *name, const json_t *value
 static retort_status read_metadata(reader *r, json_t *metadata) {
     rt_tensors *out = r->out;
     size_t total = out->metadata_count + json_object_size(metadata);
-    void *grown = rt_arena_calloc(&out->arena, total, sizeof *out->metadata);
-    if (grown == NULL) return rt_fail_nomem(r->err, total * sizeof *out->metadata);
-    if (out->metadata_count > 0) memcpy(grown, out->metadata, out->metadata_count * sizeof *out->metadata);
-    out->metadata = grown;
+    if (total > INT_MAX ||
+        !rt_grow((void **)&out->metadata, &out->metadata_capacity, total, sizeof *out->metadata))
+        return rt_fail_nomem(r->err, total * sizeof *out->metadata);
     const char *key;
     json_t *value;
     json_object_foreach(metadata, key, value) {
@@ -133,7 +133,9 @@ static retort_status read_metadata(reader *r, json_t *metadata) {
         if (rt_tensors_metadata(out, key) != NULL) continue;
         char *key_copy = rt_arena_text(&out->arena, key, strlen(key));
         char *copy = rt_arena_text(&out->arena, json_string_value(value), json_string_length(value));
-        if (key_copy == NULL || copy == NULL) return rt_fail_nomem(r->err, json_string_length(value));
+        int known, place = (int)out->metadata_count;
+        if (key_copy == NULL || copy == NULL || !rt_names_add(&out->metadata_keys, key_copy, place, &known))
+            return rt_fail_nomem(r->err, json_string_length(value));
         out->metadata[out->metadata_count].key = key_copy;
         out->metadata[out->metadata_count++].value = copy;
     }

@@ -94,6 +94,8 @@ void rt_tensors_close(rt_tensors *tensors) {
     for (size_t i = 0; i < tensors->map_count; i++) rt_map_close(&tensors->maps[i]);
     free(tensors->maps);
     free(tensors->items);
+    free(tensors->metadata);
+    rt_names_free(&tensors->metadata_keys);
     rt_arena_free(&tensors->arena);
     *tensors = (rt_tensors){0};
 }
@@ -105,8 +107,6 @@ const rt_tensor *rt_tensors_find(const rt_tensors *tensors, const char *name) {
 }
 
 const char *rt_tensors_metadata(const rt_tensors *tensors, const char *key) {
-    for (size_t i = 0; i < tensors->metadata_count; i++) {
-        if (strcmp(tensors->metadata[i].key, key) == 0) return tensors->metadata[i].value;
-    }
-    return NULL;
+    int place = rt_names_find(&tensors->metadata_keys, key, strlen(key));
+    return place >= 0 ? tensors->metadata[place].value : NULL;
 }

@@ -6,6 +6,7 @@
 
 #include "base/map.h"
 #include "base/memory.h"
+#include "base/names.h"
 #include "base/tensor.h"
 
 /* Whose names and layouts the tensors of a file have: torch's, [out, in]; those of a Keras model or of a
@@ -21,7 +22,8 @@ typedef struct rt_tensors {
     struct {
         const char *key, *value;
     } * metadata; /* strings of the file, e.g. __metadata__ of safetensors */
-    size_t metadata_count;
+    size_t metadata_count, metadata_capacity;
+    rt_names metadata_keys; /* to their places */
     rt_map *maps;
     size_t map_count;
     rt_arena arena;

@@ -240,9 +240,13 @@ bool rt_value_is_short(const rt_value *value, const rt_tensor *stored); /* wheth
 size_t rt_value_three_bytes(const rt_value *value);
 bool rt_value_fits_three(const rt_value *value); /* whether its data would be stored so */
 bool rt_value_is_three(const rt_value *value, const rt_tensor *stored); /* whether it is stored so */
-/* What a constant is for: by its first reader. `scale`: it scales integers, and is no parameter itself. */
+/* What a value is for as a constant: by its first reader. */
 typedef enum rt_part { RT_PART_OTHER, RT_PART_TABLE, RT_PART_MATRIX } rt_part;
-rt_part rt_value_part(const rt_graph *graph, int value, bool *scale);
+typedef struct rt_use {
+    rt_part part;
+    bool scale; /* it scales integers, and is no parameter itself */
+} rt_use;
+void rt_graph_uses(const rt_graph *graph, rt_use *uses); /* [values] */
 /* The dtype that a Linear with this weight reads its x in. */
 retort_dtype rt_linear_input(const rt_value *weight);
 int rt_value_find(const rt_graph *graph, const char *name); /* -1: none */

@@ -151,20 +151,17 @@ static const struct part_row {
     {RT_OP_EMBED, 14, 14, RT_PART_TABLE, false}, {RT_OP_EMBED, 15, 15, RT_PART_TABLE, true},
 };
 
-rt_part rt_value_part(const rt_graph *graph, int value, bool *scale) {
-    *scale = false;
-    for (size_t i = 0; i < graph->node_count; i++) {
+void rt_graph_uses(const rt_graph *graph, rt_use *uses) {
+    for (size_t i = 0; i < graph->value_count; i++) uses[i] = (rt_use){RT_PART_OTHER, false};
+    for (size_t i = graph->node_count; i-- > 0;) { /* so that the first reader has the last word */
         const rt_node *node = &graph->nodes[i];
-        for (size_t r = 0; r < sizeof part_rows / sizeof *part_rows; r++) {
+        for (size_t r = sizeof part_rows / sizeof *part_rows; r-- > 0;) {
             const struct part_row *row = &part_rows[r];
             for (int k = row->first; node->op == row->op && k <= row->last && k < node->input_count; k++) {
-                if (node->inputs[k] != value) continue;
-                *scale = row->scale;
-                return row->part;
+                if (node->inputs[k] >= 0) uses[node->inputs[k]] = (rt_use){row->part, row->scale};
             }
         }
     }
-    return RT_PART_OTHER;
 }
 
 bool rt_value_is_inline(const rt_value *value) {

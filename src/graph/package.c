@@ -14,6 +14,7 @@ retort_model *rt_model_new(void) {
     retort_model *model = rt_calloc(1, sizeof *model);
     if (model == NULL) return NULL;
     atomic_init(&model->owners, 1);
+    atomic_init(&model->constants, NULL);
     model->graph.output = -1;
     return model;
 }
@@ -31,9 +32,38 @@ void retort_model_free(retort_model *model) {
         rt_tensors_close(&model->file);
         rt_arena_free(&model->arena);
         free(model->vocab);
+        free(atomic_load_explicit(&model->constants, memory_order_relaxed));
         free(model);
         model = base;
     }
+}
+
+/* ---- Constants ---- */
+
+static rt_constants *list_constants(const rt_graph *graph) {
+    rt_use *uses = rt_calloc(graph->value_count, sizeof *uses);
+    rt_constants *list =
+        uses != NULL ? malloc(sizeof *list + graph->value_count * sizeof *list->items) : NULL;
+    if (list != NULL) {
+        list->count = 0;
+        rt_graph_uses(graph, uses);
+        for (size_t i = 0; i < graph->value_count; i++) {
+            if (graph->values[i].data == NULL) continue;
+            list->items[list->count++] = (struct rt_constant){(int)i, uses[i]};
+        }
+    }
+    free(uses);
+    return list;
+}
+
+const rt_constants *rt_model_constants(const retort_model *model) {
+    _Atomic(rt_constants *) *place = &((retort_model *)(uintptr_t)model)->constants; /* a note, no change */
+    rt_constants *list = atomic_load_explicit(place, memory_order_acquire), *other = NULL;
+    if (list != NULL) return list;
+    list = list_constants(&model->graph);
+    if (list == NULL || atomic_compare_exchange_strong(place, &other, list)) return list;
+    free(list); /* another thread was faster */
+    return other;
 }
 
 /* ---- Rewriting ---- */

@@ -21,8 +21,18 @@
 
 #include <stdatomic.h>
 
+/* The constants of a model's graph in their order, and what they are for. */
+typedef struct rt_constants {
+    size_t count;
+    struct rt_constant {
+        int value;
+        rt_use use;
+    } items[];
+} rt_constants;
+
 struct retort_model {
     atomic_int owners;
+    _Atomic(rt_constants *) constants; /* made when first asked for */
     rt_graph graph;
     rt_config config; /* strings in `arena` */
     rt_tokenizer *tokenizer;
@@ -40,6 +50,8 @@ struct retort_model {
 
 /* Zeroed model with one owner; NULL when out of memory. retort_model_free (in package.c) frees it. */
 retort_model *rt_model_new(void);
+/* Of a model whose graph changes no more; NULL when out of memory. The model's to free. */
+const rt_constants *rt_model_constants(const retort_model *model);
 /* A model with a copy of the graph, to be changed; constants, texts and the tokenizer are borrowed. */
 retort_status rt_model_derive(retort_model **out, const retort_model *model, retort_error *err);
 /* A model whose rows are the vectors [tokens, hidden] that `model`, which embeds, pools. */
