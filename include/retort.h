@@ -97,8 +97,8 @@ typedef enum retort_task {
 /* How a classifier's logits become scores; from config.json's problem_type, as transformers does. */
 typedef enum retort_problem {
     RETORT_PROBLEM_SINGLE_LABEL, /* softmax */
-    RETORT_PROBLEM_MULTI_LABEL,  /* sigmoid a label */
-    RETORT_PROBLEM_REGRESSION    /* the logits themselves */
+    RETORT_PROBLEM_MULTI_LABEL, /* sigmoid a label; also of one label, unless it is said to be a regression */
+    RETORT_PROBLEM_REGRESSION   /* the logits themselves */
 } retort_problem;
 
 typedef enum retort_dtype {
@@ -455,6 +455,8 @@ RETORT_API retort_status retort_run(retort_session *session, const retort_batch 
  * that is fewer than n * labels. */
 RETORT_API retort_status retort_classify(retort_session *session, const retort_text *texts, size_t n,
                                          float *scores, float *logits, size_t capacity, retort_error *err);
+/* How retort_classify makes scores of a row of n logits; `scores` may be `logits`. */
+RETORT_API void retort_scores(retort_problem problem, const float *logits, size_t n, float *scores);
 /* vectors: the caller's [n, labels of retort_info] floats, of which there is room for `capacity`, as above.
  */
 RETORT_API retort_status retort_embed(retort_session *session, const retort_text *texts, size_t n,

@@ -39,7 +39,9 @@ static void test_config_problems(void **state) {
     } cases[] = {
         {"{" DISTIL DISTIL_SIZES "}", 2, RETORT_PROBLEM_SINGLE_LABEL, "LABEL_1"},
         {"{" DISTIL DISTIL_SIZES ",\"num_labels\":3}", 3, RETORT_PROBLEM_SINGLE_LABEL, "LABEL_2"},
-        {"{" BERT BERT_SIZES ",\"num_labels\":1}", 1, RETORT_PROBLEM_REGRESSION, "LABEL_0"},
+        {"{" BERT BERT_SIZES ",\"num_labels\":1}", 1, RETORT_PROBLEM_MULTI_LABEL, "LABEL_0"},
+        {"{" BERT BERT_SIZES ",\"num_labels\":1,\"problem_type\":\"single_label_classification\"}", 1,
+         RETORT_PROBLEM_MULTI_LABEL, "LABEL_0"},
         {"{" BERT BERT_SIZES ",\"id2label\":{\"1\":\"b\",\"0\":\"a\"},\"problem_type\":null}", 2,
          RETORT_PROBLEM_SINGLE_LABEL, "b"},
         {"{" BERT BERT_SIZES ",\"label2id\":{\"x\":1,\"y\":0}}", 2, RETORT_PROBLEM_SINGLE_LABEL, "x"},

@@ -313,7 +313,7 @@ static bool ask(srv_call *call) {
     if (!choose_model(call)) return false;
     if (!call->route->read(call, body)) return false;
     if (call->ask.count == 0) return srv_call_fail(call, SRV_ERROR_EMPTY, "the list of inputs is empty");
-    return find_engine(call);
+    return find_engine(call) && (call->route->check == NULL || call->route->check(call));
 }
 
 bool srv_call_ask(srv_call *call) {

@@ -53,6 +53,8 @@ typedef struct srv_route {
      * body. */
     const srv_form *form;
     bool (*read)(srv_call *call, const srv_json *body);
+    /* NULL, or checks what is asked against the model that will answer. False: as above. */
+    bool (*check)(srv_call *call);
     /* Writes the answer, with every row computed. */
     void (*write)(srv_call *call);
     const char *reply; /* name of a schema in openapi.c; NULL: none */
@@ -223,6 +225,7 @@ void srv_tei_write_predict(srv_call *call);
 bool srv_tei_read_embed(srv_call *call, const srv_json *body);
 void srv_tei_write_embed(srv_call *call);
 bool srv_tei_read_rerank(srv_call *call, const srv_json *body);
+bool srv_tei_check_rerank(srv_call *call);
 void srv_tei_write_rerank(srv_call *call);
 bool srv_tei_read_similarity(srv_call *call, const srv_json *body);
 void srv_tei_write_similarity(srv_call *call);

@@ -75,8 +75,19 @@ bool srv_tei_read_rerank(srv_call *call, const srv_json *body) {
         *text = (retort_text){query->text, query->length, text->text, text->length};
         call->characters += query->length;
     }
-    set_function(call, SRV_SIGMOID);
     return true;
+}
+
+/* A reranker has one logit, or two labels, of which the second says "yes". */
+bool srv_tei_check_rerank(srv_call *call) {
+    long long labels = (long long)call->engine->info.labels;
+    set_function(call, labels == 1 ? SRV_SIGMOID : SRV_SOFTMAX);
+    if (labels <= 2) return true;
+    return srv_call_fail(
+        call, SRV_ERROR_BACKEND,
+        "the model is no reranker: it has %lld labels, expected 1 or 2; /predict has the score "
+        "of each label of a pair",
+        labels);
 }
 
 bool srv_tei_read_similarity(srv_call *call, const srv_json *body) {
@@ -167,7 +178,6 @@ void srv_tei_write_embed(srv_call *call) {
     free(scratch);
 }
 
-/* A reranker has one logit a pair; of more labels the last one says "yes". */
 static void rerank_scores(const srv_call *call, float *scores, float *row) {
     size_t labels = (size_t)call->engine->info.labels;
     for (size_t i = 0; i < call->ask.count; i++) {

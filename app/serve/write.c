@@ -12,27 +12,14 @@ const char *srv_label(const srv_call *call, size_t index, char *scratch, size_t 
     return scratch;
 }
 
-static void softmax(const float *logits, size_t n, float *scores) {
-    double most = -INFINITY, sum = 0;
-    for (size_t i = 0; i < n; i++) most = fmax(most, (double)logits[i]);
-    for (size_t i = 0; i < n; i++) sum += exp((double)logits[i] - most);
-    for (size_t i = 0; i < n; i++) scores[i] = (float)(exp((double)logits[i] - most) / sum);
-}
-
 void srv_scores(const srv_call *call, const float *logits, float *scores) {
-    static const srv_function by_model[] = {[RETORT_PROBLEM_SINGLE_LABEL] = SRV_SOFTMAX,
-                                            [RETORT_PROBLEM_MULTI_LABEL] = SRV_SIGMOID,
-                                            [RETORT_PROBLEM_REGRESSION] = SRV_PLAIN};
-    size_t n = (size_t)call->engine->info.labels;
-    srv_function function = (srv_function)call->ask.function;
-    if (function == SRV_BY_MODEL) function = by_model[call->engine->info.problem];
-    if (function == SRV_SOFTMAX) {
-        softmax(logits, n, scores);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        scores[i] = function == SRV_PLAIN ? logits[i] : (float)(1 / (1 + exp(-(double)logits[i])));
-    }
+    static const retort_problem problems[] = {[SRV_SOFTMAX] = RETORT_PROBLEM_SINGLE_LABEL,
+                                              [SRV_SIGMOID] = RETORT_PROBLEM_MULTI_LABEL,
+                                              [SRV_PLAIN] = RETORT_PROBLEM_REGRESSION};
+    const retort_info *info = &call->engine->info;
+    int function = call->ask.function;
+    retort_problem problem = function == SRV_BY_MODEL ? info->problem : problems[function];
+    retort_scores(problem, logits, (size_t)info->labels, scores);
 }
 
 static int by_score(const void *left, const void *right, void *user) {

@@ -31,6 +31,12 @@ static inline bool rt_config_has_softmax(const rt_config *config) {
            (config->task == RETORT_TASK_CLASSIFY && config->problem == RETORT_PROBLEM_SINGLE_LABEL);
 }
 
+/* Whether a classifier's texts have a number each, and not a label. */
+static inline bool rt_config_has_values(const rt_config *config) {
+    return config->task == RETORT_TASK_CLASSIFY &&
+           (config->labels == 1 || config->problem == RETORT_PROBLEM_REGRESSION);
+}
+
 typedef struct rt_linear {
     const rt_tensor *weight; /* [out, in], as torch.nn.Linear keeps it */
     const rt_tensor *bias;   /* [out] or NULL */

@@ -95,7 +95,9 @@ static retort_status from_count(rt_config *out, rt_arena *arena, const char *nam
     return status;
 }
 
-/* What the file states; else one label is a regression and more are classes that exclude each other. */
+/* As transformers' pipeline takes it: one label's logit goes through the sigmoid, whatever else the file
+ * says, unless it is stated to be a regression; more labels exclude each other unless the file says
+ * otherwise. */
 static retort_status read_problem(rt_config *out, const char *name, const json_t *root, retort_error *err) {
     static const struct {
         const char *name;
@@ -106,11 +108,13 @@ static retort_status read_problem(rt_config *out, const char *name, const json_t
         {"regression", RETORT_PROBLEM_REGRESSION},
     };
     const char *text = json_string_value(json_object_get(root, "problem_type"));
-    out->problem = out->labels == 1 ? RETORT_PROBLEM_REGRESSION : RETORT_PROBLEM_SINGLE_LABEL;
+    out->problem = out->labels == 1 ? RETORT_PROBLEM_MULTI_LABEL : RETORT_PROBLEM_SINGLE_LABEL;
     if (text == NULL) return RETORT_OK;
     for (size_t i = 0; i < sizeof problems / sizeof *problems; i++) {
         if (strcmp(text, problems[i].name) != 0) continue;
-        out->problem = problems[i].problem;
+        if (out->labels > 1 || problems[i].problem == RETORT_PROBLEM_REGRESSION) {
+            out->problem = problems[i].problem;
+        }
         return RETORT_OK;
     }
     return rt_fail(err, RETORT_UNSUPPORTED, "%s: problem_type '%.60s' is unknown", name, text);

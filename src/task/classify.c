@@ -34,6 +34,20 @@ retort_status rt_embed(retort_session *session, const retort_text *texts, size_t
     return status;
 }
 
+void retort_scores(retort_problem problem, const float *logits, size_t n, float *scores) {
+    switch (problem) {
+    case RETORT_PROBLEM_SINGLE_LABEL:
+        rt_score_softmax(logits, n, scores);
+        break;
+    case RETORT_PROBLEM_MULTI_LABEL:
+        rt_score_sigmoid(logits, n, scores);
+        break;
+    case RETORT_PROBLEM_REGRESSION:
+        memmove(scores, logits, n * sizeof *scores);
+        break;
+    }
+}
+
 retort_status rt_classify(retort_session *session, const retort_text *texts, size_t n, float *scores,
                           float *logits, retort_error *err) {
     const rt_config *config = &rt_session_model(session)->config;
@@ -43,8 +57,7 @@ retort_status rt_classify(retort_session *session, const retort_text *texts, siz
     if (logits != NULL) memcpy(logits, scores, n * labels * sizeof *scores);
     for (size_t i = 0; i < n; i++) {
         float *row = scores + i * labels;
-        if (config->problem == RETORT_PROBLEM_SINGLE_LABEL) rt_score_softmax(row, labels, row);
-        if (config->problem == RETORT_PROBLEM_MULTI_LABEL) rt_score_sigmoid(row, labels, row);
+        retort_scores(config->problem, row, labels, row);
     }
     return RETORT_OK;
 }

@@ -253,5 +253,5 @@ const rt_eval_kind *rt_eval_kind_of(const rt_config *config) {
     case RETORT_TASK_CLASSIFY:
         break;
     }
-    return config->problem == RETORT_PROBLEM_REGRESSION ? &kinds[VALUES] : &kinds[LABELS];
+    return rt_config_has_values(config) ? &kinds[VALUES] : &kinds[LABELS];
 }

@@ -33,7 +33,7 @@ static retort_status find_columns(table_columns *out, const retort_dataset *data
         }
     }
     bool classify = config->task == RETORT_TASK_CLASSIFY, embed = config->task == RETORT_TASK_EMBED;
-    out->scores = embed || (classify && config->problem == RETORT_PROBLEM_REGRESSION);
+    out->scores = embed || rt_config_has_values(config);
     out->value = classify || embed ? find_column(*header, out->scores ? "score" : "label") : ABSENT;
     if (classify && out->value == ABSENT) out->value = find_column(*header, "label");
     out->least = out->text > out->pair ? out->text : out->pair;

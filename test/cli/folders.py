@@ -4,36 +4,13 @@
 
     folders.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
 """
-import json
-import pathlib
-import shutil
+import math
 import sys
 
 sys.dont_write_bytecode = True
-from harness import HERE, checkpoint, fails, main, retort, rows, test
+from harness import HERE, close, folder, main, retort, rows, test, with_labels
 
 WORDS = "the of and to in is it was for on this that with not very good bad film great acting play".split()
-
-
-def folder(source, name, changes=None, without=()):
-    """A copy of a golden checkpoint; `changes`: files and the members of their JSON that become others (None: go), or
-    their whole content."""
-    path = HERE / name
-    shutil.rmtree(path, ignore_errors=True)
-    shutil.copytree(checkpoint(source), path)
-    for file in without:
-        (path / file).unlink()
-    for file, change in (changes or {}).items():
-        at = path / file
-        at.parent.mkdir(exist_ok=True)
-        if isinstance(change, (str, bytes)):
-            at.write_bytes(change if isinstance(change, bytes) else change.encode())
-            continue
-        if isinstance(change, dict) and at.exists():
-            change = {**json.loads(at.read_text()), **change}
-            change = {key: value for key, value in change.items() if value is not None}
-        at.write_text(json.dumps(change))
-    return path
 
 
 def ids(path, text):
@@ -82,6 +59,25 @@ def how_long_a_text_may_be():
     for stated, expected in ((44, 44), (8, 8), (99, 48)):
         package = folder("package-mean", "package", {"sentence_bert_config.json": {"max_seq_length": stated}})
         assert len(ids(package, text)) == expected
+
+
+# ---- labels ----
+
+
+@test
+def one_label():
+    sigmoid = lambda logit: 1 / (1 + math.exp(-logit))
+    for name, problem, function in [
+        ("none", None, sigmoid),
+        ("single", "single_label_classification", sigmoid),
+        ("several", "multi_label_classification", sigmoid),
+        ("regression", "regression", lambda logit: logit),
+    ]:
+        answer = rows("run", with_labels("bert-classify", name, 1, problem_type=problem), "good film")[0]
+        close(answer["labels"][0]["score"], function(answer["logits"][0]), 1e-6)
+    data = HERE / "values.tsv"
+    data.write_text("sentence\tscore\ngood film\t0.1\nbad\t2\nacting\t3\n")
+    assert rows("eval", HERE / "none", "--data", data)[0]["metric"] == "spearman"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -81,6 +83,58 @@ def with_infinite_word(name, word):
     token = rows("tokenize", model(name), word)[0]["ids"][1]
     path = patched(model(name), f"{name}-{word}.retort", "embeddings.word",
                    lambda data: data.__setitem__(slice(64 * token, 64 * token + 4), b"\x00\x00\x80\x7f"))  # 16 floats a row
+    return path
+
+
+def folder(source, name, changes=None, without=()):
+    """A copy of a golden checkpoint; `changes`: files and the members of their JSON that become others (None: go), or
+    their whole content."""
+    path = HERE / name
+    shutil.rmtree(path, ignore_errors=True)
+    shutil.copytree(checkpoint(source), path)
+    for gone in without:
+        (path / gone).unlink()
+    for name, change in (changes or {}).items():
+        at = path / name
+        at.parent.mkdir(exist_ok=True)
+        if isinstance(change, (str, bytes)):
+            at.write_bytes(change if isinstance(change, bytes) else change.encode())
+            continue
+        if isinstance(change, dict) and at.exists():
+            change = {**json.loads(at.read_text()), **change}
+            change = {key: value for key, value in change.items() if value is not None}
+        at.write_text(json.dumps(change))
+    return path
+
+
+def read_safetensors(path):
+    """{name: (type, shape, bytes)}"""
+    data = pathlib.Path(path).read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header, data = json.loads(data[8 : 8 + size]), data[8 + size :]
+    header.pop("__metadata__", None)
+    return {name: (t["dtype"], t["shape"], data[slice(*t["data_offsets"])]) for name, t in header.items()}
+
+
+def write_safetensors(path, tensors):
+    header, data = {}, b""
+    for name, (dtype, shape, part) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(part)]}
+        data += part
+    text = json.dumps(header).encode()
+    pathlib.Path(path).write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def with_labels(source, name, labels, **config):
+    """A copy of a golden classifier that has only its first labels."""
+    names = {f"LABEL_{i}": i for i in range(labels)}
+    settings = {"id2label": {str(i): label for label, i in names.items()}, "label2id": names, **config}
+    path = folder(source, name, {"config.json": settings})
+    tensors = read_safetensors(path / "model.safetensors")
+    for part in ("classifier.weight", "classifier.bias"):
+        dtype, shape, data = tensors[part]
+        tensors[part] = (dtype, [labels, *shape[1:]], data[: len(data) // shape[0] * labels])
+    write_safetensors(path / "model.safetensors", tensors)
     return path
 
 

@@ -12,7 +12,7 @@ import shutil
 import signal
 import struct
 
-from server import HERE, Server, checkpoint, close, file, main, model, rows, test, wait_until, with_infinite_word
+from server import HERE, Server, checkpoint, close, file, main, model, rows, test, wait_until, with_infinite_word, with_labels
 
 CLASSIFY, EMBED = "distilbert-classify", "package-mean"
 TEXT = "a very good film"
@@ -110,14 +110,31 @@ def embed():
 @test
 def rerank():
     texts = ["good film", "bad", "a"]
-    found = server.post("/rerank", {"query": "good", "texts": texts, "return_text": True})
+    error = server.post("/rerank", {"query": "good", "texts": texts}, 424)
+    assert "3 labels, expected 1 or 2" in error["error"] and error["error_type"] == "backend"
+    with Server(with_labels(CLASSIFY, "two", 2)) as two:
+        found = two.post("/rerank", {"query": "good", "texts": texts, "return_text": True})
+        rerank_fits(found, two.post("/rerank", {"query": "good", "texts": texts, "raw_scores": True}), texts)
+        for item in found:
+            labels = two.post("/predict", {"inputs": ["good", item["text"]]})
+            close(item["score"], next(label["score"] for label in labels if label["label"] == "LABEL_1"), 2e-6)
+    with Server(with_labels("bert-classify", "one", 1)) as one:
+        found = one.post("/rerank", {"query": "good", "texts": texts, "return_text": True})
+        raw = one.post("/rerank", {"query": "good", "texts": texts, "raw_scores": True})
+        rerank_fits(found, raw, texts)
+        for a, b in zip(found, raw):
+            assert a["index"] == b["index"]
+            close(a["score"], 1 / (1 + math.exp(-b["score"])))
+            close(a["score"], one.post("/predict", {"inputs": ["good", a["text"]]})[0]["score"], 2e-6)
+
+
+def rerank_fits(found, raw, texts):
+    """The same texts, each list best first."""
+    assert sorted(item["index"] for item in raw) == [0, 1, 2]
     assert sorted(item["index"] for item in found) == [0, 1, 2]
     assert [item["text"] for item in found] == [texts[item["index"]] for item in found]
     assert [item["score"] for item in found] == sorted((item["score"] for item in found), reverse=True)
-    raw = server.post("/rerank", {"query": "good", "texts": texts, "raw_scores": True})
-    for a, b in zip(found, raw):
-        assert a["index"] == b["index"]
-        close(a["score"], 1 / (1 + math.exp(-b["score"])))
+    assert [item["score"] for item in raw] == sorted((item["score"] for item in raw), reverse=True)
 
 
 @test
@@ -451,7 +468,7 @@ def unknown_fields_are_refused_by_name():
         name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
         assert name in forms and set(bodies[path]) <= set(forms[name]["properties"]), path
         real = path.replace("{model}", EMBED if "pipeline" in path else CLASSIFY).replace("{version}", "1")
-        server.post(real, bodies[path])
+        server.post(real, bodies[path], 424 if path == "/rerank" else 200)  # a model of three labels is no reranker
         code = 400 if path.endswith(("/embeddings", "/infer")) else 422  # OpenAI's form and the protocol
         error = server.post(real, {**bodies[path], "no_such": 1}, code)["error"]
         message = error["message"] if isinstance(error, dict) else error
