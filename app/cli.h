@@ -30,6 +30,8 @@ typedef enum cli_code {
       "take this task in place of the checkpoint's")                                                         \
     X(TOKENIZER, "tokenizer", 0, "PATH", TEXT, 0, 0, NULL,                                                   \
       "folder, tokenizer.json or vocab.txt to use in place of the checkpoint's")                             \
+    X(MEMORY, "memory", 0, "SIZE", SIZE, 0, 0, NULL,                                                         \
+      "take at most so many bytes (512M, 2G) to read the model; default: 64M and 8 times its files")         \
     X(RECIPE, "recipe", 0, "int8|int8-static|smoothquant|int4|awq|gptq|owq|ptq+owq", CHOICE, 0, 0, "int8",   \
       "how the weights become integers")                                                                     \
     X(BITS, "bits", 0, "8|4|3", CHOICE, 0, 0, NULL, "bits of the matrices (default: those of the recipe)")   \
@@ -152,7 +154,14 @@ typedef enum cli_option_id {
 #undef CLI_OPTION_ID
         CLI_OPTION_COUNT
 } cli_option_id;
-typedef enum cli_kind { CLI_KIND_FLAG, CLI_KIND_TEXT, CLI_KIND_CHOICE, CLI_KIND_INT, CLI_KIND_REAL } cli_kind;
+typedef enum cli_kind {
+    CLI_KIND_FLAG,
+    CLI_KIND_TEXT,
+    CLI_KIND_CHOICE,
+    CLI_KIND_INT,
+    CLI_KIND_REAL,
+    CLI_KIND_SIZE
+} cli_kind;
 typedef struct cli_option {
     const char *name;
     char letter; /* 0: none */
@@ -195,6 +204,7 @@ bool cli_has(const cli_args *args, cli_option_id id); /* it was given */
 const char *cli_text(const cli_args *args, cli_option_id id);
 long cli_int(const cli_args *args, cli_option_id id, long otherwise);
 double cli_real(const cli_args *args, cli_option_id id);
+uint64_t cli_size(const cli_args *args, cli_option_id id); /* bytes; 0 when it was not given */
 /* The names between the commas of an option's value; none when it was not given. */
 typedef struct cli_names {
     const char **items;

@@ -105,6 +105,7 @@ static cli_code optimize(retort_model **out, const cli_args *args, const retort_
     options.level = (int)cli_int(args, CLI_LEVEL, 3);
     options.without = names.items;
     options.without_count = names.count;
+    options.memory = cli_size(args, CLI_MEMORY);
     options.report = take_rewrite;
     options.user = r;
     if (retort_model_optimize(out, model, &options, &err) != RETORT_OK) code = cli_fail(&err, false);

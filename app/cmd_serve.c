@@ -138,6 +138,7 @@ static srv_options options_of(const cli_args *args, const served *s) {
         .provider = cli_text(args, CLI_PROVIDER),
         .keys_path = cli_text(args, CLI_API_KEYS),
         .access_path = cli_text(args, CLI_ACCESS_LOG),
+        .memory = cli_size(args, CLI_MEMORY),
         .no_op = cli_has(args, CLI_NO_OP),
         .keep_special = cli_has(args, CLI_KEEP_SPECIAL),
         .refuse_long = strcmp(cli_text(args, CLI_AUTO_TRUNCATE), "false") == 0,

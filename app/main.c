@@ -11,7 +11,7 @@
 
 const cli_command cli_commands[] = {
     {"import", "SOURCE -o MODEL", "turn a checkpoint folder into one optimised file", 1, 1, CLI_OUTPUT,
-     (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_DTYPE, CLI_TASK, CLI_TOKENIZER, -1},
+     (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_DTYPE, CLI_TASK, CLI_TOKENIZER, CLI_MEMORY, -1},
      "SOURCE is a Hugging Face or sentence-transformers folder: config.json, weights (safetensors, also in "
      "shards, pytorch_model.bin or tf_model.h5) and tokenizer; a folder of google-research/bert: "
      "bert_config.json, vocab.txt and a TensorFlow checkpoint (bert_model.ckpt.index and its data, or the "
@@ -25,13 +25,13 @@ const cli_command cli_commands[] = {
      "retort import ./uncased_L-12_H-768_A-12 -o bert.retort\n"
      "retort import ./exported/model.onnx -o model.retort\n",
      false, cmd_import},
-    {"info", "MODEL", "say what is in a model", 1, 1, -1, (const int[]){CLI_TENSORS, -1}, NULL,
+    {"info", "MODEL", "say what is in a model", 1, 1, -1, (const int[]){CLI_TENSORS, CLI_MEMORY, -1}, NULL,
      "retort info model.retort\n"
      "retort info model.retort --tensors\n",
      false, cmd_info},
     {"explain", "MODEL", "print the plan: steps, kernels, shapes, bytes, time of each", 1, 1, -1,
-     (const int[]){CLI_LEVEL, CLI_GRAPH, CLI_SVG, CLI_WHOLE, CLI_BATCH, CLI_SEQ, CLI_PEAK, ENGINE_OPTIONS,
-                   -1},
+     (const int[]){CLI_LEVEL, CLI_GRAPH, CLI_SVG, CLI_WHOLE, CLI_BATCH, CLI_SEQ, CLI_PEAK, CLI_MEMORY,
+                   ENGINE_OPTIONS, -1},
      "Times are measured on random tokens, and are those of all threads together. With --peak also how near "
      "each step comes to what the machine reaches at most: in arithmetic of its type, and in reading its "
      "weights from the cache, or DRAM, that holds them all. With --graph the graph is printed instead, with "
@@ -42,7 +42,8 @@ const cli_command cli_commands[] = {
      "retort explain ./checkpoint --level 0 --svg graph.svg\n",
      false, cmd_explain},
     {"run", "[MODEL] [TEXT…]", "run the model on texts or on lines of stdin", 0, -1, -1,
-     (const int[]){CLI_TOP, CLI_QUERY, CLI_BATCH, CLI_SPECIAL_AS_TEXT, ENGINE_OPTIONS, OTHER_ENGINES, -1},
+     (const int[]){CLI_TOP, CLI_QUERY, CLI_BATCH, CLI_SPECIAL_AS_TEXT, CLI_MEMORY, ENGINE_OPTIONS,
+                   OTHER_ENGINES, -1},
      "What is printed depends on the model's task: labels with scores, entities, the answer, guesses for "
      "[MASK], or a vector. A tab in a text separates a pair; a question is QUESTION<tab>CONTEXT. On a "
      "terminal "
@@ -55,13 +56,13 @@ const cli_command cli_commands[] = {
      "retort run embedder.retort --query \"lost card\" <texts.txt\n",
      false, cmd_run},
     {"tokenize", "MODEL [TEXT…]", "print the token ids of texts or of lines of stdin", 1, -1, -1,
-     (const int[]){CLI_MAX_LENGTH, CLI_SPECIAL_AS_TEXT, -1},
+     (const int[]){CLI_MAX_LENGTH, CLI_SPECIAL_AS_TEXT, CLI_MEMORY, -1},
      "Offsets count code points of the original text. A tab in a text separates a pair.",
      "retort tokenize model.retort \"Hello, world\"\n"
      "retort tokenize model.retort --json --max-length 0 <texts.txt\n",
      false, cmd_tokenize},
     {"eval", "MODEL --data FILE", "measure the model on labelled data", 1, 1, CLI_DATA,
-     (const int[]){CLI_DATA, CLI_REFERENCE, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH,
+     (const int[]){CLI_DATA, CLI_REFERENCE, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH, CLI_MEMORY,
                    ENGINE_OPTIONS, OTHER_ENGINES, -1},
      "Accuracy of labels, F1 of entities, exact match of answers, Spearman's rank correlation of scores, "
      "pseudo-perplexity of masked models. --reference adds the mean divergence KL(reference || model) of the "
@@ -76,7 +77,7 @@ const cli_command cli_commands[] = {
      "retort eval small.retort --data test.tsv --reference model.retort --per-layer\n",
      false, cmd_eval},
     {"compare", "MODEL MODEL… --data FILE", "set models side by side on labelled data", 2, -1, CLI_DATA,
-     (const int[]){CLI_DATA, CLI_MAX_LENGTH, CLI_BATCH, ENGINE_OPTIONS, -1},
+     (const int[]){CLI_DATA, CLI_MAX_LENGTH, CLI_BATCH, CLI_MEMORY, ENGINE_OPTIONS, -1},
      "The first model is the reference. A line each: size of the file, the metric as 'retort eval' has it, "
      "its difference from the reference's, the mean divergence KL(reference || model) of the logits, the "
      "share of equal decisions (embeddings: mean cosine), and the time of all texts, tokenised beforehand: "
@@ -86,7 +87,8 @@ const cli_command cli_commands[] = {
      "retort compare ./checkpoint model.retort --data test.tsv --threads 1 --json\n",
      false, cmd_compare},
     {"optimize", "MODEL --level N -o FILE", "rewrite the graph, and say what each rewrite did", 1, 1,
-     CLI_OUTPUT, (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_FOR, CLI_TASK, CLI_TOKENIZER, -1},
+     CLI_OUTPUT,
+     (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_FOR, CLI_TASK, CLI_TOKENIZER, CLI_MEMORY, -1},
      "MODEL may also be a checkpoint folder or an .onnx file, and FILE an .onnx file. Level 0 is plain "
      "operators; 1 folds constants; 2 fuses; 3 "
      "removes "
@@ -100,7 +102,8 @@ const cli_command cli_commands[] = {
      false, cmd_optimize},
     {"quantize", "MODEL -o FILE", "turn the weights into integers", 1, 1, CLI_OUTPUT,
      (const int[]){CLI_OUTPUT, CLI_RECIPE, CLI_BITS, CLI_GROUP, CLI_EMBEDDINGS, CLI_ACTIVATIONS, CLI_KEEP,
-                   CLI_DATA, CLI_SAMPLES, CLI_SEED, CLI_WEAK_COLUMNS, CLI_TASK, CLI_TOKENIZER, -1},
+                   CLI_DATA, CLI_SAMPLES, CLI_SEED, CLI_WEAK_COLUMNS, CLI_TASK, CLI_TOKENIZER, CLI_MEMORY,
+                   -1},
      "MODEL is a float model of level 3, or a checkpoint folder. int8 and int4 need no data: weights are "
      "rounded "
      "to nearest, with the scales that lose least. int8 has a scale a column; int4 has an integer scale a "
@@ -126,7 +129,7 @@ const cli_command cli_commands[] = {
      "retort quantize model.retort --recipe ptq+owq --bits 3 --data train.tsv -o least.retort\n",
      false, cmd_quantize},
     {"dequantize", "MODEL -o FILE", "turn integer weights back into floats", 1, 1, CLI_OUTPUT,
-     (const int[]){CLI_OUTPUT, -1},
+     (const int[]){CLI_OUTPUT, CLI_MEMORY, -1},
      "Each weight becomes the float that its integers stand for, and activations are not rounded any more: a "
      "float model that computes what the integers meant, to compare them with, or to quantize in another "
      "way. "
@@ -136,7 +139,7 @@ const cli_command cli_commands[] = {
      false, cmd_dequantize},
     {"export", "MODEL -o FILE.onnx", "write the model as ONNX", 1, 1, CLI_OUTPUT,
      (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_FOR, CLI_STANDARD, CLI_EXTERNAL_OVER, CLI_TASK, CLI_TOKENIZER,
-                   -1},
+                   CLI_MEMORY, -1},
      "MODEL is a model of any level, or a checkpoint folder, whose graph is optimised up to --level first "
      "(0: the "
      "plain operators that torch exports). The inputs are input_ids, attention_mask and, for BERT, "
@@ -148,7 +151,8 @@ const cli_command cli_commands[] = {
      false, cmd_export},
     {"bench", "MODEL…", "measure latency and throughput, also beside other engines", 1, -1, -1,
      (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_PAD, CLI_KEEP_DUPLICATES,
-                   CLI_PROFILE, CLI_PEAK, CLI_ROAD, CLI_PYTHON, CLI_HTML, ENGINE_OPTIONS, OTHER_ENGINES, -1},
+                   CLI_PROFILE, CLI_PEAK, CLI_ROAD, CLI_PYTHON, CLI_HTML, CLI_MEMORY, ENGINE_OPTIONS,
+                   OTHER_ENGINES, -1},
      "Without --data each row runs random tokens; with it, the texts of a file in their order, tokenised "
      "beforehand, and the time is the median of whole passes. Equal texts of a batch are computed once, and "
      "no padding is: --keep-duplicates "
@@ -171,6 +175,7 @@ const cli_command cli_commands[] = {
      false, cmd_bench},
     {"serve", "MODEL…", "serve models over HTTP", 0, -1, -1,
      (const int[]){CLI_NAME,
+                   CLI_MEMORY,
                    CLI_HOST,
                    CLI_PORT,
                    CLI_UNIX,

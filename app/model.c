@@ -40,6 +40,7 @@ static cli_code import_model(retort_model **out, const cli_args *args, const cha
     options.without_count = level > 0 ? names.count : 0; /* nothing is rewritten at level 0 */
     options.tokenizer = cli_text(args, CLI_TOKENIZER);
     options.progress = cli_progress;
+    options.memory = cli_size(args, CLI_MEMORY);
     if (strcmp(cli_text(args, CLI_DTYPE), "bf16") == 0) options.dtype = RETORT_BF16;
     set_task(&options, cli_text(args, CLI_TASK));
     retort_status status = retort_model_import(out, path, &options, &err);
@@ -49,10 +50,16 @@ static cli_code import_model(retort_model **out, const cli_args *args, const cha
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, status != RETORT_ARGUMENT);
 }
 
+static retort_status load(retort_model **out, const cli_args *args, const char *path, retort_error *err) {
+    retort_load_options options = RETORT_LOAD_OPTIONS;
+    options.memory = cli_size(args, CLI_MEMORY);
+    return retort_model_load_with(out, path, &options, err);
+}
+
 static cli_code open_path(retort_model **out, const cli_args *args, const char *path, int level) {
     retort_error err;
     if (is_folder(path) || cli_is_graph(path)) return import_model(out, args, path, level);
-    return retort_model_load(out, path, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
+    return load(out, args, path, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
 }
 
 cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level) {
@@ -68,7 +75,7 @@ cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_
     retort_model *saved = NULL;
     const char *path = cli_text(args, CLI_OUTPUT);
     if (retort_model_save(model, path, &err) != RETORT_OK) return cli_fail(&err, false);
-    if (retort_model_load(&saved, path, &err) != RETORT_OK) return cli_fail(&err, false);
+    if (load(&saved, args, path, &err) != RETORT_OK) return cli_fail(&err, false);
     retort_info info = {.size = sizeof info};
     retort_model_info(saved, &info);
     *bytes = info.file_bytes;

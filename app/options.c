@@ -93,6 +93,19 @@ static bool is_choice(const char *choices, const char *value) {
     return false;
 }
 
+/* A whole number of bytes above 0, or of KiB, MiB or GiB where K, M or G follows it. */
+static bool read_size(const char *value, uint64_t *bytes) {
+    static const char units[] = "KMG";
+    char *end = NULL;
+    errno = 0;
+    *bytes = strtoull(value, &end, 10);
+    const char *unit = *end == '\0' ? NULL : strchr(units, *end);
+    int shift = unit == NULL ? 0 : 10 * (int)(unit - units + 1);
+    bool fits = *value >= '0' && *value <= '9' && errno == 0 && *bytes > 0 && *bytes <= UINT64_MAX >> shift;
+    *bytes <<= shift;
+    return fits && (*end == '\0' || (unit != NULL && end[1] == '\0'));
+}
+
 static bool is_valid(const cli_option *option, const char *value) {
     char *end = NULL;
     errno = 0;
@@ -102,6 +115,8 @@ static bool is_valid(const cli_option *option, const char *value) {
         return end != value && *end == '\0' && errno == 0 && number >= option->least &&
                number <= option->most;
     }
+    uint64_t bytes;
+    if (option->kind == CLI_KIND_SIZE) return read_size(value, &bytes);
     if (option->kind == CLI_KIND_REAL) {
         double number = strtod(value, &end);
         return end != value && *end == '\0' && isfinite(number);
@@ -120,6 +135,9 @@ static cli_code set_option(cli_args *args, int id, const char *value) {
     } else if (option->kind == CLI_KIND_INT) {
         cli_error("--%s: '%s' is not a whole number from %ld to %ld", option->name, value, option->least,
                   option->most);
+    } else if (option->kind == CLI_KIND_SIZE) {
+        cli_error("--%s: '%s' is no size: a number of bytes, or one with K, M or G behind it", option->name,
+                  value);
     } else {
         cli_error("--%s: '%s' is not a number", option->name, value);
     }
@@ -200,6 +218,12 @@ const char *cli_text(const cli_args *args, cli_option_id id) {
 long cli_int(const cli_args *args, cli_option_id id, long otherwise) {
     const char *text = cli_text(args, id);
     return text != NULL ? strtol(text, NULL, 10) : otherwise;
+}
+
+uint64_t cli_size(const cli_args *args, cli_option_id id) {
+    const char *text = cli_text(args, id);
+    uint64_t bytes = 0;
+    return text != NULL && read_size(text, &bytes) ? bytes : 0;
 }
 
 double cli_real(const cli_args *args, cli_option_id id) {

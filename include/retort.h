@@ -125,9 +125,13 @@ typedef struct retort_import_options {
     void *user;
     const char *const *without; /* rewrites to leave out, as in retort_optimize_options */
     size_t without_count;
+    uint64_t memory; /* bytes that reading may take; 0: 64 MB and 8 times the size of the files */
 } retort_import_options;
 #define RETORT_IMPORT_OPTIONS                                                                                \
-    { sizeof(retort_import_options), 3, RETORT_F32, RETORT_TASK_CLASSIFY, false, NULL, NULL, NULL, NULL, 0 }
+    {                                                                                                        \
+        sizeof(retort_import_options), 3, RETORT_F32, RETORT_TASK_CLASSIFY, false, NULL, NULL, NULL, NULL,   \
+            0, 0                                                                                             \
+    }
 
 /* Reads a checkpoint: a Hugging Face or sentence-transformers folder (safetensors, also sharded, or
  * pytorch_model.bin), or an .onnx file in one, and optimises its graph to options->level. Nothing in the
@@ -136,6 +140,17 @@ RETORT_API retort_status retort_model_import(retort_model **out, const char *sou
                                              const retort_import_options *options, retort_error *err);
 /* Maps a .retort file (a safetensors file with the graph, tokenizer and configuration in its metadata). */
 RETORT_API retort_status retort_model_load(retort_model **out, const char *path, retort_error *err);
+
+typedef struct retort_load_options {
+    size_t size;
+    uint64_t memory; /* bytes that reading the file may take, or the values of one text of up to 512 tokens;
+                        0: 64 MB and 8 times the size of the file. More is refused with RETORT_LIMIT. */
+} retort_load_options;
+#define RETORT_LOAD_OPTIONS                                                                                  \
+    { sizeof(retort_load_options), 0 }
+/* retort_model_load with options; NULL: the defaults. */
+RETORT_API retort_status retort_model_load_with(retort_model **out, const char *path,
+                                                const retort_load_options *options, retort_error *err);
 /* Writes beside `path` and renames: a failed save leaves what was there before. */
 RETORT_API retort_status retort_model_save(const retort_model *model, const char *path, retort_error *err);
 /* One more owner of the same model. Thread-safe. */
@@ -191,9 +206,10 @@ typedef struct retort_optimize_options {
     size_t without_count;
     retort_rewrite_fn report; /* may be NULL */
     void *user;
+    uint64_t memory; /* bytes that it may take; 0: 64 MB and 8 times those of the model's constants */
 } retort_optimize_options;
 #define RETORT_OPTIMIZE_OPTIONS                                                                              \
-    { sizeof(retort_optimize_options), 3, NULL, 0, NULL, NULL }
+    { sizeof(retort_optimize_options), 3, NULL, 0, NULL, NULL, 0 }
 
 /* A new model whose graph is rewritten up to options->level. */
 RETORT_API retort_status retort_model_optimize(retort_model **out, const retort_model *model,

@@ -76,8 +76,16 @@ retort_status retort_model_import(retort_model **out, const char *source,
 }
 
 retort_status retort_model_load(retort_model **out, const char *path, retort_error *err) {
+    return retort_model_load_with(out, path, NULL, err);
+}
+
+retort_status retort_model_load_with(retort_model **out, const char *path, const retort_load_options *options,
+                                     retort_error *err) {
+    static const retort_load_options defaults = RETORT_LOAD_OPTIONS;
+    if (options == NULL) options = &defaults;
     if (out == NULL || path == NULL) return bad(err, "load", "out and path must be given");
-    return rt_package_load(out, path, err);
+    retort_status status = check_size("load", options->size, sizeof *options, err);
+    return status == RETORT_OK ? rt_package_load(out, path, options->memory, err) : status;
 }
 
 retort_status retort_model_save(const retort_model *model, const char *path, retort_error *err) {

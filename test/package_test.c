@@ -167,7 +167,7 @@ static void check_round_trip(const char *name, int level, retort_dtype dtype) {
     retort_error err = {0};
     retort_model *model = import_golden(name, level, dtype), *loaded = NULL;
     if (rt_package_save(model, saved, &err) != RETORT_OK) fail_msg("%s", err.text);
-    if (rt_package_load(&loaded, saved, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (rt_package_load(&loaded, saved, 0, &err) != RETORT_OK) fail_msg("%s", err.text);
     rt_buffer before = text_of(model), after = text_of(loaded);
     assert_string_equal(before.data, after.data);
     assert_same_constants(&model->graph, &loaded->graph);
@@ -202,7 +202,7 @@ static void test_tokenizer_is_kept(void **state) {
     retort_error err = {0};
     retort_model *model = import_golden("distilbert-classify", 3, RETORT_F32), *loaded = NULL;
     assert_int_equal(rt_package_save(model, saved, &err), RETORT_OK);
-    assert_int_equal(rt_package_load(&loaded, saved, &err), RETORT_OK);
+    assert_int_equal(rt_package_load(&loaded, saved, 0, &err), RETORT_OK);
     rt_tokenizer_info info = rt_tokenizer_describe(model->tokenizer);
     for (int32_t i = 0; i < info.pieces; i++) {
         const char *piece = rt_tokenizer_piece(model->tokenizer, i);
@@ -242,7 +242,7 @@ static void test_short_vectors(void **state) {
     assert_int_equal(rt_package_save(model, saved, NULL), RETORT_OK);
     assert_int_equal(stored_dtype(saved, gamma), RETORT_BF16);
     assert_int_equal(stored_dtype(saved, beta), RETORT_F32);
-    assert_int_equal(rt_package_load(&loaded, saved, NULL), RETORT_OK);
+    assert_int_equal(rt_package_load(&loaded, saved, 0, NULL), RETORT_OK);
     assert_same_constants(&model->graph, &loaded->graph);
     retort_model_free(loaded);
     retort_model_free(model);

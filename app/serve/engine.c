@@ -206,9 +206,12 @@ static retort_status warm_up(srv_worker *w, retort_error *err) {
 
 static retort_status load(srv_engine *engine, const char *path, retort_error *err) {
     struct stat info;
+    retort_import_options import = RETORT_IMPORT_OPTIONS;
+    retort_load_options load = RETORT_LOAD_OPTIONS;
+    import.memory = load.memory = engine->options->memory;
     retort_status status = stat(path, &info) == 0 && S_ISDIR(info.st_mode)
-                               ? retort_model_import(&engine->model, path, NULL, err)
-                               : retort_model_load(&engine->model, path, err);
+                               ? retort_model_import(&engine->model, path, &import, err)
+                               : retort_model_load_with(&engine->model, path, &load, err);
     if (status != RETORT_OK) return status;
     engine->info.size = sizeof engine->info;
     retort_model_info(engine->model, &engine->info);

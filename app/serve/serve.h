@@ -30,6 +30,7 @@ typedef struct srv_options {
     long cache, streams, threads, http_threads;
     long read_timeout, idle_timeout, drain_delay, drain_timeout; /* seconds */
     const char *isa, *provider;
+    uint64_t memory;         /* bytes that reading a model may take; 0: the default */
     const char *keys_path;   /* NULL: no keys */
     const char *access_path; /* NULL: no access log; "-": standard output */
     bool no_op;              /* answer with zeros in place of running the network */

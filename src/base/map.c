@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/map.h"
+#include "base/budget.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +28,7 @@ retort_status rt_map_fd(rt_map *map, int fd, const char *path, retort_error *err
         return fail_errno(err, path, "map it");
     }
     map->data = map->base;
+    rt_budget_file(info.st_dev, info.st_ino, map->size);
     return RETORT_OK;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/memory.h"
+#include "base/budget.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,6 +8,8 @@
 #include <string.h>
 
 void *rt_calloc(size_t n, size_t size) {
+    size_t bytes;
+    if (!rt_mul(n, size, &bytes) || !rt_budget_fits(bytes)) return NULL;
     return calloc(n == 0 ? 1 : n, size == 0 ? 1 : size);
 }
 
@@ -17,16 +20,19 @@ bool rt_grow(void **array, size_t *capacity, size_t need, size_t size) {
         if (!rt_mul(wanted, 2, &wanted)) return false;
     }
     size_t bytes;
-    if (!rt_mul(wanted, size, &bytes)) return false;
+    if (!rt_mul(wanted, size, &bytes) || !rt_budget_take(bytes - *capacity * size)) return false;
     void *grown = realloc(*array, bytes);
-    if (grown == NULL) return false;
+    if (grown == NULL) {
+        rt_budget_give(bytes - *capacity * size);
+        return false;
+    }
     *array = grown;
     *capacity = wanted;
     return true;
 }
 
 void *rt_alloc_aligned(size_t bytes) {
-    if (bytes > SIZE_MAX - 63) return NULL;
+    if (bytes > SIZE_MAX - 63 || !rt_budget_fits(bytes)) return NULL;
     return aligned_alloc(64, rt_round_up(bytes == 0 ? 1 : bytes, 64));
 }
 
@@ -43,6 +49,7 @@ static bool arena_new_block(rt_arena *arena, size_t bytes) {
     if (!rt_add(capacity, sizeof(struct rt_arena_block), &total)) return false;
     struct rt_arena_block *block = rt_alloc_aligned(total);
     if (block == NULL) return false;
+    rt_budget_take(total); /* it fits: rt_alloc_aligned has asked */
     block->next = arena->blocks;
     block->capacity = capacity;
     arena->blocks = block;
@@ -72,6 +79,7 @@ char *rt_arena_text(rt_arena *arena, const char *text, size_t length) {
 void rt_arena_free(rt_arena *arena) {
     while (arena->blocks != NULL) {
         struct rt_arena_block *next = arena->blocks->next;
+        rt_budget_give(arena->blocks->capacity + sizeof *arena->blocks);
         free(arena->blocks);
         arena->blocks = next;
     }
@@ -114,6 +122,7 @@ void rt_buffer_format(rt_buffer *buffer, const char *format, ...) {
 }
 
 void rt_buffer_free(rt_buffer *buffer) {
+    rt_budget_give(buffer->capacity);
     free(buffer->data);
     *buffer = (rt_buffer){.limit = buffer->limit};
 }

@@ -2,6 +2,7 @@
  * RFC 8259, read into jansson's values. jansson's own reader (2.14, load.c) drops a failed allocation while
  * it saves a token and then runs past the token's end; a file must not be able to do that. */
 #include "file/json.h"
+#include "base/budget.h"
 #include "base/map.h"
 
 #include <errno.h>
@@ -12,6 +13,17 @@
 
 /* A tokenizer.json nests 8 deep. A number of more characters than this says nothing more to a double. */
 enum { MAX_DEPTH = 64, MAX_NUMBER = 400 };
+
+/* Bytes that jansson (2.14) and malloc take for each: a value with its first table, a member without its key
+ * and value, an item of an array. */
+enum {
+    TEXT_BYTES = 64,
+    NUMBER_BYTES = 32,
+    ARRAY_BYTES = 160,
+    OBJECT_BYTES = 272,
+    MEMBER_BYTES = 96,
+    ITEM_BYTES = 8
+};
 
 typedef struct parser {
     const char *name, *start, *at, *end;
@@ -34,6 +46,13 @@ static void fail(parser *p, retort_status status, const char *what) {
 
 static void fail_nomem(parser *p) {
     if (p->status == RETORT_OK) p->status = rt_fail(p->err, RETORT_NOMEM, "%s: out of memory", p->name);
+}
+
+/* Whether the budget has room for `bytes`; the fault is noted. */
+static bool has_room(parser *p, size_t bytes) {
+    if (rt_budget_take(bytes)) return true;
+    fail_nomem(p);
+    return false;
 }
 
 /* The next character, not taken; NUL (which no JSON holds) at the end. */
@@ -153,7 +172,7 @@ static json_t *read_text(parser *p) {
     rt_buffer text = {0};
     json_t *value = NULL;
     p->at++;
-    if (read_string(p, &text)) {
+    if (read_string(p, &text) && has_room(p, TEXT_BYTES + text.length)) {
         value = json_stringn_nocheck(text.data, text.length);
         if (value == NULL) fail_nomem(p);
     }
@@ -216,6 +235,7 @@ static json_t *read_number(parser *p) {
         fail(p, RETORT_FORMAT, "a number beyond what a double holds");
         return NULL;
     }
+    if (!has_room(p, NUMBER_BYTES)) return NULL;
     json_t *value = integer ? json_integer(whole) : json_real(real);
     if (value == NULL) fail_nomem(p);
     return value;
@@ -241,7 +261,7 @@ static json_t *read_word(parser *p) {
 static void read_items(parser *p, json_t *array) {
     if (accept(p, ']')) return;
     do {
-        json_t *value = read_value(p);
+        json_t *value = has_room(p, ITEM_BYTES) ? read_value(p) : NULL;
         if (value == NULL) return;
         if (json_array_append_new(array, value) != 0) fail_nomem(p);
     } while (p->status == RETORT_OK && accept(p, ','));
@@ -260,7 +280,8 @@ static void read_member(parser *p, json_t *object, rt_buffer *key) {
     } else if (!accept(p, ':')) {
         fail(p, RETORT_FORMAT, "':' was expected");
     }
-    json_t *value = p->status == RETORT_OK ? read_value(p) : NULL;
+    bool room = p->status == RETORT_OK && has_room(p, MEMBER_BYTES + key->length);
+    json_t *value = room ? read_value(p) : NULL;
     if (value != NULL && json_object_set_new_nocheck(object, key->data, value) != 0) fail_nomem(p);
 }
 
@@ -276,6 +297,7 @@ static void read_members(parser *p, json_t *object) {
 
 /* An array or object; recursion ends at MAX_DEPTH. */
 static json_t *read_container(parser *p, bool array) {
+    if (!has_room(p, array ? ARRAY_BYTES : OBJECT_BYTES)) return NULL;
     json_t *value = array ? json_array() : json_object();
     if (value == NULL) fail_nomem(p);
     if (++p->depth > MAX_DEPTH) fail(p, RETORT_LIMIT, "nested too deep");
@@ -299,6 +321,7 @@ static json_t *read_value(parser *p) {
 retort_status rt_json_parse(json_t **out, const char *name, const void *data, size_t size,
                             retort_error *err) {
     if (size == 0) return rt_fail(err, RETORT_FORMAT, "%s: empty where JSON was expected", name);
+    rt_budget_about(name, "");
     parser p = {.name = name, .start = data, .at = data, .end = (const char *)data + size, .err = err};
     json_t *root = read_value(&p);
     peek_token(&p);

@@ -3,6 +3,8 @@
 #include "file/onnx.h"
 #include "file/onnx_message.h"
 
+#include "base/budget.h"
+
 #include <stdlib.h>
 
 static const rt_onnx_type types[] = {
@@ -90,6 +92,7 @@ void rt_onnx_close(rt_onnx *onnx) {
     free(onnx->inputs);
     free(onnx->outputs);
     if (onnx->message != NULL) rt_onnx__model__free_unpacked(onnx->message, NULL);
+    rt_budget_give(onnx->message_bytes);
     rt_arena_free(&onnx->arena);
     *onnx = (rt_onnx){0};
 }

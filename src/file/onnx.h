@@ -92,7 +92,8 @@ typedef struct rt_onnx {
     size_t input_count, output_count;
     rt_arena arena;
     size_t opset_capacity, metadata_capacity, node_capacity, tensor_capacity, input_capacity, output_capacity;
-    struct RtOnnx__Model *message; /* what was read */
+    struct RtOnnx__Model *message; /* what was read, */
+    size_t message_bytes;          /* and the memory that it takes */
     struct rt_onnx_file {          /* of external data */
         const char *location;
         rt_map map;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From bytes to the plain structs: protobuf-c parses, with a limit on the memory that a file may make it
  * take; then every tensor's shape is compared with its data. */
+#include "base/budget.h"
 #include "file/format.h"
 #include "file/onnx_external.h"
 #include "file/path.h"
@@ -26,10 +27,20 @@ typedef struct reader {
 
 /* ---- Memory of the parser ---- */
 
+typedef struct memory {
+    size_t left, taken;
+    bool refused; /* by the budget */
+} memory;
+
 static void *take_memory(void *data, size_t size) {
-    size_t *left = data;
-    if (size > *left) return NULL;
-    *left -= size;
+    memory *m = data;
+    if (size > m->left) return NULL;
+    if (!rt_budget_take(size)) {
+        m->refused = true;
+        return NULL;
+    }
+    m->left -= size;
+    m->taken += size;
     return malloc(size);
 }
 
@@ -38,10 +49,16 @@ static void give_memory(void *data, void *pointer) {
     free(pointer);
 }
 
-static RtOnnx__Model *unpack(const uint8_t *data, size_t size) {
-    size_t left = size > SIZE_MAX / MOST_FOR_BYTE / 2 ? SIZE_MAX : size * MOST_FOR_BYTE + MOST_BESIDES;
-    ProtobufCAllocator allocator = {take_memory, give_memory, &left};
-    return rt_onnx__model__unpack(&allocator, size, data);
+static retort_status unpack(const reader *r, const uint8_t *data, size_t size) {
+    memory m = {0};
+    m.left = size > SIZE_MAX / MOST_FOR_BYTE / 2 ? SIZE_MAX : size * MOST_FOR_BYTE + MOST_BESIDES;
+    ProtobufCAllocator allocator = {take_memory, give_memory, &m};
+    r->out->message = rt_onnx__model__unpack(&allocator, size, data);
+    r->out->message_bytes = m.taken;
+    if (r->out->message != NULL) return RETORT_OK;
+    rt_onnx_close(r->out);
+    if (m.refused) return rt_fail_nomem(r->err, m.taken);
+    return rt_fail(r->err, RETORT_FORMAT, "%.200s: %zu bytes that are no ONNX model", r->name, size);
 }
 
 /* ---- Parts ---- */
@@ -128,7 +145,13 @@ static retort_status read_tensor(const reader *r, const RtOnnx__Tensor *m, rt_on
     if (m->n_dims > RT_MAX_RANK) return bad_tensor(r, out, "over 8 dimensions");
     out->rank = (int)m->n_dims;
     for (size_t i = 0; i < m->n_dims; i++) out->dims[i] = m->dims[i];
-    return tensor_data(r, m, out);
+    retort_status status = tensor_data(r, m, out);
+    bool integers = out->type == RT_ONNX_INT8 || out->type == RT_ONNX_UINT8 || out->type == RT_ONNX_INT4 ||
+                    out->type == RT_ONNX_UINT4;
+    size_t count;
+    if (status == RETORT_OK && integers && rt_shape_count(out->dims, out->rank, &count))
+        rt_budget_integers(count, out->bytes);
+    return status;
 }
 
 static const char *text_of(const reader *r, const ProtobufCBinaryData *bytes) {
@@ -258,11 +281,9 @@ retort_status rt_onnx_parse(rt_onnx *out, const char *name, const char *folder, 
                             size_t size, retort_error *err) {
     *out = (rt_onnx){0};
     reader r = {out, name, folder, err};
-    out->message = unpack(data, size);
-    if (out->message == NULL) {
-        return rt_fail(err, RETORT_FORMAT, "%.200s: %zu bytes that are no ONNX model", name, size);
-    }
-    retort_status status = check_model(&r, out->message);
+    retort_status status = unpack(&r, data, size);
+    if (status != RETORT_OK) return status;
+    status = check_model(&r, out->message);
     out->ir_version = out->message->ir_version;
     out->producer = or_empty(out->message->producer_name);
     if (status == RETORT_OK && !read_pairs(out, out->message)) status = no_memory(&r);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Nodes and constants of the level-0 graph. */
 #include "graph/builder.h"
+#include "base/budget.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -50,8 +51,10 @@ int rt_emit_indices(rt_builder *b, const char *scope, const char *leaf, int coun
 }
 
 /* Room for the tensor's elements as floats; NULL when that fails. */
-static float *floats_for(rt_builder *b, const rt_tensor *tensor, size_t *count) {
+static float *floats_for(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *tensor,
+                         size_t *count) {
     size_t bytes;
+    rt_budget_about(scope, leaf);
     if (!rt_shape_count(tensor->shape, tensor->rank, count) || !rt_mul(*count, sizeof(float), &bytes)) {
         bytes = SIZE_MAX;
     }
@@ -60,7 +63,7 @@ static float *floats_for(rt_builder *b, const rt_tensor *tensor, size_t *count) 
 
 int rt_emit_tensor(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *tensor) {
     size_t count;
-    float *data = floats_for(b, tensor, &count);
+    float *data = floats_for(b, scope, leaf, tensor, &count);
     if (data == NULL) return -1;
     rt_to_f32(data, tensor->data, tensor->dtype, count);
     return constant(b, scope, leaf, RETORT_F32, tensor->rank, tensor->shape, data);
@@ -84,7 +87,7 @@ static void transpose_tile(float *out, const rt_tensor *matrix, size_t j0, size_
 
 int rt_emit_transposed(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *matrix) {
     size_t count;
-    float *data = floats_for(b, matrix, &count);
+    float *data = floats_for(b, scope, leaf, matrix, &count);
     if (data == NULL) return -1;
     for (size_t j = 0; j < (size_t)matrix->shape[0]; j += TILE) {
         for (size_t i = 0; i < (size_t)matrix->shape[1]; i += TILE) transpose_tile(data, matrix, j, i);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/match.h"
+#include "base/budget.h"
 #include "graph/ops.h"
 
 #include <math.h>
@@ -9,6 +10,7 @@
 retort_status rt_rewrite_each(rt_graph *graph, rt_apply_fn apply, size_t *count, retort_error *err) {
     size_t node = 0;
     while (node < graph->node_count) {
+        rt_budget_about(graph->nodes[node].name, "");
         bool applied = apply(graph, (int)node);
         if (graph->fault.status != RETORT_OK) {
             return rt_fail(err, graph->fault.status, "%s", graph->fault.text);

@@ -2,6 +2,7 @@
  * Metadata of our exports, both ways. */
 #include "graph/onnx_own.h"
 
+#include "base/budget.h"
 #include "base/names.h"
 #include "graph/onnx_parts.h"
 #include "graph/ops.h"
@@ -91,6 +92,7 @@ static retort_status take_constant(loader *l, rt_value *v) {
                  memcmp(t->dims, v->dims, (size_t)v->rank * sizeof *v->dims) != 0 ||
                  !rt_value_bytes(v, &bytes);
     if (l->differs) return RETORT_OK;
+    rt_budget_about(v->name, "");
     void *data = rt_graph_alloc(&l->model->graph, bytes);
     float *rows = packed ? rt_alloc_aligned(t->bytes) : NULL;
     if (data == NULL || (packed && rows == NULL)) return rt_fail_nomem(l->err, bytes);

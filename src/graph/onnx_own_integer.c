@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Integers of our own exports: their codes are tensors of the file, in one of the forms that onnx_integer.c
  * writes; the groups' scales are in the metadata; the columns' sums follow from both. */
+#include "base/budget.h"
 #include "graph/onnx_own.h"
 
 #include "kernel/integers.h"
@@ -127,6 +128,7 @@ static bool codes_fit(const matrix *m) {
 
 static void *room(rt_graph *graph, const rt_value *v) {
     size_t bytes;
+    rt_budget_about(v->name, "");
     return rt_value_bytes(v, &bytes) ? rt_graph_alloc(graph, bytes) : NULL;
 }
 
@@ -233,8 +235,9 @@ static bool take_table(rt_graph *graph, const rt_onnx *onnx, const rt_node *node
 /* Input `index`: gaps, or ids of kept rows. */
 static bool take_ids(rt_graph *graph, const rt_onnx *onnx, const rt_node *node, int index, bool *memory) {
     rt_value *v = &graph->values[node->inputs[index]];
-    size_t bytes;
-    uint8_t *data = rt_value_bytes(v, &bytes) ? rt_graph_alloc(graph, bytes) : NULL;
+    size_t bytes = 0;
+    uint8_t *data = room(graph, v);
+    rt_value_bytes(v, &bytes);
     *memory = data != NULL;
     if (!*memory || !read_groups(onnx, v, data, bytes)) return false;
     v->data = data;

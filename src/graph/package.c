@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The model object: its owners, import and optimisation. */
 #include "graph/package_parts.h"
+#include "base/budget.h"
 #include "graph/build.h"
 #include "graph/onnx_own.h"
 #include "graph/rewrite.h"
@@ -196,6 +197,7 @@ static retort_status import_graph(retort_model *model, const char *source,
 retort_status rt_package_import(retort_model **out, const char *source, const retort_import_options *options,
                                 retort_error *err) {
     const retort_import_options defaults = RETORT_IMPORT_OPTIONS;
+    rt_budget budget;
     if (options == NULL) options = &defaults;
     if (options->dtype != RETORT_F32 && (options->dtype != RETORT_BF16 || options->level != 3)) {
         return rt_fail(err, RETORT_ARGUMENT,
@@ -204,8 +206,10 @@ retort_status rt_package_import(retort_model **out, const char *source, const re
     }
     retort_model *model = rt_model_new();
     retort_status status = model != NULL ? enter(READ, options, err) : rt_fail_nomem(err, sizeof *model);
+    rt_budget_begin(&budget, source, options->memory);
     if (status == RETORT_OK) status = import_graph(model, source, options, err);
     if (status == RETORT_OK) status = finish_import(model, source, options, err);
+    status = rt_budget_end(&budget, status, err);
     if (status == RETORT_OK) {
         *out = model;
     } else {
@@ -235,11 +239,23 @@ retort_status rt_model_derive(retort_model **out, const retort_model *model, ret
     return status;
 }
 
+static size_t constant_bytes(const rt_graph *graph) {
+    size_t all = 0, bytes;
+    for (size_t i = 0; i < graph->value_count; i++) {
+        if (graph->values[i].data != NULL && rt_value_bytes(&graph->values[i], &bytes)) all += bytes;
+    }
+    return all;
+}
+
 retort_status rt_package_optimize(retort_model **out, const retort_model *model,
                                   const retort_optimize_options *options, retort_error *err) {
     retort_model *next = NULL;
+    rt_budget budget;
+    rt_budget_begin(&budget, model->source, options->memory);
+    rt_budget_file(0, 0, constant_bytes(&model->graph));
     retort_status status = rt_model_derive(&next, model, err);
     if (status == RETORT_OK) status = optimize(next, options, err);
+    status = rt_budget_end(&budget, status, err);
     if (status == RETORT_OK) {
         *out = next;
     } else {

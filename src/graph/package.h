@@ -58,7 +58,8 @@ retort_status rt_model_derive(retort_model **out, const retort_model *model, ret
 retort_status rt_model_token_vectors(retort_model **out, const retort_model *model, retort_error *err);
 retort_status rt_package_import(retort_model **out, const char *source, const retort_import_options *options,
                                 retort_error *err);
-retort_status rt_package_load(retort_model **out, const char *path, retort_error *err);
+/* memory: bytes that reading may take, 0: as base/budget.h has it. */
+retort_status rt_package_load(retort_model **out, const char *path, uint64_t memory, retort_error *err);
 retort_status rt_package_save(const retort_model *model, const char *path, retort_error *err);
 retort_status rt_package_optimize(retort_model **out, const retort_model *model,
                                   const retort_optimize_options *options, retort_error *err);

@@ -227,5 +227,5 @@ retort_status rt_package_check(const retort_model *model, const char *name, reto
     for (size_t i = 0; status == RETORT_OK && i < c.graph->node_count; i++) {
         status = check_node(&c, &c.graph->nodes[i]);
     }
-    return status;
+    return status == RETORT_OK ? rt_package_check_memory(model, err) : status;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A model from a .retort file: everything but the weights themselves is read and checked. */
+#include "base/budget.h"
 #include "graph/ops.h"
 #include "graph/package_parts.h"
 
@@ -92,20 +93,27 @@ static retort_status settle(retort_model **out, retort_model *model, retort_stat
     return status;
 }
 
-retort_status rt_package_load(retort_model **out, const char *path, retort_error *err) {
+retort_status rt_package_load(retort_model **out, const char *path, uint64_t memory, retort_error *err) {
+    rt_budget budget;
     retort_model *model = rt_model_new();
     if (model == NULL) return rt_fail_nomem(err, sizeof *model);
+    rt_budget_begin(&budget, path, memory);
     retort_status status = rt_tensors_open(&model->file, path, err);
     if (status == RETORT_OK) status = assemble(model, path, err);
+    status = rt_budget_end(&budget, status, err);
     for (size_t i = 0; i < model->file.map_count; i++) model->file_bytes += model->file.maps[i].size;
     return settle(out, model, status);
 }
 
 retort_status rt_package_parse(retort_model **out, const char *name, const uint8_t *data, size_t size,
                                retort_error *err) {
+    rt_budget budget;
     retort_model *model = rt_model_new();
     if (model == NULL) return rt_fail_nomem(err, sizeof *model);
+    rt_budget_begin(&budget, name, 0);
+    rt_budget_file(0, 0, size);
     retort_status status = rt_safetensors_parse(&model->file, name, data, size, err);
     if (status == RETORT_OK) status = assemble(model, name, err);
+    status = rt_budget_end(&budget, status, err);
     return settle(out, model, status);
 }

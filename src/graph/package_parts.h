@@ -26,4 +26,7 @@ retort_status rt_package_read_origin(retort_model *model, const char *name, cons
  * describe: its inputs, its output, its tables, and what its rows are. */
 retort_status rt_package_check(const retort_model *model, const char *name, retort_error *err);
 
+/* RETORT_LIMIT when one text would take more than the budget of what is being read (base/budget.h). */
+retort_status rt_package_check_memory(const retort_model *model, retort_error *err);
+
 #endif
