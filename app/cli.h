@@ -259,6 +259,14 @@ void cli_warning(void *user, const char *text);
 int cli_progress(void *user, const char *what, size_t done, size_t total);
 void cli_progress_end(void);
 
+/* A file to write to, NULL with the error printed; as with models, a link to no file is refused. */
+FILE *cli_create(const char *path);
+/* Closes what cli_create has opened (NULL: nothing); what could not be written whole is removed. */
+cli_code cli_close(FILE *file, const char *path, cli_code code);
+/* From now on SIGINT, SIGTERM and SIGHUP remove this file or folder (which is empty once those registered
+ * after it are gone) before they end the process. */
+void cli_remove_at_signal(const char *path);
+
 /* Writes the model to --output; *bytes is the file's size. Errors are printed. */
 cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_t *bytes);
 /* The same as ONNX, as --for, --standard and --external-over say. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -100,10 +99,8 @@ static cli_code open_all(evaluation *e, const cli_args *args) {
         return cli_fail(&err, true);
     }
     if (logits == NULL) return CLI_DONE;
-    e->logits = fopen(logits, "we");
-    if (e->logits != NULL) return CLI_DONE;
-    cli_error("%s: cannot create: %s", logits, strerror(errno));
-    return CLI_FAILED;
+    e->logits = cli_create(logits);
+    return e->logits != NULL ? CLI_DONE : CLI_FAILED;
 }
 
 static cli_code evaluate(evaluation *e, const cli_args *args, retort_eval_result *result) {
@@ -118,10 +115,11 @@ static cli_code evaluate(evaluation *e, const cli_args *args, retort_eval_result
     if (e->per_layer) options.batch_tokens = 256;
     retort_status status = retort_eval(e->session, e->data, &options, result, &err);
     cli_progress_end();
-    if (status != RETORT_OK) return cli_fail(&err, true);
-    if (e->logits == NULL || fflush(e->logits) == 0) return CLI_DONE;
-    cli_error("%s: cannot write: %s", cli_text(args, CLI_LOGITS), strerror(errno));
-    return CLI_FAILED;
+    bool full = status == RETORT_CANCELLED && e->logits != NULL && ferror(e->logits) != 0;
+    if (status != RETORT_OK && !full) return cli_fail(&err, true);
+    FILE *logits = e->logits;
+    e->logits = NULL;
+    return cli_close(logits, cli_text(args, CLI_LOGITS), CLI_DONE);
 }
 
 cli_code cmd_eval(const cli_args *args) {

@@ -2,7 +2,6 @@
  * explain: the graph, or the plan with the time of each step. */
 #include "cli.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,12 +121,10 @@ static void title_of(char *out, size_t size, const char *path) {
 }
 
 static cli_code save_text(const char *path, const char *text, size_t length) {
-    FILE *to = fopen(path, "we");
-    bool written = to != NULL && fwrite(text, 1, length, to) == length;
-    if (to != NULL) written = fclose(to) == 0 && written;
-    if (!written) cli_error("%s: cannot write: %s", path, strerror(errno));
-    if (!written && to != NULL) remove(path);
-    return written ? CLI_DONE : CLI_FAILED;
+    FILE *to = cli_create(path);
+    if (to == NULL) return CLI_FAILED;
+    fwrite(text, 1, length, to);
+    return cli_close(to, path, CLI_DONE);
 }
 
 /* The picture is whole before the file is made. */

@@ -19,7 +19,10 @@ cli_code contest_open(contest *c, const cli_args *args) {
     if (c->threads == 0) c->threads = c->machine.threads;
     if (temporary == NULL || *temporary == '\0') temporary = "/tmp";
     snprintf(c->folder, sizeof c->folder, "%.400s/retort-XXXXXX", temporary);
-    if (mkdtemp(c->folder) != NULL) return CLI_DONE;
+    if (mkdtemp(c->folder) != NULL) {
+        cli_remove_at_signal(c->folder);
+        return CLI_DONE;
+    }
     cli_error("%s: a folder cannot be made", c->folder);
     *c->folder = '\0';
     return CLI_FAILED;
@@ -78,6 +81,7 @@ cli_code contest_file(contest *c, const retort_model *model, const char *path, c
         cli_error("%s: the path is too long", is_file ? path : name);
         return CLI_USAGE;
     }
+    if (!is_file) cli_remove_at_signal(out);
     if (is_file || retort_model_save(model, out, &err) == RETORT_OK) return CLI_DONE;
     return cli_fail(&err, false);
 }
@@ -114,6 +118,10 @@ static cli_code export(contest *c, entrant *it, bool fused) {
     snprintf(it->file, sizeof it->file, "%.400s/%zu%s.onnx", c->folder, model, fused ? "-fused" : "");
     if (access(it->file, R_OK) == 0) return CLI_DONE;
     options.fused = fused;
+    char data[CONTEST_PATH + 8];
+    snprintf(data, sizeof data, "%s.data", it->file);
+    cli_remove_at_signal(it->file);
+    cli_remove_at_signal(data);
     retort_status status = retort_model_export(it->model, it->file, &options, NULL, &err);
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
 }

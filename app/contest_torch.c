@@ -103,6 +103,7 @@ cli_code contest_torch(contest *c, entrant *it, const contest_cell *cell, const 
     char path[CONTEST_PATH];
     contest_work work;
     snprintf(path, sizeof path, "%.400s/batches.json", c->folder);
+    cli_remove_at_signal(path);
     cli_code code = contest_work_open(&work, c, cell);
     if (code == CLI_DONE) code = write_batches(&work, path);
     if (code == CLI_DONE) code = run_python(c, it, path, checkpoint);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 1 << 16 };
+enum { READ_BYTES = 1 << 16, LONGEST_LINE = 64 << 20 };
 
 void cli_input_open(cli_input *input, const cli_args *args, int first) {
     *input = (cli_input){.words = args->words + first, .word_count = (size_t)(args->word_count - first)};
@@ -32,6 +32,10 @@ static cli_code make_room(cli_input *input) {
         memmove(input->buffer, input->buffer + input->start, input->length - input->start);
         input->length -= input->start;
         input->start = 0;
+    }
+    if (input->lines == 0 && input->length >= LONGEST_LINE) {
+        cli_error("standard input: line %zu is longer than %d MB", input->taken + 1, LONGEST_LINE >> 20);
+        return CLI_BAD_DATA;
     }
     if (input->capacity - input->length >= READ_BYTES) return CLI_DONE;
     size_t capacity = 2 * input->capacity + READ_BYTES;
@@ -86,7 +90,8 @@ cli_code cli_input_take(cli_input *input, retort_text *lines, size_t most, size_
         *n = take_words(input, lines, most);
         return CLI_DONE;
     }
-    while (!input->end && input->lines < most && (input->lines == 0 || is_ready())) {
+    while (!input->end && input->lines < most &&
+           (input->lines == 0 || (input->length - input->start < LONGEST_LINE && is_ready()))) {
         cli_code code = read_more(input);
         if (code != CLI_DONE) return code;
     }

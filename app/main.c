@@ -296,6 +296,7 @@ static cli_code dispatch(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is then a failed write, which ends with exit code 1 */
+    signal(SIGXFSZ, SIG_IGN); /* and so is a file that grows over the limit of a process */
     cli_code code = dispatch(argc, argv), flushed = cli_flush();
     return code != CLI_DONE ? (int)code : (int)flushed;
 }

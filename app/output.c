@@ -42,7 +42,6 @@ cli_code cli_fail(const retort_error *err, bool reading) {
     case RETORT_PROVIDER:
         return CLI_NO_PROVIDER;
     case RETORT_FORMAT:
-    case RETORT_IO: /* files that cannot be written as well */
         return CLI_BAD_DATA;
     case RETORT_ARGUMENT:
         return reading ? CLI_BAD_DATA : CLI_USAGE;
@@ -91,8 +90,15 @@ json_t *cli_json_real(double value) {
 }
 
 cli_code cli_flush(void) {
-    if (fflush(stdout) == 0 && !ferror(stdout)) return CLI_DONE;
-    if (errno != EPIPE) cli_error("standard output: cannot write: %s", strerror(errno));
+    static bool told; /* the stream stays failed */
+    bool failed = ferror(stdout) != 0;
+    errno = 0; /* of a failure before this it is not known any more */
+    failed = fflush(stdout) != 0 || failed;
+    if (!failed) return CLI_DONE;
+    if (!told && errno != EPIPE)
+        cli_error("standard output: cannot write%s%s", errno != 0 ? ": " : "",
+                  errno != 0 ? strerror(errno) : "");
+    told = true;
     return CLI_FAILED;
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,14 +173,8 @@ static void write_page(FILE *to, const contest *c, const char *title) {
 }
 
 cli_code contest_report(const contest *c, const char *title, const char *path) {
-    FILE *to = fopen(path, "we");
-    if (to == NULL) {
-        cli_error("%s: cannot create: %s", path, strerror(errno));
-        return CLI_FAILED;
-    }
+    FILE *to = cli_create(path);
+    if (to == NULL) return CLI_FAILED;
     write_page(to, c, title);
-    bool failed = ferror(to) != 0;
-    if (fclose(to) == 0 && !failed) return CLI_DONE;
-    cli_error("%s: cannot write: %s", path, strerror(errno));
-    return CLI_FAILED;
+    return cli_close(to, path, CLI_DONE);
 }

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -347,6 +348,39 @@ static int entries(const char *path) {
     return count;
 }
 
+/* A process that is killed leaves nothing behind where the file system has files without a name. */
+static void a_killed_writer_leaves_nothing(void **unused) {
+    (void)unused;
+    char place[] = "/tmp/retort-killed-XXXXXX", path[64];
+    assert_non_null(mkdtemp(place));
+    snprintf(path, sizeof path, "%s/file", place);
+    rt_writer writer;
+    assert_int_equal(rt_writer_open(&writer, path, NULL), RETORT_OK);
+    bool unnamed = !writer.named;
+    rt_writer_abort(&writer);
+    pid_t child = fork();
+    if (child == 0) {
+        rt_writer_open(&writer, path, NULL);
+        rt_writer_write(&writer, "half", 4, NULL);
+        raise(SIGKILL);
+    }
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    if (unnamed) assert_int_equal(entries(place), 0);
+    assert_int_equal(rt_writer_open(&writer, path, NULL), RETORT_OK);
+    assert_int_equal(rt_writer_write(&writer, "whole", 5, NULL), RETORT_OK);
+    assert_int_equal(rt_writer_commit(&writer, NULL), RETORT_OK);
+    rt_writer_abort(&writer);
+    assert_int_equal(entries(place), 1);
+    unlink(path);
+    assert_int_equal(symlink("nowhere", path), 0);
+    retort_error err;
+    assert_int_equal(rt_writer_open(&writer, path, &err), RETORT_IO);
+    assert_non_null(strstr(err.text, "a link to no file"));
+    rt_writer_abort(&writer);
+    unlink(path);
+    assert_int_equal(rmdir(place), 0);
+}
+
 static int remove_folder(void **state) {
     (void)state;
     return rmdir(folder);
@@ -608,6 +642,7 @@ int main(void) {
         cmocka_unit_test(only_regular_files_are_mapped),
         cmocka_unit_test(paths_are_joined),
         cmocka_unit_test(a_failed_write_leaves_the_old_file),
+        cmocka_unit_test(a_killed_writer_leaves_nothing),
         cmocka_unit_test(writers_fail_with_a_word),
         cmocka_unit_test(tiers_are_selected),
         cmocka_unit_test(environment_caps_the_tier),

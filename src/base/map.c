@@ -65,45 +65,85 @@ bool rt_path_join(char *out, size_t size, const char *folder, const char *name) 
     return n >= 0 && (size_t)n < size;
 }
 
-/* The file itself where `path` is a link to one; else a copy of `path`. */
-static char *resolve(const char *path) {
-    char *target = realpath(path, NULL);
-    return target != NULL ? target : strdup(path);
+/* The file itself where `path` is a link to one; else a copy of `path`. A link to nothing is refused: whoever
+ * has put it there chose where a new file would come to be. */
+static retort_status resolve(char **out, const char *path, retort_error *err) {
+    struct stat info;
+    *out = realpath(path, NULL);
+    if (*out == NULL && lstat(path, &info) == 0 && S_ISLNK(info.st_mode)) {
+        return rt_fail(err, RETORT_IO, "%s: a link to no file: remove it, or name the file itself", path);
+    }
+    if (*out == NULL) *out = strdup(path);
+    return *out != NULL ? RETORT_OK : rt_fail_nomem(err, strlen(path));
 }
 
-enum { TEMPORARY_SUFFIX = 32, MOST_TRIES = 100 };
+enum { TEMPORARY_SUFFIX = 32, MOST_TRIES = 100, FD_PATH = 32 };
 
-/* A new file named `path` with a suffix that nobody else has; its name goes to `name`. -1: errno says why. */
-static int create_beside(const char *path, char *name, size_t size) {
+/* `path` with a suffix that nobody else has. */
+static void name_temporary(const rt_writer *writer) {
     static atomic_uint count;
-    for (int i = 0; i < MOST_TRIES; i++) {
-        snprintf(name, size, "%s.%x-%x", path, (unsigned)getpid(), atomic_fetch_add(&count, 1));
-        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST) return fd;
-    }
+    snprintf(writer->temporary, strlen(writer->path) + TEMPORARY_SUFFIX, "%s.%x-%x", writer->path,
+             (unsigned)getpid(), atomic_fetch_add(&count, 1));
+}
+
+/* A file without a name in the folder of `path`: the system removes it however the process ends. -1: the file
+ * system has none. */
+static int open_unnamed(const char *path) {
+#ifdef O_TMPFILE
+    char folder[4096];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : slash > path ? (size_t)(slash - path) : 1;
+    if (length >= sizeof folder || access("/proc/self/fd", X_OK) != 0) return -1;
+    memcpy(folder, length > 0 ? path : ".", length > 0 ? length : 1);
+    folder[length > 0 ? length : 1] = '\0';
+    return open(folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+#else
+    (void)path;
     return -1;
+#endif
+}
+
+/* A new file beside `path`, which has no name where that can be. -1: errno says why. */
+static int create_beside(rt_writer *writer) {
+    int fd = open_unnamed(writer->path);
+    for (int i = 0; fd < 0 && i < MOST_TRIES; i++) {
+        name_temporary(writer);
+        fd = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        writer->named = fd >= 0;
+        if (fd < 0 && errno != EEXIST) break;
+    }
+    return fd;
+}
+
+/* Gives a file without a name one. */
+static bool give_name(rt_writer *writer) {
+    char from[FD_PATH];
+    snprintf(from, sizeof from, "/proc/self/fd/%d", writer->fd);
+    for (int i = 0; !writer->named && i < MOST_TRIES; i++) {
+        name_temporary(writer);
+        writer->named = linkat(AT_FDCWD, from, AT_FDCWD, writer->temporary, AT_SYMLINK_FOLLOW) == 0;
+        if (!writer->named && errno != EEXIST) break;
+    }
+    return writer->named;
 }
 
 retort_status rt_writer_open(rt_writer *writer, const char *path, retort_error *err) {
     *writer = (rt_writer){.fd = -1};
     mode_t mode = mode_of(path);
     if (mode != 0 && !S_ISREG(mode)) return rt_fail(err, RETORT_IO, "%s: not a regular file", path);
-    writer->path = resolve(path);
-    size_t length = writer->path == NULL ? 0 : strlen(writer->path);
-    writer->temporary = malloc(length + TEMPORARY_SUFFIX);
-    if (writer->path == NULL || writer->temporary == NULL) {
+    retort_status status = resolve(&writer->path, path, err);
+    if (status != RETORT_OK) return status;
+    size_t size = strlen(writer->path) + TEMPORARY_SUFFIX;
+    writer->temporary = malloc(size);
+    if (writer->temporary == NULL) {
         rt_writer_abort(writer);
-        return rt_fail_nomem(err, length + TEMPORARY_SUFFIX);
+        return rt_fail_nomem(err, size);
     }
-    writer->fd = create_beside(writer->path, writer->temporary, length + TEMPORARY_SUFFIX);
-    if (writer->fd < 0) {
-        retort_status status = fail_errno(err, path, "create a file beside it");
-        free(writer->temporary); /* nothing was created: nothing to unlink */
-        writer->temporary = NULL;
-        rt_writer_abort(writer);
-        return status;
-    }
-    return RETORT_OK;
+    writer->fd = create_beside(writer);
+    if (writer->fd >= 0) return RETORT_OK;
+    status = fail_errno(err, path, "create a file beside it");
+    rt_writer_abort(writer);
+    return status;
 }
 
 retort_status rt_writer_write(rt_writer *writer, const void *data, size_t size, retort_error *err) {
@@ -120,19 +160,18 @@ retort_status rt_writer_write(rt_writer *writer, const void *data, size_t size, 
 }
 
 retort_status rt_writer_commit(rt_writer *writer, retort_error *err) {
-    bool done = fsync(writer->fd) == 0;
+    bool done = fsync(writer->fd) == 0 && give_name(writer);
     int fd = writer->fd;
     writer->fd = -1;
     done = close(fd) == 0 && done && rename(writer->temporary, writer->path) == 0;
     if (!done) return fail_errno(err, writer->path, "put the written file in its place");
-    free(writer->temporary);
-    writer->temporary = NULL;
+    writer->named = false;
     return RETORT_OK;
 }
 
 void rt_writer_abort(rt_writer *writer) {
     if (writer->fd >= 0) close(writer->fd);
-    if (writer->temporary != NULL) unlink(writer->temporary);
+    if (writer->temporary != NULL && writer->named) unlink(writer->temporary);
     free(writer->temporary);
     free(writer->path);
     *writer = (rt_writer){.fd = -1};

@@ -27,6 +27,7 @@ bool rt_path_join(char *out, size_t size, const char *folder, const char *name);
  * failed commit, or with nothing open) removes it. */
 typedef struct rt_writer {
     char *path, *temporary;
+    bool named; /* a file is there that is called `temporary` */
     int fd;
     uint64_t written;
 } rt_writer;

@@ -8,7 +8,9 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -153,7 +155,7 @@ def pictures():
     retort("explain", plain, "--level", "2", "--svg", picture)
     assert "level 2: 18 nodes" in picture.read_text()
     fails(2, "cannot go to 1", "explain", model("distilbert-classify"), "--level", "1", "--svg", picture)
-    fails(1, "cannot write", "explain", plain, "--svg", HERE / "nowhere/graph.svg")
+    fails(1, "cannot create", "explain", plain, "--svg", HERE / "nowhere/graph.svg")
 
 
 @test
@@ -298,9 +300,9 @@ def bad_models():
         fails(3, "cut.retort", "run", file("cut.retort", good[:cut]), "text")
     fails(3, "text.retort", "info", file("text.retort", "this is no model, though it is long enough to be read as one"))
     assert not (HERE / "x.retort").exists()
-    fails(3, "no-folder", "import", checkpoint("bert-tag"), "-o", HERE / "no-folder" / "x.retort")
-    fails(3, "not a regular file", "import", checkpoint("bert-tag"), "-o", HERE)
-    fails(3, "not a regular file", "import", checkpoint("bert-tag"), "-o", "/dev/null")
+    fails(1, "no-folder", "import", checkpoint("bert-tag"), "-o", HERE / "no-folder" / "x.retort")
+    fails(1, "not a regular file", "import", checkpoint("bert-tag"), "-o", HERE)
+    fails(1, "not a regular file", "import", checkpoint("bert-tag"), "-o", "/dev/null")
     keep = file("keep.retort", good)
     fails(3, "empty", "import", HERE / "empty", "-o", keep)
     assert pathlib.Path(keep).read_bytes() == good
@@ -539,6 +541,78 @@ def output_that_cannot_be_written():
             pass
         assert process.wait() == 1
     assert time.monotonic() - started < 60
+
+
+def limited(size, *args):
+    """With files of at most `size` bytes, as on a full disk; the last line of what is said."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    done = subprocess.run([RETORT, *map(str, args)], capture_output=True, preexec_fn=limit)
+    assert done.returncode == 1, (args, done.returncode, done.stderr)
+    return done.stderr.decode().splitlines()[-1]
+
+
+@test
+def full_disks():
+    """Exit code 1 with the file's name, and nothing is left of it; what was there before stays."""
+    small, place = model("distilbert-classify"), HERE / "full"
+    place.mkdir()
+    data = file("full.tsv", "sentence\tlabel\n" + "good\t0\n" * 1000)
+    writers = {"x.retort": ["import", checkpoint("distilbert-classify"), "-o"], "y.retort": ["quantize", small, "-o"],
+               "z.onnx": ["export", small, "-o"], "g.svg": ["explain", small, "--svg"],
+               "l.tsv": ["eval", small, "--data", data, "--logits"]}
+    for name, words in writers.items():
+        error = limited(3000, *words, place / name)
+        assert str(place / name) in error and "File too large" in error, error
+        assert list(place.iterdir()) == [], name
+    (place / "x.retort").write_bytes(b"before")
+    limited(3000, *writers["x.retort"], place / "x.retort")
+    assert (place / "x.retort").read_bytes() == b"before" and len(list(place.iterdir())) == 1
+    if pathlib.Path("/dev/full").exists():
+        for words in (["info", small], ["tokenize", small, "a", "--json"], ["run", small, "a"], ["explain", small], ["help", "--man"],
+                      ["eval", small, "--data", data], ["completions", "bash"], ["run", small, "--json", *["a"] * 2000]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([RETORT, *words], stdout=full, stderr=subprocess.PIPE)
+            assert done.returncode == 1 and done.stderr.startswith(b"retort: standard output: cannot write"), (words, done.stderr)
+
+
+@test
+def links():
+    """The file that a link names is replaced, not the link; a link to no file is refused."""
+    small, target = model("distilbert-classify"), HERE / "target.retort"
+    target.write_bytes(b"before")
+    (HERE / "link").symlink_to(target)
+    retort("quantize", small, "-o", HERE / "link")
+    assert (HERE / "link").is_symlink() and rows("info", target)[0]["recipe"].startswith("int8")
+    for name, words in (("dangling", ["quantize", small, "-o"]), ("loop", ["quantize", small, "-o"]), ("dangling", ["explain", small, "--svg"])):
+        (HERE / name).unlink(missing_ok=True)
+        (HERE / name).symlink_to("loop" if name == "loop" else "nowhere")
+        fails(1, "a link to no file", *words, HERE / name)
+        assert (HERE / name).is_symlink() and not (HERE / "nowhere").exists()
+
+
+@test
+def signals_leave_nothing():
+    """What several engines read lies in a folder for a while."""
+    folder = HERE / "signals"
+    folder.mkdir()
+    for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process = subprocess.Popen([RETORT, "bench", checkpoint("distilbert-classify"), checkpoint("distilbert-wide"), "--grid", "1x8", "--seconds",
+                                    "20"], env={**os.environ, "TMPDIR": str(folder)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(600):
+            if list(folder.glob("retort-*/*.retort")):
+                break
+            time.sleep(0.05)
+        assert list(folder.glob("retort-*/*.retort"))
+        process.send_signal(sent)
+        assert process.wait(60) == -sent
+        assert list(folder.iterdir()) == [], sent
+
+
+@test
+def lines_have_a_bound():
+    small = model("distilbert-classify")
+    assert "line 2 is longer than 64 MB" in retort("run", small, stdin=b"good\n" + b"\0" * (65 << 20), code=3)[1]
 
 
 @test
