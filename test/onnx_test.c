@@ -109,6 +109,115 @@ static void test_plain_files_are_the_checkpoint(void **state) {
     }
 }
 
+/* ---- Graphs of other exporters' versions ---- */
+
+/* The nodes go before the first that reads `value`, which reads `made` instead. */
+static void insert_before_readers(rt_onnx *onnx, const char *value, const char *made, size_t count,
+                                  const rt_onnx_node *nodes) {
+    size_t at = 0, k = 0;
+    for (bool reads = false; at < onnx->node_count && !reads; at += !reads) {
+        for (k = 0; k < onnx->nodes[at].input_count && !reads; k += !reads)
+            reads = strcmp(onnx->nodes[at].inputs[k], value) == 0;
+    }
+    assert_true(at < onnx->node_count);
+    onnx->nodes[at].inputs[k] = made;
+    for (size_t i = 0; i < count; i++) assert_non_null(rt_onnx_add_node(onnx));
+    memmove(&onnx->nodes[at + count], &onnx->nodes[at], (onnx->node_count - count - at) * sizeof *nodes);
+    memcpy(&onnx->nodes[at], nodes, count * sizeof *nodes);
+}
+
+static void add_constant(rt_onnx *onnx, const char *name, int64_t count, const int64_t *numbers) {
+    rt_onnx_tensor *t = rt_onnx_add_tensor(onnx);
+    assert_non_null(t);
+    *t = (rt_onnx_tensor){.name = name,
+                          .type = RT_ONNX_INT64,
+                          .rank = count > 1 ? 2 : 0,
+                          .dims = {1, count},
+                          .data = numbers,
+                          .bytes = (size_t)count * sizeof *numbers};
+}
+
+static void without_types(rt_onnx *onnx, int64_t last) {
+    static int64_t zeros[48];
+    static const char *picked[] = {"zeros", "input_ids"}, *types[] = {"no_types"};
+    zeros[47] = last;
+    add_constant(onnx, "zeros", 48, zeros);
+    rt_onnx_node node = {.op = "GatherElements",
+                         .domain = "",
+                         .name = "types",
+                         .inputs = picked,
+                         .outputs = types,
+                         .input_count = 2,
+                         .output_count = 1};
+    insert_before_readers(onnx, "token_type_ids", "no_types", 1, &node);
+    for (size_t i = 0; i < onnx->input_count; i++) {
+        if (strcmp(onnx->inputs[i].name, "token_type_ids") == 0)
+            onnx->inputs[i] = onnx->inputs[--onnx->input_count];
+    }
+}
+static void types_of_zeros(rt_onnx *onnx) {
+    without_types(onnx, 0);
+}
+static void types_of_others(rt_onnx *onnx) {
+    without_types(onnx, 1);
+}
+
+/* Opset 11 has no GreaterOrEqual. */
+static void less(rt_onnx *onnx, const char *than) {
+    static const int64_t one = 1;
+    static const char *compared[2], *below[] = {"below"}, *kept[] = {"kept"}, *number[] = {"number"};
+    static rt_onnx_attr to = {.name = "to", .kind = RT_ONNX_ATTR_INT, .i = RT_ONNX_INT64};
+    compared[0] = "attention_mask";
+    compared[1] = than;
+    add_constant(onnx, "one", 1, &one);
+    const rt_onnx_node nodes[] = {
+        {.op = "Less", .inputs = compared, .outputs = below, .input_count = 2},
+        {.op = "Not", .inputs = below, .outputs = kept, .input_count = 1},
+        {.op = "Cast", .inputs = kept, .outputs = number, .input_count = 1, .attrs = &to, .attr_count = 1}};
+    rt_onnx_node whole[3];
+    for (int i = 0; i < 3; i++) {
+        whole[i] = nodes[i];
+        whole[i].name = whole[i].outputs[0];
+        whole[i].domain = "";
+        whole[i].output_count = 1;
+    }
+    insert_before_readers(onnx, "attention_mask", "number", 3, whole);
+}
+static void less_than_one(rt_onnx *onnx) {
+    less(onnx, "one");
+}
+static void less_than_another(rt_onnx *onnx) {
+    less(onnx, "attention_mask");
+}
+
+static void test_graphs_of_other_versions(void **state) {
+    (void)state;
+    static const struct {
+        void (*change)(rt_onnx *);
+        const char *words; /* NULL: it is the checkpoint */
+    } rows[] = {
+        {types_of_zeros, NULL},
+        {types_of_others, "(GatherElements): expected nothing but a mask"},
+        {less_than_one, NULL},
+        {less_than_another, "(Less): expected nothing but a mask"},
+    };
+    retort_model *plain = golden("bert-classify", 0, RETORT_F32);
+    link_checkpoint("bert-classify");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        retort_error err = {0};
+        retort_model *again = NULL;
+        write_plain(plain, rows[i].change);
+        if (rows[i].words != NULL) {
+            assert_refused(rows[i].words);
+            continue;
+        }
+        if (try_import(&again, 0, &err) != RETORT_OK) fail_msg("row %zu: %s", i, err.text);
+        assert_same_model(plain, again);
+        retort_model_free(again);
+    }
+    retort_model_free(plain);
+}
+
 /* ---- What is refused ---- */
 
 static void reorder(rt_onnx *onnx) {
@@ -308,6 +417,113 @@ static void test_external_data_stays_in_the_folder(void **state) {
     retort_model_free(model);
 }
 
+/* ---- Folders as hubs have them ---- */
+
+static void assert_imports(const char *path, const retort_model *expected) {
+    retort_model *again = NULL;
+    retort_error err = {0};
+    retort_import_options options = RETORT_IMPORT_OPTIONS;
+    options.level = 0;
+    if (retort_model_import(&again, path, &options, &err) != RETORT_OK) fail_msg("%s: %s", path, err.text);
+    assert_same_model(expected, again);
+    retort_model_free(again);
+}
+
+static void assert_not_imported(const char *path, const char *words) {
+    retort_model *again = NULL;
+    retort_error err = {0};
+    assert_int_not_equal(retort_model_import(&again, path, NULL, &err), RETORT_OK);
+    if (strstr(err.text, words) == NULL) fail_msg("'%s' does not say '%s'", err.text, words);
+}
+
+static void test_which_file_of_a_folder(void **state) {
+    (void)state;
+    char inner[128], paths[3][160], here[4096];
+    retort_model *plain = golden("bert-classify", 0, RETORT_F32);
+    link_checkpoint("bert-classify");
+    unlink(graph_path);
+    unlink(data_path);
+    snprintf(inner, sizeof inner, "%s/onnx", folder);
+    assert_int_equal(mkdir(inner, 0700), 0);
+    snprintf(paths[0], sizeof *paths, "%s/model.onnx", inner);
+    snprintf(paths[1], sizeof *paths, "%s/model_quantized.onnx", inner);
+    snprintf(paths[2], sizeof *paths, "%s/model_O2.onnx", folder);
+    assert_not_imported(folder, "found none; read are model.safetensors");
+    write_plain(plain, NULL);
+    assert_int_equal(rename(graph_path, paths[0]), 0);
+    assert_imports(folder, plain);
+    assert_imports(paths[0], plain);
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(chdir(folder), 0);
+    assert_imports("onnx/model.onnx", plain);
+    assert_int_equal(chdir(here), 0);
+    assert_int_equal(rename(paths[0], paths[1]), 0);
+    assert_imports(folder, plain);
+    write_plain(plain, NULL);
+    assert_int_equal(rename(graph_path, paths[2]), 0);
+    assert_not_imported(folder, "2 ONNX files and none called model.onnx: give the path of one: "
+                                "model_O2.onnx, onnx/model_quantized.onnx");
+    assert_imports(paths[2], plain);
+    unlink(paths[1]);
+    assert_imports(folder, plain);
+    unlink(paths[2]);
+    assert_int_equal(rmdir(inner), 0);
+    retort_model_free(plain);
+}
+
+/* folder/models--a--b/{blobs,snapshots/r/onnx}, where the model's files are links to blobs. */
+static void test_links_of_a_cache(void **state) {
+    (void)state;
+    static const char *const folders[] = {"models--a--b", "models--a--b/blobs", "models--a--b/snapshots",
+                                          "models--a--b/snapshots/r", "models--a--b/snapshots/r/onnx"};
+    static const char *const wrong[] = {"../../../blobs/../other",
+                                        "../../../../other",
+                                        "../../blobs/1234",
+                                        "../../../blobs/",
+                                        "../../../blobs/link",
+                                        "/etc/hosts",
+                                        "../../../../models--a--b/blobs/1234",
+                                        "blobs/1234",
+                                        "model.onnx"};
+    char path[128], blob[128], snapshot[128], link_path[160], other[128];
+    retort_model *plain = golden("bert-classify", 0, RETORT_F32);
+    for (size_t i = 0; i < 5; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, folders[i]);
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    link_checkpoint("bert-classify");
+    snprintf(snapshot, sizeof snapshot, "%s/models--a--b/snapshots/r", folder);
+    for (size_t i = 0; i < LINKS; i++) {
+        char from[160], to[200];
+        snprintf(from, sizeof from, "../../../%s", links[i]);
+        snprintf(to, sizeof to, "%s/%s", snapshot, links[i]);
+        assert_int_equal(symlink(from, to), 0);
+    }
+    export_external(plain);
+    snprintf(blob, sizeof blob, "%s/models--a--b/blobs/1234", folder);
+    assert_int_equal(rename(data_path, blob), 0);
+    snprintf(blob, sizeof blob, "%s/models--a--b/blobs/5678", folder);
+    assert_int_equal(rename(graph_path, blob), 0);
+    snprintf(link_path, sizeof link_path, "%s/onnx/model.onnx", snapshot);
+    assert_int_equal(symlink("../../../blobs/5678", link_path), 0);
+    snprintf(link_path, sizeof link_path, "%s/onnx/model.onnx.data", snapshot);
+    assert_int_equal(symlink("../../../blobs/1234", link_path), 0);
+    assert_imports(snapshot, plain);
+    snprintf(other, sizeof other, "%s/other", folder); /* outside, and by a link that a blob is */
+    snprintf(blob, sizeof blob, "%s/models--a--b/blobs/1234", folder);
+    assert_int_equal(rename(blob, other), 0);
+    snprintf(blob, sizeof blob, "%s/models--a--b/blobs/link", folder);
+    assert_int_equal(symlink("../../other", blob), 0);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        unlink(link_path);
+        assert_int_equal(symlink(wrong[i], link_path), 0);
+        assert_not_imported(snapshot, "below the model's folder");
+    }
+    retort_model_free(plain);
+    snprintf(path, sizeof path, "rm -r %s/models--a--b", folder);
+    assert_int_equal(system(path), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own_files_come_back),
@@ -315,11 +531,14 @@ int main(void) {
         cmocka_unit_test(test_integers_come_back),
         cmocka_unit_test(test_groups_that_matmulnbits_has_not),
         cmocka_unit_test(test_plain_files_are_the_checkpoint),
+        cmocka_unit_test(test_graphs_of_other_versions),
         cmocka_unit_test(test_other_graphs_are_refused),
         cmocka_unit_test(test_changed_files_are_not_ours),
         cmocka_unit_test(test_truncated_files),
         cmocka_unit_test(test_external_data_comes_back),
         cmocka_unit_test(test_external_data_stays_in_the_folder),
+        cmocka_unit_test(test_which_file_of_a_folder),
+        cmocka_unit_test(test_links_of_a_cache),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

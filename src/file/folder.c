@@ -28,9 +28,8 @@ enum { WEIGHT_FILES = sizeof weight_files / sizeof *weight_files };
 
 /* What else people keep weights in: named in the error when nothing readable is there. */
 static const char *const other_files[] = {
-    "tf_model.h5.index.json", "flax_model.msgpack", "saved_model.pb",     "model.onnx",
-    "onnx/model.onnx",        "rust_model.ot",      "openvino_model.xml", "pytorch_model.pt",
-    "adapter_config.json",
+    "tf_model.h5.index.json", "flax_model.msgpack", "saved_model.pb",      "rust_model.ot",
+    "openvino_model.xml",     "pytorch_model.pt",   "adapter_config.json",
 };
 
 /* Hugging Face splits at 5 GB or so; ten times the largest model's number. */
@@ -78,6 +77,7 @@ static retort_status nothing_readable(const char *folder, retort_error *err) {
         if (is_file_in(folder, other_files[i])) append_name(&found, other_files[i]);
     }
     for (size_t i = 0; i < WEIGHT_FILES; i++) append_name(&readable, weight_files[i].name);
+    append_name(&readable, "*.onnx");
     retort_status status =
         found.failed || readable.failed
             ? rt_fail_nomem(err, sizeof other_files)

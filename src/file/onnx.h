@@ -124,8 +124,11 @@ bool rt_onnx_add_metadata(rt_onnx *onnx, const char *key, const char *value);
 void rt_onnx_close(rt_onnx *onnx);
 
 /* Opens an ONNX file and maps the files of its external data, which must be regular files below the folder
- * that it lies in, reached without any link. */
+ * that it lies in, reached without any link but those of Hugging Face's cache. */
 retort_status rt_onnx_open(rt_onnx *out, const char *path, retort_error *err);
+/* The ONNX file of a folder into path[RT_PATH_SIZE]: model.onnx, else onnx/model.onnx, else the only one that
+ * the folder and its folder onnx have; "" where there is none. Of several, none is chosen: they are named. */
+retort_status rt_onnx_in_folder(char *path, const char *folder, retort_error *err);
 /* The parser on plain memory, as the fuzzer calls it: all is copied. `folder` is where external data lies;
  * NULL: it is refused. */
 retort_status rt_onnx_parse(rt_onnx *out, const char *name, const char *folder, const uint8_t *data,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A location is text of a stranger: it must name a regular file with one name below the model's folder, and
- * no step of the way may be a link. */
+ * no step of the way may be a link, but for those of Hugging Face's cache to its own blobs. */
 #include "file/onnx_external.h"
 
 #include "file/path.h"
@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,6 +69,44 @@ static int step(int at, const char *name, size_t length, int flags) {
     return fd;
 }
 
+/* Cuts a path in a snapshot of Hugging Face's cache, …/models--OWNER--NAME/snapshots/REVISION/…, behind the
+ * model's folder; how many components that were, 0: it is no such path. */
+static int cut_to_model(char *path) {
+    int cut = 0;
+    bool snapshots = false;
+    for (char *slash; (slash = strrchr(path, '/')) != NULL; cut++) {
+        if (snapshots && cut > 1 && strncmp(slash + 1, "models--", 8) == 0) return cut;
+        snapshots = strcmp(slash + 1, "snapshots") == 0;
+        *slash = '\0';
+    }
+    return 0;
+}
+
+/* In that cache a file's name is a link to models--OWNER--NAME/blobs/HASH, which is opened; -1 for any other
+ * link. */
+static int open_blob(const char *folder, const char *location) {
+    char path[RT_PATH_SIZE], target[RT_PATH_SIZE] = "";
+    char *real = realpath(folder, NULL);
+    bool fits = real != NULL && rt_path_join(path, sizeof path, real, location);
+    ssize_t length = fits ? readlink(path, target, sizeof target - 1) : -1;
+    free(real);
+    if (length < 0) return -1;
+    *strrchr(path, '/') = '\0';
+    const char *hash = target;
+    int up = cut_to_model(path);
+    for (int i = 0; up > 0 && i < up; i++) {
+        if (strncmp(hash, "../", 3) != 0) up = 0;
+        hash += 3;
+    }
+    if (up == 0 || strncmp(hash, "blobs/", 6) != 0) {
+        errno = ELOOP;
+        return -1;
+    }
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) fd = step(fd, "blobs", 5, O_DIRECTORY);
+    return fd >= 0 ? step(fd, hash + 6, strlen(hash + 6), O_NONBLOCK | O_NOCTTY) : -1;
+}
+
 /* The file at a relative location below the folder; -1: errno says why (EXDEV: it leads out, ELOOP: by a
  * link). */
 static int open_beneath(const char *folder, const char *location) {
@@ -76,14 +115,17 @@ static int open_beneath(const char *folder, const char *location) {
     for (const char *slash; fd >= 0 && (slash = strchr(part, '/')) != NULL; part = slash + 1) {
         fd = step(fd, part, (size_t)(slash - part), O_DIRECTORY);
     }
-    return fd >= 0 ? step(fd, part, strlen(part), O_NONBLOCK | O_NOCTTY) : -1;
+    if (fd >= 0) fd = step(fd, part, strlen(part), O_NONBLOCK | O_NOCTTY);
+    return fd < 0 && errno == ELOOP ? open_blob(folder, location) : fd;
 }
 
 static retort_status refuse(const char *file, const char *location, retort_error *err) {
     bool outside = errno == EXDEV || errno == ELOOP || errno == ENOTDIR;
-    return rt_fail(err, RETORT_IO, "%.200s: external data '%.120s': %s", file, location,
-                   outside ? "not a file below the model's folder (links are not followed)"
-                           : strerror(errno));
+    return rt_fail(
+        err, RETORT_IO, "%.200s: external data '%.120s': %s", file, location,
+        outside ? "not a file below the model's folder (no link is followed but those of Hugging Face's "
+                  "cache to its blobs)"
+                : strerror(errno));
 }
 
 /* More than any exporter writes. */

@@ -115,7 +115,7 @@ static retort_status folder_of(char *out, const char *graph, retort_error *err) 
     retort_status status = rt_path_folder(out, graph, err);
     if (status != RETORT_OK) return status;
     size_t length = strlen(out);
-    bool onnx = length >= 5 && strcmp(out + length - 5, "/onnx") == 0;
+    bool onnx = strcmp(out, "onnx") == 0 || (length >= 5 && strcmp(out + length - 5, "/onnx") == 0);
     if (has_config(out) || !onnx || !rt_path_join(above, sizeof above, out, "..") || !has_config(above)) {
         return RETORT_OK;
     }
@@ -125,15 +125,15 @@ static retort_status folder_of(char *out, const char *graph, retort_error *err) 
 
 retort_status rt_encoder_open(rt_encoder *out, const char *source, const retort_task *force,
                               retort_error *err) {
-    char folder[RT_PATH_SIZE], graph[RT_PATH_SIZE];
+    char folder[RT_PATH_SIZE], graph[RT_PATH_SIZE] = "";
     *out = (rt_encoder){0};
     retort_status status = RETORT_OK;
     bool file = rt_is_file(source);
-    bool inside = !file && rt_tensors_folder_file(source) == NULL &&
-                  rt_path_join(graph, sizeof graph, source, "model.onnx") && rt_is_file(graph);
     if (file) status = folder_of(folder, source, err);
+    if (!file && rt_tensors_folder_file(source) == NULL) status = rt_onnx_in_folder(graph, source, err);
     if (status == RETORT_OK) {
-        status = open_parts(out, file ? folder : source, file ? source : inside ? graph : NULL, force, err);
+        const char *found = graph[0] != '\0' ? graph : NULL;
+        status = open_parts(out, file ? folder : source, file ? source : found, force, err);
     }
     if (status != RETORT_OK) rt_encoder_close(out);
     return status;

@@ -74,7 +74,7 @@ typedef struct rt_encoder {
 } rt_encoder;
 
 /* Reads a Hugging Face or sentence-transformers folder, or an .onnx file that lies in one (or in its folder
- * "onnx"); of a folder without other weights the file model.onnx is taken. With `force` the task is *task in
+ * "onnx"); of a folder without other weights its ONNX file is taken. With `force` the task is *task in
  * place of the one that config.json's architectures (or the weights) state. Every shape is checked against
  * the configuration; names with the prefixes bert. / distilbert. / none / module., and gamma/beta, are
  * accepted. */

@@ -259,6 +259,7 @@ static bool is_mask_op(const rt_onnx_node *node) {
                                       "Transpose",
                                       "Tile",
                                       "GreaterOrEqual",
+                                      "Less",
                                       "Neg",
                                       "Clip",
                                       "QuantizeLinear",
@@ -272,7 +273,20 @@ static bool is_mask_op(const rt_onnx_node *node) {
 /* Comparisons of one position with another make causal masks. */
 static bool is_causal(const rt_onnx_match *m, const rt_onnx_node *node) {
     double number;
-    return rt_onnx_is(node, "GreaterOrEqual") && !rt_onnx_scalar(m, rt_onnx_input(node, 1), &number);
+    bool compares = rt_onnx_is(node, "GreaterOrEqual") || rt_onnx_is(node, "Less");
+    return compares && !rt_onnx_scalar(m, rt_onnx_input(node, 1), &number);
+}
+
+/* Numbers picked from a constant that is 0 throughout: token types where a graph has no such input. */
+static bool picks_zeros(const rt_onnx_match *m, const rt_onnx_node *node) {
+    if (!rt_onnx_is(node, "GatherElements")) return false;
+    const rt_onnx_node *expand = rt_onnx_made_by(m, rt_onnx_input(node, 0), "Expand");
+    const rt_onnx_tensor *of = rt_onnx_constant(m, rt_onnx_input(expand != NULL ? expand : node, 0));
+    const uint8_t *bytes = of != NULL ? of->data : NULL;
+    for (size_t i = 0; bytes != NULL && i < of->bytes; i++) {
+        if (bytes[i] != 0) return false;
+    }
+    return of != NULL;
 }
 
 typedef struct mask_walk {
@@ -294,7 +308,7 @@ static bool visit(mask_walk *w, const char *value) {
     const rt_onnx_node *node = &w->m->onnx->nodes[index];
     bool lengths = rt_onnx_is_embed(node) && strcmp(value, node->outputs[0]) != 0;
     if (lengths) return rt_onnx_is_input(w->m, rt_onnx_input(node, 7), "attention_mask"); /* it counts them */
-    if (w->seen[index]) return true;
+    if (w->seen[index] || picks_zeros(w->m, node)) return true;
     w->seen[index] = true;
     if (!is_mask_op(node) || is_causal(w->m, node)) {
         return rt_onnx_refuse(w->m, value, "nothing but a mask of attention_mask");
