@@ -22,11 +22,13 @@ typedef struct srv_call srv_call;
     X(NOT_FOUND, 404, "not_found", "not_found_error")                                                        \
     X(NO_METHOD, 405, "validation", "invalid_request_error")                                                 \
     X(TOO_LARGE, 413, "validation", "invalid_request_error")                                                 \
+    X(ENCODED, 415, "validation", "invalid_request_error")                                                   \
     X(TOKENIZER, 422, "tokenizer", "invalid_request_error")                                                  \
     X(BACKEND, 424, "backend", "server_error")                                                               \
     X(OVERLOADED, 0, "overloaded", "rate_limit_error")                                                       \
     X(GONE, 499, "validation", "invalid_request_error")                                                      \
     X(INTERNAL, 500, "backend", "server_error")                                                              \
+    X(NO_CODING, 501, "validation", "invalid_request_error")                                                 \
     X(UNHEALTHY, 503, "unhealthy", "server_error")                                                           \
     X(TIMEOUT, 504, "overloaded", "server_error")
 typedef enum srv_error_id {
@@ -129,8 +131,11 @@ struct srv_call {
     srv_server *server;
     srv_connection *from;
     struct MHD_Connection *connection;
-    const srv_route *route;    /* NULL: none found */
-    const char *method, *path; /* libmicrohttpd's, as long as the request lasts */
+    const srv_route *route;          /* NULL: none found */
+    const char *method, *path;       /* libmicrohttpd's, as long as the request lasts */
+    const char *target, *target_end; /* as the first line had it; its text has been unescaped since */
+    bool odd_target;                 /* with a blank, or an escaped NUL */
+    bool unframed;                   /* what follows the head is not known: the connection must end */
     srv_stage stage;
     bool begun; /* the head was looked at */
     srv_slice model, version;
@@ -163,6 +168,10 @@ struct srv_connection {
     atomic_int stage;   /* srv_stage, or -1 between two requests */
     atomic_llong since; /* of the stage; ns */
     bool excess;        /* beyond --max-connections: it gets one answer */
+    atomic_bool used;   /* there was a request */
+    /* The main thread's, of a connection between two requests: whether a head has begun to come. */
+    int64_t quiet_since, head_since;
+    uint64_t quiet_bytes;
     srv_call call;
 };
 

@@ -4,7 +4,10 @@
 #include "serve/server.h"
 
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,7 +18,7 @@
 
 /* Of a body that is too large or not wanted so much is read and thrown away, so that the client sees the
  * answer and not a broken connection. */
-enum { SWALLOWED = 1 << 28, CONNECTION_MEMORY = 16 << 10, MORE_CONNECTIONS = 64 };
+enum { SWALLOWED = 1 << 28, CONNECTION_MEMORY = 16 << 10 };
 
 /* ---- Connections ---- */
 
@@ -38,7 +41,8 @@ static srv_connection *connection_open(srv_server *server, struct MHD_Connection
     epoll_ctl(server->ends_fd, EPOLL_CTL_ADD, from->fd, &end);
     pthread_mutex_lock(&server->connection_lock);
     bool first = server->connections == NULL;
-    from->excess = server->connection_count++ >= (size_t)server->options->connections;
+    from->excess = server->connection_count++ >= (size_t)server->connection_limit;
+    if (from->excess) srv_count(&server->slots[0].metrics.rejected[SRV_CONNECTIONS], 1);
     from->next = server->connections;
     if (from->next != NULL) from->next->previous = from;
     server->connections = from;
@@ -69,11 +73,46 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
 
 static const int64_t second = INT64_C(1000000000);
 
-static bool is_too_slow(const srv_server *server, const srv_connection *at, int64_t now) {
-    int64_t busy = server->options->read_timeout * second,
-            quiet = busy + server->options->idle_timeout * second;
+/* Bytes that have come over a TCP connection; 0 where the system does not say. */
+static uint64_t bytes_received(int fd) {
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    bool known = getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+                 size >= offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received;
+    return known ? info.tcpi_bytes_received : 0;
+}
+
+/* When the first line that is not whole yet began to come, as far as looks once a second tell; else when the
+ * connection was last used. libmicrohttpd says nothing about a head before its first line is whole. */
+static int64_t begun(srv_connection *at, int64_t now) {
+    int64_t since = atomic_load(&at->since);
+    uint64_t received = bytes_received(at->fd);
+    if (at->quiet_since != since) {
+        at->quiet_since = since;
+        at->quiet_bytes = at->used ? received : 0;
+        at->head_since = 0;
+    }
+    if (at->head_since == 0 && received != at->quiet_bytes) at->head_since = now;
+    return at->head_since;
+}
+
+static bool is_too_slow(const srv_server *server, srv_connection *at, int64_t now) {
+    int64_t busy = server->options->read_timeout * second, since = atomic_load(&at->since);
+    int64_t quiet = at->excess ? second : busy + server->options->idle_timeout * second;
     int stage = atomic_load(&at->stage);
-    return stage != SRV_WAITING && now - atomic_load(&at->since) >= (stage < 0 ? quiet : busy);
+    if (stage == SRV_WAITING) return false;
+    if (stage >= 0) return now - since >= busy;
+    int64_t head = begun(at, now);
+    return now - since >= quiet || (head != 0 && now - head >= busy);
+}
+
+/* A client beyond --max-connections that asks nothing is told why it goes. */
+static void refuse_silent(const srv_connection *at) {
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
+                                 "Content-Length: 0\r\n\r\n";
+    if (!at->excess || atomic_load(&at->stage) >= 0) return;
+    ssize_t n = send(at->fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)n; /* it goes in any case */
 }
 
 /* A client that has closed its side in the middle of a request, or between two. libmicrohttpd misses it when
@@ -94,9 +133,10 @@ size_t srv_http_watch(srv_server *server) {
     for (srv_connection *at = server->connections; at != NULL; at = at->next) {
         bool slow = is_too_slow(server, at, now);
         if (!slow && !has_left(at, now)) continue;
+        if (slow) refuse_silent(at);
         set_stage(at, atomic_load(&at->stage)); /* not again right away */
         shutdown(at->fd, SHUT_RDWR);
-        if (slow) srv_count(&server->slots[0].metrics.rejected[SRV_SLOW_CLIENT], 1);
+        if (slow && !at->excess) srv_count(&server->slots[0].metrics.rejected[SRV_SLOW_CLIENT], 1);
     }
     size_t count = server->connection_count;
     pthread_mutex_unlock(&server->connection_lock);
@@ -132,13 +172,13 @@ static srv_connection *connection_of(struct MHD_Connection *connection) {
 static void *on_first_line(void *user, const char *uri, struct MHD_Connection *connection) {
     srv_server *server = user;
     srv_connection *from = connection_of(connection);
-    (void)uri;
     if (from == NULL) return NULL;
     srv_call *call = &from->call;
     call->server = server;
     call->connection = connection;
     call->from = from;
     call->started = srv_now();
+    srv_head_target(call, uri);
     atomic_fetch_add(&server->in_flight, 1);
     set_stage(from, SRV_READING);
     return call;
@@ -162,6 +202,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
     (void)code;
     if (call == NULL) return;
     srv_server *server = call->server;
+    call->from->used = true;
     count_request(call);
     if (server->log != NULL) srv_log_call(server->log, call, srv_header(call, "traceparent"));
     set_stage(call->from, -1);
@@ -234,14 +275,16 @@ static void add_headers(struct MHD_Response *response, srv_call *call) {
         add(response, "x-content-type-options", "nosniff");
         add(response, "referrer-policy", "no-referrer");
     }
-    if (call->failed && call->error == SRV_ERROR_OVERLOADED) {
+    if (call->failed && (call->error == SRV_ERROR_OVERLOADED || call->from->excess)) {
         double wait = call->wait > 0.001 ? call->wait : 0.001;
         add_number(response, "retry-after", (int64_t)(wait + 0.999));
         add_number(response, "retry-after-ms", (int64_t)(wait * 1e3 + 0.999));
     }
     if (call->failed && call->error == SRV_ERROR_UNAUTHORIZED) add(response, "www-authenticate", "Bearer");
     if (call->allow != NULL) add(response, "allow", call->allow);
-    if (srv_server_leaving(call->server) || call->from->excess) add(response, "connection", "close");
+    if (call->failed && call->error == SRV_ERROR_ENCODED) add(response, "accept-encoding", "identity");
+    if (srv_server_leaving(call->server) || call->from->excess || call->unframed)
+        add(response, "connection", "close");
     add_times(response, call);
 }
 
@@ -326,24 +369,30 @@ static bool too_large(srv_call *call, unsigned long long length) {
                          length, most);
 }
 
-static bool accept_head(srv_call *call, const char *method, const char *path) {
+static bool accept_head(srv_call *call, const char *method, const char *path, const char *version) {
+    call->unframed = !srv_head_check(call, method, version);
+    if (call->unframed) return false;
     if (call->from->excess) {
-        srv_count(&call->server->slots[0].metrics.rejected[SRV_CONNECTIONS], 1);
+        call->wait = 1;
         return srv_call_fail(call, SRV_ERROR_UNHEALTHY, "max_connections, which is %ld, are open",
-                             call->server->options->connections);
+                             call->server->connection_limit);
     }
-    return find_route(call, method, path) && is_allowed(call) && too_large(call, promised_length(call));
+    return find_route(call, method, srv_head_path(path)) && is_allowed(call) &&
+           (call->route->read == NULL || srv_head_check_encoding(call)) &&
+           too_large(call, promised_length(call));
 }
 
-static enum MHD_Result begin(srv_call *call, const char *method, const char *path) {
+static enum MHD_Result begin(srv_call *call, const char *method, const char *path, const char *version) {
     const char *expect = srv_header(call, "expect");
     name_request(call);
     call->method = method;
+    call->path = path;
     call->stage = SRV_READING;
     call->begun = true;
-    if (accept_head(call, method, path)) return MHD_YES;
+    set_stage(call->from, SRV_READING); /* the body has its own time */
+    if (accept_head(call, method, path, version)) return MHD_YES;
     call->stage = SRV_REFUSING;
-    bool at_once = expect != NULL || promised_length(call) > SWALLOWED;
+    bool at_once = call->unframed || expect != NULL || promised_length(call) > SWALLOWED;
     return at_once ? answer(call) : MHD_YES;
 }
 
@@ -398,9 +447,8 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     srv_call *call = *context;
     (void)user;
     (void)connection;
-    (void)version;
     if (call == NULL) return MHD_NO; /* out of memory: the connection is closed */
-    if (!call->begun) return begin(call, method, path);
+    if (!call->begun) return begin(call, method, path, version);
     if (*size > 0) {
         take_body(call, data, *size);
         *size = 0;
@@ -420,7 +468,7 @@ static void on_log(void *user, const char *format, va_list args) {
 retort_status srv_http_start(srv_server *server, retort_error *err) {
     const srv_options *options = server->options;
     unsigned pool = options->http_threads > 1 ? (unsigned)options->http_threads : 0;
-    unsigned connections = (unsigned)options->connections + MORE_CONNECTIONS;
+    unsigned connections = (unsigned)server->connection_limit + SRV_MORE_CONNECTIONS;
     server->daemon = srv_mhd.start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,

@@ -121,13 +121,16 @@ static const struct {
     const char *status, *text;
     bool body, key; /* of routes with a body only; with a key only */
 } failures[] = {
-    {"400", "malformed, or empty", true, false},
+    {"400", "malformed, or empty", false, false},
     {"401", "a key is needed", false, true},
     {"404", "no such model", false, false},
     {"413", "too large", true, false},
+    {"415", "compressed: the content coding is named", true, false},
     {"422", "not what the schema says, or too long", true, false},
     {"424", "the model could not be run, or its answer is not finite", true, false},
     {"429", "overloaded: see Retry-After", true, false},
+    {"500", "out of memory", false, false},
+    {"501", "a transfer coding other than chunked", true, false},
     {"503", "not ready, or overloaded", false, false},
     {"504", "waited longer than its time limit", true, false},
 };

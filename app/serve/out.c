@@ -123,8 +123,13 @@ void srv_out_real(srv_out *out, double value) {
 /* Bytes from `at` on that stand for themselves in a JSON string. */
 static size_t plain_length(const unsigned char *at, size_t left) {
     size_t n = 0;
-    while (n < left && at[n] >= 0x20 && at[n] < 0x80 && at[n] != '"' && at[n] != '\\') n++;
+    while (n < left && at[n] >= 0x20 && at[n] < 0x7F && at[n] != '"' && at[n] != '\\') n++;
     return n;
+}
+
+/* The controls from U+0080 on, as terminals know them too; 0: another character. */
+static unsigned late_control(const unsigned char *at, size_t n) {
+    return n == 2 && at[0] == 0xC2 && at[1] < 0xA0 ? at[1] : 0;
 }
 
 void srv_out_string(srv_out *out, const char *text, size_t length) {
@@ -138,8 +143,8 @@ void srv_out_string(srv_out *out, const char *text, size_t length) {
         n = utf8_length(at, (size_t)(end - at));
         if (*at == '"' || *at == '\\') {
             srv_out_format(out, "\\%c", *at);
-        } else if (n == 1) {
-            srv_out_format(out, "\\u%04x", *at);
+        } else if (n == 1 || late_control(at, n) != 0) {
+            srv_out_format(out, "\\u%04x", n == 1 ? *at : late_control(at, n));
         } else {
             srv_out_bytes(out, n > 0 ? (const char *)at : "\xef\xbf\xbd", n > 0 ? n : 3);
         }

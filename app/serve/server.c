@@ -4,6 +4,7 @@
 #include "serve/server.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -27,11 +28,19 @@ static retort_status fail(retort_error *err, const char *what) {
     return RETORT_IO;
 }
 
-static void raise_limits(void) {
+/* As many descriptors as may be had, and connections as they are enough for. */
+static void raise_limits(srv_server *server) {
+    enum { OWN = 32 };
     struct rlimit files;
+    server->connection_limit = server->options->connections;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
+    long most = files.rlim_max < LONG_MAX ? (long)files.rlim_max - OWN - SRV_MORE_CONNECTIONS : LONG_MAX;
+    if (most >= server->connection_limit) return;
+    server->connection_limit = most > 1 ? most : 1;
+    server->options->say("max_connections is %ld: the limit on open files, %ld, is not enough for %ld",
+                         server->connection_limit, (long)files.rlim_max, server->options->connections);
 }
 
 /* A line on standard output. Who does not read it holds nothing up. */
@@ -73,7 +82,7 @@ static retort_status open_server(srv_server *server, retort_error *err) {
     server->requests = calloc((srv_route_count + 1) * SRV_CODES, sizeof *server->requests);
     if (server->slots == NULL || server->requests == NULL) return fail(err, "memory");
     for (size_t i = 0; i < options->model_count; i++) server->slots[i].spec = &options->models[i];
-    raise_limits();
+    raise_limits(server);
     return RETORT_OK;
 }
 

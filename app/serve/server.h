@@ -13,7 +13,8 @@ typedef struct srv_slot {
     srv_model_metrics metrics;
 } srv_slot;
 
-enum { SRV_CODES = 600 };
+/* Connections beyond --max-connections that are told so. */
+enum { SRV_CODES = 600, SRV_MORE_CONNECTIONS = 64 };
 
 /* What may take long: a thread of its own does it, one at a time, while the main one listens to signals. */
 typedef enum srv_work {
@@ -31,6 +32,7 @@ struct srv_server {
     srv_engine *retired; /* swapped out and perhaps still in use; under the lock */
     pthread_mutex_t lock;
     struct MHD_Daemon *daemon;
+    long connection_limit; /* `options` may ask for more than descriptors allow */
     int listen_fd;
     bool socket_given;       /* by systemd */
     atomic_long in_flight;   /* calls between head and answer */
@@ -89,6 +91,15 @@ size_t srv_http_watch(srv_server *server);
 void srv_http_close_idle(srv_server *server);
 /* Connections that wait for a queue: the HTTP server must not end under them. */
 size_t srv_http_waiting(srv_server *server);
+
+/* head.c: notes a request's target before it is unescaped. */
+void srv_head_target(srv_call *call, const char *target);
+/* The path of a target, which may name the server as well: "http://host/path". */
+const char *srv_head_path(const char *path);
+/* Whether the head can be read in one way only, and has a body that can be read. False: srv_call_fail has
+ * been called. */
+bool srv_head_check(srv_call *call, const char *method, const char *version);
+bool srv_head_check_encoding(srv_call *call);
 
 /* sockets.c: a listening socket from the options or from systemd. */
 retort_status srv_listen(srv_server *server, retort_error *err);
