@@ -366,6 +366,13 @@ RETORT_API void retort_tokens_free(retort_tokens *tokens);
 /* The piece with this id ("##ing"), NULL when there is none. */
 RETORT_API const char *retort_model_piece(const retort_model *model, int32_t id);
 
+/* The text that ids stand for: pieces joined as the tokenizer's decoder says, without special tokens
+ * ("[CLS]") when `skip_special` is set, a piece at a time to `write`. RETORT_ARGUMENT for an id without a
+ * piece. Thread-safe. */
+RETORT_API retort_status retort_decode(const retort_model *model, const int32_t *ids, size_t n,
+                                       bool skip_special, retort_write_fn write, void *user,
+                                       retort_error *err);
+
 /* Texts to ids for retort_run, as fast as the calls that take texts make them: it remembers the words that it
  * has met. One thread at a time; it keeps the model alive. */
 typedef struct retort_encoder retort_encoder;

@@ -278,6 +278,14 @@ const char *retort_model_piece(const retort_model *model, int32_t id) {
     return model != NULL ? rt_tokenizer_piece(model->tokenizer, id) : NULL;
 }
 
+retort_status retort_decode(const retort_model *model, const int32_t *ids, size_t n, bool skip_special,
+                            retort_write_fn write, void *user, retort_error *err) {
+    if (model == NULL || write == NULL || (ids == NULL && n > 0)) {
+        return bad(err, "decode", "model, ids and write must be given");
+    }
+    return rt_decode(model->tokenizer, ids, n, skip_special, write, user, err);
+}
+
 retort_status retort_encoder_open(retort_encoder **out, retort_model *model, retort_error *err) {
     if (out == NULL || model == NULL) return bad(err, "encoder", "out and model must be given");
     return rt_encoder_new(out, model, err);

@@ -180,6 +180,71 @@ static void run_cases(const rt_tokenizer *tokenizer, const char *model) {
     fclose(file);
 }
 
+/* ---- Decoding ---- */
+
+static int append_text(void *user, const char *text, size_t length) {
+    rt_buffer_append(user, text, length);
+    return 0;
+}
+
+/* What Hugging Face's decoders make of ids (test/golden/make_decode.py), also from packed settings. */
+static void check_decoded(const rt_tokenizer *tokenizer, const json_t *asked) {
+    const json_t *list = json_object_get(asked, "ids"), *id;
+    const char *wanted = json_string_value(json_object_get(asked, "text"));
+    bool skip = json_is_true(json_object_get(asked, "skip_special"));
+    int32_t ids[64];
+    size_t i;
+    rt_buffer text = {0};
+    retort_error err;
+    json_array_foreach(list, i, id) ids[i] = (int32_t)json_integer_value(id);
+    if (rt_decode(tokenizer, ids, json_array_size(list), skip, append_text, &text, &err) != RETORT_OK)
+        fail_msg("%s", err.text);
+    if (text.length != strlen(wanted) || memcmp(text.data, wanted, text.length) != 0)
+        fail_msg("'%.*s' in place of '%s'", (int)text.length, text.data, wanted);
+    rt_buffer_free(&text);
+}
+
+static void test_decoding(void **state) {
+    (void)state;
+    char path[4096];
+    json_t *root, *asked;
+    size_t i;
+    golden_path(path, sizeof path, "decode_cases.json");
+    assert_int_equal(rt_json_load(&root, path, NULL), RETORT_OK);
+    json_t *settings = json_object_get(root, "tokenizer");
+    json_array_foreach(json_object_get(root, "cases"), i, asked) {
+        json_object_set(settings, "decoder", json_object_get(asked, "decoder"));
+        rt_tokenizer *tokenizer = tokenizer_of(settings), *packed = NULL;
+        char *vocab, *text;
+        size_t size;
+        check_decoded(tokenizer, asked);
+        assert_int_equal(rt_tokenizer_pack(tokenizer, &vocab, &size, &text, NULL), RETORT_OK);
+        assert_int_equal(rt_tokenizer_unpack(&packed, "packed", vocab, size, text, NULL), RETORT_OK);
+        check_decoded(packed, asked);
+        rt_tokenizer_free(tokenizer);
+        rt_tokenizer_free(packed);
+        free(vocab);
+        free(text);
+    }
+    json_decref(root);
+}
+
+static void test_unknown_ids_are_not_decoded(void **state) {
+    (void)state;
+    json_t *models = load_models();
+    rt_tokenizer *tokenizer = tokenizer_of(json_object_get(models, "uncased"));
+    rt_buffer text = {0};
+    retort_error err;
+    for (int i = 0; i < 3; i++) {
+        const int32_t ids[] = {5, (int32_t[]){-1, INT32_MAX, rt_tokenizer_describe(tokenizer).pieces}[i]};
+        assert_int_equal(rt_decode(tokenizer, ids, 2, true, append_text, &text, &err), RETORT_ARGUMENT);
+        assert_non_null(strstr(err.text, "id 1 is"));
+    }
+    rt_buffer_free(&text);
+    rt_tokenizer_free(tokenizer);
+    json_decref(models);
+}
+
 static void test_golden_cases(void **state) {
     (void)state;
     json_t *models = load_models(), *model;
@@ -559,6 +624,8 @@ static void test_added_tokens_longest_first(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_cases),
+        cmocka_unit_test(test_decoding),
+        cmocka_unit_test(test_unknown_ids_are_not_decoded),
         cmocka_unit_test(test_packed_is_the_same),
         cmocka_unit_test(test_classes_of_all_code_points),
         cmocka_unit_test(test_maps_of_all_code_points),

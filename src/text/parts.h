@@ -23,6 +23,13 @@ typedef struct rt_template {
     size_t special; /* special tokens in all */
 } rt_template;
 
+/* How pieces become a text again. */
+typedef struct rt_decoder {
+    bool wordpiece;     /* else pieces are joined by spaces */
+    const char *prefix; /* of pieces that go on within a word */
+    bool cleanup;
+} rt_decoder;
+
 enum { RT_IDEOGRAPH_FIRST = 0x4E00, RT_IDEOGRAPH_LAST = 0x9FFF };
 
 /* How the bytes of a text are cut into chunks that nothing in the pipeline looks beyond. */
@@ -42,6 +49,8 @@ struct rt_tokenizer {
     const char **beyond; /* contents of those that the vocabulary has not, from its first free id on */
     rt_patterns raw, normalized; /* the tokens looked for before and after normalisation */
     rt_template single, pair;
+    rt_decoder decoder;
+    uint8_t *special; /* [info.pieces] 1: the id of a special token */
     rt_tokenizer_info info;
     uint8_t classes[256];     /* rt_byte_class */
     int32_t punctuation[128]; /* ids of the ASCII punctuation */

@@ -103,6 +103,22 @@ static retort_status read_model(const builder *in, const json_t *model, const vo
                    unknown);
 }
 
+/* ---- Decoder --------------------------------------------------------------------------------------------
+ */
+
+/* Without a word about it: what BertTokenizer of transformers has. null: none. */
+static retort_status read_decoder(const builder *in, const json_t *part) {
+    rt_decoder *out = &in->tokenizer->decoder;
+    const char *prefix = part == NULL ? "##" : json_string_value(json_object_get(part, "prefix"));
+    *out = (rt_decoder){.wordpiece = !json_is_null(part)};
+    if (!out->wordpiece) return RETORT_OK;
+    if (prefix == NULL)
+        return rt_fail(in->err, RETORT_FORMAT, "%s: decoder: prefix is not a string", in->name);
+    out->prefix = rt_arena_text(&in->tokenizer->arena, prefix, strlen(prefix));
+    if (out->prefix == NULL) return rt_fail_nomem(in->err, strlen(prefix));
+    return read_flag(in, part, "cleanup", true, &out->cleanup);
+}
+
 /* ---- Added tokens ---------------------------------------------------------------------------------------
  */
 
@@ -213,6 +229,11 @@ static retort_status read_added(const builder *in, const json_t *list) {
     if (status != RETORT_OK) return status;
     special_first(tokenizer->added, tokens, count);
     tokenizer->added_count = count;
+    tokenizer->special = rt_arena_calloc(&tokenizer->arena, (size_t)tokenizer->info.pieces, 1);
+    if (tokenizer->special == NULL) return rt_fail_nomem(in->err, (size_t)tokenizer->info.pieces);
+    for (size_t i = 0; i < count; i++) {
+        if (tokens[i].special) tokenizer->special[tokens[i].id] = 1;
+    }
     status = make_patterns(in, false, &tokenizer->raw);
     return status == RETORT_OK ? make_patterns(in, true, &tokenizer->normalized) : status;
 }
@@ -283,7 +304,7 @@ static void read_facts(const builder *in, const json_t *facts) {
 
 static retort_status keep_settings(const builder *in, const json_t *settings) {
     static const char *const kept[] = {"version",        "added_tokens", "normalizer", "pre_tokenizer",
-                                       "post_processor", "model",        "facts"};
+                                       "post_processor", "decoder",      "model",      "facts"};
     json_t *copy = json_object();
     bool fine = copy != NULL;
     for (size_t i = 0; i < sizeof kept / sizeof *kept && fine; i++) {
@@ -301,6 +322,7 @@ static retort_status read_settings(const builder *in, const json_t *settings, co
     retort_status status = check_parts(in, settings);
     if (status == RETORT_OK) status = read_normalizer(in, json_object_get(settings, "normalizer"));
     if (status == RETORT_OK) status = read_model(in, json_object_get(settings, "model"), pieces, size);
+    if (status == RETORT_OK) status = read_decoder(in, json_object_get(settings, "decoder"));
     if (status == RETORT_OK) status = read_added(in, json_object_get(settings, "added_tokens"));
     if (status != RETORT_OK) return status;
     status = rt_template_read(in->tokenizer, in->name, json_object_get(settings, "post_processor"), in->err);

@@ -43,6 +43,10 @@ rt_tokenizer_info rt_tokenizer_describe(const rt_tokenizer *tokenizer);
 const char *rt_tokenizer_piece(const rt_tokenizer *tokenizer, int32_t id);
 int32_t rt_tokenizer_id(const rt_tokenizer *tokenizer, const char *piece, size_t length);
 
+/* The text that ids stand for, a piece at a time to `write`. */
+retort_status rt_decode(const rt_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,
+                        retort_write_fn write, void *user, retort_error *err);
+
 typedef enum rt_truncation { RT_LONGEST_FIRST, RT_ONLY_FIRST, RT_ONLY_SECOND } rt_truncation;
 
 typedef struct rt_encode_options {
