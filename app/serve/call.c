@@ -58,6 +58,18 @@ void srv_call_write_error(srv_call *call) {
     call->answer.length = 0;
     call->content_type = "application/json";
     write[call->route != NULL ? call->route->wire : SRV_WIRE_TEI](call, &call->answer);
+    if (!call->answer.failed) return;
+    srv_out_free(&call->answer); /* srv_call_last_words */
+    call->status = errors[SRV_ERROR_INTERNAL].status;
+}
+
+const char *srv_call_last_words(const srv_call *call) {
+    static const char *const words[SRV_WIRE_COUNT] = {
+        [SRV_WIRE_TEI] = "{\"error\":\"out of memory\",\"error_type\":\"backend\"}",
+        [SRV_WIRE_OPENAI] = "{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\","
+                            "\"param\":null,\"code\":\"backend\"}}",
+        [SRV_WIRE_V2] = "{\"error\":\"out of memory\"}"};
+    return words[call->route != NULL ? call->route->wire : SRV_WIRE_TEI];
 }
 
 const char *srv_header(const srv_call *call, const char *name) {
@@ -305,7 +317,8 @@ static bool choose_model(srv_call *call) {
 static bool ask(srv_call *call) {
     size_t length = call->json_length > 0 ? call->json_length : call->body.length;
     if (!srv_json_parse(&call->json, call->body.data, length))
-        return srv_call_fail(call, SRV_ERROR_MALFORMED, "JSON: %s", call->json.error);
+        return srv_call_fail(call, call->json.no_memory ? SRV_ERROR_INTERNAL : SRV_ERROR_MALFORMED,
+                             "JSON: %s", call->json.error);
     const srv_json *body = call->json.values;
     if (body->kind != SRV_OBJECT) return srv_call_wrong(call, "the body", "an object", body);
     if (!srv_fields_read(call, call->route->form, body, "")) return false;
@@ -369,10 +382,11 @@ static size_t failed_text(const srv_job *job) {
 }
 
 static void explain(srv_call *call) {
+    const char *no_memory = retort_status_text(RETORT_NOMEM), *error = call->job.error;
     switch (call->job.end) {
     case SRV_END_FAILED:
-        srv_call_fail(call, SRV_ERROR_BACKEND, "text %zu: the model could not be run: %s",
-                      failed_text(&call->job), call->job.error);
+        srv_call_fail(call, strcmp(error, no_memory) == 0 ? SRV_ERROR_INTERNAL : SRV_ERROR_BACKEND,
+                      "text %zu: the model could not be run: %s", failed_text(&call->job), error);
         break;
     case SRV_END_DEADLINE:
         srv_call_fail(call, SRV_ERROR_TIMEOUT, "the request waited %.0f ms, its time limit",

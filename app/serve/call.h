@@ -187,6 +187,8 @@ void srv_call_run(srv_call *call);
 /* What became of the job: an answer or an error is written. */
 void srv_call_answer(srv_call *call);
 void srv_call_write_error(srv_call *call);
+/* The answer of a call that has none for want of memory. */
+const char *srv_call_last_words(const srv_call *call);
 /* A header of the request, or NULL. */
 const char *srv_header(const srv_call *call, const char *name);
 /* Gives back what the request has taken, for a next one: small buffers of the body and its JSON stay. */

@@ -288,17 +288,23 @@ static void add_headers(struct MHD_Response *response, srv_call *call) {
     add_times(response, call);
 }
 
-static enum MHD_Result reply(srv_call *call) {
-    char *data = call->answer.data != NULL ? call->answer.data : strdup("");
-    if (data == NULL) return MHD_NO;
-    call->sent = call->answer.length;
+static struct MHD_Response *make_response(srv_call *call) {
+    char *data = call->answer.data;
+    const char *words = call->failed ? srv_call_last_words(call) : "";
+    call->sent = data != NULL ? call->answer.length : strlen(words);
     call->answer = (srv_out){0};
+    if (data == NULL)
+        return srv_mhd.create_response_from_buffer(call->sent, (void *)(uintptr_t)words,
+                                                   MHD_RESPMEM_PERSISTENT);
     struct MHD_Response *response =
         srv_mhd.create_response_from_buffer(call->sent, data, MHD_RESPMEM_MUST_FREE);
-    if (response == NULL) {
-        free(data);
-        return MHD_NO;
-    }
+    if (response == NULL) free(data);
+    return response;
+}
+
+static enum MHD_Result reply(srv_call *call) {
+    struct MHD_Response *response = make_response(call);
+    if (response == NULL) return MHD_NO;
     add_headers(response, call);
     set_stage(call->from, SRV_ANSWERING);
     enum MHD_Result result = srv_mhd.queue_response(call->connection, call->status, response);

@@ -38,6 +38,7 @@ static size_t push(parser *p, srv_json_kind kind) {
         size_t capacity = 2 * doc->capacity + 16;
         srv_json *grown = realloc(doc->values, capacity * sizeof *grown);
         if (grown == NULL) {
+            doc->no_memory = true;
             fail(p, "out of memory");
             return SIZE_MAX;
         }
@@ -282,6 +283,7 @@ bool srv_json_parse(srv_json_doc *doc, char *text, size_t length) {
     parser p = {.doc = doc, .start = text, .at = text, .end = text + length};
     doc->count = 0;
     doc->error[0] = '\0';
+    doc->no_memory = false;
     if (length > INT32_MAX) return fail(&p, "too long");
     if (!read_value(&p)) return false;
     peek_token(&p);

@@ -39,6 +39,7 @@ typedef struct srv_json_doc {
     srv_json *values; /* [0] is the whole */
     size_t count, capacity;
     char error[128]; /* "line 1 column 7: …" */
+    bool no_memory;  /* that was it */
 } srv_json_doc;
 
 /* Start with {0}. `text` [length + 1] is changed, must end with NUL and outlive the values. False: see

@@ -288,8 +288,10 @@ void srv_tei_write_tokenize(srv_call *call) {
     srv_out_text(&call->answer, "[");
     for (size_t i = 0; i < call->ask.count; i++) {
         const retort_text *text = &call->ask.texts[i];
-        if (retort_tokenize(call->engine->model, text, &options, &tokens, &err) != RETORT_OK) {
-            srv_call_fail(call, SRV_ERROR_TOKENIZER, "text %zu: %s", i, err.text);
+        retort_status status = retort_tokenize(call->engine->model, text, &options, &tokens, &err);
+        if (status != RETORT_OK) {
+            srv_call_fail(call, status == RETORT_NOMEM ? SRV_ERROR_INTERNAL : SRV_ERROR_TOKENIZER,
+                          "text %zu: %s", i, err.text);
             break;
         }
         if (i > 0) srv_out_text(&call->answer, ",");
