@@ -112,7 +112,10 @@ typedef enum cli_code {
     X(QUEUE_TIMEOUT_MS, "queue-timeout-ms", 0, "MS", INT, 0, 86400000, "10000",                              \
       "give up requests that have waited so long (0: never)")                                                \
     X(OVERLOAD_STATUS, "overload-status", 0, "429|503", CHOICE, 0, 0, "429", "status of refused requests")   \
-    X(CACHE, "cache", 0, "N", INT, 0, 1 << 24, "0", "keep the answers to the last N texts")                  \
+    X(REQUEST_MEMORY, "request-memory", 0, "SIZE", SIZE, 0, 0, NULL,                                         \
+      "refuse requests that would make bodies, answers and caches larger (default: a quarter of RAM)")       \
+    X(CACHE, "cache", 0, "N", INT, 0, 1 << 24, "0",                                                          \
+      "keep the answers to the last N texts, in a quarter of --request-memory")                              \
     X(STREAMS, "streams", 0, "N", INT, 1, 256, "1", "batches run side by side, with --threads each")         \
     X(HTTP_THREADS, "http-threads", 0, "N", INT, 1, 64, "2", "threads that read and write requests")         \
     X(READ_TIMEOUT, "read-timeout", 0, "S", INT, 1, 86400, "30",                                             \

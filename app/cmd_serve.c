@@ -108,7 +108,12 @@ static cli_code add_named(served *s, const cli_names *names) {
     return code;
 }
 
-static srv_options options_of(const cli_args *args, const served *s) {
+static size_t budget_of(const cli_args *args) {
+    uint64_t given = cli_size(args, CLI_REQUEST_MEMORY);
+    return given > 0 ? (size_t)given : srv_memory_default();
+}
+
+static srv_options options_of(const cli_args *args, const served *s, srv_memory *budget) {
     return (srv_options){
         .models = s->specs,
         .model_count = s->count,
@@ -126,6 +131,7 @@ static srv_options options_of(const cli_args *args, const served *s) {
         .wait_us = cli_int(args, CLI_MAX_WAIT_US, 0),
         .queue_timeout_ms = cli_int(args, CLI_QUEUE_TIMEOUT_MS, 0),
         .overload_status = cli_int(args, CLI_OVERLOAD_STATUS, 0),
+        .budget = budget,
         .cache = cli_int(args, CLI_CACHE, 0),
         .streams = cli_int(args, CLI_STREAMS, 0),
         .threads = cli_int(args, CLI_THREADS, 0),
@@ -160,7 +166,9 @@ cli_code cmd_serve(const cli_args *args) {
         code = CLI_USAGE;
     }
     if (code == CLI_DONE) {
-        srv_options options = options_of(args, &s);
+        srv_memory_tune();
+        srv_memory budget = {.limit = budget_of(args)};
+        srv_options options = options_of(args, &s, &budget);
         if (srv_serve(&options, &err) != RETORT_OK) code = cli_fail(&err, true);
     }
     for (size_t i = 0; i < s.count; i++) free(s.paths[i]);

@@ -190,6 +190,7 @@ const cli_command cli_commands[] = {
                    CLI_MAX_WAIT_US,
                    CLI_QUEUE_TIMEOUT_MS,
                    CLI_OVERLOAD_STATUS,
+                   CLI_REQUEST_MEMORY,
                    CLI_CACHE,
                    CLI_STREAMS,
                    CLI_HTTP_THREADS,

@@ -16,6 +16,7 @@ static void say(const char *format, ...) {
 static const srv_model_spec specs[] = {{"classify", CHECKPOINTS "/bert-classify"},
                                        {"embed", CHECKPOINTS "/package-mean"},
                                        {"answer", CHECKPOINTS "/distilbert-answer"}};
+static srv_memory memory = {.limit = 1 << 28};
 static const srv_options options = {.models = specs,
                                     .model_count = 3,
                                     .batch_tokens = 64,
@@ -28,6 +29,7 @@ static const srv_options options = {.models = specs,
                                     .streams = 1,
                                     .threads = 1,
                                     .isa = "ref",
+                                    .budget = &memory,
                                     .no_op = true,
                                     .say = say,
                                     .error = say};
@@ -86,7 +88,8 @@ static void answer(srv_call *call, const uint8_t *body, size_t size) {
     }
     if (srv_call_ask(call)) compute(call);
     srv_call_answer(call);
-    if (call->status < 200 || call->status >= 500) abort();
+    while (!call->writing.whole && !call->failed) srv_call_more(call);
+    if (call->status < 200 || call->status >= 500 || call->answer.failed) abort();
     check_json(&call->answer);
 }
 
@@ -96,12 +99,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (line == NULL || (size_t)(line - data) >= sizeof path) return 0;
     if (server.slots == NULL) open_models();
     memcpy(path, data, (size_t)(line - data));
-    srv_call own = {.server = &server}, *call = &own;
+    srv_call own = {.server = &server,
+                    .body = {.memory = &memory, .use = SRV_USE_BODIES},
+                    .answer = {.memory = &memory, .use = SRV_USE_ANSWERS},
+                    .json = {.memory = &memory}},
+             *call = &own;
     int route = srv_route_find("POST", path, &call->model, &call->version);
     if (route >= 0) {
         call->route = &srv_routes[route];
         answer(call, line + 1, size - (size_t)(line - data) - 1);
     }
     srv_call_free(call);
+    if (srv_memory_used(&memory) != 0) abort();
     return 0;
 }

@@ -17,6 +17,7 @@ static void say(const char *format, ...) {
 }
 
 static srv_model_spec specs[2] = {{"classify", NULL}, {"embed", NULL}};
+static srv_memory memory = {.limit = 1 << 28};
 static const srv_options options = {.models = specs,
                                     .model_count = 2,
                                     .batch_tokens = 64,
@@ -28,6 +29,7 @@ static const srv_options options = {.models = specs,
                                     .streams = 1,
                                     .threads = 1,
                                     .isa = "ref",
+                                    .budget = &memory,
                                     .no_op = true,
                                     .say = say,
                                     .error = say};
@@ -73,7 +75,11 @@ static void compute(srv_call *call) {
 
 /* The status of the answer to a body. */
 static unsigned answer(const char *path, const char *body, size_t size) {
-    srv_call own = {.server = &server}, *call = &own;
+    srv_call own = {.server = &server,
+                    .body = {.memory = &memory, .use = SRV_USE_BODIES},
+                    .answer = {.memory = &memory, .use = SRV_USE_ANSWERS},
+                    .json = {.memory = &memory}},
+             *call = &own;
     int route = srv_route_find("POST", path, &call->model, &call->version);
     assert_true(route >= 0);
     call->route = &srv_routes[route];
@@ -85,6 +91,7 @@ static unsigned answer(const char *path, const char *body, size_t size) {
         srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     }
     srv_call_answer(call);
+    while (!call->writing.whole && !call->failed) srv_call_more(call);
     unsigned status = call->status;
     bool words = call->answer.data == NULL; /* as http.c has it */
     const char *text = words ? srv_call_last_words(call) : call->answer.data;
@@ -92,6 +99,7 @@ static unsigned answer(const char *path, const char *body, size_t size) {
     bool whole = length > 1 && strchr("}]", text[length - 1]) && (!words || status == 500);
     srv_call_free(call);
     assert_true(whole);
+    assert_int_equal(srv_memory_used(&memory), 0);
     return status;
 }
 

@@ -192,7 +192,7 @@ static void open_queue(srv_queue *queue, size_t cache) {
                                .queue_tokens = 64,
                                .jobs = 4,
                                .cache = cache,
-
+                               .cache_bytes = SIZE_MAX,
                                .workers = 1};
     assert_true(srv_queue_open(queue, &limits, &metrics));
     held = ended = 0;

@@ -57,7 +57,7 @@ typedef struct srv_route {
     bool (*read)(srv_call *call, const srv_json *body);
     /* NULL, or checks what is asked against the model that will answer. False: as above. */
     bool (*check)(srv_call *call);
-    /* Writes the answer, with every row computed. */
+    /* Writes the answer, with every row computed: all of it, or a part at a time (srv_more). */
     void (*write)(srv_call *call);
     const char *reply; /* name of a schema in openapi.c; NULL: none */
     const char *summary;
@@ -98,6 +98,12 @@ typedef struct srv_output {
 } srv_output;
 enum { SRV_OUTPUTS = 4 };
 
+/* A token of /tokenize, and the code points that it stands for. */
+typedef struct srv_token {
+    int32_t id;
+    uint32_t start, stop;
+} srv_token;
+
 typedef struct srv_ask {
     retort_text *texts; /* [count] or NULL */
     srv_ids *ids;       /* [count] or NULL */
@@ -122,6 +128,23 @@ typedef struct srv_ask {
     srv_output outputs[SRV_OUTPUTS];
     size_t output_count;
 } srv_ask;
+
+/* An answer that is written a part at a time. */
+typedef struct srv_writing {
+    bool whole;        /* nothing is missing */
+    size_t part;       /* that comes next */
+    size_t taken;      /* bytes of call->answer, which holds what was written last */
+    size_t offset;     /* within a part */
+    float *scores;     /* of all parts, or NULL */
+    uint32_t *order;   /* of the parts, or NULL */
+    srv_token *tokens; /* [token_count] of all texts, or NULL */
+    size_t token_count, token_capacity;
+    size_t *ends; /* [ask.count] index in `tokens` behind each text's last */
+    size_t token; /* that comes next */
+    size_t at;    /* byte of its text where code point `point` stands */
+    uint32_t point;
+    size_t admitted; /* tokens that count to --max-queue-tokens still */
+} srv_writing;
 
 typedef enum srv_stage { SRV_READING, SRV_REFUSING, SRV_WAITING, SRV_ANSWERING } srv_stage;
 
@@ -151,6 +174,10 @@ struct srv_call {
     srv_engine *engine;
     srv_job job; /* job.items NULL: nothing was asked of a model */
     size_t tokens, characters, truncated;
+    size_t charged;   /* bytes of the budget for what the call holds itself */
+    bool helped;      /* a helper has read the body: the connection is suspended */
+    srv_call *behind; /* among those that wait for a helper */
+    srv_writing writing;
     unsigned status; /* HTTP's */
     bool failed;
     srv_error_id error;
@@ -158,7 +185,7 @@ struct srv_call {
     double wait;    /* Retry-After */
     int64_t started, encode_time, answered;
     char request_id[64];
-    size_t sent;
+    size_t sent; /* bytes of the answer that libmicrohttpd has taken */
 };
 
 /* A connection as the watchdog sees it, and its requests, one at a time. */
@@ -182,10 +209,24 @@ bool srv_call_fail(srv_call *call, srv_error_id id, const char *format, ...)
 bool srv_call_wrong(srv_call *call, const char *name, const char *expected, const srv_json *found);
 /* Reads the body (followed by a NUL) and makes its job. False: there is none to wait for, or failed. */
 bool srv_call_ask(srv_call *call);
-/* The same, and puts the job in the queue. Returns with stage SRV_WAITING or SRV_ANSWERING. */
-void srv_call_run(srv_call *call);
-/* What became of the job: an answer or an error is written. */
+/* The same, and puts the job in the queue. True: it waits there, and may be answered before this returns. */
+bool srv_call_run(srv_call *call);
+/* When the request is to be taken by, from the server's time limit or a shorter one that the client names;
+ * false: srv_call_fail has been called. */
+bool srv_call_deadline(srv_call *call, int64_t now);
+/* What became of the job: an answer, its first part or an error is written. */
 void srv_call_answer(srv_call *call);
+/* Appends the next part of an answer that is not whole. It may fail. */
+void srv_call_more(srv_call *call);
+/* Takes bytes from the budget for what the call holds from now on; false: srv_call_over has been called. */
+bool srv_call_charge(srv_call *call, size_t bytes);
+/* Refuses the request because the budget has no room. Always false. */
+bool srv_call_over(srv_call *call);
+/* The same, or srv_call_fail: `over` says which. Always false. */
+bool srv_call_no_memory(srv_call *call, bool over);
+/* encode.c: texts or ids to the rows of the job; texts to the tokens of /tokenize. False: failed. */
+bool srv_call_encode(srv_call *call);
+bool srv_call_tokenize(srv_call *call);
 void srv_call_write_error(srv_call *call);
 /* The answer of a call that has none for want of memory. */
 const char *srv_call_last_words(const srv_call *call);
@@ -209,6 +250,12 @@ bool srv_add_pair(srv_call *call, const char *name, const srv_json *string);
 
 /* ---- Writing ---- */
 
+/* There is more to come: the route's write function is called again, sooner or later, with the next part. */
+static inline void srv_more(srv_call *call) {
+    call->writing.whole = false;
+    call->writing.part++;
+}
+
 /* The label's name, or "LABEL_i" in scratch. */
 const char *srv_label(const srv_call *call, size_t index, char *scratch, size_t size);
 static inline const float *srv_values(const srv_call *call, size_t i) {
@@ -218,17 +265,11 @@ static inline const float *srv_values(const srv_call *call, size_t i) {
 void srv_scores(const srv_call *call, const float *logits, float *scores);
 /* Indices of the scores, best first. */
 void srv_order(const float *scores, size_t n, uint32_t *order);
-/* Room for n scores and their order; false: out of memory, and srv_call_fail has been called. */
-typedef struct srv_ranking {
-    float *scores;
-    uint32_t *order;
-} srv_ranking;
-bool srv_ranking_open(srv_ranking *ranking, srv_call *call, size_t n);
-void srv_ranking_free(srv_ranking *ranking);
+/* Room for n scores and their order in call->writing, until the call ends; again and again the same. False:
+ * out of memory, and srv_call_fail has been called. */
+bool srv_ranking_open(srv_call *call, size_t n);
 /* The vector of text i, of length 1 when asked for, in `scratch`. */
 const float *srv_vector(const srv_call *call, size_t i, float *scratch, size_t n);
-/* n floats, to be freed; NULL: out of memory, and srv_call_fail has been called. */
-float *srv_scratch(srv_call *call, size_t n);
 
 /* The handlers of the rows of routes.c. */
 bool srv_tei_read_predict(srv_call *call, const srv_json *body);

@@ -73,7 +73,7 @@ static retort_status run(srv_worker *w) {
     return status;
 }
 
-/* A text without a finite answer says nothing about the server's health. */
+/* A text without a finite answer, or with one that is too large, says nothing about the server's health. */
 static void note_failures(srv_worker *w, retort_status status) {
     size_t failed = 0;
     for (size_t i = 0; i < w->batch.count; i++) failed += w->batch.answers[i] == NULL;
@@ -81,7 +81,7 @@ static void note_failures(srv_worker *w, retort_status status) {
         atomic_store(&w->engine->failures, 0);
         return;
     }
-    if (status != RETORT_NONFINITE) atomic_fetch_add(&w->engine->failures, 1);
+    if (status != RETORT_NONFINITE && status != RETORT_LIMIT) atomic_fetch_add(&w->engine->failures, 1);
     srv_count(&w->engine->queue.metrics->counters[SRV_FAILURES], 1);
 }
 
@@ -232,6 +232,12 @@ static retort_status open_workers(srv_engine *engine, retort_error *err) {
     return retort_session_describe(engine->workers[0].session, &engine->session);
 }
 
+/* A quarter of the budget for the caches of all models. */
+static size_t cache_bytes(const srv_options *options) {
+    size_t limit = options->budget != NULL ? options->budget->limit : 0;
+    return limit > 0 ? limit / 4 / options->model_count : SIZE_MAX;
+}
+
 static retort_status start(srv_engine *engine, srv_model_metrics *metrics, retort_error *err) {
     const srv_options *options = engine->options;
     srv_queue_limits limits = {.batch_tokens = (size_t)options->batch_tokens,
@@ -240,6 +246,8 @@ static retort_status start(srv_engine *engine, srv_model_metrics *metrics, retor
                                .jobs = (size_t)options->jobs,
                                .wait = options->wait_us * INT64_C(1000),
                                .cache = (size_t)options->cache,
+                               .cache_bytes = cache_bytes(options),
+                               .memory = options->budget,
                                .workers = engine->worker_count};
     engine->queue_open = true;
     if (!srv_queue_open(&engine->queue, &limits, metrics)) return fail(err, RETORT_NOMEM, "out of memory");
@@ -356,7 +364,8 @@ void srv_engine_encoder_back(srv_engine *engine, srv_encoder *encoder) {
             engine->encoder_capacity = capacity;
         }
     }
-    bool kept = engine->encoder_count < engine->encoder_capacity && encoder->capacity <= KEPT_IDS;
+    bool kept =
+        engine->encoder_count < engine->encoder_capacity && encoder->capacity <= KEPT_IDS && !encoder->worn;
     if (kept) engine->encoders[engine->encoder_count++] = encoder;
     pthread_mutex_unlock(&engine->lock);
     if (!kept) srv_encoder_close(encoder);

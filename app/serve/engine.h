@@ -32,6 +32,7 @@ typedef struct srv_encoder {
     retort_encoder *encoder;
     int32_t *ids, *types; /* [capacity] */
     size_t capacity;
+    bool worn; /* a long text has made it large: it is not kept */
 } srv_encoder;
 
 struct srv_engine {
@@ -49,6 +50,8 @@ struct srv_engine {
     int64_t loaded_in;     /* ns */
     srv_model_state state; /* with `next` under the server's lock */
     srv_engine *next;      /* of the retired */
+
+    atomic_size_t tokenized; /* tokens of /tokenize whose answers are not taken yet */
 
     pthread_mutex_t lock; /* of the rest */
     pthread_cond_t unused;
@@ -72,9 +75,10 @@ static inline bool srv_engine_has_rows(const srv_engine *engine) {
 }
 /* texts.c: the row of a text of the other tasks (`top`: guesses for a mask), and its answer: JSON,
  * NUL-terminated, or
- * "!" and what is wrong with the text; NULL and *error when it cannot be run. */
+ * "!" and what is wrong with the text; its bytes are the row's. NULL and *why when it cannot be run:
+ * RETORT_LIMIT when the budget has no room for the answer. */
 srv_row *srv_text_row(const retort_text *text, size_t tokens, int32_t top);
-char *srv_text_run(srv_engine *engine, retort_session *session, const srv_row *row, retort_status *why);
+char *srv_text_run(srv_engine *engine, retort_session *session, srv_row *row, retort_status *why);
 
 /* NULL when out of memory. */
 srv_encoder *srv_engine_encoder(srv_engine *engine);

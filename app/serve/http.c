@@ -20,6 +20,11 @@
  * answer and not a broken connection. */
 enum { SWALLOWED = 1 << 28, CONNECTION_MEMORY = 16 << 10 };
 
+/* What the kernel keeps for a client that does not read (it takes the double), and what one has to take a
+ * second, less the read timeout's grace. A longer body is read by a helper: 16 kB take about a millisecond.
+ */
+enum { SEND_BUFFER = 64 << 10, LEAST_RATE = 64 << 10, LONG_BODY = 16 << 10 };
+
 /* ---- Connections ---- */
 
 static void set_stage(srv_connection *from, int stage) {
@@ -37,6 +42,10 @@ static srv_connection *connection_open(srv_server *server, struct MHD_Connection
     }
     struct epoll_event end = {.events = EPOLLRDHUP | EPOLLET};
     from->fd = info->connect_fd;
+    from->call.body = (srv_out){.memory = server->options->budget, .use = SRV_USE_BODIES};
+    from->call.answer = (srv_out){.memory = server->options->budget, .use = SRV_USE_ANSWERS};
+    from->call.json.memory = server->options->budget;
+    setsockopt(from->fd, SOL_SOCKET, SO_SNDBUF, &(int){SEND_BUFFER}, sizeof(int));
     set_stage(from, -1);
     epoll_ctl(server->ends_fd, EPOLL_CTL_ADD, from->fd, &end);
     pthread_mutex_lock(&server->connection_lock);
@@ -288,18 +297,42 @@ static void add_headers(struct MHD_Response *response, srv_call *call) {
     add_times(response, call);
 }
 
+/* The client has taken so many bytes more: `since` moves on by the time that the least rate has for them, and
+ * stays behind with a client that is slower. */
+static void note_taken(srv_connection *from, size_t bytes) {
+    int64_t now = srv_now(), since = atomic_load(&from->since) + (int64_t)bytes * second / LEAST_RATE;
+    atomic_store(&from->since, since < now ? since : now);
+}
+
+/* Gives libmicrohttpd the next bytes, and writes the next part when there are none. */
+static ssize_t give(void *user, uint64_t position, char *to, size_t most) {
+    srv_call *call = user;
+    srv_writing *writing = &call->writing;
+    (void)position;
+    if (writing->taken == call->answer.length && !writing->whole) {
+        call->answer.length = writing->taken = 0;
+        srv_call_more(call);
+        if (call->failed) return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    size_t left = call->answer.length - writing->taken, n = left < most ? left : most;
+    if (n == 0) return MHD_CONTENT_READER_END_OF_STREAM;
+    memcpy(to, call->answer.data + writing->taken, n);
+    writing->taken += n;
+    call->sent += n;
+    note_taken(call->from, n);
+    return (ssize_t)n;
+}
+
+/* Libmicrohttpd reads the call's memory, which stays until the request is completed. */
 static struct MHD_Response *make_response(srv_call *call) {
-    char *data = call->answer.data;
+    enum { BLOCK = 16 << 10 };
+    void *data = call->answer.data;
     const char *words = call->failed ? srv_call_last_words(call) : "";
+    if (!call->writing.whole)
+        return srv_mhd.create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, give, call, NULL);
     call->sent = data != NULL ? call->answer.length : strlen(words);
-    call->answer = (srv_out){0};
-    if (data == NULL)
-        return srv_mhd.create_response_from_buffer(call->sent, (void *)(uintptr_t)words,
-                                                   MHD_RESPMEM_PERSISTENT);
-    struct MHD_Response *response =
-        srv_mhd.create_response_from_buffer(call->sent, data, MHD_RESPMEM_MUST_FREE);
-    if (response == NULL) free(data);
-    return response;
+    if (data == NULL) data = (void *)(uintptr_t)words;
+    return srv_mhd.create_response_from_buffer(call->sent, data, MHD_RESPMEM_PERSISTENT);
 }
 
 static enum MHD_Result reply(srv_call *call) {
@@ -407,12 +440,12 @@ static enum MHD_Result begin(srv_call *call, const char *method, const char *pat
 static void take_body(srv_call *call, const char *data, size_t size) {
     call->received += size;
     if (call->stage == SRV_REFUSING || call->route->read == NULL) return;
-    if (!too_large(call, call->body.length + size)) {
-        call->stage = SRV_REFUSING;
-        srv_out_free(&call->body);
-        return;
-    }
-    srv_out_bytes(&call->body, data, size);
+    bool fits = too_large(call, call->body.length + size);
+    if (fits) srv_out_bytes(&call->body, data, size);
+    if (call->body.failed) srv_call_no_memory(call, call->body.over);
+    if (!call->failed) return;
+    call->stage = SRV_REFUSING;
+    srv_out_free(&call->body);
 }
 
 /* The binary tensor extension: the head says where the JSON ends. A NUL gets in between. */
@@ -434,17 +467,30 @@ static bool split_body(srv_call *call) {
     return true;
 }
 
+/* To a helper: it may be gone on before this returns. */
+static void hand_over(srv_call *call) {
+    call->helped = true;
+    call->stage = SRV_WAITING;
+    atomic_store(&call->from->stage, SRV_WAITING);
+    srv_mhd.suspend_connection(call->connection);
+    srv_helpers_put(call->server->helpers, call);
+}
+
 static enum MHD_Result finish_body(srv_call *call) {
     if (call->stage == SRV_REFUSING || call->route->read == NULL) return answer(call);
     if (!srv_out_reserve(&call->body, 2)) {
-        srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+        srv_call_no_memory(call, call->body.over);
         return answer(call);
     }
     call->body.data[call->body.length] = '\0';
+    call->stage = SRV_ANSWERING;
     set_stage(call->from, SRV_ANSWERING); /* a client may close its side now */
-    if (!split_body(call)) return answer(call);
-    srv_call_run(call);
-    return call->stage == SRV_WAITING ? MHD_YES : answer(call);
+    if (!srv_call_deadline(call, srv_now()) || !split_body(call)) return answer(call);
+    if (call->body.length > LONG_BODY) {
+        hand_over(call);
+        return MHD_YES;
+    }
+    return srv_call_run(call) ? MHD_YES : answer(call);
 }
 
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *path,
@@ -473,16 +519,18 @@ static void on_log(void *user, const char *format, va_list args) {
 
 retort_status srv_http_start(srv_server *server, retort_error *err) {
     const srv_options *options = server->options;
+    server->helpers = srv_helpers_open((size_t)options->http_threads);
     unsigned pool = options->http_threads > 1 ? (unsigned)options->http_threads : 0;
     unsigned connections = (unsigned)server->connection_limit + SRV_MORE_CONNECTIONS;
-    server->daemon = srv_mhd.start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
-        server->listen_fd, MHD_OPTION_THREAD_POOL_SIZE, pool, MHD_OPTION_CONNECTION_LIMIT, connections,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)options->idle_timeout, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_URI_LOG_CALLBACK, on_first_line, server,
-        MHD_OPTION_END);
+    if (server->helpers != NULL)
+        server->daemon = srv_mhd.start_daemon(
+            MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+            on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
+            server->listen_fd, MHD_OPTION_THREAD_POOL_SIZE, pool, MHD_OPTION_CONNECTION_LIMIT, connections,
+            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)options->idle_timeout,
+            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
+            on_connection, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+            MHD_OPTION_URI_LOG_CALLBACK, on_first_line, server, MHD_OPTION_END);
     if (server->daemon != NULL) return RETORT_OK;
     err->status = RETORT_IO;
     snprintf(err->text, sizeof err->text, "serve: cannot start the HTTP server: %s", strerror(errno));

@@ -27,6 +27,21 @@ static bool fail(parser *p, const char *what) {
     return false;
 }
 
+static bool grow(srv_json_doc *doc) {
+    size_t capacity = 2 * doc->capacity + 16, added = (capacity - doc->capacity) * sizeof *doc->values;
+    bool fits = srv_memory_take(doc->memory, SRV_USE_INPUTS, added);
+    srv_json *grown = fits ? realloc(doc->values, capacity * sizeof *grown) : NULL;
+    doc->no_memory = grown == NULL;
+    doc->over = !fits;
+    if (grown == NULL) {
+        if (fits) srv_memory_give(doc->memory, SRV_USE_INPUTS, added);
+        return false;
+    }
+    doc->values = grown;
+    doc->capacity = capacity;
+    return true;
+}
+
 /* A new value's index; SIZE_MAX with the fault noted. */
 static size_t push(parser *p, srv_json_kind kind) {
     srv_json_doc *doc = p->doc;
@@ -35,15 +50,10 @@ static size_t push(parser *p, srv_json_kind kind) {
         return SIZE_MAX;
     }
     if (doc->count == doc->capacity) {
-        size_t capacity = 2 * doc->capacity + 16;
-        srv_json *grown = realloc(doc->values, capacity * sizeof *grown);
-        if (grown == NULL) {
-            doc->no_memory = true;
+        if (!grow(doc)) {
             fail(p, "out of memory");
             return SIZE_MAX;
         }
-        doc->values = grown;
-        doc->capacity = capacity;
     }
     doc->values[doc->count] = (srv_json){.kind = kind, .span = 1};
     return doc->count++;
@@ -283,7 +293,7 @@ bool srv_json_parse(srv_json_doc *doc, char *text, size_t length) {
     parser p = {.doc = doc, .start = text, .at = text, .end = text + length};
     doc->count = 0;
     doc->error[0] = '\0';
-    doc->no_memory = false;
+    doc->no_memory = doc->over = false;
     if (length > INT32_MAX) return fail(&p, "too long");
     if (!read_value(&p)) return false;
     peek_token(&p);
@@ -292,6 +302,7 @@ bool srv_json_parse(srv_json_doc *doc, char *text, size_t length) {
 
 void srv_json_free(srv_json_doc *doc) {
     free(doc->values);
+    srv_memory_give(doc->memory, SRV_USE_INPUTS, doc->capacity * sizeof *doc->values);
     doc->values = NULL;
     doc->count = doc->capacity = 0;
 }

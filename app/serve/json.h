@@ -4,9 +4,7 @@
 #ifndef SERVE_JSON_H
 #define SERVE_JSON_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "serve/memory.h"
 
 /* Deeper and more numerous than any request needs; what a body can make of memory stays bounded. */
 enum { SRV_JSON_DEPTH = 16, SRV_JSON_VALUES = 1 << 19, SRV_JSON_MEMBERS = 64 };
@@ -38,8 +36,10 @@ typedef struct srv_json {
 typedef struct srv_json_doc {
     srv_json *values; /* [0] is the whole */
     size_t count, capacity;
-    char error[128]; /* "line 1 column 7: …" */
-    bool no_memory;  /* that was it */
+    char error[128];    /* "line 1 column 7: …" */
+    bool no_memory;     /* that was it */
+    bool over;          /* and that for want of room in the budget */
+    srv_memory *memory; /* that the values are taken from, as SRV_USE_INPUTS; NULL: they are not counted */
 } srv_json_doc;
 
 /* Start with {0}. `text` [length + 1] is changed, must end with NUL and outlive the values. False: see

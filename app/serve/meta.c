@@ -45,6 +45,17 @@ static void write_requests(srv_server *server, srv_out *out) {
     }
 }
 
+static void write_memory(const srv_memory *memory, srv_out *out) {
+    if (memory == NULL) return;
+    srv_metrics_head(out, "retort_memory_bytes", "gauge", "bytes that requests make the server hold, by use");
+    for (int use = 0; use < SRV_USE_COUNT; use++) {
+        srv_out_format(out, "retort_memory_bytes{use=\"%s\"} %zu\n", srv_use_names[use],
+                       atomic_load_explicit(&memory->used[use], memory_order_relaxed));
+    }
+    srv_metrics_head(out, "retort_memory_limit_bytes", "gauge", "what --request-memory allows of them");
+    srv_out_format(out, "retort_memory_limit_bytes %zu\n", memory->limit);
+}
+
 static void write_gauges(srv_server *server, srv_out *out) {
     srv_metrics_head(out, "retort_inflight", "gauge", "requests between their first line and their answer");
     srv_out_format(out, "retort_inflight %ld\n", atomic_load(&server->in_flight));
@@ -62,6 +73,7 @@ static void write_gauges(srv_server *server, srv_out *out) {
     size_t unused, retired = srv_retired_count(server, &unused);
     srv_metrics_head(out, "retort_retired_models", "gauge", "replaced models that end what they have begun");
     srv_out_format(out, "retort_retired_models %zu\n", retired);
+    write_memory(server->options->budget, out);
     srv_metrics_head(out, "process_start_time_seconds", "gauge", "seconds since 1970");
     srv_out_format(out, "process_start_time_seconds %lld\n", (long long)server->started);
 }

@@ -34,7 +34,8 @@
     X(CLIENT_GONE, "client_gone")                                                                            \
     X(DRAINING, "draining")                                                                                  \
     X(CONNECTIONS, "connections")                                                                            \
-    X(SLOW_CLIENT, "slow_client")
+    X(SLOW_CLIENT, "slow_client")                                                                            \
+    X(MEMORY, "memory")
 
 #define SRV_ROW_ID(id, ...) SRV_##id,
 typedef enum srv_histogram_id { SRV_HISTOGRAMS(SRV_ROW_ID) SRV_HISTOGRAM_COUNT } srv_histogram_id;

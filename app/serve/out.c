@@ -10,16 +10,20 @@
 
 void srv_out_free(srv_out *out) {
     free(out->data);
-    *out = (srv_out){0};
+    srv_memory_give(out->memory, out->use, out->capacity);
+    *out = (srv_out){.memory = out->memory, .use = out->use};
 }
 
 bool srv_out_reserve(srv_out *out, size_t more) {
     if (out->failed) return false;
     if (out->capacity - out->length >= more) return true;
-    size_t capacity = out->capacity + out->capacity / 2 + more + 128;
-    char *grown = more < SIZE_MAX / 4 ? realloc(out->data, capacity) : NULL;
+    size_t capacity = out->capacity + out->capacity / 2 + more + 128, added = capacity - out->capacity;
+    bool fits = more < SIZE_MAX / 4 && srv_memory_take(out->memory, out->use, added);
+    char *grown = fits ? realloc(out->data, capacity) : NULL;
     if (grown == NULL) {
+        if (fits) srv_memory_give(out->memory, out->use, added);
         out->failed = true;
+        out->over = !fits;
         return false;
     }
     out->data = grown;

@@ -3,17 +3,18 @@
 #ifndef SERVE_OUT_H
 #define SERVE_OUT_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "serve/memory.h"
 
 /* Start with {0}. Once memory has run out `failed` stays set and later appends do nothing. */
 typedef struct srv_out {
     char *data; /* not NUL-terminated */
     size_t length, capacity;
-    bool failed;
+    bool failed, over;  /* over: the budget had no room */
+    srv_memory *memory; /* that the capacity is taken from; NULL: it is not counted */
+    srv_use use;
 } srv_out;
 
+/* Frees what it holds; it may be used anew. */
 void srv_out_free(srv_out *out);
 /* Room for `more` bytes; false (and `failed`) without it. */
 bool srv_out_reserve(srv_out *out, size_t more);

@@ -27,9 +27,10 @@ static bool open_condition(pthread_cond_t *condition) {
 }
 
 bool srv_queue_open(srv_queue *queue, const srv_queue_limits *limits, srv_model_metrics *metrics) {
-    size_t slots = 1024;
+    size_t slots = 1024, rows = limits->cache_bytes / sizeof(srv_row);
+    if (rows > limits->cache) rows = limits->cache;
     *queue = (srv_queue){.limits = *limits, .metrics = metrics, .alarm_at = INT64_MAX};
-    while (slots < 2 * limits->cache && slots < (size_t)1 << 24) slots *= 2;
+    while (slots < 2 * rows && slots < (size_t)1 << 24) slots *= 2;
     queue->mask = slots - 1;
     queue->table = calloc(slots, sizeof *queue->table);
     /* Without random bytes hashes can be foreseen, which costs time and is never wrong. */
@@ -47,8 +48,16 @@ srv_row *srv_row_new(size_t tokens, size_t size) {
     return row;
 }
 
-static void row_drop(srv_row *row) {
+bool srv_row_take(srv_queue *queue, srv_row *row, size_t answer) {
+    size_t bytes = sizeof *row + row->size * sizeof *row->key + answer;
+    if (!srv_memory_take(queue->limits.memory, SRV_USE_INPUTS, bytes)) return false;
+    row->bytes = bytes;
+    return true;
+}
+
+static void row_drop(const srv_queue *queue, srv_row *row) {
     if (--row->refs > 0) return;
+    srv_memory_give(queue->limits.memory, row->cached ? SRV_USE_CACHE : SRV_USE_INPUTS, row->bytes);
     free(row->answer);
     free(row);
 }
@@ -87,7 +96,7 @@ static void table_unlink(srv_queue *queue, srv_row *row) {
 
 static void table_remove(srv_queue *queue, srv_row *row) {
     table_unlink(queue, row);
-    row_drop(row);
+    row_drop(queue, row);
 }
 
 static void cache_unlink(srv_queue *queue, srv_row *row) {
@@ -102,14 +111,30 @@ static void cache_link(srv_queue *queue, srv_row *row) {
     queue->newest = row;
 }
 
-/* A computed row stays in the table as long as the cache has room for it. */
+/* Counts a row that is in the cache from now on, or no longer. */
+static void cache_count(srv_queue *queue, srv_row *row, bool cached) {
+    static const srv_use uses[] = {SRV_USE_INPUTS, SRV_USE_CACHE};
+    srv_memory_move(queue->limits.memory, uses[row->cached], uses[cached], row->bytes);
+    row->cached = cached;
+    if (cached) {
+        queue->cached++;
+        queue->cached_bytes += row->bytes;
+    } else {
+        queue->cached--;
+        queue->cached_bytes -= row->bytes;
+    }
+}
+
+/* A computed row stays in the table as long as the cache has room for it, in number and in bytes. */
 static void cache_add(srv_queue *queue, srv_row *row) {
     cache_link(queue, row);
-    if (++queue->cached <= queue->limits.cache) return;
-    srv_row *oldest = queue->oldest;
-    cache_unlink(queue, oldest);
-    table_remove(queue, oldest);
-    queue->cached--;
+    cache_count(queue, row, true);
+    while (queue->cached > queue->limits.cache || queue->cached_bytes > queue->limits.cache_bytes) {
+        srv_row *oldest = queue->oldest;
+        cache_unlink(queue, oldest);
+        cache_count(queue, oldest, false);
+        table_remove(queue, oldest);
+    }
 }
 
 void srv_queue_free(srv_queue *queue) {
@@ -225,7 +250,7 @@ static void enter_item(srv_queue *queue, srv_item *item) {
         queue->tokens += item->row->tokens;
         table_add(queue, item->row);
     } else {
-        row_drop(item->row);
+        row_drop(queue, item->row);
         item->row = known;
         known->refs++;
         srv_count(&queue->metrics->counters[known->state == SRV_ROW_DONE ? SRV_CACHED : SRV_SHARED], 1);
@@ -284,7 +309,7 @@ srv_verdict srv_queue_submit(srv_queue *queue, srv_job *job, double *wait) {
 void srv_queue_release(srv_queue *queue, srv_job *job) {
     pthread_mutex_lock(&queue->lock);
     for (size_t i = 0; i < job->count; i++) {
-        if (job->items[i].row != NULL) row_drop(job->items[i].row);
+        if (job->items[i].row != NULL) row_drop(queue, job->items[i].row);
         job->items[i].row = NULL;
     }
     pthread_mutex_unlock(&queue->lock);

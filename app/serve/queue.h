@@ -31,6 +31,8 @@ struct srv_row {
     uint64_t hash;
     uint32_t tokens;        /* what it costs */
     uint32_t size;          /* of the key, in int32 */
+    size_t bytes;           /* taken from the budget for it and its answer */
+    bool cached;            /* as SRV_USE_CACHE; else as SRV_USE_INPUTS */
     srv_row *chain;         /* of the table */
     srv_row *newer, *older; /* of the cache */
     srv_item *waiters;
@@ -79,8 +81,9 @@ typedef struct srv_queue_limits {
     size_t queue_tokens;             /* not yet taken, all jobs together */
     size_t jobs;                     /* in flight */
     int64_t wait;                    /* ns for a batch to fill; 0: none */
-    size_t cache;                    /* answers kept */
+    size_t cache, cache_bytes;       /* answers kept, and what they may take with their texts' ids */
     size_t workers;
+    srv_memory *memory; /* that rows are taken from; NULL: they are not counted */
 } srv_queue_limits;
 
 typedef struct srv_queue {
@@ -97,7 +100,7 @@ typedef struct srv_queue {
     srv_row **table;
     size_t mask;
     srv_row *newest, *oldest;
-    size_t cached;
+    size_t cached, cached_bytes;
     uint64_t seed;
 } srv_queue;
 
@@ -124,6 +127,8 @@ bool srv_queue_open(srv_queue *queue, const srv_queue_limits *limits, srv_model_
 void srv_queue_free(srv_queue *queue);
 /* A row of its own, with room for a key of `size` int32; NULL when out of memory. */
 srv_row *srv_row_new(size_t tokens, size_t size);
+/* Takes from the budget what a row without a job has, and `answer` bytes more. False: there is no room. */
+bool srv_row_take(srv_queue *queue, srv_row *row, size_t answer);
 /* *wait: seconds until there is likely to be room, when refused. */
 srv_verdict srv_queue_submit(srv_queue *queue, srv_job *job, double *wait);
 /* Lets go of a job's rows; after its end, or when it was refused. */

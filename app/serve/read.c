@@ -35,6 +35,7 @@ static bool add_input(srv_call *call, void **array, size_t size) {
                              most);
     if (ask->count == ask->capacity) {
         size_t capacity = 2 * ask->capacity + 4;
+        if (!srv_call_charge(call, (capacity - ask->capacity) * size)) return false;
         void *grown = realloc(*array, capacity * size);
         if (grown == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
         *array = grown;

@@ -2,6 +2,7 @@
  * The HTTP server: what `retort serve` asks for, and the parts it is made of.
  *
  *   http.c     libmicrohttpd's callbacks: a call's life from its head to its answer
+ *   helpers.c  threads that read long bodies
  *   routes.c   one row a route; wire_*.c read the bodies and write the answers
  *   engine.c   a loaded model: its queue, its sessions, its workers
  *   queue.c    batches
@@ -9,6 +10,7 @@
 #ifndef SERVE_SERVE_H
 #define SERVE_SERVE_H
 
+#include "serve/memory.h"
 #include "retort.h"
 
 #include <stdio.h>
@@ -27,6 +29,7 @@ typedef struct srv_options {
     long batch_tokens, batch_rows, queue_tokens, jobs, items, body, connections;
     long wait_us, queue_timeout_ms;
     long overload_status; /* 429 or 503 */
+    srv_memory *budget;   /* what requests make the server hold, all of them together; NULL: not counted */
     long cache, streams, threads, http_threads;
     long read_timeout, idle_timeout, drain_delay, drain_timeout; /* seconds */
     const char *isa, *provider;

@@ -140,6 +140,7 @@ static void stop(srv_server *server) {
     const struct timespec pause = {.tv_nsec = 2000000};
     while (srv_http_waiting(server) > 0) nanosleep(&pause, NULL); /* for their batch */
     if (server->daemon != NULL) srv_mhd.stop_daemon(server->daemon);
+    srv_helpers_close(server->helpers);
     srv_free_models(server);
     srv_log_close(server->log);
 }

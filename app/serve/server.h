@@ -25,6 +25,8 @@ typedef enum srv_work {
     SRV_WORK_STOP
 } srv_work;
 
+typedef struct srv_helpers srv_helpers;
+
 struct srv_server {
     const srv_options *options;
     atomic_int state;    /* srv_state; the main thread alone changes it */
@@ -50,6 +52,7 @@ struct srv_server {
     atomic_bool work_ended; /* its result stands in the next two */
     retort_status work_status;
     retort_error work_error;
+    srv_helpers *helpers;
 
     pthread_mutex_t connection_lock;
     srv_connection *connections;
@@ -100,6 +103,13 @@ const char *srv_head_path(const char *path);
  * been called. */
 bool srv_head_check(srv_call *call, const char *method, const char *version);
 bool srv_head_check_encoding(srv_call *call);
+
+/* helpers.c: threads that read long bodies. */
+srv_helpers *srv_helpers_open(size_t threads); /* NULL: out of memory or threads */
+/* Reads the body, and lets the call's connection, which is suspended, go on: at once or by the queue. */
+void srv_helpers_put(srv_helpers *helpers, srv_call *call);
+/* Once it has none. NULL is fine. */
+void srv_helpers_close(srv_helpers *helpers);
 
 /* sockets.c: a listening socket from the options or from systemd. */
 retort_status srv_listen(srv_server *server, retort_error *err);

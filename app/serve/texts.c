@@ -132,8 +132,8 @@ static retort_status (*const runs[])(srv_engine *, retort_session *, const retor
                                      retort_error *) = {
     [RETORT_TASK_TAG] = run_tag, [RETORT_TASK_ANSWER] = run_answer, [RETORT_TASK_FILL] = run_fill};
 
-char *srv_text_run(srv_engine *engine, retort_session *session, const srv_row *row, retort_status *why) {
-    srv_out out = {0};
+char *srv_text_run(srv_engine *engine, retort_session *session, srv_row *row, retort_status *why) {
+    srv_out out = {.memory = engine->options->budget, .use = SRV_USE_INPUTS};
     retort_error err = {0};
     retort_text text = text_of(row);
     retort_status status = runs[engine->info.task](engine, session, &text, row->key[TOP], &out, &err);
@@ -144,8 +144,11 @@ char *srv_text_run(srv_engine *engine, retort_session *session, const srv_row *r
         status = RETORT_OK;
     }
     srv_out_bytes(&out, "", 1);
-    if (status == RETORT_OK && out.failed) status = RETORT_NOMEM;
-    if (status == RETORT_OK) return out.data;
+    if (status == RETORT_OK && out.failed) status = out.over ? RETORT_LIMIT : RETORT_NOMEM;
+    if (status == RETORT_OK) {
+        row->bytes += out.capacity;
+        return out.data;
+    }
     *why = status;
     srv_out_free(&out);
     return NULL;

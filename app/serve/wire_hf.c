@@ -3,6 +3,8 @@
  * Inference. huggingface_hub's text_classification takes the first of a list of lists. */
 #include "serve/server.h"
 
+#include <string.h>
+
 /* A string, or an object with a text and what it is paired with. */
 static bool read_text(srv_call *call, const srv_json *value, bool questions) {
     const char *first = questions ? "question" : "text", *second = questions ? "context" : "text_pair";
@@ -70,19 +72,34 @@ bool srv_hf_read(srv_call *call, const srv_json *body) {
     return read_inputs(call, inputs, questions) && (!questions || all_paired(call));
 }
 
-/* The workers have written JSON already. */
-static void write_parts(srv_call *call) {
-    if (!call->ask.single) srv_out_text(&call->answer, "[");
+static bool all_answered(srv_call *call) {
     for (size_t i = 0; i < call->ask.count; i++) {
         const char *part = call->job.items[i].row->answer;
-        if (*part == '!') {
-            srv_call_fail(call, SRV_ERROR_INVALID, "text %zu: %s", i, part + 1);
-            return;
-        }
-        if (i > 0) srv_out_text(&call->answer, ",");
-        srv_out_text(&call->answer, part);
+        if (*part == '!') return srv_call_fail(call, SRV_ERROR_INVALID, "text %zu: %s", i, part + 1);
     }
-    if (!call->ask.single) srv_out_text(&call->answer, "]");
+    return true;
+}
+
+/* The workers have written JSON already; some of it at a time. */
+static void write_parts(srv_call *call) {
+    enum { PIECE = 16 << 10 };
+    srv_writing *writing = &call->writing;
+    bool begins = writing->part == 0 && writing->offset == 0;
+    if (begins && !all_answered(call)) return;
+    if (begins && !call->ask.single) srv_out_text(&call->answer, "[");
+    if (writing->part == call->ask.count) {
+        if (!call->ask.single) srv_out_text(&call->answer, "]");
+        return;
+    }
+    const char *part = (const char *)call->job.items[writing->part].row->answer + writing->offset;
+    size_t length = strnlen(part, PIECE);
+    if (writing->offset == 0 && writing->part > 0) srv_out_text(&call->answer, ",");
+    srv_out_bytes(&call->answer, part, length);
+    writing->offset += length;
+    writing->whole = false;
+    if (part[length] != '\0') return;
+    writing->offset = 0;
+    writing->part++;
 }
 
 void srv_hf_write(srv_call *call) {

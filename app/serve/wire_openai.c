@@ -59,8 +59,16 @@ static void write_vector(srv_call *call, const float *values, size_t n) {
     srv_out_text(out, "]");
 }
 
+static void write_end(srv_call *call, srv_out *out) {
+    srv_out_text(out, "],\"model\":");
+    srv_out_string(out, call->engine->name, strlen(call->engine->name));
+    srv_out_format(out, ",\"usage\":{\"prompt_tokens\":%zu,\"total_tokens\":%zu}}", call->tokens,
+                   call->tokens);
+}
+
+/* A text a part. */
 void srv_openai_write_embeddings(srv_call *call) {
-    size_t n = (size_t)call->engine->info.labels;
+    size_t n = (size_t)call->engine->info.labels, part = call->writing.part;
     srv_out *out = &call->answer;
     if (call->ask.columns > (int64_t)n) {
         srv_call_fail(call, SRV_ERROR_INVALID, "dimensions is %lld: the model's vectors have %zu",
@@ -68,19 +76,17 @@ void srv_openai_write_embeddings(srv_call *call) {
         return;
     }
     if (call->ask.columns > 0) n = (size_t)call->ask.columns;
-    float *scratch = srv_scratch(call, n);
-    if (scratch == NULL) return;
-    srv_out_text(out, "{\"object\":\"list\",\"data\":[");
-    for (size_t i = 0; i < call->ask.count; i++) {
-        srv_out_format(out, "%s{\"object\":\"embedding\",\"index\":%zu,\"embedding\":", i > 0 ? "," : "", i);
-        write_vector(call, srv_vector(call, i, scratch, n), n);
-        srv_out_text(out, "}");
+    if (!srv_ranking_open(call, n)) return;
+    if (part == 0) srv_out_text(out, "{\"object\":\"list\",\"data\":[");
+    if (part == call->ask.count) {
+        write_end(call, out);
+        return;
     }
-    free(scratch);
-    srv_out_text(out, "],\"model\":");
-    srv_out_string(out, call->engine->name, strlen(call->engine->name));
-    srv_out_format(out, ",\"usage\":{\"prompt_tokens\":%zu,\"total_tokens\":%zu}}", call->tokens,
-                   call->tokens);
+    srv_out_format(out, "%s{\"object\":\"embedding\",\"index\":%zu,\"embedding\":", part > 0 ? "," : "",
+                   part);
+    write_vector(call, srv_vector(call, part, call->writing.scores, n), n);
+    srv_out_text(out, "}");
+    srv_more(call);
 }
 
 void srv_openai_write_models(srv_call *call) {

@@ -121,9 +121,9 @@ static void write_label(srv_call *call, size_t index, float score) {
     srv_out_text(&call->answer, "}");
 }
 
-static void write_labels(srv_call *call, size_t item, srv_ranking *ranking) {
-    float *scores = ranking->scores;
-    uint32_t *order = ranking->order;
+static void write_labels(srv_call *call, size_t item) {
+    float *scores = call->writing.scores;
+    uint32_t *order = call->writing.order;
     size_t n = (size_t)call->engine->info.labels, shown = n;
     if (call->ask.top > 0 && (size_t)call->ask.top < n) shown = (size_t)call->ask.top;
     srv_scores(call, srv_values(call, item), scores);
@@ -136,18 +136,21 @@ static void write_labels(srv_call *call, size_t item, srv_ranking *ranking) {
     srv_out_text(&call->answer, "]");
 }
 
+/* Before part `part` of a list with an item a text: false when it was the last one. */
+static bool begin_item(srv_call *call, bool list) {
+    size_t part = call->writing.part;
+    if (part == 0 && list) srv_out_text(&call->answer, "[");
+    if (part > 0 && part < call->ask.count) srv_out_text(&call->answer, ",");
+    if (part == call->ask.count && list) srv_out_text(&call->answer, "]");
+    return part < call->ask.count;
+}
+
+/* A text a part, as in the lists that follow. */
 void srv_tei_write_predict(srv_call *call) {
-    size_t n = (size_t)call->engine->info.labels;
-    srv_ranking ranking;
-    if (!srv_ranking_open(&ranking, call, n)) return;
-    bool list = !call->ask.single || call->ask.nested;
-    if (list) srv_out_text(&call->answer, "[");
-    for (size_t i = 0; i < call->ask.count; i++) {
-        if (i > 0) srv_out_text(&call->answer, ",");
-        write_labels(call, i, &ranking);
-    }
-    if (list) srv_out_text(&call->answer, "]");
-    srv_ranking_free(&ranking);
+    if (!srv_ranking_open(call, (size_t)call->engine->info.labels)) return;
+    if (!begin_item(call, !call->ask.single || call->ask.nested)) return;
+    write_labels(call, call->writing.part);
+    srv_more(call);
 }
 
 /* Values asked for of each vector, at most all. */
@@ -167,51 +170,39 @@ static void write_vector(srv_call *call, const float *values, size_t n) {
 
 void srv_tei_write_embed(srv_call *call) {
     size_t n = vector_size(call);
-    float *scratch = srv_scratch(call, n);
-    if (scratch == NULL) return;
-    srv_out_text(&call->answer, "[");
-    for (size_t i = 0; i < call->ask.count; i++) {
-        if (i > 0) srv_out_text(&call->answer, ",");
-        write_vector(call, srv_vector(call, i, scratch, n), n);
-    }
-    srv_out_text(&call->answer, "]");
-    free(scratch);
+    if (!srv_ranking_open(call, n) || !begin_item(call, true)) return;
+    write_vector(call, srv_vector(call, call->writing.part, call->writing.scores, n), n);
+    srv_more(call);
 }
 
-static void rerank_scores(const srv_call *call, float *scores, float *row) {
-    size_t labels = (size_t)call->engine->info.labels;
-    for (size_t i = 0; i < call->ask.count; i++) {
+static bool rank(srv_call *call) {
+    size_t n = call->ask.count, labels = (size_t)call->engine->info.labels;
+    float *row = malloc(labels * sizeof *row + 1);
+    if (row == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    for (size_t i = 0; i < n; i++) {
         srv_scores(call, srv_values(call, i), row);
-        scores[i] = row[labels - 1];
+        call->writing.scores[i] = row[labels - 1];
     }
+    free(row);
+    srv_order(call->writing.scores, n, call->writing.order);
+    return true;
 }
 
 void srv_tei_write_rerank(srv_call *call) {
-    size_t n = call->ask.count, labels = (size_t)call->engine->info.labels;
-    srv_ranking ranking;
-    float *row = srv_scratch(call, labels);
-    if (row == NULL || !srv_ranking_open(&ranking, call, n)) {
-        free(row);
-        return;
+    srv_out *out = &call->answer;
+    if (!srv_ranking_open(call, call->ask.count)) return;
+    if (call->writing.part == 0 && !rank(call)) return;
+    if (!begin_item(call, true)) return;
+    uint32_t index = call->writing.order[call->writing.part];
+    const retort_text *text = &call->ask.texts[index];
+    srv_out_format(out, "{\"index\":%u,\"score\":", index);
+    srv_out_real(out, (double)call->writing.scores[index]);
+    if (call->ask.with_text) {
+        srv_out_text(out, ",\"text\":");
+        srv_out_string(out, text->pair, text->pair_length);
     }
-    const float *scores = ranking.scores;
-    const uint32_t *order = ranking.order;
-    rerank_scores(call, ranking.scores, row);
-    srv_order(scores, n, ranking.order);
-    srv_out_text(&call->answer, "[");
-    for (size_t i = 0; i < n; i++) {
-        const retort_text *text = &call->ask.texts[order[i]];
-        srv_out_format(&call->answer, "%s{\"index\":%u,\"score\":", i > 0 ? "," : "", order[i]);
-        srv_out_real(&call->answer, (double)scores[order[i]]);
-        if (call->ask.with_text) {
-            srv_out_text(&call->answer, ",\"text\":");
-            srv_out_string(&call->answer, text->pair, text->pair_length);
-        }
-        srv_out_text(&call->answer, "}");
-    }
-    srv_out_text(&call->answer, "]");
-    free(row);
-    srv_ranking_free(&ranking);
+    srv_out_text(out, "}");
+    srv_more(call);
 }
 
 static double cosine(const float *a, const float *b, size_t n) {
@@ -225,13 +216,15 @@ static double cosine(const float *a, const float *b, size_t n) {
 }
 
 void srv_tei_write_similarity(srv_call *call) {
-    size_t n = (size_t)call->engine->info.labels;
-    srv_out_text(&call->answer, "[");
-    for (size_t i = 1; i < call->ask.count; i++) {
-        if (i > 1) srv_out_text(&call->answer, ",");
-        srv_out_real(&call->answer, cosine(srv_values(call, 0), srv_values(call, i), n));
+    size_t n = (size_t)call->engine->info.labels, item = call->writing.part + 1;
+    if (item == 1) srv_out_text(&call->answer, "[");
+    if (item < call->ask.count) {
+        if (item > 1) srv_out_text(&call->answer, ",");
+        srv_out_real(&call->answer, cosine(srv_values(call, 0), srv_values(call, item), n));
+        srv_more(call);
+    } else {
+        srv_out_text(&call->answer, "]");
     }
-    srv_out_text(&call->answer, "]");
 }
 
 /* ---- tokenize ---- */
@@ -246,59 +239,56 @@ static const char *advance(const retort_text *text, const char *at, uint32_t *fr
     return at;
 }
 
-static void write_token(srv_call *call, const retort_tokens *tokens, size_t i, const char *from,
-                        const char *to) {
-    const char *piece = retort_model_piece(call->engine->model, tokens->ids[i]);
-    uint32_t start = tokens->offsets[2 * i], stop = tokens->offsets[2 * i + 1];
-    bool special = start == stop;
+static void write_token(srv_call *call, const srv_token *token, const char *from, const char *to) {
+    const char *piece = retort_model_piece(call->engine->model, token->id);
+    bool special = token->start == token->stop;
     if (piece == NULL) piece = "";
-    srv_out_format(&call->answer, "{\"id\":%d,\"text\":", tokens->ids[i]);
+    srv_out_format(&call->answer, "{\"id\":%d,\"text\":", token->id);
     srv_out_string(&call->answer, special ? piece : from, special ? strlen(piece) : (size_t)(to - from));
     if (special) {
         srv_out_text(&call->answer, ",\"special\":true,\"start\":null,\"stop\":null}");
     } else {
-        srv_out_format(&call->answer, ",\"special\":false,\"start\":%u,\"stop\":%u}", start, stop);
+        srv_out_format(&call->answer, ",\"special\":false,\"start\":%u,\"stop\":%u}", token->start,
+                       token->stop);
     }
 }
-
-/* Starts never go back, so the text is walked through once: pieces of one character share its place. */
-static void write_tokens(srv_call *call, const retort_text *text, const retort_tokens *tokens) {
-    const char *at = text->text;
-    uint32_t point = 0;
-    bool first = true;
-    srv_out_text(&call->answer, "[");
-    for (size_t i = 0; i < tokens->count; i++) {
-        uint32_t start = tokens->offsets[2 * i], stop = tokens->offsets[2 * i + 1];
-        bool special = start == stop;
-        if (special && call->ask.no_special) continue;
-        if (!special) at = advance(text, at, &point, start);
-        if (!first) srv_out_text(&call->answer, ",");
-        write_token(call, tokens, i, at, advance(text, at, &(uint32_t){point}, stop));
-        first = false;
-    }
-    srv_out_text(&call->answer, "]");
-}
-
-void srv_tei_write_tokenize(srv_call *call) {
-    retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
-    retort_tokens tokens = {0};
-    retort_error err;
-    options.max_length = 0;
-    options.special_as_text = !call->server->options->keep_special;
-    srv_out_text(&call->answer, "[");
-    for (size_t i = 0; i < call->ask.count; i++) {
-        const retort_text *text = &call->ask.texts[i];
-        retort_status status = retort_tokenize(call->engine->model, text, &options, &tokens, &err);
-        if (status != RETORT_OK) {
-            srv_call_fail(call, status == RETORT_NOMEM ? SRV_ERROR_INTERNAL : SRV_ERROR_TOKENIZER,
-                          "text %zu: %s", i, err.text);
-            break;
+/* The next tokens of a text, up to `end` or as many as a part has. Starts never go back, so the text is
+ * walked through once: pieces of one character share its place. */
+static void write_tokens(srv_call *call, const retort_text *text, size_t begin, size_t end) {
+    enum { PART = 256 };
+    srv_writing *writing = &call->writing;
+    size_t first = writing->token, stop = end - first > PART ? first + PART : end;
+    for (; writing->token < stop; writing->token++) {
+        const srv_token *token = &writing->tokens[writing->token];
+        const char *from = text->text + writing->at, *to = from;
+        if (token->start < token->stop) {
+            from = advance(text, from, &writing->point, token->start);
+            writing->at = (size_t)(from - text->text);
+            to = advance(text, from, &(uint32_t){writing->point}, token->stop);
         }
-        if (i > 0) srv_out_text(&call->answer, ",");
-        write_tokens(call, text, &tokens);
+        if (writing->token > begin) srv_out_text(&call->answer, ",");
+        write_token(call, token, from, to);
     }
+    atomic_fetch_sub(&call->engine->tokenized, stop - first);
+    writing->admitted -= stop - first;
+}
+
+/* A part is of one text; a long one has several. */
+void srv_tei_write_tokenize(srv_call *call) {
+    srv_writing *writing = &call->writing;
+    size_t text = writing->part;
+    if (text == call->ask.count) {
+        srv_out_text(&call->answer, "]");
+        return;
+    }
+    size_t begin = text > 0 ? writing->ends[text - 1] : 0, end = writing->ends[text];
+    if (writing->token == begin) srv_out_text(&call->answer, text > 0 ? ",[" : "[[");
+    write_tokens(call, &call->ask.texts[text], begin, end);
+    writing->whole = false;
+    if (writing->token < end) return;
     srv_out_text(&call->answer, "]");
-    retort_tokens_free(&tokens);
+    writing->at = writing->point = 0;
+    writing->part++;
 }
 
 /* ---- info ---- */

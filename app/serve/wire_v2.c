@@ -270,11 +270,10 @@ static const struct {
                                [EMBEDDING] = {"embedding", "FP32", RETORT_TASK_EMBED}};
 
 /* "<value>:<index>:<label>" of the k best. */
-static void write_classes(srv_call *call, output_kind kind, size_t item, size_t k, srv_ranking *ranking,
-                          bool *first) {
+static void write_classes(srv_call *call, output_kind kind, size_t item, size_t k, bool *first) {
     size_t n = (size_t)call->engine->info.labels;
-    float *scores = ranking->scores;
-    uint32_t *order = ranking->order;
+    float *scores = call->writing.scores;
+    uint32_t *order = call->writing.order;
     char scratch[32], text[256];
     const float *values = srv_values(call, item);
     if (kind == PROBABILITIES) srv_scores(call, values, scores);
@@ -302,66 +301,57 @@ static void write_best_label(srv_call *call, size_t item, bool *first) {
     srv_out_string(&call->answer, label, strlen(label));
 }
 
-static void write_values(srv_call *call, output_kind kind, size_t item, size_t classes, srv_ranking *ranking,
-                         bool *first) {
+static void write_values(srv_call *call, output_kind kind, size_t item, size_t classes) {
     size_t n = (size_t)call->engine->info.labels;
     const float *values = srv_values(call, item);
+    bool first = item == 0;
     if (classes > 0) {
-        write_classes(call, kind, item, classes, ranking, first);
+        write_classes(call, kind, item, classes, &first);
     } else if (kind == LABEL) {
-        write_best_label(call, item, first);
+        write_best_label(call, item, &first);
     } else {
-        if (kind == PROBABILITIES) srv_scores(call, values, ranking->scores);
-        write_reals(&call->answer, kind == PROBABILITIES ? ranking->scores : values, n, first);
+        if (kind == PROBABILITIES) srv_scores(call, values, call->writing.scores);
+        write_reals(&call->answer, kind == PROBABILITIES ? call->writing.scores : values, n, &first);
     }
-}
-
-static void write_output(srv_call *call, output_kind kind, int64_t asked, srv_ranking *ranking) {
-    size_t n = (size_t)call->engine->info.labels;
-    size_t classes = asked > (int64_t)n ? n : (size_t)asked, columns = classes > 0 ? classes : n;
-    srv_out *out = &call->answer;
-    bool first = true;
-    srv_out_format(out, "{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":[%zu", output_rows[kind].name,
-                   classes > 0 ? "BYTES" : output_rows[kind].type, call->ask.count);
-    if (kind != LABEL || classes > 0) srv_out_format(out, ",%zu", columns);
-    srv_out_text(out, "],\"data\":[");
-    for (size_t i = 0; i < call->ask.count; i++) write_values(call, kind, i, classes, ranking, &first);
-    srv_out_text(out, "]}");
 }
 
 static bool is_of_model(const srv_call *call, int kind) {
     return output_rows[kind].task == (int)call->engine->info.task;
 }
 
-static void write_outputs(srv_call *call, srv_ranking *ranking) {
+/* Number `index` of the outputs, those asked for or all of the model's, and its classes; OUTPUT_COUNT: there
+ * are no more, or the model does not have it. */
+static output_kind output_at(const srv_call *call, size_t index, size_t *classes) {
     const srv_ask *ask = &call->ask;
-    bool first = true;
-    for (int kind = 0; ask->output_count == 0 && kind < OUTPUT_COUNT; kind++) {
+    int64_t labels = call->engine->info.labels;
+    size_t place = 0;
+    *classes = 0;
+    if (ask->output_count > 0 && index >= ask->output_count) return OUTPUT_COUNT;
+    for (int kind = 0; kind < OUTPUT_COUNT; kind++) {
         if (!is_of_model(call, kind)) continue;
-        if (!first) srv_out_text(&call->answer, ",");
-        first = false;
-        write_output(call, (output_kind)kind, 0, ranking);
+        if (ask->output_count == 0 && place++ == index) return (output_kind)kind;
+        if (ask->output_count == 0 || !srv_json_equals(ask->outputs[index].name, output_rows[kind].name))
+            continue;
+        int64_t asked = ask->outputs[index].classes;
+        *classes = (size_t)(asked > labels ? labels : asked);
+        return (output_kind)kind;
     }
-    for (size_t i = 0; i < ask->output_count; i++) {
-        int kind = 0;
-        while (kind < OUTPUT_COUNT &&
-               !(srv_json_equals(ask->outputs[i].name, output_rows[kind].name) && is_of_model(call, kind)))
-            kind++;
-        if (kind == OUTPUT_COUNT) {
-            srv_call_fail(call, SRV_ERROR_INVALID, "outputs: the model has no '%.*s'",
-                          (int)(ask->outputs[i].name->length < 100 ? ask->outputs[i].name->length : 100),
-                          ask->outputs[i].name->text);
-            return;
-        }
-        if (i > 0) srv_out_text(&call->answer, ",");
-        write_output(call, (output_kind)kind, ask->outputs[i].classes, ranking);
-    }
+    return OUTPUT_COUNT;
 }
 
-void srv_v2_write_infer(srv_call *call) {
-    srv_ranking ranking;
+static bool has_outputs(srv_call *call) {
+    size_t classes;
+    for (size_t i = 0; i < call->ask.output_count; i++) {
+        const srv_json *name = call->ask.outputs[i].name;
+        if (output_at(call, i, &classes) != OUTPUT_COUNT) continue;
+        return srv_call_fail(call, SRV_ERROR_INVALID, "outputs: the model has no '%.*s'",
+                             (int)(name->length < 100 ? name->length : 100), name->text);
+    }
+    return true;
+}
+
+static void write_begin(srv_call *call) {
     srv_out *out = &call->answer;
-    if (!srv_ranking_open(&ranking, call, (size_t)call->engine->info.labels)) return;
     srv_out_text(out, "{\"model_name\":");
     srv_out_string(out, call->engine->name, strlen(call->engine->name));
     srv_out_text(out, ",\"model_version\":\"1\"");
@@ -370,9 +360,32 @@ void srv_v2_write_infer(srv_call *call) {
         srv_out_string(out, call->ask.id->text, call->ask.id->length);
     }
     srv_out_text(out, ",\"outputs\":[");
-    write_outputs(call, &ranking);
-    srv_out_text(out, "]}");
-    srv_ranking_free(&ranking);
+}
+
+static void begin_output(srv_call *call, output_kind kind, size_t classes, bool first) {
+    srv_out *out = &call->answer;
+    size_t columns = classes > 0 ? classes : (size_t)call->engine->info.labels;
+    srv_out_format(out, "%s{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":[%zu", first ? "" : ",",
+                   output_rows[kind].name, classes > 0 ? "BYTES" : output_rows[kind].type, call->ask.count);
+    if (kind != LABEL || classes > 0) srv_out_format(out, ",%zu", columns);
+    srv_out_text(out, "],\"data\":[");
+}
+
+/* A text of an output a part. */
+void srv_v2_write_infer(srv_call *call) {
+    size_t part = call->writing.part, n = call->ask.count, index = part / n, item = part % n, classes;
+    if (!srv_ranking_open(call, (size_t)call->engine->info.labels)) return;
+    if (part == 0 && !has_outputs(call)) return;
+    if (part == 0) write_begin(call);
+    output_kind kind = output_at(call, index, &classes);
+    if (kind == OUTPUT_COUNT) {
+        srv_out_text(&call->answer, "]}");
+        return;
+    }
+    if (item == 0) begin_output(call, kind, classes, index == 0);
+    write_values(call, kind, item, classes);
+    if (item + 1 == n) srv_out_text(&call->answer, "]}");
+    srv_more(call);
 }
 
 /* ---- Metadata and health ---- */

@@ -44,20 +44,12 @@ const float *srv_vector(const srv_call *call, size_t i, float *scratch, size_t n
     return scratch;
 }
 
-float *srv_scratch(srv_call *call, size_t n) {
-    float *scratch = n < SIZE_MAX / sizeof *scratch ? malloc(n * sizeof *scratch + 1) : NULL;
-    if (scratch == NULL) srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
-    return scratch;
-}
-
-bool srv_ranking_open(srv_ranking *ranking, srv_call *call, size_t n) {
-    *ranking = (srv_ranking){srv_scratch(call, n), calloc(n, sizeof *ranking->order)};
-    if (ranking->scores != NULL && ranking->order != NULL) return true;
-    srv_ranking_free(ranking);
+bool srv_ranking_open(srv_call *call, size_t n) {
+    srv_writing *writing = &call->writing;
+    if (writing->scores != NULL) return true;
+    if (!srv_call_charge(call, n * (sizeof *writing->scores + sizeof *writing->order))) return false;
+    writing->scores = calloc(n + 1, sizeof *writing->scores);
+    writing->order = calloc(n + 1, sizeof *writing->order);
+    if (writing->scores != NULL && writing->order != NULL) return true;
     return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
-}
-
-void srv_ranking_free(srv_ranking *ranking) {
-    free(ranking->scores);
-    free(ranking->order);
 }
