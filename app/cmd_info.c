@@ -122,6 +122,12 @@ static cli_code print_info_json(const cli_args *args, const retort_model *model,
         (json_int_t)info->file_bytes, "nodes", (json_int_t)info->nodes, "tensor_count",
         (json_int_t)info->tensors, "label_names", labels_json(model), "bytes", bytes, "parts",
         parts_json(model));
+    json_t *warnings = json_array();
+    const char *warning;
+    for (size_t i = 0; (warning = retort_model_warning(model, i)) != NULL; i++) {
+        json_array_append_new(warnings, cli_json_text(warning, strlen(warning)));
+    }
+    json_object_set_new(json, "warnings", warnings);
     if (cli_has(args, CLI_TENSORS)) json_object_set(json, "tensors", tensors);
     json_decref(tensors);
     return cli_print_json(json);
@@ -144,6 +150,11 @@ static void print_info(const cli_args *args, const retort_model *model, const re
     if (info->file_bytes > 0) printf("file        %s\n", cli_bytes(size, sizeof size, info->file_bytes));
     fputs("source      ", stdout);
     cli_put_line(stdout, info->source);
+    const char *warning;
+    for (size_t i = 0; (warning = retort_model_warning(model, i)) != NULL; i++) {
+        fputs("warning     ", stdout);
+        cli_put_line(stdout, warning);
+    }
     const char *label;
     for (int64_t i = 0; (label = retort_model_label(model, i)) != NULL; i++) {
         fputs(i == 0 ? "labels      " : ", ", stdout);

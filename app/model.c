@@ -41,6 +41,7 @@ static cli_code import_model(retort_model **out, const cli_args *args, const cha
     options.tokenizer = cli_text(args, CLI_TOKENIZER);
     options.progress = cli_progress;
     options.memory = cli_size(args, CLI_MEMORY);
+    options.warning = cli_warning;
     if (strcmp(cli_text(args, CLI_DTYPE), "bf16") == 0) options.dtype = RETORT_BF16;
     set_task(&options, cli_text(args, CLI_TASK));
     retort_status status = retort_model_import(out, path, &options, &err);

@@ -126,11 +126,14 @@ typedef struct retort_import_options {
     const char *const *without; /* rewrites to leave out, as in retort_optimize_options */
     size_t without_count;
     uint64_t memory; /* bytes that reading may take; 0: 64 MB and 8 times the size of the files */
+    /* NULL, or receives what the folder says otherwise than transformers would take it; retort_model_warning
+     * has the same texts. */
+    void (*warning)(void *user, const char *text);
 } retort_import_options;
 #define RETORT_IMPORT_OPTIONS                                                                                \
     {                                                                                                        \
         sizeof(retort_import_options), 3, RETORT_F32, RETORT_TASK_CLASSIFY, false, NULL, NULL, NULL, NULL,   \
-            0, 0                                                                                             \
+            0, 0, NULL                                                                                       \
     }
 
 /* Reads a checkpoint: a Hugging Face or sentence-transformers folder (safetensors, also sharded, or
@@ -292,6 +295,9 @@ typedef struct retort_info {
                             from; else 0 */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
+/* What was to be said of the folder when the model was imported: warning `index`, NULL beyond the last one.
+ */
+RETORT_API const char *retort_model_warning(const retort_model *model, size_t index);
 /* Name of label `index`, NULL beyond the last one. */
 RETORT_API const char *retort_model_label(const retort_model *model, int64_t index);
 

@@ -200,6 +200,10 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
     return count_constants(model, info);
 }
 
+const char *retort_model_warning(const retort_model *model, size_t index) {
+    return model != NULL && index < model->warning_count ? model->warnings[index] : NULL;
+}
+
 const char *retort_model_label(const retort_model *model, int64_t index) {
     bool known = model != NULL && model->config.label_names != NULL && index >= 0;
     return known && index < model->config.labels ? model->config.label_names[index] : NULL;

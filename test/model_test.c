@@ -199,7 +199,7 @@ static void test_heads(void **state) {
          RT_FN_TANH},
         {"bert-multilabel", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_MULTI_LABEL, 3, 16, 32, RT_FN_RELU,
          RT_FN_TANH},
-        {"bert-regression", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_REGRESSION, 1, 16, 32, RT_FN_GELU,
+        {"bert-regression", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_MULTI_LABEL, 1, 16, 32, RT_FN_GELU,
          RT_FN_TANH},
         {"bert-wide", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, 3, 48, 96, RT_FN_GELU, RT_FN_TANH},
         {"bert-tag", RETORT_TASK_TAG, RETORT_PROBLEM_SINGLE_LABEL, 5, 16, 32, RT_FN_GELU_TANH, RT_FN_NONE},

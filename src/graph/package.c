@@ -135,14 +135,34 @@ static retort_status enter(int stage, const retort_import_options *options, reto
     return rt_fail(err, RETORT_CANCELLED, "import: cancelled before: %s", stages[stage]);
 }
 
+static retort_status keep_warnings(retort_model *model, const retort_import_options *options,
+                                   retort_error *err) {
+    const char *text;
+    while ((text = rt_tokenizer_warning(model->tokenizer, model->warning_count)) != NULL) {
+        if (options->warning != NULL) options->warning(options->user, text);
+        const char *kept = rt_arena_text(&model->arena, text, strlen(text));
+        if (kept == NULL) return rt_fail_nomem(err, strlen(text));
+        model->warnings[model->warning_count++] = kept;
+    }
+    return RETORT_OK;
+}
+
 /* From an open checkpoint to the model's graph of level 0, with its tokenizer. */
 static retort_status take_encoder(retort_model *model, const rt_encoder *encoder, const char *source,
                                   const retort_import_options *options, retort_error *err) {
     const char *tokenizer = options->tokenizer != NULL ? options->tokenizer : rt_encoder_folder(encoder);
     retort_status status = keep_config(model, &encoder->config, source, err);
     if (status == RETORT_OK) status = open_tokenizer(&model->tokenizer, tokenizer, err);
+    if (status == RETORT_OK) status = keep_warnings(model, options, err);
     if (status == RETORT_OK) status = enter(BUILD, options, err);
     if (status != RETORT_OK) return status;
+    if (encoder->lowers && !rt_tokenizer_describe(model->tokenizer).lowercase) {
+        return rt_fail(
+            err, RETORT_UNSUPPORTED,
+            "%s: sentence_bert_config.json says do_lower_case and the tokenizer keeps case: texts are not "
+            "lowered in front of it",
+            tokenizer);
+    }
     rt_tokenizer_info info = rt_tokenizer_describe(model->tokenizer);
     if (!encoder->length_stated && info.max_length > 0 && info.max_length < model->config.max_length) {
         model->config.max_length = info.max_length;
@@ -227,6 +247,8 @@ retort_status rt_model_derive(retort_model **out, const retort_model *model, ret
     next->tokenizer = model->tokenizer;
     next->source = model->source;
     next->recipe = model->recipe;
+    memcpy(next->warnings, model->warnings, sizeof next->warnings);
+    next->warning_count = model->warning_count;
     next->source_nodes = model->source_nodes;
     next->shared_with =
         retort_model_retain((retort_model *)(uintptr_t)model); /* counting owners is no change */

@@ -38,6 +38,8 @@ struct retort_model {
     rt_tokenizer *tokenizer;
     char *vocab; /* what the tokenizer was unpacked from, when it is not in the mapping */
     const char *source, *recipe;
+    const char *warnings[RT_TOKENIZER_WARNINGS]; /* of the import */
+    size_t warning_count;
     size_t source_nodes; /* of the ONNX graph it was imported from, 0 for others */
     uint64_t file_bytes;
     rt_arena arena;

@@ -96,7 +96,14 @@ char *rt_package_origin_text(const retort_model *model) {
              RETORT_VERSION_PATCH);
     json_t *root =
         json_pack("{s:s, s:s, s:s}", "source", model->source, "library", library, "recipe", model->recipe);
-    char *text = root != NULL ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_t *warnings = model->warning_count > 0 ? json_array() : NULL;
+    bool failed = root == NULL || (model->warning_count > 0 && warnings == NULL);
+    for (size_t i = 0; i < model->warning_count && !failed; i++) {
+        failed = json_array_append_new(warnings, json_string(model->warnings[i])) != 0;
+    }
+    if (warnings != NULL && !failed) failed = json_object_set(root, "warnings", warnings) != 0;
+    char *text = failed ? NULL : json_dumps(root, JSON_COMPACT);
+    json_decref(warnings);
     json_decref(root);
     return text;
 }
@@ -183,6 +190,17 @@ retort_status rt_package_read_config(retort_model *model, const char *name, cons
     return status;
 }
 
+static retort_status read_warnings(retort_model *model, const json_t *list, retort_error *err) {
+    size_t count = json_array_size(list);
+    for (size_t i = 0; i < count && model->warning_count < RT_TOKENIZER_WARNINGS; i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        if (text == NULL) continue;
+        model->warnings[model->warning_count] = own(model, text);
+        if (model->warnings[model->warning_count++] == NULL) return rt_fail_nomem(err, strlen(text));
+    }
+    return RETORT_OK;
+}
+
 retort_status rt_package_read_origin(retort_model *model, const char *name, const char *text,
                                      retort_error *err) {
     json_t *root;
@@ -197,6 +215,7 @@ retort_status rt_package_read_origin(retort_model *model, const char *name, cons
         model->recipe = own(model, recipe);
         if (model->source == NULL || model->recipe == NULL) status = rt_fail_nomem(err, strlen(source));
     }
+    if (status == RETORT_OK) status = read_warnings(model, json_object_get(root, "warnings"), err);
     json_decref(root);
     return status;
 }

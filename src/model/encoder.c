@@ -27,6 +27,7 @@ static retort_status choose_task(rt_encoder *e, const char *name, const json_t *
 }
 
 static retort_status apply_package(rt_encoder *e, const rt_package *package, retort_error *err) {
+    e->lowers = package->lowers;
     e->length_stated = package->max_length > 0;
     if (e->length_stated && package->max_length < e->config.max_length) {
         e->config.max_length = package->max_length;
@@ -97,6 +98,30 @@ static retort_status open_weights(rt_encoder *e, const char *graph, const rt_pac
     return status == RETORT_OK ? rt_weights_bind(e, path, err) : status;
 }
 
+/* Files that change what a model computes and are not read. A graph has been made with what they say. */
+static const struct {
+    const char *file, *what;
+    bool head; /* it does not matter when a task is asked for */
+} unread[] = {
+    {"adapter_config.json",
+     "an adapter beside the weights is not read: merge it into them (PEFT's merge_and_unload) and save the "
+     "model whole",
+     false},
+    {"model_head.pkl",
+     "SetFit's head is not read, it is a pickled program: --task embed takes the encoder alone", true},
+};
+
+static retort_status refuse_unread(const char *folder, bool task_given, retort_error *err) {
+    char path[RT_PATH_SIZE];
+    for (size_t i = 0; i < sizeof unread / sizeof *unread; i++) {
+        if (unread[i].head && task_given) continue;
+        retort_status status = rt_path_in(path, folder, unread[i].file, err);
+        if (status != RETORT_OK) return status;
+        if (rt_is_file(path)) return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s", path, unread[i].what);
+    }
+    return RETORT_OK;
+}
+
 static retort_status open_parts(rt_encoder *e, const char *folder, const char *graph,
                                 const retort_task *force, retort_error *err) {
     rt_package package;
@@ -104,7 +129,9 @@ static retort_status open_parts(rt_encoder *e, const char *folder, const char *g
     retort_status status = rt_package_read(&package, &e->arena, folder, embed, err);
     if (status != RETORT_OK) return status;
     e->folder = package.transformer;
-    status = open_weights(e, graph, &package, force, err);
+    if (graph == NULL) status = refuse_unread(folder, force != NULL, err);
+    if (graph == NULL && status == RETORT_OK) status = refuse_unread(e->folder, force != NULL, err);
+    if (status == RETORT_OK) status = open_weights(e, graph, &package, force, err);
     return status == RETORT_OK ? apply_package(e, &package, err) : status;
 }
 

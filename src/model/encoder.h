@@ -70,6 +70,7 @@ typedef struct rt_encoder {
     rt_tensors dense_tensors; /* of a sentence-transformers Dense module, if any */
     rt_arena arena;           /* owns names, layers, folder */
     const char *folder;       /* rt_encoder_folder */
+    bool lowers;              /* the package lowers texts before its tokenizer sees them */
     bool length_stated;       /* the package says max_length: the tokenizer's own does not count */
 } rt_encoder;
 

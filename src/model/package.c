@@ -126,22 +126,6 @@ static bool has_file(const loader *l, const char *file) {
     return rt_path_join(path, sizeof path, l->module, file) && rt_is_file(path);
 }
 
-/* The package lowers its texts itself. That changes nothing only where the tokenizer does so too. */
-static retort_status check_lowercase(const loader *l, const json_t *settings, const char *name) {
-    char path[RT_PATH_SIZE];
-    json_t *root = NULL;
-    if (!json_is_true(json_object_get(settings, "do_lower_case"))) return RETORT_OK;
-    if (has_file(l, "tokenizer_config.json")) {
-        retort_status status = load_module(l, "tokenizer_config.json", path, &root);
-        if (status != RETORT_OK) return status;
-    }
-    bool lowers = json_is_true(json_object_get(root, "do_lower_case"));
-    json_decref(root);
-    if (lowers) return RETORT_OK;
-    return rt_fail(l->err, RETORT_UNSUPPORTED, "%s: do_lower_case in front of a tokenizer that keeps case",
-                   name);
-}
-
 static retort_status read_transformer(loader *l) {
     static const char *const files[] = {"sentence_bert_config.json", "sentence_distilbert_config.json"};
     char path[RT_PATH_SIZE];
@@ -158,7 +142,7 @@ static retort_status read_transformer(loader *l) {
                 rt_fail(l->err, RETORT_FORMAT, "%s: max_seq_length is %" PRId64, path, l->out->max_length);
         }
     }
-    if (status == RETORT_OK) status = check_lowercase(l, root, path);
+    l->out->lowers = json_is_true(json_object_get(root, "do_lower_case"));
     json_decref(root);
     return status;
 }
@@ -179,6 +163,11 @@ static retort_status read_dense(loader *l) {
     l->out->dense = l->module;
     return read_config(l, rt_package_dense);
 }
+/* Dropout does nothing when a model is run. */
+static retort_status read_dropout(loader *l) {
+    (void)l;
+    return RETORT_OK;
+}
 static retort_status read_normalize(loader *l) {
     l->out->normalize = true;
     return RETORT_OK;
@@ -189,12 +178,10 @@ static const struct {
     const char *name;
     retort_status (*read)(loader *l);
 } modules[] = {
-    {"Transformer", read_transformer},
-    {"Pooling", read_pooling},
-    {"Dense", read_dense},
-    {"Normalize", read_normalize},
+    {"Transformer", read_transformer}, {"Pooling", read_pooling}, {"Dense", read_dense},
+    {"Normalize", read_normalize},     {"Dropout", read_dropout}, /* anywhere behind the first */
 };
-enum { MODULES = sizeof modules / sizeof *modules };
+enum { MODULES = sizeof modules / sizeof *modules, DROPOUT = MODULES - 1 };
 
 /* The row of "sentence_transformers.….Pooling"; MODULES for any class that is not the library's own. */
 static size_t find_module(const char *type) {
@@ -231,10 +218,11 @@ static retort_status read_modules(loader *l, const char *name, const char *folde
         if (!embed && row != 0) continue;
         if (row == MODULES) {
             return rt_fail(l->err, RETORT_UNSUPPORTED,
-                           "%s: module %zu is '%.100s'; known are Transformer, Pooling, Dense and "
-                           "Normalize of sentence_transformers",
+                           "%s: module %zu is '%.100s'; known are Transformer, Pooling, Dense, "
+                           "Normalize and Dropout of sentence_transformers",
                            name, index, type != NULL ? type : "(no text)");
         }
+        if (row == DROPOUT && index > 0) continue;
         if (row < next || (index == 0 && row != 0)) {
             return rt_fail(l->err, RETORT_UNSUPPORTED,
                            "%s: module %zu is %s; expected Transformer, Pooling, Dense, Normalize, "

@@ -16,6 +16,7 @@ typedef struct rt_package {
     bool dense_bias;
     rt_act dense_activation;
     int64_t max_length; /* 0: not stated */
+    bool lowers;        /* texts, before the tokenizer */
 } rt_package;
 
 /* Of any folder. With `embed` false only the transformer is looked for: other modules are not read. */

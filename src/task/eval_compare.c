@@ -21,7 +21,7 @@ static void compare_row(rt_evaluation *e, const float *reference, const float *r
     if (e->config->task == RETORT_TASK_EMBED) {
         c->kl = NAN;
         c->agree += rt_cosine(reference, row, n);
-    } else if (classify && e->config->problem == RETORT_PROBLEM_REGRESSION) {
+    } else if (rt_config_has_values(e->config)) {
         c->kl = c->agree = NAN;
     } else if (classify && e->config->problem == RETORT_PROBLEM_MULTI_LABEL) {
         c->kl += rt_divergence_yes_no(reference, row, n);

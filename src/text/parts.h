@@ -56,6 +56,8 @@ struct rt_tokenizer {
     int32_t punctuation[128]; /* ids of the ASCII punctuation */
     int32_t *ideographs;      /* ids of U+4E00 … U+9FFF; NULL when they are not spaced */
     char *settings;           /* see rt_tokenizer_pack */
+    const char *warnings[RT_TOKENIZER_WARNINGS];
+    size_t warning_count;
     rt_arena arena;
 };
 
@@ -63,6 +65,10 @@ struct rt_tokenizer {
  */
 retort_status rt_tokenizer_build(rt_tokenizer **out, const char *name, json_t *settings, const void *pieces,
                                  size_t size, retort_error *err);
+
+/* Adds a warning; what does not fit, or finds no memory, is left out. */
+void rt_tokenizer_warn(rt_tokenizer *tokenizer, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Reads "post_processor" into the two templates. */
 retort_status rt_template_read(rt_tokenizer *tokenizer, const char *name, const json_t *processor,

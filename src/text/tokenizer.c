@@ -4,6 +4,8 @@
 #include "file/json.h"
 #include "text/unicode.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,21 @@ void rt_tokenizer_free(rt_tokenizer *tokenizer) {
 
 rt_tokenizer_info rt_tokenizer_describe(const rt_tokenizer *tokenizer) {
     return tokenizer->info;
+}
+
+void rt_tokenizer_warn(rt_tokenizer *tokenizer, const char *format, ...) {
+    char text[sizeof(((retort_error *)NULL)->text)];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (tokenizer->warning_count == RT_TOKENIZER_WARNINGS) return;
+    const char *kept = rt_arena_text(&tokenizer->arena, text, strlen(text));
+    if (kept != NULL) tokenizer->warnings[tokenizer->warning_count++] = kept;
+}
+
+const char *rt_tokenizer_warning(const rt_tokenizer *tokenizer, size_t index) {
+    return index < tokenizer->warning_count ? tokenizer->warnings[index] : NULL;
 }
 
 const char *rt_tokenizer_piece(const rt_tokenizer *tokenizer, int32_t id) {

@@ -67,9 +67,117 @@ static json_t *make_facts(const json_t *config, const json_t *truncation) {
     return NULL;
 }
 
-static bool has_bert_class(const json_t *config) {
+/* Tokenizers of transformers, a row each, less "Fast". */
+typedef enum class_kind {
+    CLASS_BERT,     /* BertTokenizer by another name: it makes its normalizer of the configuration */
+    CLASS_FILE,     /* does what tokenizer.json says */
+    CLASS_DIFFERENT /* cuts texts otherwise, whatever files there are */
+} class_kind;
+static const struct {
+    const char *name;
+    class_kind kind;
+} classes[] = {
+    {"BertTokenizer", CLASS_BERT},
+    {"DistilBertTokenizer", CLASS_BERT},
+    {"ElectraTokenizer", CLASS_BERT},
+    {"MobileBertTokenizer", CLASS_BERT},
+    {"ConvBertTokenizer", CLASS_BERT},
+    {"SqueezeBertTokenizer", CLASS_BERT},
+    {"RetriBertTokenizer", CLASS_BERT},
+    {"LxmertTokenizer", CLASS_BERT},
+    {"LayoutLMTokenizer", CLASS_BERT},
+    {"DPRContextEncoderTokenizer", CLASS_BERT},
+    {"DPRQuestionEncoderTokenizer", CLASS_BERT},
+    {"DPRReaderTokenizer", CLASS_BERT},
+    {"PreTrainedTokenizer", CLASS_FILE},
+    {"TokenizersBackend", CLASS_FILE},
+    {"BertJapaneseTokenizer", CLASS_DIFFERENT},
+};
+enum { CLASSES = sizeof classes / sizeof *classes };
+
+/* The class that transformers would take; NULL: BertTokenizer, by the model's type. */
+static const char *class_of(const json_t *config) {
     const char *class = json_string_value(json_object_get(config, "tokenizer_class"));
-    return class == NULL || strstr(class, "Bert") != NULL;
+    if (class != NULL) return class;
+    if (json_object_get(config, "word_tokenizer_type") != NULL) return "BertJapaneseTokenizer";
+    const json_t *own = json_object_get(json_object_get(config, "auto_map"), "AutoTokenizer");
+    if (json_is_array(own)) own = json_array_get(own, 0);
+    class = json_string_value(own);
+    const char *dot = class != NULL ? strrchr(class, '.') : NULL;
+    return dot != NULL ? dot + 1 : class;
+}
+
+/* The row of a class; CLASSES: none. */
+static size_t find_class(const char *class) {
+    size_t length = strlen(class), i = 0;
+    if (length > 4 && strcmp(class + length - 4, "Fast") == 0) length -= 4;
+    while (i < CLASSES && (strlen(classes[i].name) != length || memcmp(classes[i].name, class, length) != 0))
+        i++;
+    return i;
+}
+
+static bool has_bert_class(const json_t *config) {
+    const char *class = class_of(config);
+    size_t row = class != NULL ? find_class(class) : 0;
+    return row < CLASSES && classes[row].kind == CLASS_BERT;
+}
+
+/* Refuses a class that cuts texts otherwise than we do, and one that may: what it does is in a program. A
+ * tokenizer.json states all steps, so that it is followed, with a warning. */
+static retort_status check_class(const char *name, const json_t *config, bool file, retort_error *err) {
+    const char *class = class_of(config);
+    size_t row = class != NULL ? find_class(class) : 0;
+    bool fine =
+        row < CLASSES ? classes[row].kind == CLASS_BERT || (file && classes[row].kind == CLASS_FILE) : file;
+    if (fine) return RETORT_OK;
+    return rt_fail(err, RETORT_UNSUPPORTED,
+                   "%s: tokenizer_class '%.80s' of this folder is not read: it cuts texts otherwise than "
+                   "BertTokenizer; --tokenizer PATH takes other files",
+                   name, class);
+}
+
+static retort_status check_side(const char *name, const json_t *config, retort_error *err) {
+    const json_t *value = json_object_get(config, "truncation_side");
+    const char *side = json_string_value(value);
+    if (value == NULL || json_is_null(value)) return RETORT_OK;
+    if (side != NULL && (strcmp(side, "left") == 0 || strcmp(side, "right") == 0)) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT,
+                   "%s: truncation_side of tokenizer_config.json is neither left nor right", name);
+}
+
+/* What transformers would do otherwise than the file says: its BertTokenizer takes these defaults where
+ * tokenizer_config.json is silent, and not what tokenizer.json has. */
+static void warn_of_silence(rt_tokenizer *tokenizer, const char *name, const json_t *config) {
+    const rt_normalizer *ours = &tokenizer->normalizer;
+    const json_t *lower = json_object_get(config, "do_lower_case"),
+                 *strip = json_object_get(config, "strip_accents"),
+                 *ideographs = json_object_get(config, "tokenize_chinese_chars");
+    bool theirs_lower = lower == NULL || json_is_true(lower);
+    bool theirs_strip = strip == NULL || json_is_null(strip) ? ours->lower : json_is_true(strip);
+    const struct {
+        const char *key;
+        bool theirs, ours;
+    } rows[] = {{"do_lower_case", theirs_lower, ours->lower},
+                {"strip_accents", theirs_strip, ours->strip},
+                {"tokenize_chinese_chars", ideographs == NULL || json_is_true(ideographs), ours->ideographs}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].theirs == rows[i].ours) continue;
+        rt_tokenizer_warn(
+            tokenizer,
+            "%s: %s is %s, as the file has it; tokenizer_config.json does not say so, and transformers "
+            "takes %s: write it there",
+            name, rows[i].key, rows[i].ours ? "true" : "false", rows[i].theirs ? "true" : "false");
+    }
+}
+
+static void warn(rt_tokenizer *tokenizer, const char *name, const json_t *normalizer, const json_t *config) {
+    const char *class = class_of(config);
+    if (class != NULL && find_class(class) == CLASSES) {
+        rt_tokenizer_warn(tokenizer,
+                          "%s: tokenizer_class '%.80s' is not known: texts are cut as this file says", name,
+                          class);
+    }
+    if (json_is_object(normalizer) && has_bert_class(config)) warn_of_silence(tokenizer, name, config);
 }
 
 /* A BertTokenizer of transformers 4 and 5 does what tokenizer_config.json says, also against tokenizer.json.
@@ -138,6 +246,19 @@ static retort_status vocab_lines(rt_buffer *out, const char *name, json_t *vocab
     return status;
 }
 
+/* A Sequence of one part is that part. */
+static bool unwrap(json_t *root, const char *key, const char *list) {
+    json_t *part = json_object_get(root, key), *parts = json_object_get(part, list);
+    const char *type = json_string_value(json_object_get(part, "type"));
+    if (type == NULL || strcmp(type, "Sequence") != 0 || json_array_size(parts) != 1) return true;
+    return json_object_set(root, key, json_array_get(parts, 0)) == 0;
+}
+
+static bool unwrap_parts(json_t *root) {
+    return unwrap(root, "normalizer", "normalizers") && unwrap(root, "pre_tokenizer", "pretokenizers") &&
+           unwrap(root, "post_processor", "processors");
+}
+
 static retort_status from_root(rt_tokenizer **out, const char *name, json_t *root, const json_t *config,
                                retort_error *err) {
     json_t *model = json_object_get(root, "model"), *vocab = json_object_get(model, "vocab");
@@ -147,16 +268,20 @@ static retort_status from_root(rt_tokenizer **out, const char *name, json_t *roo
         return rt_fail(err, RETORT_UNSUPPORTED, "%s: model \"%.64s\" is not supported, only WordPiece", name,
                        type);
     }
-    retort_status status = vocab_lines(&lines, name, vocab, err);
+    retort_status status = check_class(name, config, true, err);
+    if (status == RETORT_OK) status = check_side(name, config, err);
+    if (status == RETORT_OK) status = vocab_lines(&lines, name, vocab, err);
     if (status == RETORT_OK) {
         json_object_del(model, "vocab");
-        if (json_object_set_new(root, "facts", make_facts(config, json_object_get(root, "truncation"))) !=
+        if (!unwrap_parts(root) ||
+            json_object_set_new(root, "facts", make_facts(config, json_object_get(root, "truncation"))) !=
                 0 ||
             !override_normalizer(json_object_get(root, "normalizer"), config)) {
             status = rt_fail(err, RETORT_NOMEM, "%s: out of memory", name);
         }
     }
     if (status == RETORT_OK) status = rt_tokenizer_build(out, name, root, lines.data, lines.length, err);
+    if (status == RETORT_OK) warn(*out, name, json_object_get(root, "normalizer"), config);
     rt_buffer_free(&lines);
     return status;
 }
@@ -280,6 +405,9 @@ static retort_status from_lines(rt_tokenizer **out, const char *name, const void
                                 json_t *config, retort_error *err) {
     rt_buffer lines = {0};
     json_t *settings = NULL;
+    retort_status checked = check_class(name, config, false, err);
+    if (checked == RETORT_OK) checked = check_side(name, config, err);
+    if (checked != RETORT_OK) return checked;
     if (plain_lines(&lines, vocab, size)) settings = make_settings(config, &lines);
     retort_status status = settings == NULL
                                ? rt_fail_nomem(err, size)
@@ -354,9 +482,24 @@ static retort_status from_files(rt_tokenizer **out, const char *folder, json_t *
     return status;
 }
 
+/* config.json may name the class where tokenizer_config.json does not. */
+static retort_status add_model_class(json_t *config, const char *folder, retort_error *err) {
+    json_t *model = NULL;
+    retort_status status = load_object(&model, folder, "config.json", err);
+    json_t *class = json_object_get(model, "tokenizer_class");
+    if (status == RETORT_OK && json_is_string(class) && json_is_object(config) &&
+        json_object_get(config, "tokenizer_class") == NULL &&
+        json_object_set(config, "tokenizer_class", class) != 0) {
+        status = rt_fail(err, RETORT_NOMEM, "%s: out of memory", folder);
+    }
+    json_decref(model);
+    return status;
+}
+
 retort_status rt_tokenizer_from_folder(rt_tokenizer **out, const char *folder, retort_error *err) {
     json_t *config = NULL, *specials = NULL;
     retort_status status = load_object(&config, folder, "tokenizer_config.json", err);
+    if (status == RETORT_OK) status = add_model_class(config, folder, err);
     if (status == RETORT_OK) status = load_object(&specials, folder, "special_tokens_map.json", err);
     if (status == RETORT_OK &&
         (!json_is_object(config) || json_object_update_missing(config, specials) != 0)) {

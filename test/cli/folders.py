@@ -4,11 +4,14 @@
 
     folders.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
 """
+import json
 import math
+import pathlib
 import sys
 
 sys.dont_write_bytecode = True
-from harness import HERE, close, folder, main, retort, rows, test, with_labels
+from harness import (HERE, checkpoint, close, fails, folder, main, read_safetensors, retort, rows, test, with_labels,
+                     write_safetensors)
 
 WORDS = "the of and to in is it was for on this that with not very good bad film great acting play".split()
 
@@ -59,6 +62,117 @@ def how_long_a_text_may_be():
     for stated, expected in ((44, 44), (8, 8), (99, 48)):
         package = folder("package-mean", "package", {"sentence_bert_config.json": {"max_seq_length": stated}})
         assert len(ids(package, text)) == expected
+
+
+SETTINGS, FILE = "tokenizer_config.json", "tokenizer.json"
+
+
+@test
+def other_tokenizers():
+    """A class that cuts texts otherwise is refused by its name, wherever the folder has it."""
+    for name, changes in [
+        ("config", {SETTINGS: {"tokenizer_class": "BertJapaneseTokenizer"}}),
+        ("model", {SETTINGS: {"tokenizer_class": None}, "config.json": {"tokenizer_class": "BertJapaneseTokenizer"}}),
+        ("key", {SETTINGS: {"tokenizer_class": None, "word_tokenizer_type": "mecab"}}),
+    ]:
+        for without in [], [FILE]:
+            fails(3, "'BertJapaneseTokenizer'", "tokenize", folder("bert-classify", name, changes, without), "a")
+    for name, settings, word in [
+        ("kobert", {"tokenizer_class": "KoBertTokenizer"}, "'KoBertTokenizer'"),
+        ("own", {"tokenizer_class": None, "auto_map": {"AutoTokenizer": ["own.KoBertTokenizer", None]}}, "'KoBertTokenizer'"),
+        ("fast", {"tokenizer_class": "PreTrainedTokenizerFast"}, "'PreTrainedTokenizerFast'"),
+        ("side", {"truncation_side": "middle"}, "truncation_side"),
+    ]:
+        fails(3, word, "tokenize", folder("bert-classify", name, {SETTINGS: settings}, [FILE]), "a")
+    wanted = pieces(checkpoint("bert-classify"), "Good film")
+    for name in ("BertTokenizerFast", "DistilBertTokenizer", "ElectraTokenizerFast"):
+        for without in [], [FILE]:
+            path = folder("bert-classify", name, {SETTINGS: {"tokenizer_class": name}}, without)
+            assert pieces(path, "Good film") == wanted
+    path = folder("bert-classify", "stated", {SETTINGS: {"tokenizer_class": "KoBertTokenizerFast"}})
+    out, error = retort("tokenize", path, "Good film", "--json")
+    assert json.loads(out)["ids"][1:-1] == wanted and "'KoBertTokenizerFast' is not known" in error
+
+
+@test
+def settings_that_tokenizer_json_has_otherwise():
+    """transformers' BertTokenizer takes its own defaults in place of the file's: the file is followed, and said so."""
+    normalizer = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None}
+    cased, lower = {**normalizer, "lowercase": False}, {**normalizer, "lowercase": True}
+    cases = [
+        (cased, {"do_lower_case": None}, "do_lower_case is false", False),
+        (cased, {"do_lower_case": False}, None, False),
+        (cased, {"do_lower_case": True}, None, True),
+        (cased, {"do_lower_case": None, "tokenizer_class": "PreTrainedTokenizerFast"}, None, False),
+        (lower, {"do_lower_case": None}, None, True),
+        ({**lower, "strip_accents": False}, {}, "strip_accents is false", True),
+        ({**lower, "handle_chinese_chars": False}, {}, "tokenize_chinese_chars is false", True),
+        ({"type": "Sequence", "normalizers": [cased]}, {"do_lower_case": None}, "do_lower_case is false", False),
+    ]
+    for normalizer, settings, warning, lowers in cases:
+        path = folder("bert-classify", "file", {FILE: {"normalizer": normalizer}, SETTINGS: settings})
+        packed = HERE / "file.retort"
+        _, error = retort("import", path, "-o", packed)
+        known = rows("info", packed)[0]["warnings"]
+        assert (warning is None and known == [] and "warning" not in error) or (
+            len(known) == 1 and warning in known[0] and f"retort: warning: {known[0]}" in error), (settings, known, error)
+        assert (pieces(packed, "GOOD") == pieces(packed, "good")) == lowers
+        assert ("warning " in retort("info", packed)[0].decode()) == (warning is not None)
+
+
+@test
+def sequences_of_one_part():
+    file = json.loads(pathlib.Path(checkpoint("bert-classify"), FILE).read_text())
+    one = {
+        "normalizer": {"type": "Sequence", "normalizers": [file["normalizer"]]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [file["pre_tokenizer"]]},
+        "post_processor": {"type": "Sequence", "processors": [file["post_processor"]]},
+    }
+    path = folder("bert-classify", "sequences", {FILE: one})
+    retort("import", path, "-o", HERE / "sequences.retort")
+    for text in ("Good film, h\u00e8re", "a\tb"):
+        for source in path, HERE / "sequences.retort":
+            assert rows("tokenize", source, text) == rows("tokenize", checkpoint("bert-classify"), text)
+    two = {"normalizer": {"type": "Sequence", "normalizers": [file["normalizer"], {"type": "NFC"}]}}
+    fails(3, '"Sequence"', "tokenize", folder("bert-classify", "two", {FILE: two}), "a")
+
+
+# ---- files that are not read, names, modules ----
+
+
+@test
+def files_that_change_the_model():
+    adapter = folder("bert-classify", "adapter", {"adapter_config.json": {"peft_type": "LORA"}})
+    fails(3, "adapter_config.json: an adapter", "run", adapter, "a")
+    fails(3, "adapter_config.json: an adapter", "import", adapter, "--task", "classify", "-o", HERE / "a.retort")
+    setfit = folder("package-mean", "setfit", {"model_head.pkl": b"\x80\x02."})
+    fails(3, "SetFit's head", "run", setfit, "a")
+    retort("import", setfit, "--task", "embed", "-o", HERE / "setfit.retort")
+    assert rows("run", HERE / "setfit.retort", "a") == rows("run", checkpoint("package-mean"), "a")
+
+
+@test
+def names_of_wrappers():
+    wanted = rows("run", checkpoint("bert-classify"), "good film")
+    for prefix in ("_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "module."):
+        path = folder("bert-classify", "wrapped")
+        tensors = read_safetensors(path / "model.safetensors")
+        write_safetensors(path / "model.safetensors", {prefix + name: tensor for name, tensor in tensors.items()})
+        assert rows("run", path, "good film") == wanted
+
+
+@test
+def modules_without_effect():
+    modules = json.loads(pathlib.Path(checkpoint("package-mean"), "modules.json").read_text())
+    dropout = {"idx": 9, "name": "9", "path": "9_Dropout", "type": "sentence_transformers.models.Dropout"}
+    for at in range(1, len(modules) + 1):
+        path = folder("package-mean", "dropout", {"modules.json": [*modules[:at], dropout, *modules[at:]]})
+        assert rows("run", path, "good film") == rows("run", checkpoint("package-mean"), "good film")
+    lowers = {"sentence_bert_config.json": {"do_lower_case": True}, SETTINGS: {"do_lower_case": None}}
+    for without in [], [FILE]:
+        assert rows("run", folder("package-mean", "lowers", lowers, without), "Good") == rows("run", checkpoint("package-mean"), "good")
+    cased = {**lowers, SETTINGS: {"do_lower_case": False}}
+    fails(3, "do_lower_case and the tokenizer keeps case", "run", folder("package-mean", "cased", cased), "a")
 
 
 # ---- labels ----
