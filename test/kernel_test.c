@@ -4,6 +4,7 @@
  * A row of list.h, or of x86/emulated_list.h, is a test; there is nothing to add here for a new kernel. */
 #include "base/memory.h"
 #include "base/tensor.h"
+#include "base/cpu.h"
 #include "kernel/ref/scalar.h"
 #include "kernel/x86/emulated_rows.h"
 #include "kernel_check.h"

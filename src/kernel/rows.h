@@ -3,7 +3,6 @@
 #ifndef RT_KERNEL_ROWS_H
 #define RT_KERNEL_ROWS_H
 
-#include "base/cpu.h"
 #include "kernel/kernel.h"
 
 #define FAMILY_TYPE(family, type) typedef __typeof__(*(type)0) rt_##family##_kernel;

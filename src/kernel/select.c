@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/cpu.h"
 #include "kernel/rows.h"
 
 static bool within(uint32_t features, uint32_t needs) {
