@@ -119,10 +119,12 @@ typedef struct srv_ask {
     srv_switch unit, special; /* normalize, add_special_tokens: as said */
     int encoding;             /* encoding_format: 2 is base64 */
     int content_type;
-    int64_t top;        /* best labels only; 0: all */
-    bool normalize;     /* vectors of length 1 */
-    int64_t columns;    /* OpenAI's dimensions; 0: all */
-    bool with_text;     /* rerank's return_text */
+    int64_t top;     /* best labels only; 0: all */
+    bool normalize;  /* vectors of length 1 */
+    int64_t columns; /* OpenAI's dimensions; 0: all */
+    bool with_text;  /* rerank's return_text */
+    bool documents;  /* rerank: Cohere's form of the answer */
+    srv_switch with_document;
     bool no_special;    /* tokenize without [CLS] and [SEP] */
     const srv_json *id; /* v2: to be given back */
     srv_output outputs[SRV_OUTPUTS];
@@ -245,6 +247,9 @@ bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int6
 retort_text *srv_add_text(srv_call *call);
 srv_ids *srv_add_ids(srv_call *call);
 bool srv_add_string(srv_call *call, const char *name, const srv_json *string);
+/* The list `name` of texts, each read by `add`, as partners of the body's query. */
+bool srv_read_ranked(srv_call *call, const srv_json *body, const char *name,
+                     bool (*add)(srv_call *call, const char *name, const srv_json *value));
 /* What the last text is paired with. */
 bool srv_add_pair(srv_call *call, const char *name, const srv_json *string);
 
@@ -268,6 +273,8 @@ void srv_order(const float *scores, size_t n, uint32_t *order);
 /* Room for n scores and their order in call->writing, until the call ends; again and again the same. False:
  * out of memory, and srv_call_fail has been called. */
 bool srv_ranking_open(srv_call *call, size_t n);
+/* How well each text answers its query, and their order, in call->writing; as srv_ranking_open. */
+bool srv_rank(srv_call *call);
 /* The vector of text i, of length 1 when asked for, in `scratch`. */
 const float *srv_vector(const srv_call *call, size_t i, float *scratch, size_t n);
 
@@ -279,6 +286,8 @@ void srv_tei_write_embed(srv_call *call);
 bool srv_tei_read_rerank(srv_call *call, const srv_json *body);
 bool srv_tei_check_rerank(srv_call *call);
 void srv_tei_write_rerank(srv_call *call);
+bool srv_cohere_read_documents(srv_call *call, const srv_json *body);
+void srv_cohere_write_rank(srv_call *call);
 bool srv_tei_read_similarity(srv_call *call, const srv_json *body);
 void srv_tei_write_similarity(srv_call *call);
 bool srv_tei_read_tokenize(srv_call *call, const srv_json *body);

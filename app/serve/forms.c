@@ -29,6 +29,14 @@
 #define PADDING                                                                                              \
     { "padding", SRV_FIELD_UNUSED, .help = "texts of a batch are not padded" }
 
+#define DOCUMENTS(needed)                                                                                    \
+    {"documents", SRV_FIELD_OWN, .required = (needed), .schema = REF("Documents")},                          \
+        {"top_n",    SRV_FIELD_WHOLE,   .at = AT(top),                                                       \
+         .least = 1, .most = INT32_MAX, .help = "so many of the best"},                                      \
+    {                                                                                                        \
+        "return_documents", SRV_FIELD_SWITCH, .at = AT(with_document), .help = "true unless said otherwise"  \
+    }
+
 /* ---- Text Embeddings Inference ---- */
 
 static const srv_field predict[] = {INPUTS("PredictInputs"), CUT, RAW_SCORES, MODEL, END};
@@ -39,7 +47,8 @@ const srv_form srv_embed_form = {"EmbedRequest", embed};
 
 static const srv_field rerank[] = {
     {"query", SRV_FIELD_OWN, .required = true, .schema = REF("Text")},
-    {"texts", SRV_FIELD_OWN, .required = true, .schema = REF("TextList")},
+    {"texts", SRV_FIELD_OWN, .schema = REF("TextList")},
+    DOCUMENTS(false),
     CUT,
     RAW_SCORES,
     {"return_text", SRV_FIELD_BOOL, .at = AT(with_text)},
@@ -47,6 +56,13 @@ static const srv_field rerank[] = {
     END,
 };
 const srv_form srv_rerank_form = {"RerankRequest", rerank};
+
+static const srv_field rank[] = {
+    {"query", SRV_FIELD_OWN, .required = true, .schema = REF("Text")}, DOCUMENTS(true), CUT, MODEL, END,
+};
+const srv_form srv_rank_form = {"RankRequest", rank};
+static const srv_field document[] = {{"text", SRV_FIELD_OWN, .required = true, .schema = REF("Text")}, END};
+const srv_form srv_document_form = {"Document", document};
 
 static const srv_field similarity[] = {
     INPUTS("SimilarityInputs"),
@@ -210,6 +226,8 @@ const srv_form *const srv_forms[] = {
     &srv_predict_form,
     &srv_embed_form,
     &srv_rerank_form,
+    &srv_rank_form,
+    &srv_document_form,
     &srv_similarity_form,
     &srv_similarity_inputs_form,
     &srv_similarity_parameters_form,

@@ -23,6 +23,9 @@ static const struct {
      "'description':'a text, a pair [a, b], or a list of [text] and [a, b]'}"},
     {"Dimensions", "{'type':['integer','null'],'minimum':1,'maximum':%}"},
     {"TextList", "{'type':'array','minItems':1,'maxItems':@,'items':{'$ref':'#/components/schemas/Text'}}"},
+    {"Documents",
+     "{'type':'array','minItems':1,'maxItems':@,'items':{'oneOf':[{'$ref':'#/components/schemas/Text'},"
+     "{'$ref':'#/components/schemas/Document'}]}}"},
     {"Sentences", "{'type':'array','minItems':1,'maxItems':#,'items':{'$ref':'#/components/schemas/Text'}}"},
     {"HuggingFaceInputs",
      "{'oneOf':[{'$ref':'#/components/schemas/Text'},{'type':'array','minItems':1,'maxItems':1,'items':"
@@ -54,6 +57,11 @@ static const struct {
     {"RerankReply",
      "{'type':'array','items':{'type':'object','required':['index','score'],'properties':{'index':"
      "{'type':'integer'},'score':{'type':'number'},'text':{'type':'string'}}}}"},
+    {"RankReply",
+     "{'type':'object','required':['results'],'properties':{'id':{'type':'string'},'model':{'type':'string'},"
+     "'results':{'type':'array','items':{'type':'object','required':['index','relevance_score'],'properties':"
+     "{'index':{'type':'integer'},'relevance_score':{'type':'number'},'document':{'$ref':'#/components/"
+     "schemas/Document'}}}},'usage':{'type':'object'}}}"},
     {"SimilarityReply", "{'type':'array','items':{'type':'number'}}"},
     {"TokenizeReply", "{'type':'array','items':{'type':'array','items':{'type':'object','required':['id','"
                       "text','special'],'properties':"

@@ -65,17 +65,27 @@ bool srv_tei_read_embed(srv_call *call, const srv_json *body) {
     return read_strings(call, "inputs", srv_json_get(body, "inputs"));
 }
 
-bool srv_tei_read_rerank(srv_call *call, const srv_json *body) {
-    const srv_json *query = srv_json_get(body, "query"), *texts = srv_json_get(body, "texts");
+bool srv_read_ranked(srv_call *call, const srv_json *body, const char *name,
+                     bool (*add)(srv_call *call, const char *name, const srv_json *value)) {
+    const srv_json *query = srv_json_get(body, "query"), *texts = srv_json_get(body, name);
     if (!srv_json_is(query, SRV_STRING)) return srv_call_wrong(call, "query", "a string", query);
-    if (!srv_json_is(texts, SRV_ARRAY)) return srv_call_wrong(call, "texts", "a list of strings", texts);
-    if (!read_strings(call, "texts", texts)) return false;
-    for (size_t i = 0; i < call->ask.count; i++) {
+    if (!srv_json_is(texts, SRV_ARRAY)) return srv_call_wrong(call, name, "a list of strings", texts);
+    const srv_json *at = srv_json_first(texts);
+    for (uint32_t i = 0; i < texts->count; i++, at = srv_json_next(at)) {
+        if (!add(call, name, at)) return false;
         retort_text *text = &call->ask.texts[i];
         *text = (retort_text){query->text, query->length, text->text, text->length};
         call->characters += query->length;
     }
     return true;
+}
+
+bool srv_tei_read_rerank(srv_call *call, const srv_json *body) {
+    if (srv_json_get(body, "documents") != NULL) return srv_cohere_read_documents(call, body);
+    if (call->ask.top != 0) return srv_call_fail(call, SRV_ERROR_INVALID, "top_n: it goes with documents");
+    if (call->ask.with_document != SRV_UNSAID)
+        return srv_call_fail(call, SRV_ERROR_INVALID, "return_documents: it goes with documents");
+    return srv_read_ranked(call, body, "texts", srv_add_string);
 }
 
 /* A reranker has one logit, or two labels, of which the second says "yes". */
@@ -175,8 +185,10 @@ void srv_tei_write_embed(srv_call *call) {
     srv_more(call);
 }
 
-static bool rank(srv_call *call) {
+bool srv_rank(srv_call *call) {
     size_t n = call->ask.count, labels = (size_t)call->engine->info.labels;
+    if (!srv_ranking_open(call, n)) return false;
+    if (call->writing.part > 0) return true;
     float *row = malloc(labels * sizeof *row + 1);
     if (row == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < n; i++) {
@@ -190,9 +202,11 @@ static bool rank(srv_call *call) {
 
 void srv_tei_write_rerank(srv_call *call) {
     srv_out *out = &call->answer;
-    if (!srv_ranking_open(call, call->ask.count)) return;
-    if (call->writing.part == 0 && !rank(call)) return;
-    if (!begin_item(call, true)) return;
+    if (call->ask.documents) {
+        srv_cohere_write_rank(call);
+        return;
+    }
+    if (!srv_rank(call) || !begin_item(call, true)) return;
     uint32_t index = call->writing.order[call->writing.part];
     const retort_text *text = &call->ask.texts[index];
     srv_out_format(out, "{\"index\":%u,\"score\":", index);

@@ -89,6 +89,17 @@ def openai():
                 raise AssertionError("an unknown model has answered")
 
 
+@test
+def cohere():
+    library = client("cohere")
+    documents = ["bad", TEXT, "good film"]
+    with Server(model("bert-regression")) as ranker:
+        wanted = ranker.post("/rerank", {"query": "film", "texts": documents})
+        for kind in library.Client, library.ClientV2:
+            answer = kind(api_key="none", base_url=ranker.url).rerank(model="any", query="film", documents=documents, top_n=2)
+            assert [(one.index, one.relevance_score) for one in answer.results] == [(one["index"], one["score"]) for one in wanted[:2]]
+
+
 if __name__ == "__main__":
     with server:
         main()

@@ -420,6 +420,30 @@ def models_in_the_path():
     assert server.post("/embeddings", {"input": TEXT, "model": EMBED}) == server.post("/v1/embeddings", {"input": TEXT, "model": EMBED})
 
 
+@test
+def documents_ranked():
+    """Cohere's and Jina's form; where a body has documents also at /rerank."""
+    texts = [TEXT, "bad", "good film"]
+    with Server(model("bert-regression")) as ranker:
+        wanted = ranker.post("/rerank", {"query": "film", "texts": texts, "return_text": True})
+        body = {"model": "any", "query": "film", "documents": [TEXT, {"text": "bad"}, "good film"]}
+        for path in "/v1/rerank", "/v2/rerank", "/rerank":
+            answer = ranker.post(path, body)
+            assert answer["results"] == [{"index": one["index"], "relevance_score": one["score"], "document": {"text": one["text"]}} for one in wanted]
+            assert answer["id"] and answer["usage"]["total_tokens"] > 0
+            short = ranker.post(path, {**body, "top_n": 1, "return_documents": False})["results"]
+            assert short == [{"index": wanted[0]["index"], "relevance_score": wanted[0]["score"]}]
+            assert len(ranker.post(path, {**body, "top_n": 9})["results"]) == 3
+            code = 422 if path == "/rerank" else 400
+            for wrong in {"documents": []}, {"documents": "a"}, {"documents": [1]}, {"documents": [{"text": 1}]}, {"documents": [{"title": "a"}]}, \
+                    {"top_n": 0}, {"rank_fields": ["a"]}, {"texts": ["a"]}:
+                ranker.post(path, {**body, **wrong}, 400 if wrong == {"documents": []} else code)
+        for wrong in {"top_n": 1}, {"return_documents": False}:
+            error = ranker.post("/rerank", {"query": "film", "texts": texts, **wrong}, 422)["error"]
+            assert next(iter(wrong)) in error
+        assert "return_documents" in ranker.post("/rerank", {**body, "return_text": True}, 422)["error"]
+
+
 # ---- Wrong requests ----
 
 
@@ -459,6 +483,7 @@ def unknown_fields_are_refused_by_name():
               "/similarity": {"inputs": {"source_sentence": "a", "sentences": ["b"]}, "parameters": {}}, "/": {"inputs": "a"},
               "/v1/embeddings": {"input": "a", "model": EMBED}, "/v2/models/{model}/infer": {"inputs": [text_input("a")]},
               "/v2/models/{model}/versions/{version}/infer": {"inputs": [text_input("a")]}, "/embeddings": {"input": "a", "model": EMBED},
+              "/v1/rerank": {"query": "a", "documents": ["a"]}, "/v2/rerank": {"query": "a", "documents": ["a"]},
               "/models/{model}": {"inputs": "a"}, "/v2/models/{model}": {"inputs": "a"},
               "/models/{model}/pipeline/feature-extraction": {"inputs": "a"}, "/models/{model}/pipeline/sentence-similarity": {
                   "inputs": {"source_sentence": "a", "sentences": ["b"]}}}
@@ -468,8 +493,8 @@ def unknown_fields_are_refused_by_name():
         name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
         assert name in forms and set(bodies[path]) <= set(forms[name]["properties"]), path
         real = path.replace("{model}", EMBED if "pipeline" in path else CLASSIFY).replace("{version}", "1")
-        server.post(real, bodies[path], 424 if path == "/rerank" else 200)  # a model of three labels is no reranker
-        code = 400 if path.endswith(("/embeddings", "/infer")) else 422  # OpenAI's form and the protocol
+        server.post(real, bodies[path], 424 if path.endswith("/rerank") else 200)  # a model of three labels is no reranker
+        code = 400 if path.endswith(("/embeddings", "/infer")) or re.match("/v./rerank", path) else 422  # OpenAI's form and the protocol
         error = server.post(real, {**bodies[path], "no_such": 1}, code)["error"]
         message = error["message"] if isinstance(error, dict) else error
         assert "unknown field 'no_such'" in message and next(iter(bodies[path])) in message, message
