@@ -178,7 +178,7 @@ static bool rounded_number(const rt_onnx_match *m, const char *value, double *ou
 static bool computed(const rt_onnx_match *m, const char *value, int depth, double *out);
 
 static bool operand(const rt_onnx_match *m, const rt_onnx_node *node, size_t index, int depth, double *out) {
-    const char *value = rt_onnx_input(node, index);
+    const char *value = rt_onnx_unrounded(m, rt_onnx_input(node, index));
     return one_number(rt_onnx_constant(m, value), out) || plain_number(m, value, out) ||
            rounded_number(m, value, out) || (depth > 0 && computed(m, value, depth - 1, out));
 }
@@ -202,6 +202,7 @@ static bool computed(const rt_onnx_match *m, const char *value, int depth, doubl
 
 bool rt_onnx_scalar(const rt_onnx_match *m, const char *value, double *out) {
     enum { DEPTH = 8 };
+    value = rt_onnx_unrounded(m, value);
     return one_number(rt_onnx_constant(m, value), out) || plain_number(m, value, out) ||
            rounded_number(m, value, out) || computed(m, value, DEPTH, out);
 }

@@ -4,6 +4,11 @@
 
 #include <math.h>
 
+/* Whether two values are one, with or without 8 bits in between. */
+static bool same(const rt_onnx_match *m, const char *a, const char *b) {
+    return strcmp(rt_onnx_unrounded(m, a), rt_onnx_unrounded(m, b)) == 0;
+}
+
 /* ---- LayerNorm ---- */
 
 static bool last_axis(const rt_onnx_match *m, const rt_onnx_node *node) {
@@ -20,7 +25,7 @@ static bool centred(const rt_onnx_match *m, const char *value, const char **x) {
     const rt_onnx_node *mean = sub != NULL ? rt_onnx_made_by(m, rt_onnx_input(sub, 1), "ReduceMean") : NULL;
     if (mean == NULL || !last_axis(m, mean)) return false;
     *x = rt_onnx_input(sub, 0);
-    return strcmp(rt_onnx_input(mean, 0), *x) == 0;
+    return same(m, rt_onnx_input(mean, 0), *x);
 }
 
 /* √(mean((x - mean)²) + epsilon) */
@@ -30,12 +35,11 @@ static bool deviation(const rt_onnx_match *m, const char *value, const char *x, 
     if (add == NULL || !rt_onnx_scalar(m, rt_onnx_input(add, 1), epsilon)) return false;
     const rt_onnx_node *mean = rt_onnx_made_by(m, rt_onnx_input(add, 0), "ReduceMean");
     const rt_onnx_node *square = mean != NULL ? rt_onnx_maker(m, rt_onnx_input(mean, 0)) : NULL;
-    const char *same;
+    const char *below;
     bool power = rt_onnx_is(square, "Pow") && rt_onnx_near(m, rt_onnx_input(square, 1), 2);
-    bool product =
-        rt_onnx_is(square, "Mul") && strcmp(rt_onnx_input(square, 0), rt_onnx_input(square, 1)) == 0;
-    return (power || product) && last_axis(m, mean) && centred(m, rt_onnx_input(square, 0), &same) &&
-           strcmp(same, x) == 0;
+    bool product = rt_onnx_is(square, "Mul") && same(m, rt_onnx_input(square, 0), rt_onnx_input(square, 1));
+    return (power || product) && last_axis(m, mean) && centred(m, rt_onnx_input(square, 0), &below) &&
+           same(m, below, x);
 }
 
 static bool decomposed(rt_onnx_match *m, const rt_onnx_node *add, rt_onnx_norm *out) {
@@ -110,10 +114,10 @@ static const rt_onnx_node *one_plus(const rt_onnx_match *m, const char *value) {
 static bool over_root(const rt_onnx_match *m, const char *value, const char *x) {
     const rt_onnx_node *div = rt_onnx_made_by(m, value, "Div");
     if (div != NULL)
-        return strcmp(rt_onnx_input(div, 0), x) == 0 && rt_onnx_near(m, rt_onnx_input(div, 1), M_SQRT2);
+        return same(m, rt_onnx_input(div, 0), x) && rt_onnx_near(m, rt_onnx_input(div, 1), M_SQRT2);
     factors f = {.scale = 1};
     factor(m, value, 1, &f);
-    return f.count == 1 && strcmp(f.values[0], x) == 0 && fabs(f.scale - M_SQRT1_2) < 1e-3;
+    return f.count == 1 && same(m, f.values[0], x) && fabs(f.scale - M_SQRT1_2) < 1e-3;
 }
 
 /* √(2/π) (x + 0.044715 x³); the cube is not taken apart */
@@ -122,8 +126,8 @@ static bool inner_cubic(const rt_onnx_match *m, const char *value, const char *x
     factor(m, value, 1, &f);
     const rt_onnx_node *add = f.count == 1 ? rt_onnx_made_by(m, f.values[0], "Add") : NULL;
     if (add == NULL || fabs(f.scale - sqrt(2 / M_PI)) > 1e-3) return false;
-    bool first = strcmp(rt_onnx_input(add, 0), x) == 0;
-    if (!first && strcmp(rt_onnx_input(add, 1), x) != 0) return false;
+    bool first = same(m, rt_onnx_input(add, 0), x);
+    if (!first && !same(m, rt_onnx_input(add, 1), x)) return false;
     factor(m, rt_onnx_input(add, first ? 1 : 0), 3, &cube);
     return fabs(cube.scale - 0.044715) < 1e-4;
 }

@@ -121,6 +121,7 @@ bool rt_onnx_weight_of(rt_onnx_match *m, const char *value, rt_onnx_weight *out)
     *out = (rt_onnx_weight){0};
     const rt_onnx_node *turn = rt_onnx_made_by(m, value, "Transpose");
     if (turn != NULL) value = rt_onnx_input(turn, 0);
+    value = rt_onnx_unrounded(m, value);
     const rt_onnx_node *node = rt_onnx_maker(m, value);
     bool found = float_view(rt_onnx_constant(m, value), &out->tensor) ||
                  (rt_onnx_is(node, "DequantizeLinear") &&
