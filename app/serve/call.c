@@ -211,11 +211,7 @@ static bool ask(srv_call *call) {
 bool srv_call_ask(srv_call *call) {
     int64_t from = srv_now();
     if (!ask(call)) return false;
-    if (call->route->write == srv_tei_write_tokenize) {
-        srv_call_tokenize(call);
-        return false;
-    }
-    if (!srv_call_encode(call)) return false;
+    if (call->ask.no_job || !srv_call_encode(call)) return false;
     call->encode_time = srv_now() - from;
     return true;
 }

@@ -110,6 +110,7 @@ typedef struct srv_ask {
     size_t count, capacity;
     bool single;     /* one input, not a list of one */
     bool nested;     /* Hugging Face's form of the answer to it */
+    bool no_job;     /* the answer needs the tokenizer alone */
     bool similarity; /* POST /: cosines with the first text */
     srv_slice named; /* the model, in the body */
     srv_switch truncate;
@@ -247,6 +248,7 @@ bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int6
 retort_text *srv_add_text(srv_call *call);
 srv_ids *srv_add_ids(srv_call *call);
 bool srv_add_string(srv_call *call, const char *name, const srv_json *string);
+bool srv_add_id_list(srv_call *call, const char *name, const srv_json *list);
 /* The list `name` of texts, each read by `add`, as partners of the body's query. */
 bool srv_read_ranked(srv_call *call, const srv_json *body, const char *name,
                      bool (*add)(srv_call *call, const char *name, const srv_json *value));
@@ -292,6 +294,9 @@ bool srv_tei_read_similarity(srv_call *call, const srv_json *body);
 void srv_tei_write_similarity(srv_call *call);
 bool srv_tei_read_tokenize(srv_call *call, const srv_json *body);
 void srv_tei_write_tokenize(srv_call *call);
+bool srv_tei_read_decode(srv_call *call, const srv_json *body);
+bool srv_tei_check_decode(srv_call *call);
+void srv_tei_write_decode(srv_call *call);
 void srv_tei_write_info(srv_call *call);
 bool srv_hf_read(srv_call *call, const srv_json *body);
 void srv_hf_write(srv_call *call);

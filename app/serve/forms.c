@@ -89,6 +89,14 @@ static const srv_field tokenize[] = {
 };
 const srv_form srv_tokenize_form = {"TokenizeRequest", tokenize};
 
+static const srv_field decode[] = {
+    {"ids", SRV_FIELD_OWN, .required = true, .schema = REF("TokenIds")},
+    {"skip_special_tokens", SRV_FIELD_SWITCH, .at = AT(special), .help = "true unless said otherwise"},
+    MODEL,
+    END,
+};
+const srv_form srv_decode_form = {"DecodeRequest", decode};
+
 /* ---- OpenAI ---- */
 
 static const srv_field embeddings[] = {
@@ -232,6 +240,7 @@ const srv_form *const srv_forms[] = {
     &srv_similarity_inputs_form,
     &srv_similarity_parameters_form,
     &srv_tokenize_form,
+    &srv_decode_form,
     &srv_embeddings_form,
     &srv_v2_form,
     &srv_v2_parameters_form,

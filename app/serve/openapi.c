@@ -68,6 +68,12 @@ static const struct {
                       "{'id':{'type':'integer'},'text':{'type':'string'},'special':{'type':'boolean'},'start'"
                       ":{'type':['integer',"
                       "'null']},'stop':{'type':['integer','null']}}}}}"},
+    {"TokenIds",
+     "{'oneOf':[{'type':'array','minItems':1,'items':{'type':'integer','minimum':0,'maximum':99}},"
+     "{'type':'array','minItems':1,'maxItems':@,'items':{'type':'array','items':{'type':'integer','minimum':"
+     "0,"
+     "'maximum':99}}}],'description':'ids of the vocabulary, or lists of them'}"},
+    {"DecodeReply", "{'type':'array','items':{'type':'string'}}"},
     {"Info",
      "{'type':'object','required':['model_id','model_type','max_input_length'],'properties':{'model_id':"
      "{'type':'string'},'max_input_length':{'type':'integer'}}}"},

@@ -83,3 +83,14 @@ bool srv_add_pair(srv_call *call, const char *name, const srv_json *string) {
     call->characters += string->length;
     return true;
 }
+
+bool srv_add_id_list(srv_call *call, const char *name, const srv_json *list) {
+    srv_ids *ids = srv_add_ids(call);
+    if (ids == NULL) return false;
+    *ids = (srv_ids){.ids = {.json = srv_json_first(list)}, .n = list->count};
+    for (uint32_t i = 0; i < list->count; i++) { /* integers: they stand in a row */
+        const srv_json *id = &ids->ids.json[i];
+        if (id->kind != SRV_INTEGER) return srv_call_wrong(call, name, "token ids", id);
+    }
+    return true;
+}

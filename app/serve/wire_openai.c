@@ -5,17 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool add_ids(srv_call *call, const srv_json *list) {
-    srv_ids *ids = srv_add_ids(call);
-    if (ids == NULL) return false;
-    *ids = (srv_ids){.ids = {.json = srv_json_first(list)}, .n = list->count};
-    for (uint32_t i = 0; i < list->count; i++) { /* integers: they stand in a row */
-        const srv_json *id = &ids->ids.json[i];
-        if (id->kind != SRV_INTEGER) return srv_call_wrong(call, "input", "token ids", id);
-    }
-    return true;
-}
-
 /* A text, texts, token ids, or lists of token ids. */
 static bool read_input(srv_call *call, const srv_json *input) {
     if (srv_json_is(input, SRV_STRING)) return srv_add_string(call, "input", input);
@@ -23,14 +12,14 @@ static bool read_input(srv_call *call, const srv_json *input) {
     if (input->count == 0) return true;
     const srv_json *at = srv_json_first(input);
     bool texts = at->kind == SRV_STRING;
-    if (at->kind == SRV_INTEGER) return add_ids(call, input);
+    if (at->kind == SRV_INTEGER) return srv_add_id_list(call, "input", input);
     for (uint32_t i = 0; i < input->count; i++, at = srv_json_next(at)) {
         if (texts) {
             if (!srv_add_string(call, "input", at)) return false;
         } else {
             if (at->kind != SRV_ARRAY)
                 return srv_call_wrong(call, "input", "strings or lists of token ids", at);
-            if (!add_ids(call, at)) return false;
+            if (!srv_add_id_list(call, "input", at)) return false;
         }
     }
     return true;

@@ -116,6 +116,7 @@ bool srv_tei_read_similarity(srv_call *call, const srv_json *body) {
 
 bool srv_tei_read_tokenize(srv_call *call, const srv_json *body) {
     call->ask.no_special = call->ask.special == SRV_NO;
+    call->ask.no_job = true;
     return read_strings(call, "inputs", srv_json_get(body, "inputs"));
 }
 
@@ -303,6 +304,72 @@ void srv_tei_write_tokenize(srv_call *call) {
     srv_out_text(&call->answer, "]");
     writing->at = writing->point = 0;
     writing->part++;
+}
+
+/* ---- decode ---- */
+
+bool srv_tei_read_decode(srv_call *call, const srv_json *body) {
+    const srv_json *ids = srv_json_get(body, "ids");
+    if (!srv_json_is(ids, SRV_ARRAY)) return srv_call_wrong(call, "ids", "a list", ids);
+    call->ask.no_job = true;
+    if (ids->count == 0) return true;
+    const srv_json *at = srv_json_first(ids);
+    if (at->kind != SRV_ARRAY) return srv_add_id_list(call, "ids", ids);
+    for (uint32_t i = 0; i < ids->count; i++, at = srv_json_next(at)) {
+        if (!srv_json_is(at, SRV_ARRAY)) return srv_call_wrong(call, "ids", "lists of token ids", at);
+        if (!srv_add_id_list(call, "ids", at)) return false;
+    }
+    return true;
+}
+
+static bool check_ids(srv_call *call, size_t index) {
+    const srv_ids *ids = &call->ask.ids[index];
+    for (size_t i = 0; i < ids->n; i++) {
+        int64_t id = ids->ids.json[i].integer;
+        if (id < 0 || id > INT32_MAX || retort_model_piece(call->engine->model, (int32_t)id) == NULL)
+            return srv_call_fail(call, SRV_ERROR_TOKENIZER,
+                                 "ids: list %zu has %lld: the vocabulary has no such id", index,
+                                 (long long)id);
+    }
+    return true;
+}
+
+/* So few that writing the answer holds up nobody, and each of the vocabulary. */
+bool srv_tei_check_decode(srv_call *call) {
+    long most = call->server->options->queue_tokens;
+    for (size_t i = 0; i < call->ask.count; i++) call->tokens += call->ask.ids[i].n;
+    if (call->tokens > (size_t)most)
+        return srv_call_fail(call, SRV_ERROR_TOO_LARGE,
+                             "the request has %zu token ids: max_queue_tokens is %ld", call->tokens, most);
+    for (size_t i = 0; i < call->ask.count; i++) {
+        if (!check_ids(call, i)) return false;
+    }
+    return true;
+}
+
+static int append(void *user, const char *text, size_t length) {
+    srv_out_bytes(user, text, length);
+    return 0;
+}
+
+/* A text a part. */
+void srv_tei_write_decode(srv_call *call) {
+    srv_out text = {0};
+    if (!begin_item(call, true)) return;
+    const srv_ids *asked = &call->ask.ids[call->writing.part];
+    int32_t *ids = malloc(asked->n * sizeof *ids + 1);
+    bool fine = ids != NULL;
+    for (size_t i = 0; fine && i < asked->n; i++) ids[i] = (int32_t)asked->ids.json[i].integer;
+    fine = fine && retort_decode(call->engine->model, ids, asked->n, call->ask.special != SRV_NO, append,
+                                 &text, NULL) == RETORT_OK;
+    free(ids);
+    if (fine && !text.failed) {
+        srv_out_string(&call->answer, text.data, text.length);
+        srv_more(call);
+    } else {
+        srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    }
+    srv_out_free(&text);
 }
 
 /* ---- info ---- */

@@ -444,6 +444,21 @@ def documents_ranked():
         assert "return_documents" in ranker.post("/rerank", {**body, "return_text": True}, 422)["error"]
 
 
+@test
+def decode():
+    ids = [token["id"] for token in server.post("/tokenize", {"inputs": TEXT})[0]]
+    assert server.post("/decode", {"ids": ids}) == [TEXT]
+    assert server.post("/decode", {"ids": [ids, ids[1:2], []]}) == [TEXT, TEXT.split()[0], ""]
+    assert server.post("/decode", {"ids": ids, "skip_special_tokens": False}) == [f"[CLS] {TEXT} [SEP]"]
+    for wrong in [10 ** 6], [-1], [2 ** 40], [[5], [10 ** 6]]:
+        assert "the vocabulary has no such id" in server.post("/decode", {"ids": wrong}, 422)["error"]
+    for wrong in "a", 5, ["a"], [[5], 5], [5, [5]], [1.5], None:
+        server.post("/decode", {"ids": wrong}, 422)
+    server.post("/decode", {"ids": []}, 400)
+    with Server(model(CLASSIFY), "--max-queue-tokens", 100) as small:
+        assert "max_queue_tokens is 100" in small.post("/decode", {"ids": [5] * 101}, 413)["error"]
+
+
 # ---- Wrong requests ----
 
 
@@ -483,7 +498,7 @@ def unknown_fields_are_refused_by_name():
               "/similarity": {"inputs": {"source_sentence": "a", "sentences": ["b"]}, "parameters": {}}, "/": {"inputs": "a"},
               "/v1/embeddings": {"input": "a", "model": EMBED}, "/v2/models/{model}/infer": {"inputs": [text_input("a")]},
               "/v2/models/{model}/versions/{version}/infer": {"inputs": [text_input("a")]}, "/embeddings": {"input": "a", "model": EMBED},
-              "/v1/rerank": {"query": "a", "documents": ["a"]}, "/v2/rerank": {"query": "a", "documents": ["a"]},
+              "/decode": {"ids": [5]}, "/v1/rerank": {"query": "a", "documents": ["a"]}, "/v2/rerank": {"query": "a", "documents": ["a"]},
               "/models/{model}": {"inputs": "a"}, "/v2/models/{model}": {"inputs": "a"},
               "/models/{model}/pipeline/feature-extraction": {"inputs": "a"}, "/models/{model}/pipeline/sentence-similarity": {
                   "inputs": {"source_sentence": "a", "sentences": ["b"]}}}
