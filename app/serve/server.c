@@ -90,6 +90,9 @@ static retort_status start(srv_server *server, retort_error *err) {
     retort_status status = srv_mhd_load(err);
     if (status == RETORT_OK) status = srv_load_keys(server, err);
     if (status == RETORT_OK) status = srv_listen(server, err);
+    pthread_mutex_lock(&server->lock);
+    server->made_socket = status == RETORT_OK && server->options->unix_path != NULL && !server->socket_given;
+    pthread_mutex_unlock(&server->lock);
     if (status == RETORT_OK && server->options->access_path != NULL)
         status = srv_log_open(&server->log, server->options->access_path, err);
     if (status == RETORT_OK) status = srv_load_models(server, err);
@@ -126,8 +129,10 @@ static void cut(srv_server *server) {
 }
 
 static void remove_socket(srv_server *server) {
-    if (server->listen_fd >= 0 && server->options->unix_path != NULL && !server->socket_given)
-        unlink(server->options->unix_path);
+    pthread_mutex_lock(&server->lock);
+    if (server->made_socket) unlink(server->options->unix_path);
+    server->made_socket = false;
+    pthread_mutex_unlock(&server->lock);
 }
 
 /* Ends the process although threads of it are at work: a batch, a model being loaded, a blocked write. */

@@ -37,6 +37,7 @@ struct srv_server {
     long connection_limit; /* `options` may ask for more than descriptors allow */
     int listen_fd;
     bool socket_given;       /* by systemd */
+    bool made_socket;        /* a file, to be removed; under the lock */
     atomic_long in_flight;   /* calls between head and answer */
     atomic_ullong *requests; /* [routes + 1, SRV_CODES] answers; the last row: no route */
     atomic_ullong next_id;
