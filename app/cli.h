@@ -31,7 +31,8 @@ typedef enum cli_code {
     X(TOKENIZER, "tokenizer", 0, "PATH", TEXT, 0, 0, NULL,                                                   \
       "folder, tokenizer.json or vocab.txt to use in place of the checkpoint's")                             \
     X(MEMORY, "memory", 0, "SIZE", SIZE, 0, 0, NULL,                                                         \
-      "take at most so many bytes (512M, 2G) to read the model; default: 64M and 8 times its files")         \
+      "take at most so many bytes (512M, 2G) to read the model, and to quantize; default: 64M and 8 times "  \
+      "its files")                                                                                           \
     X(RECIPE, "recipe", 0, "int8|int8-static|smoothquant|int4|awq|gptq|owq|ptq+owq", CHOICE, 0, 0, "int8",   \
       "how the weights become integers")                                                                     \
     X(BITS, "bits", 0, "8|4|3", CHOICE, 0, 0, NULL, "bits of the matrices (default: those of the recipe)")   \

@@ -25,6 +25,7 @@ static cli_code quantize(retort_model **out, const cli_args *args, const retort_
     options.weak_columns = (size_t)cli_int(args, CLI_WEAK_COLUMNS, 0);
     options.progress = cli_progress;
     options.warning = cli_warning;
+    options.memory = cli_size(args, CLI_MEMORY);
     options.keep = names.items;
     options.keep_count = names.count;
     if (retort_model_quantize(out, model, &options, &err) != RETORT_OK) code = cli_fail(&err, false);

@@ -244,11 +244,13 @@ typedef struct retort_quantize_options {
     retort_activations activations;
     /* NULL, or receives what makes the result worse than it could be: too few texts. */
     void (*warning)(void *user, const char *text);
+    uint64_t memory; /* bytes that may be taken beside the model, estimated before; RETORT_LIMIT where it is
+                        more. 0: any, and a warning where it is more than 2 GiB */
 } retort_quantize_options;
 #define RETORT_QUANTIZE_OPTIONS                                                                              \
     {                                                                                                        \
         sizeof(retort_quantize_options), "int8", 0, 0, 0, NULL, 0, NULL, NULL, NULL, 0, 0, 0,                \
-            RETORT_ACTIVATIONS_DEFAULT, NULL                                                                 \
+            RETORT_ACTIVATIONS_DEFAULT, NULL, 0                                                              \
     }
 
 /* A new model whose matrices and word table are integers. `model` is a float32 one of level 3. int8: a scale

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * GPTQ against the paper's own form, with the inverse of the Hessian; the Cholesky factor; and what
  * calibration says of a model's inputs. */
+#include "quant/importance.h"
 #include "quant/gptq.h"
 #include "graph/rewrite.h"
 #include "quant/calibrate.h"
@@ -539,6 +540,50 @@ static void test_cancelling(void **unused) {
     retort_model_free(model);
 }
 
+/* A head of a vocabulary has too many labels for a matrix of all pairs of them; an FFN has not. */
+static void test_wide_heads(void **unused) {
+    (void)unused;
+    static const struct {
+        int64_t labels;
+        bool head, joint;
+    } rows[] = {{RT_IMPORTANCE_LABELS, true, true},
+                {RT_IMPORTANCE_LABELS + 1, true, false},
+                {RT_IMPORTANCE_LABELS + 1, false, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        rt_graph graph = {.output = -1, .level = 2};
+        int64_t dims[] = {8, rows[i].labels};
+        int x = rt_graph_input(&graph, "x", RETORT_F32, 2, (int64_t[]){RT_DIM_BATCH, 8});
+        void *data = rt_graph_alloc(&graph, 8 * sizeof(float) * (size_t)rows[i].labels);
+        int weight = rt_graph_constant(&graph, "w", RETORT_F32, RT_LAYOUT_ROWS, 2, dims, data);
+        int node = rt_graph_node(&graph, RT_OP_LINEAR, "linear", 2, (int[]){x, weight}, NULL);
+        assert_true(node >= 0);
+        graph.output = rows[i].head ? rt_node_output(&graph, node, 0) : x;
+        assert_true(rt_importance_joint(&graph, &graph.nodes[node]) == rows[i].joint);
+        rt_graph_free(&graph);
+    }
+}
+
+/* What learning takes is known before it begins. */
+static void test_memory_is_bounded(void **unused) {
+    (void)unused;
+    retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *integer = NULL;
+    retort_dataset *data = open_lines(model);
+    retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
+    retort_error err = {0};
+    options.recipe = "ptq+owq";
+    options.data = data;
+    options.group = 32;
+    options.memory = 100000;
+    assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_LIMIT);
+    assert_non_null(strstr(err.text, "recipe 'ptq+owq' needs up to"));
+    assert_non_null(strstr(err.text, "--memory"));
+    options.memory = 1 << 30;
+    assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_OK);
+    retort_model_free(integer);
+    retort_dataset_free(data);
+    retort_model_free(model);
+}
+
 static void keep_warning(void *user, const char *text) {
     snprintf(user, 200, "%s", text);
 }
@@ -584,6 +629,7 @@ int main(void) {
         cmocka_unit_test(test_moments),    cmocka_unit_test(test_choice),
         cmocka_unit_test(test_models),     cmocka_unit_test(test_weak_choice),
         cmocka_unit_test(test_refusals),   cmocka_unit_test(test_cancelling),
+        cmocka_unit_test(test_wide_heads), cmocka_unit_test(test_memory_is_bounded),
         cmocka_unit_test(test_few_tokens),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -213,8 +213,10 @@ static retort_status see_x(runner *r, const rt_step *step, size_t rows, retort_e
     return r->see(r->user, r->of_step[step - r->plan.steps] - 1, rows, n, x, y, err);
 }
 
-static retort_status run_chunk(runner *r, rt_calibration *c, const rt_chunk *chunk, retort_error *err) {
-    retort_status status = c->pause != NULL ? c->pause(c->pause_user, err) : RETORT_OK;
+static retort_status run_chunk(runner *r, rt_calibration *c, size_t index, retort_error *err) {
+    const rt_chunk *chunk = &r->batch.chunks[index];
+    retort_status status =
+        c->pause != NULL ? c->pause(c->pause_user, index, r->batch.chunk_count, err) : RETORT_OK;
     for (size_t i = 0; status == RETORT_OK && i <= r->steps; i++) {
         const rt_step *step = &r->plan.steps[i];
         size_t rows = rt_chunk_rows(chunk, step->rows);
@@ -234,7 +236,7 @@ retort_status rt_calibrate_rows(rt_calibration *calibration, const rt_graph *gra
     retort_status status = runner_open(&r, calibration, graph, err);
     if (status == RETORT_OK) status = find_steps(&r, names, count, err);
     for (size_t i = 0; status == RETORT_OK && i < r.batch.chunk_count; i++) {
-        status = run_chunk(&r, calibration, &r.batch.chunks[i], err);
+        status = run_chunk(&r, calibration, i, err);
     }
     runner_close(&r);
     return status;

@@ -27,7 +27,8 @@ typedef struct rt_calibration {
     rt_kernels kernels;
     const retort_model *model; /* borrowed */
     rt_feed texts;
-    retort_status (*pause)(void *user, retort_error *err); /* NULL, or called between chunks: may cancel */
+    /* NULL, or called when `done` of `count` chunks are: may cancel. */
+    retort_status (*pause)(void *user, size_t done, size_t count, retort_error *err);
     void *pause_user;
     /* Scratch of one chunk of rows; grows. */
     float *x, *product;

@@ -92,6 +92,12 @@ static retort_status see_outputs(rt_tape *tape, const rt_step *step, size_t rows
     return RETORT_OK;
 }
 
+bool rt_importance_joint(const rt_graph *graph, const rt_node *node) {
+    if (node->op != RT_OP_LINEAR || node->attrs.heads > 1) return false;
+    bool head = node->outputs[0] == graph->output;
+    return !head || graph->values[node->inputs[1]].dims[1] <= RT_IMPORTANCE_LABELS;
+}
+
 /* Room for the sums; only the pages of the triangles are ever touched. */
 static bool reserve_outputs(maker *m, const rt_graph *graph) {
     size_t most = 1, count = 0;
@@ -100,7 +106,7 @@ static bool reserve_outputs(maker *m, const rt_graph *graph) {
     bool made = m->out->outputs != NULL;
     for (size_t i = 0; made && i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
-        if (node->op != RT_OP_LINEAR || node->attrs.heads > 1) continue;
+        if (!rt_importance_joint(graph, node)) continue;
         size_t n = (size_t)graph->values[node->inputs[1]].dims[1];
         most = rt_max(most, n);
         made = rt_mul(n, n, &count);
@@ -141,7 +147,7 @@ static retort_status make(maker *m, rt_pool *pool, retort_error *err) {
     if (m->out->embedded == NULL || !reserve_outputs(m, graph))
         return rt_fail_nomem(err, m->out->n * m->out->n);
     for (size_t i = 0; status == RETORT_OK && i < m->batch.chunk_count; i++) {
-        if (c->pause != NULL) status = c->pause(c->pause_user, err);
+        if (c->pause != NULL) status = c->pause(c->pause_user, i, m->batch.chunk_count, err);
         if (status == RETORT_OK) status = see_chunk(m, &m->batch.chunks[i], err);
     }
     return status;

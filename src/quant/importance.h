@@ -14,10 +14,17 @@
 typedef struct rt_importance {
     double *embedded; /* [n, n], the lower triangle; NULL: not measured */
     size_t n;
-    float **outputs; /* [nodes] of a Linear that is not in blocks: the same at its outputs, before the
+    float **outputs; /* [nodes] of a Linear that is rt_importance_joint: the same at its outputs, before the
                         activation */
     size_t nodes;
 } rt_importance;
+
+/* Labels of a head whose outputs are looked at together. Those of a softmax over more, such as a vocabulary,
+ * are rounded each for itself: their second moments are diag(p) - p p^T, which beside its diagonal holds
+ * only products of two probabilities, while it would take labels^2 numbers, and labels^3 steps to factor. */
+enum { RT_IMPORTANCE_LABELS = 2048 };
+/* Whether the outputs of a Linear are looked at together. */
+bool rt_importance_joint(const rt_graph *graph, const rt_node *node);
 
 retort_status rt_importance_make(rt_importance *out, const rt_calibration *calibration, rt_pool *pool,
                                  uint64_t seed, retort_error *err);

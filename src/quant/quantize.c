@@ -9,6 +9,8 @@
 #include "quant/range.h"
 #include "quant/unused.h"
 
+#include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,19 +131,26 @@ static retort_status check_bits(const rt_quantizer *q, retort_error *err) {
                    q->bits);
 }
 
-retort_status rt_quantizer_go_on(void *user, retort_error *err) {
-    const rt_quantizer *q = user;
+/* Parts of all work that progress is told in. */
+enum { PROGRESS_PARTS = 1000 };
+
+retort_status rt_quantizer_go_on(void *user, size_t done, size_t count, retort_error *err) {
+    rt_quantizer *q = user;
     const retort_quantize_options *options = q->options;
-    if (options->progress == NULL || options->progress(options->user, q->doing, q->done - 1, q->total) == 0) {
+    q->share = count > 0 ? (double)done / (double)count : 0;
+    double whole = q->total > 0 ? (q->done + q->part * q->share) / q->total : 0;
+    size_t parts = rt_min((size_t)(fmin(whole, 1) * PROGRESS_PARTS), PROGRESS_PARTS - 1);
+    if (options->progress == NULL || options->progress(options->user, q->doing, parts, PROGRESS_PARTS) == 0) {
         return RETORT_OK;
     }
     return rt_fail(err, RETORT_CANCELLED, "quantize: cancelled at: %.200s", q->doing);
 }
 
-retort_status rt_quantizer_report(rt_quantizer *q, const char *what, retort_error *err) {
+retort_status rt_quantizer_report(rt_quantizer *q, const char *what, double work, retort_error *err) {
     q->doing = what;
-    q->done++;
-    return rt_quantizer_go_on(q, err);
+    q->done += q->part;
+    q->part = work;
+    return rt_quantizer_go_on(q, 0, 1, err);
 }
 
 /* The rows of the word table that most tokens read. */
@@ -195,7 +204,7 @@ static retort_status round_rest(rt_quantizer *q, retort_error *err) {
     for (size_t i = 0; status == RETORT_OK && i < q->graph->node_count; i++) {
         const rt_node *node = &q->graph->nodes[i];
         if (q->wave[i] >= 0 || !rt_quantizer_due(q, node)) continue; /* or its weight is another's too */
-        status = rt_quantizer_report(q, node->name, err);
+        status = rt_quantizer_report(q, node->name, rt_work_round(q, (int)i), err);
         if (status == RETORT_OK) status = rt_quantizer_round(q, (int)i, err);
     }
     return status;
@@ -241,15 +250,34 @@ static retort_status check_sizes(const rt_quantizer *q, retort_error *err) {
     return RETORT_OK;
 }
 
+/* So much is said before it is taken. */
+static const size_t LARGE_MEMORY = (size_t)2 << 30;
+
+static retort_status check_memory(const rt_quantizer *q, int waves, retort_error *err) {
+    size_t bytes = rt_work_memory(q, waves);
+    char text[200];
+    if (q->options->memory > 0 && bytes > q->options->memory) {
+        return rt_fail(err, RETORT_LIMIT,
+                       "quantize: recipe '%s' needs up to %zu bytes beside the model, and memory is %" PRIu64
+                       ": --memory SIZE, in C options.memory, allows more; owq and gptq need less",
+                       q->row->name, bytes, q->options->memory);
+    }
+    if (bytes < LARGE_MEMORY || q->options->memory > 0 || q->options->warning == NULL) return RETORT_OK;
+    snprintf(text, sizeof text, "quantize: recipe '%s' may take %.1f GB of memory beside the model",
+             q->row->name, (double)bytes / 1e9);
+    q->options->warning(q->options->user, text);
+    return RETORT_OK;
+}
+
 static retort_status fix_ranges(rt_quantizer *q, retort_error *err) {
-    retort_status status = rt_quantizer_report(q, "ranges", err);
+    retort_status status = rt_quantizer_report(q, "ranges", 0, err);
     if (status == RETORT_OK) status = rt_fix_ranges(&q->calibration, q->graph, err);
     return status == RETORT_OK ? rt_graph_verify(q->graph, err) : status;
 }
 
 /* What the word table's errors cost, before it is rounded. */
 static retort_status measure_importance(rt_quantizer *q, retort_error *err) {
-    retort_status status = rt_quantizer_report(q, "importance", err);
+    retort_status status = rt_quantizer_report(q, "importance", rt_work_importance(q), err);
     if (status != RETORT_OK) return status;
     return rt_importance_make(&q->importance, &q->calibration, q->pool, q->options->seed, err);
 }
@@ -261,6 +289,8 @@ static retort_status round_all(rt_quantizer *q, const retort_model *model, retor
     if (status == RETORT_OK) status = open_calibration(q, model, err);
     if (status == RETORT_OK) status = rt_waves_plan(q, &waves, err);
     if (status == RETORT_OK) status = check_sizes(q, err);
+    if (status == RETORT_OK) status = check_memory(q, waves, err);
+    if (status == RETORT_OK) rt_work_plan(q, waves);
     if (status == RETORT_OK && q->row->important) status = measure_importance(q, err);
     if (status == RETORT_OK) status = round_rest(q, err);
     for (int i = 0; status == RETORT_OK && i < waves; i++) status = rt_wave_learn(q, i, err);

@@ -83,7 +83,7 @@ static retort_status choose_moves(rt_quantizer *q, wave *w, retort_error *err) {
     for (size_t i = 0; status == RETORT_OK && i < w->count; i++) {
         matrix *m = &w->matrices[i];
         double loss[2];
-        status = rt_quantizer_go_on(q, err);
+        status = rt_quantizer_go_on(q, i, w->count, err);
         if (status != RETORT_OK || !rt_can_move(q->graph, m->node)) continue;
         status = rt_scale_choose(&search, &m->linear, &m->sample, &m->move, loss, err);
     }
@@ -110,7 +110,8 @@ static retort_status collect_moments(rt_quantizer *q, wave *w, retort_error *err
 typedef struct rounds {
     rt_quantizer *q;
     wave *w;
-    atomic_size_t left;
+    atomic_size_t left, done;
+    retort_error error; /* of a call that cancelled */
 } rounds;
 
 static void round_learned(rt_quantizer *q, matrix *m) {
@@ -124,11 +125,27 @@ static void round_learned(rt_quantizer *q, matrix *m) {
 /* The last first: of a transformer layer that is the FFN's second, of the largest Hessian. */
 static void round_next(void *user, int worker) {
     rounds *r = user;
-    size_t left;
-    (void)worker;
-    while ((left = atomic_fetch_sub(&r->left, 1)) - 1 < r->w->count) {
+    size_t left, count = r->w->count;
+    while ((left = atomic_fetch_sub(&r->left, 1)) - 1 < count) {
         if (r->w->matrices[left - 1].due) round_learned(r->q, &r->w->matrices[left - 1]);
+        size_t done = atomic_fetch_add(&r->done, 1) + 1;
+        /* Worker 0 is the caller's thread. */
+        if (worker == 0 && rt_quantizer_go_on(r->q, done, count, &r->error) != RETORT_OK)
+            atomic_store(&r->left, 0);
     }
+}
+
+/* Rounds the wave's matrices apart from the graph, on all threads. */
+static retort_status round_apart(rt_quantizer *q, wave *w, retort_error *err) {
+    rounds r = {.q = q, .w = w};
+    double work = 0;
+    atomic_init(&r.left, w->count);
+    atomic_init(&r.done, 0);
+    for (size_t i = 0; i < w->count; i++)
+        work += w->matrices[i].due ? rt_work_round(q, w->matrices[i].node) : 0;
+    retort_status status = rt_quantizer_report(q, "rounding", work, err);
+    if (status == RETORT_OK) rt_pool_run(q->pool, round_next, &r);
+    return r.error.status != RETORT_OK ? rt_fail(err, r.error.status, "%s", r.error.text) : status;
 }
 
 static void find_due(const rt_quantizer *q, const wave *w) {
@@ -142,7 +159,8 @@ static void find_due(const rt_quantizer *q, const wave *w) {
 }
 
 static retort_status settle(rt_quantizer *q, matrix *m, retort_error *err) {
-    retort_status status = rt_quantizer_report(q, q->graph->nodes[m->node].name, err);
+    double work = q->row->rounding == RT_ROUND_NEAREST ? rt_work_round(q, m->node) : 0; /* else it is done */
+    retort_status status = rt_quantizer_report(q, q->graph->nodes[m->node].name, work, err);
     if (status != RETORT_OK) return status;
     if (m->error.status != RETORT_OK) return rt_fail(err, m->error.status, "%s", m->error.text);
     status = m->learned != NULL ? rt_learned_settle(m->learned, q->graph, m->node, err)
@@ -153,14 +171,13 @@ static retort_status settle(rt_quantizer *q, matrix *m, retort_error *err) {
 
 static retort_status round_wave(rt_quantizer *q, wave *w, retort_error *err) {
     retort_status status = RETORT_OK;
-    rounds r = {.q = q, .w = w};
-    atomic_init(&r.left, w->count);
     find_due(q, w);
     for (size_t i = 0; status == RETORT_OK && i < w->count; i++) {
         matrix *m = &w->matrices[i];
         if (m->due && m->move.factor != NULL) status = rt_move_weight(q->graph, m->node, &m->move, err);
     }
-    if (status == RETORT_OK && q->row->rounding != RT_ROUND_NEAREST) rt_pool_run(q->pool, round_next, &r);
+    if (status == RETORT_OK && w->count > 0 && q->row->rounding != RT_ROUND_NEAREST)
+        status = round_apart(q, w, err);
     for (size_t i = 0; status == RETORT_OK && i < w->count; i++) {
         if (w->matrices[i].due) status = settle(q, &w->matrices[i], err);
     }
@@ -182,7 +199,8 @@ static retort_status find_matrices(const rt_quantizer *q, int index, wave *w, re
 retort_status rt_wave_learn(rt_quantizer *q, int index, retort_error *err) {
     wave w = {0};
     retort_status status = find_matrices(q, index, &w, err);
-    if (status == RETORT_OK && w.count > 0) status = rt_quantizer_report(q, "calibration", err);
+    if (status == RETORT_OK && w.count > 0)
+        status = rt_quantizer_report(q, "calibration", rt_work_wave(q, index), err);
     if (status == RETORT_OK && w.count > 0 && q->row->scaling != RT_SCALE_NONE)
         status = choose_moves(q, &w, err);
     if (status == RETORT_OK && w.count > 0 && q->row->rounding != RT_ROUND_NEAREST)
@@ -218,9 +236,7 @@ retort_status rt_waves_plan(rt_quantizer *q, int *waves, retort_error *err) {
         bool blocks = node->attrs.heads > 1; /* each block has moments of its own: rounded to nearest */
         q->wave[i] = learned && rt_quantizer_wide(q, node) && !blocks ? (depth[i] - 1) / WAVE_DEPTH : -1;
         if (q->wave[i] >= *waves) *waves = q->wave[i] + 1;
-        q->total += rt_quantizer_due(q, node);
     }
-    q->total += (size_t)*waves + q->fixed + q->row->important;
     free(depth);
     return depth != NULL && q->wave != NULL ? RETORT_OK : rt_fail_nomem(err, count * sizeof *depth);
 }
