@@ -295,6 +295,7 @@ typedef struct retort_info {
     int64_t types;       /* token types that a batch may have; 0: none, its `types` must be NULL or all 0 */
     size_t source_nodes; /* of the ONNX graph that this model, or the one it was made from, was just read
                             from; else 0 */
+    bool token_vectors;  /* whether a session can give the vectors of tokens: see retort_session_options */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
 /* What was to be said of the folder when the model was imported: warning `index`, NULL beyond the last one.

@@ -196,6 +196,7 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .file_bytes = model->file_bytes,
         .nodes = model->graph.node_count,
         .source_nodes = model->source_nodes,
+        .token_vectors = rt_model_pooled_rows(model) >= 0,
     };
     return count_constants(model, info);
 }

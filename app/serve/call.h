@@ -108,11 +108,12 @@ typedef struct srv_ask {
     retort_text *texts; /* [count] or NULL */
     srv_ids *ids;       /* [count] or NULL */
     size_t count, capacity;
-    bool single;     /* one input, not a list of one */
-    bool nested;     /* Hugging Face's form of the answer to it */
-    bool no_job;     /* the answer needs the tokenizer alone */
-    bool similarity; /* POST /: cosines with the first text */
-    srv_slice named; /* the model, in the body */
+    bool single;        /* one input, not a list of one */
+    bool nested;        /* Hugging Face's form of the answer to it */
+    bool token_vectors; /* in place of a text's */
+    bool no_job;        /* the answer needs the tokenizer alone */
+    bool similarity;    /* POST /: cosines with the first text */
+    srv_slice named;    /* the model, in the body */
     srv_switch truncate;
     int direction;            /* truncation_direction: a retort_side */
     int function;             /* srv_function */
@@ -294,6 +295,9 @@ bool srv_tei_read_similarity(srv_call *call, const srv_json *body);
 void srv_tei_write_similarity(srv_call *call);
 bool srv_tei_read_tokenize(srv_call *call, const srv_json *body);
 void srv_tei_write_tokenize(srv_call *call);
+bool srv_tei_read_embed_all(srv_call *call, const srv_json *body);
+bool srv_tei_check_embed_all(srv_call *call);
+void srv_tei_write_embed_all(srv_call *call);
 bool srv_tei_read_decode(srv_call *call, const srv_json *body);
 bool srv_tei_check_decode(srv_call *call);
 void srv_tei_write_decode(srv_call *call);

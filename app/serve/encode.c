@@ -146,14 +146,19 @@ enum { TOP = 5, MOST_GUESSES = 1000 };
 static bool make_row(srv_call *call, size_t index, const srv_encoder *s, size_t n) {
     int64_t top = call->ask.top == 0 ? TOP : call->ask.top < MOST_GUESSES ? call->ask.top : MOST_GUESSES;
     bool rows = srv_engine_has_rows(call->engine);
-    srv_row *row = rows ? srv_row_new(n, 2 * n) : srv_text_row(&call->ask.texts[index], n, (int32_t)top);
+    bool all = call->ask.token_vectors;
+    srv_row *row =
+        rows ? srv_row_new(n, 2 * n + all) : srv_text_row(&call->ask.texts[index], n, (int32_t)top);
     if (row == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     call->job.items[index].row = row;
     call->job.count = index + 1;
-    size_t answer = rows ? (size_t)call->engine->info.labels * sizeof(float) : 0;
+    const retort_info *info = &call->engine->info;
+    size_t numbers = all ? n * (size_t)info->hidden : (size_t)info->labels;
+    size_t answer = rows ? numbers * sizeof(float) : 0;
     if (!srv_row_take(&call->engine->queue, row, answer)) return srv_call_over(call);
     if (rows) memcpy(row->key, s->ids, n * sizeof *s->ids);
     if (rows) memcpy(row->key + n, s->types, n * sizeof *s->types);
+    if (rows && all) row->key[2 * n] = 1;
     call->tokens += n;
     return true;
 }

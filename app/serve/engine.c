@@ -33,32 +33,80 @@ static bool is_finite(const float *row, size_t n) {
     return finite;
 }
 
-/* One batch of ids; each row of the result is an answer. Those that are not finite are left out, and why is
- * returned. */
-static retort_status run_rows(srv_worker *w) {
+/* As many threads as were asked for, else the machine's by the number of sessions. */
+static int threads_of(const srv_options *options) {
+    retort_machine machine = {.size = sizeof machine};
+    if (options->threads > 0 || options->streams == 1 || retort_machine_describe(&machine) != RETORT_OK)
+        return (int)options->threads;
+    long share = machine.threads / options->streams;
+    return share > 0 ? (int)share : 1;
+}
+
+static retort_session_options session_options(const srv_options *options) {
+    retort_session_options session = RETORT_SESSION_OPTIONS;
+    session.isa = options->isa;
+    session.provider = options->provider;
+    session.threads = threads_of(options);
+    session.special_as_text = !options->keep_special;
+    return session;
+}
+
+/* The ids of the rows of the batch that ask for vectors of tokens, or of those that do not, for retort_run.
+ */
+static retort_batch gather(srv_worker *w, bool tokens) {
     const srv_batch *batch = &w->batch;
-    retort_matrix out = {.columns = (size_t)w->engine->info.labels};
-    size_t at = 0;
-    if (!reserve(w, batch->tokens)) return RETORT_NOMEM;
+    size_t n = 0, at = 0;
     for (size_t i = 0; i < batch->count; i++) {
         const srv_row *row = batch->rows[i];
-        w->offsets[i] = (int32_t)at;
+        if (srv_row_has_tokens(row) != tokens) continue;
+        w->offsets[n++] = (int32_t)at;
         memcpy(w->ids + at, row->key, row->tokens * sizeof *row->key);
         memcpy(w->types + at, row->key + row->tokens, row->tokens * sizeof *row->key);
         at += row->tokens;
     }
-    w->offsets[batch->count] = (int32_t)at;
-    retort_batch ids = {w->ids, w->engine->info.types > 0 ? w->types : NULL, w->offsets, batch->count};
-    bool run = !w->engine->options->no_op;
-    retort_status status = run ? retort_run(w->session, &ids, &out, NULL) : RETORT_OK;
-    if (status != RETORT_OK && status != RETORT_NONFINITE) return status;
-    for (size_t i = 0; i < batch->count; i++) {
-        if (run && !is_finite(out.data + i * out.columns, out.columns)) continue;
-        float *row = calloc(out.columns, sizeof *row);
-        if (row != NULL && run) memcpy(row, out.data + i * out.columns, out.columns * sizeof *row);
-        batch->answers[i] = row;
+    w->offsets[n] = (int32_t)at;
+    return (retort_batch){w->ids, w->engine->info.types > 0 ? w->types : NULL, w->offsets, n};
+}
+
+/* Each row of the batch of that kind gets its rows of the result. Those that are not finite are left out. */
+static void hand_out(srv_worker *w, bool tokens, const retort_matrix *out) {
+    const float *from = out->data;
+    for (size_t i = 0; i < w->batch.count; i++) {
+        const srv_row *row = w->batch.rows[i];
+        if (srv_row_has_tokens(row) != tokens) continue;
+        size_t n = (tokens ? row->tokens : 1) * out->columns;
+        if (from == NULL || is_finite(from, n)) {
+            float *answer = calloc(n, sizeof *answer);
+            if (answer != NULL && from != NULL) memcpy(answer, from, n * sizeof *answer);
+            w->batch.answers[i] = answer;
+        }
+        if (from != NULL) from += n;
     }
+}
+
+/* One batch of ids. RETORT_NOMEM, or why rows have no answer. */
+static retort_status run_kind(srv_worker *w, bool tokens) {
+    const srv_engine *engine = w->engine;
+    retort_matrix out = {.columns = (size_t)(tokens ? engine->info.hidden : engine->info.labels)};
+    retort_status status = RETORT_OK;
+    retort_batch ids = gather(w, tokens);
+    if (ids.n == 0) return RETORT_NOMEM;
+    if (tokens && w->tokens == NULL) {
+        retort_session_options options = session_options(engine->options);
+        options.token_vectors = true;
+        status = retort_session_open(&w->tokens, engine->model, &options, NULL);
+    }
+    if (status == RETORT_OK && !engine->options->no_op)
+        status = retort_run(tokens ? w->tokens : w->session, &ids, &out, NULL);
+    if (status != RETORT_OK && status != RETORT_NONFINITE) return status;
+    hand_out(w, tokens, &out);
     return status != RETORT_OK ? status : RETORT_NOMEM;
+}
+
+static retort_status run_rows(srv_worker *w) {
+    if (!reserve(w, w->batch.tokens)) return RETORT_NOMEM;
+    retort_status status = run_kind(w, false), other = run_kind(w, true);
+    return status != RETORT_NOMEM ? status : other;
 }
 
 /* Why rows have no answer. */
@@ -121,23 +169,10 @@ bool srv_engine_well(srv_engine *engine) {
     return atomic_load(&engine->failures) < FAILURES;
 }
 
-/* As many threads as were asked for, else the machine's by the number of sessions. */
-static int threads_of(const srv_options *options) {
-    retort_machine machine = {.size = sizeof machine};
-    if (options->threads > 0 || options->streams == 1 || retort_machine_describe(&machine) != RETORT_OK)
-        return (int)options->threads;
-    long share = machine.threads / options->streams;
-    return share > 0 ? (int)share : 1;
-}
-
 static retort_status open_worker(srv_worker *w, srv_engine *engine, retort_error *err) {
     const srv_options *options = engine->options;
-    retort_session_options session = RETORT_SESSION_OPTIONS;
+    retort_session_options session = session_options(options);
     size_t rows = (size_t)options->batch_rows;
-    session.isa = options->isa;
-    session.provider = options->provider;
-    session.threads = threads_of(options);
-    session.special_as_text = !options->keep_special;
     w->engine = engine;
     w->batch.rows = calloc(rows, sizeof *w->batch.rows);
     w->offsets = calloc(rows + 1, sizeof *w->offsets);
@@ -149,6 +184,7 @@ static retort_status open_worker(srv_worker *w, srv_engine *engine, retort_error
 
 static void close_worker(srv_worker *w) {
     retort_session_close(w->session);
+    retort_session_close(w->tokens);
     free(w->batch.rows);
     free(w->offsets);
     free(w->ids);

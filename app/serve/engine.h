@@ -19,6 +19,7 @@ typedef enum srv_model_state {
 typedef struct srv_worker {
     srv_engine *engine;
     retort_session *session;
+    retort_session *tokens; /* gives the vectors of tokens; opened when they are asked for first */
     pthread_t thread;
     bool started;
     srv_batch batch;

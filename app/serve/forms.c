@@ -45,6 +45,9 @@ const srv_form srv_predict_form = {"PredictRequest", predict};
 static const srv_field embed[] = {INPUTS("Texts"), CUT, NORMALIZE, DIMENSIONS, MODEL, END};
 const srv_form srv_embed_form = {"EmbedRequest", embed};
 
+static const srv_field embed_all[] = {INPUTS("Texts"), CUT, MODEL, END};
+const srv_form srv_embed_all_form = {"EmbedAllRequest", embed_all};
+
 static const srv_field rerank[] = {
     {"query", SRV_FIELD_OWN, .required = true, .schema = REF("Text")},
     {"texts", SRV_FIELD_OWN, .schema = REF("TextList")},
@@ -233,6 +236,7 @@ const srv_form srv_hf_pair_form = {"Pair", pair};
 const srv_form *const srv_forms[] = {
     &srv_predict_form,
     &srv_embed_form,
+    &srv_embed_all_form,
     &srv_rerank_form,
     &srv_rank_form,
     &srv_document_form,

@@ -53,6 +53,8 @@ static const struct {
      "{'oneOf':[{'$ref':'#/components/schemas/Text'},{'type':'array','minItems':1,'maxItems':@,'items':"
      "{'$ref':'#/components/schemas/Text'}}]}"},
     {"Vector", "{'type':'array','items':{'type':'number'}}"},
+    {"EmbedAllReply",
+     "{'type':'array','items':{'type':'array','items':{'$ref':'#/components/schemas/Vector'}}}"},
     {"EmbedReply", "{'type':'array','items':{'$ref':'#/components/schemas/Vector'}}"},
     {"RerankReply",
      "{'type':'array','items':{'type':'object','required':['index','score'],'properties':{'index':"

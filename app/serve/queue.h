@@ -41,6 +41,12 @@ struct srv_row {
     int32_t key[];     /* [size] of models with a row of numbers a text: [2, tokens] ids, then types */
 };
 
+/* Of models with a row of numbers a text: whether the vectors of its tokens are asked for, [tokens, hidden].
+ * One more number behind the key says so. */
+static inline bool srv_row_has_tokens(const srv_row *row) {
+    return row->size == 2 * row->tokens + 1;
+}
+
 /* One text of a job. */
 struct srv_item {
     srv_row *row;

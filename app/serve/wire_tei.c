@@ -65,6 +65,19 @@ bool srv_tei_read_embed(srv_call *call, const srv_json *body) {
     return read_strings(call, "inputs", srv_json_get(body, "inputs"));
 }
 
+bool srv_tei_read_embed_all(srv_call *call, const srv_json *body) {
+    call->ask.token_vectors = true;
+    return read_strings(call, "inputs", srv_json_get(body, "inputs"));
+}
+
+bool srv_tei_check_embed_all(srv_call *call) {
+    return call->engine->info.token_vectors ||
+           srv_call_fail(
+               call, SRV_ERROR_BACKEND,
+               "the model pools the first token alone, and computes the others only as far as that one "
+               "needs them: import it --without prune-rows");
+}
+
 bool srv_read_ranked(srv_call *call, const srv_json *body, const char *name,
                      bool (*add)(srv_call *call, const char *name, const srv_json *value)) {
     const srv_json *query = srv_json_get(body, "query"), *texts = srv_json_get(body, name);
@@ -183,6 +196,26 @@ void srv_tei_write_embed(srv_call *call) {
     size_t n = vector_size(call);
     if (!srv_ranking_open(call, n) || !begin_item(call, true)) return;
     write_vector(call, srv_vector(call, call->writing.part, call->writing.scores, n), n);
+    srv_more(call);
+}
+
+/* A token's vector a part. */
+void srv_tei_write_embed_all(srv_call *call) {
+    srv_writing *writing = &call->writing;
+    size_t text = writing->at, hidden = (size_t)call->engine->info.hidden;
+    if (text == call->ask.count) {
+        srv_out_text(&call->answer, "]");
+        return;
+    }
+    const srv_row *row = call->job.items[text].row;
+    if (writing->token == 0) srv_out_text(&call->answer, text > 0 ? ",[" : "[[");
+    if (writing->token > 0) srv_out_text(&call->answer, ",");
+    write_vector(call, (const float *)row->answer + writing->token * hidden, hidden);
+    if (++writing->token == row->tokens) {
+        srv_out_text(&call->answer, "]");
+        writing->token = 0;
+        writing->at++;
+    }
     srv_more(call);
 }
 

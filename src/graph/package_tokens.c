@@ -2,10 +2,10 @@
  * The vectors of tokens that an embedding model pools: its graph ends where the pooling begins. */
 #include "graph/package.h"
 
-/* The value whose rows the model pools, -1 when it computes only some of them: rows that nobody reads are
- * pruned, down to the queries of the last attention. */
-static int pooled_rows(const rt_graph *graph) {
+int rt_model_pooled_rows(const retort_model *model) {
+    const rt_graph *graph = &model->graph;
     int rows = -1;
+    if (model->config.task != RETORT_TASK_EMBED || graph->level < 3) return -1;
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
         if (node->op == RT_OP_ATTENTION && node->attrs.select != RT_SELECT_ALL) return -1;
@@ -28,7 +28,7 @@ retort_status rt_model_token_vectors(retort_model **out, const retort_model *mod
         return rt_fail(err, RETORT_ARGUMENT,
                        "vectors of tokens: expected a model that embeds, at level 3; this one is at level %d",
                        graph->level);
-    int rows = pooled_rows(graph);
+    int rows = rt_model_pooled_rows(model);
     if (rows < 0)
         return rt_fail(
             err, RETORT_UNSUPPORTED,

@@ -459,6 +459,22 @@ def decode():
         assert "max_queue_tokens is 100" in small.post("/decode", {"ids": [5] * 101}, 413)["error"]
 
 
+@test
+def embed_all():
+    """The vectors of tokens, whose mean is the text's."""
+    texts = [TEXT, "bad", TEXT]
+    vectors = server.post("/embed_all", {"inputs": texts})
+    assert vectors[0] == vectors[2] and server.post("/embed_all", {"inputs": "bad"}) == vectors[1:2]
+    assert [len(rows) for rows in vectors] == [len(ids) for ids in server.post("/tokenize", {"inputs": texts})]
+    for rows_of_text, wanted in zip(vectors, server.post("/embed", {"inputs": texts})):
+        same_vector(unit([sum(column) / len(rows_of_text) for column in zip(*rows_of_text)]), wanted)
+    with Server(model("package-dense"), model(CLASSIFY)) as first:
+        assert "prune-rows" in first.post("/embed_all", {"inputs": TEXT}, 424)["error"]
+        assert first.post("/embed_all", {"inputs": TEXT, "model": CLASSIFY}, 404)["error"]
+    with Server(model("package-dense", without="prune-rows")) as whole:
+        assert len(whole.post("/embed_all", {"inputs": TEXT})[0]) == len(vectors[0])
+
+
 # ---- Wrong requests ----
 
 
@@ -498,7 +514,7 @@ def unknown_fields_are_refused_by_name():
               "/similarity": {"inputs": {"source_sentence": "a", "sentences": ["b"]}, "parameters": {}}, "/": {"inputs": "a"},
               "/v1/embeddings": {"input": "a", "model": EMBED}, "/v2/models/{model}/infer": {"inputs": [text_input("a")]},
               "/v2/models/{model}/versions/{version}/infer": {"inputs": [text_input("a")]}, "/embeddings": {"input": "a", "model": EMBED},
-              "/decode": {"ids": [5]}, "/v1/rerank": {"query": "a", "documents": ["a"]}, "/v2/rerank": {"query": "a", "documents": ["a"]},
+              "/decode": {"ids": [5]}, "/embed_all": {"inputs": "a"}, "/v1/rerank": {"query": "a", "documents": ["a"]}, "/v2/rerank": {"query": "a", "documents": ["a"]},
               "/models/{model}": {"inputs": "a"}, "/v2/models/{model}": {"inputs": "a"},
               "/models/{model}/pipeline/feature-extraction": {"inputs": "a"}, "/models/{model}/pipeline/sentence-similarity": {
                   "inputs": {"source_sentence": "a", "sentences": ["b"]}}}
