@@ -66,6 +66,8 @@ typedef enum cli_code {
     X(FLOOR, "floor", 0, "X", REAL, 0, 0, NULL,                                                              \
       "exit with 4 when the metric is below X (a perplexity: above)")                                        \
     X(QUERY, "query", 0, "TEXT", TEXT, 0, 0, NULL, "rank the texts by their similarity to TEXT")             \
+    X(PROMPT_NAME, "prompt-name", 0, "NAME", TEXT, 0, 0, NULL,                                               \
+      "embeddings: put this prompt of the model before each text (default: the model's own; \"\": none)")    \
     X(TOP, "top", 0, "K", INT, 1, 1000, "5", "print the K best labels or guesses")                           \
     X(BATCH, "batch", 0, "N", INT, 1, 65536, NULL, "texts run at a time (default: 32; bench, load: 1)")      \
     X(SEQ, "seq", 0, "N", INT, 1, 65536, NULL, "tokens of each text (default: 128)")                         \

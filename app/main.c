@@ -42,8 +42,8 @@ const cli_command cli_commands[] = {
      "retort explain ./checkpoint --level 0 --svg graph.svg\n",
      false, cmd_explain},
     {"run", "[MODEL] [TEXT…]", "run the model on texts or on lines of stdin", 0, -1, -1,
-     (const int[]){CLI_TOP, CLI_QUERY, CLI_BATCH, CLI_SPECIAL_AS_TEXT, CLI_MEMORY, ENGINE_OPTIONS,
-                   OTHER_ENGINES, -1},
+     (const int[]){CLI_TOP, CLI_QUERY, CLI_PROMPT_NAME, CLI_BATCH, CLI_SPECIAL_AS_TEXT, CLI_MEMORY,
+                   ENGINE_OPTIONS, OTHER_ENGINES, -1},
      "What is printed depends on the model's task: labels with scores, entities, the answer, guesses for "
      "[MASK], or a vector. A tab in a text separates a pair; a question is QUESTION<tab>CONTEXT. On a "
      "terminal "
@@ -62,8 +62,8 @@ const cli_command cli_commands[] = {
      "retort tokenize model.retort --json --max-length 0 <texts.txt\n",
      false, cmd_tokenize},
     {"eval", "MODEL --data FILE", "measure the model on labelled data", 1, 1, CLI_DATA,
-     (const int[]){CLI_DATA, CLI_REFERENCE, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH, CLI_MEMORY,
-                   ENGINE_OPTIONS, OTHER_ENGINES, -1},
+     (const int[]){CLI_DATA, CLI_REFERENCE, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH,
+                   CLI_PROMPT_NAME, CLI_MEMORY, ENGINE_OPTIONS, OTHER_ENGINES, -1},
      "Accuracy of labels, F1 of entities, exact match of answers, Spearman's rank correlation of scores, "
      "pseudo-perplexity of masked models. --reference adds the mean divergence KL(reference || model) of the "
      "logits, the share of equal decisions and the largest difference of two logits; it runs in retort's own "
@@ -77,7 +77,7 @@ const cli_command cli_commands[] = {
      "retort eval small.retort --data test.tsv --reference model.retort --per-layer\n",
      false, cmd_eval},
     {"compare", "MODEL MODEL… --data FILE", "set models side by side on labelled data", 2, -1, CLI_DATA,
-     (const int[]){CLI_DATA, CLI_MAX_LENGTH, CLI_BATCH, CLI_MEMORY, ENGINE_OPTIONS, -1},
+     (const int[]){CLI_DATA, CLI_MAX_LENGTH, CLI_PROMPT_NAME, CLI_BATCH, CLI_MEMORY, ENGINE_OPTIONS, -1},
      "The first model is the reference. A line each: size of the file, the metric as 'retort eval' has it, "
      "its difference from the reference's, the mean divergence KL(reference || model) of the logits, the "
      "share of equal decisions (embeddings: mean cosine), and the time of all texts, tokenised beforehand: "

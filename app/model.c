@@ -103,6 +103,7 @@ static retort_session_options session_options(const cli_args *args) {
     options.isa = cli_text(args, CLI_ISA);
     options.threads = (int)cli_int(args, CLI_THREADS, 0);
     options.special_as_text = cli_has(args, CLI_SPECIAL_AS_TEXT);
+    options.prompt_name = cli_text(args, CLI_PROMPT_NAME);
     options.keep_duplicates = cli_has(args, CLI_KEEP_DUPLICATES);
     return options;
 }

@@ -173,16 +173,6 @@ static void ranking_free(ranking *r) {
     free(r->lengths);
 }
 
-static float cosine(const float *a, const float *b, size_t n) {
-    double ab = 0, aa = 0, bb = 0;
-    for (size_t i = 0; i < n; i++) {
-        ab += (double)a[i] * b[i];
-        aa += (double)a[i] * a[i];
-        bb += (double)b[i] * b[i];
-    }
-    return aa > 0 && bb > 0 ? (float)(ab / sqrt(aa * bb)) : 0;
-}
-
 static cli_code rank_input(run_state *run, cli_input *input, retort_text *lines, size_t batch,
                            const float *query, float *vectors, ranking *r) {
     size_t size = (size_t)run->info.labels, n = 0;
@@ -192,7 +182,8 @@ static cli_code rank_input(run_state *run, cli_input *input, retort_text *lines,
         code = embed(run, lines, n, vectors);
         if (code != CLI_DONE) return code;
         for (size_t i = 0; i < n; i++) {
-            if (!ranking_add(r, &lines[i], cosine(query, vectors + i * size, size))) return cli_no_memory();
+            if (!ranking_add(r, &lines[i], (float)retort_similarity(run->model, query, vectors + i * size)))
+                return cli_no_memory();
         }
     }
 }

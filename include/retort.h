@@ -296,8 +296,16 @@ typedef struct retort_info {
     size_t source_nodes; /* of the ONNX graph that this model, or the one it was made from, was just read
                             from; else 0 */
     bool token_vectors;  /* whether a session can give the vectors of tokens: see retort_session_options */
+    const char *default_prompt; /* name of the prompt that embeddings get unless told otherwise; NULL: none */
+    const char *similarity;     /* "cosine", "dot", "euclidean" or "manhattan" */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
+/* Name of prompt `index` of an embedding model, NULL beyond the last one; *text (may be NULL) is what is put
+ * before a text. */
+RETORT_API const char *retort_model_prompt(const retort_model *model, size_t index, const char **text);
+/* How alike two vectors [labels] of an embedding model are, as its similarity_fn_name has it: the cosine, the
+ * dot product, or the negative euclidean or manhattan distance. */
+RETORT_API double retort_similarity(const retort_model *model, const float *a, const float *b);
 /* What was to be said of the folder when the model was imported: warning `index`, NULL beyond the last one.
  */
 RETORT_API const char *retort_model_warning(const retort_model *model, size_t index);
@@ -355,9 +363,12 @@ typedef struct retort_tokenize_options {
     int64_t max_length;   /* 0: not cut; < 0 (default): the model's own */
     bool special_as_text; /* "[SEP]" and the like inside a text are plain text (use it for untrusted input) */
     retort_side side;     /* of a pair each text is cut at the same end */
+    /* NULL (default), or the name of one of the model's prompts, which is put before the text; offsets count
+     * from its beginning. */
+    const char *prompt_name;
 } retort_tokenize_options;
 #define RETORT_TOKENIZE_OPTIONS                                                                              \
-    { sizeof(retort_tokenize_options), -1, false, RETORT_SIDE_MODEL }
+    { sizeof(retort_tokenize_options), -1, false, RETORT_SIDE_MODEL, NULL }
 
 /* Growing arrays, owned by the struct: start with {0}, reuse at will, end with retort_tokens_free. */
 typedef struct retort_tokens {
@@ -459,9 +470,15 @@ typedef struct retort_session_options {
      * row a token as for RETORT_TASK_TAG; calls that take text are refused. RETORT_UNSUPPORTED for a model of
      * level 3 that pools the first token alone: import it without the rewrite "prune-rows". */
     bool token_vectors;
+    /* Name of the prompt put before each text that is embedded; NULL: the model's default_prompt, "": none.
+     */
+    const char *prompt_name;
 } retort_session_options;
 #define RETORT_SESSION_OPTIONS                                                                               \
-    { sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false, NULL, NULL, NULL, NULL, false }
+    {                                                                                                        \
+        sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false, NULL, NULL, NULL, NULL,       \
+            false, NULL                                                                                      \
+    }
 
 RETORT_API retort_status retort_session_open(retort_session **out, retort_model *model,
                                              const retort_session_options *options, retort_error *err);

@@ -191,7 +191,9 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .vocab = config->vocab,
         .positions = config->positions,
         .types = config->types,
-        .labels = config->labels,
+        .labels = rt_config_columns(config),
+        .default_prompt = config->sentences.default_prompt,
+        .similarity = rt_similarity_name(config->sentences.similarity),
         .max_length = config->max_length,
         .file_bytes = model->file_bytes,
         .nodes = model->graph.node_count,
@@ -199,6 +201,17 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .token_vectors = rt_model_pooled_rows(model) >= 0,
     };
     return count_constants(model, info);
+}
+
+const char *retort_model_prompt(const retort_model *model, size_t index, const char **text) {
+    if (model == NULL || index >= (size_t)model->config.sentences.prompt_count) return NULL;
+    if (text != NULL) *text = model->config.sentences.prompts[index];
+    return model->config.sentences.prompt_names[index];
+}
+
+double retort_similarity(const retort_model *model, const float *a, const float *b) {
+    const rt_config *config = &model->config;
+    return rt_similarity_of(config->sentences.similarity, a, b, (size_t)rt_config_columns(config));
 }
 
 const char *retort_model_warning(const retort_model *model, size_t index) {
@@ -260,6 +273,8 @@ retort_status retort_tokenize(const retort_model *model, const retort_text *text
     int64_t length = options->max_length < 0 ? model->config.max_length : options->max_length;
     rt_encode_options encode = {
         .max_length = (size_t)length, .special_as_text = options->special_as_text, .side = options->side};
+    status = rt_config_prompt(&model->config, options->prompt_name, &encode.prompt, err);
+    if (status != RETORT_OK) return status;
     rt_encoding encoding = {out->count, out->capacity, out->ids, out->types, out->offsets, NULL};
     status = rt_encode(model->tokenizer, text, &encode, &encoding, err);
     out->count = status == RETORT_OK ? encoding.count : 0;
@@ -320,7 +335,7 @@ retort_status retort_encode(retort_encoder *encoder, const retort_text *text,
 /* Whether the caller's array holds a row of the model's numbers for each text. */
 static retort_status check_room(const char *call, const retort_session *session, size_t n, size_t capacity,
                                 retort_error *err) {
-    size_t columns = (size_t)rt_session_model(session)->config.labels;
+    size_t columns = (size_t)rt_config_columns(&rt_session_model(session)->config);
     if (columns == 0 || n <= capacity / columns) return RETORT_OK;
     return rt_fail(err, RETORT_LIMIT,
                    "%s: %zu texts of %zu floats each do not fit into the capacity of %zu floats", call, n,

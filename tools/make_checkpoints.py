@@ -114,8 +114,8 @@ def run(model, head, ids, types):
         elif head in ("fill", "pretrain"):
             logits = out.logits if head == "fill" else out.prediction_logits
             outputs += logits[0][torch.tensor(row) == MASK].tolist()
-        else:  # retort's default for a plain encoder: the mean, normalised
-            outputs += torch.nn.functional.normalize(out.last_hidden_state.mean(dim=1)).tolist()
+        else:  # what sentence-transformers takes a plain encoder for: the mean
+            outputs += out.last_hidden_state.mean(dim=1).tolist()
     return outputs
 
 

@@ -193,6 +193,35 @@ static bool choose_model(srv_call *call) {
     return srv_call_fail(call, SRV_ERROR_INVALID, "model: the path names another one");
 }
 
+/* The prompt by its name, or the model's own. */
+static bool find_prompt(srv_call *call) {
+    char known[200] = "none";
+    const srv_slice *asked = &call->ask.prompt;
+    const char *name;
+    size_t length = 0;
+    call->prompt_name = call->engine->info.default_prompt;
+    if (asked->text == NULL) return true;
+    for (size_t i = 0; (name = retort_model_prompt(call->engine->model, i, NULL)) != NULL; i++) {
+        call->prompt_name = name;
+        if (strlen(name) == asked->length && memcmp(name, asked->text, asked->length) == 0) return true;
+        if (length < sizeof known)
+            length +=
+                (size_t)snprintf(known + length, sizeof known - length, "%s%s", i > 0 ? ", " : "", name);
+    }
+    return srv_call_fail(call, SRV_ERROR_INVALID, "prompt_name: the model has no '%.*s'; known are: %s",
+                         (int)(asked->length < 60 ? asked->length : 60), asked->text, known);
+}
+
+/* What is asked of vectors, against the model that makes them. */
+static bool check_embed(srv_call *call) {
+    long long columns = (long long)call->engine->info.labels;
+    if (call->engine->info.task != RETORT_TASK_EMBED) return true;
+    if (call->ask.columns > columns)
+        return srv_call_fail(call, SRV_ERROR_INVALID, "dimensions is %lld: the model's vectors have %lld",
+                             (long long)call->ask.columns, columns);
+    return find_prompt(call);
+}
+
 static bool ask(srv_call *call) {
     size_t length = call->json_length > 0 ? call->json_length : call->body.length;
     if (!srv_json_parse(&call->json, call->body.data, length))
@@ -205,7 +234,7 @@ static bool ask(srv_call *call) {
     if (!choose_model(call)) return false;
     if (!call->route->read(call, body)) return false;
     if (call->ask.count == 0) return srv_call_fail(call, SRV_ERROR_EMPTY, "the list of inputs is empty");
-    return find_engine(call) && (call->route->check == NULL || call->route->check(call));
+    return find_engine(call) && check_embed(call) && (call->route->check == NULL || call->route->check(call));
 }
 
 bool srv_call_ask(srv_call *call) {

@@ -115,6 +115,7 @@ typedef struct srv_ask {
     bool similarity;    /* POST /: cosines with the first text */
     srv_slice named;    /* the model, in the body */
     srv_switch truncate;
+    srv_slice prompt;         /* prompt_name */
     int direction;            /* truncation_direction: a retort_side */
     int function;             /* srv_function */
     bool raw;                 /* raw_scores */
@@ -176,7 +177,8 @@ struct srv_call {
     size_t binary_length;
     srv_ask ask;
     srv_engine *engine;
-    srv_job job; /* job.items NULL: nothing was asked of a model */
+    const char *prompt_name; /* of the model's prompts, or NULL */
+    srv_job job;             /* job.items NULL: nothing was asked of a model */
     size_t tokens, characters, truncated;
     size_t charged;   /* bytes of the budget for what the call holds itself */
     bool helped;      /* a helper has read the body: the connection is suspended */

@@ -34,6 +34,7 @@ static bool make_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     retort_error err = {0};
     options.special_as_text = !call->server->options->keep_special;
     options.side = (retort_side)call->ask.direction;
+    options.prompt_name = call->prompt_name;
     options.max_length = most + 1;
     if (call->engine->info.task == RETORT_TASK_ANSWER) { /* a long context is read in windows */
         if (encode_whole(s, text, options, n) == RETORT_OK) return true;

@@ -19,6 +19,11 @@
     { "raw_scores", SRV_FIELD_BOOL, .at = AT(raw), .help = "the logits themselves" }
 #define NORMALIZE                                                                                            \
     { "normalize", SRV_FIELD_SWITCH, .at = AT(unit), .help = "vectors of length 1" }
+#define PROMPT                                                                                               \
+    {                                                                                                        \
+        "prompt_name", SRV_FIELD_TEXT, .at = AT(prompt),                                                     \
+                                       .help = "a prompt of the model, to go before each text"               \
+    }
 #define DIMENSIONS                                                                                           \
     {                                                                                                        \
         "dimensions", SRV_FIELD_WHOLE, .at = AT(columns), .least = 1, .most = INT32_MAX,                     \
@@ -42,10 +47,10 @@
 static const srv_field predict[] = {INPUTS("PredictInputs"), CUT, RAW_SCORES, MODEL, END};
 const srv_form srv_predict_form = {"PredictRequest", predict};
 
-static const srv_field embed[] = {INPUTS("Texts"), CUT, NORMALIZE, DIMENSIONS, MODEL, END};
+static const srv_field embed[] = {INPUTS("Texts"), CUT, NORMALIZE, DIMENSIONS, PROMPT, MODEL, END};
 const srv_form srv_embed_form = {"EmbedRequest", embed};
 
-static const srv_field embed_all[] = {INPUTS("Texts"), CUT, MODEL, END};
+static const srv_field embed_all[] = {INPUTS("Texts"), CUT, PROMPT, MODEL, END};
 const srv_form srv_embed_all_form = {"EmbedAllRequest", embed_all};
 
 static const srv_field rerank[] = {
@@ -71,6 +76,7 @@ static const srv_field similarity[] = {
     INPUTS("SimilarityInputs"),
     {"parameters", SRV_FIELD_OWN, .schema = REF("SimilarityParameters")},
     CUT,
+    PROMPT,
     MODEL,
     END,
 };
@@ -81,7 +87,7 @@ static const srv_field similarity_inputs[] = {
     END,
 };
 const srv_form srv_similarity_inputs_form = {"SimilarityInputs", similarity_inputs};
-static const srv_field similarity_parameters[] = {CUT, END};
+static const srv_field similarity_parameters[] = {CUT, PROMPT, END};
 const srv_form srv_similarity_parameters_form = {"SimilarityParameters", similarity_parameters};
 
 static const srv_field tokenize[] = {
@@ -107,6 +113,7 @@ static const srv_field embeddings[] = {
     MODEL,
     {"encoding_format", SRV_FIELD_CHOICE, .at = AT(encoding), .choices = "float|base64"},
     DIMENSIONS,
+    PROMPT,
     {"user", SRV_FIELD_UNUSED, .help = "whose request it is: answers do not depend on it"},
     END,
 };
@@ -181,14 +188,15 @@ const srv_form srv_v2_output_parameters_form = {"V2OutputParameters", v2_output_
     }
 
 static const srv_field hf[] = {
-    HF("HuggingFaceParameters"), CUT, RAW_SCORES, NORMALIZE, DIMENSIONS, FLOATS_ONLY, END};
+    HF("HuggingFaceParameters"), CUT, RAW_SCORES, NORMALIZE, DIMENSIONS, PROMPT, FLOATS_ONLY, END};
 const srv_form srv_hf_form = {"HuggingFaceRequest", hf};
 
 static const srv_field hf_classify[] = {HF("ClassifyParameters"), CUT, RAW_SCORES, END};
 static const srv_field hf_tag[] = {HF("TagParameters"), END};
 static const srv_field hf_answer[] = {HF("AnswerParameters"), END};
 static const srv_field hf_fill[] = {HF("FillParameters"), END};
-static const srv_field hf_embed[] = {HF("EmbedParameters"), CUT, NORMALIZE, DIMENSIONS, FLOATS_ONLY, END};
+static const srv_field hf_embed[] = {HF("EmbedParameters"), CUT, NORMALIZE, DIMENSIONS, PROMPT,
+                                     FLOATS_ONLY,           END};
 static const srv_field hf_similarity[] = {HF("SimilarityParameters"), CUT, END};
 const srv_form srv_hf_similarity_form = {"HuggingFaceSimilarityRequest", hf_similarity};
 const srv_form srv_hf_forms[] = {
@@ -210,8 +218,8 @@ static const srv_field classify_parameters[] = {
 static const srv_field tag_parameters[] = {CUT, END};
 static const srv_field answer_parameters[] = {PADDING, END};
 static const srv_field fill_parameters[] = {TOP_K(1000), CUT, END};
-static const srv_field embed_parameters[] = {NORMALIZE,   CUT,     TRUNCATION, DIMENSIONS,
-                                             FLOATS_ONLY, PADDING, END};
+static const srv_field embed_parameters[] = {NORMALIZE, CUT,         TRUNCATION, DIMENSIONS,
+                                             PROMPT,    FLOATS_ONLY, PADDING,    END};
 const srv_form srv_hf_parameter_forms[] = {
     [RETORT_TASK_CLASSIFY] = {"ClassifyParameters", classify_parameters},
     [RETORT_TASK_TAG] = {"TagParameters", tag_parameters},

@@ -59,11 +59,6 @@ static void write_end(srv_call *call, srv_out *out) {
 void srv_openai_write_embeddings(srv_call *call) {
     size_t n = (size_t)call->engine->info.labels, part = call->writing.part;
     srv_out *out = &call->answer;
-    if (call->ask.columns > (int64_t)n) {
-        srv_call_fail(call, SRV_ERROR_INVALID, "dimensions is %lld: the model's vectors have %zu",
-                      (long long)call->ask.columns, n);
-        return;
-    }
     if (call->ask.columns > 0) n = (size_t)call->ask.columns;
     if (!srv_ranking_open(call, n)) return;
     if (part == 0) srv_out_text(out, "{\"object\":\"list\",\"data\":[");

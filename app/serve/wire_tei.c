@@ -253,22 +253,13 @@ void srv_tei_write_rerank(srv_call *call) {
     srv_more(call);
 }
 
-static double cosine(const float *a, const float *b, size_t n) {
-    double ab = 0, aa = 0, bb = 0;
-    for (size_t i = 0; i < n; i++) {
-        ab += (double)a[i] * b[i];
-        aa += (double)a[i] * a[i];
-        bb += (double)b[i] * b[i];
-    }
-    return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
-}
-
 void srv_tei_write_similarity(srv_call *call) {
-    size_t n = (size_t)call->engine->info.labels, item = call->writing.part + 1;
+    size_t item = call->writing.part + 1;
     if (item == 1) srv_out_text(&call->answer, "[");
     if (item < call->ask.count) {
         if (item > 1) srv_out_text(&call->answer, ",");
-        srv_out_real(&call->answer, cosine(srv_values(call, 0), srv_values(call, item), n));
+        srv_out_real(&call->answer,
+                     retort_similarity(call->engine->model, srv_values(call, 0), srv_values(call, item)));
         srv_more(call);
     } else {
         srv_out_text(&call->answer, "]");

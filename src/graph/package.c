@@ -5,6 +5,7 @@
 #include "graph/build.h"
 #include "graph/onnx_own.h"
 #include "graph/rewrite.h"
+#include "model/package.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -107,12 +108,23 @@ static retort_status open_tokenizer(rt_tokenizer **out, const char *path, retort
     return status;
 }
 
+static retort_status keep_sentences(retort_model *model, const rt_sentences *from, retort_error *err) {
+    json_t *json = rt_sentences_write(from);
+    rt_sentences *to = &model->config.sentences;
+    *to = (rt_sentences){.skips_prompt = from->skips_prompt};
+    if (json == NULL) return rt_fail_nomem(err, sizeof *to);
+    retort_status status = rt_sentences_read(to, &model->arena, "prompts", json, err);
+    json_decref(json);
+    return status;
+}
+
 /* The configuration with its texts in the model's arena, and the provenance. */
 static retort_status keep_config(retort_model *model, const rt_config *config, const char *source,
                                  retort_error *err) {
     model->config = *config;
     model->source = rt_arena_text(&model->arena, source, strlen(source));
     if (model->source == NULL) return rt_fail_nomem(err, strlen(source));
+    if (config->task == RETORT_TASK_EMBED) return keep_sentences(model, &config->sentences, err);
     if (config->label_names == NULL) return RETORT_OK;
     const char **labels = rt_arena_calloc(&model->arena, (size_t)config->labels, sizeof *labels);
     bool kept = labels != NULL;

@@ -2,6 +2,7 @@
  * The configuration and the origin as JSON. One row a member. */
 #include "file/json.h"
 #include "graph/package_parts.h"
+#include "model/package.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -85,6 +86,9 @@ char *rt_package_config_text(const rt_config *config) {
     if (config->label_names != NULL) {
         failed |= json_object_set_new(root, "label_names", label_array(config));
     }
+    if (config->task == RETORT_TASK_EMBED) {
+        failed |= json_object_set_new(root, "sentences", rt_sentences_write(&config->sentences));
+    }
     char *text = failed ? NULL : json_dumps(root, JSON_COMPACT);
     json_decref(root);
     return text;
@@ -162,6 +166,20 @@ static retort_status read_labels(retort_model *model, const json_t *root, const 
     return RETORT_OK;
 }
 
+/* Files of before this was read have none. */
+static retort_status read_sentences(retort_model *model, const json_t *root, const char *name,
+                                    retort_error *err) {
+    const json_t *object = json_object_get(root, "sentences");
+    rt_sentences *out = &model->config.sentences;
+    if (object == NULL || model->config.task != RETORT_TASK_EMBED) return RETORT_OK;
+    out->skips_prompt = json_is_false(json_object_get(object, "include_prompt"));
+    retort_status status = rt_sentences_read(out, &model->arena, name, object, err);
+    if (status != RETORT_OK || out->columns <= model->config.labels) return status;
+    return rt_fail(err, RETORT_FORMAT,
+                   "%.200s: retort.config: truncate_dim is over the %lld numbers of a vector", name,
+                   (long long)model->config.labels);
+}
+
 static retort_status read_members(retort_model *model, const json_t *root, const char *name,
                                   retort_error *err) {
     rt_config *config = &model->config;
@@ -177,6 +195,7 @@ static retort_status read_members(retort_model *model, const json_t *root, const
         memcpy((char *)config + flags[i].offset, &value, sizeof value);
     }
     config->epsilon = (float)json_number_value(json_object_get(root, "epsilon"));
+    if (status == RETORT_OK) status = read_sentences(model, root, name, err);
     return status == RETORT_OK ? read_labels(model, root, name, err) : status;
 }
 

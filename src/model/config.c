@@ -171,8 +171,8 @@ static retort_status refuse_variants(const char *name, const json_t *root, retor
     return RETORT_OK;
 }
 
-/* Logits a row, and for a plain encoder the pooling: the mean, at length 1, as sentence embeddings are
- * compared. A sentence-transformers package says its own. */
+/* Logits a row, and for a plain encoder the pooling: the mean, as sentence-transformers takes such a folder.
+ * A package says its own. */
 static retort_status read_task(rt_config *out, rt_arena *arena, const char *name, const json_t *root,
                                retort_error *err) {
     switch (out->task) {
@@ -188,7 +188,6 @@ static retort_status read_task(rt_config *out, rt_arena *arena, const char *name
     case RETORT_TASK_EMBED:
         out->labels = out->hidden;
         out->pooling = RT_POOL_MEAN;
-        out->normalize = true;
         break;
     default:
         return rt_fail(err, RETORT_ARGUMENT, "%s: task %d is none", name, (int)out->task);

@@ -35,9 +35,14 @@ static retort_status apply_package(rt_encoder *e, const rt_package *package, ret
     if (package->pooling == RT_POOL_NONE || e->config.task != RETORT_TASK_EMBED) return RETORT_OK;
     e->config.pooling = package->pooling;
     e->config.normalize = package->normalize;
-    if (package->dense == NULL) return RETORT_OK;
-    retort_status status = rt_tensors_open_folder(&e->dense_tensors, package->dense, err);
-    return status == RETORT_OK ? rt_weights_bind_dense(e, package, err) : status;
+    e->config.sentences = package->sentences;
+    retort_status status = RETORT_OK;
+    if (package->dense != NULL) status = rt_tensors_open_folder(&e->dense_tensors, package->dense, err);
+    if (package->dense != NULL && status == RETORT_OK) status = rt_weights_bind_dense(e, package, err);
+    if (e->config.sentences.columns >= e->config.labels) e->config.sentences.columns = 0;
+    const char *prompt;
+    if (status != RETORT_OK) return status;
+    return rt_config_prompt(&e->config, e->config.sentences.default_prompt, &prompt, err);
 }
 
 static bool has_config(const char *folder) {

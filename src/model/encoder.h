@@ -11,6 +11,20 @@
 typedef enum rt_family { RT_DISTILBERT, RT_BERT } rt_family;
 typedef enum rt_pooling { RT_POOL_NONE, RT_POOL_CLS, RT_POOL_MEAN, RT_POOL_MAX } rt_pooling;
 
+/* How two vectors are compared: sentence-transformers' similarity_fn_name. */
+typedef enum rt_similarity { RT_COSINE, RT_DOT, RT_EUCLIDEAN, RT_MANHATTAN } rt_similarity;
+const char *rt_similarity_name(rt_similarity similarity);
+
+/* What else a sentence-transformers package says of its vectors: config_sentence_transformers.json. */
+typedef struct rt_sentences {
+    rt_similarity similarity;
+    int64_t columns;                      /* numbers of a vector that are given; 0: all */
+    const char **prompt_names, **prompts; /* [prompt_count] texts to put before a text */
+    int64_t prompt_count;
+    const char *default_prompt; /* a name, or NULL */
+    bool skips_prompt;          /* include_prompt is false: a prompt's tokens are not pooled */
+} rt_sentences;
+
 typedef struct rt_config {
     rt_family family;
     int64_t layers, hidden, heads, ffn, vocab, positions, types; /* types: token types, 0 for DistilBERT */
@@ -23,6 +37,7 @@ typedef struct rt_config {
     bool pooler;              /* a BERT classifier's (or pooled embedding's) tanh layer is there */
     int64_t labels;           /* logits a row; hidden for embed (after any dense layer), vocab for fill */
     const char **label_names; /* [labels] for classify and tag, else NULL */
+    rt_sentences sentences;   /* embed only */
     int64_t max_length;       /* pieces a text is cut at: min(positions, what the package says) */
 } rt_config;
 /* Whether each row of logits is a distribution over labels or pieces. */
@@ -30,6 +45,15 @@ static inline bool rt_config_has_softmax(const rt_config *config) {
     return config->task == RETORT_TASK_TAG || config->task == RETORT_TASK_FILL ||
            (config->task == RETORT_TASK_CLASSIFY && config->problem == RETORT_PROBLEM_SINGLE_LABEL);
 }
+
+/* Numbers of a row of an answer. */
+static inline int64_t rt_config_columns(const rt_config *config) {
+    return config->sentences.columns > 0 ? config->sentences.columns : config->labels;
+}
+/* The text of a prompt; "" for none (NULL or ""). Refuses a name that is not known, and lists those that are.
+ */
+retort_status rt_config_prompt(const rt_config *config, const char *name, const char **text,
+                               retort_error *err);
 
 /* Whether a classifier's texts have a number each, and not a label. */
 static inline bool rt_config_has_values(const rt_config *config) {

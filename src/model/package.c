@@ -71,6 +71,7 @@ static retort_status flagged_pooling(rt_package *out, const char *name, const js
 
 retort_status rt_package_pooling(rt_package *out, const char *name, const json_t *root, retort_error *err) {
     const json_t *mode = json_object_get(root, "pooling_mode");
+    out->sentences.skips_prompt = json_is_false(json_object_get(root, "include_prompt"));
     if (!json_is_object(root)) return rt_fail(err, RETORT_FORMAT, "%s: not a JSON object", name);
     if (json_is_array(mode) && json_array_size(mode) == 1) mode = json_array_get(mode, 0);
     if (mode != NULL) return named_pooling(out, name, json_string_value(mode), err);
@@ -238,6 +239,17 @@ static retort_status read_modules(loader *l, const char *name, const char *folde
     return RETORT_OK;
 }
 
+static retort_status read_sentences(const loader *l, const char *folder) {
+    char path[RT_PATH_SIZE];
+    json_t *root = NULL;
+    retort_status status = rt_path_in(path, folder, "config_sentence_transformers.json", l->err);
+    if (status != RETORT_OK || !rt_is_file(path)) return status;
+    status = rt_json_load(&root, path, l->err);
+    if (status == RETORT_OK) status = rt_sentences_read(&l->out->sentences, l->arena, path, root, l->err);
+    json_decref(root);
+    return status;
+}
+
 retort_status rt_package_read(rt_package *out, rt_arena *arena, const char *folder, bool embed,
                               retort_error *err) {
     char path[RT_PATH_SIZE];
@@ -250,5 +262,6 @@ retort_status rt_package_read(rt_package *out, rt_arena *arena, const char *fold
     status = rt_json_load(&root, path, err);
     if (status == RETORT_OK) status = read_modules(&l, path, folder, root, embed);
     json_decref(root);
+    if (status == RETORT_OK && embed) status = read_sentences(&l, folder);
     return status;
 }

@@ -16,12 +16,19 @@ typedef struct rt_package {
     bool dense_bias;
     rt_act dense_activation;
     int64_t max_length; /* 0: not stated */
-    bool lowers;        /* texts, before the tokenizer */
+    rt_sentences sentences;
+    bool lowers; /* texts, before the tokenizer */
 } rt_package;
 
 /* Of any folder. With `embed` false only the transformer is looked for: other modules are not read. */
 retort_status rt_package_read(rt_package *out, rt_arena *arena, const char *folder, bool embed,
                               retort_error *err);
+
+/* config_sentence_transformers.json, and such an object again (NULL: out of memory). Texts go to the arena.
+ */
+retort_status rt_sentences_read(rt_sentences *out, rt_arena *arena, const char *name, const json_t *root,
+                                retort_error *err);
+json_t *rt_sentences_write(const rt_sentences *sentences);
 
 /* The parsers of a Pooling and of a Dense module's config.json, as the fuzzer calls them. */
 retort_status rt_package_pooling(rt_package *out, const char *name, const json_t *root, retort_error *err);

@@ -15,6 +15,7 @@ struct retort_session {
     void *state;
     rt_word_cache *cache;
     bool special_as_text, token_vectors;
+    const char *prompt; /* the model's; "" for none */
 };
 
 static const rt_provider *const providers[] = {
@@ -59,7 +60,10 @@ static retort_status open_session(retort_session *session, retort_model *model,
                        (long long)options.chunk_tokens, 1 << 20);
     }
     session->special_as_text = options.special_as_text;
-    retort_status status = find_provider(&session->provider, options.provider, err);
+    const char *name =
+        options.prompt_name != NULL ? options.prompt_name : model->config.sentences.default_prompt;
+    retort_status status = rt_config_prompt(&model->config, name, &session->prompt, err);
+    if (status == RETORT_OK) status = find_provider(&session->provider, options.provider, err);
     if (status != RETORT_OK) return status;
     if (options.token_vectors && strcmp(options.provider, "native") != 0)
         return rt_fail(err, RETORT_ARGUMENT, "vectors of tokens: only the provider native gives them");
@@ -107,6 +111,16 @@ static retort_status check_finite(const retort_matrix *out, retort_error *err) {
                    at / out->columns, at % out->columns, (double)out->data[at]);
 }
 
+/* truncate_dim: what is left of each row of an embedding model, in the session's own memory. */
+static void keep_columns(const rt_config *config, retort_matrix *out) {
+    size_t keep = (size_t)config->sentences.columns;
+    if (keep == 0 || out->columns <= keep) return;
+    float *data = (float *)(uintptr_t)out->data;
+    for (size_t i = 1; i < out->rows; i++)
+        memmove(data + i * keep, data + i * out->columns, keep * sizeof *data);
+    out->columns = keep;
+}
+
 retort_status retort_run(retort_session *session, const retort_batch *batch, retort_matrix *out,
                          retort_error *err) {
     if (session == NULL || batch == NULL || out == NULL ||
@@ -115,6 +129,7 @@ retort_status retort_run(retort_session *session, const retort_batch *batch, ret
                        "run: a session, a batch with ids and offsets, and a result are needed");
     }
     retort_status status = session->provider->run(session->state, batch, out, err);
+    if (status == RETORT_OK) keep_columns(&session->model->config, out);
     return status == RETORT_OK ? check_finite(out, err) : status;
 }
 
@@ -138,6 +153,9 @@ bool rt_session_special_as_text(const retort_session *session) {
 }
 bool rt_session_token_vectors(const retort_session *session) {
     return session->token_vectors;
+}
+const char *rt_session_prompt(const retort_session *session) {
+    return session->prompt;
 }
 rt_word_cache *rt_session_cache(retort_session *session) {
     return session->cache;

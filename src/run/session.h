@@ -11,6 +11,8 @@ struct retort_session; /* retort_session_open / close / run / step / describe ar
 const retort_model *rt_session_model(const retort_session *session);
 bool rt_session_special_as_text(const retort_session *session);
 bool rt_session_token_vectors(const retort_session *session);
+/* What is put before each text. */
+const char *rt_session_prompt(const retort_session *session);
 /* The session's own word cache for the tokenizer. */
 rt_word_cache *rt_session_cache(retort_session *session);
 

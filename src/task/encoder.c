@@ -64,8 +64,11 @@ retort_status rt_encoder_encode(retort_encoder *encoder, const retort_text *text
                                 .side = options->side,
                                 .cache = encoder->cache};
     bool paired = text->pair != NULL;
-    retort_status status = paired ? encode_pair(encoder, text, &encode, count, err)
-                                  : encode_one(encoder, text, &encode, count, err);
+    retort_status status =
+        rt_config_prompt(&encoder->model->config, options->prompt_name, &encode.prompt, err);
+    if (status != RETORT_OK) return status;
+    status = paired ? encode_pair(encoder, text, &encode, count, err)
+                    : encode_one(encoder, text, &encode, count, err);
     if (status != RETORT_OK) return status;
     if (*count > capacity) {
         return rt_fail(err, RETORT_LIMIT, "encode: %zu tokens do not fit into %zu", *count, capacity);

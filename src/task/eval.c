@@ -103,7 +103,8 @@ static retort_status check_reference(const rt_evaluation *e, retort_error *err) 
     if (e->options->reference == e->session) {
         return rt_fail(err, RETORT_ARGUMENT, "reference: must be another session than the one evaluated");
     }
-    if (model->config.task != other->config.task || model->config.labels != other->config.labels ||
+    if (model->config.task != other->config.task ||
+        rt_config_columns(&model->config) != rt_config_columns(&other->config) ||
         model->config.vocab != other->config.vocab || model->config.types != other->config.types) {
         return rt_fail(err, RETORT_ARGUMENT,
                        "reference: task, labels (%lld), vocabulary (%lld) or token types differ from the "

@@ -59,7 +59,8 @@ static retort_status feed_both(rt_evaluation *e, const rt_sample *sample, retort
 static retort_status score_similarity(rt_evaluation *e, size_t index, size_t first, size_t n,
                                       const retort_matrix *rows, retort_error *err) {
     (void)n, (void)err;
-    e->found[index] = rt_cosine(row_of(rows, first), row_of(rows, first + 1), rows->columns);
+    e->found[index] = rt_similarity_of(e->config->sentences.similarity, row_of(rows, first),
+                                       row_of(rows, first + 1), rows->columns);
     e->wanted[index] = e->data->samples[index].score;
     return RETORT_OK;
 }

@@ -55,6 +55,17 @@ double rt_divergence_yes_no(const float *reference, const float *logits, size_t 
     return fmax(total, 0);
 }
 
+double rt_similarity_of(rt_similarity similarity, const float *a, const float *b, size_t n) {
+    double sum = 0;
+    if (similarity == RT_COSINE) return rt_cosine(a, b, n);
+    for (size_t i = 0; i < n; i++) {
+        double x = a[i], y = b[i], apart = x - y;
+        sum += similarity == RT_DOT ? x * y : similarity == RT_EUCLIDEAN ? apart * apart : fabs(apart);
+    }
+    if (similarity == RT_EUCLIDEAN) sum = sqrt(sum);
+    return similarity == RT_DOT ? sum : -sum;
+}
+
 double rt_cosine(const float *a, const float *b, size_t n) {
     double ab = 0, aa = 0, bb = 0;
     for (size_t i = 0; i < n; i++) {

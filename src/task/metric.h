@@ -16,6 +16,7 @@ size_t rt_score_best(const float *values, size_t n);
 double rt_divergence(const float *reference, const float *logits, size_t n, size_t stride);
 /* The same for n independent yes-no outputs, summed. */
 double rt_divergence_yes_no(const float *reference, const float *logits, size_t n);
+double rt_similarity_of(rt_similarity similarity, const float *a, const float *b, size_t n);
 double rt_cosine(const float *a, const float *b, size_t n);
 
 /* Pearson's correlation of the ranks, equal values sharing their mean rank; NaN when one side is constant. */

@@ -12,6 +12,7 @@ void rt_scratch_free(rt_scratch *scratch) {
     free(scratch->first.data);
     free(scratch->second.data);
     free(scratch->known);
+    free(scratch->joined);
     *scratch = (rt_scratch){0};
 }
 

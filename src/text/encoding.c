@@ -131,9 +131,28 @@ static retort_status walk_first(encode_request *request, const retort_text *text
     return status;
 }
 
+/* The text with the prompt before it. */
+static retort_status put_prompt(const encode_request *request, const retort_text *text, retort_text *out) {
+    const char *prompt = request->options->prompt;
+    rt_scratch *scratch = request->scratch;
+    size_t length = prompt != NULL ? strlen(prompt) : 0;
+    *out = *text;
+    if (length == 0) return RETORT_OK;
+    if (!rt_grow((void **)&scratch->joined, &scratch->joined_capacity, length + text->length, 1)) {
+        return rt_fail_nomem(request->err, length + text->length);
+    }
+    memcpy(scratch->joined, prompt, length);
+    if (text->length > 0) memcpy(scratch->joined + length, text->text, text->length);
+    out->text = scratch->joined;
+    out->length = length + text->length;
+    return RETORT_OK;
+}
+
 static retort_status walk_texts(encode_request *request, const retort_text *text, bool chunked) {
     rt_scratch *scratch = request->scratch;
-    retort_status status = walk_first(request, text, chunked);
+    retort_text first;
+    retort_status status = put_prompt(request, text, &first);
+    if (status == RETORT_OK) status = walk_first(request, &first, chunked);
     if (status != RETORT_OK || !request->paired) return status;
     return walk(request, &scratch->second, text->pair, text->pair_length, chunked);
 }

@@ -79,6 +79,8 @@ retort_status rt_template_read(rt_tokenizer *tokenizer, const char *name, const 
 typedef struct rt_scratch {
     rt_normalized normalized;
     rt_tokens first, second;
+    char *joined; /* a prompt and a text */
+    size_t joined_capacity;
     char *known; /* the text that `first` was made from, when is_known */
     size_t known_length, known_capacity;
     bool is_known, known_special_as_text;

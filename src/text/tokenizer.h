@@ -59,6 +59,7 @@ typedef struct rt_encode_options {
     size_t stride;        /* for windows: tokens shared by neighbours */
     bool special_as_text; /* Hugging Face's encode_special_tokens */
     bool no_special;      /* leave the template away */
+    const char *prompt;   /* NULL, or put before the text (the first of a pair) */
     bool words;           /* also fill `words` */
     retort_side side;     /* where a text that is too long is cut; of a pair each at the same */
     rt_word_cache *cache; /* may be NULL */

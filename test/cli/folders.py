@@ -175,6 +175,99 @@ def modules_without_effect():
     fails(3, "do_lower_case and the tokenizer keeps case", "run", folder("package-mean", "cased", cased), "a")
 
 
+# ---- sentence-transformers ----
+
+SENTENCES = "config_sentence_transformers.json"
+PACKAGE = "package-old-dense"  # max pooling, a Dense layer, vectors of 8 numbers that are not of length 1
+
+
+def vector(model, text, *options):
+    return rows("run", model, text, *options)[0]["embedding"]
+
+
+@test
+def prompts():
+    plain = checkpoint(PACKAGE)
+    settings = {"prompts": {"query": "very good ", "document": "", "half": "ba"}, "default_prompt_name": "query"}
+    path = folder(PACKAGE, "prompts", {SENTENCES: settings})
+    retort("import", path, "-o", HERE / "prompts.retort")
+    retort("quantize", HERE / "prompts.retort", "-o", HERE / "prompts8.retort")
+    assert vector(HERE / "prompts8.retort", "film") == vector(HERE / "prompts8.retort", "very good film", "--prompt-name", "")
+    for source in path, HERE / "prompts.retort":
+        assert vector(source, "film") == vector(plain, "very good film") != vector(plain, "film")
+        for name, before in (("query", "very good "), ("half", "ba"), ("document", ""), ("", "")):
+            assert vector(source, "film", "--prompt-name", name) == vector(plain, before + "film"), name
+        assert rows("tokenize", source, "film") == rows("tokenize", plain, "film")
+        fails(2, "no prompt 'bogus'; known are: query, document, half", "run", source, "film", "--prompt-name", "bogus")
+    data = HERE / "pairs.tsv"
+    data.write_text("sentence1\tsentence2\tscore\ngood\tbad\t1\ngreat film\tfilm\t2\nacting\tplay was\t3\n")
+    with_prompt, without = (rows("eval", path, "--data", data, "--prompt-name", name, "--logits", HERE / "logits")[0] and
+                            (HERE / "logits").read_bytes() for name in ("query", "document"))
+    assert with_prompt != without
+    for change, words in (
+        ({"prompts": {"a": 1}}, "prompt 'a' is no text"),
+        ({"prompts": ["a"]}, "prompts is no object"),
+        ({"prompts": {}, "default_prompt_name": "a"}, "default_prompt_name 'a' is none of the prompts"),
+        ({"similarity_fn_name": "jaccard"}, "similarity_fn_name 'jaccard'"),
+        ({"truncate_dim": 0}, "truncate_dim"),
+    ):
+        fails(3, words, "run", folder(PACKAGE, "wrong", {SENTENCES: change}), "a")
+
+
+@test
+def prompts_that_are_not_pooled():
+    pooling = {"1_Pooling/config.json": {"include_prompt": False}}
+    chosen = {SENTENCES: {"prompts": {"query": "good "}, "default_prompt_name": "query"}}
+    fails(3, "include_prompt is false", "run", folder(PACKAGE, "skips", {**pooling, **chosen}), "a")
+    path = folder(PACKAGE, "skips", {**pooling, SENTENCES: {"prompts": {"query": "good "}}})
+    retort("import", path, "-o", HERE / "skips.retort")
+    for source in path, HERE / "skips.retort":
+        assert vector(source, "a") == vector(checkpoint(PACKAGE), "a")
+        fails(1, "include_prompt is false", "run", source, "a", "--prompt-name", "query")
+
+
+@test
+def shorter_vectors():
+    texts = ["good film", "a", "very bad acting"]
+    for name in PACKAGE, "package-mean":
+        whole = [row["embedding"] for row in rows("run", checkpoint(name), *texts)]
+        path = folder(name, "short", {SENTENCES: {"truncate_dim": 3}})
+        retort("import", path, "-o", HERE / "short.retort")
+        for source in path, HERE / "short.retort":
+            assert [row["embedding"] for row in rows("run", source, *texts)] == [row[:3] for row in whole]
+        assert rows("info", HERE / "short.retort")[0]["labels"] == 3
+        long = folder(name, "long", {SENTENCES: {"truncate_dim": 999}})
+        assert [row["embedding"] for row in rows("run", long, *texts)] == whole
+
+
+@test
+def similarities():
+    texts = ["good film", "bad film", "acting was great", "the play", "a"]
+    functions = {
+        None: lambda a, b: sum(x * y for x, y in zip(a, b)) / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b)),
+        "dot": lambda a, b: sum(x * y for x, y in zip(a, b)),
+        "euclidean": lambda a, b: -math.dist(a, b),
+        "manhattan": lambda a, b: -sum(abs(x - y) for x, y in zip(a, b)),
+    }
+    query = vector(checkpoint(PACKAGE), "great film")
+    for name, function in functions.items():
+        path = folder(PACKAGE, "similarity", {SENTENCES: {"similarity_fn_name": name}})
+        retort("import", path, "-o", HERE / "similarity.retort")
+        wanted = {text: function(query, vector(path, text)) for text in texts}
+        for source in path, HERE / "similarity.retort":
+            found = rows("run", source, "--query", "great film", *texts)
+            assert [row["text"] for row in found] == sorted(texts, key=lambda text: -wanted[text])
+            for row in found:
+                close(row["score"], wanted[row["text"]], 1e-5)
+
+
+@test
+def plain_encoders():
+    """Without modules.json: the mean, as sentence-transformers takes such a folder, and not of length 1."""
+    assert abs(math.hypot(*vector(checkpoint("bert-embed"), "good film")) - 1) > 0.1
+    close(math.hypot(*vector(checkpoint("package-mean"), "good film")), 1, 1e-6)
+
+
 # ---- labels ----
 
 

@@ -12,7 +12,7 @@ import shutil
 import signal
 import struct
 
-from server import HERE, Server, checkpoint, close, file, main, model, rows, test, wait_until, with_infinite_word, with_labels
+from server import HERE, Server, checkpoint, close, file, folder, main, model, rows, test, wait_until, with_infinite_word, with_labels
 
 CLASSIFY, EMBED = "distilbert-classify", "package-mean"
 TEXT = "a very good film"
@@ -105,6 +105,34 @@ def embed():
     same_vector(two[0], wanted)
     same_vector(two[1], expected(EMBED, "bad"))
     assert len(server.post("/embed", {"inputs": TEXT, "dimensions": 4})[0]) == 4
+
+
+@test
+def what_is_asked_of_vectors():
+    changes = {"config_sentence_transformers.json": {"prompts": {"query": "very good "}, "similarity_fn_name": "dot"}}
+    plain = expected("package-old-dense", "film")
+    wanted = expected("package-old-dense", "very good film")
+    with Server(folder("package-old-dense", "asked", changes)) as other:
+        for path, body in (("/embed", {"inputs": "film", "normalize": False}),
+                           ("/", {"inputs": "film", "parameters": {"normalize": False}})):
+            same_vector(other.post(path, body)[0], plain)
+            named = {**body, "prompt_name": "query"} if path != "/" else {**body, "parameters": {**body["parameters"], "prompt_name": "query"}}
+            same_vector(other.post(path, named)[0], wanted)
+        same_vector(other.post("/v1/embeddings", {"input": "film", "prompt_name": "query"})["data"][0]["embedding"], unit(wanted))
+        dot = other.post("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["film"]}, "prompt_name": "query"})
+        close(dot[0], sum(x * y for x, y in zip(expected("package-old-dense", "very good a"), wanted)), 1e-5)
+        for path, body, code in (("/embed", {"inputs": "a"}, 422), ("/", {"inputs": "a"}, 422), ("/v1/embeddings", {"input": "a"}, 400)):
+            for wrong, words in (({"prompt_name": "bogus"}, "no 'bogus'; known are: query"), ({"dimensions": 9}, "dimensions is 9: the model's vectors have 8")):
+                assert words in str(other.post(path, {**body, **wrong}, code)["error"]), path
+            other.post(path, {**body, "dimensions": 8})
+    with Server(folder("package-old-dense", "own", {"config_sentence_transformers.json": {
+            "prompts": {"query": "very good "}, "default_prompt_name": "query", "truncate_dim": 5}})) as other:
+        same_vector(other.post("/embed", {"inputs": "film", "normalize": False})[0], wanted[:5])
+        same_vector(other.post("/v1/embeddings", {"input": "film"})["data"][0]["embedding"], unit(wanted[:5]))
+        assert other.get("/info")["model_type"]["embedding"]["dimensions"] == 5
+    with Server(model("bert-embed")) as other:  # a plain encoder: the mean, of length 1 when asked for
+        same_vector(other.post("/embed", {"inputs": "film", "normalize": False})[0], expected("bert-embed", "film"))
+        same_vector(other.post("/embed", {"inputs": "film"})[0], unit(expected("bert-embed", "film")))
 
 
 @test
