@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -85,11 +86,9 @@ static int cut_to_model(char *path) {
 /* In that cache a file's name is a link to models--OWNER--NAME/blobs/HASH, which is opened; -1 for any other
  * link. */
 static int open_blob(const char *folder, const char *location) {
-    char path[RT_PATH_SIZE], target[RT_PATH_SIZE] = "";
-    char *real = realpath(folder, NULL);
-    bool fits = real != NULL && rt_path_join(path, sizeof path, real, location);
+    char real[PATH_MAX], path[RT_PATH_SIZE], target[RT_PATH_SIZE] = "";
+    bool fits = realpath(folder, real) != NULL && rt_path_join(path, sizeof path, real, location);
     ssize_t length = fits ? readlink(path, target, sizeof target - 1) : -1;
-    free(real);
     if (length < 0) return -1;
     *strrchr(path, '/') = '\0';
     const char *hash = target;

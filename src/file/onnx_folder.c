@@ -5,6 +5,7 @@
 #include "file/path.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -35,14 +36,15 @@ static bool add_name(finder *f, const char *prefix, const char *name) {
 static bool look_in(finder *f, const char *folder, const char *prefix) {
     char path[RT_PATH_SIZE], file[RT_PATH_SIZE];
     bool added = true;
+    errno = 0;
     DIR *open = rt_path_join(path, sizeof path, folder, prefix) ? opendir(path) : NULL;
-    for (struct dirent *entry;
-         added && open != NULL && f->count < MOST_FOUND && (entry = readdir(open)) != NULL;) {
+    if (open == NULL) return errno != ENOMEM;
+    for (struct dirent *entry; added && f->count < MOST_FOUND && (entry = readdir(open)) != NULL;) {
         bool file_of_it = is_onnx(entry->d_name) && rt_path_join(file, sizeof file, path, entry->d_name) &&
                           rt_is_file(file);
         if (file_of_it) added = add_name(f, prefix, entry->d_name);
     }
-    if (open != NULL) closedir(open);
+    closedir(open);
     return added;
 }
 
