@@ -4,6 +4,7 @@
 #include "graph/ops.h"
 #include "graph/package_parts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const rt_tensor *look_up(void *user, const char *name) {
@@ -48,6 +49,37 @@ static retort_status check_constants(const retort_model *model, const char *name
                    model->file.count, stored);
 }
 
+/* What serves as an index or a size stays what it was when it was checked, whoever writes over the mapped
+ * file: it is copied. That is every i64, and i32 but for the sums of a Linear's columns. Weights and their
+ * sums may change: whatever they are, they are only multiplied and added. */
+static retort_status keep_indices(rt_graph *graph, retort_error *err) {
+    bool *sums = rt_calloc(graph->value_count, sizeof *sums), kept = sums != NULL;
+    for (size_t i = 0; kept && i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        if (node->op == RT_OP_LINEAR && node->input_count > 5 && node->inputs[5] >= 0)
+            sums[node->inputs[5]] = true;
+    }
+    for (size_t i = 0; kept && i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        for (int k = 0; k < node->input_count; k++) {
+            bool other = node->inputs[k] >= 0 && (node->op != RT_OP_LINEAR || k != 5);
+            if (other) sums[node->inputs[k]] = false; /* also read as something else */
+        }
+    }
+    for (size_t i = 0; kept && i < graph->value_count; i++) {
+        rt_value *v = &graph->values[i];
+        size_t bytes = 0;
+        bool index = v->dtype == RETORT_I64 || (v->dtype == RETORT_I32 && !sums[i]);
+        if (!index || v->data == NULL || rt_value_is_inline(v) || !rt_value_bytes(v, &bytes)) continue;
+        void *own = rt_graph_alloc(graph, bytes);
+        kept = own != NULL;
+        if (kept && bytes > 0) memcpy(own, v->data, bytes);
+        if (kept) v->data = own;
+    }
+    free(sums);
+    return kept ? RETORT_OK : rt_fail_nomem(err, graph->value_count);
+}
+
 static retort_status read_tokenizer(retort_model *model, const char *name, const char *settings,
                                     retort_error *err) {
     const rt_tensor *vocab = rt_tensors_find(&model->file, RT_PACKAGE_VOCAB);
@@ -77,6 +109,7 @@ static retort_status assemble(retort_model *model, const char *name, retort_erro
     retort_status status =
         rt_graph_parse(&model->graph, name, text[GRAPH], strlen(text[GRAPH]), look_up, &model->file, err);
     if (status == RETORT_OK) status = check_constants(model, name, err);
+    if (status == RETORT_OK) status = keep_indices(&model->graph, err);
     if (status == RETORT_OK) status = rt_package_read_config(model, name, text[CONFIG], err);
     if (status == RETORT_OK) status = rt_package_read_origin(model, name, text[ORIGIN], err);
     if (status == RETORT_OK) status = read_tokenizer(model, name, text[TOKENIZER], err);

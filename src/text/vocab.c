@@ -86,10 +86,9 @@ static retort_status index_piece(rt_vocab *vocab, const char *name, size_t id, r
     return RETORT_OK;
 }
 
-/* Fills text and starts; returns the number of pieces. */
-static size_t split_pieces(rt_vocab *vocab, const char *pieces, size_t size) {
+/* Ends the pieces of the text and fills starts; returns how many there are. */
+static size_t split_pieces(rt_vocab *vocab, size_t size) {
     size_t count = 0, at = 0;
-    memcpy(vocab->text, pieces, size);
     while (at < size) {
         char *end = memchr(vocab->text + at, '\n', size - at);
         if (end == NULL) end = vocab->text + size;
@@ -129,31 +128,42 @@ static bool allocate_slots(rt_vocab *vocab) {
     return vocab->slots != NULL;
 }
 
-static retort_status index_pieces(rt_vocab *vocab, const char *name, const void *pieces, size_t size,
-                                  size_t count, retort_error *err) {
-    vocab->text = malloc(size + 1 + RT_HASH_MARGIN);
+static retort_status index_pieces(rt_vocab *vocab, const char *name, size_t size, size_t count,
+                                  retort_error *err) {
     vocab->starts = rt_calloc(count + 1, sizeof *vocab->starts);
-    if (vocab->text == NULL || vocab->starts == NULL) return rt_fail_nomem(err, size + 4 * count);
-    vocab->count = split_pieces(vocab, pieces, size);
+    if (vocab->starts == NULL) return rt_fail_nomem(err, 4 * count);
+    vocab->count = split_pieces(vocab, size);
     if (!allocate_slots(vocab)) return rt_fail_nomem(err, count * sizeof *vocab->slots);
     retort_status status = RETORT_OK;
     for (size_t id = 0; id < count && status == RETORT_OK; id++) status = index_piece(vocab, name, id, err);
     return status;
 }
 
+static retort_status too_large(const char *name, size_t count, size_t size, retort_error *err) {
+    return rt_fail(err, RETORT_LIMIT, "%s: %zu pieces in %zu bytes, at most %d in %d are supported", name,
+                   count, size, MAX_PIECES, MAX_BYTES);
+}
+
+/* Counts, checks and splits the text. */
+static retort_status read_text(rt_vocab *vocab, const char *name, size_t size, retort_error *err) {
+    size_t count = count_ends(vocab->text, size);
+    if (size > 0 && vocab->text[size - 1] != '\n') count++;
+    if (count == 0) return rt_fail(err, RETORT_FORMAT, "%s: the vocabulary is empty", name);
+    if (count > MAX_PIECES) return too_large(name, count, size, err);
+    retort_status status = check_text(name, vocab->text, size, err);
+    return status == RETORT_OK ? index_pieces(vocab, name, size, count, err) : status;
+}
+
 retort_status rt_vocab_open(rt_vocab *vocab, const char *name, const void *pieces, size_t size,
                             const char *prefix, retort_error *err) {
-    size_t count = count_ends(pieces, size);
-    if (size > 0 && ((const char *)pieces)[size - 1] != '\n') count++;
     *vocab = (rt_vocab){.prefix = prefix, .prefix_length = strlen(prefix)};
     for (int within = 0; within < 2; within++) vocab->begin[within] = rt_hash_begin(rt_hash_key_new());
-    if (count == 0) return rt_fail(err, RETORT_FORMAT, "%s: the vocabulary is empty", name);
-    if (count > MAX_PIECES || size > MAX_BYTES) {
-        return rt_fail(err, RETORT_LIMIT, "%s: %zu pieces in %zu bytes, at most %d in %d are supported", name,
-                       count, size, MAX_PIECES, MAX_BYTES);
-    }
-    retort_status status = check_text(name, pieces, size, err);
-    if (status == RETORT_OK) status = index_pieces(vocab, name, pieces, size, count, err);
+    if (size > MAX_BYTES) return too_large(name, count_ends(pieces, size), size, err);
+    vocab->text = malloc(size + 1 + RT_HASH_MARGIN);
+    if (vocab->text == NULL) return rt_fail_nomem(err, size);
+    /* Copied first: a mapped file may be written over between two looks at it. */
+    memcpy(vocab->text, pieces, size);
+    retort_status status = read_text(vocab, name, size, err);
     if (status != RETORT_OK) rt_vocab_close(vocab);
     return status;
 }
