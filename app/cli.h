@@ -108,7 +108,7 @@ typedef enum cli_code {
       "refuse requests while so many tokens wait")                                                           \
     X(MAX_CONCURRENT_REQUESTS, "max-concurrent-requests", 0, "N", INT, 1, 1 << 20, "512",                    \
       "refuse requests while so many are in flight")                                                         \
-    X(MAX_CLIENT_BATCH_SIZE, "max-client-batch-size", 0, "N", INT, 1, 65536, "128", "texts of a request")    \
+    X(MAX_CLIENT_BATCH_SIZE, "max-client-batch-size", 0, "N", INT, 1, 65536, "2048", "texts of a request")    \
     X(PAYLOAD_LIMIT, "payload-limit", 0, "BYTES", INT, 1, 1 << 30, "2000000", "bytes of a request's body")   \
     X(MAX_CONNECTIONS, "max-connections", 0, "N", INT, 1, 1 << 20, "1024", "open connections")               \
     X(MAX_WAIT_US, "max-wait-us", 0, "US", INT, 0, 10000000, "0", "wait so long for a batch to fill")        \

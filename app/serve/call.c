@@ -150,10 +150,6 @@ static bool submit(srv_call *call) {
                                          [SRV_REFUSED_JOBS] = SRV_TOO_MANY,
                                          [SRV_REFUSED_LATE] = SRV_TOO_LATE,
                                          [SRV_CLOSED] = SRV_DRAINING};
-    const srv_options *options = call->server->options;
-    if (call->tokens > (size_t)options->queue_tokens)
-        return srv_call_fail(call, SRV_ERROR_TOO_LARGE, "the request has %zu tokens: max_queue_tokens is %ld",
-                             call->tokens, options->queue_tokens);
     call->job.fd = call->from->fd;
     call->job.hold = hold;
     call->job.done = done;

@@ -83,7 +83,7 @@ static double queue_requests(const srv_queue *queue) {
     return (double)queue->waiting;
 }
 static double queue_tokens(const srv_queue *queue) {
-    return (double)queue->tokens;
+    return (double)(queue->tokens + queue->behind);
 }
 static double cached_answers(const srv_queue *queue) {
     return (double)queue->cached;

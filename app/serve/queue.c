@@ -185,6 +185,11 @@ static void stop_waiting(srv_queue *queue, srv_job *job) {
     queue->waiting--;
 }
 
+/* The tokens that a row in the queue is counted with. */
+static size_t *tokens_with(srv_queue *queue, const srv_row *row) {
+    return row->behind ? &queue->behind : &queue->tokens;
+}
+
 /* Ends a job, whose next pointer then chains it to `ended`. */
 static void end_job(srv_queue *queue, srv_job *job, srv_end end, srv_job **ended) {
     if (job->waiting) stop_waiting(queue, job);
@@ -193,7 +198,7 @@ static void end_job(srv_queue *queue, srv_job *job, srv_end end, srv_job **ended
         item_leave(&job->items[i]);
         if (row->state != SRV_ROW_QUEUED || row->waiters != NULL) continue;
         row->state = SRV_ROW_NEW;
-        queue->tokens -= row->tokens;
+        *tokens_with(queue, row) -= row->tokens;
         table_unlink(queue, row);
         row->refs--; /* the table's; the item has one */
     }
@@ -225,9 +230,15 @@ static size_t new_tokens(const srv_queue *queue, const srv_job *job, size_t *pen
     return tokens;
 }
 
+/* A job that alone has more than the queue may hold is not refused: half of that counts, and it takes its turns
+ * with others. */
+static size_t counted_tokens(const srv_queue *queue, size_t tokens) {
+    return tokens > queue->limits.queue_tokens ? queue->limits.queue_tokens / 2 : tokens;
+}
+
 static srv_verdict judge(const srv_queue *queue, const srv_job *job, size_t tokens, int64_t now,
                          double *wait) {
-    size_t after = queue->tokens + tokens;
+    size_t after = queue->tokens + counted_tokens(queue, tokens);
     *wait = queue->rate > 0 ? (double)queue->tokens / queue->rate : 1;
     if (queue->closed) return SRV_CLOSED;
     if (queue->jobs >= queue->limits.jobs) return SRV_REFUSED_JOBS;
@@ -242,12 +253,14 @@ static srv_verdict judge(const srv_queue *queue, const srv_job *job, size_t toke
     return SRV_REFUSED_LATE;
 }
 
-/* Puts an item's row in the table, or takes the one that is there. */
-static void enter_item(srv_queue *queue, srv_item *item) {
+/* Puts an item's row in the table, or takes the one that is there. *room: tokens of the job that count still. */
+static void enter_item(srv_queue *queue, srv_item *item, size_t *room) {
     srv_row *known = table_find(queue, item->row);
     if (known == NULL) {
         item->row->state = SRV_ROW_QUEUED;
-        queue->tokens += item->row->tokens;
+        item->row->behind = item->row->tokens > *room;
+        *room -= item->row->behind ? *room : item->row->tokens;
+        *tokens_with(queue, item->row) += item->row->tokens;
         table_add(queue, item->row);
     } else {
         row_drop(queue, item->row);
@@ -268,14 +281,15 @@ typedef struct wakes {
     bool worker, watcher;
 } wakes;
 
-static void enter(srv_queue *queue, srv_job *job, size_t pending, int64_t now, wakes *wake) {
+static void enter(srv_queue *queue, srv_job *job, size_t tokens, size_t pending, int64_t now, wakes *wake) {
+    size_t room = counted_tokens(queue, tokens);
     job->cursor = 0;
     job->pending = pending;
     job->end = pending > 0 ? SRV_END_NONE : SRV_END_DONE;
     job->queued = job->taken = job->finished = now;
     srv_count(&queue->metrics->counters[SRV_TEXTS], job->count);
     if (pending > 0 && job->hold != NULL) job->hold(job);
-    for (size_t i = 0; i < job->count; i++) enter_item(queue, &job->items[i]);
+    for (size_t i = 0; i < job->count; i++) enter_item(queue, &job->items[i], &room);
     if (pending == 0) return;
     job->waiting = true;
     queue->waiting++;
@@ -299,7 +313,7 @@ srv_verdict srv_queue_submit(srv_queue *queue, srv_job *job, double *wait) {
     size_t tokens = new_tokens(queue, job, &pending);
     srv_verdict verdict = judge(queue, job, tokens, now, wait);
     if (pending == 0 && verdict != SRV_CLOSED) verdict = SRV_ANSWERED;
-    if (verdict == SRV_ADMITTED || verdict == SRV_ANSWERED) enter(queue, job, pending, now, &wake);
+    if (verdict == SRV_ADMITTED || verdict == SRV_ANSWERED) enter(queue, job, tokens, pending, now, &wake);
     pthread_mutex_unlock(&queue->lock);
     if (wake.worker) pthread_cond_signal(&queue->work);
     if (wake.watcher) pthread_cond_signal(&queue->alarm);
@@ -359,7 +373,7 @@ static bool take_from(srv_queue *queue, srv_batch *batch, srv_job *job, size_t s
         if (!has_room(queue, batch, row->tokens)) return false;
         row->state = SRV_ROW_RUNNING;
         row->refs++;
-        queue->tokens -= row->tokens;
+        *tokens_with(queue, row) -= row->tokens;
         batch->answers[batch->count] = NULL;
         batch->rows[batch->count++] = row;
         batch->tokens += row->tokens;
@@ -391,7 +405,7 @@ static void fill(srv_queue *queue, srv_batch *batch) {
 /* Whether waiting longer may still fill the batch; *until: how long. */
 static bool may_wait(const srv_queue *queue, int64_t now, int64_t *until) {
     *until = queue->head->queued + queue->limits.wait;
-    return queue->limits.wait > 0 && queue->tokens < queue->limits.batch_tokens && now < *until &&
+    return queue->limits.wait > 0 && queue->tokens + queue->behind < queue->limits.batch_tokens && now < *until &&
            !queue->closed;
 }
 

@@ -32,6 +32,7 @@ struct srv_row {
     uint32_t tokens;        /* what it costs */
     uint32_t size;          /* of the key, in int32 */
     size_t bytes;           /* taken from the budget for it and its answer */
+    bool behind;            /* it does not count to queue_tokens: see there */
     bool cached;            /* as SRV_USE_CACHE; else as SRV_USE_INPUTS */
     srv_row *chain;         /* of the table */
     srv_row *newer, *older; /* of the cache */
@@ -84,7 +85,7 @@ struct srv_job {
 
 typedef struct srv_queue_limits {
     size_t batch_tokens, batch_rows; /* of a batch; a longer text is a batch of its own */
-    size_t queue_tokens;             /* not yet taken, all jobs together */
+    size_t queue_tokens; /* not yet taken, all jobs together; of a job that alone has more, half of it counts */
     size_t jobs;                     /* in flight */
     int64_t wait;                    /* ns for a batch to fill; 0: none */
     size_t cache, cache_bytes;       /* answers kept, and what they may take with their texts' ids */
@@ -100,6 +101,7 @@ typedef struct srv_queue {
     int64_t alarm_at;           /* no job that waits has an earlier deadline; INT64_MAX: there is none */
     srv_job *head, *tail;
     size_t tokens, waiting, jobs; /* tokens and jobs not wholly taken; jobs in flight */
+    size_t behind;                /* tokens that do not count to queue_tokens */
     size_t idle;                  /* workers that wait */
     bool closed;
     double rate; /* tokens a second, all workers together; 0: not known */

@@ -158,9 +158,28 @@ def overload_is_refused_with_a_time():
             assert int(headers["retry-after"]) >= 1 and 0 < int(headers["retry-after-ms"]) <= 1000 * int(headers["retry-after"])
             assert server.metric("retort_rejected_total") > 0 and server.metric("retort_queue_tokens") == 0
             server.post("/predict", {"inputs": "a"})
-    with Server(SMALL, "--max-queue-tokens", 10) as server:
-        assert "max_queue_tokens is 10" in server.post("/predict", {"inputs": [["a b c"]] * 4}, 413)["error"]
-        server.post("/predict", {"inputs": "a"})
+
+
+@test
+def a_request_larger_than_the_queue_goes_in_parts():
+    """LangChain's OpenAIEmbeddings sends 1,000 texts at a time: half the queue's limit counts, and short requests get in between."""
+    with Server(SMALL, model(EMBED), "--max-queue-tokens", 600, "--max-batch-tokens", 64, "--isa", "ref", "--threads", 1) as server:
+        texts = [words(i) for i in range(1000)]
+        sizes = [len(ids) for ids in server.post("/tokenize", {"inputs": texts[:20]})]
+        assert sum(sizes) * 50 > 10 * 600
+        answers = []
+        holder = threading.Thread(target=lambda: answers.append(server.post("/v1/embeddings", {"input": texts, "model": EMBED})))
+        holder.start()
+        wait_until(lambda: server.metric("retort_queue_requests") > 0 or not holder.is_alive(), "the large one is in the queue")
+        between = server.post("/embed", {"inputs": "a short one", "model": EMBED})
+        assert holder.is_alive() and not answers, "the short one has waited for all of the large one"
+        holder.join()
+        vectors = [one["embedding"] for one in answers[0]["data"]]
+        assert len(vectors) == 1000 and answers[0]["data"][999]["index"] == 999
+        for i in (0, 1, 499, 999):
+            assert server.post("/embed", {"inputs": texts[i], "model": EMBED}) == [vectors[i]]
+        assert between == server.post("/embed", {"inputs": "a short one", "model": EMBED})
+        assert server.metric("retort_queue_tokens") == 0
 
 
 @test
