@@ -521,7 +521,7 @@ retort_status srv_http_start(srv_server *server, retort_error *err) {
     const srv_options *options = server->options;
     server->helpers = srv_helpers_open((size_t)options->http_threads);
     unsigned pool = options->http_threads > 1 ? (unsigned)options->http_threads : 0;
-    unsigned connections = (unsigned)server->connection_limit + SRV_MORE_CONNECTIONS;
+    unsigned connections = (unsigned)(server->connection_limit + server->excess_limit);
     if (server->helpers != NULL)
         server->daemon = srv_mhd.start_daemon(
             MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,

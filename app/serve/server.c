@@ -4,7 +4,6 @@
 #include "serve/server.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -30,17 +29,22 @@ static retort_status fail(retort_error *err, const char *what) {
 
 /* As many descriptors as may be had, and connections as they are enough for. */
 static void raise_limits(srv_server *server) {
-    enum { OWN = 32 };
+    enum { OWN = 16, EXCESS = 64 };
     struct rlimit files;
-    server->connection_limit = server->options->connections;
+    long asked = server->options->connections;
+    server->connection_limit = asked;
+    server->excess_limit = EXCESS;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    long most = files.rlim_max < LONG_MAX ? (long)files.rlim_max - OWN - SRV_MORE_CONNECTIONS : LONG_MAX;
-    if (most >= server->connection_limit) return;
-    server->connection_limit = most > 1 ? most : 1;
+    if (files.rlim_max >= (rlim_t)(asked + EXCESS + OWN + 2 * server->options->http_threads)) return;
+    long room = (long)files.rlim_max - OWN - 2 * server->options->http_threads;
+    if (room < 2) room = 2;
+    server->excess_limit = room / 4 < EXCESS ? room / 4 + 1 : EXCESS;
+    server->connection_limit = room - server->excess_limit < asked ? room - server->excess_limit : asked;
+    if (server->connection_limit == asked) return;
     server->options->say("max_connections is %ld: the limit on open files, %ld, is not enough for %ld",
-                         server->connection_limit, (long)files.rlim_max, server->options->connections);
+                         server->connection_limit, (long)files.rlim_max, asked);
 }
 
 /* A line on standard output. Who does not read it holds nothing up. */

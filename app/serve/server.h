@@ -13,8 +13,7 @@ typedef struct srv_slot {
     srv_model_metrics metrics;
 } srv_slot;
 
-/* Connections beyond --max-connections that are told so. */
-enum { SRV_CODES = 600, SRV_MORE_CONNECTIONS = 64 };
+enum { SRV_CODES = 600 };
 
 /* What may take long: a thread of its own does it, one at a time, while the main one listens to signals. */
 typedef enum srv_work {
@@ -35,6 +34,7 @@ struct srv_server {
     pthread_mutex_t lock;
     struct MHD_Daemon *daemon;
     long connection_limit; /* `options` may ask for more than descriptors allow */
+    long excess_limit;     /* connections beyond these that are told so */
     int listen_fd;
     bool socket_given;       /* by systemd */
     bool made_socket;        /* a file, to be removed; under the lock */

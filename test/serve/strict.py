@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 
-from server import Server, main, model, test, wait_until
+from server import Server, cpu_seconds, main, model, test, wait_until
 
 SMALL = model("distilbert-classify")
 BODY = b'{"inputs": "a charming film"}'
@@ -161,20 +161,25 @@ def connections_beyond_the_limit_are_told():
 
 @test
 def few_descriptors():
-    def limit():
-        resource.setrlimit(resource.RLIMIT_NOFILE, (120, 120))
-    with Server(SMALL, preexec=limit) as server:
-        held = [server.socket() for _ in range(200)]
-        for connection in held[-20:]:
-            assert connection.recv(4096).startswith(b"HTTP/1.1 503")
-        held[0].sendall(request())
-        assert held[0].recv(4096).startswith(b"HTTP/1.1 200")
-        server.process.send_signal(signal.SIGHUP)  # models are files as well
-        for connection in held[1:]:
-            connection.close()
-        wait_until(lambda: server.send("GET", "/health/live")[0] == 200, "there are places again")
-        wait_until(lambda: server.metric("retort_reloads_total") == 1, "it is loaded anew")
-        assert "the limit on open files, 120" in server.stop()
+    for files, kept in ((32, 1), (120, 20)):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+        with Server(SMALL, preexec=limit) as server:
+            held = [server.socket() for _ in range(files + 10)]
+            for connection in held[-5:]:  # all are taken, and told
+                assert connection.recv(4096).startswith(b"HTTP/1.1 503")
+            before = cpu_seconds(server.pid)
+            time.sleep(0.5)
+            assert cpu_seconds(server.pid) - before < 0.2, "it does not try again and again"
+            for connection in held[:kept]:
+                connection.sendall(request())
+                assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+            server.process.send_signal(signal.SIGHUP)  # models are files as well
+            for connection in held:
+                connection.close()
+            wait_until(lambda: server.send("GET", "/health/live")[0] == 200, "there are places again")
+            wait_until(lambda: server.metric("retort_reloads_total") == 1, "it is loaded anew")
+            assert f"the limit on open files, {files}" in server.stop()
 
 
 @test
