@@ -89,7 +89,7 @@ static void make_codes(void) {
             int64_t at = i * N + j, of = i / now->rows * side + j / now->columns;
             int zero = now->zero_rank < 0 ? (now->n_bits ? 8 : 0) : zeros[one_zero ? 0 : of];
             floats[at] = (float)(codes[at] - zero) * scales[of];
-            packed[j * (K / 2) + i / 2] |= (uint8_t)(codes[at] << i % 2 * 4);
+            packed[j * (K / 2) + i / 2] |= (uint8_t)((codes[at] & 15) << i % 2 * 4);
         }
     }
 }
