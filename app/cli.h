@@ -108,7 +108,7 @@ typedef enum cli_code {
       "refuse requests while so many tokens wait")                                                           \
     X(MAX_CONCURRENT_REQUESTS, "max-concurrent-requests", 0, "N", INT, 1, 1 << 20, "512",                    \
       "refuse requests while so many are in flight")                                                         \
-    X(MAX_CLIENT_BATCH_SIZE, "max-client-batch-size", 0, "N", INT, 1, 65536, "2048", "texts of a request")    \
+    X(MAX_CLIENT_BATCH_SIZE, "max-client-batch-size", 0, "N", INT, 1, 65536, "2048", "texts of a request")   \
     X(PAYLOAD_LIMIT, "payload-limit", 0, "BYTES", INT, 1, 1 << 30, "2000000", "bytes of a request's body")   \
     X(MAX_CONNECTIONS, "max-connections", 0, "N", INT, 1, 1 << 20, "1024", "open connections")               \
     X(MAX_WAIT_US, "max-wait-us", 0, "US", INT, 0, 10000000, "0", "wait so long for a batch to fill")        \
@@ -128,6 +128,8 @@ typedef enum cli_code {
       "after SIGTERM say 'not ready' so long before the socket closes")                                      \
     X(DRAIN_TIMEOUT, "drain-timeout", 0, "S", INT, 0, 86400, "25", "then let requests finish for so long")   \
     X(API_KEYS, "api-keys", 0, "FILE", TEXT, 0, 0, NULL, "ask for one of the keys in FILE, one a line")      \
+    X(CORS_ALLOW_ORIGIN, "cors-allow-origin", 0, "ORIGIN[,ORIGIN]", TEXT, 0, 0, NULL,                        \
+      "let pages of these origins ask from a browser (*: of all)")                                           \
     X(ACCESS_LOG, "access-log", 0, "FILE", TEXT, 0, 0, NULL, "a line of JSON a request (-: stdout)")         \
     X(AUTO_TRUNCATE, "auto-truncate", 0, "true|false", CHOICE, 0, 0, "true", "cut texts that are too long")  \
     X(KEEP_SPECIAL, "keep-special", 0, "", FLAG, 0, 0, NULL,                                                 \

@@ -143,6 +143,7 @@ static srv_options options_of(const cli_args *args, const served *s, srv_memory 
         .isa = cli_text(args, CLI_ISA),
         .provider = cli_text(args, CLI_PROVIDER),
         .keys_path = cli_text(args, CLI_API_KEYS),
+        .origins = cli_text(args, CLI_CORS_ALLOW_ORIGIN),
         .access_path = cli_text(args, CLI_ACCESS_LOG),
         .memory = cli_size(args, CLI_MEMORY),
         .no_op = cli_has(args, CLI_NO_OP),

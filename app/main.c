@@ -199,6 +199,7 @@ const cli_command cli_commands[] = {
                    CLI_DRAIN_DELAY,
                    CLI_DRAIN_TIMEOUT,
                    CLI_API_KEYS,
+                   CLI_CORS_ALLOW_ORIGIN,
                    CLI_ACCESS_LOG,
                    CLI_AUTO_TRUNCATE,
                    CLI_KEEP_SPECIAL,

@@ -294,6 +294,7 @@ static void add_headers(struct MHD_Response *response, srv_call *call) {
     if (call->failed && call->error == SRV_ERROR_ENCODED) add(response, "accept-encoding", "identity");
     if (srv_server_leaving(call->server) || call->from->excess || call->unframed)
         add(response, "connection", "close");
+    srv_cors_headers(call, response);
     add_times(response, call);
 }
 
@@ -421,6 +422,21 @@ static bool accept_head(srv_call *call, const char *method, const char *path, co
            too_large(call, promised_length(call));
 }
 
+/* A browser asks before it sends what a page wants to: it needs no key, and there is nothing to compute. */
+static enum MHD_Result answer_browser(srv_call *call) {
+    static char empty[] = "";
+    struct MHD_Response *response = srv_mhd.create_response_from_buffer(0, empty, MHD_RESPMEM_PERSISTENT);
+    if (response == NULL) return MHD_NO;
+    srv_cors_allow(call, response);
+    add(response, "x-request-id", call->request_id);
+    call->failed = false;
+    call->status = 204;
+    set_stage(call->from, SRV_ANSWERING);
+    enum MHD_Result result = srv_mhd.queue_response(call->connection, call->status, response);
+    srv_mhd.destroy_response(response);
+    return result;
+}
+
 static enum MHD_Result begin(srv_call *call, const char *method, const char *path, const char *version) {
     const char *expect = srv_header(call, "expect");
     name_request(call);
@@ -430,6 +446,7 @@ static enum MHD_Result begin(srv_call *call, const char *method, const char *pat
     call->begun = true;
     set_stage(call->from, SRV_READING); /* the body has its own time */
     if (accept_head(call, method, path, version)) return MHD_YES;
+    if (!call->unframed && !call->from->excess && srv_cors_asks(call, method)) return answer_browser(call);
     call->stage = SRV_REFUSING;
     bool at_once = call->unframed || expect != NULL || promised_length(call) > SWALLOWED;
     return at_once ? answer(call) : MHD_YES;

@@ -230,8 +230,8 @@ static size_t new_tokens(const srv_queue *queue, const srv_job *job, size_t *pen
     return tokens;
 }
 
-/* A job that alone has more than the queue may hold is not refused: half of that counts, and it takes its turns
- * with others. */
+/* A job that alone has more than the queue may hold is not refused: half of that counts, and it takes its
+ * turns with others. */
 static size_t counted_tokens(const srv_queue *queue, size_t tokens) {
     return tokens > queue->limits.queue_tokens ? queue->limits.queue_tokens / 2 : tokens;
 }
@@ -253,7 +253,8 @@ static srv_verdict judge(const srv_queue *queue, const srv_job *job, size_t toke
     return SRV_REFUSED_LATE;
 }
 
-/* Puts an item's row in the table, or takes the one that is there. *room: tokens of the job that count still. */
+/* Puts an item's row in the table, or takes the one that is there. *room: tokens of the job that count still.
+ */
 static void enter_item(srv_queue *queue, srv_item *item, size_t *room) {
     srv_row *known = table_find(queue, item->row);
     if (known == NULL) {
@@ -405,8 +406,8 @@ static void fill(srv_queue *queue, srv_batch *batch) {
 /* Whether waiting longer may still fill the batch; *until: how long. */
 static bool may_wait(const srv_queue *queue, int64_t now, int64_t *until) {
     *until = queue->head->queued + queue->limits.wait;
-    return queue->limits.wait > 0 && queue->tokens + queue->behind < queue->limits.batch_tokens && now < *until &&
-           !queue->closed;
+    return queue->limits.wait > 0 && queue->tokens + queue->behind < queue->limits.batch_tokens &&
+           now < *until && !queue->closed;
 }
 
 bool srv_queue_take(srv_queue *queue, srv_batch *batch) {

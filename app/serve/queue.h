@@ -85,10 +85,11 @@ struct srv_job {
 
 typedef struct srv_queue_limits {
     size_t batch_tokens, batch_rows; /* of a batch; a longer text is a batch of its own */
-    size_t queue_tokens; /* not yet taken, all jobs together; of a job that alone has more, half of it counts */
-    size_t jobs;                     /* in flight */
-    int64_t wait;                    /* ns for a batch to fill; 0: none */
-    size_t cache, cache_bytes;       /* answers kept, and what they may take with their texts' ids */
+    size_t
+        queue_tokens; /* not yet taken, all jobs together; of a job that alone has more, half of it counts */
+    size_t jobs;      /* in flight */
+    int64_t wait;     /* ns for a batch to fill; 0: none */
+    size_t cache, cache_bytes; /* answers kept, and what they may take with their texts' ids */
     size_t workers;
     srv_memory *memory; /* that rows are taken from; NULL: they are not counted */
 } srv_queue_limits;

@@ -35,6 +35,7 @@ typedef struct srv_options {
     const char *isa, *provider;
     uint64_t memory;         /* bytes that reading a model may take; 0: the default */
     const char *keys_path;   /* NULL: no keys */
+    const char *origins;     /* of pages that may ask, with commas between; "*": all; NULL: none */
     const char *access_path; /* NULL: no access log; "-": standard output */
     bool no_op;              /* answer with zeros in place of running the network */
     bool keep_special;       /* "[SEP]" and the like in a text are special tokens */

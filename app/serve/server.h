@@ -119,6 +119,12 @@ void srv_listen_address(const srv_server *server, char *out, size_t size);
 void srv_notify(const char *state);
 void srv_notify_reloading(void);
 
+/* cors.c: headers for a page of another origin; false: it may not read the answer. */
+bool srv_cors_headers(const srv_call *call, struct MHD_Response *response);
+/* Whether a browser asks what a page may send, and what it is told. */
+bool srv_cors_asks(const srv_call *call, const char *method);
+void srv_cors_allow(const srv_call *call, struct MHD_Response *response);
+
 /* keys.c */
 typedef struct srv_keys srv_keys;
 retort_status srv_keys_read(srv_keys **out, const char *path, retort_error *err);

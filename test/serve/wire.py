@@ -488,6 +488,22 @@ def decode():
 
 
 @test
+def pages_of_other_origins():
+    page, ask = {"origin": "https://a.example"}, {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+    assert server.send("OPTIONS", "/predict", None, {**page, **ask})[0] == 405
+    assert "access-control-allow-origin" not in server.send("GET", "/health", None, page)[1]
+    for origins, found in ("*", "*"), ("https://b.example,https://a.example", "https://a.example"), ("https://a.example.org,http://a.example", None):
+        with Server(model(CLASSIFY), "--cors-allow-origin", origins, "--api-keys", file("cors-keys", "secret\n")) as open_server:
+            status, headers, body = open_server.send("OPTIONS", "/predict", None, {**page, **ask})
+            assert status == 204 and body == b"" and headers.get("access-control-allow-origin") == found
+            assert ("access-control-allow-headers" in headers) == (found is not None)
+            status, headers, _ = open_server.send("POST", "/predict", {"inputs": "a"}, {**page, "authorization": "Bearer secret"})
+            assert status == 200 and headers.get("access-control-allow-origin") == found and headers.get("vary") == (None if found == "*" else "origin")
+            assert open_server.send("POST", "/predict", {"inputs": "a"}, page)[0] == 401
+            assert open_server.send("OPTIONS", "/predict")[0] == 405
+
+
+@test
 def embed_all():
     """The vectors of tokens, whose mean is the text's."""
     texts = [TEXT, "bad", TEXT]
