@@ -99,6 +99,15 @@ static json_t *labels_json(const retort_model *model) {
     return labels;
 }
 
+static json_t *prompts_json(const retort_model *model) {
+    json_t *prompts = json_object();
+    const char *name, *text;
+    for (size_t i = 0; (name = retort_model_prompt(model, i, &text)) != NULL; i++) {
+        json_object_set_new(prompts, name, cli_json_text(text, strlen(text)));
+    }
+    return prompts;
+}
+
 static cli_code print_info_json(const cli_args *args, const retort_model *model, const retort_info *info) {
     json_t *bytes = json_object(), *tensors = json_array();
     retort_tensor_info tensor;
@@ -128,9 +137,30 @@ static cli_code print_info_json(const cli_args *args, const retort_model *model,
         json_array_append_new(warnings, cli_json_text(warning, strlen(warning)));
     }
     json_object_set_new(json, "warnings", warnings);
+    if (info->task == RETORT_TASK_EMBED) {
+        const char *own = info->default_prompt;
+        json_object_set_new(json, "similarity", json_string(info->similarity));
+        json_object_set_new(json, "prompts", prompts_json(model));
+        json_object_set_new(json, "default_prompt",
+                            own != NULL ? cli_json_text(own, strlen(own)) : json_null());
+    }
     if (cli_has(args, CLI_TENSORS)) json_object_set(json, "tensors", tensors);
     json_decref(tensors);
     return cli_print_json(json);
+}
+
+/* What a sentence-transformers package adds to vectors. */
+static void print_prompts(const retort_model *model, const retort_info *info) {
+    const char *name, *text;
+    if (info->task != RETORT_TASK_EMBED) return;
+    printf("similarity  %s\n", info->similarity);
+    for (size_t i = 0; (name = retort_model_prompt(model, i, &text)) != NULL; i++) {
+        bool own = info->default_prompt != NULL && strcmp(name, info->default_prompt) == 0;
+        fputs(own ? "prompt *    " : "prompt      ", stdout);
+        cli_put(stdout, name, strlen(name));
+        fputs(": ", stdout);
+        cli_put_line(stdout, text);
+    }
 }
 
 static void print_info(const cli_args *args, const retort_model *model, const retort_info *info) {
@@ -150,6 +180,7 @@ static void print_info(const cli_args *args, const retort_model *model, const re
     if (info->file_bytes > 0) printf("file        %s\n", cli_bytes(size, sizeof size, info->file_bytes));
     fputs("source      ", stdout);
     cli_put_line(stdout, info->source);
+    print_prompts(model, info);
     const char *warning;
     for (size_t i = 0; (warning = retort_model_warning(model, i)) != NULL; i++) {
         fputs("warning     ", stdout);

@@ -199,6 +199,9 @@ def prompts():
             assert vector(source, "film", "--prompt-name", name) == vector(plain, before + "film"), name
         assert rows("tokenize", source, "film") == rows("tokenize", plain, "film")
         fails(2, "no prompt 'bogus'; known are: query, document, half", "run", source, "film", "--prompt-name", "bogus")
+    known = rows("info", HERE / "prompts8.retort")[0]
+    assert known["prompts"] == settings["prompts"] and known["default_prompt"] == "query" and known["similarity"] == "cosine"
+    assert b"prompt *    query: very good \n" in retort("info", HERE / "prompts.retort")[0]
     data = HERE / "pairs.tsv"
     data.write_text("sentence1\tsentence2\tscore\ngood\tbad\t1\ngreat film\tfilm\t2\nacting\tplay was\t3\n")
     with_prompt, without = (rows("eval", path, "--data", data, "--prompt-name", name, "--logits", HERE / "logits")[0] and
