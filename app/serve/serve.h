@@ -2,11 +2,14 @@
  * The HTTP server: what `retort serve` asks for, and the parts it is made of.
  *
  *   http.c     libmicrohttpd's callbacks: a call's life from its head to its answer
+ *   head.c     what a request's head must be like
  *   helpers.c  threads that read long bodies
  *   routes.c   one row a route; wire_*.c read the bodies and write the answers
  *   engine.c   a loaded model: its queue, its sessions, its workers
  *   queue.c    batches
- *   server.c   models, sockets, signals, the way down */
+ *   models.c   models and keys: loaded, loaded anew, let go of
+ *   state.c    the server's states and what signals do in each
+ *   server.c   signals, the way up and the way down */
 #ifndef SERVE_SERVE_H
 #define SERVE_SERVE_H
 
