@@ -402,6 +402,7 @@ static void test_spoilt_files(void **state) {
         {"vocab\\\":100", "vocab\\\":101", "a table has fewer rows"},
         {"positions\\\":48", "positions\\\":49", "a table has fewer rows"},
         {"max_length\\\":40", "max_length\\\":49", "max_length 49 is over the 48 positions"},
+        {"max_length\\\":40", "max_length\\\": 1", "max_length 1 has no room for 2 special tokens"},
         {"vocab\\\":100", "vocab\\\":  9", "pieces, the model embeds 9"},
         {"classify", "classifi", "task: classifi is not known"},
         {"task\\\":\\\"classify\\\"", "task\\\":\\\"answer\\\"  ", "the output is f32 [batch, 3]"},

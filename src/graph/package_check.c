@@ -204,8 +204,27 @@ static retort_status check_node(const check *c, const rt_node *node) {
     return node->op == RT_OP_SELECT || node->op == RT_OP_POOL ? check_rows(c, node) : RETORT_OK;
 }
 
+/* Whether the least text that the task reads fits: the special tokens around nothing. */
+static retort_status check_template(const check *c, const rt_tokenizer *tokenizer) {
+    bool pair = c->config->task == RETORT_TASK_ANSWER;
+    const retort_text least = {.text = "", .pair = pair ? "" : NULL};
+    const rt_encode_options options = {.max_length = (size_t)c->config->max_length};
+    rt_encoding encoding = {0};
+    retort_error why = {0};
+    retort_status status = rt_encode(tokenizer, &least, &options, &encoding, &why);
+    rt_encoding_free(&encoding);
+    if (status == RETORT_OK) return status;
+    return rt_fail(c->err, status == RETORT_NOMEM ? status : RETORT_FORMAT, "%.200s: %.200s", c->name,
+                   why.text);
+}
+
 static retort_status check_config(const check *c, int32_t pieces) {
     const rt_config *config = c->config;
+    if (config->max_length < 1 || config->labels < 1) {
+        return rt_fail(c->err, RETORT_FORMAT,
+                       "%.200s: max_length %" PRId64 " and %" PRId64 " labels: expected 1 or more of both",
+                       c->name, config->max_length, config->labels);
+    }
     if (config->max_length > config->positions) {
         return rt_fail(c->err, RETORT_FORMAT,
                        "%.200s: max_length %" PRId64 " is over the %" PRId64 " positions", c->name,
@@ -222,6 +241,7 @@ static retort_status check_config(const check *c, int32_t pieces) {
 retort_status rt_package_check(const retort_model *model, const char *name, retort_error *err) {
     check c = {&model->graph, &model->config, name, err};
     retort_status status = check_config(&c, rt_tokenizer_describe(model->tokenizer).pieces);
+    if (status == RETORT_OK) status = check_template(&c, model->tokenizer);
     if (status == RETORT_OK) status = check_inputs(&c);
     if (status == RETORT_OK) status = check_output(&c);
     for (size_t i = 0; status == RETORT_OK && i < c.graph->node_count; i++) {
