@@ -116,6 +116,7 @@ static void names_are_found(void **state) {
     for (int i = 0; i < COUNT; i++) assert_int_equal(rt_names_find(&names, texts[i], strlen(texts[i])), i);
     assert_int_equal(rt_names_find(&names, "n10000", 6), -1);
     assert_int_equal(rt_names_find(&names, "n10000", 3), 10);
+    assert_int_equal(rt_names_find(&names, "n1\0", 3), -1);
     rt_names_free(&names);
 }
 

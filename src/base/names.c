@@ -4,11 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_name(const char *name, const char *text, size_t length) {
+    return strnlen(name, length + 1) == length && memcmp(name, text, length) == 0;
+}
+
 /* The slot that holds the name, or the free one where it belongs. */
 static size_t slot_of(const rt_names *names, const char *text, size_t length) {
     size_t at = rt_hash(names->key, text, length) & (names->capacity - 1);
-    while (names->slots[at].name != NULL &&
-           (strncmp(names->slots[at].name, text, length) != 0 || names->slots[at].name[length] != '\0'))
+    while (names->slots[at].name != NULL && !is_name(names->slots[at].name, text, length))
         at = (at + 1) & (names->capacity - 1);
     return at;
 }

@@ -58,12 +58,23 @@ static int64_t label_number(const retort_text *value, int64_t labels) {
     return value->length > 0 ? number : -1;
 }
 
-retort_status rt_dataset_label(const retort_dataset *data, size_t line, const retort_text *value,
-                               const rt_config *config, int64_t *label, retort_error *err) {
-    for (int64_t i = 0; config->label_names != NULL && i < config->labels; i++) {
-        *label = i;
-        if (rt_text_is(value, config->label_names[i])) return RETORT_OK;
+/* False when out of memory. */
+static bool note_labels(retort_dataset *data, const rt_config *config) {
+    int known;
+    bool fine = true;
+    for (int64_t i = 0; fine && config->label_names != NULL && i < config->labels; i++) {
+        fine = rt_names_add(&data->labels, config->label_names[i], (int)i, &known);
     }
+    return fine;
+}
+
+retort_status rt_dataset_label(retort_dataset *data, size_t line, const retort_text *value,
+                               const rt_config *config, int64_t *label, retort_error *err) {
+    if (data->labels.count == 0 && !note_labels(data, config)) {
+        return rt_fail_nomem(err, (size_t)config->labels * sizeof *data->labels.slots);
+    }
+    *label = rt_names_find(&data->labels, value->text, value->length);
+    if (*label >= 0) return RETORT_OK;
     *label = label_number(value, config->labels);
     if (*label >= 0) return RETORT_OK;
     const char *example = config->label_names != NULL && config->labels > 0 ? config->label_names[0] : "none";
@@ -180,6 +191,7 @@ void retort_dataset_free(retort_dataset *data) {
     free(data->samples);
     free(data->parts);
     free(data->tags);
+    rt_names_free(&data->labels);
     json_decref(data->json);
     rt_map_close(&data->map);
     rt_arena_free(&data->arena);

@@ -4,6 +4,7 @@
 #define RT_TASK_DATASET_H
 
 #include "base/map.h"
+#include "base/names.h"
 #include "file/json.h"
 #include "model/encoder.h"
 
@@ -31,6 +32,7 @@ struct retort_dataset {
     size_t part_count, part_capacity;
     int32_t *tags; /* [part_count] label of each word */
     size_t tag_capacity;
+    rt_names labels; /* the model's, to their indices; made when the first label is read */
     rt_map map;
     json_t *json;
     rt_arena arena;
@@ -54,7 +56,7 @@ bool rt_text_is(const retort_text *text, const char *word);
 retort_status rt_dataset_add(retort_dataset *data, const rt_sample *sample, retort_error *err);
 retort_status rt_dataset_part(retort_dataset *data, const retort_text *part, retort_error *err);
 /* Index of a label given by name or by number. */
-retort_status rt_dataset_label(const retort_dataset *data, size_t line, const retort_text *value,
+retort_status rt_dataset_label(retort_dataset *data, size_t line, const retort_text *value,
                                const rt_config *config, int64_t *label, retort_error *err);
 retort_status rt_table_read(retort_dataset *data, rt_lines lines, const rt_config *config, retort_error *err);
 retort_status rt_conll_read(retort_dataset *data, rt_lines lines, const rt_config *config, retort_error *err);

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""usage: growth.py GROWTH_READ
+
+Reads inputs of n, 2n and 4n under callgrind. With each doubling the instructions may at most triple: what takes time
+in proportion to its input doubles, what compares everything with everything quadruples. Prints TAP. Exits with 77 where
+valgrind is not installed."""
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import inputs
+from inputs import NORMALIZED, SPACES, WORDS, names, safetensors, text, tokenizer
+
+BASE = tokenizer()
+JAMO = "\uac01"  # one that is three
+
+# name, reader (of growth_read.c), n, the input of size n, and what the reader needs besides (or who makes that)
+ROWS = [
+    ("json: members of an object", "json", 1000, lambda n: text({name: 0 for name in names(n)}), None),
+    ("json: values of arrays", "json", 1000, lambda n: text([[name] for name in names(n)]), None),
+    ("safetensors: tensors", "safetensors", 500,
+     lambda n: safetensors({name: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for name in names(n)}), None),
+    ("safetensors: metadata", "safetensors", 1000,
+     lambda n: safetensors({"__metadata__": {name: "" for name in names(n)}}), None),
+    ("torch: tensors and entries", "torch", 300, inputs.torch, None),
+    ("hdf5: links in a heap", "hdf5", 300, inputs.hdf5, None),
+    ("tensorflow: entries", "bundle", 1000, inputs.bundle_entries, None),
+    ("tensorflow: blocks in blocks", "bundle", 50, inputs.bundle_blocks, None),
+    ("onnx: nodes and tensors", "onnx", 500, inputs.onnx, None),
+    ("config: labels", "config", 1000, inputs.bert, None),
+    ("vocab.txt: pieces", "vocab", 1000, lambda n: "\n".join([*WORDS[:8], *names(n)]).encode(), None),
+    ("tokenizer.json: pieces", "tokenizer", 1000, lambda n: tokenizer(names(n)), None),
+    ("tokenizer.json: pieces chosen by a hash", "tokenizer", 1000, lambda n: tokenizer(inputs.flood(n)), None),
+    ("tokenizer.json: added tokens", "tokenizer", 500, inputs.added_tokens, None),
+    ("tokenizer_config.json: added_tokens_decoder", "vocab-config", 500,
+     lambda n: text({"added_tokens_decoder": {str(i): {"content": f"[{i}]", "special": True} for i in range(n)}}), None),
+    ("tokenizer_config.json: additional_special_tokens", "vocab-config", 500,
+     lambda n: text({"additional_special_tokens": [f"[{i}]" for i in range(n)]}), None),
+    ("encode: syllables", "encode", 2000, lambda n: (JAMO * n).encode(), BASE),
+    ("encode: syllables apart", "encode", 2000, lambda n: (JAMO + " ").encode() * n, BASE),
+    ("encode: marks", "encode", 2000, lambda n: ("a" + "\u0323\u0301" * n).encode(), BASE),
+    ("encode: a long word", "encode", 5000, lambda n: b"a" * n, BASE),
+    ("encode: long words", "encode", 50, lambda n: (b"a" * 99 + b" ") * n, BASE),
+    ("encode: punctuation", "encode", 5000, lambda n: b"[" * n, BASE),
+    ("encode: ideographs", "encode", 2000, lambda n: ("\u4e00" * n).encode(), BASE),
+    ("encode: malformed bytes", "encode", 5000, lambda n: b"\xe2\x80" * n, BASE),
+    ("encode: added tokens", "encode", 2000, lambda n: b"t1 t0" * n, inputs.added_tokens(50)),
+    ("encode: white space that added tokens take", "encode", 1000, lambda n: b" \t" * n, tokenizer(added=SPACES)),
+    ("encode: white space between added tokens", "encode", 1000, lambda n: b"\t" + b"\n" * n + b" " * n, tokenizer(added=SPACES)),
+    ("encode: normalized added tokens", "encode", 1000, lambda n: b" aa" * n, tokenizer(added=NORMALIZED)),
+    ("encode: a text, added tokens that begin alike", "encode-text", 500, inputs.alike, b"a" * 2000),
+    ("/tokenize: syllables", "serve-tokenize", 500, lambda n: (JAMO + " ").encode() * n, BASE),
+    ("/tokenize: added tokens beyond the vocabulary", "serve-tokenize-text", 500, inputs.added_tokens,
+     b" ".join(b"t%d" % i for i in range(1500, 2000))),
+    ("/predict: a body of many texts", "serve-json", 2000, lambda n: text({"inputs": [[name] for name in names(n)]}), None),
+    ("graph: a chain", "graph", 500, lambda n: inputs.chain(n, "Relu({})"), None),
+    ("graph: constants", "graph", 1000, inputs.constants, None),
+    ("graph: wide", "graph", 300, inputs.wide, None),
+    ("info: constants", "info", 1000, inputs.constants, None),
+    ("info: wide", "info", 300, inputs.wide, None),
+    ("svg: a chain", "draw", 300, lambda n: inputs.chain(n, "Relu({})"), None),
+    ("svg: wide", "draw", 100, inputs.wide, None),
+    ("data: lines of a table", "data.tsv", 500, lambda n: b"sentence\tlabel\n" + b"a b c\tlabel 1\n" * n, inputs.bert(3)),
+    ("data: columns of a table", "data.tsv", 1000, lambda n: b"a\t" * n + b"sentence\tlabel\n" + b"a\t" * n + b"b\t1\n", inputs.bert(3)),
+    ("data: sentences of CoNLL", "data.conll", 500, lambda n: b"a O\n\n" * n, inputs.bert(3)),
+    ("data: words of a sentence of CoNLL", "data.conll", 500, lambda n: b"a O\n" * n, inputs.bert(3)),
+    ("data: SQuAD", "data.json", 300, inputs.squad, inputs.bert(3)),
+    ("data: labels, each for a line", "data.tsv", 300, lambda n: b"sentence\tlabel\n" + b"".join(b"a\tlabel %d\n" % i for i in range(n)), inputs.bert),
+]
+
+
+def write(folder):
+    """Files and a list of them: reader, file, file of what it needs besides."""
+    lines = []
+    for i, (_, reader, n, make, besides) in enumerate(ROWS):
+        for size in (n, 2 * n, 4 * n):
+            path = folder / f"{i}-{size}"
+            path.write_bytes(make(size))
+            extra = "-"
+            if besides is not None:
+                extra = path.with_suffix(".besides")
+                extra.write_bytes(besides(size) if callable(besides) else besides)
+            lines.append(f"{reader}\t{path}\t{extra}\n")
+    (folder / "list").write_text("".join(lines))
+
+
+def counts(program, folder):
+    """Instructions of each input in the list."""
+    command = ["valgrind", "--tool=callgrind", "--toggle-collect=measured", "--dump-after=measured", f"--callgrind-out-file={folder}/counts",
+               program, folder / "list"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"growth_read: {done.stdout}{done.stderr}")
+    files = sorted(folder.glob("counts.*"), key=lambda path: int(path.suffix[1:]))
+    return [int(re.search(r"^(?:totals|summary): (\d+)", path.read_text(), re.M).group(1)) for path in files]
+
+
+def main():
+    if shutil.which("valgrind") is None:
+        print("1..0 # SKIP valgrind is not installed")
+        return 77
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        write(folder)
+        found = counts(sys.argv[1], folder)
+    failed = 0
+    print(f"1..{len(ROWS)}")
+    for i, row in enumerate(ROWS):
+        one, two, four = found[3 * i:3 * i + 3]
+        good = max(two / one, four / two) <= 3
+        failed += not good
+        print(f"{'ok' if good else 'not ok'} {i + 1} - {row[0]}: {one}, {two}, {four} instructions for {row[2]} and its doubles")
+    return 1 if failed else 0
+
+
+sys.exit(main())

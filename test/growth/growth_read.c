@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reads each input of a list for growth.py, which counts the instructions of measured(). */
+#include "file/bundle.h"
+#include "file/json.h"
+#include "graph/draw.h"
+#include "graph/package.h"
+#include "graph/rewrite.h"
+#include "model/onnx.h"
+#include "plan/plan.h"
+#include "serve/server.h"
+#include "task/dataset.h"
+#include "text/tokenizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An input, what it needs besides, and what was made of them before the counting. */
+typedef struct job {
+    const char *name; /* of the reader */
+    rt_map file, besides;
+    rt_tokenizer *tokenizer;
+    retort_model *model;
+    rt_config config;
+    rt_arena arena;
+    retort_error err;
+} job;
+
+/* One row a reader. `must`: it has to succeed; others end in an error when all was read. */
+typedef struct reader {
+    const char *name;
+    bool must;
+    retort_status (*prepare)(job *j); /* may be NULL */
+    retort_status (*run)(job *j);
+} reader;
+
+/* ---- Files ---- */
+
+static retort_status run_json(job *j) {
+    json_t *root = NULL;
+    retort_status status = rt_json_parse(&root, "test", j->file.data, j->file.size, &j->err);
+    json_decref(root);
+    return status;
+}
+
+static retort_status parse_tensors(job *j, retort_status (*parse)(rt_tensors *, const char *, const uint8_t *,
+                                                                  size_t, retort_error *)) {
+    rt_tensors tensors;
+    retort_status status = parse(&tensors, "test", j->file.data, j->file.size, &j->err);
+    if (status == RETORT_OK) rt_tensors_close(&tensors);
+    return status;
+}
+static retort_status run_safetensors(job *j) {
+    return parse_tensors(j, rt_safetensors_parse);
+}
+static retort_status run_torch(job *j) {
+    return parse_tensors(j, rt_torch_parse);
+}
+static retort_status run_hdf5(job *j) {
+    return parse_tensors(j, rt_hdf5_parse);
+}
+
+static retort_status run_bundle(job *j) {
+    rt_bundle bundle;
+    retort_status status = rt_bundle_read(&bundle, "test", j->file.data, j->file.size, &j->err);
+    rt_bundle_close(&bundle);
+    return status;
+}
+
+static retort_status run_onnx(job *j) {
+    static const rt_config config = {.family = RT_BERT,
+                                     .layers = 1,
+                                     .hidden = 4,
+                                     .heads = 2,
+                                     .ffn = 4,
+                                     .vocab = 6,
+                                     .positions = 4,
+                                     .types = 2,
+                                     .labels = 2,
+                                     .epsilon = 1e-12f,
+                                     .pooler = true};
+    rt_onnx onnx;
+    rt_tensors tensors = {0};
+    retort_status status = rt_onnx_parse(&onnx, "test", NULL, j->file.data, j->file.size, &j->err);
+    if (status != RETORT_OK) return status;
+    rt_onnx_weights(&tensors, &onnx, "test", &config, &j->err); /* they are no encoder's */
+    rt_tensors_close(&tensors);
+    rt_onnx_close(&onnx);
+    return RETORT_OK;
+}
+
+static retort_status read_config(job *j, const rt_map *map) {
+    return rt_config_parse(&j->config, &j->arena, "test", map->data, map->size, NULL, &j->err);
+}
+static retort_status run_config(job *j) {
+    return read_config(j, &j->file);
+}
+static retort_status prepare_data(job *j) {
+    return read_config(j, &j->besides);
+}
+static retort_status run_data(job *j) {
+    retort_dataset *data = NULL;
+    retort_status status = rt_dataset_parse(&data, j->name, j->file.data, j->file.size, &j->config, &j->err);
+    retort_dataset_free(data);
+    return status;
+}
+
+/* ---- Tokenizers and texts ---- */
+
+static retort_status run_vocab(job *j) {
+    return rt_tokenizer_from_vocab(&j->tokenizer, "test", j->file.data, j->file.size, NULL, 0, &j->err);
+}
+static retort_status run_vocab_config(job *j) {
+    static const char vocab[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n";
+    return rt_tokenizer_from_vocab(&j->tokenizer, "test", vocab, sizeof vocab - 1, j->file.data, j->file.size,
+                                   &j->err);
+}
+static retort_status read_tokenizer(job *j, const rt_map *map) {
+    return rt_tokenizer_from_json(&j->tokenizer, "test", map->data, map->size, NULL, 0, &j->err);
+}
+static retort_status run_tokenizer(job *j) {
+    return read_tokenizer(j, &j->file);
+}
+static retort_status prepare_encode(job *j) {
+    return read_tokenizer(j, &j->besides);
+}
+
+static retort_status encode(job *j, const rt_map *map) {
+    rt_word_cache *cache = rt_word_cache_new(j->tokenizer, 64);
+    rt_encode_options options = {.words = true};
+    rt_encoding encoding = {0};
+    retort_text text = {.text = (const char *)map->data, .length = map->size};
+    retort_status status = rt_encode(j->tokenizer, &text, &options, &encoding, &j->err);
+    options.cache = cache;
+    if (status == RETORT_OK) status = rt_encode(j->tokenizer, &text, &options, &encoding, &j->err);
+    rt_encoding_free(&encoding);
+    rt_word_cache_free(cache);
+    return status;
+}
+static retort_status run_encode(job *j) {
+    return encode(j, &j->file);
+}
+static retort_status run_encode_text(job *j) {
+    return encode(j, &j->besides);
+}
+
+/* ---- The server ---- */
+
+static retort_status new_model(job *j) {
+    j->model = rt_model_new();
+    return j->model != NULL ? RETORT_OK : RETORT_NOMEM;
+}
+
+static retort_status prepare_serve(job *j, const rt_map *settings) {
+    retort_status status = read_tokenizer(j, settings);
+    if (status == RETORT_OK) status = new_model(j);
+    if (status != RETORT_OK) return status;
+    j->model->tokenizer = j->tokenizer;
+    j->tokenizer = NULL;
+    return RETORT_OK;
+}
+static retort_status prepare_serve_tokenize(job *j) {
+    return prepare_serve(j, &j->besides);
+}
+static retort_status prepare_serve_text(job *j) {
+    return prepare_serve(j, &j->file);
+}
+
+static retort_status serve_tokenize(job *j, const rt_map *map) {
+    static const srv_options options = {.keep_special = true};
+    srv_server server = {.options = &options};
+    srv_engine engine = {.model = j->model};
+    srv_call call = {.server = &server, .engine = &engine};
+    retort_text text = {.text = (const char *)map->data, .length = map->size};
+    call.ask.texts = &text;
+    call.ask.count = 1;
+    srv_tei_write_tokenize(&call);
+    bool written = call.answer.length > map->size && !call.failed && !call.answer.failed;
+    srv_out_free(&call.answer);
+    return written ? RETORT_OK : RETORT_FORMAT;
+}
+static retort_status run_serve_tokenize(job *j) {
+    return serve_tokenize(j, &j->file);
+}
+static retort_status run_serve_text(job *j) {
+    return serve_tokenize(j, &j->besides);
+}
+
+static retort_status run_serve_json(job *j) {
+    srv_json_doc doc = {0};
+    char *text = malloc(j->file.size + 1);
+    if (text == NULL) return RETORT_NOMEM;
+    memcpy(text, j->file.data, j->file.size);
+    text[j->file.size] = '\0';
+    bool fine = srv_json_parse(&doc, text, j->file.size);
+    srv_json_free(&doc);
+    free(text);
+    return fine ? RETORT_OK : RETORT_FORMAT;
+}
+
+/* ---- Graphs ---- */
+
+static retort_status prepare_graph(job *j) {
+    retort_status status = new_model(j);
+    if (status != RETORT_OK) return status;
+    return rt_graph_parse(&j->model->graph, "test", (const char *)j->file.data, j->file.size, NULL, NULL,
+                          &j->err);
+}
+
+static int drop(void *user, const char *text, size_t length) {
+    (void)user;
+    (void)text;
+    return length > 0 ? 0 : 1;
+}
+
+static retort_status run_graph(job *j) {
+    retort_status status = prepare_graph(j);
+    if (status == RETORT_OK) status = rt_graph_verify(&j->model->graph, &j->err);
+    return status == RETORT_OK ? rt_graph_print(&j->model->graph, drop, NULL) : status;
+}
+
+static retort_status run_info(job *j) {
+    retort_info info = {.size = sizeof info};
+    retort_tensor_info tensor;
+    retort_status status = retort_model_info(j->model, &info);
+    size_t count = 0;
+    while (status == RETORT_OK && retort_model_tensor(j->model, count, &tensor) == RETORT_OK) count++;
+    return status == RETORT_OK && count != info.tensors ? RETORT_FORMAT : status;
+}
+
+static retort_status run_draw(job *j) {
+    retort_draw_options options = RETORT_DRAW_OPTIONS;
+    return rt_graph_draw(&j->model->graph, &options, drop, NULL, &j->err);
+}
+
+static retort_status run_optimize(job *j) {
+    retort_optimize_options options = RETORT_OPTIMIZE_OPTIONS;
+    options.level = 2;
+    return rt_graph_optimize(&j->model->graph, &options, true, &j->err);
+}
+
+static retort_status run_plan(job *j) {
+    rt_kernels kernels;
+    rt_plan plan;
+    rt_kernels_select(&kernels, 0);
+    retort_status status = rt_plan_make(&plan, &j->model->graph, &kernels, 64, 64, &j->err);
+    if (status == RETORT_OK) rt_plan_free(&plan);
+    return status;
+}
+
+static const reader readers[] = {
+    {"json", true, NULL, run_json},
+    {"safetensors", true, NULL, run_safetensors},
+    {"torch", true, NULL, run_torch},
+    {"hdf5", false, NULL, run_hdf5},     /* the links lead to nothing */
+    {"bundle", false, NULL, run_bundle}, /* blocks may not share bytes */
+    {"onnx", true, NULL, run_onnx},
+    {"config", true, NULL, run_config},
+    {"vocab", true, NULL, run_vocab},
+    {"vocab-config", true, NULL, run_vocab_config},
+    {"tokenizer", true, NULL, run_tokenizer},
+    {"encode", true, prepare_encode, run_encode},
+    {"encode-text", true, run_tokenizer, run_encode_text},
+    {"serve-tokenize", true, prepare_serve_tokenize, run_serve_tokenize},
+    {"serve-tokenize-text", true, prepare_serve_text, run_serve_text},
+    {"serve-json", true, NULL, run_serve_json},
+    {"graph", true, NULL, run_graph},
+    {"info", true, prepare_graph, run_info},
+    {"draw", true, prepare_graph, run_draw},
+    {"optimize", true, prepare_graph, run_optimize},
+    {"plan", true, prepare_graph, run_plan},
+    {"data.tsv", true, prepare_data, run_data},
+    {"data.conll", true, prepare_data, run_data},
+    {"data.json", true, prepare_data, run_data},
+};
+
+/* The function whose instructions callgrind counts. */
+retort_status measured(const reader *r, job *j);
+__attribute__((noinline)) retort_status measured(const reader *r, job *j) {
+    return r->run(j);
+}
+
+static retort_status read_one(const char *name, const char *path, const char *besides, retort_error *err) {
+    const reader *r = readers;
+    job j = {.name = name};
+    while (strcmp(r->name, name) != 0) r++; /* growth.py names no other */
+    retort_status status = rt_map_open(&j.file, path, &j.err);
+    if (status == RETORT_OK && strcmp(besides, "-") != 0) status = rt_map_open(&j.besides, besides, &j.err);
+    if (status == RETORT_OK && r->prepare != NULL) status = r->prepare(&j);
+    if (status == RETORT_OK) status = measured(r, &j);
+    *err = j.err;
+    rt_tokenizer_free(j.tokenizer);
+    retort_model_free(j.model);
+    rt_arena_free(&j.arena);
+    rt_map_close(&j.file);
+    rt_map_close(&j.besides);
+    return r->must ? status : RETORT_OK;
+}
+
+int main(int count, char **arguments) {
+    char line[1024];
+    FILE *list = count == 2 ? fopen(arguments[1], "r") : NULL;
+    if (list == NULL) return 2;
+    while (fgets(line, sizeof line, list) != NULL) {
+        char *save, *name = strtok_r(line, "\t\n", &save), *path = strtok_r(NULL, "\t\n", &save);
+        retort_error err;
+        retort_status status = read_one(name, path, strtok_r(NULL, "\t\n", &save), &err);
+        if (status == RETORT_OK) continue;
+        fprintf(stderr, "%s %s: %d %s\n", name, path, status, err.text);
+        return 1;
+    }
+    fclose(list);
+    return 0;
+}

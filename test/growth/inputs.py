@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs of any size, a function a kind; each returns bytes."""
+import io
+import json
+import struct
+import zipfile
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "b", " ", "\t", "\u1100", "##\u1161", "##\u11a8"]
+NORMALIZER = {"type": "BertNormalizer"}
+
+
+def text(value):
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def tokenizer(pieces=(), added=(), processor=None):
+    vocab = {piece: i for i, piece in enumerate([*WORDS, *pieces])}
+    model = {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": vocab}
+    return text({"version": "1.0", "added_tokens": list(added), "normalizer": NORMALIZER, "pre_tokenizer": {"type": "BertPreTokenizer"},
+                 "post_processor": processor, "model": model})
+
+
+def names(n):
+    return [f"n{i}" for i in range(n)]
+
+
+def flood(n):
+    """Names that stand close together in a table by a hash without a key: FNV's, its multiplier the golden ratio."""
+    slots, found, i, mask = 16, [], 0, (1 << 64) - 1
+    while slots < n + n // 2:
+        slots *= 2
+    while len(found) < n:
+        name, value, i = "", 0xCBF29CE484222325, i + 1
+        rest = i
+        while rest > 0:
+            name, rest = name + chr(97 + rest % 26), rest // 26
+        for byte in name.encode():
+            value = (value ^ byte) * 0x9E3779B97F4A7C15 & mask
+        value = (value ^ value >> 32) * 0xD6E8FEB86659FD93 & mask
+        if ((value ^ value >> 32) & (slots - 1)) < slots // 16:
+            found.append(name)
+    return found
+
+
+def safetensors(header):
+    data = text(header)
+    return struct.pack("<Q", len(data)) + data
+
+
+# ---- Tokenizers ----
+
+
+def added_tokens(n):
+    added = [{"content": f"t{i}", "special": i % 2 == 0} for i in range(n)]
+    special = {"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]}, "t1": {"id": "t1", "ids": [len(WORDS) + 1] * 64, "tokens": ["t1"] * 64}}
+    parts = [{"SpecialToken": {"id": "t1", "type_id": 0}}] * 62
+    single = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, *parts]
+    pair = [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}, *parts]
+    return tokenizer(added=added, processor={"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special})
+
+
+def alike(n):
+    """Added tokens that all begin as the text goes on."""
+    return tokenizer(added=[{"content": "aaaa" + name, "normalized": False} for name in names(n)])
+
+
+SPACES = [{"content": " ", "lstrip": True, "rstrip": True, "normalized": False}, {"content": "\t", "normalized": False}]
+NORMALIZED = [{"content": " ", "lstrip": True, "rstrip": True, "normalized": True}, {"content": "aa", "normalized": True, "single_word": True}]
+
+# ---- Weights ----
+
+
+def torch(n):
+    def word(value):
+        data = value.encode()
+        return b"X" + struct.pack("<I", len(data)) + data
+
+    dictionary = b"ccollections\nOrderedDict\n)R"
+    storage = lambda i: b"(" + word("storage") + b"ctorch\nFloatStorage\n" + word(str(i)) + word("cpu") + b"K\1tQ"
+    tensor = lambda i: b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage(i) + b"K\0K\1\x85K\1\x85\x89" + dictionary + b"tR"
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a/data.pkl", b"\x80\2" + dictionary + b"(" + b"".join(word(f"t{i}") + tensor(i) for i in range(n)) + b"u.")
+        for i in range(n):
+            archive.writestr(f"a/data/{i}", bytes(4))
+    return out.getvalue()
+
+
+def hdf5(n):
+    """n links that all lie in the last of 40 n blocks of a heap."""
+    rows, width, link = 40, n, b"\1\0\1x" + bytes(8)
+    heap = 97
+    table = heap + 142
+    at_link = table + 21 + 8 * rows * width
+    tree = at_link + len(link)
+    leaf = tree + 26
+    size = lambda row: 1 if row < 2 else 1 << (row - 1)
+    place = sum(width * size(row) for row in range(rows - 1)) + (width - 1) * size(rows - 1)
+    end = leaf + 6 + 14 * n + len(link) * n
+    out = b"\x89HDF\r\n\x1a\n\2\x08\x08\0" + struct.pack("<4Q", 0, 2**64 - 1, end, 48) + bytes(4)
+    out += b"OHDR\2\0\x16\2\x12\0\0\0\0" + struct.pack("<QQ", heap, tree)
+    out = out.ljust(heap, b"\0") + b"FRHP\0" + struct.pack("<HHBI", 10, 0, 0, 255) + bytes(96)
+    out += struct.pack("<HQQHHQH", width, 1, 1 << 38, 64, 0, table, rows)
+    out = out.ljust(table, b"\0") + b"FHIB\0" + bytes(16 + 8 * (rows * width - 1)) + struct.pack("<Q", at_link) + link
+    out += b"BTHD\0\5" + struct.pack("<IHHHQH", 512, 14, 0, 0, leaf, n) + b"BTLF\0\5"
+    return out + (bytes(5) + struct.pack("<QB", place, len(link))) * n + bytes(len(link) * n)
+
+
+def crc32c(data, table=[]):
+    if not table:
+        for i in range(256):
+            for _ in range(8):
+                i = i >> 1 ^ (0x82F63B78 if i & 1 else 0)
+            table.append(i)
+    value = 0xFFFFFFFF
+    for byte in data:
+        value = value >> 8 ^ table[(value ^ byte) & 255]
+    value ^= 0xFFFFFFFF
+    return ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def varint(n):
+    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+
+
+def entry(key, value):
+    return b"\0" + varint(len(key)) + varint(len(value)) + key + value
+
+
+def end_of(block):
+    return b"\0" + struct.pack("<I", crc32c(block + b"\0"))
+
+
+def bundle(blocks, handles):
+    """`blocks` are bytes of a file, `handles` of its blocks: (place, size)."""
+    index = b"".join(entry(b"i%07d" % i, varint(at) + varint(size)) for i, (at, size) in enumerate(handles)) + bytes(4)
+    footer = (varint(0) + varint(0) + varint(len(blocks)) + varint(len(index))).ljust(40, b"\0")
+    return blocks + index + end_of(index) + footer + struct.pack("<Q", 0xDB4775248B80FB57)
+
+
+HEADER = entry(b"", b"\x08\1") + bytes(4)
+
+
+def bundle_entries(n):
+    block = b"".join(entry(b"k%07d" % i, b"\x08\1\x12\4\x12\2\x08\0") for i in range(n)) + bytes(4)
+    first = HEADER + end_of(HEADER)
+    return bundle(first + block + end_of(block), [(0, len(HEADER)), (len(first), len(block))])
+
+
+def bundle_blocks(n):
+    """Each block is the value of the one entry of the block around it."""
+    first = HEADER + end_of(HEADER)
+    block, places = b"", []
+    for i in reversed(range(n)):
+        value = b"\x08\1\x7a" + varint(len(block)) + block
+        whole = entry(b"k%07d" % i, value) + bytes(4)
+        places = [(at + len(whole) - len(block) - 4, size) for at, size in places]
+        block = whole + end_of(whole)
+        places.insert(0, (0, len(whole)))
+    return bundle(first + block, [(0, len(HEADER))] + [(len(first) + at, size) for at, size in places])
+
+
+def onnx(n):
+    """n initializers and a chain of n nodes."""
+
+    def field(number, data):
+        return varint(number << 3 | 2) + varint(len(data)) + data
+
+    node = lambda i: field(1, b"x" if i == 0 else b"y%d" % (i - 1)) + field(1, b"t%d" % i) + field(2, b"y%d" % i) + field(3, b"n%d" % i) + field(4, b"Add")
+    tensor = lambda i: b"\x08\1\x10\1" + field(8, b"t%d" % i) + field(9, bytes(4))
+    shape = field(2, field(1, b"\x08\1"))
+    value = lambda name: field(1, name) + field(2, field(1, b"\x08\1" + shape))
+    graph = b"".join(field(1, node(i)) for i in range(n)) + field(2, b"g") + b"".join(field(5, tensor(i)) for i in range(n))
+    graph += field(11, value(b"x")) + field(12, value(b"y%d" % (n - 1)))
+    return b"\x08\x08" + field(7, graph) + field(8, b"\x10\x11")
+
+
+# ---- Graphs ----
+
+
+def graph(nodes, constants, output):
+    lines = ["graph level=0 mask_id=-1", "input x f32 [batch, 4]", *constants, *nodes, f"output {output}"]
+    return "\n".join(lines).encode() + b"\n"
+
+
+def chain(n, node):
+    nodes = [f"c{i} = " + node.format("x" if i == 0 else f"c{i - 1}:0") for i in range(n)]
+    return graph(nodes, ["const one f32 rows [] = {1}"], f"c{n - 1}:0")
+
+
+def constants(n):
+    return graph(["y = Add(x, v0)"], [f"const v{i} f32 rows [] = {{{i}}}" for i in range(n)], "y:0")
+
+
+def wide(n):
+    """n sums, each of a value of its own with one that all share."""
+    nodes = ["s = Relu(x)"]
+    for i in range(n):
+        nodes += [f"a{i} = Mul(s:0, v{i})", f"b{i} = Add({'s' if i == 0 else f'b{i - 1}'}:0, a{i}:0)"]
+    return graph(nodes, [f"const v{i} f32 rows [] = {{{i + 2}}}" for i in range(n)], f"b{n - 1}:0")
+
+
+def bert(labels):
+    return text({"model_type": "bert", "architectures": ["BertForSequenceClassification"], "num_hidden_layers": 1, "hidden_size": 4,
+                 "num_attention_heads": 2, "intermediate_size": 4, "vocab_size": 6, "max_position_embeddings": 4, "type_vocab_size": 2,
+                 "hidden_act": "gelu", "id2label": {str(i): f"label {i}" for i in range(labels)}})
+
+
+def squad(n):
+    questions = [{"question": f"q{i}", "answers": [{"text": "a"}]} for i in range(n)]
+    return text({"data": [{"paragraphs": [{"context": "a b", "qas": questions}] + [{"context": "c", "qas": questions[:1]}] * n}]})
