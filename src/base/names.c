@@ -43,6 +43,14 @@ bool rt_names_add(rt_names *names, const char *name, int index, int *known) {
     return true;
 }
 
+bool rt_names_put(rt_names *names, const char *name, int index) {
+    if (2 * names->count >= names->capacity && !grow(names)) return false;
+    struct rt_name_slot *slot = &names->slots[slot_of(names, name, strlen(name))];
+    names->count += slot->name == NULL;
+    *slot = (struct rt_name_slot){name, index};
+    return true;
+}
+
 int rt_names_find(const rt_names *names, const char *text, size_t length) {
     if (names->capacity == 0) return -1;
     const struct rt_name_slot *slot = &names->slots[slot_of(names, text, length)];

@@ -18,6 +18,8 @@ typedef struct rt_names {
 
 /* Adds a name. *known is the index it already had (then nothing is added), else -1. False: out of memory. */
 bool rt_names_add(rt_names *names, const char *name, int index, int *known);
+/* Adds a name, or gives the one that is there another index. False: out of memory. */
+bool rt_names_put(rt_names *names, const char *name, int index);
 /* The index of text[0…length), -1 when it is not there. */
 int rt_names_find(const rt_names *names, const char *text, size_t length);
 void rt_names_free(rt_names *names);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/graph.h"
+#include "graph/links.h"
 #include "graph/ops.h"
 
 #include <stdio.h>
@@ -27,8 +28,9 @@ static int add_value(rt_graph *graph, const char *name, const rt_value *value) {
         return -1;
     }
     graph->values[graph->value_count] = *value;
-    graph->values[graph->value_count].name = copy;
-    return (int)graph->value_count++;
+    graph->values[graph->value_count++].name = copy;
+    if (graph->links != NULL && !rt_links_add_value(graph)) rt_fail_nomem(fault_of(graph), sizeof(int));
+    return (int)graph->value_count - 1;
 }
 
 /* A value that no node makes; -1 when its dims are not legal. `symbols`: whether they may be symbolic. */
@@ -143,8 +145,10 @@ int rt_graph_node(rt_graph *graph, rt_op op, const char *name, int input_count, 
     }
     int index = (int)graph->node_count++;
     graph->nodes[index] = node;
-    if (add_outputs(graph, index) && rt_infer(graph, (size_t)index, fault_of(graph)) == RETORT_OK)
+    if (add_outputs(graph, index) && rt_infer(graph, (size_t)index, fault_of(graph)) == RETORT_OK) {
+        if (graph->links != NULL && !rt_links_add_node(graph)) rt_fail_nomem(fault_of(graph), sizeof(int));
         return index;
+    }
     graph->node_count--;
     graph->value_count = values_before;
     return -1;
@@ -173,6 +177,7 @@ retort_status rt_graph_copy(rt_graph *out, const rt_graph *graph, retort_error *
     rt_graph copy = *graph;
     bool made = true;
     copy.arena = (rt_arena){0};
+    copy.links = NULL;
     copy.value_capacity = graph->value_count;
     copy.node_capacity = graph->node_count;
     copy.values = rt_calloc(graph->value_count, sizeof *copy.values);
@@ -253,6 +258,7 @@ retort_dtype rt_linear_input(const rt_value *weight) {
 }
 
 int rt_value_find(const rt_graph *graph, const char *name) {
+    if (graph->links != NULL) return rt_links_value(graph, name);
     for (size_t i = 0; i < graph->value_count; i++) {
         if (strcmp(graph->values[i].name, name) == 0) return (int)i;
     }
@@ -261,6 +267,7 @@ int rt_value_find(const rt_graph *graph, const char *name) {
 
 size_t rt_value_uses(const rt_graph *graph, int value) {
     size_t uses = graph->output == value;
+    if (graph->links != NULL) return uses + (size_t)graph->links->uses[value];
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
         for (int k = 0; k < node->input_count; k++) uses += node->inputs[k] == value;
@@ -269,7 +276,11 @@ size_t rt_value_uses(const rt_graph *graph, int value) {
 }
 
 void rt_value_replace(rt_graph *graph, int from, int to) {
-    for (size_t i = 0; i < graph->node_count; i++) {
+    int reader = graph->links != NULL && from != to ? graph->links->first[from] : -1;
+    for (; reader >= 0; reader = graph->links->first[from]) {
+        rt_node_read(graph, reader / RT_MAX_INPUTS, reader % RT_MAX_INPUTS, to);
+    }
+    for (size_t i = 0; graph->links == NULL && i < graph->node_count; i++) {
         rt_node *node = &graph->nodes[i];
         for (int k = 0; k < node->input_count; k++) {
             if (node->inputs[k] == from) node->inputs[k] = to;

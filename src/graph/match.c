@@ -7,22 +7,44 @@
 #include <stdio.h>
 #include <string.h>
 
-retort_status rt_rewrite_each(rt_graph *graph, rt_apply_fn apply, size_t *count, retort_error *err) {
-    size_t node = 0;
-    while (node < graph->node_count) {
-        rt_budget_about(graph->nodes[node].name, "");
+/* Sweeps, and notes anew who reads what. */
+static retort_status renew(rt_graph *graph, retort_error *err) {
+    rt_links_close(graph);
+    retort_status status = rt_graph_sweep(graph, err);
+    if (status != RETORT_OK || rt_links_open(graph)) return status;
+    return rt_fail_nomem(err, graph->node_count * sizeof(rt_node));
+}
+
+/* Every node once, from `*node` on up to the first place where it applies if `one`. What the edits have made
+ * nobody needs is dead, and passed over. */
+static retort_status pass(rt_graph *graph, rt_apply_fn apply, bool one, size_t *count, retort_error *err) {
+    size_t before = *count;
+    for (size_t node = 0; node < graph->node_count && !(one && *count > before); node++) {
+        if (graph->links->dead[node]) continue;
+        graph->links->fresh = graph->value_count;
         bool applied = apply(graph, (int)node);
         if (graph->fault.status != RETORT_OK) {
             return rt_fail(err, graph->fault.status, "%s", graph->fault.text);
         }
-        if (applied) {
-            retort_status status = rt_graph_sweep(graph, err);
-            if (status != RETORT_OK) return status;
-            *count += 1;
-        }
-        node = applied ? 0 : node + 1;
+        if (!rt_links_settle(graph)) return rt_fail_nomem(err, graph->value_count * sizeof(int));
+        *count += applied;
     }
     return RETORT_OK;
+}
+
+/* What nothing reads is there until the first edit is swept; two or three passes follow. */
+retort_status rt_rewrite_each(rt_graph *graph, rt_apply_fn apply, size_t *count, retort_error *err) {
+    enum { MAX_PASSES = 64 };
+    retort_status status =
+        rt_links_open(graph) ? RETORT_OK : rt_fail_nomem(err, graph->node_count * sizeof(rt_node));
+    for (int i = 0; status == RETORT_OK && i < MAX_PASSES; i++) {
+        size_t before = *count;
+        status = pass(graph, apply, i == 0, count, err);
+        if (status != RETORT_OK || *count == before) break;
+        status = renew(graph, err);
+    }
+    rt_links_close(graph);
+    return status;
 }
 
 /* ---- Questions ---- */
@@ -36,6 +58,7 @@ const rt_node *rt_made_by(const rt_graph *graph, int value, rt_op op) {
 
 int rt_only_reader(const rt_graph *graph, int value) {
     if (graph->output == value || rt_value_uses(graph, value) != 1) return -1;
+    if (graph->links != NULL) return graph->links->first[value] / RT_MAX_INPUTS;
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
         for (int k = 0; k < node->input_count; k++) {
@@ -186,6 +209,7 @@ static void scope_of(char *out, size_t size, const char *name) {
 }
 
 static bool node_name_free(const rt_graph *graph, const char *name) {
+    if (graph->links != NULL) return !rt_links_has_node(graph, name);
     for (size_t i = 0; i < graph->node_count; i++) {
         if (strcmp(graph->nodes[i].name, name) == 0) return false;
     }

@@ -4,11 +4,13 @@
 #ifndef RT_GRAPH_MATCH_H
 #define RT_GRAPH_MATCH_H
 
+#include "graph/links.h"
 #include "graph/rewrite.h"
 
 /* Tries to rewrite the graph at one node; whether it did. */
 typedef bool (*rt_apply_fn)(rt_graph *graph, int node);
-/* Calls apply for every node until it applies nowhere, sweeping after each success; adds those to *count. */
+/* Calls apply for every node, again and again until it applies nowhere; adds the successes to *count. Edits
+ * go through rt_node_read, rt_node_cut and rt_value_replace. */
 retort_status rt_rewrite_each(rt_graph *graph, rt_apply_fn apply, size_t *count, retort_error *err);
 
 /* The node that makes the value, NULL when that is not an `op`. Valid until the graph is edited. */

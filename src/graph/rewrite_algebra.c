@@ -36,8 +36,8 @@ static bool scale_query(rt_graph *graph, int index) {
     int weight = scaled_constant(graph, q.weight, scale);
     int bias = q.bias >= 0 ? scaled_constant(graph, q.bias, scale) : -1;
     if (weight < 0 || (q.bias >= 0 && bias < 0)) return false;
-    graph->nodes[q.node].inputs[1] = weight;
-    if (q.bias >= 0) graph->nodes[q.node].inputs[2] = bias;
+    rt_node_read(graph, q.node, 1, weight);
+    if (q.bias >= 0) rt_node_read(graph, q.node, 2, bias);
     graph->nodes[index].attrs.scale = 1;
     return true;
 }
@@ -49,7 +49,7 @@ retort_status rt_rewrite_scale_into_query(rt_graph *graph, size_t *count, retort
 static bool drop_bias(rt_graph *graph, int index) {
     rt_linear_match k;
     if (!part_of(graph, index, 1, &k) || k.bias < 0) return false;
-    graph->nodes[k.node].input_count = 2;
+    rt_node_cut(graph, k.node, 2);
     return true;
 }
 
@@ -83,10 +83,8 @@ static bool move_bias(rt_graph *graph, int index) {
         return false;
     int bias = moved_bias(graph, &v, &out);
     if (bias < 0) return false;
-    rt_node *node = &graph->nodes[out.node];
-    node->inputs[2] = bias;
-    if (node->input_count == 2) node->input_count = 3;
-    graph->nodes[v.node].input_count = 2;
+    rt_node_read(graph, out.node, 2, bias);
+    rt_node_cut(graph, v.node, 2);
     return true;
 }
 
@@ -134,11 +132,10 @@ static bool join_parts(rt_graph *graph, int index) {
     int joined =
         rt_add_node(graph, name, RT_OP_LINEAR, biased ? 3 : 2, (int[]){part[0].x, weight, bias}, NULL);
     if (joined < 0) return false;
-    rt_node *attention = &graph->nodes[index];
-    attention->inputs[0] = joined;
-    attention->inputs[1] = attention->inputs[3];
-    attention->input_count = 2;
-    attention->attrs.parts = 1;
+    rt_node_read(graph, index, 0, joined);
+    rt_node_read(graph, index, 1, graph->nodes[index].inputs[3]);
+    rt_node_cut(graph, index, 2);
+    graph->nodes[index].attrs.parts = 1;
     return true;
 }
 

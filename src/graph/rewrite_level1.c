@@ -12,6 +12,20 @@ static retort_status finish(rt_graph *graph, size_t applied, size_t *count, reto
     return applied > 0 ? rt_graph_sweep(graph, err) : RETORT_OK;
 }
 
+/* A value for each that is read in its place: itself at first. */
+static int *new_places(const rt_graph *graph, retort_error *err) {
+    int *into = rt_calloc(graph->value_count, sizeof *into);
+    for (size_t i = 0; into != NULL && i < graph->value_count; i++) into[i] = (int)i;
+    if (into == NULL) rt_fail_nomem(err, graph->value_count * sizeof *into);
+    return into;
+}
+
+static void read_places(rt_node *node, const int *into) {
+    for (int k = 0; k < node->input_count; k++) {
+        if (node->inputs[k] >= 0) node->inputs[k] = into[node->inputs[k]];
+    }
+}
+
 /* ---- Fold constants ---- */
 
 /* No folded value is bigger, nor all of one pass: shapes in a file's text must not make memory of any size.
@@ -155,12 +169,17 @@ static const identity_fn identities[RT_OP_COUNT] = {
 
 retort_status rt_rewrite_drop_identities(rt_graph *graph, size_t *count, retort_error *err) {
     size_t applied = 0;
+    int *into = new_places(graph, err);
+    if (into == NULL) return RETORT_NOMEM;
     for (size_t i = 0; i < graph->node_count; i++) {
-        const rt_node *node = &graph->nodes[i];
+        rt_node *node = &graph->nodes[i];
+        read_places(node, into);
         if (identities[node->op] == NULL || !identities[node->op](graph, node)) continue;
-        rt_value_replace(graph, node->outputs[0], node->inputs[0]);
+        into[node->outputs[0]] = node->inputs[0];
         applied++;
     }
+    if (graph->output >= 0) graph->output = into[graph->output];
+    free(into);
     return finish(graph, applied, count, err);
 }
 
@@ -194,8 +213,13 @@ static int compare_entries(const void *left, const void *right) {
 
 retort_status rt_rewrite_merge_constants(rt_graph *graph, size_t *count, retort_error *err) {
     const rt_value **constants = rt_calloc(graph->value_count, sizeof *constants);
+    int *into = new_places(graph, err);
     size_t found = 0, applied = 0;
-    if (constants == NULL) return rt_fail_nomem(err, graph->value_count * sizeof *constants);
+    if (constants == NULL || into == NULL) {
+        free(constants);
+        free(into);
+        return rt_fail_nomem(err, graph->value_count * sizeof *constants);
+    }
     for (size_t i = 0; i < graph->value_count; i++) {
         const rt_value *value = &graph->values[i];
         if (rt_value_is_constant(value) && value->data != NULL) constants[found++] = value;
@@ -206,9 +230,12 @@ retort_status rt_rewrite_merge_constants(rt_graph *graph, size_t *count, retort_
             lead = i;
             continue;
         }
-        rt_value_replace(graph, (int)(constants[i] - graph->values), (int)(constants[lead] - graph->values));
+        into[constants[i] - graph->values] = (int)(constants[lead] - graph->values);
         applied++;
     }
+    for (size_t i = 0; applied > 0 && i < graph->node_count; i++) read_places(&graph->nodes[i], into);
+    if (graph->output >= 0) graph->output = into[graph->output];
     free(constants);
+    free(into);
     return finish(graph, applied, count, err);
 }

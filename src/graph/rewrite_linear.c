@@ -73,10 +73,8 @@ static bool take_residual(rt_graph *graph, int index) {
             rt_value_is_constant(&graph->values[other]) ||
             !rt_same_dims(&graph->values[sum], &graph->values[other]))
             continue;
-        rt_node *node = &graph->nodes[linear.node];
-        node->inputs[2] = linear.bias;
-        node->inputs[3] = other;
-        node->input_count = 4;
+        rt_node_read(graph, linear.node, 2, linear.bias);
+        rt_node_read(graph, linear.node, 3, other);
         rt_value_replace(graph, add.outputs[0], sum);
         return true;
     }

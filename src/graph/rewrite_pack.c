@@ -4,11 +4,8 @@
 
 /* Whether only Linear nodes read the value, as their weight. */
 static bool is_weight_only(const rt_graph *graph, int value) {
-    for (size_t i = 0; i < graph->node_count; i++) {
-        const rt_node *node = &graph->nodes[i];
-        for (int k = 0; k < node->input_count; k++) {
-            if (node->inputs[k] == value && (node->op != RT_OP_LINEAR || k != 1)) return false;
-        }
+    for (int r = graph->links->first[value]; r >= 0; r = graph->links->next[r]) {
+        if (graph->nodes[r / RT_MAX_INPUTS].op != RT_OP_LINEAR || r % RT_MAX_INPUTS != 1) return false;
     }
     return graph->output != value;
 }
@@ -26,7 +23,7 @@ static bool pack_weight(rt_graph *graph, int index) {
     if (!is_weight_only(graph, weight)) {
         weight = rt_add_constant(graph, graph->nodes[index].name, "weight", 2, v.dims, packed);
         if (weight < 0) return false;
-        graph->nodes[index].inputs[1] = weight;
+        rt_node_read(graph, index, 1, weight);
     }
     graph->values[weight].layout = RT_LAYOUT_P16;
     graph->values[weight].data = packed;

@@ -43,22 +43,19 @@ static bool reads_rows(const rt_node *node, int k) {
     return k == 0 || (node->op == RT_OP_LINEAR && k == 3);
 }
 
-/* Whether all readers of the node's output want the selected rows only. The readers come after it. */
+/* Whether all readers of the node's output want the selected rows only. The readers come after it: they are
+ * drawn. */
 static bool is_pruned(const region *r, size_t index) {
     const rt_graph *graph = r->graph;
     int output = graph->nodes[index].outputs[0];
     if (graph->output == output || !keeps_rows(graph, &graph->nodes[index])) return false;
-    bool read = false;
-    for (size_t i = index + 1; i < graph->node_count; i++) {
+    for (int reader = graph->links->first[output]; reader >= 0; reader = graph->links->next[reader]) {
+        int i = reader / RT_MAX_INPUTS;
         const rt_node *node = &graph->nodes[i];
-        bool rows = (int)i == r->select || (r->inside[i] && wants_rows(node));
-        for (int k = 0; k < node->input_count; k++) {
-            if (node->inputs[k] != output) continue;
-            if (!rows || !reads_rows(node, k)) return false;
-            read = true;
-        }
+        bool rows = i == r->select || (r->inside[i] && wants_rows(node));
+        if (!rows || !reads_rows(node, reader % RT_MAX_INPUTS)) return false;
     }
-    return read;
+    return graph->links->uses[output] > 0;
 }
 
 static bool is_inside(const region *r, int value) {
@@ -122,12 +119,11 @@ static void prune_attention(region *r, int index) {
     int64_t hidden = qkv.n / 3;
     int q = part_linear(graph, name, "q", &qkv, 0, hidden, selected(r, qkv.x));
     int kv = part_linear(graph, name, "kv", &qkv, hidden, 2 * hidden, qkv.x);
-    rt_node *node = &graph->nodes[index];
-    node->inputs[0] = q;
-    node->inputs[1] = kv;
-    node->input_count = 2;
-    node->attrs.parts = 2;
-    node->attrs.select = r->attrs.select;
+    rt_node_read(graph, index, 0, q);
+    rt_node_read(graph, index, 1, kv);
+    rt_node_cut(graph, index, 2);
+    graph->nodes[index].attrs.parts = 2;
+    graph->nodes[index].attrs.select = r->attrs.select;
 }
 
 /* The rows that a node of the region reads from outside are selected there. */
@@ -141,7 +137,7 @@ static void prune_node(region *r, int index) {
     for (int k = 0; k < node.input_count; k++) {
         if (node.inputs[k] < 0 || !reads_rows(&node, k) || is_inside(r, node.inputs[k])) continue;
         int rows = selected(r, node.inputs[k]);
-        r->graph->nodes[index].inputs[k] = rows;
+        rt_node_read(r->graph, index, k, rows);
     }
 }
 

@@ -200,10 +200,19 @@ static retort_status run_serve_json(job *j) {
 
 /* ---- Graphs ---- */
 
+/* Every stored constant has these numbers. */
+static const rt_tensor *look_up(void *user, const char *name) {
+    static _Alignas(64) float numbers[16] = {1, 2, 3, 4};
+    static const rt_tensor tensor = {.data = numbers, .dtype = RETORT_F32, .rank = 1, .shape = {16}};
+    (void)user;
+    (void)name;
+    return &tensor;
+}
+
 static retort_status prepare_graph(job *j) {
     retort_status status = new_model(j);
     if (status != RETORT_OK) return status;
-    return rt_graph_parse(&j->model->graph, "test", (const char *)j->file.data, j->file.size, NULL, NULL,
+    return rt_graph_parse(&j->model->graph, "test", (const char *)j->file.data, j->file.size, look_up, NULL,
                           &j->err);
 }
 

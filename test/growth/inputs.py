@@ -185,7 +185,16 @@ def graph(nodes, constants, output):
 
 def chain(n, node):
     nodes = [f"c{i} = " + node.format("x" if i == 0 else f"c{i - 1}:0") for i in range(n)]
-    return graph(nodes, ["const one f32 rows [] = {1}"], f"c{n - 1}:0")
+    return graph(nodes, ["const one f32 rows [] = {1}", "const w f32 rows [4, 4]", "const b f32 rows [4]"], f"c{n - 1}:0")
+
+
+def layers(n):
+    """n times what a layer of a network has: a product, a vector, an activation."""
+    nodes = []
+    for i in range(n):
+        before = "x" if i == 0 else f"r{i - 1}:0"
+        nodes += [f"m{i} = MatMul({before}, w)", f"a{i} = Add(m{i}:0, b)", f"r{i} = Relu(a{i}:0)"]
+    return graph(nodes, ["const w f32 rows [4, 4]", "const b f32 rows [4]"], f"r{n - 1}:0")
 
 
 def constants(n):

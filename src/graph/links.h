@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Who reads each value, which nodes nobody needs any more, and what is called how: kept while a graph is
+ * edited, so that an edit takes time in proportion to what it touches. */
+#ifndef RT_GRAPH_LINKS_H
+#define RT_GRAPH_LINKS_H
+
+#include "base/names.h"
+#include "graph/graph.h"
+
+/* A reader is an input of a node: RT_MAX_INPUTS times the node, plus which. */
+struct rt_links {
+    int *first, *uses; /* [values] a reader, -1: none; how many there are */
+    int *next, *last;  /* [readers] of the same value; -1: none, and the one before */
+    bool *dead;        /* [nodes] */
+    size_t first_capacity, uses_capacity, next_capacity, last_capacity, dead_capacity;
+    int *loose; /* values that lost their last reader; some have others since */
+    size_t loose_count, loose_capacity;
+    size_t fresh;           /* values from here on are new: they may wait for their first reader */
+    rt_names nodes, values; /* the newest of each name */
+    bool failed;            /* out of memory */
+};
+
+/* Notes them all in graph->links. False when out of memory; then graph->links is NULL. */
+bool rt_links_open(rt_graph *graph);
+void rt_links_close(rt_graph *graph);
+/* After an edit: what nobody needs dies, and what it read loses a reader. False when out of memory. */
+bool rt_links_settle(rt_graph *graph);
+/* The live value, or whether a live node has this name. */
+int rt_links_value(const rt_graph *graph, const char *name);
+bool rt_links_has_node(const rt_graph *graph, const char *name);
+
+/* What construction tells: the newest value, the newest node. False when out of memory. */
+bool rt_links_add_value(rt_graph *graph);
+bool rt_links_add_node(rt_graph *graph);
+
+/* Input k of a node becomes `value` (-1: absent). Works without links, too. */
+void rt_node_read(rt_graph *graph, int node, int k, int value);
+/* Inputs from `count` on go. */
+void rt_node_cut(rt_graph *graph, int node, int count);
+
+#endif
