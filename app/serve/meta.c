@@ -111,6 +111,10 @@ static void write_queues(srv_engine *const *engines, size_t n, srv_out *out) {
             srv_out_format(out, "%s{model=\"%s\"} %.9g\n", queue_gauges[g].name, engines[i]->name, value);
         }
     }
+    srv_metrics_head(out, "retort_tokenize_tokens", "gauge", "tokens of /tokenize that are not sent");
+    for (size_t i = 0; i < n; i++)
+        srv_out_format(out, "retort_tokenize_tokens{model=\"%s\"} %zu\n", engines[i]->name,
+                       atomic_load(&engines[i]->tokenized));
     srv_metrics_head(out, "retort_model_info", "gauge", "1, with facts as labels");
     for (size_t i = 0; i < n; i++) {
         const srv_engine *engine = engines[i];

@@ -6,6 +6,7 @@
 """
 import contextlib
 import json
+import os
 import re
 import socket
 import time
@@ -43,6 +44,9 @@ def rejected(server, reason):
 
 
 def private_memory(server):
+    """0 with a sanitizer, whose own memory says nothing."""
+    if os.environ.get("RETORT_SANITIZER", "none") != "none":
+        return 0
     with open(f"/proc/{server.pid}/status", encoding="ascii") as file:
         return 1024 * int(re.search(r"RssAnon:\s*(\d+)", file.read())[1])
 
@@ -182,7 +186,7 @@ def long_bodies_hold_up_nobody():
 def tokens_of_tokenize_are_limited():
     with Server(SMALL, "--max-queue-tokens", 1000, "--max-batch-tokens", 100) as server:
         with deaf(server, "/tokenize", {"inputs": "a b " * 50000}):  # alone it always fits
-            wait_until(lambda: server.metrics()['retort_memory_bytes{use="answers"}'] > 10000, "its answer has begun")
+            wait_until(lambda: server.metric("retort_tokenize_tokens") > 10000, "its answer has begun")
             error = server.post("/tokenize", {"inputs": "a b " * 400}, 429)["error"]
             assert "max_queue_tokens, which is 1000" in error and rejected(server, "queue_full") == 1
             server.post("/tokenize", {"inputs": "a b"})
