@@ -68,7 +68,26 @@ typedef enum cli_code {
     X(QUERY, "query", 0, "TEXT", TEXT, 0, 0, NULL, "rank the texts by their similarity to TEXT")             \
     X(PROMPT_NAME, "prompt-name", 0, "NAME", TEXT, 0, 0, NULL,                                               \
       "embeddings: put this prompt of the model before each text (default: the model's own; \"\": none)")    \
-    X(TOP, "top", 0, "K", INT, 1, 1000, "5", "print the K best labels or guesses")                           \
+    X(TOP, "top", 0, "K", INT, 1, 1000, NULL,                                                                \
+      "print the K best labels, answers or guesses (default: all labels, 1 answer, 5 guesses)")              \
+    X(AGGREGATION, "aggregation", 0, "none|simple|first|average|max", CHOICE, 0, 0, "simple",                \
+      "how tokens become entities; none: print each")                                                        \
+    X(IGNORE_LABELS, "ignore-labels", 0, "NAME[,NAME]", TEXT, 0, 0, "O", "leave these entities out")         \
+    X(STRIDE, "stride", 0, "N", INT, 0, 65536, NULL,                                                         \
+      "tokens that windows of a long text share (default: 128, or half a window)")                           \
+    X(TRUNCATE, "truncate", 0, "", FLAG, 0, 0, NULL, "tag as much of a long text as one window takes")       \
+    X(WINDOW, "window", 0, "N", INT, 1, 65536, NULL,                                                         \
+      "tokens of a window of a long context (default: 384, or what the model takes)")                        \
+    X(MAX_ANSWER, "max-answer", 0, "N", INT, 1, 65536, "15", "tokens of an answer at most")                  \
+    X(MAX_QUESTION, "max-question", 0, "N", INT, 1, 65536, NULL, "cut questions at N tokens")                \
+    X(IMPOSSIBLE, "impossible", 0, "", FLAG, 0, 0, NULL, "an empty answer is one too")                       \
+    X(PIECES, "pieces", 0, "", FLAG, 0, 0, NULL, "do not widen answers to whole words")                      \
+    X(TARGETS, "targets", 0, "WORD[,WORD]", TEXT, 0, 0, NULL, "let only these words compete for [MASK]")     \
+    X(LABELS, "labels", 0, "NAME[,NAME]", TEXT, 0, 0, NULL,                                                  \
+      "zero-shot: tell which of these a text is about, by a model of natural-language inference")            \
+    X(HYPOTHESIS, "hypothesis", 0, "TEXT", TEXT, 0, 0, NULL,                                                 \
+      "with --labels: what is asked, {} being the label (default: This example is {}.)")                     \
+    X(MULTI_LABEL, "multi-label", 0, "", FLAG, 0, 0, NULL, "with --labels: score each label by itself")      \
     X(BATCH, "batch", 0, "N", INT, 1, 65536, NULL, "texts run at a time (default: 32; bench, load: 1)")      \
     X(SEQ, "seq", 0, "N", INT, 1, 65536, NULL, "tokens of each text (default: 128)")                         \
     X(GRID, "grid", 0, "BxS[,BxS]", TEXT, 0, 0, "1x16,1x128,1x384,8x32,8x128,32x64",                         \

@@ -87,10 +87,6 @@ static cli_code open_all(evaluation *e, const cli_args *args) {
     retort_error err;
     const char *reference = cli_text(args, CLI_REFERENCE), *logits = cli_text(args, CLI_LOGITS);
     e->per_layer = cli_has(args, CLI_PER_LAYER);
-    if (e->per_layer && reference == NULL) {
-        cli_error("--per-layer needs --reference");
-        return CLI_USAGE;
-    }
     cli_code code = open_one(e, args, args->words[0], &e->model, &e->session);
     if (code == CLI_DONE && reference != NULL) code = open_one(e, args, reference, &e->other, &e->reference);
     if (code == CLI_DONE && e->per_layer) code = cli_layers_pair(&e->layers, e->session, e->reference);

@@ -19,12 +19,13 @@ cli_code run_fail(run_state *run, const retort_error *err, size_t n, bool readin
 }
 
 static cli_code run_texts(run_state *run, const retort_text *texts, size_t n) {
-    cli_code code = runners[run->info.task](run, texts, n);
+    run_fn runner = run->labels.count > 0 ? run_zero_shot : runners[run->info.task];
+    cli_code code = runner(run, texts, n);
     if (!run->one_by_one) return code;
     run->one_by_one = false;
     code = CLI_DONE;
     for (size_t i = 0; code == CLI_DONE && i < n; i++, run->first++) {
-        code = runners[run->info.task](run, &texts[i], 1);
+        code = runner(run, &texts[i], 1);
     }
     return code;
 }
@@ -55,22 +56,91 @@ static const char *model_of(const cli_args *args, int *words) {
     return *words > 0 ? first : CLI_DEFAULT_MODEL;
 }
 
+/* The options that only some tasks have. */
+enum {
+    CLASSIFIES = 1 << RETORT_TASK_CLASSIFY,
+    TAGS = 1 << RETORT_TASK_TAG,
+    ANSWERS = 1 << RETORT_TASK_ANSWER,
+    FILLS = 1 << RETORT_TASK_FILL,
+    EMBEDS = 1 << RETORT_TASK_EMBED
+};
+static const struct {
+    int option;
+    unsigned tasks;
+} applies[] = {
+    {CLI_QUERY, EMBEDS},
+    {CLI_PROMPT_NAME, EMBEDS},
+    {CLI_TOP, CLASSIFIES | ANSWERS | FILLS | EMBEDS},
+    {CLI_LABELS, CLASSIFIES},
+    {CLI_HYPOTHESIS, CLASSIFIES},
+    {CLI_MULTI_LABEL, CLASSIFIES},
+    {CLI_AGGREGATION, TAGS},
+    {CLI_IGNORE_LABELS, TAGS},
+    {CLI_TRUNCATE, TAGS},
+    {CLI_STRIDE, TAGS | ANSWERS},
+    {CLI_WINDOW, ANSWERS},
+    {CLI_MAX_ANSWER, ANSWERS},
+    {CLI_MAX_QUESTION, ANSWERS},
+    {CLI_IMPOSSIBLE, ANSWERS},
+    {CLI_PIECES, ANSWERS},
+    {CLI_TARGETS, FILLS},
+};
+
+/* "tags or answers" */
+static const char *verbs_of(char *out, size_t size, unsigned tasks) {
+    static const char *const verbs[] = {"classifies", "tags", "answers", "fills", "embeds"};
+    size_t length = 0;
+    for (unsigned task = 0; task <= RETORT_TASK_EMBED && length < size; task++) {
+        if ((tasks >> task & 1) == 0) continue;
+        const char *between = length == 0 ? "" : tasks >> (task + 1) == 0 ? " or " : ", ";
+        length += (size_t)snprintf(out + length, size - length, "%s%s", between, verbs[task]);
+    }
+    return out;
+}
+
+/* Refuses options that would have no effect. */
+static cli_code check_options(const cli_args *args, retort_task task) {
+    char verbs[64];
+    for (size_t i = 0; i < sizeof applies / sizeof *applies; i++) {
+        const char *name = cli_options[applies[i].option].name;
+        if (!cli_has(args, (cli_option_id)applies[i].option)) continue;
+        if ((applies[i].tasks >> task & 1) != 0) continue;
+        cli_error("--%s needs a model that %s; this one is for %s", name,
+                  verbs_of(verbs, sizeof verbs, applies[i].tasks), cli_task_names[task]);
+        return CLI_USAGE;
+    }
+    if (task == RETORT_TASK_EMBED && cli_has(args, CLI_TOP) && !cli_has(args, CLI_QUERY)) {
+        cli_error("--top needs --query: without it nothing is ranked");
+        return CLI_USAGE;
+    }
+    return CLI_DONE;
+}
+
+static cli_code run_input(run_state *run, cli_input *input, size_t batch) {
+    retort_task task = run->info.task;
+    cli_code code = check_options(run->args, task);
+    if (code == CLI_DONE) code = cli_split_names(&run->labels, run->args, CLI_LABELS);
+    if (code != CLI_DONE) return code;
+    run->top = (size_t)cli_int(run->args, CLI_TOP, task == RETORT_TASK_ANSWER ? 1 : 5);
+    return cli_has(run->args, CLI_QUERY) ? run_query(run, input, batch) : run_lines(run, input, batch);
+}
+
 cli_code cmd_run(const cli_args *args) {
     int words;
     const char *name = model_of(args, &words);
     run_state run = {.args = args, .json = cli_has(args, CLI_JSON), .info = {.size = sizeof run.info}};
     cli_input input = {0};
     size_t batch = (size_t)cli_int(args, CLI_BATCH, 32);
-    run.top = (size_t)cli_int(args, CLI_TOP, 5);
     run.drawn = !run.json && isatty(STDOUT_FILENO);
     cli_code code = cli_open_model(&run.model, args, name, 3);
     if (code == CLI_DONE) code = cli_open_session(&run.session, args, run.model, false);
     if (code == CLI_DONE) {
         retort_model_info(run.model, &run.info);
         cli_input_open(&input, args, words);
-        code = cli_has(args, CLI_QUERY) ? run_query(&run, &input, batch) : run_lines(&run, &input, batch);
+        code = run_input(&run, &input, batch);
         cli_input_close(&input);
     }
+    cli_names_free(&run.labels);
     retort_session_close(run.session);
     retort_model_free(run.model);
     return code;

@@ -42,8 +42,17 @@ const cli_command cli_commands[] = {
      "retort explain ./checkpoint --level 0 --svg graph.svg\n",
      false, cmd_explain},
     {"run", "[MODEL] [TEXT…]", "run the model on texts or on lines of stdin", 0, -1, -1,
-     (const int[]){CLI_TOP, CLI_QUERY, CLI_PROMPT_NAME, CLI_BATCH, CLI_SPECIAL_AS_TEXT, CLI_MEMORY,
-                   ENGINE_OPTIONS, OTHER_ENGINES, -1},
+     (const int[]){CLI_TOP,          CLI_QUERY,
+                   CLI_PROMPT_NAME,  CLI_LABELS,
+                   CLI_HYPOTHESIS,   CLI_MULTI_LABEL,
+                   CLI_AGGREGATION,  CLI_IGNORE_LABELS,
+                   CLI_TRUNCATE,     CLI_STRIDE,
+                   CLI_WINDOW,       CLI_MAX_ANSWER,
+                   CLI_MAX_QUESTION, CLI_IMPOSSIBLE,
+                   CLI_PIECES,       CLI_TARGETS,
+                   CLI_BATCH,        CLI_SPECIAL_AS_TEXT,
+                   CLI_MEMORY,       ENGINE_OPTIONS,
+                   OTHER_ENGINES,    -1},
      "What is printed depends on the model's task: labels with scores, entities, the answer, guesses for "
      "[MASK], or a vector. A tab in a text separates a pair; a question is QUESTION<tab>CONTEXT. On a "
      "terminal "
@@ -53,7 +62,8 @@ const cli_command cli_commands[] = {
      "retort run \"an utterly charming film\"\n"
      "retort run model.retort \"a charming and often affecting journey\"\n"
      "retort run model.retort --json <texts.txt\n"
-     "retort run embedder.retort --query \"lost card\" <texts.txt\n",
+     "retort run embedder.retort --query \"lost card\" <texts.txt\n"
+     "retort run nli.retort --labels travel,sport \"the train was late\"\n",
      false, cmd_run},
     {"tokenize", "MODEL [TEXT…]", "print the token ids of texts or of lines of stdin", 1, -1, -1,
      (const int[]){CLI_MAX_LENGTH, CLI_SPECIAL_AS_TEXT, CLI_MEMORY, -1},

@@ -57,9 +57,17 @@ static retort_status load(retort_model **out, const cli_args *args, const char *
     return retort_model_load_with(out, path, &options, err);
 }
 
+/* What is settled when a checkpoint is imported. */
+static const cli_option_id of_imports[] = {CLI_TASK, CLI_TOKENIZER, CLI_DTYPE};
+
 static cli_code open_path(retort_model **out, const cli_args *args, const char *path, int level) {
     retort_error err;
     if (is_folder(path) || cli_is_graph(path)) return import_model(out, args, path, level);
+    for (size_t i = 0; i < sizeof of_imports / sizeof *of_imports; i++) {
+        if (!cli_takes(args->command, (int)of_imports[i]) || !cli_has(args, of_imports[i])) continue;
+        cli_error("--%s is for checkpoints: '%s' has been imported", cli_options[of_imports[i]].name, path);
+        return CLI_USAGE;
+    }
     return load(out, args, path, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
 }
 
@@ -136,18 +144,6 @@ cli_code cli_open_tapped(retort_session **out, const cli_args *args, retort_mode
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
 }
 
-/* The id that stands for a mask in a fill model, -1 for other models. */
-static int32_t mask_id(const retort_model *model, retort_task task) {
-    retort_text text = {.text = "[MASK]", .length = 6};
-    retort_tokens tokens = {0};
-    int32_t id = -1;
-    if (task != RETORT_TASK_FILL) return -1;
-    if (retort_tokenize(model, &text, NULL, &tokens, NULL) == RETORT_OK && tokens.count > 1)
-        id = tokens.ids[1];
-    retort_tokens_free(&tokens);
-    return id;
-}
-
 static void fill_random(cli_random_batch *out, const retort_info *info, int32_t mask, size_t n, size_t seq) {
     enum { PLAIN = 1000 }; /* BERT's vocabularies keep special and unused pieces below */
     uint64_t state = 1;
@@ -180,7 +176,7 @@ cli_code cli_random_make(cli_random_batch *out, const retort_model *model, size_
         cli_random_free(out);
         return cli_no_memory();
     }
-    fill_random(out, &info, mask_id(model, info.task), n, seq);
+    fill_random(out, &info, info.task == RETORT_TASK_FILL ? info.mask : -1, n, seq);
     out->batch = (retort_batch){.ids = out->ids, .offsets = out->offsets, .n = n};
     return CLI_DONE;
 }

@@ -175,6 +175,38 @@ static cli_code read_option(cli_args *args, int argc, char **argv, int *at) {
     return set_option(args, id, value);
 }
 
+/* Options that mean nothing by themselves, or nothing beside another one. */
+typedef enum rule_kind { NEEDS, NOT_WITH } rule_kind;
+static const struct {
+    const char *command;
+    cli_option_id option;
+    rule_kind kind;
+    cli_option_id other;
+} rules[] = {
+    {"explain", CLI_WHOLE, NEEDS, CLI_SVG},       {"explain", CLI_GRAPH, NOT_WITH, CLI_SVG},
+    {"explain", CLI_PEAK, NOT_WITH, CLI_GRAPH},   {"explain", CLI_PEAK, NOT_WITH, CLI_SVG},
+    {"explain", CLI_BATCH, NOT_WITH, CLI_GRAPH},  {"explain", CLI_BATCH, NOT_WITH, CLI_SVG},
+    {"explain", CLI_SEQ, NOT_WITH, CLI_GRAPH},    {"explain", CLI_SEQ, NOT_WITH, CLI_SVG},
+    {"run", CLI_HYPOTHESIS, NEEDS, CLI_LABELS},   {"run", CLI_MULTI_LABEL, NEEDS, CLI_LABELS},
+    {"run", CLI_STRIDE, NOT_WITH, CLI_TRUNCATE},  {"eval", CLI_PER_LAYER, NEEDS, CLI_REFERENCE},
+    {"quantize", CLI_SAMPLES, NEEDS, CLI_DATA},   {"quantize", CLI_SEED, NEEDS, CLI_DATA},
+    {"bench", CLI_PYTHON, NEEDS, CLI_ROAD},       {"serve", CLI_HOST, NOT_WITH, CLI_UNIX},
+    {"serve", CLI_PORT, NOT_WITH, CLI_UNIX},      {"serve", CLI_REUSE_PORT, NOT_WITH, CLI_UNIX},
+    {"load", CLI_ARRIVALS, NOT_WITH, CLI_CLOSED}, {"doctor", CLI_THREADS, NEEDS, CLI_PEAK},
+    {"doctor", CLI_ISA, NEEDS, CLI_PEAK},
+};
+
+static bool check_rules(const cli_args *args) {
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        const char *name = cli_options[rules[i].option].name, *other = cli_options[rules[i].other].name;
+        bool mine = strcmp(rules[i].command, args->command->name) == 0 && cli_has(args, rules[i].option);
+        if (!mine || cli_has(args, rules[i].other) == (rules[i].kind == NEEDS)) continue;
+        cli_error(rules[i].kind == NEEDS ? "--%s needs --%s" : "--%s has no effect with --%s", name, other);
+        return false;
+    }
+    return true;
+}
+
 static cli_code check_words(const cli_args *args) {
     const cli_command *command = args->command;
     if (args->values[CLI_HELP] != NULL) return CLI_DONE;
@@ -184,7 +216,7 @@ static cli_code check_words(const cli_args *args) {
         cli_error("%s: unexpected argument '%s'", command->name, args->words[command->most]);
     } else if (command->required >= 0 && args->values[command->required] == NULL) {
         cli_error("%s: --%s must be given", command->name, cli_options[command->required].name);
-    } else {
+    } else if (check_rules(args)) {
         return CLI_DONE;
     }
     return usage_error(command);

@@ -10,7 +10,8 @@ typedef struct run_state {
     retort_model *model;
     retort_session *session;
     retort_info info;
-    size_t top;       /* labels or guesses to print */
+    size_t top;       /* labels, answers or guesses to print */
+    cli_names labels; /* of zero-shot classification */
     bool json, drawn; /* drawn: for people, on a terminal */
     size_t first;     /* number of the first text at hand, from 0 */
     bool one_by_one;  /* one of these texts has no finite answer: they shall be run each alone */
@@ -19,6 +20,7 @@ typedef struct run_state {
 /* Runs n texts and prints their results, in order. */
 typedef cli_code (*run_fn)(run_state *run, const retort_text *texts, size_t n);
 cli_code run_classify(run_state *run, const retort_text *texts, size_t n);
+cli_code run_zero_shot(run_state *run, const retort_text *texts, size_t n);
 cli_code run_tag(run_state *run, const retort_text *texts, size_t n);
 cli_code run_answer(run_state *run, const retort_text *texts, size_t n);
 cli_code run_fill(run_state *run, const retort_text *texts, size_t n);

@@ -34,21 +34,30 @@ static int compare_scored(const void *left, const void *right) {
 }
 
 static const char *label_of(const run_state *run, size_t index, char *scratch, size_t size) {
+    if (run->labels.count > 0) return run->labels.items[index];
     const char *label = retort_model_label(run->model, (int64_t)index);
     if (label != NULL) return label;
     snprintf(scratch, size, "LABEL_%zu", index);
     return scratch;
 }
 
+/* How many labels are printed: those of --top, else `otherwise`. */
+static size_t shown_labels(const run_state *run, size_t n, size_t otherwise) {
+    size_t most = cli_has(run->args, CLI_TOP) ? run->top : otherwise;
+    return most < n ? most : n;
+}
+
+/* logits: [n] or NULL */
 static cli_code print_labels_json(const run_state *run, const scored *order, const float *logits, size_t n) {
     json_t *labels = json_array();
     char scratch[32];
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < shown_labels(run, n, n); i++) {
         const char *name = label_of(run, order[i].index, scratch, sizeof scratch);
         json_array_append_new(labels, json_pack("{s:o, s:o}", "label", cli_json_text(name, strlen(name)),
                                                 "score", cli_json_real(order[i].score)));
     }
-    return cli_print_json(json_pack("{s:o, s:o}", "labels", labels, "logits", run_json_reals(logits, n)));
+    return cli_print_json(json_pack("{s:o, s:o*}", "labels", labels, "logits",
+                                    logits != NULL ? run_json_reals(logits, n) : NULL));
 }
 
 static void draw_labels(const run_state *run, const retort_text *text, const scored *order, size_t n) {
@@ -67,8 +76,7 @@ static void draw_labels(const run_state *run, const retort_text *text, const sco
 }
 
 static cli_code print_labels(const run_state *run, const retort_text *text, const float *scores,
-                             const float *logits, scored *order) {
-    size_t n = (size_t)run->info.labels;
+                             const float *logits, scored *order, size_t n) {
     char scratch[32];
     for (size_t i = 0; i < n; i++) order[i] = (scored){scores[i], i};
     qsort(order, n, sizeof *order, compare_scored);
@@ -76,8 +84,12 @@ static cli_code print_labels(const run_state *run, const retort_text *text, cons
     if (run->drawn) {
         draw_labels(run, text, order, n);
     } else {
-        cli_put_column(stdout, 0, label_of(run, order[0].index, scratch, sizeof scratch));
-        printf("\t%.6f\n", (double)order[0].score);
+        for (size_t i = 0; i < shown_labels(run, n, 1); i++) {
+            if (i > 0) putchar('\t');
+            cli_put_column(stdout, 0, label_of(run, order[i].index, scratch, sizeof scratch));
+            printf("\t%.6f", (double)order[i].score);
+        }
+        putchar('\n');
     }
     return CLI_DONE;
 }
@@ -93,8 +105,43 @@ cli_code run_classify(run_state *run, const retort_text *texts, size_t n) {
         code = run_fail(run, &err, n, false);
     }
     for (size_t i = 0; code == CLI_DONE && i < n; i++) {
-        code = print_labels(run, &texts[i], scores + i * labels, logits + i * labels, order);
+        code = print_labels(run, &texts[i], scores + i * labels, logits + i * labels, order, labels);
     }
+    free(scores);
+    free(order);
+    return code;
+}
+
+static cli_code zero_shot(run_state *run, const retort_text *text, const retort_text *labels, float *scores,
+                          scored *order) {
+    retort_zero_shot_options options = RETORT_ZERO_SHOT_OPTIONS;
+    retort_error err;
+    size_t n = run->labels.count;
+    options.hypothesis = cli_text(run->args, CLI_HYPOTHESIS);
+    options.multi_label = cli_has(run->args, CLI_MULTI_LABEL);
+    if (text->pair != NULL) {
+        cli_error("text %zu: --labels takes no pairs: the hypothesis is the second text", run->first + 1);
+        return CLI_BAD_DATA;
+    }
+    if (retort_zero_shot(run->session, text, labels, n, &options, scores, &err) != RETORT_OK)
+        return run_fail(run, &err, 1, false);
+    return print_labels(run, text, scores, NULL, order, n);
+}
+
+cli_code run_zero_shot(run_state *run, const retort_text *texts, size_t n) {
+    size_t count = run->labels.count, first = run->first;
+    float *scores = calloc(count, sizeof *scores);
+    scored *order = calloc(count, sizeof *order);
+    retort_text *labels = calloc(count, sizeof *labels);
+    bool fine = scores != NULL && order != NULL && labels != NULL;
+    cli_code code = fine ? CLI_DONE : cli_no_memory();
+    for (size_t i = 0; fine && i < count; i++)
+        labels[i] = (retort_text){.text = run->labels.items[i], .length = strlen(run->labels.items[i])};
+    for (size_t i = 0; code == CLI_DONE && i < n; i++) {
+        run->first = first + i;
+        code = zero_shot(run, &texts[i], labels, scores, order);
+    }
+    free(labels);
     free(scores);
     free(order);
     return code;
@@ -211,10 +258,6 @@ static cli_code print_ranking(const run_state *run, ranking *r) {
 cli_code run_query(run_state *run, cli_input *input, size_t batch) {
     const char *query = cli_text(run->args, CLI_QUERY);
     retort_text text = {.text = query, .length = strlen(query)};
-    if (run->info.task != RETORT_TASK_EMBED) {
-        cli_error("--query needs a model that embeds; this one is for %s", cli_task_names[run->info.task]);
-        return CLI_BAD_DATA;
-    }
     size_t size = (size_t)run->info.labels;
     float *vectors = calloc((batch + 1) * size, sizeof *vectors); /* the query's comes first */
     retort_text *lines = calloc(batch, sizeof *lines);

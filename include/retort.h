@@ -298,6 +298,7 @@ typedef struct retort_info {
     bool token_vectors;  /* whether a session can give the vectors of tokens: see retort_session_options */
     const char *default_prompt; /* name of the prompt that embeddings get unless told otherwise; NULL: none */
     const char *similarity;     /* "cosine", "dot", "euclidean" or "manhattan" */
+    int32_t mask, unknown;      /* ids of the mask and the unknown token, -1 where the vocabulary has none */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
 /* Name of prompt `index` of an embedding model, NULL beyond the last one; *text (may be NULL) is what is put
@@ -366,9 +367,10 @@ typedef struct retort_tokenize_options {
     /* NULL (default), or the name of one of the model's prompts, which is put before the text; offsets count
      * from its beginning. */
     const char *prompt_name;
+    bool only_first; /* of a pair that is too long the first text alone is cut, not the longer one */
 } retort_tokenize_options;
 #define RETORT_TOKENIZE_OPTIONS                                                                              \
-    { sizeof(retort_tokenize_options), -1, false, RETORT_SIDE_MODEL, NULL }
+    { sizeof(retort_tokenize_options), -1, false, RETORT_SIDE_MODEL, NULL, false }
 
 /* Growing arrays, owned by the struct: start with {0}, reuse at will, end with retort_tokens_free. */
 typedef struct retort_tokens {
@@ -511,13 +513,45 @@ RETORT_API void retort_scores(retort_problem problem, const float *logits, size_
 RETORT_API retort_status retort_embed(retort_session *session, const retort_text *texts, size_t n,
                                       float *vectors, size_t capacity, retort_error *err);
 
+/* Zero-shot classification by a model of natural-language inference, as transformers' pipeline: each label
+ * makes a hypothesis, and how well the text entails it is the label's score. The label that says so is the
+ * first whose name begins with "entail", in any case, else the model's last. */
+typedef struct retort_zero_shot_options {
+    size_t size;
+    const char *hypothesis; /* Python's format string; "{}" is the label. NULL: "This example is {}." */
+    bool multi_label;       /* each label by itself: entailment against contradiction */
+} retort_zero_shot_options;
+#define RETORT_ZERO_SHOT_OPTIONS                                                                             \
+    { sizeof(retort_zero_shot_options), NULL, false }
+/* A hypothesis: the pair that goes with the text. `out` has room for `capacity` bytes; *length is how many it
+ * has, also with RETORT_LIMIT, when they are more. */
+RETORT_API retort_status retort_hypothesis(const char *hypothesis, size_t hypothesis_length,
+                                           const char *label, size_t label_length, char *out, size_t capacity,
+                                           size_t *length, retort_error *err);
+/* Scores [n] of n labels from the logits [n, labels of the model] of their hypotheses. */
+RETORT_API retort_status retort_zero_shot_scores(const retort_model *model, const float *logits, size_t n,
+                                                 bool multi_label, float *scores, retort_error *err);
+/* Both, for one text and n labels (their `text`); only the text is cut when a pair is too long. `options` may
+ * be NULL. */
+RETORT_API retort_status retort_zero_shot(retort_session *session, const retort_text *text,
+                                          const retort_text *labels, size_t n,
+                                          const retort_zero_shot_options *options, float *scores,
+                                          retort_error *err);
+
 /* A span of a text: code points [start, end) of the original, and the same in bytes. */
 typedef struct retort_span {
     size_t text; /* index of the text in the call */
     uint32_t start, end;
     uint32_t byte_start, byte_end;
-    int64_t label; /* of entities: the first label of this type; its name less "B-" or "I-" is the type */
+    int64_t label; /* of entities: that of the first token; of answers -1 */
     float score;
+    /* Of entities: the label less all up to its first '-', "PER"; of single tokens the whole label. Lives as
+     * long as the model. */
+    const char *name;
+    /* Of single tokens (RETORT_AGGREGATION_NONE): the id of the piece, and which token of the text it is, the
+     * one at its head ([CLS]) being 0. */
+    int32_t piece;
+    uint32_t token;
 } retort_span;
 /* A growing array, owned by the struct: start with {0}, reuse at will, end with retort_spans_free. */
 typedef struct retort_spans {
@@ -525,22 +559,70 @@ typedef struct retort_spans {
     size_t count, capacity;
 } retort_spans;
 RETORT_API void retort_spans_free(retort_spans *spans);
-/* Entities of n texts, in order (transformers' "simple" aggregation); replaces what *out held. */
+
+/* How tokens become entities: transformers' aggregation_strategy. */
+typedef enum retort_aggregation {
+    RETORT_AGGREGATION_SIMPLE,  /* neighbours of one type are one, up to the next "B-" */
+    RETORT_AGGREGATION_NONE,    /* every token for itself */
+    RETORT_AGGREGATION_FIRST,   /* a word has the label of its first token; then as above */
+    RETORT_AGGREGATION_AVERAGE, /* a word has the best of its tokens' mean scores */
+    RETORT_AGGREGATION_MAX      /* a word has the label of its surest token */
+} retort_aggregation;
+
+typedef struct retort_tag_options {
+    size_t size;
+    retort_aggregation aggregation;
+    /* A text longer than the model takes is read in windows that share so many tokens; of entities that
+     * overlap the longer one stays, of equally long ones the surer. < 0 (default): 128, or half a window if
+     * that is less; with RETORT_AGGREGATION_NONE 0, and no other. */
+    int64_t stride;
+    bool cut;                  /* read its first window only */
+    const char *const *ignore; /* names of spans to leave out; NULL (default): "O" alone */
+    size_t ignore_count;
+} retort_tag_options;
+#define RETORT_TAG_OPTIONS                                                                                   \
+    { sizeof(retort_tag_options), RETORT_AGGREGATION_SIMPLE, -1, false, NULL, 0 }
+/* Entities of n texts, in order; replaces what *out held. `options` may be NULL. */
 RETORT_API retort_status retort_tag(retort_session *session, const retort_text *texts, size_t n,
-                                    retort_spans *out, retort_error *err);
-/* The best answer to `question` within `context`, over windows of 384 pieces with a stride of 128. */
+                                    const retort_tag_options *options, retort_spans *out, retort_error *err);
+
+/* transformers' question-answering pipeline, whose names are in parentheses. */
+typedef struct retort_answer_options {
+    size_t size;
+    size_t top;       /* so many answers, best first (top_k); 0: 1 */
+    int64_t longest;  /* tokens of an answer at most (max_answer_len); 0: 15 */
+    int64_t window;   /* tokens of a window (max_seq_len); 0: 384, or what the model takes if that is less */
+    int64_t stride;   /* tokens of the context that windows share (doc_stride); < 0 (default): 128, or half */
+    int64_t question; /* tokens of the question, which is cut there (max_question_len); 0: not cut */
+    bool impossible;  /* "" may be the answer, with the score of [CLS] (handle_impossible_answer) */
+    bool pieces;      /* do not widen answers to whole words (align_to_words false) */
+} retort_answer_options;
+#define RETORT_ANSWER_OPTIONS                                                                                \
+    { sizeof(retort_answer_options), 0, 0, 0, -1, 0, false, false }
+/* The best answers to `question` within `context`, at least one; answers of the same text, in any case of its
+ * letters, are one, whose scores are added up. Replaces what *out held. `options` may be NULL. */
 RETORT_API retort_status retort_answer(retort_session *session, const char *question, size_t question_length,
-                                       const char *context, size_t context_length, retort_span *answer,
+                                       const char *context, size_t context_length,
+                                       const retort_answer_options *options, retort_spans *out,
                                        retort_error *err);
 typedef struct retort_fill_guess {
     int32_t id;
     float score; /* softmax over the vocabulary */
 } retort_fill_guess;
+typedef struct retort_fill_options {
+    size_t size;
+    /* NULL, or the words that are compared: pieces of the vocabulary; of any other text its first piece. */
+    const retort_text *targets;
+    size_t target_count;
+} retort_fill_options;
+#define RETORT_FILL_OPTIONS                                                                                  \
+    { sizeof(retort_fill_options), NULL, 0 }
 /* The k best pieces for each mask token of the text: guesses[mask * k + rank], which has room for max_masks
- * masks. *masks is how many the text has, also with RETORT_LIMIT, when they are more. */
+ * masks; an id of -1 where there are fewer pieces. *masks is how many masks the text has, also with
+ * RETORT_LIMIT, when they are more. `options` may be NULL. */
 RETORT_API retort_status retort_fill(retort_session *session, const retort_text *text, size_t k,
-                                     retort_fill_guess *guesses, size_t max_masks, size_t *masks,
-                                     retort_error *err);
+                                     const retort_fill_options *options, retort_fill_guess *guesses,
+                                     size_t max_masks, size_t *masks, retort_error *err);
 
 /* One step of the plan, in the order of running. */
 typedef struct retort_step_info {

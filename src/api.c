@@ -199,6 +199,8 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .nodes = model->graph.node_count,
         .source_nodes = model->source_nodes,
         .token_vectors = rt_model_pooled_rows(model) >= 0,
+        .mask = rt_tokenizer_describe(model->tokenizer).mask,
+        .unknown = rt_tokenizer_describe(model->tokenizer).unk,
     };
     return count_constants(model, info);
 }
@@ -271,8 +273,10 @@ retort_status retort_tokenize(const retort_model *model, const retort_text *text
     retort_status status = check_size("tokenize", options->size, sizeof *options, err);
     if (status != RETORT_OK) return status;
     int64_t length = options->max_length < 0 ? model->config.max_length : options->max_length;
-    rt_encode_options encode = {
-        .max_length = (size_t)length, .special_as_text = options->special_as_text, .side = options->side};
+    rt_encode_options encode = {.max_length = (size_t)length,
+                                .special_as_text = options->special_as_text,
+                                .side = options->side,
+                                .truncation = options->only_first ? RT_ONLY_FIRST : RT_LONGEST_FIRST};
     status = rt_config_prompt(&model->config, options->prompt_name, &encode.prompt, err);
     if (status != RETORT_OK) return status;
     rt_encoding encoding = {out->count, out->capacity, out->ids, out->types, out->offsets, NULL};
@@ -360,12 +364,65 @@ retort_status retort_embed(retort_session *session, const retort_text *texts, si
     return rt_embed(session, texts, n, vectors, err);
 }
 
-retort_status retort_tag(retort_session *session, const retort_text *texts, size_t n, retort_spans *out,
-                         retort_error *err) {
+retort_status retort_hypothesis(const char *hypothesis, size_t hypothesis_length, const char *label,
+                                size_t label_length, char *out, size_t capacity, size_t *length,
+                                retort_error *err) {
+    if (label == NULL || length == NULL || (out == NULL && capacity > 0)) {
+        return bad(err, "hypothesis", "label, out and length must be given");
+    }
+    retort_text pattern = {.text = hypothesis, .length = hypothesis_length};
+    if (hypothesis == NULL) pattern = (retort_text){.text = RT_HYPOTHESIS, .length = strlen(RT_HYPOTHESIS)};
+    retort_text name = {.text = label, .length = label_length};
+    rt_buffer text = {0};
+    retort_status status = rt_hypothesis(&pattern, &name, &text, err);
+    if (status == RETORT_OK) *length = text.length;
+    if (status == RETORT_OK && text.length > capacity) {
+        status =
+            rt_fail(err, RETORT_LIMIT, "hypothesis: %zu bytes do not fit into %zu", text.length, capacity);
+    }
+    if (status == RETORT_OK && text.length > 0) memcpy(out, text.data, text.length);
+    rt_buffer_free(&text);
+    return status;
+}
+
+retort_status retort_zero_shot_scores(const retort_model *model, const float *logits, size_t n,
+                                      bool multi_label, float *scores, retort_error *err) {
+    if (model == NULL || (n > 0 && (logits == NULL || scores == NULL))) {
+        return bad(err, "zero-shot", "model, logits and scores must be given");
+    }
+    if (model->config.task != RETORT_TASK_CLASSIFY) {
+        return bad(err, "zero-shot", "the model was made for another task");
+    }
+    return rt_zero_shot_scores(&model->config, logits, n, multi_label, scores, err);
+}
+
+retort_status retort_zero_shot(retort_session *session, const retort_text *text, const retort_text *labels,
+                               size_t n, const retort_zero_shot_options *options, float *scores,
+                               retort_error *err) {
+    static const retort_zero_shot_options defaults = RETORT_ZERO_SHOT_OPTIONS;
+    if (options == NULL) options = &defaults;
+    if (text == NULL || n == 0 || scores == NULL) {
+        return bad(err, "zero-shot", "a text, labels and scores must be given");
+    }
+    retort_status status = check_texts("zero-shot", session, RETORT_TASK_CLASSIFY, text, 1, err);
+    if (status == RETORT_OK) status = check_texts("zero-shot", session, RETORT_TASK_CLASSIFY, labels, n, err);
+    if (status == RETORT_OK) status = check_size("zero-shot", options->size, sizeof *options, err);
+    return status == RETORT_OK ? rt_zero_shot(session, text, labels, n, options, scores, err) : status;
+}
+
+retort_status retort_tag(retort_session *session, const retort_text *texts, size_t n,
+                         const retort_tag_options *options, retort_spans *out, retort_error *err) {
+    static const retort_tag_options defaults = RETORT_TAG_OPTIONS;
+    if (options == NULL) options = &defaults;
     retort_status status = check_texts("tag", session, RETORT_TASK_TAG, texts, n, err);
+    if (status == RETORT_OK) status = check_size("tag", options->size, sizeof *options, err);
+    if (status == RETORT_OK) status = check_names("tag", options->ignore, options->ignore_count, err);
     if (status != RETORT_OK) return status;
     if (out == NULL) return bad(err, "tag", "out is NULL");
-    return rt_tag(session, texts, n, out, err);
+    if ((unsigned)options->aggregation > RETORT_AGGREGATION_MAX) {
+        return bad(err, "tag", "the aggregation is none of retort_aggregation");
+    }
+    return rt_tag(session, texts, n, options, out, err);
 }
 
 void retort_spans_free(retort_spans *spans) {
@@ -375,22 +432,38 @@ void retort_spans_free(retort_spans *spans) {
 }
 
 retort_status retort_answer(retort_session *session, const char *question, size_t question_length,
-                            const char *context, size_t context_length, retort_span *answer,
-                            retort_error *err) {
+                            const char *context, size_t context_length, const retort_answer_options *options,
+                            retort_spans *out, retort_error *err) {
+    static const retort_answer_options defaults = RETORT_ANSWER_OPTIONS;
+    if (options == NULL) options = &defaults;
     retort_text text = {question, question_length, context, context_length};
-    if (question == NULL || context == NULL || answer == NULL) {
-        return bad(err, "answer", "question, context and answer must be given");
+    if (question == NULL || context == NULL || out == NULL) {
+        return bad(err, "answer", "question, context and out must be given");
     }
     retort_status status = check_texts("answer", session, RETORT_TASK_ANSWER, &text, 1, err);
-    return status == RETORT_OK ? rt_answer(session, &text, answer, err) : status;
+    if (status == RETORT_OK) status = check_size("answer", options->size, sizeof *options, err);
+    if (status != RETORT_OK) return status;
+    if (options->longest < 0 || options->window < 0 || options->question < 0 || options->top > 1 << 20) {
+        return bad(err, "answer", "longest, window and question must not be negative, top at most 1048576");
+    }
+    return rt_answer_text(session, &text, options, out, err);
 }
 
 retort_status retort_fill(retort_session *session, const retort_text *text, size_t k,
-                          retort_fill_guess *guesses, size_t max_masks, size_t *masks, retort_error *err) {
+                          const retort_fill_options *options, retort_fill_guess *guesses, size_t max_masks,
+                          size_t *masks, retort_error *err) {
+    static const retort_fill_options defaults = RETORT_FILL_OPTIONS;
+    if (options == NULL) options = &defaults;
     if (text == NULL || masks == NULL) return bad(err, "fill", "text and masks must be given");
     if (guesses == NULL && k > 0 && max_masks > 0) return bad(err, "fill", "guesses is NULL");
     retort_status status = check_texts("fill", session, RETORT_TASK_FILL, text, 1, err);
-    return status == RETORT_OK ? rt_fill(session, text, k, guesses, max_masks, masks, err) : status;
+    if (status == RETORT_OK) status = check_size("fill", options->size, sizeof *options, err);
+    for (size_t i = 0; status == RETORT_OK && options->targets != NULL && i < options->target_count; i++) {
+        if (options->targets[i].text == NULL)
+            status = rt_fail(err, RETORT_ARGUMENT, "fill: target %zu is NULL", i);
+    }
+    if (status != RETORT_OK) return status;
+    return rt_fill(session, text, k, options, guesses, max_masks, masks, err);
 }
 
 /* ---- Data sets and evaluation ---- */

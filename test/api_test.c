@@ -538,9 +538,9 @@ static void test_capacities(void **unused) {
     retort_text masked = {.text = "[MASK] good [MASK]", .length = 18};
     retort_fill_guess guesses[2] = {{-7, 0}, {-7, 0}};
     size_t masks = 0;
-    assert_int_equal(retort_fill(session, &masked, 1, guesses, 1, &masks, &err), RETORT_LIMIT);
+    assert_int_equal(retort_fill(session, &masked, 1, NULL, guesses, 1, &masks, &err), RETORT_LIMIT);
     assert_true(masks == 2 && guesses[0].id == -7 && strstr(err.text, "room for 1") != NULL);
-    assert_int_equal(retort_fill(session, &masked, 1, guesses, 2, &masks, &err), RETORT_OK);
+    assert_int_equal(retort_fill(session, &masked, 1, NULL, guesses, 2, &masks, &err), RETORT_OK);
     assert_true(masks == 2 && guesses[1].id >= 0);
     retort_session_close(session);
     retort_model_free(model);

@@ -251,8 +251,8 @@ static retort_status work_encode(bench *b, retort_error *err) {
 static retort_status use_task(retort_session *session, retort_task task, retort_error *err) {
     static float scores[3 * 4096];
     static retort_fill_guess guesses[64];
+    retort_fill_options fill = RETORT_FILL_OPTIONS;
     retort_spans spans = {0};
-    retort_span answer;
     retort_status status;
     size_t count;
     retort_text text[3];
@@ -263,14 +263,21 @@ static retort_status use_task(retort_session *session, retort_task task, retort_
     case RETORT_TASK_EMBED:
         return retort_embed(session, text, 3, scores, 3 * 4096, err);
     case RETORT_TASK_TAG:
-        status = retort_tag(session, text, 3, &spans, err);
+        status = retort_tag(session, text, 3, NULL, &spans, err);
         retort_spans_free(&spans);
         return status;
     case RETORT_TASK_ANSWER:
-        return retort_answer(session, texts[1], strlen(texts[1]), texts[0], strlen(texts[0]), &answer, err);
+        status =
+            retort_answer(session, texts[1], strlen(texts[1]), texts[0], strlen(texts[0]), NULL, &spans, err);
+        retort_spans_free(&spans);
+        return status;
     case RETORT_TASK_FILL:
         text[0] = (retort_text){.text = "a [MASK] b", .length = 10};
-        return retort_fill(session, &text[0], 4, guesses, 8, &count, err);
+        fill.targets = text;
+        fill.target_count = 2;
+        status = retort_fill(session, &text[0], 4, &fill, guesses, 8, &count, err);
+        if (status != RETORT_OK) return status;
+        return retort_fill(session, &text[0], 4, NULL, guesses, 8, &count, err);
     }
     return RETORT_ARGUMENT;
 }

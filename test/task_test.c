@@ -180,10 +180,13 @@ static void fills_best_first(void **state) {
     (void)state;
     float values[] = {0.1F, 0.4F, 0.1F, 0.4F};
     retort_fill_guess guesses[6];
-    rt_fill_best(values, 4, guesses, 3);
+    rt_fill_best(values, NULL, 4, guesses, 3);
     assert_true(guesses[0].id == 1 && guesses[1].id == 3 && guesses[2].id == 0);
-    rt_fill_best(values, 4, guesses, 6);
+    rt_fill_best(values, NULL, 4, guesses, 6);
     assert_true(guesses[3].id == 2 && guesses[4].id == -1);
+    int32_t targets[] = {2, 3};
+    rt_fill_best(values, targets, 2, guesses, 3);
+    assert_true(guesses[0].id == 3 && guesses[1].id == 2 && guesses[2].id == -1);
 }
 
 /* "[CLS] a b c d e [SEP]", labels B-PER I-PER I-LOC B-LOC O by logits of 4 */
@@ -197,17 +200,21 @@ static void aggregates_like_transformers(void **state) {
     for (int i = 0; i < N; i++) logits[i * 5 + best[i]] = 4;
     logits[2 * 5 + 2] = 2; /* a less sure second piece */
     rt_encoding encoding = {N, N, ids, ids, offsets, words};
-    rt_tag_label *labels = rt_tag_labels_new(&tag_config);
+    retort_tag_options options = RETORT_TAG_OPTIONS;
     retort_spans spans = {0};
-    assert_int_equal(rt_tag_aggregate(labels, 5, &encoding, logits, 3, &spans, NULL), RETORT_OK);
+    rt_tagger tagger;
+    assert_int_equal(rt_tagger_open(&tagger, &tag_config, NULL, &options, NULL), RETORT_OK);
+    retort_span place = {.text = 3};
+    assert_int_equal(rt_tag_aggregate(&tagger, &encoding, logits, place, &spans, NULL), RETORT_OK);
     assert_int_equal(spans.count, 3);
     double sure = exp(4) / (exp(4) + 4), less = exp(2) / (exp(2) + 4);
     assert_true(spans.items[0].start == 0 && spans.items[0].end == 3 && spans.items[0].label == 1);
     assert_true(fabs(spans.items[0].score - (sure + less) / 2) < 1e-6);
-    assert_true(spans.items[1].start == 4 && spans.items[1].end == 5 && spans.items[1].label == 3);
+    assert_true(spans.items[1].start == 4 && spans.items[1].end == 5 && spans.items[1].label == 4);
     assert_true(spans.items[2].start == 6 && spans.items[2].label == 3 && spans.items[2].text == 3);
+    assert_string_equal(spans.items[0].name, "PER");
     retort_spans_free(&spans);
-    free(labels);
+    rt_tagger_close(&tagger);
 }
 
 static void answers_in_the_context(void **state) {
@@ -218,14 +225,117 @@ static void answers_in_the_context(void **state) {
     rt_encoding window = {N, N, ids, types, offsets, words};
     /* the question and [SEP] would win if they could; start at y only, which is widened to the word x y */
     float logits[2 * N] = {1, 1, 9, 9, 9, 9, 0, 0, 2, 2, 9, 9};
-    retort_span answer = {.label = -1};
-    rt_answer_best(&window, logits, &answer);
-    assert_true(answer.start == 0 && answer.end == 4);
-    double sum = exp(1) + exp(0) + exp(2), expected = exp(2) / sum * exp(2) / sum;
-    assert_true(fabs(answer.score - expected) < 1e-6);
-    retort_span better = {.score = 0.9F, .start = 7};
-    rt_answer_best(&window, logits, &better);
-    assert_int_equal(better.start, 7);
+    retort_answer_options options = RETORT_ANSWER_OPTIONS;
+    retort_spans spans = {0};
+    rt_answers answers;
+    options.impossible = true;
+    options.top = 2;
+    assert_int_equal(rt_answers_open(&answers, &options, "xyyy", 4, NULL), RETORT_OK);
+    assert_int_equal(rt_answers_add(&answers, &window, logits, NULL), RETORT_OK);
+    assert_int_equal(rt_answers_take(&answers, &spans, NULL), RETORT_OK);
+    assert_true(spans.count == 2 && spans.items[0].start == 0 && spans.items[0].end == 4);
+    /* x, x y and y are one word, whose scores are added up; and [CLS] */
+    double sum = exp(1) + exp(0) + exp(2), expected = (1 + exp(2) + exp(4)) / sum / sum;
+    assert_true(fabs(spans.items[0].score - expected) < 1e-6);
+    assert_true(fabs(spans.items[1].score - exp(2) / sum / sum) < 1e-6);
+    rt_answers_close(&answers);
+    retort_spans_free(&spans);
+}
+
+/* The same words in two windows, in two cases of their letters, and more distinct ones than a table's first
+ * size: what is added up stays the sum. */
+static void answers_of_the_same_text_are_one(void **state) {
+    (void)state;
+    enum { N = 103, WINDOWS = 2 };
+    static int32_t ids[N], types[N], words[N];
+    static uint32_t offsets[2 * N];
+    static float logits[2 * N];
+    static char context[2 * N];
+    retort_answer_options options = RETORT_ANSWER_OPTIONS;
+    retort_spans spans = {0};
+    rt_answers answers;
+    options.longest = 1;
+    options.top = 200;
+    for (int i = 0; i < N; i++) { /* [CLS] q [SEP], then words of a letter and a digit */
+        types[i] = i > 2;
+        words[i] = i > 2 ? i - 3 : -1;
+        offsets[2 * i] = i > 2 ? (uint32_t)(2 * (i - 3)) : 0;
+        offsets[2 * i + 1] = i > 2 ? (uint32_t)(2 * (i - 3) + 2) : 0;
+        if (i > 2) context[2 * (i - 3)] = (char)((i % 2 == 0 ? 'A' : 'a') + (i - 3) / 20);
+        if (i > 2) context[2 * (i - 3) + 1] = (char)('0' + (i - 3) / 2 % 10);
+    }
+    rt_encoding window = {N, N, ids, types, offsets, words};
+    assert_int_equal(rt_answers_open(&answers, &options, context, 2 * (N - 3), NULL), RETORT_OK);
+    for (int w = 0; w < WINDOWS; w++)
+        assert_int_equal(rt_answers_add(&answers, &window, logits, NULL), RETORT_OK);
+    assert_int_equal(rt_answers_take(&answers, &spans, NULL), RETORT_OK);
+    assert_int_equal(spans.count, (N - 3) / 2);
+    double one = 1.0 / (N - 2) / (N - 2); /* with [CLS] */
+    for (size_t i = 0; i < spans.count; i++)
+        assert_true(fabs(spans.items[i].score - 2 * WINDOWS * one) < 1e-9);
+    assert_true(spans.items[0].byte_start == 0 && spans.items[0].byte_end == 2);
+    rt_answers_close(&answers);
+    retort_spans_free(&spans);
+}
+
+/* transformers' aggregate_overlapping_entities */
+static void longer_entities_win(void **state) {
+    (void)state;
+    retort_span spans[] = {{.start = 0, .end = 4, .score = 0.5F},
+                           {.start = 10, .end = 12, .score = 0.5F},
+                           {.start = 2, .end = 9, .score = 0.1F},
+                           {.start = 8, .end = 10, .score = 0.9F},
+                           {.start = 10, .end = 12, .score = 0.6F}};
+    size_t count = 5;
+    rt_tag_merge(spans, &count);
+    assert_int_equal(count, 2);
+    assert_true(spans[0].start == 2 && spans[0].end == 9);
+    assert_true(spans[1].start == 10 && spans[1].score == 0.6F);
+}
+
+static void expect_hypothesis(const char *pattern, const char *expected) {
+    retort_text form = {.text = pattern, .length = strlen(pattern)}, label = {.text = "war", .length = 3};
+    retort_error err;
+    rt_buffer out = {0};
+    retort_status status = rt_hypothesis(&form, &label, &out, &err);
+    assert_int_equal(status, expected != NULL ? RETORT_OK : RETORT_ARGUMENT);
+    if (expected != NULL) assert_string_equal(out.data, expected);
+    if (expected == NULL) assert_non_null(strstr(err.text, "hypothesis"));
+    rt_buffer_free(&out);
+}
+
+/* Python's str.format with one argument */
+static void hypotheses_like_python(void **state) {
+    (void)state;
+    expect_hypothesis("This example is {}.", "This example is war.");
+    expect_hypothesis("{0} or no {0}", "war or no war");
+    expect_hypothesis("{{{}}}", "{war}");
+    expect_hypothesis("This example is it.", NULL);
+    expect_hypothesis("{} and {}", NULL);
+    expect_hypothesis("{} and {0}", NULL);
+    expect_hypothesis("{1}", NULL);
+    expect_hypothesis("{} {", NULL);
+    expect_hypothesis("{} }", NULL);
+    expect_hypothesis("{{}}", NULL);
+    expect_hypothesis("", NULL);
+}
+
+static void zero_shot_scores(void **state) {
+    (void)state;
+    static const char *names[] = {"ENTAILMENT", "neutral", "contradiction"};
+    rt_config config = {.task = RETORT_TASK_CLASSIFY, .labels = 3, .label_names = names};
+    float logits[] = {1, 9, 3, 2, 9, 3}, scores[2];
+    assert_int_equal(rt_zero_shot_scores(&config, logits, 2, false, scores, NULL), RETORT_OK);
+    assert_true(fabs(scores[1] - exp(2) / (exp(1) + exp(2))) < 1e-6);
+    assert_int_equal(rt_zero_shot_scores(&config, logits, 2, true, scores, NULL), RETORT_OK);
+    assert_true(fabs(scores[0] - exp(1) / (exp(1) + exp(3))) < 1e-6);
+    assert_int_equal(rt_zero_shot_scores(&config, logits, 1, false, scores, NULL), RETORT_OK);
+    assert_true(fabs(scores[0] - exp(1) / (exp(1) + exp(3))) < 1e-6);
+    config.label_names = NULL; /* without such a name: the last label, against the first */
+    assert_int_equal(rt_zero_shot_scores(&config, logits, 1, false, scores, NULL), RETORT_OK);
+    assert_true(fabs(scores[0] - exp(3) / (exp(1) + exp(3))) < 1e-6);
+    config.labels = 1;
+    assert_int_equal(rt_zero_shot_scores(&config, logits, 1, false, scores, NULL), RETORT_ARGUMENT);
 }
 
 static void counts_bytes(void **state) {
@@ -250,6 +360,10 @@ int main(void) {
         cmocka_unit_test(fills_best_first),
         cmocka_unit_test(aggregates_like_transformers),
         cmocka_unit_test(answers_in_the_context),
+        cmocka_unit_test(answers_of_the_same_text_are_one),
+        cmocka_unit_test(longer_entities_win),
+        cmocka_unit_test(hypotheses_like_python),
+        cmocka_unit_test(zero_shot_scores),
         cmocka_unit_test(counts_bytes),
     };
     return cmocka_run_group_tests_name("task", tests, NULL, NULL);

@@ -163,15 +163,16 @@ static bool find_engine(srv_call *call) {
     int length = (int)(call->model.length < 100 ? call->model.length : 100);
     const char *does = call->route->task == RETORT_TASK_EMBED      ? "embeds"
                        : call->route->task == RETORT_TASK_CLASSIFY ? "classifies"
-                                                                   : "classifies or embeds";
+                                                                   : "classifies, embeds or tags";
     call->engine = srv_server_engine(call->server, call->route->task, &call->model, &known);
     if (call->engine != NULL) return true;
     if (!known)
         return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no model has the name '%.*s'", length,
                              call->model.text);
     if (named)
-        return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "%s needs a model that %s: '%.*s' does not",
-                             call->route->path, does, length, call->model.text);
+        return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "%.100s needs a model that %s: '%.*s' does not",
+                             call->path != NULL ? call->path : call->route->path, does, length,
+                             call->model.text);
     return srv_call_fail(call, SRV_ERROR_BACKEND, "%s needs a model that %s", call->route->path, does);
 }
 
@@ -225,6 +226,7 @@ static bool ask(srv_call *call) {
                                     : srv_call_fail(call, SRV_ERROR_MALFORMED, "JSON: %s", call->json.error);
     const srv_json *body = call->json.values;
     if (body->kind != SRV_OBJECT) return srv_call_wrong(call, "the body", "an object", body);
+    call->ask.stride = -1;
     if (!srv_fields_read(call, call->route->form, body, "")) return false;
     /* With one model its name does not matter: clients name what they know. */
     if (!choose_model(call)) return false;
@@ -273,6 +275,8 @@ void srv_call_reset(srv_call *call) {
     free(call->job.items);
     free(call->ask.texts);
     free(call->ask.ids);
+    free(call->ask.labels);
+    srv_out_free(&call->ask.made);
     free_writing(&call->writing);
     if (call->charged > 0) srv_memory_give(call->server->options->budget, SRV_USE_INPUTS, call->charged);
     if (call->json.capacity > KEPT_VALUES) srv_json_free(&call->json);

@@ -43,7 +43,7 @@ typedef enum srv_error_id {
 /* How errors look, and which codes they have. */
 typedef enum srv_wire { SRV_WIRE_TEI, SRV_WIRE_OPENAI, SRV_WIRE_V2, SRV_WIRE_COUNT } srv_wire;
 
-enum { SRV_ANY_TASK = -1, SRV_ROW_TASKS = -2 }; /* those that srv_engine_has_rows */
+enum { SRV_ANY_TASK = -1, SRV_V2_TASKS = -2 }; /* those that srv_v2_does */
 
 typedef struct srv_route {
     const char *method, *path; /* "{…}" stands for any one segment: a model's name, then a version */
@@ -92,6 +92,9 @@ typedef struct srv_ids {
 
 typedef enum srv_function { SRV_BY_MODEL, SRV_SOFTMAX, SRV_SIGMOID, SRV_PLAIN } srv_function;
 
+/* aggregation_strategy; 0: not said */
+typedef enum srv_aggregation { SRV_NONE = 1, SRV_SIMPLE, SRV_FIRST, SRV_AVERAGE, SRV_MAX } srv_aggregation;
+
 typedef struct srv_output {
     const srv_json *name;
     int64_t classes; /* the classification extension's k; 0: not asked for */
@@ -122,7 +125,21 @@ typedef struct srv_ask {
     srv_switch unit, special; /* normalize, add_special_tokens: as said */
     int encoding;             /* encoding_format: 2 is base64 */
     int content_type;
-    int64_t top;     /* best labels only; 0: all */
+    int64_t top, old_top; /* best labels, answers or guesses only; 0: not said. old_top: its older name */
+    srv_switch all;       /* return_all_scores */
+    /* Zero-shot classification: the labels as asked, and once read: texts come in their order with each. */
+    const srv_json *candidates;
+    srv_slice hypothesis;
+    bool multi_label;
+    srv_slice *labels; /* [label_count] */
+    size_t label_count;
+    srv_out made; /* the hypotheses */
+    /* Models that tag, answer and fill, as the library's options have it; stride -1: not said. */
+    int aggregation; /* srv_aggregation */
+    int64_t stride, longest, window, question;
+    bool impossible, spans; /* spans: srv_spans are the answer */
+    srv_switch align, grouped, subwords;
+    const srv_json *ignore, *targets;
     bool normalize;  /* vectors of length 1 */
     int64_t columns; /* OpenAI's dimensions; 0: all */
     bool with_text;  /* rerank's return_text */
@@ -304,12 +321,15 @@ bool srv_tei_read_decode(srv_call *call, const srv_json *body);
 bool srv_tei_check_decode(srv_call *call);
 void srv_tei_write_decode(srv_call *call);
 void srv_tei_write_info(srv_call *call);
+bool srv_zero_read(srv_call *call);
+void srv_zero_write(srv_call *call);
 bool srv_hf_read(srv_call *call, const srv_json *body);
 void srv_hf_write(srv_call *call);
 bool srv_openai_read_embeddings(srv_call *call, const srv_json *body);
 void srv_openai_write_embeddings(srv_call *call);
 void srv_openai_write_models(srv_call *call);
 bool srv_v2_read_infer(srv_call *call, const srv_json *body);
+bool srv_v2_does(const srv_engine *engine);
 void srv_v2_write_infer(srv_call *call);
 void srv_v2_write_server(srv_call *call);
 void srv_v2_write_live(srv_call *call);

@@ -25,6 +25,12 @@ static retort_status encode_whole(srv_encoder *s, const retort_text *text, retor
     return retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, NULL);
 }
 
+/* Whether a long text is read whole, in windows. */
+static bool in_windows(const srv_call *call) {
+    retort_task task = call->engine->info.task;
+    return task == RETORT_TASK_ANSWER || (task == RETORT_TASK_TAG && call->ask.truncate != SRV_YES);
+}
+
 /* The ids of text `index` into s; *n of them. One more token than the model takes shows that it is too long.
  */
 static bool make_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
@@ -36,7 +42,8 @@ static bool make_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     options.side = (retort_side)call->ask.direction;
     options.prompt_name = call->prompt_name;
     options.max_length = most + 1;
-    if (call->engine->info.task == RETORT_TASK_ANSWER) { /* a long context is read in windows */
+    options.only_first = call->ask.label_count > 0; /* of the others the hypothesis must stay whole */
+    if (in_windows(call)) {
         if (encode_whole(s, text, options, n) == RETORT_OK) return true;
         return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     }
@@ -141,15 +148,27 @@ static bool read_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     return true;
 }
 
-/* How many of the best guesses are given: the pipelines' top_k, and the most. */
-enum { TOP = 5, MOST_GUESSES = 1000 };
+/* Tokens that the windows of a text of n tokens (in s) have, all together: what it costs. */
+static size_t tokens_in_windows(const srv_call *call, const srv_encoder *s, size_t n) {
+    enum { WINDOW = 384, STRIDE = 128 }; /* the pipelines' */
+    const srv_ask *ask = &call->ask;
+    int64_t most = call->engine->info.max_length, before = 1, behind = 1; /* [CLS], [SEP] */
+    bool answers = call->engine->info.task == RETORT_TASK_ANSWER;
+    int64_t window = !answers ? most : ask->window > 0 ? ask->window : most < WINDOW ? most : WINDOW;
+    int64_t stride = window / 2 < STRIDE ? window / 2 : STRIDE;
+    if (!answers && ask->aggregation == SRV_NONE) stride = 0;
+    if (ask->stride >= 0) stride = ask->stride;
+    for (size_t i = 1; answers && i < n; i++) before += s->types[i] == 0; /* the question is in each */
+    int64_t rest = (int64_t)n - before - behind, room = window - before - behind, step = room - stride;
+    if (rest <= room || step < 1) return n;
+    int64_t windows = 1 + (rest - room + step - 1) / step;
+    return (size_t)(windows * window < INT32_MAX ? windows * window : INT32_MAX);
+}
 
 static bool make_row(srv_call *call, size_t index, const srv_encoder *s, size_t n) {
-    int64_t top = call->ask.top == 0 ? TOP : call->ask.top < MOST_GUESSES ? call->ask.top : MOST_GUESSES;
     bool rows = srv_engine_has_rows(call->engine);
     bool all = call->ask.token_vectors;
-    srv_row *row =
-        rows ? srv_row_new(n, 2 * n + all) : srv_text_row(&call->ask.texts[index], n, (int32_t)top);
+    srv_row *row = rows ? srv_row_new(n, 2 * n + all) : srv_text_row(&call->ask, &call->ask.texts[index], n);
     if (row == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     call->job.items[index].row = row;
     call->job.count = index + 1;
@@ -164,8 +183,20 @@ static bool make_row(srv_call *call, size_t index, const srv_encoder *s, size_t 
     return true;
 }
 
+/* Models that tag have nothing to say of pairs. */
+static bool are_single(srv_call *call) {
+    bool tags = call->engine->info.task == RETORT_TASK_TAG && call->ask.texts != NULL;
+    for (size_t i = 0; tags && i < call->ask.count; i++) {
+        if (call->ask.texts[i].pair != NULL)
+            return srv_call_fail(call, SRV_ERROR_INVALID, "text %zu is a pair: the model tags single texts",
+                                 i);
+    }
+    return true;
+}
+
 bool srv_call_encode(srv_call *call) {
     size_t count = call->ask.count;
+    if (!are_single(call)) return false;
     if (call->ask.texts == NULL && !srv_engine_has_rows(call->engine))
         return srv_call_fail(call, SRV_ERROR_INVALID, "the model takes texts, not token ids");
     if (!srv_call_charge(call, count * sizeof *call->job.items)) return false;
@@ -175,6 +206,7 @@ bool srv_call_encode(srv_call *call) {
     if (!fine) srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     for (size_t i = 0, n; fine && i < count; i++) {
         fine = call->ask.texts != NULL ? encode_text(call, i, s, &n) : read_ids(call, i, s, &n);
+        if (fine && in_windows(call)) n = tokens_in_windows(call, s, n);
         fine = fine && make_row(call, i, s, n);
     }
     if (s != NULL) srv_engine_encoder_back(call->engine, s);

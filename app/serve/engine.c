@@ -114,9 +114,7 @@ static retort_status run(srv_worker *w) {
     retort_status status = RETORT_NOMEM;
     if (srv_engine_has_rows(w->engine)) return run_rows(w);
     for (size_t i = 0; i < w->batch.count; i++) {
-        bool no_op = w->engine->options->no_op;
-        w->batch.answers[i] =
-            no_op ? strdup("[]") : srv_text_run(w->engine, w->session, w->batch.rows[i], &status);
+        w->batch.answers[i] = srv_text_run(w->engine, w->session, w->batch.rows[i], &status);
     }
     return status;
 }

@@ -74,11 +74,16 @@ bool srv_engine_unused(srv_engine *engine);
 static inline bool srv_engine_has_rows(const srv_engine *engine) {
     return engine->info.task == RETORT_TASK_CLASSIFY || engine->info.task == RETORT_TASK_EMBED;
 }
-/* texts.c: the row of a text of the other tasks (`top`: guesses for a mask), and its answer: JSON,
- * NUL-terminated, or
- * "!" and what is wrong with the text; its bytes are the row's. NULL and *why when it cannot be run:
- * RETORT_LIMIT when the budget has no room for the answer. */
-srv_row *srv_text_row(const retort_text *text, size_t tokens, int32_t top);
+/* texts.c: the row of a text of the other tasks, and its answer: JSON, NUL-terminated, or srv_spans where
+ * they were asked for, or "!" and what is wrong with the text; its bytes are the row's. NULL and *why when it
+ * cannot be run: RETORT_LIMIT when the budget has no room for the answer. */
+struct srv_ask;
+typedef struct srv_spans {
+    char mark; /* ' ' */
+    size_t count;
+    retort_span items[];
+} srv_spans;
+srv_row *srv_text_row(const struct srv_ask *ask, const retort_text *text, size_t tokens);
 char *srv_text_run(srv_engine *engine, retort_session *session, srv_row *row, retort_status *why);
 
 /* NULL when out of memory. */

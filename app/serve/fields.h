@@ -55,7 +55,7 @@ extern const srv_form srv_predict_form, srv_embed_form, srv_rerank_form, srv_ran
 /* Of POST /: the whole, what a body may have beside "parameters" for a task, and what "parameters" may have
  * (both by retort_task). */
 extern const srv_form srv_hf_form, srv_hf_forms[], srv_hf_parameter_forms[], srv_hf_question_form,
-    srv_hf_pair_form, srv_hf_similarity_form;
+    srv_hf_pair_form, srv_hf_similarity_form, srv_zero_parameters_form;
 /* Every form, for /openapi.json; ends with NULL. */
 extern const srv_form *const srv_forms[];
 

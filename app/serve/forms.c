@@ -205,19 +205,72 @@ const srv_form srv_hf_forms[] = {
     [RETORT_TASK_EMBED] = {"FeaturesRequest", hf_embed},
 };
 
+#define TRUNCATE                                                                                             \
+    { "truncate", SRV_FIELD_SWITCH, .at = AT(truncate), .schema = REF("Truncate") }
 #define TRUNCATION                                                                                           \
     { "truncation", SRV_FIELD_SWITCH, .at = AT(truncate), .help = "the pipelines' name of truncate" }
+#define CANDIDATES                                                                                           \
+    {                                                                                                        \
+        "candidate_labels", SRV_FIELD_STRINGS,                                                               \
+            .at = AT(candidates),                                                                            \
+            .help = "zero-shot classification by these labels: a list, or a string with commas"              \
+    }
+#define STRIDE(key, text)                                                                                    \
+    { key, SRV_FIELD_WHOLE, .at = AT(stride), .least = 0, .most = 65536, .help = text }
+#define LENGTH(key, member, text)                                                                            \
+    { key, SRV_FIELD_WHOLE, .at = AT(member), .least = 1, .most = 65536, .help = text }
+
 static const srv_field classify_parameters[] = {
     {"function_to_apply", SRV_FIELD_CHOICE, .at = AT(function), .choices = "softmax|sigmoid|none"},
     TOP_K(INT32_MAX),
+    {"return_all_scores", SRV_FIELD_SWITCH, .at = AT(all), .help = "false: top_k 1"},
+    CANDIDATES,
     CUT,
     TRUNCATION,
     PADDING,
     END,
 };
-static const srv_field tag_parameters[] = {CUT, END};
-static const srv_field answer_parameters[] = {PADDING, END};
-static const srv_field fill_parameters[] = {TOP_K(1000), CUT, END};
+static const srv_field zero_parameters[] = {
+    CANDIDATES,
+    {"hypothesis_template", SRV_FIELD_TEXT, .at = AT(hypothesis),
+     .help = "with {} in the place of the label; This example is {}. without it"},
+    {"multi_label", SRV_FIELD_BOOL, .at = AT(multi_label), .help = "score each label by itself"},
+    {"multi_class", SRV_FIELD_BOOL, .at = AT(multi_label), .help = "the older name of multi_label"},
+    CUT,
+    TRUNCATION,
+    PADDING,
+    END,
+};
+const srv_form srv_zero_parameters_form = {"ZeroShotParameters", zero_parameters};
+static const srv_field tag_parameters[] = {
+    {"aggregation_strategy", SRV_FIELD_CHOICE, .at = AT(aggregation),
+     .choices = "none|simple|first|average|max", .help = "how tokens become entities; simple without it"},
+    {"ignore_labels", SRV_FIELD_STRINGS, .at = AT(ignore), .help = "[O] without it"},
+    STRIDE("stride", "tokens that the windows of a long text share"),
+    {"grouped_entities", SRV_FIELD_SWITCH, .at = AT(grouped), .help = "older: simple or none"},
+    {"ignore_subwords", SRV_FIELD_SWITCH, .at = AT(subwords), .help = "older, with grouped_entities: first"},
+    TRUNCATE,
+    TRUNCATION,
+    END,
+};
+static const srv_field answer_parameters[] = {
+    TOP_K(1000),
+    {"topk", SRV_FIELD_WHOLE, .at = AT(old_top), .least = 1, .most = 1000, .help = "the older name of top_k"},
+    LENGTH("max_answer_len", longest, "tokens of an answer; 15 without it"),
+    LENGTH("max_seq_len", window, "tokens of a window; 384, or what the model takes, without it"),
+    LENGTH("max_question_len", question, "tokens that the question is cut at; not cut without it"),
+    STRIDE("doc_stride", "tokens that windows share; 128, or half a window, without it"),
+    {"handle_impossible_answer", SRV_FIELD_BOOL, .at = AT(impossible), .help = "an empty answer is one too"},
+    {"align_to_words", SRV_FIELD_SWITCH, .at = AT(align), .help = "true unless said otherwise"},
+    PADDING,
+    END,
+};
+static const srv_field fill_parameters[] = {
+    TOP_K(1000),
+    {"targets", SRV_FIELD_STRINGS, .at = AT(targets), .help = "words that compete; all pieces without it"},
+    TRUNCATE,
+    END,
+};
 static const srv_field embed_parameters[] = {NORMALIZE, CUT,         TRUNCATION, DIMENSIONS,
                                              PROMPT,    FLOATS_ONLY, PADDING,    END};
 const srv_form srv_hf_parameter_forms[] = {
@@ -262,6 +315,7 @@ const srv_form *const srv_forms[] = {
     &srv_v2_output_parameters_form,
     &srv_hf_form,
     &srv_hf_parameter_forms[RETORT_TASK_CLASSIFY],
+    &srv_zero_parameters_form,
     &srv_hf_parameter_forms[RETORT_TASK_TAG],
     &srv_hf_parameter_forms[RETORT_TASK_ANSWER],
     &srv_hf_parameter_forms[RETORT_TASK_FILL],

@@ -12,8 +12,8 @@ static bool is_named(const srv_slot *slot, const srv_slice *name) {
 }
 
 static bool does(const srv_engine *engine, int task) {
-    bool rows = task == SRV_ROW_TASKS && srv_engine_has_rows(engine);
-    return rows || task == SRV_ANY_TASK || task == (int)engine->info.task;
+    bool infers = task == SRV_V2_TASKS && srv_v2_does(engine);
+    return infers || task == SRV_ANY_TASK || task == (int)engine->info.task;
 }
 
 srv_engine *srv_server_engine(srv_server *server, int task, const srv_slice *name, bool *known) {

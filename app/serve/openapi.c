@@ -35,6 +35,7 @@ static const struct {
      "answers; with parameters also {text, text_pair}, and lists; without, as in /predict or /embed'}"},
     {"HuggingFaceParameters",
      "{'anyOf':[{'$ref':'#/components/schemas/ClassifyParameters'},{'$ref':'#/components/schemas/"
+     "ZeroShotParameters'},{'$ref':'#/components/schemas/"
      "TagParameters'},{'$ref':'#/components/schemas/AnswerParameters'},{'$ref':'#/components/schemas/"
      "FillParameters'},{'$ref':'#/components/schemas/EmbedParameters'},{'type':'null'}],'description':"
      "'those of the task of the model'}"},

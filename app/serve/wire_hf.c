@@ -52,6 +52,16 @@ static bool read_similarity(srv_call *call, const srv_json *body) {
     return srv_fields_read(call, &srv_hf_similarity_form, body, "") && srv_tei_read_similarity(call, body);
 }
 
+/* Parameters that the pipelines still take by an older name. */
+static void read_old_names(srv_call *call) {
+    srv_ask *ask = &call->ask;
+    bool old = ask->grouped != SRV_UNSAID || ask->subwords != SRV_UNSAID;
+    if (ask->all == SRV_NO && ask->top == 0) ask->top = 1;
+    if (!old || ask->aggregation != 0) return;
+    bool grouped = ask->grouped == SRV_YES, words = ask->subwords == SRV_YES;
+    ask->aggregation = (int)(grouped && words ? SRV_FIRST : grouped ? SRV_SIMPLE : SRV_NONE);
+}
+
 bool srv_hf_read(srv_call *call, const srv_json *body) {
     const srv_json *inputs = srv_json_get(body, "inputs"), *parameters = srv_json_get(body, "parameters");
     int task = task_of(call);
@@ -61,15 +71,19 @@ bool srv_hf_read(srv_call *call, const srv_json *body) {
     bool embeds = task == RETORT_TASK_EMBED, questions = task == RETORT_TASK_ANSWER;
     bool rows = embeds || task == RETORT_TASK_CLASSIFY;
     if (embeds && srv_json_get(inputs, "source_sentence") != NULL) return read_similarity(call, body);
+    bool zero = task == RETORT_TASK_CLASSIFY && srv_json_get(parameters, "candidate_labels") != NULL;
+    const srv_form *form = zero ? &srv_zero_parameters_form : &srv_hf_parameter_forms[task];
     if (!srv_fields_read(call, &srv_hf_forms[task], body, "") ||
-        !srv_fields_read(call, &srv_hf_parameter_forms[task], parameters, "parameters."))
+        !srv_fields_read(call, form, parameters, "parameters."))
         return false;
     if (parameters == NULL && rows)
         return embeds ? srv_tei_read_embed(call, body) : srv_tei_read_predict(call, body);
     call->ask.nested = true;
     call->ask.normalize = call->ask.unit == SRV_YES;
     if (call->ask.raw) call->ask.function = SRV_PLAIN;
-    return read_inputs(call, inputs, questions) && (!questions || all_paired(call));
+    read_old_names(call);
+    if (!read_inputs(call, inputs, questions) || (questions && !all_paired(call))) return false;
+    return call->ask.candidates == NULL || srv_zero_read(call);
 }
 
 static bool all_answered(srv_call *call) {
@@ -103,7 +117,9 @@ static void write_parts(srv_call *call) {
 }
 
 void srv_hf_write(srv_call *call) {
-    if (!srv_engine_has_rows(call->engine)) {
+    if (call->ask.label_count > 0) {
+        srv_zero_write(call);
+    } else if (!srv_engine_has_rows(call->engine)) {
         write_parts(call);
     } else if (call->ask.similarity) {
         srv_tei_write_similarity(call);

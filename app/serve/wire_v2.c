@@ -236,6 +236,8 @@ static bool read_input_fields(srv_call *call, const srv_json *inputs) {
 bool srv_v2_read_infer(srv_call *call, const srv_json *body) {
     const srv_json *inputs = srv_json_get(body, "inputs");
     call->ask.id = srv_json_get(body, "id");
+    call->ask.spans = true; /* of a model that tags */
+    call->ask.aggregation = SRV_NONE;
     if (call->ask.id != NULL && call->ask.id->kind != SRV_STRING)
         return srv_call_wrong(call, "id", "a string", call->ask.id);
     if (!srv_json_is(inputs, SRV_ARRAY)) return srv_call_wrong(call, "inputs", "a list", inputs);
@@ -260,14 +262,33 @@ static void write_reals(srv_out *out, const float *values, size_t n, bool *first
 }
 
 /* Each output is a row: its name, for which task, and how the values of a text come about. */
-typedef enum output_kind { LOGITS, PROBABILITIES, LABEL, EMBEDDING, OUTPUT_COUNT } output_kind;
+typedef enum output_kind {
+    LOGITS,
+    PROBABILITIES,
+    LABEL,
+    EMBEDDING,
+    LABEL_IDS, /* these and the following: a value a token of the text, padded to the longest text */
+    LABELS,
+    SCORES,
+    OFFSETS,
+    OUTPUT_COUNT
+} output_kind;
 static const struct {
     const char *name, *type;
     int task;
-} output_rows[OUTPUT_COUNT] = {[LOGITS] = {"logits", "FP32", RETORT_TASK_CLASSIFY},
-                               [PROBABILITIES] = {"probabilities", "FP32", RETORT_TASK_CLASSIFY},
-                               [LABEL] = {"label", "BYTES", RETORT_TASK_CLASSIFY},
-                               [EMBEDDING] = {"embedding", "FP32", RETORT_TASK_EMBED}};
+    const char *shape; /* behind the number of texts; NULL: the model's labels */
+} output_rows[OUTPUT_COUNT] = {[LOGITS] = {"logits", "FP32", RETORT_TASK_CLASSIFY, NULL},
+                               [PROBABILITIES] = {"probabilities", "FP32", RETORT_TASK_CLASSIFY, NULL},
+                               [LABEL] = {"label", "BYTES", RETORT_TASK_CLASSIFY, ""},
+                               [EMBEDDING] = {"embedding", "FP32", RETORT_TASK_EMBED, NULL},
+                               [LABEL_IDS] = {"label_ids", "INT64", RETORT_TASK_TAG, ",-1"},
+                               [LABELS] = {"labels", "BYTES", RETORT_TASK_TAG, ",-1"},
+                               [SCORES] = {"scores", "FP32", RETORT_TASK_TAG, ",-1"},
+                               [OFFSETS] = {"offsets", "INT64", RETORT_TASK_TAG, ",-1,2"}};
+
+bool srv_v2_does(const srv_engine *engine) {
+    return srv_engine_has_rows(engine) || engine->info.task == RETORT_TASK_TAG;
+}
 
 /* "<value>:<index>:<label>" of the k best. */
 static void write_classes(srv_call *call, output_kind kind, size_t item, size_t k, bool *first) {
@@ -315,6 +336,54 @@ static void write_values(srv_call *call, output_kind kind, size_t item, size_t c
     }
 }
 
+/* ---- Tokens of models that tag ---- */
+
+static const srv_spans *spans_of(const srv_call *call, size_t item) {
+    return call->job.items[item].row->answer;
+}
+
+static void write_token(srv_out *out, output_kind kind, const retort_span *span) {
+    if (kind == LABEL_IDS) { /* -100: what losses pass over, and nothing is there */
+        srv_out_format(out, "%lld", span != NULL ? (long long)span->label : -100);
+    } else if (kind == LABELS) {
+        srv_out_string(out, span != NULL ? span->name : "", span != NULL ? strlen(span->name) : 0);
+    } else if (kind == SCORES) {
+        srv_out_real(out, span != NULL ? (double)span->score : 0);
+    } else {
+        srv_out_format(out, "%u,%u", span != NULL ? span->start : 0, span != NULL ? span->end : 0);
+    }
+}
+
+/* Tokens of the longest text. */
+static size_t longest_of(const srv_call *call) {
+    size_t longest = 0;
+    for (size_t i = 0; i < call->ask.count; i++) {
+        size_t count = spans_of(call, i)->count;
+        if (count > longest) longest = count;
+    }
+    return longest;
+}
+
+static void write_tokens(srv_call *call, output_kind kind, size_t item) {
+    const srv_spans *spans = spans_of(call, item);
+    size_t longest = longest_of(call);
+    for (size_t k = 0; k < longest; k++) {
+        if (item + k > 0) srv_out_text(&call->answer, ",");
+        write_token(&call->answer, kind, k < spans->count ? &spans->items[k] : NULL);
+    }
+}
+
+/* A text that could not be read fails the request. */
+static bool all_read(srv_call *call) {
+    for (size_t i = 0; call->engine->info.task == RETORT_TASK_TAG && i < call->ask.count; i++) {
+        const char *answer = call->job.items[i].row->answer;
+        if (*answer == '!') return srv_call_fail(call, SRV_ERROR_INVALID, "text %zu: %s", i, answer + 1);
+    }
+    return true;
+}
+
+/* ---- Outputs ---- */
+
 static bool is_of_model(const srv_call *call, int kind) {
     return output_rows[kind].task == (int)call->engine->info.task;
 }
@@ -343,6 +412,9 @@ static bool has_outputs(srv_call *call) {
     size_t classes;
     for (size_t i = 0; i < call->ask.output_count; i++) {
         const srv_json *name = call->ask.outputs[i].name;
+        if (call->ask.outputs[i].classes > 0 && call->engine->info.task != RETORT_TASK_CLASSIFY)
+            return srv_call_fail(call, SRV_ERROR_INVALID,
+                                 "outputs.parameters.classification: the model does not classify");
         if (output_at(call, i, &classes) != OUTPUT_COUNT) continue;
         return srv_call_fail(call, SRV_ERROR_INVALID, "outputs: the model has no '%.*s'",
                              (int)(name->length < 100 ? name->length : 100), name->text);
@@ -367,15 +439,16 @@ static void begin_output(srv_call *call, output_kind kind, size_t classes, bool 
     size_t columns = classes > 0 ? classes : (size_t)call->engine->info.labels;
     srv_out_format(out, "%s{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":[%zu", first ? "" : ",",
                    output_rows[kind].name, classes > 0 ? "BYTES" : output_rows[kind].type, call->ask.count);
+    if (kind >= LABEL_IDS) columns = longest_of(call);
     if (kind != LABEL || classes > 0) srv_out_format(out, ",%zu", columns);
-    srv_out_text(out, "],\"data\":[");
+    srv_out_text(out, kind == OFFSETS ? ",2],\"data\":[" : "],\"data\":[");
 }
 
 /* A text of an output a part. */
 void srv_v2_write_infer(srv_call *call) {
     size_t part = call->writing.part, n = call->ask.count, index = part / n, item = part % n, classes;
     if (!srv_ranking_open(call, (size_t)call->engine->info.labels)) return;
-    if (part == 0 && !has_outputs(call)) return;
+    if (part == 0 && (!all_read(call) || !has_outputs(call))) return;
     if (part == 0) write_begin(call);
     output_kind kind = output_at(call, index, &classes);
     if (kind == OUTPUT_COUNT) {
@@ -383,7 +456,11 @@ void srv_v2_write_infer(srv_call *call) {
         return;
     }
     if (item == 0) begin_output(call, kind, classes, index == 0);
-    write_values(call, kind, item, classes);
+    if (kind >= LABEL_IDS) {
+        write_tokens(call, kind, item);
+    } else {
+        write_values(call, kind, item, classes);
+    }
     if (item + 1 == n) srv_out_text(&call->answer, "]}");
     srv_more(call);
 }
@@ -420,17 +497,21 @@ void srv_v2_write_model(srv_call *call) {
     if (!srv_v2_find_model(call)) return;
     srv_out_text(out, "{\"name\":");
     srv_out_string(out, call->engine->name, strlen(call->engine->name));
-    srv_out_text(out,
-                 ",\"versions\":[\"1\"],\"platform\":\"retort\",\"inputs\":["
-                 "{\"name\":\"text\",\"datatype\":\"BYTES\",\"shape\":[-1]},"
-                 "{\"name\":\"input_ids\",\"datatype\":\"INT64\",\"shape\":[-1,-1]},"
-                 "{\"name\":\"attention_mask\",\"datatype\":\"INT64\",\"shape\":[-1,-1]},"
-                 "{\"name\":\"token_type_ids\",\"datatype\":\"INT64\",\"shape\":[-1,-1]}],\"outputs\":[");
+    srv_out_text(out, ",\"versions\":[\"1\"],\"platform\":\"retort\",\"inputs\":[");
+    if (srv_v2_does(call->engine))
+        srv_out_text(out, "{\"name\":\"text\",\"datatype\":\"BYTES\",\"shape\":[-1]}");
+    for (int k = 0; srv_engine_has_rows(call->engine) && k < ID_TENSORS; k++)
+        srv_out_format(out, ",{\"name\":\"%s\",\"datatype\":\"INT64\",\"shape\":[-1,-1]}", id_names[k]);
+    srv_out_text(out, "],\"outputs\":[");
     for (int kind = 0, first = 1; kind < OUTPUT_COUNT; kind++) {
         if (!is_of_model(call, kind)) continue;
         srv_out_format(out, "%s{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":[-1", first ? "" : ",",
                        output_rows[kind].name, output_rows[kind].type);
-        if (kind != LABEL) srv_out_format(out, ",%lld", (long long)call->engine->info.labels);
+        if (output_rows[kind].shape == NULL) {
+            srv_out_format(out, ",%lld", (long long)call->engine->info.labels);
+        } else {
+            srv_out_text(out, output_rows[kind].shape);
+        }
         srv_out_text(out, "]}");
         first = 0;
     }

@@ -62,6 +62,7 @@ retort_status rt_encoder_encode(retort_encoder *encoder, const retort_text *text
     rt_encode_options encode = {.max_length = (size_t)length,
                                 .special_as_text = options->special_as_text,
                                 .side = options->side,
+                                .truncation = options->only_first ? RT_ONLY_FIRST : RT_LONGEST_FIRST,
                                 .cache = encoder->cache};
     bool paired = text->pair != NULL;
     retort_status status =

@@ -123,11 +123,13 @@ static retort_status finish_entities(rt_evaluation *e, retort_eval_result *resul
 
 /* ---- Answers: SQuAD's exact match and F1, the best of the accepted answers ---- */
 
+static const retort_answer_options answer_defaults = RETORT_ANSWER_OPTIONS;
+
 static retort_status feed_windows(rt_evaluation *e, const rt_sample *sample, retort_error *err) {
     rt_encoding *windows = NULL;
     size_t count = 0;
-    retort_status status =
-        rt_answer_windows(e->session, &sample->text, e->options->max_length, &windows, &count, err);
+    retort_status status = rt_answer_windows(e->session, &sample->text, e->options->max_length,
+                                             &answer_defaults, &windows, &count, err);
     for (size_t i = 0; i < count; i++) {
         rt_encoding *slot = status == RETORT_OK ? rt_evaluation_slot(e) : &windows[i];
         if (slot == NULL) {
@@ -143,22 +145,38 @@ static retort_status feed_windows(rt_evaluation *e, const rt_sample *sample, ret
     return status;
 }
 
+/* The answer of windows first … first + n. */
+static retort_status best_answer(const rt_evaluation *e, const rt_sample *sample, size_t first, size_t n,
+                                 const retort_matrix *rows, retort_text *found, retort_error *err) {
+    rt_answers answers;
+    retort_spans spans = {0};
+    const retort_text *text = &sample->text;
+    retort_status status = rt_answers_open(&answers, &answer_defaults, text->pair, text->pair_length, err);
+    for (size_t i = first; status == RETORT_OK && i < first + n; i++)
+        status = rt_answers_add(&answers, &e->encodings[i], row_of(rows, rt_eval_row(e, i)), err);
+    if (status == RETORT_OK) status = rt_answers_take(&answers, &spans, err);
+    if (status == RETORT_OK) {
+        const retort_span *best = &spans.items[0];
+        *found = (retort_text){.text = text->pair + best->byte_start};
+        found->length = best->byte_end - best->byte_start;
+    }
+    free(spans.items);
+    rt_answers_close(&answers);
+    return status;
+}
+
 static retort_status score_answer(rt_evaluation *e, size_t index, size_t first, size_t n,
                                   const retort_matrix *rows, retort_error *err) {
     const rt_sample *sample = &e->data->samples[index];
-    retort_span span = {.label = -1};
-    for (size_t i = first; i < first + n; i++) {
-        rt_answer_best(&e->encodings[i], row_of(rows, rt_eval_row(e, i)), &span);
-    }
-    rt_span_bytes(sample->text.pair, sample->text.pair_length, &span, 1);
-    retort_text found = {.text = sample->text.pair + span.byte_start};
-    found.length = span.byte_end - span.byte_start;
+    retort_text found;
+    retort_status status = best_answer(e, sample, first, n, rows, &found, err);
+    if (status != RETORT_OK) return status;
     static const retort_text no_answer = {.text = ""};
     double best_exact = 0, best_f1 = 0;
     for (size_t i = 0; i < sample->count || i == 0; i++) {
         const retort_text *gold = sample->count > 0 ? &e->data->parts[sample->first + i] : &no_answer;
         double exact, f1;
-        retort_status status = rt_squad_compare(&found, gold, &exact, &f1, err);
+        status = rt_squad_compare(&found, gold, &exact, &f1, err);
         if (status != RETORT_OK) return status;
         best_exact = fmax(best_exact, exact);
         best_f1 = fmax(best_f1, f1);

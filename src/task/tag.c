@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 void rt_span_bytes(const char *text, size_t length, retort_span *spans, size_t count) {
     const uint8_t *from = (const uint8_t *)text, *end = from + length, *at = from;
@@ -22,13 +23,6 @@ void rt_span_bytes(const char *text, size_t length, retort_span *spans, size_t c
     }
 }
 
-/* Probability of the best label of a row of logits. */
-static float best_score(const float *logits, size_t n, size_t best) {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += exp((double)logits[i] - logits[best]);
-    return (float)(1 / sum);
-}
-
 static retort_status append(retort_spans *out, const retort_span *span, retort_error *err) {
     if (!rt_grow((void **)&out->items, &out->capacity, out->count + 1, sizeof *span)) {
         return rt_fail_nomem(err, (out->count + 1) * sizeof *span);
@@ -37,99 +31,296 @@ static retort_status append(retort_spans *out, const retort_span *span, retort_e
     return RETORT_OK;
 }
 
-retort_status rt_tag_aggregate(const rt_tag_label *labels, size_t label_count, const rt_encoding *encoding,
-                               const float *logits, size_t text, retort_spans *out, retort_error *err) {
-    retort_span *open = NULL;
-    int64_t open_type = -1; /* of the run of tokens that goes on, also outside entities */
-    double sum = 0;
-    size_t tokens = 0;
-    for (size_t i = 0; i < encoding->count; i++) {
-        if (encoding->words[i] < 0) continue; /* [CLS], [SEP] */
-        const float *row = logits + i * label_count;
-        size_t best = rt_score_best(row, label_count);
-        float score = best_score(row, label_count, best);
-        if (labels[best].type == open_type && labels[best].mark != 'B') {
-            if (open == NULL) continue;
-            open->end = encoding->offsets[2 * i + 1];
-            sum += score;
-            open->score = (float)(sum / (double)++tokens);
-            continue;
-        }
-        open = NULL;
-        open_type = labels[best].type;
-        if (labels[best].mark == 'O') continue;
-        retort_span span = {.text = text, .label = open_type, .score = score};
-        span.start = encoding->offsets[2 * i];
-        span.end = encoding->offsets[2 * i + 1];
-        retort_status status = append(out, &span, err);
-        if (status != RETORT_OK) return status;
-        open = &out->items[out->count - 1];
-        sum = score;
-        tokens = 1;
+/* ---- Entities of one window ---- */
+
+static const char *name_of(const rt_tagger *tagger, int64_t label) {
+    const char *name = tagger->names[label], *mark = strchr(name, '-');
+    return mark != NULL && tagger->options->aggregation != RETORT_AGGREGATION_NONE ? mark + 1 : name;
+}
+
+static bool is_ignored(const rt_tagger *tagger, const char *name) {
+    const retort_tag_options *options = tagger->options;
+    if (options->ignore == NULL) return strcmp(name, "O") == 0;
+    for (size_t i = 0; i < options->ignore_count; i++) {
+        if (strcmp(name, options->ignore[i]) == 0) return true;
     }
+    return false;
+}
+
+/* The entity that is open, when there is one, with the mean of its parts' scores. */
+static retort_status close_entity(const rt_tagger *tagger, rt_open_entity *open, retort_spans *out,
+                                  retort_error *err) {
+    if (open->parts == 0) return RETORT_OK;
+    retort_span span = open->span;
+    span.score = (float)(open->sum / (double)open->parts);
+    span.name = name_of(tagger, span.label);
+    open->parts = 0;
+    return is_ignored(tagger, span.name) ? RETORT_OK : append(out, &span, err);
+}
+
+/* A token or a word: the open entity goes on, or a new one is opened. */
+static retort_status add_part(const rt_tagger *tagger, rt_open_entity *open, const retort_span *part,
+                              retort_spans *out, retort_error *err) {
+    const rt_tag_label *labels = tagger->labels;
+    bool same = open->parts > 0 && tagger->options->aggregation != RETORT_AGGREGATION_NONE &&
+                labels[open->span.label].type == labels[part->label].type && labels[part->label].mark != 'B';
+    if (!same) {
+        retort_status status = close_entity(tagger, open, out, err);
+        if (status != RETORT_OK) return status;
+        *open = (rt_open_entity){.span = *part};
+    }
+    open->span.end = part->end;
+    open->sum += (double)part->score;
+    open->parts++;
     return RETORT_OK;
 }
 
-/* One run's worth of texts, with the encodings that the spans are made from. */
+/* Whether a token goes on with the word before it, as the pipelines see it: its piece is not as long as its
+ * place in the text, since "##" stands before it. */
+static bool goes_on(const rt_tagger *tagger, const rt_encoding *encoding, size_t token) {
+    int32_t id = encoding->ids[token];
+    const char *piece = rt_tokenizer_piece(tagger->tokenizer, id);
+    if (piece == NULL || id == tagger->unknown) return false;
+    size_t points = rt_utf8_count((const uint8_t *)piece, (const uint8_t *)piece + strlen(piece));
+    return points != encoding->offsets[2 * token + 1] - encoding->offsets[2 * token];
+}
+
+/* The label and score of tokens [from, to) of a word; those of a single token in every way the same. */
+static void choose(const rt_tagger *tagger, const float *logits, size_t from, size_t to, retort_span *out) {
+    size_t n = tagger->label_count, chosen = from;
+    float *scores = tagger->scores, *sums = scores + n, most = -1;
+    retort_aggregation aggregation = tagger->options->aggregation;
+    memset(sums, 0, n * sizeof *sums);
+    for (size_t i = from; i < to; i++) {
+        rt_score_softmax(logits + i * n, n, scores);
+        for (size_t k = 0; k < n; k++) sums[k] += scores[k] / (float)(to - from);
+        float best = scores[rt_score_best(scores, n)];
+        if (best > most && (i == from || aggregation == RETORT_AGGREGATION_MAX)) {
+            most = best;
+            chosen = i;
+        }
+    }
+    if (aggregation == RETORT_AGGREGATION_AVERAGE) {
+        out->label = (int64_t)rt_score_best(sums, n);
+        out->score = sums[out->label];
+    } else {
+        out->label = (int64_t)rt_score_best(logits + chosen * n, n);
+        out->score = most;
+    }
+}
+
+retort_status rt_tag_aggregate(const rt_tagger *tagger, const rt_encoding *encoding, const float *logits,
+                               retort_span place, retort_spans *out, retort_error *err) {
+    bool words = tagger->options->aggregation >= RETORT_AGGREGATION_FIRST;
+    rt_open_entity open = {.parts = 0};
+    retort_status status = RETORT_OK;
+    for (size_t from = 0, to; status == RETORT_OK && from < encoding->count; from = to) {
+        to = from + 1;
+        if (encoding->words[from] < 0) continue; /* [CLS], [SEP] */
+        while (words && to < encoding->count && encoding->words[to] >= 0 && goes_on(tagger, encoding, to))
+            to++;
+        retort_span part = place;
+        part.start = encoding->offsets[2 * from];
+        part.end = encoding->offsets[2 * to - 1];
+        part.piece = encoding->ids[from];
+        part.token += (uint32_t)from;
+        choose(tagger, logits, from, to, &part);
+        status = add_part(tagger, &open, &part, out, err);
+    }
+    return status == RETORT_OK ? close_entity(tagger, &open, out, err) : status;
+}
+
+/* ---- Windows of one text ---- */
+
+static int by_start(const void *left, const void *right) {
+    const retort_span *a = left, *b = right; /* equal ones in the order of their windows */
+    if (a->start != b->start) return a->start < b->start ? -1 : 1;
+    return a->token < b->token ? -1 : a->token > b->token;
+}
+
+void rt_tag_merge(retort_span *spans, size_t *count) {
+    size_t kept = 0;
+    for (size_t i = 0; i < *count; i++) spans[i].token = (uint32_t)i;
+    if (*count > 0) qsort(spans, *count, sizeof *spans, by_start);
+    for (size_t i = 1; i < *count; i++) {
+        retort_span *last = &spans[kept];
+        const retort_span *span = &spans[i];
+        uint32_t length = span->end - span->start, before = last->end - last->start;
+        if (span->start >= last->end) {
+            spans[++kept] = *span;
+        } else if (length > before || (length == before && span->score > last->score)) {
+            *last = *span;
+        }
+    }
+    if (*count > 0) *count = kept + 1;
+}
+
+/* ---- Texts ---- */
+
+/* A window that is fed, and where it stands. */
+typedef struct fed_window {
+    rt_encoding encoding;
+    size_t text;
+    uint32_t before; /* tokens of the text before it, less [CLS] */
+    bool first, last;
+} fed_window;
+
+/* One run's worth of windows, and the text whose windows are at hand. */
 typedef struct text_group {
+    const rt_tagger *tagger;
+    const retort_text *texts;
     rt_feed feed;
-    rt_encoding *encodings;
-    size_t capacity, used; /* initialised */
+    fed_window *windows; /* [feed.n] */
+    size_t capacity;
+    size_t spans; /* of the texts before this one */
 } text_group;
 
+static void group_clear(text_group *group) {
+    for (size_t i = 0; i < group->feed.n; i++) rt_encoding_free(&group->windows[i].encoding);
+    rt_feed_clear(&group->feed);
+}
+
 static void group_free(text_group *group) {
-    for (size_t i = 0; i < group->used; i++) rt_encoding_free(&group->encodings[i]);
-    free(group->encodings);
+    group_clear(group);
+    free(group->windows);
     rt_feed_free(&group->feed);
 }
 
-static retort_status group_add(text_group *group, const rt_tokenizer *tokenizer,
-                               const rt_encode_options *options, const retort_text *text, retort_error *err) {
-    size_t index = group->feed.n;
-    if (!rt_grow((void **)&group->encodings, &group->capacity, index + 1, sizeof *group->encodings)) {
-        return rt_fail_nomem(err, (index + 1) * sizeof *group->encodings);
+/* A text's spans are complete. */
+static void end_text(text_group *group, const fed_window *window, retort_spans *out) {
+    const retort_text *text = &group->texts[window->text];
+    size_t count = out->count - group->spans;
+    retort_span *spans = out->items + group->spans;
+    if (count == 0) return;
+    bool tokens = group->tagger->options->aggregation == RETORT_AGGREGATION_NONE;
+    if (!window->first && !tokens) rt_tag_merge(spans, &count);
+    rt_span_bytes(text->text, text->length, spans, count);
+    for (size_t i = 0; i < count && !tokens; i++) {
+        spans[i].piece = -1;
+        spans[i].token = 0;
     }
-    if (index == group->used) group->encodings[group->used++] = (rt_encoding){0};
-    rt_encoding *encoding = &group->encodings[index];
-    retort_status status = rt_encode(tokenizer, text, options, encoding, err);
-    return status == RETORT_OK ? rt_feed_encoding(&group->feed, encoding, err) : status;
+    out->count = group->spans + count;
 }
 
-/* Spans of the texts first … first + feed.n, which are in the group. */
-static retort_status tag_group(retort_session *session, const text_group *group, const retort_text *texts,
-                               size_t first, const rt_tag_label *labels, retort_spans *out,
+static retort_status group_run(text_group *group, retort_session *session, retort_spans *out,
                                retort_error *err) {
     retort_matrix rows;
     retort_status status = rt_feed_run(&group->feed, session, &rows, err);
     for (size_t i = 0; status == RETORT_OK && i < group->feed.n; i++) {
+        const fed_window *window = &group->windows[i];
         const float *logits = rows.data + (size_t)group->feed.offsets[i] * rows.columns;
-        size_t before = out->count;
-        status = rt_tag_aggregate(labels, rows.columns, &group->encodings[i], logits, first + i, out, err);
-        const retort_text *text = &texts[first + i];
-        if (out->count > before)
-            rt_span_bytes(text->text, text->length, out->items + before, out->count - before);
+        retort_span place = {.text = window->text, .token = window->before};
+        if (window->first) group->spans = out->count;
+        status = rt_tag_aggregate(group->tagger, &window->encoding, logits, place, out, err);
+        if (status == RETORT_OK && window->last) end_text(group, window, out);
+    }
+    group_clear(group);
+    return status;
+}
+
+/* Takes the window's encoding over, also when it fails. */
+static retort_status group_add(text_group *group, retort_session *session, fed_window *window,
+                               retort_spans *out, retort_error *err) {
+    retort_status status = RETORT_OK;
+    if (group->feed.tokens >= RT_FEED_TOKENS) status = group_run(group, session, out, err);
+    if (status == RETORT_OK &&
+        !rt_grow((void **)&group->windows, &group->capacity, group->feed.n + 1, sizeof *group->windows))
+        status = rt_fail_nomem(err, (group->feed.n + 1) * sizeof *group->windows);
+    size_t index = group->feed.n;
+    group->feed.text = window->text;
+    if (status == RETORT_OK) status = rt_feed_encoding(&group->feed, &window->encoding, err);
+    if (status == RETORT_OK) {
+        group->windows[index] = *window;
+    } else {
+        rt_encoding_free(&window->encoding);
     }
     return status;
 }
 
-retort_status rt_tag(retort_session *session, const retort_text *texts, size_t n, retort_spans *out,
-                     retort_error *err) {
-    const retort_model *model = rt_session_model(session);
-    rt_encode_options options = rt_feed_options(session, -1);
-    options.words = true;
-    text_group group = {0};
-    rt_tag_label *labels = rt_tag_labels_new(&model->config);
-    retort_status status = labels != NULL ? RETORT_OK : rt_fail_nomem(err, (size_t)model->config.labels);
-    out->count = 0;
-    for (size_t first = 0, i = 0; status == RETORT_OK && i < n; first = i) {
-        rt_feed_clear(&group.feed);
-        while (status == RETORT_OK && i < n && group.feed.tokens < RT_FEED_TOKENS) {
-            group.feed.text = i;
-            status = group_add(&group, model->tokenizer, &options, &texts[i++], err);
-        }
-        if (status == RETORT_OK) status = tag_group(session, &group, texts, first, labels, out, err);
-    }
-    free(labels);
-    group_free(&group);
+static retort_status encode_windows(const rt_tagger *tagger, const rt_encode_options *encode,
+                                    const retort_text *text, rt_encoding **windows, size_t *count,
+                                    retort_error *err) {
+    if (!tagger->options->cut)
+        return rt_encode_windows(tagger->tokenizer, text, encode, RT_ANSWER_WINDOWS, windows, count, err);
+    rt_encoding *one = rt_calloc(1, sizeof *one);
+    if (one == NULL) return rt_fail_nomem(err, sizeof *one);
+    retort_status status = rt_encode(tagger->tokenizer, text, encode, one, err);
+    *windows = one;
+    *count = 1;
     return status;
+}
+
+static retort_status add_text(text_group *group, retort_session *session, const rt_encode_options *encode,
+                              size_t index, retort_spans *out, retort_error *err) {
+    rt_encoding *windows = NULL;
+    size_t count = 0;
+    uint32_t before = 0;
+    retort_status status = encode_windows(group->tagger, encode, &group->texts[index], &windows, &count, err);
+    for (size_t i = 0; i < count; i++) {
+        fed_window window = {windows[i], index, before, i == 0, i + 1 == count};
+        for (size_t k = 0; k < windows[i].count; k++) before += windows[i].words[k] >= 0;
+        if (status == RETORT_OK) {
+            status = group_add(group, session, &window, out, err);
+        } else {
+            rt_encoding_free(&windows[i]);
+        }
+    }
+    free(windows);
+    return status;
+}
+
+/* How long texts are cut into windows. */
+static retort_status set_windows(const retort_tag_options *options, rt_encode_options *encode,
+                                 retort_error *err) {
+    bool tokens = options->aggregation == RETORT_AGGREGATION_NONE;
+    encode->words = true;
+    encode->stride = rt_min(encode->max_length / 2, RT_ANSWER_STRIDE);
+    if (tokens) encode->stride = 0;
+    if (options->stride < 0) return RETORT_OK;
+    if (tokens && options->stride > 0)
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "tag: stride %lld: windows of single tokens share none, only those of entities do",
+                       (long long)options->stride);
+    if ((uint64_t)options->stride + 2 >= encode->max_length)
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "tag: stride %lld: windows of %zu tokens, with special ones, do not advance by it",
+                       (long long)options->stride, encode->max_length);
+    encode->stride = (size_t)options->stride;
+    return RETORT_OK;
+}
+
+retort_status rt_tag(retort_session *session, const retort_text *texts, size_t n,
+                     const retort_tag_options *options, retort_spans *out, retort_error *err) {
+    const retort_model *model = rt_session_model(session);
+    rt_encode_options encode = rt_feed_options(session, -1);
+    rt_tagger tagger;
+    out->count = 0;
+    retort_status status = set_windows(options, &encode, err);
+    if (status != RETORT_OK) return status;
+    text_group group = {.tagger = &tagger, .texts = texts};
+    status = rt_tagger_open(&tagger, &model->config, model->tokenizer, options, err);
+    for (size_t i = 0; status == RETORT_OK && i < n; i++)
+        status = add_text(&group, session, &encode, i, out, err);
+    if (status == RETORT_OK && group.feed.n > 0) status = group_run(&group, session, out, err);
+    group_free(&group);
+    rt_tagger_close(&tagger);
+    return status;
+}
+
+retort_status rt_tagger_open(rt_tagger *tagger, const rt_config *config, const rt_tokenizer *tokenizer,
+                             const retort_tag_options *options, retort_error *err) {
+    *tagger = (rt_tagger){.label_count = (size_t)config->labels,
+                          .names = config->label_names,
+                          .tokenizer = tokenizer,
+                          .options = options,
+                          .unknown = tokenizer != NULL ? rt_tokenizer_describe(tokenizer).unk : -1};
+    tagger->labels = rt_tag_labels_new(config);
+    tagger->scores = rt_calloc(tagger->label_count, 2 * sizeof *tagger->scores);
+    if (tagger->labels != NULL && tagger->scores != NULL) return RETORT_OK;
+    return rt_fail_nomem(err, tagger->label_count * sizeof *tagger->labels);
+}
+
+void rt_tagger_close(rt_tagger *tagger) {
+    free(tagger->labels);
+    free(tagger->scores);
 }

@@ -18,28 +18,91 @@ retort_status rt_encoder_encode(retort_encoder *encoder, const retort_text *text
                                 const retort_tokenize_options *options, int32_t *ids, int32_t *types,
                                 size_t capacity, size_t *count, retort_error *err);
 
-retort_status rt_tag(retort_session *session, const retort_text *texts, size_t n, retort_spans *out,
-                     retort_error *err);
-/* transformers' "simple" aggregation of one text: neighbours of one type, a B- mark opening anew, scored by
- * the mean of their pieces' scores. `words` of the encoding are filled. Appends to *out; byte offsets are
- * left 0. */
-retort_status rt_tag_aggregate(const rt_tag_label *labels, size_t label_count, const rt_encoding *encoding,
-                               const float *logits, size_t text, retort_spans *out, retort_error *err);
+retort_status rt_tag(retort_session *session, const retort_text *texts, size_t n,
+                     const retort_tag_options *options, retort_spans *out, retort_error *err);
+/* What turns a window's logits into entities; rt_tagger_close also what failed to open. */
+typedef struct rt_tagger {
+    rt_tag_label *labels; /* [label_count] */
+    const char *const *names;
+    size_t label_count;
+    const rt_tokenizer
+        *tokenizer; /* told apart: pieces that go on with a word; NULL where words are not asked for */
+    int32_t unknown;
+    const retort_tag_options *options;
+    float *scores; /* scratch [2, label_count] */
+} rt_tagger;
+typedef struct rt_open_entity {
+    retort_span span;
+    double sum;
+    size_t parts; /* tokens or words; 0: none is open */
+} rt_open_entity;
+retort_status rt_tagger_open(rt_tagger *tagger, const rt_config *config, const rt_tokenizer *tokenizer,
+                             const retort_tag_options *options, retort_error *err);
+void rt_tagger_close(rt_tagger *tagger);
+/* The entities of one window. `words` of the encoding are filled; `place` has the text and the number of its
+ * first token. Appends to *out; byte offsets are left 0. */
+retort_status rt_tag_aggregate(const rt_tagger *tagger, const rt_encoding *encoding, const float *logits,
+                               retort_span place, retort_spans *out, retort_error *err);
+/* Of entities of several windows that overlap, the longest stays, of equally long ones the surest. */
+void rt_tag_merge(retort_span *spans, size_t *count);
 
 /* extractive question answering: transformers' pipeline defaults */
 enum { RT_ANSWER_WINDOW = 384, RT_ANSWER_STRIDE = 128, RT_ANSWER_LONGEST = 15, RT_ANSWER_WINDOWS = 4096 };
-retort_status rt_answer(retort_session *session, const retort_text *text, retort_span *answer,
-                        retort_error *err);
+/* The answers found so far in the windows of one context. Start with rt_answers_open. */
+typedef struct rt_answer {
+    retort_span span;
+    double score;
+    uint64_t hash; /* of its text in lower case */
+    size_t index;  /* in the order of finding */
+} rt_answer;
+typedef struct rt_candidate {
+    double score;
+    size_t first, last; /* tokens */
+} rt_candidate;
+typedef struct rt_answers {
+    const retort_answer_options *options;
+    const char *context;
+    size_t length;
+    rt_answer *items;
+    size_t count, capacity;
+    uint32_t *slots; /* [slot_count], a power of two: 1 + the index of an answer by its hash, 0 free */
+    size_t slot_count;
+    rt_candidate *best; /* [most] of a window, best first */
+    size_t kept, most;
+    double least_null;    /* of the score that there is no answer */
+    uint32_t point, byte; /* where the last window began in the context */
+} rt_answers;
+retort_status rt_answers_open(rt_answers *answers, const retort_answer_options *options, const char *context,
+                              size_t length, retort_error *err);
+void rt_answers_close(rt_answers *answers);
+/* A window and its [count, 2] start and end logits; windows come in their order. */
+retort_status rt_answers_add(rt_answers *answers, const rt_encoding *window, const float *logits,
+                             retort_error *err);
+/* The best ones, at least one; replaces what *out held. */
+retort_status rt_answers_take(rt_answers *answers, retort_spans *out, retort_error *err);
+
+retort_status rt_answer_text(retort_session *session, const retort_text *text,
+                             const retort_answer_options *options, retort_spans *out, retort_error *err);
 /* The windows of a question (text) and its context (pair). *windows and each of them are the caller's. */
 retort_status rt_answer_windows(retort_session *session, const retort_text *text, int64_t max_length,
-                                rt_encoding **windows, size_t *count, retort_error *err);
-/* Best span of one window from its [count, 2] start and end logits, when it beats answer->score. */
-void rt_answer_best(const rt_encoding *window, const float *logits, retort_span *answer);
+                                const retort_answer_options *options, rt_encoding **windows, size_t *count,
+                                retort_error *err);
 
-retort_status rt_fill(retort_session *session, const retort_text *text, size_t k, retort_fill_guess *guesses,
-                      size_t max_masks, size_t *masks, retort_error *err);
-/* The k largest of n scores, best first. */
-void rt_fill_best(const float *scores, size_t n, retort_fill_guess *guesses, size_t k);
+/* zero-shot classification: transformers' default, and the parts of the call */
+#define RT_HYPOTHESIS "This example is {}."
+retort_status rt_hypothesis(const retort_text *hypothesis, const retort_text *label, rt_buffer *out,
+                            retort_error *err);
+retort_status rt_zero_shot_scores(const rt_config *config, const float *logits, size_t n, bool multi_label,
+                                  float *scores, retort_error *err);
+retort_status rt_zero_shot(retort_session *session, const retort_text *text, const retort_text *labels,
+                           size_t n, const retort_zero_shot_options *options, float *scores,
+                           retort_error *err);
+
+retort_status rt_fill(retort_session *session, const retort_text *text, size_t k,
+                      const retort_fill_options *options, retort_fill_guess *guesses, size_t max_masks,
+                      size_t *masks, retort_error *err);
+/* The k best of n scores, or of those of n `ids` (NULL: 0 … n), best first. */
+void rt_fill_best(const float *scores, const int32_t *ids, size_t n, retort_fill_guess *guesses, size_t k);
 
 /* Fills byte_start and byte_end from start and end. */
 void rt_span_bytes(const char *text, size_t length, retort_span *spans, size_t count);

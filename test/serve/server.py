@@ -14,7 +14,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "cli"))
-from harness import HERE, RETORT, Skip, checkpoint, close, fails, file, folder, main, model, retort, rows, test, with_infinite_word, with_labels  # noqa: F401
+from harness import GOLDEN, HERE, RETORT, Skip, checkpoint, close, fails, file, folder, main, model, retort, rows, test, with_infinite_word, with_labels  # noqa: F401
 
 TIMEOUT = 120  # of one answer, sanitizers included
 

@@ -12,7 +12,7 @@ import shutil
 import signal
 import struct
 
-from server import HERE, Server, checkpoint, close, file, folder, main, model, rows, test, wait_until, with_infinite_word, with_labels
+from server import GOLDEN, HERE, Server, checkpoint, close, file, folder, main, model, rows, test, wait_until, with_infinite_word, with_labels
 
 CLASSIFY, EMBED = "distilbert-classify", "package-mean"
 TEXT = "a very good film"
@@ -285,9 +285,128 @@ def entities_answers_guesses():
         assert len(parts.post("/", {"inputs": text, "parameters": {"top_k": 1000}, "model": "bert-fill"})) == 100
         assert "expected 1 to 1000" in parts.post("/", {"inputs": text, "parameters": {"top_k": 1001}, "model": "bert-fill"}, 422)["error"]
         assert parts.get("/info")["task"] == "tag"
-        assert "classifies or embeds" in parts.post("/v2/models/bert-tag/infer", {"inputs": [text_input("a")]}, 404)["error"]
+        refused = parts.post("/v2/models/bert-fill/infer", {"inputs": [text_input("a")]}, 404)["error"]
+        assert refused.startswith("/v2/models/bert-fill/infer needs a model that classifies, embeds or tags"), refused
         parts.post("/predict", {"inputs": "a"}, 424)
         assert parts.post("/tokenize", {"inputs": "a"})
+
+
+def same_answer(found, wanted, inputs, where):
+    """As a pipeline's, but for the words of entities, which are the text's own and not made of pieces."""
+    if isinstance(wanted, list):
+        assert len(found) == len(wanted), (where, found, wanted)
+        for a, b in zip(found, wanted):
+            same_answer(a, b, inputs, where)
+    elif isinstance(wanted, dict):
+        assert found.keys() == wanted.keys(), (where, found, wanted)
+        for key, value in wanted.items():
+            if key == "word" and "entity_group" in wanted:
+                value = inputs[wanted["start"]:wanted["end"]]
+            same_answer(found[key], value, inputs, where)
+    elif isinstance(wanted, float):
+        assert abs(found - wanted) < 2e-5, (where, found, wanted)
+    else:
+        assert found == wanted, (where, found, wanted)
+
+
+@test
+def parameters_like_transformers():
+    cases = json.loads((GOLDEN / "parameters.json").read_text())
+    names = sorted({case["model"] for case in cases})
+    with Server(*map(model, names)) as all_tasks:
+        for case in cases:
+            body = {key: case[key] for key in ("inputs", "parameters", "model")}
+            found = all_tasks.post("/", body)
+            if "function_to_apply" in case["parameters"] or isinstance(found[0] if isinstance(found, list) and found else None, list) \
+                    and case["model"] in ("bert-classify", "bert-multilabel"):
+                found = found[0]  # huggingface_hub takes the first of a list of lists
+            same_answer(found, case["answer"], case["inputs"], body)
+
+
+@test
+def parameters_are_checked():
+    with Server(model("bert-tag"), model("bert-answer"), model("bert-fill"), model("bert-classify"), "--max-client-batch-size", 128) as parts:
+        question = {"question": "is this good ?", "context": "a film"}
+        for name, inputs, parameters, words in (
+                ("bert-tag", TEXT, {"aggregation_strategy": "bogus"}, "'bogus' is none of none|simple|first|average|max"),
+                ("bert-tag", TEXT, {"aggregation_strategy": 3}, "expected a string"),
+                ("bert-tag", TEXT, {"aggregation_strategy": "none", "stride": 3}, "stride 3"),
+                ("bert-tag", TEXT, {"stride": 40}, "do not advance"),
+                ("bert-tag", TEXT, {"ignore_labels": [1]}, "a string or a list of strings"),
+                ("bert-tag", TEXT, {"top_k": 3}, "unknown field 'parameters.top_k': expected one of aggregation_strategy"),
+                ("bert-answer", question, {"top_k": 0}, "parameters.top_k is 0: expected 1 to 1000"),
+                ("bert-answer", question, {"doc_stride": 30, "max_seq_len": 20}, "do not advance"),
+                ("bert-answer", question, {"max_seq_len": 1000}, "the model takes at most"),
+                ("bert-answer", question, {"align_to_words": "yes"}, "expected a boolean"),
+                ("bert-answer", question, {"candidate_labels": ["a"]}, "unknown field"),
+                ("bert-fill", "a [MASK]", {"targets": []}, "empty"),
+                ("bert-fill", "a [MASK]", {"targets": [" "]}, "has no piece"),
+                ("bert-fill", "a [MASK]", {"targets": [["a"]]}, "a string or a list of strings"),
+                ("bert-classify", TEXT, {"hypothesis_template": "{}"}, "unknown field"),
+                ("bert-classify", TEXT, {"candidate_labels": []}, "at least one label"),
+                ("bert-classify", TEXT, {"candidate_labels": " , "}, "at least one label"),
+                ("bert-classify", TEXT, {"candidate_labels": ["a"], "hypothesis_template": "no place"}, "expected one {}"),
+                ("bert-classify", TEXT, {"candidate_labels": ["a"], "top_k": 1}, "unknown field"),
+                ("bert-classify", {"text": "a", "text_pair": "b"}, {"candidate_labels": ["a"]}, "hypothesis is the pair"),
+                ("bert-classify", TEXT, {"candidate_labels": ["a"] * 200}, "max_client_batch_size, which is 128"),
+                ("bert-classify", TEXT, {"function_to_apply": "relu"}, "none of softmax|sigmoid|none")):
+            error = parts.post("/", {"inputs": inputs, "parameters": parameters, "model": name}, 422)["error"]
+            assert words in error, (parameters, error)
+        wanted = parts.post("/", {"inputs": TEXT, "parameters": {}, "model": "bert-tag"})
+        for same in ({"aggregation_strategy": "SIMPLE"}, {"grouped_entities": True}, {"ignore_labels": "O"}):
+            assert parts.post("/", {"inputs": TEXT, "parameters": same, "model": "bert-tag"}) == wanted
+        none = parts.post("/", {"inputs": TEXT, "parameters": {"grouped_entities": False}, "model": "bert-tag"})
+        assert none and all("entity" in token for token in none)
+        two = parts.post("/", {"inputs": [TEXT, "bad"], "parameters": {"candidate_labels": ["good", "bad"]}, "model": "bert-classify"})
+        one = parts.post("/", {"inputs": "bad", "parameters": {"candidate_labels": ["good", "bad"]}, "model": "bert-classify"})
+        assert two[1] == one and two[0]["sequence"] == TEXT and sorted(one["labels"]) == ["bad", "good"]
+        cut = {"question": "is this good ? " * 3, "context": "a good film"}
+        short = {"question": "is this good ?", "context": "a good film"}
+        assert parts.post("/", {"inputs": cut, "parameters": {"max_question_len": 4}, "model": "bert-answer"}) == \
+            parts.post("/", {"inputs": short, "parameters": {}, "model": "bert-answer"})
+
+
+@test
+def long_texts_are_tagged_to_their_end():
+    text = "a very good film , with great acting and a bad play . " * 8
+    with Server(model("bert-tag")) as tags:
+        limit = tags.get("/info")["max_input_length"]
+        whole = tags.post("/", {"inputs": text, "parameters": {}})
+        assert whole[-1]["end"] > len(text) * 0.9 and [e["start"] for e in whole] == sorted(e["start"] for e in whole)
+        tokens = tags.post("/", {"inputs": text, "parameters": {"aggregation_strategy": "none", "ignore_labels": []}})
+        wanted = [token for token in tags.post("/tokenize", {"inputs": text})[0] if not token["special"]]
+        assert [(t["start"], t["end"]) for t in tokens] == [(t["start"], t["stop"]) for t in wanted] and len(tokens) > 2 * limit
+        assert [t["index"] for t in tokens] == list(range(1, len(tokens) + 1))
+        tokens_of = lambda more: int(tags.send("POST", "/", {"inputs": text, "parameters": more})[1]["x-compute-tokens"])
+        windows = -(-len(tokens) // (limit - 2))
+        assert tokens_of({"stride": 0}) == windows * limit and tokens_of({"truncate": True}) == limit
+        assert tokens_of({"stride": limit - 3}) == (len(tokens) - (limit - 2) + 1) * limit, "a window a token is not for nothing"
+        cut = tags.post("/", {"inputs": text, "parameters": {"aggregation_strategy": "none", "ignore_labels": [], "truncate": True}})
+        assert cut == tokens[:limit - 2]
+
+
+@test
+def protocol_v2_tags():
+    texts = ["this was a very good film", "a"]
+    with Server(model("bert-tag"), model("bert-fill")) as tags:
+        meta = tags.get("/v2/models/bert-tag")
+        assert [i["name"] for i in meta["inputs"]] == ["text"] and [o["name"] for o in meta["outputs"]] == ["label_ids", "labels", "scores", "offsets"]
+        assert tags.get("/v2/models/bert-fill")["inputs"] == tags.get("/v2/models/bert-fill")["outputs"] == []
+        outputs = {o["name"]: o for o in tags.post("/v2/models/bert-tag/infer", {"inputs": [text_input(*texts)]})["outputs"]}
+        assert [o["datatype"] for o in outputs.values()] == [o["datatype"] for o in meta["outputs"]]
+        names = tags.get("/info")["model_type"]["classifier"]["id2label"]
+        tokens = tags.post("/", {"inputs": texts[0], "parameters": {"aggregation_strategy": "none", "ignore_labels": []}, "model": "bert-tag"})
+        n = len(tokens)
+        assert outputs["label_ids"]["shape"] == [2, n] and outputs["offsets"]["shape"] == [2, n, 2]
+        assert [names[str(i)] for i in outputs["label_ids"]["data"][:n]] == outputs["labels"]["data"][:n] == [t["entity"] for t in tokens]
+        assert outputs["scores"]["data"][:n] == [t["score"] for t in tokens]
+        assert outputs["offsets"]["data"][:2 * n] == [x for t in tokens for x in (t["start"], t["end"])]
+        assert outputs["label_ids"]["data"][n + 1:] == [-100] * (n - 1) and outputs["labels"]["data"][n + 1:] == [""] * (n - 1)
+        only = tags.post("/v2/models/bert-tag/infer", {"inputs": [text_input("a")], "outputs": [{"name": "label_ids"}]})["outputs"]
+        assert [o["name"] for o in only] == ["label_ids"]
+        for wrong in ({"inputs": [text_input("a")], "outputs": [{"name": "logits"}]}, {"inputs": [text_input("a", "b", shape=[1, 2])]}, {"inputs": [{"name": "input_ids", "shape": [1, 1], "datatype": "INT64", "data": [5]}]},
+                      {"inputs": [text_input("a")], "outputs": [{"name": "scores", "parameters": {"classification": 1}}]}):
+            assert tags.post("/v2/models/bert-tag/infer", wrong, 400)["error"]
 
 
 @test
