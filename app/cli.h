@@ -58,7 +58,15 @@ typedef enum cli_code {
     X(SVG, "svg", 0, "FILE", TEXT, 0, 0, NULL, "draw the graph into FILE")                                   \
     X(WHOLE, "whole", 0, "", FLAG, 0, 0, NULL, "with --svg: draw every layer, also equal ones")              \
     X(GRAPH, "graph", 0, "", FLAG, 0, 0, NULL, "print the graph, one node a line")                           \
-    X(DATA, "data", 0, "FILE", TEXT, 0, 0, NULL, "TSV with a header, CoNLL, SQuAD JSON or lines of text")    \
+    X(DATA, "data", 0, "FILE", TEXT, 0, 0, NULL,                                                             \
+      "TSV, CSV or JSON lines, CoNLL, SQuAD JSON or lines of text (-: stdin)")                               \
+    X(TEXT_COLUMN, "text-column", 0, "NAME", TEXT, 0, 0, NULL,                                               \
+      "column of --data with the texts (default: sentence, text, sentence1, question or premise)")           \
+    X(TEXT_PAIR_COLUMN, "text-pair-column", 0, "NAME", TEXT, 0, 0, NULL,                                     \
+      "column with the second text of each pair (default: sentence2, context or hypothesis)")                \
+    X(LABEL_COLUMN, "label-column", 0, "NAME", TEXT, 0, 0, NULL,                                             \
+      "column with the labels, or with the scores (default: label, or score)")                               \
+    X(PAIRS, "pairs", 0, "", FLAG, 0, 0, NULL, "each text is a pair, with a tab in between")                 \
     X(REFERENCE, "reference", 0, "MODEL", TEXT, 0, 0, NULL, "also compare the logits with this model's")     \
     X(PER_LAYER, "per-layer", 0, "", FLAG, 0, 0, NULL,                                                       \
       "with --reference: also print how far each step's rows are from the reference's")                      \
@@ -328,6 +336,11 @@ cli_code cli_open_native(retort_session **out, const cli_args *args, retort_mode
 cli_code cli_open_tapped(retort_session **out, const cli_args *args, retort_model *model, retort_tap_fn tap,
                          void *user);
 
+/* The file of --data ("-": standard input) with the columns that are named; texts_only: labels are not read.
+ * model may be NULL. Errors are printed. */
+cli_code cli_open_data(retort_dataset **out, const cli_args *args, const retort_model *model,
+                       bool texts_only);
+
 /* Texts of the command line from word `first` on, or, without any, lines of stdin. */
 typedef struct cli_input {
     char **words;
@@ -337,14 +350,19 @@ typedef struct cli_input {
     size_t lines;                   /* complete lines among them */
     size_t taken;                   /* lines or words so far */
     bool end;
+    retort_dataset *data; /* NULL without --data */
+    bool told;            /* that a tab makes a pair */
 } cli_input;
-void cli_input_open(cli_input *input, const cli_args *args, int first);
+/* Or the texts of --data, if that is given. Errors are printed. */
+cli_code cli_input_open(cli_input *input, const cli_args *args, int first, const retort_model *model);
 /* Up to `most` lines, valid until the next call; waits for one, takes more only as they are ready. *n is 0 at
  * the end. */
 cli_code cli_input_take(cli_input *input, retort_text *lines, size_t most, size_t *n);
 void cli_input_close(cli_input *input);
-/* Splits a line at its first tab into a text and its pair. */
-retort_text cli_split_pair(const retort_text *line);
+/* Splits text `number` (from 1) at its first tab into a text and its pair, where there is one; `expected`:
+ * the task is one of pairs, else --pairs asks for it, or it is said. Errors are printed. */
+cli_code cli_split_pair(cli_input *input, const cli_args *args, retort_text *text, size_t number,
+                        bool expected);
 
 /* A table of the plan's steps, or its JSON; how near each comes to the peaks unless these are NULL. */
 cli_code cli_print_steps(retort_session *session, const retort_peaks *peaks);
@@ -406,9 +424,10 @@ typedef struct cli_corpus {
     size_t padding; /* of the tokens */
     bool typed;     /* the model tells first and second texts apart */
 } cli_corpus;
-/* max_length as in retort_tokenize_options; `batch`: the most texts of a run. Errors are printed. */
-cli_code cli_corpus_read(cli_corpus *c, const retort_model *model, const char *path, int64_t max_length,
-                         size_t batch);
+/* Of --data; max_length as in retort_tokenize_options; `batch`: the most texts of a run. Errors are printed.
+ */
+cli_code cli_corpus_read(cli_corpus *c, const cli_args *args, const retort_model *model, bool texts_only,
+                         int64_t max_length, size_t batch);
 /* Adds a text of n tokens, padded to `length`. */
 bool cli_corpus_append(cli_corpus *c, const int32_t *ids, const int32_t *types, size_t n, size_t length,
                        int32_t pad);

@@ -237,7 +237,7 @@ static cli_code bench_texts(bench *b) {
         cli_error("--data stands in place of --grid and --seq");
         return CLI_USAGE;
     }
-    cli_code code = cli_corpus_read(&c, b->model, cli_text(b->args, CLI_DATA), -1, batch);
+    cli_code code = cli_corpus_read(&c, b->args, b->model, true, -1, batch);
     if (code == CLI_DONE && cli_has(b->args, CLI_PAD)) code = corpus_pad(&c, b, batch);
     if (code == CLI_DONE) code = measure_passes(b, &c, batch);
     if (code == CLI_DONE) code = print_corpus(b, &c, batch);

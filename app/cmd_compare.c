@@ -149,8 +149,8 @@ cli_code cmd_compare(const cli_args *args) {
     }
     cli_code code = entry_open(&c.first, args, args->words[0]);
     if (code == CLI_DONE) {
-        code = cli_corpus_read(&c.corpus, c.first.model, cli_text(args, CLI_DATA),
-                               cli_int(args, CLI_MAX_LENGTH, -1), c.batch);
+        code = cli_corpus_read(&c.corpus, args, c.first.model, false, cli_int(args, CLI_MAX_LENGTH, -1),
+                               c.batch);
     }
     if (code == CLI_DONE) code = add(&c, &c.first);
     for (int i = 1; code == CLI_DONE && i < args->word_count; i++) {

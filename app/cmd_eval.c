@@ -22,15 +22,16 @@ static cli_code print_result(const cli_args *args, const retort_model *model,
         print_real(result->metric, result->value);
         if (result->second_metric != NULL) print_real(result->second_metric, result->second_value);
         printf("%-20s %zu\n", "texts", result->n);
+        if (result->truncated > 0) printf("%-20s %llu\n", "truncated", (unsigned long long)result->truncated);
         print_real("kl", result->kl);
         print_real("agreement", result->agreement);
         print_real("max_abs_logit_error", result->max_abs_logit_error);
         if (layers != NULL) cli_layers_print(layers);
         return CLI_DONE;
     }
-    json_t *json =
-        json_pack("{s:s, s:s, s:o, s:I}", "task", cli_task_names[info.task], "metric", result->metric,
-                  "value", cli_json_real(result->value), "n", (json_int_t)result->n);
+    json_t *json = json_pack("{s:s, s:s, s:o, s:I, s:I}", "task", cli_task_names[info.task], "metric",
+                             result->metric, "value", cli_json_real(result->value), "n",
+                             (json_int_t)result->n, "truncated", (json_int_t)result->truncated);
     if (result->second_metric != NULL) {
         json_object_set_new(json, result->second_metric, cli_json_real(result->second_value));
     }
@@ -84,16 +85,14 @@ static cli_code open_one(evaluation *e, const cli_args *args, const char *path, 
 }
 
 static cli_code open_all(evaluation *e, const cli_args *args) {
-    retort_error err;
     const char *reference = cli_text(args, CLI_REFERENCE), *logits = cli_text(args, CLI_LOGITS);
     e->per_layer = cli_has(args, CLI_PER_LAYER);
     cli_code code = open_one(e, args, args->words[0], &e->model, &e->session);
     if (code == CLI_DONE && reference != NULL) code = open_one(e, args, reference, &e->other, &e->reference);
     if (code == CLI_DONE && e->per_layer) code = cli_layers_pair(&e->layers, e->session, e->reference);
     if (code != CLI_DONE) return code;
-    if (retort_dataset_open(&e->data, cli_text(args, CLI_DATA), e->model, &err) != RETORT_OK) {
-        return cli_fail(&err, true);
-    }
+    code = cli_open_data(&e->data, args, e->model, false);
+    if (code != CLI_DONE) return code;
     if (logits == NULL) return CLI_DONE;
     e->logits = cli_create(logits);
     return e->logits != NULL ? CLI_DONE : CLI_FAILED;

@@ -77,7 +77,7 @@ static cli_code make_requests(load *l, const cli_args *args) {
                       .header = cli_text(args, CLI_HEADER),
                       .texts = (size_t)cli_int(args, CLI_BATCH, 1)};
     cli_code code = load_target_make(&l->target, args->words[0], cli_text(args, CLI_UNIX));
-    if (code == CLI_DONE) code = load_texts_read(&l->texts, cli_text(args, CLI_DATA));
+    if (code == CLI_DONE) code = load_texts_read(&l->texts, args);
     if (code == CLI_DONE) code = load_requests_make(&l->requests, &l->target, &wire, &l->texts);
     if (code != CLI_DONE || !cli_has(args, CLI_CHECK)) return code;
     l->plan.hashes = calloc(l->requests.count, sizeof *l->plan.hashes);

@@ -35,10 +35,7 @@ static cli_code quantize(retort_model **out, const cli_args *args, const retort_
 }
 
 static cli_code open_data(retort_dataset **out, const cli_args *args, const retort_model *model) {
-    retort_error err;
-    if (!cli_has(args, CLI_DATA)) return CLI_DONE;
-    if (retort_dataset_open(out, cli_text(args, CLI_DATA), model, &err) == RETORT_OK) return CLI_DONE;
-    return cli_fail(&err, true);
+    return cli_has(args, CLI_DATA) ? cli_open_data(out, args, model, true) : CLI_DONE;
 }
 
 /* Bytes of all tensors: what a float model takes without its vocabulary. */

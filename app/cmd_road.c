@@ -101,8 +101,8 @@ static cli_code evaluate(road *r) {
     retort_dataset *data = NULL;
     const contest *c = &r->contest;
     if (!cli_has(c->args, CLI_DATA)) return CLI_DONE;
-    if (retort_dataset_open(&data, cli_text(c->args, CLI_DATA), r->forms[FLOAT], &err) != RETORT_OK)
-        return cli_fail(&err, true);
+    cli_code code = cli_open_data(&data, c->args, r->forms[FLOAT], false);
+    if (code != CLI_DONE) return code;
     retort_status status = RETORT_OK;
     for (size_t i = 0; status == RETORT_OK && i < STEPS; i++) {
         retort_eval_result result = {.size = sizeof result};

@@ -30,22 +30,42 @@ static cli_code run_texts(run_state *run, const retort_text *texts, size_t n) {
     return code;
 }
 
+/* Texts of tasks that know pairs are split at a tab. */
+static cli_code split_pairs(const run_state *run, cli_input *input, retort_text *texts, size_t n) {
+    bool answer = run->info.task == RETORT_TASK_ANSWER, classify = run->info.task == RETORT_TASK_CLASSIFY;
+    cli_code code = CLI_DONE;
+    for (size_t i = 0; (answer || classify) && code == CLI_DONE && i < n; i++) {
+        code = cli_split_pair(input, run->args, &texts[i], run->first + i + 1, answer);
+    }
+    return code;
+}
+
 /* Results are flushed batch by batch: on a pipe they flow as the input does. */
 static cli_code run_lines(run_state *run, cli_input *input, size_t batch) {
     retort_text *lines = calloc(batch, sizeof *lines);
-    bool pairs = run->info.task == RETORT_TASK_CLASSIFY || run->info.task == RETORT_TASK_ANSWER;
+    size_t total = retort_dataset_count(input->data);
     cli_code code = lines != NULL ? CLI_DONE : cli_no_memory();
     while (code == CLI_DONE) {
         size_t n = 0;
         code = cli_input_take(input, lines, batch, &n);
         if (code != CLI_DONE || n == 0) break;
         run->first = input->taken - n;
-        for (size_t i = 0; pairs && i < n; i++) lines[i] = cli_split_pair(&lines[i]);
-        code = run_texts(run, lines, n);
+        code = split_pairs(run, input, lines, n);
+        if (code == CLI_DONE) code = run_texts(run, lines, n);
         if (code == CLI_DONE) code = cli_flush();
+        if (total > 0 && !isatty(STDOUT_FILENO)) cli_progress(NULL, "texts", input->taken, total);
     }
+    cli_progress_end();
     free(lines);
     return code;
+}
+
+static void say_truncated(const run_state *run, size_t texts) {
+    retort_session_info session = {.size = sizeof session};
+    retort_session_describe(run->session, &session);
+    if (session.truncated == 0) return;
+    cli_say("%llu of %zu texts were cut: the model reads %lld pieces", (unsigned long long)session.truncated,
+            texts, (long long)run->info.max_length);
 }
 
 /* The model's name, and how many words it takes: without one, or when the first word has a space and is no
@@ -68,6 +88,7 @@ static const struct {
     int option;
     unsigned tasks;
 } applies[] = {
+    {CLI_PAIRS, CLASSIFIES | ANSWERS},
     {CLI_QUERY, EMBEDS},
     {CLI_PROMPT_NAME, EMBEDS},
     {CLI_TOP, CLASSIFIES | ANSWERS | FILLS | EMBEDS},
@@ -136,8 +157,9 @@ cli_code cmd_run(const cli_args *args) {
     if (code == CLI_DONE) code = cli_open_session(&run.session, args, run.model, false);
     if (code == CLI_DONE) {
         retort_model_info(run.model, &run.info);
-        cli_input_open(&input, args, words);
-        code = run_input(&run, &input, batch);
+        code = cli_input_open(&input, args, words, run.model);
+        if (code == CLI_DONE) code = run_input(&run, &input, batch);
+        if (code == CLI_DONE) say_truncated(&run, input.taken);
         cli_input_close(&input);
     }
     cli_names_free(&run.labels);

@@ -34,7 +34,9 @@ static cli_code tokenize_lines(const cli_args *args, const retort_model *model, 
         cli_code code = cli_input_take(input, lines, MOST, &n);
         if (code != CLI_DONE || n == 0) return code;
         for (size_t i = 0; i < n; i++) {
-            retort_text text = cli_split_pair(&lines[i]);
+            retort_text text = lines[i];
+            code = cli_split_pair(input, args, &text, input->taken - n + i + 1, false);
+            if (code != CLI_DONE) return code;
             if (retort_tokenize(model, &text, &options, tokens, &err) != RETORT_OK)
                 return cli_fail(&err, true);
             if (cli_has(args, CLI_JSON)) {
@@ -54,8 +56,8 @@ cli_code cmd_tokenize(const cli_args *args) {
     retort_tokens tokens = {0};
     cli_code code = cli_open_model(&model, args, args->words[0], 3);
     if (code == CLI_DONE) {
-        cli_input_open(&input, args, 1);
-        code = tokenize_lines(args, model, &input, &tokens);
+        code = cli_input_open(&input, args, 1, model);
+        if (code == CLI_DONE) code = tokenize_lines(args, model, &input, &tokens);
         cli_input_close(&input);
     }
     retort_tokens_free(&tokens);

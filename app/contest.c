@@ -274,7 +274,7 @@ static cli_code take_turns(contest *c, contest_work *w, const contest_cell *cell
 cli_code contest_work_open(contest_work *w, contest *c, const contest_cell *cell) {
     *w = (contest_work){.texts = cell->seq == 0, .batch = (size_t)cell->batch};
     if (!w->texts) return cli_random_make(&w->random, c->models[0], w->batch, (size_t)cell->seq);
-    cli_code code = cli_corpus_read(&w->corpus, c->models[0], cli_text(c->args, CLI_DATA), -1, w->batch);
+    cli_code code = cli_corpus_read(&w->corpus, c->args, c->models[0], true, -1, w->batch);
     c->texts = w->corpus.count;
     c->tokens = w->corpus.tokens;
     return code;

@@ -67,7 +67,13 @@ static cli_code measure(const contest *c, entrant *it, const contest_cell *cell)
     contest_argument(&a, "--threads", threads);
     contest_argument(&a, "--batch", batch);
     if (cell->seq > 0) contest_argument(&a, "--seq", seq);
-    if (cell->seq == 0) contest_argument(&a, "--data", cli_text(c->args, CLI_DATA));
+    if (cell->seq == 0) {
+        contest_argument(&a, "--data", cli_text(c->args, CLI_DATA));
+        if (cli_has(c->args, CLI_TEXT_COLUMN))
+            contest_argument(&a, "--text-column", cli_text(c->args, CLI_TEXT_COLUMN));
+        if (cli_has(c->args, CLI_TEXT_PAIR_COLUMN))
+            contest_argument(&a, "--text-pair-column", cli_text(c->args, CLI_TEXT_PAIR_COLUMN));
+    }
     if (strcmp(it->path, it->file) != 0) contest_argument(&a, "--onnx", it->file);
     if (it->graph_level != NULL) contest_argument(&a, "--graph-level", it->graph_level);
     if (strcmp(it->provider, "native") == 0 && cli_has(c->args, CLI_ISA))

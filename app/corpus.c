@@ -38,8 +38,8 @@ bool cli_corpus_append(cli_corpus *c, const int32_t *ids, const int32_t *types, 
     return true;
 }
 
-cli_code cli_corpus_read(cli_corpus *c, const retort_model *model, const char *path, int64_t max_length,
-                         size_t batch) {
+cli_code cli_corpus_read(cli_corpus *c, const cli_args *args, const retort_model *model, bool texts_only,
+                         int64_t max_length, size_t batch) {
     retort_error err;
     retort_text text;
     retort_tokens tokens = {0};
@@ -48,11 +48,12 @@ cli_code cli_corpus_read(cli_corpus *c, const retort_model *model, const char *p
     options.max_length = max_length;
     retort_model_info(model, &info);
     c->typed = info.types > 0;
-    if (retort_dataset_open(&c->data, path, model, &err) != RETORT_OK) return cli_fail(&err, true);
+    cli_code code = cli_open_data(&c->data, args, model, texts_only);
+    if (code != CLI_DONE) return code;
     size_t n = retort_dataset_count(c->data);
     c->starts = calloc(n + 1, sizeof *c->starts);
     c->offsets = calloc(batch + 1, sizeof *c->offsets);
-    cli_code code = c->starts != NULL && c->offsets != NULL ? CLI_DONE : cli_no_memory();
+    code = c->starts != NULL && c->offsets != NULL ? CLI_DONE : cli_no_memory();
     for (size_t i = 0; code == CLI_DONE && i < n; i++) {
         retort_dataset_text(c->data, i, &text);
         if (retort_tokenize(model, &text, &options, &tokens, &err) != RETORT_OK) {

@@ -6,19 +6,44 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { READ_BYTES = 1 << 16, LONGEST_LINE = 64 << 20 };
 
-void cli_input_open(cli_input *input, const cli_args *args, int first) {
+/* A word that names a file is seldom meant as a text. */
+static void ask_about_files(const cli_input *input, const cli_args *args) {
+    struct stat info;
+    for (size_t i = 0; i < input->word_count && cli_takes(args->command, CLI_DATA); i++) {
+        const char *word = input->words[i];
+        if (stat(word, &info) != 0 || !S_ISREG(info.st_mode)) continue;
+        cli_say("warning: '%s' is taken as a text; did you mean --data %s?", word, word);
+    }
+}
+
+cli_code cli_input_open(cli_input *input, const cli_args *args, int first, const retort_model *model) {
+    static const cli_option_id columns[] = {CLI_TEXT_COLUMN, CLI_TEXT_PAIR_COLUMN};
     *input = (cli_input){.words = args->words + first, .word_count = (size_t)(args->word_count - first)};
+    if (cli_has(args, CLI_DATA)) {
+        if (input->word_count == 0) return cli_open_data(&input->data, args, model, true);
+        cli_error("texts, or --data with a file of them: not both");
+        return CLI_USAGE;
+    }
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        if (!cli_has(args, columns[i])) continue;
+        cli_error("--%s needs --data", cli_options[columns[i]].name);
+        return CLI_USAGE;
+    }
+    ask_about_files(input, args);
     if (input->word_count == 0 && isatty(STDIN_FILENO)) {
         fputs("reading texts from the terminal, one a line; Ctrl-D ends\n", stderr);
     }
+    return CLI_DONE;
 }
 
 void cli_input_close(cli_input *input) {
     free(input->buffer);
+    retort_dataset_free(input->data);
     *input = (cli_input){0};
 }
 
@@ -75,6 +100,13 @@ static retort_text take_line(cli_input *input) {
     return line;
 }
 
+static size_t take_rows(cli_input *input, retort_text *texts, size_t most) {
+    size_t n = 0;
+    while (n < most && retort_dataset_text(input->data, input->taken + n, &texts[n]) == RETORT_OK) n++;
+    input->taken += n;
+    return n;
+}
+
 static size_t take_words(cli_input *input, retort_text *texts, size_t most) {
     size_t n = 0;
     for (; n < most && input->next < input->word_count; n++) {
@@ -86,6 +118,10 @@ static size_t take_words(cli_input *input, retort_text *texts, size_t most) {
 }
 
 cli_code cli_input_take(cli_input *input, retort_text *lines, size_t most, size_t *n) {
+    if (input->data != NULL) {
+        *n = take_rows(input, lines, most);
+        return CLI_DONE;
+    }
     if (input->word_count > 0) {
         *n = take_words(input, lines, most);
         return CLI_DONE;
@@ -103,9 +139,20 @@ cli_code cli_input_take(cli_input *input, retort_text *lines, size_t most, size_
     return CLI_DONE;
 }
 
-retort_text cli_split_pair(const retort_text *line) {
-    const char *tab = memchr(line->text, '\t', line->length);
-    if (tab == NULL) return *line;
-    size_t length = (size_t)(tab - line->text);
-    return (retort_text){line->text, length, tab + 1, line->length - length - 1};
+cli_code cli_split_pair(cli_input *input, const cli_args *args, retort_text *text, size_t number,
+                        bool expected) {
+    bool asked = cli_has(args, CLI_PAIRS);
+    const char *tab = text->pair == NULL ? memchr(text->text, '\t', text->length) : NULL;
+    if (tab == NULL && asked && text->pair == NULL) {
+        cli_error("text %zu has no tab: with --pairs one stands between the two texts of a pair", number);
+        return CLI_BAD_DATA;
+    }
+    if (tab == NULL || (input->data != NULL && !asked && !expected)) return CLI_DONE;
+    if (!asked && !expected && !input->told) {
+        cli_say("warning: text %zu has a tab, which makes it a pair of texts: --pairs asks for that", number);
+        input->told = true;
+    }
+    size_t length = (size_t)(tab - text->text);
+    *text = (retort_text){text->text, length, tab + 1, text->length - length - 1};
+    return CLI_DONE;
 }

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define ENGINE_OPTIONS CLI_THREADS, CLI_ISA, CLI_PROVIDER
+#define TEXT_COLUMNS   CLI_TEXT_COLUMN, CLI_TEXT_PAIR_COLUMN
+#define DATA_OPTIONS   CLI_DATA, TEXT_COLUMNS, CLI_LABEL_COLUMN
 #define OTHER_ENGINES  CLI_ONNX, CLI_GRAPH_LEVEL
 
 const cli_command cli_commands[] = {
@@ -42,19 +44,34 @@ const cli_command cli_commands[] = {
      "retort explain ./checkpoint --level 0 --svg graph.svg\n",
      false, cmd_explain},
     {"run", "[MODEL] [TEXT…]", "run the model on texts or on lines of stdin", 0, -1, -1,
-     (const int[]){CLI_TOP,          CLI_QUERY,
-                   CLI_PROMPT_NAME,  CLI_LABELS,
-                   CLI_HYPOTHESIS,   CLI_MULTI_LABEL,
-                   CLI_AGGREGATION,  CLI_IGNORE_LABELS,
-                   CLI_TRUNCATE,     CLI_STRIDE,
-                   CLI_WINDOW,       CLI_MAX_ANSWER,
-                   CLI_MAX_QUESTION, CLI_IMPOSSIBLE,
-                   CLI_PIECES,       CLI_TARGETS,
-                   CLI_BATCH,        CLI_SPECIAL_AS_TEXT,
-                   CLI_MEMORY,       ENGINE_OPTIONS,
-                   OTHER_ENGINES,    -1},
+     (const int[]){CLI_DATA,
+                   TEXT_COLUMNS,
+                   CLI_PAIRS,
+                   CLI_TOP,
+                   CLI_QUERY,
+                   CLI_PROMPT_NAME,
+                   CLI_LABELS,
+                   CLI_HYPOTHESIS,
+                   CLI_MULTI_LABEL,
+                   CLI_AGGREGATION,
+                   CLI_IGNORE_LABELS,
+                   CLI_TRUNCATE,
+                   CLI_STRIDE,
+                   CLI_WINDOW,
+                   CLI_MAX_ANSWER,
+                   CLI_MAX_QUESTION,
+                   CLI_IMPOSSIBLE,
+                   CLI_PIECES,
+                   CLI_TARGETS,
+                   CLI_BATCH,
+                   CLI_SPECIAL_AS_TEXT,
+                   CLI_MEMORY,
+                   ENGINE_OPTIONS,
+                   OTHER_ENGINES,
+                   -1},
      "What is printed depends on the model's task: labels with scores, entities, the answer, guesses for "
-     "[MASK], or a vector. A tab in a text separates a pair; a question is QUESTION<tab>CONTEXT. On a "
+     "[MASK], or a vector. A question is QUESTION<tab>CONTEXT; with --pairs every text is a "
+     "pair, with a tab in between. --data runs the texts of a file, a row each, and reads no labels. On a "
      "terminal "
      "results are drawn, else each text gives one tab-separated line, or with --json one object. Without a "
      "MODEL, or when the first word is a text (has a space, and is no file), the model '" CLI_DEFAULT_MODEL
@@ -62,17 +79,18 @@ const cli_command cli_commands[] = {
      "retort run \"an utterly charming film\"\n"
      "retort run model.retort \"a charming and often affecting journey\"\n"
      "retort run model.retort --json <texts.txt\n"
+     "retort run model.retort --data reviews.csv --text-column body >labels.tsv\n"
      "retort run embedder.retort --query \"lost card\" <texts.txt\n"
      "retort run nli.retort --labels travel,sport \"the train was late\"\n",
      false, cmd_run},
     {"tokenize", "MODEL [TEXT…]", "print the token ids of texts or of lines of stdin", 1, -1, -1,
-     (const int[]){CLI_MAX_LENGTH, CLI_SPECIAL_AS_TEXT, CLI_MEMORY, -1},
-     "Offsets count code points of the original text. A tab in a text separates a pair.",
+     (const int[]){CLI_PAIRS, CLI_MAX_LENGTH, CLI_SPECIAL_AS_TEXT, CLI_MEMORY, -1},
+     "Offsets count code points of the original text. With --pairs a tab in each text separates a pair.",
      "retort tokenize model.retort \"Hello, world\"\n"
      "retort tokenize model.retort --json --max-length 0 <texts.txt\n",
      false, cmd_tokenize},
     {"eval", "MODEL --data FILE", "measure the model on labelled data", 1, 1, CLI_DATA,
-     (const int[]){CLI_DATA, CLI_REFERENCE, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH,
+     (const int[]){DATA_OPTIONS, CLI_REFERENCE, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH,
                    CLI_PROMPT_NAME, CLI_MEMORY, ENGINE_OPTIONS, OTHER_ENGINES, -1},
      "Accuracy of labels, F1 of entities, exact match of answers, Spearman's rank correlation of scores, "
      "pseudo-perplexity of masked models. --reference adds the mean divergence KL(reference || model) of the "
@@ -83,11 +101,12 @@ const cli_command cli_commands[] = {
      "texts together. Each model computes on its own rows, so that errors add up. Both models must be of "
      "level 3; steps without float32 rows in one of them are left out.",
      "retort eval model.retort --data test.tsv\n"
+     "retort eval model.retort --data test.csv --text-column body --label-column class\n"
      "retort eval small.retort --data test.tsv --reference model.retort --floor 0.89\n"
      "retort eval small.retort --data test.tsv --reference model.retort --per-layer\n",
      false, cmd_eval},
     {"compare", "MODEL MODEL… --data FILE", "set models side by side on labelled data", 2, -1, CLI_DATA,
-     (const int[]){CLI_DATA, CLI_MAX_LENGTH, CLI_PROMPT_NAME, CLI_BATCH, CLI_MEMORY, ENGINE_OPTIONS, -1},
+     (const int[]){DATA_OPTIONS, CLI_MAX_LENGTH, CLI_PROMPT_NAME, CLI_BATCH, CLI_MEMORY, ENGINE_OPTIONS, -1},
      "The first model is the reference. A line each: size of the file, the metric as 'retort eval' has it, "
      "its difference from the reference's, the mean divergence KL(reference || model) of the logits, the "
      "share of equal decisions (embeddings: mean cosine), and the time of all texts, tokenised beforehand: "
@@ -112,8 +131,8 @@ const cli_command cli_commands[] = {
      false, cmd_optimize},
     {"quantize", "MODEL -o FILE", "turn the weights into integers", 1, 1, CLI_OUTPUT,
      (const int[]){CLI_OUTPUT, CLI_RECIPE, CLI_BITS, CLI_GROUP, CLI_EMBEDDINGS, CLI_ACTIVATIONS, CLI_KEEP,
-                   CLI_DATA, CLI_SAMPLES, CLI_SEED, CLI_WEAK_COLUMNS, CLI_TASK, CLI_TOKENIZER, CLI_MEMORY,
-                   -1},
+                   CLI_DATA, TEXT_COLUMNS, CLI_SAMPLES, CLI_SEED, CLI_WEAK_COLUMNS, CLI_TASK, CLI_TOKENIZER,
+                   CLI_MEMORY, -1},
      "MODEL is a float model of level 3, or a checkpoint folder. int8 and int4 need no data: weights are "
      "rounded "
      "to nearest, with the scales that lose least. int8 has a scale a column; int4 has an integer scale a "
@@ -160,7 +179,7 @@ const cli_command cli_commands[] = {
      "retort export ./checkpoint --level 2 --for ort -o fused.onnx\n",
      false, cmd_export},
     {"bench", "MODEL…", "measure latency and throughput, also beside other engines", 1, -1, -1,
-     (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, CLI_DATA, CLI_SECONDS, CLI_PAD, CLI_KEEP_DUPLICATES,
+     (const int[]){CLI_BATCH, CLI_SEQ, CLI_GRID, DATA_OPTIONS, CLI_SECONDS, CLI_PAD, CLI_KEEP_DUPLICATES,
                    CLI_PROFILE, CLI_PEAK, CLI_ROAD, CLI_PYTHON, CLI_HTML, CLI_MEMORY, ENGINE_OPTIONS,
                    OTHER_ENGINES, -1},
      "Without --data each row runs random tokens; with it, the texts of a file in their order, tokenised "
@@ -230,14 +249,14 @@ const cli_command cli_commands[] = {
      "retort serve --name mood=model.retort,vectors=embedder.retort --host 0.0.0.0 --api-keys keys.txt\n",
      false, cmd_serve},
     {"load", "URL", "measure a server: latency at given rates of requests", 1, 1, -1,
-     (const int[]){CLI_RATE, CLI_SATURATE, CLI_CLOSED, CLI_ARRIVALS, CLI_DATA, CLI_FORM, CLI_BATCH,
-                   CLI_SERVED_MODEL_NAME, CLI_HEADER, CLI_UNIX, CLI_CONNECTIONS, CLI_DURATION, CLI_WARMUP,
-                   CLI_DEADLINE_MS, CLI_TIMEOUT, CLI_CHECK, -1},
+     (const int[]){CLI_RATE, CLI_SATURATE, CLI_CLOSED, CLI_ARRIVALS, CLI_DATA, TEXT_COLUMNS, CLI_FORM,
+                   CLI_BATCH, CLI_SERVED_MODEL_NAME, CLI_HEADER, CLI_UNIX, CLI_CONNECTIONS, CLI_DURATION,
+                   CLI_WARMUP, CLI_DEADLINE_MS, CLI_TIMEOUT, CLI_CHECK, -1},
      "Requests are due at a given rate, whether or not the server keeps up, and their latency counts from "
      "when "
      "they were due: a stall shows in all that came meanwhile. Without --data the texts are built in; with "
      "it "
-     "they are lines, or the column sentence (or sentence1 and sentence2) of a TSV; --batch texts go into a "
+     "they are those of a file, as 'retort run' has them; --batch texts go into a "
      "request (default: 1). A URL without a path gets that of the form. Refused (429 and 503) is told apart "
      "from errors; good are answers (2xx) within the deadline. Percentiles are those of answers, and of "
      "requests that got none, which count as long as they were waited for. --saturate runs a closed loop, "

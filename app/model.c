@@ -144,6 +144,20 @@ cli_code cli_open_tapped(retort_session **out, const cli_args *args, retort_mode
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
 }
 
+cli_code cli_open_data(retort_dataset **out, const cli_args *args, const retort_model *model,
+                       bool texts_only) {
+    retort_error err;
+    retort_dataset_options options = RETORT_DATASET_OPTIONS;
+    const char *path = cli_text(args, CLI_DATA);
+    options.text_column = cli_text(args, CLI_TEXT_COLUMN);
+    options.pair_column = cli_text(args, CLI_TEXT_PAIR_COLUMN);
+    options.label_column = cli_text(args, CLI_LABEL_COLUMN);
+    options.texts_only = texts_only;
+    if (strcmp(path, "-") == 0) path = "/dev/stdin";
+    retort_status status = retort_dataset_open(out, path, model, &options, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
+}
+
 static void fill_random(cli_random_batch *out, const retort_info *info, int32_t mask, size_t n, size_t seq) {
     enum { PLAIN = 1000 }; /* BERT's vocabularies keep special and unused pieces below */
     uint64_t state = 1;

@@ -652,15 +652,29 @@ typedef struct retort_session_info {
     uint64_t arena_bytes; /* reserved for activations, all workers together; touched only as used */
     size_t steps;         /* other engines: 0 */
     const char *version;  /* of the engine; lives as long as the session */
+    uint64_t truncated;   /* texts that were cut so far, by the calls that take texts */
 } retort_session_info;
 RETORT_API retort_status retort_session_describe(const retort_session *session, retort_session_info *info);
 
 /* ---- Data sets and evaluation ------------------------------------------------------------------------- */
 
-/* Reads a data file for a task of the model: TSV with a header (sentence | sentence1 sentence2, label |
- * score), CoNLL columns (token tag), SQuAD JSON, or plain lines. */
+typedef struct retort_dataset_options {
+    size_t size;
+    /* Of a table; NULL: "sentence" or "text", or a pair of "sentence1" and "sentence2", "question" and "context",
+     * "premise" and "hypothesis"; "label", or "score" where the task has numbers. */
+    const char *text_column, *pair_column, *label_column;
+    bool texts_only; /* labels are not read, so that they may be any */
+} retort_dataset_options;
+#define RETORT_DATASET_OPTIONS                                                                               \
+    { sizeof(retort_dataset_options), NULL, NULL, NULL, false }
+
+/* Reads a data file for a task of the model (NULL: of none, for its texts): a table as TSV without quoting, as CSV
+ * (RFC 4180), both with a header, or as JSON lines (.tsv, .csv, .jsonl, else by its first line); CoNLL columns
+ * (token tag), SQuAD JSON, or plain lines. What is not a regular file, as /dev/stdin, is read to its end.
+ * options NULL: defaults. */
 RETORT_API retort_status retort_dataset_open(retort_dataset **out, const char *path,
-                                             const retort_model *model, retort_error *err);
+                                             const retort_model *model,
+                                             const retort_dataset_options *options, retort_error *err);
 RETORT_API size_t retort_dataset_count(const retort_dataset *data);
 /* Text `index` of the set (words of a CoNLL sentence are joined by a space). */
 RETORT_API retort_status retort_dataset_text(const retort_dataset *data, size_t index, retort_text *text);
@@ -690,6 +704,7 @@ typedef struct retort_eval_result {
      * KL(softmax(reference) || softmax(model)); share of rows with the same best label (embeddings: mean
      * cosine); largest difference of two logits. Answers: a window's start and end logits are the rows. */
     double kl, agreement, max_abs_logit_error;
+    uint64_t truncated; /* texts that were cut */
 } retort_eval_result;
 /* The task's metric on labelled data. `options` may be NULL. Each batch goes through the session and then,
  * the same, through the reference: taps of the two see the same rows of the same texts in turn. */

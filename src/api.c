@@ -469,11 +469,16 @@ retort_status retort_fill(retort_session *session, const retort_text *text, size
 /* ---- Data sets and evaluation ---- */
 
 retort_status retort_dataset_open(retort_dataset **out, const char *path, const retort_model *model,
-                                  retort_error *err) {
-    if (out == NULL || path == NULL || model == NULL) {
-        return bad(err, "data set", "out, path and model must be given");
-    }
-    return rt_dataset_open(out, path, &model->config, err);
+                                  const retort_dataset_options *options, retort_error *err) {
+    static const retort_dataset_options defaults = RETORT_DATASET_OPTIONS;
+    static const rt_config no_model = {.task = RETORT_TASK_CLASSIFY};
+    if (options == NULL) options = &defaults;
+    if (out == NULL || path == NULL) return bad(err, "data set", "out and path must be given");
+    retort_status status = check_size("data set", options->size, sizeof *options, err);
+    if (status != RETORT_OK) return status;
+    retort_dataset_options used = *options;
+    used.texts_only = used.texts_only || model == NULL;
+    return rt_dataset_open(out, path, model != NULL ? &model->config : &no_model, &used, err);
 }
 
 retort_status retort_eval(retort_session *session, const retort_dataset *data,

@@ -604,7 +604,7 @@ static void test_few_tokens(void **unused) {
         retort_dataset *data = NULL;
         retort_model *integer = NULL;
         char text[200] = "";
-        assert_int_equal(retort_dataset_open(&data, path, model, NULL), RETORT_OK);
+        assert_int_equal(retort_dataset_open(&data, path, model, NULL, NULL), RETORT_OK);
         options.recipe = recipes[r];
         options.data = data;
         options.warning = keep_warning;

@@ -87,7 +87,7 @@ static retort_status learn(bench *b, const char *recipe, retort_activations acti
     retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
     options.recipe = recipe;
     options.activations = activations;
-    retort_status status = retort_dataset_open(&data, b->data, b->model, err);
+    retort_status status = retort_dataset_open(&data, b->data, b->model, NULL, err);
     options.data = data;
     if (status == RETORT_OK) status = retort_model_quantize(&model, b->model, &options, err);
     retort_dataset_free(data);
@@ -309,7 +309,7 @@ static retort_status work_eval(bench *b, retort_error *err) {
     retort_session *session = NULL;
     retort_dataset *data = NULL;
     retort_eval_result result = {.size = sizeof result};
-    retort_status status = retort_dataset_open(&data, b->data, b->model, err);
+    retort_status status = retort_dataset_open(&data, b->data, b->model, NULL, err);
     if (status == RETORT_OK) status = retort_session_open(&session, b->model, &options, err);
     if (status == RETORT_OK) status = retort_eval(session, data, NULL, &result, err);
     retort_session_close(session);

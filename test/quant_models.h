@@ -124,8 +124,9 @@ static const char calibration_lines[] =
 static inline retort_dataset *open_lines(const retort_model *model) {
     retort_dataset *data = NULL;
     retort_error err = {0};
+    retort_dataset_options options = RETORT_DATASET_OPTIONS;
     if (rt_dataset_parse(&data, "lines", calibration_lines, sizeof calibration_lines - 1, &model->config,
-                         &err) != RETORT_OK) {
+                         &options, &err) != RETORT_OK) {
         fail_msg("%s", err.text);
     }
     return data;

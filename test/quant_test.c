@@ -480,7 +480,7 @@ static void check_sst2(retort_model *model, const char *data_path, const char *r
     retort_eval_result result = {.size = sizeof result};
     assert_int_equal(retort_session_open(&reference, model, NULL, NULL), RETORT_OK);
     assert_int_equal(retort_session_open(&session, integer, NULL, NULL), RETORT_OK);
-    assert_int_equal(retort_dataset_open(&data, data_path, model, NULL), RETORT_OK);
+    assert_int_equal(retort_dataset_open(&data, data_path, model, NULL, NULL), RETORT_OK);
     options.reference = reference;
     assert_int_equal(retort_eval(session, data, &options, &result, NULL), RETORT_OK);
     uint64_t size = file_bytes(integer);

@@ -16,10 +16,12 @@ static const char *class_names[] = {"NEGATIVE", "POSITIVE"};
 static const rt_config class_config = {.task = RETORT_TASK_CLASSIFY, .labels = 2, .label_names = class_names};
 static const rt_config embed_config = {.task = RETORT_TASK_EMBED, .labels = 8};
 
+static const retort_dataset_options plain = RETORT_DATASET_OPTIONS;
+
 static retort_dataset *parse(const char *name, const char *text, const rt_config *config) {
     retort_error err;
     retort_dataset *data = NULL;
-    if (rt_dataset_parse(&data, name, text, strlen(text), config, &err) != RETORT_OK)
+    if (rt_dataset_parse(&data, name, text, strlen(text), config, &plain, &err) != RETORT_OK)
         fail_msg("%s", err.text);
     return data;
 }
@@ -27,7 +29,7 @@ static retort_dataset *parse(const char *name, const char *text, const rt_config
 static void expect_error(const char *name, const char *text, const rt_config *config, const char *words) {
     retort_error err = {0};
     retort_dataset *data = NULL;
-    assert_int_equal(rt_dataset_parse(&data, name, text, strlen(text), config, &err), RETORT_FORMAT);
+    assert_int_equal(rt_dataset_parse(&data, name, text, strlen(text), config, &plain, &err), RETORT_FORMAT);
     assert_null(data);
     if (strstr(err.text, words) == NULL) fail_msg("'%s' does not say '%s'", err.text, words);
 }
@@ -57,7 +59,8 @@ static void reads_tables(void **state) {
 
 static void tables_say_what_is_wrong(void **state) {
     (void)state;
-    expect_error("a.tsv", "text\tlabel\nx\t1\n", &class_config, "a.tsv:1: no column 'sentence'");
+    expect_error("a.tsv", "body\tlabel\nx\t1\n", &class_config, "a.tsv:1: no column 'sentence' or 'text'");
+    expect_error("a.tsv", "body\tlabel\nx\t1\n", &class_config, "there are 'body', 'label'");
     expect_error("a.tsv", "sentence1\tlabel\nx\t1\n", &class_config, "no column 'sentence2'");
     expect_error("a.tsv", "sentence\tlabel\nx\t1\ny\tMAYBE\n", &class_config, "a.tsv:3: label 'MAYBE'");
     expect_error("a.tsv", "sentence\tlabel\nx\t2\n", &class_config, "label '2'");
@@ -69,6 +72,37 @@ static void tables_say_what_is_wrong(void **state) {
     expect_error("a.conll", "Ada B-ORG\n", &tag_config, "a.conll:1: label 'B-ORG'");
     expect_error("a.json", "{\"data\": [{}]}", &class_config, "'paragraphs'");
     expect_error("a.json", "{\"data\": ", &class_config, "a.json");
+}
+
+static void reads_csv_and_json_lines(void **state) {
+    (void)state;
+    static const char csv[] =
+        "\xef\xbb\xbflabel,\"text\"\r\nPOSITIVE,\"say \"\"hi\"\",\r\nyou\"\r\n\r\n0,plain \"x\"";
+    static const char json[] = "{\"label\": \"POSITIVE\", \"text\": \"say \\\"hi\\\",\\r\\nyou\"}\n\n"
+                               "{\"text\": \"plain \\\"x\\\"\", \"label\": 0, \"more\": [1]}\n";
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const names[] = {"a.csv", "a", "a.jsonl", "a.json"};
+        retort_dataset *data = parse(names[i], i < 2 ? csv : json, &class_config);
+        assert_int_equal(data->count, 2);
+        assert_text(data->samples[0].text.text, data->samples[0].text.length, "say \"hi\",\r\nyou");
+        assert_text(data->samples[1].text.text, data->samples[1].text.length, "plain \"x\"");
+        assert_true(data->labelled && data->samples[0].label == 1 && data->samples[1].label == 0);
+        retort_dataset_free(data);
+    }
+    expect_error("a.csv", "text,label\n\"a\nb\",1\n\"c,1\n", &class_config, "a.csv:4: a quote is opened");
+    expect_error("a.csv", "text,label\na,b,1\n", &class_config, "expected 2 columns, found 3");
+    expect_error("a.jsonl", "{}\n", &class_config, "no column");
+    expect_error("a.jsonl", "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\"}\n", &class_config,
+                 "a.jsonl:2");
+    retort_dataset_options options = RETORT_DATASET_OPTIONS;
+    retort_dataset *data = NULL;
+    options.text_column = "b";
+    options.texts_only = true;
+    assert_int_equal(rt_dataset_parse(&data, "a", "a,b,label\n1,2,maybe", 19, &class_config, &options, NULL),
+                     RETORT_OK);
+    assert_text(data->samples[0].text.text, data->samples[0].text.length, "2");
+    assert_false(data->labelled);
+    retort_dataset_free(data);
 }
 
 static void reads_conll(void **state) {
@@ -351,6 +385,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_tables),
         cmocka_unit_test(tables_say_what_is_wrong),
+        cmocka_unit_test(reads_csv_and_json_lines),
         cmocka_unit_test(reads_conll),
         cmocka_unit_test(reads_squad_and_lines),
         cmocka_unit_test(ranks_like_scipy),

@@ -53,11 +53,11 @@ bool load_answer_end(load_answer *answer);
 typedef struct load_texts {
     retort_text *items;
     size_t count;
-    char *buffer; /* that they point into */
+    char *buffer; /* that they point into, or: */
+    retort_dataset *data;
 } load_texts;
-/* `path`: lines of text, or a TSV whose header names `sentence` or `sentence1` and `sentence2`; NULL:
- * built-in texts. Errors are printed. */
-cli_code load_texts_read(load_texts *out, const char *path);
+/* Of --data, else built-in texts. Errors are printed. */
+cli_code load_texts_read(load_texts *out, const cli_args *args);
 void load_texts_free(load_texts *texts);
 
 /* Where to: http://HOST[:PORT][/PATH], or a UNIX socket. */

@@ -265,6 +265,7 @@ static void add_times(struct MHD_Response *response, const srv_call *call) {
     add_number(response, "x-compute-time", (call->encode_time + run) / million);
     add_number(response, "x-compute-tokens", (int64_t)call->tokens);
     add_number(response, "x-compute-characters", (int64_t)call->characters);
+    if (call->truncated > 0) add_number(response, "x-truncated", (int64_t)call->truncated);
     add_number(response, "x-total-time", total / million);
     add_number(response, "x-tokenization-time", call->encode_time / million);
     add_number(response, "x-queue-time", queue / million);

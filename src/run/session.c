@@ -16,6 +16,7 @@ struct retort_session {
     rt_word_cache *cache;
     bool special_as_text, token_vectors;
     const char *prompt; /* the model's; "" for none */
+    uint64_t truncated; /* texts so far */
 };
 
 static const rt_provider *const providers[] = {
@@ -141,6 +142,7 @@ retort_status retort_session_step(const retort_session *session, size_t index, r
 retort_status retort_session_describe(const retort_session *session, retort_session_info *info) {
     if (session == NULL || info == NULL || info->size != sizeof *info) return RETORT_ARGUMENT;
     info->provider = session->provider->name;
+    info->truncated = session->truncated;
     session->provider->describe(session->state, info);
     return RETORT_OK;
 }
@@ -156,6 +158,9 @@ bool rt_session_token_vectors(const retort_session *session) {
 }
 const char *rt_session_prompt(const retort_session *session) {
     return session->prompt;
+}
+uint64_t *rt_session_truncated(retort_session *session) {
+    return &session->truncated;
 }
 rt_word_cache *rt_session_cache(retort_session *session) {
     return session->cache;

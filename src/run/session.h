@@ -15,5 +15,7 @@ bool rt_session_token_vectors(const retort_session *session);
 const char *rt_session_prompt(const retort_session *session);
 /* The session's own word cache for the tokenizer. */
 rt_word_cache *rt_session_cache(retort_session *session);
+/* Where it counts the texts that are cut. */
+uint64_t *rt_session_truncated(retort_session *session);
 
 #endif

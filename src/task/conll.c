@@ -27,7 +27,7 @@ static retort_status add_word(retort_dataset *data, size_t number, const retort_
                        number, (int)rt_min(line->length, 80), line->text);
     }
     retort_status status = RETORT_OK;
-    if (config->task == RETORT_TASK_TAG) status = rt_dataset_label(data, number, &tag, config, &label, err);
+    if (data->labelled) status = rt_dataset_label(data, number, &tag, config, &label, err);
     if (status == RETORT_OK) status = rt_dataset_part(data, &word, err);
     if (status != RETORT_OK) return status;
     if (!rt_grow((void **)&data->tags, &data->tag_capacity, data->part_count, sizeof *data->tags)) {
@@ -59,7 +59,7 @@ retort_status rt_conll_read(retort_dataset *data, rt_lines lines, const rt_confi
     static const char mark[] = "-DOCSTART-";
     retort_status status = RETORT_OK;
     size_t first = 0;
-    data->labelled = config->task == RETORT_TASK_TAG;
+    data->labelled = config->task == RETORT_TASK_TAG && !data->texts_only;
     for (retort_text line; status == RETORT_OK && rt_lines_next(&lines, &line);) {
         if (line.length == 0) {
             status = end_sentence(data, first, err);

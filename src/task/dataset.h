@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Data files: a table with a header, CoNLL columns, SQuAD JSON, or plain lines. */
+ * Data files: a table (TSV, CSV, JSON lines), CoNLL columns, SQuAD JSON, or plain lines. */
 #ifndef RT_TASK_DATASET_H
 #define RT_TASK_DATASET_H
 
@@ -10,7 +10,7 @@
 
 typedef enum rt_data_kind {
     RT_DATA_LINES,  /* a text a line */
-    RT_DATA_TABLE,  /* TSV: sentence | sentence1 sentence2, label | score */
+    RT_DATA_TABLE,  /* columns of texts, and of labels or scores */
     RT_DATA_WORDS,  /* CoNLL: words with tags */
     RT_DATA_ANSWERS /* SQuAD: question, context, accepted answers */
 } rt_data_kind;
@@ -33,16 +33,19 @@ struct retort_dataset {
     int32_t *tags; /* [part_count] label of each word */
     size_t tag_capacity;
     rt_names labels; /* the model's, to their indices; made when the first label is read */
+    bool texts_only; /* labels are not read */
     rt_map map;
+    char *bytes; /* of what cannot be mapped */
     json_t *json;
     rt_arena arena;
 };
 
 retort_status rt_dataset_open(retort_dataset **out, const char *path, const rt_config *config,
-                              retort_error *err);
+                              const retort_dataset_options *options, retort_error *err);
 /* The parser on plain memory: `data` must outlive *out. */
 retort_status rt_dataset_parse(retort_dataset **out, const char *name, const void *data, size_t size,
-                               const rt_config *config, retort_error *err);
+                               const rt_config *config, const retort_dataset_options *options,
+                               retort_error *err);
 
 /* For the readers of each format. */
 typedef struct rt_lines { /* walks over lines; ends with \n or \r\n, the last one also without */
@@ -58,7 +61,12 @@ retort_status rt_dataset_part(retort_dataset *data, const retort_text *part, ret
 /* Index of a label given by name or by number. */
 retort_status rt_dataset_label(retort_dataset *data, size_t line, const retort_text *value,
                                const rt_config *config, int64_t *label, retort_error *err);
-retort_status rt_table_read(retort_dataset *data, rt_lines lines, const rt_config *config, retort_error *err);
+/* Whether a column of this name is taken for one of texts. */
+bool rt_is_text_column(const retort_text *name);
+typedef enum rt_table_format { RT_TABLE_TSV, RT_TABLE_CSV, RT_TABLE_JSON } rt_table_format;
+retort_status rt_table_read(retort_dataset *data, rt_lines lines, rt_table_format format,
+                            const rt_config *config, const retort_dataset_options *options,
+                            retort_error *err);
 retort_status rt_conll_read(retort_dataset *data, rt_lines lines, const rt_config *config, retort_error *err);
 retort_status rt_squad_read(retort_dataset *data, rt_lines lines, const rt_config *config, retort_error *err);
 

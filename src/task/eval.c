@@ -173,7 +173,9 @@ retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
     retort_status status = check_data(kind, data, err);
     if (status == RETORT_OK) status = check_reference(&e, err);
     if (status == RETORT_OK) status = prepare(&e, err);
+    uint64_t before = *rt_session_truncated(session);
     if (status == RETORT_OK) status = run_all(&e, kind, err);
+    result->truncated = *rt_session_truncated(session) - before;
     if (status == RETORT_OK) status = kind->finish(&e, result, err);
     set_comparison(&e, result);
     evaluation_free(&e);

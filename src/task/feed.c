@@ -12,6 +12,7 @@ rt_encode_options rt_feed_options(retort_session *session, int64_t max_length) {
     return (rt_encode_options){.max_length = (size_t)length,
                                .special_as_text = rt_session_special_as_text(session),
                                .prompt = rt_session_prompt(session),
+                               .truncated = rt_session_truncated(session),
                                .cache = rt_session_cache(session)};
 }
 

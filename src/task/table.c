@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tab-separated tables with a header and without quoting. */
-#include "task/dataset.h"
+ * Tables: which columns hold the texts and the value, and what a record says in them. */
+#include "task/record.h"
 
 #include <math.h>
 
@@ -9,35 +9,73 @@ enum { ABSENT = -1 };
 typedef struct table_columns {
     int text, pair, value; /* index of the column, ABSENT */
     bool scores;           /* the value is a number, not a label */
-    int least;             /* fields that a row must have */
+    size_t least;          /* fields that a record must have */
 } table_columns;
 
-static int find_column(retort_text header, const char *name) {
-    int index = 0;
-    for (retort_text field; rt_field_next(&header, '\t', &field); index++) {
-        if (rt_text_is(&field, name)) return index;
+/* What columns of texts are usually called. */
+static const struct {
+    const char *text, *pair;
+} usual[] = {{"sentence", NULL},
+             {"text", NULL},
+             {"sentence1", "sentence2"},
+             {"question", "context"},
+             {"premise", "hypothesis"}};
+
+bool rt_is_text_column(const retort_text *name) {
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
+        if (rt_text_is(name, usual[i].text)) return true;
     }
-    return ABSENT;
+    return false;
 }
 
-static retort_status find_columns(table_columns *out, const retort_dataset *data, const retort_text *header,
-                                  const rt_config *config, retort_error *err) {
-    *out = (table_columns){.text = find_column(*header, "sentence"), .pair = ABSENT};
-    if (out->text == ABSENT) {
-        out->text = find_column(*header, "sentence1");
-        out->pair = find_column(*header, "sentence2");
-        const char *missing = out->text == ABSENT ? "sentence" : "sentence2";
-        if (out->pair == ABSENT) {
-            return rt_fail(err, RETORT_FORMAT, "%s:1: no column '%s' in the header '%.*s'", data->name,
-                           missing, (int)rt_min(header->length, 200), header->text);
-        }
+static retort_status no_column(const rt_records *records, const char *name, const char *advice,
+                               retort_error *err) {
+    char names[256] = "";
+    for (size_t i = 0, n = 0; i < records->column_count && n < sizeof names - 1; i++) {
+        const retort_text *column = &records->columns[i];
+        int written = snprintf(names + n, sizeof names - n, "%s'%.*s'", i > 0 ? ", " : "",
+                               (int)rt_min(column->length, 40), column->text);
+        n += written > 0 ? (size_t)written : 0;
     }
+    return rt_fail(err, RETORT_FORMAT, "%s:1: no column '%s'%s; there are %s", records->name, name, advice,
+                   names);
+}
+
+/* The index of a column that the caller has named. */
+static retort_status named_column(int *out, const rt_records *records, const char *name, retort_error *err) {
+    *out = name != NULL ? rt_records_column(records, name) : ABSENT;
+    return name == NULL || *out != ABSENT ? RETORT_OK : no_column(records, name, "", err);
+}
+
+static retort_status find_texts(table_columns *out, const rt_records *records,
+                                const retort_dataset_options *options, retort_error *err) {
+    retort_status status = named_column(&out->text, records, options->text_column, err);
+    if (status == RETORT_OK) status = named_column(&out->pair, records, options->pair_column, err);
+    if (status != RETORT_OK || out->text != ABSENT) return status;
+    for (size_t i = 0; out->text == ABSENT && i < sizeof usual / sizeof *usual; i++) {
+        out->text = rt_records_column(records, usual[i].text);
+        if (out->text == ABSENT || usual[i].pair == NULL || out->pair != ABSENT) continue;
+        out->pair = rt_records_column(records, usual[i].pair);
+        if (out->pair == ABSENT) return no_column(records, usual[i].pair, "", err);
+    }
+    if (out->text != ABSENT) return RETORT_OK;
+    return no_column(records, "sentence", " or 'text': name the one with the texts (text_column)", err);
+}
+
+static retort_status find_columns(table_columns *out, const rt_records *records, const rt_config *config,
+                                  const retort_dataset_options *options, retort_error *err) {
+    *out = (table_columns){.text = ABSENT, .pair = ABSENT, .value = ABSENT};
+    retort_status status = find_texts(out, records, options, err);
+    if (status == RETORT_OK) status = named_column(&out->value, records, options->label_column, err);
+    if (status != RETORT_OK) return status;
     bool classify = config->task == RETORT_TASK_CLASSIFY, embed = config->task == RETORT_TASK_EMBED;
+    bool wanted = out->value == ABSENT && (classify || embed);
     out->scores = embed || rt_config_has_values(config);
-    out->value = classify || embed ? find_column(*header, out->scores ? "score" : "label") : ABSENT;
-    if (classify && out->value == ABSENT) out->value = find_column(*header, "label");
-    out->least = out->text > out->pair ? out->text : out->pair;
-    out->least = 1 + (out->value > out->least ? out->value : out->least);
+    if (wanted) out->value = rt_records_column(records, out->scores ? "score" : "label");
+    if (wanted && classify && out->value == ABSENT) out->value = rt_records_column(records, "label");
+    if (options->texts_only) out->value = ABSENT;
+    int least = out->text > out->pair ? out->text : out->pair;
+    out->least = 1 + (size_t)(out->value > least ? out->value : least);
     return RETORT_OK;
 }
 
@@ -80,38 +118,61 @@ static retort_status read_value(retort_dataset *data, size_t line, const retort_
                    (int)rt_min(field->length, 80), field->text);
 }
 
-static retort_status read_row(retort_dataset *data, size_t line, retort_text row,
-                              const table_columns *columns, const rt_config *config, retort_error *err) {
-    rt_sample sample = {0};
-    int index = 0;
-    retort_status status = RETORT_OK;
-    for (retort_text field; status == RETORT_OK && rt_field_next(&row, '\t', &field); index++) {
-        if (index == columns->text) {
-            sample.text.text = field.text;
-            sample.text.length = field.length;
-        } else if (index == columns->pair) {
-            sample.text.pair = field.text;
-            sample.text.pair_length = field.length;
-        } else if (index == columns->value) {
-            status = read_value(data, line, &field, columns->scores, config, &sample, err);
-        }
+static retort_status check_fields(const rt_records *records, const table_columns *columns,
+                                  retort_error *err) {
+    if (records->count < columns->least) {
+        return rt_fail(err, RETORT_FORMAT, "%s:%zu: expected %zu columns, found %zu", records->name,
+                       records->line, columns->least, records->count);
     }
-    if (status == RETORT_OK && index < columns->least) {
-        return rt_fail(err, RETORT_FORMAT, "%s:%zu: expected %d columns, found %d", data->name, line,
-                       columns->least, index);
+    if (records->format == RT_TABLE_CSV && records->count > records->column_count) {
+        return rt_fail(err, RETORT_FORMAT,
+                       "%s:%zu: expected %zu columns, found %zu: a text with a comma stands in quotes",
+                       records->name, records->line, records->column_count, records->count);
+    }
+    const int indices[] = {columns->text, columns->pair, columns->value};
+    for (size_t i = 0; i < sizeof indices / sizeof *indices; i++) {
+        if (indices[i] == ABSENT || records->fields[indices[i]].text != NULL) continue;
+        const retort_text *name = &records->columns[indices[i]];
+        return rt_fail(err, RETORT_FORMAT, "%s:%zu: no text or number '%.*s'", records->name, records->line,
+                       (int)rt_min(name->length, 80), name->text);
+    }
+    return RETORT_OK;
+}
+
+static retort_status read_record(retort_dataset *data, const rt_records *records,
+                                 const table_columns *columns, const rt_config *config, retort_error *err) {
+    rt_sample sample = {0};
+    retort_status status = check_fields(records, columns, err);
+    if (status != RETORT_OK) return status;
+    sample.text = records->fields[columns->text];
+    if (columns->pair != ABSENT) {
+        sample.text.pair = records->fields[columns->pair].text;
+        sample.text.pair_length = records->fields[columns->pair].length;
+    }
+    if (columns->value != ABSENT) {
+        status = read_value(data, records->line, &records->fields[columns->value], columns->scores, config,
+                            &sample, err);
     }
     return status == RETORT_OK ? rt_dataset_add(data, &sample, err) : status;
 }
 
-retort_status rt_table_read(retort_dataset *data, rt_lines lines, const rt_config *config,
+retort_status rt_table_read(retort_dataset *data, rt_lines lines, rt_table_format format,
+                            const rt_config *config, const retort_dataset_options *options,
                             retort_error *err) {
-    retort_text line = {0};
+    rt_records records = {.format = format, .name = data->name, .lines = lines, .arena = &data->arena};
     table_columns columns;
-    rt_lines_next(&lines, &line);
-    retort_status status = find_columns(&columns, data, &line, config, err);
-    data->labelled = columns.value != ABSENT;
-    while (status == RETORT_OK && rt_lines_next(&lines, &line)) {
-        if (line.length > 0) status = read_row(data, lines.number, line, &columns, config, err);
+    bool more = true;
+    retort_status status = rt_records_open(&records, err);
+    if (status == RETORT_OK) status = find_columns(&columns, &records, config, options, err);
+    if (status == RETORT_OK) {
+        rt_records_keep(&records, (int *const[]){&columns.text, &columns.pair, &columns.value}, 3);
+        data->labelled = columns.value != ABSENT;
+        if (format == RT_TABLE_JSON) columns.least = records.column_count;
     }
+    while (status == RETORT_OK && more) {
+        status = rt_records_next(&records, &more, err);
+        if (status == RETORT_OK && more) status = read_record(data, &records, &columns, config, err);
+    }
+    rt_records_free(&records);
     return status;
 }

@@ -80,7 +80,8 @@ static retort_status open_request(encode_request *request, const rt_tokenizer *t
     }
     request->budget = options->max_length - special_count(request);
     /* How much is cut from one text of a pair depends on both, and what an end is needs all of the text. */
-    if (!paired && !request->left && options->truncation != RT_ONLY_SECOND) request->limit = request->budget;
+    if (!paired && !request->left && options->truncation != RT_ONLY_SECOND)
+        request->limit = request->budget + 1; /* the one too many shows that it is cut */
     return RETORT_OK;
 }
 
@@ -204,6 +205,8 @@ static retort_status cut(const encode_request *request, size_t count[2]) {
 /* The one window that is left of texts which are cut. */
 static retort_status cut_window(const encode_request *request, token_window *window) {
     retort_status status = cut(request, window->count);
+    bool less = window->count[0] + window->count[1] < request->texts[0]->count + request->texts[1]->count;
+    if (status == RETORT_OK && less && request->options->truncated != NULL) ++*request->options->truncated;
     for (size_t i = 0; i < 2 && status == RETORT_OK; i++) {
         window->start[i] = request->left ? request->texts[i]->count - window->count[i] : 0;
     }

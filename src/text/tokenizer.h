@@ -63,6 +63,7 @@ typedef struct rt_encode_options {
     bool words;           /* also fill `words` */
     retort_side side;     /* where a text that is too long is cut; of a pair each at the same */
     rt_word_cache *cache; /* may be NULL */
+    uint64_t *truncated;  /* NULL, or counts the texts that were cut */
 } rt_encode_options;
 
 /* One encoded text (or window). Arrays belong to the struct and grow; start with {0}. offsets count code

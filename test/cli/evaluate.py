@@ -21,7 +21,7 @@ def eval_labels():
     best = [row["labels"][0]["label"] for row in rows("run", path, stdin="\n".join(texts).encode() + b"\n")]
     data = file("good.tsv", "sentence\tlabel\n" + "".join(f"{t}\t{b}\n" for t, b in zip(texts, best)))
     right = rows("eval", path, "--data", data)[0]
-    assert right == {"task": "classify", "metric": "accuracy", "value": 1.0, "n": 5}
+    assert right == {"task": "classify", "metric": "accuracy", "value": 1.0, "n": 5, "truncated": 0}
     names = ["negative", "neutral", "positive"]
     wrong = [(names.index(b) + (i == 0)) % 3 for i, b in enumerate(best)]
     data = file("wrong.tsv", "\ufefflabel\tsentence\r\n" + "".join(f"{b}\t{t}\r\n" for t, b in zip(texts, wrong)))
@@ -34,6 +34,8 @@ def eval_labels():
         assert row == answer["logits"]
     same = rows("eval", path, "--data", data, "--reference", path)[0]
     assert same["kl"] == 0 and same["agreement"] == 1 and same["max_abs_logit_error"] == 0
+    cut = rows("eval", path, "--data", data, "--max-length", "4")[0]
+    assert cut["truncated"] == 1 and b"truncated            1\n" in retort("eval", path, "--data", data, "--max-length", "4")[0]
     retort("eval", path, "--data", data, "--floor", "0.8")
     out, error = retort("eval", path, "--data", data, "--floor", "0.81", code=4)
     assert b"accuracy" in out and "below the floor" in error
@@ -72,11 +74,79 @@ def answers_are_finite():
         assert "rows.tsv: text 2: the model's answer is not finite" in error, (words, error)
 
 
+
+
+CSV = '\ufeffid,body,"the ""class"""\r\n1,"good, very\r\n""good""",positive\r\n\r\n2,bad,negative\r\n3,"",neutral\r\n'
+TEXTS = ['good, very\r\n"good"', "bad", ""]
+COLUMNS = ["--text-column", "body", "--label-column", 'the "class"']
+
+
+@test
+def tables_of_every_form():
+    """The same texts as CSV, JSON lines and over a pipe; columns by any name."""
+    path = model("distilbert-classify")
+    wanted = [row["logits"] for row in rows("run", path, *[text.replace("\r\n", " ") for text in TEXTS])]
+    lines = "".join(json.dumps({"id": i, "body": text, 'the "class"': label}) + "\n"
+                    for i, (text, label) in enumerate(zip(TEXTS, ["positive", "negative", 1])))
+    metrics = []
+    for name, text in (("t.csv", CSV), ("t.jsonl", lines), ("train.json", lines), ("t", CSV), ("u", lines)):
+        data = file(name, text)
+        assert [row["logits"] for row in rows("run", path, "--data", data, "--text-column", "body")] == wanted, name
+        metrics.append(rows("eval", path, "--data", data, *COLUMNS)[0])
+        for stdin in ("-", "/dev/stdin"):
+            assert rows("eval", path, "--data", stdin, *COLUMNS, stdin=text.encode()) == metrics[-1:], (name, stdin)
+    assert all(metric == metrics[0] and metric["n"] == 3 for metric in metrics)
+    usual = file("usual.csv", "label,text\nneutral,good\n")
+    assert rows("eval", path, "--data", usual)[0]["n"] == 1
+    assert len(retort("run", path, "--data", usual)[0].splitlines()) == 1
+    pairs = file("pairs.csv", "a,b,gold\n good,bad,0\n")
+    found = rows("run", path, "--data", pairs, "--text-column", "a", "--text-pair-column", "b")
+    assert found == rows("run", path, " good\tbad", "--pairs")
+    qa = file("qa.jsonl", '{"question": "is it", "context": "a very good film"}\n')
+    assert rows("run", model("bert-answer"), "--data", qa) == rows("run", model("bert-answer"), "is it\ta very good film")
+
+
+@test
+def tables_that_are_wrong():
+    path = model("distilbert-classify")
+    for words, name, text, flags in (
+        ("no column 'sentence' or 'text'", "a.csv", "body,gold\na,1\n", []),
+        ("there are 'body', 'gold'", "a.csv", "body,gold\na,1\n", ["--text-column", "texts"]),
+        ("no column 'class'; there are 'text', 'gold'", "a.csv", "text,gold\na,1\n", ["--label-column", "class"]),
+        ("a.csv:4: label 'maybe'", "a.csv", 'text,label\n"a\nb",0\nc,maybe\n', []),
+        ("a.csv:2: expected 2 columns, found 3: a text with a comma stands in quotes", "a.csv", "text,label\na,b,1\n", []),
+        ("a.csv:3: a quote is opened that is not closed", "a.csv", 'text,label\na,1\n"b,1\nc,0\n', []),
+        ("a.csv:2: expected a comma", "a.csv", 'text,label\n"a"b,1\n', []),
+        ("a.jsonl:2: no text or number 'text'", "a.jsonl", '{"text": "a", "label": 1}\n{"label": 1}\n', []),
+        ("a.jsonl:2: ", "a.jsonl", '{"text": "a", "label": 1}\n{"text": \n', []),
+        ("a.jsonl:1: expected a JSON object", "a.jsonl", '[1]\n', []),
+    ):
+        fails(3, words, "eval", path, "--data", file(name, text), *flags)
+    fails(3, "columns are named, but this is no table", "run", path, "--data", file("a.txt", "a\n"), "--text-column", "b")
+    fails(2, "not both", "run", path, "a", "--data", "b")
+    fails(2, "--text-column needs --data", "run", path, "a", "--text-column", "b")
+
+
+@test
+def what_run_says_of_texts():
+    path, data = model("distilbert-classify"), file("is-a-file.txt", "good\nbad\n")
+    assert f"did you mean --data {data}?" in retort("run", path, data)[1]
+    assert len(rows("run", path, "--data", data)) == 2
+    assert "text 2 has a tab, which makes it a pair" in retort("run", path, "a", "a\tb", "c\td")[1]
+    assert retort("run", path, "a\tb", "--pairs")[1] == ""
+    fails(3, "text 1 has no tab", "run", path, "a", "--pairs")
+    assert "has a tab" in retort("tokenize", path, "a\tb")[1] and retort("tokenize", path, "a\tb", "--pairs")[1] == ""
+    long = "good film " * 40
+    assert "2 of 3 texts were cut: the model reads 40 pieces" in retort("run", path, long, "good", long, "--json")[1]
+    fits = "good " * 38
+    assert retort("run", path, fits)[1] == "" and "1 of 1 texts" in retort("run", path, fits + "film")[1]
+
+
 @test
 def bad_data():
     path = model("distilbert-classify")
     for words, name, data in (
-        ("no column 'sentence'", "text.tsv", "text\tlabel\nx\t1\n"),
+        ("no column 'sentence'", "text.tsv", "body\tlabel\nx\t1\n"),
         ("'sentence' and 'label'", "nolabel.tsv", "sentence\nx\n"),
         ("label 'MAYBE'", "label.tsv", "sentence\tlabel\nx\tMAYBE\n"),
         ("label '3'", "label.tsv", "sentence\tlabel\nx\t3\n"),

@@ -79,6 +79,8 @@ def truncation():
     assert f"max_input_length is {limit}" in error["error"] and error["error_type"] == "tokenizer"
     assert re.search(r"text 0 has \d{3} tokens", error["error"])
     assert server.metric("retort_truncated_total") >= 3
+    for inputs, cut in (([["good"]], None), ([[long], ["good"], [long]], "2")):
+        assert server.send("POST", "/predict", {"inputs": inputs})[1].get("x-truncated") == cut
     with Server(model(CLASSIFY), "--auto-truncate", "false") as strict:
         strict.post("/predict", {"inputs": long}, 422)
         same_labels(strict.post("/predict", {"inputs": long, "truncate": True}), expected(CLASSIFY, long))
