@@ -144,7 +144,7 @@ static retort_status run_tag(text_run *run) {
     size_t words = (size_t)run->key[WORDS];
     const char **names = run->words != NULL ? calloc(words + 1, sizeof *names) : NULL;
     if (run->words != NULL && names == NULL) return RETORT_NOMEM;
-    for (size_t i = 0; i < words; i++) names[i] = run->words[i].text;
+    for (size_t i = 0; names != NULL && i < words; i++) names[i] = run->words[i].text;
     bool every = (run->key[FLAGS] & SPANS) != 0;
     options.aggregation = aggregations[run->key[AGGREGATION]];
     options.stride = run->key[STRIDE];

@@ -74,7 +74,7 @@ static bool make_pairs(srv_call *call, const size_t *ends) {
             "%zu",
             texts, labels, most);
     if (!srv_call_charge(call, texts * labels * sizeof(retort_text))) return false;
-    retort_text *pairs = calloc(texts * labels, sizeof *pairs);
+    retort_text *pairs = calloc(texts * labels + 1, sizeof *pairs);
     if (pairs == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < texts * labels; i++) {
         size_t label = i % labels, from = label > 0 ? ends[label - 1] : 0;
@@ -99,7 +99,8 @@ bool srv_zero_read(srv_call *call) {
     call->ask.made = (srv_out){.memory = call->server->options->budget, .use = SRV_USE_INPUTS};
     if (!srv_call_charge(call, call->ask.label_count * sizeof(size_t))) return false;
     size_t *ends = calloc(call->ask.label_count, sizeof *ends);
-    bool fine = ends != NULL || srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    bool fine = true;
+    if (ends == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; fine && i < call->ask.label_count; i++) {
         fine = add_hypothesis(call, &call->ask.labels[i]);
         ends[i] = call->ask.made.length;
