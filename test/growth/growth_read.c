@@ -100,7 +100,9 @@ static retort_status prepare_data(job *j) {
 }
 static retort_status run_data(job *j) {
     retort_dataset *data = NULL;
-    retort_status status = rt_dataset_parse(&data, j->name, j->file.data, j->file.size, &j->config, &j->err);
+    retort_dataset_options options = RETORT_DATASET_OPTIONS;
+    retort_status status =
+        rt_dataset_parse(&data, j->name, j->file.data, j->file.size, &j->config, &options, &j->err);
     retort_dataset_free(data);
     return status;
 }
