@@ -109,7 +109,8 @@ static retort_status read_model(const builder *in, const json_t *model, const vo
 /* Without a word about it: what BertTokenizer of transformers has. null: none. */
 static retort_status read_decoder(const builder *in, const json_t *part) {
     rt_decoder *out = &in->tokenizer->decoder;
-    const char *prefix = part == NULL ? "##" : json_string_value(json_object_get(part, "prefix"));
+    const json_t *stated = json_object_get(part, "prefix");
+    const char *prefix = stated == NULL ? "##" : json_string_value(stated);
     *out = (rt_decoder){.wordpiece = !json_is_null(part)};
     if (!out->wordpiece) return RETORT_OK;
     if (prefix == NULL)

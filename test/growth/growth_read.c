@@ -169,16 +169,24 @@ static retort_status prepare_serve_text(job *j) {
 }
 
 static retort_status serve_tokenize(job *j, const rt_map *map) {
-    static const srv_options options = {.keep_special = true};
+    srv_memory budget = {.limit = SIZE_MAX};
+    const srv_options options = {.keep_special = true, .budget = &budget};
     srv_server server = {.options = &options};
     srv_engine engine = {.model = j->model};
     srv_call call = {.server = &server, .engine = &engine};
     retort_text text = {.text = (const char *)map->data, .length = map->size};
     call.ask.texts = &text;
     call.ask.count = 1;
-    srv_tei_write_tokenize(&call);
+    bool more = srv_call_tokenize(&call);
+    while (more) {
+        call.writing.whole = true;
+        srv_tei_write_tokenize(&call);
+        more = !call.writing.whole && !call.failed;
+    }
     bool written = call.answer.length > map->size && !call.failed && !call.answer.failed;
     srv_out_free(&call.answer);
+    free(call.writing.ends);
+    free(call.writing.tokens);
     return written ? RETORT_OK : RETORT_FORMAT;
 }
 static retort_status run_serve_tokenize(job *j) {
