@@ -25,7 +25,8 @@ class Server:
     def __init__(self, *words, env=None, pass_fds=(), preexec=None):
         environment = {**os.environ, **(env or {})}
         environment.pop("RETORT_ISA", None)
-        self.process = subprocess.Popen([RETORT, "serve", *map(str, words), "--port", "0", "--json"], stdout=subprocess.PIPE,
+        port = () if "--unix" in words else ("--port", "0")
+        self.process = subprocess.Popen([RETORT, "serve", *map(str, words), *port, "--json"], stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, env=environment, pass_fds=pass_fds, preexec_fn=preexec)
         line = self.process.stdout.readline()
         if not line:
