@@ -176,6 +176,8 @@ static retort_status count_constants(const retort_model *model, retort_info *inf
 retort_status retort_model_info(const retort_model *model, retort_info *info) {
     if (model == NULL || info == NULL || info->size != sizeof *info) return RETORT_ARGUMENT;
     const rt_config *config = &model->config;
+    const rt_tokenizer_info text = model->tokenizer != NULL ? rt_tokenizer_describe(model->tokenizer)
+                                                            : (rt_tokenizer_info){.mask = -1, .unk = -1};
     *info = (retort_info){
         .size = sizeof *info,
         .task = config->task,
@@ -199,8 +201,8 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .nodes = model->graph.node_count,
         .source_nodes = model->source_nodes,
         .token_vectors = rt_model_pooled_rows(model) >= 0,
-        .mask = rt_tokenizer_describe(model->tokenizer).mask,
-        .unknown = rt_tokenizer_describe(model->tokenizer).unk,
+        .mask = text.mask,
+        .unknown = text.unk,
     };
     return count_constants(model, info);
 }
