@@ -115,6 +115,7 @@ typedef struct srv_ask {
     bool nested;        /* Hugging Face's form of the answer to it */
     bool token_vectors; /* in place of a text's */
     bool no_job;        /* the answer needs the tokenizer alone */
+    bool listed;        /* zero-shot: labels with their scores, as Hugging Face's API has them */
     bool similarity;    /* POST /: cosines with the first text */
     srv_slice named;    /* the model, in the body */
     srv_switch truncate;
@@ -324,6 +325,7 @@ void srv_tei_write_info(srv_call *call);
 bool srv_zero_read(srv_call *call);
 void srv_zero_write(srv_call *call);
 bool srv_hf_read(srv_call *call, const srv_json *body);
+bool srv_hf_read_model(srv_call *call, const srv_json *body);
 void srv_hf_write(srv_call *call);
 bool srv_openai_read_embeddings(srv_call *call, const srv_json *body);
 void srv_openai_write_embeddings(srv_call *call);
@@ -338,6 +340,7 @@ void srv_v2_write_model(srv_call *call);
 void srv_v2_write_model_ready(srv_call *call);
 /* The engine that the path names, kept in the call; false: srv_call_fail has been called. */
 bool srv_v2_find_model(srv_call *call);
+void srv_triton_write_config(srv_call *call);
 void srv_triton_write_index(srv_call *call);
 void srv_triton_write_statistics(srv_call *call);
 void srv_write_page(srv_call *call);

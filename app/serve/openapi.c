@@ -108,6 +108,10 @@ static const struct {
      "{'type':'object','required':['name','platform','inputs','outputs'],'properties':{'name':{'type':"
      "'string'},'platform':{'type':'string'},'inputs':{'type':'array','items':{'$ref':'#/components/schemas/"
      "V2Tensor'}},'outputs':{'type':'array','items':{'$ref':'#/components/schemas/V2Tensor'}}}}"},
+    {"TritonConfig",
+     "{'type':'object','required':['name','max_batch_size','input','output'],'properties':{'name':{'type':"
+     "'string'},'max_batch_size':{'type':'integer'},'input':{'type':'array','items':{'type':'object'}},"
+     "'output':{'type':'array','items':{'type':'object'}}}}"},
     {"TritonIndex",
      "{'type':'array','items':{'type':'object','required':['name','version','state'],'properties':{'name':"
      "{'type':'string'},'version':{'type':'string'},'state':{'type':'string'},'reason':{'type':'string'}}}}"},

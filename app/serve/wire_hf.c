@@ -116,6 +116,12 @@ static void write_parts(srv_call *call) {
     writing->part++;
 }
 
+/* The answers of Hugging Face's inference API are the pipelines' but for zero-shot classification. */
+bool srv_hf_read_model(srv_call *call, const srv_json *body) {
+    call->ask.listed = true;
+    return srv_hf_read(call, body);
+}
+
 void srv_hf_write(srv_call *call) {
     if (call->ask.label_count > 0) {
         srv_zero_write(call);

@@ -518,6 +518,53 @@ void srv_v2_write_model(srv_call *call) {
     srv_out_text(out, "]}");
 }
 
+/* ---- Triton's configuration of a model (common/protobuf/model_config.proto): dims without the batch ---- */
+
+static void write_config_tensor(srv_out *out, const char *name, const char *type, const char *dims) {
+    srv_out_format(out, "{\"name\":\"%s\",\"data_type\":\"TYPE_%s\",\"dims\":[%s]}", name,
+                   strcmp(type, "BYTES") == 0 ? "STRING" : type, dims);
+}
+
+static void write_config_inputs(const srv_call *call, srv_out *out) {
+    if (srv_v2_does(call->engine)) write_config_tensor(out, "text", "BYTES", "1");
+    for (int k = 0; srv_engine_has_rows(call->engine) && k < ID_TENSORS; k++) {
+        srv_out_text(out, ",");
+        write_config_tensor(out, id_names[k], "INT64", "-1");
+    }
+}
+
+static void write_config_outputs(const srv_call *call, srv_out *out) {
+    for (int kind = 0, first = 1; kind < OUTPUT_COUNT; kind++) {
+        const char *shape = output_rows[kind].shape;
+        char dims[24];
+        if (!is_of_model(call, kind)) continue;
+        if (!first) srv_out_text(out, ",");
+        snprintf(dims, sizeof dims, "%lld", (long long)call->engine->info.labels);
+        if (shape != NULL) snprintf(dims, sizeof dims, "%s", *shape == ',' ? shape + 1 : "1");
+        write_config_tensor(out, output_rows[kind].name, output_rows[kind].type, dims);
+        first = 0;
+    }
+}
+
+void srv_triton_write_config(srv_call *call) {
+    srv_out *out = &call->answer;
+    const srv_options *options = call->server->options;
+    if (!srv_v2_find_model(call)) return;
+    srv_out_text(out, "{\"name\":");
+    srv_out_string(out, call->engine->name, strlen(call->engine->name));
+    srv_out_format(out,
+                   ",\"platform\":\"retort\",\"backend\":\"retort\",\"version_policy\":{\"latest\":"
+                   "{\"num_versions\":1}},\"max_batch_size\":%ld,\"input\":[",
+                   options->items);
+    write_config_inputs(call, out);
+    srv_out_text(out, "],\"output\":[");
+    write_config_outputs(call, out);
+    srv_out_format(out,
+                   "],\"instance_group\":[{\"kind\":\"KIND_CPU\",\"count\":%ld}],\"dynamic_batching\":"
+                   "{\"max_queue_delay_microseconds\":%ld}}",
+                   options->streams, options->wait_us);
+}
+
 void srv_v2_write_model_ready(srv_call *call) {
     if (!srv_v2_find_model(call)) return;
     bool ready = srv_engine_well(call->engine) && !srv_server_leaving(call->server);

@@ -132,6 +132,38 @@ static bool score(srv_call *call, size_t text, float *logits, float *scores) {
     return status == RETORT_OK || srv_call_fail(call, SRV_ERROR_INVALID, "%s", err.text);
 }
 
+/* As transformers' pipeline has it. */
+static void write_object(srv_call *call, size_t text, const float *scores, const uint32_t *order) {
+    srv_out *out = &call->answer;
+    size_t n = call->ask.label_count;
+    srv_out_text(out, "{\"sequence\":");
+    srv_out_string(out, call->ask.texts[text * n].text, call->ask.texts[text * n].length);
+    srv_out_text(out, ",\"labels\":[");
+    write_labels(call, order);
+    srv_out_text(out, "],\"scores\":[");
+    for (size_t k = 0; k < n; k++) {
+        if (k > 0) srv_out_text(out, ",");
+        srv_out_real(out, (double)scores[order[k]]);
+    }
+    srv_out_text(out, "]}");
+}
+
+/* As Hugging Face's inference API has it, and huggingface_hub reads it. */
+static void write_list(srv_call *call, size_t text, const float *scores, const uint32_t *order) {
+    srv_out *out = &call->answer;
+    (void)text;
+    srv_out_text(out, "[");
+    for (size_t k = 0; k < call->ask.label_count; k++) {
+        const srv_slice *label = &call->ask.labels[order[k]];
+        srv_out_text(out, k > 0 ? ",{\"label\":" : "{\"label\":");
+        srv_out_string(out, label->text, label->length);
+        srv_out_text(out, ",\"score\":");
+        srv_out_real(out, (double)scores[order[k]]);
+        srv_out_text(out, "}");
+    }
+    srv_out_text(out, "]");
+}
+
 /* A text a part. */
 void srv_zero_write(srv_call *call) {
     size_t n = call->ask.label_count, text = call->writing.part;
@@ -146,15 +178,7 @@ void srv_zero_write(srv_call *call) {
     }
     if (!score(call, text, scores + n, scores)) return;
     srv_order(scores, n, order);
-    srv_out_text(out, text > 0 ? ",{\"sequence\":" : "{\"sequence\":");
-    srv_out_string(out, call->ask.texts[text * n].text, call->ask.texts[text * n].length);
-    srv_out_text(out, ",\"labels\":[");
-    write_labels(call, order);
-    srv_out_text(out, "],\"scores\":[");
-    for (size_t k = 0; k < n; k++) {
-        if (k > 0) srv_out_text(out, ",");
-        srv_out_real(out, (double)scores[order[k]]);
-    }
-    srv_out_text(out, "]}");
+    if (text > 0) srv_out_text(out, ",");
+    (call->ask.listed ? write_list : write_object)(call, text, scores, order);
     srv_more(call);
 }

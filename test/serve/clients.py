@@ -34,6 +34,13 @@ def triton():
     index = triton.get_model_repository_index()
     assert [m["name"] for m in index] == [CLASSIFY, EMBED] and all(m["state"] == "READY" for m in index)
 
+    config = triton.get_model_config(CLASSIFY)
+    assert config["max_batch_size"] >= 1000 and config["input"][0] == {"name": "text", "data_type": "TYPE_STRING", "dims": [1]}
+    assert [output["dims"] for output in config["output"]] == [[3], [3], [1]], config
+    meta = triton.get_model_metadata(CLASSIFY)
+    for kind in "input", "output":
+        assert [tensor["name"] for tensor in config[kind]] == [tensor["name"] for tensor in meta[kind + "s"]]
+
     texts = http.InferInput("text", [2], "BYTES")
     texts.set_data_from_numpy(numpy.array([TEXT, "bad"], dtype=object))
     before = triton.get_inference_statistics(CLASSIFY)["model_stats"][0]
@@ -68,6 +75,10 @@ def hugging_face():
         embedder = hub.InferenceClient(model=server.url + path)
         for found, value in zip(embedder.feature_extraction(TEXT, normalize=False)[0], vector):
             close(float(found), value, 2e-6)
+    with Server(model("bert-classify")) as judge:  # its labels are those of an NLI model by name
+        labels = hub.InferenceClient(model=f"{judge.url}/models/bert-classify").zero_shot_classification(TEXT, ["good", "bad"])
+        ranked = judge.post("/", {"inputs": TEXT, "parameters": {"candidate_labels": ["good", "bad"]}})
+        assert [(one.label, one.score) for one in labels] == list(zip(ranked["labels"], ranked["scores"]))
     with Server(model(EMBED)) as alone:
         assert hub.InferenceClient(model=alone.url).sentence_similarity(TEXT, ["good", TEXT]) == wanted
 
