@@ -192,7 +192,7 @@ static void write_file(const char *folder, const char *name, const char *text) {
 static void test_folder(void **state) {
     (void)state;
     static const char *const names[] = {"vocab.txt", "tokenizer.json", "tokenizer_config.json",
-                                        "special_tokens_map.json"};
+                                        "special_tokens_map.json", "added_tokens.json"};
     char folder[] = "/tmp/retort-text-XXXXXX", path[4096];
     rt_tokenizer *tokenizer = NULL;
     retort_error err;
@@ -203,6 +203,14 @@ static void test_folder(void **state) {
     assert_int_equal(rt_tokenizer_from_folder(&tokenizer, folder, &err), RETORT_OK);
     assert_int_equal(rt_tokenizer_describe(tokenizer).cls, 3);
     rt_tokenizer_free(tokenizer);
+    write_file(folder, "added_tokens.json", "{\"two words\":5,\"<s>\":3,\"zz\":4}");
+    assert_int_equal(rt_tokenizer_from_folder(&tokenizer, folder, &err), RETORT_OK);
+    expect_ids(tokenizer, "zz Two words <s>", (int32_t[]){3, 4, 5, 3, 2}, 5);
+    rt_tokenizer_free(tokenizer);
+    write_file(folder, "added_tokens.json", "{\"zz\":\"4\"}");
+    assert_int_equal(rt_tokenizer_from_folder(&tokenizer, folder, &err), RETORT_FORMAT);
+    assert_non_null(strstr(err.text, "added_tokens.json: the id of \"zz\""));
+    write_file(folder, "added_tokens.json", "{}");
     write_file(folder, "tokenizer.json", smallest);
     write_file(folder, "tokenizer_config.json", "{\"do_lower_case\":false,\"model_max_length\":64}");
     assert_int_equal(rt_tokenizer_from_folder(&tokenizer, folder, &err), RETORT_OK);

@@ -86,8 +86,8 @@ void srv_call_write_error(srv_call *call) {
 const char *srv_call_last_words(const srv_call *call) {
     static const char *const words[SRV_WIRE_COUNT] = {
         [SRV_WIRE_TEI] = "{\"error\":\"out of memory\",\"error_type\":\"backend\"}",
-        [SRV_WIRE_OPENAI] = "{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\","
-                            "\"param\":null,\"code\":\"backend\"}}",
+        [SRV_WIRE_OPENAI] = ("{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\","
+                             "\"param\":null,\"code\":\"backend\"}}"),
         [SRV_WIRE_V2] = "{\"error\":\"out of memory\"}"};
     return words[call->route != NULL ? call->route->wire : SRV_WIRE_TEI];
 }

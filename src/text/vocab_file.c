@@ -496,6 +496,45 @@ static retort_status add_model_class(json_t *config, const char *folder, retort_
     return status;
 }
 
+static bool is_special(const json_t *config, const char *content) {
+    for (size_t i = 0; i < SPECIALS; i++) {
+        if (strcmp(special_text(config, i), content) == 0) return true;
+    }
+    return false;
+}
+
+/* {"token": id, …}, which transformers before 4.34 saved: as added_tokens_decoder, which goes before it. */
+static retort_status add_legacy_tokens(json_t *config, const char *folder, retort_error *err) {
+    json_t *added = NULL, *decoder = json_object(), *id;
+    const char *content;
+    char key[32];
+    retort_status status = load_object(&added, folder, "added_tokens.json", err);
+    bool fine = decoder != NULL;
+    if (status == RETORT_OK && !json_is_object(added))
+        status = rt_fail(err, RETORT_FORMAT, "%s: added_tokens.json is not an object", folder);
+    if (json_object_get(config, "added_tokens_decoder") == NULL && status == RETORT_OK) {
+        json_object_foreach(added, content, id) {
+            if (!json_is_integer(id)) {
+                status =
+                    rt_fail(err, RETORT_FORMAT,
+                            "%s: added_tokens.json: the id of \"%.64s\" is no whole number", folder, content);
+                break;
+            }
+            snprintf(key, sizeof key, "%lld", (long long)json_integer_value(id));
+            bool special = is_special(config, content);
+            json_t *token =
+                json_pack("{s:s,s:b,s:b}", "content", content, "special", special, "normalized", !special);
+            fine = fine && json_object_set_new(decoder, key, token) == 0;
+        }
+        if (fine && json_object_size(decoder) > 0)
+            fine = json_object_set(config, "added_tokens_decoder", decoder) == 0;
+    }
+    if (!fine && status == RETORT_OK) status = rt_fail(err, RETORT_NOMEM, "%s: out of memory", folder);
+    json_decref(decoder);
+    json_decref(added);
+    return status;
+}
+
 retort_status rt_tokenizer_from_folder(rt_tokenizer **out, const char *folder, retort_error *err) {
     json_t *config = NULL, *specials = NULL;
     retort_status status = load_object(&config, folder, "tokenizer_config.json", err);
@@ -506,6 +545,7 @@ retort_status rt_tokenizer_from_folder(rt_tokenizer **out, const char *folder, r
         status = rt_fail(err, RETORT_FORMAT,
                          "%s: tokenizer_config.json or special_tokens_map.json is not an object", folder);
     }
+    if (status == RETORT_OK) status = add_legacy_tokens(config, folder, err);
     if (status == RETORT_OK) status = from_files(out, folder, config, err);
     json_decref(specials);
     json_decref(config);
