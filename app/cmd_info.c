@@ -120,17 +120,18 @@ static cli_code print_info_json(const cli_args *args, const retort_model *model,
          i++) {
         json_array_append_new(tensors, tensor_json(&tensor));
     }
-    json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:o, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, "
-        "s:o, s:o}",
-        "task", cli_task_names[info->task], "problem", problem_names[info->problem], "family", info->family,
-        "source", cli_json_text(info->source, strlen(info->source)), "recipe", info->recipe, "level",
-        info->level, "layers", info->layers, "hidden", info->hidden, "heads", info->heads, "ffn", info->ffn,
-        "vocab", info->vocab, "positions", info->positions, "labels", info->labels, "max_length",
-        info->max_length, "parameters", (json_int_t)info->parameters, "file_bytes",
-        (json_int_t)info->file_bytes, "nodes", (json_int_t)info->nodes, "tensor_count",
-        (json_int_t)info->tensors, "label_names", labels_json(model), "bytes", bytes, "parts",
-        parts_json(model));
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+                  "s:I, s:I, s:o, "
+                  "s:o, s:o}",
+                  "task", cli_task_names[info->task], "problem", problem_names[info->problem], "family",
+                  info->family, "source", cli_json_text(info->source, strlen(info->source)), "recipe",
+                  info->recipe, "dtype", info->dtype, "level", info->level, "layers", info->layers, "hidden",
+                  info->hidden, "heads", info->heads, "ffn", info->ffn, "vocab", info->vocab, "positions",
+                  info->positions, "labels", info->labels, "max_length", info->max_length, "parameters",
+                  (json_int_t)info->parameters, "file_bytes", (json_int_t)info->file_bytes, "nodes",
+                  (json_int_t)info->nodes, "tensor_count", (json_int_t)info->tensors, "label_names",
+                  labels_json(model), "bytes", bytes, "parts", parts_json(model));
     json_t *warnings = json_array();
     const char *warning;
     for (size_t i = 0; (warning = retort_model_warning(model, i)) != NULL; i++) {

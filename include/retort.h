@@ -299,6 +299,8 @@ typedef struct retort_info {
     const char *default_prompt; /* name of the prompt that embeddings get unless told otherwise; NULL: none */
     const char *similarity;     /* "cosine", "dot", "euclidean" or "manhattan" */
     int32_t mask, unknown;      /* ids of the mask and the unknown token, -1 where the vocabulary has none */
+    const char *dtype;          /* of most weights of the matrices: "float32", "bfloat16", "int8", "int4" or
+                                   "int3" */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
 /* Name of prompt `index` of an embedding model, NULL beyond the last one; *text (may be NULL) is what is put
@@ -660,21 +662,21 @@ RETORT_API retort_status retort_session_describe(const retort_session *session, 
 
 typedef struct retort_dataset_options {
     size_t size;
-    /* Of a table; NULL: "sentence" or "text", or a pair of "sentence1" and "sentence2", "question" and "context",
-     * "premise" and "hypothesis"; "label", or "score" where the task has numbers. */
+    /* Of a table; NULL: "sentence" or "text", or a pair of "sentence1" and "sentence2", "question" and
+     * "context", "premise" and "hypothesis"; "label", or "score" where the task has numbers. */
     const char *text_column, *pair_column, *label_column;
     bool texts_only; /* labels are not read, so that they may be any */
 } retort_dataset_options;
 #define RETORT_DATASET_OPTIONS                                                                               \
     { sizeof(retort_dataset_options), NULL, NULL, NULL, false }
 
-/* Reads a data file for a task of the model (NULL: of none, for its texts): a table as TSV without quoting, as CSV
- * (RFC 4180), both with a header, or as JSON lines (.tsv, .csv, .jsonl, else by its first line); CoNLL columns
- * (token tag), SQuAD JSON, or plain lines. What is not a regular file, as /dev/stdin, is read to its end.
- * options NULL: defaults. */
+/* Reads a data file for a task of the model (NULL: of none, for its texts): a table as TSV without quoting,
+ * as CSV (RFC 4180), both with a header, or as JSON lines (.tsv, .csv, .jsonl, else by its first line); CoNLL
+ * columns (token tag), SQuAD JSON, or plain lines. What is not a regular file, as /dev/stdin, is read to its
+ * end. options NULL: defaults. */
 RETORT_API retort_status retort_dataset_open(retort_dataset **out, const char *path,
-                                             const retort_model *model,
-                                             const retort_dataset_options *options, retort_error *err);
+                                             const retort_model *model, const retort_dataset_options *options,
+                                             retort_error *err);
 RETORT_API size_t retort_dataset_count(const retort_dataset *data);
 /* Text `index` of the set (words of a CoNLL sentence are joined by a space). */
 RETORT_API retort_status retort_dataset_text(const retort_dataset *data, size_t index, retort_text *text);

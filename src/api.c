@@ -161,15 +161,34 @@ static uint64_t parameters_of(const rt_value *value, const rt_use *use) {
     return weight && !use->scale && rt_shape_count(value->dims, value->rank, &count) ? count : 0;
 }
 
+/* How the weights of matrices are stored, in torch's words where it has them. */
+typedef enum stored { FLOAT32, BFLOAT16, INT8, INT4, INT3, STORED_COUNT } stored;
+static const char *const stored_names[STORED_COUNT] = {
+    [FLOAT32] = "float32", [BFLOAT16] = "bfloat16", [INT8] = "int8", [INT4] = "int4", [INT3] = "int3"};
+
+static stored stored_as(const rt_value *value) {
+    if (value->dtype == RETORT_U8) return rt_value_fits_three(value) ? INT3 : INT4;
+    return value->dtype == RETORT_S8 ? INT8 : value->dtype == RETORT_BF16 ? BFLOAT16 : FLOAT32;
+}
+
 static retort_status count_constants(const retort_model *model, retort_info *info) {
     const rt_constants *constants = rt_model_constants(model);
     if (constants == NULL) return RETORT_NOMEM;
+    uint64_t sums[STORED_COUNT] = {0};
+    stored most = FLOAT32;
     info->tensors = constants->count;
     info->parameters = 0;
     for (size_t i = 0; i < constants->count; i++) {
         const struct rt_constant *constant = &constants->items[i];
-        info->parameters += parameters_of(&model->graph.values[constant->value], &constant->use);
+        const rt_value *value = &model->graph.values[constant->value];
+        uint64_t parameters = parameters_of(value, &constant->use);
+        info->parameters += parameters;
+        if (constant->use.part == RT_PART_MATRIX) sums[stored_as(value)] += parameters;
     }
+    for (int kind = 0; kind < STORED_COUNT; kind++) {
+        if (sums[kind] > sums[most]) most = (stored)kind;
+    }
+    info->dtype = stored_names[most];
     return RETORT_OK;
 }
 

@@ -244,6 +244,8 @@ static void test_info(void **unused) {
     assert_int_equal(retort_model_info(integer, &after), RETORT_OK);
     assert_int_equal(before.parameters, after.parameters);
     assert_string_equal(after.recipe, "int4 group=64 embeddings=8");
+    assert_string_equal(before.dtype, "float32");
+    assert_string_equal(after.dtype, "int4");
     for (size_t i = 0; retort_model_tensor(integer, i, &tensor) == RETORT_OK; i++) {
         parameters += tensor.parameters;
         if (strcmp(tensor.name, "layer.0.ffn.lin1.weight") == 0) {

@@ -78,8 +78,12 @@ static const struct {
      "'maximum':99}}}],'description':'ids of the vocabulary, or lists of them'}"},
     {"DecodeReply", "{'type':'array','items':{'type':'string'}}"},
     {"Info",
-     "{'type':'object','required':['model_id','model_type','max_input_length'],'properties':{'model_id':"
-     "{'type':'string'},'max_input_length':{'type':'integer'}}}"},
+     "{'type':'object','required':['model_id','model_dtype','recipe','model_type','max_input_length'],'"
+     "properties':{'model_id':"
+     "{'type':'string'},'model_dtype':{'enum':['float32','bfloat16','int8','int4','int3'],'description':"
+     "'of most weights of the matrices'},'recipe':{'type':'string','description':'how the weights were "
+     "made'},"
+     "'max_input_length':{'type':'integer'}}}"},
     {"HuggingFaceReply", "{'description':'labels, vectors, entities, an answer, or guesses for [MASK]'}"},
     {"EmbeddingsReply", "{'type':'object','required':['object','data','model','usage'],'properties':{'object'"
                         ":{'const':'list'},'data':"

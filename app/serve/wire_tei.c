@@ -427,6 +427,8 @@ static void write_model_facts(srv_call *call, srv_out *out) {
     srv_out_text(out, "{\"model_id\":");
     srv_out_string(out, engine->name, strlen(engine->name));
     srv_out_text(out, ",\"model_sha\":null,\"model_dtype\":");
+    srv_out_string(out, engine->info.dtype, strlen(engine->info.dtype));
+    srv_out_text(out, ",\"recipe\":");
     srv_out_string(out, engine->info.recipe, strlen(engine->info.recipe));
     srv_out_text(out, ",\"model_type\":");
     if (engine->info.task == RETORT_TASK_CLASSIFY || engine->info.task == RETORT_TASK_TAG) {

@@ -212,6 +212,7 @@ def tokenize():
 def info_and_health():
     info = server.get("/info")
     assert info["model_id"] == CLASSIFY and info["max_client_batch_size"] == 8 and info["models"] == [CLASSIFY, EMBED]
+    assert info["model_dtype"] == "float32" and info["recipe"] == "fp32"
     labels = info["model_type"]["classifier"]
     assert {v: int(k) for k, v in labels["id2label"].items()} == labels["label2id"]
     for path in ("/health", "/health/live", "/health/ready", "/ping", "/"):
@@ -221,6 +222,20 @@ def info_and_health():
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy
     assert server.send("HEAD", "/health")[0] == 200
+
+
+@test
+def types_of_weights():
+    wide = model("distilbert-wide")
+    made = {"bfloat16": ("import", checkpoint("distilbert-wide"), "--dtype", "bf16"), "int8": ("quantize", wide),
+            "int4": ("quantize", wide, "--recipe", "int4", "--embeddings", 8),
+            "int3": ("quantize", wide, "--recipe", "int4", "--bits", 3, "--embeddings", 8)}
+    for dtype, words in made.items():
+        rows(*words, "-o", HERE / f"{dtype}.retort")
+        recipe = rows("info", HERE / f"{dtype}.retort")[0]["recipe"]
+        with Server(HERE / f"{dtype}.retort") as other:
+            info = other.get("/info")
+            assert (info["model_dtype"], info["recipe"]) == (dtype, recipe), (dtype, info)
 
 
 @test
