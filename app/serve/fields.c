@@ -112,8 +112,9 @@ bool srv_fields_read(srv_call *call, const srv_form *form, const srv_json *objec
         const srv_field *field = form->fields;
         while (field->name != NULL && !srv_json_equals(key, field->name)) field++;
         if (field->name == NULL) return refuse(call, form, key, where);
-        if (value->kind != SRV_NULL &&
-            !read_field(call, field, value, name_of(where, key->text, key->length).text))
+        bool skipped =
+            field->kind == SRV_FIELD_OWN || field->kind == SRV_FIELD_UNUSED || value->kind == SRV_NULL;
+        if (!skipped && !read_field(call, field, value, name_of(where, key->text, key->length).text))
             return false;
         key = srv_json_next(value);
     }
