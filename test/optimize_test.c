@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The driver of the rewrites: levels, and rewrites that are left out. */
+#include "base/budget.h"
 #include "graph/rewrite.h"
 
 #include <setjmp.h>
@@ -131,12 +132,35 @@ static void test_names(void **state) {
     rt_graph_free(&graph);
 }
 
+/* What rewrites note of a graph is held against the budget of reading it once, not with each of them. */
+static void test_notes_are_taken_once(void **state) {
+    (void)state;
+    enum { NODES = 4000 };
+    rt_buffer text = {0};
+    rt_budget budget;
+    retort_error err = {0};
+    rt_buffer_format(&text, PADDED "c0 = Relu(x:0)\n", 0);
+    for (int i = 1; i < NODES; i++) rt_buffer_format(&text, "c%d = Tanh(c%d:0)\n", i, i - 1);
+    rt_buffer_format(&text, "output c%d:0\n", NODES - 1);
+    assert_false(text.failed);
+    rt_graph graph = parse(text.data);
+    rt_budget_begin(&budget, "test", 1 << 30);
+    retort_status status = optimize(&graph, 2, NULL, NULL, &err);
+    size_t used = budget.used;
+    status = rt_budget_end(&budget, status, &err);
+    if (status != RETORT_OK) fail_msg("%s", err.text);
+    assert_in_range(used, NODES, 4 * RT_MAX_INPUTS * sizeof(int) * NODES);
+    rt_graph_free(&graph);
+    rt_buffer_free(&text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_failed_level_is_not_reached),
         cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_notes_are_taken_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,6 +57,11 @@ int rt_names_find(const rt_names *names, const char *text, size_t length) {
     return slot->name != NULL ? slot->index : -1;
 }
 
+void rt_names_clear(rt_names *names) {
+    if (names->count > 0) memset(names->slots, 0, names->capacity * sizeof *names->slots);
+    names->count = 0;
+}
+
 void rt_names_free(rt_names *names) {
     free(names->slots);
     *names = (rt_names){0};

@@ -22,6 +22,8 @@ bool rt_names_add(rt_names *names, const char *name, int index, int *known);
 bool rt_names_put(rt_names *names, const char *name, int index);
 /* The index of text[0…length), -1 when it is not there. */
 int rt_names_find(const rt_names *names, const char *text, size_t length);
+/* Forgets all names; the memory stays. */
+void rt_names_clear(rt_names *names);
 void rt_names_free(rt_names *names);
 
 #endif

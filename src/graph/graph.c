@@ -161,6 +161,7 @@ int rt_node_output(const rt_graph *graph, int node, int index) {
 
 void rt_graph_free(rt_graph *graph) {
     if (graph == NULL) return;
+    rt_links_free(graph);
     free(graph->values);
     free(graph->nodes);
     rt_arena_free(&graph->arena);
@@ -177,7 +178,7 @@ retort_status rt_graph_copy(rt_graph *out, const rt_graph *graph, retort_error *
     rt_graph copy = *graph;
     bool made = true;
     copy.arena = (rt_arena){0};
-    copy.links = NULL;
+    copy.links = copy.idle_links = NULL;
     copy.value_capacity = graph->value_count;
     copy.node_capacity = graph->node_count;
     copy.values = rt_calloc(graph->value_count, sizeof *copy.values);

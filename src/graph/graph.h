@@ -203,9 +203,10 @@ typedef struct rt_graph {
     size_t node_count, node_capacity;
     int output; /* value */
     int level;
-    int64_t mask_id;        /* id of the mask token for MaskRows and Select, -1 without */
-    retort_error fault;     /* the first failure of a construction call; status 0: none */
-    struct rt_links *links; /* while rewrites edit it (graph/links.h), else NULL */
+    int64_t mask_id;             /* id of the mask token for MaskRows and Select, -1 without */
+    retort_error fault;          /* the first failure of a construction call; status 0: none */
+    struct rt_links *links;      /* while rewrites edit it (graph/links.h), else NULL */
+    struct rt_links *idle_links; /* memory for the next ones, or NULL */
 } rt_graph;
 
 /* Construction: indices, or -1 when out of memory or when shapes do not fit. The first failure is kept in

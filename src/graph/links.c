@@ -79,7 +79,8 @@ bool rt_links_add_node(rt_graph *graph) {
 bool rt_links_open(rt_graph *graph) {
     size_t values = graph->value_count, nodes = graph->node_count;
     bool fine = true;
-    graph->links = rt_calloc(1, sizeof *graph->links);
+    graph->links = graph->idle_links != NULL ? graph->idle_links : rt_calloc(1, sizeof *graph->links);
+    graph->idle_links = NULL;
     if (graph->links == NULL) return false;
     for (graph->value_count = 0; fine && graph->value_count < values;) {
         graph->value_count++;
@@ -98,6 +99,18 @@ bool rt_links_open(rt_graph *graph) {
 void rt_links_close(rt_graph *graph) {
     struct rt_links *l = graph->links;
     if (l == NULL) return;
+    l->loose_count = 0;
+    l->failed = false;
+    rt_names_clear(&l->nodes);
+    rt_names_clear(&l->values);
+    graph->links = NULL;
+    graph->idle_links = l;
+}
+
+void rt_links_free(rt_graph *graph) {
+    rt_links_close(graph);
+    struct rt_links *l = graph->idle_links;
+    if (l == NULL) return;
     free(l->first);
     free(l->uses);
     free(l->next);
@@ -107,7 +120,7 @@ void rt_links_close(rt_graph *graph) {
     rt_names_free(&l->nodes);
     rt_names_free(&l->values);
     free(l);
-    graph->links = NULL;
+    graph->idle_links = NULL;
 }
 
 /* ---- What is needed ---- */

@@ -22,7 +22,9 @@ struct rt_links {
 
 /* Notes them all in graph->links. False when out of memory; then graph->links is NULL. */
 bool rt_links_open(rt_graph *graph);
+/* Forgets them; their memory stays with the graph for the next time, until it is freed. */
 void rt_links_close(rt_graph *graph);
+void rt_links_free(rt_graph *graph);
 /* After an edit: what nobody needs dies, and what it read loses a reader. False when out of memory. */
 bool rt_links_settle(rt_graph *graph);
 /* The live value, or whether a live node has this name. */

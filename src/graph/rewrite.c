@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The driver: rewrites in the order of their rows, each level to a fixed point. */
 #include "graph/rewrite.h"
+#include "graph/links.h"
 
 #include <string.h>
 
@@ -133,13 +134,14 @@ retort_status rt_graph_optimize(rt_graph *graph, const retort_optimize_options *
         retort_status status = leave_out(&r, options->without[i], err);
         if (status != RETORT_OK) return status;
     }
-    for (int next = graph->level + 1; next <= options->level; next++) {
+    retort_status status = RETORT_OK;
+    for (int next = graph->level + 1; status == RETORT_OK && next <= options->level; next++) {
         int reached = graph->level;
-        retort_status status = run_level(&r, next, err);
-        if (status != RETORT_OK) {
-            graph->level = reached;
-            return fail_without(&r, status, err);
-        }
+        status = run_level(&r, next, err);
+        if (status == RETORT_OK) continue;
+        graph->level = reached;
+        status = fail_without(&r, status, err);
     }
-    return RETORT_OK;
+    rt_links_free(graph);
+    return status;
 }
