@@ -99,6 +99,92 @@ static void test_arena_is_shared(void **unused) {
     free_plan(p);
 }
 
+/* ---- Graphs of many nodes ---- */
+
+/* "b0 = Relu(x)", then each node of the one before it and, every fourth time, of one `back` before. */
+static void parse_long(rt_graph *graph, size_t nodes, size_t back) {
+    rt_buffer text = {0};
+    retort_error err = {0};
+    rt_buffer_format(&text, "graph level=0 mask_id=-1\ninput x f32 [batch, 4]\nb0 = Relu(x)\n");
+    for (size_t i = 1; i < nodes; i++) {
+        if (i % 4 == 0 && i >= back) {
+            rt_buffer_format(&text, "b%zu = Add(b%zu:0, b%zu:0)\n", i, i - 1, i - back);
+        } else {
+            rt_buffer_format(&text, "b%zu = Relu(b%zu:0)\n", i, i - 1);
+        }
+    }
+    rt_buffer_format(&text, "output b%zu:0\n", nodes - 1);
+    assert_false(text.failed);
+    if (rt_graph_parse(graph, "test", text.data, text.length, NULL, NULL, &err) != RETORT_OK)
+        fail_msg("%s", err.text);
+    rt_buffer_free(&text);
+}
+
+/* Each value still stands where it was written when it is read: a walk over the steps notes the last writer
+ * of every 64 bytes. */
+static void check_readers(const rt_plan *plan) {
+    int *writer = calloc(plan->arena_bytes / 64, sizeof *writer);
+    assert_non_null(writer);
+    for (size_t s = 0; s < plan->step_count; s++) {
+        const rt_step *step = &plan->steps[s];
+        assert_int_equal(step->out[0].offset % 64, 0);
+        assert_true(step->out[0].offset + step->out_bytes[0] <= plan->arena_bytes);
+        for (size_t b = 0; b < step->out_bytes[0] / 64; b++)
+            writer[step->out[0].offset / 64 + b] = step->out[0].value;
+        for (int i = 0; i < step->node->input_count; i++) {
+            const rt_value *value = &plan->graph->values[step->in[i].value];
+            if (value->producer < 0) continue;
+            for (size_t b = 0; b < plan->steps[value->producer].out_bytes[0] / 64; b++)
+                assert_int_equal(writer[step->in[i].offset / 64 + b], step->in[i].value);
+        }
+    }
+    free(writer);
+}
+
+/* Slots: at most those values stand side by side that live together. */
+static void test_long_graphs_share_the_arena(void **unused) {
+    (void)unused;
+    static const size_t counts[] = {100, 8192, 8193, 20000};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        rt_graph graph = {.output = -1};
+        rt_kernels kernels;
+        rt_plan plan;
+        retort_error err = {0};
+        parse_long(&graph, counts[i], 20);
+        rt_kernels_select(&kernels, 0);
+        if (rt_plan_make(&plan, &graph, &kernels, 64, 64, &err) != RETORT_OK) fail_msg("%s", err.text);
+        check_readers(&plan);
+        assert_in_range(plan.arena_bytes / plan.steps[0].out_bytes[0], 6, 8);
+        assert_int_equal(rt_plan_memory(&plan, true, &err), RETORT_OK);
+        assert_int_equal(plan.arena_bytes, counts[i] * plan.steps[0].out_bytes[0]);
+        rt_plan_free(&plan);
+        rt_graph_free(&graph);
+    }
+}
+
+/* Each value fits into the address space, all together do not: 17 of 2^60 bytes. */
+static void test_sizes_do_not_wrap(void **unused) {
+    (void)unused;
+    static const char head[] = "graph level=0 mask_id=-1\ninput x f32 [batch, 4]\n"
+                               "const shape i64 rows [3] = {1048576, 1048576, 262144}\n"
+                               "const one f32 rows [] = {1}\ne0 = Expand(one, shape)\n";
+    rt_buffer text = {0};
+    rt_graph graph = {.output = -1};
+    rt_kernels kernels;
+    rt_plan plan;
+    retort_error err = {0};
+    rt_buffer_format(&text, "%s", head);
+    for (int i = 1; i < 17; i++) rt_buffer_format(&text, "e%d = Relu(e%d:0)\n", i, i - 1);
+    rt_buffer_format(&text, "y = Relu(x)\noutput y:0\n");
+    if (rt_graph_parse(&graph, "test", text.data, text.length, NULL, NULL, &err) != RETORT_OK)
+        fail_msg("%s", err.text);
+    rt_kernels_select(&kernels, 0);
+    assert_int_equal(rt_plan_make(&plan, &graph, &kernels, 64, 64, &err), RETORT_LIMIT);
+    assert_non_null(strstr(err.text, "too large for 64 rows"));
+    rt_graph_free(&graph);
+    rt_buffer_free(&text);
+}
+
 /* A level-3 graph has no plain step left, and the plain graph no fused one. */
 static void test_levels_choose_kernels(void **unused) {
     (void)unused;
@@ -119,6 +205,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_living_values_do_not_share_bytes),
         cmocka_unit_test(test_arena_is_shared),
+        cmocka_unit_test(test_long_graphs_share_the_arena),
+        cmocka_unit_test(test_sizes_do_not_wrap),
         cmocka_unit_test(test_levels_choose_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

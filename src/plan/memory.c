@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Places in the arena: every value lives from the step that makes it to the last one that reads it, and
  * values that do not live at the same time may share bytes. Largest first, each at the lowest offset that is
- * free during its life (the greedy-by-size planner of Pisarchyk and Lee, arXiv 2001.03288). */
+ * free during its life (the greedy-by-size planner of Pisarchyk and Lee, arXiv 2001.03288). That compares
+ * each value with all others: the values of graphs with more nodes than networks have take turns in slots
+ * instead, in one pass over the steps. */
 #include "plan/plan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct life {
     int value;
@@ -12,11 +15,14 @@ typedef struct life {
     size_t bytes, offset;
 } life;
 
+/* Most values that are compared with each other: twice what 48 layers have at level 0. */
+enum { MOST_COMPARED = 8192 };
+
 typedef struct planner {
     rt_plan *plan;
-    life *lives; /* [count], sorted by size while they are placed */
+    life *lives; /* [count], by step */
     size_t count;
-    bool apart; /* every value has bytes of its own */
+    size_t bytes; /* of all lives */
 } planner;
 
 /* Bytes of an s8 value [rows, n] with its row scales (rt_row_scales_at). */
@@ -51,9 +57,7 @@ static bool value_bound(const planner *p, const rt_value *value, size_t *bytes) 
     return *bytes > 0;
 }
 
-static bool overlap(const planner *p, const life *a, const life *b) {
-    return p->apart || (a->first <= b->last && b->first <= a->last);
-}
+/* ---- Places ---- */
 
 static int by_size(const void *a, const void *b) {
     const life *x = a, *y = b;
@@ -61,24 +65,86 @@ static int by_size(const void *a, const void *b) {
     return (x->value > y->value) - (x->value < y->value);
 }
 
-static int by_offset(const void *a, const void *b) {
-    const life *const *x = a, *const *y = b;
-    return ((*x)->offset > (*y)->offset) - ((*x)->offset < (*y)->offset);
+/* Every value has bytes of its own. */
+static void place_apart(planner *p) {
+    qsort(p->lives, p->count, sizeof *p->lives, by_size);
+    for (size_t i = 0, at = 0; i < p->count; at += p->lives[i++].bytes) p->lives[i].offset = at;
+    p->plan->arena_bytes = p->bytes;
 }
 
-/* The lowest free offset for lives[index]; those before it are placed. `busy` is scratch. */
-static void place(planner *p, size_t index, const life **busy) {
-    life *it = &p->lives[index];
-    size_t n = 0, at = 0;
-    for (size_t i = 0; i < index; i++) {
-        if (overlap(p, &p->lives[i], it)) busy[n++] = &p->lives[i];
+/* The lowest free offset for a life. `placed`: the `count` larger ones by their offsets; it joins them. */
+static void place(planner *p, life *it, const life **placed, size_t count) {
+    size_t at = 0, i = 0;
+    for (; i < count && placed[i]->offset < at + it->bytes; i++) {
+        bool together = placed[i]->first <= it->last && it->first <= placed[i]->last;
+        if (together) at = rt_max(at, placed[i]->offset + placed[i]->bytes);
     }
-    qsort(busy, n, sizeof *busy, by_offset);
-    for (size_t i = 0; i < n && busy[i]->offset < at + it->bytes; i++)
-        at = rt_max(at, busy[i]->offset + busy[i]->bytes);
+    while (i > 0 && placed[i - 1]->offset > at) i--;
+    memmove(placed + i + 1, placed + i, (count - i) * sizeof(const life *));
+    placed[i] = it;
     it->offset = at;
     p->plan->arena_bytes = rt_max(p->plan->arena_bytes, at + it->bytes);
 }
+
+static void place_compared(planner *p, const life **placed) {
+    qsort(p->lives, p->count, sizeof *p->lives, by_size);
+    for (size_t i = 0; i < p->count; i++) place(p, &p->lives[i], placed, i);
+}
+
+/* Slots that lives of like size take in turn. Numbers of lives are counted from 1; 0: none. */
+typedef struct slots {
+    size_t *ending;                  /* [steps + 1] a life that ends there */
+    size_t *next;                    /* [lives + 1] another one that ends there; another free slot */
+    size_t *slot;                    /* [lives + 1] the slot of a life: the life that took it first */
+    size_t *room;                    /* [lives + 1] bytes of that slot */
+    size_t free[8 * sizeof(size_t)]; /* a free slot for lives of 2^i to 2^(i+1) - 1 bytes */
+} slots;
+
+static size_t *class_of(slots *s, size_t bytes) {
+    int i = 0;
+    while (bytes >> i > 1) i++;
+    return &s->free[i];
+}
+
+static void take_slot(slots *s, const life *it, size_t number) {
+    size_t *free_slot = class_of(s, it->bytes), slot = *free_slot != 0 ? *free_slot : number;
+    if (*free_slot != 0) *free_slot = s->next[slot];
+    s->slot[number] = slot;
+    s->room[slot] = rt_max(s->room[slot], it->bytes);
+    s->next[number] = s->ending[it->last];
+    s->ending[it->last] = number;
+}
+
+static void free_slots(slots *s, size_t step) {
+    for (size_t number = s->ending[step], next; number != 0; number = next) {
+        size_t slot = s->slot[number], *free_slot = class_of(s, s->room[slot]);
+        next = s->next[number];
+        s->next[slot] = *free_slot;
+        *free_slot = slot;
+    }
+}
+
+static retort_status place_in_slots(planner *p, retort_error *err) {
+    size_t steps = p->plan->graph->node_count, lives = p->count + 1, at = 0, number = 0;
+    size_t *memory = rt_calloc(3 * lives + steps + 1, sizeof *memory);
+    if (memory == NULL) return rt_fail_nomem(err, (3 * lives + steps + 1) * sizeof *memory);
+    slots s = {memory + 3 * lives, memory, memory + lives, memory + 2 * lives, {0}};
+    for (size_t step = 0; step < steps; step++) {
+        for (; number < p->count && p->lives[number].first == step; number++)
+            take_slot(&s, &p->lives[number], number + 1);
+        free_slots(&s, step);
+    }
+    for (size_t i = 1; i < lives; i++) {
+        life *it = &p->lives[i - 1];
+        it->offset = s.slot[i] == i ? at : p->lives[s.slot[i] - 1].offset;
+        if (s.slot[i] == i) at += s.room[i];
+    }
+    p->plan->arena_bytes = at;
+    free(memory);
+    return RETORT_OK;
+}
+
+/* ---- Lives ---- */
 
 static void find_last_uses(planner *p, size_t *last) {
     const rt_graph *graph = p->plan->graph;
@@ -97,7 +163,8 @@ static retort_status collect(planner *p, const size_t *last, retort_error *err) 
             int value = graph->nodes[s].outputs[i];
             life *it = &p->lives[p->count++];
             *it = (life){.value = value, .first = s, .last = rt_max(s, last[value])};
-            if (!value_bound(p, &graph->values[value], &it->bytes)) {
+            if (!value_bound(p, &graph->values[value], &it->bytes) ||
+                !rt_add(p->bytes, it->bytes, &p->bytes)) {
                 return rt_fail(err, RETORT_LIMIT, "'%s': too large for %zu rows", graph->values[value].name,
                                p->plan->capacity);
             }
@@ -128,7 +195,7 @@ static void write_places(planner *p, const life **of_value) {
 
 retort_status rt_plan_memory(rt_plan *plan, bool apart, retort_error *err) {
     size_t values = plan->graph->value_count;
-    planner p = {.plan = plan, .lives = rt_calloc(values, sizeof(life)), .apart = apart};
+    planner p = {.plan = plan, .lives = rt_calloc(values, sizeof(life))};
     plan->arena_bytes = 0;
     size_t *last = rt_calloc(values, sizeof *last);
     const life **scratch = rt_calloc(values, sizeof *scratch);
@@ -139,9 +206,14 @@ retort_status rt_plan_memory(rt_plan *plan, bool apart, retort_error *err) {
         find_last_uses(&p, last);
         status = collect(&p, last, err);
     }
+    if (status == RETORT_OK && apart) {
+        place_apart(&p);
+    } else if (status == RETORT_OK && p.count > MOST_COMPARED) {
+        status = place_in_slots(&p, err);
+    } else if (status == RETORT_OK) {
+        place_compared(&p, scratch);
+    }
     if (status == RETORT_OK) {
-        qsort(p.lives, p.count, sizeof *p.lives, by_size);
-        for (size_t i = 0; i < p.count; i++) place(&p, i, scratch);
         for (size_t i = 0; i < values; i++) scratch[i] = NULL;
         write_places(&p, scratch);
     }

@@ -70,6 +70,8 @@ ROWS = [
     ("optimize: constants", "optimize", 500, inputs.constants, None),
     ("optimize: wide", "optimize", 200, inputs.wide, None),
     ("optimize: layers", "optimize", 200, inputs.layers, None),
+    ("plan: a chain", "plan", 9000, lambda n: inputs.chain(n, "Relu({})"), None),
+    ("plan: wide", "plan", 5000, inputs.wide, None),
     ("data: lines of a table", "data.tsv", 500, lambda n: b"sentence\tlabel\n" + b"a b c\tlabel 1\n" * n, inputs.bert(3)),
     ("data: columns of a table", "data.tsv", 1000, lambda n: b"a\t" * n + b"sentence\tlabel\n" + b"a\t" * n + b"b\t1\n", inputs.bert(3)),
     ("data: sentences of CoNLL", "data.conll", 500, lambda n: b"a O\n\n" * n, inputs.bert(3)),
