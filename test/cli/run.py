@@ -652,7 +652,8 @@ def signals_leave_nothing():
     folder.mkdir()
     for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         process = subprocess.Popen([RETORT, "bench", checkpoint("distilbert-classify"), checkpoint("distilbert-wide"), "--grid", "1x8", "--seconds",
-                                    "20"], env={**os.environ, "TMPDIR": str(folder)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                    "20"], env={**os.environ, "TMPDIR": str(folder)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # also under nohup
         for _ in range(600):
             if list(folder.glob("retort-*/*.retort")):
                 break
