@@ -57,7 +57,8 @@ const rt_constants *rt_model_constants(const retort_model *model);
 /* A model with a copy of the graph, to be changed; constants, texts and the tokenizer are borrowed. */
 retort_status rt_model_derive(retort_model **out, const retort_model *model, retort_error *err);
 /* The value [tokens, hidden] whose rows a model of level 3 that embeds pools; -1: another model, or one that
- * computes only some of them, as rows that nobody reads are pruned, down to the queries of the last attention. */
+ * computes only some of them, as rows that nobody reads are pruned, down to the queries of the last
+ * attention. */
 int rt_model_pooled_rows(const retort_model *model);
 /* A model whose rows are the vectors [tokens, hidden] that `model`, which embeds, pools. */
 retort_status rt_model_token_vectors(retort_model **out, const retort_model *model, retort_error *err);
