@@ -8,7 +8,9 @@ deploy/: the options that they name must be those of `retort serve`. Prints TAP.
 import base64
 import hashlib
 import html.parser
+import itertools
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -17,10 +19,11 @@ import sys
 import urllib.parse
 
 sys.dont_write_bytecode = True
-from server import HERE, Server, Skip, main, model, rows, test
+from server import HERE, Server, Skip, main, model, rows, test, wait_until
 
 ROOT = pathlib.Path(sys.argv[2])
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NAMES = "chromium", "chromium-headless-shell", "chromium-browser", "google-chrome"
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 MODELS = f"labels={model('distilbert-classify')},vectors={model('package-mean')}"
 
 
@@ -58,6 +61,48 @@ def see(url):
                            f"--user-data-dir={HERE / 'profile'}", "--virtual-time-budget=4000", "--dump-dom", url], capture_output=True,
                           text=True, timeout=120, check=True)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def ask_browser(url, script):
+    """What a script gives, an expression that may be a promise, in the page at `url`; by the DevTools protocol over a pipe."""
+    (theirs, to), (back, mine) = os.pipe(), os.pipe()
+    command = f'exec 3<&{theirs} 4>&{mine}; exec "$0" --headless=new --no-sandbox --disable-gpu --remote-debugging-pipe --user-data-dir="$1"'
+    browser = subprocess.Popen(["bash", "-c", command, CHROMIUM, str(HERE / "profile")], pass_fds=(theirs, mine),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(theirs)
+    os.close(mine)
+    with open(back, "rb") as answers:
+
+        def call(number, method, session=None, **params):
+            message = {"id": number, "method": method, "params": params, **({"sessionId": session} if session else {})}
+            os.write(to, json.dumps(message).encode() + b"\0")
+            said = b""
+            while True:  # events come between
+                byte = answers.read(1)
+                assert byte, f"{method}: the browser has ended"
+                if byte != b"\0":
+                    said += byte
+                elif json.loads(said).get("id") == number:
+                    return json.loads(said)["result"]
+                else:
+                    said = b""
+
+        try:
+            target = call(1, "Target.createTarget", url=url)["targetId"]
+            session = call(2, "Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            number = itertools.count(3)
+
+            def evaluate(expression):
+                result = call(next(number), "Runtime.evaluate", session, expression=expression, awaitPromise=True, returnByValue=True)
+                return result["result"].get("value")
+
+            ready = "location.href !== 'about:blank' && document.readyState === 'complete'"
+            wait_until(lambda: evaluate(ready), "the page is there")
+            return evaluate(script)
+        finally:
+            os.close(to)
+            browser.kill()
+            browser.wait()
 
 
 def text_of(document, name):
@@ -125,6 +170,47 @@ def asks_and_shows():
     assert "[CLS]" in text_of(document, "tokens") and "Inference" in text_of(document, "times")
     assert "&lt;b&gt;" in text_of(document, "curl") and "<b>" not in document
     assert "Memory" in text_of(document, "gauges")
+
+
+@test
+def chosen_model_and_cut_texts():
+    if CHROMIUM is None:
+        raise Skip("no Chromium")
+    script = """(async () => {
+      const at = id => document.getElementById(id), seen = [];
+      const until = async holds => { for (let i = 0; i < 1000 && !holds(); i++) await new Promise(done => setTimeout(done, 10)); };
+      const choose = async name => {
+        at("model").value = name;
+        at("model").dispatchEvent(new Event("change"));
+        await until(() => at("about").textContent.startsWith(name));
+        seen.push(at("about").textContent, document.title, at("pair-label").textContent);
+      };
+      const run = async text => {
+        at("text").value = text;
+        at("spoken").textContent = "";
+        at("form").requestSubmit();
+        await until(() => at("spoken").textContent || !at("error").hidden);
+        seen.push(at("cut").hidden ? "" : at("cut").textContent);
+      };
+      await until(() => at("about").textContent.startsWith("labels"));
+      await run("a very good film");
+      await run("good film bad acting ".repeat(100));
+      await choose("vectors");
+      seen.push(at("cut").hidden ? "" : at("cut").textContent);
+      await run("good film bad acting ".repeat(100));
+      await choose("labels");
+      return seen;
+    })()"""
+    with Server("--name", MODELS) as server:
+        limits = [server.get(f"/models/{name}/info")["max_input_length"] for name in ("labels", "vectors")]
+        seen = ask_browser(server.url, script)
+        server.stop()
+    assert len(seen) == 10, seen
+    assert seen[0] == "" and seen[1] == f"A text was cut: the model reads {limits[0]} tokens.", seen[:2]
+    assert seen[2].startswith("vectors · embed · 16 dimensions · float32 · ") and seen[3].startswith("vectors "), seen[2:4]
+    assert seen[4] == "Texts to compare it with, one a line" and seen[5] == "", seen[4:6]
+    assert seen[6] == f"A text was cut: the model reads {limits[1]} tokens.", seen[6]
+    assert seen[7].startswith("labels · classify · 3 labels · float32 · ") and seen[8].startswith("labels "), seen[7:]
 
 
 @test
