@@ -254,6 +254,8 @@ bool srv_call_tokenize(srv_call *call);
 void srv_call_write_error(srv_call *call);
 /* The answer of a call that has none for want of memory. */
 const char *srv_call_last_words(const srv_call *call);
+/* The end of OpenAI's and Cohere's answers, with the texts that were cut where some were. */
+void srv_write_usage(srv_call *call);
 /* A header of the request, or NULL. */
 const char *srv_header(const srv_call *call, const char *name);
 /* Gives back what the request has taken, for a next one: small buffers of the body and its JSON stay. */

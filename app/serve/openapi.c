@@ -64,7 +64,11 @@ static const struct {
      "{'type':'object','required':['results'],'properties':{'id':{'type':'string'},'model':{'type':'string'},"
      "'results':{'type':'array','items':{'type':'object','required':['index','relevance_score'],'properties':"
      "{'index':{'type':'integer'},'relevance_score':{'type':'number'},'document':{'$ref':'#/components/"
-     "schemas/Document'}}}},'usage':{'type':'object'}}}"},
+     "schemas/Document'}}}},'usage':{'$ref':'#/components/schemas/Usage'}}}"},
+    {"Usage",
+     "{'type':'object','required':['prompt_tokens','total_tokens'],'properties':{'prompt_tokens':{'type':"
+     "'integer'},'total_tokens':{'type':'integer'},'truncated':{'type':'integer','minimum':1,'description':"
+     "'texts that were cut at max_input_length, where some were'}}}"},
     {"SimilarityReply", "{'type':'array','items':{'type':'number'}}"},
     {"TokenizeReply", "{'type':'array','items':{'type':'array','items':{'type':'object','required':['id','"
                       "text','special'],'properties':"
@@ -85,15 +89,14 @@ static const struct {
      "made'},"
      "'max_input_length':{'type':'integer'}}}"},
     {"HuggingFaceReply", "{'description':'labels, vectors, entities, an answer, or guesses for [MASK]'}"},
-    {"EmbeddingsReply", "{'type':'object','required':['object','data','model','usage'],'properties':{'object'"
-                        ":{'const':'list'},'data':"
-                        "{'type':'array','items':{'type':'object','required':['object','index','embedding'],'"
-                        "properties':{'object':"
-                        "{'const':'embedding'},'index':{'type':'integer'},'embedding':{'oneOf':[{'$ref':'#/"
-                        "components/schemas/Vector'},"
-                        "{'type':'string'}]}}}},'model':{'type':'string'},'usage':{'type':'object','"
-                        "properties':{'prompt_tokens':{'type':"
-                        "'integer'},'total_tokens':{'type':'integer'}}}}}"},
+    {"EmbeddingsReply",
+     "{'type':'object','required':['object','data','model','usage'],'properties':{'object'"
+     ":{'const':'list'},'data':"
+     "{'type':'array','items':{'type':'object','required':['object','index','embedding'],'"
+     "properties':{'object':"
+     "{'const':'embedding'},'index':{'type':'integer'},'embedding':{'oneOf':[{'$ref':'#/"
+     "components/schemas/Vector'},"
+     "{'type':'string'}]}}}},'model':{'type':'string'},'usage':{'$ref':'#/components/schemas/Usage'}}}"},
     {"ModelList",
      "{'type':'object','required':['object','data'],'properties':{'object':{'const':'list'},'data':{'type':"
      "'array','items':{'type':'object','required':['id','object']}}}}"},
@@ -127,7 +130,8 @@ static const struct {
      "'object'},'batch_stats':{'type':'array'}}}}}}"},
     {"V2Reply", "{'type':'object','required':['model_name','outputs'],'properties':{'model_name':{'type':'"
                 "string'},'id':{'type':"
-                "'string'},'outputs':{'type':'array','items':{'allOf':[{'$ref':'#/components/schemas/"
+                "'string'},'parameters':{'type':'object','properties':{'truncated':{'type':'integer','"
+                "minimum':1}}},'outputs':{'type':'array','items':{'allOf':[{'$ref':'#/components/schemas/"
                 "V2Tensor'},{'type':'object',"
                 "'required':['data'],'properties':{'data':{'type':'array'}}}]}}}}"},
     {"Health", "{'type':'object','required':['status'],'properties':{'status':{'type':'string'}}}"},

@@ -38,8 +38,8 @@ void srv_cohere_write_rank(srv_call *call) {
     if (call->ask.top > 0 && (size_t)call->ask.top < shown) shown = (size_t)call->ask.top;
     if (part == 0) write_head(call);
     if (part == shown) {
-        srv_out_format(out, "],\"usage\":{\"prompt_tokens\":%zu,\"total_tokens\":%zu}}", call->tokens,
-                       call->tokens);
+        srv_out_text(out, "]");
+        srv_write_usage(call);
         return;
     }
     uint32_t index = call->writing.order[part];

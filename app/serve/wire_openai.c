@@ -48,11 +48,17 @@ static void write_vector(srv_call *call, const float *values, size_t n) {
     srv_out_text(out, "]");
 }
 
+void srv_write_usage(srv_call *call) {
+    srv_out *out = &call->answer;
+    srv_out_format(out, ",\"usage\":{\"prompt_tokens\":%zu,\"total_tokens\":%zu", call->tokens, call->tokens);
+    if (call->truncated > 0) srv_out_format(out, ",\"truncated\":%zu", call->truncated);
+    srv_out_text(out, "}}");
+}
+
 static void write_end(srv_call *call, srv_out *out) {
     srv_out_text(out, "],\"model\":");
     srv_out_string(out, call->engine->name, strlen(call->engine->name));
-    srv_out_format(out, ",\"usage\":{\"prompt_tokens\":%zu,\"total_tokens\":%zu}}", call->tokens,
-                   call->tokens);
+    srv_write_usage(call);
 }
 
 /* A text a part. */

@@ -431,6 +431,7 @@ static void write_begin(srv_call *call) {
         srv_out_text(out, ",\"id\":");
         srv_out_string(out, call->ask.id->text, call->ask.id->length);
     }
+    if (call->truncated > 0) srv_out_format(out, ",\"parameters\":{\"truncated\":%zu}", call->truncated);
     srv_out_text(out, ",\"outputs\":[");
 }
 

@@ -81,6 +81,14 @@ def truncation():
     assert server.metric("retort_truncated_total") >= 3
     for inputs, cut in (([["good"]], None), ([[long], ["good"], [long]], "2")):
         assert server.send("POST", "/predict", {"inputs": inputs})[1].get("x-truncated") == cut
+    for texts, cut in ((["good"], None), ([long, "good", long], 2)):
+        usage = server.post("/v1/embeddings", {"input": texts, "model": EMBED})["usage"]
+        assert usage.get("truncated") == cut and usage["prompt_tokens"] == usage["total_tokens"], usage
+        answer = server.post(f"/v2/models/{CLASSIFY}/infer", {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [len(texts)], "data": texts}]})
+        assert answer.get("parameters") == (cut and {"truncated": cut}), answer
+        with Server(model("bert-regression")) as other:
+            ranked = other.post("/v1/rerank", {"query": "good", "documents": texts})
+            assert ranked["usage"].get("truncated") == cut, ranked["usage"]
     with Server(model(CLASSIFY), "--auto-truncate", "false") as strict:
         strict.post("/predict", {"inputs": long}, 422)
         same_labels(strict.post("/predict", {"inputs": long, "truncate": True}), expected(CLASSIFY, long))
