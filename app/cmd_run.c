@@ -11,8 +11,41 @@ static const run_fn runners[] = {
     [RETORT_TASK_FILL] = run_fill,         [RETORT_TASK_EMBED] = run_embed,
 };
 
+/* How many more the session has cut since this was asked last. */
+static uint64_t count_cuts(run_state *run) {
+    retort_session_info session = {.size = sizeof session};
+    retort_session_describe(run->session, &session);
+    uint64_t more = session.truncated - run->cuts;
+    run->cuts = session.truncated;
+    return more;
+}
+
+cli_code run_note_cuts(run_state *run, const retort_text *texts, size_t n) {
+    retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+    retort_tokens tokens = {0};
+    retort_error err;
+    cli_code code = CLI_DONE;
+    bool some = count_cuts(run) > 0;
+    options.max_length = run->info.max_length + 1;
+    options.special_as_text = cli_has(run->args, CLI_SPECIAL_AS_TEXT);
+    options.prompt_name = run->info.default_prompt;
+    if (cli_has(run->args, CLI_PROMPT_NAME)) options.prompt_name = cli_text(run->args, CLI_PROMPT_NAME);
+    for (size_t i = 0; code == CLI_DONE && i < n; i++) {
+        run->cut[i] = some;
+        if (some && n > 1) { /* the session does not say which */
+            if (retort_tokenize(run->model, &texts[i], &options, &tokens, &err) != RETORT_OK)
+                code = cli_fail(&err, false);
+            run->cut[i] = tokens.count > (size_t)run->info.max_length;
+        }
+        run->cut_count += run->cut[i];
+    }
+    retort_tokens_free(&tokens);
+    return code;
+}
+
 cli_code run_fail(run_state *run, const retort_error *err, size_t n, bool reading) {
     if (err->status != RETORT_NONFINITE) return cli_fail(err, reading);
+    count_cuts(run); /* its texts are run again, or have no answer that could say so */
     run->one_by_one = n > 1;
     if (n <= 1) cli_error("text %zu: %s", run->first + 1, retort_status_text(err->status));
     return CLI_FAILED;
@@ -61,11 +94,9 @@ static cli_code run_lines(run_state *run, cli_input *input, size_t batch) {
 }
 
 static void say_truncated(const run_state *run, size_t texts) {
-    retort_session_info session = {.size = sizeof session};
-    retort_session_describe(run->session, &session);
-    if (session.truncated == 0) return;
-    cli_say("%llu of %zu texts were cut: the model reads %lld pieces", (unsigned long long)session.truncated,
-            texts, (long long)run->info.max_length);
+    if (run->cut_count == 0) return;
+    cli_say("%zu of %zu texts were cut: the model reads %lld pieces", run->cut_count, texts,
+            (long long)run->info.max_length);
 }
 
 /* The model's name, and how many words it takes: without one, or when the first word has a space and is no
@@ -143,6 +174,8 @@ static cli_code run_input(run_state *run, cli_input *input, size_t batch) {
     if (code == CLI_DONE) code = cli_split_names(&run->labels, run->args, CLI_LABELS);
     if (code != CLI_DONE) return code;
     run->top = (size_t)cli_int(run->args, CLI_TOP, task == RETORT_TASK_ANSWER ? 1 : 5);
+    run->cut = calloc(batch, sizeof *run->cut);
+    if (run->cut == NULL) return cli_no_memory();
     return cli_has(run->args, CLI_QUERY) ? run_query(run, input, batch) : run_lines(run, input, batch);
 }
 
@@ -162,6 +195,7 @@ cli_code cmd_run(const cli_args *args) {
         if (code == CLI_DONE) say_truncated(&run, input.taken);
         cli_input_close(&input);
     }
+    free(run.cut);
     cli_names_free(&run.labels);
     retort_session_close(run.session);
     retort_model_free(run.model);

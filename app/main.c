@@ -73,7 +73,9 @@ const cli_command cli_commands[] = {
      "[MASK], or a vector. A question is QUESTION<tab>CONTEXT; with --pairs every text is a "
      "pair, with a tab in between. --data runs the texts of a file, a row each, and reads no labels. On a "
      "terminal "
-     "results are drawn, else each text gives one tab-separated line, or with --json one object. Without a "
+     "results are drawn, else each text gives one tab-separated line, or with --json one object, which says "
+     "whether "
+     "the text was cut at the model's length (truncated). Without a "
      "MODEL, or when the first word is a text (has a space, and is no file), the model '" CLI_DEFAULT_MODEL
      "' answers, which comes with retort: it tells positive from negative sentences of English.",
      "retort run \"an utterly charming film\"\n"

@@ -15,6 +15,9 @@ typedef struct run_state {
     bool json, drawn; /* drawn: for people, on a terminal */
     size_t first;     /* number of the first text at hand, from 0 */
     bool one_by_one;  /* one of these texts has no finite answer: they shall be run each alone */
+    bool *cut;        /* [batch] which of the texts at hand were cut at the model's length */
+    size_t cut_count; /* of all texts */
+    uint64_t cuts;    /* that the session has counted, one a text and label */
 } run_state;
 
 /* Runs n texts and prints their results, in order. */
@@ -32,6 +35,8 @@ cli_code run_query(run_state *run, cli_input *input, size_t batch);
  * known.
  */
 cli_code run_fail(run_state *run, const retort_error *err, size_t n, bool reading);
+/* Notes which of n texts, the batch that the session has run last, were cut. */
+cli_code run_note_cuts(run_state *run, const retort_text *texts, size_t n);
 /* n floats, all finite or null. */
 json_t *run_json_reals(const float *values, size_t n);
 /* A drawn text's heading: the text itself, cut to a line. */

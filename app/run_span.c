@@ -46,14 +46,14 @@ static void list_entities(const retort_text *text, const retort_span *spans, siz
 }
 
 static cli_code print_entities(const run_state *run, const retort_text *text, const retort_span *spans,
-                               size_t n) {
+                               size_t n, bool cut) {
     if (!run->json) {
         (run->drawn ? draw_entities : list_entities)(text, spans, n);
         return CLI_DONE;
     }
     json_t *entities = json_array();
     for (size_t i = 0; i < n; i++) json_array_append_new(entities, entity_json(text, &spans[i]));
-    return cli_print_json(json_pack("{s:o}", "entities", entities));
+    return cli_print_json(json_pack("{s:o, s:b}", "entities", entities, "truncated", cut));
 }
 
 static retort_aggregation aggregation_of(const cli_args *args) {
@@ -85,9 +85,10 @@ cli_code run_tag(run_state *run, const retort_text *texts, size_t n) {
     options.ignore_count = ignored.count;
     if (retort_tag(run->session, texts, n, &options, &spans, &err) != RETORT_OK)
         code = run_fail(run, &err, n, false);
+    if (code == CLI_DONE) code = run_note_cuts(run, texts, n);
     for (size_t i = 0, from = 0, to; code == CLI_DONE && i < n; i++, from = to) {
         for (to = from; to < spans.count && spans.items[to].text == i;) to++;
-        code = print_entities(run, &texts[i], spans.items + from, to - from);
+        code = print_entities(run, &texts[i], spans.items + from, to - from, run->cut[i]);
     }
     retort_spans_free(&spans);
     cli_names_free(&ignored);
@@ -105,12 +106,16 @@ static json_t *answer_json(const retort_text *text, const retort_span *span) {
 
 /* An answer by itself; with --top a list of them. */
 static cli_code print_answers(const run_state *run, const retort_text *text, const retort_spans *spans) {
-    if (run->json && !cli_has(run->args, CLI_TOP)) return cli_print_json(answer_json(text, &spans->items[0]));
+    if (run->json && !cli_has(run->args, CLI_TOP)) {
+        json_t *json = answer_json(text, &spans->items[0]);
+        if (json != NULL) json_object_set_new(json, "truncated", json_boolean(run->cut[0]));
+        return cli_print_json(json);
+    }
     if (run->json) {
         json_t *answers = json_array();
         for (size_t i = 0; i < spans->count; i++)
             json_array_append_new(answers, answer_json(text, &spans->items[i]));
-        return cli_print_json(json_pack("{s:o}", "answers", answers));
+        return cli_print_json(json_pack("{s:o, s:b}", "answers", answers, "truncated", run->cut[0]));
     }
     if (run->drawn) run_print_heading(text);
     for (size_t i = 0; i < spans->count; i++) {
@@ -149,7 +154,8 @@ cli_code run_answer(run_state *run, const retort_text *texts, size_t n) {
                                  &options, &spans, &err) != RETORT_OK) {
             code = run_fail(run, &err, 1, true);
         } else {
-            code = print_answers(run, text, &spans);
+            code = run_note_cuts(run, text, 1);
+            if (code == CLI_DONE) code = print_answers(run, text, &spans);
         }
     }
     retort_spans_free(&spans);
@@ -177,7 +183,7 @@ static cli_code print_guesses(const run_state *run, const retort_text *text, con
         for (size_t i = 0; i < masks; i++) {
             json_array_append_new(fill, guesses_json(run, guesses + i * run->top, run->top));
         }
-        return cli_print_json(json_pack("{s:o}", "fill", fill));
+        return cli_print_json(json_pack("{s:o, s:b}", "fill", fill, "truncated", run->cut[0]));
     }
     if (run->drawn) run_print_heading(text);
     for (size_t i = 0; i < masks * run->top; i++) {
@@ -212,7 +218,8 @@ cli_code run_fill(run_state *run, const retort_text *texts, size_t n) {
             RETORT_OK) {
             code = run_fail(run, &err, 1, true);
         } else {
-            code = print_guesses(run, &texts[i], guesses, masks);
+            code = run_note_cuts(run, &texts[i], 1);
+            if (code == CLI_DONE) code = print_guesses(run, &texts[i], guesses, masks);
         }
     }
     free(guesses);

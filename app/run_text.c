@@ -48,7 +48,8 @@ static size_t shown_labels(const run_state *run, size_t n, size_t otherwise) {
 }
 
 /* logits: [n] or NULL */
-static cli_code print_labels_json(const run_state *run, const scored *order, const float *logits, size_t n) {
+static cli_code print_labels_json(const run_state *run, const scored *order, const float *logits, size_t n,
+                                  bool cut) {
     json_t *labels = json_array();
     char scratch[32];
     for (size_t i = 0; i < shown_labels(run, n, n); i++) {
@@ -56,8 +57,8 @@ static cli_code print_labels_json(const run_state *run, const scored *order, con
         json_array_append_new(labels, json_pack("{s:o, s:o}", "label", cli_json_text(name, strlen(name)),
                                                 "score", cli_json_real(order[i].score)));
     }
-    return cli_print_json(json_pack("{s:o, s:o*}", "labels", labels, "logits",
-                                    logits != NULL ? run_json_reals(logits, n) : NULL));
+    return cli_print_json(json_pack("{s:o, s:o*, s:b}", "labels", labels, "logits",
+                                    logits != NULL ? run_json_reals(logits, n) : NULL, "truncated", cut));
 }
 
 static void draw_labels(const run_state *run, const retort_text *text, const scored *order, size_t n) {
@@ -76,11 +77,11 @@ static void draw_labels(const run_state *run, const retort_text *text, const sco
 }
 
 static cli_code print_labels(const run_state *run, const retort_text *text, const float *scores,
-                             const float *logits, scored *order, size_t n) {
+                             const float *logits, scored *order, size_t n, bool cut) {
     char scratch[32];
     for (size_t i = 0; i < n; i++) order[i] = (scored){scores[i], i};
     qsort(order, n, sizeof *order, compare_scored);
-    if (run->json) return print_labels_json(run, order, logits, n);
+    if (run->json) return print_labels_json(run, order, logits, n, cut);
     if (run->drawn) {
         draw_labels(run, text, order, n);
     } else {
@@ -104,8 +105,10 @@ cli_code run_classify(run_state *run, const retort_text *texts, size_t n) {
         retort_classify(run->session, texts, n, scores, logits, n * labels, &err) != RETORT_OK) {
         code = run_fail(run, &err, n, false);
     }
+    if (code == CLI_DONE) code = run_note_cuts(run, texts, n);
     for (size_t i = 0; code == CLI_DONE && i < n; i++) {
-        code = print_labels(run, &texts[i], scores + i * labels, logits + i * labels, order, labels);
+        code = print_labels(run, &texts[i], scores + i * labels, logits + i * labels, order, labels,
+                            run->cut[i]);
     }
     free(scores);
     free(order);
@@ -125,7 +128,8 @@ static cli_code zero_shot(run_state *run, const retort_text *text, const retort_
     }
     if (retort_zero_shot(run->session, text, labels, n, &options, scores, &err) != RETORT_OK)
         return run_fail(run, &err, 1, false);
-    return print_labels(run, text, scores, NULL, order, n);
+    cli_code code = run_note_cuts(run, text, 1);
+    return code == CLI_DONE ? print_labels(run, text, scores, NULL, order, n, run->cut[0]) : code;
 }
 
 cli_code run_zero_shot(run_state *run, const retort_text *texts, size_t n) {
@@ -160,7 +164,7 @@ static void print_vector(const run_state *run, const retort_text *text, const fl
 static cli_code embed(run_state *run, const retort_text *texts, size_t n, float *vectors) {
     retort_error err;
     retort_status status = retort_embed(run->session, texts, n, vectors, n * (size_t)run->info.labels, &err);
-    return status == RETORT_OK ? CLI_DONE : run_fail(run, &err, n, false);
+    return status == RETORT_OK ? run_note_cuts(run, texts, n) : run_fail(run, &err, n, false);
 }
 
 cli_code run_embed(run_state *run, const retort_text *texts, size_t n) {
@@ -170,7 +174,8 @@ cli_code run_embed(run_state *run, const retort_text *texts, size_t n) {
     for (size_t i = 0; code == CLI_DONE && i < n; i++) {
         const float *vector = vectors + i * size;
         if (run->json) {
-            code = cli_print_json(json_pack("{s:o}", "embedding", run_json_reals(vector, size)));
+            code = cli_print_json(
+                json_pack("{s:o, s:b}", "embedding", run_json_reals(vector, size), "truncated", run->cut[i]));
         } else {
             print_vector(run, &texts[i], vector, size);
         }
@@ -185,6 +190,7 @@ typedef struct ranking {
     scored *items;
     char **texts;
     size_t *lengths;
+    bool *cut;
     size_t count, capacity;
 } ranking;
 
@@ -197,17 +203,20 @@ static bool ranking_grow(ranking *r, size_t need) {
     if (texts != NULL) r->texts = texts;
     size_t *lengths = realloc(r->lengths, capacity * sizeof *lengths);
     if (lengths != NULL) r->lengths = lengths;
-    bool grown = items != NULL && texts != NULL && lengths != NULL;
+    bool *cut = realloc(r->cut, capacity * sizeof *cut);
+    if (cut != NULL) r->cut = cut;
+    bool grown = items != NULL && texts != NULL && lengths != NULL && cut != NULL;
     if (grown) r->capacity = capacity;
     return grown;
 }
 
-static bool ranking_add(ranking *r, const retort_text *text, float score) {
+static bool ranking_add(ranking *r, const retort_text *text, float score, bool cut) {
     char *copy = ranking_grow(r, r->count + 1) ? malloc(text->length + 1) : NULL;
     if (copy == NULL) return false;
     memcpy(copy, text->text, text->length);
     r->texts[r->count] = copy;
     r->lengths[r->count] = text->length;
+    r->cut[r->count] = cut;
     r->items[r->count] = (scored){score, r->count};
     r->count++;
     return true;
@@ -218,6 +227,7 @@ static void ranking_free(ranking *r) {
     free(r->texts);
     free(r->items);
     free(r->lengths);
+    free(r->cut);
 }
 
 static cli_code rank_input(run_state *run, cli_input *input, retort_text *lines, size_t batch,
@@ -229,8 +239,8 @@ static cli_code rank_input(run_state *run, cli_input *input, retort_text *lines,
         code = embed(run, lines, n, vectors);
         if (code != CLI_DONE) return code;
         for (size_t i = 0; i < n; i++) {
-            if (!ranking_add(r, &lines[i], (float)retort_similarity(run->model, query, vectors + i * size)))
-                return cli_no_memory();
+            float score = (float)retort_similarity(run->model, query, vectors + i * size);
+            if (!ranking_add(r, &lines[i], score, run->cut[i])) return cli_no_memory();
         }
     }
 }
@@ -246,9 +256,9 @@ static cli_code print_ranking(const run_state *run, ranking *r) {
             putchar('\n');
             continue;
         }
-        json_t *json =
-            json_pack("{s:o, s:I, s:o}", "score", cli_json_real(r->items[i].score), "index",
-                      (json_int_t)index, "text", cli_json_text(r->texts[index], r->lengths[index]));
+        json_t *json = json_pack("{s:o, s:I, s:o, s:b}", "score", cli_json_real(r->items[i].score), "index",
+                                 (json_int_t)index, "text", cli_json_text(r->texts[index], r->lengths[index]),
+                                 "truncated", r->cut[index]);
         cli_code code = cli_print_json(json);
         if (code != CLI_DONE) return code;
     }
@@ -263,6 +273,9 @@ cli_code run_query(run_state *run, cli_input *input, size_t batch) {
     retort_text *lines = calloc(batch, sizeof *lines);
     ranking r = {0};
     cli_code code = vectors != NULL && lines != NULL ? embed(run, &text, 1, vectors) : cli_no_memory();
+    if (code == CLI_DONE && run->cut_count > 0)
+        cli_say("the query was cut: the model reads %lld pieces", (long long)run->info.max_length);
+    run->cut_count = 0; /* of the texts */
     if (code == CLI_DONE) code = rank_input(run, input, lines, batch, vectors, vectors + size, &r);
     if (code == CLI_DONE) code = print_ranking(run, &r);
     ranking_free(&r);

@@ -143,6 +143,32 @@ def what_run_says_of_texts():
 
 
 @test
+def which_texts_were_cut():
+    long, fits = "good film " * 60, "good " * 10
+
+    def cut(name, *words):
+        return [row["truncated"] for row in rows("run", model(name), *words)]
+
+    def said(name, *words):
+        return retort("run", model(name), *words, "--json")[1]
+
+    for name in ("distilbert-classify", "package-mean"):
+        assert cut(name, long, fits, long, fits) == [True, False, True, False], name
+        assert cut(name, "--batch", 2, fits, fits, fits, long) == [False, False, False, True], name
+        assert cut(name, long) == [True], name
+    assert cut("bert-tag", long, fits) == [False, False] and cut("bert-tag", "--truncate", fits, long) == [False, True]
+    assert cut("bert-fill", "[MASK] " + long, "a [MASK]") == [True, False]
+    assert cut("bert-answer", "good\t" + long) == [False] and cut("bert-answer", "--top", 2, "good\tfilm") == [False]
+    labels = ("--labels", "good,bad,film")
+    assert cut("bert-classify", long, fits, *labels) == [True, False]
+    assert "1 of 2 texts were cut" in said("bert-classify", long, fits, *labels)  # and six pairs
+    ranked = rows("run", model("package-mean"), "--query", long, fits, long)
+    assert {row["index"]: row["truncated"] for row in ranked} == {0: False, 1: True}
+    error = said("package-mean", "--query", long, fits, long)
+    assert "the query was cut" in error and "1 of 2 texts were cut" in error, error
+
+
+@test
 def bad_data():
     path = model("distilbert-classify")
     for words, name, data in (
