@@ -330,6 +330,10 @@ cli_code cli_find_model(char **out, const char *word);
 /* A .retort file, or a checkpoint folder, which is imported up to `level`; `path` may be a name, as above.
  * Errors are printed. */
 cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level);
+/* Refuses a --level below the model's. Errors are printed. */
+cli_code cli_check_level(const retort_model *model, const cli_args *args);
+/* The same, and rewrites a model of a lower level up to --level, where that was given. */
+cli_code cli_reach_level(retort_model **model, const cli_args *args);
 cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile);
 /* In our own engine, whatever --provider says: a reference. */
 cli_code cli_open_native(retort_session **out, const cli_args *args, retort_model *model);

@@ -152,22 +152,6 @@ static cli_code draw_graph(const cli_args *args, const retort_model *model) {
     return code;
 }
 
-/* A .retort file is rewritten up to the level that was asked for. */
-static cli_code reach_level(retort_model **model, const cli_args *args) {
-    retort_info info = {.size = sizeof info};
-    retort_model *higher = NULL;
-    retort_error err;
-    retort_optimize_options options = RETORT_OPTIMIZE_OPTIONS;
-    retort_model_info(*model, &info);
-    if (!cli_has(args, CLI_LEVEL)) return CLI_DONE;
-    options.level = (int)cli_int(args, CLI_LEVEL, 3);
-    if (options.level == info.level) return CLI_DONE;
-    if (retort_model_optimize(&higher, *model, &options, &err) != RETORT_OK) return cli_fail(&err, false);
-    retort_model_free(*model);
-    *model = higher;
-    return CLI_DONE;
-}
-
 /* A few runs after one to warm up, which the averages include only as one among many. */
 static cli_code measure(retort_session *session, const retort_batch *batch) {
     enum { LEAST_RUNS = 20 };
@@ -204,7 +188,7 @@ cli_code cmd_explain(const cli_args *args) {
     bool peak = cli_has(args, CLI_PEAK);
     size_t batch = (size_t)cli_int(args, CLI_BATCH, 1), seq = (size_t)cli_int(args, CLI_SEQ, 128);
     cli_code code = cli_open_model(&model, args, args->words[0], (int)cli_int(args, CLI_LEVEL, 3));
-    if (code == CLI_DONE) code = reach_level(&model, args);
+    if (code == CLI_DONE) code = cli_reach_level(&model, args);
     if (code == CLI_DONE && cli_has(args, CLI_SVG)) {
         code = draw_graph(args, model);
     } else if (code == CLI_DONE && cli_has(args, CLI_GRAPH)) {

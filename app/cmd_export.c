@@ -29,6 +29,7 @@ cli_code cmd_export(const cli_args *args) {
     retort_export_info done;
     double start = cli_now();
     cli_code code = cli_open_model(&model, args, args->words[0], (int)cli_int(args, CLI_LEVEL, 3));
+    if (code == CLI_DONE) code = cli_reach_level(&model, args);
     if (code == CLI_DONE) code = cli_export_model(model, args, &done);
     if (code == CLI_DONE) code = report(args, model, &done, cli_now() - start);
     retort_model_free(model);

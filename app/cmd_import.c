@@ -118,6 +118,7 @@ cli_code cmd_optimize(const cli_args *args) {
     retort_export_info done = {0};
     report r = {cli_has(args, CLI_JSON), json_array(), json_array()};
     cli_code code = cli_open_model(&model, args, args->words[0], 0);
+    if (code == CLI_DONE) code = cli_check_level(model, args);
     if (code == CLI_DONE) code = optimize(&optimised, args, model, &r);
     if (code == CLI_DONE) code = save(args, optimised, &done);
     if (code == CLI_DONE) code = report_optimize(args, model, optimised, &done, &r);

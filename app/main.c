@@ -171,7 +171,8 @@ const cli_command cli_commands[] = {
     {"export", "MODEL -o FILE.onnx", "write the model as ONNX", 1, 1, CLI_OUTPUT,
      (const int[]){CLI_OUTPUT, CLI_LEVEL, CLI_FOR, CLI_STANDARD, CLI_EXTERNAL_OVER, CLI_TASK, CLI_TOKENIZER,
                    CLI_MEMORY, -1},
-     "MODEL is a model of any level, or a checkpoint folder, whose graph is optimised up to --level first "
+     "MODEL is a model file, whose graph is written as it is unless --level asks for a higher level, or a "
+     "checkpoint folder, whose graph is optimised up to --level first "
      "(0: the "
      "plain operators that torch exports). The inputs are input_ids, attention_mask and, for BERT, "
      "token_type_ids, of "

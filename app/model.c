@@ -79,6 +79,44 @@ cli_code cli_open_model(retort_model **out, const cli_args *args, const char *pa
     return code;
 }
 
+/* Nothing undoes a rewrite: what is there to do in place of that. */
+static cli_code refuse_level(const cli_args *args, int has, int wanted) {
+    static const cli_option_id outputs[] = {CLI_OUTPUT, CLI_SVG, CLI_GRAPH};
+    char option[64] = "";
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
+        const cli_option *row = &cli_options[outputs[i]];
+        if (!cli_takes(args->command, (int)outputs[i]) || !cli_has(args, outputs[i])) continue;
+        snprintf(option, sizeof option, "--%s %s%s", row->name, row->value, *row->value != '\0' ? " " : "");
+        break;
+    }
+    cli_error(
+        "--level %d: the graph in '%s' is at level %d, and rewrites cannot be undone: give its checkpoint "
+        "(retort %s CHECKPOINT %s--level %d), or import that with --level %d",
+        wanted, args->words[0], has, args->command->name, option, wanted, wanted);
+    return CLI_USAGE;
+}
+
+cli_code cli_check_level(const retort_model *model, const cli_args *args) {
+    retort_info info = {.size = sizeof info};
+    retort_model_info(model, &info);
+    int wanted = (int)cli_int(args, CLI_LEVEL, 3);
+    return wanted < info.level ? refuse_level(args, info.level, wanted) : CLI_DONE;
+}
+
+cli_code cli_reach_level(retort_model **model, const cli_args *args) {
+    retort_model *higher = NULL;
+    retort_error err;
+    retort_optimize_options options = RETORT_OPTIMIZE_OPTIONS;
+    if (!cli_has(args, CLI_LEVEL)) return CLI_DONE;
+    cli_code code = cli_check_level(*model, args);
+    if (code != CLI_DONE) return code;
+    options.level = (int)cli_int(args, CLI_LEVEL, 3);
+    if (retort_model_optimize(&higher, *model, &options, &err) != RETORT_OK) return cli_fail(&err, false);
+    retort_model_free(*model);
+    *model = higher;
+    return CLI_DONE;
+}
+
 cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_t *bytes) {
     retort_error err;
     retort_model *saved = NULL;

@@ -113,7 +113,9 @@ retort_status retort_model_optimize(retort_model **out, const retort_model *mode
     if (status != RETORT_OK) return status;
     if (options->level < 0 || options->level > 3) return bad(err, "optimize", "level must be 0…3");
     if (options->level < model->graph.level) {
-        return rt_fail(err, RETORT_ARGUMENT, "optimize: the graph is at level %d already: it cannot go to %d",
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "optimize: the graph is at level %d already: it cannot go to %d; import "
+                       "the checkpoint at that level",
                        model->graph.level, options->level);
     }
     return rt_package_optimize(out, model, options, err);

@@ -154,8 +154,25 @@ def pictures():
     plain = model("distilbert-classify", level=0)
     retort("explain", plain, "--level", "2", "--svg", picture)
     assert "level 2: 18 nodes" in picture.read_text()
-    fails(2, "cannot go to 1", "explain", model("distilbert-classify"), "--level", "1", "--svg", picture)
     fails(1, "cannot create", "explain", plain, "--svg", HERE / "nowhere/graph.svg")
+
+
+@test
+def levels_of_files():
+    """A checkpoint at any level, even beside its own file, which is not replaced by what it was made from."""
+    full, plain, folder, picture, graph = model("bert-tag"), model("bert-tag", level=0), checkpoint("bert-tag"), HERE / "level.svg", HERE / "level.onnx"
+    retort("explain", folder, "--svg", picture, "--level", 0)
+    assert f"level 0: {rows('info', plain)[0]['nodes']} nodes" in picture.read_text()
+    retort("export", folder, "--level", 0, "-o", graph)
+    retort("explain", graph, "--svg", picture, "--level", 0)
+    assert f"level 0: {rows('info', plain)[0]['nodes']} nodes" in picture.read_text()
+    for verb, words, advice in (("explain", ("--svg", picture), "--svg FILE "), ("explain", ("--graph",), "--graph "), ("explain", (), ""),
+                                ("export", ("-o", graph), "--output FILE "), ("optimize", ("-o", HERE / "level.retort"), "--output FILE ")):
+        for level in (0, 2):
+            fails(2, f"--level {level}: the graph in '{full}' is at level 3, and rewrites cannot be undone: give its checkpoint "
+                     f"(retort {verb} CHECKPOINT {advice}--level {level}), or import that with --level {level}", verb, full, *words, "--level", level)
+    assert not (HERE / "level.retort").exists()
+    assert rows("export", plain, "--level", 2, "-o", graph)[0]["level"] == 2 and rows("export", plain, "-o", graph)[0]["level"] == 0
 
 
 @test
