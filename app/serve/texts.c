@@ -193,42 +193,97 @@ static retort_status run_answer(text_run *run) {
 
 /* ---- Mask tokens ---- */
 
+/* A text around one of its masks, as text; made when the first guess is written. */
+typedef struct around {
+    size_t mask; /* its place among the tokens */
+    srv_out before, behind, whole;
+    size_t shown; /* pieces that the decoder has written of what is behind */
+    bool made;
+} around;
+
 static int add_text(void *user, const char *text, size_t length) {
     srv_out_bytes(user, text, length);
     return 0;
 }
 
-/* The text's ids with one guess in the place of a mask, as text. */
-static void write_sequence(text_run *run, retort_tokens *tokens, size_t mask, int32_t guess, bool single) {
-    srv_out whole = {0};
+/* All but the first piece, which is the guess. */
+static int add_behind(void *user, const char *text, size_t length) {
+    around *a = user;
+    if (a->shown++ > 0) srv_out_bytes(&a->behind, text, length);
+    return 0;
+}
+
+/* The last piece. */
+static int set_text(void *user, const char *text, size_t length) {
+    srv_out *out = user;
+    out->length = 0;
+    srv_out_bytes(out, text, length);
+    return 0;
+}
+
+static size_t find_mask(const text_run *run, const retort_tokens *tokens, size_t mask) {
     size_t at = 0;
     for (size_t masks = 0; at < tokens->count; at++) {
         if (tokens->ids[at] == run->engine->info.mask && masks++ == mask) break;
     }
-    if (at < tokens->count) {
-        tokens->ids[at] = guess;
-        retort_decode(run->engine->model, tokens->ids, tokens->count, single, add_text, &whole, NULL);
-        tokens->ids[at] = run->engine->info.mask;
+    return at;
+}
+
+/* The text before and behind the mask is the same with every guess that is shown. */
+static void make_around(text_run *run, around *a, retort_tokens *tokens, int32_t guess, bool single) {
+    const retort_model *model = run->engine->model;
+    tokens->ids[a->mask] = guess;
+    retort_decode(model, tokens->ids, a->mask, single, add_text, &a->before, NULL);
+    retort_decode(model, tokens->ids + a->mask, tokens->count - a->mask, single, add_behind, a, NULL);
+    tokens->ids[a->mask] = run->engine->info.mask;
+    a->made = true;
+}
+
+/* The text with one guess in the place of a mask. */
+static void write_sequence(text_run *run, around *a, retort_tokens *tokens, int32_t guess, bool single) {
+    const retort_model *model = run->engine->model;
+    const char *piece = retort_model_piece(model, guess);
+    const int32_t twice[] = {guess, guess}; /* not the first piece of a text */
+    srv_out *whole = &a->whole, shown = {0};
+    whole->length = 0;
+    if (a->mask < tokens->count && piece != NULL) {
+        retort_decode(model, twice, 1, single, set_text, &shown, NULL);
+        if (shown.length > 0 && !a->made) make_around(run, a, tokens, guess, single);
+        if (shown.length > 0 && a->before.length > 0)
+            retort_decode(model, twice, 2, single, set_text, &shown, NULL);
+        if (shown.length > 0) {
+            srv_out_bytes(whole, a->before.data, a->before.length);
+            srv_out_bytes(whole, shown.data, shown.length);
+            srv_out_bytes(whole, a->behind.data, a->behind.length);
+        } else { /* a special token, which is left out */
+            tokens->ids[a->mask] = guess;
+            retort_decode(model, tokens->ids, tokens->count, single, add_text, whole, NULL);
+            tokens->ids[a->mask] = run->engine->info.mask;
+        }
     }
-    write_member(run->out, "sequence", whole.length > 0 ? whole.data : "", whole.length);
-    run->out->failed |= whole.failed;
-    srv_out_free(&whole);
+    write_member(run->out, "sequence", whole->length > 0 ? whole->data : "", whole->length);
+    run->out->failed |= whole->failed || shown.failed || a->before.failed || a->behind.failed;
+    srv_out_free(&shown);
 }
 
 static void write_guesses(text_run *run, const retort_fill_guess *guesses, size_t k, size_t mask,
                           retort_tokens *tokens, bool single) {
     srv_out *out = run->out;
+    around a = {.mask = find_mask(run, tokens, mask)};
     srv_out_text(out, "[");
-    for (size_t i = 0; i < k && guesses[i].id >= 0; i++) {
+    for (size_t i = 0; i < k && guesses[i].id >= 0 && !out->failed; i++) {
         const char *piece = retort_model_piece(run->engine->model, guesses[i].id);
         if (piece == NULL) piece = "";
         srv_out_format(out, "%s{\"score\":", i > 0 ? "," : "");
         srv_out_real(out, (double)guesses[i].score);
         srv_out_format(out, ",\"token\":%d", guesses[i].id);
         write_member(out, "token_str", piece, strlen(piece));
-        write_sequence(run, tokens, mask, guesses[i].id, single);
+        write_sequence(run, &a, tokens, guesses[i].id, single);
         srv_out_text(out, "}");
     }
+    srv_out_free(&a.before);
+    srv_out_free(&a.behind);
+    srv_out_free(&a.whole);
     srv_out_text(out, "]");
 }
 
@@ -236,7 +291,7 @@ static void write_guesses(text_run *run, const retort_fill_guess *guesses, size_
 static void write_masks(text_run *run, const retort_fill_guess *guesses, size_t k, size_t masks,
                         retort_tokens *tokens) {
     if (masks != 1) srv_out_text(run->out, "[");
-    for (size_t i = 0; i < masks; i++) {
+    for (size_t i = 0; i < masks && !run->out->failed; i++) {
         if (i > 0) srv_out_text(run->out, ",");
         write_guesses(run, guesses + i * k, k, i, tokens, masks == 1);
     }

@@ -47,15 +47,18 @@ static retort_status target_ids(const rt_tokenizer *tokenizer, const retort_fill
         return rt_fail(err, RETORT_ARGUMENT, "fill: the list of targets is empty");
     *ids = rt_calloc(options->target_count, sizeof **ids);
     if (*ids == NULL) return rt_fail_nomem(err, options->target_count * sizeof **ids);
-    for (size_t i = 0; i < options->target_count; i++) {
+    size_t pieces = (size_t)rt_tokenizer_describe(tokenizer).pieces;
+    bool *seen = rt_calloc(pieces, sizeof *seen);
+    retort_status status = seen != NULL ? RETORT_OK : rt_fail_nomem(err, pieces);
+    for (size_t i = 0; status == RETORT_OK && i < options->target_count; i++) {
         int32_t id;
-        size_t at = 0;
-        retort_status status = target_id(tokenizer, &options->targets[i], &id, err);
-        if (status != RETORT_OK) return status;
-        while (at < *count && (*ids)[at] != id) at++;
-        if (at == *count) (*ids)[(*count)++] = id;
+        status = target_id(tokenizer, &options->targets[i], &id, err);
+        if (status != RETORT_OK || seen[id]) continue;
+        seen[id] = true;
+        (*ids)[(*count)++] = id;
     }
-    return RETORT_OK;
+    free(seen);
+    return status;
 }
 
 /* ---- Masks ---- */

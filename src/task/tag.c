@@ -8,18 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Moves *point and the byte it stands at on to `wanted`. */
+static const uint8_t *walk(const uint8_t *at, const uint8_t *end, uint32_t *point, uint32_t wanted) {
+    uint32_t unused;
+    for (; *point < wanted && at < end; ++*point) at += rt_utf8_take(at, end, &unused);
+    return at;
+}
+
 void rt_span_bytes(const char *text, size_t length, retort_span *spans, size_t count) {
     const uint8_t *from = (const uint8_t *)text, *end = from + length, *at = from;
-    uint32_t point = 0, unused;
-    for (size_t i = 0; i < 2 * count; i++) { /* starts and ends in turn, seldom going back */
-        retort_span *span = &spans[i / 2];
-        uint32_t wanted = i % 2 == 0 ? span->start : span->end;
-        if (wanted < point) {
+    uint32_t point = 0;
+    for (size_t i = 0; i < count; i++) { /* starts seldom go back; several may have one character's place */
+        if (spans[i].start < point) {
             at = from;
             point = 0;
         }
-        for (; point < wanted && at < end; point++) at += rt_utf8_take(at, end, &unused);
-        *(i % 2 == 0 ? &span->byte_start : &span->byte_end) = (uint32_t)(at - from);
+        at = walk(at, end, &point, spans[i].start);
+        spans[i].byte_start = (uint32_t)(at - from);
+        spans[i].byte_end = (uint32_t)(walk(at, end, &(uint32_t){point}, spans[i].end) - from);
     }
 }
 
@@ -38,15 +44,6 @@ static const char *name_of(const rt_tagger *tagger, int64_t label) {
     return mark != NULL && tagger->options->aggregation != RETORT_AGGREGATION_NONE ? mark + 1 : name;
 }
 
-static bool is_ignored(const rt_tagger *tagger, const char *name) {
-    const retort_tag_options *options = tagger->options;
-    if (options->ignore == NULL) return strcmp(name, "O") == 0;
-    for (size_t i = 0; i < options->ignore_count; i++) {
-        if (strcmp(name, options->ignore[i]) == 0) return true;
-    }
-    return false;
-}
-
 /* The entity that is open, when there is one, with the mean of its parts' scores. */
 static retort_status close_entity(const rt_tagger *tagger, rt_open_entity *open, retort_spans *out,
                                   retort_error *err) {
@@ -55,7 +52,7 @@ static retort_status close_entity(const rt_tagger *tagger, rt_open_entity *open,
     span.score = (float)(open->sum / (double)open->parts);
     span.name = name_of(tagger, span.label);
     open->parts = 0;
-    return is_ignored(tagger, span.name) ? RETORT_OK : append(out, &span, err);
+    return tagger->ignored[span.label] ? RETORT_OK : append(out, &span, err);
 }
 
 /* A token or a word: the open entity goes on, or a new one is opened. */
@@ -307,6 +304,27 @@ retort_status rt_tag(retort_session *session, const retort_text *texts, size_t n
     return status;
 }
 
+static int by_text(const void *left, const void *right) {
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* Which labels are left out: the names are looked up once for each, however many entities have it. */
+static retort_status find_ignored(rt_tagger *tagger, retort_error *err) {
+    static const char *const outside[] = {"O"};
+    const retort_tag_options *options = tagger->options;
+    size_t count = options->ignore != NULL ? options->ignore_count : 1;
+    const char **names = rt_calloc(count + 1, sizeof *names);
+    if (names == NULL) return rt_fail_nomem(err, (count + 1) * sizeof *names);
+    if (count > 0) memcpy(names, options->ignore != NULL ? options->ignore : outside, count * sizeof *names);
+    qsort(names, count, sizeof *names, by_text);
+    for (size_t i = 0; i < tagger->label_count; i++) {
+        const char *name = name_of(tagger, (int64_t)i);
+        tagger->ignored[i] = bsearch(&name, names, count, sizeof *names, by_text) != NULL;
+    }
+    free(names);
+    return RETORT_OK;
+}
+
 retort_status rt_tagger_open(rt_tagger *tagger, const rt_config *config, const rt_tokenizer *tokenizer,
                              const retort_tag_options *options, retort_error *err) {
     *tagger = (rt_tagger){.label_count = (size_t)config->labels,
@@ -316,11 +334,14 @@ retort_status rt_tagger_open(rt_tagger *tagger, const rt_config *config, const r
                           .unknown = tokenizer != NULL ? rt_tokenizer_describe(tokenizer).unk : -1};
     tagger->labels = rt_tag_labels_new(config);
     tagger->scores = rt_calloc(tagger->label_count, 2 * sizeof *tagger->scores);
-    if (tagger->labels != NULL && tagger->scores != NULL) return RETORT_OK;
+    tagger->ignored = rt_calloc(tagger->label_count, sizeof *tagger->ignored);
+    if (tagger->labels != NULL && tagger->scores != NULL && tagger->ignored != NULL)
+        return find_ignored(tagger, err);
     return rt_fail_nomem(err, tagger->label_count * sizeof *tagger->labels);
 }
 
 void rt_tagger_close(rt_tagger *tagger) {
     free(tagger->labels);
     free(tagger->scores);
+    free(tagger->ignored);
 }

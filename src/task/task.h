@@ -30,6 +30,7 @@ typedef struct rt_tagger {
     int32_t unknown;
     const retort_tag_options *options;
     float *scores; /* scratch [2, label_count] */
+    bool *ignored; /* [label_count] labels whose entities are left out */
 } rt_tagger;
 typedef struct rt_open_entity {
     retort_span span;

@@ -53,6 +53,8 @@ ROWS = [
     ("encode: white space between added tokens", "encode", 1000, lambda n: b"\t" + b"\n" * n + b" " * n, tokenizer(added=SPACES)),
     ("encode: normalized added tokens", "encode", 1000, lambda n: b" aa" * n, tokenizer(added=NORMALIZED)),
     ("encode: added tokens that begin alike", "encode-text", 500, inputs.alike, lambda n: b"a" * 4 * n),
+    ("tag: pieces of one character", "spans", 500, lambda n: b"a" * n, None),
+    ("tag: labels that are left out", "ignored", 500, lambda n: b"a" * n, None),
     ("/tokenize: syllables", "serve-tokenize", 500, lambda n: (JAMO + " ").encode() * n, BASE),
     ("/tokenize: added tokens beyond the vocabulary", "serve-tokenize-text", 500, inputs.added_tokens,
      lambda n: b" ".join(b"t%d" % i for i in range(n))),

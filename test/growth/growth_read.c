@@ -9,6 +9,7 @@
 #include "plan/plan.h"
 #include "serve/server.h"
 #include "task/dataset.h"
+#include "task/task.h"
 #include "text/tokenizer.h"
 
 #include <stdio.h>
@@ -146,6 +147,55 @@ static retort_status run_encode_text(job *j) {
     return encode(j, &j->besides);
 }
 
+/* ---- Entities ---- */
+
+/* Three pieces a character, as of a syllable. */
+static retort_status run_spans(job *j) {
+    enum { PIECES = 3 };
+    size_t count = j->file.size; /* of characters that are a byte */
+    retort_span *spans = calloc(PIECES * count + 1, sizeof *spans);
+    if (spans == NULL) return RETORT_NOMEM;
+    for (size_t i = 0; i < PIECES * count; i++) {
+        spans[i].start = (uint32_t)(i / PIECES);
+        spans[i].end = spans[i].start + 1;
+    }
+    rt_span_bytes((const char *)j->file.data, count, spans, PIECES * count);
+    bool fine = spans[PIECES * count - 1].byte_end == count;
+    free(spans);
+    return fine ? RETORT_OK : RETORT_FORMAT;
+}
+
+/* As many tokens as names of labels to leave out, of which the model has none. */
+static retort_status run_ignored(job *j) {
+    static const char *label_names[] = {"B-A", "B-B"};
+    static const rt_config config = {.task = RETORT_TASK_TAG, .labels = 2, .label_names = label_names};
+    size_t n = j->file.size;
+    const char **names = calloc(n, sizeof *names);
+    float *logits = calloc(2 * n, sizeof *logits);
+    uint32_t *offsets = calloc(2 * n, sizeof *offsets);
+    int32_t *ids = calloc(n, sizeof *ids);
+    retort_tag_options options = RETORT_TAG_OPTIONS;
+    retort_spans spans = {0};
+    rt_tagger tagger = {0};
+    retort_status status = RETORT_NOMEM;
+    options.ignore = names;
+    options.ignore_count = n;
+    for (size_t i = 0; names != NULL && i < n; i++) names[i] = "C";
+    if (names != NULL && logits != NULL && offsets != NULL && ids != NULL)
+        status = rt_tagger_open(&tagger, &config, NULL, &options, &j->err);
+    rt_encoding encoding = {.count = n, .ids = ids, .offsets = offsets, .words = ids};
+    if (status == RETORT_OK)
+        status = rt_tag_aggregate(&tagger, &encoding, logits, (retort_span){0}, &spans, &j->err);
+    if (status == RETORT_OK && spans.count != n) status = RETORT_FORMAT;
+    rt_tagger_close(&tagger);
+    retort_spans_free(&spans);
+    free(names);
+    free(logits);
+    free(offsets);
+    free(ids);
+    return status;
+}
+
 /* ---- The server ---- */
 
 static retort_status new_model(job *j) {
@@ -280,6 +330,8 @@ static const reader readers[] = {
     {"tokenizer", true, NULL, run_tokenizer},
     {"encode", true, prepare_encode, run_encode},
     {"encode-text", true, run_tokenizer, run_encode_text},
+    {"spans", true, NULL, run_spans},
+    {"ignored", true, NULL, run_ignored},
     {"serve-tokenize", true, prepare_serve_tokenize, run_serve_tokenize},
     {"serve-tokenize-text", true, prepare_serve_text, run_serve_text},
     {"serve-json", true, NULL, run_serve_json},

@@ -838,6 +838,20 @@ def keys():
 
 
 @test
+def sequences_of_guesses_are_their_ids_decoded():
+    """Of one mask without special tokens, of several with them; the guess may be the first piece, go on within a word or be special."""
+    with Server(model("bert-fill"), "--keep-special") as server:
+        for text in ("a [MASK] film", "[MASK] film", "a [MASK]", "[MASK]", "a [MASK] b [MASK]", "[MASK] [MASK]"):
+            ids = [token["id"] for token in server.post("/tokenize", {"inputs": text})[0]]
+            masks = [i for i, token in enumerate(server.post("/tokenize", {"inputs": text})[0]) if token["text"] == "[MASK]"]
+            found = server.post("/", {"inputs": text, "parameters": {"top_k": 100}})
+            for mask, guesses in zip(masks, found if len(masks) > 1 else [found], strict=True):
+                assert len(guesses) == 100 and any(guess["token_str"].startswith("##") for guess in guesses)
+                whole = [ids[:mask] + [guess["token"]] + ids[mask + 1:] for guess in guesses]
+                assert [guess["sequence"] for guess in guesses] == server.post("/decode", {"ids": whole, "skip_special_tokens": len(masks) == 1})
+
+
+@test
 def access_log():
     path = HERE / "access.log"
     with Server(model(CLASSIFY), "--access-log", path) as logged:
