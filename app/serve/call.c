@@ -70,6 +70,12 @@ static void write_error_v2(srv_call *call, srv_out *out) {
     srv_out_text(out, "}");
 }
 
+/* The form of errors: the route's, or of a path that is no route, what clients of /v1 read. */
+static srv_wire wire_of(const srv_call *call) {
+    if (call->route != NULL) return call->route->wire;
+    return call->path != NULL && strncmp(call->path, "/v1/", 4) == 0 ? SRV_WIRE_OPENAI : SRV_WIRE_TEI;
+}
+
 void srv_call_write_error(srv_call *call) {
     static void (*const write[SRV_WIRE_COUNT])(srv_call *,
                                                srv_out *) = {[SRV_WIRE_TEI] = write_error_tei,
@@ -77,7 +83,7 @@ void srv_call_write_error(srv_call *call) {
                                                              [SRV_WIRE_V2] = write_error_v2};
     call->answer.length = 0;
     call->content_type = "application/json";
-    write[call->route != NULL ? call->route->wire : SRV_WIRE_TEI](call, &call->answer);
+    write[wire_of(call)](call, &call->answer);
     if (!call->answer.failed) return;
     srv_out_free(&call->answer); /* srv_call_last_words */
     call->status = errors[SRV_ERROR_INTERNAL].status;
@@ -89,7 +95,7 @@ const char *srv_call_last_words(const srv_call *call) {
         [SRV_WIRE_OPENAI] = ("{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\","
                              "\"param\":null,\"code\":\"backend\"}}"),
         [SRV_WIRE_V2] = "{\"error\":\"out of memory\"}"};
-    return words[call->route != NULL ? call->route->wire : SRV_WIRE_TEI];
+    return words[wire_of(call)];
 }
 
 const char *srv_header(const srv_call *call, const char *name) {
@@ -192,7 +198,7 @@ static bool choose_model(srv_call *call) {
 
 /* The prompt by its name, or the model's own. */
 static bool find_prompt(srv_call *call) {
-    char known[200] = "none";
+    char known[200] = "none at all";
     const srv_slice *asked = &call->ask.prompt;
     const char *name;
     size_t length = 0;

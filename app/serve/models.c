@@ -44,9 +44,10 @@ bool srv_server_ready(srv_server *server) {
 /* ---- Loading ---- */
 
 static void say_loaded(srv_server *server, const srv_engine *engine, const char *path) {
-    server->options->say("%s: %s, %s, isa %s, %d threads, %ld sessions, loaded and warm in %.0f ms%s",
+    server->options->say("%s: %s, %s, isa %s, %d threads, %ld session%s, loaded and warm in %.0f ms%s",
                          engine->name, path, engine->info.recipe, engine->session.isa,
-                         engine->session.threads, server->options->streams, (double)engine->loaded_in * 1e-6,
+                         engine->session.threads, server->options->streams,
+                         server->options->streams == 1 ? "" : "s", (double)engine->loaded_in * 1e-6,
                          server->options->no_op ? "; the network is NOT run (--no-op)" : "");
 }
 

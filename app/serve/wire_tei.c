@@ -449,8 +449,10 @@ void srv_tei_write_info(srv_call *call) {
     srv_out *out = &call->answer;
     bool known;
     call->engine = srv_server_engine(call->server, SRV_ANY_TASK, &call->model, &known);
+    if (call->engine == NULL && known) srv_call_fail(call, SRV_ERROR_UNHEALTHY, "no model is loaded");
     if (call->engine == NULL) {
-        srv_call_fail(call, SRV_ERROR_UNHEALTHY, "no model is loaded");
+        srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no model has the name '%.*s'",
+                      (int)(call->model.length < 100 ? call->model.length : 100), call->model.text);
         return;
     }
     write_model_facts(call, out);

@@ -3,6 +3,7 @@
  * exported ONNX model takes them. */
 #include "serve/server.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -408,6 +409,16 @@ static output_kind output_at(const srv_call *call, size_t index, size_t *classes
     return OUTPUT_COUNT;
 }
 
+static bool refuse_output(srv_call *call, const srv_json *name) {
+    char known[128] = "";
+    for (int kind = 0, n = 0; kind < OUTPUT_COUNT; kind++) {
+        if (!is_of_model(call, kind)) continue;
+        n += snprintf(known + n, sizeof known - (size_t)n, "%s%s", n > 0 ? ", " : "", output_rows[kind].name);
+    }
+    return srv_call_fail(call, SRV_ERROR_INVALID, "outputs: the model has no '%.*s'; it has %s",
+                         (int)(name->length < 100 ? name->length : 100), name->text, known);
+}
+
 static bool has_outputs(srv_call *call) {
     size_t classes;
     for (size_t i = 0; i < call->ask.output_count; i++) {
@@ -416,8 +427,7 @@ static bool has_outputs(srv_call *call) {
             return srv_call_fail(call, SRV_ERROR_INVALID,
                                  "outputs.parameters.classification: the model does not classify");
         if (output_at(call, i, &classes) != OUTPUT_COUNT) continue;
-        return srv_call_fail(call, SRV_ERROR_INVALID, "outputs: the model has no '%.*s'",
-                             (int)(name->length < 100 ? name->length : 100), name->text);
+        return refuse_output(call, name);
     }
     return true;
 }

@@ -588,6 +588,7 @@ def models_in_the_path():
     error = server.post(f"/models/{EMBED}", {**cosines, "parameters": {"normalize": True}}, 422)["error"]
     assert "normalize" in error
     assert server.get(f"/models/{EMBED}/info")["model_id"] == EMBED
+    assert "'none'" in server.get("/models/none/info", 404)["error"]
     assert server.get("/models") == server.get("/v1/models")
     assert server.post("/embeddings", {"input": TEXT, "model": EMBED}) == server.post("/v1/embeddings", {"input": TEXT, "model": EMBED})
 
@@ -762,6 +763,7 @@ def limits_say_their_name():
 @test
 def paths_and_methods():
     assert "openapi" in server.get("/nothing", 404)["error"]
+    assert "openapi" in server.get("/v1/nothing", 404)["error"]["message"]
     assert server.get("/v2/models//ready", 404)["error"]
     for method, path, allow in ("PATCH", "/", "GET, HEAD, POST"), ("GET", "/predict", "POST"), ("PUT", "/predict", "POST"), ("DELETE", "/health", "GET, HEAD"), ("POST", "/metrics", "GET, HEAD"):
         status, headers, _ = server.send(method, path, b"{}" if method == "POST" else None)
