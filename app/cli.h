@@ -77,7 +77,8 @@ typedef enum cli_code {
     X(PROMPT_NAME, "prompt-name", 0, "NAME", TEXT, 0, 0, NULL,                                               \
       "embeddings: put this prompt of the model before each text (default: the model's own; \"\": none)")    \
     X(TOP, "top", 0, "K", INT, 1, 1000, NULL,                                                                \
-      "print the K best labels, answers or guesses (default: all labels, 1 answer, 5 guesses)")              \
+      "print the K best labels, answers or guesses (default: the best label, drawn or as JSON all; 1 "       \
+      "answer, 5 guesses)")                                                                                  \
     X(AGGREGATION, "aggregation", 0, "none|simple|first|average|max", CHOICE, 0, 0, "simple",                \
       "how tokens become entities; none: print each")                                                        \
     X(IGNORE_LABELS, "ignore-labels", 0, "NAME[,NAME]", TEXT, 0, 0, "O", "leave these entities out")         \

@@ -167,8 +167,10 @@ static void print_prompts(const retort_model *model, const retort_info *info) {
 static void print_info(const cli_args *args, const retort_model *model, const retort_info *info) {
     char size[32], shape[128];
     retort_tensor_info tensor;
-    printf("task        %s (%s), %lld %s\n", cli_task_names[info->task], problem_names[info->problem],
-           (long long)info->labels, info->task == RETORT_TASK_EMBED ? "values a vector" : "labels");
+    bool classifies = info->task == RETORT_TASK_CLASSIFY;
+    printf("task        %s%s%s%s, %lld %s\n", cli_task_names[info->task], classifies ? " (" : "",
+           classifies ? problem_names[info->problem] : "", classifies ? ")" : "", (long long)info->labels,
+           info->task == RETORT_TASK_EMBED ? "values a vector" : "labels");
     printf("encoder     %s, %lld layers, hidden %lld, %lld heads, ffn %lld\n", info->family,
            (long long)info->layers, (long long)info->hidden, (long long)info->heads, (long long)info->ffn);
     printf("text        vocabulary %lld, %lld positions, cut at %lld pieces\n", (long long)info->vocab,

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 static const run_fn runners[] = {
@@ -168,11 +169,25 @@ static cli_code check_options(const cli_args *args, retort_task task) {
     return CLI_DONE;
 }
 
+/* A model of sentiment, say, would sort texts under labels without a word, and at random. */
+static void warn_of_labels(const retort_model *model) {
+    const char *label, *last = "";
+    for (int64_t i = 0; (label = retort_model_label(model, i)) != NULL; i++) {
+        if (strncasecmp(label, "entail", 6) == 0) return;
+        last = label;
+    }
+    cli_say(
+        "warning: no label of the model begins with 'entail', so the last one, '%.60s', is taken for it: is "
+        "this a model of natural-language inference?",
+        last);
+}
+
 static cli_code run_input(run_state *run, cli_input *input, size_t batch) {
     retort_task task = run->info.task;
     cli_code code = check_options(run->args, task);
     if (code == CLI_DONE) code = cli_split_names(&run->labels, run->args, CLI_LABELS);
     if (code != CLI_DONE) return code;
+    if (run->labels.count > 0) warn_of_labels(run->model);
     run->top = (size_t)cli_int(run->args, CLI_TOP, task == RETORT_TASK_ANSWER ? 1 : 5);
     run->cut = calloc(batch, sizeof *run->cut);
     if (run->cut == NULL) return cli_no_memory();

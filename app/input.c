@@ -149,7 +149,8 @@ cli_code cli_split_pair(cli_input *input, const cli_args *args, retort_text *tex
     }
     if (tab == NULL || (input->data != NULL && !asked && !expected)) return CLI_DONE;
     if (!asked && !expected && !input->told) {
-        cli_say("warning: text %zu has a tab, which makes it a pair of texts: --pairs asks for that", number);
+        cli_say("warning: text %zu has a tab, which makes it a pair of texts; give --pairs if that is meant",
+                number);
         input->told = true;
     }
     size_t length = (size_t)(tab - text->text);

@@ -122,13 +122,13 @@ static void a_body_may_end_with_its_connection(void **state) {
 }
 
 static void errors_say_why(void **state) {
-    static const char *const rows[][2] = {
-        {"{\"error\":\"full, 8 of 8\",\"error_type\":\"overloaded\"}", "overloaded"},
-        {"{\"error\":{\"message\":\"no\",\"type\":\"bad\"}}", "bad"},
-        {"{\"error\":{\"message\":\"no\"}}", "no"},
-        {"{\"error\":\"no such model\"}", "no such model"},
-        {"<html>\n\033[31m</html>", "<html>  [31m</html>"},
-        {"", ""},
+    static const char *const rows[][3] = {
+        {"{\"error\":\"full, 8 of 8\",\"error_type\":\"overloaded\"}", "overloaded", "full, 8 of 8"},
+        {"{\"error\":{\"message\":\"no\",\"type\":\"bad\"}}", "bad", "no"},
+        {"{\"error\":{\"message\":\"no\"}}", "no", "no"},
+        {"{\"error\":\"no such model\"}", "no such model", "no such model"},
+        {"<html>\n\033[31m</html>", "<html>  [31m</html>", "<html>  [31m</html>"},
+        {"", "", ""},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -137,6 +137,8 @@ static void errors_say_why(void **state) {
         memcpy(answer.body, rows[i][0], answer.body_length);
         load_read_reason(&reason, &answer);
         assert_string_equal(reason.text, rows[i][1]);
+        load_read_message(&reason, &answer);
+        assert_string_equal(reason.text, rows[i][2]);
     }
 }
 

@@ -147,6 +147,8 @@ cli_code load_probe(const load_plan *plan);
 
 /* What an error says: its type where it has one, else its message or how its body starts. */
 void load_read_reason(load_reason *out, const load_answer *answer);
+/* The same, in the words for people. */
+void load_read_message(load_reason *out, const load_answer *answer);
 /* Counts an error by what it says. */
 void load_note_reason(load_result *result, const load_answer *answer);
 

@@ -12,14 +12,14 @@ static void copy_text(load_reason *out, const char *text, size_t length) {
 }
 
 /* {"error": "…", "error_type": "…"}, {"error": {"message": "…", "type": "…"}} and the like. */
-void load_read_reason(load_reason *out, const load_answer *answer) {
+static void read_error(load_reason *out, const load_answer *answer, bool words) {
     json_t *root = json_loadb(answer->body, answer->body_length, 0, NULL);
     const json_t *error = json_object_get(root, "error"), *inner = json_is_object(error) ? error : root;
     const char *type = json_string_value(json_object_get(inner, "error_type"));
     const char *message = json_string_value(error);
     if (type == NULL) type = json_string_value(json_object_get(inner, "type"));
     if (message == NULL) message = json_string_value(json_object_get(inner, "message"));
-    if (type == NULL) type = message;
+    if (type == NULL || (words && message != NULL)) type = message;
     out->status = answer->status;
     if (type != NULL) {
         copy_text(out, type, strlen(type));
@@ -27,6 +27,14 @@ void load_read_reason(load_reason *out, const load_answer *answer) {
         copy_text(out, answer->body, answer->body_length);
     }
     json_decref(root);
+}
+
+void load_read_reason(load_reason *out, const load_answer *answer) {
+    read_error(out, answer, false);
+}
+
+void load_read_message(load_reason *out, const load_answer *answer) {
+    read_error(out, answer, true);
 }
 
 void load_note_reason(load_result *result, const load_answer *answer) {

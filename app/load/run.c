@@ -138,7 +138,7 @@ static cli_code judge_probe(const load_plan *plan, const load_result *result, co
     }
     if (answer->status < 300 || answer->status == 429 || answer->status == 503) return CLI_DONE;
     load_reason reason = {0};
-    load_read_reason(&reason, answer);
+    load_read_message(&reason, answer);
     cli_error("%s:%s%s answers %d: %s", target->host, target->port, target->path, answer->status,
               reason.text);
     return CLI_FAILED;

@@ -12,15 +12,14 @@ void rt_budget_begin(rt_budget *budget, const char *source, uint64_t memory) {
     current = budget;
 }
 
-/* "at most … may be" with where that comes from, and what allows more. */
+/* The limit, where it comes from, and what raises it. */
 static void say_limit(const rt_budget *b, char *out, size_t size) {
     char files[96] = "";
     if (!b->fixed) {
         snprintf(files, sizeof files, " (%d MB and %d times the %zu of the files)", RT_BUDGET_BASE >> 20,
                  RT_BUDGET_TIMES, b->files + b->decoded);
     }
-    snprintf(out, size, "at most %zu may be%s; --memory SIZE, in C options.memory, allows more", b->limit,
-             files);
+    snprintf(out, size, "the limit is %zu%s; --memory SIZE, in C options.memory, raises it", b->limit, files);
 }
 
 retort_status rt_budget_end(rt_budget *budget, retort_status status, retort_error *err) {

@@ -94,7 +94,9 @@ json_t *rt_sentences_write(const rt_sentences *s) {
 }
 
 static retort_status refuse_prompt(const rt_sentences *s, const char *name, retort_error *err) {
-    char known[256] = "none";
+    char known[256];
+    if (s->prompt_count == 0)
+        return rt_fail(err, RETORT_ARGUMENT, "the model has no prompts, so no '%.60s'", name);
     for (size_t i = 0, n = 0; i < (size_t)s->prompt_count && n < sizeof known; i++) {
         n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i > 0 ? ", " : "", s->prompt_names[i]);
     }

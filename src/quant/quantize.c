@@ -112,10 +112,14 @@ static retort_status check_model(const retort_model *model, retort_error *err) {
     }
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
-        if (!has_weight(node) || graph->values[node->inputs[1]].dtype == RETORT_F32) continue;
+        if (!has_weight(node)) continue;
+        retort_dtype dtype = graph->values[node->inputs[1]].dtype;
+        if (dtype == RETORT_F32) continue;
+        const char *advice = dtype == RETORT_BF16 ? "quantize what it was imported from"
+                                                  : "'retort dequantize' makes it float";
         return rt_fail(err, RETORT_ARGUMENT,
-                       "quantize: %.200s: its weight is %s, expected f32: the model is %.60s", node->name,
-                       retort_dtype_name(graph->values[node->inputs[1]].dtype), model->recipe);
+                       "quantize: %.200s: its weight is %s, expected f32: the model is %.60s; %s", node->name,
+                       retort_dtype_name(dtype), model->recipe, advice);
     }
     return RETORT_OK;
 }
@@ -217,7 +221,8 @@ static bool needs_data(const rt_quantizer *q) {
 static retort_status open_calibration(rt_quantizer *q, const retort_model *model, retort_error *err) {
     if (!needs_data(q)) return RETORT_OK;
     if (q->options->data == NULL) {
-        return rt_fail(err, RETORT_ARGUMENT, "quantize: recipe '%s' needs data to calibrate with",
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "quantize: recipe '%s' needs data to calibrate with: --data FILE, in C options.data",
                        q->row->name);
     }
     q->samples = q->options->samples != 0 ? q->options->samples : DEFAULT_SAMPLES;

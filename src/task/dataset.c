@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -74,6 +75,20 @@ static bool note_labels(retort_dataset *data, const rt_config *config) {
     return fine;
 }
 
+static retort_status refuse_label(const retort_dataset *data, size_t line, const retort_text *value,
+                                  const rt_config *config, retort_error *err) {
+    char known[200] = "";
+    int64_t i = 0;
+    for (size_t n = 0; config->label_names != NULL && i < config->labels; i++) {
+        const char *name = config->label_names[i];
+        if (i > 0 && n + strlen(name) + sizeof ", '', …" > sizeof known) break;
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s'%.100s'", i > 0 ? ", " : ": ", name);
+    }
+    return rt_fail(err, RETORT_FORMAT, "%s:%zu: label '%.*s': the model has no such label (it has %lld%s%s)",
+                   data->name, line, (int)rt_min(value->length, 80), value->text, (long long)config->labels,
+                   known, i > 0 && i < config->labels ? ", …" : "");
+}
+
 retort_status rt_dataset_label(retort_dataset *data, size_t line, const retort_text *value,
                                const rt_config *config, int64_t *label, retort_error *err) {
     if (data->labels.count == 0 && !note_labels(data, config)) {
@@ -82,11 +97,7 @@ retort_status rt_dataset_label(retort_dataset *data, size_t line, const retort_t
     *label = rt_names_find(&data->labels, value->text, value->length);
     if (*label >= 0) return RETORT_OK;
     *label = label_number(value, config->labels);
-    if (*label >= 0) return RETORT_OK;
-    const char *example = config->label_names != NULL && config->labels > 0 ? config->label_names[0] : "none";
-    return rt_fail(err, RETORT_FORMAT,
-                   "%s:%zu: label '%.*s': the model has no such label (it has %lld: '%s', …)", data->name,
-                   line, (int)rt_min(value->length, 80), value->text, (long long)config->labels, example);
+    return *label >= 0 ? RETORT_OK : refuse_label(data, line, value, config, err);
 }
 
 static retort_status lines_read(retort_dataset *data, rt_lines lines, const rt_config *config,

@@ -244,13 +244,18 @@ static retort_status finish_perplexity(rt_evaluation *e, retort_eval_result *res
 
 typedef enum kind_index { LABELS, VALUES, SIMILARITY, ENTITIES, ANSWERS, MASKS } kind_index;
 static const rt_eval_kind kinds[] = {
-    [LABELS] = {"accuracy", NULL, RT_DATA_TABLE, true, false, "a table with columns 'sentence' and 'label'",
+    [LABELS] = {"accuracy", NULL, RT_DATA_TABLE, true, false,
+                "a table with texts ('sentence', or --text-column NAME) and labels ('label', or "
+                "--label-column NAME)",
                 feed_text, score_label, mean_points},
-    [VALUES] = {"spearman", NULL, RT_DATA_TABLE, true, false, "a table with columns 'sentence' and 'score'",
+    [VALUES] = {"spearman", NULL, RT_DATA_TABLE, true, false,
+                "a table with texts ('sentence', or --text-column NAME) and scores ('score', or "
+                "--label-column NAME)",
                 feed_text, score_value, finish_ranks},
     [SIMILARITY] = {"spearman", NULL, RT_DATA_TABLE, true, true,
-                    "a table with columns 'sentence1', 'sentence2' and 'score'", feed_both, score_similarity,
-                    finish_ranks},
+                    "a table with pairs of texts ('sentence1' and 'sentence2', or --text-column and "
+                    "--text-pair-column NAME) and scores ('score', or --label-column NAME)",
+                    feed_both, score_similarity, finish_ranks},
     [ENTITIES] = {"f1", NULL, RT_DATA_WORDS, true, false, "CoNLL columns: a word and its tag a line",
                   feed_words, score_words, finish_entities},
     [ANSWERS] = {"exact_match", "f1", RT_DATA_ANSWERS, true, false, "SQuAD JSON", feed_windows, score_answer,

@@ -62,6 +62,13 @@ retort_status rt_squad_read(retort_dataset *data, rt_lines lines, const rt_confi
         rt_json_parse(&data->json, data->name, lines.at, (size_t)(lines.end - lines.at), err);
     if (status != RETORT_OK) return status;
     const json_t *articles = json_object_get(data->json, "data");
+    if (json_is_array(data->json)) {
+        return rt_fail(
+            err, RETORT_FORMAT,
+            "%s: a list: rows are read as JSON lines, an object a line, from a file called *.jsonl "
+            "(jq -c '.[]' writes it)",
+            data->name);
+    }
     if (!json_is_array(articles)) return expected(data, "an object with an array 'data'", err);
     data->labelled = true;
     for (size_t i = 0; status == RETORT_OK && i < json_array_size(articles); i++) {

@@ -59,7 +59,9 @@ static retort_status find_texts(table_columns *out, const rt_records *records,
         if (out->pair == ABSENT) return no_column(records, usual[i].pair, "", err);
     }
     if (out->text != ABSENT) return RETORT_OK;
-    return no_column(records, "sentence", " or 'text': name the one with the texts (text_column)", err);
+    return no_column(records, "sentence",
+                     " or 'text': --text-column NAME, in C options.text_column, names the one with the texts",
+                     err);
 }
 
 static retort_status find_columns(table_columns *out, const rt_records *records, const rt_config *config,

@@ -113,7 +113,9 @@ def tables_that_are_wrong():
         ("no column 'sentence' or 'text'", "a.csv", "body,gold\na,1\n", []),
         ("there are 'body', 'gold'", "a.csv", "body,gold\na,1\n", ["--text-column", "texts"]),
         ("no column 'class'; there are 'text', 'gold'", "a.csv", "text,gold\na,1\n", ["--label-column", "class"]),
-        ("a.csv:4: label 'maybe'", "a.csv", 'text,label\n"a\nb",0\nc,maybe\n', []),
+        ("--label-column NAME", "a.csv", "body,gold\na,1\n", ["--text-column", "body"]),
+        ("a list: rows are read as JSON lines", "a.json", '[{"text": "a", "label": 1}]', []),
+        ("a.csv:4: label 'maybe': the model has no such label (it has 3: 'negative', 'neutral', 'positive')", "a.csv", 'text,label\n"a\nb",0\nc,maybe\n', []),
         ("a.csv:2: expected 2 columns, found 3: a text with a comma stands in quotes", "a.csv", "text,label\na,b,1\n", []),
         ("a.csv:3: a quote is opened that is not closed", "a.csv", 'text,label\na,1\n"b,1\nc,0\n', []),
         ("a.csv:2: expected a comma", "a.csv", 'text,label\n"a"b,1\n', []),
@@ -173,7 +175,7 @@ def bad_data():
     path = model("distilbert-classify")
     for words, name, data in (
         ("no column 'sentence'", "text.tsv", "body\tlabel\nx\t1\n"),
-        ("'sentence' and 'label'", "nolabel.tsv", "sentence\nx\n"),
+        ("labels ('label', or --label-column NAME)", "nolabel.tsv", "sentence\nx\n"),
         ("label 'MAYBE'", "label.tsv", "sentence\tlabel\nx\tMAYBE\n"),
         ("label '3'", "label.tsv", "sentence\tlabel\nx\t3\n"),
         ("expected 2 columns", "ragged.tsv", "sentence\tlabel\nx\n"),

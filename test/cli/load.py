@@ -250,7 +250,7 @@ def wrong_use():
         fails(3, str(path), "load", URL, "--data", path)
     fails(1, "the connection was refused", "load", "http://127.0.0.1:9")
     fails(1, "the answer was not HTTP", "load", URL + "/garbage")
-    fails(1, "/broken answers 422: invalid_request", "load", URL + "/broken")
+    fails(1, "/broken answers 422: no such field", "load", URL + "/broken")
     fails(1, "the connection was refused", "load", URL, "--unix", HERE / "no-socket")
     fails(1, "cannot find this host", "load", "http://no-such-host.invalid/")
 
