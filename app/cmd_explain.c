@@ -175,8 +175,9 @@ static cli_code print_plan(const cli_args *args, retort_session *session, const 
                                         "seq", (json_int_t)seq, "arena_bytes", (json_int_t)info.arena_bytes,
                                         "steps", cli_json_steps(session, peaks)));
     }
-    printf("%s, isa %s, %d threads, %s for activations; %zu texts of %zu tokens\n\n", info.provider, info.isa,
-           info.threads, cli_bytes(arena, sizeof arena, info.arena_bytes), batch, seq);
+    printf("%s, isa %s, %d threads, %s for activations; %zu text%s of %zu tokens\n\n", info.provider,
+           info.isa, info.threads, cli_bytes(arena, sizeof arena, info.arena_bytes), batch,
+           batch == 1 ? "" : "s", seq);
     return cli_print_steps(session, peaks);
 }
 

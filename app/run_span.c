@@ -148,7 +148,10 @@ cli_code run_answer(run_state *run, const retort_text *texts, size_t n) {
         retort_error err;
         const retort_text *text = &texts[i];
         if (text->pair == NULL) {
-            cli_error("text %zu: expected QUESTION<tab>CONTEXT", run->first + i + 1);
+            cli_error(cli_has(run->args, CLI_DATA)
+                          ? "text %zu: a question without a context: --text-pair-column names its column"
+                          : "text %zu: expected QUESTION<tab>CONTEXT",
+                      run->first + i + 1);
             code = CLI_BAD_DATA;
         } else if (retort_answer(run->session, text->text, text->length, text->pair, text->pair_length,
                                  &options, &spans, &err) != RETORT_OK) {

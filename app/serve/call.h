@@ -332,6 +332,7 @@ void srv_hf_write(srv_call *call);
 bool srv_openai_read_embeddings(srv_call *call, const srv_json *body);
 void srv_openai_write_embeddings(srv_call *call);
 void srv_openai_write_models(srv_call *call);
+void srv_openai_write_model(srv_call *call);
 bool srv_v2_read_infer(srv_call *call, const srv_json *body);
 bool srv_v2_does(const srv_engine *engine);
 void srv_v2_write_infer(srv_call *call);

@@ -99,7 +99,10 @@ static const struct {
      "{'type':'string'}]}}}},'model':{'type':'string'},'usage':{'$ref':'#/components/schemas/Usage'}}}"},
     {"ModelList",
      "{'type':'object','required':['object','data'],'properties':{'object':{'const':'list'},'data':{'type':"
-     "'array','items':{'type':'object','required':['id','object']}}}}"},
+     "'array','items':{'$ref':'#/components/schemas/Model'}}}}"},
+    {"Model",
+     "{'type':'object','required':['id','object','created','owned_by'],'properties':{'id':{'type':'string'},"
+     "'object':{'const':'model'},'created':{'type':'integer'},'owned_by':{'type':'string'}}}"},
     {"V2Server",
      "{'type':'object','required':['name','version','extensions'],'properties':{'name':{'type':'string'},"
      "'version':{'type':'string'},'extensions':{'type':'array','items':{'type':'string'}}}}"},

@@ -79,14 +79,23 @@ void srv_openai_write_embeddings(srv_call *call) {
     srv_more(call);
 }
 
+static void write_model(srv_out *out, const char *name) {
+    srv_out_text(out, "{\"id\":");
+    srv_out_string(out, name, strlen(name));
+    srv_out_text(out, ",\"object\":\"model\",\"created\":0,\"owned_by\":\"retort\"}");
+}
+
+void srv_openai_write_model(srv_call *call) {
+    if (srv_v2_find_model(call)) write_model(&call->answer, call->engine->name);
+}
+
 void srv_openai_write_models(srv_call *call) {
     const srv_options *options = call->server->options;
     srv_out *out = &call->answer;
     srv_out_text(out, "{\"object\":\"list\",\"data\":[");
     for (size_t i = 0; i < options->model_count; i++) {
-        srv_out_format(out, "%s{\"id\":", i > 0 ? "," : "");
-        srv_out_string(out, options->models[i].name, strlen(options->models[i].name));
-        srv_out_text(out, ",\"object\":\"model\",\"created\":0,\"owned_by\":\"retort\"}");
+        if (i > 0) srv_out_text(out, ",");
+        write_model(out, options->models[i].name);
     }
     srv_out_text(out, "]}");
 }

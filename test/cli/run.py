@@ -419,7 +419,11 @@ def run_prints_plain_lines():
     for name, text in (("bert-tag", "a b c"), ("bert-fill", "a [MASK]"), ("bert-answer", "who\ta film"), ("bert-embed", "a")):
         assert len(retort("run", model(name), text)[0].splitlines()) == 1
     fails(3, "QUESTION<tab>CONTEXT", "run", model("bert-answer"), "no context")
+    (HERE / "questions.csv").write_text("q,passage\nwho,a film\n")
+    fails(3, "--text-pair-column names its column", "run", model("bert-answer"), "--data", HERE / "questions.csv", "--text-column", "q")
     fails(3, "mask", "run", model("bert-fill"), "no mask")
+    warning = "warning: no label of the model begins with 'entail', so the last one"
+    assert warning in retort("run", model("distilbert-classify"), "--labels", "a,b", "a film")[1]
 
 
 @test

@@ -89,6 +89,7 @@ def openai():
     for url in server.url, server.url + "/v1":
         with library.OpenAI(base_url=url, api_key="none") as openai_client:
             assert [m.id for m in openai_client.models.list()] == [CLASSIFY, EMBED]
+            assert openai_client.models.retrieve(EMBED).id == EMBED
             vectors = openai_client.embeddings.create(model=EMBED, input=[TEXT, "bad"])  # base64 beneath
             for found, value in zip(vectors.data[0].embedding, server.post("/embed", {"inputs": TEXT})[0]):
                 close(found, value, 2e-6)

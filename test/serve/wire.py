@@ -432,6 +432,8 @@ def protocol_v2_tags():
         for wrong in ({"inputs": [text_input("a")], "outputs": [{"name": "logits"}]}, {"inputs": [text_input("a", "b", shape=[1, 2])]}, {"inputs": [{"name": "input_ids", "shape": [1, 1], "datatype": "INT64", "data": [5]}]},
                       {"inputs": [text_input("a")], "outputs": [{"name": "scores", "parameters": {"classification": 1}}]}):
             assert tags.post("/v2/models/bert-tag/infer", wrong, 400)["error"]
+        unknown = {"inputs": [text_input("a")], "outputs": [{"name": "logits"}]}
+        assert "it has label_ids, labels, scores, offsets" in tags.post("/v2/models/bert-tag/infer", unknown, 400)["error"]
 
 
 @test
@@ -453,7 +455,10 @@ def openai():
             ({"input": TEXT, "model": EMBED, "dimensions": 1000}, 400), ({"input": [10 ** 9], "model": EMBED}, 400):
         error = server.post("/v1/embeddings", wrong, code)["error"]
         assert set(error) == {"message", "type", "param", "code"} and error["message"]
-    assert {item["id"] for item in server.get("/v1/models")["data"]} == {CLASSIFY, EMBED}
+    models = server.get("/v1/models")["data"]
+    assert {item["id"] for item in models} == {CLASSIFY, EMBED}
+    assert [server.get(f"/v1/models/{item['id']}") for item in models] == models
+    assert "'none'" in server.get("/v1/models/none", 404)["error"]["message"]
     with Server(model(EMBED)) as only:  # one model: its name does not matter
         only.post("/v1/embeddings", {"input": TEXT, "model": "text-embedding-3-small"})
 
