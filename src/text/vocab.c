@@ -162,7 +162,7 @@ retort_status rt_vocab_open(rt_vocab *vocab, const char *name, const void *piece
     vocab->text = malloc(size + 1 + RT_HASH_MARGIN);
     if (vocab->text == NULL) return rt_fail_nomem(err, size);
     /* Copied first: a mapped file may be written over between two looks at it. */
-    memcpy(vocab->text, pieces, size);
+    if (size > 0) memcpy(vocab->text, pieces, size);
     retort_status status = read_text(vocab, name, size, err);
     if (status != RETORT_OK) rt_vocab_close(vocab);
     return status;
