@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "graph/rewrite.h"
+#include "graph/match.h"
+#include "graph/ops.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -553,6 +554,29 @@ static void test_bf16(void **state) {
     fill(NULL);
 }
 
+/* A name that is taken gets a number behind it, also where the name is as long as one may be. */
+static void test_names_get_numbers(void **state) {
+    (void)state;
+    char scope[RT_NAME_MAX + 1];
+    rt_graph graph = parse("graph level=2 mask_id=-1\ninput x f32 [batch, 4]\nr = Relu(x)\noutput r:0\n");
+    int64_t n = 4;
+    retort_error err = {0};
+    memset(scope, 'a', RT_NAME_MAX);
+    for (size_t length = RT_NAME_MAX; length > RT_NAME_MAX - 16; length--) {
+        scope[length] = '\0';
+        for (int i = 0; i < 12; i++) {
+            assert_true(rt_add_constant(&graph, scope, "w", 1, &n, floats) >= 0);
+        }
+    }
+    assert_true(rt_links_open(&graph));
+    for (int i = 0; i < 12; i++) assert_true(rt_add_constant(&graph, "a", "w", 1, &n, floats) >= 0);
+    assert_string_equal(graph.values[graph.value_count - 2].name, "a.w.11");
+    assert_string_equal(graph.values[graph.value_count - 1].name, "a.w.12");
+    rt_links_close(&graph);
+    if (rt_graph_verify(&graph, &err) != RETORT_OK) fail_msg("%s", err.text);
+    rt_graph_free(&graph);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer_norm),
@@ -576,6 +600,7 @@ int main(void) {
         cmocka_unit_test(test_prune_keeps_what_is_read),
         cmocka_unit_test(test_pack),
         cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_names_get_numbers),
     };
     return cmocka_run_group_tests(tests, fill, NULL);
 }

@@ -54,10 +54,12 @@ bool rt_links_add_value(rt_graph *graph) {
     struct rt_links *l = graph->links;
     size_t value = graph->value_count - 1;
     if (!rt_grow((void **)&l->first, &l->first_capacity, value + 1, sizeof *l->first) ||
-        !rt_grow((void **)&l->uses, &l->uses_capacity, value + 1, sizeof *l->uses))
+        !rt_grow((void **)&l->uses, &l->uses_capacity, value + 1, sizeof *l->uses) ||
+        !rt_grow((void **)&l->marks, &l->marks_capacity, value + 1, sizeof *l->marks))
         return false;
     l->first[value] = -1;
     l->uses[value] = 0;
+    l->marks[value] = 0;
     return rt_names_put(&l->values, graph->values[value].name, (int)value);
 }
 
@@ -99,10 +101,11 @@ bool rt_links_open(rt_graph *graph) {
 void rt_links_close(rt_graph *graph) {
     struct rt_links *l = graph->links;
     if (l == NULL) return;
-    l->loose_count = 0;
+    l->loose_count = l->fresh = 0;
     l->failed = false;
     rt_names_clear(&l->nodes);
     rt_names_clear(&l->values);
+    rt_names_clear(&l->numbers);
     graph->links = NULL;
     graph->idle_links = l;
 }
@@ -113,12 +116,14 @@ void rt_links_free(rt_graph *graph) {
     if (l == NULL) return;
     free(l->first);
     free(l->uses);
+    free(l->marks);
     free(l->next);
     free(l->last);
     free(l->dead);
     free(l->loose);
     rt_names_free(&l->nodes);
     rt_names_free(&l->values);
+    rt_names_free(&l->numbers);
     free(l);
     graph->idle_links = NULL;
 }
@@ -156,4 +161,15 @@ int rt_links_value(const rt_graph *graph, const char *name) {
 bool rt_links_has_node(const rt_graph *graph, const char *name) {
     int index = rt_names_find(&graph->links->nodes, name, strlen(name));
     return index >= 0 && index < (int)graph->node_count && !graph->links->dead[index];
+}
+
+int rt_links_number(const rt_graph *graph, const char *name) {
+    enum { FIRST = 2 };
+    int number = graph->links != NULL ? rt_names_find(&graph->links->numbers, name, strlen(name)) : -1;
+    return number >= 0 ? number : FIRST;
+}
+
+void rt_links_put_number(rt_graph *graph, const char *name, int number) {
+    struct rt_links *l = graph->links;
+    if (l != NULL && !rt_names_put(&l->numbers, name, number)) l->failed = true;
 }

@@ -11,12 +11,14 @@
 struct rt_links {
     int *first, *uses; /* [values] a reader, -1: none; how many there are */
     int *next, *last;  /* [readers] of the same value; -1: none, and the one before */
+    int *marks;        /* [values] what a rewrite notes while it edits; it leaves zeros */
     bool *dead;        /* [nodes] */
-    size_t first_capacity, uses_capacity, next_capacity, last_capacity, dead_capacity;
+    size_t first_capacity, uses_capacity, next_capacity, last_capacity, marks_capacity, dead_capacity;
     int *loose; /* values that lost their last reader; some have others since */
     size_t loose_count, loose_capacity;
     size_t fresh;           /* values from here on are new: they may wait for their first reader */
     rt_names nodes, values; /* the newest of each name */
+    rt_names numbers;       /* of a name that was taken: the number to try next behind it */
     bool failed;            /* out of memory */
 };
 
@@ -30,6 +32,10 @@ bool rt_links_settle(rt_graph *graph);
 /* The live value, or whether a live node has this name. */
 int rt_links_value(const rt_graph *graph, const char *name);
 bool rt_links_has_node(const rt_graph *graph, const char *name);
+
+/* The number to try first behind a value's name, and the one for the next time. Works without links, too. */
+int rt_links_number(const rt_graph *graph, const char *name);
+void rt_links_put_number(rt_graph *graph, const char *name, int number);
 
 /* What construction tells: the newest value, the newest node. False when out of memory. */
 bool rt_links_add_value(rt_graph *graph);

@@ -233,12 +233,19 @@ int rt_add_node(rt_graph *graph, const char *name, rt_op op, int input_count, co
 
 int rt_add_typed(rt_graph *graph, const char *scope, const char *leaf, retort_dtype dtype, int rank,
                  const int64_t *dims, const void *data) {
+    enum { NUMBER = sizeof ".2147483647" };
     char name[RT_NAME_MAX + 1];
     if (data == NULL) return -1;
-    int length = snprintf(name, sizeof name, "%s.%s", scope, leaf);
-    for (unsigned i = 2; rt_value_find(graph, name) >= 0 && length >= 0 && (size_t)length < sizeof name;
-         i++) {
-        snprintf(name + length, sizeof name - (size_t)length, ".%u", i);
+    snprintf(name, sizeof name, "%s.%s", scope, leaf);
+    int taken = rt_value_find(graph, name);
+    if (taken >= 0) {
+        const char *alone = graph->values[taken].name;
+        size_t at = rt_min(strlen(name), sizeof name - NUMBER);
+        int number = rt_links_number(graph, alone);
+        for (; taken >= 0; taken = rt_value_find(graph, name), number++) {
+            snprintf(name + at, sizeof name - at, ".%d", number);
+        }
+        rt_links_put_number(graph, alone, number);
     }
     return rt_graph_constant(graph, name, dtype, RT_LAYOUT_ROWS, rank, dims, data);
 }

@@ -3,7 +3,6 @@
 #include "graph/onnx_own.h"
 
 #include "base/budget.h"
-#include "base/names.h"
 #include "graph/onnx_parts.h"
 #include "graph/ops.h"
 #include "graph/package_parts.h"
@@ -57,7 +56,7 @@ retort_status rt_onnx_describe(rt_onnx *onnx, const retort_model *model, const r
 typedef struct loader {
     retort_model *model;
     const rt_onnx *onnx;
-    rt_names tensors; /* initializer -> its index */
+    rt_onnx_index index;
     const char *name;
     bool differs; /* from what we would write */
     retort_error *err;
@@ -70,21 +69,35 @@ static const char *metadata(const rt_onnx *onnx, const char *key) {
     return NULL;
 }
 
-const rt_onnx_tensor *rt_onnx_find(const rt_onnx *onnx, const char *name) {
-    for (size_t i = 0; i < onnx->tensor_count; i++) {
-        if (strcmp(onnx->tensors[i].name, name) == 0) return &onnx->tensors[i];
+bool rt_onnx_index_make(rt_onnx_index *index, const rt_onnx *onnx) {
+    const size_t prefix = sizeof RT_ONNX_GROUPS - 1;
+    bool made = true;
+    int known;
+    index->onnx = onnx;
+    for (size_t i = 0; made && i < onnx->tensor_count; i++) {
+        made = rt_names_add(&index->tensors, onnx->tensors[i].name, (int)i, &known);
     }
-    return NULL;
+    for (size_t i = 0; made && i < onnx->metadata_count; i++) {
+        const char *key = onnx->metadata[i].key;
+        if (strncmp(key, RT_ONNX_GROUPS, prefix) == 0)
+            made = rt_names_add(&index->groups, key + prefix, (int)i, &known);
+    }
+    return made;
 }
 
-static const rt_onnx_tensor *tensor_of(const loader *l, const char *name) {
-    int index = rt_names_find(&l->tensors, name, strlen(name));
-    return index >= 0 ? &l->onnx->tensors[index] : NULL;
+void rt_onnx_index_free(rt_onnx_index *index) {
+    rt_names_free(&index->tensors);
+    rt_names_free(&index->groups);
+}
+
+const rt_onnx_tensor *rt_onnx_find(const rt_onnx_index *index, const char *name) {
+    int found = rt_names_find(&index->tensors, name, strlen(name));
+    return found >= 0 ? &index->onnx->tensors[found] : NULL;
 }
 
 /* The constant's data from the tensor of its name, packed as the graph says. */
 static retort_status take_constant(loader *l, rt_value *v) {
-    const rt_onnx_tensor *t = tensor_of(l, v->name);
+    const rt_onnx_tensor *t = rt_onnx_find(&l->index, v->name);
     size_t bytes;
     bool packed = v->layout != RT_LAYOUT_ROWS;
     rt_onnx_type type = packed ? RT_ONNX_FLOAT : rt_onnx_type_of(v->dtype);
@@ -111,11 +124,7 @@ static retort_status take_constant(loader *l, rt_value *v) {
 
 static retort_status take_graph(loader *l, const char *text) {
     rt_graph *graph = &l->model->graph;
-    int known = -1;
-    for (size_t i = 0; i < l->onnx->tensor_count; i++) {
-        if (!rt_names_add(&l->tensors, l->onnx->tensors[i].name, (int)i, &known))
-            return rt_fail_nomem(l->err, i);
-    }
+    if (!rt_onnx_index_make(&l->index, l->onnx)) return rt_fail_nomem(l->err, l->onnx->tensor_count);
     retort_status status = rt_graph_parse(graph, l->name, text, strlen(text), NULL, NULL, l->err);
     for (size_t i = 0; status == RETORT_OK && !l->differs && i < graph->value_count; i++) {
         rt_value *v = &graph->values[i];
@@ -123,7 +132,7 @@ static retort_status take_graph(loader *l, const char *text) {
         if (stored) status = take_constant(l, v);
     }
     bool memory = true;
-    if (status == RETORT_OK && !l->differs) l->differs = !rt_onnx_take_integers(graph, l->onnx, &memory);
+    if (status == RETORT_OK && !l->differs) l->differs = !rt_onnx_take_integers(graph, &l->index, &memory);
     return memory ? status : rt_fail_nomem(l->err, 1);
 }
 
@@ -216,6 +225,6 @@ retort_status rt_onnx_own(retort_model *model, const char *name, const rt_onnx *
     retort_status status = fill(&l);
     *own = status == RETORT_OK && !l.differs;
     if (!*own) empty(model);
-    rt_names_free(&l.tensors);
+    rt_onnx_index_free(&l.index);
     return status;
 }

@@ -44,20 +44,16 @@ bool rt_onnx_describe_groups(rt_onnx *onnx, const rt_graph *graph) {
     return added;
 }
 
-static bool read_groups(const rt_onnx *onnx, const rt_value *v, uint8_t *out, size_t bytes) {
-    for (size_t i = 0; i < onnx->metadata_count; i++) {
-        const char *key = onnx->metadata[i].key, *text = onnx->metadata[i].value;
-        if (strncmp(key, RT_ONNX_GROUPS, sizeof RT_ONNX_GROUPS - 1) != 0) continue;
-        if (strcmp(key + sizeof RT_ONNX_GROUPS - 1, v->name) != 0) continue;
-        if (strlen(text) != 2 * bytes) return false;
-        for (size_t b = 0; b < bytes; b++) {
-            const char *high = strchr(digits, text[2 * b]), *low = strchr(digits, text[2 * b + 1]);
-            if (high == NULL || low == NULL) return false;
-            out[b] = (uint8_t)((high - digits) << 4 | (low - digits));
-        }
-        return true;
+static bool read_groups(const rt_onnx_index *index, const rt_value *v, uint8_t *out, size_t bytes) {
+    int found = rt_names_find(&index->groups, v->name, strlen(v->name));
+    const char *text = found >= 0 ? index->onnx->metadata[found].value : "";
+    if (found < 0 || strlen(text) != 2 * bytes) return false;
+    for (size_t b = 0; b < bytes; b++) {
+        const char *high = strchr(digits, text[2 * b]), *low = strchr(digits, text[2 * b + 1]);
+        if (high == NULL || low == NULL) return false;
+        out[b] = (uint8_t)((high - digits) << 4 | (low - digits));
     }
-    return false;
+    return true;
 }
 
 /* ---- Codes ---- */
@@ -156,10 +152,10 @@ static bool pack(rt_graph *graph, const rt_node *node, const matrix *m, int32_t 
 }
 
 /* The weak rows, whose columns' sums are added to the matrix's. */
-static bool take_weak(rt_graph *graph, const rt_onnx *onnx, const rt_node *node, int32_t *sums,
+static bool take_weak(rt_graph *graph, const rt_onnx_index *file, const rt_node *node, int32_t *sums,
                       bool *memory) {
     rt_value *weak = &graph->values[node->inputs[7]], *columns = &graph->values[node->inputs[8]];
-    const rt_onnx_tensor *t = rt_onnx_find(onnx, weak->name), *c = rt_onnx_find(onnx, columns->name);
+    const rt_onnx_tensor *t = rt_onnx_find(file, weak->name), *c = rt_onnx_find(file, columns->name);
     size_t rows = (size_t)weak->dims[0], n = (size_t)weak->dims[1];
     if (!rt_onnx_is_shaped(t, RT_ONNX_INT8, 2, weak->dims) ||
         !rt_onnx_is_shaped(c, RT_ONNX_INT64, 1, weak->dims))
@@ -183,7 +179,7 @@ static bool take_weak(rt_graph *graph, const rt_onnx *onnx, const rt_node *node,
 }
 
 /* `memory` tells a failure for want of it from a file that is not ours. */
-static bool take_linear(rt_graph *graph, const rt_onnx *onnx, const rt_node *node, bool *memory) {
+static bool take_linear(rt_graph *graph, const rt_onnx_index *file, const rt_node *node, bool *memory) {
     rt_value *v = &graph->values[node->inputs[1]], *sums = &graph->values[node->inputs[5]];
     bool four = v->layout == RT_LAYOUT_P16_S4;
     if (four ? node->attrs.group <= 0 || input_of(node, 6) < 0 : v->layout != RT_LAYOUT_P16_S8) return false;
@@ -197,10 +193,10 @@ static bool take_linear(rt_graph *graph, const rt_onnx *onnx, const rt_node *nod
     m.groups = scales;
     m.codes = rt_calloc(m.k, m.n);
     *memory = totals != NULL && m.codes != NULL && (groups == NULL || scales != NULL);
-    bool taken = *memory && (groups == NULL || read_groups(onnx, groups, scales, packed_groups)) &&
-                 codes_of(&m, rt_onnx_find(onnx, v->name)) && codes_fit(&m);
+    bool taken = *memory && (groups == NULL || read_groups(file, groups, scales, packed_groups)) &&
+                 codes_of(&m, rt_onnx_find(file, v->name)) && codes_fit(&m);
     if (taken) taken = *memory = pack(graph, node, &m, totals);
-    if (taken && input_of(node, 7) >= 0) taken = take_weak(graph, onnx, node, totals, memory);
+    if (taken && input_of(node, 7) >= 0) taken = take_weak(graph, file, node, totals, memory);
     if (taken) sums->data = totals;
     free(scales);
     free(m.codes);
@@ -208,16 +204,16 @@ static bool take_linear(rt_graph *graph, const rt_onnx *onnx, const rt_node *nod
 }
 
 /* A table of 4-bit codes, from its int8 rows. */
-static bool take_table(rt_graph *graph, const rt_onnx *onnx, const rt_node *node, bool *memory) {
+static bool take_table(rt_graph *graph, const rt_onnx_index *file, const rt_node *node, bool *memory) {
     rt_value *v = &graph->values[node->inputs[1]], *groups = &graph->values[node->inputs[8]];
-    const rt_onnx_tensor *t = rt_onnx_find(onnx, v->name);
+    const rt_onnx_tensor *t = rt_onnx_find(file, v->name);
     size_t rows = (size_t)v->dims[0], n = (size_t)v->dims[1], group = (size_t)node->attrs.group, bytes;
     if (group == 0) return false;
     size_t row_groups = (n + group - 1) / group, stride = (n + 31) / 32 * 16;
     if (!rt_onnx_is_shaped(t, RT_ONNX_INT8, 2, v->dims) || !rt_value_bytes(groups, &bytes)) return false;
     uint8_t *codes = room(graph, v), *scales = room(graph, groups);
     *memory = codes != NULL && scales != NULL;
-    if (!*memory || !read_groups(onnx, groups, scales, bytes)) return false;
+    if (!*memory || !read_groups(file, groups, scales, bytes)) return false;
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < n; j++) {
             int scale = scales[i * row_groups + j / group];
@@ -233,27 +229,28 @@ static bool take_table(rt_graph *graph, const rt_onnx *onnx, const rt_node *node
 }
 
 /* Input `index`: gaps, or ids of kept rows. */
-static bool take_ids(rt_graph *graph, const rt_onnx *onnx, const rt_node *node, int index, bool *memory) {
+static bool take_ids(rt_graph *graph, const rt_onnx_index *file, const rt_node *node, int index,
+                     bool *memory) {
     rt_value *v = &graph->values[node->inputs[index]];
     size_t bytes = 0;
     uint8_t *data = room(graph, v);
     rt_value_bytes(v, &bytes);
     *memory = data != NULL;
-    if (!*memory || !read_groups(onnx, v, data, bytes)) return false;
+    if (!*memory || !read_groups(file, v, data, bytes)) return false;
     v->data = data;
     return true;
 }
 
-bool rt_onnx_take_integers(rt_graph *graph, const rt_onnx *onnx, bool *memory) {
+bool rt_onnx_take_integers(rt_graph *graph, const rt_onnx_index *file, bool *memory) {
     bool taken = true;
     *memory = true;
     for (size_t i = 0; taken && i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
         if (node->op == RT_OP_LINEAR && input_of(node, 5) >= 0)
-            taken = take_linear(graph, onnx, node, memory);
-        if (node->op == RT_OP_EMBED && input_of(node, 8) >= 0) taken = take_table(graph, onnx, node, memory);
+            taken = take_linear(graph, file, node, memory);
+        if (node->op == RT_OP_EMBED && input_of(node, 8) >= 0) taken = take_table(graph, file, node, memory);
         for (int k = 12; taken && node->op == RT_OP_EMBED && k < 14; k++) {
-            if (input_of(node, k) >= 0) taken = take_ids(graph, onnx, node, k, memory);
+            if (input_of(node, k) >= 0) taken = take_ids(graph, file, node, k, memory);
         }
     }
     return taken;

@@ -8,14 +8,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Marks of values (graph->links->marks): of readers that want the selected rows only how many are known, then
+ * INSIDE, or 1 + the value of its selected rows. */
+enum { INSIDE = -1 };
+
 typedef struct region {
     rt_graph *graph;
-    bool *inside;   /* [nodes] only the selection's rows of its output are read */
-    size_t nodes;   /* when the region was drawn */
-    int select;     /* the Select's node */
-    rt_attrs attrs; /* its attributes: which rows */
+    int *nodes; /* those of whose output only the selection's rows are read */
+    size_t count, capacity;
+    int *marked; /* values with marks */
+    size_t marked_count, marked_capacity;
+    rt_attrs attrs; /* the Select's attributes: which rows */
     int ids;        /* its second input, -1 without */
+    bool failed;    /* out of memory */
 } region;
+
+/* The mark of a value, which is taken off with the region. NULL: out of memory. */
+static int *mark(region *r, int value) {
+    int *at = &r->graph->links->marks[value];
+    if (*at != 0) return at;
+    if (!rt_grow((void **)&r->marked, &r->marked_capacity, r->marked_count + 1, sizeof *r->marked)) {
+        r->failed = true;
+        return NULL;
+    }
+    r->marked[r->marked_count++] = value;
+    return at;
+}
 
 /* The Linear of all three parts of an Attention, whose queries can be parted from it. */
 static bool query_source(const rt_graph *graph, const rt_node *node, rt_linear_match *qkv) {
@@ -43,38 +61,63 @@ static bool reads_rows(const rt_node *node, int k) {
     return k == 0 || (node->op == RT_OP_LINEAR && k == 3);
 }
 
-/* Whether all readers of the node's output want the selected rows only. The readers come after it: they are
- * drawn. */
-static bool is_pruned(const region *r, size_t index) {
+/* The selected rows of a value are read once more. When that is all that is read of it, and its rows come
+ * from the same rows of others, its node is inside. */
+static void read_rows(region *r, int value) {
     const rt_graph *graph = r->graph;
-    int output = graph->nodes[index].outputs[0];
-    if (graph->output == output || !keeps_rows(graph, &graph->nodes[index])) return false;
-    for (int reader = graph->links->first[output]; reader >= 0; reader = graph->links->next[reader]) {
-        int i = reader / RT_MAX_INPUTS;
-        const rt_node *node = &graph->nodes[i];
-        bool rows = i == r->select || (r->inside[i] && wants_rows(node));
-        if (!rows || !reads_rows(node, reader % RT_MAX_INPUTS)) return false;
+    int producer = value >= 0 ? graph->values[value].producer : -1;
+    if (producer < 0 || graph->output == value || graph->nodes[producer].outputs[0] != value ||
+        !keeps_rows(graph, &graph->nodes[producer]))
+        return;
+    int *readers = mark(r, value);
+    if (readers == NULL || ++*readers < graph->links->uses[value]) return;
+    *readers = INSIDE;
+    if (rt_grow((void **)&r->nodes, &r->capacity, r->count + 1, sizeof *r->nodes)) {
+        r->nodes[r->count++] = producer;
+    } else {
+        r->failed = true;
     }
-    return graph->links->uses[output] > 0;
+}
+
+static int by_index(const void *a, const void *b) {
+    const int *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* From the Select down; the nodes in their order. */
+static void draw(region *r, int value) {
+    read_rows(r, value);
+    for (size_t i = 0; i < r->count && !r->failed; i++) {
+        const rt_node *node = &r->graph->nodes[r->nodes[i]];
+        for (int k = 0; wants_rows(node) && k < node->input_count; k++) {
+            if (reads_rows(node, k)) read_rows(r, node->inputs[k]);
+        }
+    }
+    if (r->count > 0) qsort(r->nodes, r->count, sizeof *r->nodes, by_index);
+    for (size_t i = 0; i < r->marked_count; i++) {
+        int *at = &r->graph->links->marks[r->marked[i]];
+        if (*at != INSIDE) *at = 0;
+    }
 }
 
 static bool is_inside(const region *r, int value) {
-    int producer = r->graph->values[value].producer;
-    return producer >= 0 && (size_t)producer < r->nodes && r->inside[producer];
+    return r->graph->links->marks[value] == INSIDE;
 }
 
 /* The value's selected rows: one Select for each value. */
 static int selected(region *r, int value) {
     const rt_graph *graph = r->graph;
-    for (size_t i = r->nodes; i < graph->node_count; i++) {
-        const rt_node *node = &graph->nodes[i];
-        if (node->op == RT_OP_SELECT && node->inputs[0] == value) return node->outputs[0];
-    }
+    const int *known = mark(r, value);
+    if (known == NULL) return -1;
+    if (*known != 0) return *known - 1;
     char name[RT_NAME_MAX + 8];
     int producer = graph->values[value].producer;
     snprintf(name, sizeof name, "%s.rows",
              producer >= 0 ? graph->nodes[producer].name : graph->values[value].name);
-    return rt_add_node(r->graph, name, RT_OP_SELECT, r->ids >= 0 ? 2 : 1, (int[]){value, r->ids}, &r->attrs);
+    int rows =
+        rt_add_node(r->graph, name, RT_OP_SELECT, r->ids >= 0 ? 2 : 1, (int[]){value, r->ids}, &r->attrs);
+    r->graph->links->marks[value] = rows + 1;
+    return rows;
 }
 
 /* Columns from…from+n-1 of a constant [rows, columns], or of a vector, as a new constant. */
@@ -144,23 +187,15 @@ static void prune_node(region *r, int index) {
 static bool prune(rt_graph *graph, int index) {
     const rt_node select = graph->nodes[index];
     if (select.op != RT_OP_SELECT || graph->values[select.inputs[0]].rank != 2) return false;
-    region r = {.graph = graph,
-                .inside = rt_calloc(graph->node_count, sizeof *r.inside),
-                .nodes = graph->node_count,
-                .select = index,
-                .attrs = select.attrs,
-                .ids = select.input_count > 1 ? select.inputs[1] : -1};
-    if (r.inside == NULL) {
-        rt_fail_nomem(&graph->fault, graph->node_count);
-        return false;
-    }
-    for (size_t i = (size_t)index; i-- > 0;) r.inside[i] = is_pruned(&r, i);
-    bool any = is_inside(&r, select.inputs[0]);
-    for (size_t i = 0; any && i < r.nodes; i++) {
-        if (r.inside[i]) prune_node(&r, (int)i);
-    }
+    region r = {.graph = graph, .attrs = select.attrs, .ids = select.input_count > 1 ? select.inputs[1] : -1};
+    draw(&r, select.inputs[0]);
+    bool any = r.count > 0;
+    for (size_t i = 0; !r.failed && i < r.count; i++) prune_node(&r, r.nodes[i]);
+    if (r.failed) rt_fail_nomem(&graph->fault, sizeof *r.nodes);
     if (any) rt_value_replace(graph, select.outputs[0], select.inputs[0]);
-    free(r.inside);
+    for (size_t i = 0; i < r.marked_count; i++) graph->links->marks[r.marked[i]] = 0;
+    free(r.nodes);
+    free(r.marked);
     return any;
 }
 

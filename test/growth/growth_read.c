@@ -262,8 +262,8 @@ static retort_status run_serve_json(job *j) {
 
 /* Every stored constant has these numbers. */
 static const rt_tensor *look_up(void *user, const char *name) {
-    static _Alignas(64) float numbers[16] = {1, 2, 3, 4};
-    static const rt_tensor tensor = {.data = numbers, .dtype = RETORT_F32, .rank = 1, .shape = {16}};
+    static _Alignas(64) float numbers[64] = {1, 2, 3, 4};
+    static const rt_tensor tensor = {.data = numbers, .dtype = RETORT_F32, .rank = 1, .shape = {64}};
     (void)user;
     (void)name;
     return &tensor;
@@ -308,6 +308,27 @@ static retort_status run_optimize(job *j) {
     return rt_graph_optimize(&j->model->graph, &options, true, &j->err);
 }
 
+static retort_status run_prune(job *j) {
+    size_t count = 0;
+    return rt_rewrite_prune_rows(&j->model->graph, &count, &j->err);
+}
+
+/* Packed matrices become bf16, with the inputs of their products still to be narrowed. */
+static retort_status prepare_narrow(job *j) {
+    retort_status status = prepare_graph(j);
+    for (size_t i = 0; status == RETORT_OK && i < j->model->graph.value_count; i++) {
+        rt_value *value = &j->model->graph.values[i];
+        if (value->layout != RT_LAYOUT_P16) continue;
+        value->dtype = RETORT_BF16;
+        value->layout = RT_LAYOUT_P16_BF16;
+    }
+    return status;
+}
+
+static retort_status run_narrow(job *j) {
+    return rt_graph_narrow_inputs(&j->model->graph, &j->err);
+}
+
 static retort_status run_plan(job *j) {
     rt_kernels kernels;
     rt_plan plan;
@@ -339,6 +360,8 @@ static const reader readers[] = {
     {"info", true, prepare_graph, run_info},
     {"draw", true, prepare_graph, run_draw},
     {"optimize", true, prepare_graph, run_optimize},
+    {"prune", true, prepare_graph, run_prune},
+    {"narrow", true, prepare_narrow, run_narrow},
     {"plan", true, prepare_graph, run_plan},
     {"data.tsv", true, prepare_data, run_data},
     {"data.conll", true, prepare_data, run_data},

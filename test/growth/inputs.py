@@ -197,6 +197,34 @@ def layers(n):
     return graph(nodes, ["const w f32 rows [4, 4]", "const b f32 rows [4]"], f"r{n - 1}:0")
 
 
+def ragged(nodes, constants, output):
+    lines = ["graph level=3 mask_id=-1", "input x f32 [tokens, 4]", *constants, *nodes, f"output {output}"]
+    return "\n".join(lines).encode() + b"\n"
+
+
+def selects(n):
+    """n sums, each of the first tokens of a product of its own."""
+    nodes = []
+    for i in range(n):
+        nodes += [f"m{i} = Linear(x, w)", f"f{i} = Select(m{i}:0) select=first"]
+        nodes += [f"s{i} = Add({'f0' if i == 0 else f's{i - 1}'}:0, f{i}:0)"]
+    return ragged(nodes, ["const w f32 rows [4, 4]"], f"s{n - 1}:0")
+
+
+def gemms(n):
+    """n products with one matrix, which each transposes for itself."""
+    nodes = [f"g{i} = Gemm({'x' if i == 0 else f'g{i - 1}:0'}, w, b) trans_b=1" for i in range(n)]
+    return graph(nodes, ["const w f32 rows [4, 4]", "const b f32 rows [4]"], f"g{n - 1}:0")
+
+
+def narrow(n):
+    """n sums, each of two products: of the sum before, and of what all read."""
+    nodes = []
+    for i in range(n):
+        nodes += [f"a{i} = Linear({'x' if i == 0 else f's{i - 1}:0'}, w)", f"b{i} = Linear(x, w)", f"s{i} = Add(a{i}:0, b{i}:0)"]
+    return ragged(nodes, ["const w f32 p16 [4, 4]"], f"s{n - 1}:0")
+
+
 def constants(n):
     return graph(["y = Add(x, v0)"], [f"const v{i} f32 rows [] = {{{i}}}" for i in range(n)], "y:0")
 
