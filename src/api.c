@@ -403,7 +403,7 @@ retort_status retort_hypothesis(const char *hypothesis, size_t hypothesis_length
         status =
             rt_fail(err, RETORT_LIMIT, "hypothesis: %zu bytes do not fit into %zu", text.length, capacity);
     }
-    if (status == RETORT_OK && text.length > 0) memcpy(out, text.data, text.length);
+    if (status == RETORT_OK && out != NULL && text.length > 0) memcpy(out, text.data, text.length);
     rt_buffer_free(&text);
     return status;
 }

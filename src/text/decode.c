@@ -30,16 +30,14 @@ static size_t replace(char *text, size_t length, const char *from, const char *t
 
 /* What a piece adds to the text, in `out`; its length. */
 static size_t decode_piece(const rt_decoder *decoder, const char *piece, bool first, char *out) {
-    size_t length = strlen(piece), prefix = decoder->wordpiece ? strlen(decoder->prefix) : 0, at = 0;
+    size_t prefix = decoder->wordpiece ? strlen(decoder->prefix) : 0, length = 0;
     bool within = prefix > 0 && strncmp(piece, decoder->prefix, prefix) == 0;
     if (!first && within) {
         piece += prefix;
-        length -= prefix;
     } else if (!first) {
-        out[at++] = ' ';
+        out[length++] = ' ';
     }
-    memcpy(out + at, piece, length);
-    length += at;
+    while (*piece != '\0') out[length++] = *piece++;
     for (size_t i = 0; decoder->cleanup && i < sizeof cleanups / sizeof *cleanups; i++) {
         length = replace(out, length, cleanups[i].from, cleanups[i].to);
     }
