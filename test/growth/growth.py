@@ -31,6 +31,10 @@ ROWS = [
     ("tensorflow: entries", "bundle", 1000, inputs.bundle_entries, None),
     ("tensorflow: blocks in blocks", "bundle", 50, inputs.bundle_blocks, None),
     ("onnx: nodes and tensors", "onnx", 500, inputs.onnx, None),
+    ("onnx: names chosen by a hash", "onnx", 500, lambda n: inputs.onnx(n, inputs.flood(n)), None),
+    ("a sharded index", "folder", 500, inputs.sharded, None),
+    ("modules.json and prompts", "package", 500, inputs.package, None),
+    ("import: layers", "import", 20, inputs.checkpoint, None),
     ("config: labels", "config", 1000, inputs.bert, None),
     ("vocab.txt: pieces", "vocab", 1000, lambda n: "\n".join([*WORDS[:8], *names(n)]).encode(), None),
     ("tokenizer.json: pieces", "tokenizer", 1000, lambda n: tokenizer(names(n)), None),
@@ -61,6 +65,7 @@ ROWS = [
     ("/predict: a body of many texts", "serve-json", 2000, lambda n: text({"inputs": [[name] for name in names(n)]}), None),
     ("graph: a chain", "graph", 500, lambda n: inputs.chain(n, "Relu({})"), None),
     ("graph: constants", "graph", 1000, inputs.constants, None),
+    ("graph: names chosen by a hash", "graph", 1000, lambda n: inputs.constants(n, inputs.flood(n)), None),
     ("graph: wide", "graph", 300, inputs.wide, None),
     ("info: constants", "info", 1000, inputs.constants, None),
     ("info: wide", "info", 300, inputs.wide, None),
@@ -73,6 +78,8 @@ ROWS = [
     ("optimize: wide", "optimize", 200, inputs.wide, None),
     ("optimize: layers", "optimize", 200, inputs.layers, None),
     ("optimize: one matrix that many transpose", "optimize", 200, inputs.gemms, None),
+    ("export: layers", "export", 200, inputs.layers, None),
+    ("export: wide", "export", 200, inputs.wide, None),
     ("prune-rows: many selections", "prune", 150, inputs.selects, None),
     ("narrow: many products", "narrow", 500, inputs.narrow, None),
     ("plan: a chain", "plan", 9000, lambda n: inputs.chain(n, "Relu({})"), None),
@@ -86,13 +93,23 @@ ROWS = [
 ]
 
 
+def put(path, made):
+    """Bytes become a file, a dictionary of names a folder."""
+    if isinstance(made, bytes):
+        path.write_bytes(made)
+        return
+    path.mkdir()
+    for name, data in made.items():
+        (path / name).write_bytes(data)
+
+
 def write(folder):
-    """Files and a list of them: reader, file, file of what it needs besides."""
+    """Inputs and a list of them: reader, file, file of what it needs besides."""
     lines = []
     for i, (_, reader, n, make, besides) in enumerate(ROWS):
         for size in (n, 2 * n, 4 * n):
             path = folder / f"{i}-{size}"
-            path.write_bytes(make(size))
+            put(path, make(size))
             extra = "-"
             if besides is not None:
                 extra = path.with_suffix(".besides")

@@ -2,10 +2,13 @@
  * Reads each input of a list for growth.py, which counts the instructions of measured(). */
 #include "file/bundle.h"
 #include "file/json.h"
+#include "graph/build.h"
 #include "graph/draw.h"
+#include "graph/onnx.h"
 #include "graph/package.h"
 #include "graph/rewrite.h"
 #include "model/onnx.h"
+#include "model/package.h"
 #include "plan/plan.h"
 #include "serve/server.h"
 #include "task/dataset.h"
@@ -18,7 +21,7 @@
 
 /* An input, what it needs besides, and what was made of them before the counting. */
 typedef struct job {
-    const char *name; /* of the reader */
+    const char *name, *path; /* of the reader, of the input: a file that is mapped, or a folder */
     rt_map file, besides;
     rt_tokenizer *tokenizer;
     retort_model *model;
@@ -105,6 +108,31 @@ static retort_status run_data(job *j) {
     retort_status status =
         rt_dataset_parse(&data, j->name, j->file.data, j->file.size, &j->config, &options, &j->err);
     retort_dataset_free(data);
+    return status;
+}
+
+/* ---- Folders ---- */
+
+static retort_status run_folder(job *j) {
+    rt_tensors tensors;
+    retort_status status = rt_tensors_open_folder(&tensors, j->path, &j->err);
+    if (status == RETORT_OK) rt_tensors_close(&tensors);
+    return status;
+}
+
+static retort_status run_package(job *j) {
+    rt_package package;
+    return rt_package_read(&package, &j->arena, j->path, true, &j->err);
+}
+
+static retort_status run_import(job *j) {
+    rt_encoder encoder;
+    rt_graph graph = {.output = -1};
+    retort_status status = rt_encoder_open(&encoder, j->path, NULL, &j->err);
+    if (status != RETORT_OK) return status;
+    status = rt_graph_build(&graph, &encoder, -1, &j->err);
+    if (status == RETORT_OK) rt_graph_free(&graph);
+    rt_encoder_close(&encoder);
     return status;
 }
 
@@ -308,6 +336,14 @@ static retort_status run_optimize(job *j) {
     return rt_graph_optimize(&j->model->graph, &options, true, &j->err);
 }
 
+static retort_status run_export(job *j) {
+    uint8_t *bytes = NULL;
+    size_t length;
+    retort_status status = rt_onnx_write(j->model, NULL, &bytes, &length, &j->err);
+    free(bytes);
+    return status;
+}
+
 static retort_status run_prune(job *j) {
     size_t count = 0;
     return rt_rewrite_prune_rows(&j->model->graph, &count, &j->err);
@@ -345,6 +381,9 @@ static const reader readers[] = {
     {"hdf5", false, NULL, run_hdf5},     /* the links lead to nothing */
     {"bundle", false, NULL, run_bundle}, /* blocks may not share bytes */
     {"onnx", true, NULL, run_onnx},
+    {"folder", true, NULL, run_folder},
+    {"package", true, NULL, run_package},
+    {"import", true, NULL, run_import},
     {"config", true, NULL, run_config},
     {"vocab", true, NULL, run_vocab},
     {"vocab-config", true, NULL, run_vocab_config},
@@ -360,6 +399,7 @@ static const reader readers[] = {
     {"info", true, prepare_graph, run_info},
     {"draw", true, prepare_graph, run_draw},
     {"optimize", true, prepare_graph, run_optimize},
+    {"export", true, prepare_graph, run_export},
     {"prune", true, prepare_graph, run_prune},
     {"narrow", true, prepare_narrow, run_narrow},
     {"plan", true, prepare_graph, run_plan},
@@ -376,9 +416,9 @@ __attribute__((noinline)) retort_status measured(const reader *r, job *j) {
 
 static retort_status read_one(const char *name, const char *path, const char *besides, retort_error *err) {
     const reader *r = readers;
-    job j = {.name = name};
+    job j = {.name = name, .path = path};
     while (strcmp(r->name, name) != 0) r++; /* growth.py names no other */
-    retort_status status = rt_map_open(&j.file, path, &j.err);
+    retort_status status = rt_is_folder(path) ? RETORT_OK : rt_map_open(&j.file, path, &j.err);
     if (status == RETORT_OK && strcmp(besides, "-") != 0) status = rt_map_open(&j.besides, besides, &j.err);
     if (status == RETORT_OK && r->prepare != NULL) status = r->prepare(&j);
     if (status == RETORT_OK) status = measured(r, &j);

@@ -2,6 +2,7 @@
 """Inputs of any size, a function a kind; each returns bytes."""
 import io
 import json
+import math
 import struct
 import zipfile
 
@@ -160,19 +161,56 @@ def bundle_blocks(n):
     return bundle(first + block, [(0, len(HEADER))] + [(len(first) + at, size) for at, size in places])
 
 
-def onnx(n):
+def onnx(n, called=None):
     """n initializers and a chain of n nodes."""
+    called = [name.encode() for name in called or [f"t{i}" for i in range(n)]]
 
     def field(number, data):
         return varint(number << 3 | 2) + varint(len(data)) + data
 
-    node = lambda i: field(1, b"x" if i == 0 else b"y%d" % (i - 1)) + field(1, b"t%d" % i) + field(2, b"y%d" % i) + field(3, b"n%d" % i) + field(4, b"Add")
-    tensor = lambda i: b"\x08\1\x10\1" + field(8, b"t%d" % i) + field(9, bytes(4))
+    node = lambda i: field(1, b"x" if i == 0 else b"y%d" % (i - 1)) + field(1, called[i]) + field(2, b"y%d" % i) + field(3, b"n%d" % i) + field(4, b"Add")
+    tensor = lambda i: b"\x08\1\x10\1" + field(8, called[i]) + field(9, bytes(4))
     shape = field(2, field(1, b"\x08\1"))
     value = lambda name: field(1, name) + field(2, field(1, b"\x08\1" + shape))
     graph = b"".join(field(1, node(i)) for i in range(n)) + field(2, b"g") + b"".join(field(5, tensor(i)) for i in range(n))
     graph += field(11, value(b"x")) + field(12, value(b"y%d" % (n - 1)))
     return b"\x08\x08" + field(7, graph) + field(8, b"\x10\x11")
+
+
+# ---- Folders ----
+
+
+def weights(shapes):
+    header, at = {}, 0
+    for name, shape in shapes.items():
+        end = at + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, end]}
+        at = end
+    return safetensors(header) + bytes(at)
+
+
+def sharded(n, shards=10):
+    files = [{f"t{i}": [1] for i in range(n) if i % shards == k} for k in range(shards)]
+    index = {"weight_map": {name: f"{k}.safetensors" for k, file in enumerate(files) for name in file}}
+    return {"model.safetensors.index.json": text(index), **{f"{k}.safetensors": weights(file) for k, file in enumerate(files)}}
+
+
+def package(n):
+    module = lambda name: {"type": f"sentence_transformers.models.{name}", "path": ""}
+    sentences = {"prompts": {name: name for name in names(n)}, "default_prompt_name": f"n{n - 1}"}
+    return {"modules.json": text([module("Transformer"), *[module("Dropout")] * n]), "config_sentence_transformers.json": text(sentences)}
+
+
+def checkpoint(layers):
+    """A classifier of that many layers."""
+    shapes = {f"embeddings.{name}_embeddings.weight": [rows, 4] for name, rows in (("word", 6), ("position", 4), ("token_type", 2))}
+    linears = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense", "intermediate.dense", "output.dense"]
+    stems = [f"encoder.layer.{i}.{name}" for i in range(layers) for name in linears] + ["pooler.dense"]
+    norms = ["embeddings.LayerNorm", *[f"encoder.layer.{i}.{name}.LayerNorm" for i in range(layers) for name in ("attention.output", "output")]]
+    shapes |= {f"{stem}.weight": [4, 4] for stem in stems} | {f"{stem}.bias": [4] for stem in stems}
+    shapes |= {f"{norm}.{part}": [4] for norm in norms for part in ("weight", "bias")}
+    shapes = {f"bert.{name}": shape for name, shape in shapes.items()} | {"classifier.weight": [3, 4], "classifier.bias": [3]}
+    return {"config.json": bert(3, layers), "model.safetensors": weights(shapes)}
 
 
 # ---- Graphs ----
@@ -225,8 +263,9 @@ def narrow(n):
     return ragged(nodes, ["const w f32 p16 [4, 4]"], f"s{n - 1}:0")
 
 
-def constants(n):
-    return graph(["y = Add(x, v0)"], [f"const v{i} f32 rows [] = {{{i}}}" for i in range(n)], "y:0")
+def constants(n, called=None):
+    called = called or [f"v{i}" for i in range(n)]
+    return graph([f"y = Add(x, {called[0]})"], [f"const {name} f32 rows [] = {{{i}}}" for i, name in enumerate(called)], "y:0")
 
 
 def wide(n):
@@ -237,8 +276,8 @@ def wide(n):
     return graph(nodes, [f"const v{i} f32 rows [] = {{{i + 2}}}" for i in range(n)], f"b{n - 1}:0")
 
 
-def bert(labels):
-    return text({"model_type": "bert", "architectures": ["BertForSequenceClassification"], "num_hidden_layers": 1, "hidden_size": 4,
+def bert(labels, layers=1):
+    return text({"model_type": "bert", "architectures": ["BertForSequenceClassification"], "num_hidden_layers": layers, "hidden_size": 4,
                  "num_attention_heads": 2, "intermediate_size": 4, "vocab_size": 6, "max_position_embeddings": 4, "type_vocab_size": 2,
                  "hidden_act": "gelu", "id2label": {str(i): f"label {i}" for i in range(labels)}})
 
