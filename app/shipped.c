@@ -57,9 +57,27 @@ static bool is_name(const char *word) {
     return *word != '\0' && strlen(word) < 64 && strpbrk(word, "/. \t\n") == NULL;
 }
 
+/* OWNER/NAME, as models are called on Hugging Face's hub, where there is no folder OWNER. */
+static bool is_of_hub(const char *word) {
+    char owner[128];
+    const char *slash = strchr(word, '/'), *ending = strrchr(word, '.');
+    if (slash == NULL || slash == word || slash[1] == '\0' || strchr(slash + 1, '/') != NULL) return false;
+    if (word[0] == '.' || word[0] == '~' || (size_t)(slash - word) >= sizeof owner) return false;
+    if (ending != NULL && (strcmp(ending, ".retort") == 0 || strcmp(ending, ".onnx") == 0)) return false;
+    memcpy(owner, word, (size_t)(slash - word));
+    owner[slash - word] = '\0';
+    return access(owner, F_OK) != 0;
+}
+
 cli_code cli_find_model(char **out, const char *word) {
     search s = {.name = word};
     *out = NULL;
+    if (access(word, F_OK) != 0 && is_of_hub(word)) {
+        cli_error("%s: No such file or folder; models of the hub are read from a folder: hf download %s "
+                  "--local-dir FOLDER",
+                  word, word);
+        return CLI_BAD_DATA;
+    }
     if (access(word, F_OK) == 0 || !is_name(word)) {
         *out = strdup(word);
         return *out != NULL ? CLI_DONE : cli_no_memory();
