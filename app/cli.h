@@ -74,6 +74,8 @@ typedef enum cli_code {
     X(FLOOR, "floor", 0, "X", REAL, 0, 0, NULL,                                                              \
       "exit with 4 when the metric is below X (a perplexity: above)")                                        \
     X(QUERY, "query", 0, "TEXT", TEXT, 0, 0, NULL, "rank the texts by their similarity to TEXT")             \
+    X(QUERY_PROMPT_NAME, "query-prompt-name", 0, "NAME", TEXT, 0, 0, NULL,                                   \
+      "with --query: put this prompt before TEXT alone (default: that of the texts)")                        \
     X(PROMPT_NAME, "prompt-name", 0, "NAME", TEXT, 0, 0, NULL,                                               \
       "embeddings: put this prompt of the model before each text (default: the model's own; \"\": none)")    \
     X(TOP, "top", 0, "K", INT, 1, 1000, NULL,                                                                \
@@ -336,6 +338,8 @@ cli_code cli_check_level(const retort_model *model, const cli_args *args);
 /* The same, and rewrites a model of a lower level up to --level, where that was given. */
 cli_code cli_reach_level(retort_model **model, const cli_args *args);
 cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile);
+/* The same for the text of --query, with its prompt. */
+cli_code cli_open_query(retort_session **out, const cli_args *args, retort_model *model);
 /* In our own engine, whatever --provider says: a reference. */
 cli_code cli_open_native(retort_session **out, const cli_args *args, retort_model *model);
 cli_code cli_open_tapped(retort_session **out, const cli_args *args, retort_model *model, retort_tap_fn tap,

@@ -183,17 +183,17 @@ static const struct {
     rule_kind kind;
     cli_option_id other;
 } rules[] = {
-    {"explain", CLI_WHOLE, NEEDS, CLI_SVG},       {"explain", CLI_GRAPH, NOT_WITH, CLI_SVG},
-    {"explain", CLI_PEAK, NOT_WITH, CLI_GRAPH},   {"explain", CLI_PEAK, NOT_WITH, CLI_SVG},
-    {"explain", CLI_BATCH, NOT_WITH, CLI_GRAPH},  {"explain", CLI_BATCH, NOT_WITH, CLI_SVG},
-    {"explain", CLI_SEQ, NOT_WITH, CLI_GRAPH},    {"explain", CLI_SEQ, NOT_WITH, CLI_SVG},
-    {"run", CLI_HYPOTHESIS, NEEDS, CLI_LABELS},   {"run", CLI_MULTI_LABEL, NEEDS, CLI_LABELS},
-    {"run", CLI_STRIDE, NOT_WITH, CLI_TRUNCATE},  {"eval", CLI_PER_LAYER, NEEDS, CLI_REFERENCE},
-    {"quantize", CLI_SAMPLES, NEEDS, CLI_DATA},   {"quantize", CLI_SEED, NEEDS, CLI_DATA},
-    {"bench", CLI_PYTHON, NEEDS, CLI_ROAD},       {"serve", CLI_HOST, NOT_WITH, CLI_UNIX},
-    {"serve", CLI_PORT, NOT_WITH, CLI_UNIX},      {"serve", CLI_REUSE_PORT, NOT_WITH, CLI_UNIX},
-    {"load", CLI_ARRIVALS, NOT_WITH, CLI_CLOSED}, {"doctor", CLI_THREADS, NEEDS, CLI_PEAK},
-    {"doctor", CLI_ISA, NEEDS, CLI_PEAK},
+    {"explain", CLI_WHOLE, NEEDS, CLI_SVG},           {"explain", CLI_GRAPH, NOT_WITH, CLI_SVG},
+    {"explain", CLI_PEAK, NOT_WITH, CLI_GRAPH},       {"explain", CLI_PEAK, NOT_WITH, CLI_SVG},
+    {"explain", CLI_BATCH, NOT_WITH, CLI_GRAPH},      {"explain", CLI_BATCH, NOT_WITH, CLI_SVG},
+    {"explain", CLI_SEQ, NOT_WITH, CLI_GRAPH},        {"explain", CLI_SEQ, NOT_WITH, CLI_SVG},
+    {"run", CLI_HYPOTHESIS, NEEDS, CLI_LABELS},       {"run", CLI_MULTI_LABEL, NEEDS, CLI_LABELS},
+    {"run", CLI_QUERY_PROMPT_NAME, NEEDS, CLI_QUERY}, {"run", CLI_STRIDE, NOT_WITH, CLI_TRUNCATE},
+    {"eval", CLI_PER_LAYER, NEEDS, CLI_REFERENCE},    {"quantize", CLI_SAMPLES, NEEDS, CLI_DATA},
+    {"quantize", CLI_SEED, NEEDS, CLI_DATA},          {"bench", CLI_PYTHON, NEEDS, CLI_ROAD},
+    {"serve", CLI_HOST, NOT_WITH, CLI_UNIX},          {"serve", CLI_PORT, NOT_WITH, CLI_UNIX},
+    {"serve", CLI_REUSE_PORT, NOT_WITH, CLI_UNIX},    {"load", CLI_ARRIVALS, NOT_WITH, CLI_CLOSED},
+    {"doctor", CLI_THREADS, NEEDS, CLI_PEAK},         {"doctor", CLI_ISA, NEEDS, CLI_PEAK},
 };
 
 static bool check_rules(const cli_args *args) {

@@ -265,6 +265,19 @@ static cli_code print_ranking(const run_state *run, ranking *r) {
     return CLI_DONE;
 }
 
+/* The query's vector, in a session of its own where it has a prompt of its own. */
+static cli_code embed_query(run_state *run, const retort_text *query, float *vector) {
+    if (!cli_has(run->args, CLI_QUERY_PROMPT_NAME)) return embed(run, query, 1, vector);
+    run_state own = *run;
+    own.session = NULL;
+    own.cuts = 0;
+    cli_code code = cli_open_query(&own.session, run->args, run->model);
+    if (code == CLI_DONE) code = embed(&own, query, 1, vector);
+    run->cut_count = own.cut_count;
+    retort_session_close(own.session);
+    return code;
+}
+
 cli_code run_query(run_state *run, cli_input *input, size_t batch) {
     const char *query = cli_text(run->args, CLI_QUERY);
     retort_text text = {.text = query, .length = strlen(query)};
@@ -272,7 +285,7 @@ cli_code run_query(run_state *run, cli_input *input, size_t batch) {
     float *vectors = calloc((batch + 1) * size, sizeof *vectors); /* the query's comes first */
     retort_text *lines = calloc(batch, sizeof *lines);
     ranking r = {0};
-    cli_code code = vectors != NULL && lines != NULL ? embed(run, &text, 1, vectors) : cli_no_memory();
+    cli_code code = vectors != NULL && lines != NULL ? embed_query(run, &text, vectors) : cli_no_memory();
     if (code == CLI_DONE && run->cut_count > 0)
         cli_say("the query was cut: the model reads %lld pieces", (long long)run->info.max_length);
     run->cut_count = 0; /* of the texts */

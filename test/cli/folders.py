@@ -198,6 +198,11 @@ def prompts():
         for name, before in (("query", "very good "), ("half", "ba"), ("document", ""), ("", "")):
             assert vector(source, "film", "--prompt-name", name) == vector(plain, before + "film"), name
         assert rows("tokenize", source, "film") == rows("tokenize", plain, "film")
+        ranked = ("--prompt-name", "document", "film", "good")
+        own = rows("run", source, "--query", "film", "--query-prompt-name", "query", *ranked)
+        assert own == rows("run", source, "--query", "very good film", *ranked) != rows("run", source, "--query", "film", *ranked)
+        fails(2, "no prompt 'bogus'", "run", source, "--query", "a", "--query-prompt-name", "bogus", "b")
+        fails(2, "--query-prompt-name needs --query", "run", source, "--query-prompt-name", "query", "b")
         fails(2, "no prompt 'bogus'; known are: query, document, half", "run", source, "film", "--prompt-name", "bogus")
     known = rows("info", HERE / "prompts8.retort")[0]
     assert known["prompts"] == settings["prompts"] and known["default_prompt"] == "query" and known["similarity"] == "cosine"
