@@ -118,13 +118,12 @@ static void write_queues(srv_engine *const *engines, size_t n, srv_out *out) {
     srv_metrics_head(out, "retort_model_info", "gauge", "1, with facts as labels");
     for (size_t i = 0; i < n; i++) {
         const srv_engine *engine = engines[i];
+        srv_out_format(out, "retort_model_info{model=\"%s\",recipe=\"", engine->name);
+        srv_metrics_text(out, engine->info.recipe);
         srv_out_format(
-            out,
-            "retort_model_info{model=\"%s\",recipe=\"%s\",family=\"%s\",isa=\"%s\",provider=\"%s\","
-            "threads=\"%d\",version=\"%d.%d.%d\"} 1\n",
-            engine->name, engine->info.recipe, engine->info.family, engine->session.isa,
-            engine->session.provider, engine->session.threads, RETORT_VERSION_MAJOR, RETORT_VERSION_MINOR,
-            RETORT_VERSION_PATCH);
+            out, "\",family=\"%s\",isa=\"%s\",provider=\"%s\",threads=\"%d\",version=\"%d.%d.%d\"} 1\n",
+            engine->info.family, engine->session.isa, engine->session.provider, engine->session.threads,
+            RETORT_VERSION_MAJOR, RETORT_VERSION_MINOR, RETORT_VERSION_PATCH);
     }
 }
 

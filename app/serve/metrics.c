@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "serve/metrics.h"
+#include "utf8.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -51,6 +52,23 @@ srv_histogram_sum srv_histogram_read(const srv_model_metrics *metrics, srv_histo
 
 void srv_metrics_head(srv_out *out, const char *name, const char *type, const char *help) {
     srv_out_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* The text format knows three escapes; what else is no plain text is shown as U+FFFD. */
+void srv_metrics_text(srv_out *out, const char *value) {
+    const unsigned char *at = (const unsigned char *)value, *end = at + strlen(value);
+    for (size_t n; at<end; at += n> 0 ? n : 1) {
+        n = utf8_length(at, (size_t)(end - at));
+        bool control = n == 0 || *at < ' ' || *at == 0x7F || (n == 2 && at[0] == 0xC2 && at[1] < 0xA0);
+        if (*at == '\n') {
+            srv_out_text(out, "\\n");
+        } else if (control) {
+            srv_out_text(out, "\xef\xbf\xbd");
+        } else {
+            if (*at == '"' || *at == '\\') srv_out_text(out, "\\");
+            srv_out_bytes(out, (const char *)at, n);
+        }
+    }
 }
 
 static void print_histogram(srv_out *out, srv_histogram_id id, const srv_metrics_source *model) {

@@ -75,6 +75,8 @@ typedef struct srv_metrics_source {
 } srv_metrics_source;
 void srv_metrics_print(srv_out *out, const srv_metrics_source *models, size_t n);
 /* "# HELP", "# TYPE". */
+/* What a file says, as the value of a label. */
+void srv_metrics_text(srv_out *out, const char *value);
 void srv_metrics_head(srv_out *out, const char *name, const char *type, const char *help);
 /* process_*: CPU, memory, descriptors, start. */
 void srv_metrics_process(srv_out *out);

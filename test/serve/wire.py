@@ -7,6 +7,7 @@
 import base64
 import json
 import math
+import pathlib
 import re
 import shutil
 import signal
@@ -856,6 +857,24 @@ def sequences_of_guesses_are_their_ids_decoded():
                 assert len(guesses) == 100 and any(guess["token_str"].startswith("##") for guess in guesses)
                 whole = [ids[:mask] + [guess["token"]] + ids[mask + 1:] for guess in guesses]
                 assert [guess["sequence"] for guess in guesses] == server.post("/decode", {"ids": whole, "skip_special_tokens": len(masks) == 1})
+
+
+@test
+def metrics_escape_what_files_say():
+    """A line end in a model file's recipe would write lines of its own into /metrics."""
+    data = pathlib.Path(model("distilbert-classify")).read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    head = json.loads(data[8:8 + size])
+    origin = json.loads(head["__metadata__"]["retort.origin"])
+    head["__metadata__"]["retort.origin"] = json.dumps({**origin, "recipe": '"} 1\nfalse_metric{x="\x1b[31m\r\\'})
+    text = json.dumps(head).encode()
+    text += b" " * (-(8 + len(text)) % 64)
+    changed = file("odd-recipe.retort", len(text).to_bytes(8, "little") + text + data[8 + size:])
+    with Server(changed) as server:
+        server.post("/predict", {"inputs": "a"})
+        lines = server.send("GET", "/metrics")[2].decode().split("\n")
+    assert all(re.fullmatch(r'|# .*|[a-z_]+({([a-z_]+="([^"\\\x00-\x1f]|\\["\\n])*",?)*})? [-+.0-9a-zA-Z]+', line) for line in lines), lines
+    assert any(line.startswith('retort_model_info{model="odd-recipe",recipe="\\"} 1\\nfalse_metric{x=\\"') for line in lines), lines
 
 
 @test
