@@ -22,14 +22,15 @@
 /* ---- The work ---- */
 
 typedef struct bench {
-    char checkpoint[512]; /* folder */
-    char folder[64];      /* temporary */
-    char saved[96];       /* a .retort file in it */
-    char graph[96];       /* an ONNX file in it, with .data */
-    char data[96];        /* a data set for the model's task in it */
-    retort_model *plain;  /* level 0 */
-    retort_model *model;  /* level 3 */
-    bool foreign;         /* `graph` no longer says that it is ours */
+    char checkpoint[512];         /* folder */
+    char folder[64];              /* temporary */
+    char saved[96];               /* a .retort file in it */
+    char graph[96];               /* an ONNX file in it, with .data */
+    char data[96];                /* a data set for the model's task in it */
+    char csv[96], json_lines[96]; /* tables in it */
+    retort_model *plain;          /* level 0 */
+    retort_model *model;          /* level 3 */
+    bool foreign;                 /* `graph` no longer says that it is ours */
 } bench;
 
 static retort_task task_of(const retort_model *model) {
@@ -317,6 +318,24 @@ static retort_status work_eval(bench *b, retort_error *err) {
     return status;
 }
 
+static retort_status read_table(const bench *b, const char *path, retort_error *err) {
+    retort_dataset *data = NULL;
+    retort_dataset_options options = RETORT_DATASET_OPTIONS;
+    options.text_column = "body";
+    options.texts_only = true; /* labels are the task's own data's */
+    retort_status status = retort_dataset_open(&data, path, b->model, &options, err);
+    retort_dataset_free(data);
+    return status;
+}
+
+static retort_status work_csv(bench *b, retort_error *err) {
+    return read_table(b, b->csv, err);
+}
+
+static retort_status work_json_lines(bench *b, retort_error *err) {
+    return read_table(b, b->json_lines, err);
+}
+
 /* ---- Set-up ---- */
 
 static int entries(const char *path) {
@@ -326,6 +345,13 @@ static int entries(const char *path) {
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;) count += entry->d_name[0] != '.';
     closedir(dir);
     return count;
+}
+
+static void write_file(const char *path, const char *content) {
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(content, file) >= 0);
+    assert_int_equal(fclose(file), 0);
 }
 
 /* A data file that suits every task: its columns and words fit none by accident. */
@@ -339,10 +365,9 @@ static void write_data(const bench *b) {
         [RETORT_TASK_FILL] = "hello world\nthe fox\n",
         [RETORT_TASK_EMBED] = "sentence1\tsentence2\tscore\nhello\tworld\t1.5\nthe fox\tfox\t4\n",
     };
-    FILE *file = fopen(b->data, "w");
-    assert_non_null(file);
-    assert_true(fputs(contents[task_of(b->model)], file) >= 0);
-    assert_int_equal(fclose(file), 0);
+    write_file(b->data, contents[task_of(b->model)]);
+    write_file(b->csv, "id,body\n1,\"a \"\"quick\"\" fox\"\n2,hello\n");
+    write_file(b->json_lines, "{\"id\": 1, \"body\": \"hello\"}\n{\"body\": 1.5, \"id\": 2}\n");
 }
 
 static void bench_open(bench *b, const char *checkpoint) {
@@ -352,6 +377,8 @@ static void bench_open(bench *b, const char *checkpoint) {
     snprintf(b->saved, sizeof b->saved, "%s/model.retort", b->folder);
     snprintf(b->graph, sizeof b->graph, "%s/model.onnx", b->folder);
     snprintf(b->data, sizeof b->data, "%s/data", b->folder);
+    snprintf(b->csv, sizeof b->csv, "%s/table.csv", b->folder);
+    snprintf(b->json_lines, sizeof b->json_lines, "%s/table.jsonl", b->folder);
     retort_import_options options = RETORT_IMPORT_OPTIONS;
     retort_error err = {0};
     if (retort_model_import(&b->model, checkpoint, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
@@ -368,11 +395,13 @@ static void bench_close(bench *b) {
     char tensors[128];
     snprintf(tensors, sizeof tensors, "%s.data", b->graph);
     if (b->foreign) unlink_beside(b);
-    assert_int_equal(entries(b->folder), 4); /* the models and the data: nothing left behind */
+    assert_int_equal(entries(b->folder), 6); /* the models and the data: nothing left behind */
     assert_int_equal(unlink(b->saved), 0);
     assert_int_equal(unlink(b->graph), 0);
     assert_int_equal(unlink(tensors), 0);
     assert_int_equal(unlink(b->data), 0);
+    assert_int_equal(unlink(b->csv), 0);
+    assert_int_equal(unlink(b->json_lines), 0);
     assert_int_equal(rmdir(b->folder), 0);
 }
 
@@ -419,6 +448,8 @@ static const struct {
     {"session", work_session},
     {"level 0", work_level0},
     {"eval", work_eval},
+    {"CSV", work_csv},
+    {"JSON lines", work_json_lines},
     {"learn", work_learn},
     {"move", work_move},
     {"encode", work_encode},

@@ -131,6 +131,7 @@ static retort_status next_object(rt_records *r, json_t **out, bool *more, retort
     retort_status status = rt_json_parse(out, name, line.text, line.length, err);
     if (status == RETORT_OK && !json_is_object(*out)) {
         json_decref(*out);
+        *out = NULL;
         return rt_fail(err, RETORT_FORMAT, "%s: expected a JSON object", name);
     }
     return status;
@@ -168,7 +169,7 @@ static retort_status next_json(rt_records *r, bool *more, retort_error *err) {
     for (size_t i = 0; status == RETORT_OK && *more && i < r->column_count; i++) {
         status = add_value(r, json_object_get(object, r->columns[i].text), err);
     }
-    if (status == RETORT_OK) json_decref(object);
+    json_decref(object); /* which may be NULL */
     return status;
 }
 

@@ -404,6 +404,8 @@ static const reader readers[] = {
     {"narrow", true, prepare_narrow, run_narrow},
     {"plan", true, prepare_graph, run_plan},
     {"data.tsv", true, prepare_data, run_data},
+    {"data.csv", true, prepare_data, run_data},
+    {"data.jsonl", true, prepare_data, run_data},
     {"data.conll", true, prepare_data, run_data},
     {"data.json", true, prepare_data, run_data},
 };
