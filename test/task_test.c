@@ -151,7 +151,7 @@ static void ranks_like_scipy(void **state) {
 
 static rt_entity_counts count(const int32_t *gold, const int32_t *predicted, size_t n) {
     rt_entity_counts counts = {0};
-    rt_tag_label *labels = rt_tag_labels_new(&tag_config);
+    rt_tag_label *labels = rt_entity_labels_new(&tag_config);
     rt_count_entities(labels, gold, predicted, n, &counts);
     free(labels);
     return counts;
@@ -172,6 +172,54 @@ static void counts_entities_like_seqeval(void **state) {
     counts = count(mixed, outside, 6);
     assert_true(counts.gold == 5 && counts.predicted == 0);
     assert_true(rt_entity_f1(&counts) == 0);
+}
+
+enum { MOST_WORDS = 16, MOST_TAGS = 16 };
+
+/* Indices of tags among a scheme's. */
+static size_t tags_of(const json_t *names, const json_t *scheme, int32_t *out) {
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        size_t k = 0;
+        while (strcmp(json_string_value(json_array_get(scheme, k)),
+                      json_string_value(json_array_get(names, i))) != 0)
+            k++;
+        out[i] = (int32_t)k;
+    }
+    return json_array_size(names);
+}
+
+/* What seqeval counts in sequences of BIO, BIOES, BILOU and others: test/golden/make_entities.py. */
+static void counts_entities_of_all_schemes(void **state) {
+    (void)state;
+    char path[512];
+    const char *root = getenv("RETORT_ROOT");
+    snprintf(path, sizeof path, "%s/test/golden/entities.json", root != NULL ? root : ".");
+    json_t *all = json_load_file(path, 0, NULL), *row;
+    assert_non_null(all);
+    assert_true(json_array_size(json_object_get(all, "rows")) >= 150);
+    size_t index;
+    json_array_foreach(json_object_get(all, "rows"), index, row) {
+        const json_t *scheme = json_object_get(json_object_get(all, "schemes"),
+                                               json_string_value(json_object_get(row, "scheme")));
+        const char *names[MOST_TAGS];
+        int32_t gold[MOST_WORDS], predicted[MOST_WORDS];
+        rt_config config = {
+            .task = RETORT_TASK_TAG, .labels = (int64_t)json_array_size(scheme), .label_names = names};
+        for (size_t i = 0; i < json_array_size(scheme); i++)
+            names[i] = json_string_value(json_array_get(scheme, i));
+        size_t n = tags_of(json_object_get(row, "gold"), scheme, gold);
+        assert_int_equal(tags_of(json_object_get(row, "predicted"), scheme, predicted), n);
+        rt_entity_counts counts = {0};
+        rt_tag_label *labels = rt_entity_labels_new(&config);
+        rt_count_entities(labels, gold, predicted, n, &counts);
+        free(labels);
+        if (counts.gold != (size_t)json_integer_value(json_object_get(row, "wanted")) ||
+            counts.predicted != (size_t)json_integer_value(json_object_get(row, "found")) ||
+            counts.correct != (size_t)json_integer_value(json_object_get(row, "correct")) ||
+            fabs(rt_entity_f1(&counts) - json_number_value(json_object_get(row, "f1"))) > 1e-12)
+            fail_msg("row %zu: %zu, %zu, %zu", index, counts.gold, counts.predicted, counts.correct);
+    }
+    json_decref(all);
 }
 
 static void compares_answers_like_squad(void **state) {
@@ -390,6 +438,7 @@ int main(void) {
         cmocka_unit_test(reads_squad_and_lines),
         cmocka_unit_test(ranks_like_scipy),
         cmocka_unit_test(counts_entities_like_seqeval),
+        cmocka_unit_test(counts_entities_of_all_schemes),
         cmocka_unit_test(compares_answers_like_squad),
         cmocka_unit_test(scores),
         cmocka_unit_test(fills_best_first),

@@ -117,7 +117,7 @@ static retort_status check_reference(const rt_evaluation *e, retort_error *err) 
 
 static retort_status prepare(rt_evaluation *e, retort_error *err) {
     bool tag = e->config->task == RETORT_TASK_TAG;
-    if (tag) e->labels = rt_tag_labels_new(e->config);
+    if (tag) e->labels = rt_entity_labels_new(e->config);
     e->found = rt_calloc(e->data->count, sizeof *e->found);
     e->wanted = rt_calloc(e->data->count, sizeof *e->wanted);
     bool made = e->found != NULL && e->wanted != NULL && (e->labels != NULL || !tag);

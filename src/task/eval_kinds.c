@@ -89,7 +89,7 @@ static size_t words_left(const rt_evaluation *e, const rt_sample *sample, const 
 /* The label of words that have no piece; -1 when the model has none. */
 static int64_t outside(const rt_evaluation *e) {
     for (int64_t i = 0; i < e->config->labels; i++) {
-        if (e->labels[i].mark == 'O') return i;
+        if (e->labels[i].mark == 'O' && e->labels[i].type < 0) return i;
     }
     return -1;
 }

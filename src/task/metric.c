@@ -134,44 +134,89 @@ rt_tag_label *rt_tag_labels_new(const rt_config *config) {
     return labels;
 }
 
+enum { NO_TYPE = -1 };
+static const rt_tag_label outside = {'O', NO_TYPE};
+
+static bool is_one_of(char mark, const char *marks) {
+    return mark != '\0' && strchr(marks, mark) != NULL;
+}
+
+/* A mark alone has no type. */
+static bool is_bare(const char *name) {
+    return is_one_of(name[0], "BIESO") && (name[1] == '\0' || (name[1] == '-' && name[2] == '\0'));
+}
+
+static const char *entity_type(const char *name) {
+    return name[0] != '\0' && name[1] == '-' ? name + 2 : name;
+}
+
+rt_tag_label *rt_entity_labels_new(const rt_config *config) {
+    rt_tag_label *labels = rt_calloc((size_t)config->labels, sizeof *labels);
+    for (int64_t i = 0; labels != NULL && i < config->labels; i++) {
+        const char *name = config->label_names[i], *type = entity_type(name);
+        bool bare = is_bare(name), marked = bare || type != name;
+        int64_t first = 0;
+        while (first < i && (is_bare(config->label_names[first]) ||
+                             strcmp(entity_type(config->label_names[first]), type) != 0))
+            first++;
+        labels[i] = (rt_tag_label){marked ? name[0] : 'I', bare ? NO_TYPE : first};
+    }
+    return labels;
+}
+
 typedef struct entity {
     int64_t type;
     size_t start, end;
 } entity;
 
-static bool opens(rt_tag_label before, rt_tag_label tag) {
-    return tag.mark != 'O' && (tag.mark == 'B' || before.mark == 'O' || before.type != tag.type);
+/* Whether an entity ends before `tag`, or one starts with it. */
+static bool ends(rt_tag_label before, rt_tag_label tag) {
+    return is_one_of(before.mark, "ES") || (is_one_of(before.mark, "BI") && is_one_of(tag.mark, "BSO")) ||
+           (before.mark != 'O' && before.type != tag.type);
 }
 
-/* The next entity from `*at` on; false when there is none. */
-static bool next_entity(const rt_tag_label *labels, const int32_t *tags, size_t n, size_t *at, entity *out) {
-    while (*at < n && labels[tags[*at]].mark == 'O') ++*at;
-    if (*at == n) return false;
-    *out = (entity){labels[tags[*at]].type, *at, 0};
-    do {
-        ++*at;
-    } while (*at < n && labels[tags[*at]].mark != 'O' && !opens(labels[tags[*at - 1]], labels[tags[*at]]));
-    out->end = *at;
-    return true;
+static bool starts(rt_tag_label before, rt_tag_label tag) {
+    return is_one_of(tag.mark, "BS") || (is_one_of(before.mark, "ESO") && is_one_of(tag.mark, "EI")) ||
+           (tag.mark != 'O' && before.type != tag.type);
+}
+
+/* A walk over a sentence's tags, which one outside follows. */
+typedef struct walk {
+    const rt_tag_label *labels;
+    const int32_t *tags;
+    size_t n, at, start;
+    rt_tag_label before;
+} walk;
+
+/* The next entity to end; false when there is none. */
+static bool next_entity(walk *w, entity *out) {
+    while (w->at <= w->n) {
+        size_t i = w->at++;
+        rt_tag_label tag = i < w->n ? w->labels[w->tags[i]] : outside, before = w->before;
+        *out = (entity){before.type, w->start, i};
+        if (starts(before, tag)) w->start = i;
+        w->before = tag;
+        if (ends(before, tag)) return true;
+    }
+    return false;
 }
 
 void rt_count_entities(const rt_tag_label *labels, const int32_t *gold, const int32_t *predicted, size_t n,
                        rt_entity_counts *counts) {
-    size_t gold_at = 0, at = 0;
+    walk gold_walk = {labels, gold, n, 0, 0, outside}, found_walk = {labels, predicted, n, 0, 0, outside};
     entity wanted, found;
-    bool more_gold = next_entity(labels, gold, n, &gold_at, &wanted);
-    bool more = next_entity(labels, predicted, n, &at, &found);
-    while (more_gold || more) { /* both lists are in order of their starts */
-        bool take_gold = more_gold && (!more || wanted.start <= found.start);
-        bool take = more && (!more_gold || found.start <= wanted.start);
-        if (take_gold && take && wanted.end == found.end && wanted.type == found.type) counts->correct++;
+    bool more_gold = next_entity(&gold_walk, &wanted), more = next_entity(&found_walk, &found);
+    while (more_gold || more) { /* no two of a list end together, and both are in order of their ends */
+        bool take_gold = more_gold && (!more || wanted.end <= found.end);
+        bool take = more && (!more_gold || found.end <= wanted.end);
+        if (take_gold && take && wanted.start == found.start && wanted.type == found.type) counts->correct++;
         if (take_gold) {
             counts->gold++;
-            more_gold = next_entity(labels, gold, n, &gold_at, &wanted);
+            more_gold = next_entity(&gold_walk, &wanted);
         }
         if (take) {
             counts->predicted++;
-            more = next_entity(labels, predicted, n, &at, &found);
+            more = next_entity(&found_walk, &found);
         }
     }
 }

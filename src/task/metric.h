@@ -22,14 +22,19 @@ double rt_cosine(const float *a, const float *b, size_t n);
 /* Pearson's correlation of the ranks, equal values sharing their mean rank; NaN when one side is constant. */
 retort_status rt_spearman(const double *x, const double *y, size_t n, double *out, retort_error *err);
 
-/* What the labels of a tagger mean: outside, or the first (B) or a further (I) word of a type. */
+/* What a label of a tagger means: a word outside of entities, or which one of an entity of a type. */
 typedef struct rt_tag_label {
-    char mark;    /* 'O', 'B' or 'I'; a name without a mark counts as I, as in transformers */
-    int64_t type; /* index of the first label of this type */
+    char mark;    /* 'O', 'B', 'I', … */
+    int64_t type; /* index of the first label of this type; below 0: of none */
 } rt_tag_label;
-rt_tag_label *rt_tag_labels_new(const rt_config *config); /* [labels], free() */
+/* As transformers' pipelines group: 'O', 'B' or 'I'; a name without B- or I- counts as I. [labels], free() */
+rt_tag_label *rt_tag_labels_new(const rt_config *config);
+/* As seqeval reads them: a letter, and the type behind a '-'; a name of another form counts as I, as above.
+ */
+rt_tag_label *rt_entity_labels_new(const rt_config *config);
 
-/* Entities counted as seqeval does by default: an I- that follows another type opens an entity. */
+/* Entities of rt_entity_labels_new counted as seqeval does by default: B and S open one, E and S end it,
+ * another type does both, and so does what follows an end or O. */
 typedef struct rt_entity_counts {
     size_t gold, predicted, correct;
 } rt_entity_counts;
