@@ -83,8 +83,9 @@ bool rt_onnx_add_metadata(rt_onnx *onnx, const char *key, const char *value) {
 
 void rt_onnx_close(rt_onnx *onnx) {
     if (onnx == NULL) return;
-    for (size_t i = 0; i < onnx->file_count; i++) rt_map_close(&onnx->files[i].map);
+    for (size_t i = 0; i < onnx->file_count; i++) rt_map_close(&onnx->files[i]);
     free(onnx->files);
+    rt_names_free(&onnx->locations);
     free(onnx->opsets);
     free(onnx->metadata);
     free(onnx->nodes);

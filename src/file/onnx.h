@@ -5,6 +5,7 @@
 
 #include "base/map.h"
 #include "base/memory.h"
+#include "base/names.h"
 #include "base/tensor.h"
 
 /* TensorProto.DataType, those that encoders use. */
@@ -94,10 +95,8 @@ typedef struct rt_onnx {
     size_t opset_capacity, metadata_capacity, node_capacity, tensor_capacity, input_capacity, output_capacity;
     struct RtOnnx__Model *message; /* what was read, */
     size_t message_bytes;          /* and the memory that it takes */
-    struct rt_onnx_file {          /* of external data */
-        const char *location;
-        rt_map map;
-    } * files;
+    rt_map *files;                 /* of external data, */
+    rt_names locations;            /* by what the file calls them */
     size_t file_count, file_capacity;
 } rt_onnx;
 

@@ -143,28 +143,27 @@ static retort_status add_file(rt_onnx *onnx, const char *file, const char *locat
     if (!rt_grow((void **)&onnx->files, &onnx->file_capacity, onnx->file_count + 1, sizeof *onnx->files)) {
         return rt_fail_nomem(err, sizeof *onnx->files);
     }
-    struct rt_onnx_file *next = &onnx->files[onnx->file_count];
-    next->location = location;
-    retort_status status = rt_map_fd(&next->map, fd, location, err);
-    if (status == RETORT_OK) onnx->file_count++;
-    return status;
+    rt_map *map = &onnx->files[onnx->file_count];
+    retort_status status = rt_map_fd(map, fd, location, err);
+    if (status != RETORT_OK) return status;
+    return rt_names_put(&onnx->locations, location, (int)onnx->file_count++)
+               ? RETORT_OK
+               : rt_fail_nomem(err, sizeof *map);
 }
 
-/* The one mapping of a location; they are few, and most models name one. */
+/* The one mapping of a location. */
 static retort_status find_map(rt_onnx *onnx, const char *file, const char *folder, const char *location,
                               rt_map *out, retort_error *err) {
-    size_t i = 0;
-    if (location == NULL)
-        return rt_fail(err, RETORT_FORMAT, "%.200s: external data without a location", file);
-    while (i < onnx->file_count && strcmp(onnx->files[i].location, location) != 0) i++;
-    if (i == onnx->file_count) {
+    int known = rt_names_find(&onnx->locations, location, strlen(location));
+    if (known < 0) {
+        known = (int)onnx->file_count;
         int fd = open_beneath(folder, location);
         if (fd < 0) return refuse(file, location, err);
         retort_status status = add_file(onnx, file, location, fd, err);
         close(fd);
         if (status != RETORT_OK) return status;
     }
-    *out = onnx->files[i].map;
+    *out = onnx->files[known];
     return RETORT_OK;
 }
 

@@ -32,6 +32,7 @@ ROWS = [
     ("tensorflow: blocks in blocks", "bundle", 50, inputs.bundle_blocks, None),
     ("onnx: nodes and tensors", "onnx", 500, inputs.onnx, None),
     ("onnx: names chosen by a hash", "onnx", 500, lambda n: inputs.onnx(n, inputs.flood(n)), None),
+    ("onnx: external files", "onnx-file", 250, inputs.onnx_files, None),
     ("a sharded index", "folder", 500, inputs.sharded, None),
     ("modules.json and prompts", "package", 500, inputs.package, None),
     ("import: layers", "import", 20, inputs.checkpoint, None),

@@ -120,6 +120,15 @@ static retort_status run_folder(job *j) {
     return status;
 }
 
+static retort_status run_onnx_file(job *j) {
+    char path[1024];
+    rt_onnx onnx;
+    if (!rt_path_join(path, sizeof path, j->path, "model.onnx")) return RETORT_LIMIT;
+    retort_status status = rt_onnx_open(&onnx, path, &j->err);
+    if (status == RETORT_OK) rt_onnx_close(&onnx);
+    return status;
+}
+
 static retort_status run_package(job *j) {
     rt_package package;
     return rt_package_read(&package, &j->arena, j->path, true, &j->err);
@@ -382,6 +391,7 @@ static const reader readers[] = {
     {"bundle", false, NULL, run_bundle}, /* blocks may not share bytes */
     {"onnx", true, NULL, run_onnx},
     {"folder", true, NULL, run_folder},
+    {"onnx-file", true, NULL, run_onnx_file},
     {"package", true, NULL, run_package},
     {"import", true, NULL, run_import},
     {"config", true, NULL, run_config},

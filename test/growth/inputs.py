@@ -161,20 +161,28 @@ def bundle_blocks(n):
     return bundle(first + block, [(0, len(HEADER))] + [(len(first) + at, size) for at, size in places])
 
 
-def onnx(n, called=None):
+def field(number, data):
+    """Of a protobuf message."""
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def onnx(n, called=None, data=lambda i: field(9, bytes(4))):
     """n initializers and a chain of n nodes."""
     called = [name.encode() for name in called or [f"t{i}" for i in range(n)]]
-
-    def field(number, data):
-        return varint(number << 3 | 2) + varint(len(data)) + data
-
     node = lambda i: field(1, b"x" if i == 0 else b"y%d" % (i - 1)) + field(1, called[i]) + field(2, b"y%d" % i) + field(3, b"n%d" % i) + field(4, b"Add")
-    tensor = lambda i: b"\x08\1\x10\1" + field(8, called[i]) + field(9, bytes(4))
+    tensor = lambda i: b"\x08\1\x10\1" + field(8, called[i]) + data(i)
     shape = field(2, field(1, b"\x08\1"))
     value = lambda name: field(1, name) + field(2, field(1, b"\x08\1" + shape))
     graph = b"".join(field(1, node(i)) for i in range(n)) + field(2, b"g") + b"".join(field(5, tensor(i)) for i in range(n))
     graph += field(11, value(b"x")) + field(12, value(b"y%d" % (n - 1)))
     return b"\x08\x08" + field(7, graph) + field(8, b"\x10\x11")
+
+
+def onnx_files(n):
+    """Each initializer in a file of its own."""
+    called = [f"{'d' * 200}{i}" for i in range(n)]
+    external = lambda i: field(13, field(1, b"location") + field(2, called[i].encode())) + b"\x70\1"
+    return {"model.onnx": onnx(n, data=external), **{name: bytes(4) for name in called}}
 
 
 # ---- Folders ----
