@@ -154,6 +154,8 @@ static retort_status add_file(rt_onnx *onnx, const char *file, const char *locat
 /* The one mapping of a location. */
 static retort_status find_map(rt_onnx *onnx, const char *file, const char *folder, const char *location,
                               rt_map *out, retort_error *err) {
+    if (location == NULL)
+        return rt_fail(err, RETORT_FORMAT, "%.200s: external data without a location", file);
     int known = rt_names_find(&onnx->locations, location, strlen(location));
     if (known < 0) {
         known = (int)onnx->file_count;
