@@ -219,7 +219,14 @@ static bool needs_data(const rt_quantizer *q) {
 }
 
 static retort_status open_calibration(rt_quantizer *q, const retort_model *model, retort_error *err) {
-    if (!needs_data(q)) return RETORT_OK;
+    if (!needs_data(q)) {
+        char text[120];
+        snprintf(text, sizeof text, "quantize: recipe '%s' reads no data: what is given has no effect",
+                 q->row->name);
+        if (q->options->data != NULL && q->options->warning != NULL)
+            q->options->warning(q->options->user, text);
+        return RETORT_OK;
+    }
     if (q->options->data == NULL) {
         return rt_fail(err, RETORT_ARGUMENT,
                        "quantize: recipe '%s' needs data to calibrate with: --data FILE, in C options.data",

@@ -288,6 +288,9 @@ def quantize_to_integers():
     assert (HERE / "three.retort").stat().st_size < (HERE / "owq.retort").stat().st_size
     fails(2, "recipe 'smoothquant' is for 8 bits; 3 are for", "quantize", source, "-o", HERE / "no.retort", "--recipe", "smoothquant", "--bits", "3")
     fails(2, "is none of 8|4|3", "quantize", source, "-o", HERE / "no.retort", "--bits", "2")
+    said = retort("quantize", source, "-o", HERE / "int8.retort", "--data", data)[1]
+    assert "warning: quantize: recipe 'int8' reads no data" in said
+    assert "reads no data" not in retort("quantize", source, "-o", HERE / "owq8.retort", "--activations", "static", "--data", data)[1]
     assert b"bits" in retort("quantize", checkpoint("bert-tag"), "-o", HERE / "tag8.retort")[0]
     back = rows("dequantize", HERE / "int8.retort", "-o", HERE / "back.retort")[0]
     assert back["recipe"].startswith("fp32 of int8") and back["weight_bytes"] > back["weight_bytes_before"]
