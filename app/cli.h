@@ -173,7 +173,7 @@ typedef enum cli_code {
       "requests come evenly, or at random")                                                                  \
     X(FORM, "form", 0, "tei|hf|openai|oip", CHOICE, 0, 0, "tei", "wire form of the requests")                \
     X(SERVED_MODEL_NAME, "served-model-name", 0, "NAME", TEXT, 0, 0, NULL,                                   \
-      "what the server calls the model: needed for oip")                                                     \
+      "what the server calls the model, as the body's \"model\" or in oip's path: needed for oip")           \
     X(HEADER, "header", 0, "NAME: VALUE", TEXT, 0, 0, NULL, "a header to add to every request")              \
     X(CONNECTIONS, "connections", 0, "N", INT, 1, 20000, "64", "connections to use at most")                 \
     X(DURATION, "duration", 0, "T", REAL, 0, 0, "10", "seconds that are measured, up to 600")                \

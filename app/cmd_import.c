@@ -24,6 +24,12 @@ static cli_code report_import(const cli_args *args, const retort_model *model, u
     return CLI_DONE;
 }
 
+static cli_code check_without(const cli_args *args) {
+    if (!cli_has(args, CLI_WITHOUT) || cli_int(args, CLI_LEVEL, 3) > 0) return CLI_DONE;
+    cli_error("--without has no effect at --level 0, where nothing is rewritten");
+    return CLI_USAGE;
+}
+
 cli_code cmd_import(const cli_args *args) {
     retort_model *model = NULL;
     uint64_t bytes = 0;
@@ -33,7 +39,8 @@ cli_code cmd_import(const cli_args *args) {
         cli_error("--dtype bf16 needs --level 3");
         return CLI_USAGE;
     }
-    cli_code code = cli_open_model(&model, args, args->words[0], level);
+    cli_code code = check_without(args);
+    if (code == CLI_DONE) code = cli_open_model(&model, args, args->words[0], level);
     if (code == CLI_DONE) code = cli_save_model(model, args, &bytes);
     if (code == CLI_DONE) code = report_import(args, model, bytes, cli_now() - start);
     retort_model_free(model);
@@ -65,6 +72,13 @@ static void take_rewrite(void *user, const retort_rewrite_info *info) {
         json_object_set_new(row, "help", json_string(info->help));
     }
     json_array_append_new(info->rewrite != NULL ? r->rewrites : r->levels, row);
+}
+
+static cli_code check_output(const cli_args *args) {
+    const char *output = cli_text(args, CLI_OUTPUT);
+    if (!cli_has(args, CLI_FOR) || cli_is_graph(output)) return CLI_DONE;
+    cli_error("--for is for ONNX files: '%s' does not end in .onnx", output);
+    return CLI_USAGE;
 }
 
 /* The model as what its name says: .onnx, or a file of ours, which has no ONNX nodes. */
@@ -117,7 +131,9 @@ cli_code cmd_optimize(const cli_args *args) {
     retort_model *model = NULL, *optimised = NULL;
     retort_export_info done = {0};
     report r = {cli_has(args, CLI_JSON), json_array(), json_array()};
-    cli_code code = cli_open_model(&model, args, args->words[0], 0);
+    cli_code code = check_without(args);
+    if (code == CLI_DONE) code = check_output(args);
+    if (code == CLI_DONE) code = cli_open_model(&model, args, args->words[0], 0);
     if (code == CLI_DONE) code = cli_check_level(model, args);
     if (code == CLI_DONE) code = optimize(&optimised, args, model, &r);
     if (code == CLI_DONE) code = save(args, optimised, &done);

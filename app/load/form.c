@@ -31,12 +31,12 @@ static json_t *inputs_json(const retort_text *texts, size_t n) {
 }
 
 static json_t *tei_body(const load_wire *wire, const retort_text *texts) {
-    return json_pack("{s:o}", "inputs", inputs_json(texts, wire->texts));
+    return json_pack("{s:o, s:s*}", "inputs", inputs_json(texts, wire->texts), "model", wire->model);
 }
 
 static json_t *hf_body(const load_wire *wire, const retort_text *texts) {
     json_t *inputs = wire->texts == 1 ? one_json(texts) : list_json(texts, wire->texts, one_json);
-    return json_pack("{s:o, s:{}}", "inputs", inputs, "parameters");
+    return json_pack("{s:o, s:{}, s:s*}", "inputs", inputs, "parameters", "model", wire->model);
 }
 
 static json_t *openai_body(const load_wire *wire, const retort_text *texts) {
@@ -70,7 +70,13 @@ static const struct form *find_form(const char *name) {
 
 static cli_code set_path(load_target *target, const struct form *form, const load_wire *wire) {
     bool named = form->after != NULL;
-    if (*target->path != '\0') return CLI_DONE;
+    if (*target->path != '\0' && (!named || wire->model == NULL)) return CLI_DONE;
+    if (*target->path != '\0') {
+        cli_error(
+            "--served-model-name has no effect with --form %s and a path in the URL, which names the model",
+            form->name);
+        return CLI_USAGE;
+    }
     if (named && wire->model == NULL) {
         cli_error("--form %s needs --served-model-name, or a path in the URL", form->name);
         return CLI_USAGE;

@@ -194,6 +194,9 @@ def wire_forms():
     load("", "--form", "oip", "--served-model-name", "m", "--rate", "20", *SHORT, "--data", lines)
     assert heads[0].startswith("POST /v2/models/m/infer ")
     assert json.loads(bodies[2])["inputs"] == [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["second"]}]
+    for form, body in (("tei", {"inputs": "first", "model": "m"}), ("hf", {"inputs": "first", "parameters": {}, "model": "m"})):
+        load("", "--form", form, "--served-model-name", "m", "--rate", "20", *SHORT, "--data", lines)
+        assert json.loads(bodies[0]) == body
     for form, inputs in (("tei", [["first"], ["second"]]), ("hf", ["first", "second"])):
         row, = load("/fast", "--form", form, "--rate", "20", *SHORT, "--data", lines, "--batch", "2")
         assert json.loads(bodies[0])["inputs"] == inputs and row["texts_per_s"] == 2 * row["answers_per_s"]
@@ -244,6 +247,7 @@ def wrong_use():
         ("takes no pairs", (URL, "--form", "oip", "--data", file("p.tsv", "sentence1\tsentence2\na\tb\n"))),
         ("--form oip needs", (URL, "--form", "oip")),
         ("does not fit", (URL, "--form", "oip", "--served-model-name", "a b")),
+        ("--served-model-name has no effect with --form oip and a path", (URL + "/v2/models/m/infer", "--form", "oip", "--served-model-name", "m")),
     ):
         fails(2, words, "load", *args)
     for path in ("nothing.txt", file("empty.txt", ""), file("header.tsv", "sentence\tlabel\n")):

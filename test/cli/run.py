@@ -176,6 +176,27 @@ def levels_of_files():
 
 
 @test
+def options_without_effect():
+    folder, full, output = checkpoint("distilbert-wide"), model("distilbert-wide"), HERE / "no-effect.retort"
+    for verb in ("import", "optimize"):
+        fails(2, "--without has no effect at --level 0", verb, folder, "--level", 0, "--without", "fuse-qkv", "-o", output)
+        assert rows(verb, folder, "--level", 3, "--without", "fuse-qkv", "-o", output)[0]["level"] == 3
+    output.unlink()
+    for engine in ("ort", "any"):
+        fails(2, f"--for is for ONNX files: '{output}' does not end in .onnx", "optimize", folder, "--for", engine, "-o", output)
+    assert not output.exists()
+    retort("optimize", folder, "--for", "ort", "-o", HERE / "no-effect.onnx")
+    small = HERE / "no-effect.int4.retort"
+    for path, words in ((folder, ()), (full, ()), (HERE / "no-effect.int8.retort", ("--embeddings", 4))):
+        if words:
+            retort("quantize", full, "-o", path, *words)
+        fails(2, f"--standard is for matrices of 4 bits, and '{path}' has none", "export", path, "--standard", "-o", HERE / "no-effect.onnx")
+    for words in ((), ("--bits", 3)):
+        retort("quantize", full, "--recipe", "int4", "-o", small, *words)
+        retort("export", small, "--standard", "-o", HERE / "no-effect.onnx")
+
+
+@test
 def pictures_of_hostile_names():
     hostile = HERE / "a<b>&\"'\udcff\x01.retort"
     graph = pathlib.Path(model("distilbert-classify", level=0)).read_bytes()

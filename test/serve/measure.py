@@ -37,7 +37,8 @@ def every_form_is_answered():
             found = measure(server.url, "--closed", "--form", form, "--served-model-name", "labels", "--batch", "4")
             assert set(found["status"]) == {"200"} and found["different"] == 0 and found["texts_per_s"] == 4 * found["answers_per_s"]
         fails(1, "answers 422: validation", "load", server.url, "--batch", "5", *SHORT)
-        fails(1, "answers 404", "load", server.url, "--form", "oip", "--served-model-name", "nobody", *SHORT)
+        for form in ("tei", "hf", "openai", "oip"):
+            fails(1, "answers 404", "load", server.url, "--form", form, "--served-model-name", "nobody", *SHORT)
         server.stop()
 
 
