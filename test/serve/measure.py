@@ -36,7 +36,7 @@ def every_form_is_answered():
         for form in ("tei", "hf", "oip"):
             found = measure(server.url, "--closed", "--form", form, "--served-model-name", "labels", "--batch", "4")
             assert set(found["status"]) == {"200"} and found["different"] == 0 and found["texts_per_s"] == 4 * found["answers_per_s"]
-        fails(1, "answers 422: validation", "load", server.url, "--batch", "5", *SHORT)
+        fails(1, "answers 422: more inputs than max_client_batch_size", "load", server.url, "--batch", "5", *SHORT)
         for form in ("tei", "hf", "openai", "oip"):
             fails(1, "answers 404", "load", server.url, "--form", form, "--served-model-name", "nobody", *SHORT)
         server.stop()
@@ -48,7 +48,7 @@ def keys_and_sockets():
     with Server(CLASSIFY, "--api-keys", keys, "--unix", path) as server:
         found = measure("http://localhost", "--unix", path, "--rate", "100", "--header", "Authorization: Bearer secret")
         assert found["status"] == {"200": 50}
-        fails(1, "answers 401: unauthorized", "load", "http://localhost", "--unix", path, *SHORT)
+        fails(1, "answers 401: an API key is needed", "load", "http://localhost", "--unix", path, *SHORT)
         server.stop()
 
 
