@@ -69,6 +69,7 @@ static bool read_whole(srv_call *call, const srv_field *field, const srv_json *v
 static bool read_field(srv_call *call, const srv_field *field, const srv_json *value, const char *name) {
     void *to = (char *)&call->ask + field->at;
     bool yes = value->kind == SRV_TRUE;
+    srv_switch said = yes ? SRV_YES : SRV_NO;
     switch (field->kind) {
     case SRV_FIELD_OWN:
     case SRV_FIELD_UNUSED:
@@ -79,7 +80,7 @@ static bool read_field(srv_call *call, const srv_field *field, const srv_json *v
         return true;
     case SRV_FIELD_SWITCH:
         if (!yes && value->kind != SRV_FALSE) return srv_call_wrong(call, name, "a boolean", value);
-        memcpy(to, &(srv_switch){yes ? SRV_YES : SRV_NO}, sizeof(srv_switch));
+        memcpy(to, &said, sizeof said);
         return true;
     case SRV_FIELD_WHOLE:
         return read_whole(call, field, value, name, to);

@@ -303,7 +303,8 @@ static void write_tokens(srv_call *call, const retort_text *text, size_t begin, 
         if (token->start < token->stop) {
             from = advance(text, from, &writing->point, token->start);
             writing->at = (size_t)(from - text->text);
-            to = advance(text, from, &(uint32_t){writing->point}, token->stop);
+            uint32_t point = writing->point; /* stays where the token starts */
+            to = advance(text, from, &point, token->stop);
         }
         if (writing->token > begin) srv_out_text(&call->answer, ",");
         write_token(call, token, from, to);

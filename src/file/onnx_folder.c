@@ -39,6 +39,7 @@ static bool look_in(finder *f, const char *folder, const char *prefix) {
     errno = 0;
     DIR *open = rt_path_join(path, sizeof path, folder, prefix) ? opendir(path) : NULL;
     if (open == NULL) return errno != ENOMEM;
+    // cppcheck-suppress readdirCalled ; no other thread has this folder
     for (struct dirent *entry; added && f->count < MOST_FOUND && (entry = readdir(open)) != NULL;) {
         bool file_of_it = is_onnx(entry->d_name) && rt_path_join(file, sizeof file, path, entry->d_name) &&
                           rt_is_file(file);
