@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The parts of the tasks that need no network: data files, metrics, aggregation. */
 #include "task/dataset.h"
+#include "task/record.h"
 #include "task/task.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -55,6 +57,35 @@ static void reads_tables(void **state) {
     assert_text(data->samples[0].text.pair, data->samples[0].text.pair_length, "b");
     assert_true(data->samples[0].score == -1.25);
     retort_dataset_free(data);
+}
+
+/* A comma is a byte, a field 32: those that no column is for are not kept. */
+static void keeps_no_fields_beyond_the_columns(void **state) {
+    enum { COMMAS = 3 << 20 };
+    (void)state;
+    char *text = malloc(COMMAS + 64);
+    assert_non_null(text);
+    size_t head = (size_t)snprintf(text, 64, "sentence,label\na,1\n");
+    memset(text + head, ',', COMMAS);
+    strcpy(text + head + COMMAS, "\n");
+    expect_error("a.csv", text, &class_config, "a.csv:3: expected 2 columns, found 3145729");
+    for (char *at = text; *at != '\0'; at++) *at = (char)(*at == ',' ? '\t' : *at);
+    expect_error("a.tsv", text, &class_config, "a.tsv:3: label ''");
+    rt_records records = {.format = RT_TABLE_CSV, .name = "a", .column_count = 2};
+    for (char *at = text; *at != '\0'; at++) *at = (char)(*at == '\t' ? ',' : *at);
+    records.lines = (rt_lines){.at = text + head, .end = text + head + COMMAS + 1};
+    bool more = false;
+    assert_int_equal(rt_records_next(&records, &more, NULL), RETORT_OK);
+    assert_int_equal(records.count, COMMAS + 1);
+    assert_true(records.capacity < 64);
+    rt_records_free(&records);
+
+    retort_error err = {0};
+    retort_dataset *data = NULL;
+    assert_int_equal(rt_dataset_parse(&data, "a.csv", text + head, COMMAS, &class_config, &plain, &err),
+                     RETORT_LIMIT);
+    assert_non_null(strstr(err.text, "a.csv:1: more than 1048576 columns"));
+    free(text);
 }
 
 static void tables_say_what_is_wrong(void **state) {
@@ -432,6 +463,7 @@ static void counts_bytes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_tables),
+        cmocka_unit_test(keeps_no_fields_beyond_the_columns),
         cmocka_unit_test(tables_say_what_is_wrong),
         cmocka_unit_test(reads_csv_and_json_lines),
         cmocka_unit_test(reads_conll),

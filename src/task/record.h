@@ -10,10 +10,10 @@ typedef struct rt_records {
     rt_table_format format;
     const char *name; /* of the file */
     rt_lines lines;
-    rt_arena *arena; /* texts that do not stand in the file as they are */
-    size_t line;     /* where the record at hand starts, from 1 */
-    retort_text
-        *fields; /* [count] of the record at hand; JSON: [column_count], text NULL where it has none */
+    rt_arena *arena;     /* texts that do not stand in the file as they are */
+    size_t line;         /* where the record at hand starts, from 1 */
+    retort_text *fields; /* [count] of the record at hand, at most [column_count]; JSON: [column_count], text
+                            NULL where it has none */
     size_t count, capacity;
     retort_text *columns; /* [column_count] names */
     size_t column_count, column_capacity;
