@@ -397,12 +397,11 @@ retort_status retort_hypothesis(const char *hypothesis, size_t hypothesis_length
     if (hypothesis == NULL) pattern = (retort_text){.text = RT_HYPOTHESIS, .length = strlen(RT_HYPOTHESIS)};
     retort_text name = {.text = label, .length = label_length};
     rt_buffer text = {0};
-    retort_status status = rt_hypothesis(&pattern, &name, &text, err);
-    if (status == RETORT_OK) *length = text.length;
-    if (status == RETORT_OK && text.length > capacity) {
-        status =
-            rt_fail(err, RETORT_LIMIT, "hypothesis: %zu bytes do not fit into %zu", text.length, capacity);
+    retort_status status = rt_hypothesis(&pattern, &name, NULL, length, err);
+    if (status == RETORT_OK && *length > capacity) {
+        status = rt_fail(err, RETORT_LIMIT, "hypothesis: %zu bytes do not fit into %zu", *length, capacity);
     }
+    if (status == RETORT_OK) status = rt_hypothesis(&pattern, &name, &text, length, err);
     if (status == RETORT_OK && out != NULL && text.length > 0) memcpy(out, text.data, text.length);
     rt_buffer_free(&text);
     return status;

@@ -410,7 +410,7 @@ static void expect_hypothesis(const char *pattern, const char *expected) {
     retort_text form = {.text = pattern, .length = strlen(pattern)}, label = {.text = "war", .length = 3};
     retort_error err;
     rt_buffer out = {0};
-    retort_status status = rt_hypothesis(&form, &label, &out, &err);
+    retort_status status = rt_hypothesis(&form, &label, &out, &(size_t){0}, &err);
     assert_int_equal(status, expected != NULL ? RETORT_OK : RETORT_ARGUMENT);
     if (expected != NULL) assert_string_equal(out.data, expected);
     if (expected == NULL) assert_non_null(strstr(err.text, "hypothesis"));

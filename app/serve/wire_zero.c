@@ -43,14 +43,20 @@ static bool read_labels(srv_call *call) {
     return srv_call_fail(call, SRV_ERROR_INVALID, "parameters.candidate_labels: expected at least one label");
 }
 
-/* Appends the hypothesis of a label to the call's memory. */
+/* Appends the hypothesis of a label to the call's memory. All pairs' together are bounded: a few bytes of a
+ * body may ask for many. A long text's worth of them fits for as many pairs as there may be. */
 static bool add_hypothesis(srv_call *call, const srv_slice *label) {
+    enum { MOST = 16 << 20 };
     const srv_slice *form = &call->ask.hypothesis;
     retort_error err = {0};
     size_t length = 0;
     srv_out *made = &call->ask.made;
     retort_status status =
         retort_hypothesis(form->text, form->length, label->text, label->length, NULL, 0, &length, &err);
+    if (status == RETORT_LIMIT && made->length + length > MOST / call->ask.count)
+        return srv_call_fail(
+            call, SRV_ERROR_INVALID,
+            "parameters.hypothesis_template: the pairs have more than %d bytes of hypotheses", MOST);
     if (status == RETORT_LIMIT && srv_out_reserve(made, length)) {
         status = retort_hypothesis(form->text, form->length, label->text, label->length,
                                    made->data + made->length, length, &length, &err);
@@ -63,16 +69,20 @@ static bool add_hypothesis(srv_call *call, const srv_slice *label) {
     return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
 }
 
+static bool check_pairs(srv_call *call) {
+    size_t labels = call->ask.label_count;
+    size_t texts = call->ask.count, most = (size_t)call->server->options->items;
+    if (labels <= most / texts) return true;
+    return srv_call_fail(
+        call, SRV_ERROR_INVALID,
+        "%zu texts by %zu candidate_labels are more than max_client_batch_size, which is %zu", texts, labels,
+        most);
+}
+
 /* Every text with every hypothesis, in the place of the texts. */
 static bool make_pairs(srv_call *call, const size_t *ends) {
     srv_ask *ask = &call->ask;
-    size_t texts = ask->count, labels = ask->label_count, most = (size_t)call->server->options->items;
-    if (labels > most / texts)
-        return srv_call_fail(
-            call, SRV_ERROR_INVALID,
-            "%zu texts by %zu candidate_labels are more than max_client_batch_size, which is "
-            "%zu",
-            texts, labels, most);
+    size_t texts = ask->count, labels = ask->label_count;
     if (!srv_call_charge(call, texts * labels * sizeof(retort_text))) return false;
     retort_text *pairs = calloc(texts * labels + 1, sizeof *pairs);
     if (pairs == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
@@ -95,7 +105,7 @@ bool srv_zero_read(srv_call *call) {
             return srv_call_fail(call, SRV_ERROR_INVALID,
                                  "inputs: expected texts: with candidate_labels a hypothesis is the pair");
     }
-    if (call->ask.count == 0 || !read_labels(call)) return !call->failed;
+    if (call->ask.count == 0 || !read_labels(call) || !check_pairs(call)) return !call->failed;
     call->ask.made = (srv_out){.memory = call->server->options->budget, .use = SRV_USE_INPUTS};
     if (!srv_call_charge(call, call->ask.label_count * sizeof(size_t))) return false;
     size_t *ends = calloc(call->ask.label_count, sizeof *ends);

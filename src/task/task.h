@@ -92,7 +92,7 @@ retort_status rt_answer_windows(retort_session *session, const retort_text *text
 /* zero-shot classification: transformers' default, and the parts of the call */
 #define RT_HYPOTHESIS "This example is {}."
 retort_status rt_hypothesis(const retort_text *hypothesis, const retort_text *label, rt_buffer *out,
-                            retort_error *err);
+                            size_t *length, retort_error *err);
 retort_status rt_zero_shot_scores(const rt_config *config, const float *logits, size_t n, bool multi_label,
                                   float *scores, retort_error *err);
 retort_status rt_zero_shot(retort_session *session, const retort_text *text, const retort_text *labels,

@@ -8,20 +8,33 @@
 #include <string.h>
 #include <strings.h>
 
+/* A hypothesis that is made, or only measured: {0} may stand in it many times, so that it is much longer than
+ * what it is made of. */
+typedef struct made_text {
+    rt_buffer *out; /* or NULL */
+    size_t length;
+} made_text;
+
+static void put(made_text *made, const char *text, size_t length) {
+    if (made->out != NULL) rt_buffer_append(made->out, text, length);
+    made->length += length;
+}
+
 retort_status rt_hypothesis(const retort_text *hypothesis, const retort_text *label, rt_buffer *out,
-                            retort_error *err) {
+                            size_t *length, retort_error *err) {
     const char *at = hypothesis->text, *end = at + hypothesis->length;
     size_t places = 0, unnumbered = 0;
+    made_text made = {.out = out};
     for (; at < end; at++) {
         size_t left = (size_t)(end - at);
         bool twice = left > 1 && at[0] == at[1], braces = *at == '{' || *at == '}';
         bool plain = left > 1 && memcmp(at, "{}", 2) == 0, first = left > 2 && memcmp(at, "{0}", 3) == 0;
         if (!braces) {
-            rt_buffer_append(out, at, 1);
+            put(&made, at, 1);
         } else if (twice) {
-            rt_buffer_append(out, at++, 1);
+            put(&made, at++, 1);
         } else if (plain || first) {
-            rt_buffer_append(out, label->text, label->length);
+            put(&made, label->text, label->length);
             at += plain ? 1 : 2;
             unnumbered += plain;
             places++;
@@ -30,12 +43,13 @@ retort_status rt_hypothesis(const retort_text *hypothesis, const retort_text *la
             break;
         }
     }
+    *length = made.length;
     if (at < end || places == 0 || unnumbered > 1 || (unnumbered == 1 && places > 1))
         return rt_fail(
             err, RETORT_ARGUMENT,
             "hypothesis '%.*s': expected one {} where the label goes, or {0}, and {{ }} for braces",
             (int)rt_min(hypothesis->length, 200), hypothesis->text);
-    return out->failed ? rt_fail_nomem(err, hypothesis->length + label->length) : RETORT_OK;
+    return out != NULL && out->failed ? rt_fail_nomem(err, made.length) : RETORT_OK;
 }
 
 /* Which logit says that the text entails the hypothesis. */
@@ -78,7 +92,7 @@ static retort_status feed_labels(rt_feed *feed, retort_session *session, const r
     encode.truncation = RT_ONLY_FIRST;
     for (size_t i = 0; status == RETORT_OK && i < n; i++) {
         made.length = 0;
-        status = rt_hypothesis(hypothesis, &labels[i], &made, err);
+        status = rt_hypothesis(hypothesis, &labels[i], &made, &(size_t){0}, err);
         if (status != RETORT_OK) break;
         retort_text pair = {text->text, text->length, made.data != NULL ? made.data : "", made.length};
         status = rt_feed_text(feed, tokenizer, &encode, &pair, err);

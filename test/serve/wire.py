@@ -373,6 +373,8 @@ def parameters_are_checked():
                 ("bert-classify", TEXT, {"candidate_labels": " , "}, "at least one label"),
                 ("bert-classify", TEXT, {"candidate_labels": ["a"], "hypothesis_template": "no place"}, "expected one {}"),
                 ("bert-classify", TEXT, {"candidate_labels": ["a"], "top_k": 1}, "unknown field"),
+                ("bert-classify", TEXT, {"candidate_labels": ["a" * 900000], "hypothesis_template": "{0}" * 300000}, "more than 16777216 bytes"),
+                ("bert-classify", TEXT, {"candidate_labels": ["a"] * 100, "hypothesis_template": " " * 400000 + "{}"}, "more than 16777216 bytes"),
                 ("bert-classify", {"text": "a", "text_pair": "b"}, {"candidate_labels": ["a"]}, "hypothesis is the pair"),
                 ("bert-classify", TEXT, {"candidate_labels": ["a"] * 200}, "max_client_batch_size, which is 128"),
                 ("bert-classify", TEXT, {"function_to_apply": "relu"}, "none of softmax|sigmoid|none")):
