@@ -38,8 +38,7 @@ retort_status rt_shift_bias(rt_graph *graph, int weight, const double *shift, re
         if (old < 0 && bias != NULL)
             moved = rt_add_constant(graph, graph->nodes[i].name, "bias", 1, &n, bias);
         if (moved < 0) return rt_fail_nomem(err, (size_t)n * sizeof *bias);
-        if (graph->nodes[i].input_count < 3) graph->nodes[i].input_count = 3;
-        graph->nodes[i].inputs[2] = moved;
+        rt_node_read(graph, (int)i, 2, moved);
     }
     return RETORT_OK;
 }
@@ -91,15 +90,13 @@ retort_status rt_move_x(rt_graph *graph, int node, const rt_move *move, retort_e
         snprintf(name, sizeof name, "%.*s.quantize", RT_NAME_MAX, scope);
         int q = rt_add_node(graph, name, RT_OP_NARROW, 3, values, &attrs);
         if (q < 0) return rt_fail(err, graph->fault.status, "%s", graph->fault.text);
-        graph->nodes[node].inputs[0] = q;
+        rt_node_read(graph, node, 0, q);
         return RETORT_OK;
     }
-    rt_node *maker = &graph->nodes[producer];
-    while (maker->input_count < twin + 2) maker->inputs[maker->input_count++] = -1;
-    maker->inputs[twin] = values[1];
-    maker->inputs[twin + 1] = values[2];
-    maker->attrs.narrow = RETORT_S8;
+    rt_node_read(graph, producer, twin, values[1]);
+    rt_node_read(graph, producer, twin + 1, values[2]);
+    graph->nodes[producer].attrs.narrow = RETORT_S8;
     retort_status status = rt_node_update(graph, producer, err);
-    if (status == RETORT_OK) graph->nodes[node].inputs[0] = graph->nodes[producer].outputs[1];
+    if (status == RETORT_OK) rt_node_read(graph, node, 0, graph->nodes[producer].outputs[1]);
     return status;
 }

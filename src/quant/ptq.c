@@ -78,12 +78,6 @@ static void settle(rt_graph *graph, int value, const rounding *r, retort_dtype d
     v->data = r->packed;
 }
 
-/* Sets input `index` of a node, and absent ones before it. */
-static void set_input(rt_node *node, int index, int value) {
-    while (node->input_count <= index) node->inputs[node->input_count++] = -1;
-    node->inputs[index] = value;
-}
-
 /* ---- Matrices ---- */
 
 /* Weak rows of the panel at column `from`; what they add to the columns' sums. */
@@ -145,11 +139,11 @@ static retort_status attach_matrix(rt_graph *graph, int node, const rounding *r,
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *reader = &graph->nodes[i];
         if (reader->op != RT_OP_LINEAR || reader->inputs[1] != weight) continue;
-        set_input(reader, 4, scale);
-        set_input(reader, 5, sums);
-        if (groups >= 0) set_input(reader, 6, groups);
-        if (weak >= 0) set_input(reader, 7, weak);
-        if (weak >= 0) set_input(reader, 8, columns);
+        rt_node_read(graph, (int)i, 4, scale);
+        rt_node_read(graph, (int)i, 5, sums);
+        if (groups >= 0) rt_node_read(graph, (int)i, 6, groups);
+        if (weak >= 0) rt_node_read(graph, (int)i, 7, weak);
+        if (weak >= 0) rt_node_read(graph, (int)i, 8, columns);
         reader->attrs.group = groups >= 0 ? (int64_t)r->group : 0;
     }
     return RETORT_OK;
@@ -248,8 +242,8 @@ static retort_status attach_table(rt_graph *graph, int node, int input, const ro
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *reader = &graph->nodes[i];
         if (reader->op != RT_OP_EMBED || reader->inputs[input] != table) continue;
-        set_input(reader, word ? 7 : 9, scale);
-        if (groups >= 0) set_input(reader, 8, groups);
+        rt_node_read(graph, (int)i, word ? 7 : 9, scale);
+        if (groups >= 0) rt_node_read(graph, (int)i, 8, groups);
         if (word) reader->attrs.group = groups >= 0 ? (int64_t)r->group : 0;
     }
     return RETORT_OK;
@@ -273,7 +267,8 @@ static retort_status ptq_table(rt_graph *graph, int node, int input, rounding r,
 static void set_word_input(rt_graph *graph, int table, int index, int value) {
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *reader = &graph->nodes[i];
-        if (reader->op == RT_OP_EMBED && reader->inputs[1] == table) set_input(reader, index, value);
+        if (reader->op == RT_OP_EMBED && reader->inputs[1] == table)
+            rt_node_read(graph, (int)i, index, value);
     }
 }
 

@@ -82,14 +82,13 @@ static retort_status check_keep(const rt_quantizer *q, retort_error *err) {
 
 /* Whether every reader of input `input` of `node` is such a node, has it there, and is not kept. */
 static bool is_free(const rt_quantizer *q, const rt_node *node, int input) {
-    for (size_t i = 0; i < q->graph->node_count; i++) {
-        const rt_node *reader = &q->graph->nodes[i];
-        for (int k = 0; k < reader->input_count; k++) {
-            if (reader->inputs[k] != node->inputs[input]) continue;
-            if (reader->op != node->op || k != input || is_kept(q, reader)) return false;
-        }
+    const struct rt_links *links = q->graph->links;
+    int value = node->inputs[input];
+    for (int r = links->first[value]; r >= 0; r = links->next[r]) {
+        const rt_node *reader = &q->graph->nodes[r / RT_MAX_INPUTS];
+        if (reader->op != node->op || r % RT_MAX_INPUTS != input || is_kept(q, reader)) return false;
     }
-    return q->graph->output != node->inputs[input];
+    return q->graph->output != value;
 }
 
 static bool is_float_constant(const rt_quantizer *q, const rt_node *node, int input) {
@@ -297,6 +296,8 @@ static retort_status measure_importance(rt_quantizer *q, retort_error *err) {
 static retort_status round_all(rt_quantizer *q, const retort_model *model, retort_error *err) {
     int waves = 0;
     retort_status status = check_keep(q, err);
+    if (status == RETORT_OK && !rt_links_open(q->graph))
+        status = rt_fail_nomem(err, q->graph->node_count * sizeof(rt_node));
     if (status == RETORT_OK) status = check_bits(q, err);
     if (status == RETORT_OK) status = open_calibration(q, model, err);
     if (status == RETORT_OK) status = rt_waves_plan(q, &waves, err);
@@ -306,6 +307,7 @@ static retort_status round_all(rt_quantizer *q, const retort_model *model, retor
     if (status == RETORT_OK && q->row->important) status = measure_importance(q, err);
     if (status == RETORT_OK) status = round_rest(q, err);
     for (int i = 0; status == RETORT_OK && i < waves; i++) status = rt_wave_learn(q, i, err);
+    rt_links_free(q->graph);
     if (status == RETORT_OK) status = rt_graph_narrow_inputs(q->graph, err);
     if (status == RETORT_OK && q->fixed) status = fix_ranges(q, err);
     rt_importance_free(&q->importance);

@@ -83,6 +83,7 @@ ROWS = [
     ("export: wide", "export", 200, inputs.wide, None),
     ("prune-rows: many selections", "prune", 150, inputs.selects, None),
     ("narrow: many products", "narrow", 500, inputs.narrow, None),
+    ("quantize: many matrices", "quantize", 300, inputs.matrices, None),
     ("plan: a chain", "plan", 9000, lambda n: inputs.chain(n, "Relu({})"), None),
     ("plan: wide", "plan", 5000, inputs.wide, None),
     ("data: lines of a table", "data.tsv", 500, lambda n: b"sentence\tlabel\n" + b"a b c\tlabel 1\n" * n, inputs.bert(3)),

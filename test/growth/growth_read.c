@@ -10,6 +10,7 @@
 #include "model/onnx.h"
 #include "model/package.h"
 #include "plan/plan.h"
+#include "quant/quantize.h"
 #include "serve/server.h"
 #include "task/dataset.h"
 #include "task/task.h"
@@ -374,6 +375,21 @@ static retort_status run_narrow(job *j) {
     return rt_graph_narrow_inputs(&j->model->graph, &j->err);
 }
 
+static retort_status prepare_quantize(job *j) {
+    retort_status status = prepare_graph(j);
+    if (status == RETORT_OK) j->model->recipe = "f32";
+    return status;
+}
+
+static retort_status run_quantize(job *j) {
+    retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
+    retort_model *made = NULL;
+    options.recipe = "int8";
+    retort_status status = rt_quantize(&made, j->model, &options, &j->err);
+    retort_model_free(made);
+    return status;
+}
+
 static retort_status run_plan(job *j) {
     rt_kernels kernels;
     rt_plan plan;
@@ -412,6 +428,7 @@ static const reader readers[] = {
     {"export", true, prepare_graph, run_export},
     {"prune", true, prepare_graph, run_prune},
     {"narrow", true, prepare_narrow, run_narrow},
+    {"quantize", true, prepare_quantize, run_quantize},
     {"plan", true, prepare_graph, run_plan},
     {"data.tsv", true, prepare_data, run_data},
     {"data.csv", true, prepare_data, run_data},

@@ -271,6 +271,12 @@ def narrow(n):
     return ragged(nodes, ["const w f32 p16 [4, 4]"], f"s{n - 1}:0")
 
 
+def matrices(n):
+    """A chain of n products, each with a packed matrix of its own."""
+    nodes = [f"m{i} = Linear({'x' if i == 0 else f'm{i - 1}:0'}, w{i})" for i in range(n)]
+    return ragged(nodes, [f"const w{i} f32 p16 [4, 4]" for i in range(n)], f"m{n - 1}:0")
+
+
 def constants(n, called=None):
     called = called or [f"v{i}" for i in range(n)]
     return graph([f"y = Add(x, {called[0]})"], [f"const {name} f32 rows [] = {{{i}}}" for i, name in enumerate(called)], "y:0")
