@@ -170,7 +170,8 @@ static bool find_engine(srv_call *call) {
     const char *does = call->route->task == RETORT_TASK_EMBED      ? "embeds"
                        : call->route->task == RETORT_TASK_CLASSIFY ? "classifies"
                                                                    : "classifies, embeds or tags";
-    call->engine = srv_server_engine(call->server, call->route->task, &call->model, &known);
+    int task = call->ask.like > 0 ? call->ask.like - 1 : call->route->task;
+    call->engine = srv_server_engine(call->server, task, &call->model, &known);
     if (call->engine != NULL) return true;
     if (!known)
         return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no model has the name '%.*s'", length,

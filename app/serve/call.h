@@ -115,6 +115,7 @@ typedef struct srv_ask {
     bool nested;        /* Hugging Face's form of the answer to it */
     bool token_vectors; /* in place of a text's */
     bool no_job;        /* the answer needs the tokenizer alone */
+    int like;           /* POST /: 1 + the task of the models that it is for; 0: any */
     bool listed;        /* zero-shot: labels with their scores, as Hugging Face's API has them */
     bool similarity;    /* POST /: cosines with the first text */
     srv_slice named;    /* the model, in the body */

@@ -36,13 +36,24 @@ static bool all_paired(srv_call *call) {
     return true;
 }
 
-/* The task of the model that will answer; -1: there is none. */
-static int task_of(srv_call *call) {
+/* The task that only a body for it is like. */
+static int task_like(const srv_json *inputs, const srv_json *parameters) {
+    if (srv_json_get(inputs, "source_sentence") != NULL) return RETORT_TASK_EMBED;
+    if (srv_json_get(inputs, "question") != NULL) return RETORT_TASK_ANSWER;
+    return srv_json_get(parameters, "candidate_labels") != NULL ? (int)RETORT_TASK_CLASSIFY : SRV_ANY_TASK;
+}
+
+/* The task of the model that will answer, the first one of a task that the body is like; -1: there is none.
+ */
+static int task_of(srv_call *call, const srv_json *inputs, const srv_json *parameters) {
     bool known;
-    srv_engine *engine = srv_server_engine(call->server, SRV_ANY_TASK, &call->model, &known);
+    int like = task_like(inputs, parameters);
+    srv_engine *engine = srv_server_engine(call->server, like, &call->model, &known);
+    if (engine == NULL) engine = srv_server_engine(call->server, SRV_ANY_TASK, &call->model, &known);
     if (engine == NULL) return -1;
     int task = (int)engine->info.task;
     srv_engine_leave(engine);
+    if (task == like) call->ask.like = 1 + task;
     return task;
 }
 
@@ -64,7 +75,7 @@ static void read_old_names(srv_call *call) {
 
 bool srv_hf_read(srv_call *call, const srv_json *body) {
     const srv_json *inputs = srv_json_get(body, "inputs"), *parameters = srv_json_get(body, "parameters");
-    int task = task_of(call);
+    int task = task_of(call, inputs, parameters);
     if (task < 0)
         return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no model has the name '%.*s'",
                              (int)(call->model.length < 100 ? call->model.length : 100), call->model.text);

@@ -595,6 +595,7 @@ def models_in_the_path():
     assert server.post(f"/models/{EMBED}", cosines) == server.post("/similarity", cosines)
     error = server.post(f"/models/{EMBED}", {**cosines, "parameters": {"normalize": True}}, 422)["error"]
     assert "normalize" in error
+    assert server.post("/", cosines) == server.post("/similarity", cosines)  # the first model that a body is for
     assert server.get(f"/models/{EMBED}/info")["model_id"] == EMBED
     assert "'none'" in server.get("/models/none/info", 404)["error"]
     assert server.get("/models") == server.get("/v1/models")
