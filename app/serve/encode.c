@@ -194,6 +194,16 @@ static bool are_single(srv_call *call) {
     return true;
 }
 
+/* A text is run in one go, which nothing interrupts: it must fit into the queue by itself, its windows
+ * counted. */
+static bool can_wait(srv_call *call, size_t index, size_t tokens) {
+    long most = call->server->options->queue_tokens;
+    return !in_windows(call) || tokens <= (size_t)most ||
+           srv_call_fail(call, SRV_ERROR_TOO_LARGE,
+                         "text %zu has %zu tokens in all its windows: max_queue_tokens is %ld", index, tokens,
+                         most);
+}
+
 bool srv_call_encode(srv_call *call) {
     size_t count = call->ask.count;
     if (!are_single(call)) return false;
@@ -207,7 +217,7 @@ bool srv_call_encode(srv_call *call) {
     for (size_t i = 0, n; fine && i < count; i++) {
         fine = call->ask.texts != NULL ? encode_text(call, i, s, &n) : read_ids(call, i, s, &n);
         if (fine && in_windows(call)) n = tokens_in_windows(call, s, n);
-        fine = fine && make_row(call, i, s, n);
+        fine = fine && can_wait(call, i, n) && make_row(call, i, s, n);
     }
     if (s != NULL) srv_engine_encoder_back(call->engine, s);
     return fine;

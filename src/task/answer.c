@@ -120,13 +120,13 @@ static uint32_t lower_point(const uint8_t **at, const uint8_t *end) {
     return point + (uint32_t)rt_unicode(point)->lower;
 }
 
-/* FNV-1a of the span's text in lower case */
+/* Of the span's text in lower case. Who asks chooses the context, but not the key. */
 static uint64_t hash_of(const rt_answers *answers, const retort_span *span) {
     const uint8_t *at = (const uint8_t *)answers->context + span->byte_start;
     const uint8_t *end = (const uint8_t *)answers->context + span->byte_end;
-    uint64_t hash = 14695981039346656037u;
-    while (at < end) hash = (hash ^ lower_point(&at, end)) * 1099511628211u;
-    return hash;
+    rt_hash_state state = rt_hash_begin(answers->key);
+    while (at < end) rt_hash_word(&state, lower_point(&at, end));
+    return rt_hash_finish(state, 0, 0);
 }
 
 static bool same_text(const rt_answers *answers, const retort_span *a, const retort_span *b) {
@@ -228,7 +228,11 @@ retort_status rt_answers_add(rt_answers *answers, const rt_encoding *window, con
 retort_status rt_answers_open(rt_answers *answers, const retort_answer_options *options, const char *context,
                               size_t length, retort_error *err) {
     size_t top = options->top > 0 ? options->top : 1;
-    *answers = (rt_answers){.options = options, .context = context, .length = length, .least_null = INFINITY};
+    *answers = (rt_answers){.options = options,
+                            .context = context,
+                            .length = length,
+                            .key = rt_hash_key_new(),
+                            .least_null = INFINITY};
     answers->most = options->pieces ? top : 2 * top + 10; /* some turn out to be the same words */
     answers->best = rt_calloc(answers->most, sizeof *answers->best);
     return answers->best != NULL ? RETORT_OK : rt_fail_nomem(err, answers->most * sizeof *answers->best);

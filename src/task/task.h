@@ -3,6 +3,7 @@
 #ifndef RT_TASK_TASK_H
 #define RT_TASK_TASK_H
 
+#include "base/hash.h"
 #include "run/session.h"
 #include "task/metric.h"
 
@@ -68,6 +69,7 @@ typedef struct rt_answers {
     size_t count, capacity;
     uint32_t *slots; /* [slot_count], a power of two: 1 + the index of an answer by its hash, 0 free */
     size_t slot_count;
+    rt_hash_key key;
     rt_candidate *best; /* [most] of a window, best first */
     size_t kept, most;
     double least_null;    /* of the score that there is no answer */

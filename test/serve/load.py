@@ -161,6 +161,17 @@ def overload_is_refused_with_a_time():
 
 
 @test
+def a_text_of_many_windows_must_fit_into_the_queue():
+    """It is run in one go, which neither its deadline nor its client's end interrupts."""
+    long = "good film " * 200
+    with Server(model("bert-tag"), "--max-queue-tokens", 300) as server:
+        error = server.post("/", {"inputs": long}, 413)["error"]
+        assert "text 0 has" in error and "max_queue_tokens is 300" in error
+        server.post("/", {"inputs": long, "parameters": {"truncate": True}})
+        server.post("/", {"inputs": "good film"})
+
+
+@test
 def a_request_larger_than_the_queue_goes_in_parts():
     """LangChain's OpenAIEmbeddings sends 1,000 texts at a time: half the queue's limit counts, and short requests get in between."""
     with Server(SMALL, model(EMBED), "--max-queue-tokens", 600, "--max-batch-tokens", 64, "--isa", "ref", "--threads", 1) as server:
