@@ -29,7 +29,11 @@ static int add_value(rt_graph *graph, const char *name, const rt_value *value) {
     }
     graph->values[graph->value_count] = *value;
     graph->values[graph->value_count++].name = copy;
-    if (graph->links != NULL && !rt_links_add_value(graph)) rt_fail_nomem(fault_of(graph), sizeof(int));
+    if (graph->links != NULL && !rt_links_add_value(graph)) { /* an edit would read beyond the links */
+        graph->value_count--;
+        rt_fail_nomem(fault_of(graph), sizeof(int));
+        return -1;
+    }
     return (int)graph->value_count - 1;
 }
 
@@ -146,8 +150,8 @@ int rt_graph_node(rt_graph *graph, rt_op op, const char *name, int input_count, 
     int index = (int)graph->node_count++;
     graph->nodes[index] = node;
     if (add_outputs(graph, index) && rt_infer(graph, (size_t)index, fault_of(graph)) == RETORT_OK) {
-        if (graph->links != NULL && !rt_links_add_node(graph)) rt_fail_nomem(fault_of(graph), sizeof(int));
-        return index;
+        if (graph->links == NULL || rt_links_add_node(graph)) return index;
+        rt_fail_nomem(fault_of(graph), sizeof(int));
     }
     graph->node_count--;
     graph->value_count = values_before;

@@ -69,13 +69,14 @@ bool rt_links_add_node(rt_graph *graph) {
     const rt_node *node = &graph->nodes[index];
     if (!rt_grow((void **)&l->dead, &l->dead_capacity, index + 1, sizeof *l->dead) ||
         !rt_grow((void **)&l->next, &l->next_capacity, readers, sizeof *l->next) ||
-        !rt_grow((void **)&l->last, &l->last_capacity, readers, sizeof *l->last))
+        !rt_grow((void **)&l->last, &l->last_capacity, readers, sizeof *l->last) ||
+        !rt_names_put(&l->nodes, node->name, (int)index))
         return false;
     l->dead[index] = false;
     for (int k = 0; k < node->input_count; k++) {
         if (node->inputs[k] >= 0) link_reader(l, node->inputs[k], (int)index * RT_MAX_INPUTS + k);
     }
-    return rt_names_put(&l->nodes, node->name, (int)index);
+    return true;
 }
 
 bool rt_links_open(rt_graph *graph) {
