@@ -66,6 +66,13 @@ static bool read_whole(srv_call *call, const srv_field *field, const srv_json *v
     return true;
 }
 
+static bool read_text(srv_call *call, const srv_json *value, const char *name, void *to) {
+    if (value->kind != SRV_STRING) return srv_call_wrong(call, name, "a string", value);
+    const srv_slice text = {value->text, value->length};
+    memcpy(to, &text, sizeof text);
+    return true;
+}
+
 static bool read_field(srv_call *call, const srv_field *field, const srv_json *value, const char *name) {
     void *to = (char *)&call->ask + field->at;
     bool yes = value->kind == SRV_TRUE;
@@ -87,9 +94,7 @@ static bool read_field(srv_call *call, const srv_field *field, const srv_json *v
     case SRV_FIELD_CHOICE:
         return read_choice(call, field, value, name, to);
     case SRV_FIELD_TEXT:
-        if (value->kind != SRV_STRING) return srv_call_wrong(call, name, "a string", value);
-        memcpy(to, &(srv_slice){value->text, value->length}, sizeof(srv_slice));
-        return true;
+        return read_text(call, value, name, to);
     case SRV_FIELD_STRINGS:
         if (value->kind != SRV_STRING && (value->kind != SRV_ARRAY || !are_strings(value)))
             return srv_call_wrong(call, name, "a string or a list of strings", value);
