@@ -3,14 +3,29 @@
 #include "cli.h"
 
 #include <locale.h>
+#include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
+
+static locale_t locale; /* made when a text needs it first */
+
+static void free_locale(void) {
+    freelocale(locale);
+}
+
+static bool is_ascii(const char *text) {
+    while (*text != '\0' && ((unsigned char)*text & 0x80) == 0) text++;
+    return *text == '\0';
+}
 
 /* Columns that well-formed text takes on a terminal: two for Hangul, Han and the like, none for marks that
  * stand over a letter. One a character where the C library has no locale to know it by. */
 static int columns_of(const char *text) {
-    static locale_t locale;
-    if (locale == (locale_t)0) locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    if (is_ascii(text)) return (int)strlen(text);
+    if (locale == (locale_t)0) {
+        locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+        if (locale != (locale_t)0) atexit(free_locale);
+    }
     locale_t before = locale != (locale_t)0 ? uselocale(locale) : (locale_t)0;
     mbstate_t state = {0};
     int columns = 0;

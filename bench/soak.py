@@ -235,7 +235,7 @@ def judge_bounds(args, most, full, probes):
         return
     print(f"/health/live: {len(probes)} times, median {1e3 * statistics.median(times):.1f} ms, at most {1e3 * max(times):.1f} ms, "
           f"{1e3 * max(own):.1f} ms without waiting for a CPU")
-    if most > allowed:
+    if most > allowed and os.environ.get("RETORT_SANITIZER", "none") == "none":  # whose own memory says nothing
         yield f"memory: {most / 1e6:.1f} MB, {allowed / 1e6:.1f} MB are allowed"
     if max(own) >= 0.1:
         yield f"/health/live took {1e3 * max(own):.0f} ms"
