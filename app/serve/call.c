@@ -235,7 +235,6 @@ static bool ask(srv_call *call) {
     if (body->kind != SRV_OBJECT) return srv_call_wrong(call, "the body", "an object", body);
     call->ask.stride = -1;
     if (!srv_fields_read(call, call->route->form, body, "")) return false;
-    /* With one model its name does not matter: clients name what they know. */
     if (!choose_model(call)) return false;
     if (!call->route->read(call, body)) return false;
     if (call->ask.count == 0) return srv_call_fail(call, SRV_ERROR_EMPTY, "the list of inputs is empty");

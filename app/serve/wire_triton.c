@@ -30,8 +30,8 @@ static unsigned long long counter(const srv_model_metrics *metrics, srv_counter_
     return atomic_load_explicit(&metrics->counters[id], memory_order_relaxed);
 }
 
-/* Triton counts what a model has computed; answers that were kept or shared are cache hits. A batch's inputs
- * are made when its requests arrive and its outputs when they are answered, so those two have no time. */
+/* Triton counts what a model has computed; answers that were kept or shared are cache hits. Inputs are
+ * made when requests arrive, which is the tokenising; outputs while they are sent, which has no time here. */
 static void write_model_statistics(srv_out *out, const srv_slot *slot) {
     const srv_model_metrics *metrics = &slot->metrics;
     srv_histogram_sum requests = srv_histogram_read(metrics, SRV_DURATION),
