@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Bodies of requests: the first line is a route's path, the rest its body. What is read is tokenised and
  * answered as by a model, and every answer must be JSON. */
-#include "serve/server.h"
+#include "serve/http/server.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * n-th on), a body is read and answered. The answer is whole, or an error; nothing is lost. The bodies are
  * the fuzzer's. */
 #include "failing_malloc.h"
-#include "serve/server.h"
+#include "serve/http/server.h"
 
 #include <dirent.h>
 #include <errno.h>

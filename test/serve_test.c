@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Parts of the server alone: JSON in and out, and the queue without threads. */
-#include "serve/json.h"
-#include "serve/out.h"
-#include "serve/queue.h"
-#include "serve/state.h"
+#include "serve/base/json.h"
+#include "serve/base/out.h"
+#include "serve/queue/queue.h"
+#include "serve/http/state.h"
 
 #include <math.h>
 #include <setjmp.h>

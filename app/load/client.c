@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Connections over epoll, edge-triggered: registered once, they cost no system call but send and recv. */
-#include "client.h"
+#include "load/client.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -3,7 +3,7 @@
 #ifndef CLIENT_H
 #define CLIENT_H
 
-#include "load.h"
+#include "load/load.h"
 
 #include <time.h>
 

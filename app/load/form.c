@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The wire forms, a row each, and the requests in them. */
-#include "load.h"
+#include "load/load.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef LOAD_H
 #define LOAD_H
 
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <signal.h>
 #include <sys/socket.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a server says with answers that are errors. */
-#include "load.h"
+#include "load/load.h"
 
 #include <ctype.h>
 #include <string.h>

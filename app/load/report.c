@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a run found: a line of a table, or JSON. */
-#include "load.h"
+#include "load/load.h"
 
 #include <math.h>
 #include <string.h>

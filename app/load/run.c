@@ -2,7 +2,7 @@
  * A run: requests are due at times that do not depend on answers, so a server that stalls is seen to stall
  * for everyone who would have asked meanwhile ("coordinated omission" leaves them out). What cannot be sent,
  * as no connection is free, waits here, and its latency counts from when it was due. */
-#include "client.h"
+#include "load/client.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The URL of a server. */
-#include "load.h"
+#include "load/load.h"
 
 #include <netdb.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Texts to ask with: of a file, or built in. */
-#include "load.h"
+#include "load/load.h"
 
 #include <stdlib.h>
 #include <string.h>

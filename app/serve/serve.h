@@ -13,7 +13,7 @@
 #ifndef SERVE_SERVE_H
 #define SERVE_SERVE_H
 
-#include "serve/memory.h"
+#include "serve/base/memory.h"
 #include "retort.h"
 
 #include <stdio.h>

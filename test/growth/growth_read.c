@@ -11,7 +11,7 @@
 #include "model/package.h"
 #include "plan/plan.h"
 #include "quant/quantize.h"
-#include "serve/server.h"
+#include "serve/http/server.h"
 #include "task/dataset.h"
 #include "task/task.h"
 #include "text/tokenizer.h"

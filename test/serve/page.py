@@ -137,7 +137,7 @@ def page_and_policy():
 
 @test
 def elements():
-    page = (ROOT / "app/serve/page.html").read_text(encoding="utf-8")
+    page = (ROOT / "app/serve/wire/page.html").read_text(encoding="utf-8")
     found = Page(page).elements
     ids = [attrs["id"] for _, attrs in found if "id" in attrs]
     labelled = {attrs.get("for") for tag, attrs in found if tag == "label"}

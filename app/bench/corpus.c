@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The texts of a data file, tokenised, and whole passes over them. */
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void cli_corpus_free(cli_corpus *c) {
+    retort_dataset_free(c->data);
+    free(c->ids);
+    free(c->types);
+    free(c->starts);
+    free(c->offsets);
+}
+
+bool cli_corpus_append(cli_corpus *c, const int32_t *ids, const int32_t *types, size_t n, size_t length,
+                       int32_t pad) {
+    size_t need = c->tokens + length;
+    if (need > INT32_MAX) return false;
+    if (c->ids == NULL || need > c->capacity) {
+        size_t capacity = 2 * need + 64;
+        int32_t *grown_ids = realloc(c->ids, capacity * sizeof *c->ids);
+        if (grown_ids != NULL) c->ids = grown_ids;
+        int32_t *grown_types = realloc(c->types, capacity * sizeof *c->types);
+        if (grown_types != NULL) c->types = grown_types;
+        if (grown_ids == NULL || grown_types == NULL) return false;
+        c->capacity = capacity;
+    }
+    memcpy(c->ids + c->tokens, ids, n * sizeof *c->ids);
+    memcpy(c->types + c->tokens, types, n * sizeof *c->types);
+    for (size_t i = c->tokens + n; i < need; i++) {
+        c->ids[i] = pad;
+        c->types[i] = 0;
+    }
+    c->tokens = need;
+    c->padding += length - n;
+    c->starts[++c->count] = (int32_t)need;
+    return true;
+}
+
+cli_code cli_corpus_read(cli_corpus *c, const cli_args *args, const retort_model *model, bool texts_only,
+                         int64_t max_length, size_t batch) {
+    retort_error err;
+    retort_text text;
+    retort_tokens tokens = {0};
+    retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+    retort_info info = {.size = sizeof info};
+    options.max_length = max_length;
+    retort_model_info(model, &info);
+    c->typed = info.types > 0;
+    cli_code code = cli_open_data(&c->data, args, model, texts_only);
+    if (code != CLI_DONE) return code;
+    size_t n = retort_dataset_count(c->data);
+    c->starts = calloc(n + 1, sizeof *c->starts);
+    c->offsets = calloc(batch + 1, sizeof *c->offsets);
+    code = c->starts != NULL && c->offsets != NULL ? CLI_DONE : cli_no_memory();
+    for (size_t i = 0; code == CLI_DONE && i < n; i++) {
+        retort_dataset_text(c->data, i, &text);
+        if (retort_tokenize(model, &text, &options, &tokens, &err) != RETORT_OK) {
+            code = cli_fail(&err, true);
+        } else if (!cli_corpus_append(c, tokens.ids, tokens.types, tokens.count, tokens.count, 0)) {
+            code = cli_no_memory();
+        }
+    }
+    retort_tokens_free(&tokens);
+    return code;
+}
+
+cli_code cli_corpus_run(cli_corpus *c, retort_session *session, size_t from, size_t to) {
+    retort_error err;
+    retort_matrix rows;
+    int32_t first = c->starts[from];
+    for (size_t i = from; i <= to; i++) c->offsets[i - from] = c->starts[i] - first;
+    retort_batch batch = {c->ids + first, c->typed ? c->types + first : NULL, c->offsets, to - from};
+    return retort_run(session, &batch, &rows, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+cli_code cli_corpus_pass(cli_corpus *c, retort_session *session, size_t batch, double *ms) {
+    cli_code code = CLI_DONE;
+    double start = cli_now();
+    for (size_t from = 0, to; code == CLI_DONE && from < c->count; from = to) {
+        to = c->count - from > batch ? from + batch : c->count;
+        code = cli_corpus_run(c, session, from, to);
+    }
+    *ms = (cli_now() - start) * 1e3;
+    return code;
+}

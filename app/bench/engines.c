@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Entrants: their files, their sessions, their turns. */
+#include "bench/engines.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { ROUNDS = 3, WARM_UP = 2 };
+
+cli_code contest_open(contest *c, const cli_args *args) {
+    const char *temporary = getenv("TMPDIR");
+    *c = (contest){.args = args, .seconds = cli_real(args, CLI_SECONDS), .machine.size = sizeof c->machine};
+    retort_machine_describe(&c->machine);
+    c->threads = (int)cli_int(args, CLI_THREADS, 0);
+    if (c->threads == 0) c->threads = c->machine.threads;
+    if (temporary == NULL || *temporary == '\0') temporary = "/tmp";
+    snprintf(c->folder, sizeof c->folder, "%.400s/retort-XXXXXX", temporary);
+    if (mkdtemp(c->folder) != NULL) {
+        cli_remove_at_signal(c->folder);
+        return CLI_DONE;
+    }
+    cli_error("%s: a folder cannot be made", c->folder);
+    *c->folder = '\0';
+    return CLI_FAILED;
+}
+
+static void remove_folder(const char *folder) {
+    char path[2 * CONTEST_PATH];
+    struct dirent **files = NULL;
+    int count = scandir(folder, &files, NULL, alphasort);
+    for (int i = 0; i < count; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, files[i]->d_name);
+        if (files[i]->d_name[0] != '.') unlink(path);
+        free(files[i]);
+    }
+    free(files);
+    rmdir(folder);
+}
+
+void contest_close(contest *c) {
+    for (size_t i = 0; i < c->count; i++) {
+        retort_session_close(c->items[i].session);
+        free(c->items[i].rows);
+        free(c->items[i].times.ms);
+    }
+    for (size_t i = 0; i < c->model_count; i++) retort_model_free(c->models[i]);
+    for (size_t i = 0; i < c->result_count; i++) free(c->results[i].times);
+    free(c->results);
+    free(c->items);
+    free(c->models);
+    if (*c->folder != '\0') remove_folder(c->folder);
+}
+
+cli_code contest_keep(contest *c, retort_model *model) {
+    retort_model **grown = realloc(c->models, (c->model_count + 1) * sizeof *grown);
+    if (grown == NULL) {
+        retort_model_free(model);
+        return cli_no_memory();
+    }
+    c->models = grown;
+    c->models[c->model_count++] = model;
+    return CLI_DONE;
+}
+
+cli_code contest_file(contest *c, const retort_model *model, const char *path, const char *name, char *out) {
+    retort_error err;
+    retort_info info = {.size = sizeof info};
+    retort_model_info(model, &info);
+    bool is_file = path != NULL && info.file_bytes > 0;
+    char *found = NULL;
+    cli_code code = is_file ? cli_find_model(&found, path) : CLI_DONE;
+    if (code != CLI_DONE) return code;
+    int n = is_file ? snprintf(out, CONTEST_PATH, "%s", found)
+                    : snprintf(out, CONTEST_PATH, "%s/%s.retort", c->folder, name);
+    free(found);
+    if (n < 0 || n >= CONTEST_PATH) {
+        cli_error("%s: the path is too long", is_file ? path : name);
+        return CLI_USAGE;
+    }
+    if (!is_file) cli_remove_at_signal(out);
+    if (is_file || retort_model_save(model, out, &err) == RETORT_OK) return CLI_DONE;
+    return cli_fail(&err, false);
+}
+
+entrant *contest_add(contest *c, const char *name, const char *provider, retort_model *model,
+                     const char *path) {
+    entrant *grown = realloc(c->items, (c->count + 1) * sizeof *grown);
+    if (grown == NULL) {
+        (void)cli_no_memory();
+        return NULL;
+    }
+    c->items = grown;
+    entrant *it = &c->items[c->count++];
+    *it = (entrant){.name = name, .model = model, .difference = NAN, .value = NAN, .kl = NAN};
+    snprintf(it->provider, sizeof it->provider, "%s", provider);
+    snprintf(it->path, sizeof it->path, "%s", path);
+    return it;
+}
+
+uint64_t contest_file_bytes(const char *path) {
+    char data[CONTEST_PATH + 8];
+    struct stat info;
+    uint64_t bytes = stat(path, &info) == 0 ? (uint64_t)info.st_size : 0;
+    snprintf(data, sizeof data, "%s.data", path); /* tensors of an .onnx beyond 2 GiB */
+    return bytes + (stat(data, &info) == 0 ? (uint64_t)info.st_size : 0);
+}
+
+/* The model's .onnx of this form, made when it is wanted first. */
+static cli_code export(contest *c, entrant *it, bool fused) {
+    retort_error err;
+    retort_export_options options = RETORT_EXPORT_OPTIONS;
+    size_t model = 0;
+    while (model < c->model_count && c->models[model] != it->model) model++;
+    snprintf(it->file, sizeof it->file, "%.400s/%zu%s.onnx", c->folder, model, fused ? "-fused" : "");
+    if (access(it->file, R_OK) == 0) return CLI_DONE;
+    options.fused = fused;
+    char data[CONTEST_PATH + 8];
+    snprintf(data, sizeof data, "%s.data", it->file);
+    cli_remove_at_signal(it->file);
+    cli_remove_at_signal(data);
+    retort_status status = retort_model_export(it->model, it->file, &options, NULL, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
+}
+
+cli_code contest_enter(contest *c, entrant *it, bool fused) {
+    retort_error err;
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    retort_session_info info = {.size = sizeof info};
+    bool native = strcmp(it->provider, "native") == 0;
+    cli_code code = CLI_DONE;
+    if (native) {
+        snprintf(it->file, sizeof it->file, "%s", it->path);
+        options.isa = cli_text(c->args, CLI_ISA);
+    } else if (cli_has(c->args, CLI_ONNX)) {
+        snprintf(it->file, sizeof it->file, "%s", cli_text(c->args, CLI_ONNX));
+    } else {
+        code = export(c, it, fused);
+    }
+    if (code != CLI_DONE) return code;
+    options.provider = it->provider;
+    options.threads = c->threads;
+    options.keep_duplicates = cli_has(c->args, CLI_KEEP_DUPLICATES);
+    options.graph_level = it->graph_level;
+    options.onnx = native ? NULL : it->file;
+    retort_status status = retort_session_open(&it->session, it->model, &options, &err);
+    if (status != RETORT_OK) return cli_fail(&err, false);
+    retort_session_describe(it->session, &info);
+    snprintf(it->version, sizeof it->version, "%s", info.version);
+    it->bytes = contest_file_bytes(it->file);
+    return CLI_DONE;
+}
+
+/* ---- Turns ---- */
+
+bool contest_add_time(contest_times *times, double ms) {
+    if (times->count == times->capacity) {
+        size_t capacity = 2 * times->capacity + 64;
+        double *grown = realloc(times->ms, capacity * sizeof *grown);
+        if (grown == NULL) return false;
+        times->ms = grown;
+        times->capacity = capacity;
+    }
+    times->ms[times->count++] = ms;
+    return true;
+}
+
+static cli_code run_once(contest_work *w, entrant *it, double *ms) {
+    retort_matrix rows;
+    retort_error err;
+    if (w->texts) return cli_corpus_pass(&w->corpus, it->session, w->batch, ms);
+    double start = cli_now();
+    retort_status status = retort_run(it->session, &w->random.batch, &rows, &err);
+    *ms = (cli_now() - start) * 1e3;
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+/* A part of the seconds, after a warm-up: engines make themselves ready for each new shape, so that texts
+ * need a whole pass, once. */
+static cli_code turn(contest_work *w, entrant *it, double seconds) {
+    double ms, start;
+    int warm_up = !w->texts ? WARM_UP : it->times.count == 0 ? 1 : 0;
+    for (int i = 0; i < warm_up; i++) {
+        cli_code code = run_once(w, it, &ms);
+        if (code != CLI_DONE) return code;
+    }
+    start = cli_now();
+    do {
+        cli_code code = run_once(w, it, &ms);
+        if (code != CLI_DONE) return code;
+        if (!contest_add_time(&it->times, ms)) return cli_no_memory();
+    } while (cli_now() - start < seconds);
+    return CLI_DONE;
+}
+
+/* The result of the first batch, and how far it is from that of the model's first entrant. */
+static cli_code compare(contest *c, contest_work *w, entrant *it) {
+    retort_error err;
+    retort_matrix rows;
+    retort_batch batch = w->random.batch;
+    if (w->texts) {
+        size_t n = w->corpus.count < w->batch ? w->corpus.count : w->batch;
+        batch = (retort_batch){w->corpus.ids, w->corpus.typed ? w->corpus.types : NULL, w->corpus.starts, n};
+    }
+    if (retort_run(it->session, &batch, &rows, &err) != RETORT_OK) return cli_fail(&err, false);
+    it->row_values = rows.rows * rows.columns;
+    free(it->rows);
+    it->rows = malloc(it->row_values * sizeof *it->rows + 1);
+    if (it->rows == NULL) return cli_no_memory();
+    memcpy(it->rows, rows.data, it->row_values * sizeof *it->rows);
+    const entrant *first = c->items;
+    while (first->model != it->model || first->session == NULL) first++;
+    double most = isnan(it->difference) ? 0 : it->difference;
+    for (size_t i = 0; i < it->row_values && it->row_values == first->row_values; i++) {
+        most = fmax(most, fabs((double)it->rows[i] - (double)first->rows[i]));
+    }
+    it->difference = most;
+    return CLI_DONE;
+}
+
+void contest_summarise(const contest_work *w, entrant *it, const contest_cell *cell) {
+    contest_times *times = &it->times;
+    double sum = 0, texts = w->texts ? (double)w->corpus.count : (double)cell->batch;
+    double tokens = w->texts ? (double)w->corpus.tokens : (double)(cell->batch * cell->seq);
+    for (size_t i = 0; i < times->count; i++) sum += times->ms[i];
+    cli_sort(times->ms, times->count);
+    times->p50 = cli_percentile(times->ms, times->count, 50);
+    times->p90 = cli_percentile(times->ms, times->count, 90);
+    times->p99 = cli_percentile(times->ms, times->count, 99);
+    times->tokens_per_s = tokens * (double)times->count / sum * 1e3;
+    times->texts_per_s = texts * (double)times->count / sum * 1e3;
+}
+
+static cli_code keep_result(contest *c, const contest_cell *cell) {
+    if (c->count == 0) return CLI_DONE;
+    contest_result *grown = realloc(c->results, (c->result_count + 1) * sizeof *grown);
+    if (grown == NULL) return cli_no_memory();
+    c->results = grown;
+    contest_result *result = &c->results[c->result_count];
+    *result = (contest_result){.cell = *cell, .times = calloc(c->count, sizeof *result->times)};
+    if (result->times == NULL) return cli_no_memory();
+    c->result_count++;
+    for (size_t i = 0; i < c->count; i++) {
+        result->times[i] = c->items[i].times;
+        result->times[i].ms = NULL;
+    }
+    return CLI_DONE;
+}
+
+static cli_code take_turns(contest *c, contest_work *w, const contest_cell *cell) {
+    cli_code code = CLI_DONE;
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->items[i].session != NULL) c->items[i].times.count = 0;
+    }
+    for (size_t i = 0; code == CLI_DONE && i < c->count; i++) {
+        if (c->items[i].session != NULL) code = compare(c, w, &c->items[i]);
+    }
+    for (size_t round = 0; code == CLI_DONE && round < ROUNDS; round++) {
+        for (size_t i = 0; code == CLI_DONE && i < c->count; i++) {
+            cli_progress(NULL, "turns", round * c->count + i, ROUNDS * c->count);
+            if (c->items[i].session != NULL) code = turn(w, &c->items[i], c->seconds / ROUNDS);
+        }
+    }
+    cli_progress_end();
+    for (size_t i = 0; code == CLI_DONE && i < c->count; i++) {
+        if (c->items[i].session != NULL) contest_summarise(w, &c->items[i], cell);
+    }
+    return code == CLI_DONE ? keep_result(c, cell) : code;
+}
+
+cli_code contest_work_open(contest_work *w, contest *c, const contest_cell *cell) {
+    *w = (contest_work){.texts = cell->seq == 0, .batch = (size_t)cell->batch};
+    if (!w->texts) return cli_random_make(&w->random, c->models[0], w->batch, (size_t)cell->seq);
+    cli_code code = cli_corpus_read(&w->corpus, c->args, c->models[0], true, -1, w->batch);
+    c->texts = w->corpus.count;
+    c->tokens = w->corpus.tokens;
+    return code;
+}
+
+void contest_work_close(contest_work *w) {
+    cli_random_free(&w->random);
+    cli_corpus_free(&w->corpus);
+}
+
+cli_code contest_measure(contest *c, const contest_cell *cell) {
+    contest_work w;
+    cli_code code = contest_work_open(&w, c, cell);
+    if (code == CLI_DONE) code = take_turns(c, &w, cell);
+    contest_work_close(&w);
+    return code;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A plot as inline SVG: time by size, from zero on both axes, so that lengths compare. */
+#include "bench/report.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { WIDTH = 520, HEIGHT = 320, LEFT = 56, RIGHT = 150, TOP = 14, BOTTOM = 40, LABEL = 13 };
+enum { MOST_DOTS = 64 };
+
+typedef struct axis {
+    double most, step; /* of the data; between two lines of the grid */
+} axis;
+
+/* Steps of 1, 2 or 5 times a power of ten: about five of them. */
+static axis axis_for(double most) {
+    axis a = {.most = most > 0 ? most * 1.08 : 1};
+    double power = pow(10, floor(log10(a.most / 5))), times = a.most / 5 / power;
+    a.step = power * (times < 1.5 ? 1 : times < 3.5 ? 2 : times < 7.5 ? 5 : 10);
+    return a;
+}
+
+static double x_of(const axis *a, double value) {
+    return LEFT + value / a->most * (WIDTH - LEFT - RIGHT);
+}
+static double y_of(const axis *a, double value) {
+    return HEIGHT - BOTTOM - value / a->most * (HEIGHT - TOP - BOTTOM);
+}
+
+static void draw_grid(FILE *to, const axis *x, const axis *y) {
+    for (int i = 0; i * y->step <= y->most; i++) {
+        double at = y_of(y, i * y->step);
+        fprintf(to, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT,
+                at, at);
+        fprintf(to, "<text class=\"tick\" text-anchor=\"end\" x=\"%d\" y=\"%.1f\">%g</text>\n", LEFT - 6,
+                at + 4, i * y->step);
+    }
+    for (int i = 0; i * x->step <= x->most; i++) {
+        fprintf(to, "<text class=\"tick\" text-anchor=\"middle\" x=\"%.1f\" y=\"%d\">%g</text>\n",
+                x_of(x, i * x->step), HEIGHT - BOTTOM + 16, i * x->step);
+    }
+    fprintf(to, "<text class=\"tick\" text-anchor=\"end\" x=\"%d\" y=\"%d\">file, MB</text>\n", WIDTH - RIGHT,
+            HEIGHT - 6);
+    fprintf(to, "<text class=\"tick\" x=\"6\" y=\"%d\">ms</text>\n", TOP + 2);
+}
+
+typedef struct dot {
+    size_t index;       /* of the entrant */
+    double x, y, label; /* label: y of its text */
+} dot;
+
+/* From the top down; texts that would touch the one above move down. */
+static size_t place_dots(dot *dots, const contest *c, const contest_result *result, const axis *x,
+                         const axis *y) {
+    size_t count = 0;
+    for (size_t i = 0; i < c->count && count < MOST_DOTS; i++) {
+        if (c->items[i].missing) continue;
+        dot d = {i, x_of(x, (double)c->items[i].bytes * 1e-6), y_of(y, result->times[i].p50), 0};
+        size_t at = count++;
+        for (; at > 0 && dots[at - 1].y > d.y; at--) dots[at] = dots[at - 1];
+        dots[at] = d;
+    }
+    for (size_t i = 0; i < count; i++) {
+        dots[i].label = dots[i].y;
+        for (size_t j = 0; j < i; j++) {
+            bool near = fabs(dots[j].x - dots[i].x) < RIGHT && dots[i].label < dots[j].label + LABEL;
+            if (near) dots[i].label = dots[j].label + LABEL;
+        }
+    }
+    return count;
+}
+
+/* The file's name less its folder and ending, where there are several models. */
+static void draw_label(FILE *to, const contest *c, const entrant *it) {
+    const char *slash = strrchr(it->name, '/'),
+               *name = slash != NULL && slash[1] != '\0' ? slash + 1 : it->name;
+    if (c->model_count == 1) {
+        report_text(to, it->provider);
+        return;
+    }
+    report_text(to, name);
+}
+
+void report_plot(FILE *to, const contest *c, const contest_result *result) {
+    double size = 0, time = 0;
+    dot dots[MOST_DOTS];
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->items[i].missing) continue;
+        size = fmax(size, (double)c->items[i].bytes * 1e-6);
+        time = fmax(time, result->times[i].p50);
+    }
+    axis x = axis_for(size), y = axis_for(time);
+    fprintf(to, "<svg viewBox=\"0 0 %d %d\" role=\"img\">\n", WIDTH, HEIGHT);
+    draw_grid(to, &x, &y);
+    size_t count = place_dots(dots, c, result, &x, &y);
+    for (size_t i = 0; i < count; i++) {
+        const dot *d = &dots[i];
+        const entrant *it = &c->items[d->index];
+        size_t colour = report_colour(it);
+        fprintf(to, "<g class=\"c%zu\"><line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", colour, d->x,
+                d->y, d->x + 10, d->label);
+        fprintf(to, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\"><title>", d->x, d->y);
+        report_text(to, it->name);
+        fprintf(to, ", %s: %.2f ms, %.1f MB</title></circle>", it->provider, result->times[d->index].p50,
+                (double)it->bytes * 1e-6);
+        fprintf(to, "<text x=\"%.1f\" y=\"%.1f\">", d->x + 13, d->label + 4);
+        draw_label(to, c, it);
+        fprintf(to, "</text></g>\n");
+    }
+    fprintf(to, "</svg>\n");
+}

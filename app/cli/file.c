@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Files that commands write beside models: plots, pages, logits, and what is there for a while only. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+FILE *cli_create(const char *path) {
+    struct stat info;
+    bool dangling = lstat(path, &info) == 0 && S_ISLNK(info.st_mode) && stat(path, &info) != 0;
+    FILE *file = dangling ? NULL : fopen(path, "we");
+    if (dangling) cli_error("%s: a link to no file: remove it, or name the file itself", path);
+    if (!dangling && file == NULL) cli_error("%s: cannot create: %s", path, strerror(errno));
+    return file;
+}
+
+cli_code cli_close(FILE *file, const char *path, cli_code code) {
+    struct stat info;
+    if (file == NULL) return code;
+    bool regular = fstat(fileno(file), &info) == 0 && S_ISREG(info.st_mode);
+    bool failed = ferror(file) != 0;
+    failed = fclose(file) != 0 || failed; /* errno: of this, or of the write before it */
+    if (failed && code == CLI_DONE) cli_error("%s: cannot write: %s", path, strerror(errno));
+    if (failed && regular) remove(path);
+    return code == CLI_DONE && failed ? CLI_FAILED : code;
+}
+
+/* ---- Signals ---- */
+
+enum { MOST_PATHS = 128, LONGEST_PATH = 1024 };
+static char temporary[MOST_PATHS][LONGEST_PATH];
+static volatile sig_atomic_t temporary_count;
+
+static void remove_all(int number) {
+    for (int i = temporary_count; i-- > 0;) {
+        if (unlink(temporary[i]) != 0) rmdir(temporary[i]);
+    }
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+void cli_remove_at_signal(const char *path) {
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    if (temporary_count == MOST_PATHS || strlen(path) >= LONGEST_PATH) return;
+    memcpy(temporary[temporary_count], path, strlen(path) + 1);
+    if (temporary_count++ > 0) return;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction before, action = {.sa_handler = remove_all};
+        if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(numbers[i], &action, NULL); /* nohup's SIGHUP stays ignored */
+    }
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Texts from the command line or from lines of stdin. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { READ_BYTES = 1 << 16, LONGEST_LINE = 64 << 20 };
+
+/* A word that names a file is seldom meant as a text. */
+static void ask_about_files(const cli_input *input, const cli_args *args) {
+    struct stat info;
+    for (size_t i = 0; i < input->word_count && cli_takes(args->command, CLI_DATA); i++) {
+        const char *word = input->words[i];
+        if (stat(word, &info) != 0 || !S_ISREG(info.st_mode)) continue;
+        cli_say("warning: '%s' is taken as a text; did you mean --data %s?", word, word);
+    }
+}
+
+cli_code cli_input_open(cli_input *input, const cli_args *args, int first, const retort_model *model) {
+    static const cli_option_id columns[] = {CLI_TEXT_COLUMN, CLI_TEXT_PAIR_COLUMN};
+    *input = (cli_input){.words = args->words + first, .word_count = (size_t)(args->word_count - first)};
+    if (cli_has(args, CLI_DATA)) {
+        if (input->word_count == 0) return cli_open_data(&input->data, args, model, true);
+        cli_error("texts, or --data with a file of them: not both");
+        return CLI_USAGE;
+    }
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        if (!cli_has(args, columns[i])) continue;
+        cli_error("--%s needs --data", cli_options[columns[i]].name);
+        return CLI_USAGE;
+    }
+    ask_about_files(input, args);
+    if (input->word_count == 0 && isatty(STDIN_FILENO)) {
+        fputs("reading texts from the terminal, one a line; Ctrl-D ends\n", stderr);
+    }
+    return CLI_DONE;
+}
+
+void cli_input_close(cli_input *input) {
+    free(input->buffer);
+    retort_dataset_free(input->data);
+    *input = (cli_input){0};
+}
+
+static bool is_ready(void) {
+    struct pollfd poll_in = {.fd = STDIN_FILENO, .events = POLLIN};
+    return poll(&poll_in, 1, 0) > 0;
+}
+
+static cli_code make_room(cli_input *input) {
+    if (input->start > 0) {
+        memmove(input->buffer, input->buffer + input->start, input->length - input->start);
+        input->length -= input->start;
+        input->start = 0;
+    }
+    if (input->lines == 0 && input->length >= LONGEST_LINE) {
+        cli_error("standard input: line %zu is longer than %d MB", input->taken + 1, LONGEST_LINE >> 20);
+        return CLI_BAD_DATA;
+    }
+    if (input->capacity - input->length >= READ_BYTES) return CLI_DONE;
+    size_t capacity = 2 * input->capacity + READ_BYTES;
+    char *grown = capacity > input->capacity ? realloc(input->buffer, capacity) : NULL;
+    if (grown == NULL) return cli_no_memory();
+    input->buffer = grown;
+    input->capacity = capacity;
+    return CLI_DONE;
+}
+
+/* One read(); sets `end` at the end of the input. */
+static cli_code read_more(cli_input *input) {
+    cli_code code = make_room(input);
+    if (code != CLI_DONE) return code;
+    ssize_t n = read(STDIN_FILENO, input->buffer + input->length, READ_BYTES);
+    if (n < 0 && errno == EINTR) return CLI_DONE;
+    if (n < 0) {
+        cli_error("standard input: cannot read: %s", strerror(errno));
+        return CLI_FAILED;
+    }
+    input->end = n == 0;
+    for (ssize_t i = 0; i < n; i++) input->lines += input->buffer[input->length + (size_t)i] == '\n';
+    input->length += (size_t)n;
+    return CLI_DONE;
+}
+
+/* Cuts the next line off; the last one may lack its line feed. */
+static retort_text take_line(cli_input *input) {
+    retort_text line = {.text = input->buffer + input->start, .length = input->length - input->start};
+    const char *end = memchr(line.text, '\n', line.length);
+    if (end != NULL) {
+        line.length = (size_t)(end - line.text);
+        input->lines--;
+    }
+    input->start += line.length + (end != NULL);
+    if (line.length > 0 && line.text[line.length - 1] == '\r') line.length--;
+    return line;
+}
+
+static size_t take_rows(cli_input *input, retort_text *texts, size_t most) {
+    size_t n = 0;
+    while (n < most && retort_dataset_text(input->data, input->taken + n, &texts[n]) == RETORT_OK) n++;
+    input->taken += n;
+    return n;
+}
+
+static size_t take_words(cli_input *input, retort_text *texts, size_t most) {
+    size_t n = 0;
+    for (; n < most && input->next < input->word_count; n++) {
+        const char *word = input->words[input->next++];
+        texts[n] = (retort_text){.text = word, .length = strlen(word)};
+    }
+    input->taken += n;
+    return n;
+}
+
+cli_code cli_input_take(cli_input *input, retort_text *lines, size_t most, size_t *n) {
+    if (input->data != NULL) {
+        *n = take_rows(input, lines, most);
+        return CLI_DONE;
+    }
+    if (input->word_count > 0) {
+        *n = take_words(input, lines, most);
+        return CLI_DONE;
+    }
+    while (!input->end && input->lines < most &&
+           (input->lines == 0 || (input->length - input->start < LONGEST_LINE && is_ready()))) {
+        cli_code code = read_more(input);
+        if (code != CLI_DONE) return code;
+    }
+    *n = 0;
+    while (*n < most && (input->lines > 0 || (input->end && input->start < input->length))) {
+        lines[(*n)++] = take_line(input);
+    }
+    input->taken += *n;
+    return CLI_DONE;
+}
+
+cli_code cli_split_pair(cli_input *input, const cli_args *args, retort_text *text, size_t number,
+                        bool expected) {
+    bool asked = cli_has(args, CLI_PAIRS);
+    const char *tab = text->pair == NULL ? memchr(text->text, '\t', text->length) : NULL;
+    if (tab == NULL && asked && text->pair == NULL) {
+        cli_error("text %zu has no tab: with --pairs one stands between the two texts of a pair", number);
+        return CLI_BAD_DATA;
+    }
+    if (tab == NULL || (input->data != NULL && !asked && !expected)) return CLI_DONE;
+    if (!asked && !expected && !input->told) {
+        cli_say("warning: text %zu has a tab, which makes it a pair of texts; give --pairs if that is meant",
+                number);
+        input->told = true;
+    }
+    size_t length = (size_t)(tab - text->text);
+    *text = (retort_text){text->text, length, tab + 1, text->length - length - 1};
+    return CLI_DONE;
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Opening what the commands work on. */
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+const char *const cli_task_names[] = {
+    [RETORT_TASK_CLASSIFY] = "classify", [RETORT_TASK_TAG] = "tag",     [RETORT_TASK_ANSWER] = "answer",
+    [RETORT_TASK_FILL] = "fill",         [RETORT_TASK_EMBED] = "embed",
+};
+
+static bool is_folder(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool cli_is_graph(const char *path) {
+    size_t length = strlen(path);
+    return length > 5 && strcmp(path + length - 5, ".onnx") == 0;
+}
+
+static void set_task(retort_import_options *options, const char *name) {
+    for (int task = RETORT_TASK_CLASSIFY; name != NULL && task <= RETORT_TASK_EMBED; task++) {
+        if (strcmp(name, cli_task_names[task]) != 0) continue;
+        options->task = (retort_task)task;
+        options->force_task = true;
+    }
+}
+
+static cli_code import_model(retort_model **out, const cli_args *args, const char *path, int level) {
+    retort_import_options options = RETORT_IMPORT_OPTIONS;
+    retort_error err;
+    cli_names names;
+    cli_code code = cli_split_names(&names, args, CLI_WITHOUT);
+    if (code != CLI_DONE) return code;
+    options.level = level;
+    options.without = names.items;
+    options.without_count = level > 0 ? names.count : 0; /* nothing is rewritten at level 0 */
+    options.tokenizer = cli_text(args, CLI_TOKENIZER);
+    options.progress = cli_progress;
+    options.memory = cli_size(args, CLI_MEMORY);
+    options.warning = cli_warning;
+    if (strcmp(cli_text(args, CLI_DTYPE), "bf16") == 0) options.dtype = RETORT_BF16;
+    set_task(&options, cli_text(args, CLI_TASK));
+    retort_status status = retort_model_import(out, path, &options, &err);
+    cli_progress_end();
+    cli_names_free(&names);
+    /* An argument that is refused is an option's, not the checkpoint's. */
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, status != RETORT_ARGUMENT);
+}
+
+static retort_status load(retort_model **out, const cli_args *args, const char *path, retort_error *err) {
+    retort_load_options options = RETORT_LOAD_OPTIONS;
+    options.memory = cli_size(args, CLI_MEMORY);
+    return retort_model_load_with(out, path, &options, err);
+}
+
+/* What is settled when a checkpoint is imported. */
+static const cli_option_id of_imports[] = {CLI_TASK, CLI_TOKENIZER, CLI_DTYPE};
+
+static cli_code open_path(retort_model **out, const cli_args *args, const char *path, int level) {
+    retort_error err;
+    if (is_folder(path) || cli_is_graph(path)) return import_model(out, args, path, level);
+    for (size_t i = 0; i < sizeof of_imports / sizeof *of_imports; i++) {
+        if (!cli_takes(args->command, (int)of_imports[i]) || !cli_has(args, of_imports[i])) continue;
+        cli_error("--%s is for checkpoints: '%s' has been imported", cli_options[of_imports[i]].name, path);
+        return CLI_USAGE;
+    }
+    return load(out, args, path, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
+}
+
+cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level) {
+    char *found;
+    cli_code code = cli_find_model(&found, path);
+    if (code == CLI_DONE) code = open_path(out, args, found, level);
+    free(found);
+    return code;
+}
+
+/* Nothing undoes a rewrite: what is there to do in place of that. */
+static cli_code refuse_level(const cli_args *args, int has, int wanted) {
+    static const cli_option_id outputs[] = {CLI_OUTPUT, CLI_SVG, CLI_GRAPH};
+    char option[64] = "";
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
+        const cli_option *row = &cli_options[outputs[i]];
+        if (!cli_takes(args->command, (int)outputs[i]) || !cli_has(args, outputs[i])) continue;
+        snprintf(option, sizeof option, "--%s %s%s", row->name, row->value, *row->value != '\0' ? " " : "");
+        break;
+    }
+    cli_error(
+        "--level %d: the graph in '%s' is at level %d, and rewrites cannot be undone: give its checkpoint "
+        "(retort %s CHECKPOINT %s--level %d), or import that with --level %d",
+        wanted, args->words[0], has, args->command->name, option, wanted, wanted);
+    return CLI_USAGE;
+}
+
+cli_code cli_check_level(const retort_model *model, const cli_args *args) {
+    retort_info info = {.size = sizeof info};
+    retort_model_info(model, &info);
+    int wanted = (int)cli_int(args, CLI_LEVEL, 3);
+    return wanted < info.level ? refuse_level(args, info.level, wanted) : CLI_DONE;
+}
+
+cli_code cli_reach_level(retort_model **model, const cli_args *args) {
+    retort_model *higher = NULL;
+    retort_error err;
+    retort_optimize_options options = RETORT_OPTIMIZE_OPTIONS;
+    if (!cli_has(args, CLI_LEVEL)) return CLI_DONE;
+    cli_code code = cli_check_level(*model, args);
+    if (code != CLI_DONE) return code;
+    options.level = (int)cli_int(args, CLI_LEVEL, 3);
+    if (retort_model_optimize(&higher, *model, &options, &err) != RETORT_OK) return cli_fail(&err, false);
+    retort_model_free(*model);
+    *model = higher;
+    return CLI_DONE;
+}
+
+cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_t *bytes) {
+    retort_error err;
+    retort_model *saved = NULL;
+    const char *path = cli_text(args, CLI_OUTPUT);
+    if (retort_model_save(model, path, &err) != RETORT_OK) return cli_fail(&err, false);
+    if (load(&saved, args, path, &err) != RETORT_OK) return cli_fail(&err, false);
+    retort_info info = {.size = sizeof info};
+    retort_model_info(saved, &info);
+    *bytes = info.file_bytes;
+    retort_model_free(saved);
+    return CLI_DONE;
+}
+
+cli_code cli_export_model(const retort_model *model, const cli_args *args, retort_export_info *done) {
+    retort_export_options options = RETORT_EXPORT_OPTIONS;
+    retort_error err;
+    const char *engine = cli_text(args, CLI_FOR);
+    options.fused = engine != NULL && strcmp(engine, "ort") == 0;
+    options.standard = cli_has(args, CLI_STANDARD);
+    options.external_over = (uint64_t)cli_int(args, CLI_EXTERNAL_OVER, 0);
+    retort_status status = retort_model_export(model, cli_text(args, CLI_OUTPUT), &options, done, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+static retort_session_options session_options(const cli_args *args) {
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    options.provider = cli_text(args, CLI_PROVIDER);
+    options.onnx = cli_text(args, CLI_ONNX);
+    options.graph_level = cli_text(args, CLI_GRAPH_LEVEL);
+    options.isa = cli_text(args, CLI_ISA);
+    options.threads = (int)cli_int(args, CLI_THREADS, 0);
+    options.special_as_text = cli_has(args, CLI_SPECIAL_AS_TEXT);
+    options.prompt_name = cli_text(args, CLI_PROMPT_NAME);
+    options.keep_duplicates = cli_has(args, CLI_KEEP_DUPLICATES);
+    return options;
+}
+
+cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile) {
+    retort_error err;
+    retort_session_options options = session_options(args);
+    options.profile = profile;
+    retort_status status = retort_session_open(out, model, &options, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+cli_code cli_open_query(retort_session **out, const cli_args *args, retort_model *model) {
+    retort_error err;
+    retort_session_options options = session_options(args);
+    options.prompt_name = cli_text(args, CLI_QUERY_PROMPT_NAME);
+    retort_status status = retort_session_open(out, model, &options, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+cli_code cli_open_native(retort_session **out, const cli_args *args, retort_model *model) {
+    retort_error err;
+    retort_session_options options = session_options(args);
+    options.provider = NULL;
+    options.onnx = NULL;
+    options.graph_level = NULL;
+    retort_status status = retort_session_open(out, model, &options, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+cli_code cli_open_tapped(retort_session **out, const cli_args *args, retort_model *model, retort_tap_fn tap,
+                         void *user) {
+    retort_error err;
+    retort_session_options options = session_options(args);
+    options.tap = tap;
+    options.tap_user = user;
+    retort_status status = retort_session_open(out, model, &options, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+cli_code cli_open_data(retort_dataset **out, const cli_args *args, const retort_model *model,
+                       bool texts_only) {
+    retort_error err;
+    retort_dataset_options options = RETORT_DATASET_OPTIONS;
+    const char *path = cli_text(args, CLI_DATA);
+    options.text_column = cli_text(args, CLI_TEXT_COLUMN);
+    options.pair_column = cli_text(args, CLI_TEXT_PAIR_COLUMN);
+    options.label_column = cli_text(args, CLI_LABEL_COLUMN);
+    options.texts_only = texts_only;
+    if (strcmp(path, "-") == 0) path = "/dev/stdin";
+    retort_status status = retort_dataset_open(out, path, model, &options, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
+}
+
+static void fill_random(cli_random_batch *out, const retort_info *info, int32_t mask, size_t n, size_t seq) {
+    enum { PLAIN = 1000 }; /* BERT's vocabularies keep special and unused pieces below */
+    uint64_t state = 1;
+    uint64_t low = info->vocab > 2 * PLAIN ? PLAIN : (uint64_t)info->vocab / 2;
+    uint64_t range = (uint64_t)info->vocab - low;
+    for (size_t i = 0; i < n * seq; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u; /* Knuth's MMIX generator */
+        out->ids[i] = (int32_t)(low + (state >> 33) % range);
+    }
+    for (size_t i = 0; i <= n; i++) out->offsets[i] = (int32_t)(i * seq);
+    for (size_t i = 0; mask >= 0 && i < n; i++) out->ids[i * seq + seq / 2] = mask;
+}
+
+cli_code cli_random_make(cli_random_batch *out, const retort_model *model, size_t n, size_t seq) {
+    retort_info info = {.size = sizeof info};
+    *out = (cli_random_batch){0};
+    retort_model_info(model, &info);
+    if (seq > (size_t)info.positions) {
+        cli_error("--seq: %zu tokens are more than the model's %lld positions", seq,
+                  (long long)info.positions);
+        return CLI_USAGE;
+    }
+    if (n * seq > INT32_MAX) {
+        cli_error("--batch: %zu texts of %zu tokens are too many", n, seq);
+        return CLI_USAGE;
+    }
+    out->ids = malloc(n * seq * sizeof *out->ids);
+    out->offsets = malloc((n + 1) * sizeof *out->offsets);
+    if (out->ids == NULL || out->offsets == NULL) {
+        cli_random_free(out);
+        return cli_no_memory();
+    }
+    fill_random(out, &info, info.task == RETORT_TASK_FILL ? info.mask : -1, n, seq);
+    out->batch = (retort_batch){.ids = out->ids, .offsets = out->offsets, .n = n};
+    return CLI_DONE;
+}
+
+void cli_random_free(cli_random_batch *random) {
+    free(random->ids);
+    free(random->offsets);
+    *random = (cli_random_batch){0};
+}

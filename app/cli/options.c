@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One option parser, driven by the rows of CLI_OPTIONS. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const cli_option cli_options[CLI_OPTION_COUNT] = {
+#define CLI_OPTION_ROW(id, name, letter, value, kind, least, most, fallback, help)                           \
+    [CLI_##id] = {name, letter, value, CLI_KIND_##kind, least, most, fallback, help},
+    CLI_OPTIONS(CLI_OPTION_ROW)
+#undef CLI_OPTION_ROW
+};
+
+bool cli_takes(const cli_command *command, int id) {
+    if (id == CLI_JSON || id == CLI_HELP) return true;
+    for (const int *at = command->options; *at >= 0; at++) {
+        if (*at == id) return true;
+    }
+    return false;
+}
+
+/* Letters to insert, drop or replace to make one word of the other (Levenshtein); words up to 63 letters. */
+static size_t distance(const char *a, const char *b) {
+    size_t row[64], m = strlen(a), n = strlen(b);
+    if (m >= 64 || n >= 64) return SIZE_MAX;
+    for (size_t j = 0; j <= n; j++) row[j] = j;
+    for (size_t i = 1; i <= m; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+const char *cli_suggest(char *out, size_t size, const char *word, cli_name_fn names, const void *user) {
+    size_t best = SIZE_MAX, nearest = 0;
+    const char *name;
+    for (size_t i = 0; (name = names(user, i)) != NULL; i++) {
+        size_t d = distance(word, name);
+        if (d >= best) continue;
+        best = d;
+        nearest = i;
+    }
+    out[0] = '\0';
+    if (best <= strlen(word) / 3 + 1) snprintf(out, size, " (did you mean '%s'?)", names(user, nearest));
+    return out;
+}
+
+/* Names of the options that a command takes, with dashes; gaps are passed over by repeating "--help". */
+static const char *option_name(const void *user, size_t index) {
+    static char name[64];
+    if (index >= CLI_OPTION_COUNT) return NULL;
+    size_t id = cli_takes(user, (int)index) ? index : CLI_HELP;
+    snprintf(name, sizeof name, "--%s", cli_options[id].name);
+    return name;
+}
+
+static cli_code usage_error(const cli_command *command) {
+    fprintf(stderr, "usage: retort %s %s [options]; 'retort %s --help' says more\n", command->name,
+            command->words, command->name);
+    return CLI_USAGE;
+}
+
+static int find_long(const cli_command *command, const char *name, size_t length) {
+    for (int id = 0; id < CLI_OPTION_COUNT; id++) {
+        const char *known = cli_options[id].name;
+        if (strlen(known) == length && memcmp(known, name, length) == 0 && cli_takes(command, id)) return id;
+    }
+    return -1;
+}
+
+static int find_letter(const cli_command *command, char letter) {
+    for (int id = 0; id < CLI_OPTION_COUNT; id++) {
+        if (cli_options[id].letter == letter && cli_takes(command, id)) return id;
+    }
+    return -1;
+}
+
+static bool is_choice(const char *choices, const char *value) {
+    size_t length = strlen(value);
+    for (const char *at = choices; *at != '\0'; at += strcspn(at, "|"), at += *at == '|') {
+        if (strcspn(at, "|") == length && memcmp(at, value, length) == 0) return true;
+    }
+    return false;
+}
+
+/* A whole number of bytes above 0, or of KiB, MiB or GiB where K, M or G follows it. */
+static bool read_size(const char *value, uint64_t *bytes) {
+    static const char units[] = "KMG";
+    char *end = NULL;
+    errno = 0;
+    *bytes = strtoull(value, &end, 10);
+    const char *unit = *end == '\0' ? NULL : strchr(units, *end);
+    int shift = unit == NULL ? 0 : 10 * (int)(unit - units + 1);
+    bool fits = *value >= '0' && *value <= '9' && errno == 0 && *bytes > 0 && *bytes <= UINT64_MAX >> shift;
+    *bytes <<= shift;
+    return fits && (*end == '\0' || (unit != NULL && end[1] == '\0'));
+}
+
+static bool is_valid(const cli_option *option, const char *value) {
+    char *end = NULL;
+    errno = 0;
+    if (option->kind == CLI_KIND_CHOICE) return is_choice(option->value, value);
+    if (option->kind == CLI_KIND_INT) {
+        long number = strtol(value, &end, 10);
+        return end != value && *end == '\0' && errno == 0 && number >= option->least &&
+               number <= option->most;
+    }
+    uint64_t bytes;
+    if (option->kind == CLI_KIND_SIZE) return read_size(value, &bytes);
+    if (option->kind == CLI_KIND_REAL) {
+        double number = strtod(value, &end);
+        return end != value && *end == '\0' && isfinite(number);
+    }
+    return true;
+}
+
+static cli_code set_option(cli_args *args, int id, const char *value) {
+    const cli_option *option = &cli_options[id];
+    if (is_valid(option, value)) {
+        args->values[id] = value;
+        return CLI_DONE;
+    }
+    if (option->kind == CLI_KIND_CHOICE) {
+        cli_error("--%s: '%s' is none of %s", option->name, value, option->value);
+    } else if (option->kind == CLI_KIND_INT) {
+        cli_error("--%s: '%s' is not a whole number from %ld to %ld", option->name, value, option->least,
+                  option->most);
+    } else if (option->kind == CLI_KIND_SIZE) {
+        cli_error("--%s: '%s' is no size: a number of bytes, or one with K, M or G behind it", option->name,
+                  value);
+    } else {
+        cli_error("--%s: '%s' is not a number", option->name, value);
+    }
+    return usage_error(args->command);
+}
+
+/* The option at argv[*at], which starts with a dash; moves *at to the last argument that it took. */
+static cli_code read_option(cli_args *args, int argc, char **argv, int *at) {
+    const char *word = argv[*at], *value = NULL;
+    bool is_long = word[1] == '-';
+    size_t length = is_long ? strcspn(word + 2, "=") : 1;
+    int id = is_long ? find_long(args->command, word + 2, length) : find_letter(args->command, word[1]);
+    if (id < 0) {
+        char hint[128], name[72];
+        snprintf(name, sizeof name, "%.*s", (int)length + (is_long ? 2 : 1), word);
+        cli_error("unknown option '%s'%s", name,
+                  cli_suggest(hint, sizeof hint, name, option_name, args->command));
+        return usage_error(args->command);
+    }
+    const char *rest = is_long ? word + 2 + length : word + 2;
+    if (*rest != '\0') value = is_long ? rest + 1 : rest;
+    if (cli_options[id].kind == CLI_KIND_FLAG) {
+        if (value != NULL) {
+            cli_error("--%s takes no value", cli_options[id].name);
+            return usage_error(args->command);
+        }
+        value = "";
+    } else if (value == NULL) {
+        if (*at + 1 >= argc) {
+            cli_error("--%s needs a value: %s", cli_options[id].name, cli_options[id].value);
+            return usage_error(args->command);
+        }
+        value = argv[++*at];
+    }
+    return set_option(args, id, value);
+}
+
+/* Options that mean nothing by themselves, or nothing beside another one. */
+typedef enum rule_kind { NEEDS, NOT_WITH } rule_kind;
+static const struct {
+    const char *command;
+    cli_option_id option;
+    rule_kind kind;
+    cli_option_id other;
+} rules[] = {
+    {"explain", CLI_WHOLE, NEEDS, CLI_SVG},           {"explain", CLI_GRAPH, NOT_WITH, CLI_SVG},
+    {"explain", CLI_PEAK, NOT_WITH, CLI_GRAPH},       {"explain", CLI_PEAK, NOT_WITH, CLI_SVG},
+    {"explain", CLI_BATCH, NOT_WITH, CLI_GRAPH},      {"explain", CLI_BATCH, NOT_WITH, CLI_SVG},
+    {"explain", CLI_SEQ, NOT_WITH, CLI_GRAPH},        {"explain", CLI_SEQ, NOT_WITH, CLI_SVG},
+    {"run", CLI_HYPOTHESIS, NEEDS, CLI_LABELS},       {"run", CLI_MULTI_LABEL, NEEDS, CLI_LABELS},
+    {"run", CLI_QUERY_PROMPT_NAME, NEEDS, CLI_QUERY}, {"run", CLI_STRIDE, NOT_WITH, CLI_TRUNCATE},
+    {"eval", CLI_PER_LAYER, NEEDS, CLI_REFERENCE},    {"quantize", CLI_SAMPLES, NEEDS, CLI_DATA},
+    {"quantize", CLI_SEED, NEEDS, CLI_DATA},          {"bench", CLI_PYTHON, NEEDS, CLI_ROAD},
+    {"serve", CLI_HOST, NOT_WITH, CLI_UNIX},          {"serve", CLI_PORT, NOT_WITH, CLI_UNIX},
+    {"serve", CLI_REUSE_PORT, NOT_WITH, CLI_UNIX},    {"load", CLI_ARRIVALS, NOT_WITH, CLI_CLOSED},
+    {"doctor", CLI_THREADS, NEEDS, CLI_PEAK},         {"doctor", CLI_ISA, NEEDS, CLI_PEAK},
+};
+
+static bool check_rules(const cli_args *args) {
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        const char *name = cli_options[rules[i].option].name, *other = cli_options[rules[i].other].name;
+        bool mine = strcmp(rules[i].command, args->command->name) == 0 && cli_has(args, rules[i].option);
+        if (!mine || cli_has(args, rules[i].other) == (rules[i].kind == NEEDS)) continue;
+        cli_error(rules[i].kind == NEEDS ? "--%s needs --%s" : "--%s has no effect with --%s", name, other);
+        return false;
+    }
+    return true;
+}
+
+static cli_code check_words(const cli_args *args) {
+    const cli_command *command = args->command;
+    if (args->values[CLI_HELP] != NULL) return CLI_DONE;
+    if (args->word_count < command->least) {
+        cli_error("%s: too few arguments", command->name);
+    } else if (command->most >= 0 && args->word_count > command->most) {
+        cli_error("%s: unexpected argument '%s'", command->name, args->words[command->most]);
+    } else if (command->required >= 0 && args->values[command->required] == NULL) {
+        cli_error("%s: --%s must be given", command->name, cli_options[command->required].name);
+    } else if (check_rules(args)) {
+        return CLI_DONE;
+    }
+    return usage_error(command);
+}
+
+cli_code cli_parse(cli_args *out, const cli_command *command, int argc, char **argv) {
+    *out = (cli_args){.command = command, .words = argv};
+    bool options = true;
+    for (int i = 0; i < argc; i++) {
+        char *word = argv[i];
+        if (options && strcmp(word, "--") == 0) {
+            options = false;
+        } else if (options && word[0] == '-' && word[1] != '\0') {
+            cli_code code = read_option(out, argc, argv, &i);
+            if (code != CLI_DONE) return code;
+        } else {
+            argv[out->word_count++] = word;
+        }
+    }
+    return check_words(out);
+}
+
+bool cli_has(const cli_args *args, cli_option_id id) {
+    return args->values[id] != NULL;
+}
+
+const char *cli_text(const cli_args *args, cli_option_id id) {
+    return args->values[id] != NULL ? args->values[id] : cli_options[id].fallback;
+}
+
+long cli_int(const cli_args *args, cli_option_id id, long otherwise) {
+    const char *text = cli_text(args, id);
+    return text != NULL ? strtol(text, NULL, 10) : otherwise;
+}
+
+uint64_t cli_size(const cli_args *args, cli_option_id id) {
+    const char *text = cli_text(args, id);
+    uint64_t bytes = 0;
+    return text != NULL && read_size(text, &bytes) ? bytes : 0;
+}
+
+double cli_real(const cli_args *args, cli_option_id id) {
+    const char *text = cli_text(args, id);
+    return text != NULL ? strtod(text, NULL) : 0;
+}
+
+cli_code cli_split_names(cli_names *out, const cli_args *args, cli_option_id id) {
+    const char *list = cli_text(args, id);
+    *out = (cli_names){0};
+    if (list == NULL) return CLI_DONE;
+    size_t most = 1, length = strlen(list);
+    for (const char *at = list; *at != '\0'; at++) most += *at == ',';
+    out->items = malloc(most * sizeof *out->items);
+    out->text = malloc(length + 1);
+    if (out->items == NULL || out->text == NULL) {
+        cli_names_free(out);
+        return cli_no_memory();
+    }
+    memcpy(out->text, list, length + 1);
+    char *rest = out->text;
+    for (char *name; (name = strsep(&rest, ",")) != NULL;) out->items[out->count++] = name;
+    return CLI_DONE;
+}
+
+void cli_names_free(cli_names *names) {
+    free(names->items);
+    free(names->text);
+    *names = (cli_names){0};
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool shown;
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number) {
+    (void)number;
+    interrupted = 1;
+}
+
+void cli_catch_interrupt(void) {
+    struct sigaction action = {.sa_handler = interrupt,
+                               .sa_flags = (int)SA_RESETHAND}; /* the second one ends it */
+    sigaction(SIGINT, &action, NULL);
+}
+
+/* How long the rest takes, from when that can be told. */
+static void put_left(double left, double spent) {
+    enum { PATIENCE = 2, MINUTE = 60 };
+    if (spent < PATIENCE) return;
+    if (left < MINUTE) {
+        fprintf(stderr, ", %.0f s left", left);
+    } else {
+        fprintf(stderr, ", %.0f min left", left / MINUTE);
+    }
+}
+
+int cli_progress(void *user, const char *what, size_t done, size_t total) {
+    static double last, start;
+    (void)user;
+    if (interrupted) return 1;
+    double now = cli_now();
+    if (done == 0 || start == 0) start = now;
+    bool due = now - last >= 0.05; /* 20 times a second is as smooth as an eye needs */
+    if (!due || total == 0 || !isatty(STDERR_FILENO)) return 0;
+    char bar[31];
+    size_t filled = done < total ? done * 30 / total : 30;
+    memset(bar, ' ', sizeof bar - 1);
+    memset(bar, '#', filled);
+    bar[30] = '\0';
+    fprintf(stderr, "\r[%s] %3zu %% ", bar, done * 100 / total);
+    cli_put(stderr, what, strlen(what));
+    put_left((now - start) * (double)(total - (done < total ? done : total)) / (double)(done > 0 ? done : 1),
+             now - start);
+    fputs("\033[K", stderr);
+    last = now;
+    shown = true;
+    return 0;
+}
+
+void cli_progress_end(void) {
+    if (shown) fputs("\r\033[K", stderr);
+    shown = false;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Text that comes from files and from people, as it is printed: escaped, and in columns of a table. */
+#include "cli/cli.h"
+
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+static locale_t locale; /* made when a text needs it first */
+
+static void free_locale(void) {
+    freelocale(locale);
+}
+
+static bool is_ascii(const char *text) {
+    while (*text != '\0' && ((unsigned char)*text & 0x80) == 0) text++;
+    return *text == '\0';
+}
+
+/* Columns that well-formed text takes on a terminal: two for Hangul, Han and the like, none for marks that
+ * stand over a letter. One a character where the C library has no locale to know it by. */
+static int columns_of(const char *text) {
+    if (is_ascii(text)) return (int)strlen(text);
+    if (locale == (locale_t)0) {
+        locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+        if (locale != (locale_t)0) atexit(free_locale);
+    }
+    locale_t before = locale != (locale_t)0 ? uselocale(locale) : (locale_t)0;
+    mbstate_t state = {0};
+    int columns = 0;
+    for (size_t left = strlen(text), n; left > 0; text += n, left -= n) {
+        wchar_t point = L'a';
+        n = locale != (locale_t)0 ? mbrtowc(&point, text, left, &state) : 1;
+        if (n == 0 || n > left) n = 1;
+        if (locale == (locale_t)0 && (*text & 0xC0) == 0x80) continue;
+        int width = locale != (locale_t)0 ? wcwidth(point) : 1;
+        columns += width >= 0 ? width : 1;
+    }
+    if (locale != (locale_t)0) uselocale(before);
+    return columns;
+}
+
+/* Bytes of the next piece of a text, which ends between two characters. */
+static size_t piece_of(const char *text, size_t length) {
+    enum { MOST = 64 };
+    if (length <= MOST) return length;
+    size_t n = MOST;
+    while (n > MOST - 3 && (text[n] & 0xC0) == 0x80) n--;
+    return n;
+}
+
+/* Prints unless `to` is NULL; the columns. */
+static int put(FILE *to, const char *text, size_t length) {
+    char safe[8 * 64 + 1];
+    int columns = 0;
+    for (size_t n; length > 0; text += n, length -= n) {
+        n = piece_of(text, length);
+        retort_escape(safe, sizeof safe, text, n);
+        if (to != NULL) fputs(safe, to);
+        columns += columns_of(safe);
+    }
+    return columns;
+}
+
+void cli_put(FILE *to, const char *text, size_t length) {
+    put(to, text, length);
+}
+
+void cli_put_line(FILE *to, const char *text) {
+    put(to, text, strlen(text));
+    fputc('\n', to);
+}
+
+int cli_columns(const char *text) {
+    return put(NULL, text, strlen(text));
+}
+
+void cli_put_column(FILE *to, int width, const char *text) {
+    int columns = put(to, text, strlen(text));
+    if (columns < width) fprintf(to, "%*s", width - columns, "");
+}

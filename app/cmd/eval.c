@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+
+#include <math.h>
+#include <string.h>
+
+static int write_logits(void *user, const char *text, size_t length) {
+    return fwrite(text, 1, length, user) != length;
+}
+
+static void print_real(const char *name, double value) {
+    if (isfinite(value)) printf("%-20s %.9g\n", name, value);
+}
+
+/* layers: NULL without --per-layer. */
+static cli_code print_result(const cli_args *args, const retort_model *model,
+                             const retort_eval_result *result, const cli_layers *layers) {
+    retort_info info = {.size = sizeof info};
+    retort_model_info(model, &info);
+    if (!cli_has(args, CLI_JSON)) {
+        printf("%-20s %s\n", "task", cli_task_names[info.task]);
+        print_real(result->metric, result->value);
+        if (result->second_metric != NULL) print_real(result->second_metric, result->second_value);
+        printf("%-20s %zu\n", "texts", result->n);
+        if (result->truncated > 0) printf("%-20s %llu\n", "truncated", (unsigned long long)result->truncated);
+        print_real("kl", result->kl);
+        print_real("agreement", result->agreement);
+        print_real("max_abs_logit_error", result->max_abs_logit_error);
+        if (layers != NULL) cli_layers_print(layers);
+        return CLI_DONE;
+    }
+    json_t *json = json_pack("{s:s, s:s, s:o, s:I, s:I}", "task", cli_task_names[info.task], "metric",
+                             result->metric, "value", cli_json_real(result->value), "n",
+                             (json_int_t)result->n, "truncated", (json_int_t)result->truncated);
+    if (result->second_metric != NULL) {
+        json_object_set_new(json, result->second_metric, cli_json_real(result->second_value));
+    }
+    if (cli_has(args, CLI_REFERENCE)) {
+        json_object_set_new(json, "kl", cli_json_real(result->kl));
+        json_object_set_new(json, "agreement", cli_json_real(result->agreement));
+        json_object_set_new(json, "max_abs_logit_error", cli_json_real(result->max_abs_logit_error));
+    }
+    if (layers != NULL) json_object_set_new(json, "layers", cli_layers_json(layers));
+    return cli_print_json(json);
+}
+
+/* A perplexity is better when it is lower: its floor is a ceiling. */
+static cli_code check_floor(const cli_args *args, const retort_eval_result *result) {
+    double floor_value = cli_real(args, CLI_FLOOR);
+    bool ceiling = strcmp(result->metric, "pseudo_perplexity") == 0;
+    if (!cli_has(args, CLI_FLOOR)) return CLI_DONE;
+    if (ceiling ? result->value <= floor_value : result->value >= floor_value) return CLI_DONE;
+    cli_error("%s %.6g is %s the floor %.6g", result->metric, result->value, ceiling ? "above" : "below",
+              floor_value);
+    return CLI_BELOW_FLOOR;
+}
+
+typedef struct evaluation {
+    retort_model *model, *other;
+    retort_session *session, *reference;
+    retort_dataset *data;
+    FILE *logits;
+    bool per_layer;
+    cli_layers layers;
+} evaluation;
+
+/* One of the two models, and its session. */
+static cli_code open_one(evaluation *e, const cli_args *args, const char *path, retort_model **model,
+                         retort_session **session) {
+    retort_info info = {.size = sizeof info};
+    cli_code code = cli_open_model(model, args, path, 3);
+    if (code != CLI_DONE) return code;
+    bool reference = model == &e->other;
+    if (!e->per_layer) {
+        return reference ? cli_open_native(session, args, *model)
+                         : cli_open_session(session, args, *model, false);
+    }
+    retort_model_info(*model, &info);
+    if (info.level < 3) {
+        cli_error("%s: --per-layer needs a model of level 3, this one is of level %d", path, info.level);
+        return CLI_BAD_DATA;
+    }
+    return cli_open_tapped(session, args, *model, reference ? cli_layers_tap_reference : cli_layers_tap,
+                           &e->layers);
+}
+
+static cli_code open_all(evaluation *e, const cli_args *args) {
+    const char *reference = cli_text(args, CLI_REFERENCE), *logits = cli_text(args, CLI_LOGITS);
+    e->per_layer = cli_has(args, CLI_PER_LAYER);
+    cli_code code = open_one(e, args, args->words[0], &e->model, &e->session);
+    if (code == CLI_DONE && reference != NULL) code = open_one(e, args, reference, &e->other, &e->reference);
+    if (code == CLI_DONE && e->per_layer) code = cli_layers_pair(&e->layers, e->session, e->reference);
+    if (code != CLI_DONE) return code;
+    code = cli_open_data(&e->data, args, e->model, false);
+    if (code != CLI_DONE) return code;
+    if (logits == NULL) return CLI_DONE;
+    e->logits = cli_create(logits);
+    return e->logits != NULL ? CLI_DONE : CLI_FAILED;
+}
+
+static cli_code evaluate(evaluation *e, const cli_args *args, retort_eval_result *result) {
+    retort_error err;
+    retort_eval_options options = RETORT_EVAL_OPTIONS;
+    options.reference = e->reference;
+    options.max_length = cli_int(args, CLI_MAX_LENGTH, -1);
+    options.logits = e->logits != NULL ? write_logits : NULL;
+    options.logits_user = e->logits;
+    options.progress = cli_progress;
+    /* The rows of all steps of a batch are kept: 0.4 MB a token for 12 layers of hidden 768. */
+    if (e->per_layer) options.batch_tokens = 256;
+    retort_status status = retort_eval(e->session, e->data, &options, result, &err);
+    cli_progress_end();
+    bool full = status == RETORT_CANCELLED && e->logits != NULL && ferror(e->logits) != 0;
+    if (status != RETORT_OK && !full) return cli_fail(&err, true);
+    FILE *logits = e->logits;
+    e->logits = NULL;
+    return cli_close(logits, cli_text(args, CLI_LOGITS), CLI_DONE);
+}
+
+cli_code cmd_eval(const cli_args *args) {
+    evaluation e = {0};
+    retort_eval_result result = {.size = sizeof result};
+    cli_code code = open_all(&e, args);
+    if (code == CLI_DONE) code = evaluate(&e, args, &result);
+    if (code == CLI_DONE) code = print_result(args, e.model, &result, e.per_layer ? &e.layers : NULL);
+    if (code == CLI_DONE) code = check_floor(args, &result);
+    if (e.logits != NULL) fclose(e.logits);
+    cli_layers_free(&e.layers);
+    retort_dataset_free(e.data);
+    retort_session_close(e.reference);
+    retort_session_close(e.session);
+    retort_model_free(e.other);
+    retort_model_free(e.model);
+    return code;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * explain: the graph, or the plan with the time of each step. */
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What --peak adds to a step. */
+static json_t *share_json(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory) {
+    cli_share share = cli_share_of(step, peaks, memory);
+    return json_pack("{s:s, s:f, s:f, s:s, s:f, s:f}", "arithmetic", share.type, "ops_per_s",
+                     share.operations, "of_peak", share.of_peak, "memory", cli_memory_names[memory],
+                     "weight_bytes_per_s", share.weights, "of_read", share.of_read);
+}
+
+json_t *cli_json_steps(retort_session *session, const retort_peaks *peaks) {
+    json_t *steps = json_array();
+    retort_step_info step;
+    retort_memory memory = peaks != NULL ? cli_weights_memory(session, peaks) : RETORT_DRAM;
+    for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
+        double ms = step.runs > 0 ? step.seconds / (double)step.runs * 1e3 : 0;
+        json_t *json = json_pack("{s:s, s:o, s:s, s:s, s:I, s:f, s:f}", "op", step.op, "name",
+                                 cli_json_text(step.name, strlen(step.name)), "kernel", step.kernel, "shape",
+                                 step.shape, "weight_bytes", (json_int_t)step.weight_bytes, "flops_token",
+                                 step.flops_token, "ms", ms);
+        json_t *share = peaks != NULL ? share_json(&step, peaks, memory) : NULL;
+        if (share != NULL) json_object_update(json, share);
+        json_decref(share);
+        json_array_append_new(steps, json);
+    }
+    return steps;
+}
+
+static void print_share(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory) {
+    cli_share share = cli_share_of(step, peaks, memory);
+    if (share.operations > 0) {
+        printf(" %5s %9.1f %6.1f%%", share.type, share.operations * 1e-9, 100 * share.of_peak);
+    } else {
+        printf(" %5s %9s %7s", "", "", "");
+    }
+    if (share.weights > 0) printf(" %9.2f %6.1f%%", share.weights * 1e-9, 100 * share.of_read);
+}
+
+cli_code cli_print_steps(retort_session *session, const retort_peaks *peaks) {
+    retort_step_info step;
+    retort_memory memory = peaks != NULL ? cli_weights_memory(session, peaks) : RETORT_DRAM;
+    double total = 0;
+    for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) total += step.seconds;
+    printf("%-12s %-30s %-20s %-30s %10s %12s %9s %6s", "op", "name", "kernel", "shape", "weights",
+           "flops/token", "ms", "share");
+    if (peaks != NULL) {
+        printf(" %5s %9s %7s %9s %7s", "type", "GOP/s", "of peak", "GB/s", cli_memory_names[memory]);
+    }
+    printf("\n");
+    for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
+        char bytes[32];
+        printf("%-12s ", step.op);
+        cli_put_column(stdout, 30, step.name);
+        printf(" %-20s %-30s %10s %12.0f %9.4f %5.1f%%", step.kernel, step.shape,
+               cli_bytes(bytes, sizeof bytes, step.weight_bytes), step.flops_token,
+               step.runs > 0 ? step.seconds / (double)step.runs * 1e3 : 0,
+               total > 0 ? 100 * step.seconds / total : 0);
+        if (peaks != NULL) print_share(&step, peaks, memory);
+        printf("\n");
+    }
+    return CLI_DONE;
+}
+
+static int write_text(void *user, const char *text, size_t length) {
+    return fwrite(text, 1, length, user) != length;
+}
+
+/* Lines, whose names may hold anything. */
+static int print_text(void *user, const char *text, size_t length) {
+    for (size_t n; length > 0; text += n, length -= n) {
+        const char *end = memchr(text, '\n', length);
+        n = end != NULL ? (size_t)(end - text) + 1 : length;
+        cli_put(user, text, n - (end != NULL));
+        if (end != NULL) fputc('\n', user);
+    }
+    return 0;
+}
+
+static cli_code print_graph(const cli_args *args, const retort_model *model) {
+    if (!cli_has(args, CLI_JSON)) {
+        retort_model_print(model, print_text, stdout); /* a failed write is found when stdout is flushed */
+        return CLI_DONE;
+    }
+    char *text = NULL;
+    size_t length = 0;
+    FILE *memory = open_memstream(&text, &length);
+    if (memory == NULL) return cli_no_memory();
+    bool printed = retort_model_print(model, write_text, memory) == RETORT_OK;
+    printed = fclose(memory) == 0 && printed;
+    cli_code code =
+        printed ? cli_print_json(json_pack("{s:o}", "graph", cli_json_text(text, length))) : cli_no_memory();
+    free(text);
+    return code;
+}
+
+/* "fp32, level 0: 240 nodes, 22.7 million weights, 91.0 MB" */
+static void subtitle_of(char *out, size_t size, const retort_model *model) {
+    retort_info info = {.size = sizeof info};
+    retort_tensor_info tensor;
+    char bytes[32];
+    uint64_t all = 0;
+    retort_model_info(model, &info);
+    for (size_t i = 0; retort_model_tensor(model, i, &tensor) == RETORT_OK; i++) all += tensor.bytes;
+    snprintf(out, size, "%s %s, %.100s, level %d: %zu nodes, %.1f million weights, %s", info.family,
+             cli_task_names[info.task], info.recipe, info.level, info.nodes, (double)info.parameters * 1e-6,
+             cli_bytes(bytes, sizeof bytes, all));
+}
+
+/* The last part of a path, less slashes at its end. */
+static void title_of(char *out, size_t size, const char *path) {
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t start = end;
+    while (start > 0 && path[start - 1] != '/') start--;
+    snprintf(out, size, "%.*s", (int)(end - start), path + start);
+}
+
+static cli_code save_text(const char *path, const char *text, size_t length) {
+    FILE *to = cli_create(path);
+    if (to == NULL) return CLI_FAILED;
+    fwrite(text, 1, length, to);
+    return cli_close(to, path, CLI_DONE);
+}
+
+/* The picture is whole before the file is made. */
+static cli_code draw_graph(const cli_args *args, const retort_model *model) {
+    char title[128], subtitle[256], *text = NULL;
+    size_t length = 0;
+    retort_error err;
+    retort_draw_options options = RETORT_DRAW_OPTIONS;
+    title_of(title, sizeof title, args->words[0]);
+    subtitle_of(subtitle, sizeof subtitle, model);
+    options.title = title;
+    options.subtitle = subtitle;
+    options.whole = cli_has(args, CLI_WHOLE);
+    FILE *memory = open_memstream(&text, &length);
+    if (memory == NULL) return cli_no_memory();
+    retort_status status = retort_model_draw(model, &options, write_text, memory, &err);
+    cli_code code = fclose(memory) == 0 ? CLI_DONE : cli_no_memory();
+    if (status != RETORT_OK) code = cli_fail(&err, false);
+    const char *path = cli_text(args, CLI_SVG);
+    if (code == CLI_DONE) code = save_text(path, text, length);
+    free(text);
+    if (code == CLI_DONE && cli_has(args, CLI_JSON))
+        return cli_print_json(json_pack("{s:o, s:I}", "output", cli_json_text(path, strlen(path)), "bytes",
+                                        (json_int_t)length));
+    return code;
+}
+
+/* A few runs after one to warm up, which the averages include only as one among many. */
+static cli_code measure(retort_session *session, const retort_batch *batch) {
+    enum { LEAST_RUNS = 20 };
+    retort_matrix rows;
+    retort_error err;
+    double start = cli_now();
+    for (int i = 0; i < LEAST_RUNS && (i < 3 || cli_now() - start < 1); i++) {
+        if (retort_run(session, batch, &rows, &err) != RETORT_OK) return cli_fail(&err, false);
+    }
+    return CLI_DONE;
+}
+
+static cli_code print_plan(const cli_args *args, retort_session *session, const retort_peaks *peaks,
+                           size_t batch, size_t seq) {
+    retort_session_info info = {.size = sizeof info};
+    char arena[32];
+    retort_session_describe(session, &info);
+    if (cli_has(args, CLI_JSON)) {
+        return cli_print_json(json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:o}", "provider", info.provider,
+                                        "isa", info.isa, "threads", info.threads, "batch", (json_int_t)batch,
+                                        "seq", (json_int_t)seq, "arena_bytes", (json_int_t)info.arena_bytes,
+                                        "steps", cli_json_steps(session, peaks)));
+    }
+    printf("%s, isa %s, %d threads, %s for activations; %zu text%s of %zu tokens\n\n", info.provider,
+           info.isa, info.threads, cli_bytes(arena, sizeof arena, info.arena_bytes), batch,
+           batch == 1 ? "" : "s", seq);
+    return cli_print_steps(session, peaks);
+}
+
+cli_code cmd_explain(const cli_args *args) {
+    retort_model *model = NULL;
+    retort_session *session = NULL;
+    cli_random_batch random = {0};
+    retort_peaks peaks = {.size = sizeof peaks};
+    bool peak = cli_has(args, CLI_PEAK);
+    size_t batch = (size_t)cli_int(args, CLI_BATCH, 1), seq = (size_t)cli_int(args, CLI_SEQ, 128);
+    cli_code code = cli_open_model(&model, args, args->words[0], (int)cli_int(args, CLI_LEVEL, 3));
+    if (code == CLI_DONE) code = cli_reach_level(&model, args);
+    if (code == CLI_DONE && cli_has(args, CLI_SVG)) {
+        code = draw_graph(args, model);
+    } else if (code == CLI_DONE && cli_has(args, CLI_GRAPH)) {
+        code = print_graph(args, model);
+    } else if (code == CLI_DONE) {
+        retort_info info = {.size = sizeof info};
+        retort_model_info(model, &info);
+        if (!cli_has(args, CLI_SEQ) && info.positions < 128) seq = (size_t)info.positions;
+        code = cli_open_session(&session, args, model, true);
+        if (code == CLI_DONE && peak) code = cli_measure(&peaks, args);
+        if (code == CLI_DONE) code = cli_random_make(&random, model, batch, seq);
+        if (code == CLI_DONE) code = measure(session, &random.batch);
+        if (code == CLI_DONE) code = print_plan(args, session, peak ? &peaks : NULL, batch, seq);
+    }
+    cli_random_free(&random);
+    retort_session_close(session);
+    retort_model_free(model);
+    return code;
+}

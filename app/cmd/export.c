@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * export: a model as ONNX. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+static cli_code report(const cli_args *args, const retort_model *model, const retort_export_info *done,
+                       double seconds) {
+    retort_info info = {.size = sizeof info};
+    const char *output = cli_text(args, CLI_OUTPUT);
+    char size[32];
+    retort_model_info(model, &info);
+    if (cli_has(args, CLI_JSON)) {
+        return cli_print_json(json_pack(
+            "{s:o, s:s, s:i, s:I, s:I, s:b, s:o}", "output", cli_json_text(output, strlen(output)), "recipe",
+            info.recipe, "level", info.level, "nodes", (json_int_t)done->nodes, "bytes",
+            (json_int_t)done->bytes, "external", done->external, "seconds", cli_json_real(seconds)));
+    }
+    cli_put_column(stdout, 0, output);
+    fputs(": ", stdout);
+    cli_put_column(stdout, 0, info.recipe);
+    printf(" of level %d, %zu ONNX nodes, %s%s, %.2f s\n", info.level, done->nodes,
+           cli_bytes(size, sizeof size, done->bytes), done->external ? " with .data" : "", seconds);
+    return CLI_DONE;
+}
+
+/* Whether a matrix has codes of 4 bits, or of 3, which are written as such. */
+static bool has_four_bits(const retort_model *model) {
+    retort_tensor_info tensor;
+    for (size_t i = 0; retort_model_tensor(model, i, &tensor) == RETORT_OK; i++) {
+        if (strcmp(tensor.layout, "p16_s4") == 0 || strcmp(tensor.layout, "p16_s3") == 0) return true;
+    }
+    return false;
+}
+
+static cli_code check_standard(const cli_args *args, const retort_model *model) {
+    if (!cli_has(args, CLI_STANDARD) || has_four_bits(model)) return CLI_DONE;
+    cli_error("--standard is for matrices of 4 bits, and '%s' has none: what else it has is in standard "
+              "operators anyway",
+              args->words[0]);
+    return CLI_USAGE;
+}
+
+cli_code cmd_export(const cli_args *args) {
+    retort_model *model = NULL;
+    retort_export_info done;
+    double start = cli_now();
+    cli_code code = cli_open_model(&model, args, args->words[0], (int)cli_int(args, CLI_LEVEL, 3));
+    if (code == CLI_DONE) code = cli_reach_level(&model, args);
+    if (code == CLI_DONE) code = check_standard(args, model);
+    if (code == CLI_DONE) code = cli_export_model(model, args, &done);
+    if (code == CLI_DONE) code = report(args, model, &done, cli_now() - start);
+    retort_model_free(model);
+    return code;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Cross-origin requests of pages in a browser (the Fetch standard, "CORS protocol"): off unless
+ * --cors-allow-origin names their origins. */
+#include "serve/http/server.h"
+
+#include <string.h>
+
+/* What a page may send and read beside what the standard lets every page. */
+static const char allowed[] = "authorization, content-type, inference-header-content-length, traceparent, "
+                              "x-queue-timeout-ms, x-request-id",
+                  exposed[] =
+                      "retry-after, retry-after-ms, server-timing, x-compute-characters, x-compute-time, "
+                      "x-compute-tokens, x-inference-time, x-queue-time, x-request-id, x-tokenization-time, "
+                      "x-total-time, x-truncated";
+
+/* The origin's place in a list with commas between. */
+static bool is_listed(const char *list, const char *origin) {
+    size_t length = strlen(origin);
+    for (const char *at = list; *at != '\0';) {
+        size_t item = strcspn(at, ",");
+        if (item == length && memcmp(at, origin, length) == 0) return true;
+        at += item + (at[item] == ',');
+    }
+    return false;
+}
+
+bool srv_cors_headers(const srv_call *call, struct MHD_Response *response) {
+    const char *list = call->server->options->origins, *origin = srv_header(call, "origin");
+    if (list == NULL) return false;
+    bool any = strcmp(list, "*") == 0;
+    if (!any) srv_mhd.add_response_header(response, "vary", "origin"); /* for caches between */
+    if (origin == NULL || !(any || is_listed(list, origin))) return false;
+    srv_mhd.add_response_header(response, "access-control-allow-origin", any ? "*" : origin);
+    srv_mhd.add_response_header(response, "access-control-expose-headers", exposed);
+    return true;
+}
+
+bool srv_cors_asks(const srv_call *call, const char *method) {
+    return call->server->options->origins != NULL && strcmp(method, "OPTIONS") == 0 &&
+           srv_header(call, "origin") != NULL && srv_header(call, "access-control-request-method") != NULL;
+}
+
+void srv_cors_allow(const srv_call *call, struct MHD_Response *response) {
+    if (!srv_cors_headers(call, response)) return; /* the browser refuses */
+    srv_mhd.add_response_header(response, "access-control-allow-methods", "GET, HEAD, POST");
+    srv_mhd.add_response_header(response, "access-control-allow-headers", allowed);
+    srv_mhd.add_response_header(response, "access-control-max-age", "86400");
+}

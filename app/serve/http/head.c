@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a request's head must be like. A proxy and this server must agree where a request ends and what it
+ * asks for, so what can be read in two ways is refused. libmicrohttpd 0.9 lets most of it pass. */
+#include "serve/http/server.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+typedef struct head {
+    srv_call *call;
+    const char *read; /* the head up to here has been looked at */
+    unsigned hosts, lengths, codings;
+    const char *length, *coding;
+} head;
+
+static bool malformed(srv_call *call, const char *what) {
+    return srv_call_fail(call, SRV_ERROR_MALFORMED, "%s", what);
+}
+
+/* ---- The request's target ---- */
+
+void srv_head_target(srv_call *call, const char *target) {
+    if (target == NULL) target = "";
+    size_t path = strcspn(target, "?");
+    call->target = target;
+    call->target_end = target + strlen(target);
+    call->odd_target = strchr(target, ' ') != NULL || memmem(target, path, "%00", 3) != NULL;
+}
+
+const char *srv_head_path(const char *path) {
+    static const char *const schemes[] = {"http://", "https://"};
+    for (size_t i = 0; i < 2; i++) {
+        size_t length = strlen(schemes[i]);
+        if (strncasecmp(path, schemes[i], length) != 0) continue;
+        const char *slash = strchr(path + length, '/');
+        return slash != NULL ? slash : "/";
+    }
+    return path;
+}
+
+/* ---- NUL bytes and continued lines ---- */
+
+/* libmicrohttpd parses the head where it stands and puts a NUL behind each of its parts. Anything else
+ * between two of them stands behind a NUL that the client has sent. A header that goes on in a second line it
+ * moves away, so that its value does not follow its name. */
+static bool follows(const char *end, const char *next) {
+    enum { LONGEST = 1 << 16 };
+    uintptr_t gap = (uintptr_t)next - (uintptr_t)end;
+    if (end == NULL || gap > LONGEST) return false;
+    for (; end < next; end++) {
+        if (*end != '\0' && strchr(" \t\r\n", *end) == NULL) return false;
+    }
+    return true;
+}
+
+static bool read_part(head *h, const char *part) {
+    if (!follows(h->read, part))
+        return malformed(h->call, "the head has a NUL byte, or a header that goes on in a second line");
+    h->read = part + strlen(part);
+    return true;
+}
+
+/* ---- Headers ---- */
+
+/* RFC 9110, 5.6.2. Not by strspn, which makes a table of the characters for each name: 1,700 instructions a
+ * request. */
+static bool is_token(const char *name) {
+    const char *at = name;
+    for (; *at != '\0'; at++) {
+        char low = (char)(*at | 0x20);
+        bool plain = (low >= 'a' && low <= 'z') || (*at >= '0' && *at <= '9') || *at == '-';
+        if (!plain && strchr("!#$%&'*+.^_`|~", *at) == NULL) return false;
+    }
+    return at > name;
+}
+
+static bool take_host(head *h, const char *value) {
+    (void)value;
+    return ++h->hosts == 1 || malformed(h->call, "host: there is more than one");
+}
+
+static bool take_length(head *h, const char *value) {
+    if (*value == '\0' || value[strspn(value, "0123456789")] != '\0')
+        return malformed(h->call, "content-length: expected digits");
+    if (h->lengths++ > 0 && strcmp(h->length, value) != 0)
+        return malformed(h->call, "content-length: there are two that differ");
+    h->length = value;
+    return true;
+}
+
+static bool take_coding(head *h, const char *value) {
+    if (h->codings++ > 0) return malformed(h->call, "transfer-encoding: there is more than one");
+    h->coding = value;
+    return true;
+}
+
+static const struct {
+    const char *name;
+    bool (*take)(head *h, const char *value);
+} headers[] = {
+    {"host", take_host},
+    {"content-length", take_length},
+    {"transfer-encoding", take_coding},
+};
+
+static enum MHD_Result take_header(void *user, enum MHD_ValueKind kind, const char *name, const char *value) {
+    head *h = user;
+    (void)kind;
+    if (!is_token(name)) {
+        malformed(h->call, "a header's name has other characters than letters, digits and !#$%&'*+-.^_`|~");
+        return MHD_NO;
+    }
+    if (value == NULL || !read_part(h, name) || !read_part(h, value)) return MHD_NO;
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        if (strcasecmp(name, headers[i].name) == 0 && !headers[i].take(h, value)) return MHD_NO;
+    }
+    return MHD_YES;
+}
+
+static bool check_framing(head *h, const char *version) {
+    bool old = strcmp(version, "HTTP/1.0") == 0;
+    if (h->hosts == 0 && !old) return malformed(h->call, "host: HTTP/1.1 asks for this header");
+    if (h->coding == NULL) return true;
+    if (h->lengths > 0) return malformed(h->call, "content-length and transfer-encoding exclude each other");
+    if (old) return malformed(h->call, "transfer-encoding: HTTP/1.0 has none");
+    if (strcasecmp(h->coding, "chunked") == 0) return true;
+    return srv_call_fail(h->call, SRV_ERROR_NO_CODING,
+                         "transfer-encoding: expected 'chunked', found '%.100s'", h->coding);
+}
+
+bool srv_head_check(srv_call *call, const char *method, const char *version) {
+    head h = {.call = call, .read = method + strlen(method)};
+    const union MHD_ConnectionInfo *info =
+        srv_mhd.get_connection_info(call->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    if (call->odd_target || !follows(h.read, call->target) || !follows(call->target_end, version))
+        return malformed(call, "the first line has a NUL byte, or a blank within its path");
+    h.read = version + strlen(version);
+    srv_mhd.get_connection_values(call->connection, MHD_HEADER_KIND, take_header, &h);
+    if (call->failed || !check_framing(&h, version)) return false;
+    return info == NULL || read_part(&h, method + info->header_size - 1);
+}
+
+bool srv_head_check_encoding(srv_call *call) {
+    const char *encoding = srv_header(call, "content-encoding");
+    if (encoding == NULL || *encoding == '\0' || strcasecmp(encoding, "identity") == 0) return true;
+    return srv_call_fail(call, SRV_ERROR_ENCODED,
+                         "content-encoding: '%.100s' is not supported: send the body as it is", encoding);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Threads that read long bodies, so that none holds up an HTTP thread, which serves many connections. */
+#include "serve/http/server.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+
+struct srv_helpers {
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    srv_call *first, *last; /* that wait */
+    bool closed;
+    size_t thread_count;
+    pthread_t threads[];
+};
+
+/* Whether there is nobody any more to read it for. */
+static bool is_over(srv_call *call) {
+    struct pollfd fd = {.fd = call->from->fd, .events = POLLRDHUP};
+    int64_t now = srv_now();
+    srv_model_metrics *metrics = &call->server->slots[0].metrics;
+    if (poll(&fd, 1, 0) > 0 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) {
+        srv_count(&metrics->rejected[SRV_CLIENT_GONE], 1);
+        srv_call_fail(call, SRV_ERROR_GONE, "the client closed the connection");
+    } else if (now > call->job.deadline) {
+        srv_count(&metrics->rejected[SRV_DEADLINE], 1);
+        srv_call_fail(call, SRV_ERROR_TIMEOUT, "the request waited %.0f ms, its time limit",
+                      (double)(now - call->started) * 1e-6);
+    }
+    return call->failed;
+}
+
+static void help(srv_call *call) {
+    struct MHD_Connection *connection = call->connection;
+    if (!is_over(call) && srv_call_run(call)) return; /* the queue has it, and wakes the connection */
+    srv_mhd.resume_connection(connection);
+}
+
+static void *work(void *user) {
+    srv_helpers *helpers = user;
+    const struct sched_param priority = {0};
+    pthread_setschedparam(pthread_self(), SCHED_BATCH, &priority); /* HTTP threads go first */
+    pthread_mutex_lock(&helpers->lock);
+    for (;;) {
+        while (helpers->first == NULL && !helpers->closed) pthread_cond_wait(&helpers->more, &helpers->lock);
+        srv_call *call = helpers->first;
+        if (call == NULL) break;
+        helpers->first = call->behind;
+        if (helpers->first == NULL) helpers->last = NULL;
+        pthread_mutex_unlock(&helpers->lock);
+        help(call);
+        pthread_mutex_lock(&helpers->lock);
+    }
+    pthread_mutex_unlock(&helpers->lock);
+    return NULL;
+}
+
+srv_helpers *srv_helpers_open(size_t threads) {
+    srv_helpers *helpers = calloc(1, sizeof *helpers + threads * sizeof *helpers->threads);
+    if (helpers == NULL) return NULL;
+    pthread_mutex_init(&helpers->lock, NULL);
+    pthread_cond_init(&helpers->more, NULL);
+    while (helpers->thread_count < threads &&
+           pthread_create(&helpers->threads[helpers->thread_count], NULL, work, helpers) == 0)
+        helpers->thread_count++;
+    if (helpers->thread_count == threads) return helpers;
+    srv_helpers_close(helpers);
+    return NULL;
+}
+
+void srv_helpers_close(srv_helpers *helpers) {
+    if (helpers == NULL) return;
+    pthread_mutex_lock(&helpers->lock);
+    helpers->closed = true;
+    pthread_cond_broadcast(&helpers->more);
+    pthread_mutex_unlock(&helpers->lock);
+    for (size_t i = 0; i < helpers->thread_count; i++) pthread_join(helpers->threads[i], NULL);
+    pthread_mutex_destroy(&helpers->lock);
+    pthread_cond_destroy(&helpers->more);
+    free(helpers);
+}
+
+void srv_helpers_put(srv_helpers *helpers, srv_call *call) {
+    pthread_mutex_lock(&helpers->lock);
+    call->behind = NULL;
+    *(helpers->last != NULL ? &helpers->last->behind : &helpers->first) = call;
+    helpers->last = call;
+    pthread_cond_signal(&helpers->more);
+    pthread_mutex_unlock(&helpers->lock);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A loaded model with the sessions and threads that serve it. */
+#ifndef SERVE_ENGINE_H
+#define SERVE_ENGINE_H
+
+#include "serve/queue/queue.h"
+#include "serve/serve.h"
+
+typedef struct srv_engine srv_engine;
+
+/* A loaded model's states. With its last user a retired one goes: srv_free_retired. */
+typedef enum srv_model_state {
+    SRV_MODEL_LOADING, /* being loaded and warmed up; nobody else sees it */
+    SRV_MODEL_SERVING, /* requests are given to it */
+    SRV_MODEL_RETIRED  /* another has its name; it ends what it has begun */
+} srv_model_state;
+
+/* A worker: a session and what it needs to run batches. */
+typedef struct srv_worker {
+    srv_engine *engine;
+    retort_session *session;
+    retort_session *tokens; /* gives the vectors of tokens; opened when they are asked for first */
+    pthread_t thread;
+    bool started;
+    srv_batch batch;
+    int32_t *ids, *types, *offsets;
+    size_t capacity;      /* tokens */
+    atomic_llong running; /* since when, 0: not */
+} srv_worker;
+
+/* What makes a text's ids, for one call at a time. */
+typedef struct srv_encoder {
+    retort_encoder *encoder;
+    int32_t *ids, *types; /* [capacity] */
+    size_t capacity;
+    bool worn; /* a long text has made it large: it is not kept */
+} srv_encoder;
+
+struct srv_engine {
+    const srv_options *options;
+    char *name;
+    retort_model *model;
+    retort_info info;
+    retort_session_info session;
+    srv_queue queue;
+    bool queue_open, watching;
+    pthread_t watcher;
+    srv_worker *workers;
+    size_t worker_count;
+    atomic_int failures;   /* batches in a row that could not be run */
+    int64_t loaded_in;     /* ns */
+    srv_model_state state; /* with `next` under the server's lock */
+    srv_engine *next;      /* of the retired */
+
+    atomic_size_t tokenized; /* tokens of /tokenize whose answers are not taken yet */
+
+    pthread_mutex_t lock; /* of the rest */
+    pthread_cond_t unused;
+    size_t users;
+    srv_encoder **encoders; /* that no call uses: [encoder_count] */
+    size_t encoder_count, encoder_capacity;
+};
+
+/* Loads the model, warms it up and checks its answers; then serves it. */
+retort_status srv_engine_open(srv_engine **out, const srv_options *options, const srv_model_spec *spec,
+                              srv_model_metrics *metrics, retort_error *err);
+/* Waits for all its users and jobs, and frees it. NULL is fine. */
+void srv_engine_close(srv_engine *engine);
+void srv_engine_use(srv_engine *engine);
+void srv_engine_leave(srv_engine *engine);
+bool srv_engine_unused(srv_engine *engine);
+
+/* Whether the model gives a row of numbers a text, made from its ids; else parts of the text itself. */
+static inline bool srv_engine_has_rows(const srv_engine *engine) {
+    return engine->info.task == RETORT_TASK_CLASSIFY || engine->info.task == RETORT_TASK_EMBED;
+}
+/* texts.c: the row of a text of the other tasks, and its answer: JSON, NUL-terminated, or srv_spans where
+ * they were asked for, or "!" and what is wrong with the text; its bytes are the row's. NULL and *why when it
+ * cannot be run: RETORT_LIMIT when the budget has no room for the answer. */
+struct srv_ask;
+typedef struct srv_spans {
+    char mark; /* ' ' */
+    size_t count;
+    retort_span items[];
+} srv_spans;
+srv_row *srv_text_row(const struct srv_ask *ask, const retort_text *text, size_t tokens);
+char *srv_text_run(srv_engine *engine, retort_session *session, srv_row *row, retort_status *why);
+
+/* NULL when out of memory. */
+srv_encoder *srv_engine_encoder(srv_engine *engine);
+void srv_engine_encoder_back(srv_engine *engine, srv_encoder *encoder);
+/* Room for so many ids, which loses those that are there. False: out of memory. */
+bool srv_encoder_grow(srv_encoder *encoder, size_t capacity);
+void srv_encoder_close(srv_encoder *encoder);
+/* Whether batches are run: no worker hangs, and not all of the last ones failed. */
+bool srv_engine_well(srv_engine *engine);
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Texts to ids: the rows of a job, or the tokens of /tokenize. */
+#include "serve/http/server.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Longer texts have working memory of their own, which is counted and not kept: so many bytes a byte. */
+enum { LONG_TEXT = 64 << 10, WORK = 24 };
+
+/* ---- Ids ---- */
+
+static bool too_long(srv_call *call, size_t index, size_t tokens, int64_t most) {
+    return srv_call_fail(call, SRV_ERROR_TOKENIZER, "text %zu has %zu tokens: max_input_length is %lld",
+                         index, tokens, (long long)most);
+}
+
+/* All tokens of a text, however many. */
+static retort_status encode_whole(srv_encoder *s, const retort_text *text, retort_tokenize_options options,
+                                  size_t *n) {
+    options.max_length = 0;
+    retort_status status = retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, NULL);
+    if (status != RETORT_LIMIT || *n <= s->capacity) return status;
+    if (!srv_encoder_grow(s, *n)) return RETORT_NOMEM;
+    return retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, NULL);
+}
+
+/* Whether a long text is read whole, in windows. */
+static bool in_windows(const srv_call *call) {
+    retort_task task = call->engine->info.task;
+    return task == RETORT_TASK_ANSWER || (task == RETORT_TASK_TAG && call->ask.truncate != SRV_YES);
+}
+
+/* The ids of text `index` into s; *n of them. One more token than the model takes shows that it is too long.
+ */
+static bool make_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
+    const retort_text *text = &call->ask.texts[index];
+    retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+    int64_t most = call->engine->info.max_length;
+    retort_error err = {0};
+    options.special_as_text = !call->server->options->keep_special;
+    options.side = (retort_side)call->ask.direction;
+    options.prompt_name = call->prompt_name;
+    options.max_length = most + 1;
+    options.only_first = call->ask.label_count > 0; /* of the others the hypothesis must stay whole */
+    if (in_windows(call)) {
+        if (encode_whole(s, text, options, n) == RETORT_OK) return true;
+        return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    }
+    retort_status status = retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, &err);
+    if (status == RETORT_OK && *n <= (size_t)most) return true;
+    bool cut = call->ask.truncate == SRV_YES ||
+               (call->ask.truncate == SRV_UNSAID && !call->server->options->refuse_long);
+    if (status == RETORT_OK && !cut) {
+        status = encode_whole(s, text, options, n);
+        if (status == RETORT_OK) return too_long(call, index, *n, most);
+    } else if (status == RETORT_OK) {
+        options.max_length = most;
+        status = retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, &err);
+    }
+    call->truncated++;
+    if (status == RETORT_OK) return true;
+    return srv_call_fail(call, status == RETORT_NOMEM ? SRV_ERROR_INTERNAL : SRV_ERROR_TOKENIZER,
+                         "text %zu: %s", index, err.text[0] != '\0' ? err.text : retort_status_text(status));
+}
+
+/* Working memory for a text; false: the budget has no room for it. */
+static bool take_work(srv_call *call, const retort_text *text, size_t *work) {
+    size_t length = text->length + text->pair_length;
+    *work = length > LONG_TEXT ? WORK * length : 0;
+    if (srv_memory_take(call->server->options->budget, SRV_USE_INPUTS, *work)) return true;
+    *work = 0;
+    return srv_call_over(call);
+}
+
+static void give_work(srv_call *call, size_t work) {
+    srv_memory_give(call->server->options->budget, SRV_USE_INPUTS, work);
+}
+
+static bool encode_text(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
+    size_t work;
+    if (!take_work(call, &call->ask.texts[index], &work)) return false;
+    s->worn = s->worn || work > 0;
+    bool fine = make_ids(call, index, s, n);
+    give_work(call, work);
+    return fine;
+}
+
+/* Number i; false: it is not a whole one. */
+static bool int_at(const srv_ints *ints, size_t i, int64_t *out) {
+    if (ints->raw == NULL) {
+        *out = ints->json[i].integer;
+        return ints->json[i].kind == SRV_INTEGER;
+    }
+    uint64_t bits = 0;
+    for (size_t k = ints->width; k-- > 0;) bits = bits << 8 | (unsigned char)ints->raw[i * ints->width + k];
+    *out = ints->width == 4 ? (int32_t)(uint32_t)bits : (int64_t)bits;
+    return true;
+}
+
+static bool read_id(srv_call *call, const srv_ints *ints, const char *what, size_t at, int64_t limit,
+                    int32_t *out) {
+    int64_t value;
+    if (!int_at(ints, at, &value))
+        return srv_call_fail(call, SRV_ERROR_INVALID, "%s %zu is %s: expected a whole number", what, at,
+                             srv_json_kind_name(&ints->json[at]));
+    if (value < 0 || value >= limit)
+        return srv_call_fail(call, SRV_ERROR_INVALID, "%s %zu is %lld: expected 0 to %lld", what, at,
+                             (long long)value, (long long)limit - 1);
+    *out = (int32_t)value;
+    return true;
+}
+
+/* The n tokens from *first on have a mask of 1; those of 0 must stand before or behind them. */
+static bool read_mask(srv_call *call, const srv_ids *ids, size_t *first, size_t *n) {
+    int32_t mask = 1;
+    *first = *n = 0;
+    for (size_t i = 0; i < ids->n; i++) {
+        if (srv_has_ints(&ids->mask) && !read_id(call, &ids->mask, "attention_mask", i, 2, &mask))
+            return false;
+        if (mask == 0) continue;
+        if (*n == 0) *first = i;
+        if (i != *first + *n)
+            return srv_call_fail(
+                call, SRV_ERROR_INVALID,
+                "attention_mask %zu is 1 behind a 0 behind a 1: padding must stand at the ends", i);
+        ++*n;
+    }
+    return true;
+}
+
+static bool read_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
+    const srv_ids *ids = &call->ask.ids[index];
+    const retort_info *info = &call->engine->info;
+    size_t first;
+    if (!read_mask(call, ids, &first, n)) return false;
+    if (*n > (size_t)info->positions) return too_long(call, index, *n, info->positions);
+    if (*n == 0) return srv_call_fail(call, SRV_ERROR_INVALID, "text %zu has no token", index);
+    if (*n > s->capacity && !srv_encoder_grow(s, *n))
+        return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    for (size_t i = 0; i < *n; i++) {
+        s->types[i] = 0;
+        if (!read_id(call, &ids->ids, "token id", first + i, info->vocab, &s->ids[i])) return false;
+        if (srv_has_ints(&ids->types) && !read_id(call, &ids->types, "token_type_ids", first + i,
+                                                  info->types > 0 ? info->types : 1, &s->types[i]))
+            return false;
+    }
+    return true;
+}
+
+/* Tokens that the windows of a text of n tokens (in s) have, all together: what it costs. */
+static size_t tokens_in_windows(const srv_call *call, const srv_encoder *s, size_t n) {
+    enum { WINDOW = 384, STRIDE = 128 }; /* the pipelines' */
+    const srv_ask *ask = &call->ask;
+    int64_t most = call->engine->info.max_length, before = 1, behind = 1; /* [CLS], [SEP] */
+    bool answers = call->engine->info.task == RETORT_TASK_ANSWER;
+    int64_t window = !answers ? most : ask->window > 0 ? ask->window : most < WINDOW ? most : WINDOW;
+    int64_t stride = window / 2 < STRIDE ? window / 2 : STRIDE;
+    if (!answers && ask->aggregation == SRV_NONE) stride = 0;
+    if (ask->stride >= 0) stride = ask->stride;
+    for (size_t i = 1; answers && i < n; i++) before += s->types[i] == 0; /* the question is in each */
+    int64_t rest = (int64_t)n - before - behind, room = window - before - behind, step = room - stride;
+    if (rest <= room || step < 1) return n;
+    int64_t windows = 1 + (rest - room + step - 1) / step;
+    return (size_t)(windows * window < INT32_MAX ? windows * window : INT32_MAX);
+}
+
+static bool make_row(srv_call *call, size_t index, const srv_encoder *s, size_t n) {
+    bool rows = srv_engine_has_rows(call->engine);
+    bool all = call->ask.token_vectors;
+    srv_row *row = rows ? srv_row_new(n, 2 * n + all) : srv_text_row(&call->ask, &call->ask.texts[index], n);
+    if (row == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    call->job.items[index].row = row;
+    call->job.count = index + 1;
+    const retort_info *info = &call->engine->info;
+    size_t numbers = all ? n * (size_t)info->hidden : (size_t)info->labels;
+    size_t answer = rows ? numbers * sizeof(float) : 0;
+    if (!srv_row_take(&call->engine->queue, row, answer)) return srv_call_over(call);
+    if (rows) memcpy(row->key, s->ids, n * sizeof *s->ids);
+    if (rows) memcpy(row->key + n, s->types, n * sizeof *s->types);
+    if (rows && all) row->key[2 * n] = 1;
+    call->tokens += n;
+    return true;
+}
+
+/* Models that tag have nothing to say of pairs. */
+static bool are_single(srv_call *call) {
+    bool tags = call->engine->info.task == RETORT_TASK_TAG && call->ask.texts != NULL;
+    for (size_t i = 0; tags && i < call->ask.count; i++) {
+        if (call->ask.texts[i].pair != NULL)
+            return srv_call_fail(call, SRV_ERROR_INVALID, "text %zu is a pair: the model tags single texts",
+                                 i);
+    }
+    return true;
+}
+
+/* A text is run in one go, which nothing interrupts: it must fit into the queue by itself, its windows
+ * counted. */
+static bool can_wait(srv_call *call, size_t index, size_t tokens) {
+    long most = call->server->options->queue_tokens;
+    return !in_windows(call) || tokens <= (size_t)most ||
+           srv_call_fail(call, SRV_ERROR_TOO_LARGE,
+                         "text %zu has %zu tokens in all its windows: max_queue_tokens is %ld", index, tokens,
+                         most);
+}
+
+bool srv_call_encode(srv_call *call) {
+    size_t count = call->ask.count;
+    if (!are_single(call)) return false;
+    if (call->ask.texts == NULL && !srv_engine_has_rows(call->engine))
+        return srv_call_fail(call, SRV_ERROR_INVALID, "the model takes texts, not token ids");
+    if (!srv_call_charge(call, count * sizeof *call->job.items)) return false;
+    srv_encoder *s = srv_engine_encoder(call->engine);
+    call->job.items = calloc(count, sizeof *call->job.items);
+    bool fine = s != NULL && call->job.items != NULL;
+    if (!fine) srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    for (size_t i = 0, n; fine && i < count; i++) {
+        fine = call->ask.texts != NULL ? encode_text(call, i, s, &n) : read_ids(call, i, s, &n);
+        if (fine && in_windows(call)) n = tokens_in_windows(call, s, n);
+        fine = fine && can_wait(call, i, n) && make_row(call, i, s, n);
+    }
+    if (s != NULL) srv_engine_encoder_back(call->engine, s);
+    return fine;
+}
+
+/* ---- The tokens of /tokenize ---- */
+
+static bool reserve_tokens(srv_call *call, size_t more) {
+    srv_writing *to = &call->writing;
+    size_t need = to->token_count + more;
+    if (need <= to->token_capacity) return true;
+    size_t capacity = to->token_capacity > 0 ? need + need / 2 : need;
+    if (!srv_call_charge(call, (capacity - to->token_capacity) * sizeof *to->tokens)) return false;
+    srv_token *grown = realloc(to->tokens, capacity * sizeof *grown);
+    if (grown == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    to->tokens = grown;
+    to->token_capacity = capacity;
+    return true;
+}
+
+/* Those that are asked for. */
+static void keep_tokens(srv_call *call, const retort_tokens *tokens) {
+    srv_writing *to = &call->writing;
+    for (size_t i = 0; i < tokens->count; i++) {
+        srv_token token = {tokens->ids[i], tokens->offsets[2 * i], tokens->offsets[2 * i + 1]};
+        if (token.start == token.stop && call->ask.no_special) continue;
+        to->tokens[to->token_count++] = token;
+    }
+}
+
+static bool tokenize_text(srv_call *call, size_t index, retort_tokens *tokens) {
+    retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+    const retort_text *text = &call->ask.texts[index];
+    retort_error err;
+    size_t work;
+    options.max_length = 0;
+    options.special_as_text = !call->server->options->keep_special;
+    if (!take_work(call, text, &work)) return false;
+    retort_status status = retort_tokenize(call->engine->model, text, &options, tokens, &err);
+    if (status != RETORT_OK) {
+        srv_call_fail(call, status == RETORT_NOMEM ? SRV_ERROR_INTERNAL : SRV_ERROR_TOKENIZER, "text %zu: %s",
+                      index, err.text);
+    }
+    bool fine = status == RETORT_OK && reserve_tokens(call, tokens->count);
+    if (fine) keep_tokens(call, tokens);
+    if (work > 0) retort_tokens_free(tokens);
+    give_work(call, work);
+    return fine;
+}
+
+/* Many tokens are refused while others' answers have many. One request alone always fits. */
+static bool admit_tokens(srv_call *call) {
+    size_t n = call->writing.token_count, limit = (size_t)call->server->options->queue_tokens;
+    atomic_size_t *held = &call->engine->tokenized;
+    size_t others = atomic_fetch_add(held, n);
+    call->writing.admitted = n;
+    bool small = n <= (size_t)call->server->options->batch_tokens;
+    if (small || others == 0 || others + n <= limit) return true;
+    srv_count(&call->engine->queue.metrics->rejected[SRV_QUEUE_FULL], 1);
+    call->wait = 1;
+    return srv_call_fail(call, SRV_ERROR_OVERLOADED,
+                         "overloaded: %zu more tokens would exceed max_queue_tokens, which is %zu", n, limit);
+}
+
+bool srv_call_tokenize(srv_call *call) {
+    size_t count = call->ask.count;
+    retort_tokens tokens = {0};
+    if (!srv_call_charge(call, count * sizeof *call->writing.ends)) return false;
+    call->writing.ends = calloc(count, sizeof *call->writing.ends);
+    bool fine = call->writing.ends != NULL || srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    for (size_t i = 0; fine && i < count; i++) {
+        fine = tokenize_text(call, i, &tokens);
+        call->writing.ends[i] = call->writing.token_count;
+    }
+    retort_tokens_free(&tokens);
+    return fine && admit_tokens(call);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The routes about the server itself: health, metrics, the page. */
+#include "serve/http/server.h"
+#include "serve/wire/page.h"
+
+#include <string.h>
+
+void srv_write_live(srv_call *call) {
+    srv_out_text(&call->answer, "{\"status\":\"live\"}");
+}
+
+void srv_write_ready(srv_call *call) {
+    if (srv_server_ready(call->server)) {
+        srv_out_text(&call->answer, "{\"status\":\"ready\"}");
+        return;
+    }
+    bool draining = srv_server_leaving(call->server);
+    srv_call_fail(call, SRV_ERROR_UNHEALTHY, "%s",
+                  draining ? "the server is shutting down" : "a model cannot answer");
+}
+
+void srv_write_page(srv_call *call) {
+    const char *accept = srv_header(call, "accept");
+    if (accept == NULL || strstr(accept, "text/html") == NULL) { /* as Text Embeddings Inference has it */
+        srv_write_ready(call);
+        return;
+    }
+    srv_out_bytes(&call->answer, (const char *)srv_page, srv_page_size);
+    call->content_type = "text/html; charset=utf-8";
+    call->policy = srv_page_policy;
+}
+
+static void write_requests(srv_server *server, srv_out *out) {
+    srv_metrics_head(out, "retort_requests_total", "counter", "answers by route and status");
+    for (size_t route = 0; route <= srv_route_count; route++) {
+        const char *method = route < srv_route_count ? srv_routes[route].method : "";
+        const char *path = route < srv_route_count ? srv_routes[route].path : "other";
+        for (size_t code = 0; code < SRV_CODES; code++) {
+            unsigned long long n =
+                atomic_load_explicit(&server->requests[route * SRV_CODES + code], memory_order_relaxed);
+            if (n == 0) continue;
+            srv_out_format(out, "retort_requests_total{method=\"%s\",route=\"%s\",code=\"%zu\"} %llu\n",
+                           method, path, code, n);
+        }
+    }
+}
+
+static void write_memory(const srv_memory *memory, srv_out *out) {
+    if (memory == NULL) return;
+    srv_metrics_head(out, "retort_memory_bytes", "gauge", "bytes that requests make the server hold, by use");
+    for (int use = 0; use < SRV_USE_COUNT; use++) {
+        srv_out_format(out, "retort_memory_bytes{use=\"%s\"} %zu\n", srv_use_names[use],
+                       atomic_load_explicit(&memory->used[use], memory_order_relaxed));
+    }
+    srv_metrics_head(out, "retort_memory_limit_bytes", "gauge", "what --request-memory allows of them");
+    srv_out_format(out, "retort_memory_limit_bytes %zu\n", memory->limit);
+}
+
+static void write_gauges(srv_server *server, srv_out *out) {
+    srv_metrics_head(out, "retort_inflight", "gauge", "requests between their first line and their answer");
+    srv_out_format(out, "retort_inflight %ld\n", atomic_load(&server->in_flight));
+    pthread_mutex_lock(&server->connection_lock);
+    size_t connections = server->connection_count;
+    pthread_mutex_unlock(&server->connection_lock);
+    srv_metrics_head(out, "retort_connections", "gauge", "open connections");
+    srv_out_format(out, "retort_connections %zu\n", connections);
+    srv_metrics_head(out, "retort_log_lines_lost_total", "counter", "lines left out of the access log");
+    srv_out_format(out, "retort_log_lines_lost_total %llu\n", srv_log_lost(server->log));
+    srv_metrics_head(out, "retort_state", "gauge", "1 for the state that the server is in");
+    for (int i = 0; i < SRV_STATE_COUNT; i++)
+        srv_out_format(out, "retort_state{state=\"%s\"} %d\n", srv_state_names[i],
+                       i == (int)srv_server_state(server));
+    size_t unused, retired = srv_retired_count(server, &unused);
+    srv_metrics_head(out, "retort_retired_models", "gauge", "replaced models that end what they have begun");
+    srv_out_format(out, "retort_retired_models %zu\n", retired);
+    write_memory(server->options->budget, out);
+    srv_metrics_head(out, "process_start_time_seconds", "gauge", "seconds since 1970");
+    srv_out_format(out, "process_start_time_seconds %lld\n", (long long)server->started);
+}
+
+/* Gauges of the models' queues, a row each. */
+static double queue_requests(const srv_queue *queue) {
+    return (double)queue->waiting;
+}
+static double queue_tokens(const srv_queue *queue) {
+    return (double)(queue->tokens + queue->behind);
+}
+static double cached_answers(const srv_queue *queue) {
+    return (double)queue->cached;
+}
+static double tokens_per_second(const srv_queue *queue) {
+    return queue->rate;
+}
+static const struct {
+    const char *name, *help;
+    double (*value)(const srv_queue *queue); /* under its lock */
+} queue_gauges[] = {
+    {"retort_queue_requests", "requests with texts that no batch has taken", queue_requests},
+    {"retort_queue_tokens", "tokens that no batch has taken", queue_tokens},
+    {"retort_cached_answers", "answers in the cache", cached_answers},
+    {"retort_tokens_per_second", "moving average while batches run", tokens_per_second},
+};
+
+static void write_queues(srv_engine *const *engines, size_t n, srv_out *out) {
+    for (size_t g = 0; g < sizeof queue_gauges / sizeof *queue_gauges; g++) {
+        srv_metrics_head(out, queue_gauges[g].name, "gauge", queue_gauges[g].help);
+        for (size_t i = 0; i < n; i++) {
+            pthread_mutex_lock(&engines[i]->queue.lock);
+            double value = queue_gauges[g].value(&engines[i]->queue);
+            pthread_mutex_unlock(&engines[i]->queue.lock);
+            srv_out_format(out, "%s{model=\"%s\"} %.9g\n", queue_gauges[g].name, engines[i]->name, value);
+        }
+    }
+    srv_metrics_head(out, "retort_tokenize_tokens", "gauge", "tokens of /tokenize that are not sent");
+    for (size_t i = 0; i < n; i++)
+        srv_out_format(out, "retort_tokenize_tokens{model=\"%s\"} %zu\n", engines[i]->name,
+                       atomic_load(&engines[i]->tokenized));
+    srv_metrics_head(out, "retort_model_info", "gauge", "1, with facts as labels");
+    for (size_t i = 0; i < n; i++) {
+        const srv_engine *engine = engines[i];
+        srv_out_format(out, "retort_model_info{model=\"%s\",recipe=\"", engine->name);
+        srv_metrics_text(out, engine->info.recipe);
+        srv_out_format(
+            out, "\",family=\"%s\",isa=\"%s\",provider=\"%s\",threads=\"%d\",version=\"%d.%d.%d\"} 1\n",
+            engine->info.family, engine->session.isa, engine->session.provider, engine->session.threads,
+            RETORT_VERSION_MAJOR, RETORT_VERSION_MINOR, RETORT_VERSION_PATCH);
+    }
+}
+
+void srv_write_metrics(srv_call *call) {
+    enum { MOST = 64 }; /* models, as cmd_serve.c has it */
+    srv_server *server = call->server;
+    srv_out *out = &call->answer;
+    srv_metrics_source sources[MOST];
+    srv_engine *engines[MOST];
+    size_t n = 0;
+    call->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    for (size_t i = 0; i < server->options->model_count && i < MOST; i++) {
+        bool known;
+        srv_slice name = {server->slots[i].spec->name, strlen(server->slots[i].spec->name)};
+        engines[n] = srv_server_engine(server, SRV_ANY_TASK, &name, &known);
+        sources[n] = (srv_metrics_source){name.text, &server->slots[i].metrics};
+        if (engines[n] != NULL) n++;
+    }
+    write_requests(server, out);
+    write_gauges(server, out);
+    srv_metrics_print(out, sources, n);
+    write_queues(engines, n, out);
+    srv_metrics_process(out);
+    for (size_t i = 0; i < n; i++) srv_engine_leave(engines[i]);
+}

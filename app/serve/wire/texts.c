@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Tasks whose answers are parts of a text: entities, answers, guesses for mask tokens; in the JSON of Hugging
+ * Face's pipelines. */
+#include "serve/http/server.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A key: what is asked, the lengths of the text and its pair (-1: none), those of the words (labels to leave
+ * out, targets), and the bytes of all of them, filled up with zeros. */
+enum { TOP, AGGREGATION, STRIDE, LONGEST, WINDOW, QUESTION, FLAGS, WORDS, LENGTH, PAIR_LENGTH, HEAD };
+enum { IMPOSSIBLE = 1, PIECES = 2, CUT = 4, SPANS = 8, LISTED = 16 }; /* of FLAGS */
+
+static const srv_json *words_of(const srv_ask *ask) {
+    return ask->targets != NULL ? ask->targets : ask->ignore;
+}
+
+/* Word i of a string or a list of strings. */
+static const srv_json *word_at(const srv_json *words, size_t i) {
+    return words->kind == SRV_STRING ? words : srv_json_first(words) + i; /* strings stand in a row */
+}
+
+static void set_head(int32_t *key, const srv_ask *ask, const retort_text *text, size_t words) {
+    key[TOP] = (int32_t)(ask->top > 0 ? ask->top : ask->old_top);
+    key[AGGREGATION] = ask->aggregation;
+    key[STRIDE] = (int32_t)ask->stride;
+    key[LONGEST] = (int32_t)ask->longest;
+    key[WINDOW] = (int32_t)ask->window;
+    key[QUESTION] = (int32_t)ask->question;
+    key[FLAGS] = (ask->impossible ? IMPOSSIBLE : 0) | (ask->align == SRV_NO ? PIECES : 0) |
+                 (ask->truncate == SRV_YES ? CUT : 0) | (ask->spans ? SPANS : 0) |
+                 (words_of(ask) != NULL ? LISTED : 0);
+    key[WORDS] = (int32_t)words;
+    key[LENGTH] = (int32_t)text->length;
+    key[PAIR_LENGTH] = text->pair != NULL ? (int32_t)text->pair_length : -1;
+}
+
+srv_row *srv_text_row(const srv_ask *ask, const retort_text *text, size_t tokens) {
+    const srv_json *list = words_of(ask);
+    size_t words = list == NULL ? 0 : list->kind == SRV_STRING ? 1 : list->count;
+    size_t bytes = text->length + text->pair_length;
+    for (size_t i = 0; i < words; i++) bytes += word_at(list, i)->length + 1;
+    size_t size = HEAD + words + bytes / sizeof(int32_t) + 1;
+    srv_row *row = bytes < INT32_MAX ? srv_row_new(tokens, size) : NULL;
+    if (row == NULL) return NULL;
+    row->key[size - 1] = 0;
+    set_head(row->key, ask, text, words);
+    char *to = (char *)(row->key + HEAD + words);
+    if (text->length > 0) memcpy(to, text->text, text->length);
+    to += text->length;
+    if (text->pair_length > 0) memcpy(to, text->pair, text->pair_length);
+    to += text->pair_length;
+    for (size_t i = 0; i < words; i++) {
+        const srv_json *word = word_at(list, i);
+        row->key[HEAD + i] = (int32_t)word->length;
+        if (word->length > 0) memcpy(to, word->text, word->length);
+        to[word->length] = '\0';
+        to += word->length + 1;
+    }
+    return row;
+}
+
+/* A row as it is run. */
+typedef struct text_run {
+    const srv_engine *engine;
+    retort_session *session;
+    const int32_t *key;
+    retort_text text;
+    retort_text *words; /* [key[WORDS]] each ended by NUL; NULL: none were given */
+    srv_out *out;
+    retort_error err;
+} text_run;
+
+static bool open_run(text_run *run, const srv_row *row) {
+    const int32_t *key = row->key;
+    size_t words = (size_t)key[WORDS], length = (size_t)key[LENGTH];
+    bool paired = key[PAIR_LENGTH] >= 0;
+    const char *at = (const char *)(key + HEAD + words);
+    run->key = key;
+    run->text = (retort_text){at, length, paired ? at + length : NULL, paired ? (size_t)key[PAIR_LENGTH] : 0};
+    at += run->text.length + run->text.pair_length;
+    if ((key[FLAGS] & LISTED) == 0) return true;
+    run->words = calloc(words + 1, sizeof *run->words);
+    for (size_t i = 0; run->words != NULL && i < words; i++) {
+        run->words[i] = (retort_text){.text = at, .length = (size_t)key[HEAD + i]};
+        at += run->words[i].length + 1;
+    }
+    return run->words != NULL;
+}
+
+static void write_member(srv_out *out, const char *name, const char *text, size_t length) {
+    srv_out_format(out, ",\"%s\":", name);
+    srv_out_string(out, text, length);
+}
+
+static void write_place(srv_out *out, const retort_span *span) {
+    srv_out_text(out, "{\"score\":");
+    srv_out_real(out, (double)span->score);
+    srv_out_format(out, ",\"start\":%u,\"end\":%u", span->start, span->end);
+}
+
+/* ---- Entities ---- */
+
+static void write_entity(text_run *run, const retort_span *span) {
+    bool token = run->key[AGGREGATION] == SRV_NONE, known = span->piece != run->engine->info.unknown;
+    const char *piece = token && known ? retort_model_piece(run->engine->model, span->piece) : NULL;
+    write_place(run->out, span);
+    if (token) srv_out_format(run->out, ",\"index\":%u", span->token);
+    write_member(run->out, token ? "entity" : "entity_group", span->name, strlen(span->name));
+    if (piece != NULL) {
+        write_member(run->out, "word", piece, strlen(piece));
+    } else {
+        write_member(run->out, "word", run->text.text + span->byte_start, span->byte_end - span->byte_start);
+    }
+    srv_out_text(run->out, "}");
+}
+
+static void write_spans(text_run *run, const retort_spans *spans) {
+    if ((run->key[FLAGS] & SPANS) != 0) {
+        srv_spans head = {.mark = ' ', .count = spans->count};
+        srv_out_bytes(run->out, (const char *)&head, sizeof head);
+        if (spans->count > 0)
+            srv_out_bytes(run->out, (const char *)spans->items, spans->count * sizeof *spans->items);
+        return;
+    }
+    srv_out_text(run->out, "[");
+    for (size_t i = 0; i < spans->count; i++) {
+        if (i > 0) srv_out_text(run->out, ",");
+        write_entity(run, &spans->items[i]);
+    }
+    srv_out_text(run->out, "]");
+}
+
+static retort_status run_tag(text_run *run) {
+    static const retort_aggregation aggregations[] = {[0] = RETORT_AGGREGATION_SIMPLE,
+                                                      [SRV_NONE] = RETORT_AGGREGATION_NONE,
+                                                      [SRV_SIMPLE] = RETORT_AGGREGATION_SIMPLE,
+                                                      [SRV_FIRST] = RETORT_AGGREGATION_FIRST,
+                                                      [SRV_AVERAGE] = RETORT_AGGREGATION_AVERAGE,
+                                                      [SRV_MAX] = RETORT_AGGREGATION_MAX};
+    static const char *const no_names[] = {NULL};
+    retort_tag_options options = RETORT_TAG_OPTIONS;
+    retort_spans spans = {0};
+    size_t words = (size_t)run->key[WORDS];
+    const char **names = run->words != NULL ? calloc(words + 1, sizeof *names) : NULL;
+    if (run->words != NULL && names == NULL) return RETORT_NOMEM;
+    for (size_t i = 0; names != NULL && i < words; i++) names[i] = run->words[i].text;
+    bool every = (run->key[FLAGS] & SPANS) != 0;
+    options.aggregation = aggregations[run->key[AGGREGATION]];
+    options.stride = run->key[STRIDE];
+    options.cut = (run->key[FLAGS] & CUT) != 0;
+    options.ignore = every ? no_names : names;
+    options.ignore_count = words;
+    retort_status status = RETORT_OK;
+    if (!run->engine->options->no_op)
+        status = retort_tag(run->session, &run->text, 1, &options, &spans, &run->err);
+    if (status == RETORT_OK) write_spans(run, &spans);
+    retort_spans_free(&spans);
+    free(names);
+    return status;
+}
+
+/* ---- Answers ---- */
+
+static retort_status run_answer(text_run *run) {
+    retort_answer_options options = RETORT_ANSWER_OPTIONS;
+    const retort_text *text = &run->text;
+    retort_spans spans = {0};
+    options.top = (size_t)run->key[TOP];
+    options.longest = run->key[LONGEST];
+    options.window = run->key[WINDOW];
+    options.stride = run->key[STRIDE];
+    options.question = run->key[QUESTION];
+    options.impossible = (run->key[FLAGS] & IMPOSSIBLE) != 0;
+    options.pieces = (run->key[FLAGS] & PIECES) != 0;
+    retort_status status = RETORT_OK;
+    if (!run->engine->options->no_op)
+        status = retort_answer(run->session, text->text, text->length, text->pair, text->pair_length,
+                               &options, &spans, &run->err);
+    bool list = spans.count != 1; /* as the pipeline */
+    if (list) srv_out_text(run->out, "[");
+    for (size_t i = 0; status == RETORT_OK && i < spans.count; i++) {
+        const retort_span *span = &spans.items[i];
+        if (i > 0) srv_out_text(run->out, ",");
+        write_place(run->out, span);
+        write_member(run->out, "answer", text->pair + span->byte_start, span->byte_end - span->byte_start);
+        srv_out_text(run->out, "}");
+    }
+    if (list) srv_out_text(run->out, "]");
+    retort_spans_free(&spans);
+    return status;
+}
+
+/* ---- Mask tokens ---- */
+
+/* A text around one of its masks, as text; made when the first guess is written. */
+typedef struct around {
+    size_t mask; /* its place among the tokens */
+    srv_out before, behind, whole;
+    size_t shown; /* pieces that the decoder has written of what is behind */
+    bool made;
+} around;
+
+static int add_text(void *user, const char *text, size_t length) {
+    srv_out_bytes(user, text, length);
+    return 0;
+}
+
+/* All but the first piece, which is the guess. */
+static int add_behind(void *user, const char *text, size_t length) {
+    around *a = user;
+    if (a->shown++ > 0) srv_out_bytes(&a->behind, text, length);
+    return 0;
+}
+
+/* The last piece. */
+static int set_text(void *user, const char *text, size_t length) {
+    srv_out *out = user;
+    out->length = 0;
+    srv_out_bytes(out, text, length);
+    return 0;
+}
+
+static size_t find_mask(const text_run *run, const retort_tokens *tokens, size_t mask) {
+    size_t at = 0;
+    for (size_t masks = 0; at < tokens->count; at++) {
+        if (tokens->ids[at] == run->engine->info.mask && masks++ == mask) break;
+    }
+    return at;
+}
+
+/* The text before and behind the mask is the same with every guess that is shown. */
+static void make_around(text_run *run, around *a, retort_tokens *tokens, int32_t guess, bool single) {
+    const retort_model *model = run->engine->model;
+    tokens->ids[a->mask] = guess;
+    retort_decode(model, tokens->ids, a->mask, single, add_text, &a->before, NULL);
+    retort_decode(model, tokens->ids + a->mask, tokens->count - a->mask, single, add_behind, a, NULL);
+    tokens->ids[a->mask] = run->engine->info.mask;
+    a->made = true;
+}
+
+/* The text with one guess in the place of a mask. */
+static void write_sequence(text_run *run, around *a, retort_tokens *tokens, int32_t guess, bool single) {
+    const retort_model *model = run->engine->model;
+    const char *piece = retort_model_piece(model, guess);
+    const int32_t twice[] = {guess, guess}; /* not the first piece of a text */
+    srv_out *whole = &a->whole, shown = {0};
+    whole->length = 0;
+    if (a->mask < tokens->count && piece != NULL) {
+        retort_decode(model, twice, 1, single, set_text, &shown, NULL);
+        if (shown.length > 0 && !a->made) make_around(run, a, tokens, guess, single);
+        if (shown.length > 0 && a->before.length > 0)
+            retort_decode(model, twice, 2, single, set_text, &shown, NULL);
+        if (shown.length > 0) {
+            srv_out_bytes(whole, a->before.data, a->before.length);
+            srv_out_bytes(whole, shown.data, shown.length);
+            srv_out_bytes(whole, a->behind.data, a->behind.length);
+        } else { /* a special token, which is left out */
+            tokens->ids[a->mask] = guess;
+            retort_decode(model, tokens->ids, tokens->count, single, add_text, whole, NULL);
+            tokens->ids[a->mask] = run->engine->info.mask;
+        }
+    }
+    write_member(run->out, "sequence", whole->length > 0 ? whole->data : "", whole->length);
+    run->out->failed |= whole->failed || shown.failed || a->before.failed || a->behind.failed;
+    srv_out_free(&shown);
+}
+
+static void write_guesses(text_run *run, const retort_fill_guess *guesses, size_t k, size_t mask,
+                          retort_tokens *tokens, bool single) {
+    srv_out *out = run->out;
+    around a = {.mask = find_mask(run, tokens, mask)};
+    srv_out_text(out, "[");
+    for (size_t i = 0; i < k && guesses[i].id >= 0 && !out->failed; i++) {
+        const char *piece = retort_model_piece(run->engine->model, guesses[i].id);
+        if (piece == NULL) piece = "";
+        srv_out_format(out, "%s{\"score\":", i > 0 ? "," : "");
+        srv_out_real(out, (double)guesses[i].score);
+        srv_out_format(out, ",\"token\":%d", guesses[i].id);
+        write_member(out, "token_str", piece, strlen(piece));
+        write_sequence(run, &a, tokens, guesses[i].id, single);
+        srv_out_text(out, "}");
+    }
+    srv_out_free(&a.before);
+    srv_out_free(&a.behind);
+    srv_out_free(&a.whole);
+    srv_out_text(out, "]");
+}
+
+/* Guesses for the mask token; for several, a list for each. */
+static void write_masks(text_run *run, const retort_fill_guess *guesses, size_t k, size_t masks,
+                        retort_tokens *tokens) {
+    if (masks != 1) srv_out_text(run->out, "[");
+    for (size_t i = 0; i < masks && !run->out->failed; i++) {
+        if (i > 0) srv_out_text(run->out, ",");
+        write_guesses(run, guesses + i * k, k, i, tokens, masks == 1);
+    }
+    if (masks != 1) srv_out_text(run->out, "]");
+}
+
+static retort_status run_fill(text_run *run) {
+    enum { GUESSES = 5 }; /* the pipeline's */
+    retort_fill_options options = {sizeof options, run->words, (size_t)run->key[WORDS]};
+    size_t k = run->key[TOP] > 0 ? (size_t)run->key[TOP] : GUESSES, masks = 0;
+    size_t most = (size_t)run->engine->info.positions; /* a mask is a token */
+    retort_tokens tokens = {0};
+    retort_fill_guess *guesses = calloc(most * k, sizeof *guesses);
+    if (guesses == NULL) return RETORT_NOMEM;
+    retort_status status = RETORT_OK;
+    if (!run->engine->options->no_op) {
+        status = retort_fill(run->session, &run->text, k, &options, guesses, most, &masks, &run->err);
+        if (status == RETORT_OK)
+            status = retort_tokenize(run->engine->model, &run->text, NULL, &tokens, &run->err);
+    }
+    if (status == RETORT_OK) write_masks(run, guesses, k, masks, &tokens);
+    retort_tokens_free(&tokens);
+    free(guesses);
+    return status;
+}
+
+/* ---- All of them ---- */
+
+static retort_status (*const runs[])(text_run *run) = {
+    [RETORT_TASK_TAG] = run_tag, [RETORT_TASK_ANSWER] = run_answer, [RETORT_TASK_FILL] = run_fill};
+
+char *srv_text_run(srv_engine *engine, retort_session *session, srv_row *row, retort_status *why) {
+    srv_out out = {.memory = engine->options->budget, .use = SRV_USE_INPUTS};
+    text_run run = {.engine = engine, .session = session, .out = &out};
+    retort_status status = open_run(&run, row) ? runs[engine->info.task](&run) : RETORT_NOMEM;
+    free(run.words);
+    if (status == RETORT_ARGUMENT || status == RETORT_LIMIT) {
+        out.length = 0;
+        srv_out_text(&out, "!");
+        srv_out_text(&out, run.err.text);
+        status = RETORT_OK;
+    }
+    srv_out_bytes(&out, "", 1);
+    if (status == RETORT_OK && out.failed) status = out.over ? RETORT_LIMIT : RETORT_NOMEM;
+    if (status == RETORT_OK) {
+        row->bytes += out.capacity;
+        return out.data;
+    }
+    *why = status;
+    srv_out_free(&out);
+    return NULL;
+}

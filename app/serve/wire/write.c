@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the wire forms have in common when they write an answer. */
+#include "serve/http/server.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+const char *srv_label(const srv_call *call, size_t index, char *scratch, size_t size) {
+    const char *label = retort_model_label(call->engine->model, (int64_t)index);
+    if (label != NULL) return label;
+    snprintf(scratch, size, "LABEL_%zu", index);
+    return scratch;
+}
+
+void srv_scores(const srv_call *call, const float *logits, float *scores) {
+    static const retort_problem problems[] = {[SRV_SOFTMAX] = RETORT_PROBLEM_SINGLE_LABEL,
+                                              [SRV_SIGMOID] = RETORT_PROBLEM_MULTI_LABEL,
+                                              [SRV_PLAIN] = RETORT_PROBLEM_REGRESSION};
+    const retort_info *info = &call->engine->info;
+    int function = call->ask.function;
+    retort_problem problem = function == SRV_BY_MODEL ? info->problem : problems[function];
+    retort_scores(problem, logits, (size_t)info->labels, scores);
+}
+
+static int by_score(const void *left, const void *right, void *user) {
+    const float *scores = user;
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+    if (scores[a] != scores[b]) return scores[a] < scores[b] ? 1 : -1;
+    return a < b ? -1 : 1;
+}
+
+void srv_order(const float *scores, size_t n, uint32_t *order) {
+    for (size_t i = 0; i < n; i++) order[i] = (uint32_t)i;
+    qsort_r(order, n, sizeof *order, by_score, (void *)(uintptr_t)scores);
+}
+
+const float *srv_vector(const srv_call *call, size_t i, float *scratch, size_t n) {
+    const float *values = srv_values(call, i);
+    double sum = 0;
+    if (!call->ask.normalize) return values;
+    for (size_t k = 0; k < n; k++) sum += (double)values[k] * values[k];
+    double scale = sum > 0 ? 1 / sqrt(sum) : 1;
+    for (size_t k = 0; k < n; k++) scratch[k] = (float)(values[k] * scale);
+    return scratch;
+}
+
+bool srv_ranking_open(srv_call *call, size_t n) {
+    srv_writing *writing = &call->writing;
+    if (writing->scores != NULL) return true;
+    if (!srv_call_charge(call, n * (sizeof *writing->scores + sizeof *writing->order))) return false;
+    writing->scores = calloc(n + 1, sizeof *writing->scores);
+    writing->order = calloc(n + 1, sizeof *writing->order);
+    if (writing->scores != NULL && writing->order != NULL) return true;
+    return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+}
