@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A .retort file from memory. What loads is verified, runs on a small batch, and can be optimised and freed.
- */
+ * A .retort file from memory. What loads is verified, runs on a small batch, and can be
+ * optimised and freed. */
 #include "graph/package.h"
 
 #include <stdlib.h>

@@ -72,14 +72,14 @@ RETORT_API uint32_t retort_version(void);
 /* Text that comes from a file or from a stranger (a label, a name, a piece), fit to be printed: control
  * characters and those that turn the order of writing become \n, \t, \r or \u001b, bytes that are not UTF-8
  * \xff. Writes at most capacity - 1 bytes and a NUL, whole characters only; returns the bytes that all of it
- * takes, less the NUL. `out` may be NULL when capacity is 0. The text of a retort_error is like this already.
- */
+ * takes, less the NUL. `out` may be NULL when capacity is 0. The text of a retort_error is like
+ * this already. */
 RETORT_API size_t retort_escape(char *out, size_t capacity, const char *text, size_t length);
 
 /* Receives a piece of text (not NUL-terminated). A non-zero return stops the writer with RETORT_CANCELLED. */
 typedef int (*retort_write_fn)(void *user, const char *text, size_t length);
-/* Progress of long work: `done` of `total` units of `what`. A non-zero return cancels with RETORT_CANCELLED.
- */
+/* Progress of long work: `done` of `total` units of `what`. A non-zero return cancels with
+ * RETORT_CANCELLED. */
 typedef int (*retort_progress_fn)(void *user, const char *what, size_t done, size_t total);
 
 /* ---- Models ------------------------------------------------------------------------------------------- */
@@ -309,8 +309,8 @@ RETORT_API const char *retort_model_prompt(const retort_model *model, size_t ind
 /* How alike two vectors [labels] of an embedding model are, as its similarity_fn_name has it: the cosine, the
  * dot product, or the negative euclidean or manhattan distance. */
 RETORT_API double retort_similarity(const retort_model *model, const float *a, const float *b);
-/* What was to be said of the folder when the model was imported: warning `index`, NULL beyond the last one.
- */
+/* What was to be said of the folder when the model was imported: warning `index`, NULL beyond
+ * the last one. */
 RETORT_API const char *retort_model_warning(const retort_model *model, size_t index);
 /* Name of label `index`, NULL beyond the last one. */
 RETORT_API const char *retort_model_label(const retort_model *model, int64_t index);
@@ -474,8 +474,8 @@ typedef struct retort_session_options {
      * row a token as for RETORT_TASK_TAG; calls that take text are refused. RETORT_UNSUPPORTED for a model of
      * level 3 that pools the first token alone: import it without the rewrite "prune-rows". */
     bool token_vectors;
-    /* Name of the prompt put before each text that is embedded; NULL: the model's default_prompt, "": none.
-     */
+    /* Name of the prompt put before each text that is embedded; NULL: the model's
+     * default_prompt, "": none. */
     const char *prompt_name;
 } retort_session_options;
 #define RETORT_SESSION_OPTIONS                                                                               \
@@ -510,8 +510,8 @@ RETORT_API retort_status retort_classify(retort_session *session, const retort_t
                                          float *scores, float *logits, size_t capacity, retort_error *err);
 /* How retort_classify makes scores of a row of n logits; `scores` may be `logits`. */
 RETORT_API void retort_scores(retort_problem problem, const float *logits, size_t n, float *scores);
-/* vectors: the caller's [n, labels of retort_info] floats, of which there is room for `capacity`, as above.
- */
+/* vectors: the caller's [n, labels of retort_info] floats, of which there is room for
+ * `capacity`, as above. */
 RETORT_API retort_status retort_embed(retort_session *session, const retort_text *texts, size_t n,
                                       float *vectors, size_t capacity, retort_error *err);
 

@@ -503,8 +503,8 @@ static void test_refusals(void **unused) {
     retort_model_free(model);
 }
 
-/* The n-th call of progress cancels, for every n: nothing is made, and the next try is not the worse for it.
- */
+/* The n-th call of progress cancels, for every n: nothing is made, and the next try is not the
+ * worse for it. */
 static int cancel_later(void *user, const char *what, size_t done, size_t total) {
     size_t *left = user;
     assert_true(done < total && *what != '\0');

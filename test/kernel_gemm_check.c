@@ -72,8 +72,8 @@ static void product_free(product *p) {
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
 }
 
-/* Runs into the outputs number `side`; `outputs` bit 0: float, bit 1: bf16, bit 2: the residual is C itself.
- */
+/* Runs into the outputs number `side`; `outputs` bit 0: float, bit 1: bf16, bit 2: the residual
+ * is C itself. */
 static void run(product *p, rt_gemm_fn fn, int side, int outputs) {
     rt_gemm g = p->g;
     if (outputs & 1) g.c = p->c[side].data;
@@ -102,8 +102,8 @@ static void measure(product *p, rt_gemm_fn ref) {
                    .ldc = p->g.n});
 }
 
-/* 1.2: the steepest slope of an activation is 1.13 (GELU). The rest is the rounding of bias, residual, bf16.
- */
+/* 1.2: the steepest slope of an activation is 1.13 (GELU). The rest is the rounding of bias,
+ * residual, bf16. */
 static bool near(float want, float got, float allowed, float rounding) {
     if (isnan(want) || isnan(got)) return isnan(want) && isnan(got);
     if (isinf(want) || isinf(got)) return want == got;

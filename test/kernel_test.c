@@ -308,8 +308,8 @@ static bool pack_integers(size_t k, size_t n) {
     return good;
 }
 
-/* A code of 3 bits in the nibble at `half`, by hand: byte 48 + i of 64 is spread over bytes i, 16 + i and 32
- * + i. */
+/* A code of 3 bits in the nibble at `half`, by hand: byte 48 + i of 64 is spread over bytes i, 16 + i and
+ * 32 + i. */
 static int three_at(const uint8_t *packed, size_t byte, size_t half) {
     const uint8_t *block = packed + byte / 64 * 48;
     size_t at = byte % 64, shift = half * 4;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Models with heads of 64 on long sequences: attention in 16-bit integers, and K and V that are never made.
- */
+ * Models with heads of 64 on long sequences: attention in 16-bit integers, and K and V that are
+ * never made. */
 #include "quant_models.h"
 
 #include <math.h>

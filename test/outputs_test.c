@@ -193,8 +193,8 @@ static void test_cost(void **unused) {
 
 /* ---- Gradients ---- */
 
-/* Of every Linear; those of a softmax's logits sum to nothing, since what is added to all changes no answer.
- */
+/* Of every Linear; those of a softmax's logits sum to nothing, since what is added to all
+ * changes no answer. */
 static void test_importance(void **unused) {
     (void)unused;
     retort_model *model = golden("bert-classify", 3, RETORT_F32);

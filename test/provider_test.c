@@ -58,8 +58,8 @@ typedef struct sample {
     retort_batch batch;
 } sample;
 
-/* Five sequences of 1 to 17 tokens, the second one twice; a mask in some; second texts where there are types.
- */
+/* Five sequences of 1 to 17 tokens, the second one twice; a mask in some; second texts where
+ * there are types. */
 static void make_sample(sample *s, const retort_model *model) {
     static const int32_t offsets[SEQUENCES + 1] = {0, 7, 10, 13, 30, 31};
     retort_info info = {.size = sizeof info};

@@ -386,8 +386,8 @@ static void test_batches_in_turn(void **unused) {
     retort_model_free(model);
 }
 
-/* The logits of one sequence, computed by so many threads together, and the operations of its largest step.
- */
+/* The logits of one sequence, computed by so many threads together, and the operations of its
+ * largest step. */
 static void run_together(retort_model *model, const retort_batch *batch, int threads, float logits[2],
                          double *operations) {
     retort_session_options options = RETORT_SESSION_OPTIONS;

@@ -13,9 +13,7 @@
 
 #include <cmocka.h>
 
-/* ---- tokenizer.json, refused
- * -------------------------------------------------------------------------------
- */
+/* ---- tokenizer.json, refused -------------------------------------------------------------------------- */
 
 static void expect_refusal(const char *json, const char *words) {
     rt_tokenizer *tokenizer = NULL;
@@ -106,8 +104,7 @@ static void test_every_beginning_of_a_file(void **state) {
     rt_tokenizer_free(tokenizer);
 }
 
-/* ---- vocab.txt --------------------------------------------------------------------------------------------
- */
+/* ---- vocab.txt ---------------------------------------------------------------------------------------- */
 
 static retort_status from_vocab(rt_tokenizer **out, const char *vocab, const char *config,
                                 retort_error *err) {

@@ -15,8 +15,7 @@
 
 #include <cmocka.h>
 
-/* ---- Files ----------------------------------------------------------------------------------------------
- */
+/* ---- Files -------------------------------------------------------------------------------------------- */
 
 static bool shared_path(char *out, size_t size, const char *name) {
     const char *shared = getenv("RETORT_SHARED");
@@ -59,8 +58,7 @@ static json_t *load_models(void) {
     return models;
 }
 
-/* ---- Golden cases ---------------------------------------------------------------------------------------
- */
+/* ---- Golden cases ------------------------------------------------------------------------------------- */
 
 enum { MAX_CASE_WORDS = 16, MAX_IDS = 8192 };
 
@@ -279,8 +277,7 @@ static void test_packed_is_the_same(void **state) {
     json_decref(models);
 }
 
-/* ---- Every code point ------------------------------------------------------------------------------------
- */
+/* ---- Every code point --------------------------------------------------------------------------------- */
 
 static uint8_t flags_of(const char *classes) {
     static const char names[] = "RSWPCM";
@@ -407,8 +404,7 @@ static void test_real_texts(void **state) {
     rt_tokenizer_free(tokenizer);
 }
 
-/* ---- Texts ------------------------------------------------------------------------------------------------
- */
+/* ---- Texts -------------------------------------------------------------------------------------------- */
 
 static rt_tokenizer *four_pieces(void) {
     static const char vocab[] = "[UNK]\n[CLS]\n[SEP]\na\n";

@@ -63,8 +63,8 @@ cli_code contest_open(contest *c, const cli_args *args);
 void contest_close(contest *c);
 /* Takes ownership of a model. */
 cli_code contest_keep(contest *c, retort_model *model);
-/* The model's .retort file: `path` itself, or one saved in the folder when that is a checkpoint or an .onnx.
- */
+/* The model's .retort file: `path` itself, or one saved in the folder when that is a checkpoint
+ * or an .onnx. */
 cli_code contest_file(contest *c, const retort_model *model, const char *path, const char *name, char *out);
 /* A new entrant of a kept model whose .retort is `path`; NULL when out of memory, which is said. */
 entrant *contest_add(contest *c, const char *name, const char *provider, retort_model *model,
@@ -84,8 +84,8 @@ const char *contest_next_cell(const char *text, contest_cell *out);
 
 /* ---- What the parts share ---- */
 
-/* What a turn runs: a batch of random ids, or a pass over texts. contest_work_close also frees what failed.
- */
+/* What a turn runs: a batch of random ids, or a pass over texts. contest_work_close also frees
+ * what failed. */
 typedef struct contest_work {
     cli_random_batch random;
     cli_corpus corpus;

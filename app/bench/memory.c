@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An engine's memory, and its time until it is ready, in a process that has nothing else: this program again.
- */
+ * An engine's memory, and its time until it is ready, in a process that has nothing else: this
+ * program again. */
 #include "bench/engines.h"
 
 #include <errno.h>

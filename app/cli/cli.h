@@ -433,8 +433,8 @@ typedef struct cli_corpus {
     size_t padding; /* of the tokens */
     bool typed;     /* the model tells first and second texts apart */
 } cli_corpus;
-/* Of --data; max_length as in retort_tokenize_options; `batch`: the most texts of a run. Errors are printed.
- */
+/* Of --data; max_length as in retort_tokenize_options; `batch`: the most texts of a run. Errors
+ * are printed. */
 cli_code cli_corpus_read(cli_corpus *c, const cli_args *args, const retort_model *model, bool texts_only,
                          int64_t max_length, size_t batch);
 /* Adds a text of n tokens, padded to `length`. */

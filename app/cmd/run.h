@@ -31,9 +31,8 @@ cli_code run_embed(run_state *run, const retort_text *texts, size_t n);
 /* Ranks all texts of the input by their similarity to --query. */
 cli_code run_query(run_state *run, cli_input *input, size_t batch);
 
-/* The code for a call on n texts that has failed, which is printed, with the text's number where one is
- * known.
- */
+/* The code for a call on n texts that has failed, which is printed, with the text's number where one
+ * is known. */
 cli_code run_fail(run_state *run, const retort_error *err, size_t n, bool reading);
 /* Notes which of n texts, the batch that the session has run last, were cut. */
 cli_code run_note_cuts(run_state *run, const retort_text *texts, size_t n);

@@ -8,8 +8,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 
-/* ---- Latencies: bins that widen with their values, each 1/128 of it; 2^41 ns, 37 minutes, is the most. ----
- */
+/* ---- Latencies: bins that widen with their values, each 1/128 of it; 2^41 ns, 37 minutes, is the most. */
 enum { LOAD_BINS = 36 * 128 };
 typedef struct load_histogram {
     uint64_t bins[LOAD_BINS], count, largest;

@@ -20,8 +20,8 @@ typedef struct run {
     size_t text;
 } run;
 
-/* xorshift64*, of Vigna, "An experimental exploration of Marsaglia's xorshift generators" (2016). In (0, 1].
- */
+/* xorshift64*, of Vigna, "An experimental exploration of Marsaglia's xorshift generators"
+ * (2016). In (0, 1]. */
 static double uniform(uint64_t *state) {
     *state ^= *state >> 12;
     *state ^= *state << 25;
@@ -74,8 +74,8 @@ static void show_progress(const run *r, uint64_t now) {
     cli_progress(NULL, what, done < total ? done : total, total);
 }
 
-/* Requests that are due while connections are free go at once: how late they went is this side's own fault.
- */
+/* Requests that are due while connections are free go at once: how late they went is this
+ * side's own fault. */
 static void note_lag(run *r, uint64_t now, bool was_free) {
     uint64_t due = due_at(r, now);
     if (was_free && r->plan->rate > 0 && due <= now && due >= r->client.from && due < r->client.until) {

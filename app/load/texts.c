@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Built-in texts are one of each list. No two are the same, since equal texts in flight may be computed once.
- */
+/* Built-in texts are one of each list. No two are the same, since equal texts in flight may be
+ * computed once. */
 static const char *const openings[] = {
     "The delivery",           "My new card",         "This film",
     "The second season",      "Our hotel room",      "The last update",

@@ -8,8 +8,8 @@
 /* Fills *err (when not NULL) and returns `status`, so that a function can end with `return rt_fail(…)`. */
 retort_status rt_fail(retort_error *err, retort_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Puts "prefix: " before the text that is already in *err; returns err's status (or `status` if err is NULL).
- */
+/* Puts "prefix: " before the text that is already in *err; returns err's status (or `status` if
+ * err is NULL). */
 retort_status rt_fail_in(retort_error *err, retort_status status, const char *prefix);
 /* rt_fail with the usual words for a failed allocation of `bytes`. */
 static inline retort_status rt_fail_nomem(retort_error *err, size_t bytes) {

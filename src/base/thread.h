@@ -18,8 +18,8 @@ int rt_pool_threads(const rt_pool *pool);
 /* Calls work(user, worker) once for each worker 0…threads-1, and returns when all are done. No allocation, no
  * lock. One caller at a time. */
 void rt_pool_run(rt_pool *pool, void (*work)(void *user, int worker), void *user);
-/* Inside a region: waits until every worker of the pool has called it. What was written before is seen after.
- */
+/* Inside a region: waits until every worker of the pool has called it. What was written before
+ * is seen after. */
 void rt_pool_barrier(rt_pool *pool);
 
 /* Part `part` of `parts` of n items, in multiples of `unit` but for the last. */

@@ -42,8 +42,8 @@ static inline uint32_t rt_bundle_mask(uint32_t crc) {
     return (crc >> 15 | crc << 17) + 0xa282ead8u;
 }
 
-/* Opens a checkpoint by its index file; by the file "checkpoint", which names the newest one of its folder.
- */
+/* Opens a checkpoint by its index file; by the file "checkpoint", which names the newest one of
+ * its folder. */
 retort_status rt_bundle_open(rt_tensors *out, const char *path, retort_error *err);
 retort_status rt_bundle_open_newest(rt_tensors *out, const char *path, retort_error *err);
 

@@ -59,8 +59,8 @@ static retort_status read_space(const rt_h5 *h, const rt_h5_object *in, rt_tenso
     return RETORT_OK;
 }
 
-/* Class and version, 24 bits, size; of a float: offset, precision, where the parts lie, the exponent's bias.
- */
+/* Class and version, 24 bits, size; of a float: offset, precision, where the parts lie, the
+ * exponent's bias. */
 static retort_status read_type(const rt_h5 *h, const rt_h5_object *in, rt_tensor *out) {
     rt_cursor c = in->body[RT_H5_TYPE];
     uint32_t size = 0, bias = 0;

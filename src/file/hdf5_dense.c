@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Groups of version 1.8 and later with more than eight members: their links are in a fractal heap, found by a
  * B-tree of version 2 (sections III.A.2 and III.G of the specification). One leaf of that tree has room for
- * 45 links, more than an encoder's groups have, so deeper ones, and heaps deeper than one table, are refused.
- */
+ * 45 links, more than an encoder's groups have, so deeper ones, and heaps deeper than one
+ * table, are refused. */
 #include "file/hdf5.h"
 
 #include <inttypes.h>
@@ -108,8 +108,8 @@ static bool find_block(const rt_h5 *h, const heap *in, uint64_t offset, uint64_t
     return false;
 }
 
-/* A record: the name's hash, then the link's id in the heap: a byte (0: an object in a block), place, length.
- */
+/* A record: the name's hash, then the link's id in the heap: a byte (0: an object in a block),
+ * place, length. */
 static retort_status read_record(rt_h5 *h, const char *path, const heap *in, rt_cursor c) {
     uint64_t offset = 0, length = 0, address = 0, left = 0;
     rt_cursor link;

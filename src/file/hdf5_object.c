@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Object headers (section IV.A of the specification). Checksums are not
- * compared; a wrong bit is found by the checks of what it encodes. */
+ * Object headers (section IV.A of the specification). Checksums are not compared; the checks of the
+ * decoded fields find wrong bits. */
 #include "file/hdf5.h"
 
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What torch.save writes: a zip archive (torch 1.6 and later), or five pickles in a row followed by the data.
- */
+ * What torch.save writes: a zip archive (torch 1.6 and later), or five pickles in a row
+ * followed by the data. */
 #include "base/cursor.h"
 #include "file/format.h"
 #include "file/pickle.h"

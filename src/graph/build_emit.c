@@ -69,8 +69,8 @@ int rt_emit_tensor(rt_builder *b, const char *scope, const char *leaf, const rt_
     return constant(b, scope, leaf, RETORT_F32, tensor->rank, tensor->shape, data);
 }
 
-/* out[i, j] = matrix[j, i] for the tile of rows j0… and columns i0…, which is small enough for the L1 cache.
- */
+/* out[i, j] = matrix[j, i] for the tile of rows j0… and columns i0…, which is small enough for
+ * the L1 cache. */
 static void transpose_tile(float *out, const rt_tensor *matrix, size_t j0, size_t i0) {
     float tile[TILE][TILE];
     size_t rows = (size_t)matrix->shape[0], columns = (size_t)matrix->shape[1];

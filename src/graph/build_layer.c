@@ -12,8 +12,8 @@ static int64_t head_dim(const rt_builder *b) {
     return b->encoder->config.hidden / b->encoder->config.heads;
 }
 
-/* Linear layer, then [batch, seq, hidden] to heads: keys as [batch, heads, dim, seq], else [batch, heads,
- * seq, dim]. */
+/* Linear layer, then [batch, seq, hidden] to heads: keys as [batch, heads, dim, seq], else
+ * [batch, heads, seq, dim]. */
 static int heads_of(rt_builder *b, const char *layer, const char *part, const rt_linear *linear, int hidden) {
     char scope[RT_SCOPE_MAX];
     snprintf(scope, sizeof scope, "%s.attention.%s", layer, part);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A picture of a graph: boxes in rows from top to bottom, and links between rows that are next to each other.
- */
+ * A picture of a graph: boxes in rows from top to bottom, and links between rows that are next
+ * to each other. */
 #ifndef RT_GRAPH_DRAW_H
 #define RT_GRAPH_DRAW_H
 

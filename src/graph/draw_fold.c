@@ -15,9 +15,8 @@ typedef struct layers {
     int count;
 } layers;
 
-/* The number in "layer.N."; -1 without, and for what stands between layers: rows that are chosen for the
- * next.
- */
+/* The number in "layer.N."; -1 without, and for what stands between layers: rows that are chosen for
+ * the next. */
 static int layer_of(const rt_graph *graph, const rt_node *node) {
     const char *at = node->name + 6;
     int layer = 0;

@@ -193,8 +193,8 @@ static void clear_frames(place *p) {
     }
 }
 
-/* Rows as high as their highest box; a bend is as high as its row. Frames take room where they begin and end.
- */
+/* Rows as high as their highest box; a bend is as high as its row. Frames take room where they
+ * begin and end. */
 static void place_rows(place *p) {
     double y = 0;
     int before = -1;

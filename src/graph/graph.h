@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The operator graph: values and nodes in two arrays, addressed by index. Level 0 is what an ONNX export of
- * the checkpoint has (plain operators on padded [batch, seq] ids and a mask); rewrites turn it into levels 1,
- * 2, 3. */
+ * the checkpoint has (plain operators on padded [batch, seq] ids and a mask); rewrites turn it into levels
+ * 1, 2 and 3. */
 #ifndef RT_GRAPH_GRAPH_H
 #define RT_GRAPH_GRAPH_H
 
@@ -55,29 +55,37 @@ enum {
     /* Select the rows of mask tokens: (x [batch, seq, n], ids) -> [rows, n]; the fill head's first step. */     \
     X(MASK_ROWS, "MaskRows", 2, 2, 1, 0, 0)                                                                      \
     /* Level 2: fused. `…` stands for [batch, seq] below level 3 and for [tokens] there. */                    \
-    /* ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale (,         \
-     * factor, add (, gaps (, kept, kept_rows, kept_scale))))))) -> […, hidden]; with narrow a second output   \
-     * holds the same in bf16 or s8.                                                                             \
-     * word is f32, or s8 [v, n] with a scale a row [v], or 4-bit codes (rows_s4) with integer scales too,       \
-     * u8 [v, ceil(n/group)]. position is f32, or s8 with a scale a column [hidden]. What becomes s8 is x *      \
-     * factor + add when these, f32 [hidden], are there. gaps, i32 [g, 2]: ids that word has no rows for,        \
-     * each the first and how many; they take the row before. kept, i32 [r, 1]: ids whose rows are s8            \
-     * [r, hidden] with a scale a row [r]; word has none for them. */                                            \
+    /* ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale (, \
+     * factor, add (, gaps (, kept, kept_rows, kept_scale))))))) -> […, hidden] \
+     * With narrow, a second output holds the same in bf16 or s8; s8 is made of x * factor + add where these, \
+     * f32 [hidden], are given. \
+     *   word      f32, or s8 [v, n] with word_scale [v] per row, or 4-bit codes (rows_s4) that also have \
+     *             integer scales word_groups u8 [v, ceil(n/group)] \
+     *   position  f32, or s8 with position_scale [hidden] per column \
+     *   gaps      i32 [g, 2]: ids without a row in word, as first id and count; they take the row before \
+     *   kept      i32 [r, 1]: ids whose rows are kept_rows s8 [r, hidden] with kept_scale [r] per row; \
+     *             word has no row for them */       \
     X(EMBED, "Embed", 5, 16, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_RANGE, 2)             \
-    /* x […, k], weight (, bias (, residual (, scale, sums (, groups (, weak, columns))))) -> […, n] = act(x \
-     * w + bias) + residual. weight is [k, n]: rows, or at level 3 packed: p16, p16_bf16 (x is bf16),            \
-     * p16_s8, p16_s4 (x is s8). The last two have a scale a column f32 [n] and what gemm_q calls b_sum, i32     \
-     * [n]; p16_s4 also integer scales u8 [ceil(n/16), ceil(k/group), 16], and, if wanted, weak (p16_s8 [w,      \
-     * n]: w rows that are added to the weight's) with columns (i32 [w]: which of x they multiply). narrow:      \
-     * the output is bf16. Absent inputs are -1. With heads, x has so many blocks of k columns, and each         \
-     * block of n / heads columns of y is the product with its own: a matrix of blocks on the diagonal. */       \
+    /* x […, k], weight (, bias (, residual (, scale, sums (, groups (, weak, columns))))) \
+     *   -> […, n] = act(x w + bias) + residual \
+     * Absent inputs are -1. With narrow, the output is bf16. \
+     *   weight   [k, n]: rows, or at level 3 packed: p16, p16_bf16 (x is bf16), p16_s8, p16_s4 (x is s8) \
+     *   scale    f32 [n] per column, and \
+     *   sums     i32 [n], the b_sum of gemm_q: of p16_s8 and p16_s4 \
+     *   groups   u8 [ceil(n/16), ceil(k/group), 16]: integer scales of p16_s4 \
+     *   weak     p16_s8 [w, n]: w rows that are added to those of a p16_s4 weight, and \
+     *   columns  i32 [w]: the columns of x that they multiply \
+     * With heads, the weight is block-diagonal: x has that many blocks of k columns, and each block of \
+     * n / heads columns of y is the product with its own block of x. */                   \
     X(LINEAR, "Linear", 2, 9, 1, RT_ATTR_ACT | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_HEADS, 2)                \
     /* x, gamma, beta (, factor, add) -> y (, y in bf16, or y (* factor + add) in s8) */                         \
     X(LAYER_NORM, "LayerNorm", 3, 5, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_RANGE, 2)                     \
-    /* q, k, v: column ranges of one, two or three values. (qkv […, 3 hidden]) or (q, kv […, 2 hidden]) or   \
-     * (q, k, v), then below level 3 the mask [batch, seq]. Rows of q may be a selection (select) of the         \
-     * sequences' rows. -> [rows of q, hidden]. shared (level 3, select=first): (q [batch, heads n], x           \
-     * [tokens, n]): keys and values of every head are x itself -> [batch, heads n] */                           \
+    /* (qkv […, 3 hidden]) or (q, kv […, 2 hidden]) or (q, k, v), then below level 3 the mask [batch, seq] \
+     *   -> [rows of q, hidden] \
+     * q, k and v are column ranges of one, two or three values. Rows of q may be a selection (select) of the \
+     * rows of the sequences. \
+     * shared (level 3, select=first): (q [batch, heads n], x [tokens, n]) -> [batch, heads n]; the keys and \
+     * values of every head are x itself. */ \
     X(ATTENTION, "Attention", 1, 4, 1,                                                                           \
       RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_NARROW | RT_ATTR_INT16 |          \
           RT_ATTR_SHARED,                                                                                        \
@@ -272,9 +280,9 @@ const char *rt_dims_text(char *out, size_t size, const int64_t *dims, int rank);
 /* Text: a header line, inputs, constants (name, dtype, layout, dims), a node a line, the output. */
 retort_status rt_graph_print(const rt_graph *graph, retort_write_fn write, void *user);
 /* Parses what print wrote, and verifies it. Names hold printable ASCII without ",()=[]{}"; "_" is an absent
- * input. Constants' data is looked up by `lookup(user, name)` (NULL: constants keep data
- * NULL, enough for tests of rewrites that do not compute), and is made f32 where rt_value_may_be_short, and
- * 4-bit codes where it has rt_value_three_bytes. */
+ * input. `lookup(user, name)` finds the data of constants (NULL: it stays NULL, enough for tests of rewrites
+ * that do not compute). The data becomes f32 where rt_value_may_be_short, and 4-bit codes where it has
+ * rt_value_three_bytes. */
 typedef const rt_tensor *(*rt_lookup_fn)(void *user, const char *name);
 retort_status rt_graph_parse(rt_graph *out, const char *name, const char *text, size_t length,
                              rt_lookup_fn lookup, void *user, retort_error *err);

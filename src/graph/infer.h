@@ -74,8 +74,8 @@ bool rt_same_dims(const rt_value *a, const rt_value *b);
 bool rt_content_number(const rt_value *value, int i, int64_t *out);
 /* The axes that an i64 vector names, as bits; false when not known, repeated or out of range. */
 bool rt_content_axes(const rt_value *axes, int rank, unsigned *bits);
-/* Elements that Slice takes of a dim, from *start, which is clamped into it; step is neither 0 nor INT64_MIN.
- */
+/* Elements that Slice takes of a dim, from *start, which is clamped into it; step is neither 0
+ * nor INT64_MIN. */
 int64_t rt_slice_count(int64_t dim, int64_t *start, int64_t end, int64_t step);
 /* Whether a value is a float [n] in rows; an absent one is, when `absent` says so. */
 bool rt_is_vector(const rt_value *value, int64_t n, bool absent);

@@ -29,9 +29,8 @@ bool rt_with_scalar(const rt_graph *graph, int value, rt_op op, int *x, double *
 /* Follows multiplications and divisions by scalars down to a value, and multiplies *scale. */
 int rt_strip_scale(const rt_graph *graph, int value, double *scale);
 /* What Unsqueeze, Reshape, Expand and Cast made the value of. On the way down the seq axis must be the last
- * one
- * (`keys`: for scores) or axis 1 (for rows), and the others but batch must be 1 before they are expanded; -1:
- * they are not. */
+ * one (`keys`: for scores) or axis 1 (for rows), and the others but batch must be 1 before they are expanded;
+ * -1: they are not. */
 int rt_mask_base(const rt_graph *graph, int value, bool keys);
 /* The base when it is an input [batch, seq], else -1. */
 int rt_mask_input(const rt_graph *graph, int value, bool keys);

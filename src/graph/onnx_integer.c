@@ -88,8 +88,8 @@ static const char *dynamic_product(rt_onnx_writer *w, const rt_node *node, const
     return rt_put2(w, "Mul", "product", sums, rt_put2(w, "Mul", "scale", outputs[1], column_scales(w, node)));
 }
 
-/* Codes of 4 bits, [n, blocks, group / 2], 8 standing for 0, and the groups' scales as floats, [n, blocks].
- */
+/* Codes of 4 bits, [n, blocks, group / 2], 8 standing for 0, and the groups' scales as floats,
+ * [n, blocks]. */
 static const char *n_bits(rt_onnx_writer *w, const rt_node *node, const char *x) {
     const rt_value *v = &w->graph->values[node->inputs[1]];
     size_t k = (size_t)v->dims[0], n = (size_t)v->dims[1], group = (size_t)node->attrs.group;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 2: identities of real arithmetic around an Attention of three parts. softmax(scale (x W_Q + b_Q)(x
- * W_K
- * + b_K)ᵀ) (x W_V + b_V) W_O + b_O is the same with
+ * Level 2: identities of real arithmetic around an Attention of three parts.
+ *   softmax(scale (x W_Q + b_Q) (x W_K + b_K)ᵀ) (x W_V + b_V) W_O + b_O
+ * is the same with
  *   W_Q, b_Q times scale,
  *   no b_K: it adds the same number to all scores of a query,
  *   b_V W_O added to b_O: each row of the softmax sums to 1. */

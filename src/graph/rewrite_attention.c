@@ -17,8 +17,8 @@ static bool has_perm(const rt_node *node, const int perm[4]) {
 
 static const int swap_heads[] = {0, 2, 1, 3}, key_heads[] = {0, 2, 3, 1}, swap_last[] = {0, 1, 3, 2};
 
-/* The [batch, seq, hidden] below a reshape to [batch, seq, heads, dim]; -1: none, or other heads than before.
- */
+/* The [batch, seq, hidden] below a reshape to [batch, seq, heads, dim]; -1: none, or other
+ * heads than before. */
 static int merged(const rt_graph *graph, int value, heads *h) {
     const rt_node *reshape = rt_made_by(graph, value, RT_OP_RESHAPE);
     if (reshape == NULL) return -1;
@@ -34,8 +34,8 @@ static int merged(const rt_graph *graph, int value, heads *h) {
     return same && fits ? reshape->inputs[0] : -1;
 }
 
-/* What was split into heads [batch, heads, seq, dim], or keys [batch, heads, dim, seq]. Scalars go to scale.
- */
+/* What was split into heads [batch, heads, seq, dim], or keys [batch, heads, dim, seq]. Scalars
+ * go to scale. */
 static int split_of(const rt_graph *graph, int value, bool keys, heads *h, double *scale) {
     int x = rt_strip_scale(graph, value, scale);
     const rt_node *transpose = rt_made_by(graph, x, RT_OP_TRANSPOSE);

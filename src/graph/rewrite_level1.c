@@ -28,8 +28,8 @@ static void read_places(rt_node *node, const int *into) {
 
 /* ---- Fold constants ---- */
 
-/* No folded value is bigger, nor all of one pass: shapes in a file's text must not make memory of any size.
- */
+/* No folded value is bigger, nor all of one pass: shapes in a file's text must not make memory
+ * of any size. */
 enum { FOLD_BYTES = 64 << 20, FOLD_PASS_BYTES = 1 << 30 };
 
 /* The value holds `data` from now on; its node has lost it. */

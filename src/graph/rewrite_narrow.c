@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 3: the inputs of Linear nodes in the dtype that their weights want, narrowed by whoever makes them.
- */
+ * Level 3: the inputs of Linear nodes in the dtype that their weights want, narrowed by whoever
+ * makes them. */
 #include "graph/match.h"
 #include "graph/ops.h"
 

@@ -16,8 +16,8 @@ static bool is_fused(const rt_node *node) {
     return rt_op_info(node->op)->level >= 2;
 }
 
-/* An element-wise operator is the same on ragged rows when its operands are rows alike, or one row for all.
- */
+/* An element-wise operator is the same on ragged rows when its operands are rows alike, or one
+ * row for all. */
 static bool is_row_wise(const rt_graph *graph, const rt_node *node) {
     static const rt_op ops[] = {RT_OP_ADD, RT_OP_SUB, RT_OP_MUL,  RT_OP_DIV,  RT_OP_POW,
                                 RT_OP_MAX, RT_OP_ERF, RT_OP_TANH, RT_OP_RELU, RT_OP_IDENTITY};

@@ -40,8 +40,8 @@ static const float rt_gelu_short_poly[8] = {0x1.980774p-2f,   -0x1.0c6766p-4f, 0
 #define RT_GELU_TANH_A -0x1.988454p+0f /* -2 sqrt(2/pi) */
 #define RT_GELU_TANH_B -0x1.2444f2p-4f /* A * 0.044715 */
 
-/* tanh(x) = x + x^3 P(x^2) for |x| < SPLIT, else 1 - 2 / (exp(2|x|) + 1) with the sign of x; 1 from LIMIT on.
- */
+/* tanh(x) = x + x^3 P(x^2) for |x| < SPLIT, else 1 - 2 / (exp(2|x|) + 1) with the sign of x; 1
+ * from LIMIT on. */
 #define RT_TANH_SPLIT 0.55f
 #define RT_TANH_LIMIT 9.1f
 static const float rt_tanh_poly[4] = {-0x1.55545ap-2f, 0x1.10d01ap-3f, -0x1.af96aap-5f, 0x1.0da90ep-6f};

@@ -35,8 +35,9 @@ typedef enum rt_act {
 
 /* C[m,n] = act(A[m,k] * B[k,n] + bias[n]) + residual[m,n]
  * B is packed in panels of 16 columns, zero-padded to whole panels ("P16"):
- *   f32  [ceil(n/16)][k][16]          bf16 [ceil(n/16)][ceil(k/2)][16][2]  (k odd: the last pair's second is
- * 0) Only columns 0…n-1 of C are written. c and c16 may both be given. residual may be c itself. */
+ *   f32  [ceil(n/16)][k][16]
+ *   bf16 [ceil(n/16)][ceil(k/2)][16][2]    if k is odd, the second element of the last pair is 0
+ * Only columns 0…n-1 of C are written. c and c16 may both be given. residual may be c itself. */
 typedef struct rt_gemm {
     size_t m, n, k;
     const void *a;         /* [m, k] float, or bf16 for gemm_bf16 */
@@ -70,13 +71,14 @@ typedef struct rt_attention {
 typedef void (*rt_attention_fn)(const rt_attention *attention);
 size_t rt_attention_scratch(size_t keys, size_t dim);
 
-/* The same in 16-bit integers (attention_s16): a row of q or k, and a column of v, is rounded to integers
- * with a scale, most / levels, where most is its largest |x| (below 2^-100: all 0); products are exact int32.
- * q and k have 2047 levels, exp(s - max) 4095, v as many as the sum over all keys leaves, rt_value_levels. s
- * = ((float)sum
- * * (q's scale * scale)) * k's scale; out = ((float)sum * 1/sum(p)) * v's scale, sum(p) that of the rounded p
- * over 16 virtual lanes. Twice the products of floats an instruction; out must be given, out16 is not
- * written. dim <= RT_ATTENTION_S16_DIM, keys <= RT_ATTENTION_S16_KEYS: no sum leaves int32. */
+/* The same in 16-bit integers (attention_s16). Each row of q and k and each column of v is rounded to
+ * integers with a scale of its own, max |x| / levels (all 0 if max |x| is below 2^-100). Products are exact
+ * int32. q and k have 2047 levels, exp(s - max) has 4095, v as many as the sum over all keys allows
+ * (rt_value_levels):
+ *   s   = ((float)sum * (q's scale * scale)) * k's scale
+ *   out = ((float)sum * 1/sum(p)) * v's scale, where sum(p) adds the rounded p over 16 virtual lanes
+ * Each instruction computes twice as many products as with floats. out must be given; out16 is not written.
+ * With dim <= RT_ATTENTION_S16_DIM and keys <= RT_ATTENTION_S16_KEYS no sum overflows int32. */
 enum {
     RT_ATTENTION_S16_DIM = 512,
     RT_ATTENTION_S16_KEYS = 8192,
@@ -138,8 +140,8 @@ typedef struct rt_embed_args {
 } rt_embed_args;
 typedef void (*rt_embed_fn)(const rt_embed_args *embed);
 
-/* y[j] = mean (or max) over the rows of x[:, j]: ascending sum, then times 1/rows. No rows: 0 (or -infinity).
- */
+/* y[j] = mean (or max) over the rows of x[:, j]: ascending sum, then times 1/rows. No rows: 0
+ * (or -infinity). */
 typedef struct rt_pool_args {
     size_t rows, n;
     const float *x;
@@ -153,26 +155,31 @@ typedef void (*rt_normalize_fn)(size_t rows, size_t n, const float *x, size_t ld
 typedef void (*rt_narrow_fn)(size_t n, const float *x, uint16_t *y);
 
 /* ---- Integers ----
- * Activations are int8 in ±127 round the middle of their row: with the row's least and largest x (0 counts as
- * one), shift = (least + largest) / 2, most = (largest - least) / 2, scale = most / 127, q = round to
- * even((x - shift) * (127 / most)) clamped to ±127. (most below 2^-100: q, scale and shift are 0, or 127 /
- * most might overflow.) A shift costs one fma a sum and halves the step for GELU's results, which begin at
- * -0.17. With a static range {least, largest} is given and what lies beyond is clamped. Rows lie rt_row_q(n)
- * bytes apart and are padded with zeros to that, so that every tile may read whole steps of k.
+ * Activations are int8 in ±127 about the midpoint of their row. With the smallest and largest x of the row
+ * (0 counts as one of them):
+ *   shift = (smallest + largest) / 2
+ *   most  = (largest - smallest) / 2
+ *   scale = most / 127
+ *   q     = round_to_even((x - shift) * (127 / most)), clamped to ±127
+ * If most is below 2^-100, then q, scale and shift are 0, as 127 / most might overflow. The shift costs one
+ * fma per sum and halves the step for the outputs of GELU, which begin at -0.17. A static range gives
+ * smallest and largest in advance; values outside it are clamped. Rows are rt_row_q(n) bytes apart, padded
+ * with zeros, so that every tile may read whole steps of k.
  *
- * Weights are int8 in ±127, zero-padded, in the panels of all tiers ("P16_S8"):
- * [ceil(n/16)][ceil(k/4)][16][4], of which 16 consecutive rows of 64 bytes are an AMX tile; or 4-bit codes of
- * -8…7 ("P16_S4"), two to a byte, with one small integer scale for `group` rows of k in a column: weight =
- * code
- * * group scale, within ±127, exactly. Codes (two's complement): [ceil(n/16)][ceil(k/8)][16][4] bytes, the
- * low nibbles are rows 8 i + 0…3 of k, the high ones 8 i + 4…7; group scales: uint8
- * [ceil(n/16)][ceil(k/group)][16]. P16_S4 may have a few further rows of int8 weights ("weak", as OWQ names
- * the inputs that 4 bits cannot serve, arXiv 2306.02272), which take part in the same sums.
+ * Weights are zero-padded panels of 16 columns, the same on all tiers:
+ *   P16_S8  int8 in ±127  [ceil(n/16)][ceil(k/4)][16][4]; 16 consecutive rows of 64 bytes are one AMX tile
+ *   P16_S4  4-bit codes   [ceil(n/16)][ceil(k/8)][16][4] bytes: two's complement, -8…7; the low nibbles are
+ *                         rows 8 i + 0…3 of k, the high nibbles rows 8 i + 4…7
+ *           group scales  uint8 [ceil(n/16)][ceil(k/group)][16], one per column for `group` rows of k
+ * A P16_S4 weight is code * group scale: within ±127, exactly. It may have a few additional rows of int8
+ * weights: the weak rows (OWQ, arXiv 2306.02272), inputs that 4 bits cannot represent well. They are part of
+ * the same sums.
  *
- * Sums are exact int32 on every tier; then t = fma(shift[row], the column's sum of weights, (float)sum *
- * scale[row]), y = act(fma(t, b_scale[column], bias[column])) + residual, with these roundings. So all tiers
- * give the same bits. GELU is the short one: its error, 8e-5, is far below a step of the 8 bits that follow.
- */
+ * Sums are exact int32 on every tier. They become floats with these roundings, so that all tiers give the
+ * same bits:
+ *   t = fma(shift[row], sum of the column's weights, (float)sum * scale[row])
+ *   y = act(fma(t, b_scale[column], bias[column])) + residual
+ * GELU is the short form: its error, 8e-5, is far below one step of the 8 bits that follow. */
 static inline size_t rt_row_q(size_t n) {
     return (n + 63) / 64 * 64;
 }

@@ -140,8 +140,8 @@ static retort_status open_parts(rt_encoder *e, const char *folder, const char *g
     return status == RETORT_OK ? apply_package(e, &package, err) : status;
 }
 
-/* The folder that a graph belongs to: the one it lies in, or the one above where that has the configuration.
- */
+/* The folder that a graph belongs to: the one it lies in, or the one above where that has the
+ * configuration. */
 static retort_status folder_of(char *out, const char *graph, retort_error *err) {
     char above[RT_PATH_SIZE];
     retort_status status = rt_path_folder(out, graph, err);

@@ -50,8 +50,8 @@ static inline bool rt_config_has_softmax(const rt_config *config) {
 static inline int64_t rt_config_columns(const rt_config *config) {
     return config->sentences.columns > 0 ? config->sentences.columns : config->labels;
 }
-/* The text of a prompt; "" for none (NULL or ""). Refuses a name that is not known, and lists those that are.
- */
+/* The text of a prompt; "" for none (NULL or ""). Refuses a name that is not known, and lists
+ * those that are. */
 retort_status rt_config_prompt(const rt_config *config, const char *name, const char **text,
                                retort_error *err);
 
@@ -83,9 +83,9 @@ typedef struct rt_encoder {
      *   classify, DistilBERT: dense = pre_classifier (relu), output = classifier
      *   classify, BERT:       dense = pooler.dense (tanh),   output = classifier
      *   tag, answer:          output = classifier / qa_outputs
-     *   fill:                 dense = vocab_transform / transform.dense (config.activation), norm, output =
-     * the decoder (tied with `word` when the file has none of its own) embed:                output = a
-     * sentence-transformers Dense module, if any (activation dense_activation) */
+     *   fill:                 dense = vocab_transform / transform.dense (config.activation), norm,
+     *                         output = the decoder (tied to `word` if the file has none of its own)
+     *   embed:                output = sentence-transformers' Dense module, if any (dense_activation) */
     rt_linear dense, output;
     rt_norm head_norm;
     rt_act dense_activation;

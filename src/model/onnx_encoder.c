@@ -392,8 +392,8 @@ static bool index_graph(walk *w) {
     return ok ? m->status == RETORT_OK : rt_onnx_no_memory(m);
 }
 
-/* Opsets whose operators mean what is expected of them here: before 13 axes and sizes were written otherwise.
- */
+/* Opsets whose operators mean what is expected of them here: before 13 axes and sizes were
+ * written otherwise. */
 static bool check_opset(walk *w) {
     enum { OLDEST = 11, NEWEST = 26 };
     const rt_onnx *onnx = w->m.onnx;

@@ -86,8 +86,8 @@ bool rt_onnx_match_norm(rt_onnx_match *m, const char *value, rt_onnx_norm *out);
 /* value = act(x + bias); RT_FN_NONE when no activation that is known makes it. */
 rt_act rt_onnx_match_act(rt_onnx_match *m, const char *value, const char **x, rt_onnx_weight *bias);
 
-/* The q, k and v of an attention whose joined heads are `value`, all of one x. Refuses what it does not know.
- */
+/* The q, k and v of an attention whose joined heads are `value`, all of one x. Refuses what it
+ * does not know. */
 typedef struct rt_onnx_attention {
     const char *x;
     rt_onnx_linear q, k, v;

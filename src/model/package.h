@@ -24,8 +24,8 @@ typedef struct rt_package {
 retort_status rt_package_read(rt_package *out, rt_arena *arena, const char *folder, bool embed,
                               retort_error *err);
 
-/* config_sentence_transformers.json, and such an object again (NULL: out of memory). Texts go to the arena.
- */
+/* config_sentence_transformers.json, and such an object again (NULL: out of memory). Texts go
+ * to the arena. */
 retort_status rt_sentences_read(rt_sentences *out, rt_arena *arena, const char *name, const json_t *root,
                                 retort_error *err);
 json_t *rt_sentences_write(const rt_sentences *sentences);

@@ -84,9 +84,8 @@ static const char *const decoder_weights[2] = {"vocab_projector.weight", "cls.pr
 static const char *const decoder_biases[2][2] = {{"vocab_projector.bias", "vocab_projector.bias"},
                                                  {"cls.predictions.bias", "cls.predictions.decoder.bias"}};
 
-/* What wrappers put in front of every name: nothing, torch's DataParallel, training frameworks,
- * torch.compile.
- */
+/* What wrappers put in front of every name: nothing, torch's DataParallel, training
+ * frameworks, torch.compile. */
 static const char *const roots[] = {"",           "module.",           "model.",
                                     "_orig_mod.", "_orig_mod.module.", "module._orig_mod."};
 /* What a model with a head puts in front of the base model's names; a base model alone has none. */

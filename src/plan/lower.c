@@ -31,8 +31,8 @@ static retort_status packed_weight(rt_plan *plan, rt_step *step, retort_error *e
     return RETORT_OK;
 }
 
-/* The kernel for the weight's layout, and what a panel of it takes. Weights below level 3 are packed as f32.
- */
+/* The kernel for the weight's layout, and what a panel of it takes. Weights below level 3 are
+ * packed as f32. */
 static void choose_gemm(const rt_plan *plan, rt_step *step, const rt_kernels *kernels, rt_layout layout) {
     rt_linear_step *linear = &step->as.linear;
     size_t k = linear->k;

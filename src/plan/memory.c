@@ -36,8 +36,8 @@ static bool s8_bound(const planner *p, const rt_value *value, size_t *bytes) {
 }
 
 /* Most elements that a value can have in a chunk of `capacity` rows. A chunk has at most as many sequences,
- * and as many mask tokens, as rows; [batch, seq] together are its rows; a further seq is a sequence's length.
- */
+ * and as many mask tokens, as rows; [batch, seq] together are its rows; a further seq is a
+ * sequence's length. */
 static bool value_bound(const planner *p, const rt_value *value, size_t *bytes) {
     size_t capacity = p->plan->capacity, total = rt_dtype_size(value->dtype);
     size_t length = rt_min(p->plan->positions, capacity);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Plain operators (levels 0 to 2) run one after the other in plain C, on padded tensors with concrete shapes.
- */
+ * Plain operators (levels 0 to 2) run one after the other in plain C, on padded tensors with
+ * concrete shapes. */
 #include "plan/plan.h"
 
 #include <string.h>

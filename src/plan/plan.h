@@ -149,8 +149,8 @@ static inline rt_range rt_worker_share(const rt_worker *worker, size_t n, size_t
 }
 /* Rows of a result for a chunk. */
 size_t rt_chunk_rows(const rt_chunk *chunk, rt_rows_kind kind);
-/* Bytes from the start of an s8 value [·, n] to its row scales: behind all rows that its place has room for.
- */
+/* Bytes from the start of an s8 value [·, n] to its row scales: behind all rows that its place
+ * has room for. */
 static inline size_t rt_row_scales_at(const rt_plan *plan, size_t n) {
     return plan->capacity * rt_row_q(n);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What each kind of step does with a chunk: finds its operands, takes its part of the work, calls its kernel.
- */
+ * What each kind of step does with a chunk: finds its operands, takes its part of the work,
+ * calls its kernel. */
 #include "plan/plan.h"
 
 #include <string.h>
@@ -112,8 +112,8 @@ void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *wor
     run_blocks(step, chunk, worker, linear_q_columns);
 }
 
-/* How the step's rows become int8; input `moved` is what they are multiplied by, the next one what is added.
- */
+/* How the step's rows become int8; input `moved` is what they are multiplied by, the next one
+ * what is added. */
 static rt_rows_q rows_q(const rt_step *step, const rt_worker *worker, const float *span, int moved) {
     return (rt_rows_q){span, rt_place_at(&step->in[moved], worker),
                        rt_place_at(&step->in[moved + 1], worker)};

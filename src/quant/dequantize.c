@@ -95,8 +95,8 @@ static matrix describe(const rt_graph *graph, const rt_node *node) {
                     .group = (size_t)node->attrs.group};
 }
 
-/* All Linears of a weight read it with the same scales, and an x that is moved alike, as quantize makes them.
- */
+/* All Linears of a weight read it with the same scales, and an x that is moved alike, as
+ * quantize makes them. */
 static retort_status check_readers(const rt_graph *graph, int node, const matrix *m, retort_error *err) {
     const rt_node *first = &graph->nodes[node];
     if (m->factor != NULL && first->attrs.heads > 1) {

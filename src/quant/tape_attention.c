@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Backwards through attention. With p = softmax(scale q k^T) and y = p v: dv += p^T dy, dp = dy v^T, ds = p
- * (dp
- * - p dp summed over the keys), dq += scale ds k, dk += scale ds^T q. */
+ * Backward pass of attention. With p = softmax(scale q k^T) and y = p v:
+ *   dv += p^T dy
+ *   dp  = dy v^T
+ *   ds  = p * (dp - sum over the keys of p * dp)
+ *   dq += scale ds k
+ *   dk += scale ds^T q */
 #include "quant/tape.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Backwards through y = act(x W + b) + residual: dz = dy act'(z); dx += dz W^T, dresidual += dy. */
+ * Backward pass of y = act(z) + residual, z = x W + b: dz = dy * act'(z), dx += dz W^T, dresidual += dy. */
 #include "quant/tape.h"
 
 #include <math.h>

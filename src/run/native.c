@@ -24,8 +24,8 @@ enum { CHUNK_ROWS = 512, INTEGER_ROWS = 128 };
 static const char version[] =
     TEXT(RETORT_VERSION_MAJOR) "." TEXT(RETORT_VERSION_MINOR) "." TEXT(RETORT_VERSION_PATCH);
 
-/* Of one worker on one step, in all runs. Operations of a step that workers share are counted by the first.
- */
+/* Of one worker on one step, in all runs. Operations of a step that workers share are counted
+ * by the first. */
 typedef struct spent {
     double seconds, operations;
 } spent;

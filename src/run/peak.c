@@ -11,8 +11,8 @@
 #include <string.h>
 #include <time.h>
 
-/* A run is many times the clock's resolution, and short enough that some run undisturbed on a busy machine.
- */
+/* A run is many times the clock's resolution, and short enough that some run undisturbed on a
+ * busy machine. */
 static const double RUN = 1e-3;
 static const double PATIENCE = 6e-2; /* seconds of all runs for one figure */
 enum { LEAST_RUNS = 3, PIECE = 1 << 17 /* words read by a call: 1 MiB */ };

@@ -20,8 +20,8 @@ typedef struct rt_feed {
     rt_encoding pair; /* scratch */
 } rt_feed;
 
-/* How texts of this session's model are encoded: cut at max_length (< 0: the model's own; 0: its positions).
- */
+/* How texts of this session's model are encoded: cut at max_length (< 0: the model's own; 0:
+ * its positions). */
 rt_encode_options rt_feed_options(retort_session *session, int64_t max_length);
 void rt_feed_clear(rt_feed *feed);
 void rt_feed_free(rt_feed *feed);

@@ -29,8 +29,8 @@ typedef struct rt_tag_label {
 } rt_tag_label;
 /* As transformers' pipelines group: 'O', 'B' or 'I'; a name without B- or I- counts as I. [labels], free() */
 rt_tag_label *rt_tag_labels_new(const rt_config *config);
-/* As seqeval reads them: a letter, and the type behind a '-'; a name of another form counts as I, as above.
- */
+/* As seqeval reads them: a letter, and the type behind a '-'; a name of another form counts as
+ * I, as above. */
 rt_tag_label *rt_entity_labels_new(const rt_config *config);
 
 /* Entities of rt_entity_labels_new counted as seqeval does by default: B and S open one, E and S end it,

@@ -16,8 +16,7 @@ static bool push(rt_walk *walk, int32_t id, uint32_t points) {
     return rt_tokens_push(walk->tokens, token);
 }
 
-/* ---- The text as a whole --------------------------------------------------------------------------------
- */
+/* ---- The text as a whole ------------------------------------------------------------------------------ */
 
 /* The point whose UTF-8 begins at byte `at`. */
 static size_t point_at(const rt_normalized *text, size_t at) {
@@ -57,8 +56,7 @@ static bool walk_whole(rt_walk *walk, const uint8_t *text, size_t size) {
     return split_words(walk, done, normalized->count);
 }
 
-/* ---- Chunk by chunk -------------------------------------------------------------------------------------
- */
+/* ---- Chunk by chunk ----------------------------------------------------------------------------------- */
 
 static bool recall(rt_walk *walk, const rt_chunk *chunk) {
     rt_tokens *tokens = walk->tokens;
@@ -170,8 +168,7 @@ static bool walk_chunks(rt_walk *walk, const uint8_t *text, size_t size) {
     return fine;
 }
 
-/* ---- Added tokens of the raw text -----------------------------------------------------------------------
- */
+/* ---- Added tokens of the raw text --------------------------------------------------------------------- */
 
 static bool walk_between(rt_walk *walk, const uint8_t *text, size_t size) {
     bool whole = !walk->chunked || walk->tokenizer->normalized.count > 0;

@@ -52,8 +52,7 @@ static bool reserve(rt_encoding *out, size_t count) {
     return true;
 }
 
-/* ---- A request ------------------------------------------------------------------------------------------
- */
+/* ---- A request ---------------------------------------------------------------------------------------- */
 
 static size_t special_count(const encode_request *request) {
     return request->options->no_special ? 0 : request->template->special;
@@ -158,8 +157,7 @@ static retort_status walk_texts(encode_request *request, const retort_text *text
     return walk(request, &scratch->second, text->pair, text->pair_length, chunked);
 }
 
-/* ---- Truncation -----------------------------------------------------------------------------------------
- */
+/* ---- Truncation --------------------------------------------------------------------------------------- */
 
 /* Hugging Face's closed form: first the longer text gives way, then both get half of the budget, the odd
  * token going to the longer one (to the second if they are equally long). */
@@ -213,8 +211,7 @@ static retort_status cut_window(const encode_request *request, token_window *win
     return status;
 }
 
-/* ---- Template -------------------------------------------------------------------------------------------
- */
+/* ---- Template ----------------------------------------------------------------------------------------- */
 
 static void put_special(rt_encoding *out, const rt_template_part *part, bool words) {
     for (size_t i = 0; i < part->count; i++) {
@@ -269,8 +266,7 @@ retort_status rt_encode(const rt_tokenizer *tokenizer, const retort_text *text,
     return status;
 }
 
-/* ---- Ids only -------------------------------------------------------------------------------------------
- */
+/* ---- Ids only ----------------------------------------------------------------------------------------- */
 
 static retort_status copy_ids(const encode_request *request, const token_window *window, int32_t *ids,
                               size_t capacity, size_t *count) {
@@ -305,8 +301,7 @@ retort_status rt_encode_ids(const rt_tokenizer *tokenizer, const retort_text *te
     return status;
 }
 
-/* ---- Pre-split words ------------------------------------------------------------------------------------
- */
+/* ---- Pre-split words ---------------------------------------------------------------------------------- */
 
 retort_status rt_encode_words(const rt_tokenizer *tokenizer, const retort_text *words, size_t n,
                               const rt_encode_options *options, rt_encoding *out, retort_error *err) {
@@ -328,8 +323,7 @@ retort_status rt_encode_words(const rt_tokenizer *tokenizer, const retort_text *
     return status;
 }
 
-/* ---- Windows --------------------------------------------------------------------------------------------
- */
+/* ---- Windows ------------------------------------------------------------------------------------------ */
 
 /* The windows of one text: `size` tokens each, the last one shorter, `step` apart; `left`: the first one ends
  * where the text does. */

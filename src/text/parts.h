@@ -61,8 +61,8 @@ struct rt_tokenizer {
     rt_arena arena;
 };
 
-/* The JSON of a tokenizer.json (or of packed settings) without the vocabulary; `pieces` as in rt_vocab_open.
- */
+/* The JSON of a tokenizer.json (or of packed settings) without the vocabulary; `pieces` as in
+ * rt_vocab_open. */
 retort_status rt_tokenizer_build(rt_tokenizer **out, const char *name, json_t *settings, const void *pieces,
                                  size_t size, retort_error *err);
 

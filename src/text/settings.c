@@ -39,8 +39,7 @@ static retort_status read_flag(const builder *in, const json_t *object, const ch
     return rt_fail(in->err, RETORT_FORMAT, "%s: \"%s\" is neither true nor false", in->name, key);
 }
 
-/* ---- Normalizer, pre-tokenizer, decoder ------------------------------------------------------------------
- */
+/* ---- Normalizer, pre-tokenizer, decoder --------------------------------------------------------------- */
 
 static retort_status read_normalizer(const builder *in, const json_t *part) {
     rt_normalizer *out = &in->tokenizer->normalizer;
@@ -70,8 +69,7 @@ static retort_status check_parts(const builder *in, const json_t *settings) {
     return RETORT_OK;
 }
 
-/* ---- Model ----------------------------------------------------------------------------------------------
- */
+/* ---- Model -------------------------------------------------------------------------------------------- */
 
 static retort_status read_model(const builder *in, const json_t *model, const void *pieces, size_t size) {
     rt_wordpiece *out = &in->tokenizer->wordpiece;
@@ -103,8 +101,7 @@ static retort_status read_model(const builder *in, const json_t *model, const vo
                    unknown);
 }
 
-/* ---- Decoder --------------------------------------------------------------------------------------------
- */
+/* ---- Decoder ------------------------------------------------------------------------------------------ */
 
 /* Without a word about it: what BertTokenizer of transformers has. null: none. */
 static retort_status read_decoder(const builder *in, const json_t *part) {
@@ -120,8 +117,7 @@ static retort_status read_decoder(const builder *in, const json_t *part) {
     return read_flag(in, part, "cleanup", true, &out->cleanup);
 }
 
-/* ---- Added tokens ---------------------------------------------------------------------------------------
- */
+/* ---- Added tokens ------------------------------------------------------------------------------------- */
 
 /* Hugging Face ignores the id that the file gives: a token of the vocabulary has its id there, others are
  * numbered from the end of the vocabulary on, in the order of the file. */
@@ -239,8 +235,7 @@ static retort_status read_added(const builder *in, const json_t *list) {
     return status == RETORT_OK ? make_patterns(in, true, &tokenizer->normalized) : status;
 }
 
-/* ---- Tables ---------------------------------------------------------------------------------------------
- */
+/* ---- Tables ------------------------------------------------------------------------------------------- */
 
 static bool may_lead(uint8_t byte) {
     /* First bytes of U+3400…9FFF, U+F900…FAFF and U+20000…2FA1F. */
@@ -284,8 +279,7 @@ static retort_status make_tables(const builder *in) {
                          (RT_IDEOGRAPH_LAST - RT_IDEOGRAPH_FIRST + 1) * sizeof *tokenizer->ideographs);
 }
 
-/* ---- Facts, and what is packed ----------------------------------------------------------------------------
- */
+/* ---- Facts, and what is packed ------------------------------------------------------------------------ */
 
 static int32_t named_id(const builder *in, const json_t *facts, const char *key, const char *usual) {
     const char *text = json_string_value(json_object_get(facts, key));

@@ -39,8 +39,8 @@ typedef struct rt_tokenizer_info {
     bool cut_left; /* a text that is too long loses its beginning: truncation_side "left" */
 } rt_tokenizer_info;
 rt_tokenizer_info rt_tokenizer_describe(const rt_tokenizer *tokenizer);
-/* What of the files makes its answers others than transformers': warning `index`, NULL beyond the last one.
- */
+/* What of the files makes its answers others than transformers': warning `index`, NULL beyond
+ * the last one. */
 enum { RT_TOKENIZER_WARNINGS = 4 };
 const char *rt_tokenizer_warning(const rt_tokenizer *tokenizer, size_t index);
 /* NUL-terminated piece of an id, or NULL. Id of a piece, or -1. */

@@ -20,8 +20,7 @@ static const char *const special_names[] = {"unk_token", "sep_token", "pad_token
 static const char *const special_usual[] = {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
 enum { SPECIALS = sizeof special_names / sizeof *special_names };
 
-/* ---- tokenizer_config.json -------------------------------------------------------------------------------
- */
+/* ---- tokenizer_config.json ---------------------------------------------------------------------------- */
 
 /* "[CLS]" or {"content": "[CLS]", …} */
 static const char *token_text(const json_t *token) {
@@ -180,8 +179,8 @@ static void warn(rt_tokenizer *tokenizer, const char *name, const json_t *normal
     if (json_is_object(normalizer) && has_bert_class(config)) warn_of_silence(tokenizer, name, config);
 }
 
-/* A BertTokenizer of transformers 4 and 5 does what tokenizer_config.json says, also against tokenizer.json.
- */
+/* A BertTokenizer of transformers 4 and 5 does what tokenizer_config.json says, also against
+ * tokenizer.json. */
 static bool override_normalizer(json_t *normalizer, const json_t *config) {
     static const char *const keys[][2] = {{"do_lower_case", "lowercase"},
                                           {"strip_accents", "strip_accents"},
@@ -204,8 +203,7 @@ static retort_status parse_config(json_t **out, const char *name, const void *co
     return rt_json_parse(out, text, config, size, err);
 }
 
-/* ---- tokenizer.json --------------------------------------------------------------------------------------
- */
+/* ---- tokenizer.json ----------------------------------------------------------------------------------- */
 
 static retort_status place_piece(const char *name, const char *piece, const json_t *id, const char **pieces,
                                  size_t count, retort_error *err) {
@@ -297,8 +295,7 @@ retort_status rt_tokenizer_from_json(rt_tokenizer **out, const char *name, const
     return status;
 }
 
-/* ---- vocab.txt --------------------------------------------------------------------------------------------
- */
+/* ---- vocab.txt ---------------------------------------------------------------------------------------- */
 
 /* Lines as Python reads them: "\r\n" and "\r" end a line, too. */
 static bool plain_lines(rt_buffer *out, const char *text, size_t size) {
@@ -426,8 +423,7 @@ retort_status rt_tokenizer_from_vocab(rt_tokenizer **out, const char *name, cons
     return status;
 }
 
-/* ---- A folder ---------------------------------------------------------------------------------------------
- */
+/* ---- A folder ----------------------------------------------------------------------------------------- */
 
 /* The object in folder/name, or an empty one when there is no such file. */
 static retort_status load_object(json_t **out, const char *folder, const char *name, retort_error *err) {

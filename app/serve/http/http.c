@@ -21,8 +21,8 @@
 enum { SWALLOWED = 1 << 28, CONNECTION_MEMORY = 16 << 10 };
 
 /* What the kernel keeps for a client that does not read (it takes the double), and what one has to take a
- * second, less the read timeout's grace. A longer body is read by a helper: 16 kB take about a millisecond.
- */
+ * second, less the read timeout's grace. A longer body is read by a helper: 16 kB take about a
+ * millisecond. */
 enum { SEND_BUFFER = 64 << 10, LEAST_RATE = 64 << 10, LONG_BODY = 16 << 10 };
 
 /* ---- Connections ---- */

@@ -51,8 +51,8 @@ static retort_session_options session_options(const srv_options *options) {
     return session;
 }
 
-/* The ids of the rows of the batch that ask for vectors of tokens, or of those that do not, for retort_run.
- */
+/* The ids of the rows of the batch that ask for vectors of tokens, or of those that do not, for
+ * retort_run. */
 static retort_batch gather(srv_worker *w, bool tokens) {
     const srv_batch *batch = &w->batch;
     size_t n = 0, at = 0;

@@ -253,8 +253,8 @@ static srv_verdict judge(const srv_queue *queue, const srv_job *job, size_t toke
     return SRV_REFUSED_LATE;
 }
 
-/* Puts an item's row in the table, or takes the one that is there. *room: tokens of the job that count still.
- */
+/* Puts an item's row in the table, or takes the one that is there. *room: tokens of the job
+ * that count still. */
 static void enter_item(srv_queue *queue, srv_item *item, size_t *room) {
     srv_row *known = table_find(queue, item->row);
     if (known == NULL) {

@@ -23,8 +23,8 @@ typedef enum srv_row_state {
     SRV_ROW_FAILED
 } srv_row_state;
 
-/* What is asked of a model about a text, and once computed its answer; counted. Rows with equal keys are one.
- */
+/* What is asked of a model about a text, and once computed its answer; counted. Rows with equal
+ * keys are one. */
 struct srv_row {
     srv_row_state state;
     uint32_t refs;

@@ -31,8 +31,8 @@ static bool in_windows(const srv_call *call) {
     return task == RETORT_TASK_ANSWER || (task == RETORT_TASK_TAG && call->ask.truncate != SRV_YES);
 }
 
-/* The ids of text `index` into s; *n of them. One more token than the model takes shows that it is too long.
- */
+/* The ids of text `index` into s; *n of them. One more token than the model takes shows that it
+ * is too long. */
 static bool make_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     const retort_text *text = &call->ask.texts[index];
     retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;

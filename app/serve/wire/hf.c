@@ -43,8 +43,8 @@ static int task_like(const srv_json *inputs, const srv_json *parameters) {
     return srv_json_get(parameters, "candidate_labels") != NULL ? (int)RETORT_TASK_CLASSIFY : SRV_ANY_TASK;
 }
 
-/* The task of the model that will answer, the first one of a task that the body is like; -1: there is none.
- */
+/* The task of the model that will answer, the first one of a task that the body is like; -1:
+ * there is none. */
 static int task_of(srv_call *call, const srv_json *inputs, const srv_json *parameters) {
     bool known;
     int like = task_like(inputs, parameters);

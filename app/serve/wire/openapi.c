@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* JSON with ' in place of ", @ in place of --max-client-batch-size, and % in place of the length of vectors.
- */
+/* JSON with ' in place of ", @ in place of --max-client-batch-size, and % in place of the
+ * length of vectors. */
 static const struct {
     const char *name, *schema;
 } schemas[] = {

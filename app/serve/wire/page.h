@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * app/serve/wire/page.html and the policy that allows its own style and script and nothing else; made by embed.py.
- */
+ * app/serve/wire/page.html and the policy that allows its own style and script and nothing
+ * else; made by embed.py. */
 #ifndef SERVE_PAGE_H
 #define SERVE_PAGE_H
 

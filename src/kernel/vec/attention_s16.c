@@ -133,8 +133,8 @@ static void pack_values(const rt_attention *at, const room *r, size_t d, int lev
     }
 }
 
-/* s[n] = ((float)sum * factor) * k's scale in place, then p[n] = exp(s - max) as integers; returns 1 / sum.
- */
+/* s[n] = ((float)sum * factor) * k's scale in place, then p[n] = exp(s - max) as integers;
+ * returns 1 / sum. */
 static float softmax(float factor, size_t n, const float *key_scale, float *s, int16_t *p) {
     v16 most = v16_set(-INFINITY), sum = v16_set(0.0f), levels = v16_set(RT_CHANCE_LEVELS);
     size_t whole = n / 16 * 16;

@@ -6,8 +6,8 @@
 #include "base/memory.h"
 #include "kernel/vec/math.h"
 
-/* A register tile with its rows and panels built in: out[r][16 p + lane] = sum over k of a[r][k]
- * b[p][k][lane]. */
+/* A register tile whose numbers of rows and panels are constants:
+ * out[r][16 p + lane] = sum over k of a[r][k] * b[p][k][lane]. */
 typedef void rt_tile(const void *a, size_t lda, const void *b, size_t k, float *out, size_t ldo);
 
 /* tiles[panels - 1][rows - 1]; V16_TILES lists those that exist. */

@@ -27,8 +27,8 @@ RT_VERB float span_factor(span16 s, const float *range, rt_row_scale *scale) {
     return rt_quantum(least16(s.least), most16(s.largest), scale);
 }
 
-/* The first n of 16 elements from column i on, as they are rounded; `moved` (a constant): by factor and add.
- */
+/* The first n of 16 elements from column i on, as they are rounded; `moved` (a constant): by
+ * factor and add. */
 RT_VERB v16 to_round(const rt_rows_q *how, bool moved, v16 x, size_t i, size_t n) {
     return moved ? v16_fma(x, v16_load_n(how->factor + i, n), v16_load_n(how->add + i, n)) : x;
 }

@@ -8,8 +8,8 @@
 
 /* Up to so many rows, reading the weights is what takes the time, if they come from memory: tiles then ask
  * for the panels that come next (42 MB of weights on Zen 4, 8 rows: 257 GOP/s, without 225), and 4-bit codes
- * are taken apart for each block of rows. For more rows asking only costs (2 %), and codes are unpacked once.
- */
+ * are taken apart for each block of rows. For more rows asking only costs (2 %), and codes are
+ * unpacked once. */
 enum { FEW = 48 };
 
 /* Into L2. */

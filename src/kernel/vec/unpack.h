@@ -26,9 +26,10 @@ RT_VERB panels_s4 panels_at(const rt_gemm_q *q, size_t j) {
 /* 64 bytes as pairs (gcc and clang make of it what the ISA has). */
 typedef uint16_t pairs32 __attribute__((vector_size(64)));
 
-/* Two codes at a time. Let u = code + 8, s the scale, e and o the codes of the even and the odd byte: (256
- * u_o + u_e) s - 0x808 s = 256 o s + e s; as |e s| < 128, adding 128 and then flipping the lower byte's
- * highest bit undoes the borrow of a negative e s. */
+/* Two codes at a time. With u = code + 8, the scale s, and e and o the codes of the even and the odd byte:
+ *   (256 u_o + u_e) s - 0x808 s = 256 o s + e s
+ * As |e s| < 128, adding 128 and then flipping the highest bit of the lower byte undoes the borrow of a
+ * negative e s. */
 RT_VERB void code_times(pairs32 nibbles[1], const pairs32 scale[1]) {
     pairs32 product = ((*nibbles ^ 0x0808) & 0x0f0f) * *scale;
     *nibbles = (product + (0x80 - 0x808 * *scale)) ^ 0x80;

@@ -71,8 +71,8 @@ RT_VERB __m256i add16(__m256i sum, __m256i more) {
     return sum;
 }
 
-/* Rows of A, 0…2 and 3…5, `step` bytes apart: two pointers and a distance are what addresses can be made of.
- */
+/* Rows of A, 0…2 and 3…5, `step` bytes apart: two pointers and a distance are what addresses
+ * can be made of. */
 typedef struct rows6 {
     const int8_t *upper, *lower;
     size_t step;
