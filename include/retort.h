@@ -6,15 +6,19 @@
  *
  * Three lifetimes:
  *   - retort_model: graph, weights, tokenizer. Immutable and reference-counted: share it between threads.
- *   - retort_session: provider, plan, memory, worker threads. One thread at a time; open one for each thread.
- *   - retort_batch: one call's token ids; the caller's memory.
+ *   - retort_session: provider, plan, memory, worker threads. One thread at a time; open one per thread.
+ *   - retort_batch: the token ids of one call, in the caller's memory.
  *
- * Conventions: functions that make something write *out only on success, and the caller then owns it. Free
- * functions accept NULL. Every `err` may be NULL. A struct's `size` must be its size in this header. A call
- * that writes into an array of the caller's takes its capacity, and writes nothing, with RETORT_LIMIT, when
- * that is too small. No answer holds NaN or infinity: RETORT_NONFINITE says which text would have had one.
- * The library never prints, exits, aborts, installs signal handlers, or starts threads before a session is
- * opened. Text is UTF-8; invalid bytes read as U+FFFD.
+ * Conventions:
+ *   - Functions that create an object write *out only on success; the caller then owns it.
+ *   - Free functions accept NULL. Every `err` may be NULL.
+ *   - The `size` field of a struct must be its size in this header.
+ *   - A function that writes into an array of the caller takes its capacity. If that is too small, it writes
+ *     nothing and returns RETORT_LIMIT.
+ *   - No answer contains NaN or infinity: RETORT_NONFINITE names the text that would have had one.
+ *   - The library never prints, exits, aborts or installs signal handlers, and starts no threads before a
+ *     session is opened.
+ *   - Text is UTF-8; invalid bytes are read as U+FFFD.
  */
 #ifndef RETORT_H
 #define RETORT_H
@@ -39,7 +43,7 @@ extern "C" {
 
 /* ---- Errors ------------------------------------------------------------------------------------------- */
 
-/* One row a status: name, value, text. Values are part of the ABI. */
+/* One row per status: name, value, text. Values are part of the ABI. */
 #define RETORT_STATUS_MAP(X)                                                                                 \
     X(OK, 0, "ok")                                                                                           \
     X(NOMEM, -1, "out of memory")                                                                            \
@@ -58,7 +62,7 @@ typedef enum retort_status {
 #undef RETORT_STATUS_ENUM
 } retort_status;
 
-/* What went wrong, in the caller's memory: names the file, the tensor and the numbers. */
+/* An error, in the caller's memory; the text names the file, the tensor and the numbers. */
 typedef struct retort_error {
     retort_status status;
     char text[508];
@@ -66,14 +70,13 @@ typedef struct retort_error {
 
 /* "ok", "out of memory", …; never NULL. */
 RETORT_API const char *retort_status_text(retort_status status);
-/* (major << 16) | (minor << 8) | patch of the library that is running. */
+/* (major << 16) | (minor << 8) | patch of the running library. */
 RETORT_API uint32_t retort_version(void);
 
-/* Text that comes from a file or from a stranger (a label, a name, a piece), fit to be printed: control
- * characters and those that turn the order of writing become \n, \t, \r or \u001b, bytes that are not UTF-8
- * \xff. Writes at most capacity - 1 bytes and a NUL, whole characters only; returns the bytes that all of it
- * takes, less the NUL. `out` may be NULL when capacity is 0. The text of a retort_error is like
- * this already. */
+/* Escapes untrusted text (a label, a name, a piece) for printing: control characters and bidirectional
+ * overrides become \n, \t, \r or \u001b, bytes that are not UTF-8 become \xff. Writes at most capacity - 1
+ * bytes and a NUL, and only whole characters. Returns the length of the complete result without the NUL.
+ * `out` may be NULL if capacity is 0. The text of a retort_error is already escaped. */
 RETORT_API size_t retort_escape(char *out, size_t capacity, const char *text, size_t length);
 
 /* Receives a piece of text (not NUL-terminated). A non-zero return stops the writer with RETORT_CANCELLED. */
@@ -87,18 +90,18 @@ typedef int (*retort_progress_fn)(void *user, const char *what, size_t done, siz
 typedef struct retort_model retort_model;
 
 typedef enum retort_task {
-    RETORT_TASK_CLASSIFY, /* one logit row [labels] a text (or pair of texts) */
-    RETORT_TASK_TAG,      /* one logit row [labels] a token */
-    RETORT_TASK_ANSWER,   /* start and end logits a token: extractive question answering */
+    RETORT_TASK_CLASSIFY, /* one row of logits [labels] per text (or pair of texts) */
+    RETORT_TASK_TAG,      /* one row of logits [labels] per token */
+    RETORT_TASK_ANSWER,   /* start and end logits per token: extractive question answering */
     RETORT_TASK_FILL,     /* vocabulary logits for each mask token */
-    RETORT_TASK_EMBED     /* one vector [hidden] a text */
+    RETORT_TASK_EMBED     /* one vector [hidden] per text */
 } retort_task;
 
-/* How a classifier's logits become scores; from config.json's problem_type, as transformers does. */
+/* How logits of a classifier become scores: problem_type of config.json, as in transformers. */
 typedef enum retort_problem {
     RETORT_PROBLEM_SINGLE_LABEL, /* softmax */
-    RETORT_PROBLEM_MULTI_LABEL, /* sigmoid a label; also of one label, unless it is said to be a regression */
-    RETORT_PROBLEM_REGRESSION   /* the logits themselves */
+    RETORT_PROBLEM_MULTI_LABEL,  /* sigmoid per label; also for one label, unless it is a regression */
+    RETORT_PROBLEM_REGRESSION    /* the logits themselves */
 } retort_problem;
 
 typedef enum retort_dtype {
@@ -115,19 +118,19 @@ typedef enum retort_dtype {
 RETORT_API const char *retort_dtype_name(retort_dtype dtype);
 
 typedef struct retort_import_options {
-    size_t size;        /* sizeof this struct: set by the initialiser below; zero in a field is its default */
-    int level;          /* graph optimisation 0…3; set by the initialiser to 3 */
+    size_t size;        /* sizeof this struct, set by the initialiser below; zero in a field is its default */
+    int level;          /* graph level 0…3; the initialiser sets 3 */
     retort_dtype dtype; /* of the stored matrices: RETORT_F32 (default) or RETORT_BF16 (level 3 only) */
     retort_task task;   /* used when force_task is set */
-    bool force_task;    /* take `task` in place of what the checkpoint says */
+    bool force_task;    /* use `task` instead of the task of the checkpoint */
     const char *tokenizer; /* NULL: the checkpoint's own; else a folder or tokenizer.json / vocab.txt */
     retort_progress_fn progress;
     void *user;
     const char *const *without; /* rewrites to leave out, as in retort_optimize_options */
     size_t without_count;
-    uint64_t memory; /* bytes that reading may take; 0: 64 MB and 8 times the size of the files */
-    /* NULL, or receives what the folder says otherwise than transformers would take it; retort_model_warning
-     * has the same texts. */
+    uint64_t memory; /* most bytes that reading may take; 0: 64 MB plus 8 times the size of the files */
+    /* NULL, or receives a warning for each setting of the folder that transformers would read differently;
+     * retort_model_warning returns the same texts. */
     void (*warning)(void *user, const char *text);
 } retort_import_options;
 #define RETORT_IMPORT_OPTIONS                                                                                \
@@ -136,9 +139,9 @@ typedef struct retort_import_options {
             0, 0, NULL                                                                                       \
     }
 
-/* Reads a checkpoint: a Hugging Face or sentence-transformers folder (safetensors, also sharded, or
- * pytorch_model.bin), or an .onnx file in one, and optimises its graph to options->level. Nothing in the
- * folder is executed. */
+/* Reads a checkpoint, a Hugging Face or sentence-transformers folder (safetensors, also sharded, or
+ * pytorch_model.bin) or an .onnx file in one, and optimises its graph to options->level. Executes nothing in
+ * the folder. */
 RETORT_API retort_status retort_model_import(retort_model **out, const char *source,
                                              const retort_import_options *options, retort_error *err);
 /* Maps a .retort file (a safetensors file with the graph, tokenizer and configuration in its metadata). */
@@ -146,83 +149,83 @@ RETORT_API retort_status retort_model_load(retort_model **out, const char *path,
 
 typedef struct retort_load_options {
     size_t size;
-    uint64_t memory; /* bytes that reading the file may take, or the values of one text of up to 512 tokens;
-                        0: 64 MB and 8 times the size of the file. More is refused with RETORT_LIMIT. */
+    uint64_t memory; /* most bytes for reading the file, and for the values of one text of up to 512 tokens;
+                        0: 64 MB plus 8 times the size of the file. Beyond it: RETORT_LIMIT. */
 } retort_load_options;
 #define RETORT_LOAD_OPTIONS                                                                                  \
     { sizeof(retort_load_options), 0 }
-/* retort_model_load with options; NULL: the defaults. */
+/* retort_model_load with options; NULL: defaults. */
 RETORT_API retort_status retort_model_load_with(retort_model **out, const char *path,
                                                 const retort_load_options *options, retort_error *err);
-/* Writes beside `path` and renames: a failed save leaves what was there before. */
+/* Writes a new file next to `path` and renames it: a failed save leaves the old file. */
 RETORT_API retort_status retort_model_save(const retort_model *model, const char *path, retort_error *err);
-/* One more owner of the same model. Thread-safe. */
+/* Adds a reference and returns the model. Thread-safe. */
 RETORT_API retort_model *retort_model_retain(retort_model *model);
-/* Drops an owner; open sessions keep theirs. Thread-safe. */
+/* Drops a reference; open sessions hold their own. Thread-safe. */
 RETORT_API void retort_model_free(retort_model *model);
 
 typedef struct retort_export_options {
     size_t size;
-    bool fused;    /* ONNX Runtime's operators (com.microsoft) for what is fused, from level 2 on */
-    bool standard; /* 4-bit weights as ONNX 1.16's blocked DequantizeLinear, in place of com.microsoft's
-                      MatMulNBits */
-    uint64_t external_over; /* a file of more bytes puts its tensors into "path.data"; 0: over 2 GiB, as ONNX
-                               must */
+    bool fused;             /* fused operators of ONNX Runtime (com.microsoft), from level 2 on */
+    bool standard;          /* 4-bit weights as blocked DequantizeLinear of ONNX 1.16, not MatMulNBits of
+                      com.microsoft */
+    uint64_t external_over; /* larger files keep their tensors in "path.data"; bytes; 0: 2 GiB, the limit of
+                               ONNX */
 } retort_export_options;
 #define RETORT_EXPORT_OPTIONS                                                                                \
     { sizeof(retort_export_options), false, false, 0 }
 
-/* What an export has written. */
+/* What an export wrote. */
 typedef struct retort_export_info {
     uint64_t bytes; /* of all files */
     size_t nodes;
     bool external; /* the tensors are in "path.data" */
 } retort_export_info;
 
-/* Writes the model as ONNX: input_ids, attention_mask and, for BERT, token_type_ids (i64 [batch, sequence])
- * to logits, start_logits and end_logits, or sentence_embedding. Only standard operators unless the options
- * say otherwise. *info may be NULL. */
+/* Writes the model as ONNX. Inputs: input_ids, attention_mask and, for BERT, token_type_ids, all i64
+ * [batch, sequence]. Outputs: logits, or start_logits and end_logits, or sentence_embedding. Only standard
+ * operators unless the options say otherwise. `info` may be NULL. */
 RETORT_API retort_status retort_model_export(const retort_model *model, const char *path,
                                              const retort_export_options *options, retort_export_info *info,
                                              retort_error *err);
 
-/* A rewrite that changed the graph, or (rewrite NULL) a whole level. */
+/* One rewrite that changed the graph or, if `rewrite` is NULL, a whole level. */
 typedef struct retort_rewrite_info {
     int level;
-    const char *rewrite; /* "drop-key-bias"; NULL: the level's totals */
+    const char *rewrite; /* "drop-key-bias"; NULL: totals of the level */
     const char *help;    /* "drop b_K" */
-    size_t count;        /* how often the rewrite applied */
+    size_t count;        /* how often it was applied */
     size_t nodes_before, nodes_after;
 } retort_rewrite_info;
 typedef void (*retort_rewrite_fn)(void *user, const retort_rewrite_info *info);
-/* Name of rewrite `index`, what it does in a few words and its level; NULL beyond the last one. `help` and
- * `level` may be NULL. */
+/* Name of rewrite `index`, its level and a short description; NULL beyond the last one. `help` and `level`
+ * may be NULL. */
 RETORT_API const char *retort_rewrite(size_t index, const char **help, int *level);
 
 typedef struct retort_optimize_options {
     size_t size;
-    int level; /* 0…3, not below the model's own; set by the initialiser to 3 */
-    /* Names of rewrites to leave out, to measure what each saves; answers stay the same. Refused: names that
-     * do not exist, rewrites of a level that the model has already, those that the level cannot be without
+    int level; /* 0…3, not below that of the model; the initialiser sets 3 */
+    /* Names of rewrites to leave out, to measure what each saves; answers stay the same. Refused: unknown
+     * names, rewrites of a level that the model already has, those that the level requires
      * ("remove-padding", "pack-weights"), and those that later ones turn out to need. */
     const char *const *without;
     size_t without_count;
     retort_rewrite_fn report; /* may be NULL */
     void *user;
-    uint64_t memory; /* bytes that it may take; 0: 64 MB and 8 times those of the model's constants */
+    uint64_t memory; /* most bytes to take; 0: 64 MB plus 8 times the constants of the model */
 } retort_optimize_options;
 #define RETORT_OPTIMIZE_OPTIONS                                                                              \
     { sizeof(retort_optimize_options), 3, NULL, 0, NULL, NULL, 0 }
 
-/* A new model whose graph is rewritten up to options->level. */
+/* Makes a new model with the graph rewritten to options->level. */
 RETORT_API retort_status retort_model_optimize(retort_model **out, const retort_model *model,
                                                const retort_optimize_options *options, retort_error *err);
 
 typedef struct retort_dataset retort_dataset; /* texts: see below */
 
-/* Ranges of activations: a row's own, or fixed by calibration where one range serves all rows. */
+/* Ranges of activations: found at run time per row, or calibrated: one range for all rows. */
 typedef enum retort_activations {
-    RETORT_ACTIVATIONS_DEFAULT, /* the recipe's */
+    RETORT_ACTIVATIONS_DEFAULT, /* that of the recipe */
     RETORT_ACTIVATIONS_DYNAMIC,
     RETORT_ACTIVATIONS_STATIC
 } retort_activations;
@@ -230,22 +233,22 @@ typedef enum retort_activations {
 typedef struct retort_quantize_options {
     size_t size;
     const char *recipe; /* "int8" (default), "int4", or one that needs data: see retort_recipe */
-    int bits;           /* of matrices: 8, 4, or 3 where the recipe is for fewer than 8; 0: the recipe's */
-    int embeddings;     /* bits of the word table: 8, 4 or 3; 0: the recipe's, and 3 when `bits` is 3 */
-    int64_t group; /* 4 and 3 bits: weights that share an integer scale, a multiple of 32; 0: the recipe's */
-    const char *const *keep; /* names of layers that stay float: "head.output", or "layer.0" for all of it */
+    int bits;           /* of matrices: 8, 4, or 3 (3: recipes below 8 bits only); 0: that of the recipe */
+    int embeddings;     /* bits of the word table: 8, 4 or 3; 0: that of the recipe, but 3 if `bits` is 3 */
+    int64_t group;      /* 4 and 3 bits: weights per integer scale, a multiple of 32; 0: that of the recipe */
+    const char *const *keep; /* names of layers that stay float: "head.output", or "layer.0" as a whole */
     size_t keep_count;
     retort_progress_fn progress;
     void *user;
-    const retort_dataset *data; /* texts to calibrate with, for recipes that need them; labels are not read */
-    size_t samples;             /* as many of them, chosen by the seed; 0: 1024 */
+    const retort_dataset *data; /* calibration set, for recipes that need one; labels are ignored */
+    size_t samples;             /* texts to use, chosen by the seed; 0: 1024 */
     uint64_t seed;
-    size_t weak_columns; /* owq: columns of a matrix that keep 8 bits, a multiple of 8, at most 64; 0: 8 */
+    size_t weak_columns; /* owq: outlier columns of each matrix in 8 bits, a multiple of 8, up to 64; 0: 8 */
     retort_activations activations;
-    /* NULL, or receives what makes the result worse than it could be: too few texts. */
+    /* NULL, or receives warnings about what makes the result worse than necessary: too few texts. */
     void (*warning)(void *user, const char *text);
-    uint64_t memory; /* bytes that may be taken beside the model, estimated before; RETORT_LIMIT where it is
-                        more. 0: any, and a warning where it is more than 2 GiB */
+    uint64_t memory; /* most bytes to take in addition to the model; estimated first, and RETORT_LIMIT if
+                        more. 0: unlimited, with a warning above 2 GiB */
 } retort_quantize_options;
 #define RETORT_QUANTIZE_OPTIONS                                                                              \
     {                                                                                                        \
@@ -253,28 +256,33 @@ typedef struct retort_quantize_options {
             RETORT_ACTIVATIONS_DEFAULT, NULL, 0                                                              \
     }
 
-/* A new model whose matrices and word table are integers. `model` is a float32 one of level 3. int8: a scale
- * a column (row of the table). int4: codes of 4 bits with an integer scale a group and a float one a column;
- * matrices of fewer than 64 columns get 8 bits. Both round to nearest with the scales that lose least, and
- * need no data. With `bits` of 3 codes are of -4…3, which a file stores in 3 bits and which are run as those
- * of
- * 4. gptq: int4 whose matrices are rounded so that outputs on the data change least; biases make
- * up for what is lost on average (a matrix without one gets one). owq: the same with the most sensitive
- * columns of each matrix in 8 bits. ptq+owq: owq whose word table is rounded by what its errors cost the
- * answers; it starts a thread a core while it measures that. smoothquant and awq: int8 and int4 whose
- * activations have their columns made alike before they are rounded, by a factor and an addend each, and
- * weights that undo it. Activations are rounded to int8 as they come, with a scale a row, or in ranges fixed
- * on the data (int8-static); attention, LayerNorm, biases and the residual stay float. The same model, data
- * and options give the same bytes on every CPU (smoothquant, awq and ptq+owq: where the C library's pow, exp
- * and erf are the same), and the same bits of results. */
+/* Makes a new model whose matrices and word table are integers, from a float32 model of level 3. Recipes:
+ *   int8         One scale per column (word table: per row). Rounds to nearest with the scale of least error;
+ *                needs no data.
+ *   int4         4-bit codes with one integer scale per group and one float scale per column; matrices with
+ *                fewer than 64 columns get 8 bits. Rounds as int8 does; needs no data.
+ *   gptq         int4, with matrices rounded to minimise the error of their outputs on the data. The mean
+ *                error goes into the bias (a matrix without one gets one).
+ *   owq          gptq, with the most sensitive columns of each matrix in 8 bits.
+ *   ptq+owq      owq, with the word table rounded by what its errors cost the answers. Starts one thread per
+ *                core to measure that.
+ *   smoothquant  int8 with channel scaling: factor and addend per column of the activations, undone by the
+ *                weights.
+ *   awq          int4 with channel scaling.
+ *   int8-static  int8 with activation ranges calibrated on the data.
+ * With `bits` 3, codes are -4…3, stored in 3 bits and run like those of 4. Without static ranges,
+ * activations are rounded to int8 at run time with a scale per row. Attention, LayerNorm, biases and the
+ * residual stream stay float. The same model, data and options give the same bytes on every CPU
+ * (smoothquant, awq and ptq+owq: if pow, exp and erf of the C library are the same), and the same bits of
+ * results. */
 RETORT_API retort_status retort_model_quantize(retort_model **out, const retort_model *model,
                                                const retort_quantize_options *options, retort_error *err);
-/* A float model again from an integer one: each weight becomes the float that it stands for, and activations
- * are not rounded. What quantisation has lost does not come back. RETORT_ARGUMENT when nothing in it is an
- * integer. *out is a new model; both are freed by the caller. Thread-safe. */
+/* Makes a new float model from an integer one: each weight becomes the float it stands for, and activations
+ * are not rounded. What quantisation lost does not come back. RETORT_ARGUMENT if the model has no integers.
+ * The caller frees both models. Thread-safe. */
 RETORT_API retort_status retort_model_dequantize(retort_model **out, const retort_model *model,
                                                  retort_error *err);
-/* Name of recipe `index`, and what it does in one line; NULL beyond the last one. `help` may be NULL. */
+/* Name of recipe `index` and a one-line description; NULL beyond the last one. `help` may be NULL. */
 RETORT_API const char *retort_recipe(size_t index, const char **help);
 
 /* All strings live as long as the model. */
@@ -283,34 +291,32 @@ typedef struct retort_info {
     retort_task task;
     retort_problem problem;
     const char *family; /* "distilbert" or "bert" */
-    const char *source; /* provenance: what the model was imported from */
-    const char *recipe; /* "fp32", "bf16", or the quantisation recipe; and rewrites that were left out */
+    const char *source; /* what the model was imported from */
+    const char *recipe; /* "fp32", "bf16" or the quantisation recipe, plus rewrites that were left out */
     int level;          /* of the graph */
     int64_t layers, hidden, heads, ffn, vocab, positions;
-    int64_t labels;      /* logits a row; for embeddings the vector's length */
-    int64_t max_length;  /* pieces a text is cut at, special tokens included */
+    int64_t labels;      /* logits per row; for embeddings the length of the vector */
+    int64_t max_length;  /* tokens that a text is truncated to, special tokens included */
     uint64_t parameters; /* scalars in all weights */
-    uint64_t file_bytes; /* 0 when the model is not mapped from a file */
+    uint64_t file_bytes; /* 0 if the model is not mapped from a file */
     size_t nodes, tensors;
-    int64_t types;       /* token types that a batch may have; 0: none, its `types` must be NULL or all 0 */
-    size_t source_nodes; /* of the ONNX graph that this model, or the one it was made from, was just read
-                            from; else 0 */
-    bool token_vectors;  /* whether a session can give the vectors of tokens: see retort_session_options */
-    const char *default_prompt; /* name of the prompt that embeddings get unless told otherwise; NULL: none */
+    int64_t types;       /* token types that a batch may use; 0: `types` must be NULL or all 0 */
+    size_t source_nodes; /* nodes of the ONNX graph that this model, or the one it was made from, was just
+                            read from; else 0 */
+    bool token_vectors;  /* whether a session can return token vectors: see retort_session_options */
+    const char *default_prompt; /* name of the default prompt for embeddings; NULL: none */
     const char *similarity;     /* "cosine", "dot", "euclidean" or "manhattan" */
-    int32_t mask, unknown;      /* ids of the mask and the unknown token, -1 where the vocabulary has none */
-    const char *dtype;          /* of most weights of the matrices: "float32", "bfloat16", "int8", "int4" or
-                                   "int3" */
+    int32_t mask, unknown;      /* ids of the mask token and the unknown token; -1: not in the vocabulary */
+    const char *dtype;          /* of most matrix weights: "float32", "bfloat16", "int8", "int4", "int3" */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
-/* Name of prompt `index` of an embedding model, NULL beyond the last one; *text (may be NULL) is what is put
- * before a text. */
+/* Name of prompt `index` of an embedding model, NULL beyond the last one; *text is the prompt itself, which
+ * is put before a text. `text` may be NULL. */
 RETORT_API const char *retort_model_prompt(const retort_model *model, size_t index, const char **text);
-/* How alike two vectors [labels] of an embedding model are, as its similarity_fn_name has it: the cosine, the
- * dot product, or the negative euclidean or manhattan distance. */
+/* Similarity of two vectors [labels] of an embedding model by its similarity_fn_name: cosine, dot product, or
+ * negative euclidean or manhattan distance. */
 RETORT_API double retort_similarity(const retort_model *model, const float *a, const float *b);
-/* What was to be said of the folder when the model was imported: warning `index`, NULL beyond
- * the last one. */
+/* Warning `index` from the import of the model, NULL beyond the last one. */
 RETORT_API const char *retort_model_warning(const retort_model *model, size_t index);
 /* Name of label `index`, NULL beyond the last one. */
 RETORT_API const char *retort_model_label(const retort_model *model, int64_t index);
@@ -319,29 +325,29 @@ typedef struct retort_tensor_info {
     const char *name;
     retort_dtype dtype;
     const char *layout; /* "rows" or a packed layout such as "p16"; as stored */
-    const char *part;   /* "embeddings", "matrices" or "vectors": what it belongs to */
+    const char *part;   /* "embeddings", "matrices" or "vectors" */
     int rank;
-    int64_t shape[8];    /* as computed with, before packing */
-    uint64_t parameters; /* of the model: 0 for the scales of integers */
+    int64_t shape[8];    /* logical, before packing */
+    uint64_t parameters; /* of the model; 0 for scales of integers */
     uint64_t bytes;
 } retort_tensor_info;
-/* The stored tensor `index`; RETORT_ARGUMENT beyond the last one. */
+/* Describes stored tensor `index`; RETORT_ARGUMENT beyond the last one. */
 RETORT_API retort_status retort_model_tensor(const retort_model *model, size_t index,
                                              retort_tensor_info *info);
-/* The graph as text, one node a line. */
+/* Writes the graph as text, one node per line. */
 RETORT_API retort_status retort_model_print(const retort_model *model, retort_write_fn write, void *user);
 
 typedef struct retort_draw_options {
     size_t size;          /* sizeof this struct: set by the initialiser below */
     const char *title;    /* UTF-8; NULL: none */
     const char *subtitle; /* a line below it; NULL: none */
-    bool whole;           /* draw every layer; else equal ones that follow each other are drawn once */
+    bool whole;           /* draw every layer; else consecutive identical layers are drawn once */
 } retort_draw_options;
 #define RETORT_DRAW_OPTIONS                                                                                  \
     { sizeof(retort_draw_options), NULL, NULL, false }
-/* The graph as a picture: one SVG file, given to `write` in one piece, which needs no others and is for light
- * and dark screens. Each node is a <g class="node">, whose data-times says how many equal layers it stands
- * for. options NULL: defaults. RETORT_LIMIT: too many nodes for a picture. */
+/* Draws the graph as one self-contained SVG file for light and dark screens; calls `write` once. Each node
+ * is a <g class="node">, whose data-times is the number of identical layers it stands for. options NULL:
+ * defaults. RETORT_LIMIT: too many nodes for a drawing. */
 RETORT_API retort_status retort_model_draw(const retort_model *model, const retort_draw_options *options,
                                            retort_write_fn write, void *user, retort_error *err);
 
@@ -354,128 +360,128 @@ typedef struct retort_text {
     size_t pair_length;
 } retort_text;
 
-/* The end at which a text that is too long is cut. */
+/* Which end of a long text is truncated. */
 typedef enum retort_side {
-    RETORT_SIDE_MODEL, /* the tokenizer's truncation_side: most often right */
-    RETORT_SIDE_LEFT,  /* its end stays */
-    RETORT_SIDE_RIGHT  /* its beginning stays */
+    RETORT_SIDE_MODEL, /* truncation_side of the tokenizer: usually right */
+    RETORT_SIDE_LEFT,  /* keeps the end */
+    RETORT_SIDE_RIGHT  /* keeps the beginning */
 } retort_side;
 
 typedef struct retort_tokenize_options {
     size_t size;
-    int64_t max_length;   /* 0: not cut; < 0 (default): the model's own */
+    int64_t max_length;   /* 0: no truncation; < 0 (default): that of the model */
     bool special_as_text; /* "[SEP]" and the like inside a text are plain text (use it for untrusted input) */
-    retort_side side;     /* of a pair each text is cut at the same end */
-    /* NULL (default), or the name of one of the model's prompts, which is put before the text; offsets count
-     * from its beginning. */
+    retort_side side;     /* in a pair, both texts are truncated at this end */
+    /* NULL (default), or the name of a prompt of the model, which is put before the text; offsets count
+     * from the beginning of the prompt. */
     const char *prompt_name;
-    bool only_first; /* of a pair that is too long the first text alone is cut, not the longer one */
+    bool only_first; /* truncate only the first text of a pair, not the longer one */
 } retort_tokenize_options;
 #define RETORT_TOKENIZE_OPTIONS                                                                              \
     { sizeof(retort_tokenize_options), -1, false, RETORT_SIDE_MODEL, NULL, false }
 
-/* Growing arrays, owned by the struct: start with {0}, reuse at will, end with retort_tokens_free. */
+/* Growing arrays, owned by the struct: start with {0}, reuse as often as you like, free with
+ * retort_tokens_free. */
 typedef struct retort_tokens {
     size_t count;
     int32_t *ids;   /* [count] */
     int32_t *types; /* [count] 0 first text, 1 second */
     uint32_t
-        *offsets; /* [count, 2] code points of the original text (of the pair where types is 1): from, to */
+        *offsets; /* [count, 2] start and end in code points of the text (of the pair where types is 1) */
     size_t capacity;
 } retort_tokens;
 RETORT_API retort_status retort_tokenize(const retort_model *model, const retort_text *text,
                                          const retort_tokenize_options *options, retort_tokens *out,
                                          retort_error *err);
 RETORT_API void retort_tokens_free(retort_tokens *tokens);
-/* The piece with this id ("##ing"), NULL when there is none. */
+/* The piece with this id ("##ing"), or NULL. */
 RETORT_API const char *retort_model_piece(const retort_model *model, int32_t id);
 
-/* The text that ids stand for: pieces joined as the tokenizer's decoder says, without special tokens
- * ("[CLS]") when `skip_special` is set, a piece at a time to `write`. RETORT_ARGUMENT for an id without a
- * piece. Thread-safe. */
+/* Turns ids into text, joining pieces as the decoder of the tokenizer does; `skip_special` omits special
+ * tokens ("[CLS]"). Calls `write` once per piece. RETORT_ARGUMENT for an id without a piece. Thread-safe. */
 RETORT_API retort_status retort_decode(const retort_model *model, const int32_t *ids, size_t n,
                                        bool skip_special, retort_write_fn write, void *user,
                                        retort_error *err);
 
-/* Texts to ids for retort_run, as fast as the calls that take texts make them: it remembers the words that it
- * has met. One thread at a time; it keeps the model alive. */
+/* A tokenizer for ids that go to retort_run, as fast as the calls that take texts: it caches the words that
+ * it has seen. One thread at a time; it holds a reference to the model. */
 typedef struct retort_encoder retort_encoder;
 RETORT_API retort_status retort_encoder_open(retort_encoder **out, retort_model *model, retort_error *err);
 RETORT_API void retort_encoder_close(retort_encoder *encoder);
-/* The same ids and types as retort_tokenize: *count of them, in the caller's ids and types [capacity].
- * RETORT_LIMIT when they do not fit, and *count is then how many there are. */
+/* Writes the same ids and types as retort_tokenize into the caller's arrays [capacity], *count of each. If
+ * they do not fit: RETORT_LIMIT, and *count is the number needed. */
 RETORT_API retort_status retort_encode(retort_encoder *encoder, const retort_text *text,
                                        const retort_tokenize_options *options, int32_t *ids, int32_t *types,
                                        size_t capacity, size_t *count, retort_error *err);
 
 /* ---- Providers ---------------------------------------------------------------------------------------- */
 
-/* An engine that runs whole models: our own ("native"), or another that is found when it is asked for. */
+/* An engine that runs whole models: "native", or another one that is loaded on request. */
 typedef struct retort_provider_info {
     size_t size;      /* sizeof this struct: set it before the call */
     const char *name; /* "onnxruntime:openvino": as retort_session_options.provider spells it */
-    const char *help; /* what it is, in a few words */
-    bool fused;       /* of an export it reads the form with ONNX Runtime's fused operators best */
-    bool found;       /* its library is there, is what it should be, and new enough */
+    const char *help; /* a short description */
+    bool fused;       /* prefers exports with fused operators of ONNX Runtime */
+    bool found;       /* its library exists, is the right one and recent enough */
     char version[32];
     char path[256];   /* of the library, "" for native */
-    char reason[508]; /* "" when it was found, else why it cannot be used and how to install it */
+    char reason[508]; /* "" if found, else why it cannot be used and how to install it */
 } retort_provider_info;
-/* Looks for provider `index`: in the folders of the environment variable RETORT_PROVIDERS (colons between
- * them), in ~/.cache/retort/providers, where tools/providers installs them, and where the system's loader
- * looks. A library that is found stays loaded; ORT_DISABLE_TELEMETRY=1 is set in the environment before ONNX
- * Runtime is, unless it is set already. RETORT_ARGUMENT beyond the last provider. Thread-safe. */
+/* Looks for provider `index` in the folders of the environment variable RETORT_PROVIDERS (separated by
+ * colons), in ~/.cache/retort/providers, where tools/providers installs them, and where the system loader
+ * looks. A library that was found stays loaded. Before loading ONNX Runtime, sets ORT_DISABLE_TELEMETRY=1 in
+ * the environment unless it is already set. RETORT_ARGUMENT beyond the last provider. Thread-safe. */
 RETORT_API retort_status retort_provider(size_t index, retort_provider_info *info);
 
 /* ---- Sessions ----------------------------------------------------------------------------------------- */
 
 typedef struct retort_session retort_session;
 
-/* Row-major floats [rows, columns]. As a result: classify and embed give a row a sequence; tag and answer a
- * row a token; fill a row a mask token, in order. */
+/* Row-major floats [rows, columns]. As a result: one row per sequence for classify and embed, per token for
+ * tag and answer, per mask token for fill, in order. */
 typedef struct retort_matrix {
     const float *data;
     size_t rows, columns;
 } retort_matrix;
 
-/* What one step has read and made for one chunk of a batch. `in` is the first input and `out` the first
- * output, as floats; `data` is NULL (and rows, columns 0) where that is no float32 row a token, sequence or
- * mask: the ids that an embedding reads, rows narrowed to bf16 or int8. A "Linear" multiplies each row of
- * `in`; its `out` is what it stores, activation and residual included. */
+/* The first input and the first output of one step, for one chunk of a batch. `data` is NULL (and rows and
+ * columns are 0) if these are not float32 rows per token, sequence or mask token: ids that an embedding
+ * reads, rows in bf16 or int8. The `in` of a "Linear" is what its weight multiplies; its `out` includes
+ * activation and residual. */
 typedef struct retort_tapped {
-    size_t step;      /* index, as retort_session_step has it */
+    size_t step;      /* index, as in retort_session_step */
     const char *op;   /* "Linear", … */
-    const char *name; /* "layer.0.ffn.lin1": the node's, unique in a model; lives as long as the model */
+    const char *name; /* "layer.0.ffn.lin1": that of the node, unique; lives as long as the model */
     retort_matrix in, out;
 } retort_tapped;
-/* Sees a step; the rows are valid until it returns. A non-zero return stops the run with RETORT_CANCELLED. */
+/* Observes a step. The rows are valid until it returns. A non-zero return stops the run with
+ * RETORT_CANCELLED. */
 typedef int (*retort_tap_fn)(void *user, const retort_tapped *tapped);
 
 typedef struct retort_session_options {
     size_t size;
-    const char *provider; /* NULL or "native": our own engine; or another one, see retort_provider */
-    const char *isa;      /* NULL: the best this CPU has; else "ref" "avx2" "vnni" "amx" "neon" as a cap */
+    const char *provider; /* NULL or "native": retort's engine; or another one, see retort_provider */
+    const char *isa;      /* NULL: the best of this CPU; "ref" "avx2" "vnni" "amx" "neon": at most this */
     int threads;          /* 0: min(affinity, cgroup quota, physical cores) */
-    int64_t chunk_tokens; /* 0: chosen; tokens that one worker carries through the network at a time */
+    int64_t chunk_tokens; /* tokens of a chunk, which one worker takes through the network; 0: automatic */
     bool special_as_text; /* as in retort_tokenize_options, for the calls that take text */
     bool profile;         /* measure the time of each step, for retort_session_step */
-    bool keep_duplicates; /* compute equal sequences of a batch each for itself, to measure what it costs */
+    bool keep_duplicates; /* compute equal sequences of a batch separately, to measure the cost */
     /* Called in the thread that calls retort_run, after every step of every chunk: chunks in order, and the
-     * steps of a chunk in order. A step's rows, one chunk after the other, are those of the batch's sequences
-     * in their order, of equal ones only the first's; rows that nobody reads (of a last layer whose head
-     * reads only some) are not computed and not shown. Results keep their bits. Needs a model of level 3:
-     * others compute padding as well. NULL (default): costs nothing. */
+     * steps of a chunk in order. Over all chunks, the rows of a step are those of the sequences in the order
+     * of the batch; of equal sequences, only the first. Rows that nobody reads (in the last layer, if the
+     * head reads only some) are not computed and not shown. Results keep their bits. Needs a model of level
+     * 3, since others also compute padding. NULL (default): costs nothing. */
     retort_tap_fn tap;
     void *tap_user;
-    /* Other engines only; isa, profile and tap are native's alone. */
-    const char *onnx; /* NULL, or a file that this model was exported to, which the engine shall read */
-    const char *graph_level; /* ONNX Runtime's own rewrites: "none", "basic", "extended"; NULL: "all" */
-    /* Native, and models that embed: retort_run gives the vectors [tokens, hidden] that the model pools, a
-     * row a token as for RETORT_TASK_TAG; calls that take text are refused. RETORT_UNSUPPORTED for a model of
-     * level 3 that pools the first token alone: import it without the rewrite "prune-rows". */
+    /* Other engines only; isa, profile and tap are for native only. */
+    const char *onnx;        /* NULL, or an earlier export of this model for the engine to read */
+    const char *graph_level; /* graph level of ONNX Runtime: "none", "basic", "extended"; NULL: "all" */
+    /* Native, and models that embed: retort_run returns the vectors [tokens, hidden] before pooling, one row
+     * per token as for RETORT_TASK_TAG; calls that take text are refused. RETORT_UNSUPPORTED for a model of
+     * level 3 that pools only the first token: import it without the rewrite "prune-rows". */
     bool token_vectors;
-    /* Name of the prompt put before each text that is embedded; NULL: the model's
-     * default_prompt, "": none. */
+    /* Name of the prompt put before each embedded text; NULL: default_prompt of the model, "": none. */
     const char *prompt_name;
 } retort_session_options;
 #define RETORT_SESSION_OPTIONS                                                                               \
@@ -488,8 +494,8 @@ RETORT_API retort_status retort_session_open(retort_session **out, retort_model 
                                              const retort_session_options *options, retort_error *err);
 RETORT_API void retort_session_close(retort_session *session);
 
-/* n sequences of token ids, concatenated without padding: sequence i is ids[offsets[i] … offsets[i+1]).
- * Special tokens included. `types` may be NULL (all 0). */
+/* n sequences of token ids, concatenated without padding: sequence i is ids[offsets[i] … offsets[i+1]), with
+ * its special tokens. `types` may be NULL (all 0). */
 typedef struct retort_batch {
     const int32_t *ids;
     const int32_t *types;
@@ -497,44 +503,44 @@ typedef struct retort_batch {
     size_t n;
 } retort_batch;
 
-/* Runs the network; sequences with equal ids and types are computed once. *out borrows the session's memory
- * until its next call. RETORT_NONFINITE: a number of *out is NaN or infinite; *out is given all the same, for
- * those who want the other rows. */
+/* Runs the network; sequences with equal ids and types are computed once. *out points into memory of the
+ * session and is valid until its next call. RETORT_NONFINITE: a number in *out is NaN or infinite; *out is
+ * still set, so that the other rows can be used. */
 RETORT_API retort_status retort_run(retort_session *session, const retort_batch *batch, retort_matrix *out,
                                     retort_error *err);
 
-/* scores: the caller's [n, labels] floats: softmax, sigmoid or the plain value, as the model's problem says;
- * logits: the same shape, or NULL. capacity: how many floats each of the two has room for; RETORT_LIMIT when
- * that is fewer than n * labels. */
+/* scores: [n, labels], owned by the caller; softmax, sigmoid or the plain value according to retort_problem.
+ * logits: the same shape, or NULL. capacity: size of each array in floats; RETORT_LIMIT if less than
+ * n * labels. */
 RETORT_API retort_status retort_classify(retort_session *session, const retort_text *texts, size_t n,
                                          float *scores, float *logits, size_t capacity, retort_error *err);
 /* How retort_classify makes scores of a row of n logits; `scores` may be `logits`. */
 RETORT_API void retort_scores(retort_problem problem, const float *logits, size_t n, float *scores);
-/* vectors: the caller's [n, labels of retort_info] floats, of which there is room for
- * `capacity`, as above. */
+/* vectors: [n, labels of retort_info], owned by the caller. capacity: its size in floats; RETORT_LIMIT if
+ * less than needed. */
 RETORT_API retort_status retort_embed(retort_session *session, const retort_text *texts, size_t n,
                                       float *vectors, size_t capacity, retort_error *err);
 
-/* Zero-shot classification by a model of natural-language inference, as transformers' pipeline: each label
- * makes a hypothesis, and how well the text entails it is the label's score. The label that says so is the
- * first whose name begins with "entail", in any case, else the model's last. */
+/* Zero-shot classification with a natural-language-inference model, as in the pipeline of transformers: each
+ * label is put into a hypothesis, and its score is how well the text entails that. Entailment is the first
+ * label of the model whose name begins with "entail", ignoring case, or else the last one. */
 typedef struct retort_zero_shot_options {
     size_t size;
-    const char *hypothesis; /* Python's format string; "{}" is the label. NULL: "This example is {}." */
-    bool multi_label;       /* each label by itself: entailment against contradiction */
+    const char *hypothesis; /* Python format string; "{}" is the label. NULL: "This example is {}." */
+    bool multi_label;       /* labels are independent: entailment against contradiction */
 } retort_zero_shot_options;
 #define RETORT_ZERO_SHOT_OPTIONS                                                                             \
     { sizeof(retort_zero_shot_options), NULL, false }
-/* A hypothesis: the pair that goes with the text. `out` has room for `capacity` bytes; *length is how many it
- * has, also with RETORT_LIMIT, when they are more. */
+/* Makes a hypothesis, the second text of the pair, in `out` [capacity] bytes. *length is its length, also
+ * with RETORT_LIMIT if it does not fit. */
 RETORT_API retort_status retort_hypothesis(const char *hypothesis, size_t hypothesis_length,
                                            const char *label, size_t label_length, char *out, size_t capacity,
                                            size_t *length, retort_error *err);
-/* Scores [n] of n labels from the logits [n, labels of the model] of their hypotheses. */
+/* Scores [n] of n labels, from the logits [n, labels of the model] of their hypotheses. */
 RETORT_API retort_status retort_zero_shot_scores(const retort_model *model, const float *logits, size_t n,
                                                  bool multi_label, float *scores, retort_error *err);
-/* Both, for one text and n labels (their `text`); only the text is cut when a pair is too long. `options` may
- * be NULL. */
+/* Both, for one text and n labels (their `text`). If a pair is too long, only the text is truncated.
+ * `options` may be NULL. */
 RETORT_API retort_status retort_zero_shot(retort_session *session, const retort_text *text,
                                           const retort_text *labels, size_t n,
                                           const retort_zero_shot_options *options, float *scores,
@@ -545,64 +551,66 @@ typedef struct retort_span {
     size_t text; /* index of the text in the call */
     uint32_t start, end;
     uint32_t byte_start, byte_end;
-    int64_t label; /* of entities: that of the first token; of answers -1 */
+    int64_t label; /* of an entity: that of its first token; of an answer: -1 */
     float score;
-    /* Of entities: the label less all up to its first '-', "PER"; of single tokens the whole label. Lives as
-     * long as the model. */
+    /* Of an entity: the label without everything up to its first '-', "PER"; of a single token: the whole
+     * label. Lives as long as the model. */
     const char *name;
-    /* Of single tokens (RETORT_AGGREGATION_NONE): the id of the piece, and which token of the text it is, the
-     * one at its head ([CLS]) being 0. */
+    /* Of single tokens (RETORT_AGGREGATION_NONE): the id, and the index of the token in the text, where [CLS]
+     * is 0. */
     int32_t piece;
     uint32_t token;
 } retort_span;
-/* A growing array, owned by the struct: start with {0}, reuse at will, end with retort_spans_free. */
+/* A growing array, owned by the struct: start with {0}, reuse as often as you like, free with
+ * retort_spans_free. */
 typedef struct retort_spans {
     retort_span *items;
     size_t count, capacity;
 } retort_spans;
 RETORT_API void retort_spans_free(retort_spans *spans);
 
-/* How tokens become entities: transformers' aggregation_strategy. */
+/* How tokens become entities: aggregation_strategy of transformers. */
 typedef enum retort_aggregation {
-    RETORT_AGGREGATION_SIMPLE,  /* neighbours of one type are one, up to the next "B-" */
-    RETORT_AGGREGATION_NONE,    /* every token for itself */
-    RETORT_AGGREGATION_FIRST,   /* a word has the label of its first token; then as above */
-    RETORT_AGGREGATION_AVERAGE, /* a word has the best of its tokens' mean scores */
-    RETORT_AGGREGATION_MAX      /* a word has the label of its surest token */
+    RETORT_AGGREGATION_SIMPLE,  /* adjacent tokens of one type form one, up to the next "B-" */
+    RETORT_AGGREGATION_NONE,    /* every token on its own */
+    RETORT_AGGREGATION_FIRST,   /* a word takes the label of its first token; then as above */
+    RETORT_AGGREGATION_AVERAGE, /* a word takes the best label by the mean scores of its tokens */
+    RETORT_AGGREGATION_MAX      /* a word takes the label of its token with the highest score */
 } retort_aggregation;
 
 typedef struct retort_tag_options {
     size_t size;
     retort_aggregation aggregation;
-    /* A text longer than the model takes is read in windows that share so many tokens; of entities that
-     * overlap the longer one stays, of equally long ones the surer. < 0 (default): 128, or half a window if
-     * that is less; with RETORT_AGGREGATION_NONE 0, and no other. */
+    /* A text that is too long for the model is read in windows that overlap by this number of tokens. Of two
+     * overlapping entities the longer is kept, of equally long ones that with the higher score. < 0
+     * (default):
+     * 128, or half a window if that is less. Must be 0 or default with RETORT_AGGREGATION_NONE. */
     int64_t stride;
-    bool cut;                  /* read its first window only */
-    const char *const *ignore; /* names of spans to leave out; NULL (default): "O" alone */
+    bool cut;                  /* read only the first window */
+    const char *const *ignore; /* names of spans to omit; NULL (default): only "O" */
     size_t ignore_count;
 } retort_tag_options;
 #define RETORT_TAG_OPTIONS                                                                                   \
     { sizeof(retort_tag_options), RETORT_AGGREGATION_SIMPLE, -1, false, NULL, 0 }
-/* Entities of n texts, in order; replaces what *out held. `options` may be NULL. */
+/* Finds the entities of n texts, in order; replaces the contents of *out. `options` may be NULL. */
 RETORT_API retort_status retort_tag(retort_session *session, const retort_text *texts, size_t n,
                                     const retort_tag_options *options, retort_spans *out, retort_error *err);
 
-/* transformers' question-answering pipeline, whose names are in parentheses. */
+/* As in the question-answering pipeline of transformers, whose names are in parentheses. */
 typedef struct retort_answer_options {
     size_t size;
-    size_t top;       /* so many answers, best first (top_k); 0: 1 */
-    int64_t longest;  /* tokens of an answer at most (max_answer_len); 0: 15 */
-    int64_t window;   /* tokens of a window (max_seq_len); 0: 384, or what the model takes if that is less */
-    int64_t stride;   /* tokens of the context that windows share (doc_stride); < 0 (default): 128, or half */
-    int64_t question; /* tokens of the question, which is cut there (max_question_len); 0: not cut */
+    size_t top;       /* number of answers, best first (top_k); 0: 1 */
+    int64_t longest;  /* most tokens of an answer (max_answer_len); 0: 15 */
+    int64_t window;   /* tokens of a window (max_seq_len); 0: 384, or the limit of the model if lower */
+    int64_t stride;   /* tokens by which windows overlap (doc_stride); < 0 (default): 128, or half a window */
+    int64_t question; /* tokens to truncate the question to (max_question_len); 0: no truncation */
     bool impossible;  /* "" may be the answer, with the score of [CLS] (handle_impossible_answer) */
     bool pieces;      /* do not widen answers to whole words (align_to_words false) */
 } retort_answer_options;
 #define RETORT_ANSWER_OPTIONS                                                                                \
     { sizeof(retort_answer_options), 0, 0, 0, -1, 0, false, false }
-/* The best answers to `question` within `context`, at least one; answers of the same text, in any case of its
- * letters, are one, whose scores are added up. Replaces what *out held. `options` may be NULL. */
+/* Finds the best answers to `question` in `context`, at least one. Answers with the same text, ignoring case,
+ * are merged and their scores added. Replaces the contents of *out. `options` may be NULL. */
 RETORT_API retort_status retort_answer(retort_session *session, const char *question, size_t question_length,
                                        const char *context, size_t context_length,
                                        const retort_answer_options *options, retort_spans *out,
@@ -613,33 +621,33 @@ typedef struct retort_fill_guess {
 } retort_fill_guess;
 typedef struct retort_fill_options {
     size_t size;
-    /* NULL, or the words that are compared: pieces of the vocabulary; of any other text its first piece. */
+    /* NULL, or the only words to consider: pieces of the vocabulary, or else the first piece of the text. */
     const retort_text *targets;
     size_t target_count;
 } retort_fill_options;
 #define RETORT_FILL_OPTIONS                                                                                  \
     { sizeof(retort_fill_options), NULL, 0 }
-/* The k best pieces for each mask token of the text: guesses[mask * k + rank], which has room for max_masks
- * masks; an id of -1 where there are fewer pieces. *masks is how many masks the text has, also with
- * RETORT_LIMIT, when they are more. `options` may be NULL. */
+/* Finds the k best pieces for each mask token of the text: guesses[mask * k + rank], with room for max_masks
+ * mask tokens; the id is -1 where there are fewer pieces. *masks is the number of mask tokens in the text,
+ * also with RETORT_LIMIT if they do not fit. `options` may be NULL. */
 RETORT_API retort_status retort_fill(retort_session *session, const retort_text *text, size_t k,
                                      const retort_fill_options *options, retort_fill_guess *guesses,
                                      size_t max_masks, size_t *masks, retort_error *err);
 
-/* One step of the plan, in the order of running. */
+/* One step of the plan, in execution order. */
 typedef struct retort_step_info {
     const char *op;     /* "linear", "attention", … */
     const char *name;   /* "layer.0.ffn.lin1" */
     const char *kernel; /* "gemm_f32_avx512" */
     char shape[64];     /* "m=tokens n=3072 k=768" */
     uint64_t weight_bytes;
-    double flops_token; /* multiply and add count as two, for each row it computes */
-    double seconds;     /* spent in all runs so far; 0 unless the session profiles */
+    double flops_token; /* per row it computes; multiply and add count as two */
+    double seconds;     /* in all runs so far; 0 unless the session profiles */
     uint64_t runs;
-    retort_dtype arithmetic; /* type of its products: RETORT_F32, RETORT_BF16 or RETORT_S8 */
-    bool four_bits;          /* RETORT_S8 by weights of 4 bits, whose peak is retort_peaks.s4 */
-    /* In all runs so far, 0 unless the session profiles. Weights are read whole once a run, save by a step
-     * that picks rows of a table: 0 there. */
+    retort_dtype arithmetic; /* dtype of its products: RETORT_F32, RETORT_BF16 or RETORT_S8 */
+    bool four_bits;          /* RETORT_S8 times 4-bit weights; the peak is retort_peaks.s4 */
+    /* In all runs so far, 0 unless the session profiles. Each run reads the whole weights once; a step that
+     * gathers rows of a table has 0. */
     double operations;     /* multiply and add count as two */
     uint64_t weights_read; /* bytes */
 } retort_step_info;
@@ -649,12 +657,12 @@ RETORT_API retort_status retort_session_step(const retort_session *session, size
 
 typedef struct retort_session_info {
     size_t size;
-    const char *provider, *isa; /* isa: "own" for other engines, which choose themselves */
+    const char *provider, *isa; /* isa: "own" for other engines, which choose it themselves */
     int threads;
-    uint64_t arena_bytes; /* reserved for activations, all workers together; touched only as used */
+    uint64_t arena_bytes; /* reserved for activations of all workers; touched only as far as used */
     size_t steps;         /* other engines: 0 */
     const char *version;  /* of the engine; lives as long as the session */
-    uint64_t truncated;   /* texts that were cut so far, by the calls that take texts */
+    uint64_t truncated;   /* texts truncated so far, in calls that take texts */
 } retort_session_info;
 RETORT_API retort_status retort_session_describe(const retort_session *session, retort_session_info *info);
 
@@ -662,18 +670,18 @@ RETORT_API retort_status retort_session_describe(const retort_session *session, 
 
 typedef struct retort_dataset_options {
     size_t size;
-    /* Of a table; NULL: "sentence" or "text", or a pair of "sentence1" and "sentence2", "question" and
-     * "context", "premise" and "hypothesis"; "label", or "score" where the task has numbers. */
+    /* Columns of a table. NULL: "sentence" or "text", or a pair of "sentence1" and "sentence2", "question"
+     * and "context", "premise" and "hypothesis"; "label", or "score" if the task has numbers. */
     const char *text_column, *pair_column, *label_column;
-    bool texts_only; /* labels are not read, so that they may be any */
+    bool texts_only; /* do not read labels; they may be anything */
 } retort_dataset_options;
 #define RETORT_DATASET_OPTIONS                                                                               \
     { sizeof(retort_dataset_options), NULL, NULL, NULL, false }
 
-/* Reads a data file for a task of the model (NULL: of none, for its texts): a table as TSV without quoting,
- * as CSV (RFC 4180), both with a header, or as JSON lines (.tsv, .csv, .jsonl, else by its first line); CoNLL
- * columns (token tag), SQuAD JSON, or plain lines. What is not a regular file, as /dev/stdin, is read to its
- * end. options NULL: defaults. */
+/* Reads a data file for the task of the model (NULL: only its texts). Formats, by the file name or else the
+ * first line: TSV without quoting or CSV (RFC 4180), both with a header, JSON lines (.tsv, .csv, .jsonl),
+ * CoNLL columns (token tag), SQuAD JSON, or plain lines. Anything but a regular file, such as /dev/stdin, is
+ * read to its end. options NULL: defaults. */
 RETORT_API retort_status retort_dataset_open(retort_dataset **out, const char *path,
                                              const retort_model *model, const retort_dataset_options *options,
                                              retort_error *err);
@@ -684,13 +692,13 @@ RETORT_API void retort_dataset_free(retort_dataset *data);
 
 typedef struct retort_eval_options {
     size_t size;
-    retort_session *reference; /* NULL, or another session whose logits are compared with */
-    int64_t max_length;        /* pieces a text is cut at; < 0 (default): the model's own, tagging 128 */
-    retort_write_fn logits;    /* receives each text's logit rows, tab-separated, 9 digits, a row a line */
+    retort_session *reference; /* NULL, or a session to compare logits with */
+    int64_t max_length; /* tokens a text is truncated to; < 0 (default): that of the model; tagging: 128 */
+    retort_write_fn logits; /* receives the logits of each text, tab-separated, 9 digits, one row per line */
     void *logits_user;
     retort_progress_fn progress;
     void *progress_user;
-    int64_t batch_tokens; /* texts are run together until they have so many tokens; <= 0 (default): chosen */
+    int64_t batch_tokens; /* texts run together up to this number of tokens; <= 0 (default): automatic */
 } retort_eval_options;
 #define RETORT_EVAL_OPTIONS                                                                                  \
     { sizeof(retort_eval_options), NULL, -1, NULL, NULL, NULL, NULL, 0 }
@@ -700,16 +708,16 @@ typedef struct retort_eval_result {
     const char *metric; /* "accuracy", "f1", "spearman", "exact_match", "pseudo_perplexity" */
     double value;
     size_t n;                  /* texts */
-    const char *second_metric; /* NULL, or "f1" beside "exact_match" */
+    const char *second_metric; /* NULL, or "f1" together with "exact_match" */
     double second_value;
-    /* Against the reference, else NaN; NaN also where a task has no such figure. Mean over logit rows of
+    /* Against the reference; NaN without one, or if the task has no such figure. Mean over rows of logits of
      * KL(softmax(reference) || softmax(model)); share of rows with the same best label (embeddings: mean
-     * cosine); largest difference of two logits. Answers: a window's start and end logits are the rows. */
+     * cosine); largest difference of two logits. Answers: rows are the start and end logits of a window. */
     double kl, agreement, max_abs_logit_error;
-    uint64_t truncated; /* texts that were cut */
+    uint64_t truncated; /* number of truncated texts */
 } retort_eval_result;
-/* The task's metric on labelled data. `options` may be NULL. Each batch goes through the session and then,
- * the same, through the reference: taps of the two see the same rows of the same texts in turn. */
+/* Computes the metric of the task on labelled data. `options` may be NULL. Each batch runs in the session and
+ * then in the reference, so that their taps see the same rows of the same texts in turn. */
 RETORT_API retort_status retort_eval(retort_session *session, const retort_dataset *data,
                                      const retort_eval_options *options, retort_eval_result *result,
                                      retort_error *err);
@@ -719,8 +727,8 @@ RETORT_API retort_status retort_eval(retort_session *session, const retort_datas
 typedef struct retort_machine {
     size_t size;
     char cpu[64];          /* brand string */
-    char features[256];    /* "avx2 fma avx512f …" as retort uses them */
-    const char *isa;       /* best tier, as retort_session_options.isa spells it */
+    char features[256];    /* "avx2 fma avx512f …", those that retort uses */
+    const char *isa;       /* best tier, as in retort_session_options.isa */
     int logical, physical; /* CPUs online, cores */
     int affinity;          /* CPUs this process may run on */
     double quota;          /* cgroup limit in CPUs; 0: none */
@@ -729,28 +737,28 @@ typedef struct retort_machine {
 RETORT_API retort_status retort_machine_describe(retort_machine *machine);
 
 typedef enum retort_memory { RETORT_L1, RETORT_L2, RETORT_L3, RETORT_DRAM } retort_memory;
-/* What one thread reaches, and what all threads together do. */
+/* Rate of one thread, and of all threads together. */
 typedef struct retort_rate {
     double one, all;
 } retort_rate;
 
-/* What this machine reaches at most, measured. */
+/* Measured peaks of this machine. */
 typedef struct retort_peaks {
     size_t size;     /* sizeof this struct: set it before the call */
     const char *isa; /* the tier that was measured */
     int threads;     /* all of them */
-    /* Operations a second, multiply and add counted as two, in registers alone; and how:
-     * "peak_s8_avx512vnni". s8 and s4: int8 by weights of 8 and of 4 bits, which some tiers multiply by other
-     * instructions. */
+    /* Operations per second in registers, where multiply and add count as two, and the kernel that reached
+     * them: "peak_s8_avx512vnni". s8 and s4: int8 times weights of 8 and of 4 bits, for which some tiers use
+     * different instructions. */
     retort_rate f32, bf16, s8, s4;
     const char *f32_kernel, *bf16_kernel, *s8_kernel, *s4_kernel;
-    uint64_t cache_bytes[3]; /* L1 data, L2, L3 of a CPU; the usual ones where the system does not tell */
-    retort_rate read[4];     /* bytes a second from each retort_memory */
-    double barrier;          /* seconds until all threads have met */
-    double wake;             /* seconds until sleeping threads have run an empty piece of work */
-    double seconds;          /* that measuring took */
+    uint64_t cache_bytes[3]; /* L1 data, L2, L3 of a CPU; typical sizes if the system does not say */
+    retort_rate read[4];     /* bytes per second from each retort_memory */
+    double barrier;          /* seconds for all threads to meet */
+    double wake;             /* seconds for sleeping threads to run an empty task */
+    double seconds;          /* duration of the measurement */
 } retort_peaks;
-/* Measures for a second or so; other work on the machine lowers the figures. isa and threads as in
+/* Measures for about a second; other load on the machine lowers the figures. isa and threads as in
  * retort_session_options. */
 RETORT_API retort_status retort_machine_measure(const char *isa, int threads, retort_peaks *out,
                                                 retort_error *err);
