@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How the fused attention uses its scratch, for any ISA. */
+ * Scratch layout of the fused attention, for every ISA. */
 #ifndef RT_KERNEL_ATTENTION_H
 #define RT_KERNEL_ATTENTION_H
 
@@ -7,11 +7,11 @@
 #include "kernel/kernel.h"
 
 enum {
-    RT_ATTENTION_ROWS = 6, /* queries at a time: their scores over 384 keys take 9 KB, so they stay in L1 */
-    RT_ATTENTION_PAD = 16  /* floats between rows of scores: 1024 keys would put all rows in one set of L1 */
+    RT_ATTENTION_ROWS = 6, /* queries per block: their scores over 384 keys take 9 KB and stay in L1 */
+    RT_ATTENTION_PAD = 16  /* padding between rows of scores: 1024 keys would map all rows to one set of L1 */
 };
 
-/* Floats from one query's scores to the next. */
+/* Stride of the scores in floats. */
 static inline size_t rt_attention_stride(size_t keys) {
     return rt_round_up(keys, RT_PANEL) + RT_ATTENTION_PAD;
 }
@@ -25,7 +25,7 @@ static inline size_t rt_attention_values_size(size_t keys, size_t dim) {
 }
 
 /* The same for 16-bit integers; sizes in floats, each a multiple of 16: K in pairs of dim, V in pairs of
- * keys, 16 rows of K or Q, the chances of a block of queries. Scales and scores follow. */
+ * keys, 16 rows of K or Q, the probabilities of a block of queries. Scales and scores follow. */
 static inline size_t rt_attention_s16_width(size_t dim) {
     return rt_round_up(dim, 2 * RT_PANEL);
 }

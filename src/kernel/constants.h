@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Coefficients of the approximations that every tier uses, so that every tier gives the same bits. Minimax
- * fits (weighted Lawson iteration, coefficients rounded to float one after the other, highest first). The
- * errors stated are those of the whole float evaluation; kernel_test measures them. Arrays go from the lowest
- * power to the highest. */
+ * fits (weighted Lawson iteration, coefficients rounded to float one by one, highest first). The stated
+ * errors are those of the complete float evaluation; kernel_test measures them. Arrays start with the lowest
+ * power. */
 #ifndef RT_KERNEL_CONSTANTS_H
 #define RT_KERNEL_CONSTANTS_H
 
@@ -18,8 +18,8 @@ static const float rt_exp_poly[5] = {0x1.000000p-1f, 0x1.55548ep-3f, 0x1.55545ep
                                      0x1.6db418p-10f};
 
 /* GELU(x) = x Phi(x). With z = min(|x|, 6.5) and Phi(-z) = t = 2^y, y = -1 + z P(z):
- * GELU(x) = max(x, 0) - z t, which cancels nowhere. Error: 1.7 ulp above 0, 4e-8 below. Under -6.5 the result
- * stays at -3e-10 where the exact one goes on to 0. */
+ * GELU(x) = max(x, 0) - z t, which never cancels. Error: 1.7 ulp above 0, 4e-8 below. Below -6.5 the result
+ * stays at -3e-10 while the exact one goes to 0. */
 #define RT_GELU_LIMIT 6.5f
 static const float rt_gelu_poly[10] = {-0x1.26aed2p+0f,  -0x1.d63c04p-2f,  -0x1.adc4c6p-5f, 0x1.c8f040p-8f,
                                        -0x1.01ec7ep-16f, -0x1.20a5a2p-12f, 0x1.3f4eb8p-14f, -0x1.73af96p-17f,
@@ -28,8 +28,8 @@ static const float rt_gelu_poly[10] = {-0x1.26aed2p+0f,  -0x1.d63c04p-2f,  -0x1.
 static const float rt_exp2_poly[6] = {0x1.62e430p-1f, 0x1.ebfbe0p-3f,  0x1.c6aed0p-5f,
                                       0x1.3b29aap-7f, 0x1.5f47b0p-10f, 0x1.448fc2p-13f};
 
-/* The short GELU: x Phi(z), z = x within ±LIMIT, Phi(z) = 1/2 + z P(z^2), 0 and 1 at the limits. 12
- * instructions where the other takes 27. Error: 8.2e-5 (absolute). */
+/* The short GELU: x Phi(z), z = x clamped to ±LIMIT, Phi(z) = 1/2 + z P(z^2), 0 and 1 at the limits. 12
+ * instructions instead of 27. Error: 8.2e-5 (absolute). */
 #define RT_GELU_SHORT_LIMIT 4.2f
 static const float rt_gelu_short_poly[8] = {0x1.980774p-2f,   -0x1.0c6766p-4f, 0x1.30afa6p-7f,
                                             -0x1.f26cfcp-11f, 0x1.18916ap-14f, -0x1.97c374p-19f,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where an integer weight lies in its panels, and what makes a row of floats int8 (kernel.h, "Integers"). */
+ * The place of an integer weight in its panels, and the rounding of a row to int8 (kernel.h, "Integers"). */
 #ifndef RT_KERNEL_INTEGERS_H
 #define RT_KERNEL_INTEGERS_H
 
@@ -18,12 +18,12 @@ static inline int rt_panel_code(const uint8_t *packed, size_t k, size_t i, size_
 static inline int rt_row_code(const uint8_t *row, size_t i) {
     return ((row[i / 32 * 16 + i % 16] >> (i % 32 < 16 ? 0 : 4) & 15) ^ 8) - 8;
 }
-/* Place of the scale of element (i, j), in bytes. */
+/* Byte offset of the scale of element (i, j). */
 static inline size_t rt_panel_group(size_t k, size_t group, size_t i, size_t j) {
     return (j / RT_PANEL * ((k + group - 1) / group) + i / group) * RT_PANEL + j % RT_PANEL;
 }
 
-/* What a row with this least and largest x is multiplied by, less the shift; *out undoes both. */
+/* The factor for a row with this smallest and largest x, after subtracting the shift; *out undoes both. */
 static inline float rt_quantum(float least, float largest, rt_row_scale *out) {
     float most = 0.5f * largest - 0.5f * least;
     if (most < 0x1p-100f) {
@@ -34,8 +34,7 @@ static inline float rt_quantum(float least, float largest, rt_row_scale *out) {
     return 127.0f / most;
 }
 
-/* What x with this largest |x| is multiplied by to have `levels` integers on each side of 0; *scale undoes
- * it. */
+/* The factor for a row with this largest |x|, for `levels` integers on each side of 0; *scale undoes it. */
 static inline float rt_levels(float most, int levels, float *scale) {
     if (most < 0x1p-100f) most = 0.0f;
     *scale = most / (float)levels;

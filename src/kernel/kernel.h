@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The kernels' signatures. Every family has a plain-C reference (ref/) that stays for ever; every other row
- * of list.h gives the same bits (the row says so: EXACT) or is named as an exception (bf16 matrix units).
+ * Signatures of the kernels. Every family keeps a plain-C reference (ref/); every other row of list.h gives
+ * the same bits (EXACT) or is marked as an exception (bf16 matrix units).
  *
  * Float contract: a matrix product sums over k in ascending order with one fused multiply-add each, starting
  * from +0; bias, activation and residual follow. Other reductions use 16 virtual lanes (element i goes to
@@ -19,11 +19,10 @@
 
 enum {
     RT_PANEL = 16,    /* columns of a packed panel */
-    RT_WEAK_MOST = 64 /* weak rows of a product: one line of an AMX tile */
+    RT_WEAK_MOST = 64 /* most weak rows of a product: one line of an AMX tile */
 };
 
-/* RT_FN_GELU_SHORT is what integer products put in the place of RT_FN_GELU (constants.h); nobody else asks
- * for it. */
+/* Only integer products use RT_FN_GELU_SHORT, instead of RT_FN_GELU (constants.h). */
 typedef enum rt_act {
     RT_FN_NONE,
     RT_FN_GELU,
@@ -41,7 +40,7 @@ typedef enum rt_act {
 typedef struct rt_gemm {
     size_t m, n, k;
     const void *a;         /* [m, k] float, or bf16 for gemm_bf16 */
-    size_t lda;            /* elements from row to row */
+    size_t lda;            /* row stride in elements */
     const void *b;         /* 64-byte aligned */
     const float *bias;     /* [n] or NULL */
     const float *residual; /* [m, n] or NULL */
@@ -54,9 +53,12 @@ typedef struct rt_gemm {
 } rt_gemm;
 typedef void (*rt_gemm_fn)(const rt_gemm *gemm);
 
-/* One head of one sequence: out = softmax(scale * q k^T) v, softmax over all keys (no mask: batches are
- * ragged). Scores: dot over d in ascending order by fma; p = exp(s - max); out = (sum over keys ascending,
- * fma, of p v) times 1/sum(p), the sum over 16 virtual lanes. No keys: out is 0. */
+/* One head of one sequence: out = softmax(scale * q k^T) v, over all keys (batches are ragged, so there is no
+ * mask).
+ *   s   = dot product over d, ascending, with fma
+ *   p   = exp(s - max)
+ *   out = (sum over keys, ascending, with fma, of p v) * 1/sum(p), where sum(p) uses 16 virtual lanes
+ * Without keys, out is 0. */
 typedef struct rt_attention {
     size_t queries, keys, dim; /* dim: of the head */
     const float *q, *k, *v;    /* [queries, dim], [keys, dim], [keys, dim] */
@@ -83,7 +85,7 @@ enum {
     RT_ATTENTION_S16_DIM = 512,
     RT_ATTENTION_S16_KEYS = 8192,
     RT_SCORE_LEVELS = 2047, /* of q and k */
-    RT_CHANCE_LEVELS = 4095 /* of exp(s - max), and the most of v */
+    RT_CHANCE_LEVELS = 4095 /* of exp(s - max); also the maximum for v */
 };
 static inline int rt_value_levels(size_t keys) {
     size_t most = keys > 0 ? (size_t)INT32_MAX / RT_CHANCE_LEVELS / keys : RT_CHANCE_LEVELS;
@@ -91,20 +93,20 @@ static inline int rt_value_levels(size_t keys) {
 }
 size_t rt_attention_s16_scratch(size_t keys, size_t dim);
 
-/* How a row of int8 stands for floats: x = scale * q + shift (see Integers). */
+/* Scale and shift of an int8 row: x = scale * q + shift (see Integers). */
 typedef struct rt_row_scale {
     float scale, shift;
 } rt_row_scale;
 
-/* How rows become int8. With factor and add (both or neither) fma(x, factor[j], add[j]) is rounded in the
- * place of x: columns of different sizes and middles are made alike, and the weights undo it. */
+/* How rows are rounded to int8. With factor and add (both or neither), fma(x, factor[j], add[j]) is rounded
+ * instead of x: channel scaling, which the weights undo. */
 typedef struct rt_rows_q {
-    const float *range;        /* {least, largest} of all rows, or NULL: each row's own */
+    const float *range;        /* {smallest, largest} of all rows; NULL: found per row */
     const float *factor, *add; /* [n] or NULL */
 } rt_rows_q;
 
-/* y = (x - mean) / sqrt(var + epsilon) * gamma + beta, a row at a time. Two passes (mean; then the mean of
- * squared differences), each over 16 virtual lanes. y may be x. */
+/* y = (x - mean) / sqrt(var + epsilon) * gamma + beta, per row. Two passes (mean, then mean of squared
+ * differences), each over 16 virtual lanes. y may be x. */
 typedef struct rt_norm_args {
     size_t rows, n;
     const float *x;
@@ -115,7 +117,7 @@ typedef struct rt_norm_args {
     size_t ldy;
     uint16_t *y16; /* or NULL */
     size_t ldy16;
-    int8_t *y8; /* or NULL: y as rt_quantize_fn makes it, rows rt_row_q(n) apart, in the same pass */
+    int8_t *y8; /* or NULL: y rounded as by rt_quantize_fn, rows rt_row_q(n) apart, in the same pass */
     rt_row_scale *scale8; /* [rows] */
     rt_rows_q how8;
 } rt_norm_args;
@@ -125,23 +127,23 @@ typedef void (*rt_norm_fn)(const rt_norm_args *norm);
 typedef struct rt_embed_args {
     const int32_t *ids, *positions, *types; /* [rows]; types may be NULL when `type` is */
     const float *word, *position, *type;    /* [·, n] rows; type may be NULL */
-    /* In place of word (NULL then): int8 rows [·, n] or 4-bit rows [·, ceil(n/32) * 16 bytes], of each 32
-     * elements the low nibbles are 0…15 and the high ones 16…31. x = (code * group scale) * word_scale[id];
-     * int8 has no groups. */
+    /* Instead of word (then NULL): int8 rows [·, n], or 4-bit rows [·, ceil(n/32) * 16 bytes]: of each 32
+     * elements, the low nibbles are 0…15 and the high nibbles 16…31. x = (code * group scale) *
+     * word_scale[id]; int8 has no groups. */
     const void *word_q;
     int word_bits;             /* 8 or 4 */
-    const float *word_scale;   /* [·] a row */
+    const float *word_scale;   /* [·] per row */
     const uint8_t *word_group; /* 4 bits: [·, ceil(n/word_group_size)] */
     size_t word_group_size;    /* a multiple of 32 */
-    /* In place of position (NULL then): int8 rows [·, n] and the columns' scales [n]. */
+    /* Instead of position (then NULL): int8 rows [·, n] and a scale per column [n]. */
     const int8_t *position_q;
     const float *position_scale;
     rt_norm_args norm; /* rows, n, gamma, beta, epsilon, y, y16; x is not used, y must be given */
 } rt_embed_args;
 typedef void (*rt_embed_fn)(const rt_embed_args *embed);
 
-/* y[j] = mean (or max) over the rows of x[:, j]: ascending sum, then times 1/rows. No rows: 0
- * (or -infinity). */
+/* y[j] = mean (or max) over the rows of x[:, j]: ascending sum, then times 1/rows. Without rows: 0 (or
+ * -infinity). */
 typedef struct rt_pool_args {
     size_t rows, n;
     const float *x;
@@ -149,7 +151,7 @@ typedef struct rt_pool_args {
     float *y; /* [n] */
 } rt_pool_args;
 typedef void (*rt_pool_fn)(const rt_pool_args *pool);
-/* y = x / max(|x|, 1e-12), the squares summed over 16 virtual lanes. y may be x. */
+/* y = x / max(|x|, 1e-12) per row, where |x| sums squares over 16 virtual lanes. y may be x. */
 typedef void (*rt_normalize_fn)(size_t rows, size_t n, const float *x, size_t ldx, float *y, size_t ldy);
 /* Rounds to nearest even. */
 typedef void (*rt_narrow_fn)(size_t n, const float *x, uint16_t *y);
@@ -191,40 +193,39 @@ typedef struct rt_gemm_q {
     const rt_row_scale *a_scale; /* [m] */
     const void *b;               /* P16_S8 or P16_S4, 64-byte aligned */
     const uint8_t *b_group;      /* P16_S4: group scales */
-    size_t group;                /* P16_S4: rows of k that share one; a multiple of 8 */
-    size_t weak;                 /* P16_S4: further rows of k, a multiple of 8, at most RT_WEAK_MOST */
+    size_t group;                /* P16_S4: rows of k per group scale, a multiple of 8 */
+    size_t weak;                 /* P16_S4: additional rows of k, a multiple of 8, at most RT_WEAK_MOST */
     const int8_t *a_weak;        /* [m, weak] */
     const int8_t *b_weak;        /* [weak, n] as P16_S8 */
     const float *b_scale;        /* [n] */
-    const int32_t *b_sum;        /* [n] 128 * the sum of the column's weights: what adding 128 to a costs */
+    const int32_t *b_sum;        /* [n] 128 * sum of the column's weights: the effect of adding 128 to a */
     const float *bias;           /* [n] or NULL */
     const float *residual;       /* [m, n] or NULL */
     size_t ldr;
     rt_act act;
     float *c; /* [m, n] */
     size_t ldc;
-    int8_t *scratch; /* P16_S4: rt_gemm_q_scratch(k) bytes, 64-byte aligned: what a tier prepares */
+    int8_t *scratch; /* P16_S4: rt_gemm_q_scratch(k) bytes of workspace, 64-byte aligned */
 } rt_gemm_q;
 typedef void (*rt_gemm_q_fn)(const rt_gemm_q *gemm);
 size_t rt_gemm_q_scratch(size_t k);
 
-/* Rows of floats to int8 with a scale each, as above; also pads. */
+/* Rounds rows of floats to int8 as above, with a scale per row, and pads them. */
 typedef void (*rt_quantize_fn)(size_t rows, size_t n, const float *x, size_t ldx, const rt_rows_q *how,
                                int8_t *q, size_t ldq, rt_row_scale *scale);
 
-/* ---- What a machine can do at most ----
- * Multiply-adds of one type in registers alone: `rounds` rounds of as many independent sums as keep the units
- * busy, each by the instruction that the tier multiplies this type with. A tier without one for bf16 widens
- * to floats and multiplies those. Of two integer peaks, peak_s8 is that of 8-bit weights, peak_s4 that of
- * 4-bit ones: their products may be small enough for a cheaper instruction. Returns the number of operations,
- * multiply and add counted as two. `one` is 1, which the compiler does not know: every multiply-add adds one,
- * and the 16 sums that are stored add up to half of the operations as long as they fit into the type. */
+/* ---- Machine peaks ---- Multiply-adds of one dtype in registers: `rounds` rounds of enough independent
+ * sums to keep the units busy, with the instruction that the tier uses for this dtype. A tier without a bf16
+ * instruction widens to floats and multiplies those. peak_s8 is for 8-bit weights, peak_s4 for 4-bit
+ * weights, whose products may be small enough for a cheaper instruction. Returns the number of operations; a
+ * multiply-add is two. `one` is 1, but unknown to the compiler: every multiply-add adds one, and the 16
+ * stored sums add up to half of the operations as long as they fit into the dtype. */
 typedef uint64_t (*rt_peak_fn)(size_t rounds, int one, float *sums);
-/* Sum of n words modulo 2^64, by the widest loads: as fast as memory can be read. In four streams, a quarter
- * of the words each: measured on Zen 4, one reads 26 GB/s from DRAM, two 20, four 31. */
+/* Sum of n words modulo 2^64 with the widest loads: as fast as memory can be read. Four streams read a
+ * quarter of the words each: on Zen 4, one stream reads 26 GB/s from DRAM, two read 20, four 31. */
 typedef uint64_t (*rt_read_fn)(size_t n, const uint64_t *words);
 
-/* One row a family: member name, function type. */
+/* One row per family: member name, function type. */
 #define RT_KERNEL_FAMILIES(X)                                                                                \
     X(gemm_f32, rt_gemm_fn)                                                                                  \
     X(gemm_bf16, rt_gemm_fn)                                                                                 \
@@ -245,7 +246,7 @@ typedef uint64_t (*rt_read_fn)(size_t n, const uint64_t *words);
     X(peak_s4, rt_peak_fn)                                                                                   \
     X(read_sum, rt_read_fn)
 
-/* The kernels of one session, and the row each came from ("gemm_f32_avx512"). */
+/* The kernels of one session, and the name of each row ("gemm_f32_avx512"). */
 typedef struct rt_kernels {
 #define RT_KERNEL_MEMBER(family, type)                                                                       \
     type family;                                                                                             \
@@ -253,7 +254,7 @@ typedef struct rt_kernels {
     RT_KERNEL_FAMILIES(RT_KERNEL_MEMBER)
 #undef RT_KERNEL_MEMBER
 } rt_kernels;
-/* The best row of each family whose needs are within `features` (rt_isa_select); ref is always there. */
+/* Picks the best row of each family that `features` (rt_isa_select) allow; ref always exists. */
 void rt_kernels_select(rt_kernels *out, uint32_t features);
 
 /* ---- Packing: exact permutations, the same for every tier ---- */
@@ -264,7 +265,7 @@ bool rt_pack_count_bf16(size_t k, size_t n, size_t *count);
  * has stride_k 1, stride_n k; an ONNX MatMul weight [k, n] has stride_k n, stride_n 1. */
 void rt_pack_f32(size_t k, size_t n, const float *b, size_t stride_k, size_t stride_n, float *packed);
 void rt_pack_bf16(size_t k, size_t n, const float *b, size_t stride_k, size_t stride_n, uint16_t *packed);
-/* Integer weights [k, n], codes row-major with the strides given, to panels, and their b_sum [n]. */
+/* Packs integer weights [k, n], row-major codes with the given strides, and computes their b_sum [n]. */
 bool rt_pack_count_s8(size_t k, size_t n, size_t *bytes);
 bool rt_pack_count_s4(size_t k, size_t n, size_t *bytes);
 bool rt_pack_count_group(size_t k, size_t n, size_t group, size_t *bytes);
@@ -273,17 +274,17 @@ void rt_pack_s8(size_t k, size_t n, const int8_t *b, size_t stride_k, size_t str
 /* groups: row-major [ceil(k/group), n]. */
 void rt_pack_s4(size_t k, size_t n, size_t group, const int8_t *b, size_t stride_k, size_t stride_n,
                 const uint8_t *groups, uint8_t *packed, uint8_t *packed_groups, int32_t *sum);
-/* Back to row-major [k, n] integers (4 bits: code * group scale). */
+/* Unpacks to row-major [k, n] integers (4 bits: code * group scale). */
 void rt_unpack_s8(size_t k, size_t n, const int8_t *packed, int8_t *b);
 void rt_unpack_s4(size_t k, size_t n, size_t group, const uint8_t *packed, const uint8_t *packed_groups,
                   int8_t *b);
-/* Codes of -4…3 take three quarters of the bytes of 4-bit ones: `blocks` times 64 bytes of these, two codes
- * each, in 48. Byte i < 48 has the codes of byte i in bits 0…2 and 4…6; byte 48 + i % 16 has its bits 0, 1
- * and 2 in bit 3 of bytes i, 16 + i and 32 + i, and its bits 4, 5 and 6 in bit 7. */
-bool rt_fits_s3(size_t blocks, const uint8_t *s4); /* whether all codes are such */
+/* 3-bit storage of 4-bit codes within -4…3: `blocks` blocks of 64 bytes, two codes per byte, in 48 bytes
+ * each. Byte i < 48 has the codes of byte i in bits 0…2 and 4…6. Byte 48 + i, i < 16, has its bits 0, 1 and
+ * 2 in bit 3 of bytes i, 16 + i and 32 + i, and its bits 4, 5 and 6 in bit 7. */
+bool rt_fits_s3(size_t blocks, const uint8_t *s4); /* whether all codes fit */
 void rt_pack_s3(size_t blocks, const uint8_t *s4, uint8_t *packed);
 void rt_unpack_s3(size_t blocks, const uint8_t *packed, uint8_t *s4);
-/* Back to row-major [k, n]. */
+/* Unpacks to row-major [k, n]. */
 void rt_unpack_f32(size_t k, size_t n, const float *packed, float *b);
 void rt_unpack_bf16(size_t k, size_t n, const uint16_t *packed, float *b);
 

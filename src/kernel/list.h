@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One row a kernel, best first within a family, ref last and always there. Expanded by select.c, by the test
- * and by its benchmark. No include guard: the includer defines KERNEL(family, row, needs, bound). */
+ * One row per kernel, best first within a family, ref last and always present. Expanded by select.c, the test
+ * and its benchmark. No include guard: the includer defines KERNEL(family, row, needs, bound). */
 /* clang-format off
  *   family  member of rt_kernels
  *   row     the function is rt_ROW
  *   needs   features (base/cpu.h)
  *   bound   EXACT: ref's bits; else |difference| <= bound * sum |a b|
  * clang-format on */
-/* BF16_BOUND: another order of summation, subnormals flushed; the check passes at 2^-22 too. */
+/* BF16_BOUND: a different order of summation, subnormals flushed; the check also passes at 2^-22. */
 #define EXACT      0.0f
 #define BF16_BOUND 0x1p-21f
 

@@ -6,9 +6,7 @@
 
 #include <string.h>
 
-enum {
-    BLOCK = 64
-}; /* rows of k handled at a time: 16 source columns of 64 floats and their panel stay in L1 */
+enum { BLOCK = 64 /* rows of k: 16 source columns of 64 floats and their panel stay in L1 */ };
 
 bool rt_pack_count_f32(size_t k, size_t n, size_t *count) {
     size_t columns;
@@ -21,7 +19,7 @@ bool rt_pack_count_bf16(size_t k, size_t n, size_t *count) {
     return rt_add(k, k & 1, &even) && rt_pack_count_f32(even, n, count);
 }
 
-/* rows × columns of the source into rows of one panel; columns beyond the matrix become 0. */
+/* Packs rows × columns of the source into rows of one panel; columns beyond the matrix become 0. */
 static void pack_block(size_t rows, size_t columns, const float *b, size_t stride_k, size_t stride_n,
                        float *out) {
     if (columns < RT_PANEL) memset(out, 0, rows * RT_PANEL * sizeof *out);
@@ -54,7 +52,7 @@ void rt_pack_bf16(size_t k, size_t n, const float *b, size_t stride_k, size_t st
             pack_block(rows, rt_min(RT_PANEL, n - j), b + i * stride_k + j * stride_n, stride_k, stride_n,
                        block);
             if (even > rows) memset(block + rows * RT_PANEL, 0, RT_PANEL * sizeof *block);
-            for (size_t r = 0; r < even; r++) { /* row r goes to every second place of pair r / 2 */
+            for (size_t r = 0; r < even; r++) { /* row r is every second element of pair r / 2 */
                 uint16_t *pair = packed + (r & ~(size_t)1) * RT_PANEL + (r & 1);
                 for (size_t c = 0; c < RT_PANEL; c++) pair[2 * c] = rt_f32_to_bf16(block[r * RT_PANEL + c]);
             }

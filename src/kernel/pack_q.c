@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* A tile takes at most this many panels at a time, whatever the tier. */
+/* Most panels of a register tile, on any tier. */
 enum { TOGETHER = 4 };
 
 /* Bytes of the panels of n columns: in each, `line` for every `step` rows of k. */
@@ -62,11 +62,11 @@ void rt_pack_s4(size_t k, size_t n, size_t group, const int8_t *b, size_t stride
     }
 }
 
-/* Bytes of 64 of 4-bit codes, and of 48. */
+/* Bytes of a block of 4-bit codes, and of its 3-bit form. */
 enum { LANE = 16, FOUR = 4 * LANE, THREE = 3 * LANE };
 
 bool rt_fits_s3(size_t blocks, const uint8_t *s4) {
-    unsigned other = 0; /* the two highest bits of a code of -4…3 are the same */
+    unsigned other = 0; /* the two highest bits of a code within -4…3 are equal */
     for (size_t i = 0; i < blocks * FOUR; i++) other |= (unsigned)(s4[i] ^ s4[i] << 1) & 0x88u;
     return other == 0;
 }
@@ -82,7 +82,7 @@ void rt_pack_s3(size_t blocks, const uint8_t *s4, uint8_t *packed) {
     }
 }
 
-/* Two codes of 3 bits, each with its sign repeated. */
+/* Two 3-bit codes, sign-extended. */
 static uint8_t widen(unsigned codes) {
     return (uint8_t)(codes | (codes & 0x44u) << 1);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Integer dot products (verbs: vec/dot.h) by SDOT. */
+ * Integer dot products (verbs: vec/dot.h) with SDOT. */
 #ifndef RT_KERNEL_ARM_DOT_DOTPROD_H
 #define RT_KERNEL_ARM_DOT_DOTPROD_H
 
@@ -39,7 +39,7 @@ RT_VERB s16 s16_dot(s16 sum, a4 a, w64 w) {
     return sum;
 }
 
-/* A code in the upper half of a byte counts 16 times. */
+/* A code in the high nibble counts 16 times. */
 RT_VERB w64 w64_low(const uint8_t *codes) {
     w64 w;
     for (int i = 0; i < 4; i++) w.q[i] = vreinterpretq_s8_u8(vshlq_n_u8(vld1q_u8(codes + 16 * i), 4));

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Integer products by SMMLA: two rows of A times two columns, 8 of k at once; twice SDOT's rate. Two steps of
- * 4 rows of a panel, interleaved, are what it takes. */
+ * Integer products with SMMLA: two rows of A times two columns, 8 of k at once, at twice the rate of SDOT.
+ * Its operand is two interleaved steps of 4 rows of a panel. */
 #include "kernel/rows.h"
 #include "kernel/vec/gemm.h"
 #include "kernel/vec/unpack.h"
 
-enum { PAIRS = V16_ROWS / 2, TWOS = RT_PANEL / 2 }; /* of rows, of a panel's columns */
+enum { PAIRS = V16_ROWS / 2, TWOS = RT_PANEL / 2 }; /* of rows, of columns of a panel */
 typedef int32x4_t sums22[PAIRS][V16_PANELS][TWOS];  /* 2 rows × 2 columns each */
 
-/* Rows 2 r and 2 r + 1 of A, 8 elements each; without a second one the first is taken twice. */
+/* Rows 2 r and 2 r + 1 of A, 8 elements each; the first is used twice if there is no second. */
 RT_VERB int8x16_t two_rows(const int8_t *a, size_t lda, size_t r, size_t rows) {
     const int8_t *first = a + 2 * r * lda, *second = 2 * r + 1 < rows ? first + lda : first;
     return vcombine_s8(vld1_s8(first), vld1_s8(second));
 }
 
-/* Columns 4 c … 4 c + 3 of 8 rows of a panel; `whole`: there are 8. */
+/* Columns 4 c … 4 c + 3 of 8 rows of a panel; `whole`: all 8 rows exist. */
 RT_VERB void step_columns(size_t pairs, size_t p, size_t c, const int8x16_t *x, const int8_t *b, bool whole,
                           sums22 sum) {
     int32x4_t zero = vdupq_n_s32(0), first = vreinterpretq_s32_s8(vld1q_s8(b + 16 * c));
@@ -85,7 +85,7 @@ V16_TILES(TILE)
 static const rt_tile_set tiles = {V16_TILES(ENTRY)};
 #undef ENTRY
 
-/* Both operands are signed: nothing was added to A. */
+/* Both operands are signed: nothing is added to A. */
 RT_VERB void scale(const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns, float *sums,
                    size_t ldo) {
     add_weak(q, tiles, i, j, rows, columns, sums, ldo);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The peak of int8, for weights of 8 and of 4 bits, by smmla. */
+ * The peak of int8, for weights of 8 and of 4 bits, with smmla. */
 #include "kernel/rows.h"
 #include RT_ISA_HEADER
 
 enum { SUMS = 24, LANES = 4, DEPTH = 8, OUT = 4 };
 
-/* The same value, which the compiler takes for another one. */
+/* Returns the same value, opaque to the compiler. */
 RT_VERB int32x4_t hidden(int32x4_t x) {
     __asm__ volatile("" : "+w"(x));
     return x;

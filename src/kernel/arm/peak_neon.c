@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Peaks by fmla, by smull with sadalp, and reading by q loads. */
+ * Peaks with fmla, with smull plus sadalp, and reading with q loads. */
 #include "kernel/rows.h"
 #include RT_ISA_HEADER
 
 enum { SUMS = 24, LANES = 4, STREAMS = 4, OUT = 4 }; /* up to four units with a latency of 4 */
 
-/* The same value, which the compiler takes for another one: nothing is merged or taken out of a loop. */
+/* Returns the same value, opaque to the compiler: nothing is merged or hoisted out of a loop. */
 RT_VERB float32x4_t hidden_f32(float32x4_t x) {
     __asm__ volatile("" : "+w"(x));
     return x;
@@ -39,7 +39,7 @@ uint64_t rt_peak_bf16_neon(size_t rounds, int one, float *sums) {
 }
 
 uint64_t rt_peak_s8_neon(size_t rounds, int one, float *sums) {
-    enum { DEPTH = 2 }; /* products a lane */
+    enum { DEPTH = 2 }; /* products per lane */
     int8x8_t x = vdup_n_s8((int8_t)one);
     int32x4_t sum[SUMS], out[OUT];
 #pragma GCC unroll 24

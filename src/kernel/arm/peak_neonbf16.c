@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The peak of bf16 by bfmmla: 2 x 2 sums of four products each. */
+ * The peak of bf16 with bfmmla: 2 x 2 sums of four products each. */
 #include "kernel/rows.h"
 #include RT_ISA_HEADER
 
 enum { SUMS = 24, LANES = 4, DEPTH = 4, OUT = 4, ONE = 0x3f80 }; /* 1 as bf16 */
 
-/* The same value, which the compiler takes for another one. */
+/* Returns the same value, opaque to the compiler. */
 RT_VERB float32x4_t hidden(float32x4_t x) {
     __asm__ volatile("" : "+w"(x));
     return x;

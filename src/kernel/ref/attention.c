@@ -3,7 +3,7 @@
 #include "kernel/ref/scalar.h"
 #include "kernel/rows.h"
 
-/* p[keys] = exp(scale * k q - max); returns 1 / sum, or 0 when there are no keys. */
+/* p[keys] = exp(scale * k q - max); returns 1 / sum, or 0 without keys. */
 static float softmax(const rt_attention *at, const float *q, float *p) {
     float max = -INFINITY, lane[16] = {0};
     for (size_t i = 0; i < at->keys; i++) {

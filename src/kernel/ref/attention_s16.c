@@ -9,14 +9,14 @@ static int rounded(float x, float factor, int levels) {
     return (int)rintf(y < most ? y : most);
 }
 
-/* What n floats, `step` apart, are multiplied by. */
+/* The factor for n floats, `step` apart. */
 static float factor_of(const float *x, size_t n, size_t step, int levels, float *scale) {
     float most = 0.0f;
     for (size_t i = 0; i < n; i++) most = fabsf(x[i * step]) > most ? fabsf(x[i * step]) : most;
     return rt_levels(most, levels, scale);
 }
 
-/* p[keys] = exp(s - max), rounded to integers; returns 1 / their sum, or 0 when there are no keys. */
+/* p[keys] = exp(s - max), rounded to integers; returns 1 / their sum, or 0 without keys. */
 static float softmax(const rt_attention *at, const float *q, float *p) {
     float q_scale, max = -INFINITY, lane[16] = {0};
     float q_factor = factor_of(q, at->dim, 1, RT_SCORE_LEVELS, &q_scale);

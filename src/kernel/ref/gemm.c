@@ -3,7 +3,7 @@
 #include "kernel/ref/scalar.h"
 #include "kernel/rows.h"
 
-/* Bias, activation, residual; then element (i, j) of the outputs. */
+/* Adds bias, activation and residual, and stores element (i, j) of the outputs. */
 static void finish(const rt_gemm *g, size_t i, size_t j, float sum) {
     if (g->bias != NULL) sum += g->bias[j];
     sum = ref_activate(sum, g->act);

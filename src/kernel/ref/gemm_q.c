@@ -3,7 +3,7 @@
 #include "kernel/ref/scalar.h"
 #include "kernel/rows.h"
 
-/* Scales, bias, activation, residual of element (i, j). */
+/* Applies scales, bias, activation and residual to element (i, j). */
 static void finish(const rt_gemm_q *g, size_t i, size_t j, int32_t sum) {
     int32_t weights = g->b_sum[j] / 128;
     float t = fmaf(g->a_scale[i].shift, (float)weights, (float)sum * g->a_scale[i].scale);

@@ -21,7 +21,7 @@ static float value(const rt_norm_args *norm, const float *x, size_t i, float mea
     return fmaf((x[i] - mean) * inverse, norm->gamma[i], norm->beta[i]);
 }
 
-/* The least and the largest so far; NaN does not count. */
+/* Smallest and largest so far, ignoring NaN. */
 typedef struct span {
     float least, largest;
 } span;
@@ -36,7 +36,7 @@ static int8_t to_s8(float x, const rt_row_scale *scale, float factor) {
     return (int8_t)rintf(y < 127.0f ? y : 127.0f);
 }
 
-/* What is rounded in the place of column i's x. */
+/* The value to round for column i. */
 static float moved(const rt_rows_q *how, float x, size_t i) {
     return how->factor != NULL ? fmaf(x, how->factor[i], how->add[i]) : x;
 }
@@ -85,7 +85,7 @@ void rt_layer_norm_ref(const rt_norm_args *norm) {
     for (size_t r = 0; r < norm->rows; r++) norm_row(norm, r);
 }
 
-/* Element i of a word's row. */
+/* Element i of a row of the word table. */
 static float word_at(const rt_embed_args *embed, size_t id, size_t i) {
     size_t n = embed->norm.n;
     if (embed->word != NULL) return embed->word[id * n + i];

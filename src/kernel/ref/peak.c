@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Each sum becomes itself times one plus one, so that no product can be taken out of the loop. */
+ * Each sum becomes itself times one plus one, so that no product can be hoisted out of the loop. */
 #include "kernel/rows.h"
 
 enum { SUMS = 32, OUT = 16 }; /* 8 registers of SSE2 or NEON */

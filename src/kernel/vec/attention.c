@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fused attention of one head: both products run on the register tiles of gemm_f32, over a block of queries
- * whose scores stay in L1. */
+ * Fused attention of one head: both products use the register tiles of gemm_f32, on a block of queries whose
+ * scores stay in L1. */
 #include "kernel/attention.h"
 #include "kernel/rows.h"
 #include "kernel/vec/gemm.h"
@@ -9,7 +9,7 @@
 
 _Static_assert((int)V16_ROWS <= (int)RT_ATTENTION_ROWS, "the scratch has room for a block of queries");
 
-/* The 16 keys from `key` on, transposed into one panel [dim][16]; keys beyond the last are 0. */
+/* Transposes the 16 keys from `key` on into one panel [dim][16]; keys beyond the last are 0. */
 static void pack_keys(const rt_attention *at, size_t key, float *panel) {
     for (size_t d = 0; d < at->dim; d += 16) {
         v16 block[16];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fused attention of one head in 16-bit integers, over a block of queries whose scores stay in L1. */
+ * Fused attention of one head in 16-bit integers, on a block of queries whose scores stay in L1. */
 #include "kernel/attention.h"
 #include "kernel/integers.h"
 #include "kernel/rows.h"
@@ -47,12 +47,12 @@ V16_TILES(TILE)
 static const rt_tile_set tiles = {V16_TILES(ENTRY)};
 #undef ENTRY
 
-/* The scratch, cut up. */
+/* The parts of the scratch. */
 typedef struct room {
     size_t keys_pairs, dim_pairs; /* half of keys and dim, rounded up */
-    size_t ldq, ldp;              /* int16 from row to row */
+    size_t ldq, ldp;              /* row strides in int16 */
     int16_t *keys, *values;       /* K [keys/16][dim_pairs][16][2], V [dim/16][keys_pairs][16][2] */
-    int16_t *rows, *p;            /* 16 rows of K or the rows of Q [·][ldq], chances [ROWS][ldp] */
+    int16_t *rows, *p;            /* 16 rows of K or the rows of Q [·][ldq], probabilities [ROWS][ldp] */
     float *key_scale, *value_scale, *scores; /* [keys], [dim], [ROWS][ldp] */
 } room;
 
@@ -79,7 +79,7 @@ RT_VERB v16 rounded(v16 x, float factor, float levels) {
     return v16_min(v16_max(v16_mul(x, v16_set(factor)), v16_set(-levels)), v16_set(levels));
 }
 
-/* A row of q or k as integers, padded with zeros to `width`; returns its scale. */
+/* Rounds a row of q or k to integers, padded with zeros to `width`; returns its scale. */
 static float round_row(const float *x, size_t dim, size_t width, int16_t *out) {
     v16 most = v16_set(0.0f);
     float scale;
@@ -92,7 +92,7 @@ static float round_row(const float *x, size_t dim, size_t width, int16_t *out) {
     return scale;
 }
 
-/* The 16 keys from `key` on as a panel; keys beyond the last are 0. Pairs move as floats do. */
+/* Packs the 16 keys from `key` on into a panel; keys beyond the last are 0. Pairs are moved like floats. */
 static void pack_keys(const rt_attention *at, const room *r, size_t key) {
     int16_t *panel = r->keys + key * r->dim_pairs * 2;
     size_t count = rt_min(16, at->keys - key);
@@ -133,8 +133,8 @@ static void pack_values(const rt_attention *at, const room *r, size_t d, int lev
     }
 }
 
-/* s[n] = ((float)sum * factor) * k's scale in place, then p[n] = exp(s - max) as integers;
- * returns 1 / sum. */
+/* s[n] = ((float)sum * factor) * k's scale in place, then p[n] = exp(s - max) as integers; returns
+ * 1 / sum. */
 static float softmax(float factor, size_t n, const float *key_scale, float *s, int16_t *p) {
     v16 most = v16_set(-INFINITY), sum = v16_set(0.0f), levels = v16_set(RT_CHANCE_LEVELS);
     size_t whole = n / 16 * 16;
@@ -174,7 +174,7 @@ static void blend(const rt_attention *at, const room *r, size_t row, size_t rows
     }
 }
 
-/* scores[rows][ldp] = sums of q k, and what they are multiplied by */
+/* scores[rows][ldp] = sums of q k, and their factors */
 static void score(const rt_attention *at, const room *r, size_t row, size_t rows, float *factor) {
     size_t wide = v16_panels(rows), all = (at->keys + RT_PANEL - 1) / RT_PANEL;
     for (size_t i = 0; i < rows; i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The verbs of integer products, beside those of vec.h. The build names their header in RT_DOT_HEADER. */
+ * The verbs of integer products, in addition to those of vec.h. The build names their header in
+ * RT_DOT_HEADER. */
 #ifndef RT_KERNEL_VEC_DOT_H
 #define RT_KERNEL_VEC_DOT_H
 
@@ -14,7 +15,7 @@
  *   a4            4 elements of a row of A       a4_load
  *   w64           4 rows of a panel of weights   w64_load
  *   s16_dot       sum + a w
- *   w64_low, w64_high  4 rows of codes, perhaps times a constant: the low or the high nibbles of 64 bytes
+ *   w64_low, w64_high  4 rows of codes, possibly times a constant: the low or the high nibbles of 64 bytes
  *   s16_scales    group scales of 16 columns     s16_scaled   total + scale * sum of products with codes
  * clang-format on */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The loops round a register tile, and what follows the sums. The same for every element type. */
+ * The loops around a register tile, and the epilogue after the sums. The same for every element type. */
 #ifndef RT_KERNEL_VEC_GEMM_H
 #define RT_KERNEL_VEC_GEMM_H
 
@@ -13,11 +13,11 @@ typedef void rt_tile(const void *a, size_t lda, const void *b, size_t k, float *
 /* tiles[panels - 1][rows - 1]; V16_TILES lists those that exist. */
 typedef rt_tile *const rt_tile_set[V16_PANELS][V16_ROWS];
 
-/* The float tiles, which attention uses as well. */
+/* The float tiles, also used by attention. */
 extern const rt_tile_set RT_ISA(tiles_f32);
 
-/* m rows cut into the fewest blocks of at most V16_ROWS, as even as can be (8 = 4 + 4, not 6 + 2): block i of
- * `blocks` has this many. */
+/* Rows in block i of `blocks`, when m rows are split into the fewest blocks of at most V16_ROWS, as evenly as
+ * possible (8 = 4 + 4, not 6 + 2). */
 RT_VERB size_t block_count(size_t m) {
     return (m + V16_ROWS - 1) / V16_ROWS;
 }
@@ -25,7 +25,7 @@ RT_VERB size_t block_rows(size_t m, size_t blocks, size_t i) {
     return m / blocks + (i < m % blocks);
 }
 
-/* What follows the sums of `rows` × `columns` elements at (i, j); sums [rows][ldo]. */
+/* Epilogue for `rows` × `columns` elements at (i, j); sums [rows][ldo]. */
 RT_VERB void finish_with(rt_act act, const rt_gemm *g, size_t i, size_t j, size_t rows, size_t columns,
                          const float *sums, size_t ldo) {
     for (size_t r = 0; r < rows; r++) {
@@ -65,15 +65,16 @@ static void finish(const rt_gemm *g, size_t i, size_t j, size_t rows, size_t col
     }
 }
 
-/* The sums of weights that the first n of 16 b_sum are 128 times; exact, as they are below 2^24. */
+/* b_sum / 128 for the first n of 16 columns: the sums of weights; exact, as they are below 2^24. */
 RT_VERB v16 column_sums(const int32_t *b_sum, size_t n) {
     float bits[RT_PANEL];
     v16_store(bits, v16_load_n((const float *)(const void *)b_sum, n));
     return v16_mul(v16_load_s32(bits, NULL, RT_PANEL), v16_set(0x1p-7f));
 }
 
-/* Integer sums (the bits of int32 in place of floats) become y = fma(t, b_scale, bias) as kernel.h has it;
- * biased: the rows of A had 128 added. */
+/* Turns integer sums (int32 bits in the place of floats) into y = fma(t, b_scale, bias), see kernel.h.
+ * biased:
+ * 128 was added to the rows of A. */
 RT_VERB void scale_sums(const rt_gemm_q *q, bool biased, size_t i, size_t j, size_t rows, size_t columns,
                         float *sums, size_t ldo) {
     for (size_t c = 0; c < columns; c += RT_PANEL) {
@@ -91,10 +92,10 @@ RT_VERB void scale_sums(const rt_gemm_q *q, bool biased, size_t i, size_t j, siz
     }
 }
 
-/* 16 integers at any address, also in place of floats (gcc and clang make of it what the ISA has). */
+/* 16 integers at any address, also in the place of floats (gcc and clang compile it for any ISA). */
 typedef int32_t ints16 __attribute__((vector_size(64), aligned(4), may_alias));
 
-/* sums[rows][ldo] += more, both the bits of int32 in place of floats */
+/* sums[rows][ldo] += more, both int32 bits in the place of floats */
 RT_VERB void add_integers(size_t rows, size_t panels, const float *more, float *sums, size_t ldo) {
     for (size_t r = 0; r < rows; r++) {
         for (size_t p = 0; p < panels; p++) {
@@ -104,12 +105,12 @@ RT_VERB void add_integers(size_t rows, size_t panels, const float *more, float *
     }
 }
 
-/* What is done with the sums of `rows` × `columns` elements at (i, j) before `finish`; NULL: nothing. */
+/* Called with the sums of `rows` × `columns` elements at (i, j) before `finish`; may be NULL. */
 typedef void between_fn(const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns, float *sums,
                         size_t ldo);
 
-/* All rows against the panels of the columns from j on; b: what the tiles take for those panels. q: of
- * integers. */
+/* All rows times the panels of the columns from j on; b: these panels as the tiles take them. q: for integer
+ * products. */
 RT_VERB void gemm_rows(const rt_gemm *g, const rt_tile_set tiles, size_t a_size, size_t j, size_t columns,
                        const void *b, const rt_gemm_q *q, between_fn *between) {
     _Alignas(64) float sums[V16_ROWS * V16_PANELS * RT_PANEL];
@@ -124,13 +125,13 @@ RT_VERB void gemm_rows(const rt_gemm *g, const rt_tile_set tiles, size_t a_size,
     }
 }
 
-/* Columns to take at a time. */
+/* Columns per block. */
 RT_VERB size_t gemm_columns(const rt_gemm *g) {
     return v16_panels(block_rows(g->m, block_count(g->m), 0)) * RT_PANEL;
 }
 
-/* Panels outside, rows inside: the panels in use stay in L2 while all rows pass. a_size: bytes of an element
- * of A; panel: bytes of a panel of B. */
+/* Outer loop over panels, inner loop over rows: the current panels stay in L2. a_size: bytes of an element of
+ * A; panel: bytes of a panel of B. */
 RT_VERB void gemm_with(const rt_gemm *g, const rt_tile_set tiles, size_t a_size, size_t panel,
                        const rt_gemm_q *q, between_fn *between) {
     if (g->m == 0 || g->n == 0) return;
@@ -141,7 +142,7 @@ RT_VERB void gemm_with(const rt_gemm *g, const rt_tile_set tiles, size_t a_size,
     }
 }
 
-/* sums[rows][ldo] += those of A's weak columns, as integers; `tiles` are those of 8-bit weights. */
+/* sums[rows][ldo] += integer products of A's weak columns; `tiles` are those of 8-bit weights. */
 RT_VERB void add_weak(const rt_gemm_q *q, const rt_tile_set tiles, size_t i, size_t j, size_t rows,
                       size_t columns, float *sums, size_t ldo) {
     _Alignas(64) float more[V16_ROWS * V16_PANELS * RT_PANEL];
@@ -152,7 +153,7 @@ RT_VERB void add_weak(const rt_gemm_q *q, const rt_tile_set tiles, size_t i, siz
     add_integers(rows, panels, more, sums, ldo);
 }
 
-/* What follows integer sums is what follows float ones: their bias is in them already. */
+/* The epilogue of integer sums is that of float sums; the bias is already included. */
 RT_VERB rt_gemm gemm_view(const rt_gemm_q *q, size_t step) {
     return (rt_gemm){.m = q->m,
                      .n = q->n,

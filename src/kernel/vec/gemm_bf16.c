@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bf16 on CPUs without bf16 arithmetic: widened to float, then as gemm_f32. ref's bits. */
+ * bf16 on CPUs without bf16 arithmetic: widens to float, then works like gemm_f32. Same bits as ref. */
 #include "kernel/rows.h"
 #include "kernel/vec/gemm.h"
 
 #include <stdatomic.h>
 
-enum { DEPTH = 256 }; /* of A widened at a time: 6 rows take 6 KB of L1 */
+enum { DEPTH = 256 }; /* of A widened per block: 6 rows take 6 KB of L1 */
 
 /* wide[rows][DEPTH] = a[rows][k] */
 RT_VERB void widen(size_t rows, const uint16_t *a, size_t lda, size_t k, float *wide) {
@@ -47,7 +47,7 @@ RT_VERB void tile(size_t rows, size_t panels, const uint16_t *a, size_t lda, con
             step(rows, panels, wide, i, column, sum);
             if (i + 1 == depth) break;
             atomic_signal_fence(
-                memory_order_seq_cst); /* reload the pairs: kept in registers they push out sums */
+                memory_order_seq_cst); /* reload the pairs: in registers, they would evict sums */
 #pragma GCC unroll 4
             for (size_t p = 0; p < panels; p++) column[p] = v16_load_odd(pairs + p * panel);
             step(rows, panels, wide, i + 1, column, sum);

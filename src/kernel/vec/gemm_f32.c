@@ -2,9 +2,9 @@
 #include "kernel/rows.h"
 #include "kernel/vec/gemm.h"
 
-enum { AHEAD = 48 }; /* rows of a panel (3 KB) to ask for in advance: 16 to 64 measured alike */
+enum { AHEAD = 48 }; /* rows of a panel (3 KB) to prefetch: 16 to 64 measure the same */
 
-/* The rows' elements are broadcast, the panels stream; all sums stay in registers over the whole of k. */
+/* Broadcasts elements of the rows and streams the panels; all sums stay in registers over all of k. */
 RT_VERB void tile(size_t rows, size_t panels, const float *a, size_t lda, const float *b, size_t k,
                   float *out, size_t ldo) {
     v16 sum[V16_ROWS][V16_PANELS];

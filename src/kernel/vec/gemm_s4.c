@@ -20,8 +20,8 @@ RT_VERB void nibbles(size_t rows, size_t panels, const int8_t *a, size_t lda, co
     }
 }
 
-/* total[rows][ldo] += sums of products with a group's codes [rows][16 panels], times its scales. Not inlined:
- * the sums would leave their registers within the loops that make them. */
+/* total[rows][ldo] += sums of products with the codes of a group [rows][16 panels], times its scales. Not
+ * inlined: the sums would be spilled inside the loops that compute them. */
 static __attribute__((noinline)) void add_group(size_t rows, size_t panels, const panels_s4 *b, size_t group,
                                                 const float *sums, float *total, size_t ldo) {
     for (size_t p = 0; p < panels; p++) {
@@ -34,8 +34,8 @@ static __attribute__((noinline)) void add_group(size_t rows, size_t panels, cons
     }
 }
 
-/* k: a multiple of 8. The codes of a group are multiplied as they are, its scale comes to the sums: a group
- * of 128 takes 32 dots for one scaling. Low and high nibbles have a loop each: in one, gcc spills. */
+/* k: a multiple of 8. Multiplies the codes of a group directly and scales the sums: a group of 128 takes 32
+ * dots and one scaling. Low and high nibbles have separate loops, because gcc spills in a joint one. */
 RT_VERB void tile_s4(size_t rows, size_t panels, const int8_t *a, size_t lda, const panels_s4 *b, size_t k,
                      float *out, size_t ldo) {
     _Alignas(64) float sums[V16_ROWS * V16_PANELS * RT_PANEL];

@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-/* The largest lane; NaN does not count. */
+/* The largest lane, ignoring NaN. */
 RT_VERB float most16(v16 x) {
     float lane[16], most = -INFINITY;
     v16_store(lane, x);
@@ -17,7 +17,7 @@ RT_VERB float most16(v16 x) {
     return most;
 }
 
-/* The least one, likewise. */
+/* The smallest lane, likewise. */
 RT_VERB float least16(v16 x) {
     float lane[16], least = INFINITY;
     v16_store(lane, x);
@@ -64,7 +64,7 @@ RT_VERB v16 tanh16(v16 x) {
     return v16_copysign(v16_if_less(z, v16_set(RT_TANH_SPLIT), near, far), x);
 }
 
-/* `act` is a constant where this is used: no branch is left. */
+/* `act` is a constant at every call, so no branch remains. */
 RT_VERB v16 activate16(v16 x, rt_act act) {
     switch (act) {
     case RT_FN_GELU:

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-enum { TOGETHER = 4 }; /* rows: one row's sum is a chain of additions that leaves most of the adder idle */
+enum { TOGETHER = 4 }; /* rows: the sum of one row is a chain of additions, with most of the adder idle */
 
 /* mean[rows] of x[rows][n] */
 RT_VERB void means(size_t rows, const rt_norm_args *norm, const float *x, float *mean) {
@@ -35,13 +35,13 @@ RT_VERB void inverses(size_t rows, const rt_norm_args *norm, const float *x, con
         inverse[r] = 1.0f / sqrtf(v16_sum(sum[r]) / (float)norm->n + norm->epsilon);
 }
 
-/* 16 elements of a row from `at` on, normalised. */
+/* 16 normalised elements of a row from `at` on. */
 RT_VERB v16 value(const float *at, size_t n, float mean, float inverse, v16 gamma, v16 beta) {
     v16 y = v16_sub(v16_load_n(at, n), v16_set(mean));
     return v16_fma(v16_mul(y, v16_set(inverse)), gamma, beta);
 }
 
-/* factor[rows] = what makes rows of int8 */
+/* factor[rows] = factors that round rows to int8 */
 RT_VERB void factors(size_t rows, bool moved, const rt_norm_args *norm, size_t row, const float *x,
                      const float *mean, const float *inverse, float *factor) {
     const rt_rows_q *how = &norm->how8;
@@ -58,7 +58,7 @@ RT_VERB void factors(size_t rows, bool moved, const rt_norm_args *norm, size_t r
     for (size_t r = 0; r < rows; r++) factor[r] = span_factor(span[r], how->range, &norm->scale8[row + r]);
 }
 
-/* Rows row…row+rows-1; `rows`, `quantized` and `moved` are constants where this is used. */
+/* Rows row…row+rows-1; `rows`, `quantized` and `moved` are constants at every call. */
 RT_VERB void norm_rows(size_t rows, bool quantized, bool moved, const rt_norm_args *norm, size_t row) {
     const float *x = norm->x + row * norm->ldx;
     float mean[TOGETHER], inverse[TOGETHER], factor[TOGETHER] = {0};
@@ -100,7 +100,7 @@ void RT_ISA(layer_norm)(const rt_norm_args *norm) {
     norm_all(norm, 0, norm->rows);
 }
 
-/* A word's row, a constant number of `bits` an element: 32 is float. */
+/* A row of the word table with a constant number of `bits` per element; 32 is float. */
 typedef struct word_row {
     const void *data;
     float scale;
@@ -130,7 +130,7 @@ RT_VERB v16 word_load(const word_row *row, int bits, size_t i, size_t n) {
     return v16_mul(v16_mul(v16_load_s8_n(code, 16), group), v16_set(row->scale));
 }
 
-/* The first n of 16 elements from i on of a position's row. */
+/* The first n of 16 elements from i on of a row of the position table. */
 RT_VERB v16 position_load(const rt_embed_args *embed, size_t position, size_t i, size_t n) {
     size_t at = position * embed->norm.n + i;
     if (embed->position != NULL) return v16_load_n(embed->position + at, n);
@@ -169,7 +169,7 @@ void RT_ISA(embed)(const rt_embed_args *embed) {
     }
 }
 
-/* One row; `moved` is a constant where this is used. */
+/* One row; `moved` is a constant at every call. */
 RT_VERB void quantize_row(bool moved, size_t n, const float *x, const rt_rows_q *how, int8_t *q,
                           rt_row_scale *scale) {
     span16 span = span_zero();

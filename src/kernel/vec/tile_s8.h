@@ -6,10 +6,9 @@
 #include "kernel/vec/dot.h"
 #include "kernel/vec/gemm.h"
 
-/* Up to so many rows, reading the weights is what takes the time, if they come from memory: tiles then ask
- * for the panels that come next (42 MB of weights on Zen 4, 8 rows: 257 GOP/s, without 225), and 4-bit codes
- * are taken apart for each block of rows. For more rows asking only costs (2 %), and codes are
- * unpacked once. */
+/* Up to this many rows, reading the weights from memory is the bottleneck: tiles prefetch the next panels
+ * (42 MB of weights on Zen 4, 8 rows: 257 GOP/s instead of 225), and 4-bit codes are unpacked for each block
+ * of rows. With more rows, prefetching only costs time (2 %), and codes are unpacked once. */
 enum { FEW = 48 };
 
 /* Into L2. */

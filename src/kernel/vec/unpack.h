@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Panels of 4-bit weights, and their way to the layout of 8-bit ones. */
+ * Panels of 4-bit weights, and unpacking them to the layout of 8-bit weights. */
 #ifndef RT_KERNEL_VEC_UNPACK_H
 #define RT_KERNEL_VEC_UNPACK_H
 
@@ -23,7 +23,7 @@ RT_VERB panels_s4 panels_at(const rt_gemm_q *q, size_t j) {
                        .scales_panel = groups * RT_PANEL};
 }
 
-/* 64 bytes as pairs (gcc and clang make of it what the ISA has). */
+/* 64 bytes as pairs (gcc and clang compile it for any ISA). */
 typedef uint16_t pairs32 __attribute__((vector_size(64)));
 
 /* Two codes at a time. With u = code + 8, the scale s, and e and o the codes of the even and the odd byte:
@@ -35,7 +35,7 @@ RT_VERB void code_times(pairs32 nibbles[1], const pairs32 scale[1]) {
     *nibbles = (product + (0x80 - 0x808 * *scale)) ^ 0x80;
 }
 
-/* Codes to code * scale: 4 rows of the low nibbles, 4 rows of the high ones. */
+/* Expands codes to code * scale: 4 rows of low nibbles, 4 rows of high nibbles. */
 RT_VERB void unpack_line(const uint8_t *codes, const pairs32 *scale, int8_t *out) {
     pairs32 low, high;
     memcpy(&low, codes, sizeof low);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A v16 is 16 float lanes, in as many registers as the ISA needs. Everything in this folder is written over
- * the verbs below and compiled once for each ISA; the build names the ISA's header in RT_ISA_HEADER. Each
- * verb gives the same bits on every ISA (a NaN stays a NaN, its payload is not defined). */
+ * A v16 is 16 float lanes, in as many registers as the ISA needs. All code in this folder uses the verbs
+ * below and is compiled once per ISA; the build names the header of the ISA in RT_ISA_HEADER. Each verb
+ * gives the same bits on every ISA (a NaN stays a NaN, its payload is undefined). */
 #ifndef RT_KERNEL_VEC_VEC_H
 #define RT_KERNEL_VEC_VEC_H
 
@@ -10,15 +10,15 @@
 /* clang-format off
  *   RT_ISA(name)    rt_name_<isa>
  *   V16_TILES(X)    X(rows, panels) for each register tile of a product, up to V16_ROWS and V16_PANELS
- *   v16_panels      panels to take for so many rows
+ *   v16_panels      panels per tile for this number of rows
  *   v16_set         x in all lanes
  *   v16_load(_n)    16 lanes, or the first n and 0 in the others
- *   v16_store(_n)   16 lanes, or the first n; nothing behind them is touched
+ *   v16_store(_n)   16 lanes, or the first n; nothing beyond them is touched
  *   v16_add, v16_sub, v16_mul, v16_div
  *   v16_fma         a b + c, rounded once         v16_fnma       c - a b, rounded once
  *   v16_max         a > b ? a : b                 v16_min        a < b ? a : b
- *   v16_abs         |x|                           v16_copysign   x with the other's sign
- *   v16_round       to nearest, ties to even      v16_scale      x 2^n, n whole, -126 <= n <= 127
+ *   v16_abs         |x|                           v16_copysign   x with the sign of the other
+ *   v16_round       to nearest, ties to even      v16_scale      x 2^n, n integer, -126 <= n <= 127
  *   v16_if_less     a < b ? yes : no              v16_first      lanes below n of a, the others of b
  *   v16_sum         the fixed tree of kernel.h    v16_transpose  16 x 16, in place
  *   v16_load_bf16_n, v16_store_bf16_n             widened; rounded to nearest even
@@ -30,7 +30,7 @@
  *   n16             16 int32 sums: n16_zero, n16_store (bits in place of floats)
  *   n16_pair        two int16 in all lanes      n16_load      16 pairs of int16
  *   n16_dot2        sum + a.0 b.0 + a.1 b.1
- *   v16_prefetch    a hint; nothing where the hardware needs none
+ *   v16_prefetch    a hint; empty if the hardware needs none
  * clang-format on */
 
 #endif

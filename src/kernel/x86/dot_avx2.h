@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Integer dot products (verbs: vec/dot.h) by vpmaddubsw of |a| and w with the sign of a. Never saturates:
+ * Integer dot products (verbs: vec/dot.h) with vpmaddubsw of |a| and w with the sign of a. Never saturates:
  * 2 * 127^2 = 32258. */
 #ifndef RT_KERNEL_X86_DOT_AVX2_H
 #define RT_KERNEL_X86_DOT_AVX2_H

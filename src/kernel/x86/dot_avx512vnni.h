@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Integer dot products (verbs: vec/dot.h) by vpdpbusd, which takes its first operand unsigned: A gets 128
- * added, by flipping its highest bits. */
+ * Integer dot products (verbs: vec/dot.h) with vpdpbusd, whose first operand is unsigned: 128 is added to A
+ * by flipping the sign bits. */
 #ifndef RT_KERNEL_X86_DOT_AVX512VNNI_H
 #define RT_KERNEL_X86_DOT_AVX512VNNI_H
 
@@ -32,7 +32,7 @@ RT_VERB s16 s16_dot(s16 sum, a4 a, w64 w) {
     return _mm512_dpbusd_epi32(sum, a, w);
 }
 
-/* A code in the upper half of a byte counts 16 times. */
+/* A code in the high nibble counts 16 times. */
 RT_VERB w64 upper_halves(__m512i x) {
     return _mm512_and_si512(x, _mm512_set1_epi8((char)0xf0));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * AVX-VNNI: vpdpbusd as CPUs without AVX-512 have it (VEX). */
+ * AVX-VNNI: vpdpbusd of CPUs without AVX-512 (VEX encoding). */
 #ifndef RT_KERNEL_X86_DOT_AVXVNNI_H
 #define RT_KERNEL_X86_DOT_AVXVNNI_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The AVX-VNNI kernels with the instruction as AVX-512 has it (EVEX), so that they can be tested there. */
+ * The AVX-VNNI kernels with the EVEX encoding of AVX-512, so that they can be tested there. */
 #ifndef RT_KERNEL_X86_DOT_AVXVNNI_EVEX_H
 #define RT_KERNEL_X86_DOT_AVXVNNI_EVEX_H
 

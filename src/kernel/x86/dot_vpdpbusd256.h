@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Integer dot products (verbs: vec/dot.h) by vpdpbusd on ymm registers; the includer says by which of its
- * encodings. A gets 128 added, by flipping its highest bits. */
+ * Integer dot products (verbs: vec/dot.h) with vpdpbusd on ymm registers; the includer chooses its
+ * encoding. 128 is added to A by flipping the sign bits. */
 #ifndef RT_KERNEL_X86_DOT_VPDPBUSD256_H
 #define RT_KERNEL_X86_DOT_VPDPBUSD256_H
 
@@ -20,7 +20,7 @@ RT_VERB s16 s16_dot(s16 sum, a4 a, w64 w) {
     return (s16){RT_VPDPBUSD(sum.lo, a, w.lo), RT_VPDPBUSD(sum.hi, a, w.hi)};
 }
 
-/* A code in the upper half of a byte counts 16 times. */
+/* A code in the high nibble counts 16 times. */
 RT_VERB __m256i upper_halves(__m256i x) {
     return _mm256_and_si256(x, _mm256_set1_epi8((char)0xf0));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The intrinsics of AVX-512 without AVX-512, for tests: SIMDe's, and in plain C those that SIMDe 0.7.4 lacks
- * or has wrong, by the rules of the Intel SDM. SIMDe has included <immintrin.h> before it takes the names
- * over: including that again changes nothing. */
+ * The intrinsics of AVX-512 without AVX-512, for tests: those of SIMDe, and in plain C those that SIMDe
+ * 0.7.4 lacks or gets wrong, following the Intel SDM. SIMDe includes <immintrin.h> before it redefines the
+ * names, so including that again changes nothing. */
 #ifndef RT_KERNEL_X86_EMULATED_AVX512_H
 #define RT_KERNEL_X86_EMULATED_AVX512_H
 
@@ -13,7 +13,7 @@
 
 #define EMULATED static inline __attribute__((always_inline))
 
-enum { ZMM_LANES = 16 }; /* of all vectors here, whatever their elements */
+enum { ZMM_LANES = 16 }; /* of all vectors here, with any elements */
 
 /* The lanes of a zmm register, and its halves. */
 typedef union zmm {
@@ -106,7 +106,7 @@ EMULATED __m256 extractf32x8_ps(__m512 x, int half) {
     return (zmm){.ps = x}.half_ps[half];
 }
 
-/* x 2^floor(n), rounded once; the SDM's table of special cases (VSCALEFPS). SIMDe's takes 2^n first,
+/* x 2^floor(n), rounded once; the SDM's table of special cases (VSCALEFPS). SIMDe computes 2^n first,
  * which may overflow. */
 EMULATED float scalef(float x, float n) {
     if (isnan(n)) return isnan(x) ? x : n;
@@ -120,7 +120,7 @@ EMULATED __m512 scalef_ps(__m512 x, __m512 n) {
     return y.ps;
 }
 
-/* Out of line: a register tile has up to 24 of them, which gcc would take long for. */
+/* Out of line: a register tile has up to 24 of them, which would slow gcc down. */
 static __attribute__((noinline, unused)) __m512i dpbusd_epi32(__m512i sum, __m512i a, __m512i w) {
     return simde_mm512_dpbusd_epi32(sum, a, w);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows of kernel_test beside those of list.h, and written like them: sources of kernels over instructions in
- * plain C, or in another encoding, for CPUs that lack the real ones. The library has none of them.
- * Not here: AVX-512's peaks and read_sum, which name zmm registers in inline assembly. */
+ * Additional rows for kernel_test, in the form of list.h: the sources of kernels, compiled with instructions
+ * emulated in plain C or in another encoding, for CPUs that lack the real ones. They are not in the library.
+ * Missing: the peaks and read_sum of AVX-512, which name zmm registers in inline assembly. */
 KERNEL(gemm_bf16, gemm_bf16_amx_emulated, RT_CPU_AVX2, 0x1p-21f)
 KERNEL(gemm_s8, gemm_s8_amx_emulated, RT_CPU_AVX2, 0.0f)
 KERNEL(gemm_s4, gemm_s4_amx_emulated, RT_CPU_AVX2, 0.0f)

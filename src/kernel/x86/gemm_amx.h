@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Products on AMX tiles of 16 rows: 2 x 2 tiles of sums for more than 16 rows of A, 1 x 4 for fewer, so that
- * four sums are always in flight (a dot takes 16 cycles, its result 52). The packed layout of B is the tile
- * layout: 16 times 4 bytes of k of one panel are 16 rows of 64 bytes. The same for bf16 and int8: sizes are
- * in bytes, and the includer says by tile_dot how tiles are multiplied. */
+ * four sums are always in flight (a dot issues every 16 cycles, its latency is 52). The packed layout of B is
+ * the tile layout: 16 times 4 bytes of k of one panel are 16 rows of 64 bytes. Shared by bf16 and int8: sizes
+ * are in bytes, and the includer defines tile_dot, which multiplies tiles. */
 #ifndef RT_KERNEL_X86_GEMM_AMX_H
 #define RT_KERNEL_X86_GEMM_AMX_H
 
@@ -13,22 +13,22 @@
 
 enum {
     ROWS = 16, /* of a tile */
-    LINE = 64, /* bytes of its rows: of A, so much of k is taken at a time */
+    LINE = 64, /* bytes of its rows; A advances this much of k per step */
     WIDE = 4,  /* panels of the 1 x 4 block; the 2 x 2 block has two */
     TILE = LINE * ROWS,
     OUT = WIDE * RT_PANEL /* sums from row to row */
 };
 
-/* One block of A against `panels` panels of B. */
+/* One block of A times `panels` panels of B. */
 typedef struct block {
     const char *a, *b;
-    size_t lda, depth;    /* bytes from row to row of A, and of a row */
-    size_t panels, panel; /* panels of B, bytes of one */
+    size_t lda, depth;    /* row stride of A in bytes, bytes of a row */
+    size_t panels, panel; /* panels of B, bytes of a panel */
     size_t rows;          /* 1…32 */
-    float *sums;          /* [32][OUT], or int32 in place of floats */
+    float *sums;          /* [32][OUT], or int32 in the place of floats */
 } block;
 
-/* The last, partial LINE of A and what belongs to it, filled up with zeros. */
+/* The last, partial LINE of A and its part of B, padded with zeros. */
 typedef struct tail {
     _Alignas(64) char a[2 * TILE], b[WIDE * TILE];
 } tail;
@@ -75,7 +75,7 @@ static void run_tall(const block *bl, const tail *rest) {
     tile_zero(2);
     tile_zero(3);
     size_t second =
-        bl->panels > 1 ? bl->panel : 0; /* a single panel is taken twice, its second sums ignored */
+        bl->panels > 1 ? bl->panel : 0; /* a single panel is used twice; its second sums are ignored */
     for (; i + LINE <= bl->depth; i += LINE) step_tall(bl->a + i, bl->lda, bl->b + i * ROWS, second);
     if (i < bl->depth) step_tall(rest->a, LINE, rest->b, TILE);
     tile_store(0, bl->sums, OUT * sizeof(float));
@@ -124,7 +124,7 @@ static void run_block(const block *bl, tail *rest) {
         run_flat(bl, rest);
 }
 
-/* The sums of bl's rows, from i on, and columns, from j on, += those of A's weak columns. */
+/* Adds the products of A's weak columns to the sums of bl, rows from i on, columns from j on. */
 static void add_weak_tiles(const rt_gemm_q *q, const block *bl, size_t i, size_t j, tail *rest) {
     _Alignas(64) float more[2 * ROWS * OUT];
     block weak = *bl;
@@ -137,8 +137,8 @@ static void add_weak_tiles(const rt_gemm_q *q, const block *bl, size_t i, size_t
     add_integers(bl->rows, bl->panels, more, bl->sums, OUT);
 }
 
-/* All rows against bl's panels, of the columns from j on; q: NULL, or the sums are integers. *configured: the
- * rows that the tiles are set to. */
+/* All rows times the panels of bl, columns from j on; q: not NULL for integer sums. *configured: the rows
+ * that the tiles are configured for. */
 static void tile_rows(const rt_gemm *g, block *bl, size_t j, size_t columns, const rt_gemm_q *q,
                       size_t *configured) {
     tail rest;
@@ -157,10 +157,10 @@ static void tile_rows(const rt_gemm *g, block *bl, size_t j, size_t columns, con
     }
 }
 
-/* Where `panels` panels from column j on are. */
+/* Returns `panels` panels from column j on. */
 typedef const char *panels_fn(const rt_gemm *g, const rt_gemm_q *q, size_t j, size_t panels, size_t panel);
 
-/* panel: bytes of a panel, as `at` gives them. */
+/* panel: bytes of a panel as returned by `at`. */
 RT_VERB void gemm_tiles(const rt_gemm *g, size_t a_size, size_t panel, panels_fn *at, const rt_gemm_q *q) {
     _Alignas(64) float sums[2 * ROWS * OUT];
     block bl = {.lda = g->lda * a_size, .depth = g->k * a_size, .panel = panel, .sums = sums};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bf16 by vdpbf16ps: two products a lane, pairs of A broadcast as 32 bits. Sums in another order than ref and
- * subnormals count as zero. */
+ * bf16 with vdpbf16ps: two products per lane, pairs of A broadcast as 32 bits. Sums in a different order than
+ * ref; subnormals are treated as zero. */
 #include "kernel/rows.h"
 #include "kernel/vec/gemm.h"
 

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Products with 4-bit weights without VNNI. A code plus 8 is unsigned and below 16, so vpmaddubsw multiplies
- * it by a signed activation, and 16-bit sums hold 64 rows of k: two instructions for 32 products, where 8-bit
- * weights take four. vpmaddwd then multiplies by the group's scale and widens at once, once in 64 rows. What
- * the 8 was too much is where a sum starts: at minus 8 times the sum of its activations. A column has two
- * such sums, of the even and of the odd pairs of k; each ends within 8 * 127 * 32 = 32512, and that it may
- * wrap round on its way there does no harm. One core of a Zen 3: 255 GOP/s, by unpacking to the 8-bit kernel
- * 130. */
+ * it by a signed activation, and 16-bit sums hold 64 rows of k: two instructions for 32 products, where
+ * 8-bit weights take four. Every 64 rows, vpmaddwd multiplies by the scale of the group and widens. To undo
+ * the 8, each sum starts at minus 8 times the sum of its activations. A column has two such sums, of the
+ * even and of the odd pairs of k; each ends within 8 * 127 * 32 = 32512, and may safely wrap around on the
+ * way. One core of a Zen 3: 255 GOP/s, against 130 when unpacking for the 8-bit kernel. */
 #include "kernel/rows.h"
 #include "kernel/vec/tile_s8.h"
 #include "kernel/vec/unpack.h"
 
 enum {
     DEPTH = 64,    /* rows of k that 16-bit sums hold */
-    TOGETHER = 96, /* rows of A: with k = 3072 they take 295 KB, and their starts 18 KB: both stay in L2 */
-    /* Up to so many rows, codes are taken apart for each block of rows, of which only so many leave registers
-     * for that (8 rows: 212 GOP/s, unpacked 190). */
+    TOGETHER = 96, /* rows of A: with k = 3072 they take 295 KB, and their initial sums 18 KB, both in L2 */
+    /* Up to this many rows, codes are unpacked for each block of rows; smaller blocks leave registers for
+     * that (8 rows: 212 GOP/s, 190 when unpacked in advance). */
     FEW_ROWS = 16,
     PACKED_ROWS = 4
 };
@@ -22,8 +21,7 @@ enum {
 _Static_assert(TOGETHER * 4 / 8 + RT_PANEL <= 4 * RT_PANEL,
                "a start for at least 8 of k fits into the scratch");
 
-/* Sums to start from, for TOGETHER rows: [rows][blocks] pairs of 16 bits. Blocks of DEPTH begin anew with
- * each group. */
+/* Initial sums for TOGETHER rows: [rows][blocks] pairs of 16 bits. Each group starts a new block of DEPTH. */
 typedef struct starts {
     int32_t *pairs;
     size_t blocks;
@@ -33,7 +31,7 @@ static size_t blocks_of(size_t group) {
     return (group + DEPTH - 1) / DEPTH;
 }
 
-/* Of n activations, a multiple of 8: four to a pair of sums. */
+/* For n activations, a multiple of 8: four per pair of sums. */
 RT_VERB int32_t start_of(const int8_t *a, size_t n) {
     const __m256i one = _mm256_set1_epi8(1);
     __m128i sum = _mm_setzero_si128();
@@ -65,20 +63,19 @@ static void make_starts(const rt_gemm_q *q, size_t k, size_t row, size_t rows, c
     }
 }
 
-/* In place, so that no register is copied; volatile, so that gcc keeps the order in which all sums fit. */
+/* In place, to avoid copying registers; volatile, so that gcc keeps the order in which all sums fit. */
 RT_VERB __m256i add16(__m256i sum, __m256i more) {
     __asm__ volatile("vpaddw %1, %0, %0" : "+x"(sum) : "x"(more));
     return sum;
 }
 
-/* Rows of A, 0…2 and 3…5, `step` bytes apart: two pointers and a distance are what addresses
- * can be made of. */
+/* Rows 0…2 and 3…5 of A, `step` bytes apart: x86 addresses consist of a pointer and a scaled offset. */
 typedef struct rows6 {
     const int8_t *upper, *lower;
     size_t step;
 } rows6;
 
-/* Four rows of k, from d on, against 16 columns, whose codes plus 8 are `low` and `high`. */
+/* Four rows of k, from d on, times 16 columns, whose codes plus 8 are `low` and `high`. */
 RT_VERB void step4(size_t rows, const rows6 *a, size_t d, __m256i low, __m256i high,
                    __m256i sum[V16_ROWS][2]) {
 #pragma GCC unroll 6
@@ -92,7 +89,7 @@ RT_VERB void step4(size_t rows, const rows6 *a, size_t d, __m256i low, __m256i h
     }
 }
 
-/* A panel: codes in pairs [k/8][16][4] or, unpacked, plus 8 and a byte each [k/4][16][4]; its scales. */
+/* A panel: packed codes [k/8][16][4] or unpacked, plus 8, one byte each [k/4][16][4]; and its scales. */
 typedef struct panel {
     const uint8_t *codes, *scales;
     size_t group;
@@ -124,7 +121,7 @@ RT_VERB void block(size_t rows, bool unpacked, size_t i, size_t depth, const int
     for (size_t r = 0; r < rows; r++) sum[r][0] = sum[r][1] = _mm256_set1_epi32(start[r * blocks]);
     const uint8_t *codes = b->codes + i * RT_PANEL / (unpacked ? 1 : 2);
     rows6 at = {a + i, a + i + 3 * lda, lda};
-    __asm__("" : "+r"(at.lower)); /* gcc would make six pointers of it, which do not fit into registers */
+    __asm__("" : "+r"(at.lower)); /* gcc would turn this into six pointers, which do not fit into registers */
     for (size_t d = 0; d < depth; d += 8) {
         if (unpacked)
             step8_unpacked(rows, &at, codes, sum);
@@ -144,13 +141,13 @@ RT_VERB void block(size_t rows, bool unpacked, size_t i, size_t depth, const int
     }
 }
 
-/* A column's scale in both 16-bit halves of its lane. */
+/* The scale of each column in both 16-bit halves of its lane. */
 RT_VERB __m256i scale_pairs(const uint8_t *scales) {
     __m256i x = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)scales));
     return _mm256_or_si256(x, _mm256_slli_epi32(x, 16));
 }
 
-/* total[rows][16]: int32 in place of floats; k: a multiple of 8 */
+/* total[rows][16]: int32 in the place of floats; k: a multiple of 8 */
 RT_VERB void tile(size_t rows, bool unpacked, const int8_t *a, size_t lda, const panel *b, size_t k,
                   const int32_t *start, size_t blocks, float *total) {
     memset(total, 0, rows * RT_PANEL * sizeof *total);
@@ -159,7 +156,7 @@ RT_VERB void tile(size_t rows, bool unpacked, const int8_t *a, size_t lda, const
         const __m256i scale[2] = {scale_pairs(scales), scale_pairs(scales + 8)};
         size_t stop = rt_min(k, from + b->group);
         for (size_t i = from; i < stop; i += DEPTH, start++) {
-            /* gcc would keep the totals in other places of the stack meanwhile. */
+            /* Otherwise gcc would copy the totals elsewhere on the stack. */
             __asm__ volatile("" ::: "memory");
             if (stop - i >= DEPTH)
                 block(rows, unpacked, i, DEPTH, a, lda, b, start, blocks, scale, total);
@@ -189,7 +186,7 @@ static tile_fn *const tiles_packed[PACKED_ROWS] = {PACKED_TILES(ENTRY)};
 static tile_fn *const tiles_unpacked[V16_ROWS] = {UNPACKED_TILES(ENTRY)};
 #undef ENTRY
 
-/* Codes plus 8 of a whole panel, a byte each: once for all rows of A. */
+/* Unpacks codes plus 8 of a whole panel, one byte each, once for all rows of A. */
 static void unpack_codes(const uint8_t *codes, size_t k, uint8_t *out) {
     const __m256i low = _mm256_set1_epi8(15), flip = _mm256_set1_epi8((char)0x88);
     for (size_t i = 0; i < k; i += 8) {
@@ -203,7 +200,7 @@ static void unpack_codes(const uint8_t *codes, size_t k, uint8_t *out) {
     }
 }
 
-/* `rows` rows of A from `row` on against the panel at column j, up to `most` at a time. */
+/* `rows` rows of A from `row` on times the panel at column j, up to `most` at a time. */
 static void panel_rows(const rt_gemm_q *q, const rt_gemm *g, size_t row, size_t rows, size_t j,
                        const panel *b, const starts *from, bool unpacked) {
     _Alignas(64) float sums[V16_ROWS * RT_PANEL];
@@ -220,7 +217,7 @@ static void panel_rows(const rt_gemm_q *q, const rt_gemm *g, size_t row, size_t 
     }
 }
 
-/* The scratch holds a panel's codes [k][16], then the starts. */
+/* The scratch holds the codes of a panel [k][16], then the initial sums. */
 void rt_gemm_s4_avx2(const rt_gemm_q *q) {
     rt_gemm g = gemm_view(q, 8);
     bool unpacked = g.m > FEW_ROWS;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Peaks by tdpbf16ps and tdpbssd: six tiles of sums, more than hide the 52 cycles of a result when one is
- * started every 16. */
+ * Peaks with tdpbf16ps and tdpbssd: six tiles of sums, more than enough to hide the latency of 52 cycles when
+ * one is issued every 16. */
 #include "kernel/rows.h"
 #include RT_TILE_HEADER
 
@@ -8,7 +8,7 @@
 
 enum { SUMS = 6, ROWS = 16, COLUMNS = 16, LINE = 64, ONE_BF16 = 0x3f80 };
 
-/* All eight tiles full: 0…5 sums, 6 A and 7 B, both what `fill` holds. */
+/* All eight tiles in use: 0…5 sums, 6 A and 7 B, both loaded from `fill`. */
 static void configure(const void *fill) {
     tile_config config = {.palette = 1};
     for (int t = 0; t < 8; t++) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Peaks by vfmadd231ps, by vpmaddubsw with vpmaddwd and vpaddd (8-bit weights) or with vpaddw (4-bit ones),
- * and reading by ymm loads. */
+ * Peaks with vfmadd231ps, with vpmaddubsw plus vpmaddwd and vpaddd (8-bit weights) or vpaddw (4-bit weights),
+ * and reading with ymm loads. */
 #include "kernel/rows.h"
 #include RT_ISA_HEADER
 
 enum { SUMS = 12, LANES = 8, STREAMS = 4 }; /* 12 of 16 registers; two units need 8 to 10 sums in flight */
 
-/* The same value, which the compiler takes for another one: nothing is merged or taken out of a loop. */
+/* Returns the same value, opaque to the compiler: nothing is merged or hoisted out of a loop. */
 RT_VERB __m256 hidden_f32(__m256 x) {
     __asm__ volatile("" : "+x"(x));
     return x;
@@ -36,7 +36,7 @@ uint64_t rt_peak_bf16_avx2(size_t rounds, int one, float *sums) {
 }
 
 uint64_t rt_peak_s8_avx2(size_t rounds, int one, float *sums) {
-    enum { DEPTH = 4 }; /* products a lane */
+    enum { DEPTH = 4 }; /* products per lane */
     __m256i x = _mm256_set1_epi8((char)one), ones = _mm256_set1_epi16((short)one), sum[SUMS];
     __m256i half[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
 #pragma GCC unroll 12
@@ -55,11 +55,11 @@ uint64_t rt_peak_s8_avx2(size_t rounds, int one, float *sums) {
     return (uint64_t)rounds * SUMS * LANES * DEPTH * 2;
 }
 
-/* As gemm_s4_avx2 sums: a round is 16 steps in 16 bits, then one in 32. A sum waits for vpaddw alone, a
- * cycle, so that ten are enough; two totals, x, the ones and a product leave no room for more. One core of a
- * Zen 3: 314 GOP/s; vpmaddubsw alone would reach 415, but vpaddw takes turns on its ports. */
+/* Sums as in gemm_s4_avx2: a round is 16 steps in 16 bits, then one in 32. A sum depends only on vpaddw,
+ * with a latency of one cycle, so ten are enough; two totals, x, the ones and a product leave no room for
+ * more. One core of a Zen 3: 314 GOP/s; vpmaddubsw alone would reach 415, but vpaddw shares its ports. */
 uint64_t rt_peak_s4_avx2(size_t rounds, int one, float *sums) {
-    enum { SUMS_16 = 10, STEPS = 16, PRODUCTS = 32 /* of an instruction */ };
+    enum { SUMS_16 = 10, STEPS = 16, PRODUCTS = 32 /* per instruction */ };
     __m256i x = _mm256_set1_epi8((char)one), ones = _mm256_set1_epi16((short)one), sum[SUMS_16];
     __m256i half[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     for (size_t r = 0; r < rounds; r++) {

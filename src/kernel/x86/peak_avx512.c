@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Peaks by vfmadd231ps on zmm registers, and reading by zmm loads. */
+ * Peaks with vfmadd231ps on zmm registers, and reading with zmm loads. */
 #include "kernel/rows.h"
 #include RT_ISA_HEADER
 
 enum { SUMS = 16, LANES = 16, STREAMS = 4 };
 
-/* The same value, which the compiler takes for another one. */
+/* Returns the same value, opaque to the compiler. */
 RT_VERB __m512 hidden(__m512 x) {
     __asm__ volatile("" : "+v"(x));
     return x;

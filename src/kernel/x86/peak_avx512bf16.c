@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The peak of bf16 by vdpbf16ps on zmm registers. */
+ * The peak of bf16 with vdpbf16ps on zmm registers. */
 #include "kernel/rows.h"
 #include RT_ISA_HEADER
 
 enum { SUMS = 16, LANES = 16, DEPTH = 2, ONE = 0x3f80 }; /* 1 as bf16 */
 
-/* The same value, which the compiler takes for another one. */
+/* Returns the same value, opaque to the compiler. */
 RT_VERB __m512 hidden(__m512 x) {
     __asm__ volatile("" : "+v"(x));
     return x;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The peak of int8, for weights of 8 and of 4 bits, by vpdpbusd on zmm registers. */
+ * The peak of int8, for weights of 8 and of 4 bits, with vpdpbusd on zmm registers. */
 #include "kernel/rows.h"
 #include RT_ISA_HEADER
 
 enum { SUMS = 16, LANES = 16, DEPTH = 4 };
 
-/* The same value, which the compiler takes for another one. */
+/* Returns the same value, opaque to the compiler. */
 RT_VERB __m512i hidden(__m512i x) {
     __asm__ volatile("" : "+v"(x));
     return x;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The peak of int8, for weights of 8 and of 4 bits, by AVX-VNNI's vpdpbusd. */
+ * The peak of int8, for weights of 8 and of 4 bits, with the vpdpbusd of AVX-VNNI. */
 #include "kernel/rows.h"
 #include RT_ISA_HEADER
 
 enum { SUMS = 12, LANES = 8, DEPTH = 4 };
 
-/* The same value, which the compiler takes for another one. */
+/* Returns the same value, opaque to the compiler. */
 RT_VERB __m256i hidden(__m256i x) {
     __asm__ volatile("" : "+x"(x));
     return x;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The AMX tile verbs as the instructions. tile_emulated.h has the same verbs in plain C, so that the kernels
- * written over them can be tested on CPUs without AMX. Tile numbers must be literals: they are part of the
+ * The AMX tile verbs as instructions. tile_emulated.h has the same verbs in plain C, so that the kernels
+ * using them can be tested on CPUs without AMX. Tile numbers must be literals: they are part of the
  * opcode. */
 #ifndef RT_KERNEL_X86_TILE_AMX_H
 #define RT_KERNEL_X86_TILE_AMX_H
@@ -17,7 +17,7 @@ typedef struct tile_config {
     uint8_t rows[16];
 } tile_config;
 
-/* gcc 12's intrinsics do not say that they read memory: what they read is named here first. */
+/* The intrinsics of gcc 12 do not declare that they read memory; this does. */
 static inline void tile_publish(const void *data) {
     __asm__ volatile("" : : "r"(data) : "memory");
 }
@@ -25,7 +25,7 @@ static inline void tile_publish(const void *data) {
 #define tile_configure(config)        _tile_loadconfig(config)
 #define tile_release()                _tile_release()
 #define tile_zero(tile)               _tile_zero(tile)
-#define tile_load(tile, from, stride) _tile_loadd(tile, from, stride) /* stride: bytes from row to row */
+#define tile_load(tile, from, stride) _tile_loadd(tile, from, stride) /* stride: row stride in bytes */
 #define tile_store(tile, to, stride)  _tile_stored(tile, to, stride)
 #define tile_dot_bf16(sum, a, b)      _tile_dpbf16ps(sum, a, b) /* sum += a b, b in pairs of rows */
 #define tile_dot_s8(sum, a, b)        _tile_dpbssd(sum, a, b)   /* b in fours of rows */

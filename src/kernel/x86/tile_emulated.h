@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The verbs of tile_amx.h in plain C, for tests. Rules of the Intel SDM: rows and bytes beyond a tile's
- * configuration are zero after a load and are not stored; shapes must match; TDPBF16PS flushes subnormals and
- * adds even products before odd ones. */
+ * The verbs of tile_amx.h in plain C, for tests. Follows the Intel SDM: rows and bytes beyond the
+ * configuration of a tile are zero after a load and are not stored; shapes must match; TDPBF16PS flushes
+ * subnormals and adds even products before odd ones. */
 #ifndef RT_KERNEL_X86_TILE_EMULATED_H
 #define RT_KERNEL_X86_TILE_EMULATED_H
 
@@ -20,7 +20,7 @@ typedef struct tile_config {
     uint8_t rows[16];
 } tile_config;
 
-static _Thread_local tile_config tile_shape; /* palette 0: no tiles, and any use of one must show */
+static _Thread_local tile_config tile_shape; /* palette 0: no tiles; any use of one must be noticed */
 static _Thread_local uint8_t tile_data[8][16][64];
 
 static inline void tile_publish(const void *data) {
@@ -48,7 +48,7 @@ static inline void tile_store(int tile, void *to, size_t stride) {
     }
 }
 
-/* bf16 number i of a tile's row, subnormals as zero */
+/* bf16 element i of a row of a tile, subnormals as zero */
 static inline float tile_bf16(int tile, size_t row, size_t i) {
     uint16_t bits;
     memcpy(&bits, &tile_data[tile][row][2 * i], sizeof bits);

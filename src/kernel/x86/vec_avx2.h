@@ -23,7 +23,7 @@ typedef struct v16 {
     __m256 lo, hi;
 } v16;
 
-/* 8 lanes of all ones for those of first…first+7 that are below n. */
+/* 8 lanes, all ones where the index first…first+7 is below n. */
 RT_VERB __m256i lanes_below(size_t n, int first) {
     __m256i lane = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(first));
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n < 16 ? (int)n : 16), lane);
@@ -117,7 +117,7 @@ RT_VERB float v16_sum(v16 x) {
     return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
 
-/* To bf16 in the upper halves, to nearest even, NaN quiet; then down. */
+/* Rounds to bf16 in the upper halves, to nearest even, with quiet NaN; then shifts down. */
 RT_VERB __m256i narrow8(__m256 x) {
     __m256i bits = _mm256_castps_si256(x);
     __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
@@ -217,7 +217,7 @@ RT_VERB n16 n16_load(const int16_t *p) {
     return (n16){_mm256_loadu_si256((const __m256i *)(const void *)p),
                  _mm256_loadu_si256((const __m256i *)(const void *)(p + 16))};
 }
-/* Added in place, and in the order written, so that gcc keeps 12 sums in registers. */
+/* Added in place and in this order, so that gcc keeps 12 sums in registers. */
 RT_VERB __m256i dot2(__m256i sum, __m256i a, __m256i b) {
     __m256i product = _mm256_madd_epi16(a, b);
     __asm__ volatile("vpaddd %1, %0, %0" : "+x"(sum) : "x"(product));

@@ -11,8 +11,8 @@
 #define RT_ISA(name) rt_##name##_avx512
 #define RT_VERB      static inline __attribute__((always_inline))
 
-/* Register tiles (rows, panels): 6 x 4 fills 24 of 32 registers with sums. Measured on Zen 4 against 12 x 2,
- * which loads 14 instead of 10 times a step: 97 % of peak instead of 91 %, and few rows keep enough sums in
+/* Register tiles (rows, panels): 6 x 4 fills 24 of 32 registers with sums. Compared with 12 x 2 on Zen 4,
+ * which takes 14 loads per step instead of 10: 97 % of peak instead of 91 %, and few rows keep enough sums in
  * flight to hide the latency of fma. */
 enum { V16_ROWS = 6, V16_PANELS = 4 };
 #define V16_TILE_ROWS(X, panels) X(1, panels) X(2, panels) X(3, panels) X(4, panels) X(5, panels) X(6, panels)
@@ -28,7 +28,7 @@ RT_VERB __mmask16 v16_mask(size_t n) {
     return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1);
 }
 
-/* Four streams at once keep the hardware's prefetch ahead; instructions for it only cost (2 % measured). */
+/* Four parallel streams keep the hardware prefetcher ahead; prefetch instructions only cost time (2 %). */
 RT_VERB void v16_prefetch(const void *p) {
     (void)p;
 }

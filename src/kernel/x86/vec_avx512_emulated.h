@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * vec_avx512.h over emulated intrinsics, so that what is written over it can be tested on CPUs without
- * AVX-512. */
+ * vec_avx512.h with emulated intrinsics, so that the code using it can be tested on CPUs without AVX-512. */
 #ifndef RT_KERNEL_X86_VEC_AVX512_EMULATED_H
 #define RT_KERNEL_X86_VEC_AVX512_EMULATED_H
 

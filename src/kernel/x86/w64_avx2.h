@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The verbs of vec/dot.h that are the same for every way of multiplying in ymm registers. */
+ * The verbs of vec/dot.h that all ways of multiplying in ymm registers share. */
 #ifndef RT_KERNEL_X86_W64_AVX2_H
 #define RT_KERNEL_X86_W64_AVX2_H
 
