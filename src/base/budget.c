@@ -12,7 +12,7 @@ void rt_budget_begin(rt_budget *budget, const char *source, uint64_t memory) {
     current = budget;
 }
 
-/* The limit, where it comes from, and what raises it. */
+/* The limit, its origin, and how to raise it. */
 static void say_limit(const rt_budget *b, char *out, size_t size) {
     char files[96] = "";
     if (!b->fixed) {
@@ -73,7 +73,7 @@ void rt_budget_integers(size_t count, size_t bytes) {
     rt_budget *b = current;
     size_t floats, most;
     if (b == NULL || b->fixed || !rt_mul(count, sizeof(float), &floats) || floats <= bytes) return;
-    /* Tensors of external data may lie over each other; no file has more than two integers a byte. */
+    /* Tensors of external data may overlap; no file has more than two integers per byte. */
     if (!rt_mul(b->files, 2 * sizeof(float) - 1, &most)) most = SIZE_MAX;
     grow(b, &b->decoded, rt_min(floats - bytes, most - rt_min(most, b->decoded)));
 }

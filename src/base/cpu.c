@@ -15,7 +15,7 @@
 
 enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
 
-static uint64_t enabled_state(void) { /* XCR0: register state that the system saves */
+static uint64_t enabled_state(void) { /* XCR0: register state saved by the system */
     uint32_t low, high;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return low | (uint64_t)high << 32;
@@ -76,7 +76,7 @@ uint32_t rt_cpu_features(void) {
     return detected;
 }
 
-/* One row a tier: what it may use, what it needs. */
+/* One row per tier: features it may use, features it needs. */
 #define TIER_AVX2 (RT_CPU_AVX2 | RT_CPU_AVX_VNNI)
 #define TIER_VNNI (TIER_AVX2 | RT_CPU_AVX512 | RT_CPU_AVX512_VNNI | RT_CPU_AVX512_BF16)
 #define TIER_AMX  (TIER_VNNI | RT_CPU_AMX_INT8 | RT_CPU_AMX_BF16)
@@ -113,7 +113,7 @@ retort_status rt_isa_select(const char *name, uint32_t *features, const char **i
     return RETORT_OK;
 }
 
-/* First line of a small file of /sys or /proc; false when there is none. */
+/* First line of a small file in /sys or /proc; false if it does not exist. */
 static bool read_line(const char *path, char *out, size_t size) {
     FILE *file = fopen(path, "re");
     if (file == NULL) return false;
@@ -122,7 +122,7 @@ static bool read_line(const char *path, char *out, size_t size) {
     return got;
 }
 
-/* CPUs that the cgroup at `path` (below the v2 root) grants; 0: no limit. */
+/* CPU quota of the cgroup at `path` (below the v2 root); 0: no limit. */
 static double quota_at(const char *path) {
     char file[512], line[128];
     double quota, period;
@@ -141,7 +141,7 @@ static double quota_v1(void) {
     return q > 0 && p > 0 ? q / p : 0;
 }
 
-/* The tightest limit on the way from this process's cgroup to the root. */
+/* The tightest limit from the cgroup of this process up to the root. */
 static double cgroup_quota(void) {
     char path[400] = "";
     FILE *file = fopen("/proc/self/cgroup", "re");
@@ -163,8 +163,8 @@ static double cgroup_quota(void) {
     }
 }
 
-/* Distinct (package, core) pairs of the CPUs in `set`; CPUs without topology count as cores of their own. The
- * first `most` cores' first CPUs go to cpus. */
+/* Counts distinct (package, core) pairs of the CPUs in `set`; a CPU without topology counts as a core.
+ * Writes the first CPU of each of the first `most` cores to cpus. */
 static int physical_cores(const cpu_set_t *set, int *cpus, int most) {
     enum { MOST = 1024 };
     long seen[MOST];
@@ -190,7 +190,7 @@ static int physical_cores(const cpu_set_t *set, int *cpus, int most) {
 
 void rt_cpu_caches(uint64_t bytes[RT_CACHES]) {
     static const uint64_t usual[RT_CACHES] = {32 << 10, 1 << 20, 32 << 20};
-    enum { MOST = 8 }; /* data, instruction and unified caches are entries of their own */
+    enum { MOST = 8 }; /* data, instruction and unified caches have separate entries */
     memcpy(bytes, usual, sizeof usual);
     for (int i = 0; i < MOST; i++) {
         char file[128], type[32], level[32], size[32], unit = 'K';

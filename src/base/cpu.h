@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What this CPU can do, and how much of it this process may use. */
+ * Features of this CPU, and how much of it this process may use. */
 #ifndef RT_BASE_CPU_H
 #define RT_BASE_CPU_H
 
 #include "base/error.h"
 
-/* One row a feature: bit, name. A bit is set only when the CPU has it and the operating system lets it be
- * used (register state enabled by XCR0; for AMX the permission of arch_prctl was granted to this process).
- * "fast_*" bits say that a feature is also worth using. */
+/* One row per feature: bit, name. A bit is set only if the CPU has the feature and the operating system
+ * allows it (XCR0 enables the register state; for AMX, arch_prctl granted permission to this process).
+ * "fast_*" bits mean that a feature is also worth using. */
 #define RT_CPU_FEATURES(X)                                                                                   \
     X(AVX2, "avx2")     /* AVX2 + FMA + F16C + BMI */                                                        \
     X(AVX512, "avx512") /* F BW CD DQ VL */                                                                  \
@@ -32,28 +32,28 @@ enum {
 #undef RT_CPU_BIT
 };
 
-/* All features of this CPU. Asks for the AMX permission once. Thread-safe. */
+/* All features of this CPU. Requests the AMX permission once. Thread-safe. */
 uint32_t rt_cpu_features(void);
 
-/* Tiers, as --isa spells them: each allows the features of its mask. */
+/* Tiers, named as in --isa: each allows the features of its mask. */
 typedef struct rt_isa {
     const char *name; /* "ref", "avx2", "vnni", "amx", "neon" */
     uint32_t allows;  /* features that may be used under this cap */
-    uint32_t needs;   /* features the CPU must have for the cap to be accepted */
+    uint32_t needs;   /* features the CPU must have to accept the cap */
 } rt_isa;
 /* The tiers, weakest first; *count of them. */
 const rt_isa *rt_isa_list(size_t *count);
-/* Features to use under a cap. `name` NULL takes $RETORT_ISA, then everything. RETORT_ARGUMENT for an unknown
- * name, RETORT_UNSUPPORTED ("not supported on this CPU") for a tier the CPU lacks. *isa (may be NULL) is set
- * to the tier's name: the cap's, or the best one the CPU has. */
+/* Features to use under a cap. `name` NULL: $RETORT_ISA, or else all. RETORT_ARGUMENT for an unknown name,
+ * RETORT_UNSUPPORTED ("not supported on this CPU") for a tier that the CPU lacks. *isa (may be NULL) is set
+ * to the name of the tier: the cap, or the best of this CPU. */
 retort_status rt_isa_select(const char *name, uint32_t *features, const char **isa, retort_error *err);
 
-/* Bytes of the data caches of level 1 to 3, as the first CPU has them; 32 KiB, 1 MiB and 32 MiB where the
- * system does not tell. */
+/* Bytes of the data caches of level 1 to 3 of the first CPU; 32 KiB, 1 MiB and 32 MiB if the system does not
+ * say. */
 enum { RT_CACHES = 3 };
 void rt_cpu_caches(uint64_t bytes[RT_CACHES]);
 
-/* Number of cores that this thread may run on; a CPU of each goes to cpus, `most` of them at most. */
+/* Number of cores that this thread may run on; writes one CPU of each to cpus, at most `most`. */
 int rt_cpu_cores(int *cpus, int most);
 
 /* Default number of threads: min(affinity, cgroup quota rounded up, physical cores), at least 1. */

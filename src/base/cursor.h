@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The one way to read untrusted bytes: every take is checked against the end. */
+ * The one way to read untrusted bytes: every read is checked against the end. */
 #ifndef RT_BASE_CURSOR_H
 #define RT_BASE_CURSOR_H
 
@@ -18,14 +18,14 @@ static inline rt_cursor rt_cursor_make(const void *data, size_t size) {
 static inline size_t rt_cursor_left(const rt_cursor *c) {
     return (size_t)(c->end - c->at);
 }
-/* The next n bytes, NULL (and nothing taken) when fewer are left. */
+/* Takes the next n bytes; NULL, and takes nothing, if fewer are left. */
 static inline const uint8_t *rt_take(rt_cursor *c, size_t n) {
     if (n > rt_cursor_left(c)) return NULL;
     const uint8_t *taken = c->at;
     c->at += n;
     return taken;
 }
-/* Little-endian integers; false when too few bytes are left. */
+/* Little-endian integers; false if too few bytes are left. */
 static inline bool rt_take_u8(rt_cursor *c, uint8_t *out) {
     const uint8_t *p = rt_take(c, 1);
     if (p != NULL) *out = *p;

@@ -18,7 +18,7 @@ const char *retort_status_text(retort_status status) {
 
 retort_status rt_fail(retort_error *err, retort_status status, const char *format, ...) {
     if (err != NULL) {
-        char text[sizeof err->text + 4]; /* a character that is cut there does not fit either */
+        char text[sizeof err->text + 4]; /* a partial character does not fit either */
         va_list args;
         va_start(args, format);
         err->status = status;

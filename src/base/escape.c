@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Text of unknown origin, made fit for a terminal, a log and a column of a table. */
+ * Escapes untrusted text for a terminal, a log and a column of a table. */
 #include "base/error.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes of the well-formed sequence at `at` and its code point; 0 when it is malformed (Unicode 15.0, table
- * 3-7). */
+/* Length of the well-formed sequence at `at`, and its code point; 0 if malformed (Unicode 15.0,
+ * table 3-7). */
 static size_t take(const unsigned char *at, size_t left, unsigned *point) {
     *point = at[0];
     if (at[0] < 0x80) return 1;
@@ -23,7 +23,7 @@ static size_t take(const unsigned char *at, size_t left, unsigned *point) {
     return n;
 }
 
-/* What moves the cursor, ends a line or turns the order of what follows. */
+/* Characters that move the cursor, end a line or change the direction of the text. */
 static bool is_control(unsigned c) {
     return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x061C || c == 0x200E || c == 0x200F ||
            (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);

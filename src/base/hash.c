@@ -6,7 +6,7 @@
 
 rt_hash_key rt_hash_key_new(void) {
     rt_hash_key key;
-    /* Where a sandbox forbids the call, what the kernel gave the program at its start. */
+    /* If a sandbox forbids the call: the random bytes that the kernel gave the program at its start. */
     if (getrandom(&key, sizeof key, GRND_NONBLOCK) != sizeof key) {
         const void *start = (const void *)getauxval(AT_RANDOM);
         key = (rt_hash_key){{0, 0}};

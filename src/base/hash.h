@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * SipHash-1-3 (Aumasson and Bernstein, 2012): who does not know the key cannot choose what collides. Tables
- * of names that come from files are keyed anew each time, so that no file can make them slow. */
+ * SipHash-1-3 (Aumasson and Bernstein, 2012): without the key, nobody can construct collisions. Each table of
+ * names from files has a new random key, so no file can make it slow. */
 #ifndef RT_BASE_HASH_H
 #define RT_BASE_HASH_H
 
@@ -11,11 +11,11 @@
 typedef struct rt_hash_key {
     uint64_t words[2];
 } rt_hash_key;
-/* A random one. */
+/* A random key. */
 rt_hash_key rt_hash_key_new(void);
 
-/* A hash on its way: rt_hash_begin, rt_hash_block for each 8 bytes, rt_hash_end for what is left. It may be
- * ended again and again, which gives the hashes of all beginnings of a text. */
+/* An incremental hash: rt_hash_begin, rt_hash_block for each 8 bytes, rt_hash_end for the rest. rt_hash_end
+ * may be called repeatedly, to hash all prefixes of a text. */
 typedef struct rt_hash_state {
     uint64_t v[4];
 } rt_hash_state;
@@ -54,7 +54,7 @@ static inline void rt_hash_block(rt_hash_state *state, const uint8_t bytes[8]) {
     rt_hash_word(state, word);
 }
 
-/* The hash of `length` bytes, of which `state` has had all blocks; `word` has the rest, zeros above. */
+/* The hash of `length` bytes, after `state` has consumed all blocks; `word` holds the rest, zero-padded. */
 static inline uint64_t rt_hash_finish(rt_hash_state state, uint64_t word, size_t length) {
     rt_hash_word(&state, word | (uint64_t)length << 56);
     state.v[2] ^= 0xFF;
@@ -68,7 +68,7 @@ static inline uint64_t rt_hash_end(rt_hash_state state, const uint8_t *rest, siz
     return rt_hash_finish(state, word, length);
 }
 
-/* The same where RT_HASH_MARGIN bytes after the last one may be read, too: a load without a branch. */
+/* The same if RT_HASH_MARGIN bytes after the last one are readable: loads without a branch. */
 enum { RT_HASH_MARGIN = 8 };
 static inline uint64_t rt_hash_end_wide(rt_hash_state state, const uint8_t *rest, size_t length) {
     uint64_t word;

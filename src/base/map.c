@@ -65,8 +65,8 @@ bool rt_path_join(char *out, size_t size, const char *folder, const char *name) 
     return n >= 0 && (size_t)n < size;
 }
 
-/* The file itself where `path` is a link to one; else a copy of `path`. A link to nothing is refused: whoever
- * has put it there chose where a new file would come to be. */
+/* The target if `path` is a link, else a copy of `path`. A dangling link is refused: whoever created it would
+ * choose where the new file appears. */
 static retort_status resolve(char **out, const char *path, retort_error *err) {
     struct stat info;
     *out = realpath(path, NULL);
@@ -79,15 +79,15 @@ static retort_status resolve(char **out, const char *path, retort_error *err) {
 
 enum { TEMPORARY_SUFFIX = 32, MOST_TRIES = 100, FD_PATH = 32 };
 
-/* `path` with a suffix that nobody else has. */
+/* `path` with a unique suffix. */
 static void name_temporary(const rt_writer *writer) {
     static atomic_uint count;
     snprintf(writer->temporary, strlen(writer->path) + TEMPORARY_SUFFIX, "%s.%x-%x", writer->path,
              (unsigned)getpid(), atomic_fetch_add(&count, 1));
 }
 
-/* A file without a name in the folder of `path`: the system removes it however the process ends. -1: the file
- * system has none. */
+/* Creates an unnamed file in the folder of `path`; the system removes it however the process ends. -1: not
+ * supported by the file system. */
 static int open_unnamed(const char *path) {
 #ifdef O_TMPFILE
     char folder[4096];
@@ -103,7 +103,7 @@ static int open_unnamed(const char *path) {
 #endif
 }
 
-/* A new file beside `path`, which has no name where that can be. -1: errno says why. */
+/* Creates a new file next to `path`, unnamed if possible. -1: see errno. */
 static int create_beside(rt_writer *writer) {
     int fd = open_unnamed(writer->path);
     for (int i = 0; fd < 0 && i < MOST_TRIES; i++) {
@@ -115,7 +115,7 @@ static int create_beside(rt_writer *writer) {
     return fd;
 }
 
-/* Gives a file without a name one. */
+/* Links an unnamed file into the folder. */
 static bool give_name(rt_writer *writer) {
     char from[FD_PATH];
     snprintf(from, sizeof from, "/proc/self/fd/%d", writer->fd);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Files: mapped to read, written beside and renamed. */
+ * Files: mapped for reading; for writing, a new file that replaces the old one by renaming. */
 #ifndef RT_BASE_MAP_H
 #define RT_BASE_MAP_H
 
@@ -9,25 +9,25 @@
 typedef struct rt_map {
     const uint8_t *data;
     size_t size;
-    void *base; /* what to unmap; NULL for an empty file */
+    void *base; /* address to unmap; NULL for an empty file */
 } rt_map;
 retort_status rt_map_open(rt_map *map, const char *path, retort_error *err);
-/* The same of an open file, which stays the caller's; `path` is for error texts. */
+/* The same for an open file, which the caller keeps; `path` is for error texts. */
 retort_status rt_map_fd(rt_map *map, int fd, const char *path, retort_error *err);
 void rt_map_close(rt_map *map);
 
 /* Whether `path` names a regular file (following links) / a folder. */
 bool rt_is_file(const char *path);
 bool rt_is_folder(const char *path);
-/* "folder/name" into out; false when it does not fit. */
+/* Writes "folder/name" to out; false if it does not fit. */
 bool rt_path_join(char *out, size_t size, const char *folder, const char *name);
 
-/* A file being written beside `path` under a name of its own; commit makes it durable and renames it over
- * `path` (the file itself where that is a link; anything but a regular file is refused); abort (also after a
- * failed commit, or with nothing open) removes it. */
+/* A new file next to `path`, with a different name or none. commit syncs it and renames it over `path` (or
+ * over the target if `path` is a link; anything but a regular file is refused). abort removes it; it may
+ * also follow a failed commit, or be called with nothing open. */
 typedef struct rt_writer {
     char *path, *temporary;
-    bool named; /* a file is there that is called `temporary` */
+    bool named; /* a file named `temporary` exists */
     int fd;
     uint64_t written;
 } rt_writer;

@@ -49,7 +49,7 @@ static bool arena_new_block(rt_arena *arena, size_t bytes) {
     if (!rt_add(capacity, sizeof(struct rt_arena_block), &total)) return false;
     struct rt_arena_block *block = rt_alloc_aligned(total);
     if (block == NULL) return false;
-    rt_budget_take(total); /* it fits: rt_alloc_aligned has asked */
+    rt_budget_take(total); /* fits: rt_alloc_aligned has checked */
     block->next = arena->blocks;
     block->capacity = capacity;
     arena->blocks = block;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Allocation with checked sizes, an arena for things that die together, a growing buffer with a hard cap. */
+ * Allocation with checked sizes, an arena for objects with a common lifetime, a growing buffer with a cap. */
 #ifndef RT_BASE_MEMORY_H
 #define RT_BASE_MEMORY_H
 
@@ -14,7 +14,7 @@ static inline bool rt_mul(size_t a, size_t b, size_t *out) {
 static inline bool rt_add(size_t a, size_t b, size_t *out) {
     return !__builtin_add_overflow(a, b, out);
 }
-/* The next multiple of `unit` (a power of two) at or above n; the caller knows that it fits. */
+/* Rounds n up to a multiple of `unit` (a power of two); must not overflow. */
 static inline size_t rt_round_up(size_t n, size_t unit) {
     return (n + unit - 1) & ~(unit - 1);
 }
@@ -25,19 +25,19 @@ static inline size_t rt_max(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-/* Zeroed array of n items; NULL when out of memory or n * size overflows. n == 0 gives a valid pointer. */
+/* Zeroed array of n items; NULL if out of memory or if n * size overflows. n == 0 gives a valid pointer. */
 void *rt_calloc(size_t n, size_t size);
 /* Grows *array (of `size`-byte items) to hold at least `need` items, doubling. False: nothing changed. */
 bool rt_grow(void **array, size_t *capacity, size_t need, size_t size);
-/* 64-byte aligned block, contents undefined; free with free(). */
+/* 64-byte aligned block, uninitialised; free with free(). */
 void *rt_alloc_aligned(size_t bytes);
 
-/* Bump allocator: everything it gives lives until rt_arena_free. Zero-initialise before use. */
+/* Bump allocator: allocations live until rt_arena_free. Zero-initialise before use. */
 typedef struct rt_arena {
     struct rt_arena_block *blocks;
     size_t used; /* bytes of the newest block */
 } rt_arena;
-/* Zeroed, 64-byte aligned when bytes >= 64, else 16. NULL when out of memory or n * size overflows. */
+/* Zeroed; aligned to 64 bytes if bytes >= 64, else to 16. NULL if out of memory or if n * size overflows. */
 void *rt_arena_calloc(rt_arena *arena, size_t n, size_t size);
 /* NUL-terminated copy. */
 char *rt_arena_text(rt_arena *arena, const char *text, size_t length);

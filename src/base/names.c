@@ -8,7 +8,7 @@ static bool is_name(const char *name, const char *text, size_t length) {
     return strnlen(name, length + 1) == length && memcmp(name, text, length) == 0;
 }
 
-/* The slot that holds the name, or the free one where it belongs. */
+/* The slot of the name, or the free slot where it belongs. */
 static size_t slot_of(const rt_names *names, const char *text, size_t length) {
     size_t at = rt_hash(names->key, text, length) & (names->capacity - 1);
     while (names->slots[at].name != NULL && !is_name(names->slots[at].name, text, length))

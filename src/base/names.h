@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Names to indices: open addressing, for graphs of any size and with any names. */
+ * A hash table from names to indices, with open addressing, for any number of any names. */
 #ifndef RT_BASE_NAMES_H
 #define RT_BASE_NAMES_H
 
 #include "base/hash.h"
 #include "base/memory.h"
 
-/* Zero-initialise; the names' text belongs to the caller and must stay where it is. */
+/* Zero-initialise. The text of the names belongs to the caller and must not move. */
 typedef struct rt_names {
     struct rt_name_slot {
         const char *name; /* NULL: free */
@@ -16,13 +16,13 @@ typedef struct rt_names {
     size_t capacity, count; /* capacity: a power of two, at least twice count */
 } rt_names;
 
-/* Adds a name. *known is the index it already had (then nothing is added), else -1. False: out of memory. */
+/* Adds a name. *known: its index if it already exists (nothing is added), else -1. False: out of memory. */
 bool rt_names_add(rt_names *names, const char *name, int index, int *known);
-/* Adds a name, or gives the one that is there another index. False: out of memory. */
+/* Adds a name, or changes its index if it exists. False: out of memory. */
 bool rt_names_put(rt_names *names, const char *name, int index);
-/* The index of text[0…length), -1 when it is not there. */
+/* The index of text[0…length), or -1. */
 int rt_names_find(const rt_names *names, const char *text, size_t length);
-/* Forgets all names; the memory stays. */
+/* Removes all names but keeps the memory. */
 void rt_names_clear(rt_names *names);
 void rt_names_free(rt_names *names);
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One row a dtype, in the order of retort_dtype: public name and bytes of an element. */
+/* One row per dtype, in the order of retort_dtype: public name and bytes of an element. */
 static const struct {
     const char *name;
     size_t size;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A tensor is a view: data that somebody else owns, its type and its shape. */
+ * A tensor is a view: borrowed data with a dtype and a shape. */
 #ifndef RT_BASE_TENSOR_H
 #define RT_BASE_TENSOR_H
 
@@ -19,12 +19,12 @@ typedef struct rt_tensor {
 
 /* Bytes of one element. */
 size_t rt_dtype_size(retort_dtype dtype);
-/* Number of elements, false when a dim is negative or the product overflows (rank 0: one). */
+/* Number of elements (rank 0: one); false if a dim is negative or the product overflows. */
 bool rt_shape_count(const int64_t *shape, int rank, size_t *count);
-/* "[2, 384]" into out; returns out. */
+/* Writes "[2, 384]" to out; returns out. */
 const char *rt_shape_text(char *out, size_t size, const int64_t *shape, int rank);
 
-/* Conversions, exact where the target can hold the value, else round to nearest even. */
+/* Conversions, exact if the target can represent the value, else rounded to nearest even. */
 float rt_f16_to_f32(uint16_t half);
 static inline float rt_bf16_to_f32(uint16_t bits) {
     uint32_t wide = (uint32_t)bits << 16;
@@ -39,7 +39,7 @@ static inline uint16_t rt_f32_to_bf16(float value) {
     bits += 0x7fffu + (bits >> 16 & 1u);
     return (uint16_t)(bits >> 16);
 }
-/* n elements of any float dtype (possibly unaligned) to float; false for another dtype. */
+/* Converts n elements of any float dtype (possibly unaligned) to float; false for another dtype. */
 bool rt_to_f32(float *out, const void *data, retort_dtype dtype, size_t n);
 
 #endif

@@ -14,19 +14,19 @@
 #include <unistd.h>
 
 /* Waits spin this long before they sleep: longer than any gap between two steps of a forward pass (a few µs),
- * short enough that a pool whose work is over is asleep before anybody can notice. */
+ * but short enough that an idle pool goes to sleep unnoticed. */
 enum { SPIN_NS = 50 * 1000, SPIN_BATCH = 64 };
 
-/* Each field that somebody spins on has a cache line of its own: sharing one costs 20 % of a barrier. */
+/* Each field that threads spin on has its own cache line: sharing one makes a barrier 20 % slower. */
 typedef struct rt_word {
     _Alignas(64) atomic_uint value;
     atomic_uint sleepers;
 } rt_word;
 
 struct rt_pool {
-    rt_word start;                    /* number of the region; workers wait for it to change */
-    rt_word done;                     /* number of the region that is finished */
-    rt_word phase;                    /* number of the barrier that is passed */
+    rt_word start;                    /* number of the current region; workers wait for it to change */
+    rt_word done;                     /* number of the last finished region */
+    rt_word phase;                    /* number of the last passed barrier */
     _Alignas(64) atomic_uint working; /* workers still inside the region */
     _Alignas(64) atomic_uint arrived; /* workers at the barrier */
     _Alignas(64) void (*work)(void *user, int worker);
@@ -54,7 +54,7 @@ static int64_t now_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Waits until word differs from `old`. */
+/* Waits until `word` differs from `old`. */
 static void wait_change(rt_word *word, unsigned old) {
     int64_t limit = 0;
     for (;;) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A small pool: one parallel region at a time, the caller is worker 0, waits spin for a bounded time and then
- * sleep, and an idle pool costs no CPU. */
+ * A small thread pool: one parallel region at a time, the caller is worker 0. Waits spin for a bounded time,
+ * then sleep; an idle pool uses no CPU. */
 #ifndef RT_BASE_THREAD_H
 #define RT_BASE_THREAD_H
 
@@ -10,19 +10,18 @@
 typedef struct rt_pool rt_pool;
 enum { RT_THREADS_MOST = 1024 };
 
-/* `threads` >= 1, the caller included: threads - 1 are started. */
+/* `threads` >= 1 includes the caller: starts threads - 1. */
 retort_status rt_pool_open(rt_pool **out, int threads, retort_error *err);
 void rt_pool_close(rt_pool *pool);
 int rt_pool_threads(const rt_pool *pool);
 
-/* Calls work(user, worker) once for each worker 0…threads-1, and returns when all are done. No allocation, no
+/* Calls work(user, worker) once for each worker 0…threads-1 and returns when all are done. No allocation, no
  * lock. One caller at a time. */
 void rt_pool_run(rt_pool *pool, void (*work)(void *user, int worker), void *user);
-/* Inside a region: waits until every worker of the pool has called it. What was written before
- * is seen after. */
+/* Inside a region: waits until every worker of the pool has called it. Earlier writes are visible after it. */
 void rt_pool_barrier(rt_pool *pool);
 
-/* Part `part` of `parts` of n items, in multiples of `unit` but for the last. */
+/* Part `part` of `parts` of n items; all but the last are multiples of `unit`. */
 typedef struct rt_range {
     size_t from, to;
 } rt_range;
