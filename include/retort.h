@@ -583,8 +583,8 @@ typedef struct retort_tag_options {
     retort_aggregation aggregation;
     /* A text that is too long for the model is read in windows that overlap by this number of tokens. Of two
      * overlapping entities the longer is kept, of equally long ones that with the higher score. < 0
-     * (default):
-     * 128, or half a window if that is less. Must be 0 or default with RETORT_AGGREGATION_NONE. */
+     * (default): 128, or half a window if that is less. Must be 0 or default with
+     * RETORT_AGGREGATION_NONE. */
     int64_t stride;
     bool cut;                  /* read only the first window */
     const char *const *ignore; /* names of spans to omit; NULL (default): only "O" */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 512 /* of a chunk: what is summed in floats before it is added to doubles */ };
+enum { ROWS = 512 /* of a chunk: summed in floats before being added to doubles */ };
 
 retort_status rt_moments_begin(rt_moments *out, const char *name, size_t k, retort_error *err) {
     size_t count = 0;
@@ -25,7 +25,7 @@ void rt_moments_free(rt_moments *moments) {
 
 /* ---- Texts ---- */
 
-/* A mask in place of the middle piece, unless there is one already. */
+/* Replaces the middle token with the mask token, unless there is one already. */
 static void set_mask(rt_feed *texts, int64_t mask) {
     int32_t *from = texts->ids + texts->offsets[texts->n - 1], *to = texts->ids + texts->tokens;
     for (int32_t *at = from; at < to; at++) {
@@ -42,7 +42,7 @@ static retort_status add_text(rt_calibration *c, const rt_encode_options *option
     return status;
 }
 
-/* The first `samples` of a shuffle of all (Fisher and Yates), in the order of the file. */
+/* The first `samples` of a Fisher-Yates shuffle of all texts, in the order of the file. */
 static retort_status choose(rt_calibration *c, const retort_dataset *data, size_t samples, uint64_t seed,
                             retort_error *err) {
     const rt_config *config = &c->model->config;
@@ -93,7 +93,7 @@ void rt_calibration_free(rt_calibration *c) {
 
 /* ---- Rows ---- */
 
-/* An aligned block of at least `bytes`, contents lost. */
+/* Grows to an aligned block of at least `bytes`; loses its contents. */
 static bool reserve(void **block, size_t *size, size_t bytes) {
     if (bytes <= *size) return true;
     free(*block);
@@ -102,7 +102,7 @@ static bool reserve(void **block, size_t *size, size_t bytes) {
     return *block != NULL;
 }
 
-/* c->x [rows, k] = what codes stand for */
+/* c->x [rows, k] = dequantised codes */
 static void to_floats(rt_calibration *c, size_t rows, size_t k, const int8_t *codes,
                       const rt_row_scale *scales) {
     size_t stride = rt_row_q(k);
@@ -116,11 +116,11 @@ static void to_floats(rt_calibration *c, size_t rows, size_t k, const int8_t *co
 /* ---- Running ---- */
 
 typedef struct runner {
-    rt_graph graph; /* a copy that can run */
+    rt_graph graph; /* a runnable copy */
     rt_plan plan;
     rt_prepared batch;
     rt_worker worker;
-    size_t *of_step; /* [steps] one more than the number of the name, or 0: not watched */
+    size_t *of_step; /* [steps] 1 + index of the name; 0: not watched */
     size_t steps;    /* to run */
     rt_watch watch;
     rt_rows_fn see;
@@ -191,7 +191,7 @@ static retort_status runner_open(runner *r, const rt_calibration *c, const rt_gr
     return made ? RETORT_OK : rt_fail_nomem(err, r->plan.arena_bytes);
 }
 
-/* The int8 rows that the step has made. */
+/* The int8 rows that the step computed. */
 static retort_status see_codes(runner *r, rt_calibration *c, const rt_step *step, size_t rows,
                                retort_error *err) {
     const rt_place *place = &step->out[step->node->output_count - 1];
@@ -251,7 +251,7 @@ static bool reserve_all(rt_calibration *c, size_t rows, size_t k) {
            reserve((void **)&c->scales, &c->scale_size, rows * sizeof *c->scales);
 }
 
-/* c->x [rows, k] = x as 8 bits give it back */
+/* c->x [rows, k] = x rounded to 8 bits and back */
 static void round_rows(rt_calibration *c, const rt_moments *moments, size_t rows, size_t k, const float *x) {
     rt_rows_q how = {.factor = moments->factor, .add = moments->add};
     c->kernels.quantize(rows, k, x, k, &how, c->codes, rt_row_q(k), c->scales);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What activations look like: texts run through the network, and the rows that are wanted shown to who wants
- * them; above all the second moments of what each matrix multiplies, as the integer engine sees it. */
+ * Calibration: runs texts through the network and passes selected rows of activations to an observer. Its
+ * main use is the second moments of the inputs of each matrix, as the integer engine sees them. */
 #ifndef RT_QUANT_CALIBRATE_H
 #define RT_QUANT_CALIBRATE_H
 
@@ -11,23 +11,23 @@
 #include "run/prepare.h"
 #include "task/feed.h"
 
-/* Of the rows x [k] that were seen: how many, sum of x, sum of x x^T (the lower triangle, rows first). */
+/* Moments of rows x [k]: count, sum of x, sum of x x^T (the lower triangle, row-major). */
 typedef struct rt_moments {
-    const char *name;          /* of the Linear; lives as long as the graph that is quantised */
-    const float *factor, *add; /* [k] or NULL: how x is moved before it is rounded (rt_rows_q); borrowed */
+    const char *name;          /* of the Linear; lives as long as the graph being quantised */
+    const float *factor, *add; /* [k] or NULL: channel scaling of x (rt_rows_q); borrowed */
     size_t k, rows;
     double *sum;     /* [k] */
-    double *squares; /* [k, k]: [i][j] for j <= i, and some beyond */
+    double *squares; /* [k, k]: valid for j <= i; some elements beyond are also written */
 } rt_moments;
 retort_status rt_moments_begin(rt_moments *out, const char *name, size_t k, retort_error *err);
 void rt_moments_free(rt_moments *moments);
 
-/* Texts for calibration, and room to work. Start with {0}. */
+/* The calibration set and work space. Start with {0}. */
 typedef struct rt_calibration {
     rt_kernels kernels;
     const retort_model *model; /* borrowed */
     rt_feed texts;
-    /* NULL, or called when `done` of `count` chunks are: may cancel. */
+    /* NULL, or called when `done` of `count` chunks are done; may cancel. */
     retort_status (*pause)(void *user, size_t done, size_t count, retort_error *err);
     void *pause_user;
     /* Scratch of one chunk of rows; grows. */
@@ -38,29 +38,29 @@ typedef struct rt_calibration {
     size_t x_size, product_size, code_size, scale_size;
 } rt_calibration;
 
-/* Chooses and encodes up to `samples` texts of the data, by the seed; data of fewer gives all. A model that
- * fills masks gets one in each text. */
+/* Chooses up to `samples` texts of the data with the seed, or all if there are fewer, and encodes them. For a
+ * fill model, each text gets a mask token. */
 retort_status rt_calibration_open(rt_calibration *out, const retort_model *model, const retort_dataset *data,
                                   size_t samples, uint64_t seed, retort_error *err);
 void rt_calibration_free(rt_calibration *calibration);
-/* The texts in chunks of at most rt_calibration_rows(positions) tokens, the same whatever the graph. */
+/* Splits the texts into chunks of at most rt_calibration_rows(positions) tokens, the same for every graph. */
 size_t rt_calibration_rows(size_t positions);
 retort_status rt_calibration_prepare(rt_prepared *out, const rt_calibration *calibration,
                                      const rt_graph *graph, rt_rows_kind output, retort_error *err);
-/* Sees rows [rows, n] of what is watched at node `index` of the names, chunk after chunk; y: what the node
- * made of them, or NULL. */
+/* Receives the watched rows [rows, n] of node `index` of the names, chunk by chunk; y: the output of the
+ * node, or NULL. */
 typedef retort_status (*rt_rows_fn)(void *user, size_t index, size_t rows, size_t n, const float *x,
                                     const float *y, retort_error *err);
 typedef enum rt_watch {
-    RT_WATCH_X, /* a Linear's x, a float still, and its y */
-    RT_WATCH_Q  /* the int8 that a node makes, as floats */
+    RT_WATCH_X, /* the float x of a Linear, and its y */
+    RT_WATCH_Q  /* the int8 output of a node, as floats */
 } rt_watch;
-/* Runs the texts through `graph` as far as the last node that is named. */
+/* Runs the texts through `graph` up to the last named node. */
 retort_status rt_calibrate_rows(rt_calibration *calibration, const rt_graph *graph, const char *const *names,
                                 size_t count, rt_watch watch, rt_rows_fn see, void *user, retort_error *err);
-/* Runs the texts through `graph`, of which some matrices may be integers already, and adds up the moments of
- * the rows of x that the named Linears read, rounded to int8 as the engine will round them. Linears behind
- * the last one that is named are not run. */
+/* Runs the texts through `graph`, some of whose matrices may already be integers, and accumulates the
+ * moments of the input rows of the named Linears, rounded to int8 as the engine will round them. Stops after
+ * the last named Linear. */
 retort_status rt_calibrate(rt_calibration *calibration, const rt_graph *graph, rt_moments *moments,
                            size_t count, retort_error *err);
 

@@ -8,7 +8,7 @@
 
 enum { BLOCK = RT_CHOLESKY_ROWS, TILE = 4 };
 
-/* Columns from…to of the rows from…to, whose earlier columns have been taken off. */
+/* Columns from…to of rows from…to, after the earlier columns have been subtracted. */
 static bool factor_corner(size_t n, double *a, size_t from, size_t to) {
     for (size_t j = from; j < to; j++) {
         double sum = a[j * n + j];
@@ -25,7 +25,7 @@ static bool factor_corner(size_t n, double *a, size_t from, size_t to) {
     return true;
 }
 
-/* The same columns of a row below. */
+/* The same columns of a lower row. */
 static void solve_row(size_t n, const double *a, double *row, size_t from, size_t to) {
     for (size_t j = from; j < to; j++) {
         double value = row[j];
@@ -34,7 +34,7 @@ static void solve_row(size_t n, const double *a, double *row, size_t from, size_
     }
 }
 
-/* Four rows by four columns of what is left -= the product over `count` columns; columns: [count, n]. */
+/* Four rows by four columns of the remainder -= the product over `count` columns; columns: [count, n]. */
 static void subtract_tile(size_t n, double *a, size_t i, size_t j, size_t from, size_t count,
                           const double *columns) {
     double sum[TILE][TILE] = {{0}};
@@ -56,7 +56,7 @@ static void subtract_one(size_t n, double *a, size_t i, size_t j, size_t from, s
     a[i * n + j] -= sum;
 }
 
-/* Columns from…to are done: takes their product off the triangle beyond. */
+/* Subtracts the product of the finished columns from…to from the rest of the triangle. */
 static void subtract_block(size_t n, double *a, size_t from, size_t to, double *columns) {
     size_t tiled = n - (n - to) % TILE;
     for (size_t j = to; j < n; j++) {

@@ -32,13 +32,13 @@ static void drop_inputs(rt_node *node, int from, int to) {
 
 /* ---- Matrices ---- */
 
-/* A Linear's integers. */
+/* The integers of a Linear. */
 typedef struct matrix {
     const rt_value *weight, *weak;
     const float *scale;
     const uint8_t *groups;
     const int32_t *columns;
-    const float *factor, *add; /* how x is moved, or NULL */
+    const float *factor, *add; /* channel scaling of x, or NULL */
     size_t k, n, group;
 } matrix;
 
@@ -50,7 +50,7 @@ static float weight_at(const matrix *m, size_t i, size_t j) {
     return (float)(code * m->groups[rt_panel_group(m->k, m->group, i, j)]) * m->scale[j];
 }
 
-/* w [k, n] in panels, its weak rows with it. */
+/* w [k, n] in panels, including its weak rows. */
 static void expand(const matrix *m, float *w) {
     size_t weak = m->weak != NULL ? (size_t)m->weak->dims[0] : 0;
     for (size_t j = 0; j < m->n; j++) {
@@ -63,7 +63,7 @@ static void expand(const matrix *m, float *w) {
     }
 }
 
-/* Weights of x in the place of those of x factor + add; what the bias gets for it. */
+/* Turns weights for x factor + add into weights for x, and adds the rest to the bias. */
 static void move_back(const matrix *m, float *w, double *shift) {
     if (m->factor == NULL || m->add == NULL) return;
     for (size_t j = 0; j < m->n; j++) {
@@ -75,13 +75,13 @@ static void move_back(const matrix *m, float *w, double *shift) {
     }
 }
 
-/* The first input of those that move what a node makes int8: factor, then add. */
+/* The index of the factor of a node's channel scaling; add follows it. */
 static int moved_input(const rt_node *node) {
     return node->op == RT_OP_EMBED ? 10 : node->op == RT_OP_LAYER_NORM ? 3 : 1;
 }
 
 static matrix describe(const rt_graph *graph, const rt_node *node) {
-    const rt_node *maker = &graph->nodes[graph->values[node->inputs[0]].producer]; /* of int8: there is one */
+    const rt_node *maker = &graph->nodes[graph->values[node->inputs[0]].producer]; /* of int8: exists */
     int moved = moved_input(maker);
     return (matrix){.weight = input_of(graph, node, 1),
                     .weak = input_of(graph, node, 7),
@@ -95,8 +95,7 @@ static matrix describe(const rt_graph *graph, const rt_node *node) {
                     .group = (size_t)node->attrs.group};
 }
 
-/* All Linears of a weight read it with the same scales, and an x that is moved alike, as
- * quantize makes them. */
+/* All Linears that share a weight use the same scales and channel scaling, as quantize makes them. */
 static retort_status check_readers(const rt_graph *graph, int node, const matrix *m, retort_error *err) {
     const rt_node *first = &graph->nodes[node];
     if (m->factor != NULL && first->attrs.heads > 1) {
@@ -132,7 +131,7 @@ static retort_status expand_matrix(rt_graph *graph, int node, retort_error *err)
     return status;
 }
 
-/* The floats that an int8 value is made of. */
+/* The float value that an int8 value was rounded from. */
 static int float_twin(const rt_graph *graph, int value) {
     const rt_node *maker = &graph->nodes[graph->values[value].producer];
     return maker->op == RT_OP_NARROW ? maker->inputs[0] : maker->outputs[0];
@@ -157,7 +156,7 @@ static retort_status expand_linears(rt_graph *graph, retort_error *err) {
 
 /* ---- Tables ---- */
 
-/* groups: NULL: rows of 8 bits. */
+/* groups NULL: 8-bit rows. */
 static void expand_row(const rt_value *table, const float *scale, const uint8_t *groups, size_t group,
                        size_t row, float *out) {
     size_t n = (size_t)table->dims[1], size = group > 0 ? group : n, count = (n + size - 1) / size;
@@ -169,7 +168,7 @@ static void expand_row(const rt_value *table, const float *scale, const uint8_t 
     }
 }
 
-/* Ids without a row get the one before, which they had been given. */
+/* Ids without a row get a copy of the row before, which they used so far. */
 static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab, retort_error *err) {
     rt_value *table = &graph->values[node->inputs[1]];
     const rt_value *gaps = input_of(graph, node, 12), *kept = input_of(graph, node, 13);
@@ -184,7 +183,7 @@ static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab,
         float *at = out + (size_t)id * n;
         while (gap < end && id >= gap[0] + gap[1]) gap += 2;
         if (gap < end && id >= gap[0]) {
-            memcpy(at, at - n, n * sizeof *at); /* no gap begins with id 0 */
+            memcpy(at, at - n, n * sizeof *at); /* no gap starts at id 0 */
         } else if (kept_row < kept_rows && ids[kept_row] == id) {
             expand_row(input_of(graph, node, 14), data_of(graph, node, 15), NULL, 0, kept_row++, at);
         } else {
@@ -227,7 +226,7 @@ static retort_status expand_tables(rt_graph *graph, int64_t vocab, retort_error 
 
 /* ---- The graph ---- */
 
-/* Nothing reads int8 any more: it is not made. */
+/* Nothing reads int8 any more, so it is no longer computed. */
 static void widen(rt_graph *graph) {
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *node = &graph->nodes[i];

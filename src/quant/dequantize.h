@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From an integer model back to a float one. */
+ * Turns an integer model back into a float model. */
 #ifndef RT_QUANT_DEQUANTIZE_H
 #define RT_QUANT_DEQUANTIZE_H
 
 #include "graph/package.h"
 
-/* Every integer weight becomes the float that it stands for; rows of activations are not rounded any more. */
+/* Replaces every integer weight by the float it stands for; activations are no longer rounded. */
 retort_status rt_dequantize(retort_model **out, const retort_model *model, retort_error *err);
 
 #endif

@@ -10,7 +10,7 @@
 /* ---- The order ---- */
 
 typedef struct place {
-    double size, group_size; /* H_ii of the row, the largest of its group */
+    double size, group_size; /* H_ii of the row, and the largest in its group */
     uint32_t row, group;
     bool weak;
 } place;
@@ -47,7 +47,7 @@ static retort_status make_order(rt_factor *f, const double *h, const uint32_t *w
 
 /* ---- The factor ---- */
 
-/* H in the order, back to front, and damped: with its lower factor L, V_ji = L at [k-1-j][k-1-i]. */
+/* Damped H in reverse order of steps: with its lower factor L, V_ji = L[k-1-j][k-1-i]. */
 static void reverse(const rt_factor *f, const double *h, double *out) {
     size_t k = f->k;
     for (size_t r = 0; r < k; r++) {
@@ -71,13 +71,13 @@ static void keep_factor(rt_factor *f, const double *lower) {
 
 enum { DAMPINGS = 14 }; /* from 1 % to 80 times the mean of the diagonal */
 
-/* "Numerical instabilities": 1 % of the mean of the diagonal is added to it (section 3.3, step 3), then twice
- * as much until the factor exists. work: [k + RT_CHOLESKY_ROWS, k] */
+/* Damping for numerical stability (section 3.3, step 3): adds 1 % of the mean of the diagonal to it, and
+ * doubles that until the factor exists. work: [k + RT_CHOLESKY_ROWS, k] */
 static retort_status factor(rt_factor *f, const double *h, double *work, retort_error *err) {
     double mean = 0;
     for (size_t i = 0; i < f->k; i++) mean += h[i * f->k + i] / (double)f->k;
     for (int i = 0; i < DAMPINGS; i++) {
-        /* Where all inputs were always 0, rows say nothing of each other: they are rounded to nearest. */
+        /* If all inputs were always 0, rows are independent: they are rounded to nearest. */
         f->added = mean > 0 ? ldexp(0.01, i) * mean : 1;
         reverse(f, h, work);
         if (!rt_cholesky(f->k, work, work + f->k * f->k)) continue;
@@ -127,7 +127,7 @@ void rt_factor_free(rt_factor *factor) {
 
 /* ---- A panel ---- */
 
-enum { BLOCK = 64 }; /* steps whose slopes one product finds (rt_gptq_descend) */
+enum { BLOCK = 64 }; /* steps whose gradients one product computes (rt_gptq_descend) */
 
 bool rt_gptq_begin(rt_gptq_scratch *out, const rt_factor *factor) {
     size_t row = RT_PANEL * sizeof(float), groups = (factor->k + factor->group - 1) / factor->group;
@@ -159,8 +159,8 @@ void rt_gptq_end(rt_gptq_scratch *s) {
     *s = (rt_gptq_scratch){0};
 }
 
-/* s->ahead = the rows of steps from…to, with what the steps before `from` lost (the lazy batch of the paper's
- * section 3.3, step 2). */
+/* s->ahead = the rows of steps from…to, compensated for the errors of steps before `from` (lazy batch
+ * updates, section 3.3, step 2). */
 static void look_back(const rt_factor *f, const rt_kernels *kernels, const float *w, rt_gptq_scratch *s,
                       size_t from, size_t to) {
     for (size_t i = from; i < to; i++) {
@@ -189,14 +189,14 @@ static void invert(const float *scale, float *inverse) {
     for (int c = 0; c < RT_PANEL; c++) inverse[c] = scale[c] >= FLT_MIN * 256 ? 1.0F / scale[c] : 0.0F;
 }
 
-/* What a group's rows become with one scale. */
+/* The rows of a group rounded with one scale. */
 typedef struct attempt {
     float *lost;          /* [steps, 16] w - q */
     int8_t *codes;        /* [steps, 16] */
     float loss[RT_PANEL]; /* of the layer */
 } attempt;
 
-/* Rounds steps from…to in turn with a scale a column. */
+/* Rounds steps from…to in turn with one scale per column. */
 static void round_steps(const rt_factor *f, const float *w, const rt_gptq_scratch *s, size_t from, size_t to,
                         const float *scale, float most, attempt *out) {
     float inverse[RT_PANEL], low = most == 127 ? -127 : -most - 1;
@@ -219,7 +219,7 @@ static void round_steps(const rt_factor *f, const float *w, const rt_gptq_scratc
     }
 }
 
-/* The integer scale of each column of a group, by what the layer loses with it: all of them are tried. */
+/* Chooses the integer scale of each column of a group by the error of the layer, trying all of them. */
 static void search_group(const rt_factor *f, const float *w, rt_gptq_scratch *s, size_t from, size_t to,
                          const rt_rounded *out, uint8_t *groups) {
     attempt best = {.lost = s->lost + from * RT_PANEL, .codes = s->best_codes};
@@ -240,14 +240,14 @@ static void search_group(const rt_factor *f, const float *w, rt_gptq_scratch *s,
     }
 }
 
-/* One past the last step of the group that step `from` begins. */
+/* The end of the group that starts at step `from`. */
 static size_t group_end(const rt_factor *f, size_t from) {
     size_t to = from + 1, group = f->order[from] / f->group;
     while (to < f->k - f->weak && f->order[to] / f->group == group) to++;
     return to;
 }
 
-/* Scales of the columns from the weights as they are, less the weak ones, which must fit into 127 of them. */
+/* Scales of the columns from the original weights without the weak ones, which must fit into 127 of them. */
 static bool choose_scales(const rt_factor *f, const float *w, rt_gptq_scratch *s, rt_rounded *out) {
     memcpy(s->strong, w, f->k * RT_PANEL * sizeof *w);
     for (size_t i = f->k - f->weak; i < f->k; i++) {
@@ -302,8 +302,8 @@ static void find_slopes(const rt_factor *f, const rt_kernels *kernels, rt_gptq_s
     kernels->gemm_f32(&gemm);
 }
 
-/* Moves the codes of one step, [16], from -most - 1 to `most`, and keeps what moved in `change`; whether any
- * did. */
+/* Updates the codes of one step, [16], from -most - 1 to `most`, and stores the changes in `change`; whether
+ * there were any. */
 static bool move_codes(const float *slope, float own, const float *scale, float most, int8_t *codes,
                        float *change) {
     float inverse[RT_PANEL];

@@ -52,7 +52,7 @@ static void draw(maker *m) {
     }
 }
 
-/* Rows a…b of the triangle, from all tokens of the chunk. */
+/* Adds rows a…b of the triangle, from all tokens of the chunk. */
 static void add_moments(rt_tape *tape, const rt_step *step, int part, int parts) {
     rt_importance *out = ((maker *)tape->user)->out;
     size_t n = out->n;
@@ -68,7 +68,7 @@ static void add_moments(rt_tape *tape, const rt_step *step, int part, int parts)
 
 /* ---- Outputs ---- */
 
-/* Every so many columns of the triangle are a thread's: the first are the longest. */
+/* Columns of the triangle are dealt to threads in turn: the first are the longest. */
 static void add_outputs(rt_tape *tape, const rt_step *step, int part, int parts) {
     const maker *m = tape->user;
     size_t n = m->squares.n;
@@ -98,7 +98,7 @@ bool rt_importance_joint(const rt_graph *graph, const rt_node *node) {
     return !head || graph->values[node->inputs[1]].dims[1] <= RT_IMPORTANCE_LABELS;
 }
 
-/* Room for the sums; only the pages of the triangles are ever touched. */
+/* Allocates the sums; only the pages of the triangles are ever touched. */
 static bool reserve_outputs(maker *m, const rt_graph *graph) {
     size_t most = 1, count = 0;
     m->out->nodes = graph->node_count;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is needed while a matrix, or a table, is rounded. */
+/* State while a matrix or a table is rounded. */
 typedef struct learner {
     size_t k, n, group, weak;
     int bits;
@@ -19,7 +19,7 @@ typedef struct learner {
     rt_factor factor;
     rt_gptq_scratch scratch;
     rt_outputs outputs;
-    float *moved;        /* [k, 16] a panel as it is rounded */
+    float *moved;        /* [k, 16] the panel to round, compensated */
     uint32_t *weak_rows; /* [weak] ascending */
 } learner;
 
@@ -31,8 +31,8 @@ static void learner_free(learner *l) {
     free(l->weak_rows);
 }
 
-/* Second moments to covariances: the mean of what a rounding loses is made up for by the bias, so that only
- * what varies counts (a bias is the weight of an input that is always 1, and is not rounded). */
+/* Turns second moments into covariances: the bias compensates the mean error, so only the variation counts (a
+ * bias is the weight of an input that is always 1, and is not rounded). */
 static void to_covariance(rt_moments *m) {
     double inverse = 1 / (double)m->rows;
     for (size_t i = 0; i < m->k; i++) m->sum[i] *= inverse;
@@ -40,8 +40,7 @@ static void to_covariance(rt_moments *m) {
         double *row = m->squares + i * m->k;
         row[i] = fmax(row[i] * inverse - m->sum[i] * m->sum[i], 0);
         for (size_t j = 0; j < i; j++) {
-            /* Of hardly any rows differences are roundings, which keep to no law: Cauchy and Schwarz's is
-             * enforced. */
+            /* With few rows, the differences are rounding errors: enforce the Cauchy-Schwarz inequality. */
             double value = row[j] * inverse - m->sum[i] * m->sum[j], most = row[i] * m->squares[j * m->k + j];
             row[j] = value * value <= most ? value : copysign(sqrt(most), value);
         }
@@ -66,7 +65,7 @@ static int by_row(const void *left, const void *right) {
     return *a < *b ? -1 : *a > *b;
 }
 
-/* ranks[row].sensitivity += what rounding a panel to nearest loses of the row, squared. */
+/* ranks[row].sensitivity += squared error of the row when the panel is rounded to nearest. */
 static bool add_losses(const learner *l, const float *w, float *reals, rt_rounded *rounded, rank *ranks) {
     if (!rt_round_s4(l->k, l->group, w, reals, rounded)) return false;
     for (size_t i = 0; i < l->k; i++) {
@@ -81,10 +80,11 @@ static bool add_losses(const learner *l, const float *w, float *reals, rt_rounde
     return true;
 }
 
-/* The `weak` rows of the largest H_jj |dW_j|^2, dW what rounding to nearest loses (OWQ, equation 5). */
+/* The `weak` rows with the largest H_jj |dW_j|^2, where dW is the error of rounding to nearest (OWQ, equation
+ * 5). */
 static void rank_rows(learner *l, const float *w, float *reals, rt_rounded *rounded, rank *ranks) {
     for (size_t from = 0; from < l->n; from += RT_PANEL) {
-        if (!add_losses(l, w + from * l->k, reals, rounded, ranks)) break; /* rounding will say so */
+        if (!add_losses(l, w + from * l->k, reals, rounded, ranks)) break; /* rounding will report it */
     }
     for (size_t i = 0; i < l->k; i++) {
         ranks[i].sensitivity *= l->moments->squares[i * l->k + i];
@@ -113,7 +113,8 @@ static retort_status find_weak(learner *l, const float *w, retort_error *err) {
 
 /* ---- Rounding ---- */
 
-/* What the panel lost of w, by step, when `moved` was rounded in its place; and its rows to l->outputs. */
+/* The error of the panel relative to w, by step, after `moved` was rounded instead; also goes to
+ * l->outputs. */
 static void look_at_losses(learner *l, size_t panel, const float *w, const float *moved) {
     float *lost = l->scratch.lost;
     for (size_t i = 0; i < l->k; i++) {
@@ -131,7 +132,7 @@ struct rt_learned {
     int8_t *weak_codes;  /* [panels, weak, 16] */
     int32_t *weak_order; /* [weak] in the order of steps */
     float *scale;        /* [panels, 16] */
-    double *shift;       /* [n] what the columns' outputs lose on average */
+    double *shift;       /* [n] mean error of the output of each column */
 };
 
 void rt_learned_free(rt_learned *learned) {
@@ -223,7 +224,7 @@ retort_status rt_learned_round(rt_learned **out, const rt_graph *graph, int node
     return status;
 }
 
-/* What rt_ptq_matrix asks for, panel by panel. */
+/* The rt_rounder of rt_ptq_matrix, panel by panel. */
 typedef struct giver {
     const rt_learned *from;
     int8_t *weak; /* [weak, 16] */

@@ -66,7 +66,7 @@ retort_status rt_move_weight(rt_graph *graph, int node, const rt_move *move, ret
     return status;
 }
 
-/* The input that is the factor, where the producer of a value writes its int8 beside it; 0: it does not. */
+/* The index of the factor operand of a producer that also writes its value as int8; 0: it does not. */
 static int twin_input(const rt_node *node) {
     if (node->attrs.narrow != RETORT_F32) return 0;
     return node->op == RT_OP_LAYER_NORM ? 3 : node->op == RT_OP_EMBED ? 10 : 0;

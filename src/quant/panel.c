@@ -19,7 +19,7 @@ static float code_of(float w, float inverse, span codes) {
     return rt_nearest(q < codes.high ? q : codes.high);
 }
 
-/* What code_of multiplies by; a scale too small to have a reciprocal is none: all codes are 0. */
+/* The factor of code_of. A scale too small for a reciprocal gives 0: all codes are 0. */
 static void invert(const float *scale, float *inverse) {
     for (int c = 0; c < RT_PANEL; c++) inverse[c] = scale[c] >= FLT_MIN * 256 ? 1.0F / scale[c] : 0.0F;
 }
@@ -47,7 +47,7 @@ static void largest(size_t rows, const float *w, float *most) {
     }
 }
 
-/* Scales that lose less than the best so far take their place. */
+/* Keeps each scale with a smaller error than the best so far. */
 static void keep_better(const float *scale, const float *errors, float *least, float *best) {
     for (int c = 0; c < RT_PANEL; c++) {
         if (!(errors[c] < least[c])) continue;
@@ -67,8 +67,8 @@ float rt_short_scale(float scale) {
     return rt_bf16_to_f32(rt_f32_to_bf16(scale));
 }
 
-/* best[c] = the scale of least error among the short ones nearest to largest / high * (1 - i / steps),
- * i < tries; whether all errors are numbers. */
+/* best[c] = the scale of least error among the bf16 ones nearest to largest / high * (1 - i / steps), i <
+ * tries; whether no error is NaN. */
 static bool search(size_t rows, const float *w, span codes, int tries, int steps, float *best) {
     float most[RT_PANEL], scale[RT_PANEL], least[RT_PANEL];
     bool finite = true;
@@ -116,7 +116,7 @@ static float group_scale(float real, float scale) {
     return g < 15.0F ? g : 15.0F;
 }
 
-/* Errors of the whole columns when their groups' scales are integers times `scale`. */
+/* Errors of the columns if the scales of their groups are integers times `scale`. */
 static void grouped_errors(size_t k, size_t group, span codes, const float *w, const float *reals,
                            const float *scale, float *errors) {
     memset(errors, 0, RT_PANEL * sizeof *errors);
@@ -127,8 +127,8 @@ static void grouped_errors(size_t k, size_t group, span codes, const float *w, c
     }
 }
 
-/* The column's scale: the largest real scale falls on 15.25 (rounds to 15) down to 9.5, in quarters, whatever
- * loses least. */
+/* The scale of the column: maps the largest real scale to 15.25 (rounds to 15) down to 9.5, in quarters, by
+ * the least error. */
 static void search_column(size_t k, size_t group, span codes, const float *w, const float *reals,
                           float *best) {
     size_t groups = (k + group - 1) / group;
@@ -142,8 +142,8 @@ static void search_column(size_t k, size_t group, span codes, const float *w, co
     }
 }
 
-/* Codes are rounded once, with the scale that they are multiplied by in the end. The clips of a group go from
- * the largest weight at the highest code down to half of that. */
+/* Codes are rounded once, with the final scale. The clips of a group go from the largest weight at the
+ * highest code down to half of that. */
 bool rt_round_s4(size_t k, size_t group, const float *w, float *reals, rt_rounded *out) {
     bool finite = true;
     span codes = codes_of(out);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A constant on its way to integers, 16 of its columns (matrix) or rows (table) at a time. */
+/* A constant being rounded, 16 columns (matrix) or rows (table) at a time. */
 typedef struct rounding {
     const rt_value *from;      /* valid until the graph is edited */
     int bits;                  /* 8, 4, or 3: those of 4 with fewer codes */
@@ -35,7 +35,7 @@ static void end(rounding *r) {
     free(r->reals);
 }
 
-/* Scratch, and room for scales and `bytes` of codes; false: out of memory. */
+/* Allocates scratch, scales and `bytes` of codes; false: out of memory. */
 static bool begin(rounding *r, rt_graph *graph, size_t bytes) {
     r->groups = r->bits < 8 ? (r->k + r->group - 1) / r->group : 0;
     r->panel.three = r->bits == 3;
@@ -54,7 +54,7 @@ static retort_status no_memory(const rt_graph *graph, retort_error *err) {
     return rt_fail_nomem(err, 0);
 }
 
-/* Rounds the panel at `w`, and keeps its scales, of which the first `columns` are asked for. */
+/* Rounds the panel at `w` and keeps its scales, of which the first `columns` count. */
 static retort_status round_panel(rounding *r, size_t from, size_t columns, const float *w,
                                  retort_error *err) {
     bool finite;
@@ -80,7 +80,7 @@ static void settle(rt_graph *graph, int value, const rounding *r, retort_dtype d
 
 /* ---- Matrices ---- */
 
-/* Weak rows of the panel at column `from`; what they add to the columns' sums. */
+/* Weak rows of the panel at column `from`, and what they add to the sums of its columns. */
 static void pack_weak(rounding *r, size_t from) {
     int32_t sums[RT_PANEL];
     if (r->weak == 0) return;
@@ -99,7 +99,7 @@ static retort_status round_matrix(rounding *r, retort_error *err) {
         const float *w = (const float *)r->from->data + from * r->k;
         retort_status status = round_panel(r, from, rt_min(RT_PANEL, r->n - from), w, err);
         if (status != RETORT_OK) return status;
-        /* Whole panels: the sums of padding columns, 0, lie in the padding of `sums`. */
+        /* Whole panels: the sums of padding columns, 0, are in the padding of `sums`. */
         if (r->bits == 8) {
             rt_pack_s8(r->k, RT_PANEL, r->panel.codes, RT_PANEL, 1, (int8_t *)r->packed + p * s8_panel,
                        r->sums + from);
@@ -112,7 +112,7 @@ static retort_status round_matrix(rounding *r, retort_error *err) {
     return RETORT_OK;
 }
 
-/* The constants of weak rows; *weak and *columns stay -1 when there are none. False: no memory. */
+/* The constants of weak rows; *weak and *columns stay -1 without any. False: out of memory. */
 static bool add_weak(rt_graph *graph, const char *scope, const rounding *r, int *weak, int *columns) {
     int64_t dims[] = {(int64_t)r->weak, (int64_t)r->n};
     if (r->weak == 0) return true;
@@ -122,7 +122,7 @@ static bool add_weak(rt_graph *graph, const char *scope, const rounding *r, int 
     return *weak >= 0 && *columns >= 0;
 }
 
-/* The constants that go with the weight, in every Linear that has it. */
+/* The constants that belong to the weight, in every Linear that uses it. */
 static retort_status attach_matrix(rt_graph *graph, int node, const rounding *r, retort_error *err) {
     const char *scope = graph->nodes[node].name;
     int weight = graph->nodes[node].inputs[1];
@@ -149,7 +149,7 @@ static retort_status attach_matrix(rt_graph *graph, int node, const rounding *r,
     return RETORT_OK;
 }
 
-/* Room for the weak rows' integers, and a copy of their numbers; true also when there are none. */
+/* Allocates the integers of the weak rows and copies their indices; true also without any. */
 static bool begin_weak(rounding *r, rt_graph *graph) {
     size_t bytes = 0;
     if (r->rounder == NULL || r->rounder->weak == 0) return true;
@@ -183,8 +183,8 @@ retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, 
 
 /* ---- Tables ---- */
 
-/* What shares a scale becomes a column of a panel: row from…from+columns-1 of the word table, or column of
- * the table of positions; the rest is zero. */
+/* Fills a panel so that elements with a common scale form a column: rows from…from+columns-1 of the word
+ * table, or columns of the position table; the rest is zero. */
 static void gather(rounding *r, size_t from, size_t columns) {
     const float *data = r->from->data;
     for (size_t c = 0; c < RT_PANEL; c++) {
@@ -196,7 +196,7 @@ static void gather(rounding *r, size_t from, size_t columns) {
     }
 }
 
-/* One row of 4-bit codes: of each 32 the low nibbles are 0…15, the high ones 16…31 (rt_embed_args). */
+/* One row of 4-bit codes: of each 32, the low nibbles are 0…15, the high nibbles 16…31 (rt_embed_args). */
 static void pack_row(const rounding *r, size_t column, uint8_t *out) {
     for (size_t i = 0; i < r->k; i++) {
         unsigned code = (unsigned)r->panel.codes[i * RT_PANEL + column] & 15u;
@@ -272,7 +272,7 @@ static void set_word_input(rt_graph *graph, int table, int index, int value) {
     }
 }
 
-/* A constant of the Embed: a copy of i32 [rows, columns] as input `index` of all that read the word table. */
+/* Adds a copy of i32 [rows, columns] as operand `index` of every Embed that reads the word table. */
 static retort_status attach_ids(rt_graph *graph, int node, const char *leaf, int index, const int32_t *ids,
                                 size_t rows, size_t columns, retort_error *err) {
     int64_t dims[] = {(int64_t)rows, (int64_t)columns};
@@ -299,7 +299,7 @@ static retort_status attach_kept(rt_graph *graph, int node, const rounding *r, r
     return RETORT_OK;
 }
 
-/* out = the rows that are neither in a gap nor kept; how many. */
+/* out = the rows that are neither in a gap nor kept; returns their number. */
 static size_t list_rows(size_t rows, const rt_words *words, int32_t *out) {
     size_t gap = 0, kept = 0, count = 0;
     for (size_t row = 0; row < rows; row++) {

@@ -35,8 +35,8 @@ enum {
     RECIPE_COUNT = sizeof recipes / sizeof *recipes,
     DEFAULT_SAMPLES = 1024,
     DEFAULT_WEAK = 8,
-    KEPT_SHARE = 24,   /* of the rows of the word table one in so many keeps 8 bits */
-    LEAST_COLUMNS = 64 /* of 4-bit matrices: fewer are a head's logits, and no bytes to speak of */
+    KEPT_SHARE = 24,   /* one in this many rows of the word table keeps 8 bits */
+    LEAST_COLUMNS = 64 /* of 4-bit matrices: fewer are logits of a head, and take hardly any bytes */
 };
 
 const char *retort_recipe(size_t index, const char **help) {
@@ -47,7 +47,7 @@ const char *retort_recipe(size_t index, const char **help) {
 
 /* ---- What is rounded ---- */
 
-/* Whether a name in `keep` is the node's, or that of a scope around it. */
+/* Whether a name in `keep` is that of the node or of an enclosing scope. */
 static bool is_scope(const char *keep, const char *name) {
     size_t length = strlen(keep);
     return strncmp(keep, name, length) == 0 && (name[length] == '\0' || name[length] == '.');
@@ -64,7 +64,7 @@ static bool is_kept(const rt_quantizer *q, const rt_node *node) {
     return false;
 }
 
-/* Every name in `keep` is one of a layer. */
+/* Checks that every name in `keep` is that of a layer. */
 static retort_status check_keep(const rt_quantizer *q, retort_error *err) {
     for (size_t i = 0; i < q->options->keep_count; i++) {
         const char *name = q->options->keep[i];
@@ -80,7 +80,8 @@ static retort_status check_keep(const rt_quantizer *q, retort_error *err) {
     return RETORT_OK;
 }
 
-/* Whether every reader of input `input` of `node` is such a node, has it there, and is not kept. */
+/* Whether every reader of operand `input` of `node` is the same operator, reads it as that operand, and is
+ * not kept in float. */
 static bool is_free(const rt_quantizer *q, const rt_node *node, int input) {
     const struct rt_links *links = q->graph->links;
     int value = node->inputs[input];
@@ -134,7 +135,7 @@ static retort_status check_bits(const rt_quantizer *q, retort_error *err) {
                    q->bits);
 }
 
-/* Parts of all work that progress is told in. */
+/* Resolution of progress. */
 enum { PROGRESS_PARTS = 1000 };
 
 retort_status rt_quantizer_go_on(void *user, size_t done, size_t count, retort_error *err) {
@@ -156,7 +157,7 @@ retort_status rt_quantizer_report(rt_quantizer *q, const char *what, double work
     return rt_quantizer_go_on(q, 0, 1, err);
 }
 
-/* The rows of the word table that most tokens read. */
+/* The rows of the word table that are read most often. */
 static retort_status find_frequent(const rt_quantizer *q, int index, rt_words *words, rt_frequent *out,
                                    retort_error *err) {
     const rt_feed *texts = &q->calibration.texts;
@@ -167,7 +168,7 @@ static retort_status find_frequent(const rt_quantizer *q, int index, rt_words *w
     return status;
 }
 
-/* Positions are few bytes, and every token has one: 8 bits in every recipe. */
+/* Positions take few bytes, and every token reads one: 8 bits in every recipe. */
 static retort_status round_tables(rt_quantizer *q, int index, retort_error *err) {
     bool learned = q->importance.embedded != NULL && q->table_bits < 8;
     const rt_kernels *kernels = &q->calibration.kernels;
@@ -196,7 +197,7 @@ retort_status rt_quantizer_round(rt_quantizer *q, int index, retort_error *err) 
     return rt_ptq_matrix(q->graph, index, rt_quantizer_wide(q, node) ? q->bits : 8, q->group, NULL, err);
 }
 
-/* A head has few rows of activations, and is small: no weak columns. */
+/* A head is small and has few rows of activations: no outlier columns. */
 size_t rt_quantizer_weak(const rt_quantizer *q, const rt_node *node) {
     return q->row->weak && !is_scope("head", node->name) ? q->weak : 0;
 }
@@ -206,7 +207,7 @@ static retort_status round_rest(rt_quantizer *q, retort_error *err) {
     retort_status status = RETORT_OK;
     for (size_t i = 0; status == RETORT_OK && i < q->graph->node_count; i++) {
         const rt_node *node = &q->graph->nodes[i];
-        if (q->wave[i] >= 0 || !rt_quantizer_due(q, node)) continue; /* or its weight is another's too */
+        if (q->wave[i] >= 0 || !rt_quantizer_due(q, node)) continue; /* or shares its weight */
         status = rt_quantizer_report(q, node->name, rt_work_round(q, (int)i), err);
         if (status == RETORT_OK) status = rt_quantizer_round(q, (int)i, err);
     }
@@ -239,8 +240,8 @@ static retort_status open_calibration(rt_quantizer *q, const retort_model *model
     return status == RETORT_OK ? rt_pool_open(&q->pool, rt_cpu_threads(), err) : status;
 }
 
-/* Weak columns are some of a matrix's, not all of them; and a warning where there are fewer tokens than
- * columns, with which their second moments cannot be of full rank. */
+/* Refuses as many weak columns as a matrix has, and warns if there are fewer tokens than columns, since
+ * second moments then cannot have full rank. */
 static retort_status check_sizes(const rt_quantizer *q, retort_error *err) {
     size_t most = 0, tokens = q->calibration.texts.tokens;
     for (size_t i = 0; i < q->node_count; i++) {
@@ -261,7 +262,7 @@ static retort_status check_sizes(const rt_quantizer *q, retort_error *err) {
     return RETORT_OK;
 }
 
-/* So much is said before it is taken. */
+/* Above this, warn before allocating. */
 static const size_t LARGE_MEMORY = (size_t)2 << 30;
 
 static retort_status check_memory(const rt_quantizer *q, int waves, retort_error *err) {
@@ -286,7 +287,7 @@ static retort_status fix_ranges(rt_quantizer *q, retort_error *err) {
     return status == RETORT_OK ? rt_graph_verify(q->graph, err) : status;
 }
 
-/* What the word table's errors cost, before it is rounded. */
+/* Measures the importance of the word table before rounding it. */
 static retort_status measure_importance(rt_quantizer *q, retort_error *err) {
     retort_status status = rt_quantizer_report(q, "importance", rt_work_importance(q), err);
     if (status != RETORT_OK) return status;
@@ -317,7 +318,7 @@ static retort_status round_all(rt_quantizer *q, const retort_model *model, retor
     return status;
 }
 
-/* "int8", "int4 group=64 embeddings=4 keep=head.output,layer.0", and which rewrites the float model lacks */
+/* "int8", "int4 group=64 embeddings=4 keep=head.output,layer.0", plus rewrites that the float model lacks */
 static retort_status keep_recipe(retort_model *model, const rt_quantizer *q, retort_error *err) {
     rt_buffer text = {0};
     rt_buffer_text(&text, q->row->name);

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From a float model to an integer one, by a recipe. */
+ * Turns a float model into an integer model, by a recipe. */
 #ifndef RT_QUANT_QUANTIZE_H
 #define RT_QUANT_QUANTIZE_H
 
 #include "graph/package.h"
 #include "quant/scale.h"
 
-/* How a column's codes are found: each to the nearest, or with errors made up for by later ones. */
+/* How the codes of a column are rounded: to nearest, or so that later codes compensate errors (GPTQ). */
 typedef enum rt_rounding { RT_ROUND_NEAREST, RT_ROUND_GPTQ } rt_rounding;
 
-/* How rows of activations become int8: each with its own range, or all with one. */
+/* Activation ranges: per row, or one for all rows. */
 typedef enum rt_activations { RT_ROWS_DYNAMIC, RT_ROWS_STATIC } rt_activations;
 
-/* One row a recipe: name, bits of matrices, bits of the word table, group, how columns of x are moved,
- * rounding, whether a few columns of each matrix keep 8 bits, activations, whether it is measured
- * what errors cost the answers (then frequent words keep 8 bits too, and descent follows GPTQ), what it does.
- * A recipe needs data that moves columns, does not round to nearest, or has static activations. */
+/* One row per recipe: name, bits of matrices, bits of the word table, group, channel scaling, rounding,
+ * whether each matrix has outlier columns in 8 bits, activations, whether it measures importance (then
+ * frequent words also keep 8 bits, and coordinate descent follows GPTQ), description. A recipe needs data if
+ * it scales channels, does not round to nearest, or has static activations. */
 #define RT_RECIPES(X)                                                                                        \
     X("int8", 8, 8, 64, NONE, NEAREST, false, DYNAMIC, false,                                                \
       "8 bits, rounded to nearest with min-MSE scales a column")                                             \
@@ -34,7 +34,7 @@ typedef enum rt_activations { RT_ROWS_DYNAMIC, RT_ROWS_STATIC } rt_activations;
     X("ptq+owq", 4, 4, 32, NONE, GPTQ, true, DYNAMIC, true,                                                  \
       "owq; outputs and words by what their errors cost, frequent words in 8 bits")
 
-/* Options as retort_model_quantize has checked them. */
+/* Options, already checked by retort_model_quantize. */
 retort_status rt_quantize(retort_model **out, const retort_model *model,
                           const retort_quantize_options *options, retort_error *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Matrices that are scaled or rounded by what their inputs are, wave after wave. */
+ * Scales and rounds matrices using the moments of their inputs, wave by wave. */
 #include "graph/ops.h"
 #include "quant/learned.h"
 #include "quant/quantizer.h"
@@ -14,7 +14,7 @@ typedef struct matrix {
     rt_drawn sample;
     rt_move move;
     rt_moments moments;
-    bool due;            /* its weight is not another's that comes before it */
+    bool due;            /* its weight is not shared with an earlier matrix */
     rt_learned *learned; /* or NULL */
     retort_error error;  /* of making that */
 } matrix;
@@ -45,7 +45,7 @@ static retort_status see_rows(void *user, size_t index, size_t rows, size_t n, c
     return rt_fail(err, RETORT_FORMAT, "%.200s: activations are not finite", w->names[index]);
 }
 
-/* The data of a constant that is an input of a node; NULL: there is none. */
+/* The data of a constant operand of a node, or NULL. */
 static const float *constant_of(const rt_graph *graph, const rt_node *node, int input) {
     int value = input < node->input_count ? node->inputs[input] : -1;
     return value >= 0 ? graph->values[value].data : NULL;
@@ -64,7 +64,7 @@ static rt_scaled describe(const rt_graph *graph, const rt_node *node) {
     return linear;
 }
 
-/* How the columns of each matrix's x are moved. */
+/* Chooses the channel scaling of each matrix. */
 static retort_status choose_moves(rt_quantizer *q, wave *w, retort_error *err) {
     retort_status status = RETORT_OK;
     rt_scale_search search = {.scaling = q->row->scaling,
@@ -106,12 +106,12 @@ static retort_status collect_moments(rt_quantizer *q, wave *w, retort_error *err
     return status;
 }
 
-/* Matrices of a wave that several threads round. */
+/* The matrices of a wave, rounded by several threads. */
 typedef struct rounds {
     rt_quantizer *q;
     wave *w;
     atomic_size_t left, done;
-    retort_error error; /* of a call that cancelled */
+    retort_error error; /* of a cancelled call */
 } rounds;
 
 static void round_learned(rt_quantizer *q, matrix *m) {
@@ -122,20 +122,20 @@ static void round_learned(rt_quantizer *q, matrix *m) {
     rt_learned_round(&m->learned, q->graph, m->node, &how, &m->error);
 }
 
-/* The last first: of a transformer layer that is the FFN's second, of the largest Hessian. */
+/* In reverse order: the last of a transformer layer is the second of the FFN, with the largest Hessian. */
 static void round_next(void *user, int worker) {
     rounds *r = user;
     size_t left, count = r->w->count;
     while ((left = atomic_fetch_sub(&r->left, 1)) - 1 < count) {
         if (r->w->matrices[left - 1].due) round_learned(r->q, &r->w->matrices[left - 1]);
         size_t done = atomic_fetch_add(&r->done, 1) + 1;
-        /* Worker 0 is the caller's thread. */
+        /* Worker 0 is the thread of the caller. */
         if (worker == 0 && rt_quantizer_go_on(r->q, done, count, &r->error) != RETORT_OK)
             atomic_store(&r->left, 0);
     }
 }
 
-/* Rounds the wave's matrices apart from the graph, on all threads. */
+/* Rounds the matrices of the wave outside of the graph, on all threads. */
 static retort_status round_apart(rt_quantizer *q, wave *w, retort_error *err) {
     rounds r = {.q = q, .w = w};
     double work = 0;
@@ -210,11 +210,11 @@ retort_status rt_wave_learn(rt_quantizer *q, int index, retort_error *err) {
     return status;
 }
 
-/* Every so many matrices on the way from the ids make a wave: a transformer layer has four, one behind the
- * other. All of a wave's moments are in memory at once. */
+/* Consecutive matrices on the path from the ids per wave: a transformer layer has four. All moments of a
+ * wave are in memory at once. */
 enum { WAVE_DEPTH = 4 };
 
-/* The most Linears on a way to the value, by their producers, which come first. */
+/* The most Linears on any path to the value, from those of its producers, which come first. */
 static int depth_of(const rt_quantizer *q, const int *depth, const rt_node *node) {
     int most = 0;
     for (int k = 0; k < node->input_count; k++) {
@@ -233,7 +233,7 @@ retort_status rt_waves_plan(rt_quantizer *q, int *waves, retort_error *err) {
         const rt_node *node = &q->graph->nodes[i];
         depth[i] = depth_of(q, depth, node);
         bool learned = rt_recipe_learns(q->row) && node->op == RT_OP_LINEAR && rt_quantizer_due(q, node);
-        bool blocks = node->attrs.heads > 1; /* each block has moments of its own: rounded to nearest */
+        bool blocks = node->attrs.heads > 1; /* each block would have its own moments: rounded to nearest */
         q->wave[i] = learned && rt_quantizer_wide(q, node) && !blocks ? (depth[i] - 1) / WAVE_DEPTH : -1;
         if (q->wave[i] >= *waves) *waves = q->wave[i] + 1;
     }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How much a quantisation has to do and what memory that takes, by the shapes of its matrices: what progress
- * and limits are counted in. */
+ * The work and the memory of a quantisation, estimated from the shapes of its matrices, for progress and
+ * limits. */
 #include "quant/quantizer.h"
 
-/* Products a weight where rounding to nearest tries scales; a weight and column of a table where roundings
- * are searched for; of importance: forwards, backwards, and the sums once more. A double's product costs as
- * much as so many floats'. */
+/* Multiplications per weight when rounding to nearest tries scales; per weight and column of a table in
+ * coordinate descent; for importance: forward, backward, and the sums once more. Cost of a product of
+ * doubles in products of floats. */
 enum { TRIES = 64, SEARCHES = 8, PASSES = 4, DOUBLE = 4 };
 
 typedef struct sizes {
@@ -70,7 +70,7 @@ void rt_work_plan(rt_quantizer *q, int waves) {
 
 /* ---- Memory ---- */
 
-/* Rows of a chunk with all values apart, their gradients, and the widest Linear's twice more. */
+/* Rows of a chunk with all values separate, their gradients, and those of the widest Linear twice more. */
 static double tape_bytes(const rt_quantizer *q) {
     double columns = 0, widest = 0, weight = 0;
     double rows = (double)rt_calibration_rows((size_t)q->calibration.model->config.positions);
@@ -86,7 +86,7 @@ static double tape_bytes(const rt_quantizer *q) {
     return sizeof(float) * (2 * rows * (columns + widest) + 2 * weight);
 }
 
-/* What one matrix needs while it is rounded: factors of both sides, and what was lost. */
+/* Memory to round one matrix: the factors of both sides, and the errors. */
 static double round_bytes(const rt_quantizer *q, int node) {
     sizes s = sizes_of(q, node);
     double bytes = s.k * s.k * (sizeof(double) + sizeof(float));

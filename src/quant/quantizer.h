@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the parts of a quantisation share: quantize.c decides what is rounded and rounds what needs no data,
- * quantize_wave.c what is learnt from activations. */
+ * State shared by the parts of a quantisation: quantize.c decides what to round and rounds what needs no
+ * data, quantize_wave.c what depends on activations. */
 #ifndef RT_QUANT_QUANTIZER_H
 #define RT_QUANT_QUANTIZER_H
 
@@ -20,64 +20,64 @@ typedef struct rt_recipe {
     const char *help;
 } rt_recipe;
 
-/* A quantisation under way. */
+/* A quantisation in progress. */
 typedef struct rt_quantizer {
     rt_graph *graph;
     const rt_tokenizer *tokenizer; /* or NULL */
     const retort_quantize_options *options;
     const rt_recipe *row;
-    int bits, table_bits; /* as asked for, else the row's */
+    int bits, table_bits; /* as requested, or else that of the recipe */
     bool fixed;           /* the ranges of activations */
     int64_t group;
     size_t weak;                /* of a matrix */
-    size_t samples;             /* texts of calibration */
+    size_t samples;             /* calibration texts */
     rt_calibration calibration; /* of recipes that need data */
-    rt_importance importance;   /* of recipes that measure it */
+    rt_importance importance;   /* for recipes that measure it */
     rt_pool *pool;              /* of recipes that need data */
-    size_t node_count;          /* before any were added */
-    int *wave;                  /* [nodes] when it is calibrated, from 0; -1: it needs no data */
-    const char *doing;          /* now */
-    /* Of all work, in products of two numbers: what is done, the part at hand and how far it is, all. */
+    size_t node_count;          /* before any are added */
+    int *wave;                  /* [nodes] the wave in which it is calibrated, from 0; -1: needs no data */
+    const char *doing;          /* the current one */
+    /* Work, in multiplications: done, the current part and its progress, total. */
     double done, part, share, total;
 } rt_quantizer;
 
-/* Whether matrices are looked at one wave after another. */
+/* Whether matrices are calibrated in waves. */
 static inline bool rt_recipe_learns(const rt_recipe *row) {
     return row->scaling != RT_SCALE_NONE || row->rounding != RT_ROUND_NEAREST;
 }
 
 /* ---- quantize.c ---- */
 
-/* Called often while a part lasts, so that it is seen and can be cancelled: `done` of `count`. user: an
+/* Called often during a part, to report progress and to allow cancelling: `done` of `count`. user: an
  * rt_quantizer. */
 retort_status rt_quantizer_go_on(void *user, size_t done, size_t count, retort_error *err);
-/* The next part of the work begins: `what`, which is kept, of so much work. */
+/* Starts the next part of the work; keeps the pointer `what`. */
 retort_status rt_quantizer_report(rt_quantizer *q, const char *what, double work, retort_error *err);
-/* Whether the node has a float weight that is to be rounded; once it is, its dtype says so. */
+/* Whether the node has a float weight still to be rounded; afterwards, its dtype is an integer. */
 bool rt_quantizer_due(const rt_quantizer *q, const rt_node *node);
-/* Whether its matrix is so wide that it gets the recipe's bits. */
+/* Whether its matrix is wide enough for the bits of the recipe. */
 bool rt_quantizer_wide(const rt_quantizer *q, const rt_node *node);
-/* Columns of its matrix that keep 8 bits: rows here, where k comes first. */
+/* Outlier columns of its matrix, which keep 8 bits: rows here, where k comes first. */
 size_t rt_quantizer_weak(const rt_quantizer *q, const rt_node *node);
-/* To the nearest, with no data. */
+/* Rounds to nearest, without data. */
 retort_status rt_quantizer_round(rt_quantizer *q, int node, retort_error *err);
 
 /* ---- quantize_work.c: how much there is to do ---- */
 
-/* To round a matrix or a table; to measure what a wave's matrices multiply; to measure importance. */
+/* Work to round a matrix or a table; to calibrate a wave; to measure importance. */
 double rt_work_round(const rt_quantizer *q, int node);
 double rt_work_wave(const rt_quantizer *q, int wave);
 double rt_work_importance(const rt_quantizer *q);
 /* q->total. */
 void rt_work_plan(rt_quantizer *q, int waves);
-/* Bytes that learning takes at most at a time, beside the model. */
+/* Peak memory of calibration and rounding, in addition to the model. */
 size_t rt_work_memory(const rt_quantizer *q, int waves);
 
 /* ---- quantize_wave.c ---- */
 
-/* Which matrices are learnt together, to q->wave and *waves. */
+/* Assigns matrices to waves: q->wave and *waves. */
 retort_status rt_waves_plan(rt_quantizer *q, int *waves, retort_error *err);
-/* Rounds a wave. The inputs of its matrices are those that the integers so far give. */
+/* Rounds a wave, whose inputs are computed with the integers of earlier waves. */
 retort_status rt_wave_learn(rt_quantizer *q, int index, retort_error *err);
 
 #endif

@@ -6,12 +6,12 @@
 
 enum {
     HALF = RT_SPREAD_BINS / 2,
-    TRIES = 40, /* clips of each side, down to a fifth of it */
+    TRIES = 40, /* clips to try per side, down to a fifth of it */
     LEAST_EXPONENT = -40,
-    WORSE = 6 /* times what a row's own range loses */
+    WORSE = 6 /* times the error with a range per row */
 };
 
-/* Bins twice as wide: each gets the counts of two. */
+/* Doubles the width of the bins: each gets the counts of two. */
 static void widen(rt_spread *s) {
     for (int i = 0; i < HALF / 2; i++) {
         int up = HALF + 2 * i, down = HALF - 1 - 2 * i;
@@ -23,7 +23,7 @@ static void widen(rt_spread *s) {
     s->exponent++;
 }
 
-/* An even step loses a twelfth of its square on average; int8 has 254 of them. */
+/* The mean squared error of a uniform step is a twelfth of its square; int8 has 254 steps. */
 static double step_loss(double least, double largest) {
     double step = (largest - least) / 254;
     return step * step / 12;
@@ -57,7 +57,7 @@ bool rt_spread_add(rt_spread *s, size_t rows, size_t n, const float *x) {
     return true;
 }
 
-/* Of the bins from one end on: how many values, their sum and the sum of their squares. */
+/* Cumulative from one end: number of values, their sum and the sum of their squares. */
 typedef struct tail {
     double count, sum, squares;
 } tail;
@@ -84,7 +84,7 @@ static double beyond(const tail *t, double edge) {
 
 static double loss_of(const rt_spread *s, const tail *below, const tail *above, double least,
                       double largest) {
-    double bins = HALF / ldexp(1, s->exponent); /* a unit; a bin belongs to the side that its middle is on */
+    double bins = HALF / ldexp(1, s->exponent); /* a unit; a bin belongs to the side of its midpoint */
     int from = HALF + (int)ceil(least * bins - 0.5), to = HALF + (int)ceil(largest * bins - 0.5);
     from = from > 0 ? from : 0;
     to = to < RT_SPREAD_BINS ? to : RT_SPREAD_BINS;

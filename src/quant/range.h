@@ -1,29 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Static ranges of activations: of all values that a tensor had on calibration data, those that int8 shall
- * span. */
+ * Static ranges of activations: which part of the values on calibration data int8 covers. */
 #ifndef RT_QUANT_RANGE_H
 #define RT_QUANT_RANGE_H
 
 #include "quant/calibrate.h"
 
-/* Counts of values, in bins from -2^exponent to 2^exponent; they double in width when a larger one comes.
- * Start with {0}. */
+/* A histogram with bins from -2^exponent to 2^exponent, whose width doubles when a larger value comes. Start
+ * with {0}. */
 enum { RT_SPREAD_BINS = 4096 };
 typedef struct rt_spread {
     uint64_t bins[RT_SPREAD_BINS];
     int exponent;
     float least, largest; /* 0 counts as one of the values */
-    double own;           /* what int8 loses of rows that have their own ranges: squared errors */
+    double own;           /* squared error of int8 with a range per row */
 } rt_spread;
-/* Rows [rows, n]; false: one of their elements is not finite. */
+/* Adds rows [rows, n]; false: an element is not finite. */
 bool rt_spread_add(rt_spread *spread, size_t rows, size_t n, const float *x);
-/* The {least, largest} with the least sum of squared errors of int8: those of even steps within, the distance
- * to the edge beyond. Both 0, which means that rows keep their own ranges, when all values were 0 or when a
- * range loses far more: a few rows are then much larger than the others (the first and last token of BERT's
- * sequences in front of some matrices), and no range serves both. */
+/* Finds the {smallest, largest} with the least sum of squared errors of int8: those of uniform steps inside,
+ * and the distance to the edge outside. Both are 0, which means a range per row, if all values were 0 or if
+ * a static range loses far more: a few rows are then much larger than the others (the first and last token
+ * of BERT sequences, before some matrices), and no single range fits both. */
 void rt_spread_range(const rt_spread *spread, float range[2]);
 
-/* Gives every value of the graph that becomes int8 the range that it has on the texts, if one serves. */
+/* Gives every value of the graph that becomes int8 its range on the texts, where a static range fits. */
 retort_status rt_fix_ranges(rt_calibration *calibration, rt_graph *graph, retort_error *err);
 
 #endif

@@ -63,8 +63,8 @@ bool rt_drawn_add(rt_drawn *s, size_t rows, const float *x, size_t n, const floa
 /* ---- What a move loses ---- */
 
 enum {
-    PANELS = 24, /* of columns that are looked at: as many say enough of a matrix */
-    GRID = 20    /* AWQ's steps of the exponent, 0…19/20; SmoothQuant's are every second one */
+    PANELS = 24, /* of columns to evaluate: enough to judge a matrix */
+    GRID = 20    /* steps of the exponent in AWQ, 0…19/20; SmoothQuant uses every second one */
 };
 
 typedef struct chooser {
@@ -74,13 +74,13 @@ typedef struct chooser {
     const float *w; /* panels */
     const rt_drawn *sample;
     size_t panels[PANELS], panel_count;
-    float *middle, *size; /* [k] of x's columns: what is taken off, and how large the rest is */
-    float *weight;        /* [k] largest |W_j|; of AWQ not used */
+    float *middle, *size; /* [k] per column of x: the shift, and the magnitude of the rest */
+    float *weight;        /* [k] largest |W_j|; not used by AWQ */
     float *wanted;        /* [panels, rows, 16] act(x W + bias) */
-    float *x;             /* [rows, k] moved and rounded */
+    float *x;             /* [rows, k] scaled and rounded */
     int8_t *codes;
     rt_row_scale *scales;
-    float *panel, *found, *reals; /* [k, 16] moved, [rows, 16], [groups, 16] */
+    float *panel, *found, *reals; /* [k, 16] scaled, [rows, 16], [groups, 16] */
     rt_rounded rounded;
     rt_spread *spread;
 } chooser;
@@ -127,7 +127,7 @@ static float activate(rt_act act, float x) {
         return tanhf(x);
     case RT_FN_NONE:
         return x;
-    default: /* the kinds of GELU are as good as equal here */
+    default: /* the forms of GELU are practically equal here */
         return 0.5F * x * (1 + erff(x * 0.70710678F));
     }
 }
@@ -144,7 +144,7 @@ static void multiply(const chooser *c, const float *x, size_t panel, const float
     for (size_t i = 0; i < c->rows * RT_PANEL; i++) out[i] = activate(c->linear->act, out[i]);
 }
 
-/* c->x = what int8 makes of the moved rows */
+/* c->x = the scaled rows, rounded to int8 and back */
 static void round_x(chooser *c, const rt_move *move) {
     float range[2];
     size_t stride = rt_row_q(c->k);
@@ -162,12 +162,12 @@ static void round_x(chooser *c, const rt_move *move) {
     for (size_t i = 0; i < c->rows; i++) {
         for (size_t j = 0; j < c->k; j++) {
             float x = (float)c->codes[i * stride + j] * c->scales[i].scale + c->scales[i].shift;
-            c->x[i * c->k + j] = x - move->add[j]; /* so that the bias need not be moved here */
+            c->x[i * c->k + j] = x - move->add[j]; /* so that the bias need not be adjusted here */
         }
     }
 }
 
-/* c->panel = the moved weights as their integers give them back; false: they are not finite. */
+/* c->panel = the scaled weights, rounded to integers and back; false: not finite. */
 static bool round_w(chooser *c, size_t panel, const rt_move *move) {
     const float *w = c->w + panel * c->k * RT_PANEL;
     for (size_t i = 0; i < c->k * RT_PANEL; i++) c->panel[i] = w[i] / move->factor[i / RT_PANEL];
@@ -184,7 +184,7 @@ static bool round_w(chooser *c, size_t panel, const rt_move *move) {
     return finite;
 }
 
-/* What one panel's outputs lose. */
+/* The error of the outputs of one panel. */
 static double panel_loss(const chooser *c, size_t p) {
     const float *wanted = c->wanted + p * c->rows * RT_PANEL, *gamma = c->linear->gamma;
     size_t from = c->panels[p] * RT_PANEL, columns = rt_min(RT_PANEL, c->n - from);
@@ -214,7 +214,7 @@ static double loss_of(chooser *c, const rt_move *move) {
 
 /* ---- Candidates ---- */
 
-/* The middle of a column is what is taken off; its size is the largest, or the mean, of what is left. */
+/* The shift of a column is its midpoint; its magnitude is the largest, or the mean, of the rest. */
 static void measure_x(chooser *c) {
     const rt_drawn *s = c->sample;
     for (size_t j = 0; j < c->k; j++) {

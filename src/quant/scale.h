@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
- * By how much the columns of x are moved before they become int8 (move.h): searched by what the Linear's
- * output loses on rows of calibration, with both x and the weights rounded. */
+ * Finds the channel scaling of x (move.h): a search for the least error of the output of the Linear on
+ * calibration rows, with both x and the weights rounded. */
 #ifndef RT_QUANT_SCALE_H
 #define RT_QUANT_SCALE_H
 
 #include "quant/calibrate.h"
 #include "quant/move.h"
 
-/* Some of the rows x [k] that were seen, each as likely as any other (Vitter's algorithm R). */
+/* A uniform random sample of the rows x [k] (Vitter's algorithm R). */
 enum { RT_DRAWN_ROWS = 512 };
 typedef struct rt_drawn {
     size_t k, seen, kept;
     uint64_t random;
     float *x;               /* [kept, k] */
-    float *weight;          /* [kept] what an error of a row's y counts, squared */
-    float *least, *largest; /* [k] of all that were seen; 0 does not count */
+    float *weight;          /* [kept] squared weight of an error in y of the row */
+    float *least, *largest; /* [k] over all rows seen; 0 does not count */
 } rt_drawn;
 retort_status rt_drawn_begin(rt_drawn *out, size_t k, retort_error *err);
 void rt_drawn_free(rt_drawn *sample);
-/* Adds rows x [rows, k]; false: one is not finite. y [rows, n]: given when a LayerNorm reads it, which
- * divides by a row's deviation, or NULL. */
+/* Adds rows x [rows, k]; false: one is not finite. y [rows, n] if a LayerNorm reads it, which divides by the
+ * standard deviation of the row; else NULL. */
 bool rt_drawn_add(rt_drawn *sample, size_t rows, const float *x, size_t n, const float *y);
 
-/* How columns of x and rows of the weight share their sizes: x'_j = (x_j - t_j) / s_j. */
+/* How magnitudes are balanced between columns of x and rows of the weight: x'_j = (x_j - t_j) / s_j. */
 typedef enum rt_scaling {
     RT_SCALE_NONE,
     RT_SCALE_SMOOTH, /* s_j = max|x_j|^a / max|W_j|^(1-a) (SmoothQuant, equation 4) */
@@ -36,7 +36,7 @@ typedef struct rt_scale_search {
     bool fixed; /* x has one range for all rows */
     const rt_kernels *kernels;
 } rt_scale_search;
-/* A Linear: act(x w + bias), and what reads it. */
+/* A Linear: act(x w + bias), and its reader. */
 typedef struct rt_scaled {
     size_t k, n;
     const float *w;    /* [k, n] in panels (p16) */
@@ -44,8 +44,8 @@ typedef struct rt_scaled {
     rt_act act;
     const float *gamma; /* [n] of the LayerNorm that reads it, or NULL */
 } rt_scaled;
-/* *out is {0} where nothing gains. loss: {as it is, moved}: squared errors of the output as the next operator
- * sees it: behind the activation, or times gamma over the row's deviation. */
+/* *out is {0} if nothing helps. loss: {unscaled, scaled}: squared errors of the output as the next operator
+ * sees it: after the activation, or times gamma over the standard deviation of the row. */
 retort_status rt_scale_choose(const rt_scale_search *search, const rt_scaled *linear, const rt_drawn *sample,
                               rt_move *out, double loss[2], retort_error *err);
 

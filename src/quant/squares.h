@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows times themselves: x^T x, for second moments. */
+ * Gram matrices x^T x, for second moments. */
 #ifndef RT_QUANT_SQUARES_H
 #define RT_QUANT_SQUARES_H
 
@@ -7,14 +7,14 @@
 
 enum { RT_SQUARE_COLUMNS = 64 /* of x^T x at a time */ };
 
-/* Room for it; grows, and starts with {0}. */
+/* Work space; grows. Start with {0}. */
 typedef struct rt_squares {
-    float *across, *packed; /* x [rows, n] turned over and packed */
+    float *across, *packed; /* x [rows, n] transposed, and packed */
     size_t size;            /* floats in each */
     size_t rows, n;         /* of x */
 } rt_squares;
 void rt_squares_free(rt_squares *squares);
-/* x [rows, n] as products read it. False: no memory. */
+/* Prepares x [rows, n] for the products. False: out of memory. */
 bool rt_squares_set(rt_squares *squares, size_t rows, size_t n, const float *x);
 /* product [n - from, 64] = rows from… of columns from…from+64 of x^T x, summed in floats. */
 void rt_squares_product(const rt_squares *squares, const rt_kernels *kernels, size_t from, float *product);

@@ -22,7 +22,7 @@ static bool has_grad(const rt_value *value) {
     return value->producer >= 0 && value->rank == 2 && value->dims[1] > 0 && value->dtype == RETORT_F32;
 }
 
-/* Room for floats [rows, columns], in whole panels both ways. False: no memory. */
+/* Allocates floats [rows, columns], in whole panels both ways. False: out of memory. */
 static bool reserve(float **out, size_t rows, size_t columns) {
     size_t count = 0, bytes = 0;
     rows = rt_round_up(rt_max(rows, 1), RT_PANEL);
@@ -90,7 +90,7 @@ static bool reserve_workers(rt_tape *tape) {
     return made;
 }
 
-/* What the backward pass can follow: fused operators on floats, packed weights and all. */
+/* What the backward pass supports: fused operators on floats, with packed weights. */
 static retort_status check(const rt_tape *tape, retort_error *err) {
     for (size_t i = 0; i < tape->plan.step_count; i++) {
         const rt_node *node = tape->plan.steps[i].node;
@@ -98,7 +98,7 @@ static retort_status check(const rt_tape *tape, retort_error *err) {
         bool known = backs[node->op] != NULL && has_grad(out) && node->output_count == 1;
         if (node->op == RT_OP_LINEAR || node->op == RT_OP_EMBED)
             known = known && tape->graph->values[node->inputs[1]].dtype == RETORT_F32;
-        /* Blocks of whole panels: their parts of the turned weight lie apart. */
+        /* Blocks of whole panels: their parts of the transposed weight do not overlap. */
         if (node->op == RT_OP_LINEAR && node->attrs.heads > 1)
             known = known && tape->plan.steps[i].as.linear.k % RT_PANEL == 0;
         if (!known) {

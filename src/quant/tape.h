@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A level-3 graph that runs forwards as the engine runs it, keeping every value, and then backwards:
- * gradients of a loss with respect to values and to the sums of rows that Embed normalises. Floats only. All
- * sums have a fixed order: the same bits at any number of threads. */
+ * Reverse mode over a level-3 graph: a forward pass as in the engine, which keeps every value, and a
+ * backward pass, which computes gradients of a loss with respect to values and to the sums of rows that
+ * Embed normalises. Floats only. All sums have a fixed order: the same bits with any number of threads. */
 #ifndef RT_QUANT_TAPE_H
 #define RT_QUANT_TAPE_H
 
 #include "base/thread.h"
 #include "plan/plan.h"
 
-/* Room that the steps' backward passes share. */
+/* Work space shared by the backward passes of the steps. */
 typedef struct rt_tape_room {
     float *z;      /* [rows, n] sums before the activation */
     float *dz;     /* [rows, n] their gradients */
     float *weight; /* [k, n] */
-    float *packed; /* P16 of the weight turned over */
+    float *packed; /* P16 of the transposed weight */
     float *scores; /* [threads, 2, positions] of an attention */
 } rt_tape_room;
 
@@ -27,31 +27,31 @@ typedef struct rt_tape {
     const rt_step *embed;  /* the Embed, or NULL */
     void *user;            /* for functions given to rt_tape_run */
     const rt_chunk *chunk; /* of the forward pass */
-    float **grad;          /* [values] rows as the value has, NULL: it has no gradient */
-    bool *live;            /* [values] whether anything was added to it since the forward pass */
-    float *embedded;       /* [rows, hidden] backwards: the gradient of what Embed normalises */
+    float **grad;          /* [values] with the rows of the value; NULL: no gradient */
+    bool *live;            /* [values] whether anything was added since the forward pass */
+    float *embedded;       /* [rows, hidden] gradient of the sums that Embed normalises */
     rt_tape_room room;
-    /* NULL, or called of each Linear backwards: room.dz [rows, n] has the gradients of its sums. */
+    /* NULL, or called for each Linear in the backward pass: room.dz [rows, n] are gradients of its sums. */
     retort_status (*see)(struct rt_tape *tape, const rt_step *step, size_t rows);
-    retort_status status; /* of the first see that failed */
+    retort_status status; /* of the first failed call of see */
 } rt_tape;
 
-/* `rows`: the most tokens of a chunk; `positions`: of a sequence. */
+/* rows: most tokens of a chunk; positions: most tokens of a sequence. */
 retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels *kernels, rt_pool *pool,
                            size_t rows, size_t positions, retort_error *err);
 void rt_tape_close(rt_tape *tape);
-/* All values of the chunk; no gradient is live then. */
+/* Forward pass: computes all values of the chunk; no gradient is live afterwards. */
 retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error *err);
-/* A value's rows and columns in this chunk, and its floats. */
+/* The rows, columns and floats of a value in this chunk. */
 float *rt_tape_value(const rt_tape *tape, int value, size_t *rows, size_t *columns);
-/* The gradient of a value, zero when it is not live yet; live from now on. NULL: it has none. */
+/* The gradient of a value, live from now on; zero if it was not. NULL: it has none. */
 float *rt_tape_grad(rt_tape *tape, int value);
-/* From the gradients that were set to all others, last step first. */
+/* Backward pass: from the gradients that are set to all others, last step first. */
 void rt_tape_backward(rt_tape *tape);
 
 /* ---- For its own files ---- */
 typedef void (*rt_tape_fn)(rt_tape *tape, const rt_step *step, int part, int parts);
-/* Runs all parts of a piece of a step. */
+/* Calls fn for all parts of a step. */
 void rt_tape_run(rt_tape *tape, const rt_step *step, rt_tape_fn fn);
 size_t rt_tape_columns(const rt_tape *tape, int value);
 const void *rt_tape_at(const rt_tape *tape, const rt_place *place);

@@ -65,7 +65,7 @@ static void back_head(const head *h) {
     }
 }
 
-/* Where q, k and v are, of values or of gradients: columns of one value, of two, or three values. */
+/* Where q, k and v are, in values or gradients: columns of one value, of two, or three values. */
 typedef struct operands {
     float *q, *k, *v;
 } operands;
@@ -137,7 +137,7 @@ static head own_head(const rt_tape *tape, const rt_step *step, size_t b, size_t 
                   .ldy = hidden};
 }
 
-/* Every sequence is one worker's. */
+/* Each sequence belongs to one worker. */
 static void back_sequences(rt_tape *tape, const rt_step *step, int part, int parts) {
     size_t heads = step->as.attention.shared ? 1 : step->as.attention.heads;
     for (size_t b = (size_t)part; b < tape->chunk->batch; b += (size_t)parts) {

@@ -26,8 +26,8 @@ static float gelu_at(const float *table, float x) {
     return table[i] + (at - (float)i) * (table[i + 1] - table[i]);
 }
 
-/* Rows of 16 at most: dz = dy * act'(z). GELU's approximation by tanh has GELU's slope here: they differ by
- * less than 5e-4. */
+/* Rows of 16 at most: dz = dy * act'(z). The tanh form of GELU uses the slope of GELU: they differ by less
+ * than 5e-4. */
 static void through_act(rt_act act, const float *table, size_t n, const float *z, const float *dy,
                         float *dz) {
     for (size_t i = 0; i < n; i++) {
@@ -44,7 +44,7 @@ static void through_act(rt_act act, const float *table, size_t n, const float *z
     }
 }
 
-/* z [rows, n]: the step once more, without what follows the sums. */
+/* z [rows, n]: recomputes the step without its epilogue. */
 static void forward_again(rt_tape *tape, const rt_step *step, int part, int parts) {
     rt_step plain = *step;
     rt_worker worker = tape->workers[part];
@@ -57,7 +57,7 @@ static void forward_again(rt_tape *tape, const rt_step *step, int part, int part
 
 /* ---- Columns of y: dz, and the weight in rows ---- */
 
-/* Columns of a panel of the weight to tape->room.weight [k, n]. */
+/* Unpacks columns of a panel of the weight to tape->room.weight [k, n]. */
 static void unpack_panel(const rt_tape *tape, const rt_step *step, size_t panel) {
     const rt_linear_step *linear = &step->as.linear;
     const float *packed = (const float *)linear->weight + panel * linear->k * RT_PANEL;
@@ -87,7 +87,7 @@ static void back_columns(rt_tape *tape, const rt_step *step, int part, int parts
 
 /* ---- Columns of x ---- */
 
-/* Columns from…to of x, which are of one block: dx += dz W^T. */
+/* Columns from…to of x, all in one block: dx += dz W^T. */
 static void input_columns(rt_tape *tape, const rt_step *step, rt_range k, size_t block, float *dx) {
     const rt_linear_step *linear = &step->as.linear;
     size_t width = linear->n / linear->blocks, count = k.to - k.from, ldx = linear->k * linear->blocks;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Backwards through what works on rows: LayerNorm, Embed, Select, Pool, Normalize. */
+ * Backward passes of operators on rows: LayerNorm, Embed, Select, Pool, Normalize. */
 #include "quant/tape.h"
 
 #include <math.h>
@@ -7,7 +7,7 @@
 
 /* ---- LayerNorm: y = (x - mean) / sqrt(var + epsilon) * gamma + beta ---- */
 
-/* What a LayerNorm reads and where its gradients go. */
+/* The inputs of a LayerNorm and the places of its gradients. */
 typedef struct norm {
     size_t rows, n;
     const float *x, *gamma;
@@ -128,7 +128,7 @@ void rt_tape_select(rt_tape *tape, const rt_step *step) {
     }
 }
 
-/* dx of the mean: dy / rows; of the maximum: dy where x is it, first of equals. */
+/* dx of the mean: dy / rows; of the maximum: dy at the first x that is the maximum. */
 void rt_tape_pool(rt_tape *tape, const rt_step *step) {
     const rt_chunk *chunk = tape->chunk;
     size_t n = step->as.rows.n;

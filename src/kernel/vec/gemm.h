@@ -73,8 +73,7 @@ RT_VERB v16 column_sums(const int32_t *b_sum, size_t n) {
 }
 
 /* Turns integer sums (int32 bits in the place of floats) into y = fma(t, b_scale, bias), see kernel.h.
- * biased:
- * 128 was added to the rows of A. */
+ * biased: 128 was added to the rows of A. */
 RT_VERB void scale_sums(const rt_gemm_q *q, bool biased, size_t i, size_t j, size_t rows, size_t columns,
                         float *sums, size_t ldo) {
     for (size_t c = 0; c < columns; c += RT_PANEL) {
