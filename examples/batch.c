@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The call below the tasks: token ids in, logits out. Sequences of different lengths stand one after another,
- * nothing is padded. batch MODEL.retort TEXT… prints each sequence's tokens and the logits' first row. */
+ * The low-level call: token ids in, logits out. Sequences of different lengths are concatenated without
+ * padding. batch MODEL.retort TEXT… prints the tokens of each sequence and its first row of logits. */
 #include <retort.h>
 
 #include <stdio.h>
@@ -15,7 +15,7 @@ typedef struct buffers {
     int32_t offsets[MOST_TEXTS + 1];
 } buffers;
 
-/* Tokens of all texts, one sequence after another. */
+/* The tokens of all texts, concatenated. */
 static retort_status tokenize(const retort_model *model, char **texts, size_t n, buffers *b,
                               retort_error *err) {
     retort_tokens tokens = {0};

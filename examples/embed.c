@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How alike are two sentences? embed MODEL.retort SENTENCE SENTENCE */
+ * The similarity of two sentences: embed MODEL.retort SENTENCE SENTENCE */
 #include <retort.h>
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The public calls: arguments are checked here, the work is done below. (Sessions, retort_run and the
- * machine's description check their own.) */
+ * The public calls: they check arguments and call the layers below. (Sessions, retort_run and
+ * retort_machine_describe check their own.) */
 #include "graph/draw.h"
 #include "graph/onnx.h"
 #include "graph/package.h"
@@ -21,7 +21,7 @@ static retort_status bad(retort_error *err, const char *call, const char *what) 
     return rt_fail(err, RETORT_ARGUMENT, "%s: %s", call, what);
 }
 
-/* A struct's `size` must be the one this library was built with. */
+/* The `size` of a struct must match this library. */
 static retort_status check_size(const char *call, size_t size, size_t expected, retort_error *err) {
     if (size == expected) return RETORT_OK;
     return rt_fail(err, RETORT_ARGUMENT,
@@ -121,7 +121,7 @@ retort_status retort_model_optimize(retort_model **out, const retort_model *mode
     return rt_package_optimize(out, model, options, err);
 }
 
-/* Of integer weights; 0: the recipe's. */
+/* For integer weights; 0: that of the recipe. */
 static bool are_bits(int bits) {
     return bits == 0 || bits == 8 || bits == 4 || bits == 3;
 }
@@ -156,14 +156,14 @@ retort_status retort_model_dequantize(retort_model **out, const retort_model *mo
 static const char *const part_names[] = {
     [RT_PART_OTHER] = "vectors", [RT_PART_TABLE] = "embeddings", [RT_PART_MATRIX] = "matrices"};
 
-/* Scalars of the network in a constant: none in index vectors and in the scales of integers. */
+/* Parameters in a constant; index vectors and scales of integers have none. */
 static uint64_t parameters_of(const rt_value *value, const rt_use *use) {
     bool weight = value->dtype != RETORT_I64 && value->dtype != RETORT_BOOL;
     size_t count;
     return weight && !use->scale && rt_shape_count(value->dims, value->rank, &count) ? count : 0;
 }
 
-/* How the weights of matrices are stored, in torch's words where it has them. */
+/* How matrix weights are stored, with the names of torch where they exist. */
 typedef enum stored { FLOAT32, BFLOAT16, INT8, INT4, INT3, STORED_COUNT } stored;
 static const char *const stored_names[STORED_COUNT] = {
     [FLOAT32] = "float32", [BFLOAT16] = "bfloat16", [INT8] = "int8", [INT4] = "int4", [INT3] = "int3"};
@@ -359,7 +359,7 @@ retort_status retort_encode(retort_encoder *encoder, const retort_text *text,
 
 /* ---- Tasks ---- */
 
-/* Whether the caller's array holds a row of the model's numbers for each text. */
+/* Whether the caller's array has room for one row of outputs per text. */
 static retort_status check_room(const char *call, const retort_session *session, size_t n, size_t capacity,
                                 retort_error *err) {
     size_t columns = (size_t)rt_config_columns(&rt_session_model(session)->config);
