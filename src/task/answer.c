@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Extractive question answering, as transformers 4.57's pipeline does it: overlapping windows of the context,
- * the best pairs of start and end within each, those of the same text added up, the best of all. */
+ * Extractive question answering as in the pipeline of transformers 4.57: overlapping windows of the context,
+ * the best pairs of start and end in each, scores of the same text added up, then the best of all. */
 #include "task/feed.h"
 #include "task/task.h"
 #include "text/unicode.h"
@@ -12,7 +12,7 @@
 
 /* ---- Windows ---- */
 
-/* The bytes of the question that its first `most` tokens stand for. */
+/* The bytes of the question covered by its first `most` tokens. */
 static retort_status cut_question(const rt_tokenizer *tokenizer, const rt_encode_options *options,
                                   int64_t most, retort_text *text, retort_error *err) {
     rt_encoding encoding = {0};
@@ -31,7 +31,7 @@ static retort_status cut_question(const rt_tokenizer *tokenizer, const rt_encode
     return status;
 }
 
-/* Tokens of a window and those that two share. */
+/* Tokens of a window and tokens of overlap. */
 static retort_status set_windows(const rt_config *config, const retort_answer_options *options,
                                  rt_encode_options *encode, retort_error *err) {
     if (options->window > config->positions)
@@ -83,7 +83,7 @@ static double column_sum(const rt_encoding *window, const float *logits, double 
     return sum;
 }
 
-/* Keeps a pair among the best, behind those that are as good. */
+/* Inserts a pair among the best, after equally good ones. */
 static void keep(rt_answers *answers, rt_candidate pair) {
     rt_candidate *best = answers->best;
     if (answers->kept == answers->most && pair.score <= best[answers->most - 1].score) return;
@@ -92,7 +92,7 @@ static void keep(rt_answers *answers, rt_candidate pair) {
     best[at] = pair;
 }
 
-/* The best sums of two logits: the best products of scores. */
+/* The largest sums of two logits, which are the largest products of scores. */
 static void find_best(rt_answers *answers, const rt_encoding *window, const float *logits) {
     int64_t longest = answers->options->longest > 0 ? answers->options->longest : RT_ANSWER_LONGEST;
     answers->kept = 0;
@@ -105,7 +105,7 @@ static void find_best(rt_answers *answers, const rt_encoding *window, const floa
 
 /* ---- Answers of all windows ---- */
 
-/* Moves from code point *point at *byte on to `wanted`, which is not before it. */
+/* Advances from code point *point at *byte to `wanted`, which is not before it. */
 static void advance(const rt_answers *answers, uint32_t wanted, uint32_t *point, uint32_t *byte) {
     const uint8_t *at = (const uint8_t *)answers->context + *byte, *from = at;
     const uint8_t *end = (const uint8_t *)answers->context + answers->length;
@@ -120,7 +120,7 @@ static uint32_t lower_point(const uint8_t **at, const uint8_t *end) {
     return point + (uint32_t)rt_unicode(point)->lower;
 }
 
-/* Of the span's text in lower case. Who asks chooses the context, but not the key. */
+/* Hash of the text of the span in lower case. The caller chooses the context, but not the key. */
 static uint64_t hash_of(const rt_answers *answers, const retort_span *span) {
     const uint8_t *at = (const uint8_t *)answers->context + span->byte_start;
     const uint8_t *end = (const uint8_t *)answers->context + span->byte_end;
@@ -138,7 +138,7 @@ static bool same_text(const rt_answers *answers, const retort_span *a, const ret
     return left == text + a->byte_end && right == text + b->byte_end;
 }
 
-/* The slot of an answer, or the free one where it belongs. */
+/* The slot of an answer, or the free slot where it belongs. */
 static uint32_t *slot_of(const rt_answers *answers, uint64_t hash, const retort_span *span) {
     for (size_t at = hash;; at++) {
         uint32_t *slot = &answers->slots[at & (answers->slot_count - 1)];
@@ -148,7 +148,7 @@ static uint32_t *slot_of(const rt_answers *answers, uint64_t hash, const retort_
     }
 }
 
-/* Room for one more answer. */
+/* Makes room for one more answer. */
 static bool grow(rt_answers *answers) {
     if (!rt_grow((void **)&answers->items, &answers->capacity, answers->count + 1, sizeof *answers->items))
         return false;
@@ -164,7 +164,7 @@ static bool grow(rt_answers *answers) {
     return true;
 }
 
-/* The answer with the span's text, added when there is none; NULL: out of memory. */
+/* The answer with the text of the span, added if necessary; NULL: out of memory. */
 static rt_answer *answer_of(rt_answers *answers, const retort_span *span) {
     if (!grow(answers)) return NULL;
     uint64_t hash = hash_of(answers, span);
@@ -186,7 +186,7 @@ static void widen(const rt_encoding *window, size_t *first, size_t *last) {
     *last = to;
 }
 
-/* Adds a pair's score to the answer of the same text, or a new answer. */
+/* Adds the score of a pair to the answer with the same text, or to a new one. */
 static retort_status add_answer(rt_answers *answers, const rt_encoding *window, const rt_candidate *pair,
                                 double score, retort_error *err) {
     size_t first = pair->first, last = pair->last;
@@ -212,7 +212,7 @@ retort_status rt_answers_add(rt_answers *answers, const rt_encoding *window, con
     answers->least_null = fmin(answers->least_null, none);
     find_best(answers, window, logits);
     retort_status status = RETORT_OK;
-    for (size_t i = 0; i < window->count; i++) { /* windows begin later and later */
+    for (size_t i = 0; i < window->count; i++) { /* windows start in ascending order */
         if (!in_context(window, i)) continue;
         advance(answers, window->offsets[2 * i], &answers->point, &answers->byte);
         break;
@@ -233,7 +233,7 @@ retort_status rt_answers_open(rt_answers *answers, const retort_answer_options *
                             .length = length,
                             .key = rt_hash_key_new(),
                             .least_null = INFINITY};
-    answers->most = options->pieces ? top : 2 * top + 10; /* some turn out to be the same words */
+    answers->most = options->pieces ? top : 2 * top + 10; /* some have the same text */
     answers->best = rt_calloc(answers->most, sizeof *answers->best);
     return answers->best != NULL ? RETORT_OK : rt_fail_nomem(err, answers->most * sizeof *answers->best);
 }
@@ -244,7 +244,7 @@ void rt_answers_close(rt_answers *answers) {
     free(answers->best);
 }
 
-/* Best first; equals in the order of finding. */
+/* Best first; ties in the order they were found. */
 static int by_score(const void *left, const void *right) {
     const rt_answer *a = left, *b = right;
     if (a->score != b->score) return a->score < b->score ? 1 : -1;
@@ -283,7 +283,7 @@ retort_status rt_answers_take(rt_answers *answers, retort_spans *out, retort_err
     return status;
 }
 
-/* A few windows at a time, so that a long context needs no more memory than a short one. */
+/* A few windows at a time: a long context needs no more memory than a short one. */
 static retort_status answer_from(retort_session *session, const rt_encoding *windows, size_t count,
                                  rt_feed *feed, rt_answers *answers, retort_error *err) {
     for (size_t i = 0; i < count;) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The tasks with one row of logits a text: classify and embed. */
+ * The tasks with one row of logits per text: classify and embed. */
 #include "task/feed.h"
 #include "task/task.h"
 

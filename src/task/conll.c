@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * CoNLL columns: a word a line, its tag in the last column, an empty line between sentences. Columns are
- * separated by tabs where the line has one, else by spaces. */
+ * CoNLL columns: one word per line, its tag in the last column, an empty line between sentences. Columns are
+ * separated by tabs if the line has any, else by spaces. */
 #include "task/dataset.h"
 
 #include <string.h>
 
-/* First and last column; false when there is only one. */
+/* First and last column; false if there is only one. */
 static bool split_line(retort_text line, retort_text *word, retort_text *tag) {
     char separator = memchr(line.text, '\t', line.length) != NULL ? '\t' : ' ';
     rt_field_next(&line, separator, word);
@@ -37,7 +37,7 @@ static retort_status add_word(retort_dataset *data, size_t number, const retort_
     return RETORT_OK;
 }
 
-/* Makes a sentence of the words from `first` on: its text is the words with a space between. */
+/* Makes a sentence of the words from `first` on; its text is the words joined by spaces. */
 static retort_status end_sentence(retort_dataset *data, size_t first, retort_error *err) {
     if (first == data->part_count) return RETORT_OK;
     size_t length = data->part_count - first - 1;

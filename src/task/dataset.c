@@ -54,7 +54,7 @@ retort_status rt_dataset_part(retort_dataset *data, const retort_text *part, ret
     return RETORT_OK;
 }
 
-/* A label's number, -1 when the text is anything but one below `labels`. */
+/* The label number, or -1 if the text is not a number below `labels`. */
 static int64_t label_number(const retort_text *value, int64_t labels) {
     int64_t number = 0;
     for (size_t i = 0; i < value->length; i++) {
@@ -65,7 +65,7 @@ static int64_t label_number(const retort_text *value, int64_t labels) {
     return value->length > 0 ? number : -1;
 }
 
-/* False when out of memory. */
+/* False if out of memory. */
 static bool note_labels(retort_dataset *data, const rt_config *config) {
     int known;
     bool fine = true;
@@ -125,7 +125,7 @@ static bool has_text_column(retort_text header, char separator) {
     return false;
 }
 
-/* Whether the first line is an object of its own, and others follow. */
+/* Whether the first line is a complete object and others follow. */
 static bool is_json_lines(rt_lines lines) {
     retort_text first = {0}, second = {0};
     rt_lines_next(&lines, &first);
@@ -140,7 +140,7 @@ typedef struct form {
     rt_table_format format; /* of a table */
 } form;
 
-/* Forms that a file's name tells. */
+/* Formats recognised by the file name. */
 static const struct {
     const char *ending;
     form is;
@@ -152,7 +152,7 @@ static const struct {
                {".jsonl", {RT_DATA_TABLE, RT_TABLE_JSON}},
                {".ndjson", {RT_DATA_TABLE, RT_TABLE_JSON}}};
 
-/* The file's name where it says, else what the first line looks like, else what the task expects. */
+/* The format by the file name, or else by the first line, or else by the task. */
 static form probe(const char *name, rt_lines lines, retort_task task, bool columns) {
     form json = {RT_DATA_TABLE, RT_TABLE_JSON}, tsv = {RT_DATA_TABLE, RT_TABLE_TSV},
          csv = {RT_DATA_TABLE, RT_TABLE_CSV};
@@ -225,7 +225,7 @@ retort_status rt_dataset_parse(retort_dataset **out, const char *name, const voi
     return status;
 }
 
-/* All bytes of a pipe or a device. */
+/* Reads all bytes of a pipe or a device. */
 static retort_status read_whole(char **out, size_t *size, const char *path, retort_error *err) {
     size_t capacity = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);

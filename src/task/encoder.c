@@ -8,7 +8,7 @@ struct retort_encoder {
     retort_model *model;
     rt_word_cache *cache;
     rt_encoding pair; /* the types of a pair are known to the full encoder only */
-    int32_t *ids;     /* of a text whose length is not known beforehand */
+    int32_t *ids;     /* for a text whose length is not known in advance */
     size_t capacity;
 };
 

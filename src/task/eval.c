@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Evaluation: samples in batches through one or two sessions, then a metric. */
+ * Evaluation: runs samples in batches through one or two sessions, then computes a metric. */
 #include "task/eval.h"
 
 #include <math.h>
@@ -74,7 +74,7 @@ static retort_status next_batch(rt_evaluation *e, const rt_eval_kind *kind, size
 
 static retort_status run_all(rt_evaluation *e, const rt_eval_kind *kind, retort_error *err) {
     size_t *ends =
-        rt_calloc(e->data->count, sizeof *ends); /* one past a sample's last sequence in its batch */
+        rt_calloc(e->data->count, sizeof *ends); /* one past the last sequence of a sample in its batch */
     if (ends == NULL) return rt_fail_nomem(err, e->data->count * sizeof *ends);
     retort_status status = RETORT_OK;
     for (size_t index = 0; status == RETORT_OK && index < e->data->count;) {
@@ -144,8 +144,8 @@ static void set_comparison(const rt_evaluation *e, retort_eval_result *result) {
     result->max_abs_logit_error = compared ? c->worst : NAN;
 }
 
-/* Taggers are trained and measured on the first 128 pieces of a sentence (max_seq_length of the usual
- * scripts), and their published figures mean that; a longer cut is a choice of the caller. */
+/* Taggers are trained and measured on the first 128 tokens of a sentence (max_seq_length of the usual
+ * scripts), and published figures refer to that; the caller may choose a larger limit. */
 enum { TAG_LENGTH = 128 };
 
 static int64_t default_length(const rt_config *config) {
@@ -164,7 +164,7 @@ retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
     e.encode.words = true;
     e.budget = RT_FEED_TOKENS;
     if (model->config.task == RETORT_TASK_FILL) {
-        e.encode.special_as_text = true; /* the only mask of a sequence is the one set here */
+        e.encode.special_as_text = true; /* each sequence has exactly one mask token, set here */
         e.budget = RT_FEED_MASKED;
     }
     if (options->batch_tokens > 0) e.budget = (size_t)options->batch_tokens;

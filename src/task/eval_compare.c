@@ -40,7 +40,7 @@ static size_t best_in_column(const float *values, size_t n) {
     return best;
 }
 
-/* The start and the end logits over a window's tokens are a row each. */
+/* The start logits and the end logits of a window are one row each. */
 static void compare_window(rt_evaluation *e, const float *reference, const float *rows, size_t tokens) {
     for (size_t column = 0; column < 2; column++) {
         e->comparison.rows++;

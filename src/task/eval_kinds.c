@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One kind of evaluation a task: how a sample becomes sequences, and how their logits are scored. */
+ * One kind of evaluation per task: how a sample becomes sequences, and how their logits are scored. */
 #include "task/eval.h"
 
 #include <math.h>
@@ -79,14 +79,14 @@ static retort_status feed_words(rt_evaluation *e, const rt_sample *sample, retor
     return status == RETORT_OK ? rt_feed_encoding(&e->feed, slot, err) : status;
 }
 
-/* Words of the sample that are left when its text was cut: up to the last one with a piece. */
+/* Number of words left after truncation: up to the last one with a piece. */
 static size_t words_left(const rt_evaluation *e, const rt_sample *sample, const rt_encoding *encoding) {
     int32_t last = -1;
     for (size_t i = 0; i < encoding->count; i++) last = encoding->words[i] > last ? encoding->words[i] : last;
     return encoding->count < e->encode.max_length ? sample->count : (size_t)(last + 1);
 }
 
-/* The label of words that have no piece; -1 when the model has none. */
+/* The label for words without a piece; -1 if the model has none. */
 static int64_t outside(const rt_evaluation *e) {
     for (int64_t i = 0; i < e->config->labels; i++) {
         if (e->labels[i].mark == 'O' && e->labels[i].type < 0) return i;
@@ -105,7 +105,7 @@ static retort_status score_words(rt_evaluation *e, size_t index, size_t first, s
         return rt_fail_nomem(err, sample->count * sizeof *e->words);
     }
     for (size_t i = 0; i < sample->count; i++) e->words[i] = (int32_t)none;
-    for (size_t i = encoding->count; i-- > 0;) { /* backwards: the first piece has the last word */
+    for (size_t i = encoding->count; i-- > 0;) { /* in reverse: the first piece of a word wins */
         if (encoding->words[i] < 0) continue;
         const float *row = row_of(rows, rt_eval_row(e, first) + i);
         e->words[encoding->words[i]] = (int32_t)rt_score_best(row, rows->columns);
@@ -145,7 +145,7 @@ static retort_status feed_windows(rt_evaluation *e, const rt_sample *sample, ret
     return status;
 }
 
-/* The answer of windows first … first + n. */
+/* The answer from windows first … first + n. */
 static retort_status best_answer(const rt_evaluation *e, const rt_sample *sample, size_t first, size_t n,
                                  const retort_matrix *rows, retort_text *found, retort_error *err) {
     rt_answers answers;

@@ -76,7 +76,7 @@ retort_status rt_feed_text(rt_feed *feed, const rt_tokenizer *tokenizer, const r
     return RETORT_OK;
 }
 
-/* The text whose answer is not finite: rows are of sequences, or of tokens. */
+/* The text whose answer is not finite; rows are sequences or tokens. */
 static retort_status name_text(const rt_feed *feed, const retort_matrix *out, retort_error *err) {
     size_t at = rt_first_nonfinite(out->data, RETORT_F32, out->rows * out->columns);
     size_t row = at / out->columns, sequence = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Masked language models: the likeliest pieces for each mask token. */
+ * Masked language models: the most likely pieces for each mask token. */
 #include "task/feed.h"
 #include "task/task.h"
 
@@ -20,7 +20,7 @@ void rt_fill_best(const float *scores, const int32_t *ids, size_t n, retort_fill
 
 /* ---- Targets ---- */
 
-/* The piece that is the whole text, else its first one. */
+/* The piece that equals the whole text, else its first piece. */
 static retort_status target_id(const rt_tokenizer *tokenizer, const retort_text *target, int32_t *id,
                                retort_error *err) {
     rt_encoding encoding = {0};
@@ -37,7 +37,7 @@ static retort_status target_id(const rt_tokenizer *tokenizer, const retort_text 
     return status;
 }
 
-/* The ids of the targets, each once; *ids NULL: all pieces compete. */
+/* The ids of the targets, without duplicates; *ids NULL: all pieces are candidates. */
 static retort_status target_ids(const rt_tokenizer *tokenizer, const retort_fill_options *options,
                                 int32_t **ids, size_t *count, retort_error *err) {
     *ids = NULL;

@@ -38,7 +38,7 @@ double rt_divergence(const float *reference, const float *logits, size_t n, size
         double log_p = reference[i * stride] - p_sum, log_q = logits[i * stride] - q_sum;
         total += exp(log_p) * (log_p - log_q);
     }
-    return fmax(total, 0); /* rounding may leave it a hair below */
+    return fmax(total, 0); /* rounding may leave it slightly below 0 */
 }
 
 /* ln of the sigmoid, without overflow */
@@ -86,7 +86,7 @@ static int compare_ranked(const void *left, const void *right) {
     return (a->value > b->value) - (a->value < b->value);
 }
 
-/* Ranks 0…n-1 of `values` into out, equals sharing the mean of their ranks. */
+/* Writes ranks 0…n-1 of `values` to out; ties share their mean rank. */
 static void rank_values(const double *values, size_t n, ranked *sorted, double *out) {
     for (size_t i = 0; i < n; i++) sorted[i] = (ranked){values[i], i};
     qsort(sorted, n, sizeof *sorted, compare_ranked);
@@ -141,7 +141,7 @@ static bool is_one_of(char mark, const char *marks) {
     return mark != '\0' && strchr(marks, mark) != NULL;
 }
 
-/* A mark alone has no type. */
+/* A prefix alone has no type. */
 static bool is_bare(const char *name) {
     return is_one_of(name[0], "BIESO") && (name[1] == '\0' || (name[1] == '-' && name[2] == '\0'));
 }
@@ -180,7 +180,7 @@ static bool starts(rt_tag_label before, rt_tag_label tag) {
            (tag.mark != 'O' && before.type != tag.type);
 }
 
-/* A walk over a sentence's tags, which one outside follows. */
+/* Iterates over the tags of a sentence, followed by one O. */
 typedef struct walk {
     const rt_tag_label *labels;
     const int32_t *tags;
@@ -188,7 +188,7 @@ typedef struct walk {
     rt_tag_label before;
 } walk;
 
-/* The next entity to end; false when there is none. */
+/* The next entity by its end; false if there is none. */
 static bool next_entity(walk *w, entity *out) {
     while (w->at <= w->n) {
         size_t i = w->at++;
@@ -206,7 +206,7 @@ void rt_count_entities(const rt_tag_label *labels, const int32_t *gold, const in
     walk gold_walk = {labels, gold, n, 0, 0, outside}, found_walk = {labels, predicted, n, 0, 0, outside};
     entity wanted, found;
     bool more_gold = next_entity(&gold_walk, &wanted), more = next_entity(&found_walk, &found);
-    while (more_gold || more) { /* no two of a list end together, and both are in order of their ends */
+    while (more_gold || more) { /* ends are unique within a list, and both lists are sorted by end */
         bool take_gold = more_gold && (!more || wanted.end <= found.end);
         bool take = more && (!more_gold || found.end <= wanted.end);
         if (take_gold && take && wanted.start == found.start && wanted.type == found.type) counts->correct++;

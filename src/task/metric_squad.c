@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * SQuAD's exact match and F1, as its evaluation script computes them on ASCII text. */
+ * Exact match and F1 as in the evaluation script of SQuAD, on ASCII text. */
 #include "task/metric.h"
 
 #include <stdlib.h>
@@ -49,7 +49,7 @@ static bool normalise(words *out, const retort_text *text) {
     return true;
 }
 
-/* Words that both have, each as often as the rarer side has it. */
+/* Number of common words, as a multiset intersection. */
 static size_t shared_words(const words *a, const words *b, bool *used) {
     size_t shared = 0;
     for (const char *word = a->text; word < a->text + a->length; word += strlen(word) + 1) {

@@ -40,7 +40,7 @@ static retort_status next_tsv(rt_records *r, bool *more, retort_error *err) {
 
 /* ---- CSV ---- */
 
-/* A field in quotes, from behind the first one; lines->at is moved behind the last one. */
+/* A quoted field, starting after the opening quote; moves lines->at past the closing quote. */
 static retort_status quoted(rt_records *r, retort_error *err) {
     const char *from = r->lines.at, *end = r->lines.end, *at = from;
     size_t doubled = 0;
@@ -67,7 +67,7 @@ static retort_status quoted(rt_records *r, retort_error *err) {
     return add(r, text, n, err);
 }
 
-/* A field without quotes: up to the comma or the end of the line. */
+/* An unquoted field: up to the comma or the end of the line. */
 static retort_status plain(rt_records *r, retort_error *err) {
     const char *from = r->lines.at, *at = from;
     while (at < r->lines.end && *at != ',' && *at != '\n') at++;
@@ -76,7 +76,7 @@ static retort_status plain(rt_records *r, retort_error *err) {
     return add(r, from, (size_t)(at - from) - (ends && at > from && at[-1] == '\r'), err);
 }
 
-/* Steps over what stands behind a field; *more: another one follows. */
+/* Skips the separator after a field; *more: another field follows. */
 static retort_status separator(rt_records *r, bool *more, retort_error *err) {
     rt_lines *lines = &r->lines;
     if (lines->end - lines->at >= 2 && lines->at[0] == '\r' && lines->at[1] == '\n') lines->at++;
@@ -152,7 +152,7 @@ static retort_status copy_field(rt_records *r, const char *text, size_t length, 
     return copy != NULL ? RETORT_OK : rt_fail_nomem(err, length);
 }
 
-/* Texts as they are, numbers and truths as JSON writes them; absent, null and lists: no field. */
+/* Texts as they are, numbers and booleans as in JSON; absent, null and lists: no field. */
 static retort_status add_value(rt_records *r, const json_t *value, retort_error *err) {
     char number[32];
     retort_text field = {0};
@@ -219,7 +219,7 @@ retort_status rt_records_open(rt_records *records, retort_error *err) {
 }
 
 void rt_records_keep(rt_records *records, int *const indices[], size_t n) {
-    if (records->format != RT_TABLE_JSON) return; /* a record's own fields are all it has */
+    if (records->format != RT_TABLE_JSON) return; /* a record has only its own fields */
     retort_text kept[8];
     size_t count = 0;
     for (size_t i = 0; i < n && count < sizeof kept / sizeof *kept; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tables: which columns hold the texts and the value, and what a record says in them. */
+ * Tables: which columns hold the texts and the value, and how a record becomes a sample. */
 #include "task/record.h"
 
 #include <math.h>
@@ -12,7 +12,7 @@ typedef struct table_columns {
     size_t least;          /* fields that a record must have */
 } table_columns;
 
-/* What columns of texts are usually called. */
+/* Usual names of text columns. */
 static const struct {
     const char *text, *pair;
 } usual[] = {{"sentence", NULL},
@@ -41,7 +41,7 @@ static retort_status no_column(const rt_records *records, const char *name, cons
                    names);
 }
 
-/* The index of a column that the caller has named. */
+/* The index of a column named by the caller. */
 static retort_status named_column(int *out, const rt_records *records, const char *name, retort_error *err) {
     *out = name != NULL ? rt_records_column(records, name) : ABSENT;
     return name == NULL || *out != ABSENT ? RETORT_OK : no_column(records, name, "", err);

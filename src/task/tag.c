@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Token classification: entities of texts. */
+ * Token classification: finds entities in texts. */
 #include "task/feed.h"
 #include "task/task.h"
 #include "text/utf8.h"
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Moves *point and the byte it stands at on to `wanted`. */
+/* Advances *point and its byte offset to `wanted`. */
 static const uint8_t *walk(const uint8_t *at, const uint8_t *end, uint32_t *point, uint32_t wanted) {
     uint32_t unused;
     for (; *point < wanted && at < end; ++*point) at += rt_utf8_take(at, end, &unused);
@@ -18,7 +18,7 @@ static const uint8_t *walk(const uint8_t *at, const uint8_t *end, uint32_t *poin
 void rt_span_bytes(const char *text, size_t length, retort_span *spans, size_t count) {
     const uint8_t *from = (const uint8_t *)text, *end = from + length, *at = from;
     uint32_t point = 0;
-    for (size_t i = 0; i < count; i++) { /* starts seldom go back; several may have one character's place */
+    for (size_t i = 0; i < count; i++) { /* starts rarely go back; several tokens may share one character */
         if (spans[i].start < point) {
             at = from;
             point = 0;
@@ -44,7 +44,7 @@ static const char *name_of(const rt_tagger *tagger, int64_t label) {
     return mark != NULL && tagger->options->aggregation != RETORT_AGGREGATION_NONE ? mark + 1 : name;
 }
 
-/* The entity that is open, when there is one, with the mean of its parts' scores. */
+/* Closes the open entity, if any, with the mean score of its parts. */
 static retort_status close_entity(const rt_tagger *tagger, rt_open_entity *open, retort_spans *out,
                                   retort_error *err) {
     if (open->parts == 0) return RETORT_OK;
@@ -55,7 +55,7 @@ static retort_status close_entity(const rt_tagger *tagger, rt_open_entity *open,
     return tagger->ignored[span.label] ? RETORT_OK : append(out, &span, err);
 }
 
-/* A token or a word: the open entity goes on, or a new one is opened. */
+/* Adds a token or a word to the open entity, or opens a new one. */
 static retort_status add_part(const rt_tagger *tagger, rt_open_entity *open, const retort_span *part,
                               retort_spans *out, retort_error *err) {
     const rt_tag_label *labels = tagger->labels;
@@ -72,8 +72,8 @@ static retort_status add_part(const rt_tagger *tagger, rt_open_entity *open, con
     return RETORT_OK;
 }
 
-/* Whether a token goes on with the word before it, as the pipelines see it: its piece is not as long as its
- * place in the text, since "##" stands before it. */
+/* Whether a token continues the previous word, by the rule of the pipelines: its piece is longer or shorter
+ * than its span in the text, because of the "##" prefix. */
 static bool goes_on(const rt_tagger *tagger, const rt_encoding *encoding, size_t token) {
     int32_t id = encoding->ids[token];
     const char *piece = rt_tokenizer_piece(tagger->tokenizer, id);
@@ -82,7 +82,7 @@ static bool goes_on(const rt_tagger *tagger, const rt_encoding *encoding, size_t
     return points != encoding->offsets[2 * token + 1] - encoding->offsets[2 * token];
 }
 
-/* The label and score of tokens [from, to) of a word; those of a single token in every way the same. */
+/* The label and score of tokens [from, to) of a word; for a single token, all strategies agree. */
 static void choose(const rt_tagger *tagger, const float *logits, size_t from, size_t to, retort_span *out) {
     size_t n = tagger->label_count, chosen = from;
     float *scores = tagger->scores, *sums = scores + n, most = -1;
@@ -130,7 +130,7 @@ retort_status rt_tag_aggregate(const rt_tagger *tagger, const rt_encoding *encod
 /* ---- Windows of one text ---- */
 
 static int by_start(const void *left, const void *right) {
-    const retort_span *a = left, *b = right; /* equal ones in the order of their windows */
+    const retort_span *a = left, *b = right; /* ties in the order of their windows */
     if (a->start != b->start) return a->start < b->start ? -1 : 1;
     return a->token < b->token ? -1 : a->token > b->token;
 }
@@ -154,22 +154,22 @@ void rt_tag_merge(retort_span *spans, size_t *count) {
 
 /* ---- Texts ---- */
 
-/* A window that is fed, and where it stands. */
+/* A window of the current batch, and its place. */
 typedef struct fed_window {
     rt_encoding encoding;
     size_t text;
-    uint32_t before; /* tokens of the text before it, less [CLS] */
+    uint32_t before; /* tokens of the text before it, without [CLS] */
     bool first, last;
 } fed_window;
 
-/* One run's worth of windows, and the text whose windows are at hand. */
+/* The windows of one run, and the text they are taken from. */
 typedef struct text_group {
     const rt_tagger *tagger;
     const retort_text *texts;
     rt_feed feed;
     fed_window *windows; /* [feed.n] */
     size_t capacity;
-    size_t spans; /* of the texts before this one */
+    size_t spans; /* number of spans of earlier texts */
 } text_group;
 
 static void group_clear(text_group *group) {
@@ -183,7 +183,7 @@ static void group_free(text_group *group) {
     rt_feed_free(&group->feed);
 }
 
-/* A text's spans are complete. */
+/* Finishes the spans of a text. */
 static void end_text(text_group *group, const fed_window *window, retort_spans *out) {
     const retort_text *text = &group->texts[window->text];
     size_t count = out->count - group->spans;
@@ -215,7 +215,7 @@ static retort_status group_run(text_group *group, retort_session *session, retor
     return status;
 }
 
-/* Takes the window's encoding over, also when it fails. */
+/* Takes ownership of the encoding of the window, even on failure. */
 static retort_status group_add(text_group *group, retort_session *session, fed_window *window,
                                retort_spans *out, retort_error *err) {
     retort_status status = RETORT_OK;
@@ -266,7 +266,7 @@ static retort_status add_text(text_group *group, retort_session *session, const 
     return status;
 }
 
-/* How long texts are cut into windows. */
+/* How long texts are split into windows. */
 static retort_status set_windows(const retort_tag_options *options, rt_encode_options *encode,
                                  retort_error *err) {
     bool tokens = options->aggregation == RETORT_AGGREGATION_NONE;
@@ -308,7 +308,7 @@ static int by_text(const void *left, const void *right) {
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-/* Which labels are left out: the names are looked up once for each, however many entities have it. */
+/* Which labels are omitted; each name is looked up only once. */
 static retort_status find_ignored(rt_tagger *tagger, retort_error *err) {
     static const char *const outside[] = {"O"};
     const retort_tag_options *options = tagger->options;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the public calls for each task come down to; arguments are checked by the caller. */
+ * The implementation of the public calls for each task; callers have checked the arguments. */
 #ifndef RT_TASK_TASK_H
 #define RT_TASK_TASK_H
 
@@ -12,7 +12,7 @@ retort_status rt_classify(retort_session *session, const retort_text *texts, siz
 retort_status rt_embed(retort_session *session, const retort_text *texts, size_t n, float *vectors,
                        retort_error *err);
 
-/* A model's tokenizer with a word cache. rt_encoder_free accepts NULL. */
+/* The tokenizer of a model with a word cache. rt_encoder_free accepts NULL. */
 retort_status rt_encoder_new(retort_encoder **out, retort_model *model, retort_error *err);
 void rt_encoder_free(retort_encoder *encoder);
 retort_status rt_encoder_encode(retort_encoder *encoder, const retort_text *text,
@@ -21,17 +21,16 @@ retort_status rt_encoder_encode(retort_encoder *encoder, const retort_text *text
 
 retort_status rt_tag(retort_session *session, const retort_text *texts, size_t n,
                      const retort_tag_options *options, retort_spans *out, retort_error *err);
-/* What turns a window's logits into entities; rt_tagger_close also what failed to open. */
+/* Turns the logits of a window into entities. rt_tagger_close also accepts one that failed to open. */
 typedef struct rt_tagger {
     rt_tag_label *labels; /* [label_count] */
     const char *const *names;
     size_t label_count;
-    const rt_tokenizer
-        *tokenizer; /* told apart: pieces that go on with a word; NULL where words are not asked for */
+    const rt_tokenizer *tokenizer; /* whether pieces continue a word; NULL if words are not needed */
     int32_t unknown;
     const retort_tag_options *options;
     float *scores; /* scratch [2, label_count] */
-    bool *ignored; /* [label_count] labels whose entities are left out */
+    bool *ignored; /* [label_count] labels whose entities are omitted */
 } rt_tagger;
 typedef struct rt_open_entity {
     retort_span span;
@@ -41,21 +40,22 @@ typedef struct rt_open_entity {
 retort_status rt_tagger_open(rt_tagger *tagger, const rt_config *config, const rt_tokenizer *tokenizer,
                              const retort_tag_options *options, retort_error *err);
 void rt_tagger_close(rt_tagger *tagger);
-/* The entities of one window. `words` of the encoding are filled; `place` has the text and the number of its
- * first token. Appends to *out; byte offsets are left 0. */
+/* Appends the entities of one window to *out, with byte offsets of 0. Needs `words` of the encoding; `place`
+ * has the text and the index of its first token. */
 retort_status rt_tag_aggregate(const rt_tagger *tagger, const rt_encoding *encoding, const float *logits,
                                retort_span place, retort_spans *out, retort_error *err);
-/* Of entities of several windows that overlap, the longest stays, of equally long ones the surest. */
+/* Of overlapping entities from several windows, keeps the longest, and of equally long ones that with the
+ * highest score. */
 void rt_tag_merge(retort_span *spans, size_t *count);
 
-/* extractive question answering: transformers' pipeline defaults */
+/* extractive question answering: defaults of the transformers pipeline */
 enum { RT_ANSWER_WINDOW = 384, RT_ANSWER_STRIDE = 128, RT_ANSWER_LONGEST = 15, RT_ANSWER_WINDOWS = 4096 };
 /* The answers found so far in the windows of one context. Start with rt_answers_open. */
 typedef struct rt_answer {
     retort_span span;
     double score;
     uint64_t hash; /* of its text in lower case */
-    size_t index;  /* in the order of finding */
+    size_t index;  /* in the order they were found */
 } rt_answer;
 typedef struct rt_candidate {
     double score;
@@ -72,26 +72,26 @@ typedef struct rt_answers {
     rt_hash_key key;
     rt_candidate *best; /* [most] of a window, best first */
     size_t kept, most;
-    double least_null;    /* of the score that there is no answer */
-    uint32_t point, byte; /* where the last window began in the context */
+    double least_null;    /* of the no-answer score */
+    uint32_t point, byte; /* start of the last window in the context */
 } rt_answers;
 retort_status rt_answers_open(rt_answers *answers, const retort_answer_options *options, const char *context,
                               size_t length, retort_error *err);
 void rt_answers_close(rt_answers *answers);
-/* A window and its [count, 2] start and end logits; windows come in their order. */
+/* Adds a window and its [count, 2] start and end logits; windows come in order. */
 retort_status rt_answers_add(rt_answers *answers, const rt_encoding *window, const float *logits,
                              retort_error *err);
-/* The best ones, at least one; replaces what *out held. */
+/* The best answers, at least one; replaces the contents of *out. */
 retort_status rt_answers_take(rt_answers *answers, retort_spans *out, retort_error *err);
 
 retort_status rt_answer_text(retort_session *session, const retort_text *text,
                              const retort_answer_options *options, retort_spans *out, retort_error *err);
-/* The windows of a question (text) and its context (pair). *windows and each of them are the caller's. */
+/* The windows of a question (text) and its context (pair). The caller owns *windows and each of them. */
 retort_status rt_answer_windows(retort_session *session, const retort_text *text, int64_t max_length,
                                 const retort_answer_options *options, rt_encoding **windows, size_t *count,
                                 retort_error *err);
 
-/* zero-shot classification: transformers' default, and the parts of the call */
+/* zero-shot classification: default of transformers, and the parts of the call */
 #define RT_HYPOTHESIS "This example is {}."
 retort_status rt_hypothesis(const retort_text *hypothesis, const retort_text *label, rt_buffer *out,
                             size_t *length, retort_error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Zero-shot classification, as transformers' ZeroShotClassificationPipeline does it. */
+ * Zero-shot classification as in the ZeroShotClassificationPipeline of transformers. */
 #include "task/feed.h"
 #include "task/task.h"
 
@@ -8,8 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* A hypothesis that is made, or only measured: {0} may stand in it many times, so that it is much longer than
- * what it is made of. */
+/* A hypothesis being formatted, or only measured: with many {0}, it is much longer than its parts. */
 typedef struct made_text {
     rt_buffer *out; /* or NULL */
     size_t length;
@@ -52,7 +51,7 @@ retort_status rt_hypothesis(const retort_text *hypothesis, const retort_text *la
     return out != NULL && out->failed ? rt_fail_nomem(err, made.length) : RETORT_OK;
 }
 
-/* Which logit says that the text entails the hypothesis. */
+/* The index of the entailment logit. */
 static size_t entailment(const rt_config *config) {
     for (int64_t i = 0; config->label_names != NULL && i < config->labels; i++) {
         if (strncasecmp(config->label_names[i], "entail", 6) == 0) return (size_t)i;
@@ -81,7 +80,7 @@ retort_status rt_zero_shot_scores(const rt_config *config, const float *logits, 
     return RETORT_OK;
 }
 
-/* Feeds the text with each label's hypothesis. */
+/* Feeds the text paired with the hypothesis of each label. */
 static retort_status feed_labels(rt_feed *feed, retort_session *session, const retort_text *text,
                                  const retort_text *labels, size_t n, const retort_text *hypothesis,
                                  retort_error *err) {
