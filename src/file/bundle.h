@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * TensorFlow's checkpoints ("tensor bundles"): PREFIX.index, a sorted table in LevelDB's format, tells where
- * in the files PREFIX.data-00000-of-0000N each tensor is. */
+ * TensorFlow checkpoints ("tensor bundles"): PREFIX.index, a sorted table in LevelDB format, has the place
+ * of each tensor in the files PREFIX.data-00000-of-0000N. */
 #ifndef RT_FILE_BUNDLE_H
 #define RT_FILE_BUNDLE_H
 
@@ -8,7 +8,7 @@
 #include "file/crc32c.h"
 #include "file/format.h"
 
-/* Where a tensor is. */
+/* The place of a tensor. */
 typedef struct rt_bundle_entry {
     rt_tensor tensor; /* without data */
     uint64_t shard, offset, size;
@@ -23,10 +23,10 @@ typedef struct rt_bundle {
 } rt_bundle;
 enum { RT_BUNDLE_SHARDS = 1000 };
 
-/* Reads an index file; *out is to be closed also after a failure. `name` starts error texts. */
+/* Reads an index file. Close *out even after a failure. `name` starts error texts. */
 retort_status rt_bundle_read(rt_bundle *out, const char *name, const uint8_t *index, size_t size,
                              retort_error *err);
-/* Adds the tensors, whose bytes are in shards[0…bundle->shards). */
+/* Adds the tensors; their bytes are in shards[0…bundle->shards). */
 retort_status rt_bundle_tensors(rt_tensors *out, const rt_bundle *bundle, const char *name,
                                 const rt_map *shards, retort_error *err);
 void rt_bundle_close(rt_bundle *bundle);
@@ -35,15 +35,14 @@ void rt_bundle_close(rt_bundle *bundle);
 retort_status rt_bundle_header(rt_bundle *out, const char *name, rt_cursor value, retort_error *err);
 retort_status rt_bundle_entry_read(rt_bundle_entry *out, const char *name, const char *key, rt_cursor value,
                                    retort_error *err);
-/* A number of 7 bits a byte, the lowest first. */
+/* A varint: 7 bits per byte, lowest first. */
 bool rt_bundle_varint(rt_cursor *c, uint64_t *out);
-/* Stored CRCs are "masked", so that the CRC of bytes that hold CRCs is no special case. */
+/* Stored CRCs are "masked", since the CRC of data that contains CRCs is problematic. */
 static inline uint32_t rt_bundle_mask(uint32_t crc) {
     return (crc >> 15 | crc << 17) + 0xa282ead8u;
 }
 
-/* Opens a checkpoint by its index file; by the file "checkpoint", which names the newest one of
- * its folder. */
+/* Opens a checkpoint by its index file, or by the file "checkpoint", which names the newest in its folder. */
 retort_status rt_bundle_open(rt_tensors *out, const char *path, retort_error *err);
 retort_status rt_bundle_open_newest(rt_tensors *out, const char *path, retort_error *err);
 

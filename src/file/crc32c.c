@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "file/crc32c.h"
 
-/* The polynomial's bits in reverse. */
+/* The bit-reversed polynomial. */
 static const uint32_t POLYNOMIAL = 0x82f63b78u;
 
 void rt_crc32c_make(rt_crc32c_table *table) {

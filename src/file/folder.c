@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which files of a Hugging Face folder hold the weights. */
+ * Finds the weight files of a Hugging Face folder. */
 #include "base/map.h"
 #include "file/bundle.h"
 #include "file/format.h"
@@ -14,7 +14,7 @@
 
 static retort_status open_index(rt_tensors *out, const char *path, retort_error *err);
 
-/* One row a file that is read, the first that exists. */
+/* One row per file; the first that exists is read. */
 static const struct {
     const char *name;
     retort_status (*open)(rt_tensors *out, const char *path, retort_error *err);
@@ -26,13 +26,13 @@ static const struct {
 };
 enum { WEIGHT_FILES = sizeof weight_files / sizeof *weight_files };
 
-/* What else people keep weights in: named in the error when nothing readable is there. */
+/* Other weight formats, named in the error if nothing readable exists. */
 static const char *const other_files[] = {
     "tf_model.h5.index.json", "flax_model.msgpack", "saved_model.pb",      "rust_model.ot",
     "openvino_model.xml",     "pytorch_model.pt",   "adapter_config.json",
 };
 
-/* Hugging Face splits at 5 GB or so; ten times the largest model's number. */
+/* Hugging Face splits at about 5 GB; this is ten times the shards of the largest model. */
 enum { MAX_SHARDS = 1000 };
 
 bool rt_plain_name(const char *name) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A dataset's messages (sections IV.A.2.b, d and i of the specification) as a tensor. */
+ * Turns the messages of a dataset (sections IV.A.2.b, d and i of the specification) into a tensor. */
 #include "file/hdf5.h"
 
 #include <inttypes.h>
 
-/* One row a number that is read: bytes, and where its exponent and mantissa lie (bit, width, and the
- * exponent's bias). The sign is the highest bit. */
+/* One row per supported number: bytes, position and width of exponent and mantissa, bias of the exponent. The
+ * sign is the highest bit. */
 static const struct {
     retort_dtype dtype;
     uint32_t size;
@@ -23,7 +23,7 @@ static const char *const type_names[] = {
     "a compound", "a reference", "an enumeration", "a variable length", "an array",
 };
 enum { INTEGER, FLOAT, TYPES = sizeof type_names / sizeof *type_names };
-/* By class, too. */
+/* Also by class. */
 static const char *const layout_names[] = {"compact", "contiguous", "chunked", "virtual"};
 enum { COMPACT, CONTIGUOUS, LAYOUTS = sizeof layout_names / sizeof *layout_names };
 

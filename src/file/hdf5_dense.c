@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Groups of version 1.8 and later with more than eight members: their links are in a fractal heap, found by a
- * B-tree of version 2 (sections III.A.2 and III.G of the specification). One leaf of that tree has room for
- * 45 links, more than an encoder's groups have, so deeper ones, and heaps deeper than one
- * table, are refused. */
+ * Groups of version 1.8 and later with more than eight members keep their links in a fractal heap, indexed
+ * by a B-tree of version 2 (sections III.A.2 and III.G of the specification). One leaf of that tree holds 45
+ * links, more than the groups of an encoder have, so deeper trees, and heaps deeper than one table, are
+ * refused. */
 #include "file/hdf5.h"
 
 #include <inttypes.h>
@@ -57,7 +57,7 @@ static retort_status read_heap(rt_h5 *h, const char *path, uint64_t address, hea
     }
     if (filters != 0) return rt_h5_fail(h, RETORT_UNSUPPORTED, path, "its links are packed by filters");
     out->offset_bytes = (bits + 7) / 8;
-    /* HDF5 takes the shorter of the two ways to hold an object's length. */
+    /* HDF5 uses the shorter of the two encodings of the length of an object. */
     int by_block = bytes_for(out->largest - 1), by_object = bytes_for(largest_object);
     out->length_bytes = by_block < by_object ? by_block : by_object;
     if (id_bytes >= 1 + out->offset_bytes + out->length_bytes) return RETORT_OK;
@@ -80,7 +80,7 @@ static retort_status read_table(rt_h5 *h, const char *path, heap *in) {
     return memcmp(mark, "FHIB", 4) == 0 ? RETORT_OK : malformed(h, path, "its heap's table");
 }
 
-/* Where the block begins that has the byte `offset` of the heap, and how many bytes follow that one in it. */
+/* The start of the block with byte `offset` of the heap, and the bytes that follow that byte in the block. */
 static bool find_block(const rt_h5 *h, const heap *in, uint64_t offset, uint64_t *address, uint64_t *left) {
     uint64_t size = in->start;
     if (in->rows == 0) {

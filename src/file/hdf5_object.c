@@ -8,7 +8,7 @@
 enum { LINK = 0x06, CONTINUATION = 0x10, SHARED = 2, MAX_CHUNKS = 64 };
 enum { NEW_PREFIX = 6, OLD_PREFIX = 16 };
 
-/* The number of each message that is kept. */
+/* Type number of each message that is kept. */
 static const uint8_t message_types[RT_H5_MESSAGES] = {
     [RT_H5_SPACE] = 0x01,  [RT_H5_LINKS] = 0x02,   [RT_H5_TYPE] = 0x03,  [RT_H5_EXTERNAL] = 0x07,
     [RT_H5_LAYOUT] = 0x08, [RT_H5_FILTERS] = 0x0b, [RT_H5_TABLE] = 0x11,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * RFC 8259, read into jansson's values. jansson's own reader (2.14, load.c) drops a failed allocation while
- * it saves a token and then runs past the token's end; a file must not be able to do that. */
+ * A parser of RFC 8259 into jansson values. The parser of jansson (2.14, load.c) ignores a failed allocation
+ * while saving a token and then reads past its end; a file must not be able to cause that. */
 #include "file/json.h"
 #include "base/budget.h"
 #include "base/map.h"
@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A tokenizer.json nests 8 deep. A number of more characters than this says nothing more to a double. */
+/* A tokenizer.json nests 8 deep. Longer numbers add nothing to the precision of a double. */
 enum { MAX_DEPTH = 64, MAX_NUMBER = 400 };
 
-/* Bytes that jansson (2.14) and malloc take for each: a value with its first table, a member without its key
- * and value, an item of an array. */
+/* Bytes that jansson (2.14) and malloc take for a value with its first table, for a member without its key
+ * and value, and for an item of an array. */
 enum {
     TEXT_BYTES = 64,
     NUMBER_BYTES = 32,
@@ -48,14 +48,14 @@ static void fail_nomem(parser *p) {
     if (p->status == RETORT_OK) p->status = rt_fail(p->err, RETORT_NOMEM, "%s: out of memory", p->name);
 }
 
-/* Whether the budget has room for `bytes`; the fault is noted. */
+/* Whether the budget has room for `bytes`; records the fault if not. */
 static bool has_room(parser *p, size_t bytes) {
     if (rt_budget_take(bytes)) return true;
     fail_nomem(p);
     return false;
 }
 
-/* The next character, not taken; NUL (which no JSON holds) at the end. */
+/* Peeks at the next character; NUL (not allowed in JSON) at the end. */
 static char peek(const parser *p) {
     return p->at < p->end ? *p->at : '\0';
 }
@@ -96,7 +96,7 @@ static void append_utf8(rt_buffer *out, uint32_t code) {
     rt_buffer_append(out, text, length);
 }
 
-/* Four hex digits; -1 when they are none. */
+/* Four hex digits, or -1. */
 static int32_t read_hex(parser *p) {
     int32_t value = 0;
     for (int i = 0; i < 4; i++, p->at++) {
@@ -112,7 +112,7 @@ static int32_t read_hex(parser *p) {
     return value;
 }
 
-/* What follows "\u"; above U+FFFF it is a pair of surrogates. */
+/* The code point after "\u"; above U+FFFF, a pair of surrogates. */
 static void read_unicode(parser *p, rt_buffer *out) {
     int32_t code = read_hex(p);
     if (code >= 0xd800 && code < 0xdc00 && p->end - p->at >= 6 && p->at[0] == '\\' && p->at[1] == 'u') {
@@ -142,10 +142,10 @@ static void read_escape(parser *p, rt_buffer *out) {
     }
 }
 
-/* A string's content, behind its opening quote. False with the fault noted. */
+/* The content of a string, after its opening quote. False: the fault is recorded. */
 static bool read_string(parser *p, rt_buffer *out) {
     out->length = 0;
-    rt_buffer_append(out, "", 0); /* an empty string has data, too */
+    rt_buffer_append(out, "", 0); /* an empty string also has data */
     while (p->status == RETORT_OK && peek(p) != '"') {
         const char *from = p->at;
         while (p->at < p->end && (unsigned char)*p->at >= 0x20 && *p->at != '"' && *p->at != '\\') {
@@ -188,7 +188,7 @@ static size_t skip_digits(parser *p) {
     return (size_t)(p->at - from);
 }
 
-/* Moves behind a number; *integer: it has neither fraction nor exponent. */
+/* Skips a number; *integer: it has neither fraction nor exponent. */
 static bool skip_number(parser *p, bool *integer) {
     if (peek(p) == '-') p->at++;
     const char *first = p->at;
@@ -208,7 +208,7 @@ static bool skip_number(parser *p, bool *integer) {
     return true;
 }
 
-/* strtod whatever locale the program has set: this one is built in and takes no memory. */
+/* strtod independent of the program's locale: this one is built in and allocates nothing. */
 static double to_real(const char *text) {
     locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     double value = plain == (locale_t)0 ? (double)NAN : strtod_l(text, NULL, plain);
@@ -268,7 +268,7 @@ static void read_items(parser *p, json_t *array) {
     if (!accept(p, ']')) fail(p, RETORT_FORMAT, "',' or ']' was expected");
 }
 
-/* "key": value; `key` is memory to be used again. */
+/* "key": value; `key` is reusable memory. */
 static void read_member(parser *p, json_t *object, rt_buffer *key) {
     if (!accept(p, '"')) {
         fail(p, RETORT_FORMAT, "a key in quotes was expected");

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A tensor of a state dict is about 25 values; this is room for all of RT_MAX_TENSORS. */
+/* A tensor of a state dict takes about 25 values; this is enough for RT_MAX_TENSORS. */
 enum { MAX_VALUES = 1 << 22, MAX_GLOBAL = 128 };
 
 void rt_unpickle_fail(rt_unpickler *u, retort_status status, const char *format, ...) {
@@ -34,7 +34,7 @@ rt_py *rt_unpickle_new(rt_unpickler *u, rt_py_kind kind) {
     return value;
 }
 
-/* Room for one more in a list of the interpreter. */
+/* Makes room for one more item in a list of the interpreter. */
 static bool grow(rt_unpickler *u, void *list, size_t *capacity, size_t count, size_t size) {
     if (u->status != RETORT_OK) return false;
     if (count < MAX_VALUES && rt_grow(list, capacity, count + 1, size)) return true;
@@ -64,7 +64,7 @@ rt_py *rt_unpickle_pop(rt_unpickler *u) {
     return value;
 }
 
-/* Number of values since the last MARK, which is closed; they stay on the stack, *items points to them. */
+/* Closes the last MARK and returns the number of values since; *items points to them on the stack. */
 static size_t close_mark(rt_unpickler *u, rt_py ***items) {
     *items = NULL;
     if (u->mark_count == 0) {
@@ -76,7 +76,7 @@ static size_t close_mark(rt_unpickler *u, rt_py ***items) {
     return count;
 }
 
-/* Appends to a list, tuple or dict. What it outgrows stays in the arena: twice the size at most. */
+/* Appends to a list, tuple or dict. Outgrown arrays stay in the arena: at most twice the size. */
 static void extend(rt_unpickler *u, rt_py *list, rt_py *const *items, size_t count) {
     size_t need = list->as.list.count + count;
     if (count == 0 || u->status != RETORT_OK) return;
@@ -106,7 +106,7 @@ static void push_integer(rt_unpickler *u, rt_py_kind kind, int64_t integer) {
     rt_unpickle_push(u, value);
 }
 
-/* The operand's next `n` bytes; NULL with the fault noted. */
+/* The next `n` bytes of the operand; NULL: the fault is recorded. */
 static const uint8_t *operand(rt_unpickler *u, size_t n) {
     const uint8_t *bytes = rt_take(&u->cursor, n);
     if (bytes == NULL) rt_unpickle_fail(u, RETORT_FORMAT, "cut short: an opcode needs %zu bytes more", n);
@@ -227,7 +227,7 @@ static rt_py *expect(rt_unpickler *u, rt_py *value, rt_py_kind kind, const char 
     if (value->kind != kind) rt_unpickle_fail(u, RETORT_FORMAT, "%s on something else", what);
     return value;
 }
-/* SETITEMS and APPENDS: what is above the mark goes into the container below it. */
+/* SETITEMS and APPENDS: moves the values above the mark into the container below it. */
 static void extend_marked(rt_unpickler *u, rt_py_kind kind, size_t unit, const char *what) {
     rt_py **items;
     size_t count = close_mark(u, &items);
@@ -251,8 +251,7 @@ static void op_append(rt_unpickler *u) {
     extend(u, expect(u, top(u), RT_PY_LIST, "APPEND"), &value, 1);
 }
 
-/* Pickle numbers its memo in order (Python 2 from 1), so a number further on is a fault and the memo stays
- * small. */
+/* Pickle numbers its memo in order (Python 2 from 1). A larger number is a fault, so the memo stays small. */
 static void put(rt_unpickler *u, uint64_t index) {
     rt_py *value = top(u);
     if (index > u->memo_count + 1) {
@@ -282,7 +281,7 @@ static void op_long_binget(rt_unpickler *u) {
     get(u, unsigned_operand(u, 4));
 }
 
-/* The operand up to a line break; its length, and *line NULL with the fault noted. */
+/* The operand up to a line break; returns its length. *line is NULL if a fault is recorded. */
 static int line_operand(rt_unpickler *u, const char **line) {
     size_t limit = rt_min(rt_cursor_left(&u->cursor), MAX_GLOBAL);
     const uint8_t *end = limit > 0 ? memchr(u->cursor.at, '\n', limit) : NULL;
@@ -314,7 +313,7 @@ static void op_reduce(rt_unpickler *u) {
     rt_py *arguments = rt_unpickle_pop(u), *function = rt_unpickle_pop(u);
     rt_py_reduce(u, function, arguments);
 }
-/* An OrderedDict's attributes (_metadata: versions of modules), which no weight depends on. */
+/* Attributes of an OrderedDict (_metadata: versions of modules), which do not affect weights. */
 static void op_build(rt_unpickler *u) {
     rt_unpickle_pop(u);
     expect(u, top(u), RT_PY_DICT, "BUILD");
@@ -323,7 +322,7 @@ static void op_binpersid(rt_unpickler *u) {
     rt_py_persistent(u, rt_unpickle_pop(u));
 }
 
-/* Rows without a function are known and refused by their name. */
+/* Rows without a function are known and refused by name. */
 static const struct {
     const char *name;
     void (*run)(rt_unpickler *u);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An interpreter of the part of pickle that a state dict needs. It calls nothing: the only functions that a
- * pickle may name are three of torch, and they are cases of an enum here. */
+ * An interpreter for the part of pickle that a state dict needs. It calls nothing: a pickle may name only
+ * three functions of torch, which are cases of an enum here. */
 #ifndef RT_FILE_PICKLE_H
 #define RT_FILE_PICKLE_H
 
@@ -22,18 +22,18 @@ typedef enum rt_py_kind {
     RT_PY_TENSOR
 } rt_py_kind;
 
-/* Numbers of one type that tensors look into. The reader of the file fills `data`. */
+/* Elements of one dtype that tensors refer to. The reader of the file fills `data`. */
 typedef struct rt_py_storage {
     const char *key;
     retort_dtype dtype;
     size_t count;        /* elements */
-    const uint8_t *data; /* NULL until it is found */
+    const uint8_t *data; /* NULL until found */
     struct rt_py_storage *next;
 } rt_py_storage;
 
 typedef struct rt_py_tensor {
     rt_py_storage *storage;
-    size_t offset; /* in elements, as the strides */
+    size_t offset; /* in elements, like the strides */
     int rank;
     int64_t shape[RT_MAX_RANK], stride[RT_MAX_RANK];
 } rt_py_tensor;
@@ -47,7 +47,7 @@ typedef struct rt_py {
             size_t length;
         } text;
         struct {
-            struct rt_py **items; /* a dict has keys and values by turns */
+            struct rt_py **items; /* a dict alternates keys and values */
             size_t count, capacity;
         } list; /* TUPLE, LIST, DICT */
         const struct rt_py_global *global;
@@ -58,13 +58,13 @@ typedef struct rt_py {
 
 typedef struct rt_pickle {
     rt_py *root;
-    rt_py_storage *storages; /* every mention of a storage, the last one first */
+    rt_py_storage *storages; /* every mention of a storage, last first */
 } rt_pickle;
 
-/* Interprets one pickle and leaves the cursor behind its STOP. Everything of *out lives in `arena`. */
+/* Interprets one pickle and leaves the cursor after its STOP. *out lives in `arena`. */
 retort_status rt_pickle_read(rt_pickle *out, rt_arena *arena, const char *name, rt_cursor *cursor,
                              retort_error *err);
-/* The value of a text key in a dict; NULL when there is none, or `dict` is none. */
+/* The value of a text key in a dict; NULL if absent, or if `dict` is not a dict. */
 const rt_py *rt_py_get(const rt_py *dict, const char *key);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Inside the interpreter: its state, and what opcodes and globals share. The first fault is kept in `status`
- * and ends the reading after the opcode at hand; until then pops give `nothing` and pushes do nothing. */
+ * The state of the interpreter, shared by opcodes and globals. `status` keeps the first fault, which ends the
+ * reading after the current opcode; until then, pops return `nothing` and pushes do nothing. */
 #ifndef RT_FILE_PICKLE_STATE_H
 #define RT_FILE_PICKLE_STATE_H
 
 #include "file/pickle.h"
 
-/* What a pickle may name. REDUCE works on the first three, BINPERSID on storages. */
+/* Globals that a pickle may name. REDUCE applies to the first three, BINPERSID to storages. */
 typedef enum rt_py_global_kind {
     RT_PY_ORDERED_DICT,
     RT_PY_REBUILD_TENSOR,
@@ -16,7 +16,7 @@ typedef enum rt_py_global_kind {
 typedef struct rt_py_global {
     const char *module, *name;
     rt_py_global_kind kind;
-    bool known;         /* of a storage: a dtype that we hold */
+    bool known;         /* of a storage: a supported dtype */
     retort_dtype dtype; /* of a storage */
 } rt_py_global;
 
@@ -39,24 +39,24 @@ typedef struct rt_unpickler {
     retort_error *err;
 } rt_unpickler;
 
-/* A fault of the pickle, with the place where it is. Only the first is kept. */
+/* Records a fault of the pickle with its offset. Only the first is kept. */
 void rt_unpickle_fail(rt_unpickler *u, retort_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Zeroed memory of the arena; NULL with the fault noted. */
+/* Zeroed memory from the arena; NULL: the fault is recorded. */
 void *rt_unpickle_calloc(rt_unpickler *u, size_t n, size_t size);
-/* A new value; NULL with the fault noted. */
+/* A new value; NULL: the fault is recorded. */
 rt_py *rt_unpickle_new(rt_unpickler *u, rt_py_kind kind);
 /* NULL is not pushed. */
 void rt_unpickle_push(rt_unpickler *u, rt_py *value);
 /* Never NULL. */
 rt_py *rt_unpickle_pop(rt_unpickler *u);
 
-/* The row of a whitelisted global, NULL for any other. */
+/* The row of an allowed global, or NULL. */
 const rt_py_global *rt_py_global_find(const char *module, size_t module_length, const char *name,
                                       size_t length);
 /* Pushes function(*arguments). */
 void rt_py_reduce(rt_unpickler *u, const rt_py *function, const rt_py *arguments);
-/* Pushes the storage that ('storage', type, key, location, count[, None]) stands for. */
+/* Pushes the storage described by ('storage', type, key, location, count[, None]). */
 void rt_py_persistent(rt_unpickler *u, const rt_py *id);
 
 #endif

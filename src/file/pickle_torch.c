@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The globals of a state dict, and what they make. */
+ * The globals of a state dict, and the values they create. */
 #include "file/pickle_state.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-/* One row a global. Any other name ends the reading. */
+/* One row per global. Any other name is an error. */
 static const rt_py_global globals[] = {
     {"collections", "OrderedDict", RT_PY_ORDERED_DICT, false, RETORT_F32},
     {"torch._utils", "_rebuild_tensor_v2", RT_PY_REBUILD_TENSOR, false, RETORT_F32},
@@ -44,8 +44,8 @@ static bool take_counts(int64_t *out, const rt_py *tuple, size_t count) {
     return true;
 }
 
-/* Whether every element lies in the storage: offset + Σ (size − 1) · stride < count. An empty tensor has
- * none. */
+/* Whether every element is within the storage: offset + Σ (size − 1) · stride < count. An empty tensor has no
+ * elements. */
 static bool fits_storage(const rt_py_tensor *t) {
     size_t count, last = t->offset, step;
     if (!rt_shape_count(t->shape, t->rank, &count)) return false;
@@ -54,7 +54,7 @@ static bool fits_storage(const rt_py_tensor *t) {
         if (!rt_mul((size_t)t->shape[i] - 1, (size_t)t->stride[i], &step) || !rt_add(last, step, &last))
             return false;
     }
-    return last < t->storage->count && count <= t->storage->count; /* the second: no dimension is expanded */
+    return last < t->storage->count && count <= t->storage->count; /* the latter: no dimension is expanded */
 }
 
 static void check_tensor(rt_unpickler *u, const rt_py_tensor *t) {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Reader of safetensors: u64 length of the header, JSON header {name: {dtype, shape, data_offsets}}, data.
- * Checks what the reference (safetensors 0.7, tensor.rs) checks, and refuses duplicate names, which it does
- * not. */
+ * Makes the checks of the reference (safetensors 0.7, tensor.rs), and also refuses duplicate names. */
 #include "base/cursor.h"
 #include "file/format.h"
 #include "file/json.h"
@@ -42,7 +41,7 @@ bool rt_safetensors_probe(const uint8_t *data, size_t size) {
 static bool get_count(const json_t *value, size_t *out) {
     if (!json_is_integer(value)) return false;
     json_int_t n = json_integer_value(value);
-    if (n < 0 || n > (1LL << 53) - 1) return false; /* the format's bound: what a double can count */
+    if (n < 0 || n > (1LL << 53) - 1) return false; /* limit of the format: exact in a double */
     *out = (size_t)n;
     return true;
 }
@@ -117,7 +116,7 @@ static retort_status read_entry(reader *r, const char *name, const json_t *value
     return status;
 }
 
-/* Strings are copied: the JSON tree does not outlive the reading. A key that an earlier shard gave stays. */
+/* Copies strings, since the JSON tree is freed after reading. A key from an earlier shard stays. */
 static retort_status read_metadata(reader *r, json_t *metadata) {
     rt_tensors *out = r->out;
     size_t total = out->metadata_count + json_object_size(metadata);

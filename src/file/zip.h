@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The zip archives that torch.save writes: stored (method 0), not encrypted, zip64 allowed. */
+ * Zip archives as written by torch.save: stored (method 0), not encrypted, zip64 allowed. */
 #ifndef RT_FILE_ZIP_H
 #define RT_FILE_ZIP_H
 
@@ -16,10 +16,10 @@ typedef struct rt_zip {
     size_t count;
 } rt_zip;
 
-/* Everything of *out lives in `arena`. `name` starts error texts. */
+/* *out lives in `arena`. `name` starts error texts. */
 retort_status rt_zip_read(rt_zip *out, rt_arena *arena, const char *name, const uint8_t *data, size_t size,
                           retort_error *err);
-/* NULL when there is none. */
+/* Or NULL. */
 const rt_zip_entry *rt_zip_find(const rt_zip *zip, const char *name);
 
 #endif
