@@ -4,8 +4,8 @@
  * rest of a file, with the right checksums, is put around it. */
 #include "touch.h"
 
-#include "file/bundle.h"
-#include "model/weights.h"
+#include "format/bundle.h"
+#include "arch/weights.h"
 
 #include <stdlib.h>
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A config.json of a transformer, and the same bytes as the one of a Pooling and of a Dense module. */
-#include "model/package.h"
+#include "arch/modules.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void fuzz_package(const uint8_t *data, size_t size) {
-    rt_package package = {0};
+    rt_modules package = {0};
     retort_error err;
     json_t *root = NULL;
     if (rt_json_parse(&root, "fuzz", data, size, &err) != RETORT_OK) return;
-    rt_package_pooling(&package, "fuzz", root, &err);
-    rt_package_dense(&package, "fuzz", root, &err);
+    rt_modules_pooling(&package, "fuzz", root, &err);
+    rt_modules_dense(&package, "fuzz", root, &err);
     json_decref(root);
 }
 

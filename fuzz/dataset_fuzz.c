@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Data files. The first byte chooses the task and the file's name. */
-#include "task/dataset.h"
+#include "eval/dataset.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "touch.h"
 
-#include "model/weights.h"
+#include "arch/weights.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,8 +3,8 @@
  * again, also where it says nonsense. */
 #include "mutate.h"
 
-#include "file/onnx.h"
-#include "file/onnx_message.h"
+#include "onnx/onnx.h"
+#include "onnx/message.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * An ONNX file from memory: as our own export, and as the graph of a small BERT and DistilBERT. */
-#include "graph/onnx_own.h"
-#include "model/onnx.h"
+#include "model/onnx_own.h"
+#include "arch/onnx_weights.h"
 #include "touch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A .retort file from memory. What loads is verified, runs on a small batch, and can be
  * optimised and freed. */
-#include "graph/package.h"
+#include "model/model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,10 +33,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint8_t *aligned = rt_alloc_aligned(size); /* as a mapping is */
     if (aligned == NULL) return 0;
     memcpy(aligned, data, size);
-    if (rt_package_parse(&model, "fuzz", aligned, size, &err) == RETORT_OK) {
+    if (rt_model_parse(&model, "fuzz", aligned, size, &err) == RETORT_OK) {
         if (rt_graph_verify(&model->graph, &err) != RETORT_OK) abort();
         run(model);
-        if (rt_package_optimize(&next, model, &level3, &err) == RETORT_OK) {
+        if (rt_model_optimize(&next, model, &level3, &err) == RETORT_OK) {
             run(next);
             retort_model_free(next);
         }

@@ -3,7 +3,7 @@
 #ifndef RT_FUZZ_TOUCH_H
 #define RT_FUZZ_TOUCH_H
 
-#include "file/tensors.h"
+#include "format/tensors.h"
 
 /* Every tensor must lie inside the input: its bytes are read. */
 static inline uint8_t touch(const rt_tensors *tensors) {

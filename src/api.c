@@ -2,12 +2,12 @@
  * The public calls: they check arguments and call the layers below. (Sessions, retort_run and
  * retort_machine_describe check their own.) */
 #include "graph/draw.h"
-#include "graph/onnx.h"
-#include "graph/package.h"
+#include "model/onnx_export.h"
+#include "model/model.h"
 #include "quant/dequantize.h"
 #include "quant/quantize.h"
 #include "run/session.h"
-#include "task/dataset.h"
+#include "eval/eval.h"
 #include "task/task.h"
 
 #include <stdlib.h>
@@ -72,7 +72,7 @@ retort_status retort_model_import(retort_model **out, const char *source,
     if (options->dtype == RETORT_BF16 && options->level != 3) {
         return bad(err, "import", "dtype bf16 needs level 3");
     }
-    return rt_package_import(out, source, options, err);
+    return rt_model_import(out, source, options, err);
 }
 
 retort_status retort_model_load(retort_model **out, const char *path, retort_error *err) {
@@ -85,12 +85,12 @@ retort_status retort_model_load_with(retort_model **out, const char *path, const
     if (options == NULL) options = &defaults;
     if (out == NULL || path == NULL) return bad(err, "load", "out and path must be given");
     retort_status status = check_size("load", options->size, sizeof *options, err);
-    return status == RETORT_OK ? rt_package_load(out, path, options->memory, err) : status;
+    return status == RETORT_OK ? rt_model_load(out, path, options->memory, err) : status;
 }
 
 retort_status retort_model_save(const retort_model *model, const char *path, retort_error *err) {
     if (model == NULL || path == NULL) return bad(err, "save", "model and path must be given");
-    return rt_package_save(model, path, err);
+    return rt_model_save(model, path, err);
 }
 
 retort_status retort_model_export(const retort_model *model, const char *path,
@@ -118,7 +118,7 @@ retort_status retort_model_optimize(retort_model **out, const retort_model *mode
                        "the checkpoint at that level",
                        model->graph.level, options->level);
     }
-    return rt_package_optimize(out, model, options, err);
+    return rt_model_optimize(out, model, options, err);
 }
 
 /* For integer weights; 0: that of the recipe. */

@@ -2,9 +2,9 @@
  * Small files that ask for much memory are refused by name, with what would allow them; real ones pass. */
 #include "base/budget.h"
 #include "base/map.h"
-#include "file/json.h"
-#include "file/onnx.h"
-#include "graph/package.h"
+#include "format/json.h"
+#include "onnx/onnx.h"
+#include "model/model.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

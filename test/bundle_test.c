@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * TensorFlow's checkpoints, put together here, and a golden one spoilt. */
-#include "file/bundle.h"
-#include "model/weights.h"
+#include "format/bundle.h"
+#include "arch/weights.h"
 #include "tensorflow_files.h"
 
 /* ---- Checkpoints: an index put together here ---- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Configurations of transformers and of sentence-transformers' modules, and those that must be refused. */
-#include "file/json.h"
-#include "model/encoder.h"
-#include "model/package.h"
+#include "format/json.h"
+#include "arch/encoder.h"
+#include "arch/modules.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -131,35 +131,35 @@ static void test_config_refused(void **state) {
 
 static void test_pooling_and_dense(void **state) {
     static const struct {
-        retort_status (*parse)(rt_package *, const char *, const json_t *, retort_error *);
+        retort_status (*parse)(rt_modules *, const char *, const json_t *, retort_error *);
         const char *json;
         retort_status status;
         const char *fragment;
     } cases[] = {
-        {rt_package_pooling, "{\"pooling_mode\":\"mean\"}", RETORT_OK, ""},
-        {rt_package_pooling, "{\"pooling_mode\":[\"cls\"]}", RETORT_OK, ""},
-        {rt_package_pooling, "{\"pooling_mode_max_tokens\":true,\"pooling_mode_cls_token\":false}", RETORT_OK,
+        {rt_modules_pooling, "{\"pooling_mode\":\"mean\"}", RETORT_OK, ""},
+        {rt_modules_pooling, "{\"pooling_mode\":[\"cls\"]}", RETORT_OK, ""},
+        {rt_modules_pooling, "{\"pooling_mode_max_tokens\":true,\"pooling_mode_cls_token\":false}", RETORT_OK,
          ""},
-        {rt_package_pooling, "{\"pooling_mode\":\"lasttoken\"}", RETORT_UNSUPPORTED, "'lasttoken'"},
-        {rt_package_pooling, "{\"pooling_mode\":[\"cls\",\"mean\"]}", RETORT_UNSUPPORTED, "several"},
-        {rt_package_pooling, "{\"pooling_mode_weightedmean_tokens\":true}", RETORT_UNSUPPORTED,
+        {rt_modules_pooling, "{\"pooling_mode\":\"lasttoken\"}", RETORT_UNSUPPORTED, "'lasttoken'"},
+        {rt_modules_pooling, "{\"pooling_mode\":[\"cls\",\"mean\"]}", RETORT_UNSUPPORTED, "several"},
+        {rt_modules_pooling, "{\"pooling_mode_weightedmean_tokens\":true}", RETORT_UNSUPPORTED,
          "pooling_mode_weightedmean_tokens is not read"},
-        {rt_package_pooling, "{\"pooling_mode_mean_tokens\":true,\"pooling_mode_max_tokens\":true}",
+        {rt_modules_pooling, "{\"pooling_mode_mean_tokens\":true,\"pooling_mode_max_tokens\":true}",
          RETORT_UNSUPPORTED, "both"},
-        {rt_package_pooling, "[]", RETORT_FORMAT, "not a JSON object"},
-        {rt_package_dense, "{\"in_features\":16,\"out_features\":4}", RETORT_OK, ""},
-        {rt_package_dense, "{\"in_features\":16}", RETORT_FORMAT, "out_features 0"},
-        {rt_package_dense, "{\"in_features\":16,\"out_features\":4,\"activation_function\":\"os.system\"}",
+        {rt_modules_pooling, "[]", RETORT_FORMAT, "not a JSON object"},
+        {rt_modules_dense, "{\"in_features\":16,\"out_features\":4}", RETORT_OK, ""},
+        {rt_modules_dense, "{\"in_features\":16}", RETORT_FORMAT, "out_features 0"},
+        {rt_modules_dense, "{\"in_features\":16,\"out_features\":4,\"activation_function\":\"os.system\"}",
          RETORT_UNSUPPORTED, "'os.system'"},
-        {rt_package_dense, "{\"in_features\":16,\"out_features\":4,\"use_residual\":true}",
+        {rt_modules_dense, "{\"in_features\":16,\"out_features\":4,\"use_residual\":true}",
          RETORT_UNSUPPORTED, "residual"},
-        {rt_package_dense,
+        {rt_modules_dense,
          "{\"in_features\":16,\"out_features\":4,\"module_input_name\":\"token_embeddings\"}",
          RETORT_UNSUPPORTED, "sentence to sentence"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        rt_package package = {0};
+        rt_modules package = {0};
         retort_error err = {0};
         json_t *root;
         assert_int_equal(rt_json_parse(&root, "x", cases[i].json, strlen(cases[i].json), NULL), RETORT_OK);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * JSON, safetensors and torch checkpoints: what is read, and every kind of file that must be refused. */
 #include "base/map.h"
-#include "file/json.h"
-#include "file/path.h"
-#include "file/tensors.h"
+#include "format/json.h"
+#include "format/path.h"
+#include "format/tensors.h"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * HDF5: small files of each kind are in fuzz/corpus/hdf5 (fuzz/make_tensorflow.py). */
-#include "file/tensors.h"
+#include "format/tensors.h"
 #include "tensorflow_files.h"
 
 static bytes load_hdf5(const char *name) {

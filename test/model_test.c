@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The golden checkpoints (tools/make_checkpoints.py) as encoders, whole and spoilt. */
 #include "base/map.h"
-#include "file/path.h"
-#include "model/encoder.h"
-#include "model/weights.h"
+#include "format/path.h"
+#include "arch/encoder.h"
+#include "arch/weights.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -3,7 +3,7 @@
 #ifndef ONNX_FILES_H
 #define ONNX_FILES_H
 
-#include "graph/onnx.h"
+#include "model/onnx_export.h"
 #include "quant_models.h"
 
 static char graph_path[128], data_path[160];

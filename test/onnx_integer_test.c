@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Integers of ONNX files: scales and zero points in every shape that operators allow, and shapes that have as
  * many elements but are others. */
-#include "graph/onnx_own.h"
+#include "model/onnx_own.h"
 #include "onnx_files.h"
 
 /* bert-classify: hidden 16, ffn 32; the FFN's first weight is [16, 32]. */

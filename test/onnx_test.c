@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ONNX files: our own and plain ones read again, and what is refused. What other engines make of them:
  * test/cli/exchange.py. */
-#include "file/path.h"
+#include "format/path.h"
 #include "onnx_files.h"
 
 #include <sys/stat.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The golden checkpoints (tools/make_checkpoints.py) as packages: built, rewritten, saved, loaded, spoilt. */
-#include "graph/package.h"
-#include "graph/build.h"
+#include "model/model.h"
+#include "arch/build.h"
 #include "graph/rewrite.h"
 
 #include <setjmp.h>
@@ -44,7 +44,7 @@ static retort_model *import_golden(const char *name, int level, retort_dtype dty
     retort_import_options options = RETORT_IMPORT_OPTIONS;
     options.level = level;
     options.dtype = dtype;
-    if (rt_package_import(&model, golden(name), &options, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (rt_model_import(&model, golden(name), &options, &err) != RETORT_OK) fail_msg("%s", err.text);
     return model;
 }
 
@@ -166,8 +166,8 @@ static void assert_same_config(const rt_config *a, const rt_config *b) {
 static void check_round_trip(const char *name, int level, retort_dtype dtype) {
     retort_error err = {0};
     retort_model *model = import_golden(name, level, dtype), *loaded = NULL;
-    if (rt_package_save(model, saved, &err) != RETORT_OK) fail_msg("%s", err.text);
-    if (rt_package_load(&loaded, saved, 0, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (rt_model_save(model, saved, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (rt_model_load(&loaded, saved, 0, &err) != RETORT_OK) fail_msg("%s", err.text);
     rt_buffer before = text_of(model), after = text_of(loaded);
     assert_string_equal(before.data, after.data);
     assert_same_constants(&model->graph, &loaded->graph);
@@ -177,9 +177,9 @@ static void check_round_trip(const char *name, int level, retort_dtype dtype) {
     rt_map map = map_file(saved);
     assert_int_equal(loaded->file_bytes, map.size);
     rt_map_close(&map);
-    if (rt_package_save(loaded, again, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (rt_model_save(loaded, again, &err) != RETORT_OK) fail_msg("%s", err.text);
     assert_same_file(saved, again);
-    if (rt_package_save(model, again, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (rt_model_save(model, again, &err) != RETORT_OK) fail_msg("%s", err.text);
     assert_same_file(saved, again);
     rt_buffer_free(&before);
     rt_buffer_free(&after);
@@ -201,8 +201,8 @@ static void test_tokenizer_is_kept(void **state) {
     (void)state;
     retort_error err = {0};
     retort_model *model = import_golden("distilbert-classify", 3, RETORT_F32), *loaded = NULL;
-    assert_int_equal(rt_package_save(model, saved, &err), RETORT_OK);
-    assert_int_equal(rt_package_load(&loaded, saved, 0, &err), RETORT_OK);
+    assert_int_equal(rt_model_save(model, saved, &err), RETORT_OK);
+    assert_int_equal(rt_model_load(&loaded, saved, 0, &err), RETORT_OK);
     rt_tokenizer_info info = rt_tokenizer_describe(model->tokenizer);
     for (int32_t i = 0; i < info.pieces; i++) {
         const char *piece = rt_tokenizer_piece(model->tokenizer, i);
@@ -239,10 +239,10 @@ static void test_short_vectors(void **state) {
     }
     short_one->data = values;
     long_one->data = others;
-    assert_int_equal(rt_package_save(model, saved, NULL), RETORT_OK);
+    assert_int_equal(rt_model_save(model, saved, NULL), RETORT_OK);
     assert_int_equal(stored_dtype(saved, gamma), RETORT_BF16);
     assert_int_equal(stored_dtype(saved, beta), RETORT_F32);
-    assert_int_equal(rt_package_load(&loaded, saved, 0, NULL), RETORT_OK);
+    assert_int_equal(rt_model_load(&loaded, saved, 0, NULL), RETORT_OK);
     assert_same_constants(&model->graph, &loaded->graph);
     retort_model_free(loaded);
     retort_model_free(model);
@@ -272,24 +272,24 @@ static void test_import_options(void **state) {
     retort_import_options options = RETORT_IMPORT_OPTIONS;
     options.progress = cancel_at_build;
     options.user = &calls;
-    retort_status status = rt_package_import(&model, golden("bert-tag"), &options, &err);
+    retort_status status = rt_model_import(&model, golden("bert-tag"), &options, &err);
     check_error(status, RETORT_CANCELLED, &err, "cancelled before: build");
     assert_int_equal(calls, 2);
     options = (retort_import_options)RETORT_IMPORT_OPTIONS;
     options.dtype = RETORT_BF16;
     options.level = 2;
-    status = rt_package_import(&model, golden("bert-tag"), &options, &err);
+    status = rt_model_import(&model, golden("bert-tag"), &options, &err);
     check_error(status, RETORT_ARGUMENT, &err, "bf16 at level 2");
     options = (retort_import_options)RETORT_IMPORT_OPTIONS;
     options.tokenizer = "/no/such/tokenizer.json";
-    status = rt_package_import(&model, golden("bert-tag"), &options, &err);
+    status = rt_model_import(&model, golden("bert-tag"), &options, &err);
     check_error(status, RETORT_IO, &err, "/no/such/tokenizer.json");
     char vocabulary[4200];
     snprintf(vocabulary, sizeof vocabulary, "%s/vocab.txt", golden("bert-tag"));
     options.tokenizer = vocabulary;
-    assert_int_equal(rt_package_import(&model, golden("bert-tag"), &options, &err), RETORT_OK);
+    assert_int_equal(rt_model_import(&model, golden("bert-tag"), &options, &err), RETORT_OK);
     retort_model_free(model);
-    assert_int_equal(rt_package_import(&model, "/no/such/folder", NULL, &err), RETORT_IO);
+    assert_int_equal(rt_model_import(&model, "/no/such/folder", NULL, &err), RETORT_IO);
 }
 
 /* ---- Optimize ---- */
@@ -307,11 +307,11 @@ static void test_optimize_shares_constants(void **state) {
     retort_model *direct = import_golden("bert-classify", 3, RETORT_F32);
     const void *table = base->graph.values[rt_value_find(&base->graph, "embeddings.word")].data;
     options.level = 1;
-    assert_int_equal(rt_package_optimize(&next, base, &options, &err), RETORT_OK);
+    assert_int_equal(rt_model_optimize(&next, base, &options, &err), RETORT_OK);
     options.level = 3;
     options.report = count_levels;
     options.user = &levels;
-    assert_int_equal(rt_package_optimize(&last, next, &options, &err), RETORT_OK);
+    assert_int_equal(rt_model_optimize(&last, next, &options, &err), RETORT_OK);
     assert_int_equal(levels, 2);
     assert_int_equal(base->graph.level, 0);
     assert_ptr_equal(last->graph.values[rt_value_find(&last->graph, "embeddings.word")].data, table);
@@ -319,7 +319,7 @@ static void test_optimize_shares_constants(void **state) {
     retort_model_free(next);
     assert_same_constants(&direct->graph, &last->graph);
     options.level = 2;
-    retort_status status = rt_package_optimize(&next, last, &options, &err);
+    retort_status status = rt_model_optimize(&next, last, &options, &err);
     check_error(status, RETORT_ARGUMENT, &err, "level 2");
     assert_ptr_equal(retort_model_retain(last), last);
     retort_model_free(last);
@@ -348,7 +348,7 @@ static file_copy copy_of(const char *path) {
 static file_copy save_golden(const char *name, int level) {
     retort_error err = {0};
     retort_model *model = import_golden(name, level, RETORT_F32);
-    if (rt_package_save(model, saved, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (rt_model_save(model, saved, &err) != RETORT_OK) fail_msg("%s", err.text);
     retort_model_free(model);
     return copy_of(saved);
 }
@@ -373,7 +373,7 @@ static void check_spoilt(const char *name, int level, const spoilt *rows, size_t
         file_copy copy = {rt_alloc_aligned(good.size), good.size};
         memcpy(copy.data, good.data, good.size);
         spoil(&copy, rows[i].from, rows[i].to);
-        retort_status status = rt_package_parse(&model, "spoilt", copy.data, copy.size, &err);
+        retort_status status = rt_model_parse(&model, "spoilt", copy.data, copy.size, &err);
         if (status == RETORT_OK || strstr(err.text, rows[i].fragment) == NULL) {
             fail_msg("%s: expected '%s', found %d '%s'", rows[i].to, rows[i].fragment, status, err.text);
         }
@@ -432,7 +432,7 @@ static void test_cut_files(void **state) {
     for (size_t size = 0; size < good.size; size += size < 16 ? 1 : 397) {
         retort_model *model = NULL;
         retort_error err = {0};
-        retort_status status = rt_package_parse(&model, "cut", good.data, size, &err);
+        retort_status status = rt_model_parse(&model, "cut", good.data, size, &err);
         assert_int_not_equal(status, RETORT_OK);
         assert_int_equal(err.status, status);
     }
@@ -451,7 +451,7 @@ static void test_changed_bytes(void **state) {
         uint8_t kept = good.data[at];
         random = random * 1664525u + 1013904223u;
         good.data[at] ^= (uint8_t)(1u << (random >> 29));
-        if (rt_package_parse(&model, "changed", good.data, good.size, &err) == RETORT_OK) {
+        if (rt_model_parse(&model, "changed", good.data, good.size, &err) == RETORT_OK) {
             assert_int_equal(rt_graph_verify(&model->graph, &err), RETORT_OK);
             retort_model_free(model);
         }
@@ -469,7 +469,7 @@ static void test_misaligned(void **state) {
     uint8_t *moved = rt_alloc_aligned(good.size + 64);
     assert_non_null(moved);
     memcpy(moved + 16, good.data, good.size);
-    retort_status status = rt_package_parse(&model, "moved", moved + 16, good.size, &err);
+    retort_status status = rt_model_parse(&model, "moved", moved + 16, good.size, &err);
     check_error(status, RETORT_FORMAT, &err, "not aligned to 64 bytes");
     free(moved);
     free(good.data);

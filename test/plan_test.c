@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Plans of real graphs: places in the arena, and parts of steps. */
 #include "base/cpu.h"
-#include "graph/package.h"
-#include "plan/plan.h"
+#include "model/model.h"
+#include "engine/plan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,7 +28,7 @@ static planned *make_plan(const char *name, int level) {
     assert_non_null(p);
     options.level = level;
     snprintf(path, sizeof path, "%s/test/golden/checkpoints/%s", getenv("RETORT_ROOT"), name);
-    if (rt_package_import(&p->model, path, &options, &err) != RETORT_OK) fail_msg("%s: %s", name, err.text);
+    if (rt_model_import(&p->model, path, &options, &err) != RETORT_OK) fail_msg("%s: %s", name, err.text);
     rt_kernels_select(&kernels, 0);
     retort_status status = rt_plan_make(&p->plan, &p->model->graph, &kernels, CAPACITY,
                                         (size_t)p->model->config.positions, &err);

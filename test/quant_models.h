@@ -5,8 +5,8 @@
 #define QUANT_MODELS_H
 
 #include "base/cpu.h"
-#include "graph/package.h"
-#include "task/dataset.h"
+#include "model/model.h"
+#include "eval/dataset.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -219,7 +219,7 @@ static inline void check_spoilt(const char *from, const char *to, const char *wo
     uint8_t *at = memmem(copy, map.size, from, strlen(from));
     if (at == NULL) fail_msg("no '%s'", from);
     memcpy(at, to, strlen(to));
-    retort_status status = rt_package_parse(&model, "spoilt", copy, map.size, &err);
+    retort_status status = rt_model_parse(&model, "spoilt", copy, map.size, &err);
     if (status == RETORT_OK || strstr(err.text, words) == NULL) {
         fail_msg("'%s': expected '%s', found %d '%s'", to, words, status, err.text);
     }

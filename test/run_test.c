@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How a batch is checked and cut into chunks, and that equal sequences are computed once. */
-#include "graph/package.h"
+#include "model/model.h"
 #include "run/prepare.h"
 
 #include <setjmp.h>

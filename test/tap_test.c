@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a session's tap sees: every step of every chunk once, in order, with the rows that are computed. */
-#include "graph/package.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <setjmp.h>

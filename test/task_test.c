@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The parts of the tasks that need no network: data files, metrics, aggregation. */
-#include "task/dataset.h"
-#include "task/record.h"
+#include "eval/eval.h"
+#include "eval/metric.h"
+#include "eval/record.h"
 #include "task/task.h"
 
 #include <math.h>

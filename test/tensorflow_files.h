@@ -5,7 +5,7 @@
 #define TENSORFLOW_FILES_H
 
 #include "base/map.h"
-#include "file/path.h"
+#include "format/path.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * TensorFlow's names, and its checkpoints (tools/make_checkpoints.py) as models. */
-#include "file/format.h"
-#include "model/weights.h"
+#include "format/format.h"
+#include "arch/weights.h"
 #include "tensorflow_files.h"
 #include "text/tokenizer.h"
 

@@ -2,10 +2,10 @@
  * The tokenizer against what the official library said (test/golden/make_tokenizer.py), and, where
  * $RETORT_SHARED has them, against its classes of all code points and 1,856 texts of 12 languages. */
 #include "base/map.h"
-#include "file/json.h"
+#include "format/json.h"
 #include "text/parts.h"
 #include "text/unicode.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
  * Torch checkpoints put together here byte by byte: zip archives with tricks, pickles that ask for more than
  * a state dict needs. */
 #include "base/map.h"
-#include "file/tensors.h"
+#include "format/tensors.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
  * A graph as an SVG file that needs nothing else: colours are attributes, which every program reads, and a
  * style sheet changes them where the reader's screen is dark. */
 #include "graph/draw.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <math.h>

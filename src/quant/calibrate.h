@@ -4,10 +4,10 @@
 #ifndef RT_QUANT_CALIBRATE_H
 #define RT_QUANT_CALIBRATE_H
 
-#include "graph/package.h"
+#include "model/model.h"
 #include "kernel/kernel.h"
 #include "quant/squares.h"
-#include "task/dataset.h"
+#include "eval/dataset.h"
 #include "run/prepare.h"
 #include "task/feed.h"
 

@@ -3,7 +3,7 @@
 #ifndef RT_QUANT_DEQUANTIZE_H
 #define RT_QUANT_DEQUANTIZE_H
 
-#include "graph/package.h"
+#include "model/model.h"
 
 /* Replaces every integer weight by the float it stands for; activations are no longer rounded. */
 retort_status rt_dequantize(retort_model **out, const retort_model *model, retort_error *err);

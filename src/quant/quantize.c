@@ -335,7 +335,7 @@ static retort_status keep_recipe(retort_model *model, const rt_quantizer *q, ret
     for (size_t i = 0; i < q->options->keep_count; i++) {
         rt_buffer_format(&text, "%s%s", i > 0 ? "," : " keep=", q->options->keep[i]);
     }
-    const char *without = strstr(model->recipe, RT_PACKAGE_WITHOUT);
+    const char *without = strstr(model->recipe, RT_MODEL_WITHOUT);
     if (without != NULL) rt_buffer_text(&text, without);
     model->recipe = text.failed ? NULL : rt_arena_text(&model->arena, text.data, text.length);
     rt_buffer_free(&text);

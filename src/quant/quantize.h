@@ -3,7 +3,7 @@
 #ifndef RT_QUANT_QUANTIZE_H
 #define RT_QUANT_QUANTIZE_H
 
-#include "graph/package.h"
+#include "model/model.h"
 #include "quant/scale.h"
 
 /* How the codes of a column are rounded: to nearest, or so that later codes compensate errors (GPTQ). */

@@ -6,7 +6,7 @@
 #define RT_QUANT_TAPE_H
 
 #include "base/thread.h"
-#include "plan/plan.h"
+#include "engine/plan.h"
 
 /* Work space shared by the backward passes of the steps. */
 typedef struct rt_tape_room {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/foreign.h"
-#include "graph/onnx.h"
+#include "model/onnx_export.h"
 
 #include <stdio.h>
 #include <stdlib.h>

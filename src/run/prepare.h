@@ -3,7 +3,7 @@
 #ifndef RT_RUN_PREPARE_H
 #define RT_RUN_PREPARE_H
 
-#include "plan/plan.h"
+#include "engine/plan.h"
 #include "run/distinct.h"
 
 /* What a batch is checked against, and how it is cut. */

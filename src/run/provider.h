@@ -3,7 +3,7 @@
 #ifndef RT_RUN_PROVIDER_H
 #define RT_RUN_PROVIDER_H
 
-#include "graph/package.h"
+#include "model/model.h"
 
 typedef struct rt_provider rt_provider;
 struct rt_provider {

@@ -2,7 +2,7 @@
 #include "run/session.h"
 #include "base/cpu.h"
 #include "base/thread.h"
-#include "model/weights.h"
+#include "arch/weights.h"
 #include "run/provider.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #ifndef RT_RUN_SESSION_H
 #define RT_RUN_SESSION_H
 
-#include "graph/package.h"
+#include "model/model.h"
 
 struct retort_session; /* retort_session_open / close / run / step / describe are in session.c */
 

@@ -4,7 +4,7 @@
 #include "task/feed.h"
 #include "task/task.h"
 #include "text/unicode.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * Token classification: finds entities in texts. */
 #include "task/feed.h"
 #include "task/task.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -323,6 +323,20 @@ static retort_status find_ignored(rt_tagger *tagger, retort_error *err) {
     }
     free(names);
     return RETORT_OK;
+}
+
+static const char *type_of(const char *name) {
+    return (name[0] == 'B' || name[0] == 'I') && name[1] == '-' ? name + 2 : name;
+}
+
+rt_tag_label *rt_tag_labels_new(const rt_config *config) {
+    rt_tag_label *labels = rt_calloc((size_t)config->labels, sizeof *labels);
+    for (int64_t i = 0; labels != NULL && i < config->labels; i++) {
+        const char *name = config->label_names[i];
+        labels[i].mark = strcmp(name, "O") == 0 ? 'O' : strncmp(name, "B-", 2) == 0 ? 'B' : 'I';
+        while (strcmp(type_of(config->label_names[labels[i].type]), type_of(name)) != 0) labels[i].type++;
+    }
+    return labels;
 }
 
 retort_status rt_tagger_open(rt_tagger *tagger, const rt_config *config, const rt_tokenizer *tokenizer,

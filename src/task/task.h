@@ -5,7 +5,7 @@
 
 #include "base/hash.h"
 #include "run/session.h"
-#include "task/metric.h"
+#include "task/scores.h"
 
 retort_status rt_classify(retort_session *session, const retort_text *texts, size_t n, float *scores,
                           float *logits, retort_error *err);
@@ -18,6 +18,14 @@ void rt_encoder_free(retort_encoder *encoder);
 retort_status rt_encoder_encode(retort_encoder *encoder, const retort_text *text,
                                 const retort_tokenize_options *options, int32_t *ids, int32_t *types,
                                 size_t capacity, size_t *count, retort_error *err);
+
+/* The meaning of a tagging label: outside of entities, or a position in an entity of a type. */
+typedef struct rt_tag_label {
+    char mark;    /* 'O', 'B', 'I', … */
+    int64_t type; /* index of the first label of this type; < 0: none */
+} rt_tag_label;
+/* As in transformers' pipelines: 'O', 'B' or 'I'; a name without B- or I- counts as I. [labels], free() */
+rt_tag_label *rt_tag_labels_new(const rt_config *config);
 
 retort_status rt_tag(retort_session *session, const retort_text *texts, size_t n,
                      const retort_tag_options *options, retort_spans *out, retort_error *err);
@@ -109,8 +117,5 @@ void rt_fill_best(const float *scores, const int32_t *ids, size_t n, retort_fill
 
 /* Fills byte_start and byte_end from start and end. */
 void rt_span_bytes(const char *text, size_t length, retort_span *spans, size_t count);
-
-retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
-                          const retort_eval_options *options, retort_eval_result *result, retort_error *err);
 
 #endif

@@ -6,7 +6,7 @@
 #include "text/parts.h"
 
 #include "text/unicode.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

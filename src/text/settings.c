@@ -3,7 +3,7 @@
 #include "text/parts.h"
 
 #include "text/unicode.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

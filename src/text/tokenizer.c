@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/parts.h"
 
-#include "file/json.h"
+#include "format/json.h"
 #include "text/unicode.h"
 
 #include <stdarg.h>

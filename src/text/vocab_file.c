@@ -4,7 +4,7 @@
 #include "text/parts.h"
 
 #include "base/map.h"
-#include "file/json.h"
+#include "format/json.h"
 
 #include <limits.h>
 #include <math.h>

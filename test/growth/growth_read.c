@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Reads each input of a list for growth.py, which counts the instructions of measured(). */
-#include "file/bundle.h"
-#include "file/json.h"
-#include "graph/build.h"
+#include "format/bundle.h"
+#include "format/json.h"
+#include "arch/build.h"
 #include "graph/draw.h"
-#include "graph/onnx.h"
-#include "graph/package.h"
+#include "model/onnx_export.h"
+#include "model/model.h"
 #include "graph/rewrite.h"
-#include "model/onnx.h"
-#include "model/package.h"
-#include "plan/plan.h"
+#include "arch/onnx_weights.h"
+#include "arch/modules.h"
+#include "engine/plan.h"
 #include "quant/quantize.h"
 #include "serve/http/server.h"
-#include "task/dataset.h"
+#include "eval/dataset.h"
 #include "task/task.h"
 #include "text/tokenizer.h"
 
@@ -131,8 +131,8 @@ static retort_status run_onnx_file(job *j) {
 }
 
 static retort_status run_package(job *j) {
-    rt_package package;
-    return rt_package_read(&package, &j->arena, j->path, true, &j->err);
+    rt_modules package;
+    return rt_modules_read(&package, &j->arena, j->path, true, &j->err);
 }
 
 static retort_status run_import(job *j) {

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Level-0 graph: inputs, embeddings, layers, head. */
+#include "arch/builder.h"
+
+#include <float.h>
+
+static void emit_inputs(rt_builder *b) {
+    static const int64_t dims[] = {RT_DIM_BATCH, RT_DIM_SEQ};
+    b->ids = rt_graph_input(b->graph, "input_ids", RETORT_I64, 2, dims);
+    b->mask = rt_graph_input(b->graph, "attention_mask", RETORT_I64, 2, dims);
+    bool types = b->encoder->config.family == RT_BERT;
+    b->types = types ? rt_graph_input(b->graph, "token_type_ids", RETORT_I64, 2, dims) : -1;
+}
+
+/* 0, 1, … of the padded length: the first columns of a buffer, [1, seq] */
+static int position_ids(rt_builder *b) {
+    int64_t count = b->encoder->config.positions, first = 0, one = 1;
+    int64_t *all = rt_graph_alloc(b->graph, (size_t)count * sizeof *all);
+    if (all == NULL) return -1;
+    for (int64_t i = 0; i < count; i++) all[i] = i;
+    int buffer = rt_graph_constant(b->graph, "embeddings.position_ids", RETORT_I64, RT_LAYOUT_ROWS, 2,
+                                   (int64_t[]){1, count}, all);
+    int shape = rt_emit1(b, RT_OP_SHAPE, "embeddings", "shape", b->ids);
+    int length = rt_emit2(b, RT_OP_GATHER, "embeddings", "length", shape,
+                          rt_emit_index(b, "embeddings", "length.index", 1));
+    int end = rt_emit2(b, RT_OP_UNSQUEEZE, "embeddings", "end", length,
+                       rt_emit_indices(b, "embeddings", "end.axes", 1, &first));
+    int inputs[] = {buffer, rt_emit_indices(b, "embeddings", "slice.start", 1, &first), end,
+                    rt_emit_indices(b, "embeddings", "slice.axes", 1, &one),
+                    rt_emit_indices(b, "embeddings", "slice.step", 1, &one)};
+    return rt_emit(b, RT_OP_SLICE, "embeddings", "slice", 5, inputs, NULL);
+}
+
+/* -> [batch, seq, hidden] */
+static int embeddings(rt_builder *b) {
+    const rt_encoder *encoder = b->encoder;
+    int x = rt_emit2(b, RT_OP_GATHER, "embeddings.word", "gather",
+                     rt_emit_tensor(b, "embeddings", "word", encoder->word), b->ids);
+    if (b->types >= 0) {
+        int type = rt_emit2(b, RT_OP_GATHER, "embeddings.type", "gather",
+                            rt_emit_tensor(b, "embeddings", "type", encoder->type), b->types);
+        x = rt_emit2(b, RT_OP_ADD, "embeddings.type", "add", x, type);
+    }
+    int position = rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather",
+                            rt_emit_tensor(b, "embeddings", "position", encoder->position), position_ids(b));
+    x = rt_emit2(b, RT_OP_ADD, "embeddings.position", "add", x, position);
+    return rt_emit_norm(b, "embeddings.norm", &encoder->embedding_norm, x);
+}
+
+/* (1 - mask) * the least float, [batch, 1, 1, seq] */
+static int key_mask(rt_builder *b) {
+    int wide = b->mask;
+    int64_t axes[] = {1, 2};
+    wide = rt_emit2(b, RT_OP_UNSQUEEZE, "mask", "heads", wide,
+                    rt_emit_indices(b, "mask", "heads.axes", 1, &axes[0]));
+    wide = rt_emit2(b, RT_OP_UNSQUEEZE, "mask", "queries", wide,
+                    rt_emit_indices(b, "mask", "queries.axes", 1, &axes[1]));
+    wide = rt_emit(b, RT_OP_CAST, "mask", "cast", 1, &wide, &(rt_attrs){.dtype = RETORT_F32});
+    int padding = rt_emit2(b, RT_OP_SUB, "mask", "sub", rt_emit_scalar(b, "mask", "sub.value", 1), wide);
+    return rt_emit_by(b, RT_OP_MUL, "mask", "mul", padding, -FLT_MAX);
+}
+
+retort_status rt_graph_build(rt_graph *out, const rt_encoder *encoder, int64_t mask_id, retort_error *err) {
+    bool fill = encoder->config.task == RETORT_TASK_FILL;
+    if (fill && mask_id < 0) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "fill: the tokenizer has no mask token");
+    }
+    rt_graph graph = {.output = -1, .mask_id = fill ? mask_id : -1};
+    rt_builder b = {.graph = &graph, .encoder = encoder, .key_mask = -1};
+    emit_inputs(&b);
+    int hidden = embeddings(&b);
+    if (encoder->config.family == RT_BERT) b.key_mask = key_mask(&b);
+    for (int64_t i = 0; i < encoder->config.layers; i++) hidden = rt_build_layer(&b, i, hidden);
+    graph.output = rt_build_head(&b, hidden);
+    retort_status status = rt_graph_verify(&graph, err);
+    if (status != RETORT_OK) {
+        rt_graph_free(&graph);
+        return status;
+    }
+    *out = graph;
+    return RETORT_OK;
+}

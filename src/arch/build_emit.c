@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Nodes and constants of the level-0 graph. */
+#include "arch/builder.h"
+#include "base/budget.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME = RT_SCOPE_MAX + 64, TILE = 32 };
+
+int rt_emit(rt_builder *b, rt_op op, const char *scope, const char *leaf, int count, const int *inputs,
+            const rt_attrs *attrs) {
+    char name[NAME];
+    snprintf(name, sizeof name, "%s.%s", scope, leaf);
+    return rt_node_output(b->graph, rt_graph_node(b->graph, op, name, count, inputs, attrs), 0);
+}
+
+int rt_emit1(rt_builder *b, rt_op op, const char *scope, const char *leaf, int x) {
+    return rt_emit(b, op, scope, leaf, 1, &x, NULL);
+}
+
+int rt_emit2(rt_builder *b, rt_op op, const char *scope, const char *leaf, int x, int y) {
+    return rt_emit(b, op, scope, leaf, 2, (int[]){x, y}, NULL);
+}
+
+static int constant(rt_builder *b, const char *scope, const char *leaf, retort_dtype dtype, int rank,
+                    const int64_t *dims, const void *data) {
+    char name[NAME];
+    if (data == NULL) return -1;
+    snprintf(name, sizeof name, "%s.%s", scope, leaf);
+    return rt_graph_constant(b->graph, name, dtype, RT_LAYOUT_ROWS, rank, dims, data);
+}
+
+int rt_emit_scalar(rt_builder *b, const char *scope, const char *leaf, float value) {
+    float *data = rt_graph_alloc(b->graph, sizeof *data);
+    if (data != NULL) *data = value;
+    return constant(b, scope, leaf, RETORT_F32, 0, NULL, data);
+}
+
+int rt_emit_index(rt_builder *b, const char *scope, const char *leaf, int64_t value) {
+    int64_t *data = rt_graph_alloc(b->graph, sizeof *data);
+    if (data != NULL) *data = value;
+    return constant(b, scope, leaf, RETORT_I64, 0, NULL, data);
+}
+
+int rt_emit_indices(rt_builder *b, const char *scope, const char *leaf, int count, const int64_t *values) {
+    int64_t *data = rt_graph_alloc(b->graph, (size_t)count * sizeof *data);
+    if (data != NULL) memcpy(data, values, (size_t)count * sizeof *data);
+    return constant(b, scope, leaf, RETORT_I64, 1, (int64_t[]){count}, data);
+}
+
+/* Room for the tensor's elements as floats; NULL when that fails. */
+static float *floats_for(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *tensor,
+                         size_t *count) {
+    size_t bytes;
+    rt_budget_about(scope, leaf);
+    if (!rt_shape_count(tensor->shape, tensor->rank, count) || !rt_mul(*count, sizeof(float), &bytes)) {
+        bytes = SIZE_MAX;
+    }
+    return rt_graph_alloc(b->graph, bytes);
+}
+
+int rt_emit_tensor(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *tensor) {
+    size_t count;
+    float *data = floats_for(b, scope, leaf, tensor, &count);
+    if (data == NULL) return -1;
+    rt_to_f32(data, tensor->data, tensor->dtype, count);
+    return constant(b, scope, leaf, RETORT_F32, tensor->rank, tensor->shape, data);
+}
+
+/* out[i, j] = matrix[j, i] for the tile of rows j0… and columns i0…, which is small enough for
+ * the L1 cache. */
+static void transpose_tile(float *out, const rt_tensor *matrix, size_t j0, size_t i0) {
+    float tile[TILE][TILE];
+    size_t rows = (size_t)matrix->shape[0], columns = (size_t)matrix->shape[1];
+    size_t height = rt_min(TILE, rows - j0), width = rt_min(TILE, columns - i0);
+    const char *data = matrix->data;
+    for (size_t j = 0; j < height; j++) {
+        size_t at = (j0 + j) * columns + i0;
+        rt_to_f32(tile[j], data + at * rt_dtype_size(matrix->dtype), matrix->dtype, width);
+    }
+    for (size_t i = 0; i < width; i++) {
+        for (size_t j = 0; j < height; j++) out[(i0 + i) * rows + j0 + j] = tile[j][i];
+    }
+}
+
+int rt_emit_transposed(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *matrix) {
+    size_t count;
+    float *data = floats_for(b, scope, leaf, matrix, &count);
+    if (data == NULL) return -1;
+    for (size_t j = 0; j < (size_t)matrix->shape[0]; j += TILE) {
+        for (size_t i = 0; i < (size_t)matrix->shape[1]; i += TILE) transpose_tile(data, matrix, j, i);
+    }
+    return constant(b, scope, leaf, RETORT_F32, 2, (int64_t[]){matrix->shape[1], matrix->shape[0]}, data);
+}
+
+int rt_emit_by(rt_builder *b, rt_op op, const char *scope, const char *leaf, int x, float value) {
+    char name[RT_SCOPE_MAX];
+    snprintf(name, sizeof name, "%s.value", leaf);
+    return rt_emit2(b, op, scope, leaf, x, rt_emit_scalar(b, scope, name, value));
+}
+
+int rt_emit_reduce(rt_builder *b, rt_op op, const char *scope, const char *leaf, int x, int64_t axis,
+                   bool keepdims) {
+    char name[RT_SCOPE_MAX];
+    rt_attrs attrs = {.axis = axis, .keepdims = keepdims};
+    if (op != RT_OP_REDUCE_SUM) return rt_emit(b, op, scope, leaf, 1, &x, &attrs);
+    snprintf(name, sizeof name, "%s.axes", leaf);
+    attrs.axis = 0;
+    return rt_emit(b, op, scope, leaf, 2, (int[]){x, rt_emit_indices(b, scope, name, 1, &axis)}, &attrs);
+}
+
+int rt_emit_linear(rt_builder *b, const char *scope, const rt_linear *linear, int x) {
+    bool gemm = x >= 0 && b->graph->values[x].rank == 2 && linear->bias != NULL;
+    int bias = linear->bias != NULL ? rt_emit_tensor(b, scope, "bias", linear->bias) : -1;
+    if (gemm) {
+        int weight = rt_emit_tensor(b, scope, "weight", linear->weight);
+        return rt_emit(b, RT_OP_GEMM, scope, "gemm", 3, (int[]){x, weight, bias},
+                       &(rt_attrs){.trans_b = true});
+    }
+    int y =
+        rt_emit2(b, RT_OP_MATMUL, scope, "matmul", x, rt_emit_transposed(b, scope, "weight", linear->weight));
+    return linear->bias != NULL ? rt_emit2(b, RT_OP_ADD, scope, "add", bias, y) : y;
+}
+
+int rt_emit_norm(rt_builder *b, const char *scope, const rt_norm *norm, int x) {
+    int gamma = rt_emit_tensor(b, scope, "gamma", norm->gamma);
+    int beta = rt_emit_tensor(b, scope, "beta", norm->beta);
+    return rt_emit(b, RT_OP_LAYER_NORMALIZATION, scope, "normalization", 3, (int[]){x, gamma, beta},
+                   &(rt_attrs){.epsilon = b->encoder->config.epsilon});
+}
+
+/* x/2 * (1 + erf(x/√2)), in the order of torch's export */
+static int gelu(rt_builder *b, const char *scope, int x) {
+    int erf = rt_emit1(b, RT_OP_ERF, scope, "erf", rt_emit_by(b, RT_OP_DIV, scope, "div", x, 0x1.6a09e6p+0f));
+    int one = rt_emit_by(b, RT_OP_ADD, scope, "add", erf, 1);
+    return rt_emit_by(b, RT_OP_MUL, scope, "half", rt_emit2(b, RT_OP_MUL, scope, "mul", x, one), 0.5f);
+}
+
+/* x/2 * (1 + tanh(√(2/π) * (x + 0.044715 x³))): transformers' gelu_new */
+static int gelu_tanh(rt_builder *b, const char *scope, int x) {
+    int half = rt_emit_by(b, RT_OP_MUL, scope, "half", x, 0.5f);
+    int cube = rt_emit_by(b, RT_OP_POW, scope, "pow", x, 3);
+    int inner =
+        rt_emit2(b, RT_OP_ADD, scope, "inner", x, rt_emit_by(b, RT_OP_MUL, scope, "cubic", cube, 0.044715f));
+    int scaled = rt_emit_by(b, RT_OP_MUL, scope, "scaled", inner, (float)sqrt(2 / M_PI));
+    int one = rt_emit_by(b, RT_OP_ADD, scope, "add", rt_emit1(b, RT_OP_TANH, scope, "tanh", scaled), 1);
+    return rt_emit2(b, RT_OP_MUL, scope, "mul", half, one);
+}
+
+int rt_emit_activation(rt_builder *b, const char *scope, rt_act activation, int x) {
+    switch (activation) {
+    case RT_FN_GELU:
+        return gelu(b, scope, x);
+    case RT_FN_GELU_TANH:
+        return gelu_tanh(b, scope, x);
+    case RT_FN_RELU:
+        return rt_emit1(b, RT_OP_RELU, scope, "relu", x);
+    case RT_FN_TANH:
+        return rt_emit1(b, RT_OP_TANH, scope, "tanh", x);
+    case RT_FN_GELU_SHORT:
+    case RT_FN_NONE:
+        break;
+    }
+    return x;
+}
+
+int rt_emit_expand(rt_builder *b, const char *scope, int x, int axis_count, const int64_t *axes, int like) {
+    int wide = rt_emit2(b, RT_OP_UNSQUEEZE, scope, "unsqueeze", x,
+                        rt_emit_indices(b, scope, "axes", axis_count, axes));
+    return rt_emit2(b, RT_OP_EXPAND, scope, "expand", wide, rt_emit1(b, RT_OP_SHAPE, scope, "shape", like));
+}

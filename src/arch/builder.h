@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the parts of the level-0 builder share. Every emitter returns a value, or -1 after a failure that
+ * graph->fault keeps: the parts build on and rt_graph_build checks once, at the end. */
+#ifndef RT_ARCH_BUILDER_H
+#define RT_ARCH_BUILDER_H
+
+#include "arch/build.h"
+
+enum { RT_SCOPE_MAX = 64 };
+
+typedef struct rt_builder {
+    rt_graph *graph;
+    const rt_encoder *encoder;
+    int ids, mask, types; /* the inputs; types is -1 for DistilBERT */
+    int key_mask;         /* BERT: 0 or a very negative number a key, [batch, 1, 1, seq] */
+} rt_builder;
+
+/* Node "scope.leaf"; its first output. */
+int rt_emit(rt_builder *b, rt_op op, const char *scope, const char *leaf, int count, const int *inputs,
+            const rt_attrs *attrs);
+int rt_emit1(rt_builder *b, rt_op op, const char *scope, const char *leaf, int x);
+int rt_emit2(rt_builder *b, rt_op op, const char *scope, const char *leaf, int x, int y);
+/* Constant "scope.leaf": a scalar; a vector of integers; a vector; a matrix as it is, or transposed. */
+int rt_emit_scalar(rt_builder *b, const char *scope, const char *leaf, float value);
+int rt_emit_index(rt_builder *b, const char *scope, const char *leaf, int64_t value);
+int rt_emit_indices(rt_builder *b, const char *scope, const char *leaf, int count, const int64_t *values);
+int rt_emit_tensor(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *tensor);
+int rt_emit_transposed(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *matrix);
+/* op(x, value), the value being the scalar constant "scope.leaf.value". */
+int rt_emit_by(rt_builder *b, rt_op op, const char *scope, const char *leaf, int x, float value);
+/* Reduction of x over an axis that opset 17 keeps as an attribute (max, mean), or as an input (sum). */
+int rt_emit_reduce(rt_builder *b, rt_op op, const char *scope, const char *leaf, int x, int64_t axis,
+                   bool keepdims);
+/* torch.nn.Linear on x […, in]: Gemm for a matrix with a bias, else MatMul and Add. */
+int rt_emit_linear(rt_builder *b, const char *scope, const rt_linear *linear, int x);
+int rt_emit_norm(rt_builder *b, const char *scope, const rt_norm *norm, int x);
+int rt_emit_activation(rt_builder *b, const char *scope, rt_act activation, int x);
+/* The axes of x widened by Unsqueeze and then to the shape of `like`, as torch's expand does. */
+int rt_emit_expand(rt_builder *b, const char *scope, int x, int axis_count, const int64_t *axes, int like);
+
+/* One encoder layer, and the task's head: the output value. */
+int rt_build_layer(rt_builder *b, int64_t index, int hidden);
+int rt_build_head(rt_builder *b, int hidden);
+
+#endif

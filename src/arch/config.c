@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * config.json of transformers: configuration_distilbert.py and configuration_bert.py. */
+#include "arch/config.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
+
+/* One row a number: its place, the largest value that is believed, its name in each family (NULL: not there).
+ * The bounds are several times the largest such model, and keep all products far from overflow. */
+static const struct {
+    size_t slot;
+    int64_t max;
+    const char *name[2];
+} numbers[] = {
+    {offsetof(rt_config, layers), 1 << 10, {"n_layers", "num_hidden_layers"}},
+    {offsetof(rt_config, hidden), 1 << 16, {"dim", "hidden_size"}},
+    {offsetof(rt_config, heads), 1 << 16, {"n_heads", "num_attention_heads"}},
+    {offsetof(rt_config, ffn), 1 << 20, {"hidden_dim", "intermediate_size"}},
+    {offsetof(rt_config, vocab), 1 << 24, {"vocab_size", "vocab_size"}},
+    {offsetof(rt_config, positions), 1 << 20, {"max_position_embeddings", "max_position_embeddings"}},
+    {offsetof(rt_config, types), 1 << 10, {NULL, "type_vocab_size"}},
+};
+
+/* One row a spelling of transformers' ACT2FN. */
+static const struct {
+    const char *name;
+    rt_act activation;
+} activations[] = {
+    {"gelu", RT_FN_GELU},           {"gelu_python", RT_FN_GELU},
+    {"gelu_new", RT_FN_GELU_TANH},  {"gelu_pytorch_tanh", RT_FN_GELU_TANH},
+    {"gelu_fast", RT_FN_GELU_TANH}, {"relu", RT_FN_RELU},
+};
+
+/* One row a head: how the architecture's name ends. */
+static const struct {
+    const char *suffix;
+    retort_task task;
+} heads[] = {
+    {"ForSequenceClassification", RETORT_TASK_CLASSIFY},
+    {"ForTokenClassification", RETORT_TASK_TAG},
+    {"ForQuestionAnswering", RETORT_TASK_ANSWER},
+    {"ForMaskedLM", RETORT_TASK_FILL},
+    {"ForPreTraining", RETORT_TASK_FILL},
+    {"Model", RETORT_TASK_EMBED},
+};
+
+/* One row a family: model_type, how its architectures' names begin. */
+static const struct {
+    const char *type, *prefix;
+} families[] = {
+    [RT_DISTILBERT] = {"distilbert", "DistilBert"},
+    [RT_BERT] = {"bert", "Bert"},
+};
+
+static const char *architecture(const json_t *root) {
+    return json_string_value(json_array_get(json_object_get(root, "architectures"), 0));
+}
+
+static bool starts_with(const char *text, const char *prefix) {
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+retort_status rt_config_task(const json_t *root, const char *name, bool *stated, retort_task *task,
+                             retort_error *err) {
+    const char *head = architecture(root);
+    *stated = head != NULL;
+    if (head == NULL) return RETORT_OK;
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
+        if (!starts_with(head, families[f].prefix)) continue;
+        for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+            if (strcmp(head + strlen(families[f].prefix), heads[i].suffix) != 0) continue;
+            *task = heads[i].task;
+            return RETORT_OK;
+        }
+    }
+    return rt_fail(
+        err, RETORT_UNSUPPORTED,
+        "%s: architecture '%.80s'; known are DistilBert… and Bert… with ForSequenceClassification, "
+        "ForTokenClassification, ForQuestionAnswering, ForMaskedLM, ForPreTraining or Model",
+        name, head);
+}
+
+retort_status rt_config_family(const json_t *root, const char *name, rt_family *family, retort_error *err) {
+    const char *type = json_string_value(json_object_get(root, "model_type")), *head = architecture(root);
+    if (type == NULL && head == NULL) {
+        return rt_fail(err, RETORT_FORMAT, "%s: 'model_type' is missing; expected \"distilbert\" or \"bert\"",
+                       name);
+    }
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
+        if (type != NULL ? strcmp(type, families[f].type) != 0 : !starts_with(head, families[f].prefix))
+            continue;
+        *family = (rt_family)f;
+        if (head == NULL || starts_with(head, families[f].prefix)) return RETORT_OK;
+        return rt_fail(err, RETORT_FORMAT, "%s: model_type '%s' contradicts the architecture '%.80s'", name,
+                       type, head);
+    }
+    return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s '%.80s'; expected distilbert or bert", name,
+                   type != NULL ? "model_type" : "architecture", type != NULL ? type : head);
+}
+
+static retort_status read_numbers(rt_config *out, const char *name, const json_t *root, retort_error *err) {
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        const char *key = numbers[i].name[out->family];
+        if (key == NULL) continue;
+        const json_t *value = json_object_get(root, key);
+        if (value == NULL) return rt_fail(err, RETORT_FORMAT, "%s: '%s' is missing", name, key);
+        if (!json_is_integer(value))
+            return rt_fail(err, RETORT_FORMAT, "%s: '%s' is not an integer", name, key);
+        int64_t n = json_integer_value(value);
+        if (n < 1 || n > numbers[i].max) {
+            return rt_fail(err, RETORT_FORMAT, "%s: '%s' is %" PRId64 "; expected 1 to %" PRId64, name, key,
+                           n, numbers[i].max);
+        }
+        *(int64_t *)(void *)((char *)out + numbers[i].slot) = n;
+    }
+    if (out->hidden % out->heads == 0) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT,
+                   "%s: a hidden size of %" PRId64 " cannot be divided by %" PRId64 " heads", name,
+                   out->hidden, out->heads);
+}
+
+static retort_status read_activation(rt_config *out, const char *name, const json_t *root,
+                                     retort_error *err) {
+    const char *key = out->family == RT_DISTILBERT ? "activation" : "hidden_act";
+    const char *text = json_string_value(json_object_get(root, key));
+    if (text == NULL) return rt_fail(err, RETORT_FORMAT, "%s: '%s' is missing or not text", name, key);
+    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
+        if (strcmp(text, activations[i].name) != 0) continue;
+        out->activation = activations[i].activation;
+        return RETORT_OK;
+    }
+    return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s '%.60s'; known are gelu, gelu_new, gelu_fast, relu", name,
+                   key, text);
+}
+
+/* DistilBERT's is fixed in its code; BERT files older than transformers 2 do not state theirs, the same
+ * 1e-12. */
+static retort_status read_epsilon(rt_config *out, const char *name, const json_t *root, retort_error *err) {
+    const json_t *value = json_object_get(root, "layer_norm_eps");
+    out->epsilon = 1e-12f;
+    if (out->family == RT_DISTILBERT || value == NULL) return RETORT_OK;
+    double epsilon = json_number_value(value);
+    if (!json_is_number(value) || !(epsilon >= 1e-30 && epsilon <= 0.1)) {
+        return rt_fail(err, RETORT_FORMAT, "%s: 'layer_norm_eps' is %g; expected 1e-30 to 0.1", name,
+                       epsilon);
+    }
+    out->epsilon = (float)epsilon;
+    return RETORT_OK;
+}
+
+/* Options that change the network into one that we do not build. */
+static retort_status refuse_variants(const char *name, const json_t *root, retort_error *err) {
+    static const char *const flags[] = {"is_decoder", "add_cross_attention", "is_encoder_decoder"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        if (!json_is_true(json_object_get(root, flags[i]))) continue;
+        return rt_fail(err, RETORT_UNSUPPORTED, "%s: '%s' is true; only encoders are read", name, flags[i]);
+    }
+    const char *positions = json_string_value(json_object_get(root, "position_embedding_type"));
+    if (positions != NULL && strcmp(positions, "absolute") != 0) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "%s: position_embedding_type '%.60s'; expected absolute",
+                       name, positions);
+    }
+    if (json_object_size(json_object_get(root, "pruned_heads")) > 0) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "%s: 'pruned_heads' is not empty", name);
+    }
+    if (json_is_object(json_object_get(root, "quantization_config"))) {
+        return rt_fail(err, RETORT_UNSUPPORTED,
+                       "%s: 'quantization_config': weights quantised elsewhere are not read", name);
+    }
+    return RETORT_OK;
+}
+
+/* Logits a row, and for a plain encoder the pooling: the mean, as sentence-transformers takes such a folder.
+ * A package says its own. */
+static retort_status read_task(rt_config *out, rt_arena *arena, const char *name, const json_t *root,
+                               retort_error *err) {
+    switch (out->task) {
+    case RETORT_TASK_CLASSIFY:
+    case RETORT_TASK_TAG:
+        return rt_config_labels(out, arena, name, root, err);
+    case RETORT_TASK_ANSWER:
+        out->labels = 2;
+        break;
+    case RETORT_TASK_FILL:
+        out->labels = out->vocab;
+        break;
+    case RETORT_TASK_EMBED:
+        out->labels = out->hidden;
+        out->pooling = RT_POOL_MEAN;
+        break;
+    default:
+        return rt_fail(err, RETORT_ARGUMENT, "%s: task %d is none", name, (int)out->task);
+    }
+    return RETORT_OK;
+}
+
+retort_status rt_config_read(rt_config *out, rt_arena *arena, const char *name, const json_t *root,
+                             retort_task task, retort_error *err) {
+    *out = (rt_config){.task = task};
+    if (!json_is_object(root)) return rt_fail(err, RETORT_FORMAT, "%s: not a JSON object", name);
+    retort_status status = rt_config_family(root, name, &out->family, err);
+    if (status == RETORT_OK) status = refuse_variants(name, root, err);
+    if (status == RETORT_OK) status = read_numbers(out, name, root, err);
+    if (status == RETORT_OK) status = read_activation(out, name, root, err);
+    if (status == RETORT_OK) status = read_epsilon(out, name, root, err);
+    if (status == RETORT_OK) status = read_task(out, arena, name, root, err);
+    out->pooler = out->family == RT_BERT && task == RETORT_TASK_CLASSIFY;
+    out->max_length = out->positions;
+    return status;
+}
+
+retort_status rt_config_parse(rt_config *out, rt_arena *arena, const char *name, const void *json,
+                              size_t size, const retort_task *force, retort_error *err) {
+    json_t *root = NULL;
+    bool stated = true;
+    retort_task task = RETORT_TASK_CLASSIFY;
+    *out = (rt_config){0};
+    retort_status status = rt_json_parse(&root, name, json, size, err);
+    if (status == RETORT_OK && force != NULL) task = *force;
+    if (status == RETORT_OK && force == NULL) status = rt_config_task(root, name, &stated, &task, err);
+    if (status == RETORT_OK && !stated) {
+        status = rt_fail(err, RETORT_FORMAT, "%s: 'architectures' is missing: state the task", name);
+    }
+    if (status == RETORT_OK) status = rt_config_read(out, arena, name, root, task, err);
+    json_decref(root);
+    return status;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The steps of reading a config.json. `name` starts error texts. */
+#ifndef RT_ARCH_CONFIG_H
+#define RT_ARCH_CONFIG_H
+
+#include "format/json.h"
+#include "arch/encoder.h"
+
+/* The task of the first of `architectures`; *stated is false when there is none. A head that we do not have
+ * is refused by its name. */
+retort_status rt_config_task(const json_t *root, const char *name, bool *stated, retort_task *task,
+                             retort_error *err);
+/* Everything but pooling, normalize and max_length, which get the defaults of a plain model. */
+retort_status rt_config_read(rt_config *out, rt_arena *arena, const char *name, const json_t *root,
+                             retort_task task, retort_error *err);
+/* labels, label_names and problem of a classifier or tagger. */
+retort_status rt_config_labels(rt_config *out, rt_arena *arena, const char *name, const json_t *root,
+                               retort_error *err);
+/* DistilBERT or BERT, by model_type, else by the architecture's name. */
+retort_status rt_config_family(const json_t *root, const char *name, rt_family *family, retort_error *err);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "arch/encoder.h"
+#include "base/map.h"
+#include "format/json.h"
+#include "format/path.h"
+#include "arch/config.h"
+#include "arch/onnx_weights.h"
+#include "arch/modules.h"
+#include "arch/weights.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A package that pools embeds, whatever head the checkpoint was trained with. */
+static retort_status choose_task(rt_encoder *e, const char *name, const json_t *root,
+                                 const rt_modules *package, const retort_task *force, retort_task *task,
+                                 retort_error *err) {
+    bool stated = true;
+    rt_family family;
+    *task = force != NULL ? *force : RETORT_TASK_EMBED;
+    if (force != NULL || package->pooling != RT_POOL_NONE) return RETORT_OK;
+    retort_status status = rt_config_task(root, name, &stated, task, err);
+    if (status != RETORT_OK || stated) return status;
+    status = rt_config_family(root, name, &family, err);
+    if (status == RETORT_OK) *task = rt_weights_task(&e->tensors, family);
+    return status;
+}
+
+static retort_status apply_package(rt_encoder *e, const rt_modules *package, retort_error *err) {
+    e->lowers = package->lowers;
+    e->length_stated = package->max_length > 0;
+    if (e->length_stated && package->max_length < e->config.max_length) {
+        e->config.max_length = package->max_length;
+    }
+    if (package->pooling == RT_POOL_NONE || e->config.task != RETORT_TASK_EMBED) return RETORT_OK;
+    e->config.pooling = package->pooling;
+    e->config.normalize = package->normalize;
+    e->config.sentences = package->sentences;
+    retort_status status = RETORT_OK;
+    if (package->dense != NULL) status = rt_tensors_open_folder(&e->dense_tensors, package->dense, err);
+    if (package->dense != NULL && status == RETORT_OK) status = rt_weights_bind_dense(e, package, err);
+    if (e->config.sentences.columns >= e->config.labels) e->config.sentences.columns = 0;
+    const char *prompt;
+    if (status != RETORT_OK) return status;
+    return rt_config_prompt(&e->config, e->config.sentences.default_prompt, &prompt, err);
+}
+
+static bool has_config(const char *folder) {
+    char path[RT_PATH_SIZE];
+    return rt_path_join(path, sizeof path, folder, "config.json") && rt_is_file(path);
+}
+
+/* bert_config.json of google-research/bert states neither the family nor, since heads are built by programs,
+ * how many labels there are: the weights tell. */
+static retort_status complete_config(json_t *root, const rt_tensors *tensors, retort_error *err) {
+    const rt_tensor *head = rt_tensors_find(tensors, "classifier.weight");
+    bool fine = json_is_object(root) && json_object_set_new(root, "model_type", json_string("bert")) == 0;
+    if (fine && head != NULL && head->rank == 2 && json_object_get(root, "num_labels") == NULL) {
+        fine = json_object_set_new(root, "num_labels", json_integer(head->shape[0])) == 0;
+    }
+    return fine || !json_is_object(root) ? RETORT_OK : rt_fail_nomem(err, sizeof *head);
+}
+
+static retort_status load_config(json_t **root, char *path, const rt_encoder *e, retort_error *err) {
+    retort_status status = rt_path_in(path, e->folder, "bert_config.json", err);
+    bool google = status == RETORT_OK && !has_config(e->folder) && rt_is_file(path);
+    if (status == RETORT_OK && !google) status = rt_path_in(path, e->folder, "config.json", err);
+    if (status == RETORT_OK) status = rt_json_load(root, path, err);
+    return status == RETORT_OK && google ? complete_config(*root, &e->tensors, err) : status;
+}
+
+static retort_status read_config(rt_encoder *e, const rt_modules *package, const retort_task *force,
+                                 retort_error *err) {
+    char path[RT_PATH_SIZE];
+    json_t *root = NULL;
+    retort_task task = RETORT_TASK_EMBED;
+    retort_status status = load_config(&root, path, e, err);
+    if (status == RETORT_OK) status = choose_task(e, path, root, package, force, &task, err);
+    if (status == RETORT_OK) status = rt_config_read(&e->config, &e->arena, path, root, task, err);
+    json_decref(root);
+    return status;
+}
+
+/* ---- The source ---- */
+
+/* A checkpoint's weights are named, and may say the task; those of an ONNX graph are found by what the
+ * configuration says. */
+static retort_status open_weights(rt_encoder *e, const char *graph, const rt_modules *package,
+                                  const retort_task *force, retort_error *err) {
+    char path[RT_PATH_SIZE];
+    retort_status status;
+    if (graph != NULL) {
+        status = rt_onnx_open(&e->onnx, graph, err);
+        if (status == RETORT_OK) status = read_config(e, package, force, err);
+        if (status == RETORT_OK) status = rt_onnx_weights(&e->tensors, &e->onnx, graph, &e->config, err);
+        return status == RETORT_OK ? rt_weights_bind(e, graph, err) : status;
+    }
+    const char *file = rt_tensors_folder_file(e->folder);
+    status = rt_tensors_open_folder(&e->tensors, e->folder, err);
+    if (status == RETORT_OK) status = rt_path_in(path, e->folder, file != NULL ? file : "", err);
+    if (status == RETORT_OK) status = rt_weights_rename(&e->tensors, path, err);
+    if (status == RETORT_OK) status = read_config(e, package, force, err);
+    return status == RETORT_OK ? rt_weights_bind(e, path, err) : status;
+}
+
+/* Files that change what a model computes and are not read. A graph has been made with what they say. */
+static const struct {
+    const char *file, *what;
+    bool head; /* it does not matter when a task is asked for */
+} unread[] = {
+    {"adapter_config.json",
+     "an adapter beside the weights is not read: merge it into them (PEFT's merge_and_unload) and save the "
+     "model whole",
+     false},
+    {"model_head.pkl",
+     "SetFit's head is not read, it is a pickled program: --task embed takes the encoder alone", true},
+};
+
+static retort_status refuse_unread(const char *folder, bool task_given, retort_error *err) {
+    char path[RT_PATH_SIZE];
+    for (size_t i = 0; i < sizeof unread / sizeof *unread; i++) {
+        if (unread[i].head && task_given) continue;
+        retort_status status = rt_path_in(path, folder, unread[i].file, err);
+        if (status != RETORT_OK) return status;
+        if (rt_is_file(path)) return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s", path, unread[i].what);
+    }
+    return RETORT_OK;
+}
+
+static retort_status open_parts(rt_encoder *e, const char *folder, const char *graph,
+                                const retort_task *force, retort_error *err) {
+    rt_modules package;
+    bool embed = force == NULL || *force == RETORT_TASK_EMBED;
+    retort_status status = rt_modules_read(&package, &e->arena, folder, embed, err);
+    if (status != RETORT_OK) return status;
+    e->folder = package.transformer;
+    if (graph == NULL) status = refuse_unread(folder, force != NULL, err);
+    if (graph == NULL && status == RETORT_OK) status = refuse_unread(e->folder, force != NULL, err);
+    if (status == RETORT_OK) status = open_weights(e, graph, &package, force, err);
+    return status == RETORT_OK ? apply_package(e, &package, err) : status;
+}
+
+/* The folder that a graph belongs to: the one it lies in, or the one above where that has the
+ * configuration. */
+static retort_status folder_of(char *out, const char *graph, retort_error *err) {
+    char above[RT_PATH_SIZE];
+    retort_status status = rt_path_folder(out, graph, err);
+    if (status != RETORT_OK) return status;
+    size_t length = strlen(out);
+    bool onnx = strcmp(out, "onnx") == 0 || (length >= 5 && strcmp(out + length - 5, "/onnx") == 0);
+    if (has_config(out) || !onnx || !rt_path_join(above, sizeof above, out, "..") || !has_config(above)) {
+        return RETORT_OK;
+    }
+    memcpy(out, above, sizeof above);
+    return RETORT_OK;
+}
+
+retort_status rt_encoder_open(rt_encoder *out, const char *source, const retort_task *force,
+                              retort_error *err) {
+    char folder[RT_PATH_SIZE], graph[RT_PATH_SIZE] = "";
+    *out = (rt_encoder){0};
+    retort_status status = RETORT_OK;
+    bool file = rt_is_file(source);
+    if (file) status = folder_of(folder, source, err);
+    if (!file && rt_tensors_folder_file(source) == NULL) status = rt_onnx_in_folder(graph, source, err);
+    if (status == RETORT_OK) {
+        const char *found = graph[0] != '\0' ? graph : NULL;
+        status = open_parts(out, file ? folder : source, file ? source : found, force, err);
+    }
+    if (status != RETORT_OK) rt_encoder_close(out);
+    return status;
+}
+
+void rt_encoder_close(rt_encoder *encoder) {
+    if (encoder == NULL) return;
+    rt_tensors_close(&encoder->tensors);
+    rt_onnx_close(&encoder->onnx);
+    rt_tensors_close(&encoder->dense_tensors);
+    rt_arena_free(&encoder->arena);
+    *encoder = (rt_encoder){0};
+}
+
+const char *rt_encoder_folder(const rt_encoder *encoder) {
+    return encoder->folder;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Any checkpoint as one encoder description: configuration, roles of the weights, task. */
+#ifndef RT_ARCH_ENCODER_H
+#define RT_ARCH_ENCODER_H
+
+#include "base/memory.h"
+#include "onnx/onnx.h"
+#include "format/tensors.h"
+#include "kernel/kernel.h"
+
+typedef enum rt_family { RT_DISTILBERT, RT_BERT } rt_family;
+typedef enum rt_pooling { RT_POOL_NONE, RT_POOL_CLS, RT_POOL_MEAN, RT_POOL_MAX } rt_pooling;
+
+/* How two vectors are compared: sentence-transformers' similarity_fn_name. */
+typedef enum rt_similarity { RT_COSINE, RT_DOT, RT_EUCLIDEAN, RT_MANHATTAN } rt_similarity;
+const char *rt_similarity_name(rt_similarity similarity);
+
+/* What else a sentence-transformers package says of its vectors: config_sentence_transformers.json. */
+typedef struct rt_sentences {
+    rt_similarity similarity;
+    int64_t columns;                      /* numbers of a vector that are given; 0: all */
+    const char **prompt_names, **prompts; /* [prompt_count] texts to put before a text */
+    int64_t prompt_count;
+    const char *default_prompt; /* a name, or NULL */
+    bool skips_prompt;          /* include_prompt is false: a prompt's tokens are not pooled */
+} rt_sentences;
+
+typedef struct rt_config {
+    rt_family family;
+    int64_t layers, hidden, heads, ffn, vocab, positions, types; /* types: token types, 0 for DistilBERT */
+    rt_act activation;                                           /* of the FFN */
+    float epsilon;                                               /* of LayerNorm */
+    retort_task task;
+    retort_problem problem;
+    rt_pooling pooling;       /* embed only */
+    bool normalize;           /* embed only: vectors of length 1 */
+    bool pooler;              /* a BERT classifier's (or pooled embedding's) tanh layer is there */
+    int64_t labels;           /* logits a row; hidden for embed (after any dense layer), vocab for fill */
+    const char **label_names; /* [labels] for classify and tag, else NULL */
+    rt_sentences sentences;   /* embed only */
+    int64_t max_length;       /* pieces a text is cut at: min(positions, what the package says) */
+} rt_config;
+/* Whether each row of logits is a distribution over labels or pieces. */
+static inline bool rt_config_has_softmax(const rt_config *config) {
+    return config->task == RETORT_TASK_TAG || config->task == RETORT_TASK_FILL ||
+           (config->task == RETORT_TASK_CLASSIFY && config->problem == RETORT_PROBLEM_SINGLE_LABEL);
+}
+
+/* Numbers of a row of an answer. */
+static inline int64_t rt_config_columns(const rt_config *config) {
+    return config->sentences.columns > 0 ? config->sentences.columns : config->labels;
+}
+/* The text of a prompt; "" for none (NULL or ""). Refuses a name that is not known, and lists
+ * those that are. */
+retort_status rt_config_prompt(const rt_config *config, const char *name, const char **text,
+                               retort_error *err);
+
+/* Whether a classifier's texts have a number each, and not a label. */
+static inline bool rt_config_has_values(const rt_config *config) {
+    return config->task == RETORT_TASK_CLASSIFY &&
+           (config->labels == 1 || config->problem == RETORT_PROBLEM_REGRESSION);
+}
+
+typedef struct rt_linear {
+    const rt_tensor *weight; /* [out, in], as torch.nn.Linear keeps it */
+    const rt_tensor *bias;   /* [out] or NULL */
+} rt_linear;
+typedef struct rt_norm {
+    const rt_tensor *gamma, *beta; /* [hidden] */
+} rt_norm;
+typedef struct rt_layer {
+    rt_linear q, k, v, out, lin1, lin2;
+    rt_norm attention_norm, output_norm;
+} rt_layer;
+
+typedef struct rt_encoder {
+    rt_config config;
+    const rt_tensor *word, *position,
+        *type; /* [vocab, hidden], [positions, hidden], [types, hidden] or NULL */
+    rt_norm embedding_norm;
+    rt_layer *layers; /* [config.layers] */
+    /* Heads; weight NULL where the task has no such part.
+     *   classify, DistilBERT: dense = pre_classifier (relu), output = classifier
+     *   classify, BERT:       dense = pooler.dense (tanh),   output = classifier
+     *   tag, answer:          output = classifier / qa_outputs
+     *   fill:                 dense = vocab_transform / transform.dense (config.activation), norm,
+     *                         output = the decoder (tied to `word` if the file has none of its own)
+     *   embed:                output = sentence-transformers' Dense module, if any (dense_activation) */
+    rt_linear dense, output;
+    rt_norm head_norm;
+    rt_act dense_activation;
+    rt_tensors tensors;       /* owns the data that the roles point to */
+    rt_onnx onnx;             /* what tensors borrow from, when the source is an ONNX graph */
+    rt_tensors dense_tensors; /* of a sentence-transformers Dense module, if any */
+    rt_arena arena;           /* owns names, layers, folder */
+    const char *folder;       /* rt_encoder_folder */
+    bool lowers;              /* the package lowers texts before its tokenizer sees them */
+    bool length_stated;       /* the package says max_length: the tokenizer's own does not count */
+} rt_encoder;
+
+/* Reads a Hugging Face or sentence-transformers folder, or an .onnx file that lies in one (or in its folder
+ * "onnx"); of a folder without other weights its ONNX file is taken. With `force` the task is *task in
+ * place of the one that config.json's architectures (or the weights) state. Every shape is checked against
+ * the configuration; names with the prefixes bert. / distilbert. / none / module., and gamma/beta, are
+ * accepted. */
+retort_status rt_encoder_open(rt_encoder *out, const char *source, const retort_task *force,
+                              retort_error *err);
+void rt_encoder_close(rt_encoder *encoder);
+/* The folder that holds the transformer itself (a sentence-transformers package may keep it in
+ * 0_Transformer): where the tokenizer is found. Valid until close. */
+const char *rt_encoder_folder(const rt_encoder *encoder);
+
+/* The parser of a configuration alone, as the fuzzer calls it. */
+retort_status rt_config_parse(rt_config *out, rt_arena *arena, const char *name, const void *json,
+                              size_t size, const retort_task *force, retort_error *err);
+
+#endif

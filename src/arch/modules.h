@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a sentence-transformers package adds to a checkpoint: modules.json and a folder for each module. */
+#ifndef RT_ARCH_MODULES_H
+#define RT_ARCH_MODULES_H
+
+#include "format/json.h"
+#include "arch/encoder.h"
+
+/* Texts live in the arena that it was read with. */
+typedef struct rt_modules {
+    const char *transformer; /* folder of the transformer: the package's own, or one in it */
+    rt_pooling pooling;      /* RT_POOL_NONE: no package, or it does not pool */
+    bool normalize;
+    const char *dense; /* folder of the Dense module, NULL without one */
+    int64_t dense_in, dense_out;
+    bool dense_bias;
+    rt_act dense_activation;
+    int64_t max_length; /* 0: not stated */
+    rt_sentences sentences;
+    bool lowers; /* texts, before the tokenizer */
+} rt_modules;
+
+/* Of any folder. With `embed` false only the transformer is looked for: other modules are not read. */
+retort_status rt_modules_read(rt_modules *out, rt_arena *arena, const char *folder, bool embed,
+                              retort_error *err);
+
+/* config_sentence_transformers.json, and such an object again (NULL: out of memory). Texts go
+ * to the arena. */
+retort_status rt_sentences_read(rt_sentences *out, rt_arena *arena, const char *name, const json_t *root,
+                                retort_error *err);
+json_t *rt_sentences_write(const rt_sentences *sentences);
+
+/* The parsers of a Pooling and of a Dense module's config.json, as the fuzzer calls them. */
+retort_status rt_modules_pooling(rt_modules *out, const char *name, const json_t *root, retort_error *err);
+retort_status rt_modules_dense(rt_modules *out, const char *name, const json_t *root, retort_error *err);
+
+#endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Graph nodes to steps: one row an operator. An operator without a row is a plain one and runs as plain C. */
+#include "engine/plan.h"
+
+#include <string.h>
+
+typedef retort_status (*lower_fn)(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err);
+
+static const rt_value *value_of(const rt_plan *plan, const rt_place *place) {
+    return &plan->graph->values[place->value];
+}
+
+static size_t last_dim(const rt_plan *plan, const rt_place *place) {
+    const rt_value *value = value_of(plan, place);
+    return (size_t)value->dims[value->rank - 1];
+}
+
+/* Weights of graphs below level 3 are row-major [k, n]: packed here, into the plan. */
+static retort_status packed_weight(rt_plan *plan, rt_step *step, retort_error *err) {
+    rt_linear_step *linear = &step->as.linear;
+    const rt_value *weight = value_of(plan, &step->in[1]);
+    linear->weight = weight->data;
+    if (weight->layout != RT_LAYOUT_ROWS) return RETORT_OK;
+    size_t count;
+    float *packed = NULL;
+    if (rt_pack_count_f32(linear->k, linear->n, &count))
+        packed = rt_arena_calloc(&plan->memory, count, sizeof *packed);
+    if (packed == NULL) return rt_fail_nomem(err, linear->k * linear->n * sizeof *packed);
+    rt_pack_f32(linear->k, linear->n, weight->data, linear->n, 1, packed);
+    linear->weight = packed;
+    return RETORT_OK;
+}
+
+/* The kernel for the weight's layout, and what a panel of it takes. Weights below level 3 are
+ * packed as f32. */
+static void choose_gemm(const rt_plan *plan, rt_step *step, const rt_kernels *kernels, rt_layout layout) {
+    rt_linear_step *linear = &step->as.linear;
+    size_t k = linear->k;
+    step->run = rt_step_linear;
+    linear->x_size = layout == RT_LAYOUT_P16_BF16 ? sizeof(uint16_t) : sizeof(float);
+    if (layout == RT_LAYOUT_P16_BF16) {
+        linear->gemm = kernels->gemm_bf16;
+        step->kernel = kernels->gemm_bf16_name;
+        linear->panel_bytes = (k + 1) / 2 * RT_PANEL * 2 * sizeof(uint16_t);
+    } else if (layout == RT_LAYOUT_P16_S8 || layout == RT_LAYOUT_P16_S4) {
+        bool s8 = layout == RT_LAYOUT_P16_S8;
+        step->run = rt_step_linear_q;
+        linear->gemm_q = s8 ? kernels->gemm_s8 : kernels->gemm_s4;
+        step->kernel = s8 ? kernels->gemm_s8_name : kernels->gemm_s4_name;
+        linear->panel_bytes = s8 ? (k + 3) / 4 * RT_PANEL * 4 : (k + 7) / 8 * RT_PANEL * 4;
+        linear->panel_groups = s8 ? 0 : (k + linear->group - 1) / linear->group * RT_PANEL;
+        linear->x_scale_at = rt_row_scales_at(plan, k * linear->blocks);
+    } else {
+        linear->gemm = kernels->gemm_f32;
+        step->kernel = kernels->gemm_f32_name;
+        linear->panel_bytes = k * RT_PANEL * sizeof(float);
+    }
+}
+
+static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
+                                  retort_error *err) {
+    const rt_value *weight = value_of(plan, &step->in[1]);
+    size_t bytes = 0;
+    step->as.linear = (rt_linear_step){
+        .k = (size_t)weight->dims[0],
+        .n = (size_t)weight->dims[1],
+        .group = (size_t)step->node->attrs.group,
+        .act = step->node->attrs.act,
+        .narrow_out = step->node->attrs.narrow == RETORT_BF16,
+        .blocks = rt_max((size_t)step->node->attrs.heads, 1),
+    };
+    choose_gemm(plan, step, kernels, weight->layout);
+    if (weight->layout == RT_LAYOUT_P16_S4) {
+        bool weak = step->in[7].value >= 0;
+        if (weak) step->as.linear.weak = (size_t)value_of(plan, &step->in[7])->dims[0];
+        size_t scratch = rt_gemm_q_scratch(step->as.linear.k) + plan->capacity * step->as.linear.weak;
+        plan->scratch_floats = rt_max(plan->scratch_floats, (scratch + sizeof(float) - 1) / sizeof(float));
+    }
+    if (rt_value_bytes(weight, &bytes)) step->weight_bytes = bytes;
+    step->flops_row = 2.0 * (double)weight->dims[0] * (double)weight->dims[1];
+    return packed_weight(plan, step, err);
+}
+
+/* The static range of the rows that a step narrows to s8; NULL: each row's own. */
+static const float *static_range(rt_step *step) {
+    const rt_attrs *attrs = &step->node->attrs;
+    step->range[0] = attrs->least;
+    step->range[1] = attrs->largest;
+    return attrs->least < attrs->largest ? step->range : NULL;
+}
+
+/* What a LayerNorm does, also the one in Embed. */
+static rt_norm_step norm_step(const rt_plan *plan, rt_step *step, const rt_kernels *kernels, int moved) {
+    size_t n = last_dim(plan, &step->out[0]);
+    return (rt_norm_step){
+        .norm = kernels->layer_norm,
+        .n = n,
+        .epsilon = step->node->attrs.epsilon,
+        .narrow = step->node->attrs.narrow,
+        .scale_at = rt_row_scales_at(plan, n),
+        .range = static_range(step),
+        .moved = moved,
+    };
+}
+
+static retort_status lower_norm(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
+    (void)err;
+    step->run = rt_step_norm;
+    step->kernel = kernels->layer_norm_name;
+    step->as.norm = norm_step(plan, step, kernels, 3);
+    return RETORT_OK;
+}
+
+static retort_status lower_embed(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
+    (void)err;
+    step->run = rt_step_embed;
+    step->kernel = kernels->embed_name;
+    const rt_value *word = value_of(plan, &step->in[1]);
+    step->as.embed = (rt_embed_step){
+        .embed = kernels->embed,
+        .norm = norm_step(plan, step, kernels, 10),
+        .word_bits = word->layout == RT_LAYOUT_ROWS_S4 ? 4
+                     : word->dtype == RETORT_S8        ? 8
+                                                       : 32,
+        .word_group = (size_t)step->node->attrs.group,
+    };
+    const rt_value *gaps = step->in[12].value >= 0 ? value_of(plan, &step->in[12]) : NULL;
+    const rt_value *kept = step->in[13].value >= 0 ? value_of(plan, &step->in[13]) : NULL;
+    if (gaps != NULL) step->as.embed.gaps = (size_t)gaps->dims[0];
+    if (kept != NULL) step->as.embed.kept = (size_t)kept->dims[0];
+    if (gaps != NULL || kept != NULL) {
+        plan->scratch_floats = rt_max(plan->scratch_floats, plan->capacity); /* a row's number each */
+    }
+    return RETORT_OK;
+}
+
+/* Rounding to 16 bits costs as much a row as it saves in a head of 32 (Zen 3: 66 GFLOP/s either way). */
+enum { S16_LEAST_DIM = 64 };
+
+static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
+                                     retort_error *err) {
+    const rt_attrs *attrs = &step->node->attrs;
+    size_t hidden = last_dim(plan, &step->out[0]);
+    if (attrs->heads < 1 || hidden % (size_t)attrs->heads != 0) {
+        return rt_fail(err, RETORT_FORMAT, "%s: %zu columns cannot be %lld heads", step->node->name, hidden,
+                       (long long)attrs->heads);
+    }
+    step->run = rt_step_attention;
+    step->kernel = kernels->attention_name;
+    step->as.attention = (rt_attention_step){
+        .attention = kernels->attention,
+        .heads = (size_t)attrs->heads,
+        .dim = hidden / (size_t)attrs->heads,
+        .scale = attrs->scale == 0.0F ? 1.0F : attrs->scale, /* an absent attribute is zero */
+        .parts = attrs->parts,
+        .shared = attrs->shared,
+        .select = attrs->select,
+        .narrow_out = attrs->narrow == RETORT_BF16,
+    };
+    step->flops_row = 4.0 * (double)hidden;
+    size_t dim = step->as.attention.dim, scratch = rt_attention_scratch(plan->positions, dim);
+    if (attrs->int16 && plan->positions <= RT_ATTENTION_S16_KEYS && dim >= S16_LEAST_DIM) {
+        step->as.attention.attention_s16 = kernels->attention_s16;
+        step->kernel = kernels->attention_s16_name;
+        scratch = rt_max(scratch, rt_attention_s16_scratch(plan->positions, dim));
+    }
+    plan->scratch_floats = rt_max(plan->scratch_floats, scratch);
+    return RETORT_OK;
+}
+
+static retort_status lower_rows(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
+    (void)err;
+    bool max = step->node->attrs.pool == RT_REDUCE_MAX;
+    step->as.rows = (rt_rows_step){
+        .pool = max ? kernels->pool_max : kernels->pool_mean,
+        .normalize = kernels->normalize,
+        .narrow = kernels->narrow,
+        .quantize = kernels->quantize,
+        .n = last_dim(plan, &step->out[0]),
+        .scale_at = rt_row_scales_at(plan, last_dim(plan, &step->out[0])),
+        .range = static_range(step),
+        .select = step->node->attrs.select,
+    };
+    return RETORT_OK;
+}
+
+static retort_status lower_select(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
+                                  retort_error *err) {
+    step->run = rt_step_select;
+    step->kernel = "copy";
+    return lower_rows(plan, step, kernels, err);
+}
+
+static retort_status lower_pool(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
+    step->run = rt_step_pool;
+    step->kernel = step->node->attrs.pool == RT_REDUCE_MAX ? kernels->pool_max_name : kernels->pool_mean_name;
+    return lower_rows(plan, step, kernels, err);
+}
+
+static retort_status lower_normalize(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
+                                     retort_error *err) {
+    step->run = rt_step_normalize;
+    step->kernel = kernels->normalize_name;
+    return lower_rows(plan, step, kernels, err);
+}
+
+static retort_status lower_narrow(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
+                                  retort_error *err) {
+    bool s8 = step->node->attrs.narrow == RETORT_S8;
+    step->run = s8 ? rt_step_quantize : rt_step_narrow;
+    step->kernel = s8 ? kernels->quantize_name : kernels->narrow_name;
+    return lower_rows(plan, step, kernels, err);
+}
+
+static const lower_fn lowers[RT_OP_COUNT] = {
+    [RT_OP_LINEAR] = lower_linear,       [RT_OP_LAYER_NORM] = lower_norm, [RT_OP_EMBED] = lower_embed,
+    [RT_OP_ATTENTION] = lower_attention, [RT_OP_SELECT] = lower_select,   [RT_OP_POOL] = lower_pool,
+    [RT_OP_NORMALIZE] = lower_normalize, [RT_OP_NARROW] = lower_narrow,
+};
+
+retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
+    lower_fn lower = lowers[step->node->op];
+    bool rows = rt_value_rows(&plan->graph->values[step->node->outputs[0]], &step->rows);
+    if (lower != NULL && !rows) {
+        return rt_fail(err, RETORT_FORMAT, "'%s': expected rows of a batch", step->node->name);
+    }
+    if (lower != NULL) return lower(plan, step, kernels, err);
+    step->run = rt_step_plain;
+    step->kernel = "plain C";
+    step->as.plain.plan = plan;
+    return RETORT_OK;
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What each kind of step does with a chunk: finds its operands, takes its part of the work,
+ * calls its kernel. */
+#include "engine/plan.h"
+
+#include <string.h>
+
+/* Columns are split between the workers of a team in pairs of panels, which is what the widest tile takes.
+ * Every worker then reads the weights that only it needs: one stream of them from memory instead of one a
+ * worker. */
+enum { COLUMN_UNIT = 2 * RT_PANEL };
+
+/* Does columns from…to of a step, which are of one block. */
+typedef void columns_fn(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
+                        size_t block);
+
+/* The worker's columns, block by block. */
+static void run_blocks(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, columns_fn *run) {
+    const rt_linear_step *linear = &step->as.linear;
+    rt_range columns = rt_worker_share(worker, linear->n, COLUMN_UNIT);
+    size_t width = linear->n / linear->blocks;
+    while (columns.from < columns.to) {
+        size_t block = columns.from / width, end = rt_min(columns.to, (block + 1) * width);
+        run(step, chunk, worker, (rt_range){columns.from, end}, block);
+        columns.from = end;
+    }
+}
+
+/* x [rows, k], weight [k, n], bias [n], residual [rows, n] -> [rows, n] */
+static void linear_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
+                           size_t block) {
+    const rt_linear_step *linear = &step->as.linear;
+    const float *bias = rt_place_at(&step->in[2], worker);
+    const float *residual = rt_place_at(&step->in[3], worker);
+    const char *x = rt_place_at(&step->in[0], worker);
+    void *out = rt_place_at(&step->out[0], worker);
+    rt_gemm gemm = {
+        .m = rt_chunk_rows(chunk, step->rows),
+        .n = columns.to - columns.from,
+        .k = linear->k,
+        .a = x + block * linear->k * linear->x_size,
+        .lda = linear->k * linear->blocks,
+        .b = (const char *)linear->weight + columns.from / RT_PANEL * linear->panel_bytes,
+        .bias = bias == NULL ? NULL : bias + columns.from,
+        .residual = residual == NULL ? NULL : residual + columns.from,
+        .ldr = linear->n,
+        .act = linear->act,
+    };
+    if (linear->narrow_out) {
+        gemm.c16 = (uint16_t *)out + columns.from;
+        gemm.ldc16 = linear->n;
+    } else {
+        gemm.c = (float *)out + columns.from;
+        gemm.ldc = linear->n;
+    }
+    linear->gemm(&gemm);
+}
+
+void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    run_blocks(step, chunk, worker, linear_columns);
+}
+
+/* out[m, n] = the columns [n] of x */
+static void gather(const int32_t *columns, size_t n, size_t m, const int8_t *x, size_t ldx, int8_t *out) {
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) out[i * n + j] = x[i * ldx + (size_t)columns[j]];
+    }
+}
+
+/* The same on integers: x [rows, k] s8 with row scales, scale and sums [n], groups of panels, weak rows and
+ * the columns of x that they multiply. */
+static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
+                             size_t block) {
+    const rt_linear_step *linear = &step->as.linear;
+    const int8_t *x = rt_place_at(&step->in[0], worker);
+    const float *bias = rt_place_at(&step->in[2], worker);
+    const float *residual = rt_place_at(&step->in[3], worker);
+    const uint8_t *groups = rt_place_at(&step->in[6], worker);
+    const int8_t *weak = rt_place_at(&step->in[7], worker);
+    size_t m = rt_chunk_rows(chunk, step->rows);
+    rt_gemm_q gemm = {
+        .m = m,
+        .n = columns.to - columns.from,
+        .k = linear->k,
+        .a = x + block * linear->k,
+        .lda = rt_row_q(linear->k * linear->blocks),
+        .a_scale = (const rt_row_scale *)(const void *)(x + linear->x_scale_at),
+        .b = (const char *)linear->weight + columns.from / RT_PANEL * linear->panel_bytes,
+        .b_group = groups == NULL ? NULL : groups + columns.from / RT_PANEL * linear->panel_groups,
+        .group = linear->group,
+        .weak = linear->weak,
+        .b_weak = weak == NULL ? NULL : weak + columns.from * linear->weak,
+        .b_scale = (const float *)rt_place_at(&step->in[4], worker) + columns.from,
+        .b_sum = (const int32_t *)rt_place_at(&step->in[5], worker) + columns.from,
+        .bias = bias == NULL ? NULL : bias + columns.from,
+        .residual = residual == NULL ? NULL : residual + columns.from,
+        .ldr = linear->n,
+        .act = linear->act,
+        .c = (float *)rt_place_at(&step->out[0], worker) + columns.from,
+        .ldc = linear->n,
+        .scratch = (int8_t *)worker->scratch,
+    };
+    if (linear->weak > 0) {
+        int8_t *a_weak = gemm.scratch + rt_gemm_q_scratch(linear->k);
+        gather(rt_place_at(&step->in[8], worker), linear->weak, m, gemm.a, gemm.lda, a_weak);
+        gemm.a_weak = a_weak;
+    }
+    linear->gemm_q(&gemm);
+}
+
+void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    run_blocks(step, chunk, worker, linear_q_columns);
+}
+
+/* How the step's rows become int8; input `moved` is what they are multiplied by, the next one
+ * what is added. */
+static rt_rows_q rows_q(const rt_step *step, const rt_worker *worker, const float *span, int moved) {
+    return (rt_rows_q){span, rt_place_at(&step->in[moved], worker),
+                       rt_place_at(&step->in[moved + 1], worker)};
+}
+
+/* Rows from…to of y (and of its narrow twin), normalised. */
+static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, rt_range rows,
+                              const rt_norm_step *norm) {
+    size_t n = norm->n;
+    char *twin = rt_place_at(&step->out[1], worker);
+    rt_norm_args args = {
+        .rows = rows.to - rows.from,
+        .n = n,
+        .epsilon = norm->epsilon,
+        .y = (float *)rt_place_at(&step->out[0], worker) + rows.from * n,
+        .ldy = n,
+    };
+    if (norm->narrow == RETORT_BF16) {
+        args.y16 = (uint16_t *)(void *)twin + rows.from * n;
+        args.ldy16 = n;
+    } else if (norm->narrow == RETORT_S8) {
+        args.y8 = (int8_t *)twin + rows.from * rt_row_q(n);
+        args.scale8 = (rt_row_scale *)(void *)(twin + norm->scale_at) + rows.from;
+        args.how8 = rows_q(step, worker, norm->range, norm->moved);
+    }
+    return args;
+}
+
+void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    const rt_norm_step *norm = &step->as.norm;
+    rt_range rows = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
+    rt_norm_args args = norm_args(step, worker, rows, norm);
+    args.x = (const float *)rt_place_at(&step->in[0], worker) + rows.from * norm->n;
+    args.ldx = norm->n;
+    args.gamma = rt_place_at(&step->in[1], worker);
+    args.beta = rt_place_at(&step->in[2], worker);
+    norm->norm(&args);
+}
+
+/* How many of the ascending ids are below `id`; *found: whether it is one of them. */
+static size_t count_below(const int32_t *kept, size_t count, int32_t id, bool *found) {
+    size_t low = 0;
+    for (size_t high = count; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        if (kept[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *found = low < count && kept[low] == id;
+    return low;
+}
+
+/* Rows of the word table for ids, of which some have none (graph.h); ~row of the kept rows for those. */
+static void find_rows(const rt_step *step, const rt_worker *worker, const int32_t *ids, size_t n,
+                      int32_t *out) {
+    const rt_embed_step *embed = &step->as.embed;
+    const int32_t *gaps = rt_place_at(&step->in[12], worker), *kept = rt_place_at(&step->in[13], worker);
+    for (size_t i = 0; i < n; i++) {
+        int32_t lost = 0;
+        bool found;
+        for (size_t g = 0; g < embed->gaps && ids[i] >= gaps[2 * g]; g++) {
+            int32_t beyond = ids[i] - gaps[2 * g] + 1, size = gaps[2 * g + 1];
+            lost += beyond < size ? beyond : size;
+        }
+        int32_t below = (int32_t)count_below(kept, embed->kept, ids[i], &found), row = ids[i] - lost - below;
+        out[i] = found ? ~below : row > 0 ? row : 0;
+    }
+}
+
+/* Embed's arguments for these rows of the chunk, but for ids and the word table. */
+static rt_embed_args embed_args(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker,
+                                rt_range rows) {
+    rt_embed_args args = {
+        .positions = chunk->positions + rows.from,
+        .types = chunk->types + rows.from,
+        .type = rt_place_at(&step->in[6], worker),
+        .norm = norm_args(step, worker, rows, &step->as.embed.norm),
+    };
+    if (step->in[9].value >= 0) {
+        args.position_q = rt_place_at(&step->in[2], worker);
+        args.position_scale = rt_place_at(&step->in[9], worker);
+    } else {
+        args.position = rt_place_at(&step->in[2], worker);
+    }
+    args.norm.gamma = rt_place_at(&step->in[3], worker);
+    args.norm.beta = rt_place_at(&step->in[4], worker);
+    return args;
+}
+
+/* ids: rows of the word table. */
+static void embed_words(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker, rt_range rows,
+                        const int32_t *ids) {
+    const rt_embed_step *embed = &step->as.embed;
+    rt_embed_args args = embed_args(step, chunk, worker, rows);
+    args.ids = ids;
+    if (embed->word_bits == 32) {
+        args.word = rt_place_at(&step->in[1], worker);
+    } else {
+        args.word_q = rt_place_at(&step->in[1], worker);
+        args.word_bits = embed->word_bits;
+        args.word_scale = rt_place_at(&step->in[7], worker);
+        args.word_group = rt_place_at(&step->in[8], worker);
+        args.word_group_size = embed->word_group;
+    }
+    embed->embed(&args);
+}
+
+/* ids: rows of those that are kept in 8 bits. */
+static void embed_kept(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker, rt_range rows,
+                       const int32_t *ids) {
+    rt_embed_args args = embed_args(step, chunk, worker, rows);
+    args.ids = ids;
+    args.word_q = rt_place_at(&step->in[14], worker);
+    args.word_bits = 8;
+    args.word_scale = rt_place_at(&step->in[15], worker);
+    step->as.embed.embed(&args);
+}
+
+/* Inputs: ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale
+ * (, factor, add (, gaps (, kept, kept_rows, kept_scale))))))). The ids and types are the chunk's. Tokens go
+ * to the kernel in runs that read the same table. */
+void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    rt_range rows = rt_worker_share(worker, chunk->rows, 1);
+    size_t n = rows.to - rows.from;
+    if (step->as.embed.gaps == 0 && step->as.embed.kept == 0) {
+        embed_words(step, chunk, worker, rows, chunk->ids + rows.from);
+        return;
+    }
+    int32_t *found = (int32_t *)(void *)worker->scratch;
+    find_rows(step, worker, chunk->ids + rows.from, n, found);
+    for (size_t from = 0, to; from < n; from = to) {
+        bool kept = found[from] < 0;
+        for (to = from; to < n && (found[to] < 0) == kept; to++) {
+        }
+        for (size_t i = from; kept && i < to; i++) found[i] = ~found[i];
+        rt_range run = {rows.from + from, rows.from + to};
+        (kept ? embed_kept : embed_words)(step, chunk, worker, run, found + from);
+    }
+}
+
+/* Rows of q that belong to sequence b: first row in q's value, and how many. */
+static rt_range query_rows(const rt_step *step, const rt_chunk *chunk, size_t b) {
+    if (step->as.attention.select == RT_SELECT_FIRST) return (rt_range){b, b + 1};
+    if (step->as.attention.select == RT_SELECT_MASK) {
+        return (rt_range){(size_t)chunk->mask_starts[b], (size_t)chunk->mask_starts[b + 1]};
+    }
+    size_t start = (size_t)chunk->starts[b];
+    return (rt_range){start, start + (size_t)chunk->lengths[b]};
+}
+
+/* Where q, k and v are: columns of one value [·, 3 hidden], of q and kv [·, 2 hidden], or three values. */
+typedef struct heads {
+    const float *q, *k, *v;
+    size_t ldq, ldkv;
+} heads;
+
+static heads find_heads(const rt_step *step, const rt_worker *worker, size_t hidden) {
+    const float *first = rt_place_at(&step->in[0], worker);
+    int parts = step->as.attention.parts;
+    if (parts == 1) return (heads){first, first + hidden, first + 2 * hidden, 3 * hidden, 3 * hidden};
+    const float *second = rt_place_at(&step->in[1], worker);
+    if (parts == 2) return (heads){first, second, second + hidden, hidden, 2 * hidden};
+    return (heads){first, second, rt_place_at(&step->in[2], worker), hidden, hidden};
+}
+
+/* Sequences from which on 16-bit integers are faster (Zen 3, dim 64: 32 against 45 GFLOP/s at 16 keys, 72
+ * against 70 at 64, 101 against 80 at 384). */
+enum { S16_LEAST_KEYS = 64 };
+
+/* All heads of one sequence as queries of one attention whose keys and values are its rows of x. */
+static void attend_shared(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, size_t b) {
+    const rt_attention_step *attention = &step->as.attention;
+    size_t n = attention->dim, at = query_rows(step, chunk, b).from * attention->heads * n;
+    const float *x = (const float *)rt_place_at(&step->in[1], worker) + (size_t)chunk->starts[b] * n;
+    rt_attention args = {
+        .queries = attention->heads,
+        .keys = (size_t)chunk->lengths[b],
+        .dim = n,
+        .q = (const float *)rt_place_at(&step->in[0], worker) + at,
+        .k = x,
+        .v = x,
+        .ldq = n,
+        .ldk = n,
+        .ldv = n,
+        .scale = attention->scale,
+        .ldo = n,
+        .ldo16 = n,
+        .scratch = worker->scratch,
+    };
+    if (attention->narrow_out)
+        args.out16 = (uint16_t *)rt_place_at(&step->out[0], worker) + at;
+    else
+        args.out = (float *)rt_place_at(&step->out[0], worker) + at;
+    attention->attention(&args);
+}
+
+/* One head of one sequence. */
+static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, size_t b, size_t head) {
+    const rt_attention_step *attention = &step->as.attention;
+    size_t hidden = attention->heads * attention->dim, column = head * attention->dim;
+    heads at = find_heads(step, worker, hidden);
+    rt_range queries = query_rows(step, chunk, b);
+    size_t start = (size_t)chunk->starts[b];
+    size_t out_at = queries.from * hidden + column;
+    void *out = rt_place_at(&step->out[0], worker);
+    rt_attention args = {
+        .queries = queries.to - queries.from,
+        .keys = (size_t)chunk->lengths[b],
+        .dim = attention->dim,
+        .q = at.q + queries.from * at.ldq + column,
+        .k = at.k + start * at.ldkv + column,
+        .v = at.v + start * at.ldkv + column,
+        .ldq = at.ldq,
+        .ldk = at.ldkv,
+        .ldv = at.ldkv,
+        .scale = attention->scale,
+        .out = attention->narrow_out ? NULL : (float *)out + out_at,
+        .ldo = hidden,
+        .out16 = attention->narrow_out ? (uint16_t *)out + out_at : NULL,
+        .ldo16 = hidden,
+        .scratch = worker->scratch,
+    };
+    bool s16 = attention->attention_s16 != NULL && args.keys >= S16_LEAST_KEYS;
+    (s16 ? attention->attention_s16 : attention->attention)(&args);
+}
+
+/* Heads of sequences are shared out by their cost, queries times keys: a head is of the part of the total in
+ * which its middle falls. */
+void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    uint64_t total = 0, before = 0, parts = (uint64_t)worker->parts;
+    bool shared = step->as.attention.shared;
+    size_t count = shared ? 1 : step->as.attention.heads; /* attentions a sequence */
+    for (size_t b = 0; b < chunk->batch; b++) {
+        rt_range queries = query_rows(step, chunk, b);
+        total += count * (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
+    }
+    for (size_t b = 0; b < chunk->batch; b++) {
+        rt_range queries = query_rows(step, chunk, b);
+        uint64_t cost = (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
+        for (size_t head = 0; head < count && cost > 0; head++, before += cost) {
+            uint64_t part = (2 * before + cost) * parts / (2 * total);
+            if (part < (uint64_t)worker->part || part >= (uint64_t)worker->end) continue;
+            if (shared)
+                attend_shared(step, chunk, worker, b);
+            else
+                attend(step, chunk, worker, b, head);
+        }
+    }
+}
+
+double rt_step_operations(const rt_step *step, const rt_chunk *chunk) {
+    if (step->run != rt_step_attention) return step->flops_row * (double)rt_chunk_rows(chunk, step->rows);
+    double pairs = 0;
+    for (size_t b = 0; b < chunk->batch; b++) {
+        rt_range queries = query_rows(step, chunk, b);
+        pairs += (double)(queries.to - queries.from) * (double)chunk->lengths[b];
+    }
+    return step->flops_row * pairs;
+}
+
+/* x [rows, n] -> [batch, n] or [masks, n] */
+void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    bool first = step->as.rows.select == RT_SELECT_FIRST;
+    const int32_t *rows = first ? chunk->starts : chunk->mask_rows;
+    rt_range part = rt_worker_share(worker, first ? chunk->batch : chunk->masks, 1);
+    size_t bytes = step->as.rows.n * sizeof(float);
+    const char *x = rt_place_at(&step->in[0], worker);
+    char *out = rt_place_at(&step->out[0], worker);
+    for (size_t i = part.from; i < part.to; i++) memcpy(out + i * bytes, x + (size_t)rows[i] * bytes, bytes);
+}
+
+/* x [rows, n] -> [batch, n] */
+void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    const rt_rows_step *rows = &step->as.rows;
+    rt_range part = rt_worker_share(worker, chunk->batch, 1);
+    const float *x = rt_place_at(&step->in[0], worker);
+    float *out = rt_place_at(&step->out[0], worker);
+    for (size_t b = part.from; b < part.to; b++) {
+        rt_pool_args args = {.rows = (size_t)chunk->lengths[b],
+                             .n = rows->n,
+                             .x = x + (size_t)chunk->starts[b] * rows->n,
+                             .ldx = rows->n,
+                             .y = out + b * rows->n};
+        rows->pool(&args);
+    }
+}
+
+void rt_step_normalize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    size_t n = step->as.rows.n;
+    rt_range part = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
+    const float *x = rt_place_at(&step->in[0], worker);
+    float *out = rt_place_at(&step->out[0], worker);
+    step->as.rows.normalize(part.to - part.from, n, x + part.from * n, n, out + part.from * n, n);
+}
+
+void rt_step_narrow(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    size_t n = step->as.rows.n;
+    rt_range part = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
+    const float *x = rt_place_at(&step->in[0], worker);
+    uint16_t *out = rt_place_at(&step->out[0], worker);
+    step->as.rows.narrow((part.to - part.from) * n, x + part.from * n, out + part.from * n);
+}
+
+void rt_step_quantize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    const rt_rows_step *rows = &step->as.rows;
+    size_t n = rows->n, stride = rt_row_q(n);
+    rt_range part = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
+    const float *x = rt_place_at(&step->in[0], worker);
+    char *out = rt_place_at(&step->out[0], worker);
+    rt_row_scale *scale = (rt_row_scale *)(void *)(out + rows->scale_at);
+    rt_rows_q how = rows_q(step, worker, rows->range, 1);
+    rows->quantize(part.to - part.from, n, x + part.from * n, n, &how, (int8_t *)out + part.from * stride,
+                   stride, scale + part.from);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * CoNLL columns: one word per line, its tag in the last column, an empty line between sentences. Columns are
+ * separated by tabs if the line has any, else by spaces. */
+#include "eval/dataset.h"
+
+#include <string.h>
+
+/* First and last column; false if there is only one. */
+static bool split_line(retort_text line, retort_text *word, retort_text *tag) {
+    char separator = memchr(line.text, '\t', line.length) != NULL ? '\t' : ' ';
+    rt_field_next(&line, separator, word);
+    bool found = false;
+    for (retort_text field; rt_field_next(&line, separator, &field);) {
+        if (field.length == 0) continue;
+        *tag = field;
+        found = true;
+    }
+    return found;
+}
+
+static retort_status add_word(retort_dataset *data, size_t number, const retort_text *line,
+                              const rt_config *config, retort_error *err) {
+    retort_text word, tag;
+    int64_t label = 0;
+    if (!split_line(*line, &word, &tag)) {
+        return rt_fail(err, RETORT_FORMAT, "%s:%zu: expected a word and its tag, found '%.*s'", data->name,
+                       number, (int)rt_min(line->length, 80), line->text);
+    }
+    retort_status status = RETORT_OK;
+    if (data->labelled) status = rt_dataset_label(data, number, &tag, config, &label, err);
+    if (status == RETORT_OK) status = rt_dataset_part(data, &word, err);
+    if (status != RETORT_OK) return status;
+    if (!rt_grow((void **)&data->tags, &data->tag_capacity, data->part_count, sizeof *data->tags)) {
+        return rt_fail_nomem(err, data->part_count * sizeof *data->tags);
+    }
+    data->tags[data->part_count - 1] = (int32_t)label;
+    return RETORT_OK;
+}
+
+/* Makes a sentence of the words from `first` on; its text is the words joined by spaces. */
+static retort_status end_sentence(retort_dataset *data, size_t first, retort_error *err) {
+    if (first == data->part_count) return RETORT_OK;
+    size_t length = data->part_count - first - 1;
+    for (size_t i = first; i < data->part_count; i++) length += data->parts[i].length;
+    char *text = rt_arena_calloc(&data->arena, length + 1, 1), *at = text;
+    if (text == NULL) return rt_fail_nomem(err, length + 1);
+    for (size_t i = first; i < data->part_count; i++) {
+        if (i > first) *at++ = ' ';
+        memcpy(at, data->parts[i].text, data->parts[i].length);
+        at += data->parts[i].length;
+    }
+    rt_sample sample = {.text = {.text = text, .length = length}, .first = first};
+    sample.count = data->part_count - first;
+    return rt_dataset_add(data, &sample, err);
+}
+
+retort_status rt_conll_read(retort_dataset *data, rt_lines lines, const rt_config *config,
+                            retort_error *err) {
+    static const char mark[] = "-DOCSTART-";
+    retort_status status = RETORT_OK;
+    size_t first = 0;
+    data->labelled = config->task == RETORT_TASK_TAG && !data->texts_only;
+    for (retort_text line; status == RETORT_OK && rt_lines_next(&lines, &line);) {
+        if (line.length == 0) {
+            status = end_sentence(data, first, err);
+            first = data->part_count;
+        } else if (line.length < strlen(mark) || memcmp(line.text, mark, strlen(mark)) != 0) {
+            status = add_word(data, lines.number, &line, config, err);
+        }
+    }
+    return status == RETORT_OK ? end_sentence(data, first, err) : status;
+}

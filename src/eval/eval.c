@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Evaluation: runs samples in batches through one or two sessions, then computes a metric. */
+#include "eval/eval.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+rt_encoding *rt_evaluation_slot(rt_evaluation *e) {
+    size_t index = e->feed.n;
+    if (!rt_grow((void **)&e->encodings, &e->encoding_capacity, index + 1, sizeof *e->encodings) ||
+        !rt_grow((void **)&e->targets, &e->target_capacity, index + 1, sizeof *e->targets)) {
+        return NULL;
+    }
+    if (index == e->used) e->encodings[e->used++] = (rt_encoding){0};
+    return &e->encodings[index];
+}
+
+size_t rt_eval_row(const rt_evaluation *e, size_t sequence) {
+    bool tokens = e->config->task == RETORT_TASK_TAG || e->config->task == RETORT_TASK_ANSWER;
+    return tokens ? (size_t)e->feed.offsets[sequence] : sequence;
+}
+
+static retort_status write_logits(rt_evaluation *e, const retort_matrix *rows, retort_error *err) {
+    for (size_t i = 0; i < rows->rows; i++) {
+        e->line.length = 0;
+        for (size_t j = 0; j < rows->columns; j++) {
+            rt_buffer_format(&e->line, "%s%.9g", j > 0 ? "\t" : "",
+                             (double)rows->data[i * rows->columns + j]);
+        }
+        rt_buffer_text(&e->line, "\n");
+        if (e->line.failed) return rt_fail_nomem(err, rows->columns * 16);
+        if (e->options->logits(e->options->logits_user, e->line.data, e->line.length) != 0) {
+            return rt_fail(err, RETORT_CANCELLED, "evaluation: the receiver of the logits stopped it");
+        }
+    }
+    return RETORT_OK;
+}
+
+static retort_status run_batch(rt_evaluation *e, retort_matrix *rows, retort_error *err) {
+    retort_matrix reference;
+    retort_status status = rt_feed_run(&e->feed, e->session, rows, err);
+    if (status == RETORT_OK && e->options->logits != NULL) status = write_logits(e, rows, err);
+    if (status != RETORT_OK || e->options->reference == NULL) return status;
+    status = rt_feed_run(&e->feed, e->options->reference, &reference, err);
+    if (status != RETORT_OK) return status;
+    if (reference.rows != rows->rows || reference.columns != rows->columns) {
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "reference: %zu rows of %zu logits where the model gives %zu rows of %zu",
+                       reference.rows, reference.columns, rows->rows, rows->columns);
+    }
+    rt_eval_compare(e, rows, &reference);
+    return RETORT_OK;
+}
+
+/* Feeds the samples from *index on until a batch is full, runs it and scores each sample. */
+static retort_status next_batch(rt_evaluation *e, const rt_eval_kind *kind, size_t *index, size_t *ends,
+                                retort_error *err) {
+    size_t from = *index, first = 0;
+    retort_matrix rows;
+    retort_status status = RETORT_OK;
+    rt_feed_clear(&e->feed);
+    for (; status == RETORT_OK && *index < e->data->count && e->feed.tokens < e->budget; ++*index) {
+        e->feed.text = *index;
+        status = kind->feed(e, &e->data->samples[*index], err);
+        ends[*index] = e->feed.n;
+    }
+    if (status == RETORT_OK && e->feed.n > 0) status = run_batch(e, &rows, err);
+    if (status == RETORT_NONFINITE) rt_fail_in(err, status, e->data->name);
+    for (size_t i = from; status == RETORT_OK && i < *index; first = ends[i++]) {
+        status = kind->score(e, i, first, ends[i] - first, &rows, err);
+    }
+    return status;
+}
+
+static retort_status run_all(rt_evaluation *e, const rt_eval_kind *kind, retort_error *err) {
+    size_t *ends =
+        rt_calloc(e->data->count, sizeof *ends); /* one past the last sequence of a sample in its batch */
+    if (ends == NULL) return rt_fail_nomem(err, e->data->count * sizeof *ends);
+    retort_status status = RETORT_OK;
+    for (size_t index = 0; status == RETORT_OK && index < e->data->count;) {
+        status = next_batch(e, kind, &index, ends, err);
+        if (status == RETORT_OK && e->options->progress != NULL &&
+            e->options->progress(e->options->progress_user, "texts", index, e->data->count) != 0) {
+            status = rt_fail(err, RETORT_CANCELLED, "evaluation: cancelled after %zu texts", index);
+        }
+    }
+    free(ends);
+    return status;
+}
+
+static retort_status check_data(const rt_eval_kind *kind, const retort_dataset *data, retort_error *err) {
+    bool fits = data->kind == kind->data && (data->labelled || !kind->labelled);
+    if (kind->data == RT_DATA_LINES) fits = true; /* any text will do */
+    for (size_t i = 0; fits && kind->pairs && i < data->count; i++) fits = data->samples[i].text.pair != NULL;
+    if (fits) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%s: evaluating this model needs %s", data->name, kind->needs);
+}
+
+static retort_status check_reference(const rt_evaluation *e, retort_error *err) {
+    if (e->options->reference == NULL) return RETORT_OK;
+    const retort_model *model = rt_session_model(e->session),
+                       *other = rt_session_model(e->options->reference);
+    if (e->options->reference == e->session) {
+        return rt_fail(err, RETORT_ARGUMENT, "reference: must be another session than the one evaluated");
+    }
+    if (model->config.task != other->config.task ||
+        rt_config_columns(&model->config) != rt_config_columns(&other->config) ||
+        model->config.vocab != other->config.vocab || model->config.types != other->config.types) {
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "reference: task, labels (%lld), vocabulary (%lld) or token types differ from the "
+                       "model's (%lld, %lld)",
+                       (long long)other->config.labels, (long long)other->config.vocab,
+                       (long long)model->config.labels, (long long)model->config.vocab);
+    }
+    return RETORT_OK;
+}
+
+static retort_status prepare(rt_evaluation *e, retort_error *err) {
+    bool tag = e->config->task == RETORT_TASK_TAG;
+    if (tag) e->labels = rt_entity_labels_new(e->config);
+    e->found = rt_calloc(e->data->count, sizeof *e->found);
+    e->wanted = rt_calloc(e->data->count, sizeof *e->wanted);
+    bool made = e->found != NULL && e->wanted != NULL && (e->labels != NULL || !tag);
+    return made ? RETORT_OK : rt_fail_nomem(err, e->data->count * sizeof *e->found);
+}
+
+static void evaluation_free(rt_evaluation *e) {
+    for (size_t i = 0; i < e->used; i++) rt_encoding_free(&e->encodings[i]);
+    free(e->encodings);
+    free(e->targets);
+    free(e->labels);
+    free(e->words);
+    free(e->found);
+    free(e->wanted);
+    rt_buffer_free(&e->line);
+    rt_feed_free(&e->feed);
+}
+
+static void set_comparison(const rt_evaluation *e, retort_eval_result *result) {
+    const rt_comparison *c = &e->comparison;
+    bool compared = c->rows > 0;
+    result->kl = compared ? c->kl / (double)c->rows : NAN;
+    result->agreement = compared ? c->agree / (double)c->rows : NAN;
+    result->max_abs_logit_error = compared ? c->worst : NAN;
+}
+
+/* Taggers are trained and measured on the first 128 tokens of a sentence (max_seq_length of the usual
+ * scripts), and published figures refer to that; the caller may choose a larger limit. */
+enum { TAG_LENGTH = 128 };
+
+static int64_t default_length(const rt_config *config) {
+    return config->task == RETORT_TASK_TAG && config->max_length > TAG_LENGTH ? TAG_LENGTH : -1;
+}
+
+retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
+                          const retort_eval_options *options, retort_eval_result *result, retort_error *err) {
+    const retort_model *model = rt_session_model(session);
+    const rt_eval_kind *kind = rt_eval_kind_of(&model->config);
+    rt_evaluation e = {.session = session, .config = &model->config, .tokenizer = model->tokenizer};
+    e.data = data;
+    e.options = options;
+    e.encode = rt_feed_options(session, options->max_length < 0 ? default_length(&model->config)
+                                                                : options->max_length);
+    e.encode.words = true;
+    e.budget = RT_FEED_TOKENS;
+    if (model->config.task == RETORT_TASK_FILL) {
+        e.encode.special_as_text = true; /* each sequence has exactly one mask token, set here */
+        e.budget = RT_FEED_MASKED;
+    }
+    if (options->batch_tokens > 0) e.budget = (size_t)options->batch_tokens;
+    *result = (retort_eval_result){.size = sizeof *result, .metric = kind->metric, .n = data->count};
+    result->second_metric = kind->second_metric;
+    retort_status status = check_data(kind, data, err);
+    if (status == RETORT_OK) status = check_reference(&e, err);
+    if (status == RETORT_OK) status = prepare(&e, err);
+    uint64_t before = *rt_session_truncated(session);
+    if (status == RETORT_OK) status = run_all(&e, kind, err);
+    result->truncated = *rt_session_truncated(session) - before;
+    if (status == RETORT_OK) status = kind->finish(&e, result, err);
+    set_comparison(&e, result);
+    evaluation_free(&e);
+    return status;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The state of one evaluation, shared by its parts. */
+#ifndef RT_EVAL_EVAL_H
+#define RT_EVAL_EVAL_H
+
+#include "eval/dataset.h"
+#include "eval/metric.h"
+#include "task/feed.h"
+#include "task/task.h"
+
+/* Accumulated differences from the reference. */
+typedef struct rt_comparison {
+    double kl, agree, worst;
+    size_t rows;
+} rt_comparison;
+
+typedef struct rt_evaluation {
+    retort_session *session;
+    const rt_config *config;
+    const rt_tokenizer *tokenizer;
+    const retort_dataset *data;
+    const retort_eval_options *options;
+    rt_encode_options encode;
+    size_t budget; /* tokens per batch */
+    rt_feed feed;
+    rt_encoding *encodings; /* of this batch: [feed.n]; the rest of `used` is kept for the next batch */
+    int32_t *targets;       /* [feed.n] fill: the piece that was masked */
+    size_t encoding_capacity, target_capacity, used;
+    rt_comparison comparison;
+    rt_buffer line; /* logits as text */
+    /* state of the metrics */
+    rt_tag_label *labels;    /* tag */
+    rt_entity_counts counts; /* tag */
+    int32_t *words;          /* tag: predicted label of each word */
+    size_t word_capacity;
+    double *found, *wanted; /* [samples] spearman */
+    double sum, second_sum; /* of points, or of negative log-likelihoods */
+    size_t points;          /* number of summands */
+} rt_evaluation;
+
+/* A slot for the encoding of the next sequence; NULL if out of memory. */
+rt_encoding *rt_evaluation_slot(rt_evaluation *e);
+
+/* One row per kind of evaluation. */
+typedef struct rt_eval_kind {
+    const char *metric, *second_metric;
+    rt_data_kind data;    /* required kind of data */
+    bool labelled, pairs; /* required content of its rows */
+    const char *needs;    /* the same as text */
+    /* Encodes a sample into one or more slots, and feeds them. */
+    retort_status (*feed)(rt_evaluation *e, const rt_sample *sample, retort_error *err);
+    /* Scores a sample from the logits of its n sequences, which start at `first`. */
+    retort_status (*score)(rt_evaluation *e, size_t index, size_t first, size_t n, const retort_matrix *rows,
+                           retort_error *err);
+    /* Computes the metric from the accumulated state. */
+    retort_status (*finish)(rt_evaluation *e, retort_eval_result *result, retort_error *err);
+} rt_eval_kind;
+const rt_eval_kind *rt_eval_kind_of(const rt_config *config);
+
+/* retort_eval; arguments are checked by the caller. */
+retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
+                          const retort_eval_options *options, retort_eval_result *result, retort_error *err);
+
+/* Rows of sequence i: first row; rows per token for tag and answer, else one each. */
+size_t rt_eval_row(const rt_evaluation *e, size_t sequence);
+/* Adds the differences of a batch's logits to e->comparison. */
+void rt_eval_compare(rt_evaluation *e, const retort_matrix *rows, const retort_matrix *reference);
+
+#endif

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One kind of evaluation per task: how a sample becomes sequences, and how their logits are scored. */
+#include "eval/eval.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static retort_status feed_one(rt_evaluation *e, const retort_text *text, retort_error *err) {
+    rt_encoding *slot = rt_evaluation_slot(e);
+    if (slot == NULL) return rt_fail_nomem(err, (e->feed.n + 1) * sizeof *slot);
+    retort_status status = rt_encode(e->tokenizer, text, &e->encode, slot, err);
+    return status == RETORT_OK ? rt_feed_encoding(&e->feed, slot, err) : status;
+}
+
+static retort_status feed_text(rt_evaluation *e, const rt_sample *sample, retort_error *err) {
+    return feed_one(e, &sample->text, err);
+}
+
+static const float *row_of(const retort_matrix *rows, size_t row) {
+    return rows->data + row * rows->columns;
+}
+
+static retort_status mean_points(rt_evaluation *e, retort_eval_result *result, retort_error *err) {
+    (void)err;
+    result->value = e->sum / (double)e->points;
+    result->second_value = e->second_sum / (double)e->points;
+    return RETORT_OK;
+}
+
+/* ---- Labels: accuracy of the best one ---- */
+
+static retort_status score_label(rt_evaluation *e, size_t index, size_t first, size_t n,
+                                 const retort_matrix *rows, retort_error *err) {
+    (void)n, (void)err;
+    size_t best = rt_score_best(row_of(rows, first), rows->columns);
+    e->sum += (int64_t)best == e->data->samples[index].label;
+    e->points++;
+    return RETORT_OK;
+}
+
+/* ---- Values and similarities: rank correlation with the scores ---- */
+
+static retort_status score_value(rt_evaluation *e, size_t index, size_t first, size_t n,
+                                 const retort_matrix *rows, retort_error *err) {
+    (void)n, (void)err;
+    e->found[index] = row_of(rows, first)[0];
+    e->wanted[index] = e->data->samples[index].score;
+    return RETORT_OK;
+}
+
+static retort_status feed_both(rt_evaluation *e, const rt_sample *sample, retort_error *err) {
+    retort_text first = {.text = sample->text.text, .length = sample->text.length};
+    retort_text second = {.text = sample->text.pair, .length = sample->text.pair_length};
+    retort_status status = feed_one(e, &first, err);
+    return status == RETORT_OK ? feed_one(e, &second, err) : status;
+}
+
+static retort_status score_similarity(rt_evaluation *e, size_t index, size_t first, size_t n,
+                                      const retort_matrix *rows, retort_error *err) {
+    (void)n, (void)err;
+    e->found[index] = rt_similarity_of(e->config->sentences.similarity, row_of(rows, first),
+                                       row_of(rows, first + 1), rows->columns);
+    e->wanted[index] = e->data->samples[index].score;
+    return RETORT_OK;
+}
+
+static retort_status finish_ranks(rt_evaluation *e, retort_eval_result *result, retort_error *err) {
+    return rt_spearman(e->found, e->wanted, e->data->count, &result->value, err);
+}
+
+/* ---- Tags: entity F1, a word's label is its first piece's; words that were cut off are not counted ---- */
+
+static retort_status feed_words(rt_evaluation *e, const rt_sample *sample, retort_error *err) {
+    rt_encoding *slot = rt_evaluation_slot(e);
+    if (slot == NULL) return rt_fail_nomem(err, (e->feed.n + 1) * sizeof *slot);
+    retort_status status =
+        rt_encode_words(e->tokenizer, e->data->parts + sample->first, sample->count, &e->encode, slot, err);
+    return status == RETORT_OK ? rt_feed_encoding(&e->feed, slot, err) : status;
+}
+
+/* Number of words left after truncation: up to the last one with a piece. */
+static size_t words_left(const rt_evaluation *e, const rt_sample *sample, const rt_encoding *encoding) {
+    int32_t last = -1;
+    for (size_t i = 0; i < encoding->count; i++) last = encoding->words[i] > last ? encoding->words[i] : last;
+    return encoding->count < e->encode.max_length ? sample->count : (size_t)(last + 1);
+}
+
+/* The label for words without a piece; -1 if the model has none. */
+static int64_t outside(const rt_evaluation *e) {
+    for (int64_t i = 0; i < e->config->labels; i++) {
+        if (e->labels[i].mark == 'O' && e->labels[i].type < 0) return i;
+    }
+    return -1;
+}
+
+static retort_status score_words(rt_evaluation *e, size_t index, size_t first, size_t n,
+                                 const retort_matrix *rows, retort_error *err) {
+    (void)n;
+    const rt_sample *sample = &e->data->samples[index];
+    const rt_encoding *encoding = &e->encodings[first];
+    int64_t none = outside(e);
+    if (none < 0) return rt_fail(err, RETORT_ARGUMENT, "evaluation: the model has no label 'O'");
+    if (!rt_grow((void **)&e->words, &e->word_capacity, sample->count, sizeof *e->words)) {
+        return rt_fail_nomem(err, sample->count * sizeof *e->words);
+    }
+    for (size_t i = 0; i < sample->count; i++) e->words[i] = (int32_t)none;
+    for (size_t i = encoding->count; i-- > 0;) { /* in reverse: the first piece of a word wins */
+        if (encoding->words[i] < 0) continue;
+        const float *row = row_of(rows, rt_eval_row(e, first) + i);
+        e->words[encoding->words[i]] = (int32_t)rt_score_best(row, rows->columns);
+    }
+    size_t left = words_left(e, sample, encoding);
+    rt_count_entities(e->labels, e->data->tags + sample->first, e->words, left, &e->counts);
+    return RETORT_OK;
+}
+
+static retort_status finish_entities(rt_evaluation *e, retort_eval_result *result, retort_error *err) {
+    (void)err;
+    result->value = rt_entity_f1(&e->counts);
+    return RETORT_OK;
+}
+
+/* ---- Answers: SQuAD's exact match and F1, the best of the accepted answers ---- */
+
+static const retort_answer_options answer_defaults = RETORT_ANSWER_OPTIONS;
+
+static retort_status feed_windows(rt_evaluation *e, const rt_sample *sample, retort_error *err) {
+    rt_encoding *windows = NULL;
+    size_t count = 0;
+    retort_status status = rt_answer_windows(e->session, &sample->text, e->options->max_length,
+                                             &answer_defaults, &windows, &count, err);
+    for (size_t i = 0; i < count; i++) {
+        rt_encoding *slot = status == RETORT_OK ? rt_evaluation_slot(e) : &windows[i];
+        if (slot == NULL) {
+            status = rt_fail_nomem(err, (e->feed.n + 1) * sizeof *slot);
+            slot = &windows[i];
+        }
+        rt_encoding_free(slot);
+        if (status != RETORT_OK) continue;
+        *slot = windows[i];
+        status = rt_feed_encoding(&e->feed, slot, err);
+    }
+    free(windows);
+    return status;
+}
+
+/* The answer from windows first … first + n. */
+static retort_status best_answer(const rt_evaluation *e, const rt_sample *sample, size_t first, size_t n,
+                                 const retort_matrix *rows, retort_text *found, retort_error *err) {
+    rt_answers answers;
+    retort_spans spans = {0};
+    const retort_text *text = &sample->text;
+    retort_status status = rt_answers_open(&answers, &answer_defaults, text->pair, text->pair_length, err);
+    for (size_t i = first; status == RETORT_OK && i < first + n; i++)
+        status = rt_answers_add(&answers, &e->encodings[i], row_of(rows, rt_eval_row(e, i)), err);
+    if (status == RETORT_OK) status = rt_answers_take(&answers, &spans, err);
+    if (status == RETORT_OK) {
+        const retort_span *best = &spans.items[0];
+        *found = (retort_text){.text = text->pair + best->byte_start};
+        found->length = best->byte_end - best->byte_start;
+    }
+    free(spans.items);
+    rt_answers_close(&answers);
+    return status;
+}
+
+static retort_status score_answer(rt_evaluation *e, size_t index, size_t first, size_t n,
+                                  const retort_matrix *rows, retort_error *err) {
+    const rt_sample *sample = &e->data->samples[index];
+    retort_text found;
+    retort_status status = best_answer(e, sample, first, n, rows, &found, err);
+    if (status != RETORT_OK) return status;
+    static const retort_text no_answer = {.text = ""};
+    double best_exact = 0, best_f1 = 0;
+    for (size_t i = 0; i < sample->count || i == 0; i++) {
+        const retort_text *gold = sample->count > 0 ? &e->data->parts[sample->first + i] : &no_answer;
+        double exact, f1;
+        status = rt_squad_compare(&found, gold, &exact, &f1, err);
+        if (status != RETORT_OK) return status;
+        best_exact = fmax(best_exact, exact);
+        best_f1 = fmax(best_f1, f1);
+    }
+    e->sum += best_exact;
+    e->second_sum += best_f1;
+    e->points++;
+    return RETORT_OK;
+}
+
+/* ---- Mask tokens: exp of the mean negative log-likelihood of each piece, masked alone ---- */
+
+static retort_status copy_ids(rt_encoding *to, const rt_encoding *from, retort_error *err) {
+    size_t bytes = from->count * sizeof *from->ids;
+    if (to->capacity < from->count) {
+        rt_encoding_free(to);
+        *to = (rt_encoding){.ids = malloc(bytes), .types = malloc(bytes), .capacity = from->count};
+        to->offsets = rt_calloc(from->count, 2 * sizeof *to->offsets);
+        to->words = malloc(bytes);
+        if (to->ids == NULL || to->types == NULL || to->offsets == NULL || to->words == NULL) {
+            rt_encoding_free(to);
+            *to = (rt_encoding){0};
+            return rt_fail_nomem(err, bytes);
+        }
+    }
+    to->count = from->count;
+    memcpy(to->ids, from->ids, bytes);
+    memcpy(to->types, from->types, bytes);
+    return RETORT_OK;
+}
+
+static retort_status feed_masked(rt_evaluation *e, const rt_sample *sample, retort_error *err) {
+    int32_t mask = rt_tokenizer_describe(e->tokenizer).mask;
+    retort_status status = rt_encode(e->tokenizer, &sample->text, &e->encode, &e->feed.pair, err);
+    const rt_encoding *text = &e->feed.pair;
+    for (size_t i = 0; status == RETORT_OK && i < text->count; i++) {
+        if (text->words[i] < 0) continue; /* [CLS], [SEP] */
+        rt_encoding *slot = rt_evaluation_slot(e);
+        if (slot == NULL) return rt_fail_nomem(err, (e->feed.n + 1) * sizeof *slot);
+        status = copy_ids(slot, text, err);
+        if (status != RETORT_OK) return status;
+        e->targets[e->feed.n] = text->ids[i];
+        slot->ids[i] = mask;
+        status = rt_feed_encoding(&e->feed, slot, err);
+    }
+    return status;
+}
+
+static retort_status score_masked(rt_evaluation *e, size_t index, size_t first, size_t n,
+                                  const retort_matrix *rows, retort_error *err) {
+    (void)index, (void)err;
+    for (size_t i = first; i < first + n; i++) {
+        const float *row = row_of(rows, i);
+        e->sum += rt_score_log_sum(row, rows->columns, 1) - row[e->targets[i]];
+        e->points++;
+    }
+    return RETORT_OK;
+}
+
+static retort_status finish_perplexity(rt_evaluation *e, retort_eval_result *result, retort_error *err) {
+    retort_status status = mean_points(e, result, err);
+    result->value = exp(result->value);
+    return status;
+}
+
+typedef enum kind_index { LABELS, VALUES, SIMILARITY, ENTITIES, ANSWERS, MASKS } kind_index;
+static const rt_eval_kind kinds[] = {
+    [LABELS] = {"accuracy", NULL, RT_DATA_TABLE, true, false,
+                "a table with texts ('sentence', or --text-column NAME) and labels ('label', or "
+                "--label-column NAME)",
+                feed_text, score_label, mean_points},
+    [VALUES] = {"spearman", NULL, RT_DATA_TABLE, true, false,
+                "a table with texts ('sentence', or --text-column NAME) and scores ('score', or "
+                "--label-column NAME)",
+                feed_text, score_value, finish_ranks},
+    [SIMILARITY] = {"spearman", NULL, RT_DATA_TABLE, true, true,
+                    "a table with pairs of texts ('sentence1' and 'sentence2', or --text-column and "
+                    "--text-pair-column NAME) and scores ('score', or --label-column NAME)",
+                    feed_both, score_similarity, finish_ranks},
+    [ENTITIES] = {"f1", NULL, RT_DATA_WORDS, true, false, "CoNLL columns: a word and its tag a line",
+                  feed_words, score_words, finish_entities},
+    [ANSWERS] = {"exact_match", "f1", RT_DATA_ANSWERS, true, false, "SQuAD JSON", feed_windows, score_answer,
+                 mean_points},
+    [MASKS] = {"pseudo_perplexity", NULL, RT_DATA_LINES, false, false, "lines of text", feed_masked,
+               score_masked, finish_perplexity},
+};
+
+const rt_eval_kind *rt_eval_kind_of(const rt_config *config) {
+    switch (config->task) {
+    case RETORT_TASK_TAG:
+        return &kinds[ENTITIES];
+    case RETORT_TASK_ANSWER:
+        return &kinds[ANSWERS];
+    case RETORT_TASK_FILL:
+        return &kinds[MASKS];
+    case RETORT_TASK_EMBED:
+        return &kinds[SIMILARITY];
+    case RETORT_TASK_CLASSIFY:
+        break;
+    }
+    return rt_config_has_values(config) ? &kinds[VALUES] : &kinds[LABELS];
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Metrics of an evaluation: plain functions of numbers. */
+#ifndef RT_EVAL_METRIC_H
+#define RT_EVAL_METRIC_H
+
+#include "task/task.h"
+
+/* Σ p ln(p/q) of p = softmax(reference), q = softmax(logits), element i at [i * stride]. */
+double rt_divergence(const float *reference, const float *logits, size_t n, size_t stride);
+/* The same for n independent binary outputs, summed. */
+double rt_divergence_yes_no(const float *reference, const float *logits, size_t n);
+
+/* Pearson correlation of ranks, where ties share their mean rank; NaN if one side is constant. */
+retort_status rt_spearman(const double *x, const double *y, size_t n, double *out, retort_error *err);
+
+/* As in seqeval: a letter, and the type after a '-'; a name of another form counts as I, as above. */
+rt_tag_label *rt_entity_labels_new(const rt_config *config);
+
+/* Counts entities of rt_entity_labels_new as seqeval does by default: B and S start one, E and S end it, and
+ * a new one starts at a change of type and after an end or O. */
+typedef struct rt_entity_counts {
+    size_t gold, predicted, correct;
+} rt_entity_counts;
+void rt_count_entities(const rt_tag_label *labels, const int32_t *gold, const int32_t *predicted, size_t n,
+                       rt_entity_counts *counts);
+double rt_entity_f1(const rt_entity_counts *counts);
+
+/* Comparison of SQuAD answers: lower-case ASCII, without punctuation, "a", "an", "the". */
+retort_status rt_squad_compare(const retort_text *predicted, const retort_text *gold, double *exact,
+                               double *f1, retort_error *err);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The configuration and the origin as JSON. One row a member. */
+#include "format/json.h"
+#include "model/stored.h"
+#include "arch/modules.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct integer {
+    const char *key;
+    size_t offset;
+    int64_t least, most;
+} integers[] = {
+    {"layers", offsetof(rt_config, layers), 0, 1 << 12},
+    {"hidden", offsetof(rt_config, hidden), 1, 1 << 20},
+    {"heads", offsetof(rt_config, heads), 1, 1 << 16},
+    {"ffn", offsetof(rt_config, ffn), 1, 1 << 24},
+    {"vocab", offsetof(rt_config, vocab), 1, INT32_MAX},
+    {"positions", offsetof(rt_config, positions), 1, 1 << 24},
+    {"types", offsetof(rt_config, types), 0, 1 << 16},
+    {"labels", offsetof(rt_config, labels), 1, INT32_MAX},
+    {"max_length", offsetof(rt_config, max_length), 1, 1 << 24},
+};
+enum { INTEGER_COUNT = sizeof integers / sizeof *integers };
+
+static const struct choice {
+    const char *key;
+    size_t offset; /* of an enum */
+    const char *names[8];
+} choices[] = {
+    {"task", offsetof(rt_config, task), {"classify", "tag", "answer", "fill", "embed"}},
+    {"problem", offsetof(rt_config, problem), {"single_label", "multi_label", "regression"}},
+    {"family", offsetof(rt_config, family), {"distilbert", "bert"}},
+    {"activation", offsetof(rt_config, activation), {"none", "gelu", "gelu_tanh", "relu", "tanh"}},
+    {"pooling", offsetof(rt_config, pooling), {"none", "cls", "mean", "max"}},
+};
+enum { CHOICE_COUNT = sizeof choices / sizeof *choices };
+_Static_assert(sizeof(rt_family) == sizeof(int) && sizeof(retort_task) == sizeof(int) &&
+                   sizeof(retort_problem) == sizeof(int) && sizeof(rt_act) == sizeof(int) &&
+                   sizeof(rt_pooling) == sizeof(int),
+               "choices are read as int");
+
+static const struct flag {
+    const char *key;
+    size_t offset;
+} flags[] = {
+    {"normalize", offsetof(rt_config, normalize)},
+    {"pooler", offsetof(rt_config, pooler)},
+};
+enum { FLAG_COUNT = sizeof flags / sizeof *flags };
+
+/* ---- Writing ---- */
+
+static json_t *label_array(const rt_config *config) {
+    json_t *array = json_array();
+    for (int64_t i = 0; i < config->labels && array != NULL; i++) {
+        if (json_array_append_new(array, json_string(config->label_names[i])) == 0) continue;
+        json_decref(array);
+        array = NULL;
+    }
+    return array;
+}
+
+char *rt_model_config_text(const rt_config *config) {
+    const char *base = (const char *)config;
+    json_t *root = json_object();
+    int failed = root == NULL;
+    for (size_t i = 0; i < CHOICE_COUNT; i++) {
+        int value;
+        memcpy(&value, base + choices[i].offset, sizeof value);
+        failed |= json_object_set_new(root, choices[i].key, json_string(choices[i].names[value]));
+    }
+    for (size_t i = 0; i < INTEGER_COUNT; i++) {
+        int64_t value;
+        memcpy(&value, base + integers[i].offset, sizeof value);
+        failed |= json_object_set_new(root, integers[i].key, json_integer(value));
+    }
+    for (size_t i = 0; i < FLAG_COUNT; i++) {
+        bool value;
+        memcpy(&value, base + flags[i].offset, sizeof value);
+        failed |= json_object_set_new(root, flags[i].key, json_boolean(value));
+    }
+    failed |= json_object_set_new(root, "epsilon", json_real((double)config->epsilon));
+    if (config->label_names != NULL) {
+        failed |= json_object_set_new(root, "label_names", label_array(config));
+    }
+    if (config->task == RETORT_TASK_EMBED) {
+        failed |= json_object_set_new(root, "sentences", rt_sentences_write(&config->sentences));
+    }
+    char *text = failed ? NULL : json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    return text;
+}
+
+char *rt_model_origin_text(const retort_model *model) {
+    char library[48];
+    snprintf(library, sizeof library, "retort %d.%d.%d", RETORT_VERSION_MAJOR, RETORT_VERSION_MINOR,
+             RETORT_VERSION_PATCH);
+    json_t *root =
+        json_pack("{s:s, s:s, s:s}", "source", model->source, "library", library, "recipe", model->recipe);
+    json_t *warnings = model->warning_count > 0 ? json_array() : NULL;
+    bool failed = root == NULL || (model->warning_count > 0 && warnings == NULL);
+    for (size_t i = 0; i < model->warning_count && !failed; i++) {
+        failed = json_array_append_new(warnings, json_string(model->warnings[i])) != 0;
+    }
+    if (warnings != NULL && !failed) failed = json_object_set(root, "warnings", warnings) != 0;
+    char *text = failed ? NULL : json_dumps(root, JSON_COMPACT);
+    json_decref(warnings);
+    json_decref(root);
+    return text;
+}
+
+/* ---- Reading ---- */
+
+static retort_status read_integer(rt_config *config, const json_t *root, const struct integer *row,
+                                  const char *name, retort_error *err) {
+    const json_t *member = json_object_get(root, row->key);
+    int64_t value = json_integer_value(member);
+    if (!json_is_integer(member) || value < row->least || value > row->most) {
+        return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: %s: expected an integer from %lld to %lld",
+                       name, row->key, (long long)row->least, (long long)row->most);
+    }
+    memcpy((char *)config + row->offset, &value, sizeof value);
+    return RETORT_OK;
+}
+
+static retort_status read_choice(rt_config *config, const json_t *root, const struct choice *row,
+                                 const char *name, retort_error *err) {
+    const char *text = json_string_value(json_object_get(root, row->key));
+    for (int i = 0; text != NULL && row->names[i] != NULL; i++) {
+        if (strcmp(text, row->names[i]) != 0) continue;
+        memcpy((char *)config + row->offset, &i, sizeof i);
+        return RETORT_OK;
+    }
+    return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: %s: %.60s is not known here", name, row->key,
+                   text != NULL ? text : "a missing value");
+}
+
+/* A copy in the model's arena. */
+static const char *own(retort_model *model, const char *text) {
+    return rt_arena_text(&model->arena, text, strlen(text));
+}
+
+static retort_status read_labels(retort_model *model, const json_t *root, const char *name,
+                                 retort_error *err) {
+    const json_t *array = json_object_get(root, "label_names");
+    if (array == NULL) return RETORT_OK;
+    size_t count = json_array_size(array);
+    if (!json_is_array(array) || count != (size_t)model->config.labels) {
+        return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: %zu label_names, expected %lld", name,
+                       count, (long long)model->config.labels);
+    }
+    const char **labels = rt_arena_calloc(&model->arena, count, sizeof *labels);
+    if (labels == NULL) return rt_fail_nomem(err, count * sizeof *labels);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = json_string_value(json_array_get(array, i));
+        if (text == NULL) {
+            return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: label %zu is no text", name, i);
+        }
+        labels[i] = own(model, text);
+        if (labels[i] == NULL) return rt_fail_nomem(err, strlen(text) + 1);
+    }
+    model->config.label_names = labels;
+    return RETORT_OK;
+}
+
+/* Files of before this was read have none. */
+static retort_status read_sentences(retort_model *model, const json_t *root, const char *name,
+                                    retort_error *err) {
+    const json_t *object = json_object_get(root, "sentences");
+    rt_sentences *out = &model->config.sentences;
+    if (object == NULL || model->config.task != RETORT_TASK_EMBED) return RETORT_OK;
+    out->skips_prompt = json_is_false(json_object_get(object, "include_prompt"));
+    retort_status status = rt_sentences_read(out, &model->arena, name, object, err);
+    if (status != RETORT_OK || out->columns <= model->config.labels) return status;
+    return rt_fail(err, RETORT_FORMAT,
+                   "%.200s: retort.config: truncate_dim is over the %lld numbers of a vector", name,
+                   (long long)model->config.labels);
+}
+
+static retort_status read_members(retort_model *model, const json_t *root, const char *name,
+                                  retort_error *err) {
+    rt_config *config = &model->config;
+    retort_status status = RETORT_OK;
+    for (size_t i = 0; status == RETORT_OK && i < INTEGER_COUNT; i++) {
+        status = read_integer(config, root, &integers[i], name, err);
+    }
+    for (size_t i = 0; status == RETORT_OK && i < CHOICE_COUNT; i++) {
+        status = read_choice(config, root, &choices[i], name, err);
+    }
+    for (size_t i = 0; i < FLAG_COUNT; i++) {
+        bool value = json_is_true(json_object_get(root, flags[i].key));
+        memcpy((char *)config + flags[i].offset, &value, sizeof value);
+    }
+    config->epsilon = (float)json_number_value(json_object_get(root, "epsilon"));
+    if (status == RETORT_OK) status = read_sentences(model, root, name, err);
+    return status == RETORT_OK ? read_labels(model, root, name, err) : status;
+}
+
+retort_status rt_model_read_config(retort_model *model, const char *name, const char *text,
+                                   retort_error *err) {
+    json_t *root;
+    retort_status status = rt_json_parse(&root, name, text, strlen(text), err);
+    if (status != RETORT_OK) return status;
+    status = read_members(model, root, name, err);
+    json_decref(root);
+    return status;
+}
+
+static retort_status read_warnings(retort_model *model, const json_t *list, retort_error *err) {
+    size_t count = json_array_size(list);
+    for (size_t i = 0; i < count && model->warning_count < RT_TOKENIZER_WARNINGS; i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        if (text == NULL) continue;
+        model->warnings[model->warning_count] = own(model, text);
+        if (model->warnings[model->warning_count++] == NULL) return rt_fail_nomem(err, strlen(text));
+    }
+    return RETORT_OK;
+}
+
+retort_status rt_model_read_origin(retort_model *model, const char *name, const char *text,
+                                   retort_error *err) {
+    json_t *root;
+    retort_status status = rt_json_parse(&root, name, text, strlen(text), err);
+    if (status != RETORT_OK) return status;
+    const char *source = json_string_value(json_object_get(root, "source"));
+    const char *recipe = json_string_value(json_object_get(root, "recipe"));
+    if (source == NULL || recipe == NULL) {
+        status = rt_fail(err, RETORT_FORMAT, "%.200s: retort.origin: no source or no recipe", name);
+    } else {
+        model->source = own(model, source);
+        model->recipe = own(model, recipe);
+        if (model->source == NULL || model->recipe == NULL) status = rt_fail_nomem(err, strlen(source));
+    }
+    if (status == RETORT_OK) status = read_warnings(model, json_object_get(root, "warnings"), err);
+    json_decref(root);
+    return status;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A model as one object, and as one .retort file: a safetensors file whose tensors are the graph's constants
+ * in the layout the kernels compute in (64-byte aligned) plus the vocabulary, and whose __metadata__ holds
+ *   format            "pt" (for readers that insist)
+ *   retort.version    "1"
+ *   retort.graph      the graph's text
+ *   retort.config     JSON: task, problem, family, labels, sizes, …
+ *   retort.tokenizer  JSON settings
+ *   retort.origin     JSON: source, library version, recipe
+ * Tensor names are the constants' names; the vocabulary is the U8 tensor "tokenizer.vocab", last. Scalars and
+ * short index vectors are a part of the graph's text. Packed constants are stored in their packed shape
+ * ([n/16, k, 16], [n/16, k/2, 16, 2] of bf16 pairs, [n/16, k/4, 16, 4] of int8, [n/16, k/8, 16, 4] of bytes
+ * with two 4-bit codes), tables of 4-bit codes flat; others in their own when their bytes are a multiple of
+ * 64, else flat and zero-padded to one. The graph's text has the logical dims. */
+#ifndef RT_MODEL_MODEL_H
+#define RT_MODEL_MODEL_H
+
+#include "graph/graph.h"
+#include "arch/encoder.h"
+#include "text/tokenizer.h"
+
+#include <stdatomic.h>
+
+/* The constants of a model's graph in their order, and what they are for. */
+typedef struct rt_constants {
+    size_t count;
+    struct rt_constant {
+        int value;
+        rt_use use;
+    } items[];
+} rt_constants;
+
+struct retort_model {
+    atomic_int owners;
+    _Atomic(rt_constants *) constants; /* made when first asked for */
+    rt_graph graph;
+    rt_config config; /* strings in `arena` */
+    rt_tokenizer *tokenizer;
+    char *vocab; /* what the tokenizer was unpacked from, when it is not in the mapping */
+    const char *source, *recipe;
+    const char *warnings[RT_TOKENIZER_WARNINGS]; /* of the import */
+    size_t warning_count;
+    size_t source_nodes; /* of the ONNX graph it was imported from, 0 for others */
+    uint64_t file_bytes;
+    rt_arena arena;
+    rt_tensors file;                  /* the mapping, when loaded */
+    struct retort_model *shared_with; /* retained: a model made from another borrows its constants */
+};
+
+/* In a recipe, before the names of rewrites that were left out. */
+#define RT_MODEL_WITHOUT " without="
+
+/* Zeroed model with one owner; NULL when out of memory. retort_model_free (in package.c) frees it. */
+retort_model *rt_model_new(void);
+/* Of a model whose graph changes no more; NULL when out of memory. The model's to free. */
+const rt_constants *rt_model_constants(const retort_model *model);
+/* A model with a copy of the graph, to be changed; constants, texts and the tokenizer are borrowed. */
+retort_status rt_model_derive(retort_model **out, const retort_model *model, retort_error *err);
+/* The value [tokens, hidden] whose rows a model of level 3 that embeds pools; -1: another model, or one that
+ * computes only some of them, as rows that nobody reads are pruned, down to the queries of the last
+ * attention. */
+int rt_model_pooled_rows(const retort_model *model);
+/* A model whose rows are the vectors [tokens, hidden] that `model`, which embeds, pools. */
+retort_status rt_model_token_vectors(retort_model **out, const retort_model *model, retort_error *err);
+retort_status rt_model_import(retort_model **out, const char *source, const retort_import_options *options,
+                              retort_error *err);
+/* memory: bytes that reading may take, 0: as base/budget.h has it. */
+retort_status rt_model_load(retort_model **out, const char *path, uint64_t memory, retort_error *err);
+retort_status rt_model_save(const retort_model *model, const char *path, retort_error *err);
+retort_status rt_model_optimize(retort_model **out, const retort_model *model,
+                                const retort_optimize_options *options, retort_error *err);
+/* load on plain memory, as the fuzzer calls it; `data` must outlive the model. */
+retort_status rt_model_parse(retort_model **out, const char *name, const uint8_t *data, size_t size,
+                             retort_error *err);
+
+#endif

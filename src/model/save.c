@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A model as a safetensors file. */
+#include "graph/ops.h"
+#include "model/stored.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* [panels, steps of k, 16, elements a step and column] of the packed layouts; the last dim 1 is left out. */
+static const struct packed_row {
+    int64_t step, elements;
+} packed_rows[] = {
+    [RT_LAYOUT_P16] = {1, 1},
+    [RT_LAYOUT_P16_BF16] = {2, 2},
+    [RT_LAYOUT_P16_S8] = {4, 4},
+    [RT_LAYOUT_P16_S4] = {8, 4},
+};
+
+bool rt_model_tensor(const rt_value *value, rt_tensor *out) {
+    size_t bytes;
+    *out = (rt_tensor){.name = value->name, .data = value->data, .dtype = value->dtype};
+    if (!rt_value_bytes(value, &bytes)) return false;
+    if (value->layout == RT_LAYOUT_ROWS_S4) {
+        out->rank = 1;
+        out->shape[0] = (int64_t)rt_round_up(bytes, 64);
+    } else if (value->layout != RT_LAYOUT_ROWS) {
+        const struct packed_row *row = &packed_rows[value->layout];
+        int64_t panels = (value->dims[1] + RT_PANEL - 1) / RT_PANEL;
+        int64_t steps = (value->dims[0] + row->step - 1) / row->step;
+        out->rank = row->elements > 1 ? 4 : 3;
+        memcpy(out->shape, (int64_t[]){panels, steps, RT_PANEL, row->elements}, 4 * sizeof steps);
+    } else if (bytes % 64 == 0) {
+        out->rank = value->rank;
+        memcpy(out->shape, value->dims, sizeof out->shape);
+    } else {
+        out->rank = 1;
+        out->shape[0] = (int64_t)(rt_round_up(bytes, 64) / rt_dtype_size(value->dtype));
+    }
+    return true;
+}
+
+/* Everything that is allocated for one save. */
+typedef struct package {
+    rt_arena arena; /* of vectors made short, and codes of 3 bits */
+    rt_tensor *tensors;
+    size_t count;
+    rt_buffer graph;
+    char *vocab, *settings, *config, *origin;
+    size_t vocab_size;
+} package;
+
+static void package_free(package *p) {
+    rt_arena_free(&p->arena);
+    free(p->tensors);
+    rt_buffer_free(&p->graph);
+    free(p->vocab);
+    free(p->settings);
+    free(p->config);
+    free(p->origin);
+}
+
+static bool is_short(const rt_value *value) {
+    const float *data = value->data;
+    if (!rt_value_may_be_short(value)) return false;
+    for (int64_t i = 0; i < value->dims[0]; i++) {
+        uint32_t bits;
+        memcpy(&bits, &data[i], sizeof bits);
+        if ((bits & 0xffff) != 0) return false;
+    }
+    return true;
+}
+
+/* 4-bit codes that need only 3. False: out of memory. */
+static bool store_three(package *p, const rt_value *value, rt_tensor *out) {
+    size_t bytes = 0, stored = rt_value_three_bytes(value);
+    uint8_t *data = rt_arena_calloc(&p->arena, stored, 1);
+    *out = (rt_tensor){.name = value->name, .data = data, .dtype = RETORT_U8, .rank = 1};
+    out->shape[0] = (int64_t)stored;
+    if (data != NULL && rt_value_bytes(value, &bytes)) rt_pack_s3((bytes + 63) / 64, value->data, data);
+    return data != NULL;
+}
+
+/* The constant as a tensor of the file; false: out of memory. */
+static bool store(package *p, const rt_value *value, rt_tensor *out) {
+    rt_value narrow = *value;
+    if (rt_value_fits_three(value)) return store_three(p, value, out);
+    if (is_short(value)) {
+        size_t n = (size_t)value->dims[0];
+        uint16_t *data = rt_arena_calloc(&p->arena, rt_round_up(n, 32), sizeof *data);
+        if (data == NULL) return false;
+        for (size_t i = 0; i < n; i++) data[i] = rt_f32_to_bf16(((const float *)value->data)[i]);
+        narrow.dtype = RETORT_BF16;
+        narrow.data = data;
+    }
+    return rt_model_tensor(&narrow, out);
+}
+
+/* The constants that the graph's text does not hold, then the vocabulary. */
+static retort_status gather_tensors(package *p, const rt_graph *graph, retort_error *err) {
+    p->tensors = rt_calloc(graph->value_count + 1, sizeof *p->tensors);
+    if (p->tensors == NULL) return rt_fail_nomem(err, graph->value_count * sizeof *p->tensors);
+    for (size_t i = 0; i < graph->value_count; i++) {
+        const rt_value *value = &graph->values[i];
+        if (!rt_value_is_constant(value) || rt_value_is_inline(value)) continue;
+        if (value->data == NULL)
+            return rt_fail(err, RETORT_ARGUMENT, "%.200s: this constant has no data", value->name);
+        if (!store(p, value, &p->tensors[p->count])) return rt_fail_nomem(err, sizeof *value);
+        p->count++;
+    }
+    rt_tensor *vocab = &p->tensors[p->count++];
+    *vocab = (rt_tensor){.name = RT_MODEL_VOCAB, .data = p->vocab, .dtype = RETORT_U8, .rank = 1};
+    vocab->shape[0] = (int64_t)p->vocab_size;
+    return RETORT_OK;
+}
+
+static int append(void *user, const char *data, size_t length) {
+    rt_buffer *buffer = user;
+    rt_buffer_append(buffer, data, length);
+    return buffer->failed;
+}
+
+static retort_status gather(package *p, const retort_model *model, retort_error *err) {
+    retort_status status = rt_tokenizer_pack(model->tokenizer, &p->vocab, &p->vocab_size, &p->settings, err);
+    if (status != RETORT_OK) return status;
+    p->config = rt_model_config_text(&model->config);
+    p->origin = rt_model_origin_text(model);
+    if (p->config == NULL || p->origin == NULL ||
+        rt_graph_print(&model->graph, append, &p->graph) != RETORT_OK)
+        return rt_fail_nomem(err, p->graph.capacity);
+    return gather_tensors(p, &model->graph, err);
+}
+
+retort_status rt_model_save(const retort_model *model, const char *path, retort_error *err) {
+    package p = {0};
+    retort_status status = gather(&p, model, err);
+    if (status == RETORT_OK) {
+        const char *keys[] = {"format",        "retort.version",   "retort.graph",
+                              "retort.config", "retort.tokenizer", "retort.origin"};
+        const char *values[] = {"pt", RT_MODEL_VERSION, p.graph.data, p.config, p.settings, p.origin};
+        status =
+            rt_safetensors_write(path, p.tensors, p.count, keys, values, sizeof keys / sizeof *keys, err);
+    }
+    package_free(&p);
+    return status;
+}

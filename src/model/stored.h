@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What writing, reading and checking a .retort file share. */
+#ifndef RT_MODEL_STORED_H
+#define RT_MODEL_STORED_H
+
+#include "model/model.h"
+
+#define RT_MODEL_VERSION "1"
+#define RT_MODEL_VOCAB   "tokenizer.vocab"
+
+/* The tensor that a constant is stored as: packed matrices in their packed shape; others in their own when
+ * their bytes are a multiple of 64, else flat and zero-padded to one. False when the size overflows. */
+bool rt_model_tensor(const rt_value *value, rt_tensor *out);
+
+/* retort.config and retort.origin. The texts are malloc'ed; NULL: out of memory. */
+char *rt_model_config_text(const rt_config *config);
+char *rt_model_origin_text(const retort_model *model);
+/* Into model->config, or model->source and model->recipe; strings go to the model's arena. `name` is the
+ * file's. */
+retort_status rt_model_read_config(retort_model *model, const char *name, const char *text,
+                                   retort_error *err);
+retort_status rt_model_read_origin(retort_model *model, const char *name, const char *text,
+                                   retort_error *err);
+
+/* Whether a graph that verifies is one that can run as the model that the configuration and the tokenizer
+ * describe: its inputs, its output, its tables, and what its rows are. */
+retort_status rt_model_check(const retort_model *model, const char *name, retort_error *err);
+
+/* RETORT_LIMIT when one text would take more than the budget of what is being read (base/budget.h). */
+retort_status rt_model_check_memory(const retort_model *model, retort_error *err);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Attention in standard operators: heads split, scores, mask, softmax, context, heads joined. */
+#include <stdio.h>
+#include "onnx/writer.h"
+
+/* Names of q, k and v. */
+typedef struct parts {
+    const char *q, *k, *v;
+    int64_t hidden;
+} parts;
+
+/* The columns of one value as `count` equal parts. */
+static void split(rt_onnx_writer *w, const char *x, size_t count, const char **out) {
+    const char **names = rt_put_alloc(w, count, sizeof *names);
+    rt_onnx_attr attrs[] = {RT_ONNX_INT("axis", -1), RT_ONNX_INT("num_outputs", (int64_t)count)};
+    rt_onnx_node *node = rt_put_node(w, "Split", "split", 1, &x, w->opset >= 18 ? 2 : 1, attrs);
+    if (w->failed != RETORT_OK) return;
+    for (size_t i = 0; i < count; i++) {
+        names[i] = rt_put_name(w, i + 1 == count ? "v" : i + 2 == count ? "k" : "q");
+        out[i] = names[i];
+    }
+    node->outputs = names;
+    node->output_count = count;
+}
+
+static parts parts_of(rt_onnx_writer *w, const rt_node *node) {
+    const char *out[3] = {"", "", ""};
+    int count = node->attrs.parts;
+    for (int i = 0; i < count; i++) out[i] = rt_put_value(w, node->inputs[i]);
+    if (count == 1) split(w, out[0], 3, out);
+    if (count == 2) split(w, out[1], 2, out + 1);
+    const rt_value *last = &w->graph->values[node->inputs[count - 1]];
+    return (parts){out[0], out[1], out[2], last->dims[last->rank - 1] / (4 - count)};
+}
+
+/* [batch, sequence, hidden] to [batch, heads, sequence, dim], or keys to [batch, heads, dim, sequence]; a row
+ * a sequence [batch, hidden] is one query. */
+static const char *heads_of(rt_onnx_writer *w, const char *leaf, const char *x, int rank,
+                            const int64_t dims[2], bool keys) {
+    int64_t perm[] = {0, 2, keys ? 3 : 1, keys ? 1 : 3};
+    const char *wide = rt_put_reshape(w, leaf, x, 4, (int64_t[]){0, rank == 2 ? 1 : 0, dims[0], dims[1]});
+    char name[32];
+    snprintf(name, sizeof name, "%.24s.heads", leaf);
+    return rt_put(w, "Transpose", name, 1, &wide, 1, &RT_ONNX_INTS("perm", perm, 4));
+}
+
+static const char *chances(rt_onnx_writer *w, const char *q, const char *k, float scale) {
+    const char *scores = rt_put2(w, "MatMul", "scores", q, k);
+    if (scale != 1) scores = rt_put2(w, "Mul", "scaled", scores, rt_put_scalar(w, "scale", scale));
+    scores = rt_put2(w, "Add", "masked", scores, rt_put_mask(w));
+    return rt_put(w, "Softmax", "softmax", 1, &scores, 1, &RT_ONNX_INT("axis", -1));
+}
+
+/* Every head's keys and values are x itself: q [batch, heads n], x [batch, sequence, n] */
+static void put_shared(rt_onnx_writer *w, const rt_node *node) {
+    const rt_value *x = &w->graph->values[node->inputs[1]];
+    int64_t heads = node->attrs.heads, n = x->dims[x->rank - 1];
+    const char *values = rt_put2(w, "Unsqueeze", "x", rt_put_value(w, node->inputs[1]),
+                                 rt_put_ints(w, "axis", 1, (int64_t[]){1}));
+    const char *q = rt_put_reshape(w, "q", rt_put_value(w, node->inputs[0]), 4, (int64_t[]){0, heads, 1, n});
+    int64_t perm[] = {0, 1, 3, 2};
+    const char *keys = rt_put(w, "Transpose", "keys", 1, &values, 1, &RT_ONNX_INTS("perm", perm, 4));
+    const char *context = rt_put2(w, "MatMul", "context", chances(w, q, keys, node->attrs.scale), values);
+    rt_put_output(w, node, rt_put_reshape(w, "join", context, 2, (int64_t[]){0, heads * n}));
+}
+
+void rt_put_attention(rt_onnx_writer *w, const rt_node *node) {
+    if (w->options->fused && rt_put_fused_attention(w, node)) return;
+    if (node->attrs.shared) {
+        put_shared(w, node);
+        return;
+    }
+    parts p = parts_of(w, node);
+    int64_t dims[] = {node->attrs.heads, p.hidden / node->attrs.heads}, perm[] = {0, 2, 1, 3};
+    int rank = node->attrs.parts == 1 ? 3 : rt_put_rank(w, node->inputs[0]);
+    const char *q = heads_of(w, "query", p.q, rank, dims, false), *k = heads_of(w, "key", p.k, 3, dims, true);
+    const char *v = heads_of(w, "value", p.v, 3, dims, false);
+    const char *context = rt_put2(w, "MatMul", "context", chances(w, q, k, node->attrs.scale), v);
+    const char *rows = rt_put(w, "Transpose", "rows", 1, &context, 1, &RT_ONNX_INTS("perm", perm, 4));
+    int64_t joined[] = {0, rank == 2 ? p.hidden : 0, p.hidden};
+    rt_put_output(w, node, rt_put_reshape(w, "join", rows, rank == 2 ? 2 : 3, joined));
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Fused operators as standard ones, on padded rows [batch, sequence, …] whatever the level. */
+#include "onnx/writer.h"
+
+#include <math.h>
+
+/* What becomes s8 is x * factor + add where the node has these as inputs `factor` and the next. */
+static void put_moved(rt_onnx_writer *w, const rt_node *node, int factor, const char *x) {
+    if (factor >= node->input_count || node->inputs[factor] < 0) return;
+    const char *moved = rt_put2(w, "Mul", "factor", x, rt_put_value(w, node->inputs[factor]));
+    moved = rt_put2(w, "Add", "moved", moved, rt_put_value(w, node->inputs[factor + 1]));
+    w->names[node->outputs[node->output_count - 1]] = moved;
+}
+
+void rt_put_narrow(rt_onnx_writer *w, const rt_node *node) {
+    rt_put_alias(w, node);
+    put_moved(w, node, 1, rt_put_value(w, node->inputs[0]));
+}
+
+void rt_put_alias(rt_onnx_writer *w, const rt_node *node) {
+    rt_put_output(w, node, rt_put_value(w, node->inputs[0]));
+}
+
+static int input_of(const rt_node *node, int index) {
+    return index < node->input_count ? node->inputs[index] : -1;
+}
+
+void rt_put_norm(rt_onnx_writer *w, const char *x, int gamma, int beta, float epsilon, const rt_node *node) {
+    const char *inputs[] = {x, rt_put_value(w, gamma), rt_put_value(w, beta)};
+    rt_onnx_attr attrs[] = {RT_ONNX_INT("axis", -1), RT_ONNX_REAL("epsilon", epsilon)};
+    rt_put_output(w, node, rt_put(w, "LayerNormalization", "norm", 3, inputs, 2, attrs));
+}
+
+void rt_put_layer_norm(rt_onnx_writer *w, const rt_node *node) {
+    if (!w->options->fused || !rt_put_fused_norm(w, node)) {
+        rt_put_norm(w, rt_put_value(w, node->inputs[0]), node->inputs[1], node->inputs[2],
+                    node->attrs.epsilon, node);
+    }
+    put_moved(w, node, 3, rt_put_value(w, node->outputs[0]));
+}
+
+/* ---- Embeddings ---- */
+
+static const char *gather(rt_onnx_writer *w, const char *leaf, int table, const char *ids) {
+    const char *inputs[] = {rt_put_value(w, table), ids};
+    return rt_put(w, "Gather", leaf, 2, inputs, 1, &RT_ONNX_INT("axis", 0));
+}
+
+/* The first rows of the table of positions, as many as the padded length, [sequence, hidden] */
+static const char *positions(rt_onnx_writer *w, int table) {
+    const char *ids = "input_ids";
+    rt_onnx_attr from[] = {RT_ONNX_INT("start", 1), RT_ONNX_INT("end", 2)};
+    const char *length = rt_put(w, "Shape", "length", 1, &ids, 2, from);
+    const char *zero = rt_put_ints(w, "zero", 1, (int64_t[]){0});
+    const char *inputs[] = {rt_put_value(w, table), zero, length, zero};
+    return rt_put(w, "Slice", "position", 4, inputs, 0, NULL);
+}
+
+void rt_put_embed(rt_onnx_writer *w, const rt_node *node) {
+    if (w->options->fused && rt_put_fused_embed(w, node)) return;
+    const char *x = input_of(node, 7) >= 0 ? rt_put_integer_word(w, node)
+                                           : gather(w, "word", node->inputs[1], "input_ids");
+    if (input_of(node, 6) >= 0) {
+        x = rt_put2(w, "Add", "add.type", x, gather(w, "type", node->inputs[6], "token_type_ids"));
+    }
+    const char *rows = positions(w, node->inputs[2]);
+    if (input_of(node, 9) >= 0) rows = rt_put_integer_position(w, node, rows);
+    x = rt_put2(w, "Add", "add.position", x, rows);
+    rt_put_norm(w, x, node->inputs[3], node->inputs[4], node->attrs.epsilon, node);
+    put_moved(w, node, 10, rt_put_value(w, node->outputs[0]));
+}
+
+/* ---- Linear ---- */
+
+static const char *by(rt_onnx_writer *w, const char *op, const char *leaf, const char *x,
+                      const char *constant, float value) {
+    return rt_put2(w, op, leaf, x, rt_put_scalar(w, constant, value));
+}
+
+/* x/2 (1 + erf(x/√2)), in the order that engines know */
+static const char *gelu(rt_onnx_writer *w, const char *x) {
+    const char *erf = rt_put1(w, "Erf", "gelu.erf", by(w, "Div", "gelu.div", x, "gelu.root", 0x1.6a09e6p+0f));
+    const char *one = by(w, "Add", "gelu.add", erf, "gelu.one", 1);
+    return by(w, "Mul", "gelu.half", rt_put2(w, "Mul", "gelu.mul", x, one), "gelu.0.5", 0.5f);
+}
+
+/* x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))) */
+static const char *gelu_tanh(rt_onnx_writer *w, const char *x) {
+    const char *half = by(w, "Mul", "gelu.half", x, "gelu.0.5", 0.5f);
+    const char *cube = by(w, "Pow", "gelu.cube", x, "gelu.3", 3);
+    const char *inner =
+        rt_put2(w, "Add", "gelu.inner", x, by(w, "Mul", "gelu.cubic", cube, "gelu.c", 0.044715f));
+    const char *scaled = by(w, "Mul", "gelu.scaled", inner, "gelu.root", (float)sqrt(2 / M_PI));
+    const char *one = by(w, "Add", "gelu.add", rt_put1(w, "Tanh", "gelu.tanh", scaled), "gelu.one", 1);
+    return rt_put2(w, "Mul", "gelu.mul", half, one);
+}
+
+static const char *relu(rt_onnx_writer *w, const char *x) {
+    return rt_put1(w, "Relu", "relu", x);
+}
+static const char *tanh_of(rt_onnx_writer *w, const char *x) {
+    return rt_put1(w, "Tanh", "tanh", x);
+}
+
+const char *rt_put_activation(rt_onnx_writer *w, rt_act act, const char *x) {
+    static const char *(*const acts[])(rt_onnx_writer *, const char *) = {
+        [RT_FN_GELU] = gelu,    [RT_FN_GELU_TANH] = gelu_tanh, [RT_FN_RELU] = relu,
+        [RT_FN_TANH] = tanh_of, [RT_FN_GELU_SHORT] = gelu,
+    };
+    return act == RT_FN_NONE ? x : acts[act](w, x);
+}
+
+/* A matrix of blocks on the diagonal: its blocks [heads, k, n / heads], from the columns of [k, n]. Engines
+ * fold the two nodes; the matrix stays what it is in our files. */
+static const char *blocks(rt_onnx_writer *w, const rt_node *node, bool integers) {
+    const rt_value *v = &w->graph->values[node->inputs[1]];
+    int64_t heads = node->attrs.heads;
+    const int64_t perm[] = {1, 0, 2}, dims[] = {v->dims[0], heads, v->dims[1] / heads};
+    const char *rows = integers ? rt_put_integer_weight(w, node) : rt_put_value(w, node->inputs[1]);
+    const char *columns = rt_put_reshape(w, "columns", rows, 3, dims);
+    return rt_put(w, "Transpose", "blocks", 1, &columns, 1, &RT_ONNX_INTS("perm", perm, 3));
+}
+
+/* x [batch (, sequence), heads k] times the blocks */
+static const char *block_product(rt_onnx_writer *w, const rt_node *node, bool integers) {
+    const char *x = integers ? rt_put_integer_x(w, node) : rt_put_value(w, node->inputs[0]);
+    const rt_value *weight = &w->graph->values[node->inputs[1]];
+    size_t lead = (size_t)rt_put_rank(w, node->inputs[0]) - 1;
+    int64_t heads = node->attrs.heads, split[5] = {0}, joined[3] = {0};
+    split[lead] = heads;
+    split[lead + 1] = 1;
+    split[lead + 2] = weight->dims[0];
+    joined[lead] = weight->dims[1];
+    x = rt_put_reshape(w, "split", x, lead + 3, split);
+    x = rt_put2(w, "MatMul", "matmul", x, blocks(w, node, integers));
+    return rt_put_reshape(w, "join", x, lead + 1, joined);
+}
+
+static const char *product(rt_onnx_writer *w, const rt_node *node) {
+    bool integers = input_of(node, 4) >= 0;
+    if (node->attrs.heads > 0) return block_product(w, node, integers);
+    if (integers) return rt_put_integer_product(w, node);
+    return rt_put2(w, "MatMul", "matmul", rt_put_value(w, node->inputs[0]), rt_put_value(w, node->inputs[1]));
+}
+
+/* x w + b: one node where x is a matrix of floats, a row a sequence. */
+static const char *biased(rt_onnx_writer *w, const rt_node *node) {
+    const char *bias = rt_put_value(w, input_of(node, 2));
+    bool matrix = rt_put_rank(w, node->inputs[0]) == 2 && input_of(node, 4) < 0 && node->attrs.heads == 0;
+    if (!matrix || bias[0] == '\0') {
+        const char *x = product(w, node);
+        return bias[0] == '\0' ? x : rt_put2(w, "Add", "add", x, bias);
+    }
+    const char *inputs[] = {rt_put_value(w, node->inputs[0]), rt_put_value(w, node->inputs[1]), bias};
+    return rt_put(w, "Gemm", "gemm", 3, inputs, 0, NULL);
+}
+
+void rt_put_linear(rt_onnx_writer *w, const rt_node *node) {
+    if (w->options->fused && rt_put_fused_linear(w, node)) return;
+    const char *x = biased(w, node);
+    x = rt_put_activation(w, node->attrs.act, x);
+    if (input_of(node, 3) >= 0) x = rt_put2(w, "Add", "residual", x, rt_put_value(w, node->inputs[3]));
+    rt_put_output(w, node, x);
+}
+
+/* ---- Rows ---- */
+
+void rt_put_select(rt_onnx_writer *w, const rt_node *node) {
+    if (node->attrs.select != RT_SELECT_FIRST) {
+        rt_put_alias(w, node);
+        return;
+    }
+    int64_t *zero = rt_put_alloc(w, 1, sizeof *zero);
+    const char *inputs[] = {rt_put_value(w, node->inputs[0]),
+                            rt_put_tensor(w, "index", RT_ONNX_INT64, 0, NULL, zero, sizeof *zero)};
+    rt_put_output(w, node, rt_put(w, "Gather", "first", 2, inputs, 1, &RT_ONNX_INT("axis", 1)));
+}
+
+static const char *sum(rt_onnx_writer *w, const char *leaf, const char *x, const char *axes, bool keep) {
+    return rt_put(w, "ReduceSum", leaf, 2, (const char *[]){x, axes}, 1, &RT_ONNX_INT("keepdims", keep));
+}
+
+/* As sentence-transformers does: padding counts nothing. */
+void rt_put_pool(rt_onnx_writer *w, const rt_node *node) {
+    const char *x = rt_put_value(w, node->inputs[0]), *mask = rt_put_float_mask(w);
+    const char *last = rt_put_ints(w, "last", 1, (int64_t[]){-1}),
+               *one = rt_put_ints(w, "one", 1, (int64_t[]){1});
+    const char *wide = rt_put2(w, "Unsqueeze", "mask", mask, last);
+    if (node->attrs.pool == RT_REDUCE_MEAN) {
+        const char *total = sum(w, "sum", rt_put2(w, "Mul", "mul", x, wide), one, false);
+        const char *count = sum(w, "count", mask, one, true);
+        rt_put_output(w, node,
+                      rt_put2(w, "Div", "mean", total, by(w, "Max", "clamp", count, "least", 1e-9f)));
+        return;
+    }
+    const char *read = rt_put2(w, "Equal", "padding", wide, rt_put_scalar(w, "zero", 0));
+    const char *inputs[] = {read, rt_put_scalar(w, "low", -1e9f), x};
+    x = rt_put(w, "Where", "where", 3, inputs, 0, NULL);
+    rt_onnx_attr attrs[] = {RT_ONNX_INT("keepdims", 0), RT_ONNX_INTS("axes", ((int64_t[]){1}), 1)};
+    bool input = w->opset >= 18;
+    rt_put_output(
+        w, node,
+        rt_put(w, "ReduceMax", "max", input ? 2 : 1, (const char *[]){x, one}, input ? 1 : 2, attrs));
+}
+
+/* x / max(|x|, 1e-12) */
+void rt_put_normalize(rt_onnx_writer *w, const rt_node *node) {
+    const char *x = rt_put_value(w, node->inputs[0]), *last = rt_put_ints(w, "last", 1, (int64_t[]){-1});
+    const char *length =
+        rt_put1(w, "Sqrt", "sqrt", sum(w, "sum", rt_put2(w, "Mul", "square", x, x), last, true));
+    rt_put_output(w, node, rt_put2(w, "Div", "div", x, by(w, "Max", "clamp", length, "least", 1e-12f)));
+}
