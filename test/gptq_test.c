@@ -302,7 +302,7 @@ static float *rows_of(const retort_model *model, const rt_feed *texts, const cha
 static void check_moments(const retort_model *model, const rt_feed *texts, const rt_node *node,
                           const rt_moments *m) {
     size_t rows;
-    float *x = rows_of(model, texts, model->graph.values[node->inputs[0]].name, &rows);
+    float *x = rows_of(model, texts, model->graph.values[node->inputs[LINEAR_X]].name, &rows);
     assert_int_equal(rows, m->rows);
     double lost = 0, all = 0;
     for (size_t i = 0; i < m->k; i++) {
@@ -331,7 +331,7 @@ static void test_moments(void **unused) {
             const rt_node *node = &model->graph.nodes[i];
             rt_moments m;
             if (node->op != RT_OP_LINEAR) continue;
-            size_t k = (size_t)model->graph.values[node->inputs[1]].dims[0];
+            size_t k = (size_t)model->graph.values[node->inputs[LINEAR_WEIGHT]].dims[0];
             assert_int_equal(rt_moments_begin(&m, node->name, k, &err), RETORT_OK);
             assert_int_equal(rt_calibrate(&c, &model->graph, &m, 1, &err), RETORT_OK);
             check_moments(model, &c.texts, node, &m);

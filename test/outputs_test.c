@@ -215,7 +215,7 @@ static void test_importance(void **unused) {
         const rt_node *node = &model->graph.nodes[i];
         assert_true((one.outputs[i] != NULL) == (node->op == RT_OP_LINEAR));
         if (one.outputs[i] == NULL) continue;
-        size_t n = (size_t)model->graph.values[node->inputs[1]].dims[1];
+        size_t n = (size_t)model->graph.values[node->inputs[LINEAR_WEIGHT]].dims[1];
         double trace = 0, sum = 0;
         for (size_t r = 0; r < n; r++) {
             trace += (double)one.outputs[i][r * n + r];

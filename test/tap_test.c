@@ -61,8 +61,9 @@ static void seen_free(seen *it) {
 
 /* Column j of row x times the packed weight, plus the bias. */
 static double product(const rt_graph *graph, const rt_node *node, const float *x, size_t j) {
-    const rt_value *weight = &graph->values[node->inputs[1]];
-    const float *w = weight->data, *bias = node->inputs[2] < 0 ? NULL : graph->values[node->inputs[2]].data;
+    const rt_value *weight = &graph->values[node->inputs[LINEAR_WEIGHT]];
+    const float *w = weight->data,
+                *bias = node->inputs[LINEAR_BIAS] < 0 ? NULL : graph->values[node->inputs[LINEAR_BIAS]].data;
     size_t k = (size_t)weight->dims[0];
     double sum = bias == NULL ? 0 : (double)bias[j];
     for (size_t i = 0; i < k; i++) sum += (double)x[i] * (double)w[(j / 16 * k + i) * 16 + j % 16];
@@ -71,8 +72,8 @@ static double product(const rt_graph *graph, const rt_node *node, const float *x
 
 /* A matrix without activation and residual: `out` is `in` times its weight. */
 static void check_product(const seen *it, const rt_node *node, const retort_tapped *tapped) {
-    const rt_value *weight = &it->graph->values[node->inputs[1]];
-    bool residual = node->input_count > 3 && node->inputs[3] >= 0;
+    const rt_value *weight = &it->graph->values[node->inputs[LINEAR_WEIGHT]];
+    bool residual = node->input_count > LINEAR_RESIDUAL && node->inputs[LINEAR_RESIDUAL] >= 0;
     assert_int_equal(tapped->in.columns, weight->dims[0]);
     assert_int_equal(tapped->in.rows, tapped->out.rows);
     if (node->attrs.act != RT_FN_NONE || residual) return;
@@ -101,7 +102,7 @@ static int see(void *user, const retort_tapped *tapped) {
     it->columns[step] = columns;
     it->chunk_rows[step] = rows;
     if (tapped->in.data == NULL) return it->calls == it->stop_at;
-    size_t producer = (size_t)it->graph->values[node->inputs[0]].producer;
+    size_t producer = (size_t)it->graph->values[node->inputs[LINEAR_X]].producer;
     assert_int_equal(tapped->in.rows, it->chunk_rows[producer]);
     assert_int_equal(tapped->in.columns, it->columns[producer]);
     const float *made = it->out[producer] + (it->rows[producer] - tapped->in.rows) * tapped->in.columns;

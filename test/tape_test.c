@@ -128,14 +128,14 @@ static void check_model(const char *name) {
     bench b;
     open_bench(&b, name, 2);
     const rt_node *node = b.tape.embed->node;
-    const rt_value *words = &b.graph.values[node->inputs[1]];
+    const rt_value *words = &b.graph.values[node->inputs[EMBED_WORD]];
     size_t v = (size_t)words->dims[0], n = (size_t)words->dims[1];
     backward(&b);
     float *grad = calloc(v * n, sizeof *grad);
     assert_non_null(grad);
     for (size_t i = 0; i < b.prepared.chunks->rows * n; i++)
         grad[(size_t)b.prepared.chunks->ids[i / n] * n + i % n] += b.tape.embedded[i];
-    check_slope(&b, name, node->inputs[1], v * n, grad);
+    check_slope(&b, name, node->inputs[EMBED_WORD], v * n, grad);
     free(grad);
     close_bench(&b);
 }

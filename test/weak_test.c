@@ -10,7 +10,8 @@ enum { WEAK = 8, GROUP = 32 };
 static int find_linear(const rt_graph *graph, rt_layout layout) {
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
-        if (node->op == RT_OP_LINEAR && graph->values[node->inputs[1]].layout == layout) return (int)i;
+        if (node->op == RT_OP_LINEAR && graph->values[node->inputs[LINEAR_WEIGHT]].layout == layout)
+            return (int)i;
     }
     fail_msg("no such Linear");
     return -1;
@@ -19,7 +20,7 @@ static int find_linear(const rt_graph *graph, rt_layout layout) {
 /* Moves WEAK rows of a 4-bit weight to the weak ones: the same product. */
 static void move_rows(rt_graph *graph, int index) {
     rt_node *node = &graph->nodes[index];
-    rt_value *weight = &graph->values[node->inputs[1]];
+    rt_value *weight = &graph->values[node->inputs[LINEAR_WEIGHT]];
     int64_t k = weight->dims[0], n = weight->dims[1], count = WEAK;
     size_t bytes = 0, weak_bytes = 0;
     assert_true(rt_value_bytes(weight, &bytes) && rt_pack_count_s8(WEAK, (size_t)n, &weak_bytes));
@@ -27,7 +28,7 @@ static void move_rows(rt_graph *graph, int index) {
     int8_t *packed = rt_graph_alloc(graph, weak_bytes), *plain = calloc((size_t)(k * n), 1);
     int32_t *columns = rt_graph_alloc(graph, WEAK * sizeof *columns), *sums = calloc((size_t)n, sizeof *sums);
     assert_true(codes != NULL && packed != NULL && plain != NULL && columns != NULL && sums != NULL);
-    const uint8_t *groups = graph->values[node->inputs[6]].data;
+    const uint8_t *groups = graph->values[node->inputs[LINEAR_GROUPS]].data;
     memcpy(codes, weight->data, bytes);
     rt_unpack_s4((size_t)k, (size_t)n, GROUP, codes, groups, plain);
     int8_t rows[WEAK * 256];
@@ -47,8 +48,8 @@ static void move_rows(rt_graph *graph, int index) {
     int index_of = rt_graph_constant(graph, "columns", RETORT_I32, RT_LAYOUT_ROWS, 1, &count, columns);
     node = &graph->nodes[index];
     while (node->input_count < 9) node->inputs[node->input_count++] = -1;
-    node->inputs[7] = weak;
-    node->inputs[8] = index_of;
+    node->inputs[LINEAR_OUTLIERS] = weak;
+    node->inputs[LINEAR_OUTLIER_COLUMNS] = index_of;
     free(plain);
     free(sums);
 }
@@ -163,21 +164,23 @@ static size_t move_columns(rt_graph *graph) {
 static void undo_columns(rt_graph *graph) {
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *node = &graph->nodes[i];
-        if (node->op != RT_OP_LINEAR || rt_linear_input(&graph->values[node->inputs[1]]) != RETORT_S8)
+        if (node->op != RT_OP_LINEAR ||
+            rt_linear_input(&graph->values[node->inputs[LINEAR_WEIGHT]]) != RETORT_S8)
             continue;
-        int64_t n = graph->values[node->inputs[1]].dims[1];
+        int64_t n = graph->values[node->inputs[LINEAR_WEIGHT]].dims[1];
         float *scale = rt_floats(graph, 1, n), *bias = rt_floats(graph, 1, n);
-        const float *old = graph->values[node->inputs[4]].data;
-        const int32_t *sums = graph->values[node->inputs[5]].data;
-        const float *from = node->inputs[2] >= 0 ? graph->values[node->inputs[2]].data : NULL;
+        const float *old = graph->values[node->inputs[LINEAR_SCALE]].data;
+        const int32_t *sums = graph->values[node->inputs[LINEAR_SUMS]].data;
+        const float *from =
+            node->inputs[LINEAR_BIAS] >= 0 ? graph->values[node->inputs[LINEAR_BIAS]].data : NULL;
         assert_true(scale != NULL && bias != NULL);
         for (int64_t j = 0; j < n; j++) scale[j] = -0.5F * old[j];
         for (int64_t j = 0; j < n; j++) {
             bias[j] = (from != NULL ? from[j] : 0) - (float)(sums[j] / 128) * scale[j];
         }
-        graph->values[node->inputs[4]].data = scale;
+        graph->values[node->inputs[LINEAR_SCALE]].data = scale;
         int moved = rt_add_constant(graph, node->name, "moved", 1, &n, bias);
-        graph->nodes[i].inputs[2] = moved;
+        graph->nodes[i].inputs[LINEAR_BIAS] = moved;
     }
 }
 
@@ -219,16 +222,16 @@ static void check_weights(const rt_graph *integer, const rt_graph *floats) {
     size_t found = 0;
     for (size_t v = 0; v < integer->node_count; v++) {
         const rt_node *node = &integer->nodes[v];
-        const rt_value *w = node->op == RT_OP_LINEAR ? &integer->values[node->inputs[1]] : NULL;
+        const rt_value *w = node->op == RT_OP_LINEAR ? &integer->values[node->inputs[LINEAR_WEIGHT]] : NULL;
         if (w == NULL || node->attrs.heads > 1) continue;
         size_t k = (size_t)w->dims[0], n = (size_t)w->dims[1];
         int8_t *rows = calloc(k, n);
-        const float *scale = integer->values[node->inputs[4]].data;
+        const float *scale = integer->values[node->inputs[LINEAR_SCALE]].data;
         const rt_value *back = &floats->values[rt_value_find(floats, w->name)];
         assert_true(rows != NULL && back->layout == RT_LAYOUT_P16 && back->dtype == RETORT_F32);
         if (w->layout == RT_LAYOUT_P16_S8) rt_unpack_s8(k, n, w->data, rows);
         if (w->layout == RT_LAYOUT_P16_S4) {
-            rt_unpack_s4(k, n, GROUP, w->data, integer->values[node->inputs[6]].data, rows);
+            rt_unpack_s4(k, n, GROUP, w->data, integer->values[node->inputs[LINEAR_GROUPS]].data, rows);
         }
         for (size_t i = 0; i < k * n; i++) {
             size_t row = i / n, j = i % n, panel = j / RT_PANEL * k * RT_PANEL;

@@ -18,7 +18,7 @@ static size_t last_dim(const rt_plan *plan, const rt_place *place) {
 /* Weights of graphs below level 3 are row-major [k, n]: packed here, into the plan. */
 static retort_status packed_weight(rt_plan *plan, rt_step *step, retort_error *err) {
     rt_linear_step *linear = &step->as.linear;
-    const rt_value *weight = value_of(plan, &step->in[1]);
+    const rt_value *weight = value_of(plan, &step->in[LINEAR_WEIGHT]);
     linear->weight = weight->data;
     if (weight->layout != RT_LAYOUT_ROWS) return RETORT_OK;
     size_t count;
@@ -59,7 +59,7 @@ static void choose_gemm(const rt_plan *plan, rt_step *step, const rt_kernels *ke
 
 static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
                                   retort_error *err) {
-    const rt_value *weight = value_of(plan, &step->in[1]);
+    const rt_value *weight = value_of(plan, &step->in[LINEAR_WEIGHT]);
     size_t bytes = 0;
     step->as.linear = (rt_linear_step){
         .k = (size_t)weight->dims[0],
@@ -71,8 +71,8 @@ static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels
     };
     choose_gemm(plan, step, kernels, weight->layout);
     if (weight->layout == RT_LAYOUT_P16_S4) {
-        bool weak = step->in[7].value >= 0;
-        if (weak) step->as.linear.weak = (size_t)value_of(plan, &step->in[7])->dims[0];
+        bool weak = step->in[LINEAR_OUTLIERS].value >= 0;
+        if (weak) step->as.linear.weak = (size_t)value_of(plan, &step->in[LINEAR_OUTLIERS])->dims[0];
         size_t scratch = rt_gemm_q_scratch(step->as.linear.k) + plan->capacity * step->as.linear.weak;
         plan->scratch_floats = rt_max(plan->scratch_floats, (scratch + sizeof(float) - 1) / sizeof(float));
     }
@@ -107,7 +107,7 @@ static retort_status lower_norm(rt_plan *plan, rt_step *step, const rt_kernels *
     (void)err;
     step->run = rt_step_norm;
     step->kernel = kernels->layer_norm_name;
-    step->as.norm = norm_step(plan, step, kernels, 3);
+    step->as.norm = norm_step(plan, step, kernels, LAYER_NORM_CHANNEL_SCALE);
     return RETORT_OK;
 }
 
@@ -115,17 +115,17 @@ static retort_status lower_embed(rt_plan *plan, rt_step *step, const rt_kernels 
     (void)err;
     step->run = rt_step_embed;
     step->kernel = kernels->embed_name;
-    const rt_value *word = value_of(plan, &step->in[1]);
+    const rt_value *word = value_of(plan, &step->in[EMBED_WORD]);
     step->as.embed = (rt_embed_step){
         .embed = kernels->embed,
-        .norm = norm_step(plan, step, kernels, 10),
+        .norm = norm_step(plan, step, kernels, EMBED_CHANNEL_SCALE),
         .word_bits = word->layout == RT_LAYOUT_ROWS_S4 ? 4
                      : word->dtype == RETORT_S8        ? 8
                                                        : 32,
         .word_group = (size_t)step->node->attrs.group,
     };
-    const rt_value *gaps = step->in[12].value >= 0 ? value_of(plan, &step->in[12]) : NULL;
-    const rt_value *kept = step->in[13].value >= 0 ? value_of(plan, &step->in[13]) : NULL;
+    const rt_value *gaps = step->in[EMBED_GAPS].value >= 0 ? value_of(plan, &step->in[EMBED_GAPS]) : NULL;
+    const rt_value *kept = step->in[EMBED_S8_IDS].value >= 0 ? value_of(plan, &step->in[EMBED_S8_IDS]) : NULL;
     if (gaps != NULL) step->as.embed.gaps = (size_t)gaps->dims[0];
     if (kept != NULL) step->as.embed.kept = (size_t)kept->dims[0];
     if (gaps != NULL || kept != NULL) {

@@ -30,9 +30,9 @@ static void run_blocks(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
 static void linear_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
                            size_t block) {
     const rt_linear_step *linear = &step->as.linear;
-    const float *bias = rt_place_at(&step->in[2], worker);
-    const float *residual = rt_place_at(&step->in[3], worker);
-    const char *x = rt_place_at(&step->in[0], worker);
+    const float *bias = rt_place_at(&step->in[LINEAR_BIAS], worker);
+    const float *residual = rt_place_at(&step->in[LINEAR_RESIDUAL], worker);
+    const char *x = rt_place_at(&step->in[LINEAR_X], worker);
     void *out = rt_place_at(&step->out[0], worker);
     rt_gemm gemm = {
         .m = rt_chunk_rows(chunk, step->rows),
@@ -72,11 +72,11 @@ static void gather(const int32_t *columns, size_t n, size_t m, const int8_t *x, 
 static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
                              size_t block) {
     const rt_linear_step *linear = &step->as.linear;
-    const int8_t *x = rt_place_at(&step->in[0], worker);
-    const float *bias = rt_place_at(&step->in[2], worker);
-    const float *residual = rt_place_at(&step->in[3], worker);
-    const uint8_t *groups = rt_place_at(&step->in[6], worker);
-    const int8_t *weak = rt_place_at(&step->in[7], worker);
+    const int8_t *x = rt_place_at(&step->in[LINEAR_X], worker);
+    const float *bias = rt_place_at(&step->in[LINEAR_BIAS], worker);
+    const float *residual = rt_place_at(&step->in[LINEAR_RESIDUAL], worker);
+    const uint8_t *groups = rt_place_at(&step->in[LINEAR_GROUPS], worker);
+    const int8_t *weak = rt_place_at(&step->in[LINEAR_OUTLIERS], worker);
     size_t m = rt_chunk_rows(chunk, step->rows);
     rt_gemm_q gemm = {
         .m = m,
@@ -90,8 +90,8 @@ static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_work
         .group = linear->group,
         .weak = linear->weak,
         .b_weak = weak == NULL ? NULL : weak + columns.from * linear->weak,
-        .b_scale = (const float *)rt_place_at(&step->in[4], worker) + columns.from,
-        .b_sum = (const int32_t *)rt_place_at(&step->in[5], worker) + columns.from,
+        .b_scale = (const float *)rt_place_at(&step->in[LINEAR_SCALE], worker) + columns.from,
+        .b_sum = (const int32_t *)rt_place_at(&step->in[LINEAR_SUMS], worker) + columns.from,
         .bias = bias == NULL ? NULL : bias + columns.from,
         .residual = residual == NULL ? NULL : residual + columns.from,
         .ldr = linear->n,
@@ -102,7 +102,8 @@ static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_work
     };
     if (linear->weak > 0) {
         int8_t *a_weak = gemm.scratch + rt_gemm_q_scratch(linear->k);
-        gather(rt_place_at(&step->in[8], worker), linear->weak, m, gemm.a, gemm.lda, a_weak);
+        gather(rt_place_at(&step->in[LINEAR_OUTLIER_COLUMNS], worker), linear->weak, m, gemm.a, gemm.lda,
+               a_weak);
         gemm.a_weak = a_weak;
     }
     linear->gemm_q(&gemm);
@@ -146,10 +147,10 @@ void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
     const rt_norm_step *norm = &step->as.norm;
     rt_range rows = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
     rt_norm_args args = norm_args(step, worker, rows, norm);
-    args.x = (const float *)rt_place_at(&step->in[0], worker) + rows.from * norm->n;
+    args.x = (const float *)rt_place_at(&step->in[LAYER_NORM_X], worker) + rows.from * norm->n;
     args.ldx = norm->n;
-    args.gamma = rt_place_at(&step->in[1], worker);
-    args.beta = rt_place_at(&step->in[2], worker);
+    args.gamma = rt_place_at(&step->in[LAYER_NORM_GAMMA], worker);
+    args.beta = rt_place_at(&step->in[LAYER_NORM_BETA], worker);
     norm->norm(&args);
 }
 
@@ -171,7 +172,8 @@ static size_t count_below(const int32_t *kept, size_t count, int32_t id, bool *f
 static void find_rows(const rt_step *step, const rt_worker *worker, const int32_t *ids, size_t n,
                       int32_t *out) {
     const rt_embed_step *embed = &step->as.embed;
-    const int32_t *gaps = rt_place_at(&step->in[12], worker), *kept = rt_place_at(&step->in[13], worker);
+    const int32_t *gaps = rt_place_at(&step->in[EMBED_GAPS], worker),
+                  *kept = rt_place_at(&step->in[EMBED_S8_IDS], worker);
     for (size_t i = 0; i < n; i++) {
         int32_t lost = 0;
         bool found;
@@ -190,17 +192,17 @@ static rt_embed_args embed_args(const rt_step *step, const rt_chunk *chunk, cons
     rt_embed_args args = {
         .positions = chunk->positions + rows.from,
         .types = chunk->types + rows.from,
-        .type = rt_place_at(&step->in[6], worker),
+        .type = rt_place_at(&step->in[EMBED_TYPE], worker),
         .norm = norm_args(step, worker, rows, &step->as.embed.norm),
     };
-    if (step->in[9].value >= 0) {
-        args.position_q = rt_place_at(&step->in[2], worker);
-        args.position_scale = rt_place_at(&step->in[9], worker);
+    if (step->in[EMBED_POSITION_SCALE].value >= 0) {
+        args.position_q = rt_place_at(&step->in[EMBED_POSITION], worker);
+        args.position_scale = rt_place_at(&step->in[EMBED_POSITION_SCALE], worker);
     } else {
-        args.position = rt_place_at(&step->in[2], worker);
+        args.position = rt_place_at(&step->in[EMBED_POSITION], worker);
     }
-    args.norm.gamma = rt_place_at(&step->in[3], worker);
-    args.norm.beta = rt_place_at(&step->in[4], worker);
+    args.norm.gamma = rt_place_at(&step->in[EMBED_GAMMA], worker);
+    args.norm.beta = rt_place_at(&step->in[EMBED_BETA], worker);
     return args;
 }
 
@@ -211,12 +213,12 @@ static void embed_words(const rt_step *step, const rt_chunk *chunk, const rt_wor
     rt_embed_args args = embed_args(step, chunk, worker, rows);
     args.ids = ids;
     if (embed->word_bits == 32) {
-        args.word = rt_place_at(&step->in[1], worker);
+        args.word = rt_place_at(&step->in[EMBED_WORD], worker);
     } else {
-        args.word_q = rt_place_at(&step->in[1], worker);
+        args.word_q = rt_place_at(&step->in[EMBED_WORD], worker);
         args.word_bits = embed->word_bits;
-        args.word_scale = rt_place_at(&step->in[7], worker);
-        args.word_group = rt_place_at(&step->in[8], worker);
+        args.word_scale = rt_place_at(&step->in[EMBED_WORD_SCALE], worker);
+        args.word_group = rt_place_at(&step->in[EMBED_WORD_GROUPS], worker);
         args.word_group_size = embed->word_group;
     }
     embed->embed(&args);
@@ -227,9 +229,9 @@ static void embed_kept(const rt_step *step, const rt_chunk *chunk, const rt_work
                        const int32_t *ids) {
     rt_embed_args args = embed_args(step, chunk, worker, rows);
     args.ids = ids;
-    args.word_q = rt_place_at(&step->in[14], worker);
+    args.word_q = rt_place_at(&step->in[EMBED_S8_ROWS], worker);
     args.word_bits = 8;
-    args.word_scale = rt_place_at(&step->in[15], worker);
+    args.word_scale = rt_place_at(&step->in[EMBED_S8_SCALE], worker);
     step->as.embed.embed(&args);
 }
 
@@ -272,12 +274,12 @@ typedef struct heads {
 } heads;
 
 static heads find_heads(const rt_step *step, const rt_worker *worker, size_t hidden) {
-    const float *first = rt_place_at(&step->in[0], worker);
+    const float *first = rt_place_at(&step->in[ATTENTION_Q], worker);
     int parts = step->as.attention.parts;
     if (parts == 1) return (heads){first, first + hidden, first + 2 * hidden, 3 * hidden, 3 * hidden};
-    const float *second = rt_place_at(&step->in[1], worker);
+    const float *second = rt_place_at(&step->in[ATTENTION_K], worker);
     if (parts == 2) return (heads){first, second, second + hidden, hidden, 2 * hidden};
-    return (heads){first, second, rt_place_at(&step->in[2], worker), hidden, hidden};
+    return (heads){first, second, rt_place_at(&step->in[ATTENTION_V], worker), hidden, hidden};
 }
 
 /* Sequences from which on 16-bit integers are faster (Zen 3, dim 64: 32 against 45 GFLOP/s at 16 keys, 72
@@ -288,12 +290,13 @@ enum { S16_LEAST_KEYS = 64 };
 static void attend_shared(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, size_t b) {
     const rt_attention_step *attention = &step->as.attention;
     size_t n = attention->dim, at = query_rows(step, chunk, b).from * attention->heads * n;
-    const float *x = (const float *)rt_place_at(&step->in[1], worker) + (size_t)chunk->starts[b] * n;
+    const float *x =
+        (const float *)rt_place_at(&step->in[ATTENTION_KV], worker) + (size_t)chunk->starts[b] * n;
     rt_attention args = {
         .queries = attention->heads,
         .keys = (size_t)chunk->lengths[b],
         .dim = n,
-        .q = (const float *)rt_place_at(&step->in[0], worker) + at,
+        .q = (const float *)rt_place_at(&step->in[ATTENTION_Q], worker) + at,
         .k = x,
         .v = x,
         .ldq = n,
@@ -381,7 +384,7 @@ void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
     const int32_t *rows = first ? chunk->starts : chunk->mask_rows;
     rt_range part = rt_worker_share(worker, first ? chunk->batch : chunk->masks, 1);
     size_t bytes = step->as.rows.n * sizeof(float);
-    const char *x = rt_place_at(&step->in[0], worker);
+    const char *x = rt_place_at(&step->in[SELECT_X], worker);
     char *out = rt_place_at(&step->out[0], worker);
     for (size_t i = part.from; i < part.to; i++) memcpy(out + i * bytes, x + (size_t)rows[i] * bytes, bytes);
 }
@@ -390,7 +393,7 @@ void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
 void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_rows_step *rows = &step->as.rows;
     rt_range part = rt_worker_share(worker, chunk->batch, 1);
-    const float *x = rt_place_at(&step->in[0], worker);
+    const float *x = rt_place_at(&step->in[POOL_X], worker);
     float *out = rt_place_at(&step->out[0], worker);
     for (size_t b = part.from; b < part.to; b++) {
         rt_pool_args args = {.rows = (size_t)chunk->lengths[b],
@@ -405,7 +408,7 @@ void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
 void rt_step_normalize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     size_t n = step->as.rows.n;
     rt_range part = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
-    const float *x = rt_place_at(&step->in[0], worker);
+    const float *x = rt_place_at(&step->in[NORMALIZE_X], worker);
     float *out = rt_place_at(&step->out[0], worker);
     step->as.rows.normalize(part.to - part.from, n, x + part.from * n, n, out + part.from * n, n);
 }
@@ -413,7 +416,7 @@ void rt_step_normalize(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
 void rt_step_narrow(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     size_t n = step->as.rows.n;
     rt_range part = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
-    const float *x = rt_place_at(&step->in[0], worker);
+    const float *x = rt_place_at(&step->in[NARROW_X], worker);
     uint16_t *out = rt_place_at(&step->out[0], worker);
     step->as.rows.narrow((part.to - part.from) * n, x + part.from * n, out + part.from * n);
 }
@@ -422,7 +425,7 @@ void rt_step_quantize(const rt_step *step, const rt_chunk *chunk, rt_worker *wor
     const rt_rows_step *rows = &step->as.rows;
     size_t n = rows->n, stride = rt_row_q(n);
     rt_range part = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
-    const float *x = rt_place_at(&step->in[0], worker);
+    const float *x = rt_place_at(&step->in[NARROW_X], worker);
     char *out = rt_place_at(&step->out[0], worker);
     rt_row_scale *scale = (rt_row_scale *)(void *)(out + rows->scale_at);
     rt_rows_q how = rows_q(step, worker, rows->range, 1);

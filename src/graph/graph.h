@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "base/tensor.h"
+#include "graph/operands.h"
 #include "kernel/kernel.h"
 
 /* Dims that are known only when a batch is there. */

@@ -79,7 +79,8 @@ static bool is_padded(const rt_value *x) {
 
 /* The word table: f32 rows, or s8 rows with their scales, or 4-bit rows with groups. */
 static bool word_fits(const rt_shapes *s, int64_t n) {
-    const rt_value *word = s->in[1], *scale = optional(s, 7), *groups = optional(s, 8);
+    const rt_value *word = s->in[EMBED_WORD], *scale = optional(s, EMBED_WORD_SCALE),
+                   *groups = optional(s, EMBED_WORD_GROUPS);
     bool grouped = groups != NULL || s->node->attrs.group != 0;
     if (is_table(word, n)) return scale == NULL && !grouped;
     if (!is_rows(scale, RETORT_F32, 1, word->dims)) return false;
@@ -96,35 +97,38 @@ static bool gaps_fit(const rt_value *gaps) {
 
 /* Rows that are s8 where others are 4-bit codes: all three, or none. */
 static bool kept_fits(const rt_shapes *s, int64_t n) {
-    const rt_value *kept = optional(s, 13), *rows = optional(s, 14), *scale = optional(s, 15);
+    const rt_value *kept = optional(s, EMBED_S8_IDS), *rows = optional(s, EMBED_S8_ROWS),
+                   *scale = optional(s, EMBED_S8_SCALE);
     if (kept == NULL) return rows == NULL && scale == NULL;
     int64_t count = kept->dims[0];
     return kept->rank == 2 && count > 0 && is_rows(kept, RETORT_I32, 2, (int64_t[]){count, 1}) &&
            is_rows(rows, RETORT_S8, 2, (int64_t[]){count, n}) && is_rows(scale, RETORT_F32, 1, &count) &&
-           s->in[1]->layout == RT_LAYOUT_ROWS_S4;
+           s->in[EMBED_WORD]->layout == RT_LAYOUT_ROWS_S4;
 }
 
 /* The position table: f32 rows, or s8 rows with the columns' scales. */
 static bool position_fits(const rt_shapes *s, int64_t n) {
-    const rt_value *position = s->in[2], *scale = optional(s, 9);
+    const rt_value *position = s->in[EMBED_POSITION], *scale = optional(s, EMBED_POSITION_SCALE);
     if (is_table(position, n)) return scale == NULL;
     return position->rank == 2 && position->dims[1] == n && is_rows(position, RETORT_S8, 2, position->dims) &&
            is_rows(scale, RETORT_F32, 1, &n);
 }
 
 retort_status rt_infer_embed(rt_shapes *s) {
-    const rt_value *ids = s->in[0], *word = s->in[1], *types = optional(s, 5), *type = optional(s, 6);
+    const rt_value *ids = s->in[EMBED_IDS], *word = s->in[EMBED_WORD], *types = optional(s, EMBED_TYPES),
+                   *type = optional(s, EMBED_TYPE);
     if (ids->dtype != RETORT_I64 || ids->rank < 1 || ids->rank > 2 || word->rank != 2) {
         return rt_fail(s->err, RETORT_FORMAT, "expected ids i64 [batch, seq] or [tokens] and a word table");
     }
     int64_t n = word->dims[1];
-    if (!position_fits(s, n) || !rt_is_vector(s->in[3], n, false) || !rt_is_vector(s->in[4], n, false)) {
+    if (!position_fits(s, n) || !rt_is_vector(s->in[EMBED_GAMMA], n, false) ||
+        !rt_is_vector(s->in[EMBED_BETA], n, false)) {
         return rt_fail(s->err, RETORT_FORMAT, "tables, gamma and beta do not fit");
     }
     if ((types != NULL || type != NULL) &&
         (types == NULL || types->dtype != RETORT_I64 || !rt_same_dims(types, ids) || !is_table(type, n)))
         return rt_fail(s->err, RETORT_FORMAT, "types and their table do not fit");
-    if (!gaps_fit(optional(s, 12))) return rt_fail(s->err, RETORT_FORMAT, "gaps are not i32 [g, 2]");
+    if (!gaps_fit(optional(s, EMBED_GAPS))) return rt_fail(s->err, RETORT_FORMAT, "gaps are not i32 [g, 2]");
     if (!kept_fits(s, n)) {
         return rt_fail(s->err, RETORT_FORMAT, "kept rows are not ids i32 [r, 1], s8 [r, %lld] and scales",
                        (long long)n);
@@ -134,7 +138,7 @@ retort_status rt_infer_embed(rt_shapes *s) {
                        (long long)s->node->attrs.group);
     }
     rows_of(s, ids, ids->rank, n);
-    return float_and_narrow(s, 10);
+    return float_and_narrow(s, EMBED_CHANNEL_SCALE);
 }
 
 /* 2^17 products of 127 and -128 are the most that an int32 holds. */
@@ -142,7 +146,7 @@ enum { MAX_INTEGER_K = 1 << 17 };
 
 /* Weak rows, or none: a few int8 rows and the columns of x that they multiply. */
 static bool weak_fits(const rt_shapes *s, int64_t n) {
-    const rt_value *weak = optional(s, 7), *columns = optional(s, 8);
+    const rt_value *weak = optional(s, LINEAR_OUTLIERS), *columns = optional(s, LINEAR_OUTLIER_COLUMNS);
     if (weak == NULL || columns == NULL) return weak == columns;
     int64_t count = weak->rank == 2 ? weak->dims[0] : 0;
     return weak->layout == RT_LAYOUT_P16_S8 && count > 0 && count <= RT_WEAK_MOST && count % 8 == 0 &&
@@ -151,24 +155,24 @@ static bool weak_fits(const rt_shapes *s, int64_t n) {
 
 /* What comes with integer weights: scale, sums, groups, weak rows. Others have none of it. */
 static retort_status check_integer(const rt_shapes *s) {
-    const rt_value *weight = s->in[1], *scale = optional(s, 4), *sums = optional(s, 5),
-                   *groups = optional(s, 6);
+    const rt_value *weight = s->in[LINEAR_WEIGHT], *scale = optional(s, LINEAR_SCALE),
+                   *sums = optional(s, LINEAR_SUMS), *groups = optional(s, LINEAR_GROUPS);
     int64_t k = weight->dims[0], n = weight->dims[1];
     bool s4 = weight->layout == RT_LAYOUT_P16_S4;
     if (rt_linear_input(weight) != RETORT_S8) {
         bool none = scale == NULL && sums == NULL && groups == NULL && s->node->attrs.group == 0 &&
-                    optional(s, 7) == NULL && optional(s, 8) == NULL;
+                    optional(s, LINEAR_OUTLIERS) == NULL && optional(s, LINEAR_OUTLIER_COLUMNS) == NULL;
         return none ? RETORT_OK : rt_fail(s->err, RETORT_FORMAT, "scales for a float weight");
     }
     int64_t count = group_count(s, k, 8);
     bool fits = is_rows(scale, RETORT_F32, 1, &n) && is_rows(sums, RETORT_I32, 1, &n) && k <= MAX_INTEGER_K &&
-                s->node->attrs.narrow == RETORT_F32 && s->in[0]->rank == 2;
+                s->node->attrs.narrow == RETORT_F32 && s->in[LINEAR_X]->rank == 2;
     if (s4) {
         int64_t dims[] = {(n + RT_PANEL - 1) / RT_PANEL, count, RT_PANEL};
         fits = fits && count > 0 && is_rows(groups, RETORT_U8, 3, dims) && weak_fits(s, n);
     } else {
-        fits = fits && groups == NULL && s->node->attrs.group == 0 && optional(s, 7) == NULL &&
-               optional(s, 8) == NULL;
+        fits = fits && groups == NULL && s->node->attrs.group == 0 && optional(s, LINEAR_OUTLIERS) == NULL &&
+               optional(s, LINEAR_OUTLIER_COLUMNS) == NULL;
     }
     if (fits) return RETORT_OK;
     return rt_fail(s->err, RETORT_FORMAT,
@@ -177,8 +181,8 @@ static retort_status check_integer(const rt_shapes *s) {
 }
 
 retort_status rt_infer_linear(rt_shapes *s) {
-    const rt_value *x = s->in[0], *weight = s->in[1];
-    const rt_value *bias = optional(s, 2), *residual = optional(s, 3);
+    const rt_value *x = s->in[LINEAR_X], *weight = s->in[LINEAR_WEIGHT];
+    const rt_value *bias = optional(s, LINEAR_BIAS), *residual = optional(s, LINEAR_RESIDUAL);
     bool rows = weight->layout == RT_LAYOUT_ROWS;
     int64_t blocks = s->node->attrs.heads > 0 ? s->node->attrs.heads : 1;
     if (x->rank < 2 || weight->rank != 2 || x->dims[x->rank - 1] % blocks != 0 ||
@@ -210,7 +214,7 @@ retort_status rt_infer_linear(rt_shapes *s) {
 
 retort_status rt_infer_layer_norm(rt_shapes *s) {
     retort_status status = rt_infer_layer_normalization(s);
-    return status == RETORT_OK ? float_and_narrow(s, 3) : status;
+    return status == RETORT_OK ? float_and_narrow(s, LAYER_NORM_CHANNEL_SCALE) : status;
 }
 
 /* The mask is there when the keys' rows are padded, and only then. */
@@ -227,7 +231,7 @@ static const int64_t part_columns[4][3] = {{0}, {3}, {1, 2}, {1, 1, 1}};
 /* Keys and values are x for every head, and the only query of a sequence is its first row. */
 static retort_status infer_shared(rt_shapes *s) {
     const rt_attrs *attrs = &s->node->attrs;
-    const rt_value *q = s->in[0], *x = s->node->attrs.parts == 2 ? s->in[1] : NULL;
+    const rt_value *q = s->in[ATTENTION_Q], *x = s->node->attrs.parts == 2 ? s->in[ATTENTION_KV] : NULL;
     bool fits = x != NULL && s->node->input_count == 2 && q->dtype == RETORT_F32 && x->dtype == RETORT_F32 &&
                 q->rank == 2 && x->rank == 2 && attrs->heads > 0 && q->dims[1] % attrs->heads == 0 &&
                 q->dims[1] / attrs->heads == x->dims[1] && attrs->select == RT_SELECT_FIRST && !attrs->int16;
@@ -238,7 +242,7 @@ static retort_status infer_shared(rt_shapes *s) {
 
 retort_status rt_infer_attention(rt_shapes *s) {
     const rt_attrs *attrs = &s->node->attrs;
-    const rt_value *q = s->in[0];
+    const rt_value *q = s->in[ATTENTION_Q];
     int parts = attrs->parts;
     if (parts < 1 || parts > 3 || s->node->input_count < parts || q->rank < 2) {
         return rt_fail(s->err, RETORT_FORMAT, "parts %d, expected 1 to 3 and so many inputs", parts);
@@ -267,7 +271,7 @@ retort_status rt_infer_attention(rt_shapes *s) {
 }
 
 retort_status rt_infer_select(rt_shapes *s) {
-    const rt_value *x = s->in[0], *ids = s->node->input_count > 1 ? s->in[1] : NULL;
+    const rt_value *x = s->in[SELECT_X], *ids = s->node->input_count > SELECT_IDS ? s->in[SELECT_IDS] : NULL;
     bool mask = s->node->attrs.select == RT_SELECT_MASK;
     if (x->dtype != RETORT_F32 || x->rank < 2 || x->rank > 3 || s->node->attrs.select == RT_SELECT_ALL) {
         return rt_fail(s->err, RETORT_FORMAT, "expected f32 […, n] and select=first or select=mask");
@@ -282,7 +286,7 @@ retort_status rt_infer_select(rt_shapes *s) {
 }
 
 retort_status rt_infer_pool(rt_shapes *s) {
-    const rt_value *x = s->in[0];
+    const rt_value *x = s->in[POOL_X];
     if (x->dtype != RETORT_F32 || x->rank < 2 || x->rank > 3 || s->node->attrs.pool == RT_REDUCE_NONE) {
         return rt_fail(s->err, RETORT_FORMAT, "expected f32 […, n] and pool=mean or pool=max");
     }
@@ -300,5 +304,5 @@ retort_status rt_infer_narrow(rt_shapes *s) {
         return rt_fail(s->err, RETORT_FORMAT, "expected narrow=bf16 or narrow=s8");
     }
     if (status == RETORT_OK) status = check_narrow(s, &s->out[0], true);
-    return status == RETORT_OK ? check_moved(s, 1) : status;
+    return status == RETORT_OK ? check_moved(s, NARROW_CHANNEL_SCALE) : status;
 }

@@ -166,26 +166,26 @@ int rt_reduced(const rt_graph *graph, int value, rt_op op, int64_t axis, bool ke
     if (node == NULL || node->attrs.keepdims != keepdims) return -1;
     int64_t found = node->attrs.axis;
     if (node->input_count == 2) {
-        const rt_content *axes = &graph->values[node->inputs[1]].content;
+        const rt_content *axes = &graph->values[node->inputs[REDUCE_AXES]].content;
         if (!axes->known || axes->count != 1 || axes->symbols != 0) return -1;
         found = axes->at[0];
     }
-    int rank = graph->values[node->inputs[0]].rank;
+    int rank = graph->values[node->inputs[REDUCE_DATA]].rank;
     if (found < 0) found += rank;
-    return found == (axis < 0 ? axis + rank : axis) ? node->inputs[0] : -1;
+    return found == (axis < 0 ? axis + rank : axis) ? node->inputs[REDUCE_DATA] : -1;
 }
 
 bool rt_match_linear(const rt_graph *graph, int value, rt_linear_match *out) {
     const rt_node *node = rt_made_by(graph, value, RT_OP_LINEAR);
-    if (node == NULL || node->attrs.narrow != RETORT_F32 || !rt_is_weight(graph, node->inputs[1]))
+    if (node == NULL || node->attrs.narrow != RETORT_F32 || !rt_is_weight(graph, node->inputs[LINEAR_WEIGHT]))
         return false;
-    const rt_value *weight = &graph->values[node->inputs[1]];
+    const rt_value *weight = &graph->values[node->inputs[LINEAR_WEIGHT]];
     *out = (rt_linear_match){
         .node = graph->values[value].producer,
-        .x = node->inputs[0],
-        .weight = node->inputs[1],
-        .bias = node->input_count > 2 ? node->inputs[2] : -1,
-        .residual = node->input_count > 3 ? node->inputs[3] : -1,
+        .x = node->inputs[LINEAR_X],
+        .weight = node->inputs[LINEAR_WEIGHT],
+        .bias = node->input_count > LINEAR_BIAS ? node->inputs[LINEAR_BIAS] : -1,
+        .residual = node->input_count > LINEAR_RESIDUAL ? node->inputs[LINEAR_RESIDUAL] : -1,
         .k = weight->dims[0],
         .n = weight->dims[1],
         .act = node->attrs.act,

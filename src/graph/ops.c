@@ -45,6 +45,9 @@ static const rt_attr_row attr_rows[] = {
     {RT_ATTR_RANGE, "largest", RT_KIND_FLOAT, offsetof(rt_attrs, largest), NULL},
 };
 
+static_assert((int)EMBED_OPERANDS == (int)RT_MAX_INPUTS && (int)LINEAR_OPERANDS <= (int)RT_MAX_INPUTS,
+              "every operand has a place");
+
 const rt_op_row *rt_op_info(rt_op op) {
     return &ops[op];
 }
@@ -135,31 +138,28 @@ const char *rt_dims_text(char *out, size_t size, const int64_t *dims, int rank) 
     return out;
 }
 
-/* What reads constants, by operator and input. */
-static const struct part_row {
+/* What operands belong to, by operator and input. */
+static const struct operand_row {
     rt_op op;
-    int first, last; /* inputs */
+    int input;
     rt_part part;
     bool scale;
-} part_rows[] = {
-    {RT_OP_GATHER, 0, 0, RT_PART_TABLE, false},  {RT_OP_EMBED, 1, 2, RT_PART_TABLE, false},
-    {RT_OP_EMBED, 6, 6, RT_PART_TABLE, false},   {RT_OP_EMBED, 7, 9, RT_PART_TABLE, true},
-    {RT_OP_MATMUL, 1, 1, RT_PART_MATRIX, false}, {RT_OP_GEMM, 1, 1, RT_PART_MATRIX, false},
-    {RT_OP_LINEAR, 1, 1, RT_PART_MATRIX, false}, {RT_OP_LINEAR, 4, 8, RT_PART_MATRIX, true},
-    {RT_OP_EMBED, 10, 12, RT_PART_MATRIX, true}, {RT_OP_LAYER_NORM, 3, 4, RT_PART_MATRIX, true},
-    {RT_OP_NARROW, 1, 2, RT_PART_MATRIX, true},  {RT_OP_EMBED, 13, 13, RT_PART_TABLE, true},
-    {RT_OP_EMBED, 14, 14, RT_PART_TABLE, false}, {RT_OP_EMBED, 15, 15, RT_PART_TABLE, true},
+} operand_rows[] = {
+#define OPERAND_ROW(op, name, part, scale) {RT_OP_##op, op##_##name, RT_PART_##part, scale},
+    RT_OPERANDS(OPERAND_ROW)
+#undef OPERAND_ROW
 };
 
 void rt_graph_uses(const rt_graph *graph, rt_use *uses) {
     for (size_t i = 0; i < graph->value_count; i++) uses[i] = (rt_use){RT_PART_OTHER, false};
     for (size_t i = graph->node_count; i-- > 0;) { /* so that the first reader has the last word */
         const rt_node *node = &graph->nodes[i];
-        for (size_t r = sizeof part_rows / sizeof *part_rows; r-- > 0;) {
-            const struct part_row *row = &part_rows[r];
-            for (int k = row->first; node->op == row->op && k <= row->last && k < node->input_count; k++) {
-                if (node->inputs[k] >= 0) uses[node->inputs[k]] = (rt_use){row->part, row->scale};
-            }
+        for (size_t r = sizeof operand_rows / sizeof *operand_rows; r-- > 0;) {
+            const struct operand_row *row = &operand_rows[r];
+            if (row->part == RT_PART_OTHER || node->op != row->op || row->input >= node->input_count)
+                continue;
+            int value = node->inputs[row->input];
+            if (value >= 0) uses[value] = (rt_use){row->part, row->scale};
         }
     }
 }

@@ -96,14 +96,14 @@ static int64_t count_kept(const check *c, const rt_value *kept, const rt_value *
 }
 
 static retort_status check_embed(const check *c, const rt_node *node) {
-    const rt_value *word = input_of(c, node, 1), *position = input_of(c, node, 2),
-                   *type = input_of(c, node, 6);
-    if (!is_input(input_of(c, node, 0), "input_ids") ||
-        (type != NULL && !is_input(input_of(c, node, 5), "token_type_ids")))
+    const rt_value *word = input_of(c, node, EMBED_WORD), *position = input_of(c, node, EMBED_POSITION),
+                   *type = input_of(c, node, EMBED_TYPE);
+    if (!is_input(input_of(c, node, EMBED_IDS), "input_ids") ||
+        (type != NULL && !is_input(input_of(c, node, EMBED_TYPES), "token_type_ids")))
         return refuse(c, node, "ids or types are not the inputs");
-    int64_t gaps = count_gaps(c, input_of(c, node, 12));
+    int64_t gaps = count_gaps(c, input_of(c, node, EMBED_GAPS));
     if (gaps < 0) return refuse(c, node, "gaps are no ascending ranges of ids");
-    int64_t kept = count_kept(c, input_of(c, node, 13), input_of(c, node, 12));
+    int64_t kept = count_kept(c, input_of(c, node, EMBED_S8_IDS), input_of(c, node, EMBED_GAPS));
     if (kept < 0) return refuse(c, node, "kept rows are not of ascending ids with rows");
     if (word->dims[0] < 1 || word->dims[0] < c->config->vocab - gaps - kept ||
         position->dims[0] < c->config->positions || (type != NULL && type->dims[0] < c->config->types))
@@ -118,7 +118,7 @@ static retort_status check_embed(const check *c, const rt_node *node) {
 /* Keys are the rows of all tokens, and queries the rows that `select` names. */
 static retort_status check_attention(const check *c, const rt_node *node) {
     static const int64_t rows[] = {RT_DIM_TOKENS, RT_DIM_BATCH, RT_DIM_ROWS};
-    const rt_value *q = input_of(c, node, 0), *out = &c->graph->values[node->outputs[0]];
+    const rt_value *q = input_of(c, node, ATTENTION_Q), *out = &c->graph->values[node->outputs[0]];
     for (int i = 1; i < node->attrs.parts; i++) {
         const rt_value *part = input_of(c, node, i);
         if (c->graph->level == 3 ? part->dims[0] != RT_DIM_TOKENS
@@ -149,7 +149,7 @@ static retort_status check_rows(const check *c, const rt_node *node) {
 }
 
 static retort_status check_linear(const check *c, const rt_node *node) {
-    const rt_value *weight = input_of(c, node, 1);
+    const rt_value *weight = input_of(c, node, LINEAR_WEIGHT);
     bool packed = weight->layout != RT_LAYOUT_ROWS;
     if (!rt_value_is_constant(weight) || packed != (c->graph->level == 3)) {
         return refuse(c, node, "its weight is not a constant of the level's layout");
@@ -158,7 +158,7 @@ static retort_status check_linear(const check *c, const rt_node *node) {
         const rt_value *in = input_of(c, node, k);
         if (in != NULL && !rt_value_is_constant(in)) return refuse(c, node, "its scales are not constants");
     }
-    const rt_value *columns = input_of(c, node, 8);
+    const rt_value *columns = input_of(c, node, LINEAR_OUTLIER_COLUMNS);
     const int32_t *column = columns == NULL ? NULL : columns->data;
     for (int64_t i = 0; column != NULL && i < columns->dims[0]; i++) {
         if (column[i] < 0 || column[i] >= weight->dims[0])

@@ -56,8 +56,8 @@ static retort_status keep_indices(rt_graph *graph, retort_error *err) {
     bool *sums = rt_calloc(graph->value_count, sizeof *sums), kept = sums != NULL;
     for (size_t i = 0; kept && i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
-        if (node->op == RT_OP_LINEAR && node->input_count > 5 && node->inputs[5] >= 0)
-            sums[node->inputs[5]] = true;
+        if (node->op == RT_OP_LINEAR && node->input_count > LINEAR_SUMS && node->inputs[LINEAR_SUMS] >= 0)
+            sums[node->inputs[LINEAR_SUMS]] = true;
     }
     for (size_t i = 0; kept && i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];

@@ -116,7 +116,8 @@ static void put_header(rt_onnx_writer *w) {
 static retort_status choose_opset(rt_onnx_writer *w) {
     for (size_t i = 0; i < w->graph->node_count; i++) {
         const rt_node *node = &w->graph->nodes[i];
-        bool four = node->op == RT_OP_LINEAR && w->graph->values[node->inputs[1]].layout == RT_LAYOUT_P16_S4;
+        bool four = node->op == RT_OP_LINEAR &&
+                    w->graph->values[node->inputs[LINEAR_WEIGHT]].layout == RT_LAYOUT_P16_S4;
         if (!four || node->attrs.heads > 0) continue;
         if (w->options->standard) w->opset = BLOCKS_OPSET;
         if (w->options->standard || (node->attrs.group & (node->attrs.group - 1)) == 0) continue;

@@ -129,7 +129,7 @@ static void *room(rt_graph *graph, const rt_value *v) {
 }
 
 static bool pack(rt_graph *graph, const rt_node *node, const matrix *m, int32_t *sums) {
-    rt_value *v = &graph->values[node->inputs[1]];
+    rt_value *v = &graph->values[node->inputs[LINEAR_WEIGHT]];
     void *packed = room(graph, v);
     if (packed == NULL) return false;
     v->data = packed;
@@ -142,10 +142,10 @@ static bool pack(rt_graph *graph, const rt_node *node, const matrix *m, int32_t 
     for (size_t b = 0; rows != NULL && b < blocks; b++) {
         for (size_t j = 0; j < m->n; j++) rows[b * m->n + j] = (uint8_t)scale_of(m, b * m->group, j);
     }
-    uint8_t *groups = room(graph, &graph->values[node->inputs[6]]);
+    uint8_t *groups = room(graph, &graph->values[node->inputs[LINEAR_GROUPS]]);
     if (rows != NULL && groups != NULL) {
         rt_pack_s4(m->k, m->n, m->group, m->codes, m->n, 1, rows, packed, groups, sums);
-        graph->values[node->inputs[6]].data = groups;
+        graph->values[node->inputs[LINEAR_GROUPS]].data = groups;
     }
     free(rows);
     return rows != NULL && groups != NULL;
@@ -154,7 +154,8 @@ static bool pack(rt_graph *graph, const rt_node *node, const matrix *m, int32_t 
 /* The weak rows, whose columns' sums are added to the matrix's. */
 static bool take_weak(rt_graph *graph, const rt_onnx_index *file, const rt_node *node, int32_t *sums,
                       bool *memory) {
-    rt_value *weak = &graph->values[node->inputs[7]], *columns = &graph->values[node->inputs[8]];
+    rt_value *weak = &graph->values[node->inputs[LINEAR_OUTLIERS]],
+             *columns = &graph->values[node->inputs[LINEAR_OUTLIER_COLUMNS]];
     const rt_onnx_tensor *t = rt_onnx_find(file, weak->name), *c = rt_onnx_find(file, columns->name);
     size_t rows = (size_t)weak->dims[0], n = (size_t)weak->dims[1];
     if (!rt_onnx_is_shaped(t, RT_ONNX_INT8, 2, weak->dims) ||
@@ -180,13 +181,16 @@ static bool take_weak(rt_graph *graph, const rt_onnx_index *file, const rt_node 
 
 /* `memory` tells a failure for want of it from a file that is not ours. */
 static bool take_linear(rt_graph *graph, const rt_onnx_index *file, const rt_node *node, bool *memory) {
-    rt_value *v = &graph->values[node->inputs[1]], *sums = &graph->values[node->inputs[5]];
+    rt_value *v = &graph->values[node->inputs[LINEAR_WEIGHT]],
+             *sums = &graph->values[node->inputs[LINEAR_SUMS]];
     bool four = v->layout == RT_LAYOUT_P16_S4;
-    if (four ? node->attrs.group <= 0 || input_of(node, 6) < 0 : v->layout != RT_LAYOUT_P16_S8) return false;
+    if (four ? node->attrs.group <= 0 || input_of(node, LINEAR_GROUPS) < 0 : v->layout != RT_LAYOUT_P16_S8)
+        return false;
     size_t packed_groups = 0;
     matrix m = {.k = (size_t)v->dims[0], .n = (size_t)v->dims[1]};
     m.group = four ? (size_t)node->attrs.group : 0;
-    const rt_value *groups = input_of(node, 6) >= 0 ? &graph->values[node->inputs[6]] : NULL;
+    const rt_value *groups =
+        input_of(node, LINEAR_GROUPS) >= 0 ? &graph->values[node->inputs[LINEAR_GROUPS]] : NULL;
     uint8_t *scales =
         groups != NULL && rt_value_bytes(groups, &packed_groups) ? rt_calloc(packed_groups, 1) : NULL;
     int32_t *totals = room(graph, sums);
@@ -196,7 +200,7 @@ static bool take_linear(rt_graph *graph, const rt_onnx_index *file, const rt_nod
     bool taken = *memory && (groups == NULL || read_groups(file, groups, scales, packed_groups)) &&
                  codes_of(&m, rt_onnx_find(file, v->name)) && codes_fit(&m);
     if (taken) taken = *memory = pack(graph, node, &m, totals);
-    if (taken && input_of(node, 7) >= 0) taken = take_weak(graph, file, node, totals, memory);
+    if (taken && input_of(node, LINEAR_OUTLIERS) >= 0) taken = take_weak(graph, file, node, totals, memory);
     if (taken) sums->data = totals;
     free(scales);
     free(m.codes);
@@ -205,7 +209,8 @@ static bool take_linear(rt_graph *graph, const rt_onnx_index *file, const rt_nod
 
 /* A table of 4-bit codes, from its int8 rows. */
 static bool take_table(rt_graph *graph, const rt_onnx_index *file, const rt_node *node, bool *memory) {
-    rt_value *v = &graph->values[node->inputs[1]], *groups = &graph->values[node->inputs[8]];
+    rt_value *v = &graph->values[node->inputs[EMBED_WORD]],
+             *groups = &graph->values[node->inputs[EMBED_WORD_GROUPS]];
     const rt_onnx_tensor *t = rt_onnx_find(file, v->name);
     size_t rows = (size_t)v->dims[0], n = (size_t)v->dims[1], group = (size_t)node->attrs.group, bytes;
     if (group == 0) return false;
@@ -246,9 +251,10 @@ bool rt_onnx_take_integers(rt_graph *graph, const rt_onnx_index *file, bool *mem
     *memory = true;
     for (size_t i = 0; taken && i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
-        if (node->op == RT_OP_LINEAR && input_of(node, 5) >= 0)
+        if (node->op == RT_OP_LINEAR && input_of(node, LINEAR_SUMS) >= 0)
             taken = take_linear(graph, file, node, memory);
-        if (node->op == RT_OP_EMBED && input_of(node, 8) >= 0) taken = take_table(graph, file, node, memory);
+        if (node->op == RT_OP_EMBED && input_of(node, EMBED_WORD_GROUPS) >= 0)
+            taken = take_table(graph, file, node, memory);
         for (int k = 12; taken && node->op == RT_OP_EMBED && k < 14; k++) {
             if (input_of(node, k) >= 0) taken = take_ids(graph, file, node, k, memory);
         }

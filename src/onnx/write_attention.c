@@ -53,11 +53,12 @@ static const char *chances(rt_onnx_writer *w, const char *q, const char *k, floa
 
 /* Every head's keys and values are x itself: q [batch, heads n], x [batch, sequence, n] */
 static void put_shared(rt_onnx_writer *w, const rt_node *node) {
-    const rt_value *x = &w->graph->values[node->inputs[1]];
+    const rt_value *x = &w->graph->values[node->inputs[ATTENTION_KV]];
     int64_t heads = node->attrs.heads, n = x->dims[x->rank - 1];
-    const char *values = rt_put2(w, "Unsqueeze", "x", rt_put_value(w, node->inputs[1]),
+    const char *values = rt_put2(w, "Unsqueeze", "x", rt_put_value(w, node->inputs[ATTENTION_KV]),
                                  rt_put_ints(w, "axis", 1, (int64_t[]){1}));
-    const char *q = rt_put_reshape(w, "q", rt_put_value(w, node->inputs[0]), 4, (int64_t[]){0, heads, 1, n});
+    const char *q =
+        rt_put_reshape(w, "q", rt_put_value(w, node->inputs[ATTENTION_Q]), 4, (int64_t[]){0, heads, 1, n});
     int64_t perm[] = {0, 1, 3, 2};
     const char *keys = rt_put(w, "Transpose", "keys", 1, &values, 1, &RT_ONNX_INTS("perm", perm, 4));
     const char *context = rt_put2(w, "MatMul", "context", chances(w, q, keys, node->attrs.scale), values);
@@ -72,7 +73,7 @@ void rt_put_attention(rt_onnx_writer *w, const rt_node *node) {
     }
     parts p = parts_of(w, node);
     int64_t dims[] = {node->attrs.heads, p.hidden / node->attrs.heads}, perm[] = {0, 2, 1, 3};
-    int rank = node->attrs.parts == 1 ? 3 : rt_put_rank(w, node->inputs[0]);
+    int rank = node->attrs.parts == 1 ? 3 : rt_put_rank(w, node->inputs[ATTENTION_Q]);
     const char *q = heads_of(w, "query", p.q, rank, dims, false), *k = heads_of(w, "key", p.k, 3, dims, true);
     const char *v = heads_of(w, "value", p.v, 3, dims, false);
     const char *context = rt_put2(w, "MatMul", "context", chances(w, q, k, node->attrs.scale), v);

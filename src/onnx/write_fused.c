@@ -14,7 +14,7 @@ static void put_moved(rt_onnx_writer *w, const rt_node *node, int factor, const 
 
 void rt_put_narrow(rt_onnx_writer *w, const rt_node *node) {
     rt_put_alias(w, node);
-    put_moved(w, node, 1, rt_put_value(w, node->inputs[0]));
+    put_moved(w, node, NARROW_CHANNEL_SCALE, rt_put_value(w, node->inputs[NARROW_X]));
 }
 
 void rt_put_alias(rt_onnx_writer *w, const rt_node *node) {
@@ -33,10 +33,10 @@ void rt_put_norm(rt_onnx_writer *w, const char *x, int gamma, int beta, float ep
 
 void rt_put_layer_norm(rt_onnx_writer *w, const rt_node *node) {
     if (!w->options->fused || !rt_put_fused_norm(w, node)) {
-        rt_put_norm(w, rt_put_value(w, node->inputs[0]), node->inputs[1], node->inputs[2],
-                    node->attrs.epsilon, node);
+        rt_put_norm(w, rt_put_value(w, node->inputs[LAYER_NORM_X]), node->inputs[LAYER_NORM_GAMMA],
+                    node->inputs[LAYER_NORM_BETA], node->attrs.epsilon, node);
     }
-    put_moved(w, node, 3, rt_put_value(w, node->outputs[0]));
+    put_moved(w, node, LAYER_NORM_CHANNEL_SCALE, rt_put_value(w, node->outputs[0]));
 }
 
 /* ---- Embeddings ---- */
@@ -58,16 +58,17 @@ static const char *positions(rt_onnx_writer *w, int table) {
 
 void rt_put_embed(rt_onnx_writer *w, const rt_node *node) {
     if (w->options->fused && rt_put_fused_embed(w, node)) return;
-    const char *x = input_of(node, 7) >= 0 ? rt_put_integer_word(w, node)
-                                           : gather(w, "word", node->inputs[1], "input_ids");
-    if (input_of(node, 6) >= 0) {
-        x = rt_put2(w, "Add", "add.type", x, gather(w, "type", node->inputs[6], "token_type_ids"));
+    const char *x = input_of(node, EMBED_WORD_SCALE) >= 0
+                        ? rt_put_integer_word(w, node)
+                        : gather(w, "word", node->inputs[EMBED_WORD], "input_ids");
+    if (input_of(node, EMBED_TYPE) >= 0) {
+        x = rt_put2(w, "Add", "add.type", x, gather(w, "type", node->inputs[EMBED_TYPE], "token_type_ids"));
     }
-    const char *rows = positions(w, node->inputs[2]);
-    if (input_of(node, 9) >= 0) rows = rt_put_integer_position(w, node, rows);
+    const char *rows = positions(w, node->inputs[EMBED_POSITION]);
+    if (input_of(node, EMBED_POSITION_SCALE) >= 0) rows = rt_put_integer_position(w, node, rows);
     x = rt_put2(w, "Add", "add.position", x, rows);
-    rt_put_norm(w, x, node->inputs[3], node->inputs[4], node->attrs.epsilon, node);
-    put_moved(w, node, 10, rt_put_value(w, node->outputs[0]));
+    rt_put_norm(w, x, node->inputs[EMBED_GAMMA], node->inputs[EMBED_BETA], node->attrs.epsilon, node);
+    put_moved(w, node, EMBED_CHANNEL_SCALE, rt_put_value(w, node->outputs[0]));
 }
 
 /* ---- Linear ---- */
@@ -113,19 +114,20 @@ const char *rt_put_activation(rt_onnx_writer *w, rt_act act, const char *x) {
 /* A matrix of blocks on the diagonal: its blocks [heads, k, n / heads], from the columns of [k, n]. Engines
  * fold the two nodes; the matrix stays what it is in our files. */
 static const char *blocks(rt_onnx_writer *w, const rt_node *node, bool integers) {
-    const rt_value *v = &w->graph->values[node->inputs[1]];
+    const rt_value *v = &w->graph->values[node->inputs[LINEAR_WEIGHT]];
     int64_t heads = node->attrs.heads;
     const int64_t perm[] = {1, 0, 2}, dims[] = {v->dims[0], heads, v->dims[1] / heads};
-    const char *rows = integers ? rt_put_integer_weight(w, node) : rt_put_value(w, node->inputs[1]);
+    const char *rows =
+        integers ? rt_put_integer_weight(w, node) : rt_put_value(w, node->inputs[LINEAR_WEIGHT]);
     const char *columns = rt_put_reshape(w, "columns", rows, 3, dims);
     return rt_put(w, "Transpose", "blocks", 1, &columns, 1, &RT_ONNX_INTS("perm", perm, 3));
 }
 
 /* x [batch (, sequence), heads k] times the blocks */
 static const char *block_product(rt_onnx_writer *w, const rt_node *node, bool integers) {
-    const char *x = integers ? rt_put_integer_x(w, node) : rt_put_value(w, node->inputs[0]);
-    const rt_value *weight = &w->graph->values[node->inputs[1]];
-    size_t lead = (size_t)rt_put_rank(w, node->inputs[0]) - 1;
+    const char *x = integers ? rt_put_integer_x(w, node) : rt_put_value(w, node->inputs[LINEAR_X]);
+    const rt_value *weight = &w->graph->values[node->inputs[LINEAR_WEIGHT]];
+    size_t lead = (size_t)rt_put_rank(w, node->inputs[LINEAR_X]) - 1;
     int64_t heads = node->attrs.heads, split[5] = {0}, joined[3] = {0};
     split[lead] = heads;
     split[lead + 1] = 1;
@@ -137,21 +139,24 @@ static const char *block_product(rt_onnx_writer *w, const rt_node *node, bool in
 }
 
 static const char *product(rt_onnx_writer *w, const rt_node *node) {
-    bool integers = input_of(node, 4) >= 0;
+    bool integers = input_of(node, LINEAR_SCALE) >= 0;
     if (node->attrs.heads > 0) return block_product(w, node, integers);
     if (integers) return rt_put_integer_product(w, node);
-    return rt_put2(w, "MatMul", "matmul", rt_put_value(w, node->inputs[0]), rt_put_value(w, node->inputs[1]));
+    return rt_put2(w, "MatMul", "matmul", rt_put_value(w, node->inputs[LINEAR_X]),
+                   rt_put_value(w, node->inputs[LINEAR_WEIGHT]));
 }
 
 /* x w + b: one node where x is a matrix of floats, a row a sequence. */
 static const char *biased(rt_onnx_writer *w, const rt_node *node) {
-    const char *bias = rt_put_value(w, input_of(node, 2));
-    bool matrix = rt_put_rank(w, node->inputs[0]) == 2 && input_of(node, 4) < 0 && node->attrs.heads == 0;
+    const char *bias = rt_put_value(w, input_of(node, LINEAR_BIAS));
+    bool matrix = rt_put_rank(w, node->inputs[LINEAR_X]) == 2 && input_of(node, LINEAR_SCALE) < 0 &&
+                  node->attrs.heads == 0;
     if (!matrix || bias[0] == '\0') {
         const char *x = product(w, node);
         return bias[0] == '\0' ? x : rt_put2(w, "Add", "add", x, bias);
     }
-    const char *inputs[] = {rt_put_value(w, node->inputs[0]), rt_put_value(w, node->inputs[1]), bias};
+    const char *inputs[] = {rt_put_value(w, node->inputs[LINEAR_X]),
+                            rt_put_value(w, node->inputs[LINEAR_WEIGHT]), bias};
     return rt_put(w, "Gemm", "gemm", 3, inputs, 0, NULL);
 }
 
@@ -159,7 +164,8 @@ void rt_put_linear(rt_onnx_writer *w, const rt_node *node) {
     if (w->options->fused && rt_put_fused_linear(w, node)) return;
     const char *x = biased(w, node);
     x = rt_put_activation(w, node->attrs.act, x);
-    if (input_of(node, 3) >= 0) x = rt_put2(w, "Add", "residual", x, rt_put_value(w, node->inputs[3]));
+    if (input_of(node, LINEAR_RESIDUAL) >= 0)
+        x = rt_put2(w, "Add", "residual", x, rt_put_value(w, node->inputs[LINEAR_RESIDUAL]));
     rt_put_output(w, node, x);
 }
 
@@ -171,7 +177,7 @@ void rt_put_select(rt_onnx_writer *w, const rt_node *node) {
         return;
     }
     int64_t *zero = rt_put_alloc(w, 1, sizeof *zero);
-    const char *inputs[] = {rt_put_value(w, node->inputs[0]),
+    const char *inputs[] = {rt_put_value(w, node->inputs[SELECT_X]),
                             rt_put_tensor(w, "index", RT_ONNX_INT64, 0, NULL, zero, sizeof *zero)};
     rt_put_output(w, node, rt_put(w, "Gather", "first", 2, inputs, 1, &RT_ONNX_INT("axis", 1)));
 }
@@ -182,7 +188,7 @@ static const char *sum(rt_onnx_writer *w, const char *leaf, const char *x, const
 
 /* As sentence-transformers does: padding counts nothing. */
 void rt_put_pool(rt_onnx_writer *w, const rt_node *node) {
-    const char *x = rt_put_value(w, node->inputs[0]), *mask = rt_put_float_mask(w);
+    const char *x = rt_put_value(w, node->inputs[POOL_X]), *mask = rt_put_float_mask(w);
     const char *last = rt_put_ints(w, "last", 1, (int64_t[]){-1}),
                *one = rt_put_ints(w, "one", 1, (int64_t[]){1});
     const char *wide = rt_put2(w, "Unsqueeze", "mask", mask, last);
@@ -205,7 +211,8 @@ void rt_put_pool(rt_onnx_writer *w, const rt_node *node) {
 
 /* x / max(|x|, 1e-12) */
 void rt_put_normalize(rt_onnx_writer *w, const rt_node *node) {
-    const char *x = rt_put_value(w, node->inputs[0]), *last = rt_put_ints(w, "last", 1, (int64_t[]){-1});
+    const char *x = rt_put_value(w, node->inputs[NORMALIZE_X]),
+               *last = rt_put_ints(w, "last", 1, (int64_t[]){-1});
     const char *length =
         rt_put1(w, "Sqrt", "sqrt", sum(w, "sum", rt_put2(w, "Mul", "square", x, x), last, true));
     rt_put_output(w, node, rt_put2(w, "Div", "div", x, by(w, "Max", "clamp", length, "least", 1e-12f)));

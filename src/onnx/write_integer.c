@@ -29,12 +29,12 @@ static const char *int8_rows(rt_onnx_writer *w, const rt_node *node, int value, 
 
 /* The columns' scales as they are; many readers, one tensor. */
 static const char *column_scales(rt_onnx_writer *w, const rt_node *node) {
-    return rt_put_value(w, node->inputs[4]);
+    return rt_put_value(w, node->inputs[LINEAR_SCALE]);
 }
 
 /* Float columns of an int8 matrix. */
 static const char *dequantized(rt_onnx_writer *w, const rt_node *node, const char *leaf, const char *rows) {
-    int64_t n = w->graph->values[node->inputs[1]].dims[1];
+    int64_t n = w->graph->values[node->inputs[LINEAR_WEIGHT]].dims[1];
     int8_t *zeros = rt_put_alloc(w, (size_t)n, 1);
     char name[32];
     snprintf(name, sizeof name, "%.24s.zero", leaf);
@@ -70,7 +70,7 @@ static const char *rounded(rt_onnx_writer *w, int value) {
 
 /* Integers of x by a scale for all of it: what ONNX Runtime does fast. */
 static const char *dynamic_product(rt_onnx_writer *w, const rt_node *node, const char *rows) {
-    const char *x = rt_put_value(w, node->inputs[0]);
+    const char *x = rt_put_value(w, node->inputs[LINEAR_X]);
     rt_onnx_node *codes = rt_put_node(w, "DynamicQuantizeLinear", "codes", 1, &x, 0, NULL);
     const char **outputs = rt_put_alloc(w, 3, sizeof *outputs);
     if (outputs == NULL) return "";
@@ -79,7 +79,7 @@ static const char *dynamic_product(rt_onnx_writer *w, const rt_node *node, const
     outputs[2] = rt_put_name(w, "codes.zero");
     codes->outputs = outputs;
     codes->output_count = 3;
-    int64_t n = w->graph->values[node->inputs[1]].dims[1];
+    int64_t n = w->graph->values[node->inputs[LINEAR_WEIGHT]].dims[1];
     int8_t *zeros = rt_put_alloc(w, (size_t)n, 1);
     const char *inputs[] = {outputs[0], rows, outputs[2],
                             rt_put_tensor(w, "zero", RT_ONNX_INT8, 1, &n, zeros, (size_t)n)};
@@ -91,10 +91,10 @@ static const char *dynamic_product(rt_onnx_writer *w, const rt_node *node, const
 /* Codes of 4 bits, [n, blocks, group / 2], 8 standing for 0, and the groups' scales as floats,
  * [n, blocks]. */
 static const char *n_bits(rt_onnx_writer *w, const rt_node *node, const char *x) {
-    const rt_value *v = &w->graph->values[node->inputs[1]];
+    const rt_value *v = &w->graph->values[node->inputs[LINEAR_WEIGHT]];
     size_t k = (size_t)v->dims[0], n = (size_t)v->dims[1], group = (size_t)node->attrs.group;
     size_t blocks = (k + group - 1) / group, row = blocks * group / 2;
-    const uint8_t *groups = w->graph->values[node->inputs[6]].data;
+    const uint8_t *groups = w->graph->values[node->inputs[LINEAR_GROUPS]].data;
     uint8_t *codes = rt_put_alloc(w, n, row);
     float *scales = rt_put_alloc(w, n, blocks * sizeof *scales);
     if (codes == NULL || scales == NULL) return "";
@@ -120,10 +120,10 @@ static const char *n_bits(rt_onnx_writer *w, const rt_node *node, const char *x)
 
 /* Codes of 4 bits [k, n], two a byte, and the groups' scales as floats [blocks, n]. */
 static const char *blocked(rt_onnx_writer *w, const rt_node *node, const char *x) {
-    const rt_value *v = &w->graph->values[node->inputs[1]];
+    const rt_value *v = &w->graph->values[node->inputs[LINEAR_WEIGHT]];
     size_t k = (size_t)v->dims[0], n = (size_t)v->dims[1], group = (size_t)node->attrs.group;
     size_t blocks = (k + group - 1) / group, bytes = (k * n + 1) / 2;
-    const uint8_t *groups = w->graph->values[node->inputs[6]].data;
+    const uint8_t *groups = w->graph->values[node->inputs[LINEAR_GROUPS]].data;
     uint8_t *codes = rt_put_alloc(w, bytes, 1);
     float *scales = rt_put_alloc(w, blocks, n * sizeof *scales);
     if (codes == NULL || scales == NULL) return "";
@@ -144,48 +144,49 @@ static const char *blocked(rt_onnx_writer *w, const rt_node *node, const char *x
 
 /* The columns of x that have weights of 8 bits besides. */
 static const char *weak_product(rt_onnx_writer *w, const rt_node *node, const char *x) {
-    const rt_value *columns = &w->graph->values[node->inputs[8]];
+    const rt_value *columns = &w->graph->values[node->inputs[LINEAR_OUTLIER_COLUMNS]];
     int64_t count = columns->dims[0], *indices = rt_put_alloc(w, (size_t)count, sizeof *indices);
     for (int64_t i = 0; indices != NULL && i < count; i++) indices[i] = ((const int32_t *)columns->data)[i];
     const char *inputs[] = {x, rt_put_named(w, columns->name, RT_ONNX_INT64, 1, &count, indices,
                                             (size_t)count * sizeof *indices)};
     const char *picked = rt_put(w, "Gather", "weak.x", 2, inputs, 1, &RT_ONNX_INT("axis", -1));
-    const char *rows = int8_rows(w, node, node->inputs[7], -1);
+    const char *rows = int8_rows(w, node, node->inputs[LINEAR_OUTLIERS], -1);
     return rt_put2(w, "MatMul", "weak.matmul", picked, dequantized(w, node, "weak.weight", rows));
 }
 
 const char *rt_put_integer_weight(rt_onnx_writer *w, const rt_node *node) {
-    return dequantized(w, node, "weight", int8_rows(w, node, node->inputs[1], input_of(node, 6)));
+    return dequantized(w, node, "weight",
+                       int8_rows(w, node, node->inputs[LINEAR_WEIGHT], input_of(node, LINEAR_GROUPS)));
 }
 
 const char *rt_put_integer_x(rt_onnx_writer *w, const rt_node *node) {
-    return rounded(w, node->inputs[0]);
+    return rounded(w, node->inputs[LINEAR_X]);
 }
 
 const char *rt_put_integer_product(rt_onnx_writer *w, const rt_node *node) {
-    const char *x = rounded(w, node->inputs[0]), *y;
-    bool four = w->graph->values[node->inputs[1]].layout == RT_LAYOUT_P16_S4;
-    bool fixed = strcmp(x, rt_put_value(w, node->inputs[0])) != 0;
+    const char *x = rounded(w, node->inputs[LINEAR_X]), *y;
+    bool four = w->graph->values[node->inputs[LINEAR_WEIGHT]].layout == RT_LAYOUT_P16_S4;
+    bool fixed = strcmp(x, rt_put_value(w, node->inputs[LINEAR_X])) != 0;
     if (four) {
         y = w->options->standard ? blocked(w, node, x) : n_bits(w, node, x);
         y = rt_put2(w, "Mul", "product", y, column_scales(w, node));
     } else if (w->options->fused && !fixed) {
-        y = dynamic_product(w, node, int8_rows(w, node, node->inputs[1], -1));
+        y = dynamic_product(w, node, int8_rows(w, node, node->inputs[LINEAR_WEIGHT], -1));
     } else {
         y = rt_put2(w, "MatMul", "matmul", x, rt_put_integer_weight(w, node));
     }
-    return input_of(node, 7) >= 0 ? rt_put2(w, "Add", "weak", y, weak_product(w, node, x)) : y;
+    return input_of(node, LINEAR_OUTLIERS) >= 0 ? rt_put2(w, "Add", "weak", y, weak_product(w, node, x)) : y;
 }
 
 /* ---- Tables ---- */
 
 /* A table of 4-bit codes as int8: of each 32 columns the first 16 in the low halves. */
 static const int8_t *table_rows(rt_onnx_writer *w, const rt_node *node) {
-    const rt_value *v = &w->graph->values[node->inputs[1]];
+    const rt_value *v = &w->graph->values[node->inputs[EMBED_WORD]];
     size_t rows = (size_t)v->dims[0], n = (size_t)v->dims[1];
     if (v->layout == RT_LAYOUT_ROWS) return v->data;
     size_t group = (size_t)node->attrs.group, groups = (n + group - 1) / group, stride = (n + 31) / 32 * 16;
-    const uint8_t *codes = v->data, *scales = w->graph->values[node->inputs[8]].data;
+    const uint8_t *codes = v->data, *scales = w->graph->values[node->inputs[EMBED_WORD_GROUPS]].data;
     int8_t *out = rt_put_alloc(w, rows, n);
     for (size_t i = 0; out != NULL && i < rows; i++) {
         for (size_t j = 0; j < n; j++) {
@@ -198,12 +199,12 @@ static const int8_t *table_rows(rt_onnx_writer *w, const rt_node *node) {
 
 /* out[id] = its row among the table's and, behind them, those that are kept in 8 bits (graph.h). */
 static void number_rows(const rt_graph *graph, const rt_node *node, int64_t ids, int64_t *out) {
-    int gaps = input_of(node, 12), kept = input_of(node, 13);
+    int gaps = input_of(node, EMBED_GAPS), kept = input_of(node, EMBED_S8_IDS);
     const int32_t *gap = gaps >= 0 ? graph->values[gaps].data : NULL;
     const int32_t *keep = kept >= 0 ? graph->values[kept].data : NULL;
     int64_t gap_count = gap != NULL ? graph->values[gaps].dims[0] : 0;
     int64_t keep_count = keep != NULL ? graph->values[kept].dims[0] : 0;
-    int64_t row = -1, at = 0, found = 0, stored = graph->values[node->inputs[1]].dims[0];
+    int64_t row = -1, at = 0, found = 0, stored = graph->values[node->inputs[EMBED_WORD]].dims[0];
     for (int64_t id = 0; id < ids; id++) {
         if (found < keep_count && id == keep[found]) {
             out[id] = stored + found++;
@@ -217,9 +218,9 @@ static void number_rows(const rt_graph *graph, const rt_node *node, int64_t ids,
 
 /* The rows of the table that the ids have, where these are not their numbers. */
 static const char *rows_of(rt_onnx_writer *w, const rt_node *node) {
-    int gaps = input_of(node, 12), kept = input_of(node, 13);
+    int gaps = input_of(node, EMBED_GAPS), kept = input_of(node, EMBED_S8_IDS);
     if (gaps < 0 && kept < 0) return "input_ids";
-    int64_t ids = w->graph->values[node->inputs[1]].dims[0];
+    int64_t ids = w->graph->values[node->inputs[EMBED_WORD]].dims[0];
     const int32_t *gap = gaps >= 0 ? w->graph->values[gaps].data : NULL;
     for (int64_t g = 0; gap != NULL && g < w->graph->values[gaps].dims[0]; g++) ids += gap[2 * g + 1];
     if (kept >= 0) ids += w->graph->values[kept].dims[0];
@@ -239,13 +240,14 @@ static const char *with_kept(rt_onnx_writer *w, const rt_node *node, int index, 
 }
 
 const char *rt_put_integer_word(rt_onnx_writer *w, const rt_node *node) {
-    const rt_value *v = &w->graph->values[node->inputs[1]];
+    const rt_value *v = &w->graph->values[node->inputs[EMBED_WORD]];
     const char *ids = rows_of(w, node);
     const char *last = rt_put_ints(w, "last", 1, (int64_t[]){-1});
     const char *table = rt_put_named(w, v->name, RT_ONNX_INT8, 2, v->dims, table_rows(w, node),
                                      (size_t)(v->dims[0] * v->dims[1]));
-    table = with_kept(w, node, 14, "word.table", table);
-    const char *scales = with_kept(w, node, 15, "word.scales", rt_put_value(w, node->inputs[7]));
+    table = with_kept(w, node, EMBED_S8_ROWS, "word.table", table);
+    const char *scales =
+        with_kept(w, node, EMBED_S8_SCALE, "word.scales", rt_put_value(w, node->inputs[EMBED_WORD_SCALE]));
     const char *codes = rt_put(w, "Gather", "word.codes", 2, (const char *[]){table, ids}, 0, NULL);
     const char *scale = rt_put(w, "Gather", "word.scale", 2, (const char *[]){scales, ids}, 0, NULL);
     scale = rt_put2(w, "Unsqueeze", "word.column", scale, last);
@@ -255,5 +257,5 @@ const char *rt_put_integer_word(rt_onnx_writer *w, const rt_node *node) {
 
 const char *rt_put_integer_position(rt_onnx_writer *w, const rt_node *node, const char *rows) {
     const char *floats = rt_put(w, "Cast", "position.floats", 1, &rows, 1, &RT_ONNX_INT("to", RT_ONNX_FLOAT));
-    return rt_put2(w, "Mul", "position.scaled", floats, rt_put_value(w, node->inputs[9]));
+    return rt_put2(w, "Mul", "position.scaled", floats, rt_put_value(w, node->inputs[EMBED_POSITION_SCALE]));
 }

@@ -21,30 +21,32 @@ static const rt_node *only_reader(const rt_graph *graph, int value) {
 
 /* A product of floats with one reader, which is returned. */
 static const rt_node *reader_of_product(const rt_graph *graph, const rt_node *node) {
-    bool plain = node->op == RT_OP_LINEAR && node->attrs.heads == 0 && input_of(node, 4) < 0;
+    bool plain = node->op == RT_OP_LINEAR && node->attrs.heads == 0 && input_of(node, LINEAR_SCALE) < 0;
     return plain ? only_reader(graph, node->outputs[0]) : NULL;
 }
 
 static bool is_in_attention(const rt_graph *graph, const rt_node *node) {
     const rt_node *reader = reader_of_product(graph, node);
     return reader != NULL && reader->op == RT_OP_ATTENTION && reader->attrs.parts == 1 &&
-           reader->attrs.select == RT_SELECT_ALL && node->attrs.act == RT_FN_NONE && input_of(node, 3) < 0;
+           reader->attrs.select == RT_SELECT_ALL && node->attrs.act == RT_FN_NONE &&
+           input_of(node, LINEAR_RESIDUAL) < 0;
 }
 
 static bool is_in_norm(const rt_graph *graph, const rt_node *node) {
     const rt_node *reader = reader_of_product(graph, node);
     return reader != NULL && reader->op == RT_OP_LAYER_NORM && node->attrs.act == RT_FN_NONE &&
-           input_of(node, 3) >= 0;
+           input_of(node, LINEAR_RESIDUAL) >= 0;
 }
 
 /* The Linear that makes the node's first input. */
 static const rt_node *linear_before(const rt_graph *graph, const rt_node *node) {
-    int producer = graph->values[node->inputs[0]].producer;
+    int producer = graph->values[node->inputs[LAYER_NORM_X]].producer;
     return producer >= 0 && graph->nodes[producer].op == RT_OP_LINEAR ? &graph->nodes[producer] : NULL;
 }
 
 static const char *matmul(rt_onnx_writer *w, const rt_node *node) {
-    return rt_put2(w, "MatMul", "matmul", rt_put_value(w, node->inputs[0]), rt_put_value(w, node->inputs[1]));
+    return rt_put2(w, "MatMul", "matmul", rt_put_value(w, node->inputs[LINEAR_X]),
+                   rt_put_value(w, node->inputs[LINEAR_WEIGHT]));
 }
 
 bool rt_put_fused_linear(rt_onnx_writer *w, const rt_node *node) {
@@ -54,8 +56,9 @@ bool rt_put_fused_linear(rt_onnx_writer *w, const rt_node *node) {
         return true;
     }
     bool erf = node->attrs.act == RT_FN_GELU, cubic = node->attrs.act == RT_FN_GELU_TANH;
-    int bias = input_of(node, 2);
-    if ((!erf && !cubic) || node->attrs.heads > 0 || input_of(node, 4) >= 0 || input_of(node, 3) >= 0)
+    int bias = input_of(node, LINEAR_BIAS);
+    if ((!erf && !cubic) || node->attrs.heads > 0 || input_of(node, LINEAR_SCALE) >= 0 ||
+        input_of(node, LINEAR_RESIDUAL) >= 0)
         return false;
     const char *inputs[] = {matmul(w, node), rt_put_value(w, bias)};
     rt_put_output(w, node,
@@ -70,9 +73,10 @@ bool rt_put_fused_linear(rt_onnx_writer *w, const rt_node *node) {
 bool rt_put_fused_norm(rt_onnx_writer *w, const rt_node *node) {
     const rt_node *linear = linear_before(w->graph, node);
     if (linear == NULL || !is_in_norm(w->graph, linear)) return false;
-    const char *inputs[] = {rt_put_value(w, node->inputs[0]), rt_put_value(w, linear->inputs[3]),
-                            rt_put_value(w, node->inputs[1]), rt_put_value(w, node->inputs[2]),
-                            rt_put_value(w, input_of(linear, 2))};
+    const char *inputs[] = {
+        rt_put_value(w, node->inputs[LAYER_NORM_X]), rt_put_value(w, linear->inputs[LINEAR_RESIDUAL]),
+        rt_put_value(w, node->inputs[LAYER_NORM_GAMMA]), rt_put_value(w, node->inputs[LAYER_NORM_BETA]),
+        rt_put_value(w, input_of(linear, LINEAR_BIAS))};
     rt_onnx_attr epsilon = RT_ONNX_REAL("epsilon", node->attrs.epsilon);
     rt_put_output(w, node, rt_put_microsoft(w, "SkipLayerNormalization", "norm", 5, inputs, 1, &epsilon));
     return true;
@@ -91,13 +95,14 @@ static const char *narrow_input(rt_onnx_writer *w, const char **kept, const char
 bool rt_put_fused_attention(rt_onnx_writer *w, const rt_node *node) {
     const rt_node *linear = linear_before(w->graph, node);
     if (linear == NULL || !is_in_attention(w->graph, linear)) return false;
-    const rt_value *weight = &w->graph->values[linear->inputs[1]];
-    int bias = input_of(linear, 2);
+    const rt_value *weight = &w->graph->values[linear->inputs[LINEAR_WEIGHT]];
+    int bias = input_of(linear, LINEAR_BIAS);
     size_t n = (size_t)weight->dims[1];
     const char *zeros = bias >= 0 ? rt_put_value(w, bias)
                                   : rt_put_tensor(w, "bias", RT_ONNX_FLOAT, 1, &weight->dims[1],
                                                   rt_put_alloc(w, n, sizeof(float)), n * sizeof(float));
-    const char *inputs[] = {rt_put_value(w, linear->inputs[0]), rt_put_value(w, linear->inputs[1]), zeros,
+    const char *inputs[] = {rt_put_value(w, linear->inputs[LINEAR_X]),
+                            rt_put_value(w, linear->inputs[LINEAR_WEIGHT]), zeros,
                             narrow_input(w, &w->int_mask, "attention_mask", "mask")};
     rt_onnx_attr attrs[] = {RT_ONNX_INT("num_heads", node->attrs.heads),
                             RT_ONNX_REAL("scale", node->attrs.scale)};
@@ -106,16 +111,18 @@ bool rt_put_fused_attention(rt_onnx_writer *w, const rt_node *node) {
 }
 
 bool rt_put_fused_embed(rt_onnx_writer *w, const rt_node *node) {
-    if (input_of(node, 7) >= 0 || input_of(node, 9) >= 0 || input_of(node, 10) >= 0) return false;
+    if (input_of(node, EMBED_WORD_SCALE) >= 0 || input_of(node, EMBED_POSITION_SCALE) >= 0 ||
+        input_of(node, EMBED_CHANNEL_SCALE) >= 0)
+        return false;
     const char *ids = NULL, *types = NULL;
-    bool typed = input_of(node, 6) >= 0;
+    bool typed = input_of(node, EMBED_TYPE) >= 0;
     const char *inputs[] = {narrow_input(w, &ids, "input_ids", "ids"),
                             typed ? narrow_input(w, &types, "token_type_ids", "types") : "",
-                            rt_put_value(w, node->inputs[1]),
-                            rt_put_value(w, node->inputs[2]),
-                            rt_put_value(w, input_of(node, 6)),
-                            rt_put_value(w, node->inputs[3]),
-                            rt_put_value(w, node->inputs[4])};
+                            rt_put_value(w, node->inputs[EMBED_WORD]),
+                            rt_put_value(w, node->inputs[EMBED_POSITION]),
+                            rt_put_value(w, input_of(node, EMBED_TYPE)),
+                            rt_put_value(w, node->inputs[EMBED_GAMMA]),
+                            rt_put_value(w, node->inputs[EMBED_BETA])};
     rt_onnx_attr epsilon = RT_ONNX_REAL("epsilon", node->attrs.epsilon);
     rt_onnx_node *made = rt_put_node(w, "EmbedLayerNormalization", "embed", 7, inputs, 1, &epsilon);
     const char **outputs = rt_put_alloc(w, 2, sizeof *outputs);

@@ -24,12 +24,13 @@ static void plain_attrs(const rt_node *node, int64_t perm[4], rt_onnx_attr *out,
 
 /* Axes of ReduceSum are an input since opset 13, of the others since 18. */
 static void put_reduce(rt_onnx_writer *w, const rt_node *node, rt_onnx_attr *attrs, size_t count) {
-    const rt_value *axes = node->input_count > 1 ? &w->graph->values[node->inputs[1]] : NULL;
+    const rt_value *axes =
+        node->input_count > REDUCE_AXES ? &w->graph->values[node->inputs[REDUCE_AXES]] : NULL;
     bool input = node->op == RT_OP_REDUCE_SUM || w->opset >= REDUCE_AXES_OPSET;
-    const char *x = rt_put_value(w, node->inputs[0]), *op = rt_op_info(node->op)->text;
+    const char *x = rt_put_value(w, node->inputs[REDUCE_DATA]), *op = rt_op_info(node->op)->text;
     if (input) {
-        const char *given =
-            axes != NULL ? rt_put_value(w, node->inputs[1]) : rt_put_ints(w, "axes", 1, &node->attrs.axis);
+        const char *given = axes != NULL ? rt_put_value(w, node->inputs[REDUCE_AXES])
+                                         : rt_put_ints(w, "axes", 1, &node->attrs.axis);
         rt_put_output(w, node, rt_put(w, op, "out", 2, (const char *[]){x, given}, count, attrs));
         return;
     }

@@ -206,9 +206,9 @@ static retort_status see_codes(runner *r, rt_calibration *c, const rt_step *step
 }
 
 static retort_status see_x(runner *r, const rt_step *step, size_t rows, retort_error *err) {
-    const rt_value *value = &r->graph.values[step->in[0].value];
+    const rt_value *value = &r->graph.values[step->in[LINEAR_X].value];
     size_t n = (size_t)value->dims[value->rank - 1];
-    const float *x = rt_place_at(&step->in[0], &r->worker);
+    const float *x = rt_place_at(&step->in[LINEAR_X], &r->worker);
     const float *y = rt_place_at(&step->out[0], &r->worker);
     return r->see(r->user, r->of_step[step - r->plan.steps] - 1, rows, n, x, y, err);
 }

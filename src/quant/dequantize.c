@@ -77,21 +77,24 @@ static void move_back(const matrix *m, float *w, double *shift) {
 
 /* The index of the factor of a node's channel scaling; add follows it. */
 static int moved_input(const rt_node *node) {
-    return node->op == RT_OP_EMBED ? 10 : node->op == RT_OP_LAYER_NORM ? 3 : 1;
+    return node->op == RT_OP_EMBED        ? (int)EMBED_CHANNEL_SCALE
+           : node->op == RT_OP_LAYER_NORM ? (int)LAYER_NORM_CHANNEL_SCALE
+                                          : (int)NARROW_CHANNEL_SCALE;
 }
 
 static matrix describe(const rt_graph *graph, const rt_node *node) {
-    const rt_node *maker = &graph->nodes[graph->values[node->inputs[0]].producer]; /* of int8: exists */
+    const rt_node *maker =
+        &graph->nodes[graph->values[node->inputs[LINEAR_X]].producer]; /* of int8: exists */
     int moved = moved_input(maker);
-    return (matrix){.weight = input_of(graph, node, 1),
-                    .weak = input_of(graph, node, 7),
-                    .scale = data_of(graph, node, 4),
-                    .groups = data_of(graph, node, 6),
-                    .columns = data_of(graph, node, 8),
+    return (matrix){.weight = input_of(graph, node, LINEAR_WEIGHT),
+                    .weak = input_of(graph, node, LINEAR_OUTLIERS),
+                    .scale = data_of(graph, node, LINEAR_SCALE),
+                    .groups = data_of(graph, node, LINEAR_GROUPS),
+                    .columns = data_of(graph, node, LINEAR_OUTLIER_COLUMNS),
                     .factor = data_of(graph, maker, moved),
                     .add = data_of(graph, maker, moved + 1),
-                    .k = (size_t)input_of(graph, node, 1)->dims[0],
-                    .n = (size_t)input_of(graph, node, 1)->dims[1],
+                    .k = (size_t)input_of(graph, node, LINEAR_WEIGHT)->dims[0],
+                    .n = (size_t)input_of(graph, node, LINEAR_WEIGHT)->dims[1],
                     .group = (size_t)node->attrs.group};
 }
 
@@ -103,7 +106,8 @@ static retort_status check_readers(const rt_graph *graph, int node, const matrix
     }
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *reader = &graph->nodes[i];
-        if (reader->op != RT_OP_LINEAR || reader->inputs[1] != first->inputs[1]) continue;
+        if (reader->op != RT_OP_LINEAR || reader->inputs[LINEAR_WEIGHT] != first->inputs[LINEAR_WEIGHT])
+            continue;
         matrix other = describe(graph, reader);
         if (memcmp(&other, m, sizeof other) == 0) continue;
         return rt_fail(err, RETORT_UNSUPPORTED, "dequantize: %.120s and %.120s read one weight differently",
@@ -113,7 +117,7 @@ static retort_status check_readers(const rt_graph *graph, int node, const matrix
 }
 
 static retort_status expand_matrix(rt_graph *graph, int node, retort_error *err) {
-    int weight = graph->nodes[node].inputs[1];
+    int weight = graph->nodes[node].inputs[LINEAR_WEIGHT];
     matrix m = describe(graph, &graph->nodes[node]);
     retort_status status = check_readers(graph, node, &m, err);
     if (status != RETORT_OK) return status;
@@ -134,20 +138,21 @@ static retort_status expand_matrix(rt_graph *graph, int node, retort_error *err)
 /* The float value that an int8 value was rounded from. */
 static int float_twin(const rt_graph *graph, int value) {
     const rt_node *maker = &graph->nodes[graph->values[value].producer];
-    return maker->op == RT_OP_NARROW ? maker->inputs[0] : maker->outputs[0];
+    return maker->op == RT_OP_NARROW ? maker->inputs[NARROW_X] : maker->outputs[0];
 }
 
 static retort_status expand_linears(rt_graph *graph, retort_error *err) {
     retort_status status = RETORT_OK;
     for (size_t i = 0; status == RETORT_OK && i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
-        if (node->op != RT_OP_LINEAR || graph->values[node->inputs[0]].dtype != RETORT_S8) continue;
-        if (graph->values[node->inputs[1]].dtype != RETORT_F32) status = expand_matrix(graph, (int)i, err);
+        if (node->op != RT_OP_LINEAR || graph->values[node->inputs[LINEAR_X]].dtype != RETORT_S8) continue;
+        if (graph->values[node->inputs[LINEAR_WEIGHT]].dtype != RETORT_F32)
+            status = expand_matrix(graph, (int)i, err);
     }
     for (size_t i = 0; status == RETORT_OK && i < graph->node_count; i++) {
         rt_node *node = &graph->nodes[i];
-        if (node->op != RT_OP_LINEAR || graph->values[node->inputs[0]].dtype != RETORT_S8) continue;
-        node->inputs[0] = float_twin(graph, node->inputs[0]);
+        if (node->op != RT_OP_LINEAR || graph->values[node->inputs[LINEAR_X]].dtype != RETORT_S8) continue;
+        node->inputs[LINEAR_X] = float_twin(graph, node->inputs[LINEAR_X]);
         node->attrs.group = 0;
         drop_inputs(node, 4, RT_MAX_INPUTS);
     }
@@ -170,8 +175,8 @@ static void expand_row(const rt_value *table, const float *scale, const uint8_t 
 
 /* Ids without a row get a copy of the row before, which they used so far. */
 static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab, retort_error *err) {
-    rt_value *table = &graph->values[node->inputs[1]];
-    const rt_value *gaps = input_of(graph, node, 12), *kept = input_of(graph, node, 13);
+    rt_value *table = &graph->values[node->inputs[EMBED_WORD]];
+    const rt_value *gaps = input_of(graph, node, EMBED_GAPS), *kept = input_of(graph, node, EMBED_S8_IDS);
     const int32_t *gap = gaps != NULL ? gaps->data : NULL,
                   *end = gap != NULL ? gap + 2 * gaps->dims[0] : NULL;
     const int32_t *ids = kept != NULL ? kept->data : NULL;
@@ -185,10 +190,11 @@ static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab,
         if (gap < end && id >= gap[0]) {
             memcpy(at, at - n, n * sizeof *at); /* no gap starts at id 0 */
         } else if (kept_row < kept_rows && ids[kept_row] == id) {
-            expand_row(input_of(graph, node, 14), data_of(graph, node, 15), NULL, 0, kept_row++, at);
+            expand_row(input_of(graph, node, EMBED_S8_ROWS), data_of(graph, node, EMBED_S8_SCALE), NULL, 0,
+                       kept_row++, at);
         } else {
-            expand_row(table, data_of(graph, node, 7), data_of(graph, node, 8), (size_t)node->attrs.group,
-                       row++, at);
+            expand_row(table, data_of(graph, node, EMBED_WORD_SCALE), data_of(graph, node, EMBED_WORD_GROUPS),
+                       (size_t)node->attrs.group, row++, at);
         }
     }
     table->dims[0] = vocab;
@@ -197,8 +203,8 @@ static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab,
 }
 
 static retort_status expand_positions(rt_graph *graph, rt_node *node, retort_error *err) {
-    rt_value *table = &graph->values[node->inputs[2]];
-    const float *scale = data_of(graph, node, 9);
+    rt_value *table = &graph->values[node->inputs[EMBED_POSITION]];
+    const float *scale = data_of(graph, node, EMBED_POSITION_SCALE);
     const int8_t *from = table->data;
     float *out = rt_floats(graph, table->dims[0], table->dims[1]);
     if (out == NULL) return rt_fail_nomem(err, (size_t)table->dims[0] * sizeof *out);
@@ -213,12 +219,12 @@ static retort_status expand_tables(rt_graph *graph, int64_t vocab, retort_error 
     for (size_t i = 0; status == RETORT_OK && i < graph->node_count; i++) {
         rt_node *node = &graph->nodes[i];
         if (node->op != RT_OP_EMBED) continue;
-        bool words = input_of(graph, node, 1)->dtype != RETORT_F32;
+        bool words = input_of(graph, node, EMBED_WORD)->dtype != RETORT_F32;
         if (words) status = expand_words(graph, node, vocab, err);
-        if (status == RETORT_OK && input_of(graph, node, 2)->dtype != RETORT_F32)
+        if (status == RETORT_OK && input_of(graph, node, EMBED_POSITION)->dtype != RETORT_F32)
             status = expand_positions(graph, node, err);
-        if (words) drop_inputs(node, 12, 16);
-        drop_inputs(node, 7, 10);
+        if (words) drop_inputs(node, EMBED_GAPS, EMBED_OPERANDS);
+        drop_inputs(node, EMBED_WORD_SCALE, EMBED_CHANNEL_SCALE);
         node->attrs.group = 0;
     }
     return status;
@@ -252,7 +258,7 @@ static bool has_integers(const rt_graph *graph) {
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
         if (node->op != RT_OP_LINEAR && node->op != RT_OP_EMBED) continue;
-        retort_dtype dtype = graph->values[node->inputs[1]].dtype;
+        retort_dtype dtype = graph->values[node->inputs[LINEAR_WEIGHT]].dtype;
         if (dtype == RETORT_S8 || dtype == RETORT_U8) return true;
     }
     return false;

@@ -95,7 +95,7 @@ static retort_status see_outputs(rt_tape *tape, const rt_step *step, size_t rows
 bool rt_importance_joint(const rt_graph *graph, const rt_node *node) {
     if (node->op != RT_OP_LINEAR || node->attrs.heads > 1) return false;
     bool head = node->outputs[0] == graph->output;
-    return !head || graph->values[node->inputs[1]].dims[1] <= RT_IMPORTANCE_LABELS;
+    return !head || graph->values[node->inputs[LINEAR_WEIGHT]].dims[1] <= RT_IMPORTANCE_LABELS;
 }
 
 /* Allocates the sums; only the pages of the triangles are ever touched. */
@@ -107,7 +107,7 @@ static bool reserve_outputs(maker *m, const rt_graph *graph) {
     for (size_t i = 0; made && i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
         if (!rt_importance_joint(graph, node)) continue;
-        size_t n = (size_t)graph->values[node->inputs[1]].dims[1];
+        size_t n = (size_t)graph->values[node->inputs[LINEAR_WEIGHT]].dims[1];
         most = rt_max(most, n);
         made = rt_mul(n, n, &count);
         if (made) m->out->outputs[i] = rt_calloc(count, sizeof **m->out->outputs);

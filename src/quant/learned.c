@@ -204,7 +204,7 @@ static retort_status learn(learner *l, const rt_value *weight, const float *outp
 
 retort_status rt_learned_round(rt_learned **out, const rt_graph *graph, int node, const rt_learned_how *how,
                                retort_error *err) {
-    const rt_value *weight = &graph->values[graph->nodes[node].inputs[1]];
+    const rt_value *weight = &graph->values[graph->nodes[node].inputs[LINEAR_WEIGHT]];
     learner l = {.k = (size_t)weight->dims[0], .n = (size_t)weight->dims[1], .group = how->group};
     rt_learned *to = *out = rt_calloc(1, sizeof *to);
     if (to == NULL) return rt_fail_nomem(err, sizeof *to);
@@ -242,7 +242,7 @@ static bool give_panel(void *user, size_t panel, const float *w, rt_rounded *out
 }
 
 retort_status rt_learned_settle(const rt_learned *r, rt_graph *graph, int node, retort_error *err) {
-    int weight = graph->nodes[node].inputs[1];
+    int weight = graph->nodes[node].inputs[LINEAR_WEIGHT];
     if (r->codes == NULL) return rt_ptq_matrix(graph, node, r->bits, (int64_t)r->group, NULL, err);
     giver g = {.from = r, .weak = rt_calloc(rt_max(r->weak, 1), RT_PANEL)};
     if (g.weak == NULL) return rt_fail_nomem(err, r->weak * RT_PANEL);
@@ -266,7 +266,8 @@ static bool round_rows(void *user, size_t panel, const float *w, rt_rounded *out
 
 retort_status rt_learned_words(rt_graph *graph, int node, int bits, int64_t group, const rt_words *words,
                                const double *moments, const rt_kernels *kernels, retort_error *err) {
-    learner l = {.k = (size_t)graph->values[graph->nodes[node].inputs[1]].dims[1], .kernels = kernels};
+    learner l = {.k = (size_t)graph->values[graph->nodes[node].inputs[LINEAR_WEIGHT]].dims[1],
+                 .kernels = kernels};
     retort_status status = rt_factor_make(&l.factor, l.k, (size_t)group, moments, NULL, 0, err);
     if (status == RETORT_OK) status = rt_factor_keep_hessian(&l.factor, moments, err);
     if (status == RETORT_OK && !rt_gptq_begin(&l.scratch, &l.factor)) status = rt_fail_nomem(err, l.k);

@@ -14,12 +14,12 @@ void rt_move_free(rt_move *move) {
 }
 
 bool rt_can_move(const rt_graph *graph, int node) {
-    int x = graph->nodes[node].inputs[0], weight = graph->nodes[node].inputs[1];
+    int x = graph->nodes[node].inputs[LINEAR_X], weight = graph->nodes[node].inputs[LINEAR_WEIGHT];
     if (graph->nodes[node].attrs.heads > 1 || graph->values[x].dtype != RETORT_F32) return false;
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *other = &graph->nodes[i];
         if ((int)i == node || other->op != RT_OP_LINEAR) continue;
-        if (other->inputs[0] == x || other->inputs[1] == weight) return false;
+        if (other->inputs[LINEAR_X] == x || other->inputs[LINEAR_WEIGHT] == weight) return false;
     }
     return true;
 }
@@ -27,8 +27,8 @@ bool rt_can_move(const rt_graph *graph, int node) {
 retort_status rt_shift_bias(rt_graph *graph, int weight, const double *shift, retort_error *err) {
     int64_t n = graph->values[weight].dims[1];
     for (size_t i = 0; i < graph->node_count; i++) {
-        if (graph->nodes[i].op != RT_OP_LINEAR || graph->nodes[i].inputs[1] != weight) continue;
-        int old = graph->nodes[i].input_count > 2 ? graph->nodes[i].inputs[2] : -1;
+        if (graph->nodes[i].op != RT_OP_LINEAR || graph->nodes[i].inputs[LINEAR_WEIGHT] != weight) continue;
+        int old = graph->nodes[i].input_count > LINEAR_BIAS ? graph->nodes[i].inputs[LINEAR_BIAS] : -1;
         float *bias = rt_floats(graph, 1, n);
         const float *from = old >= 0 ? graph->values[old].data : NULL;
         for (int64_t j = 0; bias != NULL && j < n; j++) {
@@ -38,13 +38,13 @@ retort_status rt_shift_bias(rt_graph *graph, int weight, const double *shift, re
         if (old < 0 && bias != NULL)
             moved = rt_add_constant(graph, graph->nodes[i].name, "bias", 1, &n, bias);
         if (moved < 0) return rt_fail_nomem(err, (size_t)n * sizeof *bias);
-        rt_node_read(graph, (int)i, 2, moved);
+        rt_node_read(graph, (int)i, LINEAR_BIAS, moved);
     }
     return RETORT_OK;
 }
 
 retort_status rt_move_weight(rt_graph *graph, int node, const rt_move *move, retort_error *err) {
-    int weight = graph->nodes[node].inputs[1];
+    int weight = graph->nodes[node].inputs[LINEAR_WEIGHT];
     size_t k = (size_t)graph->values[weight].dims[0], n = (size_t)graph->values[weight].dims[1];
     size_t panels = (n + RT_PANEL - 1) / RT_PANEL;
     const float *from = graph->values[weight].data;
@@ -73,8 +73,8 @@ static int twin_input(const rt_node *node) {
 }
 
 retort_status rt_move_x(rt_graph *graph, int node, const rt_move *move, retort_error *err) {
-    int x = graph->nodes[node].inputs[0], producer = graph->values[x].producer;
-    int64_t k = graph->values[graph->nodes[node].inputs[1]].dims[0];
+    int x = graph->nodes[node].inputs[LINEAR_X], producer = graph->values[x].producer;
+    int64_t k = graph->values[graph->nodes[node].inputs[LINEAR_WEIGHT]].dims[0];
     int twin = producer >= 0 ? twin_input(&graph->nodes[producer]) : 0;
     const char *scope = graph->nodes[producer >= 0 ? producer : node].name;
     float *factor = rt_floats(graph, 1, k), *add = rt_floats(graph, 1, k);
@@ -90,13 +90,13 @@ retort_status rt_move_x(rt_graph *graph, int node, const rt_move *move, retort_e
         snprintf(name, sizeof name, "%.*s.quantize", RT_NAME_MAX, scope);
         int q = rt_add_node(graph, name, RT_OP_NARROW, 3, values, &attrs);
         if (q < 0) return rt_fail(err, graph->fault.status, "%s", graph->fault.text);
-        rt_node_read(graph, node, 0, q);
+        rt_node_read(graph, node, LINEAR_X, q);
         return RETORT_OK;
     }
     rt_node_read(graph, producer, twin, values[1]);
     rt_node_read(graph, producer, twin + 1, values[2]);
     graph->nodes[producer].attrs.narrow = RETORT_S8;
     retort_status status = rt_node_update(graph, producer, err);
-    if (status == RETORT_OK) rt_node_read(graph, node, 0, graph->nodes[producer].outputs[1]);
+    if (status == RETORT_OK) rt_node_read(graph, node, LINEAR_X, graph->nodes[producer].outputs[1]);
     return status;
 }

@@ -125,7 +125,7 @@ static bool add_weak(rt_graph *graph, const char *scope, const rounding *r, int 
 /* The constants that belong to the weight, in every Linear that uses it. */
 static retort_status attach_matrix(rt_graph *graph, int node, const rounding *r, retort_error *err) {
     const char *scope = graph->nodes[node].name;
-    int weight = graph->nodes[node].inputs[1];
+    int weight = graph->nodes[node].inputs[LINEAR_WEIGHT];
     int64_t n = (int64_t)r->n;
     int64_t dims[] = {(n + RT_PANEL - 1) / RT_PANEL, (int64_t)r->groups, RT_PANEL};
     int scale = rt_add_typed(graph, scope, "scale", RETORT_F32, 1, &n, r->scale);
@@ -138,12 +138,12 @@ static retort_status attach_matrix(rt_graph *graph, int node, const rounding *r,
            r->bits == 8 ? RT_LAYOUT_P16_S8 : RT_LAYOUT_P16_S4);
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *reader = &graph->nodes[i];
-        if (reader->op != RT_OP_LINEAR || reader->inputs[1] != weight) continue;
-        rt_node_read(graph, (int)i, 4, scale);
-        rt_node_read(graph, (int)i, 5, sums);
-        if (groups >= 0) rt_node_read(graph, (int)i, 6, groups);
-        if (weak >= 0) rt_node_read(graph, (int)i, 7, weak);
-        if (weak >= 0) rt_node_read(graph, (int)i, 8, columns);
+        if (reader->op != RT_OP_LINEAR || reader->inputs[LINEAR_WEIGHT] != weight) continue;
+        rt_node_read(graph, (int)i, LINEAR_SCALE, scale);
+        rt_node_read(graph, (int)i, LINEAR_SUMS, sums);
+        if (groups >= 0) rt_node_read(graph, (int)i, LINEAR_GROUPS, groups);
+        if (weak >= 0) rt_node_read(graph, (int)i, LINEAR_OUTLIERS, weak);
+        if (weak >= 0) rt_node_read(graph, (int)i, LINEAR_OUTLIER_COLUMNS, columns);
         reader->attrs.group = groups >= 0 ? (int64_t)r->group : 0;
     }
     return RETORT_OK;
@@ -163,7 +163,7 @@ static bool begin_weak(rounding *r, rt_graph *graph) {
 
 retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, const rt_rounder *rounder,
                             retort_error *err) {
-    const rt_value *weight = &graph->values[graph->nodes[node].inputs[1]];
+    const rt_value *weight = &graph->values[graph->nodes[node].inputs[LINEAR_WEIGHT]];
     rounding r = {.from = weight, .bits = bits, .group = (size_t)group, .rounder = rounder};
     size_t bytes = 0, group_bytes = 1;
     r.k = (size_t)weight->dims[0];
@@ -232,7 +232,7 @@ static retort_status attach_table(rt_graph *graph, int node, int input, const ro
     const char *scope = graph->nodes[node].name;
     int table = graph->nodes[node].inputs[input];
     int64_t scales = (int64_t)r->n, dims[] = {scales, (int64_t)r->groups};
-    bool word = input == 1;
+    bool word = input == EMBED_WORD;
     int scale =
         rt_add_typed(graph, scope, word ? "scale" : "position_scale", RETORT_F32, 1, &scales, r->scale);
     int groups = r->bits < 8 ? rt_add_typed(graph, scope, "groups", RETORT_U8, 2, dims, r->group_at) : -1;
@@ -242,8 +242,8 @@ static retort_status attach_table(rt_graph *graph, int node, int input, const ro
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *reader = &graph->nodes[i];
         if (reader->op != RT_OP_EMBED || reader->inputs[input] != table) continue;
-        rt_node_read(graph, (int)i, word ? 7 : 9, scale);
-        if (groups >= 0) rt_node_read(graph, (int)i, 8, groups);
+        rt_node_read(graph, (int)i, word ? EMBED_WORD_SCALE : EMBED_POSITION_SCALE, scale);
+        if (groups >= 0) rt_node_read(graph, (int)i, EMBED_WORD_GROUPS, groups);
         if (word) reader->attrs.group = groups >= 0 ? (int64_t)r->group : 0;
     }
     return RETORT_OK;
@@ -267,7 +267,7 @@ static retort_status ptq_table(rt_graph *graph, int node, int input, rounding r,
 static void set_word_input(rt_graph *graph, int table, int index, int value) {
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *reader = &graph->nodes[i];
-        if (reader->op == RT_OP_EMBED && reader->inputs[1] == table)
+        if (reader->op == RT_OP_EMBED && reader->inputs[EMBED_WORD] == table)
             rt_node_read(graph, (int)i, index, value);
     }
 }
@@ -282,7 +282,7 @@ static retort_status attach_ids(rt_graph *graph, int node, const char *leaf, int
     memcpy(copy, ids, rows * columns * sizeof *copy);
     int value = rt_add_typed(graph, graph->nodes[node].name, leaf, RETORT_I32, 2, dims, copy);
     if (value < 0) return no_memory(graph, err);
-    set_word_input(graph, graph->nodes[node].inputs[1], index, value);
+    set_word_input(graph, graph->nodes[node].inputs[EMBED_WORD], index, value);
     return RETORT_OK;
 }
 
@@ -294,8 +294,8 @@ static retort_status attach_kept(rt_graph *graph, int node, const rounding *r, r
     int rows = rt_add_typed(graph, scope, "kept_rows", RETORT_S8, 2, dims, r->packed);
     int scale = rt_add_typed(graph, scope, "kept_scale", RETORT_F32, 1, dims, r->scale);
     if (rows < 0 || scale < 0) return no_memory(graph, err);
-    set_word_input(graph, graph->nodes[node].inputs[1], 14, rows);
-    set_word_input(graph, graph->nodes[node].inputs[1], 15, scale);
+    set_word_input(graph, graph->nodes[node].inputs[EMBED_WORD], EMBED_S8_ROWS, rows);
+    set_word_input(graph, graph->nodes[node].inputs[EMBED_WORD], EMBED_S8_SCALE, scale);
     return RETORT_OK;
 }
 
@@ -329,7 +329,7 @@ static retort_status round_kept(rt_graph *graph, rounding *r, const rounding *al
 
 retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, const rt_words *words,
                            const rt_rounder *rounder, retort_error *err) {
-    const rt_value *table = &graph->values[graph->nodes[node].inputs[1]];
+    const rt_value *table = &graph->values[graph->nodes[node].inputs[EMBED_WORD]];
     size_t rows = (size_t)table->dims[0], width = (size_t)table->dims[1];
     int32_t *stored = rt_calloc(rows, sizeof *stored);
     if (stored == NULL) return rt_fail_nomem(err, rows * sizeof *stored);
@@ -340,12 +340,12 @@ retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, c
     r.stride_k = 1;
     r.stride_n = width;
     retort_status status = round_kept(graph, &kept, &r, words, err);
-    if (status == RETORT_OK) status = ptq_table(graph, node, 1, r, err);
-    graph->values[graph->nodes[node].inputs[1]].dims[0] = (int64_t)r.n;
+    if (status == RETORT_OK) status = ptq_table(graph, node, EMBED_WORD, r, err);
+    graph->values[graph->nodes[node].inputs[EMBED_WORD]].dims[0] = (int64_t)r.n;
     if (status == RETORT_OK)
-        status = attach_ids(graph, node, "gaps", 12, words->gaps, words->gap_count, 2, err);
+        status = attach_ids(graph, node, "gaps", EMBED_GAPS, words->gaps, words->gap_count, 2, err);
     if (status == RETORT_OK)
-        status = attach_ids(graph, node, "kept", 13, words->kept, words->kept_count, 1, err);
+        status = attach_ids(graph, node, "kept", EMBED_S8_IDS, words->kept, words->kept_count, 1, err);
     if (status == RETORT_OK) status = attach_kept(graph, node, &kept, err);
     end(&kept);
     free(stored);
@@ -353,10 +353,10 @@ retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, c
 }
 
 retort_status rt_ptq_positions(rt_graph *graph, int node, retort_error *err) {
-    const rt_value *table = &graph->values[graph->nodes[node].inputs[2]];
+    const rt_value *table = &graph->values[graph->nodes[node].inputs[EMBED_POSITION]];
     size_t rows = (size_t)table->dims[0], width = (size_t)table->dims[1];
     rounding r = {.from = table, .bits = 8, .group = 1, .k = rows, .n = width};
     r.stride_k = width;
     r.stride_n = 1;
-    return ptq_table(graph, node, 2, r, err);
+    return ptq_table(graph, node, EMBED_POSITION, r, err);
 }

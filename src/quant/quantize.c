@@ -113,7 +113,7 @@ static retort_status check_model(const retort_model *model, retort_error *err) {
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
         if (!has_weight(node)) continue;
-        retort_dtype dtype = graph->values[node->inputs[1]].dtype;
+        retort_dtype dtype = graph->values[node->inputs[LINEAR_WEIGHT]].dtype;
         if (dtype == RETORT_F32) continue;
         const char *advice = dtype == RETORT_BF16 ? "quantize what it was imported from"
                                                   : "'retort dequantize' makes it float";
@@ -161,7 +161,7 @@ retort_status rt_quantizer_report(rt_quantizer *q, const char *what, double work
 static retort_status find_frequent(const rt_quantizer *q, int index, rt_words *words, rt_frequent *out,
                                    retort_error *err) {
     const rt_feed *texts = &q->calibration.texts;
-    size_t rows = (size_t)q->graph->values[q->graph->nodes[index].inputs[1]].dims[0];
+    size_t rows = (size_t)q->graph->values[q->graph->nodes[index].inputs[LINEAR_WEIGHT]].dims[0];
     retort_status status = rt_frequent_find(out, texts->ids, texts->tokens, rows, rows / KEPT_SHARE, err);
     words->kept = out->ids;
     words->kept_count = out->count;
@@ -188,7 +188,7 @@ static retort_status round_tables(rt_quantizer *q, int index, retort_error *err)
 }
 
 bool rt_quantizer_wide(const rt_quantizer *q, const rt_node *node) {
-    return q->graph->values[node->inputs[1]].dims[1] >= LEAST_COLUMNS;
+    return q->graph->values[node->inputs[LINEAR_WEIGHT]].dims[1] >= LEAST_COLUMNS;
 }
 
 retort_status rt_quantizer_round(rt_quantizer *q, int index, retort_error *err) {
@@ -246,7 +246,7 @@ static retort_status check_sizes(const rt_quantizer *q, retort_error *err) {
     size_t most = 0, tokens = q->calibration.texts.tokens;
     for (size_t i = 0; i < q->node_count; i++) {
         const rt_node *node = &q->graph->nodes[i];
-        size_t k = q->wave[i] >= 0 ? (size_t)q->graph->values[node->inputs[1]].dims[0] : 0;
+        size_t k = q->wave[i] >= 0 ? (size_t)q->graph->values[node->inputs[LINEAR_WEIGHT]].dims[0] : 0;
         most = rt_max(most, k);
         if (k == 0 || rt_quantizer_weak(q, node) < k) continue;
         return rt_fail(err, RETORT_ARGUMENT, "quantize: %.200s: %zu weak columns of its %zu", node->name,

@@ -52,14 +52,14 @@ static const float *constant_of(const rt_graph *graph, const rt_node *node, int 
 }
 
 static rt_scaled describe(const rt_graph *graph, const rt_node *node) {
-    const rt_value *weight = &graph->values[node->inputs[1]];
+    const rt_value *weight = &graph->values[node->inputs[LINEAR_WEIGHT]];
     rt_scaled linear = {.k = (size_t)weight->dims[0], .n = (size_t)weight->dims[1], .w = weight->data};
-    linear.bias = constant_of(graph, node, 2);
+    linear.bias = constant_of(graph, node, LINEAR_BIAS);
     linear.act = node->attrs.act;
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *reader = &graph->nodes[i];
-        if (reader->op == RT_OP_LAYER_NORM && reader->inputs[0] == node->outputs[0])
-            linear.gamma = constant_of(graph, reader, 1);
+        if (reader->op == RT_OP_LAYER_NORM && reader->inputs[LAYER_NORM_X] == node->outputs[0])
+            linear.gamma = constant_of(graph, reader, LAYER_NORM_GAMMA);
     }
     return linear;
 }
@@ -95,7 +95,7 @@ static retort_status collect_moments(rt_quantizer *q, wave *w, retort_error *err
     retort_status status = moments != NULL ? RETORT_OK : rt_fail_nomem(err, w->count);
     for (size_t i = 0; status == RETORT_OK && i < w->count; i++) {
         matrix *m = &w->matrices[i];
-        const rt_value *weight = &q->graph->values[q->graph->nodes[m->node].inputs[1]];
+        const rt_value *weight = &q->graph->values[q->graph->nodes[m->node].inputs[LINEAR_WEIGHT]];
         status = rt_moments_begin(&moments[i], w->names[i], (size_t)weight->dims[0], err);
         moments[i].factor = m->move.factor;
         moments[i].add = m->move.add;
@@ -153,7 +153,8 @@ static void find_due(const rt_quantizer *q, const wave *w) {
         const rt_node *node = &q->graph->nodes[w->matrices[i].node];
         w->matrices[i].due = rt_quantizer_due(q, node);
         for (size_t k = 0; k < i; k++) {
-            if (q->graph->nodes[w->matrices[k].node].inputs[1] == node->inputs[1]) w->matrices[i].due = false;
+            if (q->graph->nodes[w->matrices[k].node].inputs[LINEAR_WEIGHT] == node->inputs[LINEAR_WEIGHT])
+                w->matrices[i].due = false;
         }
     }
 }

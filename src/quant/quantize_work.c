@@ -13,7 +13,7 @@ typedef struct sizes {
 } sizes;
 
 static sizes sizes_of(const rt_quantizer *q, int node) {
-    const rt_value *weight = &q->graph->values[q->graph->nodes[node].inputs[1]];
+    const rt_value *weight = &q->graph->values[q->graph->nodes[node].inputs[LINEAR_WEIGHT]];
     return (sizes){(double)weight->dims[0], (double)weight->dims[1]};
 }
 

@@ -97,7 +97,7 @@ static retort_status check(const rt_tape *tape, retort_error *err) {
         const rt_value *out = &tape->graph->values[node->outputs[0]];
         bool known = backs[node->op] != NULL && has_grad(out) && node->output_count == 1;
         if (node->op == RT_OP_LINEAR || node->op == RT_OP_EMBED)
-            known = known && tape->graph->values[node->inputs[1]].dtype == RETORT_F32;
+            known = known && tape->graph->values[node->inputs[LINEAR_WEIGHT]].dtype == RETORT_F32;
         /* Blocks of whole panels: their parts of the transposed weight do not overlap. */
         if (node->op == RT_OP_LINEAR && node->attrs.heads > 1)
             known = known && tape->plan.steps[i].as.linear.k % RT_PANEL == 0;

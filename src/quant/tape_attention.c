@@ -97,15 +97,15 @@ static head shared_head(const rt_tape *tape, const rt_step *step, size_t b) {
     size_t n = step->as.attention.dim, heads = step->as.attention.heads,
            start = (size_t)tape->chunk->starts[b];
     size_t at = b * heads * n;
-    const float *x = (const float *)rt_tape_at(tape, &step->in[1]) + start * n;
-    float *dx = tape->grad[step->in[1].value] + start * n;
+    const float *x = (const float *)rt_tape_at(tape, &step->in[ATTENTION_KV]) + start * n;
+    float *dx = tape->grad[step->in[ATTENTION_KV].value] + start * n;
     return (head){.queries = heads,
                   .dim = n,
-                  .q = (const float *)rt_tape_at(tape, &step->in[0]) + at,
+                  .q = (const float *)rt_tape_at(tape, &step->in[ATTENTION_Q]) + at,
                   .k = x,
                   .v = x,
                   .dy = tape->grad[step->out[0].value] + at,
-                  .dq = tape->grad[step->in[0].value] + at,
+                  .dq = tape->grad[step->in[ATTENTION_Q].value] + at,
                   .dk = dx,
                   .dv = dx,
                   .ldq = n,

@@ -50,7 +50,7 @@ static void forward_again(rt_tape *tape, const rt_step *step, int part, int part
     rt_worker worker = tape->workers[part];
     (void)parts;
     plain.as.linear.act = RT_FN_NONE;
-    plain.in[3].value = -1;
+    plain.in[LINEAR_RESIDUAL].value = -1;
     plain.out[0] = (rt_place){.value = step->out[0].value, .data = tape->room.z};
     step->run(&plain, tape->chunk, &worker);
 }
@@ -106,7 +106,7 @@ static void input_columns(rt_tape *tape, const rt_step *step, rt_range k, size_t
 
 static void back_inputs(rt_tape *tape, const rt_step *step, int part, int parts) {
     const rt_linear_step *linear = &step->as.linear;
-    float *dx = tape->grad[step->in[0].value];
+    float *dx = tape->grad[step->in[LINEAR_X].value];
     rt_range all = rt_share(linear->k * linear->blocks, RT_PANEL, part, parts);
     while (all.from < all.to) {
         size_t block = all.from / linear->k;
@@ -118,10 +118,11 @@ static void back_inputs(rt_tape *tape, const rt_step *step, int part, int parts)
 
 void rt_tape_linear(rt_tape *tape, const rt_step *step) {
     const float *dy = tape->grad[step->out[0].value];
-    float *residual = step->in[3].value >= 0 ? rt_tape_grad(tape, step->in[3].value) : NULL;
+    float *residual =
+        step->in[LINEAR_RESIDUAL].value >= 0 ? rt_tape_grad(tape, step->in[LINEAR_RESIDUAL].value) : NULL;
     size_t count = rt_chunk_rows(tape->chunk, step->rows) * step->as.linear.n;
     for (size_t i = 0; residual != NULL && i < count; i++) residual[i] += dy[i];
-    if (rt_tape_grad(tape, step->in[0].value) == NULL) return;
+    if (rt_tape_grad(tape, step->in[LINEAR_X].value) == NULL) return;
     if (step->as.linear.act != RT_FN_NONE) rt_tape_run(tape, step, forward_again);
     rt_tape_run(tape, step, back_columns);
     if (tape->see != NULL && tape->status == RETORT_OK)

@@ -56,11 +56,11 @@ static norm norm_of(rt_tape *tape, const rt_step *step) {
     return (norm){
         .rows = rt_chunk_rows(tape->chunk, step->rows),
         .n = step->as.norm.n,
-        .x = rt_tape_at(tape, &step->in[0]),
-        .gamma = rt_tape_at(tape, &step->in[1]),
+        .x = rt_tape_at(tape, &step->in[LAYER_NORM_X]),
+        .gamma = rt_tape_at(tape, &step->in[LAYER_NORM_GAMMA]),
         .epsilon = step->as.norm.epsilon,
         .dy = tape->grad[step->out[0].value],
-        .dx = tape->grad[step->in[0].value],
+        .dx = tape->grad[step->in[LAYER_NORM_X].value],
     };
 }
 
@@ -70,7 +70,7 @@ static void norm_rows(rt_tape *tape, const rt_step *step, int part, int parts) {
 }
 
 void rt_tape_norm(rt_tape *tape, const rt_step *step) {
-    rt_tape_grad(tape, step->in[0].value);
+    rt_tape_grad(tape, step->in[LAYER_NORM_X].value);
     rt_tape_run(tape, step, norm_rows);
 }
 
@@ -79,9 +79,10 @@ void rt_tape_norm(rt_tape *tape, const rt_step *step) {
 static void add_tables(const rt_tape *tape, const rt_step *step, size_t row, float *out) {
     const rt_chunk *chunk = tape->chunk;
     size_t n = step->as.embed.norm.n;
-    const float *word = (const float *)rt_tape_at(tape, &step->in[1]) + (size_t)chunk->ids[row] * n;
-    const float *position = (const float *)rt_tape_at(tape, &step->in[2]) + (size_t)chunk->positions[row] * n;
-    const float *type = rt_tape_at(tape, &step->in[6]);
+    const float *word = (const float *)rt_tape_at(tape, &step->in[EMBED_WORD]) + (size_t)chunk->ids[row] * n;
+    const float *position =
+        (const float *)rt_tape_at(tape, &step->in[EMBED_POSITION]) + (size_t)chunk->positions[row] * n;
+    const float *type = rt_tape_at(tape, &step->in[EMBED_TYPE]);
     for (size_t j = 0; j < n; j++) {
         out[j] = word[j] + position[j];
         if (type != NULL) out[j] += type[(size_t)chunk->types[row] * n + j];
@@ -93,7 +94,7 @@ static norm embed_of(rt_tape *tape, const rt_step *step) {
         .rows = tape->chunk->rows,
         .n = step->as.embed.norm.n,
         .x = tape->room.z,
-        .gamma = rt_tape_at(tape, &step->in[3]),
+        .gamma = rt_tape_at(tape, &step->in[EMBED_GAMMA]),
         .epsilon = step->as.embed.norm.epsilon,
         .dy = tape->grad[step->out[0].value],
         .dx = tape->embedded,

@@ -36,8 +36,8 @@ static bool scale_query(rt_graph *graph, int index) {
     int weight = scaled_constant(graph, q.weight, scale);
     int bias = q.bias >= 0 ? scaled_constant(graph, q.bias, scale) : -1;
     if (weight < 0 || (q.bias >= 0 && bias < 0)) return false;
-    rt_node_read(graph, q.node, 1, weight);
-    if (q.bias >= 0) rt_node_read(graph, q.node, 2, bias);
+    rt_node_read(graph, q.node, LINEAR_WEIGHT, weight);
+    if (q.bias >= 0) rt_node_read(graph, q.node, LINEAR_BIAS, bias);
     graph->nodes[index].attrs.scale = 1;
     return true;
 }
@@ -83,7 +83,7 @@ static bool move_bias(rt_graph *graph, int index) {
         return false;
     int bias = moved_bias(graph, &v, &out);
     if (bias < 0) return false;
-    rt_node_read(graph, out.node, 2, bias);
+    rt_node_read(graph, out.node, LINEAR_BIAS, bias);
     rt_node_cut(graph, v.node, 2);
     return true;
 }
@@ -132,8 +132,9 @@ static bool join_parts(rt_graph *graph, int index) {
     int joined =
         rt_add_node(graph, name, RT_OP_LINEAR, biased ? 3 : 2, (int[]){part[0].x, weight, bias}, NULL);
     if (joined < 0) return false;
-    rt_node_read(graph, index, 0, joined);
-    rt_node_read(graph, index, 1, graph->nodes[index].inputs[3]);
+    rt_node_read(graph, index, ATTENTION_QKV, joined);
+    rt_node_read(graph, index, 1,
+                 graph->nodes[index].inputs[3]); /* the mask, behind one part, was behind three */
     rt_node_cut(graph, index, 2);
     graph->nodes[index].attrs.parts = 1;
     return true;

@@ -84,14 +84,14 @@ static bool is_for_scores(const rt_graph *graph, int mask) {
 /* The scores under the mask; h->mask is the mask's input. */
 static int unmasked(const rt_graph *graph, int value, heads *h) {
     const rt_node *add = rt_made_by(graph, value, RT_OP_ADD), *where = rt_made_by(graph, value, RT_OP_WHERE);
-    if (where != NULL && !is_for_scores(graph, where->inputs[0])) return -1;
-    if (where != NULL && is_low(graph, where->inputs[1])) {
-        h->mask = padding_mask(graph, where->inputs[0]);
-        return where->inputs[2];
+    if (where != NULL && !is_for_scores(graph, where->inputs[WHERE_CONDITION])) return -1;
+    if (where != NULL && is_low(graph, where->inputs[WHERE_X])) {
+        h->mask = padding_mask(graph, where->inputs[WHERE_CONDITION]);
+        return where->inputs[WHERE_Y];
     }
-    if (where != NULL && is_low(graph, where->inputs[2])) {
-        h->mask = rt_mask_input(graph, where->inputs[0], true);
-        return where->inputs[1];
+    if (where != NULL && is_low(graph, where->inputs[WHERE_Y])) {
+        h->mask = rt_mask_input(graph, where->inputs[WHERE_CONDITION], true);
+        return where->inputs[WHERE_X];
     }
     for (int k = 0; add != NULL && k < 2; k++) {
         h->mask = is_for_scores(graph, add->inputs[k]) ? added_mask(graph, add->inputs[k]) : -1;

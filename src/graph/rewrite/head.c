@@ -14,8 +14,9 @@ static bool to_select(rt_graph *graph, int index) {
                                &(rt_attrs){.select = RT_SELECT_MASK});
     }
     double zero;
-    if (node.op != RT_OP_GATHER || node.attrs.axis != 1 || !rt_scalar(graph, node.inputs[1], &zero) ||
-        zero != 0 || graph->values[node.outputs[0]].rank != 2)
+    if (node.op != RT_OP_GATHER || node.attrs.axis != 1 ||
+        !rt_scalar(graph, node.inputs[GATHER_INDICES], &zero) || zero != 0 ||
+        graph->values[node.outputs[0]].rank != 2)
         return false;
     return rt_replace_node(graph, index, index, RT_OP_SELECT, 1, node.inputs,
                            &(rt_attrs){.select = RT_SELECT_FIRST});
@@ -48,10 +49,10 @@ static int max_of(const rt_graph *graph, const rt_node *root, int *x) {
     int padding;
     int masked = rt_reduced(graph, root->outputs[0], RT_OP_REDUCE_MAX, 1, false);
     const rt_node *where = rt_made_by(graph, masked, RT_OP_WHERE);
-    if (where == NULL || !rt_scalar(graph, where->inputs[1], &low) || low > -1e4 ||
-        !rt_with_scalar(graph, where->inputs[0], RT_OP_EQUAL, &padding, &zero) || zero != 0)
+    if (where == NULL || !rt_scalar(graph, where->inputs[WHERE_X], &low) || low > -1e4 ||
+        !rt_with_scalar(graph, where->inputs[WHERE_CONDITION], RT_OP_EQUAL, &padding, &zero) || zero != 0)
         return -1;
-    *x = where->inputs[2];
+    *x = where->inputs[WHERE_Y];
     return rt_mask_input(graph, padding, false);
 }
 

@@ -18,7 +18,8 @@ static bool match(const rt_graph *graph, const rt_node *node, keys *out) {
     if (node->op != RT_OP_ATTENTION || node->attrs.parts != 2 || node->attrs.shared ||
         node->attrs.select != RT_SELECT_FIRST || node->attrs.narrow != RETORT_F32)
         return false;
-    if (!rt_match_plain_linear(graph, node->inputs[1], &out->kv) || out->kv.bias >= 0) return false;
+    if (!rt_match_plain_linear(graph, node->inputs[ATTENTION_KV], &out->kv) || out->kv.bias >= 0)
+        return false;
     out->heads = node->attrs.heads;
     out->hidden = out->kv.n / 2;
     out->dim = out->hidden / out->heads;
@@ -69,8 +70,8 @@ static bool skip(rt_graph *graph, int index) {
     snprintf(name, sizeof name, "%s.tokens", node.name);
     rt_attrs attrs = {
         .heads = m.heads, .scale = node.attrs.scale, .parts = 2, .select = RT_SELECT_FIRST, .shared = true};
-    int q = block_linear(graph, node.name, "keys", &m, node.inputs[0], (int64_t[]){m.dim, m.heads * m.kv.k},
-                         turned_keys(graph, &m));
+    int q = block_linear(graph, node.name, "keys", &m, node.inputs[ATTENTION_Q],
+                         (int64_t[]){m.dim, m.heads * m.kv.k}, turned_keys(graph, &m));
     int z = rt_add_node(graph, name, RT_OP_ATTENTION, 2, (int[]){q, m.kv.x}, &attrs);
     int out = block_linear(graph, node.name, "values", &m, z, (int64_t[]){m.kv.k, m.hidden},
                            values_part(graph, &m));

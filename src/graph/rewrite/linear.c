@@ -15,11 +15,12 @@ static int bias_add(const rt_graph *graph, int value, int64_t n, int *bias) {
 /* MatMul(x, W) (+ b) */
 static bool matmul_to_linear(rt_graph *graph, int index) {
     const rt_node node = graph->nodes[index];
-    if (!rt_is_weight(graph, node.inputs[1]) || rt_value_is_constant(&graph->values[node.inputs[0]]))
+    if (!rt_is_weight(graph, node.inputs[MATMUL_B]) ||
+        rt_value_is_constant(&graph->values[node.inputs[MATMUL_A]]))
         return false;
     int bias = -1;
-    int add = bias_add(graph, node.outputs[0], graph->values[node.inputs[1]].dims[1], &bias);
-    int inputs[] = {node.inputs[0], node.inputs[1], bias};
+    int add = bias_add(graph, node.outputs[0], graph->values[node.inputs[MATMUL_B]].dims[1], &bias);
+    int inputs[] = {node.inputs[MATMUL_A], node.inputs[MATMUL_B], bias};
     return rt_replace_node(graph, add >= 0 ? add : index, index, RT_OP_LINEAR, add >= 0 ? 3 : 2, inputs,
                            NULL);
 }
@@ -33,7 +34,7 @@ static void transpose(float *b, const float *a, int64_t rows, int64_t columns) {
 
 /* The [in, out] weight of a Gemm; -1 when it has none. */
 static int gemm_weight(rt_graph *graph, const rt_node *node) {
-    int weight = node->inputs[1];
+    int weight = node->inputs[GEMM_B];
     const rt_value *w = &graph->values[weight];
     int64_t rows = w->dims[0], columns = w->dims[1];
     if (!node->attrs.trans_b) return weight;
@@ -45,11 +46,11 @@ static int gemm_weight(rt_graph *graph, const rt_node *node) {
 
 static bool gemm_to_linear(rt_graph *graph, int index) {
     const rt_node node = graph->nodes[index];
-    bool biased = node.input_count > 2 && node.inputs[2] >= 0;
-    if (!rt_is_weight(graph, node.inputs[1])) return false;
-    int64_t n = graph->values[node.inputs[1]].dims[node.attrs.trans_b ? 0 : 1];
-    if (biased && !rt_is_bias(graph, node.inputs[2], n)) return false;
-    int inputs[] = {node.inputs[0], gemm_weight(graph, &node), biased ? node.inputs[2] : -1};
+    bool biased = node.input_count > GEMM_C && node.inputs[GEMM_C] >= 0;
+    if (!rt_is_weight(graph, node.inputs[GEMM_B])) return false;
+    int64_t n = graph->values[node.inputs[GEMM_B]].dims[node.attrs.trans_b ? 0 : 1];
+    if (biased && !rt_is_bias(graph, node.inputs[GEMM_C], n)) return false;
+    int inputs[] = {node.inputs[GEMM_A], gemm_weight(graph, &node), biased ? node.inputs[GEMM_C] : -1};
     return rt_replace_node(graph, index, index, RT_OP_LINEAR, biased ? 3 : 2, inputs, NULL);
 }
 

@@ -25,7 +25,8 @@ static int which(retort_dtype dtype) {
 
 /* The dtype that the node reads its x in; RETORT_F32 also for other operators. */
 static retort_dtype wanted(const rt_graph *graph, const rt_node *node) {
-    return node->op == RT_OP_LINEAR ? rt_linear_input(&graph->values[node->inputs[1]]) : RETORT_F32;
+    return node->op == RT_OP_LINEAR ? rt_linear_input(&graph->values[node->inputs[LINEAR_WEIGHT]])
+                                    : RETORT_F32;
 }
 
 static void note_node(const narrowing *n, const rt_node *node) {
@@ -37,7 +38,7 @@ static void note_node(const narrowing *n, const rt_node *node) {
         *(x ? &u->reads[which(dtype)] : &u->other) = true;
     }
     if (node->op != RT_OP_NARROW || node->attrs.narrow == RETORT_F32) return;
-    int *narrow = &n->uses[node->inputs[0]].narrow[which(node->attrs.narrow)];
+    int *narrow = &n->uses[node->inputs[NARROW_X]].narrow[which(node->attrs.narrow)];
     if (*narrow < 0) *narrow = node->outputs[0];
 }
 

@@ -92,18 +92,19 @@ static bool is_positions(const rt_graph *graph, int value) {
     if (slice == NULL) return false;
     const rt_value *v = &graph->values[value];
     if (v->rank != 2 || v->dims[0] != 1 || v->dims[1] != RT_DIM_SEQ) return false;
-    const rt_content *start = &graph->values[slice->inputs[1]].content;
-    bool by_one =
-        slice->input_count < 5 || slice->inputs[4] < 0 || rt_scalar_near(graph, slice->inputs[4], 1);
+    const rt_content *start = &graph->values[slice->inputs[SLICE_STARTS]].content;
+    bool by_one = slice->input_count < 5 || slice->inputs[SLICE_STEPS] < 0 ||
+                  rt_scalar_near(graph, slice->inputs[SLICE_STEPS], 1);
     return by_one && start->known && start->count == 1 && start->symbols == 0 && start->at[0] == 0 &&
-           counts_up(&graph->values[slice->inputs[0]]);
+           counts_up(&graph->values[slice->inputs[SLICE_DATA]]);
 }
 
 /* Sorts one term of the sum into its place. */
 static bool take_table(const rt_graph *graph, int value, tables *t) {
     const rt_node *gather = rt_made_by(graph, value, RT_OP_GATHER);
-    if (gather == NULL || gather->attrs.axis != 0 || !rt_is_weight(graph, gather->inputs[0])) return false;
-    int indices = gather->inputs[1], *table = &t->position;
+    if (gather == NULL || gather->attrs.axis != 0 || !rt_is_weight(graph, gather->inputs[GATHER_DATA]))
+        return false;
+    int indices = gather->inputs[GATHER_INDICES], *table = &t->position;
     const rt_value *v = &graph->values[indices];
     if (v->input) {
         bool types = strcmp(v->name, "token_type_ids") == 0;
@@ -113,7 +114,7 @@ static bool take_table(const rt_graph *graph, int value, tables *t) {
         return false;
     }
     if (*table >= 0) return false;
-    *table = gather->inputs[0];
+    *table = gather->inputs[GATHER_DATA];
     t->terms++;
     return true;
 }
@@ -128,10 +129,11 @@ static bool take_sum(const rt_graph *graph, int value, int depth, tables *t) {
 static bool to_embed(rt_graph *graph, int index) {
     const rt_node norm = graph->nodes[index];
     tables t = {-1, -1, -1, -1, -1, 0};
-    if (norm.op != RT_OP_LAYER_NORM || !take_sum(graph, norm.inputs[0], 2, &t) || t.word < 0 ||
+    if (norm.op != RT_OP_LAYER_NORM || !take_sum(graph, norm.inputs[LAYER_NORM_X], 2, &t) || t.word < 0 ||
         t.position < 0)
         return false;
-    int inputs[] = {t.ids, t.word, t.position, norm.inputs[1], norm.inputs[2], t.types, t.type};
+    int inputs[] = {t.ids,   t.word, t.position, norm.inputs[LAYER_NORM_GAMMA], norm.inputs[LAYER_NORM_BETA],
+                    t.types, t.type};
     return rt_replace_node(graph, index, index, RT_OP_EMBED, t.type >= 0 ? 7 : 5, inputs, &norm.attrs);
 }
 

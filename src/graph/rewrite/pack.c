@@ -12,8 +12,8 @@ static bool is_weight_only(const rt_graph *graph, int value) {
 
 static bool pack_weight(rt_graph *graph, int index) {
     const rt_node *node = &graph->nodes[index];
-    if (node->op != RT_OP_LINEAR || !rt_is_weight(graph, node->inputs[1])) return false;
-    int weight = node->inputs[1];
+    if (node->op != RT_OP_LINEAR || !rt_is_weight(graph, node->inputs[LINEAR_WEIGHT])) return false;
+    int weight = node->inputs[LINEAR_WEIGHT];
     const rt_value v = graph->values[weight];
     size_t k = (size_t)v.dims[0], n = (size_t)v.dims[1], count;
     if (v.data == NULL || !rt_pack_count_f32(k, n, &count) || count > SIZE_MAX / sizeof(float)) return false;
@@ -23,7 +23,7 @@ static bool pack_weight(rt_graph *graph, int index) {
     if (!is_weight_only(graph, weight)) {
         weight = rt_add_constant(graph, graph->nodes[index].name, "weight", 2, v.dims, packed);
         if (weight < 0) return false;
-        rt_node_read(graph, index, 1, weight);
+        rt_node_read(graph, index, LINEAR_WEIGHT, weight);
     }
     graph->values[weight].layout = RT_LAYOUT_P16;
     graph->values[weight].data = packed;
@@ -41,7 +41,7 @@ enum { LEAST_COLUMNS = 64 };
 
 static bool takes_bf16(const rt_graph *graph, const rt_node *node) {
     if (node->op != RT_OP_LINEAR) return false;
-    const rt_value *weight = &graph->values[node->inputs[1]];
+    const rt_value *weight = &graph->values[node->inputs[LINEAR_WEIGHT]];
     return weight->layout != RT_LAYOUT_ROWS && weight->data != NULL && weight->dims[1] >= LEAST_COLUMNS;
 }
 
@@ -72,7 +72,7 @@ retort_status rt_graph_use_bf16(rt_graph *graph, retort_error *err) {
     }
     for (size_t i = 0; i < graph->node_count; i++) {
         bool takes = takes_bf16(graph, &graph->nodes[i]);
-        if (takes && !narrow_weight(graph, graph->nodes[i].inputs[1])) {
+        if (takes && !narrow_weight(graph, graph->nodes[i].inputs[LINEAR_WEIGHT])) {
             return rt_fail_nomem(err, 0);
         }
     }

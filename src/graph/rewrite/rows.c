@@ -37,7 +37,7 @@ static int *mark(region *r, int value) {
 
 /* The Linear of all three parts of an Attention, whose queries can be parted from it. */
 static bool query_source(const rt_graph *graph, const rt_node *node, rt_linear_match *qkv) {
-    return node->attrs.parts == 1 && rt_match_plain_linear(graph, node->inputs[0], qkv) &&
+    return node->attrs.parts == 1 && rt_match_plain_linear(graph, node->inputs[ATTENTION_Q], qkv) &&
            graph->values[qkv->weight].data != NULL &&
            (qkv->bias < 0 || graph->values[qkv->bias].data != NULL);
 }
@@ -162,8 +162,8 @@ static void prune_attention(region *r, int index) {
     int64_t hidden = qkv.n / 3;
     int q = part_linear(graph, name, "q", &qkv, 0, hidden, selected(r, qkv.x));
     int kv = part_linear(graph, name, "kv", &qkv, hidden, 2 * hidden, qkv.x);
-    rt_node_read(graph, index, 0, q);
-    rt_node_read(graph, index, 1, kv);
+    rt_node_read(graph, index, ATTENTION_Q, q);
+    rt_node_read(graph, index, ATTENTION_KV, kv);
     rt_node_cut(graph, index, 2);
     graph->nodes[index].attrs.parts = 2;
     graph->nodes[index].attrs.select = r->attrs.select;
@@ -186,13 +186,15 @@ static void prune_node(region *r, int index) {
 
 static bool prune(rt_graph *graph, int index) {
     const rt_node select = graph->nodes[index];
-    if (select.op != RT_OP_SELECT || graph->values[select.inputs[0]].rank != 2) return false;
-    region r = {.graph = graph, .attrs = select.attrs, .ids = select.input_count > 1 ? select.inputs[1] : -1};
-    draw(&r, select.inputs[0]);
+    if (select.op != RT_OP_SELECT || graph->values[select.inputs[SELECT_X]].rank != 2) return false;
+    region r = {.graph = graph,
+                .attrs = select.attrs,
+                .ids = select.input_count > SELECT_IDS ? select.inputs[SELECT_IDS] : -1};
+    draw(&r, select.inputs[SELECT_X]);
     bool any = r.count > 0;
     for (size_t i = 0; !r.failed && i < r.count; i++) prune_node(&r, r.nodes[i]);
     if (r.failed) rt_fail_nomem(&graph->fault, sizeof *r.nodes);
-    if (any) rt_value_replace(graph, select.outputs[0], select.inputs[0]);
+    if (any) rt_value_replace(graph, select.outputs[0], select.inputs[SELECT_X]);
     for (size_t i = 0; i < r.marked_count; i++) graph->links->marks[r.marked[i]] = 0;
     free(r.nodes);
     free(r.marked);
