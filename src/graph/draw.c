@@ -8,38 +8,27 @@
 #include <math.h>
 #include <stdio.h>
 
-/* What an operator is, one row each: for the legend, colours of the box and its border in light and dark. */
-typedef enum kind { PLAIN, MATRIX, ATTENTION, NORM, EMBED, SHAPE, ROWS, NARROW, ENDS, KINDS } kind;
+/* One row per kind of operator, and one for inputs and outputs: for the legend, colours of the box and its border in
+ * light and dark. */
+enum { ENDS = RT_OP_KINDS, KINDS };
 static const struct {
     const char *text, *fill, *stroke, *dark_fill, *dark_stroke;
 } kinds[KINDS] = {
-    [PLAIN] = {"element-wise", "#f1f5f9", "#64748b", "#1e293b", "#94a3b8"},
-    [MATRIX] = {"matrix product", "#dbeafe", "#2563eb", "#172554", "#60a5fa"},
-    [ATTENTION] = {"attention", "#fef3c7", "#d97706", "#451a03", "#fbbf24"},
-    [NORM] = {"normalisation", "#dcfce7", "#16a34a", "#052e16", "#4ade80"},
-    [EMBED] = {"table look-up", "#f3e8ff", "#9333ea", "#3b0764", "#c084fc"},
-    [SHAPE] = {"shape", "#ffffff", "#94a3b8", "#0f172a", "#64748b"},
-    [ROWS] = {"rows, pooling", "#ffe4e6", "#e11d48", "#4c0519", "#fb7185"},
-    [NARROW] = {"rounding", "#cffafe", "#0891b2", "#083344", "#22d3ee"},
+    [RT_OP_KIND_PLAIN] = {"element-wise", "#f1f5f9", "#64748b", "#1e293b", "#94a3b8"},
+    [RT_OP_KIND_MATRIX] = {"matrix product", "#dbeafe", "#2563eb", "#172554", "#60a5fa"},
+    [RT_OP_KIND_ATTENTION] = {"attention", "#fef3c7", "#d97706", "#451a03", "#fbbf24"},
+    [RT_OP_KIND_NORM] = {"normalisation", "#dcfce7", "#16a34a", "#052e16", "#4ade80"},
+    [RT_OP_KIND_EMBED] = {"table look-up", "#f3e8ff", "#9333ea", "#3b0764", "#c084fc"},
+    [RT_OP_KIND_SHAPE] = {"shape", "#ffffff", "#94a3b8", "#0f172a", "#64748b"},
+    [RT_OP_KIND_ROWS] = {"rows, pooling", "#ffe4e6", "#e11d48", "#4c0519", "#fb7185"},
+    [RT_OP_KIND_NARROW] = {"rounding", "#cffafe", "#0891b2", "#083344", "#22d3ee"},
     [ENDS] = {"input, output", "#475569", "#475569", "#475569", "#475569"},
-};
-static const kind kind_of[RT_OP_COUNT] = {
-    [RT_OP_MATMUL] = MATRIX,     [RT_OP_GEMM] = MATRIX,         [RT_OP_LINEAR] = MATRIX,
-    [RT_OP_SOFTMAX] = ATTENTION, [RT_OP_ATTENTION] = ATTENTION, [RT_OP_LAYER_NORMALIZATION] = NORM,
-    [RT_OP_LAYER_NORM] = NORM,   [RT_OP_NORMALIZE] = NORM,      [RT_OP_GATHER] = EMBED,
-    [RT_OP_EMBED] = EMBED,       [RT_OP_IDENTITY] = SHAPE,      [RT_OP_CAST] = SHAPE,
-    [RT_OP_SHAPE] = SHAPE,       [RT_OP_UNSQUEEZE] = SHAPE,     [RT_OP_SQUEEZE] = SHAPE,
-    [RT_OP_SLICE] = SHAPE,       [RT_OP_CONCAT] = SHAPE,        [RT_OP_SPLIT] = SHAPE,
-    [RT_OP_RESHAPE] = SHAPE,     [RT_OP_TRANSPOSE] = SHAPE,     [RT_OP_EXPAND] = SHAPE,
-    [RT_OP_REDUCE_MEAN] = ROWS,  [RT_OP_REDUCE_SUM] = ROWS,     [RT_OP_REDUCE_MAX] = ROWS,
-    [RT_OP_MASK_ROWS] = ROWS,    [RT_OP_SELECT] = ROWS,         [RT_OP_POOL] = ROWS,
-    [RT_OP_NARROW] = NARROW,
 };
 
 enum { TITLE_HEIGHT = 96, LEGEND_GAP = 26, SWATCH = 12, LEAST_WIDTH = 620 };
 
-static kind kind_of_box(const rt_draw_box *box, const rt_graph *graph) {
-    return box->role == RT_DRAW_NODE ? kind_of[graph->nodes[box->node].op] : ENDS;
+static int kind_of_box(const rt_draw_box *box, const rt_graph *graph) {
+    return box->role == RT_DRAW_NODE ? (int)rt_op_info(graph->nodes[box->node].op)->kind : ENDS;
 }
 
 static int whole(double x) {
@@ -160,7 +149,7 @@ static void put_shape(rt_buffer *out, const rt_drawing *d, const rt_draw_box *bo
 
 static void put_box(rt_buffer *out, const rt_drawing *d, const rt_draw_box *box) {
     static const char *const classes[] = {"node", "input", "output"};
-    kind k = kind_of_box(box, d->graph);
+    int k = kind_of_box(box, d->graph);
     int left = whole(box->x - box->width / 2), top = whole(box->y - box->height / 2);
     int times = box->group >= 0 ? d->fold.groups[box->group].times : 1;
     rt_buffer_format(out, "<g class=\"%s\" data-times=\"%d\"><title>", classes[box->role], times);

@@ -4,43 +4,8 @@
 #include "graph/eval.h"
 #include "graph/infer.h"
 
+#include <math.h>
 #include <string.h>
-
-/* A row an operator; the fused ones have none: they run on kernels. */
-static const rt_eval_fn evaluators[RT_OP_COUNT] = {
-    [RT_OP_IDENTITY] = rt_eval_copy,
-    [RT_OP_CAST] = rt_eval_cast,
-    [RT_OP_SHAPE] = rt_eval_shape,
-    [RT_OP_GATHER] = rt_eval_gather,
-    [RT_OP_UNSQUEEZE] = rt_eval_copy,
-    [RT_OP_SQUEEZE] = rt_eval_copy,
-    [RT_OP_SLICE] = rt_eval_slice,
-    [RT_OP_CONCAT] = rt_eval_concat,
-    [RT_OP_SPLIT] = rt_eval_split,
-    [RT_OP_RESHAPE] = rt_eval_copy,
-    [RT_OP_TRANSPOSE] = rt_eval_transpose,
-    [RT_OP_EXPAND] = rt_eval_expand,
-    [RT_OP_EQUAL] = rt_eval_equal,
-    [RT_OP_WHERE] = rt_eval_where,
-    [RT_OP_ADD] = rt_eval_binary,
-    [RT_OP_SUB] = rt_eval_binary,
-    [RT_OP_MUL] = rt_eval_binary,
-    [RT_OP_DIV] = rt_eval_binary,
-    [RT_OP_POW] = rt_eval_binary,
-    [RT_OP_MAX] = rt_eval_binary,
-    [RT_OP_SQRT] = rt_eval_unary,
-    [RT_OP_ERF] = rt_eval_unary,
-    [RT_OP_TANH] = rt_eval_unary,
-    [RT_OP_RELU] = rt_eval_unary,
-    [RT_OP_SOFTMAX] = rt_eval_softmax,
-    [RT_OP_REDUCE_MEAN] = rt_eval_reduce,
-    [RT_OP_REDUCE_SUM] = rt_eval_reduce,
-    [RT_OP_REDUCE_MAX] = rt_eval_reduce,
-    [RT_OP_MATMUL] = rt_eval_matmul,
-    [RT_OP_GEMM] = rt_eval_gemm,
-    [RT_OP_LAYER_NORMALIZATION] = rt_eval_layer_normalization,
-    [RT_OP_MASK_ROWS] = rt_eval_mask_rows,
-};
 
 /* ---- What the evaluators share ---- */
 
@@ -107,6 +72,37 @@ void rt_around_axis(const rt_tensor *tensor, int axis, size_t *outer, size_t *n,
     for (int i = axis + 1; i < tensor->rank; i++) *inner *= (size_t)tensor->shape[i];
 }
 
+void rt_each_broadcast(const rt_eval *eval, int count, rt_row_fn fn) {
+    rt_view views[3];
+    for (int i = 0; i < count; i++) {
+        views[i] = rt_view_broadcast(eval->inputs[i], eval->outputs[0].rank);
+    }
+    rt_each_row(eval, count, views, fn);
+}
+
+float *rt_floats_of(const rt_tensor *out) {
+    return (float *)(uintptr_t)out->data; /* the caller lets it be written */
+}
+
+char *rt_bytes_of(const rt_tensor *out) {
+    return (char *)(uintptr_t)out->data;
+}
+
+void rt_copy_bytes(char *to, const void *from, size_t bytes) {
+    if (bytes > 0) memcpy(to, from, bytes);
+}
+
+float rt_greater(float a, float b) {
+    return isnan(a) || a > b ? a : b;
+}
+
+retort_status rt_eval_copy(rt_eval *eval, retort_error *err) {
+    (void)err;
+    const rt_tensor *out = &eval->outputs[0];
+    rt_copy_bytes(rt_bytes_of(out), eval->inputs[0]->data, rt_tensor_count(out) * rt_dtype_size(out->dtype));
+    return RETORT_OK;
+}
+
 /* ---- The frame ---- */
 
 /* A tensor as the shape rules see a value: concrete dims, and what a short i64 vector holds. */
@@ -152,7 +148,7 @@ static retort_status set_shapes(rt_eval *eval, retort_error *err) {
 
 retort_status rt_eval_node(rt_eval *eval, retort_error *err) {
     const rt_node *node = eval->node;
-    if (evaluators[node->op] == NULL) {
+    if (rt_op_info(node->op)->evaluate == NULL) {
         return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: %s has no plain evaluation", node->name,
                        rt_op_info(node->op)->text);
     }
@@ -160,5 +156,5 @@ retort_status rt_eval_node(rt_eval *eval, retort_error *err) {
     for (int k = 0; k < node->output_count; k++) {
         if (eval->outputs[k].data == NULL) return status;
     }
-    return status == RETORT_OK ? evaluators[node->op](eval, err) : status;
+    return status == RETORT_OK ? rt_op_info(node->op)->evaluate(eval, err) : status;
 }

@@ -9,31 +9,6 @@
  * outputs[…].data, and checks what shapes cannot tell (indices, divisors). */
 typedef retort_status (*rt_eval_fn)(rt_eval *eval, retort_error *err);
 
-#define RT_EVALUATORS(X)                                                                                     \
-    X(copy)                                                                                                  \
-    X(cast)                                                                                                  \
-    X(shape)                                                                                                 \
-    X(gather)                                                                                                \
-    X(slice)                                                                                                 \
-    X(concat)                                                                                                \
-    X(split)                                                                                                 \
-    X(transpose)                                                                                             \
-    X(expand)                                                                                                \
-    X(equal)                                                                                                 \
-    X(where)                                                                                                 \
-    X(binary)                                                                                                \
-    X(unary)                                                                                                 \
-    X(softmax)                                                                                               \
-    X(reduce)                                                                                                \
-    X(matmul)                                                                                                \
-    X(gemm)                                                                                                  \
-    X(layer_normalization)                                                                                   \
-    X(mask_rows)
-#define RT_EVAL_DECLARE(name) retort_status rt_eval_##name(rt_eval *eval, retort_error *err);
-RT_EVALUATORS(RT_EVAL_DECLARE)
-#undef RT_EVAL_DECLARE
-#undef RT_EVALUATORS
-
 /* A tensor read along the dims of an output: bytes from one element to the next on each axis (0 where it is
  * broadcast). */
 typedef struct rt_view {
@@ -60,6 +35,16 @@ rt_view rt_view_broadcast(const rt_tensor *tensor, int rank);
 void rt_each_row(const rt_eval *eval, int count, const rt_view *views, rt_row_fn fn);
 /* The elements of one operand, one after the other. */
 void rt_copy_row(const rt_row *row);
+/* Row function over `count` inputs that broadcast to output 0. */
+void rt_each_broadcast(const rt_eval *eval, int count, rt_row_fn fn);
+/* An output's data, which the caller lets be written. */
+float *rt_floats_of(const rt_tensor *out);
+char *rt_bytes_of(const rt_tensor *out);
+void rt_copy_bytes(char *to, const void *from, size_t bytes);
+/* The greater of two; a NaN on the left stays. */
+float rt_greater(float a, float b);
+/* Output 0 has input 0's elements: the evaluation of what changes the shape alone. */
+retort_status rt_eval_copy(rt_eval *eval, retort_error *err);
 /* Elements before, on and after an axis. */
 void rt_around_axis(const rt_tensor *tensor, int axis, size_t *outer, size_t *n, size_t *inner);
 

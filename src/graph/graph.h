@@ -18,101 +18,91 @@ enum {
     RT_DIM_ROWS = -4    /* mask tokens of the batch: the rows that a fill head reads */
 };
 
-/* One row an operator: enum name, text (ONNX's name for plain ones), least and most inputs, outputs,
- * attributes it has (see RT_ATTRS), first level at which it may stand. Plain operators mean what ONNX opset
- * 17 says, on the dtypes that encoders use. */
-#define RT_OPS(X)                                                                                                \
-    X(IDENTITY, "Identity", 1, 1, 1, 0, 0)                                                                       \
-    X(CAST, "Cast", 1, 1, 1, RT_ATTR_DTYPE, 0)                                                                   \
-    X(SHAPE, "Shape", 1, 1, 1, 0, 0)                                                                             \
-    X(GATHER, "Gather", 2, 2, 1, RT_ATTR_AXIS, 0)                                                                \
-    X(UNSQUEEZE, "Unsqueeze", 2, 2, 1, 0, 0)                                                                     \
-    X(SQUEEZE, "Squeeze", 2, 2, 1, 0, 0)                                                                         \
-    X(SLICE, "Slice", 3, 5, 1, 0, 0)                                                                             \
-    X(CONCAT, "Concat", 1, 8, 1, RT_ATTR_AXIS, 0)                                                                \
-    X(SPLIT, "Split", 1, 2, 3, RT_ATTR_AXIS, 0)                                                                  \
-    X(RESHAPE, "Reshape", 2, 2, 1, 0, 0)                                                                         \
-    X(TRANSPOSE, "Transpose", 1, 1, 1, RT_ATTR_PERM, 0)                                                          \
-    X(EXPAND, "Expand", 2, 2, 1, 0, 0)                                                                           \
-    X(EQUAL, "Equal", 2, 2, 1, 0, 0)                                                                             \
-    X(WHERE, "Where", 3, 3, 1, 0, 0)                                                                             \
-    X(ADD, "Add", 2, 2, 1, 0, 0)                                                                                 \
-    X(SUB, "Sub", 2, 2, 1, 0, 0)                                                                                 \
-    X(MUL, "Mul", 2, 2, 1, 0, 0)                                                                                 \
-    X(DIV, "Div", 2, 2, 1, 0, 0)                                                                                 \
-    X(POW, "Pow", 2, 2, 1, 0, 0)                                                                                 \
-    X(MAX, "Max", 2, 2, 1, 0, 0)                                                                                 \
-    X(SQRT, "Sqrt", 1, 1, 1, 0, 0)                                                                               \
-    X(ERF, "Erf", 1, 1, 1, 0, 0)                                                                                 \
-    X(TANH, "Tanh", 1, 1, 1, 0, 0)                                                                               \
-    X(RELU, "Relu", 1, 1, 1, 0, 0)                                                                               \
-    X(SOFTMAX, "Softmax", 1, 1, 1, RT_ATTR_AXIS, 0)                                                              \
-    X(REDUCE_MEAN, "ReduceMean", 1, 2, 1, RT_ATTR_AXIS | RT_ATTR_KEEPDIMS, 0)                                    \
-    X(REDUCE_SUM, "ReduceSum", 1, 2, 1, RT_ATTR_AXIS | RT_ATTR_KEEPDIMS, 0)                                      \
-    X(REDUCE_MAX, "ReduceMax", 1, 2, 1, RT_ATTR_AXIS | RT_ATTR_KEEPDIMS, 0)                                      \
-    X(MATMUL, "MatMul", 2, 2, 1, 0, 0)                                                                           \
-    X(GEMM, "Gemm", 2, 3, 1, RT_ATTR_TRANS_B, 0)                                                                 \
-    X(LAYER_NORMALIZATION, "LayerNormalization", 3, 3, 1, RT_ATTR_EPSILON, 0)                                    \
-    /* Select the rows of mask tokens: (x [batch, seq, n], ids) -> [rows, n]; the fill head's first step. */     \
-    X(MASK_ROWS, "MaskRows", 2, 2, 1, 0, 0)                                                                      \
-    /* Level 2: fused. `…` stands for [batch, seq] below level 3 and for [tokens] there. */                    \
-    /* ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale (, \
-     * factor, add (, gaps (, kept, kept_rows, kept_scale))))))) -> […, hidden] \
-     * With narrow, a second output holds the same in bf16 or s8; s8 is made of x * factor + add where these, \
-     * f32 [hidden], are given. \
-     *   word      f32, or s8 [v, n] with word_scale [v] per row, or 4-bit codes (rows_s4) that also have \
-     *             integer scales word_groups u8 [v, ceil(n/group)] \
-     *   position  f32, or s8 with position_scale [hidden] per column \
-     *   gaps      i32 [g, 2]: ids without a row in word, as first id and count; they take the row before \
-     *   kept      i32 [r, 1]: ids whose rows are kept_rows s8 [r, hidden] with kept_scale [r] per row; \
-     *             word has no row for them */       \
-    X(EMBED, "Embed", 5, 16, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_RANGE, 2)             \
-    /* x […, k], weight (, bias (, residual (, scale, sums (, groups (, weak, columns))))) \
-     *   -> […, n] = act(x w + bias) + residual \
-     * Absent inputs are -1. With narrow, the output is bf16. \
-     *   weight   [k, n]: rows, or at level 3 packed: p16, p16_bf16 (x is bf16), p16_s8, p16_s4 (x is s8) \
-     *   scale    f32 [n] per column, and \
-     *   sums     i32 [n], the b_sum of gemm_q: of p16_s8 and p16_s4 \
-     *   groups   u8 [ceil(n/16), ceil(k/group), 16]: integer scales of p16_s4 \
-     *   weak     p16_s8 [w, n]: w rows that are added to those of a p16_s4 weight, and \
-     *   columns  i32 [w]: the columns of x that they multiply \
-     * With heads, the weight is block-diagonal: x has that many blocks of k columns, and each block of \
-     * n / heads columns of y is the product with its own block of x. */                   \
-    X(LINEAR, "Linear", 2, 9, 1, RT_ATTR_ACT | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_HEADS, 2)                \
-    /* x, gamma, beta (, factor, add) -> y (, y in bf16, or y (* factor + add) in s8) */                         \
-    X(LAYER_NORM, "LayerNorm", 3, 5, 2, RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_RANGE, 2)                     \
-    /* (qkv […, 3 hidden]) or (q, kv […, 2 hidden]) or (q, k, v), then below level 3 the mask [batch, seq] \
-     *   -> [rows of q, hidden] \
-     * q, k and v are column ranges of one, two or three values. Rows of q may be a selection (select) of the \
-     * rows of the sequences. \
-     * shared (level 3, select=first): (q [batch, heads n], x [tokens, n]) -> [batch, heads n]; the keys and \
-     * values of every head are x itself. */ \
-    X(ATTENTION, "Attention", 1, 4, 1,                                                                           \
-      RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_NARROW | RT_ATTR_INT16 |          \
-          RT_ATTR_SHARED,                                                                                        \
-      2)                                                                                                         \
-    /* x […, n] (, ids) -> the rows that are read: [batch, n] (first) or [rows, n] (mask tokens) */            \
-    X(SELECT, "Select", 1, 2, 1, RT_ATTR_SELECT, 2)                                                              \
-    /* x […, n] (, mask below level 3) -> [batch, n]: mean or max over each sequence's tokens */               \
-    X(POOL, "Pool", 1, 2, 1, RT_ATTR_POOL, 2)                                                                    \
-    X(NORMALIZE, "Normalize", 1, 1, 1, 0, 2)                                                                     \
-    /* float (, factor, add) -> bf16, or x (* factor + add) in s8, where no producer can do it itself */         \
-    X(NARROW, "Narrow", 1, 3, 1, RT_ATTR_NARROW | RT_ATTR_RANGE, 3)
+/* One row per operator: its name here, and that of its row, which stands in its own file in graph/op. Plain
+ * operators (level 0) mean what ONNX opset 17 says, on the dtypes that encoders use; fused ones, from level 2 on, are
+ * described in their files, where `…` stands for [batch, seq] below level 3 and for [tokens] there. */
+#define RT_OPS(X)                                                                                            \
+    X(IDENTITY, identity)                                                                                    \
+    X(CAST, cast)                                                                                            \
+    X(SHAPE, shape)                                                                                          \
+    X(GATHER, gather)                                                                                        \
+    X(UNSQUEEZE, unsqueeze)                                                                                  \
+    X(SQUEEZE, squeeze)                                                                                      \
+    X(SLICE, slice)                                                                                          \
+    X(CONCAT, concat)                                                                                        \
+    X(SPLIT, split)                                                                                          \
+    X(RESHAPE, reshape)                                                                                      \
+    X(TRANSPOSE, transpose)                                                                                  \
+    X(EXPAND, expand)                                                                                        \
+    X(EQUAL, equal)                                                                                          \
+    X(WHERE, where)                                                                                          \
+    X(ADD, add)                                                                                              \
+    X(SUB, sub)                                                                                              \
+    X(MUL, mul)                                                                                              \
+    X(DIV, div)                                                                                              \
+    X(POW, pow)                                                                                              \
+    X(MAX, max)                                                                                              \
+    X(SQRT, sqrt)                                                                                            \
+    X(ERF, erf)                                                                                              \
+    X(TANH, tanh)                                                                                            \
+    X(RELU, relu)                                                                                            \
+    X(SOFTMAX, softmax)                                                                                      \
+    X(REDUCE_MEAN, reduce_mean)                                                                              \
+    X(REDUCE_SUM, reduce_sum)                                                                                \
+    X(REDUCE_MAX, reduce_max)                                                                                \
+    X(MATMUL, matmul)                                                                                        \
+    X(GEMM, gemm)                                                                                            \
+    X(LAYER_NORMALIZATION, layer_normalization)                                                              \
+    X(MASK_ROWS, mask_rows)                                                                                  \
+    X(EMBED, embed)                                                                                          \
+    X(LINEAR, linear)                                                                                        \
+    X(LAYER_NORM, layer_norm)                                                                                \
+    X(ATTENTION, attention)                                                                                  \
+    X(SELECT, select)                                                                                        \
+    X(POOL, pool)                                                                                            \
+    X(NORMALIZE, normalize)                                                                                  \
+    X(NARROW, narrow)
 
 typedef enum rt_op {
-#define RT_OP_ENUM(name, text, least, most, outputs, attrs, level) RT_OP_##name,
+#define RT_OP_ENUM(name, row) RT_OP_##name,
     RT_OPS(RT_OP_ENUM)
 #undef RT_OP_ENUM
         RT_OP_COUNT
 } rt_op;
 
-/* A row of RT_OPS, for code that is driven by it. `outputs` is the most: a row with RT_ATTR_NARROW has its
- * second output only when narrow is set. */
+struct rt_shapes;
+struct rt_eval;
+struct rt_graph;
+struct rt_node;
+
+/* What an operator is, for people and for drawings. */
+typedef enum rt_op_kind {
+    RT_OP_KIND_PLAIN, /* element by element */
+    RT_OP_KIND_MATRIX,
+    RT_OP_KIND_ATTENTION,
+    RT_OP_KIND_NORM,
+    RT_OP_KIND_EMBED,
+    RT_OP_KIND_SHAPE,
+    RT_OP_KIND_ROWS,
+    RT_OP_KIND_NARROW,
+    RT_OP_KINDS
+} rt_op_kind;
+
+/* All that the graph knows of an operator. What a layer above does with it stands there: how it lowers (engine), how
+ * it is written as ONNX (onnx), its gradient (quant). */
 typedef struct rt_op_row {
-    const char *text;
-    int least, most, outputs;
-    unsigned attrs;
-    int level;
+    const char *text; /* in the graph's text; ONNX's name for plain ones */
+    int least, most;  /* inputs */
+    int outputs;      /* the most: with RT_ATTR_NARROW the second is there only when narrow is set */
+    unsigned attrs;   /* that it has, RT_ATTR_… */
+    int level;        /* the first at which it may stand */
+    rt_op_kind kind;
+    /* Dtype, dims and content of the outputs (graph/infer.h). */
+    retort_status (*infer)(struct rt_shapes *shapes);
+    /* In plain C (graph/eval.h); NULL for fused operators, which run on kernels. */
+    retort_status (*evaluate)(struct rt_eval *eval, retort_error *err);
+    /* Whether the node gives its first input as it is; NULL: never. */
+    bool (*is_identity)(const struct rt_graph *graph, const struct rt_node *node);
 } rt_op_row;
 const rt_op_row *rt_op_info(rt_op op);
 /* The operator of that text; false when there is none. */

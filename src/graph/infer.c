@@ -4,50 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A row an operator. */
-static const rt_infer_fn rules[RT_OP_COUNT] = {
-    [RT_OP_IDENTITY] = rt_infer_same,
-    [RT_OP_CAST] = rt_infer_cast,
-    [RT_OP_SHAPE] = rt_infer_shape,
-    [RT_OP_GATHER] = rt_infer_gather,
-    [RT_OP_UNSQUEEZE] = rt_infer_unsqueeze,
-    [RT_OP_SQUEEZE] = rt_infer_squeeze,
-    [RT_OP_SLICE] = rt_infer_slice,
-    [RT_OP_CONCAT] = rt_infer_concat,
-    [RT_OP_SPLIT] = rt_infer_split,
-    [RT_OP_RESHAPE] = rt_infer_reshape,
-    [RT_OP_TRANSPOSE] = rt_infer_transpose,
-    [RT_OP_EXPAND] = rt_infer_expand,
-    [RT_OP_EQUAL] = rt_infer_equal,
-    [RT_OP_WHERE] = rt_infer_where,
-    [RT_OP_ADD] = rt_infer_arithmetic,
-    [RT_OP_SUB] = rt_infer_arithmetic,
-    [RT_OP_MUL] = rt_infer_arithmetic,
-    [RT_OP_DIV] = rt_infer_arithmetic,
-    [RT_OP_POW] = rt_infer_pow,
-    [RT_OP_MAX] = rt_infer_arithmetic,
-    [RT_OP_SQRT] = rt_infer_float_same,
-    [RT_OP_ERF] = rt_infer_float_same,
-    [RT_OP_TANH] = rt_infer_float_same,
-    [RT_OP_RELU] = rt_infer_float_same,
-    [RT_OP_SOFTMAX] = rt_infer_softmax,
-    [RT_OP_REDUCE_MEAN] = rt_infer_reduce,
-    [RT_OP_REDUCE_SUM] = rt_infer_reduce,
-    [RT_OP_REDUCE_MAX] = rt_infer_reduce,
-    [RT_OP_MATMUL] = rt_infer_matmul,
-    [RT_OP_GEMM] = rt_infer_gemm,
-    [RT_OP_LAYER_NORMALIZATION] = rt_infer_layer_normalization,
-    [RT_OP_MASK_ROWS] = rt_infer_mask_rows,
-    [RT_OP_EMBED] = rt_infer_embed,
-    [RT_OP_LINEAR] = rt_infer_linear,
-    [RT_OP_LAYER_NORM] = rt_infer_layer_norm,
-    [RT_OP_ATTENTION] = rt_infer_attention,
-    [RT_OP_SELECT] = rt_infer_select,
-    [RT_OP_POOL] = rt_infer_pool,
-    [RT_OP_NORMALIZE] = rt_infer_float_same,
-    [RT_OP_NARROW] = rt_infer_narrow,
-};
-
 /* ---- What the rules share ---- */
 
 void rt_out_like(rt_shapes *s, int index, const rt_value *value) {
@@ -127,13 +83,41 @@ bool rt_is_vector(const rt_value *value, int64_t n, bool absent) {
     return value->dtype == RETORT_F32 && value->rank == 1 && value->dims[0] == n;
 }
 
+retort_status rt_not_float(rt_shapes *s) {
+    return rt_fail(s->err, RETORT_FORMAT, "the inputs are not f32");
+}
+
+void rt_push_content(rt_content *to, const rt_content *from, int i) {
+    if (to->count == RT_MAX_RANK) {
+        to->known = false;
+        return;
+    }
+    if ((from->symbols >> i & 1u) != 0) to->symbols |= 1u << to->count;
+    to->at[to->count++] = from->at[i];
+}
+
+int rt_content_at(const rt_content *content, int i) {
+    return content->count == 1 ? 0 : i;
+}
+
+int rt_content_count(const rt_value *out, const rt_content *a, const rt_content *b) {
+    if (!a->known || !b->known || out->rank > 1) return -1;
+    return out->rank == 0 ? 1 : (int)out->dims[0];
+}
+
+retort_status rt_infer_float_same(rt_shapes *s) {
+    rt_out_like(s, 0, s->in[0]);
+    return s->in[0]->dtype == RETORT_F32 ? RETORT_OK : rt_not_float(s);
+}
+
 /* ---- The frame of every rule ---- */
 
-/* Packed layouts are for the weights of Linear, the weak ones as well, and the word table of Embed alone. */
+/* Packed layouts are for the weights of Linear, its outlier columns as well, and the word table of Embed alone. */
 static bool layouts_fit(const rt_shapes *s) {
     for (int i = 0; i < s->node->input_count; i++) {
-        bool linear = s->node->op == RT_OP_LINEAR;
-        bool weight = (i == 1 && (linear || s->node->op == RT_OP_EMBED)) || (i == 7 && linear);
+        bool weight = s->node->op == RT_OP_LINEAR  ? i == LINEAR_WEIGHT || i == LINEAR_OUTLIERS
+                      : s->node->op == RT_OP_EMBED ? i == EMBED_WORD
+                                                   : false;
         if (s->in[i] != NULL && s->in[i]->layout != RT_LAYOUT_ROWS && !weight) return false;
     }
     return true;
@@ -175,7 +159,7 @@ retort_status rt_infer_shapes(rt_shapes *s) {
         return rt_fail(s->err, RETORT_FORMAT, "%.200s: %s without input %d", s->node->name, row->text, i);
     }
     if (!layouts_fit(s)) status = rt_fail(s->err, RETORT_FORMAT, "a packed input");
-    if (status == RETORT_OK) status = rules[s->node->op](s);
+    if (status == RETORT_OK) status = row->infer(s);
     if (status == RETORT_OK && !sizes_fit(s)) status = rt_fail(s->err, RETORT_LIMIT, "the output is too big");
     return status == RETORT_OK ? status : blame(s, status);
 }

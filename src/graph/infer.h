@@ -19,42 +19,6 @@ typedef retort_status (*rt_infer_fn)(rt_shapes *s);
 /* Runs the rule of s->node. */
 retort_status rt_infer_shapes(rt_shapes *s);
 
-#define RT_INFER_RULES(X)                                                                                    \
-    X(same)                                                                                                  \
-    X(cast)                                                                                                  \
-    X(shape)                                                                                                 \
-    X(gather)                                                                                                \
-    X(unsqueeze)                                                                                             \
-    X(squeeze)                                                                                               \
-    X(slice)                                                                                                 \
-    X(concat)                                                                                                \
-    X(split)                                                                                                 \
-    X(reshape)                                                                                               \
-    X(transpose)                                                                                             \
-    X(expand)                                                                                                \
-    X(equal)                                                                                                 \
-    X(where)                                                                                                 \
-    X(arithmetic)                                                                                            \
-    X(pow)                                                                                                   \
-    X(float_same)                                                                                            \
-    X(softmax)                                                                                               \
-    X(reduce)                                                                                                \
-    X(matmul)                                                                                                \
-    X(gemm)                                                                                                  \
-    X(layer_normalization)                                                                                   \
-    X(mask_rows)                                                                                             \
-    X(embed)                                                                                                 \
-    X(linear)                                                                                                \
-    X(layer_norm)                                                                                            \
-    X(attention)                                                                                             \
-    X(select)                                                                                                \
-    X(pool)                                                                                                  \
-    X(narrow)
-#define RT_INFER_DECLARE(name) retort_status rt_infer_##name(rt_shapes *s);
-RT_INFER_RULES(RT_INFER_DECLARE)
-#undef RT_INFER_DECLARE
-#undef RT_INFER_RULES
-
 /* ---- What the rules share ---- */
 
 /* Output `index` takes dtype and dims (and content) of the value. */
@@ -74,6 +38,16 @@ bool rt_same_dims(const rt_value *a, const rt_value *b);
 bool rt_content_number(const rt_value *value, int i, int64_t *out);
 /* The axes that an i64 vector names, as bits; false when not known, repeated or out of range. */
 bool rt_content_axes(const rt_value *axes, int rank, unsigned *bits);
+/* Fails: an input is not f32. */
+retort_status rt_not_float(rt_shapes *s);
+/* Appends element `i` of a content to another. */
+void rt_push_content(rt_content *to, const rt_content *from, int i);
+/* Where element `i` is in a content that broadcasts; elements of a known result of broadcasting, -1 when it is
+ * none. */
+int rt_content_at(const rt_content *content, int i);
+int rt_content_count(const rt_value *out, const rt_content *a, const rt_content *b);
+/* Output 0 is like input 0, which must be f32: the rule of everything that works element by element. */
+retort_status rt_infer_float_same(rt_shapes *s);
 /* Elements that Slice takes of a dim, from *start, which is clamped into it; step is neither 0
  * nor INT64_MIN. */
 int64_t rt_slice_count(int64_t dim, int64_t *start, int64_t end, int64_t step);

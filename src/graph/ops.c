@@ -6,9 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const rt_op_row ops[RT_OP_COUNT] = {
-#define OP_ROW(name, text, least, most, outputs, attrs, level)                                               \
-    [RT_OP_##name] = {text, least, most, outputs, attrs, level},
+#define OP_DECLARE(name, row) extern const rt_op_row rt_op_##row;
+RT_OPS(OP_DECLARE)
+#undef OP_DECLARE
+
+static const rt_op_row *const ops[RT_OP_COUNT] = {
+#define OP_ROW(name, row) [RT_OP_##name] = &rt_op_##row,
     RT_OPS(OP_ROW)
 #undef OP_ROW
 };
@@ -49,7 +52,7 @@ static_assert((int)EMBED_OPERANDS == (int)RT_MAX_INPUTS && (int)LINEAR_OPERANDS 
               "every operand has a place");
 
 const rt_op_row *rt_op_info(rt_op op) {
-    return &ops[op];
+    return ops[op];
 }
 
 const rt_attr_row *rt_attr_rows(size_t *count) {
@@ -97,7 +100,7 @@ static int find_name(const char *const *names, const char *text, size_t length) 
 
 bool rt_op_find(const char *text, size_t length, rt_op *out) {
     for (int i = 0; i < RT_OP_COUNT; i++) {
-        if (!text_is(text, length, ops[i].text)) continue;
+        if (!text_is(text, length, ops[i]->text)) continue;
         *out = (rt_op)i;
         return true;
     }

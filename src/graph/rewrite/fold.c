@@ -114,59 +114,6 @@ retort_status rt_rewrite_fold_constants(rt_graph *graph, size_t *count, retort_e
 
 /* ---- Drop identities ---- */
 
-typedef bool (*identity_fn)(const rt_graph *graph, const rt_node *node);
-
-static const rt_value *input_of(const rt_graph *graph, const rt_node *node, int i) {
-    return &graph->values[node->inputs[i]];
-}
-
-static bool is_always(const rt_graph *graph, const rt_node *node) {
-    (void)graph;
-    (void)node;
-    return true;
-}
-
-static bool is_same_dtype(const rt_graph *graph, const rt_node *node) {
-    return node->attrs.dtype == input_of(graph, node, 0)->dtype;
-}
-
-static bool is_same_shape(const rt_graph *graph, const rt_node *node) {
-    return rt_same_dims(input_of(graph, node, 0), &graph->values[node->outputs[0]]);
-}
-
-static bool is_same_order(const rt_graph *graph, const rt_node *node) {
-    (void)graph;
-    bool same = true;
-    for (int i = 0; i < node->attrs.perm_count; i++) same = same && node->attrs.perm[i] == i;
-    return same;
-}
-
-/* Whether the second input is one number, `neutral`, that does not widen the first. */
-static bool is_neutral(const rt_graph *graph, const rt_node *node, int64_t neutral) {
-    const rt_value *b = input_of(graph, node, 1);
-    size_t count;
-    if (!rt_value_is_constant(b) || b->data == NULL || !rt_shape_count(b->dims, b->rank, &count) ||
-        count != 1 || !is_same_shape(graph, node))
-        return false;
-    if (b->dtype == RETORT_F32) return *(const float *)b->data == (float)neutral;
-    return b->dtype == RETORT_I64 && *(const int64_t *)b->data == neutral;
-}
-
-static bool is_by_one(const rt_graph *graph, const rt_node *node) {
-    return is_neutral(graph, node, 1);
-}
-
-static bool is_plus_zero(const rt_graph *graph, const rt_node *node) {
-    return is_neutral(graph, node, 0);
-}
-
-/* A row an operator that may do nothing: when it gives its first input. */
-static const identity_fn identities[RT_OP_COUNT] = {
-    [RT_OP_IDENTITY] = is_always,   [RT_OP_CAST] = is_same_dtype,      [RT_OP_RESHAPE] = is_same_shape,
-    [RT_OP_EXPAND] = is_same_shape, [RT_OP_TRANSPOSE] = is_same_order, [RT_OP_MUL] = is_by_one,
-    [RT_OP_DIV] = is_by_one,        [RT_OP_ADD] = is_plus_zero,        [RT_OP_SUB] = is_plus_zero,
-};
-
 retort_status rt_rewrite_drop_identities(rt_graph *graph, size_t *count, retort_error *err) {
     size_t applied = 0;
     int *into = new_places(graph, err);
@@ -174,7 +121,8 @@ retort_status rt_rewrite_drop_identities(rt_graph *graph, size_t *count, retort_
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *node = &graph->nodes[i];
         read_places(node, into);
-        if (identities[node->op] == NULL || !identities[node->op](graph, node)) continue;
+        const rt_op_row *row = rt_op_info(node->op);
+        if (row->is_identity == NULL || !row->is_identity(graph, node)) continue;
         into[node->outputs[0]] = node->inputs[0];
         applied++;
     }

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Attention: (qkv […, 3 hidden]) or (q, kv […, 2 hidden]) or (q, k, v), then below level 3 the mask [batch, seq]
+ * -> [rows of q, hidden]. Q, K and V are column ranges of one, two or three values (parts). The rows of Q may be a
+ * selection (select) of the sequences' rows.
+ * shared (level 3, select=first): (q [batch, heads n], x [tokens, n]) -> [batch, heads n]: the keys and values of
+ * every head are x itself. */
+#include "graph/infer.h"
+#include "graph/op/fused.h"
+
+/* Columns of parts 0…parts-1 in units of hidden: (3), (1, 2), (1, 1, 1). */
+static const int64_t part_columns[4][3] = {{0}, {3}, {1, 2}, {1, 1, 1}};
+
+/* Keys and values are x for every head, and the only query of a sequence is its first row. */
+static retort_status infer_shared(rt_shapes *s) {
+    const rt_attrs *attrs = &s->node->attrs;
+    const rt_value *q = s->in[ATTENTION_Q], *x = s->node->attrs.parts == 2 ? s->in[ATTENTION_KV] : NULL;
+    bool fits = x != NULL && s->node->input_count == 2 && q->dtype == RETORT_F32 && x->dtype == RETORT_F32 &&
+                q->rank == 2 && x->rank == 2 && attrs->heads > 0 && q->dims[1] % attrs->heads == 0 &&
+                q->dims[1] / attrs->heads == x->dims[1] && attrs->select == RT_SELECT_FIRST && !attrs->int16;
+    if (!fits) return rt_fail(s->err, RETORT_FORMAT, "shared: expected q [batch, heads n] and x [tokens, n]");
+    rt_rows_like(s, q, 1, q->dims[1]);
+    return rt_check_narrow(s, q, false);
+}
+
+static retort_status infer_attention(rt_shapes *s) {
+    const rt_attrs *attrs = &s->node->attrs;
+    const rt_value *q = s->in[ATTENTION_Q];
+    int parts = attrs->parts;
+    if (parts < 1 || parts > 3 || s->node->input_count < parts || q->rank < 2) {
+        return rt_fail(s->err, RETORT_FORMAT, "parts %d, expected 1 to 3 and so many inputs", parts);
+    }
+    int64_t columns = q->dims[q->rank - 1], hidden = columns / part_columns[parts][0];
+    if (attrs->heads < 1 || hidden < 1 || hidden % attrs->heads != 0 ||
+        columns != hidden * part_columns[parts][0])
+        return rt_fail(s->err, RETORT_FORMAT, "%lld heads do not divide the columns",
+                       (long long)attrs->heads);
+    const rt_value *keys = s->in[parts - 1];
+    if (attrs->shared) return infer_shared(s);
+    for (int i = 0; i < parts; i++) {
+        const rt_value *part = s->in[i];
+        if (part == NULL || part->dtype != RETORT_F32 || part->rank < 2 || keys == NULL ||
+            part->dims[part->rank - 1] / part_columns[parts][i] != hidden ||
+            part->dims[part->rank - 1] % part_columns[parts][i] != 0 || (i > 0 && part->rank != keys->rank))
+            return rt_fail(s->err, RETORT_FORMAT, "input %d is not f32 with %lld columns", i,
+                           (long long)(hidden * part_columns[parts][i]));
+    }
+    if (!rt_mask_fits(s, parts, keys))
+        return rt_fail(s->err, RETORT_FORMAT, "the mask does not fit the keys");
+    bool integer = !rt_is_padded(keys) && attrs->select == RT_SELECT_ALL && attrs->narrow == RETORT_F32 &&
+                   hidden / attrs->heads <= RT_ATTENTION_S16_DIM;
+    if (attrs->int16 && !integer) return rt_fail(s->err, RETORT_FORMAT, "int16 is not for such a node");
+    rt_rows_like(s, q, q->rank - 1, hidden);
+    return rt_check_narrow(s, q, false);
+}
+
+const rt_op_row rt_op_attention = {
+    .text = "Attention",
+    .least = 1,
+    .most = 4,
+    .outputs = 1,
+    .attrs = RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_NARROW | RT_ATTR_INT16 |
+             RT_ATTR_SHARED,
+    .level = 2,
+    .kind = RT_OP_KIND_ATTENTION,
+    .infer = infer_attention,
+};

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Embed: tables looked up by id, summed and normalised -> […, hidden]. EMBED_… in graph/operands.h names its inputs.
+ *   word      f32, or s8 with a scale per row, or 4-bit codes (rows_s4) that have integer scales per group as well
+ *   position  f32, or s8 with a scale per channel
+ *   gaps      ranges of ids without a row in word: first id and count; they take the row before
+ *   s8 ids    ids whose rows are int8 where word holds 4-bit codes; word has no row for them
+ * With narrow, a second output holds the same in bf16 or s8; what becomes s8 is x * channel scale + channel shift
+ * where these are given. */
+#include "graph/infer.h"
+#include "graph/op/fused.h"
+
+/* The word table: f32 rows, or s8 rows with their scales, or 4-bit rows with groups. */
+static bool word_fits(const rt_shapes *s, int64_t n) {
+    const rt_value *word = s->in[EMBED_WORD], *scale = rt_optional(s, EMBED_WORD_SCALE),
+                   *groups = rt_optional(s, EMBED_WORD_GROUPS);
+    bool grouped = groups != NULL || s->node->attrs.group != 0;
+    if (rt_is_table(word, n)) return scale == NULL && !grouped;
+    if (!rt_is_rows(scale, RETORT_F32, 1, word->dims)) return false;
+    if (rt_is_rows(word, RETORT_S8, 2, word->dims)) return !grouped;
+    int64_t count = rt_group_count(s, n, 32);
+    return word->layout == RT_LAYOUT_ROWS_S4 && count > 0 &&
+           rt_is_rows(groups, RETORT_U8, 2, (int64_t[]){word->dims[0], count});
+}
+
+static bool gaps_fit(const rt_value *gaps) {
+    return gaps == NULL || (gaps->rank == 2 && gaps->dims[1] == 2 && gaps->dims[0] > 0 &&
+                            rt_is_rows(gaps, RETORT_I32, 2, gaps->dims));
+}
+
+/* Rows that are s8 where others are 4-bit codes: all three, or none. */
+static bool kept_fits(const rt_shapes *s, int64_t n) {
+    const rt_value *kept = rt_optional(s, EMBED_S8_IDS), *rows = rt_optional(s, EMBED_S8_ROWS),
+                   *scale = rt_optional(s, EMBED_S8_SCALE);
+    if (kept == NULL) return rows == NULL && scale == NULL;
+    int64_t count = kept->dims[0];
+    return kept->rank == 2 && count > 0 && rt_is_rows(kept, RETORT_I32, 2, (int64_t[]){count, 1}) &&
+           rt_is_rows(rows, RETORT_S8, 2, (int64_t[]){count, n}) &&
+           rt_is_rows(scale, RETORT_F32, 1, &count) && s->in[EMBED_WORD]->layout == RT_LAYOUT_ROWS_S4;
+}
+
+/* The position table: f32 rows, or s8 rows with the columns' scales. */
+static bool position_fits(const rt_shapes *s, int64_t n) {
+    const rt_value *position = s->in[EMBED_POSITION], *scale = rt_optional(s, EMBED_POSITION_SCALE);
+    if (rt_is_table(position, n)) return scale == NULL;
+    return position->rank == 2 && position->dims[1] == n &&
+           rt_is_rows(position, RETORT_S8, 2, position->dims) && rt_is_rows(scale, RETORT_F32, 1, &n);
+}
+
+static retort_status infer_embed(rt_shapes *s) {
+    const rt_value *ids = s->in[EMBED_IDS], *word = s->in[EMBED_WORD], *types = rt_optional(s, EMBED_TYPES),
+                   *type = rt_optional(s, EMBED_TYPE);
+    if (ids->dtype != RETORT_I64 || ids->rank < 1 || ids->rank > 2 || word->rank != 2) {
+        return rt_fail(s->err, RETORT_FORMAT, "expected ids i64 [batch, seq] or [tokens] and a word table");
+    }
+    int64_t n = word->dims[1];
+    if (!position_fits(s, n) || !rt_is_vector(s->in[EMBED_GAMMA], n, false) ||
+        !rt_is_vector(s->in[EMBED_BETA], n, false)) {
+        return rt_fail(s->err, RETORT_FORMAT, "tables, gamma and beta do not fit");
+    }
+    if ((types != NULL || type != NULL) &&
+        (types == NULL || types->dtype != RETORT_I64 || !rt_same_dims(types, ids) || !rt_is_table(type, n)))
+        return rt_fail(s->err, RETORT_FORMAT, "types and their table do not fit");
+    if (!gaps_fit(rt_optional(s, EMBED_GAPS)))
+        return rt_fail(s->err, RETORT_FORMAT, "gaps are not i32 [g, 2]");
+    if (!kept_fits(s, n)) {
+        return rt_fail(s->err, RETORT_FORMAT, "kept rows are not ids i32 [r, 1], s8 [r, %lld] and scales",
+                       (long long)n);
+    }
+    if (!word_fits(s, n)) {
+        return rt_fail(s->err, RETORT_FORMAT, "the word table, its scales and groups of %lld do not fit",
+                       (long long)s->node->attrs.group);
+    }
+    rt_rows_like(s, ids, ids->rank, n);
+    return rt_float_and_narrow(s, EMBED_CHANNEL_SCALE);
+}
+
+const rt_op_row rt_op_embed = {
+    .text = "Embed",
+    .least = 5,
+    .most = 16,
+    .outputs = 2,
+    .attrs = RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_RANGE,
+    .level = 2,
+    .kind = RT_OP_KIND_EMBED,
+    .infer = infer_embed,
+};

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Expand. */
+#include "graph/eval.h"
+#include "graph/infer.h"
+
+static retort_status infer_expand(rt_shapes *s) {
+    const rt_content *target = &s->in[1]->content;
+    rt_value wanted = {.rank = target->count};
+    if (!target->known || s->in[1]->rank != 1)
+        return rt_fail(s->err, RETORT_FORMAT, "the new shape is not known");
+    for (int i = 0; i < target->count; i++) {
+        wanted.dims[i] = target->at[i];
+        if ((target->symbols >> i & 1u) == 0 && target->at[i] < 0) {
+            return rt_fail(s->err, RETORT_FORMAT, "the new shape has a negative dim");
+        }
+    }
+    rt_out_like(s, 0, s->in[0]);
+    s->out[0].content = (rt_content){0};
+    return rt_broadcast_with(s, &wanted);
+}
+
+static retort_status evaluate_expand(rt_eval *eval, retort_error *err) {
+    (void)err;
+    rt_view view = rt_view_broadcast(eval->inputs[0], eval->outputs[0].rank);
+    rt_each_row(eval, 1, &view, rt_copy_row);
+    return RETORT_OK;
+}
+
+static bool is_same_shape(const rt_graph *graph, const rt_node *node) {
+    return rt_same_dims(&graph->values[node->inputs[0]], &graph->values[node->outputs[0]]);
+}
+
+const rt_op_row rt_op_expand = {
+    .text = "Expand",
+    .least = 2,
+    .most = 2,
+    .outputs = 1,
+    .kind = RT_OP_KIND_SHAPE,
+    .infer = infer_expand,
+    .evaluate = evaluate_expand,
+    .is_identity = is_same_shape,
+};

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the shape rules of the fused operators (levels 2 and 3) share. "Rows" are all dims but the last: [batch, seq]
+ * while batches are padded, [tokens] when they are ragged, [batch] or [rows] after a selection. */
+#ifndef RT_GRAPH_OP_FUSED_H
+#define RT_GRAPH_OP_FUSED_H
+
+#include "graph/infer.h"
+
+/* Output 0: the rows of `like`, then n. */
+void rt_rows_like(rt_shapes *s, const rt_value *like, int rows_rank, int64_t n);
+/* Whether narrow asks for what the operator can make: bf16, and int8 for ragged rows where `s8` says so, of a
+ * range that is one. */
+retort_status rt_check_narrow(const rt_shapes *s, const rt_value *rows, bool s8);
+/* Input `index`, NULL when absent. */
+const rt_value *rt_optional(const rt_shapes *s, int index);
+/* Whether inputs `index` and the next are the factor and the addend of columns that become s8, or absent. */
+retort_status rt_check_channel_scaling(const rt_shapes *s, int index);
+/* Output 0 is float; a second one, if any, is the same narrowed, moved by input `moved` and the next. */
+retort_status rt_float_and_narrow(rt_shapes *s, int moved);
+/* Whether a value has this dtype and these dims, row-major. */
+bool rt_is_rows(const rt_value *value, retort_dtype dtype, int rank, const int64_t *dims);
+/* Groups along n elements, 0 when `group` is no multiple of `unit`. */
+int64_t rt_group_count(const rt_shapes *s, int64_t n, int64_t unit);
+bool rt_is_table(const rt_value *value, int64_t n);
+/* Whether the rows of an activation are padded sequences. */
+bool rt_is_padded(const rt_value *x);
+/* The mask is there when the keys' rows are padded, and only then. */
+bool rt_mask_fits(const rt_shapes *s, int index, const rt_value *keys);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sqrt, Erf, Tanh and Relu, element by element. */
+#include "graph/eval.h"
+#include "graph/infer.h"
+
+#include <math.h>
+
+static float relu(float x) {
+    return x < 0 ? 0 : x;
+}
+
+/* A row an operator of one number. */
+static float (*const unaries[RT_OP_COUNT])(float) = {
+    [RT_OP_SQRT] = sqrtf, [RT_OP_ERF] = erff, [RT_OP_TANH] = tanhf, [RT_OP_RELU] = relu};
+
+static retort_status evaluate_unary(rt_eval *eval, retort_error *err) {
+    (void)err;
+    const float *x = eval->inputs[0]->data;
+    float *y = rt_floats_of(&eval->outputs[0]);
+    for (size_t i = 0; i < rt_tensor_count(&eval->outputs[0]); i++) y[i] = unaries[eval->node->op](x[i]);
+    return RETORT_OK;
+}
+
+const rt_op_row rt_op_sqrt = {
+    .text = "Sqrt",
+    .least = 1,
+    .most = 1,
+    .outputs = 1,
+    .infer = rt_infer_float_same,
+    .evaluate = evaluate_unary,
+};
+const rt_op_row rt_op_erf = {
+    .text = "Erf",
+    .least = 1,
+    .most = 1,
+    .outputs = 1,
+    .infer = rt_infer_float_same,
+    .evaluate = evaluate_unary,
+};
+const rt_op_row rt_op_tanh = {
+    .text = "Tanh",
+    .least = 1,
+    .most = 1,
+    .outputs = 1,
+    .infer = rt_infer_float_same,
+    .evaluate = evaluate_unary,
+};
+const rt_op_row rt_op_relu = {
+    .text = "Relu",
+    .least = 1,
+    .most = 1,
+    .outputs = 1,
+    .infer = rt_infer_float_same,
+    .evaluate = evaluate_unary,
+};
