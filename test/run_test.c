@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How a batch is checked and cut into chunks, and that equal sequences are computed once. */
 #include "model/model.h"
-#include "run/prepare.h"
+#include "engine/prepare.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

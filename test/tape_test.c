@@ -3,7 +3,7 @@
  * it, up and down. */
 #include "quant/tape.h"
 #include "quant_models.h"
-#include "run/prepare.h"
+#include "engine/prepare.h"
 
 #include <math.h>
 

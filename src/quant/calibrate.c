@@ -3,7 +3,7 @@
 #include "base/cpu.h"
 #include "graph/rewrite.h"
 #include "quant/random.h"
-#include "run/prepare.h"
+#include "engine/prepare.h"
 
 #include <stdlib.h>
 #include <string.h>

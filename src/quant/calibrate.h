@@ -8,7 +8,7 @@
 #include "kernel/kernel.h"
 #include "quant/squares.h"
 #include "eval/dataset.h"
-#include "run/prepare.h"
+#include "engine/prepare.h"
 #include "task/feed.h"
 
 /* Moments of rows x [k]: count, sum of x, sum of x x^T (the lower triangle, row-major). */

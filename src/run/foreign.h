@@ -5,7 +5,7 @@
 #define RT_RUN_FOREIGN_H
 
 #include "run/library.h"
-#include "run/prepare.h"
+#include "engine/prepare.h"
 #include "run/provider.h"
 
 typedef struct rt_foreign {

@@ -2,7 +2,7 @@
  * Our own engine: a plan, a pool of workers, one parallel region a batch. */
 #include "base/cpu.h"
 #include "base/thread.h"
-#include "run/prepare.h"
+#include "engine/prepare.h"
 #include "run/provider.h"
 
 #include <inttypes.h>

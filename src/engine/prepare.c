@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run/prepare.h"
+#include "engine/prepare.h"
 
 #include <stdlib.h>
 

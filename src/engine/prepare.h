@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A caller's batch, checked and cut into chunks of whole sequences. */
-#ifndef RT_RUN_PREPARE_H
-#define RT_RUN_PREPARE_H
+#ifndef RT_ENGINE_PREPARE_H
+#define RT_ENGINE_PREPARE_H
 
 #include "engine/plan.h"
-#include "run/distinct.h"
+#include "engine/distinct.h"
 
 /* What a batch is checked against, and how it is cut. */
 typedef struct rt_limits {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Sequences of a batch that are equal: one of them is computed, and the others get its results. */
-#ifndef RT_RUN_DISTINCT_H
-#define RT_RUN_DISTINCT_H
+#ifndef RT_ENGINE_DISTINCT_H
+#define RT_ENGINE_DISTINCT_H
 
 #include "base/error.h"
 #include "base/memory.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run/distinct.h"
+#include "engine/distinct.h"
 
 #include <stdlib.h>
 #include <string.h>
