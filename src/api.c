@@ -205,7 +205,7 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .problem = config->problem,
         .family = config->family == RT_DISTILBERT ? "distilbert" : "bert",
         .source = model->source,
-        .recipe = model->recipe,
+        .recipe = model->provenance.text,
         .level = model->graph.level,
         .layers = config->layers,
         .hidden = config->hidden,

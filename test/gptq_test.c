@@ -440,7 +440,7 @@ static void test_weak_choice(void **unused) {
     static const char *const keep[] = {"layer.0", "layer.1", "head"};
     retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *words = NULL;
     retort_model *integer = learned(model, "owq", 0);
-    assert_string_equal(integer->recipe, "owq group=32 embeddings=4 samples=1024 seed=0 weak=8");
+    assert_string_equal(integer->provenance.text, "owq group=32 embeddings=4 samples=1024 seed=0 weak=8");
     retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
     options.recipe = "int4";
     options.group = 32;

@@ -37,7 +37,7 @@ static void test_bf16_comes_back(void **state) {
     assert_int_equal(retort_model_export(model, graph_path, NULL, NULL, &err), RETORT_OK);
     if (try_import(&again, 3, &err) != RETORT_OK) fail_msg("%s", err.text);
     assert_same_model(model, again);
-    assert_string_equal(again->recipe, "bf16");
+    assert_string_equal(again->provenance.text, "bf16");
     retort_model_free(again);
     retort_model_free(model);
 }
@@ -54,7 +54,7 @@ static void assert_comes_back(const retort_model *model) {
             fail_msg("%s", err.text);
         if (try_import(&again, 3, &err) != RETORT_OK) fail_msg("form %d: %s", form, err.text);
         assert_same_model(model, again);
-        assert_string_equal(model->recipe, again->recipe);
+        assert_string_equal(model->provenance.text, again->provenance.text);
         retort_model_free(again);
     }
 }

@@ -173,7 +173,7 @@ static void check_round_trip(const char *name, int level, retort_dtype dtype) {
     assert_same_constants(&model->graph, &loaded->graph);
     assert_same_config(&model->config, &loaded->config);
     assert_string_equal(model->source, loaded->source);
-    assert_string_equal(loaded->recipe, dtype == RETORT_BF16 ? "bf16" : "fp32");
+    assert_string_equal(loaded->provenance.text, dtype == RETORT_BF16 ? "bf16" : "fp32");
     rt_map map = map_file(saved);
     assert_int_equal(loaded->file_bytes, map.size);
     rt_map_close(&map);

@@ -195,7 +195,7 @@ static inline void check_round_trip(retort_model *model) {
     assert_int_equal(retort_model_print(model, collect, &before), RETORT_OK);
     assert_int_equal(retort_model_print(loaded, collect, &after), RETORT_OK);
     assert_string_equal(before.data, after.data);
-    assert_string_equal(model->recipe, loaded->recipe);
+    assert_string_equal(model->provenance.text, loaded->provenance.text);
     float *wanted = run(model, NULL, 1, &count), *found = run(loaded, NULL, 2, &same);
     assert_int_equal(count, same);
     assert_memory_equal(wanted, found, count * sizeof *found);

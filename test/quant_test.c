@@ -271,7 +271,7 @@ static void test_keep(void **unused) {
     options.keep = keep;
     options.keep_count = 2;
     assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_OK);
-    assert_string_equal(integer->recipe, "int8 embeddings=8 keep=layer.0,head.output");
+    assert_string_equal(integer->provenance.text, "int8 embeddings=8 keep=layer.0,head.output");
     for (size_t i = 0; retort_model_tensor(integer, i, &tensor) == RETORT_OK; i++) {
         bool kept = strncmp(tensor.name, "layer.0.", 8) == 0 || strncmp(tensor.name, "head.output", 11) == 0;
         bool weight = strstr(tensor.name, ".weight") != NULL || strcmp(tensor.name, "embeddings.word") == 0;
@@ -291,7 +291,7 @@ static void test_bits(void **unused) {
     retort_tensor_info a, b;
     options.bits = 4;
     assert_int_equal(retort_model_quantize(&integer, model, &options, NULL), RETORT_OK);
-    assert_string_equal(integer->recipe, "int8 bits=4 group=64 embeddings=8");
+    assert_string_equal(integer->provenance.text, "int8 bits=4 group=64 embeddings=8");
     for (size_t i = 0; retort_model_tensor(four, i, &b) == RETORT_OK; i++) {
         assert_int_equal(retort_model_tensor(integer, i, &a), RETORT_OK);
         assert_string_equal(a.name, b.name);
@@ -318,7 +318,7 @@ static void test_three_bits(void **unused) {
     retort_model *four = quantized(model, "int4", 0, 32);
     retort_tensor_info matrix, table, wide;
     size_t count, same;
-    assert_string_equal(three->recipe, "int4 bits=3 group=32 embeddings=3");
+    assert_string_equal(three->provenance.text, "int4 bits=3 group=32 embeddings=3");
     const rt_value *codes = &three->graph.values[rt_value_find(&three->graph, "layer.0.ffn.lin1.weight")];
     assert_true(codes->layout == RT_LAYOUT_P16_S4);
     for (size_t i = 0; i < 48; i++) {

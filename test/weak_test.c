@@ -265,7 +265,7 @@ static void test_dequantized(void **unused) {
         assert_int_equal(count, same);
         assert_true(are_near(a, b, count, rows[i].near) && memcmp(a, b, count * sizeof *a) != 0);
         check_weights(&integer->graph, &floats->graph);
-        assert_non_null(strstr(floats->recipe, rows[i].recipe));
+        assert_non_null(strstr(floats->provenance.text, rows[i].recipe));
         assert_int_equal(floats->graph.node_count, model->graph.node_count);
         check_bits(floats, rows[i].model);
         check_round_trip(floats);

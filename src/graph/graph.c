@@ -280,6 +280,24 @@ size_t rt_value_uses(const rt_graph *graph, int value) {
     return uses;
 }
 
+/* The node that makes the only activation this node reads; NULL when it reads none, or several. */
+static const rt_node *only_producer(const rt_graph *graph, const rt_node *node) {
+    const rt_node *found = NULL;
+    for (int i = 0; i < node->input_count; i++) {
+        int producer = node->inputs[i] >= 0 ? graph->values[node->inputs[i]].producer : -1;
+        if (producer >= 0 && found != NULL) return NULL;
+        if (producer >= 0) found = &graph->nodes[producer];
+    }
+    return found;
+}
+
+bool rt_node_in_head(const rt_graph *graph, const rt_node *node) {
+    int last = graph->values[graph->output].producer;
+    const rt_node *head = last >= 0 ? &graph->nodes[last] : NULL;
+    while (head != NULL && head != node) head = only_producer(graph, head);
+    return head != NULL && only_producer(graph, node) != NULL;
+}
+
 void rt_value_replace(rt_graph *graph, int from, int to) {
     int reader = graph->links != NULL && from != to ? graph->links->first[from] : -1;
     for (; reader >= 0; reader = graph->links->first[from]) {

@@ -252,7 +252,10 @@ void rt_graph_uses(const rt_graph *graph, rt_use *uses); /* [values] */
 retort_dtype rt_linear_input(const rt_value *weight);
 int rt_value_find(const rt_graph *graph, const char *name); /* -1: none */
 size_t rt_value_uses(const rt_graph *graph, int value);     /* node inputs (and the output) that read it */
-void rt_value_replace(rt_graph *graph, int from, int to);   /* every reader of `from` reads `to` */
+/* Whether the node belongs to the head: only nodes that read one activation lie between the last residual
+ * connection and the graph's output. */
+bool rt_node_in_head(const rt_graph *graph, const rt_node *node);
+void rt_value_replace(rt_graph *graph, int from, int to); /* every reader of `from` reads `to` */
 /* After an edit of a node's inputs or attributes: adds the output that narrow asks for, and infers. */
 retort_status rt_node_update(rt_graph *graph, int node, retort_error *err);
 /* Drops nodes, constants and inputs that the output does not need, puts the nodes in the order in which a

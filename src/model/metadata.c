@@ -98,8 +98,8 @@ char *rt_model_origin_text(const retort_model *model) {
     char library[48];
     snprintf(library, sizeof library, "retort %d.%d.%d", RETORT_VERSION_MAJOR, RETORT_VERSION_MINOR,
              RETORT_VERSION_PATCH);
-    json_t *root =
-        json_pack("{s:s, s:s, s:s}", "source", model->source, "library", library, "recipe", model->recipe);
+    json_t *root = json_pack("{s:s, s:s, s:s}", "source", model->source, "library", library, "recipe",
+                             model->provenance.text);
     json_t *warnings = model->warning_count > 0 ? json_array() : NULL;
     bool failed = root == NULL || (model->warning_count > 0 && warnings == NULL);
     for (size_t i = 0; i < model->warning_count && !failed; i++) {
@@ -231,8 +231,8 @@ retort_status rt_model_read_origin(retort_model *model, const char *name, const 
         status = rt_fail(err, RETORT_FORMAT, "%.200s: retort.origin: no source or no recipe", name);
     } else {
         model->source = own(model, source);
-        model->recipe = own(model, recipe);
-        if (model->source == NULL || model->recipe == NULL) status = rt_fail_nomem(err, strlen(source));
+        status = model->source != NULL ? rt_provenance_parse(&model->provenance, &model->arena, recipe, err)
+                                       : rt_fail_nomem(err, strlen(source));
     }
     if (status == RETORT_OK) status = read_warnings(model, json_object_get(root, "warnings"), err);
     json_decref(root);

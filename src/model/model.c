@@ -70,26 +70,12 @@ const rt_constants *rt_model_constants(const retort_model *model) {
 
 /* ---- Rewriting ---- */
 
-/* The recipe gets " without=NAME,NAME" behind, so that a file says what it lacks. */
-static retort_status note_left_out(retort_model *model, const retort_optimize_options *options,
-                                   retort_error *err) {
-    rt_buffer text = {0};
-    if (options->without_count == 0) return RETORT_OK;
-    rt_buffer_text(&text, model->recipe);
-    const char *before = strstr(model->recipe, RT_MODEL_WITHOUT) == NULL ? RT_MODEL_WITHOUT : ",";
-    for (size_t i = 0; i < options->without_count; i++) {
-        rt_buffer_format(&text, "%s%s", i == 0 ? before : ",", options->without[i]);
-    }
-    if (!text.failed) model->recipe = rt_arena_text(&model->arena, text.data, text.length);
-    bool kept = !text.failed && model->recipe != NULL;
-    rt_buffer_free(&text);
-    return kept ? RETORT_OK : rt_fail_nomem(err, 64);
-}
-
 static retort_status optimize(retort_model *model, const retort_optimize_options *options,
                               retort_error *err) {
     retort_status status = rt_graph_optimize(&model->graph, options, true, err);
-    return status == RETORT_OK ? note_left_out(model, options, err) : status;
+    if (status != RETORT_OK) return status;
+    return rt_provenance_leave_out(&model->provenance, &model->arena, options->without,
+                                   options->without_count, err);
 }
 
 /* ---- Import ---- */
@@ -188,10 +174,13 @@ static retort_status finish_import(retort_model *model, const char *source,
     how.level = options->level;
     how.without = options->without;
     how.without_count = options->without_count;
-    if (model->recipe == NULL || options->dtype == RETORT_BF16) {
-        model->recipe = options->dtype == RETORT_BF16 ? "bf16" : "fp32";
+    retort_status status = RETORT_OK;
+    if (model->provenance.recipe == NULL || options->dtype == RETORT_BF16) {
+        model->provenance.left_out = NULL;
+        status = rt_provenance_set(&model->provenance, &model->arena, options->dtype,
+                                   options->dtype == RETORT_BF16 ? "bf16" : "fp32", err);
     }
-    retort_status status = enter(OPTIMIZE, options, err);
+    if (status == RETORT_OK) status = enter(OPTIMIZE, options, err);
     if (status == RETORT_OK) status = optimize(model, &how, err);
     if (status == RETORT_OK && options->dtype == RETORT_BF16) status = rt_graph_use_bf16(&model->graph, err);
     if (status == RETORT_OK) status = enter(CHECK, options, err);
@@ -258,7 +247,7 @@ retort_status rt_model_derive(retort_model **out, const retort_model *model, ret
     next->config = model->config;
     next->tokenizer = model->tokenizer;
     next->source = model->source;
-    next->recipe = model->recipe;
+    next->provenance = model->provenance;
     memcpy(next->warnings, model->warnings, sizeof next->warnings);
     next->warning_count = model->warning_count;
     next->source_nodes = model->source_nodes;

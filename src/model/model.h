@@ -6,7 +6,7 @@
  *   retort.graph      the graph's text
  *   retort.config     JSON: task, problem, family, labels, sizes, …
  *   retort.tokenizer  JSON settings
- *   retort.origin     JSON: source, library version, recipe
+ *   retort.origin     JSON: source, library version, recipe (provenance.h)
  * Tensor names are the constants' names; the vocabulary is the U8 tensor "tokenizer.vocab", last. Scalars and
  * short index vectors are a part of the graph's text. Packed constants are stored in their packed shape
  * ([n/16, k, 16], [n/16, k/2, 16, 2] of bf16 pairs, [n/16, k/4, 16, 4] of int8, [n/16, k/8, 16, 4] of bytes
@@ -17,6 +17,7 @@
 
 #include "graph/graph.h"
 #include "arch/encoder.h"
+#include "model/provenance.h"
 #include "text/tokenizer.h"
 
 #include <stdatomic.h>
@@ -37,7 +38,8 @@ struct retort_model {
     rt_config config; /* strings in `arena` */
     rt_tokenizer *tokenizer;
     char *vocab; /* what the tokenizer was unpacked from, when it is not in the mapping */
-    const char *source, *recipe;
+    const char *source;
+    rt_provenance provenance;
     const char *warnings[RT_TOKENIZER_WARNINGS]; /* of the import */
     size_t warning_count;
     size_t source_nodes; /* of the ONNX graph it was imported from, 0 for others */
@@ -46,9 +48,6 @@ struct retort_model {
     rt_tensors file;                  /* the mapping, when loaded */
     struct retort_model *shared_with; /* retained: a model made from another borrows its constants */
 };
-
-/* In a recipe, before the names of rewrites that were left out. */
-#define RT_MODEL_WITHOUT " without="
 
 /* Zeroed model with one owner; NULL when out of memory. retort_model_free (in package.c) frees it. */
 retort_model *rt_model_new(void);

@@ -198,7 +198,8 @@ static void empty(retort_model *model) {
     model->vocab = NULL;
     model->graph = (rt_graph){.output = -1};
     model->config = (rt_config){0};
-    model->source = model->recipe = NULL;
+    model->source = NULL;
+    model->provenance = (rt_provenance){0};
 }
 
 static retort_status fill(loader *l) {

@@ -15,7 +15,7 @@ bool rt_model_tensor(const rt_value *value, rt_tensor *out);
 /* retort.config and retort.origin. The texts are malloc'ed; NULL: out of memory. */
 char *rt_model_config_text(const rt_config *config);
 char *rt_model_origin_text(const retort_model *model);
-/* Into model->config, or model->source and model->recipe; strings go to the model's arena. `name` is the
+/* Into model->config, or model->source and model->provenance; strings go to the model's arena. `name` is the
  * file's. */
 retort_status rt_model_read_config(retort_model *model, const char *name, const char *text,
                                    retort_error *err);

@@ -248,10 +248,12 @@ static void widen(rt_graph *graph) {
 /* "fp32 of int4 group=64 embeddings=4" */
 static retort_status keep_recipe(retort_model *model, retort_error *err) {
     rt_buffer text = {0};
-    rt_buffer_format(&text, "fp32 of %s", model->recipe);
-    model->recipe = text.failed ? NULL : rt_arena_text(&model->arena, text.data, text.length);
+    rt_buffer_format(&text, "fp32 of %s", model->provenance.recipe);
+    retort_status status =
+        text.failed ? rt_fail_nomem(err, 64)
+                    : rt_provenance_set(&model->provenance, &model->arena, RETORT_F32, text.data, err);
     rt_buffer_free(&text);
-    return model->recipe != NULL ? RETORT_OK : rt_fail_nomem(err, 64);
+    return status;
 }
 
 static bool has_integers(const rt_graph *graph) {
@@ -268,7 +270,7 @@ retort_status rt_dequantize(retort_model **out, const retort_model *model, retor
     retort_model *next = NULL;
     if (!has_integers(&model->graph)) {
         return rt_fail(err, RETORT_ARGUMENT, "dequantize: the model is %.60s: it has no integer weights",
-                       model->recipe);
+                       model->provenance.text);
     }
     retort_status status = rt_model_derive(&next, model, err);
     if (status != RETORT_OK) return status;

@@ -119,7 +119,7 @@ static retort_status check_model(const retort_model *model, retort_error *err) {
                                                   : "'retort dequantize' makes it float";
         return rt_fail(err, RETORT_ARGUMENT,
                        "quantize: %.200s: its weight is %s, expected f32: the model is %.60s; %s", node->name,
-                       retort_dtype_name(dtype), model->recipe, advice);
+                       retort_dtype_name(dtype), model->provenance.text, advice);
     }
     return RETORT_OK;
 }
@@ -199,7 +199,7 @@ retort_status rt_quantizer_round(rt_quantizer *q, int index, retort_error *err) 
 
 /* A head is small and has few rows of activations: no outlier columns. */
 size_t rt_quantizer_weak(const rt_quantizer *q, const rt_node *node) {
-    return q->row->weak && !is_scope("head", node->name) ? q->weak : 0;
+    return q->row->weak && !rt_node_in_head(q->graph, node) ? q->weak : 0;
 }
 
 /* Rounds what needs no data. */
@@ -318,7 +318,7 @@ static retort_status round_all(rt_quantizer *q, const retort_model *model, retor
     return status;
 }
 
-/* "int8", "int4 group=64 embeddings=4 keep=head.output,layer.0", plus rewrites that the float model lacks */
+/* "int8", "int4 group=64 embeddings=4 keep=head.output,layer.0" */
 static retort_status keep_recipe(retort_model *model, const rt_quantizer *q, retort_error *err) {
     rt_buffer text = {0};
     rt_buffer_text(&text, q->row->name);
@@ -335,11 +335,11 @@ static retort_status keep_recipe(retort_model *model, const rt_quantizer *q, ret
     for (size_t i = 0; i < q->options->keep_count; i++) {
         rt_buffer_format(&text, "%s%s", i > 0 ? "," : " keep=", q->options->keep[i]);
     }
-    const char *without = strstr(model->recipe, RT_MODEL_WITHOUT);
-    if (without != NULL) rt_buffer_text(&text, without);
-    model->recipe = text.failed ? NULL : rt_arena_text(&model->arena, text.data, text.length);
+    retort_status status =
+        text.failed ? rt_fail_nomem(err, 64)
+                    : rt_provenance_set(&model->provenance, &model->arena, RETORT_S8, text.data, err);
     rt_buffer_free(&text);
-    return model->recipe != NULL ? RETORT_OK : rt_fail_nomem(err, 64);
+    return status;
 }
 
 static const rt_recipe *find_recipe(const char *name, retort_error *err) {

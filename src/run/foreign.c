@@ -47,7 +47,7 @@ retort_status rt_foreign_open(rt_foreign *f, const rt_provider *provider, const 
                               const retort_session_options *options, retort_error *err) {
     f->provider = provider->name;
     f->threads = options->threads;
-    f->bf16 = strncmp(model->recipe, "bf16", 4) == 0;
+    f->bf16 = model->provenance.weights == RETORT_BF16;
     retort_status status = check_options(options, err);
     if (status == RETORT_OK) status = set_limits(f, model, options, err);
     if (status != RETORT_OK || options->onnx != NULL) return status;

@@ -375,12 +375,6 @@ static retort_status run_narrow(job *j) {
     return rt_graph_narrow_inputs(&j->model->graph, &j->err);
 }
 
-static retort_status prepare_quantize(job *j) {
-    retort_status status = prepare_graph(j);
-    if (status == RETORT_OK) j->model->recipe = "f32";
-    return status;
-}
-
 static retort_status run_quantize(job *j) {
     retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
     retort_model *made = NULL;
@@ -428,7 +422,7 @@ static const reader readers[] = {
     {"export", true, prepare_graph, run_export},
     {"prune", true, prepare_graph, run_prune},
     {"narrow", true, prepare_narrow, run_narrow},
-    {"quantize", true, prepare_quantize, run_quantize},
+    {"quantize", true, prepare_graph, run_quantize},
     {"plan", true, prepare_graph, run_plan},
     {"data.tsv", true, prepare_data, run_data},
     {"data.csv", true, prepare_data, run_data},
