@@ -39,12 +39,15 @@ static void choose_gemm(const rt_plan *plan, rt_step *step, const rt_kernels *ke
     step->run = rt_step_linear;
     linear->x_size = layout == RT_LAYOUT_P16_BF16 ? sizeof(uint16_t) : sizeof(float);
     if (layout == RT_LAYOUT_P16_BF16) {
+        step->arithmetic = RETORT_BF16;
         linear->gemm = kernels->gemm_bf16;
         step->kernel = kernels->gemm_bf16_name;
         linear->panel_bytes = (k + 1) / 2 * RT_PANEL * 2 * sizeof(uint16_t);
     } else if (layout == RT_LAYOUT_P16_S8 || layout == RT_LAYOUT_P16_S4) {
         bool s8 = layout == RT_LAYOUT_P16_S8;
         step->run = rt_step_linear_q;
+        step->arithmetic = RETORT_S8;
+        step->four_bits = !s8;
         linear->gemm_q = s8 ? kernels->gemm_s8 : kernels->gemm_s4;
         step->kernel = s8 ? kernels->gemm_s8_name : kernels->gemm_s4_name;
         linear->panel_bytes = s8 ? (k + 3) / 4 * RT_PANEL * 4 : (k + 7) / 8 * RT_PANEL * 4;
@@ -81,16 +84,17 @@ static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels
     return packed_weight(plan, step, err);
 }
 
-/* The static range of the rows that a step narrows to s8; NULL: each row's own. */
-static const float *static_range(rt_step *step) {
+/* The static range of the rows that a step narrows to s8, if there is one. */
+static void set_range(rt_step *step) {
     const rt_attrs *attrs = &step->node->attrs;
     step->range[0] = attrs->least;
     step->range[1] = attrs->largest;
-    return attrs->least < attrs->largest ? step->range : NULL;
+    step->ranged = attrs->least < attrs->largest;
 }
 
 /* What a LayerNorm does, also the one in Embed. */
-static rt_norm_step norm_step(const rt_plan *plan, rt_step *step, const rt_kernels *kernels, int moved) {
+static rt_norm_step norm_step(const rt_plan *plan, const rt_step *step, const rt_kernels *kernels,
+                              int moved) {
     size_t n = last_dim(plan, &step->out[0]);
     return (rt_norm_step){
         .norm = kernels->layer_norm,
@@ -98,7 +102,6 @@ static rt_norm_step norm_step(const rt_plan *plan, rt_step *step, const rt_kerne
         .epsilon = step->node->attrs.epsilon,
         .narrow = step->node->attrs.narrow,
         .scale_at = rt_row_scales_at(plan, n),
-        .range = static_range(step),
         .moved = moved,
     };
 }
@@ -178,7 +181,6 @@ static retort_status lower_rows(rt_plan *plan, rt_step *step, const rt_kernels *
         .quantize = kernels->quantize,
         .n = last_dim(plan, &step->out[0]),
         .scale_at = rt_row_scales_at(plan, last_dim(plan, &step->out[0])),
-        .range = static_range(step),
         .select = step->node->attrs.select,
     };
     return RETORT_OK;
@@ -220,13 +222,15 @@ static const lower_fn lowers[RT_OP_COUNT] = {
 
 retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
     lower_fn lower = lowers[step->node->op];
+    step->arithmetic = RETORT_F32;
+    set_range(step);
     bool rows = rt_value_rows(&plan->graph->values[step->node->outputs[0]], &step->rows);
     if (lower != NULL && !rows) {
         return rt_fail(err, RETORT_FORMAT, "'%s': expected rows of a batch", step->node->name);
     }
     if (lower != NULL) return lower(plan, step, kernels, err);
     step->run = rt_step_plain;
+    step->plain = true;
     step->kernel = "plain C";
-    step->as.plain.plan = plan;
     return RETORT_OK;
 }

@@ -28,13 +28,13 @@ static void bind_rows(const rt_value *value, const rt_chunk *chunk, rt_tensor *t
 }
 
 static bool bind(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, int input) {
-    const rt_plan *plan = step->as.plain.plan;
+    const rt_plan *plan = worker->plan;
     const rt_place *place = &step->in[input];
     const rt_value *value = &plan->graph->values[place->value];
     rt_tensor *tensor = &worker->tensors[place->value];
     if (value->input) return bind_input(value, chunk, tensor);
     /* A plain step has set its result's shape; fused steps keep none. */
-    if (value->producer < 0 || plan->steps[value->producer].run != rt_step_plain) {
+    if (value->producer < 0 || !plan->steps[value->producer].plain) {
         tensor->name = value->name;
         bind_rows(value, chunk, tensor);
     }

@@ -24,12 +24,16 @@ typedef struct rt_chunk {
     const int64_t *wide_ids, *wide_types, *wide_mask; /* [rows], graphs below level 3 only: what ONNX feeds */
 } rt_chunk;
 
+typedef struct rt_plan rt_plan;
+
 /* One worker's memory and its part of the work: of a step that is cut into `parts`, those from `part` to
  * `end`. */
 typedef struct rt_worker {
-    char *arena;        /* plan->arena_bytes, 64-byte aligned; shared by the workers of a team */
-    float *scratch;     /* plan->scratch_floats, the worker's own */
-    rt_tensor *tensors; /* [value_count] shapes of the values of plain operators */
+    const rt_plan *plan; /* whose steps it runs */
+    int index;           /* in its thread pool */
+    char *arena;         /* plan->arena_bytes, 64-byte aligned; shared by the workers of a team */
+    float *scratch;      /* plan->scratch_floats, the worker's own */
+    rt_tensor *tensors;  /* [value_count] shapes of the values of plain operators */
     int part, end, parts;
     retort_status status; /* of plain operators, which may meet shapes that do not fit */
     retort_error error;
@@ -62,7 +66,6 @@ typedef struct rt_norm_step {
     float epsilon;
     retort_dtype narrow; /* of the second output; RETORT_F32: there is none */
     size_t scale_at;     /* of its row scales, when it is s8 */
-    const float *range;  /* {least, largest} of all its rows, or NULL */
     int moved;           /* input that the rows are multiplied by on their way to s8; the next one is added */
 } rt_norm_step;
 typedef struct rt_embed_step {
@@ -89,14 +92,9 @@ typedef struct rt_rows_step { /* Select, Pool, Normalize, Narrow */
     rt_narrow_fn narrow;
     rt_quantize_fn quantize;
     size_t n;
-    size_t scale_at;    /* quantize: of the row scales */
-    const float *range; /* {least, largest} of all rows, or NULL */
+    size_t scale_at; /* quantize: of the row scales */
     rt_select select;
 } rt_rows_step;
-
-typedef struct rt_plain_step {
-    const struct rt_plan *plan;
-} rt_plain_step;
 
 /* What the rows of a step's result are. */
 typedef enum rt_rows_kind { RT_ROWS_ALL, RT_ROWS_BATCH, RT_ROWS_MASKS } rt_rows_kind;
@@ -115,15 +113,18 @@ struct rt_step {
         rt_embed_step embed;
         rt_attention_step attention;
         rt_rows_step rows;
-        rt_plain_step plain;
     } as;
-    float range[2]; /* what a range above points to */
+    bool plain;              /* runs as plain C, in one part, on the shapes in rt_worker.tensors */
+    retort_dtype arithmetic; /* dtype of its products */
+    bool four_bits;          /* RETORT_S8 times 4-bit weights */
+    bool ranged;             /* all rows that become s8 share a range; else each has its own */
+    float range[2];          /* {least, largest} */
     uint64_t weight_bytes;
     double flops_row; /* two for each multiply-add, a row of the result; attention: for one key */
     int64_t mask_id;
 };
 
-typedef struct rt_plan {
+struct rt_plan {
     const rt_graph *graph; /* borrowed: must outlive the plan */
     rt_step *steps;
     size_t step_count;
@@ -135,10 +136,10 @@ typedef struct rt_plan {
     rt_rows_kind output_rows;
     size_t output_columns;
     rt_arena memory; /* steps, weights packed here */
-} rt_plan;
+};
 
-/* The plan is borrowed by its own steps: it must not move. `capacity`: rows of a chunk; `positions`: the
- * longest sequence. Weights that are not packed yet are packed into the plan's own memory. */
+/* `capacity`: rows of a chunk; `positions`: the longest sequence. Weights that are not packed yet are packed
+ * into the plan's own memory. */
 retort_status rt_plan_make(rt_plan *out, const rt_graph *graph, const rt_kernels *kernels, size_t capacity,
                            size_t positions, retort_error *err);
 void rt_plan_free(rt_plan *plan);

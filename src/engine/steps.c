@@ -115,8 +115,8 @@ void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *wor
 
 /* How the step's rows become int8; input `moved` is what they are multiplied by, the next one
  * what is added. */
-static rt_rows_q rows_q(const rt_step *step, const rt_worker *worker, const float *span, int moved) {
-    return (rt_rows_q){span, rt_place_at(&step->in[moved], worker),
+static rt_rows_q rows_q(const rt_step *step, const rt_worker *worker, int moved) {
+    return (rt_rows_q){step->ranged ? step->range : NULL, rt_place_at(&step->in[moved], worker),
                        rt_place_at(&step->in[moved + 1], worker)};
 }
 
@@ -138,7 +138,7 @@ static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, rt_r
     } else if (norm->narrow == RETORT_S8) {
         args.y8 = (int8_t *)twin + rows.from * rt_row_q(n);
         args.scale8 = (rt_row_scale *)(void *)(twin + norm->scale_at) + rows.from;
-        args.how8 = rows_q(step, worker, norm->range, norm->moved);
+        args.how8 = rows_q(step, worker, norm->moved);
     }
     return args;
 }
@@ -369,7 +369,7 @@ void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
 }
 
 double rt_step_operations(const rt_step *step, const rt_chunk *chunk) {
-    if (step->run != rt_step_attention) return step->flops_row * (double)rt_chunk_rows(chunk, step->rows);
+    if (step->node->op != RT_OP_ATTENTION) return step->flops_row * (double)rt_chunk_rows(chunk, step->rows);
     double pairs = 0;
     for (size_t b = 0; b < chunk->batch; b++) {
         rt_range queries = query_rows(step, chunk, b);
@@ -428,7 +428,7 @@ void rt_step_quantize(const rt_step *step, const rt_chunk *chunk, rt_worker *wor
     const float *x = rt_place_at(&step->in[NARROW_X], worker);
     char *out = rt_place_at(&step->out[0], worker);
     rt_row_scale *scale = (rt_row_scale *)(void *)(out + rows->scale_at);
-    rt_rows_q how = rows_q(step, worker, rows->range, 1);
+    rt_rows_q how = rows_q(step, worker, 1);
     rows->quantize(part.to - part.from, n, x + part.from * n, n, &how, (int8_t *)out + part.from * stride,
                    stride, scale + part.from);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quant/calibrate.h"
 #include "base/cpu.h"
+#include "engine/execute.h"
 #include "graph/rewrite.h"
 #include "quant/random.h"
 #include "engine/prepare.h"
@@ -116,21 +117,19 @@ static void to_floats(rt_calibration *c, size_t rows, size_t k, const int8_t *co
 /* ---- Running ---- */
 
 typedef struct runner {
+    rt_calibration *calibration;
     rt_graph graph; /* a runnable copy */
     rt_plan plan;
     rt_prepared batch;
-    rt_worker worker;
+    rt_executor executor;
     size_t *of_step; /* [steps] 1 + index of the name; 0: not watched */
-    size_t steps;    /* to run */
     rt_watch watch;
     rt_rows_fn see;
     void *user;
 } runner;
 
 static void runner_close(runner *r) {
-    free(r->worker.arena);
-    free(r->worker.scratch);
-    free(r->worker.tensors);
+    rt_executor_close(&r->executor);
     free(r->of_step);
     rt_prepared_free(&r->batch);
     rt_plan_free(&r->plan);
@@ -139,12 +138,13 @@ static void runner_close(runner *r) {
 
 static retort_status find_steps(runner *r, const char *const *names, size_t count, retort_error *err) {
     r->of_step = rt_calloc(r->plan.step_count, sizeof *r->of_step);
+    r->executor.steps = 0;
     if (r->of_step == NULL) return rt_fail_nomem(err, r->plan.step_count);
     for (size_t i = 0; i < r->plan.step_count; i++) {
         for (size_t name = 0; name < count; name++) {
             if (strcmp(r->plan.steps[i].node->name, names[name]) != 0) continue;
             r->of_step[i] = name + 1;
-            r->steps = i;
+            r->executor.steps = i + 1;
         }
     }
     return RETORT_OK;
@@ -182,61 +182,54 @@ static retort_status runner_open(runner *r, const rt_calibration *c, const rt_gr
         status =
             rt_plan_make(&r->plan, &r->graph, &c->kernels, rt_calibration_rows(positions), positions, err);
     if (status == RETORT_OK) status = rt_calibration_prepare(&r->batch, c, graph, r->plan.output_rows, err);
-    if (status != RETORT_OK) return status;
-    r->worker.end = r->worker.parts = 1;
-    r->worker.arena = rt_alloc_aligned(rt_round_up(r->plan.arena_bytes + 1, 64));
-    r->worker.scratch = rt_alloc_aligned(rt_round_up(r->plan.scratch_floats * sizeof(float) + 1, 64));
-    r->worker.tensors = rt_calloc(r->graph.value_count, sizeof *r->worker.tensors);
-    bool made = r->worker.arena != NULL && r->worker.scratch != NULL && r->worker.tensors != NULL;
-    return made ? RETORT_OK : rt_fail_nomem(err, r->plan.arena_bytes);
+    return status == RETORT_OK ? rt_executor_open(&r->executor, &r->plan, NULL, err) : status;
 }
 
 /* The int8 rows that the step computed. */
-static retort_status see_codes(runner *r, rt_calibration *c, const rt_step *step, size_t rows,
+static retort_status see_codes(const runner *r, const rt_event *event, const rt_step *step, size_t rows,
                                retort_error *err) {
+    rt_calibration *c = r->calibration;
     const rt_place *place = &step->out[step->node->output_count - 1];
     const rt_value *value = &r->graph.values[place->value];
     size_t n = (size_t)value->dims[value->rank - 1];
-    const char *out = rt_place_at(place, &r->worker);
+    const char *out = rt_place_at(place, event->worker);
     if (rows == 0) return RETORT_OK;
     if (!reserve((void **)&c->x, &c->x_size, rows * n * sizeof *c->x)) return rt_fail_nomem(err, rows * n);
     to_floats(c, rows, n, (const int8_t *)out,
               (const rt_row_scale *)(const void *)(out + rt_row_scales_at(&r->plan, n)));
-    return r->see(r->user, r->of_step[step - r->plan.steps] - 1, rows, n, c->x, NULL, err);
+    return r->see(r->user, r->of_step[event->step] - 1, rows, n, c->x, NULL, err);
 }
 
-static retort_status see_x(runner *r, const rt_step *step, size_t rows, retort_error *err) {
+static retort_status see_x(const runner *r, const rt_event *event, const rt_step *step, size_t rows,
+                           retort_error *err) {
     const rt_value *value = &r->graph.values[step->in[LINEAR_X].value];
     size_t n = (size_t)value->dims[value->rank - 1];
-    const float *x = rt_place_at(&step->in[LINEAR_X], &r->worker);
-    const float *y = rt_place_at(&step->out[0], &r->worker);
-    return r->see(r->user, r->of_step[step - r->plan.steps] - 1, rows, n, x, y, err);
+    const float *x = rt_place_at(&step->in[LINEAR_X], event->worker);
+    const float *y = rt_place_at(&step->out[0], event->worker);
+    return r->see(r->user, r->of_step[event->step] - 1, rows, n, x, y, err);
 }
 
-static retort_status run_chunk(runner *r, rt_calibration *c, size_t index, retort_error *err) {
-    const rt_chunk *chunk = &r->batch.chunks[index];
-    retort_status status =
-        c->pause != NULL ? c->pause(c->pause_user, index, r->batch.chunk_count, err) : RETORT_OK;
-    for (size_t i = 0; status == RETORT_OK && i <= r->steps; i++) {
-        const rt_step *step = &r->plan.steps[i];
-        size_t rows = rt_chunk_rows(chunk, step->rows);
-        bool seen = r->of_step[i] != 0;
-        step->run(step, chunk, &r->worker);
-        if (status == RETORT_OK && r->worker.status != RETORT_OK)
-            status = rt_fail(err, r->worker.status, "%s", r->worker.error.text);
-        if (status == RETORT_OK && seen && r->watch == RT_WATCH_X) status = see_x(r, step, rows, err);
-        if (status == RETORT_OK && seen && r->watch == RT_WATCH_Q) status = see_codes(r, c, step, rows, err);
-    }
-    return status;
+static retort_status see_step(void *user, const rt_event *event, retort_error *err) {
+    const runner *r = user;
+    const rt_step *step = &r->plan.steps[event->step];
+    size_t rows = rt_chunk_rows(event->chunk, step->rows);
+    if (r->of_step[event->step] == 0) return RETORT_OK;
+    return r->watch == RT_WATCH_X ? see_x(r, event, step, rows, err) : see_codes(r, event, step, rows, err);
 }
 
 retort_status rt_calibrate_rows(rt_calibration *calibration, const rt_graph *graph, const char *const *names,
                                 size_t count, rt_watch watch, rt_rows_fn see, void *user, retort_error *err) {
-    runner r = {.watch = watch, .see = see, .user = user};
+    runner r = {.calibration = calibration, .watch = watch, .see = see, .user = user};
+    const rt_observer observer = {.user = &r, .see = see_step};
     retort_status status = runner_open(&r, calibration, graph, err);
     if (status == RETORT_OK) status = find_steps(&r, names, count, err);
+    r.executor.observers = &observer;
+    r.executor.observer_count = 1;
     for (size_t i = 0; status == RETORT_OK && i < r.batch.chunk_count; i++) {
-        status = run_chunk(&r, calibration, i, err);
+        const rt_work work = {.chunks = &r.batch.chunks[i], .count = 1};
+        if (calibration->pause != NULL)
+            status = calibration->pause(calibration->pause_user, i, r.batch.chunk_count, err);
+        if (status == RETORT_OK) status = rt_execute(&r.executor, &work, err);
     }
     runner_close(&r);
     return status;

@@ -76,20 +76,6 @@ static bool reserve_grads(rt_tape *tape, size_t rows) {
     return made;
 }
 
-static bool reserve_workers(rt_tape *tape) {
-    size_t threads = (size_t)rt_pool_threads(tape->pool), floats = tape->plan.scratch_floats + 1;
-    tape->arena = rt_alloc_aligned(rt_round_up(tape->plan.arena_bytes + 1, 64));
-    tape->workers = rt_calloc(threads, sizeof *tape->workers);
-    bool made = tape->arena != NULL && tape->workers != NULL;
-    for (size_t i = 0; made && i < threads; i++) {
-        rt_worker *worker = &tape->workers[i];
-        *worker = (rt_worker){.arena = tape->arena, .part = (int)i, .end = (int)i + 1, .parts = (int)threads};
-        worker->scratch = rt_alloc_aligned(rt_round_up(floats * sizeof(float), 64));
-        made = worker->scratch != NULL;
-    }
-    return made;
-}
-
 /* What the backward pass supports: fused operators on floats, with packed weights. */
 static retort_status check(const rt_tape *tape, retort_error *err) {
     for (size_t i = 0; i < tape->plan.step_count; i++) {
@@ -115,8 +101,9 @@ retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels
     retort_status status = rt_plan_make(&out->plan, graph, kernels, rows, positions, err);
     if (status == RETORT_OK) status = rt_plan_memory(&out->plan, true, err);
     if (status == RETORT_OK) status = check(out, err);
+    if (status == RETORT_OK) status = rt_executor_open(&out->executor, &out->plan, pool, err);
     if (status != RETORT_OK) return status;
-    bool made = reserve_workers(out) && reserve_grads(out, rows) && reserve_room(out, rows, positions);
+    bool made = reserve_grads(out, rows) && reserve_room(out, rows, positions);
     return made ? RETORT_OK : rt_fail_nomem(err, out->plan.arena_bytes);
 }
 
@@ -127,12 +114,9 @@ static void free_room(rt_tape_room *room) {
 
 void rt_tape_close(rt_tape *tape) {
     for (size_t i = 0; tape->grad != NULL && i < tape->graph->value_count; i++) free(tape->grad[i]);
-    for (int i = 0; tape->workers != NULL && i < rt_pool_threads(tape->pool); i++)
-        free(tape->workers[i].scratch);
+    rt_executor_close(&tape->executor);
     free(tape->grad);
     free(tape->live);
-    free(tape->workers);
-    free(tape->arena);
     free(tape->embedded);
     free_room(&tape->room);
     rt_plan_free(&tape->plan);
@@ -157,14 +141,6 @@ void rt_tape_run(rt_tape *tape, const rt_step *step, rt_tape_fn fn) {
     rt_pool_run(tape->pool, run_region, &r);
 }
 
-static void forward(void *user, int worker) {
-    rt_tape *tape = user;
-    for (size_t i = 0; i < tape->plan.step_count; i++) {
-        tape->plan.steps[i].run(&tape->plan.steps[i], tape->chunk, &tape->workers[worker]);
-        rt_pool_barrier(tape->pool);
-    }
-}
-
 retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error *err) {
     if (chunk->rows > tape->plan.capacity) {
         return rt_fail(err, RETORT_LIMIT, "%zu tokens: there is room for %zu", chunk->rows,
@@ -172,12 +148,12 @@ retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error
     }
     tape->chunk = chunk;
     memset(tape->live, 0, tape->graph->value_count * sizeof *tape->live);
-    rt_pool_run(tape->pool, forward, tape);
-    return RETORT_OK;
+    const rt_work work = {.chunks = chunk, .count = 1, .team = true};
+    return rt_execute(&tape->executor, &work, err);
 }
 
 const void *rt_tape_at(const rt_tape *tape, const rt_place *place) {
-    return rt_place_at(place, &tape->workers[0]);
+    return rt_place_at(place, &tape->executor.workers[0]);
 }
 
 static size_t rows_of(const rt_tape *tape, int value) {
@@ -191,7 +167,7 @@ float *rt_tape_value(const rt_tape *tape, int value, size_t *rows, size_t *colum
     const rt_step *step = &tape->plan.steps[producer];
     *rows = rows_of(tape, value);
     *columns = rt_tape_columns(tape, value);
-    return rt_place_at(&step->out[step->node->outputs[0] == value ? 0 : 1], &tape->workers[0]);
+    return rt_place_at(&step->out[step->node->outputs[0] == value ? 0 : 1], &tape->executor.workers[0]);
 }
 
 float *rt_tape_grad(rt_tape *tape, int value) {

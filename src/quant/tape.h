@@ -6,7 +6,7 @@
 #define RT_QUANT_TAPE_H
 
 #include "base/thread.h"
-#include "engine/plan.h"
+#include "engine/execute.h"
 
 /* Work space shared by the backward passes of the steps. */
 typedef struct rt_tape_room {
@@ -22,14 +22,13 @@ typedef struct rt_tape {
     rt_plan plan;
     const rt_kernels *kernels; /* borrowed */
     rt_pool *pool;             /* borrowed */
-    rt_worker *workers;        /* [threads] */
-    char *arena;
-    const rt_step *embed;  /* the Embed, or NULL */
-    void *user;            /* for functions given to rt_tape_run */
-    const rt_chunk *chunk; /* of the forward pass */
-    float **grad;          /* [values] with the rows of the value; NULL: no gradient */
-    bool *live;            /* [values] whether anything was added since the forward pass */
-    float *embedded;       /* [rows, hidden] gradient of the sums that Embed normalises */
+    rt_executor executor;      /* of the forward pass */
+    const rt_step *embed;      /* the Embed, or NULL */
+    void *user;                /* for functions given to rt_tape_run */
+    const rt_chunk *chunk;     /* of the forward pass */
+    float **grad;              /* [values] with the rows of the value; NULL: no gradient */
+    bool *live;                /* [values] whether anything was added since the forward pass */
+    float *embedded;           /* [rows, hidden] gradient of the sums that Embed normalises */
     rt_tape_room room;
     /* NULL, or called for each Linear in the backward pass: room.dz [rows, n] are gradients of its sums. */
     retort_status (*see)(struct rt_tape *tape, const rt_step *step, size_t rows);

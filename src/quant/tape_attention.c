@@ -71,7 +71,8 @@ typedef struct operands {
 } operands;
 
 static float *input(const rt_tape *tape, const rt_step *step, int index, bool grad) {
-    return grad ? tape->grad[step->in[index].value] : rt_place_at(&step->in[index], &tape->workers[0]);
+    return grad ? tape->grad[step->in[index].value]
+                : rt_place_at(&step->in[index], &tape->executor.workers[0]);
 }
 
 static operands find(const rt_tape *tape, const rt_step *step, bool grad) {

@@ -45,14 +45,12 @@ static void through_act(rt_act act, const float *table, size_t n, const float *z
 }
 
 /* z [rows, n]: recomputes the step without its epilogue. */
-static void forward_again(rt_tape *tape, const rt_step *step, int part, int parts) {
+static void forward_again(rt_tape *tape, const rt_step *step) {
     rt_step plain = *step;
-    rt_worker worker = tape->workers[part];
-    (void)parts;
     plain.as.linear.act = RT_FN_NONE;
     plain.in[LINEAR_RESIDUAL].value = -1;
     plain.out[0] = (rt_place){.value = step->out[0].value, .data = tape->room.z};
-    step->run(&plain, tape->chunk, &worker);
+    rt_execute_step(&tape->executor, &plain, tape->chunk);
 }
 
 /* ---- Columns of y: dz, and the weight in rows ---- */
@@ -123,7 +121,7 @@ void rt_tape_linear(rt_tape *tape, const rt_step *step) {
     size_t count = rt_chunk_rows(tape->chunk, step->rows) * step->as.linear.n;
     for (size_t i = 0; residual != NULL && i < count; i++) residual[i] += dy[i];
     if (rt_tape_grad(tape, step->in[LINEAR_X].value) == NULL) return;
-    if (step->as.linear.act != RT_FN_NONE) rt_tape_run(tape, step, forward_again);
+    if (step->as.linear.act != RT_FN_NONE) forward_again(tape, step);
     rt_tape_run(tape, step, back_columns);
     if (tape->see != NULL && tape->status == RETORT_OK)
         tape->status = tape->see(tape, step, rt_chunk_rows(tape->chunk, step->rows));

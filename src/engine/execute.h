@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The executor carries chunks of a batch through the steps of a plan. It is the only loop over steps: a
+ * session, calibration and the forward pass of the tape all run through it, and watch it with observers. */
+#ifndef RT_ENGINE_EXECUTE_H
+#define RT_ENGINE_EXECUTE_H
+
+#include "engine/plan.h"
+#include "engine/schedule.h"
+
+/* A worker at a step of a chunk. */
+typedef struct rt_event {
+    const rt_plan *plan;
+    size_t step; /* index in the plan */
+    const rt_chunk *chunk;
+    const rt_worker *worker;
+    bool leads; /* of the workers that share the step, the first; true for one that does all of it */
+} rt_event;
+
+/* Functions called around each step; each may be NULL. */
+typedef struct rt_observer {
+    void *user;
+    /* By each worker, for its share of the step. Calls of several workers overlap. */
+    void (*before)(void *user, const rt_event *event);
+    void (*after)(void *user, const rt_event *event);
+    /* Once for each step and chunk, by the worker that leads, while the others wait. Everything that the step
+     * has read and written is still there: no output shares bytes with an input of the same step
+     * (engine/memory.c). Chunks run in turn. Anything but RETORT_OK stops the run, which then fails so. */
+    retort_status (*see)(void *user, const rt_event *event, retort_error *err);
+} rt_observer;
+
+/* What is run: `count` chunks, each by all workers together (team) or by one. */
+typedef struct rt_work {
+    const rt_chunk *chunks;
+    size_t count;
+    bool team;
+    /* NULL, or called when a chunk is done, by the worker that holds its results. */
+    void (*finish)(void *user, size_t chunk, const rt_worker *worker);
+    void *user;
+} rt_work;
+
+typedef struct rt_executor {
+    const rt_plan *plan; /* borrowed */
+    size_t steps;        /* to run, from the first on; rt_executor_open: all */
+    /* Called in this order; set before a run. None, and a step costs what its function costs. */
+    const rt_observer *observers; /* [observer_count], borrowed */
+    size_t observer_count;
+    rt_worker *workers; /* [threads] */
+    int threads;
+    char *arenas; /* [threads, arena_stride]: reserved, and touched only as far as used */
+    size_t arena_stride;
+    /* Of the run in progress. */
+    rt_schedule schedule;
+    const rt_work *work;
+    bool team;
+    bool sees;    /* an observer has `see` */
+    bool stopped; /* by it; written by worker 0 between two barriers */
+} rt_executor;
+
+/* pool: borrowed; NULL: the caller does all the work. */
+retort_status rt_executor_open(rt_executor *out, const rt_plan *plan, rt_pool *pool, retort_error *err);
+void rt_executor_close(rt_executor *executor);
+
+/* Runs the work, and fails as the first worker does that failed. Allocates nothing. */
+retort_status rt_execute(rt_executor *executor, const rt_work *work, retort_error *err);
+/* Runs one step, which need not be in the plan, by all workers together. */
+void rt_execute_step(rt_executor *executor, const rt_step *step, const rt_chunk *chunk);
+
+#endif
