@@ -335,11 +335,11 @@ retort_status retort_decode(const retort_model *model, const int32_t *ids, size_
 
 retort_status retort_encoder_open(retort_encoder **out, retort_model *model, retort_error *err) {
     if (out == NULL || model == NULL) return bad(err, "encoder", "out and model must be given");
-    return rt_encoder_new(out, model, err);
+    return rt_tokenizing_new(out, model, err);
 }
 
 void retort_encoder_close(retort_encoder *encoder) {
-    rt_encoder_free(encoder);
+    rt_tokenizing_free(encoder);
 }
 
 retort_status retort_encode(retort_encoder *encoder, const retort_text *text,
@@ -354,7 +354,7 @@ retort_status retort_encode(retort_encoder *encoder, const retort_text *text,
     if (!is_text(text)) return bad(err, "encode", "the text is NULL");
     retort_status status = check_size("encode", options->size, sizeof *options, err);
     if (status != RETORT_OK) return status;
-    return rt_encoder_encode(encoder, text, options, ids, types, capacity, count, err);
+    return rt_tokenizing_encode(encoder, text, options, ids, types, capacity, count, err);
 }
 
 /* ---- Tasks ---- */

@@ -12,20 +12,20 @@ struct retort_encoder {
     size_t capacity;
 };
 
-retort_status rt_encoder_new(retort_encoder **out, retort_model *model, retort_error *err) {
+retort_status rt_tokenizing_new(retort_encoder **out, retort_model *model, retort_error *err) {
     retort_encoder *encoder = rt_calloc(1, sizeof *encoder);
     if (encoder == NULL) return rt_fail_nomem(err, sizeof *encoder);
     encoder->model = retort_model_retain(model);
     encoder->cache = rt_word_cache_new(model->tokenizer, 0);
     if (encoder->cache == NULL) {
-        rt_encoder_free(encoder);
+        rt_tokenizing_free(encoder);
         return rt_fail(err, RETORT_NOMEM, "encoder: out of memory");
     }
     *out = encoder;
     return RETORT_OK;
 }
 
-void rt_encoder_free(retort_encoder *encoder) {
+void rt_tokenizing_free(retort_encoder *encoder) {
     if (encoder == NULL) return;
     rt_word_cache_free(encoder->cache);
     rt_encoding_free(&encoder->pair);
@@ -55,9 +55,9 @@ static retort_status encode_pair(retort_encoder *encoder, const retort_text *tex
     return status;
 }
 
-retort_status rt_encoder_encode(retort_encoder *encoder, const retort_text *text,
-                                const retort_tokenize_options *options, int32_t *ids, int32_t *types,
-                                size_t capacity, size_t *count, retort_error *err) {
+retort_status rt_tokenizing_encode(retort_encoder *encoder, const retort_text *text,
+                                   const retort_tokenize_options *options, int32_t *ids, int32_t *types,
+                                   size_t capacity, size_t *count, retort_error *err) {
     int64_t length = options->max_length < 0 ? encoder->model->config.max_length : options->max_length;
     rt_encode_options encode = {.max_length = (size_t)length,
                                 .special_as_text = options->special_as_text,
