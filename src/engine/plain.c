@@ -48,7 +48,7 @@ static void fail(rt_worker *worker, const rt_step *step, const char *what) {
 }
 
 void rt_step_plain(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
-    rt_eval eval = {.node = step->node, .mask_id = step->mask_id};
+    rt_op_evaluation e = {.node = step->node, .mask_id = step->mask_id};
     if (worker->part != 0 || worker->status != RETORT_OK) return;
     for (int i = 0; i < step->node->input_count; i++) {
         if (step->in[i].value < 0) continue;
@@ -56,12 +56,12 @@ void rt_step_plain(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
             fail(worker, step, "reads an input that is none of input_ids, token_type_ids, attention_mask");
             return;
         }
-        eval.inputs[i] = &worker->tensors[step->in[i].value];
+        e.inputs[i] = &worker->tensors[step->in[i].value];
     }
-    worker->status = rt_eval_node(&eval, &worker->error);
+    worker->status = rt_op_evaluate(&e, &worker->error);
     for (int i = 0; i < step->node->output_count && worker->status == RETORT_OK; i++) {
         size_t count;
-        rt_tensor *out = &eval.outputs[i];
+        rt_tensor *out = &e.outputs[i];
         if (!rt_shape_count(out->shape, out->rank, &count) ||
             count > step->out_bytes[i] / rt_dtype_size(out->dtype)) {
             fail(worker, step, "a result is larger than its shape in the graph allows");
@@ -70,5 +70,5 @@ void rt_step_plain(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
         out->data = rt_place_at(&step->out[i], worker);
         worker->tensors[step->out[i].value] = *out;
     }
-    if (worker->status == RETORT_OK) worker->status = rt_eval_node(&eval, &worker->error);
+    if (worker->status == RETORT_OK) worker->status = rt_op_evaluate(&e, &worker->error);
 }

@@ -71,7 +71,7 @@ typedef enum rt_op {
 } rt_op;
 
 struct rt_shapes;
-struct rt_eval;
+struct rt_op_evaluation;
 struct rt_graph;
 struct rt_node;
 
@@ -99,8 +99,8 @@ typedef struct rt_op_row {
     rt_op_kind kind;
     /* Dtype, dims and content of the outputs (graph/infer.h). */
     retort_status (*infer)(struct rt_shapes *shapes);
-    /* In plain C (graph/eval.h); NULL for fused operators, which run on kernels. */
-    retort_status (*evaluate)(struct rt_eval *eval, retort_error *err);
+    /* In plain C (graph/evaluate.h); NULL for fused operators, which run on kernels. */
+    retort_status (*evaluate)(struct rt_op_evaluation *e, retort_error *err);
     /* Whether the node gives its first input as it is; NULL: never. */
     bool (*is_identity)(const struct rt_graph *graph, const struct rt_node *node);
 } rt_op_row;
@@ -284,12 +284,12 @@ retort_status rt_graph_parse(rt_graph *out, const char *name, const char *text, 
 /* Plain C evaluation of a plain (level 0) operator on concrete tensors: the yardstick of everything else, and
  * what constant folding uses. Shapes of outputs are set by the first call (`outputs[i].data == NULL`: shapes
  * only), the second fills outputs[i].data (writable memory of the caller, 64-byte aligned). */
-typedef struct rt_eval {
+typedef struct rt_op_evaluation {
     const rt_node *node;
     int64_t mask_id;
     const rt_tensor *inputs[RT_MAX_INPUTS]; /* NULL for absent */
     rt_tensor outputs[RT_MAX_OUTPUTS];
-} rt_eval;
-retort_status rt_eval_node(rt_eval *eval, retort_error *err);
+} rt_op_evaluation;
+retort_status rt_op_evaluate(rt_op_evaluation *e, retort_error *err);
 
 #endif

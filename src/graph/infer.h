@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Shape rules: one function an operator, the same for symbolic dims (rt_infer) and for the concrete ones of
- * an evaluation (rt_eval_node). */
+ * an evaluation (rt_op_evaluate). */
 #ifndef RT_GRAPH_INFER_H
 #define RT_GRAPH_INFER_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Add, Sub, Mul, Div, Pow and Max of two values that broadcast. Integers wrap round. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 #include <math.h>
@@ -58,7 +58,7 @@ static const struct {
 };
 
 static void binary_row(const rt_row *row) {
-    float (*apply)(float, float) = binaries[row->eval->node->op].real;
+    float (*apply)(float, float) = binaries[row->e->node->op].real;
     float *out = (float *)(void *)row->out;
     for (size_t i = 0; i < row->n; i++) {
         float a, b;
@@ -69,7 +69,7 @@ static void binary_row(const rt_row *row) {
 }
 
 static void binary_int_row(const rt_row *row) {
-    int64_t (*apply)(int64_t, int64_t) = binaries[row->eval->node->op].integer;
+    int64_t (*apply)(int64_t, int64_t) = binaries[row->e->node->op].integer;
     int64_t *out = (int64_t *)(void *)row->out;
     for (size_t i = 0; i < row->n; i++) {
         int64_t a, b;
@@ -79,17 +79,17 @@ static void binary_int_row(const rt_row *row) {
     }
 }
 
-static retort_status evaluate_binary(rt_eval *eval, retort_error *err) {
-    const rt_tensor *b = eval->inputs[1];
+static retort_status evaluate_binary(rt_op_evaluation *e, retort_error *err) {
+    const rt_tensor *b = e->inputs[1];
     if (b->dtype == RETORT_F32) {
-        rt_each_broadcast(eval, 2, binary_row);
+        rt_each_broadcast(e, 2, binary_row);
         return RETORT_OK;
     }
-    for (size_t i = 0; eval->node->op == RT_OP_DIV && i < rt_tensor_count(b); i++) {
+    for (size_t i = 0; e->node->op == RT_OP_DIV && i < rt_tensor_count(b); i++) {
         if (((const int64_t *)b->data)[i] != 0) continue;
-        return rt_fail(err, RETORT_ARGUMENT, "%.200s: division by zero", eval->node->name);
+        return rt_fail(err, RETORT_ARGUMENT, "%.200s: division by zero", e->node->name);
     }
-    rt_each_broadcast(eval, 2, binary_int_row);
+    rt_each_broadcast(e, 2, binary_int_row);
     return RETORT_OK;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Cast: f32, i64, i32 and bool. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 #include <string.h>
@@ -49,7 +49,7 @@ static float read_float(const char *at, retort_dtype dtype) {
 }
 
 static void cast_row(const rt_row *row) {
-    retort_dtype from = row->eval->inputs[0]->dtype, to = row->eval->outputs[0].dtype;
+    retort_dtype from = row->e->inputs[0]->dtype, to = row->e->outputs[0].dtype;
     size_t size = rt_dtype_size(to);
     for (size_t i = 0; i < row->n; i++) {
         const char *at = row->in[0] + (int64_t)i * row->step[0];
@@ -65,10 +65,10 @@ static void cast_row(const rt_row *row) {
     }
 }
 
-static retort_status evaluate_cast(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_cast(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    rt_view view = rt_view_broadcast(eval->inputs[0], eval->outputs[0].rank);
-    rt_each_row(eval, 1, &view, cast_row);
+    rt_view view = rt_view_broadcast(e->inputs[0], e->outputs[0].rank);
+    rt_each_row(e, 1, &view, cast_row);
     return RETORT_OK;
 }
 

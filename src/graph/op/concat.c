@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Concat. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 /* The vectors' elements one after the other. */
@@ -36,15 +36,15 @@ static retort_status infer_concat(rt_shapes *s) {
     return RETORT_OK;
 }
 
-static retort_status evaluate_concat(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_concat(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *out = &eval->outputs[0];
+    const rt_tensor *out = &e->outputs[0];
     size_t outer, n, inner, before = 0, size = rt_dtype_size(out->dtype);
     int axis = 0;
-    rt_axis(eval->node->attrs.axis, out->rank, &axis);
+    rt_axis(e->node->attrs.axis, out->rank, &axis);
     rt_around_axis(out, axis, &outer, &n, &inner);
-    for (int k = 0; k < eval->node->input_count; k++) {
-        const rt_tensor *part = eval->inputs[k];
+    for (int k = 0; k < e->node->input_count; k++) {
+        const rt_tensor *part = e->inputs[k];
         size_t own = (size_t)part->shape[axis], block = own * inner * size;
         for (size_t i = 0; i < outer; i++) {
             rt_copy_bytes(rt_bytes_of(out) + (i * n + before) * inner * size,

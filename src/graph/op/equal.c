@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Equal. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 #include <string.h>
@@ -31,7 +31,7 @@ static retort_status infer_equal(rt_shapes *s) {
 }
 
 static void equal_row(const rt_row *row) {
-    retort_dtype dtype = row->eval->inputs[0]->dtype;
+    retort_dtype dtype = row->e->inputs[0]->dtype;
     size_t size = rt_dtype_size(dtype);
     for (size_t i = 0; i < row->n; i++) {
         const char *a = row->in[0] + (int64_t)i * row->step[0], *b = row->in[1] + (int64_t)i * row->step[1];
@@ -46,9 +46,9 @@ static void equal_row(const rt_row *row) {
     }
 }
 
-static retort_status evaluate_equal(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_equal(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    rt_each_broadcast(eval, 2, equal_row);
+    rt_each_broadcast(e, 2, equal_row);
     return RETORT_OK;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Expand. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 static retort_status infer_expand(rt_shapes *s) {
@@ -19,10 +19,10 @@ static retort_status infer_expand(rt_shapes *s) {
     return rt_broadcast_with(s, &wanted);
 }
 
-static retort_status evaluate_expand(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_expand(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    rt_view view = rt_view_broadcast(eval->inputs[0], eval->outputs[0].rank);
-    rt_each_row(eval, 1, &view, rt_copy_row);
+    rt_view view = rt_view_broadcast(e->inputs[0], e->outputs[0].rank);
+    rt_each_row(e, 1, &view, rt_copy_row);
     return RETORT_OK;
 }
 

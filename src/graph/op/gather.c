@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Gather. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 /* The elements of an integer vector that known indices pick. */
@@ -32,20 +32,20 @@ static retort_status infer_gather(rt_shapes *s) {
     return RETORT_OK;
 }
 
-static retort_status evaluate_gather(rt_eval *eval, retort_error *err) {
-    const rt_tensor *data = eval->inputs[0];
-    const int64_t *indices = eval->inputs[1]->data;
-    size_t outer, n, inner, count = rt_tensor_count(eval->inputs[1]);
+static retort_status evaluate_gather(rt_op_evaluation *e, retort_error *err) {
+    const rt_tensor *data = e->inputs[0];
+    const int64_t *indices = e->inputs[1]->data;
+    size_t outer, n, inner, count = rt_tensor_count(e->inputs[1]);
     int axis = 0;
-    rt_axis(eval->node->attrs.axis, data->rank, &axis);
+    rt_axis(e->node->attrs.axis, data->rank, &axis);
     rt_around_axis(data, axis, &outer, &n, &inner);
     size_t block = inner * rt_dtype_size(data->dtype);
-    char *to = rt_bytes_of(&eval->outputs[0]);
+    char *to = rt_bytes_of(&e->outputs[0]);
     for (size_t i = 0; i < outer; i++) {
         for (size_t k = 0; k < count; k++, to += block) {
             int64_t at = indices[k] < 0 ? indices[k] + (int64_t)n : indices[k];
             if (at < 0 || at >= (int64_t)n) {
-                return rt_fail(err, RETORT_ARGUMENT, "%.200s: index %lld of %zu", eval->node->name,
+                return rt_fail(err, RETORT_ARGUMENT, "%.200s: index %lld of %zu", e->node->name,
                                (long long)indices[k], n);
             }
             rt_copy_bytes(to, (const char *)data->data + (i * n + (size_t)at) * block, block);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Gemm: sums in float over ascending k. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 #include <string.h>
@@ -47,14 +47,14 @@ static void multiply_trans(size_t m, size_t n, size_t k, const float *a, const f
     }
 }
 
-static retort_status evaluate_gemm(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_gemm(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *a = eval->inputs[0], *b = eval->inputs[1], *out = &eval->outputs[0];
-    const rt_tensor *bias = eval->node->input_count > 2 ? eval->inputs[2] : NULL;
+    const rt_tensor *a = e->inputs[0], *b = e->inputs[1], *out = &e->outputs[0];
+    const rt_tensor *bias = e->node->input_count > 2 ? e->inputs[2] : NULL;
     size_t m = (size_t)out->shape[0], n = (size_t)out->shape[1], k = (size_t)a->shape[1];
     float *c = rt_floats_of(out);
     memset(c, 0, m * n * sizeof *c);
-    (eval->node->attrs.trans_b ? multiply_trans : multiply)(m, n, k, a->data, b->data, c);
+    (e->node->attrs.trans_b ? multiply_trans : multiply)(m, n, k, a->data, b->data, c);
     if (bias == NULL) return RETORT_OK;
     rt_view view = rt_view_broadcast(bias, 2);
     for (size_t i = 0; i < m; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Identity. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 static retort_status infer_same(rt_shapes *s) {
@@ -21,6 +21,6 @@ const rt_op_row rt_op_identity = {
     .outputs = 1,
     .kind = RT_OP_KIND_SHAPE,
     .infer = infer_same,
-    .evaluate = rt_eval_copy,
+    .evaluate = rt_op_copy,
     .is_identity = is_always,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * LayerNormalization, and LayerNorm, which is the same with a second output in another dtype. Sums are
  * in double. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 #include "graph/op/fused.h"
 
@@ -18,17 +18,17 @@ static retort_status infer_layer_normalization(rt_shapes *s) {
     return RETORT_OK;
 }
 
-static retort_status evaluate_layer_normalization(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_layer_normalization(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const float *x = eval->inputs[0]->data, *gamma = eval->inputs[1]->data, *beta = eval->inputs[2]->data;
-    float *y = rt_floats_of(&eval->outputs[0]);
-    size_t n = rt_tensor_count(eval->inputs[1]), total = rt_tensor_count(eval->inputs[0]);
+    const float *x = e->inputs[0]->data, *gamma = e->inputs[1]->data, *beta = e->inputs[2]->data;
+    float *y = rt_floats_of(&e->outputs[0]);
+    size_t n = rt_tensor_count(e->inputs[1]), total = rt_tensor_count(e->inputs[0]);
     for (size_t at = 0; at < total; at += n) {
         double sum = 0, squares = 0;
         for (size_t i = 0; i < n; i++) sum += (double)x[at + i];
         double mean = sum / (double)n;
         for (size_t i = 0; i < n; i++) squares += ((double)x[at + i] - mean) * ((double)x[at + i] - mean);
-        double scale = 1 / sqrt(squares / (double)n + (double)eval->node->attrs.epsilon);
+        double scale = 1 / sqrt(squares / (double)n + (double)e->node->attrs.epsilon);
         for (size_t i = 0; i < n; i++) {
             y[at + i] = (float)(((double)x[at + i] - mean) * scale) * gamma[i] + beta[i];
         }

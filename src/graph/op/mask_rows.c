@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * MaskRows: selects the rows of mask tokens, (x [batch, seq, n], ids) -> [rows, n]; the first step of a
  * fill head. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 static retort_status infer_mask_rows(rt_shapes *s) {
@@ -15,14 +15,14 @@ static retort_status infer_mask_rows(rt_shapes *s) {
     return RETORT_OK;
 }
 
-static retort_status evaluate_mask_rows(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_mask_rows(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *x = eval->inputs[0];
-    const int64_t *ids = eval->inputs[1]->data;
+    const rt_tensor *x = e->inputs[0];
+    const int64_t *ids = e->inputs[1]->data;
     size_t row = (size_t)x->shape[2] * sizeof(float);
-    char *to = rt_bytes_of(&eval->outputs[0]);
-    for (size_t i = 0; i < rt_tensor_count(eval->inputs[1]); i++) {
-        if (ids[i] != eval->mask_id) continue;
+    char *to = rt_bytes_of(&e->outputs[0]);
+    for (size_t i = 0; i < rt_tensor_count(e->inputs[1]); i++) {
+        if (ids[i] != e->mask_id) continue;
         rt_copy_bytes(to, (const char *)x->data + i * row, row);
         to += row;
     }

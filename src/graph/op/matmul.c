@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * MatMul: sums in float over ascending k. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 #include <string.h>
@@ -33,9 +33,9 @@ static void multiply(size_t m, size_t n, size_t k, const float *restrict a, cons
     }
 }
 
-static retort_status evaluate_matmul(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_matmul(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *a = eval->inputs[0], *b = eval->inputs[1], *out = &eval->outputs[0];
+    const rt_tensor *a = e->inputs[0], *b = e->inputs[1], *out = &e->outputs[0];
     size_t m = (size_t)a->shape[a->rank - 2], k = (size_t)a->shape[a->rank - 1];
     size_t n = (size_t)b->shape[b->rank - 1], total = rt_tensor_count(out);
     rt_view view_a = rt_view_broadcast(a, out->rank), view_b = rt_view_broadcast(b, out->rank);

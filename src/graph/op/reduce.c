@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ReduceMean, ReduceSum and ReduceMax over some axes. Sums are in double. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 #include <math.h>
@@ -84,21 +84,21 @@ static float reduce_max(const float *x, const axes *over) {
 static const reduction reductions[RT_OP_COUNT] = {
     [RT_OP_REDUCE_SUM] = reduce_sum, [RT_OP_REDUCE_MEAN] = reduce_mean, [RT_OP_REDUCE_MAX] = reduce_max};
 
-static retort_status evaluate_reduce(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_reduce(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *x = eval->inputs[0], *given = eval->node->input_count > 1 ? eval->inputs[1] : NULL;
+    const rt_tensor *x = e->inputs[0], *given = e->node->input_count > 1 ? e->inputs[1] : NULL;
     unsigned all = (1u << x->rank) - 1, bits = 0;
     int axis = 0;
     size_t named = given != NULL ? rt_tensor_count(given) : 1;
     for (size_t i = 0; i < named; i++) {
-        int64_t number = given != NULL ? ((const int64_t *)given->data)[i] : eval->node->attrs.axis;
+        int64_t number = given != NULL ? ((const int64_t *)given->data)[i] : e->node->attrs.axis;
         if (rt_axis(number, x->rank, &axis)) bits |= 1u << axis;
     }
     if (named == 0) bits = all;
     axes over = pick_axes(x, bits), kept = pick_axes(x, all & ~bits);
-    float *y = rt_floats_of(&eval->outputs[0]);
+    float *y = rt_floats_of(&e->outputs[0]);
     for (size_t i = 0; i < kept.count; i++) {
-        y[i] = reductions[eval->node->op]((const float *)x->data + offset_of(&kept, i), &over);
+        y[i] = reductions[e->node->op]((const float *)x->data + offset_of(&kept, i), &over);
     }
     return RETORT_OK;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Reshape. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 /* The dims of a shape as a product: how often each symbol stands in it, and the numbers multiplied. */
@@ -78,6 +78,6 @@ const rt_op_row rt_op_reshape = {
     .outputs = 1,
     .kind = RT_OP_KIND_SHAPE,
     .infer = infer_reshape,
-    .evaluate = rt_eval_copy,
+    .evaluate = rt_op_copy,
     .is_identity = is_same_shape,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Shape. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 static retort_status infer_shape(rt_shapes *s) {
@@ -15,10 +15,10 @@ static retort_status infer_shape(rt_shapes *s) {
     return RETORT_OK;
 }
 
-static retort_status evaluate_shape(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_shape(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *x = eval->inputs[0];
-    rt_copy_bytes(rt_bytes_of(&eval->outputs[0]), x->shape, (size_t)x->rank * sizeof *x->shape);
+    const rt_tensor *x = e->inputs[0];
+    rt_copy_bytes(rt_bytes_of(&e->outputs[0]), x->shape, (size_t)x->rank * sizeof *x->shape);
     return RETORT_OK;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Slice. Symbols are taken to be at least 1: a batch has a sequence and a sequence has a token. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 static int64_t clamp(int64_t x, int64_t low, int64_t high) {
@@ -81,11 +81,11 @@ static retort_status infer_slice(rt_shapes *s) {
     return RETORT_OK;
 }
 
-static retort_status evaluate_slice(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_slice(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *data = eval->inputs[0], *starts = eval->inputs[1], *ends = eval->inputs[2];
-    const rt_tensor *axes = eval->node->input_count > 3 ? eval->inputs[3] : NULL;
-    const rt_tensor *steps = eval->node->input_count > 4 ? eval->inputs[4] : NULL;
+    const rt_tensor *data = e->inputs[0], *starts = e->inputs[1], *ends = e->inputs[2];
+    const rt_tensor *axes = e->node->input_count > 3 ? e->inputs[3] : NULL;
+    const rt_tensor *steps = e->node->input_count > 4 ? e->inputs[4] : NULL;
     rt_view view = {.data = data->data};
     rt_tensor_strides(data, view.stride);
     for (size_t i = 0; i < rt_tensor_count(starts); i++) {
@@ -97,7 +97,7 @@ static retort_status evaluate_slice(rt_eval *eval, retort_error *err) {
         if (count > 0) view.data += start * view.stride[axis];
         if (count > 1) view.stride[axis] *= step;
     }
-    rt_each_row(eval, 1, &view, rt_copy_row);
+    rt_each_row(e, 1, &view, rt_copy_row);
     return RETORT_OK;
 }
 

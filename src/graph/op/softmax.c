@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Softmax over one axis. Sums are in double. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 #include <math.h>
@@ -25,17 +25,17 @@ static void softmax(const float *x, float *y, size_t n, size_t step) {
     for (size_t i = 0; i < n; i++) y[i * step] = (float)((double)y[i * step] / sum);
 }
 
-static retort_status evaluate_softmax(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_softmax(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *x = eval->inputs[0];
+    const rt_tensor *x = e->inputs[0];
     size_t outer, n, inner;
     int axis = 0;
-    rt_axis(eval->node->attrs.axis, x->rank, &axis);
+    rt_axis(e->node->attrs.axis, x->rank, &axis);
     rt_around_axis(x, axis, &outer, &n, &inner);
     for (size_t i = 0; i < outer; i++) {
         for (size_t k = 0; k < inner; k++) {
             size_t at = i * n * inner + k;
-            softmax((const float *)x->data + at, rt_floats_of(&eval->outputs[0]) + at, n, inner);
+            softmax((const float *)x->data + at, rt_floats_of(&e->outputs[0]) + at, n, inner);
         }
     }
     return RETORT_OK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Split. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 static retort_status infer_split(rt_shapes *s) {
@@ -26,15 +26,15 @@ static retort_status infer_split(rt_shapes *s) {
     return RETORT_OK;
 }
 
-static retort_status evaluate_split(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_split(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *data = eval->inputs[0];
+    const rt_tensor *data = e->inputs[0];
     size_t outer, n, inner, before = 0, size = rt_dtype_size(data->dtype);
     int axis = 0;
-    rt_axis(eval->node->attrs.axis, data->rank, &axis);
+    rt_axis(e->node->attrs.axis, data->rank, &axis);
     rt_around_axis(data, axis, &outer, &n, &inner);
-    for (int k = 0; k < eval->node->output_count; k++) {
-        const rt_tensor *part = &eval->outputs[k];
+    for (int k = 0; k < e->node->output_count; k++) {
+        const rt_tensor *part = &e->outputs[k];
         size_t own = (size_t)part->shape[axis], block = own * inner * size;
         for (size_t i = 0; i < outer; i++) {
             rt_copy_bytes(rt_bytes_of(part) + i * block,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Unsqueeze and Squeeze: dims of 1 come and go. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 static retort_status infer_unsqueeze(rt_shapes *s) {
@@ -39,7 +39,7 @@ const rt_op_row rt_op_unsqueeze = {
     .outputs = 1,
     .kind = RT_OP_KIND_SHAPE,
     .infer = infer_unsqueeze,
-    .evaluate = rt_eval_copy,
+    .evaluate = rt_op_copy,
 };
 const rt_op_row rt_op_squeeze = {
     .text = "Squeeze",
@@ -48,5 +48,5 @@ const rt_op_row rt_op_squeeze = {
     .outputs = 1,
     .kind = RT_OP_KIND_SHAPE,
     .infer = infer_squeeze,
-    .evaluate = rt_eval_copy,
+    .evaluate = rt_op_copy,
 };

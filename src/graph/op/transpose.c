@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Transpose. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 static retort_status infer_transpose(rt_shapes *s) {
@@ -23,14 +23,14 @@ static retort_status infer_transpose(rt_shapes *s) {
     return RETORT_OK;
 }
 
-static retort_status evaluate_transpose(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_transpose(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *data = eval->inputs[0];
+    const rt_tensor *data = e->inputs[0];
     rt_view view = {.data = data->data};
     int64_t own[RT_MAX_RANK];
     rt_tensor_strides(data, own);
-    for (int i = 0; i < data->rank; i++) view.stride[i] = own[eval->node->attrs.perm[i]];
-    rt_each_row(eval, 1, &view, rt_copy_row);
+    for (int i = 0; i < data->rank; i++) view.stride[i] = own[e->node->attrs.perm[i]];
+    rt_each_row(e, 1, &view, rt_copy_row);
     return RETORT_OK;
 }
 

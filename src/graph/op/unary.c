@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Sqrt, Erf, Tanh and Relu, element by element. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 #include <math.h>
@@ -13,11 +13,11 @@ static float relu(float x) {
 static float (*const unaries[RT_OP_COUNT])(float) = {
     [RT_OP_SQRT] = sqrtf, [RT_OP_ERF] = erff, [RT_OP_TANH] = tanhf, [RT_OP_RELU] = relu};
 
-static retort_status evaluate_unary(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_unary(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const float *x = eval->inputs[0]->data;
-    float *y = rt_floats_of(&eval->outputs[0]);
-    for (size_t i = 0; i < rt_tensor_count(&eval->outputs[0]); i++) y[i] = unaries[eval->node->op](x[i]);
+    const float *x = e->inputs[0]->data;
+    float *y = rt_floats_of(&e->outputs[0]);
+    for (size_t i = 0; i < rt_tensor_count(&e->outputs[0]); i++) y[i] = unaries[e->node->op](x[i]);
     return RETORT_OK;
 }
 

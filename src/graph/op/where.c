@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 #include <string.h>
@@ -33,16 +33,16 @@ static retort_status infer_where(rt_shapes *s) {
 }
 
 static void where_row(const rt_row *row) {
-    size_t size = rt_dtype_size(row->eval->outputs[0].dtype);
+    size_t size = rt_dtype_size(row->e->outputs[0].dtype);
     for (size_t i = 0; i < row->n; i++) {
         int from = row->in[0][(int64_t)i * row->step[0]] != 0 ? 1 : 2;
         memcpy(row->out + i * size, row->in[from] + (int64_t)i * row->step[from], size);
     }
 }
 
-static retort_status evaluate_where(rt_eval *eval, retort_error *err) {
+static retort_status evaluate_where(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    rt_each_broadcast(eval, 3, where_row);
+    rt_each_broadcast(e, 3, where_row);
     return RETORT_OK;
 }
 

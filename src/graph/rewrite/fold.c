@@ -77,21 +77,21 @@ static rt_tensor tensor_of(const rt_value *value) {
 
 static retort_status fold_node(rt_graph *graph, const rt_node *node, retort_error *err) {
     rt_tensor inputs[RT_MAX_INPUTS];
-    rt_eval eval = {.node = node, .mask_id = graph->mask_id};
+    rt_op_evaluation e = {.node = node, .mask_id = graph->mask_id};
     for (int i = 0; i < node->input_count; i++) {
         if (node->inputs[i] < 0) continue;
         inputs[i] = tensor_of(&graph->values[node->inputs[i]]);
-        eval.inputs[i] = &inputs[i];
+        e.inputs[i] = &inputs[i];
     }
     for (int k = 0; k < node->output_count; k++) {
         size_t bytes = 0;
         rt_value_bytes(&graph->values[node->outputs[k]], &bytes);
-        eval.outputs[k].data = rt_graph_alloc(graph, bytes);
-        if (eval.outputs[k].data == NULL) return rt_fail_nomem(err, bytes);
+        e.outputs[k].data = rt_graph_alloc(graph, bytes);
+        if (e.outputs[k].data == NULL) return rt_fail_nomem(err, bytes);
     }
-    retort_status status = rt_eval_node(&eval, err);
+    retort_status status = rt_op_evaluate(&e, err);
     for (int k = 0; status == RETORT_OK && k < node->output_count; k++) {
-        make_constant(&graph->values[node->outputs[k]], eval.outputs[k].data);
+        make_constant(&graph->values[node->outputs[k]], e.outputs[k].data);
     }
     return status;
 }

@@ -116,19 +116,19 @@ static void run_case(golden *g) {
     snprintf(text + at, sizeof text - (size_t)at, "%s\noutput node:0\n", g->node);
     if (rt_graph_parse(&graph, "golden", text, strlen(text), look_up, g, &err) != RETORT_OK)
         fail_msg("%s", err.text);
-    rt_eval eval = {.node = &graph.nodes[0], .mask_id = graph.mask_id};
+    rt_op_evaluation eval = {.node = &graph.nodes[0], .mask_id = graph.mask_id};
     for (int i = 0; i < eval.node->input_count; i++) {
         int input = eval.node->inputs[i];
         if (input >= 0) eval.inputs[i] = look_up(g, graph.values[input].name);
     }
-    if (rt_eval_node(&eval, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (rt_op_evaluate(&eval, &err) != RETORT_OK) fail_msg("%s", err.text);
     assert_int_equal(eval.node->output_count, g->expected_count);
     for (int k = 0; k < g->expected_count; k++) {
         size_t count;
         assert_true(rt_shape_count(eval.outputs[k].shape, eval.outputs[k].rank, &count));
         eval.outputs[k].data = rt_graph_alloc(&graph, count * rt_dtype_size(eval.outputs[k].dtype));
     }
-    if (rt_eval_node(&eval, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (rt_op_evaluate(&eval, &err) != RETORT_OK) fail_msg("%s", err.text);
     for (int k = 0; k < g->expected_count; k++) compare(g, &eval.outputs[k], &g->expected[k]);
     rt_graph_free(&graph);
 }
@@ -166,14 +166,14 @@ static void test_evaluation_refuses(void **state) {
     retort_error err = {0};
     rt_graph graph;
     assert_int_equal(rt_graph_parse(&graph, "test", text, strlen(text), NULL, NULL, &err), RETORT_OK);
-    rt_eval fused = {.node = &graph.nodes[0], .inputs = {&a}};
-    assert_int_equal(rt_eval_node(&fused, &err), RETORT_UNSUPPORTED);
+    rt_op_evaluation fused = {.node = &graph.nodes[0], .inputs = {&a}};
+    assert_int_equal(rt_op_evaluate(&fused, &err), RETORT_UNSUPPORTED);
     assert_string_equal(err.text, "y: Normalize has no plain evaluation");
-    rt_eval division = {.node = &graph.nodes[1], .inputs = {&a, &b}, .outputs = {{.data = &out}}};
-    assert_int_equal(rt_eval_node(&division, &err), RETORT_ARGUMENT);
+    rt_op_evaluation division = {.node = &graph.nodes[1], .inputs = {&a, &b}, .outputs = {{.data = &out}}};
+    assert_int_equal(rt_op_evaluate(&division, &err), RETORT_ARGUMENT);
     assert_string_equal(err.text, "z: division by zero");
-    rt_eval missing = {.node = &graph.nodes[1], .inputs = {&a}};
-    assert_int_equal(rt_eval_node(&missing, &err), RETORT_FORMAT);
+    rt_op_evaluation missing = {.node = &graph.nodes[1], .inputs = {&a}};
+    assert_int_equal(rt_op_evaluate(&missing, &err), RETORT_FORMAT);
     assert_string_equal(err.text, "z: Div without input 1");
     rt_graph_free(&graph);
 }

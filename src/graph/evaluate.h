@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the evaluators of the plain operators share. */
-#ifndef RT_GRAPH_EVAL_H
-#define RT_GRAPH_EVAL_H
+#ifndef RT_GRAPH_EVALUATE_H
+#define RT_GRAPH_EVALUATE_H
 
 #include "graph/graph.h"
 
 /* An evaluator runs when the shape rule has accepted the inputs and set the outputs' shapes: it only fills
  * outputs[…].data, and checks what shapes cannot tell (indices, divisors). */
-typedef retort_status (*rt_eval_fn)(rt_eval *eval, retort_error *err);
+typedef retort_status (*rt_op_evaluate_fn)(rt_op_evaluation *e, retort_error *err);
 
 /* A tensor read along the dims of an output: bytes from one element to the next on each axis (0 where it is
  * broadcast). */
@@ -21,7 +21,7 @@ typedef struct rt_row {
     char *out;
     const char *in[3];
     int64_t step[3]; /* bytes */
-    const rt_eval *eval;
+    const rt_op_evaluation *e;
 } rt_row;
 typedef void (*rt_row_fn)(const rt_row *row);
 
@@ -32,11 +32,11 @@ void rt_tensor_strides(const rt_tensor *tensor, int64_t stride[RT_MAX_RANK]);
 /* The tensor broadcast to `rank` dims. */
 rt_view rt_view_broadcast(const rt_tensor *tensor, int rank);
 /* Calls `fn` for every row of output 0, whose operands are `count` views. */
-void rt_each_row(const rt_eval *eval, int count, const rt_view *views, rt_row_fn fn);
+void rt_each_row(const rt_op_evaluation *e, int count, const rt_view *views, rt_row_fn fn);
 /* The elements of one operand, one after the other. */
 void rt_copy_row(const rt_row *row);
 /* Row function over `count` inputs that broadcast to output 0. */
-void rt_each_broadcast(const rt_eval *eval, int count, rt_row_fn fn);
+void rt_each_broadcast(const rt_op_evaluation *e, int count, rt_row_fn fn);
 /* An output's data, which the caller lets be written. */
 float *rt_floats_of(const rt_tensor *out);
 char *rt_bytes_of(const rt_tensor *out);
@@ -44,7 +44,7 @@ void rt_copy_bytes(char *to, const void *from, size_t bytes);
 /* The greater of two; a NaN on the left stays. */
 float rt_greater(float a, float b);
 /* Output 0 has input 0's elements: the evaluation of what changes the shape alone. */
-retort_status rt_eval_copy(rt_eval *eval, retort_error *err);
+retort_status rt_op_copy(rt_op_evaluation *e, retort_error *err);
 /* Elements before, on and after an axis. */
 void rt_around_axis(const rt_tensor *tensor, int axis, size_t *outer, size_t *n, size_t *inner);
 

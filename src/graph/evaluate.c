@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Plain evaluation: the rows of operators, shapes through the same rules as inference, and rows of broadcast
  * operands. Written to be read and believed, not to be fast. */
-#include "graph/eval.h"
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 
 #include <math.h>
@@ -33,10 +33,10 @@ rt_view rt_view_broadcast(const rt_tensor *tensor, int rank) {
     return view;
 }
 
-void rt_each_row(const rt_eval *eval, int count, const rt_view *views, rt_row_fn fn) {
-    const rt_tensor *out = &eval->outputs[0];
+void rt_each_row(const rt_op_evaluation *e, int count, const rt_view *views, rt_row_fn fn) {
+    const rt_tensor *out = &e->outputs[0];
     int last = out->rank - 1;
-    rt_row row = {.n = last < 0 ? 1 : (size_t)out->shape[last], .eval = eval};
+    rt_row row = {.n = last < 0 ? 1 : (size_t)out->shape[last], .e = e};
     size_t total = rt_tensor_count(out), rows = row.n == 0 ? 0 : total / row.n;
     char *data = (char *)(uintptr_t)out->data; /* the caller's, writable */
     for (size_t r = 0; r < rows; r++) {
@@ -55,7 +55,7 @@ void rt_each_row(const rt_eval *eval, int count, const rt_view *views, rt_row_fn
 }
 
 void rt_copy_row(const rt_row *row) {
-    size_t size = rt_dtype_size(row->eval->outputs[0].dtype);
+    size_t size = rt_dtype_size(row->e->outputs[0].dtype);
     if (row->step[0] == (int64_t)size) {
         memcpy(row->out, row->in[0], row->n * size);
         return;
@@ -72,12 +72,12 @@ void rt_around_axis(const rt_tensor *tensor, int axis, size_t *outer, size_t *n,
     for (int i = axis + 1; i < tensor->rank; i++) *inner *= (size_t)tensor->shape[i];
 }
 
-void rt_each_broadcast(const rt_eval *eval, int count, rt_row_fn fn) {
+void rt_each_broadcast(const rt_op_evaluation *e, int count, rt_row_fn fn) {
     rt_view views[3];
     for (int i = 0; i < count; i++) {
-        views[i] = rt_view_broadcast(eval->inputs[i], eval->outputs[0].rank);
+        views[i] = rt_view_broadcast(e->inputs[i], e->outputs[0].rank);
     }
-    rt_each_row(eval, count, views, fn);
+    rt_each_row(e, count, views, fn);
 }
 
 float *rt_floats_of(const rt_tensor *out) {
@@ -96,10 +96,10 @@ float rt_greater(float a, float b) {
     return isnan(a) || a > b ? a : b;
 }
 
-retort_status rt_eval_copy(rt_eval *eval, retort_error *err) {
+retort_status rt_op_copy(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *out = &eval->outputs[0];
-    rt_copy_bytes(rt_bytes_of(out), eval->inputs[0]->data, rt_tensor_count(out) * rt_dtype_size(out->dtype));
+    const rt_tensor *out = &e->outputs[0];
+    rt_copy_bytes(rt_bytes_of(out), e->inputs[0]->data, rt_tensor_count(out) * rt_dtype_size(out->dtype));
     return RETORT_OK;
 }
 
@@ -114,47 +114,47 @@ static rt_value value_of(const rt_tensor *tensor) {
 }
 
 /* Rows of ids that hold the mask token. */
-static int64_t count_masks(const rt_eval *eval) {
-    const int64_t *ids = eval->inputs[1]->data; /* NOLINT: rt_infer_shapes has found it there */
+static int64_t count_masks(const rt_op_evaluation *e) {
+    const int64_t *ids = e->inputs[1]->data; /* NOLINT: rt_infer_shapes has found it there */
     int64_t rows = 0;
-    for (size_t i = 0; i < rt_tensor_count(eval->inputs[1]); i++) rows += ids[i] == eval->mask_id;
+    for (size_t i = 0; i < rt_tensor_count(e->inputs[1]); i++) rows += ids[i] == e->mask_id;
     return rows;
 }
 
-static retort_status set_shapes(rt_eval *eval, retort_error *err) {
+static retort_status set_shapes(rt_op_evaluation *e, retort_error *err) {
     rt_value values[RT_MAX_INPUTS];
-    rt_shapes s = {.node = eval->node, .err = err};
-    for (int i = 0; i < eval->node->input_count; i++) {
-        const rt_tensor *input = eval->inputs[i];
+    rt_shapes s = {.node = e->node, .err = err};
+    for (int i = 0; i < e->node->input_count; i++) {
+        const rt_tensor *input = e->inputs[i];
         size_t count;
         if (input == NULL) continue;
         if (input->data == NULL || input->rank > RT_MAX_RANK ||
             !rt_shape_count(input->shape, input->rank, &count)) {
-            return rt_fail(err, RETORT_ARGUMENT, "%.200s: input %d has no data", eval->node->name, i);
+            return rt_fail(err, RETORT_ARGUMENT, "%.200s: input %d has no data", e->node->name, i);
         }
         values[i] = value_of(input);
         s.in[i] = &values[i];
     }
     retort_status status = rt_infer_shapes(&s);
-    for (int k = 0; status == RETORT_OK && k < eval->node->output_count; k++) {
-        rt_tensor *out = &eval->outputs[k];
+    for (int k = 0; status == RETORT_OK && k < e->node->output_count; k++) {
+        rt_tensor *out = &e->outputs[k];
         out->dtype = s.out[k].dtype;
         out->rank = s.out[k].rank;
         memcpy(out->shape, s.out[k].dims, sizeof out->shape);
-        if (out->rank > 0 && out->shape[0] == RT_DIM_ROWS) out->shape[0] = count_masks(eval);
+        if (out->rank > 0 && out->shape[0] == RT_DIM_ROWS) out->shape[0] = count_masks(e);
     }
     return status;
 }
 
-retort_status rt_eval_node(rt_eval *eval, retort_error *err) {
-    const rt_node *node = eval->node;
+retort_status rt_op_evaluate(rt_op_evaluation *e, retort_error *err) {
+    const rt_node *node = e->node;
     if (rt_op_info(node->op)->evaluate == NULL) {
         return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: %s has no plain evaluation", node->name,
                        rt_op_info(node->op)->text);
     }
-    retort_status status = set_shapes(eval, err);
+    retort_status status = set_shapes(e, err);
     for (int k = 0; k < node->output_count; k++) {
-        if (eval->outputs[k].data == NULL) return status;
+        if (e->outputs[k].data == NULL) return status;
     }
-    return status == RETORT_OK ? rt_op_info(node->op)->evaluate(eval, err) : status;
+    return status == RETORT_OK ? rt_op_info(node->op)->evaluate(e, err) : status;
 }
