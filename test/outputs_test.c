@@ -201,13 +201,13 @@ static void test_importance(void **unused) {
     retort_dataset *data = open_lines(model);
     rt_calibration c;
     rt_importance one, two;
-    rt_pool *pool = NULL;
+    rt_thread_pool *pool = NULL;
     retort_error err = {0};
     assert_int_equal(rt_calibration_open(&c, model, data, 100, 0, &err), RETORT_OK);
-    assert_int_equal(rt_pool_open(&pool, 1, &err), RETORT_OK);
+    assert_int_equal(rt_thread_pool_open(&pool, 1, &err), RETORT_OK);
     assert_int_equal(rt_importance_make(&one, &c, pool, 3, &err), RETORT_OK);
-    rt_pool_close(pool);
-    assert_int_equal(rt_pool_open(&pool, 3, &err), RETORT_OK);
+    rt_thread_pool_close(pool);
+    assert_int_equal(rt_thread_pool_open(&pool, 3, &err), RETORT_OK);
     assert_int_equal(rt_importance_make(&two, &c, pool, 3, &err), RETORT_OK);
     assert_int_equal(one.nodes, model->graph.node_count);
     size_t seen = 0;
@@ -229,7 +229,7 @@ static void test_importance(void **unused) {
     assert_true(seen > 4);
     rt_importance_free(&one);
     rt_importance_free(&two);
-    rt_pool_close(pool);
+    rt_thread_pool_close(pool);
     rt_calibration_free(&c);
     retort_dataset_free(data);
     retort_model_free(model);

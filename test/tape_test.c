@@ -11,7 +11,7 @@ typedef struct bench {
     retort_model *model;
     rt_graph graph; /* with constants of its own */
     rt_kernels kernels;
-    rt_pool *pool;
+    rt_thread_pool *pool;
     rt_tape tape;
     rt_prepared prepared;
     sample sample;
@@ -71,7 +71,7 @@ static void open_bench(bench *b, const char *name, int threads) {
     rt_kernels_select(&b->kernels, features);
     assert_int_equal(rt_graph_copy(&b->graph, &b->model->graph, &err), RETORT_OK);
     own_constants(&b->graph);
-    assert_int_equal(rt_pool_open(&b->pool, threads, &err), RETORT_OK);
+    assert_int_equal(rt_thread_pool_open(&b->pool, threads, &err), RETORT_OK);
     retort_status status = rt_tape_open(&b->tape, &b->graph, &b->kernels, b->pool, 256,
                                         (size_t)b->model->config.positions, &err);
     if (status != RETORT_OK) fail_msg("%s: %s", name, err.text);
@@ -81,7 +81,7 @@ static void open_bench(bench *b, const char *name, int threads) {
 static void close_bench(bench *b) {
     rt_prepared_free(&b->prepared);
     rt_tape_close(&b->tape);
-    rt_pool_close(b->pool);
+    rt_thread_pool_close(b->pool);
     rt_graph_free(&b->graph);
     retort_model_free(b->model);
 }

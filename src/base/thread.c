@@ -23,7 +23,7 @@ typedef struct rt_word {
     atomic_uint sleepers;
 } rt_word;
 
-struct rt_pool {
+struct rt_thread_pool {
     rt_word start;                    /* number of the current region; workers wait for it to change */
     rt_word done;                     /* number of the last finished region */
     rt_word phase;                    /* number of the last passed barrier */
@@ -35,7 +35,7 @@ struct rt_pool {
     int threads, started;
     struct rt_worker {
         pthread_t thread;
-        rt_pool *pool;
+        rt_thread_pool *pool;
         int index;
     } * workers;
 };
@@ -81,7 +81,7 @@ static void change(rt_word *word) {
 
 static void *worker_main(void *argument) {
     struct rt_worker *self = argument;
-    rt_pool *pool = self->pool;
+    rt_thread_pool *pool = self->pool;
     for (unsigned seen = 0;; seen++) {
         wait_change(&pool->start, seen);
         if (pool->closing) return NULL;
@@ -90,21 +90,21 @@ static void *worker_main(void *argument) {
     }
 }
 
-retort_status rt_pool_open(rt_pool **out, int threads, retort_error *err) {
-    rt_pool *pool = rt_alloc_aligned(sizeof *pool);
+retort_status rt_thread_pool_open(rt_thread_pool **out, int threads, retort_error *err) {
+    rt_thread_pool *pool = rt_alloc_aligned(sizeof *pool);
     if (pool == NULL) return rt_fail_nomem(err, sizeof *pool);
     memset(pool, 0, sizeof *pool);
     pool->threads = threads;
     pool->workers = rt_calloc((size_t)threads, sizeof *pool->workers);
     if (pool->workers == NULL) {
-        rt_pool_close(pool);
+        rt_thread_pool_close(pool);
         return rt_fail_nomem(err, (size_t)threads * sizeof *pool->workers);
     }
     for (int i = 1; i < threads; i++) {
         pool->workers[i] = (struct rt_worker){.pool = pool, .index = i};
         int failed = pthread_create(&pool->workers[i].thread, NULL, worker_main, &pool->workers[i]);
         if (failed != 0) {
-            rt_pool_close(pool);
+            rt_thread_pool_close(pool);
             return rt_fail(err, RETORT_LIMIT, "thread %d of %d cannot be started: %s", i + 1, threads,
                            strerror(failed));
         }
@@ -114,7 +114,7 @@ retort_status rt_pool_open(rt_pool **out, int threads, retort_error *err) {
     return RETORT_OK;
 }
 
-void rt_pool_close(rt_pool *pool) {
+void rt_thread_pool_close(rt_thread_pool *pool) {
     if (pool == NULL) return;
     pool->closing = true;
     change(&pool->start);
@@ -123,11 +123,11 @@ void rt_pool_close(rt_pool *pool) {
     free(pool);
 }
 
-int rt_pool_threads(const rt_pool *pool) {
+int rt_thread_pool_size(const rt_thread_pool *pool) {
     return pool->threads;
 }
 
-void rt_pool_run(rt_pool *pool, void (*work)(void *user, int worker), void *user) {
+void rt_thread_pool_run(rt_thread_pool *pool, void (*work)(void *user, int worker), void *user) {
     if (pool->threads == 1) {
         work(user, 0);
         return;
@@ -145,7 +145,7 @@ void rt_pool_run(rt_pool *pool, void (*work)(void *user, int worker), void *user
     }
 }
 
-void rt_pool_barrier(rt_pool *pool) {
+void rt_thread_pool_barrier(rt_thread_pool *pool) {
     if (pool->threads == 1) return;
     unsigned phase = atomic_load_explicit(&pool->phase.value, memory_order_relaxed);
     if (atomic_fetch_add(&pool->arrived, 1) + 1 == (unsigned)pool->threads) {

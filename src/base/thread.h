@@ -7,19 +7,19 @@
 #include "base/error.h"
 #include "base/memory.h"
 
-typedef struct rt_pool rt_pool;
+typedef struct rt_thread_pool rt_thread_pool;
 enum { RT_THREADS_MOST = 1024 };
 
 /* `threads` >= 1 includes the caller: starts threads - 1. */
-retort_status rt_pool_open(rt_pool **out, int threads, retort_error *err);
-void rt_pool_close(rt_pool *pool);
-int rt_pool_threads(const rt_pool *pool);
+retort_status rt_thread_pool_open(rt_thread_pool **out, int threads, retort_error *err);
+void rt_thread_pool_close(rt_thread_pool *pool);
+int rt_thread_pool_size(const rt_thread_pool *pool);
 
 /* Calls work(user, worker) once for each worker 0…threads-1 and returns when all are done. No allocation, no
  * lock. One caller at a time. */
-void rt_pool_run(rt_pool *pool, void (*work)(void *user, int worker), void *user);
+void rt_thread_pool_run(rt_thread_pool *pool, void (*work)(void *user, int worker), void *user);
 /* Inside a region: waits until every worker of the pool has called it. Earlier writes are visible after it. */
-void rt_pool_barrier(rt_pool *pool);
+void rt_thread_pool_barrier(rt_thread_pool *pool);
 
 /* Part `part` of `parts` of n items; all but the last are multiples of `unit`. */
 typedef struct rt_range {

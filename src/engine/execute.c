@@ -16,10 +16,11 @@ static retort_status open_worker(rt_executor *x, int index, retort_error *err) {
     return made ? RETORT_OK : rt_fail_nomem(err, scratch);
 }
 
-retort_status rt_executor_open(rt_executor *out, const rt_plan *plan, rt_pool *pool, retort_error *err) {
+retort_status rt_executor_open(rt_executor *out, const rt_plan *plan, rt_thread_pool *pool,
+                               retort_error *err) {
     size_t total;
     *out = (rt_executor){.plan = plan, .steps = plan->step_count, .schedule.pool = pool};
-    out->threads = pool == NULL ? 1 : rt_pool_threads(pool);
+    out->threads = pool == NULL ? 1 : rt_thread_pool_size(pool);
     out->arena_stride = rt_round_up(plan->arena_bytes + 1, 4096);
     out->workers = rt_calloc((size_t)out->threads, sizeof *out->workers);
     if (out->workers == NULL || !rt_mul(out->arena_stride, (size_t)out->threads, &total))
@@ -69,7 +70,7 @@ static bool call_after(rt_executor *x, const rt_event *event, rt_worker *worker)
     }
     if (!x->sees) return true;
     if (event->leads && !call_see(x, event, worker)) x->stopped = true;
-    if (x->team) rt_pool_barrier(x->schedule.pool);
+    if (x->team) rt_thread_pool_barrier(x->schedule.pool);
     return !x->stopped;
 }
 
@@ -99,7 +100,7 @@ static void work_together(void *user, int index) {
     for (size_t i = 0; i < work->count && !x->stopped; i++) {
         run_steps(x, &work->chunks[i], worker, i * x->steps);
         if (index == 0 && !x->stopped && work->finish != NULL) work->finish(work->user, i, worker);
-        rt_pool_barrier(x->schedule.pool);
+        rt_thread_pool_barrier(x->schedule.pool);
     }
 }
 
@@ -135,7 +136,7 @@ static void run_region(rt_executor *x, void (*work)(void *user, int worker), voi
     if (x->schedule.pool == NULL)
         work(user, 0);
     else
-        rt_pool_run(x->schedule.pool, work, user);
+        rt_thread_pool_run(x->schedule.pool, work, user);
 }
 
 retort_status rt_execute(rt_executor *x, const rt_work *work, retort_error *err) {

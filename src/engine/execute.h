@@ -57,7 +57,8 @@ typedef struct rt_executor {
 } rt_executor;
 
 /* pool: borrowed; NULL: the caller does all the work. */
-retort_status rt_executor_open(rt_executor *out, const rt_plan *plan, rt_pool *pool, retort_error *err);
+retort_status rt_executor_open(rt_executor *out, const rt_plan *plan, rt_thread_pool *pool,
+                               retort_error *err);
 void rt_executor_close(rt_executor *executor);
 
 /* Runs the work, and fails as the first worker does that failed. Allocates nothing. */

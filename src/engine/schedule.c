@@ -22,7 +22,7 @@ static bool take_parts(const rt_schedule *schedule, rt_worker *worker, atomic_in
     int from = atomic_load_explicit(untaken, memory_order_relaxed), size;
     do {
         if (from >= worker->parts) return false;
-        size = (worker->parts - from) * 7 / (8 * rt_pool_threads(schedule->pool));
+        size = (worker->parts - from) * 7 / (8 * rt_thread_pool_size(schedule->pool));
         if (size < 1) size = 1;
     } while (!atomic_compare_exchange_weak_explicit(untaken, &from, from + size, memory_order_relaxed,
                                                     memory_order_relaxed));
@@ -35,7 +35,7 @@ static bool take_parts(const rt_schedule *schedule, rt_worker *worker, atomic_in
  * next. */
 void rt_schedule_step(rt_schedule *schedule, const rt_step *step, const rt_chunk *chunk, rt_worker *worker,
                       size_t done) {
-    int threads = rt_pool_threads(schedule->pool);
+    int threads = rt_thread_pool_size(schedule->pool);
     bool whole = step->plain || rt_step_operations(step, chunk) < FEW_OPERATIONS;
     if (worker->index == 0)
         atomic_store_explicit(&schedule->untaken[(done + 1) % 2], 0, memory_order_relaxed);
@@ -46,5 +46,5 @@ void rt_schedule_step(rt_schedule *schedule, const rt_step *step, const rt_chunk
         step->run(step, chunk, worker);
     else
         while (take_parts(schedule, worker, &schedule->untaken[done % 2])) step->run(step, chunk, worker);
-    rt_pool_barrier(schedule->pool);
+    rt_thread_pool_barrier(schedule->pool);
 }

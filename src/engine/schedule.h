@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 
 typedef struct rt_schedule {
-    rt_pool *pool;         /* borrowed; NULL: the caller is the only worker */
+    rt_thread_pool *pool;  /* borrowed; NULL: the caller is the only worker */
     atomic_size_t next;    /* chunk that no worker has taken yet */
     atomic_int untaken[2]; /* part of a step that no worker has taken yet: of every other step, in turns */
 } rt_schedule;

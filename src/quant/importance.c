@@ -132,7 +132,7 @@ static retort_status see_chunk(maker *m, const rt_chunk *chunk, retort_error *er
     return RETORT_OK;
 }
 
-static retort_status make(maker *m, rt_pool *pool, retort_error *err) {
+static retort_status make(maker *m, rt_thread_pool *pool, retort_error *err) {
     const rt_calibration *c = m->calibration;
     const rt_graph *graph = &c->model->graph;
     size_t positions = (size_t)c->model->config.positions, rows = rt_calibration_rows(positions);
@@ -161,9 +161,9 @@ static void maker_free(maker *m) {
     rt_tape_close(&m->tape);
 }
 
-retort_status rt_importance_make(rt_importance *out, const rt_calibration *calibration, rt_pool *pool,
+retort_status rt_importance_make(rt_importance *out, const rt_calibration *calibration, rt_thread_pool *pool,
                                  uint64_t seed, retort_error *err) {
-    maker m = {.out = out, .calibration = calibration, .random = seed, .threads = rt_pool_threads(pool)};
+    maker m = {.out = out, .calibration = calibration, .random = seed, .threads = rt_thread_pool_size(pool)};
     *out = (rt_importance){0};
     retort_status status = make(&m, pool, err);
     maker_free(&m);

@@ -26,7 +26,7 @@ enum { RT_IMPORTANCE_LABELS = 2048 };
 /* Whether the outputs of a Linear are treated jointly. */
 bool rt_importance_joint(const rt_graph *graph, const rt_node *node);
 
-retort_status rt_importance_make(rt_importance *out, const rt_calibration *calibration, rt_pool *pool,
+retort_status rt_importance_make(rt_importance *out, const rt_calibration *calibration, rt_thread_pool *pool,
                                  uint64_t seed, retort_error *err);
 void rt_importance_free(rt_importance *importance);
 

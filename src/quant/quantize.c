@@ -237,7 +237,7 @@ static retort_status open_calibration(rt_quantizer *q, const retort_model *model
         rt_calibration_open(&q->calibration, model, q->options->data, q->samples, q->options->seed, err);
     q->calibration.pause = rt_quantizer_go_on;
     q->calibration.pause_user = q;
-    return status == RETORT_OK ? rt_pool_open(&q->pool, rt_cpu_threads(), err) : status;
+    return status == RETORT_OK ? rt_thread_pool_open(&q->pool, rt_cpu_threads(), err) : status;
 }
 
 /* Refuses as many weak columns as a matrix has, and warns if there are fewer tokens than columns, since
@@ -312,7 +312,7 @@ static retort_status round_all(rt_quantizer *q, const retort_model *model, retor
     if (status == RETORT_OK) status = rt_graph_narrow_inputs(q->graph, err);
     if (status == RETORT_OK && q->fixed) status = fix_ranges(q, err);
     rt_importance_free(&q->importance);
-    rt_pool_close(q->pool);
+    rt_thread_pool_close(q->pool);
     rt_calibration_free(&q->calibration);
     free(q->wave);
     return status;

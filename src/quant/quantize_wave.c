@@ -144,7 +144,7 @@ static retort_status round_apart(rt_quantizer *q, wave *w, retort_error *err) {
     for (size_t i = 0; i < w->count; i++)
         work += w->matrices[i].due ? rt_work_round(q, w->matrices[i].node) : 0;
     retort_status status = rt_quantizer_report(q, "rounding", work, err);
-    if (status == RETORT_OK) rt_pool_run(q->pool, round_next, &r);
+    if (status == RETORT_OK) rt_thread_pool_run(q->pool, round_next, &r);
     return r.error.status != RETORT_OK ? rt_fail(err, r.error.status, "%s", r.error.text) : status;
 }
 

@@ -18,7 +18,7 @@ static sizes sizes_of(const rt_quantizer *q, int node) {
 }
 
 static double threads(const rt_quantizer *q) {
-    return q->pool != NULL ? rt_pool_threads(q->pool) : 1;
+    return q->pool != NULL ? rt_thread_pool_size(q->pool) : 1;
 }
 
 static bool is_joint(const rt_quantizer *q, int node) {

@@ -33,7 +33,7 @@ typedef struct rt_quantizer {
     size_t samples;             /* calibration texts */
     rt_calibration calibration; /* of recipes that need data */
     rt_importance importance;   /* for recipes that measure it */
-    rt_pool *pool;              /* of recipes that need data */
+    rt_thread_pool *pool;       /* of recipes that need data */
     size_t node_count;          /* before any are added */
     int *wave;                  /* [nodes] the wave in which it is calibrated, from 0; -1: needs no data */
     const char *doing;          /* the current one */

@@ -51,7 +51,7 @@ static most find_most(const rt_tape *tape) {
 
 static bool reserve_room(rt_tape *tape, size_t rows, size_t positions) {
     rt_tape_room *room = &tape->room;
-    size_t threads = (size_t)rt_pool_threads(tape->pool);
+    size_t threads = (size_t)rt_thread_pool_size(tape->pool);
     most m = find_most(tape);
     bool made = reserve(&room->z, rows, m.n) && reserve(&room->dz, rows, m.n) &&
                 reserve(&room->weight, 1, m.weight) && reserve(&room->packed, 1, m.weight) &&
@@ -95,8 +95,8 @@ static retort_status check(const rt_tape *tape, retort_error *err) {
     return RETORT_OK;
 }
 
-retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels *kernels, rt_pool *pool,
-                           size_t rows, size_t positions, retort_error *err) {
+retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels *kernels,
+                           rt_thread_pool *pool, size_t rows, size_t positions, retort_error *err) {
     *out = (rt_tape){.graph = graph, .kernels = kernels, .pool = pool};
     retort_status status = rt_plan_make(&out->plan, graph, kernels, rows, positions, err);
     if (status == RETORT_OK) status = rt_plan_memory(&out->plan, true, err);
@@ -133,12 +133,12 @@ typedef struct region {
 
 static void run_region(void *user, int worker) {
     const region *r = user;
-    r->fn(r->tape, r->step, worker, rt_pool_threads(r->tape->pool));
+    r->fn(r->tape, r->step, worker, rt_thread_pool_size(r->tape->pool));
 }
 
 void rt_tape_run(rt_tape *tape, const rt_step *step, rt_tape_fn fn) {
     region r = {tape, step, fn};
-    rt_pool_run(tape->pool, run_region, &r);
+    rt_thread_pool_run(tape->pool, run_region, &r);
 }
 
 retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error *err) {

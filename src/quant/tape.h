@@ -21,7 +21,7 @@ typedef struct rt_tape {
     const rt_graph *graph; /* borrowed */
     rt_plan plan;
     const rt_kernels *kernels; /* borrowed */
-    rt_pool *pool;             /* borrowed */
+    rt_thread_pool *pool;      /* borrowed */
     rt_executor executor;      /* of the forward pass */
     const rt_step *embed;      /* the Embed, or NULL */
     void *user;                /* for functions given to rt_tape_run */
@@ -36,8 +36,8 @@ typedef struct rt_tape {
 } rt_tape;
 
 /* rows: most tokens of a chunk; positions: most tokens of a sequence. */
-retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels *kernels, rt_pool *pool,
-                           size_t rows, size_t positions, retort_error *err);
+retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels *kernels,
+                           rt_thread_pool *pool, size_t rows, size_t positions, retort_error *err);
 void rt_tape_close(rt_tape *tape);
 /* Forward pass: computes all values of the chunk; no gradient is live afterwards. */
 retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error *err);

@@ -27,7 +27,7 @@ typedef struct native {
     rt_plan plan;
     rt_kernels kernels;
     const char *isa;
-    rt_pool *pool;
+    rt_thread_pool *pool;
     rt_executor executor;
     rt_profile profile; /* open if the session profiles */
     rt_tap tap;
@@ -93,7 +93,7 @@ static void native_close(void *state) {
     native *n = state;
     if (n == NULL) return;
     rt_executor_close(&n->executor);
-    rt_pool_close(n->pool);
+    rt_thread_pool_close(n->pool);
     rt_prepared_free(&n->batch);
     rt_plan_free(&n->plan);
     free(n->out);
@@ -149,7 +149,7 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
     status = rt_plan_make(&n->plan, &model->graph, &n->kernels, n->limits.capacity, positions, err);
     n->limits.output = n->plan.output_rows;
     if (status == RETORT_OK) n->limits.least = least_rows(&n->plan);
-    if (status == RETORT_OK) status = rt_pool_open(&n->pool, options->threads, err);
+    if (status == RETORT_OK) status = rt_thread_pool_open(&n->pool, options->threads, err);
     if (status == RETORT_OK) status = rt_executor_open(&n->executor, &n->plan, n->pool, err);
     return status == RETORT_OK ? open_observers(n, options, err) : status;
 }
@@ -183,7 +183,7 @@ static retort_status native_open(const rt_provider *provider, void **state, cons
 static void native_describe(const void *state, retort_session_info *info) {
     const native *n = state;
     info->isa = n->isa;
-    info->threads = rt_pool_threads(n->pool);
+    info->threads = rt_thread_pool_size(n->pool);
     info->arena_bytes = n->executor.arena_stride * (uint64_t)info->threads;
     info->steps = n->plan.step_count;
     info->version = version;

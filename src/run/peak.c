@@ -23,7 +23,7 @@ typedef struct probe probe;
 typedef double work_fn(const probe *p, int worker);
 
 struct probe {
-    rt_pool *pool;
+    rt_thread_pool *pool;
     rt_kernels kernels;
     uint64_t *buffer; /* [words] */
     size_t words;
@@ -51,7 +51,7 @@ static double now(void) {
 
 static void work_timed(void *user, int worker) {
     probe *p = user;
-    if (p->active > 1) rt_pool_barrier(p->pool);
+    if (p->active > 1) rt_thread_pool_barrier(p->pool);
     p->results[worker].start = now();
     p->results[worker].done = p->work(p, worker);
     p->results[worker].end = now();
@@ -64,7 +64,7 @@ static double run_rate(probe *p, double *seconds) {
     if (p->active == 1) {
         work_timed(p, 0);
     } else {
-        rt_pool_run(p->pool, work_timed, p);
+        rt_thread_pool_run(p->pool, work_timed, p);
     }
     for (int i = 0; i < p->active; i++) {
         done += p->results[i].done;
@@ -99,7 +99,7 @@ static double work_peak(const probe *p, int worker) {
 static retort_rate measure_peak(probe *p, rt_peak_fn peak) {
     p->work = work_peak;
     p->peak = peak;
-    int threads = rt_pool_threads(p->pool);
+    int threads = rt_thread_pool_size(p->pool);
     double one = best_rate(p, 1);
     return (retort_rate){one, threads > 1 ? best_rate(p, threads) : one};
 }
@@ -149,7 +149,7 @@ static void measure_reading(probe *p, retort_peaks *out) {
 /* Each worker writes its part first, so that the memory lies near it. */
 static void work_touch(void *user, int worker) {
     probe *p = user;
-    size_t threads = (size_t)rt_pool_threads(p->pool), part = p->words / threads;
+    size_t threads = (size_t)rt_thread_pool_size(p->pool), part = p->words / threads;
     size_t from = part * (size_t)worker, to = (size_t)worker + 1 == threads ? p->words : from + part;
     memset(p->buffer + from, 1, (to - from) * sizeof *p->buffer);
 }
@@ -158,16 +158,16 @@ static void work_touch(void *user, int worker) {
 
 static void work_barriers(void *user, int worker) {
     probe *p = user;
-    rt_pool_barrier(p->pool);
+    rt_thread_pool_barrier(p->pool);
     p->results[worker].start = now();
-    for (int i = 0; i < BARRIERS; i++) rt_pool_barrier(p->pool);
+    for (int i = 0; i < BARRIERS; i++) rt_thread_pool_barrier(p->pool);
     p->results[worker].end = now();
 }
 
 static double measure_barrier(probe *p) {
     double best = 1e9;
     for (int i = 0; i < BARRIER_RUNS; i++) {
-        rt_pool_run(p->pool, work_barriers, p);
+        rt_thread_pool_run(p->pool, work_barriers, p);
         double seconds = p->results[0].end - p->results[0].start;
         if (seconds < best) best = seconds;
     }
@@ -190,7 +190,7 @@ static double measure_wake(probe *p) {
     for (int i = 0; i < WAKES; i++) {
         nanosleep(&(struct timespec){.tv_nsec = WAKE_AFTER_NS}, NULL);
         double start = now();
-        rt_pool_run(p->pool, work_nothing, NULL);
+        rt_thread_pool_run(p->pool, work_nothing, NULL);
         seconds[i] = now() - start;
     }
     qsort(seconds, WAKES, sizeof *seconds, compare);
@@ -213,12 +213,12 @@ static void measure_all(probe *p, retort_peaks *out) {
     bool pin = rt_cpu_cores(p->cpus, out->threads) >= out->threads &&
                sched_getaffinity(0, sizeof before, &before) == 0;
     double start = now();
-    if (pin) rt_pool_run(p->pool, work_pin, p);
+    if (pin) rt_thread_pool_run(p->pool, work_pin, p);
     out->f32 = measure_peak(p, p->kernels.peak_f32);
     out->bf16 = measure_peak(p, p->kernels.peak_bf16);
     out->s8 = measure_peak(p, p->kernels.peak_s8);
     out->s4 = measure_peak(p, p->kernels.peak_s4);
-    rt_pool_run(p->pool, work_touch, p);
+    rt_thread_pool_run(p->pool, work_touch, p);
     measure_reading(p, out);
     out->barrier = measure_barrier(p);
     out->wake = measure_wake(p);
@@ -242,7 +242,7 @@ static retort_status measure(probe *p, int threads, retort_peaks *out, retort_er
     p->cpus = rt_calloc((size_t)threads, sizeof *p->cpus);
     if (p->results == NULL || p->cpus == NULL)
         return rt_fail_nomem(err, (size_t)threads * sizeof *p->results);
-    retort_status status = rt_pool_open(&p->pool, threads, err);
+    retort_status status = rt_thread_pool_open(&p->pool, threads, err);
     if (status == RETORT_OK) measure_all(p, out);
     return status;
 }
@@ -265,7 +265,7 @@ retort_status retort_machine_measure(const char *isa, int threads, retort_peaks 
     found.s4_kernel = p.kernels.peak_s4_name;
     rt_cpu_caches(found.cache_bytes);
     status = measure(&p, threads, &found, err);
-    rt_pool_close(p.pool);
+    rt_thread_pool_close(p.pool);
     free(p.results);
     free(p.cpus);
     free(p.buffer);
