@@ -128,7 +128,7 @@ static float weight_at(const float *w, size_t i, size_t j) {
 }
 
 /* x [DRAWN, WIDTH] moved and rounded by its rows, less what was added, in the scale of the moved x. */
-static void round_rows(const layer *l, const rt_move *move, double *out) {
+static void round_rows(const layer *l, const rt_channel_scale *move, double *out) {
     for (size_t r = 0; r < DRAWN; r++) {
         float least = 0, largest = 0, moved[WIDTH];
         for (size_t j = 0; j < WIDTH; j++) {
@@ -146,7 +146,7 @@ static void round_rows(const layer *l, const rt_move *move, double *out) {
 }
 
 /* Squared error of the outputs, x and the weights rounded. */
-static double loss_of_move(const layer *l, const rt_move *move, int bits) {
+static double loss_of_move(const layer *l, const rt_channel_scale *move, int bits) {
     double *x = calloc(DRAWN * WIDTH, sizeof *x), *w = calloc(WIDTH * OUTPUTS, sizeof *w), loss = 0;
     float panel[WIDTH * RT_PANEL], reals[2 * RT_PANEL];
     int8_t codes[WIDTH * RT_PANEL];
@@ -182,7 +182,7 @@ static double loss_of_move(const layer *l, const rt_move *move, int bits) {
 }
 
 /* s of equation 4 of SmoothQuant, or equation 5 of AWQ, on columns without their means. */
-static void restate(const layer *l, bool smooth, double power, rt_move *move) {
+static void restate(const layer *l, bool smooth, double power, rt_channel_scale *move) {
     double s[WIDTH], least = INFINITY, largest = 0;
     for (size_t j = 0; j < WIDTH; j++) {
         double mean = 0, most = 0, sizes = 0, weight = 0;
@@ -209,7 +209,7 @@ static void restate(const layer *l, bool smooth, double power, rt_move *move) {
 static void check_choice(rt_scaling scaling, int bits) {
     rt_kernels kernels;
     double loss[2], best = INFINITY;
-    rt_move found, trial = {calloc(WIDTH, sizeof(float)), calloc(WIDTH, sizeof(float))};
+    rt_channel_scale found, trial = {calloc(WIDTH, sizeof(float)), calloc(WIDTH, sizeof(float))};
     layer *l = make_layer();
     rt_kernels_select(&kernels, 0);
     rt_scale_search search = {.scaling = scaling, .bits = bits, .group = 32, .kernels = &kernels};
@@ -230,8 +230,8 @@ static void check_choice(rt_scaling scaling, int bits) {
     }
     print_message("# %d bits: %g, moved %g, best of the grid %g, off %g\n", bits, plain, mine, best, nearest);
     assert_true(nearest < 1e-3 && mine < best * 1.01);
-    rt_move_free(&found);
-    rt_move_free(&trial);
+    rt_channel_scale_free(&found);
+    rt_channel_scale_free(&trial);
     free_layer(l);
 }
 

@@ -3,7 +3,7 @@
 #include "graph/match.h"
 #include "graph/ops.h"
 #include "kernel/integers.h"
-#include "quant/move.h"
+#include "quant/channel_scale.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "quant/learned.h"
 #include "graph/match.h"
 #include "quant/gptq.h"
-#include "quant/move.h"
+#include "quant/channel_scale.h"
 #include "quant/outputs.h"
 #include "quant/ptq.h"
 

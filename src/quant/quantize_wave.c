@@ -12,7 +12,7 @@ typedef struct matrix {
     int node;
     rt_scaled linear;
     rt_drawn sample;
-    rt_move move;
+    rt_channel_scale scaling;
     rt_moments moments;
     bool due;            /* its weight is not shared with an earlier matrix */
     rt_learned *learned; /* or NULL */
@@ -28,7 +28,7 @@ typedef struct wave {
 static void wave_free(wave *w) {
     for (size_t i = 0; i < w->count; i++) {
         rt_drawn_free(&w->matrices[i].sample);
-        rt_move_free(&w->matrices[i].move);
+        rt_channel_scale_free(&w->matrices[i].scaling);
         rt_moments_free(&w->matrices[i].moments);
         rt_learned_free(w->matrices[i].learned);
     }
@@ -84,8 +84,8 @@ static retort_status choose_moves(rt_quantizer *q, wave *w, retort_error *err) {
         matrix *m = &w->matrices[i];
         double loss[2];
         status = rt_quantizer_go_on(q, i, w->count, err);
-        if (status != RETORT_OK || !rt_can_move(q->graph, m->node)) continue;
-        status = rt_scale_choose(&search, &m->linear, &m->sample, &m->move, loss, err);
+        if (status != RETORT_OK || !rt_can_scale_channels(q->graph, m->node)) continue;
+        status = rt_scale_choose(&search, &m->linear, &m->sample, &m->scaling, loss, err);
     }
     return status;
 }
@@ -97,8 +97,8 @@ static retort_status collect_moments(rt_quantizer *q, wave *w, retort_error *err
         matrix *m = &w->matrices[i];
         const rt_value *weight = &q->graph->values[q->graph->nodes[m->node].inputs[LINEAR_WEIGHT]];
         status = rt_moments_begin(&moments[i], w->names[i], (size_t)weight->dims[0], err);
-        moments[i].factor = m->move.factor;
-        moments[i].add = m->move.add;
+        moments[i].factor = m->scaling.factor;
+        moments[i].add = m->scaling.add;
     }
     if (status == RETORT_OK) status = rt_calibrate(&q->calibration, q->graph, moments, w->count, err);
     for (size_t i = 0; moments != NULL && i < w->count; i++) w->matrices[i].moments = moments[i];
@@ -166,7 +166,8 @@ static retort_status settle(rt_quantizer *q, matrix *m, retort_error *err) {
     if (m->error.status != RETORT_OK) return rt_fail(err, m->error.status, "%s", m->error.text);
     status = m->learned != NULL ? rt_learned_settle(m->learned, q->graph, m->node, err)
                                 : rt_quantizer_round(q, m->node, err);
-    if (status == RETORT_OK && m->move.factor != NULL) status = rt_move_x(q->graph, m->node, &m->move, err);
+    if (status == RETORT_OK && m->scaling.factor != NULL)
+        status = rt_channel_scale_x(q->graph, m->node, &m->scaling, err);
     return status;
 }
 
@@ -175,7 +176,8 @@ static retort_status round_wave(rt_quantizer *q, wave *w, retort_error *err) {
     find_due(q, w);
     for (size_t i = 0; status == RETORT_OK && i < w->count; i++) {
         matrix *m = &w->matrices[i];
-        if (m->due && m->move.factor != NULL) status = rt_move_weight(q->graph, m->node, &m->move, err);
+        if (m->due && m->scaling.factor != NULL)
+            status = rt_channel_scale_weight(q->graph, m->node, &m->scaling, err);
     }
     if (status == RETORT_OK && w->count > 0 && q->row->rounding != RT_ROUND_NEAREST)
         status = round_apart(q, w, err);

@@ -60,7 +60,7 @@ bool rt_drawn_add(rt_drawn *s, size_t rows, const float *x, size_t n, const floa
     return true;
 }
 
-/* ---- What a move loses ---- */
+/* ---- What a channel scaling loses ---- */
 
 enum {
     PANELS = 24, /* of columns to evaluate: enough to judge a matrix */
@@ -145,14 +145,14 @@ static void multiply(const chooser *c, const float *x, size_t panel, const float
 }
 
 /* c->x = the scaled rows, rounded to int8 and back */
-static void round_x(chooser *c, const rt_move *move) {
+static void round_x(chooser *c, const rt_channel_scale *scaling) {
     float range[2];
     size_t stride = rt_row_q(c->k);
-    rt_rows_q how = {.factor = move->factor, .add = move->add};
+    rt_rows_q how = {.factor = scaling->factor, .add = scaling->add};
     if (c->search->fixed) {
         memset(c->spread, 0, sizeof *c->spread);
         for (size_t i = 0; i < c->rows * c->k; i++) {
-            c->x[i] = fmaf(c->sample->x[i], move->factor[i % c->k], move->add[i % c->k]);
+            c->x[i] = fmaf(c->sample->x[i], scaling->factor[i % c->k], scaling->add[i % c->k]);
         }
         rt_spread_add(c->spread, c->rows, c->k, c->x);
         rt_spread_range(c->spread, range);
@@ -162,15 +162,15 @@ static void round_x(chooser *c, const rt_move *move) {
     for (size_t i = 0; i < c->rows; i++) {
         for (size_t j = 0; j < c->k; j++) {
             float x = (float)c->codes[i * stride + j] * c->scales[i].scale + c->scales[i].shift;
-            c->x[i * c->k + j] = x - move->add[j]; /* so that the bias need not be adjusted here */
+            c->x[i * c->k + j] = x - scaling->add[j]; /* so that the bias need not be adjusted here */
         }
     }
 }
 
 /* c->panel = the scaled weights, rounded to integers and back; false: not finite. */
-static bool round_w(chooser *c, size_t panel, const rt_move *move) {
+static bool round_w(chooser *c, size_t panel, const rt_channel_scale *scaling) {
     const float *w = c->w + panel * c->k * RT_PANEL;
-    for (size_t i = 0; i < c->k * RT_PANEL; i++) c->panel[i] = w[i] / move->factor[i / RT_PANEL];
+    for (size_t i = 0; i < c->k * RT_PANEL; i++) c->panel[i] = w[i] / scaling->factor[i / RT_PANEL];
     bool four = c->search->bits < 8;
     c->rounded.three = c->search->bits == 3;
     bool finite = four ? rt_round_s4(c->k, c->search->group, c->panel, c->reals, &c->rounded)
@@ -201,11 +201,11 @@ static double panel_loss(const chooser *c, size_t p) {
     return loss;
 }
 
-static double loss_of(chooser *c, const rt_move *move) {
+static double loss_of(chooser *c, const rt_channel_scale *scaling) {
     double loss = 0;
-    round_x(c, move);
+    round_x(c, scaling);
     for (size_t p = 0; p < c->panel_count; p++) {
-        if (!round_w(c, c->panels[p], move)) return INFINITY;
+        if (!round_w(c, c->panels[p], scaling)) return INFINITY;
         multiply(c, c->x, c->panels[p], c->panel, c->found);
         loss += panel_loss(c, p);
     }
@@ -238,7 +238,7 @@ static void measure_w(chooser *c) {
 }
 
 /* s = size^power / weight^(1-power), or size^power, with sqrt(max s min s) = 1. */
-static void set_factors(const chooser *c, double power, rt_move *move) {
+static void set_factors(const chooser *c, double power, rt_channel_scale *scaling) {
     double least = INFINITY, largest = 0;
     for (size_t j = 0; j < c->k; j++) {
         double s = pow(fmax((double)c->size[j], 1e-5), power);
@@ -246,19 +246,19 @@ static void set_factors(const chooser *c, double power, rt_move *move) {
         s = fmax(s, 1e-4);
         least = fmin(least, s);
         largest = fmax(largest, s);
-        move->factor[j] = (float)s;
+        scaling->factor[j] = (float)s;
     }
     double unit = sqrt(least * largest);
     for (size_t j = 0; j < c->k; j++) {
-        move->factor[j] = (float)(unit / (double)move->factor[j]);
-        move->add[j] = -c->middle[j] * move->factor[j];
+        scaling->factor[j] = (float)(unit / (double)scaling->factor[j]);
+        scaling->add[j] = -c->middle[j] * scaling->factor[j];
     }
 }
 
-static retort_status choose(chooser *c, rt_move *out, double loss[2], retort_error *err) {
+static retort_status choose(chooser *c, rt_channel_scale *out, double loss[2], retort_error *err) {
     int step = c->search->scaling == RT_SCALE_SMOOTH ? 2 : 1;
     double best_power = -1;
-    rt_move trial = {rt_calloc(c->k, sizeof *trial.factor), rt_calloc(c->k, sizeof *trial.add)};
+    rt_channel_scale trial = {rt_calloc(c->k, sizeof *trial.factor), rt_calloc(c->k, sizeof *trial.add)};
     bool made = trial.factor != NULL && trial.add != NULL && chooser_open(c);
     if (made) {
         measure_x(c);
@@ -282,17 +282,17 @@ static retort_status choose(chooser *c, rt_move *out, double loss[2], retort_err
         *out = trial;
         return RETORT_OK;
     }
-    rt_move_free(&trial);
+    rt_channel_scale_free(&trial);
     return made ? RETORT_OK : rt_fail_nomem(err, c->rows * c->k * sizeof *c->x);
 }
 
 retort_status rt_scale_choose(const rt_scale_search *search, const rt_scaled *linear, const rt_drawn *sample,
-                              rt_move *out, double loss[2], retort_error *err) {
+                              rt_channel_scale *out, double loss[2], retort_error *err) {
     chooser c = {.search = search, .linear = linear, .rows = sample->kept, .sample = sample};
     c.k = linear->k;
     c.n = linear->n;
     c.w = linear->w;
-    *out = (rt_move){0};
+    *out = (rt_channel_scale){0};
     loss[0] = loss[1] = 0;
     if (sample->kept == 0) return RETORT_OK;
     retort_status status = choose(&c, out, loss, err);

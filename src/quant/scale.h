@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Finds the channel scaling of x (move.h): a search for the least error of the output of the Linear on
+ * Finds the channel scaling of x (channel_scale.h): a search for the least error of the output of the Linear on
  * calibration rows, with both x and the weights rounded. */
 #ifndef RT_QUANT_SCALE_H
 #define RT_QUANT_SCALE_H
 
 #include "quant/calibrate.h"
-#include "quant/move.h"
+#include "quant/channel_scale.h"
 
 /* A uniform random sample of the rows x [k] (Vitter's algorithm R). */
 enum { RT_DRAWN_ROWS = 512 };
@@ -47,6 +47,6 @@ typedef struct rt_scaled {
 /* *out is {0} if nothing helps. loss: {unscaled, scaled}: squared errors of the output as the next operator
  * sees it: after the activation, or times gamma over the standard deviation of the row. */
 retort_status rt_scale_choose(const rt_scale_search *search, const rt_scaled *linear, const rt_drawn *sample,
-                              rt_move *out, double loss[2], retort_error *err);
+                              rt_channel_scale *out, double loss[2], retort_error *err);
 
 #endif

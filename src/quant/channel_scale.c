@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "quant/move.h"
+#include "quant/channel_scale.h"
 #include "graph/match.h"
 #include "graph/ops.h"
 
@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-void rt_move_free(rt_move *move) {
-    free(move->factor);
-    free(move->add);
-    *move = (rt_move){0};
+void rt_channel_scale_free(rt_channel_scale *scaling) {
+    free(scaling->factor);
+    free(scaling->add);
+    *scaling = (rt_channel_scale){0};
 }
 
-bool rt_can_move(const rt_graph *graph, int node) {
+bool rt_can_scale_channels(const rt_graph *graph, int node) {
     int x = graph->nodes[node].inputs[LINEAR_X], weight = graph->nodes[node].inputs[LINEAR_WEIGHT];
     if (graph->nodes[node].attrs.heads > 1 || graph->values[x].dtype != RETORT_F32) return false;
     for (size_t i = 0; i < graph->node_count; i++) {
@@ -43,7 +43,8 @@ retort_status rt_shift_bias(rt_graph *graph, int weight, const double *shift, re
     return RETORT_OK;
 }
 
-retort_status rt_move_weight(rt_graph *graph, int node, const rt_move *move, retort_error *err) {
+retort_status rt_channel_scale_weight(rt_graph *graph, int node, const rt_channel_scale *scaling,
+                                      retort_error *err) {
     int weight = graph->nodes[node].inputs[LINEAR_WEIGHT];
     size_t k = (size_t)graph->values[weight].dims[0], n = (size_t)graph->values[weight].dims[1];
     size_t panels = (n + RT_PANEL - 1) / RT_PANEL;
@@ -55,8 +56,8 @@ retort_status rt_move_weight(rt_graph *graph, int node, const rt_move *move, ret
         for (size_t i = 0; i < k; i++) {
             for (size_t c = 0; c < RT_PANEL; c++) {
                 size_t at = (p * k + i) * RT_PANEL + c;
-                to[at] = from[at] / move->factor[i];
-                shift[p * RT_PANEL + c] -= (double)move->add[i] * (double)to[at];
+                to[at] = from[at] / scaling->factor[i];
+                shift[p * RT_PANEL + c] -= (double)scaling->add[i] * (double)to[at];
             }
         }
     }
@@ -72,15 +73,16 @@ static int twin_input(const rt_node *node) {
     return node->op == RT_OP_LAYER_NORM ? 3 : node->op == RT_OP_EMBED ? 10 : 0;
 }
 
-retort_status rt_move_x(rt_graph *graph, int node, const rt_move *move, retort_error *err) {
+retort_status rt_channel_scale_x(rt_graph *graph, int node, const rt_channel_scale *scaling,
+                                 retort_error *err) {
     int x = graph->nodes[node].inputs[LINEAR_X], producer = graph->values[x].producer;
     int64_t k = graph->values[graph->nodes[node].inputs[LINEAR_WEIGHT]].dims[0];
     int twin = producer >= 0 ? twin_input(&graph->nodes[producer]) : 0;
     const char *scope = graph->nodes[producer >= 0 ? producer : node].name;
     float *factor = rt_floats(graph, 1, k), *add = rt_floats(graph, 1, k);
     if (factor == NULL || add == NULL) return rt_fail_nomem(err, (size_t)k * sizeof *factor);
-    memcpy(factor, move->factor, (size_t)k * sizeof *factor);
-    memcpy(add, move->add, (size_t)k * sizeof *add);
+    memcpy(factor, scaling->factor, (size_t)k * sizeof *factor);
+    memcpy(add, scaling->add, (size_t)k * sizeof *add);
     int values[] = {x, rt_add_constant(graph, scope, "factor", 1, &k, factor),
                     rt_add_constant(graph, scope, "add", 1, &k, add)};
     if (values[1] < 0 || values[2] < 0) return rt_fail(err, graph->fault.status, "%s", graph->fault.text);
