@@ -4,7 +4,7 @@
 #include "graph/match.h"
 #include "graph/ops.h"
 #include "quant/frequent.h"
-#include "quant/learned.h"
+#include "quant/gptq_weight.h"
 #include "quant/ptq.h"
 #include "quant/range.h"
 #include "quant/unused.h"
@@ -178,8 +178,8 @@ static retort_status round_tables(rt_quantizer *q, int index, retort_error *err)
     rt_words words = {.gaps = unused.gaps, .gap_count = unused.count};
     if (status == RETORT_OK && learned) status = find_frequent(q, index, &words, &frequent, err);
     if (status == RETORT_OK && learned)
-        status = rt_learned_words(q->graph, index, q->table_bits, q->group, &words, q->importance.embedded,
-                                  kernels, err);
+        status = rt_gptq_words(q->graph, index, q->table_bits, q->group, &words, q->importance.embedded,
+                               kernels, err);
     if (status == RETORT_OK && !learned)
         status = rt_ptq_words(q->graph, index, q->table_bits, q->group, &words, NULL, err);
     rt_frequent_free(&frequent);

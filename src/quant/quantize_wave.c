@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Scales and rounds matrices using the moments of their inputs, wave by wave. */
 #include "graph/ops.h"
-#include "quant/learned.h"
+#include "quant/gptq_weight.h"
 #include "quant/quantizer.h"
 
 #include <stdatomic.h>
@@ -14,9 +14,9 @@ typedef struct matrix {
     rt_drawn sample;
     rt_channel_scale scaling;
     rt_moments moments;
-    bool due;            /* its weight is not shared with an earlier matrix */
-    rt_learned *learned; /* or NULL */
-    retort_error error;  /* of making that */
+    bool due;                /* its weight is not shared with an earlier matrix */
+    rt_gptq_weight *learned; /* or NULL */
+    retort_error error;      /* of making that */
 } matrix;
 
 typedef struct wave {
@@ -30,7 +30,7 @@ static void wave_free(wave *w) {
         rt_drawn_free(&w->matrices[i].sample);
         rt_channel_scale_free(&w->matrices[i].scaling);
         rt_moments_free(&w->matrices[i].moments);
-        rt_learned_free(w->matrices[i].learned);
+        rt_gptq_weight_free(w->matrices[i].learned);
     }
     free(w->matrices);
     free(w->names);
@@ -115,11 +115,11 @@ typedef struct rounds {
 } rounds;
 
 static void round_learned(rt_quantizer *q, matrix *m) {
-    rt_learned_how how = {.bits = q->bits, .group = (size_t)q->group, .moments = &m->moments};
+    rt_gptq_options how = {.bits = q->bits, .group = (size_t)q->group, .moments = &m->moments};
     how.weak = rt_quantizer_weak(q, &q->graph->nodes[m->node]);
     how.outputs = q->row->important ? q->importance.outputs[m->node] : NULL;
     how.kernels = &q->calibration.kernels;
-    rt_learned_round(&m->learned, q->graph, m->node, &how, &m->error);
+    rt_gptq_weight_round(&m->learned, q->graph, m->node, &how, &m->error);
 }
 
 /* In reverse order: the last of a transformer layer is the second of the FFN, with the largest Hessian. */
@@ -164,7 +164,7 @@ static retort_status settle(rt_quantizer *q, matrix *m, retort_error *err) {
     retort_status status = rt_quantizer_report(q, q->graph->nodes[m->node].name, work, err);
     if (status != RETORT_OK) return status;
     if (m->error.status != RETORT_OK) return rt_fail(err, m->error.status, "%s", m->error.text);
-    status = m->learned != NULL ? rt_learned_settle(m->learned, q->graph, m->node, err)
+    status = m->learned != NULL ? rt_gptq_weight_settle(m->learned, q->graph, m->node, err)
                                 : rt_quantizer_round(q, m->node, err);
     if (status == RETORT_OK && m->scaling.factor != NULL)
         status = rt_channel_scale_x(q->graph, m->node, &m->scaling, err);

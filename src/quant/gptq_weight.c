@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "quant/learned.h"
+#include "quant/gptq_weight.h"
 #include "graph/match.h"
 #include "quant/gptq.h"
 #include "quant/channel_scale.h"
@@ -124,7 +124,7 @@ static void look_at_losses(learner *l, size_t panel, const float *w, const float
     rt_outputs_keep(&l->outputs, panel, l->factor.order, lost);
 }
 
-struct rt_learned {
+struct rt_gptq_weight {
     size_t k, n, groups, weak, group;
     int bits;
     int8_t *codes;       /* [panels, k, 16]; NULL: to be rounded to nearest */
@@ -135,7 +135,7 @@ struct rt_learned {
     double *shift;       /* [n] mean error of the output of each column */
 };
 
-void rt_learned_free(rt_learned *learned) {
+void rt_gptq_weight_free(rt_gptq_weight *learned) {
     if (learned == NULL) return;
     free(learned->codes);
     free(learned->group_at);
@@ -146,7 +146,7 @@ void rt_learned_free(rt_learned *learned) {
     free(learned);
 }
 
-static bool reserve(rt_learned *r) {
+static bool reserve(rt_gptq_weight *r) {
     size_t wide = rt_round_up(r->n, RT_PANEL);
     r->codes = rt_calloc(r->k, wide);
     r->group_at = rt_calloc(r->groups, wide);
@@ -158,7 +158,7 @@ static bool reserve(rt_learned *r) {
            r->scale != NULL && r->shift != NULL;
 }
 
-static bool round_panel(learner *l, size_t panel, const float *w, rt_learned *to) {
+static bool round_panel(learner *l, size_t panel, const float *w, rt_gptq_weight *to) {
     bool joint = l->outputs.back != NULL;
     rt_rounded out = {.three = l->bits == 3};
     out.codes = to->codes + panel * l->k * RT_PANEL;
@@ -179,7 +179,7 @@ static bool round_panel(learner *l, size_t panel, const float *w, rt_learned *to
     return true;
 }
 
-static retort_status round_panels(learner *l, const rt_value *weight, rt_learned *to, retort_error *err) {
+static retort_status round_panels(learner *l, const rt_value *weight, rt_gptq_weight *to, retort_error *err) {
     for (size_t i = 0; i < l->weak; i++) to->weak_order[i] = (int32_t)l->factor.order[l->k - l->weak + i];
     for (size_t from = 0; from < l->n; from += RT_PANEL) {
         const float *w = (const float *)weight->data + from * l->k;
@@ -189,7 +189,7 @@ static retort_status round_panels(learner *l, const rt_value *weight, rt_learned
     return RETORT_OK;
 }
 
-static retort_status learn(learner *l, const rt_value *weight, const float *outputs, rt_learned *to,
+static retort_status learn(learner *l, const rt_value *weight, const float *outputs, rt_gptq_weight *to,
                            retort_error *err) {
     retort_status status = find_weak(l, weight->data, err);
     if (status == RETORT_OK)
@@ -202,13 +202,13 @@ static retort_status learn(learner *l, const rt_value *weight, const float *outp
     return round_panels(l, weight, to, err);
 }
 
-retort_status rt_learned_round(rt_learned **out, const rt_graph *graph, int node, const rt_learned_how *how,
-                               retort_error *err) {
+retort_status rt_gptq_weight_round(rt_gptq_weight **out, const rt_graph *graph, int node,
+                                   const rt_gptq_options *how, retort_error *err) {
     const rt_value *weight = &graph->values[graph->nodes[node].inputs[LINEAR_WEIGHT]];
     learner l = {.k = (size_t)weight->dims[0], .n = (size_t)weight->dims[1], .group = how->group};
-    rt_learned *to = *out = rt_calloc(1, sizeof *to);
+    rt_gptq_weight *to = *out = rt_calloc(1, sizeof *to);
     if (to == NULL) return rt_fail_nomem(err, sizeof *to);
-    *to = (rt_learned){.k = l.k, .n = l.n, .weak = how->weak, .group = how->group, .bits = how->bits};
+    *to = (rt_gptq_weight){.k = l.k, .n = l.n, .weak = how->weak, .group = how->group, .bits = how->bits};
     to->groups = (l.k + l.group - 1) / l.group;
     if (how->moments->rows == 0) return RETORT_OK;
     l.weak = how->weak;
@@ -226,13 +226,13 @@ retort_status rt_learned_round(rt_learned **out, const rt_graph *graph, int node
 
 /* The rt_rounder of rt_ptq_matrix, panel by panel. */
 typedef struct giver {
-    const rt_learned *from;
+    const rt_gptq_weight *from;
     int8_t *weak; /* [weak, 16] */
 } giver;
 
 static bool give_panel(void *user, size_t panel, const float *w, rt_rounded *out) {
     const giver *g = user;
-    const rt_learned *r = g->from;
+    const rt_gptq_weight *r = g->from;
     (void)w;
     memcpy(out->codes, r->codes + panel * r->k * RT_PANEL, r->k * RT_PANEL);
     memcpy(out->groups, r->group_at + panel * r->groups * RT_PANEL, r->groups * RT_PANEL);
@@ -241,7 +241,7 @@ static bool give_panel(void *user, size_t panel, const float *w, rt_rounded *out
     return true;
 }
 
-retort_status rt_learned_settle(const rt_learned *r, rt_graph *graph, int node, retort_error *err) {
+retort_status rt_gptq_weight_settle(const rt_gptq_weight *r, rt_graph *graph, int node, retort_error *err) {
     int weight = graph->nodes[node].inputs[LINEAR_WEIGHT];
     if (r->codes == NULL) return rt_ptq_matrix(graph, node, r->bits, (int64_t)r->group, NULL, err);
     giver g = {.from = r, .weak = rt_calloc(rt_max(r->weak, 1), RT_PANEL)};
@@ -264,8 +264,8 @@ static bool round_rows(void *user, size_t panel, const float *w, rt_rounded *out
     return true;
 }
 
-retort_status rt_learned_words(rt_graph *graph, int node, int bits, int64_t group, const rt_words *words,
-                               const double *moments, const rt_kernels *kernels, retort_error *err) {
+retort_status rt_gptq_words(rt_graph *graph, int node, int bits, int64_t group, const rt_words *words,
+                            const double *moments, const rt_kernels *kernels, retort_error *err) {
     learner l = {.k = (size_t)graph->values[graph->nodes[node].inputs[LINEAR_WEIGHT]].dims[1],
                  .kernels = kernels};
     retort_status status = rt_factor_make(&l.factor, l.k, (size_t)group, moments, NULL, 0, err);
