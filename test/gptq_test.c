@@ -309,7 +309,7 @@ static void check_moments(const retort_model *model, const rt_feed *texts, const
         for (size_t j = 0; j <= i; j++) {
             double sum = 0;
             for (size_t r = 0; r < rows; r++) sum += (double)x[r * m->k + i] * (double)x[r * m->k + j];
-            lost += (sum - m->squares[i * m->k + j]) * (sum - m->squares[i * m->k + j]);
+            lost += (sum - m->gram[i * m->k + j]) * (sum - m->gram[i * m->k + j]);
             all += sum * sum;
         }
     }
@@ -427,7 +427,7 @@ static void sensitivities(const rt_value *weight, const rt_moments *m, double *o
     }
     for (size_t i = 0; i < k; i++) {
         double mean = m->sum[i] / (double)m->rows;
-        out[i] *= m->squares[i * k + i] / (double)m->rows - mean * mean;
+        out[i] *= m->gram[i * k + i] / (double)m->rows - mean * mean;
     }
     free(reals);
     free(r.codes);

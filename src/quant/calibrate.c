@@ -14,13 +14,13 @@ enum { ROWS = 512 /* of a chunk: summed in floats before being added to doubles 
 retort_status rt_moments_begin(rt_moments *out, const char *name, size_t k, retort_error *err) {
     size_t count = 0;
     *out = (rt_moments){.name = name, .k = k, .sum = rt_calloc(k, sizeof *out->sum)};
-    if (rt_mul(k, k, &count)) out->squares = rt_calloc(count, sizeof *out->squares);
-    return out->sum != NULL && out->squares != NULL ? RETORT_OK : rt_fail_nomem(err, k * k * sizeof(double));
+    if (rt_mul(k, k, &count)) out->gram = rt_calloc(count, sizeof *out->gram);
+    return out->sum != NULL && out->gram != NULL ? RETORT_OK : rt_fail_nomem(err, k * k * sizeof(double));
 }
 
 void rt_moments_free(rt_moments *moments) {
     free(moments->sum);
-    free(moments->squares);
+    free(moments->gram);
     *moments = (rt_moments){0};
 }
 
@@ -85,7 +85,7 @@ retort_status rt_calibration_open(rt_calibration *out, const retort_model *model
 void rt_calibration_free(rt_calibration *c) {
     rt_feed_free(&c->texts);
     free(c->x);
-    rt_squares_free(&c->squares);
+    rt_gram_free(&c->gram);
     free(c->product);
     free(c->codes);
     free(c->scales);
@@ -239,7 +239,7 @@ retort_status rt_calibrate_rows(rt_calibration *calibration, const rt_graph *gra
 
 static bool reserve_all(rt_calibration *c, size_t rows, size_t k) {
     return reserve((void **)&c->x, &c->x_size, rows * rt_round_up(k, RT_PANEL) * sizeof(float)) &&
-           reserve((void **)&c->product, &c->product_size, k * RT_SQUARE_COLUMNS * sizeof(float)) &&
+           reserve((void **)&c->product, &c->product_size, k * RT_GRAM_COLUMNS * sizeof(float)) &&
            reserve((void **)&c->codes, &c->code_size, rows * rt_row_q(k)) &&
            reserve((void **)&c->scales, &c->scale_size, rows * sizeof *c->scales);
 }
@@ -254,12 +254,12 @@ static void round_rows(rt_calibration *c, const rt_moments *moments, size_t rows
 /* squares += x^T x, the lower triangle, summed over these rows in floats. */
 static void add_squares(rt_calibration *c, rt_moments *moments) {
     size_t k = moments->k;
-    for (size_t from = 0; from < k; from += RT_SQUARE_COLUMNS) {
-        size_t n = rt_min(RT_SQUARE_COLUMNS, k - from);
-        rt_squares_product(&c->squares, &c->kernels, from, c->product);
+    for (size_t from = 0; from < k; from += RT_GRAM_COLUMNS) {
+        size_t n = rt_min(RT_GRAM_COLUMNS, k - from);
+        rt_gram_product(&c->gram, &c->kernels, from, c->product);
         for (size_t i = from; i < k; i++) {
-            double *out = moments->squares + i * k + from;
-            const float *in = c->product + (i - from) * RT_SQUARE_COLUMNS;
+            double *out = moments->gram + i * k + from;
+            const float *in = c->product + (i - from) * RT_GRAM_COLUMNS;
             for (size_t j = 0; j < n; j++) out[j] += (double)in[j];
         }
     }
@@ -271,7 +271,7 @@ static retort_status add_rows(rt_calibration *c, rt_moments *moments, size_t row
     if (rows == 0) return RETORT_OK;
     if (!reserve_all(c, rows, k)) return rt_fail_nomem(err, rows * k * sizeof *c->x);
     round_rows(c, moments, rows, k, x);
-    if (!rt_squares_set(&c->squares, rows, k, c->x)) return rt_fail_nomem(err, rows * k * sizeof *c->x);
+    if (!rt_gram_set(&c->gram, rows, k, c->x)) return rt_fail_nomem(err, rows * k * sizeof *c->x);
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < k; j++) moments->sum[j] += (double)c->x[i * k + j];
     }

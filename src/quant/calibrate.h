@@ -6,7 +6,7 @@
 
 #include "model/model.h"
 #include "kernel/kernel.h"
-#include "quant/squares.h"
+#include "quant/gram.h"
 #include "eval/dataset.h"
 #include "engine/prepare.h"
 #include "task/feed.h"
@@ -16,8 +16,8 @@ typedef struct rt_moments {
     const char *name;          /* of the Linear; lives as long as the graph being quantised */
     const float *factor, *add; /* [k] or NULL: channel scaling of x (rt_rows_q); borrowed */
     size_t k, rows;
-    double *sum;     /* [k] */
-    double *squares; /* [k, k]: valid for j <= i; some elements beyond are also written */
+    double *sum;  /* [k] */
+    double *gram; /* [k, k]: valid for j <= i; some elements beyond are also written */
 } rt_moments;
 retort_status rt_moments_begin(rt_moments *out, const char *name, size_t k, retort_error *err);
 void rt_moments_free(rt_moments *moments);
@@ -32,7 +32,7 @@ typedef struct rt_calibration {
     void *pause_user;
     /* Scratch of one chunk of rows; grows. */
     float *x, *product;
-    rt_squares squares;
+    rt_gram gram;
     int8_t *codes;
     rt_row_scale *scales;
     size_t x_size, product_size, code_size, scale_size;

@@ -37,11 +37,11 @@ static void to_covariance(rt_moments *m) {
     double inverse = 1 / (double)m->rows;
     for (size_t i = 0; i < m->k; i++) m->sum[i] *= inverse;
     for (size_t i = 0; i < m->k; i++) {
-        double *row = m->squares + i * m->k;
+        double *row = m->gram + i * m->k;
         row[i] = fmax(row[i] * inverse - m->sum[i] * m->sum[i], 0);
         for (size_t j = 0; j < i; j++) {
             /* With few rows, the differences are rounding errors: enforce the Cauchy-Schwarz inequality. */
-            double value = row[j] * inverse - m->sum[i] * m->sum[j], most = row[i] * m->squares[j * m->k + j];
+            double value = row[j] * inverse - m->sum[i] * m->sum[j], most = row[i] * m->gram[j * m->k + j];
             row[j] = value * value <= most ? value : copysign(sqrt(most), value);
         }
     }
@@ -87,7 +87,7 @@ static void rank_rows(learner *l, const float *w, float *reals, rt_rounded *roun
         if (!add_losses(l, w + from * l->k, reals, rounded, ranks)) break; /* rounding will report it */
     }
     for (size_t i = 0; i < l->k; i++) {
-        ranks[i].sensitivity *= l->moments->squares[i * l->k + i];
+        ranks[i].sensitivity *= l->moments->gram[i * l->k + i];
         ranks[i].row = (uint32_t)i;
     }
     qsort(ranks, l->k, sizeof *ranks, by_sensitivity);
@@ -135,15 +135,15 @@ struct rt_gptq_weight {
     double *shift;       /* [n] mean error of the output of each column */
 };
 
-void rt_gptq_weight_free(rt_gptq_weight *learned) {
-    if (learned == NULL) return;
-    free(learned->codes);
-    free(learned->group_at);
-    free(learned->weak_codes);
-    free(learned->weak_order);
-    free(learned->scale);
-    free(learned->shift);
-    free(learned);
+void rt_gptq_weight_free(rt_gptq_weight *rounded) {
+    if (rounded == NULL) return;
+    free(rounded->codes);
+    free(rounded->group_at);
+    free(rounded->weak_codes);
+    free(rounded->weak_order);
+    free(rounded->scale);
+    free(rounded->shift);
+    free(rounded);
 }
 
 static bool reserve(rt_gptq_weight *r) {
@@ -193,7 +193,7 @@ static retort_status learn(learner *l, const rt_value *weight, const float *outp
                            retort_error *err) {
     retort_status status = find_weak(l, weight->data, err);
     if (status == RETORT_OK)
-        status = rt_factor_make(&l->factor, l->k, l->group, l->moments->squares, l->weak_rows, l->weak, err);
+        status = rt_factor_make(&l->factor, l->k, l->group, l->moments->gram, l->weak_rows, l->weak, err);
     if (status == RETORT_OK && outputs != NULL)
         status = rt_outputs_make(&l->outputs, l->k, l->n, outputs, err);
     if (status != RETORT_OK) return status;

@@ -23,9 +23,9 @@ typedef struct rt_gptq_weight rt_gptq_weight;
 retort_status rt_gptq_weight_round(rt_gptq_weight **out, const rt_graph *graph, int node,
                                    const rt_gptq_options *how, retort_error *err);
 /* Stores the weight of the node as p16_s4, and its bias. */
-retort_status rt_gptq_weight_settle(const rt_gptq_weight *learned, rt_graph *graph, int node,
+retort_status rt_gptq_weight_settle(const rt_gptq_weight *rounded, rt_graph *graph, int node,
                                     retort_error *err);
-void rt_gptq_weight_free(rt_gptq_weight *learned); /* or NULL */
+void rt_gptq_weight_free(rt_gptq_weight *rounded); /* or NULL */
 
 /* Rounds the word table of an Embed to 4 or 3 bits, by GPTQ with `moments` [n, n] of gradients instead of
  * inputs: what an error in a row costs the answers. Reads their lower triangle. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quant/importance.h"
 #include "quant/random.h"
-#include "quant/squares.h"
+#include "quant/gram.h"
 #include "quant/tape.h"
 
 #include <math.h>
@@ -13,7 +13,7 @@ typedef struct maker {
     rt_tape tape;
     rt_prepared batch;
     uint64_t random;
-    rt_squares squares;
+    rt_gram gram;
     float **products; /* [threads] [n, 64] of the widest Linear */
     int threads;
 } maker;
@@ -71,13 +71,12 @@ static void add_moments(rt_tape *tape, const rt_step *step, int part, int parts)
 /* Columns of the triangle are dealt to threads in turn: the first are the longest. */
 static void add_outputs(rt_tape *tape, const rt_step *step, int part, int parts) {
     const maker *m = tape->user;
-    size_t n = m->squares.n;
+    size_t n = m->gram.n;
     float *sums = m->out->outputs[step->node - tape->graph->nodes], *product = m->products[part];
-    for (size_t from = (size_t)part * RT_SQUARE_COLUMNS; from < n;
-         from += (size_t)parts * RT_SQUARE_COLUMNS) {
-        size_t columns = rt_min(RT_SQUARE_COLUMNS, n - from);
-        rt_squares_product(&m->squares, tape->kernels, from, product);
-        for (size_t i = from; i < n; i++, product += RT_SQUARE_COLUMNS) {
+    for (size_t from = (size_t)part * RT_GRAM_COLUMNS; from < n; from += (size_t)parts * RT_GRAM_COLUMNS) {
+        size_t columns = rt_min(RT_GRAM_COLUMNS, n - from);
+        rt_gram_product(&m->gram, tape->kernels, from, product);
+        for (size_t i = from; i < n; i++, product += RT_GRAM_COLUMNS) {
             for (size_t j = 0; j < columns; j++) sums[i * n + from + j] += product[j];
         }
         product = m->products[part];
@@ -87,7 +86,7 @@ static void add_outputs(rt_tape *tape, const rt_step *step, int part, int parts)
 static retort_status see_outputs(rt_tape *tape, const rt_step *step, size_t rows) {
     maker *m = tape->user;
     if (m->out->outputs[step->node - tape->graph->nodes] == NULL || rows == 0) return RETORT_OK;
-    if (!rt_squares_set(&m->squares, rows, step->as.linear.n, tape->room.dz)) return RETORT_NOMEM;
+    if (!rt_gram_set(&m->gram, rows, step->as.linear.n, tape->room.dz)) return RETORT_NOMEM;
     rt_tape_run(tape, step, add_outputs);
     return RETORT_OK;
 }
@@ -114,7 +113,7 @@ static bool reserve_outputs(maker *m, const rt_graph *graph) {
         made = made && m->out->outputs[i] != NULL;
     }
     m->products = rt_calloc((size_t)m->threads, sizeof *m->products);
-    made = made && m->products != NULL && rt_mul(most, RT_SQUARE_COLUMNS * sizeof(float), &count);
+    made = made && m->products != NULL && rt_mul(most, RT_GRAM_COLUMNS * sizeof(float), &count);
     for (int i = 0; made && i < m->threads; i++) {
         m->products[i] = rt_alloc_aligned(count);
         made = m->products[i] != NULL;
@@ -156,7 +155,7 @@ static retort_status make(maker *m, rt_thread_pool *pool, retort_error *err) {
 static void maker_free(maker *m) {
     for (int i = 0; m->products != NULL && i < m->threads; i++) free(m->products[i]);
     free(m->products);
-    rt_squares_free(&m->squares);
+    rt_gram_free(&m->gram);
     rt_prepared_free(&m->batch);
     rt_tape_close(&m->tape);
 }

@@ -170,17 +170,17 @@ static retort_status find_frequent(const rt_quantizer *q, int index, rt_words *w
 
 /* Positions take few bytes, and every token reads one: 8 bits in every recipe. */
 static retort_status round_tables(rt_quantizer *q, int index, retort_error *err) {
-    bool learned = q->importance.embedded != NULL && q->table_bits < 8;
+    bool by_importance = q->importance.embedded != NULL && q->table_bits < 8;
     const rt_kernels *kernels = &q->calibration.kernels;
     rt_unused unused;
     rt_frequent frequent = {0};
     retort_status status = rt_unused_find(&unused, q->tokenizer, err);
     rt_words words = {.gaps = unused.gaps, .gap_count = unused.count};
-    if (status == RETORT_OK && learned) status = find_frequent(q, index, &words, &frequent, err);
-    if (status == RETORT_OK && learned)
+    if (status == RETORT_OK && by_importance) status = find_frequent(q, index, &words, &frequent, err);
+    if (status == RETORT_OK && by_importance)
         status = rt_gptq_words(q->graph, index, q->table_bits, q->group, &words, q->importance.embedded,
                                kernels, err);
-    if (status == RETORT_OK && !learned)
+    if (status == RETORT_OK && !by_importance)
         status = rt_ptq_words(q->graph, index, q->table_bits, q->group, &words, NULL, err);
     rt_frequent_free(&frequent);
     bool position = is_float_constant(q, &q->graph->nodes[index], 2);
@@ -215,7 +215,7 @@ static retort_status round_rest(rt_quantizer *q, retort_error *err) {
 }
 
 static bool needs_data(const rt_quantizer *q) {
-    return rt_recipe_learns(q->row) || q->fixed;
+    return rt_recipe_calibrates(q->row) || q->fixed;
 }
 
 static retort_status open_calibration(rt_quantizer *q, const retort_model *model, retort_error *err) {

@@ -15,7 +15,7 @@ typedef struct matrix {
     rt_channel_scale scaling;
     rt_moments moments;
     bool due;                /* its weight is not shared with an earlier matrix */
-    rt_gptq_weight *learned; /* or NULL */
+    rt_gptq_weight *rounded; /* or NULL */
     retort_error error;      /* of making that */
 } matrix;
 
@@ -30,7 +30,7 @@ static void wave_free(wave *w) {
         rt_drawn_free(&w->matrices[i].sample);
         rt_channel_scale_free(&w->matrices[i].scaling);
         rt_moments_free(&w->matrices[i].moments);
-        rt_gptq_weight_free(w->matrices[i].learned);
+        rt_gptq_weight_free(w->matrices[i].rounded);
     }
     free(w->matrices);
     free(w->names);
@@ -119,7 +119,7 @@ static void round_learned(rt_quantizer *q, matrix *m) {
     how.weak = rt_quantizer_weak(q, &q->graph->nodes[m->node]);
     how.outputs = q->row->important ? q->importance.outputs[m->node] : NULL;
     how.kernels = &q->calibration.kernels;
-    rt_gptq_weight_round(&m->learned, q->graph, m->node, &how, &m->error);
+    rt_gptq_weight_round(&m->rounded, q->graph, m->node, &how, &m->error);
 }
 
 /* In reverse order: the last of a transformer layer is the second of the FFN, with the largest Hessian. */
@@ -164,7 +164,7 @@ static retort_status settle(rt_quantizer *q, matrix *m, retort_error *err) {
     retort_status status = rt_quantizer_report(q, q->graph->nodes[m->node].name, work, err);
     if (status != RETORT_OK) return status;
     if (m->error.status != RETORT_OK) return rt_fail(err, m->error.status, "%s", m->error.text);
-    status = m->learned != NULL ? rt_gptq_weight_settle(m->learned, q->graph, m->node, err)
+    status = m->rounded != NULL ? rt_gptq_weight_settle(m->rounded, q->graph, m->node, err)
                                 : rt_quantizer_round(q, m->node, err);
     if (status == RETORT_OK && m->scaling.factor != NULL)
         status = rt_channel_scale_x(q->graph, m->node, &m->scaling, err);
@@ -235,9 +235,9 @@ retort_status rt_waves_plan(rt_quantizer *q, int *waves, retort_error *err) {
     for (size_t i = 0; depth != NULL && q->wave != NULL && i < count; i++) {
         const rt_node *node = &q->graph->nodes[i];
         depth[i] = depth_of(q, depth, node);
-        bool learned = rt_recipe_learns(q->row) && node->op == RT_OP_LINEAR && rt_quantizer_due(q, node);
+        bool calibrated = rt_recipe_calibrates(q->row) && node->op == RT_OP_LINEAR && rt_quantizer_due(q, node);
         bool blocks = node->attrs.heads > 1; /* each block would have its own moments: rounded to nearest */
-        q->wave[i] = learned && rt_quantizer_wide(q, node) && !blocks ? (depth[i] - 1) / WAVE_DEPTH : -1;
+        q->wave[i] = calibrated && rt_quantizer_wide(q, node) && !blocks ? (depth[i] - 1) / WAVE_DEPTH : -1;
         if (q->wave[i] >= *waves) *waves = q->wave[i] + 1;
     }
     free(depth);

@@ -42,7 +42,7 @@ typedef struct rt_quantizer {
 } rt_quantizer;
 
 /* Whether matrices are calibrated in waves. */
-static inline bool rt_recipe_learns(const rt_recipe *row) {
+static inline bool rt_recipe_calibrates(const rt_recipe *row) {
     return row->scaling != RT_SCALE_NONE || row->rounding != RT_ROUND_NEAREST;
 }
 

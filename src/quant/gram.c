@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "quant/squares.h"
+#include "quant/gram.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
 
-void rt_squares_free(rt_squares *squares) {
-    free(squares->across);
-    free(squares->packed);
-    *squares = (rt_squares){0};
+void rt_gram_free(rt_gram *gram) {
+    free(gram->across);
+    free(gram->packed);
+    *gram = (rt_gram){0};
 }
 
-static bool reserve(rt_squares *s, size_t count) {
+static bool reserve(rt_gram *s, size_t count) {
     size_t bytes = 0;
     if (count <= s->size) return true;
-    rt_squares_free(s);
+    rt_gram_free(s);
     if (!rt_mul(count, sizeof(float), &bytes)) return false;
     s->across = rt_alloc_aligned(rt_round_up(bytes, 64));
     s->packed = rt_alloc_aligned(rt_round_up(bytes, 64));
@@ -21,7 +21,7 @@ static bool reserve(rt_squares *s, size_t count) {
     return s->size > 0;
 }
 
-bool rt_squares_set(rt_squares *s, size_t rows, size_t n, const float *x) {
+bool rt_gram_set(rt_gram *s, size_t rows, size_t n, const float *x) {
     size_t count = 0;
     if (!rt_mul(rows, rt_round_up(n, RT_PANEL), &count) || !reserve(s, count)) return false;
     s->rows = rows;
@@ -33,12 +33,12 @@ bool rt_squares_set(rt_squares *s, size_t rows, size_t n, const float *x) {
     return true;
 }
 
-void rt_squares_product(const rt_squares *s, const rt_kernels *kernels, size_t from, float *product) {
-    rt_gemm gemm = {.m = s->n - from, .n = rt_min(RT_SQUARE_COLUMNS, s->n - from), .k = s->rows};
+void rt_gram_product(const rt_gram *s, const rt_kernels *kernels, size_t from, float *product) {
+    rt_gemm gemm = {.m = s->n - from, .n = rt_min(RT_GRAM_COLUMNS, s->n - from), .k = s->rows};
     gemm.a = s->across + from * s->rows;
     gemm.lda = s->rows;
     gemm.b = s->packed + from * s->rows;
     gemm.c = product;
-    gemm.ldc = RT_SQUARE_COLUMNS;
+    gemm.ldc = RT_GRAM_COLUMNS;
     kernels->gemm_f32(&gemm);
 }
