@@ -3,7 +3,7 @@
 #include "graph/match.h"
 #include "quant/gptq.h"
 #include "quant/channel_scale.h"
-#include "quant/outputs.h"
+#include "quant/output_hessian.h"
 #include "quant/ptq.h"
 
 #include <math.h>
@@ -18,7 +18,7 @@ typedef struct learner {
     const rt_kernels *kernels;
     rt_factor factor;
     rt_gptq_scratch scratch;
-    rt_outputs outputs;
+    rt_output_hessian outputs;
     float *moved;        /* [k, 16] the panel to round, compensated */
     uint32_t *weak_rows; /* [weak] ascending */
 } learner;
@@ -26,7 +26,7 @@ typedef struct learner {
 static void learner_free(learner *l) {
     rt_factor_free(&l->factor);
     rt_gptq_end(&l->scratch);
-    rt_outputs_free(&l->outputs);
+    rt_output_hessian_free(&l->outputs);
     free(l->moved);
     free(l->weak_rows);
 }
@@ -121,7 +121,7 @@ static void look_at_losses(learner *l, size_t panel, const float *w, const float
         size_t row = (size_t)l->factor.order[i] * RT_PANEL;
         for (size_t c = 0; c < RT_PANEL; c++) lost[i * RT_PANEL + c] += w[row + c] - moved[row + c];
     }
-    rt_outputs_keep(&l->outputs, panel, l->factor.order, lost);
+    rt_output_hessian_keep(&l->outputs, panel, l->factor.order, lost);
 }
 
 struct rt_gptq_weight {
@@ -163,7 +163,7 @@ static bool round_panel(learner *l, size_t panel, const float *w, rt_gptq_weight
     rt_rounded out = {.three = l->bits == 3};
     out.codes = to->codes + panel * l->k * RT_PANEL;
     out.groups = to->group_at + panel * to->groups * RT_PANEL;
-    if (joint) rt_outputs_move(&l->outputs, l->kernels, panel, w, l->moved);
+    if (joint) rt_output_hessian_compensate(&l->outputs, l->kernels, panel, w, l->moved);
     if (!rt_gptq_panel(&l->factor, l->kernels, joint ? l->moved : w, &l->scratch, &out,
                        to->weak_codes + panel * l->weak * RT_PANEL))
         return false;
@@ -195,7 +195,7 @@ static retort_status learn(learner *l, const rt_value *weight, const float *outp
     if (status == RETORT_OK)
         status = rt_factor_make(&l->factor, l->k, l->group, l->moments->gram, l->weak_rows, l->weak, err);
     if (status == RETORT_OK && outputs != NULL)
-        status = rt_outputs_make(&l->outputs, l->k, l->n, outputs, err);
+        status = rt_output_hessian_make(&l->outputs, l->k, l->n, outputs, err);
     if (status != RETORT_OK) return status;
     l->moved = rt_alloc_aligned(l->k * RT_PANEL * sizeof *l->moved);
     if (!rt_gptq_begin(&l->scratch, &l->factor) || l->moved == NULL) return rt_fail_nomem(err, l->k);

@@ -12,7 +12,7 @@ typedef struct rt_gptq_options {
     int bits;
     size_t group;
     size_t weak;          /* rows that keep 8 bits (OWQ, arXiv 2306.02272), a multiple of 8 */
-    const float *outputs; /* NULL, or G [n, n] of quant/outputs.h; borrowed */
+    const float *outputs; /* NULL, or G [n, n] of quant/output_hessian.h; borrowed */
     rt_moments *moments;  /* of the inputs, borrowed, overwritten. Without rows: rounds to nearest */
     const rt_kernels *kernels;
 } rt_gptq_options;

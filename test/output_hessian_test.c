@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rounding with regard to a matrix's outputs: what panels hand on against the inverse of what is still to
  * come, what it saves of the cost it is meant to save, and the gradients' moments that it goes by. */
-#include "quant/outputs.h"
+#include "quant/output_hessian.h"
 #include "quant/gptq.h"
 #include "quant/importance.h"
 #include "quant_models.h"
@@ -57,7 +57,7 @@ static void solve(size_t n, double *a, double *b) {
 
 /* The columns behind panel p shall be free: G less what they can make up for, S = G_AA - G_AB G_BB^-1 G_BA,
  * column by column of Gauss's elimination from the end. Then the best w_p is that of S_pp x = S_pq. */
-static void check_back(const double *g, const rt_outputs *outputs) {
+static void check_back(const double *g, const rt_output_hessian *outputs) {
     double full[WIDE * WIDE] = {0}, mean = 0;
     for (size_t i = 0; i < N; i++) mean += g[i * N + i] / N;
     for (size_t i = 0; i < WIDE; i++) {
@@ -94,25 +94,25 @@ static void test_back(void **unused) {
     (void)unused;
     double *g = make_moments(N);
     float lower[N * N];
-    rt_outputs outputs;
+    rt_output_hessian outputs;
     retort_error err = {0};
     to_floats(g, lower);
-    assert_int_equal(rt_outputs_make(&outputs, K, N, lower, &err), RETORT_OK);
+    assert_int_equal(rt_output_hessian_make(&outputs, K, N, lower, &err), RETORT_OK);
     assert_int_equal(outputs.wide, WIDE);
     check_back(g, &outputs);
-    rt_outputs_free(&outputs);
+    rt_output_hessian_free(&outputs);
     for (size_t i = 0; i < N * N; i++) lower[i] = i / N == i % N ? 1.0F + (float)i : 0; /* columns apart */
-    assert_int_equal(rt_outputs_make(&outputs, K, N, lower, &err), RETORT_OK);
+    assert_int_equal(rt_output_hessian_make(&outputs, K, N, lower, &err), RETORT_OK);
     for (size_t i = 0; i < (16 + 32 + 48) * RT_PANEL; i++) assert_true(outputs.back[i] == 0);
-    rt_outputs_free(&outputs);
+    rt_output_hessian_free(&outputs);
     memset(lower, 0, sizeof lower);
-    assert_int_equal(rt_outputs_make(&outputs, K, N, lower, &err), RETORT_OK);
+    assert_int_equal(rt_output_hessian_make(&outputs, K, N, lower, &err), RETORT_OK);
     assert_null(outputs.back);
-    rt_outputs_free(&outputs);
+    rt_output_hessian_free(&outputs);
     lower[N + 1] = NAN;
-    assert_int_equal(rt_outputs_make(&outputs, K, N, lower, &err), RETORT_FORMAT);
+    assert_int_equal(rt_output_hessian_make(&outputs, K, N, lower, &err), RETORT_FORMAT);
     assert_non_null(strstr(err.text, "gradients are not finite"));
-    rt_outputs_free(&outputs);
+    rt_output_hessian_free(&outputs);
     free(g);
 }
 
@@ -139,13 +139,13 @@ typedef struct work {
 } work;
 
 /* Rounds all panels, one after another; t->all is what each weight lost. */
-static void round_all(work *t, const rt_factor *f, const rt_kernels *kernels, rt_outputs *outputs) {
+static void round_all(work *t, const rt_factor *f, const rt_kernels *kernels, rt_output_hessian *outputs) {
     rt_gptq_scratch s = {0};
     rt_rounded out = {.codes = t->codes, .groups = t->groups};
     assert_true(rt_gptq_begin(&s, f));
     for (size_t p = 0; p < WIDE / RT_PANEL; p++) {
         memcpy(t->moved, t->w[p], sizeof t->moved);
-        if (outputs != NULL) rt_outputs_move(outputs, kernels, p, t->w[p], t->moved);
+        if (outputs != NULL) rt_output_hessian_compensate(outputs, kernels, p, t->w[p], t->moved);
         assert_true(rt_gptq_panel(f, kernels, t->moved, &s, &out, NULL));
         for (size_t i = 0; i < K; i++) {
             for (size_t c = 0; c < RT_PANEL; c++) {
@@ -155,7 +155,7 @@ static void round_all(work *t, const rt_factor *f, const rt_kernels *kernels, rt
                 t->all[row * WIDE + p * RT_PANEL + c] = (double)t->lost[i * RT_PANEL + c];
             }
         }
-        if (outputs != NULL) rt_outputs_keep(outputs, p, f->order, t->lost);
+        if (outputs != NULL) rt_output_hessian_keep(outputs, p, f->order, t->lost);
     }
     rt_gptq_end(&s);
 }
@@ -166,7 +166,7 @@ static void test_cost(void **unused) {
     work *t = calloc(1, sizeof *t);
     float lower[N * N];
     rt_factor f;
-    rt_outputs outputs;
+    rt_output_hessian outputs;
     rt_kernels kernels;
     assert_non_null(t);
     rt_kernels_select(&kernels, 0);
@@ -177,14 +177,14 @@ static void test_cost(void **unused) {
             t->w[column / RT_PANEL][i / WIDE * RT_PANEL + column % RT_PANEL] = (float)random_number();
     }
     assert_int_equal(rt_factor_make(&f, K, GROUP, h, NULL, 0, NULL), RETORT_OK);
-    assert_int_equal(rt_outputs_make(&outputs, K, N, lower, NULL), RETORT_OK);
+    assert_int_equal(rt_output_hessian_make(&outputs, K, N, lower, NULL), RETORT_OK);
     round_all(t, &f, &kernels, NULL);
     double apart = cost_of(g, h, t->all);
     round_all(t, &f, &kernels, &outputs);
     double together = cost_of(g, h, t->all);
     print_message("# cost: %g when columns are apart, %g together\n", apart, together);
     assert_true(together < 0.7 * apart);
-    rt_outputs_free(&outputs);
+    rt_output_hessian_free(&outputs);
     rt_factor_free(&f);
     free(t);
     free(h);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "quant/outputs.h"
+#include "quant/output_hessian.h"
 #include "base/memory.h"
 #include "quant/gptq.h"
 
@@ -12,7 +12,7 @@
  * 1.39e-3. */
 static const double damping = 0.1;
 
-/* Offset of `panel` in rt_outputs.back, in floats. */
+/* Offset of `panel` in rt_output_hessian.back, in floats. */
 static size_t back_at(size_t panel) {
     return panel * (panel - 1) / 2 * RT_PANEL * RT_PANEL;
 }
@@ -64,10 +64,11 @@ static void fill_back(const double *factor, size_t wide, float *back) {
     }
 }
 
-retort_status rt_outputs_make(rt_outputs *out, size_t k, size_t n, const float *g, retort_error *err) {
+retort_status rt_output_hessian_make(rt_output_hessian *out, size_t k, size_t n, const float *g,
+                                     retort_error *err) {
     size_t wide = rt_round_up(n, RT_PANEL);
     double mean = 0;
-    *out = (rt_outputs){.k = k, .wide = wide};
+    *out = (rt_output_hessian){.k = k, .wide = wide};
     for (size_t i = 0; i < n; i++) mean += (double)g[i * n + i] / (double)n;
     if (mean == 0) return RETORT_OK;
     double *work = rt_calloc(wide + RT_CHOLESKY_ROWS, wide * sizeof *work);
@@ -88,14 +89,14 @@ retort_status rt_outputs_make(rt_outputs *out, size_t k, size_t n, const float *
     return status;
 }
 
-void rt_outputs_free(rt_outputs *outputs) {
+void rt_output_hessian_free(rt_output_hessian *outputs) {
     free(outputs->back);
     free(outputs->lost);
-    *outputs = (rt_outputs){0};
+    *outputs = (rt_output_hessian){0};
 }
 
-void rt_outputs_move(const rt_outputs *outputs, const rt_kernels *kernels, size_t panel, const float *w,
-                     float *moved) {
+void rt_output_hessian_compensate(const rt_output_hessian *outputs, const rt_kernels *kernels, size_t panel,
+                                  const float *w, float *moved) {
     rt_gemm gemm = {.m = outputs->k, .n = RT_PANEL, .k = panel * RT_PANEL, .lda = outputs->wide};
     if (panel == 0) {
         memcpy(moved, w, outputs->k * RT_PANEL * sizeof *moved);
@@ -110,7 +111,8 @@ void rt_outputs_move(const rt_outputs *outputs, const rt_kernels *kernels, size_
     kernels->gemm_f32(&gemm);
 }
 
-void rt_outputs_keep(rt_outputs *outputs, size_t panel, const uint32_t *order, const float *lost) {
+void rt_output_hessian_keep(rt_output_hessian *outputs, size_t panel, const uint32_t *order,
+                            const float *lost) {
     for (size_t i = 0; i < outputs->k; i++) {
         float *row = outputs->lost + order[i] * outputs->wide;
         memcpy(row + panel * RT_PANEL, lost + i * RT_PANEL, RT_PANEL * sizeof *lost);

@@ -8,25 +8,27 @@
  * upper triangular in panels of 16 columns, the cost is the sum over panels p, in the norm of H, of
  *     |(D_p + sum over q < p of D_q V_qp / V_pp) V_pp|^2
  * so panel p is rounded from w_p + sum over q < p of D_q V_qp / V_pp: it compensates the panels before it. */
-#ifndef RT_QUANT_OUTPUTS_H
-#define RT_QUANT_OUTPUTS_H
+#ifndef RT_QUANT_OUTPUT_HESSIAN_H
+#define RT_QUANT_OUTPUT_HESSIAN_H
 
 #include "base/error.h"
 #include "kernel/kernel.h"
 
-typedef struct rt_outputs {
+typedef struct rt_output_hessian {
     size_t k, wide; /* wide: n in whole panels */
     float *back;    /* V_qp / V_pp, q < p: [16 p, 16] for each panel p, concatenated; or NULL */
     float *lost;    /* [k, wide] w - q of the panels so far */
-} rt_outputs;
+} rt_output_hessian;
 
 /* Reads the lower triangle of g [n, n]. With zero gradients, `back` is NULL: columns are independent. */
-retort_status rt_outputs_make(rt_outputs *out, size_t k, size_t n, const float *g, retort_error *err);
-void rt_outputs_free(rt_outputs *outputs);
+retort_status rt_output_hessian_make(rt_output_hessian *out, size_t k, size_t n, const float *g,
+                                     retort_error *err);
+void rt_output_hessian_free(rt_output_hessian *outputs);
 /* moved [k, 16] = w [k, 16] compensated for the errors of the panels before `panel`; 64-byte aligned. */
-void rt_outputs_move(const rt_outputs *outputs, const rt_kernels *kernels, size_t panel, const float *w,
-                     float *moved);
+void rt_output_hessian_compensate(const rt_output_hessian *outputs, const rt_kernels *kernels, size_t panel,
+                                  const float *w, float *moved);
 /* lost [k, 16]: the error of a rounded panel, with row order[i] at i. */
-void rt_outputs_keep(rt_outputs *outputs, size_t panel, const uint32_t *order, const float *lost);
+void rt_output_hessian_keep(rt_output_hessian *outputs, size_t panel, const uint32_t *order,
+                            const float *lost);
 
 #endif
