@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * State shared by the parts of a quantisation: quantize.c decides what to round and rounds what needs no
- * data, quantize_wave.c what depends on activations. */
+ * data, calibrate_wave.c what depends on activations. */
 #ifndef RT_QUANT_QUANTIZER_H
 #define RT_QUANT_QUANTIZER_H
 
@@ -73,7 +73,7 @@ void rt_work_plan(rt_quantizer *q, int waves);
 /* Peak memory of calibration and rounding, in addition to the model. */
 size_t rt_work_memory(const rt_quantizer *q, int waves);
 
-/* ---- quantize_wave.c ---- */
+/* ---- calibrate_wave.c ---- */
 
 /* Assigns matrices to waves: q->wave and *waves. */
 retort_status rt_waves_plan(rt_quantizer *q, int *waves, retort_error *err);
