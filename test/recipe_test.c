@@ -4,7 +4,7 @@
 #include "quant/panel.h"
 #include "quant/range.h"
 #include "quant/scale.h"
-#include "quant/unused.h"
+#include "quant/pruned_ids.h"
 #include "quant_models.h"
 
 #include <math.h>
@@ -359,15 +359,15 @@ static void test_used_after_all(void **unused) {
     for (int i = 0; i < 40; i++)
         size += (size_t)snprintf(vocab + size, sizeof vocab - size, "[unused%d]\n", i);
     for (int added = 0; added < 2; added++) {
-        static const int32_t gaps[][4] = {{4, 40}, {4, 20, 25, 19}};
+        static const int32_t pruned[][4] = {{4, 40}, {4, 20, 25, 19}};
         rt_tokenizer *tokenizer = NULL;
-        rt_unused found;
+        rt_pruned_ids found;
         assert_int_equal(rt_tokenizer_from_vocab(&tokenizer, "unused", vocab, size, added ? config : NULL,
                                                  added ? sizeof config - 1 : 0, NULL),
                          RETORT_OK);
-        assert_int_equal(rt_unused_find(&found, tokenizer, NULL), RETORT_OK);
+        assert_int_equal(rt_pruned_ids_find(&found, tokenizer, NULL), RETORT_OK);
         assert_int_equal(found.count, added + 1);
-        assert_memory_equal(found.gaps, gaps[added], found.count * 2 * sizeof *found.gaps);
+        assert_memory_equal(found.pruned, pruned[added], found.count * 2 * sizeof *found.pruned);
         rt_tokenizer_free(tokenizer);
     }
 }
@@ -378,11 +378,11 @@ static void test_spoilt_gaps(void **unused) {
         {0, 20}, {-1, 20}, {70, 0}, {70, -1}, {90, 20}, {70, 19}, {INT32_MAX, INT32_MAX}};
     retort_model *model = model_with_unused(), *less = quantized(model, "int8", 0, 0), *loaded = NULL;
     retort_error err = {0};
-    int32_t *gaps =
+    int32_t *pruned =
         (int32_t *)(uintptr_t)less->graph.values[rt_value_find(&less->graph, "embeddings.gaps")].data;
-    assert_true(gaps[0] == GAP && gaps[1] == GAPS);
+    assert_true(pruned[0] == GAP && pruned[1] == GAPS);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        memcpy(gaps, bad[i], sizeof bad[i]);
+        memcpy(pruned, bad[i], sizeof bad[i]);
         assert_int_equal(retort_model_save(less, saved, &err), RETORT_OK);
         assert_int_equal(retort_model_load(&loaded, saved, &err), RETORT_FORMAT);
         bool rows = strstr(err.text, "fewer rows") != NULL;

@@ -127,7 +127,7 @@ static retort_status lower_embed(rt_plan *plan, rt_step *step, const rt_kernels 
                                                        : 32,
         .word_group = (size_t)step->node->attrs.group,
     };
-    const rt_value *gaps = step->in[EMBED_GAPS].value >= 0 ? value_of(plan, &step->in[EMBED_GAPS]) : NULL;
+    const rt_value *gaps = step->in[EMBED_PRUNED].value >= 0 ? value_of(plan, &step->in[EMBED_PRUNED]) : NULL;
     const rt_value *kept = step->in[EMBED_S8_IDS].value >= 0 ? value_of(plan, &step->in[EMBED_S8_IDS]) : NULL;
     if (gaps != NULL) step->as.embed.gaps = (size_t)gaps->dims[0];
     if (kept != NULL) step->as.embed.kept = (size_t)kept->dims[0];

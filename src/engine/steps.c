@@ -172,7 +172,7 @@ static size_t count_below(const int32_t *kept, size_t count, int32_t id, bool *f
 static void find_rows(const rt_step *step, const rt_worker *worker, const int32_t *ids, size_t n,
                       int32_t *out) {
     const rt_embed_step *embed = &step->as.embed;
-    const int32_t *gaps = rt_place_at(&step->in[EMBED_GAPS], worker),
+    const int32_t *gaps = rt_place_at(&step->in[EMBED_PRUNED], worker),
                   *kept = rt_place_at(&step->in[EMBED_S8_IDS], worker);
     for (size_t i = 0; i < n; i++) {
         int32_t lost = 0;

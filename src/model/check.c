@@ -72,10 +72,10 @@ static retort_status check_output(const check *c) {
 }
 
 /* Ids without a row: ascending ranges behind the first id and below the vocabulary; -1: they are not. */
-static int64_t count_gaps(const check *c, const rt_value *gaps) {
-    const int32_t *gap = gaps == NULL ? NULL : gaps->data;
+static int64_t count_pruned(const check *c, const rt_value *pruned) {
+    const int32_t *gap = pruned == NULL ? NULL : pruned->data;
     int64_t end = 1, all = 0;
-    for (int64_t i = 0; gap != NULL && i < gaps->dims[0]; i++, gap += 2) {
+    for (int64_t i = 0; gap != NULL && i < pruned->dims[0]; i++, gap += 2) {
         if (gap[0] < end || gap[1] < 1 || gap[1] > c->config->vocab - gap[0]) return -1;
         end = (int64_t)gap[0] + gap[1];
         all += gap[1];
@@ -84,13 +84,13 @@ static int64_t count_gaps(const check *c, const rt_value *gaps) {
 }
 
 /* Ids whose rows have 8 bits: ascending, in the vocabulary and in no gap; -1: they are not. */
-static int64_t count_kept(const check *c, const rt_value *kept, const rt_value *gaps) {
-    const int32_t *id = kept == NULL ? NULL : kept->data, *gap = gaps == NULL ? NULL : gaps->data;
-    int64_t count = id != NULL ? kept->dims[0] : 0, gap_count = gap != NULL ? gaps->dims[0] : 0;
+static int64_t count_kept(const check *c, const rt_value *kept, const rt_value *pruned) {
+    const int32_t *id = kept == NULL ? NULL : kept->data, *gap = pruned == NULL ? NULL : pruned->data;
+    int64_t count = id != NULL ? kept->dims[0] : 0, pruned_count = gap != NULL ? pruned->dims[0] : 0;
     for (int64_t i = 0, g = 0; i < count; i++) {
         if (id[i] < 0 || id[i] >= c->config->vocab || (i > 0 && id[i] <= id[i - 1])) return -1;
-        while (g < gap_count && id[i] >= gap[2 * g] + gap[2 * g + 1]) g++;
-        if (g < gap_count && id[i] >= gap[2 * g]) return -1;
+        while (g < pruned_count && id[i] >= gap[2 * g] + gap[2 * g + 1]) g++;
+        if (g < pruned_count && id[i] >= gap[2 * g]) return -1;
     }
     return count;
 }
@@ -101,11 +101,11 @@ static retort_status check_embed(const check *c, const rt_node *node) {
     if (!is_input(input_of(c, node, EMBED_IDS), "input_ids") ||
         (type != NULL && !is_input(input_of(c, node, EMBED_TYPES), "token_type_ids")))
         return refuse(c, node, "ids or types are not the inputs");
-    int64_t gaps = count_gaps(c, input_of(c, node, EMBED_GAPS));
-    if (gaps < 0) return refuse(c, node, "gaps are no ascending ranges of ids");
-    int64_t kept = count_kept(c, input_of(c, node, EMBED_S8_IDS), input_of(c, node, EMBED_GAPS));
+    int64_t pruned = count_pruned(c, input_of(c, node, EMBED_PRUNED));
+    if (pruned < 0) return refuse(c, node, "gaps are no ascending ranges of ids");
+    int64_t kept = count_kept(c, input_of(c, node, EMBED_S8_IDS), input_of(c, node, EMBED_PRUNED));
     if (kept < 0) return refuse(c, node, "kept rows are not of ascending ids with rows");
-    if (word->dims[0] < 1 || word->dims[0] < c->config->vocab - gaps - kept ||
+    if (word->dims[0] < 1 || word->dims[0] < c->config->vocab - pruned - kept ||
         position->dims[0] < c->config->positions || (type != NULL && type->dims[0] < c->config->types))
         return refuse(c, node, "a table has fewer rows than retort.config says");
     for (int k = 7; k < node->input_count; k++) {

@@ -17,10 +17,10 @@ static int input_of(const rt_node *node, int index) {
 
 static const char digits[] = "0123456789abcdef";
 
-/* Scales of groups, the gaps of a table, and the ids of its kept rows. */
+/* Scales of groups, the pruned of a table, and the ids of its kept rows. */
 static bool is_kept(const rt_value *v) {
-    bool gaps = v->dtype == RETORT_I32 && v->rank == 2;
-    return rt_value_is_constant(v) && v->layout == RT_LAYOUT_ROWS && (gaps || v->dtype == RETORT_U8);
+    bool pruned = v->dtype == RETORT_I32 && v->rank == 2;
+    return rt_value_is_constant(v) && v->layout == RT_LAYOUT_ROWS && (pruned || v->dtype == RETORT_U8);
 }
 
 bool rt_onnx_describe_groups(rt_onnx *onnx, const rt_graph *graph) {
@@ -233,7 +233,7 @@ static bool take_table(rt_graph *graph, const rt_onnx_index *file, const rt_node
     return true;
 }
 
-/* Input `index`: gaps, or ids of kept rows. */
+/* Input `index`: pruned, or ids of kept rows. */
 static bool take_ids(rt_graph *graph, const rt_onnx_index *file, const rt_node *node, int index,
                      bool *memory) {
     rt_value *v = &graph->values[node->inputs[index]];

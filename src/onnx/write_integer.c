@@ -199,10 +199,10 @@ static const int8_t *table_rows(rt_onnx_writer *w, const rt_node *node) {
 
 /* out[id] = its row among the table's and, behind them, those that are kept in 8 bits (graph.h). */
 static void number_rows(const rt_graph *graph, const rt_node *node, int64_t ids, int64_t *out) {
-    int gaps = input_of(node, EMBED_GAPS), kept = input_of(node, EMBED_S8_IDS);
-    const int32_t *gap = gaps >= 0 ? graph->values[gaps].data : NULL;
+    int pruned = input_of(node, EMBED_PRUNED), kept = input_of(node, EMBED_S8_IDS);
+    const int32_t *gap = pruned >= 0 ? graph->values[pruned].data : NULL;
     const int32_t *keep = kept >= 0 ? graph->values[kept].data : NULL;
-    int64_t gap_count = gap != NULL ? graph->values[gaps].dims[0] : 0;
+    int64_t pruned_count = gap != NULL ? graph->values[pruned].dims[0] : 0;
     int64_t keep_count = keep != NULL ? graph->values[kept].dims[0] : 0;
     int64_t row = -1, at = 0, found = 0, stored = graph->values[node->inputs[EMBED_WORD]].dims[0];
     for (int64_t id = 0; id < ids; id++) {
@@ -210,19 +210,19 @@ static void number_rows(const rt_graph *graph, const rt_node *node, int64_t ids,
             out[id] = stored + found++;
             continue;
         }
-        while (at < gap_count && id >= (int64_t)gap[2 * at] + gap[2 * at + 1]) at++;
-        if (at == gap_count || id < gap[2 * at]) row++;
+        while (at < pruned_count && id >= (int64_t)gap[2 * at] + gap[2 * at + 1]) at++;
+        if (at == pruned_count || id < gap[2 * at]) row++;
         out[id] = row < 0 ? 0 : row;
     }
 }
 
 /* The rows of the table that the ids have, where these are not their numbers. */
 static const char *rows_of(rt_onnx_writer *w, const rt_node *node) {
-    int gaps = input_of(node, EMBED_GAPS), kept = input_of(node, EMBED_S8_IDS);
-    if (gaps < 0 && kept < 0) return "input_ids";
+    int pruned = input_of(node, EMBED_PRUNED), kept = input_of(node, EMBED_S8_IDS);
+    if (pruned < 0 && kept < 0) return "input_ids";
     int64_t ids = w->graph->values[node->inputs[EMBED_WORD]].dims[0];
-    const int32_t *gap = gaps >= 0 ? w->graph->values[gaps].data : NULL;
-    for (int64_t g = 0; gap != NULL && g < w->graph->values[gaps].dims[0]; g++) ids += gap[2 * g + 1];
+    const int32_t *gap = pruned >= 0 ? w->graph->values[pruned].data : NULL;
+    for (int64_t g = 0; gap != NULL && g < w->graph->values[pruned].dims[0]; g++) ids += gap[2 * g + 1];
     if (kept >= 0) ids += w->graph->values[kept].dims[0];
     int64_t *rows = rt_put_alloc(w, (size_t)ids, sizeof *rows);
     if (rows != NULL) number_rows(w->graph, node, ids, rows);

@@ -176,9 +176,9 @@ static void expand_row(const rt_value *table, const float *scale, const uint8_t 
 /* Ids without a row get a copy of the row before, which they used so far. */
 static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab, retort_error *err) {
     rt_value *table = &graph->values[node->inputs[EMBED_WORD]];
-    const rt_value *gaps = input_of(graph, node, EMBED_GAPS), *kept = input_of(graph, node, EMBED_S8_IDS);
-    const int32_t *gap = gaps != NULL ? gaps->data : NULL,
-                  *end = gap != NULL ? gap + 2 * gaps->dims[0] : NULL;
+    const rt_value *pruned = input_of(graph, node, EMBED_PRUNED), *kept = input_of(graph, node, EMBED_S8_IDS);
+    const int32_t *gap = pruned != NULL ? pruned->data : NULL,
+                  *end = gap != NULL ? gap + 2 * pruned->dims[0] : NULL;
     const int32_t *ids = kept != NULL ? kept->data : NULL;
     size_t kept_rows = kept != NULL ? (size_t)kept->dims[0] : 0, kept_row = 0;
     size_t n = (size_t)table->dims[1], row = 0;
@@ -223,7 +223,7 @@ static retort_status expand_tables(rt_graph *graph, int64_t vocab, retort_error 
         if (words) status = expand_words(graph, node, vocab, err);
         if (status == RETORT_OK && input_of(graph, node, EMBED_POSITION)->dtype != RETORT_F32)
             status = expand_positions(graph, node, err);
-        if (words) drop_inputs(node, EMBED_GAPS, EMBED_OPERANDS);
+        if (words) drop_inputs(node, EMBED_PRUNED, EMBED_OPERANDS);
         drop_inputs(node, EMBED_WORD_SCALE, EMBED_CHANNEL_SCALE);
         node->attrs.group = 0;
     }

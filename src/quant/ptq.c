@@ -303,10 +303,10 @@ static retort_status attach_kept(rt_graph *graph, int node, const rounding *r, r
 static size_t list_rows(size_t rows, const rt_words *words, int32_t *out) {
     size_t gap = 0, kept = 0, count = 0;
     for (size_t row = 0; row < rows; row++) {
-        while (gap < words->gap_count &&
-               row >= (size_t)words->gaps[2 * gap] + (size_t)words->gaps[2 * gap + 1])
+        while (gap < words->pruned_count &&
+               row >= (size_t)words->pruned[2 * gap] + (size_t)words->pruned[2 * gap + 1])
             gap++;
-        if (gap < words->gap_count && row >= (size_t)words->gaps[2 * gap]) continue;
+        if (gap < words->pruned_count && row >= (size_t)words->pruned[2 * gap]) continue;
         if (kept < words->kept_count && row == (size_t)words->kept[kept]) {
             kept++;
             continue;
@@ -343,7 +343,7 @@ retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, c
     if (status == RETORT_OK) status = ptq_table(graph, node, EMBED_WORD, r, err);
     graph->values[graph->nodes[node].inputs[EMBED_WORD]].dims[0] = (int64_t)r.n;
     if (status == RETORT_OK)
-        status = attach_ids(graph, node, "gaps", EMBED_GAPS, words->gaps, words->gap_count, 2, err);
+        status = attach_ids(graph, node, "gaps", EMBED_PRUNED, words->pruned, words->pruned_count, 2, err);
     if (status == RETORT_OK)
         status = attach_ids(graph, node, "kept", EMBED_S8_IDS, words->kept, words->kept_count, 1, err);
     if (status == RETORT_OK) status = attach_kept(graph, node, &kept, err);

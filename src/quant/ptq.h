@@ -22,12 +22,12 @@ typedef struct rt_rounder {
 retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, const rt_rounder *rounder,
                             retort_error *err);
 /* Rounds the word table of an Embed to int8 rows, or to 4-bit rows (of 4 or 3 bits) with groups, a multiple
- * of 32. gaps: ids whose rows are omitted (gaps of Embed). rounder: as above, where a panel is 16 rows.
+ * of 32. pruned: ids whose rows are omitted (pruned of Embed). rounder: as above, where a panel is 16 rows.
  * kept: with 4 or 3 bits, ids whose rows get 8 bits. */
 typedef struct rt_words {
-    const int32_t *gaps; /* [gap_count, 2] first id, count */
-    const int32_t *kept; /* [kept_count] ascending, in no gap */
-    size_t gap_count, kept_count;
+    const int32_t *pruned; /* [pruned_count, 2] first id, count */
+    const int32_t *kept;   /* [kept_count] ascending, in no gap */
+    size_t pruned_count, kept_count;
 } rt_words;
 retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, const rt_words *words,
                            const rt_rounder *rounder, retort_error *err);

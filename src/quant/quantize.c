@@ -7,7 +7,7 @@
 #include "quant/gptq_weight.h"
 #include "quant/ptq.h"
 #include "quant/range.h"
-#include "quant/unused.h"
+#include "quant/pruned_ids.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -172,10 +172,10 @@ static retort_status find_frequent(const rt_quantizer *q, int index, rt_words *w
 static retort_status round_tables(rt_quantizer *q, int index, retort_error *err) {
     bool by_importance = q->importance.embedded != NULL && q->table_bits < 8;
     const rt_kernels *kernels = &q->calibration.kernels;
-    rt_unused unused;
+    rt_pruned_ids unused;
     rt_frequent frequent = {0};
-    retort_status status = rt_unused_find(&unused, q->tokenizer, err);
-    rt_words words = {.gaps = unused.gaps, .gap_count = unused.count};
+    retort_status status = rt_pruned_ids_find(&unused, q->tokenizer, err);
+    rt_words words = {.pruned = unused.pruned, .pruned_count = unused.count};
     if (status == RETORT_OK && by_importance) status = find_frequent(q, index, &words, &frequent, err);
     if (status == RETORT_OK && by_importance)
         status = rt_gptq_words(q->graph, index, q->table_bits, q->group, &words, q->importance.embedded,

@@ -2,7 +2,7 @@
  * Embed: tables looked up by id, summed and normalised -> […, hidden]. EMBED_… in graph/operands.h names its inputs.
  *   word      f32, or s8 with a scale per row, or 4-bit codes (rows_s4) that have integer scales per group as well
  *   position  f32, or s8 with a scale per channel
- *   gaps      ranges of ids without a row in word: first id and count; they take the row before
+ *   pruned      ranges of ids without a row in word: first id and count; they take the row before
  *   s8 ids    ids whose rows are int8 where word holds 4-bit codes; word has no row for them
  * With narrow, a second output holds the same in bf16 or s8; what becomes s8 is x * channel scale + channel shift
  * where these are given. */
@@ -22,9 +22,9 @@ static bool word_fits(const rt_shapes *s, int64_t n) {
            rt_is_rows(groups, RETORT_U8, 2, (int64_t[]){word->dims[0], count});
 }
 
-static bool gaps_fit(const rt_value *gaps) {
-    return gaps == NULL || (gaps->rank == 2 && gaps->dims[1] == 2 && gaps->dims[0] > 0 &&
-                            rt_is_rows(gaps, RETORT_I32, 2, gaps->dims));
+static bool pruned_fits(const rt_value *pruned) {
+    return pruned == NULL || (pruned->rank == 2 && pruned->dims[1] == 2 && pruned->dims[0] > 0 &&
+                              rt_is_rows(pruned, RETORT_I32, 2, pruned->dims));
 }
 
 /* Rows that are s8 where others are 4-bit codes: all three, or none. */
@@ -60,7 +60,7 @@ static retort_status infer_embed(rt_shapes *s) {
     if ((types != NULL || type != NULL) &&
         (types == NULL || types->dtype != RETORT_I64 || !rt_same_dims(types, ids) || !rt_is_table(type, n)))
         return rt_fail(s->err, RETORT_FORMAT, "types and their table do not fit");
-    if (!gaps_fit(rt_optional(s, EMBED_GAPS)))
+    if (!pruned_fits(rt_optional(s, EMBED_PRUNED)))
         return rt_fail(s->err, RETORT_FORMAT, "gaps are not i32 [g, 2]");
     if (!kept_fits(s, n)) {
         return rt_fail(s->err, RETORT_FORMAT, "kept rows are not ids i32 [r, 1], s8 [r, %lld] and scales",

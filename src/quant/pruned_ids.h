@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Pieces that no text produces: vocabularies of BERT reserve some 990 ("[unused12]"), 3 % of the table. */
-#ifndef RT_QUANT_UNUSED_H
-#define RT_QUANT_UNUSED_H
+#ifndef RT_QUANT_PRUNED_IDS_H
+#define RT_QUANT_PRUNED_IDS_H
 
 #include "text/tokenizer.h"
 
 /* Ranges of at least 16 ids, which are worth an entry. */
-enum { RT_UNUSED_MOST = 8 };
-typedef struct rt_unused {
-    int32_t gaps[RT_UNUSED_MOST * 2]; /* first id, how many */
+enum { RT_PRUNED_RANGES_MOST = 8 };
+typedef struct rt_pruned_ids {
+    int32_t pruned[RT_PRUNED_RANGES_MOST * 2]; /* first id, how many */
     size_t count;
-} rt_unused;
+} rt_pruned_ids;
 /* Finds pieces with such names that the tokenizer does not produce from their own text: one that a model
  * uses is an added token and is produced. tokenizer may be NULL. */
-retort_status rt_unused_find(rt_unused *out, const rt_tokenizer *tokenizer, retort_error *err);
+retort_status rt_pruned_ids_find(rt_pruned_ids *out, const rt_tokenizer *tokenizer, retort_error *err);
 
 #endif

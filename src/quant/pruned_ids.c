@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "quant/unused.h"
+#include "quant/pruned_ids.h"
 
 #include <string.h>
 
@@ -19,17 +19,17 @@ static retort_status is_unused(const rt_tokenizer *tokenizer, int32_t id, bool *
     return status;
 }
 
-static void add_gap(rt_unused *out, int32_t first, int32_t end) {
-    if (end - first < LEAST || out->count == RT_UNUSED_MOST) return;
-    out->gaps[2 * out->count] = first;
-    out->gaps[2 * out->count + 1] = end - first;
+static void add_gap(rt_pruned_ids *out, int32_t first, int32_t end) {
+    if (end - first < LEAST || out->count == RT_PRUNED_RANGES_MOST) return;
+    out->pruned[2 * out->count] = first;
+    out->pruned[2 * out->count + 1] = end - first;
     out->count++;
 }
 
-retort_status rt_unused_find(rt_unused *out, const rt_tokenizer *tokenizer, retort_error *err) {
+retort_status rt_pruned_ids_find(rt_pruned_ids *out, const rt_tokenizer *tokenizer, retort_error *err) {
     int32_t pieces = tokenizer != NULL ? rt_tokenizer_describe(tokenizer).pieces : 0, first = 1;
     retort_status status = RETORT_OK;
-    *out = (rt_unused){0};
+    *out = (rt_pruned_ids){0};
     for (int32_t id = 1; status == RETORT_OK && id <= pieces; id++) {
         bool unused = false;
         if (id < pieces) status = is_unused(tokenizer, id, &unused, err);
