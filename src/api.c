@@ -4,6 +4,7 @@
 #include "graph/draw.h"
 #include "model/onnx_export.h"
 #include "model/model.h"
+#include "model/storage.h"
 #include "quant/dequantize.h"
 #include "quant/quantize.h"
 #include "run/session.h"
@@ -256,14 +257,13 @@ retort_status retort_model_tensor(const retort_model *model, size_t index, retor
     const struct rt_constant *constant = &constants->items[index];
     const rt_value *value = &model->graph.values[constant->value];
     *info = (retort_tensor_info){.name = value->name, .dtype = value->dtype, .rank = value->rank};
-    bool three = rt_value_fits_three(value);
-    info->layout = rt_layout_name(value->layout);
-    if (three) info->layout = value->layout == RT_LAYOUT_P16_S4 ? "p16_s3" : "rows_s3";
+    rt_storage storage = rt_storage_of(value);
+    info->layout = rt_storage_layout_name(value, storage);
     size_t bytes = 0;
     info->parameters = parameters_of(value, &constant->use);
     info->part = part_names[constant->use.part];
     info->bytes = rt_value_bytes(value, &bytes) ? bytes : 0;
-    if (three) info->bytes = rt_value_three_bytes(value);
+    if (storage == RT_STORAGE_S3) info->bytes = rt_value_three_bytes(value);
     memcpy(info->shape, value->dims, sizeof info->shape);
     return RETORT_OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A model as a safetensors file. */
 #include "graph/ops.h"
+#include "model/storage.h"
 #include "model/stored.h"
 
 #include <stdlib.h>
@@ -59,42 +60,6 @@ static void package_free(package *p) {
     free(p->origin);
 }
 
-static bool is_short(const rt_value *value) {
-    const float *data = value->data;
-    if (!rt_value_may_be_short(value)) return false;
-    for (int64_t i = 0; i < value->dims[0]; i++) {
-        uint32_t bits;
-        memcpy(&bits, &data[i], sizeof bits);
-        if ((bits & 0xffff) != 0) return false;
-    }
-    return true;
-}
-
-/* 4-bit codes that need only 3. False: out of memory. */
-static bool store_three(package *p, const rt_value *value, rt_tensor *out) {
-    size_t bytes = 0, stored = rt_value_three_bytes(value);
-    uint8_t *data = rt_arena_calloc(&p->arena, stored, 1);
-    *out = (rt_tensor){.name = value->name, .data = data, .dtype = RETORT_U8, .rank = 1};
-    out->shape[0] = (int64_t)stored;
-    if (data != NULL && rt_value_bytes(value, &bytes)) rt_pack_s3((bytes + 63) / 64, value->data, data);
-    return data != NULL;
-}
-
-/* The constant as a tensor of the file; false: out of memory. */
-static bool store(package *p, const rt_value *value, rt_tensor *out) {
-    rt_value narrow = *value;
-    if (rt_value_fits_three(value)) return store_three(p, value, out);
-    if (is_short(value)) {
-        size_t n = (size_t)value->dims[0];
-        uint16_t *data = rt_arena_calloc(&p->arena, rt_round_up(n, 32), sizeof *data);
-        if (data == NULL) return false;
-        for (size_t i = 0; i < n; i++) data[i] = rt_f32_to_bf16(((const float *)value->data)[i]);
-        narrow.dtype = RETORT_BF16;
-        narrow.data = data;
-    }
-    return rt_model_tensor(&narrow, out);
-}
-
 /* The constants that the graph's text does not hold, then the vocabulary. */
 static retort_status gather_tensors(package *p, const rt_graph *graph, retort_error *err) {
     p->tensors = rt_calloc(graph->value_count + 1, sizeof *p->tensors);
@@ -104,7 +69,8 @@ static retort_status gather_tensors(package *p, const rt_graph *graph, retort_er
         if (!rt_value_is_constant(value) || rt_value_is_inline(value)) continue;
         if (value->data == NULL)
             return rt_fail(err, RETORT_ARGUMENT, "%.200s: this constant has no data", value->name);
-        if (!store(p, value, &p->tensors[p->count])) return rt_fail_nomem(err, sizeof *value);
+        if (!rt_storage_tensor(value, &p->arena, &p->tensors[p->count]))
+            return rt_fail_nomem(err, sizeof *value);
         p->count++;
     }
     rt_tensor *vocab = &p->tensors[p->count++];

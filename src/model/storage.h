@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * How a .retort file holds a constant: as the kernels read it, or smaller where no bit is lost. */
+#ifndef RT_MODEL_STORAGE_H
+#define RT_MODEL_STORAGE_H
+
+#include "base/tensor.h"
+#include "graph/graph.h"
+
+typedef enum rt_storage {
+    RT_STORAGE_PLAIN, /* in its own dtype and layout */
+    RT_STORAGE_BF16,  /* a vector of floats that are all bf16 ones */
+    RT_STORAGE_S3     /* 4-bit codes that are all of -4…3, in 3 bits each */
+} rt_storage;
+
+/* How the file holds this constant, which has data. */
+rt_storage rt_storage_of(const rt_value *value);
+/* The layout's name in that storage: "p16_s4", or "p16_s3". */
+const char *rt_storage_layout_name(const rt_value *value, rt_storage storage);
+/* The constant as a tensor of the file; what had to be converted is in the arena. False: out of memory. */
+bool rt_storage_tensor(const rt_value *value, rt_arena *arena, rt_tensor *out);
+
+#endif
