@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What fuzz/make_onnx.py makes. */
 static const rt_config configs[] = {
-    {.family = RT_BERT,
+    {.arch = &rt_arch_bert,
      .layers = 1,
      .hidden = 4,
      .heads = 2,
@@ -21,7 +21,7 @@ static const rt_config configs[] = {
      .task = RETORT_TASK_CLASSIFY,
      .pooler = true,
      .labels = 2},
-    {.family = RT_DISTILBERT,
+    {.arch = &rt_arch_distilbert,
      .layers = 1,
      .hidden = 4,
      .heads = 2,
@@ -32,7 +32,7 @@ static const rt_config configs[] = {
      .epsilon = 1e-12f,
      .task = RETORT_TASK_CLASSIFY,
      .labels = 2},
-    {.family = RT_BERT,
+    {.arch = &rt_arch_bert,
      .layers = 1,
      .hidden = 4,
      .heads = 2,

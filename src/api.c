@@ -204,7 +204,7 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .size = sizeof *info,
         .task = config->task,
         .problem = config->problem,
-        .family = config->family == RT_DISTILBERT ? "distilbert" : "bert",
+        .family = config->arch->type,
         .source = model->source,
         .recipe = model->provenance.text,
         .level = model->graph.level,

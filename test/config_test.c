@@ -62,7 +62,7 @@ static void test_config_problems(void **state) {
         assert_int_equal(c.labels, cases[i].labels);
         assert_int_equal(c.problem, cases[i].problem);
         assert_string_equal(c.label_names[c.labels - 1], cases[i].last);
-        assert_int_equal(c.pooler, c.family == RT_BERT);
+        assert_int_equal(c.pooler, c.arch == &rt_arch_bert);
         assert_true(c.epsilon == 1e-12f);
         rt_arena_free(&arena);
     }

@@ -122,8 +122,8 @@ static void test_packages(void **state) {
         assert_int_equal(e.config.labels, cases[i].labels);
         assert_int_equal(e.config.max_length, cases[i].max_length);
         assert_int_equal(e.dense_activation, cases[i].activation);
-        assert_int_equal(e.output.weight != NULL, cases[i].labels != 16);
-        assert_int_equal(e.output.bias != NULL, cases[i].bias);
+        assert_int_equal(e.parts[RT_ROLE_OUTPUT].weight != NULL, cases[i].labels != 16);
+        assert_int_equal(e.parts[RT_ROLE_OUTPUT].bias != NULL, cases[i].bias);
         const char *inner = rt_encoder_folder(&e);
         bool nested = strcmp(inner + strlen(inner) - 13, "0_Transformer") == 0;
         assert_int_equal(nested, strncmp(cases[i].name, "package-old", 11) == 0);
@@ -139,34 +139,35 @@ static void check_role(const rt_tensor *t, int64_t rows, int64_t columns) {
     assert_int_equal(t->shape[0], rows);
     if (columns > 0) assert_int_equal(t->shape[1], columns);
 }
-static void check_linear(const rt_linear *l, int64_t out, int64_t in) {
+static void check_linear(const rt_weight *l, int64_t out, int64_t in) {
     check_role(l->weight, out, in);
     check_role(l->bias, out, 0);
 }
-static void check_norm(const rt_norm *n, int64_t size) {
-    check_role(n->gamma, size, 0);
-    check_role(n->beta, size, 0);
-    assert_ptr_not_equal(n->gamma, n->beta);
+static void check_norm(const rt_weight *n, int64_t size) {
+    check_role(n->weight, size, 0);
+    check_role(n->bias, size, 0);
+    assert_ptr_not_equal(n->weight, n->bias);
 }
 
 static void check_body(const rt_encoder *e, int64_t h, int64_t f) {
-    check_role(e->word, 100, h);
-    check_role(e->position, 48, h);
-    if (e->config.family == RT_BERT) check_role(e->type, 2, h);
-    if (e->config.family == RT_DISTILBERT) assert_null(e->type);
-    check_norm(&e->embedding_norm, h);
+    check_role(e->parts[RT_ROLE_WORD].weight, 100, h);
+    check_role(e->parts[RT_ROLE_POSITION].weight, 48, h);
+    const rt_tensor *type = e->parts[RT_ROLE_TYPE].weight;
+    if (e->config.arch == &rt_arch_bert) check_role(type, 2, h);
+    if (e->config.arch == &rt_arch_distilbert) assert_null(type);
+    check_norm(&e->parts[RT_ROLE_EMBEDDING_NORM], h);
     assert_int_equal(e->config.layers, 2);
     for (int i = 0; i < 2; i++) {
-        const rt_layer *l = &e->layers[i];
-        const rt_linear *square[] = {&l->q, &l->k, &l->v, &l->out};
+        const rt_weight *l = e->layers[i];
+        const rt_weight *square[] = {&l[RT_ROLE_Q], &l[RT_ROLE_K], &l[RT_ROLE_V], &l[RT_ROLE_OUT]};
         for (int j = 0; j < 4; j++) {
             check_linear(square[j], h, h);
             if (j > 0) assert_ptr_not_equal(square[j]->weight, square[j - 1]->weight);
         }
-        check_linear(&l->lin1, f, h);
-        check_linear(&l->lin2, h, f);
-        check_norm(&l->attention_norm, h);
-        check_norm(&l->output_norm, h);
+        check_linear(&l[RT_ROLE_LIN1], f, h);
+        check_linear(&l[RT_ROLE_LIN2], h, f);
+        check_norm(&l[RT_ROLE_ATTENTION_NORM], h);
+        check_norm(&l[RT_ROLE_OUTPUT_NORM], h);
     }
 }
 
@@ -220,9 +221,9 @@ static void test_heads(void **state) {
         assert_int_equal(e.dense_activation, cases[i].dense);
         assert_int_equal(c->max_length, 48);
         check_body(&e, h, cases[i].ffn);
-        if (c->task != RETORT_TASK_EMBED) check_linear(&e.output, c->labels, h);
-        if (cases[i].dense != RT_FN_NONE) check_linear(&e.dense, h, h);
-        if (c->task == RETORT_TASK_FILL) check_norm(&e.head_norm, h);
+        if (c->task != RETORT_TASK_EMBED) check_linear(&e.parts[RT_ROLE_OUTPUT], c->labels, h);
+        if (cases[i].dense != RT_FN_NONE) check_linear(&e.parts[RT_ROLE_DENSE], h, h);
+        if (c->task == RETORT_TASK_FILL) check_norm(&e.parts[RT_ROLE_HEAD_NORM], h);
         rt_encoder_close(&e);
     }
 }
@@ -264,15 +265,15 @@ static void test_forms_agree(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rt_encoder a = open_golden(cases[i].first), b = open_golden(cases[i].second);
-        const rt_tensor *const *left = (const rt_tensor *const *)(const void *)a.layers;
-        const rt_tensor *const *right = (const rt_tensor *const *)(const void *)b.layers;
-        size_t roles = 2 * sizeof(rt_layer) / sizeof(rt_tensor *);
-        for (size_t r = 0; r < roles; r++) same_values(left[r], right[r], cases[i].tolerance);
-        same_values(a.word, b.word, cases[i].tolerance);
-        same_values(a.position, b.position, cases[i].tolerance);
-        same_values(a.embedding_norm.gamma, b.embedding_norm.gamma, cases[i].tolerance);
-        if (a.output.weight != NULL) same_values(a.output.weight, b.output.weight, cases[i].tolerance);
-        if (a.dense.weight != NULL) same_values(a.dense.weight, b.dense.weight, cases[i].tolerance);
+        for (int role = 0; role < RT_ROLES; role++) {
+            bool layer = role >= RT_ROLE_LAYER && role < RT_ROLE_HEAD;
+            for (int64_t k = 0; k < (layer ? a.config.layers : 1); k++) {
+                const rt_weight *left = layer ? &a.layers[k][role] : &a.parts[role];
+                const rt_weight *right = layer ? &b.layers[k][role] : &b.parts[role];
+                if (left->weight != NULL) same_values(left->weight, right->weight, cases[i].tolerance);
+                if (left->bias != NULL) same_values(left->bias, right->bias, cases[i].tolerance);
+            }
+        }
         rt_encoder_close(&a);
         rt_encoder_close(&b);
     }
@@ -308,7 +309,7 @@ static void test_task_choice(void **state) {
     }
     assert_int_equal(rt_encoder_open(&e, golden("bert-classify"), &embed, &err), RETORT_OK);
     assert_int_equal(e.config.pooling, RT_POOL_MEAN);
-    assert_null(e.output.weight);
+    assert_null(e.parts[RT_ROLE_OUTPUT].weight);
     rt_encoder_close(&e);
     check_error(rt_encoder_open(&e, golden("bert-answer"), &tag, &err), RETORT_FORMAT, &err,
                 "'classifier.weight' is missing");
@@ -446,7 +447,7 @@ static void test_views(void **state) {
     (void)state;
     rt_encoder e = open_golden("distilbert-classify");
     const rt_map *map = &e.tensors.maps[0];
-    const uint8_t *data = e.layers[1].lin2.weight->data;
+    const uint8_t *data = e.layers[1][RT_ROLE_LIN2].weight->data;
     assert_true(data > map->data && data < map->data + map->size);
     rt_encoder_close(&e);
     rt_encoder_close(&e);

@@ -147,7 +147,7 @@ static void assert_same_constants(const rt_graph *a, const rt_graph *b) {
 static void assert_same_config(const rt_config *a, const rt_config *b) {
     rt_config plain = *a, other = *b;
     plain.label_names = other.label_names = NULL;
-    assert_int_equal(plain.family, other.family);
+    assert_ptr_equal(plain.arch, other.arch);
     assert_int_equal(plain.task, other.task);
     assert_int_equal(plain.problem, other.problem);
     assert_int_equal(plain.pooling, other.pooling);

@@ -2,13 +2,11 @@
  * Level-0 graph: inputs, embeddings, layers, head. */
 #include "arch/builder.h"
 
-#include <float.h>
-
 static void emit_inputs(rt_builder *b) {
     static const int64_t dims[] = {RT_DIM_BATCH, RT_DIM_SEQ};
     b->ids = rt_graph_input(b->graph, "input_ids", RETORT_I64, 2, dims);
     b->mask = rt_graph_input(b->graph, "attention_mask", RETORT_I64, 2, dims);
-    bool types = b->encoder->config.family == RT_BERT;
+    bool types = b->encoder->config.types > 0;
     b->types = types ? rt_graph_input(b->graph, "token_type_ids", RETORT_I64, 2, dims) : -1;
 }
 
@@ -33,31 +31,19 @@ static int position_ids(rt_builder *b) {
 
 /* -> [batch, seq, hidden] */
 static int embeddings(rt_builder *b) {
-    const rt_encoder *encoder = b->encoder;
+    const rt_weight *parts = b->encoder->parts;
     int x = rt_emit2(b, RT_OP_GATHER, "embeddings.word", "gather",
-                     rt_emit_tensor(b, "embeddings", "word", encoder->word), b->ids);
+                     rt_emit_tensor(b, "embeddings", "word", parts[RT_ROLE_WORD].weight), b->ids);
     if (b->types >= 0) {
         int type = rt_emit2(b, RT_OP_GATHER, "embeddings.type", "gather",
-                            rt_emit_tensor(b, "embeddings", "type", encoder->type), b->types);
+                            rt_emit_tensor(b, "embeddings", "type", parts[RT_ROLE_TYPE].weight), b->types);
         x = rt_emit2(b, RT_OP_ADD, "embeddings.type", "add", x, type);
     }
     int position = rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather",
-                            rt_emit_tensor(b, "embeddings", "position", encoder->position), position_ids(b));
+                            rt_emit_tensor(b, "embeddings", "position", parts[RT_ROLE_POSITION].weight),
+                            position_ids(b));
     x = rt_emit2(b, RT_OP_ADD, "embeddings.position", "add", x, position);
-    return rt_emit_norm(b, "embeddings.norm", &encoder->embedding_norm, x);
-}
-
-/* (1 - mask) * the least float, [batch, 1, 1, seq] */
-static int key_mask(rt_builder *b) {
-    int wide = b->mask;
-    int64_t axes[] = {1, 2};
-    wide = rt_emit2(b, RT_OP_UNSQUEEZE, "mask", "heads", wide,
-                    rt_emit_indices(b, "mask", "heads.axes", 1, &axes[0]));
-    wide = rt_emit2(b, RT_OP_UNSQUEEZE, "mask", "queries", wide,
-                    rt_emit_indices(b, "mask", "queries.axes", 1, &axes[1]));
-    wide = rt_emit(b, RT_OP_CAST, "mask", "cast", 1, &wide, &(rt_attrs){.dtype = RETORT_F32});
-    int padding = rt_emit2(b, RT_OP_SUB, "mask", "sub", rt_emit_scalar(b, "mask", "sub.value", 1), wide);
-    return rt_emit_by(b, RT_OP_MUL, "mask", "mul", padding, -FLT_MAX);
+    return rt_emit_norm(b, "embeddings.norm", &parts[RT_ROLE_EMBEDDING_NORM], x);
 }
 
 retort_status rt_graph_build(rt_graph *out, const rt_encoder *encoder, int64_t mask_id, retort_error *err) {
@@ -69,7 +55,7 @@ retort_status rt_graph_build(rt_graph *out, const rt_encoder *encoder, int64_t m
     rt_builder b = {.graph = &graph, .encoder = encoder, .key_mask = -1};
     emit_inputs(&b);
     int hidden = embeddings(&b);
-    if (encoder->config.family == RT_BERT) b.key_mask = key_mask(&b);
+    if (encoder->config.arch->mask != NULL) b.key_mask = encoder->config.arch->mask(&b);
     for (int64_t i = 0; i < encoder->config.layers; i++) hidden = rt_build_layer(&b, i, hidden);
     graph.output = rt_build_head(&b, hidden);
     retort_status status = rt_graph_verify(&graph, err);

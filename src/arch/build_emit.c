@@ -111,7 +111,7 @@ int rt_emit_reduce(rt_builder *b, rt_op op, const char *scope, const char *leaf,
     return rt_emit(b, op, scope, leaf, 2, (int[]){x, rt_emit_indices(b, scope, name, 1, &axis)}, &attrs);
 }
 
-int rt_emit_linear(rt_builder *b, const char *scope, const rt_linear *linear, int x) {
+int rt_emit_linear(rt_builder *b, const char *scope, const rt_weight *linear, int x) {
     bool gemm = x >= 0 && b->graph->values[x].rank == 2 && linear->bias != NULL;
     int bias = linear->bias != NULL ? rt_emit_tensor(b, scope, "bias", linear->bias) : -1;
     if (gemm) {
@@ -124,9 +124,9 @@ int rt_emit_linear(rt_builder *b, const char *scope, const rt_linear *linear, in
     return linear->bias != NULL ? rt_emit2(b, RT_OP_ADD, scope, "add", bias, y) : y;
 }
 
-int rt_emit_norm(rt_builder *b, const char *scope, const rt_norm *norm, int x) {
-    int gamma = rt_emit_tensor(b, scope, "gamma", norm->gamma);
-    int beta = rt_emit_tensor(b, scope, "beta", norm->beta);
+int rt_emit_norm(rt_builder *b, const char *scope, const rt_weight *norm, int x) {
+    int gamma = rt_emit_tensor(b, scope, "gamma", norm->weight);
+    int beta = rt_emit_tensor(b, scope, "beta", norm->bias);
     return rt_emit(b, RT_OP_LAYER_NORMALIZATION, scope, "normalization", 3, (int[]){x, gamma, beta},
                    &(rt_attrs){.epsilon = b->encoder->config.epsilon});
 }

@@ -11,24 +11,23 @@ static int first_row(rt_builder *b, int hidden) {
 static int classify_head(rt_builder *b, int hidden) {
     const rt_encoder *encoder = b->encoder;
     int x = first_row(b, hidden);
-    if (encoder->dense.weight != NULL) {
-        x = rt_emit_linear(b, "head.dense", &encoder->dense, x);
-        rt_act activation = encoder->config.family == RT_BERT ? RT_FN_TANH : RT_FN_RELU;
-        x = rt_emit_activation(b, "head.dense", activation, x);
+    if (encoder->parts[RT_ROLE_DENSE].weight != NULL) {
+        x = rt_emit_linear(b, "head.dense", &encoder->parts[RT_ROLE_DENSE], x);
+        x = rt_emit_activation(b, "head.dense", encoder->dense_activation, x);
     }
-    return rt_emit_linear(b, "head.output", &encoder->output, x);
+    return rt_emit_linear(b, "head.output", &encoder->parts[RT_ROLE_OUTPUT], x);
 }
 
 static int row_head(rt_builder *b, int hidden) {
-    return rt_emit_linear(b, "head.output", &b->encoder->output, hidden);
+    return rt_emit_linear(b, "head.output", &b->encoder->parts[RT_ROLE_OUTPUT], hidden);
 }
 
 static int fill_head(rt_builder *b, int hidden) {
     const rt_encoder *encoder = b->encoder;
-    int x = rt_emit_linear(b, "head.dense", &encoder->dense, hidden);
-    x = rt_emit_activation(b, "head.dense.activation", encoder->config.activation, x);
-    x = rt_emit_norm(b, "head.norm", &encoder->head_norm, x);
-    x = rt_emit_linear(b, "head.output", &encoder->output, x);
+    int x = rt_emit_linear(b, "head.dense", &encoder->parts[RT_ROLE_DENSE], hidden);
+    x = rt_emit_activation(b, "head.dense.activation", encoder->dense_activation, x);
+    x = rt_emit_norm(b, "head.norm", &encoder->parts[RT_ROLE_HEAD_NORM], x);
+    x = rt_emit_linear(b, "head.output", &encoder->parts[RT_ROLE_OUTPUT], x);
     return rt_emit2(b, RT_OP_MASK_ROWS, "head", "rows", x, b->ids);
 }
 
@@ -70,8 +69,8 @@ static int embed_head(rt_builder *b, int hidden) {
     int x = pooling == RT_POOL_CLS   ? first_row(b, hidden)
             : pooling == RT_POOL_MAX ? max_pool(b, hidden)
                                      : mean_pool(b, hidden);
-    if (encoder->output.weight != NULL) {
-        x = rt_emit_linear(b, "head.output", &encoder->output, x);
+    if (encoder->parts[RT_ROLE_OUTPUT].weight != NULL) {
+        x = rt_emit_linear(b, "head.output", &encoder->parts[RT_ROLE_OUTPUT], x);
         x = rt_emit_activation(b, "head.output", encoder->dense_activation, x);
     }
     return encoder->config.normalize ? unit_length(b, x) : x;

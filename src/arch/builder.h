@@ -11,8 +11,8 @@ enum { RT_SCOPE_MAX = 64 };
 typedef struct rt_builder {
     rt_graph *graph;
     const rt_encoder *encoder;
-    int ids, mask, types; /* the inputs; types is -1 for DistilBERT */
-    int key_mask;         /* BERT: 0 or a very negative number a key, [batch, 1, 1, seq] */
+    int ids, mask, types; /* the inputs; types is -1 where there are none */
+    int key_mask;         /* what the architecture's mask() emits, or -1 */
 } rt_builder;
 
 /* Node "scope.leaf"; its first output. */
@@ -32,11 +32,33 @@ int rt_emit_by(rt_builder *b, rt_op op, const char *scope, const char *leaf, int
 int rt_emit_reduce(rt_builder *b, rt_op op, const char *scope, const char *leaf, int x, int64_t axis,
                    bool keepdims);
 /* torch.nn.Linear on x […, in]: Gemm for a matrix with a bias, else MatMul and Add. */
-int rt_emit_linear(rt_builder *b, const char *scope, const rt_linear *linear, int x);
-int rt_emit_norm(rt_builder *b, const char *scope, const rt_norm *norm, int x);
+int rt_emit_linear(rt_builder *b, const char *scope, const rt_weight *linear, int x);
+int rt_emit_norm(rt_builder *b, const char *scope, const rt_weight *norm, int x);
 int rt_emit_activation(rt_builder *b, const char *scope, rt_act activation, int x);
 /* The axes of x widened by Unsqueeze and then to the shape of `like`, as torch's expand does. */
 int rt_emit_expand(rt_builder *b, const char *scope, int x, int axis_count, const int64_t *axes, int like);
+
+/* Channels of a head of attention. */
+static inline int64_t rt_head_dim(const rt_builder *b) {
+    return b->encoder->config.hidden / b->encoder->config.heads;
+}
+
+/* BERT's, for rows that share them: 0 or a very negative number per key [batch, 1, 1, seq], which is added to
+ * scores divided by sqrt(dim). */
+int rt_bert_mask(rt_builder *b);
+int rt_bert_scores(rt_builder *b, const char *scope, int q, int k);
+#define RT_BERT_KEYS                                                                                         \
+    [RT_KEY_LAYERS] = "num_hidden_layers", [RT_KEY_HIDDEN] = "hidden_size",                                  \
+    [RT_KEY_HEADS] = "num_attention_heads", [RT_KEY_FFN] = "intermediate_size",                              \
+    [RT_KEY_VOCAB] = "vocab_size", [RT_KEY_POSITIONS] = "max_position_embeddings",                           \
+    [RT_KEY_TYPES] = "type_vocab_size"
+#define RT_BERT_NAMES                                                                                        \
+    [RT_ROLE_WORD] = "embeddings.word_embeddings", [RT_ROLE_POSITION] = "embeddings.position_embeddings",    \
+    [RT_ROLE_TYPE] = "embeddings.token_type_embeddings", [RT_ROLE_EMBEDDING_NORM] = "embeddings.LayerNorm",  \
+    [RT_ROLE_Q] = "attention.self.query", [RT_ROLE_K] = "attention.self.key",                                \
+    [RT_ROLE_V] = "attention.self.value", [RT_ROLE_OUT] = "attention.output.dense",                          \
+    [RT_ROLE_ATTENTION_NORM] = "attention.output.LayerNorm", [RT_ROLE_LIN1] = "intermediate.dense",          \
+    [RT_ROLE_LIN2] = "output.dense", [RT_ROLE_OUTPUT_NORM] = "output.LayerNorm"
 
 /* One encoder layer, and the task's head: the output value. */
 int rt_build_layer(rt_builder *b, int64_t index, int hidden);

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config.json of transformers: configuration_distilbert.py and configuration_bert.py. */
+ * config.json of transformers: what the architecture's row names, and what all have. */
 #include "arch/config.h"
 
 #include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
-/* One row a number: its place, the largest value that is believed, its name in each family (NULL: not there).
- * The bounds are several times the largest such model, and keep all products far from overflow. */
+/* One row per size: its place, and the largest value that is believed. The bounds are several times the
+ * largest such model, and keep all products far from overflow. */
 static const struct {
     size_t slot;
     int64_t max;
-    const char *name[2];
-} numbers[] = {
-    {offsetof(rt_config, layers), 1 << 10, {"n_layers", "num_hidden_layers"}},
-    {offsetof(rt_config, hidden), 1 << 16, {"dim", "hidden_size"}},
-    {offsetof(rt_config, heads), 1 << 16, {"n_heads", "num_attention_heads"}},
-    {offsetof(rt_config, ffn), 1 << 20, {"hidden_dim", "intermediate_size"}},
-    {offsetof(rt_config, vocab), 1 << 24, {"vocab_size", "vocab_size"}},
-    {offsetof(rt_config, positions), 1 << 20, {"max_position_embeddings", "max_position_embeddings"}},
-    {offsetof(rt_config, types), 1 << 10, {NULL, "type_vocab_size"}},
+} numbers[RT_KEYS] = {
+    [RT_KEY_LAYERS] = {offsetof(rt_config, layers), 1 << 10},
+    [RT_KEY_HIDDEN] = {offsetof(rt_config, hidden), 1 << 16},
+    [RT_KEY_HEADS] = {offsetof(rt_config, heads), 1 << 16},
+    [RT_KEY_FFN] = {offsetof(rt_config, ffn), 1 << 20},
+    [RT_KEY_VOCAB] = {offsetof(rt_config, vocab), 1 << 24},
+    [RT_KEY_POSITIONS] = {offsetof(rt_config, positions), 1 << 20},
+    [RT_KEY_TYPES] = {offsetof(rt_config, types), 1 << 10},
 };
 
 /* One row a spelling of transformers' ACT2FN. */
@@ -41,67 +41,68 @@ static const struct {
     {"ForTokenClassification", RETORT_TASK_TAG},
     {"ForQuestionAnswering", RETORT_TASK_ANSWER},
     {"ForMaskedLM", RETORT_TASK_FILL},
-    {"ForPreTraining", RETORT_TASK_FILL},
     {"Model", RETORT_TASK_EMBED},
-};
-
-/* One row a family: model_type, how its architectures' names begin. */
-static const struct {
-    const char *type, *prefix;
-} families[] = {
-    [RT_DISTILBERT] = {"distilbert", "DistilBert"},
-    [RT_BERT] = {"bert", "Bert"},
 };
 
 static const char *architecture(const json_t *root) {
     return json_string_value(json_array_get(json_object_get(root, "architectures"), 0));
 }
 
-static bool starts_with(const char *text, const char *prefix) {
-    return strncmp(text, prefix, strlen(prefix)) == 0;
+/* The rows' types or prefixes, "a, b and c", each with `after` behind it. */
+static const char *list_archs(char *out, size_t size, bool prefixes, const char *after, const char *last) {
+    int n = 0;
+    for (size_t i = 0; rt_archs[i] != NULL && n < (int)size; i++) {
+        const char *before = i == 0 ? "" : rt_archs[i + 1] == NULL ? last : ", ";
+        n += snprintf(out + n, size - (size_t)n, "%s%s%s", before,
+                      prefixes ? rt_archs[i]->prefix : rt_archs[i]->type, after);
+    }
+    return out;
 }
 
 retort_status rt_config_task(const json_t *root, const char *name, bool *stated, retort_task *task,
                              retort_error *err) {
+    char known[256];
     const char *head = architecture(root);
     *stated = head != NULL;
     if (head == NULL) return RETORT_OK;
-    for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
-        if (!starts_with(head, families[f].prefix)) continue;
-        for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
-            if (strcmp(head + strlen(families[f].prefix), heads[i].suffix) != 0) continue;
-            *task = heads[i].task;
-            return RETORT_OK;
-        }
+    const rt_arch *arch = rt_arch_of(head);
+    const char *suffix = arch != NULL ? head + strlen(arch->prefix) : "";
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        if (strcmp(suffix, heads[i].suffix) != 0) continue;
+        *task = heads[i].task;
+        return RETORT_OK;
     }
-    return rt_fail(
-        err, RETORT_UNSUPPORTED,
-        "%s: architecture '%.80s'; known are DistilBert… and Bert… with ForSequenceClassification, "
-        "ForTokenClassification, ForQuestionAnswering, ForMaskedLM, ForPreTraining or Model",
-        name, head);
+    if (strcmp(suffix, "ForPreTraining") == 0) {
+        *task = arch->pretraining;
+        return RETORT_OK;
+    }
+    return rt_fail(err, RETORT_UNSUPPORTED,
+                   "%s: architecture '%.80s'; known are %s with ForSequenceClassification, "
+                   "ForTokenClassification, ForQuestionAnswering, ForMaskedLM, ForPreTraining or Model",
+                   name, head, list_archs(known, sizeof known, true, "…", " and "));
 }
 
-retort_status rt_config_family(const json_t *root, const char *name, rt_family *family, retort_error *err) {
+retort_status rt_config_arch(const json_t *root, const char *name, const rt_arch **arch, retort_error *err) {
+    char known[256];
     const char *type = json_string_value(json_object_get(root, "model_type")), *head = architecture(root);
     if (type == NULL && head == NULL) {
-        return rt_fail(err, RETORT_FORMAT, "%s: 'model_type' is missing; expected \"distilbert\" or \"bert\"",
-                       name);
+        return rt_fail(err, RETORT_FORMAT, "%s: 'model_type' is missing; expected %s", name,
+                       list_archs(known, sizeof known, false, "", " or "));
     }
-    for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
-        if (type != NULL ? strcmp(type, families[f].type) != 0 : !starts_with(head, families[f].prefix))
-            continue;
-        *family = (rt_family)f;
-        if (head == NULL || starts_with(head, families[f].prefix)) return RETORT_OK;
-        return rt_fail(err, RETORT_FORMAT, "%s: model_type '%s' contradicts the architecture '%.80s'", name,
-                       type, head);
+    *arch = type != NULL ? rt_arch_find(type) : rt_arch_of(head);
+    if (*arch == NULL) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s '%.80s'; expected %s", name,
+                       type != NULL ? "model_type" : "architecture", type != NULL ? type : head,
+                       list_archs(known, sizeof known, false, "", " or "));
     }
-    return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s '%.80s'; expected distilbert or bert", name,
-                   type != NULL ? "model_type" : "architecture", type != NULL ? type : head);
+    if (head == NULL || strncmp(head, (*arch)->prefix, strlen((*arch)->prefix)) == 0) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%s: model_type '%s' contradicts the architecture '%.80s'", name,
+                   (*arch)->type, head);
 }
 
 static retort_status read_numbers(rt_config *out, const char *name, const json_t *root, retort_error *err) {
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        const char *key = numbers[i].name[out->family];
+    for (size_t i = 0; i < RT_KEYS; i++) {
+        const char *key = out->arch->keys[i];
         if (key == NULL) continue;
         const json_t *value = json_object_get(root, key);
         if (value == NULL) return rt_fail(err, RETORT_FORMAT, "%s: '%s' is missing", name, key);
@@ -122,7 +123,7 @@ static retort_status read_numbers(rt_config *out, const char *name, const json_t
 
 static retort_status read_activation(rt_config *out, const char *name, const json_t *root,
                                      retort_error *err) {
-    const char *key = out->family == RT_DISTILBERT ? "activation" : "hidden_act";
+    const char *key = out->arch->activation_key;
     const char *text = json_string_value(json_object_get(root, key));
     if (text == NULL) return rt_fail(err, RETORT_FORMAT, "%s: '%s' is missing or not text", name, key);
     for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
@@ -134,16 +135,15 @@ static retort_status read_activation(rt_config *out, const char *name, const jso
                    key, text);
 }
 
-/* DistilBERT's is fixed in its code; BERT files older than transformers 2 do not state theirs, the same
- * 1e-12. */
+/* DistilBERT's is fixed in its code; files older than transformers 2 do not state theirs, the same 1e-12. */
 static retort_status read_epsilon(rt_config *out, const char *name, const json_t *root, retort_error *err) {
-    const json_t *value = json_object_get(root, "layer_norm_eps");
+    const char *key = out->arch->epsilon_key;
+    const json_t *value = key != NULL ? json_object_get(root, key) : NULL;
     out->epsilon = 1e-12f;
-    if (out->family == RT_DISTILBERT || value == NULL) return RETORT_OK;
+    if (value == NULL) return RETORT_OK;
     double epsilon = json_number_value(value);
     if (!json_is_number(value) || !(epsilon >= 1e-30 && epsilon <= 0.1)) {
-        return rt_fail(err, RETORT_FORMAT, "%s: 'layer_norm_eps' is %g; expected 1e-30 to 0.1", name,
-                       epsilon);
+        return rt_fail(err, RETORT_FORMAT, "%s: '%s' is %g; expected 1e-30 to 0.1", name, key, epsilon);
     }
     out->epsilon = (float)epsilon;
     return RETORT_OK;
@@ -199,13 +199,13 @@ retort_status rt_config_read(rt_config *out, rt_arena *arena, const char *name, 
                              retort_task task, retort_error *err) {
     *out = (rt_config){.task = task};
     if (!json_is_object(root)) return rt_fail(err, RETORT_FORMAT, "%s: not a JSON object", name);
-    retort_status status = rt_config_family(root, name, &out->family, err);
+    retort_status status = rt_config_arch(root, name, &out->arch, err);
     if (status == RETORT_OK) status = refuse_variants(name, root, err);
     if (status == RETORT_OK) status = read_numbers(out, name, root, err);
     if (status == RETORT_OK) status = read_activation(out, name, root, err);
     if (status == RETORT_OK) status = read_epsilon(out, name, root, err);
     if (status == RETORT_OK) status = read_task(out, arena, name, root, err);
-    out->pooler = out->family == RT_BERT && task == RETORT_TASK_CLASSIFY;
+    if (status == RETORT_OK) out->pooler = out->arch->heads[task].pooler;
     out->max_length = out->positions;
     return status;
 }

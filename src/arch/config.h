@@ -16,7 +16,7 @@ retort_status rt_config_read(rt_config *out, rt_arena *arena, const char *name, 
 /* labels, label_names and problem of a classifier or tagger. */
 retort_status rt_config_labels(rt_config *out, rt_arena *arena, const char *name, const json_t *root,
                                retort_error *err);
-/* DistilBERT or BERT, by model_type, else by the architecture's name. */
-retort_status rt_config_family(const json_t *root, const char *name, rt_family *family, retort_error *err);
+/* The row of model_type, else of the architecture's name. */
+retort_status rt_config_arch(const json_t *root, const char *name, const rt_arch **arch, retort_error *err);
 
 #endif

@@ -16,13 +16,13 @@ static retort_status choose_task(rt_encoder *e, const char *name, const json_t *
                                  const rt_modules *package, const retort_task *force, retort_task *task,
                                  retort_error *err) {
     bool stated = true;
-    rt_family family;
+    const rt_arch *arch;
     *task = force != NULL ? *force : RETORT_TASK_EMBED;
     if (force != NULL || package->pooling != RT_POOL_NONE) return RETORT_OK;
     retort_status status = rt_config_task(root, name, &stated, task, err);
     if (status != RETORT_OK || stated) return status;
-    status = rt_config_family(root, name, &family, err);
-    if (status == RETORT_OK) *task = rt_weights_task(&e->tensors, family);
+    status = rt_config_arch(root, name, &arch, err);
+    if (status == RETORT_OK) *task = rt_weights_task(&e->tensors, arch);
     return status;
 }
 
@@ -50,11 +50,12 @@ static bool has_config(const char *folder) {
     return rt_path_join(path, sizeof path, folder, "config.json") && rt_is_file(path);
 }
 
-/* bert_config.json of google-research/bert states neither the family nor, since heads are built by programs,
+/* bert_config.json of google-research/bert states neither model_type nor, since heads are built by programs,
  * how many labels there are: the weights tell. */
 static retort_status complete_config(json_t *root, const rt_tensors *tensors, retort_error *err) {
     const rt_tensor *head = rt_tensors_find(tensors, "classifier.weight");
-    bool fine = json_is_object(root) && json_object_set_new(root, "model_type", json_string("bert")) == 0;
+    bool fine =
+        json_is_object(root) && json_object_set_new(root, "model_type", json_string(rt_arch_bert.type)) == 0;
     if (fine && head != NULL && head->rank == 2 && json_object_get(root, "num_labels") == NULL) {
         fine = json_object_set_new(root, "num_labels", json_integer(head->shape[0])) == 0;
     }

@@ -6,9 +6,8 @@
 #include "base/memory.h"
 #include "onnx/onnx.h"
 #include "format/tensors.h"
-#include "kernel/kernel.h"
+#include "arch/arch.h"
 
-typedef enum rt_family { RT_DISTILBERT, RT_BERT } rt_family;
 typedef enum rt_pooling { RT_POOL_NONE, RT_POOL_CLS, RT_POOL_MEAN, RT_POOL_MAX } rt_pooling;
 
 /* How two vectors are compared: sentence-transformers' similarity_fn_name. */
@@ -26,15 +25,15 @@ typedef struct rt_sentences {
 } rt_sentences;
 
 typedef struct rt_config {
-    rt_family family;
-    int64_t layers, hidden, heads, ffn, vocab, positions, types; /* types: token types, 0 for DistilBERT */
+    const rt_arch *arch;
+    int64_t layers, hidden, heads, ffn, vocab, positions, types; /* types: token types, or 0 */
     rt_act activation;                                           /* of the FFN */
     float epsilon;                                               /* of LayerNorm */
     retort_task task;
     retort_problem problem;
     rt_pooling pooling;       /* embed only */
     bool normalize;           /* embed only: vectors of length 1 */
-    bool pooler;              /* a BERT classifier's (or pooled embedding's) tanh layer is there */
+    bool pooler;              /* the classifier reads the base model's pooler */
     int64_t labels;           /* logits a row; hidden for embed (after any dense layer), vocab for fill */
     const char **label_names; /* [labels] for classify and tag, else NULL */
     rt_sentences sentences;   /* embed only */
@@ -61,33 +60,19 @@ static inline bool rt_config_has_values(const rt_config *config) {
            (config->labels == 1 || config->problem == RETORT_PROBLEM_REGRESSION);
 }
 
-typedef struct rt_linear {
-    const rt_tensor *weight; /* [out, in], as torch.nn.Linear keeps it */
-    const rt_tensor *bias;   /* [out] or NULL */
-} rt_linear;
-typedef struct rt_norm {
-    const rt_tensor *gamma, *beta; /* [hidden] */
-} rt_norm;
-typedef struct rt_layer {
-    rt_linear q, k, v, out, lin1, lin2;
-    rt_norm attention_norm, output_norm;
-} rt_layer;
+/* What a role of the network has in the file. */
+typedef struct rt_weight {
+    const rt_tensor
+        *weight;           /* Linear: [out, in], as torch.nn.Linear keeps it; LayerNorm: γ; a table's rows */
+    const rt_tensor *bias; /* [out] or NULL; LayerNorm: β */
+} rt_weight;
 
 typedef struct rt_encoder {
     rt_config config;
-    const rt_tensor *word, *position,
-        *type; /* [vocab, hidden], [positions, hidden], [types, hidden] or NULL */
-    rt_norm embedding_norm;
-    rt_layer *layers; /* [config.layers] */
-    /* Heads; weight NULL where the task has no such part.
-     *   classify, DistilBERT: dense = pre_classifier (relu), output = classifier
-     *   classify, BERT:       dense = pooler.dense (tanh),   output = classifier
-     *   tag, answer:          output = classifier / qa_outputs
-     *   fill:                 dense = vocab_transform / transform.dense (config.activation), norm,
-     *                         output = the decoder (tied to `word` if the file has none of its own)
-     *   embed:                output = sentence-transformers' Dense module, if any (dense_activation) */
-    rt_linear dense, output;
-    rt_norm head_norm;
+    rt_weight parts[RT_ROLES];     /* of embeddings and head; weight NULL: it has no such part */
+    rt_weight (*layers)[RT_ROLES]; /* [config.layers], roles from RT_ROLE_LAYER to RT_ROLE_HEAD */
+    /* Of RT_ROLE_DENSE; for embed, whose RT_ROLE_OUTPUT is sentence-transformers' Dense module if any, of
+     * that. A fill head's decoder without a weight of its own is tied to the word table. */
     rt_act dense_activation;
     rt_tensors tensors;       /* owns the data that the roles point to */
     rt_onnx onnx;             /* what tensors borrow from, when the source is an ONNX graph */

@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stddef.h>
 #include <stdio.h>
 
 typedef struct layer {
@@ -46,7 +45,7 @@ static bool add_tensor(walk *w, const char *stem, const char *leaf, rt_tensor te
     return w->m.status == RETORT_OK;
 }
 
-/* A Linear without a bias gets one of zeros: checkpoints of these families always have one. */
+/* A Linear without a bias gets one of zeros: checkpoints of these architectures always have one. */
 static bool add_linear(walk *w, const char *stem, const rt_onnx_linear *linear) {
     rt_tensor weight = linear->weight.tensor, bias = linear->bias.tensor;
     if (!linear->weight.transposed && !transposed(&w->m, &weight)) return false;
@@ -64,32 +63,32 @@ static bool add_norm(walk *w, const char *stem, const rt_onnx_norm *norm) {
 }
 
 static bool add_layer(walk *w, const layer *l, int64_t index) {
-    static const struct {
-        size_t slot, from;
-        bool norm;
+    const struct {
+        rt_role role;
+        const rt_onnx_linear *linear;
+        const rt_onnx_norm *norm;
     } rows[] = {
-        {offsetof(rt_layer, q), offsetof(layer, q), false},
-        {offsetof(rt_layer, k), offsetof(layer, k), false},
-        {offsetof(rt_layer, v), offsetof(layer, v), false},
-        {offsetof(rt_layer, out), offsetof(layer, out), false},
-        {offsetof(rt_layer, attention_norm), offsetof(layer, attention_norm), true},
-        {offsetof(rt_layer, lin1), offsetof(layer, lin1), false},
-        {offsetof(rt_layer, lin2), offsetof(layer, lin2), false},
-        {offsetof(rt_layer, output_norm), offsetof(layer, output_norm), true},
+        {RT_ROLE_Q, &l->q, NULL},
+        {RT_ROLE_K, &l->k, NULL},
+        {RT_ROLE_V, &l->v, NULL},
+        {RT_ROLE_OUT, &l->out, NULL},
+        {RT_ROLE_ATTENTION_NORM, NULL, &l->attention_norm},
+        {RT_ROLE_LIN1, &l->lin1, NULL},
+        {RT_ROLE_LIN2, &l->lin2, NULL},
+        {RT_ROLE_OUTPUT_NORM, NULL, &l->output_norm},
     };
     char stem[RT_WEIGHT_NAME];
     bool added = true;
     for (size_t i = 0; added && i < sizeof rows / sizeof *rows; i++) {
-        const void *from = (const char *)l + rows[i].from;
-        rt_weights_layer_stem(stem, w->m.config->family, index, rows[i].slot);
-        added = rows[i].norm ? add_norm(w, stem, from) : add_linear(w, stem, from);
+        rt_weights_stem(stem, w->m.config, rows[i].role, index);
+        added = rows[i].norm != NULL ? add_norm(w, stem, rows[i].norm) : add_linear(w, stem, rows[i].linear);
     }
     return added;
 }
 
-static bool add_head(walk *w, size_t slot, const rt_onnx_linear *linear) {
+static bool add_head(walk *w, rt_role role, const rt_onnx_linear *linear) {
     char stem[RT_WEIGHT_NAME];
-    rt_weights_stem(stem, w->m.config, slot);
+    rt_weights_stem(stem, w->m.config, role, 0);
     return add_linear(w, stem, linear);
 }
 
@@ -246,18 +245,16 @@ static bool match_embeddings(walk *w, const char *value) {
     bool found = fused ? fused_tables(w, node, &t, &norm)
                        : check_norm(w, value, &norm) && summed_tables(w, norm.x != NULL ? norm.x : value, &t);
     const struct {
-        size_t slot;
+        rt_role role;
         const rt_onnx_weight *table;
-    } rows[] = {{offsetof(rt_encoder, word), &t.word},
-                {offsetof(rt_encoder, position), &t.position},
-                {offsetof(rt_encoder, type), &t.type}};
+    } rows[] = {{RT_ROLE_WORD, &t.word}, {RT_ROLE_POSITION, &t.position}, {RT_ROLE_TYPE, &t.type}};
     for (size_t i = 0; found && i < sizeof rows / sizeof *rows; i++) {
         if (rows[i].table->tensor.data == NULL)
-            continue; /* what the family needs is missed when it is bound */
-        rt_weights_stem(stem, w->m.config, rows[i].slot);
+            continue; /* what the architecture needs is missed when it is bound */
+        rt_weights_stem(stem, w->m.config, rows[i].role, 0);
         found = add_tensor(w, stem, "weight", rows[i].table->tensor);
     }
-    rt_weights_stem(stem, w->m.config, offsetof(rt_encoder, embedding_norm));
+    rt_weights_stem(stem, w->m.config, RT_ROLE_EMBEDDING_NORM, 0);
     return found && add_norm(w, stem, &norm);
 }
 
@@ -294,28 +291,28 @@ static bool output_linear(walk *w, const char *value, rt_onnx_linear *out) {
 static bool classify_head(walk *w, const char *logits, const char **hidden) {
     rt_onnx_linear output, dense;
     rt_onnx_weight bias = {0};
-    rt_act expected = w->m.config->family == RT_BERT ? RT_FN_TANH : RT_FN_RELU, act;
+    const rt_arch_head *head = &w->m.config->arch->heads[RETORT_TASK_CLASSIFY];
+    rt_act act;
     const char *below = NULL;
-    if (!output_linear(w, logits, &output) || !add_head(w, offsetof(rt_encoder, output), &output))
-        return false;
-    if (w->m.config->family == RT_BERT && !w->m.config->pooler) return first_row(w, output.x, hidden);
+    if (!output_linear(w, logits, &output) || !add_head(w, RT_ROLE_OUTPUT, &output)) return false;
+    if (head->pooler && !w->m.config->pooler) return first_row(w, output.x, hidden);
     bool fused = rt_onnx_match_linear(&w->m, output.x, &dense) && dense.act != RT_FN_NONE;
     act = fused ? dense.act : rt_onnx_match_act(&w->m, output.x, &below, &bias);
     if (act == RT_FN_NONE && output.cut) {
         act = RT_FN_RELU;
         below = output.x;
     }
-    if (act != expected)
+    if (act != head->activation)
         return rt_onnx_refuse(&w->m, output.x, "the head's activation (tanh of BERT, relu of DistilBERT)");
     if (!fused && !output_linear(w, below, &dense)) return false;
-    return add_head(w, offsetof(rt_encoder, dense), &dense) && first_row(w, dense.x, hidden);
+    return add_head(w, RT_ROLE_DENSE, &dense) && first_row(w, dense.x, hidden);
 }
 
 static bool row_head(walk *w, const char *logits, const char **hidden) {
     rt_onnx_linear output;
     if (!output_linear(w, unpicked(w, logits), &output)) return false;
     *hidden = output.x;
-    return add_head(w, offsetof(rt_encoder, output), &output);
+    return add_head(w, RT_ROLE_OUTPUT, &output);
 }
 
 static bool fill_head(walk *w, const char *logits, const char **hidden) {
@@ -332,9 +329,9 @@ static bool fill_head(walk *w, const char *logits, const char **hidden) {
     if (!output_linear(w, below, &dense)) return false;
     if (dense.bias.tensor.data == NULL) dense.bias = bias;
     *hidden = dense.x;
-    rt_weights_stem(stem, w->m.config, offsetof(rt_encoder, head_norm));
-    return add_head(w, offsetof(rt_encoder, output), &decoder) &&
-           add_head(w, offsetof(rt_encoder, dense), &dense) && add_norm(w, stem, &norm);
+    rt_weights_stem(stem, w->m.config, RT_ROLE_HEAD_NORM, 0);
+    return add_head(w, RT_ROLE_OUTPUT, &decoder) && add_head(w, RT_ROLE_DENSE, &dense) &&
+           add_norm(w, stem, &norm);
 }
 
 static bool embed_head(walk *w, const char *hidden, const char **out) {

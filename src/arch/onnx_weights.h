@@ -8,7 +8,7 @@
 #include "onnx/onnx.h"
 #include "arch/encoder.h"
 
-/* Adds the weights that config->task needs to *out, under the names that a checkpoint of config->family has;
+/* Adds the weights that config->task needs to *out, under the names that a checkpoint of config->arch has;
  * what had to be transposed, or made from integers, is in out->arena, the rest is borrowed from *onnx. A
  * graph that is another's is refused by the first node that does not fit: also another activation, epsilon or
  * number of layers than `config` says. */

@@ -10,18 +10,17 @@
  * Nothing to do for torch's own. Transposed matrices are copies: at most the file's bytes. */
 retort_status rt_weights_rename(rt_tensors *tensors, const char *file, retort_error *err);
 /* The task whose head is among the tensors; plain encoders embed. */
-retort_task rt_weights_task(const rt_tensors *tensors, rt_family family);
+retort_task rt_weights_task(const rt_tensors *tensors, const rt_arch *arch);
 /* Fills the roles of encoder->config from encoder->tensors: each found by one of its names, of the shape that
  * the configuration says, of a float type, and finite. `file` starts error texts. */
 retort_status rt_weights_bind(rt_encoder *encoder, const char *file, retort_error *err);
 /* The Dense module of a package, from encoder->dense_tensors. */
 retort_status rt_weights_bind_dense(rt_encoder *encoder, const rt_modules *package, retort_error *err);
 
-/* The name that a checkpoint gives a part, less ".weight" and ".bias", into out[RT_WEIGHT_NAME]: of a layer
- * by the offset of its slot in rt_layer, of the rest by the offset in rt_encoder. */
+/* The name that a checkpoint gives a part, less ".weight" and ".bias", into out[RT_WEIGHT_NAME]; `layer` counts
+ * for the roles of a layer. */
 enum { RT_WEIGHT_NAME = 128 };
-void rt_weights_layer_stem(char *out, rt_family family, int64_t index, size_t slot);
-void rt_weights_stem(char *out, const rt_config *config, size_t slot);
+void rt_weights_stem(char *out, const rt_config *config, rt_role role, int64_t layer);
 
 /* Index of the first NaN or infinity of a float dtype; `count` when there is none. */
 size_t rt_first_nonfinite(const void *data, retort_dtype dtype, size_t count);

@@ -32,14 +32,12 @@ static const struct choice {
 } choices[] = {
     {"task", offsetof(rt_config, task), {"classify", "tag", "answer", "fill", "embed"}},
     {"problem", offsetof(rt_config, problem), {"single_label", "multi_label", "regression"}},
-    {"family", offsetof(rt_config, family), {"distilbert", "bert"}},
     {"activation", offsetof(rt_config, activation), {"none", "gelu", "gelu_tanh", "relu", "tanh"}},
     {"pooling", offsetof(rt_config, pooling), {"none", "cls", "mean", "max"}},
 };
 enum { CHOICE_COUNT = sizeof choices / sizeof *choices };
-_Static_assert(sizeof(rt_family) == sizeof(int) && sizeof(retort_task) == sizeof(int) &&
-                   sizeof(retort_problem) == sizeof(int) && sizeof(rt_act) == sizeof(int) &&
-                   sizeof(rt_pooling) == sizeof(int),
+_Static_assert(sizeof(retort_task) == sizeof(int) && sizeof(retort_problem) == sizeof(int) &&
+                   sizeof(rt_act) == sizeof(int) && sizeof(rt_pooling) == sizeof(int),
                "choices are read as int");
 
 static const struct flag {
@@ -66,7 +64,7 @@ static json_t *label_array(const rt_config *config) {
 char *rt_model_config_text(const rt_config *config) {
     const char *base = (const char *)config;
     json_t *root = json_object();
-    int failed = root == NULL;
+    int failed = root == NULL || json_object_set_new(root, "family", json_string(config->arch->type));
     for (size_t i = 0; i < CHOICE_COUNT; i++) {
         int value;
         memcpy(&value, base + choices[i].offset, sizeof value);
@@ -180,10 +178,18 @@ static retort_status read_sentences(retort_model *model, const json_t *root, con
                    (long long)model->config.labels);
 }
 
+static retort_status read_arch(rt_config *config, const json_t *root, const char *name, retort_error *err) {
+    const char *text = json_string_value(json_object_get(root, "family"));
+    config->arch = text != NULL ? rt_arch_find(text) : NULL;
+    if (config->arch != NULL) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: family: %.60s is not known here", name,
+                   text != NULL ? text : "a missing value");
+}
+
 static retort_status read_members(retort_model *model, const json_t *root, const char *name,
                                   retort_error *err) {
     rt_config *config = &model->config;
-    retort_status status = RETORT_OK;
+    retort_status status = read_arch(config, root, name, err);
     for (size_t i = 0; status == RETORT_OK && i < INTEGER_COUNT; i++) {
         status = read_integer(config, root, &integers[i], name, err);
     }

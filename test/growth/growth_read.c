@@ -73,7 +73,7 @@ static retort_status run_bundle(job *j) {
 }
 
 static retort_status run_onnx(job *j) {
-    static const rt_config config = {.family = RT_BERT,
+    static const rt_config config = {.arch = &rt_arch_bert,
                                      .layers = 1,
                                      .hidden = 4,
                                      .heads = 2,
@@ -327,6 +327,7 @@ static retort_status run_graph(job *j) {
 }
 
 static retort_status run_info(job *j) {
+    j->model->config.arch = &rt_arch_bert;
     retort_info info = {.size = sizeof info};
     retort_tensor_info tensor;
     retort_status status = retort_model_info(j->model, &info);

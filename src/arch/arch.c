@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "arch/arch.h"
+
+#include <string.h>
+
+const rt_arch *const rt_archs[] = {&rt_arch_distilbert, &rt_arch_bert, NULL};
+
+const rt_arch *rt_arch_find(const char *type) {
+    for (size_t i = 0; rt_archs[i] != NULL; i++) {
+        if (strcmp(type, rt_archs[i]->type) == 0) return rt_archs[i];
+    }
+    return NULL;
+}
+
+const rt_arch *rt_arch_of(const char *architecture) {
+    for (size_t i = 0; rt_archs[i] != NULL; i++) {
+        if (strncmp(architecture, rt_archs[i]->prefix, strlen(rt_archs[i]->prefix)) == 0) return rt_archs[i];
+    }
+    return NULL;
+}

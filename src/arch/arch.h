@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Architectures, one row and one file each: what config.json and the tensors are called, and what the network
+ * computes where that differs. Adding one: see "Add an architecture" in CONTRIBUTING.md. */
+#ifndef RT_ARCH_ARCH_H
+#define RT_ARCH_ARCH_H
+
+#include "kernel/kernel.h"
+#include "retort.h"
+
+struct rt_builder;
+
+/* Sizes that a config.json states. */
+typedef enum rt_key {
+    RT_KEY_LAYERS,
+    RT_KEY_HIDDEN,
+    RT_KEY_HEADS,
+    RT_KEY_FFN,
+    RT_KEY_VOCAB,
+    RT_KEY_POSITIONS,
+    RT_KEY_TYPES,
+    RT_KEYS
+} rt_key;
+
+/* The parts of a network that have weights. */
+typedef enum rt_role {
+    RT_ROLE_WORD,
+    RT_ROLE_POSITION,
+    RT_ROLE_TYPE,
+    RT_ROLE_EMBEDDING_NORM,
+    RT_ROLE_Q, /* of each layer, to OUTPUT_NORM */
+    RT_ROLE_K,
+    RT_ROLE_V,
+    RT_ROLE_OUT,
+    RT_ROLE_ATTENTION_NORM,
+    RT_ROLE_LIN1,
+    RT_ROLE_LIN2,
+    RT_ROLE_OUTPUT_NORM,
+    RT_ROLE_DENSE, /* of the head, to OUTPUT */
+    RT_ROLE_HEAD_NORM,
+    RT_ROLE_OUTPUT,
+    RT_ROLES,
+    RT_ROLE_LAYER = RT_ROLE_Q, /* the first role of a layer, of a head */
+    RT_ROLE_HEAD = RT_ROLE_DENSE
+} rt_role;
+
+/* A task's head: hidden state → dense → activation → norm → output, NULL where it has no such part. */
+typedef struct rt_arch_head {
+    const char *dense, *norm, *output;
+    const char *old_bias; /* where the output's bias stands in some files, with ".bias" */
+    rt_act activation;    /* of dense; RT_FN_NONE: config.json's */
+    bool pooler;          /* dense lies in the base model */
+} rt_arch_head;
+enum { RT_TASKS = RETORT_TASK_EMBED + 1 };
+
+typedef struct rt_arch {
+    const char *type;                         /* model_type in config.json, family in a .retort file */
+    const char *prefix;                       /* how the names of `architectures` begin */
+    const char *keys[RT_KEYS];                /* config.json's names; NULL: it has none */
+    const char *activation_key, *epsilon_key; /* epsilon_key NULL: always 1e-12 */
+    const char *base;                         /* before the base model's tensors where a head is there */
+    const char *layer;                        /* before a layer's index */
+    const char *names[RT_ROLE_HEAD];          /* tensors of embeddings and layers, less .weight and .bias */
+    rt_arch_head heads[RT_TASKS];             /* by task; embed has none */
+    retort_task pretraining;                  /* what …ForPreTraining is read as */
+    int (*mask)(struct rt_builder *b);        /* emitted once before the layers; NULL: nothing */
+    int (*scores)(struct rt_builder *b, const char *scope, int q, int k); /* masked attention scores */
+} rt_arch;
+
+extern const rt_arch rt_arch_distilbert, rt_arch_bert;
+
+/* Every row; NULL ends them. */
+extern const rt_arch *const rt_archs[];
+/* By model_type; NULL when there is none. */
+const rt_arch *rt_arch_find(const char *type);
+/* By how an architecture's name begins ("BertForMaskedLM"). */
+const rt_arch *rt_arch_of(const char *architecture);
+
+#endif
