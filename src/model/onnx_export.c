@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A model's graph as an ONNX model: inputs, nodes, outputs. */
 #include <stdio.h>
-#include "model/onnx_own.h"
+#include "model/onnx_export.h"
+#include "model/onnx_metadata.h"
 #include "onnx/writer.h"
 
 #include <inttypes.h>

@@ -1,57 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Metadata of our exports, both ways. */
+ * Reading our own exports. */
 #include "model/onnx_own.h"
 
 #include "base/budget.h"
-#include "onnx/writer.h"
+#include "model/onnx_export.h"
+#include "model/onnx_own_integer.h"
 #include "graph/ops.h"
 #include "model/stored.h"
 
 #include <stdlib.h>
-
-/* ---- Writing ---- */
-
-static int append(void *user, const char *data, size_t length) {
-    rt_buffer *buffer = user;
-    rt_buffer_append(buffer, data, length);
-    return buffer->failed;
-}
-
-static bool add_text(rt_onnx *onnx, const char *key, const char *text, size_t length) {
-    char *copy = text != NULL ? rt_arena_text(&onnx->arena, text, length) : NULL;
-    return copy != NULL && rt_onnx_add_metadata(onnx, key, copy);
-}
-
-static const char *export_text(const rt_onnx_options *options) {
-    return options->fused ? "fused" : options->standard ? "standard" : "";
-}
-
-retort_status rt_onnx_describe(rt_onnx *onnx, const retort_model *model, const rt_onnx_options *options,
-                               retort_error *err) {
-    char *vocab = NULL, *settings = NULL;
-    size_t vocab_size = 0;
-    rt_buffer graph = {0};
-    retort_status status = rt_tokenizer_pack(model->tokenizer, &vocab, &vocab_size, &settings, err);
-    if (status != RETORT_OK) return status;
-    char *config = rt_model_config_text(&model->config), *origin = rt_model_origin_text(model);
-    bool added = rt_graph_print(&model->graph, append, &graph) == RETORT_OK && config != NULL &&
-                 origin != NULL && rt_onnx_add_metadata(onnx, "retort.version", RT_MODEL_VERSION) &&
-                 rt_onnx_add_metadata(onnx, RT_ONNX_EXPORT, export_text(options)) &&
-                 add_text(onnx, "retort.graph", graph.data, graph.length) &&
-                 add_text(onnx, "retort.config", config, strlen(config)) &&
-                 add_text(onnx, "retort.tokenizer", settings, strlen(settings)) &&
-                 add_text(onnx, "retort.origin", origin, strlen(origin)) &&
-                 add_text(onnx, RT_ONNX_VOCAB, vocab, vocab_size) &&
-                 rt_onnx_describe_groups(onnx, &model->graph);
-    free(vocab);
-    free(settings);
-    free(config);
-    free(origin);
-    rt_buffer_free(&graph);
-    return added ? RETORT_OK : rt_fail_nomem(err, vocab_size);
-}
-
-/* ---- Reading ---- */
 
 typedef struct loader {
     retort_model *model;
@@ -67,32 +24,6 @@ static const char *metadata(const rt_onnx *onnx, const char *key) {
         if (strcmp(onnx->metadata[i].key, key) == 0) return onnx->metadata[i].value;
     }
     return NULL;
-}
-
-bool rt_onnx_index_make(rt_onnx_index *index, const rt_onnx *onnx) {
-    const size_t prefix = sizeof RT_ONNX_GROUPS - 1;
-    bool made = true;
-    int known;
-    index->onnx = onnx;
-    for (size_t i = 0; made && i < onnx->tensor_count; i++) {
-        made = rt_names_add(&index->tensors, onnx->tensors[i].name, (int)i, &known);
-    }
-    for (size_t i = 0; made && i < onnx->metadata_count; i++) {
-        const char *key = onnx->metadata[i].key;
-        if (strncmp(key, RT_ONNX_GROUPS, prefix) == 0)
-            made = rt_names_add(&index->groups, key + prefix, (int)i, &known);
-    }
-    return made;
-}
-
-void rt_onnx_index_free(rt_onnx_index *index) {
-    rt_names_free(&index->tensors);
-    rt_names_free(&index->groups);
-}
-
-const rt_onnx_tensor *rt_onnx_find(const rt_onnx_index *index, const char *name) {
-    int found = rt_names_find(&index->tensors, name, strlen(name));
-    return found >= 0 ? &index->onnx->tensors[found] : NULL;
 }
 
 /* The constant's data from the tensor of its name, packed as the graph says. */

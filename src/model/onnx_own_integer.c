@@ -2,7 +2,7 @@
  * Integers of our own exports: their codes are tensors of the file, in one of the forms that onnx_integer.c
  * writes; the groups' scales are in the metadata; the columns' sums follow from both. */
 #include "base/budget.h"
-#include "model/onnx_own.h"
+#include "model/onnx_own_integer.h"
 
 #include "kernel/integers.h"
 
@@ -11,49 +11,6 @@
 
 static int input_of(const rt_node *node, int index) {
     return index < node->input_count ? node->inputs[index] : -1;
-}
-
-/* ---- Bytes as hexadecimal digits ---- */
-
-static const char digits[] = "0123456789abcdef";
-
-/* Scales of groups, the pruned of a table, and the ids of its kept rows. */
-static bool is_kept(const rt_value *v) {
-    bool pruned = v->dtype == RETORT_I32 && v->rank == 2;
-    return rt_value_is_constant(v) && v->layout == RT_LAYOUT_ROWS && (pruned || v->dtype == RETORT_U8);
-}
-
-bool rt_onnx_describe_groups(rt_onnx *onnx, const rt_graph *graph) {
-    bool added = true;
-    for (size_t i = 0; added && i < graph->value_count; i++) {
-        const rt_value *v = &graph->values[i];
-        size_t bytes, key_size = strlen(v->name) + sizeof RT_ONNX_GROUPS;
-        if (!is_kept(v) || !rt_value_bytes(v, &bytes)) continue;
-        char *key = rt_arena_calloc(&onnx->arena, key_size, 1),
-             *text = rt_arena_calloc(&onnx->arena, bytes, 2);
-        char *whole = text != NULL ? rt_arena_calloc(&onnx->arena, 2 * bytes + 1, 1) : NULL;
-        if (key == NULL || whole == NULL) return false;
-        snprintf(key, key_size, RT_ONNX_GROUPS "%s", v->name);
-        for (size_t b = 0; b < bytes; b++) {
-            uint8_t byte = ((const uint8_t *)v->data)[b];
-            whole[2 * b] = digits[byte >> 4];
-            whole[2 * b + 1] = digits[byte & 15];
-        }
-        added = rt_onnx_add_metadata(onnx, key, whole);
-    }
-    return added;
-}
-
-static bool read_groups(const rt_onnx_index *index, const rt_value *v, uint8_t *out, size_t bytes) {
-    int found = rt_names_find(&index->groups, v->name, strlen(v->name));
-    const char *text = found >= 0 ? index->onnx->metadata[found].value : "";
-    if (found < 0 || strlen(text) != 2 * bytes) return false;
-    for (size_t b = 0; b < bytes; b++) {
-        const char *high = strchr(digits, text[2 * b]), *low = strchr(digits, text[2 * b + 1]);
-        if (high == NULL || low == NULL) return false;
-        out[b] = (uint8_t)((high - digits) << 4 | (low - digits));
-    }
-    return true;
 }
 
 /* ---- Codes ---- */
@@ -197,7 +154,7 @@ static bool take_linear(rt_graph *graph, const rt_onnx_index *file, const rt_nod
     m.groups = scales;
     m.codes = rt_calloc(m.k, m.n);
     *memory = totals != NULL && m.codes != NULL && (groups == NULL || scales != NULL);
-    bool taken = *memory && (groups == NULL || read_groups(file, groups, scales, packed_groups)) &&
+    bool taken = *memory && (groups == NULL || rt_onnx_read_groups(file, groups, scales, packed_groups)) &&
                  codes_of(&m, rt_onnx_find(file, v->name)) && codes_fit(&m);
     if (taken) taken = *memory = pack(graph, node, &m, totals);
     if (taken && input_of(node, LINEAR_OUTLIERS) >= 0) taken = take_weak(graph, file, node, totals, memory);
@@ -218,7 +175,7 @@ static bool take_table(rt_graph *graph, const rt_onnx_index *file, const rt_node
     if (!rt_onnx_is_shaped(t, RT_ONNX_INT8, 2, v->dims) || !rt_value_bytes(groups, &bytes)) return false;
     uint8_t *codes = room(graph, v), *scales = room(graph, groups);
     *memory = codes != NULL && scales != NULL;
-    if (!*memory || !read_groups(file, groups, scales, bytes)) return false;
+    if (!*memory || !rt_onnx_read_groups(file, groups, scales, bytes)) return false;
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < n; j++) {
             int scale = scales[i * row_groups + j / group];
@@ -241,7 +198,7 @@ static bool take_ids(rt_graph *graph, const rt_onnx_index *file, const rt_node *
     uint8_t *data = room(graph, v);
     rt_value_bytes(v, &bytes);
     *memory = data != NULL;
-    if (!*memory || !read_groups(file, v, data, bytes)) return false;
+    if (!*memory || !rt_onnx_read_groups(file, v, data, bytes)) return false;
     v->data = data;
     return true;
 }
