@@ -23,16 +23,6 @@ static retort_status bad(const table *t, const char *what) {
     return rt_fail(t->err, RETORT_FORMAT, "%s: TensorFlow checkpoint: %s", t->name, what);
 }
 
-bool rt_bundle_varint(rt_cursor *c, uint64_t *out) {
-    uint8_t byte = 0x80;
-    *out = 0;
-    for (int shift = 0; shift < 64 && (byte & 0x80) != 0; shift += 7) {
-        if (!rt_take_u8(c, &byte)) return false;
-        *out |= (uint64_t)(byte & 0x7f) << shift;
-    }
-    return (byte & 0x80) == 0;
-}
-
 /* A block by its handle, offset and size: entries, then the places where a key is whole and their number
  * (which only a search needs). A byte that tells how it is packed and a CRC follow. */
 static retort_status open_block(table *t, rt_cursor *handle, rt_cursor *out) {

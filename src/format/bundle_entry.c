@@ -29,6 +29,16 @@ typedef struct field {
     rt_cursor bytes;
 } field;
 
+bool rt_bundle_varint(rt_cursor *c, uint64_t *out) {
+    uint8_t byte = 0x80;
+    *out = 0;
+    for (int shift = 0; shift < 64 && (byte & 0x80) != 0; shift += 7) {
+        if (!rt_take_u8(c, &byte)) return false;
+        *out |= (uint64_t)(byte & 0x7f) << shift;
+    }
+    return (byte & 0x80) == 0;
+}
+
 static bool next_field(rt_cursor *c, field *out) {
     uint64_t tag, length;
     uint32_t word;
