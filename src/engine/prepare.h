@@ -6,6 +6,11 @@
 #include "engine/plan.h"
 #include "engine/distinct.h"
 
+/* Rows of a chunk, when the batch is larger. */
+enum { RT_CHUNK_ROWS = 512 };
+/* Rows of the smallest chunk that pays off: fewer where most weights are integers. */
+size_t rt_chunk_least_rows(const rt_plan *plan);
+
 /* What a batch is checked against, and how it is cut. */
 typedef struct rt_limits {
     int64_t vocab, types, positions, mask_id;

@@ -5,18 +5,13 @@
 #include "engine/execute.h"
 #include "engine/prepare.h"
 #include "engine/profile.h"
+#include "engine/results.h"
 #include "run/provider.h"
 #include "run/tap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Rows that a worker carries through the network at a time, when the batch is larger; of networks of integer
- * weights also fewer, each of them reading all weights once more. Base shape, 8x128, chunks of 128 rows in
- * place of 512, medians on two cores that others use too: int4 231 ms where it took 262, int8 383 and 393,
- * but float 507 and 475. */
-enum { CHUNK_ROWS = 512, INTEGER_ROWS = 128 };
 
 #define TEXT(number)    TEXT_OF(number)
 #define TEXT_OF(number) #number
@@ -39,37 +34,6 @@ typedef struct native {
     uint64_t runs;
 } native;
 
-/* Result rows of one of the caller's sequences. */
-static void copy_rows(native *n, size_t sequence, const float *from) {
-    size_t columns = n->plan.output_columns, place = (size_t)n->batch.places[sequence];
-    size_t rows = (size_t)n->batch.places[sequence + 1] - place;
-    memcpy(n->out + place * columns, from, rows * columns * sizeof *from);
-}
-
-/* Result rows of a chunk go to their places in the batch's result; padding is left behind. */
-static void copy_out(void *user, size_t index, const rt_worker *worker) {
-    native *n = user;
-    const rt_chunk *chunk = &n->batch.chunks[index];
-    const uint32_t *sequences = n->batch.distinct.first + n->batch.first_sequence[index];
-    const float *from = rt_place_at(&n->plan.output, worker);
-    for (size_t b = 0; b < chunk->batch; b++) {
-        const size_t row[] = {[RT_ROWS_ALL] = (size_t)chunk->starts[b],
-                              [RT_ROWS_BATCH] = b,
-                              [RT_ROWS_MASKS] = (size_t)chunk->mask_starts[b]};
-        copy_rows(n, sequences[b], from + row[n->plan.output_rows] * n->plan.output_columns);
-    }
-}
-
-/* Sequences that equal an earlier one get its rows. */
-static void repeat_results(native *n) {
-    const rt_distinct *distinct = &n->batch.distinct;
-    for (size_t i = 0; distinct->count < n->batch.sequences && i < n->batch.sequences; i++) {
-        size_t first = distinct->first[distinct->same[i]];
-        if (first == i) continue;
-        copy_rows(n, i, n->out + (size_t)n->batch.places[first] * n->plan.output_columns);
-    }
-}
-
 static retort_status native_run(void *state, const retort_batch *batch, retort_matrix *out,
                                 retort_error *err) {
     native *n = state;
@@ -80,11 +44,12 @@ static retort_status native_run(void *state, const retort_batch *batch, retort_m
         !rt_grow((void **)&n->out, &n->out_capacity, rt_max(count, 1), sizeof *n->out)) {
         return rt_fail_nomem(err, rows * n->plan.output_columns * sizeof *n->out);
     }
-    const rt_work work = {n->batch.chunks, n->batch.chunk_count, n->batch.team, copy_out, n};
+    rt_results results = {&n->plan, &n->batch, n->out};
+    const rt_work work = {n->batch.chunks, n->batch.chunk_count, n->batch.team, rt_results_put, &results};
     status = rt_execute(&n->executor, &work, err);
     n->runs += n->batch.chunk_count;
     if (status != RETORT_OK) return status;
-    repeat_results(n);
+    rt_results_repeat(&results);
     *out = (retort_matrix){.data = n->out, .rows = rows, .columns = n->plan.output_columns};
     return RETORT_OK;
 }
@@ -99,15 +64,6 @@ static void native_close(void *state) {
     free(n->out);
     rt_profile_close(&n->profile);
     free(n);
-}
-
-static size_t least_rows(const rt_plan *plan) {
-    uint64_t integers = 0, all = 0;
-    for (size_t i = 0; i < plan->step_count; i++) {
-        all += plan->steps[i].weight_bytes;
-        if (plan->steps[i].arithmetic == RETORT_S8) integers += plan->steps[i].weight_bytes;
-    }
-    return 2 * integers > all ? INTEGER_ROWS : CHUNK_ROWS;
 }
 
 static retort_status open_observers(native *n, const retort_session_options *options, retort_error *err) {
@@ -133,7 +89,7 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
     if (status != RETORT_OK) return status;
     rt_kernels_select(&n->kernels, features);
     size_t positions = (size_t)model->config.positions;
-    size_t wanted = options->chunk_tokens > 0 ? (size_t)options->chunk_tokens : CHUNK_ROWS;
+    size_t wanted = options->chunk_tokens > 0 ? (size_t)options->chunk_tokens : RT_CHUNK_ROWS;
     n->limits = (rt_limits){
         .vocab = model->config.vocab,
         .types = model->config.types,
@@ -148,7 +104,7 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
     };
     status = rt_plan_make(&n->plan, &model->graph, &n->kernels, n->limits.capacity, positions, err);
     n->limits.output = n->plan.output_rows;
-    if (status == RETORT_OK) n->limits.least = least_rows(&n->plan);
+    if (status == RETORT_OK) n->limits.least = rt_chunk_least_rows(&n->plan);
     if (status == RETORT_OK) status = rt_thread_pool_open(&n->pool, options->threads, err);
     if (status == RETORT_OK) status = rt_executor_open(&n->executor, &n->plan, n->pool, err);
     return status == RETORT_OK ? open_observers(n, options, err) : status;
