@@ -63,7 +63,10 @@ def make_config(family, head, size=SMALL, activation="gelu", labels=None, **more
         return transformers.DistilBertConfig(
             vocab_size=len(VOCAB), dim=size["hidden"], n_layers=size["layers"], n_heads=size["heads"],
             hidden_dim=size["ffn"], max_position_embeddings=size["positions"], activation=activation, **more)
-    return transformers.BertConfig(
+    if family == "electra":
+        more["embedding_size"] = size.get("embedding", 24)
+    config = {"bert": transformers.BertConfig, "electra": transformers.ElectraConfig}[family]
+    return config(
         vocab_size=len(VOCAB), hidden_size=size["hidden"], num_hidden_layers=size["layers"],
         num_attention_heads=size["heads"], intermediate_size=size["ffn"],
         max_position_embeddings=size["positions"], hidden_act=activation, **more)
@@ -74,7 +77,7 @@ def make_model(family, head, seed, dtype=torch.float32, **options):
     torch.manual_seed(seed)
     config = make_config(family, head, **options)
     config._attn_implementation = "eager"
-    prefix = {"distilbert": "DistilBert", "bert": "Bert"}[family]
+    prefix = {"distilbert": "DistilBert", "bert": "Bert", "electra": "Electra"}[family]
     model = getattr(transformers, prefix + HEADS[head])(config).eval()
     with torch.no_grad():
         spread = options.get("size", SMALL).get("spread", 0.2)
@@ -93,7 +96,7 @@ def make_inputs(head, family, positions):
         if head in ("fill", "pretrain"):
             row[1 : first - 1 : 5] = [MASK] * len(row[1 : first - 1 : 5])
         ids.append(row)
-        types.append([0] * first + [1 if family == "bert" else 0] * second)
+        types.append([0] * first + [0 if family == "distilbert" else 1] * second)
     return ids, types
 
 
@@ -102,7 +105,7 @@ def run(model, head, ids, types):
     outputs = []
     for row, kinds in zip(ids, types):
         inputs = {"input_ids": torch.tensor([row]), "attention_mask": torch.ones(1, len(row), dtype=torch.long)}
-        if model.config.model_type == "bert":
+        if model.config.model_type != "distilbert":
             inputs["token_type_ids"] = torch.tensor([kinds])
         out = model(**inputs)
         if head == "classify":
@@ -111,6 +114,8 @@ def run(model, head, ids, types):
             outputs += out.logits[0].tolist()
         elif head == "answer":
             outputs += torch.stack([out.start_logits[0], out.end_logits[0]], dim=1).tolist()
+        elif head == "pretrain" and model.config.model_type == "electra":  # a discriminator's encoder embeds
+            outputs += model.electra(**inputs).last_hidden_state.mean(dim=1).tolist()
         elif head in ("fill", "pretrain"):
             logits = out.logits if head == "fill" else out.prediction_logits
             outputs += logits[0][torch.tensor(row) == MASK].tolist()
@@ -435,6 +440,13 @@ CHECKPOINTS = [
     ("bert-pretrain", "bert", "pretrain", dict(seed=17, dtype=torch.float16)),
     ("bert-embed", "bert", "embed", dict(seed=18)),
     ("bert-wide", "bert", "classify", dict(seed=19, size=WIDE, dtype=torch.float16)),
+    ("electra-classify", "electra", "classify", dict(seed=40, activation="gelu_new")),
+    ("electra-square", "electra", "classify", dict(seed=41, size=dict(SMALL, embedding=16))),
+    ("electra-tag", "electra", "tag", dict(seed=42)),
+    ("electra-answer", "electra", "answer", dict(seed=43)),
+    ("electra-fill", "electra", "fill", dict(seed=44)),
+    ("electra-discriminator", "electra", "pretrain", dict(seed=45)),
+    ("electra-embed", "electra", "embed", dict(seed=46)),
     ("bert-long", "bert", "classify", dict(seed=31, size=LONG, dtype=torch.bfloat16)),
 ]
 PACKAGES = [

@@ -18,6 +18,7 @@ typedef enum rt_key {
     RT_KEY_VOCAB,
     RT_KEY_POSITIONS,
     RT_KEY_TYPES,
+    RT_KEY_EMBEDDING,
     RT_KEYS
 } rt_key;
 
@@ -27,7 +28,8 @@ typedef enum rt_role {
     RT_ROLE_POSITION,
     RT_ROLE_TYPE,
     RT_ROLE_EMBEDDING_NORM,
-    RT_ROLE_Q, /* of each layer, to OUTPUT_NORM */
+    RT_ROLE_PROJECTION, /* from the embeddings to the hidden size, where these differ */
+    RT_ROLE_Q,          /* of each layer, to OUTPUT_NORM */
     RT_ROLE_K,
     RT_ROLE_V,
     RT_ROLE_OUT,
@@ -56,6 +58,7 @@ typedef struct rt_arch {
     const char *type;                         /* model_type in config.json, family in a .retort file */
     const char *prefix;                       /* how the names of `architectures` begin */
     const char *keys[RT_KEYS];                /* config.json's names; NULL: it has none */
+    int64_t defaults[RT_KEYS];                /* of a key that is absent; 0: it must be there */
     const char *activation_key, *epsilon_key; /* epsilon_key NULL: always 1e-12 */
     const char *base;                         /* before the base model's tensors where a head is there */
     const char *layer;                        /* before a layer's index */
@@ -66,7 +69,7 @@ typedef struct rt_arch {
     int (*scores)(struct rt_builder *b, const char *scope, int q, int k); /* masked attention scores */
 } rt_arch;
 
-extern const rt_arch rt_arch_distilbert, rt_arch_bert;
+extern const rt_arch rt_arch_distilbert, rt_arch_bert, rt_arch_electra;
 
 /* Every row; NULL ends them. */
 extern const rt_arch *const rt_archs[];

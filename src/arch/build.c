@@ -43,7 +43,9 @@ static int embeddings(rt_builder *b) {
                             rt_emit_tensor(b, "embeddings", "position", parts[RT_ROLE_POSITION].weight),
                             position_ids(b));
     x = rt_emit2(b, RT_OP_ADD, "embeddings.position", "add", x, position);
-    return rt_emit_norm(b, "embeddings.norm", &parts[RT_ROLE_EMBEDDING_NORM], x);
+    x = rt_emit_norm(b, "embeddings.norm", &parts[RT_ROLE_EMBEDDING_NORM], x);
+    if (parts[RT_ROLE_PROJECTION].weight == NULL) return x;
+    return rt_emit_linear(b, "embeddings.projection", &parts[RT_ROLE_PROJECTION], x);
 }
 
 retort_status rt_graph_build(rt_graph *out, const rt_encoder *encoder, int64_t mask_id, retort_error *err) {

@@ -20,6 +20,7 @@ static const struct {
     [RT_KEY_VOCAB] = {offsetof(rt_config, vocab), 1 << 24},
     [RT_KEY_POSITIONS] = {offsetof(rt_config, positions), 1 << 20},
     [RT_KEY_TYPES] = {offsetof(rt_config, types), 1 << 10},
+    [RT_KEY_EMBEDDING] = {offsetof(rt_config, embedding), 1 << 16},
 };
 
 /* One row a spelling of transformers' ACT2FN. */
@@ -105,6 +106,9 @@ static retort_status read_numbers(rt_config *out, const char *name, const json_t
         const char *key = out->arch->keys[i];
         if (key == NULL) continue;
         const json_t *value = json_object_get(root, key);
+        int64_t *slot = (int64_t *)(void *)((char *)out + numbers[i].slot);
+        *slot = out->arch->defaults[i];
+        if (value == NULL && *slot > 0) continue;
         if (value == NULL) return rt_fail(err, RETORT_FORMAT, "%s: '%s' is missing", name, key);
         if (!json_is_integer(value))
             return rt_fail(err, RETORT_FORMAT, "%s: '%s' is not an integer", name, key);
@@ -113,8 +117,9 @@ static retort_status read_numbers(rt_config *out, const char *name, const json_t
             return rt_fail(err, RETORT_FORMAT, "%s: '%s' is %" PRId64 "; expected 1 to %" PRId64, name, key,
                            n, numbers[i].max);
         }
-        *(int64_t *)(void *)((char *)out + numbers[i].slot) = n;
+        *slot = n;
     }
+    if (out->arch->keys[RT_KEY_EMBEDDING] == NULL) out->embedding = out->hidden;
     if (out->hidden % out->heads == 0) return RETORT_OK;
     return rt_fail(err, RETORT_FORMAT,
                    "%s: a hidden size of %" PRId64 " cannot be divided by %" PRId64 " heads", name,

@@ -27,8 +27,9 @@ typedef struct rt_sentences {
 typedef struct rt_config {
     const rt_arch *arch;
     int64_t layers, hidden, heads, ffn, vocab, positions, types; /* types: token types, or 0 */
-    rt_act activation;                                           /* of the FFN */
-    float epsilon;                                               /* of LayerNorm */
+    int64_t embedding; /* width of the embeddings: hidden, but for ELECTRA */
+    rt_act activation; /* of the FFN */
+    float epsilon;     /* of LayerNorm */
     retort_task task;
     retort_problem problem;
     rt_pooling pooling;       /* embed only */

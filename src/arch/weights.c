@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* What a dimension of a weight must be equal to. */
-typedef enum dim { HIDDEN, FFN, VOCAB, POSITIONS, TYPES, LABELS, DIMS } dim;
+typedef enum dim { HIDDEN, EMBEDDING, FFN, VOCAB, POSITIONS, TYPES, LABELS, DIMS } dim;
 
 /* What a role has in a file: Linear layers `name`.weight [rows, columns] and `name`.bias [rows], norms [rows]
  * both, tables [rows, columns] alone. The output of FILL is bound apart: it may be tied. */
@@ -15,10 +15,11 @@ static const struct {
     part_kind kind;
     dim rows, columns;
 } shapes[RT_ROLES] = {
-    [RT_ROLE_WORD] = {TABLE, VOCAB, HIDDEN},
-    [RT_ROLE_POSITION] = {TABLE, POSITIONS, HIDDEN},
-    [RT_ROLE_TYPE] = {TABLE, TYPES, HIDDEN},
-    [RT_ROLE_EMBEDDING_NORM] = {NORM, HIDDEN, HIDDEN},
+    [RT_ROLE_WORD] = {TABLE, VOCAB, EMBEDDING},
+    [RT_ROLE_POSITION] = {TABLE, POSITIONS, EMBEDDING},
+    [RT_ROLE_TYPE] = {TABLE, TYPES, EMBEDDING},
+    [RT_ROLE_EMBEDDING_NORM] = {NORM, EMBEDDING, EMBEDDING},
+    [RT_ROLE_PROJECTION] = {LINEAR, HIDDEN, EMBEDDING},
     [RT_ROLE_Q] = {LINEAR, HIDDEN, HIDDEN},
     [RT_ROLE_K] = {LINEAR, HIDDEN, HIDDEN},
     [RT_ROLE_V] = {LINEAR, HIDDEN, HIDDEN},
@@ -27,8 +28,8 @@ static const struct {
     [RT_ROLE_LIN1] = {LINEAR, FFN, HIDDEN},
     [RT_ROLE_LIN2] = {LINEAR, HIDDEN, FFN},
     [RT_ROLE_OUTPUT_NORM] = {NORM, HIDDEN, HIDDEN},
-    [RT_ROLE_DENSE] = {LINEAR, HIDDEN, HIDDEN},
-    [RT_ROLE_HEAD_NORM] = {NORM, HIDDEN, HIDDEN},
+    [RT_ROLE_DENSE] = {LINEAR, HIDDEN, HIDDEN}, /* of FILL [embedding, hidden] */
+    [RT_ROLE_HEAD_NORM] = {NORM, EMBEDDING, EMBEDDING},
     [RT_ROLE_OUTPUT] = {LINEAR, LABELS, HIDDEN},
 };
 
@@ -136,7 +137,8 @@ static retort_status bind_part(const binder *b, rt_weight *out, rt_role role, co
     const char *name = name_of(b->arch, b->task, role),
                *base = in_base(b->arch, b->task, role) ? b->base : "";
     int64_t shape[2] = {b->dims[shapes[role].rows], b->dims[shapes[role].columns]};
-    if (name == NULL) return RETORT_OK;
+    if (name == NULL || (role == RT_ROLE_PROJECTION && shape[0] == shape[1])) return RETORT_OK;
+    if (role == RT_ROLE_DENSE && b->task == RETORT_TASK_FILL) shape[0] = b->dims[EMBEDDING];
     snprintf(rest, sizeof rest, "%s%s.weight", stem, name);
     retort_status status = bind(b, &out->weight, base, rest, shape, shapes[role].kind == NORM ? 1 : 2);
     if (status != RETORT_OK || shapes[role].kind == TABLE) return status;
@@ -165,7 +167,7 @@ static retort_status bind_layers(const binder *b, rt_encoder *e) {
 static retort_status bind_decoder(const binder *b, rt_encoder *e) {
     char name[NAME_SIZE], weight[RT_WEIGHT_NAME], bias[RT_WEIGHT_NAME];
     const rt_arch_head *head = &b->arch->heads[RETORT_TASK_FILL];
-    int64_t shape[2] = {b->dims[VOCAB], b->dims[HIDDEN]};
+    int64_t shape[2] = {b->dims[VOCAB], b->dims[EMBEDDING]};
     rt_weight *decoder = &e->parts[RT_ROLE_OUTPUT];
     retort_status status = RETORT_OK;
     snprintf(weight, sizeof weight, "%s.weight", head->output);
@@ -246,6 +248,7 @@ retort_status rt_weights_bind(rt_encoder *e, const char *file, retort_error *err
                 .task = c->task,
                 .err = err,
                 .dims = {[HIDDEN] = c->hidden,
+                         [EMBEDDING] = c->embedding,
                          [FFN] = c->ffn,
                          [VOCAB] = c->vocab,
                          [POSITIONS] = c->positions,
