@@ -2,6 +2,7 @@
  * An ONNX file from memory: as our own export, and as the graph of a small BERT and DistilBERT. */
 #include "model/onnx_own.h"
 #include "arch/onnx_weights.h"
+#include "onnx/normalize.h"
 #include "touch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -61,10 +62,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     retort_error err;
     bool own;
     if (rt_onnx_parse(&onnx, "fuzz", NULL, data, size, &err) != RETORT_OK) return 0;
-    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) read_weights(&onnx, &configs[i]);
     retort_model *model = rt_model_new();
     if (model != NULL) rt_onnx_own(model, "fuzz", &onnx, &own, &err);
     retort_model_free(model);
+    bool normal = rt_onnx_normalize(&onnx, &err) == RETORT_OK;
+    for (size_t i = 0; normal && i < sizeof configs / sizeof *configs; i++) read_weights(&onnx, &configs[i]);
     rt_onnx_close(&onnx);
     return 0;
 }

@@ -173,6 +173,48 @@ static void test_scales_and_zero_points(void **state) {
     retort_model_free(plain);
 }
 
+/* The FFN's first product on codes of x and of the weight, as QOperator files have it. */
+static void with_codes(rt_onnx *onnx) {
+    static const char *quantize[] = {"", "step", "middle", "x codes"},
+                      *product[] = {"x codes", "step", "middle", "W", "S", "", "step", "middle", "y codes"},
+                      *dequantize[] = {"y codes", "step", "middle", ""};
+    static const float step = 0.05F;
+    static const uint8_t middle = 128;
+    rt_onnx_node *at = first_of_ffn(onnx);
+    size_t index = (size_t)(at - onnx->nodes);
+    add_tensor(onnx, "W", RT_ONNX_INT8, 2, now->codes_dims, codes);
+    add_tensor(onnx, "S", RT_ONNX_FLOAT, now->scale_rank, now->scale_dims, scales);
+    add_tensor(onnx, "step", RT_ONNX_FLOAT, 0, NULL, &step);
+    add_tensor(onnx, "middle", RT_ONNX_UINT8, 0, NULL, &middle);
+    quantize[0] = at->inputs[0];
+    dequantize[3] = at->outputs[0];
+    for (int i = 0; i < 2; i++) assert_non_null(rt_onnx_add_node(onnx));
+    at = &onnx->nodes[index];
+    memmove(at + 3, at + 1, (onnx->node_count - index - 3) * sizeof *at);
+    at[0] = (rt_onnx_node){"QuantizeLinear", "", "q", quantize, &quantize[3], 3, 1, NULL, 0};
+    at[1] = (rt_onnx_node){"QLinearMatMul", "", "qm", product, &product[8], 8, 1, NULL, 0};
+    at[2] = (rt_onnx_node){"DequantizeLinear", "", "dq", dequantize, &dequantize[3], 3, 1, NULL, 0};
+}
+
+/* It is the model of the floats that the weight's codes mean: activations are rounded anew. */
+static void test_products_of_codes(void **state) {
+    static const form per_channel = {-9, 0, 1, -1, {N}, {0}, K, 1, false, {K, N}, NULL};
+    (void)state;
+    retort_model *plain = golden("bert-classify", 0, RETORT_F32), *expected = NULL, *found = NULL;
+    retort_error err = {0};
+    link_checkpoint("bert-classify");
+    now = &per_channel;
+    make_codes();
+    write_plain(plain, with_codes);
+    if (try_import(&found, 0, &err) != RETORT_OK) fail_msg("%s", err.text);
+    write_plain(plain, with_floats);
+    if (try_import(&expected, 0, &err) != RETORT_OK) fail_msg("%s", err.text);
+    assert_same_model(expected, found);
+    retort_model_free(found);
+    retort_model_free(expected);
+    retort_model_free(plain);
+}
+
 /* ---- Codes between operators ---- */
 
 static bool is_rounded(const rt_onnx_node *node) {
@@ -293,6 +335,7 @@ static void test_own_codes_of_another_shape(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scales_and_zero_points),
+        cmocka_unit_test(test_products_of_codes),
         cmocka_unit_test(test_codes_between_operators),
         cmocka_unit_test(test_own_codes_of_another_shape),
     };

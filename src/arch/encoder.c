@@ -7,6 +7,7 @@
 #include "arch/onnx_weights.h"
 #include "arch/modules.h"
 #include "arch/weights.h"
+#include "onnx/normalize.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -92,6 +93,8 @@ static retort_status open_weights(rt_encoder *e, const char *graph, const rt_mod
     retort_status status;
     if (graph != NULL) {
         status = rt_onnx_open(&e->onnx, graph, err);
+        e->source_nodes = e->onnx.node_count;
+        if (status == RETORT_OK) status = rt_onnx_normalize(&e->onnx, err);
         if (status == RETORT_OK) status = read_config(e, package, force, err);
         if (status == RETORT_OK) status = rt_onnx_weights(&e->tensors, &e->onnx, graph, &e->config, err);
         return status == RETORT_OK ? rt_weights_bind(e, graph, err) : status;

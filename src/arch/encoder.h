@@ -76,7 +76,8 @@ typedef struct rt_encoder {
      * that. A fill head's decoder without a weight of its own is tied to the word table. */
     rt_act dense_activation;
     rt_tensors tensors;       /* owns the data that the roles point to */
-    rt_onnx onnx;             /* what tensors borrow from, when the source is an ONNX graph */
+    rt_onnx onnx;             /* what tensors borrow from, when the source is an ONNX graph, */
+    size_t source_nodes;      /* and the nodes that its file has */
     rt_tensors dense_tensors; /* of a sentence-transformers Dense module, if any */
     rt_arena arena;           /* owns names, layers, folder */
     const char *folder;       /* rt_encoder_folder */

@@ -80,6 +80,7 @@ typedef struct rt_onnx_norm {
     const char *left, *right;         /* or the two values whose sum is */
     rt_onnx_weight gamma, beta, bias; /* bias: added to them as well */
     double epsilon;
+    bool half; /* epsilon is a float16: conversion raises what is too small for one to its least */
 } rt_onnx_norm;
 bool rt_onnx_match_norm(rt_onnx_match *m, const char *value, rt_onnx_norm *out);
 

@@ -29,10 +29,12 @@ static bool centred(const rt_onnx_match *m, const char *value, const char **x) {
 }
 
 /* √(mean((x - mean)²) + epsilon) */
-static bool deviation(const rt_onnx_match *m, const char *value, const char *x, double *epsilon) {
+static bool deviation(const rt_onnx_match *m, const char *value, const char *x, rt_onnx_norm *out) {
     const rt_onnx_node *root = rt_onnx_made_by(m, value, "Sqrt");
     const rt_onnx_node *add = root != NULL ? rt_onnx_made_by(m, rt_onnx_input(root, 0), "Add") : NULL;
-    if (add == NULL || !rt_onnx_scalar(m, rt_onnx_input(add, 1), epsilon)) return false;
+    if (add == NULL || !rt_onnx_scalar(m, rt_onnx_input(add, 1), &out->epsilon)) return false;
+    const rt_onnx_tensor *constant = rt_onnx_constant(m, rt_onnx_input(add, 1));
+    out->half = constant != NULL && constant->type == RT_ONNX_FLOAT16;
     const rt_onnx_node *mean = rt_onnx_made_by(m, rt_onnx_input(add, 0), "ReduceMean");
     const rt_onnx_node *square = mean != NULL ? rt_onnx_maker(m, rt_onnx_input(mean, 0)) : NULL;
     const char *below;
@@ -50,7 +52,7 @@ static bool decomposed(rt_onnx_match *m, const rt_onnx_node *add, rt_onnx_norm *
         if (!first && !rt_onnx_weight_of(m, rt_onnx_input(mul, 1), &out->gamma)) return false;
         const rt_onnx_node *div = rt_onnx_made_by(m, rt_onnx_input(mul, first ? 1 : 0), "Div");
         return div != NULL && centred(m, rt_onnx_input(div, 0), &out->x) &&
-               deviation(m, rt_onnx_input(div, 1), out->x, &out->epsilon);
+               deviation(m, rt_onnx_input(div, 1), out->x, out);
     }
     return false;
 }

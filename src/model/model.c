@@ -194,7 +194,7 @@ static retort_status import_encoder(retort_model *model, const char *source,
         rt_encoder_open(&encoder, source, options->force_task ? &options->task : NULL, err);
     if (status != RETORT_OK) return status;
     status = take_encoder(model, &encoder, source, options, err);
-    model->source_nodes = encoder.onnx.node_count;
+    model->source_nodes = encoder.source_nodes;
     rt_encoder_close(&encoder);
     return status;
 }
