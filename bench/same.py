@@ -52,7 +52,9 @@ RECIPES = {
 }
 NEEDS_NO_DATA = ("int8", "int8-keep", "int4", "int4-32", "int4-3")
 FEW_RECIPES = ("int8", "int4-3", "owq")  # of checkpoints that differ from one of QUICK in how they are stored
-LARGE_RECIPES = ("int8", "int4", "smoothquant", "owq-3")
+# Real models: the recipes of each, its data, and how many rows of it.
+SHARED = {"sst2": (("int8", "int4-3", "smoothquant", "owq"), "dev.tsv", 9), "banking77": (("int8", "int4"), "test.tsv", 9),
+          "wikiann": (("int8", "int4"), "test.conll", 120)}
 EXPORTS = {"any": [], "ort": ["--for", "ort"], "standard": ["--standard"]}
 WITHOUT = ("fold-constants", "drop-identities", "merge-constants", "merge-nodes", "fuse-layer-norm", "fuse-embed", "fuse-linear",
            "fuse-activation", "fuse-attention", "scale-into-query", "drop-key-bias", "fold-value-bias", "fuse-qkv",
@@ -263,7 +265,7 @@ class Model:
         old, new = self.args.old, self.args.new
         if self.args.bytes:
             self.checks.add(name, None if files[0].read_bytes() == files[1].read_bytes() else "other bytes in the file")
-        for tier in self.args.tiers:
+        for tier in self.args.tiers[-2 if self.large else 0:]:
             for data in self.data:
                 label = f"{name} {tier} {data.stem}"
                 wanted = old.eval(files[0], data, tier)
@@ -297,7 +299,7 @@ class Model:
     def imports(self):
         """At every level, as bf16, and with each rewrite left out; exports of the folder; the file of level 3 of both."""
         twice, base = [self.source] * 2, None
-        for level in LEVELS:
+        for level in LEVELS if not self.large or self.name == "sst2" else (2, 3):
             base = self.variant(f"{self.name}-{level}", "import", twice, ["any", "ort"], "--level", level) or base
         self.variant(f"{self.name}-bf16", "import", twice, ["any"], "--dtype", "bf16")
         if self.large:
@@ -312,8 +314,9 @@ class Model:
         """What the tokenizer and `run` make of texts."""
         texts = "Very GOOD film, isn't it?\nça va [SEP] \u4e2d\u6587 x\nthe [MASK] film was good\n"
         pairs = texts.replace(" ", "\t", 1).replace("\nça ", "\nça\t").replace("\nthe ", "\nthe\t")
-        for verb, *options in (["tokenize"], ["tokenize", "--special-as-text"], ["tokenize", "--pairs"], ["run"], ["run", "--pairs"]):
-            name = f"{self.name} {' '.join([verb, *options])}"
+        for words in ("tokenize", "tokenize --special-as-text", "tokenize --pairs", "run", "run --pairs"):
+            verb, *options = words.split()
+            name = f"{self.name} {words}"
             if self.checks.wanted(name):
                 done = [side.run(verb, self.source, *options, "--json", stdin=(pairs if "--pairs" in options else texts).encode())
                         for side in (self.args.old, self.args.new)]
@@ -362,12 +365,12 @@ def models(args):
             yield Model(path.name, path, args, recipes=FEW_RECIPES if alike else RECIPES)
     yield Model("sentiment", ROOT / "models/sentiment.retort", args, large=True)
     shared = os.environ.get("RETORT_SHARED")
-    for name, data in (("sst2", "dev.tsv"), ("banking77", "test.tsv"), ("wikiann", "test.conll")):
+    for name, (recipes, data, lines) in SHARED.items():
         if shared and not args.quick and (pathlib.Path(shared) / "models" / name).exists():
             whole = (pathlib.Path(shared) / "data" / name / data).read_text(encoding="utf-8").splitlines(keepends=True)
             few = args.texts[0] / f"{name}{pathlib.Path(data).suffix}"
-            few.write_text("".join(whole[:200 if name == "wikiann" else 17]), encoding="utf-8")
-            yield Model(name, pathlib.Path(shared) / "models" / name, args, few, LARGE_RECIPES, large=True)
+            few.write_text("".join(whole[:lines]), encoding="utf-8")
+            yield Model(name, pathlib.Path(shared) / "models" / name, args, few, recipes, large=True)
 
 
 def main():

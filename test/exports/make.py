@@ -4,9 +4,13 @@
 
 usage: make.py FOLDER [--only NAME]
 
-Needs torch, transformers, onnx, onnxscript and onnxruntime; of what is missing it says so and makes the rest. An export is a
-folder ARCHITECTURE-TASK-EXPORTER-OPSET-FORM with config.json, the tokenizer, model.onnx and export.json, which names its kind
-and the float export of the same weights. What an exporter or a quantiser refuses is listed in FOLDER/not_made.txt.
+    pip install torch==2.15.0 transformers==5.24.0 onnx==1.23.2 onnxruntime==1.32.0 onnxscript==0.7.2 sympy==1.14.0
+    pip install transformers==4.57.6 optimum-onnx==0.1.0 …    # a second Python, for the graphs of transformers 4 and optimum
+
+Skips what a missing package would make. An export is a folder ARCHITECTURE-TASK-EXPORTER-OPSET-ATTENTION-FORM with config.json,
+the tokenizer, an .onnx file and export.json, which has its kind and the float export of the same weights; EXPORTER ends in 4
+when transformers 4 made it. Exports that are there already are left alone. FOLDER/not_made_VERSION.txt lists what the
+exporter, the quantiser or ONNX Runtime refused.
 """
 import argparse
 import contextlib
@@ -17,9 +21,9 @@ import logging
 import pathlib
 import shutil
 import sys
+import tempfile
 import warnings
 
-MISSING = []
 try:
     import numpy as np
     import onnx
@@ -28,7 +32,12 @@ try:
     import transformers
     from onnxruntime import quantization
 except ImportError as missing:
-    sys.exit(f"skipped: {missing}")
+    print(f"skipped: {missing}")
+    sys.exit(77)
+try:
+    from optimum.exporters.onnx import main_export
+except ImportError:
+    main_export = None
 
 WORDS = "the of and to in is it was for on this that with not very good bad film great acting play".split()
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -46,7 +55,12 @@ CONFIGS = {
 TASKS = {"classify": "AutoModelForSequenceClassification", "tag": "AutoModelForTokenClassification",
          "answer": "AutoModelForQuestionAnswering", "fill": "AutoModelForMaskedLM", "embed": "AutoModel"}
 OUTPUTS = {"answer": ["start_logits", "end_logits"], "embed": ["last_hidden_state"]}
+LABELS = {"classify": ["negative", "neutral", "positive"], "tag": ["O", "B-PER", "I-PER"]}
+# The float exports that are quantised, fused and halved.
+DERIVED = ("trace-11-eager", "trace-14-eager", "trace-17-sdpa", "dynamo-21-eager", "trace4-14-eager", "trace4-17-sdpa")
 OPSETS = (11, 14, 17, 21)
+# Where the hub's repositories have them: config.json and the tokenizer stand above.
+FILES = {"-subfolder": "onnx/model.onnx", "-subfolder-quantized": "onnx/model_quantized.onnx"}
 # Architectures and tasks; all but the first of an architecture only with the exporters' float forms.
 MODELS = [(architecture, "classify") for architecture in CONFIGS] + [
     (architecture, task) for architecture in ("distilbert", "bert") for task in TASKS if task != "classify"]
@@ -62,9 +76,9 @@ def tokenizer_files(folder):
 def model_of(architecture, task, attention):
     torch.manual_seed(11)
     config = CONFIGS[architecture]()
-    if task in ("classify", "tag"):
-        config.id2label = {0: "negative", 1: "neutral", 2: "positive"}
-        config.label2id = {"negative": 0, "neutral": 1, "positive": 2}
+    if task in LABELS:
+        config.id2label = dict(enumerate(LABELS[task]))
+        config.label2id = {label: i for i, label in enumerate(LABELS[task])}
     model = getattr(transformers, TASKS[task]).from_config(config, attn_implementation=attention).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -110,16 +124,30 @@ def export(architecture, task, exporter, opset, attention, path):
         axes = {name: {0: "batch", 1: "sequence"} for name in [*inputs, *outputs]}
         if task == "classify":
             axes["logits"] = {0: "batch"}
-        torch.onnx.export(model, (), path, kwargs=inputs, dynamo=False, opset_version=opset, input_names=list(inputs),
+        torch.onnx.export(model, tuple(inputs.values()), path, dynamo=False, opset_version=opset, input_names=list(inputs),
                           output_names=outputs, dynamic_axes=axes, do_constant_folding=True)
     else:
         batch, sequence = torch.export.Dim("batch", max=64), torch.export.Dim("sequence", max=40)
         torch.onnx.export(model, (), path, kwargs=inputs, dynamo=True, opset_version=opset, input_names=list(inputs),
                           output_names=outputs, dynamic_shapes={name: {0: batch, 1: sequence} for name in inputs}, verbose=False,
                           external_data=False)
+    check_opset(path, opset)
+
+
+def check_opset(path, opset):
     made = {x.domain: x.version for x in onnx.load(path).opset_import}[""]
     if made != opset:
         raise ValueError(f"wrote opset {made}")
+
+
+def export_optimum(architecture, opset, path):
+    """The folder that `optimum-cli export onnx` writes."""
+    folder = pathlib.Path(path).parent
+    model_of(architecture, "classify", None).save_pretrained(folder / "checkpoint")
+    tokenizer_files(folder / "checkpoint")
+    main_export(str(folder / "checkpoint"), folder, task="text-classification", opset=opset)
+    shutil.rmtree(folder / "checkpoint")
+    check_opset(path, opset)
 
 
 # ---- What is made of a float export ----
@@ -131,7 +159,7 @@ def dynamic(source, path, **options):
 def static(source, path, form, prepared, **options):
     prepared_path = path + ".prepared"
     if prepared:
-        quantization.quant_pre_process(source, prepared_path, skip_symbolic_shape=prepared == "no symbols")
+        quantization.quant_pre_process(source, prepared_path, auto_merge=True, skip_symbolic_shape=prepared == "no symbols")
     try:
         quantization.quantize_static(prepared_path if prepared else source, path, Reader(source), quant_format=form, **options)
     finally:
@@ -167,18 +195,20 @@ def four_bits(source, path):
 
 def forms():
     """(name, kind, function) of each form; a kind is what the report counts."""
-    made = [("float16", "float16", half), ("float16-keep", "float16", functools.partial(half, keep_io_types=True)),
+    made = [("subfolder", "ORT level", shutil.copy), ("subfolder-quantized", "dynamic", dynamic),
+            ("float16", "float16", half), ("float16-keep", "float16", functools.partial(half, keep_io_types=True)),
             ("dynamic", "dynamic", dynamic), ("dynamic-channel", "dynamic", functools.partial(dynamic, per_channel=True)),
             ("dynamic-u8", "dynamic", functools.partial(dynamic, weight_type=quantization.QuantType.QUInt8)),
-            ("fused", "fused", fused), ("fused-0", "fused", functools.partial(fused, level=0)),
-            ("fused-float16", "fused", functools.partial(fused, half_floats=True)),
+            ("fused", "fused, float", fused), ("fused-0", "fused, float", functools.partial(fused, level=0)),
+            ("fused-float16", "fused, float16", functools.partial(fused, half_floats=True)),
             ("basic", "ORT level", functools.partial(ort_level, level=onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC)),
             ("extended", "ORT level", functools.partial(ort_level, level=onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED)),
             ("nbits", "MatMulNBits", four_bits)]
     for name, form in (("QDQ", quantization.QuantFormat.QDQ), ("QOperator", quantization.QuantFormat.QOperator)):
         for prepared in (False, True, "no symbols"):
             for channel in (False, True):
-                words = [name.lower(), *(["prepared" if prepared is True else "folded"] if prepared else []), *(["channel"] * channel)]
+                before = ["prepared" if prepared is True else "folded"] if prepared else []
+                words = [name.lower(), *before, *(["channel"] * channel)]
                 made.append(("-".join(words), f"static {name}", functools.partial(static, form=form, prepared=prepared,
                                                                                    per_channel=channel)))
         made.append((f"{name.lower()}-s8", f"static {name}", functools.partial(static, form=form, prepared=False,
@@ -191,16 +221,19 @@ def forms():
 class Maker:
     def __init__(self, folder, only):
         self.folder, self.only, self.made, self.refused = folder, only, 0, []
+        self.suffix = "4" if transformers.__version__.startswith("4.") else ""
 
     def write(self, name, kind, model, reference, function):
-        """One export: function writes its model.onnx."""
+        """One export: function writes its .onnx file. model: the arguments of model_of."""
         folder = self.folder / name
-        path = folder / "model.onnx"
+        file = next((file for ending, file in FILES.items() if name.endswith(ending)), "model.onnx")
+        path = folder / file
         if self.only not in name or path.exists():
             return path
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        path.parent.mkdir(parents=True)
         try:
+            model = model_of(*model)
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 function(str(path))
             onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -208,24 +241,49 @@ class Maker:
             shutil.rmtree(folder)
             self.refused.append(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:160]}")
             return None
-        model.config.save_pretrained(folder)
-        tokenizer_files(folder)
-        (folder / "export.json").write_text(json.dumps({"kind": kind, "reference": reference, "input": name.split("-")[0]}) + "\n")
+        if not (folder / "config.json").exists():
+            model.config.save_pretrained(folder)
+            tokenizer_files(folder)
+        (folder / "export.json").write_text(json.dumps({"kind": kind, "reference": reference, "file": file}) + "\n")
         self.made += 1
         print(name, flush=True)
         return path
 
     def float_export(self, architecture, task, exporter, opset, attention):
-        name = f"{architecture}-{task}-{exporter}-{opset}-{attention}"
+        name = f"{architecture}-{task}-{exporter}{self.suffix}-{opset}-{attention}"
         kind = f"{'float' if task == 'classify' else 'float, other tasks'}, {exporter}"
-        path = self.write(name, kind, model_of(architecture, task, attention), name,
+        path = self.write(name, kind, (architecture, task, attention), name,
                           lambda path: export(architecture, task, exporter, opset, attention, path))
+        return name, path if path and path.exists() else None
+
+    def optimum(self, architecture, opset):
+        name = f"{architecture}-classify-optimum{self.suffix}-{opset}-sdpa"
+        path = self.write(name, "float, optimum", (architecture, "classify", None), name,
+                          lambda path: export_optimum(architecture, opset, path))
         return name, path if path and path.exists() else None
 
     def derived(self, architecture, name, path):
         for form, kind, function in forms():
-            self.write(f"{name}-{form}", kind, model_of(architecture, "classify", "eager"), name,
+            self.write(f"{name}-{form}", kind, (architecture, "classify", "eager"), name,
                        functools.partial(function, str(path)))
+
+
+def make_all(maker):
+    floats = []
+    for exporter in ("trace", "dynamo"):
+        for architecture, task in MODELS:
+            for opset in OPSETS if task == "classify" else (17, 21):
+                for attention in ("eager", "sdpa") if opset >= 14 and task == "classify" else ("eager",):
+                    name, path = maker.float_export(architecture, task, exporter, opset, attention)
+                    if path and task == "classify" and name.split("-", 2)[2] in DERIVED:
+                        floats.append((architecture, name, path))
+    for architecture in CONFIGS if main_export else ():
+        for opset in (14, 17, 18):
+            name, path = maker.optimum(architecture, opset)
+            if path and opset == 14:
+                floats.append((architecture, name, path))
+    for architecture, name, path in floats:
+        maker.derived(architecture, name, path)
 
 
 def main():
@@ -236,19 +294,15 @@ def main():
     warnings.filterwarnings("ignore")
     logging.disable(logging.CRITICAL)
     onnxruntime.set_default_logger_severity(4)
-    maker, floats = Maker(args.folder, args.only), []
-    for exporter in ("trace", "dynamo"):
-        for architecture, task in MODELS:
-            for opset in OPSETS if task == "classify" else (17, 21):
-                for attention in ("eager", "sdpa") if opset >= 14 and task == "classify" else ("eager",):
-                    name, path = maker.float_export(architecture, task, exporter, opset, attention)
-                    if path and task == "classify":
-                        floats.append((architecture, name, path))
-    for architecture, name, path in floats:
-        if name.endswith(("trace-11-eager", "trace-14-eager", "trace-17-sdpa", "dynamo-21-eager")):
-            maker.derived(architecture, name, path)
-    (args.folder / "not_made.txt").write_text("".join(line + "\n" for line in maker.refused))
-    print(f"{maker.made} exports made, {len(maker.refused)} refused by what makes them (not_made.txt)")
+    args.folder = args.folder.resolve()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    maker = Maker(args.folder, args.only)
+    with tempfile.TemporaryDirectory() as work, contextlib.chdir(work):  # quantisers leave files in the working folder
+        make_all(maker)
+    (args.folder / f"not_made_{transformers.__version__}.txt").write_text("".join(line + "\n" for line in maker.refused))
+    print(f"{maker.made} exports made, {len(maker.refused)} refused by what makes them")
+    if main_export is None:
+        print("skipped: exports of optimum, which is not installed")
 
 
 if __name__ == "__main__":
