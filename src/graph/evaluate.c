@@ -92,6 +92,16 @@ void rt_copy_bytes(char *to, const void *from, size_t bytes) {
     if (bytes > 0) memcpy(to, from, bytes);
 }
 
+void rt_multiply(size_t m, size_t n, size_t k, const float *restrict a, const float *restrict b,
+                 float *restrict c) {
+    for (size_t i = 0; i < m; i++) {
+        for (size_t l = 0; l < k; l++) {
+            float x = a[i * k + l];
+            for (size_t j = 0; j < n; j++) c[i * n + j] += x * b[l * n + j];
+        }
+    }
+}
+
 float rt_greater(float a, float b) {
     return isnan(a) || a > b ? a : b;
 }

@@ -41,6 +41,9 @@ void rt_each_broadcast(const rt_op_evaluation *e, int count, rt_row_fn fn);
 float *rt_floats_of(const rt_tensor *out);
 char *rt_bytes_of(const rt_tensor *out);
 void rt_copy_bytes(char *to, const void *from, size_t bytes);
+/* c[m, n] += a[m, k] b[k, n]; k ascending for each element, rows of b contiguous for the compiler */
+void rt_multiply(size_t m, size_t n, size_t k, const float *restrict a, const float *restrict b,
+                 float *restrict c);
 /* The greater of two; a NaN on the left stays. */
 float rt_greater(float a, float b);
 /* Output 0 has input 0's elements: the evaluation of what changes the shape alone. */

@@ -273,6 +273,8 @@ retort_status rt_graph_verify(const rt_graph *graph, retort_error *err);
 const char *rt_dims_text(char *out, size_t size, const int64_t *dims, int rank);
 /* Text: a header line, inputs, constants (name, dtype, layout, dims), a node a line, the output. */
 retort_status rt_graph_print(const rt_graph *graph, retort_write_fn write, void *user);
+/* The same, appended to a buffer; RETORT_NOMEM is the only failure. */
+retort_status rt_graph_text(const rt_graph *graph, rt_buffer *out);
 /* Parses what print wrote, and verifies it. Names hold printable ASCII without ",()=[]{}"; "_" is an absent
  * input. `lookup(user, name)` finds the data of constants (NULL: it stays NULL, enough for tests of rewrites
  * that do not compute). The data becomes f32 where rt_value_may_be_short, and 4-bit codes where it has

@@ -58,6 +58,10 @@ bool rt_same_dims(const rt_value *a, const rt_value *b) {
     return a->rank == b->rank && memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0;
 }
 
+bool rt_node_keeps_dims(const rt_graph *graph, const rt_node *node) {
+    return rt_same_dims(&graph->values[node->inputs[0]], &graph->values[node->outputs[0]]);
+}
+
 bool rt_content_number(const rt_value *value, int i, int64_t *out) {
     const rt_content *content = &value->content;
     if (!content->known || i >= content->count || (content->symbols >> i & 1u) != 0) return false;

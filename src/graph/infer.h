@@ -34,6 +34,8 @@ bool rt_broadcast_dim(int64_t a, int64_t b, int64_t *out);
 /* Output 0's dims become what it and `value` broadcast to. */
 retort_status rt_broadcast_with(rt_shapes *s, const rt_value *value);
 bool rt_same_dims(const rt_value *a, const rt_value *b);
+/* Whether a node's first output has the dims of its first input. */
+bool rt_node_keeps_dims(const rt_graph *graph, const rt_node *node);
 /* Content `i` of the value as a number; false when it is not known or symbolic. */
 bool rt_content_number(const rt_value *value, int i, int64_t *out);
 /* The axes that an i64 vector names, as bits; false when not known, repeated or out of range. */

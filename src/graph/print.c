@@ -75,15 +75,19 @@ static void print_graph(rt_buffer *out, const rt_graph *graph) {
     if (graph->output >= 0) rt_buffer_format(out, "output %s\n", graph->values[graph->output].name);
 }
 
-retort_status rt_graph_print(const rt_graph *graph, retort_write_fn write, void *user) {
-    rt_buffer out = {0};
+retort_status rt_graph_text(const rt_graph *graph, rt_buffer *out) {
     locale_t plain = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0); /* a point in numbers, wherever we are */
     if (plain == (locale_t)0) return RETORT_NOMEM;
     locale_t before = uselocale(plain);
-    print_graph(&out, graph);
+    print_graph(out, graph);
     uselocale(before);
     freelocale(plain);
-    retort_status status = out.failed ? RETORT_NOMEM : RETORT_OK;
+    return out->failed ? RETORT_NOMEM : RETORT_OK;
+}
+
+retort_status rt_graph_print(const rt_graph *graph, retort_write_fn write, void *user) {
+    rt_buffer out = {0};
+    retort_status status = rt_graph_text(graph, &out);
     if (status == RETORT_OK && write(user, out.data, out.length) != 0) status = RETORT_CANCELLED;
     rt_buffer_free(&out);
     return status;

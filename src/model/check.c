@@ -3,7 +3,7 @@
  * and checks only what comes with a batch: ids below the vocabulary, types below theirs, sequences no longer
  * than the positions. */
 #include "graph/ops.h"
-#include "model/stored.h"
+#include "model/file.h"
 
 #include <inttypes.h>
 #include <string.h>

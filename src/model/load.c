@@ -2,7 +2,8 @@
  * A model from a .retort file: everything but the weights themselves is read and checked. */
 #include "base/budget.h"
 #include "graph/ops.h"
-#include "model/stored.h"
+#include "model/file.h"
+#include "model/storage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@ static retort_status check_constant(const rt_value *value, const rt_tensor *tens
     rt_tensor like;
     rt_value stored = *value;
     if (tensor != NULL && rt_value_is_short(value, tensor)) stored.dtype = RETORT_BF16;
-    if (tensor == NULL || !rt_model_tensor(&stored, &like)) {
+    if (tensor == NULL || !rt_storage_plain(&stored, &like)) {
         return rt_fail(err, RETORT_FORMAT, "%.200s: %.200s: not in the file", name, value->name);
     }
     if (rt_value_is_three(value, tensor)) like = *tensor;

@@ -2,7 +2,7 @@
  * What a graph takes to be run: a few lines of its text can ask for values of any size, whose shapes say so
  * before anything is run. */
 #include "base/budget.h"
-#include "model/stored.h"
+#include "model/file.h"
 
 #include <stdlib.h>
 

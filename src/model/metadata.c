@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The configuration and the origin as JSON. One row a member. */
 #include "format/json.h"
-#include "model/stored.h"
+#include "model/file.h"
 #include "arch/modules.h"
 
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The model object: its owners, import and optimisation. */
-#include "model/stored.h"
+#include "model/file.h"
 #include "base/budget.h"
 #include "arch/build.h"
 #include "model/onnx_own.h"

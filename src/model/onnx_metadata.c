@@ -2,7 +2,7 @@
 #include "model/onnx_metadata.h"
 
 #include "graph/ops.h"
-#include "model/stored.h"
+#include "model/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,12 +52,6 @@ bool rt_onnx_read_groups(const rt_onnx_index *index, const rt_value *v, uint8_t 
 
 /* ---- The model ---- */
 
-static int append(void *user, const char *data, size_t length) {
-    rt_buffer *buffer = user;
-    rt_buffer_append(buffer, data, length);
-    return buffer->failed;
-}
-
 static bool add_text(rt_onnx *onnx, const char *key, const char *text, size_t length) {
     char *copy = text != NULL ? rt_arena_text(&onnx->arena, text, length) : NULL;
     return copy != NULL && rt_onnx_add_metadata(onnx, key, copy);
@@ -75,8 +69,8 @@ retort_status rt_onnx_describe(rt_onnx *onnx, const retort_model *model, const r
     retort_status status = rt_tokenizer_pack(model->tokenizer, &vocab, &vocab_size, &settings, err);
     if (status != RETORT_OK) return status;
     char *config = rt_model_config_text(&model->config), *origin = rt_model_origin_text(model);
-    bool added = rt_graph_print(&model->graph, append, &graph) == RETORT_OK && config != NULL &&
-                 origin != NULL && rt_onnx_add_metadata(onnx, "retort.version", RT_MODEL_VERSION) &&
+    bool added = rt_graph_text(&model->graph, &graph) == RETORT_OK && config != NULL && origin != NULL &&
+                 rt_onnx_add_metadata(onnx, "retort.version", RT_MODEL_VERSION) &&
                  rt_onnx_add_metadata(onnx, RT_ONNX_EXPORT, export_text(options)) &&
                  add_text(onnx, "retort.graph", graph.data, graph.length) &&
                  add_text(onnx, "retort.config", config, strlen(config)) &&

@@ -6,7 +6,7 @@
 #include "model/onnx_export.h"
 #include "model/onnx_own_integer.h"
 #include "graph/ops.h"
-#include "model/stored.h"
+#include "model/file.h"
 
 #include <stdlib.h>
 

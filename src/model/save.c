@@ -2,43 +2,10 @@
  * A model as a safetensors file. */
 #include "graph/ops.h"
 #include "model/storage.h"
-#include "model/stored.h"
+#include "model/file.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* [panels, steps of k, 16, elements a step and column] of the packed layouts; the last dim 1 is left out. */
-static const struct packed_row {
-    int64_t step, elements;
-} packed_rows[] = {
-    [RT_LAYOUT_P16] = {1, 1},
-    [RT_LAYOUT_P16_BF16] = {2, 2},
-    [RT_LAYOUT_P16_S8] = {4, 4},
-    [RT_LAYOUT_P16_S4] = {8, 4},
-};
-
-bool rt_model_tensor(const rt_value *value, rt_tensor *out) {
-    size_t bytes;
-    *out = (rt_tensor){.name = value->name, .data = value->data, .dtype = value->dtype};
-    if (!rt_value_bytes(value, &bytes)) return false;
-    if (value->layout == RT_LAYOUT_ROWS_S4) {
-        out->rank = 1;
-        out->shape[0] = (int64_t)rt_round_up(bytes, 64);
-    } else if (value->layout != RT_LAYOUT_ROWS) {
-        const struct packed_row *row = &packed_rows[value->layout];
-        int64_t panels = (value->dims[1] + RT_PANEL - 1) / RT_PANEL;
-        int64_t steps = (value->dims[0] + row->step - 1) / row->step;
-        out->rank = row->elements > 1 ? 4 : 3;
-        memcpy(out->shape, (int64_t[]){panels, steps, RT_PANEL, row->elements}, 4 * sizeof steps);
-    } else if (bytes % 64 == 0) {
-        out->rank = value->rank;
-        memcpy(out->shape, value->dims, sizeof out->shape);
-    } else {
-        out->rank = 1;
-        out->shape[0] = (int64_t)(rt_round_up(bytes, 64) / rt_dtype_size(value->dtype));
-    }
-    return true;
-}
 
 /* Everything that is allocated for one save. */
 typedef struct package {
@@ -79,19 +46,12 @@ static retort_status gather_tensors(package *p, const rt_graph *graph, retort_er
     return RETORT_OK;
 }
 
-static int append(void *user, const char *data, size_t length) {
-    rt_buffer *buffer = user;
-    rt_buffer_append(buffer, data, length);
-    return buffer->failed;
-}
-
 static retort_status gather(package *p, const retort_model *model, retort_error *err) {
     retort_status status = rt_tokenizer_pack(model->tokenizer, &p->vocab, &p->vocab_size, &p->settings, err);
     if (status != RETORT_OK) return status;
     p->config = rt_model_config_text(&model->config);
     p->origin = rt_model_origin_text(model);
-    if (p->config == NULL || p->origin == NULL ||
-        rt_graph_print(&model->graph, append, &p->graph) != RETORT_OK)
+    if (p->config == NULL || p->origin == NULL || rt_graph_text(&model->graph, &p->graph) != RETORT_OK)
         return rt_fail_nomem(err, p->graph.capacity);
     return gather_tensors(p, &model->graph, err);
 }

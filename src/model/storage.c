@@ -1,9 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/storage.h"
 #include "kernel/kernel.h"
-#include "model/stored.h"
 
 #include <string.h>
+
+/* [panels, steps of k, 16, elements a step and column] of the packed layouts; the last dim 1 is left out. */
+static const struct packed_row {
+    int64_t step, elements;
+} packed_rows[] = {
+    [RT_LAYOUT_P16] = {1, 1},
+    [RT_LAYOUT_P16_BF16] = {2, 2},
+    [RT_LAYOUT_P16_S8] = {4, 4},
+    [RT_LAYOUT_P16_S4] = {8, 4},
+};
+
+bool rt_storage_plain(const rt_value *value, rt_tensor *out) {
+    size_t bytes;
+    *out = (rt_tensor){.name = value->name, .data = value->data, .dtype = value->dtype};
+    if (!rt_value_bytes(value, &bytes)) return false;
+    if (value->layout == RT_LAYOUT_ROWS_S4) {
+        out->rank = 1;
+        out->shape[0] = (int64_t)rt_round_up(bytes, 64);
+    } else if (value->layout != RT_LAYOUT_ROWS) {
+        const struct packed_row *row = &packed_rows[value->layout];
+        int64_t panels = (value->dims[1] + RT_PANEL - 1) / RT_PANEL;
+        int64_t steps = (value->dims[0] + row->step - 1) / row->step;
+        out->rank = row->elements > 1 ? 4 : 3;
+        memcpy(out->shape, (int64_t[]){panels, steps, RT_PANEL, row->elements}, 4 * sizeof steps);
+    } else if (bytes % 64 == 0) {
+        out->rank = value->rank;
+        memcpy(out->shape, value->dims, sizeof out->shape);
+    } else {
+        out->rank = 1;
+        out->shape[0] = (int64_t)(rt_round_up(bytes, 64) / rt_dtype_size(value->dtype));
+    }
+    return true;
+}
 
 static bool are_bf16(const float *data, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
@@ -27,7 +59,7 @@ const char *rt_storage_layout_name(const rt_value *value, rt_storage storage) {
 
 static bool store_plain(const rt_value *value, rt_arena *arena, rt_tensor *out) {
     (void)arena;
-    return rt_model_tensor(value, out);
+    return rt_storage_plain(value, out);
 }
 
 static bool store_bf16(const rt_value *value, rt_arena *arena, rt_tensor *out) {
@@ -38,7 +70,7 @@ static bool store_bf16(const rt_value *value, rt_arena *arena, rt_tensor *out) {
     rt_value stored = *value;
     stored.dtype = RETORT_BF16;
     stored.data = data;
-    return rt_model_tensor(&stored, out);
+    return rt_storage_plain(&stored, out);
 }
 
 static bool store_s3(const rt_value *value, rt_arena *arena, rt_tensor *out) {

@@ -16,6 +16,9 @@ typedef enum rt_storage {
 rt_storage rt_storage_of(const rt_value *value);
 /* The layout's name in that storage: "p16_s4", or "p16_s3". */
 const char *rt_storage_layout_name(const rt_value *value, rt_storage storage);
+/* A constant in plain storage: packed matrices in their packed shape; others in their own when
+ * their bytes are a multiple of 64, else flat and zero-padded to one. False when the size overflows. */
+bool rt_storage_plain(const rt_value *value, rt_tensor *out);
 /* The constant as a tensor of the file; what had to be converted is in the arena. False: out of memory. */
 bool rt_storage_tensor(const rt_value *value, rt_arena *arena, rt_tensor *out);
 

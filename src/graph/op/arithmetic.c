@@ -93,16 +93,12 @@ static retort_status evaluate_binary(rt_op_evaluation *e, retort_error *err) {
     return RETORT_OK;
 }
 
-static bool is_same_shape(const rt_graph *graph, const rt_node *node) {
-    return rt_same_dims(&graph->values[node->inputs[0]], &graph->values[node->outputs[0]]);
-}
-
 /* Whether the second input is one number, `neutral`, that does not widen the first. */
 static bool is_neutral(const rt_graph *graph, const rt_node *node, int64_t neutral) {
     const rt_value *b = &graph->values[node->inputs[1]];
     size_t count;
     if (!rt_value_is_constant(b) || b->data == NULL || !rt_shape_count(b->dims, b->rank, &count) ||
-        count != 1 || !is_same_shape(graph, node))
+        count != 1 || !rt_node_keeps_dims(graph, node))
         return false;
     if (b->dtype == RETORT_F32) return *(const float *)b->data == (float)neutral;
     return b->dtype == RETORT_I64 && *(const int64_t *)b->data == neutral;

@@ -26,10 +26,6 @@ static retort_status evaluate_expand(rt_op_evaluation *e, retort_error *err) {
     return RETORT_OK;
 }
 
-static bool is_same_shape(const rt_graph *graph, const rt_node *node) {
-    return rt_same_dims(&graph->values[node->inputs[0]], &graph->values[node->outputs[0]]);
-}
-
 const rt_op_row rt_op_expand = {
     .text = "Expand",
     .least = 2,
@@ -38,5 +34,5 @@ const rt_op_row rt_op_expand = {
     .kind = RT_OP_KIND_SHAPE,
     .infer = infer_expand,
     .evaluate = evaluate_expand,
-    .is_identity = is_same_shape,
+    .is_identity = rt_node_keeps_dims,
 };

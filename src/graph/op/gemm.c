@@ -25,17 +25,6 @@ static retort_status infer_gemm(rt_shapes *s) {
     return status;
 }
 
-/* c[m, n] += a[m, k] b[k, n]; k ascending for each element, rows of b contiguous for the compiler */
-static void multiply(size_t m, size_t n, size_t k, const float *restrict a, const float *restrict b,
-                     float *restrict c) {
-    for (size_t i = 0; i < m; i++) {
-        for (size_t l = 0; l < k; l++) {
-            float x = a[i * k + l];
-            for (size_t j = 0; j < n; j++) c[i * n + j] += x * b[l * n + j];
-        }
-    }
-}
-
 /* c[m, n] += a[m, k] bᵀ, b [n, k] */
 static void multiply_trans(size_t m, size_t n, size_t k, const float *a, const float *b, float *c) {
     for (size_t i = 0; i < m; i++) {
@@ -54,7 +43,7 @@ static retort_status evaluate_gemm(rt_op_evaluation *e, retort_error *err) {
     size_t m = (size_t)out->shape[0], n = (size_t)out->shape[1], k = (size_t)a->shape[1];
     float *c = rt_floats_of(out);
     memset(c, 0, m * n * sizeof *c);
-    (e->node->attrs.trans_b ? multiply_trans : multiply)(m, n, k, a->data, b->data, c);
+    (e->node->attrs.trans_b ? multiply_trans : rt_multiply)(m, n, k, a->data, b->data, c);
     if (bias == NULL) return RETORT_OK;
     rt_view view = rt_view_broadcast(bias, 2);
     for (size_t i = 0; i < m; i++) {

@@ -22,17 +22,6 @@ static retort_status infer_matmul(rt_shapes *s) {
     return status;
 }
 
-/* c[m, n] += a[m, k] b[k, n]; k ascending for each element, rows of b contiguous for the compiler */
-static void multiply(size_t m, size_t n, size_t k, const float *restrict a, const float *restrict b,
-                     float *restrict c) {
-    for (size_t i = 0; i < m; i++) {
-        for (size_t l = 0; l < k; l++) {
-            float x = a[i * k + l];
-            for (size_t j = 0; j < n; j++) c[i * n + j] += x * b[l * n + j];
-        }
-    }
-}
-
 static retort_status evaluate_matmul(rt_op_evaluation *e, retort_error *err) {
     (void)err;
     const rt_tensor *a = e->inputs[0], *b = e->inputs[1], *out = &e->outputs[0];
@@ -50,7 +39,8 @@ static retort_status evaluate_matmul(rt_op_evaluation *e, retort_error *err) {
             from_b += index * view_b.stride[i];
             left /= (size_t)out->shape[i];
         }
-        multiply(m, n, k, (const float *)(const void *)from_a, (const float *)(const void *)from_b, c + at);
+        rt_multiply(m, n, k, (const float *)(const void *)from_a, (const float *)(const void *)from_b,
+                    c + at);
     }
     return RETORT_OK;
 }

@@ -67,10 +67,6 @@ static retort_status infer_reshape(rt_shapes *s) {
     return RETORT_OK;
 }
 
-static bool is_same_shape(const rt_graph *graph, const rt_node *node) {
-    return rt_same_dims(&graph->values[node->inputs[0]], &graph->values[node->outputs[0]]);
-}
-
 const rt_op_row rt_op_reshape = {
     .text = "Reshape",
     .least = 2,
@@ -79,5 +75,5 @@ const rt_op_row rt_op_reshape = {
     .kind = RT_OP_KIND_SHAPE,
     .infer = infer_reshape,
     .evaluate = rt_op_copy,
-    .is_identity = is_same_shape,
+    .is_identity = rt_node_keeps_dims,
 };

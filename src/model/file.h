@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What writing, reading and checking a .retort file share. */
-#ifndef RT_MODEL_STORED_H
-#define RT_MODEL_STORED_H
+#ifndef RT_MODEL_FILE_H
+#define RT_MODEL_FILE_H
 
 #include "model/model.h"
 
 #define RT_MODEL_VERSION "1"
 #define RT_MODEL_VOCAB   "tokenizer.vocab"
-
-/* The tensor that a constant is stored as: packed matrices in their packed shape; others in their own when
- * their bytes are a multiple of 64, else flat and zero-padded to one. False when the size overflows. */
-bool rt_model_tensor(const rt_value *value, rt_tensor *out);
 
 /* retort.config and retort.origin. The texts are malloc'ed; NULL: out of memory. */
 char *rt_model_config_text(const rt_config *config);
