@@ -235,7 +235,8 @@ retort_status rt_waves_plan(rt_quantizer *q, int *waves, retort_error *err) {
     for (size_t i = 0; depth != NULL && q->wave != NULL && i < count; i++) {
         const rt_node *node = &q->graph->nodes[i];
         depth[i] = depth_of(q, depth, node);
-        bool calibrated = rt_recipe_calibrates(q->row) && node->op == RT_OP_LINEAR && rt_quantizer_due(q, node);
+        bool calibrated =
+            rt_recipe_calibrates(q->row) && node->op == RT_OP_LINEAR && rt_quantizer_due(q, node);
         bool blocks = node->attrs.heads > 1; /* each block would have its own moments: rounded to nearest */
         q->wave[i] = calibrated && rt_quantizer_wide(q, node) && !blocks ? (depth[i] - 1) / WAVE_DEPTH : -1;
         if (q->wave[i] >= *waves) *waves = q->wave[i] + 1;
