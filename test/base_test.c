@@ -565,9 +565,9 @@ static void threads_follow_affinity(void **state) {
         if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &one);
     }
     assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
-    int narrowed = rt_cpu_threads();
+    int converted = rt_cpu_threads();
     assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
-    assert_int_equal(narrowed, 1);
+    assert_int_equal(converted, 1);
 }
 
 static void machine_is_described(void **state) {

@@ -374,7 +374,7 @@ static void test_copy_and_update(void **state) {
     rt_graph graph = parse(text), copy;
     retort_error err = {0};
     assert_int_equal(rt_graph_copy(&copy, &graph, &err), RETORT_OK);
-    graph.nodes[0].attrs.narrow = RETORT_BF16;
+    graph.nodes[0].attrs.out_dtype = RETORT_BF16;
     assert_int_equal(rt_graph_verify(&graph, &err), RETORT_FORMAT);
     assert_int_equal(rt_node_update(&graph, 0, &err), RETORT_OK);
     assert_int_equal(rt_graph_verify(&graph, &err), RETORT_OK);

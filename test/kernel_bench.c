@@ -237,8 +237,8 @@ static void call_normalize(work *w) {
 static void call_quantize(work *w) {
     ((rt_quantize_fn)w->row->fn)(w->m, w->n, w->a, w->n, &(rt_rows_q){0}, w->c, w->n, w->scale);
 }
-static void call_narrow(work *w) {
-    ((rt_narrow_fn)w->row->fn)(w->m * w->n, w->a, w->c);
+static void call_to_bf16(work *w) {
+    ((rt_to_bf16_fn)w->row->fn)(w->m * w->n, w->a, w->c);
 }
 
 /* Bytes read a second, of 128 rows of 768 floats. */
@@ -292,7 +292,7 @@ void bench_row(const kernel_row *row) {
         const char *family;
         void (*call)(work *);
     } streams[] = {{"layer_norm", call_layer_norm}, {"embed", call_embed},         {"pool_mean", call_pool},
-                   {"pool_max", call_pool},         {"normalize", call_normalize}, {"narrow", call_narrow},
+                   {"pool_max", call_pool},         {"normalize", call_normalize}, {"to_bf16", call_to_bf16},
                    {"quantize", call_quantize}};
     bool half = strcmp(row->family, "gemm_bf16") == 0;
     if (half || strcmp(row->family, "gemm_f32") == 0) {

@@ -98,7 +98,7 @@ static void broken_norm(const rt_norm_args *norm) {
     other.epsilon = 1e-3f;
     rt_layer_norm_ref(&other);
 }
-static void broken_narrow(size_t n, const float *x, uint16_t *y) { /* truncates */
+static void broken_to_bf16(size_t n, const float *x, uint16_t *y) { /* truncates */
     for (size_t i = 0; i < n; i++) {
         uint32_t bits;
         memcpy(&bits, x + i, sizeof bits);
@@ -157,7 +157,7 @@ static void test_checker(void) {
          (any_fn)rt_gemm_bf16_ref},
         {"attention", "a key missing", 0, 0.0f, (any_fn)broken_attention, (any_fn)rt_attention_ref},
         {"layer_norm", "another epsilon", 0, 0.0f, (any_fn)broken_norm, (any_fn)rt_layer_norm_ref},
-        {"narrow", "truncation", 0, 0.0f, (any_fn)broken_narrow, (any_fn)rt_narrow_ref},
+        {"to_bf16", "truncation", 0, 0.0f, (any_fn)broken_to_bf16, (any_fn)rt_to_bf16_ref},
         {"peak_f32", "operations that were not done", 0, 0.0f, (any_fn)broken_peak, (any_fn)rt_peak_f32_ref},
         {"read_sum", "words left out", 0, 0.0f, (any_fn)broken_read, (any_fn)rt_read_sum_ref},
         {"quantize", "rows without padding", 0, 0.0f, (any_fn)broken_quantize, (any_fn)rt_quantize_ref},

@@ -246,7 +246,7 @@ bool check_embed(const kernel_row *row, char *why, size_t size) {
     return good;
 }
 
-/* ---- pooling, normalize, narrow ---- */
+/* ---- pooling, normalize, to_bf16 ---- */
 
 static bool pool_one(const kernel_row *row, size_t rows, size_t n, int kind, char *why, size_t size) {
     size_t ld = n + random_below(3), where = 0;
@@ -298,7 +298,7 @@ bool check_normalize(const kernel_row *row, char *why, size_t size) {
     return good;
 }
 
-bool check_narrow(const kernel_row *row, char *why, size_t size) {
+bool check_to_bf16(const kernel_row *row, char *why, size_t size) {
     static const uint32_t nans[] = {0x7f800001u, 0x7fffffffu}; /* rounded like numbers: infinity and -0 */
     bool good = true;
     for (size_t n = 0; good && n < 200; n++) {
@@ -307,7 +307,7 @@ bool check_narrow(const kernel_row *row, char *why, size_t size) {
         if (n > 1) memcpy((float *)x.data + random_below(n - 1), nans, sizeof nans);
         for (int side = 0; side < 2; side++) {
             y[side] = guarded_new(n * 2);
-            ((rt_narrow_fn)(side == 0 ? row->ref : row->fn))(n, x.data, y[side].data);
+            ((rt_to_bf16_fn)(side == 0 ? row->ref : row->fn))(n, x.data, y[side].data);
         }
         good = same_bf16(&y[0], &y[1], &where) || fail(why, size, "length", n, 1, 1, where);
         guarded_free(&x);

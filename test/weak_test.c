@@ -114,7 +114,7 @@ static void test_static_ranges(void **unused) {
     float *own = run(integer, NULL, 1, &count);
     for (size_t i = 0; i < integer->graph.node_count; i++) {
         rt_attrs *attrs = &integer->graph.nodes[i].attrs;
-        if (attrs->narrow != RETORT_S8) continue;
+        if (attrs->out_dtype != RETORT_S8) continue;
         attrs->least = -4;
         attrs->largest = 5;
         ranged++;
@@ -141,8 +141,8 @@ static size_t move_columns(rt_graph *graph) {
     size_t moved = 0;
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *node = &graph->nodes[i];
-        if (node->attrs.narrow != RETORT_S8) continue;
-        int at = node->op == RT_OP_NARROW ? 1 : node->op == RT_OP_LAYER_NORM ? 3 : 10;
+        if (node->attrs.out_dtype != RETORT_S8) continue;
+        int at = node->op == RT_OP_CONVERT ? 1 : node->op == RT_OP_LAYER_NORM ? 3 : 10;
         const rt_value *out = &graph->values[node->outputs[node->output_count - 1]];
         int64_t n = out->dims[out->rank - 1];
         float *factor = rt_floats(graph, 1, n), *add = rt_floats(graph, 1, n);

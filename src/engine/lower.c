@@ -69,7 +69,7 @@ static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels
         .n = (size_t)weight->dims[1],
         .group = (size_t)step->node->attrs.group,
         .act = step->node->attrs.act,
-        .narrow_out = step->node->attrs.narrow == RETORT_BF16,
+        .bf16_out = step->node->attrs.out_dtype == RETORT_BF16,
         .blocks = rt_max((size_t)step->node->attrs.heads, 1),
     };
     choose_gemm(plan, step, kernels, weight->layout);
@@ -100,7 +100,7 @@ static rt_norm_step norm_step(const rt_plan *plan, const rt_step *step, const rt
         .norm = kernels->layer_norm,
         .n = n,
         .epsilon = step->node->attrs.epsilon,
-        .narrow = step->node->attrs.narrow,
+        .out_dtype = step->node->attrs.out_dtype,
         .scale_at = rt_row_scales_at(plan, n),
         .moved = moved,
     };
@@ -158,7 +158,7 @@ static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kern
         .parts = attrs->parts,
         .shared = attrs->shared,
         .select = attrs->select,
-        .narrow_out = attrs->narrow == RETORT_BF16,
+        .bf16_out = attrs->out_dtype == RETORT_BF16,
     };
     step->flops_row = 4.0 * (double)hidden;
     size_t dim = step->as.attention.dim, scratch = rt_attention_scratch(plan->positions, dim);
@@ -177,7 +177,7 @@ static retort_status lower_rows(rt_plan *plan, rt_step *step, const rt_kernels *
     step->as.rows = (rt_rows_step){
         .pool = max ? kernels->pool_max : kernels->pool_mean,
         .normalize = kernels->normalize,
-        .narrow = kernels->narrow,
+        .to_bf16 = kernels->to_bf16,
         .quantize = kernels->quantize,
         .n = last_dim(plan, &step->out[0]),
         .scale_at = rt_row_scales_at(plan, last_dim(plan, &step->out[0])),
@@ -206,18 +206,18 @@ static retort_status lower_normalize(rt_plan *plan, rt_step *step, const rt_kern
     return lower_rows(plan, step, kernels, err);
 }
 
-static retort_status lower_narrow(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
-                                  retort_error *err) {
-    bool s8 = step->node->attrs.narrow == RETORT_S8;
-    step->run = s8 ? rt_step_quantize : rt_step_narrow;
-    step->kernel = s8 ? kernels->quantize_name : kernels->narrow_name;
+static retort_status lower_convert(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
+                                   retort_error *err) {
+    bool s8 = step->node->attrs.out_dtype == RETORT_S8;
+    step->run = s8 ? rt_step_quantize : rt_step_to_bf16;
+    step->kernel = s8 ? kernels->quantize_name : kernels->to_bf16_name;
     return lower_rows(plan, step, kernels, err);
 }
 
 static const lower_fn lowers[RT_OP_COUNT] = {
     [RT_OP_LINEAR] = lower_linear,       [RT_OP_LAYER_NORM] = lower_norm, [RT_OP_EMBED] = lower_embed,
     [RT_OP_ATTENTION] = lower_attention, [RT_OP_SELECT] = lower_select,   [RT_OP_POOL] = lower_pool,
-    [RT_OP_NORMALIZE] = lower_normalize, [RT_OP_NARROW] = lower_narrow,
+    [RT_OP_NORMALIZE] = lower_normalize, [RT_OP_CONVERT] = lower_convert,
 };
 
 retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {

@@ -54,7 +54,7 @@ typedef struct rt_linear_step {
     size_t panel_bytes, panel_groups; /* of RT_PANEL columns: of the weight, of its group scales */
     size_t group;
     rt_act act;
-    bool narrow_out;   /* bf16 */
+    bool bf16_out;     /* bf16 */
     size_t x_scale_at; /* integers: of the row scales of x */
     size_t x_size;     /* bytes of an element of x */
     size_t weak;       /* rows of input 7 */
@@ -64,9 +64,9 @@ typedef struct rt_norm_step {
     rt_norm_fn norm;
     size_t n;
     float epsilon;
-    retort_dtype narrow; /* of the second output; RETORT_F32: there is none */
-    size_t scale_at;     /* of its row scales, when it is s8 */
-    int moved;           /* input that the rows are multiplied by on their way to s8; the next one is added */
+    retort_dtype out_dtype; /* of the second output; RETORT_F32: there is none */
+    size_t scale_at;        /* of its row scales, when it is s8 */
+    int moved; /* input that the rows are multiplied by on their way to s8; the next one is added */
 } rt_norm_step;
 typedef struct rt_embed_step {
     rt_embed_fn embed;
@@ -84,12 +84,12 @@ typedef struct rt_attention_step {
     int parts;   /* values that hold q, k, v: 1, 2 or 3 */
     bool shared; /* the heads are queries of one attention over x */
     rt_select select;
-    bool narrow_out;
+    bool bf16_out;
 } rt_attention_step;
-typedef struct rt_rows_step { /* Select, Pool, Normalize, Narrow */
+typedef struct rt_rows_step { /* Select, Pool, Normalize, Convert */
     rt_pool_fn pool;
     rt_normalize_fn normalize;
-    rt_narrow_fn narrow;
+    rt_to_bf16_fn to_bf16;
     rt_quantize_fn quantize;
     size_t n;
     size_t scale_at; /* quantize: of the row scales */
@@ -176,7 +176,7 @@ void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
 void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_normalize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
-void rt_step_narrow(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+void rt_step_to_bf16(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_quantize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_plain(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 

@@ -46,7 +46,7 @@ static void linear_columns(const rt_step *step, const rt_chunk *chunk, rt_worker
         .ldr = linear->n,
         .act = linear->act,
     };
-    if (linear->narrow_out) {
+    if (linear->bf16_out) {
         gemm.c16 = (uint16_t *)out + columns.from;
         gemm.ldc16 = linear->n;
     } else {
@@ -120,7 +120,7 @@ static rt_rows_q rows_q(const rt_step *step, const rt_worker *worker, int moved)
                        rt_place_at(&step->in[moved + 1], worker)};
 }
 
-/* Rows from…to of y (and of its narrow twin), normalised. */
+/* Rows from…to of y (and of its converted copy), normalised. */
 static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, rt_range rows,
                               const rt_norm_step *norm) {
     size_t n = norm->n;
@@ -132,10 +132,10 @@ static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, rt_r
         .y = (float *)rt_place_at(&step->out[0], worker) + rows.from * n,
         .ldy = n,
     };
-    if (norm->narrow == RETORT_BF16) {
+    if (norm->out_dtype == RETORT_BF16) {
         args.y16 = (uint16_t *)(void *)twin + rows.from * n;
         args.ldy16 = n;
-    } else if (norm->narrow == RETORT_S8) {
+    } else if (norm->out_dtype == RETORT_S8) {
         args.y8 = (int8_t *)twin + rows.from * rt_row_q(n);
         args.scale8 = (rt_row_scale *)(void *)(twin + norm->scale_at) + rows.from;
         args.how8 = rows_q(step, worker, norm->moved);
@@ -307,7 +307,7 @@ static void attend_shared(const rt_step *step, const rt_chunk *chunk, rt_worker 
         .ldo16 = n,
         .scratch = worker->scratch,
     };
-    if (attention->narrow_out)
+    if (attention->bf16_out)
         args.out16 = (uint16_t *)rt_place_at(&step->out[0], worker) + at;
     else
         args.out = (float *)rt_place_at(&step->out[0], worker) + at;
@@ -334,9 +334,9 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
         .ldk = at.ldkv,
         .ldv = at.ldkv,
         .scale = attention->scale,
-        .out = attention->narrow_out ? NULL : (float *)out + out_at,
+        .out = attention->bf16_out ? NULL : (float *)out + out_at,
         .ldo = hidden,
-        .out16 = attention->narrow_out ? (uint16_t *)out + out_at : NULL,
+        .out16 = attention->bf16_out ? (uint16_t *)out + out_at : NULL,
         .ldo16 = hidden,
         .scratch = worker->scratch,
     };
@@ -413,19 +413,19 @@ void rt_step_normalize(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
     step->as.rows.normalize(part.to - part.from, n, x + part.from * n, n, out + part.from * n, n);
 }
 
-void rt_step_narrow(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+void rt_step_to_bf16(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     size_t n = step->as.rows.n;
     rt_range part = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
-    const float *x = rt_place_at(&step->in[NARROW_X], worker);
+    const float *x = rt_place_at(&step->in[CONVERT_X], worker);
     uint16_t *out = rt_place_at(&step->out[0], worker);
-    step->as.rows.narrow((part.to - part.from) * n, x + part.from * n, out + part.from * n);
+    step->as.rows.to_bf16((part.to - part.from) * n, x + part.from * n, out + part.from * n);
 }
 
 void rt_step_quantize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     const rt_rows_step *rows = &step->as.rows;
     size_t n = rows->n, stride = rt_row_q(n);
     rt_range part = rt_worker_share(worker, rt_chunk_rows(chunk, step->rows), 1);
-    const float *x = rt_place_at(&step->in[NARROW_X], worker);
+    const float *x = rt_place_at(&step->in[CONVERT_X], worker);
     char *out = rt_place_at(&step->out[0], worker);
     rt_row_scale *scale = (rt_row_scale *)(void *)(out + rows->scale_at);
     rt_rows_q how = rows_q(step, worker, 1);

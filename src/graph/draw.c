@@ -21,7 +21,7 @@ static const struct {
     [RT_OP_KIND_EMBED] = {"table look-up", "#f3e8ff", "#9333ea", "#3b0764", "#c084fc"},
     [RT_OP_KIND_SHAPE] = {"shape", "#ffffff", "#94a3b8", "#0f172a", "#64748b"},
     [RT_OP_KIND_ROWS] = {"rows, pooling", "#ffe4e6", "#e11d48", "#4c0519", "#fb7185"},
-    [RT_OP_KIND_NARROW] = {"rounding", "#cffafe", "#0891b2", "#083344", "#22d3ee"},
+    [RT_OP_KIND_CONVERT] = {"rounding", "#cffafe", "#0891b2", "#083344", "#22d3ee"},
     [ENDS] = {"input, output", "#475569", "#475569", "#475569", "#475569"},
 };
 

@@ -93,10 +93,10 @@ void *rt_graph_alloc(rt_graph *graph, size_t bytes) {
     return block;
 }
 
-/* Outputs a node with these attributes has: a second, narrowed one only when asked for. */
+/* Outputs a node with these attributes has: a second, converted one only when asked for. */
 static int output_count(rt_op op, const rt_attrs *attrs) {
     const rt_op_row *row = rt_op_info(op);
-    return (row->attrs & RT_ATTR_NARROW) != 0 && attrs->narrow == RETORT_F32 ? 1 : row->outputs;
+    return (row->attrs & RT_ATTR_OUT_DTYPE) != 0 && attrs->out_dtype == RETORT_F32 ? 1 : row->outputs;
 }
 
 /* Appends values until the node has all its outputs. */

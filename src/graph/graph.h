@@ -61,7 +61,7 @@ enum {
     X(SELECT, select)                                                                                        \
     X(POOL, pool)                                                                                            \
     X(NORMALIZE, normalize)                                                                                  \
-    X(NARROW, narrow)
+    X(CONVERT, convert)
 
 typedef enum rt_op {
 #define RT_OP_ENUM(name, row) RT_OP_##name,
@@ -84,7 +84,7 @@ typedef enum rt_op_kind {
     RT_OP_KIND_EMBED,
     RT_OP_KIND_SHAPE,
     RT_OP_KIND_ROWS,
-    RT_OP_KIND_NARROW,
+    RT_OP_KIND_CONVERT,
     RT_OP_KINDS
 } rt_op_kind;
 
@@ -93,7 +93,7 @@ typedef enum rt_op_kind {
 typedef struct rt_op_row {
     const char *text; /* in the graph's text; ONNX's name for plain ones */
     int least, most;  /* inputs */
-    int outputs;      /* the most: with RT_ATTR_NARROW the second is there only when narrow is set */
+    int outputs;      /* the most: the second of two only with an output dtype */
     unsigned attrs;   /* that it has, RT_ATTR_… */
     int level;        /* the first at which it may stand */
     rt_op_kind kind;
@@ -123,7 +123,7 @@ enum {
     RT_ATTR_POOL = 1 << 8,
     RT_ATTR_KEEPDIMS = 1 << 9,
     RT_ATTR_TRANS_B = 1 << 10,
-    RT_ATTR_NARROW = 1 << 11,
+    RT_ATTR_OUT_DTYPE = 1 << 11,
     RT_ATTR_PARTS = 1 << 12,
     RT_ATTR_GROUP = 1 << 13,
     RT_ATTR_RANGE = 1 << 14,
@@ -140,12 +140,12 @@ typedef struct rt_attrs {
     rt_select select;
     rt_pool_kind pool;
     bool keepdims, trans_b;
-    retort_dtype narrow;  /* RETORT_F32 (none), RETORT_BF16 or RETORT_S8 */
-    bool int16;           /* Attention: long sequences in 16-bit integers; level 3, every row a query */
-    bool shared;          /* Attention: every head's keys and values are x itself */
-    int parts;            /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
-    int64_t group;        /* 4-bit codes that share an integer scale */
-    float least, largest; /* static range of what is narrowed to s8; both 0: each row's own */
+    retort_dtype out_dtype; /* RETORT_F32 (none), RETORT_BF16 or RETORT_S8 */
+    bool int16;             /* Attention: long sequences in 16-bit integers; level 3, every row a query */
+    bool shared;            /* Attention: every head's keys and values are x itself */
+    int parts;              /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
+    int64_t group;          /* 4-bit codes that share an integer scale */
+    float least, largest;   /* static range of what is converted to s8; both 0: each row's own */
 } rt_attrs;
 
 typedef enum rt_layout {
@@ -256,7 +256,7 @@ size_t rt_value_uses(const rt_graph *graph, int value);     /* node inputs (and 
  * connection and the graph's output. */
 bool rt_node_in_head(const rt_graph *graph, const rt_node *node);
 void rt_value_replace(rt_graph *graph, int from, int to); /* every reader of `from` reads `to` */
-/* After an edit of a node's inputs or attributes: adds the output that narrow asks for, and infers. */
+/* After an edit of a node's inputs or attributes: adds the output that the output dtype asks for, and infers. */
 retort_status rt_node_update(rt_graph *graph, int node, retort_error *err);
 /* Drops nodes, constants and inputs that the output does not need, puts the nodes in the order in which a
  * walk from the output first completes them, and renumbers everything. */

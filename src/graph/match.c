@@ -177,7 +177,8 @@ int rt_reduced(const rt_graph *graph, int value, rt_op op, int64_t axis, bool ke
 
 bool rt_match_linear(const rt_graph *graph, int value, rt_linear_match *out) {
     const rt_node *node = rt_made_by(graph, value, RT_OP_LINEAR);
-    if (node == NULL || node->attrs.narrow != RETORT_F32 || !rt_is_weight(graph, node->inputs[LINEAR_WEIGHT]))
+    if (node == NULL || node->attrs.out_dtype != RETORT_F32 ||
+        !rt_is_weight(graph, node->inputs[LINEAR_WEIGHT]))
         return false;
     const rt_value *weight = &graph->values[node->inputs[LINEAR_WEIGHT]];
     *out = (rt_linear_match){

@@ -43,10 +43,10 @@
     ROW(LAYER_NORM, CHANNEL_SCALE, MATRIX, true)                                                             \
     ROW(LAYER_NORM, CHANNEL_SHIFT, MATRIX, true)
 
-#define RT_NARROW_OPERANDS(ROW)                                                                              \
-    ROW(NARROW, X, OTHER, false)                                                                             \
-    ROW(NARROW, CHANNEL_SCALE, MATRIX, true)                                                                 \
-    ROW(NARROW, CHANNEL_SHIFT, MATRIX, true)
+#define RT_CONVERT_OPERANDS(ROW)                                                                             \
+    ROW(CONVERT, X, OTHER, false)                                                                            \
+    ROW(CONVERT, CHANNEL_SCALE, MATRIX, true)                                                                \
+    ROW(CONVERT, CHANNEL_SHIFT, MATRIX, true)
 
 #define RT_GATHER_OPERANDS(ROW)                                                                              \
     ROW(GATHER, DATA, TABLE, false)                                                                          \
@@ -64,7 +64,7 @@
     RT_EMBED_OPERANDS(ROW)                                                                                   \
     RT_LINEAR_OPERANDS(ROW)                                                                                  \
     RT_LAYER_NORM_OPERANDS(ROW)                                                                              \
-    RT_NARROW_OPERANDS(ROW)                                                                                  \
+    RT_CONVERT_OPERANDS(ROW)                                                                                 \
     RT_GATHER_OPERANDS(ROW)                                                                                  \
     RT_MATMUL_OPERANDS(ROW)                                                                                  \
     RT_GEMM_OPERANDS(ROW)
@@ -73,7 +73,7 @@
 enum { RT_EMBED_OPERANDS(RT_OPERAND_ENUM) EMBED_OPERANDS };
 enum { RT_LINEAR_OPERANDS(RT_OPERAND_ENUM) LINEAR_OPERANDS };
 enum { RT_LAYER_NORM_OPERANDS(RT_OPERAND_ENUM) LAYER_NORM_OPERANDS };
-enum { RT_NARROW_OPERANDS(RT_OPERAND_ENUM) NARROW_OPERANDS };
+enum { RT_CONVERT_OPERANDS(RT_OPERAND_ENUM) CONVERT_OPERANDS };
 enum { RT_GATHER_OPERANDS(RT_OPERAND_ENUM) GATHER_OPERANDS };
 enum { RT_MATMUL_OPERANDS(RT_OPERAND_ENUM) MATMUL_OPERANDS };
 enum { RT_GEMM_OPERANDS(RT_OPERAND_ENUM) GEMM_OPERANDS };

@@ -40,7 +40,7 @@ static const rt_attr_row attr_rows[] = {
     {RT_ATTR_POOL, "pool", RT_KIND_NAME, offsetof(rt_attrs, pool), pool_names},
     {RT_ATTR_KEEPDIMS, "keepdims", RT_KIND_BOOL, offsetof(rt_attrs, keepdims), NULL},
     {RT_ATTR_TRANS_B, "trans_b", RT_KIND_BOOL, offsetof(rt_attrs, trans_b), NULL},
-    {RT_ATTR_NARROW, "narrow", RT_KIND_NAME, offsetof(rt_attrs, narrow), dtype_names},
+    {RT_ATTR_OUT_DTYPE, "narrow", RT_KIND_NAME, offsetof(rt_attrs, out_dtype), dtype_names},
     {RT_ATTR_GROUP, "group", RT_KIND_INT64, offsetof(rt_attrs, group), NULL},
     {RT_ATTR_INT16, "int16", RT_KIND_BOOL, offsetof(rt_attrs, int16), NULL},
     {RT_ATTR_SHARED, "shared", RT_KIND_BOOL, offsetof(rt_attrs, shared), NULL},

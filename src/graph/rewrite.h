@@ -47,9 +47,9 @@ RT_REWRITES(RT_REWRITE_DECLARE)
  * after each rewrite. */
 retort_status rt_graph_optimize(rt_graph *graph, const retort_optimize_options *options, bool verify,
                                 retort_error *err);
-/* After weights of Linear nodes have changed: their inputs are narrowed to what they want, by whoever makes
+/* After weights of Linear nodes have changed: their inputs are converted to what they want, by whoever makes
  * them; then the graph is swept and verified. */
-retort_status rt_graph_narrow_inputs(rt_graph *graph, retort_error *err);
+retort_status rt_graph_convert_inputs(rt_graph *graph, retort_error *err);
 /* Attention of long sequences in 16-bit integers: as exact as it needs to be beside activations of 8. */
 void rt_graph_use_int16(rt_graph *graph);
 /* Level 3 only: matrices of Linear nodes to bf16. */

@@ -27,7 +27,7 @@ static retort_status check_attrs(const rt_node *node, retort_error *err) {
 static retort_status check_edges(const rt_graph *graph, int index, retort_error *err) {
     const rt_node *node = &graph->nodes[index];
     const rt_op_row *op = rt_op_info(node->op);
-    bool single = (op->attrs & RT_ATTR_NARROW) != 0 && node->attrs.narrow == RETORT_F32;
+    bool single = (op->attrs & RT_ATTR_OUT_DTYPE) != 0 && node->attrs.out_dtype == RETORT_F32;
     if (node->input_count < op->least || node->input_count > op->most ||
         node->output_count != (single ? 1 : op->outputs))
         return rt_fail(err, RETORT_FORMAT, "%.200s: %s with %d inputs and %d outputs", node->name, op->text,

@@ -154,7 +154,7 @@ typedef void (*rt_pool_fn)(const rt_pool_args *pool);
 /* y = x / max(|x|, 1e-12) per row, where |x| sums squares over 16 virtual lanes. y may be x. */
 typedef void (*rt_normalize_fn)(size_t rows, size_t n, const float *x, size_t ldx, float *y, size_t ldy);
 /* Rounds to nearest even. */
-typedef void (*rt_narrow_fn)(size_t n, const float *x, uint16_t *y);
+typedef void (*rt_to_bf16_fn)(size_t n, const float *x, uint16_t *y);
 
 /* ---- Integers ----
  * Activations are int8 in ±127 about the midpoint of their row. With the smallest and largest x of the row
@@ -236,7 +236,7 @@ typedef uint64_t (*rt_read_fn)(size_t n, const uint64_t *words);
     X(pool_mean, rt_pool_fn)                                                                                 \
     X(pool_max, rt_pool_fn)                                                                                  \
     X(normalize, rt_normalize_fn)                                                                            \
-    X(narrow, rt_narrow_fn)                                                                                  \
+    X(to_bf16, rt_to_bf16_fn)                                                                                \
     X(gemm_s8, rt_gemm_q_fn)                                                                                 \
     X(gemm_s4, rt_gemm_q_fn)                                                                                 \
     X(quantize, rt_quantize_fn)                                                                              \

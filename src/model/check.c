@@ -175,7 +175,7 @@ static retort_status check_s8(const check *c, const rt_node *node) {
         bool x = node->op == RT_OP_LINEAR && k == 0;
         if (!row && !(x && in->dtype == RETORT_S8)) continue;
         rt_op maker = row ? c->graph->nodes[in->producer].op : RT_OP_COUNT;
-        bool scaled = maker == RT_OP_NARROW || maker == RT_OP_LAYER_NORM || maker == RT_OP_EMBED;
+        bool scaled = maker == RT_OP_CONVERT || maker == RT_OP_LAYER_NORM || maker == RT_OP_EMBED;
         if (!x || !scaled) return refuse(c, node, "reads int8 rows without their scales");
     }
     return RETORT_OK;

@@ -18,7 +18,7 @@ static const rt_onnx_put_fn writers[RT_OP_COUNT] = {
     [RT_OP_LINEAR] = rt_put_linear,       [RT_OP_LAYER_NORM] = rt_put_layer_norm,
     [RT_OP_ATTENTION] = rt_put_attention, [RT_OP_SELECT] = rt_put_select,
     [RT_OP_POOL] = rt_put_pool,           [RT_OP_NORMALIZE] = rt_put_normalize,
-    [RT_OP_NARROW] = rt_put_narrow,
+    [RT_OP_CONVERT] = rt_put_convert,
 };
 
 static void put_inputs(rt_onnx_writer *w) {

@@ -79,7 +79,7 @@ static retort_status bad_tensor(const reader *r, const rt_onnx_tensor *tensor, c
     return rt_fail(r->err, RETORT_FORMAT, "%.200s: tensor '%.120s': %s", r->name, tensor->name, why);
 }
 
-/* The fields that hold one number for each element: of `in` bytes there, narrowed to `out` bytes. */
+/* The fields that hold one number for each element: of `in` bytes there, converted to `out` bytes. */
 static retort_status narrow(const reader *r, rt_onnx_tensor *tensor, const void *data, size_t in) {
     size_t count = 0;
     rt_shape_count(tensor->dims, tensor->rank, &count);

@@ -12,9 +12,9 @@ static void put_moved(rt_onnx_writer *w, const rt_node *node, int factor, const 
     w->names[node->outputs[node->output_count - 1]] = moved;
 }
 
-void rt_put_narrow(rt_onnx_writer *w, const rt_node *node) {
+void rt_put_convert(rt_onnx_writer *w, const rt_node *node) {
     rt_put_alias(w, node);
-    put_moved(w, node, NARROW_CHANNEL_SCALE, rt_put_value(w, node->inputs[NARROW_X]));
+    put_moved(w, node, CONVERT_CHANNEL_SCALE, rt_put_value(w, node->inputs[CONVERT_X]));
 }
 
 void rt_put_alias(rt_onnx_writer *w, const rt_node *node) {

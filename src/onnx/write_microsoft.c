@@ -83,7 +83,7 @@ bool rt_put_fused_norm(rt_onnx_writer *w, const rt_node *node) {
 }
 
 /* An input of the graph as int32, which these operators read. */
-static const char *narrow_input(rt_onnx_writer *w, const char **kept, const char *input, const char *leaf) {
+static const char *int32_input(rt_onnx_writer *w, const char **kept, const char *input, const char *leaf) {
     const char *scope = w->scope;
     if (*kept != NULL) return *kept;
     w->scope = "inputs";
@@ -103,7 +103,7 @@ bool rt_put_fused_attention(rt_onnx_writer *w, const rt_node *node) {
                                                   rt_put_alloc(w, n, sizeof(float)), n * sizeof(float));
     const char *inputs[] = {rt_put_value(w, linear->inputs[LINEAR_X]),
                             rt_put_value(w, linear->inputs[LINEAR_WEIGHT]), zeros,
-                            narrow_input(w, &w->int_mask, "attention_mask", "mask")};
+                            int32_input(w, &w->int_mask, "attention_mask", "mask")};
     rt_onnx_attr attrs[] = {RT_ONNX_INT("num_heads", node->attrs.heads),
                             RT_ONNX_REAL("scale", node->attrs.scale)};
     rt_put_output(w, node, rt_put_microsoft(w, "Attention", "attention", 4, inputs, 2, attrs));
@@ -116,8 +116,8 @@ bool rt_put_fused_embed(rt_onnx_writer *w, const rt_node *node) {
         return false;
     const char *ids = NULL, *types = NULL;
     bool typed = input_of(node, EMBED_TYPE) >= 0;
-    const char *inputs[] = {narrow_input(w, &ids, "input_ids", "ids"),
-                            typed ? narrow_input(w, &types, "token_type_ids", "types") : "",
+    const char *inputs[] = {int32_input(w, &ids, "input_ids", "ids"),
+                            typed ? int32_input(w, &types, "token_type_ids", "types") : "",
                             rt_put_value(w, node->inputs[EMBED_WORD]),
                             rt_put_value(w, node->inputs[EMBED_POSITION]),
                             rt_put_value(w, input_of(node, EMBED_TYPE)),

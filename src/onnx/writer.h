@@ -99,7 +99,7 @@ void rt_put_select(rt_onnx_writer *w, const rt_node *node);
 void rt_put_pool(rt_onnx_writer *w, const rt_node *node);
 void rt_put_normalize(rt_onnx_writer *w, const rt_node *node);
 void rt_put_alias(rt_onnx_writer *w, const rt_node *node);
-void rt_put_narrow(rt_onnx_writer *w, const rt_node *node);
+void rt_put_convert(rt_onnx_writer *w, const rt_node *node);
 
 /* The same as one of ONNX Runtime's operators; false, and nothing written, where it has none. */
 bool rt_put_fused_embed(rt_onnx_writer *w, const rt_node *node);

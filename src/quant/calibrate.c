@@ -177,7 +177,7 @@ static retort_status runner_open(runner *r, const rt_calibration *c, const rt_gr
     size_t positions = (size_t)c->model->config.positions;
     r->graph.output = -1;
     retort_status status = rt_graph_copy(&r->graph, graph, err);
-    if (status == RETORT_OK) status = rt_graph_narrow_inputs(&r->graph, err);
+    if (status == RETORT_OK) status = rt_graph_convert_inputs(&r->graph, err);
     if (status == RETORT_OK)
         status =
             rt_plan_make(&r->plan, &r->graph, &c->kernels, rt_calibration_rows(positions), positions, err);

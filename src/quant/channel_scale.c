@@ -69,7 +69,7 @@ retort_status rt_channel_scale_weight(rt_graph *graph, int node, const rt_channe
 
 /* The index of the factor operand of a producer that also writes its value as int8; 0: it does not. */
 static int twin_input(const rt_node *node) {
-    if (node->attrs.narrow != RETORT_F32) return 0;
+    if (node->attrs.out_dtype != RETORT_F32) return 0;
     return node->op == RT_OP_LAYER_NORM ? 3 : node->op == RT_OP_EMBED ? 10 : 0;
 }
 
@@ -88,16 +88,16 @@ retort_status rt_channel_scale_x(rt_graph *graph, int node, const rt_channel_sca
     if (values[1] < 0 || values[2] < 0) return rt_fail(err, graph->fault.status, "%s", graph->fault.text);
     if (twin == 0) {
         char name[RT_NAME_MAX + 16];
-        rt_attrs attrs = {.narrow = RETORT_S8};
+        rt_attrs attrs = {.out_dtype = RETORT_S8};
         snprintf(name, sizeof name, "%.*s.quantize", RT_NAME_MAX, scope);
-        int q = rt_add_node(graph, name, RT_OP_NARROW, 3, values, &attrs);
+        int q = rt_add_node(graph, name, RT_OP_CONVERT, 3, values, &attrs);
         if (q < 0) return rt_fail(err, graph->fault.status, "%s", graph->fault.text);
         rt_node_read(graph, node, LINEAR_X, q);
         return RETORT_OK;
     }
     rt_node_read(graph, producer, twin, values[1]);
     rt_node_read(graph, producer, twin + 1, values[2]);
-    graph->nodes[producer].attrs.narrow = RETORT_S8;
+    graph->nodes[producer].attrs.out_dtype = RETORT_S8;
     retort_status status = rt_node_update(graph, producer, err);
     if (status == RETORT_OK) rt_node_read(graph, node, LINEAR_X, graph->nodes[producer].outputs[1]);
     return status;

@@ -19,7 +19,7 @@ bool rt_can_scale_channels(const rt_graph *graph, int node);
 /* Scales the weight and the bias, while they are floats. */
 retort_status rt_channel_scale_weight(rt_graph *graph, int node, const rt_channel_scale *scaling,
                                       retort_error *err);
-/* Scales x, once the weight is an integer one: in its producer, or in a Narrow appended after all nodes.
+/* Scales x, once the weight is an integer one: in its producer, or in a Convert appended after all nodes.
  * Copies `scaling`. */
 retort_status rt_channel_scale_x(rt_graph *graph, int node, const rt_channel_scale *scaling,
                                  retort_error *err);

@@ -79,7 +79,7 @@ static void move_back(const matrix *m, float *w, double *shift) {
 static int moved_input(const rt_node *node) {
     return node->op == RT_OP_EMBED        ? (int)EMBED_CHANNEL_SCALE
            : node->op == RT_OP_LAYER_NORM ? (int)LAYER_NORM_CHANNEL_SCALE
-                                          : (int)NARROW_CHANNEL_SCALE;
+                                          : (int)CONVERT_CHANNEL_SCALE;
 }
 
 static matrix describe(const rt_graph *graph, const rt_node *node) {
@@ -138,7 +138,7 @@ static retort_status expand_matrix(rt_graph *graph, int node, retort_error *err)
 /* The float value that an int8 value was rounded from. */
 static int float_twin(const rt_graph *graph, int value) {
     const rt_node *maker = &graph->nodes[graph->values[value].producer];
-    return maker->op == RT_OP_NARROW ? maker->inputs[NARROW_X] : maker->outputs[0];
+    return maker->op == RT_OP_CONVERT ? maker->inputs[CONVERT_X] : maker->outputs[0];
 }
 
 static retort_status expand_linears(rt_graph *graph, retort_error *err) {
@@ -237,8 +237,8 @@ static void widen(rt_graph *graph) {
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *node = &graph->nodes[i];
         node->attrs.int16 = false;
-        if (node->attrs.narrow != RETORT_S8 || node->op == RT_OP_NARROW) continue;
-        node->attrs.narrow = RETORT_F32;
+        if (node->attrs.out_dtype != RETORT_S8 || node->op == RT_OP_CONVERT) continue;
+        node->attrs.out_dtype = RETORT_F32;
         node->attrs.least = node->attrs.largest = 0;
         node->output_count = 1;
         drop_inputs(node, moved_input(node), moved_input(node) + 2);

@@ -309,7 +309,7 @@ static retort_status round_all(rt_quantizer *q, const retort_model *model, retor
     if (status == RETORT_OK) status = round_rest(q, err);
     for (int i = 0; status == RETORT_OK && i < waves; i++) status = rt_wave_learn(q, i, err);
     rt_links_free(q->graph);
-    if (status == RETORT_OK) status = rt_graph_narrow_inputs(q->graph, err);
+    if (status == RETORT_OK) status = rt_graph_convert_inputs(q->graph, err);
     if (status == RETORT_OK && q->fixed) status = fix_ranges(q, err);
     rt_importance_free(&q->importance);
     rt_thread_pool_close(q->pool);

@@ -133,7 +133,7 @@ static bool watcher_open(watcher *w, const rt_graph *graph) {
     w->nodes = rt_calloc(graph->node_count, sizeof *w->nodes);
     if (w->names == NULL || w->nodes == NULL) return false;
     for (size_t i = 0; i < graph->node_count; i++) {
-        if (graph->nodes[i].attrs.narrow != RETORT_S8) continue;
+        if (graph->nodes[i].attrs.out_dtype != RETORT_S8) continue;
         w->names[w->count] = graph->nodes[i].name;
         w->nodes[w->count++] = (int)i;
     }

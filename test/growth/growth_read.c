@@ -360,7 +360,7 @@ static retort_status run_prune(job *j) {
     return rt_rewrite_prune_rows(&j->model->graph, &count, &j->err);
 }
 
-/* Packed matrices become bf16, with the inputs of their products still to be narrowed. */
+/* Packed matrices become bf16, with the inputs of their products still to be converted. */
 static retort_status prepare_narrow(job *j) {
     retort_status status = prepare_graph(j);
     for (size_t i = 0; status == RETORT_OK && i < j->model->graph.value_count; i++) {
@@ -373,7 +373,7 @@ static retort_status prepare_narrow(job *j) {
 }
 
 static retort_status run_narrow(job *j) {
-    return rt_graph_narrow_inputs(&j->model->graph, &j->err);
+    return rt_graph_convert_inputs(&j->model->graph, &j->err);
 }
 
 static retort_status run_quantize(job *j) {

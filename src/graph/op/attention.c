@@ -19,7 +19,7 @@ static retort_status infer_shared(rt_shapes *s) {
                 q->dims[1] / attrs->heads == x->dims[1] && attrs->select == RT_SELECT_FIRST && !attrs->int16;
     if (!fits) return rt_fail(s->err, RETORT_FORMAT, "shared: expected q [batch, heads n] and x [tokens, n]");
     rt_rows_like(s, q, 1, q->dims[1]);
-    return rt_check_narrow(s, q, false);
+    return rt_check_out_dtype(s, q, false);
 }
 
 static retort_status infer_attention(rt_shapes *s) {
@@ -46,11 +46,11 @@ static retort_status infer_attention(rt_shapes *s) {
     }
     if (!rt_mask_fits(s, parts, keys))
         return rt_fail(s->err, RETORT_FORMAT, "the mask does not fit the keys");
-    bool integer = !rt_is_padded(keys) && attrs->select == RT_SELECT_ALL && attrs->narrow == RETORT_F32 &&
+    bool integer = !rt_is_padded(keys) && attrs->select == RT_SELECT_ALL && attrs->out_dtype == RETORT_F32 &&
                    hidden / attrs->heads <= RT_ATTENTION_S16_DIM;
     if (attrs->int16 && !integer) return rt_fail(s->err, RETORT_FORMAT, "int16 is not for such a node");
     rt_rows_like(s, q, q->rank - 1, hidden);
-    return rt_check_narrow(s, q, false);
+    return rt_check_out_dtype(s, q, false);
 }
 
 const rt_op_row rt_op_attention = {
@@ -58,8 +58,8 @@ const rt_op_row rt_op_attention = {
     .least = 1,
     .most = 4,
     .outputs = 1,
-    .attrs = RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_NARROW | RT_ATTR_INT16 |
-             RT_ATTR_SHARED,
+    .attrs = RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_OUT_DTYPE |
+             RT_ATTR_INT16 | RT_ATTR_SHARED,
     .level = 2,
     .kind = RT_OP_KIND_ATTENTION,
     .infer = infer_attention,

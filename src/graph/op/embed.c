@@ -4,7 +4,7 @@
  *   position  f32, or s8 with a scale per channel
  *   pruned      ranges of ids without a row in word: first id and count; they take the row before
  *   s8 ids    ids whose rows are int8 where word holds 4-bit codes; word has no row for them
- * With narrow, a second output holds the same in bf16 or s8; what becomes s8 is x * channel scale + channel shift
+ * With an output dtype, a second output holds the same in bf16 or s8; what becomes s8 is x * channel scale + channel shift
  * where these are given. */
 #include "graph/infer.h"
 #include "graph/op/fused.h"
@@ -71,7 +71,7 @@ static retort_status infer_embed(rt_shapes *s) {
                        (long long)s->node->attrs.group);
     }
     rt_rows_like(s, ids, ids->rank, n);
-    return rt_float_and_narrow(s, EMBED_CHANNEL_SCALE);
+    return rt_float_and_converted(s, EMBED_CHANNEL_SCALE);
 }
 
 const rt_op_row rt_op_embed = {
@@ -79,7 +79,7 @@ const rt_op_row rt_op_embed = {
     .least = 5,
     .most = 16,
     .outputs = 2,
-    .attrs = RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_RANGE,
+    .attrs = RT_ATTR_EPSILON | RT_ATTR_OUT_DTYPE | RT_ATTR_GROUP | RT_ATTR_RANGE,
     .level = 2,
     .kind = RT_OP_KIND_EMBED,
     .infer = infer_embed,

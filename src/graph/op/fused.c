@@ -5,23 +5,24 @@
 #include <string.h>
 
 void rt_rows_like(rt_shapes *s, const rt_value *like, int rows_rank, int64_t n) {
-    rt_out_begin(s, s->node->attrs.narrow);
+    rt_out_begin(s, s->node->attrs.out_dtype);
     rt_push_dims(&s->out[0], like->dims, 0, rows_rank);
     rt_push_dim(&s->out[0], n);
 }
 
-retort_status rt_check_narrow(const rt_shapes *s, const rt_value *rows, bool s8) {
-    retort_dtype narrow = s->node->attrs.narrow;
+retort_status rt_check_out_dtype(const rt_shapes *s, const rt_value *rows, bool s8) {
+    retort_dtype out_dtype = s->node->attrs.out_dtype;
     float least = s->node->attrs.least, largest = s->node->attrs.largest;
     bool ranged = least != 0 || largest != 0;
-    if (ranged && !(narrow == RETORT_S8 && isfinite(least) && isfinite(largest) && least < largest)) {
+    if (ranged && !(out_dtype == RETORT_S8 && isfinite(least) && isfinite(largest) && least < largest)) {
         return rt_fail(s->err, RETORT_FORMAT, "least=%g, largest=%g is no range of int8", (double)least,
                        (double)largest);
     }
-    if (narrow == RETORT_F32 || narrow == RETORT_BF16 || (narrow == RETORT_S8 && s8 && rows->rank == 2)) {
+    if (out_dtype == RETORT_F32 || out_dtype == RETORT_BF16 ||
+        (out_dtype == RETORT_S8 && s8 && rows->rank == 2)) {
         return RETORT_OK;
     }
-    return rt_fail(s->err, RETORT_FORMAT, "narrow=%s is not what it can make", retort_dtype_name(narrow));
+    return rt_fail(s->err, RETORT_FORMAT, "narrow=%s is not what it can make", retort_dtype_name(out_dtype));
 }
 
 const rt_value *rt_optional(const rt_shapes *s, int index) {
@@ -32,18 +33,18 @@ retort_status rt_check_channel_scaling(const rt_shapes *s, int index) {
     const rt_value *factor = rt_optional(s, index), *add = rt_optional(s, index + 1);
     const rt_value *out = &s->out[0];
     if (factor == NULL && add == NULL) return RETORT_OK;
-    if (factor != NULL && add != NULL && s->node->attrs.narrow == RETORT_S8 &&
+    if (factor != NULL && add != NULL && s->node->attrs.out_dtype == RETORT_S8 &&
         rt_is_vector(factor, out->dims[out->rank - 1], false) &&
         rt_is_vector(add, out->dims[out->rank - 1], false))
         return RETORT_OK;
     return rt_fail(s->err, RETORT_FORMAT, "factor and add do not fit, or nothing becomes int8");
 }
 
-retort_status rt_float_and_narrow(rt_shapes *s, int moved) {
+retort_status rt_float_and_converted(rt_shapes *s, int moved) {
     s->out[0].dtype = RETORT_F32;
     s->out[1] = s->out[0];
-    s->out[1].dtype = s->node->attrs.narrow;
-    retort_status status = rt_check_narrow(s, &s->out[0], true);
+    s->out[1].dtype = s->node->attrs.out_dtype;
+    retort_status status = rt_check_out_dtype(s, &s->out[0], true);
     return status == RETORT_OK ? rt_check_channel_scaling(s, moved) : status;
 }
 

@@ -8,15 +8,15 @@
 
 /* Output 0: the rows of `like`, then n. */
 void rt_rows_like(rt_shapes *s, const rt_value *like, int rows_rank, int64_t n);
-/* Whether narrow asks for what the operator can make: bf16, and int8 for ragged rows where `s8` says so, of a
+/* Whether the output dtype is one that the operator can make: bf16, and int8 for ragged rows where `s8` says so, of a
  * range that is one. */
-retort_status rt_check_narrow(const rt_shapes *s, const rt_value *rows, bool s8);
+retort_status rt_check_out_dtype(const rt_shapes *s, const rt_value *rows, bool s8);
 /* Input `index`, NULL when absent. */
 const rt_value *rt_optional(const rt_shapes *s, int index);
 /* Whether inputs `index` and the next are the factor and the addend of columns that become s8, or absent. */
 retort_status rt_check_channel_scaling(const rt_shapes *s, int index);
-/* Output 0 is float; a second one, if any, is the same narrowed, moved by input `moved` and the next. */
-retort_status rt_float_and_narrow(rt_shapes *s, int moved);
+/* Output 0 is float; a second one, if any, is the same converted, moved by input `moved` and the next. */
+retort_status rt_float_and_converted(rt_shapes *s, int moved);
 /* Whether a value has this dtype and these dims, row-major. */
 bool rt_is_rows(const rt_value *value, retort_dtype dtype, int rank, const int64_t *dims);
 /* Groups along n elements, 0 when `group` is no multiple of `unit`. */

@@ -38,7 +38,7 @@ static retort_status evaluate_layer_normalization(rt_op_evaluation *e, retort_er
 
 static retort_status infer_layer_norm(rt_shapes *s) {
     retort_status status = infer_layer_normalization(s);
-    return status == RETORT_OK ? rt_float_and_narrow(s, LAYER_NORM_CHANNEL_SCALE) : status;
+    return status == RETORT_OK ? rt_float_and_converted(s, LAYER_NORM_CHANNEL_SCALE) : status;
 }
 
 const rt_op_row rt_op_layer_normalization = {
@@ -56,7 +56,7 @@ const rt_op_row rt_op_layer_norm = {
     .least = 3,
     .most = 5,
     .outputs = 2,
-    .attrs = RT_ATTR_EPSILON | RT_ATTR_NARROW | RT_ATTR_RANGE,
+    .attrs = RT_ATTR_EPSILON | RT_ATTR_OUT_DTYPE | RT_ATTR_RANGE,
     .level = 2,
     .kind = RT_OP_KIND_NORM,
     .infer = infer_layer_norm,

@@ -4,7 +4,7 @@
  *   scale     f32 [n] per channel, and sums i32 [n], which gemm_q calls b_sum: of p16_s8 and p16_s4
  *   groups    u8 [ceil(n/16), ceil(k/group), 16], integer scales of p16_s4
  *   outliers  p16_s8 [w, n], rows that are added to those of a p16_s4 weight, and which columns of x they multiply
- * With narrow, the output is bf16. With heads, the weight is block-diagonal: x has that many blocks of k columns, and
+ * With an output dtype, the output is bf16. With heads, the weight is block-diagonal: x has that many blocks of k columns, and
  * each block of n / heads columns of y is the product with its own block of x. */
 #include "graph/infer.h"
 #include "graph/op/fused.h"
@@ -34,7 +34,7 @@ static retort_status check_integer(const rt_shapes *s) {
     }
     int64_t count = rt_group_count(s, k, 8);
     bool fits = rt_is_rows(scale, RETORT_F32, 1, &n) && rt_is_rows(sums, RETORT_I32, 1, &n) &&
-                k <= MAX_INTEGER_K && s->node->attrs.narrow == RETORT_F32 && s->in[LINEAR_X]->rank == 2;
+                k <= MAX_INTEGER_K && s->node->attrs.out_dtype == RETORT_F32 && s->in[LINEAR_X]->rank == 2;
     if (s4) {
         int64_t dims[] = {(n + RT_PANEL - 1) / RT_PANEL, count, RT_PANEL};
         fits = fits && count > 0 && rt_is_rows(groups, RETORT_U8, 3, dims) && weak_fits(s, n);
@@ -76,7 +76,7 @@ static retort_status infer_linear(rt_shapes *s) {
     if (residual != NULL && (residual->dtype != RETORT_F32 || !rt_same_dims(residual, &s->out[0]))) {
         return rt_fail(s->err, RETORT_FORMAT, "the residual is not […, n]");
     }
-    retort_status status = rt_check_narrow(s, x, false);
+    retort_status status = rt_check_out_dtype(s, x, false);
     return status == RETORT_OK ? check_integer(s) : status;
 }
 
@@ -85,7 +85,7 @@ const rt_op_row rt_op_linear = {
     .least = 2,
     .most = 9,
     .outputs = 1,
-    .attrs = RT_ATTR_ACT | RT_ATTR_NARROW | RT_ATTR_GROUP | RT_ATTR_HEADS,
+    .attrs = RT_ATTR_ACT | RT_ATTR_OUT_DTYPE | RT_ATTR_GROUP | RT_ATTR_HEADS,
     .level = 2,
     .kind = RT_OP_KIND_MATRIX,
     .infer = infer_linear,

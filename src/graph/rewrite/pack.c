@@ -46,22 +46,22 @@ static bool takes_bf16(const rt_graph *graph, const rt_node *node) {
 }
 
 /* p16 to p16_bf16, a panel at a time: a panel is a row-major [k, 16] matrix. */
-static bool narrow_weight(rt_graph *graph, int index) {
+static bool weight_to_bf16(rt_graph *graph, int index) {
     const rt_value v = graph->values[index];
     size_t k = (size_t)v.dims[0], n = (size_t)v.dims[1], count;
     if (v.layout != RT_LAYOUT_P16) return true;
     if (!rt_pack_count_bf16(k, n, &count) || count > SIZE_MAX / sizeof(uint16_t)) return false;
-    uint16_t *narrow = rt_graph_alloc(graph, count * sizeof *narrow);
-    if (narrow == NULL) return false;
+    uint16_t *bf16 = rt_graph_alloc(graph, count * sizeof *bf16);
+    if (bf16 == NULL) return false;
     size_t panels = (n + RT_PANEL - 1) / RT_PANEL;
     for (size_t p = 0; p < panels; p++) {
         const float *panel = (const float *)v.data + p * k * RT_PANEL;
-        rt_pack_bf16(k, RT_PANEL, panel, RT_PANEL, 1, narrow + p * (count / panels));
+        rt_pack_bf16(k, RT_PANEL, panel, RT_PANEL, 1, bf16 + p * (count / panels));
     }
     rt_value *value = &graph->values[index];
     value->dtype = RETORT_BF16;
     value->layout = RT_LAYOUT_P16_BF16;
-    value->data = narrow;
+    value->data = bf16;
     return true;
 }
 
@@ -72,9 +72,9 @@ retort_status rt_graph_use_bf16(rt_graph *graph, retort_error *err) {
     }
     for (size_t i = 0; i < graph->node_count; i++) {
         bool takes = takes_bf16(graph, &graph->nodes[i]);
-        if (takes && !narrow_weight(graph, graph->nodes[i].inputs[LINEAR_WEIGHT])) {
+        if (takes && !weight_to_bf16(graph, graph->nodes[i].inputs[LINEAR_WEIGHT])) {
             return rt_fail_nomem(err, 0);
         }
     }
-    return rt_graph_narrow_inputs(graph, err);
+    return rt_graph_convert_inputs(graph, err);
 }

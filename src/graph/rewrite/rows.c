@@ -45,7 +45,7 @@ static bool query_source(const rt_graph *graph, const rt_node *node, rt_linear_m
 /* Whether an operator's output rows come from the same rows of its inputs (of Attention: of the queries). */
 static bool keeps_rows(const rt_graph *graph, const rt_node *node) {
     rt_linear_match qkv;
-    if (node->attrs.narrow != RETORT_F32) return false;
+    if (node->attrs.out_dtype != RETORT_F32) return false;
     if (node->op != RT_OP_ATTENTION) return node->op == RT_OP_LINEAR || node->op == RT_OP_LAYER_NORM;
     return node->attrs.select == RT_SELECT_ALL && (node->attrs.parts > 1 || query_source(graph, node, &qkv));
 }

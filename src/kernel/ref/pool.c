@@ -33,6 +33,6 @@ void rt_normalize_ref(size_t rows, size_t n, const float *x, size_t ldx, float *
     }
 }
 
-void rt_narrow_ref(size_t n, const float *x, uint16_t *y) {
+void rt_to_bf16_ref(size_t n, const float *x, uint16_t *y) {
     for (size_t i = 0; i < n; i++) y[i] = rt_f32_to_bf16(x[i]);
 }

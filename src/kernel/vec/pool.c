@@ -40,6 +40,6 @@ void RT_ISA(normalize)(size_t rows, size_t n, const float *x, size_t ldx, float 
     }
 }
 
-void RT_ISA(narrow)(size_t n, const float *x, uint16_t *y) {
+void RT_ISA(to_bf16)(size_t n, const float *x, uint16_t *y) {
     for (size_t i = 0; i < n; i += 16) v16_store_bf16_n(y + i, v16_load_n(x + i, n - i), n - i);
 }
