@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * An HTTP answer that comes whole and the same in pieces must be read alike. */
-#include "load/load.h"
+#include "load/answer.h"
+#include "load/reason.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What retort load rests on: its percentiles, and its reading of answers. */
-#include "load/load.h"
+#include "load/answer.h"
+#include "load/histogram.h"
+#include "load/reason.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The texts of a data file, tokenised, and whole passes over them. */
-#include "cli/cli.h"
+#include "bench/corpus.h"
+#include "cli/model.h"
+#include "cli/stats.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void cli_corpus_free(cli_corpus *c) {
+void bench_corpus_free(bench_corpus *c) {
     retort_dataset_free(c->data);
     free(c->ids);
     free(c->types);
@@ -13,8 +15,8 @@ void cli_corpus_free(cli_corpus *c) {
     free(c->offsets);
 }
 
-bool cli_corpus_append(cli_corpus *c, const int32_t *ids, const int32_t *types, size_t n, size_t length,
-                       int32_t pad) {
+bool bench_corpus_append(bench_corpus *c, const int32_t *ids, const int32_t *types, size_t n, size_t length,
+                         int32_t pad) {
     size_t need = c->tokens + length;
     if (need > INT32_MAX) return false;
     if (c->ids == NULL || need > c->capacity) {
@@ -38,8 +40,8 @@ bool cli_corpus_append(cli_corpus *c, const int32_t *ids, const int32_t *types, 
     return true;
 }
 
-cli_code cli_corpus_read(cli_corpus *c, const cli_args *args, const retort_model *model, bool texts_only,
-                         int64_t max_length, size_t batch) {
+cli_code bench_corpus_read(bench_corpus *c, const cli_args *args, const retort_model *model, bool texts_only,
+                           int64_t max_length, size_t batch) {
     retort_error err;
     retort_text text;
     retort_tokens tokens = {0};
@@ -58,7 +60,7 @@ cli_code cli_corpus_read(cli_corpus *c, const cli_args *args, const retort_model
         retort_dataset_text(c->data, i, &text);
         if (retort_tokenize(model, &text, &options, &tokens, &err) != RETORT_OK) {
             code = cli_fail(&err, true);
-        } else if (!cli_corpus_append(c, tokens.ids, tokens.types, tokens.count, tokens.count, 0)) {
+        } else if (!bench_corpus_append(c, tokens.ids, tokens.types, tokens.count, tokens.count, 0)) {
             code = cli_no_memory();
         }
     }
@@ -66,7 +68,7 @@ cli_code cli_corpus_read(cli_corpus *c, const cli_args *args, const retort_model
     return code;
 }
 
-cli_code cli_corpus_run(cli_corpus *c, retort_session *session, size_t from, size_t to) {
+cli_code bench_corpus_run(bench_corpus *c, retort_session *session, size_t from, size_t to) {
     retort_error err;
     retort_matrix rows;
     int32_t first = c->starts[from];
@@ -75,12 +77,12 @@ cli_code cli_corpus_run(cli_corpus *c, retort_session *session, size_t from, siz
     return retort_run(session, &batch, &rows, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
 }
 
-cli_code cli_corpus_pass(cli_corpus *c, retort_session *session, size_t batch, double *ms) {
+cli_code bench_corpus_pass(bench_corpus *c, retort_session *session, size_t batch, double *ms) {
     cli_code code = CLI_DONE;
     double start = cli_now();
     for (size_t from = 0, to; code == CLI_DONE && from < c->count; from = to) {
         to = c->count - from > batch ? from + batch : c->count;
-        code = cli_corpus_run(c, session, from, to);
+        code = bench_corpus_run(c, session, from, to);
     }
     *ms = (cli_now() - start) * 1e3;
     return code;

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Entrants: their files, their sessions, their turns. */
+ * Engines: their files, their sessions, their turns. */
 #include "bench/engines.h"
+#include "cli/file.h"
+#include "cli/progress.h"
+#include "cli/shipped.h"
+#include "cli/stats.h"
 
 #include <dirent.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,9 +16,9 @@
 
 enum { ROUNDS = 3, WARM_UP = 2 };
 
-cli_code contest_open(contest *c, const cli_args *args) {
+cli_code bench_open(bench_run *c, const cli_args *args) {
     const char *temporary = getenv("TMPDIR");
-    *c = (contest){.args = args, .seconds = cli_real(args, CLI_SECONDS), .machine.size = sizeof c->machine};
+    *c = (bench_run){.args = args, .seconds = cli_real(args, CLI_SECONDS), .machine.size = sizeof c->machine};
     retort_machine_describe(&c->machine);
     c->threads = (int)cli_int(args, CLI_THREADS, 0);
     if (c->threads == 0) c->threads = c->machine.threads;
@@ -29,7 +34,7 @@ cli_code contest_open(contest *c, const cli_args *args) {
 }
 
 static void remove_folder(const char *folder) {
-    char path[2 * CONTEST_PATH];
+    char path[2 * BENCH_PATH];
     struct dirent **files = NULL;
     int count = scandir(folder, &files, NULL, alphasort);
     for (int i = 0; i < count; i++) {
@@ -41,7 +46,7 @@ static void remove_folder(const char *folder) {
     rmdir(folder);
 }
 
-void contest_close(contest *c) {
+void bench_close(bench_run *c) {
     for (size_t i = 0; i < c->count; i++) {
         retort_session_close(c->items[i].session);
         free(c->items[i].rows);
@@ -55,7 +60,7 @@ void contest_close(contest *c) {
     if (*c->folder != '\0') remove_folder(c->folder);
 }
 
-cli_code contest_keep(contest *c, retort_model *model) {
+cli_code bench_keep(bench_run *c, retort_model *model) {
     retort_model **grown = realloc(c->models, (c->model_count + 1) * sizeof *grown);
     if (grown == NULL) {
         retort_model_free(model);
@@ -66,7 +71,7 @@ cli_code contest_keep(contest *c, retort_model *model) {
     return CLI_DONE;
 }
 
-cli_code contest_file(contest *c, const retort_model *model, const char *path, const char *name, char *out) {
+cli_code bench_file(bench_run *c, const retort_model *model, const char *path, const char *name, char *out) {
     retort_error err;
     retort_info info = {.size = sizeof info};
     retort_model_info(model, &info);
@@ -74,10 +79,10 @@ cli_code contest_file(contest *c, const retort_model *model, const char *path, c
     char *found = NULL;
     cli_code code = is_file ? cli_find_model(&found, path) : CLI_DONE;
     if (code != CLI_DONE) return code;
-    int n = is_file ? snprintf(out, CONTEST_PATH, "%s", found)
-                    : snprintf(out, CONTEST_PATH, "%s/%s.retort", c->folder, name);
+    int n = is_file ? snprintf(out, BENCH_PATH, "%s", found)
+                    : snprintf(out, BENCH_PATH, "%s/%s.retort", c->folder, name);
     free(found);
-    if (n < 0 || n >= CONTEST_PATH) {
+    if (n < 0 || n >= BENCH_PATH) {
         cli_error("%s: the path is too long", is_file ? path : name);
         return CLI_USAGE;
     }
@@ -86,23 +91,23 @@ cli_code contest_file(contest *c, const retort_model *model, const char *path, c
     return cli_fail(&err, false);
 }
 
-entrant *contest_add(contest *c, const char *name, const char *provider, retort_model *model,
-                     const char *path) {
-    entrant *grown = realloc(c->items, (c->count + 1) * sizeof *grown);
+bench_engine *bench_add(bench_run *c, const char *name, const char *provider, retort_model *model,
+                        const char *path) {
+    bench_engine *grown = realloc(c->items, (c->count + 1) * sizeof *grown);
     if (grown == NULL) {
         (void)cli_no_memory();
         return NULL;
     }
     c->items = grown;
-    entrant *it = &c->items[c->count++];
-    *it = (entrant){.name = name, .model = model, .difference = NAN, .value = NAN, .kl = NAN};
+    bench_engine *it = &c->items[c->count++];
+    *it = (bench_engine){.name = name, .model = model, .difference = NAN, .value = NAN, .kl = NAN};
     snprintf(it->provider, sizeof it->provider, "%s", provider);
     snprintf(it->path, sizeof it->path, "%s", path);
     return it;
 }
 
-uint64_t contest_file_bytes(const char *path) {
-    char data[CONTEST_PATH + 8];
+uint64_t bench_file_bytes(const char *path) {
+    char data[BENCH_PATH + 8];
     struct stat info;
     uint64_t bytes = stat(path, &info) == 0 ? (uint64_t)info.st_size : 0;
     snprintf(data, sizeof data, "%s.data", path); /* tensors of an .onnx beyond 2 GiB */
@@ -110,7 +115,7 @@ uint64_t contest_file_bytes(const char *path) {
 }
 
 /* The model's .onnx of this form, made when it is wanted first. */
-static cli_code export(contest *c, entrant *it, bool fused) {
+static cli_code export(bench_run *c, bench_engine *it, bool fused) {
     retort_error err;
     retort_export_options options = RETORT_EXPORT_OPTIONS;
     size_t model = 0;
@@ -118,7 +123,7 @@ static cli_code export(contest *c, entrant *it, bool fused) {
     snprintf(it->file, sizeof it->file, "%.400s/%zu%s.onnx", c->folder, model, fused ? "-fused" : "");
     if (access(it->file, R_OK) == 0) return CLI_DONE;
     options.fused = fused;
-    char data[CONTEST_PATH + 8];
+    char data[BENCH_PATH + 8];
     snprintf(data, sizeof data, "%s.data", it->file);
     cli_remove_at_signal(it->file);
     cli_remove_at_signal(data);
@@ -126,7 +131,7 @@ static cli_code export(contest *c, entrant *it, bool fused) {
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
 }
 
-cli_code contest_enter(contest *c, entrant *it, bool fused) {
+cli_code bench_enter(bench_run *c, bench_engine *it, bool fused) {
     retort_error err;
     retort_session_options options = RETORT_SESSION_OPTIONS;
     retort_session_info info = {.size = sizeof info};
@@ -150,13 +155,13 @@ cli_code contest_enter(contest *c, entrant *it, bool fused) {
     if (status != RETORT_OK) return cli_fail(&err, false);
     retort_session_describe(it->session, &info);
     snprintf(it->version, sizeof it->version, "%s", info.version);
-    it->bytes = contest_file_bytes(it->file);
+    it->bytes = bench_file_bytes(it->file);
     return CLI_DONE;
 }
 
 /* ---- Turns ---- */
 
-bool contest_add_time(contest_times *times, double ms) {
+bool bench_add_time(bench_times *times, double ms) {
     if (times->count == times->capacity) {
         size_t capacity = 2 * times->capacity + 64;
         double *grown = realloc(times->ms, capacity * sizeof *grown);
@@ -168,10 +173,10 @@ bool contest_add_time(contest_times *times, double ms) {
     return true;
 }
 
-static cli_code run_once(contest_work *w, entrant *it, double *ms) {
+static cli_code run_once(bench_work *w, bench_engine *it, double *ms) {
     retort_matrix rows;
     retort_error err;
-    if (w->texts) return cli_corpus_pass(&w->corpus, it->session, w->batch, ms);
+    if (w->texts) return bench_corpus_pass(&w->corpus, it->session, w->batch, ms);
     double start = cli_now();
     retort_status status = retort_run(it->session, &w->random.batch, &rows, &err);
     *ms = (cli_now() - start) * 1e3;
@@ -180,7 +185,7 @@ static cli_code run_once(contest_work *w, entrant *it, double *ms) {
 
 /* A part of the seconds, after a warm-up: engines make themselves ready for each new shape, so that texts
  * need a whole pass, once. */
-static cli_code turn(contest_work *w, entrant *it, double seconds) {
+static cli_code turn(bench_work *w, bench_engine *it, double seconds) {
     double ms, start;
     int warm_up = !w->texts ? WARM_UP : it->times.count == 0 ? 1 : 0;
     for (int i = 0; i < warm_up; i++) {
@@ -191,13 +196,13 @@ static cli_code turn(contest_work *w, entrant *it, double seconds) {
     do {
         cli_code code = run_once(w, it, &ms);
         if (code != CLI_DONE) return code;
-        if (!contest_add_time(&it->times, ms)) return cli_no_memory();
+        if (!bench_add_time(&it->times, ms)) return cli_no_memory();
     } while (cli_now() - start < seconds);
     return CLI_DONE;
 }
 
-/* The result of the first batch, and how far it is from that of the model's first entrant. */
-static cli_code compare(contest *c, contest_work *w, entrant *it) {
+/* The result of the first batch, and its largest difference from the model's first engine. */
+static cli_code compare(bench_run *c, bench_work *w, bench_engine *it) {
     retort_error err;
     retort_matrix rows;
     retort_batch batch = w->random.batch;
@@ -211,7 +216,7 @@ static cli_code compare(contest *c, contest_work *w, entrant *it) {
     it->rows = malloc(it->row_values * sizeof *it->rows + 1);
     if (it->rows == NULL) return cli_no_memory();
     memcpy(it->rows, rows.data, it->row_values * sizeof *it->rows);
-    const entrant *first = c->items;
+    const bench_engine *first = c->items;
     while (first->model != it->model || first->session == NULL) first++;
     double most = isnan(it->difference) ? 0 : it->difference;
     for (size_t i = 0; i < it->row_values && it->row_values == first->row_values; i++) {
@@ -221,8 +226,8 @@ static cli_code compare(contest *c, contest_work *w, entrant *it) {
     return CLI_DONE;
 }
 
-void contest_summarise(const contest_work *w, entrant *it, const contest_cell *cell) {
-    contest_times *times = &it->times;
+void bench_summarise(const bench_work *w, bench_engine *it, const bench_cell *cell) {
+    bench_times *times = &it->times;
     double sum = 0, texts = w->texts ? (double)w->corpus.count : (double)cell->batch;
     double tokens = w->texts ? (double)w->corpus.tokens : (double)(cell->batch * cell->seq);
     for (size_t i = 0; i < times->count; i++) sum += times->ms[i];
@@ -234,13 +239,13 @@ void contest_summarise(const contest_work *w, entrant *it, const contest_cell *c
     times->texts_per_s = texts * (double)times->count / sum * 1e3;
 }
 
-static cli_code keep_result(contest *c, const contest_cell *cell) {
+static cli_code keep_result(bench_run *c, const bench_cell *cell) {
     if (c->count == 0) return CLI_DONE;
-    contest_result *grown = realloc(c->results, (c->result_count + 1) * sizeof *grown);
+    bench_result *grown = realloc(c->results, (c->result_count + 1) * sizeof *grown);
     if (grown == NULL) return cli_no_memory();
     c->results = grown;
-    contest_result *result = &c->results[c->result_count];
-    *result = (contest_result){.cell = *cell, .times = calloc(c->count, sizeof *result->times)};
+    bench_result *result = &c->results[c->result_count];
+    *result = (bench_result){.cell = *cell, .times = calloc(c->count, sizeof *result->times)};
     if (result->times == NULL) return cli_no_memory();
     c->result_count++;
     for (size_t i = 0; i < c->count; i++) {
@@ -250,7 +255,7 @@ static cli_code keep_result(contest *c, const contest_cell *cell) {
     return CLI_DONE;
 }
 
-static cli_code take_turns(contest *c, contest_work *w, const contest_cell *cell) {
+static cli_code take_turns(bench_run *c, bench_work *w, const bench_cell *cell) {
     cli_code code = CLI_DONE;
     for (size_t i = 0; i < c->count; i++) {
         if (c->items[i].session != NULL) c->items[i].times.count = 0;
@@ -266,29 +271,40 @@ static cli_code take_turns(contest *c, contest_work *w, const contest_cell *cell
     }
     cli_progress_end();
     for (size_t i = 0; code == CLI_DONE && i < c->count; i++) {
-        if (c->items[i].session != NULL) contest_summarise(w, &c->items[i], cell);
+        if (c->items[i].session != NULL) bench_summarise(w, &c->items[i], cell);
     }
     return code == CLI_DONE ? keep_result(c, cell) : code;
 }
 
-cli_code contest_work_open(contest_work *w, contest *c, const contest_cell *cell) {
-    *w = (contest_work){.texts = cell->seq == 0, .batch = (size_t)cell->batch};
-    if (!w->texts) return cli_random_make(&w->random, c->models[0], w->batch, (size_t)cell->seq);
-    cli_code code = cli_corpus_read(&w->corpus, c->args, c->models[0], true, -1, w->batch);
+cli_code bench_work_open(bench_work *w, bench_run *c, const bench_cell *cell) {
+    *w = (bench_work){.texts = cell->seq == 0, .batch = (size_t)cell->batch};
+    if (!w->texts) return bench_random_make(&w->random, c->models[0], w->batch, (size_t)cell->seq);
+    cli_code code = bench_corpus_read(&w->corpus, c->args, c->models[0], true, -1, w->batch);
     c->texts = w->corpus.count;
     c->tokens = w->corpus.tokens;
     return code;
 }
 
-void contest_work_close(contest_work *w) {
-    cli_random_free(&w->random);
-    cli_corpus_free(&w->corpus);
+void bench_work_close(bench_work *w) {
+    bench_random_free(&w->random);
+    bench_corpus_free(&w->corpus);
 }
 
-cli_code contest_measure(contest *c, const contest_cell *cell) {
-    contest_work w;
-    cli_code code = contest_work_open(&w, c, cell);
+cli_code bench_measure(bench_run *c, const bench_cell *cell) {
+    bench_work w;
+    cli_code code = bench_work_open(&w, c, cell);
     if (code == CLI_DONE) code = take_turns(c, &w, cell);
-    contest_work_close(&w);
+    bench_work_close(&w);
     return code;
+}
+
+const char *bench_next_cell(const char *text, bench_cell *out) {
+    char *end;
+    out->batch = strtol(text, &end, 10);
+    if (end == text || *end != 'x') return NULL;
+    text = end + 1;
+    out->seq = strtol(text, &end, 10);
+    bool sizes = out->batch > 0 && out->batch <= 65536 && out->seq > 0 && out->seq <= 65536;
+    if (end == text || (*end != ',' && *end != '\0') || !sizes) return NULL;
+    return *end == ',' ? end + 1 : end;
 }

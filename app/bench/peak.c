@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The machine's peaks, and how near a step comes to them. */
-#include "cli/cli.h"
+#include "bench/peak.h"
 
-const char *const cli_memory_names[] = {
+#include <stdio.h>
+
+const char *const bench_memory_names[] = {
     [RETORT_L1] = "l1", [RETORT_L2] = "l2", [RETORT_L3] = "l3", [RETORT_DRAM] = "dram"};
 
-cli_code cli_measure(retort_peaks *out, const cli_args *args) {
+cli_code bench_measure_peaks(retort_peaks *out, const cli_args *args) {
     retort_error err;
     retort_status status =
         retort_machine_measure(cli_text(args, CLI_ISA), (int)cli_int(args, CLI_THREADS, 0), out, &err);
@@ -20,12 +22,12 @@ static json_t *peak_json(retort_rate rate, const char *kernel) {
     return json_pack("{s:f, s:f, s:s}", "one", rate.one, "all", rate.all, "kernel", kernel);
 }
 
-json_t *cli_json_peaks(const retort_peaks *peaks) {
+json_t *bench_json_peaks(const retort_peaks *peaks) {
     json_t *caches = json_object(), *read = json_object();
     for (int level = RETORT_L1; level <= RETORT_DRAM; level++) {
-        json_object_set_new(read, cli_memory_names[level], rate_json(peaks->read[level]));
+        json_object_set_new(read, bench_memory_names[level], rate_json(peaks->read[level]));
         if (level == RETORT_DRAM) break;
-        json_object_set_new(caches, cli_memory_names[level],
+        json_object_set_new(caches, bench_memory_names[level],
                             json_integer((json_int_t)peaks->cache_bytes[level]));
     }
     return json_pack("{s:s, s:i, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:f, s:f, s:f}", "isa", peaks->isa,
@@ -40,7 +42,7 @@ static void print_peak(const char *type, retort_rate rate, const char *kernel) {
     printf("%-11s %10.1f %10.1f GOP/s  %s\n", type, rate.one * 1e-9, rate.all * 1e-9, kernel);
 }
 
-void cli_print_peaks(const retort_peaks *peaks) {
+void bench_print_peaks(const retort_peaks *peaks) {
     char threads[32];
     snprintf(threads, sizeof threads, "%d thread%s", peaks->threads, peaks->threads == 1 ? "" : "s");
     printf("\npeak        %10s %10s        isa %s, measured in %.1f s\n", "1 thread", threads, peaks->isa,
@@ -50,7 +52,7 @@ void cli_print_peaks(const retort_peaks *peaks) {
     print_peak("bf16", peaks->bf16, peaks->bf16_kernel);
     print_peak("float", peaks->f32, peaks->f32_kernel);
     for (int level = RETORT_L1; level <= RETORT_DRAM; level++) {
-        printf("read %-6s %10.1f %10.1f GB/s", cli_memory_names[level], peaks->read[level].one * 1e-9,
+        printf("read %-6s %10.1f %10.1f GB/s", bench_memory_names[level], peaks->read[level].one * 1e-9,
                peaks->read[level].all * 1e-9);
         if (level < RETORT_DRAM) printf("   %.0f KiB", (double)peaks->cache_bytes[level] / 1024);
         printf("\n");
@@ -60,7 +62,7 @@ void cli_print_peaks(const retort_peaks *peaks) {
            peaks->wake * 1e6);
 }
 
-retort_memory cli_weights_memory(const retort_session *session, const retort_peaks *peaks) {
+retort_memory bench_weights_memory(const retort_session *session, const retort_peaks *peaks) {
     retort_step_info step;
     uint64_t bytes = 0;
     for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
@@ -84,8 +86,8 @@ static retort_rate peak_of(const retort_step_info *step, const retort_peaks *pea
 }
 
 /* A step's seconds are those of all threads, one after the other. */
-cli_share cli_share_of(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory) {
-    cli_share share = {.type = step->four_bits ? "s4" : retort_dtype_name(step->arithmetic)};
+step_share step_share_of(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory) {
+    step_share share = {.type = step->four_bits ? "s4" : retort_dtype_name(step->arithmetic)};
     if (step->seconds <= 0) return share;
     retort_rate peak = peak_of(step, peaks);
     double seconds = step->seconds / peaks->threads;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where a model goes away from its reference, step by step: ||y - y0||^2 / ||y0||^2 over all rows of the
  * data, each on its own activations, so that errors add up on the way. */
-#include "cli/cli.h"
+#include "bench/per_layer_error.h"
+#include "cli/text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool push(cli_layer *it, const retort_matrix *rows) {
+static bool push(layer_error *it, const retort_matrix *rows) {
     size_t more = rows->rows * rows->columns;
     if (it->queue == NULL || it->count + more > it->capacity) {
         size_t capacity = 2 * (it->count + more) + 64;
@@ -21,7 +23,7 @@ static bool push(cli_layer *it, const retort_matrix *rows) {
     return true;
 }
 
-static void drop(cli_layer *it) {
+static void drop(layer_error *it) {
     free(it->queue);
     it->queue = NULL;
     it->head = it->count = it->capacity = 0;
@@ -29,18 +31,18 @@ static void drop(cli_layer *it) {
 }
 
 /* Before a new batch: the reference has taken all rows of the last one, or it computes other rows. */
-static void next_batch(cli_layers *layers) {
+static void next_batch(layer_errors *layers) {
     layers->answered = false;
     for (size_t i = 0; i < layers->steps; i++) {
-        cli_layer *it = &layers->items[i];
+        layer_error *it = &layers->items[i];
         if (it->head < it->count) drop(it);
         it->head = it->count = 0;
     }
 }
 
-int cli_layers_tap(void *user, const retort_tapped *tapped) {
-    cli_layers *layers = user;
-    cli_layer *it = &layers->items[tapped->step];
+int layer_errors_tap(void *user, const retort_tapped *tapped) {
+    layer_errors *layers = user;
+    layer_error *it = &layers->items[tapped->step];
     if (layers->answered) next_batch(layers);
     if (it->unlike) return 0;
     if (tapped->out.data == NULL) {
@@ -50,13 +52,13 @@ int cli_layers_tap(void *user, const retort_tapped *tapped) {
     return push(it, &tapped->out) ? 0 : (int)cli_no_memory();
 }
 
-int cli_layers_tap_reference(void *user, const retort_tapped *tapped) {
-    cli_layers *layers = user;
+int layer_errors_tap_reference(void *user, const retort_tapped *tapped) {
+    layer_errors *layers = user;
     ptrdiff_t index = layers->of[tapped->step];
     const retort_matrix *rows = &tapped->out;
     layers->answered = true;
     if (index < 0 || layers->items[index].unlike) return 0;
-    cli_layer *it = &layers->items[index];
+    layer_error *it = &layers->items[index];
     size_t n = rows->rows * rows->columns;
     if (rows->data == NULL || rows->columns != it->columns || n > it->count - it->head) {
         drop(it);
@@ -79,14 +81,15 @@ static size_t count_steps(const retort_session *session) {
     return info.steps;
 }
 
-static ptrdiff_t find(const cli_layers *layers, const char *name) {
+static ptrdiff_t find(const layer_errors *layers, const char *name) {
     for (size_t i = 0; i < layers->steps; i++) {
         if (strcmp(layers->items[i].name, name) == 0) return (ptrdiff_t)i;
     }
     return -1;
 }
 
-cli_code cli_layers_pair(cli_layers *layers, const retort_session *model, const retort_session *reference) {
+cli_code layer_errors_pair(layer_errors *layers, const retort_session *model,
+                           const retort_session *reference) {
     retort_step_info step;
     layers->steps = count_steps(model);
     layers->reference_steps = count_steps(reference);
@@ -95,7 +98,7 @@ cli_code cli_layers_pair(cli_layers *layers, const retort_session *model, const 
     if (layers->items == NULL || layers->of == NULL) return cli_no_memory();
     for (size_t i = 0; i < layers->steps; i++) {
         retort_session_step(model, i, &step);
-        layers->items[i] = (cli_layer){.name = step.name, .op = step.op, .unlike = true};
+        layers->items[i] = (layer_error){.name = step.name, .op = step.op, .unlike = true};
     }
     for (size_t i = 0; i < layers->reference_steps; i++) {
         retort_session_step(reference, i, &step);
@@ -106,25 +109,25 @@ cli_code cli_layers_pair(cli_layers *layers, const retort_session *model, const 
 }
 
 /* Whether there is something to say on a step. */
-static bool compared(const cli_layer *it) {
+static bool compared(const layer_error *it) {
     return !it->unlike && it->rows > 0 && it->head == it->count;
 }
 
 /* Of a reference that is zero throughout only zero is near. */
-static double error_of(const cli_layer *it) {
+static double error_of(const layer_error *it) {
     return it->norm > 0 ? it->difference / it->norm : it->difference > 0 ? 1 : 0;
 }
 
-void cli_layers_print(const cli_layers *layers) {
+void layer_errors_print(const layer_errors *layers) {
     enum { BAR = 24 };
     double most = 0;
     for (size_t i = 0; i < layers->steps; i++) {
-        const cli_layer *it = &layers->items[i];
+        const layer_error *it = &layers->items[i];
         if (compared(it) && error_of(it) > most) most = error_of(it);
     }
     printf("\n%-32s %-12s %9s %8s %10s\n", "name", "op", "rows", "columns", "error %");
     for (size_t i = 0; i < layers->steps; i++) {
-        const cli_layer *it = &layers->items[i];
+        const layer_error *it = &layers->items[i];
         char bar[BAR + 1] = "";
         if (!compared(it)) continue;
         double error = error_of(it);
@@ -137,10 +140,10 @@ void cli_layers_print(const cli_layers *layers) {
     }
 }
 
-json_t *cli_layers_json(const cli_layers *layers) {
+json_t *layer_errors_json(const layer_errors *layers) {
     json_t *list = json_array();
     for (size_t i = 0; i < layers->steps; i++) {
-        const cli_layer *it = &layers->items[i];
+        const layer_error *it = &layers->items[i];
         if (!compared(it)) continue;
         json_array_append_new(list, json_pack("{s:o, s:s, s:I, s:I, s:o}", "name",
                                               cli_json_text(it->name, strlen(it->name)), "op", it->op, "rows",
@@ -150,9 +153,9 @@ json_t *cli_layers_json(const cli_layers *layers) {
     return list;
 }
 
-void cli_layers_free(cli_layers *layers) {
+void layer_errors_free(layer_errors *layers) {
     for (size_t i = 0; layers->items != NULL && i < layers->steps; i++) free(layers->items[i].queue);
     free(layers->items);
     free(layers->of);
-    *layers = (cli_layers){0};
+    *layers = (layer_errors){0};
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A plot as inline SVG: time by size, from zero on both axes, so that lengths compare. */
-#include "bench/report.h"
+#include "bench/plot.h"
+#include "bench/page.h"
 
 #include <math.h>
 #include <string.h>
@@ -45,12 +46,12 @@ static void draw_grid(FILE *to, const axis *x, const axis *y) {
 }
 
 typedef struct dot {
-    size_t index;       /* of the entrant */
+    size_t index;       /* of the engine */
     double x, y, label; /* label: y of its text */
 } dot;
 
 /* From the top down; texts that would touch the one above move down. */
-static size_t place_dots(dot *dots, const contest *c, const contest_result *result, const axis *x,
+static size_t place_dots(dot *dots, const bench_run *c, const bench_result *result, const axis *x,
                          const axis *y) {
     size_t count = 0;
     for (size_t i = 0; i < c->count && count < MOST_DOTS; i++) {
@@ -71,17 +72,17 @@ static size_t place_dots(dot *dots, const contest *c, const contest_result *resu
 }
 
 /* The file's name less its folder and ending, where there are several models. */
-static void draw_label(FILE *to, const contest *c, const entrant *it) {
+static void draw_label(FILE *to, const bench_run *c, const bench_engine *it) {
     const char *slash = strrchr(it->name, '/'),
                *name = slash != NULL && slash[1] != '\0' ? slash + 1 : it->name;
     if (c->model_count == 1) {
-        report_text(to, it->provider);
+        page_text(to, it->provider);
         return;
     }
-    report_text(to, name);
+    page_text(to, name);
 }
 
-void report_plot(FILE *to, const contest *c, const contest_result *result) {
+void page_plot(FILE *to, const bench_run *c, const bench_result *result) {
     double size = 0, time = 0;
     dot dots[MOST_DOTS];
     for (size_t i = 0; i < c->count; i++) {
@@ -95,12 +96,12 @@ void report_plot(FILE *to, const contest *c, const contest_result *result) {
     size_t count = place_dots(dots, c, result, &x, &y);
     for (size_t i = 0; i < count; i++) {
         const dot *d = &dots[i];
-        const entrant *it = &c->items[d->index];
-        size_t colour = report_colour(it);
+        const bench_engine *it = &c->items[d->index];
+        size_t colour = page_colour(it);
         fprintf(to, "<g class=\"c%zu\"><line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", colour, d->x,
                 d->y, d->x + 10, d->label);
         fprintf(to, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\"><title>", d->x, d->y);
-        report_text(to, it->name);
+        page_text(to, it->name);
         fprintf(to, ", %s: %.2f ms, %.1f MB</title></circle>", it->provider, result->times[d->index].p50,
                 (double)it->bytes * 1e-6);
         fprintf(to, "<text x=\"%.1f\" y=\"%.1f\">", d->x + 13, d->label + 4);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a contest prints: the entrants, and a table a cell; or a line of JSON for each of both. */
-#include "bench/engines.h"
+ * What a bench_run prints: the entrants, and a table a cell; or a line of JSON for each of both. */
+#include "bench/print.h"
+#include "cli/options.h"
+#include "cli/text.h"
 
-#include <math.h>
+#include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The widest of a column. */
-static int width_of(const contest *c, bool provider) {
+static int width_of(const bench_run *c, bool provider) {
     int most = 8;
     for (size_t i = 0; i < c->count; i++) {
         int n = cli_columns(provider ? c->items[i].provider : c->items[i].name);
@@ -15,14 +18,14 @@ static int width_of(const contest *c, bool provider) {
     return most;
 }
 
-cli_code contest_print_entrants(const contest *c) {
+cli_code bench_print_engines(const bench_run *c) {
     int name = width_of(c, false), provider = width_of(c, true);
     if (cli_has(c->args, CLI_JSON)) return CLI_DONE; /* every line of a cell says it */
     printf("%s, %s, %d thread%s\n", c->machine.cpu, c->machine.isa, c->threads, c->threads == 1 ? "" : "s");
     printf("%-*s %-*s %10s %9s %9s %9s\n", name, "model", provider, "engine", "version", "file MB", "load ms",
            "peak MB");
     for (size_t i = 0; i < c->count; i++) {
-        const entrant *it = &c->items[i];
+        const bench_engine *it = &c->items[i];
         cli_put_column(stdout, name, it->name);
         printf(" %-*s %10s %9.1f %9.1f %9.1f\n", provider, it->provider, it->version,
                (double)it->bytes * 1e-6, it->load_ms, it->peak_mb);
@@ -30,8 +33,8 @@ cli_code contest_print_entrants(const contest *c) {
     return cli_flush();
 }
 
-static cli_code print_json(const contest *c, const entrant *it, const contest_cell *cell) {
-    const contest_times *times = &it->times;
+static cli_code print_json(const bench_run *c, const bench_engine *it, const bench_cell *cell) {
+    const bench_times *times = &it->times;
     json_t *line = json_pack(
         "{s:s, s:s, s:o, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:f, s:o}", "provider",
         it->provider, "version", it->version, "model", cli_json_text(it->name, strlen(it->name)), "threads",
@@ -42,7 +45,7 @@ static cli_code print_json(const contest *c, const entrant *it, const contest_ce
     return cli_print_json(line);
 }
 
-cli_code contest_print_cell(const contest *c, const contest_cell *cell) {
+cli_code bench_print_cell(const bench_run *c, const bench_cell *cell) {
     int name = width_of(c, false), provider = width_of(c, true);
     bool json = cli_has(c->args, CLI_JSON);
     if (!json && cell->seq > 0) printf("\n%ld x %ld tokens\n", cell->batch, cell->seq);
@@ -53,8 +56,8 @@ cli_code contest_print_cell(const contest *c, const contest_cell *cell) {
                "ms p50", "ms p90", "ms p99", "tokens/s", "texts/s", "runs", "times", "difference");
     }
     for (size_t i = 0; i < c->count; i++) {
-        const entrant *it = &c->items[i];
-        const contest_times *times = &it->times;
+        const bench_engine *it = &c->items[i];
+        const bench_times *times = &it->times;
         if (json) {
             cli_code code = print_json(c, it, cell);
             if (code != CLI_DONE) return code;

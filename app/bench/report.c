@@ -1,39 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/report.h"
+#include "bench/page.h"
+#include "bench/plot.h"
+#include "cli/file.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
-static void write_entities(FILE *to, const char *text) {
-    for (; *text != '\0'; text++) {
-        if (*text == '<') {
-            fputs("&lt;", to);
-        } else if (*text == '>') {
-            fputs("&gt;", to);
-        } else if (*text == '&') {
-            fputs("&amp;", to);
-        } else {
-            fputc(*text, to);
-        }
-    }
-}
-
-/* Escaped first: control characters have no place in HTML. */
-void report_text(FILE *to, const char *text) {
-    char safe[1024];
-    retort_escape(safe, sizeof safe, text, strlen(text));
-    write_entities(to, safe);
-}
-
-size_t report_colour(const entrant *it) {
-    static const char *const known[] = {"native",   "onnxruntime",      "onnxruntime:openvino",
-                                        "openvino", "onnxruntime:cuda", "onnxruntime:tensorrt",
-                                        "torch"};
-    size_t count = sizeof known / sizeof *known, index = 0;
-    while (index + 1 < count && strcmp(known[index], it->provider) != 0) index++;
-    return index;
-}
+#include <stdio.h>
 
 /* Colours that differ for all kinds of sight (Okabe and Ito), native's first. */
 static const char *const style =
@@ -64,7 +36,7 @@ static void write_style(FILE *to) {
     fprintf(to, "</style>\n");
 }
 
-static void write_cell_name(FILE *to, const contest *c, const contest_cell *cell) {
+static void write_cell_name(FILE *to, const bench_run *c, const bench_cell *cell) {
     if (cell->seq > 0) {
         fprintf(to, "%ld × %ld tokens", cell->batch, cell->seq);
     } else {
@@ -72,11 +44,11 @@ static void write_cell_name(FILE *to, const contest *c, const contest_cell *cell
     }
 }
 
-static void write_names(FILE *to, const contest *c, size_t index) {
-    const entrant *it = &c->items[index];
+static void write_names(FILE *to, const bench_run *c, size_t index) {
+    const bench_engine *it = &c->items[index];
     fprintf(to, "<tr><td>");
-    report_text(to, it->name);
-    fprintf(to, "</td><td><i class=\"c%zu\"></i>%s</td>", report_colour(it), it->provider);
+    page_text(to, it->name);
+    fprintf(to, "</td><td><i class=\"c%zu\"></i>%s</td>", page_colour(it), it->provider);
 }
 
 static void write_real(FILE *to, const char *format, double value) {
@@ -89,7 +61,7 @@ static void write_real(FILE *to, const char *format, double value) {
     fprintf(to, "</td>");
 }
 
-static void write_entrants(FILE *to, const contest *c) {
+static void write_entrants(FILE *to, const bench_run *c) {
     bool accuracy = false;
     for (size_t i = 0; i < c->count; i++) accuracy = accuracy || isfinite(c->items[i].value);
     fprintf(to,
@@ -98,7 +70,7 @@ static void write_entrants(FILE *to, const contest *c) {
             "<th>difference</th>%s</tr>\n",
             accuracy ? "<th>accuracy</th><th>KL</th>" : "");
     for (size_t i = 0; i < c->count; i++) {
-        const entrant *it = &c->items[i];
+        const bench_engine *it = &c->items[i];
         if (it->missing) continue;
         write_names(to, c, i);
         fprintf(to, "<td>%s</td>", it->version);
@@ -113,7 +85,7 @@ static void write_entrants(FILE *to, const contest *c) {
     fprintf(to, "</table></div>\n");
 }
 
-static double fastest(const contest *c, const contest_result *result) {
+static double fastest(const bench_run *c, const bench_result *result) {
     double best = INFINITY;
     for (size_t i = 0; i < c->count; i++) {
         if (!c->items[i].missing) best = fmin(best, result->times[i].p50);
@@ -122,7 +94,7 @@ static double fastest(const contest *c, const contest_result *result) {
 }
 
 /* A column a cell: median, and p90 and p99 beside it. */
-static void write_times(FILE *to, const contest *c) {
+static void write_times(FILE *to, const bench_run *c) {
     fprintf(to, "<h2>Milliseconds: median (p90, p99)</h2><div class=\"scroll\"><table><tr><th>model</th>"
                 "<th>engine</th>");
     for (size_t r = 0; r < c->result_count; r++) {
@@ -135,7 +107,7 @@ static void write_times(FILE *to, const contest *c) {
         if (c->items[i].missing) continue;
         write_names(to, c, i);
         for (size_t r = 0; r < c->result_count; r++) {
-            const contest_times *times = &c->results[r].times[i];
+            const bench_times *times = &c->results[r].times[i];
             bool best = times->p50 <= fastest(c, &c->results[r]);
             fprintf(to, "<td>%s%.2f%s (%.2f, %.2f)</td>", best ? "<b>" : "", times->p50, best ? "</b>" : "",
                     times->p90, times->p99);
@@ -145,14 +117,14 @@ static void write_times(FILE *to, const contest *c) {
     fprintf(to, "</table></div>\n");
 }
 
-static void write_page(FILE *to, const contest *c, const char *title) {
+static void write_page(FILE *to, const bench_run *c, const char *title) {
     fprintf(to,
             "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\">"
             "<meta name=\"viewport\" content=\"width=device-width\"><title>%s</title>\n",
             title);
     write_style(to);
     fprintf(to, "<h1>%s</h1><p>", title);
-    report_text(to, c->machine.cpu);
+    page_text(to, c->machine.cpu);
     fprintf(
         to,
         ", %s, %d threads. The same inputs for all, who were warm and took turns; lower is better. Load time "
@@ -166,13 +138,13 @@ static void write_page(FILE *to, const contest *c, const char *title) {
         fprintf(to, "<figure><figcaption>");
         write_cell_name(to, c, &c->results[r].cell);
         fprintf(to, "</figcaption>");
-        report_plot(to, c, &c->results[r]);
+        page_plot(to, c, &c->results[r]);
         fprintf(to, "</figure>\n");
     }
     fprintf(to, "</div></html>\n");
 }
 
-cli_code contest_report(const contest *c, const char *title, const char *path) {
+cli_code bench_report(const bench_run *c, const char *title, const char *path) {
     FILE *to = cli_create(path);
     if (to == NULL) return CLI_FAILED;
     write_page(to, c, title);

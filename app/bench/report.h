@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The parts of --html: a page with tables and plots, all in one file. */
-#ifndef REPORT_H
-#define REPORT_H
+ * --html: tables and plots of everything measured, in one file. */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
 
 #include "bench/engines.h"
+#include "cli/output.h"
 
-/* Text with <, > and & escaped. */
-void report_text(FILE *to, const char *text);
-/* Number of the entrant's colour: each engine has one. */
-size_t report_colour(const entrant *it);
-/* File size by median time of one cell: a dot an entrant. */
-void report_plot(FILE *to, const contest *c, const contest_result *result);
+/* Tables and plots of everything measured, in one file. */
+cli_code bench_report(const bench_run *c, const char *title, const char *path);
 
 #endif

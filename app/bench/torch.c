@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The road's first row: the checkpoint in PyTorch, which is no provider: a Python of the user's runs it, in a
+ * The first pipeline stage: the checkpoint in PyTorch. It is no provider: a Python of the user's runs it, in a
  * process of its own and not in turns with the others. */
-#include "bench/engines.h"
+#include "bench/torch.h"
+#include "bench/process.h"
+#include "cli/file.h"
+#include "cli/options.h"
 
-#include <math.h>
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Pads the batches as the other engines get them, and times passes over all of them. */
 static const char script[] =
@@ -39,7 +42,7 @@ static const char script[] =
     "print(json.dumps({'version': torch.__version__, 'load_ms': load * 1e3, 'peak_mb': peak * 1024 / 1e6, "
     "'ms': ms}))\n";
 
-static json_t *batch_json(const contest_work *work, size_t from, size_t to) {
+static json_t *batch_json(const bench_work *work, size_t from, size_t to) {
     json_t *batch = json_array();
     const int32_t *ids = work->texts ? work->corpus.ids : work->random.ids;
     const int32_t *starts = work->texts ? work->corpus.starts : work->random.offsets;
@@ -52,7 +55,7 @@ static json_t *batch_json(const contest_work *work, size_t from, size_t to) {
     return batch;
 }
 
-static cli_code write_batches(const contest_work *work, const char *path) {
+static cli_code write_batches(const bench_work *work, const char *path) {
     json_t *batches = json_array();
     size_t count = work->texts ? work->corpus.count : work->batch;
     for (size_t from = 0; from < count; from += work->batch) {
@@ -66,12 +69,12 @@ static cli_code write_batches(const contest_work *work, const char *path) {
     return CLI_FAILED;
 }
 
-static cli_code read_figures(entrant *it, json_t *line) {
+static cli_code read_figures(bench_engine *it, json_t *line) {
     const json_t *ms = json_object_get(line, "ms");
     const char *version = json_string_value(json_object_get(line, "version"));
     it->times.count = 0;
     for (size_t i = 0; i < json_array_size(ms); i++) {
-        if (!contest_add_time(&it->times, json_number_value(json_array_get(ms, i)))) return cli_no_memory();
+        if (!bench_add_time(&it->times, json_number_value(json_array_get(ms, i)))) return cli_no_memory();
     }
     snprintf(it->version, sizeof it->version, "%s", version != NULL ? version : "");
     it->load_ms = json_number_value(json_object_get(line, "load_ms"));
@@ -80,17 +83,17 @@ static cli_code read_figures(entrant *it, json_t *line) {
     return CLI_DONE;
 }
 
-static cli_code run_python(contest *c, entrant *it, const char *batches, const char *checkpoint) {
+static cli_code run_python(bench_run *c, bench_engine *it, const char *batches, const char *checkpoint) {
     char threads[16], seconds[32];
-    contest_arguments a = {.count = 0};
+    process_arguments a = {.count = 0};
     const char *python = cli_text(c->args, CLI_PYTHON);
     snprintf(threads, sizeof threads, "%d", c->threads);
     snprintf(seconds, sizeof seconds, "%g", c->seconds);
-    contest_argument(&a, python, "-c");
-    contest_argument(&a, script, checkpoint);
-    contest_argument(&a, batches, threads);
-    contest_argument(&a, seconds, NULL);
-    char *text = contest_output(python, &a);
+    process_argument(&a, python, "-c");
+    process_argument(&a, script, checkpoint);
+    process_argument(&a, batches, threads);
+    process_argument(&a, seconds, NULL);
+    char *text = process_output(python, &a);
     json_t *line = text != NULL ? json_loads(text, 0, NULL) : NULL;
     free(text);
     cli_code code = line != NULL ? read_figures(it, line) : CLI_FAILED;
@@ -99,16 +102,16 @@ static cli_code run_python(contest *c, entrant *it, const char *batches, const c
     return code;
 }
 
-cli_code contest_torch(contest *c, entrant *it, const contest_cell *cell, const char *checkpoint) {
-    char path[CONTEST_PATH];
-    contest_work work;
+cli_code bench_torch(bench_run *c, bench_engine *it, const bench_cell *cell, const char *checkpoint) {
+    char path[BENCH_PATH];
+    bench_work work;
     snprintf(path, sizeof path, "%.400s/batches.json", c->folder);
     cli_remove_at_signal(path);
-    cli_code code = contest_work_open(&work, c, cell);
+    cli_code code = bench_work_open(&work, c, cell);
     if (code == CLI_DONE) code = write_batches(&work, path);
     if (code == CLI_DONE) code = run_python(c, it, path, checkpoint);
-    it->bytes = contest_file_bytes(it->path);
-    if (code == CLI_DONE) contest_summarise(&work, it, cell);
-    contest_work_close(&work);
+    it->bytes = bench_file_bytes(it->path);
+    if (code == CLI_DONE) bench_summarise(&work, it, cell);
+    bench_work_close(&work);
     return code;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Files that commands write beside models: plots, pages, logits, and what is there for a while only. */
-#include "cli/cli.h"
+#include "cli/file.h"
 
 #include <errno.h>
 #include <signal.h>

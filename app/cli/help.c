@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Help on the terminal, and the manual page, both from the table. */
-#include "cli/cli.h"
+#include "cli/help.h"
+#include "cli/shipped.h"
+#include "retort.h"
 
+#include <jansson.h>
 #include <string.h>
 
 static const char *const exit_codes[] = {
@@ -61,32 +64,28 @@ static void print_examples(FILE *to, const char *lines, const char *before) {
     }
 }
 
-static void print_command_help(const cli_command *command, FILE *to) {
-    fprintf(to, "usage: retort %s%s%s [options]\n\n%s\n", command->name, *command->words != '\0' ? " " : "",
-            command->words, command->summary);
-    if (command->details != NULL) {
+void cli_print_help(const cli_verb *verb, FILE *to) {
+    fprintf(to, "usage: retort %s%s%s [options]\n\n%s\n", verb->name, *verb->usage != '\0' ? " " : "",
+            verb->usage, verb->summary);
+    if (verb->details != NULL) {
         fputc('\n', to);
-        print_wrapped(to, command->details, 0);
+        print_wrapped(to, verb->details, 0);
     }
     fputs("\noptions:\n", to);
     for (int id = 0; id < CLI_OPTION_COUNT; id++) {
-        if (cli_takes(command, id)) print_option(to, &cli_options[id]);
+        if (cli_takes(verb, id)) print_option(to, &cli_options[id]);
     }
     fputs("\nexamples:\n", to);
-    print_examples(to, command->examples, "  ");
+    print_examples(to, verb->examples, "  ");
 }
 
-void cli_print_help(const cli_command *command, FILE *to) {
-    if (command != NULL) {
-        print_command_help(command, to);
-        return;
-    }
+void cli_print_overview(const cli_verbs *verbs, FILE *to) {
     fputs("usage: retort COMMAND [arguments] [options]\n\n"
           "Fine-tuned DistilBERT, BERT and MiniLM encoders, served from a CPU.\n\ncommands:\n",
           to);
-    for (size_t i = 0; i < cli_command_count; i++) {
-        if (!cli_commands[i].hidden)
-            fprintf(to, "  %-10s %s\n", cli_commands[i].name, cli_commands[i].summary);
+    for (size_t i = 0; i < verbs->count; i++) {
+        const cli_verb *verb = &verbs->rows[i];
+        if (!verb->hidden) fprintf(to, "  %-10s %s\n", verb->name, verb->summary);
     }
     fputs(
         "\nA MODEL is a file that 'retort import' wrote, a checkpoint folder, or a name: '" CLI_DEFAULT_MODEL
@@ -118,15 +117,15 @@ static void print_roff_line(const char *before, const char *text) {
     fputc('\n', stdout);
 }
 
-static void print_roff_command(const cli_command *command) {
+static void print_roff_verb(const cli_verb *verb) {
     char line[256];
-    snprintf(line, sizeof line, "%s %s", command->name, command->words);
+    snprintf(line, sizeof line, "%s %s", verb->name, verb->usage);
     print_roff_line(".SS ", line);
-    print_roff_line("", command->summary);
-    if (command->details != NULL) print_roff_line(".PP\n", command->details);
+    print_roff_line("", verb->summary);
+    if (verb->details != NULL) print_roff_line(".PP\n", verb->details);
     for (int id = 0; id < CLI_OPTION_COUNT; id++) {
         const cli_option *option = &cli_options[id];
-        if (!cli_takes(command, id) || id == CLI_JSON || id == CLI_HELP) continue;
+        if (!cli_takes(verb, id) || id == CLI_JSON || id == CLI_HELP) continue;
         option_left(line, sizeof line, option);
         print_roff_line(".TP\n.B ", line);
         print_roff_line("", option->help);
@@ -136,7 +135,7 @@ static void print_roff_command(const cli_command *command) {
         }
     }
     fputs(".PP\n.EX\n", stdout);
-    for (const char *at = command->examples; *at != '\0';) {
+    for (const char *at = verb->examples; *at != '\0';) {
         size_t length = strcspn(at, "\n");
         snprintf(line, sizeof line, "%.*s", (int)length, at);
         print_roff_line("", line);
@@ -145,7 +144,7 @@ static void print_roff_command(const cli_command *command) {
     fputs(".EE\n", stdout);
 }
 
-void cli_print_man(void) {
+static void print_man(const cli_verbs *verbs) {
     printf(".TH RETORT 1 \"\" \"retort %d.%d.%d\" \"User Commands\"\n", RETORT_VERSION_MAJOR,
            RETORT_VERSION_MINOR, RETORT_VERSION_PATCH);
     fputs(
@@ -159,7 +158,7 @@ void cli_print_man(void) {
         "bare name, as "
         "\n.BR " CLI_DEFAULT_MODEL ",\nis a model that comes with retort.\n.SH COMMANDS\n",
         stdout);
-    for (size_t i = 0; i < cli_command_count; i++) print_roff_command(&cli_commands[i]);
+    for (size_t i = 0; i < verbs->count; i++) print_roff_verb(&verbs->rows[i]);
     fputs(".SH EXIT STATUS\n", stdout);
     for (int code = CLI_DONE; code <= CLI_NO_PROVIDER; code++) {
         printf(".TP\n.B %d\n%s\n", code, exit_codes[code]);
@@ -171,35 +170,44 @@ void cli_print_man(void) {
           stdout);
 }
 
-static json_t *command_json(const cli_command *command) {
+static json_t *verb_json(const cli_verb *verb) {
     json_t *options = json_array();
     for (int id = 0; id < CLI_OPTION_COUNT; id++) {
         const cli_option *option = &cli_options[id];
-        if (!cli_takes(command, id)) continue;
+        if (!cli_takes(verb, id)) continue;
         json_array_append_new(options,
                               json_pack("{s:s, s:s, s:s?, s:s}", "name", option->name, "value", option->value,
                                         "default", option->fallback, "help", option->help));
     }
-    return json_pack("{s:s, s:s, s:s, s:o}", "command", command->name, "arguments", command->words, "summary",
-                     command->summary, "options", options);
+    return json_pack("{s:s, s:s, s:s, s:o}", "command", verb->name, "arguments", verb->usage, "summary",
+                     verb->summary, "options", options);
+}
+
+/* The one verb, or with NULL all that are not hidden. */
+static cli_code print_json(const cli_verbs *verbs, const cli_verb *verb) {
+    for (size_t i = 0; i < verbs->count; i++) {
+        const cli_verb *row = &verbs->rows[i];
+        bool wanted = verb != NULL ? verb == row : !row->hidden;
+        if (wanted && cli_print_json(verb_json(row)) != CLI_DONE) return CLI_FAILED;
+    }
+    return CLI_DONE;
 }
 
 cli_code cmd_help(const cli_args *args) {
     const char *name = args->word_count > 0 ? args->words[0] : NULL;
-    const cli_command *command = name != NULL ? cli_find_command(name) : NULL;
-    if (name != NULL && command == NULL) {
+    const cli_verb *verb = name != NULL ? cli_find_verb(args->verbs, name) : NULL;
+    if (name != NULL && verb == NULL) {
         cli_error("help: unknown command '%s'; 'retort help' lists them", name);
         return CLI_USAGE;
     }
     if (cli_has(args, CLI_MAN)) {
-        cli_print_man();
-    } else if (!cli_has(args, CLI_JSON)) {
-        cli_print_help(command, stdout);
+        print_man(args->verbs);
+    } else if (cli_has(args, CLI_JSON)) {
+        return print_json(args->verbs, verb);
+    } else if (verb != NULL) {
+        cli_print_help(verb, stdout);
     } else {
-        for (size_t i = 0; i < cli_command_count; i++) {
-            bool wanted = command != NULL ? command == &cli_commands[i] : !cli_commands[i].hidden;
-            if (wanted && cli_print_json(command_json(&cli_commands[i])) != CLI_DONE) return CLI_FAILED;
-        }
+        cli_print_overview(args->verbs, stdout);
     }
     return CLI_DONE;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Texts from the command line or from lines of stdin. */
-#include "cli/cli.h"
+#include "cli/input.h"
+#include "cli/model.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,7 +16,7 @@ enum { READ_BYTES = 1 << 16, LONGEST_LINE = 64 << 20 };
 /* A word that names a file is seldom meant as a text. */
 static void ask_about_files(const cli_input *input, const cli_args *args) {
     struct stat info;
-    for (size_t i = 0; i < input->word_count && cli_takes(args->command, CLI_DATA); i++) {
+    for (size_t i = 0; i < input->word_count && cli_takes(args->verb, CLI_DATA); i++) {
         const char *word = input->words[i];
         if (stat(word, &info) != 0 || !S_ISREG(info.st_mode)) continue;
         cli_say("warning: '%s' is taken as a text; did you mean --data %s?", word, word);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Opening what the commands work on. */
-#include "cli/cli.h"
+#include "cli/model.h"
+#include "cli/progress.h"
+#include "cli/shipped.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -64,7 +67,7 @@ static cli_code open_path(retort_model **out, const cli_args *args, const char *
     retort_error err;
     if (is_folder(path) || cli_is_graph(path)) return import_model(out, args, path, level);
     for (size_t i = 0; i < sizeof of_imports / sizeof *of_imports; i++) {
-        if (!cli_takes(args->command, (int)of_imports[i]) || !cli_has(args, of_imports[i])) continue;
+        if (!cli_takes(args->verb, (int)of_imports[i]) || !cli_has(args, of_imports[i])) continue;
         cli_error("--%s is for checkpoints: '%s' has been imported", cli_options[of_imports[i]].name, path);
         return CLI_USAGE;
     }
@@ -85,14 +88,14 @@ static cli_code refuse_level(const cli_args *args, int has, int wanted) {
     char option[64] = "";
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
         const cli_option *row = &cli_options[outputs[i]];
-        if (!cli_takes(args->command, (int)outputs[i]) || !cli_has(args, outputs[i])) continue;
+        if (!cli_takes(args->verb, (int)outputs[i]) || !cli_has(args, outputs[i])) continue;
         snprintf(option, sizeof option, "--%s %s%s", row->name, row->value, *row->value != '\0' ? " " : "");
         break;
     }
     cli_error(
         "--level %d: the graph in '%s' is at level %d, and rewrites cannot be undone: give its checkpoint "
         "(retort %s CHECKPOINT %s--level %d), or import that with --level %d",
-        wanted, args->words[0], has, args->command->name, option, wanted, wanted);
+        wanted, args->words[0], has, args->verb->name, option, wanted, wanted);
     return CLI_USAGE;
 }
 
@@ -202,47 +205,4 @@ cli_code cli_open_data(retort_dataset **out, const cli_args *args, const retort_
     if (strcmp(path, "-") == 0) path = "/dev/stdin";
     retort_status status = retort_dataset_open(out, path, model, &options, &err);
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
-}
-
-static void fill_random(cli_random_batch *out, const retort_info *info, int32_t mask, size_t n, size_t seq) {
-    enum { PLAIN = 1000 }; /* BERT's vocabularies keep special and unused pieces below */
-    uint64_t state = 1;
-    uint64_t low = info->vocab > 2 * PLAIN ? PLAIN : (uint64_t)info->vocab / 2;
-    uint64_t range = (uint64_t)info->vocab - low;
-    for (size_t i = 0; i < n * seq; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u; /* Knuth's MMIX generator */
-        out->ids[i] = (int32_t)(low + (state >> 33) % range);
-    }
-    for (size_t i = 0; i <= n; i++) out->offsets[i] = (int32_t)(i * seq);
-    for (size_t i = 0; mask >= 0 && i < n; i++) out->ids[i * seq + seq / 2] = mask;
-}
-
-cli_code cli_random_make(cli_random_batch *out, const retort_model *model, size_t n, size_t seq) {
-    retort_info info = {.size = sizeof info};
-    *out = (cli_random_batch){0};
-    retort_model_info(model, &info);
-    if (seq > (size_t)info.positions) {
-        cli_error("--seq: %zu tokens are more than the model's %lld positions", seq,
-                  (long long)info.positions);
-        return CLI_USAGE;
-    }
-    if (n * seq > INT32_MAX) {
-        cli_error("--batch: %zu texts of %zu tokens are too many", n, seq);
-        return CLI_USAGE;
-    }
-    out->ids = malloc(n * seq * sizeof *out->ids);
-    out->offsets = malloc((n + 1) * sizeof *out->offsets);
-    if (out->ids == NULL || out->offsets == NULL) {
-        cli_random_free(out);
-        return cli_no_memory();
-    }
-    fill_random(out, &info, info.task == RETORT_TASK_FILL ? info.mask : -1, n, seq);
-    out->batch = (retort_batch){.ids = out->ids, .offsets = out->offsets, .n = n};
-    return CLI_DONE;
-}
-
-void cli_random_free(cli_random_batch *random) {
-    free(random->ids);
-    free(random->offsets);
-    *random = (cli_random_batch){0};
 }

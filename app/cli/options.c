@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One option parser, driven by the rows of CLI_OPTIONS. */
-#include "cli/cli.h"
+#include "cli/options.h"
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,9 +15,16 @@ const cli_option cli_options[CLI_OPTION_COUNT] = {
 #undef CLI_OPTION_ROW
 };
 
-bool cli_takes(const cli_command *command, int id) {
+const cli_verb *cli_find_verb(const cli_verbs *verbs, const char *name) {
+    for (size_t i = 0; i < verbs->count; i++) {
+        if (strcmp(verbs->rows[i].name, name) == 0) return &verbs->rows[i];
+    }
+    return NULL;
+}
+
+bool cli_takes(const cli_verb *verb, int id) {
     if (id == CLI_JSON || id == CLI_HELP) return true;
-    for (const int *at = command->options; *at >= 0; at++) {
+    for (const int *at = verb->options; *at >= 0; at++) {
         if (*at == id) return true;
     }
     return false;
@@ -55,7 +63,7 @@ const char *cli_suggest(char *out, size_t size, const char *word, cli_name_fn na
     return out;
 }
 
-/* Names of the options that a command takes, with dashes; gaps are passed over by repeating "--help". */
+/* Names of the options that a verb takes, with dashes; "--help" stands for those that it does not take. */
 static const char *option_name(const void *user, size_t index) {
     static char name[64];
     if (index >= CLI_OPTION_COUNT) return NULL;
@@ -64,23 +72,34 @@ static const char *option_name(const void *user, size_t index) {
     return name;
 }
 
-static cli_code usage_error(const cli_command *command) {
-    fprintf(stderr, "usage: retort %s %s [options]; 'retort %s --help' says more\n", command->name,
-            command->words, command->name);
+static cli_code usage_error(const cli_verb *verb) {
+    fprintf(stderr, "usage: retort %s %s [options]; 'retort %s --help' says more\n", verb->name, verb->usage,
+            verb->name);
     return CLI_USAGE;
 }
 
-static int find_long(const cli_command *command, const char *name, size_t length) {
+/* Earlier names of options, which keep working. */
+static const struct {
+    const char *name;
+    cli_option_id id;
+} aliases[] = {{"road", CLI_STAGES}};
+
+static int find_long(const cli_verb *verb, const char *name, size_t length) {
     for (int id = 0; id < CLI_OPTION_COUNT; id++) {
         const char *known = cli_options[id].name;
-        if (strlen(known) == length && memcmp(known, name, length) == 0 && cli_takes(command, id)) return id;
+        if (strlen(known) == length && memcmp(known, name, length) == 0 && cli_takes(verb, id)) return id;
+    }
+    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++) {
+        const char *known = aliases[i].name;
+        bool same = strlen(known) == length && memcmp(known, name, length) == 0;
+        if (same && cli_takes(verb, (int)aliases[i].id)) return (int)aliases[i].id;
     }
     return -1;
 }
 
-static int find_letter(const cli_command *command, char letter) {
+static int find_letter(const cli_verb *verb, char letter) {
     for (int id = 0; id < CLI_OPTION_COUNT; id++) {
-        if (cli_options[id].letter == letter && cli_takes(command, id)) return id;
+        if (cli_options[id].letter == letter && cli_takes(verb, id)) return id;
     }
     return -1;
 }
@@ -141,7 +160,7 @@ static cli_code set_option(cli_args *args, int id, const char *value) {
     } else {
         cli_error("--%s: '%s' is not a number", option->name, value);
     }
-    return usage_error(args->command);
+    return usage_error(args->verb);
 }
 
 /* The option at argv[*at], which starts with a dash; moves *at to the last argument that it took. */
@@ -149,26 +168,26 @@ static cli_code read_option(cli_args *args, int argc, char **argv, int *at) {
     const char *word = argv[*at], *value = NULL;
     bool is_long = word[1] == '-';
     size_t length = is_long ? strcspn(word + 2, "=") : 1;
-    int id = is_long ? find_long(args->command, word + 2, length) : find_letter(args->command, word[1]);
+    int id = is_long ? find_long(args->verb, word + 2, length) : find_letter(args->verb, word[1]);
     if (id < 0) {
         char hint[128], name[72];
         snprintf(name, sizeof name, "%.*s", (int)length + (is_long ? 2 : 1), word);
         cli_error("unknown option '%s'%s", name,
-                  cli_suggest(hint, sizeof hint, name, option_name, args->command));
-        return usage_error(args->command);
+                  cli_suggest(hint, sizeof hint, name, option_name, args->verb));
+        return usage_error(args->verb);
     }
     const char *rest = is_long ? word + 2 + length : word + 2;
     if (*rest != '\0') value = is_long ? rest + 1 : rest;
     if (cli_options[id].kind == CLI_KIND_FLAG) {
         if (value != NULL) {
             cli_error("--%s takes no value", cli_options[id].name);
-            return usage_error(args->command);
+            return usage_error(args->verb);
         }
         value = "";
     } else if (value == NULL) {
         if (*at + 1 >= argc) {
             cli_error("--%s needs a value: %s", cli_options[id].name, cli_options[id].value);
-            return usage_error(args->command);
+            return usage_error(args->verb);
         }
         value = argv[++*at];
     }
@@ -178,7 +197,7 @@ static cli_code read_option(cli_args *args, int argc, char **argv, int *at) {
 /* Options that mean nothing by themselves, or nothing beside another one. */
 typedef enum rule_kind { NEEDS, NOT_WITH } rule_kind;
 static const struct {
-    const char *command;
+    const char *verb;
     cli_option_id option;
     rule_kind kind;
     cli_option_id other;
@@ -190,7 +209,7 @@ static const struct {
     {"run", CLI_HYPOTHESIS, NEEDS, CLI_LABELS},       {"run", CLI_MULTI_LABEL, NEEDS, CLI_LABELS},
     {"run", CLI_QUERY_PROMPT_NAME, NEEDS, CLI_QUERY}, {"run", CLI_STRIDE, NOT_WITH, CLI_TRUNCATE},
     {"eval", CLI_PER_LAYER, NEEDS, CLI_REFERENCE},    {"quantize", CLI_SAMPLES, NEEDS, CLI_DATA},
-    {"quantize", CLI_SEED, NEEDS, CLI_DATA},          {"bench", CLI_PYTHON, NEEDS, CLI_ROAD},
+    {"quantize", CLI_SEED, NEEDS, CLI_DATA},          {"bench", CLI_PYTHON, NEEDS, CLI_STAGES},
     {"serve", CLI_HOST, NOT_WITH, CLI_UNIX},          {"serve", CLI_PORT, NOT_WITH, CLI_UNIX},
     {"serve", CLI_REUSE_PORT, NOT_WITH, CLI_UNIX},    {"load", CLI_ARRIVALS, NOT_WITH, CLI_CLOSED},
     {"doctor", CLI_THREADS, NEEDS, CLI_PEAK},         {"doctor", CLI_ISA, NEEDS, CLI_PEAK},
@@ -199,7 +218,7 @@ static const struct {
 static bool check_rules(const cli_args *args) {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         const char *name = cli_options[rules[i].option].name, *other = cli_options[rules[i].other].name;
-        bool mine = strcmp(rules[i].command, args->command->name) == 0 && cli_has(args, rules[i].option);
+        bool mine = strcmp(rules[i].verb, args->verb->name) == 0 && cli_has(args, rules[i].option);
         if (!mine || cli_has(args, rules[i].other) == (rules[i].kind == NEEDS)) continue;
         cli_error(rules[i].kind == NEEDS ? "--%s needs --%s" : "--%s has no effect with --%s", name, other);
         return false;
@@ -208,22 +227,22 @@ static bool check_rules(const cli_args *args) {
 }
 
 static cli_code check_words(const cli_args *args) {
-    const cli_command *command = args->command;
+    const cli_verb *verb = args->verb;
     if (args->values[CLI_HELP] != NULL) return CLI_DONE;
-    if (args->word_count < command->least) {
-        cli_error("%s: too few arguments", command->name);
-    } else if (command->most >= 0 && args->word_count > command->most) {
-        cli_error("%s: unexpected argument '%s'", command->name, args->words[command->most]);
-    } else if (command->required >= 0 && args->values[command->required] == NULL) {
-        cli_error("%s: --%s must be given", command->name, cli_options[command->required].name);
+    if (args->word_count < verb->least) {
+        cli_error("%s: too few arguments", verb->name);
+    } else if (verb->most >= 0 && args->word_count > verb->most) {
+        cli_error("%s: unexpected argument '%s'", verb->name, args->words[verb->most]);
+    } else if (verb->required >= 0 && args->values[verb->required] == NULL) {
+        cli_error("%s: --%s must be given", verb->name, cli_options[verb->required].name);
     } else if (check_rules(args)) {
         return CLI_DONE;
     }
-    return usage_error(command);
+    return usage_error(verb);
 }
 
-cli_code cli_parse(cli_args *out, const cli_command *command, int argc, char **argv) {
-    *out = (cli_args){.command = command, .words = argv};
+cli_code cli_parse(cli_args *out, const cli_verbs *verbs, const cli_verb *verb, int argc, char **argv) {
+    *out = (cli_args){.verbs = verbs, .verb = verb, .words = argv};
     bool options = true;
     for (int i = 0; i < argc; i++) {
         char *word = argv[i];

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/cli.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/text.h"
 #include "cli/utf8.h"
 
 #include <errno.h>

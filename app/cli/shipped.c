@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Models that come with retort, by their names. */
-#include "cli/cli.h"
+#include "cli/shipped.h"
+#include "retort.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Text that comes from files and from people, as it is printed: escaped, and in columns of a table. */
-#include "cli/cli.h"
+#include "cli/text.h"
+#include "retort.h"
 
 #include <locale.h>
 #include <stdlib.h>

@@ -1,7 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * bench: latency and throughput of random batches, or of a file's texts. */
+#include "cmd/bench.h"
+#include "bench/corpus.h"
 #include "bench/engines.h"
+#include "bench/peak.h"
+#include "bench/random.h"
+#include "bench/steps.h"
+#include "cli/model.h"
+#include "cli/stats.h"
+#include "cmd/bench_engines.h"
+#include "cmd/bench_stages.h"
+#include "retort.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,12 +79,12 @@ static json_t *line_json(const bench *b, long batch) {
 static cli_code print_line(const bench *b, json_t *line, json_t *more) {
     json_object_update(line, more);
     json_decref(more);
-    if (b->profile) json_object_set_new(line, "steps", cli_json_steps(b->session, b->peaks));
+    if (b->profile) json_object_set_new(line, "steps", bench_json_steps(b->session, b->peaks));
     cli_code code = cli_print_json(line);
     return code == CLI_DONE ? cli_flush() : code;
 }
 
-static cli_code print_cell(const bench *b, const contest_cell *at) {
+static cli_code print_cell(const bench *b, const bench_cell *at) {
     double p50 = cli_percentile(b->times, b->count, 50), p90 = cli_percentile(b->times, b->count, 90);
     double p99 = cli_percentile(b->times, b->count, 99), sum = 0;
     for (size_t i = 0; i < b->count; i++) sum += b->times[i];
@@ -86,34 +98,23 @@ static cli_code print_cell(const bench *b, const contest_cell *at) {
     }
     printf("%6ld %6ld %10.3f %10.3f %10.3f %12.0f %10.1f %6zu\n", at->batch, at->seq, p50, p90, p99, rate,
            (double)at->batch * (double)b->count / sum * 1e3, b->count);
-    return b->profile ? cli_print_steps(b->session, b->peaks) : cli_flush();
+    return b->profile ? bench_print_steps(b->session, b->peaks) : cli_flush();
 }
 
-static cli_code bench_cell(bench *b, const contest_cell *at) {
-    cli_random_batch random;
-    cli_code code = cli_random_make(&random, b->model, (size_t)at->batch, (size_t)at->seq);
+static cli_code run_cell(bench *b, const bench_cell *at) {
+    bench_random random;
+    cli_code code = bench_random_make(&random, b->model, (size_t)at->batch, (size_t)at->seq);
     if (code != CLI_DONE) return code;
     code = measure_cell(b, &random.batch);
     if (code == CLI_DONE) code = print_cell(b, at);
-    cli_random_free(&random);
+    bench_random_free(&random);
     return code;
 }
 
-const char *contest_next_cell(const char *text, contest_cell *out) {
-    char *end;
-    out->batch = strtol(text, &end, 10);
-    if (end == text || *end != 'x') return NULL;
-    text = end + 1;
-    out->seq = strtol(text, &end, 10);
-    bool sizes = out->batch > 0 && out->batch <= 65536 && out->seq > 0 && out->seq <= 65536;
-    if (end == text || (*end != ',' && *end != '\0') || !sizes) return NULL;
-    return *end == ',' ? end + 1 : end;
-}
-
 static cli_code check_grid(const char *grid) {
-    contest_cell at = {0};
+    bench_cell at = {0};
     for (const char *rest = grid; *rest != '\0';) {
-        rest = contest_next_cell(rest, &at);
+        rest = bench_next_cell(rest, &at);
         if (rest != NULL) continue;
         cli_error("--grid: expected BxS[,BxS] such as 1x16,8x128, found '%s'", grid);
         return CLI_USAGE;
@@ -122,12 +123,12 @@ static cli_code check_grid(const char *grid) {
 }
 
 /* The rows of --grid; those of the default that are longer than the model's positions are left out. */
-static cli_code bench_grid(bench *b) {
+static cli_code run_grid(bench *b) {
     const char *grid = cli_text(b->args, CLI_GRID);
     cli_code code = CLI_DONE;
-    for (contest_cell at = {0}; code == CLI_DONE && *grid != '\0';) {
-        grid = contest_next_cell(grid, &at);
-        if (cli_has(b->args, CLI_GRID) || at.seq <= b->positions) code = bench_cell(b, &at);
+    for (bench_cell at = {0}; code == CLI_DONE && *grid != '\0';) {
+        grid = bench_next_cell(grid, &at);
+        if (cli_has(b->args, CLI_GRID) || at.seq <= b->positions) code = run_cell(b, &at);
     }
     return code;
 }
@@ -139,13 +140,13 @@ static void print_heading(const bench *b) {
            "texts/s", "runs");
 }
 
-static cli_code bench_random(bench *b) {
+static cli_code run_random(bench *b) {
     bool one = cli_has(b->args, CLI_BATCH) || cli_has(b->args, CLI_SEQ);
     if (cli_has(b->args, CLI_PAD)) {
         cli_error("--pad needs --data: random texts of a row have one length");
         return CLI_USAGE;
     }
-    contest_cell at = {cli_int(b->args, CLI_BATCH, 1), cli_int(b->args, CLI_SEQ, 128)};
+    bench_cell at = {cli_int(b->args, CLI_BATCH, 1), cli_int(b->args, CLI_SEQ, 128)};
     if (!cli_has(b->args, CLI_SEQ) && at.seq > b->positions) at.seq = b->positions;
     if (one && cli_has(b->args, CLI_GRID)) {
         cli_error("--grid stands in place of --batch and --seq");
@@ -153,7 +154,7 @@ static cli_code bench_random(bench *b) {
     }
     if (check_grid(cli_text(b->args, CLI_GRID)) != CLI_DONE) return CLI_USAGE;
     if (!cli_has(b->args, CLI_JSON)) print_heading(b);
-    return one ? bench_cell(b, &at) : bench_grid(b);
+    return one ? run_cell(b, &at) : run_grid(b);
 }
 
 /* ---- Texts of a file ---- */
@@ -170,8 +171,8 @@ static int32_t padding_id(const bench *b) {
 }
 
 /* Pads each text with [PAD], as if that were text, to the longest of its batch. */
-static cli_code corpus_pad(cli_corpus *c, const bench *b, size_t batch) {
-    cli_corpus padded = {.starts = calloc(c->count + 1, sizeof *padded.starts), .typed = c->typed};
+static cli_code corpus_pad(bench_corpus *c, const bench *b, size_t batch) {
+    bench_corpus padded = {.starts = calloc(c->count + 1, sizeof *padded.starts), .typed = c->typed};
     int32_t pad = padding_id(b);
     bool fits = padded.starts != NULL;
     size_t longest = 0;
@@ -181,35 +182,35 @@ static cli_code corpus_pad(cli_corpus *c, const bench *b, size_t batch) {
             if (k == i || n > longest) longest = n;
         }
         int32_t at = c->starts[i];
-        fits = cli_corpus_append(&padded, c->ids + at, c->types + at, (size_t)(c->starts[i + 1] - at),
-                                 longest, pad);
+        fits = bench_corpus_append(&padded, c->ids + at, c->types + at, (size_t)(c->starts[i + 1] - at),
+                                   longest, pad);
     }
-    cli_corpus old = *c;
+    bench_corpus old = *c;
     *c = padded;
     c->data = old.data;
     c->offsets = old.offsets;
     old.data = NULL;
     old.offsets = NULL;
-    cli_corpus_free(&old);
+    bench_corpus_free(&old);
     if (!fits) return cli_no_memory();
     if (pad >= 0) return CLI_DONE;
     cli_error("--pad: %s: no [PAD] in the vocabulary", b->path);
     return CLI_BAD_DATA;
 }
 
-static cli_code measure_passes(bench *b, cli_corpus *c, size_t batch) {
+static cli_code measure_passes(bench *b, bench_corpus *c, size_t batch) {
     double ms;
-    cli_code code = cli_corpus_run(c, b->session, 0, c->count < batch ? c->count : batch);
+    cli_code code = bench_corpus_run(c, b->session, 0, c->count < batch ? c->count : batch);
     double start = cli_now();
     while (code == CLI_DONE && (b->count == 0 || cli_now() - start < b->seconds)) {
-        code = cli_corpus_pass(c, b->session, batch, &ms);
+        code = bench_corpus_pass(c, b->session, batch, &ms);
         if (code == CLI_DONE && !add_time(b, ms)) code = cli_no_memory();
     }
     cli_sort(b->times, b->count);
     return code;
 }
 
-static cli_code print_corpus(const bench *b, const cli_corpus *c, size_t batch) {
+static cli_code print_corpus(const bench *b, const bench_corpus *c, size_t batch) {
     double ms = cli_percentile(b->times, b->count, 50);
     size_t count = c->tokens - c->padding; /* padding is cost, not work */
     double texts = (double)c->count / ms * 1e3, tokens = (double)count / ms * 1e3;
@@ -227,25 +228,25 @@ static cli_code print_corpus(const bench *b, const cli_corpus *c, size_t batch) 
     if (c->padding > 0) printf(" and %zu of padding", c->padding);
     printf(", batches of %zu: %.2f ms, %.0f texts/s, %.0f tokens/s (median of %zu)\n", batch, ms, texts,
            tokens, b->count);
-    return b->profile ? cli_print_steps(b->session, b->peaks) : CLI_DONE;
+    return b->profile ? bench_print_steps(b->session, b->peaks) : CLI_DONE;
 }
 
-static cli_code bench_texts(bench *b) {
-    cli_corpus c = {0};
+static cli_code run_texts(bench *b) {
+    bench_corpus c = {0};
     size_t batch = (size_t)cli_int(b->args, CLI_BATCH, 32);
     if (cli_has(b->args, CLI_GRID) || cli_has(b->args, CLI_SEQ)) {
         cli_error("--data stands in place of --grid and --seq");
         return CLI_USAGE;
     }
-    cli_code code = cli_corpus_read(&c, b->args, b->model, true, -1, batch);
+    cli_code code = bench_corpus_read(&c, b->args, b->model, true, -1, batch);
     if (code == CLI_DONE && cli_has(b->args, CLI_PAD)) code = corpus_pad(&c, b, batch);
     if (code == CLI_DONE) code = measure_passes(b, &c, batch);
     if (code == CLI_DONE) code = print_corpus(b, &c, batch);
-    cli_corpus_free(&c);
+    bench_corpus_free(&c);
     return code;
 }
 
-static cli_code bench_one(const cli_args *args) {
+static cli_code run_one(const cli_args *args) {
     bench b = {.args = args, .path = args->words[0], .seconds = cli_real(args, CLI_SECONDS)};
     retort_peaks peaks = {.size = sizeof peaks};
     b.engine.size = sizeof b.engine;
@@ -255,13 +256,13 @@ static cli_code bench_one(const cli_args *args) {
     cli_code code = cli_open_model(&b.model, args, b.path, 3);
     if (code == CLI_DONE) code = cli_open_session(&b.session, args, b.model, b.profile);
     b.load_ms = (cli_now() - start) * 1e3;
-    if (code == CLI_DONE && b.peaks != NULL) code = cli_measure(&peaks, args);
+    if (code == CLI_DONE && b.peaks != NULL) code = bench_measure_peaks(&peaks, args);
     if (code == CLI_DONE) {
         retort_info info = {.size = sizeof info};
         retort_model_info(b.model, &info);
         b.positions = (long)info.positions;
         retort_session_describe(b.session, &b.engine);
-        code = cli_has(args, CLI_DATA) ? bench_texts(&b) : bench_random(&b);
+        code = cli_has(args, CLI_DATA) ? run_texts(&b) : run_random(&b);
     }
     free(b.times);
     retort_session_close(b.session);
@@ -271,6 +272,6 @@ static cli_code bench_one(const cli_args *args) {
 
 cli_code cmd_bench(const cli_args *args) {
     bool several = args->word_count > 1 || strchr(cli_text(args, CLI_PROVIDER), ',') != NULL;
-    if (cli_has(args, CLI_ROAD)) return cmd_road(args);
-    return several || cli_has(args, CLI_HTML) ? cmd_contest(args) : bench_one(args);
+    if (cli_has(args, CLI_STAGES)) return cmd_bench_stages(args);
+    return several || cli_has(args, CLI_HTML) ? cmd_bench_engines(args) : run_one(args);
 }

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * bench MODEL… --provider A,B: every model in every engine. */
+#include "cmd/bench_engines.h"
 #include "bench/engines.h"
+#include "bench/memory.h"
+#include "bench/print.h"
+#include "bench/report.h"
+#include "cli/model.h"
+#include "retort.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Whether an engine reads the fused form of an export best; CLI_USAGE for one that does not exist. */
@@ -19,27 +26,27 @@ static cli_code find_form(const char *provider, bool *fused) {
 }
 
 /* One model, in all engines. */
-static cli_code enter_model(contest *c, const char *path, const cli_names *providers) {
-    char name[24], file[CONTEST_PATH];
+static cli_code enter_model(bench_run *c, const char *path, const cli_names *providers) {
+    char name[24], file[BENCH_PATH];
     retort_model *model = NULL;
     bool fused;
     cli_code code = cli_open_model(&model, c->args, path, 3);
-    if (code == CLI_DONE) code = contest_keep(c, model);
+    if (code == CLI_DONE) code = bench_keep(c, model);
     snprintf(name, sizeof name, "%zu", c->model_count);
-    if (code == CLI_DONE) code = contest_file(c, model, path, name, file);
+    if (code == CLI_DONE) code = bench_file(c, model, path, name, file);
     for (size_t i = 0; code == CLI_DONE && i < providers->count; i++) {
         code = find_form(providers->items[i], &fused);
-        entrant *it = code == CLI_DONE ? contest_add(c, path, providers->items[i], model, file) : NULL;
+        bench_engine *it = code == CLI_DONE ? bench_add(c, path, providers->items[i], model, file) : NULL;
         if (it == NULL) return code == CLI_DONE ? CLI_FAILED : code;
         if (strncmp(it->provider, "onnxruntime", 11) == 0)
             it->graph_level = cli_text(c->args, CLI_GRAPH_LEVEL);
-        code = contest_enter(c, it, fused);
+        code = bench_enter(c, it, fused);
     }
     return code;
 }
 
 /* Random ids and texts of one model must do for all. */
-static cli_code check_alike(const contest *c) {
+static cli_code check_alike(const bench_run *c) {
     retort_info first = {.size = sizeof first}, other = {.size = sizeof other};
     retort_model_info(c->models[0], &first);
     for (size_t i = 1; i < c->model_count; i++) {
@@ -55,21 +62,21 @@ static cli_code check_alike(const contest *c) {
 }
 
 /* Cell `index` of those that the options ask for; false beyond the last. */
-static bool cell_at(const contest *c, size_t index, contest_cell *cell) {
+static bool cell_at(const bench_run *c, size_t index, bench_cell *cell) {
     const cli_args *args = c->args;
     retort_info info = {.size = sizeof info};
     retort_model_info(c->models[0], &info);
     if (cli_has(args, CLI_DATA)) {
-        *cell = (contest_cell){cli_int(args, CLI_BATCH, 32), 0};
+        *cell = (bench_cell){cli_int(args, CLI_BATCH, 32), 0};
         return index == 0;
     }
     if (cli_has(args, CLI_BATCH) || cli_has(args, CLI_SEQ)) {
         long most = info.positions < 128 ? (long)info.positions : 128;
-        *cell = (contest_cell){cli_int(args, CLI_BATCH, 1), cli_int(args, CLI_SEQ, most)};
+        *cell = (bench_cell){cli_int(args, CLI_BATCH, 1), cli_int(args, CLI_SEQ, most)};
         return index == 0;
     }
     for (const char *grid = cli_text(args, CLI_GRID); *grid != '\0';) {
-        grid = contest_next_cell(grid, cell);
+        grid = bench_next_cell(grid, cell);
         if (!cli_has(args, CLI_GRID) && cell->seq > info.positions) continue;
         if (index-- == 0) return true;
     }
@@ -77,8 +84,8 @@ static bool cell_at(const contest *c, size_t index, contest_cell *cell) {
 }
 
 /* The one of most tokens, on which memory is measured. */
-static contest_cell largest_cell(const contest *c) {
-    contest_cell cell, most = {0};
+static bench_cell largest_cell(const bench_run *c) {
+    bench_cell cell, most = {0};
     for (size_t i = 0; cell_at(c, i, &cell); i++) {
         if (i == 0 || cell.batch * cell.seq > most.batch * most.seq) most = cell;
     }
@@ -86,7 +93,7 @@ static contest_cell largest_cell(const contest *c) {
 }
 
 static cli_code check_options(const cli_args *args) {
-    contest_cell cell;
+    bench_cell cell;
     bool single = cli_has(args, CLI_PROFILE) || cli_has(args, CLI_PEAK) || cli_has(args, CLI_PAD);
     if (single) {
         cli_error("--profile, --peak and --pad are for one model in one engine");
@@ -98,7 +105,7 @@ static cli_code check_options(const cli_args *args) {
         return CLI_USAGE;
     }
     for (const char *grid = cli_text(args, CLI_GRID); *grid != '\0';) {
-        grid = contest_next_cell(grid, &cell);
+        grid = bench_next_cell(grid, &cell);
         if (grid != NULL) continue;
         cli_error("--grid: expected BxS[,BxS] such as 1x16,8x128, found '%s'", cli_text(args, CLI_GRID));
         return CLI_USAGE;
@@ -106,7 +113,7 @@ static cli_code check_options(const cli_args *args) {
     return CLI_DONE;
 }
 
-static cli_code enter_all(contest *c) {
+static cli_code enter_all(bench_run *c) {
     cli_names providers;
     cli_code code = cli_split_names(&providers, c->args, CLI_PROVIDER);
     for (int i = 0; code == CLI_DONE && i < c->args->word_count; i++) {
@@ -116,24 +123,24 @@ static cli_code enter_all(contest *c) {
     return code == CLI_DONE ? check_alike(c) : code;
 }
 
-static cli_code run_contest(contest *c) {
-    contest_cell cell = largest_cell(c);
-    cli_code code = contest_memory(c, &cell);
-    if (code == CLI_DONE) code = contest_print_entrants(c);
+static cli_code run_contest(bench_run *c) {
+    bench_cell cell = largest_cell(c);
+    cli_code code = bench_measure_memory(c, &cell);
+    if (code == CLI_DONE) code = bench_print_engines(c);
     for (size_t i = 0; code == CLI_DONE && cell_at(c, i, &cell); i++) {
-        code = contest_measure(c, &cell);
-        if (code == CLI_DONE) code = contest_print_cell(c, &cell);
+        code = bench_measure(c, &cell);
+        if (code == CLI_DONE) code = bench_print_cell(c, &cell);
     }
     const char *html = cli_text(c->args, CLI_HTML);
-    return code == CLI_DONE && html != NULL ? contest_report(c, "retort bench", html) : code;
+    return code == CLI_DONE && html != NULL ? bench_report(c, "retort bench", html) : code;
 }
 
-cli_code cmd_contest(const cli_args *args) {
-    contest c;
+cli_code cmd_bench_engines(const cli_args *args) {
+    bench_run c;
     if (check_options(args) != CLI_DONE) return CLI_USAGE;
-    cli_code code = contest_open(&c, args);
+    cli_code code = bench_open(&c, args);
     if (code == CLI_DONE) code = enter_all(&c);
     if (code == CLI_DONE) code = run_contest(&c);
-    contest_close(&c);
+    bench_close(&c);
     return code;
 }

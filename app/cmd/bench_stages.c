@@ -1,23 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bench --road CHECKPOINT: what each step gains on the way from a float checkpoint to integers. */
+ * bench --stages CHECKPOINT: what each pipeline stage gains, from a float checkpoint to integers. */
+#include "cmd/bench_stages.h"
 #include "bench/engines.h"
+#include "bench/memory.h"
+#include "bench/report.h"
+#include "bench/torch.h"
+#include "cli/model.h"
+#include "cli/progress.h"
+#include "retort.h"
 
+#include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
-/* The checkpoint in the forms that steps start from. */
+/* The checkpoint in the forms that stages start from. */
 typedef enum form { PLAIN, FLOAT, INT8, INT4, FORMS } form;
 static const char *const form_names[] = {"plain", "float", "int8", "int4"};
 
-/* One row a step: what it is, the engine and its graph level, the form, whether ONNX Runtime's fused
- * operators are exported, and the step that it is compared with. */
-typedef struct step {
+/* One row per stage: what it is, the engine and its graph level, the form, whether ONNX Runtime's fused
+ * operators are exported, and the stage that it is compared with. */
+typedef struct stage {
     const char *name, *provider, *graph_level;
     form form;
     bool fused;
     int before; /* -1: none */
-} step;
-static const step steps[] = {
+} stage;
+static const stage stages[] = {
     {"PyTorch", "torch", NULL, PLAIN, false, -1},
     {"ONNX as exported", "onnxruntime", "none", PLAIN, false, 0},
     {"+ basic level", "onnxruntime", "basic", PLAIN, false, 1},
@@ -33,21 +42,21 @@ static const step steps[] = {
     {"retort INT8", "native", NULL, INT8, false, 11},
     {"retort INT4", "native", NULL, INT4, false, 12},
 };
-enum { STEPS = sizeof steps / sizeof *steps, TORCH = 0, OWN = 11 /* retort in float */ };
+enum { STAGES = sizeof stages / sizeof *stages, TORCH = 0, OWN = 11 /* retort in float */ };
 
-typedef struct road {
-    contest contest;
-    retort_model *forms[FORMS]; /* kept by the contest */
-    char files[FORMS][CONTEST_PATH];
-} road;
+typedef struct stages_run {
+    bench_run run;
+    retort_model *forms[FORMS]; /* owned by `run` */
+    char files[FORMS][BENCH_PATH];
+} stages_run;
 
-static cli_code keep(road *r, form as, retort_model *model) {
+static cli_code keep(stages_run *r, form as, retort_model *model) {
     r->forms[as] = model;
-    cli_code code = contest_keep(&r->contest, model);
-    return code == CLI_DONE ? contest_file(&r->contest, model, NULL, form_names[as], r->files[as]) : code;
+    cli_code code = bench_keep(&r->run, model);
+    return code == CLI_DONE ? bench_file(&r->run, model, NULL, form_names[as], r->files[as]) : code;
 }
 
-static cli_code make_forms(road *r, const cli_args *args) {
+static cli_code make_forms(stages_run *r, const cli_args *args) {
     retort_error err;
     retort_model *model = NULL;
     for (int i = PLAIN; i <= FLOAT; i++) {
@@ -80,36 +89,36 @@ static const char *reason_against(retort_provider_info *info, const char *provid
     return "--python names no Python that has it";
 }
 
-static cli_code enter(road *r, const step *s) {
+static cli_code enter(stages_run *r, const stage *s) {
     retort_provider_info info;
-    entrant *it = contest_add(&r->contest, s->name, s->provider, r->forms[s->form], r->files[s->form]);
+    bench_engine *it = bench_add(&r->run, s->name, s->provider, r->forms[s->form], r->files[s->form]);
     if (it == NULL) return CLI_FAILED;
     it->graph_level = s->graph_level;
     const char *reason = reason_against(&info, s->provider);
     it->missing = reason != NULL;
-    if (s == &steps[TORCH]) return CLI_DONE;
+    if (s == &stages[TORCH]) return CLI_DONE;
     if (reason != NULL) cli_error("%s: left out: %s", s->name, reason);
-    if (reason != NULL || contest_enter(&r->contest, it, s->fused) == CLI_DONE) return CLI_DONE;
+    if (reason != NULL || bench_enter(&r->run, it, s->fused) == CLI_DONE) return CLI_DONE;
     cli_error("%s in %s: left out", s->name, s->provider); /* an engine that cannot run this form */
     it->missing = true;
     return s->form == FLOAT && strcmp(s->provider, "native") == 0 ? CLI_FAILED : CLI_DONE;
 }
 
-/* The metric of every step, and how far its logits are from retort's in float. */
-static cli_code evaluate(road *r) {
+/* The metric of every stage, and how far its logits are from retort's in float. */
+static cli_code evaluate(stages_run *r) {
     retort_error err;
     retort_dataset *data = NULL;
-    const contest *c = &r->contest;
+    const bench_run *c = &r->run;
     if (!cli_has(c->args, CLI_DATA)) return CLI_DONE;
     cli_code code = cli_open_data(&data, c->args, r->forms[FLOAT], false);
     if (code != CLI_DONE) return code;
     retort_status status = RETORT_OK;
-    for (size_t i = 0; status == RETORT_OK && i < STEPS; i++) {
+    for (size_t i = 0; status == RETORT_OK && i < STAGES; i++) {
         retort_eval_result result = {.size = sizeof result};
         retort_eval_options options = RETORT_EVAL_OPTIONS;
-        entrant *it = &c->items[i];
+        bench_engine *it = &c->items[i];
         if (it->session == NULL) continue;
-        cli_progress(NULL, "evaluating", i, STEPS);
+        cli_progress(NULL, "evaluating", i, STAGES);
         options.reference = i != OWN ? c->items[OWN].session : NULL;
         status = retort_eval(it->session, data, &options, &result, &err);
         it->value = result.value;
@@ -122,10 +131,10 @@ static cli_code evaluate(road *r) {
 
 /* ---- What is printed ---- */
 
-/* How many times as fast as the step before, or the nearest one before that which is there; NaN: none. */
-static double gain_of(const contest *c, size_t index, int *before) {
-    *before = steps[index].before;
-    while (*before >= 0 && c->items[*before].missing) *before = steps[*before].before;
+/* How many times as fast as the stage before, or the nearest one before that which is there; NaN: none. */
+static double gain_of(const bench_run *c, size_t index, int *before) {
+    *before = stages[index].before;
+    while (*before >= 0 && c->items[*before].missing) *before = stages[*before].before;
     return *before < 0 ? NAN : c->items[*before].times.p50 / c->items[index].times.p50;
 }
 
@@ -135,8 +144,8 @@ static void print_real(int width, const char *format, double value) {
     printf(" %*s", width, text);
 }
 
-static void print_row(const contest *c, size_t index) {
-    const entrant *it = &c->items[index];
+static void print_row(const bench_run *c, size_t index) {
+    const bench_engine *it = &c->items[index];
     char over[24] = "-";
     int before;
     double gain = gain_of(c, index, &before);
@@ -152,8 +161,8 @@ static void print_row(const contest *c, size_t index) {
     printf("\n");
 }
 
-static cli_code print_line(const contest *c, const contest_cell *cell, size_t index) {
-    const entrant *it = &c->items[index];
+static cli_code print_line(const bench_run *c, const bench_cell *cell, size_t index) {
+    const bench_engine *it = &c->items[index];
     int before;
     double gain = gain_of(c, index, &before);
     return cli_print_json(json_pack(
@@ -165,17 +174,17 @@ static cli_code print_line(const contest *c, const contest_cell *cell, size_t in
         it->peak_mb, "load_ms", it->load_ms, "value", cli_json_real(it->value), "kl", cli_json_real(it->kl)));
 }
 
-static cli_code print_road(const contest *c, const contest_cell *cell) {
+static cli_code print_stages(const bench_run *c, const bench_cell *cell) {
     bool json = cli_has(c->args, CLI_JSON);
     if (!json) {
         printf("%s, %s, %d thread%s; ", c->machine.cpu, c->machine.isa, c->threads,
                c->threads == 1 ? "" : "s");
         if (cell->seq > 0) printf("%ld x %ld tokens\n", cell->batch, cell->seq);
         if (cell->seq == 0) printf("%zu texts, batches of %ld\n", c->texts, cell->batch);
-        printf("   %-18s %-21s %9s %7s %5s %8s %8s %8s %9s %9s\n", "step", "engine", "ms p50", "gain", "over",
-               "file MB", "peak MB", "load ms", "metric", "KL");
+        printf("   %-18s %-21s %9s %7s %5s %8s %8s %8s %9s %9s\n", "stage", "engine", "ms p50", "gain",
+               "over", "file MB", "peak MB", "load ms", "metric", "KL");
     }
-    for (size_t i = 0; i < STEPS; i++) {
+    for (size_t i = 0; i < STAGES; i++) {
         if (c->items[i].missing) continue;
         if (!json) print_row(c, i);
         cli_code code = json ? print_line(c, cell, i) : CLI_DONE;
@@ -184,37 +193,37 @@ static cli_code print_road(const contest *c, const contest_cell *cell) {
     return cli_flush();
 }
 
-static cli_code walk(road *r, const cli_args *args) {
-    contest *c = &r->contest;
+static cli_code run_stages(stages_run *r, const cli_args *args) {
+    bench_run *c = &r->run;
     bool texts = cli_has(args, CLI_DATA) && !cli_has(args, CLI_SEQ);
-    contest_cell cell = {cli_int(args, CLI_BATCH, texts ? 32 : 1), texts ? 0 : cli_int(args, CLI_SEQ, 128)};
+    bench_cell cell = {cli_int(args, CLI_BATCH, texts ? 32 : 1), texts ? 0 : cli_int(args, CLI_SEQ, 128)};
     cli_code code = make_forms(r, args);
-    for (size_t i = 0; code == CLI_DONE && i < STEPS; i++) code = enter(r, &steps[i]);
-    if (code == CLI_DONE) code = contest_memory(c, &cell);
+    for (size_t i = 0; code == CLI_DONE && i < STAGES; i++) code = enter(r, &stages[i]);
+    if (code == CLI_DONE) code = bench_measure_memory(c, &cell);
     if (code == CLI_DONE && cli_has(args, CLI_PYTHON))
-        code = contest_torch(c, &c->items[TORCH], &cell, args->words[0]);
-    if (code == CLI_DONE) code = contest_measure(c, &cell);
+        code = bench_torch(c, &c->items[TORCH], &cell, args->words[0]);
+    if (code == CLI_DONE) code = bench_measure(c, &cell);
     if (code == CLI_DONE) code = evaluate(r);
-    if (code == CLI_DONE) code = print_road(c, &cell);
+    if (code == CLI_DONE) code = print_stages(c, &cell);
     const char *html = cli_text(args, CLI_HTML);
-    return code == CLI_DONE && html != NULL ? contest_report(c, "The road of a checkpoint", html) : code;
+    return code == CLI_DONE && html != NULL ? bench_report(c, "Pipeline stages of a checkpoint", html) : code;
 }
 
-cli_code cmd_road(const cli_args *args) {
+cli_code cmd_bench_stages(const cli_args *args) {
     static const int alien[] = {CLI_PROVIDER, CLI_ONNX, CLI_GRAPH_LEVEL, CLI_GRID,
                                 CLI_PROFILE,  CLI_PEAK, CLI_PAD};
-    road r = {0};
+    stages_run r = {0};
     for (size_t i = 0; i < sizeof alien / sizeof *alien; i++) {
         if (!cli_has(args, (cli_option_id)alien[i])) continue;
-        cli_error("--road chooses by itself: no --%s", cli_options[alien[i]].name);
+        cli_error("--stages chooses by itself: no --%s", cli_options[alien[i]].name);
         return CLI_USAGE;
     }
     if (args->word_count != 1) {
-        cli_error("--road takes one checkpoint folder");
+        cli_error("--stages takes one checkpoint folder");
         return CLI_USAGE;
     }
-    cli_code code = contest_open(&r.contest, args);
-    if (code == CLI_DONE) code = walk(&r, args);
-    contest_close(&r.contest);
+    cli_code code = bench_open(&r.run, args);
+    if (code == CLI_DONE) code = run_stages(&r, args);
+    bench_close(&r.run);
     return code;
 }

@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * compare: several models on the same data, the first of which is the reference. */
-#include "cli/cli.h"
+#include "cmd/compare.h"
+#include "bench/corpus.h"
+#include "cli/model.h"
+#include "cli/progress.h"
+#include "cli/stats.h"
+#include "cli/text.h"
+#include "retort.h"
 
+#include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* One model at work. */
@@ -18,7 +26,7 @@ typedef struct entry {
 typedef struct comparison {
     const cli_args *args;
     entry first, other;
-    cli_corpus corpus;
+    bench_corpus corpus;
     size_t batch;
     int width; /* of the names */
 } comparison;
@@ -81,7 +89,7 @@ static cli_code measure(comparison *c, entry *it) {
     size_t n = 0;
     cli_code code = CLI_DONE;
     while (code == CLI_DONE && n < PASSES && (n == 0 || cli_now() - start < SECONDS)) {
-        code = cli_corpus_pass(&c->corpus, it->session, c->batch, &times[n++]);
+        code = bench_corpus_pass(&c->corpus, it->session, c->batch, &times[n++]);
     }
     cli_sort(times, n);
     it->ms = cli_percentile(times, n, 50);
@@ -149,8 +157,8 @@ cli_code cmd_compare(const cli_args *args) {
     }
     cli_code code = entry_open(&c.first, args, args->words[0]);
     if (code == CLI_DONE) {
-        code = cli_corpus_read(&c.corpus, args, c.first.model, false, cli_int(args, CLI_MAX_LENGTH, -1),
-                               c.batch);
+        code = bench_corpus_read(&c.corpus, args, c.first.model, false, cli_int(args, CLI_MAX_LENGTH, -1),
+                                 c.batch);
     }
     if (code == CLI_DONE) code = add(&c, &c.first);
     for (int i = 1; code == CLI_DONE && i < args->word_count; i++) {
@@ -159,7 +167,7 @@ cli_code cmd_compare(const cli_args *args) {
         if (code == CLI_DONE) code = add(&c, &c.other);
         entry_close(&c.other);
     }
-    cli_corpus_free(&c.corpus);
+    bench_corpus_free(&c.corpus);
     entry_close(&c.first);
     return code;
 }

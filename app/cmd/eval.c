@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/cli.h"
+#include "cmd/eval.h"
+#include "bench/per_layer_error.h"
+#include "cli/file.h"
+#include "cli/model.h"
+#include "cli/progress.h"
+#include "retort.h"
 
+#include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static int write_logits(void *user, const char *text, size_t length) {
@@ -14,7 +21,7 @@ static void print_real(const char *name, double value) {
 
 /* layers: NULL without --per-layer. */
 static cli_code print_result(const cli_args *args, const retort_model *model,
-                             const retort_eval_result *result, const cli_layers *layers) {
+                             const retort_eval_result *result, const layer_errors *layers) {
     retort_info info = {.size = sizeof info};
     retort_model_info(model, &info);
     if (!cli_has(args, CLI_JSON)) {
@@ -26,7 +33,7 @@ static cli_code print_result(const cli_args *args, const retort_model *model,
         print_real("kl", result->kl);
         print_real("agreement", result->agreement);
         print_real("max_abs_logit_error", result->max_abs_logit_error);
-        if (layers != NULL) cli_layers_print(layers);
+        if (layers != NULL) layer_errors_print(layers);
         return CLI_DONE;
     }
     json_t *json = json_pack("{s:s, s:s, s:o, s:I, s:I}", "task", cli_task_names[info.task], "metric",
@@ -40,7 +47,7 @@ static cli_code print_result(const cli_args *args, const retort_model *model,
         json_object_set_new(json, "agreement", cli_json_real(result->agreement));
         json_object_set_new(json, "max_abs_logit_error", cli_json_real(result->max_abs_logit_error));
     }
-    if (layers != NULL) json_object_set_new(json, "layers", cli_layers_json(layers));
+    if (layers != NULL) json_object_set_new(json, "layers", layer_errors_json(layers));
     return cli_print_json(json);
 }
 
@@ -61,7 +68,7 @@ typedef struct evaluation {
     retort_dataset *data;
     FILE *logits;
     bool per_layer;
-    cli_layers layers;
+    layer_errors layers;
 } evaluation;
 
 /* One of the two models, and its session. */
@@ -80,7 +87,7 @@ static cli_code open_one(evaluation *e, const cli_args *args, const char *path, 
         cli_error("%s: --per-layer needs a model of level 3, this one is of level %d", path, info.level);
         return CLI_BAD_DATA;
     }
-    return cli_open_tapped(session, args, *model, reference ? cli_layers_tap_reference : cli_layers_tap,
+    return cli_open_tapped(session, args, *model, reference ? layer_errors_tap_reference : layer_errors_tap,
                            &e->layers);
 }
 
@@ -89,7 +96,7 @@ static cli_code open_all(evaluation *e, const cli_args *args) {
     e->per_layer = cli_has(args, CLI_PER_LAYER);
     cli_code code = open_one(e, args, args->words[0], &e->model, &e->session);
     if (code == CLI_DONE && reference != NULL) code = open_one(e, args, reference, &e->other, &e->reference);
-    if (code == CLI_DONE && e->per_layer) code = cli_layers_pair(&e->layers, e->session, e->reference);
+    if (code == CLI_DONE && e->per_layer) code = layer_errors_pair(&e->layers, e->session, e->reference);
     if (code != CLI_DONE) return code;
     code = cli_open_data(&e->data, args, e->model, false);
     if (code != CLI_DONE) return code;
@@ -125,7 +132,7 @@ cli_code cmd_eval(const cli_args *args) {
     if (code == CLI_DONE) code = print_result(args, e.model, &result, e.per_layer ? &e.layers : NULL);
     if (code == CLI_DONE) code = check_floor(args, &result);
     if (e.logits != NULL) fclose(e.logits);
-    cli_layers_free(&e.layers);
+    layer_errors_free(&e.layers);
     retort_dataset_free(e.data);
     retort_session_close(e.reference);
     retort_session_close(e.session);

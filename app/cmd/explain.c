@@ -1,70 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * explain: the graph, or the plan with the time of each step. */
-#include "cli/cli.h"
+#include "cmd/explain.h"
+#include "bench/peak.h"
+#include "bench/random.h"
+#include "bench/steps.h"
+#include "cli/file.h"
+#include "cli/model.h"
+#include "cli/stats.h"
+#include "cli/text.h"
+#include "retort.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What --peak adds to a step. */
-static json_t *share_json(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory) {
-    cli_share share = cli_share_of(step, peaks, memory);
-    return json_pack("{s:s, s:f, s:f, s:s, s:f, s:f}", "arithmetic", share.type, "ops_per_s",
-                     share.operations, "of_peak", share.of_peak, "memory", cli_memory_names[memory],
-                     "weight_bytes_per_s", share.weights, "of_read", share.of_read);
-}
-
-json_t *cli_json_steps(retort_session *session, const retort_peaks *peaks) {
-    json_t *steps = json_array();
-    retort_step_info step;
-    retort_memory memory = peaks != NULL ? cli_weights_memory(session, peaks) : RETORT_DRAM;
-    for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
-        double ms = step.runs > 0 ? step.seconds / (double)step.runs * 1e3 : 0;
-        json_t *json = json_pack("{s:s, s:o, s:s, s:s, s:I, s:f, s:f}", "op", step.op, "name",
-                                 cli_json_text(step.name, strlen(step.name)), "kernel", step.kernel, "shape",
-                                 step.shape, "weight_bytes", (json_int_t)step.weight_bytes, "flops_token",
-                                 step.flops_token, "ms", ms);
-        json_t *share = peaks != NULL ? share_json(&step, peaks, memory) : NULL;
-        if (share != NULL) json_object_update(json, share);
-        json_decref(share);
-        json_array_append_new(steps, json);
-    }
-    return steps;
-}
-
-static void print_share(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory) {
-    cli_share share = cli_share_of(step, peaks, memory);
-    if (share.operations > 0) {
-        printf(" %5s %9.1f %6.1f%%", share.type, share.operations * 1e-9, 100 * share.of_peak);
-    } else {
-        printf(" %5s %9s %7s", "", "", "");
-    }
-    if (share.weights > 0) printf(" %9.2f %6.1f%%", share.weights * 1e-9, 100 * share.of_read);
-}
-
-cli_code cli_print_steps(retort_session *session, const retort_peaks *peaks) {
-    retort_step_info step;
-    retort_memory memory = peaks != NULL ? cli_weights_memory(session, peaks) : RETORT_DRAM;
-    double total = 0;
-    for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) total += step.seconds;
-    printf("%-12s %-30s %-20s %-30s %10s %12s %9s %6s", "op", "name", "kernel", "shape", "weights",
-           "flops/token", "ms", "share");
-    if (peaks != NULL) {
-        printf(" %5s %9s %7s %9s %7s", "type", "GOP/s", "of peak", "GB/s", cli_memory_names[memory]);
-    }
-    printf("\n");
-    for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
-        char bytes[32];
-        printf("%-12s ", step.op);
-        cli_put_column(stdout, 30, step.name);
-        printf(" %-20s %-30s %10s %12.0f %9.4f %5.1f%%", step.kernel, step.shape,
-               cli_bytes(bytes, sizeof bytes, step.weight_bytes), step.flops_token,
-               step.runs > 0 ? step.seconds / (double)step.runs * 1e3 : 0,
-               total > 0 ? 100 * step.seconds / total : 0);
-        if (peaks != NULL) print_share(&step, peaks, memory);
-        printf("\n");
-    }
-    return CLI_DONE;
-}
 
 static int write_text(void *user, const char *text, size_t length) {
     return fwrite(text, 1, length, user) != length;
@@ -173,18 +122,18 @@ static cli_code print_plan(const cli_args *args, retort_session *session, const 
         return cli_print_json(json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:o}", "provider", info.provider,
                                         "isa", info.isa, "threads", info.threads, "batch", (json_int_t)batch,
                                         "seq", (json_int_t)seq, "arena_bytes", (json_int_t)info.arena_bytes,
-                                        "steps", cli_json_steps(session, peaks)));
+                                        "steps", bench_json_steps(session, peaks)));
     }
     printf("%s, isa %s, %d threads, %s for activations; %zu text%s of %zu tokens\n\n", info.provider,
            info.isa, info.threads, cli_bytes(arena, sizeof arena, info.arena_bytes), batch,
            batch == 1 ? "" : "s", seq);
-    return cli_print_steps(session, peaks);
+    return bench_print_steps(session, peaks);
 }
 
 cli_code cmd_explain(const cli_args *args) {
     retort_model *model = NULL;
     retort_session *session = NULL;
-    cli_random_batch random = {0};
+    bench_random random = {0};
     retort_peaks peaks = {.size = sizeof peaks};
     bool peak = cli_has(args, CLI_PEAK);
     size_t batch = (size_t)cli_int(args, CLI_BATCH, 1), seq = (size_t)cli_int(args, CLI_SEQ, 128);
@@ -199,12 +148,12 @@ cli_code cmd_explain(const cli_args *args) {
         retort_model_info(model, &info);
         if (!cli_has(args, CLI_SEQ) && info.positions < 128) seq = (size_t)info.positions;
         code = cli_open_session(&session, args, model, true);
-        if (code == CLI_DONE && peak) code = cli_measure(&peaks, args);
-        if (code == CLI_DONE) code = cli_random_make(&random, model, batch, seq);
+        if (code == CLI_DONE && peak) code = bench_measure_peaks(&peaks, args);
+        if (code == CLI_DONE) code = bench_random_make(&random, model, batch, seq);
         if (code == CLI_DONE) code = measure(session, &random.batch);
         if (code == CLI_DONE) code = print_plan(args, session, peak ? &peaks : NULL, batch, seq);
     }
-    cli_random_free(&random);
+    bench_random_free(&random);
     retort_session_close(session);
     retort_model_free(model);
     return code;

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * export: a model as ONNX. */
-#include "cli/cli.h"
+#include "cmd/export.h"
+#include "cli/model.h"
+#include "cli/stats.h"
+#include "cli/text.h"
+#include "retort.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 static cli_code report(const cli_args *args, const retort_model *model, const retort_export_info *done,

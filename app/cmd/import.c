@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * import and optimize: what makes a model file. */
-#include "cli/cli.h"
+#include "cmd/import.h"
+#include "cli/model.h"
+#include "cli/stats.h"
+#include "cli/text.h"
+#include "retort.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 static cli_code report_import(const cli_args *args, const retort_model *model, uint64_t bytes,

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * info and doctor: facts about a model and about this machine. */
-#include "cli/cli.h"
+#include "cmd/info.h"
+#include "bench/peak.h"
+#include "cli/model.h"
+#include "cli/text.h"
+#include "retort.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const problem_names[] = {
@@ -257,7 +263,7 @@ static cli_code print_doctor_json(const retort_machine *machine, const retort_pe
                   machine->isa, "logical", machine->logical, "physical", machine->physical, "affinity",
                   machine->affinity, "quota", machine->quota > 0 ? json_real(machine->quota) : json_null(),
                   "threads", machine->threads, "providers", names, "engines", engines);
-    if (peaks != NULL) json_object_set_new(json, "peaks", cli_json_peaks(peaks));
+    if (peaks != NULL) json_object_set_new(json, "peaks", bench_json_peaks(peaks));
     return cli_print_json(json);
 }
 
@@ -269,7 +275,7 @@ cli_code cmd_doctor(const cli_args *args) {
         cli_error("doctor: this machine cannot be described");
         return CLI_FAILED;
     }
-    cli_code code = peak ? cli_measure(&peaks, args) : CLI_DONE;
+    cli_code code = peak ? bench_measure_peaks(&peaks, args) : CLI_DONE;
     if (code != CLI_DONE) return code;
     if (cli_has(args, CLI_JSON)) return print_doctor_json(&machine, peak ? &peaks : NULL);
     printf("cpu         %s\n", machine.cpu);
@@ -280,6 +286,6 @@ cli_code cmd_doctor(const cli_args *args) {
     if (machine.quota > 0) printf("quota       %.2f CPUs (cgroup)\n", machine.quota);
     printf("threads     %d by default\n", machine.threads);
     print_engines();
-    if (peak) cli_print_peaks(&peaks);
+    if (peak) bench_print_peaks(&peaks);
     return CLI_DONE;
 }

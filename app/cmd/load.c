@@ -1,7 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * load: how a server behaves at given rates of requests. */
-#include "load/load.h"
+#include "cmd/load.h"
+#include "load/form.h"
+#include "load/plan.h"
+#include "load/report.h"
+#include "load/result.h"
+#include "load/run.h"
+#include "load/saturate.h"
+#include "load/target.h"
+#include "load/texts.h"
 
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * quantize: a float model into an integer one; dequantize: the way back. */
-#include "cli/cli.h"
+#include "cmd/quantize.h"
+#include "cli/model.h"
+#include "cli/progress.h"
+#include "cli/stats.h"
+#include "cli/text.h"
+#include "retort.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 static cli_code quantize(retort_model **out, const cli_args *args, const retort_model *model,

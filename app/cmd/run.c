@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * run: the model's task on texts. */
 #include "cmd/run.h"
+#include "cli/input.h"
+#include "cli/model.h"
+#include "cli/progress.h"
+#include "cli/shipped.h"
+#include "cmd/run_span.h"
+#include "cmd/run_state.h"
+#include "cmd/run_text.h"
+#include "retort.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -11,46 +20,6 @@ static const run_fn runners[] = {
     [RETORT_TASK_CLASSIFY] = run_classify, [RETORT_TASK_TAG] = run_tag,     [RETORT_TASK_ANSWER] = run_answer,
     [RETORT_TASK_FILL] = run_fill,         [RETORT_TASK_EMBED] = run_embed,
 };
-
-/* How many more the session has cut since this was asked last. */
-static uint64_t count_cuts(run_state *run) {
-    retort_session_info session = {.size = sizeof session};
-    retort_session_describe(run->session, &session);
-    uint64_t more = session.truncated - run->cuts;
-    run->cuts = session.truncated;
-    return more;
-}
-
-cli_code run_note_cuts(run_state *run, const retort_text *texts, size_t n) {
-    retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
-    retort_tokens tokens = {0};
-    retort_error err;
-    cli_code code = CLI_DONE;
-    bool some = count_cuts(run) > 0;
-    options.max_length = run->info.max_length + 1;
-    options.special_as_text = cli_has(run->args, CLI_SPECIAL_AS_TEXT);
-    options.prompt_name = run->info.default_prompt;
-    if (cli_has(run->args, CLI_PROMPT_NAME)) options.prompt_name = cli_text(run->args, CLI_PROMPT_NAME);
-    for (size_t i = 0; code == CLI_DONE && i < n; i++) {
-        run->cut[i] = some;
-        if (some && n > 1) { /* the session does not say which */
-            if (retort_tokenize(run->model, &texts[i], &options, &tokens, &err) != RETORT_OK)
-                code = cli_fail(&err, false);
-            run->cut[i] = tokens.count > (size_t)run->info.max_length;
-        }
-        run->cut_count += run->cut[i];
-    }
-    retort_tokens_free(&tokens);
-    return code;
-}
-
-cli_code run_fail(run_state *run, const retort_error *err, size_t n, bool reading) {
-    if (err->status != RETORT_NONFINITE) return cli_fail(err, reading);
-    count_cuts(run); /* its texts are run again, or have no answer that could say so */
-    run->one_by_one = n > 1;
-    if (n <= 1) cli_error("text %zu: %s", run->first + 1, retort_status_text(err->status));
-    return CLI_FAILED;
-}
 
 static cli_code run_texts(run_state *run, const retort_text *texts, size_t n) {
     run_fn runner = run->labels.count > 0 ? run_zero_shot : runners[run->info.task];

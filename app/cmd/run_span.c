@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * run for the tasks that answer with parts of a text: entities, answers, guesses for mask tokens. */
-#include "cmd/run.h"
+#include "cmd/run_span.h"
+#include "cli/options.h"
+#include "cli/text.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,25 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * run for the tasks with one row a text: labels and vectors. */
-#include "cmd/run.h"
+#include "cmd/run_text.h"
+#include "cli/model.h"
+#include "cli/options.h"
+#include "cli/text.h"
 
+#include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-json_t *run_json_reals(const float *values, size_t n) {
-    json_t *array = json_array();
-    for (size_t i = 0; i < n; i++) json_array_append_new(array, cli_json_real(values[i]));
-    return array;
-}
-
-void run_print_heading(const retort_text *text) {
-    enum { MOST = 200 };
-    int length = text->length < MOST ? (int)text->length : MOST;
-    while (length < (int)text->length && length > 0 && (text->text[length] & 0xC0) == 0x80) length--;
-    fputs(cli_colours(stdout) ? "\033[1m" : "", stdout);
-    cli_put(stdout, text->text, (size_t)length);
-    puts(cli_colours(stdout) ? "\033[0m" : "");
-}
 
 typedef struct scored {
     float score;

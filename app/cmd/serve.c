@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * serve: models over HTTP. */
-#include "cli/cli.h"
+#include "cmd/serve.h"
+#include "cli/shipped.h"
+#include "retort.h"
 #include "serve/serve.h"
 
 #include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/cli.h"
+#include "cmd/tokenize.h"
+#include "cli/input.h"
+#include "cli/model.h"
+#include "cli/text.h"
+#include "retort.h"
+
+#include <stdio.h>
 
 /* Written by hand, not through a JSON tree: a text may have millions of ids. */
 static void print_json(const retort_tokens *tokens) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Reads HTTP answers. A line longer than its buffer is cut: the fields that matter are short. */
-#include "load/load.h"
+#include "load/answer.h"
 
 #include <string.h>
 #include <strings.h>

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Connections over epoll, edge-triggered: registered once, they cost no system call but send and recv. */
 #include "load/client.h"
+#include "load/form.h"
+#include "load/histogram.h"
+#include "load/reason.h"
+#include "load/target.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -3,7 +3,10 @@
 #ifndef CLIENT_H
 #define CLIENT_H
 
-#include "load/load.h"
+#include "cli/output.h"
+#include "load/answer.h"
+#include "load/plan.h"
+#include "load/result.h"
 
 #include <time.h>
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The wire forms, a row each, and the requests in them. */
-#include "load/load.h"
+#include "load/form.h"
+#include "retort.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

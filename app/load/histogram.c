@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "load/load.h"
+#include "load/histogram.h"
 
 #include <math.h>
+#include <stddef.h>
 
 /* Values below 128 have a bin each; above, the seven bits behind the first one choose it. */
 static size_t bin_of(uint64_t ns) {

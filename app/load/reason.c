@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a server says with answers that are errors. */
-#include "load/load.h"
+#include "load/reason.h"
 
 #include <ctype.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 static void copy_text(load_reason *out, const char *text, size_t length) {

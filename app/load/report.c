@@ -1,30 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a run found: a line of a table, or JSON. */
-#include "load/load.h"
+#include "load/report.h"
+#include "cli/text.h"
+#include "load/histogram.h"
 
+#include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
-const struct load_loss_row load_losses[LOAD_LOSS_COUNT] = {
-#define LOAD_LOSS_ROW(id, name, meaning) {name, meaning},
-    LOAD_LOSSES(LOAD_LOSS_ROW)
-#undef LOAD_LOSS_ROW
-};
 static const double percentiles[] = {50, 90, 99, 99.9};
 static const char *const percentile_names[] = {"p50", "p90", "p99", "p99.9"};
 enum { PERCENTILES = 4 };
 
 /* ---- Figures ---- */
-
-double load_answers_per_second(const load_result *result) {
-    return (double)result->answered / result->seconds;
-}
-
-uint64_t load_lost(const load_result *result) {
-    uint64_t lost = 0;
-    for (int i = 0; i < LOAD_LOSS_COUNT; i++) lost += result->losses[i];
-    return lost;
-}
 
 static uint64_t count_statuses(const load_result *result, int from, int to) {
     uint64_t count = 0;

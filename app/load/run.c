@@ -2,9 +2,16 @@
  * A run: requests are due at times that do not depend on answers, so a server that stalls is seen to stall
  * for everyone who would have asked meanwhile ("coordinated omission" leaves them out). What cannot be sent,
  * as no connection is free, waits here, and its latency counts from when it was due. */
+#include "load/run.h"
+#include "cli/progress.h"
+#include "load/answer.h"
 #include "load/client.h"
+#include "load/histogram.h"
+#include "load/reason.h"
+#include "load/target.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "load/load.h"
+#include "load/saturate.h"
+#include "load/run.h"
 
 #include <stdlib.h>
 

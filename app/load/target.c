@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The URL of a server. */
-#include "load/load.h"
+#include "load/target.h"
 
 #include <netdb.h>
 #include <string.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Texts to ask with: of a file, or built in. */
-#include "load/load.h"
+#include "load/texts.h"
+#include "cli/model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Built-in texts are one of each list. No two are the same, since equal texts in flight may be
  * computed once. */

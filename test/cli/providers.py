@@ -176,9 +176,9 @@ def bench_in_turns():
 
 
 @test
-def the_road():
-    source, data = checkpoint("distilbert-classify"), file("road.tsv", "sentence\tlabel\na very good film\t1\nbad\t0\n")
-    lines = rows("bench", source, "--road", "--data", data, "--seconds", "0.02", "--threads", "1")
+def pipeline_stages():
+    source, data = checkpoint("distilbert-classify"), file("stages.tsv", "sentence\tlabel\na very good film\t1\nbad\t0\n")
+    lines = rows("bench", source, "--stages", "--data", data, "--seconds", "0.02", "--threads", "1")
     engines, steps = found(), [line["step"] for line in lines]
     assert steps[-3:] == ["retort", "retort INT8", "retort INT4"]
     assert ("ONNX as exported" in steps) == ("onnxruntime" in engines) and ("OpenVINO itself" in steps) == ("openvino" in engines)
@@ -187,11 +187,11 @@ def the_road():
         assert (line["gain"] is None) == (line["gain_over"] is None)
         if "INT" not in line["step"] and line["step"] != "retort":
             assert line["kl"] < 1e-8
-    random = rows("bench", source, "--road", "--batch", "1", "--seq", "8", "--seconds", "0.02", "--threads", "1")
+    random = rows("bench", source, "--stages", "--batch", "1", "--seq", "8", "--seconds", "0.02", "--threads", "1")
     assert all(line["seq"] == 8 and line["value"] is None for line in random)
-    fails(2, "chooses by itself", "bench", source, "--road", "--provider", "openvino")
-    fails(2, "one checkpoint", "bench", source, source, "--road")
-    fails(3, "nothing-here", "bench", "nothing-here", "--road")
+    fails(2, "chooses by itself", "bench", source, "--stages", "--provider", "openvino")
+    fails(2, "one checkpoint", "bench", source, source, "--stages")
+    fails(3, "nothing-here", "bench", "nothing-here", "--road")  # the earlier name of --stages
 
 
 (HERE / "empty").mkdir()

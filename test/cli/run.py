@@ -496,7 +496,7 @@ def options_without_effect():
     for words, args in (
             ("--whole needs --svg", ("explain", small, "--whole")), ("--batch has no effect with --graph", ("explain", small, "--graph", "--batch", 2)),
             ("--graph has no effect with --svg", ("explain", small, "--graph", "--svg", HERE / "x.svg")), ("--samples needs --data", ("quantize", small, "-o", HERE / "x", "--samples", 3)),
-            ("--python needs --road", ("bench", small, "--python", "p")),
+            ("--python needs --stages", ("bench", small, "--python", "p")),
             ("--port has no effect with --unix", ("serve", small, "--unix", HERE / "s", "--port", 1)), ("--arrivals has no effect with --closed", ("load", "http://127.0.0.1:1", "--closed", "--arrivals", "poisson")),
             ("--threads needs --peak", ("doctor", "--threads", 2)), ("--task is for checkpoints", ("quantize", small, "-o", HERE / "x", "--task", "tag")),
             ("--tokenizer is for checkpoints", ("export", small, "-o", HERE / "x.onnx", "--tokenizer", source))):

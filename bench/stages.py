@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Walks the road of a checkpoint with `retort bench --road`, several times, and writes its table and the gains that are
-commonly quoted beside those of this machine into docs/performance.md.
+"""Takes a checkpoint through the pipeline stages with `retort bench --stages`, several times, and writes their table, and
+commonly quoted gains beside those of this machine, into docs/performance.md.
 
-usage: road.py CHECKPOINT --retort BINARY [--python P] [--data F.tsv] [--batch B] [--seq S] [--threads N] [--seconds T]
-               [--reps R] [--write docs/performance.md --name road]
+usage: stages.py CHECKPOINT --retort BINARY [--python P] [--data F.tsv] [--batch B] [--seq S] [--threads N] [--seconds T]
+                 [--reps R] [--write docs/performance.md --name stages]
 
 --python     a Python with torch and transformers, for PyTorch's row
---data       times are those of its texts in batches of 32 (unless --seq), and each step's accuracy stands beside them
+--data       time its texts in batches of 32 (unless --seq), and add the accuracy of each stage
 Only the standard library is needed. A figure is the median of the repetitions.
 """
 import argparse
@@ -18,7 +18,7 @@ import subprocess
 
 from peers import cpu, write_block
 
-# What is said, the quoted range, the rows of `retort bench --road` that show it (before, after), and what is compared.
+# The claim, the quoted range, the rows of `retort bench --stages` that show it (before, after), and what is compared.
 QUOTED = [
     ("ONNX graph optimisation, over PyTorch", "1.1–1.4", [(1, 4)], "ms_p50"),
     ("ONNX Runtime's graph levels, over the graph as exported", "", [(2, 4)], "ms_p50"),
@@ -34,11 +34,11 @@ QUOTED = [
 PEERS = {12: (2, 3, 4, 5, 6, 7), 13: (8, 9), 14: (10, 11)}
 
 
-def walk(args):
+def measure(args):
     """The rows by number, each figure the median of the repetitions."""
     more = [part for name in ("python", "data", "batch", "seq") if getattr(args, name)
             for part in (f"--{name}", str(getattr(args, name)))]
-    command = [args.retort, "bench", args.checkpoint, "--road", "--threads", str(args.threads), "--seconds", str(args.seconds),
+    command = [args.retort, "bench", args.checkpoint, "--stages", "--threads", str(args.threads), "--seconds", str(args.seconds),
                "--json", *more]
     runs = []
     for _ in range(args.reps):
@@ -65,9 +65,9 @@ def number(value, digits=2):
 def markdown(args, rows):
     first = next(iter(rows.values()))
     what = f"{first['batch']} x {first['seq']} tokens" if first["seq"] else f"all texts, batches of {first['batch']}"
-    lines = [f"Command: `{' '.join(['bench/road.py'] + args.shown)}`", "",
+    lines = [f"Command: `{' '.join(['bench/stages.py'] + args.shown)}`", "",
              f"CPU: {cpu()}; {args.threads} threads; {what}. Medians of {args.reps}.", "",
-             "| | step | engine | ms | gain | over | file, MB | peak, MB | load, ms | metric | KL |", "|" + "---|" * 11]
+             "| | stage | engine | ms | gain | over | file, MB | peak, MB | load, ms | metric | KL |", "|" + "---|" * 11]
     for n, row in rows.items():
         over = row["gain_over"]
         kl = "–" if row["kl"] is None else f"{row['kl']:.1e}"
@@ -75,7 +75,7 @@ def markdown(args, rows):
                      f"{number(rows[over]['ms_p50'] / row['ms_p50'] if over else None)} | {over or '–'} | "
                      f"{row['file_bytes'] / 1e6:.1f} | {row['peak_mb']:.0f} | {row['load_ms']:.0f} | "
                      f"{number(row['value'], 4)} | {kl} |")
-    lines += ["", "| what is said | quoted | here |", "|---|---|---|"]
+    lines += ["", "| claim | quoted | here |", "|---|---|---|"]
     for words, quoted, pairs, key in QUOTED:
         gains = [number(gain(rows, *pair, key)) for pair in pairs]
         lines.append(f"| {words} | {quoted or '–'} | {', '.join(gains)} |")
@@ -94,7 +94,7 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--write")
-    parser.add_argument("--name", default="road")
+    parser.add_argument("--name", default="stages")
     args = parser.parse_args()
     args.shown = [part for name in ("batch", "seq", "threads") if getattr(args, name)
                   for part in (f"--{name}", str(getattr(args, name)))]
@@ -105,7 +105,7 @@ def arguments():
 
 def main():
     args = arguments()
-    text = markdown(args, walk(args))
+    text = markdown(args, measure(args))
     if args.write:
         write_block(args.write, args.name, text)
     print(text, end="")

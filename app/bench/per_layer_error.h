@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Where the outputs of a model diverge from those of its reference, step by step. */
+#ifndef BENCH_PER_LAYER_ERROR_H
+#define BENCH_PER_LAYER_ERROR_H
+
+#include "cli/output.h"
+#include "retort.h"
+
+#include <jansson.h>
+
+/* How far the steps of a model are from those of the same names in a reference, in turn on the same batches.
+ * Start with {0}. */
+typedef struct layer_error {
+    const char *name, *op;
+    size_t rows, columns;
+    double difference, norm; /* sums of squares: of what is different, of the reference */
+    bool unlike;             /* other rows or columns, or no floats, in one of the two */
+    float *queue;            /* rows of the model that the reference has not come to: floats head…count */
+    size_t head, count, capacity;
+} layer_error;
+typedef struct layer_errors {
+    layer_error *items; /* [steps] of the model */
+    size_t steps;
+    ptrdiff_t *of; /* [reference_steps] the item that each step of the reference is compared with, or -1 */
+    size_t reference_steps;
+    bool answered; /* the reference has run the batch at hand */
+} layer_errors;
+/* Taps of the model's and of the reference's session. */
+int layer_errors_tap(void *user, const retort_tapped *tapped);
+int layer_errors_tap_reference(void *user, const retort_tapped *tapped);
+/* Pairs the steps; before anything is run. */
+cli_code layer_errors_pair(layer_errors *layers, const retort_session *model,
+                           const retort_session *reference);
+void layer_errors_print(const layer_errors *layers);
+json_t *layer_errors_json(const layer_errors *layers);
+void layer_errors_free(layer_errors *layers);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Texts from the command line, from --data or from lines of stdin. */
+#ifndef CLI_INPUT_H
+#define CLI_INPUT_H
+
+#include "cli/options.h"
+#include "cli/output.h"
+#include "retort.h"
+
+/* Texts of the command line from word `first` on, or, without any, lines of stdin. */
+typedef struct cli_input {
+    char **words;
+    size_t word_count, next;
+    char *buffer;
+    size_t start, length, capacity; /* unread bytes: [start, length) */
+    size_t lines;                   /* complete lines among them */
+    size_t taken;                   /* lines or words so far */
+    bool end;
+    retort_dataset *data; /* NULL without --data */
+    bool told;            /* that a tab makes a pair */
+} cli_input;
+/* Or the texts of --data, if that is given. Errors are printed. */
+cli_code cli_input_open(cli_input *input, const cli_args *args, int first, const retort_model *model);
+/* Up to `most` lines, valid until the next call; waits for one, takes more only as they are ready. *n is 0 at
+ * the end. */
+cli_code cli_input_take(cli_input *input, retort_text *lines, size_t most, size_t *n);
+void cli_input_close(cli_input *input);
+/* Splits text `number` (from 1) at its first tab into a text and its pair, where there is one; `expected`:
+ * the task is one of pairs, else --pairs asks for it, or it is said. Errors are printed. */
+cli_code cli_split_pair(cli_input *input, const cli_args *args, retort_text *text, size_t number,
+                        bool expected);
+
+#endif

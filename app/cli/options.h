@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The options, one row each, how a verb declares those it takes, and their parser. */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include "cli/output.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- Options: one row each. Parsing, --help, the man page and the completions read these rows. ----
+ * id, name, letter, value ("" for a flag, "a|b" for a choice), kind, least, most, default, help */
+#define CLI_OPTIONS(X)                                                                                       \
+    X(OUTPUT, "output", 'o', "FILE", TEXT, 0, 0, NULL, "write the model to FILE")                            \
+    X(LEVEL, "level", 0, "0|1|2|3", CHOICE, 0, 0, "3", "optimise the graph up to this level")                \
+    X(WITHOUT, "without", 0, "NAME[,NAME]", TEXT, 0, 0, NULL,                                                \
+      "omit these rewrites; an unknown name lists all of them")                                              \
+    X(DTYPE, "dtype", 0, "f32|bf16", CHOICE, 0, 0, "f32",                                                    \
+      "dtype of the stored matrices (bf16 needs level 3)")                                                   \
+    X(TASK, "task", 0, "classify|tag|answer|fill|embed", CHOICE, 0, 0, NULL,                                 \
+      "use this task instead of the checkpoint's")                                                           \
+    X(TOKENIZER, "tokenizer", 0, "PATH", TEXT, 0, 0, NULL,                                                   \
+      "folder, tokenizer.json or vocab.txt to use instead of the checkpoint's")                              \
+    X(MEMORY, "memory", 0, "SIZE", SIZE, 0, 0, NULL,                                                         \
+      "use at most this much memory (512M, 2G) to read the model and to quantize (default: 64M plus 8 "      \
+      "times the size of its files)")                                                                        \
+    X(RECIPE, "recipe", 0, "int8|int8-static|smoothquant|int4|awq|gptq|owq|ptq+owq", CHOICE, 0, 0, "int8",   \
+      "how to turn the weights into integers")                                                               \
+    X(BITS, "bits", 0, "8|4|3", CHOICE, 0, 0, NULL, "bits of the matrices (default: the recipe's)")          \
+    X(GROUP, "group", 0, "N", INT, 32, 65536, NULL,                                                          \
+      "4 and 3 bits: weights that share an integer scale, a multiple of 32 (default: 64; ptq+owq: 32)")      \
+    X(EMBEDDINGS, "embeddings", 0, "8|4|3", CHOICE, 0, 0, NULL,                                              \
+      "bits of the word table (default: the recipe's; 3 with --bits 3)")                                     \
+    X(ACTIVATIONS, "activations", 0, "dynamic|static", CHOICE, 0, 0, NULL,                                   \
+      "ranges of activations: found per row at run time, or fixed by calibration (default: the recipe's)")   \
+    X(KEEP, "keep", 0, "NAME[,NAME]", TEXT, 0, 0, NULL,                                                      \
+      "keep these layers in float, e.g. head.output, or layer.0 for the whole layer")                        \
+    X(SAMPLES, "samples", 0, "N", INT, 1, 1 << 24, "1024", "calibrate with this many texts of the data")     \
+    X(SEED, "seed", 0, "S", INT, 0, 0x7fffffff, "0", "seed for the choice of texts")                         \
+    X(WEAK_COLUMNS, "weak-columns", 0, "N", INT, 8, 64, "8",                                                 \
+      "owq: outlier columns per matrix that keep 8 bits, a multiple of 8")                                   \
+    X(FOR, "for", 0, "any|ort", CHOICE, 0, 0, "any",                                                         \
+      "any: standard operators; ort: ONNX Runtime's fused operators where level 2 has fused")                \
+    X(STANDARD, "standard", 0, "", FLAG, 0, 0, NULL,                                                         \
+      "write 4-bit weights with the standard DequantizeLinear (opset 21) instead of MatMulNBits")            \
+    X(EXTERNAL_OVER, "external-over", 0, "BYTES", INT, 1, 0x7fffffff, NULL,                                  \
+      "move the tensors of larger files to FILE.data (default: over 2 GiB)")                                 \
+    X(TENSORS, "tensors", 0, "", FLAG, 0, 0, NULL, "list every stored tensor")                               \
+    X(SVG, "svg", 0, "FILE", TEXT, 0, 0, NULL, "draw the graph into FILE")                                   \
+    X(WHOLE, "whole", 0, "", FLAG, 0, 0, NULL, "with --svg: draw every layer, including identical ones")     \
+    X(GRAPH, "graph", 0, "", FLAG, 0, 0, NULL, "print the graph, one node per line")                         \
+    X(DATA, "data", 0, "FILE", TEXT, 0, 0, NULL,                                                             \
+      "TSV, CSV, JSON lines, CoNLL, SQuAD JSON or lines of text (-: stdin)")                                 \
+    X(TEXT_COLUMN, "text-column", 0, "NAME", TEXT, 0, 0, NULL,                                               \
+      "column of --data that contains the texts (default: sentence, text, sentence1, question or premise)")  \
+    X(TEXT_PAIR_COLUMN, "text-pair-column", 0, "NAME", TEXT, 0, 0, NULL,                                     \
+      "column that contains the second text of each pair (default: sentence2, context or hypothesis)")       \
+    X(LABEL_COLUMN, "label-column", 0, "NAME", TEXT, 0, 0, NULL,                                             \
+      "column that contains the labels or scores (default: label or score)")                                 \
+    X(PAIRS, "pairs", 0, "", FLAG, 0, 0, NULL, "each text is a pair, separated by a tab")                    \
+    X(REFERENCE, "reference", 0, "MODEL", TEXT, 0, 0, NULL, "also compare the logits with this model's")     \
+    X(PER_LAYER, "per-layer", 0, "", FLAG, 0, 0, NULL,                                                       \
+      "with --reference: also print the error of each step relative to the reference")                       \
+    X(LOGITS, "logits", 0, "FILE", TEXT, 0, 0, NULL, "write the logits as tab-separated values")             \
+    X(FLOOR, "floor", 0, "X", REAL, 0, 0, NULL,                                                              \
+      "exit with 4 if the metric is below X (a perplexity: above X)")                                        \
+    X(QUERY, "query", 0, "TEXT", TEXT, 0, 0, NULL, "rank the texts by their similarity to TEXT")             \
+    X(QUERY_PROMPT_NAME, "query-prompt-name", 0, "NAME", TEXT, 0, 0, NULL,                                   \
+      "with --query: put this prompt before TEXT only (default: the prompt of the texts)")                   \
+    X(PROMPT_NAME, "prompt-name", 0, "NAME", TEXT, 0, 0, NULL,                                               \
+      "embeddings: put this prompt of the model before each text (default: the model's default; \"\": "      \
+      "none)")                                                                                               \
+    X(TOP, "top", 0, "K", INT, 1, 1000, NULL,                                                                \
+      "print the K best labels, answers or guesses (default: the best label, or all when drawn or as "       \
+      "JSON; 1 answer; 5 guesses)")                                                                          \
+    X(AGGREGATION, "aggregation", 0, "none|simple|first|average|max", CHOICE, 0, 0, "simple",                \
+      "how tokens are merged into entities; none: print each token")                                         \
+    X(IGNORE_LABELS, "ignore-labels", 0, "NAME[,NAME]", TEXT, 0, 0, "O", "omit these entities")              \
+    X(STRIDE, "stride", 0, "N", INT, 0, 65536, NULL,                                                         \
+      "tokens that neighbouring windows of a long text share (default: 128, or half a window)")              \
+    X(TRUNCATE, "truncate", 0, "", FLAG, 0, 0, NULL,                                                         \
+      "tag only the part of a long text that fits into one window")                                          \
+    X(WINDOW, "window", 0, "N", INT, 1, 65536, NULL,                                                         \
+      "tokens per window of a long context (default: 384, or the model's maximum)")                          \
+    X(MAX_ANSWER, "max-answer", 0, "N", INT, 1, 65536, "15", "longest answer, in tokens")                    \
+    X(MAX_QUESTION, "max-question", 0, "N", INT, 1, 65536, NULL, "truncate questions to N tokens")           \
+    X(IMPOSSIBLE, "impossible", 0, "", FLAG, 0, 0, NULL, "allow the empty answer")                           \
+    X(PIECES, "pieces", 0, "", FLAG, 0, 0, NULL, "do not extend answers to whole words")                     \
+    X(TARGETS, "targets", 0, "WORD[,WORD]", TEXT, 0, 0, NULL, "choose only among these words for [MASK]")    \
+    X(LABELS, "labels", 0, "NAME[,NAME]", TEXT, 0, 0, NULL,                                                  \
+      "zero-shot classification into these labels, with a natural-language inference model")                 \
+    X(HYPOTHESIS, "hypothesis", 0, "TEXT", TEXT, 0, 0, NULL,                                                 \
+      "with --labels: the hypothesis, where {} is the label (default: This example is {}.)")                 \
+    X(MULTI_LABEL, "multi-label", 0, "", FLAG, 0, 0, NULL, "with --labels: score each label independently")  \
+    X(BATCH, "batch", 0, "N", INT, 1, 65536, NULL, "texts per batch (default: 32; bench, load: 1)")          \
+    X(SEQ, "seq", 0, "N", INT, 1, 65536, NULL, "tokens per text (default: 128)")                             \
+    X(GRID, "grid", 0, "BxS[,BxS]", TEXT, 0, 0, "1x16,1x128,1x384,8x32,8x128,32x64",                         \
+      "batch size and length of each row")                                                                   \
+    X(SECONDS, "seconds", 0, "T", REAL, 0, 0, "1", "minimum time spent on each row")                         \
+    X(PROFILE, "profile", 0, "", FLAG, 0, 0, NULL, "also print the time of each step")                       \
+    X(STAGES, "stages", 0, "", FLAG, 0, 0, NULL,                                                             \
+      "measure each pipeline stage from the checkpoint to integers, in every engine")                        \
+    X(PYTHON, "python", 0, "FILE", TEXT, 0, 0, NULL,                                                         \
+      "with --stages: a Python with torch and transformers, to add their row")                               \
+    X(HTML, "html", 0, "FILE", TEXT, 0, 0, NULL, "also write the tables and plots to FILE")                  \
+    X(PAD, "pad", 0, "", FLAG, 0, 0, NULL,                                                                   \
+      "with --data: pad texts with [PAD] to the longest of their batch, to measure the cost")                \
+    X(KEEP_DUPLICATES, "keep-duplicates", 0, "", FLAG, 0, 0, NULL,                                           \
+      "compute equal texts of a batch separately, to measure the cost")                                      \
+    X(PEAK, "peak", 0, "", FLAG, 0, 0, NULL, "measure the peak of this machine (takes a second)")            \
+    X(MAX_LENGTH, "max-length", 0, "N", INT, 0, 1 << 30, NULL,                                               \
+      "truncate texts to N tokens (default: the model's maximum; 128 for tagging in eval; 0: tokenize "      \
+      "does not truncate)")                                                                                  \
+    X(SPECIAL_AS_TEXT, "special-as-text", 0, "", FLAG, 0, 0, NULL,                                           \
+      "treat [SEP] and other special tokens in a text as plain text")                                        \
+    X(THREADS, "threads", 0, "N", INT, 0, 1024, "0", "threads to use (0: one per core)")                     \
+    X(ISA, "isa", 0, "ref|avx2|vnni|amx|neon", CHOICE, 0, 0, NULL, "use no instructions above this tier")    \
+    X(PROVIDER, "provider", 0, "NAME", TEXT, 0, 0, "native",                                                 \
+      "engine that runs the model; 'doctor' lists them (bench: NAME[,NAME])")                                \
+    X(ONNX, "onnx", 0, "FILE", TEXT, 0, 0, NULL,                                                             \
+      "other engines: read this export of the model instead of making one")                                  \
+    X(GRAPH_LEVEL, "graph-level", 0, "none|basic|extended|all", CHOICE, 0, 0, NULL,                          \
+      "ONNX Runtime: its own graph optimisation level (default: all)")                                       \
+    X(HOST, "host", 0, "ADDRESS", TEXT, 0, 0, "127.0.0.1", "listen on this address")                         \
+    X(PORT, "port", 0, "N", INT, 0, 65535, "8080", "listen on this port (0: a free one)")                    \
+    X(UNIX, "unix", 0, "PATH", TEXT, 0, 0, NULL, "use a UNIX socket instead of an address")                  \
+    X(REUSE_PORT, "reuse-port", 0, "", FLAG, 0, 0, NULL, "let several servers listen on the same port")      \
+    X(NAME, "name", 0, "N=FILE[,N=FILE]", TEXT, 0, 0, NULL, "serve FILE under the name N")                   \
+    X(MAX_BATCH_TOKENS, "max-batch-tokens", 0, "N", INT, 1, 1 << 20, "1024", "tokens per batch")             \
+    X(MAX_BATCH_REQUESTS, "max-batch-requests", 0, "N", INT, 1, 65536, "128", "texts per batch")             \
+    X(MAX_QUEUE_TOKENS, "max-queue-tokens", 0, "N", INT, 1, 1 << 30, "65536",                                \
+      "refuse requests while this many tokens are waiting")                                                  \
+    X(MAX_CONCURRENT_REQUESTS, "max-concurrent-requests", 0, "N", INT, 1, 1 << 20, "512",                    \
+      "refuse requests while this many are in flight")                                                       \
+    X(MAX_CLIENT_BATCH_SIZE, "max-client-batch-size", 0, "N", INT, 1, 65536, "2048",                         \
+      "maximum number of texts per request")                                                                 \
+    X(PAYLOAD_LIMIT, "payload-limit", 0, "BYTES", INT, 1, 1 << 30, "2000000",                                \
+      "maximum size of a request body")                                                                      \
+    X(MAX_CONNECTIONS, "max-connections", 0, "N", INT, 1, 1 << 20, "1024",                                   \
+      "maximum number of open connections")                                                                  \
+    X(MAX_WAIT_US, "max-wait-us", 0, "US", INT, 0, 10000000, "0", "wait this long for a batch to fill")      \
+    X(QUEUE_TIMEOUT_MS, "queue-timeout-ms", 0, "MS", INT, 0, 86400000, "10000",                              \
+      "give up requests that have waited this long (0: never)")                                              \
+    X(OVERLOAD_STATUS, "overload-status", 0, "429|503", CHOICE, 0, 0, "429", "status of refused requests")   \
+    X(REQUEST_MEMORY, "request-memory", 0, "SIZE", SIZE, 0, 0, NULL,                                         \
+      "refuse requests that would take bodies, answers and caches over this size (default: a quarter of "    \
+      "RAM)")                                                                                                \
+    X(CACHE, "cache", 0, "N", INT, 0, 1 << 24, "0",                                                          \
+      "cache the answers to the last N texts, in a quarter of --request-memory")                             \
+    X(STREAMS, "streams", 0, "N", INT, 1, 256, "1", "batches run in parallel, with --threads each")          \
+    X(HTTP_THREADS, "http-threads", 0, "N", INT, 1, 64, "2", "threads that read and write requests")         \
+    X(READ_TIMEOUT, "read-timeout", 0, "S", INT, 1, 86400, "30",                                             \
+      "disconnect clients that take longer to send or receive a message")                                    \
+    X(IDLE_TIMEOUT, "idle-timeout", 0, "S", INT, 1, 86400, "75",                                             \
+      "close connections that have been idle this long")                                                     \
+    X(DRAIN_DELAY, "drain-delay", 0, "S", INT, 0, 3600, "0",                                                 \
+      "after SIGTERM, report 'not ready' this long before closing the socket")                               \
+    X(DRAIN_TIMEOUT, "drain-timeout", 0, "S", INT, 0, 86400, "25", "then let requests finish for this long") \
+    X(API_KEYS, "api-keys", 0, "FILE", TEXT, 0, 0, NULL, "require one of the keys in FILE, one per line")    \
+    X(CORS_ALLOW_ORIGIN, "cors-allow-origin", 0, "ORIGIN[,ORIGIN]", TEXT, 0, 0, NULL,                        \
+      "allow browser requests from pages of these origins (*: all)")                                         \
+    X(ACCESS_LOG, "access-log", 0, "FILE", TEXT, 0, 0, NULL,                                                 \
+      "write one line of JSON per request (-: stdout)")                                                      \
+    X(AUTO_TRUNCATE, "auto-truncate", 0, "true|false", CHOICE, 0, 0, "true",                                 \
+      "truncate texts that are too long")                                                                    \
+    X(KEEP_SPECIAL, "keep-special", 0, "", FLAG, 0, 0, NULL,                                                 \
+      "treat [SEP] and the like in a text as special tokens; do not use with untrusted texts")               \
+    X(NO_OP, "no-op", 0, "", FLAG, 0, 0, NULL,                                                               \
+      "answer with zeros without running the model, to measure the server itself")                           \
+    X(RATE, "rate", 0, "R[,R]", TEXT, 0, 0, "100", "requests per second; one run for each rate")             \
+    X(CLOSED, "closed", 0, "", FLAG, 0, 0, NULL,                                                             \
+      "each connection sends its next request when it has an answer")                                        \
+    X(SATURATE, "saturate", 0, "", FLAG, 0, 0, NULL, "search for the highest sustained rate")                \
+    X(ARRIVALS, "arrivals", 0, "constant|poisson", CHOICE, 0, 0, "constant",                                 \
+      "requests arrive evenly or at random")                                                                 \
+    X(FORM, "form", 0, "tei|hf|openai|oip", CHOICE, 0, 0, "tei", "wire form of the requests")                \
+    X(SERVED_MODEL_NAME, "served-model-name", 0, "NAME", TEXT, 0, 0, NULL,                                   \
+      "the model's name on the server, for the body's \"model\" or oip's path; required for oip")            \
+    X(HEADER, "header", 0, "NAME: VALUE", TEXT, 0, 0, NULL, "add this header to every request")              \
+    X(CONNECTIONS, "connections", 0, "N", INT, 1, 20000, "64", "maximum number of connections")              \
+    X(DURATION, "duration", 0, "T", REAL, 0, 0, "10", "seconds to measure, up to 600")                       \
+    X(WARMUP, "warmup", 0, "T", REAL, 0, 0, "1", "seconds to run at the same rate before measuring")         \
+    X(DEADLINE_MS, "deadline-ms", 0, "MS", INT, 0, 600000, NULL,                                             \
+      "an answer is good within this time (default: always; --saturate: 1000)")                              \
+    X(TIMEOUT, "timeout", 0, "T", REAL, 0, 0, "10", "seconds to wait for an answer")                         \
+    X(CHECK, "check", 0, "", FLAG, 0, 0, NULL,                                                               \
+      "count answers that differ from the first answer to the same text")                                    \
+    X(MAN, "man", 0, "", FLAG, 0, 0, NULL, "print the manual page")                                          \
+    X(JSON, "json", 0, "", FLAG, 0, 0, NULL, "print JSON, one object per line")                              \
+    X(HELP, "help", 'h', "", FLAG, 0, 0, NULL, "print this help")
+
+typedef enum cli_option_id {
+#define CLI_OPTION_ID(id, name, letter, value, kind, least, most, fallback, help) CLI_##id,
+    CLI_OPTIONS(CLI_OPTION_ID)
+#undef CLI_OPTION_ID
+        CLI_OPTION_COUNT
+} cli_option_id;
+typedef enum cli_kind {
+    CLI_KIND_FLAG,
+    CLI_KIND_TEXT,
+    CLI_KIND_CHOICE,
+    CLI_KIND_INT,
+    CLI_KIND_REAL,
+    CLI_KIND_SIZE
+} cli_kind;
+typedef struct cli_option {
+    const char *name;
+    char letter; /* 0: none */
+    const char *value;
+    cli_kind kind;
+    long least, most;     /* of an INT */
+    const char *fallback; /* NULL: no default */
+    const char *help;
+} cli_option;
+extern const cli_option cli_options[CLI_OPTION_COUNT];
+
+/* ---- Verbs ---- */
+
+enum { CLI_NO_OPTION = -1 };
+typedef struct cli_args cli_args;
+typedef struct cli_verb {
+    const char *name;
+    cli_code (*run)(const cli_args *args);
+    const char *usage;    /* "MODEL [TEXT…]" */
+    const char *summary;  /* one line */
+    int least, most;      /* words; most < 0: any number */
+    int required;         /* an option that must be given, or CLI_NO_OPTION */
+    const int *options;   /* ids, ended by -1; every verb also takes --json and --help */
+    const char *details;  /* paragraphs for --help and the man page, or NULL */
+    const char *examples; /* lines */
+    bool hidden;          /* from the overview and the completions */
+} cli_verb;
+typedef struct cli_verbs {
+    const cli_verb *rows;
+    size_t count;
+} cli_verbs;
+const cli_verb *cli_find_verb(const cli_verbs *verbs, const char *name); /* NULL: there is none */
+/* Whether a verb takes an option. */
+bool cli_takes(const cli_verb *verb, int id);
+
+/* ---- Arguments ---- */
+
+struct cli_args {
+    const cli_verbs *verbs; /* all of them, for help and completions */
+    const cli_verb *verb;
+    const char *values[CLI_OPTION_COUNT]; /* "" for a flag that was given; NULL: not given */
+    char **words;
+    int word_count;
+};
+/* Reads the arguments after the verb; words are gathered at the front of argv. Errors are printed. */
+cli_code cli_parse(cli_args *out, const cli_verbs *verbs, const cli_verb *verb, int argc, char **argv);
+bool cli_has(const cli_args *args, cli_option_id id); /* it was given */
+const char *cli_text(const cli_args *args, cli_option_id id);
+long cli_int(const cli_args *args, cli_option_id id, long otherwise);
+double cli_real(const cli_args *args, cli_option_id id);
+uint64_t cli_size(const cli_args *args, cli_option_id id); /* bytes; 0 when it was not given */
+/* The names between the commas of an option's value; none when it was not given. */
+typedef struct cli_names {
+    const char **items;
+    size_t count;
+    char *text; /* that the items point into */
+} cli_names;
+cli_code cli_split_names(cli_names *out, const cli_args *args, cli_option_id id);
+void cli_names_free(cli_names *names);
+/* " (did you mean 'import'?)" or "" for a misspelt word. */
+typedef const char *(*cli_name_fn)(const void *user, size_t index); /* NULL beyond the last */
+const char *cli_suggest(char *out, size_t size, const char *word, cli_name_fn names, const void *user);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What is printed to stdout and stderr, and the exit codes. */
+#ifndef CLI_OUTPUT_H
+#define CLI_OUTPUT_H
+
+#include "retort.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+/* Exit codes. */
+typedef enum cli_code {
+    CLI_DONE = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+    CLI_BAD_DATA = 3,    /* a bad model or bad data */
+    CLI_BELOW_FLOOR = 4, /* eval --floor not met */
+    CLI_NO_PROVIDER = 5
+} cli_code;
+
+/* "retort: …" on stderr, escaped. */
+void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Prints the error; the exit code for it. `reading`: a model or data was being read. */
+cli_code cli_fail(const retort_error *err, bool reading);
+static inline cli_code cli_no_memory(void) {
+    cli_error("out of memory");
+    return CLI_FAILED;
+}
+/* Whether colours may be used on this stream. */
+bool cli_colours(FILE *stream);
+/* One line of JSON on stdout; takes the reference; NULL stands for a failed allocation. */
+cli_code cli_print_json(json_t *json);
+/* A JSON text, malformed UTF-8 replaced by U+FFFD. */
+json_t *cli_json_text(const char *text, size_t length);
+/* NaN becomes null. */
+json_t *cli_json_real(double value);
+/* Flushes stdout; CLI_FAILED when something could not be written. */
+cli_code cli_flush(void);
+/* "12.3 MB" */
+const char *cli_bytes(char *out, size_t size, uint64_t bytes);
+/* A retort_warning_fn: the text on stderr. */
+void cli_warning(void *user, const char *text);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A progress bar, and SIGINT. */
+#ifndef CLI_PROGRESS_H
+#define CLI_PROGRESS_H
+
+#include <stddef.h>
+
+/* From now on SIGINT makes cli_progress cancel what it is called from. */
+void cli_catch_interrupt(void);
+/* A retort_progress_fn: a bar on stderr when that is a terminal. cli_progress_end removes it. */
+int cli_progress(void *user, const char *what, size_t done, size_t total);
+void cli_progress_end(void);
+
+#endif

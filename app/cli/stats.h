@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Times, memory, percentiles. */
+#ifndef CLI_STATS_H
+#define CLI_STATS_H
+
+#include <stddef.h>
+
+double cli_now(void); /* seconds */
+double cli_rss_mb(void);
+double cli_peak_mb(void); /* the most that was resident so far */
+/* Sorts the values. */
+void cli_sort(double *values, size_t n);
+double cli_percentile(const double *sorted, size_t n, double p);
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * info: what is in a model; doctor: what the machine offers. */
+#ifndef CMD_INFO_H
+#define CMD_INFO_H
+
+#include "cli/options.h"
+#include "cli/output.h"
+
+cli_code cmd_info(const cli_args *args);
+cli_code cmd_doctor(const cli_args *args);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the tasks of `run` share. */
+#include "cmd/run_state.h"
+#include "cli/text.h"
+
+#include <stdio.h>
+
+/* How many more the session has cut since this was asked last. */
+static uint64_t count_cuts(run_state *run) {
+    retort_session_info session = {.size = sizeof session};
+    retort_session_describe(run->session, &session);
+    uint64_t more = session.truncated - run->cuts;
+    run->cuts = session.truncated;
+    return more;
+}
+
+cli_code run_note_cuts(run_state *run, const retort_text *texts, size_t n) {
+    retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+    retort_tokens tokens = {0};
+    retort_error err;
+    cli_code code = CLI_DONE;
+    bool some = count_cuts(run) > 0;
+    options.max_length = run->info.max_length + 1;
+    options.special_as_text = cli_has(run->args, CLI_SPECIAL_AS_TEXT);
+    options.prompt_name = run->info.default_prompt;
+    if (cli_has(run->args, CLI_PROMPT_NAME)) options.prompt_name = cli_text(run->args, CLI_PROMPT_NAME);
+    for (size_t i = 0; code == CLI_DONE && i < n; i++) {
+        run->cut[i] = some;
+        if (some && n > 1) { /* the session does not say which */
+            if (retort_tokenize(run->model, &texts[i], &options, &tokens, &err) != RETORT_OK)
+                code = cli_fail(&err, false);
+            run->cut[i] = tokens.count > (size_t)run->info.max_length;
+        }
+        run->cut_count += run->cut[i];
+    }
+    retort_tokens_free(&tokens);
+    return code;
+}
+
+cli_code run_fail(run_state *run, const retort_error *err, size_t n, bool reading) {
+    if (err->status != RETORT_NONFINITE) return cli_fail(err, reading);
+    count_cuts(run); /* its texts are run again, or have no answer that could say so */
+    run->one_by_one = n > 1;
+    if (n <= 1) cli_error("text %zu: %s", run->first + 1, retort_status_text(err->status));
+    return CLI_FAILED;
+}
+
+json_t *run_json_reals(const float *values, size_t n) {
+    json_t *array = json_array();
+    for (size_t i = 0; i < n; i++) json_array_append_new(array, cli_json_real(values[i]));
+    return array;
+}
+
+void run_print_heading(const retort_text *text) {
+    enum { MOST = 200 };
+    int length = text->length < MOST ? (int)text->length : MOST;
+    while (length < (int)text->length && length > 0 && (text->text[length] & 0xC0) == 0x80) length--;
+    fputs(cli_colours(stdout) ? "\033[1m" : "", stdout);
+    cli_put(stdout, text->text, (size_t)length);
+    puts(cli_colours(stdout) ? "\033[0m" : "");
+}
