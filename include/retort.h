@@ -290,7 +290,7 @@ typedef struct retort_info {
     size_t size; /* sizeof this struct: set it before the call */
     retort_task task;
     retort_problem problem;
-    const char *family; /* "distilbert" or "bert" */
+    const char *family; /* model_type of the checkpoint: "bert", "roberta", … */
     const char *source; /* what the model was imported from */
     const char *recipe; /* "fp32", "bf16" or the quantisation recipe, plus rewrites that were left out */
     int level;          /* of the graph */
@@ -308,6 +308,8 @@ typedef struct retort_info {
     const char *similarity;     /* "cosine", "dot", "euclidean" or "manhattan" */
     int32_t mask, unknown;      /* ids of the mask token and the unknown token; -1: not in the vocabulary */
     const char *dtype;          /* of most matrix weights: "float32", "bfloat16", "int8", "int4", "int3" */
+    int32_t
+        padding; /* id that no batch may hold, because the model's positions skip it (RoBERTa); -1: none */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
 /* Name of prompt `index` of an embedding model, NULL beyond the last one; *text is the prompt itself, which

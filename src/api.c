@@ -214,7 +214,7 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .ffn = config->ffn,
         .vocab = config->vocab,
         .positions = config->positions,
-        .types = config->types,
+        .types = rt_config_has_types(config) ? config->types : 0,
         .labels = rt_config_columns(config),
         .default_prompt = config->sentences.default_prompt,
         .similarity = rt_similarity_name(config->sentences.similarity),
@@ -225,6 +225,7 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .token_vectors = rt_model_pooled_rows(model) >= 0,
         .mask = text.mask,
         .unknown = text.unk,
+        .padding = (int32_t)rt_config_pad_id(config),
     };
     return count_constants(model, info);
 }

@@ -27,8 +27,9 @@ static void check_error(retort_status status, retort_status wanted, const retort
 #define BERT_SIZES                                                                                           \
     "\"num_hidden_layers\":2,\"hidden_size\":16,\"num_attention_heads\":4,\"intermediate_size\":32,"         \
     "\"vocab_size\":100,\"max_position_embeddings\":48,\"type_vocab_size\":2,\"hidden_act\":\"relu\""
-#define DISTIL "\"model_type\":\"distilbert\",\"architectures\":[\"DistilBertForSequenceClassification\"],"
-#define BERT   "\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],"
+#define DISTIL  "\"model_type\":\"distilbert\",\"architectures\":[\"DistilBertForSequenceClassification\"],"
+#define ROBERTA "\"model_type\":\"roberta\",\"architectures\":[\"RobertaForSequenceClassification\"],"
+#define BERT    "\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],"
 
 static void test_config_problems(void **state) {
     static const struct {
@@ -68,6 +69,32 @@ static void test_config_problems(void **state) {
     }
 }
 
+/* RoBERTa's positions start behind the padding id; without one that is 1. */
+static void test_config_positions(void **state) {
+    static const struct {
+        const char *json;
+        int64_t positions, offset;
+    } cases[] = {
+        {"{" BERT BERT_SIZES ",\"pad_token_id\":1}", 48, 0},
+        {"{" ROBERTA BERT_SIZES "}", 46, 2},
+        {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":0}", 47, 1},
+        {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":46}", 1, 47},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rt_arena arena = {0};
+        rt_config c;
+        const char *json = cases[i].json;
+        assert_int_equal(rt_config_parse(&c, &arena, "config.json", json, strlen(json), NULL, NULL),
+                         RETORT_OK);
+        assert_int_equal(c.positions, cases[i].positions);
+        assert_int_equal(c.max_length, cases[i].positions);
+        assert_int_equal(c.position_offset, cases[i].offset);
+        assert_int_equal(rt_config_pad_id(&c), cases[i].offset - 1);
+        rt_arena_free(&arena);
+    }
+}
+
 static void test_config_refused(void **state) {
     static const struct {
         const char *json;
@@ -77,10 +104,19 @@ static void test_config_refused(void **state) {
         {"", RETORT_FORMAT, "config.json: empty"},
         {"[]", RETORT_FORMAT, "'architectures' is missing"},
         {"{}", RETORT_FORMAT, "'architectures' is missing"},
-        {"{\"architectures\":[\"RobertaForMaskedLM\"]}", RETORT_UNSUPPORTED, "'RobertaForMaskedLM'"},
+        {"{\"architectures\":[\"XLMRobertaForMaskedLM\"]}", RETORT_UNSUPPORTED, "'XLMRobertaForMaskedLM'"},
+        {"{\"architectures\":[\"RobertaForCausalLM\"]}", RETORT_UNSUPPORTED, "'RobertaForCausalLM'"},
         {"{\"architectures\":[\"BertForMultipleChoice\"]}", RETORT_UNSUPPORTED, "'BertForMultipleChoice'"},
-        {"{\"model_type\":\"roberta\",\"architectures\":[\"BertModel\"]}", RETORT_UNSUPPORTED,
-         "model_type 'roberta'"},
+        {"{\"model_type\":\"xlm-roberta\",\"architectures\":[\"BertModel\"]}", RETORT_UNSUPPORTED,
+         "model_type 'xlm-roberta'; expected distilbert, bert, electra or roberta"},
+        {"{\"model_type\":\"camembert\",\"architectures\":[\"BertModel\"]}", RETORT_UNSUPPORTED,
+         "model_type 'camembert'"},
+        {"{\"model_type\":\"roberta\",\"architectures\":[\"BertModel\"]}", RETORT_FORMAT, "contradicts"},
+        {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":null}", RETORT_FORMAT, "'pad_token_id' is not an integer"},
+        {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":-1}", RETORT_FORMAT,
+         "'pad_token_id' is -1; expected 0 to"},
+        {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":47}", RETORT_FORMAT,
+         "'max_position_embeddings' is 48: positions start behind 'pad_token_id', which is 47"},
         {"{\"model_type\":\"distilbert\",\"architectures\":[\"BertModel\"]}", RETORT_FORMAT, "contradicts"},
         {"{" BERT "\"hidden_size\":16}", RETORT_FORMAT, "'num_hidden_layers' is missing"},
         {"{" DISTIL "\"n_layers\":0}", RETORT_FORMAT, "'n_layers' is 0; expected 1 to 1024"},
@@ -171,6 +207,7 @@ static void test_pooling_and_dense(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config_problems),
+        cmocka_unit_test(test_config_positions),
         cmocka_unit_test(test_config_refused),
         cmocka_unit_test(test_pooling_and_dense),
     };

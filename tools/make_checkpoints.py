@@ -17,7 +17,6 @@ import struct
 import sys
 import tempfile
 
-import h5py
 import torch
 import transformers
 from safetensors.torch import save_file
@@ -25,10 +24,11 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 transformers.logging.set_verbosity_error()
 
-PAD, UNK, CLS, SEP, MASK = range(5)
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+KLUE = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"]  # klue/roberta's order
 WORDS = "the of and to in is it was for on this that with not very good bad film great acting play".split()
 VOCAB = (
-    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    SPECIAL
     + list("abcdefghijklmnopqrstuvwxyz")
     + ["##" + c for c in "abcdefghijklmnopqrstuvwxyz"]
     + list(".,!?'-")
@@ -49,10 +49,16 @@ HEADS = {
     "pretrain": "ForPreTraining",
     "embed": "Model",
 }
+UNTYPED = ("distilbert", "roberta")  # no token types, or one
 LABELS = {
     "classify": ["negative", "neutral", "positive"],
     "tag": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
 }
+
+
+def vocab_of(family, options):
+    """RoBERTa's padding has id 1, unless told otherwise."""
+    return KLUE + VOCAB[len(KLUE) :] if family == "roberta" and options.get("pad_token_id", 1) == 1 else VOCAB
 
 
 def make_config(family, head, size=SMALL, activation="gelu", labels=None, **more):
@@ -65,11 +71,16 @@ def make_config(family, head, size=SMALL, activation="gelu", labels=None, **more
             hidden_dim=size["ffn"], max_position_embeddings=size["positions"], activation=activation, **more)
     if family == "electra":
         more["embedding_size"] = size.get("embedding", 24)
-    config = {"bert": transformers.BertConfig, "electra": transformers.ElectraConfig}[family]
+    positions = size["positions"]
+    if family == "roberta":
+        more["type_vocab_size"] = 1
+        positions += more.get("pad_token_id", 1) + 1  # rows that no token has
+    config = {"bert": transformers.BertConfig, "electra": transformers.ElectraConfig,
+              "roberta": transformers.RobertaConfig}[family]
     return config(
         vocab_size=len(VOCAB), hidden_size=size["hidden"], num_hidden_layers=size["layers"],
         num_attention_heads=size["heads"], intermediate_size=size["ffn"],
-        max_position_embeddings=size["positions"], hidden_act=activation, **more)
+        max_position_embeddings=positions, hidden_act=activation, **more)
 
 
 def make_model(family, head, seed, dtype=torch.float32, **options):
@@ -77,7 +88,7 @@ def make_model(family, head, seed, dtype=torch.float32, **options):
     torch.manual_seed(seed)
     config = make_config(family, head, **options)
     config._attn_implementation = "eager"
-    prefix = {"distilbert": "DistilBert", "bert": "Bert", "electra": "Electra"}[family]
+    prefix = {"distilbert": "DistilBert", "bert": "Bert", "electra": "Electra", "roberta": "Roberta"}[family]
     model = getattr(transformers, prefix + HEADS[head])(config).eval()
     with torch.no_grad():
         spread = options.get("size", SMALL).get("spread", 0.2)
@@ -87,25 +98,26 @@ def make_model(family, head, seed, dtype=torch.float32, **options):
     return model.to(dtype)
 
 
-def make_inputs(head, family, positions):
+def make_inputs(head, family, positions, vocab):
+    cls, sep, mask = (vocab.index(token) for token in ("[CLS]", "[SEP]", "[MASK]"))
     generator = torch.Generator().manual_seed(7)
     ids, types = [], []
     for first, second in LENGTHS + ([(positions, 0)] if positions > SMALL["positions"] else []):
         row = torch.randint(5, len(VOCAB), (first + second,), generator=generator).tolist()
-        row[0], row[first - 1], row[-1] = CLS, SEP, SEP
+        row[0], row[first - 1], row[-1] = cls, sep, sep
         if head in ("fill", "pretrain"):
-            row[1 : first - 1 : 5] = [MASK] * len(row[1 : first - 1 : 5])
+            row[1 : first - 1 : 5] = [mask] * len(row[1 : first - 1 : 5])
         ids.append(row)
-        types.append([0] * first + [0 if family == "distilbert" else 1] * second)
+        types.append([0] * first + [0 if family in UNTYPED else 1] * second)
     return ids, types
 
 
 @torch.no_grad()
-def run(model, head, ids, types):
+def run(model, head, ids, types, mask):
     outputs = []
     for row, kinds in zip(ids, types):
         inputs = {"input_ids": torch.tensor([row]), "attention_mask": torch.ones(1, len(row), dtype=torch.long)}
-        if model.config.model_type != "distilbert":
+        if model.config.model_type not in UNTYPED:
             inputs["token_type_ids"] = torch.tensor([kinds])
         out = model(**inputs)
         if head == "classify":
@@ -118,7 +130,7 @@ def run(model, head, ids, types):
             outputs += model.electra(**inputs).last_hidden_state.mean(dim=1).tolist()
         elif head in ("fill", "pretrain"):
             logits = out.logits if head == "fill" else out.prediction_logits
-            outputs += logits[0][torch.tensor(row) == MASK].tolist()
+            outputs += logits[0][torch.tensor(row) == mask].tolist()
         else:  # what sentence-transformers takes a plain encoder for: the mean
             outputs += out.last_hidden_state.mean(dim=1).tolist()
     return outputs
@@ -132,16 +144,17 @@ def write_golden(folder, ids, types, outputs):
         f'{{"ids": {whole(ids)},\n"types": {whole(types)},\n"outputs": {real}}}\n')
 
 
-def write_tokenizer(folder):
-    tokenizer = Tokenizer(models.WordPiece({w: i for i, w in enumerate(VOCAB)}, unk_token="[UNK]"))
+def write_tokenizer(folder, vocab):
+    tokenizer = Tokenizer(models.WordPiece({w: i for i, w in enumerate(vocab)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)])
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, vocab.index(token)) for token in ("[CLS]", "[SEP]")])
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    tokenizer.add_special_tokens(vocab[: len(SPECIAL)])
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-    (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n")
+    (folder / "vocab.txt").write_text("\n".join(vocab) + "\n")
     settings = {"do_lower_case": True, "model_max_length": 40, "tokenizer_class": "BertTokenizer"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings) + "\n")
 
@@ -178,6 +191,8 @@ def tensorflow_layout(name, tensor):
 
 def write_keras(folder, model):
     """What TFPreTrainedModel.save_weights writes: a group a layer, in it the whole names of its variables."""
+    import h5py
+
     scope = "tf_" + "".join("_" + c.lower() if c.isupper() else c for c in type(model).__name__).lstrip("_")
     layers = {"dropout_1": [], "top_level_model_weights": []}
     for name, tensor in state_of(model).items():
@@ -325,16 +340,16 @@ def write_google_config(folder, config):
 def write_checkpoint(root, name, family, head, form="safetensors", **options):
     folder = root / name
     folder.mkdir(parents=True)
-    model = make_model(family, head, **options)
+    model, vocab = make_model(family, head, **options), vocab_of(family, options)
     write_weights(folder, model, form)
     if form in ("tensorflow", "trained"):  # Google's folders have no more than these two
         write_google_config(folder, model.config)
         (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n")
     else:
         write_config(folder, model)
-        write_tokenizer(folder)
-    ids, types = make_inputs(head, family, options.get("size", SMALL)["positions"])
-    write_golden(folder, ids, types, run(model.float(), head, ids, types))
+        write_tokenizer(folder, vocab)
+    ids, types = make_inputs(head, family, options.get("size", SMALL)["positions"], vocab)
+    write_golden(folder, ids, types, run(model.float(), head, ids, types, vocab.index("[MASK]")))
 
 
 def write_package(root, name, family, pooling, old, dense=None, normalize=True, **options):
@@ -347,7 +362,7 @@ def write_package(root, name, family, pooling, old, dense=None, normalize=True, 
     with tempfile.TemporaryDirectory() as plain:
         plain = pathlib.Path(plain)
         model.save_pretrained(plain)
-        write_tokenizer(plain)
+        write_tokenizer(plain, VOCAB)
         modules = [Transformer(str(plain), max_seq_length=32), Pooling(model.config.hidden_size, pooling)]
         if dense:
             torch.manual_seed(99)
@@ -363,8 +378,8 @@ def write_package(root, name, family, pooling, old, dense=None, normalize=True, 
         if path.is_file() and path.name not in keep:
             path.unlink()
     inner = folder / "0_Transformer" if old else folder
-    write_tokenizer(inner)
-    ids, types = make_inputs("embed", family, SMALL["positions"])
+    write_tokenizer(inner, VOCAB)
+    ids, types = make_inputs("embed", family, SMALL["positions"], VOCAB)
     loaded = SentenceTransformer(str(folder), device="cpu")
     outputs = []
     with torch.no_grad():
@@ -447,6 +462,14 @@ CHECKPOINTS = [
     ("electra-fill", "electra", "fill", dict(seed=44)),
     ("electra-discriminator", "electra", "pretrain", dict(seed=45)),
     ("electra-embed", "electra", "embed", dict(seed=46)),
+    ("roberta-classify", "roberta", "classify", dict(seed=50, activation="gelu_new")),
+    ("roberta-zero", "roberta", "classify",
+     dict(seed=51, pad_token_id=0, size=dict(SMALL, positions=49), dtype=torch.float16)),
+    ("roberta-tag", "roberta", "tag", dict(seed=52)),
+    ("roberta-answer", "roberta", "answer", dict(seed=53)),
+    ("roberta-fill", "roberta", "fill", dict(seed=54, activation="relu")),
+    ("roberta-fill-zip", "roberta", "fill", dict(seed=54, activation="relu", form="zip")),
+    ("roberta-embed", "roberta", "embed", dict(seed=55, size=dict(SMALL, positions=49))),
     ("bert-long", "bert", "classify", dict(seed=31, size=LONG, dtype=torch.bfloat16)),
 ]
 PACKAGES = [

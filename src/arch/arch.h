@@ -19,6 +19,7 @@ typedef enum rt_key {
     RT_KEY_POSITIONS,
     RT_KEY_TYPES,
     RT_KEY_EMBEDDING,
+    RT_KEY_PAD, /* id that positions skip */
     RT_KEYS
 } rt_key;
 
@@ -69,7 +70,7 @@ typedef struct rt_arch {
     int (*scores)(struct rt_builder *b, const char *scope, int q, int k); /* masked attention scores */
 } rt_arch;
 
-extern const rt_arch rt_arch_distilbert, rt_arch_bert, rt_arch_electra;
+extern const rt_arch rt_arch_distilbert, rt_arch_bert, rt_arch_electra, rt_arch_roberta;
 
 /* Every row; NULL ends them. */
 extern const rt_arch *const rt_archs[];

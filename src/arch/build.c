@@ -6,7 +6,7 @@ static void emit_inputs(rt_builder *b) {
     static const int64_t dims[] = {RT_DIM_BATCH, RT_DIM_SEQ};
     b->ids = rt_graph_input(b->graph, "input_ids", RETORT_I64, 2, dims);
     b->mask = rt_graph_input(b->graph, "attention_mask", RETORT_I64, 2, dims);
-    bool types = b->encoder->config.types > 0;
+    bool types = rt_config_has_types(&b->encoder->config);
     b->types = types ? rt_graph_input(b->graph, "token_type_ids", RETORT_I64, 2, dims) : -1;
 }
 
@@ -29,6 +29,13 @@ static int position_ids(rt_builder *b) {
     return rt_emit(b, RT_OP_SLICE, "embeddings", "slice", 5, inputs, NULL);
 }
 
+/* The rows of tokens' positions, [positions, embedding]. Token types of one row are the same for all tokens. */
+static int position_table(rt_builder *b) {
+    const rt_weight *parts = b->encoder->parts;
+    return rt_emit_rows(b, "embeddings", "position", parts[RT_ROLE_POSITION].weight,
+                        b->encoder->config.position_offset, b->types < 0 ? parts[RT_ROLE_TYPE].weight : NULL);
+}
+
 /* -> [batch, seq, hidden] */
 static int embeddings(rt_builder *b) {
     const rt_weight *parts = b->encoder->parts;
@@ -39,9 +46,8 @@ static int embeddings(rt_builder *b) {
                             rt_emit_tensor(b, "embeddings", "type", parts[RT_ROLE_TYPE].weight), b->types);
         x = rt_emit2(b, RT_OP_ADD, "embeddings.type", "add", x, type);
     }
-    int position = rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather",
-                            rt_emit_tensor(b, "embeddings", "position", parts[RT_ROLE_POSITION].weight),
-                            position_ids(b));
+    int position =
+        rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather", position_table(b), position_ids(b));
     x = rt_emit2(b, RT_OP_ADD, "embeddings.position", "add", x, position);
     x = rt_emit_norm(b, "embeddings.norm", &parts[RT_ROLE_EMBEDDING_NORM], x);
     if (parts[RT_ROLE_PROJECTION].weight == NULL) return x;

@@ -69,6 +69,21 @@ int rt_emit_tensor(rt_builder *b, const char *scope, const char *leaf, const rt_
     return constant(b, scope, leaf, RETORT_F32, tensor->rank, tensor->shape, data);
 }
 
+int rt_emit_rows(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *table, int64_t first,
+                 const rt_tensor *row) {
+    size_t count, columns = (size_t)table->shape[1];
+    rt_tensor rest = *table;
+    rest.shape[0] -= first;
+    rest.data = (const char *)table->data + (size_t)first * columns * rt_dtype_size(table->dtype);
+    float *data = floats_for(b, scope, leaf, &rest, &count), *added = NULL;
+    if (row != NULL) added = rt_graph_alloc(b->graph, columns * sizeof *added);
+    if (data == NULL || (row != NULL && added == NULL)) return -1;
+    rt_to_f32(data, rest.data, rest.dtype, count);
+    if (row != NULL) rt_to_f32(added, row->data, row->dtype, columns);
+    for (size_t i = 0; row != NULL && i < count; i++) data[i] += added[i % columns];
+    return constant(b, scope, leaf, RETORT_F32, 2, rest.shape, data);
+}
+
 /* out[i, j] = matrix[j, i] for the tile of rows j0… and columns i0…, which is small enough for
  * the L1 cache. */
 static void transpose_tile(float *out, const rt_tensor *matrix, size_t j0, size_t i0) {

@@ -25,6 +25,9 @@ int rt_emit_scalar(rt_builder *b, const char *scope, const char *leaf, float val
 int rt_emit_index(rt_builder *b, const char *scope, const char *leaf, int64_t value);
 int rt_emit_indices(rt_builder *b, const char *scope, const char *leaf, int count, const int64_t *values);
 int rt_emit_tensor(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *tensor);
+/* The rows of a table from `first` on, each with `row` added (NULL: nothing). */
+int rt_emit_rows(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *table, int64_t first,
+                 const rt_tensor *row);
 int rt_emit_transposed(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *matrix);
 /* op(x, value), the value being the scalar constant "scope.leaf.value". */
 int rt_emit_by(rt_builder *b, rt_op op, const char *scope, const char *leaf, int x, float value);

@@ -7,20 +7,21 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One row per size: its place, and the largest value that is believed. The bounds are several times the
- * largest such model, and keep all products far from overflow. */
+/* One row per size: its place, and the smallest and largest value that is believed. The bounds are several
+ * times the largest such model, and keep all products far from overflow. */
 static const struct {
     size_t slot;
-    int64_t max;
+    int64_t min, max;
 } numbers[RT_KEYS] = {
-    [RT_KEY_LAYERS] = {offsetof(rt_config, layers), 1 << 10},
-    [RT_KEY_HIDDEN] = {offsetof(rt_config, hidden), 1 << 16},
-    [RT_KEY_HEADS] = {offsetof(rt_config, heads), 1 << 16},
-    [RT_KEY_FFN] = {offsetof(rt_config, ffn), 1 << 20},
-    [RT_KEY_VOCAB] = {offsetof(rt_config, vocab), 1 << 24},
-    [RT_KEY_POSITIONS] = {offsetof(rt_config, positions), 1 << 20},
-    [RT_KEY_TYPES] = {offsetof(rt_config, types), 1 << 10},
-    [RT_KEY_EMBEDDING] = {offsetof(rt_config, embedding), 1 << 16},
+    [RT_KEY_LAYERS] = {offsetof(rt_config, layers), 1, 1 << 10},
+    [RT_KEY_HIDDEN] = {offsetof(rt_config, hidden), 1, 1 << 16},
+    [RT_KEY_HEADS] = {offsetof(rt_config, heads), 1, 1 << 16},
+    [RT_KEY_FFN] = {offsetof(rt_config, ffn), 1, 1 << 20},
+    [RT_KEY_VOCAB] = {offsetof(rt_config, vocab), 1, 1 << 24},
+    [RT_KEY_POSITIONS] = {offsetof(rt_config, positions), 1, 1 << 20},
+    [RT_KEY_TYPES] = {offsetof(rt_config, types), 1, 1 << 10},
+    [RT_KEY_EMBEDDING] = {offsetof(rt_config, embedding), 1, 1 << 16},
+    [RT_KEY_PAD] = {offsetof(rt_config, position_offset), 0, 1 << 20}, /* until skip_positions */
 };
 
 /* One row a spelling of transformers' ACT2FN. */
@@ -113,9 +114,9 @@ static retort_status read_numbers(rt_config *out, const char *name, const json_t
         if (!json_is_integer(value))
             return rt_fail(err, RETORT_FORMAT, "%s: '%s' is not an integer", name, key);
         int64_t n = json_integer_value(value);
-        if (n < 1 || n > numbers[i].max) {
-            return rt_fail(err, RETORT_FORMAT, "%s: '%s' is %" PRId64 "; expected 1 to %" PRId64, name, key,
-                           n, numbers[i].max);
+        if (n < numbers[i].min || n > numbers[i].max) {
+            return rt_fail(err, RETORT_FORMAT, "%s: '%s' is %" PRId64 "; expected %" PRId64 " to %" PRId64,
+                           name, key, n, numbers[i].min, numbers[i].max);
         }
         *slot = n;
     }
@@ -124,6 +125,18 @@ static retort_status read_numbers(rt_config *out, const char *name, const json_t
     return rt_fail(err, RETORT_FORMAT,
                    "%s: a hidden size of %" PRId64 " cannot be divided by %" PRId64 " heads", name,
                    out->hidden, out->heads);
+}
+
+/* The rows up to that of padding are no token's. */
+static retort_status skip_positions(rt_config *out, const char *name, retort_error *err) {
+    if (out->arch->keys[RT_KEY_PAD] == NULL) return RETORT_OK;
+    int64_t rows = out->positions;
+    out->position_offset++;
+    out->positions -= out->position_offset;
+    if (out->positions > 0) return RETORT_OK;
+    return rt_fail(
+        err, RETORT_FORMAT, "%s: '%s' is %" PRId64 ": positions start behind '%s', which is %" PRId64, name,
+        out->arch->keys[RT_KEY_POSITIONS], rows, out->arch->keys[RT_KEY_PAD], rt_config_pad_id(out));
 }
 
 static retort_status read_activation(rt_config *out, const char *name, const json_t *root,
@@ -207,6 +220,7 @@ retort_status rt_config_read(rt_config *out, rt_arena *arena, const char *name, 
     retort_status status = rt_config_arch(root, name, &out->arch, err);
     if (status == RETORT_OK) status = refuse_variants(name, root, err);
     if (status == RETORT_OK) status = read_numbers(out, name, root, err);
+    if (status == RETORT_OK) status = skip_positions(out, name, err);
     if (status == RETORT_OK) status = read_activation(out, name, root, err);
     if (status == RETORT_OK) status = read_epsilon(out, name, root, err);
     if (status == RETORT_OK) status = read_task(out, arena, name, root, err);

@@ -26,10 +26,11 @@ typedef struct rt_sentences {
 
 typedef struct rt_config {
     const rt_arch *arch;
-    int64_t layers, hidden, heads, ffn, vocab, positions, types; /* types: token types, or 0 */
-    int64_t embedding; /* width of the embeddings: hidden, but for ELECTRA */
-    rt_act activation; /* of the FFN */
-    float epsilon;     /* of LayerNorm */
+    int64_t layers, hidden, heads, ffn, vocab, positions, types; /* types: rows of their table, or 0 */
+    int64_t embedding;       /* width of the embeddings: hidden, but for ELECTRA */
+    int64_t position_offset; /* rows of the checkpoint's position table before a text's first */
+    rt_act activation;       /* of the FFN */
+    float epsilon;           /* of LayerNorm */
     retort_task task;
     retort_problem problem;
     rt_pooling pooling;       /* embed only */
@@ -40,6 +41,18 @@ typedef struct rt_config {
     rt_sentences sentences;   /* embed only */
     int64_t max_length;       /* pieces a text is cut at: min(positions, what the package says) */
 } rt_config;
+
+/* Whether token types are an input: a table of one row is added to every token. */
+static inline bool rt_config_has_types(const rt_config *config) {
+    return config->types > 1;
+}
+
+/* The id that no text may hold, because positions would skip it: the last row before the first token's is that
+ * of padding. -1: none. */
+static inline int64_t rt_config_pad_id(const rt_config *config) {
+    return config->position_offset - 1;
+}
+
 /* Whether each row of logits is a distribution over labels or pieces. */
 static inline bool rt_config_has_softmax(const rt_config *config) {
     return config->task == RETORT_TASK_TAG || config->task == RETORT_TASK_FILL ||

@@ -251,7 +251,7 @@ retort_status rt_weights_bind(rt_encoder *e, const char *file, retort_error *err
                          [EMBEDDING] = c->embedding,
                          [FFN] = c->ffn,
                          [VOCAB] = c->vocab,
-                         [POSITIONS] = c->positions,
+                         [POSITIONS] = c->positions + c->position_offset,
                          [TYPES] = c->types,
                          [LABELS] = c->labels}};
     find_prefixes(&e->tensors, c->arch, &b.root, &b.base);

@@ -32,10 +32,24 @@ static retort_status check_values(const char *what, const int32_t *values, size_
     return RETORT_OK;
 }
 
+static retort_status check_padding(const retort_batch *batch, size_t n, const rt_limits *limits,
+                                   retort_error *err) {
+    int64_t pad = limits->position_offset - 1;
+    for (size_t i = 0; pad >= 0 && i < n; i++) {
+        if (batch->ids[i] == pad)
+            return rt_fail(
+                err, RETORT_ARGUMENT,
+                "token id %zu is %lld, padding: the model's positions skip it, which is not computed", i,
+                (long long)pad);
+    }
+    return RETORT_OK;
+}
+
 static retort_status check(const retort_batch *batch, const rt_limits *limits, retort_error *err) {
     retort_status status = check_lengths(batch, limits, err);
     size_t tokens = status == RETORT_OK && batch->n > 0 ? (size_t)batch->offsets[batch->n] : 0;
     if (status == RETORT_OK) status = check_values("token id", batch->ids, tokens, limits->vocab, err);
+    if (status == RETORT_OK) status = check_padding(batch, tokens, limits, err);
     if (status == RETORT_OK && batch->types != NULL) {
         status = check_values("token type", batch->types, tokens, limits->types > 0 ? limits->types : 1, err);
     }

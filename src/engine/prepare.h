@@ -14,9 +14,10 @@ size_t rt_chunk_least_rows(const rt_plan *plan);
 /* What a batch is checked against, and how it is cut. */
 typedef struct rt_limits {
     int64_t vocab, types, positions, mask_id;
-    size_t capacity; /* rows of a chunk */
-    size_t wanted;   /* rows of a chunk when there are several: at most, */
-    size_t least;    /* and at least, where fewer would make more chunks a worker; several workers only */
+    int64_t position_offset; /* > 0: the id before it is padding, which no sequence may have */
+    size_t capacity;         /* rows of a chunk */
+    size_t wanted;           /* rows of a chunk when there are several: at most, */
+    size_t least; /* and at least, where fewer would make more chunks a worker; several workers only */
     size_t workers;
     bool padded;
     bool keep_duplicates; /* compute equal sequences each for itself */

@@ -12,16 +12,18 @@ static const struct integer {
     const char *key;
     size_t offset;
     int64_t least, most;
+    bool optional; /* absent where it is 0 */
 } integers[] = {
-    {"layers", offsetof(rt_config, layers), 0, 1 << 12},
-    {"hidden", offsetof(rt_config, hidden), 1, 1 << 20},
-    {"heads", offsetof(rt_config, heads), 1, 1 << 16},
-    {"ffn", offsetof(rt_config, ffn), 1, 1 << 24},
-    {"vocab", offsetof(rt_config, vocab), 1, INT32_MAX},
-    {"positions", offsetof(rt_config, positions), 1, 1 << 24},
-    {"types", offsetof(rt_config, types), 0, 1 << 16},
-    {"labels", offsetof(rt_config, labels), 1, INT32_MAX},
-    {"max_length", offsetof(rt_config, max_length), 1, 1 << 24},
+    {"layers", offsetof(rt_config, layers), 0, 1 << 12, false},
+    {"hidden", offsetof(rt_config, hidden), 1, 1 << 20, false},
+    {"heads", offsetof(rt_config, heads), 1, 1 << 16, false},
+    {"ffn", offsetof(rt_config, ffn), 1, 1 << 24, false},
+    {"vocab", offsetof(rt_config, vocab), 1, INT32_MAX, false},
+    {"positions", offsetof(rt_config, positions), 1, 1 << 24, false},
+    {"types", offsetof(rt_config, types), 0, 1 << 16, false},
+    {"labels", offsetof(rt_config, labels), 1, INT32_MAX, false},
+    {"max_length", offsetof(rt_config, max_length), 1, 1 << 24, false},
+    {"position_offset", offsetof(rt_config, position_offset), 0, 1 << 24, true},
 };
 enum { INTEGER_COUNT = sizeof integers / sizeof *integers };
 
@@ -73,6 +75,7 @@ char *rt_model_config_text(const rt_config *config) {
     for (size_t i = 0; i < INTEGER_COUNT; i++) {
         int64_t value;
         memcpy(&value, base + integers[i].offset, sizeof value);
+        if (integers[i].optional && value == 0) continue;
         failed |= json_object_set_new(root, integers[i].key, json_integer(value));
     }
     for (size_t i = 0; i < FLAG_COUNT; i++) {
@@ -116,6 +119,7 @@ static retort_status read_integer(rt_config *config, const json_t *root, const s
                                   const char *name, retort_error *err) {
     const json_t *member = json_object_get(root, row->key);
     int64_t value = json_integer_value(member);
+    if (member == NULL && row->optional) return RETORT_OK;
     if (!json_is_integer(member) || value < row->least || value > row->most) {
         return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: %s: expected an integer from %lld to %lld",
                        name, row->key, (long long)row->least, (long long)row->most);

@@ -161,13 +161,14 @@ retort_status rt_calibration_prepare(rt_prepared *out, const rt_calibration *c, 
         .vocab = config->vocab,
         .types = config->types,
         .positions = config->positions,
+        .position_offset = config->position_offset,
         .mask_id = graph->mask_id,
         .capacity = rt_calibration_rows((size_t)config->positions),
         .wanted = ROWS,
         .workers = 1,
         .output = output,
     };
-    retort_batch batch = {c->texts.ids, config->types > 0 ? c->texts.types : NULL, c->texts.offsets,
+    retort_batch batch = {c->texts.ids, rt_config_has_types(config) ? c->texts.types : NULL, c->texts.offsets,
                           c->texts.n};
     return rt_prepare(out, &batch, &limits, err);
 }

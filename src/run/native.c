@@ -94,6 +94,7 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
         .vocab = model->config.vocab,
         .types = model->config.types,
         .positions = model->config.positions,
+        .position_offset = model->config.position_offset,
         .mask_id = model->graph.mask_id,
         .capacity =
             rt_max(wanted + positions / 2, positions), /* a chunk may pass its mark by half a sequence */

@@ -89,7 +89,7 @@ static retort_status name_text(const rt_feed *feed, const retort_matrix *out, re
 
 retort_status rt_feed_run(const rt_feed *feed, retort_session *session, retort_matrix *out,
                           retort_error *err) {
-    bool types = rt_session_model(session)->config.types > 0;
+    bool types = rt_config_has_types(&rt_session_model(session)->config);
     retort_batch batch = {feed->ids, types ? feed->types : NULL, feed->offsets, feed->n};
     retort_status status = retort_run(session, &batch, out, err);
     return status == RETORT_NONFINITE ? name_text(feed, out, err) : status;

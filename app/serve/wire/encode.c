@@ -148,6 +148,17 @@ static bool read_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     return true;
 }
 
+/* Where the model's positions skip padding, it is refused here: it would fail all of a batch. */
+static bool has_no_padding(srv_call *call, size_t index, const srv_encoder *s, size_t n) {
+    int32_t pad = call->engine->info.padding;
+    for (size_t i = 0; pad >= 0 && i < n; i++) {
+        if (s->ids[i] == pad)
+            return srv_call_fail(call, SRV_ERROR_INVALID,
+                                 "text %zu: token %zu is padding, which the model skips", index, i);
+    }
+    return true;
+}
+
 /* Tokens that the windows of a text of n tokens (in s) have, all together: what it costs. */
 static size_t tokens_in_windows(const srv_call *call, const srv_encoder *s, size_t n) {
     enum { WINDOW = 384, STRIDE = 128 }; /* the pipelines' */
@@ -216,6 +227,7 @@ bool srv_call_encode(srv_call *call) {
     if (!fine) srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     for (size_t i = 0, n; fine && i < count; i++) {
         fine = call->ask.texts != NULL ? encode_text(call, i, s, &n) : read_ids(call, i, s, &n);
+        fine = fine && has_no_padding(call, i, s, n);
         if (fine && in_windows(call)) n = tokens_in_windows(call, s, n);
         fine = fine && can_wait(call, i, n) && make_row(call, i, s, n);
     }
