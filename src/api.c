@@ -143,7 +143,7 @@ retort_status retort_model_quantize(retort_model **out, const retort_model *mode
         return bad(err, "quantize", "the group must be a multiple of 32, at most 65536");
     }
     if (options->weak_columns > 64 || options->weak_columns % 8 != 0) {
-        return bad(err, "quantize", "weak columns must be a multiple of 8, at most 64");
+        return bad(err, "quantize", "outlier columns must be a multiple of 8, at most 64");
     }
     status = check_names("quantize", options->keep, options->keep_count, err);
     return status == RETORT_OK ? rt_quantize(out, model, options, err) : status;

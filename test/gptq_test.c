@@ -123,14 +123,14 @@ static double round_steps(const double *u, double *w, size_t from, size_t to, do
 }
 
 static void check_column(const rt_factor *f, const double *u, const float *w, const rt_rounded *out, size_t c,
-                         const int8_t *weak) {
+                         const int8_t *outliers) {
     double now[K], trial[K], scale = (double)out->scale[c], low = out->three ? -4 : -8;
     int codes[K], tried[K];
-    size_t strong = K - f->weak;
+    size_t inliers = K - f->outliers;
     for (size_t i = 0; i < K; i++) now[i] = (double)w[f->order[i] * COLUMNS + c];
-    for (size_t from = 0, to; from < strong; from = to) {
+    for (size_t from = 0, to; from < inliers; from = to) {
         size_t group = f->order[from] / GROUP;
-        for (to = from; to < strong && f->order[to] / GROUP == group;) to++;
+        for (to = from; to < inliers && f->order[to] / GROUP == group;) to++;
         int chosen = out->groups[group * COLUMNS + c];
         memcpy(trial, now, sizeof trial);
         double loss = round_steps(u, now, from, to, scale * chosen, low, -1 - low, codes);
@@ -145,10 +145,10 @@ static void check_column(const rt_factor *f, const double *u, const float *w, co
             assert_true(abs(codes[i] * chosen) <= 127);
         }
     }
-    round_steps(u, now, strong, K, scale, -127, 127, codes);
-    for (size_t i = strong; i < K; i++) {
+    round_steps(u, now, inliers, K, scale, -127, 127, codes);
+    for (size_t i = inliers; i < K; i++) {
         assert_int_equal(out->codes[f->order[i] * COLUMNS + c], 0);
-        assert_int_equal(weak[(i - strong) * COLUMNS + c], codes[i]);
+        assert_int_equal(outliers[(i - inliers) * COLUMNS + c], codes[i]);
     }
 }
 
@@ -174,7 +174,7 @@ static double weight_of(const rt_rounded *out, size_t row, size_t c) {
 
 typedef struct panel {
     float w[K * COLUMNS], reals[GROUPS * COLUMNS];
-    int8_t codes[K * COLUMNS], nearest[K * COLUMNS], weak[8 * COLUMNS];
+    int8_t codes[K * COLUMNS], nearest[K * COLUMNS], outliers[8 * COLUMNS];
     uint8_t groups[GROUPS * COLUMNS], nearest_groups[GROUPS * COLUMNS];
     rt_rounded out, plain;
 } panel;
@@ -186,8 +186,8 @@ static double check_loss(const rt_factor *f, const double *h, const panel *p, si
         lost[i] = w - weight_of(&p->out, i, c);
         plain[i] = w - weight_of(&p->plain, i, c);
     }
-    for (size_t i = 0; i < f->weak; i++) {
-        lost[f->order[K - f->weak + i]] -= (double)p->weak[i * COLUMNS + c] * (double)p->out.scale[c];
+    for (size_t i = 0; i < f->outliers; i++) {
+        lost[f->order[K - f->outliers + i]] -= (double)p->outliers[i * COLUMNS + c] * (double)p->out.scale[c];
     }
     double ours = loss_of(h, lost), nearest = loss_of(h, plain);
     if (c != 3 && !(ours < 0.95 * nearest)) fail_msg("column %zu: loss %g, to nearest %g", c, ours, nearest);
@@ -196,7 +196,7 @@ static double check_loss(const rt_factor *f, const double *h, const panel *p, si
 }
 
 /* Columns of all sizes; column 3 is zero, row 70 of 4 is large, and input 9 never was anything but 0. */
-static void check_panel(bool three, size_t weak_count, const uint32_t *weak_rows) {
+static void check_panel(bool three, size_t outlier_count, const uint32_t *outlier_rows) {
     panel *p = calloc(1, sizeof *p);
     rt_kernels kernels;
     rt_factor f;
@@ -214,16 +214,16 @@ static void check_panel(bool three, size_t weak_count, const uint32_t *weak_rows
     p->out = (rt_rounded){.three = three, .codes = p->codes, .groups = p->groups};
     p->plain = (rt_rounded){.three = three, .codes = p->nearest, .groups = p->nearest_groups};
     rt_kernels_select(&kernels, 0);
-    assert_int_equal(rt_factor_make(&f, K, GROUP, h, weak_rows, weak_count, NULL), RETORT_OK);
+    assert_int_equal(rt_factor_make(&f, K, GROUP, h, outlier_rows, outlier_count, NULL), RETORT_OK);
     assert_true(f.added < 0.0101 * mean_of(h) && rt_gptq_begin(&s, &f)); /* the first damping did */
-    assert_true(rt_gptq_panel(&f, &kernels, p->w, &s, &p->out, p->weak));
+    assert_true(rt_gptq_panel(&f, &kernels, p->w, &s, &p->out, p->outliers));
     assert_true(rt_round_s4(K, GROUP, p->w, p->reals, &p->plain));
     double *u = upper_factor(&f, h);
     for (size_t c = 0; c < COLUMNS; c++) {
-        check_column(&f, u, p->w, &p->out, c, p->weak);
+        check_column(&f, u, p->w, &p->out, c, p->outliers);
         before[c] = check_loss(&f, h, p, c);
     }
-    if (weak_count == 0) {
+    if (outlier_count == 0) {
         assert_int_equal(rt_factor_keep_hessian(&f, h, NULL), RETORT_OK);
         rt_gptq_descend(&f, &kernels, &s, &p->out);
         for (size_t c = 0; c < COLUMNS; c++) {
@@ -247,7 +247,7 @@ static void test_gptq(void **unused) {
     check_panel(true, 0, NULL);
 }
 
-static void test_weak_rows(void **unused) {
+static void test_outlier_rows(void **unused) {
     (void)unused;
     check_panel(false, 4, (const uint32_t[]){3, 61, 70, 148});
     check_panel(false, 8, (const uint32_t[]){192, 193, 194, 195, 196, 197, 198, 199}); /* a whole group */
@@ -434,8 +434,8 @@ static void sensitivities(const rt_value *weight, const rt_moments *m, double *o
     free(r.groups);
 }
 
-/* The weak columns of the first matrix are the most sensitive ones, and 4-bit codes there are 0. */
-static void test_weak_choice(void **unused) {
+/* The outlier columns of the first matrix are the most sensitive ones, and 4-bit codes there are 0. */
+static void test_outlier_choice(void **unused) {
     (void)unused;
     static const char *const keep[] = {"layer.0", "layer.1", "head"};
     retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *words = NULL;
@@ -462,11 +462,11 @@ static void test_weak_choice(void **unused) {
     assert_true(found >= 0 && integer->graph.values[found].dims[0] == 8);
     const int32_t *columns = integer->graph.values[found].data;
     for (int64_t i = 0; i < weight->dims[0]; i++) {
-        bool weak = false;
+        bool outliers = false;
         int larger = 0;
-        for (int j = 0; j < 8; j++) weak |= columns[j] == i;
+        for (int j = 0; j < 8; j++) outliers |= columns[j] == i;
         for (int64_t j = 0; j < weight->dims[0]; j++) larger += rank[j] > rank[i];
-        assert_int_equal(weak, larger < 8);
+        assert_int_equal(outliers, larger < 8);
     }
     assert_true(rt_value_find(&integer->graph, "head.dense.weak") < 0);
     rt_moments_free(&m);
@@ -493,7 +493,7 @@ static void test_refusals(void **unused) {
     options.data = open_lines(model);
     options.weak_columns = 48;
     assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_ARGUMENT);
-    assert_non_null(strstr(err.text, "layer.0.attention.qkv: 48 weak columns of its 48"));
+    assert_non_null(strstr(err.text, "layer.0.attention.qkv: 48 outlier columns of its 48"));
     retort_dataset_free((retort_dataset *)(uintptr_t)options.data);
     options.data = NULL;
     options.weak_columns = 6;
@@ -624,12 +624,12 @@ static void test_few_tokens(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cholesky),   cmocka_unit_test(test_gptq),
-        cmocka_unit_test(test_weak_rows),  cmocka_unit_test(test_few_rows),
-        cmocka_unit_test(test_moments),    cmocka_unit_test(test_choice),
-        cmocka_unit_test(test_models),     cmocka_unit_test(test_weak_choice),
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_cancelling),
-        cmocka_unit_test(test_wide_heads), cmocka_unit_test(test_memory_is_bounded),
+        cmocka_unit_test(test_cholesky),     cmocka_unit_test(test_gptq),
+        cmocka_unit_test(test_outlier_rows), cmocka_unit_test(test_few_rows),
+        cmocka_unit_test(test_moments),      cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_models),       cmocka_unit_test(test_outlier_choice),
+        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_cancelling),
+        cmocka_unit_test(test_wide_heads),   cmocka_unit_test(test_memory_is_bounded),
         cmocka_unit_test(test_few_tokens),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

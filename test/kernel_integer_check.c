@@ -11,7 +11,7 @@ enum { ANY, EXTREME, SAME, NOTHING, KINDS }; /* up to ±127; each ±127; all 127
 /* One product with all its buffers; c[0] is written by ref, c[1] by the kernel. */
 typedef struct product {
     rt_gemm_q g;
-    guarded a, a_scale, a_weak, b, b_group, b_weak, b_scale, b_sum, bias, residual, scratch, c[2];
+    guarded a, a_scale, a_outliers, b, b_group, b_outliers, b_scale, b_sum, bias, residual, scratch, c[2];
 } product;
 
 static int random_within(int most) {
@@ -73,20 +73,20 @@ static guarded pack_random(size_t k, size_t n, int kind, int32_t *sums) {
     return packed;
 }
 
-/* Up to 16 weak rows, in every second product. */
-static void make_weak(product *p, int kind) {
-    size_t n = p->g.n, weak = random_u32() & 1 ? 8 * (1 + random_below(2)) : 0;
+/* Up to 16 outlier rows, in every second product. */
+static void make_outliers(product *p, int kind) {
+    size_t n = p->g.n, outliers = random_u32() & 1 ? 8 * (1 + random_below(2)) : 0;
     guarded sums = guarded_new(n * sizeof(int32_t));
     int32_t *all = p->b_sum.data;
     const int32_t *more = sums.data;
-    p->b_weak = pack_random(weak, n, kind, sums.data);
+    p->b_outliers = pack_random(outliers, n, kind, sums.data);
     for (size_t j = 0; j < n; j++) all[j] += more[j];
-    p->a_weak = guarded_new(p->g.m * weak);
-    for (size_t i = 0; i < p->g.m * weak; i++)
-        ((int8_t *)p->a_weak.data)[i] = (int8_t)integer(kind, 127, false);
-    p->g.weak = weak;
-    p->g.a_weak = p->a_weak.data;
-    p->g.b_weak = p->b_weak.data;
+    p->a_outliers = guarded_new(p->g.m * outliers);
+    for (size_t i = 0; i < p->g.m * outliers; i++)
+        ((int8_t *)p->a_outliers.data)[i] = (int8_t)integer(kind, 127, false);
+    p->g.outliers = outliers;
+    p->g.a_outliers = p->a_outliers.data;
+    p->g.b_outliers = p->b_outliers.data;
     guarded_free(&sums);
 }
 
@@ -114,7 +114,7 @@ static product product_new(int bits, size_t m, size_t n, size_t k, int kind) {
     p.b_sum = guarded_new(n * sizeof(int32_t));
     if (bits == 4) {
         make_s4(&p, kind);
-        make_weak(&p, kind);
+        make_outliers(&p, kind);
     } else {
         p.b = pack_random(k, n, kind, p.b_sum.data);
     }
@@ -130,8 +130,9 @@ static product product_new(int bits, size_t m, size_t n, size_t k, int kind) {
 }
 
 static void product_free(product *p) {
-    guarded *all[] = {&p->a,     &p->a_scale, &p->a_weak,   &p->b,       &p->b_group, &p->b_weak, &p->b_scale,
-                      &p->b_sum, &p->bias,    &p->residual, &p->scratch, &p->c[0],    &p->c[1]};
+    guarded *all[] = {&p->a,          &p->a_scale, &p->a_outliers, &p->b,    &p->b_group,
+                      &p->b_outliers, &p->b_scale, &p->b_sum,      &p->bias, &p->residual,
+                      &p->scratch,    &p->c[0],    &p->c[1]};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i]->map != NULL) guarded_free(all[i]);
     }
@@ -158,10 +159,11 @@ static bool check_one(const kernel_row *row, int bits, size_t m, size_t n, size_
     bool good = same_f32(&p.c[0], &p.c[1], &where);
     if (!good) {
         const float *want = p.c[0].map, *got = p.c[1].map;
-        snprintf(why, size,
-                 "m %zu n %zu k %zu group %zu weak %zu kind %d act %d: element %zu: expected %a, found %a", m,
-                 n, k, p.g.group, p.g.weak, kind, (int)p.g.act, where, (double)want[where],
-                 (double)got[where]);
+        snprintf(
+            why, size,
+            "m %zu n %zu k %zu group %zu outliers %zu kind %d act %d: element %zu: expected %a, found %a", m,
+            n, k, p.g.group, p.g.outliers, kind, (int)p.g.act, where, (double)want[where],
+            (double)got[where]);
     }
     product_free(&p);
     return good;

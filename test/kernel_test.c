@@ -142,9 +142,9 @@ static void broken_group(const rt_gemm_q *g) { /* takes the first group's scale 
     free(groups);
 }
 
-static void broken_weak(const rt_gemm_q *g) { /* forgets the weak rows */
+static void broken_outliers(const rt_gemm_q *g) { /* forgets the outlier rows */
     rt_gemm_q other = *g;
-    other.weak = 0;
+    other.outliers = 0;
     rt_gemm_s4_ref(&other);
 }
 
@@ -162,7 +162,7 @@ static void test_checker(void) {
         {"read_sum", "words left out", 0, 0.0f, (any_fn)broken_read, (any_fn)rt_read_sum_ref},
         {"quantize", "rows without padding", 0, 0.0f, (any_fn)broken_quantize, (any_fn)rt_quantize_ref},
         {"gemm_s8", "an extreme taken wrong", 0, 0.0f, (any_fn)broken_shift, (any_fn)rt_gemm_s8_ref},
-        {"gemm_s4", "weak rows left out", 0, 0.0f, (any_fn)broken_weak, (any_fn)rt_gemm_s4_ref},
+        {"gemm_s4", "outlier rows left out", 0, 0.0f, (any_fn)broken_outliers, (any_fn)rt_gemm_s4_ref},
         {"gemm_s4", "another group's scale", 0, 0.0f, (any_fn)broken_group, (any_fn)rt_gemm_s4_ref},
     };
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {

@@ -89,7 +89,7 @@ static void test_integers(void **unused) {
     }
 }
 
-/* With weak columns, gaps and kept rows, whose indices are constants of the file. */
+/* With outlier columns, gaps and kept rows, whose indices are constants of the file. */
 static void test_indices_of_weights(void **unused) {
     (void)unused;
     retort_model *model = golden("distilbert-wide", 3, RETORT_F32);

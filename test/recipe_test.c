@@ -393,7 +393,7 @@ static void test_spoilt_gaps(void **unused) {
 }
 
 /* Rows of the word table that keep 8 bits: what a file says of them is checked. */
-static void test_kept_rows(void **unused) {
+static void test_s8_rows(void **unused) {
     (void)unused;
     static const int32_t bad[][4] = {
         {-1, 1, 2, 3}, {0, 0, 1, 2}, {3, 2, 4, 5}, {0, 1, 2, 100}, {0, 1, 2, INT32_MAX}};
@@ -404,16 +404,15 @@ static void test_kept_rows(void **unused) {
     retort_error err = {0};
     assert_true(rows >= 0 && graph->values[rows].dims[0] == 4 && graph->values[word].dims[0] == 96);
     check_round_trip(integer);
-    check_spoilt("embeddings.kept i32 rows [4, 1]", "embeddings.kept i32 rows [1, 4]",
-                 "kept rows are not ids");
+    check_spoilt("embeddings.kept i32 rows [4, 1]", "embeddings.kept i32 rows [1, 4]", "s8 rows are not ids");
     check_spoilt("embeddings.kept_rows s8 rows [4, 48]", "embeddings.kept_rows s8 rows [3, 48]",
-                 "kept rows are not ids");
+                 "s8 rows are not ids");
     int32_t *ids = (int32_t *)(uintptr_t)graph->values[rt_value_find(graph, "embeddings.kept")].data;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         memcpy(ids, bad[i], sizeof bad[i]);
         assert_int_equal(retort_model_save(integer, saved, &err), RETORT_OK);
         assert_int_equal(retort_model_load(&loaded, saved, &err), RETORT_FORMAT);
-        assert_non_null(strstr(err.text, "kept rows are not of ascending ids with rows"));
+        assert_non_null(strstr(err.text, "s8 rows are not of ascending ids with rows"));
     }
     retort_model_free(integer);
     retort_model_free(model);
@@ -437,7 +436,7 @@ int main(void) {
         cmocka_unit_test(test_ranges),      cmocka_unit_test(test_ranges_of_nothing),
         cmocka_unit_test(test_choices),     cmocka_unit_test(test_drawing),
         cmocka_unit_test(test_unused),      cmocka_unit_test(test_used_after_all),
-        cmocka_unit_test(test_spoilt_gaps), cmocka_unit_test(test_kept_rows),
+        cmocka_unit_test(test_spoilt_gaps), cmocka_unit_test(test_s8_rows),
         cmocka_unit_test(test_frequent),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -74,9 +74,9 @@ static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels
     };
     choose_gemm(plan, step, kernels, weight->layout);
     if (weight->layout == RT_LAYOUT_P16_S4) {
-        bool weak = step->in[LINEAR_OUTLIERS].value >= 0;
-        if (weak) step->as.linear.weak = (size_t)value_of(plan, &step->in[LINEAR_OUTLIERS])->dims[0];
-        size_t scratch = rt_gemm_q_scratch(step->as.linear.k) + plan->capacity * step->as.linear.weak;
+        bool outliers = step->in[LINEAR_OUTLIERS].value >= 0;
+        if (outliers) step->as.linear.outliers = (size_t)value_of(plan, &step->in[LINEAR_OUTLIERS])->dims[0];
+        size_t scratch = rt_gemm_q_scratch(step->as.linear.k) + plan->capacity * step->as.linear.outliers;
         plan->scratch_floats = rt_max(plan->scratch_floats, (scratch + sizeof(float) - 1) / sizeof(float));
     }
     if (rt_value_bytes(weight, &bytes)) step->weight_bytes = bytes;
@@ -127,11 +127,13 @@ static retort_status lower_embed(rt_plan *plan, rt_step *step, const rt_kernels 
                                                        : 32,
         .word_group = (size_t)step->node->attrs.group,
     };
-    const rt_value *gaps = step->in[EMBED_PRUNED].value >= 0 ? value_of(plan, &step->in[EMBED_PRUNED]) : NULL;
-    const rt_value *kept = step->in[EMBED_S8_IDS].value >= 0 ? value_of(plan, &step->in[EMBED_S8_IDS]) : NULL;
-    if (gaps != NULL) step->as.embed.gaps = (size_t)gaps->dims[0];
-    if (kept != NULL) step->as.embed.kept = (size_t)kept->dims[0];
-    if (gaps != NULL || kept != NULL) {
+    const rt_value *pruned =
+        step->in[EMBED_PRUNED].value >= 0 ? value_of(plan, &step->in[EMBED_PRUNED]) : NULL;
+    const rt_value *s8_ids =
+        step->in[EMBED_S8_IDS].value >= 0 ? value_of(plan, &step->in[EMBED_S8_IDS]) : NULL;
+    if (pruned != NULL) step->as.embed.pruned_count = (size_t)pruned->dims[0];
+    if (s8_ids != NULL) step->as.embed.s8_count = (size_t)s8_ids->dims[0];
+    if (pruned != NULL || s8_ids != NULL) {
         plan->scratch_floats = rt_max(plan->scratch_floats, plan->capacity); /* a row's number each */
     }
     return RETORT_OK;

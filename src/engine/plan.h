@@ -57,7 +57,7 @@ typedef struct rt_linear_step {
     bool bf16_out;     /* bf16 */
     size_t x_scale_at; /* integers: of the row scales of x */
     size_t x_size;     /* bytes of an element of x */
-    size_t weak;       /* rows of input 7 */
+    size_t outliers;   /* rows */
     size_t blocks; /* of k columns of x, each for its own n / blocks columns of the result; 1: the usual */
 } rt_linear_step;
 typedef struct rt_norm_step {
@@ -73,8 +73,8 @@ typedef struct rt_embed_step {
     rt_norm_step norm; /* its function is not used */
     int word_bits;     /* 8 or 4; 32: floats */
     size_t word_group;
-    size_t gaps; /* of input 12: ranges of ids without rows */
-    size_t kept; /* of input 13: ids whose rows have 8 bits */
+    size_t pruned_count; /* ranges of ids without rows */
+    size_t s8_count;     /* ids with int8 rows */
 } rt_embed_step;
 typedef struct rt_attention_step {
     rt_attention_fn attention;

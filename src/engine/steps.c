@@ -67,7 +67,7 @@ static void gather(const int32_t *columns, size_t n, size_t m, const int8_t *x, 
     }
 }
 
-/* The same on integers: x [rows, k] s8 with row scales, scale and sums [n], groups of panels, weak rows and
+/* The same on integers: x [rows, k] s8 with row scales, scale and sums [n], groups of panels, outlier rows and
  * the columns of x that they multiply. */
 static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
                              size_t block) {
@@ -76,7 +76,7 @@ static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_work
     const float *bias = rt_place_at(&step->in[LINEAR_BIAS], worker);
     const float *residual = rt_place_at(&step->in[LINEAR_RESIDUAL], worker);
     const uint8_t *groups = rt_place_at(&step->in[LINEAR_GROUPS], worker);
-    const int8_t *weak = rt_place_at(&step->in[LINEAR_OUTLIERS], worker);
+    const int8_t *outliers = rt_place_at(&step->in[LINEAR_OUTLIERS], worker);
     size_t m = rt_chunk_rows(chunk, step->rows);
     rt_gemm_q gemm = {
         .m = m,
@@ -88,8 +88,8 @@ static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_work
         .b = (const char *)linear->weight + columns.from / RT_PANEL * linear->panel_bytes,
         .b_group = groups == NULL ? NULL : groups + columns.from / RT_PANEL * linear->panel_groups,
         .group = linear->group,
-        .weak = linear->weak,
-        .b_weak = weak == NULL ? NULL : weak + columns.from * linear->weak,
+        .outliers = linear->outliers,
+        .b_outliers = outliers == NULL ? NULL : outliers + columns.from * linear->outliers,
         .b_scale = (const float *)rt_place_at(&step->in[LINEAR_SCALE], worker) + columns.from,
         .b_sum = (const int32_t *)rt_place_at(&step->in[LINEAR_SUMS], worker) + columns.from,
         .bias = bias == NULL ? NULL : bias + columns.from,
@@ -100,11 +100,11 @@ static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_work
         .ldc = linear->n,
         .scratch = (int8_t *)worker->scratch,
     };
-    if (linear->weak > 0) {
-        int8_t *a_weak = gemm.scratch + rt_gemm_q_scratch(linear->k);
-        gather(rt_place_at(&step->in[LINEAR_OUTLIER_COLUMNS], worker), linear->weak, m, gemm.a, gemm.lda,
-               a_weak);
-        gemm.a_weak = a_weak;
+    if (linear->outliers > 0) {
+        int8_t *a_outliers = gemm.scratch + rt_gemm_q_scratch(linear->k);
+        gather(rt_place_at(&step->in[LINEAR_OUTLIER_COLUMNS], worker), linear->outliers, m, gemm.a, gemm.lda,
+               a_outliers);
+        gemm.a_outliers = a_outliers;
     }
     linear->gemm_q(&gemm);
 }
@@ -155,33 +155,34 @@ void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
 }
 
 /* How many of the ascending ids are below `id`; *found: whether it is one of them. */
-static size_t count_below(const int32_t *kept, size_t count, int32_t id, bool *found) {
+static size_t count_below(const int32_t *ids, size_t count, int32_t id, bool *found) {
     size_t low = 0;
     for (size_t high = count; low < high;) {
         size_t middle = low + (high - low) / 2;
-        if (kept[middle] < id)
+        if (ids[middle] < id)
             low = middle + 1;
         else
             high = middle;
     }
-    *found = low < count && kept[low] == id;
+    *found = low < count && ids[low] == id;
     return low;
 }
 
-/* Rows of the word table for ids, of which some have none (graph.h); ~row of the kept rows for those. */
+/* out[i] = the row of ids[i] in the word table, or ~row among the int8 rows. Pruned ids share the row before. */
 static void find_rows(const rt_step *step, const rt_worker *worker, const int32_t *ids, size_t n,
                       int32_t *out) {
     const rt_embed_step *embed = &step->as.embed;
-    const int32_t *gaps = rt_place_at(&step->in[EMBED_PRUNED], worker),
-                  *kept = rt_place_at(&step->in[EMBED_S8_IDS], worker);
+    const int32_t *pruned = rt_place_at(&step->in[EMBED_PRUNED], worker),
+                  *s8_ids = rt_place_at(&step->in[EMBED_S8_IDS], worker);
     for (size_t i = 0; i < n; i++) {
         int32_t lost = 0;
         bool found;
-        for (size_t g = 0; g < embed->gaps && ids[i] >= gaps[2 * g]; g++) {
-            int32_t beyond = ids[i] - gaps[2 * g] + 1, size = gaps[2 * g + 1];
+        for (size_t g = 0; g < embed->pruned_count && ids[i] >= pruned[2 * g]; g++) {
+            int32_t beyond = ids[i] - pruned[2 * g] + 1, size = pruned[2 * g + 1];
             lost += beyond < size ? beyond : size;
         }
-        int32_t below = (int32_t)count_below(kept, embed->kept, ids[i], &found), row = ids[i] - lost - below;
+        int32_t below = (int32_t)count_below(s8_ids, embed->s8_count, ids[i], &found),
+                row = ids[i] - lost - below;
         out[i] = found ? ~below : row > 0 ? row : 0;
     }
 }
@@ -224,9 +225,9 @@ static void embed_words(const rt_step *step, const rt_chunk *chunk, const rt_wor
     embed->embed(&args);
 }
 
-/* ids: rows of those that are kept in 8 bits. */
-static void embed_kept(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker, rt_range rows,
-                       const int32_t *ids) {
+/* ids: int8 rows. */
+static void embed_s8_rows(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker, rt_range rows,
+                          const int32_t *ids) {
     rt_embed_args args = embed_args(step, chunk, worker, rows);
     args.ids = ids;
     args.word_q = rt_place_at(&step->in[EMBED_S8_ROWS], worker);
@@ -236,24 +237,24 @@ static void embed_kept(const rt_step *step, const rt_chunk *chunk, const rt_work
 }
 
 /* Inputs: ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale
- * (, factor, add (, gaps (, kept, kept_rows, kept_scale))))))). The ids and types are the chunk's. Tokens go
+ * (, factor, add (, pruned (, s8_ids, s8_rows, s8_scale))))))). The ids and types are the chunk's. Tokens go
  * to the kernel in runs that read the same table. */
 void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     rt_range rows = rt_worker_share(worker, chunk->rows, 1);
     size_t n = rows.to - rows.from;
-    if (step->as.embed.gaps == 0 && step->as.embed.kept == 0) {
+    if (step->as.embed.pruned_count == 0 && step->as.embed.s8_count == 0) {
         embed_words(step, chunk, worker, rows, chunk->ids + rows.from);
         return;
     }
     int32_t *found = (int32_t *)(void *)worker->scratch;
     find_rows(step, worker, chunk->ids + rows.from, n, found);
     for (size_t from = 0, to; from < n; from = to) {
-        bool kept = found[from] < 0;
-        for (to = from; to < n && (found[to] < 0) == kept; to++) {
+        bool s8 = found[from] < 0;
+        for (to = from; to < n && (found[to] < 0) == s8; to++) {
         }
-        for (size_t i = from; kept && i < to; i++) found[i] = ~found[i];
+        for (size_t i = from; s8 && i < to; i++) found[i] = ~found[i];
         rt_range run = {rows.from + from, rows.from + to};
-        (kept ? embed_kept : embed_words)(step, chunk, worker, run, found + from);
+        (s8 ? embed_s8_rows : embed_words)(step, chunk, worker, run, found + from);
     }
 }
 

@@ -18,8 +18,8 @@
 #include <stdint.h>
 
 enum {
-    RT_PANEL = 16,    /* columns of a packed panel */
-    RT_WEAK_MOST = 64 /* most weak rows of a product: one line of an AMX tile */
+    RT_PANEL = 16,       /* columns of a packed panel */
+    RT_MAX_OUTLIERS = 64 /* most outlier rows of a product: one line of an AMX tile */
 };
 
 /* Only integer products use RT_FN_GELU_SHORT, instead of RT_FN_GELU (constants.h). */
@@ -174,7 +174,7 @@ typedef void (*rt_to_bf16_fn)(size_t n, const float *x, uint16_t *y);
  *                         rows 8 i + 0…3 of k, the high nibbles rows 8 i + 4…7
  *           group scales  uint8 [ceil(n/16)][ceil(k/group)][16], one per column for `group` rows of k
  * A P16_S4 weight is code * group scale: within ±127, exactly. It may have a few additional rows of int8
- * weights: the weak rows (OWQ, arXiv 2306.02272), inputs that 4 bits cannot represent well. They are part of
+ * weights: the outlier rows (OWQ, arXiv 2306.02272), inputs that 4 bits cannot represent well. They are part of
  * the same sums.
  *
  * Sums are exact int32 on every tier. They become floats with these roundings, so that all tiers give the
@@ -194,9 +194,9 @@ typedef struct rt_gemm_q {
     const void *b;               /* P16_S8 or P16_S4, 64-byte aligned */
     const uint8_t *b_group;      /* P16_S4: group scales */
     size_t group;                /* P16_S4: rows of k per group scale, a multiple of 8 */
-    size_t weak;                 /* P16_S4: additional rows of k, a multiple of 8, at most RT_WEAK_MOST */
-    const int8_t *a_weak;        /* [m, weak] */
-    const int8_t *b_weak;        /* [weak, n] as P16_S8 */
+    size_t outliers;             /* P16_S4: additional rows of k, a multiple of 8, at most RT_MAX_OUTLIERS */
+    const int8_t *a_outliers;    /* [m, outliers] */
+    const int8_t *b_outliers;    /* [outliers, n] as P16_S8 */
     const float *b_scale;        /* [n] */
     const int32_t *b_sum;        /* [n] 128 * sum of the column's weights: the effect of adding 128 to a */
     const float *bias;           /* [n] or NULL */

@@ -73,24 +73,24 @@ static retort_status check_output(const check *c) {
 
 /* Ids without a row: ascending ranges behind the first id and below the vocabulary; -1: they are not. */
 static int64_t count_pruned(const check *c, const rt_value *pruned) {
-    const int32_t *gap = pruned == NULL ? NULL : pruned->data;
+    const int32_t *range = pruned == NULL ? NULL : pruned->data;
     int64_t end = 1, all = 0;
-    for (int64_t i = 0; gap != NULL && i < pruned->dims[0]; i++, gap += 2) {
-        if (gap[0] < end || gap[1] < 1 || gap[1] > c->config->vocab - gap[0]) return -1;
-        end = (int64_t)gap[0] + gap[1];
-        all += gap[1];
+    for (int64_t i = 0; range != NULL && i < pruned->dims[0]; i++, range += 2) {
+        if (range[0] < end || range[1] < 1 || range[1] > c->config->vocab - range[0]) return -1;
+        end = (int64_t)range[0] + range[1];
+        all += range[1];
     }
     return all;
 }
 
-/* Ids whose rows have 8 bits: ascending, in the vocabulary and in no gap; -1: they are not. */
-static int64_t count_kept(const check *c, const rt_value *kept, const rt_value *pruned) {
-    const int32_t *id = kept == NULL ? NULL : kept->data, *gap = pruned == NULL ? NULL : pruned->data;
-    int64_t count = id != NULL ? kept->dims[0] : 0, pruned_count = gap != NULL ? pruned->dims[0] : 0;
+/* Ids with int8 rows: ascending, in the vocabulary and not pruned; -1: they are not. */
+static int64_t count_s8_rows(const check *c, const rt_value *s8_ids, const rt_value *pruned) {
+    const int32_t *id = s8_ids == NULL ? NULL : s8_ids->data, *range = pruned == NULL ? NULL : pruned->data;
+    int64_t count = id != NULL ? s8_ids->dims[0] : 0, pruned_count = range != NULL ? pruned->dims[0] : 0;
     for (int64_t i = 0, g = 0; i < count; i++) {
         if (id[i] < 0 || id[i] >= c->config->vocab || (i > 0 && id[i] <= id[i - 1])) return -1;
-        while (g < pruned_count && id[i] >= gap[2 * g] + gap[2 * g + 1]) g++;
-        if (g < pruned_count && id[i] >= gap[2 * g]) return -1;
+        while (g < pruned_count && id[i] >= range[2 * g] + range[2 * g + 1]) g++;
+        if (g < pruned_count && id[i] >= range[2 * g]) return -1;
     }
     return count;
 }
@@ -103,9 +103,9 @@ static retort_status check_embed(const check *c, const rt_node *node) {
         return refuse(c, node, "ids or types are not the inputs");
     int64_t pruned = count_pruned(c, input_of(c, node, EMBED_PRUNED));
     if (pruned < 0) return refuse(c, node, "gaps are no ascending ranges of ids");
-    int64_t kept = count_kept(c, input_of(c, node, EMBED_S8_IDS), input_of(c, node, EMBED_PRUNED));
-    if (kept < 0) return refuse(c, node, "kept rows are not of ascending ids with rows");
-    if (word->dims[0] < 1 || word->dims[0] < c->config->vocab - pruned - kept ||
+    int64_t s8_rows = count_s8_rows(c, input_of(c, node, EMBED_S8_IDS), input_of(c, node, EMBED_PRUNED));
+    if (s8_rows < 0) return refuse(c, node, "s8 rows are not of ascending ids with rows");
+    if (word->dims[0] < 1 || word->dims[0] < c->config->vocab - pruned - s8_rows ||
         position->dims[0] < c->config->positions || (type != NULL && type->dims[0] < c->config->types))
         return refuse(c, node, "a table has fewer rows than retort.config says");
     for (int k = 7; k < node->input_count; k++) {
@@ -162,7 +162,7 @@ static retort_status check_linear(const check *c, const rt_node *node) {
     const int32_t *column = columns == NULL ? NULL : columns->data;
     for (int64_t i = 0; column != NULL && i < columns->dims[0]; i++) {
         if (column[i] < 0 || column[i] >= weight->dims[0])
-            return refuse(c, node, "a weak column is not of x");
+            return refuse(c, node, "an outlier column is not of x");
     }
     return RETORT_OK;
 }

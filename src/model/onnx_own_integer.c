@@ -108,17 +108,17 @@ static bool pack(rt_graph *graph, const rt_node *node, const matrix *m, int32_t 
     return rows != NULL && groups != NULL;
 }
 
-/* The weak rows, whose columns' sums are added to the matrix's. */
-static bool take_weak(rt_graph *graph, const rt_onnx_index *file, const rt_node *node, int32_t *sums,
-                      bool *memory) {
-    rt_value *weak = &graph->values[node->inputs[LINEAR_OUTLIERS]],
+/* The outlier rows, whose columns' sums are added to the matrix's. */
+static bool take_outliers(rt_graph *graph, const rt_onnx_index *file, const rt_node *node, int32_t *sums,
+                          bool *memory) {
+    rt_value *outliers = &graph->values[node->inputs[LINEAR_OUTLIERS]],
              *columns = &graph->values[node->inputs[LINEAR_OUTLIER_COLUMNS]];
-    const rt_onnx_tensor *t = rt_onnx_find(file, weak->name), *c = rt_onnx_find(file, columns->name);
-    size_t rows = (size_t)weak->dims[0], n = (size_t)weak->dims[1];
-    if (!rt_onnx_is_shaped(t, RT_ONNX_INT8, 2, weak->dims) ||
-        !rt_onnx_is_shaped(c, RT_ONNX_INT64, 1, weak->dims))
+    const rt_onnx_tensor *t = rt_onnx_find(file, outliers->name), *c = rt_onnx_find(file, columns->name);
+    size_t rows = (size_t)outliers->dims[0], n = (size_t)outliers->dims[1];
+    if (!rt_onnx_is_shaped(t, RT_ONNX_INT8, 2, outliers->dims) ||
+        !rt_onnx_is_shaped(c, RT_ONNX_INT64, 1, outliers->dims))
         return false;
-    int8_t *packed = room(graph, weak);
+    int8_t *packed = room(graph, outliers);
     int32_t *which = room(graph, columns), *more = rt_calloc(n, sizeof *more);
     *memory = packed != NULL && which != NULL && more != NULL;
     if (*memory) {
@@ -129,7 +129,7 @@ static bool take_weak(rt_graph *graph, const rt_onnx_index *file, const rt_node 
             memcpy(&column, (const char *)c->data + i * sizeof column, sizeof column);
             which[i] = column >= 0 && column <= INT32_MAX ? (int32_t)column : -1;
         }
-        weak->data = packed;
+        outliers->data = packed;
         columns->data = which;
     }
     free(more);
@@ -157,7 +157,8 @@ static bool take_linear(rt_graph *graph, const rt_onnx_index *file, const rt_nod
     bool taken = *memory && (groups == NULL || rt_onnx_read_groups(file, groups, scales, packed_groups)) &&
                  codes_of(&m, rt_onnx_find(file, v->name)) && codes_fit(&m);
     if (taken) taken = *memory = pack(graph, node, &m, totals);
-    if (taken && input_of(node, LINEAR_OUTLIERS) >= 0) taken = take_weak(graph, file, node, totals, memory);
+    if (taken && input_of(node, LINEAR_OUTLIERS) >= 0)
+        taken = take_outliers(graph, file, node, totals, memory);
     if (taken) sums->data = totals;
     free(scales);
     free(m.codes);
@@ -190,7 +191,7 @@ static bool take_table(rt_graph *graph, const rt_onnx_index *file, const rt_node
     return true;
 }
 
-/* Input `index`: pruned, or ids of kept rows. */
+/* Input `index`: pruned ids, or ids with int8 rows. */
 static bool take_ids(rt_graph *graph, const rt_onnx_index *file, const rt_node *node, int index,
                      bool *memory) {
     rt_value *v = &graph->values[node->inputs[index]];

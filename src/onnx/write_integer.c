@@ -143,7 +143,7 @@ static const char *blocked(rt_onnx_writer *w, const rt_node *node, const char *x
 }
 
 /* The columns of x that have weights of 8 bits besides. */
-static const char *weak_product(rt_onnx_writer *w, const rt_node *node, const char *x) {
+static const char *outlier_product(rt_onnx_writer *w, const rt_node *node, const char *x) {
     const rt_value *columns = &w->graph->values[node->inputs[LINEAR_OUTLIER_COLUMNS]];
     int64_t count = columns->dims[0], *indices = rt_put_alloc(w, (size_t)count, sizeof *indices);
     for (int64_t i = 0; indices != NULL && i < count; i++) indices[i] = ((const int32_t *)columns->data)[i];
@@ -175,7 +175,8 @@ const char *rt_put_integer_product(rt_onnx_writer *w, const rt_node *node) {
     } else {
         y = rt_put2(w, "MatMul", "matmul", x, rt_put_integer_weight(w, node));
     }
-    return input_of(node, LINEAR_OUTLIERS) >= 0 ? rt_put2(w, "Add", "weak", y, weak_product(w, node, x)) : y;
+    return input_of(node, LINEAR_OUTLIERS) >= 0 ? rt_put2(w, "Add", "weak", y, outlier_product(w, node, x))
+                                                : y;
 }
 
 /* ---- Tables ---- */
@@ -197,33 +198,33 @@ static const int8_t *table_rows(rt_onnx_writer *w, const rt_node *node) {
     return out;
 }
 
-/* out[id] = its row among the table's and, behind them, those that are kept in 8 bits (graph.h). */
+/* out[id] = its row among the table's and, behind them, the int8 rows. */
 static void number_rows(const rt_graph *graph, const rt_node *node, int64_t ids, int64_t *out) {
-    int pruned = input_of(node, EMBED_PRUNED), kept = input_of(node, EMBED_S8_IDS);
-    const int32_t *gap = pruned >= 0 ? graph->values[pruned].data : NULL;
-    const int32_t *keep = kept >= 0 ? graph->values[kept].data : NULL;
-    int64_t pruned_count = gap != NULL ? graph->values[pruned].dims[0] : 0;
-    int64_t keep_count = keep != NULL ? graph->values[kept].dims[0] : 0;
+    int pruned = input_of(node, EMBED_PRUNED), s8_ids = input_of(node, EMBED_S8_IDS);
+    const int32_t *range = pruned >= 0 ? graph->values[pruned].data : NULL;
+    const int32_t *ids_s8 = s8_ids >= 0 ? graph->values[s8_ids].data : NULL;
+    int64_t pruned_count = range != NULL ? graph->values[pruned].dims[0] : 0;
+    int64_t s8_count = ids_s8 != NULL ? graph->values[s8_ids].dims[0] : 0;
     int64_t row = -1, at = 0, found = 0, stored = graph->values[node->inputs[EMBED_WORD]].dims[0];
     for (int64_t id = 0; id < ids; id++) {
-        if (found < keep_count && id == keep[found]) {
+        if (found < s8_count && id == ids_s8[found]) {
             out[id] = stored + found++;
             continue;
         }
-        while (at < pruned_count && id >= (int64_t)gap[2 * at] + gap[2 * at + 1]) at++;
-        if (at == pruned_count || id < gap[2 * at]) row++;
+        while (at < pruned_count && id >= (int64_t)range[2 * at] + range[2 * at + 1]) at++;
+        if (at == pruned_count || id < range[2 * at]) row++;
         out[id] = row < 0 ? 0 : row;
     }
 }
 
 /* The rows of the table that the ids have, where these are not their numbers. */
 static const char *rows_of(rt_onnx_writer *w, const rt_node *node) {
-    int pruned = input_of(node, EMBED_PRUNED), kept = input_of(node, EMBED_S8_IDS);
-    if (pruned < 0 && kept < 0) return "input_ids";
+    int pruned = input_of(node, EMBED_PRUNED), s8_ids = input_of(node, EMBED_S8_IDS);
+    if (pruned < 0 && s8_ids < 0) return "input_ids";
     int64_t ids = w->graph->values[node->inputs[EMBED_WORD]].dims[0];
-    const int32_t *gap = pruned >= 0 ? w->graph->values[pruned].data : NULL;
-    for (int64_t g = 0; gap != NULL && g < w->graph->values[pruned].dims[0]; g++) ids += gap[2 * g + 1];
-    if (kept >= 0) ids += w->graph->values[kept].dims[0];
+    const int32_t *range = pruned >= 0 ? w->graph->values[pruned].data : NULL;
+    for (int64_t g = 0; range != NULL && g < w->graph->values[pruned].dims[0]; g++) ids += range[2 * g + 1];
+    if (s8_ids >= 0) ids += w->graph->values[s8_ids].dims[0];
     int64_t *rows = rt_put_alloc(w, (size_t)ids, sizeof *rows);
     if (rows != NULL) number_rows(w->graph, node, ids, rows);
     const char *inputs[] = {
@@ -232,8 +233,8 @@ static const char *rows_of(rt_onnx_writer *w, const rt_node *node) {
 }
 
 /* A constant with that of input `index`, when there is one, behind it. */
-static const char *with_kept(rt_onnx_writer *w, const rt_node *node, int index, const char *leaf,
-                             const char *constant) {
+static const char *with_s8_rows(rt_onnx_writer *w, const rt_node *node, int index, const char *leaf,
+                                const char *constant) {
     if (input_of(node, index) < 0) return constant;
     const char *parts[] = {constant, rt_put_value(w, node->inputs[index])};
     return rt_put(w, "Concat", leaf, 2, parts, 1, &RT_ONNX_INT("axis", 0));
@@ -245,9 +246,9 @@ const char *rt_put_integer_word(rt_onnx_writer *w, const rt_node *node) {
     const char *last = rt_put_ints(w, "last", 1, (int64_t[]){-1});
     const char *table = rt_put_named(w, v->name, RT_ONNX_INT8, 2, v->dims, table_rows(w, node),
                                      (size_t)(v->dims[0] * v->dims[1]));
-    table = with_kept(w, node, EMBED_S8_ROWS, "word.table", table);
+    table = with_s8_rows(w, node, EMBED_S8_ROWS, "word.table", table);
     const char *scales =
-        with_kept(w, node, EMBED_S8_SCALE, "word.scales", rt_put_value(w, node->inputs[EMBED_WORD_SCALE]));
+        with_s8_rows(w, node, EMBED_S8_SCALE, "word.scales", rt_put_value(w, node->inputs[EMBED_WORD_SCALE]));
     const char *codes = rt_put(w, "Gather", "word.codes", 2, (const char *[]){table, ids}, 0, NULL);
     const char *scale = rt_put(w, "Gather", "word.scale", 2, (const char *[]){scales, ids}, 0, NULL);
     scale = rt_put2(w, "Unsqueeze", "word.column", scale, last);

@@ -116,7 +116,7 @@ typedef struct rounds {
 
 static void round_learned(rt_quantizer *q, matrix *m) {
     rt_gptq_options how = {.bits = q->bits, .group = (size_t)q->group, .moments = &m->moments};
-    how.weak = rt_quantizer_weak(q, &q->graph->nodes[m->node]);
+    how.outliers = rt_quantizer_outliers(q, &q->graph->nodes[m->node]);
     how.outputs = q->row->important ? q->importance.outputs[m->node] : NULL;
     how.kernels = &q->calibration.kernels;
     rt_gptq_weight_round(&m->rounded, q->graph, m->node, &how, &m->error);

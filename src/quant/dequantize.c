@@ -34,7 +34,7 @@ static void drop_inputs(rt_node *node, int from, int to) {
 
 /* The integers of a Linear. */
 typedef struct matrix {
-    const rt_value *weight, *weak;
+    const rt_value *weight, *outliers;
     const float *scale;
     const uint8_t *groups;
     const int32_t *columns;
@@ -50,14 +50,14 @@ static float weight_at(const matrix *m, size_t i, size_t j) {
     return (float)(code * m->groups[rt_panel_group(m->k, m->group, i, j)]) * m->scale[j];
 }
 
-/* w [k, n] in panels, including its weak rows. */
+/* w [k, n] in panels, including its outlier rows. */
 static void expand(const matrix *m, float *w) {
-    size_t weak = m->weak != NULL ? (size_t)m->weak->dims[0] : 0;
+    size_t outliers = m->outliers != NULL ? (size_t)m->outliers->dims[0] : 0;
     for (size_t j = 0; j < m->n; j++) {
         float *column = w + j / RT_PANEL * m->k * RT_PANEL + j % RT_PANEL;
         for (size_t i = 0; i < m->k; i++) column[i * RT_PANEL] = weight_at(m, i, j);
-        for (size_t i = 0; i < weak; i++) {
-            float code = (float)((const int8_t *)m->weak->data)[rt_panel_byte(weak, 4, i, j)];
+        for (size_t i = 0; i < outliers; i++) {
+            float code = (float)((const int8_t *)m->outliers->data)[rt_panel_byte(outliers, 4, i, j)];
             column[(size_t)m->columns[i] * RT_PANEL] += code * m->scale[j];
         }
     }
@@ -87,7 +87,7 @@ static matrix describe(const rt_graph *graph, const rt_node *node) {
         &graph->nodes[graph->values[node->inputs[LINEAR_X]].producer]; /* of int8: exists */
     int moved = moved_input(maker);
     return (matrix){.weight = input_of(graph, node, LINEAR_WEIGHT),
-                    .weak = input_of(graph, node, LINEAR_OUTLIERS),
+                    .outliers = input_of(graph, node, LINEAR_OUTLIERS),
                     .scale = data_of(graph, node, LINEAR_SCALE),
                     .groups = data_of(graph, node, LINEAR_GROUPS),
                     .columns = data_of(graph, node, LINEAR_OUTLIER_COLUMNS),
@@ -176,22 +176,23 @@ static void expand_row(const rt_value *table, const float *scale, const uint8_t 
 /* Ids without a row get a copy of the row before, which they used so far. */
 static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab, retort_error *err) {
     rt_value *table = &graph->values[node->inputs[EMBED_WORD]];
-    const rt_value *pruned = input_of(graph, node, EMBED_PRUNED), *kept = input_of(graph, node, EMBED_S8_IDS);
-    const int32_t *gap = pruned != NULL ? pruned->data : NULL,
-                  *end = gap != NULL ? gap + 2 * pruned->dims[0] : NULL;
-    const int32_t *ids = kept != NULL ? kept->data : NULL;
-    size_t kept_rows = kept != NULL ? (size_t)kept->dims[0] : 0, kept_row = 0;
+    const rt_value *pruned = input_of(graph, node, EMBED_PRUNED),
+                   *s8_ids = input_of(graph, node, EMBED_S8_IDS);
+    const int32_t *range = pruned != NULL ? pruned->data : NULL,
+                  *end = range != NULL ? range + 2 * pruned->dims[0] : NULL;
+    const int32_t *ids = s8_ids != NULL ? s8_ids->data : NULL;
+    size_t s8_rows = s8_ids != NULL ? (size_t)s8_ids->dims[0] : 0, s8_row = 0;
     size_t n = (size_t)table->dims[1], row = 0;
     float *out = rt_floats(graph, vocab, (int64_t)n);
     if (out == NULL) return rt_fail_nomem(err, (size_t)vocab * n * sizeof *out);
     for (int64_t id = 0; id < vocab; id++) {
         float *at = out + (size_t)id * n;
-        while (gap < end && id >= gap[0] + gap[1]) gap += 2;
-        if (gap < end && id >= gap[0]) {
-            memcpy(at, at - n, n * sizeof *at); /* no gap starts at id 0 */
-        } else if (kept_row < kept_rows && ids[kept_row] == id) {
+        while (range < end && id >= range[0] + range[1]) range += 2;
+        if (range < end && id >= range[0]) {
+            memcpy(at, at - n, n * sizeof *at); /* id 0 is never pruned */
+        } else if (s8_row < s8_rows && ids[s8_row] == id) {
             expand_row(input_of(graph, node, EMBED_S8_ROWS), data_of(graph, node, EMBED_S8_SCALE), NULL, 0,
-                       kept_row++, at);
+                       s8_row++, at);
         } else {
             expand_row(table, data_of(graph, node, EMBED_WORD_SCALE), data_of(graph, node, EMBED_WORD_GROUPS),
                        (size_t)node->attrs.group, row++, at);

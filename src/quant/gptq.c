@@ -12,30 +12,31 @@
 typedef struct place {
     double size, group_size; /* H_ii of the row, and the largest in its group */
     uint32_t row, group;
-    bool weak;
+    bool outliers;
 } place;
 
-/* Weak rows last, then by group, then by size; ties by number. */
+/* Outlier rows last, then by group, then by size; ties by number. */
 static int compare_places(const void *left, const void *right) {
     const place *a = left, *b = right;
-    if (a->weak != b->weak) return a->weak ? 1 : -1;
-    if (!a->weak && a->group_size != b->group_size) return a->group_size > b->group_size ? -1 : 1;
-    if (!a->weak && a->group != b->group) return a->group < b->group ? -1 : 1;
+    if (a->outliers != b->outliers) return a->outliers ? 1 : -1;
+    if (!a->outliers && a->group_size != b->group_size) return a->group_size > b->group_size ? -1 : 1;
+    if (!a->outliers && a->group != b->group) return a->group < b->group ? -1 : 1;
     if (a->size != b->size) return a->size > b->size ? -1 : 1;
     return a->row < b->row ? -1 : 1;
 }
 
-static retort_status make_order(rt_factor *f, const double *h, const uint32_t *weak_rows, retort_error *err) {
+static retort_status make_order(rt_factor *f, const double *h, const uint32_t *outlier_rows,
+                                retort_error *err) {
     place *places = rt_calloc(f->k, sizeof *places);
     if (places == NULL) return rt_fail_nomem(err, f->k * sizeof *places);
     for (size_t i = 0; i < f->k; i++) {
         places[i] = (place){.size = h[i * f->k + i], .row = (uint32_t)i, .group = (uint32_t)(i / f->group)};
     }
-    for (size_t i = 0; i < f->weak; i++) places[weak_rows[i]].weak = true;
+    for (size_t i = 0; i < f->outliers; i++) places[outlier_rows[i]].outliers = true;
     for (size_t from = 0; from < f->k; from += f->group) {
         double most = 0;
         for (size_t i = from; i < rt_min(from + f->group, f->k); i++) {
-            if (!places[i].weak && places[i].size > most) most = places[i].size;
+            if (!places[i].outliers && places[i].size > most) most = places[i].size;
         }
         for (size_t i = from; i < rt_min(from + f->group, f->k); i++) places[i].group_size = most;
     }
@@ -88,15 +89,15 @@ static retort_status factor(rt_factor *f, const double *h, double *work, retort_
 }
 
 retort_status rt_factor_make(rt_factor *out, size_t k, size_t group, const double *h,
-                             const uint32_t *weak_rows, size_t weak, retort_error *err) {
-    *out = (rt_factor){.k = k, .group = group, .weak = weak};
+                             const uint32_t *outlier_rows, size_t outliers, retort_error *err) {
+    *out = (rt_factor){.k = k, .group = group, .outliers = outliers};
     double *work = rt_calloc(k + RT_CHOLESKY_ROWS, k * sizeof *work);
     out->order = rt_calloc(k, sizeof *out->order);
     out->cost = rt_calloc(k, sizeof *out->cost);
     out->back = rt_alloc_aligned(rt_round_up(k * k * sizeof *out->back, 64));
     bool made = work != NULL && out->order != NULL && out->cost != NULL && out->back != NULL;
     retort_status status =
-        made ? make_order(out, h, weak_rows, err) : rt_fail_nomem(err, k * k * sizeof *work);
+        made ? make_order(out, h, outlier_rows, err) : rt_fail_nomem(err, k * k * sizeof *work);
     if (status == RETORT_OK) status = factor(out, h, work, err);
     free(work);
     return status;
@@ -131,19 +132,19 @@ enum { BLOCK = 64 }; /* steps whose gradients one product computes (rt_gptq_desc
 
 bool rt_gptq_begin(rt_gptq_scratch *out, const rt_factor *factor) {
     size_t row = RT_PANEL * sizeof(float), groups = (factor->k + factor->group - 1) / factor->group;
-    size_t most = rt_max(rt_min(factor->group, factor->k), factor->weak);
+    size_t most = rt_max(rt_min(factor->group, factor->k), factor->outliers);
     out->lost = rt_alloc_aligned(factor->k * row);
     out->ahead = rt_alloc_aligned(most * row);
     out->trial = rt_alloc_aligned(most * row);
     out->trial_codes = rt_alloc_aligned(most * RT_PANEL);
     out->best_codes = rt_alloc_aligned(most * RT_PANEL);
-    out->strong = rt_alloc_aligned(factor->k * row);
+    out->inliers = rt_alloc_aligned(factor->k * row);
     out->reals = rt_alloc_aligned(groups * row);
     out->effective = rt_alloc_aligned(factor->k * row);
     out->slope = rt_alloc_aligned(BLOCK * row);
     return out->effective != NULL && out->slope != NULL && out->lost != NULL && out->ahead != NULL &&
-           out->trial != NULL && out->trial_codes != NULL && out->best_codes != NULL && out->strong != NULL &&
-           out->reals != NULL;
+           out->trial != NULL && out->trial_codes != NULL && out->best_codes != NULL &&
+           out->inliers != NULL && out->reals != NULL;
 }
 
 void rt_gptq_end(rt_gptq_scratch *s) {
@@ -152,7 +153,7 @@ void rt_gptq_end(rt_gptq_scratch *s) {
     free(s->trial);
     free(s->trial_codes);
     free(s->best_codes);
-    free(s->strong);
+    free(s->inliers);
     free(s->reals);
     free(s->effective);
     free(s->slope);
@@ -243,18 +244,18 @@ static void search_group(const rt_factor *f, const float *w, rt_gptq_scratch *s,
 /* The end of the group that starts at step `from`. */
 static size_t group_end(const rt_factor *f, size_t from) {
     size_t to = from + 1, group = f->order[from] / f->group;
-    while (to < f->k - f->weak && f->order[to] / f->group == group) to++;
+    while (to < f->k - f->outliers && f->order[to] / f->group == group) to++;
     return to;
 }
 
-/* Scales of the columns from the original weights without the weak ones, which must fit into 127 of them. */
+/* Scales of the columns from the original weights without the outliers, which must fit into 127 of them. */
 static bool choose_scales(const rt_factor *f, const float *w, rt_gptq_scratch *s, rt_rounded *out) {
-    memcpy(s->strong, w, f->k * RT_PANEL * sizeof *w);
-    for (size_t i = f->k - f->weak; i < f->k; i++) {
-        memset(s->strong + (size_t)f->order[i] * RT_PANEL, 0, RT_PANEL * sizeof *w);
+    memcpy(s->inliers, w, f->k * RT_PANEL * sizeof *w);
+    for (size_t i = f->k - f->outliers; i < f->k; i++) {
+        memset(s->inliers + (size_t)f->order[i] * RT_PANEL, 0, RT_PANEL * sizeof *w);
     }
-    bool finite = rt_round_s4(f->k, f->group, s->strong, s->reals, out);
-    for (size_t i = f->k - f->weak; i < f->k; i++) {
+    bool finite = rt_round_s4(f->k, f->group, s->inliers, s->reals, out);
+    for (size_t i = f->k - f->outliers; i < f->k; i++) {
         for (size_t c = 0; c < RT_PANEL; c++) {
             float size = fabsf(w[(size_t)f->order[i] * RT_PANEL + c]);
             finite = finite && isfinite(size);
@@ -266,12 +267,12 @@ static bool choose_scales(const rt_factor *f, const float *w, rt_gptq_scratch *s
 }
 
 bool rt_gptq_panel(const rt_factor *f, const rt_kernels *kernels, const float *w, rt_gptq_scratch *s,
-                   rt_rounded *out, int8_t *weak) {
-    size_t strong = f->k - f->weak;
+                   rt_rounded *out, int8_t *outliers) {
+    size_t inliers = f->k - f->outliers;
     if (!choose_scales(f, w, s, out)) return false;
     memset(out->codes, 0, f->k * RT_PANEL);
     memset(out->groups, 1, (f->k + f->group - 1) / f->group * RT_PANEL);
-    for (size_t from = 0, to; from < strong; from = to) {
+    for (size_t from = 0, to; from < inliers; from = to) {
         to = group_end(f, from);
         look_back(f, kernels, w, s, from, to);
         search_group(f, w, s, from, to, out, out->groups + f->order[from] / f->group * RT_PANEL);
@@ -280,10 +281,10 @@ bool rt_gptq_panel(const rt_factor *f, const rt_kernels *kernels, const float *w
                    RT_PANEL);
         }
     }
-    if (f->weak > 0) {
-        attempt last = {.lost = s->lost + strong * RT_PANEL, .codes = weak};
-        look_back(f, kernels, w, s, strong, f->k);
-        round_steps(f, w, s, strong, f->k, out->scale, 127, &last);
+    if (f->outliers > 0) {
+        attempt last = {.lost = s->lost + inliers * RT_PANEL, .codes = outliers};
+        look_back(f, kernels, w, s, inliers, f->k);
+        round_steps(f, w, s, inliers, f->k, out->scale, 127, &last);
     }
     return true;
 }

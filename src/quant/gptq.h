@@ -20,7 +20,7 @@
 /* The factored Hessian of a matrix. Steps are rows of k in the order of rounding. */
 typedef struct rt_factor {
     size_t k, group;
-    size_t weak;     /* the last steps: rows that keep 8 bits (outliers) */
+    size_t outliers; /* the last steps: rows that keep 8 bits (outliers) */
     uint32_t *order; /* [k] row of each step; rows of a group are consecutive */
     float *back;     /* [k, k] V_ji / V_ii at [i][j], j < i; 64-byte aligned */
     float *cost;     /* [k] V_ii^2 */
@@ -28,11 +28,11 @@ typedef struct rt_factor {
     float *hessian;  /* [k, k] damped H in the order of steps; NULL until kept */
 } rt_factor;
 
-/* Factors H [k, k] (reads the lower triangle and does not change it). weak_rows: [weak] rows that come last,
+/* Factors H [k, k] (reads the lower triangle and does not change it). outlier_rows: [outliers] rows that come last,
  * or NULL. Groups, and rows within them, are ordered by descending H_ii (the act-order of the paper, as far
  * as groups allow). */
 retort_status rt_factor_make(rt_factor *out, size_t k, size_t group, const double *h,
-                             const uint32_t *weak_rows, size_t weak, retort_error *err);
+                             const uint32_t *outlier_rows, size_t outliers, retort_error *err);
 void rt_factor_free(rt_factor *factor);
 
 /* Also keeps the H that the factor was made from: rt_gptq_descend needs it. */
@@ -44,7 +44,7 @@ typedef struct rt_gptq_scratch {
     float *ahead; /* [most steps at a time, 16] compensated weights, about to be rounded */
     float *trial; /* the same shape: errors with one scale */
     int8_t *trial_codes, *best_codes;
-    float *strong;    /* [k, 16] the panel without its weak rows */
+    float *inliers;   /* [k, 16] the panel without its outlier rows */
     float *reals;     /* [groups, 16] */
     float *effective; /* [k, 16] the scale of the codes of each step */
     float *slope;     /* [64, 16] */
@@ -52,15 +52,15 @@ typedef struct rt_gptq_scratch {
 bool rt_gptq_begin(rt_gptq_scratch *out, const rt_factor *factor);
 void rt_gptq_end(rt_gptq_scratch *scratch);
 
-/* Rounds w [k, 16] to *out in the form of rt_round_s4. Codes of weak rows are 0; `weak` [weak, 16] holds
+/* Rounds w [k, 16] to *out in the form of rt_round_s4. Codes of outlier rows are 0; `outliers` [outliers, 16] holds
  * them in units of the scale of the column. Leaves the error of every step in s->lost. False: a weight is
  * not finite. */
 bool rt_gptq_panel(const rt_factor *factor, const rt_kernels *kernels, const float *w, rt_gptq_scratch *s,
-                   rt_rounded *out, int8_t *weak);
+                   rt_rounded *out, int8_t *outliers);
 
 /* Improves the result of rt_gptq_panel by coordinate descent (QuantEase, arXiv 2309.01885): chooses the code
  * of each step again, given those of all other steps, to minimise the squared error of the layer. Scales
- * stay. Call right after rt_gptq_panel with the same *s and *out; requires no weak rows and a factor that
+ * stay. Call right after rt_gptq_panel with the same *s and *out; requires no outlier rows and a factor that
  * kept H. */
 void rt_gptq_descend(const rt_factor *factor, const rt_kernels *kernels, rt_gptq_scratch *s, rt_rounded *out);
 

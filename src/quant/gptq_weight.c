@@ -12,15 +12,15 @@
 
 /* State while a matrix or a table is rounded. */
 typedef struct learner {
-    size_t k, n, group, weak;
+    size_t k, n, group, outliers;
     int bits;
     const rt_moments *moments;
     const rt_kernels *kernels;
     rt_factor factor;
     rt_gptq_scratch scratch;
     rt_output_hessian outputs;
-    float *moved;        /* [k, 16] the panel to round, compensated */
-    uint32_t *weak_rows; /* [weak] ascending */
+    float *moved;           /* [k, 16] the panel to round, compensated */
+    uint32_t *outlier_rows; /* [outliers] ascending */
 } learner;
 
 static void learner_free(learner *l) {
@@ -28,7 +28,7 @@ static void learner_free(learner *l) {
     rt_gptq_end(&l->scratch);
     rt_output_hessian_free(&l->outputs);
     free(l->moved);
-    free(l->weak_rows);
+    free(l->outlier_rows);
 }
 
 /* Turns second moments into covariances: the bias compensates the mean error, so only the variation counts (a
@@ -47,7 +47,7 @@ static void to_covariance(rt_moments *m) {
     }
 }
 
-/* ---- Weak rows ---- */
+/* ---- Outlier rows ---- */
 
 typedef struct rank {
     double sensitivity;
@@ -80,7 +80,7 @@ static bool add_losses(const learner *l, const float *w, float *reals, rt_rounde
     return true;
 }
 
-/* The `weak` rows with the largest H_jj |dW_j|^2, where dW is the error of rounding to nearest (OWQ, equation
+/* The `outliers` rows with the largest H_jj |dW_j|^2, where dW is the error of rounding to nearest (OWQ, equation
  * 5). */
 static void rank_rows(learner *l, const float *w, float *reals, rt_rounded *rounded, rank *ranks) {
     for (size_t from = 0; from < l->n; from += RT_PANEL) {
@@ -91,13 +91,13 @@ static void rank_rows(learner *l, const float *w, float *reals, rt_rounded *roun
         ranks[i].row = (uint32_t)i;
     }
     qsort(ranks, l->k, sizeof *ranks, by_sensitivity);
-    for (size_t i = 0; i < l->weak; i++) l->weak_rows[i] = ranks[i].row;
-    qsort(l->weak_rows, l->weak, sizeof *l->weak_rows, by_row);
+    for (size_t i = 0; i < l->outliers; i++) l->outlier_rows[i] = ranks[i].row;
+    qsort(l->outlier_rows, l->outliers, sizeof *l->outlier_rows, by_row);
 }
 
-static retort_status find_weak(learner *l, const float *w, retort_error *err) {
+static retort_status find_outliers(learner *l, const float *w, retort_error *err) {
     size_t groups = (l->k + l->group - 1) / l->group;
-    if (l->weak == 0) return RETORT_OK;
+    if (l->outliers == 0) return RETORT_OK;
     rt_rounded rounded = {
         .three = l->bits == 3, .codes = rt_calloc(l->k, RT_PANEL), .groups = rt_calloc(groups, RT_PANEL)};
     float *reals = rt_calloc(groups, RT_PANEL * sizeof *reals);
@@ -125,22 +125,22 @@ static void look_at_losses(learner *l, size_t panel, const float *w, const float
 }
 
 struct rt_gptq_weight {
-    size_t k, n, groups, weak, group;
+    size_t k, n, groups, outliers, group;
     int bits;
-    int8_t *codes;       /* [panels, k, 16]; NULL: to be rounded to nearest */
-    uint8_t *group_at;   /* [panels, groups, 16] */
-    int8_t *weak_codes;  /* [panels, weak, 16] */
-    int32_t *weak_order; /* [weak] in the order of steps */
-    float *scale;        /* [panels, 16] */
-    double *shift;       /* [n] mean error of the output of each column */
+    int8_t *codes;          /* [panels, k, 16]; NULL: to be rounded to nearest */
+    uint8_t *group_at;      /* [panels, groups, 16] */
+    int8_t *outlier_codes;  /* [panels, outliers, 16] */
+    int32_t *outlier_order; /* [outliers] in the order of steps */
+    float *scale;           /* [panels, 16] */
+    double *shift;          /* [n] mean error of the output of each column */
 };
 
 void rt_gptq_weight_free(rt_gptq_weight *rounded) {
     if (rounded == NULL) return;
     free(rounded->codes);
     free(rounded->group_at);
-    free(rounded->weak_codes);
-    free(rounded->weak_order);
+    free(rounded->outlier_codes);
+    free(rounded->outlier_order);
     free(rounded->scale);
     free(rounded->shift);
     free(rounded);
@@ -150,11 +150,11 @@ static bool reserve(rt_gptq_weight *r) {
     size_t wide = rt_round_up(r->n, RT_PANEL);
     r->codes = rt_calloc(r->k, wide);
     r->group_at = rt_calloc(r->groups, wide);
-    r->weak_codes = rt_calloc(rt_max(r->weak, 1), wide);
-    r->weak_order = rt_calloc(rt_max(r->weak, 1), sizeof *r->weak_order);
+    r->outlier_codes = rt_calloc(rt_max(r->outliers, 1), wide);
+    r->outlier_order = rt_calloc(rt_max(r->outliers, 1), sizeof *r->outlier_order);
     r->scale = rt_calloc(wide, sizeof *r->scale);
     r->shift = rt_calloc(wide, sizeof *r->shift);
-    return r->codes != NULL && r->group_at != NULL && r->weak_codes != NULL && r->weak_order != NULL &&
+    return r->codes != NULL && r->group_at != NULL && r->outlier_codes != NULL && r->outlier_order != NULL &&
            r->scale != NULL && r->shift != NULL;
 }
 
@@ -165,7 +165,7 @@ static bool round_panel(learner *l, size_t panel, const float *w, rt_gptq_weight
     out.groups = to->group_at + panel * to->groups * RT_PANEL;
     if (joint) rt_output_hessian_compensate(&l->outputs, l->kernels, panel, w, l->moved);
     if (!rt_gptq_panel(&l->factor, l->kernels, joint ? l->moved : w, &l->scratch, &out,
-                       to->weak_codes + panel * l->weak * RT_PANEL))
+                       to->outlier_codes + panel * l->outliers * RT_PANEL))
         return false;
     memcpy(to->scale + panel * RT_PANEL, out.scale, sizeof out.scale);
     if (joint) look_at_losses(l, panel, w, l->moved);
@@ -180,7 +180,8 @@ static bool round_panel(learner *l, size_t panel, const float *w, rt_gptq_weight
 }
 
 static retort_status round_panels(learner *l, const rt_value *weight, rt_gptq_weight *to, retort_error *err) {
-    for (size_t i = 0; i < l->weak; i++) to->weak_order[i] = (int32_t)l->factor.order[l->k - l->weak + i];
+    for (size_t i = 0; i < l->outliers; i++)
+        to->outlier_order[i] = (int32_t)l->factor.order[l->k - l->outliers + i];
     for (size_t from = 0; from < l->n; from += RT_PANEL) {
         const float *w = (const float *)weight->data + from * l->k;
         if (!round_panel(l, from / RT_PANEL, w, to))
@@ -191,9 +192,10 @@ static retort_status round_panels(learner *l, const rt_value *weight, rt_gptq_we
 
 static retort_status learn(learner *l, const rt_value *weight, const float *outputs, rt_gptq_weight *to,
                            retort_error *err) {
-    retort_status status = find_weak(l, weight->data, err);
+    retort_status status = find_outliers(l, weight->data, err);
     if (status == RETORT_OK)
-        status = rt_factor_make(&l->factor, l->k, l->group, l->moments->gram, l->weak_rows, l->weak, err);
+        status =
+            rt_factor_make(&l->factor, l->k, l->group, l->moments->gram, l->outlier_rows, l->outliers, err);
     if (status == RETORT_OK && outputs != NULL)
         status = rt_output_hessian_make(&l->outputs, l->k, l->n, outputs, err);
     if (status != RETORT_OK) return status;
@@ -208,16 +210,17 @@ retort_status rt_gptq_weight_round(rt_gptq_weight **out, const rt_graph *graph, 
     learner l = {.k = (size_t)weight->dims[0], .n = (size_t)weight->dims[1], .group = how->group};
     rt_gptq_weight *to = *out = rt_calloc(1, sizeof *to);
     if (to == NULL) return rt_fail_nomem(err, sizeof *to);
-    *to = (rt_gptq_weight){.k = l.k, .n = l.n, .weak = how->weak, .group = how->group, .bits = how->bits};
+    *to = (rt_gptq_weight){
+        .k = l.k, .n = l.n, .outliers = how->outliers, .group = how->group, .bits = how->bits};
     to->groups = (l.k + l.group - 1) / l.group;
     if (how->moments->rows == 0) return RETORT_OK;
-    l.weak = how->weak;
+    l.outliers = how->outliers;
     l.bits = how->bits;
     l.moments = how->moments;
     l.kernels = how->kernels;
-    l.weak_rows = rt_calloc(rt_max(l.weak, 1), sizeof *l.weak_rows);
+    l.outlier_rows = rt_calloc(rt_max(l.outliers, 1), sizeof *l.outlier_rows);
     to_covariance(how->moments);
-    bool made = l.weak_rows != NULL && reserve(to);
+    bool made = l.outlier_rows != NULL && reserve(to);
     retort_status status = made ? learn(&l, weight, how->outputs, to, err)
                                 : rt_fail_nomem(err, l.k * rt_round_up(l.n, RT_PANEL));
     learner_free(&l);
@@ -227,7 +230,7 @@ retort_status rt_gptq_weight_round(rt_gptq_weight **out, const rt_graph *graph, 
 /* The rt_rounder of rt_ptq_matrix, panel by panel. */
 typedef struct giver {
     const rt_gptq_weight *from;
-    int8_t *weak; /* [weak, 16] */
+    int8_t *outliers; /* [outliers, 16] */
 } giver;
 
 static bool give_panel(void *user, size_t panel, const float *w, rt_rounded *out) {
@@ -236,7 +239,7 @@ static bool give_panel(void *user, size_t panel, const float *w, rt_rounded *out
     (void)w;
     memcpy(out->codes, r->codes + panel * r->k * RT_PANEL, r->k * RT_PANEL);
     memcpy(out->groups, r->group_at + panel * r->groups * RT_PANEL, r->groups * RT_PANEL);
-    memcpy(g->weak, r->weak_codes + panel * r->weak * RT_PANEL, r->weak * RT_PANEL);
+    memcpy(g->outliers, r->outlier_codes + panel * r->outliers * RT_PANEL, r->outliers * RT_PANEL);
     memcpy(out->scale, r->scale + panel * RT_PANEL, sizeof out->scale);
     return true;
 }
@@ -244,13 +247,13 @@ static bool give_panel(void *user, size_t panel, const float *w, rt_rounded *out
 retort_status rt_gptq_weight_settle(const rt_gptq_weight *r, rt_graph *graph, int node, retort_error *err) {
     int weight = graph->nodes[node].inputs[LINEAR_WEIGHT];
     if (r->codes == NULL) return rt_ptq_matrix(graph, node, r->bits, (int64_t)r->group, NULL, err);
-    giver g = {.from = r, .weak = rt_calloc(rt_max(r->weak, 1), RT_PANEL)};
-    if (g.weak == NULL) return rt_fail_nomem(err, r->weak * RT_PANEL);
-    rt_rounder rounder = {.round = give_panel, .user = &g, .weak = r->weak};
-    rounder.weak_rows = r->weak_order;
-    rounder.weak_codes = g.weak;
+    giver g = {.from = r, .outliers = rt_calloc(rt_max(r->outliers, 1), RT_PANEL)};
+    if (g.outliers == NULL) return rt_fail_nomem(err, r->outliers * RT_PANEL);
+    rt_rounder rounder = {.round = give_panel, .user = &g, .outliers = r->outliers};
+    rounder.outlier_rows = r->outlier_order;
+    rounder.outlier_codes = g.outliers;
     retort_status status = rt_ptq_matrix(graph, node, r->bits, (int64_t)r->group, &rounder, err);
-    free(g.weak);
+    free(g.outliers);
     return status == RETORT_OK ? rt_shift_bias(graph, weight, r->shift, err) : status;
 }
 
@@ -264,15 +267,16 @@ static bool round_rows(void *user, size_t panel, const float *w, rt_rounded *out
     return true;
 }
 
-retort_status rt_gptq_words(rt_graph *graph, int node, int bits, int64_t group, const rt_words *words,
-                            const double *moments, const rt_kernels *kernels, retort_error *err) {
+retort_status rt_gptq_word_table(rt_graph *graph, int node, int bits, int64_t group,
+                                 const rt_word_rows *words, const double *moments, const rt_kernels *kernels,
+                                 retort_error *err) {
     learner l = {.k = (size_t)graph->values[graph->nodes[node].inputs[LINEAR_WEIGHT]].dims[1],
                  .kernels = kernels};
     retort_status status = rt_factor_make(&l.factor, l.k, (size_t)group, moments, NULL, 0, err);
     if (status == RETORT_OK) status = rt_factor_keep_hessian(&l.factor, moments, err);
     if (status == RETORT_OK && !rt_gptq_begin(&l.scratch, &l.factor)) status = rt_fail_nomem(err, l.k);
     rt_rounder rounder = {.round = round_rows, .user = &l};
-    if (status == RETORT_OK) status = rt_ptq_words(graph, node, bits, group, words, &rounder, err);
+    if (status == RETORT_OK) status = rt_ptq_word_table(graph, node, bits, group, words, &rounder, err);
     learner_free(&l);
     return status;
 }

@@ -11,7 +11,7 @@
 typedef struct rt_gptq_options {
     int bits;
     size_t group;
-    size_t weak;          /* rows that keep 8 bits (OWQ, arXiv 2306.02272), a multiple of 8 */
+    size_t outliers;      /* rows that keep 8 bits (OWQ, arXiv 2306.02272), a multiple of 8 */
     const float *outputs; /* NULL, or G [n, n] of quant/output_hessian.h; borrowed */
     rt_moments *moments;  /* of the inputs, borrowed, overwritten. Without rows: rounds to nearest */
     const rt_kernels *kernels;
@@ -29,7 +29,8 @@ void rt_gptq_weight_free(rt_gptq_weight *rounded); /* or NULL */
 
 /* Rounds the word table of an Embed to 4 or 3 bits, by GPTQ with `moments` [n, n] of gradients instead of
  * inputs: what an error in a row costs the answers. Reads their lower triangle. */
-retort_status rt_gptq_words(rt_graph *graph, int node, int bits, int64_t group, const rt_words *words,
-                            const double *moments, const rt_kernels *kernels, retort_error *err);
+retort_status rt_gptq_word_table(rt_graph *graph, int node, int bits, int64_t group,
+                                 const rt_word_rows *words, const double *moments, const rt_kernels *kernels,
+                                 retort_error *err);
 
 #endif

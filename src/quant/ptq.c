@@ -15,14 +15,14 @@ typedef struct rounding {
     const int32_t *rows;       /* [n] of a table that are stored; NULL: all */
     size_t group, groups;
     const rt_rounder *rounder; /* or NULL */
-    size_t weak;
+    size_t outliers;
     /* Results, in the graph's arena: padded to whole panels. */
     float *scale;      /* [n] */
     int32_t *sums;     /* [n], matrices */
     uint8_t *group_at; /* 4 bits */
     void *packed;
-    int8_t *weak_packed; /* [ceil(n/16), ceil(weak/4), 16, 4] */
-    int32_t *weak_rows;  /* [weak] */
+    int8_t *outliers_packed; /* [ceil(n/16), ceil(outliers/4), 16, 4] */
+    int32_t *outlier_rows;   /* [outliers] */
     /* Scratch for one panel. */
     rt_rounded panel;
     float *w, *reals; /* [k, 16], [groups, 16] */
@@ -80,11 +80,12 @@ static void settle(rt_graph *graph, int value, const rounding *r, retort_dtype d
 
 /* ---- Matrices ---- */
 
-/* Weak rows of the panel at column `from`, and what they add to the sums of its columns. */
-static void pack_weak(rounding *r, size_t from) {
+/* Outlier rows of the panel at column `from`, and what they add to the sums of its columns. */
+static void pack_outliers(rounding *r, size_t from) {
     int32_t sums[RT_PANEL];
-    if (r->weak == 0) return;
-    rt_pack_s8(r->weak, RT_PANEL, r->rounder->weak_codes, RT_PANEL, 1, r->weak_packed + from * r->weak, sums);
+    if (r->outliers == 0) return;
+    rt_pack_s8(r->outliers, RT_PANEL, r->rounder->outlier_codes, RT_PANEL, 1,
+               r->outliers_packed + from * r->outliers, sums);
     for (size_t c = 0; c < rt_min(RT_PANEL, r->n - from); c++) r->sums[from + c] += sums[c];
 }
 
@@ -106,20 +107,20 @@ static retort_status round_matrix(rounding *r, retort_error *err) {
         } else {
             rt_pack_s4(r->k, RT_PANEL, r->group, r->panel.codes, RT_PANEL, 1, r->panel.groups,
                        (uint8_t *)r->packed + p * s4_panel, r->group_at + p * group_panel, r->sums + from);
-            pack_weak(r, from);
+            pack_outliers(r, from);
         }
     }
     return RETORT_OK;
 }
 
-/* The constants of weak rows; *weak and *columns stay -1 without any. False: out of memory. */
-static bool add_weak(rt_graph *graph, const char *scope, const rounding *r, int *weak, int *columns) {
-    int64_t dims[] = {(int64_t)r->weak, (int64_t)r->n};
-    if (r->weak == 0) return true;
-    *columns = rt_add_typed(graph, scope, "weak_columns", RETORT_I32, 1, dims, r->weak_rows);
-    *weak = rt_add_typed(graph, scope, "weak", RETORT_S8, 2, dims, r->weak_packed);
-    if (*weak >= 0) graph->values[*weak].layout = RT_LAYOUT_P16_S8;
-    return *weak >= 0 && *columns >= 0;
+/* The constants of outlier rows; *outliers and *columns stay -1 without any. False: out of memory. */
+static bool add_outliers(rt_graph *graph, const char *scope, const rounding *r, int *outliers, int *columns) {
+    int64_t dims[] = {(int64_t)r->outliers, (int64_t)r->n};
+    if (r->outliers == 0) return true;
+    *columns = rt_add_typed(graph, scope, "weak_columns", RETORT_I32, 1, dims, r->outlier_rows);
+    *outliers = rt_add_typed(graph, scope, "weak", RETORT_S8, 2, dims, r->outliers_packed);
+    if (*outliers >= 0) graph->values[*outliers].layout = RT_LAYOUT_P16_S8;
+    return *outliers >= 0 && *columns >= 0;
 }
 
 /* The constants that belong to the weight, in every Linear that uses it. */
@@ -131,9 +132,9 @@ static retort_status attach_matrix(rt_graph *graph, int node, const rounding *r,
     int scale = rt_add_typed(graph, scope, "scale", RETORT_F32, 1, &n, r->scale);
     int sums = rt_add_typed(graph, scope, "sums", RETORT_I32, 1, &n, r->sums);
     int groups = r->bits < 8 ? rt_add_typed(graph, scope, "groups", RETORT_U8, 3, dims, r->group_at) : -1;
-    int weak = -1, columns = -1;
+    int outliers = -1, columns = -1;
     bool added = scale >= 0 && sums >= 0 && (r->bits == 8 || groups >= 0);
-    if (!added || !add_weak(graph, scope, r, &weak, &columns)) return no_memory(graph, err);
+    if (!added || !add_outliers(graph, scope, r, &outliers, &columns)) return no_memory(graph, err);
     settle(graph, weight, r, r->bits == 8 ? RETORT_S8 : RETORT_U8,
            r->bits == 8 ? RT_LAYOUT_P16_S8 : RT_LAYOUT_P16_S4);
     for (size_t i = 0; i < graph->node_count; i++) {
@@ -142,22 +143,22 @@ static retort_status attach_matrix(rt_graph *graph, int node, const rounding *r,
         rt_node_read(graph, (int)i, LINEAR_SCALE, scale);
         rt_node_read(graph, (int)i, LINEAR_SUMS, sums);
         if (groups >= 0) rt_node_read(graph, (int)i, LINEAR_GROUPS, groups);
-        if (weak >= 0) rt_node_read(graph, (int)i, LINEAR_OUTLIERS, weak);
-        if (weak >= 0) rt_node_read(graph, (int)i, LINEAR_OUTLIER_COLUMNS, columns);
+        if (outliers >= 0) rt_node_read(graph, (int)i, LINEAR_OUTLIERS, outliers);
+        if (outliers >= 0) rt_node_read(graph, (int)i, LINEAR_OUTLIER_COLUMNS, columns);
         reader->attrs.group = groups >= 0 ? (int64_t)r->group : 0;
     }
     return RETORT_OK;
 }
 
-/* Allocates the integers of the weak rows and copies their indices; true also without any. */
-static bool begin_weak(rounding *r, rt_graph *graph) {
+/* Allocates the integers of the outlier rows and copies their indices; true also without any. */
+static bool begin_outliers(rounding *r, rt_graph *graph) {
     size_t bytes = 0;
-    if (r->rounder == NULL || r->rounder->weak == 0) return true;
-    r->weak = r->rounder->weak;
-    r->weak_rows = rt_graph_alloc(graph, r->weak * sizeof *r->weak_rows);
-    if (rt_pack_count_s8(r->weak, r->n, &bytes)) r->weak_packed = rt_graph_alloc(graph, bytes);
-    if (r->weak_rows == NULL || r->weak_packed == NULL) return false;
-    memcpy(r->weak_rows, r->rounder->weak_rows, r->weak * sizeof *r->weak_rows);
+    if (r->rounder == NULL || r->rounder->outliers == 0) return true;
+    r->outliers = r->rounder->outliers;
+    r->outlier_rows = rt_graph_alloc(graph, r->outliers * sizeof *r->outlier_rows);
+    if (rt_pack_count_s8(r->outliers, r->n, &bytes)) r->outliers_packed = rt_graph_alloc(graph, bytes);
+    if (r->outlier_rows == NULL || r->outliers_packed == NULL) return false;
+    memcpy(r->outlier_rows, r->rounder->outlier_rows, r->outliers * sizeof *r->outlier_rows);
     return true;
 }
 
@@ -174,7 +175,7 @@ retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, 
     bool begun = counted && begin(&r, graph, bytes);
     r.sums = rt_graph_alloc(graph, r.n * sizeof *r.sums);
     r.group_at = rt_graph_alloc(graph, group_bytes);
-    begun = begun && r.sums != NULL && r.group_at != NULL && begin_weak(&r, graph);
+    begun = begun && r.sums != NULL && r.group_at != NULL && begin_outliers(&r, graph);
     retort_status status = begun ? round_matrix(&r, err) : no_memory(graph, err);
     if (status == RETORT_OK) status = attach_matrix(graph, node, &r, err);
     end(&r);
@@ -286,8 +287,8 @@ static retort_status attach_ids(rt_graph *graph, int node, const char *leaf, int
     return RETORT_OK;
 }
 
-/* The rows in 8 bits, and their scales. */
-static retort_status attach_kept(rt_graph *graph, int node, const rounding *r, retort_error *err) {
+/* The int8 rows and their scales. */
+static retort_status attach_s8_rows(rt_graph *graph, int node, const rounding *r, retort_error *err) {
     int64_t dims[] = {(int64_t)r->n, (int64_t)r->k};
     const char *scope = graph->nodes[node].name;
     if (r->n == 0) return RETORT_OK;
@@ -299,16 +300,16 @@ static retort_status attach_kept(rt_graph *graph, int node, const rounding *r, r
     return RETORT_OK;
 }
 
-/* out = the rows that are neither in a gap nor kept; returns their number. */
-static size_t list_rows(size_t rows, const rt_words *words, int32_t *out) {
-    size_t gap = 0, kept = 0, count = 0;
+/* out = the rows that are neither pruned nor int8; returns their number. */
+static size_t list_rows(size_t rows, const rt_word_rows *words, int32_t *out) {
+    size_t range = 0, s8 = 0, count = 0;
     for (size_t row = 0; row < rows; row++) {
-        while (gap < words->pruned_count &&
-               row >= (size_t)words->pruned[2 * gap] + (size_t)words->pruned[2 * gap + 1])
-            gap++;
-        if (gap < words->pruned_count && row >= (size_t)words->pruned[2 * gap]) continue;
-        if (kept < words->kept_count && row == (size_t)words->kept[kept]) {
-            kept++;
+        while (range < words->pruned_count &&
+               row >= (size_t)words->pruned[2 * range] + (size_t)words->pruned[2 * range + 1])
+            range++;
+        if (range < words->pruned_count && row >= (size_t)words->pruned[2 * range]) continue;
+        if (s8 < words->s8_count && row == (size_t)words->s8_ids[s8]) {
+            s8++;
             continue;
         }
         out[count++] = (int32_t)row;
@@ -316,10 +317,10 @@ static size_t list_rows(size_t rows, const rt_words *words, int32_t *out) {
     return count;
 }
 
-static retort_status round_kept(rt_graph *graph, rounding *r, const rounding *all, const rt_words *words,
-                                retort_error *err) {
+static retort_status round_s8_rows(rt_graph *graph, rounding *r, const rounding *all,
+                                   const rt_word_rows *words, retort_error *err) {
     size_t bytes;
-    *r = (rounding){.from = all->from, .bits = 8, .k = all->k, .n = words->kept_count, .rows = words->kept};
+    *r = (rounding){.from = all->from, .bits = 8, .k = all->k, .n = words->s8_count, .rows = words->s8_ids};
     r->stride_k = 1;
     r->stride_n = r->k;
     if (r->n == 0) return RETORT_OK;
@@ -327,27 +328,27 @@ static retort_status round_kept(rt_graph *graph, rounding *r, const rounding *al
     return round_table(r, err);
 }
 
-retort_status rt_ptq_words(rt_graph *graph, int node, int bits, int64_t group, const rt_words *words,
-                           const rt_rounder *rounder, retort_error *err) {
+retort_status rt_ptq_word_table(rt_graph *graph, int node, int bits, int64_t group, const rt_word_rows *words,
+                                const rt_rounder *rounder, retort_error *err) {
     const rt_value *table = &graph->values[graph->nodes[node].inputs[EMBED_WORD]];
     size_t rows = (size_t)table->dims[0], width = (size_t)table->dims[1];
     int32_t *stored = rt_calloc(rows, sizeof *stored);
     if (stored == NULL) return rt_fail_nomem(err, rows * sizeof *stored);
-    rounding kept, r = {.from = table, .bits = bits, .group = (size_t)group, .k = width};
+    rounding s8_rows, r = {.from = table, .bits = bits, .group = (size_t)group, .k = width};
     r.n = list_rows(rows, words, stored);
     r.rows = stored;
     r.rounder = rounder;
     r.stride_k = 1;
     r.stride_n = width;
-    retort_status status = round_kept(graph, &kept, &r, words, err);
+    retort_status status = round_s8_rows(graph, &s8_rows, &r, words, err);
     if (status == RETORT_OK) status = ptq_table(graph, node, EMBED_WORD, r, err);
     graph->values[graph->nodes[node].inputs[EMBED_WORD]].dims[0] = (int64_t)r.n;
     if (status == RETORT_OK)
         status = attach_ids(graph, node, "gaps", EMBED_PRUNED, words->pruned, words->pruned_count, 2, err);
     if (status == RETORT_OK)
-        status = attach_ids(graph, node, "kept", EMBED_S8_IDS, words->kept, words->kept_count, 1, err);
-    if (status == RETORT_OK) status = attach_kept(graph, node, &kept, err);
-    end(&kept);
+        status = attach_ids(graph, node, "kept", EMBED_S8_IDS, words->s8_ids, words->s8_count, 1, err);
+    if (status == RETORT_OK) status = attach_s8_rows(graph, node, &s8_rows, err);
+    end(&s8_rows);
     free(stored);
     return status;
 }

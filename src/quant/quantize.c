@@ -16,27 +16,26 @@
 #include <string.h>
 
 static const rt_recipe recipes[] = {
-#define RECIPE_ROW(name, bits, table_bits, group, scaling, rounding, weak, activations, important, help)     \
-    {                                                                                                        \
-        name,                                                                                                \
-        bits,                                                                                                \
-        table_bits,                                                                                          \
-        group,                                                                                               \
-        RT_SCALE_##scaling,                                                                                  \
-        RT_ROUND_##rounding,                                                                                 \
-        weak,                                                                                                \
-        RT_ROWS_##activations,                                                                               \
-        important,                                                                                           \
-        help},
+#define RECIPE_ROW(name, bits, table_bits, group, scaling, rounding, outliers, activations, important, help) \
+    {name,                                                                                                   \
+     bits,                                                                                                   \
+     table_bits,                                                                                             \
+     group,                                                                                                  \
+     RT_SCALE_##scaling,                                                                                     \
+     RT_ROUND_##rounding,                                                                                    \
+     outliers,                                                                                               \
+     RT_ROWS_##activations,                                                                                  \
+     important,                                                                                              \
+     help},
     RT_RECIPES(RECIPE_ROW)
 #undef RECIPE_ROW
 };
 enum {
     RECIPE_COUNT = sizeof recipes / sizeof *recipes,
     DEFAULT_SAMPLES = 1024,
-    DEFAULT_WEAK = 8,
-    KEPT_SHARE = 24,   /* one in this many rows of the word table keeps 8 bits */
-    LEAST_COLUMNS = 64 /* of 4-bit matrices: fewer are logits of a head, and take hardly any bytes */
+    DEFAULT_OUTLIERS = 8,
+    FREQUENT_SHARE = 24, /* one in this many rows of the word table keeps 8 bits */
+    LEAST_COLUMNS = 64   /* of 4-bit matrices: fewer are logits of a head, and take hardly any bytes */
 };
 
 const char *retort_recipe(size_t index, const char **help) {
@@ -158,13 +157,13 @@ retort_status rt_quantizer_report(rt_quantizer *q, const char *what, double work
 }
 
 /* The rows of the word table that are read most often. */
-static retort_status find_frequent(const rt_quantizer *q, int index, rt_words *words, rt_frequent *out,
+static retort_status find_frequent(const rt_quantizer *q, int index, rt_word_rows *words, rt_frequent *out,
                                    retort_error *err) {
     const rt_feed *texts = &q->calibration.texts;
     size_t rows = (size_t)q->graph->values[q->graph->nodes[index].inputs[LINEAR_WEIGHT]].dims[0];
-    retort_status status = rt_frequent_find(out, texts->ids, texts->tokens, rows, rows / KEPT_SHARE, err);
-    words->kept = out->ids;
-    words->kept_count = out->count;
+    retort_status status = rt_frequent_find(out, texts->ids, texts->tokens, rows, rows / FREQUENT_SHARE, err);
+    words->s8_ids = out->ids;
+    words->s8_count = out->count;
     return status;
 }
 
@@ -175,13 +174,13 @@ static retort_status round_tables(rt_quantizer *q, int index, retort_error *err)
     rt_pruned_ids unused;
     rt_frequent frequent = {0};
     retort_status status = rt_pruned_ids_find(&unused, q->tokenizer, err);
-    rt_words words = {.pruned = unused.pruned, .pruned_count = unused.count};
+    rt_word_rows words = {.pruned = unused.pruned, .pruned_count = unused.count};
     if (status == RETORT_OK && by_importance) status = find_frequent(q, index, &words, &frequent, err);
     if (status == RETORT_OK && by_importance)
-        status = rt_gptq_words(q->graph, index, q->table_bits, q->group, &words, q->importance.embedded,
-                               kernels, err);
+        status = rt_gptq_word_table(q->graph, index, q->table_bits, q->group, &words, q->importance.embedded,
+                                    kernels, err);
     if (status == RETORT_OK && !by_importance)
-        status = rt_ptq_words(q->graph, index, q->table_bits, q->group, &words, NULL, err);
+        status = rt_ptq_word_table(q->graph, index, q->table_bits, q->group, &words, NULL, err);
     rt_frequent_free(&frequent);
     bool position = is_float_constant(q, &q->graph->nodes[index], 2);
     return status == RETORT_OK && position ? rt_ptq_positions(q->graph, index, err) : status;
@@ -198,8 +197,8 @@ retort_status rt_quantizer_round(rt_quantizer *q, int index, retort_error *err) 
 }
 
 /* A head is small and has few rows of activations: no outlier columns. */
-size_t rt_quantizer_weak(const rt_quantizer *q, const rt_node *node) {
-    return q->row->weak && !rt_node_in_head(q->graph, node) ? q->weak : 0;
+size_t rt_quantizer_outliers(const rt_quantizer *q, const rt_node *node) {
+    return q->row->outliers && !rt_node_in_head(q->graph, node) ? q->outliers : 0;
 }
 
 /* Rounds what needs no data. */
@@ -240,7 +239,7 @@ static retort_status open_calibration(rt_quantizer *q, const retort_model *model
     return status == RETORT_OK ? rt_thread_pool_open(&q->pool, rt_cpu_threads(), err) : status;
 }
 
-/* Refuses as many weak columns as a matrix has, and warns if there are fewer tokens than columns, since
+/* Refuses as many outlier columns as a matrix has, and warns if there are fewer tokens than columns, since
  * second moments then cannot have full rank. */
 static retort_status check_sizes(const rt_quantizer *q, retort_error *err) {
     size_t most = 0, tokens = q->calibration.texts.tokens;
@@ -248,9 +247,9 @@ static retort_status check_sizes(const rt_quantizer *q, retort_error *err) {
         const rt_node *node = &q->graph->nodes[i];
         size_t k = q->wave[i] >= 0 ? (size_t)q->graph->values[node->inputs[LINEAR_WEIGHT]].dims[0] : 0;
         most = rt_max(most, k);
-        if (k == 0 || rt_quantizer_weak(q, node) < k) continue;
-        return rt_fail(err, RETORT_ARGUMENT, "quantize: %.200s: %zu weak columns of its %zu", node->name,
-                       q->weak, k);
+        if (k == 0 || rt_quantizer_outliers(q, node) < k) continue;
+        return rt_fail(err, RETORT_ARGUMENT, "quantize: %.200s: %zu outlier columns of its %zu", node->name,
+                       q->outliers, k);
     }
     if (q->row->rounding == RT_ROUND_NEAREST || tokens >= most || q->options->warning == NULL)
         return RETORT_OK;
@@ -331,7 +330,7 @@ static retort_status keep_recipe(retort_model *model, const rt_quantizer *q, ret
     if (needs_data(q)) {
         rt_buffer_format(&text, " samples=%zu seed=%llu", q->samples, (unsigned long long)q->options->seed);
     }
-    if (q->row->weak) rt_buffer_format(&text, " weak=%zu", q->weak);
+    if (q->row->outliers) rt_buffer_format(&text, " weak=%zu", q->outliers);
     for (size_t i = 0; i < q->options->keep_count; i++) {
         rt_buffer_format(&text, "%s%s", i > 0 ? "," : " keep=", q->options->keep[i]);
     }
@@ -369,7 +368,7 @@ retort_status rt_quantize(retort_model **out, const retort_model *model,
     q.bits = options->bits != 0 ? options->bits : row->bits;
     q.table_bits = options->embeddings != 0 ? options->embeddings : q.bits == 3 ? 3 : row->table_bits;
     q.group = options->group != 0 ? options->group : row->group;
-    q.weak = options->weak_columns != 0 ? options->weak_columns : DEFAULT_WEAK;
+    q.outliers = options->weak_columns != 0 ? options->weak_columns : DEFAULT_OUTLIERS;
     rt_graph_use_int16(&next->graph);
     status = round_all(&q, model, err);
     if (status == RETORT_OK) status = keep_recipe(next, &q, err);

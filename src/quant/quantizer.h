@@ -14,7 +14,7 @@ typedef struct rt_recipe {
     int bits, table_bits, group;
     rt_scaling scaling;
     rt_rounding rounding;
-    bool weak;
+    bool outliers;
     rt_activations activations;
     bool important;
     const char *help;
@@ -29,7 +29,7 @@ typedef struct rt_quantizer {
     int bits, table_bits; /* as requested, or else that of the recipe */
     bool fixed;           /* the ranges of activations */
     int64_t group;
-    size_t weak;                /* of a matrix */
+    size_t outliers;            /* of a matrix */
     size_t samples;             /* calibration texts */
     rt_calibration calibration; /* of recipes that need data */
     rt_importance importance;   /* for recipes that measure it */
@@ -58,7 +58,7 @@ bool rt_quantizer_due(const rt_quantizer *q, const rt_node *node);
 /* Whether its matrix is wide enough for the bits of the recipe. */
 bool rt_quantizer_wide(const rt_quantizer *q, const rt_node *node);
 /* Outlier columns of its matrix, which keep 8 bits: rows here, where k comes first. */
-size_t rt_quantizer_weak(const rt_quantizer *q, const rt_node *node);
+size_t rt_quantizer_outliers(const rt_quantizer *q, const rt_node *node);
 /* Rounds to nearest, without data. */
 retort_status rt_quantizer_round(rt_quantizer *q, int node, retort_error *err);
 

@@ -28,12 +28,12 @@ static bool pruned_fits(const rt_value *pruned) {
 }
 
 /* Rows that are s8 where others are 4-bit codes: all three, or none. */
-static bool kept_fits(const rt_shapes *s, int64_t n) {
-    const rt_value *kept = rt_optional(s, EMBED_S8_IDS), *rows = rt_optional(s, EMBED_S8_ROWS),
+static bool s8_rows_fit(const rt_shapes *s, int64_t n) {
+    const rt_value *s8_ids = rt_optional(s, EMBED_S8_IDS), *rows = rt_optional(s, EMBED_S8_ROWS),
                    *scale = rt_optional(s, EMBED_S8_SCALE);
-    if (kept == NULL) return rows == NULL && scale == NULL;
-    int64_t count = kept->dims[0];
-    return kept->rank == 2 && count > 0 && rt_is_rows(kept, RETORT_I32, 2, (int64_t[]){count, 1}) &&
+    if (s8_ids == NULL) return rows == NULL && scale == NULL;
+    int64_t count = s8_ids->dims[0];
+    return s8_ids->rank == 2 && count > 0 && rt_is_rows(s8_ids, RETORT_I32, 2, (int64_t[]){count, 1}) &&
            rt_is_rows(rows, RETORT_S8, 2, (int64_t[]){count, n}) &&
            rt_is_rows(scale, RETORT_F32, 1, &count) && s->in[EMBED_WORD]->layout == RT_LAYOUT_ROWS_S4;
 }
@@ -62,8 +62,8 @@ static retort_status infer_embed(rt_shapes *s) {
         return rt_fail(s->err, RETORT_FORMAT, "types and their table do not fit");
     if (!pruned_fits(rt_optional(s, EMBED_PRUNED)))
         return rt_fail(s->err, RETORT_FORMAT, "gaps are not i32 [g, 2]");
-    if (!kept_fits(s, n)) {
-        return rt_fail(s->err, RETORT_FORMAT, "kept rows are not ids i32 [r, 1], s8 [r, %lld] and scales",
+    if (!s8_rows_fit(s, n)) {
+        return rt_fail(s->err, RETORT_FORMAT, "s8 rows are not ids i32 [r, 1], s8 [r, %lld] and scales",
                        (long long)n);
     }
     if (!word_fits(s, n)) {

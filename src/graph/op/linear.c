@@ -12,16 +12,17 @@
 /* 2^17 products of 127 and -128 are the most that an int32 holds. */
 enum { MAX_INTEGER_K = 1 << 17 };
 
-/* Weak rows, or none: a few int8 rows and the columns of x that they multiply. */
-static bool weak_fits(const rt_shapes *s, int64_t n) {
-    const rt_value *weak = rt_optional(s, LINEAR_OUTLIERS), *columns = rt_optional(s, LINEAR_OUTLIER_COLUMNS);
-    if (weak == NULL || columns == NULL) return weak == columns;
-    int64_t count = weak->rank == 2 ? weak->dims[0] : 0;
-    return weak->layout == RT_LAYOUT_P16_S8 && count > 0 && count <= RT_WEAK_MOST && count % 8 == 0 &&
-           weak->dims[1] == n && rt_is_rows(columns, RETORT_I32, 1, &count);
+/* Outlier rows, or none: a few int8 rows and the columns of x that they multiply. */
+static bool outliers_fit(const rt_shapes *s, int64_t n) {
+    const rt_value *outliers = rt_optional(s, LINEAR_OUTLIERS),
+                   *columns = rt_optional(s, LINEAR_OUTLIER_COLUMNS);
+    if (outliers == NULL || columns == NULL) return outliers == columns;
+    int64_t count = outliers->rank == 2 ? outliers->dims[0] : 0;
+    return outliers->layout == RT_LAYOUT_P16_S8 && count > 0 && count <= RT_MAX_OUTLIERS && count % 8 == 0 &&
+           outliers->dims[1] == n && rt_is_rows(columns, RETORT_I32, 1, &count);
 }
 
-/* What comes with integer weights: scale, sums, groups, weak rows. Others have none of it. */
+/* What comes with integer weights: scale, sums, groups, outlier rows. Others have none of it. */
 static retort_status check_integer(const rt_shapes *s) {
     const rt_value *weight = s->in[LINEAR_WEIGHT], *scale = rt_optional(s, LINEAR_SCALE),
                    *sums = rt_optional(s, LINEAR_SUMS), *groups = rt_optional(s, LINEAR_GROUPS);
@@ -37,14 +38,14 @@ static retort_status check_integer(const rt_shapes *s) {
                 k <= MAX_INTEGER_K && s->node->attrs.out_dtype == RETORT_F32 && s->in[LINEAR_X]->rank == 2;
     if (s4) {
         int64_t dims[] = {(n + RT_PANEL - 1) / RT_PANEL, count, RT_PANEL};
-        fits = fits && count > 0 && rt_is_rows(groups, RETORT_U8, 3, dims) && weak_fits(s, n);
+        fits = fits && count > 0 && rt_is_rows(groups, RETORT_U8, 3, dims) && outliers_fit(s, n);
     } else {
         fits = fits && groups == NULL && s->node->attrs.group == 0 &&
                rt_optional(s, LINEAR_OUTLIERS) == NULL && rt_optional(s, LINEAR_OUTLIER_COLUMNS) == NULL;
     }
     if (fits) return RETORT_OK;
     return rt_fail(s->err, RETORT_FORMAT,
-                   "scale, sums, groups of %lld or weak rows do not fit an integer weight",
+                   "scale, sums, groups of %lld or outlier rows do not fit an integer weight",
                    (long long)s->node->attrs.group);
 }
 

@@ -88,7 +88,7 @@ static const rt_tile_set tiles = {V16_TILES(ENTRY)};
 /* Both operands are signed: nothing is added to A. */
 RT_VERB void scale(const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns, float *sums,
                    size_t ldo) {
-    add_weak(q, tiles, i, j, rows, columns, sums, ldo);
+    add_outliers(q, tiles, i, j, rows, columns, sums, ldo);
     scale_sums(q, false, i, j, rows, columns, sums, ldo);
 }
 

@@ -32,8 +32,9 @@ void rt_gemm_s4_ref(const rt_gemm_q *g) {
                 int scale = g->b_group[rt_panel_group(g->k, g->group, l, j)];
                 sum += g->a[i * g->lda + l] * (rt_panel_code(g->b, g->k, l, j) * scale);
             }
-            for (size_t l = 0; l < g->weak; l++) {
-                sum += g->a_weak[i * g->weak + l] * g->b_weak[rt_panel_byte(g->weak, 4, l, j)];
+            for (size_t l = 0; l < g->outliers; l++) {
+                sum +=
+                    g->a_outliers[i * g->outliers + l] * g->b_outliers[rt_panel_byte(g->outliers, 4, l, j)];
             }
             finish(g, i, j, sum);
         }

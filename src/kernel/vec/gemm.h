@@ -141,14 +141,14 @@ RT_VERB void gemm_with(const rt_gemm *g, const rt_tile_set tiles, size_t a_size,
     }
 }
 
-/* sums[rows][ldo] += integer products of A's weak columns; `tiles` are those of 8-bit weights. */
-RT_VERB void add_weak(const rt_gemm_q *q, const rt_tile_set tiles, size_t i, size_t j, size_t rows,
-                      size_t columns, float *sums, size_t ldo) {
+/* sums[rows][ldo] += integer products of A's outlier columns; `tiles` are those of 8-bit weights. */
+RT_VERB void add_outliers(const rt_gemm_q *q, const rt_tile_set tiles, size_t i, size_t j, size_t rows,
+                          size_t columns, float *sums, size_t ldo) {
     _Alignas(64) float more[V16_ROWS * V16_PANELS * RT_PANEL];
     size_t panels = (columns + RT_PANEL - 1) / RT_PANEL;
-    if (q->weak == 0) return;
-    tiles[panels - 1][rows - 1](q->a_weak + i * q->weak, q->weak, q->b_weak + j * q->weak, q->weak, more,
-                                ldo);
+    if (q->outliers == 0) return;
+    tiles[panels - 1][rows - 1](q->a_outliers + i * q->outliers, q->outliers, q->b_outliers + j * q->outliers,
+                                q->outliers, more, ldo);
     add_integers(rows, panels, more, sums, ldo);
 }
 

@@ -66,7 +66,7 @@ static const rt_tile_set tiles_s4 = {V16_TILES(ENTRY)};
 
 RT_VERB void scale(const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns, float *sums,
                    size_t ldo) {
-    add_weak(q, tiles_many, i, j, rows, columns, sums, ldo);
+    add_outliers(q, tiles_many, i, j, rows, columns, sums, ldo);
     scale_sums(q, DOT_SHIFTS, i, j, rows, columns, sums, ldo);
 }
 

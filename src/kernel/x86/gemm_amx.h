@@ -124,16 +124,16 @@ static void run_block(const block *bl, tail *rest) {
         run_flat(bl, rest);
 }
 
-/* Adds the products of A's weak columns to the sums of bl, rows from i on, columns from j on. */
-static void add_weak_tiles(const rt_gemm_q *q, const block *bl, size_t i, size_t j, tail *rest) {
+/* Adds the products of A's outlier columns to the sums of bl, rows from i on, columns from j on. */
+static void add_outlier_tiles(const rt_gemm_q *q, const block *bl, size_t i, size_t j, tail *rest) {
     _Alignas(64) float more[2 * ROWS * OUT];
-    block weak = *bl;
-    weak.a = (const char *)q->a_weak + i * q->weak;
-    weak.b = (const char *)q->b_weak + j * q->weak;
-    weak.lda = weak.depth = q->weak;
-    weak.panel = q->weak * RT_PANEL;
-    weak.sums = more;
-    run_block(&weak, rest);
+    block outliers = *bl;
+    outliers.a = (const char *)q->a_outliers + i * q->outliers;
+    outliers.b = (const char *)q->b_outliers + j * q->outliers;
+    outliers.lda = outliers.depth = q->outliers;
+    outliers.panel = q->outliers * RT_PANEL;
+    outliers.sums = more;
+    run_block(&outliers, rest);
     add_integers(bl->rows, bl->panels, more, bl->sums, OUT);
 }
 
@@ -150,7 +150,7 @@ static void tile_rows(const rt_gemm *g, block *bl, size_t j, size_t columns, con
         if (*configured != bl->rows) configure(first, second);
         *configured = bl->rows;
         run_block(bl, &rest);
-        if (q != NULL && q->weak > 0) add_weak_tiles(q, bl, i, j, &rest);
+        if (q != NULL && q->outliers > 0) add_outlier_tiles(q, bl, i, j, &rest);
         if (q != NULL) scale_sums(q, false, i, j, bl->rows, columns, bl->sums, OUT);
         finish(g, i, j, bl->rows, columns, bl->sums, OUT);
         i += bl->rows;

@@ -210,7 +210,7 @@ static void panel_rows(const rt_gemm_q *q, const rt_gemm *g, size_t row, size_t 
         const int32_t *start = from->pairs + r * from->blocks;
         tile_fn *run = unpacked ? tiles_unpacked[count - 1] : tiles_packed[count - 1];
         run(q->a + i * q->lda, q->lda, b, g->k, start, from->blocks, sums);
-        add_weak(q, tiles_many, i, j, count, n, sums, RT_PANEL);
+        add_outliers(q, tiles_many, i, j, count, n, sums, RT_PANEL);
         scale_sums(q, false, i, j, count, n, sums, RT_PANEL);
         finish(g, i, j, count, n, sums, RT_PANEL);
         r += count;

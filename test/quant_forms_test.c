@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What recipes ask of the engine: weak rows of a product, static ranges of activations, and columns of
+ * What recipes ask of the engine: outlier rows of a product, static ranges of activations, and columns of
  * activations that are moved on their way to integers. */
 #include "graph/match.h"
 #include "kernel/integers.h"
 #include "quant_models.h"
 
-enum { WEAK = 8, GROUP = 32 };
+enum { OUTLIERS = 8, GROUP = 32 };
 
 static int find_linear(const rt_graph *graph, rt_layout layout) {
     for (size_t i = 0; i < graph->node_count; i++) {
@@ -17,23 +17,24 @@ static int find_linear(const rt_graph *graph, rt_layout layout) {
     return -1;
 }
 
-/* Moves WEAK rows of a 4-bit weight to the weak ones: the same product. */
+/* Moves OUTLIERS rows of a 4-bit weight to the outliers: the same product. */
 static void move_rows(rt_graph *graph, int index) {
     rt_node *node = &graph->nodes[index];
     rt_value *weight = &graph->values[node->inputs[LINEAR_WEIGHT]];
-    int64_t k = weight->dims[0], n = weight->dims[1], count = WEAK;
-    size_t bytes = 0, weak_bytes = 0;
-    assert_true(rt_value_bytes(weight, &bytes) && rt_pack_count_s8(WEAK, (size_t)n, &weak_bytes));
+    int64_t k = weight->dims[0], n = weight->dims[1], count = OUTLIERS;
+    size_t bytes = 0, outlier_bytes = 0;
+    assert_true(rt_value_bytes(weight, &bytes) && rt_pack_count_s8(OUTLIERS, (size_t)n, &outlier_bytes));
     uint8_t *codes = rt_graph_alloc(graph, bytes);
-    int8_t *packed = rt_graph_alloc(graph, weak_bytes), *plain = calloc((size_t)(k * n), 1);
-    int32_t *columns = rt_graph_alloc(graph, WEAK * sizeof *columns), *sums = calloc((size_t)n, sizeof *sums);
+    int8_t *packed = rt_graph_alloc(graph, outlier_bytes), *plain = calloc((size_t)(k * n), 1);
+    int32_t *columns = rt_graph_alloc(graph, OUTLIERS * sizeof *columns),
+            *sums = calloc((size_t)n, sizeof *sums);
     assert_true(codes != NULL && packed != NULL && plain != NULL && columns != NULL && sums != NULL);
     const uint8_t *groups = graph->values[node->inputs[LINEAR_GROUPS]].data;
     memcpy(codes, weight->data, bytes);
     rt_unpack_s4((size_t)k, (size_t)n, GROUP, codes, groups, plain);
-    int8_t rows[WEAK * 256];
+    int8_t rows[OUTLIERS * 256];
     assert_true(n <= 256);
-    for (int i = 0; i < WEAK; i++) {
+    for (int i = 0; i < OUTLIERS; i++) {
         size_t row = (size_t)((i * 29 + 3) % k);
         columns[i] = (int32_t)row;
         memcpy(rows + i * n, plain + row * (size_t)n, (size_t)n);
@@ -41,20 +42,20 @@ static void move_rows(rt_graph *graph, int index) {
             codes[rt_panel_byte((size_t)k, 8, row, j)] &= row % 8 < 4 ? 0xf0 : 0x0f;
         }
     }
-    rt_pack_s8(WEAK, (size_t)n, rows, (size_t)n, 1, packed, sums);
+    rt_pack_s8(OUTLIERS, (size_t)n, rows, (size_t)n, 1, packed, sums);
     weight->data = codes;
-    int weak =
+    int outliers =
         rt_graph_constant(graph, "weak", RETORT_S8, RT_LAYOUT_P16_S8, 2, (int64_t[]){count, n}, packed);
     int index_of = rt_graph_constant(graph, "columns", RETORT_I32, RT_LAYOUT_ROWS, 1, &count, columns);
     node = &graph->nodes[index];
     while (node->input_count < 9) node->inputs[node->input_count++] = -1;
-    node->inputs[LINEAR_OUTLIERS] = weak;
+    node->inputs[LINEAR_OUTLIERS] = outliers;
     node->inputs[LINEAR_OUTLIER_COLUMNS] = index_of;
     free(plain);
     free(sums);
 }
 
-static retort_model *model_with_weak_rows(const char *name) {
+static retort_model *model_with_outlier_rows(const char *name) {
     retort_error err = {0};
     retort_model *model = golden(name, 3, RETORT_F32), *integer = quantized(model, "int4", 0, GROUP);
     size_t count, same;
@@ -74,33 +75,33 @@ static retort_model *model_with_weak_rows(const char *name) {
     return integer;
 }
 
-static void test_weak_rows(void **unused) {
+static void test_outlier_rows(void **unused) {
     (void)unused;
     static const char *const names[] = {"distilbert-wide", "bert-wide"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        retort_model *integer = model_with_weak_rows(names[i]);
+        retort_model *integer = model_with_outlier_rows(names[i]);
         check_bits(integer, names[i]);
         check_round_trip(integer);
         retort_model_free(integer);
     }
 }
 
-static void test_spoilt_weak_rows(void **unused) {
+static void test_spoilt_outlier_rows(void **unused) {
     (void)unused;
     retort_error err = {0};
-    retort_model *integer = model_with_weak_rows("distilbert-wide");
+    retort_model *integer = model_with_outlier_rows("distilbert-wide");
     rt_graph *graph = &integer->graph;
     int32_t *columns = (int32_t *)(uintptr_t)graph->values[rt_value_find(graph, "columns")].data;
     if (retort_model_save(integer, saved, &err) != RETORT_OK) fail_msg("%s", err.text);
-    check_spoilt("columns i32 rows [8]", "columns i32 rows [4]", "weak rows do not fit");
-    check_spoilt("weak s8 p16_s8 [8,", "weak s8 p16_s8 [6,", "weak rows do not fit");
+    check_spoilt("columns i32 rows [8]", "columns i32 rows [4]", "outlier rows do not fit");
+    check_spoilt("weak s8 p16_s8 [8,", "weak s8 p16_s8 [6,", "outlier rows do not fit");
     static const int32_t bad[] = {-1, 48, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         retort_model *loaded = NULL;
         columns[3] = bad[i];
         assert_int_equal(retort_model_save(integer, saved, &err), RETORT_OK);
         assert_int_equal(retort_model_load(&loaded, saved, &err), RETORT_FORMAT);
-        assert_non_null(strstr(err.text, "a weak column is not of x"));
+        assert_non_null(strstr(err.text, "an outlier column is not of x"));
     }
     retort_model_free(integer);
 }
@@ -284,7 +285,7 @@ static void test_dequantized(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_weak_rows),     cmocka_unit_test(test_spoilt_weak_rows),
+        cmocka_unit_test(test_outlier_rows),  cmocka_unit_test(test_spoilt_outlier_rows),
         cmocka_unit_test(test_static_ranges), cmocka_unit_test(test_moved_columns),
         cmocka_unit_test(test_dequantized),
     };
