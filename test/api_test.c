@@ -445,6 +445,42 @@ static void test_bf16_without_savings(void **unused) {
     }
 }
 
+/* RoBERTa's positions skip padding: a text that has it is refused at every level. Its token types are one, so that
+ * those of a pair's second text do not count. */
+static void test_padding_and_pairs(void **unused) {
+    (void)unused;
+    static const struct {
+        const char *name, *text, *refusal;
+    } cases[] = {{"roberta-classify", "good [PAD]", "token id 2 is 1, padding"},
+                 {"roberta-zero", "[PAD]", "token id 1 is 0, padding"},
+                 {"bert-classify", "good [PAD]", NULL}};
+    for (size_t i = 0; i < 4 * sizeof cases / sizeof *cases; i++) {
+        const char *name = cases[i / 4].name, *refusal = cases[i / 4].refusal;
+        retort_text text = {.text = cases[i / 4].text, .length = strlen(cases[i / 4].text)};
+        const retort_text pair = {.text = "good", .length = 4, .pair = "film", .pair_length = 4};
+        float scores[3], logits[3];
+        retort_error err = {0};
+        retort_session *session = NULL;
+        retort_tokens tokens = {0};
+        retort_matrix out;
+        retort_model *model = import_at(name, (int)(i % 4), RETORT_F32);
+        assert_int_equal(retort_session_open(&session, model, NULL, NULL), RETORT_OK);
+        retort_status status = retort_classify(session, &text, 1, scores, NULL, 3, &err);
+        assert_int_equal(status, refusal != NULL ? RETORT_ARGUMENT : RETORT_OK);
+        if (refusal != NULL && strstr(err.text, refusal) == NULL) fail_msg("%s: %s", name, err.text);
+        assert_int_equal(retort_tokenize(model, &pair, NULL, &tokens, NULL), RETORT_OK);
+        assert_int_equal(tokens.types[tokens.count - 1], 1);
+        assert_int_equal(retort_classify(session, &pair, 1, scores, logits, 3, &err), RETORT_OK);
+        const int32_t offsets[] = {0, (int32_t)tokens.count};
+        const retort_batch batch = {tokens.ids, refusal != NULL ? NULL : tokens.types, offsets, 1};
+        assert_int_equal(retort_run(session, &batch, &out, NULL), RETORT_OK);
+        assert_memory_equal(out.data, logits, sizeof logits);
+        retort_tokens_free(&tokens);
+        retort_session_close(session);
+        retort_model_free(model);
+    }
+}
+
 /* What a profile counts: a linear step's operations a row, attention's a pair of query and key. */
 static void test_profile_counts_operations(void **unused) {
     (void)unused;
@@ -548,12 +584,13 @@ static void test_capacities(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_encodes_as_it_tokenizes),  cmocka_unit_test(test_capacities),
-        cmocka_unit_test(test_heads_equal_transformers), cmocka_unit_test(test_bf16_is_near),
-        cmocka_unit_test(test_same_bits_everywhere),     cmocka_unit_test(test_batch_does_not_matter),
-        cmocka_unit_test(test_saved_model_is_the_same),  cmocka_unit_test(test_profile_counts_operations),
-        cmocka_unit_test(test_each_rewrite_left_out),    cmocka_unit_test(test_savings_left_out),
-        cmocka_unit_test(test_left_out_step_by_step),    cmocka_unit_test(test_bf16_without_savings),
+        cmocka_unit_test(test_encodes_as_it_tokenizes),   cmocka_unit_test(test_capacities),
+        cmocka_unit_test(test_heads_equal_transformers),  cmocka_unit_test(test_bf16_is_near),
+        cmocka_unit_test(test_same_bits_everywhere),      cmocka_unit_test(test_batch_does_not_matter),
+        cmocka_unit_test(test_saved_model_is_the_same),   cmocka_unit_test(test_padding_and_pairs),
+        cmocka_unit_test(test_profile_counts_operations), cmocka_unit_test(test_each_rewrite_left_out),
+        cmocka_unit_test(test_savings_left_out),          cmocka_unit_test(test_left_out_step_by_step),
+        cmocka_unit_test(test_bf16_without_savings),
     };
     return cmocka_run_group_tests(tests, find_checkpoints, NULL);
 }

@@ -151,10 +151,11 @@ static void check_norm(const rt_weight *n, int64_t size) {
 
 static void check_body(const rt_encoder *e, int64_t h, int64_t f) {
     check_role(e->parts[RT_ROLE_WORD].weight, 100, h);
-    check_role(e->parts[RT_ROLE_POSITION].weight, 48, h);
+    check_role(e->parts[RT_ROLE_POSITION].weight, 48 + e->config.position_offset, h);
     const rt_tensor *type = e->parts[RT_ROLE_TYPE].weight;
     if (e->config.arch == &rt_arch_bert) check_role(type, 2, h);
     if (e->config.arch == &rt_arch_distilbert) assert_null(type);
+    if (e->config.arch == &rt_arch_roberta) check_role(type, 1, h);
     check_norm(&e->parts[RT_ROLE_EMBEDDING_NORM], h);
     assert_int_equal(e->config.layers, 2);
     for (int i = 0; i < 2; i++) {
@@ -208,6 +209,12 @@ static void test_heads(void **state) {
         {"bert-fill", RETORT_TASK_FILL, RETORT_PROBLEM_SINGLE_LABEL, 100, 16, 32, RT_FN_GELU, RT_FN_GELU},
         {"bert-pretrain", RETORT_TASK_FILL, RETORT_PROBLEM_SINGLE_LABEL, 100, 16, 32, RT_FN_GELU, RT_FN_GELU},
         {"bert-embed", RETORT_TASK_EMBED, RETORT_PROBLEM_SINGLE_LABEL, 16, 16, 32, RT_FN_GELU, RT_FN_NONE},
+        {"roberta-classify", RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, 3, 16, 32, RT_FN_GELU_TANH,
+         RT_FN_TANH},
+        {"roberta-tag", RETORT_TASK_TAG, RETORT_PROBLEM_SINGLE_LABEL, 5, 16, 32, RT_FN_GELU, RT_FN_NONE},
+        {"roberta-answer", RETORT_TASK_ANSWER, RETORT_PROBLEM_SINGLE_LABEL, 2, 16, 32, RT_FN_GELU,
+         RT_FN_NONE},
+        {"roberta-fill", RETORT_TASK_FILL, RETORT_PROBLEM_SINGLE_LABEL, 100, 16, 32, RT_FN_RELU, RT_FN_GELU},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -258,6 +265,7 @@ static void test_forms_agree(void **state) {
         {"bert-classify", "bert-classify-bare", 2e-3f},
         {"bert-classify", "bert-classify-keras", 0},
         {"bert-classify", "bert-classify-tensorflow", 0},
+        {"roberta-fill", "roberta-fill-zip", 0},
         {"bert-answer", "bert-answer-trained", 0},
         {"bert-fill", "bert-fill-old", 0},
         {"package-mean", "package-old", 0},
@@ -293,6 +301,14 @@ static void test_task_choice(void **state) {
         {"bert-classify", RETORT_TASK_CLASSIFY},
         {"bert-tag", RETORT_TASK_TAG},
         {"bert-fill", RETORT_TASK_FILL},
+        {"electra-classify", RETORT_TASK_CLASSIFY},
+        {"electra-tag", RETORT_TASK_TAG},
+        {"electra-fill", RETORT_TASK_FILL},
+        {"roberta-classify", RETORT_TASK_CLASSIFY},
+        {"roberta-tag", RETORT_TASK_TAG},
+        {"roberta-answer", RETORT_TASK_ANSWER},
+        {"roberta-fill", RETORT_TASK_FILL},
+        {"roberta-embed", RETORT_TASK_EMBED},
     };
     const retort_task embed = RETORT_TASK_EMBED, tag = RETORT_TASK_TAG;
     rt_encoder e;

@@ -82,6 +82,10 @@ static void test_node_counts(void **state) {
         {"bert-answer", {85, 85, 16, 16}},
         {"bert-fill", {94, 94, 19, 20}},
         {"bert-embed", {92, 92, 16, 16}},
+        {"electra-classify", {99, 99, 19, 20}}, /* projection, gelu in the head, gelu_new */
+        {"electra-square", {91, 91, 18, 19}},
+        {"roberta-classify", {91, 91, 18, 19}},  /* no types, gelu_new */
+        {"roberta-fill", {84, 84, 19, 20}},      /* no types, relu */
         {"package-mean", {97, 97, 17, 17}},      /* mean, unit length */
         {"package-dense", {91, 91, 18, 19}},     /* first row, Linear + tanh, unit length */
         {"package-old-dense", {92, 88, 17, 17}}, /* max, Linear */
@@ -190,7 +194,8 @@ static void check_round_trip(const char *name, int level, retort_dtype dtype) {
 static void test_round_trip(void **state) {
     (void)state;
     static const char *const names[] = {"distilbert-classify", "bert-fill",         "bert-tag",
-                                        "package-dense",       "distilbert-answer", "bert-wide"};
+                                        "package-dense",       "distilbert-answer", "bert-wide",
+                                        "electra-classify",    "roberta-answer"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         for (int level = 0; level <= 3; level++) check_round_trip(names[i], level, RETORT_F32);
         check_round_trip(names[i], 3, RETORT_BF16);
