@@ -95,6 +95,19 @@ def other_tokenizers():
 
 
 @test
+def byte_level_tokenizers():
+    """RoBERTa's own: a checkpoint is read where it has WordPiece."""
+    bpe = {"pre_tokenizer": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": {"<s>": 0}, "merges": []}}
+    for settings in {"tokenizer_class": "RobertaTokenizer"}, {"tokenizer_class": None}:
+        path = folder("roberta-classify", "bpe", {FILE: bpe, SETTINGS: settings}, ["vocab.txt"])
+        fails(3, '"BPE" is not supported, only WordPiece', "import", path, "-o", HERE / "bpe.retort")
+    path = folder("roberta-classify", "merges", {"vocab.json": {"<s>": 0}, "merges.txt": ""}, [FILE, "vocab.txt"])
+    fails(3, "neither tokenizer.json nor vocab.txt", "import", path, "-o", HERE / "bpe.retort")
+    path = folder("roberta-classify", "words", {SETTINGS: {"tokenizer_class": "RobertaTokenizer"}}, [FILE])
+    fails(3, "'RobertaTokenizer'", "import", path, "-o", HERE / "bpe.retort")
+
+
+@test
 def settings_that_tokenizer_json_has_otherwise():
     """transformers' BertTokenizer takes its own defaults in place of the file's: the file is followed, and said so."""
     normalizer = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None}
