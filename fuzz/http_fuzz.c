@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Bodies of requests: the first line is a route's path, the rest its body. What is read is tokenised and
  * answered as by a model, and every answer must be JSON. */
-#include "serve/http/server.h"
+#include "serve/queue/texts.h"
+#include "serve/wire/routes.h"
+#include "serve/wire/run.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -35,15 +37,15 @@ static const srv_options options = {.models = specs,
                                     .no_op = true,
                                     .say = say,
                                     .error = say};
-static srv_server server = {.options = &options};
+static srv_service service = {.options = &options};
 
 static void open_models(void) {
     retort_error err;
-    server.slots = calloc(options.model_count, sizeof *server.slots);
-    if (server.slots == NULL) abort();
-    pthread_mutex_init(&server.lock, NULL);
+    service.slots = calloc(options.model_count, sizeof *service.slots);
+    if (service.slots == NULL) abort();
+    pthread_mutex_init(&service.lock, NULL);
     for (size_t i = 0; i < options.model_count; i++) {
-        srv_slot *slot = &server.slots[i];
+        srv_slot *slot = &service.slots[i];
         slot->spec = &specs[i];
         if (srv_engine_open(&slot->engine, &options, slot->spec, &slot->metrics, &err) != RETORT_OK) abort();
     }
@@ -52,9 +54,10 @@ static void open_models(void) {
 /* As a batch of the model would answer. */
 static void *answer_to(srv_row *row, srv_engine *engine) {
     size_t n = (size_t)engine->info.labels;
+    const srv_text_runner runner = {engine->model, &engine->info, NULL, &memory, true};
     retort_status why;
     if (!srv_engine_has_rows(engine))
-        return row->tokens % 5 == 0 ? strdup("!wrong") : srv_text_run(engine, NULL, row, &why);
+        return row->tokens % 5 == 0 ? strdup("!wrong") : srv_text_run(&runner, row, &why);
     float *values = calloc(n, sizeof *values);
     for (size_t k = 0; values != NULL && k < n; k++)
         values[k] = (float)(row->key[k % row->tokens] % 7) - 3.5F;
@@ -101,9 +104,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const uint8_t *line = size > 0 ? memchr(data, '\n', size) : NULL;
     char path[128] = "";
     if (line == NULL || (size_t)(line - data) >= sizeof path) return 0;
-    if (server.slots == NULL) open_models();
+    if (service.slots == NULL) open_models();
     memcpy(path, data, (size_t)(line - data));
-    srv_call own = {.server = &server,
+    srv_call own = {.service = &service,
                     .body = {.memory = &memory, .use = SRV_USE_BODIES},
                     .answer = {.memory = &memory, .use = SRV_USE_ANSWERS},
                     .json = {.memory = &memory}},

@@ -3,7 +3,9 @@
  * n-th on), a body is read and answered. The answer is whole, or an error; nothing is lost. The bodies are
  * the fuzzer's. */
 #include "failing_malloc.h"
-#include "serve/http/server.h"
+#include "serve/wire/error_body.h"
+#include "serve/wire/routes.h"
+#include "serve/wire/run.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -33,7 +35,7 @@ static const srv_options options = {.models = specs,
                                     .no_op = true,
                                     .say = say,
                                     .error = say};
-static srv_server server = {.options = &options};
+static srv_service service = {.options = &options};
 static char corpus[512];
 
 static int open_models(void **unused) {
@@ -45,8 +47,8 @@ static int open_models(void **unused) {
     snprintf(paths[0], sizeof paths[0], "%s/test/golden/checkpoints/bert-classify", root);
     snprintf(paths[1], sizeof paths[1], "%s/test/golden/checkpoints/package-mean", root);
     snprintf(corpus, sizeof corpus, "%s/fuzz/corpus/http", root);
-    pthread_mutex_init(&server.lock, NULL);
-    server.slots = slots;
+    pthread_mutex_init(&service.lock, NULL);
+    service.slots = slots;
     for (size_t i = 0; i < 2; i++) {
         specs[i].path = paths[i];
         slots[i].spec = &specs[i];
@@ -58,7 +60,7 @@ static int open_models(void **unused) {
 
 static int close_models(void **unused) {
     (void)unused;
-    for (size_t i = 0; i < 2; i++) srv_engine_close(server.slots[i].engine);
+    for (size_t i = 0; i < 2; i++) srv_engine_close(service.slots[i].engine);
     return 0;
 }
 
@@ -70,12 +72,12 @@ static void compute(srv_call *call) {
         row->answer = calloc((size_t)call->engine->info.labels, sizeof(float));
         if (row->answer == NULL) call->job.end = SRV_END_FAILED;
     }
-    call->job.error = retort_status_text(RETORT_NOMEM);
+    call->job.error = RETORT_NOMEM;
 }
 
 /* The status of the answer to a body. */
 static unsigned answer(const char *path, const char *body, size_t size) {
-    srv_call own = {.server = &server,
+    srv_call own = {.service = &service,
                     .body = {.memory = &memory, .use = SRV_USE_BODIES},
                     .answer = {.memory = &memory, .use = SRV_USE_ANSWERS},
                     .json = {.memory = &memory}},
@@ -106,7 +108,7 @@ static unsigned answer(const char *path, const char *body, size_t size) {
 /* The encoders that calls leave behind are kept for the next one. */
 static void forget_encoders(void) {
     for (size_t i = 0; i < 2; i++) {
-        srv_engine *engine = server.slots[i].engine;
+        srv_engine *engine = service.slots[i].engine;
         while (engine->encoder_count > 0) srv_encoder_close(engine->encoders[--engine->encoder_count]);
         free(engine->encoders);
         engine->encoders = NULL;

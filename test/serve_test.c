@@ -3,7 +3,7 @@
 #include "serve/base/json.h"
 #include "serve/base/out.h"
 #include "serve/queue/queue.h"
-#include "serve/http/state.h"
+#include "serve/base/state.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -208,7 +208,7 @@ static size_t run_batch(srv_queue *queue, srv_batch *batch) {
         *value = (float)batch->rows[i]->key[0];
         batch->answers[i] = value;
     }
-    srv_queue_finish(queue, batch, NULL);
+    srv_queue_finish(queue, batch, RETORT_OK);
     return n;
 }
 
@@ -320,9 +320,9 @@ static void forgets_who_left(void **unused) {
     make_request(&a, 0, 2, 4);
     srv_queue_submit(&queue, &a.job, &wait);
     assert_true(srv_queue_take(&queue, &batch));
-    srv_queue_finish(&queue, &batch, "broken");
+    srv_queue_finish(&queue, &batch, RETORT_NONFINITE);
     assert_int_equal(a.job.end, SRV_END_FAILED);
-    assert_string_equal(a.job.error, "broken");
+    assert_int_equal(a.job.error, RETORT_NONFINITE);
     srv_queue_release(&queue, &a.job);
     srv_queue_close(&queue);
     assert_false(srv_queue_take(&queue, &batch));

@@ -3,7 +3,9 @@
 #include "cmd/serve.h"
 #include "cli/shipped.h"
 #include "retort.h"
-#include "serve/serve.h"
+#include "serve/base/memory.h"
+#include "serve/base/options.h"
+#include "serve/http/serve.h"
 
 #include <limits.h>
 #include <poll.h>

@@ -11,7 +11,9 @@
 #include "arch/modules.h"
 #include "engine/plan.h"
 #include "quant/quantize.h"
-#include "serve/http/server.h"
+#include "serve/base/json.h"
+#include "serve/wire/encode.h"
+#include "serve/wire/tei.h"
 #include "eval/dataset.h"
 #include "task/task.h"
 #include "text/tokenizer.h"
@@ -259,9 +261,9 @@ static retort_status prepare_serve_text(job *j) {
 static retort_status serve_tokenize(job *j, const rt_map *map) {
     srv_memory budget = {.limit = SIZE_MAX};
     const srv_options options = {.keep_special = true, .budget = &budget};
-    srv_server server = {.options = &options};
+    srv_service service = {.options = &options};
     srv_engine engine = {.model = j->model};
-    srv_call call = {.server = &server, .engine = &engine};
+    srv_call call = {.service = &service, .engine = &engine};
     retort_text text = {.text = (const char *)map->data, .length = map->size};
     call.ask.texts = &text;
     call.ask.count = 1;

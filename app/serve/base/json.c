@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "serve/base/json.h"
-#include "serve/base/out.h"
 #include "cli/utf8.h"
 
 #include <math.h>

@@ -6,6 +6,10 @@
 
 #include "serve/base/memory.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 /* Deeper and more numerous than any request needs; what a body can make of memory stays bounded. */
 enum { SRV_JSON_DEPTH = 16, SRV_JSON_VALUES = 1 << 19, SRV_JSON_MEMBERS = 64 };
 

@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 /* What the bytes are for, a row each: id, label of the gauge. */
 #define SRV_USES(X)                                                                                          \

@@ -6,6 +6,7 @@
 #include "serve/base/out.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 /* Of a model. id, name, unit in which it is kept a unit of the printed one, first bound, help */
 #define SRV_HISTOGRAMS(X)                                                                                    \

@@ -5,6 +5,11 @@
 
 #include "serve/base/memory.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
 /* Start with {0}. Once memory has run out `failed` stays set and later appends do nothing. */
 typedef struct srv_out {
     char *data; /* not NUL-terminated */

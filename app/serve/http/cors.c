@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Cross-origin requests of pages in a browser (the Fetch standard, "CORS protocol"): off unless
  * --cors-allow-origin names their origins. */
-#include "serve/http/server.h"
+#include "serve/http/cors.h"
+#include "serve/http/mhd.h"
 
 #include <string.h>
 
@@ -24,8 +25,8 @@ static bool is_listed(const char *list, const char *origin) {
     return false;
 }
 
-bool srv_cors_headers(const srv_call *call, struct MHD_Response *response) {
-    const char *list = call->server->options->origins, *origin = srv_header(call, "origin");
+bool srv_cors_headers(const srv_request *request, struct MHD_Response *response) {
+    const char *list = request->server->service.options->origins, *origin = srv_header(request, "origin");
     if (list == NULL) return false;
     bool any = strcmp(list, "*") == 0;
     if (!any) srv_mhd.add_response_header(response, "vary", "origin"); /* for caches between */
@@ -35,13 +36,14 @@ bool srv_cors_headers(const srv_call *call, struct MHD_Response *response) {
     return true;
 }
 
-bool srv_cors_asks(const srv_call *call, const char *method) {
-    return call->server->options->origins != NULL && strcmp(method, "OPTIONS") == 0 &&
-           srv_header(call, "origin") != NULL && srv_header(call, "access-control-request-method") != NULL;
+bool srv_cors_asks(const srv_request *request, const char *method) {
+    return request->server->service.options->origins != NULL && strcmp(method, "OPTIONS") == 0 &&
+           srv_header(request, "origin") != NULL &&
+           srv_header(request, "access-control-request-method") != NULL;
 }
 
-void srv_cors_allow(const srv_call *call, struct MHD_Response *response) {
-    if (!srv_cors_headers(call, response)) return; /* the browser refuses */
+void srv_cors_allow(const srv_request *request, struct MHD_Response *response) {
+    if (!srv_cors_headers(request, response)) return; /* the browser refuses */
     srv_mhd.add_response_header(response, "access-control-allow-methods", "GET, HEAD, POST");
     srv_mhd.add_response_header(response, "access-control-allow-headers", allowed);
     srv_mhd.add_response_header(response, "access-control-max-age", "86400");

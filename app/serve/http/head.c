@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a request's head must be like. A proxy and this server must agree where a request ends and what it
  * asks for, so what can be read in two ways is refused. libmicrohttpd 0.9 lets most of it pass. */
-#include "serve/http/server.h"
+#include "serve/http/head.h"
+#include "serve/http/mhd.h"
+#include "serve/wire/call.h"
+#include "serve/wire/errors.h"
 
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 typedef struct head {
-    srv_call *call;
+    srv_request *request;
     const char *read; /* the head up to here has been looked at */
     unsigned hosts, lengths, codings;
     const char *length, *coding;
 } head;
 
-static bool malformed(srv_call *call, const char *what) {
-    return srv_call_fail(call, SRV_ERROR_MALFORMED, "%s", what);
+static bool malformed(srv_request *request, const char *what) {
+    return srv_call_fail(&request->call, SRV_ERROR_MALFORMED, "%s", what);
 }
 
 /* ---- The request's target ---- */
 
-void srv_head_target(srv_call *call, const char *target) {
+void srv_head_target(srv_request *request, const char *target) {
     if (target == NULL) target = "";
     size_t path = strcspn(target, "?");
-    call->target = target;
-    call->target_end = target + strlen(target);
-    call->odd_target = strchr(target, ' ') != NULL || memmem(target, path, "%00", 3) != NULL;
+    request->target = target;
+    request->target_end = target + strlen(target);
+    request->odd_target = strchr(target, ' ') != NULL || memmem(target, path, "%00", 3) != NULL;
 }
 
 const char *srv_head_path(const char *path) {
@@ -57,7 +58,7 @@ static bool follows(const char *end, const char *next) {
 
 static bool read_part(head *h, const char *part) {
     if (!follows(h->read, part))
-        return malformed(h->call, "the head has a NUL byte, or a header that goes on in a second line");
+        return malformed(h->request, "the head has a NUL byte, or a header that goes on in a second line");
     h->read = part + strlen(part);
     return true;
 }
@@ -78,20 +79,20 @@ static bool is_token(const char *name) {
 
 static bool take_host(head *h, const char *value) {
     (void)value;
-    return ++h->hosts == 1 || malformed(h->call, "host: there is more than one");
+    return ++h->hosts == 1 || malformed(h->request, "host: there is more than one");
 }
 
 static bool take_length(head *h, const char *value) {
     if (*value == '\0' || value[strspn(value, "0123456789")] != '\0')
-        return malformed(h->call, "content-length: expected digits");
+        return malformed(h->request, "content-length: expected digits");
     if (h->lengths++ > 0 && strcmp(h->length, value) != 0)
-        return malformed(h->call, "content-length: there are two that differ");
+        return malformed(h->request, "content-length: there are two that differ");
     h->length = value;
     return true;
 }
 
 static bool take_coding(head *h, const char *value) {
-    if (h->codings++ > 0) return malformed(h->call, "transfer-encoding: there is more than one");
+    if (h->codings++ > 0) return malformed(h->request, "transfer-encoding: there is more than one");
     h->coding = value;
     return true;
 }
@@ -109,7 +110,8 @@ static enum MHD_Result take_header(void *user, enum MHD_ValueKind kind, const ch
     head *h = user;
     (void)kind;
     if (!is_token(name)) {
-        malformed(h->call, "a header's name has other characters than letters, digits and !#$%&'*+-.^_`|~");
+        malformed(h->request,
+                  "a header's name has other characters than letters, digits and !#$%&'*+-.^_`|~");
         return MHD_NO;
     }
     if (value == NULL || !read_part(h, name) || !read_part(h, value)) return MHD_NO;
@@ -121,30 +123,31 @@ static enum MHD_Result take_header(void *user, enum MHD_ValueKind kind, const ch
 
 static bool check_framing(head *h, const char *version) {
     bool old = strcmp(version, "HTTP/1.0") == 0;
-    if (h->hosts == 0 && !old) return malformed(h->call, "host: HTTP/1.1 asks for this header");
+    if (h->hosts == 0 && !old) return malformed(h->request, "host: HTTP/1.1 asks for this header");
     if (h->coding == NULL) return true;
-    if (h->lengths > 0) return malformed(h->call, "content-length and transfer-encoding exclude each other");
-    if (old) return malformed(h->call, "transfer-encoding: HTTP/1.0 has none");
+    if (h->lengths > 0)
+        return malformed(h->request, "content-length and transfer-encoding exclude each other");
+    if (old) return malformed(h->request, "transfer-encoding: HTTP/1.0 has none");
     if (strcasecmp(h->coding, "chunked") == 0) return true;
-    return srv_call_fail(h->call, SRV_ERROR_NO_CODING,
+    return srv_call_fail(&h->request->call, SRV_ERROR_NO_CODING,
                          "transfer-encoding: expected 'chunked', found '%.100s'", h->coding);
 }
 
-bool srv_head_check(srv_call *call, const char *method, const char *version) {
-    head h = {.call = call, .read = method + strlen(method)};
+bool srv_head_check(srv_request *request, const char *method, const char *version) {
+    head h = {.request = request, .read = method + strlen(method)};
     const union MHD_ConnectionInfo *info =
-        srv_mhd.get_connection_info(call->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    if (call->odd_target || !follows(h.read, call->target) || !follows(call->target_end, version))
-        return malformed(call, "the first line has a NUL byte, or a blank within its path");
+        srv_mhd.get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    if (request->odd_target || !follows(h.read, request->target) || !follows(request->target_end, version))
+        return malformed(request, "the first line has a NUL byte, or a blank within its path");
     h.read = version + strlen(version);
-    srv_mhd.get_connection_values(call->connection, MHD_HEADER_KIND, take_header, &h);
-    if (call->failed || !check_framing(&h, version)) return false;
+    srv_mhd.get_connection_values(request->connection, MHD_HEADER_KIND, take_header, &h);
+    if (request->call.failed || !check_framing(&h, version)) return false;
     return info == NULL || read_part(&h, method + info->header_size - 1);
 }
 
-bool srv_head_check_encoding(srv_call *call) {
-    const char *encoding = srv_header(call, "content-encoding");
+bool srv_head_check_encoding(srv_request *request) {
+    const char *encoding = srv_header(request, "content-encoding");
     if (encoding == NULL || *encoding == '\0' || strcasecmp(encoding, "identity") == 0) return true;
-    return srv_call_fail(call, SRV_ERROR_ENCODED,
+    return srv_call_fail(&request->call, SRV_ERROR_ENCODED,
                          "content-encoding: '%.100s' is not supported: send the body as it is", encoding);
 }

@@ -1,39 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Threads that read long bodies, so that none holds up an HTTP thread, which serves many connections. */
-#include "serve/http/server.h"
+#include "serve/http/helpers.h"
+#include "serve/base/metrics.h"
+#include "serve/http/mhd.h"
+#include "serve/queue/queue.h"
+#include "serve/wire/call.h"
+#include "serve/wire/errors.h"
+#include "serve/wire/run.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 
 struct srv_helpers {
     pthread_mutex_t lock;
     pthread_cond_t more;
-    srv_call *first, *last; /* that wait */
+    srv_request *first, *last; /* that wait */
     bool closed;
     size_t thread_count;
     pthread_t threads[];
 };
 
 /* Whether there is nobody any more to read it for. */
-static bool is_over(srv_call *call) {
-    struct pollfd fd = {.fd = call->from->fd, .events = POLLRDHUP};
+static bool is_over(srv_request *request) {
+    struct pollfd fd = {.fd = request->from->fd, .events = POLLRDHUP};
     int64_t now = srv_now();
-    srv_model_metrics *metrics = &call->server->slots[0].metrics;
+    srv_model_metrics *metrics = &request->server->service.slots[0].metrics;
     if (poll(&fd, 1, 0) > 0 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) {
         srv_count(&metrics->rejected[SRV_CLIENT_GONE], 1);
-        srv_call_fail(call, SRV_ERROR_GONE, "the client closed the connection");
-    } else if (now > call->job.deadline) {
+        srv_call_fail(&request->call, SRV_ERROR_GONE, "the client closed the connection");
+    } else if (now > request->call.job.deadline) {
         srv_count(&metrics->rejected[SRV_DEADLINE], 1);
-        srv_call_fail(call, SRV_ERROR_TIMEOUT, "the request waited %.0f ms, its time limit",
-                      (double)(now - call->started) * 1e-6);
+        srv_call_fail(&request->call, SRV_ERROR_TIMEOUT, "the request waited %.0f ms, its time limit",
+                      (double)(now - request->started) * 1e-6);
     }
-    return call->failed;
+    return request->call.failed;
 }
 
-static void help(srv_call *call) {
-    struct MHD_Connection *connection = call->connection;
-    if (!is_over(call) && srv_call_run(call)) return; /* the queue has it, and wakes the connection */
+static void help(srv_request *request) {
+    struct MHD_Connection *connection = request->connection;
+    if (!is_over(request) && srv_call_run(&request->call))
+        return; /* the queue has it, and wakes the connection */
     srv_mhd.resume_connection(connection);
 }
 
@@ -44,12 +52,12 @@ static void *work(void *user) {
     pthread_mutex_lock(&helpers->lock);
     for (;;) {
         while (helpers->first == NULL && !helpers->closed) pthread_cond_wait(&helpers->more, &helpers->lock);
-        srv_call *call = helpers->first;
-        if (call == NULL) break;
-        helpers->first = call->behind;
+        srv_request *request = helpers->first;
+        if (request == NULL) break;
+        helpers->first = request->behind;
         if (helpers->first == NULL) helpers->last = NULL;
         pthread_mutex_unlock(&helpers->lock);
-        help(call);
+        help(request);
         pthread_mutex_lock(&helpers->lock);
     }
     pthread_mutex_unlock(&helpers->lock);
@@ -81,11 +89,11 @@ void srv_helpers_close(srv_helpers *helpers) {
     free(helpers);
 }
 
-void srv_helpers_put(srv_helpers *helpers, srv_call *call) {
+void srv_helpers_put(srv_helpers *helpers, srv_request *request) {
     pthread_mutex_lock(&helpers->lock);
-    call->behind = NULL;
-    *(helpers->last != NULL ? &helpers->last->behind : &helpers->first) = call;
-    helpers->last = call;
+    request->behind = NULL;
+    *(helpers->last != NULL ? &helpers->last->behind : &helpers->first) = request;
+    helpers->last = request;
     pthread_cond_signal(&helpers->more);
     pthread_mutex_unlock(&helpers->lock);
 }

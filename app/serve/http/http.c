@@ -1,13 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0
- * libmicrohttpd's callbacks. A call begins with the request's first line, reads its body, perhaps waits for
+ * libmicrohttpd's callbacks. A request begins with the request's first line, reads its body, perhaps waits for
  * the queue (its connection suspended), and ends when the answer is sent. */
-#include "serve/http/server.h"
+#include "serve/http/http.h"
+#include "serve/base/memory.h"
+#include "serve/base/metrics.h"
+#include "serve/base/options.h"
+#include "serve/base/out.h"
+#include "serve/http/cors.h"
+#include "serve/http/head.h"
+#include "serve/http/helpers.h"
+#include "serve/http/keys.h"
+#include "serve/http/log.h"
+#include "serve/http/mhd.h"
+#include "serve/http/request.h"
+#include "serve/queue/queue.h"
+#include "serve/queue/service.h"
+#include "serve/wire/call.h"
+#include "serve/wire/error_body.h"
+#include "serve/wire/errors.h"
+#include "serve/wire/routes.h"
+#include "serve/wire/run.h"
 
 #include <errno.h>
 #include <linux/tcp.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <stddef.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -42,16 +63,16 @@ static srv_connection *connection_open(srv_server *server, struct MHD_Connection
     }
     struct epoll_event end = {.events = EPOLLRDHUP | EPOLLET};
     from->fd = info->connect_fd;
-    from->call.body = (srv_out){.memory = server->options->budget, .use = SRV_USE_BODIES};
-    from->call.answer = (srv_out){.memory = server->options->budget, .use = SRV_USE_ANSWERS};
-    from->call.json.memory = server->options->budget;
+    from->request.call.body = (srv_out){.memory = server->service.options->budget, .use = SRV_USE_BODIES};
+    from->request.call.answer = (srv_out){.memory = server->service.options->budget, .use = SRV_USE_ANSWERS};
+    from->request.call.json.memory = server->service.options->budget;
     setsockopt(from->fd, SOL_SOCKET, SO_SNDBUF, &(int){SEND_BUFFER}, sizeof(int));
     set_stage(from, -1);
     epoll_ctl(server->ends_fd, EPOLL_CTL_ADD, from->fd, &end);
     pthread_mutex_lock(&server->connection_lock);
     bool first = server->connections == NULL;
-    from->excess = server->connection_count++ >= (size_t)server->connection_limit;
-    if (from->excess) srv_count(&server->slots[0].metrics.rejected[SRV_CONNECTIONS], 1);
+    from->excess = atomic_fetch_add(&server->service.connections, 1) >= (size_t)server->connection_limit;
+    if (from->excess) srv_count(&server->service.slots[0].metrics.rejected[SRV_CONNECTIONS], 1);
     from->next = server->connections;
     if (from->next != NULL) from->next->previous = from;
     server->connections = from;
@@ -64,9 +85,9 @@ static void connection_close(srv_server *server, srv_connection *from) {
     pthread_mutex_lock(&server->connection_lock);
     *(from->previous != NULL ? &from->previous->next : &server->connections) = from->next;
     if (from->next != NULL) from->next->previous = from->previous;
-    server->connection_count--;
+    atomic_fetch_sub(&server->service.connections, 1);
     pthread_mutex_unlock(&server->connection_lock);
-    srv_call_free(&from->call);
+    srv_call_free(&from->request.call);
     free(from);
 }
 
@@ -106,8 +127,8 @@ static int64_t begun(srv_connection *at, int64_t now) {
 }
 
 static bool is_too_slow(const srv_server *server, srv_connection *at, int64_t now) {
-    int64_t busy = server->options->read_timeout * second, since = atomic_load(&at->since);
-    int64_t quiet = at->excess ? second : busy + server->options->idle_timeout * second;
+    int64_t busy = server->service.options->read_timeout * second, since = atomic_load(&at->since);
+    int64_t quiet = at->excess ? second : busy + server->service.options->idle_timeout * second;
     int stage = atomic_load(&at->stage);
     if (stage == SRV_WAITING) return false;
     if (stage >= 0) return now - since >= busy;
@@ -145,9 +166,9 @@ size_t srv_http_watch(srv_server *server) {
         if (slow) refuse_silent(at);
         set_stage(at, atomic_load(&at->stage)); /* not again right away */
         shutdown(at->fd, SHUT_RDWR);
-        if (slow && !at->excess) srv_count(&server->slots[0].metrics.rejected[SRV_SLOW_CLIENT], 1);
+        if (slow && !at->excess) srv_count(&server->service.slots[0].metrics.rejected[SRV_SLOW_CLIENT], 1);
     }
-    size_t count = server->connection_count;
+    size_t count = atomic_load(&server->service.connections);
     pthread_mutex_unlock(&server->connection_lock);
     return count;
 }
@@ -170,7 +191,23 @@ size_t srv_http_waiting(srv_server *server) {
     return count;
 }
 
-/* ---- A call's beginning and end ---- */
+/* ---- A request's beginning and end ---- */
+
+static srv_request *request_of(srv_job *job) {
+    return (srv_request *)((char *)job - offsetof(srv_request, call.job));
+}
+
+static void hold(srv_job *job) {
+    srv_request *request = request_of(job);
+    if (request->helped) return; /* its connection is suspended already */
+    request->stage = SRV_WAITING;
+    atomic_store(&request->from->stage, SRV_WAITING);
+    srv_mhd.suspend_connection(request->connection);
+}
+
+static void done(srv_job *job) {
+    srv_mhd.resume_connection(request_of(job)->connection);
+}
 
 static srv_connection *connection_of(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info =
@@ -182,42 +219,47 @@ static void *on_first_line(void *user, const char *uri, struct MHD_Connection *c
     srv_server *server = user;
     srv_connection *from = connection_of(connection);
     if (from == NULL) return NULL;
-    srv_call *call = &from->call;
-    call->server = server;
-    call->connection = connection;
-    call->from = from;
-    call->started = srv_now();
-    srv_head_target(call, uri);
-    atomic_fetch_add(&server->in_flight, 1);
+    srv_request *request = &from->request;
+    request->server = server;
+    request->call.service = &server->service;
+    request->call.job.fd = from->fd;
+    request->call.job.hold = hold;
+    request->call.job.done = done;
+    request->connection = connection;
+    request->from = from;
+    request->started = srv_now();
+    srv_head_target(request, uri);
+    atomic_fetch_add(&server->service.in_flight, 1);
     set_stage(from, SRV_READING);
-    return call;
+    return request;
 }
 
-static void count_request(srv_call *call) {
-    srv_server *server = call->server;
+static void count_request(srv_request *request) {
+    srv_call *call = &request->call;
+    srv_server *server = request->server;
     size_t route = call->route != NULL ? (size_t)(call->route - srv_routes) : srv_route_count;
     if (call->status > 0 && call->status < SRV_CODES)
-        srv_count(&server->requests[route * SRV_CODES + call->status], 1);
+        srv_count(&server->service.requests[route * SRV_CODES + call->status], 1);
     if (call->job.items != NULL && call->engine != NULL && call->status == 200)
         srv_observe(call->engine->queue.metrics, SRV_DURATION,
-                    (unsigned long long)(call->answered - call->started));
+                    (unsigned long long)(call->answered - request->started));
 }
 
 static void on_completed(void *user, struct MHD_Connection *connection, void **context,
                          enum MHD_RequestTerminationCode code) {
-    srv_call *call = *context;
+    srv_request *request = *context;
     (void)user;
     (void)connection;
     (void)code;
-    if (call == NULL) return;
-    srv_server *server = call->server;
-    call->from->used = true;
-    count_request(call);
-    if (server->log != NULL) srv_log_call(server->log, call, srv_header(call, "traceparent"));
-    set_stage(call->from, -1);
-    srv_call_reset(call);
+    if (request == NULL) return;
+    srv_server *server = request->server;
+    request->from->used = true;
+    count_request(request);
+    if (server->log != NULL) srv_log_call(server->log, request, srv_header(request, "traceparent"));
+    set_stage(request->from, -1);
+    srv_request_reset(request);
     *context = NULL;
-    atomic_fetch_sub(&server->in_flight, 1);
+    atomic_fetch_sub(&server->service.in_flight, 1);
 }
 
 /* ---- The answer ---- */
@@ -256,11 +298,12 @@ static char *put_time(char *to, const char *name, int64_t ns) {
     return put_number(to, part % 10);
 }
 
-/* Text Embeddings Inference's headers are whole milliseconds; Server-Timing has fractions. */
-static void add_times(struct MHD_Response *response, const srv_call *call) {
+/* Text Embeddings Inference's headers are in whole milliseconds; Server-Timing has fractions. */
+static void add_times(struct MHD_Response *response, const srv_request *request) {
+    const srv_call *call = &request->call;
     char text[256];
     int64_t queue = call->job.taken - call->job.queued, run = call->job.finished - call->job.taken;
-    int64_t total = call->answered - call->started, million = 1000000;
+    int64_t total = call->answered - request->started, million = 1000000;
     if (call->job.items == NULL || call->failed) return;
     add_number(response, "x-compute-time", (call->encode_time + run) / million);
     add_number(response, "x-compute-tokens", (int64_t)call->tokens);
@@ -277,7 +320,8 @@ static void add_times(struct MHD_Response *response, const srv_call *call) {
     add(response, "server-timing", text);
 }
 
-static void add_headers(struct MHD_Response *response, srv_call *call) {
+static void add_headers(struct MHD_Response *response, srv_request *request) {
+    const srv_call *call = &request->call;
     add(response, "content-type", call->content_type);
     add(response, "x-request-id", call->request_id);
     if (call->policy != NULL) {
@@ -285,18 +329,18 @@ static void add_headers(struct MHD_Response *response, srv_call *call) {
         add(response, "x-content-type-options", "nosniff");
         add(response, "referrer-policy", "no-referrer");
     }
-    if (call->failed && (call->error == SRV_ERROR_OVERLOADED || call->from->excess)) {
+    if (call->failed && (call->error == SRV_ERROR_OVERLOADED || request->from->excess)) {
         double wait = call->wait > 0.001 ? call->wait : 0.001;
         add_number(response, "retry-after", (int64_t)(wait + 0.999));
         add_number(response, "retry-after-ms", (int64_t)(wait * 1e3 + 0.999));
     }
     if (call->failed && call->error == SRV_ERROR_UNAUTHORIZED) add(response, "www-authenticate", "Bearer");
-    if (call->allow != NULL) add(response, "allow", call->allow);
+    if (request->allow != NULL) add(response, "allow", request->allow);
     if (call->failed && call->error == SRV_ERROR_ENCODED) add(response, "accept-encoding", "identity");
-    if (srv_server_leaving(call->server) || call->from->excess || call->unframed)
+    if (srv_service_leaving(&request->server->service) || request->from->excess || request->unframed)
         add(response, "connection", "close");
-    srv_cors_headers(call, response);
-    add_times(response, call);
+    srv_cors_headers(request, response);
+    add_times(response, request);
 }
 
 /* The client has taken so many bytes more: `since` moves on by the time that the least rate has for them, and
@@ -308,7 +352,8 @@ static void note_taken(srv_connection *from, size_t bytes) {
 
 /* Gives libmicrohttpd the next bytes, and writes the next part when there are none. */
 static ssize_t give(void *user, uint64_t position, char *to, size_t most) {
-    srv_call *call = user;
+    srv_request *request = user;
+    srv_call *call = &request->call;
     srv_writing *writing = &call->writing;
     (void)position;
     if (writing->taken == call->answer.length && !writing->whole) {
@@ -320,42 +365,44 @@ static ssize_t give(void *user, uint64_t position, char *to, size_t most) {
     if (n == 0) return MHD_CONTENT_READER_END_OF_STREAM;
     memcpy(to, call->answer.data + writing->taken, n);
     writing->taken += n;
-    call->sent += n;
-    note_taken(call->from, n);
+    request->sent += n;
+    note_taken(request->from, n);
     return (ssize_t)n;
 }
 
 /* Libmicrohttpd reads the call's memory, which stays until the request is completed. */
-static struct MHD_Response *make_response(srv_call *call) {
+static struct MHD_Response *make_response(srv_request *request) {
+    srv_call *call = &request->call;
     enum { BLOCK = 16 << 10 };
     void *data = call->answer.data;
     const char *words = call->failed ? srv_call_last_words(call) : "";
     if (!call->writing.whole)
-        return srv_mhd.create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, give, call, NULL);
-    call->sent = data != NULL ? call->answer.length : strlen(words);
+        return srv_mhd.create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, give, request, NULL);
+    request->sent = data != NULL ? call->answer.length : strlen(words);
     if (data == NULL) data = (void *)(uintptr_t)words;
-    return srv_mhd.create_response_from_buffer(call->sent, data, MHD_RESPMEM_PERSISTENT);
+    return srv_mhd.create_response_from_buffer(request->sent, data, MHD_RESPMEM_PERSISTENT);
 }
 
-static enum MHD_Result reply(srv_call *call) {
-    struct MHD_Response *response = make_response(call);
+static enum MHD_Result reply(srv_request *request) {
+    struct MHD_Response *response = make_response(request);
     if (response == NULL) return MHD_NO;
-    add_headers(response, call);
-    set_stage(call->from, SRV_ANSWERING);
-    enum MHD_Result result = srv_mhd.queue_response(call->connection, call->status, response);
+    add_headers(response, request);
+    set_stage(request->from, SRV_ANSWERING);
+    enum MHD_Result result = srv_mhd.queue_response(request->connection, request->call.status, response);
     srv_mhd.destroy_response(response);
     return result;
 }
 
-static enum MHD_Result answer(srv_call *call) {
-    srv_call_answer(call);
-    return reply(call);
+static enum MHD_Result answer(srv_request *request) {
+    srv_call_answer(&request->call);
+    return reply(request);
 }
 
 /* ---- The head ---- */
 
-static void name_request(srv_call *call) {
-    const char *given = srv_header(call, "x-request-id");
+static void name_request(srv_request *request) {
+    srv_call *call = &request->call;
+    const char *given = srv_header(request, "x-request-id");
     size_t length = given != NULL ? strlen(given) : 0;
     bool plain = length > 0 && length < sizeof call->request_id;
     for (size_t i = 0; plain && i < length; i++) plain = given[i] > ' ' && given[i] < 0x7F;
@@ -363,28 +410,29 @@ static void name_request(srv_call *call) {
         memcpy(call->request_id, given, length + 1);
         return;
     }
-    uint64_t id = call->server->id_seed + atomic_fetch_add(&call->server->next_id, 1);
+    uint64_t id = request->server->id_seed + atomic_fetch_add(&request->server->next_id, 1);
     id = (id ^ id >> 31) * UINT64_C(0xD6E8FEB86659FD93);
     id ^= id >> 32;
     for (int i = 0; i < 16; i++) call->request_id[i] = "0123456789abcdef"[id >> (60 - 4 * i) & 15];
 }
 
-static bool is_allowed(srv_call *call) {
-    srv_server *server = call->server;
-    const char *given = srv_header(call, "authorization");
-    if (server->options->keys_path == NULL || call->route->open) return true;
+static bool is_allowed(srv_request *request) {
+    srv_call *call = &request->call;
+    srv_server *server = request->server;
+    const char *given = srv_header(request, "authorization");
+    if (server->service.options->keys_path == NULL || call->route->open) return true;
     if (given != NULL && strncasecmp(given, "Bearer ", 7) == 0) {
-        pthread_mutex_lock(&server->lock);
+        pthread_mutex_lock(&server->service.lock);
         bool known = srv_keys_match(server->keys, given + 7);
-        pthread_mutex_unlock(&server->lock);
+        pthread_mutex_unlock(&server->service.lock);
         if (known) return true;
     }
     return srv_call_fail(call, SRV_ERROR_UNAUTHORIZED, "an API key is needed: Authorization: Bearer KEY");
 }
 
-static bool find_route(srv_call *call, const char *method, const char *path) {
+static bool find_route(srv_request *request, const char *method, const char *path) {
+    srv_call *call = &request->call;
     call->path = path;
-    call->method = method;
     int index = srv_route_find(method, path, &call->model, &call->version);
     if (index >= 0) call->route = &srv_routes[index];
     if (index >= 0) return true;
@@ -393,82 +441,88 @@ static bool find_route(srv_call *call, const char *method, const char *path) {
     srv_slice unused[2];
     bool gets = srv_route_find("GET", path, &unused[0], &unused[1]) >= 0;
     bool posts = srv_route_find("POST", path, &unused[0], &unused[1]) >= 0;
-    call->allow = gets ? posts ? "GET, HEAD, POST" : "GET, HEAD" : "POST";
-    return srv_call_fail(call, SRV_ERROR_NO_METHOD, "this path takes %s", call->allow);
+    request->allow = gets ? posts ? "GET, HEAD, POST" : "GET, HEAD" : "POST";
+    return srv_call_fail(call, SRV_ERROR_NO_METHOD, "this path takes %s", request->allow);
 }
 
 /* The length that the head promises, at most LLONG_MAX; 0 when it does not say. */
-static unsigned long long promised_length(srv_call *call) {
-    const char *length = srv_header(call, "content-length");
+static unsigned long long promised_length(srv_request *request) {
+    const char *length = srv_header(request, "content-length");
     return length != NULL ? strtoull(length, NULL, 10) : 0;
 }
 
-static bool too_large(srv_call *call, unsigned long long length) {
-    long most = call->server->options->body;
+static bool too_large(srv_request *request, unsigned long long length) {
+    long most = request->server->service.options->body;
     if (length <= (unsigned long long)most) return true;
-    return srv_call_fail(call, SRV_ERROR_TOO_LARGE, "the body has %llu bytes or more: payload_limit is %ld",
-                         length, most);
+    return srv_call_fail(&request->call, SRV_ERROR_TOO_LARGE,
+                         "the body has %llu bytes or more: payload_limit is %ld", length, most);
 }
 
-static bool accept_head(srv_call *call, const char *method, const char *path, const char *version) {
-    call->unframed = !srv_head_check(call, method, version);
-    if (call->unframed) return false;
-    if (call->from->excess) {
+static bool accept_head(srv_request *request, const char *method, const char *path, const char *version) {
+    srv_call *call = &request->call;
+    request->unframed = !srv_head_check(request, method, version);
+    if (request->unframed) return false;
+    if (request->from->excess) {
         call->wait = 1;
         return srv_call_fail(call, SRV_ERROR_UNHEALTHY, "max_connections, which is %ld, are open",
-                             call->server->connection_limit);
+                             request->server->connection_limit);
     }
-    return find_route(call, method, srv_head_path(path)) && is_allowed(call) &&
-           (call->route->read == NULL || srv_head_check_encoding(call)) &&
-           too_large(call, promised_length(call));
+    return find_route(request, method, srv_head_path(path)) && is_allowed(request) &&
+           (call->route->read == NULL || srv_head_check_encoding(request)) &&
+           too_large(request, promised_length(request));
 }
 
 /* A browser asks before it sends what a page wants to: it needs no key, and there is nothing to compute. */
-static enum MHD_Result answer_browser(srv_call *call) {
+static enum MHD_Result answer_browser(srv_request *request) {
+    srv_call *call = &request->call;
     static char empty[] = "";
     struct MHD_Response *response = srv_mhd.create_response_from_buffer(0, empty, MHD_RESPMEM_PERSISTENT);
     if (response == NULL) return MHD_NO;
-    srv_cors_allow(call, response);
+    srv_cors_allow(request, response);
     add(response, "x-request-id", call->request_id);
     call->failed = false;
     call->status = 204;
-    set_stage(call->from, SRV_ANSWERING);
-    enum MHD_Result result = srv_mhd.queue_response(call->connection, call->status, response);
+    set_stage(request->from, SRV_ANSWERING);
+    enum MHD_Result result = srv_mhd.queue_response(request->connection, call->status, response);
     srv_mhd.destroy_response(response);
     return result;
 }
 
-static enum MHD_Result begin(srv_call *call, const char *method, const char *path, const char *version) {
-    const char *expect = srv_header(call, "expect");
-    name_request(call);
-    call->method = method;
-    call->path = path;
-    call->stage = SRV_READING;
-    call->begun = true;
-    set_stage(call->from, SRV_READING); /* the body has its own time */
-    if (accept_head(call, method, path, version)) return MHD_YES;
-    if (!call->unframed && !call->from->excess && srv_cors_asks(call, method)) return answer_browser(call);
-    call->stage = SRV_REFUSING;
-    bool at_once = call->unframed || expect != NULL || promised_length(call) > SWALLOWED;
-    return at_once ? answer(call) : MHD_YES;
+static enum MHD_Result begin(srv_request *request, const char *method, const char *path,
+                             const char *version) {
+    const char *expect = srv_header(request, "expect"), *accept = srv_header(request, "accept");
+    name_request(request);
+    request->call.path = path;
+    request->call.wants_page = accept != NULL && strstr(accept, "text/html") != NULL;
+    request->stage = SRV_READING;
+    request->begun = true;
+    set_stage(request->from, SRV_READING); /* the body has its own time */
+    if (accept_head(request, method, path, version)) return MHD_YES;
+    if (!request->unframed && !request->from->excess && srv_cors_asks(request, method))
+        return answer_browser(request);
+    request->stage = SRV_REFUSING;
+    bool at_once = request->unframed || expect != NULL || promised_length(request) > SWALLOWED;
+    return at_once ? answer(request) : MHD_YES;
 }
 
 /* ---- The body ---- */
 
-static void take_body(srv_call *call, const char *data, size_t size) {
-    call->received += size;
-    if (call->stage == SRV_REFUSING || call->route->read == NULL) return;
-    bool fits = too_large(call, call->body.length + size);
+static void take_body(srv_request *request, const char *data, size_t size) {
+    srv_call *call = &request->call;
+    request->received += size;
+    if (request->stage == SRV_REFUSING || call->route->read == NULL) return;
+    bool fits = too_large(request, call->body.length + size);
     if (fits) srv_out_bytes(&call->body, data, size);
     if (call->body.failed) srv_call_no_memory(call, call->body.over);
     if (!call->failed) return;
-    call->stage = SRV_REFUSING;
+    request->stage = SRV_REFUSING;
     srv_out_free(&call->body);
 }
 
 /* The binary tensor extension: the head says where the JSON ends. A NUL gets in between. */
-static bool split_body(srv_call *call) {
-    const char *given = srv_header(call, "inference-header-content-length");
+static bool split_body(srv_request *request) {
+    srv_call *call = &request->call;
+    const char *given = srv_header(request, "inference-header-content-length");
     char *end = NULL;
     if (given == NULL) return true;
     unsigned long long length = strtoull(given, &end, 10);
@@ -486,45 +540,47 @@ static bool split_body(srv_call *call) {
 }
 
 /* To a helper: it may be gone on before this returns. */
-static void hand_over(srv_call *call) {
-    call->helped = true;
-    call->stage = SRV_WAITING;
-    atomic_store(&call->from->stage, SRV_WAITING);
-    srv_mhd.suspend_connection(call->connection);
-    srv_helpers_put(call->server->helpers, call);
+static void hand_over(srv_request *request) {
+    request->helped = true;
+    request->stage = SRV_WAITING;
+    atomic_store(&request->from->stage, SRV_WAITING);
+    srv_mhd.suspend_connection(request->connection);
+    srv_helpers_put(request->server->helpers, request);
 }
 
-static enum MHD_Result finish_body(srv_call *call) {
-    if (call->stage == SRV_REFUSING || call->route->read == NULL) return answer(call);
+static enum MHD_Result finish_body(srv_request *request) {
+    srv_call *call = &request->call;
+    if (request->stage == SRV_REFUSING || call->route->read == NULL) return answer(request);
     if (!srv_out_reserve(&call->body, 2)) {
         srv_call_no_memory(call, call->body.over);
-        return answer(call);
+        return answer(request);
     }
     call->body.data[call->body.length] = '\0';
-    call->stage = SRV_ANSWERING;
-    set_stage(call->from, SRV_ANSWERING); /* a client may close its side now */
-    if (!srv_call_deadline(call, srv_now()) || !split_body(call)) return answer(call);
+    request->stage = SRV_ANSWERING;
+    set_stage(request->from, SRV_ANSWERING); /* a client may close its side now */
+    const char *limit = srv_header(request, "x-queue-timeout-ms");
+    if (!srv_call_deadline(call, limit, srv_now()) || !split_body(request)) return answer(request);
     if (call->body.length > LONG_BODY) {
-        hand_over(call);
+        hand_over(request);
         return MHD_YES;
     }
-    return srv_call_run(call) ? MHD_YES : answer(call);
+    return srv_call_run(call) ? MHD_YES : answer(request);
 }
 
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *path,
                                   const char *method, const char *version, const char *data, size_t *size,
                                   void **context) {
-    srv_call *call = *context;
+    srv_request *request = *context;
     (void)user;
     (void)connection;
-    if (call == NULL) return MHD_NO; /* out of memory: the connection is closed */
-    if (!call->begun) return begin(call, method, path, version);
+    if (request == NULL) return MHD_NO; /* out of memory: the connection is closed */
+    if (!request->begun) return begin(request, method, path, version);
     if (*size > 0) {
-        take_body(call, data, *size);
+        take_body(request, data, *size);
         *size = 0;
-        return call->received <= SWALLOWED ? MHD_YES : MHD_NO;
+        return request->received <= SWALLOWED ? MHD_YES : MHD_NO;
     }
-    return call->stage == SRV_WAITING ? answer(call) : finish_body(call);
+    return request->stage == SRV_WAITING ? answer(request) : finish_body(request);
 }
 
 /* ---- Starting ---- */
@@ -536,7 +592,7 @@ static void on_log(void *user, const char *format, va_list args) {
 }
 
 retort_status srv_http_start(srv_server *server, retort_error *err) {
-    const srv_options *options = server->options;
+    const srv_options *options = server->service.options;
     server->helpers = srv_helpers_open((size_t)options->http_threads);
     unsigned pool = options->http_threads > 1 ? (unsigned)options->http_threads : 0;
     unsigned connections = (unsigned)(server->connection_limit + server->excess_limit);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * API keys: a file with one a line; empty lines and lines of "#" are passed over. */
-#include "serve/http/server.h"
+#include "serve/http/keys.h"
+#include "serve/base/out.h"
+#include "serve/queue/queue.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

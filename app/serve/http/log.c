@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The access log: a line of JSON a request. A thread of its own writes, so that a slow disk or a stopped
  * reader holds up no request. Lines are written whole; those that find no room are left out, and counted. */
-#include "serve/http/server.h"
+#include "serve/http/log.h"
+#include "serve/base/out.h"
+#include "serve/queue/queue.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,13 +31,9 @@ struct srv_log {
     srv_out waiting;
     bool sleeping;
     atomic_bool closed;
-    atomic_ullong lost; /* lines, altogether */
+    atomic_ullong *lost; /* lines, altogether */
     unsigned long long told;
 };
-
-unsigned long long srv_log_lost(const srv_log *log) {
-    return log != NULL ? atomic_load(&log->lost) : 0;
-}
 
 static size_t count_lines(const char *data, size_t length) {
     size_t count = 0;
@@ -89,9 +89,9 @@ static void write_all(srv_log *log, const srv_out *lines) {
     for (size_t at = 0, n; at < lines->length; at += n) {
         n = group_length(lines->data + at, lines->length - at);
         size_t kept = put(log, lines->data + at, n);
-        atomic_fetch_add(&log->lost, count_lines(lines->data + at + kept, n - kept));
+        atomic_fetch_add(log->lost, count_lines(lines->data + at + kept, n - kept));
     }
-    unsigned long long lost = atomic_load(&log->lost);
+    unsigned long long lost = atomic_load(log->lost);
     if (lost == log->told) return;
     int length = snprintf(text, sizeof text, "{\"event\":\"lines_lost\",\"count\":%llu}\n", lost - log->told);
     if (put(log, text, (size_t)length) == (size_t)length) log->told = lost;
@@ -148,11 +148,12 @@ void srv_log_reopen(srv_log *log) {
     pthread_mutex_unlock(&log->lock);
 }
 
-retort_status srv_log_open(srv_log **out, const char *path, retort_error *err) {
+retort_status srv_log_open(srv_log **out, const char *path, atomic_ullong *lost, retort_error *err) {
     srv_log *log = calloc(1, sizeof *log);
     if (log == NULL) return fail(err, path, "out of memory");
     log->own = strcmp(path, "-") != 0;
     log->path = path;
+    log->lost = lost;
     atomic_init(&log->next, -1);
     log->fd = log->own ? open_file(path) : STDOUT_FILENO;
     if (log->fd < 0) {
@@ -206,33 +207,35 @@ static void write_time(srv_out *out) {
     srv_out_format(out, "{\"time\":\"%s.%06ldZ\"", text, now.tv_nsec / 1000);
 }
 
-static void write_line(srv_out *out, const srv_call *call, const char *traceparent) {
-    const srv_job *job = &call->job;
+static void write_line(srv_out *out, const srv_request *request, const char *traceparent) {
+    const srv_job *job = &request->call.job;
     write_time(out);
-    write_text(out, "request_id", call->request_id);
+    write_text(out, "request_id", request->call.request_id);
     write_text(out, "traceparent", traceparent);
-    write_text(out, "method", call->route != NULL ? call->route->method : NULL);
-    write_text(out, "path", call->path);
+    write_text(out, "method", request->call.route != NULL ? request->call.route->method : NULL);
+    write_text(out, "path", request->call.path);
     srv_out_format(out, ",\"status\":%u,\"bytes_in\":%zu,\"bytes_out\":%zu,\"duration_us\":%lld",
-                   call->status, call->received, call->sent, (long long)(srv_now() - call->started) / 1000);
-    if (call->engine != NULL) write_text(out, "model", call->engine->name);
+                   request->call.status, request->received, request->sent,
+                   (long long)(srv_now() - request->started) / 1000);
+    if (request->call.engine != NULL) write_text(out, "model", request->call.engine->name);
     if (job->items != NULL) {
         srv_out_format(out, ",\"texts\":%zu,\"tokens\":%zu,\"queue_us\":%lld,\"inference_us\":%lld",
-                       call->ask.count, call->tokens, (long long)(job->taken - job->queued) / 1000,
+                       request->call.ask.count, request->call.tokens,
+                       (long long)(job->taken - job->queued) / 1000,
                        (long long)(job->finished - job->taken) / 1000);
     }
-    if (call->failed) write_text(out, "error", call->what);
+    if (request->call.failed) write_text(out, "error", request->call.what);
     srv_out_text(out, "}\n");
 }
 
-void srv_log_call(srv_log *log, const srv_call *call, const char *traceparent) {
+void srv_log_call(srv_log *log, const srv_request *request, const char *traceparent) {
     pthread_mutex_lock(&log->lock);
     size_t before = log->waiting.length;
-    if (before <= WAITING_BYTES) write_line(&log->waiting, call, traceparent);
+    if (before <= WAITING_BYTES) write_line(&log->waiting, request, traceparent);
     if (log->waiting.failed || before > WAITING_BYTES) {
         log->waiting.length = before;
         log->waiting.failed = false;
-        atomic_fetch_add(&log->lost, 1);
+        atomic_fetch_add(log->lost, 1);
     }
     if (log->sleeping) pthread_cond_signal(&log->more);
     pthread_mutex_unlock(&log->lock);

@@ -2,7 +2,6 @@
 #include "serve/http/mhd.h"
 
 #include <dlfcn.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 

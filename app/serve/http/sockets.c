@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where the server listens, and systemd's two protocols: sockets handed over, states told. */
-#include "serve/http/server.h"
+#include "serve/http/sockets.h"
+#include "serve/base/options.h"
+#include "serve/queue/queue.h"
 
 #include <errno.h>
 #include <netdb.h>
-#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -68,7 +70,7 @@ static int listen_at(const struct addrinfo *at, bool reuse_port) {
 }
 
 static retort_status listen_tcp(srv_server *server, retort_error *err) {
-    const srv_options *options = server->options;
+    const srv_options *options = server->service.options;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
                     *found = NULL;
     char port[16], where[300];
@@ -86,7 +88,8 @@ static retort_status listen_tcp(srv_server *server, retort_error *err) {
 retort_status srv_listen(srv_server *server, retort_error *err) {
     server->listen_fd = -1;
     if (take_given(server)) return RETORT_OK;
-    if (server->options->unix_path != NULL) return listen_unix(server, server->options->unix_path, err);
+    if (server->service.options->unix_path != NULL)
+        return listen_unix(server, server->service.options->unix_path, err);
     return listen_tcp(server, err);
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "serve/queue/engine.h"
+#include "serve/queue/texts.h"
 
 #include <math.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -113,8 +115,11 @@ static retort_status run_rows(srv_worker *w) {
 static retort_status run(srv_worker *w) {
     retort_status status = RETORT_NOMEM;
     if (srv_engine_has_rows(w->engine)) return run_rows(w);
+    const srv_engine *engine = w->engine;
+    const srv_text_runner runner = {engine->model, &engine->info, w->session, engine->options->budget,
+                                    engine->options->no_op};
     for (size_t i = 0; i < w->batch.count; i++) {
-        w->batch.answers[i] = srv_text_run(w->engine, w->session, w->batch.rows[i], &status);
+        w->batch.answers[i] = srv_text_run(&runner, w->batch.rows[i], &status);
     }
     return status;
 }
@@ -147,7 +152,7 @@ static void *work(void *user) {
         retort_status status = run(w);
         atomic_store(&w->running, 0);
         note_failures(w, status);
-        srv_queue_finish(&w->engine->queue, &w->batch, retort_status_text(status));
+        srv_queue_finish(&w->engine->queue, &w->batch, status);
     }
     return NULL;
 }

@@ -3,12 +3,17 @@
 #ifndef SERVE_ENGINE_H
 #define SERVE_ENGINE_H
 
+#include "retort.h"
+#include "serve/base/metrics.h"
+#include "serve/base/options.h"
 #include "serve/queue/queue.h"
-#include "serve/serve.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 typedef struct srv_engine srv_engine;
 
-/* A loaded model's states. With its last user a retired one goes: srv_free_retired. */
+/* A loaded model's states. A retired one is closed when nobody uses it any more: srv_service_free_retired. */
 typedef enum srv_model_state {
     SRV_MODEL_LOADING, /* being loaded and warmed up; nobody else sees it */
     SRV_MODEL_SERVING, /* requests are given to it */
@@ -74,17 +79,10 @@ bool srv_engine_unused(srv_engine *engine);
 static inline bool srv_engine_has_rows(const srv_engine *engine) {
     return engine->info.task == RETORT_TASK_CLASSIFY || engine->info.task == RETORT_TASK_EMBED;
 }
-/* texts.c: the row of a text of the other tasks, and its answer: JSON, NUL-terminated, or srv_spans where
- * they were asked for, or "!" and what is wrong with the text; its bytes are the row's. NULL and *why when it
- * cannot be run: RETORT_LIMIT when the budget has no room for the answer. */
-struct srv_ask;
-typedef struct srv_spans {
-    char mark; /* ' ' */
-    size_t count;
-    retort_span items[];
-} srv_spans;
-srv_row *srv_text_row(const struct srv_ask *ask, const retort_text *text, size_t tokens);
-char *srv_text_run(srv_engine *engine, retort_session *session, srv_row *row, retort_status *why);
+/* Whether the Open Inference Protocol's infer has outputs for it. */
+static inline bool srv_engine_infers(const srv_engine *engine) {
+    return srv_engine_has_rows(engine) || engine->info.task == RETORT_TASK_TAG;
+}
 
 /* NULL when out of memory. */
 srv_encoder *srv_engine_encoder(srv_engine *engine);

@@ -2,6 +2,7 @@
 #include "serve/queue/queue.h"
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -448,11 +449,11 @@ static void answer_waiters(srv_queue *queue, srv_row *row, srv_job **ended) {
         item_leave(item);
         if (row->state == SRV_ROW_FAILED) job->error = row->error;
         if (--job->pending > 0) continue;
-        end_job(queue, job, job->error != NULL ? SRV_END_FAILED : SRV_END_DONE, ended);
+        end_job(queue, job, job->error != RETORT_OK ? SRV_END_FAILED : SRV_END_DONE, ended);
     }
 }
 
-static void finish_row(srv_queue *queue, srv_row *row, void *answer, const char *error, srv_job **ended) {
+static void finish_row(srv_queue *queue, srv_row *row, void *answer, retort_status error, srv_job **ended) {
     row->answer = answer;
     row->state = answer != NULL ? SRV_ROW_DONE : SRV_ROW_FAILED;
     row->error = error;
@@ -477,7 +478,7 @@ static void measure(srv_queue *queue, const srv_batch *batch, int64_t now) {
     srv_observe(queue->metrics, SRV_TOKENS, batch->tokens);
 }
 
-void srv_queue_finish(srv_queue *queue, srv_batch *batch, const char *error) {
+void srv_queue_finish(srv_queue *queue, srv_batch *batch, retort_status error) {
     srv_job *ended = NULL;
     if (batch->count == 0) return;
     int64_t now = srv_now();

@@ -7,6 +7,8 @@
 #ifndef SERVE_QUEUE_H
 #define SERVE_QUEUE_H
 
+#include "retort.h"
+#include "serve/base/memory.h"
 #include "serve/base/metrics.h"
 
 #include <pthread.h>
@@ -37,9 +39,9 @@ struct srv_row {
     srv_row *chain;         /* of the table */
     srv_row *newer, *older; /* of the cache */
     srv_item *waiters;
-    void *answer;      /* malloc'ed, when DONE */
-    const char *error; /* when FAILED: static text */
-    int32_t key[];     /* [size] of models with a row of numbers a text: [2, tokens] ids, then types */
+    void *answer;        /* malloc'ed, when DONE */
+    retort_status error; /* when FAILED: why */
+    int32_t key[];       /* [size] of models with a row of numbers a text: [2, tokens] ids, then types */
 };
 
 /* Of models with a row of numbers a text: whether the vectors of its tokens are asked for, [tokens, hidden].
@@ -77,7 +79,7 @@ struct srv_job {
     size_t cursor;  /* items before it were taken or are computed for another */
     size_t pending; /* items without an answer */
     srv_end end;
-    const char *error; /* static, when FAILED */
+    retort_status error; /* when FAILED: why */
     int64_t queued, taken, finished;
     srv_job *next, *previous; /* of the queue */
     bool waiting;
@@ -144,8 +146,8 @@ srv_verdict srv_queue_submit(srv_queue *queue, srv_job *job, double *wait);
 void srv_queue_release(srv_queue *queue, srv_job *job);
 /* Waits for the next batch. False: closed and empty. */
 bool srv_queue_take(srv_queue *queue, srv_batch *batch);
-/* Hands the batch's answers out; a row without one has failed by `error` (static text). */
-void srv_queue_finish(srv_queue *queue, srv_batch *batch, const char *error);
+/* Hands the batch's answers out; a row without one has failed with `error`. */
+void srv_queue_finish(srv_queue *queue, srv_batch *batch, retort_status error);
 /* Ends jobs whose deadline has come, until the queue is closed. */
 void srv_queue_watch(srv_queue *queue);
 /* No more jobs are admitted; workers return once the queue is empty. */

@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Documents ranked in the form that Cohere, Jina, vLLM and infinity have: at /v1/rerank and /v2/rerank, and
  * at /rerank for bodies with "documents". */
-#include "serve/http/server.h"
+#include "serve/wire/cohere.h"
+#include "retort.h"
+#include "serve/base/out.h"
+#include "serve/wire/errors.h"
+#include "serve/wire/field.h"
+#include "serve/wire/fields.h"
+#include "serve/wire/forms.h"
+#include "serve/wire/rank.h"
+#include "serve/wire/read.h"
+#include "serve/wire/write.h"
 
 #include <string.h>
 

@@ -1,7 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Texts to ids: the rows of a job, or the tokens of /tokenize. */
-#include "serve/http/server.h"
+#include "serve/wire/encode.h"
+#include "retort.h"
+#include "serve/base/json.h"
+#include "serve/base/memory.h"
+#include "serve/base/metrics.h"
+#include "serve/queue/engine.h"
+#include "serve/queue/queue.h"
+#include "serve/queue/texts.h"
+#include "serve/wire/ask.h"
+#include "serve/wire/errors.h"
+#include "serve/wire/field.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +49,7 @@ static bool make_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
     int64_t most = call->engine->info.max_length;
     retort_error err = {0};
-    options.special_as_text = !call->server->options->keep_special;
+    options.special_as_text = !call->service->options->keep_special;
     options.side = (retort_side)call->ask.direction;
     options.prompt_name = call->prompt_name;
     options.max_length = most + 1;
@@ -50,7 +61,7 @@ static bool make_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     retort_status status = retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, &err);
     if (status == RETORT_OK && *n <= (size_t)most) return true;
     bool cut = call->ask.truncate == SRV_YES ||
-               (call->ask.truncate == SRV_UNSAID && !call->server->options->refuse_long);
+               (call->ask.truncate == SRV_UNSAID && !call->service->options->refuse_long);
     if (status == RETORT_OK && !cut) {
         status = encode_whole(s, text, options, n);
         if (status == RETORT_OK) return too_long(call, index, *n, most);
@@ -68,13 +79,13 @@ static bool make_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
 static bool take_work(srv_call *call, const retort_text *text, size_t *work) {
     size_t length = text->length + text->pair_length;
     *work = length > LONG_TEXT ? WORK * length : 0;
-    if (srv_memory_take(call->server->options->budget, SRV_USE_INPUTS, *work)) return true;
+    if (srv_memory_take(call->service->options->budget, SRV_USE_INPUTS, *work)) return true;
     *work = 0;
     return srv_call_over(call);
 }
 
 static void give_work(srv_call *call, size_t work) {
-    srv_memory_give(call->server->options->budget, SRV_USE_INPUTS, work);
+    srv_memory_give(call->service->options->budget, SRV_USE_INPUTS, work);
 }
 
 static bool encode_text(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
@@ -176,10 +187,26 @@ static size_t tokens_in_windows(const srv_call *call, const srv_encoder *s, size
     return (size_t)(windows * window < INT32_MAX ? windows * window : INT32_MAX);
 }
 
+static srv_row *text_row(const srv_call *call, size_t index, size_t tokens) {
+    const srv_ask *ask = &call->ask;
+    const srv_text_options options = {.top = (int32_t)(ask->top > 0 ? ask->top : ask->old_top),
+                                      .aggregation = ask->aggregation,
+                                      .stride = (int32_t)ask->stride,
+                                      .longest = (int32_t)ask->longest,
+                                      .window = (int32_t)ask->window,
+                                      .question = (int32_t)ask->question,
+                                      .impossible = ask->impossible,
+                                      .pieces = ask->align == SRV_NO,
+                                      .cut = ask->truncate == SRV_YES,
+                                      .spans = ask->spans,
+                                      .words = ask->targets != NULL ? ask->targets : ask->ignore};
+    return srv_text_row(&options, &ask->texts[index], tokens);
+}
+
 static bool make_row(srv_call *call, size_t index, const srv_encoder *s, size_t n) {
     bool rows = srv_engine_has_rows(call->engine);
     bool all = call->ask.token_vectors;
-    srv_row *row = rows ? srv_row_new(n, 2 * n + all) : srv_text_row(&call->ask, &call->ask.texts[index], n);
+    srv_row *row = rows ? srv_row_new(n, 2 * n + all) : text_row(call, index, n);
     if (row == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     call->job.items[index].row = row;
     call->job.count = index + 1;
@@ -208,7 +235,7 @@ static bool are_single(srv_call *call) {
 /* A text is run in one go, which nothing interrupts: it must fit into the queue by itself, its windows
  * counted. */
 static bool can_wait(srv_call *call, size_t index, size_t tokens) {
-    long most = call->server->options->queue_tokens;
+    long most = call->service->options->queue_tokens;
     return !in_windows(call) || tokens <= (size_t)most ||
            srv_call_fail(call, SRV_ERROR_TOO_LARGE,
                          "text %zu has %zu tokens in all its windows: max_queue_tokens is %ld", index, tokens,
@@ -266,7 +293,7 @@ static bool tokenize_text(srv_call *call, size_t index, retort_tokens *tokens) {
     retort_error err;
     size_t work;
     options.max_length = 0;
-    options.special_as_text = !call->server->options->keep_special;
+    options.special_as_text = !call->service->options->keep_special;
     if (!take_work(call, text, &work)) return false;
     retort_status status = retort_tokenize(call->engine->model, text, &options, tokens, &err);
     if (status != RETORT_OK) {
@@ -282,11 +309,11 @@ static bool tokenize_text(srv_call *call, size_t index, retort_tokens *tokens) {
 
 /* Many tokens are refused while others' answers have many. One request alone always fits. */
 static bool admit_tokens(srv_call *call) {
-    size_t n = call->writing.token_count, limit = (size_t)call->server->options->queue_tokens;
+    size_t n = call->writing.token_count, limit = (size_t)call->service->options->queue_tokens;
     atomic_size_t *held = &call->engine->tokenized;
     size_t others = atomic_fetch_add(held, n);
     call->writing.admitted = n;
-    bool small = n <= (size_t)call->server->options->batch_tokens;
+    bool small = n <= (size_t)call->service->options->batch_tokens;
     if (small || others == 0 || others + n <= limit) return true;
     srv_count(&call->engine->queue.metrics->rejected[SRV_QUEUE_FULL], 1);
     call->wait = 1;

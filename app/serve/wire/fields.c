@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "serve/http/server.h"
+#include "serve/wire/fields.h"
+#include "serve/queue/service.h"
+#include "serve/wire/errors.h"
+#include "serve/wire/read.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the bodies of requests may have: one row a member. */
-#include "serve/http/server.h"
+#include "serve/wire/forms.h"
+#include "retort.h"
+#include "serve/wire/ask.h"
 
 #define AT(member) offsetof(srv_ask, member)
 #define END                                                                                                  \

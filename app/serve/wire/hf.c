@@ -1,7 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * POST /: Hugging Face's inference form when the body has "parameters", else that of Text Embeddings
  * Inference. huggingface_hub's text_classification takes the first of a list of lists. */
-#include "serve/http/server.h"
+#include "serve/wire/hf.h"
+#include "retort.h"
+#include "serve/base/out.h"
+#include "serve/queue/engine.h"
+#include "serve/queue/service.h"
+#include "serve/queue/texts.h"
+#include "serve/wire/ask.h"
+#include "serve/wire/errors.h"
+#include "serve/wire/field.h"
+#include "serve/wire/fields.h"
+#include "serve/wire/forms.h"
+#include "serve/wire/read.h"
+#include "serve/wire/tei.h"
+#include "serve/wire/zero.h"
 
 #include <string.h>
 
@@ -48,8 +61,8 @@ static int task_like(const srv_json *inputs, const srv_json *parameters) {
 static int task_of(srv_call *call, const srv_json *inputs, const srv_json *parameters) {
     bool known;
     int like = task_like(inputs, parameters);
-    srv_engine *engine = srv_server_engine(call->server, like, &call->model, &known);
-    if (engine == NULL) engine = srv_server_engine(call->server, SRV_ANY_TASK, &call->model, &known);
+    srv_engine *engine = srv_service_engine(call->service, like, &call->model, &known);
+    if (engine == NULL) engine = srv_service_engine(call->service, SRV_ANY_TASK, &call->model, &known);
     if (engine == NULL) return -1;
     int task = (int)engine->info.task;
     srv_engine_leave(engine);
@@ -76,9 +89,7 @@ static void read_old_names(srv_call *call) {
 bool srv_hf_read(srv_call *call, const srv_json *body) {
     const srv_json *inputs = srv_json_get(body, "inputs"), *parameters = srv_json_get(body, "parameters");
     int task = task_of(call, inputs, parameters);
-    if (task < 0)
-        return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no model has the name '%.*s'",
-                             (int)(call->model.length < 100 ? call->model.length : 100), call->model.text);
+    if (task < 0) return srv_call_no_model(call);
     bool embeds = task == RETORT_TASK_EMBED, questions = task == RETORT_TASK_ANSWER;
     bool rows = embeds || task == RETORT_TASK_CLASSIFY;
     if (embeds && srv_json_get(inputs, "source_sentence") != NULL) return read_similarity(call, body);

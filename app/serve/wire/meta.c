@@ -1,8 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The routes about the server itself: health, metrics, the page. */
-#include "serve/http/server.h"
+#include "serve/wire/meta.h"
+#include "retort.h"
+#include "serve/base/memory.h"
+#include "serve/base/metrics.h"
+#include "serve/base/out.h"
+#include "serve/base/state.h"
+#include "serve/queue/engine.h"
+#include "serve/queue/queue.h"
+#include "serve/queue/service.h"
+#include "serve/wire/errors.h"
 #include "serve/wire/page.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 void srv_write_live(srv_call *call) {
@@ -10,18 +21,17 @@ void srv_write_live(srv_call *call) {
 }
 
 void srv_write_ready(srv_call *call) {
-    if (srv_server_ready(call->server)) {
+    if (srv_service_ready(call->service)) {
         srv_out_text(&call->answer, "{\"status\":\"ready\"}");
         return;
     }
-    bool draining = srv_server_leaving(call->server);
+    bool draining = srv_service_leaving(call->service);
     srv_call_fail(call, SRV_ERROR_UNHEALTHY, "%s",
                   draining ? "the server is shutting down" : "a model cannot answer");
 }
 
 void srv_write_page(srv_call *call) {
-    const char *accept = srv_header(call, "accept");
-    if (accept == NULL || strstr(accept, "text/html") == NULL) { /* as Text Embeddings Inference has it */
+    if (!call->wants_page) { /* as Text Embeddings Inference has it */
         srv_write_ready(call);
         return;
     }
@@ -30,14 +40,14 @@ void srv_write_page(srv_call *call) {
     call->policy = srv_page_policy;
 }
 
-static void write_requests(srv_server *server, srv_out *out) {
+static void write_requests(srv_service *service, srv_out *out) {
     srv_metrics_head(out, "retort_requests_total", "counter", "answers by route and status");
-    for (size_t route = 0; route <= srv_route_count; route++) {
-        const char *method = route < srv_route_count ? srv_routes[route].method : "";
-        const char *path = route < srv_route_count ? srv_routes[route].path : "other";
+    for (size_t route = 0; route <= service->route_count; route++) {
+        const char *method = route < service->route_count ? service->routes[route].method : "";
+        const char *path = route < service->route_count ? service->routes[route].path : "other";
         for (size_t code = 0; code < SRV_CODES; code++) {
             unsigned long long n =
-                atomic_load_explicit(&server->requests[route * SRV_CODES + code], memory_order_relaxed);
+                atomic_load_explicit(&service->requests[route * SRV_CODES + code], memory_order_relaxed);
             if (n == 0) continue;
             srv_out_format(out, "retort_requests_total{method=\"%s\",route=\"%s\",code=\"%zu\"} %llu\n",
                            method, path, code, n);
@@ -56,26 +66,23 @@ static void write_memory(const srv_memory *memory, srv_out *out) {
     srv_out_format(out, "retort_memory_limit_bytes %zu\n", memory->limit);
 }
 
-static void write_gauges(srv_server *server, srv_out *out) {
+static void write_gauges(srv_service *service, srv_out *out) {
     srv_metrics_head(out, "retort_inflight", "gauge", "requests between their first line and their answer");
-    srv_out_format(out, "retort_inflight %ld\n", atomic_load(&server->in_flight));
-    pthread_mutex_lock(&server->connection_lock);
-    size_t connections = server->connection_count;
-    pthread_mutex_unlock(&server->connection_lock);
+    srv_out_format(out, "retort_inflight %ld\n", atomic_load(&service->in_flight));
     srv_metrics_head(out, "retort_connections", "gauge", "open connections");
-    srv_out_format(out, "retort_connections %zu\n", connections);
+    srv_out_format(out, "retort_connections %zu\n", atomic_load(&service->connections));
     srv_metrics_head(out, "retort_log_lines_lost_total", "counter", "lines left out of the access log");
-    srv_out_format(out, "retort_log_lines_lost_total %llu\n", srv_log_lost(server->log));
+    srv_out_format(out, "retort_log_lines_lost_total %llu\n", atomic_load(&service->lines_lost));
     srv_metrics_head(out, "retort_state", "gauge", "1 for the state that the server is in");
     for (int i = 0; i < SRV_STATE_COUNT; i++)
         srv_out_format(out, "retort_state{state=\"%s\"} %d\n", srv_state_names[i],
-                       i == (int)srv_server_state(server));
-    size_t unused, retired = srv_retired_count(server, &unused);
+                       i == (int)srv_service_state(service));
+    size_t unused, retired = srv_service_retired(service, &unused);
     srv_metrics_head(out, "retort_retired_models", "gauge", "replaced models that end what they have begun");
     srv_out_format(out, "retort_retired_models %zu\n", retired);
-    write_memory(server->options->budget, out);
+    write_memory(service->options->budget, out);
     srv_metrics_head(out, "process_start_time_seconds", "gauge", "seconds since 1970");
-    srv_out_format(out, "process_start_time_seconds %lld\n", (long long)server->started);
+    srv_out_format(out, "process_start_time_seconds %lld\n", (long long)service->started);
 }
 
 /* Gauges of the models' queues, a row each. */
@@ -129,21 +136,21 @@ static void write_queues(srv_engine *const *engines, size_t n, srv_out *out) {
 
 void srv_write_metrics(srv_call *call) {
     enum { MOST = 64 }; /* models, as cmd_serve.c has it */
-    srv_server *server = call->server;
+    srv_service *service = call->service;
     srv_out *out = &call->answer;
     srv_metrics_source sources[MOST];
     srv_engine *engines[MOST];
     size_t n = 0;
     call->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    for (size_t i = 0; i < server->options->model_count && i < MOST; i++) {
+    for (size_t i = 0; i < service->options->model_count && i < MOST; i++) {
         bool known;
-        srv_slice name = {server->slots[i].spec->name, strlen(server->slots[i].spec->name)};
-        engines[n] = srv_server_engine(server, SRV_ANY_TASK, &name, &known);
-        sources[n] = (srv_metrics_source){name.text, &server->slots[i].metrics};
+        srv_slice name = {service->slots[i].spec->name, strlen(service->slots[i].spec->name)};
+        engines[n] = srv_service_engine(service, SRV_ANY_TASK, &name, &known);
+        sources[n] = (srv_metrics_source){name.text, &service->slots[i].metrics};
         if (engines[n] != NULL) n++;
     }
-    write_requests(server, out);
-    write_gauges(server, out);
+    write_requests(service, out);
+    write_gauges(service, out);
     srv_metrics_print(out, sources, n);
     write_queues(engines, n, out);
     srv_metrics_process(out);

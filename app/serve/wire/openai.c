@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * OpenAI's /v1/embeddings. */
-#include "serve/http/server.h"
+#include "serve/wire/openai.h"
+#include "serve/base/options.h"
+#include "serve/base/out.h"
+#include "serve/wire/read.h"
+#include "serve/wire/write.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* A text, texts, token ids, or lists of token ids. */
@@ -48,13 +51,6 @@ static void write_vector(srv_call *call, const float *values, size_t n) {
     srv_out_text(out, "]");
 }
 
-void srv_write_usage(srv_call *call) {
-    srv_out *out = &call->answer;
-    srv_out_format(out, ",\"usage\":{\"prompt_tokens\":%zu,\"total_tokens\":%zu", call->tokens, call->tokens);
-    if (call->truncated > 0) srv_out_format(out, ",\"truncated\":%zu", call->truncated);
-    srv_out_text(out, "}}");
-}
-
 static void write_end(srv_call *call, srv_out *out) {
     srv_out_text(out, "],\"model\":");
     srv_out_string(out, call->engine->name, strlen(call->engine->name));
@@ -86,11 +82,11 @@ static void write_model(srv_out *out, const char *name) {
 }
 
 void srv_openai_write_model(srv_call *call) {
-    if (srv_v2_find_model(call)) write_model(&call->answer, call->engine->name);
+    if (srv_call_find_model(call)) write_model(&call->answer, call->engine->name);
 }
 
 void srv_openai_write_models(srv_call *call) {
-    const srv_options *options = call->server->options;
+    const srv_options *options = call->service->options;
     srv_out *out = &call->answer;
     srv_out_text(out, "{\"object\":\"list\",\"data\":[");
     for (size_t i = 0; i < options->model_count; i++) {

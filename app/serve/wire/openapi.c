@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * /openapi.json: the paths from the rows of routes.c, the schemas from the rows here. */
-#include "serve/http/server.h"
+#include "serve/wire/openapi.h"
+#include "retort.h"
+#include "serve/base/options.h"
+#include "serve/base/out.h"
+#include "serve/queue/service.h"
+#include "serve/wire/field.h"
+#include "serve/wire/forms.h"
+#include "serve/wire/route.h"
 
+#include <pthread.h>
 #include <string.h>
 
 /* JSON with ' in place of ", @ in place of --max-client-batch-size, and % in place of the
@@ -168,22 +176,22 @@ static const struct {
 };
 
 /* The shortest vectors of the models that embed. */
-static int64_t vector_length(srv_server *server) {
+static int64_t vector_length(srv_service *service) {
     int64_t length = INT32_MAX;
-    pthread_mutex_lock(&server->lock);
-    for (size_t i = 0; i < server->options->model_count; i++) {
-        const retort_info *info = &server->slots[i].engine->info;
+    pthread_mutex_lock(&service->lock);
+    for (size_t i = 0; i < service->options->model_count; i++) {
+        const retort_info *info = &service->slots[i].engine->info;
         if (info->task == RETORT_TASK_EMBED && info->labels < length) length = info->labels;
     }
-    pthread_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&service->lock);
     return length;
 }
 
-static void write_schema(srv_server *server, srv_out *out, const char *text) {
-    const srv_options *options = server->options;
+static void write_schema(srv_service *service, srv_out *out, const char *text) {
+    const srv_options *options = service->options;
     for (; *text != '\0'; text++) {
         if (*text == '%') {
-            srv_out_int(out, vector_length(server));
+            srv_out_int(out, vector_length(service));
         } else if (*text == '@') {
             srv_out_int(out, options->items);
         } else if (*text == '#' && text[1] == ',') { /* one less: the source sentence */
@@ -225,10 +233,10 @@ static void write_kind(srv_out *out, const srv_field *field) {
     }
 }
 
-static void write_field(srv_server *server, srv_out *out, const srv_field *field) {
+static void write_field(srv_service *service, srv_out *out, const srv_field *field) {
     srv_out_format(out, "\"%s\":", field->name);
     if (field->schema != NULL) {
-        write_schema(server, out, field->schema);
+        write_schema(service, out, field->schema);
         return;
     }
     srv_out_text(out, "{");
@@ -237,7 +245,7 @@ static void write_field(srv_server *server, srv_out *out, const srv_field *field
     srv_out_text(out, "}");
 }
 
-static void write_form(srv_server *server, srv_out *out, const srv_form *form) {
+static void write_form(srv_service *service, srv_out *out, const srv_form *form) {
     bool first = true;
     srv_out_format(out, "\"%s\":{\"type\":\"object\",\"additionalProperties\":false,\"required\":[",
                    form->name);
@@ -249,7 +257,7 @@ static void write_form(srv_server *server, srv_out *out, const srv_form *form) {
     srv_out_text(out, "],\"properties\":{");
     for (const srv_field *field = form->fields; field->name != NULL; field++) {
         if (field > form->fields) srv_out_text(out, ",");
-        write_field(server, out, field);
+        write_field(service, out, field);
     }
     srv_out_text(out, "}}");
 }
@@ -266,15 +274,14 @@ static void write_parameters(srv_out *out, const char *path) {
 }
 
 static void write_reply(srv_out *out, const srv_route *route) {
-    bool text = route->write == srv_write_metrics;
+    bool text = route->content == SRV_CONTENT_TEXT, page = route->content == SRV_CONTENT_PAGE;
     srv_out_text(out, ",\"responses\":{\"200\":{\"description\":\"done\",\"content\":{");
-    if (route->write == srv_write_page)
-        srv_out_text(out, "\"text/html\":{\"schema\":{\"type\":\"string\"}},");
+    if (page) srv_out_text(out, "\"text/html\":{\"schema\":{\"type\":\"string\"}},");
     if (text) {
         srv_out_text(out, "\"text/plain\":{\"schema\":{\"type\":\"string\"}}}}");
     } else {
         srv_out_format(out, "\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/%s\"}}}}",
-                       route->write == srv_write_page ? "Health" : route->reply);
+                       page ? "Health" : route->reply);
     }
     const char *error = route->wire == SRV_WIRE_OPENAI ? "OpenAiError" : "Error";
     if (route->wire == SRV_WIRE_V2 && route->read == NULL) error = NULL; /* 503 also has the reply's form */
@@ -307,28 +314,28 @@ static void write_operation(srv_out *out, const srv_route *route, bool secured) 
 }
 
 /* The methods of a path stand together, whatever the order of the rows. */
-static void write_path(srv_out *out, size_t index, bool secured) {
+static void write_path(const srv_service *service, srv_out *out, size_t index, bool secured) {
     bool first = true;
-    srv_out_format(out, "\"%s\":{", srv_routes[index].path);
-    for (size_t i = index; i < srv_route_count; i++) {
-        if (strcmp(srv_routes[i].path, srv_routes[index].path) != 0) continue;
+    srv_out_format(out, "\"%s\":{", service->routes[index].path);
+    for (size_t i = index; i < service->route_count; i++) {
+        if (strcmp(service->routes[i].path, service->routes[index].path) != 0) continue;
         if (!first) srv_out_text(out, ",");
         first = false;
-        write_operation(out, &srv_routes[i], secured);
+        write_operation(out, &service->routes[i], secured);
     }
     srv_out_text(out, "}");
 }
 
-static bool is_first(size_t index) {
+static bool is_first(const srv_service *service, size_t index) {
     for (size_t i = 0; i < index; i++) {
-        if (strcmp(srv_routes[i].path, srv_routes[index].path) == 0) return false;
+        if (strcmp(service->routes[i].path, service->routes[index].path) == 0) return false;
     }
     return true;
 }
 
 void srv_write_openapi(srv_call *call) {
     srv_out *out = &call->answer;
-    bool secured = call->server->options->keys_path != NULL;
+    bool secured = call->service->options->keys_path != NULL;
     srv_out_format(out,
                    "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"retort\",\"version\":\"%d.%d.%d\","
                    "\"license\":{\"name\":"
@@ -336,10 +343,10 @@ void srv_write_openapi(srv_call *call) {
                    RETORT_VERSION_MAJOR, RETORT_VERSION_MINOR, RETORT_VERSION_PATCH);
     if (secured) srv_out_text(out, ",\"security\":[{\"key\":[]}]");
     srv_out_text(out, ",\"paths\":{");
-    for (size_t i = 0; i < srv_route_count; i++) {
-        if (!is_first(i)) continue;
+    for (size_t i = 0; i < call->service->route_count; i++) {
+        if (!is_first(call->service, i)) continue;
         if (i > 0) srv_out_text(out, ",");
-        write_path(out, i, secured);
+        write_path(call->service, out, i, secured);
     }
     srv_out_text(out, "},\"components\":{");
     if (secured)
@@ -347,11 +354,11 @@ void srv_write_openapi(srv_call *call) {
     srv_out_text(out, "\"schemas\":{");
     for (size_t i = 0; i < sizeof schemas / sizeof *schemas; i++) {
         srv_out_format(out, "%s\"%s\":", i > 0 ? "," : "", schemas[i].name);
-        write_schema(call->server, out, schemas[i].schema);
+        write_schema(call->service, out, schemas[i].schema);
     }
     for (size_t i = 0; srv_forms[i] != NULL; i++) {
         srv_out_text(out, ",");
-        write_form(call->server, out, srv_forms[i]);
+        write_form(call->service, out, srv_forms[i]);
     }
     srv_out_text(out, "}}}");
 }

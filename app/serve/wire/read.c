@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the wire forms have in common when they read a body. */
-#include "serve/http/server.h"
+#include "serve/wire/read.h"
+#include "serve/wire/errors.h"
 
 #include <stdlib.h>
 
@@ -29,7 +30,7 @@ bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int6
 /* Room for one more input, in an array of `size`-byte items. */
 static bool add_input(srv_call *call, void **array, size_t size) {
     srv_ask *ask = &call->ask;
-    long most = call->server->options->items;
+    long most = call->service->options->items;
     if (ask->count == (size_t)most)
         return srv_call_fail(call, SRV_ERROR_INVALID, "more inputs than max_client_batch_size, which is %ld",
                              most);

@@ -1,9 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The wire form of Text Embeddings Inference: predict, embed, rerank, similarity, tokenize, info. */
-#include "serve/http/server.h"
+#include "serve/wire/tei.h"
 #include "cli/utf8.h"
+#include "retort.h"
+#include "serve/base/options.h"
+#include "serve/base/out.h"
+#include "serve/queue/engine.h"
+#include "serve/queue/queue.h"
+#include "serve/wire/ask.h"
+#include "serve/wire/cohere.h"
+#include "serve/wire/errors.h"
+#include "serve/wire/field.h"
+#include "serve/wire/fields.h"
+#include "serve/wire/forms.h"
+#include "serve/wire/rank.h"
+#include "serve/wire/read.h"
+#include "serve/wire/write.h"
 
-#include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,21 +90,6 @@ bool srv_tei_check_embed_all(srv_call *call) {
                call, SRV_ERROR_BACKEND,
                "the model pools the first token alone, and computes the others only as far as that one "
                "needs them: import it --without prune-rows");
-}
-
-bool srv_read_ranked(srv_call *call, const srv_json *body, const char *name,
-                     bool (*add)(srv_call *call, const char *name, const srv_json *value)) {
-    const srv_json *query = srv_json_get(body, "query"), *texts = srv_json_get(body, name);
-    if (!srv_json_is(query, SRV_STRING)) return srv_call_wrong(call, "query", "a string", query);
-    if (!srv_json_is(texts, SRV_ARRAY)) return srv_call_wrong(call, name, "a list of strings", texts);
-    const srv_json *at = srv_json_first(texts);
-    for (uint32_t i = 0; i < texts->count; i++, at = srv_json_next(at)) {
-        if (!add(call, name, at)) return false;
-        retort_text *text = &call->ask.texts[i];
-        *text = (retort_text){query->text, query->length, text->text, text->length};
-        call->characters += query->length;
-    }
-    return true;
 }
 
 bool srv_tei_read_rerank(srv_call *call, const srv_json *body) {
@@ -217,21 +216,6 @@ void srv_tei_write_embed_all(srv_call *call) {
         writing->at++;
     }
     srv_more(call);
-}
-
-bool srv_rank(srv_call *call) {
-    size_t n = call->ask.count, labels = (size_t)call->engine->info.labels;
-    if (!srv_ranking_open(call, n)) return false;
-    if (call->writing.part > 0) return true;
-    float *row = malloc(labels * sizeof *row + 1);
-    if (row == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
-    for (size_t i = 0; i < n; i++) {
-        srv_scores(call, srv_values(call, i), row);
-        call->writing.scores[i] = row[labels - 1];
-    }
-    free(row);
-    srv_order(call->writing.scores, n, call->writing.order);
-    return true;
 }
 
 void srv_tei_write_rerank(srv_call *call) {
@@ -361,7 +345,7 @@ static bool check_ids(srv_call *call, size_t index) {
 
 /* So few that writing the answer holds up nobody, and each of the vocabulary. */
 bool srv_tei_check_decode(srv_call *call) {
-    long most = call->server->options->queue_tokens;
+    long most = call->service->options->queue_tokens;
     for (size_t i = 0; i < call->ask.count; i++) call->tokens += call->ask.ids[i].n;
     if (call->tokens > (size_t)most)
         return srv_call_fail(call, SRV_ERROR_TOO_LARGE,
@@ -446,16 +430,9 @@ static void write_model_facts(srv_call *call, srv_out *out) {
 }
 
 void srv_tei_write_info(srv_call *call) {
-    const srv_options *options = call->server->options;
+    const srv_options *options = call->service->options;
     srv_out *out = &call->answer;
-    bool known;
-    call->engine = srv_server_engine(call->server, SRV_ANY_TASK, &call->model, &known);
-    if (call->engine == NULL && known) srv_call_fail(call, SRV_ERROR_UNHEALTHY, "no model is loaded");
-    if (call->engine == NULL) {
-        srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no model has the name '%.*s'",
-                      (int)(call->model.length < 100 ? call->model.length : 100), call->model.text);
-        return;
-    }
+    if (!srv_call_find_model(call)) return;
     write_model_facts(call, out);
     srv_out_format(out,
                    ",\"max_concurrent_requests\":%ld,\"max_batch_tokens\":%ld,\"max_batch_requests\":%ld,"

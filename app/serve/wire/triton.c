@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What Triton's clients ask beyond the Open Inference Protocol: the index of the repository, a model's
  * statistics (docs/protocol/extension_{model_repository,statistics}.md of triton-inference-server/server). */
-#include "serve/http/server.h"
+#include "serve/wire/triton.h"
+#include "serve/base/metrics.h"
+#include "serve/base/options.h"
+#include "serve/base/out.h"
+#include "serve/queue/service.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 /* ---- The repository's index ---- */
 
 /* Its body may ask for models that are ready alone: all are, or the server would not have started. */
 void srv_triton_write_index(srv_call *call) {
-    const srv_options *options = call->server->options;
+    const srv_options *options = call->service->options;
     srv_out *out = &call->answer;
     srv_out_text(out, "[");
     for (size_t i = 0; i < options->model_count; i++) {
@@ -67,13 +72,13 @@ static void write_model_statistics(srv_out *out, const srv_slot *slot) {
 
 /* Of the model that the path names, or of all. */
 void srv_triton_write_statistics(srv_call *call) {
-    const srv_options *options = call->server->options;
+    const srv_options *options = call->service->options;
     srv_out *out = &call->answer;
     bool first = true;
-    if (call->model.text != NULL && !srv_v2_find_model(call)) return;
+    if (call->model.text != NULL && !srv_call_find_model(call)) return;
     srv_out_text(out, "{\"model_stats\":[");
     for (size_t i = 0; i < options->model_count; i++) {
-        const srv_slot *slot = &call->server->slots[i];
+        const srv_slot *slot = &call->service->slots[i];
         if (call->engine != NULL && call->engine->queue.metrics != &slot->metrics) continue;
         if (!first) srv_out_text(out, ",");
         first = false;

@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The Open Inference Protocol v2, with its classification extension: texts as BYTES, or token ids as an
  * exported ONNX model takes them. */
-#include "serve/http/server.h"
+#include "serve/wire/v2.h"
+#include "retort.h"
+#include "serve/base/options.h"
+#include "serve/base/out.h"
+#include "serve/queue/engine.h"
+#include "serve/queue/service.h"
+#include "serve/queue/texts.h"
+#include "serve/wire/ask.h"
+#include "serve/wire/errors.h"
+#include "serve/wire/fields.h"
+#include "serve/wire/forms.h"
+#include "serve/wire/read.h"
+#include "serve/wire/write.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- Reading ---- */
@@ -287,10 +298,6 @@ static const struct {
                                [SCORES] = {"scores", "FP32", RETORT_TASK_TAG, ",-1"},
                                [OFFSETS] = {"offsets", "INT64", RETORT_TASK_TAG, ",-1,2"}};
 
-bool srv_v2_does(const srv_engine *engine) {
-    return srv_engine_has_rows(engine) || engine->info.task == RETORT_TASK_TAG;
-}
-
 /* "<value>:<index>:<label>" of the k best. */
 static void write_classes(srv_call *call, output_kind kind, size_t item, size_t k, bool *first) {
     size_t n = (size_t)call->engine->info.labels;
@@ -490,26 +497,18 @@ void srv_v2_write_live(srv_call *call) {
 }
 
 void srv_v2_write_ready(srv_call *call) {
-    bool ready = srv_server_ready(call->server);
+    bool ready = srv_service_ready(call->service);
     srv_out_format(&call->answer, "{\"ready\":%s}", ready ? "true" : "false");
     if (!ready) call->status = 503;
 }
 
-bool srv_v2_find_model(srv_call *call) {
-    bool known;
-    call->engine = srv_server_engine(call->server, SRV_ANY_TASK, &call->model, &known);
-    return call->engine != NULL ||
-           srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no model has the name '%.*s'",
-                         (int)(call->model.length < 100 ? call->model.length : 100), call->model.text);
-}
-
 void srv_v2_write_model(srv_call *call) {
     srv_out *out = &call->answer;
-    if (!srv_v2_find_model(call)) return;
+    if (!srv_call_find_model(call)) return;
     srv_out_text(out, "{\"name\":");
     srv_out_string(out, call->engine->name, strlen(call->engine->name));
     srv_out_text(out, ",\"versions\":[\"1\"],\"platform\":\"retort\",\"inputs\":[");
-    if (srv_v2_does(call->engine))
+    if (srv_engine_infers(call->engine))
         srv_out_text(out, "{\"name\":\"text\",\"datatype\":\"BYTES\",\"shape\":[-1]}");
     for (int k = 0; srv_engine_has_rows(call->engine) && k < ID_TENSORS; k++)
         srv_out_format(out, ",{\"name\":\"%s\",\"datatype\":\"INT64\",\"shape\":[-1,-1]}", id_names[k]);
@@ -537,7 +536,7 @@ static void write_config_tensor(srv_out *out, const char *name, const char *type
 }
 
 static void write_config_inputs(const srv_call *call, srv_out *out) {
-    if (srv_v2_does(call->engine)) write_config_tensor(out, "text", "BYTES", "1");
+    if (srv_engine_infers(call->engine)) write_config_tensor(out, "text", "BYTES", "1");
     for (int k = 0; srv_engine_has_rows(call->engine) && k < ID_TENSORS; k++) {
         srv_out_text(out, ",");
         write_config_tensor(out, id_names[k], "INT64", "-1");
@@ -559,8 +558,8 @@ static void write_config_outputs(const srv_call *call, srv_out *out) {
 
 void srv_triton_write_config(srv_call *call) {
     srv_out *out = &call->answer;
-    const srv_options *options = call->server->options;
-    if (!srv_v2_find_model(call)) return;
+    const srv_options *options = call->service->options;
+    if (!srv_call_find_model(call)) return;
     srv_out_text(out, "{\"name\":");
     srv_out_string(out, call->engine->name, strlen(call->engine->name));
     srv_out_format(out,
@@ -577,8 +576,8 @@ void srv_triton_write_config(srv_call *call) {
 }
 
 void srv_v2_write_model_ready(srv_call *call) {
-    if (!srv_v2_find_model(call)) return;
-    bool ready = srv_engine_well(call->engine) && !srv_server_leaving(call->server);
+    if (!srv_call_find_model(call)) return;
+    bool ready = srv_engine_well(call->engine) && !srv_service_leaving(call->service);
     srv_out_text(&call->answer, "{\"name\":");
     srv_out_string(&call->answer, call->engine->name, strlen(call->engine->name));
     srv_out_format(&call->answer, ",\"ready\":%s}", ready ? "true" : "false");

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the wire forms have in common when they write an answer. */
-#include "serve/http/server.h"
+#include "serve/wire/write.h"
+#include "retort.h"
+#include "serve/base/out.h"
+#include "serve/wire/ask.h"
+#include "serve/wire/errors.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 const char *srv_label(const srv_call *call, size_t index, char *scratch, size_t size) {
@@ -52,4 +57,11 @@ bool srv_ranking_open(srv_call *call, size_t n) {
     writing->order = calloc(n + 1, sizeof *writing->order);
     if (writing->scores != NULL && writing->order != NULL) return true;
     return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+}
+
+void srv_write_usage(srv_call *call) {
+    srv_out *out = &call->answer;
+    srv_out_format(out, ",\"usage\":{\"prompt_tokens\":%zu,\"total_tokens\":%zu", call->tokens, call->tokens);
+    if (call->truncated > 0) srv_out_format(out, ",\"truncated\":%zu", call->truncated);
+    srv_out_text(out, "}}");
 }

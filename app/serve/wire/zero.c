@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Zero-shot classification of POST /: "candidate_labels" makes of each text as many pairs, with a hypothesis
  * each; the answer has the form of transformers' pipeline. */
-#include "serve/http/server.h"
+#include "serve/wire/zero.h"
+#include "retort.h"
+#include "serve/base/json.h"
+#include "serve/base/memory.h"
+#include "serve/base/out.h"
+#include "serve/queue/service.h"
+#include "serve/wire/ask.h"
+#include "serve/wire/errors.h"
+#include "serve/wire/write.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +79,7 @@ static bool add_hypothesis(srv_call *call, const srv_slice *label) {
 
 static bool check_pairs(srv_call *call) {
     size_t labels = call->ask.label_count;
-    size_t texts = call->ask.count, most = (size_t)call->server->options->items;
+    size_t texts = call->ask.count, most = (size_t)call->service->options->items;
     if (labels <= most / texts) return true;
     return srv_call_fail(
         call, SRV_ERROR_INVALID,
@@ -106,7 +114,7 @@ bool srv_zero_read(srv_call *call) {
                                  "inputs: expected texts: with candidate_labels a hypothesis is the pair");
     }
     if (call->ask.count == 0 || !read_labels(call) || !check_pairs(call)) return !call->failed;
-    call->ask.made = (srv_out){.memory = call->server->options->budget, .use = SRV_USE_INPUTS};
+    call->ask.made = (srv_out){.memory = call->service->options->budget, .use = SRV_USE_INPUTS};
     if (!srv_call_charge(call, call->ask.label_count * sizeof(size_t))) return false;
     size_t *ends = calloc(call->ask.label_count, sizeof *ends);
     bool fine = true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "serve/http/state.h"
+#include "serve/base/state.h"
 
 const char *const srv_state_names[SRV_STATE_COUNT] = {
 #define STATE_ROW(id, name, what) name,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tasks whose answers are parts of a text: entities, answers, guesses for mask tokens; in the JSON of Hugging
  * Face's pipelines. */
-#include "serve/http/server.h"
+#include "serve/queue/texts.h"
+#include "serve/base/out.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,32 +12,28 @@
 enum { TOP, AGGREGATION, STRIDE, LONGEST, WINDOW, QUESTION, FLAGS, WORDS, LENGTH, PAIR_LENGTH, HEAD };
 enum { IMPOSSIBLE = 1, PIECES = 2, CUT = 4, SPANS = 8, LISTED = 16 }; /* of FLAGS */
 
-static const srv_json *words_of(const srv_ask *ask) {
-    return ask->targets != NULL ? ask->targets : ask->ignore;
-}
-
 /* Word i of a string or a list of strings. */
 static const srv_json *word_at(const srv_json *words, size_t i) {
     return words->kind == SRV_STRING ? words : srv_json_first(words) + i; /* strings stand in a row */
 }
 
-static void set_head(int32_t *key, const srv_ask *ask, const retort_text *text, size_t words) {
-    key[TOP] = (int32_t)(ask->top > 0 ? ask->top : ask->old_top);
-    key[AGGREGATION] = ask->aggregation;
-    key[STRIDE] = (int32_t)ask->stride;
-    key[LONGEST] = (int32_t)ask->longest;
-    key[WINDOW] = (int32_t)ask->window;
-    key[QUESTION] = (int32_t)ask->question;
-    key[FLAGS] = (ask->impossible ? IMPOSSIBLE : 0) | (ask->align == SRV_NO ? PIECES : 0) |
-                 (ask->truncate == SRV_YES ? CUT : 0) | (ask->spans ? SPANS : 0) |
-                 (words_of(ask) != NULL ? LISTED : 0);
+static void set_head(int32_t *key, const srv_text_options *options, const retort_text *text, size_t words) {
+    key[TOP] = options->top;
+    key[AGGREGATION] = options->aggregation;
+    key[STRIDE] = options->stride;
+    key[LONGEST] = options->longest;
+    key[WINDOW] = options->window;
+    key[QUESTION] = options->question;
+    key[FLAGS] = (options->impossible ? IMPOSSIBLE : 0) | (options->pieces ? PIECES : 0) |
+                 (options->cut ? CUT : 0) | (options->spans ? SPANS : 0) |
+                 (options->words != NULL ? LISTED : 0);
     key[WORDS] = (int32_t)words;
     key[LENGTH] = (int32_t)text->length;
     key[PAIR_LENGTH] = text->pair != NULL ? (int32_t)text->pair_length : -1;
 }
 
-srv_row *srv_text_row(const srv_ask *ask, const retort_text *text, size_t tokens) {
-    const srv_json *list = words_of(ask);
+srv_row *srv_text_row(const srv_text_options *options, const retort_text *text, size_t tokens) {
+    const srv_json *list = options->words;
     size_t words = list == NULL ? 0 : list->kind == SRV_STRING ? 1 : list->count;
     size_t bytes = text->length + text->pair_length;
     for (size_t i = 0; i < words; i++) bytes += word_at(list, i)->length + 1;
@@ -44,7 +41,7 @@ srv_row *srv_text_row(const srv_ask *ask, const retort_text *text, size_t tokens
     srv_row *row = bytes < INT32_MAX ? srv_row_new(tokens, size) : NULL;
     if (row == NULL) return NULL;
     row->key[size - 1] = 0;
-    set_head(row->key, ask, text, words);
+    set_head(row->key, options, text, words);
     char *to = (char *)(row->key + HEAD + words);
     if (text->length > 0) memcpy(to, text->text, text->length);
     to += text->length;
@@ -62,8 +59,7 @@ srv_row *srv_text_row(const srv_ask *ask, const retort_text *text, size_t tokens
 
 /* A row as it is run. */
 typedef struct text_run {
-    const srv_engine *engine;
-    retort_session *session;
+    const srv_text_runner *by;
     const int32_t *key;
     retort_text text;
     retort_text *words; /* [key[WORDS]] each ended by NUL; NULL: none were given */
@@ -102,8 +98,8 @@ static void write_place(srv_out *out, const retort_span *span) {
 /* ---- Entities ---- */
 
 static void write_entity(text_run *run, const retort_span *span) {
-    bool token = run->key[AGGREGATION] == SRV_NONE, known = span->piece != run->engine->info.unknown;
-    const char *piece = token && known ? retort_model_piece(run->engine->model, span->piece) : NULL;
+    bool token = run->key[AGGREGATION] == SRV_NONE, known = span->piece != run->by->info->unknown;
+    const char *piece = token && known ? retort_model_piece(run->by->model, span->piece) : NULL;
     write_place(run->out, span);
     if (token) srv_out_format(run->out, ",\"index\":%u", span->token);
     write_member(run->out, token ? "entity" : "entity_group", span->name, strlen(span->name));
@@ -152,8 +148,7 @@ static retort_status run_tag(text_run *run) {
     options.ignore = every ? no_names : names;
     options.ignore_count = words;
     retort_status status = RETORT_OK;
-    if (!run->engine->options->no_op)
-        status = retort_tag(run->session, &run->text, 1, &options, &spans, &run->err);
+    if (!run->by->no_op) status = retort_tag(run->by->session, &run->text, 1, &options, &spans, &run->err);
     if (status == RETORT_OK) write_spans(run, &spans);
     retort_spans_free(&spans);
     free(names);
@@ -174,8 +169,8 @@ static retort_status run_answer(text_run *run) {
     options.impossible = (run->key[FLAGS] & IMPOSSIBLE) != 0;
     options.pieces = (run->key[FLAGS] & PIECES) != 0;
     retort_status status = RETORT_OK;
-    if (!run->engine->options->no_op)
-        status = retort_answer(run->session, text->text, text->length, text->pair, text->pair_length,
+    if (!run->by->no_op)
+        status = retort_answer(run->by->session, text->text, text->length, text->pair, text->pair_length,
                                &options, &spans, &run->err);
     bool list = spans.count != 1; /* as the pipeline */
     if (list) srv_out_text(run->out, "[");
@@ -224,24 +219,24 @@ static int set_text(void *user, const char *text, size_t length) {
 static size_t find_mask(const text_run *run, const retort_tokens *tokens, size_t mask) {
     size_t at = 0;
     for (size_t masks = 0; at < tokens->count; at++) {
-        if (tokens->ids[at] == run->engine->info.mask && masks++ == mask) break;
+        if (tokens->ids[at] == run->by->info->mask && masks++ == mask) break;
     }
     return at;
 }
 
 /* The text before and behind the mask is the same with every guess that is shown. */
 static void make_around(text_run *run, around *a, retort_tokens *tokens, int32_t guess, bool single) {
-    const retort_model *model = run->engine->model;
+    const retort_model *model = run->by->model;
     tokens->ids[a->mask] = guess;
     retort_decode(model, tokens->ids, a->mask, single, add_text, &a->before, NULL);
     retort_decode(model, tokens->ids + a->mask, tokens->count - a->mask, single, add_behind, a, NULL);
-    tokens->ids[a->mask] = run->engine->info.mask;
+    tokens->ids[a->mask] = run->by->info->mask;
     a->made = true;
 }
 
 /* The text with one guess in the place of a mask. */
 static void write_sequence(text_run *run, around *a, retort_tokens *tokens, int32_t guess, bool single) {
-    const retort_model *model = run->engine->model;
+    const retort_model *model = run->by->model;
     const char *piece = retort_model_piece(model, guess);
     const int32_t twice[] = {guess, guess}; /* not the first piece of a text */
     srv_out *whole = &a->whole, shown = {0};
@@ -258,7 +253,7 @@ static void write_sequence(text_run *run, around *a, retort_tokens *tokens, int3
         } else { /* a special token, which is left out */
             tokens->ids[a->mask] = guess;
             retort_decode(model, tokens->ids, tokens->count, single, add_text, whole, NULL);
-            tokens->ids[a->mask] = run->engine->info.mask;
+            tokens->ids[a->mask] = run->by->info->mask;
         }
     }
     write_member(run->out, "sequence", whole->length > 0 ? whole->data : "", whole->length);
@@ -272,7 +267,7 @@ static void write_guesses(text_run *run, const retort_fill_guess *guesses, size_
     around a = {.mask = find_mask(run, tokens, mask)};
     srv_out_text(out, "[");
     for (size_t i = 0; i < k && guesses[i].id >= 0 && !out->failed; i++) {
-        const char *piece = retort_model_piece(run->engine->model, guesses[i].id);
+        const char *piece = retort_model_piece(run->by->model, guesses[i].id);
         if (piece == NULL) piece = "";
         srv_out_format(out, "%s{\"score\":", i > 0 ? "," : "");
         srv_out_real(out, (double)guesses[i].score);
@@ -302,15 +297,15 @@ static retort_status run_fill(text_run *run) {
     enum { GUESSES = 5 }; /* the pipeline's */
     retort_fill_options options = {sizeof options, run->words, (size_t)run->key[WORDS]};
     size_t k = run->key[TOP] > 0 ? (size_t)run->key[TOP] : GUESSES, masks = 0;
-    size_t most = (size_t)run->engine->info.positions; /* a mask is a token */
+    size_t most = (size_t)run->by->info->positions; /* a mask is a token */
     retort_tokens tokens = {0};
     retort_fill_guess *guesses = calloc(most * k, sizeof *guesses);
     if (guesses == NULL) return RETORT_NOMEM;
     retort_status status = RETORT_OK;
-    if (!run->engine->options->no_op) {
-        status = retort_fill(run->session, &run->text, k, &options, guesses, most, &masks, &run->err);
+    if (!run->by->no_op) {
+        status = retort_fill(run->by->session, &run->text, k, &options, guesses, most, &masks, &run->err);
         if (status == RETORT_OK)
-            status = retort_tokenize(run->engine->model, &run->text, NULL, &tokens, &run->err);
+            status = retort_tokenize(run->by->model, &run->text, NULL, &tokens, &run->err);
     }
     if (status == RETORT_OK) write_masks(run, guesses, k, masks, &tokens);
     retort_tokens_free(&tokens);
@@ -323,10 +318,10 @@ static retort_status run_fill(text_run *run) {
 static retort_status (*const runs[])(text_run *run) = {
     [RETORT_TASK_TAG] = run_tag, [RETORT_TASK_ANSWER] = run_answer, [RETORT_TASK_FILL] = run_fill};
 
-char *srv_text_run(srv_engine *engine, retort_session *session, srv_row *row, retort_status *why) {
-    srv_out out = {.memory = engine->options->budget, .use = SRV_USE_INPUTS};
-    text_run run = {.engine = engine, .session = session, .out = &out};
-    retort_status status = open_run(&run, row) ? runs[engine->info.task](&run) : RETORT_NOMEM;
+char *srv_text_run(const srv_text_runner *runner, srv_row *row, retort_status *why) {
+    srv_out out = {.memory = runner->budget, .use = SRV_USE_INPUTS};
+    text_run run = {.by = runner, .out = &out};
+    retort_status status = open_run(&run, row) ? runs[runner->info->task](&run) : RETORT_NOMEM;
     free(run.words);
     if (status == RETORT_ARGUMENT || status == RETORT_LIMIT) {
         out.length = 0;

@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The HTTP server: what `retort serve` asks for, and the parts it is made of.
- *
- *   http.c     libmicrohttpd's callbacks: a call's life from its head to its answer
- *   head.c     what a request's head must be like
- *   helpers.c  threads that read long bodies
- *   routes.c   one row a route; wire_*.c read the bodies and write the answers
- *   engine.c   a loaded model: its queue, its sessions, its workers
- *   queue.c    batches
- *   models.c   models and keys: loaded, loaded anew, let go of
- *   state.c    the server's states and what signals do in each
- *   server.c   signals, the way up and the way down */
-#ifndef SERVE_SERVE_H
-#define SERVE_SERVE_H
+ * What `retort serve` asks of the server. */
+#ifndef SERVE_OPTIONS_H
+#define SERVE_OPTIONS_H
 
 #include "serve/base/memory.h"
-#include "retort.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 typedef struct srv_model_spec {
@@ -47,8 +39,5 @@ typedef struct srv_options {
     void (*say)(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* a line on stderr */
     void (*error)(const char *format, ...) __attribute__((format(printf, 1, 2))); /* the same, an error */
 } srv_options;
-
-/* Serves until a signal ends it. RETORT_OK: drained; else err says what failed. */
-retort_status srv_serve(const srv_options *options, retort_error *err);
 
 #endif

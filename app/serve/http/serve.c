@@ -1,11 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The server as a whole: its states (state.h), the signals, the way up and the way down. The main thread does
  * nothing that may take long, so that it hears signals in every state. */
+#include "serve/http/serve.h"
+#include "serve/base/out.h"
+#include "serve/base/state.h"
+#include "serve/http/helpers.h"
+#include "serve/http/http.h"
+#include "serve/http/keys.h"
+#include "serve/http/log.h"
+#include "serve/http/mhd.h"
 #include "serve/http/server.h"
+#include "serve/http/sockets.h"
+#include "serve/queue/queue.h"
+#include "serve/queue/service.h"
+#include "serve/wire/routes.h"
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -31,20 +47,21 @@ static retort_status fail(retort_error *err, const char *what) {
 static void raise_limits(srv_server *server) {
     enum { OWN = 16, EXCESS = 64 };
     struct rlimit files;
-    long asked = server->options->connections;
+    long asked = server->service.options->connections;
     server->connection_limit = asked;
     server->excess_limit = EXCESS;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    if (files.rlim_max >= (rlim_t)(asked + EXCESS + OWN + 2 * server->options->http_threads)) return;
-    long room = (long)files.rlim_max - OWN - 2 * server->options->http_threads;
+    if (files.rlim_max >= (rlim_t)(asked + EXCESS + OWN + 2 * server->service.options->http_threads)) return;
+    long room = (long)files.rlim_max - OWN - 2 * server->service.options->http_threads;
     if (room < 2) room = 2;
     server->excess_limit = room / 4 < EXCESS ? room / 4 + 1 : EXCESS;
     server->connection_limit = room - server->excess_limit < asked ? room - server->excess_limit : asked;
     if (server->connection_limit == asked) return;
-    server->options->say("max_connections is %ld: the limit on open files, %ld, is not enough for %ld",
-                         server->connection_limit, (long)files.rlim_max, asked);
+    server->service.options->say(
+        "max_connections is %ld: the limit on open files, %ld, is not enough for %ld",
+        server->connection_limit, (long)files.rlim_max, asked);
 }
 
 /* A line on standard output. Who does not read it holds nothing up. */
@@ -53,16 +70,17 @@ static void put_line(srv_server *server, const srv_out *line) {
     struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
     bool fine = !line->failed && poll(&out, 1, PATIENCE_MS) == 1 &&
                 write(STDOUT_FILENO, line->data, line->length) == (ssize_t)line->length;
-    if (!fine) server->options->error("standard output: cannot write where the server listens");
+    if (!fine) server->service.options->error("standard output: cannot write where the server listens");
 }
 
 static void say_listening(srv_server *server) {
     char address[400];
     srv_listen_address(server, address, sizeof address);
-    server->options->say("listening on %s", address);
-    if (strstr(address, "//0.0.0.0:") != NULL && server->options->keys_path == NULL)
-        server->options->say("anybody who reaches this machine can use it: --api-keys FILE asks for a key");
-    if (!server->options->json) return;
+    server->service.options->say("listening on %s", address);
+    if (strstr(address, "//0.0.0.0:") != NULL && server->service.options->keys_path == NULL)
+        server->service.options->say(
+            "anybody who reaches this machine can use it: --api-keys FILE asks for a key");
+    if (!server->service.options->json) return;
     srv_out line = {0};
     srv_out_text(&line, "{\"event\":\"listening\",\"url\":");
     srv_out_string(&line, address, strlen(address));
@@ -73,40 +91,55 @@ static void say_listening(srv_server *server) {
 
 /* What the main thread needs, and cannot wait for. */
 static retort_status open_server(srv_server *server, retort_error *err) {
-    const srv_options *options = server->options;
-    pthread_mutex_init(&server->lock, NULL);
+    const srv_options *options = server->service.options;
+    pthread_mutex_init(&server->service.lock, NULL);
     pthread_mutex_init(&server->connection_lock, NULL);
-    server->started = time(NULL);
+    server->service.started = time(NULL);
     server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     server->ends_fd = epoll_create1(EPOLL_CLOEXEC);
     if (server->wake_fd < 0 || server->ends_fd < 0) return fail(err, "descriptors");
     if (getrandom(&server->id_seed, sizeof server->id_seed, GRND_NONBLOCK) < 0)
         server->id_seed = (uint64_t)srv_now();
-    server->slots = calloc(options->model_count, sizeof *server->slots);
-    server->requests = calloc((srv_route_count + 1) * SRV_CODES, sizeof *server->requests);
-    if (server->slots == NULL || server->requests == NULL) return fail(err, "memory");
-    for (size_t i = 0; i < options->model_count; i++) server->slots[i].spec = &options->models[i];
+    server->service.slots = calloc(options->model_count, sizeof *server->service.slots);
+    server->service.requests = calloc((srv_route_count + 1) * SRV_CODES, sizeof *server->service.requests);
+    if (server->service.slots == NULL || server->service.requests == NULL) return fail(err, "memory");
+    for (size_t i = 0; i < options->model_count; i++) server->service.slots[i].spec = &options->models[i];
     raise_limits(server);
+    return RETORT_OK;
+}
+
+static retort_status load_keys(srv_server *server, retort_error *err) {
+    srv_keys *keys = NULL;
+    if (server->service.options->keys_path == NULL) return RETORT_OK;
+    retort_status status = srv_keys_read(&keys, server->service.options->keys_path, err);
+    if (status != RETORT_OK) return status;
+    pthread_mutex_lock(&server->service.lock);
+    srv_keys *old = server->keys;
+    server->keys = keys;
+    pthread_mutex_unlock(&server->service.lock);
+    srv_keys_free(old);
     return RETORT_OK;
 }
 
 static retort_status start(srv_server *server, retort_error *err) {
     retort_status status = srv_mhd_load(err);
-    if (status == RETORT_OK) status = srv_load_keys(server, err);
+    if (status == RETORT_OK) status = load_keys(server, err);
     if (status == RETORT_OK) status = srv_listen(server, err);
-    pthread_mutex_lock(&server->lock);
-    server->made_socket = status == RETORT_OK && server->options->unix_path != NULL && !server->socket_given;
-    pthread_mutex_unlock(&server->lock);
-    if (status == RETORT_OK && server->options->access_path != NULL)
-        status = srv_log_open(&server->log, server->options->access_path, err);
-    if (status == RETORT_OK) status = srv_load_models(server, err);
+    pthread_mutex_lock(&server->service.lock);
+    server->made_socket =
+        status == RETORT_OK && server->service.options->unix_path != NULL && !server->socket_given;
+    pthread_mutex_unlock(&server->service.lock);
+    if (status == RETORT_OK && server->service.options->access_path != NULL)
+        status = srv_log_open(&server->log, server->service.options->access_path, &server->service.lines_lost,
+                              err);
+    if (status == RETORT_OK) status = srv_service_load(&server->service, err);
     return status == RETORT_OK ? srv_http_start(server, err) : status;
 }
 
 /* ---- Down ---- */
 
 static size_t calls_in_flight(srv_server *server) {
-    long n = atomic_load(&server->in_flight);
+    long n = atomic_load(&server->service.in_flight);
     return n > 0 ? (size_t)n : 0;
 }
 
@@ -120,23 +153,23 @@ static void stop_listening(srv_server *server) {
 
 static void drain(srv_server *server) {
     srv_notify("STOPPING=1");
-    server->options->say("draining: %zu requests in flight", calls_in_flight(server));
-    server->until = srv_now() + server->options->drain_delay * second;
+    server->service.options->say("draining: %zu requests in flight", calls_in_flight(server));
+    server->until = srv_now() + server->service.options->drain_delay * second;
 }
 
 static void cut(srv_server *server) {
     size_t left = calls_in_flight(server);
-    if (left > 0) server->options->say("%zu requests are given up", left);
+    if (left > 0) server->service.options->say("%zu requests are given up", left);
     stop_listening(server);
-    srv_refuse_waiting(server);
+    srv_service_refuse(&server->service);
     server->until = srv_now() + second;
 }
 
 static void remove_socket(srv_server *server) {
-    pthread_mutex_lock(&server->lock);
-    if (server->made_socket) unlink(server->options->unix_path);
+    pthread_mutex_lock(&server->service.lock);
+    if (server->made_socket) unlink(server->service.options->unix_path);
     server->made_socket = false;
-    pthread_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&server->service.lock);
 }
 
 /* Ends the process although threads of it are at work: a batch, a model being loaded, a blocked write. */
@@ -150,7 +183,8 @@ static void stop(srv_server *server) {
     while (srv_http_waiting(server) > 0) nanosleep(&pause, NULL); /* for their batch */
     if (server->daemon != NULL) srv_mhd.stop_daemon(server->daemon);
     srv_helpers_close(server->helpers);
-    srv_free_models(server);
+    srv_service_free(&server->service);
+    srv_keys_free(server->keys);
     srv_log_close(server->log);
 }
 
@@ -159,13 +193,22 @@ static void close_server(srv_server *server) {
     if (server->listen_fd >= 0) close(server->listen_fd);
     if (server->wake_fd >= 0) close(server->wake_fd);
     if (server->ends_fd >= 0) close(server->ends_fd);
-    free(server->slots);
-    free(server->requests);
-    pthread_mutex_destroy(&server->lock);
+    free(server->service.slots);
+    free(server->service.requests);
+    pthread_mutex_destroy(&server->service.lock);
     pthread_mutex_destroy(&server->connection_lock);
 }
 
 /* ---- Work ---- */
+
+/* Log, keys and models anew. What fails is said, and the old one stays. */
+static void reload(srv_server *server) {
+    retort_error err;
+    srv_log_reopen(server->log);
+    if (load_keys(server, &err) != RETORT_OK)
+        server->service.options->error("reload: %s; the old keys stay", err.text);
+    srv_service_reload(&server->service);
+}
 
 static void *work(void *user) {
     srv_server *server = user;
@@ -175,10 +218,10 @@ static void *work(void *user) {
         status = start(server, &server->work_error);
         break;
     case SRV_WORK_RELOAD:
-        srv_reload(server);
+        reload(server);
         break;
     case SRV_WORK_FREE:
-        srv_free_retired(server);
+        srv_service_free_retired(&server->service);
         break;
     case SRV_WORK_STOP:
         stop(server);
@@ -233,9 +276,9 @@ static void finish(srv_server *server) {
 /* ---- The main thread ---- */
 
 static void handle(srv_server *server, srv_event event) {
-    srv_state before = srv_server_state(server);
+    srv_state before = srv_service_state(&server->service);
     srv_step step = srv_step_from(before, event);
-    atomic_store(&server->state, (int)step.next);
+    atomic_store(&server->service.state, (int)step.next);
     switch (step.action) {
     case SRV_DO_ASK:
         server->reload_due = true;
@@ -244,7 +287,7 @@ static void handle(srv_server *server, srv_event event) {
         server->reload_due = false;
         srv_notify_reloading();
         if (begin_work(server, SRV_WORK_RELOAD)) break;
-        server->options->error("reload: cannot start a thread");
+        server->service.options->error("reload: cannot start a thread");
         handle(server, SRV_ON_LOADED);
         break;
     case SRV_DO_READY:
@@ -286,17 +329,17 @@ static void begin_due_work(srv_server *server) {
     if (server->work != SRV_WORK_NONE) return;
     if (server->reload_due) {
         handle(server, SRV_ON_DUE);
-    } else if (srv_retired_count(server, &unused) > 0 && unused > 0) {
+    } else if (srv_service_retired(&server->service, &unused) > 0 && unused > 0) {
         begin_work(server, SRV_WORK_FREE);
     }
 }
 
 static void look_after_drain(srv_server *server) {
-    if (!srv_server_leaving(server)) return;
+    if (!srv_service_leaving(&server->service)) return;
     int64_t now = srv_now();
     if (server->accepting && now >= server->until) {
         stop_listening(server);
-        server->until = now + server->options->drain_timeout * second;
+        server->until = now + server->service.options->drain_timeout * second;
     }
     if (server->accepting) return;
     if (calls_in_flight(server) == 0) {
@@ -320,11 +363,11 @@ static int earlier(int timeout, int other) {
 /* soon: a client may have left */
 static int next_timeout(srv_server *server, bool soon) {
     enum { WATCH_MS = 1000, SOON_MS = 25, DRAIN_MS = 5 };
-    size_t unused, looked_at = srv_http_watch(server) + srv_retired_count(server, &unused);
+    size_t unused, looked_at = srv_http_watch(server) + srv_service_retired(&server->service, &unused);
     int timeout = looked_at == 0 ? -1 : soon ? SOON_MS : WATCH_MS;
     int watchdog = watchdog_ms();
-    if (watchdog > 0 && srv_server_ready(server)) srv_notify("WATCHDOG=1");
-    return earlier(earlier(timeout, watchdog), srv_server_leaving(server) ? DRAIN_MS : -1);
+    if (watchdog > 0 && srv_service_ready(&server->service)) srv_notify("WATCHDOG=1");
+    return earlier(earlier(timeout, watchdog), srv_service_leaving(&server->service) ? DRAIN_MS : -1);
 }
 
 static bool take_ends(srv_server *server) {
@@ -338,7 +381,7 @@ static void run(srv_server *server, int signals) {
                            {.fd = server->ends_fd, .events = POLLIN}};
     bool soon = false;
     eventfd_t woken;
-    while (srv_server_state(server) != SRV_STATE_STOPPED) {
+    while (srv_service_state(&server->service) != SRV_STATE_STOPPED) {
         int timeout = next_timeout(server, soon);
         /* Further ends do not cut the pause short: connections may come and go by the thousand. */
         if (poll(fds, soon ? 2 : 3, timeout) < 0 && errno != EINTR) break;
@@ -363,7 +406,11 @@ static int take_over_signals(void) {
 }
 
 retort_status srv_serve(const srv_options *options, retort_error *err) {
-    srv_server server = {.options = options, .listen_fd = -1, .wake_fd = -1, .ends_fd = -1};
+    srv_server server = {
+        .service = {.options = options, .routes = srv_routes, .route_count = srv_route_count},
+        .listen_fd = -1,
+        .wake_fd = -1,
+        .ends_fd = -1};
     int signals = take_over_signals();
     retort_status status = signals >= 0 ? RETORT_OK : fail(err, "signalfd");
     if (status == RETORT_OK) status = open_server(&server, err);
