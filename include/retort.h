@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * retort: fine-tuned DistilBERT / BERT / MiniLM encoders, served from a CPU.
+ * retort: fine-tuned DistilBERT / BERT / ELECTRA / RoBERTa / MiniLM encoders, served from a CPU.
  *
  * This header is the whole public API. It compiles alone as C11, C17 and C++17.
  *

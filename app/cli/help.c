@@ -81,7 +81,8 @@ void cli_print_help(const cli_verb *verb, FILE *to) {
 
 void cli_print_overview(const cli_verbs *verbs, FILE *to) {
     fputs("usage: retort COMMAND [arguments] [options]\n\n"
-          "Fine-tuned DistilBERT, BERT and MiniLM encoders, served from a CPU.\n\ncommands:\n",
+          "Fine-tuned DistilBERT, BERT, ELECTRA, RoBERTa and MiniLM encoders, served from a "
+          "CPU.\n\ncommands:\n",
           to);
     for (size_t i = 0; i < verbs->count; i++) {
         const cli_verb *verb = &verbs->rows[i];
@@ -150,7 +151,8 @@ static void print_man(const cli_verbs *verbs) {
     fputs(
         ".SH NAME\nretort \\- encoders of the BERT kind, fast and small on CPUs\n"
         ".SH SYNOPSIS\n.B retort\n.I COMMAND\n[arguments] [options]\n"
-        ".SH DESCRIPTION\nTurns fine\\-tuned DistilBERT, BERT and MiniLM checkpoints into one optimised "
+        ".SH DESCRIPTION\nTurns fine\\-tuned DistilBERT, BERT, ELECTRA, RoBERTa and MiniLM checkpoints into "
+        "one optimised "
         "file, "
         "and runs it.\nData go to standard output, progress and messages to standard error.\nEvery command "
         "takes\n.B \\-\\-json\n(one object a line) and\n.BR \\-\\-help .\nA MODEL is a file that\n.B retort "
