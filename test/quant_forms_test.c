@@ -116,8 +116,8 @@ static void test_static_ranges(void **unused) {
     for (size_t i = 0; i < integer->graph.node_count; i++) {
         rt_attrs *attrs = &integer->graph.nodes[i].attrs;
         if (attrs->out_dtype != RETORT_S8) continue;
-        attrs->least = -4;
-        attrs->largest = 5;
+        attrs->range_min = -4;
+        attrs->range_max = 5;
         ranged++;
     }
     assert_true(ranged >= 3);

@@ -455,7 +455,7 @@ static void test_prune_rows(void **state) {
         for (int j = 0; j < 8; j++) assert_true(q[i * 8 + j] == floats[i * 24 + j]);
         for (int j = 0; j < 16; j++) assert_true(kv[i * 16 + j] == floats[i * 24 + 8 + j]);
     }
-    assert_int_equal(graph.values[graph.output].dims[0], RT_DIM_ROWS);
+    assert_int_equal(graph.values[graph.output].dims[0], RT_DIM_MASK_TOKENS);
     rt_graph_free(&graph);
 }
 

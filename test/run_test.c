@@ -51,12 +51,12 @@ static rt_limits limits_of(size_t workers, bool padded) {
                        .positions = LONGEST,
                        .mask_id = MASK,
                        .capacity = 192,
-                       .wanted = 128,
-                       .least = 1 + random_below(128),
+                       .max_rows = 128,
+                       .min_rows = 1 + random_below(128),
                        .workers = workers,
                        .padded = padded,
                        .keep_duplicates = random_below(4) == 0,
-                       .output = (rt_rows_kind)random_below(RT_ROWS_MASKS + 1)};
+                       .output = (rt_row_set)random_below(RT_ROW_SET_MASK_TOKENS + 1)};
 }
 
 static bool is_same(const sample *s, size_t a, size_t b) {
@@ -81,13 +81,13 @@ static void check_distinct(const rt_distinct *d, const sample *s, bool keep) {
     }
 }
 
-static void check_places(const rt_prepared *p, const sample *s, rt_rows_kind output) {
+static void check_places(const rt_prepared *p, const sample *s, rt_row_set output) {
     int32_t place = 0;
     for (size_t i = 0; i < s->batch.n; i++) {
         int32_t length = s->offsets[i + 1] - s->offsets[i], masks = 0;
         for (int32_t t = 0; t < length; t++) masks += s->ids[s->offsets[i] + t] == MASK;
         assert_int_equal(p->places[i], place);
-        place += output == RT_ROWS_ALL ? length : output == RT_ROWS_BATCH ? 1 : masks;
+        place += output == RT_ROW_SET_TOKENS ? length : output == RT_ROW_SET_SEQUENCES ? 1 : masks;
     }
     assert_int_equal(p->places[s->batch.n], place);
 }
@@ -111,10 +111,10 @@ static void check_chunks(const rt_prepared *p, const sample *s, const rt_limits 
             for (int32_t i = 0; i < length; i++) {
                 assert_int_equal(chunk->positions[start + i], i);
                 if (s->ids[from + i] != MASK) continue;
-                assert_int_equal(chunk->mask_rows[masks - before], start + i);
+                assert_int_equal(chunk->mask_token_rows[masks - before], start + i);
                 masks++;
             }
-            assert_int_equal((size_t)chunk->mask_starts[b + 1] + before, masks);
+            assert_int_equal((size_t)chunk->mask_token_starts[b + 1] + before, masks);
             for (size_t i = 0; limits->padded && i < chunk->seq; i++) {
                 assert_int_equal(chunk->wide_mask[(size_t)start + i], i < (size_t)length);
                 assert_int_equal(chunk->wide_ids[(size_t)start + i], chunk->ids[(size_t)start + i]);
@@ -122,7 +122,7 @@ static void check_chunks(const rt_prepared *p, const sample *s, const rt_limits 
         }
     }
     assert_int_equal(computed, p->distinct.count);
-    assert_int_equal(masks, p->masks);
+    assert_int_equal(masks, p->mask_tokens);
     assert_int_equal(tokens, p->tokens);
 }
 
@@ -153,7 +153,7 @@ static void test_even_batch_is_shared_out(void **unused) {
     s->batch.n = 4;
     rt_limits limits = limits_of(2, false);
     for (size_t rounds = 1; rounds <= 2; rounds++) { /* chunks a worker */
-        limits.least = 120 / rounds;
+        limits.min_rows = 120 / rounds;
         assert_int_equal(rt_prepare(&prepared, &s->batch, &limits, NULL), RETORT_OK);
         assert_false(prepared.team);
         assert_int_equal(prepared.chunk_count, 2 * rounds);

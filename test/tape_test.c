@@ -40,7 +40,7 @@ static void prepare(bench *b, bool types) {
                         .positions = config->positions,
                         .mask_id = b->graph.mask_id,
                         .capacity = 256,
-                        .wanted = 256,
+                        .max_rows = 256,
                         .workers = 1,
                         .output = b->tape.plan.output_rows};
     make_sample(&b->sample);

@@ -28,7 +28,7 @@ static int fill_head(rt_builder *b, int hidden) {
     x = rt_emit_activation(b, "head.dense.activation", encoder->dense_activation, x);
     x = rt_emit_norm(b, "head.norm", &encoder->parts[RT_ROLE_HEAD_NORM], x);
     x = rt_emit_linear(b, "head.output", &encoder->parts[RT_ROLE_OUTPUT], x);
-    return rt_emit2(b, RT_OP_MASK_ROWS, "head", "rows", x, b->ids);
+    return rt_emit2(b, RT_OP_MASK_TOKEN_ROWS, "head", "rows", x, b->ids);
 }
 
 /* The mask as a float a channel, [batch, seq, hidden]: sentence-transformers' input_mask_expanded. */

@@ -95,12 +95,12 @@ static bool add_head(walk *w, rt_role role, const rt_onnx_linear *linear) {
 /* ---- Layers ---- */
 
 /* What a converter to float16 makes of a positive number below 1e-7, which it writes as two of the least. */
-#define HALF_LEAST 0x1p-23
+#define HALF_MIN 0x1p-23
 
 static bool check_norm(walk *w, const char *value, rt_onnx_norm *norm) {
     if (!rt_onnx_match_norm(&w->m, value, norm)) return rt_onnx_refuse(&w->m, value, "LayerNorm");
     double expected = (double)w->m.config->epsilon;
-    bool raised = norm->half && expected < HALF_LEAST && norm->epsilon <= HALF_LEAST;
+    bool raised = norm->half && expected < HALF_MIN && norm->epsilon <= HALF_MIN;
     if (!raised && fabs(norm->epsilon - expected) > 1e-3 * expected) {
         return rt_onnx_refuse(&w->m, value, "LayerNorm with config.json's epsilon");
     }

@@ -84,12 +84,12 @@ static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels
     return packed_weight(plan, step, err);
 }
 
-/* The static range of the rows that a step narrows to s8, if there is one. */
+/* The static range of the rows that a step rounds to s8, if it has one. */
 static void set_range(rt_step *step) {
     const rt_attrs *attrs = &step->node->attrs;
-    step->range[0] = attrs->least;
-    step->range[1] = attrs->largest;
-    step->ranged = attrs->least < attrs->largest;
+    step->range[0] = attrs->range_min;
+    step->range[1] = attrs->range_max;
+    step->ranged = attrs->range_min < attrs->range_max;
 }
 
 /* What a LayerNorm does, also the one in Embed. */
@@ -140,7 +140,7 @@ static retort_status lower_embed(rt_plan *plan, rt_step *step, const rt_kernels 
 }
 
 /* Rounding to 16 bits costs as much a row as it saves in a head of 32 (Zen 3: 66 GFLOP/s either way). */
-enum { S16_LEAST_DIM = 64 };
+enum { S16_MIN_DIM = 64 };
 
 static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
                                      retort_error *err) {
@@ -164,7 +164,7 @@ static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kern
     };
     step->flops_row = 4.0 * (double)hidden;
     size_t dim = step->as.attention.dim, scratch = rt_attention_scratch(plan->positions, dim);
-    if (attrs->int16 && plan->positions <= RT_ATTENTION_S16_KEYS && dim >= S16_LEAST_DIM) {
+    if (attrs->int16 && plan->positions <= RT_ATTENTION_S16_KEYS && dim >= S16_MIN_DIM) {
         step->as.attention.attention_s16 = kernels->attention_s16;
         step->kernel = kernels->attention_s16_name;
         scratch = rt_max(scratch, rt_attention_s16_scratch(plan->positions, dim));
@@ -226,7 +226,7 @@ retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, 
     lower_fn lower = lowers[step->node->op];
     step->arithmetic = RETORT_F32;
     set_range(step);
-    bool rows = rt_value_rows(&plan->graph->values[step->node->outputs[0]], &step->rows);
+    bool rows = rt_value_row_set(&plan->graph->values[step->node->outputs[0]], &step->rows);
     if (lower != NULL && !rows) {
         return rt_fail(err, RETORT_FORMAT, "'%s': expected rows of a batch", step->node->name);
     }

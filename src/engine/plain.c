@@ -20,7 +20,7 @@ static bool bind_input(const rt_value *value, const rt_chunk *chunk, rt_tensor *
 /* A value with its dims as they are for this chunk: what fused steps, which keep no shapes, have made. */
 static void bind_rows(const rt_value *value, const rt_chunk *chunk, rt_tensor *tensor) {
     const int64_t dims[] = {(int64_t)chunk->batch, (int64_t)chunk->seq, (int64_t)chunk->rows,
-                            (int64_t)chunk->masks};
+                            (int64_t)chunk->mask_tokens};
     tensor->dtype = value->dtype;
     tensor->rank = value->rank;
     for (int i = 0; i < value->rank; i++)

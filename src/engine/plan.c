@@ -3,9 +3,10 @@
 
 #include <string.h>
 
-size_t rt_chunk_rows(const rt_chunk *chunk, rt_rows_kind kind) {
-    const size_t rows[] = {
-        [RT_ROWS_ALL] = chunk->rows, [RT_ROWS_BATCH] = chunk->batch, [RT_ROWS_MASKS] = chunk->masks};
+size_t rt_chunk_rows(const rt_chunk *chunk, rt_row_set kind) {
+    const size_t rows[] = {[RT_ROW_SET_TOKENS] = chunk->rows,
+                           [RT_ROW_SET_SEQUENCES] = chunk->batch,
+                           [RT_ROW_SET_MASK_TOKENS] = chunk->mask_tokens};
     return rows[kind];
 }
 
@@ -15,19 +16,19 @@ void *rt_place_at(const rt_place *place, const rt_worker *worker) {
     return place->data != NULL ? (void *)(uintptr_t)place->data : worker->arena + place->offset;
 }
 
-bool rt_value_rows(const rt_value *value, rt_rows_kind *kind) {
+bool rt_value_row_set(const rt_value *value, rt_row_set *kind) {
     int64_t first = value->dims[0];
     bool padded = value->rank >= 2 && first == RT_DIM_BATCH && value->dims[1] == RT_DIM_SEQ;
     if (value->rank < 1 || first >= 0 || first == RT_DIM_SEQ) return false;
-    *kind = padded || first == RT_DIM_TOKENS ? RT_ROWS_ALL
-            : first == RT_DIM_BATCH          ? RT_ROWS_BATCH
-                                             : RT_ROWS_MASKS;
+    *kind = padded || first == RT_DIM_TOKENS ? RT_ROW_SET_TOKENS
+            : first == RT_DIM_BATCH          ? RT_ROW_SET_SEQUENCES
+                                             : RT_ROW_SET_MASK_TOKENS;
     return true;
 }
 
 static retort_status plan_output(rt_plan *plan, retort_error *err) {
     const rt_value *value = &plan->graph->values[plan->graph->output];
-    if (value->dtype != RETORT_F32 || !rt_value_rows(value, &plan->output_rows) ||
+    if (value->dtype != RETORT_F32 || !rt_value_row_set(value, &plan->output_rows) ||
         value->dims[value->rank - 1] < 1) {
         return rt_fail(err, RETORT_FORMAT, "output '%s': expected float rows of a batch", value->name);
     }

@@ -12,15 +12,15 @@ typedef struct rt_step rt_step;
 /* Some whole sequences of a batch, carried through all steps together. Rows of an activation are the tokens
  * of the sequences one after the other (ragged), or, for graphs below level 3, [batch, seq] padded rows. */
 typedef struct rt_chunk {
-    size_t batch;                                     /* sequences */
-    size_t seq;                                       /* padded: rows a sequence; ragged: 0 */
-    size_t rows;                                      /* of an activation: tokens, or batch * seq */
-    size_t masks;                                     /* rows that a fill head reads */
-    const int32_t *starts;                            /* [batch] first row of each sequence */
-    const int32_t *lengths;                           /* [batch] tokens of each sequence */
-    const int32_t *ids, *types, *positions;           /* [rows] */
-    const int32_t *mask_rows;                         /* [masks] rows that hold a mask token, ascending */
-    const int32_t *mask_starts;                       /* [batch + 1] first of mask_rows for each sequence */
+    size_t batch;                           /* sequences */
+    size_t seq;                             /* padded: rows a sequence; ragged: 0 */
+    size_t rows;                            /* of an activation: tokens, or batch * seq */
+    size_t mask_tokens;                     /* rows that a fill head reads */
+    const int32_t *starts;                  /* [batch] first row of each sequence */
+    const int32_t *lengths;                 /* [batch] tokens of each sequence */
+    const int32_t *ids, *types, *positions; /* [rows] */
+    const int32_t *mask_token_rows;         /* [mask_tokens] rows that hold a mask token, ascending */
+    const int32_t *mask_token_starts;       /* [batch + 1] first of mask_token_rows for each sequence */
     const int64_t *wide_ids, *wide_types, *wide_mask; /* [rows], graphs below level 3 only: what ONNX feeds */
 } rt_chunk;
 
@@ -97,14 +97,14 @@ typedef struct rt_rows_step { /* Select, Pool, Normalize, Convert */
 } rt_rows_step;
 
 /* What the rows of a step's result are. */
-typedef enum rt_rows_kind { RT_ROWS_ALL, RT_ROWS_BATCH, RT_ROWS_MASKS } rt_rows_kind;
+typedef enum rt_row_set { RT_ROW_SET_TOKENS, RT_ROW_SET_SEQUENCES, RT_ROW_SET_MASK_TOKENS } rt_row_set;
 
 struct rt_step {
     /* Does the worker's parts. Parts of one step are independent of each other. */
     void (*run)(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
     const rt_node *node;
     const char *kernel; /* name of the kernel's row; "plain C" for plain operators */
-    rt_rows_kind rows;
+    rt_row_set rows;
     rt_place in[RT_MAX_INPUTS], out[RT_MAX_OUTPUTS];
     size_t out_bytes[RT_MAX_OUTPUTS]; /* reserved */
     union {
@@ -117,8 +117,8 @@ struct rt_step {
     bool plain;              /* runs as plain C, in one part, on the shapes in rt_worker.tensors */
     retort_dtype arithmetic; /* dtype of its products */
     bool four_bits;          /* RETORT_S8 times 4-bit weights */
-    bool ranged;             /* all rows that become s8 share a range; else each has its own */
-    float range[2];          /* {least, largest} */
+    bool ranged;             /* all rows that become s8 share a range; else a range per row */
+    float range[2];          /* {min, max} */
     uint64_t weight_bytes;
     double flops_row; /* two for each multiply-add, a row of the result; attention: for one key */
     int64_t mask_id;
@@ -133,7 +133,7 @@ struct rt_plan {
     size_t positions; /* rows of the longest sequence */
     bool padded;      /* the graph is below level 3 */
     rt_place output;
-    rt_rows_kind output_rows;
+    rt_row_set output_rows;
     size_t output_columns;
     rt_arena memory; /* steps, weights packed here */
 };
@@ -149,14 +149,14 @@ static inline rt_range rt_worker_share(const rt_worker *worker, size_t n, size_t
                       rt_share(n, unit, worker->end - 1, worker->parts).to};
 }
 /* Rows of a result for a chunk. */
-size_t rt_chunk_rows(const rt_chunk *chunk, rt_rows_kind kind);
+size_t rt_chunk_rows(const rt_chunk *chunk, rt_row_set kind);
 /* Bytes from the start of an s8 value [·, n] to its row scales: behind all rows that its place
  * has room for. */
 static inline size_t rt_row_scales_at(const rt_plan *plan, size_t n) {
     return plan->capacity * rt_row_q(n);
 }
 /* Whether a value's leading dims are rows of a batch, and which. */
-bool rt_value_rows(const rt_value *value, rt_rows_kind *kind);
+bool rt_value_row_set(const rt_value *value, rt_row_set *kind);
 /* Operations that a step does for a chunk, multiply and add counted as two. */
 double rt_step_operations(const rt_step *step, const rt_chunk *chunk);
 /* Where a place is for this worker; NULL when absent. */

@@ -94,10 +94,11 @@ static bool reserve_chunks(rt_prepared *p, size_t n) {
 }
 
 static bool reserve_rows(rt_prepared *p, size_t rows, size_t sequences, bool padded) {
-    bool fits = rt_grow((void **)&p->mask_rows, &p->mask_capacity, rows, sizeof *p->mask_rows) &&
-                rt_grow((void **)&p->mask_starts, &p->mask_start_capacity, sequences + p->chunk_count,
-                        sizeof *p->mask_starts) &&
-                rt_grow((void **)&p->places, &p->place_capacity, sequences + 1, sizeof *p->places);
+    bool fits =
+        rt_grow((void **)&p->mask_token_rows, &p->mask_token_capacity, rows, sizeof *p->mask_token_rows) &&
+        rt_grow((void **)&p->mask_token_starts, &p->mask_token_start_capacity, sequences + p->chunk_count,
+                sizeof *p->mask_token_starts) &&
+        rt_grow((void **)&p->places, &p->place_capacity, sequences + 1, sizeof *p->places);
     for (int i = 0; i < 3; i++) {
         fits = fits && rt_grow((void **)&p->rows32[i], &p->row_capacity[i], rows, sizeof *p->rows32[i]) &&
                rt_grow((void **)&p->sequence[i], &p->sequence_capacity[i], sequences, sizeof *p->sequence[i]);
@@ -134,7 +135,7 @@ static retort_status cut(rt_prepared *p, const retort_batch *batch, const rt_lim
  * cores that others use too: int4 231 ms where it took 262, int8 383 and 393, but float 507 and 475. */
 enum { INTEGER_ROWS = 128 };
 
-size_t rt_chunk_least_rows(const rt_plan *plan) {
+size_t rt_chunk_min_rows(const rt_plan *plan) {
     uint64_t integers = 0, all = 0;
     for (size_t i = 0; i < plan->step_count; i++) {
         all += plan->steps[i].weight_bytes;
@@ -162,9 +163,9 @@ static bool work_apart(const rt_prepared *p, const rt_limits *limits) {
 enum { ROUNDS = 4 };
 
 static size_t even_chunks(const rt_limits *limits, size_t tokens) {
-    size_t whole = (tokens + limits->wanted - 1) / limits->wanted;
+    size_t whole = (tokens + limits->max_rows - 1) / limits->max_rows;
     if (limits->workers > 1) {
-        size_t small = (tokens + limits->least - 1) / limits->least;
+        size_t small = (tokens + limits->min_rows - 1) / limits->min_rows;
         whole = rt_max(whole, rt_min(small, ROUNDS * limits->workers));
     }
     return (whole + limits->workers - 1) / limits->workers * limits->workers;
@@ -176,7 +177,7 @@ static retort_status choose_chunks(rt_prepared *p, const retort_batch *batch, co
     retort_status status = cut(p, batch, limits, rt_max(even_chunks(limits, p->tokens), 1), err);
     if (status != RETORT_OK || limits->workers == 1 || work_apart(p, limits)) return status;
     p->team = true;
-    return cut(p, batch, limits, rt_max((p->tokens + limits->wanted - 1) / limits->wanted, 1), err);
+    return cut(p, batch, limits, rt_max((p->tokens + limits->max_rows - 1) / limits->max_rows, 1), err);
 }
 
 /* Copies one of the caller's sequences to its rows, and notes its mask tokens. `row` is the first one in the
@@ -189,7 +190,7 @@ static void fill_sequence(rt_prepared *p, const retort_batch *batch, const rt_li
         p->rows32[0][at + i] = id;
         p->rows32[1][at + i] = batch->types == NULL ? 0 : batch->types[from + i];
         p->rows32[2][at + i] = (int32_t)i;
-        if (id == limits->mask_id) p->mask_rows[p->masks++] = (int32_t)(row + i);
+        if (id == limits->mask_id) p->mask_token_rows[p->mask_tokens++] = (int32_t)(row + i);
     }
 }
 
@@ -210,26 +211,27 @@ static void fill_padding(rt_prepared *p, size_t at, size_t length, size_t seq) {
 static void fill_chunk(rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t index,
                        size_t at) {
     rt_chunk *chunk = &p->chunks[index];
-    size_t first = p->first_sequence[index], row = 0, masks = p->masks;
-    int32_t *mask_starts = p->mask_starts + first + index;
+    size_t first = p->first_sequence[index], row = 0, mask_tokens = p->mask_tokens;
+    int32_t *mask_token_starts = p->mask_token_starts + first + index;
     for (size_t b = 0; b < chunk->batch; b++) {
-        size_t length = computed_length(p, batch, first + b), before = p->masks;
+        size_t length = computed_length(p, batch, first + b), before = p->mask_tokens;
         p->sequence[0][first + b] = (int32_t)row;
         p->sequence[1][first + b] = (int32_t)length;
-        mask_starts[b] = (int32_t)(before - masks);
+        mask_token_starts[b] = (int32_t)(before - mask_tokens);
         fill_sequence(p, batch, limits, p->distinct.first[first + b], row, at + row);
         if (limits->padded) fill_padding(p, at + row, length, chunk->seq);
         row += limits->padded ? chunk->seq : length;
-        const size_t results[] = {
-            [RT_ROWS_ALL] = length, [RT_ROWS_BATCH] = 1, [RT_ROWS_MASKS] = p->masks - before};
+        const size_t results[] = {[RT_ROW_SET_TOKENS] = length,
+                                  [RT_ROW_SET_SEQUENCES] = 1,
+                                  [RT_ROW_SET_MASK_TOKENS] = p->mask_tokens - before};
         p->sequence[2][first + b] = (int32_t)results[limits->output];
     }
-    chunk->masks = p->masks - masks;
-    mask_starts[chunk->batch] = (int32_t)chunk->masks;
+    chunk->mask_tokens = p->mask_tokens - mask_tokens;
+    mask_token_starts[chunk->batch] = (int32_t)chunk->mask_tokens;
     chunk->starts = p->sequence[0] + first;
     chunk->lengths = p->sequence[1] + first;
-    chunk->mask_starts = mask_starts;
-    chunk->mask_rows = p->mask_rows + masks;
+    chunk->mask_token_starts = mask_token_starts;
+    chunk->mask_token_rows = p->mask_token_rows + mask_tokens;
     chunk->ids = p->rows32[0] + at;
     chunk->types = p->rows32[1] + at;
     chunk->positions = p->rows32[2] + at;
@@ -241,7 +243,7 @@ static void fill_chunk(rt_prepared *p, const retort_batch *batch, const rt_limit
 
 static void fill(rt_prepared *p, const retort_batch *batch, const rt_limits *limits) {
     size_t at = 0;
-    p->masks = 0;
+    p->mask_tokens = 0;
     for (size_t i = 0; i < p->chunk_count; i++) {
         fill_chunk(p, batch, limits, i, at);
         at += p->chunks[i].rows;
@@ -281,8 +283,8 @@ void rt_prepared_free(rt_prepared *prepared) {
     free(prepared->chunks);
     free(prepared->first_sequence);
     free(prepared->places);
-    free(prepared->mask_rows);
-    free(prepared->mask_starts);
+    free(prepared->mask_token_rows);
+    free(prepared->mask_token_starts);
     for (int i = 0; i < 3; i++) {
         free(prepared->rows32[i]);
         free(prepared->rows64[i]);

@@ -9,19 +9,19 @@
 /* Rows of a chunk, when the batch is larger. */
 enum { RT_CHUNK_ROWS = 512 };
 /* Rows of the smallest chunk that pays off: fewer where most weights are integers. */
-size_t rt_chunk_least_rows(const rt_plan *plan);
+size_t rt_chunk_min_rows(const rt_plan *plan);
 
 /* What a batch is checked against, and how it is cut. */
 typedef struct rt_limits {
     int64_t vocab, types, positions, mask_id;
     int64_t position_offset; /* > 0: the id before it is padding, which no sequence may have */
     size_t capacity;         /* rows of a chunk */
-    size_t wanted;           /* rows of a chunk when there are several: at most, */
-    size_t least; /* and at least, where fewer would make more chunks a worker; several workers only */
+    size_t max_rows;         /* of a chunk, when there are several */
+    size_t min_rows;         /* of a chunk; smaller ones cost more than an even share of work gains */
     size_t workers;
     bool padded;
     bool keep_duplicates; /* compute equal sequences each for itself */
-    rt_rows_kind output;  /* what the rows of the result are */
+    rt_row_set output;    /* what the rows of the result are */
 } rt_limits;
 
 /* Arrays grow to the largest batch met and stay. Start with {0}. */
@@ -31,16 +31,17 @@ typedef struct rt_prepared {
     size_t chunk_count;
     bool team;        /* all workers together on each chunk, in turn; else each worker takes whole chunks */
     size_t sequences; /* of the caller */
-    size_t tokens, masks;   /* that are computed */
-    size_t *first_sequence; /* [chunk_count] index in distinct.first of the chunk's first sequence */
+    size_t tokens, mask_tokens; /* that are computed */
+    size_t *first_sequence;     /* [chunk_count] index in distinct.first of the chunk's first sequence */
     int32_t *places; /* [sequences + 1] first result row of each of the caller's; last: how many there are */
     size_t chunk_capacity, first_capacity, place_capacity;
     /* Storage that the chunks point into. */
     int32_t *rows32[3];   /* ids, types, positions: [rows] each */
     int64_t *rows64[3];   /* the same as ONNX feeds them: ids, types, mask */
     int32_t *sequence[3]; /* starts, lengths, rows of the result: [distinct.count] */
-    int32_t *mask_rows, *mask_starts;
-    size_t row_capacity[3], wide_capacity[3], sequence_capacity[3], mask_capacity, mask_start_capacity;
+    int32_t *mask_token_rows, *mask_token_starts;
+    size_t row_capacity[3], wide_capacity[3], sequence_capacity[3], mask_token_capacity,
+        mask_token_start_capacity;
 } rt_prepared;
 
 /* Allocates only when the batch is larger than every one before. */

@@ -16,9 +16,9 @@ void rt_results_put(void *results, size_t index, const rt_worker *worker) {
     const uint32_t *sequences = r->batch->distinct.first + r->batch->first_sequence[index];
     const float *from = rt_place_at(&r->plan->output, worker);
     for (size_t b = 0; b < chunk->batch; b++) {
-        const size_t row[] = {[RT_ROWS_ALL] = (size_t)chunk->starts[b],
-                              [RT_ROWS_BATCH] = b,
-                              [RT_ROWS_MASKS] = (size_t)chunk->mask_starts[b]};
+        const size_t row[] = {[RT_ROW_SET_TOKENS] = (size_t)chunk->starts[b],
+                              [RT_ROW_SET_SEQUENCES] = b,
+                              [RT_ROW_SET_MASK_TOKENS] = (size_t)chunk->mask_token_starts[b]};
         copy_rows(r, sequences[b], from + row[r->plan->output_rows] * r->plan->output_columns);
     }
 }

@@ -261,8 +261,8 @@ void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
 /* Rows of q that belong to sequence b: first row in q's value, and how many. */
 static rt_range query_rows(const rt_step *step, const rt_chunk *chunk, size_t b) {
     if (step->as.attention.select == RT_SELECT_FIRST) return (rt_range){b, b + 1};
-    if (step->as.attention.select == RT_SELECT_MASK) {
-        return (rt_range){(size_t)chunk->mask_starts[b], (size_t)chunk->mask_starts[b + 1]};
+    if (step->as.attention.select == RT_SELECT_MASK_TOKENS) {
+        return (rt_range){(size_t)chunk->mask_token_starts[b], (size_t)chunk->mask_token_starts[b + 1]};
     }
     size_t start = (size_t)chunk->starts[b];
     return (rt_range){start, start + (size_t)chunk->lengths[b]};
@@ -285,7 +285,7 @@ static heads find_heads(const rt_step *step, const rt_worker *worker, size_t hid
 
 /* Sequences from which on 16-bit integers are faster (Zen 3, dim 64: 32 against 45 GFLOP/s at 16 keys, 72
  * against 70 at 64, 101 against 80 at 384). */
-enum { S16_LEAST_KEYS = 64 };
+enum { S16_MIN_KEYS = 64 };
 
 /* All heads of one sequence as queries of one attention whose keys and values are its rows of x. */
 static void attend_shared(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, size_t b) {
@@ -341,7 +341,7 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
         .ldo16 = hidden,
         .scratch = worker->scratch,
     };
-    bool s16 = attention->attention_s16 != NULL && args.keys >= S16_LEAST_KEYS;
+    bool s16 = attention->attention_s16 != NULL && args.keys >= S16_MIN_KEYS;
     (s16 ? attention->attention_s16 : attention->attention)(&args);
 }
 
@@ -379,11 +379,11 @@ double rt_step_operations(const rt_step *step, const rt_chunk *chunk) {
     return step->flops_row * pairs;
 }
 
-/* x [rows, n] -> [batch, n] or [masks, n] */
+/* x [rows, n] -> [batch, n] or [mask_tokens, n] */
 void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     bool first = step->as.rows.select == RT_SELECT_FIRST;
-    const int32_t *rows = first ? chunk->starts : chunk->mask_rows;
-    rt_range part = rt_worker_share(worker, first ? chunk->batch : chunk->masks, 1);
+    const int32_t *rows = first ? chunk->starts : chunk->mask_token_rows;
+    rt_range part = rt_worker_share(worker, first ? chunk->batch : chunk->mask_tokens, 1);
     size_t bytes = step->as.rows.n * sizeof(float);
     const char *x = rt_place_at(&step->in[SELECT_X], worker);
     char *out = rt_place_at(&step->out[0], worker);

@@ -25,7 +25,7 @@ static const struct {
     [ENDS] = {"input, output", "#475569", "#475569", "#475569", "#475569"},
 };
 
-enum { TITLE_HEIGHT = 96, LEGEND_GAP = 26, SWATCH = 12, LEAST_WIDTH = 620 };
+enum { TITLE_HEIGHT = 96, LEGEND_GAP = 26, SWATCH = 12, MIN_WIDTH = 620 };
 
 static int kind_of_box(const rt_draw_box *box, const rt_graph *graph) {
     return box->role == RT_DRAW_NODE ? (int)rt_op_info(graph->nodes[box->node].op)->kind : ENDS;
@@ -191,7 +191,7 @@ static void put_page(rt_buffer *out, const rt_drawing *d, const retort_draw_opti
     rt_buffer legend = {0};
     int legend_end = put_legend(&legend, d), inner = whole(d->width) + 2 * RT_DRAW_MARGIN;
     int width = legend_end > inner ? legend_end : inner;
-    width = width < LEAST_WIDTH ? LEAST_WIDTH : width;
+    width = width < MIN_WIDTH ? MIN_WIDTH : width;
     int height = whole(d->height) + TITLE_HEIGHT + 2 * RT_DRAW_MARGIN;
     rt_buffer_format(
         out,

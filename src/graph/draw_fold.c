@@ -20,7 +20,8 @@ typedef struct layers {
 static int layer_of(const rt_graph *graph, const rt_node *node) {
     const char *at = node->name + 6;
     int layer = 0;
-    if (strncmp(node->name, "layer.", 6) != 0 || node->op == RT_OP_SELECT || node->op == RT_OP_MASK_ROWS)
+    if (strncmp(node->name, "layer.", 6) != 0 || node->op == RT_OP_SELECT ||
+        node->op == RT_OP_MASK_TOKEN_ROWS)
         return -1;
     if (*at < '0' || *at > '9') return -1;
     for (; *at >= '0' && *at <= '9' && layer < RT_GRAPH_MAX; at++) layer = 10 * layer + (*at - '0');

@@ -124,7 +124,7 @@ static rt_value value_of(const rt_tensor *tensor) {
 }
 
 /* Rows of ids that hold the mask token. */
-static int64_t count_masks(const rt_op_evaluation *e) {
+static int64_t count_mask_tokens(const rt_op_evaluation *e) {
     const int64_t *ids = e->inputs[1]->data; /* NOLINT: rt_infer_shapes has found it there */
     int64_t rows = 0;
     for (size_t i = 0; i < rt_tensor_count(e->inputs[1]); i++) rows += ids[i] == e->mask_id;
@@ -151,7 +151,7 @@ static retort_status set_shapes(rt_op_evaluation *e, retort_error *err) {
         out->dtype = s.out[k].dtype;
         out->rank = s.out[k].rank;
         memcpy(out->shape, s.out[k].dims, sizeof out->shape);
-        if (out->rank > 0 && out->shape[0] == RT_DIM_ROWS) out->shape[0] = count_masks(e);
+        if (out->rank > 0 && out->shape[0] == RT_DIM_MASK_TOKENS) out->shape[0] = count_mask_tokens(e);
     }
     return status;
 }

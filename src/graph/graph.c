@@ -43,7 +43,7 @@ static int add_source(rt_graph *graph, const char *name, rt_value *value, int ra
     bool legal = rank >= 0 && rank <= RT_MAX_RANK;
     for (int i = 0; legal && i < rank; i++) {
         value->dims[i] = dims[i];
-        legal = dims[i] >= 0 || (symbols && dims[i] >= RT_DIM_ROWS);
+        legal = dims[i] >= 0 || (symbols && dims[i] >= RT_DIM_MASK_TOKENS);
     }
     if (!legal) {
         char text[128];
@@ -122,14 +122,14 @@ static bool node_is_legal(rt_graph *graph, rt_op op, const char *name, int input
                 RT_NAME_MAX, RT_GRAPH_MAX);
         return false;
     }
-    bool legal = input_count >= row->least && input_count <= row->most;
+    bool legal = input_count >= row->min_inputs && input_count <= row->max_inputs;
     for (int i = 0; legal && i < input_count; i++) {
-        legal = inputs[i] < (int)graph->value_count && inputs[i] >= (i < row->least ? 0 : -1);
+        legal = inputs[i] < (int)graph->value_count && inputs[i] >= (i < row->min_inputs ? 0 : -1);
     }
     if (!legal) {
         rt_fail(fault_of(graph), RETORT_FORMAT,
-                "%.200s: %s takes %d to %d inputs, found %d, or one is missing", name, row->text, row->least,
-                row->most, input_count);
+                "%.200s: %s takes %d to %d inputs, found %d, or one is missing", name, row->text,
+                row->min_inputs, row->max_inputs, input_count);
     }
     return legal;
 }

@@ -12,10 +12,10 @@
 
 /* Dims that are known only when a batch is there. */
 enum {
-    RT_DIM_BATCH = -1,  /* sequences */
-    RT_DIM_SEQ = -2,    /* padded length: the longest sequence's (levels 0-2) */
-    RT_DIM_TOKENS = -3, /* all tokens of a ragged batch (level 3) */
-    RT_DIM_ROWS = -4    /* mask tokens of the batch: the rows that a fill head reads */
+    RT_DIM_BATCH = -1,      /* sequences */
+    RT_DIM_SEQ = -2,        /* padded length: the longest sequence's (levels 0-2) */
+    RT_DIM_TOKENS = -3,     /* all tokens of a ragged batch (level 3) */
+    RT_DIM_MASK_TOKENS = -4 /* mask tokens of the batch: the rows that a fill head reads */
 };
 
 /* One row per operator: its name here, and that of its row, which stands in its own file in graph/op. Plain
@@ -53,7 +53,7 @@ enum {
     X(MATMUL, matmul)                                                                                        \
     X(GEMM, gemm)                                                                                            \
     X(LAYER_NORMALIZATION, layer_normalization)                                                              \
-    X(MASK_ROWS, mask_rows)                                                                                  \
+    X(MASK_TOKEN_ROWS, mask_token_rows)                                                                      \
     X(EMBED, embed)                                                                                          \
     X(LINEAR, linear)                                                                                        \
     X(LAYER_NORM, layer_norm)                                                                                \
@@ -92,10 +92,10 @@ typedef enum rt_op_kind {
  * it is written as ONNX (onnx), its gradient (quant). */
 typedef struct rt_op_row {
     const char *text; /* in the graph's text; ONNX's name for plain ones */
-    int least, most;  /* inputs */
-    int outputs;      /* the most: the second of two only with an output dtype */
-    unsigned attrs;   /* that it has, RT_ATTR_… */
-    int level;        /* the first at which it may stand */
+    int min_inputs, max_inputs;
+    int outputs;    /* the most: the second of two only with an output dtype */
+    unsigned attrs; /* that it has, RT_ATTR_… */
+    int level;      /* the first at which it may stand */
     rt_op_kind kind;
     /* Dtype, dims and content of the outputs (graph/infer.h). */
     retort_status (*infer)(struct rt_shapes *shapes);
@@ -109,7 +109,7 @@ const rt_op_row *rt_op_info(rt_op op);
 bool rt_op_find(const char *text, size_t length, rt_op *out);
 
 /* Attributes; their texts are rows in ops.c. An absent attribute is zero, and is not printed. */
-typedef enum rt_select { RT_SELECT_ALL, RT_SELECT_FIRST, RT_SELECT_MASK } rt_select;
+typedef enum rt_select { RT_SELECT_ALL, RT_SELECT_FIRST, RT_SELECT_MASK_TOKENS } rt_select;
 typedef enum rt_pool_kind { RT_REDUCE_NONE, RT_REDUCE_MEAN, RT_REDUCE_MAX } rt_pool_kind;
 enum {
     RT_ATTR_AXIS = 1 << 0,
@@ -140,12 +140,12 @@ typedef struct rt_attrs {
     rt_select select;
     rt_pool_kind pool;
     bool keepdims, trans_b;
-    retort_dtype out_dtype; /* RETORT_F32 (none), RETORT_BF16 or RETORT_S8 */
-    bool int16;             /* Attention: long sequences in 16-bit integers; level 3, every row a query */
-    bool shared;            /* Attention: every head's keys and values are x itself */
-    int parts;              /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
-    int64_t group;          /* 4-bit codes that share an integer scale */
-    float least, largest;   /* static range of what is converted to s8; both 0: each row's own */
+    retort_dtype out_dtype;     /* RETORT_F32 (none), RETORT_BF16 or RETORT_S8 */
+    bool int16;                 /* Attention: long sequences in 16-bit integers; level 3, every row a query */
+    bool shared;                /* Attention: every head's keys and values are x itself */
+    int parts;                  /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
+    int64_t group;              /* 4-bit codes that share an integer scale */
+    float range_min, range_max; /* static range of an s8 output; both 0: a range per row */
 } rt_attrs;
 
 typedef enum rt_layout {

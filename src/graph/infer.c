@@ -133,7 +133,7 @@ static bool sizes_fit(const rt_shapes *s) {
         size_t bytes = rt_dtype_size(s->out[k].dtype);
         for (int i = 0; i < s->out[k].rank; i++) {
             int64_t dim = s->out[k].dims[i];
-            if (dim < RT_DIM_ROWS || (dim > 0 && !rt_mul(bytes, (size_t)dim, &bytes))) return false;
+            if (dim < RT_DIM_MASK_TOKENS || (dim > 0 && !rt_mul(bytes, (size_t)dim, &bytes))) return false;
         }
         if (bytes > PTRDIFF_MAX - 64) return false;
     }
@@ -158,7 +158,7 @@ static retort_status blame(const rt_shapes *s, retort_status status) {
 retort_status rt_infer_shapes(rt_shapes *s) {
     const rt_op_row *row = rt_op_info(s->node->op);
     retort_status status = RETORT_OK;
-    for (int i = 0; i < row->least; i++) {
+    for (int i = 0; i < row->min_inputs; i++) {
         if (i < s->node->input_count && s->in[i] != NULL) continue;
         return rt_fail(s->err, RETORT_FORMAT, "%.200s: %s without input %d", s->node->name, row->text, i);
     }

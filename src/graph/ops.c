@@ -44,8 +44,8 @@ static const rt_attr_row attr_rows[] = {
     {RT_ATTR_GROUP, "group", RT_KIND_INT64, offsetof(rt_attrs, group), NULL},
     {RT_ATTR_INT16, "int16", RT_KIND_BOOL, offsetof(rt_attrs, int16), NULL},
     {RT_ATTR_SHARED, "shared", RT_KIND_BOOL, offsetof(rt_attrs, shared), NULL},
-    {RT_ATTR_RANGE, "least", RT_KIND_FLOAT, offsetof(rt_attrs, least), NULL},
-    {RT_ATTR_RANGE, "largest", RT_KIND_FLOAT, offsetof(rt_attrs, largest), NULL},
+    {RT_ATTR_RANGE, "least", RT_KIND_FLOAT, offsetof(rt_attrs, range_min), NULL},
+    {RT_ATTR_RANGE, "largest", RT_KIND_FLOAT, offsetof(rt_attrs, range_max), NULL},
 };
 
 static_assert((int)EMBED_OPERANDS == (int)RT_MAX_INPUTS && (int)LINEAR_OPERANDS <= (int)RT_MAX_INPUTS,
@@ -133,7 +133,7 @@ const char *rt_dims_text(char *out, size_t size, const int64_t *dims, int rank) 
     size_t at = (size_t)snprintf(out, size, "[");
     for (int i = 0; i < rank && at < size; i++) {
         const char *comma = i > 0 ? ", " : "";
-        bool symbol = dims[i] < 0 && dims[i] >= RT_DIM_ROWS;
+        bool symbol = dims[i] < 0 && dims[i] >= RT_DIM_MASK_TOKENS;
         at += (size_t)(symbol ? snprintf(out + at, size - at, "%s%s", comma, dim_names[-dims[i]])
                               : snprintf(out + at, size - at, "%s%" PRId64, comma, dims[i]));
     }

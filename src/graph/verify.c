@@ -28,7 +28,7 @@ static retort_status check_edges(const rt_graph *graph, int index, retort_error 
     const rt_node *node = &graph->nodes[index];
     const rt_op_row *op = rt_op_info(node->op);
     bool single = (op->attrs & RT_ATTR_OUT_DTYPE) != 0 && node->attrs.out_dtype == RETORT_F32;
-    if (node->input_count < op->least || node->input_count > op->most ||
+    if (node->input_count < op->min_inputs || node->input_count > op->max_inputs ||
         node->output_count != (single ? 1 : op->outputs))
         return rt_fail(err, RETORT_FORMAT, "%.200s: %s with %d inputs and %d outputs", node->name, op->text,
                        node->input_count, node->output_count);

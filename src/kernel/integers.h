@@ -23,14 +23,14 @@ static inline size_t rt_panel_group(size_t k, size_t group, size_t i, size_t j) 
     return (j / RT_PANEL * ((k + group - 1) / group) + i / group) * RT_PANEL + j % RT_PANEL;
 }
 
-/* The factor for a row with this smallest and largest x, after subtracting the shift; *out undoes both. */
-static inline float rt_quantum(float least, float largest, rt_row_scale *out) {
-    float most = 0.5f * largest - 0.5f * least;
+/* The factor for a row with this range, after subtracting the shift; *out undoes both. */
+static inline float rt_quantum(float min, float max, rt_row_scale *out) {
+    float most = 0.5f * max - 0.5f * min;
     if (most < 0x1p-100f) {
         *out = (rt_row_scale){0.0f, 0.0f};
         return 0.0f;
     }
-    *out = (rt_row_scale){most / 127.0f, 0.5f * least + 0.5f * largest};
+    *out = (rt_row_scale){most / 127.0f, 0.5f * min + 0.5f * max};
     return 127.0f / most;
 }
 

@@ -101,7 +101,7 @@ typedef struct rt_row_scale {
 /* How rows are rounded to int8. With factor and add (both or neither), fma(x, factor[j], add[j]) is rounded
  * instead of x: channel scaling, which the weights undo. */
 typedef struct rt_rows_q {
-    const float *range;        /* {smallest, largest} of all rows; NULL: found per row */
+    const float *range;        /* {min, max} of all rows; NULL: found per row */
     const float *factor, *add; /* [n] or NULL */
 } rt_rows_q;
 
@@ -157,15 +157,15 @@ typedef void (*rt_normalize_fn)(size_t rows, size_t n, const float *x, size_t ld
 typedef void (*rt_to_bf16_fn)(size_t n, const float *x, uint16_t *y);
 
 /* ---- Integers ----
- * Activations are int8 in ±127 about the midpoint of their row. With the smallest and largest x of the row
- * (0 counts as one of them):
- *   shift = (smallest + largest) / 2
- *   most  = (largest - smallest) / 2
+ * Activations are int8 in ±127 about the midpoint of their row. With the min and max of x over the row
+ * (0 counts as one of its elements):
+ *   shift = (min + max) / 2
+ *   most  = (max - min) / 2
  *   scale = most / 127
  *   q     = round_to_even((x - shift) * (127 / most)), clamped to ±127
  * If most is below 2^-100, then q, scale and shift are 0, as 127 / most might overflow. The shift costs one
  * fma per sum and halves the step for the outputs of GELU, which begin at -0.17. A static range gives
- * smallest and largest in advance; values outside it are clamped. Rows are rt_row_q(n) bytes apart, padded
+ * min and max in advance; values outside it are clamped. Rows are rt_row_q(n) bytes apart, padded
  * with zeros, so that every tile may read whole steps of k.
  *
  * Weights are zero-padded panels of 16 columns, the same on all tiers:

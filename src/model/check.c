@@ -56,7 +56,7 @@ static retort_status check_output(const check *c) {
     retort_task task = c->config->task;
     bool token = task == RETORT_TASK_TAG || task == RETORT_TASK_ANSWER;
     rt_value want = {.rank = 2, .dims = {RT_DIM_BATCH, c->config->labels}};
-    if (task == RETORT_TASK_FILL) want.dims[0] = RT_DIM_ROWS;
+    if (task == RETORT_TASK_FILL) want.dims[0] = RT_DIM_MASK_TOKENS;
     if (token && c->graph->level == 3) want.dims[0] = RT_DIM_TOKENS;
     if (token && c->graph->level < 3) {
         want = (rt_value){.rank = 3, .dims = {RT_DIM_BATCH, RT_DIM_SEQ, c->config->labels}};
@@ -117,7 +117,7 @@ static retort_status check_embed(const check *c, const rt_node *node) {
 
 /* Keys are the rows of all tokens, and queries the rows that `select` names. */
 static retort_status check_attention(const check *c, const rt_node *node) {
-    static const int64_t rows[] = {RT_DIM_TOKENS, RT_DIM_BATCH, RT_DIM_ROWS};
+    static const int64_t rows[] = {RT_DIM_TOKENS, RT_DIM_BATCH, RT_DIM_MASK_TOKENS};
     const rt_value *q = input_of(c, node, ATTENTION_Q), *out = &c->graph->values[node->outputs[0]];
     for (int i = 1; i < node->attrs.parts; i++) {
         const rt_value *part = input_of(c, node, i);

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 enum {
-    EXTERNAL_LEAST = 1024, /* bytes of a tensor that is worth a place outside */
-    EXTERNAL_UNIT = 4096,  /* pages: such a tensor can be mapped by itself */
+    EXTERNAL_MIN = 1024,  /* bytes of a tensor that is worth a place outside */
+    EXTERNAL_UNIT = 4096, /* pages: such a tensor can be mapped by itself */
     DATA_LOCATION_EXTERNAL = 1
 };
 
@@ -66,7 +66,7 @@ static void place_outside(maker *m, RtOnnx__Tensor *out, const rt_onnx_tensor *t
 }
 
 static bool goes_outside(const rt_onnx_tensor *tensor) {
-    return tensor->bytes >= EXTERNAL_LEAST;
+    return tensor->bytes >= EXTERNAL_MIN;
 }
 
 static RtOnnx__Tensor *tensor_message(maker *m, const rt_onnx_tensor *tensor, bool inside) {

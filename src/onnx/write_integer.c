@@ -50,13 +50,13 @@ static const char *rounded(rt_onnx_writer *w, int value) {
     const rt_value *v = &w->graph->values[value];
     const char *x = rt_put_value(w, value), *scope = w->scope;
     const rt_attrs *attrs = v->producer >= 0 ? &w->graph->nodes[v->producer].attrs : NULL;
-    if (attrs == NULL || attrs->least >= attrs->largest) return x;
+    if (attrs == NULL || attrs->range_min >= attrs->range_max) return x;
     if (w->rounded[value] != NULL) return w->rounded[value];
     w->scope = w->graph->nodes[v->producer].name;
-    float scale = (attrs->largest - attrs->least) / 254;
+    float scale = (attrs->range_max - attrs->range_min) / 254;
     int8_t *zero = rt_put_alloc(w, 1, 1);
     if (zero == NULL) return "";
-    *zero = (int8_t)fmaxf(-127, fminf(127, rintf(-0.5f * (attrs->largest + attrs->least) / scale)));
+    *zero = (int8_t)fmaxf(-127, fminf(127, rintf(-0.5f * (attrs->range_max + attrs->range_min) / scale)));
     const char *inputs[] = {x, rt_put_scalar(w, "codes.scale", scale),
                             rt_put_tensor(w, "codes.zero", RT_ONNX_INT8, 0, NULL, zero, 1)};
     const char *codes = rt_put(w, "QuantizeLinear", "codes", 3, inputs, 0, NULL);

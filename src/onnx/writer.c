@@ -149,7 +149,7 @@ const char *rt_put_value(rt_onnx_writer *w, int value) {
 
 int rt_put_rank(const rt_onnx_writer *w, int value) {
     const rt_value *v = &w->graph->values[value];
-    bool rows = v->rank > 0 && (v->dims[0] == RT_DIM_TOKENS || v->dims[0] == RT_DIM_ROWS);
+    bool rows = v->rank > 0 && (v->dims[0] == RT_DIM_TOKENS || v->dims[0] == RT_DIM_MASK_TOKENS);
     return rows ? v->rank + 1 : v->rank;
 }
 

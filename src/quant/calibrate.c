@@ -155,7 +155,7 @@ size_t rt_calibration_rows(size_t positions) {
 }
 
 retort_status rt_calibration_prepare(rt_prepared *out, const rt_calibration *c, const rt_graph *graph,
-                                     rt_rows_kind output, retort_error *err) {
+                                     rt_row_set output, retort_error *err) {
     const rt_config *config = &c->model->config;
     rt_limits limits = {
         .vocab = config->vocab,
@@ -164,7 +164,7 @@ retort_status rt_calibration_prepare(rt_prepared *out, const rt_calibration *c, 
         .position_offset = config->position_offset,
         .mask_id = graph->mask_id,
         .capacity = rt_calibration_rows((size_t)config->positions),
-        .wanted = ROWS,
+        .max_rows = ROWS,
         .workers = 1,
         .output = output,
     };

@@ -46,7 +46,7 @@ void rt_calibration_free(rt_calibration *calibration);
 /* Splits the texts into chunks of at most rt_calibration_rows(positions) tokens, the same for every graph. */
 size_t rt_calibration_rows(size_t positions);
 retort_status rt_calibration_prepare(rt_prepared *out, const rt_calibration *calibration,
-                                     const rt_graph *graph, rt_rows_kind output, retort_error *err);
+                                     const rt_graph *graph, rt_row_set output, retort_error *err);
 /* Receives the watched rows [rows, n] of node `index` of the names, chunk by chunk; y: the output of the
  * node, or NULL. */
 typedef retort_status (*rt_rows_fn)(void *user, size_t index, size_t rows, size_t n, const float *x,

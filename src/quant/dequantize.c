@@ -240,7 +240,7 @@ static void widen(rt_graph *graph) {
         node->attrs.int16 = false;
         if (node->attrs.out_dtype != RETORT_S8 || node->op == RT_OP_CONVERT) continue;
         node->attrs.out_dtype = RETORT_F32;
-        node->attrs.least = node->attrs.largest = 0;
+        node->attrs.range_min = node->attrs.range_max = 0;
         node->output_count = 1;
         drop_inputs(node, moved_input(node), moved_input(node) + 2);
     }

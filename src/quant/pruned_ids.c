@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { LEAST = 16, TOKENS = 64 };
+enum { MIN_RANGE = 16, TOKENS = 64 };
 
 static retort_status is_unused(const rt_tokenizer *tokenizer, int32_t id, bool *unused, retort_error *err) {
     static const char start[] = "[unused";
@@ -19,8 +19,8 @@ static retort_status is_unused(const rt_tokenizer *tokenizer, int32_t id, bool *
     return status;
 }
 
-static void add_gap(rt_pruned_ids *out, int32_t first, int32_t end) {
-    if (end - first < LEAST || out->count == RT_PRUNED_RANGES_MOST) return;
+static void add_range(rt_pruned_ids *out, int32_t first, int32_t end) {
+    if (end - first < MIN_RANGE || out->count == RT_PRUNED_RANGES_MOST) return;
     out->pruned[2 * out->count] = first;
     out->pruned[2 * out->count + 1] = end - first;
     out->count++;
@@ -34,7 +34,7 @@ retort_status rt_pruned_ids_find(rt_pruned_ids *out, const rt_tokenizer *tokeniz
         bool unused = false;
         if (id < pieces) status = is_unused(tokenizer, id, &unused, err);
         if (unused) continue;
-        add_gap(out, first, id);
+        add_range(out, first, id);
         first = id + 1;
     }
     return status;

@@ -24,7 +24,7 @@ static const rt_recipe recipes[] = {
      RT_SCALE_##scaling,                                                                                     \
      RT_ROUND_##rounding,                                                                                    \
      outliers,                                                                                               \
-     RT_ROWS_##activations,                                                                                  \
+     RT_ACTIVATIONS_##activations,                                                                           \
      important,                                                                                              \
      help},
     RT_RECIPES(RECIPE_ROW)
@@ -35,7 +35,7 @@ enum {
     DEFAULT_SAMPLES = 1024,
     DEFAULT_OUTLIERS = 8,
     FREQUENT_SHARE = 24, /* one in this many rows of the word table keeps 8 bits */
-    LEAST_COLUMNS = 64   /* of 4-bit matrices: fewer are logits of a head, and take hardly any bytes */
+    MIN_COLUMNS = 64     /* of 4-bit matrices: fewer are logits of a head, and take hardly any bytes */
 };
 
 const char *retort_recipe(size_t index, const char **help) {
@@ -187,7 +187,7 @@ static retort_status round_tables(rt_quantizer *q, int index, retort_error *err)
 }
 
 bool rt_quantizer_wide(const rt_quantizer *q, const rt_node *node) {
-    return q->graph->values[node->inputs[LINEAR_WEIGHT]].dims[1] >= LEAST_COLUMNS;
+    return q->graph->values[node->inputs[LINEAR_WEIGHT]].dims[1] >= MIN_COLUMNS;
 }
 
 retort_status rt_quantizer_round(rt_quantizer *q, int index, retort_error *err) {
@@ -324,7 +324,7 @@ static retort_status keep_recipe(retort_model *model, const rt_quantizer *q, ret
     if (q->bits != q->row->bits) rt_buffer_format(&text, " bits=%d", q->bits);
     if (q->bits < 8 || q->table_bits < 8) rt_buffer_format(&text, " group=%lld", (long long)q->group);
     rt_buffer_format(&text, " embeddings=%d", q->table_bits);
-    if (q->fixed != (q->row->activations == RT_ROWS_STATIC)) {
+    if (q->fixed != (q->row->activations == RT_ACTIVATIONS_STATIC)) {
         rt_buffer_format(&text, " activations=%s", q->fixed ? "static" : "dynamic");
     }
     if (needs_data(q)) {
@@ -364,7 +364,7 @@ retort_status rt_quantize(retort_model **out, const retort_model *model,
     rt_quantizer q = {.graph = &next->graph, .tokenizer = model->tokenizer, .options = options, .row = row};
     q.fixed = options->activations != RETORT_ACTIVATIONS_DEFAULT
                   ? options->activations == RETORT_ACTIVATIONS_STATIC
-                  : row->activations == RT_ROWS_STATIC;
+                  : row->activations == RT_ACTIVATIONS_STATIC;
     q.bits = options->bits != 0 ? options->bits : row->bits;
     q.table_bits = options->embeddings != 0 ? options->embeddings : q.bits == 3 ? 3 : row->table_bits;
     q.group = options->group != 0 ? options->group : row->group;

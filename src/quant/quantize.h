@@ -10,7 +10,7 @@
 typedef enum rt_rounding { RT_ROUND_NEAREST, RT_ROUND_GPTQ } rt_rounding;
 
 /* Activation ranges: per row, or one for all rows. */
-typedef enum rt_activations { RT_ROWS_DYNAMIC, RT_ROWS_STATIC } rt_activations;
+typedef enum rt_activations { RT_ACTIVATIONS_DYNAMIC, RT_ACTIVATIONS_STATIC } rt_activations;
 
 /* One row per recipe: name, bits of matrices, bits of the word table, group, channel scaling, rounding,
  * whether each matrix has outlier columns in 8 bits, activations, whether it measures importance (then

@@ -7,7 +7,7 @@
 enum {
     HALF = RT_SPREAD_BINS / 2,
     TRIES = 40, /* clips to try per side, down to a fifth of it */
-    LEAST_EXPONENT = -40,
+    MIN_EXPONENT = -40,
     WORSE = 6 /* times the error with a range per row */
 };
 
@@ -50,7 +50,7 @@ static bool add_row(rt_spread *s, size_t n, const float *x) {
 }
 
 bool rt_spread_add(rt_spread *s, size_t rows, size_t n, const float *x) {
-    if (s->least == 0 && s->largest == 0) s->exponent = LEAST_EXPONENT;
+    if (s->least == 0 && s->largest == 0) s->exponent = MIN_EXPONENT;
     for (size_t i = 0; i < rows; i++) {
         if (!add_row(s, n, x + i * n)) return false;
     }
@@ -150,8 +150,8 @@ retort_status rt_fix_ranges(rt_calibration *calibration, rt_graph *graph, retort
         float range[2];
         rt_attrs *attrs = &graph->nodes[w.nodes[i]].attrs;
         rt_spread_range(&w.spreads[i], range);
-        attrs->least = range[0];
-        attrs->largest = range[1];
+        attrs->range_min = range[0];
+        attrs->range_max = range[1];
     }
     free(w.names);
     free(w.nodes);

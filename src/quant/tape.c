@@ -157,8 +157,8 @@ const void *rt_tape_at(const rt_tape *tape, const rt_place *place) {
 }
 
 static size_t rows_of(const rt_tape *tape, int value) {
-    rt_rows_kind kind = RT_ROWS_ALL;
-    rt_value_rows(&tape->graph->values[value], &kind);
+    rt_row_set kind = RT_ROW_SET_TOKENS;
+    rt_value_row_set(&tape->graph->values[value], &kind);
     return rt_chunk_rows(tape->chunk, kind);
 }
 

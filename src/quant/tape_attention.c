@@ -90,7 +90,7 @@ static rt_range query_rows(const rt_tape *tape, const rt_step *step, size_t b) {
     if (step->as.attention.select == RT_SELECT_FIRST) return (rt_range){b, b + 1};
     if (step->as.attention.select == RT_SELECT_ALL)
         return (rt_range){start, start + (size_t)chunk->lengths[b]};
-    return (rt_range){(size_t)chunk->mask_starts[b], (size_t)chunk->mask_starts[b + 1]};
+    return (rt_range){(size_t)chunk->mask_token_starts[b], (size_t)chunk->mask_token_starts[b + 1]};
 }
 
 /* All heads of a sequence as queries of one attention over x. */

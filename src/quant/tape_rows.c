@@ -120,8 +120,8 @@ void rt_tape_embed(rt_tape *tape, const rt_step *step) {
 void rt_tape_select(rt_tape *tape, const rt_step *step) {
     const rt_chunk *chunk = tape->chunk;
     bool first = step->as.rows.select == RT_SELECT_FIRST;
-    const int32_t *rows = first ? chunk->starts : chunk->mask_rows;
-    size_t count = first ? chunk->batch : chunk->masks, n = step->as.rows.n;
+    const int32_t *rows = first ? chunk->starts : chunk->mask_token_rows;
+    size_t count = first ? chunk->batch : chunk->mask_tokens, n = step->as.rows.n;
     const float *dy = tape->grad[step->out[0].value];
     float *dx = rt_tape_grad(tape, step->in[0].value);
     for (size_t i = 0; i < count; i++) {

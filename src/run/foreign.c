@@ -21,13 +21,13 @@ static retort_status check_options(const retort_session_options *options, retort
 static retort_status set_limits(rt_foreign *f, const retort_model *model,
                                 const retort_session_options *options, retort_error *err) {
     const rt_value *output = &model->graph.values[model->graph.output];
-    rt_rows_kind kind;
-    if (!rt_value_rows(output, &kind) || output->dims[output->rank - 1] < 1)
+    rt_row_set kind;
+    if (!rt_value_row_set(output, &kind) || output->dims[output->rank - 1] < 1)
         return rt_fail(err, RETORT_FORMAT, "output '%s': expected float rows of a batch", output->name);
     f->columns = (size_t)output->dims[output->rank - 1];
     size_t positions = (size_t)model->config.positions;
     size_t wanted = options->chunk_tokens > 0 ? (size_t)options->chunk_tokens : CHUNK_ROWS;
-    if (kind == RT_ROWS_MASKS) wanted = rt_min(wanted, CHUNK_FLOATS / f->columns);
+    if (kind == RT_ROW_SET_MASK_TOKENS) wanted = rt_min(wanted, CHUNK_FLOATS / f->columns);
     f->limits = (rt_limits){
         .vocab = model->config.vocab,
         .types = model->config.types,
@@ -35,7 +35,7 @@ static retort_status set_limits(rt_foreign *f, const retort_model *model,
         .position_offset = model->config.position_offset,
         .mask_id = model->graph.mask_id,
         .capacity = rt_max(wanted, positions),
-        .wanted = wanted,
+        .max_rows = wanted,
         .workers = 1,
         .padded = true,
         .keep_duplicates = true,
@@ -105,9 +105,10 @@ static bool shapes_fit(const rt_foreign *f, const rt_chunk *chunk, const rt_fore
     bool split = count > 1; /* a column each */
     size_t rank = first->rank + split;
     bool flat = rank == 2; /* a row a sequence, or a row a mask */
-    int64_t rows = (int64_t)(f->limits.output == RT_ROWS_MASKS && flat ? chunk->masks : chunk->batch);
+    int64_t rows =
+        (int64_t)(f->limits.output == RT_ROW_SET_MASK_TOKENS && flat ? chunk->mask_tokens : chunk->batch);
     *masks = flat;
-    if (f->limits.output == (flat ? RT_ROWS_ALL : RT_ROWS_BATCH)) return false;
+    if (f->limits.output == (flat ? RT_ROW_SET_TOKENS : RT_ROW_SET_SEQUENCES)) return false;
     for (size_t i = 0; i < count; i++) {
         const int64_t *dims = outputs[i].dims;
         if (outputs[i].rank != first->rank || (rank != 2 && rank != 3) || dims[0] != rows) return false;
@@ -121,7 +122,7 @@ static retort_status fail_shapes(const rt_foreign *f, const rt_chunk *chunk, con
     char found[96], what[256];
     rt_dims_text(found, sizeof found, first->dims, (int)first->rank);
     snprintf(what, sizeof what, "%zu outputs, the first of %s: expected one of [%zu, %s%zu]", count, found,
-             chunk->batch, f->limits.output == RT_ROWS_BATCH ? "" : "seq, ", f->columns);
+             chunk->batch, f->limits.output == RT_ROW_SET_SEQUENCES ? "" : "seq, ", f->columns);
     return rt_foreign_fail(f, err, "run", what);
 }
 
@@ -136,11 +137,11 @@ retort_status rt_foreign_take(rt_foreign *f, const rt_foreign_output *outputs, s
         size_t place = (size_t)f->batch.places[first + b];
         size_t rows = (size_t)f->batch.places[first + b + 1] - place;
         for (size_t i = 0; i < rows; i++) {
-            size_t mask = (size_t)chunk->mask_starts[b] + i;
-            size_t row = f->limits.output == RT_ROWS_BATCH ? b
-                         : f->limits.output == RT_ROWS_ALL ? (size_t)chunk->starts[b] + i
-                         : masks                           ? mask
-                                                           : (size_t)chunk->mask_rows[mask];
+            size_t mask = (size_t)chunk->mask_token_starts[b] + i;
+            size_t row = f->limits.output == RT_ROW_SET_SEQUENCES ? b
+                         : f->limits.output == RT_ROW_SET_TOKENS  ? (size_t)chunk->starts[b] + i
+                         : masks                                  ? mask
+                                                                  : (size_t)chunk->mask_token_rows[mask];
             float *to = f->out + (place + i) * f->columns;
             for (size_t c = 0; c < f->columns; c++) {
                 to[c] = count > 1 ? outputs[c].data[row] : outputs[0].data[row * f->columns + c];

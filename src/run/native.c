@@ -98,14 +98,14 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
         .mask_id = model->graph.mask_id,
         .capacity =
             rt_max(wanted + positions / 2, positions), /* a chunk may pass its mark by half a sequence */
-        .wanted = wanted,
+        .max_rows = wanted,
         .workers = options->tap != NULL ? 1 : (size_t)options->threads, /* chunks in turn */
         .padded = model->graph.level < 3,
         .keep_duplicates = options->keep_duplicates,
     };
     status = rt_plan_make(&n->plan, &model->graph, &n->kernels, n->limits.capacity, positions, err);
     n->limits.output = n->plan.output_rows;
-    if (status == RETORT_OK) n->limits.least = rt_chunk_least_rows(&n->plan);
+    if (status == RETORT_OK) n->limits.min_rows = rt_chunk_min_rows(&n->plan);
     if (status == RETORT_OK) status = rt_thread_pool_open(&n->pool, options->threads, err);
     if (status == RETORT_OK) status = rt_executor_open(&n->executor, &n->plan, n->pool, err);
     return status == RETORT_OK ? open_observers(n, options, err) : status;
@@ -148,7 +148,7 @@ static void native_describe(const void *state, retort_session_info *info) {
 
 static void step_shape(const rt_step *step, char *out, size_t size) {
     static const char *const rows[] = {
-        [RT_ROWS_ALL] = "tokens", [RT_ROWS_BATCH] = "batch", [RT_ROWS_MASKS] = "masks"};
+        [RT_ROW_SET_TOKENS] = "tokens", [RT_ROW_SET_SEQUENCES] = "batch", [RT_ROW_SET_MASK_TOKENS] = "masks"};
     if (step->node->op == RT_OP_LINEAR) {
         snprintf(out, size, "m=%s n=%zu k=%zu", rows[step->rows], step->as.linear.n, step->as.linear.k);
     } else if (step->node->op == RT_OP_ATTENTION) {

@@ -49,7 +49,7 @@ static void read_table(ort_api *api, const rt_function *table) {
 static bool is_known(const char *version) {
     int major = 0, minor = 0;
     return version != NULL && sscanf(version, "%d.%d", &major, &minor) == 2 && major == 1 &&
-           minor >= ORT_LEAST_MINOR;
+           minor >= ORT_MIN_MINOR;
 }
 
 static retort_status check_execution(engine *e, retort_error *err) {
@@ -83,10 +83,10 @@ static retort_status load(engine *e, retort_error *err) {
     const ort_base *base = get_base();
     const char *version = base != NULL ? base->version() : NULL;
     /* Asked for a version that it does not have, the library prints: so its text is looked at before. */
-    const rt_function *table = is_known(version) ? base->table(ORT_LEAST_MINOR) : NULL;
+    const rt_function *table = is_known(version) ? base->table(ORT_MIN_MINOR) : NULL;
     if (table == NULL) {
         return rt_fail(err, RETORT_PROVIDER, "%s: ONNX Runtime of version %.32s: expected 1.%d or a later 1",
-                       e->library.path, version != NULL ? version : "unknown", ORT_LEAST_MINOR);
+                       e->library.path, version != NULL ? version : "unknown", ORT_MIN_MINOR);
     }
     read_table(&e->api, table);
     snprintf(e->foreign.version, sizeof e->foreign.version, "%s", version);

@@ -66,16 +66,16 @@ static retort_status load(engine *e, retort_error *err) {
     const char *missing = read_functions(&e->api, &e->library);
     if (missing != NULL) {
         return rt_fail(err, RETORT_PROVIDER, "%s: OpenVINO of %d or later was expected: it has no %s",
-                       e->library.path, OV_LEAST_YEAR, missing);
+                       e->library.path, OV_MIN_YEAR, missing);
     }
     status = check(e, "version", e->api.get_openvino_version(&version), err);
     if (status != RETORT_OK) return status;
     size_t length = strcspn(version.build, "-");
     snprintf(e->foreign.version, sizeof e->foreign.version, "%.*s", (int)rt_min(length, 31), version.build);
     e->api.version_free(&version);
-    if (strtol(e->foreign.version, NULL, 10) >= OV_LEAST_YEAR) return RETORT_OK;
+    if (strtol(e->foreign.version, NULL, 10) >= OV_MIN_YEAR) return RETORT_OK;
     return rt_fail(err, RETORT_PROVIDER, "%s: OpenVINO of version %s: expected %d or later", e->library.path,
-                   e->foreign.version, OV_LEAST_YEAR);
+                   e->foreign.version, OV_MIN_YEAR);
 }
 
 static retort_status openvino_probe(const rt_provider *provider, retort_provider_info *info,

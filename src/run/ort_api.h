@@ -18,7 +18,7 @@ typedef struct ort_allocator ort_allocator;
 typedef struct ort_gpu_options ort_gpu_options; /* of CUDA or TensorRT */
 
 /* Versions of the library: 1.17 is the first that has all rows. */
-enum { ORT_LEAST_MINOR = 17 };
+enum { ORT_MIN_MINOR = 17 };
 /* Values of its enums. */
 enum { ORT_LOG_FATAL = 4, ORT_FLOAT = 1, ORT_INT64 = 7, ORT_ARENA_ALLOCATOR = 1, ORT_MEMORY_DEFAULT = 0 };
 

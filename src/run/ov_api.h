@@ -21,7 +21,7 @@ typedef struct ov_version {
 } ov_version;
 
 /* 2023.1 is the first that has all of them. */
-enum { OV_LEAST_YEAR = 2023 };
+enum { OV_MIN_YEAR = 2023 };
 
 #define OV_FUNCTIONS(X)                                                                                      \
     X(get_openvino_version, (ov_version *))                                                                  \

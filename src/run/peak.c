@@ -15,7 +15,7 @@
  * busy machine. */
 static const double RUN = 1e-3;
 static const double PATIENCE = 6e-2; /* seconds of all runs for one figure */
-enum { LEAST_RUNS = 3, PIECE = 1 << 17 /* words read by a call: 1 MiB */ };
+enum { MIN_RUNS = 3, PIECE = 1 << 17 /* words read by a call: 1 MiB */ };
 enum { BARRIERS = 100, BARRIER_RUNS = 50, WAKES = 15, WAKE_AFTER_NS = 1000 * 1000 };
 
 typedef struct probe probe;
@@ -79,7 +79,7 @@ static double best_rate(probe *p, int active) {
     double seconds, spent = 0, best = 0;
     p->active = active;
     p->rounds = 1;
-    for (int i = 0; i < LEAST_RUNS || spent < PATIENCE; i++) {
+    for (int i = 0; i < MIN_RUNS || spent < PATIENCE; i++) {
         double rate = run_rate(p, &seconds);
         spent += seconds;
         if (rate > best) best = rate;

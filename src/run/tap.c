@@ -3,10 +3,11 @@
 
 /* A value as float rows; no data when it is something else. */
 static retort_matrix rows_of(const rt_event *event, const rt_place *place) {
-    rt_rows_kind kind;
+    rt_row_set kind;
     if (place->value < 0) return (retort_matrix){0};
     const rt_value *value = &event->plan->graph->values[place->value];
-    if (value->dtype != RETORT_F32 || value->rank != 2 || value->dims[1] < 0 || !rt_value_rows(value, &kind))
+    if (value->dtype != RETORT_F32 || value->rank != 2 || value->dims[1] < 0 ||
+        !rt_value_row_set(value, &kind))
         return (retort_matrix){0};
     return (retort_matrix){.data = rt_place_at(place, event->worker),
                            .rows = rt_chunk_rows(event->chunk, kind),

@@ -209,7 +209,7 @@ retort_status rt_answers_add(rt_answers *answers, const rt_encoding *window, con
     double start_most, end_most;
     double sums = column_sum(window, logits, &start_most) * column_sum(window, logits + 1, &end_most);
     double none = exp((double)logits[0] + logits[1] - start_most - end_most) / sums;
-    answers->least_null = fmin(answers->least_null, none);
+    answers->min_null = fmin(answers->min_null, none);
     find_best(answers, window, logits);
     retort_status status = RETORT_OK;
     for (size_t i = 0; i < window->count; i++) { /* windows start in ascending order */
@@ -232,7 +232,7 @@ retort_status rt_answers_open(rt_answers *answers, const retort_answer_options *
                             .context = context,
                             .length = length,
                             .key = rt_hash_key_new(),
-                            .least_null = INFINITY};
+                            .min_null = INFINITY};
     answers->most = options->pieces ? top : 2 * top + 10; /* some have the same text */
     answers->best = rt_calloc(answers->most, sizeof *answers->best);
     return answers->best != NULL ? RETORT_OK : rt_fail_nomem(err, answers->most * sizeof *answers->best);
@@ -268,8 +268,8 @@ retort_status rt_answers_take(rt_answers *answers, retort_spans *out, retort_err
     if (answers->count > 0) qsort(answers->items, answers->count, sizeof *answers->items, by_score);
     for (size_t i = 0; status == RETORT_OK && out->count < top; i++) {
         const rt_answer *best = i < answers->count ? &answers->items[i] : NULL;
-        if (none && (best == NULL || answers->least_null > best->score)) {
-            status = give(out, &nothing, answers->least_null, err);
+        if (none && (best == NULL || answers->min_null > best->score)) {
+            status = give(out, &nothing, answers->min_null, err);
             none = false;
             i--;
         } else if (best != NULL) {

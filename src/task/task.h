@@ -80,7 +80,7 @@ typedef struct rt_answers {
     rt_hash_key key;
     rt_candidate *best; /* [most] of a window, best first */
     size_t kept, most;
-    double least_null;    /* of the no-answer score */
+    double min_null;      /* of the no-answer score */
     uint32_t point, byte; /* start of the last window in the context */
 } rt_answers;
 retort_status rt_answers_open(rt_answers *answers, const retort_answer_options *options, const char *context,

@@ -114,8 +114,8 @@ static bool is_plus_zero(const rt_graph *graph, const rt_node *node) {
 
 const rt_op_row rt_op_add = {
     .text = "Add",
-    .least = 2,
-    .most = 2,
+    .min_inputs = 2,
+    .max_inputs = 2,
     .outputs = 1,
     .infer = infer_arithmetic,
     .evaluate = evaluate_binary,
@@ -123,8 +123,8 @@ const rt_op_row rt_op_add = {
 };
 const rt_op_row rt_op_sub = {
     .text = "Sub",
-    .least = 2,
-    .most = 2,
+    .min_inputs = 2,
+    .max_inputs = 2,
     .outputs = 1,
     .infer = infer_arithmetic,
     .evaluate = evaluate_binary,
@@ -132,8 +132,8 @@ const rt_op_row rt_op_sub = {
 };
 const rt_op_row rt_op_mul = {
     .text = "Mul",
-    .least = 2,
-    .most = 2,
+    .min_inputs = 2,
+    .max_inputs = 2,
     .outputs = 1,
     .infer = infer_arithmetic,
     .evaluate = evaluate_binary,
@@ -141,8 +141,8 @@ const rt_op_row rt_op_mul = {
 };
 const rt_op_row rt_op_div = {
     .text = "Div",
-    .least = 2,
-    .most = 2,
+    .min_inputs = 2,
+    .max_inputs = 2,
     .outputs = 1,
     .infer = infer_arithmetic,
     .evaluate = evaluate_binary,
@@ -150,16 +150,16 @@ const rt_op_row rt_op_div = {
 };
 const rt_op_row rt_op_pow = {
     .text = "Pow",
-    .least = 2,
-    .most = 2,
+    .min_inputs = 2,
+    .max_inputs = 2,
     .outputs = 1,
     .infer = infer_pow,
     .evaluate = evaluate_binary,
 };
 const rt_op_row rt_op_max = {
     .text = "Max",
-    .least = 2,
-    .most = 2,
+    .min_inputs = 2,
+    .max_inputs = 2,
     .outputs = 1,
     .infer = infer_arithmetic,
     .evaluate = evaluate_binary,

@@ -55,8 +55,8 @@ static retort_status infer_attention(rt_shapes *s) {
 
 const rt_op_row rt_op_attention = {
     .text = "Attention",
-    .least = 1,
-    .most = 4,
+    .min_inputs = 1,
+    .max_inputs = 4,
     .outputs = 1,
     .attrs = RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_OUT_DTYPE |
              RT_ATTR_INT16 | RT_ATTR_SHARED,

@@ -78,8 +78,8 @@ static bool is_same_dtype(const rt_graph *graph, const rt_node *node) {
 
 const rt_op_row rt_op_cast = {
     .text = "Cast",
-    .least = 1,
-    .most = 1,
+    .min_inputs = 1,
+    .max_inputs = 1,
     .outputs = 1,
     .attrs = RT_ATTR_DTYPE,
     .kind = RT_OP_KIND_SHAPE,

@@ -57,8 +57,8 @@ static retort_status evaluate_concat(rt_op_evaluation *e, retort_error *err) {
 
 const rt_op_row rt_op_concat = {
     .text = "Concat",
-    .least = 1,
-    .most = 8,
+    .min_inputs = 1,
+    .max_inputs = 8,
     .outputs = 1,
     .attrs = RT_ATTR_AXIS,
     .kind = RT_OP_KIND_SHAPE,

@@ -15,8 +15,8 @@ static retort_status infer_convert(rt_shapes *s) {
 
 const rt_op_row rt_op_convert = {
     .text = "Narrow",
-    .least = 1,
-    .most = 3,
+    .min_inputs = 1,
+    .max_inputs = 3,
     .outputs = 1,
     .attrs = RT_ATTR_OUT_DTYPE | RT_ATTR_RANGE,
     .level = 3,

@@ -76,8 +76,8 @@ static retort_status infer_embed(rt_shapes *s) {
 
 const rt_op_row rt_op_embed = {
     .text = "Embed",
-    .least = 5,
-    .most = 16,
+    .min_inputs = 5,
+    .max_inputs = 16,
     .outputs = 2,
     .attrs = RT_ATTR_EPSILON | RT_ATTR_OUT_DTYPE | RT_ATTR_GROUP | RT_ATTR_RANGE,
     .level = 2,

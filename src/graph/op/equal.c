@@ -54,8 +54,8 @@ static retort_status evaluate_equal(rt_op_evaluation *e, retort_error *err) {
 
 const rt_op_row rt_op_equal = {
     .text = "Equal",
-    .least = 2,
-    .most = 2,
+    .min_inputs = 2,
+    .max_inputs = 2,
     .outputs = 1,
     .infer = infer_equal,
     .evaluate = evaluate_equal,

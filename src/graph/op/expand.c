@@ -28,8 +28,8 @@ static retort_status evaluate_expand(rt_op_evaluation *e, retort_error *err) {
 
 const rt_op_row rt_op_expand = {
     .text = "Expand",
-    .least = 2,
-    .most = 2,
+    .min_inputs = 2,
+    .max_inputs = 2,
     .outputs = 1,
     .kind = RT_OP_KIND_SHAPE,
     .infer = infer_expand,

@@ -12,11 +12,11 @@ void rt_rows_like(rt_shapes *s, const rt_value *like, int rows_rank, int64_t n) 
 
 retort_status rt_check_out_dtype(const rt_shapes *s, const rt_value *rows, bool s8) {
     retort_dtype out_dtype = s->node->attrs.out_dtype;
-    float least = s->node->attrs.least, largest = s->node->attrs.largest;
-    bool ranged = least != 0 || largest != 0;
-    if (ranged && !(out_dtype == RETORT_S8 && isfinite(least) && isfinite(largest) && least < largest)) {
-        return rt_fail(s->err, RETORT_FORMAT, "least=%g, largest=%g is no range of int8", (double)least,
-                       (double)largest);
+    float min = s->node->attrs.range_min, max = s->node->attrs.range_max;
+    bool ranged = min != 0 || max != 0;
+    if (ranged && !(out_dtype == RETORT_S8 && isfinite(min) && isfinite(max) && min < max)) {
+        return rt_fail(s->err, RETORT_FORMAT, "least=%g, largest=%g is no range of int8", (double)min,
+                       (double)max);
     }
     if (out_dtype == RETORT_F32 || out_dtype == RETORT_BF16 ||
         (out_dtype == RETORT_S8 && s8 && rows->rank == 2)) {

@@ -56,8 +56,8 @@ static retort_status evaluate_gather(rt_op_evaluation *e, retort_error *err) {
 
 const rt_op_row rt_op_gather = {
     .text = "Gather",
-    .least = 2,
-    .most = 2,
+    .min_inputs = 2,
+    .max_inputs = 2,
     .outputs = 1,
     .attrs = RT_ATTR_AXIS,
     .kind = RT_OP_KIND_EMBED,

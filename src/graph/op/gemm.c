@@ -59,8 +59,8 @@ static retort_status evaluate_gemm(rt_op_evaluation *e, retort_error *err) {
 
 const rt_op_row rt_op_gemm = {
     .text = "Gemm",
-    .least = 2,
-    .most = 3,
+    .min_inputs = 2,
+    .max_inputs = 3,
     .outputs = 1,
     .attrs = RT_ATTR_TRANS_B,
     .kind = RT_OP_KIND_MATRIX,

@@ -16,8 +16,8 @@ static bool is_always(const rt_graph *graph, const rt_node *node) {
 
 const rt_op_row rt_op_identity = {
     .text = "Identity",
-    .least = 1,
-    .most = 1,
+    .min_inputs = 1,
+    .max_inputs = 1,
     .outputs = 1,
     .kind = RT_OP_KIND_SHAPE,
     .infer = infer_same,

@@ -43,8 +43,8 @@ static retort_status infer_layer_norm(rt_shapes *s) {
 
 const rt_op_row rt_op_layer_normalization = {
     .text = "LayerNormalization",
-    .least = 3,
-    .most = 3,
+    .min_inputs = 3,
+    .max_inputs = 3,
     .outputs = 1,
     .attrs = RT_ATTR_EPSILON,
     .kind = RT_OP_KIND_NORM,
@@ -53,8 +53,8 @@ const rt_op_row rt_op_layer_normalization = {
 };
 const rt_op_row rt_op_layer_norm = {
     .text = "LayerNorm",
-    .least = 3,
-    .most = 5,
+    .min_inputs = 3,
+    .max_inputs = 5,
     .outputs = 2,
     .attrs = RT_ATTR_EPSILON | RT_ATTR_OUT_DTYPE | RT_ATTR_RANGE,
     .level = 2,

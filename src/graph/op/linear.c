@@ -83,8 +83,8 @@ static retort_status infer_linear(rt_shapes *s) {
 
 const rt_op_row rt_op_linear = {
     .text = "Linear",
-    .least = 2,
-    .most = 9,
+    .min_inputs = 2,
+    .max_inputs = 9,
     .outputs = 1,
     .attrs = RT_ATTR_ACT | RT_ATTR_OUT_DTYPE | RT_ATTR_GROUP | RT_ATTR_HEADS,
     .level = 2,

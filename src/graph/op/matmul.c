@@ -47,8 +47,8 @@ static retort_status evaluate_matmul(rt_op_evaluation *e, retort_error *err) {
 
 const rt_op_row rt_op_matmul = {
     .text = "MatMul",
-    .least = 2,
-    .most = 2,
+    .min_inputs = 2,
+    .max_inputs = 2,
     .outputs = 1,
     .kind = RT_OP_KIND_MATRIX,
     .infer = infer_matmul,

@@ -4,8 +4,8 @@
 
 const rt_op_row rt_op_normalize = {
     .text = "Normalize",
-    .least = 1,
-    .most = 1,
+    .min_inputs = 1,
+    .max_inputs = 1,
     .outputs = 1,
     .level = 2,
     .kind = RT_OP_KIND_NORM,

@@ -17,8 +17,8 @@ static retort_status infer_pool(rt_shapes *s) {
 
 const rt_op_row rt_op_pool = {
     .text = "Pool",
-    .least = 1,
-    .most = 2,
+    .min_inputs = 1,
+    .max_inputs = 2,
     .outputs = 1,
     .attrs = RT_ATTR_POOL,
     .level = 2,

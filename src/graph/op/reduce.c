@@ -105,8 +105,8 @@ static retort_status evaluate_reduce(rt_op_evaluation *e, retort_error *err) {
 
 const rt_op_row rt_op_reduce_mean = {
     .text = "ReduceMean",
-    .least = 1,
-    .most = 2,
+    .min_inputs = 1,
+    .max_inputs = 2,
     .outputs = 1,
     .attrs = RT_ATTR_AXIS | RT_ATTR_KEEPDIMS,
     .kind = RT_OP_KIND_ROWS,
@@ -115,8 +115,8 @@ const rt_op_row rt_op_reduce_mean = {
 };
 const rt_op_row rt_op_reduce_sum = {
     .text = "ReduceSum",
-    .least = 1,
-    .most = 2,
+    .min_inputs = 1,
+    .max_inputs = 2,
     .outputs = 1,
     .attrs = RT_ATTR_AXIS | RT_ATTR_KEEPDIMS,
     .kind = RT_OP_KIND_ROWS,
@@ -125,8 +125,8 @@ const rt_op_row rt_op_reduce_sum = {
 };
 const rt_op_row rt_op_reduce_max = {
     .text = "ReduceMax",
-    .least = 1,
-    .most = 2,
+    .min_inputs = 1,
+    .max_inputs = 2,
     .outputs = 1,
     .attrs = RT_ATTR_AXIS | RT_ATTR_KEEPDIMS,
     .kind = RT_OP_KIND_ROWS,

@@ -69,8 +69,8 @@ static retort_status infer_reshape(rt_shapes *s) {
 
 const rt_op_row rt_op_reshape = {
     .text = "Reshape",
-    .least = 2,
-    .most = 2,
+    .min_inputs = 2,
+    .max_inputs = 2,
     .outputs = 1,
     .kind = RT_OP_KIND_SHAPE,
     .infer = infer_reshape,

@@ -5,7 +5,7 @@
 
 static retort_status infer_select(rt_shapes *s) {
     const rt_value *x = s->in[SELECT_X], *ids = s->node->input_count > SELECT_IDS ? s->in[SELECT_IDS] : NULL;
-    bool mask = s->node->attrs.select == RT_SELECT_MASK;
+    bool mask = s->node->attrs.select == RT_SELECT_MASK_TOKENS;
     if (x->dtype != RETORT_F32 || x->rank < 2 || x->rank > 3 || s->node->attrs.select == RT_SELECT_ALL) {
         return rt_fail(s->err, RETORT_FORMAT, "expected f32 […, n] and select=first or select=mask");
     }
@@ -13,15 +13,15 @@ static retort_status infer_select(rt_shapes *s) {
     for (int i = 0; fits && ids != NULL && i < ids->rank; i++) fits = ids->dims[i] == x->dims[i];
     if (!fits) return rt_fail(s->err, RETORT_FORMAT, "the ids do not fit");
     rt_out_begin(s, RETORT_F32);
-    rt_push_dim(&s->out[0], mask ? RT_DIM_ROWS : rt_is_padded(x) ? x->dims[0] : RT_DIM_BATCH);
+    rt_push_dim(&s->out[0], mask ? RT_DIM_MASK_TOKENS : rt_is_padded(x) ? x->dims[0] : RT_DIM_BATCH);
     rt_push_dim(&s->out[0], x->dims[x->rank - 1]);
     return RETORT_OK;
 }
 
 const rt_op_row rt_op_select = {
     .text = "Select",
-    .least = 1,
-    .most = 2,
+    .min_inputs = 1,
+    .max_inputs = 2,
     .outputs = 1,
     .attrs = RT_ATTR_SELECT,
     .level = 2,

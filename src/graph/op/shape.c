@@ -24,8 +24,8 @@ static retort_status evaluate_shape(rt_op_evaluation *e, retort_error *err) {
 
 const rt_op_row rt_op_shape = {
     .text = "Shape",
-    .least = 1,
-    .most = 1,
+    .min_inputs = 1,
+    .max_inputs = 1,
     .outputs = 1,
     .kind = RT_OP_KIND_SHAPE,
     .infer = infer_shape,

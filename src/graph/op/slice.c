@@ -103,8 +103,8 @@ static retort_status evaluate_slice(rt_op_evaluation *e, retort_error *err) {
 
 const rt_op_row rt_op_slice = {
     .text = "Slice",
-    .least = 3,
-    .most = 5,
+    .min_inputs = 3,
+    .max_inputs = 5,
     .outputs = 1,
     .kind = RT_OP_KIND_SHAPE,
     .infer = infer_slice,

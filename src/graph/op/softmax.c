@@ -43,8 +43,8 @@ static retort_status evaluate_softmax(rt_op_evaluation *e, retort_error *err) {
 
 const rt_op_row rt_op_softmax = {
     .text = "Softmax",
-    .least = 1,
-    .most = 1,
+    .min_inputs = 1,
+    .max_inputs = 1,
     .outputs = 1,
     .attrs = RT_ATTR_AXIS,
     .kind = RT_OP_KIND_ATTENTION,

@@ -47,8 +47,8 @@ static retort_status evaluate_split(rt_op_evaluation *e, retort_error *err) {
 
 const rt_op_row rt_op_split = {
     .text = "Split",
-    .least = 1,
-    .most = 2,
+    .min_inputs = 1,
+    .max_inputs = 2,
     .outputs = 3,
     .attrs = RT_ATTR_AXIS,
     .kind = RT_OP_KIND_SHAPE,

@@ -34,8 +34,8 @@ static retort_status infer_squeeze(rt_shapes *s) {
 
 const rt_op_row rt_op_unsqueeze = {
     .text = "Unsqueeze",
-    .least = 2,
-    .most = 2,
+    .min_inputs = 2,
+    .max_inputs = 2,
     .outputs = 1,
     .kind = RT_OP_KIND_SHAPE,
     .infer = infer_unsqueeze,
@@ -43,8 +43,8 @@ const rt_op_row rt_op_unsqueeze = {
 };
 const rt_op_row rt_op_squeeze = {
     .text = "Squeeze",
-    .least = 2,
-    .most = 2,
+    .min_inputs = 2,
+    .max_inputs = 2,
     .outputs = 1,
     .kind = RT_OP_KIND_SHAPE,
     .infer = infer_squeeze,

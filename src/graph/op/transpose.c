@@ -43,8 +43,8 @@ static bool is_same_order(const rt_graph *graph, const rt_node *node) {
 
 const rt_op_row rt_op_transpose = {
     .text = "Transpose",
-    .least = 1,
-    .most = 1,
+    .min_inputs = 1,
+    .max_inputs = 1,
     .outputs = 1,
     .attrs = RT_ATTR_PERM,
     .kind = RT_OP_KIND_SHAPE,

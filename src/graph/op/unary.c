@@ -23,32 +23,32 @@ static retort_status evaluate_unary(rt_op_evaluation *e, retort_error *err) {
 
 const rt_op_row rt_op_sqrt = {
     .text = "Sqrt",
-    .least = 1,
-    .most = 1,
+    .min_inputs = 1,
+    .max_inputs = 1,
     .outputs = 1,
     .infer = rt_infer_float_same,
     .evaluate = evaluate_unary,
 };
 const rt_op_row rt_op_erf = {
     .text = "Erf",
-    .least = 1,
-    .most = 1,
+    .min_inputs = 1,
+    .max_inputs = 1,
     .outputs = 1,
     .infer = rt_infer_float_same,
     .evaluate = evaluate_unary,
 };
 const rt_op_row rt_op_tanh = {
     .text = "Tanh",
-    .least = 1,
-    .most = 1,
+    .min_inputs = 1,
+    .max_inputs = 1,
     .outputs = 1,
     .infer = rt_infer_float_same,
     .evaluate = evaluate_unary,
 };
 const rt_op_row rt_op_relu = {
     .text = "Relu",
-    .least = 1,
-    .most = 1,
+    .min_inputs = 1,
+    .max_inputs = 1,
     .outputs = 1,
     .infer = rt_infer_float_same,
     .evaluate = evaluate_unary,

@@ -48,8 +48,8 @@ static retort_status evaluate_where(rt_op_evaluation *e, retort_error *err) {
 
 const rt_op_row rt_op_where = {
     .text = "Where",
-    .least = 3,
-    .most = 3,
+    .min_inputs = 3,
+    .max_inputs = 3,
     .outputs = 1,
     .infer = infer_where,
     .evaluate = evaluate_where,

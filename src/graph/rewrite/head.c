@@ -9,9 +9,9 @@ static bool to_select(rt_graph *graph, int index) {
     bool padded =
         x->rank == 3 && x->dims[0] == RT_DIM_BATCH && x->dims[1] == RT_DIM_SEQ && x->dtype == RETORT_F32;
     if (!padded) return false;
-    if (node.op == RT_OP_MASK_ROWS) {
+    if (node.op == RT_OP_MASK_TOKEN_ROWS) {
         return rt_replace_node(graph, index, index, RT_OP_SELECT, 2, node.inputs,
-                               &(rt_attrs){.select = RT_SELECT_MASK});
+                               &(rt_attrs){.select = RT_SELECT_MASK_TOKENS});
     }
     double zero;
     if (node.op != RT_OP_GATHER || node.attrs.axis != 1 ||

@@ -37,12 +37,12 @@ retort_status rt_rewrite_pack_weights(rt_graph *graph, size_t *count, retort_err
 /* ---- bf16 ---- */
 
 /* Fewer columns are a head's logits: they cost nothing, and their rounding would be seen. */
-enum { LEAST_COLUMNS = 64 };
+enum { MIN_COLUMNS = 64 };
 
 static bool takes_bf16(const rt_graph *graph, const rt_node *node) {
     if (node->op != RT_OP_LINEAR) return false;
     const rt_value *weight = &graph->values[node->inputs[LINEAR_WEIGHT]];
-    return weight->layout != RT_LAYOUT_ROWS && weight->data != NULL && weight->dims[1] >= LEAST_COLUMNS;
+    return weight->layout != RT_LAYOUT_ROWS && weight->data != NULL && weight->dims[1] >= MIN_COLUMNS;
 }
 
 /* p16 to p16_bf16, a panel at a time: a panel is a row-major [k, 16] matrix. */

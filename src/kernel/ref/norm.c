@@ -21,13 +21,13 @@ static float value(const rt_norm_args *norm, const float *x, size_t i, float mea
     return fmaf((x[i] - mean) * inverse, norm->gamma[i], norm->beta[i]);
 }
 
-/* Smallest and largest so far, ignoring NaN. */
+/* The range so far, ignoring NaN. */
 typedef struct span {
-    float least, largest;
+    float min, max;
 } span;
 
 static span widen(span s, float x) {
-    return (span){x < s.least ? x : s.least, x > s.largest ? x : s.largest};
+    return (span){x < s.min ? x : s.min, x > s.max ? x : s.max};
 }
 
 static int8_t to_s8(float x, const rt_row_scale *scale, float factor) {
@@ -52,7 +52,7 @@ void rt_quantize_ref(size_t rows, size_t n, const float *x, size_t ldx, const rt
         const float *from = x + r * ldx;
         span s = first_span(how);
         for (size_t i = 0; how->range == NULL && i < n; i++) s = widen(s, moved(how, from[i], i));
-        float factor = rt_quantum(s.least, s.largest, &scale[r]);
+        float factor = rt_quantum(s.min, s.max, &scale[r]);
         for (size_t i = 0; i < n; i++) q[r * ldq + i] = to_s8(moved(how, from[i], i), &scale[r], factor);
         for (size_t i = n; i < rt_row_q(n); i++) q[r * ldq + i] = 0;
     }
@@ -67,7 +67,7 @@ static void norm_row(const rt_norm_args *norm, size_t r) {
     for (size_t i = 0; how->range == NULL && i < norm->n; i++) {
         s = widen(s, moved(how, value(norm, x, i, mean, inverse), i));
     }
-    if (norm->y8 != NULL) factor = rt_quantum(s.least, s.largest, &norm->scale8[r]);
+    if (norm->y8 != NULL) factor = rt_quantum(s.min, s.max, &norm->scale8[r]);
     for (size_t i = 0; i < norm->n; i++) {
         float y = value(norm, x, i, mean, inverse);
         if (norm->y != NULL) norm->y[r * norm->ldy + i] = y;

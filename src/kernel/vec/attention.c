@@ -52,7 +52,7 @@ static float softmax(float scale, size_t n, float *p) {
         if (i == whole) x = v16_first(n - i, x, v16_set(-INFINITY));
         most = v16_max(x, most);
     }
-    float max = most16(most);
+    float max = max16(most);
     for (size_t i = 0; i < n; i += 16) {
         v16 x = exp16(v16_sub(v16_load(p + i), v16_set(max)));
         if (i == whole) x = v16_first(n - i, x, v16_set(0.0f));

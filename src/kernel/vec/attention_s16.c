@@ -84,7 +84,7 @@ static float round_row(const float *x, size_t dim, size_t width, int16_t *out) {
     v16 most = v16_set(0.0f);
     float scale;
     for (size_t d = 0; d < dim; d += 16) most = v16_max(v16_abs(v16_load_n(x + d, dim - d)), most);
-    float factor = rt_levels(most16(most), RT_SCORE_LEVELS, &scale);
+    float factor = rt_levels(max16(most), RT_SCORE_LEVELS, &scale);
     for (size_t d = 0; d < width; d += 16) {
         v16 y = d < dim ? v16_load_n(x + d, dim - d) : v16_set(0.0f);
         v16_store_s16(out + d, rounded(y, factor, RT_SCORE_LEVELS));
@@ -145,7 +145,7 @@ static float softmax(float factor, size_t n, const float *key_scale, float *s, i
         if (i == whole) x = v16_first(n - i, x, v16_set(-INFINITY));
         most = v16_max(x, most);
     }
-    float max = most16(most);
+    float max = max16(most);
     for (size_t i = 0; i < n; i += 16) {
         v16 x = v16_mul(exp16(v16_sub(v16_load(s + i), v16_set(max))), levels);
         x = v16_round(v16_min(v16_max(x, v16_set(0.0f)), levels));

@@ -10,19 +10,19 @@
 #include <math.h>
 
 /* The largest lane, ignoring NaN. */
-RT_VERB float most16(v16 x) {
-    float lane[16], most = -INFINITY;
+RT_VERB float max16(v16 x) {
+    float lane[16], max = -INFINITY;
     v16_store(lane, x);
-    for (int i = 0; i < 16; i++) most = lane[i] > most ? lane[i] : most;
-    return most;
+    for (int i = 0; i < 16; i++) max = lane[i] > max ? lane[i] : max;
+    return max;
 }
 
 /* The smallest lane, likewise. */
-RT_VERB float least16(v16 x) {
-    float lane[16], least = INFINITY;
+RT_VERB float min16(v16 x) {
+    float lane[16], min = INFINITY;
     v16_store(lane, x);
-    for (int i = 0; i < 16; i++) least = lane[i] < least ? lane[i] : least;
-    return least;
+    for (int i = 0; i < 16; i++) min = lane[i] < min ? lane[i] : min;
+    return min;
 }
 
 /* c[0] + c[1] x + … + c[n-1] x^(n-1) */

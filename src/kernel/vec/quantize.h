@@ -8,9 +8,9 @@
 
 #include <string.h>
 
-/* Smallest and largest so far, ignoring NaN. */
+/* The range so far, ignoring NaN. */
 typedef struct span16 {
-    v16 least, largest;
+    v16 min, max;
 } span16;
 
 RT_VERB span16 span_zero(void) {
@@ -19,12 +19,12 @@ RT_VERB span16 span_zero(void) {
 /* Updated with the first n of 16 elements. */
 RT_VERB span16 span_widen(span16 s, v16 x, size_t n) {
     if (n < 16) x = v16_first(n, x, v16_set(0.0f));
-    return (span16){v16_min(x, s.least), v16_max(x, s.largest)};
+    return (span16){v16_min(x, s.min), v16_max(x, s.max)};
 }
-/* The factors that round a row to int8; range: {smallest, largest}; NULL: that of the row. */
+/* The factors that round a row to int8; range: {min, max}; NULL: that of the row. */
 RT_VERB float span_factor(span16 s, const float *range, rt_row_scale *scale) {
     if (range != NULL) return rt_quantum(range[0], range[1], scale);
-    return rt_quantum(least16(s.least), most16(s.largest), scale);
+    return rt_quantum(min16(s.min), max16(s.max), scale);
 }
 
 /* The first n of 16 elements from column i on, ready to be rounded; `moved` (a constant): with factor and
