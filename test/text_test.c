@@ -3,7 +3,7 @@
  * $RETORT_SHARED has them, against its classes of all code points and 1,856 texts of 12 languages. */
 #include "base/map.h"
 #include "format/json.h"
-#include "text/parts.h"
+#include "text/state.h"
 #include "text/unicode.h"
 #include "base/utf8.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "text/parts.h"
+#include "text/state.h"
 
 #include <stdlib.h>
 #include <string.h>

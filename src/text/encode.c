@@ -3,7 +3,7 @@
  * is what stands between ASCII white space, ASCII punctuation and ideographs. Nothing in the pipeline looks
  * beyond a chunk: canonical ordering stops at these characters, and each of them ends a word. So the tokens
  * of a chunk can be remembered. The exception are added tokens that are looked for in the normalised text. */
-#include "text/parts.h"
+#include "text/state.h"
 
 #include "text/unicode.h"
 #include "base/utf8.h"

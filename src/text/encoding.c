@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tokens of one or two texts to what a model reads: truncation, windows, template. */
-#include "text/parts.h"
+#include "text/state.h"
 
 #include <stdlib.h>
 #include <string.h>

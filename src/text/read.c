@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Everything of a tokenizer.json but the vocabulary. A part that is not known is refused by its name. */
-#include "text/parts.h"
+#include "text/state.h"
 
 #include "text/unicode.h"
 #include "base/utf8.h"

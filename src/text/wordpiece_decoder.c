@@ -2,7 +2,7 @@
  * From ids back to a text, as the WordPiece decoder of Hugging Face tokenizers 0.23.3 does it
  * (tokenizers/src/decoders/wordpiece.rs): pieces with a space before each that does not go on within a word,
  * then the spaces go that English does not have before punctuation and in contractions. */
-#include "text/parts.h"
+#include "text/state.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * BertPreTokenizer and WordPiece: normalised text to tokens. */
-#ifndef RT_TEXT_WORDS_H
-#define RT_TEXT_WORDS_H
+#ifndef RT_TEXT_WORDPIECE_H
+#define RT_TEXT_WORDPIECE_H
 
-#include "text/normalize.h"
-#include "text/vocab.h"
+#include "text/bert_normalizer.h"
+#include "text/wordpiece_vocab.h"
 
 /* Characters of a word: HF's max_input_chars_per_word is 100 in every BERT. */
 enum { RT_WORD_MAX = 1024 };

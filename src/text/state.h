@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a tokenizer consists of, for the files of this folder. */
-#ifndef RT_TEXT_PARTS_H
-#define RT_TEXT_PARTS_H
+#ifndef RT_TEXT_STATE_H
+#define RT_TEXT_STATE_H
 
 #include "base/names.h"
 #include "text/added.h"
 #include "text/tokenizer.h"
-#include "text/words.h"
+#include "text/wordpiece.h"
 
 #include <jansson.h>
 

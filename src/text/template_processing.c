@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Post-processors of a tokenizer.json: what is put around a text. */
-#include "text/parts.h"
+#include "text/state.h"
 
 #include <string.h>
 

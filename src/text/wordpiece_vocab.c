@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "text/vocab.h"
+#include "text/wordpiece_vocab.h"
 
 #include "base/utf8.h"
 

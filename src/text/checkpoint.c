@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The files of a checkpoint: tokenizer.json, or vocab.txt as transformers 5 makes a BertTokenizer of it, with
  * tokenizer_config.json and special_tokens_map.json. */
-#include "text/parts.h"
+#include "text/state.h"
 
 #include "base/map.h"
 #include "format/json.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "text/normalize.h"
+#include "text/bert_normalizer.h"
 
 #include "text/unicode.h"
 #include "base/utf8.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "text/words.h"
+#include "text/wordpiece.h"
 
 #include "text/unicode.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The pieces of a vocabulary and the hash table that finds them. */
-#ifndef RT_TEXT_VOCAB_H
-#define RT_TEXT_VOCAB_H
+#ifndef RT_TEXT_WORDPIECE_VOCAB_H
+#define RT_TEXT_WORDPIECE_VOCAB_H
 
 #include "base/error.h"
 #include "base/hash.h"

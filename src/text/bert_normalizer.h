@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * BertNormalizer: clean, space ideographs, strip accents, lower case, in this order. */
-#ifndef RT_TEXT_NORMALIZE_H
-#define RT_TEXT_NORMALIZE_H
+#ifndef RT_TEXT_BERT_NORMALIZER_H
+#define RT_TEXT_BERT_NORMALIZER_H
 
 #include "base/hash.h"
 #include "base/memory.h"
