@@ -1,7 +1,9 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-#include "text/bert_normalizer.h"
+/* SPDX-License-Identifier: Apache-2.0
+ * BertNormalizer: clean, space ideographs, strip accents, lower case, in this order. */
+#include "text/component.h"
 
 #include "text/unicode.h"
+#include "base/hash.h"
 #include "base/utf8.h"
 
 #include <stdlib.h>
@@ -23,12 +25,9 @@ enum { DOTTED_CAPITAL_I = 0x130, COMBINING_DOT = 0x307 }; /* the one character w
  * ideograph (3 bytes) 3 with its spaces, U+0130 (2 bytes) 2. */
 enum { POINTS_A_BYTE = 2 };
 
-void rt_normalized_free(rt_normalized *normalized) {
-    free(normalized->points);
-    free(normalized->bytes);
-    free(normalized->spare);
-    *normalized = (rt_normalized){0};
-}
+typedef struct bert_normalizer {
+    bool clean, ideographs, strip, lower;
+} bert_normalizer;
 
 /* While points are being made, `at` says that this one came out of the same character as the one before. */
 static void push(rt_normalized *out, uint32_t point, uint32_t source, bool same) {
@@ -46,12 +45,12 @@ static void push_syllable(rt_normalized *out, uint32_t point, uint32_t source) {
     if (trailing != 0) push(out, TRAILING + trailing, source, true);
 }
 
-static uint32_t lower_of(const rt_normalizer *normalizer, const rt_unicode_row *row, uint32_t point) {
+static uint32_t lower_of(const bert_normalizer *normalizer, const rt_unicode_row *row, uint32_t point) {
     return normalizer->lower ? (uint32_t)((int32_t)point + row->lower) : point;
 }
 
 /* Lower case may come first: it is a character for a character here, and none of them is a mark. */
-static void push_stripped(const rt_normalizer *normalizer, rt_normalized *out, const rt_unicode_row *row,
+static void push_stripped(const bert_normalizer *normalizer, rt_normalized *out, const rt_unicode_row *row,
                           uint32_t point, uint32_t source) {
     out->marked |= (row->flags & RT_MARK) || row->combining != 0 || row->length > 0;
     if (row->length == 0 && is_syllable(point)) {
@@ -66,7 +65,7 @@ static void push_stripped(const rt_normalizer *normalizer, rt_normalized *out, c
 }
 
 /* Cleans and spaces one character, then decomposes it, makes it lower case or both. */
-static void push_character(const rt_normalizer *normalizer, rt_normalized *out, uint32_t point,
+static void push_character(const bert_normalizer *normalizer, rt_normalized *out, uint32_t point,
                            uint32_t source) {
     const rt_unicode_row *row = rt_unicode(point);
     if (normalizer->clean && (row->flags & RT_REMOVED)) return;
@@ -141,28 +140,48 @@ static void drop_marks(rt_normalized *out) {
     out->count = kept;
 }
 
-static bool write_bytes(rt_normalized *out) {
-    if (!rt_grow((void **)&out->bytes, &out->byte_capacity, 4 * out->count + RT_HASH_MARGIN, 1)) return false;
-    size_t at = 0;
-    for (size_t i = 0; i < out->count; i++) {
-        out->points[i].at = (uint32_t)at;
-        at += rt_utf8_put(out->bytes + at, out->points[i].point);
+/* Most words are lower-case letters of ASCII, which stay as they are: points and bytes at once. */
+static size_t copy_letters(rt_normalized *out, const uint8_t *text, size_t size, uint32_t source) {
+    rt_point *points = out->points;
+    uint8_t *bytes = out->bytes;
+    size_t count = 0;
+    for (; count < size && text[count] >= 'a' && text[count] <= 'z'; count++) {
+        points[count] = (rt_point){text[count], source + (uint32_t)count, (uint32_t)count};
+        bytes[count] = text[count];
     }
-    out->points[out->count] = (rt_point){.at = (uint32_t)at};
+    return count;
+}
+
+/* The bytes of the points from `first` on; there are as many bytes before it. */
+static bool write_bytes(rt_normalized *out, size_t first) {
+    size_t count = out->count, most = first + 4 * (count - first);
+    if (!rt_grow((void **)&out->bytes, &out->byte_capacity, most + RT_HASH_MARGIN, 1)) return false;
+    rt_point *points = out->points;
+    uint8_t *bytes = out->bytes, *at = bytes + first;
+    for (size_t i = first; i < count; i++) {
+        points[i].at = (uint32_t)(at - bytes);
+        at += rt_utf8_put(at, points[i].point);
+    }
+    points[count] = (rt_point){.at = (uint32_t)(at - bytes)};
     return true;
 }
 
-bool rt_normalize(const rt_normalizer *normalizer, const uint8_t *text, size_t size, uint32_t source,
-                  rt_normalized *out, uint32_t *next) {
+static bool run(const void *data, const uint8_t *text, size_t size, uint32_t source, rt_normalized *out,
+                uint32_t *next) {
+    const bert_normalizer *normalizer = data;
     const uint8_t *end = text + size;
-    out->count = 0;
-    out->marked = false;
     if (!rt_grow((void **)&out->points, &out->point_capacity, POINTS_A_BYTE * size + 1,
-                 sizeof *out->points)) {
+                 sizeof *out->points) ||
+        !rt_grow((void **)&out->bytes, &out->byte_capacity, 4 * size + RT_HASH_MARGIN, 1)) {
         return false;
     }
+    size_t letters = copy_letters(out, text, size, source);
+    text += letters;
+    source += (uint32_t)letters;
+    out->count = letters;
+    out->marked = false;
     for (uint32_t point; text < end; source++) {
-        if (*text >= 'a' && *text <= 'z') { /* most characters: they stay as they are */
+        if (*text >= 'a' && *text <= 'z') {
             push(out, *text++, source, false);
             continue;
         }
@@ -174,5 +193,24 @@ bool rt_normalize(const rt_normalizer *normalizer, const uint8_t *text, size_t s
         if (!order_marks(out)) return false;
         drop_marks(out);
     }
-    return write_bytes(out);
+    return write_bytes(out, letters);
 }
+
+/* `part` NULL: nothing is switched on. */
+static retort_status read_part(const rt_component_reader *in, const json_t *part, rt_normalizer *out) {
+    bert_normalizer *data = rt_arena_calloc(in->arena, 1, sizeof *data);
+    if (data == NULL) return rt_fail_nomem(in->err, sizeof *data);
+    bool on = part != NULL;
+    retort_status status = rt_component_flag(in, part, "lowercase", on, &data->lower);
+    if (status == RETORT_OK) status = rt_component_flag(in, part, "clean_text", on, &data->clean);
+    if (status == RETORT_OK)
+        status = rt_component_flag(in, part, "handle_chinese_chars", on, &data->ideographs);
+    if (status == RETORT_OK) status = rt_component_flag(in, part, "strip_accents", data->lower, &data->strip);
+    out->data = data;
+    out->lower = data->lower;
+    out->strip = data->strip;
+    out->ideographs = data->ideographs;
+    return status;
+}
+
+const rt_normalizer_row rt_bert_normalizer_row = {"BertNormalizer", read_part, run, true};

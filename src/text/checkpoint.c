@@ -260,13 +260,10 @@ static bool unwrap_parts(json_t *root) {
 static retort_status from_root(rt_tokenizer **out, const char *name, json_t *root, const json_t *config,
                                retort_error *err) {
     json_t *model = json_object_get(root, "model"), *vocab = json_object_get(model, "vocab");
-    const char *type = json_string_value(json_object_get(model, "type"));
+    const rt_token_model_row *row;
     rt_buffer lines = {0};
-    if (type != NULL && strcmp(type, "WordPiece") != 0) {
-        return rt_fail(err, RETORT_UNSUPPORTED, "%s: model \"%.64s\" is not supported, only WordPiece", name,
-                       type);
-    }
-    retort_status status = check_class(name, config, true, err);
+    retort_status status = rt_token_model_row_of(&row, name, model, err);
+    if (status == RETORT_OK) status = check_class(name, config, true, err);
     if (status == RETORT_OK) status = check_side(name, config, err);
     if (status == RETORT_OK) status = vocab_lines(&lines, name, vocab, err);
     if (status == RETORT_OK) {

@@ -33,7 +33,9 @@ static size_t point_at(const rt_normalized *text, size_t at) {
 }
 
 static bool split_words(rt_walk *walk, size_t from, size_t to) {
-    return rt_split_words(&walk->tokenizer->wordpiece, walk->normalized, from, to, walk->tokens, &walk->word);
+    const rt_tokenizer *tokenizer = walk->tokenizer;
+    return tokenizer->split(&tokenizer->pre_tokenizer, &tokenizer->model, walk->normalized, from, to,
+                            walk->tokens, &walk->word);
 }
 
 static bool walk_whole(rt_walk *walk, const uint8_t *text, size_t size) {
@@ -171,7 +173,7 @@ static bool walk_chunks(rt_walk *walk, const uint8_t *text, size_t size) {
 /* ---- Added tokens of the raw text --------------------------------------------------------------------- */
 
 static bool walk_between(rt_walk *walk, const uint8_t *text, size_t size) {
-    bool whole = !walk->chunked || walk->tokenizer->normalized.count > 0;
+    bool whole = !walk->chunked || !walk->tokenizer->local || walk->tokenizer->normalized.count > 0;
     return whole ? walk_whole(walk, text, size) : walk_chunks(walk, text, size);
 }
 

@@ -1,34 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a tokenizer consists of, for the files of this folder. */
+ * The fields of a tokenizer and of a text on its way, for the files of this folder. */
 #ifndef RT_TEXT_STATE_H
 #define RT_TEXT_STATE_H
 
 #include "base/names.h"
 #include "text/added.h"
-#include "text/tokenizer.h"
-#include "text/wordpiece.h"
-
-#include <jansson.h>
-
-/* One item of a template: special tokens, or the place of a sequence. */
-typedef struct rt_template_part {
-    int32_t sequence; /* 0 first text, 1 second, -1 special tokens */
-    int32_t type;
-    int32_t *ids; /* [count] */
-    size_t count;
-} rt_template_part;
-typedef struct rt_template {
-    rt_template_part *parts;
-    size_t count;
-    size_t special; /* special tokens in all */
-} rt_template;
-
-/* How pieces become a text again. */
-typedef struct rt_decoder {
-    bool wordpiece;     /* else pieces are joined by spaces */
-    const char *prefix; /* of pieces that go on within a word */
-    bool cleanup;
-} rt_decoder;
+#include "text/component.h"
 
 enum { RT_IDEOGRAPH_FIRST = 0x4E00, RT_IDEOGRAPH_LAST = 0x9FFF };
 
@@ -41,8 +18,11 @@ typedef enum rt_byte_class {
 } rt_byte_class;
 
 struct rt_tokenizer {
-    rt_wordpiece wordpiece;
     rt_normalizer normalizer;
+    rt_pre_tokenizer pre_tokenizer;
+    rt_token_model model;
+    rt_split_fn split;     /* pre-tokenizer and model in one */
+    bool local;            /* texts may go by chunks: all three say so */
     rt_added_token *added; /* [added_count] special ones first */
     size_t added_count;
     rt_names added_ids;  /* of their contents */
@@ -69,10 +49,6 @@ retort_status rt_tokenizer_build(rt_tokenizer **out, const char *name, json_t *s
 /* Adds a warning; what does not fit, or finds no memory, is left out. */
 void rt_tokenizer_warn(rt_tokenizer *tokenizer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-
-/* Reads "post_processor" into the two templates. */
-retort_status rt_template_read(rt_tokenizer *tokenizer, const char *name, const json_t *processor,
-                               retort_error *err);
 
 /* Memory that a call needs, kept by a cache from call to call. `first` stays as long as pairs begin with the
  * same text: one question asked of many texts is tokenised once. */

@@ -11,7 +11,7 @@
 
 void rt_tokenizer_free(rt_tokenizer *tokenizer) {
     if (tokenizer == NULL) return;
-    rt_vocab_close(&tokenizer->wordpiece.vocab);
+    if (tokenizer->model.row != NULL) tokenizer->model.row->close(tokenizer->model.data);
     rt_names_free(&tokenizer->added_ids);
     free(tokenizer->ideographs);
     free(tokenizer->settings);
@@ -39,33 +39,37 @@ const char *rt_tokenizer_warning(const rt_tokenizer *tokenizer, size_t index) {
 }
 
 const char *rt_tokenizer_piece(const rt_tokenizer *tokenizer, int32_t id) {
-    const rt_vocab *vocab = &tokenizer->wordpiece.vocab;
-    if (id >= 0 && (size_t)id < vocab->count) {
-        return rt_vocab_length(vocab, (size_t)id) > 0 ? rt_vocab_piece(vocab, (size_t)id) : NULL;
+    const rt_token_model *model = &tokenizer->model;
+    if (id >= 0 && (size_t)id < model->count) {
+        size_t length;
+        const char *piece = rt_token_model_piece(model, (size_t)id, &length);
+        return length > 0 ? piece : NULL;
     }
-    return id >= 0 && id < tokenizer->info.pieces ? tokenizer->beyond[(size_t)id - vocab->count] : NULL;
+    return id >= 0 && id < tokenizer->info.pieces ? tokenizer->beyond[(size_t)id - model->count] : NULL;
 }
 
 int32_t rt_tokenizer_id(const rt_tokenizer *tokenizer, const char *piece, size_t length) {
-    int32_t id = rt_vocab_id(&tokenizer->wordpiece.vocab, piece, length);
+    int32_t id = rt_token_model_find(&tokenizer->model, piece, length);
     return id >= 0 ? id : rt_names_find(&tokenizer->added_ids, piece, length);
 }
 
 retort_status rt_tokenizer_pack(const rt_tokenizer *tokenizer, char **vocab, size_t *vocab_size,
                                 char **settings, retort_error *err) {
-    const rt_vocab *from = &tokenizer->wordpiece.vocab;
-    size_t size = from->starts[from->count];
-    char *pieces = malloc(size + 1), *copy = strdup(tokenizer->settings);
-    if (pieces == NULL || copy == NULL) {
-        free(pieces);
-        free(copy);
-        return rt_fail_nomem(err, size);
+    rt_buffer pieces = {0};
+    for (size_t id = 0; id < tokenizer->model.count; id++) {
+        size_t length;
+        const char *piece = rt_token_model_piece(&tokenizer->model, id, &length);
+        rt_buffer_append(&pieces, piece, length);
+        rt_buffer_append(&pieces, "\n", 1);
     }
-    memcpy(pieces, from->text, size);
-    for (size_t id = 0; id < from->count; id++) pieces[from->starts[id + 1] - 1] = '\n';
-    pieces[size] = '\0';
-    *vocab = pieces;
-    *vocab_size = size;
+    char *copy = strdup(tokenizer->settings);
+    if (pieces.failed || copy == NULL) {
+        rt_buffer_free(&pieces);
+        free(copy);
+        return rt_fail_nomem(err, pieces.length);
+    }
+    *vocab = pieces.data;
+    *vocab_size = pieces.length;
     *settings = copy;
     return RETORT_OK;
 }

@@ -1,7 +1,20 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-#include "text/wordpiece.h"
+/* SPDX-License-Identifier: Apache-2.0
+ * WordPiece: the longest piece that a word begins with, then the longest that goes on from there. */
+#include "text/wordpiece_vocab.h"
 
-#include "text/unicode.h"
+#include "text/bert_pre_tokenizer.h"
+#include "text/split.h"
+
+#include <string.h>
+
+/* Characters of a word: HF's max_input_chars_per_word is 100 in every BERT. */
+enum { WORD_MAX = 1024 };
+
+typedef struct wordpiece {
+    rt_vocab vocab;
+    size_t word_max; /* a longer word is unknown; <= WORD_MAX */
+    int32_t unknown;
+} wordpiece;
 
 /* The longest piece that is a beginning of `points` [0, count), as a number of characters; 0 when there is
  * none. One pass gives what the hashes of all beginnings share; they are looked up from the longest down. */
@@ -30,34 +43,85 @@ static size_t longest_piece(const rt_vocab *vocab, const uint8_t *bytes, const r
 }
 
 /* Greedy longest match; a word that cannot be made of pieces is one unknown token. */
-static bool split_word(const rt_wordpiece *wordpiece, const rt_normalized *text, size_t from, size_t to,
-                       rt_tokens *tokens, int32_t word) {
+static inline bool tokenize(const void *data, const rt_normalized *text, rt_word word, int32_t number,
+                            rt_tokens *tokens) {
+    const wordpiece *model = data;
     const rt_point *points = text->points;
-    size_t saved = tokens->count, at = from;
-    while (at < to && to - from <= wordpiece->word_max) {
+    size_t saved = tokens->count, at = word.from;
+    while (at < word.to && word.to - word.from <= model->word_max) {
         int32_t id;
-        size_t length = longest_piece(&wordpiece->vocab, text->bytes, points + at, to - at, at > from, &id);
+        size_t length =
+            longest_piece(&model->vocab, text->bytes, points + at, word.to - at, at > word.from, &id);
         if (length == 0) break;
-        rt_token token = {id, points[at].source, points[at + length - 1].source + 1, word};
+        rt_token token = {id, points[at].source, points[at + length - 1].source + 1, number};
         if (!rt_tokens_push(tokens, token)) return false;
         at += length;
     }
-    if (at == to) return true;
+    if (at == word.to) return true;
     tokens->count = saved;
-    rt_token unknown = {wordpiece->unknown, points[from].source, points[to - 1].source + 1, word};
+    rt_token unknown = {model->unknown, points[word.from].source, points[word.to - 1].source + 1, number};
     return rt_tokens_push(tokens, unknown);
 }
 
-bool rt_split_words(const rt_wordpiece *wordpiece, const rt_normalized *text, size_t from, size_t to,
-                    rt_tokens *tokens, int32_t *word) {
-    enum { CUTS = RT_SPACE | RT_PUNCTUATION };
-    for (size_t at = from, end; at < to; at = end) {
-        uint8_t flags = rt_unicode(text->points[at].point)->flags;
-        for (end = at + 1; !(flags & CUTS) && end < to; end++) {
-            if (rt_unicode(text->points[end].point)->flags & CUTS) break;
-        }
-        if (flags & RT_SPACE) continue;
-        if (!split_word(wordpiece, text, at, end, tokens, (*word)++)) return false;
-    }
-    return true;
+/* With the pre-tokenizer that every BERT has. */
+static bool split_bert(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model,
+                       const rt_normalized *text, size_t from, size_t to, rt_tokens *tokens,
+                       int32_t *number) {
+    return rt_split_words(rt_bert_next_word, pre_tokenizer, tokenize, model, text, from, to, tokens, number);
 }
+
+static int32_t find(const void *data, const char *piece, size_t length) {
+    const wordpiece *model = data;
+    return rt_vocab_id(&model->vocab, piece, length);
+}
+
+static const char *piece_of(const void *data, size_t id, size_t *length) {
+    const wordpiece *model = data;
+    *length = rt_vocab_length(&model->vocab, id);
+    return rt_vocab_piece(&model->vocab, id);
+}
+
+static void close_model(void *data) {
+    wordpiece *model = data;
+    if (model != NULL) rt_vocab_close(&model->vocab);
+}
+
+static retort_status read_part(const rt_component_reader *in, const json_t *part, const void *pieces,
+                               size_t size, rt_token_model *out) {
+    const char *unknown = json_string_value(json_object_get(part, "unk_token"));
+    const char *prefix = json_string_value(json_object_get(part, "continuing_subword_prefix"));
+    json_int_t word_max = json_integer_value(json_object_get(part, "max_input_chars_per_word"));
+    if (unknown == NULL || prefix == NULL || word_max < 1 || word_max > WORD_MAX) {
+        return rt_fail(
+            in->err, RETORT_FORMAT,
+            "%s: model: unk_token and continuing_subword_prefix must be strings, max_input_chars_per_word "
+            "1 to %d",
+            in->name, WORD_MAX);
+    }
+    char *kept = rt_arena_text(in->arena, prefix, strlen(prefix));
+    wordpiece *model = rt_arena_calloc(in->arena, 1, sizeof *model);
+    if (kept == NULL || model == NULL) return rt_fail_nomem(in->err, sizeof *model + strlen(prefix));
+    out->data = model;
+    retort_status status = rt_vocab_open(&model->vocab, in->name, pieces, size, kept, in->err);
+    if (status != RETORT_OK) return status;
+    model->word_max = (size_t)word_max;
+    model->unknown = rt_vocab_id(&model->vocab, unknown, strlen(unknown));
+    out->count = model->vocab.count;
+    out->unknown = model->unknown;
+    if (out->unknown >= 0) return RETORT_OK;
+    return rt_fail(in->err, RETORT_FORMAT, "%s: the vocabulary has no unknown token \"%s\"", in->name,
+                   unknown);
+}
+
+const rt_token_model_row rt_wordpiece_row = {
+    .type = "WordPiece",
+    .special = {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"},
+    .read = read_part,
+    .close = close_model,
+    .tokenize = tokenize,
+    .split = split_bert,
+    .split_for = &rt_bert_pre_tokenizer_row,
+    .find = find,
+    .piece = piece_of,
+    .local = true,
+};

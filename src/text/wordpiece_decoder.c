@@ -2,9 +2,8 @@
  * From ids back to a text, as the WordPiece decoder of Hugging Face tokenizers 0.23.3 does it
  * (tokenizers/src/decoders/wordpiece.rs): pieces with a space before each that does not go on within a word,
  * then the spaces go that English does not have before punctuation and in contractions. */
-#include "text/state.h"
+#include "text/component.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* In this order, each wherever it is found; none gets longer. */
@@ -28,9 +27,15 @@ static size_t replace(char *text, size_t length, const char *from, const char *t
     return kept;
 }
 
+typedef struct wordpiece_decoder {
+    const char *prefix; /* of pieces that go on within a word */
+    bool cleanup;
+} wordpiece_decoder;
+
 /* What a piece adds to the text, in `out`; its length. */
-static size_t decode_piece(const rt_decoder *decoder, const char *piece, bool first, char *out) {
-    size_t prefix = decoder->wordpiece ? strlen(decoder->prefix) : 0, length = 0;
+static size_t run(const void *data, const char *piece, bool first, char *out) {
+    const wordpiece_decoder *decoder = data;
+    size_t prefix = strlen(decoder->prefix), length = 0;
     bool within = prefix > 0 && strncmp(piece, decoder->prefix, prefix) == 0;
     if (!first && within) {
         piece += prefix;
@@ -44,21 +49,18 @@ static size_t decode_piece(const rt_decoder *decoder, const char *piece, bool fi
     return length;
 }
 
-retort_status rt_decode(const rt_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,
-                        retort_write_fn write, void *user, retort_error *err) {
-    char text[RT_PIECE_MAX + 1];
-    bool first = true;
-    for (size_t i = 0; i < n; i++) {
-        const char *piece = rt_tokenizer_piece(tokenizer, ids[i]);
-        if (piece == NULL) {
-            return rt_fail(err, RETORT_ARGUMENT, "decode: id %zu is %d: the vocabulary has no such piece", i,
-                           ids[i]);
-        }
-        if (skip_special && tokenizer->special[ids[i]]) continue;
-        size_t length = decode_piece(&tokenizer->decoder, piece, first, text);
-        first = false;
-        if (write(user, text, length) != 0)
-            return rt_fail(err, RETORT_CANCELLED, "decode: stopped by its writer");
-    }
-    return RETORT_OK;
+/* `part` NULL: what BertTokenizer of transformers has. */
+static retort_status read_part(const rt_component_reader *in, const json_t *part, rt_decoder *out) {
+    const json_t *stated = json_object_get(part, "prefix");
+    const char *prefix = stated == NULL ? "##" : json_string_value(stated);
+    wordpiece_decoder *data = rt_arena_calloc(in->arena, 1, sizeof *data);
+    if (data == NULL) return rt_fail_nomem(in->err, sizeof *data);
+    if (prefix == NULL)
+        return rt_fail(in->err, RETORT_FORMAT, "%s: decoder: prefix is not a string", in->name);
+    data->prefix = rt_arena_text(in->arena, prefix, strlen(prefix));
+    if (data->prefix == NULL) return rt_fail_nomem(in->err, strlen(prefix));
+    out->data = data;
+    return rt_component_flag(in, part, "cleanup", true, &data->cleanup);
 }
+
+const rt_decoder_row rt_wordpiece_decoder_row = {"WordPiece", read_part, run};

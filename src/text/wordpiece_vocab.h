@@ -3,11 +3,9 @@
 #ifndef RT_TEXT_WORDPIECE_VOCAB_H
 #define RT_TEXT_WORDPIECE_VOCAB_H
 
-#include "base/error.h"
 #include "base/hash.h"
-#include "base/memory.h"
+#include "text/component.h"
 
-enum { RT_PIECE_MAX = 512 }; /* bytes of a piece */
 enum { RT_BEGINNINGS = 1024 };
 
 typedef struct rt_vocab {

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The tables of components, and how a part of a tokenizer.json finds its row. */
+#include "text/component.h"
+
+#include "text/split.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Rows of one kind of component; each row begins with its type. */
+typedef struct row_table {
+    const char *component;
+    const void *rows[8];
+} row_table;
+
+static const row_table normalizers = {"normalizer", {&rt_bert_normalizer_row}};
+static const row_table pre_tokenizers = {"pre_tokenizer", {&rt_bert_pre_tokenizer_row}};
+static const row_table models = {"model", {&rt_wordpiece_row}};
+static const row_table post_processors = {"post_processor",
+                                          {&rt_template_processing_row, &rt_bert_processing_row}};
+static const row_table decoders = {"decoder", {&rt_wordpiece_decoder_row}};
+
+static const char *type_of(const void *row) {
+    return *(const char *const *)row;
+}
+
+static bool is_none(const json_t *part) {
+    return part == NULL || json_is_null(part);
+}
+
+static retort_status find_row(const void **row, const row_table *table, const char *name, const json_t *part,
+                              retort_error *err) {
+    const char *type = json_string_value(json_object_get(part, "type"));
+    char known[256];
+    size_t at = 0;
+    for (size_t i = 0; table->rows[i] != NULL; i++) {
+        *row = table->rows[i];
+        if (type != NULL && strcmp(type_of(*row), type) == 0) return RETORT_OK;
+        at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", i == 0 ? "" : " and ", type_of(*row));
+        at = rt_min(at, sizeof known - 1);
+    }
+    return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s \"%.64s\" is not supported, only %s", name,
+                   table->component, type != NULL ? type : "none", known);
+}
+
+void rt_normalized_free(rt_normalized *normalized) {
+    free(normalized->points);
+    free(normalized->bytes);
+    free(normalized->spare);
+    *normalized = (rt_normalized){0};
+}
+
+retort_status rt_component_flag(const rt_component_reader *in, const json_t *part, const char *key,
+                                bool missing, bool *out) {
+    const json_t *value = json_object_get(part, key);
+    *out = is_none(value) ? missing : json_is_true(value);
+    if (is_none(value) || json_is_boolean(value)) return RETORT_OK;
+    return rt_fail(in->err, RETORT_FORMAT, "%s: \"%s\" is neither true nor false", in->name, key);
+}
+
+/* Without a normalizer characters stay as they are: BERT's with nothing switched on. */
+retort_status rt_normalizer_read(const rt_component_reader *in, const json_t *part, rt_normalizer *out) {
+    const void *row = &rt_bert_normalizer_row;
+    retort_status status = is_none(part) ? RETORT_OK : find_row(&row, &normalizers, in->name, part, in->err);
+    if (status != RETORT_OK) return status;
+    *out = (rt_normalizer){.row = row};
+    return out->row->read(in, is_none(part) ? NULL : part, out);
+}
+
+retort_status rt_pre_tokenizer_read(const rt_component_reader *in, const json_t *part,
+                                    rt_pre_tokenizer *out) {
+    const void *row;
+    retort_status status = find_row(&row, &pre_tokenizers, in->name, part, in->err);
+    if (status != RETORT_OK) return status;
+    *out = (rt_pre_tokenizer){.row = row};
+    return out->row->read != NULL ? out->row->read(in, part, out) : RETORT_OK;
+}
+
+/* Files of tokenizers before 0.9 do not name the type: with such a prefix it was WordPiece. */
+retort_status rt_token_model_row_of(const rt_token_model_row **row, const char *name, const json_t *part,
+                                    retort_error *err) {
+    const void *found = &rt_wordpiece_row;
+    bool old = json_object_get(part, "type") == NULL &&
+               json_is_string(json_object_get(part, "continuing_subword_prefix"));
+    retort_status status = old ? RETORT_OK : find_row(&found, &models, name, part, err);
+    if (status == RETORT_OK) *row = found;
+    return status;
+}
+
+/* The texts alone, the second of type 1. */
+static retort_status read_no_post_processor(const rt_component_reader *in, rt_template *out, int32_t texts) {
+    retort_status status = rt_template_start(in, out, (size_t)texts);
+    for (int32_t text = 0; text < texts && status == RETORT_OK; text++) rt_template_add_text(out, text, text);
+    return status;
+}
+
+retort_status rt_post_processor_read(const rt_component_reader *in, const json_t *part, rt_template *out,
+                                     int32_t texts) {
+    const void *found;
+    if (is_none(part)) return read_no_post_processor(in, out, texts);
+    retort_status status = find_row(&found, &post_processors, in->name, part, in->err);
+    if (status != RETORT_OK) return status;
+    const rt_post_processor_row *row = found;
+    return row->read(in, part, out, texts);
+}
+
+/* Where the file does not mention it: what BertTokenizer of transformers has. null: none. */
+retort_status rt_decoder_read(const rt_component_reader *in, const json_t *part, rt_decoder *out) {
+    const void *row = &rt_wordpiece_decoder_row;
+    *out = (rt_decoder){0};
+    if (json_is_null(part)) return RETORT_OK;
+    retort_status status = part == NULL ? RETORT_OK : find_row(&row, &decoders, in->name, part, in->err);
+    if (status != RETORT_OK) return status;
+    out->row = row;
+    return out->row->read(in, part, out);
+}
+
+bool rt_split_by_rows(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model,
+                      const rt_normalized *text, size_t from, size_t to, rt_tokens *tokens, int32_t *number) {
+    return rt_split_words(pre_tokenizer->row->next, pre_tokenizer, model->row->tokenize, model, text, from,
+                          to, tokens, number);
+}
+
+rt_split_fn rt_split_of(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model) {
+    return model->row->split_for == pre_tokenizer->row ? model->row->split : rt_split_by_rows;
+}

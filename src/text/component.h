@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a tokenizer is made of, in Hugging Face's terms: normalizer ▸ pre_tokenizer ▸ model ▸ post_processor, and
+ * a decoder for the way back. A component is one file, named after its type, with one row: the "type" in
+ * tokenizer.json, how it is read and how it runs. component.c has the tables of rows. */
+#ifndef RT_TEXT_COMPONENT_H
+#define RT_TEXT_COMPONENT_H
+
+#include "base/memory.h"
+#include "text/template.h"
+#include "text/tokenizer.h"
+
+#include <jansson.h>
+
+/* ---- What components work on -------------------------------------------------------------------------- */
+
+typedef struct rt_point {
+    uint32_t point;
+    uint32_t source; /* index of the code point of the original text it comes from; never decreases */
+    uint32_t at;     /* where its UTF-8 begins in `bytes` */
+} rt_point;
+
+/* A normalized piece of text. Start with {0}, reuse at will. */
+typedef struct rt_normalized {
+    rt_point *points; /* [count + 1], the last one only marks the end */
+    uint8_t *bytes;   /* the points as UTF-8; then RT_HASH_MARGIN */
+    size_t count, point_capacity, byte_capacity;
+    bool marked;     /* there may be marks to put in order and to drop */
+    rt_point *spare; /* for sorting long runs of marks */
+    size_t spare_capacity;
+} rt_normalized;
+void rt_normalized_free(rt_normalized *normalized);
+
+/* A word: points [from, to). */
+typedef struct rt_word {
+    size_t from, to;
+} rt_word;
+
+typedef struct rt_token {
+    int32_t id;
+    uint32_t start, end; /* code points of the original text */
+    int32_t word;
+} rt_token;
+
+typedef struct rt_tokens {
+    rt_token *data;
+    size_t count, capacity;
+} rt_tokens;
+/* False when out of memory. */
+static inline bool rt_tokens_push(rt_tokens *tokens, rt_token token) {
+    if (tokens->count == tokens->capacity &&
+        !rt_grow((void **)&tokens->data, &tokens->capacity, tokens->count + 1, sizeof token)) {
+        return false;
+    }
+    tokens->data[tokens->count++] = token;
+    return true;
+}
+
+enum { RT_PIECE_MAX = 512 };    /* bytes of a piece */
+enum { RT_TEXT_MAX = 1 << 28 }; /* bytes of a text: what it becomes is counted in 32 bits */
+
+/* ---- Reading ------------------------------------------------------------------------------------------ */
+
+/* What a component is read with. Its data comes from the arena and lives as long as the tokenizer. */
+typedef struct rt_component_reader {
+    rt_tokenizer *tokenizer;
+    rt_arena *arena;
+    const char *name; /* of the file, for errors */
+    retort_error *err;
+} rt_component_reader;
+
+/* An optional flag of a component. */
+retort_status rt_component_flag(const rt_component_reader *in, const json_t *part, const char *key,
+                                bool missing, bool *out);
+
+/* ---- Normalizer: bytes of a text to code points ------------------------------------------------------- */
+
+typedef struct rt_normalizer rt_normalizer;
+typedef struct rt_normalizer_row {
+    const char *type;
+    retort_status (*read)(const rt_component_reader *in, const json_t *part, rt_normalizer *out);
+    /* Replaces *out. `source` is the index of the text's first code point, *next that of what comes after it.
+     * size <= RT_TEXT_MAX. False when out of memory. */
+    bool (*run)(const void *data, const uint8_t *text, size_t size, uint32_t source, rt_normalized *out,
+                uint32_t *next);
+    bool local; /* see encode.c */
+} rt_normalizer_row;
+struct rt_normalizer {
+    const rt_normalizer_row *row;
+    const void *data;
+    bool lower, strip, ideographs; /* what it does, for those who ask */
+};
+static inline bool rt_normalize(const rt_normalizer *normalizer, const uint8_t *text, size_t size,
+                                uint32_t source, rt_normalized *out, uint32_t *next) {
+    return normalizer->row->run(normalizer->data, text, size, source, out, next);
+}
+
+/* ---- Pre-tokenizer: a normalized text to words -------------------------------------------------------- */
+
+/* The next word of points [*at, to), past which *at moves. False when there is none. */
+typedef bool (*rt_next_word_fn)(const void *data, const rt_normalized *text, size_t *at, size_t to,
+                                rt_word *word);
+
+typedef struct rt_pre_tokenizer rt_pre_tokenizer;
+typedef struct rt_pre_tokenizer_row {
+    const char *type;
+    retort_status (*read)(const rt_component_reader *in, const json_t *part, rt_pre_tokenizer *out);
+    rt_next_word_fn next;
+    bool local; /* see encode.c */
+} rt_pre_tokenizer_row;
+struct rt_pre_tokenizer {
+    const rt_pre_tokenizer_row *row;
+    const void *data;
+};
+
+/* ---- Model: words to tokens --------------------------------------------------------------------------- */
+
+/* Appends the tokens of a word, which is the text's `number`-th. False when out of memory. */
+typedef bool (*rt_tokenize_word_fn)(const void *data, const rt_normalized *text, rt_word word, int32_t number,
+                                    rt_tokens *tokens);
+
+typedef struct rt_token_model rt_token_model;
+/* Cuts points [from, to) into words and these into tokens. Words are numbered from *number on. False when out of
+ * memory. */
+typedef bool (*rt_split_fn)(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model,
+                            const rt_normalized *text, size_t from, size_t to, rt_tokens *tokens,
+                            int32_t *number);
+
+/* The special tokens of a tokenizer. */
+typedef enum rt_special { RT_UNK, RT_SEP, RT_PAD, RT_CLS, RT_MASK, RT_SPECIALS } rt_special;
+
+extern const char *const rt_special_keys[RT_SPECIALS]; /* in tokenizer_config.json */
+
+typedef struct rt_token_model_row {
+    const char *type;
+    const char *special[RT_SPECIALS]; /* how they are spelled where no file says so */
+    /* `pieces` in the order of their ids, each ended by '\n'. Sets `data` also when it fails halfway, for close. */
+    retort_status (*read)(const rt_component_reader *in, const json_t *part, const void *pieces, size_t size,
+                          rt_token_model *out);
+    void (*close)(void *data);
+    rt_tokenize_word_fn tokenize;
+    /* Optional: both in one loop, for this pre-tokenizer. See split.h. */
+    rt_split_fn split;
+    const rt_pre_tokenizer_row *split_for;
+    int32_t (*find)(const void *data, const char *piece, size_t length); /* id of a piece, or -1 */
+    const char *(*piece)(const void *data, size_t id, size_t *length);   /* NUL-terminated; id < count */
+    bool local;                                                          /* see encode.c */
+} rt_token_model_row;
+struct rt_token_model {
+    const rt_token_model_row *row;
+    void *data;
+    size_t count; /* one more than the largest id */
+    int32_t unknown;
+};
+static inline int32_t rt_token_model_find(const rt_token_model *model, const char *piece, size_t length) {
+    return model->row->find(model->data, piece, length);
+}
+static inline const char *rt_token_model_piece(const rt_token_model *model, size_t id, size_t *length) {
+    return model->row->piece(model->data, id, length);
+}
+
+/* ---- Post-processor: what is put around the tokens ---------------------------------------------------- */
+
+typedef struct rt_post_processor_row {
+    const char *type;
+    /* Into the template of one text or of two. */
+    retort_status (*read)(const rt_component_reader *in, const json_t *part, rt_template *out, int32_t texts);
+} rt_post_processor_row;
+
+/* ---- Decoder: pieces to a text ------------------------------------------------------------------------ */
+
+typedef struct rt_decoder rt_decoder;
+typedef struct rt_decoder_row {
+    const char *type;
+    retort_status (*read)(const rt_component_reader *in, const json_t *part, rt_decoder *out);
+    /* What a piece adds to the text, in `out` [RT_PIECE_MAX + 1]; its length. */
+    size_t (*run)(const void *data, const char *piece, bool first, char *out);
+} rt_decoder_row;
+struct rt_decoder {
+    const rt_decoder_row *row;
+    const void *data;
+};
+
+/* ---- The rows, and reading by them -------------------------------------------------------------------- */
+
+extern const rt_normalizer_row rt_bert_normalizer_row;
+extern const rt_pre_tokenizer_row rt_bert_pre_tokenizer_row;
+extern const rt_token_model_row rt_wordpiece_row;
+extern const rt_post_processor_row rt_bert_processing_row, rt_template_processing_row;
+extern const rt_decoder_row rt_wordpiece_decoder_row;
+
+/* Through the rows, with any pre-tokenizer and model. */
+bool rt_split_by_rows(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model,
+                      const rt_normalized *text, size_t from, size_t to, rt_tokens *tokens, int32_t *number);
+/* The fastest for these two: chosen once, when the tokenizer is read. */
+rt_split_fn rt_split_of(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model);
+
+/* `part` is the component's object in a tokenizer.json. A type without a row is refused by its name. */
+retort_status rt_normalizer_read(const rt_component_reader *in, const json_t *part, rt_normalizer *out);
+retort_status rt_pre_tokenizer_read(const rt_component_reader *in, const json_t *part, rt_pre_tokenizer *out);
+/* Into the template of one text or of two. */
+retort_status rt_post_processor_read(const rt_component_reader *in, const json_t *part, rt_template *out,
+                                     int32_t texts);
+retort_status rt_decoder_read(const rt_component_reader *in, const json_t *part, rt_decoder *out);
+/* The model's row alone: before the vocabulary is read. */
+retort_status rt_token_model_row_of(const rt_token_model_row **row, const char *name, const json_t *part,
+                                    retort_error *err);
+
+#endif

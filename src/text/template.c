@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "text/component.h"
+
+#include <string.h>
+
+retort_status rt_template_start(const rt_component_reader *in, rt_template *out, size_t parts) {
+    *out = (rt_template){.parts = rt_arena_calloc(in->arena, parts, sizeof *out->parts)};
+    return out->parts != NULL ? RETORT_OK : rt_fail_nomem(in->err, parts * sizeof *out->parts);
+}
+
+void rt_template_add_text(rt_template *out, int32_t sequence, int32_t type) {
+    out->parts[out->count++] = (rt_template_part){sequence, type, NULL, 0};
+}
+
+static retort_status find_token(const rt_component_reader *in, const json_t *text, const json_t *id,
+                                int32_t *out) {
+    const char *piece = json_string_value(text);
+    if (piece == NULL)
+        return rt_fail(in->err, RETORT_FORMAT, "%s: post_processor: a token is not a string", in->name);
+    *out = rt_tokenizer_id(in->tokenizer, piece, strlen(piece));
+    if (*out < 0) {
+        return rt_fail(in->err, RETORT_FORMAT,
+                       "%s: the vocabulary has no \"%s\", which the post_processor adds", in->name, piece);
+    }
+    if (id == NULL || json_integer_value(id) == *out) return RETORT_OK;
+    return rt_fail(in->err, RETORT_FORMAT,
+                   "%s: post_processor: \"%s\" has id %lld there and %d in the vocabulary", in->name, piece,
+                   (long long)json_integer_value(id), *out);
+}
+
+retort_status rt_template_add_special(const rt_component_reader *in, rt_template *out,
+                                      const json_t *const *tokens, const json_t *const *ids, size_t count,
+                                      int32_t type) {
+    int32_t *found = rt_arena_calloc(in->arena, count, sizeof *found);
+    if (found == NULL) return rt_fail_nomem(in->err, count * sizeof *found);
+    out->parts[out->count++] = (rt_template_part){-1, type, found, count};
+    out->special += count;
+    retort_status status = RETORT_OK;
+    for (size_t i = 0; i < count && status == RETORT_OK; i++) {
+        status = find_token(in, tokens[i], ids[i], &found[i]);
+    }
+    return status;
+}
