@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A malloc in front of the C library's that fails when told to, and counts. For one file of a program. */
+ * A malloc in front of the C library's that fails when known to, and counts. For one file of a program. */
 #ifndef FAILING_MALLOC_H
 #define FAILING_MALLOC_H
 

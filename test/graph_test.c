@@ -513,7 +513,7 @@ static void test_merge_nodes_keeps_the_output(void **state) {
 }
 
 /* Shapes that are the same, though of other values: batch here is batch there. */
-static void test_merge_nodes_told_by_shapes(void **state) {
+static void test_merge_nodes_known_from_shapes(void **state) {
     (void)state;
     check_rewrite(rt_rewrite_merge_nodes,
                   INPUT "a = Erf(x)\nb = Shape(x)\nc = Shape(a:0)\nd = Expand(a:0, b:0)\n"
@@ -565,7 +565,7 @@ int main(void) {
         cmocka_unit_test(test_merge_nodes),
         cmocka_unit_test(test_merge_nodes_of_several_outputs),
         cmocka_unit_test(test_merge_nodes_keeps_the_output),
-        cmocka_unit_test(test_merge_nodes_told_by_shapes),
+        cmocka_unit_test(test_merge_nodes_known_from_shapes),
         cmocka_unit_test(test_merge_nodes_after_constants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

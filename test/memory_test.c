@@ -89,7 +89,8 @@ static retort_status work_dequantize(bench *b, retort_error *err) {
     return status;
 }
 
-static retort_status learn(bench *b, const char *recipe, retort_activations activations, retort_error *err) {
+static retort_status round_weight(bench *b, const char *recipe, retort_activations activations,
+                                  retort_error *err) {
     retort_model *model = NULL;
     retort_dataset *data = NULL;
     retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
@@ -104,11 +105,11 @@ static retort_status learn(bench *b, const char *recipe, retort_activations acti
 }
 
 static retort_status work_learn(bench *b, retort_error *err) {
-    return learn(b, "ptq+owq", RETORT_ACTIVATIONS_DEFAULT, err);
+    return round_weight(b, "ptq+owq", RETORT_ACTIVATIONS_DEFAULT, err);
 }
 
 static retort_status work_move(bench *b, retort_error *err) {
-    return learn(b, "awq", RETORT_ACTIVATIONS_STATIC, err);
+    return round_weight(b, "awq", RETORT_ACTIVATIONS_STATIC, err);
 }
 
 static retort_status work_save(bench *b, retort_error *err) {
@@ -205,7 +206,7 @@ static void make_foreign(bench *b) {
     b->foreign = true;
 }
 
-/* From its folder, where it has a name of its own. Its parts are told by what they compute; embeddings of
+/* From its folder, where it has a name of its own. Its parts are known by what they compute; embeddings of
  * unit length are none that others' graphs have. */
 static retort_status work_import_foreign(bench *b, retort_error *err) {
     char other[128];

@@ -36,15 +36,15 @@ static double loss_of(const float *x, float least, float largest) {
 
 /* The range loses hardly more of the values than the best of a grid, whatever the order and the chunks. */
 static void check_range(const float *x) {
-    rt_spread *whole = calloc(1, sizeof *whole), *parts = calloc(1, sizeof *parts);
+    rt_histogram *whole = calloc(1, sizeof *whole), *parts = calloc(1, sizeof *parts);
     float range[2], same[2], least = 0, largest = 0;
     assert_true(whole != NULL && parts != NULL);
-    assert_true(rt_spread_add(whole, ROWS, VALUES / ROWS, x));
+    assert_true(rt_histogram_add(whole, ROWS, VALUES / ROWS, x));
     for (size_t i = ROWS; i-- > 0;) {
-        assert_true(rt_spread_add(parts, 1, VALUES / ROWS, x + i * (VALUES / ROWS)));
+        assert_true(rt_histogram_add(parts, 1, VALUES / ROWS, x + i * (VALUES / ROWS)));
     }
-    rt_spread_range(whole, range);
-    rt_spread_range(parts, same);
+    rt_histogram_range(whole, range);
+    rt_histogram_range(parts, same);
     assert_memory_equal(range, same, sizeof range);
     for (size_t i = 0; i < VALUES; i++) least = fminf(least, x[i]);
     for (size_t i = 0; i < VALUES; i++) largest = fmaxf(largest, x[i]);
@@ -74,18 +74,18 @@ static void test_ranges(void **unused) {
 
 static void test_ranges_of_nothing(void **unused) {
     (void)unused;
-    rt_spread *s = calloc(1, sizeof *s);
+    rt_histogram *s = calloc(1, sizeof *s);
     float zeros[3] = {0}, one[] = {1.5F}, bad[] = {1, NAN}, range[2];
     assert_non_null(s);
-    rt_spread_range(s, range);
+    rt_histogram_range(s, range);
     assert_true(range[0] == 0 && range[1] == 0);
-    assert_true(rt_spread_add(s, 1, 3, zeros));
-    rt_spread_range(s, range);
+    assert_true(rt_histogram_add(s, 1, 3, zeros));
+    rt_histogram_range(s, range);
     assert_true(range[0] == 0 && range[1] == 0);
-    assert_true(rt_spread_add(s, 1, 1, one));
-    rt_spread_range(s, range);
+    assert_true(rt_histogram_add(s, 1, 1, one));
+    rt_histogram_range(s, range);
     assert_true(range[0] == 0 && range[1] > 1.4F && range[1] <= 1.5F);
-    assert_false(rt_spread_add(s, 1, 2, bad));
+    assert_false(rt_histogram_add(s, 1, 2, bad));
     free(s);
 }
 
@@ -96,7 +96,7 @@ enum { WIDTH = 48, OUTPUTS = 40, PANELS = 3, DRAWN = 300 };
 typedef struct layer {
     float x[DRAWN * WIDTH], w[PANELS * WIDTH * RT_PANEL], bias[OUTPUTS];
     rt_scaled linear;
-    rt_drawn drawn;
+    rt_row_sample drawn;
 } layer;
 
 /* Columns of x of all sizes and middles, one of them constant. */
@@ -113,13 +113,13 @@ static layer *make_layer(void) {
     }
     for (size_t j = 0; j < OUTPUTS; j++) l->bias[j] = random_float();
     l->linear = (rt_scaled){.k = WIDTH, .n = OUTPUTS, .w = l->w, .bias = l->bias, .act = RT_FN_NONE};
-    assert_int_equal(rt_drawn_begin(&l->drawn, WIDTH, NULL), RETORT_OK);
-    assert_true(rt_drawn_add(&l->drawn, DRAWN, l->x, 0, NULL));
+    assert_int_equal(rt_row_sample_begin(&l->drawn, WIDTH, NULL), RETORT_OK);
+    assert_true(rt_row_sample_add(&l->drawn, DRAWN, l->x, 0, NULL));
     return l;
 }
 
 static void free_layer(layer *l) {
-    rt_drawn_free(&l->drawn);
+    rt_row_sample_free(&l->drawn);
     free(l);
 }
 
@@ -245,20 +245,20 @@ static void test_choices(void **unused) {
 /* More rows than are kept: each is as likely to be. */
 static void test_drawing(void **unused) {
     (void)unused;
-    enum { SEEN = 20 * RT_DRAWN_ROWS };
-    rt_drawn d;
+    enum { SEEN = 20 * RT_SAMPLE_ROWS };
+    rt_row_sample d;
     size_t halves = 0;
     float bad = INFINITY;
-    assert_int_equal(rt_drawn_begin(&d, 1, NULL), RETORT_OK);
+    assert_int_equal(rt_row_sample_begin(&d, 1, NULL), RETORT_OK);
     for (size_t i = 0; i < SEEN; i++) {
         float x = (float)i;
-        assert_true(rt_drawn_add(&d, 1, &x, 0, NULL));
+        assert_true(rt_row_sample_add(&d, 1, &x, 0, NULL));
     }
-    assert_true(d.kept == RT_DRAWN_ROWS && d.seen == SEEN && d.least[0] == 0 && d.largest[0] == SEEN - 1);
-    for (size_t i = 0; i < d.kept; i++) halves += d.x[i] < SEEN / 2;
-    assert_true(halves > RT_DRAWN_ROWS * 2 / 5 && halves < RT_DRAWN_ROWS * 3 / 5);
-    assert_false(rt_drawn_add(&d, 1, &bad, 0, NULL));
-    rt_drawn_free(&d);
+    assert_true(d.count == RT_SAMPLE_ROWS && d.seen == SEEN && d.min[0] == 0 && d.max[0] == SEEN - 1);
+    for (size_t i = 0; i < d.count; i++) halves += d.x[i] < SEEN / 2;
+    assert_true(halves > RT_SAMPLE_ROWS * 2 / 5 && halves < RT_SAMPLE_ROWS * 3 / 5);
+    assert_false(rt_row_sample_add(&d, 1, &bad, 0, NULL));
+    rt_row_sample_free(&d);
 }
 
 /* ---- Pieces that no text gives ---- */

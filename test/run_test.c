@@ -166,7 +166,7 @@ static void test_even_batch_is_shared_out(void **unused) {
     free(s);
 }
 
-/* Sequences are told apart by what they are, not by their hash; and when all collide, only so many are looked
+/* Sequences are known apart by what they are, not by their hash; and when all collide, only so many are looked
  * at, so that a sequence may be computed twice, and time stays in proportion to the tokens. */
 static uint64_t same_hash(const retort_batch *batch, size_t sequence) {
     (void)batch;

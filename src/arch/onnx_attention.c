@@ -93,7 +93,7 @@ static const rt_onnx_node *scores_of(rt_onnx_match *m, const char *value, double
 }
 
 /* Below what replaces NaN by 0 where a row is masked whole. */
-static const char *chances_of(const rt_onnx_match *m, const char *value) {
+static const char *probabilities_of(const rt_onnx_match *m, const char *value) {
     const rt_onnx_node *where = rt_onnx_made_by(m, value, "Where");
     bool guard = where != NULL && rt_onnx_made_by(m, rt_onnx_input(where, 0), "IsNaN") != NULL;
     return guard ? rt_onnx_input(where, 2) : value;
@@ -110,10 +110,10 @@ static bool plain(rt_onnx_match *m, const char *value, rt_onnx_attention *out) {
     const char *below = unmoved(m, value, &turns);
     const rt_onnx_node *context = rt_onnx_made_by(m, below, "MatMul");
     if (context == NULL || turns != 1) return rt_onnx_refuse(m, below, "an attention's context, MatMul");
-    const char *chances = chances_of(m, rt_onnx_input(context, 0));
-    const rt_onnx_node *softmax = rt_onnx_made_by(m, chances, "Softmax");
+    const char *probabilities = probabilities_of(m, rt_onnx_input(context, 0));
+    const rt_onnx_node *softmax = rt_onnx_made_by(m, probabilities, "Softmax");
     int64_t axis = softmax != NULL ? rt_onnx_int(softmax, "axis", -1) : 0;
-    if (axis != -1 && axis != 3) return rt_onnx_refuse(m, chances, "Softmax over keys");
+    if (axis != -1 && axis != 3) return rt_onnx_refuse(m, probabilities, "Softmax over keys");
     double scale = 1, none = 1;
     const rt_onnx_node *scores = scores_of(m, rt_onnx_input(softmax, 0), &scale);
     if (scores == NULL) return false;

@@ -6,7 +6,7 @@
 #include "graph/graph.h"
 
 /* An evaluator runs when the shape rule has accepted the inputs and set the outputs' shapes: it only fills
- * outputs[…].data, and checks what shapes cannot tell (indices, divisors). */
+ * outputs[…].data, and checks what depends on data (indices, divisors). */
 typedef retort_status (*rt_op_evaluate_fn)(rt_op_evaluation *e, retort_error *err);
 
 /* A tensor read along the dims of an output: bytes from one element to the next on each axis (0 where it is

@@ -37,7 +37,7 @@ bool rt_links_has_node(const rt_graph *graph, const char *name);
 int rt_links_number(const rt_graph *graph, const char *name);
 void rt_links_put_number(rt_graph *graph, const char *name, int number);
 
-/* What construction tells: the newest value, the newest node. False when out of memory. */
+/* Called by construction for the newest value or node. False: out of memory. */
 bool rt_links_add_value(rt_graph *graph);
 bool rt_links_add_node(rt_graph *graph);
 

@@ -38,7 +38,7 @@ static inline size_t rt_attention_s16_values(size_t keys, size_t dim) {
 static inline size_t rt_attention_s16_rows(size_t dim) {
     return RT_PANEL * rt_attention_s16_width(dim) / 2;
 }
-static inline size_t rt_attention_s16_chances(size_t keys) {
+static inline size_t rt_attention_s16_probabilities(size_t keys) {
     return rt_round_up(RT_ATTENTION_ROWS * rt_attention_stride(keys), 2 * RT_PANEL) / 2;
 }
 

@@ -204,14 +204,14 @@ static retort_status check_node(const check *c, const rt_node *node) {
     return node->op == RT_OP_SELECT || node->op == RT_OP_POOL ? check_rows(c, node) : RETORT_OK;
 }
 
-/* Whether the least text that the task reads fits: the special tokens around nothing. */
+/* Whether the shortest text that the task reads fits: the special tokens around nothing. */
 static retort_status check_template(const check *c, const rt_tokenizer *tokenizer) {
     bool pair = c->config->task == RETORT_TASK_ANSWER;
-    const retort_text least = {.text = "", .pair = pair ? "" : NULL};
+    const retort_text shortest = {.text = "", .pair = pair ? "" : NULL};
     const rt_encode_options options = {.max_length = (size_t)c->config->max_length};
     rt_encoding encoding = {0};
     retort_error why = {0};
-    retort_status status = rt_encode(tokenizer, &least, &options, &encoding, &why);
+    retort_status status = rt_encode(tokenizer, &shortest, &options, &encoding, &why);
     rt_encoding_free(&encoding);
     if (status == RETORT_OK) return status;
     return rt_fail(c->err, status == RETORT_NOMEM ? status : RETORT_FORMAT, "%.200s: %.200s", c->name,

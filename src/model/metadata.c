@@ -11,7 +11,7 @@
 static const struct integer {
     const char *key;
     size_t offset;
-    int64_t least, most;
+    int64_t min, max;
     bool optional; /* absent where it is 0 */
 } integers[] = {
     {"layers", offsetof(rt_config, layers), 0, 1 << 12, false},
@@ -120,9 +120,9 @@ static retort_status read_integer(rt_config *config, const json_t *root, const s
     const json_t *member = json_object_get(root, row->key);
     int64_t value = json_integer_value(member);
     if (member == NULL && row->optional) return RETORT_OK;
-    if (!json_is_integer(member) || value < row->least || value > row->most) {
+    if (!json_is_integer(member) || value < row->min || value > row->max) {
         return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: %s: expected an integer from %lld to %lld",
-                       name, row->key, (long long)row->least, (long long)row->most);
+                       name, row->key, (long long)row->min, (long long)row->max);
     }
     memcpy((char *)config + row->offset, &value, sizeof value);
     return RETORT_OK;

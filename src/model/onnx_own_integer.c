@@ -136,7 +136,7 @@ static bool take_outliers(rt_graph *graph, const rt_onnx_index *file, const rt_n
     return *memory;
 }
 
-/* `memory` tells a failure for want of it from a file that is not ours. */
+/* False with *memory false: out of memory; with *memory true: the file is not ours. */
 static bool take_linear(rt_graph *graph, const rt_onnx_index *file, const rt_node *node, bool *memory) {
     rt_value *v = &graph->values[node->inputs[LINEAR_WEIGHT]],
              *sums = &graph->values[node->inputs[LINEAR_SUMS]];

@@ -11,7 +11,7 @@
 typedef struct matrix {
     int node;
     rt_scaled linear;
-    rt_drawn sample;
+    rt_row_sample sample;
     rt_channel_scale scaling;
     rt_moments moments;
     bool due;                /* its weight is not shared with an earlier matrix */
@@ -27,7 +27,7 @@ typedef struct wave {
 
 static void wave_free(wave *w) {
     for (size_t i = 0; i < w->count; i++) {
-        rt_drawn_free(&w->matrices[i].sample);
+        rt_row_sample_free(&w->matrices[i].sample);
         rt_channel_scale_free(&w->matrices[i].scaling);
         rt_moments_free(&w->matrices[i].moments);
         rt_gptq_weight_free(w->matrices[i].rounded);
@@ -41,7 +41,8 @@ static retort_status see_rows(void *user, size_t index, size_t rows, size_t n, c
     wave *w = user;
     matrix *m = &w->matrices[index];
     (void)n;
-    if (rt_drawn_add(&m->sample, rows, x, m->linear.n, m->linear.gamma != NULL ? y : NULL)) return RETORT_OK;
+    if (rt_row_sample_add(&m->sample, rows, x, m->linear.n, m->linear.gamma != NULL ? y : NULL))
+        return RETORT_OK;
     return rt_fail(err, RETORT_FORMAT, "%.200s: activations are not finite", w->names[index]);
 }
 
@@ -75,7 +76,7 @@ static retort_status choose_moves(rt_quantizer *q, wave *w, retort_error *err) {
     for (size_t i = 0; status == RETORT_OK && i < w->count; i++) {
         matrix *m = &w->matrices[i];
         m->linear = describe(q->graph, &q->graph->nodes[m->node]);
-        status = rt_drawn_begin(&m->sample, m->linear.k, err);
+        status = rt_row_sample_begin(&m->sample, m->linear.k, err);
     }
     if (status == RETORT_OK)
         status =
@@ -199,7 +200,7 @@ static retort_status find_matrices(const rt_quantizer *q, int index, wave *w, re
     return RETORT_OK;
 }
 
-retort_status rt_wave_learn(rt_quantizer *q, int index, retort_error *err) {
+retort_status rt_wave_round(rt_quantizer *q, int index, retort_error *err) {
     wave w = {0};
     retort_status status = find_matrices(q, index, &w, err);
     if (status == RETORT_OK && w.count > 0)

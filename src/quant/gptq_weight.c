@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* State while a matrix or a table is rounded. */
-typedef struct learner {
+typedef struct rounding {
     size_t k, n, group, outliers;
     int bits;
     const rt_moments *moments;
@@ -21,14 +21,14 @@ typedef struct learner {
     rt_output_hessian outputs;
     float *moved;           /* [k, 16] the panel to round, compensated */
     uint32_t *outlier_rows; /* [outliers] ascending */
-} learner;
+} rounding;
 
-static void learner_free(learner *l) {
-    rt_factor_free(&l->factor);
-    rt_gptq_end(&l->scratch);
-    rt_output_hessian_free(&l->outputs);
-    free(l->moved);
-    free(l->outlier_rows);
+static void rounding_free(rounding *job) {
+    rt_factor_free(&job->factor);
+    rt_gptq_end(&job->scratch);
+    rt_output_hessian_free(&job->outputs);
+    free(job->moved);
+    free(job->outlier_rows);
 }
 
 /* Turns second moments into covariances: the bias compensates the mean error, so only the variation counts (a
@@ -66,10 +66,10 @@ static int by_row(const void *left, const void *right) {
 }
 
 /* ranks[row].sensitivity += squared error of the row when the panel is rounded to nearest. */
-static bool add_losses(const learner *l, const float *w, float *reals, rt_rounded *rounded, rank *ranks) {
-    if (!rt_round_s4(l->k, l->group, w, reals, rounded)) return false;
-    for (size_t i = 0; i < l->k; i++) {
-        const uint8_t *groups = rounded->groups + i / l->group * RT_PANEL;
+static bool add_losses(const rounding *job, const float *w, float *reals, rt_rounded *rounded, rank *ranks) {
+    if (!rt_round_s4(job->k, job->group, w, reals, rounded)) return false;
+    for (size_t i = 0; i < job->k; i++) {
+        const uint8_t *groups = rounded->groups + i / job->group * RT_PANEL;
         for (size_t c = 0; c < RT_PANEL; c++) {
             size_t at = i * RT_PANEL + c;
             double lost =
@@ -82,46 +82,46 @@ static bool add_losses(const learner *l, const float *w, float *reals, rt_rounde
 
 /* The `outliers` rows with the largest H_jj |dW_j|^2, where dW is the error of rounding to nearest (OWQ, equation
  * 5). */
-static void rank_rows(learner *l, const float *w, float *reals, rt_rounded *rounded, rank *ranks) {
-    for (size_t from = 0; from < l->n; from += RT_PANEL) {
-        if (!add_losses(l, w + from * l->k, reals, rounded, ranks)) break; /* rounding will report it */
+static void rank_rows(rounding *job, const float *w, float *reals, rt_rounded *rounded, rank *ranks) {
+    for (size_t from = 0; from < job->n; from += RT_PANEL) {
+        if (!add_losses(job, w + from * job->k, reals, rounded, ranks)) break; /* rounding will report it */
     }
-    for (size_t i = 0; i < l->k; i++) {
-        ranks[i].sensitivity *= l->moments->gram[i * l->k + i];
+    for (size_t i = 0; i < job->k; i++) {
+        ranks[i].sensitivity *= job->moments->gram[i * job->k + i];
         ranks[i].row = (uint32_t)i;
     }
-    qsort(ranks, l->k, sizeof *ranks, by_sensitivity);
-    for (size_t i = 0; i < l->outliers; i++) l->outlier_rows[i] = ranks[i].row;
-    qsort(l->outlier_rows, l->outliers, sizeof *l->outlier_rows, by_row);
+    qsort(ranks, job->k, sizeof *ranks, by_sensitivity);
+    for (size_t i = 0; i < job->outliers; i++) job->outlier_rows[i] = ranks[i].row;
+    qsort(job->outlier_rows, job->outliers, sizeof *job->outlier_rows, by_row);
 }
 
-static retort_status find_outliers(learner *l, const float *w, retort_error *err) {
-    size_t groups = (l->k + l->group - 1) / l->group;
-    if (l->outliers == 0) return RETORT_OK;
+static retort_status find_outliers(rounding *job, const float *w, retort_error *err) {
+    size_t groups = (job->k + job->group - 1) / job->group;
+    if (job->outliers == 0) return RETORT_OK;
     rt_rounded rounded = {
-        .three = l->bits == 3, .codes = rt_calloc(l->k, RT_PANEL), .groups = rt_calloc(groups, RT_PANEL)};
+        .three = job->bits == 3, .codes = rt_calloc(job->k, RT_PANEL), .groups = rt_calloc(groups, RT_PANEL)};
     float *reals = rt_calloc(groups, RT_PANEL * sizeof *reals);
-    rank *ranks = rt_calloc(l->k, sizeof *ranks);
+    rank *ranks = rt_calloc(job->k, sizeof *ranks);
     bool made = rounded.codes != NULL && rounded.groups != NULL && reals != NULL && ranks != NULL;
-    if (made) rank_rows(l, w, reals, &rounded, ranks);
+    if (made) rank_rows(job, w, reals, &rounded, ranks);
     free(rounded.codes);
     free(rounded.groups);
     free(reals);
     free(ranks);
-    return made ? RETORT_OK : rt_fail_nomem(err, l->k * sizeof *ranks);
+    return made ? RETORT_OK : rt_fail_nomem(err, job->k * sizeof *ranks);
 }
 
 /* ---- Rounding ---- */
 
 /* The error of the panel relative to w, by step, after `moved` was rounded instead; also goes to
- * l->outputs. */
-static void look_at_losses(learner *l, size_t panel, const float *w, const float *moved) {
-    float *lost = l->scratch.lost;
-    for (size_t i = 0; i < l->k; i++) {
-        size_t row = (size_t)l->factor.order[i] * RT_PANEL;
+ * job->outputs. */
+static void look_at_losses(rounding *job, size_t panel, const float *w, const float *moved) {
+    float *lost = job->scratch.lost;
+    for (size_t i = 0; i < job->k; i++) {
+        size_t row = (size_t)job->factor.order[i] * RT_PANEL;
         for (size_t c = 0; c < RT_PANEL; c++) lost[i * RT_PANEL + c] += w[row + c] - moved[row + c];
     }
-    rt_output_hessian_keep(&l->outputs, panel, l->factor.order, lost);
+    rt_output_hessian_keep(&job->outputs, panel, job->factor.order, lost);
 }
 
 struct rt_gptq_weight {
@@ -158,72 +158,73 @@ static bool reserve(rt_gptq_weight *r) {
            r->scale != NULL && r->shift != NULL;
 }
 
-static bool round_panel(learner *l, size_t panel, const float *w, rt_gptq_weight *to) {
-    bool joint = l->outputs.back != NULL;
-    rt_rounded out = {.three = l->bits == 3};
-    out.codes = to->codes + panel * l->k * RT_PANEL;
+static bool round_panel(rounding *job, size_t panel, const float *w, rt_gptq_weight *to) {
+    bool joint = job->outputs.back != NULL;
+    rt_rounded out = {.three = job->bits == 3};
+    out.codes = to->codes + panel * job->k * RT_PANEL;
     out.groups = to->group_at + panel * to->groups * RT_PANEL;
-    if (joint) rt_output_hessian_compensate(&l->outputs, l->kernels, panel, w, l->moved);
-    if (!rt_gptq_panel(&l->factor, l->kernels, joint ? l->moved : w, &l->scratch, &out,
-                       to->outlier_codes + panel * l->outliers * RT_PANEL))
+    if (joint) rt_output_hessian_compensate(&job->outputs, job->kernels, panel, w, job->moved);
+    if (!rt_gptq_panel(&job->factor, job->kernels, joint ? job->moved : w, &job->scratch, &out,
+                       to->outlier_codes + panel * job->outliers * RT_PANEL))
         return false;
     memcpy(to->scale + panel * RT_PANEL, out.scale, sizeof out.scale);
-    if (joint) look_at_losses(l, panel, w, l->moved);
+    if (joint) look_at_losses(job, panel, w, job->moved);
     for (size_t c = 0; c < RT_PANEL; c++) {
         double shift = 0;
-        for (size_t i = 0; i < l->k; i++) {
-            shift += l->moments->sum[l->factor.order[i]] * (double)l->scratch.lost[i * RT_PANEL + c];
+        for (size_t i = 0; i < job->k; i++) {
+            shift += job->moments->sum[job->factor.order[i]] * (double)job->scratch.lost[i * RT_PANEL + c];
         }
         to->shift[panel * RT_PANEL + c] = shift;
     }
     return true;
 }
 
-static retort_status round_panels(learner *l, const rt_value *weight, rt_gptq_weight *to, retort_error *err) {
-    for (size_t i = 0; i < l->outliers; i++)
-        to->outlier_order[i] = (int32_t)l->factor.order[l->k - l->outliers + i];
-    for (size_t from = 0; from < l->n; from += RT_PANEL) {
-        const float *w = (const float *)weight->data + from * l->k;
-        if (!round_panel(l, from / RT_PANEL, w, to))
+static retort_status round_panels(rounding *job, const rt_value *weight, rt_gptq_weight *to,
+                                  retort_error *err) {
+    for (size_t i = 0; i < job->outliers; i++)
+        to->outlier_order[i] = (int32_t)job->factor.order[job->k - job->outliers + i];
+    for (size_t from = 0; from < job->n; from += RT_PANEL) {
+        const float *w = (const float *)weight->data + from * job->k;
+        if (!round_panel(job, from / RT_PANEL, w, to))
             return rt_fail(err, RETORT_FORMAT, "%.200s: not all weights are finite", weight->name);
     }
     return RETORT_OK;
 }
 
-static retort_status learn(learner *l, const rt_value *weight, const float *outputs, rt_gptq_weight *to,
-                           retort_error *err) {
-    retort_status status = find_outliers(l, weight->data, err);
+static retort_status round_weight(rounding *job, const rt_value *weight, const float *outputs,
+                                  rt_gptq_weight *to, retort_error *err) {
+    retort_status status = find_outliers(job, weight->data, err);
     if (status == RETORT_OK)
-        status =
-            rt_factor_make(&l->factor, l->k, l->group, l->moments->gram, l->outlier_rows, l->outliers, err);
+        status = rt_factor_make(&job->factor, job->k, job->group, job->moments->gram, job->outlier_rows,
+                                job->outliers, err);
     if (status == RETORT_OK && outputs != NULL)
-        status = rt_output_hessian_make(&l->outputs, l->k, l->n, outputs, err);
+        status = rt_output_hessian_make(&job->outputs, job->k, job->n, outputs, err);
     if (status != RETORT_OK) return status;
-    l->moved = rt_alloc_aligned(l->k * RT_PANEL * sizeof *l->moved);
-    if (!rt_gptq_begin(&l->scratch, &l->factor) || l->moved == NULL) return rt_fail_nomem(err, l->k);
-    return round_panels(l, weight, to, err);
+    job->moved = rt_alloc_aligned(job->k * RT_PANEL * sizeof *job->moved);
+    if (!rt_gptq_begin(&job->scratch, &job->factor) || job->moved == NULL) return rt_fail_nomem(err, job->k);
+    return round_panels(job, weight, to, err);
 }
 
 retort_status rt_gptq_weight_round(rt_gptq_weight **out, const rt_graph *graph, int node,
                                    const rt_gptq_options *how, retort_error *err) {
     const rt_value *weight = &graph->values[graph->nodes[node].inputs[LINEAR_WEIGHT]];
-    learner l = {.k = (size_t)weight->dims[0], .n = (size_t)weight->dims[1], .group = how->group};
+    rounding job = {.k = (size_t)weight->dims[0], .n = (size_t)weight->dims[1], .group = how->group};
     rt_gptq_weight *to = *out = rt_calloc(1, sizeof *to);
     if (to == NULL) return rt_fail_nomem(err, sizeof *to);
     *to = (rt_gptq_weight){
-        .k = l.k, .n = l.n, .outliers = how->outliers, .group = how->group, .bits = how->bits};
-    to->groups = (l.k + l.group - 1) / l.group;
+        .k = job.k, .n = job.n, .outliers = how->outliers, .group = how->group, .bits = how->bits};
+    to->groups = (job.k + job.group - 1) / job.group;
     if (how->moments->rows == 0) return RETORT_OK;
-    l.outliers = how->outliers;
-    l.bits = how->bits;
-    l.moments = how->moments;
-    l.kernels = how->kernels;
-    l.outlier_rows = rt_calloc(rt_max(l.outliers, 1), sizeof *l.outlier_rows);
+    job.outliers = how->outliers;
+    job.bits = how->bits;
+    job.moments = how->moments;
+    job.kernels = how->kernels;
+    job.outlier_rows = rt_calloc(rt_max(job.outliers, 1), sizeof *job.outlier_rows);
     to_covariance(how->moments);
-    bool made = l.outlier_rows != NULL && reserve(to);
-    retort_status status = made ? learn(&l, weight, how->outputs, to, err)
-                                : rt_fail_nomem(err, l.k * rt_round_up(l.n, RT_PANEL));
-    learner_free(&l);
+    bool made = job.outlier_rows != NULL && reserve(to);
+    retort_status status = made ? round_weight(&job, weight, how->outputs, to, err)
+                                : rt_fail_nomem(err, job.k * rt_round_up(job.n, RT_PANEL));
+    rounding_free(&job);
     return status;
 }
 
@@ -260,23 +261,23 @@ retort_status rt_gptq_weight_settle(const rt_gptq_weight *r, rt_graph *graph, in
 /* ---- Words ---- */
 
 static bool round_rows(void *user, size_t panel, const float *w, rt_rounded *out) {
-    learner *l = user;
+    rounding *job = user;
     (void)panel;
-    if (!rt_gptq_panel(&l->factor, l->kernels, w, &l->scratch, out, NULL)) return false;
-    rt_gptq_descend(&l->factor, l->kernels, &l->scratch, out);
+    if (!rt_gptq_panel(&job->factor, job->kernels, w, &job->scratch, out, NULL)) return false;
+    rt_gptq_descend(&job->factor, job->kernels, &job->scratch, out);
     return true;
 }
 
 retort_status rt_gptq_word_table(rt_graph *graph, int node, int bits, int64_t group,
                                  const rt_word_rows *words, const double *moments, const rt_kernels *kernels,
                                  retort_error *err) {
-    learner l = {.k = (size_t)graph->values[graph->nodes[node].inputs[LINEAR_WEIGHT]].dims[1],
-                 .kernels = kernels};
-    retort_status status = rt_factor_make(&l.factor, l.k, (size_t)group, moments, NULL, 0, err);
-    if (status == RETORT_OK) status = rt_factor_keep_hessian(&l.factor, moments, err);
-    if (status == RETORT_OK && !rt_gptq_begin(&l.scratch, &l.factor)) status = rt_fail_nomem(err, l.k);
-    rt_rounder rounder = {.round = round_rows, .user = &l};
+    rounding job = {.k = (size_t)graph->values[graph->nodes[node].inputs[LINEAR_WEIGHT]].dims[1],
+                    .kernels = kernels};
+    retort_status status = rt_factor_make(&job.factor, job.k, (size_t)group, moments, NULL, 0, err);
+    if (status == RETORT_OK) status = rt_factor_keep_hessian(&job.factor, moments, err);
+    if (status == RETORT_OK && !rt_gptq_begin(&job.scratch, &job.factor)) status = rt_fail_nomem(err, job.k);
+    rt_rounder rounder = {.round = round_rows, .user = &job};
     if (status == RETORT_OK) status = rt_ptq_word_table(graph, node, bits, group, words, &rounder, err);
-    learner_free(&l);
+    rounding_free(&job);
     return status;
 }

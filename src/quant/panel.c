@@ -37,7 +37,7 @@ static void add_errors(size_t rows, const float *w, const float *scale, span cod
     for (int c = 0; c < RT_PANEL; c++) errors[c] += sum[c];
 }
 
-static void largest(size_t rows, const float *w, float *most) {
+static void max_abs(size_t rows, const float *w, float *most) {
     memset(most, 0, RT_PANEL * sizeof *most);
     for (size_t i = 0; i < rows; i++, w += RT_PANEL) {
         for (int c = 0; c < RT_PANEL; c++) {
@@ -48,17 +48,17 @@ static void largest(size_t rows, const float *w, float *most) {
 }
 
 /* Keeps each scale with a smaller error than the best so far. */
-static void keep_better(const float *scale, const float *errors, float *least, float *best) {
+static void keep_better(const float *scale, const float *errors, float *best_error, float *best) {
     for (int c = 0; c < RT_PANEL; c++) {
-        if (!(errors[c] < least[c])) continue;
-        least[c] = errors[c];
+        if (!(errors[c] < best_error[c])) continue;
+        best_error[c] = errors[c];
         best[c] = scale[c];
     }
 }
 
-static void start_search(float *least, float *best) {
+static void start_search(float *best_error, float *best) {
     for (int c = 0; c < RT_PANEL; c++) {
-        least[c] = INFINITY;
+        best_error[c] = INFINITY;
         best[c] = 0.0F;
     }
 }
@@ -70,16 +70,16 @@ float rt_short_scale(float scale) {
 /* best[c] = the scale of least error among the bf16 ones nearest to largest / high * (1 - i / steps), i <
  * tries; whether no error is NaN. */
 static bool search(size_t rows, const float *w, span codes, int tries, int steps, float *best) {
-    float most[RT_PANEL], scale[RT_PANEL], least[RT_PANEL];
+    float most[RT_PANEL], scale[RT_PANEL], best_error[RT_PANEL];
     bool finite = true;
-    largest(rows, w, most);
-    start_search(least, best);
+    max_abs(rows, w, most);
+    start_search(best_error, best);
     for (int i = 0; i < tries; i++) {
         float errors[RT_PANEL] = {0}, factor = 1.0F - (float)i / (float)steps;
         for (int c = 0; c < RT_PANEL; c++) scale[c] = rt_short_scale(most[c] * factor / codes.high);
         add_errors(rows, w, scale, codes, errors);
         for (int c = 0; c < RT_PANEL; c++) finite = finite && isfinite(errors[c]);
-        keep_better(scale, errors, least, best);
+        keep_better(scale, errors, best_error, best);
     }
     return finite;
 }
@@ -132,13 +132,13 @@ static void grouped_errors(size_t k, size_t group, span codes, const float *w, c
 static void search_column(size_t k, size_t group, span codes, const float *w, const float *reals,
                           float *best) {
     size_t groups = (k + group - 1) / group;
-    float most[RT_PANEL], scale[RT_PANEL], errors[RT_PANEL], least[RT_PANEL];
-    largest(groups, reals, most);
-    start_search(least, best);
+    float most[RT_PANEL], scale[RT_PANEL], errors[RT_PANEL], best_error[RT_PANEL];
+    max_abs(groups, reals, most);
+    start_search(best_error, best);
     for (int i = 0; i < 24; i++) {
         for (int c = 0; c < RT_PANEL; c++) scale[c] = rt_short_scale(most[c] / (15.25F - 0.25F * (float)i));
         grouped_errors(k, group, codes, w, reals, scale, errors);
-        keep_better(scale, errors, least, best);
+        keep_better(scale, errors, best_error, best);
     }
 }
 

@@ -306,7 +306,7 @@ static retort_status round_all(rt_quantizer *q, const retort_model *model, retor
     if (status == RETORT_OK) rt_work_plan(q, waves);
     if (status == RETORT_OK && q->row->important) status = measure_importance(q, err);
     if (status == RETORT_OK) status = round_rest(q, err);
-    for (int i = 0; status == RETORT_OK && i < waves; i++) status = rt_wave_learn(q, i, err);
+    for (int i = 0; status == RETORT_OK && i < waves; i++) status = rt_wave_round(q, i, err);
     rt_links_free(q->graph);
     if (status == RETORT_OK) status = rt_graph_convert_inputs(q->graph, err);
     if (status == RETORT_OK && q->fixed) status = fix_ranges(q, err);

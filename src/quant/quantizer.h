@@ -78,6 +78,6 @@ size_t rt_work_memory(const rt_quantizer *q, int waves);
 /* Assigns matrices to waves: q->wave and *waves. */
 retort_status rt_waves_plan(rt_quantizer *q, int *waves, retort_error *err);
 /* Rounds a wave, whose inputs are computed with the integers of earlier waves. */
-retort_status rt_wave_learn(rt_quantizer *q, int index, retort_error *err);
+retort_status rt_wave_round(rt_quantizer *q, int index, retort_error *err);
 
 #endif

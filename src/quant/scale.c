@@ -9,22 +9,22 @@
 
 /* ---- Rows ---- */
 
-retort_status rt_drawn_begin(rt_drawn *out, size_t k, retort_error *err) {
-    *out = (rt_drawn){.k = k, .random = 1};
-    out->x = rt_alloc_aligned(rt_round_up(RT_DRAWN_ROWS * k * sizeof *out->x, 64));
-    out->weight = rt_calloc(RT_DRAWN_ROWS, sizeof *out->weight);
-    out->least = rt_calloc(k, sizeof *out->least);
-    out->largest = rt_calloc(k, sizeof *out->largest);
-    bool made = out->x != NULL && out->weight != NULL && out->least != NULL && out->largest != NULL;
-    return made ? RETORT_OK : rt_fail_nomem(err, RT_DRAWN_ROWS * k * sizeof *out->x);
+retort_status rt_row_sample_begin(rt_row_sample *out, size_t k, retort_error *err) {
+    *out = (rt_row_sample){.k = k, .random = 1};
+    out->x = rt_alloc_aligned(rt_round_up(RT_SAMPLE_ROWS * k * sizeof *out->x, 64));
+    out->weight = rt_calloc(RT_SAMPLE_ROWS, sizeof *out->weight);
+    out->min = rt_calloc(k, sizeof *out->min);
+    out->max = rt_calloc(k, sizeof *out->max);
+    bool made = out->x != NULL && out->weight != NULL && out->min != NULL && out->max != NULL;
+    return made ? RETORT_OK : rt_fail_nomem(err, RT_SAMPLE_ROWS * k * sizeof *out->x);
 }
 
-void rt_drawn_free(rt_drawn *s) {
+void rt_row_sample_free(rt_row_sample *s) {
     free(s->x);
     free(s->weight);
-    free(s->least);
-    free(s->largest);
-    *s = (rt_drawn){0};
+    free(s->min);
+    free(s->max);
+    *s = (rt_row_sample){0};
 }
 
 static uint64_t next_random(uint64_t *state) {
@@ -43,17 +43,18 @@ static float weight_of(size_t n, const float *y) {
     return squares > 0 ? (float)((double)n / squares) : 1.0F;
 }
 
-bool rt_drawn_add(rt_drawn *s, size_t rows, const float *x, size_t n, const float *y) {
+bool rt_row_sample_add(rt_row_sample *s, size_t rows, const float *x, size_t n, const float *y) {
     for (size_t i = 0; i < rows; i++, x += s->k) {
-        size_t at = s->kept < RT_DRAWN_ROWS ? s->kept++ : (size_t)(next_random(&s->random) % (s->seen + 1));
-        if (at < RT_DRAWN_ROWS) {
+        size_t at =
+            s->count < RT_SAMPLE_ROWS ? s->count++ : (size_t)(next_random(&s->random) % (s->seen + 1));
+        if (at < RT_SAMPLE_ROWS) {
             memcpy(s->x + at * s->k, x, s->k * sizeof *x);
             s->weight[at] = y != NULL ? weight_of(n, y + i * n) : 1.0F;
         }
         for (size_t j = 0; j < s->k; j++) {
             if (!isfinite(x[j])) return false;
-            s->least[j] = s->seen == 0 || x[j] < s->least[j] ? x[j] : s->least[j];
-            s->largest[j] = s->seen == 0 || x[j] > s->largest[j] ? x[j] : s->largest[j];
+            s->min[j] = s->seen == 0 || x[j] < s->min[j] ? x[j] : s->min[j];
+            s->max[j] = s->seen == 0 || x[j] > s->max[j] ? x[j] : s->max[j];
         }
         s->seen++;
     }
@@ -72,7 +73,7 @@ typedef struct chooser {
     const rt_scaled *linear;
     size_t k, n, rows;
     const float *w; /* panels */
-    const rt_drawn *sample;
+    const rt_row_sample *sample;
     size_t panels[PANELS], panel_count;
     float *middle, *size; /* [k] per column of x: the shift, and the magnitude of the rest */
     float *weight;        /* [k] largest |W_j|; not used by AWQ */
@@ -82,13 +83,13 @@ typedef struct chooser {
     rt_row_scale *scales;
     float *panel, *found, *reals; /* [k, 16] scaled, [rows, 16], [groups, 16] */
     rt_rounded rounded;
-    rt_spread *spread;
+    rt_histogram *histogram;
 } chooser;
 
 static void chooser_free(chooser *c) {
-    void *all[] = {c->middle,        c->size,           c->weight, c->wanted, c->x,
-                   c->codes,         c->scales,         c->panel,  c->found,  c->reals,
-                   c->rounded.codes, c->rounded.groups, c->spread};
+    void *all[] = {c->middle,        c->size,           c->weight,   c->wanted, c->x,
+                   c->codes,         c->scales,         c->panel,    c->found,  c->reals,
+                   c->rounded.codes, c->rounded.groups, c->histogram};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -113,10 +114,10 @@ static bool chooser_open(chooser *c) {
     c->reals = floats(groups * RT_PANEL);
     c->rounded.codes = rt_calloc(c->k, RT_PANEL);
     c->rounded.groups = rt_calloc(groups, RT_PANEL);
-    c->spread = rt_calloc(1, sizeof *c->spread);
+    c->histogram = rt_calloc(1, sizeof *c->histogram);
     return c->middle != NULL && c->size != NULL && c->weight != NULL && c->wanted != NULL && c->x != NULL &&
            c->codes != NULL && c->scales != NULL && c->panel != NULL && c->found != NULL &&
-           c->reals != NULL && c->rounded.codes != NULL && c->rounded.groups != NULL && c->spread != NULL;
+           c->reals != NULL && c->rounded.codes != NULL && c->rounded.groups != NULL && c->histogram != NULL;
 }
 
 static float activate(rt_act act, float x) {
@@ -150,12 +151,12 @@ static void round_x(chooser *c, const rt_channel_scale *scaling) {
     size_t stride = rt_row_q(c->k);
     rt_rows_q how = {.factor = scaling->factor, .add = scaling->add};
     if (c->search->fixed) {
-        memset(c->spread, 0, sizeof *c->spread);
+        memset(c->histogram, 0, sizeof *c->histogram);
         for (size_t i = 0; i < c->rows * c->k; i++) {
             c->x[i] = fmaf(c->sample->x[i], scaling->factor[i % c->k], scaling->add[i % c->k]);
         }
-        rt_spread_add(c->spread, c->rows, c->k, c->x);
-        rt_spread_range(c->spread, range);
+        rt_histogram_add(c->histogram, c->rows, c->k, c->x);
+        rt_histogram_range(c->histogram, range);
         if (range[0] < range[1]) how.range = range;
     }
     c->search->kernels->quantize(c->rows, c->k, c->sample->x, c->k, &how, c->codes, stride, c->scales);
@@ -216,14 +217,14 @@ static double loss_of(chooser *c, const rt_channel_scale *scaling) {
 
 /* The shift of a column is its midpoint; its magnitude is the largest, or the mean, of the rest. */
 static void measure_x(chooser *c) {
-    const rt_drawn *s = c->sample;
+    const rt_row_sample *s = c->sample;
     for (size_t j = 0; j < c->k; j++) {
         double sum = 0, sizes = 0;
         for (size_t i = 0; i < c->rows; i++) sum += (double)s->x[i * c->k + j];
         c->middle[j] = (float)(sum / (double)c->rows);
         for (size_t i = 0; i < c->rows; i++) sizes += fabs((double)(s->x[i * c->k + j] - c->middle[j]));
         bool smooth = c->search->scaling == RT_SCALE_SMOOTH;
-        c->size[j] = smooth ? fmaxf(s->largest[j] - c->middle[j], c->middle[j] - s->least[j])
+        c->size[j] = smooth ? fmaxf(s->max[j] - c->middle[j], c->middle[j] - s->min[j])
                             : (float)(sizes / (double)c->rows);
     }
 }
@@ -239,16 +240,16 @@ static void measure_w(chooser *c) {
 
 /* s = size^power / weight^(1-power), or size^power, with sqrt(max s min s) = 1. */
 static void set_factors(const chooser *c, double power, rt_channel_scale *scaling) {
-    double least = INFINITY, largest = 0;
+    double min = INFINITY, max = 0;
     for (size_t j = 0; j < c->k; j++) {
         double s = pow(fmax((double)c->size[j], 1e-5), power);
         if (c->search->scaling == RT_SCALE_SMOOTH) s /= pow(fmax((double)c->weight[j], 1e-5), 1 - power);
         s = fmax(s, 1e-4);
-        least = fmin(least, s);
-        largest = fmax(largest, s);
+        min = fmin(min, s);
+        max = fmax(max, s);
         scaling->factor[j] = (float)s;
     }
-    double unit = sqrt(least * largest);
+    double unit = sqrt(min * max);
     for (size_t j = 0; j < c->k; j++) {
         scaling->factor[j] = (float)(unit / (double)scaling->factor[j]);
         scaling->add[j] = -c->middle[j] * scaling->factor[j];
@@ -286,15 +287,16 @@ static retort_status choose(chooser *c, rt_channel_scale *out, double loss[2], r
     return made ? RETORT_OK : rt_fail_nomem(err, c->rows * c->k * sizeof *c->x);
 }
 
-retort_status rt_scale_choose(const rt_scale_search *search, const rt_scaled *linear, const rt_drawn *sample,
-                              rt_channel_scale *out, double loss[2], retort_error *err) {
-    chooser c = {.search = search, .linear = linear, .rows = sample->kept, .sample = sample};
+retort_status rt_scale_choose(const rt_scale_search *search, const rt_scaled *linear,
+                              const rt_row_sample *sample, rt_channel_scale *out, double loss[2],
+                              retort_error *err) {
+    chooser c = {.search = search, .linear = linear, .rows = sample->count, .sample = sample};
     c.k = linear->k;
     c.n = linear->n;
     c.w = linear->w;
     *out = (rt_channel_scale){0};
     loss[0] = loss[1] = 0;
-    if (sample->kept == 0) return RETORT_OK;
+    if (sample->count == 0) return RETORT_OK;
     retort_status status = choose(&c, out, loss, err);
     chooser_free(&c);
     return status;

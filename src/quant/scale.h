@@ -8,19 +8,19 @@
 #include "quant/channel_scale.h"
 
 /* A uniform random sample of the rows x [k] (Vitter's algorithm R). */
-enum { RT_DRAWN_ROWS = 512 };
-typedef struct rt_drawn {
-    size_t k, seen, kept;
+enum { RT_SAMPLE_ROWS = 512 };
+typedef struct rt_row_sample {
+    size_t k, seen, count;
     uint64_t random;
-    float *x;               /* [kept, k] */
-    float *weight;          /* [kept] squared weight of an error in y of the row */
-    float *least, *largest; /* [k] over all rows seen; 0 does not count */
-} rt_drawn;
-retort_status rt_drawn_begin(rt_drawn *out, size_t k, retort_error *err);
-void rt_drawn_free(rt_drawn *sample);
+    float *x;         /* [count, k] */
+    float *weight;    /* [count] squared weight of an error in y of the row */
+    float *min, *max; /* [k] over all rows seen; 0 does not count */
+} rt_row_sample;
+retort_status rt_row_sample_begin(rt_row_sample *out, size_t k, retort_error *err);
+void rt_row_sample_free(rt_row_sample *sample);
 /* Adds rows x [rows, k]; false: one is not finite. y [rows, n] if a LayerNorm reads it, which divides by the
  * standard deviation of the row; else NULL. */
-bool rt_drawn_add(rt_drawn *sample, size_t rows, const float *x, size_t n, const float *y);
+bool rt_row_sample_add(rt_row_sample *sample, size_t rows, const float *x, size_t n, const float *y);
 
 /* How magnitudes are balanced between columns of x and rows of the weight: x'_j = (x_j - t_j) / s_j. */
 typedef enum rt_scaling {
@@ -46,7 +46,8 @@ typedef struct rt_scaled {
 } rt_scaled;
 /* *out is {0} if nothing helps. loss: {unscaled, scaled}: squared errors of the output as the next operator
  * sees it: after the activation, or times gamma over the standard deviation of the row. */
-retort_status rt_scale_choose(const rt_scale_search *search, const rt_scaled *linear, const rt_drawn *sample,
-                              rt_channel_scale *out, double loss[2], retort_error *err);
+retort_status rt_scale_choose(const rt_scale_search *search, const rt_scaled *linear,
+                              const rt_row_sample *sample, rt_channel_scale *out, double loss[2],
+                              retort_error *err);
 
 #endif

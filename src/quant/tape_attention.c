@@ -34,7 +34,7 @@ static void add_scaled(size_t n, float factor, const float *x, float *y) {
     for (size_t i = 0; i < n; i++) y[i] += factor * x[i];
 }
 
-static void chances(const head *h, const float *q) {
+static void probabilities(const head *h, const float *q) {
     float most = -INFINITY, sum = 0;
     for (size_t j = 0; j < h->keys; j++) {
         h->p[j] = h->scale * dot(h->dim, q, h->k + j * h->ldk);
@@ -51,7 +51,7 @@ static void back_head(const head *h) {
     for (size_t i = 0; i < h->queries; i++) {
         const float *q = h->q + i * h->ldq, *dy = h->dy + i * h->ldy;
         float *dq = h->dq + i * h->ldq, mean = 0;
-        chances(h, q);
+        probabilities(h, q);
         for (size_t j = 0; j < h->keys; j++) {
             h->dp[j] = dot(h->dim, dy, h->v + j * h->ldv);
             mean += h->p[j] * h->dp[j];

@@ -20,14 +20,14 @@ rt_word_cache *rt_word_cache_new(const rt_tokenizer *tokenizer, size_t slots) {
     size_t rounded = 1;
     while (rounded < (slots == 0 ? DEFAULT_SLOTS : rt_min(slots, MAX_SLOTS))) rounded *= 2;
     rt_word_cache *cache = rt_calloc(1, sizeof *cache);
-    rt_chunk *chunks = rt_alloc_aligned(rounded * sizeof *chunks);
-    if (cache == NULL || chunks == NULL) {
+    rt_segment *segments = rt_alloc_aligned(rounded * sizeof *segments);
+    if (cache == NULL || segments == NULL) {
         free(cache);
-        free(chunks);
+        free(segments);
         return NULL;
     }
-    memset(chunks, 0, rounded * sizeof *chunks);
-    *cache = (rt_word_cache){.tokenizer = tokenizer, .slots = chunks, .mask = rounded - 1};
+    memset(segments, 0, rounded * sizeof *segments);
+    *cache = (rt_word_cache){.tokenizer = tokenizer, .slots = segments, .mask = rounded - 1};
     return cache;
 }
 
@@ -53,7 +53,7 @@ static uint64_t load_tail(const uint8_t *bytes, size_t length) {
 
 /* Whoever aims at one slot only makes others miss: a miss costs what having no cache costs. So no secret
  * seed. */
-rt_chunk *rt_word_cache_slot(const rt_word_cache *cache, const uint8_t *bytes, size_t length) {
+rt_segment *rt_word_cache_slot(const rt_word_cache *cache, const uint8_t *bytes, size_t length) {
     uint64_t hash = length * UINT64_C(0x9E3779B97F4A7C15);
     size_t at = 0;
     for (; length - at > 8; at += 8) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From a text to its tokens. Two ways give the same: the text as a whole, and chunk by chunk, where a chunk
+ * From a text to its tokens. Two ways give the same: the text as a whole, and segment by segment, where a segment
  * is what stands between ASCII white space, ASCII punctuation and ideographs. Nothing in the pipeline looks
- * beyond a chunk: canonical ordering stops at these characters, and each of them ends a word. So the tokens
- * of a chunk can be remembered. The exception are added tokens that are looked for in the normalised text. */
+ * beyond a segment: canonical ordering stops at these characters, and each of them ends a word. So the tokens
+ * of a segment can be remembered. The exception are added tokens that are looked for in the normalised text. */
 #include "text/state.h"
 
 #include "text/unicode.h"
@@ -58,55 +58,56 @@ static bool walk_whole(rt_walk *walk, const uint8_t *text, size_t size) {
     return split_words(walk, done, normalized->count);
 }
 
-/* ---- Chunk by chunk ----------------------------------------------------------------------------------- */
+/* ---- Segment by segment --------------------------------------------------------------------------------- */
 
-static bool recall(rt_walk *walk, const rt_chunk *chunk) {
+static bool recall(rt_walk *walk, const rt_segment *segment) {
     rt_tokens *tokens = walk->tokens;
-    size_t need = tokens->count + chunk->count;
+    size_t need = tokens->count + segment->count;
     if (!rt_grow((void **)&tokens->data, &tokens->capacity, need, sizeof *tokens->data)) return false;
-    for (size_t i = 0; i < chunk->count; i++) {
-        tokens->data[tokens->count++] = (rt_token){chunk->ids[i], walk->point + chunk->start[i],
-                                                   walk->point + chunk->end[i], walk->word + chunk->word[i]};
+    for (size_t i = 0; i < segment->count; i++) {
+        tokens->data[tokens->count++] =
+            (rt_token){segment->ids[i], walk->point + segment->start[i], walk->point + segment->end[i],
+                       walk->word + segment->word[i]};
     }
-    walk->point += chunk->points;
-    walk->word += chunk->words;
+    walk->point += segment->points;
+    walk->word += segment->words;
     return true;
 }
 
-/* `point` and `word` are what they were before the chunk, `from` its first token. */
-static void remember(const rt_walk *walk, rt_chunk *chunk, const uint8_t *bytes, size_t length, size_t from,
-                     uint32_t point, int32_t word) {
+/* `point` and `word` are what they were before the segment, `from` its first token. */
+static void remember(const rt_walk *walk, rt_segment *segment, const uint8_t *bytes, size_t length,
+                     size_t from, uint32_t point, int32_t word) {
     size_t count = walk->tokens->count - from;
-    if (count > RT_CHUNK_TOKENS) return;
-    memcpy(chunk->key, bytes, length);
-    chunk->length = (uint8_t)length;
-    chunk->points = (uint8_t)(walk->point - point);
-    chunk->words = (uint8_t)(walk->word - word);
-    chunk->count = (uint8_t)count;
+    if (count > RT_SEGMENT_TOKENS) return;
+    memcpy(segment->key, bytes, length);
+    segment->length = (uint8_t)length;
+    segment->points = (uint8_t)(walk->point - point);
+    segment->words = (uint8_t)(walk->word - word);
+    segment->count = (uint8_t)count;
     for (size_t i = 0; i < count; i++) {
         const rt_token *token = &walk->tokens->data[from + i];
-        chunk->ids[i] = token->id;
-        chunk->start[i] = (uint8_t)(token->start - point);
-        chunk->end[i] = (uint8_t)(token->end - point);
-        chunk->word[i] = (uint8_t)(token->word - word);
+        segment->ids[i] = token->id;
+        segment->start[i] = (uint8_t)(token->start - point);
+        segment->end[i] = (uint8_t)(token->end - point);
+        segment->word[i] = (uint8_t)(token->word - word);
     }
 }
 
-static bool split_chunk(rt_walk *walk, const uint8_t *bytes, size_t length) {
+static bool split_segment(rt_walk *walk, const uint8_t *bytes, size_t length) {
     const rt_normalizer *normalizer = &walk->tokenizer->normalizer;
     return rt_normalize(normalizer, bytes, length, walk->point, walk->normalized, &walk->point) &&
            split_words(walk, 0, walk->normalized->count);
 }
 
-static bool walk_chunk(rt_walk *walk, const uint8_t *bytes, size_t length) {
-    if (walk->cache == NULL || length > RT_CHUNK_MAX) return split_chunk(walk, bytes, length);
-    rt_chunk *chunk = rt_word_cache_slot(walk->cache, bytes, length);
-    if (chunk->length == length && memcmp(chunk->key, bytes, length) == 0) return recall(walk, chunk);
+static bool walk_segment(rt_walk *walk, const uint8_t *bytes, size_t length) {
+    if (walk->cache == NULL || length > RT_SEGMENT_MAX) return split_segment(walk, bytes, length);
+    rt_segment *segment = rt_word_cache_slot(walk->cache, bytes, length);
+    if (segment->length == length && memcmp(segment->key, bytes, length) == 0) return recall(walk, segment);
     size_t from = walk->tokens->count;
     uint32_t point = walk->point;
     int32_t word = walk->word;
-    if (!split_chunk(walk, bytes, length)) return false;
-    remember(walk, chunk, bytes, length, from, point, word);
+    if (!split_segment(walk, bytes, length)) return false;
+    remember(walk, segment, bytes, length, from, point, word);
     return true;
 }
 
@@ -115,8 +116,8 @@ static bool is_ideograph(const uint8_t *at, const uint8_t *end, uint32_t *point,
     return rt_unicode(*point)->flags & RT_IDEOGRAPH;
 }
 
-/* `at` is inside a chunk. */
-static const uint8_t *chunk_end(const rt_tokenizer *tokenizer, const uint8_t *at, const uint8_t *end) {
+/* `at` is inside a segment. */
+static const uint8_t *segment_end(const rt_tokenizer *tokenizer, const uint8_t *at, const uint8_t *end) {
     while (at < end) {
         uint8_t class = tokenizer->classes[*at];
         uint32_t point;
@@ -128,23 +129,23 @@ static const uint8_t *chunk_end(const rt_tokenizer *tokenizer, const uint8_t *at
     return at;
 }
 
-/* A chunk, or an ideograph; moves *at past it. */
+/* A segment, or an ideograph; moves *at past it. */
 static bool walk_lead(rt_walk *walk, const uint8_t **at, const uint8_t *end) {
     const uint8_t *start = *at;
     uint32_t point;
     size_t length;
     if (!is_ideograph(start, end, &point, &length)) {
-        *at = chunk_end(walk->tokenizer, start + length, end);
-        return walk_chunk(walk, start, (size_t)(*at - start));
+        *at = segment_end(walk->tokenizer, start + length, end);
+        return walk_segment(walk, start, (size_t)(*at - start));
     }
     *at += length;
     if (point >= RT_IDEOGRAPH_FIRST && point <= RT_IDEOGRAPH_LAST) {
         return push(walk, walk->tokenizer->ideographs[point - RT_IDEOGRAPH_FIRST], 1);
     }
-    return walk_chunk(walk, start, length);
+    return walk_segment(walk, start, length);
 }
 
-static bool walk_chunks(rt_walk *walk, const uint8_t *text, size_t size) {
+static bool walk_segments(rt_walk *walk, const uint8_t *text, size_t size) {
     const rt_tokenizer *tokenizer = walk->tokenizer;
     const uint8_t *end = text + size;
     bool fine = true;
@@ -162,8 +163,8 @@ static bool walk_chunks(rt_walk *walk, const uint8_t *text, size_t size) {
             fine = walk_lead(walk, &text, end);
             break;
         case RT_BYTE_INSIDE:
-            text = chunk_end(tokenizer, text + 1, end);
-            fine = walk_chunk(walk, start, (size_t)(text - start));
+            text = segment_end(tokenizer, text + 1, end);
+            fine = walk_segment(walk, start, (size_t)(text - start));
             break;
         }
     }
@@ -173,8 +174,8 @@ static bool walk_chunks(rt_walk *walk, const uint8_t *text, size_t size) {
 /* ---- Added tokens of the raw text --------------------------------------------------------------------- */
 
 static bool walk_between(rt_walk *walk, const uint8_t *text, size_t size) {
-    bool whole = !walk->chunked || !walk->tokenizer->local || walk->tokenizer->normalized.count > 0;
-    return whole ? walk_whole(walk, text, size) : walk_chunks(walk, text, size);
+    bool whole = !walk->segmented || !walk->tokenizer->local || walk->tokenizer->normalized.count > 0;
+    return whole ? walk_whole(walk, text, size) : walk_segments(walk, text, size);
 }
 
 /* A byte of a text, and how many code points come before it. */
@@ -192,8 +193,8 @@ static uint32_t point_of(const uint8_t *text, text_place *near, text_place *far,
     return place->point;
 }
 
-/* Cuts out the added tokens; what lies between goes its own way. */
-static bool walk_segments(rt_walk *walk, const uint8_t *text, size_t size) {
+/* Cuts out the added tokens; the text between them is walked on its own. */
+static bool walk_text(rt_walk *walk, const uint8_t *text, size_t size) {
     rt_scan scan = {text, size, .special_as_text = walk->special_as_text};
     text_place near = {0, walk->point}, far = near;
     size_t done = 0;
@@ -212,6 +213,6 @@ retort_status rt_walk_text(rt_walk *walk, const char *text, size_t size, retort_
     if (size > RT_TEXT_MAX) {
         return rt_fail(err, RETORT_LIMIT, "a text of %zu bytes, at most %d are supported", size, RT_TEXT_MAX);
     }
-    if (size == 0 || walk_segments(walk, (const uint8_t *)text, size)) return RETORT_OK;
+    if (size == 0 || walk_text(walk, (const uint8_t *)text, size)) return RETORT_OK;
     return rt_fail(err, RETORT_NOMEM, "out of memory for a text of %zu bytes", size);
 }

@@ -89,13 +89,13 @@ static void close_request(encode_request *request) {
 }
 
 static retort_status walk(encode_request *request, rt_tokens *tokens, const char *text, size_t length,
-                          bool chunked) {
+                          bool segmented) {
     rt_walk walk = {.tokenizer = request->tokenizer,
                     .cache = request->options->cache,
                     .normalized = &request->scratch->normalized,
                     .tokens = tokens,
                     .limit = request->limit,
-                    .chunked = chunked,
+                    .segmented = segmented,
                     .special_as_text = request->options->special_as_text};
     return rt_walk_text(&walk, text, length, request->err);
 }
@@ -120,12 +120,12 @@ static void know_first(rt_scratch *scratch, const retort_text *text, bool specia
     scratch->is_known = true;
 }
 
-static retort_status walk_first(encode_request *request, const retort_text *text, bool chunked) {
+static retort_status walk_first(encode_request *request, const retort_text *text, bool segmented) {
     rt_scratch *scratch = request->scratch;
     bool special_as_text = request->options->special_as_text;
     if (request->paired && is_known(scratch, text, special_as_text)) return RETORT_OK;
     forget_first(scratch);
-    retort_status status = walk(request, &scratch->first, text->text, text->length, chunked);
+    retort_status status = walk(request, &scratch->first, text->text, text->length, segmented);
     bool kept = request->paired && request->options->cache != NULL;
     if (kept && status == RETORT_OK) know_first(scratch, text, special_as_text);
     return status;
@@ -148,13 +148,13 @@ static retort_status put_prompt(const encode_request *request, const retort_text
     return RETORT_OK;
 }
 
-static retort_status walk_texts(encode_request *request, const retort_text *text, bool chunked) {
+static retort_status walk_texts(encode_request *request, const retort_text *text, bool segmented) {
     rt_scratch *scratch = request->scratch;
     retort_text first;
     retort_status status = put_prompt(request, text, &first);
-    if (status == RETORT_OK) status = walk_first(request, &first, chunked);
+    if (status == RETORT_OK) status = walk_first(request, &first, segmented);
     if (status != RETORT_OK || !request->paired) return status;
-    return walk(request, &scratch->second, text->pair, text->pair_length, chunked);
+    return walk(request, &scratch->second, text->pair, text->pair_length, segmented);
 }
 
 /* ---- Truncation --------------------------------------------------------------------------------------- */

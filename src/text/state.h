@@ -9,12 +9,12 @@
 
 enum { RT_IDEOGRAPH_FIRST = 0x4E00, RT_IDEOGRAPH_LAST = 0x9FFF };
 
-/* How the bytes of a text are cut into chunks that nothing in the pipeline looks beyond. */
+/* How the bytes of a text are cut into segments that nothing in the pipeline looks beyond. */
 typedef enum rt_byte_class {
-    RT_BYTE_INSIDE,      /* part of a chunk */
+    RT_BYTE_INSIDE,      /* part of a segment */
     RT_BYTE_BLANK,       /* space, \t, \n, \r */
     RT_BYTE_PUNCTUATION, /* ASCII, a word of its own */
-    RT_BYTE_LEAD         /* may begin an ideograph, which is a chunk of its own */
+    RT_BYTE_LEAD         /* may begin an ideograph, which is a segment of its own */
 } rt_byte_class;
 
 struct rt_tokenizer {
@@ -22,7 +22,7 @@ struct rt_tokenizer {
     rt_pre_tokenizer pre_tokenizer;
     rt_token_model model;
     rt_split_fn split;     /* pre-tokenizer and model in one */
-    bool local;            /* texts may go by chunks: all three say so */
+    bool local;            /* texts may go by segments: all three say so */
     rt_added_token *added; /* [added_count] special ones first */
     size_t added_count;
     rt_names added_ids;  /* of their contents */
@@ -63,24 +63,25 @@ typedef struct rt_scratch {
 } rt_scratch;
 void rt_scratch_free(rt_scratch *scratch);
 
-/* A remembered chunk: 128 bytes, two cache lines. */
-enum { RT_CHUNK_MAX = 48, RT_CHUNK_TOKENS = 10 };
-typedef struct rt_chunk {
+/* A remembered segment: 128 bytes, two cache lines. */
+enum { RT_SEGMENT_MAX = 48, RT_SEGMENT_TOKENS = 10 };
+typedef struct rt_segment {
     uint8_t length; /* bytes; 0: a free slot */
     uint8_t points; /* code points of the original text */
     uint8_t words, count;
-    uint8_t key[RT_CHUNK_MAX];
-    uint8_t start[RT_CHUNK_TOKENS], end[RT_CHUNK_TOKENS], word[RT_CHUNK_TOKENS]; /* from the chunk's begin */
-    int32_t ids[RT_CHUNK_TOKENS];
-} rt_chunk;
+    uint8_t key[RT_SEGMENT_MAX];
+    uint8_t start[RT_SEGMENT_TOKENS], end[RT_SEGMENT_TOKENS],
+        word[RT_SEGMENT_TOKENS]; /* from the segment's begin */
+    int32_t ids[RT_SEGMENT_TOKENS];
+} rt_segment;
 struct rt_word_cache {
     const rt_tokenizer *tokenizer;
-    rt_chunk *slots;
+    rt_segment *slots;
     size_t mask;
     rt_scratch scratch;
 };
-/* The only slot where these bytes (1 … RT_CHUNK_MAX) can be. */
-rt_chunk *rt_word_cache_slot(const rt_word_cache *cache, const uint8_t *bytes, size_t length);
+/* The only slot where these bytes (1 … RT_SEGMENT_MAX) can be. */
+rt_segment *rt_word_cache_slot(const rt_word_cache *cache, const uint8_t *bytes, size_t length);
 
 /* One text on its way to tokens, without template and truncation. */
 typedef struct rt_walk {
@@ -88,8 +89,8 @@ typedef struct rt_walk {
     rt_word_cache *cache; /* may be NULL */
     rt_normalized *normalized;
     rt_tokens *tokens;
-    size_t limit; /* tokens after which no more are needed */
-    bool chunked; /* go by chunks; else normalise the text as a whole, as Hugging Face does */
+    size_t limit;   /* tokens after which no more are needed */
+    bool segmented; /* go by segments; else normalise the text as a whole, as Hugging Face does */
     bool special_as_text;
     uint32_t point; /* code points done */
     int32_t word;   /* words done */

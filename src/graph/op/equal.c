@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Whether two known elements are equal: 1, 0, or -1 when that cannot be told (a symbol is at least 1). */
+/* Whether two known elements are equal: 1, 0, or -1 when that cannot be known (a symbol is at least 1). */
 static int content_equal(const rt_content *a, int i, const rt_content *b, int j) {
     bool a_symbol = (a->symbols >> i & 1u) != 0, b_symbol = (b->symbols >> j & 1u) != 0;
     if (a_symbol == b_symbol) return a->at[i] == b->at[j] ? 1 : a_symbol ? -1 : 0;

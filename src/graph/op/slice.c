@@ -74,7 +74,7 @@ static retort_status infer_slice(rt_shapes *s) {
             return rt_fail(s->err, RETORT_FORMAT, "axes are not known, repeated or out of range");
         seen |= 1u << axis;
         if (!slice_dim(s, i, &s->out[0].dims[axis])) {
-            return rt_fail(s->err, RETORT_FORMAT, "the slice of dim %d has no length that can be told", axis);
+            return rt_fail(s->err, RETORT_FORMAT, "the slice of dim %d has no known length", axis);
         }
     }
     if (count == 1) slice_content(s, s->out[0].dims);

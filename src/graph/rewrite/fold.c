@@ -39,7 +39,7 @@ static void make_constant(rt_value *value, const void *data) {
     rt_value_read_content(value);
 }
 
-/* A short vector whose numbers shapes alone tell, such as the hidden size taken from a Shape. */
+/* A short vector known from shapes alone, such as the hidden size taken from a Shape. */
 static bool fold_content(rt_graph *graph, rt_value *value) {
     size_t bytes;
     if (!value->content.known || value->content.symbols != 0 || value->dtype != RETORT_I64 ||

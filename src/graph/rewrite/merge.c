@@ -16,9 +16,9 @@ typedef struct merge {
     rt_hash_key key;
 } merge;
 
-/* What the node's only output holds, where shapes alone tell: then its operator and inputs do not matter, as
- * with the Shape of any two values [batch, seq, …]. NULL: they do. */
-static const rt_value *told_by_shapes(const rt_graph *graph, const rt_node *node) {
+/* The node's only output, if its content is known from shapes alone: then operator and inputs do not matter, as
+ * with the Shape of any two values [batch, seq, …]. Else NULL. */
+static const rt_value *known_from_shapes(const rt_graph *graph, const rt_node *node) {
     const rt_value *value = &graph->values[node->outputs[0]];
     return node->output_count == 1 && value->content.known ? value : NULL;
 }
@@ -30,7 +30,7 @@ static bool same_content(const rt_value *a, const rt_value *b) {
 }
 
 static bool same_node(const rt_graph *graph, const rt_node *a, const rt_node *b) {
-    const rt_value *x = told_by_shapes(graph, a), *y = told_by_shapes(graph, b);
+    const rt_value *x = known_from_shapes(graph, a), *y = known_from_shapes(graph, b);
     if (x != NULL && y != NULL) return same_content(x, y);
     return a->op == b->op && a->input_count == b->input_count && a->output_count == b->output_count &&
            memcmp(a->inputs, b->inputs, (size_t)a->input_count * sizeof *a->inputs) == 0 &&
@@ -43,9 +43,9 @@ static void mix(rt_hash_key *key, const void *data, size_t size) {
 }
 
 static size_t hash_node(const rt_graph *graph, const rt_node *node, rt_hash_key key) {
-    const rt_value *told = told_by_shapes(graph, node);
-    if (told != NULL) {
-        mix(&key, told->content.at, (size_t)told->content.count * sizeof *told->content.at);
+    const rt_value *known = known_from_shapes(graph, node);
+    if (known != NULL) {
+        mix(&key, known->content.at, (size_t)known->content.count * sizeof *known->content.at);
     } else {
         size_t count;
         const rt_attr_row *rows = rt_attr_rows(&count);

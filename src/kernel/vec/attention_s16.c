@@ -68,7 +68,7 @@ static room cut(const rt_attention *at) {
     r.rows = (int16_t *)(void *)next;
     next += rt_attention_s16_rows(at->dim);
     r.p = (int16_t *)(void *)next;
-    next += rt_attention_s16_chances(at->keys);
+    next += rt_attention_s16_probabilities(at->keys);
     r.key_scale = next;
     r.value_scale = r.key_scale + rt_round_up(at->keys, RT_PANEL);
     r.scores = r.value_scale + rt_round_up(at->dim, RT_PANEL);
