@@ -28,7 +28,7 @@ cli_code bench_open(bench_run *c, const cli_args *args) {
         cli_remove_at_signal(c->folder);
         return CLI_DONE;
     }
-    cli_error("%s: a folder cannot be made", c->folder);
+    cli_error("%s: cannot create a temporary folder", c->folder);
     *c->folder = '\0';
     return CLI_FAILED;
 }

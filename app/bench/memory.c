@@ -43,7 +43,7 @@ static cli_code measure(const bench_run *c, bench_engine *it, const bench_cell *
     bool fits = it->peak_mb > 0;
     json_decref(line);
     if (fits) return CLI_DONE;
-    cli_error("%s, %s: its memory could not be measured", it->name, it->provider);
+    cli_error("%s, %s: cannot measure its memory", it->name, it->provider);
     return CLI_FAILED;
 }
 

@@ -22,8 +22,7 @@ cli_code bench_random_make(bench_random *out, const retort_model *model, size_t 
     *out = (bench_random){0};
     retort_model_info(model, &info);
     if (seq > (size_t)info.positions) {
-        cli_error("--seq: %zu tokens are more than the model's %lld positions", seq,
-                  (long long)info.positions);
+        cli_error("--seq: %zu tokens exceed the model's %lld positions", seq, (long long)info.positions);
         return CLI_USAGE;
     }
     if (n * seq > INT32_MAX) {

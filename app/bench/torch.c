@@ -97,7 +97,7 @@ static cli_code run_python(bench_run *c, bench_engine *it, const char *batches, 
     json_t *line = text != NULL ? json_loads(text, 0, NULL) : NULL;
     free(text);
     cli_code code = line != NULL ? read_figures(it, line) : CLI_FAILED;
-    if (line == NULL) cli_error("%s: PyTorch's row could not be measured", python);
+    if (line == NULL) cli_error("%s: cannot measure PyTorch", python);
     json_decref(line);
     return code;
 }

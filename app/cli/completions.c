@@ -141,6 +141,6 @@ cli_code cmd_completions(const cli_args *args) {
         shells[i].print(args->verbs);
         return CLI_DONE;
     }
-    cli_error("completions: '%s' is none of bash, zsh, fish", args->words[0]);
+    cli_error("completions: '%s' is not one of bash, zsh, fish", args->words[0]);
     return CLI_USAGE;
 }

@@ -19,7 +19,7 @@ static void ask_about_files(const cli_input *input, const cli_args *args) {
     for (size_t i = 0; i < input->word_count && cli_takes(args->verb, CLI_DATA); i++) {
         const char *word = input->words[i];
         if (stat(word, &info) != 0 || !S_ISREG(info.st_mode)) continue;
-        cli_say("warning: '%s' is taken as a text; did you mean --data %s?", word, word);
+        cli_say("warning: '%s' is read as a text; did you mean --data %s?", word, word);
     }
 }
 
@@ -28,7 +28,7 @@ cli_code cli_input_open(cli_input *input, const cli_args *args, int first, const
     *input = (cli_input){.words = args->words + first, .word_count = (size_t)(args->word_count - first)};
     if (cli_has(args, CLI_DATA)) {
         if (input->word_count == 0) return cli_open_data(&input->data, args, model, true);
-        cli_error("texts, or --data with a file of them: not both");
+        cli_error("give texts or --data, not both");
         return CLI_USAGE;
     }
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
@@ -38,7 +38,7 @@ cli_code cli_input_open(cli_input *input, const cli_args *args, int first, const
     }
     ask_about_files(input, args);
     if (input->word_count == 0 && isatty(STDIN_FILENO)) {
-        fputs("reading texts from the terminal, one a line; Ctrl-D ends\n", stderr);
+        fputs("reading texts from the terminal, one per line; Ctrl-D ends\n", stderr);
     }
     return CLI_DONE;
 }
@@ -146,12 +146,12 @@ cli_code cli_split_pair(cli_input *input, const cli_args *args, retort_text *tex
     bool asked = cli_has(args, CLI_PAIRS);
     const char *tab = text->pair == NULL ? memchr(text->text, '\t', text->length) : NULL;
     if (tab == NULL && asked && text->pair == NULL) {
-        cli_error("text %zu has no tab: with --pairs one stands between the two texts of a pair", number);
+        cli_error("text %zu has no tab: --pairs expects one between the two texts of a pair", number);
         return CLI_BAD_DATA;
     }
     if (tab == NULL || (input->data != NULL && !asked && !expected)) return CLI_DONE;
     if (!asked && !expected && !input->told) {
-        cli_say("warning: text %zu has a tab, which makes it a pair of texts; give --pairs if that is meant",
+        cli_say("warning: text %zu contains a tab and is read as a pair; give --pairs if that is intended",
                 number);
         input->told = true;
     }

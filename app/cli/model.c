@@ -92,10 +92,9 @@ static cli_code refuse_level(const cli_args *args, int has, int wanted) {
         snprintf(option, sizeof option, "--%s %s%s", row->name, row->value, *row->value != '\0' ? " " : "");
         break;
     }
-    cli_error(
-        "--level %d: the graph in '%s' is at level %d, and rewrites cannot be undone: give its checkpoint "
-        "(retort %s CHECKPOINT %s--level %d), or import that with --level %d",
-        wanted, args->words[0], has, args->verb->name, option, wanted, wanted);
+    cli_error("--level %d: the graph in '%s' is at level %d, and rewrites cannot be undone: use its "
+              "checkpoint (retort %s CHECKPOINT %s--level %d), or import that with --level %d",
+              wanted, args->words[0], has, args->verb->name, option, wanted, wanted);
     return CLI_USAGE;
 }
 

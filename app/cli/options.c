@@ -73,7 +73,7 @@ static const char *option_name(const void *user, size_t index) {
 }
 
 static cli_code usage_error(const cli_verb *verb) {
-    fprintf(stderr, "usage: retort %s %s [options]; 'retort %s --help' says more\n", verb->name, verb->usage,
+    fprintf(stderr, "usage: retort %s %s [options]; 'retort %s --help' shows more\n", verb->name, verb->usage,
             verb->name);
     return CLI_USAGE;
 }
@@ -150,13 +150,13 @@ static cli_code set_option(cli_args *args, int id, const char *value) {
         return CLI_DONE;
     }
     if (option->kind == CLI_KIND_CHOICE) {
-        cli_error("--%s: '%s' is none of %s", option->name, value, option->value);
+        cli_error("--%s: '%s' is not one of %s", option->name, value, option->value);
     } else if (option->kind == CLI_KIND_INT) {
         cli_error("--%s: '%s' is not a whole number from %ld to %ld", option->name, value, option->least,
                   option->most);
     } else if (option->kind == CLI_KIND_SIZE) {
-        cli_error("--%s: '%s' is no size: a number of bytes, or one with K, M or G behind it", option->name,
-                  value);
+        cli_error("--%s: '%s' is not a size: expected a number of bytes, optionally followed by K, M or G",
+                  option->name, value);
     } else {
         cli_error("--%s: '%s' is not a number", option->name, value);
     }
@@ -234,7 +234,7 @@ static cli_code check_words(const cli_args *args) {
     } else if (verb->most >= 0 && args->word_count > verb->most) {
         cli_error("%s: unexpected argument '%s'", verb->name, args->words[verb->most]);
     } else if (verb->required >= 0 && args->values[verb->required] == NULL) {
-        cli_error("%s: --%s must be given", verb->name, cli_options[verb->required].name);
+        cli_error("%s: --%s is required", verb->name, cli_options[verb->required].name);
     } else if (check_rules(args)) {
         return CLI_DONE;
     }

@@ -75,9 +75,9 @@ cli_code cli_find_model(char **out, const char *word) {
     search s = {.name = word};
     *out = NULL;
     if (access(word, F_OK) != 0 && is_of_hub(word)) {
-        cli_error("%s: No such file or folder; models of the hub are read from a folder: hf download %s "
-                  "--local-dir FOLDER",
-                  word, word);
+        cli_error(
+            "%s: No such file or folder; download models of the hub first: hf download %s --local-dir FOLDER",
+            word, word);
         return CLI_BAD_DATA;
     }
     if (access(word, F_OK) == 0 || !is_name(word)) {

@@ -143,13 +143,13 @@ static void print_heading(const bench *b) {
 static cli_code run_random(bench *b) {
     bool one = cli_has(b->args, CLI_BATCH) || cli_has(b->args, CLI_SEQ);
     if (cli_has(b->args, CLI_PAD)) {
-        cli_error("--pad needs --data: random texts of a row have one length");
+        cli_error("--pad needs --data: the random texts of a row all have the same length");
         return CLI_USAGE;
     }
     bench_cell at = {cli_int(b->args, CLI_BATCH, 1), cli_int(b->args, CLI_SEQ, 128)};
     if (!cli_has(b->args, CLI_SEQ) && at.seq > b->positions) at.seq = b->positions;
     if (one && cli_has(b->args, CLI_GRID)) {
-        cli_error("--grid stands in place of --batch and --seq");
+        cli_error("--grid replaces --batch and --seq: give one or the other");
         return CLI_USAGE;
     }
     if (check_grid(cli_text(b->args, CLI_GRID)) != CLI_DONE) return CLI_USAGE;
@@ -235,7 +235,7 @@ static cli_code run_texts(bench *b) {
     bench_corpus c = {0};
     size_t batch = (size_t)cli_int(b->args, CLI_BATCH, 32);
     if (cli_has(b->args, CLI_GRID) || cli_has(b->args, CLI_SEQ)) {
-        cli_error("--data stands in place of --grid and --seq");
+        cli_error("--data replaces --grid and --seq: give one or the other");
         return CLI_USAGE;
     }
     cli_code code = bench_corpus_read(&c, b->args, b->model, true, -1, batch);

@@ -21,7 +21,7 @@ static cli_code find_form(const char *provider, bool *fused) {
         if (strcmp(info.name, provider) == 0) return CLI_DONE;
         n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i > 0 ? ", " : "", info.name);
     }
-    cli_error("provider '%s': not known; there are %s", provider, known);
+    cli_error("unknown provider '%s'; known are %s", provider, known);
     return CLI_NO_PROVIDER;
 }
 
@@ -52,7 +52,7 @@ static cli_code check_alike(const bench_run *c) {
     for (size_t i = 1; i < c->model_count; i++) {
         retort_model_info(c->models[i], &other);
         if (first.task == other.task && first.vocab == other.vocab && first.labels == other.labels) continue;
-        cli_error("%s: %lld labels and %lld pieces, task %s: expected %lld, %lld and %s as of %s",
+        cli_error("%s: %lld labels and %lld pieces, task %s: expected %lld, %lld and %s as in %s",
                   c->args->words[i], (long long)other.labels, (long long)other.vocab,
                   cli_task_names[other.task], (long long)first.labels, (long long)first.vocab,
                   cli_task_names[first.task], c->args->words[0]);
@@ -101,7 +101,7 @@ static cli_code check_options(const cli_args *args) {
     }
     bool sizes = cli_has(args, CLI_BATCH) || cli_has(args, CLI_SEQ);
     if (cli_has(args, CLI_GRID) && (sizes || cli_has(args, CLI_DATA))) {
-        cli_error("--grid stands in place of --batch, --seq and --data");
+        cli_error("--grid replaces --batch, --seq and --data: give one or the other");
         return CLI_USAGE;
     }
     for (const char *grid = cli_text(args, CLI_GRID); *grid != '\0';) {

@@ -97,9 +97,9 @@ static cli_code enter(stages_run *r, const stage *s) {
     const char *reason = reason_against(&info, s->provider);
     it->missing = reason != NULL;
     if (s == &stages[TORCH]) return CLI_DONE;
-    if (reason != NULL) cli_error("%s: left out: %s", s->name, reason);
+    if (reason != NULL) cli_error("%s: skipped: %s", s->name, reason);
     if (reason != NULL || bench_enter(&r->run, it, s->fused) == CLI_DONE) return CLI_DONE;
-    cli_error("%s in %s: left out", s->name, s->provider); /* an engine that cannot run this form */
+    cli_error("%s in %s: skipped", s->name, s->provider); /* an engine that cannot run this form */
     it->missing = true;
     return s->form == FLOAT && strcmp(s->provider, "native") == 0 ? CLI_FAILED : CLI_DONE;
 }
@@ -215,7 +215,7 @@ cli_code cmd_bench_stages(const cli_args *args) {
     stages_run r = {0};
     for (size_t i = 0; i < sizeof alien / sizeof *alien; i++) {
         if (!cli_has(args, (cli_option_id)alien[i])) continue;
-        cli_error("--stages chooses by itself: no --%s", cli_options[alien[i]].name);
+        cli_error("--stages does not take --%s: it makes its own choice", cli_options[alien[i]].name);
         return CLI_USAGE;
     }
     if (args->word_count != 1) {

@@ -48,12 +48,12 @@ static cli_code entry_open(entry *it, const cli_args *args, const char *path) {
 /* The data are read with the first model's labels: another's must mean the same. */
 static cli_code check_alike(const entry *first, const entry *it) {
     if (first->info.task != it->info.task) {
-        cli_error("%s: its task is %s, that of %s is %s", it->path, cli_task_names[it->info.task],
+        cli_error("%s: its task is %s, but that of %s is %s", it->path, cli_task_names[it->info.task],
                   first->path, cli_task_names[first->info.task]);
         return CLI_BAD_DATA;
     }
     if (first->info.labels != it->info.labels || first->info.vocab != it->info.vocab) {
-        cli_error("%s: %lld labels and %lld pieces, %s has %lld and %lld", it->path,
+        cli_error("%s: %lld labels and %lld pieces, but %s has %lld and %lld", it->path,
                   (long long)it->info.labels, (long long)it->info.vocab, first->path,
                   (long long)first->info.labels, (long long)first->info.vocab);
         return CLI_BAD_DATA;
@@ -62,8 +62,8 @@ static cli_code check_alike(const entry *first, const entry *it) {
         const char *wanted = retort_model_label(first->model, i), *found = retort_model_label(it->model, i);
         if (wanted == NULL || found == NULL) return CLI_DONE;
         if (strcmp(wanted, found) == 0) continue;
-        cli_error("%s: label %lld is '%s', that of %s is '%s'", it->path, (long long)i, found, first->path,
-                  wanted);
+        cli_error("%s: label %lld is '%s', but that of %s is '%s'", it->path, (long long)i, found,
+                  first->path, wanted);
         return CLI_BAD_DATA;
     }
 }

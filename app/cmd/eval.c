@@ -84,7 +84,7 @@ static cli_code open_one(evaluation *e, const cli_args *args, const char *path, 
     }
     retort_model_info(*model, &info);
     if (info.level < 3) {
-        cli_error("%s: --per-layer needs a model of level 3, this one is of level %d", path, info.level);
+        cli_error("%s: --per-layer needs a model at level 3, this one is at level %d", path, info.level);
         return CLI_BAD_DATA;
     }
     return cli_open_tapped(session, args, *model, reference ? layer_errors_tap_reference : layer_errors_tap,

@@ -41,9 +41,9 @@ static bool has_four_bits(const retort_model *model) {
 
 static cli_code check_standard(const cli_args *args, const retort_model *model) {
     if (!cli_has(args, CLI_STANDARD) || has_four_bits(model)) return CLI_DONE;
-    cli_error("--standard is for matrices of 4 bits, and '%s' has none: what else it has is in standard "
-              "operators anyway",
-              args->words[0]);
+    cli_error(
+        "--standard is for 4-bit matrices: '%s' has none, and everything else uses standard operators anyway",
+        args->words[0]);
     return CLI_USAGE;
 }
 

@@ -272,7 +272,7 @@ cli_code cmd_doctor(const cli_args *args) {
     retort_peaks peaks = {.size = sizeof peaks};
     bool peak = cli_has(args, CLI_PEAK);
     if (retort_machine_describe(&machine) != RETORT_OK) {
-        cli_error("doctor: this machine cannot be described");
+        cli_error("doctor: cannot describe this machine");
         return CLI_FAILED;
     }
     cli_code code = peak ? bench_measure_peaks(&peaks, args) : CLI_DONE;

@@ -45,8 +45,9 @@ static cli_code read_rates(load *l, const char *list) {
         bool usable = end != at && rate > 0 && rate <= most && l->rate_count < MOST_RATES &&
                       (*end == ',' || *end == '\0');
         if (!usable) {
-            cli_error("--rate: expected R[,R] above 0 and up to %.0f, %d of them at most, found '%s'", most,
-                      MOST_RATES, at);
+            cli_error(
+                "--rate: expected R[,R], each above 0 and at most %.0f, and at most %d of them, found '%s'",
+                most, MOST_RATES, at);
             return CLI_USAGE;
         }
         l->rates[l->rate_count++] = rate;
@@ -67,7 +68,7 @@ static cli_code read_plan(load *l, const cli_args *args) {
     load_plan *plan = &l->plan;
     bool closed = cli_has(args, CLI_CLOSED), search = cli_has(args, CLI_SATURATE);
     if (cli_has(args, CLI_RATE) + closed + search > 1) {
-        cli_error("--rate, --closed and --saturate stand in place of each other");
+        cli_error("--rate, --closed and --saturate exclude each other");
         return CLI_USAGE;
     }
     cli_code code = closed ? CLI_DONE : read_rates(l, cli_text(args, CLI_RATE));

@@ -65,7 +65,7 @@ static cli_code run_lines(run_state *run, cli_input *input, size_t batch) {
 
 static void say_truncated(const run_state *run, size_t texts) {
     if (run->cut_count == 0) return;
-    cli_say("%zu of %zu texts were cut: the model reads %lld pieces", run->cut_count, texts,
+    cli_say("%zu of %zu texts were truncated: the model reads at most %lld tokens", run->cut_count, texts,
             (long long)run->info.max_length);
 }
 
@@ -146,10 +146,9 @@ static void warn_of_labels(const retort_model *model) {
         if (strncasecmp(label, "entail", 6) == 0) return;
         last = label;
     }
-    cli_say(
-        "warning: no label of the model begins with 'entail', so the last one, '%.60s', is taken for it: is "
-        "this a model of natural-language inference?",
-        last);
+    cli_say("warning: no label of the model begins with 'entail', so the last one, '%.60s', is used: is this "
+            "a natural-language inference model?",
+            last);
 }
 
 static cli_code run_input(run_state *run, cli_input *input, size_t batch) {

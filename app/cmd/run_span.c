@@ -153,7 +153,7 @@ cli_code run_answer(run_state *run, const retort_text *texts, size_t n) {
         const retort_text *text = &texts[i];
         if (text->pair == NULL) {
             cli_error(cli_has(run->args, CLI_DATA)
-                          ? "text %zu: a question without a context: --text-pair-column names its column"
+                          ? "text %zu: a question without a context: name its column with --text-pair-column"
                           : "text %zu: expected QUESTION<tab>CONTEXT",
                       run->first + i + 1);
             code = CLI_BAD_DATA;

@@ -277,7 +277,8 @@ cli_code run_query(run_state *run, cli_input *input, size_t batch) {
     ranking r = {0};
     cli_code code = vectors != NULL && lines != NULL ? embed_query(run, &text, vectors) : cli_no_memory();
     if (code == CLI_DONE && run->cut_count > 0)
-        cli_say("the query was cut: the model reads %lld pieces", (long long)run->info.max_length);
+        cli_say("the query was truncated: the model reads at most %lld tokens",
+                (long long)run->info.max_length);
     run->cut_count = 0; /* of the texts */
     if (code == CLI_DONE) code = rank_input(run, input, lines, batch, vectors, vectors + size, &r);
     if (code == CLI_DONE) code = print_ranking(run, &r);

@@ -64,9 +64,9 @@ static bool is_name(const char *name, size_t length) {
 
 static cli_code add(served *s, const char *name, size_t length, const char *path) {
     if (!is_name(name, length)) {
-        cli_error(
-            "'%.*s': a model's name has up to %d letters, digits, '.', '_' and '-': --name N=FILE sets it",
-            (int)length, name, LONGEST_NAME - 1);
+        cli_error("'%.*s': a model name consists of up to %d letters, digits, '.', '_' and '-': set one with "
+                  "--name N=FILE",
+                  (int)length, name, LONGEST_NAME - 1);
         return CLI_USAGE;
     }
     if (s->count == MOST_MODELS) {
@@ -78,7 +78,7 @@ static cli_code add(served *s, const char *name, size_t length, const char *path
     copy[length] = '\0';
     for (size_t i = 0; i < s->count; i++) {
         if (strcmp(s->names[i], copy) != 0) continue;
-        cli_error("two models have the name '%s': --name N=FILE sets another", copy);
+        cli_error("two models have the name '%s': set another with --name N=FILE", copy);
         return CLI_USAGE;
     }
     cli_code code = cli_find_model(&s->paths[s->count], path);

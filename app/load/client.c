@@ -227,8 +227,8 @@ static bool raise_limit(size_t connections) {
     limit.rlim_cur = limit.rlim_max < need ? limit.rlim_max : need;
     setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur >= need) return true;
-    cli_error("--connections: %zu of them need %zu descriptors, the limit is %zu", connections, (size_t)need,
-              (size_t)limit.rlim_cur);
+    cli_error("--connections: %zu connections need %zu descriptors, the limit is %zu", connections,
+              (size_t)need, (size_t)limit.rlim_cur);
     return false;
 }
 

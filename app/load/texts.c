@@ -84,7 +84,7 @@ cli_code load_texts_read(load_texts *out, const cli_args *args) {
         if (text.length > 0) out->items[out->count++] = text;
     }
     if (code == CLI_DONE && out->count == 0) {
-        cli_error("%s: no text in it", cli_text(args, CLI_DATA));
+        cli_error("%s: contains no text", cli_text(args, CLI_DATA));
         code = CLI_BAD_DATA;
     }
     return code;

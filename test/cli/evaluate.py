@@ -134,12 +134,12 @@ def what_run_says_of_texts():
     path, data = model("distilbert-classify"), file("is-a-file.txt", "good\nbad\n")
     assert f"did you mean --data {data}?" in retort("run", path, data)[1]
     assert len(rows("run", path, "--data", data)) == 2
-    assert "text 2 has a tab, which makes it a pair" in retort("run", path, "a", "a\tb", "c\td")[1]
+    assert "text 2 contains a tab and is read as a pair" in retort("run", path, "a", "a\tb", "c\td")[1]
     assert retort("run", path, "a\tb", "--pairs")[1] == ""
     fails(3, "text 1 has no tab", "run", path, "a", "--pairs")
-    assert "has a tab" in retort("tokenize", path, "a\tb")[1] and retort("tokenize", path, "a\tb", "--pairs")[1] == ""
+    assert "contains a tab" in retort("tokenize", path, "a\tb")[1] and retort("tokenize", path, "a\tb", "--pairs")[1] == ""
     long = "good film " * 40
-    assert "2 of 3 texts were cut: the model reads 40 pieces" in retort("run", path, long, "good", long, "--json")[1]
+    assert "2 of 3 texts were truncated: the model reads at most 40 tokens" in retort("run", path, long, "good", long, "--json")[1]
     fits = "good " * 38
     assert retort("run", path, fits)[1] == "" and "1 of 1 texts" in retort("run", path, fits + "film")[1]
 
@@ -163,11 +163,11 @@ def which_texts_were_cut():
     assert cut("bert-answer", "good\t" + long) == [False] and cut("bert-answer", "--top", 2, "good\tfilm") == [False]
     labels = ("--labels", "good,bad,film")
     assert cut("bert-classify", long, fits, *labels) == [True, False]
-    assert "1 of 2 texts were cut" in said("bert-classify", long, fits, *labels)  # and six pairs
+    assert "1 of 2 texts were truncated" in said("bert-classify", long, fits, *labels)  # and six pairs
     ranked = rows("run", model("package-mean"), "--query", long, fits, long)
     assert {row["index"]: row["truncated"] for row in ranked} == {0: False, 1: True}
     error = said("package-mean", "--query", long, fits, long)
-    assert "the query was cut" in error and "1 of 2 texts were cut" in error, error
+    assert "the query was truncated" in error and "1 of 2 texts were truncated" in error, error
 
 
 @test
@@ -238,9 +238,9 @@ def compare_other_tasks():
 def compare_refuses():
     source, data = model("distilbert-classify"), file("one.tsv", "sentence\tlabel\nx\t1\n")
     fails(2, "compare", "compare", source, "--data", data)
-    fails(2, "--data must be given", "compare", source, source)
+    fails(2, "--data is required", "compare", source, source)
     for code, words, other in (
-        (3, "its task is tag, that of", model("bert-tag")),
+        (3, "its task is tag, but that of", model("bert-tag")),
         (3, "labels", model("bert-multilabel")),
         (3, "nothing.retort", HERE / "nothing.retort"),
     ):
@@ -292,7 +292,7 @@ def eval_per_layer():
     fails(2, "--per-layer needs --reference", "eval", small, "--data", data, "--per-layer")
     plain = model("distilbert-wide", level=2)
     for first, second in ((plain, source), (source, plain)):
-        fails(3, f"{plain}: --per-layer needs a model of level 3", "eval", first, "--data", data, "--reference", second, "--per-layer")
+        fails(3, f"{plain}: --per-layer needs a model at level 3", "eval", first, "--data", data, "--reference", second, "--per-layer")
 
 
 main()

@@ -63,7 +63,7 @@ def missing_engines():
             assert str(HERE / "empty") in error
     listed = retort("doctor", env=nowhere())[0].decode()
     assert all(engine in listed for engine in ALL) and "pip install" in listed
-    fails(5, "not known; there are native, onnxruntime", "bench", path, "--provider", "native,nobody")
+    fails(5, "known are native, onnxruntime", "bench", path, "--provider", "native,nobody")
 
 
 @test
@@ -167,7 +167,7 @@ def bench_in_turns():
     assert "peak MB" in text and "difference" in text
     fails(2, "for one model in one engine", "bench", path, other, "--profile")
     fails(2, "--grid: expected", "bench", path, other, "--grid", "1y8")
-    fails(2, "in place of", "bench", path, other, "--grid", "1x8", "--batch", "2")
+    fails(2, "--grid replaces", "bench", path, other, "--grid", "1x8", "--batch", "2")
     work = HERE / "work"
     work.mkdir()
     rows("bench", path, "--provider", ",".join(engines), "--grid", "1x8", *quick, "--html", html, env={"TMPDIR": str(work)})
@@ -189,7 +189,7 @@ def pipeline_stages():
             assert line["kl"] < 1e-8
     random = rows("bench", source, "--stages", "--batch", "1", "--seq", "8", "--seconds", "0.02", "--threads", "1")
     assert all(line["seq"] == 8 and line["value"] is None for line in random)
-    fails(2, "chooses by itself", "bench", source, "--stages", "--provider", "openvino")
+    fails(2, "makes its own choice", "bench", source, "--stages", "--provider", "openvino")
     fails(2, "one checkpoint", "bench", source, source, "--stages")
     fails(3, "nothing-here", "bench", "nothing-here", "--road")  # the earlier name of --stages
 

@@ -52,7 +52,7 @@ def manual_and_completions():
         assert "special-as-text" in script
     done = subprocess.run(["bash", "-n"], input=retort("completions", "bash")[0], capture_output=True)
     assert done.returncode == 0, done.stderr
-    fails(2, "none of bash, zsh, fish", "completions", "tcsh")
+    fails(2, "not one of bash, zsh, fish", "completions", "tcsh")
 
 
 @test
@@ -69,16 +69,16 @@ def wrong_usage():
     fails(2, "--threads needs a value", "run", "m", "--threads")
     fails(2, "not a whole number", "run", "m", "--threads", "two")
     fails(2, "not a whole number", "run", "m", "--threads=-1")
-    fails(2, "is none of", "run", "m", "--isa", "sse")
+    fails(2, "is not one of", "run", "m", "--isa", "sse")
     fails(2, "takes no value", "run", "m", "--json=yes")
     fails(2, "not a number", "eval", "m", "--data", "f", "--floor", "high")
-    fails(2, "--output must be given", "import", "m")
-    fails(2, "--data must be given", "eval", "m")
+    fails(2, "--output is required", "import", "m")
+    fails(2, "--data is required", "eval", "m")
     fails(2, "too few arguments", "info")
     fails(2, "unexpected argument 'b'", "info", "a", "b")
     fails(2, "needs --level 3", "import", checkpoint("bert-tag"), "-o", HERE / "x", "--dtype", "bf16", "--level", "1")
     small = model("distilbert-classify")
-    fails(2, "in place of", "bench", small, "--grid", "1x8", "--batch", "2")
+    fails(2, "give one or the other", "bench", small, "--grid", "1x8", "--batch", "2")
     fails(2, "--grid: expected", "bench", small, "--grid", "1x8,8")
     fails(2, "48 positions", "bench", small, "--seq", "49", "--json")
 
@@ -169,7 +169,7 @@ def levels_of_files():
     for verb, words, advice in (("explain", ("--svg", picture), "--svg FILE "), ("explain", ("--graph",), "--graph "), ("explain", (), ""),
                                 ("export", ("-o", graph), "--output FILE "), ("optimize", ("-o", HERE / "level.retort"), "--output FILE ")):
         for level in (0, 2):
-            fails(2, f"--level {level}: the graph in '{full}' is at level 3, and rewrites cannot be undone: give its checkpoint "
+            fails(2, f"--level {level}: the graph in '{full}' is at level 3, and rewrites cannot be undone: use its checkpoint "
                      f"(retort {verb} CHECKPOINT {advice}--level {level}), or import that with --level {level}", verb, full, *words, "--level", level)
     assert not (HERE / "level.retort").exists()
     assert rows("export", plain, "--level", 2, "-o", graph)[0]["level"] == 2 and rows("export", plain, "-o", graph)[0]["level"] == 0
@@ -190,7 +190,7 @@ def options_without_effect():
     for path, words in ((folder, ()), (full, ()), (HERE / "no-effect.int8.retort", ("--embeddings", 4))):
         if words:
             retort("quantize", full, "-o", path, *words)
-        fails(2, f"--standard is for matrices of 4 bits, and '{path}' has none", "export", path, "--standard", "-o", HERE / "no-effect.onnx")
+        fails(2, f"--standard is for 4-bit matrices: '{path}' has none", "export", path, "--standard", "-o", HERE / "no-effect.onnx")
     for words in ((), ("--bits", 3)):
         retort("quantize", full, "--recipe", "int4", "-o", small, *words)
         retort("export", small, "--standard", "-o", HERE / "no-effect.onnx")
@@ -308,7 +308,7 @@ def quantize_to_integers():
     assert b"p16_s3" in retort("info", HERE / "three.retort", "--tensors")[0] and "bits=3" in info[0]["recipe"]
     assert (HERE / "three.retort").stat().st_size < (HERE / "owq.retort").stat().st_size
     fails(2, "recipe 'smoothquant' is for 8 bits; 3 are for", "quantize", source, "-o", HERE / "no.retort", "--recipe", "smoothquant", "--bits", "3")
-    fails(2, "is none of 8|4|3", "quantize", source, "-o", HERE / "no.retort", "--bits", "2")
+    fails(2, "is not one of 8|4|3", "quantize", source, "-o", HERE / "no.retort", "--bits", "2")
     said = retort("quantize", source, "-o", HERE / "int8.retort", "--data", data)[1]
     assert "warning: quantize: recipe 'int8' reads no data" in said
     assert "reads no data" not in retort("quantize", source, "-o", HERE / "owq8.retort", "--activations", "static", "--data", data)[1]
@@ -322,7 +322,7 @@ def quantize_to_integers():
     fails(2, "its weight is s8", "quantize", HERE / "int8.retort", "-o", HERE / "no.retort")
     fails(2, "no layer is named 'body'", "quantize", source, "-o", HERE / "no.retort", "--keep", "body")
     fails(2, "multiple of 32", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--group", "33")
-    fails(2, "is none of int8|", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int3")
+    fails(2, "is not one of int8|", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int3")
     fails(2, "needs data", "quantize", source, "-o", HERE / "no.retort", "--recipe", "gptq")
     assert not (HERE / "no.retort").exists()
 
@@ -446,7 +446,7 @@ def run_prints_plain_lines():
         assert len(retort("run", model(name), text)[0].splitlines()) == 1
     fails(3, "QUESTION<tab>CONTEXT", "run", model("bert-answer"), "no context")
     (HERE / "questions.csv").write_text("q,passage\nwho,a film\n")
-    fails(3, "--text-pair-column names its column", "run", model("bert-answer"), "--data", HERE / "questions.csv", "--text-column", "q")
+    fails(3, "name its column with --text-pair-column", "run", model("bert-answer"), "--data", HERE / "questions.csv", "--text-column", "q")
     fails(3, "mask", "run", model("bert-fill"), "no mask")
     warning = "warning: no label of the model begins with 'entail', so the last one"
     assert warning in retort("run", model("distilbert-classify"), "--labels", "a,b", "a film")[1]

@@ -224,7 +224,7 @@ def connections_are_limited():
             connection.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
             assert b"200 OK" in connection.recv(4096)
         status, headers, data = server.send("GET", "/health")
-        assert status == 503 and b"max_connections, which is 2" in data and headers["connection"].lower() == "close"
+        assert status == 503 and b"max_connections is 2" in data and headers["connection"].lower() == "close"
         for connection in held:
             connection.close()
         wait_until(lambda: server.send("GET", "/health")[0] == 200, "a place is free")
@@ -442,11 +442,11 @@ def sockets():
     path = HERE / "retort.sock"
     with Server(SMALL, "--unix", path) as server:
         assert server.url == f"unix:{path}" and server.post("/predict", {"inputs": "a"})
-        fails(3, "another server listens there", "serve", SMALL, "--unix", path)
+        fails(3, "another server is listening there", "serve", SMALL, "--unix", path)
         server.stop()
     assert not path.exists()
     plain = file("plain.sock", "data")
-    fails(3, "it is no socket", "serve", SMALL, "--unix", plain)
+    fails(3, "is not a socket", "serve", SMALL, "--unix", plain)
     assert pathlib.Path(plain).read_text() == "data"
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(path))
@@ -505,7 +505,7 @@ def no_op_says_so():
     with Server(SMALL, "--no-op") as server:
         labels = server.post("/predict", {"inputs": "a"})
         assert all(abs(label["score"] - 1 / 3) < 1e-6 for label in labels)
-        assert "the network is NOT run" in server.stop()
+        assert "the model is NOT run" in server.stop()
 
 
 main()

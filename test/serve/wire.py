@@ -133,7 +133,7 @@ def what_is_asked_of_vectors():
         dot = other.post("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["film"]}, "prompt_name": "query"})
         close(dot[0], sum(x * y for x, y in zip(expected("package-old-dense", "very good a"), wanted)), 1e-5)
         for path, body, code in (("/embed", {"inputs": "a"}, 422), ("/", {"inputs": "a"}, 422), ("/v1/embeddings", {"input": "a"}, 400)):
-            for wrong, words in (({"prompt_name": "bogus"}, "no 'bogus'; known are: query"), ({"dimensions": 9}, "dimensions is 9: the model's vectors have 8")):
+            for wrong, words in (({"prompt_name": "bogus"}, "no prompt 'bogus'; it has: query"), ({"dimensions": 9}, "dimensions is 9: the model's vectors have 8")):
                 assert words in str(other.post(path, {**body, **wrong}, code)["error"]), path
             other.post(path, {**body, "dimensions": 8})
     with Server(folder("package-old-dense", "own", {"config_sentence_transformers.json": {
@@ -354,7 +354,7 @@ def parameters_are_checked():
     with Server(model("bert-tag"), model("bert-answer"), model("bert-fill"), model("bert-classify"), "--max-client-batch-size", 128) as parts:
         question = {"question": "is this good ?", "context": "a film"}
         for name, inputs, parameters, words in (
-                ("bert-tag", TEXT, {"aggregation_strategy": "bogus"}, "'bogus' is none of none|simple|first|average|max"),
+                ("bert-tag", TEXT, {"aggregation_strategy": "bogus"}, "'bogus' is not one of none|simple|first|average|max"),
                 ("bert-tag", TEXT, {"aggregation_strategy": 3}, "expected a string"),
                 ("bert-tag", TEXT, {"aggregation_strategy": "none", "stride": 3}, "stride 3"),
                 ("bert-tag", TEXT, {"stride": 40}, "do not advance"),
@@ -373,11 +373,11 @@ def parameters_are_checked():
                 ("bert-classify", TEXT, {"candidate_labels": " , "}, "at least one label"),
                 ("bert-classify", TEXT, {"candidate_labels": ["a"], "hypothesis_template": "no place"}, "expected one {}"),
                 ("bert-classify", TEXT, {"candidate_labels": ["a"], "top_k": 1}, "unknown field"),
-                ("bert-classify", TEXT, {"candidate_labels": ["a" * 900000], "hypothesis_template": "{0}" * 300000}, "more than 16777216 bytes"),
-                ("bert-classify", TEXT, {"candidate_labels": ["a"] * 100, "hypothesis_template": " " * 400000 + "{}"}, "more than 16777216 bytes"),
-                ("bert-classify", {"text": "a", "text_pair": "b"}, {"candidate_labels": ["a"]}, "hypothesis is the pair"),
+                ("bert-classify", TEXT, {"candidate_labels": ["a" * 900000], "hypothesis_template": "{0}" * 300000}, "exceed 16777216 bytes"),
+                ("bert-classify", TEXT, {"candidate_labels": ["a"] * 100, "hypothesis_template": " " * 400000 + "{}"}, "exceed 16777216 bytes"),
+                ("bert-classify", {"text": "a", "text_pair": "b"}, {"candidate_labels": ["a"]}, "hypothesis is the second text"),
                 ("bert-classify", TEXT, {"candidate_labels": ["a"] * 200}, "max_client_batch_size, which is 128"),
-                ("bert-classify", TEXT, {"function_to_apply": "relu"}, "none of softmax|sigmoid|none")):
+                ("bert-classify", TEXT, {"function_to_apply": "relu"}, "not one of softmax|sigmoid|none")):
             error = parts.post("/", {"inputs": inputs, "parameters": parameters, "model": name}, 422)["error"]
             assert words in error, (parameters, error)
         wanted = parts.post("/", {"inputs": TEXT, "parameters": {}, "model": "bert-tag"})
@@ -580,7 +580,7 @@ def protocol_v2_padding():
     plain = infer([1] * len(ids))["outputs"]
     for left, right in (0, 3), (2, 0), (2, 3):
         assert infer([0] * left + [1] * len(ids) + [0] * right)["outputs"] == plain
-    assert "padding must stand at the ends" in infer([1] * (len(ids) - 1) + [0, 1], 400)["error"]
+    assert "padding must be at the ends" in infer([1] * (len(ids) - 1) + [0, 1], 400)["error"]
     assert "no token" in infer([0, 0], 400)["error"]
 
 
@@ -589,7 +589,7 @@ def models_in_the_path():
     labels = server.post(f"/models/{CLASSIFY}", {"inputs": TEXT, "parameters": {}})
     assert labels == server.post("/", {"inputs": TEXT, "parameters": {}}) == server.post(f"/v2/models/{CLASSIFY}", {"inputs": TEXT, "parameters": {}})
     assert server.post(f"/models/{EMBED}", {"inputs": TEXT, "model": EMBED}) == server.post("/embed", {"inputs": TEXT})
-    assert "names another" in server.post(f"/models/{EMBED}", {"inputs": TEXT, "model": CLASSIFY}, 422)["error"]
+    assert "names a different model" in server.post(f"/models/{EMBED}", {"inputs": TEXT, "model": CLASSIFY}, 422)["error"]
     assert "'none'" in server.post("/models/none", {"inputs": TEXT}, 404)["error"]
     cosines = {"inputs": {"source_sentence": TEXT, "sentences": ["good", TEXT]}}
     assert server.post(f"/models/{EMBED}", cosines) == server.post("/similarity", cosines)
@@ -633,7 +633,7 @@ def decode():
     assert server.post("/decode", {"ids": [ids, ids[1:2], []]}) == [TEXT, TEXT.split()[0], ""]
     assert server.post("/decode", {"ids": ids, "skip_special_tokens": False}) == [f"[CLS] {TEXT} [SEP]"]
     for wrong in [10 ** 6], [-1], [2 ** 40], [[5], [10 ** 6]]:
-        assert "the vocabulary has no such id" in server.post("/decode", {"ids": wrong}, 422)["error"]
+        assert "which is not an id of the vocabulary" in server.post("/decode", {"ids": wrong}, 422)["error"]
     for wrong in "a", 5, ["a"], [[5], 5], [5, [5]], [1.5], None:
         server.post("/decode", {"ids": wrong}, 422)
     server.post("/decode", {"ids": []}, 400)
@@ -751,7 +751,7 @@ def fields_that_clients_send():
     assert server.post("/", {"inputs": TEXT, "parameters": {"truncation": True, "padding": "longest", "top_k": None}}) == plain
     vector = {"inputs": TEXT, "model": EMBED, "normalize": True, "truncate": True, "truncation_direction": "Right", "encoding_format": "float"}
     assert server.post("/", vector) == server.post("/embed", {"inputs": TEXT})
-    assert "none of float" in server.post("/", {**vector, "encoding_format": "base64"}, 422)["error"]
+    assert "not one of float" in server.post("/", {**vector, "encoding_format": "base64"}, 422)["error"]
     assert server.post("/v1/embeddings", {"input": TEXT, "model": EMBED, "user": "me", "encoding_format": None})["data"]
     triton = {"inputs": [{**text_input(TEXT), "parameters": {"content_type": "str"}}], "parameters": {"binary_data_output": True},
               "outputs": [{"name": "logits", "parameters": {"binary_data": True}}]}

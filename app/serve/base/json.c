@@ -104,7 +104,7 @@ static char *read_unicode(parser *p, char *to) {
         code = low >= 0xDC00 && low < 0xE000 ? 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00) : -1;
     }
     if (code < 0 || (code >= 0xD800 && code < 0xE000)) {
-        fail(p, "an escape that is no character");
+        fail(p, "an escape that is not a character");
         return NULL;
     }
     return put_utf8(to, (uint32_t)code);
@@ -150,9 +150,9 @@ static bool read_string(parser *p) {
     char *text = p->at, *to = text;
     for (;;) {
         to = copy_plain(p, to);
-        if (p->at == p->end) return fail(p, "a string has no end");
+        if (p->at == p->end) return fail(p, "an unterminated string");
         if (*p->at == '"') break;
-        if (*p->at != '\\') return fail(p, "a string holds a control character, or is not UTF-8");
+        if (*p->at != '\\') return fail(p, "a string that contains a control character or is not UTF-8");
         p->at++;
         to = read_escape(p, to);
         if (to == NULL) return false;
@@ -205,7 +205,7 @@ static bool read_number(parser *p) {
         return true;
     }
     value->real = strtod(from, NULL);
-    return isfinite(value->real) || fail(p, "a number beyond what a double holds");
+    return isfinite(value->real) || fail(p, "a number outside the range of a double");
 }
 
 static bool read_word(parser *p) {
@@ -219,7 +219,7 @@ static bool read_word(parser *p) {
         p->at += length;
         return push(p, words[i].kind) != SIZE_MAX;
     }
-    return fail(p, p->at == p->end ? "cut short: a value was expected" : "a value was expected");
+    return fail(p, p->at == p->end ? "unexpected end: expected a value" : "expected a value");
 }
 
 /* ---- Arrays and objects ---- */
@@ -230,7 +230,7 @@ static bool read_items(parser *p, size_t index) {
         if (!read_value(p)) return false;
         p->doc->values[index].count++;
     } while (accept(p, ','));
-    return accept(p, ']') || fail(p, "',' or ']' was expected");
+    return accept(p, ']') || fail(p, "expected ',' or ']'");
 }
 
 /* Whether the object has the key that was read last already. */
@@ -247,11 +247,11 @@ static bool is_repeated(const parser *p, size_t object, size_t key) {
 static bool read_member(parser *p, size_t object) {
     if (p->doc->values[object].count == SRV_JSON_MEMBERS)
         return fail(p, "more members than an object may have");
-    if (!accept(p, '"')) return fail(p, "a key in quotes was expected");
+    if (!accept(p, '"')) return fail(p, "expected a quoted key");
     size_t key = p->doc->count;
     if (!read_string(p)) return false;
-    if (is_repeated(p, object, key)) return fail(p, "a key that the object has already");
-    if (!accept(p, ':')) return fail(p, "':' was expected");
+    if (is_repeated(p, object, key)) return fail(p, "a duplicate key");
+    if (!accept(p, ':')) return fail(p, "expected ':'");
     if (!read_value(p)) return false;
     p->doc->values[object].count++;
     return true;
@@ -262,14 +262,14 @@ static bool read_members(parser *p, size_t index) {
     do {
         if (!read_member(p, index)) return false;
     } while (accept(p, ','));
-    return accept(p, '}') || fail(p, "',' or '}' was expected");
+    return accept(p, '}') || fail(p, "expected ',' or '}'");
 }
 
 /* An array or object; recursion ends at SRV_JSON_DEPTH. */
 static bool read_container(parser *p, bool array) {
     size_t index = push(p, array ? SRV_ARRAY : SRV_OBJECT);
     if (index == SIZE_MAX) return false;
-    if (++p->depth > SRV_JSON_DEPTH) return fail(p, "nested too deep");
+    if (++p->depth > SRV_JSON_DEPTH) return fail(p, "nested too deeply");
     p->at++;
     if (!(array ? read_items(p, index) : read_members(p, index))) return false;
     p->depth--;
@@ -296,7 +296,7 @@ bool srv_json_parse(srv_json_doc *doc, char *text, size_t length) {
     if (length > INT32_MAX) return fail(&p, "too long");
     if (!read_value(&p)) return false;
     peek_token(&p);
-    return p.at == p.end || fail(&p, "something follows the value");
+    return p.at == p.end || fail(&p, "unexpected text after the value");
 }
 
 void srv_json_free(srv_json_doc *doc) {

@@ -58,7 +58,8 @@ static bool follows(const char *end, const char *next) {
 
 static bool read_part(head *h, const char *part) {
     if (!follows(h->read, part))
-        return malformed(h->request, "the head has a NUL byte, or a header that goes on in a second line");
+        return malformed(h->request,
+                         "the head contains a NUL byte, or a header that continues on a second line");
     h->read = part + strlen(part);
     return true;
 }
@@ -79,20 +80,20 @@ static bool is_token(const char *name) {
 
 static bool take_host(head *h, const char *value) {
     (void)value;
-    return ++h->hosts == 1 || malformed(h->request, "host: there is more than one");
+    return ++h->hosts == 1 || malformed(h->request, "host: given more than once");
 }
 
 static bool take_length(head *h, const char *value) {
     if (*value == '\0' || value[strspn(value, "0123456789")] != '\0')
         return malformed(h->request, "content-length: expected digits");
     if (h->lengths++ > 0 && strcmp(h->length, value) != 0)
-        return malformed(h->request, "content-length: there are two that differ");
+        return malformed(h->request, "content-length: two different values");
     h->length = value;
     return true;
 }
 
 static bool take_coding(head *h, const char *value) {
-    if (h->codings++ > 0) return malformed(h->request, "transfer-encoding: there is more than one");
+    if (h->codings++ > 0) return malformed(h->request, "transfer-encoding: given more than once");
     h->coding = value;
     return true;
 }
@@ -111,7 +112,7 @@ static enum MHD_Result take_header(void *user, enum MHD_ValueKind kind, const ch
     (void)kind;
     if (!is_token(name)) {
         malformed(h->request,
-                  "a header's name has other characters than letters, digits and !#$%&'*+-.^_`|~");
+                  "a header name contains characters other than letters, digits and !#$%&'*+-.^_`|~");
         return MHD_NO;
     }
     if (value == NULL || !read_part(h, name) || !read_part(h, value)) return MHD_NO;
@@ -123,11 +124,11 @@ static enum MHD_Result take_header(void *user, enum MHD_ValueKind kind, const ch
 
 static bool check_framing(head *h, const char *version) {
     bool old = strcmp(version, "HTTP/1.0") == 0;
-    if (h->hosts == 0 && !old) return malformed(h->request, "host: HTTP/1.1 asks for this header");
+    if (h->hosts == 0 && !old) return malformed(h->request, "host: required by HTTP/1.1");
     if (h->coding == NULL) return true;
     if (h->lengths > 0)
         return malformed(h->request, "content-length and transfer-encoding exclude each other");
-    if (old) return malformed(h->request, "transfer-encoding: HTTP/1.0 has none");
+    if (old) return malformed(h->request, "transfer-encoding: not allowed in HTTP/1.0");
     if (strcasecmp(h->coding, "chunked") == 0) return true;
     return srv_call_fail(&h->request->call, SRV_ERROR_NO_CODING,
                          "transfer-encoding: expected 'chunked', found '%.100s'", h->coding);
@@ -138,7 +139,7 @@ bool srv_head_check(srv_request *request, const char *method, const char *versio
     const union MHD_ConnectionInfo *info =
         srv_mhd.get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     if (request->odd_target || !follows(h.read, request->target) || !follows(request->target_end, version))
-        return malformed(request, "the first line has a NUL byte, or a blank within its path");
+        return malformed(request, "the first line contains a NUL byte, or a space in its path");
     h.read = version + strlen(version);
     srv_mhd.get_connection_values(request->connection, MHD_HEADER_KIND, take_header, &h);
     if (request->call.failed || !check_framing(&h, version)) return false;
@@ -149,5 +150,5 @@ bool srv_head_check_encoding(srv_request *request) {
     const char *encoding = srv_header(request, "content-encoding");
     if (encoding == NULL || *encoding == '\0' || strcasecmp(encoding, "identity") == 0) return true;
     return srv_call_fail(&request->call, SRV_ERROR_ENCODED,
-                         "content-encoding: '%.100s' is not supported: send the body as it is", encoding);
+                         "content-encoding: '%.100s' is not supported: send the body uncompressed", encoding);
 }

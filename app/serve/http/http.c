@@ -427,7 +427,7 @@ static bool is_allowed(srv_request *request) {
         pthread_mutex_unlock(&server->service.lock);
         if (known) return true;
     }
-    return srv_call_fail(call, SRV_ERROR_UNAUTHORIZED, "an API key is needed: Authorization: Bearer KEY");
+    return srv_call_fail(call, SRV_ERROR_UNAUTHORIZED, "an API key is required: Authorization: Bearer KEY");
 }
 
 static bool find_route(srv_request *request, const char *method, const char *path) {
@@ -442,7 +442,7 @@ static bool find_route(srv_request *request, const char *method, const char *pat
     bool gets = srv_route_find("GET", path, &unused[0], &unused[1]) >= 0;
     bool posts = srv_route_find("POST", path, &unused[0], &unused[1]) >= 0;
     request->allow = gets ? posts ? "GET, HEAD, POST" : "GET, HEAD" : "POST";
-    return srv_call_fail(call, SRV_ERROR_NO_METHOD, "this path takes %s", request->allow);
+    return srv_call_fail(call, SRV_ERROR_NO_METHOD, "this path accepts %s", request->allow);
 }
 
 /* The length that the head promises, at most LLONG_MAX; 0 when it does not say. */
@@ -464,7 +464,7 @@ static bool accept_head(srv_request *request, const char *method, const char *pa
     if (request->unframed) return false;
     if (request->from->excess) {
         call->wait = 1;
-        return srv_call_fail(call, SRV_ERROR_UNHEALTHY, "max_connections, which is %ld, are open",
+        return srv_call_fail(call, SRV_ERROR_UNHEALTHY, "too many open connections: max_connections is %ld",
                              request->server->connection_limit);
     }
     return find_route(request, method, srv_head_path(path)) && is_allowed(request) &&

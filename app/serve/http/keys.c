@@ -41,7 +41,7 @@ static const char *read_block(srv_out *text, int fd, int timeout, bool *end) {
     struct pollfd in = {.fd = fd, .events = POLLIN};
     int ready = poll(&in, 1, timeout);
     ssize_t n = ready > 0 ? read(fd, block, sizeof block) : -1;
-    if (ready == 0) return "a pipe whose writer has not come, or not ended, within 10 seconds";
+    if (ready == 0) return "a pipe whose writer did not open or close it within 10 seconds";
     if (n < 0) return errno == EINTR || errno == EAGAIN ? NULL : strerror(errno);
     *end = n == 0;
     if (text->length + (size_t)n > MOST_BYTES) return "a file of more than 4 MB";

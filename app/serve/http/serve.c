@@ -70,7 +70,7 @@ static void put_line(srv_server *server, const srv_out *line) {
     struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
     bool fine = !line->failed && poll(&out, 1, PATIENCE_MS) == 1 &&
                 write(STDOUT_FILENO, line->data, line->length) == (ssize_t)line->length;
-    if (!fine) server->service.options->error("standard output: cannot write where the server listens");
+    if (!fine) server->service.options->error("standard output: cannot write the server's address");
 }
 
 static void say_listening(srv_server *server) {
@@ -79,7 +79,7 @@ static void say_listening(srv_server *server) {
     server->service.options->say("listening on %s", address);
     if (strstr(address, "//0.0.0.0:") != NULL && server->service.options->keys_path == NULL)
         server->service.options->say(
-            "anybody who reaches this machine can use it: --api-keys FILE asks for a key");
+            "anyone who can reach this machine can use the server: --api-keys FILE requires a key");
     if (!server->service.options->json) return;
     srv_out line = {0};
     srv_out_text(&line, "{\"event\":\"listening\",\"url\":");
@@ -159,7 +159,7 @@ static void drain(srv_server *server) {
 
 static void cut(srv_server *server) {
     size_t left = calls_in_flight(server);
-    if (left > 0) server->service.options->say("%zu requests are given up", left);
+    if (left > 0) server->service.options->say("giving up %zu requests", left);
     stop_listening(server);
     srv_service_refuse(&server->service);
     server->until = srv_now() + second;
@@ -206,7 +206,7 @@ static void reload(srv_server *server) {
     retort_error err;
     srv_log_reopen(server->log);
     if (load_keys(server, &err) != RETORT_OK)
-        server->service.options->error("reload: %s; the old keys stay", err.text);
+        server->service.options->error("reload: %s; the old keys stay in use", err.text);
     srv_service_reload(&server->service);
 }
 

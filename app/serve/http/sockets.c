@@ -48,7 +48,8 @@ static retort_status listen_unix(srv_server *server, const char *path, retort_er
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof address.sun_path) return fail(err, path, "the path is too long for a socket");
     memcpy(address.sun_path, path, strlen(path) + 1);
-    if (!clear_path(&address)) return fail(err, path, "another server listens there, or it is no socket");
+    if (!clear_path(&address))
+        return fail(err, path, "another server is listening there, or the file is not a socket");
     server->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (server->listen_fd < 0 || bind(server->listen_fd, (struct sockaddr *)&address, sizeof address) != 0 ||
         listen(server->listen_fd, BACKLOG) != 0)

@@ -211,7 +211,7 @@ static retort_status compare_runs(srv_worker *w, const retort_batch *alone, cons
     status = retort_run(w->session, both, &out, err);
     if (status != RETORT_OK) return status;
     if (memcmp(*first, out.data + out.rows * out.columns - n, n * sizeof **first) == 0) return RETORT_OK;
-    return fail(err, RETORT_PROVIDER, "the same text had two answers while warming up");
+    return fail(err, RETORT_PROVIDER, "the same text gave two different answers during the warm-up");
 }
 
 static retort_status check_answers(srv_worker *w, const retort_tokens *tokens, retort_error *err) {

@@ -49,7 +49,7 @@ static void say_loaded(srv_service *service, const srv_engine *engine, const cha
                           engine->name, path, engine->info.recipe, engine->session.isa,
                           engine->session.threads, service->options->streams,
                           service->options->streams == 1 ? "" : "s", (double)engine->loaded_in * 1e-6,
-                          service->options->no_op ? "; the network is NOT run (--no-op)" : "");
+                          service->options->no_op ? "; the model is NOT run (--no-op)" : "");
 }
 
 /* Nobody waits for the users of the engine that was there: it is retired. */
@@ -95,7 +95,7 @@ void srv_service_reload(srv_service *service) {
         if (load_slot(service, &service->slots[i], &err) == RETORT_OK) {
             srv_count(&service->slots[i].metrics.counters[SRV_RELOADS], 1);
         } else {
-            service->options->error("reload: %s; the old model stays", err.text);
+            service->options->error("reload: %s; the old model stays in use", err.text);
         }
     }
     srv_service_free_retired(service);

@@ -31,7 +31,7 @@ bool srv_call_over(srv_call *call) {
     srv_count(&call->service->slots[0].metrics.rejected[SRV_MEMORY], 1);
     call->wait = 1;
     return srv_call_fail(call, SRV_ERROR_OVERLOADED,
-                         "overloaded: it would exceed request_memory, which is %zu bytes",
+                         "overloaded: the request would exceed request_memory, which is %zu bytes",
                          memory != NULL ? memory->limit : 0);
 }
 

@@ -26,7 +26,7 @@ bool srv_cohere_read_documents(srv_call *call, const srv_json *body) {
     if (srv_json_get(body, "texts") != NULL)
         return srv_call_fail(call, SRV_ERROR_INVALID, "texts: expected either texts or documents");
     if (call->ask.with_text)
-        return srv_call_fail(call, SRV_ERROR_INVALID, "return_text: with documents it is return_documents");
+        return srv_call_fail(call, SRV_ERROR_INVALID, "return_text: use return_documents with documents");
     return srv_read_ranked(call, body, "documents", add_document);
 }
 

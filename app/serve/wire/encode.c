@@ -132,9 +132,9 @@ static bool read_mask(srv_call *call, const srv_ids *ids, size_t *first, size_t 
         if (mask == 0) continue;
         if (*n == 0) *first = i;
         if (i != *first + *n)
-            return srv_call_fail(
-                call, SRV_ERROR_INVALID,
-                "attention_mask %zu is 1 behind a 0 behind a 1: padding must stand at the ends", i);
+            return srv_call_fail(call, SRV_ERROR_INVALID,
+                                 "attention_mask %zu is 1 after a 0 after a 1: padding must be at the ends",
+                                 i);
         ++*n;
     }
     return true;
@@ -146,7 +146,7 @@ static bool read_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     size_t first;
     if (!read_mask(call, ids, &first, n)) return false;
     if (*n > (size_t)info->positions) return too_long(call, index, *n, info->positions);
-    if (*n == 0) return srv_call_fail(call, SRV_ERROR_INVALID, "text %zu has no token", index);
+    if (*n == 0) return srv_call_fail(call, SRV_ERROR_INVALID, "text %zu has no tokens", index);
     if (*n > s->capacity && !srv_encoder_grow(s, *n))
         return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < *n; i++) {

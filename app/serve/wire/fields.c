@@ -53,7 +53,7 @@ static bool read_choice(srv_call *call, const srv_field *field, const srv_json *
     if (value->kind != SRV_STRING) return srv_call_wrong(call, name, "a string", value);
     int place = choice_of(field->choices, value);
     if (place == 0)
-        return srv_call_fail(call, SRV_ERROR_INVALID, "%s: '%.*s' is none of %s", name,
+        return srv_call_fail(call, SRV_ERROR_INVALID, "%s: '%.*s' is not one of %s", name,
                              (int)(value->length < 60 ? value->length : 60), value->text, field->choices);
     memcpy(to, &place, sizeof place);
     return true;

@@ -90,7 +90,7 @@ static bool choose_model(srv_call *call) {
     }
     if (call->model.length == named->length && memcmp(call->model.text, named->text, named->length) == 0)
         return true;
-    return srv_call_fail(call, SRV_ERROR_INVALID, "model: the path names another one");
+    return srv_call_fail(call, SRV_ERROR_INVALID, "model: the path names a different model");
 }
 
 /* The prompt by its name, or the model's own. */
@@ -108,7 +108,7 @@ static bool find_prompt(srv_call *call) {
             length +=
                 (size_t)snprintf(known + length, sizeof known - length, "%s%s", i > 0 ? ", " : "", name);
     }
-    return srv_call_fail(call, SRV_ERROR_INVALID, "prompt_name: the model has no '%.*s'; known are: %s",
+    return srv_call_fail(call, SRV_ERROR_INVALID, "prompt_name: the model has no prompt '%.*s'; it has: %s",
                          (int)(asked->length < 60 ? asked->length : 60), asked->text, known);
 }
 

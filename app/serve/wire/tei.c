@@ -86,17 +86,17 @@ bool srv_tei_read_embed_all(srv_call *call, const srv_json *body) {
 
 bool srv_tei_check_embed_all(srv_call *call) {
     return call->engine->info.token_vectors ||
-           srv_call_fail(
-               call, SRV_ERROR_BACKEND,
-               "the model pools the first token alone, and computes the others only as far as that one "
-               "needs them: import it --without prune-rows");
+           srv_call_fail(call, SRV_ERROR_BACKEND,
+                         "the model pools only the first token, and does not compute all of the others: "
+                         "import it with --without prune-rows");
 }
 
 bool srv_tei_read_rerank(srv_call *call, const srv_json *body) {
     if (srv_json_get(body, "documents") != NULL) return srv_cohere_read_documents(call, body);
-    if (call->ask.top != 0) return srv_call_fail(call, SRV_ERROR_INVALID, "top_n: it goes with documents");
+    if (call->ask.top != 0)
+        return srv_call_fail(call, SRV_ERROR_INVALID, "top_n: allowed only with documents");
     if (call->ask.with_document != SRV_UNSAID)
-        return srv_call_fail(call, SRV_ERROR_INVALID, "return_documents: it goes with documents");
+        return srv_call_fail(call, SRV_ERROR_INVALID, "return_documents: allowed only with documents");
     return srv_read_ranked(call, body, "texts", srv_add_string);
 }
 
@@ -105,11 +105,10 @@ bool srv_tei_check_rerank(srv_call *call) {
     long long labels = (long long)call->engine->info.labels;
     set_function(call, labels == 1 ? SRV_SIGMOID : SRV_SOFTMAX);
     if (labels <= 2) return true;
-    return srv_call_fail(
-        call, SRV_ERROR_BACKEND,
-        "the model is no reranker: it has %lld labels, expected 1 or 2; /predict has the score "
-        "of each label of a pair",
-        labels);
+    return srv_call_fail(call, SRV_ERROR_BACKEND,
+                         "the model is not a reranker: it has %lld labels, expected 1 or 2; /predict gives "
+                         "the score of each label of a pair",
+                         labels);
 }
 
 bool srv_tei_read_similarity(srv_call *call, const srv_json *body) {
@@ -337,7 +336,7 @@ static bool check_ids(srv_call *call, size_t index) {
         int64_t id = ids->ids.json[i].integer;
         if (id < 0 || id > INT32_MAX || retort_model_piece(call->engine->model, (int32_t)id) == NULL)
             return srv_call_fail(call, SRV_ERROR_TOKENIZER,
-                                 "ids: list %zu has %lld: the vocabulary has no such id", index,
+                                 "ids: list %zu contains %lld, which is not an id of the vocabulary", index,
                                  (long long)id);
     }
     return true;

@@ -37,8 +37,9 @@ static bool read_shape(srv_call *call, const char *name, const srv_json *shape, 
     for (uint32_t i = 0; i < shape->count; i++) {
         if (dimension[i].kind != SRV_INTEGER || dimension[i].integer < 0 ||
             dimension[i].integer > SRV_JSON_VALUES)
-            return srv_call_fail(call, SRV_ERROR_INVALID, "input '%s': a dimension is no number from 0 to %d",
-                                 name, SRV_JSON_VALUES);
+            return srv_call_fail(call, SRV_ERROR_INVALID,
+                                 "input '%s': a dimension is not a number from 0 to %d", name,
+                                 SRV_JSON_VALUES);
     }
     out->rows = dimension[0].integer;
     out->matrix = shape->count == 2;
@@ -65,8 +66,7 @@ static bool find_bytes(srv_call *call, const srv_json *inputs, const srv_json *i
     if (!read_binary_size(call, input, &size)) return false;
     if (size == 0) return true;
     if (offset + (size_t)size > call->binary_length)
-        return srv_call_fail(call, SRV_ERROR_INVALID,
-                             "binary_data_size: %zu bytes are asked for, %zu are there",
+        return srv_call_fail(call, SRV_ERROR_INVALID, "binary_data_size: expected %zu bytes, found %zu",
                              offset + (size_t)size, call->binary_length);
     out->raw = call->binary + offset;
     out->raw_size = (size_t)size;
@@ -83,8 +83,8 @@ static bool read_tensor(srv_call *call, const char *name, const srv_json *inputs
     if (out->raw != NULL) {
         if (width == 0 || flat * width == out->raw_size) return true;
         return srv_call_fail(call, SRV_ERROR_INVALID,
-                             "input '%s': the data have %zu bytes, its shape says %llu", name, out->raw_size,
-                             (unsigned long long)(flat * width));
+                             "input '%s': the data has %zu bytes, but the shape needs %llu", name,
+                             out->raw_size, (unsigned long long)(flat * width));
     }
     out->data = srv_json_get(input, "data");
     if (!srv_json_is(out->data, SRV_ARRAY))
@@ -94,7 +94,7 @@ static bool read_tensor(srv_call *call, const char *name, const srv_json *inputs
     bool nested = out->matrix && count > 0 && out->at->kind == SRV_ARRAY;
     if (count == (nested ? (uint64_t)out->rows : flat)) return true;
     return srv_call_fail(call, SRV_ERROR_INVALID,
-                         "input '%s': the data have %llu values, its shape says %llu", name,
+                         "input '%s': the data has %llu values, but the shape needs %llu", name,
                          (unsigned long long)count, (unsigned long long)flat);
 }
 
@@ -120,7 +120,7 @@ static bool read_ints(srv_call *call, const char *name, tensor *t, int64_t i, sr
     }
     out->json = next_row(t);
     return out->json != NULL ||
-           srv_call_fail(call, SRV_ERROR_INVALID, "input '%s': row %lld is not what its shape says", name,
+           srv_call_fail(call, SRV_ERROR_INVALID, "input '%s': row %lld does not match the shape", name,
                          (long long)i);
 }
 
@@ -130,7 +130,8 @@ static bool read_raw_text(srv_call *call, const tensor *t, size_t *at, srv_slice
     for (size_t k = 4; t->raw_size - *at >= 4 && k-- > 0;)
         length = length << 8 | (unsigned char)t->raw[*at + k];
     if (t->raw_size - *at < 4 || t->raw_size - *at - 4 < length)
-        return srv_call_fail(call, SRV_ERROR_INVALID, "the bytes of text %zu end too early", call->ask.count);
+        return srv_call_fail(call, SRV_ERROR_INVALID, "the bytes of text %zu are incomplete",
+                             call->ask.count);
     *out = (srv_slice){t->raw + *at + 4, length};
     *at += 4 + (size_t)length;
     call->characters += length;
@@ -155,12 +156,12 @@ static bool read_texts(srv_call *call, const srv_json *inputs, const srv_json *i
     if (!read_tensor(call, "BYTES", inputs, input, 0, &t)) return false;
     if (t.columns > 2)
         return srv_call_fail(call, SRV_ERROR_INVALID,
-                             "texts: expected the shape [N], [N, 1] or, of pairs, [N, 2]");
+                             "texts: expected the shape [N], [N, 1] or, for pairs, [N, 2]");
     if (t.raw != NULL) return read_raw_texts(call, &t);
     for (int64_t i = 0; i < t.rows; i++) {
         const srv_json *row = next_row(&t);
         if (row == NULL)
-            return srv_call_fail(call, SRV_ERROR_INVALID, "text %lld is no string", (long long)i);
+            return srv_call_fail(call, SRV_ERROR_INVALID, "text %lld is not a string", (long long)i);
         if (!srv_add_string(call, "a text", row)) return false;
         if (t.columns == 2 && !srv_add_pair(call, "a text's partner", row + 1)) return false;
     }
@@ -216,7 +217,7 @@ static bool read_outputs(srv_call *call, const srv_json *outputs) {
     if (outputs == NULL) return true;
     if (outputs->kind != SRV_ARRAY) return srv_call_wrong(call, "outputs", "a list", outputs);
     if (outputs->count > SRV_OUTPUTS)
-        return srv_call_fail(call, SRV_ERROR_INVALID, "outputs: at most %d can be asked for", SRV_OUTPUTS);
+        return srv_call_fail(call, SRV_ERROR_INVALID, "outputs: at most %d can be requested", SRV_OUTPUTS);
     const srv_json *at = srv_json_first(outputs);
     for (uint32_t i = 0; i < outputs->count; i++, at = srv_json_next(at)) {
         const srv_json *parameters = srv_json_get(at, "parameters");
@@ -260,7 +261,8 @@ bool srv_v2_read_infer(srv_call *call, const srv_json *body) {
     if (find_input(inputs, "input_ids") != NULL) return read_id_tensors(call, inputs);
     if (inputs->count == 1 && is_type(srv_json_first(inputs), "BYTES"))
         return read_texts(call, inputs, srv_json_first(inputs));
-    return srv_call_fail(call, SRV_ERROR_INVALID, "inputs: expected one of the datatype BYTES, or input_ids");
+    return srv_call_fail(call, SRV_ERROR_INVALID,
+                         "inputs: expected an input of datatype BYTES, or input_ids");
 }
 
 /* ---- Writing ---- */

@@ -62,9 +62,9 @@ static bool add_hypothesis(srv_call *call, const srv_slice *label) {
     retort_status status =
         retort_hypothesis(form->text, form->length, label->text, label->length, NULL, 0, &length, &err);
     if (status == RETORT_LIMIT && made->length + length > MOST / call->ask.count)
-        return srv_call_fail(
-            call, SRV_ERROR_INVALID,
-            "parameters.hypothesis_template: the pairs have more than %d bytes of hypotheses", MOST);
+        return srv_call_fail(call, SRV_ERROR_INVALID,
+                             "parameters.hypothesis_template: the hypotheses of all pairs exceed %d bytes",
+                             MOST);
     if (status == RETORT_LIMIT && srv_out_reserve(made, length)) {
         status = retort_hypothesis(form->text, form->length, label->text, label->length,
                                    made->data + made->length, length, &length, &err);
@@ -81,10 +81,9 @@ static bool check_pairs(srv_call *call) {
     size_t labels = call->ask.label_count;
     size_t texts = call->ask.count, most = (size_t)call->service->options->items;
     if (labels <= most / texts) return true;
-    return srv_call_fail(
-        call, SRV_ERROR_INVALID,
-        "%zu texts by %zu candidate_labels are more than max_client_batch_size, which is %zu", texts, labels,
-        most);
+    return srv_call_fail(call, SRV_ERROR_INVALID,
+                         "%zu texts times %zu candidate_labels exceed max_client_batch_size, which is %zu",
+                         texts, labels, most);
 }
 
 /* Every text with every hypothesis, in the place of the texts. */
@@ -110,8 +109,9 @@ static bool make_pairs(srv_call *call, const size_t *ends) {
 bool srv_zero_read(srv_call *call) {
     for (size_t i = 0; i < call->ask.count; i++) {
         if (call->ask.texts[i].pair != NULL)
-            return srv_call_fail(call, SRV_ERROR_INVALID,
-                                 "inputs: expected texts: with candidate_labels a hypothesis is the pair");
+            return srv_call_fail(
+                call, SRV_ERROR_INVALID,
+                "inputs: expected single texts: with candidate_labels the hypothesis is the second text");
     }
     if (call->ask.count == 0 || !read_labels(call) || !check_pairs(call)) return !call->failed;
     call->ask.made = (srv_out){.memory = call->service->options->budget, .use = SRV_USE_INPUTS};
