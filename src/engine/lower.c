@@ -106,7 +106,8 @@ static rt_norm_step norm_step(const rt_plan *plan, const rt_step *step, const rt
     };
 }
 
-static retort_status lower_norm(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
+static retort_status lower_layer_norm(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
+                                      retort_error *err) {
     (void)err;
     step->run = rt_step_norm;
     step->kernel = kernels->layer_norm_name;
@@ -216,10 +217,11 @@ static retort_status lower_convert(rt_plan *plan, rt_step *step, const rt_kernel
     return lower_rows(plan, step, kernels, err);
 }
 
+/* NULL: plain operators, which run as plain C. */
 static const lower_fn lowers[RT_OP_COUNT] = {
-    [RT_OP_LINEAR] = lower_linear,       [RT_OP_LAYER_NORM] = lower_norm, [RT_OP_EMBED] = lower_embed,
-    [RT_OP_ATTENTION] = lower_attention, [RT_OP_SELECT] = lower_select,   [RT_OP_POOL] = lower_pool,
-    [RT_OP_NORMALIZE] = lower_normalize, [RT_OP_CONVERT] = lower_convert,
+#define LOWER_ROW(name, row) [RT_OP_##name] = lower_##row,
+    RT_FUSED_OPS(LOWER_ROW)
+#undef LOWER_ROW
 };
 
 retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {

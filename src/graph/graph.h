@@ -19,9 +19,8 @@ enum {
 };
 
 /* One row per operator: its name here, and that of its row, which stands in its own file in graph/op. Plain
- * operators (level 0) mean what ONNX opset 17 says, on the dtypes that encoders use; fused ones, from level 2 on, are
- * described in their files, where `…` stands for [batch, seq] below level 3 and for [tokens] there. */
-#define RT_OPS(X)                                                                                            \
+ * operators (levels 0 and 1) mean what ONNX opset 17 says, on the dtypes that encoders use. */
+#define RT_PLAIN_OPS(X)                                                                                      \
     X(IDENTITY, identity)                                                                                    \
     X(CAST, cast)                                                                                            \
     X(SHAPE, shape)                                                                                          \
@@ -53,7 +52,11 @@ enum {
     X(MATMUL, matmul)                                                                                        \
     X(GEMM, gemm)                                                                                            \
     X(LAYER_NORMALIZATION, layer_normalization)                                                              \
-    X(MASK_TOKEN_ROWS, mask_token_rows)                                                                      \
+    X(MASK_TOKEN_ROWS, mask_token_rows)
+/* Fused ones, from level 2 on, are described in their files, where `…` stands for [batch, seq] below level 3 and for
+ * [tokens] there. The tables of the layers above have a row for each, made of its name: engine lowers it by
+ * lower_NAME, onnx writes it by rt_put_NAME, quant computes its gradient by rt_tape_NAME. */
+#define RT_FUSED_OPS(X)                                                                                      \
     X(EMBED, embed)                                                                                          \
     X(LINEAR, linear)                                                                                        \
     X(LAYER_NORM, layer_norm)                                                                                \
@@ -62,6 +65,9 @@ enum {
     X(POOL, pool)                                                                                            \
     X(NORMALIZE, normalize)                                                                                  \
     X(CONVERT, convert)
+#define RT_OPS(X)                                                                                            \
+    RT_PLAIN_OPS(X)                                                                                          \
+    RT_FUSED_OPS(X)
 
 typedef enum rt_op {
 #define RT_OP_ENUM(name, row) RT_OP_##name,

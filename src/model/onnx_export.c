@@ -12,17 +12,12 @@
  * version 8. */
 enum { OPSET = 17, IR_VERSION = 8, BLOCKS_OPSET = 21, BLOCKS_IR_VERSION = 10 };
 
-/* A row an operator; the others are plain. */
+/* NULL: rt_put_plain. */
 static const rt_onnx_put_fn writers[RT_OP_COUNT] = {
-    [RT_OP_MASK_TOKEN_ROWS] = rt_put_alias,
-    [RT_OP_EMBED] = rt_put_embed,
-    [RT_OP_LINEAR] = rt_put_linear,
-    [RT_OP_LAYER_NORM] = rt_put_layer_norm,
-    [RT_OP_ATTENTION] = rt_put_attention,
-    [RT_OP_SELECT] = rt_put_select,
-    [RT_OP_POOL] = rt_put_pool,
-    [RT_OP_NORMALIZE] = rt_put_normalize,
-    [RT_OP_CONVERT] = rt_put_convert,
+#define WRITER_ROW(name, row) [RT_OP_##name] = rt_put_##row,
+    RT_FUSED_OPS(WRITER_ROW)
+#undef WRITER_ROW
+        [RT_OP_MASK_TOKEN_ROWS] = rt_put_alias,
 };
 
 static void put_inputs(rt_onnx_writer *w) {

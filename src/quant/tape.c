@@ -5,11 +5,11 @@
 #include <string.h>
 
 typedef void (*back_fn)(rt_tape *tape, const rt_step *step);
+/* NULL: no gradient, as for plain operators. */
 static const back_fn backs[RT_OP_COUNT] = {
-    [RT_OP_LINEAR] = rt_tape_linear,       [RT_OP_ATTENTION] = rt_tape_attention,
-    [RT_OP_LAYER_NORM] = rt_tape_norm,     [RT_OP_EMBED] = rt_tape_embed,
-    [RT_OP_SELECT] = rt_tape_select,       [RT_OP_POOL] = rt_tape_pool,
-    [RT_OP_NORMALIZE] = rt_tape_normalize,
+#define BACK_ROW(name, row) [RT_OP_##name] = rt_tape_##row,
+    RT_FUSED_OPS(BACK_ROW)
+#undef BACK_ROW
 };
 
 /* ---- Opening ---- */

@@ -54,12 +54,14 @@ typedef void (*rt_tape_fn)(rt_tape *tape, const rt_step *step, int part, int par
 void rt_tape_run(rt_tape *tape, const rt_step *step, rt_tape_fn fn);
 size_t rt_tape_columns(const rt_tape *tape, int value);
 const void *rt_tape_at(const rt_tape *tape, const rt_place *place);
+/* Gradients of RT_FUSED_OPS. Convert has none: its output is not float. */
 void rt_tape_linear(rt_tape *tape, const rt_step *step);
 void rt_tape_attention(rt_tape *tape, const rt_step *step);
-void rt_tape_norm(rt_tape *tape, const rt_step *step);
+void rt_tape_layer_norm(rt_tape *tape, const rt_step *step);
 void rt_tape_embed(rt_tape *tape, const rt_step *step);
 void rt_tape_select(rt_tape *tape, const rt_step *step);
 void rt_tape_pool(rt_tape *tape, const rt_step *step);
 void rt_tape_normalize(rt_tape *tape, const rt_step *step);
+#define rt_tape_convert NULL
 
 #endif

@@ -69,7 +69,7 @@ static void norm_rows(rt_tape *tape, const rt_step *step, int part, int parts) {
     back_rows(&a, part, parts);
 }
 
-void rt_tape_norm(rt_tape *tape, const rt_step *step) {
+void rt_tape_layer_norm(rt_tape *tape, const rt_step *step) {
     rt_tape_grad(tape, step->in[LAYER_NORM_X].value);
     rt_tape_run(tape, step, norm_rows);
 }
