@@ -170,7 +170,7 @@ static const char *const stored_names[STORED_COUNT] = {
     [FLOAT32] = "float32", [BFLOAT16] = "bfloat16", [INT8] = "int8", [INT4] = "int4", [INT3] = "int3"};
 
 static stored stored_as(const rt_value *value) {
-    if (value->dtype == RETORT_U8) return rt_value_fits_three(value) ? INT3 : INT4;
+    if (value->dtype == RETORT_U8) return rt_storage_of(value) == RT_STORAGE_S3 ? INT3 : INT4;
     return value->dtype == RETORT_S8 ? INT8 : value->dtype == RETORT_BF16 ? BFLOAT16 : FLOAT32;
 }
 
@@ -264,7 +264,7 @@ retort_status retort_model_tensor(const retort_model *model, size_t index, retor
     info->parameters = parameters_of(value, &constant->use);
     info->part = part_names[constant->use.part];
     info->bytes = rt_value_bytes(value, &bytes) ? bytes : 0;
-    if (storage == RT_STORAGE_S3) info->bytes = rt_value_three_bytes(value);
+    if (storage == RT_STORAGE_S3) info->bytes = rt_storage_s3_bytes(value);
     memcpy(info->shape, value->dims, sizeof info->shape);
     return RETORT_OK;
 }

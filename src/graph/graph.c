@@ -238,25 +238,6 @@ bool rt_value_bytes(const rt_value *value, size_t *bytes) {
            *bytes <= PTRDIFF_MAX - 64;
 }
 
-size_t rt_value_three_bytes(const rt_value *value) {
-    size_t bytes;
-    bool four = value->layout == RT_LAYOUT_P16_S4 || value->layout == RT_LAYOUT_ROWS_S4;
-    if (!four || !rt_value_bytes(value, &bytes)) return 0;
-    size_t three = rt_round_up((bytes + 63) / 64 * 48, 64);
-    return three < rt_round_up(bytes, 64) ? three : 0;
-}
-
-bool rt_value_fits_three(const rt_value *value) {
-    size_t bytes;
-    return value->data != NULL && rt_value_three_bytes(value) > 0 && rt_value_bytes(value, &bytes) &&
-           rt_fits_s3((bytes + 63) / 64, value->data);
-}
-
-bool rt_value_is_three(const rt_value *value, const rt_tensor *stored) {
-    size_t bytes = rt_value_three_bytes(value);
-    return bytes > 0 && stored->dtype == RETORT_U8 && stored->rank == 1 && stored->shape[0] == (int64_t)bytes;
-}
-
 retort_dtype rt_linear_input(const rt_value *weight) {
     bool integer = weight->layout == RT_LAYOUT_P16_S8 || weight->layout == RT_LAYOUT_P16_S4;
     return integer ? RETORT_S8 : weight->dtype;

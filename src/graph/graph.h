@@ -239,14 +239,6 @@ bool rt_value_is_constant(const rt_value *value);
 void rt_value_read_content(rt_value *value);
 /* Bytes of the value's data in its layout; false when a dim is symbolic or the size overflows. */
 bool rt_value_bytes(const rt_value *value, size_t *bytes);
-/* A vector of floats: where they are all bf16 ones, a file may hold it as such. */
-bool rt_value_may_be_short(const rt_value *value);
-bool rt_value_is_short(const rt_value *value, const rt_tensor *stored); /* whether it is stored so */
-/* 4-bit codes: where they are all of -4…3, a file may hold them in so many bytes (rt_pack_s3, then zeros to a
- * multiple of 64). 0: other values, and where that saves nothing. */
-size_t rt_value_three_bytes(const rt_value *value);
-bool rt_value_fits_three(const rt_value *value); /* whether its data would be stored so */
-bool rt_value_is_three(const rt_value *value, const rt_tensor *stored); /* whether it is stored so */
 /* What a value is for as a constant: by its first reader. */
 typedef enum rt_part { RT_PART_OTHER, RT_PART_TABLE, RT_PART_MATRIX } rt_part;
 typedef struct rt_use {
@@ -282,10 +274,10 @@ retort_status rt_graph_print(const rt_graph *graph, retort_write_fn write, void 
 /* The same, appended to a buffer; RETORT_NOMEM is the only failure. */
 retort_status rt_graph_text(const rt_graph *graph, rt_buffer *out);
 /* Parses what print wrote, and verifies it. Names hold printable ASCII without ",()=[]{}"; "_" is an absent
- * input. `lookup(user, name)` finds the data of constants (NULL: it stays NULL, enough for tests of rewrites
- * that do not compute). The data becomes f32 where rt_value_may_be_short, and 4-bit codes where it has
- * rt_value_three_bytes. */
-typedef const rt_tensor *(*rt_lookup_fn)(void *user, const char *name);
+ * input. `lookup` finds the data of a constant, which is not in `value` yet, in its dtype; rt_graph_alloc gives it
+ * memory. Any status but RETORT_OK and RETORT_NOMEM: there is none. NULL: the data stays NULL, enough for tests of
+ * rewrites that do not compute. */
+typedef retort_status (*rt_lookup_fn)(void *user, rt_graph *graph, const rt_value *value, rt_tensor *out);
 retort_status rt_graph_parse(rt_graph *out, const char *name, const char *text, size_t length,
                              rt_lookup_fn lookup, void *user, retort_error *err);
 

@@ -173,14 +173,6 @@ bool rt_value_is_inline(const rt_value *value) {
     return value->dtype == RETORT_I64 && (value->rank == 0 || value->dims[0] <= 16);
 }
 
-bool rt_value_may_be_short(const rt_value *value) {
-    return value->dtype == RETORT_F32 && value->layout == RT_LAYOUT_ROWS && value->rank == 1;
-}
-
-bool rt_value_is_short(const rt_value *value, const rt_tensor *stored) {
-    return stored->dtype == RETORT_BF16 && rt_value_may_be_short(value);
-}
-
 bool rt_name_char(unsigned char c) {
     return c > ' ' && c < 0x7f && strchr(",()=[]{}", c) == NULL;
 }

@@ -171,50 +171,28 @@ static retort_status take_data(parser *p, const rt_value *shape, void *data) {
     return take_mark(p, '}') ? RETORT_OK : expected(p, "}");
 }
 
-/* The floats of a vector that is stored as bf16. */
-static retort_status widen(parser *p, const rt_tensor *tensor, size_t n, const void **data) {
-    float *floats = rt_graph_alloc(p->graph, n * sizeof *floats);
-    if (floats == NULL) return rt_fail_nomem(p->err, n * sizeof *floats);
-    rt_to_f32(floats, tensor->data, RETORT_BF16, n);
-    *data = floats;
-    return RETORT_OK;
-}
-
-/* The 4-bit codes of those that are stored in 3. */
-static retort_status expand(parser *p, const rt_tensor *tensor, const rt_value *shape, const void **data) {
-    size_t bytes;
-    uint8_t *codes = rt_value_bytes(shape, &bytes) ? rt_graph_alloc(p->graph, bytes) : NULL;
-    if (codes == NULL) return rt_fail_nomem(p->err, bytes);
-    rt_unpack_s3((bytes + 63) / 64, tensor->data, codes);
-    *data = codes;
-    return RETORT_OK;
-}
-
 /* A constant's data from the caller, who must have enough of it. */
-static retort_status look_up(parser *p, const char *name, const rt_value *shape, const void **data) {
+static retort_status look_up(parser *p, const rt_value *value, const void **data) {
     size_t bytes, count;
-    rt_value stored = *shape;
+    rt_tensor tensor;
     if (p->lookup == NULL) return RETORT_OK;
-    const rt_tensor *tensor = p->lookup(p->user, name);
-    if (tensor == NULL) {
-        return rt_fail(p->err, RETORT_FORMAT, "%.200s: line %zu: no tensor %.200s", p->name, p->line, name);
+    retort_status status = p->lookup(p->user, p->graph, value, &tensor);
+    if (status == RETORT_NOMEM) return rt_fail_nomem(p->err, 0);
+    if (status != RETORT_OK) {
+        return rt_fail(p->err, status, "%.200s: line %zu: no tensor %.200s", p->name, p->line, value->name);
     }
-    if (rt_value_is_three(shape, tensor)) return expand(p, tensor, shape, data);
-    bool is_short = rt_value_is_short(shape, tensor);
-    if (is_short) stored.dtype = RETORT_BF16;
-    if (tensor->dtype != stored.dtype || !rt_value_bytes(&stored, &bytes) ||
-        !rt_shape_count(tensor->shape, tensor->rank, &count) ||
-        !rt_mul(count, rt_dtype_size(tensor->dtype), &count) || count < bytes)
+    if (tensor.dtype != value->dtype || !rt_value_bytes(value, &bytes) ||
+        !rt_shape_count(tensor.shape, tensor.rank, &count) ||
+        !rt_mul(count, rt_dtype_size(tensor.dtype), &count) || count < bytes)
         return rt_fail(p->err, RETORT_FORMAT, "%.200s: line %zu: the tensor %.200s is smaller, or not %s",
-                       p->name, p->line, name, retort_dtype_name(shape->dtype));
-    if (is_short) return widen(p, tensor, (size_t)shape->dims[0], data);
-    *data = tensor->data;
+                       p->name, p->line, value->name, retort_dtype_name(value->dtype));
+    *data = tensor.data;
     return RETORT_OK;
 }
 
 static retort_status parse_constant(parser *p) {
     char name[RT_NAME_MAX + 1];
-    rt_value shape = {.producer = -1};
+    rt_value shape = {.name = name, .producer = -1};
     const void *data = NULL;
     size_t before = p->graph->value_count, bytes;
     retort_status status = take_name(p, name);
@@ -234,7 +212,7 @@ static retort_status parse_constant(parser *p) {
         status = take_data(p, &shape, own);
         data = own;
     } else {
-        status = look_up(p, name, &shape, &data);
+        status = look_up(p, &shape, &data);
     }
     if (status != RETORT_OK) return status;
     int made = rt_graph_constant(p->graph, name, shape.dtype, shape.layout, shape.rank, shape.dims, data);

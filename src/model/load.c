@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const rt_tensor *look_up(void *user, const char *name) {
-    return rt_tensors_find(user, name);
+static retort_status look_up(void *user, rt_graph *graph, const rt_value *value, rt_tensor *out) {
+    const rt_tensor *stored = rt_tensors_find(user, value->name);
+    if (stored == NULL) return RETORT_FORMAT;
+    return rt_storage_load(value, stored, graph, out) ? RETORT_OK : RETORT_NOMEM;
 }
 
 /* A stored constant has exactly the shape that its layout asks for, and starts on a cache line. */
@@ -17,11 +19,12 @@ static retort_status check_constant(const rt_value *value, const rt_tensor *tens
                                     retort_error *err) {
     rt_tensor like;
     rt_value stored = *value;
-    if (tensor != NULL && rt_value_is_short(value, tensor)) stored.dtype = RETORT_BF16;
+    rt_storage storage = tensor != NULL ? rt_storage_found(value, tensor) : RT_STORAGE_PLAIN;
+    if (storage == RT_STORAGE_BF16) stored.dtype = RETORT_BF16;
     if (tensor == NULL || !rt_storage_plain(&stored, &like)) {
         return rt_fail(err, RETORT_FORMAT, "%.200s: %.200s: not in the file", name, value->name);
     }
-    if (rt_value_is_three(value, tensor)) like = *tensor;
+    if (storage == RT_STORAGE_S3) like = *tensor;
     if (tensor->dtype != like.dtype || tensor->rank != like.rank ||
         memcmp(tensor->shape, like.shape, (size_t)like.rank * sizeof *like.shape) != 0) {
         char expected[96], found[96];

@@ -12,8 +12,13 @@ typedef enum rt_storage {
     RT_STORAGE_S3     /* 4-bit codes that are all of -4…3, in 3 bits each */
 } rt_storage;
 
-/* How the file holds this constant, which has data. */
+/* How a file is to hold this constant, which has data. */
 rt_storage rt_storage_of(const rt_value *value);
+/* How the file holds it: `stored` is its tensor there. */
+rt_storage rt_storage_found(const rt_value *value, const rt_tensor *stored);
+/* Bytes of 4-bit codes in 3 bits each (rt_pack_s3), then zeros to a multiple of 64. 0: other values, and where that
+ * saves nothing. */
+size_t rt_storage_s3_bytes(const rt_value *value);
 /* The layout's name in that storage: "p16_s4", or "p16_s3". */
 const char *rt_storage_layout_name(const rt_value *value, rt_storage storage);
 /* A constant in plain storage: packed matrices in their packed shape; others in their own when
@@ -21,5 +26,8 @@ const char *rt_storage_layout_name(const rt_value *value, rt_storage storage);
 bool rt_storage_plain(const rt_value *value, rt_tensor *out);
 /* The constant as a tensor of the file; what had to be converted is in the arena. False: out of memory. */
 bool rt_storage_tensor(const rt_value *value, rt_arena *arena, rt_tensor *out);
+/* The reverse: a tensor of the file in plain storage; what had to be converted is in the graph's memory. A tensor that
+ * is too small, or of another dtype, is returned as it is. False: out of memory. */
+bool rt_storage_load(const rt_value *value, const rt_tensor *stored, rt_graph *graph, rt_tensor *out);
 
 #endif
