@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Added tokens: texts that are cut out before anything else happens to a text ([MASK], domain words). */
+ * Added tokens: texts that are cut out before anything else happens to a text (special tokens, domain words). */
 #ifndef RT_TEXT_ADDED_H
 #define RT_TEXT_ADDED_H
 

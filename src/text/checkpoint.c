@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The files of a checkpoint: tokenizer.json, or vocab.txt as transformers 5 makes a BertTokenizer of it, with
  * tokenizer_config.json and special_tokens_map.json. */
-#include "text/state.h"
+#include "text/checkpoint.h"
 
+#include "text/state.h"
 #include "base/map.h"
 #include "format/json.h"
 
@@ -16,21 +17,7 @@
 /* transformers writes 1e30 for "no maximum". */
 static const double MAX_LENGTH = 1e9;
 
-static const char *const special_names[] = {"unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
-static const char *const special_usual[] = {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
-enum { SPECIALS = sizeof special_names / sizeof *special_names };
-
 /* ---- tokenizer_config.json ---------------------------------------------------------------------------- */
-
-/* "[CLS]" or {"content": "[CLS]", …} */
-static const char *token_text(const json_t *token) {
-    return json_string_value(json_is_object(token) ? json_object_get(token, "content") : token);
-}
-
-static const char *special_text(const json_t *config, size_t index) {
-    const char *text = token_text(json_object_get(config, special_names[index]));
-    return text != NULL ? text : special_usual[index];
-}
 
 /* model_max_length, or what transformers 2 called it. */
 static double stated_length(const json_t *config) {
@@ -47,13 +34,22 @@ static bool cuts_left(const json_t *config, const json_t *truncation) {
     return side != NULL && strcasecmp(side, "left") == 0;
 }
 
-/* What rt_tokenizer_describe tells and the tokenizer itself does not need. */
-static json_t *make_facts(const json_t *config, const json_t *truncation) {
+const char *rt_token_text(const json_t *token) {
+    return json_string_value(json_is_object(token) ? json_object_get(token, "content") : token);
+}
+
+const char *rt_special_text(const json_t *config, const rt_token_model_row *row, rt_special special) {
+    const char *text = rt_token_text(json_object_get(config, rt_special_keys[special]));
+    return text != NULL ? text : row->special[special];
+}
+
+json_t *rt_tokenizer_facts(const json_t *config, const json_t *truncation, const rt_token_model_row *row) {
     json_t *facts = json_object();
     double value = stated_length(config);
     bool fine = facts != NULL;
-    for (size_t i = 0; i < SPECIALS && fine; i++) {
-        fine = json_object_set_new(facts, special_names[i], json_string(special_text(config, i))) == 0;
+    for (size_t i = 0; i < RT_SPECIALS && fine; i++) {
+        fine = json_object_set_new(facts, rt_special_keys[i],
+                                   json_string(rt_special_text(config, row, (rt_special)i))) == 0;
     }
     if (fine && value >= 1 && value <= MAX_LENGTH) {
         fine = json_object_set_new(facts, "max_length", json_integer((json_int_t)value)) == 0;
@@ -66,75 +62,6 @@ static json_t *make_facts(const json_t *config, const json_t *truncation) {
     return NULL;
 }
 
-/* Tokenizers of transformers, a row each, less "Fast". */
-typedef enum class_kind {
-    CLASS_BERT,     /* BertTokenizer by another name: it makes its normalizer of the configuration */
-    CLASS_FILE,     /* does what tokenizer.json says */
-    CLASS_DIFFERENT /* cuts texts otherwise, whatever files there are */
-} class_kind;
-static const struct {
-    const char *name;
-    class_kind kind;
-} classes[] = {
-    {"BertTokenizer", CLASS_BERT},
-    {"DistilBertTokenizer", CLASS_BERT},
-    {"ElectraTokenizer", CLASS_BERT},
-    {"MobileBertTokenizer", CLASS_BERT},
-    {"ConvBertTokenizer", CLASS_BERT},
-    {"SqueezeBertTokenizer", CLASS_BERT},
-    {"RetriBertTokenizer", CLASS_BERT},
-    {"LxmertTokenizer", CLASS_BERT},
-    {"LayoutLMTokenizer", CLASS_BERT},
-    {"DPRContextEncoderTokenizer", CLASS_BERT},
-    {"DPRQuestionEncoderTokenizer", CLASS_BERT},
-    {"DPRReaderTokenizer", CLASS_BERT},
-    {"PreTrainedTokenizer", CLASS_FILE},
-    {"TokenizersBackend", CLASS_FILE},
-    {"BertJapaneseTokenizer", CLASS_DIFFERENT},
-};
-enum { CLASSES = sizeof classes / sizeof *classes };
-
-/* The class that transformers would take; NULL: BertTokenizer, by the model's type. */
-static const char *class_of(const json_t *config) {
-    const char *class = json_string_value(json_object_get(config, "tokenizer_class"));
-    if (class != NULL) return class;
-    if (json_object_get(config, "word_tokenizer_type") != NULL) return "BertJapaneseTokenizer";
-    const json_t *own = json_object_get(json_object_get(config, "auto_map"), "AutoTokenizer");
-    if (json_is_array(own)) own = json_array_get(own, 0);
-    class = json_string_value(own);
-    const char *dot = class != NULL ? strrchr(class, '.') : NULL;
-    return dot != NULL ? dot + 1 : class;
-}
-
-/* The row of a class; CLASSES: none. */
-static size_t find_class(const char *class) {
-    size_t length = strlen(class), i = 0;
-    if (length > 4 && strcmp(class + length - 4, "Fast") == 0) length -= 4;
-    while (i < CLASSES && (strlen(classes[i].name) != length || memcmp(classes[i].name, class, length) != 0))
-        i++;
-    return i;
-}
-
-static bool has_bert_class(const json_t *config) {
-    const char *class = class_of(config);
-    size_t row = class != NULL ? find_class(class) : 0;
-    return row < CLASSES && classes[row].kind == CLASS_BERT;
-}
-
-/* Refuses a class that cuts texts otherwise than we do, and one that may: what it does is in a program. A
- * tokenizer.json states all steps, so that it is followed, with a warning. */
-static retort_status check_class(const char *name, const json_t *config, bool file, retort_error *err) {
-    const char *class = class_of(config);
-    size_t row = class != NULL ? find_class(class) : 0;
-    bool fine =
-        row < CLASSES ? classes[row].kind == CLASS_BERT || (file && classes[row].kind == CLASS_FILE) : file;
-    if (fine) return RETORT_OK;
-    return rt_fail(err, RETORT_UNSUPPORTED,
-                   "%s: tokenizer_class '%.80s' of this folder is not read: it cuts texts otherwise than "
-                   "BertTokenizer; --tokenizer PATH takes other files",
-                   name, class);
-}
-
 static retort_status check_side(const char *name, const json_t *config, retort_error *err) {
     const json_t *value = json_object_get(config, "truncation_side");
     const char *side = json_string_value(value);
@@ -142,56 +69,6 @@ static retort_status check_side(const char *name, const json_t *config, retort_e
     if (side != NULL && (strcmp(side, "left") == 0 || strcmp(side, "right") == 0)) return RETORT_OK;
     return rt_fail(err, RETORT_FORMAT,
                    "%s: truncation_side of tokenizer_config.json is neither left nor right", name);
-}
-
-/* What transformers would do otherwise than the file says: its BertTokenizer takes these defaults where
- * tokenizer_config.json is silent, and not what tokenizer.json has. */
-static void warn_of_silence(rt_tokenizer *tokenizer, const char *name, const json_t *config) {
-    const rt_normalizer *ours = &tokenizer->normalizer;
-    const json_t *lower = json_object_get(config, "do_lower_case"),
-                 *strip = json_object_get(config, "strip_accents"),
-                 *ideographs = json_object_get(config, "tokenize_chinese_chars");
-    bool theirs_lower = lower == NULL || json_is_true(lower);
-    bool theirs_strip = strip == NULL || json_is_null(strip) ? ours->lower : json_is_true(strip);
-    const struct {
-        const char *key;
-        bool theirs, ours;
-    } rows[] = {{"do_lower_case", theirs_lower, ours->lower},
-                {"strip_accents", theirs_strip, ours->strip},
-                {"tokenize_chinese_chars", ideographs == NULL || json_is_true(ideographs), ours->ideographs}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (rows[i].theirs == rows[i].ours) continue;
-        rt_tokenizer_warn(
-            tokenizer,
-            "%s: %s is %s, as the file has it; tokenizer_config.json does not say so, and transformers "
-            "takes %s: write it there",
-            name, rows[i].key, rows[i].ours ? "true" : "false", rows[i].theirs ? "true" : "false");
-    }
-}
-
-static void warn(rt_tokenizer *tokenizer, const char *name, const json_t *normalizer, const json_t *config) {
-    const char *class = class_of(config);
-    if (class != NULL && find_class(class) == CLASSES) {
-        rt_tokenizer_warn(tokenizer,
-                          "%s: tokenizer_class '%.80s' is not known: texts are cut as this file says", name,
-                          class);
-    }
-    if (json_is_object(normalizer) && has_bert_class(config)) warn_of_silence(tokenizer, name, config);
-}
-
-/* A BertTokenizer of transformers 4 and 5 does what tokenizer_config.json says, also against
- * tokenizer.json. */
-static bool override_normalizer(json_t *normalizer, const json_t *config) {
-    static const char *const keys[][2] = {{"do_lower_case", "lowercase"},
-                                          {"strip_accents", "strip_accents"},
-                                          {"tokenize_chinese_chars", "handle_chinese_chars"}};
-    bool fine = true;
-    if (!json_is_object(normalizer) || !has_bert_class(config)) return true;
-    for (size_t i = 0; i < 3 && fine; i++) {
-        json_t *value = json_object_get(config, keys[i][0]);
-        if (value != NULL) fine = json_object_set(normalizer, keys[i][1], value) == 0;
-    }
-    return fine;
 }
 
 static retort_status parse_config(json_t **out, const char *name, const void *config, size_t size,
@@ -263,20 +140,20 @@ static retort_status from_root(rt_tokenizer **out, const char *name, json_t *roo
     const rt_token_model_row *row;
     rt_buffer lines = {0};
     retort_status status = rt_token_model_row_of(&row, name, model, err);
-    if (status == RETORT_OK) status = check_class(name, config, true, err);
+    if (status == RETORT_OK) status = rt_tokenizer_class_check(name, config, true, err);
     if (status == RETORT_OK) status = check_side(name, config, err);
     if (status == RETORT_OK) status = vocab_lines(&lines, name, vocab, err);
     if (status == RETORT_OK) {
         json_object_del(model, "vocab");
         if (!unwrap_parts(root) ||
-            json_object_set_new(root, "facts", make_facts(config, json_object_get(root, "truncation"))) !=
-                0 ||
-            !override_normalizer(json_object_get(root, "normalizer"), config)) {
+            json_object_set_new(root, "facts",
+                                rt_tokenizer_facts(config, json_object_get(root, "truncation"), row)) != 0 ||
+            !rt_tokenizer_class_override(json_object_get(root, "normalizer"), config)) {
             status = rt_fail(err, RETORT_NOMEM, "%s: out of memory", name);
         }
     }
     if (status == RETORT_OK) status = rt_tokenizer_build(out, name, root, lines.data, lines.length, err);
-    if (status == RETORT_OK) warn(*out, name, json_object_get(root, "normalizer"), config);
+    if (status == RETORT_OK) rt_tokenizer_class_warn(*out, name, json_object_get(root, "normalizer"), config);
     rt_buffer_free(&lines);
     return status;
 }
@@ -294,115 +171,14 @@ retort_status rt_tokenizer_from_json(rt_tokenizer **out, const char *name, const
 
 /* ---- vocab.txt ---------------------------------------------------------------------------------------- */
 
-/* Lines as Python reads them: "\r\n" and "\r" end a line, too. */
-static bool plain_lines(rt_buffer *out, const char *text, size_t size) {
-    for (size_t at = 0, end; at < size; at = end + 1) {
-        for (end = at; end < size && text[end] != '\n' && text[end] != '\r';) end++;
-        rt_buffer_append(out, text + at, end - at);
-        rt_buffer_append(out, "\n", 1);
-        if (end + 1 < size && text[end] == '\r' && text[end + 1] == '\n') end++;
-    }
-    return !out->failed;
-}
-
-static bool has_line(const rt_buffer *lines, const char *piece) {
-    size_t length = strlen(piece), left = lines->length;
-    for (const char *at = lines->data; left > 0;) {
-        const char *end = memchr(at, '\n', left);
-        if ((size_t)(end - at) == length && memcmp(at, piece, length) == 0) return true;
-        left -= (size_t)(end + 1 - at);
-        at = end + 1;
-    }
-    return false;
-}
-
-/* Added tokens, each content once. */
-typedef struct added_list {
-    json_t *tokens;
-    rt_names known;
-} added_list;
-
-/* Adds `token`, or a special token with the content where it is NULL. False: out of memory. */
-static bool add_token(added_list *list, const char *content, json_t *token) {
-    int known = 0;
-    if (content == NULL) return true;
-    if (!rt_names_add(&list->known, content, 0, &known)) return false;
-    if (known >= 0) return true;
-    token = token != NULL ? json_incref(token) : json_pack("{s:s,s:b}", "content", content, "special", 1);
-    return json_array_append_new(list->tokens, token) == 0;
-}
-
-static int compare_ids(const void *a, const void *b) {
-    const char *const *x = a, *const *y = b;
-    long i = strtol(*x, NULL, 10), k = strtol(*y, NULL, 10);
-    return i < k ? -1 : i > k;
-}
-
-/* "added_tokens_decoder": {"id": token, …} in the order of the ids. */
-static bool add_decoder_tokens(added_list *list, json_t *decoder) {
-    size_t count = json_object_size(decoder), n = 0;
-    const char **ids = rt_calloc(count, sizeof *ids), *id;
-    json_t *token;
-    bool fine = ids != NULL;
-    json_object_foreach(decoder, id, token) {
-        if (fine) ids[n++] = id;
-    }
-    if (fine) qsort(ids, n, sizeof *ids, compare_ids);
-    for (size_t i = 0; i < n && fine; i++) {
-        token = json_object_get(decoder, ids[i]);
-        fine = add_token(list, token_text(token), token);
-    }
-    free(ids);
-    return fine;
-}
-
-/* Tokens that the vocabulary has not (often [MASK]) are left out where transformers would number them beyond
- * the vocabulary and so beyond the model's embeddings; added_tokens_decoder says which are really there. */
-static json_t *make_added(json_t *config, const rt_buffer *lines) {
-    static const char *const more_keys[] = {"additional_special_tokens", "extra_special_tokens"};
-    added_list list = {.tokens = json_array()};
-    bool fine =
-        list.tokens != NULL && add_decoder_tokens(&list, json_object_get(config, "added_tokens_decoder"));
-    for (size_t i = 0; i < SPECIALS && fine; i++) {
-        const char *text = special_text(config, i);
-        if (has_line(lines, text)) fine = add_token(&list, text, NULL);
-    }
-    for (size_t i = 0; i < 2 && fine; i++) {
-        const json_t *more = json_object_get(config, more_keys[i]);
-        for (size_t k = 0; k < json_array_size(more) && fine; k++) {
-            fine = add_token(&list, token_text(json_array_get(more, k)), NULL);
-        }
-    }
-    rt_names_free(&list.known);
-    if (fine) return list.tokens;
-    json_decref(list.tokens);
-    return NULL;
-}
-
-/* The tokenizer.json that BertTokenizer(vocab.txt) of transformers would save. */
-static json_t *make_settings(json_t *config, const rt_buffer *lines) {
-    json_t *normalizer = json_pack("{s:s,s:b,s:b,s:n,s:b}", "type", "BertNormalizer", "clean_text", 1,
-                                   "handle_chinese_chars", 1, "strip_accents", "lowercase", 1);
-    if (normalizer != NULL && !override_normalizer(normalizer, config)) {
-        json_decref(normalizer);
-        normalizer = NULL;
-    }
-    return json_pack("{s:s,s:o,s:o,s:{s:s},s:{s:s,s:[s],s:[s]},s:{s:s,s:s,s:s,s:i},s:o}", "version", "1.0",
-                     "added_tokens", make_added(config, lines), "normalizer", normalizer, "pre_tokenizer",
-                     "type", "BertPreTokenizer", "post_processor", "type", "BertProcessing", "cls",
-                     special_text(config, 3), "sep", special_text(config, 1), "model", "type", "WordPiece",
-                     "unk_token", special_text(config, 0), "continuing_subword_prefix", "##",
-                     "max_input_chars_per_word", 100, "facts", make_facts(config, NULL));
-}
-
 static retort_status from_lines(rt_tokenizer **out, const char *name, const void *vocab, size_t size,
                                 json_t *config, retort_error *err) {
     rt_buffer lines = {0};
     json_t *settings = NULL;
-    retort_status checked = check_class(name, config, false, err);
+    retort_status checked = rt_tokenizer_class_check(name, config, false, err);
     if (checked == RETORT_OK) checked = check_side(name, config, err);
     if (checked != RETORT_OK) return checked;
-    if (plain_lines(&lines, vocab, size)) settings = make_settings(config, &lines);
+    if (rt_vocab_txt_lines(&lines, vocab, size)) settings = rt_vocab_txt_settings(config, &lines);
     retort_status status = settings == NULL
                                ? rt_fail_nomem(err, size)
                                : rt_tokenizer_build(out, name, settings, lines.data, lines.length, err);
@@ -490,8 +266,8 @@ static retort_status add_model_class(json_t *config, const char *folder, retort_
 }
 
 static bool is_special(const json_t *config, const char *content) {
-    for (size_t i = 0; i < SPECIALS; i++) {
-        if (strcmp(special_text(config, i), content) == 0) return true;
+    for (size_t i = 0; i < RT_SPECIALS; i++) {
+        if (strcmp(rt_special_text(config, &rt_wordpiece_row, (rt_special)i), content) == 0) return true;
     }
     return false;
 }

@@ -205,4 +205,7 @@ retort_status rt_decoder_read(const rt_component_reader *in, const json_t *part,
 retort_status rt_token_model_row_of(const rt_token_model_row **row, const char *name, const json_t *part,
                                     retort_error *err);
 
+/* The model of a WordPiece vocabulary that comes without settings. NULL: out of memory. */
+json_t *rt_wordpiece_part(const char *unknown);
+
 #endif

@@ -86,6 +86,11 @@ static void close_model(void *data) {
     if (model != NULL) rt_vocab_close(&model->vocab);
 }
 
+json_t *rt_wordpiece_part(const char *unknown) {
+    return json_pack("{s:s,s:s,s:s,s:i}", "type", "WordPiece", "unk_token", unknown,
+                     "continuing_subword_prefix", "##", "max_input_chars_per_word", 100);
+}
+
 static retort_status read_part(const rt_component_reader *in, const json_t *part, const void *pieces,
                                size_t size, rt_token_model *out) {
     const char *unknown = json_string_value(json_object_get(part, "unk_token"));

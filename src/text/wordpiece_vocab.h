@@ -14,7 +14,7 @@ typedef struct rt_vocab {
     size_t count;
     uint32_t *slots; /* [mask + 1] */
     size_t mask;
-    const char *prefix; /* of pieces that go on within a word: "##" */
+    const char *prefix; /* of pieces that go on within a word */
     size_t prefix_length;
     rt_hash_state begin[2];             /* of a hash: of pieces that begin a word, that go on within one */
     uint32_t lengths[2][RT_BEGINNINGS]; /* see rt_vocab_lengths */
