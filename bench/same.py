@@ -361,10 +361,12 @@ def tiers(args):
 
 def models(args):
     for path in sorted(GOLDEN.iterdir()):
+        if args.quick and path.name not in QUICK:
+            continue
+        alike = any(path.name.startswith(f"{name}-") for name in QUICK)
         if args.old.run("info", path).returncode != 0:
             print(f"{path.name}: OLD does not read it", flush=True)
-        elif not args.quick or path.name in QUICK:
-            alike = any(path.name.startswith(f"{name}-") for name in QUICK)
+        else:
             yield Model(path.name, path, args, recipes=FEW_RECIPES if alike else RECIPES)
     yield Model("sentiment", ROOT / "models/sentiment.retort", args, large=True)
     shared = os.environ.get("RETORT_SHARED")
