@@ -39,13 +39,6 @@ static retort_task task_of(const retort_model *model) {
     return info.task;
 }
 
-/* Whether a graph of the family is recognised without our metadata. */
-static bool is_matched(const retort_model *model) {
-    retort_info info = {.size = sizeof info};
-    assert_int_equal(retort_model_info(model, &info), RETORT_OK);
-    return strcmp(info.family, "bert") == 0 || strcmp(info.family, "distilbert") == 0;
-}
-
 static const char *const texts[] = {"the quick brown fox", "Hello, world!", "a"};
 
 static retort_status work_import(bench *b, retort_error *err) {
@@ -206,12 +199,11 @@ static void make_foreign(bench *b) {
     b->foreign = true;
 }
 
-/* From its folder, where it has a name of its own. Its parts are known by what they compute; embeddings of
- * unit length are none that others' graphs have. */
+/* From its folder, where it has a name of its own. Exports of embeddings have their head, which others do not. */
 static retort_status work_import_foreign(bench *b, retort_error *err) {
     char other[128];
     retort_model *model = NULL;
-    if (task_of(b->model) == RETORT_TASK_EMBED || !is_matched(b->model)) return work_import_graph(b, err);
+    if (task_of(b->model) == RETORT_TASK_EMBED) return work_import_graph(b, err);
     if (!b->foreign) make_foreign(b);
     snprintf(other, sizeof other, "%s/other.onnx", b->folder);
     assert_int_equal(rename(b->graph, other), 0);

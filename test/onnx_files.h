@@ -3,6 +3,7 @@
 #ifndef ONNX_FILES_H
 #define ONNX_FILES_H
 
+#include "graph/ops.h"
 #include "model/onnx_export.h"
 #include "quant_models.h"
 
@@ -80,6 +81,38 @@ static inline void assert_same_model(const retort_model *a, const retort_model *
         assert_true(rt_value_bytes(v, &bytes));
         assert_memory_equal(v->data, w->data, bytes);
     }
+}
+
+/* Whether two values mean the same: constants by their data, inputs by their names, others by the node that makes them. */
+static inline void assert_same_value(const rt_graph *a, int i, const rt_graph *b, int k) {
+    assert_int_equal(i < 0, k < 0);
+    if (i < 0) return;
+    const rt_value *v = &a->values[i], *w = &b->values[k];
+    size_t bytes = 0;
+    assert_int_equal(v->producer, w->producer);
+    assert_int_equal(v->dtype, w->dtype);
+    assert_int_equal(v->layout, w->layout);
+    assert_int_equal(v->rank, w->rank);
+    assert_memory_equal(v->dims, w->dims, (size_t)v->rank * sizeof *v->dims);
+    if (v->input) assert_string_equal(v->name, w->name);
+    if (!rt_value_is_constant(v)) return;
+    assert_true(rt_value_bytes(v, &bytes));
+    assert_memory_equal(v->data, w->data, bytes);
+}
+
+/* The same operators on the same constants, whatever they are called. */
+static inline void assert_same_graph(const retort_model *a, const retort_model *b) {
+    assert_int_equal(a->graph.level, b->graph.level);
+    assert_int_equal(a->graph.node_count, b->graph.node_count);
+    for (size_t i = 0; i < a->graph.node_count; i++) {
+        const rt_node *n = &a->graph.nodes[i], *m = &b->graph.nodes[i];
+        assert_int_equal(n->op, m->op);
+        assert_true(rt_attrs_equal(&n->attrs, &m->attrs));
+        assert_int_equal(n->input_count, m->input_count);
+        for (int k = 0; k < n->input_count; k++)
+            assert_same_value(&a->graph, n->inputs[k], &b->graph, m->inputs[k]);
+    }
+    assert_same_value(&a->graph, a->graph.output, &b->graph, b->graph.output);
 }
 
 /* Writes the model without our metadata, as anybody's. */

@@ -99,6 +99,10 @@ static cli_code report_optimize(const cli_args *args, const retort_model *before
     retort_info old = {.size = sizeof old}, new = {.size = sizeof new};
     const char *output = cli_text(args, CLI_OUTPUT);
     char size[32];
+    const char *warning;
+    size_t known = 0;
+    while (retort_model_warning(before, known) != NULL) known++;
+    for (; (warning = retort_model_warning(after, known)) != NULL; known++) cli_warning(NULL, warning);
     retort_model_info(before, &old);
     retort_model_info(after, &new);
     if (r->json) {

@@ -54,6 +54,15 @@ static int embeddings(rt_builder *b) {
     return rt_emit_linear(b, "embeddings.projection", &parts[RT_ROLE_PROJECTION], x);
 }
 
+static void build_encoder(rt_builder *b) {
+    const rt_config *config = &b->encoder->config;
+    emit_inputs(b);
+    int hidden = embeddings(b);
+    if (config->arch->mask != NULL) b->key_mask = config->arch->mask(b);
+    for (int64_t i = 0; i < config->layers; i++) hidden = rt_build_layer(b, i, hidden);
+    b->graph->output = rt_build_head(b, hidden);
+}
+
 retort_status rt_graph_build(rt_graph *out, const rt_encoder *encoder, int64_t mask_id, retort_error *err) {
     bool fill = encoder->config.task == RETORT_TASK_FILL;
     if (fill && mask_id < 0) {
@@ -61,12 +70,13 @@ retort_status rt_graph_build(rt_graph *out, const rt_encoder *encoder, int64_t m
     }
     rt_graph graph = {.output = -1, .mask_id = fill ? mask_id : -1};
     rt_builder b = {.graph = &graph, .encoder = encoder, .key_mask = -1};
-    emit_inputs(&b);
-    int hidden = embeddings(&b);
-    if (encoder->config.arch->mask != NULL) b.key_mask = encoder->config.arch->mask(&b);
-    for (int64_t i = 0; i < encoder->config.layers; i++) hidden = rt_build_layer(&b, i, hidden);
-    graph.output = rt_build_head(&b, hidden);
-    retort_status status = rt_graph_verify(&graph, err);
+    retort_status status = RETORT_OK;
+    if (encoder->graph_file != NULL) {
+        status = rt_build_onnx(&b, err);
+    } else {
+        build_encoder(&b);
+    }
+    if (status == RETORT_OK) status = rt_graph_verify(&graph, err);
     if (status != RETORT_OK) {
         rt_graph_free(&graph);
         return status;

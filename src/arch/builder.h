@@ -66,5 +66,7 @@ int rt_bert_scores(rt_builder *b, const char *scope, int q, int k);
 /* One encoder layer, and the task's head: the output value. */
 int rt_build_layer(rt_builder *b, int64_t index, int hidden);
 int rt_build_head(rt_builder *b, int hidden);
+/* The graph of encoder->onnx, with its output. */
+retort_status rt_build_onnx(rt_builder *b, retort_error *err);
 
 #endif

@@ -4,7 +4,6 @@
 #include "format/json.h"
 #include "format/path.h"
 #include "arch/config.h"
-#include "arch/onnx_weights.h"
 #include "arch/modules.h"
 #include "arch/weights.h"
 #include "onnx/normalize.h"
@@ -85,8 +84,8 @@ static retort_status read_config(rt_encoder *e, const rt_modules *package, const
 
 /* ---- The source ---- */
 
-/* A checkpoint's weights are named, and may say the task; those of an ONNX graph are found by what the
- * configuration says. */
+/* A checkpoint's weights are named, and may say the task; an ONNX graph has them where they are
+ * used. */
 static retort_status open_weights(rt_encoder *e, const char *graph, const rt_modules *package,
                                   const retort_task *force, retort_error *err) {
     char path[RT_PATH_SIZE];
@@ -95,9 +94,9 @@ static retort_status open_weights(rt_encoder *e, const char *graph, const rt_mod
         status = rt_onnx_open(&e->onnx, graph, err);
         e->source_nodes = e->onnx.node_count;
         if (status == RETORT_OK) status = rt_onnx_normalize(&e->onnx, err);
-        if (status == RETORT_OK) status = read_config(e, package, force, err);
-        if (status == RETORT_OK) status = rt_onnx_weights(&e->tensors, &e->onnx, graph, &e->config, err);
-        return status == RETORT_OK ? rt_weights_bind(e, graph, err) : status;
+        e->graph_file = rt_arena_text(&e->arena, graph, strlen(graph));
+        if (status == RETORT_OK && e->graph_file == NULL) status = rt_fail_nomem(err, strlen(graph));
+        return status == RETORT_OK ? read_config(e, package, force, err) : status;
     }
     const char *file = rt_tensors_folder_file(e->folder);
     status = rt_tensors_open_folder(&e->tensors, e->folder, err);

@@ -90,6 +90,7 @@ typedef struct rt_encoder {
     rt_act dense_activation;
     rt_tensors tensors;       /* owns the data that the roles point to */
     rt_onnx onnx;             /* what tensors borrow from, when the source is an ONNX graph, */
+    const char *graph_file;   /* its path, or NULL, */
     size_t source_nodes;      /* and the nodes that its file has */
     rt_tensors dense_tensors; /* of a sentence-transformers Dense module, if any */
     rt_arena arena;           /* owns names, layers, folder */

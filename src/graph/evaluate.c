@@ -168,3 +168,15 @@ retort_status rt_op_evaluate(rt_op_evaluation *e, retort_error *err) {
     }
     return status == RETORT_OK ? rt_op_info(node->op)->evaluate(e, err) : status;
 }
+
+/* By tiles that fit the L1 cache on both sides. */
+void rt_transpose(float *b, const float *a, int64_t rows, int64_t columns) {
+    enum { TILE = 32 };
+    for (int64_t i0 = 0; i0 < rows; i0 += TILE) {
+        for (int64_t j0 = 0; j0 < columns; j0 += TILE) {
+            for (int64_t i = i0; i < rows && i < i0 + TILE; i++) {
+                for (int64_t j = j0; j < columns && j < j0 + TILE; j++) b[j * rows + i] = a[i * columns + j];
+            }
+        }
+    }
+}

@@ -48,6 +48,10 @@ void rt_multiply(size_t m, size_t n, size_t k, const float *restrict a, const fl
 float rt_greater(float a, float b);
 /* Output 0 has input 0's elements: the evaluation of what changes the shape alone. */
 retort_status rt_op_copy(rt_op_evaluation *e, retort_error *err);
+/* b[j, i] = a[i, j], a being [rows, columns] */
+void rt_transpose(float *b, const float *a, int64_t rows, int64_t columns);
+/* Computes a plain node whose inputs all have data: its outputs become constants, in the graph's memory. */
+retort_status rt_node_fold(rt_graph *graph, const rt_node *node, retort_error *err);
 /* Elements before, on and after an axis. */
 void rt_around_axis(const rt_tensor *tensor, int axis, size_t *outer, size_t *n, size_t *inner);
 

@@ -52,6 +52,7 @@ enum {
     X(MATMUL, matmul)                                                                                        \
     X(GEMM, gemm)                                                                                            \
     X(LAYER_NORMALIZATION, layer_normalization)                                                              \
+    X(CUM_SUM, cum_sum)                                                                                      \
     X(MASK_TOKEN_ROWS, mask_token_rows)
 /* Fused ones, from level 2 on, are described in their files, where `…` stands for [batch, seq] below level 3 and for
  * [tokens] there. The tables of the layers above have a row for each, made of its name: engine lowers it by

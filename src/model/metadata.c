@@ -221,7 +221,7 @@ retort_status rt_model_read_config(retort_model *model, const char *name, const 
 
 static retort_status read_warnings(retort_model *model, const json_t *list, retort_error *err) {
     size_t count = json_array_size(list);
-    for (size_t i = 0; i < count && model->warning_count < RT_TOKENIZER_WARNINGS; i++) {
+    for (size_t i = 0; i < count && model->warning_count < RT_MODEL_WARNINGS; i++) {
         const char *text = json_string_value(json_array_get(list, i));
         if (text == NULL) continue;
         model->warnings[model->warning_count] = own(model, text);

@@ -70,10 +70,32 @@ const rt_constants *rt_model_constants(const retort_model *model) {
 
 /* ---- Rewriting ---- */
 
+/* A warning of the model, unless it has that one. */
+static retort_status warn(retort_model *model, const char *text, retort_error *err) {
+    for (size_t i = 0; i < model->warning_count; i++) {
+        if (strcmp(model->warnings[i], text) == 0) return RETORT_OK;
+    }
+    if (model->warning_count == RT_MODEL_WARNINGS) return RETORT_OK;
+    const char *kept = rt_arena_text(&model->arena, text, strlen(text));
+    if (kept == NULL) return rt_fail_nomem(err, strlen(text));
+    model->warnings[model->warning_count++] = kept;
+    return RETORT_OK;
+}
+
+/* A graph with a node that the last level cannot have stays at the level before, which runs, and the model's warning names
+ * the node. Where somebody has left rewrites out, that is an error: it is they that are missing. */
 static retort_status optimize(retort_model *model, const retort_optimize_options *options,
                               retort_error *err) {
-    retort_status status = rt_graph_optimize(&model->graph, options, true, err);
-    if (status != RETORT_OK) return status;
+    retort_error stop = {0};
+    retort_status status = rt_graph_optimize(&model->graph, options, true, &stop);
+    if (status == RETORT_UNSUPPORTED && options->without_count == 0 &&
+        model->graph.level == options->level - 1) {
+        status = warn(model, stop.text, &stop);
+    }
+    if (status != RETORT_OK) {
+        if (err != NULL) *err = stop;
+        return status;
+    }
     return rt_provenance_leave_out(&model->provenance, &model->arena, options->without,
                                    options->without_count, err);
 }
@@ -136,11 +158,10 @@ static retort_status enter(int stage, const retort_import_options *options, reto
 static retort_status keep_warnings(retort_model *model, const retort_import_options *options,
                                    retort_error *err) {
     const char *text;
-    while ((text = rt_tokenizer_warning(model->tokenizer, model->warning_count)) != NULL) {
+    for (size_t i = 0; (text = rt_tokenizer_warning(model->tokenizer, i)) != NULL; i++) {
         if (options->warning != NULL) options->warning(options->user, text);
-        const char *kept = rt_arena_text(&model->arena, text, strlen(text));
-        if (kept == NULL) return rt_fail_nomem(err, strlen(text));
-        model->warnings[model->warning_count++] = kept;
+        retort_status status = warn(model, text, err);
+        if (status != RETORT_OK) return status;
     }
     return RETORT_OK;
 }
@@ -181,7 +202,13 @@ static retort_status finish_import(retort_model *model, const char *source,
                                    options->dtype == RETORT_BF16 ? "bf16" : "fp32", err);
     }
     if (status == RETORT_OK) status = enter(OPTIMIZE, options, err);
+    size_t warned = model->warning_count;
     if (status == RETORT_OK) status = optimize(model, &how, err);
+    if (status == RETORT_OK && model->warning_count > warned && options->warning != NULL)
+        options->warning(options->user, model->warnings[warned]);
+    if (status == RETORT_OK && options->dtype == RETORT_BF16 && model->graph.level < 3)
+        return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: weights as bf16 need level 3; %.250s", source,
+                       model->warnings[model->warning_count - 1]);
     if (status == RETORT_OK && options->dtype == RETORT_BF16) status = rt_graph_use_bf16(&model->graph, err);
     if (status == RETORT_OK) status = enter(CHECK, options, err);
     return status == RETORT_OK ? rt_model_check(model, source, err) : status;

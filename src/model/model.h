@@ -31,6 +31,7 @@ typedef struct rt_constants {
     } items[];
 } rt_constants;
 
+enum { RT_MODEL_WARNINGS = RT_TOKENIZER_WARNINGS + 1 /* and one of the graph */ };
 struct retort_model {
     atomic_int owners;
     _Atomic(rt_constants *) constants; /* made when first asked for */
@@ -40,7 +41,7 @@ struct retort_model {
     char *vocab; /* what the tokenizer was unpacked from, when it is not in the mapping */
     const char *source;
     rt_provenance provenance;
-    const char *warnings[RT_TOKENIZER_WARNINGS]; /* of the import */
+    const char *warnings[RT_MODEL_WARNINGS]; /* of the import */
     size_t warning_count;
     size_t source_nodes; /* of the ONNX graph it was imported from, 0 for others */
     uint64_t file_bytes;

@@ -50,6 +50,12 @@ void rt_put_plain(rt_onnx_writer *w, const rt_node *node) {
         put_reduce(w, node, attrs, count);
         return;
     }
+    if (node->op == RT_OP_CUM_SUM) { /* its axis is an input there */
+        inputs[0] = rt_put_value(w, node->inputs[0]);
+        inputs[1] = rt_put_ints(w, "axis", 1, &node->attrs.axis);
+        rt_put_output(w, node, rt_put(w, "CumSum", "out", 2, inputs, 0, NULL));
+        return;
+    }
     for (int i = 0; i < node->input_count; i++) inputs[i] = rt_put_value(w, node->inputs[i]);
     if (node->op == RT_OP_SPLIT && node->input_count == 1 && w->opset >= REDUCE_AXES_OPSET) {
         attrs[count++] = RT_ONNX_INT("num_outputs", node->output_count);

@@ -7,7 +7,7 @@
 #include "model/onnx_export.h"
 #include "model/model.h"
 #include "graph/rewrite.h"
-#include "arch/onnx_weights.h"
+#include "onnx/read_graph.h"
 #include "arch/modules.h"
 #include "engine/plan.h"
 #include "quant/quantize.h"
@@ -75,23 +75,15 @@ static retort_status run_bundle(job *j) {
 }
 
 static retort_status run_onnx(job *j) {
-    static const rt_config config = {.arch = &rt_arch_bert,
-                                     .layers = 1,
-                                     .hidden = 4,
-                                     .heads = 2,
-                                     .ffn = 4,
-                                     .vocab = 6,
-                                     .positions = 4,
-                                     .types = 2,
-                                     .labels = 2,
-                                     .epsilon = 1e-12f,
-                                     .pooler = true};
+    const rt_onnx_graph_options options = {
+        .file = "test", .epsilon = 1e-12f, .positions = 4, .vocab = 6, .padding = -1};
+    rt_graph graph = {.output = -1, .mask_id = -1};
     rt_onnx onnx;
-    rt_tensors tensors = {0};
     retort_status status = rt_onnx_parse(&onnx, "test", NULL, j->file.data, j->file.size, &j->err);
     if (status != RETORT_OK) return status;
-    rt_onnx_weights(&tensors, &onnx, "test", &config, &j->err); /* they are no encoder's */
-    rt_tensors_close(&tensors);
+    if (onnx.output_count > 0) /* they are no encoder's */
+        rt_onnx_graph(&graph, &onnx, &options, 1, &onnx.outputs[0].name, &graph.output, &j->err);
+    rt_graph_free(&graph);
     rt_onnx_close(&onnx);
     return RETORT_OK;
 }

@@ -2,6 +2,7 @@
  * Level 2: the heads' reshapes and transposes, scores, mask, softmax and context become one Attention. */
 #include "graph/match.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct heads {
@@ -125,12 +126,19 @@ static bool match_heads(const rt_graph *graph, const rt_node *root, heads *h) {
            out->dims[1] == RT_DIM_SEQ && out->dims[2] == h->count * h->dim;
 }
 
+/* Exporters spell the division by √dim in many ways, as roots of roots on both sides: what is that within rounding is
+ * exactly that, so that one model gives the same bits whatever it was exported by. */
+static float exact_scale(double scale, int64_t dim) {
+    double exact = 1 / (double)sqrtf((float)dim);
+    return (float)(fabs(scale - exact) <= 1e-6 * exact ? exact : scale);
+}
+
 static bool to_attention(rt_graph *graph, int index) {
     const rt_node root = graph->nodes[index];
     heads h = {.mask = -1, .scale = 1};
     if (root.op != RT_OP_RESHAPE || !match_heads(graph, &root, &h)) return false;
     return rt_replace_node(graph, index, index, RT_OP_ATTENTION, 4, (int[]){h.q, h.k, h.v, h.mask},
-                           &(rt_attrs){.heads = h.count, .scale = (float)h.scale, .parts = 3});
+                           &(rt_attrs){.heads = h.count, .scale = exact_scale(h.scale, h.dim), .parts = 3});
 }
 
 retort_status rt_rewrite_fuse_attention(rt_graph *graph, size_t *count, retort_error *err) {

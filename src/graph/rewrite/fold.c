@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Level 1: constants are computed and merged, and what does nothing goes. */
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 #include "graph/rewrite.h"
 
@@ -75,7 +76,7 @@ static rt_tensor tensor_of(const rt_value *value) {
     return tensor;
 }
 
-static retort_status fold_node(rt_graph *graph, const rt_node *node, retort_error *err) {
+retort_status rt_node_fold(rt_graph *graph, const rt_node *node, retort_error *err) {
     rt_tensor inputs[RT_MAX_INPUTS];
     rt_op_evaluation e = {.node = node, .mask_id = graph->mask_id};
     for (int i = 0; i < node->input_count; i++) {
@@ -104,7 +105,7 @@ retort_status rt_rewrite_fold_constants(rt_graph *graph, size_t *count, retort_e
         if (node->output_count == 1 && fold_content(graph, first)) {
             applied++;
         } else if (rt_op_info(node->op)->level == 0 && can_fold(graph, node, &left)) {
-            retort_status status = fold_node(graph, node, err);
+            retort_status status = rt_node_fold(graph, node, err);
             if (status != RETORT_OK) return status;
             applied++;
         }

@@ -2,6 +2,28 @@
  * Level 2: what heads do with rows: selection, pooling, unit length. */
 #include "graph/match.h"
 
+/* Whether the node is x[:, 0:1]. */
+static bool is_first_slice(const rt_graph *graph, const rt_node *node) {
+    if (node->op != RT_OP_SLICE || node->input_count < 4 || node->inputs[SLICE_AXES] < 0) return false;
+    bool by_one = node->input_count < 5 || node->inputs[SLICE_STEPS] < 0 ||
+                  rt_scalar_near(graph, node->inputs[SLICE_STEPS], 1);
+    double start, end, axis;
+    return by_one && rt_scalar(graph, node->inputs[SLICE_STARTS], &start) && start == 0 &&
+           rt_scalar(graph, node->inputs[SLICE_ENDS], &end) && end == 1 &&
+           rt_scalar(graph, node->inputs[SLICE_AXES], &axis) && axis == 1;
+}
+
+/* The node that takes [batch, 1, n] to [batch, n] and is the value's only reader; -1: none. */
+static int squeezed(const rt_graph *graph, int value) {
+    int reader = rt_only_reader(graph, value);
+    if (reader < 0) return -1;
+    const rt_node *node = &graph->nodes[reader];
+    const rt_value *out = &graph->values[node->outputs[0]], *in = &graph->values[value];
+    bool moves = node->op == RT_OP_SQUEEZE || node->op == RT_OP_RESHAPE;
+    return moves && out->rank == 2 && out->dims[0] == RT_DIM_BATCH && out->dims[1] == in->dims[2] ? reader
+                                                                                                  : -1;
+}
+
 /* x[:, 0] of padded rows, and the rows of mask tokens */
 static bool to_select(rt_graph *graph, int index) {
     const rt_node node = graph->nodes[index];
@@ -12,6 +34,11 @@ static bool to_select(rt_graph *graph, int index) {
     if (node.op == RT_OP_MASK_TOKEN_ROWS) {
         return rt_replace_node(graph, index, index, RT_OP_SELECT, 2, node.inputs,
                                &(rt_attrs){.select = RT_SELECT_MASK_TOKENS});
+    }
+    if (is_first_slice(graph, &node)) {
+        int last = squeezed(graph, node.outputs[0]);
+        return last >= 0 && rt_replace_node(graph, last, index, RT_OP_SELECT, 1, node.inputs,
+                                            &(rt_attrs){.select = RT_SELECT_FIRST});
     }
     double zero;
     if (node.op != RT_OP_GATHER || node.attrs.axis != 1 ||

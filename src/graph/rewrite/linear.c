@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Level 2: MatMul + Add and Gemm become Linear, which then takes a residual. */
+#include "graph/evaluate.h"
 #include "graph/infer.h"
 #include "graph/match.h"
 
@@ -25,13 +26,6 @@ static bool matmul_to_linear(rt_graph *graph, int index) {
                            NULL);
 }
 
-/* b[i, j] = a[j, i], a being [rows, columns] */
-static void transpose(float *b, const float *a, int64_t rows, int64_t columns) {
-    for (int64_t i = 0; i < columns; i++) {
-        for (int64_t j = 0; j < rows; j++) b[i * rows + j] = a[j * columns + i];
-    }
-}
-
 /* The [in, out] weight of a Gemm; -1 when it has none. */
 static int gemm_weight(rt_graph *graph, const rt_node *node) {
     int weight = node->inputs[GEMM_B];
@@ -40,7 +34,7 @@ static int gemm_weight(rt_graph *graph, const rt_node *node) {
     if (!node->attrs.trans_b) return weight;
     const float *data = w->data;
     float *transposed = rt_floats(graph, rows, columns);
-    if (transposed != NULL) transpose(transposed, data, rows, columns);
+    if (transposed != NULL) rt_transpose(transposed, data, rows, columns);
     return rt_change_constant(graph, weight, 2, (int64_t[]){columns, rows}, transposed);
 }
 

@@ -70,6 +70,7 @@ retort_status rt_rewrite_fuse_layer_norm(rt_graph *graph, size_t *count, retort_
 
 typedef struct tables {
     int ids, word, position, types, type; /* values, -1 while not found */
+    int row;                              /* added to every token: the only row of a table of types */
     int terms;
 } tables;
 
@@ -102,6 +103,13 @@ static bool is_positions(const rt_graph *graph, int value) {
 /* Sorts one term of the sum into its place. */
 static bool take_table(const rt_graph *graph, int value, tables *t) {
     const rt_node *gather = rt_made_by(graph, value, RT_OP_GATHER);
+    const rt_value *row = &graph->values[value];
+    if (rt_value_is_constant(row) && row->rank > 0 && rt_is_bias(graph, value, row->dims[row->rank - 1])) {
+        bool first = t->row < 0;
+        t->row = value;
+        t->terms++;
+        return first;
+    }
     if (gather == NULL || gather->attrs.axis != 0 || !rt_is_weight(graph, gather->inputs[GATHER_DATA]))
         return false;
     int indices = gather->inputs[GATHER_INDICES], *table = &t->position;
@@ -126,12 +134,23 @@ static bool take_sum(const rt_graph *graph, int value, int depth, tables *t) {
     return take_sum(graph, add->inputs[0], depth - 1, t) && take_sum(graph, add->inputs[1], depth - 1, t);
 }
 
+/* The table with the vector added to each of its rows. */
+static int plus_row(rt_graph *graph, int table, int row) {
+    const rt_value *t = &graph->values[table];
+    int64_t rows = t->dims[0], n = t->dims[1];
+    const float *from = t->data, *add = graph->values[row].data;
+    float *data = rt_floats(graph, rows, n);
+    for (int64_t i = 0; data != NULL && i < rows * n; i++) data[i] = from[i] + add[i % n];
+    return rt_change_constant(graph, table, 2, (int64_t[]){rows, n}, data);
+}
+
 static bool to_embed(rt_graph *graph, int index) {
     const rt_node norm = graph->nodes[index];
-    tables t = {-1, -1, -1, -1, -1, 0};
+    tables t = {-1, -1, -1, -1, -1, -1, 0};
     if (norm.op != RT_OP_LAYER_NORM || !take_sum(graph, norm.inputs[LAYER_NORM_X], 2, &t) || t.word < 0 ||
         t.position < 0)
         return false;
+    if (t.row >= 0) t.position = plus_row(graph, t.position, t.row);
     int inputs[] = {t.ids,   t.word, t.position, norm.inputs[LAYER_NORM_GAMMA], norm.inputs[LAYER_NORM_BETA],
                     t.types, t.type};
     return rt_replace_node(graph, index, index, RT_OP_EMBED, t.type >= 0 ? 7 : 5, inputs, &norm.attrs);
