@@ -7,23 +7,23 @@
 #include "cli/output.h"
 #include "retort.h"
 
-/* The texts of a data file, tokenised. Start with {0}; free also what failed. */
+/* The texts of a data file, tokenised. Start with {0}; free it even after a failure. */
 typedef struct bench_corpus {
     retort_dataset *data;
     int32_t *ids, *types, *starts; /* starts: [count + 1] */
-    int32_t *offsets;              /* [batch + 1] of the batch at hand */
+    int32_t *offsets;              /* [batch + 1] of the current batch */
     size_t count, tokens, capacity;
     size_t padding; /* of the tokens */
-    bool typed;     /* the model tells first and second texts apart */
+    bool typed;     /* the model has token types */
 } bench_corpus;
-/* Of --data; max_length as in retort_tokenize_options; `batch`: the most texts of a run. Errors
- * are printed. */
+/* Reads --data; max_length as in retort_tokenize_options; `batch`: the largest number of texts per run.
+ * Errors are printed. */
 cli_code bench_corpus_read(bench_corpus *c, const cli_args *args, const retort_model *model, bool texts_only,
                            int64_t max_length, size_t batch);
 /* Adds a text of n tokens, padded to `length`. */
 bool bench_corpus_append(bench_corpus *c, const int32_t *ids, const int32_t *types, size_t n, size_t length,
                          int32_t pad);
-/* Runs texts from…to, and all of them in batches. Errors are printed. */
+/* Run texts from…to, and all texts in batches. Errors are printed. */
 cli_code bench_corpus_run(bench_corpus *c, retort_session *session, size_t from, size_t to);
 cli_code bench_corpus_pass(bench_corpus *c, retort_session *session, size_t batch, double *ms);
 void bench_corpus_free(bench_corpus *c);

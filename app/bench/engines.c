@@ -110,11 +110,11 @@ uint64_t bench_file_bytes(const char *path) {
     char data[BENCH_PATH + 8];
     struct stat info;
     uint64_t bytes = stat(path, &info) == 0 ? (uint64_t)info.st_size : 0;
-    snprintf(data, sizeof data, "%s.data", path); /* tensors of an .onnx beyond 2 GiB */
+    snprintf(data, sizeof data, "%s.data", path); /* tensors of an .onnx over 2 GiB */
     return bytes + (stat(data, &info) == 0 ? (uint64_t)info.st_size : 0);
 }
 
-/* The model's .onnx of this form, made when it is wanted first. */
+/* Exports the model as .onnx in this form, unless that was done before. */
 static cli_code export(bench_run *c, bench_engine *it, bool fused) {
     retort_error err;
     retort_export_options options = RETORT_EXPORT_OPTIONS;
@@ -183,8 +183,7 @@ static cli_code run_once(bench_work *w, bench_engine *it, double *ms) {
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
 }
 
-/* A part of the seconds, after a warm-up: engines make themselves ready for each new shape, so that texts
- * need a whole pass, once. */
+/* Runs for `seconds` after a warm-up. Engines prepare for each new shape, so texts need one whole pass. */
 static cli_code turn(bench_work *w, bench_engine *it, double seconds) {
     double ms, start;
     int warm_up = !w->texts ? WARM_UP : it->times.count == 0 ? 1 : 0;

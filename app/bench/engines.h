@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Models in several engines, interleaved: each pair of a model and an engine takes turns on the same inputs. */
+ * Models in several engines, interleaved: each pair of a model and an engine takes turns on the same
+ * inputs. */
 #ifndef BENCH_ENGINES_H
 #define BENCH_ENGINES_H
 
@@ -30,11 +31,11 @@ typedef struct bench_engine {
     char version[32];
     double load_ms, peak_mb; /* in a process of its own */
     double difference;       /* largest difference of a result value from the model's first engine */
-    float *rows;             /* its result, for others to compare with */
+    float *rows;             /* its result, to compare others with */
     size_t row_values;
-    bench_times times; /* of the cell at hand */
+    bench_times times; /* of the current cell */
     double value, kl;  /* accuracy; NaN: not measured */
-    bool missing;      /* its provider is not there: of pipeline stages only */
+    bool missing;      /* its provider is not available; pipeline stages only */
 } bench_engine;
 
 typedef struct bench_cell {
@@ -67,21 +68,19 @@ cli_code bench_open(bench_run *c, const cli_args *args);
 void bench_close(bench_run *c);
 /* Takes ownership of a model. */
 cli_code bench_keep(bench_run *c, retort_model *model);
-/* The model's .retort file: `path` itself, or one saved in the folder when that is a checkpoint
- * or an .onnx. */
+/* The model's .retort file: `path` itself, or one saved in the folder if that is a checkpoint or an .onnx. */
 cli_code bench_file(bench_run *c, const retort_model *model, const char *path, const char *name, char *out);
 /* A new engine for a kept model whose .retort file is `path`; NULL when out of memory, which is printed. */
 bench_engine *bench_add(bench_run *c, const char *name, const char *provider, retort_model *model,
                         const char *path);
-/* Exports what the engine needs (once for each model and form), opens its session. */
+/* Exports what the engine needs (once per model and form) and opens its session. */
 cli_code bench_enter(bench_run *c, bench_engine *it, bool fused);
 /* All sessions take turns on one cell; results stay in their times until the next cell. */
 cli_code bench_measure(bench_run *c, const bench_cell *cell);
-/* "8x128" and what follows its comma; NULL when it is not that. */
+/* Parses "8x128" and returns what follows the comma; NULL if malformed. */
 const char *bench_next_cell(const char *text, bench_cell *out);
 
-/* What a turn runs: a batch of random ids, or a pass over texts. bench_work_close also frees
- * what failed. */
+/* What a turn runs: a batch of random ids, or a pass over texts. Close it even after a failure. */
 typedef struct bench_work {
     bench_random random;
     bench_corpus corpus;

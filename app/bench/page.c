@@ -19,7 +19,7 @@ static void write_entities(FILE *to, const char *text) {
     }
 }
 
-/* Escaped first: control characters have no place in HTML. */
+/* Escapes first: HTML has no control characters. */
 void page_text(FILE *to, const char *text) {
     char safe[1024];
     retort_escape(safe, sizeof safe, text, strlen(text));

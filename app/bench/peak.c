@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The machine's peaks, and how near a step comes to them. */
+ * The machine's peaks, and how close a step comes to them. */
 #include "bench/peak.h"
 
 #include <stdio.h>
@@ -85,7 +85,7 @@ static retort_rate peak_of(const retort_step_info *step, const retort_peaks *pea
     }
 }
 
-/* A step's seconds are those of all threads, one after the other. */
+/* A step's seconds add up over all threads. */
 step_share step_share_of(const retort_step_info *step, const retort_peaks *peaks, retort_memory memory) {
     step_share share = {.type = step->four_bits ? "s4" : retort_dtype_name(step->arithmetic)};
     if (step->seconds <= 0) return share;

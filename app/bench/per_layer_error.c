@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where a model goes away from its reference, step by step: ||y - y0||^2 / ||y0||^2 over all rows of the
- * data, each on its own activations, so that errors add up on the way. */
+ * Where the outputs of a model diverge from those of its reference, step by step: ||y - y0||^2 / ||y0||^2
+ * over all rows of the data. Each model computes on its own activations, so errors accumulate. */
 #include "bench/per_layer_error.h"
 #include "cli/text.h"
 
@@ -30,7 +30,7 @@ static void drop(layer_error *it) {
     it->unlike = true;
 }
 
-/* Before a new batch: the reference has taken all rows of the last one, or it computes other rows. */
+/* Before a new batch, the reference has used all rows of the last one, or it computes other rows. */
 static void next_batch(layer_errors *layers) {
     layers->answered = false;
     for (size_t i = 0; i < layers->steps; i++) {
@@ -108,12 +108,12 @@ cli_code layer_errors_pair(layer_errors *layers, const retort_session *model,
     return CLI_DONE;
 }
 
-/* Whether there is something to say on a step. */
+/* Whether a step has an error to report. */
 static bool compared(const layer_error *it) {
     return !it->unlike && it->rows > 0 && it->head == it->count;
 }
 
-/* Of a reference that is zero throughout only zero is near. */
+/* If the reference is zero throughout, only zero is close to it. */
 static double error_of(const layer_error *it) {
     return it->norm > 0 ? it->difference / it->norm : it->difference > 0 ? 1 : 0;
 }

@@ -8,14 +8,14 @@
 
 #include <jansson.h>
 
-/* How far the steps of a model are from those of the same names in a reference, in turn on the same batches.
- * Start with {0}. */
+/* The error of each step of a model relative to the step of the same name in a reference; both run the
+ * same batches in turn. Start with {0}. */
 typedef struct layer_error {
     const char *name, *op;
     size_t rows, columns;
-    double difference, norm; /* sums of squares: of what is different, of the reference */
-    bool unlike;             /* other rows or columns, or no floats, in one of the two */
-    float *queue;            /* rows of the model that the reference has not come to: floats head…count */
+    double difference, norm; /* sums of squares: of the difference, and of the reference */
+    bool unlike;             /* the shapes differ, or one of them has no floats */
+    float *queue; /* rows of the model that the reference has not reached yet: floats head…count */
     size_t head, count, capacity;
 } layer_error;
 typedef struct layer_errors {
@@ -23,12 +23,12 @@ typedef struct layer_errors {
     size_t steps;
     ptrdiff_t *of; /* [reference_steps] the item that each step of the reference is compared with, or -1 */
     size_t reference_steps;
-    bool answered; /* the reference has run the batch at hand */
+    bool answered; /* the reference has run the current batch */
 } layer_errors;
 /* Taps of the model's and of the reference's session. */
 int layer_errors_tap(void *user, const retort_tapped *tapped);
 int layer_errors_tap_reference(void *user, const retort_tapped *tapped);
-/* Pairs the steps; before anything is run. */
+/* Pairs the steps, before anything runs. */
 cli_code layer_errors_pair(layer_errors *layers, const retort_session *model,
                            const retort_session *reference);
 void layer_errors_print(const layer_errors *layers);

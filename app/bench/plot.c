@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A plot as inline SVG: time by size, from zero on both axes, so that lengths compare. */
+ * A plot as inline SVG: size by time, both axes starting at zero. */
 #include "bench/plot.h"
 #include "bench/page.h"
 
@@ -10,10 +10,10 @@ enum { WIDTH = 520, HEIGHT = 320, LEFT = 56, RIGHT = 150, TOP = 14, BOTTOM = 40,
 enum { MOST_DOTS = 64 };
 
 typedef struct axis {
-    double most, step; /* of the data; between two lines of the grid */
+    double most, step; /* of the data; distance between two grid lines */
 } axis;
 
-/* Steps of 1, 2 or 5 times a power of ten: about five of them. */
+/* About five grid lines, at multiples of 1, 2 or 5 times a power of ten. */
 static axis axis_for(double most) {
     axis a = {.most = most > 0 ? most * 1.08 : 1};
     double power = pow(10, floor(log10(a.most / 5))), times = a.most / 5 / power;
@@ -50,7 +50,7 @@ typedef struct dot {
     double x, y, label; /* label: y of its text */
 } dot;
 
-/* From the top down; texts that would touch the one above move down. */
+/* From top to bottom; a label that would touch the one above moves down. */
 static size_t place_dots(dot *dots, const bench_run *c, const bench_result *result, const axis *x,
                          const axis *y) {
     size_t count = 0;
@@ -71,7 +71,7 @@ static size_t place_dots(dot *dots, const bench_run *c, const bench_result *resu
     return count;
 }
 
-/* The file's name less its folder and ending, where there are several models. */
+/* The name of the file without folder and extension, if there are several models. */
 static void draw_label(FILE *to, const bench_run *c, const bench_engine *it) {
     const char *slash = strrchr(it->name, '/'),
                *name = slash != NULL && slash[1] != '\0' ? slash + 1 : it->name;

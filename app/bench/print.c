@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a bench_run prints: the entrants, and a table a cell; or a line of JSON for each of both. */
+ * Prints the engines, and one table per cell; or one line of JSON for each. */
 #include "bench/print.h"
 #include "cli/options.h"
 #include "cli/text.h"
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The widest of a column. */
+/* The width of a column. */
 static int width_of(const bench_run *c, bool provider) {
     int most = 8;
     for (size_t i = 0; i < c->count; i++) {

@@ -11,7 +11,7 @@
 
 extern char **environ;
 
-/* All that comes, NUL-terminated; the caller frees it. */
+/* Reads to the end, NUL-terminated; the caller frees the text. */
 static char *read_all(int fd) {
     size_t length = 0, capacity = 1 << 16;
     char *text = malloc(capacity);
@@ -45,7 +45,7 @@ char *process_output(const char *program, process_arguments *a) {
     return NULL;
 }
 
-/* The arguments of exec are not const, and not written to. */
+/* exec's arguments are not declared const, but it does not write to them. */
 void process_argument(process_arguments *a, const char *name, const char *value) {
     const char *const pair[] = {name, value};
     for (size_t i = 0; i < 2 && pair[i] != NULL && a->count + 1 < sizeof a->items / sizeof *a->items; i++) {

@@ -11,7 +11,7 @@ typedef struct process_arguments {
     size_t count;
 } process_arguments;
 void process_argument(process_arguments *a, const char *name, const char *value);
-/* Runs it; its standard output, which the caller frees, or NULL when it failed. */
+/* Runs a program and returns its standard output, which the caller frees; NULL: it failed. */
 char *process_output(const char *program, process_arguments *a);
 
 #endif

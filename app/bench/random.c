@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 static void fill_random(bench_random *out, const retort_info *info, int32_t mask, size_t n, size_t seq) {
-    enum { PLAIN = 1000 }; /* BERT's vocabularies keep special and unused pieces below */
+    enum { PLAIN = 1000 }; /* BERT's vocabularies have special and unused pieces below this */
     uint64_t state = 1;
     uint64_t low = info->vocab > 2 * PLAIN ? PLAIN : (uint64_t)info->vocab / 2;
     uint64_t range = (uint64_t)info->vocab - low;

@@ -6,7 +6,7 @@
 #include "cli/output.h"
 #include "retort.h"
 
-/* Sequences of `seq` random ids, the same at each call; for fill models with a mask. */
+/* n sequences of `seq` random ids, the same at each call; for fill models with a mask token. */
 typedef struct bench_random {
     int32_t *ids, *offsets;
     retort_batch batch;

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Colours that differ for all kinds of sight (Okabe and Ito), native's first. */
+/* Colours that the colour-blind can tell apart (Okabe and Ito), native's first. */
 static const char *const style =
     ":root{color-scheme:light "
     "dark;--ink:#1b1f24;--soft:#667;--line:#ddd;--page:#fff;--c0:#d55e00;--c1:#0072b2;"
@@ -93,7 +93,7 @@ static double fastest(const bench_run *c, const bench_result *result) {
     return best;
 }
 
-/* A column a cell: median, and p90 and p99 beside it. */
+/* One column per cell: the median with p90 and p99. */
 static void write_times(FILE *to, const bench_run *c) {
     fprintf(to, "<h2>Milliseconds: median (p90, p99)</h2><div class=\"scroll\"><table><tr><th>model</th>"
                 "<th>engine</th>");

@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-/* A table of the plan's steps, or its JSON; how near each comes to the peaks unless these are NULL. */
+/* A table of the plan's steps, or its JSON; compares each step with the peaks unless they are NULL. */
 cli_code bench_print_steps(retort_session *session, const retort_peaks *peaks);
 json_t *bench_json_steps(retort_session *session, const retort_peaks *peaks);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The first pipeline stage: the checkpoint in PyTorch. It is no provider: a Python of the user's runs it, in a
- * process of its own and not in turns with the others. */
+ * The first pipeline stage: the checkpoint in PyTorch. This is not a provider: the user's Python runs it in a
+ * separate process, without turns. */
 #include "bench/torch.h"
 #include "bench/process.h"
 #include "cli/file.h"
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Pads the batches as the other engines get them, and times passes over all of them. */
+/* Pads the same batches as the other engines get, and times passes over all of them. */
 static const char script[] =
     "import json, sys, time\n"
     "checkpoint, batches, threads, seconds = sys.argv[1:]\n"

@@ -6,7 +6,7 @@
 #include "bench/engines.h"
 #include "cli/output.h"
 
-/* PyTorch's figures, by --python. */
+/* Measures PyTorch with --python. */
 cli_code bench_torch(bench_run *c, bench_engine *it, const bench_cell *cell, const char *checkpoint);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Completion scripts for bash, zsh and fish, from the table. */
+ * Completion scripts for bash, zsh and fish, from the rows of the verbs. */
 #include "cli/completions.h"
 
 #include <stdio.h>
@@ -52,7 +52,7 @@ static void print_bash(const cli_verbs *verbs) {
           stdout);
 }
 
-/* Text within single quotes of a shell; zsh also reads [ ] and : in its specifications. */
+/* Text inside single quotes of a shell; in its specifications, zsh also interprets [ ] and :. */
 static void print_quoted(const char *text, const char *special) {
     for (; *text != '\0'; text++) {
         if (*text == '\'') {
@@ -129,7 +129,7 @@ static void print_fish(const cli_verbs *verbs) {
     }
 }
 
-/* One row a shell. */
+/* One row per shell. */
 static const struct {
     const char *name;
     void (*print)(const cli_verbs *verbs);

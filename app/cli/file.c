@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Files that commands write beside models: plots, pages, logits, and what is there for a while only. */
+ * Files that verbs write beside models: plots, pages, logits, and temporary ones. */
 #include "cli/file.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ cli_code cli_close(FILE *file, const char *path, cli_code code) {
     if (file == NULL) return code;
     bool regular = fstat(fileno(file), &info) == 0 && S_ISREG(info.st_mode);
     bool failed = ferror(file) != 0;
-    failed = fclose(file) != 0 || failed; /* errno: of this, or of the write before it */
+    failed = fclose(file) != 0 || failed; /* errno is that of fclose, or of the write before it */
     if (failed && code == CLI_DONE) cli_error("%s: cannot write: %s", path, strerror(errno));
     if (failed && regular) remove(path);
     return code == CLI_DONE && failed ? CLI_FAILED : code;

@@ -7,12 +7,13 @@
 
 #include <stdio.h>
 
-/* A file to write to, NULL with the error printed; as with models, a link to no file is refused. */
+/* Opens a file for writing; NULL if that failed, with the error printed. As with models, a dangling link
+ * is refused. */
 FILE *cli_create(const char *path);
-/* Closes what cli_create has opened (NULL: nothing); what could not be written whole is removed. */
+/* Closes a file from cli_create, which may be NULL; removes it if not all of it could be written. */
 cli_code cli_close(FILE *file, const char *path, cli_code code);
-/* From now on SIGINT, SIGTERM and SIGHUP remove this file or folder (which is empty once those registered
- * after it are gone) before they end the process. */
+/* From now on, SIGINT, SIGTERM and SIGHUP remove this file before they end the process; or this folder,
+ * which must be empty once the paths registered after it are gone. */
 void cli_remove_at_signal(const char *path);
 
 #endif

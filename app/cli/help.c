@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Help on the terminal, and the manual page, both from the table. */
+ * Help on the terminal, and the manual page. */
 #include "cli/help.h"
 #include "cli/shipped.h"
 #include "retort.h"
@@ -23,7 +23,7 @@ static void option_left(char *out, size_t size, const cli_option *option) {
     snprintf(out, size, "%s--%s%s%s", letter, option->name, *option->value != '\0' ? " " : "", option->value);
 }
 
-/* Words of `text` from column `indent` on, wrapped at 96. */
+/* Prints `text` from column `indent` on, wrapped at column 96. */
 static void print_wrapped(FILE *to, const char *text, size_t indent) {
     size_t column = indent;
     while (*text != '\0') {
@@ -98,7 +98,7 @@ void cli_print_overview(const cli_verbs *verbs, FILE *to) {
     fputs("\n", to);
 }
 
-/* Text for troff: a dash is a minus, nothing starts a request. */
+/* Text for troff: dashes become minus signs, and no line starts a request. */
 static void print_roff(const char *text) {
     if (*text == '.' || *text == '\'') fputs("\\&", stdout);
     for (; *text != '\0'; text++) {
@@ -185,7 +185,7 @@ static json_t *verb_json(const cli_verb *verb) {
                      verb->summary, "options", options);
 }
 
-/* The one verb, or with NULL all that are not hidden. */
+/* One verb, or with NULL all that are not hidden. */
 static cli_code print_json(const cli_verbs *verbs, const cli_verb *verb) {
     for (size_t i = 0; i < verbs->count; i++) {
         const cli_verb *row = &verbs->rows[i];

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-/* The verbs, a line each. */
+/* The verbs, one per line. */
 void cli_print_overview(const cli_verbs *verbs, FILE *to);
 void cli_print_help(const cli_verb *verb, FILE *to);
 cli_code cmd_help(const cli_args *args);

@@ -13,7 +13,7 @@
 
 enum { READ_BYTES = 1 << 16, LONGEST_LINE = 64 << 20 };
 
-/* A word that names a file is seldom meant as a text. */
+/* A word that names a file is rarely meant as a text. */
 static void ask_about_files(const cli_input *input, const cli_args *args) {
     struct stat info;
     for (size_t i = 0; i < input->word_count && cli_takes(args->verb, CLI_DATA); i++) {
@@ -89,7 +89,7 @@ static cli_code read_more(cli_input *input) {
     return CLI_DONE;
 }
 
-/* Cuts the next line off; the last one may lack its line feed. */
+/* Takes the next line; the last one may lack its line feed. */
 static retort_text take_line(cli_input *input) {
     retort_text line = {.text = input->buffer + input->start, .length = input->length - input->start};
     const char *end = memchr(line.text, '\n', line.length);

@@ -7,7 +7,7 @@
 #include "cli/output.h"
 #include "retort.h"
 
-/* Texts of the command line from word `first` on, or, without any, lines of stdin. */
+/* Texts from the command line, or lines of stdin if it has none. */
 typedef struct cli_input {
     char **words;
     size_t word_count, next;
@@ -17,16 +17,16 @@ typedef struct cli_input {
     size_t taken;                   /* lines or words so far */
     bool end;
     retort_dataset *data; /* NULL without --data */
-    bool told;            /* that a tab makes a pair */
+    bool told;            /* the warning about a tab was printed */
 } cli_input;
-/* Or the texts of --data, if that is given. Errors are printed. */
+/* Texts are the words from `first` on, or those of --data if it is given. Errors are printed. */
 cli_code cli_input_open(cli_input *input, const cli_args *args, int first, const retort_model *model);
-/* Up to `most` lines, valid until the next call; waits for one, takes more only as they are ready. *n is 0 at
- * the end. */
+/* Up to `most` lines, valid until the next call. Waits for the first line, and takes more only if they are
+ * ready. *n is 0 at the end. */
 cli_code cli_input_take(cli_input *input, retort_text *lines, size_t most, size_t *n);
 void cli_input_close(cli_input *input);
-/* Splits text `number` (from 1) at its first tab into a text and its pair, where there is one; `expected`:
- * the task is one of pairs, else --pairs asks for it, or it is said. Errors are printed. */
+/* Splits text `number` (from 1) at its first tab, if any, into the two texts of a pair. Unless the task
+ * expects pairs (`expected`) or --pairs is given, this prints a warning once. Errors are printed. */
 cli_code cli_split_pair(cli_input *input, const cli_args *args, retort_text *text, size_t number,
                         bool expected);
 

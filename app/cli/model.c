@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Opening what the commands work on. */
+ * Opens what the verbs work on. */
 #include "cli/model.h"
 #include "cli/progress.h"
 #include "cli/shipped.h"
@@ -50,7 +50,7 @@ static cli_code import_model(retort_model **out, const cli_args *args, const cha
     retort_status status = retort_model_import(out, path, &options, &err);
     cli_progress_end();
     cli_names_free(&names);
-    /* An argument that is refused is an option's, not the checkpoint's. */
+    /* A refused argument comes from an option, not from the checkpoint. */
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, status != RETORT_ARGUMENT);
 }
 
@@ -60,7 +60,7 @@ static retort_status load(retort_model **out, const cli_args *args, const char *
     return retort_model_load_with(out, path, &options, err);
 }
 
-/* What is settled when a checkpoint is imported. */
+/* Options that only apply when a checkpoint is imported. */
 static const cli_option_id of_imports[] = {CLI_TASK, CLI_TOKENIZER, CLI_DTYPE};
 
 static cli_code open_path(retort_model **out, const cli_args *args, const char *path, int level) {
@@ -82,7 +82,7 @@ cli_code cli_open_model(retort_model **out, const cli_args *args, const char *pa
     return code;
 }
 
-/* Nothing undoes a rewrite: what is there to do in place of that. */
+/* Rewrites cannot be undone: says what to do instead. */
 static cli_code refuse_level(const cli_args *args, int has, int wanted) {
     static const cli_option_id outputs[] = {CLI_OUTPUT, CLI_SVG, CLI_GRAPH};
     char option[64] = "";

@@ -10,27 +10,27 @@
 extern const char *const cli_task_names[];
 /* Writes the model to --output; *bytes is the file's size. Errors are printed. */
 cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_t *bytes);
-/* The same as ONNX, as --for, --standard and --external-over say. */
+/* Writes the model to --output as ONNX, as --for, --standard and --external-over say. Errors are printed. */
 cli_code cli_export_model(const retort_model *model, const cli_args *args, retort_export_info *done);
 /* Whether a name ends in ".onnx". */
 bool cli_is_graph(const char *path);
-/* A .retort file, or a checkpoint folder, which is imported up to `level`; `path` may be a name, as above.
- * Errors are printed. */
+/* Opens a .retort file, or imports a checkpoint folder up to `level`; `path` may be a name
+ * (cli_find_model). Errors are printed. */
 cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level);
 /* Refuses a --level below the model's. Errors are printed. */
 cli_code cli_check_level(const retort_model *model, const cli_args *args);
-/* The same, and rewrites a model of a lower level up to --level, where that was given. */
+/* The same; then rewrites the model up to --level, if that was given. */
 cli_code cli_reach_level(retort_model **model, const cli_args *args);
 cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile);
-/* The same for the text of --query, with its prompt. */
+/* A session for the text of --query, with its prompt. */
 cli_code cli_open_query(retort_session **out, const cli_args *args, retort_model *model);
-/* In our own engine, whatever --provider says: a reference. */
+/* A session in retort's own engine, whatever --provider says: a reference. */
 cli_code cli_open_native(retort_session **out, const cli_args *args, retort_model *model);
 cli_code cli_open_tapped(retort_session **out, const cli_args *args, retort_model *model, retort_tap_fn tap,
                          void *user);
 
-/* The file of --data ("-": standard input) with the columns that are named; texts_only: labels are not read.
- * model may be NULL. Errors are printed. */
+/* Opens the file of --data ("-": standard input) with the columns that the options name; texts_only: does
+ * not read labels. `model` may be NULL. Errors are printed. */
 cli_code cli_open_data(retort_dataset **out, const cli_args *args, const retort_model *model,
                        bool texts_only);
 

@@ -30,7 +30,7 @@ bool cli_takes(const cli_verb *verb, int id) {
     return false;
 }
 
-/* Letters to insert, drop or replace to make one word of the other (Levenshtein); words up to 63 letters. */
+/* Levenshtein distance of two words of up to 63 letters. */
 static size_t distance(const char *a, const char *b) {
     size_t row[64], m = strlen(a), n = strlen(b);
     if (m >= 64 || n >= 64) return SIZE_MAX;
@@ -112,7 +112,7 @@ static bool is_choice(const char *choices, const char *value) {
     return false;
 }
 
-/* A whole number of bytes above 0, or of KiB, MiB or GiB where K, M or G follows it. */
+/* A positive number of bytes, or of KiB, MiB or GiB if K, M or G follows. */
 static bool read_size(const char *value, uint64_t *bytes) {
     static const char units[] = "KMG";
     char *end = NULL;
@@ -163,7 +163,7 @@ static cli_code set_option(cli_args *args, int id, const char *value) {
     return usage_error(args->verb);
 }
 
-/* The option at argv[*at], which starts with a dash; moves *at to the last argument that it took. */
+/* Reads the option at argv[*at], which starts with a dash; moves *at to the last argument that it used. */
 static cli_code read_option(cli_args *args, int argc, char **argv, int *at) {
     const char *word = argv[*at], *value = NULL;
     bool is_long = word[1] == '-';
@@ -194,7 +194,7 @@ static cli_code read_option(cli_args *args, int argc, char **argv, int *at) {
     return set_option(args, id, value);
 }
 
-/* Options that mean nothing by themselves, or nothing beside another one. */
+/* Options that have no effect without another one, or together with it. */
 typedef enum rule_kind { NEEDS, NOT_WITH } rule_kind;
 static const struct {
     const char *verb;

@@ -225,7 +225,7 @@ typedef struct cli_verb {
     const char *usage;    /* "MODEL [TEXT…]" */
     const char *summary;  /* one line */
     int least, most;      /* words; most < 0: any number */
-    int required;         /* an option that must be given, or CLI_NO_OPTION */
+    int required;         /* a required option, or CLI_NO_OPTION */
     const int *options;   /* ids, ended by -1; every verb also takes --json and --help */
     const char *details;  /* paragraphs for --help and the man page, or NULL */
     const char *examples; /* lines */
@@ -248,22 +248,22 @@ struct cli_args {
     char **words;
     int word_count;
 };
-/* Reads the arguments after the verb; words are gathered at the front of argv. Errors are printed. */
+/* Parses the arguments after the verb; moves words to the front of argv. Errors are printed. */
 cli_code cli_parse(cli_args *out, const cli_verbs *verbs, const cli_verb *verb, int argc, char **argv);
 bool cli_has(const cli_args *args, cli_option_id id); /* it was given */
 const char *cli_text(const cli_args *args, cli_option_id id);
 long cli_int(const cli_args *args, cli_option_id id, long otherwise);
 double cli_real(const cli_args *args, cli_option_id id);
-uint64_t cli_size(const cli_args *args, cli_option_id id); /* bytes; 0 when it was not given */
-/* The names between the commas of an option's value; none when it was not given. */
+uint64_t cli_size(const cli_args *args, cli_option_id id); /* bytes; 0: not given */
+/* The comma-separated names in an option's value; none if it was not given. */
 typedef struct cli_names {
     const char **items;
     size_t count;
-    char *text; /* that the items point into */
+    char *text; /* what the items point into */
 } cli_names;
 cli_code cli_split_names(cli_names *out, const cli_args *args, cli_option_id id);
 void cli_names_free(cli_names *names);
-/* " (did you mean 'import'?)" or "" for a misspelt word. */
+/* " (did you mean 'import'?)" for a misspelt word, or "". */
 typedef const char *(*cli_name_fn)(const void *user, size_t index); /* NULL beyond the last */
 const char *cli_suggest(char *out, size_t size, const char *word, cli_name_fn names, const void *user);
 

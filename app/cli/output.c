@@ -66,7 +66,7 @@ cli_code cli_print_json(json_t *json) {
     char *text = json != NULL ? json_dumps(json, JSON_REAL_PRECISION(9)) : NULL;
     json_decref(json);
     if (text == NULL) return cli_no_memory();
-    cli_put_line(stdout, text); /* what is escaped stands in strings, where JSON writes it the same */
+    cli_put_line(stdout, text); /* escapes only occur in strings, and JSON writes them the same way */
     free(text);
     return CLI_DONE;
 }
@@ -94,7 +94,7 @@ json_t *cli_json_real(double value) {
 cli_code cli_flush(void) {
     static bool told; /* the stream stays failed */
     bool failed = ferror(stdout) != 0;
-    errno = 0; /* of a failure before this it is not known any more */
+    errno = 0; /* that of an earlier failure is lost */
     failed = fflush(stdout) != 0 || failed;
     if (!failed) return CLI_DONE;
     if (!told && errno != EPIPE)

@@ -22,7 +22,7 @@ typedef enum cli_code {
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Prints the error; the exit code for it. `reading`: a model or data was being read. */
+/* Prints the error and returns its exit code. `reading`: while reading a model or data. */
 cli_code cli_fail(const retort_error *err, bool reading);
 static inline cli_code cli_no_memory(void) {
     cli_error("out of memory");
@@ -30,17 +30,17 @@ static inline cli_code cli_no_memory(void) {
 }
 /* Whether colours may be used on this stream. */
 bool cli_colours(FILE *stream);
-/* One line of JSON on stdout; takes the reference; NULL stands for a failed allocation. */
+/* Prints one line of JSON to stdout and takes the reference; NULL stands for a failed allocation. */
 cli_code cli_print_json(json_t *json);
-/* A JSON text, malformed UTF-8 replaced by U+FFFD. */
+/* A JSON string, with malformed UTF-8 replaced by U+FFFD. */
 json_t *cli_json_text(const char *text, size_t length);
 /* NaN becomes null. */
 json_t *cli_json_real(double value);
-/* Flushes stdout; CLI_FAILED when something could not be written. */
+/* Flushes stdout; CLI_FAILED if something could not be written. */
 cli_code cli_flush(void);
 /* "12.3 MB" */
 const char *cli_bytes(char *out, size_t size, uint64_t bytes);
-/* A retort_warning_fn: the text on stderr. */
+/* A retort_warning_fn: prints the text to stderr. */
 void cli_warning(void *user, const char *text);
 
 #endif

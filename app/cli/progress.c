@@ -19,11 +19,11 @@ static void interrupt(int number) {
 
 void cli_catch_interrupt(void) {
     struct sigaction action = {.sa_handler = interrupt,
-                               .sa_flags = (int)SA_RESETHAND}; /* the second one ends it */
+                               .sa_flags = (int)SA_RESETHAND}; /* the second SIGINT ends the process */
     sigaction(SIGINT, &action, NULL);
 }
 
-/* How long the rest takes, from when that can be told. */
+/* The remaining time, once there is a basis for an estimate. */
 static void put_left(double left, double spent) {
     enum { PATIENCE = 2, MINUTE = 60 };
     if (spent < PATIENCE) return;
@@ -40,7 +40,7 @@ int cli_progress(void *user, const char *what, size_t done, size_t total) {
     if (interrupted) return 1;
     double now = cli_now();
     if (done == 0 || start == 0) start = now;
-    bool due = now - last >= 0.05; /* 20 times a second is as smooth as an eye needs */
+    bool due = now - last >= 0.05; /* 20 updates per second look smooth */
     if (!due || total == 0 || !isatty(STDERR_FILENO)) return 0;
     char bar[31];
     size_t filled = done < total ? done * 30 / total : 30;

@@ -5,9 +5,9 @@
 
 #include <stddef.h>
 
-/* From now on SIGINT makes cli_progress cancel what it is called from. */
+/* From now on, SIGINT makes cli_progress cancel its caller. */
 void cli_catch_interrupt(void);
-/* A retort_progress_fn: a bar on stderr when that is a terminal. cli_progress_end removes it. */
+/* A retort_progress_fn: draws a bar on stderr if that is a terminal. cli_progress_end removes it. */
 int cli_progress(void *user, const char *what, size_t done, size_t total);
 void cli_progress_end(void);
 

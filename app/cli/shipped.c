@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Models that come with retort, by their names. */
+ * Models that come with retort, by name. */
 #include "cli/shipped.h"
 #include "retort.h"
 
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Beside the program's folder: where it was built, and under a prefix, also one that was moved. */
+/* Relative to the parent of the program's folder: in a build, and under a prefix, even one that was moved. */
 static const char *const beside[] = {"models", "share/retort/models"};
 enum { BESIDE = sizeof beside / sizeof *beside };
 
@@ -31,7 +31,7 @@ static void try_folder(search *s, const char *folder, size_t length) {
     s->found = NULL;
 }
 
-/* Folders with colons between them. */
+/* Folders, separated by colons. */
 static void try_folders(search *s, const char *list) {
     for (const char *at = list; at != NULL && *at != '\0';) {
         size_t length = strcspn(at, ":");
@@ -54,12 +54,12 @@ static void try_beside(search *s) {
     }
 }
 
-/* Whether it may be the name of a model that comes with retort: no path, and no file's ending. */
+/* Whether the word may name a model that comes with retort: it is no path and has no file extension. */
 static bool is_name(const char *word) {
     return *word != '\0' && strlen(word) < 64 && strpbrk(word, "/. \t\n") == NULL;
 }
 
-/* OWNER/NAME, as models are called on Hugging Face's hub, where there is no folder OWNER. */
+/* OWNER/NAME, the form of model names on Hugging Face's hub, unless there is a folder OWNER. */
 static bool is_of_hub(const char *word) {
     char owner[128];
     const char *slash = strchr(word, '/'), *ending = strrchr(word, '.');

@@ -5,11 +5,11 @@
 
 #include "cli/output.h"
 
-/* The model that comes with retort, which `run` takes when none is named. */
+/* The model that `run` uses if none is named; it comes with retort. */
 #define CLI_DEFAULT_MODEL "sentiment"
-/* The path of a model: the word itself, or, where it is a bare name and no file, that of NAME.retort in the
- * folders of the environment variable RETORT_MODELS (colons between them), or where retort keeps its own.
- * *out: the caller frees it. Errors are printed, with the folders that were searched. */
+/* The path of a model: the word itself; or, if it is a bare name and not a file, that of NAME.retort in
+ * the folders of the environment variable RETORT_MODELS (separated by colons) or where retort keeps its
+ * own models. The caller frees *out. Errors are printed, with the folders that were searched. */
 cli_code cli_find_model(char **out, const char *word);
 
 #endif

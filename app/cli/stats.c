@@ -43,7 +43,7 @@ void cli_sort(double *values, size_t n) {
     qsort(values, n, sizeof *values, compare);
 }
 
-/* Linear between the two nearest ranks, as NumPy does. */
+/* Interpolates linearly between the two nearest ranks, as NumPy does. */
 double cli_percentile(const double *sorted, size_t n, double p) {
     double at = p / 100 * (double)(n - 1);
     size_t low = (size_t)at, high = low + 1 < n ? low + 1 : low;

@@ -7,8 +7,8 @@
 
 double cli_now(void); /* seconds */
 double cli_rss_mb(void);
-double cli_peak_mb(void); /* the most that was resident so far */
-/* Sorts the values. */
+double cli_peak_mb(void); /* peak resident size so far */
+/* In ascending order. */
 void cli_sort(double *values, size_t n);
 double cli_percentile(const double *sorted, size_t n, double p);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Text that comes from files and from people, as it is printed: escaped, and in columns of a table. */
+ * Untrusted text, as it is printed: escaped, and in columns of a table. */
 #include "cli/text.h"
 #include "retort.h"
 
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <wchar.h>
 
-static locale_t locale; /* made when a text needs it first */
+static locale_t locale; /* created when a text first needs it */
 
 static void free_locale(void) {
     freelocale(locale);
@@ -19,8 +19,8 @@ static bool is_ascii(const char *text) {
     return *text == '\0';
 }
 
-/* Columns that well-formed text takes on a terminal: two for Hangul, Han and the like, none for marks that
- * stand over a letter. One a character where the C library has no locale to know it by. */
+/* Columns of well-formed text on a terminal: two for wide characters such as Hangul and Han, none for
+ * combining marks. One per character if the C library has no UTF-8 locale. */
 static int columns_of(const char *text) {
     if (is_ascii(text)) return (int)strlen(text);
     if (locale == (locale_t)0) {
@@ -42,7 +42,7 @@ static int columns_of(const char *text) {
     return columns;
 }
 
-/* Bytes of the next piece of a text, which ends between two characters. */
+/* Bytes of the next part of a text, which ends between two characters. */
 static size_t piece_of(const char *text, size_t length) {
     enum { MOST = 64 };
     if (length <= MOST) return length;
@@ -51,7 +51,7 @@ static size_t piece_of(const char *text, size_t length) {
     return n;
 }
 
-/* Prints unless `to` is NULL; the columns. */
+/* Prints the text unless `to` is NULL; returns its columns. */
 static int put(FILE *to, const char *text, size_t length) {
     char safe[8 * 64 + 1];
     int columns = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bench: latency and throughput of random batches, or of a file's texts. */
+ * bench: latency and throughput of random batches, or of the texts of a file. */
 #include "cmd/bench.h"
 #include "bench/corpus.h"
 #include "bench/engines.h"
@@ -24,7 +24,7 @@ typedef struct bench {
     retort_session *session;
     retort_session_info engine;
     bool profile;              /* print the steps */
-    const retort_peaks *peaks; /* and how near each comes to these, or NULL */
+    const retort_peaks *peaks; /* peaks to compare the steps with, or NULL */
     double load_ms, seconds;
     long positions;
     double *times; /* ms of each run */
@@ -69,7 +69,7 @@ static cli_code measure_cell(bench *b, const retort_batch *batch) {
     return CLI_DONE;
 }
 
-/* What every line of JSON starts with. */
+/* The members that every line of JSON starts with. */
 static json_t *line_json(const bench *b, long batch) {
     return json_pack("{s:s, s:o, s:s, s:i, s:I}", "provider", b->engine.provider, "model",
                      cli_json_text(b->path, strlen(b->path)), "isa", b->engine.isa, "threads",
@@ -122,7 +122,7 @@ static cli_code check_grid(const char *grid) {
     return CLI_DONE;
 }
 
-/* The rows of --grid; those of the default that are longer than the model's positions are left out. */
+/* The rows of --grid; skips rows of the default grid that are longer than the model's positions. */
 static cli_code run_grid(bench *b) {
     const char *grid = cli_text(b->args, CLI_GRID);
     cli_code code = CLI_DONE;
@@ -170,7 +170,7 @@ static int32_t padding_id(const bench *b) {
     return -1;
 }
 
-/* Pads each text with [PAD], as if that were text, to the longest of its batch. */
+/* Pads each text to the longest of its batch with [PAD], as if that were text. */
 static cli_code corpus_pad(bench_corpus *c, const bench *b, size_t batch) {
     bench_corpus padded = {.starts = calloc(c->count + 1, sizeof *padded.starts), .typed = c->typed};
     int32_t pad = padding_id(b);

@@ -45,7 +45,7 @@ static cli_code enter_model(bench_run *c, const char *path, const cli_names *pro
     return code;
 }
 
-/* Random ids and texts of one model must do for all. */
+/* The random ids and texts of the first model must suit all of them. */
 static cli_code check_alike(const bench_run *c) {
     retort_info first = {.size = sizeof first}, other = {.size = sizeof other};
     retort_model_info(c->models[0], &first);
@@ -61,7 +61,7 @@ static cli_code check_alike(const bench_run *c) {
     return CLI_DONE;
 }
 
-/* Cell `index` of those that the options ask for; false beyond the last. */
+/* Cell `index` of those that the options request; false beyond the last. */
 static bool cell_at(const bench_run *c, size_t index, bench_cell *cell) {
     const cli_args *args = c->args;
     retort_info info = {.size = sizeof info};
@@ -83,7 +83,7 @@ static bool cell_at(const bench_run *c, size_t index, bench_cell *cell) {
     return false;
 }
 
-/* The one of most tokens, on which memory is measured. */
+/* The cell with the most tokens, for measuring memory. */
 static bench_cell largest_cell(const bench_run *c) {
     bench_cell cell, most = {0};
     for (size_t i = 0; cell_at(c, i, &cell); i++) {

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The checkpoint in the forms that stages start from. */
+/* The forms of the checkpoint that stages start from. */
 typedef enum form { PLAIN, FLOAT, INT8, INT4, FORMS } form;
 static const char *const form_names[] = {"plain", "float", "int8", "int4"};
 
@@ -104,7 +104,7 @@ static cli_code enter(stages_run *r, const stage *s) {
     return s->form == FLOAT && strcmp(s->provider, "native") == 0 ? CLI_FAILED : CLI_DONE;
 }
 
-/* The metric of every stage, and how far its logits are from retort's in float. */
+/* The metric of every stage, and the divergence of its logits from those of retort in float. */
 static cli_code evaluate(stages_run *r) {
     retort_error err;
     retort_dataset *data = NULL;
@@ -131,7 +131,7 @@ static cli_code evaluate(stages_run *r) {
 
 /* ---- What is printed ---- */
 
-/* How many times as fast as the stage before, or the nearest one before that which is there; NaN: none. */
+/* The speedup over the stage before it, or the nearest earlier one that was not skipped; NaN: none. */
 static double gain_of(const bench_run *c, size_t index, int *before) {
     *before = stages[index].before;
     while (*before >= 0 && c->items[*before].missing) *before = stages[*before].before;

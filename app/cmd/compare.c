@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * compare: several models on the same data, the first of which is the reference. */
+ * compare: several models on the same data; the first is the reference. */
 #include "cmd/compare.h"
 #include "bench/corpus.h"
 #include "cli/model.h"
@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One model at work. */
+/* One model and its figures. */
 typedef struct entry {
     const char *path;
     retort_model *model;
@@ -45,7 +45,7 @@ static cli_code entry_open(entry *it, const cli_args *args, const char *path) {
     return code;
 }
 
-/* The data are read with the first model's labels: another's must mean the same. */
+/* The data is read with the labels of the first model: those of the others must be the same. */
 static cli_code check_alike(const entry *first, const entry *it) {
     if (first->info.task != it->info.task) {
         cli_error("%s: its task is %s, but that of %s is %s", it->path, cli_task_names[it->info.task],
@@ -82,7 +82,7 @@ static cli_code evaluate(comparison *c, entry *it) {
     return cli_fail(&named, true);
 }
 
-/* The evaluation has warmed everything up. */
+/* The evaluation served as a warm-up. */
 static cli_code measure(comparison *c, entry *it) {
     enum { PASSES = 5, SECONDS = 3 };
     double times[PASSES], start = cli_now();
@@ -96,7 +96,7 @@ static cli_code measure(comparison *c, entry *it) {
     return code;
 }
 
-/* A number, or a dash where there is none. */
+/* A number, or a dash if there is none. */
 static void print_cell(int width, const char *format, double value) {
     char text[48] = "-";
     if (isfinite(value)) snprintf(text, sizeof text, format, value);

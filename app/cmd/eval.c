@@ -51,7 +51,7 @@ static cli_code print_result(const cli_args *args, const retort_model *model,
     return cli_print_json(json);
 }
 
-/* A perplexity is better when it is lower: its floor is a ceiling. */
+/* A lower perplexity is better: its floor is a ceiling. */
 static cli_code check_floor(const cli_args *args, const retort_eval_result *result) {
     double floor_value = cli_real(args, CLI_FLOOR);
     bool ceiling = strcmp(result->metric, "pseudo_perplexity") == 0;
@@ -113,7 +113,7 @@ static cli_code evaluate(evaluation *e, const cli_args *args, retort_eval_result
     options.logits = e->logits != NULL ? write_logits : NULL;
     options.logits_user = e->logits;
     options.progress = cli_progress;
-    /* The rows of all steps of a batch are kept: 0.4 MB a token for 12 layers of hidden 768. */
+    /* The rows of all steps of a batch are kept: 0.4 MB per token for 12 layers with a hidden size of 768. */
     if (e->per_layer) options.batch_tokens = 256;
     retort_status status = retort_eval(e->session, e->data, &options, result, &err);
     cli_progress_end();

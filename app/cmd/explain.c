@@ -19,7 +19,7 @@ static int write_text(void *user, const char *text, size_t length) {
     return fwrite(text, 1, length, user) != length;
 }
 
-/* Lines, whose names may hold anything. */
+/* Lines; the names in them may contain anything. */
 static int print_text(void *user, const char *text, size_t length) {
     for (size_t n; length > 0; text += n, length -= n) {
         const char *end = memchr(text, '\n', length);
@@ -32,7 +32,7 @@ static int print_text(void *user, const char *text, size_t length) {
 
 static cli_code print_graph(const cli_args *args, const retort_model *model) {
     if (!cli_has(args, CLI_JSON)) {
-        retort_model_print(model, print_text, stdout); /* a failed write is found when stdout is flushed */
+        retort_model_print(model, print_text, stdout); /* flushing stdout finds a failed write */
         return CLI_DONE;
     }
     char *text = NULL;
@@ -60,7 +60,7 @@ static void subtitle_of(char *out, size_t size, const retort_model *model) {
              cli_bytes(bytes, sizeof bytes, all));
 }
 
-/* The last part of a path, less slashes at its end. */
+/* The last part of a path, without trailing slashes. */
 static void title_of(char *out, size_t size, const char *path) {
     size_t end = strlen(path);
     while (end > 1 && path[end - 1] == '/') end--;
@@ -76,7 +76,7 @@ static cli_code save_text(const char *path, const char *text, size_t length) {
     return cli_close(to, path, CLI_DONE);
 }
 
-/* The picture is whole before the file is made. */
+/* The picture is complete before the file is created. */
 static cli_code draw_graph(const cli_args *args, const retort_model *model) {
     char title[128], subtitle[256], *text = NULL;
     size_t length = 0;
@@ -101,7 +101,7 @@ static cli_code draw_graph(const cli_args *args, const retort_model *model) {
     return code;
 }
 
-/* A few runs after one to warm up, which the averages include only as one among many. */
+/* A few runs after a warm-up run, which is one of many in the averages. */
 static cli_code measure(retort_session *session, const retort_batch *batch) {
     enum { LEAST_RUNS = 20 };
     retort_matrix rows;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * import and optimize: what makes a model file. */
+ * import and optimize: checkpoints and graphs to models. */
 #include "cmd/import.h"
 #include "cli/model.h"
 #include "cli/stats.h"
@@ -53,7 +53,7 @@ cli_code cmd_import(const cli_args *args) {
     return code;
 }
 
-/* Rewrites as they are reported: lines, or arrays for one JSON object. */
+/* What the rewrites report: lines, or arrays of one JSON object. */
 typedef struct report {
     bool json;
     json_t *levels, *rewrites;
@@ -87,7 +87,7 @@ static cli_code check_output(const cli_args *args) {
     return CLI_USAGE;
 }
 
-/* The model as what its name says: .onnx, or a file of ours, which has no ONNX nodes. */
+/* Saves the model in the format of its name: .onnx, or .retort, which has no ONNX nodes. */
 static cli_code save(const cli_args *args, const retort_model *model, retort_export_info *done) {
     *done = (retort_export_info){0};
     if (cli_is_graph(cli_text(args, CLI_OUTPUT))) return cli_export_model(model, args, done);

@@ -44,14 +44,14 @@ static uint64_t bytes_of(const retort_model *model, retort_dtype dtype) {
     return bytes;
 }
 
-/* What a part of the weights takes. */
+/* The size of a part of the weights. */
 typedef struct part {
     const char *name;
     uint64_t parameters, bytes;
 } part;
 enum { PARTS = 3 };
 
-/* Parts that have tensors, in the order of `names`; how many. */
+/* Collects the parts that have tensors, in the order of `names`; returns their number. */
 static size_t find_parts(const retort_model *model, part parts[PARTS]) {
     static const char *const names[PARTS] = {"embeddings", "matrices", "vectors"};
     retort_tensor_info tensor;
@@ -68,7 +68,7 @@ static size_t find_parts(const retort_model *model, part parts[PARTS]) {
     return count;
 }
 
-/* Bits that a parameter takes, scales and padding included. */
+/* Bits per parameter, scales and padding included. */
 static double bits_of(const part *p) {
     return p->parameters > 0 ? 8.0 * (double)p->bytes / (double)p->parameters : 0;
 }
@@ -226,7 +226,7 @@ cli_code cmd_info(const cli_args *args) {
 
 /* ---- doctor ---- */
 
-/* Every provider; those that are not there with the reason. */
+/* Every provider; with the reason if it is not available. */
 static json_t *engines_json(json_t *names) {
     json_t *engines = json_array();
     retort_provider_info info = {.size = sizeof info};

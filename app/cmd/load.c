@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * load: how a server behaves at given rates of requests. */
+ * load: how a server behaves at given request rates. */
 #include "cmd/load.h"
 #include "load/form.h"
 #include "load/plan.h"
@@ -20,7 +20,7 @@ enum { MOST_RATES = 64, MOST_SECONDS = 600 };
 
 static volatile sig_atomic_t interrupted;
 
-/* The first Ctrl-C ends the run early; a second one the program. */
+/* The first Ctrl-C ends the run early, the second one ends the program. */
 static void on_interrupt(int number) {
     interrupted = number;
 }
@@ -98,7 +98,7 @@ static cli_code make_requests(load *l, const cli_args *args) {
 
 static cli_code show(void *user, const load_result *result) {
     load *l = user;
-    if (result->seconds <= 0) return CLI_DONE; /* stopped while it warmed up */
+    if (result->seconds <= 0) return CLI_DONE; /* stopped during the warm-up */
     l->answered = l->answered || result->statuses[200] > 0;
     return load_print_result(&l->report, result);
 }

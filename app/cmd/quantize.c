@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * quantize: a float model into an integer one; dequantize: the way back. */
+ * quantize: weights to integers; dequantize: back to floats. */
 #include "cmd/quantize.h"
 #include "cli/model.h"
 #include "cli/progress.h"
@@ -45,7 +45,7 @@ static cli_code open_data(retort_dataset **out, const cli_args *args, const reto
     return cli_has(args, CLI_DATA) ? cli_open_data(out, args, model, true) : CLI_DONE;
 }
 
-/* Bytes of all tensors: what a float model takes without its vocabulary. */
+/* Bytes of all tensors: the size of the model without its vocabulary. */
 static uint64_t tensor_bytes(const retort_model *model) {
     uint64_t bytes = 0;
     retort_tensor_info tensor;
@@ -78,7 +78,7 @@ cli_code cmd_quantize(const cli_args *args) {
     retort_model *model = NULL, *integer = NULL;
     retort_dataset *data = NULL;
     uint64_t bytes = 0;
-    cli_catch_interrupt(); /* nothing is written then */
+    cli_catch_interrupt(); /* no file is written then */
     cli_code code = cli_open_model(&model, args, args->words[0], 3);
     if (code == CLI_DONE) code = open_data(&data, args, model);
     double start = cli_now();

@@ -33,7 +33,7 @@ static cli_code run_texts(run_state *run, const retort_text *texts, size_t n) {
     return code;
 }
 
-/* Texts of tasks that know pairs are split at a tab. */
+/* Splits texts at a tab for tasks that take pairs. */
 static cli_code split_pairs(const run_state *run, cli_input *input, retort_text *texts, size_t n) {
     bool answer = run->info.task == RETORT_TASK_ANSWER, classify = run->info.task == RETORT_TASK_CLASSIFY;
     cli_code code = CLI_DONE;
@@ -43,7 +43,7 @@ static cli_code split_pairs(const run_state *run, cli_input *input, retort_text 
     return code;
 }
 
-/* Results are flushed batch by batch: on a pipe they flow as the input does. */
+/* Results are flushed batch by batch: on a pipe they keep up with the input. */
 static cli_code run_lines(run_state *run, cli_input *input, size_t batch) {
     retort_text *lines = calloc(batch, sizeof *lines);
     size_t total = retort_dataset_count(input->data);
@@ -69,15 +69,15 @@ static void say_truncated(const run_state *run, size_t texts) {
             (long long)run->info.max_length);
 }
 
-/* The model's name, and how many words it takes: without one, or when the first word has a space and is no
- * file, it is the model that comes with retort. */
+/* The model's name, and the number of words that it uses: without a word, or if the first one contains a
+ * space and is no file, the model that comes with retort. */
 static const char *model_of(const cli_args *args, int *words) {
     const char *first = args->word_count > 0 ? args->words[0] : NULL;
     *words = first != NULL && (strchr(first, ' ') == NULL || access(first, F_OK) == 0);
     return *words > 0 ? first : CLI_DEFAULT_MODEL;
 }
 
-/* The options that only some tasks have. */
+/* Options that apply only to some tasks. */
 enum {
     CLASSIFIES = 1 << RETORT_TASK_CLASSIFY,
     TAGS = 1 << RETORT_TASK_TAG,
@@ -139,7 +139,7 @@ static cli_code check_options(const cli_args *args, retort_task task) {
     return CLI_DONE;
 }
 
-/* A model of sentiment, say, would sort texts under labels without a word, and at random. */
+/* A sentiment model, say, would assign labels silently, and at random. */
 static void warn_of_labels(const retort_model *model) {
     const char *label, *last = "";
     for (int64_t i = 0; (label = retort_model_label(model, i)) != NULL; i++) {

@@ -18,13 +18,13 @@ static json_t *entity_json(const retort_text *text, const retort_span *span) {
                      cli_json_text(text->text + span->byte_start, span->byte_end - span->byte_start));
 }
 
-/* The text with its entities marked. */
+/* Prints the text with its entities marked. */
 static void draw_entities(const retort_text *text, const retort_span *spans, size_t n) {
     bool colours = cli_colours(stdout);
     size_t at = 0;
     for (size_t i = 0; i < n; i++) {
         const retort_span *span = &spans[i];
-        if (span->byte_start < at) continue; /* pieces of one character share its place */
+        if (span->byte_start < at) continue; /* several pieces may share one character */
         cli_put(stdout, text->text + at, span->byte_start - at);
         fputs(colours ? "\033[32m[" : "[", stdout);
         cli_put(stdout, text->text + span->byte_start, span->byte_end - span->byte_start);
@@ -108,7 +108,7 @@ static json_t *answer_json(const retort_text *text, const retort_span *span) {
                      (json_int_t)span->end);
 }
 
-/* An answer by itself; with --top a list of them. */
+/* One answer; with --top a list. */
 static cli_code print_answers(const run_state *run, const retort_text *text, const retort_spans *spans) {
     if (run->json && !cli_has(run->args, CLI_TOP)) {
         json_t *json = answer_json(text, &spans->items[0]);

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-/* How many more the session has cut since this was asked last. */
+/* Texts that the session has truncated since the last call. */
 static uint64_t count_cuts(run_state *run) {
     retort_session_info session = {.size = sizeof session};
     retort_session_describe(run->session, &session);
@@ -39,7 +39,7 @@ cli_code run_note_cuts(run_state *run, const retort_text *texts, size_t n) {
 
 cli_code run_fail(run_state *run, const retort_error *err, size_t n, bool reading) {
     if (err->status != RETORT_NONFINITE) return cli_fail(err, reading);
-    count_cuts(run); /* its texts are run again, or have no answer that could say so */
+    count_cuts(run); /* its texts are run again, or have no answer to report this with */
     run->one_by_one = n > 1;
     if (n <= 1) cli_error("text %zu: %s", run->first + 1, retort_status_text(err->status));
     return CLI_FAILED;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * run for the tasks with one row a text: labels and vectors. */
+ * run for the tasks with one row per text: labels and vectors. */
 #include "cmd/run_text.h"
 #include "cli/model.h"
 #include "cli/options.h"
@@ -16,7 +16,7 @@ typedef struct scored {
     size_t index;
 } scored;
 
-/* Best first; equals in the order of their indices. */
+/* Best first; ties in the order of their indices. */
 static int compare_scored(const void *left, const void *right) {
     const scored *a = left, *b = right;
     if (a->score != b->score) return a->score < b->score ? 1 : -1;
@@ -31,7 +31,7 @@ static const char *label_of(const run_state *run, size_t index, char *scratch, s
     return scratch;
 }
 
-/* How many labels are printed: those of --top, else `otherwise`. */
+/* The number of labels to print: --top, or else `otherwise`. */
 static size_t shown_labels(const run_state *run, size_t n, size_t otherwise) {
     size_t most = cli_has(run->args, CLI_TOP) ? run->top : otherwise;
     return most < n ? most : n;
@@ -255,7 +255,7 @@ static cli_code print_ranking(const run_state *run, ranking *r) {
     return CLI_DONE;
 }
 
-/* The query's vector, in a session of its own where it has a prompt of its own. */
+/* The query's vector, in a separate session if it has a separate prompt. */
 static cli_code embed_query(run_state *run, const retort_text *query, float *vector) {
     if (!cli_has(run->args, CLI_QUERY_PROMPT_NAME)) return embed(run, query, 1, vector);
     run_state own = *run;

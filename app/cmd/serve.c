@@ -24,7 +24,8 @@ typedef struct served {
     size_t count;
 } served;
 
-/* A line on standard error, whole. A reader that has stopped must not stop the server: it misses the line. */
+/* Writes a whole line to standard error. A reader that has stopped must not block the server: it misses
+ * the line. */
 static void put_line(const char *start, const char *format, va_list args) {
     enum { LONGEST = 1000, PATIENCE_MS = 200 };
     char text[LONGEST], line[PIPE_BUF];
@@ -35,7 +36,7 @@ static void put_line(const char *start, const char *format, va_list args) {
     length = strlen(line);
     line[length++] = '\n';
     bool written = poll(&out, 1, PATIENCE_MS) > 0 && write(STDERR_FILENO, line, length) >= 0;
-    (void)written; /* there is nobody to tell */
+    (void)written; /* nobody could be told */
 }
 
 static void say(const char *format, ...) {
@@ -52,7 +53,7 @@ static void complain(const char *format, ...) {
     va_end(args);
 }
 
-/* Names go into paths, metrics and logs. */
+/* Names appear in paths, metrics and logs. */
 static bool is_name(const char *name, size_t length) {
     for (size_t i = 0; i < length; i++) {
         char c = name[i];
@@ -88,7 +89,7 @@ static cli_code add(served *s, const char *name, size_t length, const char *path
     return CLI_DONE;
 }
 
-/* The file's name less ".retort". */
+/* A model is named after its file, without ".retort". */
 static cli_code add_path(served *s, char *path) {
     static const char ending[] = ".retort";
     size_t length = strlen(path);

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-/* Written by hand, not through a JSON tree: a text may have millions of ids. */
+/* Writes JSON without building a tree: a text may have millions of ids. */
 static void print_json(const retort_tokens *tokens) {
     fputs("{\"ids\": [", stdout);
     for (size_t i = 0; i < tokens->count; i++) printf("%s%d", i > 0 ? ", " : "", tokens->ids[i]);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reads HTTP answers. A line longer than its buffer is cut: the fields that matter are short. */
+ * Reads HTTP answers. A line longer than the buffer is truncated: the relevant fields are short. */
 #include "load/answer.h"
 
 #include <string.h>
 #include <strings.h>
 
-/* Adds bytes to the line at hand; true when its end has come. */
+/* Adds bytes to the current line; true at its end. */
 static bool take_line(load_answer *a, const char *bytes, size_t n, size_t *taken) {
     const char *end = memchr(bytes, '\n', n);
     size_t length = end != NULL ? (size_t)(end - bytes) : n, room = sizeof a->line - 1 - a->line_length;
@@ -20,7 +20,7 @@ static bool take_line(load_answer *a, const char *bytes, size_t n, size_t *taken
     return true;
 }
 
-/* A number of digits in this base, and nothing else up to one of `ends`. */
+/* Digits in this base, followed directly by one of `ends`. */
 static bool read_number(const char *text, unsigned base, const char *ends, uint64_t *out) {
     static const char digits[] = "0123456789abcdef";
     const char *at = text;
@@ -45,7 +45,7 @@ static bool read_status(load_answer *a) {
     return true;
 }
 
-/* The value of the line's field when it has this name. */
+/* The value of the line's field, if it has this name. */
 static const char *field(const load_answer *a, const char *name) {
     size_t length = strlen(name);
     if (strncasecmp(a->line, name, length) != 0 || a->line[length] != ':') return NULL;
@@ -72,7 +72,7 @@ static bool read_field(load_answer *a) {
     return true;
 }
 
-/* The empty line behind the fields. */
+/* The empty line after the fields. */
 static void begin_body(load_answer *a) {
     if (a->status < 200) { /* an interim answer: the real one follows */
         *a = (load_answer){.touched = true};

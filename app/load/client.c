@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Connections over epoll, edge-triggered: registered once, they cost no system call but send and recv. */
+ * Connections with edge-triggered epoll: after registration they cost only send and recv. */
 #include "load/client.h"
 #include "load/form.h"
 #include "load/histogram.h"
@@ -26,7 +26,7 @@ static void give_back(load_client *client, load_connection *c) {
     client->free_ring[at] = (size_t)(c - client->connections);
 }
 
-/* The request at hand ends without an answer. */
+/* The current request ends without an answer. */
 static void lose(load_client *client, load_connection *c, load_loss loss) {
     drop(c);
     if (c->counted) {
@@ -71,7 +71,7 @@ static void finish(load_client *client, load_connection *c) {
 
 static void send_rest(load_client *client, load_connection *c);
 
-/* Opens a connection for the request at hand. */
+/* Opens a connection for the current request. */
 static void open_connection(load_client *client, load_connection *c) {
     const load_target *target = client->plan->target;
     int yes = 1;
@@ -92,11 +92,11 @@ static void open_connection(load_client *client, load_connection *c) {
     }
 }
 
-/* A kept connection may end while a request is on its way: clients send it anew, once. */
+/* A kept-alive connection may end while a request is under way: clients resend it once. */
 static void lost(load_client *client, load_connection *c) {
     bool again = c->state == LOAD_BUSY && c->used && !c->answer.touched && !c->resent;
     load_loss loss = c->state == LOAD_OPENING ? LOAD_CONNECT : LOAD_RESET;
-    if (c->state == LOAD_IDLE) { /* no request is at hand; it is among the free ones already */
+    if (c->state == LOAD_IDLE) { /* no current request: it is free already */
         drop(c);
     } else if (again) {
         drop(c);
@@ -125,7 +125,7 @@ static void send_rest(load_client *client, load_connection *c) {
     }
 }
 
-/* Bytes of the server. False when the connection is over or has no more to give. */
+/* Reads from the server. False: the connection has ended or has no more data now. */
 static bool take_bytes(load_client *client, load_connection *c, const char *bytes, size_t n) {
     size_t taken = 0;
     if (c->state != LOAD_BUSY) { /* an answer to nothing */
@@ -137,7 +137,7 @@ static bool take_bytes(load_client *client, load_connection *c, const char *byte
         return false;
     }
     if (c->answer.stage != LOAD_COMPLETE) return true;
-    if (taken < n) c->answer.keep = false; /* more than was asked for: do not trust what follows */
+    if (taken < n) c->answer.keep = false; /* more than requested: do not trust what follows */
     finish(client, c);
     return c->state == LOAD_IDLE;
 }
@@ -148,7 +148,7 @@ static void receive(load_client *client, load_connection *c, bool ended) {
         ssize_t n = recv(c->fd, bytes, sizeof bytes, 0);
         if (n > 0) {
             if (!take_bytes(client, c, bytes, (size_t)n)) return;
-            if ((size_t)n < sizeof bytes && !ended) return; /* what comes later is an event of its own */
+            if ((size_t)n < sizeof bytes && !ended) return; /* later data raises another event */
         } else if (n < 0 && errno == EINTR) {
             continue;
         } else if (n < 0 && errno == EAGAIN) {

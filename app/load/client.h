@@ -14,12 +14,12 @@ typedef enum load_state { LOAD_CLOSED, LOAD_OPENING, LOAD_BUSY, LOAD_IDLE } load
 typedef struct load_connection {
     int fd;
     load_state state;
-    bool used;      /* it has brought an answer */
-    bool resent;    /* the request at hand was sent before, on this connection's predecessor */
-    size_t request; /* which one is at hand */
+    bool used;      /* it has delivered an answer */
+    bool resent;    /* the current request is being resent after an earlier connection ended */
+    size_t request; /* the current one */
     size_t sent;    /* bytes of it */
     uint64_t due;   /* when it should have been sent */
-    bool counted;   /* it was due within the measured time */
+    bool counted;   /* it was due within the measured period */
     load_answer answer;
 } load_connection;
 
@@ -28,9 +28,9 @@ typedef struct load_client {
     load_result *result;
     int epoll;
     load_connection *connections;
-    size_t *free_ring; /* connections without a request, first in, first out: all take turns */
+    size_t *free_ring; /* idle connections, first in, first out: all take turns */
     size_t free_head, free_count;
-    uint64_t from, until; /* the measured time */
+    uint64_t from, until; /* the measured period */
 } load_client;
 
 static inline uint64_t load_now(void) {
@@ -41,10 +41,10 @@ static inline uint64_t load_now(void) {
 
 cli_code load_client_open(load_client *client, const load_plan *plan, load_result *result);
 void load_client_close(load_client *client);
-/* Takes a free connection, of which there must be one, for a request. */
+/* Sends a request on a free connection; there must be one. */
 void load_client_send(load_client *client, size_t request, uint64_t due, bool counted);
-/* Waits for events up to so many nanoseconds, and handles them. False: this side failed (printed). */
+/* Waits up to this many nanoseconds for events and handles them. False: this side failed (printed). */
 bool load_client_wait(load_client *client, uint64_t ns);
-/* Gives up what was due before `oldest`. */
+/* Gives up requests that were due before `oldest`. */
 void load_client_expire(load_client *client, uint64_t oldest);
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The wire forms, a row each, and the requests in them. */
+ * The wire forms, one row each, and their requests. */
 #include "load/form.h"
 #include "retort.h"
 
@@ -12,7 +12,7 @@ static json_t *text_json(const retort_text *text) {
     return cli_json_text(text->text, text->length);
 }
 
-/* "a", or ["a", "b"] of a pair. */
+/* "a", or ["a", "b"] for a pair. */
 static json_t *one_json(const retort_text *text) {
     if (text->pair == NULL) return text_json(text);
     return json_pack("[o, o]", text_json(text), cli_json_text(text->pair, text->pair_length));
@@ -24,7 +24,7 @@ static json_t *list_json(const retort_text *texts, size_t n, json_t *(*make)(con
     return list;
 }
 
-/* Of several texts each is a list, since a flat list of two would be a pair. */
+/* Each of several texts is a list, since a flat list of two would be a pair. */
 static json_t *nested_json(const retort_text *text) {
     return text->pair != NULL ? one_json(text) : json_pack("[o]", text_json(text));
 }
@@ -55,7 +55,7 @@ static json_t *oip_body(const load_wire *wire, const retort_text *texts) {
 
 static const struct form {
     const char *name;
-    const char *before, *after; /* its path; the model's name goes between them when `after` is there */
+    const char *before, *after; /* its path; the model's name goes before `after` unless that is NULL */
     bool pairs;
     json_t *(*body)(const load_wire *wire, const retort_text *texts);
 } forms[] = {
@@ -131,7 +131,7 @@ static cli_code make_all(load_requests *out, const char *head, const struct form
     for (size_t i = 0; fits && i < count; i++) {
         for (size_t k = 0; k < size; k++) {
             group[k] = texts->items[next++];
-            if (next == texts->count) next = 0; /* fewer texts than a request takes are repeated */
+            if (next == texts->count) next = 0; /* repeats texts if there are fewer than a request takes */
         }
         json_t *json = form->body(wire, group);
         char *body = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;

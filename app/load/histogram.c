@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stddef.h>
 
-/* Values below 128 have a bin each; above, the seven bits behind the first one choose it. */
+/* Values below 128 have one bin each; above, the seven bits after the leading one select the bin. */
 static size_t bin_of(uint64_t ns) {
     const uint64_t most = (UINT64_C(1) << 41) - 1;
     if (ns > most) ns = most;

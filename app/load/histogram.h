@@ -11,8 +11,7 @@ typedef struct load_histogram {
     double sum;
 } load_histogram;
 void load_histogram_add(load_histogram *h, uint64_t ns);
-/* Milliseconds that `percent` of the values do not exceed, rounded up to the end of a bin; NaN without
- * values. */
+/* The percentile in milliseconds, rounded up to the end of a bin; NaN without values. */
 double load_histogram_ms(const load_histogram *h, double percent);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a run shall do. Times are nanoseconds of CLOCK_MONOTONIC where nothing else is said. */
+ * What a run is to do. Times are nanoseconds of CLOCK_MONOTONIC unless stated otherwise. */
 #ifndef LOAD_PLAN_H
 #define LOAD_PLAN_H
 
@@ -11,13 +11,14 @@
 typedef struct load_plan {
     const load_target *target;
     const load_requests *requests;
-    double rate;  /* requests a second; 0: closed loop, a connection sends when it has its answer */
-    bool poisson; /* arrivals at random, at that rate on average */
+    double
+        rate; /* requests per second; 0: closed loop, a connection sends its next request after an answer */
+    bool poisson; /* random arrivals, at that rate on average */
     size_t connections;
     double warmup, duration, timeout; /* seconds */
-    double deadline;                  /* seconds; an answer is good until then; 0: always */
-    uint64_t *hashes; /* [requests] of the first answer to each, 0: none yet; NULL: not checked */
-    const volatile sig_atomic_t *stop; /* once it is not 0 the run ends, and has measured what it has */
+    double deadline;                  /* seconds in which an answer is good; 0: always */
+    uint64_t *hashes; /* [requests] of the first answer to each; 0: none yet; NULL: do not check */
+    const volatile sig_atomic_t *stop; /* nonzero ends the run early, with what it has measured so far */
 } load_plan;
 
 #endif

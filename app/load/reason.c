@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a server says with answers that are errors. */
+ * What the errors of a server say. */
 #include "load/reason.h"
 
 #include <ctype.h>

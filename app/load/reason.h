@@ -6,9 +6,9 @@
 #include "load/answer.h"
 #include "load/result.h"
 
-/* What an error says: its type where it has one, else its message or how its body starts. */
+/* What an error says: its type, or else its message or the start of its body. */
 void load_read_reason(load_reason *out, const load_answer *answer);
-/* The same, in the words for people. */
+/* The same, in words for people: its message first. */
 void load_read_message(load_reason *out, const load_answer *answer);
 /* Counts an error by what it says. */
 void load_note_reason(load_result *result, const load_answer *answer);

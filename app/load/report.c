@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a run found: a line of a table, or JSON. */
+ * What a run measured: one line of a table, or JSON. */
 #include "load/report.h"
 #include "cli/text.h"
 #include "load/histogram.h"
@@ -114,7 +114,7 @@ static void print_milliseconds(double ms) {
     }
 }
 
-/* What a line of the table does not show, when there is something to say. */
+/* What the line of the table does not show, if anything. */
 static void print_notes(const load_result *result) {
     for (size_t i = 0; i < LOAD_REASONS && result->reasons[i].count > 0; i++) {
         const load_reason *reason = &result->reasons[i];

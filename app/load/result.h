@@ -22,7 +22,7 @@ typedef enum load_loss {
 } load_loss;
 extern const struct load_loss_row { const char *name, *meaning; } load_losses[LOAD_LOSS_COUNT];
 
-/* What a server said with answers that were none: up to so many different ones are kept. */
+/* Errors of the server: at most this many different ones are kept. */
 enum { LOAD_REASONS = 8 };
 typedef struct load_reason {
     int status;
@@ -30,19 +30,19 @@ typedef struct load_reason {
     uint64_t count;
 } load_reason;
 
-/* Of the requests that were due within the `duration` after the `warmup`. Every one is counted once: in
- * statuses or in losses. */
+/* The requests that were due within `duration` after `warmup`. Each counts once: in statuses or in losses. */
 typedef struct load_result {
     double rate, seconds;
     uint64_t requests, statuses[600], losses[LOAD_LOSS_COUNT];
     uint64_t good;        /* 2xx within the deadline */
     uint64_t refused;     /* 429 and 503 */
     uint64_t retry_after; /* refused with Retry-After */
-    uint64_t different;   /* 2xx, but not what the first answer to this text was */
-    uint64_t resent;      /* sent again, since a kept connection ended before its answer began */
-    uint64_t answered;    /* 2xx that came within the `duration`, whenever they were due */
-    /* From when it was due to its end: of 2xx and of those without an answer, which count as long as they
-     * were waited for; of refused ones; and until it was sent, while connections were free. */
+    uint64_t different;   /* 2xx, but different from the first answer to this text */
+    uint64_t resent;      /* resent, as a kept-alive connection ended before the answer began */
+    uint64_t answered;    /* 2xx that arrived within `duration`, whenever they were due */
+    /* From when a request was due to its end: of 2xx and of requests without an answer, which count with
+     * the time spent waiting; of refused ones; and the time until it was sent, while connections were
+     * free. */
     load_histogram latency, refusal, lag;
     load_reason reasons[LOAD_REASONS];
 } load_result;

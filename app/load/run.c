@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A run: requests are due at times that do not depend on answers, so a server that stalls is seen to stall
- * for everyone who would have asked meanwhile ("coordinated omission" leaves them out). What cannot be sent,
- * as no connection is free, waits here, and its latency counts from when it was due. */
+ * A run. Requests are due at times that do not depend on answers: if the server stalls, so do all requests
+ * that come due meanwhile, which "coordinated omission" would hide. A request that finds no free connection
+ * waits here, and its latency counts from when it was due. */
 #include "load/run.h"
 #include "cli/progress.h"
 #include "load/answer.h"
@@ -21,14 +21,14 @@ typedef struct run {
     const load_plan *plan;
     load_result *result;
     uint64_t start;
-    double next; /* nanoseconds from the start on until the next request is due */
+    double next; /* nanoseconds from the start until the next request is due */
     uint64_t number;
     uint64_t random; /* state of the generator */
     size_t text;
 } run;
 
-/* xorshift64*, of Vigna, "An experimental exploration of Marsaglia's xorshift generators"
- * (2016). In (0, 1]. */
+/* xorshift64* from Vigna, "An experimental exploration of Marsaglia's xorshift generators" (2016). In (0,
+ * 1]. */
 static double uniform(uint64_t *state) {
     *state ^= *state >> 12;
     *state ^= *state << 25;
@@ -81,8 +81,7 @@ static void show_progress(const run *r, uint64_t now) {
     cli_progress(NULL, what, done < total ? done : total, total);
 }
 
-/* Requests that are due while connections are free go at once: how late they went is this
- * side's own fault. */
+/* Requests that are due while connections are free are sent at once: any delay is on this side. */
 static void note_lag(run *r, uint64_t now, bool was_free) {
     uint64_t due = due_at(r, now);
     if (was_free && r->plan->rate > 0 && due <= now && due >= r->client.from && due < r->client.until) {
@@ -90,7 +89,7 @@ static void note_lag(run *r, uint64_t now, bool was_free) {
     }
 }
 
-/* Nothing more is due from now on. */
+/* No more requests become due. */
 static void end_early(run *r, uint64_t now) {
     if (*r->plan->stop == 0 || now >= r->client.until) return;
     r->client.until = now > r->client.from ? now : r->client.from;
@@ -98,7 +97,7 @@ static void end_early(run *r, uint64_t now) {
 }
 
 static bool run_all(run *r) {
-    enum { TICK = 10000000 }; /* 10 ms: how exactly timeouts are kept */
+    enum { TICK = 10000000 }; /* 10 ms: the precision of timeouts */
     uint64_t now = load_now(), tick = now, timeout = (uint64_t)(r->plan->timeout * 1e9);
     while (!is_over(r, now)) {
         send_due(r);
@@ -135,7 +134,7 @@ cli_code load_run(load_result *out, const load_plan *plan) {
     return code;
 }
 
-/* Prints what went wrong with a probe that was sent. */
+/* Prints why a probe failed. */
 static cli_code judge_probe(const load_plan *plan, const load_result *result, const load_answer *answer) {
     const load_target *target = plan->target;
     for (int i = 0; i < LOAD_LOSS_COUNT; i++) {

@@ -10,7 +10,7 @@
 /* Errors of this side (memory, descriptors) are printed. */
 cli_code load_run(load_result *out, const load_plan *plan);
 
-/* One request, to say early what is wrong. Errors are printed. */
+/* Sends one request, to report problems early. Errors are printed. */
 cli_code load_probe(const load_plan *plan);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-/* 2 % less than what was due is within the error of counting over a few seconds. */
+/* Over a few seconds, the counting error is up to 2 %. */
 static bool is_sustained(const load_result *result) {
     const double least = 0.98;
     double due = (double)result->requests;
@@ -17,7 +17,7 @@ cli_code load_saturate(const load_plan *plan, load_show_fn show, void *user, dou
     double low = 0, high = 0;
     cli_code code = result != NULL ? CLI_DONE : cli_no_memory();
     *rate = 0;
-    step.rate = 0; /* a closed loop first: no more than this can be answered */
+    step.rate = 0; /* a closed loop first: its rate is the upper bound */
     for (int i = 0; i < LOAD_STEPS && code == CLI_DONE; i++) {
         code = load_run(result, &step);
         if (code == CLI_DONE) code = show(user, result);

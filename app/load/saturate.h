@@ -8,8 +8,8 @@
 #include "load/result.h"
 
 typedef cli_code (*load_show_fn)(void *user, const load_result *result);
-/* Runs up to LOAD_STEPS loads, shows each, and gives the highest rate of good answers that was sustained: at
- * least 98 % of what was due was answered in time and within the run. */
+/* Runs up to LOAD_STEPS loads, shows each, and returns the highest sustained rate of good answers: at
+ * least 98 % of the requests due were answered in time and within the run. */
 enum { LOAD_STEPS = 8 };
 cli_code load_saturate(const load_plan *plan, load_show_fn show, void *user, double *rate);
 

@@ -7,13 +7,13 @@
 
 #include <sys/socket.h>
 
-/* Where to: http://HOST[:PORT][/PATH], or a UNIX socket. */
+/* http://HOST[:PORT][/PATH], or a UNIX socket. */
 typedef struct load_target {
-    char host[256], port[8], path[512]; /* path "": that of the form */
+    char host[256], port[8], path[512]; /* path "": the form's */
     struct sockaddr_storage address;
     socklen_t length;
 } load_target;
-/* `socket`: path of a UNIX socket to connect to in place of the host, or NULL. Errors are printed. */
+/* `socket`: path of a UNIX socket to connect to instead of the host, or NULL. Errors are printed. */
 cli_code load_target_make(load_target *out, const char *url, const char *socket);
 
 #endif

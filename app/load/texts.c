@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Texts to ask with: of a file, or built in. */
+ * The texts that requests send: from a file, or built in. */
 #include "load/texts.h"
 #include "cli/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Built-in texts are one of each list. No two are the same, since equal texts in flight may be
+/* Built-in texts combine one item of each list. All are different, since equal texts in flight may be
  * computed once. */
 static const char *const openings[] = {
     "The delivery",           "My new card",         "This film",
@@ -61,7 +61,7 @@ static cli_code make_texts(load_texts *out) {
     out->buffer = malloc(n * MOST_LENGTH);
     if (out->items == NULL || out->buffer == NULL) return cli_no_memory();
     for (size_t i = 0; i < n; i++) {
-        size_t k = i * 1597 % n; /* 1597 and n have no common factor: all of them, mixed */
+        size_t k = i * 1597 % n; /* 1597 and n have no common factor: every text, in mixed order */
         char *text = out->buffer + i * MOST_LENGTH;
         int length = snprintf(text, MOST_LENGTH, "%s %s%s", openings[k % COUNT(openings)],
                               middles[k / COUNT(openings) % COUNT(middles)],

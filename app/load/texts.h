@@ -7,14 +7,14 @@
 #include "cli/output.h"
 #include "retort.h"
 
-/* Texts of a file or, without one, made up from parts. */
+/* Texts of a file, or built from parts. */
 typedef struct load_texts {
     retort_text *items;
     size_t count;
-    char *buffer; /* that they point into, or: */
+    char *buffer; /* what they point into; or NULL and: */
     retort_dataset *data;
 } load_texts;
-/* Of --data, else built-in texts. Errors are printed. */
+/* Reads --data, or makes the built-in texts. Errors are printed. */
 cli_code load_texts_read(load_texts *out, const cli_args *args);
 void load_texts_free(load_texts *texts);
 
