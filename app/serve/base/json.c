@@ -41,7 +41,7 @@ static bool grow(srv_json_doc *doc) {
     return true;
 }
 
-/* A new value's index; SIZE_MAX with the fault noted. */
+/* Index of a new value; SIZE_MAX, with the error recorded, if there is none. */
 static size_t push(parser *p, srv_json_kind kind) {
     srv_json_doc *doc = p->doc;
     if (doc->count == SRV_JSON_VALUES) {
@@ -71,7 +71,7 @@ static bool accept(parser *p, char token) {
 
 /* ---- Strings ---- */
 
-/* Four hex digits; -1 when they are none. */
+/* Four hex digits; -1 if malformed. */
 static int32_t read_hex(parser *p) {
     int32_t value = 0;
     for (int i = 0; i < 4; i++, p->at++) {
@@ -95,7 +95,8 @@ static char *put_utf8(char *to, uint32_t code) {
     return to + length;
 }
 
-/* What follows "\u": above U+FFFF a pair of surrogates. Six bytes give at most three, twelve give four. */
+/* What follows "\u": a pair of surrogates above U+FFFF. Six bytes become at most three, twelve become
+ * four. */
 static char *read_unicode(parser *p, char *to) {
     int32_t code = read_hex(p);
     if (code >= 0xD800 && code < 0xDC00 && p->at[0] == '\\' && p->at[1] == 'u') {
@@ -127,7 +128,7 @@ static char *read_escape(parser *p, char *to) {
     return to + 1;
 }
 
-/* Moves *from up to the next quote, backslash or fault, and copies what it passes to `to`. */
+/* Moves *from to the next quote, backslash or invalid byte, and copies what it passes to `to`. */
 static char *copy_plain(parser *p, char *to) {
     char *from = p->at;
     for (;;) {
@@ -143,7 +144,7 @@ static char *copy_plain(parser *p, char *to) {
     return to + n;
 }
 
-/* Behind the opening quote. */
+/* Starts after the opening quote. */
 static bool read_string(parser *p) {
     size_t index = push(p, SRV_STRING);
     if (index == SIZE_MAX) return false;
@@ -171,7 +172,7 @@ static size_t skip_digits(parser *p) {
     return (size_t)(p->at - from);
 }
 
-/* Moves behind a number; *integer: it has neither fraction nor exponent. */
+/* Moves past a number; *integer: it has neither fraction nor exponent. */
 static bool skip_number(parser *p, bool *integer) {
     if (*p->at == '-') p->at++;
     const char *first = p->at;
@@ -192,7 +193,10 @@ static bool skip_number(parser *p, bool *integer) {
 }
 
 static bool read_number(parser *p) {
-    enum { DIGITS = 18, LONGEST = 400 }; /* an int64 holds 18 digits; more than 400 say nothing to a double */
+    enum {
+        DIGITS = 18,
+        LONGEST = 400
+    }; /* an int64 holds any 18 digits; a double ignores digits beyond 400 */
     const char *from = p->at;
     bool integer = false;
     if (!skip_number(p, &integer) || p->at - from > LONGEST) return fail(p, "not a number");
@@ -233,7 +237,7 @@ static bool read_items(parser *p, size_t index) {
     return accept(p, ']') || fail(p, "expected ',' or ']'");
 }
 
-/* Whether the object has the key that was read last already. */
+/* Whether the last key that was read is a duplicate. */
 static bool is_repeated(const parser *p, size_t object, size_t key) {
     const srv_json *values = p->doc->values, *last = values + key;
     const srv_json *at = values + object + 1;

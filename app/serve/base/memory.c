@@ -20,7 +20,7 @@ void srv_memory_tune(void) {
     mallopt(M_TRIM_THRESHOLD, LARGE);
 }
 
-/* A number that stands alone in a file; 0: there is none. */
+/* The number that a file consists of; 0: none. */
 static uint64_t read_limit(const char *path) {
     char text[64] = "";
     FILE *file = fopen(path, "re");
@@ -34,7 +34,7 @@ static void lower(uint64_t *least, uint64_t limit) {
     if (limit > 0 && (*least == 0 || limit < *least)) *least = limit;
 }
 
-/* The least limit of the cgroup that /proc/self/cgroup names and of those around it; 0: none. */
+/* The smallest limit of the cgroup in /proc/self/cgroup and its ancestors; 0: none. */
 static uint64_t cgroup_limit(void) {
     char line[4096], path[4200];
     uint64_t least = read_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes"); /* version 1 */

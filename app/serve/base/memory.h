@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One budget of bytes over everything that requests make the server hold. What is asked for beyond it is
- * refused, never waited for. */
+ * One budget of bytes for everything that the server holds for requests. Demands beyond it are refused;
+ * nobody waits for memory. */
 #ifndef SERVE_MEMORY_H
 #define SERVE_MEMORY_H
 
@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What the bytes are for, a row each: id, label of the gauge. */
+/* Uses of the bytes, one row each: id, label of the gauge. */
 #define SRV_USES(X)                                                                                          \
     X(BODIES, "bodies")                                                                                      \
     X(INPUTS, "inputs")                                                                                      \
@@ -27,17 +27,17 @@ typedef struct srv_memory {
     atomic_size_t used[SRV_USE_COUNT];
 } srv_memory;
 
-/* Tells the allocator to give large blocks back to the system at once, whatever sizes it has met: what a
- * process holds then follows what is used. */
+/* Makes the allocator return large blocks to the system at once, whatever sizes it has seen: the process
+ * then holds what it uses. */
 void srv_memory_tune(void);
-/* A quarter of what the cgroup or the machine has, within sane bounds. */
+/* A quarter of the memory of the cgroup or the machine, within sane bounds. */
 size_t srv_memory_default(void);
 size_t srv_memory_used(const srv_memory *memory);
-/* False: it would exceed the budget. The last eighth is for pieces of up to 64 kB: large requests do not
- * crowd small ones out. Pieces of up to 1 kB are always given, for health and errors. NULL memory: nothing is
- * counted. */
+/* False: it would exceed the budget. The last eighth is reserved for pieces of up to 64 kB, so that large
+ * requests do not crowd out small ones. Pieces of up to 1 kB are always granted, for health checks and
+ * errors. NULL memory: nothing is counted. */
 bool srv_memory_take(srv_memory *memory, srv_use use, size_t bytes);
 void srv_memory_give(srv_memory *memory, srv_use use, size_t bytes);
-/* The same bytes, for something else from now on. */
+/* Moves bytes from one use to another. */
 void srv_memory_move(srv_memory *memory, srv_use from, srv_use to, size_t bytes);
 #endif

@@ -55,7 +55,7 @@ void srv_metrics_head(srv_out *out, const char *name, const char *type, const ch
     srv_out_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* The text format knows three escapes; what else is no plain text is shown as U+FFFD. */
+/* The text format has three escapes; anything else that is not plain text becomes U+FFFD. */
 void srv_metrics_text(srv_out *out, const char *value) {
     const unsigned char *at = (const unsigned char *)value, *end = at + strlen(value);
     for (size_t n; at<end; at += n> 0 ? n : 1) {
@@ -121,7 +121,7 @@ static int count_descriptors(void) {
     return n - 3; /* ".", ".." and the folder's own */
 }
 
-/* Pages in memory, from /proc/self/statm; 0 when it cannot be read. */
+/* Resident pages, from /proc/self/statm; 0 if it cannot be read. */
 static long resident_pages(void) {
     long size = 0, resident = 0;
     FILE *file = fopen("/proc/self/statm", "r");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is counted, one row each. Written by any thread, without locks. */
+ * Metrics, one row each. Any thread updates them, without locks. */
 #ifndef SERVE_METRICS_H
 #define SERVE_METRICS_H
 
@@ -8,22 +8,22 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-/* Of a model. id, name, unit in which it is kept a unit of the printed one, first bound, help */
+/* Per model: id, name, stored units per printed unit, first bound, help */
 #define SRV_HISTOGRAMS(X)                                                                                    \
     X(DURATION, "retort_request_duration_seconds", 1e9, 50e-6, "from the head of a request to its answer")   \
-    X(TOKENIZE, "retort_tokenize_seconds", 1e9, 50e-6, "turning the texts of a request into ids")            \
+    X(TOKENIZE, "retort_tokenize_seconds", 1e9, 50e-6, "tokenising the texts of a request")                  \
     X(QUEUE, "retort_queue_wait_seconds", 1e9, 50e-6, "waiting until the first text of a request was taken") \
     X(INFERENCE, "retort_inference_seconds", 1e9, 50e-6, "running a batch")                                  \
-    X(SEQUENCES, "retort_batch_sequences", 1, 1, "texts of a batch")                                         \
-    X(TOKENS, "retort_batch_tokens", 1, 8, "tokens of a batch")
+    X(SEQUENCES, "retort_batch_sequences", 1, 1, "texts per batch")                                          \
+    X(TOKENS, "retort_batch_tokens", 1, 8, "tokens per batch")
 
 /* id, name, help */
 #define SRV_COUNTERS(X)                                                                                      \
     X(TEXTS, "retort_texts_total", "texts of admitted requests")                                             \
-    X(SHARED, "retort_shared_total", "texts that were in flight already and computed once")                  \
-    X(CACHED, "retort_cache_hits_total", "texts whose answer the cache had")                                 \
-    X(TRUNCATED, "retort_truncated_total", "texts that were cut at the model's length")                      \
-    X(RELOADS, "retort_reloads_total", "times the model was loaded anew")                                    \
+    X(SHARED, "retort_shared_total", "texts that shared the computation of an equal text in flight")         \
+    X(CACHED, "retort_cache_hits_total", "texts answered from the cache")                                    \
+    X(TRUNCATED, "retort_truncated_total", "texts that were truncated")                                      \
+    X(RELOADS, "retort_reloads_total", "reloads of the model")                                               \
     X(FAILURES, "retort_inference_failures_total", "batches that could not be run")
 
 /* Why a request was refused or given up: id, label */
@@ -63,20 +63,20 @@ static inline void srv_count(atomic_ullong *counter, unsigned long long n) {
 }
 /* `value` in the histogram's own unit: nanoseconds, or a number. */
 void srv_observe(srv_model_metrics *metrics, srv_histogram_id id, unsigned long long value);
-/* How many values a histogram has met, and their sum in its own unit. */
+/* The number of values in a histogram, and their sum in its own unit. */
 typedef struct srv_histogram_sum {
     unsigned long long count, sum;
 } srv_histogram_sum;
 srv_histogram_sum srv_histogram_read(const srv_model_metrics *metrics, srv_histogram_id id);
 
-/* Prometheus' text: the families in turn, each with a line a model. */
+/* Prometheus' text format: one family after the other, each with one line per model. */
 typedef struct srv_metrics_source {
     const char *name; /* of the model */
     const srv_model_metrics *metrics;
 } srv_metrics_source;
 void srv_metrics_print(srv_out *out, const srv_metrics_source *models, size_t n);
 /* "# HELP", "# TYPE". */
-/* What a file says, as the value of a label. */
+/* Text from a file, as the value of a label. */
 void srv_metrics_text(srv_out *out, const char *value);
 void srv_metrics_head(srv_out *out, const char *name, const char *type, const char *help);
 /* process_*: CPU, memory, descriptors, start. */

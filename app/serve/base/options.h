@@ -19,23 +19,23 @@ typedef struct srv_options {
     size_t model_count;
     const char *host;      /* address to listen on */
     long port;             /* 0: a free one */
-    const char *unix_path; /* NULL, or the path of a socket to listen on in place of the address */
+    const char *unix_path; /* NULL, or the path of a socket to listen on instead of the address */
     bool reuse_port;
     long batch_tokens, batch_rows, queue_tokens, jobs, items, body, connections;
     long wait_us, queue_timeout_ms;
     long overload_status; /* 429 or 503 */
-    srv_memory *budget;   /* what requests make the server hold, all of them together; NULL: not counted */
+    srv_memory *budget;   /* what the server may hold for all requests; NULL: not counted */
     long cache, streams, threads, http_threads;
     long read_timeout, idle_timeout, drain_delay, drain_timeout; /* seconds */
     const char *isa, *provider;
-    uint64_t memory;         /* bytes that reading a model may take; 0: the default */
+    uint64_t memory;         /* bytes that reading a model may use; 0: the default */
     const char *keys_path;   /* NULL: no keys */
-    const char *origins;     /* of pages that may ask, with commas between; "*": all; NULL: none */
+    const char *origins;     /* of pages that may send requests, comma-separated; "*": all; NULL: none */
     const char *access_path; /* NULL: no access log; "-": standard output */
-    bool no_op;              /* answer with zeros in place of running the network */
+    bool no_op;              /* answer with zeros instead of running the model */
     bool keep_special;       /* "[SEP]" and the like in a text are special tokens */
-    bool refuse_long;        /* do not cut long texts */
-    bool json;               /* say on standard output, in JSON, where it listens */
+    bool refuse_long;        /* refuse long texts instead of truncating them */
+    bool json;               /* print the address as JSON to standard output */
     void (*say)(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* a line on stderr */
     void (*error)(const char *format, ...) __attribute__((format(printf, 1, 2))); /* the same, an error */
 } srv_options;

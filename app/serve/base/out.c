@@ -69,10 +69,10 @@ void srv_out_int(srv_out *out, int64_t value) {
     srv_out_bytes(out, at, (size_t)(text + sizeof text - at));
 }
 
-enum { DIGITS = 9 }; /* as many tell all floats apart */
+enum { DIGITS = 9 }; /* enough to distinguish all floats */
 
-/* Digits of `whole` (of DIGITS digits) with the point behind `point` of them (0 or less: zeros stand before
- * them), less zeros at the end. */
+/* The DIGITS digits of `whole` with the decimal point after `point` of them (0 or less: after leading
+ * zeros), without trailing zeros. */
 static size_t place_point(char *out, uint32_t whole, int point) {
     char digits[DIGITS];
     int n = DIGITS;
@@ -89,13 +89,13 @@ static size_t place_point(char *out, uint32_t whole, int point) {
     return length;
 }
 
-/* "%.9g" of what is neither tiny nor huge, some ten times as fast: 10^k is exact, so that the product, and
- * with it the last digit, is off by less than a float can tell. */
+/* "%.9g" for values that are neither tiny nor huge, about ten times as fast. 10^k is exact, so the error
+ * of the product, and of the last digit, is below the resolution of a float. */
 static bool write_common(srv_out *out, double value) {
     static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13};
     double size = fabs(value);
     char text[32];
-    int point = 0; /* digits before the point */
+    int point = 0; /* digits before the decimal point */
     if (!(size >= 1e-4 && size < 1e8)) return false;
     while (size >= powers[point]) point++;
     for (; point < 1 && size * powers[1 - point] < 1; point--) {
@@ -123,14 +123,14 @@ void srv_out_real(srv_out *out, double value) {
     }
 }
 
-/* Bytes from `at` on that stand for themselves in a JSON string. */
+/* Bytes from `at` on that need no escape in a JSON string. */
 static size_t plain_length(const unsigned char *at, size_t left) {
     size_t n = 0;
     while (n < left && at[n] >= 0x20 && at[n] < 0x7F && at[n] != '"' && at[n] != '\\') n++;
     return n;
 }
 
-/* The controls from U+0080 on, as terminals know them too; 0: another character. */
+/* Control characters from U+0080 on, which terminals interpret as well; 0: another character. */
 static unsigned late_control(const unsigned char *at, size_t n) {
     return n == 2 && at[0] == 0xC2 && at[1] < 0xA0 ? at[1] : 0;
 }

@@ -7,7 +7,7 @@ const char *const srv_state_names[SRV_STATE_COUNT] = {
 #undef STATE_ROW
 };
 
-/* What is not here changes nothing. */
+/* Anything else changes nothing. */
 static const struct {
     srv_state state;
     srv_event event;

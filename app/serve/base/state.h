@@ -4,7 +4,7 @@
 #ifndef SERVE_STATE_H
 #define SERVE_STATE_H
 
-/* id, name in /metrics, what is so in it */
+/* id, name in /metrics, meaning */
 #define SRV_STATES(X)                                                                                        \
     X(STARTING, "starting", "keys, socket and models are being opened")                                      \
     X(SERVING, "serving", "requests are taken")                                                              \
@@ -25,10 +25,10 @@ typedef enum srv_event {
     SRV_ON_HUP,     /* SIGHUP */
     SRV_ON_TERM,    /* SIGTERM, SIGINT */
     SRV_ON_DUE,     /* a reload was asked for, and no other work is under way */
-    SRV_ON_LOADED,  /* keys and models are there */
+    SRV_ON_LOADED,  /* keys and models are loaded */
     SRV_ON_FAILED,  /* the start has failed */
     SRV_ON_DRAINED, /* nothing is in flight */
-    SRV_ON_LATE,    /* the state's time is over */
+    SRV_ON_LATE,    /* the time of the state is up */
     SRV_EVENT_COUNT
 } srv_event;
 
@@ -36,9 +36,9 @@ typedef enum srv_action {
     SRV_DO_NOTHING,
     SRV_DO_ASK,    /* note that a reload is due */
     SRV_DO_RELOAD, /* begin it */
-    SRV_DO_READY,  /* say that requests are taken */
+    SRV_DO_READY,  /* announce that requests are accepted */
     SRV_DO_DRAIN,  /* begin to */
-    SRV_DO_CUT,    /* refuse what waits */
+    SRV_DO_CUT,    /* refuse waiting requests */
     SRV_DO_QUIT    /* end the process: nothing was served */
 } srv_action;
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* What a page may send and read beside what the standard lets every page. */
+/* Headers that a page may send and read beyond those that the standard always allows. */
 static const char allowed[] = "authorization, content-type, inference-header-content-length, traceparent, "
                               "x-queue-timeout-ms, x-request-id",
                   exposed[] =
@@ -14,7 +14,7 @@ static const char allowed[] = "authorization, content-type, inference-header-con
                       "x-compute-tokens, x-inference-time, x-queue-time, x-request-id, x-tokenization-time, "
                       "x-total-time, x-truncated";
 
-/* The origin's place in a list with commas between. */
+/* Whether the comma-separated list contains the origin. */
 static bool is_listed(const char *list, const char *origin) {
     size_t length = strlen(origin);
     for (const char *at = list; *at != '\0';) {
@@ -29,7 +29,7 @@ bool srv_cors_headers(const srv_request *request, struct MHD_Response *response)
     const char *list = request->server->service.options->origins, *origin = srv_header(request, "origin");
     if (list == NULL) return false;
     bool any = strcmp(list, "*") == 0;
-    if (!any) srv_mhd.add_response_header(response, "vary", "origin"); /* for caches between */
+    if (!any) srv_mhd.add_response_header(response, "vary", "origin"); /* for caches in between */
     if (origin == NULL || !(any || is_listed(list, origin))) return false;
     srv_mhd.add_response_header(response, "access-control-allow-origin", any ? "*" : origin);
     srv_mhd.add_response_header(response, "access-control-expose-headers", exposed);
@@ -43,7 +43,7 @@ bool srv_cors_asks(const srv_request *request, const char *method) {
 }
 
 void srv_cors_allow(const srv_request *request, struct MHD_Response *response) {
-    if (!srv_cors_headers(request, response)) return; /* the browser refuses */
+    if (!srv_cors_headers(request, response)) return; /* the browser refuses it */
     srv_mhd.add_response_header(response, "access-control-allow-methods", "GET, HEAD, POST");
     srv_mhd.add_response_header(response, "access-control-allow-headers", allowed);
     srv_mhd.add_response_header(response, "access-control-max-age", "86400");

@@ -10,7 +10,7 @@
 struct MHD_Response;
 /* Headers for a page of another origin; false: it may not read the answer. */
 bool srv_cors_headers(const srv_request *request, struct MHD_Response *response);
-/* Whether a browser asks what a page may send, and what it is told. */
+/* Whether a browser asks what a page may send; and the headers of the answer. */
 bool srv_cors_asks(const srv_request *request, const char *method);
 void srv_cors_allow(const srv_request *request, struct MHD_Response *response);
 

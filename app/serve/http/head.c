@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a request's head must be like. A proxy and this server must agree where a request ends and what it
- * asks for, so what can be read in two ways is refused. libmicrohttpd 0.9 lets most of it pass. */
+ * Checks a request's head. A proxy and this server must agree on where a request ends and what it asks for,
+ * so anything ambiguous is refused. libmicrohttpd 0.9 accepts most of it. */
 #include "serve/http/head.h"
 #include "serve/http/mhd.h"
 #include "serve/wire/call.h"
@@ -11,7 +11,7 @@
 
 typedef struct head {
     srv_request *request;
-    const char *read; /* the head up to here has been looked at */
+    const char *read; /* the head was checked up to here */
     unsigned hosts, lengths, codings;
     const char *length, *coding;
 } head;
@@ -43,9 +43,9 @@ const char *srv_head_path(const char *path) {
 
 /* ---- NUL bytes and continued lines ---- */
 
-/* libmicrohttpd parses the head where it stands and puts a NUL behind each of its parts. Anything else
- * between two of them stands behind a NUL that the client has sent. A header that goes on in a second line it
- * moves away, so that its value does not follow its name. */
+/* libmicrohttpd parses the head in place and puts a NUL after each part. Anything else between two parts
+ * follows a NUL that the client has sent. It moves a header that continues on a second line, so that its
+ * value no longer follows its name. */
 static bool follows(const char *end, const char *next) {
     enum { LONGEST = 1 << 16 };
     uintptr_t gap = (uintptr_t)next - (uintptr_t)end;
@@ -66,8 +66,8 @@ static bool read_part(head *h, const char *part) {
 
 /* ---- Headers ---- */
 
-/* RFC 9110, 5.6.2. Not by strspn, which makes a table of the characters for each name: 1,700 instructions a
- * request. */
+/* RFC 9110, 5.6.2. Without strspn, which builds a table of the characters for each name: 1,700
+ * instructions per request. */
 static bool is_token(const char *name) {
     const char *at = name;
     for (; *at != '\0'; at++) {

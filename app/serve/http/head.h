@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a request's head must be like. */
+ * Checks of a request's head. */
 #ifndef SERVE_HEAD_H
 #define SERVE_HEAD_H
 
@@ -7,12 +7,12 @@
 
 #include <stdbool.h>
 
-/* Notes a request's target before it is unescaped. */
+/* Records a request's target before it is unescaped. */
 void srv_head_target(srv_request *request, const char *target);
-/* The path of a target, which may name the server as well: "http://host/path". */
+/* The path of a target, which may include the server: "http://host/path". */
 const char *srv_head_path(const char *path);
-/* Whether the head can be read in one way only, and has a body that can be read. False: srv_call_fail has
- * been called. */
+/* Whether the head is unambiguous, and the body's encoding is supported. False: srv_call_fail has been
+ * called. */
 bool srv_head_check(srv_request *request, const char *method, const char *version);
 bool srv_head_check_encoding(srv_request *request);
 

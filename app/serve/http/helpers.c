@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Threads that read long bodies, so that none holds up an HTTP thread, which serves many connections. */
+ * Threads that read long bodies: these would block an HTTP thread, which serves many connections. */
 #include "serve/http/helpers.h"
 #include "serve/base/metrics.h"
 #include "serve/http/mhd.h"
@@ -22,7 +22,7 @@ struct srv_helpers {
     pthread_t threads[];
 };
 
-/* Whether there is nobody any more to read it for. */
+/* Whether nobody waits for the answer any more. */
 static bool is_over(srv_request *request) {
     struct pollfd fd = {.fd = request->from->fd, .events = POLLRDHUP};
     int64_t now = srv_now();
@@ -41,7 +41,7 @@ static bool is_over(srv_request *request) {
 static void help(srv_request *request) {
     struct MHD_Connection *connection = request->connection;
     if (!is_over(request) && srv_call_run(&request->call))
-        return; /* the queue has it, and wakes the connection */
+        return; /* the queue has the job and wakes the connection */
     srv_mhd.resume_connection(connection);
 }
 

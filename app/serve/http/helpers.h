@@ -9,9 +9,9 @@
 
 typedef struct srv_helpers srv_helpers;
 srv_helpers *srv_helpers_open(size_t threads); /* NULL: out of memory or threads */
-/* Reads the body, and lets the call's connection, which is suspended, go on: at once or by the queue. */
+/* Has the body read; then the request's connection, which is suspended, resumes at once or by the queue. */
 void srv_helpers_put(srv_helpers *helpers, srv_request *request);
-/* Once it has none. NULL is fine. */
+/* When no requests are left. Accepts NULL. */
 void srv_helpers_close(srv_helpers *helpers);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * libmicrohttpd's callbacks. A request begins with the request's first line, reads its body, perhaps waits for
- * the queue (its connection suspended), and ends when the answer is sent. */
+ * libmicrohttpd's callbacks. A request begins with its first line, reads its body, perhaps waits for the
+ * queue (its connection suspended), and ends when the answer is sent. */
 #include "serve/http/http.h"
 #include "serve/base/memory.h"
 #include "serve/base/metrics.h"
@@ -37,13 +37,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Of a body that is too large or not wanted so much is read and thrown away, so that the client sees the
+/* This much of a body that is too large or unwanted is read and discarded, so that the client sees the
  * answer and not a broken connection. */
 enum { SWALLOWED = 1 << 28, CONNECTION_MEMORY = 16 << 10 };
 
-/* What the kernel keeps for a client that does not read (it takes the double), and what one has to take a
- * second, less the read timeout's grace. A longer body is read by a helper: 16 kB take about a
- * millisecond. */
+/* What the kernel buffers for a client that does not read (it doubles the value), and the bytes per second
+ * that a client must take, apart from the grace of the read timeout. Helpers read longer bodies: 16 kB
+ * take about a millisecond. */
 enum { SEND_BUFFER = 64 << 10, LEAST_RATE = 64 << 10, LONG_BODY = 16 << 10 };
 
 /* ---- Connections ---- */
@@ -103,7 +103,7 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
 
 static const int64_t second = INT64_C(1000000000);
 
-/* Bytes that have come over a TCP connection; 0 where the system does not say. */
+/* Bytes received over a TCP connection; 0 if the system does not report them. */
 static uint64_t bytes_received(int fd) {
     struct tcp_info info = {0};
     socklen_t size = sizeof info;
@@ -112,8 +112,8 @@ static uint64_t bytes_received(int fd) {
     return known ? info.tcpi_bytes_received : 0;
 }
 
-/* When the first line that is not whole yet began to come, as far as looks once a second tell; else when the
- * connection was last used. libmicrohttpd says nothing about a head before its first line is whole. */
+/* When an incomplete first line began to arrive, as seen by one check per second; 0: none has.
+ * libmicrohttpd does not report a head before its first line is complete. */
 static int64_t begun(srv_connection *at, int64_t now) {
     int64_t since = atomic_load(&at->since);
     uint64_t received = bytes_received(at->fd);
@@ -136,17 +136,17 @@ static bool is_too_slow(const srv_server *server, srv_connection *at, int64_t no
     return now - since >= quiet || (head != 0 && now - head >= busy);
 }
 
-/* A client beyond --max-connections that asks nothing is told why it goes. */
+/* Tells a silent client beyond --max-connections why it is disconnected. */
 static void refuse_silent(const srv_connection *at) {
     static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
                                  "Content-Length: 0\r\n\r\n";
     if (!at->excess || atomic_load(&at->stage) >= 0) return;
     ssize_t n = send(at->fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-    (void)n; /* it goes in any case */
+    (void)n; /* it is disconnected in any case */
 }
 
-/* A client that has closed its side in the middle of a request, or between two. libmicrohttpd misses it when
- * the end comes with the last bytes: their edge of epoll is the only one. */
+/* A client that has closed its side during a request, or between two. libmicrohttpd misses this if the end
+ * arrives with the last bytes: epoll raises only one edge for both. */
 static bool has_left(const srv_connection *at, int64_t now) {
     static const int64_t just_now = INT64_C(20000000);
     struct pollfd fd = {.fd = at->fd, .events = POLLRDHUP};
@@ -268,7 +268,7 @@ static void add(struct MHD_Response *response, const char *name, const char *val
     srv_mhd.add_response_header(response, name, value);
 }
 
-/* Digits of a number from 0 on, NUL behind them; where they end. */
+/* Writes the digits of a number and a NUL; returns the end of the digits. */
 static char *put_number(char *to, uint64_t value) {
     char digits[24];
     size_t n = 0;
@@ -343,14 +343,14 @@ static void add_headers(struct MHD_Response *response, srv_request *request) {
     add_times(response, request);
 }
 
-/* The client has taken so many bytes more: `since` moves on by the time that the least rate has for them, and
- * stays behind with a client that is slower. */
+/* The client has taken some more bytes: `since` advances by the time that they take at the minimum rate,
+ * and falls behind if the client is slower. */
 static void note_taken(srv_connection *from, size_t bytes) {
     int64_t now = srv_now(), since = atomic_load(&from->since) + (int64_t)bytes * second / LEAST_RATE;
     atomic_store(&from->since, since < now ? since : now);
 }
 
-/* Gives libmicrohttpd the next bytes, and writes the next part when there are none. */
+/* Gives libmicrohttpd the next bytes; writes the next part if there are none. */
 static ssize_t give(void *user, uint64_t position, char *to, size_t most) {
     srv_request *request = user;
     srv_call *call = &request->call;
@@ -370,7 +370,7 @@ static ssize_t give(void *user, uint64_t position, char *to, size_t most) {
     return (ssize_t)n;
 }
 
-/* Libmicrohttpd reads the call's memory, which stays until the request is completed. */
+/* libmicrohttpd reads the call's memory, which stays valid until the request is completed. */
 static struct MHD_Response *make_response(srv_request *request) {
     srv_call *call = &request->call;
     enum { BLOCK = 16 << 10 };
@@ -445,7 +445,7 @@ static bool find_route(srv_request *request, const char *method, const char *pat
     return srv_call_fail(call, SRV_ERROR_NO_METHOD, "this path accepts %s", request->allow);
 }
 
-/* The length that the head promises, at most LLONG_MAX; 0 when it does not say. */
+/* The length in the head, at most LLONG_MAX; 0 if it has none. */
 static unsigned long long promised_length(srv_request *request) {
     const char *length = srv_header(request, "content-length");
     return length != NULL ? strtoull(length, NULL, 10) : 0;
@@ -472,7 +472,7 @@ static bool accept_head(srv_request *request, const char *method, const char *pa
            too_large(request, promised_length(request));
 }
 
-/* A browser asks before it sends what a page wants to: it needs no key, and there is nothing to compute. */
+/* A browser asks before it sends a page's request. It needs no key, and there is nothing to compute. */
 static enum MHD_Result answer_browser(srv_request *request) {
     srv_call *call = &request->call;
     static char empty[] = "";
@@ -496,7 +496,7 @@ static enum MHD_Result begin(srv_request *request, const char *method, const cha
     request->call.wants_page = accept != NULL && strstr(accept, "text/html") != NULL;
     request->stage = SRV_READING;
     request->begun = true;
-    set_stage(request->from, SRV_READING); /* the body has its own time */
+    set_stage(request->from, SRV_READING); /* the body has its own timeout */
     if (accept_head(request, method, path, version)) return MHD_YES;
     if (!request->unframed && !request->from->excess && srv_cors_asks(request, method))
         return answer_browser(request);
@@ -519,7 +519,7 @@ static void take_body(srv_request *request, const char *data, size_t size) {
     srv_out_free(&call->body);
 }
 
-/* The binary tensor extension: the head says where the JSON ends. A NUL gets in between. */
+/* The binary tensor extension: the head says where the JSON ends. Inserts a NUL after it. */
 static bool split_body(srv_request *request) {
     srv_call *call = &request->call;
     const char *given = srv_header(request, "inference-header-content-length");
@@ -539,7 +539,7 @@ static bool split_body(srv_request *request) {
     return true;
 }
 
-/* To a helper: it may be gone on before this returns. */
+/* Hands the request to a helper, which may be done before this returns. */
 static void hand_over(srv_request *request) {
     request->helped = true;
     request->stage = SRV_WAITING;
@@ -588,7 +588,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
 static void on_log(void *user, const char *format, va_list args) {
     (void)user;
     (void)format;
-    (void)args; /* of clients that misbehave */
+    (void)args; /* about clients that misbehave */
 }
 
 retort_status srv_http_start(srv_server *server, retort_error *err) {

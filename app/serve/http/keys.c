@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * API keys: a file with one a line; empty lines and lines of "#" are passed over. */
+ * API keys: a file with one key per line; empty lines and lines that start with "#" are ignored. */
 #include "serve/http/keys.h"
 #include "serve/base/out.h"
 #include "serve/queue/queue.h"
@@ -16,7 +16,7 @@ enum { LONGEST = 256, MOST = 4096, MOST_BYTES = 4 << 20, PATIENCE_MS = 10000 };
 
 struct srv_keys {
     size_t count;
-    unsigned char (*items)[LONGEST]; /* filled up with zeros */
+    unsigned char (*items)[LONGEST]; /* padded with zeros */
 };
 
 static retort_status fail(retort_error *err, retort_status status, const char *path, const char *what) {
@@ -35,7 +35,7 @@ static const char *add_key(srv_keys *keys, const char *line) {
     return NULL;
 }
 
-/* Reads what is there by now. NULL, or what is wrong. */
+/* Reads what is available. NULL, or an error. */
 static const char *read_block(srv_out *text, int fd, int timeout, bool *end) {
     char block[4096];
     struct pollfd in = {.fd = fd, .events = POLLIN};
@@ -50,7 +50,7 @@ static const char *read_block(srv_out *text, int fd, int timeout, bool *end) {
     return NULL;
 }
 
-/* All of a file or a pipe, and a NUL. */
+/* Reads a whole file or pipe and appends a NUL. */
 static const char *read_file(srv_out *text, const char *path) {
     int64_t until = srv_now() + PATIENCE_MS * INT64_C(1000000), now;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -105,7 +105,7 @@ void srv_keys_free(srv_keys *keys) {
     free(keys);
 }
 
-/* Every byte of every key is looked at, whatever the key is. */
+/* Looks at every byte of every key, whatever the given key is. */
 bool srv_keys_match(const srv_keys *keys, const char *key) {
     unsigned char padded[LONGEST] = {0};
     size_t length = strlen(key);

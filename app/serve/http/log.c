@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The access log: a line of JSON a request. A thread of its own writes, so that a slow disk or a stopped
- * reader holds up no request. Lines are written whole; those that find no room are left out, and counted. */
+ * The access log: one line of JSON per request. A separate thread writes, so that a slow disk or a stopped
+ * reader blocks no request. Lines are written whole; lines that find no room are dropped and counted. */
 #include "serve/http/log.h"
 #include "serve/base/out.h"
 #include "serve/queue/queue.h"
@@ -17,13 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* PIPE_BUF bytes go into a pipe whole or not at all. */
+/* Up to PIPE_BUF bytes go into a pipe atomically. */
 enum { WAITING_BYTES = 1 << 20, GROUP_BYTES = PIPE_BUF };
 
 struct srv_log {
     const char *path;
     int fd;
-    atomic_int next; /* to be written to from now on; -1: none */
+    atomic_int next; /* the next file to write to; -1: none */
     bool own;        /* to be closed */
     pthread_t thread;
     pthread_mutex_t lock;
@@ -31,7 +31,7 @@ struct srv_log {
     srv_out waiting;
     bool sleeping;
     atomic_bool closed;
-    atomic_ullong *lost; /* lines, altogether */
+    atomic_ullong *lost; /* lines, in total */
     unsigned long long told;
 };
 
@@ -41,7 +41,7 @@ static size_t count_lines(const char *data, size_t length) {
     return count;
 }
 
-/* Bytes of the whole lines at the front: up to GROUP_BYTES, and one line at least. */
+/* Bytes of whole lines at the front: up to GROUP_BYTES, but at least one line. */
 static size_t group_length(const char *data, size_t length) {
     if (length <= GROUP_BYTES) return length;
     const char *end = memrchr(data, '\n', GROUP_BYTES);
@@ -49,8 +49,8 @@ static size_t group_length(const char *data, size_t length) {
     return end != NULL ? (size_t)(end - data) + 1 : length;
 }
 
-/* Whether something can be written now. A reader that has stopped is waited for until the log is closed or
- * opened anew, and for a moment after that. */
+/* Waits until something can be written. Stops waiting for a stopped reader shortly after the log is closed
+ * or reopened. */
 static bool wait_for_room(srv_log *log) {
     enum { STEP_MS = 100, LAST_STEPS = 3 };
     struct pollfd out = {.fd = log->fd, .events = POLLOUT};
@@ -61,7 +61,7 @@ static bool wait_for_room(srv_log *log) {
     return false;
 }
 
-/* The disk was full in the middle of a line, `part` bytes of which stand at the file's end: they go. */
+/* The disk became full in the middle of a line: removes its `part` bytes from the end of the file. */
 static void take_back(int fd, size_t part) {
     struct stat info;
     off_t end = lseek(fd, 0, SEEK_CUR);
@@ -69,7 +69,7 @@ static void take_back(int fd, size_t part) {
     if (last && part > 0 && ftruncate(fd, end - (off_t)part) != 0) return; /* it stays */
 }
 
-/* How much of these whole lines was written, in whole lines. */
+/* Writes whole lines; returns the bytes of the lines that were written completely. */
 static size_t put(srv_log *log, const char *data, size_t length) {
     size_t at = 0;
     while (at < length && wait_for_room(log)) {
@@ -97,7 +97,7 @@ static void write_all(srv_log *log, const srv_out *lines) {
     if (put(log, text, (size_t)length) == (size_t)length) log->told = lost;
 }
 
-/* Takes what waits. False: closed, and nothing waits. */
+/* Takes the waiting lines. False: closed, and nothing waits. */
 static bool take_lines(srv_log *log, srv_out *lines) {
     pthread_mutex_lock(&log->lock);
     while (!atomic_load(&log->closed) && log->waiting.length == 0) {
@@ -131,7 +131,7 @@ static retort_status fail(retort_error *err, const char *path, const char *what)
     return RETORT_IO;
 }
 
-/* A FIFO is opened for reading as well: it need not have a reader yet, and may lose the one that it has. */
+/* A FIFO is opened for reading as well: it may have no reader yet, or lose the one it has. */
 static int open_file(const char *path) {
     struct stat info;
     int flags = O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;

@@ -30,7 +30,8 @@ retort_status srv_mhd_load(retort_error *err) {
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         void *symbol = dlsym(library, functions[i].name);
         if (symbol == NULL) return fail(err, functions[i].name, dlerror());
-        /* ISO C has no conversion between the two kinds of pointers; POSIX says that they are alike. */
+        /* ISO C has no conversion between object and function pointers; POSIX says that they have the same
+         * form. */
         memcpy((char *)&srv_mhd + functions[i].offset, &symbol, sizeof symbol);
     }
     return RETORT_OK;

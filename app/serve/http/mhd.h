@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * libmicrohttpd, loaded when a server starts. It brings GnuTLS and eight more libraries along: linked, they
- * took 4 of the 15 ms in which `retort run` gives its first answer. */
+ * libmicrohttpd, loaded when a server starts. It depends on GnuTLS and eight more libraries: if linked, they
+ * take 4 of the 15 ms until the first answer of `retort run`. */
 #ifndef SERVE_MHD_H
 #define SERVE_MHD_H
 
@@ -31,7 +31,7 @@ typedef struct srv_mhd_functions {
 } srv_mhd_functions;
 extern srv_mhd_functions srv_mhd;
 
-/* Before everything else of it; once a process is enough, more do no harm. RETORT_IO: not installed. */
+/* Call this first; once per process is enough, more is harmless. RETORT_IO: not installed. */
 retort_status srv_mhd_load(retort_error *err);
 
 #endif

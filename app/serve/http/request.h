@@ -23,13 +23,13 @@ struct srv_request {
     srv_server *server;
     srv_connection *from;
     struct MHD_Connection *connection;
-    const char *target, *target_end; /* as the first line had it; its text has been unescaped since */
-    bool odd_target;                 /* with a blank, or an escaped NUL */
-    bool unframed;                   /* what follows the head is not known: the connection must end */
+    const char *target, *target_end; /* as in the first line; its text has been unescaped since */
+    bool odd_target;                 /* contains a space, or an escaped NUL */
+    bool unframed;                   /* the length of the body is unknown: the connection must end */
     srv_stage stage;
-    bool begun;          /* the head was looked at */
+    bool begun;          /* the head was checked */
     bool helped;         /* a helper has read the body: the connection is suspended */
-    srv_request *behind; /* among those that wait for a helper */
+    srv_request *behind; /* in the list of requests that wait for a helper */
     const char *allow;   /* methods of the path; or NULL */
     size_t received;     /* bytes of the body */
     size_t sent;         /* bytes of the answer that libmicrohttpd has taken */
@@ -41,10 +41,10 @@ struct srv_connection {
     srv_connection *next, *previous;
     int fd;
     atomic_int stage;   /* srv_stage, or -1 between two requests */
-    atomic_llong since; /* of the stage; ns */
+    atomic_llong since; /* start of the stage; ns */
     bool excess;        /* beyond --max-connections: it gets one answer */
-    atomic_bool used;   /* there was a request */
-    /* The main thread's, of a connection between two requests: whether a head has begun to come. */
+    atomic_bool used;   /* it has had a request */
+    /* Owned by the main thread, for a connection between two requests: whether a head has begun to arrive. */
     int64_t quiet_since, head_since;
     uint64_t quiet_bytes;
     srv_request request;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The server as a whole: its states (state.h), the signals, the way up and the way down. The main thread does
- * nothing that may take long, so that it hears signals in every state. */
+ * The server as a whole: its states (state.h), signals, startup and shutdown. The main thread does nothing
+ * that may take long, so it reacts to signals in every state. */
 #include "serve/http/serve.h"
 #include "serve/base/out.h"
 #include "serve/base/state.h"
@@ -43,7 +43,7 @@ static retort_status fail(retort_error *err, const char *what) {
     return RETORT_IO;
 }
 
-/* As many descriptors as may be had, and connections as they are enough for. */
+/* Raises the limit on descriptors, and limits connections to what it allows. */
 static void raise_limits(srv_server *server) {
     enum { OWN = 16, EXCESS = 64 };
     struct rlimit files;
@@ -64,7 +64,7 @@ static void raise_limits(srv_server *server) {
         server->connection_limit, (long)files.rlim_max, asked);
 }
 
-/* A line on standard output. Who does not read it holds nothing up. */
+/* Writes a line to standard output. A reader that has stopped blocks nothing. */
 static void put_line(srv_server *server, const srv_out *line) {
     enum { PATIENCE_MS = 1000 };
     struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
@@ -89,7 +89,7 @@ static void say_listening(srv_server *server) {
     srv_out_free(&line);
 }
 
-/* What the main thread needs, and cannot wait for. */
+/* Opens what the main thread needs at once. */
 static retort_status open_server(srv_server *server, retort_error *err) {
     const srv_options *options = server->service.options;
     pthread_mutex_init(&server->service.lock, NULL);
@@ -172,7 +172,8 @@ static void remove_socket(srv_server *server) {
     pthread_mutex_unlock(&server->service.lock);
 }
 
-/* Ends the process although threads of it are at work: a batch, a model being loaded, a blocked write. */
+/* Ends the process while its threads are still working: on a batch, on loading a model, in a blocked
+ * write. */
 static _Noreturn void leave(srv_server *server) {
     remove_socket(server);
     _exit(server->work_status == RETORT_OK ? 0 : 1);
@@ -180,7 +181,7 @@ static _Noreturn void leave(srv_server *server) {
 
 static void stop(srv_server *server) {
     const struct timespec pause = {.tv_nsec = 2000000};
-    while (srv_http_waiting(server) > 0) nanosleep(&pause, NULL); /* for their batch */
+    while (srv_http_waiting(server) > 0) nanosleep(&pause, NULL); /* until their batches end */
     if (server->daemon != NULL) srv_mhd.stop_daemon(server->daemon);
     srv_helpers_close(server->helpers);
     srv_service_free(&server->service);
@@ -201,7 +202,7 @@ static void close_server(srv_server *server) {
 
 /* ---- Work ---- */
 
-/* Log, keys and models anew. What fails is said, and the old one stays. */
+/* Reopens the log and reloads keys and models. On failure, prints the error and keeps the old ones. */
 static void reload(srv_server *server) {
     retort_error err;
     srv_log_reopen(server->log);
@@ -243,7 +244,7 @@ static bool begin_work(srv_server *server, srv_work kind) {
     return false;
 }
 
-/* What kind of work has ended. */
+/* The kind of work that has ended. */
 static srv_work end_work(srv_server *server) {
     srv_work ended = server->work;
     if (ended == SRV_WORK_NONE || !atomic_load(&server->work_ended)) return SRV_WORK_NONE;
@@ -252,7 +253,7 @@ static srv_work end_work(srv_server *server) {
     return ended;
 }
 
-/* False: it goes on. */
+/* False: it is still going on. */
 static bool wait_for_work(srv_server *server, int64_t until) {
     struct pollfd wake = {.fd = server->wake_fd, .events = POLLIN};
     eventfd_t woken;
@@ -349,7 +350,7 @@ static void look_after_drain(srv_server *server) {
     }
 }
 
-/* Half of the time within which systemd wants to hear from it, in ms; -1: it does not. */
+/* Half of systemd's watchdog interval in ms; -1: no watchdog. */
 static int watchdog_ms(void) {
     const char *text = getenv("WATCHDOG_USEC");
     long us = text != NULL ? atol(text) : 0;
@@ -383,7 +384,7 @@ static void run(srv_server *server, int signals) {
     eventfd_t woken;
     while (srv_service_state(&server->service) != SRV_STATE_STOPPED) {
         int timeout = next_timeout(server, soon);
-        /* Further ends do not cut the pause short: connections may come and go by the thousand. */
+        /* More closed connections do not shorten the pause: they may come and go by the thousand. */
         if (poll(fds, soon ? 2 : 3, timeout) < 0 && errno != EINTR) break;
         soon = take_ends(server);
         eventfd_read(server->wake_fd, &woken);
@@ -394,7 +395,7 @@ static void run(srv_server *server, int signals) {
     }
 }
 
-/* The signals stay blocked: one that comes late must not make a death of an orderly end. */
+/* The signals stay blocked: a late one must not kill a process that is ending in order. */
 static int take_over_signals(void) {
     sigset_t mask;
     sigemptyset(&mask);

@@ -10,7 +10,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* What may take long: a thread of its own does it, one at a time, while the main one listens to signals. */
+/* Work that may take long: a separate thread does it, one item at a time, while the main thread handles
+ * signals. */
 typedef enum srv_work {
     SRV_WORK_NONE,
     SRV_WORK_START,
@@ -27,11 +28,11 @@ struct srv_connection;
 typedef struct srv_server {
     srv_service service;
     struct MHD_Daemon *daemon;
-    long connection_limit; /* `options` may ask for more than descriptors allow */
-    long excess_limit;     /* connections beyond these that are told so */
+    long connection_limit; /* `options` may request more than descriptors allow */
+    long excess_limit;     /* connections beyond these that get an answer */
     int listen_fd;
     bool socket_given;     /* by systemd */
-    bool made_socket;      /* a file, to be removed; under the service's lock */
+    bool made_socket;      /* a file to be removed; under the service's lock */
     atomic_ullong next_id; /* of a request */
     uint64_t id_seed;
     struct srv_keys *keys; /* under the service's lock */
@@ -39,16 +40,16 @@ typedef struct srv_server {
     struct srv_helpers *helpers;
     srv_work work; /* the main thread's, as the next two are */
     pthread_t worker;
-    bool reload_due;        /* asked for and not begun */
+    bool reload_due;        /* requested and not begun */
     bool accepting;         /* connections */
-    int64_t until;          /* when the time of a state on the way down is over */
-    atomic_bool work_ended; /* its result stands in the next two */
+    int64_t until;          /* when the time of a shutdown state is up */
+    atomic_bool work_ended; /* its result is in the next two */
     retort_status work_status;
     retort_error work_error;
 
     pthread_mutex_t connection_lock;
     struct srv_connection *connections;
-    int wake_fd; /* eventfd: the main thread looks at the connections */
+    int wake_fd; /* eventfd: makes the main thread check the connections */
     int ends_fd; /* epoll: a client has closed its side */
 } srv_server;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where the server listens, and systemd's two protocols: sockets handed over, states told. */
+ * The listening socket, and systemd's two protocols: passed sockets and state notifications. */
 #include "serve/http/sockets.h"
 #include "serve/base/options.h"
 #include "serve/queue/queue.h"
@@ -22,7 +22,7 @@ static retort_status fail(retort_error *err, const char *where, const char *what
     return RETORT_IO;
 }
 
-/* systemd hands sockets over as descriptors from 3 on, and says for which process they are. */
+/* systemd passes sockets as descriptors from 3 on, with the process that they are for. */
 static bool take_given(srv_server *server) {
     const char *count = getenv("LISTEN_FDS"), *process = getenv("LISTEN_PID");
     if (count == NULL || process == NULL || atoi(count) < 1 || atol(process) != (long)getpid()) return false;
@@ -33,7 +33,7 @@ static bool take_given(srv_server *server) {
     return true;
 }
 
-/* A socket that nobody listens on any more may be replaced; any other file stays. */
+/* Removes a socket that nobody listens on any more; any other file stays. */
 static bool clear_path(const struct sockaddr_un *address) {
     struct stat info;
     if (stat(address->sun_path, &info) != 0) return true;

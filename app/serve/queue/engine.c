@@ -35,7 +35,7 @@ static bool is_finite(const float *row, size_t n) {
     return finite;
 }
 
-/* As many threads as were asked for, else the machine's by the number of sessions. */
+/* The requested number of threads, or the machine's divided by the number of sessions. */
 static int threads_of(const srv_options *options) {
     retort_machine machine = {.size = sizeof machine};
     if (options->threads > 0 || options->streams == 1 || retort_machine_describe(&machine) != RETORT_OK)
@@ -53,8 +53,7 @@ static retort_session_options session_options(const srv_options *options) {
     return session;
 }
 
-/* The ids of the rows of the batch that ask for vectors of tokens, or of those that do not, for
- * retort_run. */
+/* Collects the ids of the rows that request token vectors, or of the others, for retort_run. */
 static retort_batch gather(srv_worker *w, bool tokens) {
     const srv_batch *batch = &w->batch;
     size_t n = 0, at = 0;
@@ -70,7 +69,7 @@ static retort_batch gather(srv_worker *w, bool tokens) {
     return (retort_batch){w->ids, w->engine->info.types > 0 ? w->types : NULL, w->offsets, n};
 }
 
-/* Each row of the batch of that kind gets its rows of the result. Those that are not finite are left out. */
+/* Gives each row of that kind its part of the result. Rows that are not finite get none. */
 static void hand_out(srv_worker *w, bool tokens, const retort_matrix *out) {
     const float *from = out->data;
     for (size_t i = 0; i < w->batch.count; i++) {
@@ -86,7 +85,7 @@ static void hand_out(srv_worker *w, bool tokens, const retort_matrix *out) {
     }
 }
 
-/* One batch of ids. RETORT_NOMEM, or why rows have no answer. */
+/* Runs one batch of ids. RETORT_NOMEM, or why rows have no answer. */
 static retort_status run_kind(srv_worker *w, bool tokens) {
     const srv_engine *engine = w->engine;
     retort_matrix out = {.columns = (size_t)(tokens ? engine->info.hidden : engine->info.labels)};
@@ -111,7 +110,7 @@ static retort_status run_rows(srv_worker *w) {
     return status != RETORT_NOMEM ? status : other;
 }
 
-/* Why rows have no answer. */
+/* Runs the batch; returns why rows have no answer. */
 static retort_status run(srv_worker *w) {
     retort_status status = RETORT_NOMEM;
     if (srv_engine_has_rows(w->engine)) return run_rows(w);
@@ -124,7 +123,7 @@ static retort_status run(srv_worker *w) {
     return status;
 }
 
-/* A text without a finite answer, or with one that is too large, says nothing about the server's health. */
+/* A text without a finite answer, or with one that is too large, is no sign of bad health. */
 static void note_failures(srv_worker *w, retort_status status) {
     size_t failed = 0;
     for (size_t i = 0; i < w->batch.count; i++) failed += w->batch.answers[i] == NULL;
@@ -136,8 +135,8 @@ static void note_failures(srv_worker *w, retort_status status) {
     srv_count(&w->engine->queue.metrics->counters[SRV_FAILURES], 1);
 }
 
-/* A worker that is woken shall not push the thread off the CPU that has put the request in: that one has more
- * of them at hand, which then make one batch. */
+/* A worker that wakes up should not preempt the thread that submitted the request: that thread has more
+ * requests to submit, which then form one batch. */
 static void be_patient(void) {
     const struct sched_param priority = {0};
     pthread_setschedparam(pthread_self(), SCHED_BATCH, &priority);
@@ -197,8 +196,8 @@ static void close_worker(srv_worker *w) {
 
 /* ---- Warming up ---- */
 
-/* Runs a text alone and behind another one. Its rows must have the same bits both times: the engine promises
- * that what else is in a batch changes nothing. */
+/* Runs a text alone and after another one. Its rows must have the same bits both times: the other texts of
+ * a batch must not change a result. */
 static retort_status compare_runs(srv_worker *w, const retort_batch *alone, const retort_batch *both,
                                   float **first, retort_error *err) {
     retort_matrix out;
@@ -221,7 +220,7 @@ static retort_status check_answers(srv_worker *w, const retort_tokens *tokens, r
     if (twice == NULL) return fail(err, RETORT_NOMEM, "out of memory");
     memcpy(twice, tokens->ids, n * sizeof *twice);
     memcpy(twice + n, tokens->ids, n * sizeof *twice);
-    if (n > 2) twice[1] = twice[n - 2]; /* the first is another text */
+    if (n > 2) twice[1] = twice[n - 2]; /* makes the first one a different text */
     retort_batch alone = {tokens->ids, NULL, offsets, 1}, both = {twice, NULL, offsets, 2};
     retort_status status = compare_runs(w, &alone, &both, &first, err);
     free(first);
@@ -271,7 +270,7 @@ static retort_status open_workers(srv_engine *engine, retort_error *err) {
     return retort_session_describe(engine->workers[0].session, &engine->session);
 }
 
-/* A quarter of the budget for the caches of all models. */
+/* The caches of all models share a quarter of the budget. */
 static size_t cache_bytes(const srv_options *options) {
     size_t limit = options->budget != NULL ? options->budget->limit : 0;
     return limit > 0 ? limit / 4 / options->model_count : SIZE_MAX;
@@ -393,7 +392,7 @@ srv_encoder *srv_engine_encoder(srv_engine *engine) {
 }
 
 void srv_engine_encoder_back(srv_engine *engine, srv_encoder *encoder) {
-    enum { KEPT_IDS = 1 << 16 }; /* a longer text's memory is not kept */
+    enum { KEPT_IDS = 1 << 16 }; /* the memory of a longer text is not kept */
     pthread_mutex_lock(&engine->lock);
     if (engine->encoder_count == engine->encoder_capacity) {
         size_t capacity = 2 * engine->encoder_capacity + 4;

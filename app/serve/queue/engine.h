@@ -15,30 +15,30 @@ typedef struct srv_engine srv_engine;
 
 /* A loaded model's states. A retired one is closed when nobody uses it any more: srv_service_free_retired. */
 typedef enum srv_model_state {
-    SRV_MODEL_LOADING, /* being loaded and warmed up; nobody else sees it */
-    SRV_MODEL_SERVING, /* requests are given to it */
-    SRV_MODEL_RETIRED  /* another has its name; it ends what it has begun */
+    SRV_MODEL_LOADING, /* being loaded and warmed up; invisible to others */
+    SRV_MODEL_SERVING, /* it takes requests */
+    SRV_MODEL_RETIRED  /* replaced by another with its name; finishes what it has begun */
 } srv_model_state;
 
 /* A worker: a session and what it needs to run batches. */
 typedef struct srv_worker {
     srv_engine *engine;
     retort_session *session;
-    retort_session *tokens; /* gives the vectors of tokens; opened when they are asked for first */
+    retort_session *tokens; /* for token vectors; opened when first requested */
     pthread_t thread;
     bool started;
     srv_batch batch;
     int32_t *ids, *types, *offsets;
     size_t capacity;      /* tokens */
-    atomic_llong running; /* since when, 0: not */
+    atomic_llong running; /* since when; 0: idle */
 } srv_worker;
 
-/* What makes a text's ids, for one call at a time. */
+/* Turns texts into ids, for one call at a time. */
 typedef struct srv_encoder {
     retort_encoder *encoder;
     int32_t *ids, *types; /* [capacity] */
     size_t capacity;
-    bool worn; /* a long text has made it large: it is not kept */
+    bool worn; /* grown by a long text: it is not kept */
 } srv_encoder;
 
 struct srv_engine {
@@ -52,34 +52,35 @@ struct srv_engine {
     pthread_t watcher;
     srv_worker *workers;
     size_t worker_count;
-    atomic_int failures;   /* batches in a row that could not be run */
+    atomic_int failures;   /* consecutive batches that could not be run */
     int64_t loaded_in;     /* ns */
-    srv_model_state state; /* with `next` under the server's lock */
+    srv_model_state state; /* like `next`, under the service's lock */
     srv_engine *next;      /* of the retired */
 
-    atomic_size_t tokenized; /* tokens of /tokenize whose answers are not taken yet */
+    atomic_size_t tokenized; /* tokens of /tokenize whose answers have not been sent */
 
     pthread_mutex_t lock; /* of the rest */
     pthread_cond_t unused;
     size_t users;
-    srv_encoder **encoders; /* that no call uses: [encoder_count] */
+    srv_encoder **encoders; /* [encoder_count] not in use */
     size_t encoder_count, encoder_capacity;
 };
 
-/* Loads the model, warms it up and checks its answers; then serves it. */
+/* Loads the model, warms it up, checks its answers and starts its workers. */
 retort_status srv_engine_open(srv_engine **out, const srv_options *options, const srv_model_spec *spec,
                               srv_model_metrics *metrics, retort_error *err);
-/* Waits for all its users and jobs, and frees it. NULL is fine. */
+/* Waits for all users and jobs, then frees the engine. Accepts NULL. */
 void srv_engine_close(srv_engine *engine);
 void srv_engine_use(srv_engine *engine);
 void srv_engine_leave(srv_engine *engine);
 bool srv_engine_unused(srv_engine *engine);
 
-/* Whether the model gives a row of numbers a text, made from its ids; else parts of the text itself. */
+/* Whether the model turns the ids of a text into one row of numbers; otherwise answers are parts of the
+ * text. */
 static inline bool srv_engine_has_rows(const srv_engine *engine) {
     return engine->info.task == RETORT_TASK_CLASSIFY || engine->info.task == RETORT_TASK_EMBED;
 }
-/* Whether the Open Inference Protocol's infer has outputs for it. */
+/* Whether the model has outputs in the Open Inference Protocol. */
 static inline bool srv_engine_infers(const srv_engine *engine) {
     return srv_engine_has_rows(engine) || engine->info.task == RETORT_TASK_TAG;
 }
@@ -87,10 +88,10 @@ static inline bool srv_engine_infers(const srv_engine *engine) {
 /* NULL when out of memory. */
 srv_encoder *srv_engine_encoder(srv_engine *engine);
 void srv_engine_encoder_back(srv_engine *engine, srv_encoder *encoder);
-/* Room for so many ids, which loses those that are there. False: out of memory. */
+/* Makes room for this many ids and drops the present ones. False: out of memory. */
 bool srv_encoder_grow(srv_encoder *encoder, size_t capacity);
 void srv_encoder_close(srv_encoder *encoder);
-/* Whether batches are run: no worker hangs, and not all of the last ones failed. */
+/* Whether the engine works: no worker hangs, and not all recent batches failed. */
 bool srv_engine_well(srv_engine *engine);
 
 #endif

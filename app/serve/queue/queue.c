@@ -34,7 +34,7 @@ bool srv_queue_open(srv_queue *queue, const srv_queue_limits *limits, srv_model_
     while (slots < 2 * rows && slots < (size_t)1 << 24) slots *= 2;
     queue->mask = slots - 1;
     queue->table = calloc(slots, sizeof *queue->table);
-    /* Without random bytes hashes can be foreseen, which costs time and is never wrong. */
+    /* Without random bytes, hashes are predictable: that may cost time, but is never wrong. */
     if (getrandom(&queue->seed, sizeof queue->seed, GRND_NONBLOCK) < 0) queue->seed = (uint64_t)srv_now();
     bool fine = queue->table != NULL && pthread_mutex_init(&queue->lock, NULL) == 0;
     return fine && open_condition(&queue->work) && open_condition(&queue->alarm);
@@ -112,7 +112,7 @@ static void cache_link(srv_queue *queue, srv_row *row) {
     queue->newest = row;
 }
 
-/* Counts a row that is in the cache from now on, or no longer. */
+/* Accounts for a row that enters or leaves the cache. */
 static void cache_count(srv_queue *queue, srv_row *row, bool cached) {
     static const srv_use uses[] = {SRV_USE_INPUTS, SRV_USE_CACHE};
     srv_memory_move(queue->limits.memory, uses[row->cached], uses[cached], row->bytes);
@@ -126,7 +126,7 @@ static void cache_count(srv_queue *queue, srv_row *row, bool cached) {
     }
 }
 
-/* A computed row stays in the table as long as the cache has room for it, in number and in bytes. */
+/* A computed row stays in the table as long as the cache has room for it, by count and by bytes. */
 static void cache_add(srv_queue *queue, srv_row *row) {
     cache_link(queue, row);
     cache_count(queue, row, true);
@@ -179,19 +179,19 @@ static void list_remove(srv_queue *queue, srv_job *job) {
     *(job->next != NULL ? &job->next->previous : &queue->tail) = job->previous;
 }
 
-/* Behind the last item that has to be taken, the job only waits for others' batches. */
+/* All items have been taken: the job only waits for running batches. */
 static void stop_waiting(srv_queue *queue, srv_job *job) {
     list_remove(queue, job);
     job->waiting = false;
     queue->waiting--;
 }
 
-/* The tokens that a row in the queue is counted with. */
+/* The counter that a queued row's tokens belong to. */
 static size_t *tokens_with(srv_queue *queue, const srv_row *row) {
     return row->behind ? &queue->behind : &queue->tokens;
 }
 
-/* Ends a job, whose next pointer then chains it to `ended`. */
+/* Ends a job and adds it to the list `ended`. */
 static void end_job(srv_queue *queue, srv_job *job, srv_end end, srv_job **ended) {
     if (job->waiting) stop_waiting(queue, job);
     for (size_t i = 0; i < job->count; i++) {
@@ -218,8 +218,8 @@ static void call_ended(srv_job *ended) {
     }
 }
 
-/* Tokens that this job adds to the queue, and texts that still need an answer. Equal texts of one job count
- * each: they are found when they are put in. */
+/* Tokens that this job adds to the queue, and texts that still need an answer. Equal texts within the job
+ * count separately: they are only found later, when they enter the table. */
 static size_t new_tokens(const srv_queue *queue, const srv_job *job, size_t *pending) {
     size_t tokens = 0;
     *pending = 0;
@@ -231,8 +231,8 @@ static size_t new_tokens(const srv_queue *queue, const srv_job *job, size_t *pen
     return tokens;
 }
 
-/* A job that alone has more than the queue may hold is not refused: half of that counts, and it takes its
- * turns with others. */
+/* A job that alone exceeds the queue is not refused: half of the limit counts, and it takes turns with
+ * others. */
 static size_t counted_tokens(const srv_queue *queue, size_t tokens) {
     return tokens > queue->limits.queue_tokens ? queue->limits.queue_tokens / 2 : tokens;
 }
@@ -254,8 +254,8 @@ static srv_verdict judge(const srv_queue *queue, const srv_job *job, size_t toke
     return SRV_REFUSED_LATE;
 }
 
-/* Puts an item's row in the table, or takes the one that is there. *room: tokens of the job
- * that count still. */
+/* Puts an item's row into the table, or uses the one that is there. *room: tokens of the job that still
+ * count. */
 static void enter_item(srv_queue *queue, srv_item *item, size_t *room) {
     srv_row *known = table_find(queue, item->row);
     if (known == NULL) {
@@ -278,7 +278,7 @@ static void enter_item(srv_queue *queue, srv_item *item, size_t *room) {
     cache_link(queue, item->row);
 }
 
-/* Whom a new job has to wake, once the lock is free. */
+/* Threads to wake for a new job, after the lock is released. */
 typedef struct wakes {
     bool worker, watcher;
 } wakes;
@@ -342,7 +342,8 @@ static void expire(srv_queue *queue, int64_t now, srv_job **ended) {
     }
 }
 
-/* Ends jobs at the head of the queue whose clients have hung up. A client that came just now has not. */
+/* Ends jobs at the head of the queue whose clients have disconnected. Skips clients that have only just
+ * arrived. */
 static void drop_dead(srv_queue *queue, int64_t now, srv_job **ended) {
     enum { LOOKED_AT = 64, JUST_NOW = 1000000 };
     struct pollfd fds[LOOKED_AT];
@@ -388,7 +389,7 @@ static bool take_from(srv_queue *queue, srv_batch *batch, srv_job *job, size_t s
     return true;
 }
 
-/* The jobs in turn; each gives a quarter of a batch before the next one's turn, if others wait. */
+/* Takes jobs in turn; if others wait, each fills a quarter of a batch per turn. */
 static void fill(srv_queue *queue, srv_batch *batch) {
     size_t share = queue->limits.batch_tokens / 4 + 1;
     bool room = true;
@@ -404,7 +405,7 @@ static void fill(srv_queue *queue, srv_batch *batch) {
     }
 }
 
-/* Whether waiting longer may still fill the batch; *until: how long. */
+/* Whether to wait for more texts to fill the batch; *until: the end of the wait. */
 static bool may_wait(const srv_queue *queue, int64_t now, int64_t *until) {
     *until = queue->head->queued + queue->limits.wait;
     return queue->limits.wait > 0 && queue->tokens + queue->behind < queue->limits.batch_tokens &&
@@ -441,7 +442,7 @@ bool srv_queue_take(srv_queue *queue, srv_batch *batch) {
     return more;
 }
 
-/* One more answer for everybody who waits for it. */
+/* Gives the answer to all items that wait for it. */
 static void answer_waiters(srv_queue *queue, srv_row *row, srv_job **ended) {
     while (row->waiters != NULL) {
         srv_item *item = row->waiters;

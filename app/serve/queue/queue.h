@@ -25,27 +25,27 @@ typedef enum srv_row_state {
     SRV_ROW_FAILED
 } srv_row_state;
 
-/* What is asked of a model about a text, and once computed its answer; counted. Rows with equal
- * keys are one. */
+/* A text with what is asked about it, and its answer once computed; reference-counted. Rows with equal
+ * keys are shared. */
 struct srv_row {
     srv_row_state state;
     uint32_t refs;
     uint64_t hash;
-    uint32_t tokens;        /* what it costs */
+    uint32_t tokens;        /* its cost */
     uint32_t size;          /* of the key, in int32 */
-    size_t bytes;           /* taken from the budget for it and its answer */
-    bool behind;            /* it does not count to queue_tokens: see there */
-    bool cached;            /* as SRV_USE_CACHE; else as SRV_USE_INPUTS */
+    size_t bytes;           /* taken from the budget, for the row and its answer */
+    bool behind;            /* it does not count towards queue_tokens: see there */
+    bool cached;            /* counted as SRV_USE_CACHE, otherwise as SRV_USE_INPUTS */
     srv_row *chain;         /* of the table */
     srv_row *newer, *older; /* of the cache */
     srv_item *waiters;
-    void *answer;        /* malloc'ed, when DONE */
-    retort_status error; /* when FAILED: why */
-    int32_t key[];       /* [size] of models with a row of numbers a text: [2, tokens] ids, then types */
+    void *answer;        /* malloc'ed, if DONE */
+    retort_status error; /* if FAILED */
+    int32_t key[]; /* [size]; for models with one row of numbers per text: [2, tokens] ids, then types */
 };
 
-/* Of models with a row of numbers a text: whether the vectors of its tokens are asked for, [tokens, hidden].
- * One more number behind the key says so. */
+/* For models with one row of numbers per text: whether the token vectors are requested, [tokens, hidden].
+ * One more number at the end of the key says so. */
 static inline bool srv_row_has_tokens(const srv_row *row) {
     return row->size == 2 * row->tokens + 1;
 }
@@ -54,7 +54,7 @@ static inline bool srv_row_has_tokens(const srv_row *row) {
 struct srv_item {
     srv_row *row;
     srv_job *job;
-    srv_item *next, **link; /* among the row's waiters; link NULL: not waiting */
+    srv_item *next, **link; /* in the row's list of waiters; link NULL: not waiting */
 };
 
 /* How a job ended. */
@@ -67,33 +67,32 @@ typedef enum srv_end {
     SRV_END_DRAINED
 } srv_end;
 
-/* A part of a request. The owner fills the first group. Times are nanoseconds of CLOCK_MONOTONIC. */
+/* The texts of a request. The owner fills the first group. Times are nanoseconds of CLOCK_MONOTONIC. */
 struct srv_job {
     srv_item *items; /* [count] each with a new row */
     size_t count;
-    int64_t deadline;           /* to be taken by; INT64_MAX: none */
-    int fd;                     /* the client's, -1: not looked at */
-    void (*hold)(srv_job *job); /* called once it is admitted, before any thread can end it */
-    void (*done)(srv_job *job); /* called once, by any thread; the job may be gone when it returns */
+    int64_t deadline;           /* for starting it; INT64_MAX: none */
+    int fd;                     /* the client's; -1: do not check it */
+    void (*hold)(srv_job *job); /* called on admission, before any thread can end the job */
+    void (*done)(srv_job *job); /* called once, by any thread; the job may be freed when it returns */
 
-    size_t cursor;  /* items before it were taken or are computed for another */
+    size_t cursor;  /* items before it were taken, or are computed for another job */
     size_t pending; /* items without an answer */
     srv_end end;
-    retort_status error; /* when FAILED: why */
+    retort_status error; /* if FAILED */
     int64_t queued, taken, finished;
     srv_job *next, *previous; /* of the queue */
     bool waiting;
 };
 
 typedef struct srv_queue_limits {
-    size_t batch_tokens, batch_rows; /* of a batch; a longer text is a batch of its own */
-    size_t
-        queue_tokens; /* not yet taken, all jobs together; of a job that alone has more, half of it counts */
-    size_t jobs;      /* in flight */
-    int64_t wait;     /* ns for a batch to fill; 0: none */
-    size_t cache, cache_bytes; /* answers kept, and what they may take with their texts' ids */
+    size_t batch_tokens, batch_rows; /* per batch; a longer text is a batch of its own */
+    size_t queue_tokens; /* not yet taken, of all jobs; a job that alone exceeds this counts half of it */
+    size_t jobs;         /* in flight */
+    int64_t wait;        /* ns to wait for a batch to fill; 0: none */
+    size_t cache, cache_bytes; /* answers to keep, and the bytes of them and the ids of their texts */
     size_t workers;
-    srv_memory *memory; /* that rows are taken from; NULL: they are not counted */
+    srv_memory *memory; /* budget of the rows; NULL: not counted */
 } srv_queue_limits;
 
 typedef struct srv_queue {
@@ -101,13 +100,13 @@ typedef struct srv_queue {
     srv_model_metrics *metrics;
     pthread_mutex_t lock;
     pthread_cond_t work, alarm; /* for workers; for the thread that watches deadlines */
-    int64_t alarm_at;           /* no job that waits has an earlier deadline; INT64_MAX: there is none */
+    int64_t alarm_at;           /* no waiting job has an earlier deadline; INT64_MAX: none */
     srv_job *head, *tail;
-    size_t tokens, waiting, jobs; /* tokens and jobs not wholly taken; jobs in flight */
-    size_t behind;                /* tokens that do not count to queue_tokens */
+    size_t tokens, waiting, jobs; /* tokens and jobs not completely taken; jobs in flight */
+    size_t behind;                /* tokens that do not count towards queue_tokens */
     size_t idle;                  /* workers that wait */
     bool closed;
-    double rate; /* tokens a second, all workers together; 0: not known */
+    double rate; /* tokens per second of all workers; 0: unknown */
     srv_row **table;
     size_t mask;
     srv_row *newest, *oldest;
@@ -115,10 +114,10 @@ typedef struct srv_queue {
     uint64_t seed;
 } srv_queue;
 
-/* A worker's, reused. */
+/* Owned by a worker, reused. */
 typedef struct srv_batch {
     srv_row **rows; /* [limits.batch_rows] */
-    void **answers; /* [limits.batch_rows] NULL before a batch is run, malloc'ed then */
+    void **answers; /* [limits.batch_rows] NULL until the batch has run, then malloc'ed */
     size_t count, tokens;
     int64_t started;
 } srv_batch;
@@ -128,31 +127,31 @@ typedef enum srv_verdict {
     SRV_ANSWERED, /* every text was in the cache: `hold` and `done` are not called */
     SRV_REFUSED_TOKENS,
     SRV_REFUSED_JOBS,
-    SRV_REFUSED_LATE, /* it would wait longer than its deadline */
+    SRV_REFUSED_LATE, /* it would miss its deadline */
     SRV_CLOSED
 } srv_verdict;
 
 int64_t srv_now(void);
 bool srv_queue_open(srv_queue *queue, const srv_queue_limits *limits, srv_model_metrics *metrics);
-/* No thread may use it any more. */
+/* When no thread uses it any more. */
 void srv_queue_free(srv_queue *queue);
-/* A row of its own, with room for a key of `size` int32; NULL when out of memory. */
+/* A new row, with room for a key of `size` int32; NULL if out of memory. */
 srv_row *srv_row_new(size_t tokens, size_t size);
-/* Takes from the budget what a row without a job has, and `answer` bytes more. False: there is no room. */
+/* Takes the bytes of a new row and `answer` more from the budget. False: no room. */
 bool srv_row_take(srv_queue *queue, srv_row *row, size_t answer);
-/* *wait: seconds until there is likely to be room, when refused. */
+/* *wait: if refused, seconds until there is likely to be room. */
 srv_verdict srv_queue_submit(srv_queue *queue, srv_job *job, double *wait);
-/* Lets go of a job's rows; after its end, or when it was refused. */
+/* Releases a job's rows, after its end or its refusal. */
 void srv_queue_release(srv_queue *queue, srv_job *job);
 /* Waits for the next batch. False: closed and empty. */
 bool srv_queue_take(srv_queue *queue, srv_batch *batch);
-/* Hands the batch's answers out; a row without one has failed with `error`. */
+/* Distributes the answers of a batch; a row without one has failed with `error`. */
 void srv_queue_finish(srv_queue *queue, srv_batch *batch, retort_status error);
-/* Ends jobs whose deadline has come, until the queue is closed. */
+/* Ends jobs whose deadline has passed, until the queue is closed. */
 void srv_queue_watch(srv_queue *queue);
-/* No more jobs are admitted; workers return once the queue is empty. */
+/* Admits no more jobs; workers return once the queue is empty. */
 void srv_queue_close(srv_queue *queue);
-/* Ends all jobs that wait. */
+/* Ends all waiting jobs. */
 void srv_queue_drop(srv_queue *queue, srv_end end);
 
 #endif

@@ -52,7 +52,7 @@ static void say_loaded(srv_service *service, const srv_engine *engine, const cha
                           service->options->no_op ? "; the model is NOT run (--no-op)" : "");
 }
 
-/* Nobody waits for the users of the engine that was there: it is retired. */
+/* Retires the previous engine instead of waiting for its users. */
 static void swap(srv_service *service, srv_slot *slot, srv_engine *engine) {
     srv_engine_use(engine); /* by the slot */
     pthread_mutex_lock(&service->lock);
@@ -103,7 +103,7 @@ void srv_service_reload(srv_service *service) {
 
 /* ---- Letting go ---- */
 
-/* The first retired engine that nobody uses, out of the list; NULL: none. */
+/* Takes the first unused engine off the list of retired ones; NULL: none. */
 static srv_engine *take_unused(srv_service *service) {
     srv_engine *found = NULL;
     pthread_mutex_lock(&service->lock);

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tasks whose answers are parts of a text: entities, answers, guesses for mask tokens; in the JSON of Hugging
- * Face's pipelines. */
+ * Tasks whose answers are parts of a text: entities, answers, guesses for mask tokens. Answers have the JSON
+ * form of Hugging Face's pipelines. */
 #include "serve/queue/texts.h"
 #include "serve/base/out.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A key: what is asked, the lengths of the text and its pair (-1: none), those of the words (labels to leave
- * out, targets), and the bytes of all of them, filled up with zeros. */
+/* A key: the options, the lengths of the text and its pair (-1: none) and of the words (labels to ignore,
+ * targets), and the bytes of all of them, padded with zeros. */
 enum { TOP, AGGREGATION, STRIDE, LONGEST, WINDOW, QUESTION, FLAGS, WORDS, LENGTH, PAIR_LENGTH, HEAD };
 enum { IMPOSSIBLE = 1, PIECES = 2, CUT = 4, SPANS = 8, LISTED = 16 }; /* of FLAGS */
 
 /* Word i of a string or a list of strings. */
 static const srv_json *word_at(const srv_json *words, size_t i) {
-    return words->kind == SRV_STRING ? words : srv_json_first(words) + i; /* strings stand in a row */
+    return words->kind == SRV_STRING ? words
+                                     : srv_json_first(words) + i; /* strings have consecutive values */
 }
 
 static void set_head(int32_t *key, const srv_text_options *options, const retort_text *text, size_t words) {
@@ -57,12 +58,12 @@ srv_row *srv_text_row(const srv_text_options *options, const retort_text *text, 
     return row;
 }
 
-/* A row as it is run. */
+/* A row that is being run. */
 typedef struct text_run {
     const srv_text_runner *by;
     const int32_t *key;
     retort_text text;
-    retort_text *words; /* [key[WORDS]] each ended by NUL; NULL: none were given */
+    retort_text *words; /* [key[WORDS]] each NUL-terminated; NULL: none given */
     srv_out *out;
     retort_error err;
 } text_run;
@@ -172,7 +173,7 @@ static retort_status run_answer(text_run *run) {
     if (!run->by->no_op)
         status = retort_answer(run->by->session, text->text, text->length, text->pair, text->pair_length,
                                &options, &spans, &run->err);
-    bool list = spans.count != 1; /* as the pipeline */
+    bool list = spans.count != 1; /* as in the pipeline */
     if (list) srv_out_text(run->out, "[");
     for (size_t i = 0; status == RETORT_OK && i < spans.count; i++) {
         const retort_span *span = &spans.items[i];
@@ -188,11 +189,11 @@ static retort_status run_answer(text_run *run) {
 
 /* ---- Mask tokens ---- */
 
-/* A text around one of its masks, as text; made when the first guess is written. */
+/* The text around one of its mask tokens, decoded when the first guess is written. */
 typedef struct around {
-    size_t mask; /* its place among the tokens */
+    size_t mask; /* index among the tokens */
     srv_out before, behind, whole;
-    size_t shown; /* pieces that the decoder has written of what is behind */
+    size_t shown; /* pieces after it that the decoder has written */
     bool made;
 } around;
 
@@ -224,7 +225,7 @@ static size_t find_mask(const text_run *run, const retort_tokens *tokens, size_t
     return at;
 }
 
-/* The text before and behind the mask is the same with every guess that is shown. */
+/* The text before and after the mask token is the same for every guess that is shown. */
 static void make_around(text_run *run, around *a, retort_tokens *tokens, int32_t guess, bool single) {
     const retort_model *model = run->by->model;
     tokens->ids[a->mask] = guess;
@@ -234,7 +235,7 @@ static void make_around(text_run *run, around *a, retort_tokens *tokens, int32_t
     a->made = true;
 }
 
-/* The text with one guess in the place of a mask. */
+/* The text with one guess instead of the mask token. */
 static void write_sequence(text_run *run, around *a, retort_tokens *tokens, int32_t guess, bool single) {
     const retort_model *model = run->by->model;
     const char *piece = retort_model_piece(model, guess);
@@ -250,7 +251,7 @@ static void write_sequence(text_run *run, around *a, retort_tokens *tokens, int3
             srv_out_bytes(whole, a->before.data, a->before.length);
             srv_out_bytes(whole, shown.data, shown.length);
             srv_out_bytes(whole, a->behind.data, a->behind.length);
-        } else { /* a special token, which is left out */
+        } else { /* a special token, which is omitted */
             tokens->ids[a->mask] = guess;
             retort_decode(model, tokens->ids, tokens->count, single, add_text, whole, NULL);
             tokens->ids[a->mask] = run->by->info->mask;
@@ -282,7 +283,7 @@ static void write_guesses(text_run *run, const retort_fill_guess *guesses, size_
     srv_out_text(out, "]");
 }
 
-/* Guesses for the mask token; for several, a list for each. */
+/* Guesses for the mask token; one list each if there are several. */
 static void write_masks(text_run *run, const retort_fill_guess *guesses, size_t k, size_t masks,
                         retort_tokens *tokens) {
     if (masks != 1) srv_out_text(run->out, "[");

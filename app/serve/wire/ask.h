@@ -9,7 +9,7 @@
 #include "serve/queue/service.h"
 #include "serve/wire/field.h"
 
-/* Whole numbers in a row: values of the JSON, or bytes behind it, little-endian, `width` of each. */
+/* Consecutive whole numbers: values of the JSON, or little-endian bytes after it, `width` bytes each. */
 typedef struct srv_ints {
     const srv_json *json;
     const char *raw;
@@ -19,7 +19,7 @@ static inline bool srv_has_ints(const srv_ints *ints) {
     return ints->json != NULL || ints->raw != NULL;
 }
 
-/* Token ids in the place of a text: n of each kind that there is. */
+/* Token ids instead of a text: n of each kind that is given. */
 typedef struct srv_ids {
     srv_ints ids, mask, types;
     size_t n;
@@ -29,7 +29,7 @@ typedef enum srv_function { SRV_BY_MODEL, SRV_SOFTMAX, SRV_SIGMOID, SRV_PLAIN } 
 
 typedef struct srv_output {
     const srv_json *name;
-    int64_t classes; /* the classification extension's k; 0: not asked for */
+    int64_t classes; /* k of the classification extension; 0: not requested */
 } srv_output;
 enum { SRV_OUTPUTS = 4 };
 typedef struct srv_ask {
@@ -37,34 +37,36 @@ typedef struct srv_ask {
     srv_ids *ids;       /* [count] or NULL */
     size_t count, capacity;
     bool single;        /* one input, not a list of one */
-    bool nested;        /* Hugging Face's form of the answer to it */
-    bool token_vectors; /* in place of a text's */
-    bool no_job;        /* the answer needs the tokenizer alone */
-    int like;           /* POST /: 1 + the task of the models that it is for; 0: any */
-    bool listed;        /* zero-shot: labels with their scores, as Hugging Face's API has them */
-    bool similarity;    /* POST /: cosines with the first text */
-    srv_slice named;    /* the model, in the body */
+    bool nested;        /* answer in Hugging Face's form */
+    bool token_vectors; /* instead of text vectors */
+    bool no_job;        /* the answer needs only the tokenizer */
+    int like;           /* POST /: 1 + the task that the body is for; 0: any */
+    bool listed;        /* zero-shot: a list of labels with scores, as in Hugging Face's API */
+    bool similarity;    /* POST /: similarities to the first text */
+    srv_slice named;    /* the model named in the body */
     srv_switch truncate;
     srv_slice prompt;         /* prompt_name */
     int direction;            /* truncation_direction: a retort_side */
     int function;             /* srv_function */
     bool raw;                 /* raw_scores */
-    srv_switch unit, special; /* normalize, add_special_tokens: as said */
+    srv_switch unit, special; /* normalize, add_special_tokens */
     int encoding;             /* encoding_format: 2 is base64 */
     int content_type;
-    int64_t top, old_top; /* best labels, answers or guesses only; 0: not said. old_top: its older name */
-    srv_switch all;       /* return_all_scores */
-    /* Zero-shot classification: the labels as asked, and once read: texts come in their order with each. */
+    int64_t top,
+        old_top;    /* only the best labels, answers or guesses; 0: not given. old_top: the older name */
+    srv_switch all; /* return_all_scores */
+    /* Zero-shot classification: the labels of the request, then split; each text is paired with each, in
+     * this order. */
     const srv_json *candidates;
     srv_slice hypothesis;
     bool multi_label;
     srv_slice *labels; /* [label_count] */
     size_t label_count;
     srv_out made; /* the hypotheses */
-    /* Models that tag, answer and fill, as the library's options have it; stride -1: not said. */
+    /* Models that tag, answer and fill, in the terms of the library's options; stride -1: not given. */
     int aggregation; /* srv_aggregation */
     int64_t stride, longest, window, question;
-    bool impossible, spans; /* spans: srv_spans are the answer */
+    bool impossible, spans; /* spans: answers are srv_spans */
     srv_switch align, grouped, subwords;
     const srv_json *ignore, *targets;
     bool normalize;  /* vectors of length 1 */
@@ -73,7 +75,7 @@ typedef struct srv_ask {
     bool documents;  /* rerank: Cohere's form of the answer */
     srv_switch with_document;
     bool no_special;    /* tokenize without [CLS] and [SEP] */
-    const srv_json *id; /* v2: to be given back */
+    const srv_json *id; /* v2: to be returned */
     srv_output outputs[SRV_OUTPUTS];
     size_t output_count;
 } srv_ask;

@@ -19,7 +19,7 @@ bool srv_call_fail(srv_call *call, srv_error_id id, const char *format, ...) {
     call->error = id;
     call->status = srv_errors[id].status;
     if (call->status == 0) call->status = (unsigned)call->service->options->overload_status;
-    /* These two protocols have one code for every bad request. */
+    /* The other two protocols have one code for every bad request. */
     bool one_code = call->route != NULL && call->route->wire != SRV_WIRE_TEI;
     if (one_code && (id == SRV_ERROR_INVALID || id == SRV_ERROR_TOKENIZER)) call->status = 400;
     return false;
@@ -56,7 +56,7 @@ bool srv_call_find_model(srv_call *call) {
     return call->engine != NULL || srv_call_no_model(call);
 }
 
-/* Small buffers stay for the connection's next request. */
+/* Small buffers are kept for the next call. */
 static srv_out kept(srv_out *out) {
     enum { KEPT_BYTES = 4096 };
     if (out->capacity > KEPT_BYTES) srv_out_free(out);

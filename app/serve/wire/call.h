@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A request on its way to an answer, whatever has brought it. */
+ * A call: what is asked, and its answer, independent of the transport. */
 #ifndef SERVE_CALL_H
 #define SERVE_CALL_H
 
@@ -14,48 +14,48 @@
 
 #include <stdio.h>
 
-/* A token of /tokenize, and the code points that it stands for. */
+/* A token of /tokenize and its code points. */
 typedef struct srv_token {
     int32_t id;
     uint32_t start, stop;
 } srv_token;
-/* An answer that is written a part at a time. */
+/* An answer that is written part by part. */
 typedef struct srv_writing {
-    bool whole;        /* nothing is missing */
-    size_t part;       /* that comes next */
-    size_t taken;      /* bytes of call->answer, which holds what was written last */
+    bool whole;        /* it is complete */
+    size_t part;       /* the next one */
+    size_t taken;      /* bytes of call->answer, which holds the last part */
     size_t offset;     /* within a part */
     float *scores;     /* of all parts, or NULL */
     uint32_t *order;   /* of the parts, or NULL */
     srv_token *tokens; /* [token_count] of all texts, or NULL */
     size_t token_count, token_capacity;
-    size_t *ends; /* [ask.count] index in `tokens` behind each text's last */
-    size_t token; /* that comes next */
-    size_t at;    /* byte of its text where code point `point` stands */
+    size_t *ends; /* [ask.count] end of each text in `tokens` */
+    size_t token; /* the next one */
+    size_t at;    /* byte offset of code point `point` in its text */
     uint32_t point;
-    size_t admitted; /* tokens that count to --max-queue-tokens still */
+    size_t admitted; /* tokens that still count towards --max-queue-tokens */
 } srv_writing;
 
 typedef struct srv_call {
     srv_service *service;
     const srv_route *route; /* NULL: none found */
-    const char *path;       /* as long as the request lasts */
+    const char *path;       /* valid as long as the request lasts */
     srv_slice model, version;
     char request_id[64];
     srv_out body, answer;
-    bool wants_page; /* a browser's request */
+    bool wants_page; /* the client prefers HTML */
     const char *content_type;
-    const char *policy; /* of a page's content; or NULL */
+    const char *policy; /* content security policy, or NULL */
     srv_json_doc json;
-    size_t json_length; /* of a body with bytes behind the JSON; 0: all of it is JSON */
+    size_t json_length; /* if bytes follow the JSON in the body; 0: it is all JSON */
     const char *binary; /* these bytes */
     size_t binary_length;
     srv_ask ask;
     srv_engine *engine;
-    const char *prompt_name; /* of the model's prompts, or NULL */
-    srv_job job;             /* job.items NULL: nothing was asked of a model */
+    const char *prompt_name; /* one of the model's prompts, or NULL */
+    srv_job job;             /* job.items NULL: no model is needed */
     size_t tokens, characters, truncated;
-    size_t charged; /* bytes of the budget for what the call holds itself */
+    size_t charged; /* bytes taken from the budget for the call itself */
     srv_writing writing;
     unsigned status; /* HTTP's */
     bool failed;
@@ -65,22 +65,22 @@ typedef struct srv_call {
     int64_t encode_time, answered;
 } srv_call;
 
-/* The first fault counts. Always false. */
+/* Records the first error. Always false. */
 bool srv_call_fail(srv_call *call, srv_error_id id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Takes bytes from the budget for what the call holds from now on; false: srv_call_over has been called. */
+/* Takes bytes from the budget until the call ends; false: srv_call_over has been called. */
 bool srv_call_charge(srv_call *call, size_t bytes);
-/* Refuses the request because the budget has no room. Always false. */
+/* Fails because the budget has no room. Always false. */
 bool srv_call_over(srv_call *call);
-/* The same, or srv_call_fail: `over` says which. Always false. */
+/* Fails because the budget has no room (`over`), or because memory has run out. Always false. */
 bool srv_call_no_memory(srv_call *call, bool over);
-/* The engine of any task that the path names, kept in the call; false: srv_call_fail has been called. */
+/* Sets call->engine to the model named in the path, of any task; false: srv_call_fail has been called. */
 bool srv_call_find_model(srv_call *call);
 /* Fails because no model has the name. Always false. */
 bool srv_call_no_model(srv_call *call);
-/* Gives back what the request has taken, for a next one: small buffers of the body and its JSON stay. */
+/* Releases what the call has taken and prepares it for the next one; keeps small buffers. */
 void srv_call_reset(srv_call *call);
-/* All that the call holds, not the call itself. */
+/* Frees what the call holds, not the call itself. */
 void srv_call_free(srv_call *call);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Documents ranked in the form that Cohere, Jina, vLLM and infinity have: at /v1/rerank and /v2/rerank, and
- * at /rerank for bodies with "documents". */
+ * Reranking in the form of Cohere, Jina, vLLM and infinity: /v1/rerank and /v2/rerank, and /rerank for bodies
+ * with "documents". */
 #include "serve/wire/cohere.h"
 #include "retort.h"
 #include "serve/base/out.h"
@@ -39,7 +39,7 @@ static void write_head(srv_call *call) {
     srv_out_text(out, ",\"results\":[");
 }
 
-/* A document a part, best first. */
+/* One document per part, best first. */
 void srv_cohere_write_rank(srv_call *call) {
     srv_out *out = &call->answer;
     size_t part = call->writing.part, shown = call->ask.count;

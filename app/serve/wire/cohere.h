@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Documents ranked in the form of Cohere and Jina. */
+ * Reranking in the form of Cohere and Jina. */
 #ifndef SERVE_COHERE_H
 #define SERVE_COHERE_H
 

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Longer texts have working memory of their own, which is counted and not kept: so many bytes a byte. */
+/* Longer texts need additional memory, which is counted and not kept: WORK bytes per byte. */
 enum { LONG_TEXT = 64 << 10, WORK = 24 };
 
 /* ---- Ids ---- */
@@ -42,8 +42,8 @@ static bool in_windows(const srv_call *call) {
     return task == RETORT_TASK_ANSWER || (task == RETORT_TASK_TAG && call->ask.truncate != SRV_YES);
 }
 
-/* The ids of text `index` into s; *n of them. One more token than the model takes shows that it
- * is too long. */
+/* Puts the *n ids of text `index` into s. One token more than the model takes shows that the text is too
+ * long. */
 static bool make_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     const retort_text *text = &call->ask.texts[index];
     retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
@@ -53,7 +53,7 @@ static bool make_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     options.side = (retort_side)call->ask.direction;
     options.prompt_name = call->prompt_name;
     options.max_length = most + 1;
-    options.only_first = call->ask.label_count > 0; /* of the others the hypothesis must stay whole */
+    options.only_first = call->ask.label_count > 0; /* the hypothesis must not be truncated */
     if (in_windows(call)) {
         if (encode_whole(s, text, options, n) == RETORT_OK) return true;
         return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
@@ -75,7 +75,7 @@ static bool make_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
                          "text %zu: %s", index, err.text[0] != '\0' ? err.text : retort_status_text(status));
 }
 
-/* Working memory for a text; false: the budget has no room for it. */
+/* Takes working memory for a text; false: the budget has no room. */
 static bool take_work(srv_call *call, const retort_text *text, size_t *work) {
     size_t length = text->length + text->pair_length;
     *work = length > LONG_TEXT ? WORK * length : 0;
@@ -97,7 +97,7 @@ static bool encode_text(srv_call *call, size_t index, srv_encoder *s, size_t *n)
     return fine;
 }
 
-/* Number i; false: it is not a whole one. */
+/* Number i; false: it is not a whole number. */
 static bool int_at(const srv_ints *ints, size_t i, int64_t *out) {
     if (ints->raw == NULL) {
         *out = ints->json[i].integer;
@@ -122,7 +122,7 @@ static bool read_id(srv_call *call, const srv_ints *ints, const char *what, size
     return true;
 }
 
-/* The n tokens from *first on have a mask of 1; those of 0 must stand before or behind them. */
+/* *n tokens from *first on have a mask of 1; those with a mask of 0 must come before or after them. */
 static bool read_mask(srv_call *call, const srv_ids *ids, size_t *first, size_t *n) {
     int32_t mask = 1;
     *first = *n = 0;
@@ -170,7 +170,7 @@ static bool has_no_padding(srv_call *call, size_t index, const srv_encoder *s, s
     return true;
 }
 
-/* Tokens that the windows of a text of n tokens (in s) have, all together: what it costs. */
+/* The cost of a text of n tokens (in s): the tokens of all its windows. */
 static size_t tokens_in_windows(const srv_call *call, const srv_encoder *s, size_t n) {
     enum { WINDOW = 384, STRIDE = 128 }; /* the pipelines' */
     const srv_ask *ask = &call->ask;
@@ -221,7 +221,7 @@ static bool make_row(srv_call *call, size_t index, const srv_encoder *s, size_t 
     return true;
 }
 
-/* Models that tag have nothing to say of pairs. */
+/* Models that tag do not take pairs. */
 static bool are_single(srv_call *call) {
     bool tags = call->engine->info.task == RETORT_TASK_TAG && call->ask.texts != NULL;
     for (size_t i = 0; tags && i < call->ask.count; i++) {
@@ -232,8 +232,7 @@ static bool are_single(srv_call *call) {
     return true;
 }
 
-/* A text is run in one go, which nothing interrupts: it must fit into the queue by itself, its windows
- * counted. */
+/* A text runs in one go, without interruption: all its windows must fit into the queue. */
 static bool can_wait(srv_call *call, size_t index, size_t tokens) {
     long most = call->service->options->queue_tokens;
     return !in_windows(call) || tokens <= (size_t)most ||
@@ -277,7 +276,7 @@ static bool reserve_tokens(srv_call *call, size_t more) {
     return true;
 }
 
-/* Those that are asked for. */
+/* Adds the tokens that are requested. */
 static void keep_tokens(srv_call *call, const retort_tokens *tokens) {
     srv_writing *to = &call->writing;
     for (size_t i = 0; i < tokens->count; i++) {
@@ -307,7 +306,7 @@ static bool tokenize_text(srv_call *call, size_t index, retort_tokens *tokens) {
     return fine;
 }
 
-/* Many tokens are refused while others' answers have many. One request alone always fits. */
+/* Refuses many tokens while the answers of other requests hold many. A single request always fits. */
 static bool admit_tokens(srv_call *call) {
     size_t n = call->writing.token_count, limit = (size_t)call->service->options->queue_tokens;
     atomic_size_t *held = &call->engine->tokenized;

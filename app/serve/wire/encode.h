@@ -5,7 +5,8 @@
 
 #include "serve/wire/call.h"
 
-/* Texts or ids to the rows of the job; texts to the tokens of /tokenize. False: failed. */
+/* Turn texts or ids into the rows of the job, or texts into the tokens of /tokenize. False: srv_call_fail
+ * has been called. */
 bool srv_call_encode(srv_call *call);
 bool srv_call_tokenize(srv_call *call);
 

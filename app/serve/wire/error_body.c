@@ -26,7 +26,7 @@ static void write_error_v2(srv_call *call, srv_out *out) {
     srv_out_text(out, "}");
 }
 
-/* The form of errors: the route's, or of a path that is no route, what clients of /v1 read. */
+/* The form of errors: the route's, or for an unknown path under /v1 the one that its clients read. */
 static srv_wire wire_of(const srv_call *call) {
     if (call->route != NULL) return call->route->wire;
     return call->path != NULL && strncmp(call->path, "/v1/", 4) == 0 ? SRV_WIRE_OPENAI : SRV_WIRE_TEI;

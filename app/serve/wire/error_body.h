@@ -6,7 +6,7 @@
 #include "serve/wire/call.h"
 
 void srv_call_write_error(srv_call *call);
-/* The answer of a call that has none for want of memory. */
+/* The answer of a call that ran out of memory for its answer. */
 const char *srv_call_last_words(const srv_call *call);
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef SERVE_ERRORS_H
 #define SERVE_ERRORS_H
 
-/* id, HTTP status (by overload_status where 0), error_type as Text Embeddings Inference has it, OpenAI's type */
+/* id, HTTP status (0: overload_status), error_type of Text Embeddings Inference, OpenAI's type */
 #define SRV_ERRORS(X)                                                                                        \
     X(MALFORMED, 400, "validation", "invalid_request_error")                                                 \
     X(INVALID, 422, "validation", "invalid_request_error")                                                   \

@@ -29,7 +29,7 @@ static bool refuse(srv_call *call, const srv_form *form, const srv_json *key, co
                          name_of(where, key->text, key->length).text, known);
 }
 
-/* The place of a word among "a|b|c", from 1 on; 0: it is none of them. */
+/* The index of a word in "a|b|c", from 1; 0: none. */
 static int choice_of(const char *choices, const srv_json *value) {
     int place = 1;
     for (const char *at = choices;; place++) {

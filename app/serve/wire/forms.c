@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the bodies of requests may have: one row a member. */
+ * The members of request bodies, one row each. */
 #include "serve/wire/forms.h"
 #include "retort.h"
 #include "serve/wire/ask.h"
@@ -18,13 +18,13 @@
                                                   .schema = REF("Direction")                                 \
     }
 #define RAW_SCORES                                                                                           \
-    { "raw_scores", SRV_FIELD_BOOL, .at = AT(raw), .help = "the logits themselves" }
+    { "raw_scores", SRV_FIELD_BOOL, .at = AT(raw), .help = "return logits instead of scores" }
 #define NORMALIZE                                                                                            \
-    { "normalize", SRV_FIELD_SWITCH, .at = AT(unit), .help = "vectors of length 1" }
+    { "normalize", SRV_FIELD_SWITCH, .at = AT(unit), .help = "normalise vectors to length 1" }
 #define PROMPT                                                                                               \
     {                                                                                                        \
         "prompt_name", SRV_FIELD_TEXT, .at = AT(prompt),                                                     \
-                                       .help = "a prompt of the model, to go before each text"               \
+                                       .help = "name of a prompt of the model, put before each text"         \
     }
 #define DIMENSIONS                                                                                           \
     {                                                                                                        \
@@ -32,16 +32,19 @@
                                        .schema = REF("Dimensions")                                           \
     }
 #define TOP_K(count)                                                                                         \
-    { "top_k", SRV_FIELD_WHOLE, .at = AT(top), .least = 1, .most = count, .help = "so many of the best" }
+    {                                                                                                        \
+        "top_k", SRV_FIELD_WHOLE, .at = AT(top), .least = 1, .most = count,                                  \
+                                  .help = "the number of best results"                                       \
+    }
 #define PADDING                                                                                              \
     { "padding", SRV_FIELD_UNUSED, .help = "texts of a batch are not padded" }
 
 #define DOCUMENTS(needed)                                                                                    \
     {"documents", SRV_FIELD_OWN, .required = (needed), .schema = REF("Documents")},                          \
         {"top_n",    SRV_FIELD_WHOLE,   .at = AT(top),                                                       \
-         .least = 1, .most = INT32_MAX, .help = "so many of the best"},                                      \
+         .least = 1, .most = INT32_MAX, .help = "the number of best results"},                               \
     {                                                                                                        \
-        "return_documents", SRV_FIELD_SWITCH, .at = AT(with_document), .help = "true unless said otherwise"  \
+        "return_documents", SRV_FIELD_SWITCH, .at = AT(with_document), .help = "default: true"               \
     }
 
 /* ---- Text Embeddings Inference ---- */
@@ -94,7 +97,7 @@ const srv_form srv_similarity_parameters_form = {"SimilarityParameters", similar
 
 static const srv_field tokenize[] = {
     INPUTS("Texts"),
-    {"add_special_tokens", SRV_FIELD_SWITCH, .at = AT(special), .help = "true unless said otherwise"},
+    {"add_special_tokens", SRV_FIELD_SWITCH, .at = AT(special), .help = "default: true"},
     MODEL,
     END,
 };
@@ -102,7 +105,7 @@ const srv_form srv_tokenize_form = {"TokenizeRequest", tokenize};
 
 static const srv_field decode[] = {
     {"ids", SRV_FIELD_OWN, .required = true, .schema = REF("TokenIds")},
-    {"skip_special_tokens", SRV_FIELD_SWITCH, .at = AT(special), .help = "true unless said otherwise"},
+    {"skip_special_tokens", SRV_FIELD_SWITCH, .at = AT(special), .help = "default: true"},
     MODEL,
     END,
 };
@@ -116,7 +119,7 @@ static const srv_field embeddings[] = {
     {"encoding_format", SRV_FIELD_CHOICE, .at = AT(encoding), .choices = "float|base64"},
     DIMENSIONS,
     PROMPT,
-    {"user", SRV_FIELD_UNUSED, .help = "whose request it is: answers do not depend on it"},
+    {"user", SRV_FIELD_UNUSED, .help = "the end user; does not affect answers"},
     END,
 };
 const srv_form srv_embeddings_form = {"EmbeddingsRequest", embeddings};
@@ -132,7 +135,8 @@ static const srv_field v2[] = {
 };
 const srv_form srv_v2_form = {"V2Request", v2};
 
-#define JSON_ANSWERS "whether as bytes: answers are JSON, which clients of that extension read as well"
+#define JSON_ANSWERS                                                                                         \
+    "whether to answer in binary; answers are always JSON, which clients of that extension accept"
 static const srv_field v2_parameters[] = {
     {"binary_data_output", SRV_FIELD_UNUSED, .help = JSON_ANSWERS},
     END,
@@ -153,7 +157,7 @@ const srv_form srv_v2_input_form = {"V2Input", v2_input};
 static const srv_field v2_input_parameters[] = {
     {"binary_data_size", SRV_FIELD_OWN, .schema = "{'type':'integer','const':0}"},
     {"content_type", SRV_FIELD_CHOICE, .at = AT(content_type), .choices = "str",
-     .help = "of BYTES: UTF-8, as without it"},
+     .help = "encoding of BYTES: UTF-8, the default"},
     END,
 };
 const srv_form srv_v2_input_parameters_form = {"V2InputParameters", v2_input_parameters};
@@ -177,9 +181,7 @@ const srv_form srv_v2_output_parameters_form = {"V2OutputParameters", v2_output_
 #define OPTIONS                                                                                              \
     {                                                                                                        \
         "options", SRV_FIELD_UNUSED,                                                                         \
-            .help =                                                                                          \
-                "wait_for_model, use_cache, use_gpu: a model is loaded before it is served, --cache is the " \
-                "server's"                                                                                   \
+            .help = "wait_for_model, use_cache, use_gpu: models are loaded before they are served"           \
     }
 #define HF(parameters)                                                                                       \
     INPUTS("HuggingFaceInputs"), {"parameters", SRV_FIELD_OWN, .schema = REF(parameters)}, MODEL, OPTIONS
@@ -210,12 +212,12 @@ const srv_form srv_hf_forms[] = {
 #define TRUNCATE                                                                                             \
     { "truncate", SRV_FIELD_SWITCH, .at = AT(truncate), .schema = REF("Truncate") }
 #define TRUNCATION                                                                                           \
-    { "truncation", SRV_FIELD_SWITCH, .at = AT(truncate), .help = "the pipelines' name of truncate" }
+    { "truncation", SRV_FIELD_SWITCH, .at = AT(truncate), .help = "the pipelines' name for truncate" }
 #define CANDIDATES                                                                                           \
     {                                                                                                        \
         "candidate_labels", SRV_FIELD_STRINGS,                                                               \
             .at = AT(candidates),                                                                            \
-            .help = "zero-shot classification by these labels: a list, or a string with commas"              \
+            .help = "zero-shot classification into these labels: a list, or a comma-separated string"        \
     }
 #define STRIDE(key, text)                                                                                    \
     { key, SRV_FIELD_WHOLE, .at = AT(stride), .least = 0, .most = 65536, .help = text }
@@ -235,8 +237,8 @@ static const srv_field classify_parameters[] = {
 static const srv_field zero_parameters[] = {
     CANDIDATES,
     {"hypothesis_template", SRV_FIELD_TEXT, .at = AT(hypothesis),
-     .help = "with {} in the place of the label; This example is {}. without it"},
-    {"multi_label", SRV_FIELD_BOOL, .at = AT(multi_label), .help = "score each label by itself"},
+     .help = "the hypothesis, with {} for the label; default: This example is {}."},
+    {"multi_label", SRV_FIELD_BOOL, .at = AT(multi_label), .help = "score each label independently"},
     {"multi_class", SRV_FIELD_BOOL, .at = AT(multi_label), .help = "the older name of multi_label"},
     CUT,
     TRUNCATION,
@@ -246,9 +248,10 @@ static const srv_field zero_parameters[] = {
 const srv_form srv_zero_parameters_form = {"ZeroShotParameters", zero_parameters};
 static const srv_field tag_parameters[] = {
     {"aggregation_strategy", SRV_FIELD_CHOICE, .at = AT(aggregation),
-     .choices = "none|simple|first|average|max", .help = "how tokens become entities; simple without it"},
-    {"ignore_labels", SRV_FIELD_STRINGS, .at = AT(ignore), .help = "[O] without it"},
-    STRIDE("stride", "tokens that the windows of a long text share"),
+     .choices = "none|simple|first|average|max",
+     .help = "how tokens are merged into entities; default: simple"},
+    {"ignore_labels", SRV_FIELD_STRINGS, .at = AT(ignore), .help = "default: [O]"},
+    STRIDE("stride", "tokens shared by neighbouring windows of a long text"),
     {"grouped_entities", SRV_FIELD_SWITCH, .at = AT(grouped), .help = "older: simple or none"},
     {"ignore_subwords", SRV_FIELD_SWITCH, .at = AT(subwords), .help = "older, with grouped_entities: first"},
     TRUNCATE,
@@ -258,18 +261,19 @@ static const srv_field tag_parameters[] = {
 static const srv_field answer_parameters[] = {
     TOP_K(1000),
     {"topk", SRV_FIELD_WHOLE, .at = AT(old_top), .least = 1, .most = 1000, .help = "the older name of top_k"},
-    LENGTH("max_answer_len", longest, "tokens of an answer; 15 without it"),
-    LENGTH("max_seq_len", window, "tokens of a window; 384, or what the model takes, without it"),
-    LENGTH("max_question_len", question, "tokens that the question is cut at; not cut without it"),
-    STRIDE("doc_stride", "tokens that windows share; 128, or half a window, without it"),
-    {"handle_impossible_answer", SRV_FIELD_BOOL, .at = AT(impossible), .help = "an empty answer is one too"},
-    {"align_to_words", SRV_FIELD_SWITCH, .at = AT(align), .help = "true unless said otherwise"},
+    LENGTH("max_answer_len", longest, "longest answer in tokens; default: 15"),
+    LENGTH("max_seq_len", window, "tokens per window; default: 384, or the model's maximum"),
+    LENGTH("max_question_len", question, "truncate the question to this many tokens; default: no limit"),
+    STRIDE("doc_stride", "tokens shared by neighbouring windows; default: 128, or half a window"),
+    {"handle_impossible_answer", SRV_FIELD_BOOL, .at = AT(impossible), .help = "allow the empty answer"},
+    {"align_to_words", SRV_FIELD_SWITCH, .at = AT(align), .help = "default: true"},
     PADDING,
     END,
 };
 static const srv_field fill_parameters[] = {
     TOP_K(1000),
-    {"targets", SRV_FIELD_STRINGS, .at = AT(targets), .help = "words that compete; all pieces without it"},
+    {"targets", SRV_FIELD_STRINGS, .at = AT(targets),
+     .help = "choose among these words; default: all pieces"},
     TRUNCATE,
     END,
 };

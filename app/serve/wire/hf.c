@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * POST /: Hugging Face's inference form when the body has "parameters", else that of Text Embeddings
+ * POST /: Hugging Face's inference form if the body has "parameters", otherwise that of Text Embeddings
  * Inference. huggingface_hub's text_classification takes the first of a list of lists. */
 #include "serve/wire/hf.h"
 #include "retort.h"
@@ -18,7 +18,7 @@
 
 #include <string.h>
 
-/* A string, or an object with a text and what it is paired with. */
+/* A string, or an object with a text and its pair. */
 static bool read_text(srv_call *call, const srv_json *value, bool questions) {
     const char *first = questions ? "question" : "text", *second = questions ? "context" : "text_pair";
     const srv_json *pair = srv_json_get(value, second);
@@ -49,15 +49,14 @@ static bool all_paired(srv_call *call) {
     return true;
 }
 
-/* The task that only a body for it is like. */
+/* The task that the shape of the body implies. */
 static int task_like(const srv_json *inputs, const srv_json *parameters) {
     if (srv_json_get(inputs, "source_sentence") != NULL) return RETORT_TASK_EMBED;
     if (srv_json_get(inputs, "question") != NULL) return RETORT_TASK_ANSWER;
     return srv_json_get(parameters, "candidate_labels") != NULL ? (int)RETORT_TASK_CLASSIFY : SRV_ANY_TASK;
 }
 
-/* The task of the model that will answer, the first one of a task that the body is like; -1:
- * there is none. */
+/* The task of the model that will answer: the first model for the implied task, or any; -1: none. */
 static int task_of(srv_call *call, const srv_json *inputs, const srv_json *parameters) {
     bool known;
     int like = task_like(inputs, parameters);
@@ -76,7 +75,7 @@ static bool read_similarity(srv_call *call, const srv_json *body) {
     return srv_fields_read(call, &srv_hf_similarity_form, body, "") && srv_tei_read_similarity(call, body);
 }
 
-/* Parameters that the pipelines still take by an older name. */
+/* Older names of parameters, which the pipelines still accept. */
 static void read_old_names(srv_call *call) {
     srv_ask *ask = &call->ask;
     bool old = ask->grouped != SRV_UNSAID || ask->subwords != SRV_UNSAID;
@@ -116,7 +115,7 @@ static bool all_answered(srv_call *call) {
     return true;
 }
 
-/* The workers have written JSON already; some of it at a time. */
+/* Copies the JSON that the workers have written, piece by piece. */
 static void write_parts(srv_call *call) {
     enum { PIECE = 16 << 10 };
     srv_writing *writing = &call->writing;
@@ -138,7 +137,7 @@ static void write_parts(srv_call *call) {
     writing->part++;
 }
 
-/* The answers of Hugging Face's inference API are the pipelines' but for zero-shot classification. */
+/* Hugging Face's inference API answers like the pipelines, except for zero-shot classification. */
 bool srv_hf_read_model(srv_call *call, const srv_json *body) {
     call->ask.listed = true;
     return srv_hf_read(call, body);

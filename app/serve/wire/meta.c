@@ -31,7 +31,7 @@ void srv_write_ready(srv_call *call) {
 }
 
 void srv_write_page(srv_call *call) {
-    if (!call->wants_page) { /* as Text Embeddings Inference has it */
+    if (!call->wants_page) { /* as in Text Embeddings Inference */
         srv_write_ready(call);
         return;
     }
@@ -57,12 +57,12 @@ static void write_requests(srv_service *service, srv_out *out) {
 
 static void write_memory(const srv_memory *memory, srv_out *out) {
     if (memory == NULL) return;
-    srv_metrics_head(out, "retort_memory_bytes", "gauge", "bytes that requests make the server hold, by use");
+    srv_metrics_head(out, "retort_memory_bytes", "gauge", "bytes held for requests, by use");
     for (int use = 0; use < SRV_USE_COUNT; use++) {
         srv_out_format(out, "retort_memory_bytes{use=\"%s\"} %zu\n", srv_use_names[use],
                        atomic_load_explicit(&memory->used[use], memory_order_relaxed));
     }
-    srv_metrics_head(out, "retort_memory_limit_bytes", "gauge", "what --request-memory allows of them");
+    srv_metrics_head(out, "retort_memory_limit_bytes", "gauge", "the limit set by --request-memory");
     srv_out_format(out, "retort_memory_limit_bytes %zu\n", memory->limit);
 }
 
@@ -71,21 +71,22 @@ static void write_gauges(srv_service *service, srv_out *out) {
     srv_out_format(out, "retort_inflight %ld\n", atomic_load(&service->in_flight));
     srv_metrics_head(out, "retort_connections", "gauge", "open connections");
     srv_out_format(out, "retort_connections %zu\n", atomic_load(&service->connections));
-    srv_metrics_head(out, "retort_log_lines_lost_total", "counter", "lines left out of the access log");
+    srv_metrics_head(out, "retort_log_lines_lost_total", "counter", "lines dropped from the access log");
     srv_out_format(out, "retort_log_lines_lost_total %llu\n", atomic_load(&service->lines_lost));
-    srv_metrics_head(out, "retort_state", "gauge", "1 for the state that the server is in");
+    srv_metrics_head(out, "retort_state", "gauge", "1 for the current state of the server");
     for (int i = 0; i < SRV_STATE_COUNT; i++)
         srv_out_format(out, "retort_state{state=\"%s\"} %d\n", srv_state_names[i],
                        i == (int)srv_service_state(service));
     size_t unused, retired = srv_service_retired(service, &unused);
-    srv_metrics_head(out, "retort_retired_models", "gauge", "replaced models that end what they have begun");
+    srv_metrics_head(out, "retort_retired_models", "gauge",
+                     "replaced models that are finishing their requests");
     srv_out_format(out, "retort_retired_models %zu\n", retired);
     write_memory(service->options->budget, out);
     srv_metrics_head(out, "process_start_time_seconds", "gauge", "seconds since 1970");
     srv_out_format(out, "process_start_time_seconds %lld\n", (long long)service->started);
 }
 
-/* Gauges of the models' queues, a row each. */
+/* Gauges of the models' queues, one row each. */
 static double queue_requests(const srv_queue *queue) {
     return (double)queue->waiting;
 }
@@ -118,7 +119,7 @@ static void write_queues(srv_engine *const *engines, size_t n, srv_out *out) {
             srv_out_format(out, "%s{model=\"%s\"} %.9g\n", queue_gauges[g].name, engines[i]->name, value);
         }
     }
-    srv_metrics_head(out, "retort_tokenize_tokens", "gauge", "tokens of /tokenize that are not sent");
+    srv_metrics_head(out, "retort_tokenize_tokens", "gauge", "tokens of /tokenize not sent yet");
     for (size_t i = 0; i < n; i++)
         srv_out_format(out, "retort_tokenize_tokens{model=\"%s\"} %zu\n", engines[i]->name,
                        atomic_load(&engines[i]->tokenized));
@@ -135,7 +136,7 @@ static void write_queues(srv_engine *const *engines, size_t n, srv_out *out) {
 }
 
 void srv_write_metrics(srv_call *call) {
-    enum { MOST = 64 }; /* models, as cmd_serve.c has it */
+    enum { MOST = 64 }; /* models, as in cmd/serve.c */
     srv_service *service = call->service;
     srv_out *out = &call->answer;
     srv_metrics_source sources[MOST];

@@ -33,11 +33,11 @@ bool srv_openai_read_embeddings(srv_call *call, const srv_json *body) {
     return read_input(call, srv_json_get(body, "input"));
 }
 
-enum { BASE64 = 2 }; /* of encoding_format's choices */
+enum { BASE64 = 2 }; /* index in the choices of encoding_format */
 
 static void write_vector(srv_call *call, const float *values, size_t n) {
     srv_out *out = &call->answer;
-    if (call->ask.encoding == BASE64) { /* little-endian floats, as every CPU here has them */
+    if (call->ask.encoding == BASE64) { /* little-endian floats, as on every supported CPU */
         srv_out_text(out, "\"");
         srv_out_base64(out, values, n * sizeof *values);
         srv_out_text(out, "\"");
@@ -57,7 +57,7 @@ static void write_end(srv_call *call, srv_out *out) {
     srv_write_usage(call);
 }
 
-/* A text a part. */
+/* One text per part. */
 void srv_openai_write_embeddings(srv_call *call) {
     size_t n = (size_t)call->engine->info.labels, part = call->writing.part;
     srv_out *out = &call->answer;

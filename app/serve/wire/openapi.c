@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * /openapi.json: the paths from the rows of routes.c, the schemas from the rows here. */
+ * /openapi.json: paths from the rows of routes.c, schemas from the forms and the rows here. */
 #include "serve/wire/openapi.h"
 #include "retort.h"
 #include "serve/base/options.h"
@@ -12,15 +12,13 @@
 #include <pthread.h>
 #include <string.h>
 
-/* JSON with ' in place of ", @ in place of --max-client-batch-size, and % in place of the
- * length of vectors. */
+/* JSON with ' for ", @ for --max-client-batch-size, and % for the length of vectors. */
 static const struct {
     const char *name, *schema;
 } schemas[] = {
     {"Text", "{'type':'string','examples':['an utterly charming film']}"},
     {"Model", "{'type':['string','null'],'description':'name of a model; needed where several are served'}"},
-    {"Truncate",
-     "{'type':['boolean','null'],'description':'cut long texts; by default as --auto-truncate says'}"},
+    {"Truncate", "{'type':['boolean','null'],'description':'truncate long texts; default: --auto-truncate'}"},
     {"Direction", "{'enum':['left','right','Left','Right',null]}"},
     {"Sequence",
      "{'oneOf':[{'$ref':'#/components/schemas/Text'},{'type':'array','minItems':1,'maxItems':2,'items':"
@@ -46,13 +44,13 @@ static const struct {
      "ZeroShotParameters'},{'$ref':'#/components/schemas/"
      "TagParameters'},{'$ref':'#/components/schemas/AnswerParameters'},{'$ref':'#/components/schemas/"
      "FillParameters'},{'$ref':'#/components/schemas/EmbedParameters'},{'type':'null'}],'description':"
-     "'those of the task of the model'}"},
+     "'the parameters of the task of the model'}"},
     {"V2Inputs", "{'type':'array','minItems':1,'maxItems':1,'items':{'$ref':'#/components/schemas/V2Input'},"
                  "'description':'texts of the shape [N] or [N, 1] as BYTES, or input_ids, attention_mask and "
                  "token_type_ids of the shape [N, tokens] as INT64'}"},
     {"V2Outputs",
-     "{'type':'array','items':{'$ref':'#/components/schemas/V2Output'},'description':'those that are "
-     "wanted; all without it'}"},
+     "{'type':'array','items':{'$ref':'#/components/schemas/V2Output'},'description':'the requested "
+     "outputs; default: all'}"},
     {"Label", "{'type':'object','required':['score','label'],'properties':{'score':{'type':'number'},"
               "'label':{'type':'string'}}}"},
     {"Labels", "{'type':'array','items':{'$ref':'#/components/schemas/Label'}}"},
@@ -76,7 +74,7 @@ static const struct {
     {"Usage",
      "{'type':'object','required':['prompt_tokens','total_tokens'],'properties':{'prompt_tokens':{'type':"
      "'integer'},'total_tokens':{'type':'integer'},'truncated':{'type':'integer','minimum':1,'description':"
-     "'texts that were cut at max_input_length, where some were'}}}"},
+     "'number of truncated texts, if any'}}}"},
     {"SimilarityReply", "{'type':'array','items':{'type':'number'}}"},
     {"TokenizeReply", "{'type':'array','items':{'type':'array','items':{'type':'object','required':['id','"
                       "text','special'],'properties':"
@@ -159,14 +157,14 @@ static const struct {
 /* Statuses that a route may answer with, besides 200. */
 static const struct {
     const char *status, *text;
-    bool body, key; /* of routes with a body only; with a key only */
+    bool body, key; /* only for routes with a body; only with a key */
 } failures[] = {
     {"400", "malformed, or empty", false, false},
-    {"401", "a key is needed", false, true},
+    {"401", "an API key is required", false, true},
     {"404", "no such model", false, false},
     {"413", "too large", true, false},
-    {"415", "compressed: the content coding is named", true, false},
-    {"422", "not what the schema says, or too long", true, false},
+    {"415", "compressed: see Accept-Encoding", true, false},
+    {"422", "does not match the schema, or is too long", true, false},
     {"424", "the model could not be run, or its answer is not finite", true, false},
     {"429", "overloaded: see Retry-After", true, false},
     {"500", "out of memory", false, false},
@@ -175,7 +173,7 @@ static const struct {
     {"504", "waited longer than its time limit", true, false},
 };
 
-/* The shortest vectors of the models that embed. */
+/* The length of the shortest vectors of all models that embed. */
 static int64_t vector_length(srv_service *service) {
     int64_t length = INT32_MAX;
     pthread_mutex_lock(&service->lock);
@@ -202,7 +200,7 @@ static void write_schema(srv_service *service, srv_out *out, const char *text) {
     }
 }
 
-/* What a member of a kind may be, where its row has no schema of its own. */
+/* The schema of a member by its kind, if its row has none. */
 static void write_kind(srv_out *out, const srv_field *field) {
     switch (field->kind) {
     case SRV_FIELD_BOOL:
@@ -284,7 +282,7 @@ static void write_reply(srv_out *out, const srv_route *route) {
                        page ? "Health" : route->reply);
     }
     const char *error = route->wire == SRV_WIRE_OPENAI ? "OpenAiError" : "Error";
-    if (route->wire == SRV_WIRE_V2 && route->read == NULL) error = NULL; /* 503 also has the reply's form */
+    if (route->wire == SRV_WIRE_V2 && route->read == NULL) error = NULL; /* 503 uses the reply's form, too */
     for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
         if ((failures[i].body && route->read == NULL) || (failures[i].key && route->open)) continue;
         srv_out_format(out, ",\"%s\":{\"description\":\"%s\"", failures[i].status, failures[i].text);
@@ -313,7 +311,7 @@ static void write_operation(srv_out *out, const srv_route *route, bool secured) 
     srv_out_text(out, "}");
 }
 
-/* The methods of a path stand together, whatever the order of the rows. */
+/* Groups the methods of a path, whatever the order of the rows. */
 static void write_path(const srv_service *service, srv_out *out, size_t index, bool secured) {
     bool first = true;
     srv_out_format(out, "\"%s\":{", service->routes[index].path);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the wire forms have in common when they read a body. */
+ * What the wire forms share for reading a body. */
 #include "serve/wire/read.h"
 #include "serve/wire/errors.h"
 
@@ -27,7 +27,7 @@ bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int6
     return true;
 }
 
-/* Room for one more input, in an array of `size`-byte items. */
+/* Makes room for one more input, in an array of `size`-byte items. */
 static bool add_input(srv_call *call, void **array, size_t size) {
     srv_ask *ask = &call->ask;
     long most = call->service->options->items;
@@ -89,7 +89,7 @@ bool srv_add_id_list(srv_call *call, const char *name, const srv_json *list) {
     srv_ids *ids = srv_add_ids(call);
     if (ids == NULL) return false;
     *ids = (srv_ids){.ids = {.json = srv_json_first(list)}, .n = list->count};
-    for (uint32_t i = 0; i < list->count; i++) { /* integers: they stand in a row */
+    for (uint32_t i = 0; i < list->count; i++) { /* integers have consecutive values */
         const srv_json *id = &ids->ids.json[i];
         if (id->kind != SRV_INTEGER) return srv_call_wrong(call, name, "token ids", id);
     }

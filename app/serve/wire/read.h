@@ -12,12 +12,12 @@
 bool srv_call_wrong(srv_call *call, const char *name, const char *expected, const srv_json *found);
 bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int64_t least, int64_t most,
                   int64_t *out);
-/* A new text or sequence of ids of the request, or NULL; the limit on items is checked. */
+/* Add a text or a sequence of ids to the request; NULL: out of memory, or beyond the limit on items. */
 retort_text *srv_add_text(srv_call *call);
 srv_ids *srv_add_ids(srv_call *call);
 bool srv_add_string(srv_call *call, const char *name, const srv_json *string);
 bool srv_add_id_list(srv_call *call, const char *name, const srv_json *list);
-/* What the last text is paired with. */
+/* Pairs the last text with this one. */
 bool srv_add_pair(srv_call *call, const char *name, const srv_json *string);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a row of routes.c says. */
+ * The type of a row in routes.c. */
 #ifndef SERVE_ROUTE_H
 #define SERVE_ROUTE_H
 
@@ -7,10 +7,10 @@
 
 #include <stdbool.h>
 
-/* How errors look, and which codes they have. */
+/* The form and the status codes of errors. */
 typedef enum srv_wire { SRV_WIRE_TEI, SRV_WIRE_OPENAI, SRV_WIRE_V2, SRV_WIRE_COUNT } srv_wire;
 
-/* What an answer is, beside JSON. */
+/* The content type of an answer. */
 typedef enum srv_content {
     SRV_CONTENT_JSON,
     SRV_CONTENT_TEXT,
@@ -20,18 +20,18 @@ typedef enum srv_content {
 struct srv_call;
 struct srv_json;
 typedef struct srv_route {
-    const char *method, *path; /* "{…}" stands for any one segment: a model's name, then a version */
+    const char *method, *path; /* "{…}" matches one segment: a model's name, then a version */
     srv_wire wire;
     bool open; /* needs no key */
     int task;  /* retort_task of the models it is for, SRV_ANY_TASK or SRV_V2_TASKS */
-    /* What its body may have: unknown members are refused, and those with a place in srv_ask are read before
-     * `read` is called, which reads the others. NULL: the route has no body. */
+    /* The members of the body. Unknown ones are refused; those with a place in srv_ask are read before
+     * `read` is called, which reads the others. NULL: no body. */
     const srv_form *form;
     /* False: srv_call_fail has been called. */
     bool (*read)(struct srv_call *call, const struct srv_json *body);
-    /* NULL, or checks what is asked against the model that will answer. False: as above. */
+    /* NULL, or checks the request against the model that will answer. False: as above. */
     bool (*check)(struct srv_call *call);
-    /* Writes the answer, with every row computed: all of it, or a part at a time (srv_more). */
+    /* Writes the answer once all rows are computed: the whole, or part by part (srv_more). */
     void (*write)(struct srv_call *call);
     srv_content content;
     const char *reply; /* name of a schema in openapi.c */

@@ -51,14 +51,14 @@ static bool refuse(srv_call *call, srv_verdict verdict, srv_reason reason) {
     return srv_call_fail(call, SRV_ERROR_UNHEALTHY, "the server is shutting down");
 }
 
-/* True: it waits. False: it is answered, or refused. */
+/* True: the job waits. False: it is answered, or refused. */
 static bool submit(srv_call *call) {
     static const srv_reason reasons[] = {[SRV_REFUSED_TOKENS] = SRV_QUEUE_FULL,
                                          [SRV_REFUSED_JOBS] = SRV_TOO_MANY,
                                          [SRV_REFUSED_LATE] = SRV_TOO_LATE,
                                          [SRV_CLOSED] = SRV_DRAINING};
     srv_verdict verdict = srv_queue_submit(&call->engine->queue, &call->job, &call->wait);
-    if (verdict == SRV_ADMITTED) return true; /* and the call may be gone */
+    if (verdict == SRV_ADMITTED) return true; /* the call may have ended */
     return verdict != SRV_ANSWERED && refuse(call, verdict, reasons[verdict]);
 }
 
@@ -79,8 +79,8 @@ static bool find_engine(srv_call *call) {
     return srv_call_fail(call, SRV_ERROR_BACKEND, "%s needs a model that %s", call->route->path, does);
 }
 
-/* The model that the path or the body names. With one model its name in a body does not matter: clients send
- * what they know. */
+/* Takes the model's name from the path or the body. If only one model is served, its name in a body does
+ * not matter: clients send what they know. */
 static bool choose_model(srv_call *call) {
     const srv_slice *named = &call->ask.named;
     if (named->text == NULL || call->service->options->model_count == 1) return true;
@@ -93,7 +93,7 @@ static bool choose_model(srv_call *call) {
     return srv_call_fail(call, SRV_ERROR_INVALID, "model: the path names a different model");
 }
 
-/* The prompt by its name, or the model's own. */
+/* Finds the requested prompt, or takes the model's default. */
 static bool find_prompt(srv_call *call) {
     char known[200] = "none at all";
     const srv_slice *asked = &call->ask.prompt;
@@ -112,7 +112,7 @@ static bool find_prompt(srv_call *call) {
                          (int)(asked->length < 60 ? asked->length : 60), asked->text, known);
 }
 
-/* What is asked of vectors, against the model that makes them. */
+/* Checks the options of embeddings against the model. */
 static bool check_embed(srv_call *call) {
     long long columns = (long long)call->engine->info.labels;
     if (call->engine->info.task != RETORT_TASK_EMBED) return true;
@@ -185,7 +185,7 @@ static void explain(srv_call *call) {
     }
 }
 
-/* Parts are written until there is enough to send, so that this takes no longer than a large part does. */
+/* Writes parts until there is enough to send; this takes no longer than one large part. */
 void srv_call_more(srv_call *call) {
     enum { ENOUGH = 16 << 10 };
     do {

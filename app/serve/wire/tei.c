@@ -100,7 +100,7 @@ bool srv_tei_read_rerank(srv_call *call, const srv_json *body) {
     return srv_read_ranked(call, body, "texts", srv_add_string);
 }
 
-/* A reranker has one logit, or two labels, of which the second says "yes". */
+/* A reranker has one logit, or two labels of which the second means "relevant". */
 bool srv_tei_check_rerank(srv_call *call) {
     long long labels = (long long)call->engine->info.labels;
     set_function(call, labels == 1 ? SRV_SIGMOID : SRV_SOFTMAX);
@@ -158,7 +158,7 @@ static void write_labels(srv_call *call, size_t item) {
     srv_out_text(&call->answer, "]");
 }
 
-/* Before part `part` of a list with an item a text: false when it was the last one. */
+/* Begins the next part of a list with one item per text; false: there was no more text. */
 static bool begin_item(srv_call *call, bool list) {
     size_t part = call->writing.part;
     if (part == 0 && list) srv_out_text(&call->answer, "[");
@@ -167,7 +167,7 @@ static bool begin_item(srv_call *call, bool list) {
     return part < call->ask.count;
 }
 
-/* A text a part, as in the lists that follow. */
+/* One text per part. */
 void srv_tei_write_predict(srv_call *call) {
     if (!srv_ranking_open(call, (size_t)call->engine->info.labels)) return;
     if (!begin_item(call, !call->ask.single || call->ask.nested)) return;
@@ -175,7 +175,7 @@ void srv_tei_write_predict(srv_call *call) {
     srv_more(call);
 }
 
-/* Values asked for of each vector, at most all. */
+/* The number of values requested of each vector, at most all. */
 static size_t vector_size(const srv_call *call) {
     size_t n = (size_t)call->engine->info.labels;
     return call->ask.columns > 0 && (size_t)call->ask.columns < n ? (size_t)call->ask.columns : n;
@@ -197,7 +197,7 @@ void srv_tei_write_embed(srv_call *call) {
     srv_more(call);
 }
 
-/* A token's vector a part. */
+/* One token vector per part. */
 void srv_tei_write_embed_all(srv_call *call) {
     srv_writing *writing = &call->writing;
     size_t text = writing->at, hidden = (size_t)call->engine->info.hidden;
@@ -251,7 +251,7 @@ void srv_tei_write_similarity(srv_call *call) {
 
 /* ---- tokenize ---- */
 
-/* Moves *at to code point `point` of the text; *from is the one it stands at. Malformed bytes count one. */
+/* Advances from `at`, which is at code point *from, to code point `point`. A malformed byte counts as one. */
 static const char *advance(const retort_text *text, const char *at, uint32_t *from, uint32_t point) {
     const char *end = text->text + text->length;
     for (; *from < point && at < end; ++*from) {
@@ -274,8 +274,8 @@ static void write_token(srv_call *call, const srv_token *token, const char *from
                        token->stop);
     }
 }
-/* The next tokens of a text, up to `end` or as many as a part has. Starts never go back, so the text is
- * walked through once: pieces of one character share its place. */
+/* Writes the next tokens of a text, up to `end` or the size of a part. Starts never decrease, so one walk
+ * over the text is enough; pieces of one character share its position. */
 static void write_tokens(srv_call *call, const retort_text *text, size_t begin, size_t end) {
     enum { PART = 256 };
     srv_writing *writing = &call->writing;
@@ -286,7 +286,7 @@ static void write_tokens(srv_call *call, const retort_text *text, size_t begin, 
         if (token->start < token->stop) {
             from = advance(text, from, &writing->point, token->start);
             writing->at = (size_t)(from - text->text);
-            uint32_t point = writing->point; /* stays where the token starts */
+            uint32_t point = writing->point; /* stays at the start of the token */
             to = advance(text, from, &point, token->stop);
         }
         if (writing->token > begin) srv_out_text(&call->answer, ",");
@@ -296,7 +296,7 @@ static void write_tokens(srv_call *call, const retort_text *text, size_t begin, 
     writing->admitted -= stop - first;
 }
 
-/* A part is of one text; a long one has several. */
+/* A part belongs to one text; a long text has several. */
 void srv_tei_write_tokenize(srv_call *call) {
     srv_writing *writing = &call->writing;
     size_t text = writing->part;
@@ -342,7 +342,7 @@ static bool check_ids(srv_call *call, size_t index) {
     return true;
 }
 
-/* So few that writing the answer holds up nobody, and each of the vocabulary. */
+/* Few enough that writing the answer blocks nobody, and all in the vocabulary. */
 bool srv_tei_check_decode(srv_call *call) {
     long most = call->service->options->queue_tokens;
     for (size_t i = 0; i < call->ask.count; i++) call->tokens += call->ask.ids[i].n;
@@ -360,7 +360,7 @@ static int append(void *user, const char *text, size_t length) {
     return 0;
 }
 
-/* A text a part. */
+/* One text per part. */
 void srv_tei_write_decode(srv_call *call) {
     srv_out text = {0};
     if (!begin_item(call, true)) return;

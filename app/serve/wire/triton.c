@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What Triton's clients ask beyond the Open Inference Protocol: the index of the repository, a model's
- * statistics (docs/protocol/extension_{model_repository,statistics}.md of triton-inference-server/server). */
+ * Triton's extensions of the Open Inference Protocol: the repository index and model statistics
+ * (docs/protocol/extension_{model_repository,statistics}.md of triton-inference-server/server). */
 #include "serve/wire/triton.h"
 #include "serve/base/metrics.h"
 #include "serve/base/options.h"
@@ -12,7 +12,7 @@
 
 /* ---- The repository's index ---- */
 
-/* Its body may ask for models that are ready alone: all are, or the server would not have started. */
+/* The body may restrict the list to ready models: all are, or the server would not have started. */
 void srv_triton_write_index(srv_call *call) {
     const srv_options *options = call->service->options;
     srv_out *out = &call->answer;
@@ -35,8 +35,8 @@ static unsigned long long counter(const srv_model_metrics *metrics, srv_counter_
     return atomic_load_explicit(&metrics->counters[id], memory_order_relaxed);
 }
 
-/* Triton counts what a model has computed; answers that were kept or shared are cache hits. Inputs are
- * made when requests arrive, which is the tokenising; outputs while they are sent, which has no time here. */
+/* Triton counts what a model has computed; cached and shared answers are cache hits. Computing inputs
+ * means tokenising; outputs are written while they are sent, which is not timed. */
 static void write_model_statistics(srv_out *out, const srv_slot *slot) {
     const srv_model_metrics *metrics = &slot->metrics;
     srv_histogram_sum requests = srv_histogram_read(metrics, SRV_DURATION),
@@ -70,7 +70,7 @@ static void write_model_statistics(srv_out *out, const srv_slot *slot) {
     srv_out_text(out, "},\"batch_stats\":[]}");
 }
 
-/* Of the model that the path names, or of all. */
+/* Of the model in the path, or of all. */
 void srv_triton_write_statistics(srv_call *call) {
     const srv_options *options = call->service->options;
     srv_out *out = &call->answer;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What Triton's clients ask beyond the Open Inference Protocol. */
+ * Triton's extensions of the Open Inference Protocol. */
 #ifndef SERVE_TRITON_H
 #define SERVE_TRITON_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The Open Inference Protocol v2, with its classification extension: texts as BYTES, or token ids as an
- * exported ONNX model takes them. */
+ * The Open Inference Protocol v2 with its classification extension: texts as BYTES, or token ids like those
+ * of an exported ONNX model. */
 #include "serve/wire/v2.h"
 #include "retort.h"
 #include "serve/base/options.h"
@@ -22,9 +22,9 @@
 
 typedef struct tensor {
     const srv_json *data; /* a list; NULL: raw */
-    const char *raw;      /* bytes behind the JSON */
+    const char *raw;      /* bytes after the JSON */
     size_t raw_size, width;
-    int64_t rows, columns; /* columns 1 where there is one dimension */
+    int64_t rows, columns; /* columns is 1 if there is one dimension */
     bool matrix, given;
     const srv_json *at; /* the next row */
 } tensor;
@@ -49,13 +49,13 @@ static bool read_shape(srv_call *call, const char *name, const srv_json *shape, 
     return true;
 }
 
-/* An input's parameter binary_data_size; 0: its data are JSON. */
+/* An input's parameter binary_data_size; 0: its data is JSON. */
 static bool read_binary_size(srv_call *call, const srv_json *input, int64_t *size) {
     *size = 0;
     return srv_read_int(call, srv_json_get(input, "parameters"), "binary_data_size", 0, INT32_MAX, size);
 }
 
-/* The bytes of an input stand behind those of the inputs before it. */
+/* The bytes of an input follow those of the inputs before it. */
 static bool find_bytes(srv_call *call, const srv_json *inputs, const srv_json *input, tensor *out) {
     int64_t size = 0;
     size_t offset = 0;
@@ -73,7 +73,7 @@ static bool find_bytes(srv_call *call, const srv_json *inputs, const srv_json *i
     return true;
 }
 
-/* width: bytes of a value where the data are bytes; 0: each value says its length. */
+/* width: bytes per value of binary data; 0: each value starts with its length. */
 static bool read_tensor(srv_call *call, const char *name, const srv_json *inputs, const srv_json *input,
                         size_t width, tensor *out) {
     *out = (tensor){.width = width, .given = true};
@@ -98,7 +98,7 @@ static bool read_tensor(srv_call *call, const char *name, const srv_json *inputs
                          (unsigned long long)count, (unsigned long long)flat);
 }
 
-/* The values of row i, the next one; NULL when it is not what the shape says. */
+/* The values of the next row; NULL if it does not match the shape. */
 static const srv_json *next_row(tensor *t) {
     const srv_json *row = t->at;
     if (row == NULL) return NULL;
@@ -183,7 +183,7 @@ static bool is_type(const srv_json *input, const char *type) {
 static const char *const id_names[] = {"input_ids", "attention_mask", "token_type_ids"};
 enum { ID_TENSORS = 3 };
 
-/* One of them, when it is there. */
+/* Reads one of them, if it is given. */
 static bool read_id_tensor(srv_call *call, const srv_json *inputs, int k, tensor *t) {
     const srv_json *input = find_input(inputs, id_names[k]);
     if (input == NULL) return true;
@@ -249,7 +249,7 @@ static bool read_input_fields(srv_call *call, const srv_json *inputs) {
 bool srv_v2_read_infer(srv_call *call, const srv_json *body) {
     const srv_json *inputs = srv_json_get(body, "inputs");
     call->ask.id = srv_json_get(body, "id");
-    call->ask.spans = true; /* of a model that tags */
+    call->ask.spans = true; /* for models that tag */
     call->ask.aggregation = SRV_NONE;
     if (call->ask.id != NULL && call->ask.id->kind != SRV_STRING)
         return srv_call_wrong(call, "id", "a string", call->ask.id);
@@ -275,13 +275,13 @@ static void write_reals(srv_out *out, const float *values, size_t n, bool *first
     }
 }
 
-/* Each output is a row: its name, for which task, and how the values of a text come about. */
+/* One row per output: its name, datatype, task and shape. */
 typedef enum output_kind {
     LOGITS,
     PROBABILITIES,
     LABEL,
     EMBEDDING,
-    LABEL_IDS, /* these and the following: a value a token of the text, padded to the longest text */
+    LABEL_IDS, /* from here on: one value per token, padded to the longest text */
     LABELS,
     SCORES,
     OFFSETS,
@@ -290,7 +290,7 @@ typedef enum output_kind {
 static const struct {
     const char *name, *type;
     int task;
-    const char *shape; /* behind the number of texts; NULL: the model's labels */
+    const char *shape; /* after the number of texts; NULL: the model's labels */
 } output_rows[OUTPUT_COUNT] = {[LOGITS] = {"logits", "FP32", RETORT_TASK_CLASSIFY, NULL},
                                [PROBABILITIES] = {"probabilities", "FP32", RETORT_TASK_CLASSIFY, NULL},
                                [LABEL] = {"label", "BYTES", RETORT_TASK_CLASSIFY, ""},
@@ -353,7 +353,7 @@ static const srv_spans *spans_of(const srv_call *call, size_t item) {
 }
 
 static void write_token(srv_out *out, output_kind kind, const retort_span *span) {
-    if (kind == LABEL_IDS) { /* -100: what losses pass over, and nothing is there */
+    if (kind == LABEL_IDS) { /* -100: padding, which losses ignore */
         srv_out_format(out, "%lld", span != NULL ? (long long)span->label : -100);
     } else if (kind == LABELS) {
         srv_out_string(out, span != NULL ? span->name : "", span != NULL ? strlen(span->name) : 0);
@@ -383,7 +383,7 @@ static void write_tokens(srv_call *call, output_kind kind, size_t item) {
     }
 }
 
-/* A text that could not be read fails the request. */
+/* A text that could not be tagged fails the request. */
 static bool all_read(srv_call *call) {
     for (size_t i = 0; call->engine->info.task == RETORT_TASK_TAG && i < call->ask.count; i++) {
         const char *answer = call->job.items[i].row->answer;
@@ -398,8 +398,8 @@ static bool is_of_model(const srv_call *call, int kind) {
     return output_rows[kind].task == (int)call->engine->info.task;
 }
 
-/* Number `index` of the outputs, those asked for or all of the model's, and its classes; OUTPUT_COUNT: there
- * are no more, or the model does not have it. */
+/* Output `index` of those requested, or of all, and its classes; OUTPUT_COUNT: no more, or the model does
+ * not have it. */
 static output_kind output_at(const srv_call *call, size_t index, size_t *classes) {
     const srv_ask *ask = &call->ask;
     int64_t labels = call->engine->info.labels;
@@ -464,7 +464,7 @@ static void begin_output(srv_call *call, output_kind kind, size_t classes, bool 
     srv_out_text(out, kind == OFFSETS ? ",2],\"data\":[" : "],\"data\":[");
 }
 
-/* A text of an output a part. */
+/* One text of one output per part. */
 void srv_v2_write_infer(srv_call *call) {
     size_t part = call->writing.part, n = call->ask.count, index = part / n, item = part % n, classes;
     if (!srv_ranking_open(call, (size_t)call->engine->info.labels)) return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the wire forms have in common when they write an answer. */
+ * What the wire forms share for writing an answer. */
 #include "serve/wire/write.h"
 #include "retort.h"
 #include "serve/base/out.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Zero-shot classification of POST /: "candidate_labels" makes of each text as many pairs, with a hypothesis
- * each; the answer has the form of transformers' pipeline. */
+ * Zero-shot classification of POST /: each text is paired with one hypothesis per candidate label; the answer
+ * has the form of transformers' pipeline. */
 #include "serve/wire/zero.h"
 #include "retort.h"
 #include "serve/base/json.h"
@@ -24,7 +24,7 @@ static void add_label(srv_call *call, const char *text, size_t length) {
     call->ask.labels[call->ask.label_count++] = (srv_slice){text, length};
 }
 
-/* The labels between the commas of a string, without the space around them. */
+/* Splits a string at commas into labels, without surrounding space. */
 static void split_labels(srv_call *call, const char *at, const char *end) {
     while (at <= end) {
         const char *comma = at < end ? memchr(at, ',', (size_t)(end - at)) : NULL, *to;
@@ -43,7 +43,7 @@ static bool read_labels(srv_call *call) {
     call->ask.labels = calloc(most + 1, sizeof *call->ask.labels);
     if (call->ask.labels == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     if (list->kind == SRV_STRING) split_labels(call, list->text, list->text + list->length);
-    for (size_t i = 0; list->kind == SRV_ARRAY && i < most; i++) { /* strings stand in a row */
+    for (size_t i = 0; list->kind == SRV_ARRAY && i < most; i++) { /* strings have consecutive values */
         const srv_json *label = srv_json_first(list) + i;
         add_label(call, label->text, label->length);
     }
@@ -51,8 +51,8 @@ static bool read_labels(srv_call *call) {
     return srv_call_fail(call, SRV_ERROR_INVALID, "parameters.candidate_labels: expected at least one label");
 }
 
-/* Appends the hypothesis of a label to the call's memory. All pairs' together are bounded: a few bytes of a
- * body may ask for many. A long text's worth of them fits for as many pairs as there may be. */
+/* Appends the hypothesis of a label. The size for all pairs is bounded, as a few bytes of a body may
+ * request many; the bound leaves room for the largest number of pairs. */
 static bool add_hypothesis(srv_call *call, const srv_slice *label) {
     enum { MOST = 16 << 20 };
     const srv_slice *form = &call->ask.hypothesis;
@@ -86,7 +86,7 @@ static bool check_pairs(srv_call *call) {
                          texts, labels, most);
 }
 
-/* Every text with every hypothesis, in the place of the texts. */
+/* Replaces the texts with pairs of every text and every hypothesis. */
 static bool make_pairs(srv_call *call, const size_t *ends) {
     srv_ask *ask = &call->ask;
     size_t texts = ask->count, labels = ask->label_count;
@@ -150,7 +150,7 @@ static bool score(srv_call *call, size_t text, float *logits, float *scores) {
     return status == RETORT_OK || srv_call_fail(call, SRV_ERROR_INVALID, "%s", err.text);
 }
 
-/* As transformers' pipeline has it. */
+/* In the form of transformers' pipeline. */
 static void write_object(srv_call *call, size_t text, const float *scores, const uint32_t *order) {
     srv_out *out = &call->answer;
     size_t n = call->ask.label_count;
@@ -166,7 +166,7 @@ static void write_object(srv_call *call, size_t text, const float *scores, const
     srv_out_text(out, "]}");
 }
 
-/* As Hugging Face's inference API has it, and huggingface_hub reads it. */
+/* In the form of Hugging Face's inference API, which huggingface_hub reads. */
 static void write_list(srv_call *call, size_t text, const float *scores, const uint32_t *order) {
     srv_out *out = &call->answer;
     (void)text;
@@ -182,7 +182,7 @@ static void write_list(srv_call *call, size_t text, const float *scores, const u
     srv_out_text(out, "]");
 }
 
-/* A text a part. */
+/* One text per part. */
 void srv_zero_write(srv_call *call) {
     size_t n = call->ask.label_count, text = call->writing.part;
     srv_out *out = &call->answer;
