@@ -217,11 +217,11 @@ static cli_code compare(bench_run *c, bench_work *w, bench_engine *it) {
     memcpy(it->rows, rows.data, it->row_values * sizeof *it->rows);
     const bench_engine *first = c->items;
     while (first->model != it->model || first->session == NULL) first++;
-    double most = isnan(it->difference) ? 0 : it->difference;
+    double max = isnan(it->difference) ? 0 : it->difference;
     for (size_t i = 0; i < it->row_values && it->row_values == first->row_values; i++) {
-        most = fmax(most, fabs((double)it->rows[i] - (double)first->rows[i]));
+        max = fmax(max, fabs((double)it->rows[i] - (double)first->rows[i]));
     }
-    it->difference = most;
+    it->difference = max;
     return CLI_DONE;
 }
 

@@ -120,10 +120,10 @@ static double error_of(const layer_error *it) {
 
 void layer_errors_print(const layer_errors *layers) {
     enum { BAR = 24 };
-    double most = 0;
+    double max = 0;
     for (size_t i = 0; i < layers->steps; i++) {
         const layer_error *it = &layers->items[i];
-        if (compared(it) && error_of(it) > most) most = error_of(it);
+        if (compared(it) && error_of(it) > max) max = error_of(it);
     }
     printf("\n%-32s %-12s %9s %8s %10s\n", "name", "op", "rows", "columns", "error %");
     for (size_t i = 0; i < layers->steps; i++) {
@@ -131,7 +131,7 @@ void layer_errors_print(const layer_errors *layers) {
         char bar[BAR + 1] = "";
         if (!compared(it)) continue;
         double error = error_of(it);
-        size_t length = most > 0 ? (size_t)(error / most * BAR + 0.5) : 0;
+        size_t length = max > 0 ? (size_t)(error / max * BAR + 0.5) : 0;
         memset(bar, '#', length);
         bar[length] = '\0';
         cli_put_column(stdout, 32, it->name);

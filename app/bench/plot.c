@@ -10,33 +10,33 @@ enum { WIDTH = 520, HEIGHT = 320, LEFT = 56, RIGHT = 150, TOP = 14, BOTTOM = 40,
 enum { MOST_DOTS = 64 };
 
 typedef struct axis {
-    double most, step; /* of the data; distance between two grid lines */
+    double max, step; /* of the data; distance between two grid lines */
 } axis;
 
 /* About five grid lines, at multiples of 1, 2 or 5 times a power of ten. */
-static axis axis_for(double most) {
-    axis a = {.most = most > 0 ? most * 1.08 : 1};
-    double power = pow(10, floor(log10(a.most / 5))), times = a.most / 5 / power;
+static axis axis_for(double max) {
+    axis a = {.max = max > 0 ? max * 1.08 : 1};
+    double power = pow(10, floor(log10(a.max / 5))), times = a.max / 5 / power;
     a.step = power * (times < 1.5 ? 1 : times < 3.5 ? 2 : times < 7.5 ? 5 : 10);
     return a;
 }
 
 static double x_of(const axis *a, double value) {
-    return LEFT + value / a->most * (WIDTH - LEFT - RIGHT);
+    return LEFT + value / a->max * (WIDTH - LEFT - RIGHT);
 }
 static double y_of(const axis *a, double value) {
-    return HEIGHT - BOTTOM - value / a->most * (HEIGHT - TOP - BOTTOM);
+    return HEIGHT - BOTTOM - value / a->max * (HEIGHT - TOP - BOTTOM);
 }
 
 static void draw_grid(FILE *to, const axis *x, const axis *y) {
-    for (int i = 0; i * y->step <= y->most; i++) {
+    for (int i = 0; i * y->step <= y->max; i++) {
         double at = y_of(y, i * y->step);
         fprintf(to, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT,
                 at, at);
         fprintf(to, "<text class=\"tick\" text-anchor=\"end\" x=\"%d\" y=\"%.1f\">%g</text>\n", LEFT - 6,
                 at + 4, i * y->step);
     }
-    for (int i = 0; i * x->step <= x->most; i++) {
+    for (int i = 0; i * x->step <= x->max; i++) {
         fprintf(to, "<text class=\"tick\" text-anchor=\"middle\" x=\"%.1f\" y=\"%d\">%g</text>\n",
                 x_of(x, i * x->step), HEIGHT - BOTTOM + 16, i * x->step);
     }

@@ -10,12 +10,12 @@
 
 /* The width of a column. */
 static int width_of(const bench_run *c, bool provider) {
-    int most = 8;
+    int max = 8;
     for (size_t i = 0; i < c->count; i++) {
         int n = cli_columns(provider ? c->items[i].provider : c->items[i].name);
-        if (n > most) most = n;
+        if (n > max) max = n;
     }
-    return most;
+    return max;
 }
 
 cli_code bench_print_engines(const bench_run *c) {

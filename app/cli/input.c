@@ -102,16 +102,16 @@ static retort_text take_line(cli_input *input) {
     return line;
 }
 
-static size_t take_rows(cli_input *input, retort_text *texts, size_t most) {
+static size_t take_rows(cli_input *input, retort_text *texts, size_t max) {
     size_t n = 0;
-    while (n < most && retort_dataset_text(input->data, input->taken + n, &texts[n]) == RETORT_OK) n++;
+    while (n < max && retort_dataset_text(input->data, input->taken + n, &texts[n]) == RETORT_OK) n++;
     input->taken += n;
     return n;
 }
 
-static size_t take_words(cli_input *input, retort_text *texts, size_t most) {
+static size_t take_words(cli_input *input, retort_text *texts, size_t max) {
     size_t n = 0;
-    for (; n < most && input->next < input->word_count; n++) {
+    for (; n < max && input->next < input->word_count; n++) {
         const char *word = input->words[input->next++];
         texts[n] = (retort_text){.text = word, .length = strlen(word)};
     }
@@ -119,22 +119,22 @@ static size_t take_words(cli_input *input, retort_text *texts, size_t most) {
     return n;
 }
 
-cli_code cli_input_take(cli_input *input, retort_text *lines, size_t most, size_t *n) {
+cli_code cli_input_take(cli_input *input, retort_text *lines, size_t max, size_t *n) {
     if (input->data != NULL) {
-        *n = take_rows(input, lines, most);
+        *n = take_rows(input, lines, max);
         return CLI_DONE;
     }
     if (input->word_count > 0) {
-        *n = take_words(input, lines, most);
+        *n = take_words(input, lines, max);
         return CLI_DONE;
     }
-    while (!input->end && input->lines < most &&
+    while (!input->end && input->lines < max &&
            (input->lines == 0 || (input->length - input->start < LONGEST_LINE && is_ready()))) {
         cli_code code = read_more(input);
         if (code != CLI_DONE) return code;
     }
     *n = 0;
-    while (*n < most && (input->lines > 0 || (input->end && input->start < input->length))) {
+    while (*n < max && (input->lines > 0 || (input->end && input->start < input->length))) {
         lines[(*n)++] = take_line(input);
     }
     input->taken += *n;
@@ -150,10 +150,10 @@ cli_code cli_split_pair(cli_input *input, const cli_args *args, retort_text *tex
         return CLI_BAD_DATA;
     }
     if (tab == NULL || (input->data != NULL && !asked && !expected)) return CLI_DONE;
-    if (!asked && !expected && !input->told) {
+    if (!asked && !expected && !input->warned) {
         cli_say("warning: text %zu contains a tab and is read as a pair; give --pairs if that is intended",
                 number);
-        input->told = true;
+        input->warned = true;
     }
     size_t length = (size_t)(tab - text->text);
     *text = (retort_text){text->text, length, tab + 1, text->length - length - 1};

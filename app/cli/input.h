@@ -17,13 +17,13 @@ typedef struct cli_input {
     size_t taken;                   /* lines or words so far */
     bool end;
     retort_dataset *data; /* NULL without --data */
-    bool told;            /* the warning about a tab was printed */
+    bool warned;          /* the warning about a tab was printed */
 } cli_input;
 /* Texts are the words from `first` on, or those of --data if it is given. Errors are printed. */
 cli_code cli_input_open(cli_input *input, const cli_args *args, int first, const retort_model *model);
-/* Up to `most` lines, valid until the next call. Waits for the first line, and takes more only if they are
+/* Up to `max` lines, valid until the next call. Waits for the first line, and takes more only if they are
  * ready. *n is 0 at the end. */
-cli_code cli_input_take(cli_input *input, retort_text *lines, size_t most, size_t *n);
+cli_code cli_input_take(cli_input *input, retort_text *lines, size_t max, size_t *n);
 void cli_input_close(cli_input *input);
 /* Splits text `number` (from 1) at its first tab, if any, into the two texts of a pair. Unless the task
  * expects pairs (`expected`) or --pairs is given, this prints a warning once. Errors are printed. */

@@ -9,8 +9,8 @@
 #include <string.h>
 
 const cli_option cli_options[CLI_OPTION_COUNT] = {
-#define CLI_OPTION_ROW(id, name, letter, value, kind, least, most, fallback, help)                           \
-    [CLI_##id] = {name, letter, value, CLI_KIND_##kind, least, most, fallback, help},
+#define CLI_OPTION_ROW(id, name, letter, value, kind, min, max, fallback, help)                              \
+    [CLI_##id] = {name, letter, value, CLI_KIND_##kind, min, max, fallback, help},
     CLI_OPTIONS(CLI_OPTION_ROW)
 #undef CLI_OPTION_ROW
 };
@@ -131,8 +131,7 @@ static bool is_valid(const cli_option *option, const char *value) {
     if (option->kind == CLI_KIND_CHOICE) return is_choice(option->value, value);
     if (option->kind == CLI_KIND_INT) {
         long number = strtol(value, &end, 10);
-        return end != value && *end == '\0' && errno == 0 && number >= option->least &&
-               number <= option->most;
+        return end != value && *end == '\0' && errno == 0 && number >= option->min && number <= option->max;
     }
     uint64_t bytes;
     if (option->kind == CLI_KIND_SIZE) return read_size(value, &bytes);
@@ -152,8 +151,8 @@ static cli_code set_option(cli_args *args, int id, const char *value) {
     if (option->kind == CLI_KIND_CHOICE) {
         cli_error("--%s: '%s' is not one of %s", option->name, value, option->value);
     } else if (option->kind == CLI_KIND_INT) {
-        cli_error("--%s: '%s' is not a whole number from %ld to %ld", option->name, value, option->least,
-                  option->most);
+        cli_error("--%s: '%s' is not a whole number from %ld to %ld", option->name, value, option->min,
+                  option->max);
     } else if (option->kind == CLI_KIND_SIZE) {
         cli_error("--%s: '%s' is not a size: expected a number of bytes, optionally followed by K, M or G",
                   option->name, value);
@@ -229,10 +228,10 @@ static bool check_rules(const cli_args *args) {
 static cli_code check_words(const cli_args *args) {
     const cli_verb *verb = args->verb;
     if (args->values[CLI_HELP] != NULL) return CLI_DONE;
-    if (args->word_count < verb->least) {
+    if (args->word_count < verb->min_words) {
         cli_error("%s: too few arguments", verb->name);
-    } else if (verb->most >= 0 && args->word_count > verb->most) {
-        cli_error("%s: unexpected argument '%s'", verb->name, args->words[verb->most]);
+    } else if (verb->max_words >= 0 && args->word_count > verb->max_words) {
+        cli_error("%s: unexpected argument '%s'", verb->name, args->words[verb->max_words]);
     } else if (verb->required >= 0 && args->values[verb->required] == NULL) {
         cli_error("%s: --%s is required", verb->name, cli_options[verb->required].name);
     } else if (check_rules(args)) {
@@ -286,9 +285,9 @@ cli_code cli_split_names(cli_names *out, const cli_args *args, cli_option_id id)
     const char *list = cli_text(args, id);
     *out = (cli_names){0};
     if (list == NULL) return CLI_DONE;
-    size_t most = 1, length = strlen(list);
-    for (const char *at = list; *at != '\0'; at++) most += *at == ',';
-    out->items = malloc(most * sizeof *out->items);
+    size_t max = 1, length = strlen(list);
+    for (const char *at = list; *at != '\0'; at++) max += *at == ',';
+    out->items = malloc(max * sizeof *out->items);
     out->text = malloc(length + 1);
     if (out->items == NULL || out->text == NULL) {
         cli_names_free(out);

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /* ---- Options: one row each. Parsing, --help, the man page and the completions read these rows. ----
- * id, name, letter, value ("" for a flag, "a|b" for a choice), kind, least, most, default, help */
+ * id, name, letter, value ("" for a flag, "a|b" for a choice), kind, min, max, default, help */
 #define CLI_OPTIONS(X)                                                                                       \
     X(OUTPUT, "output", 'o', "FILE", TEXT, 0, 0, NULL, "write the model to FILE")                            \
     X(LEVEL, "level", 0, "0|1|2|3", CHOICE, 0, 0, "3", "optimise the graph up to this level")                \
@@ -191,7 +191,7 @@
     X(HELP, "help", 'h', "", FLAG, 0, 0, NULL, "print this help")
 
 typedef enum cli_option_id {
-#define CLI_OPTION_ID(id, name, letter, value, kind, least, most, fallback, help) CLI_##id,
+#define CLI_OPTION_ID(id, name, letter, value, kind, min, max, fallback, help) CLI_##id,
     CLI_OPTIONS(CLI_OPTION_ID)
 #undef CLI_OPTION_ID
         CLI_OPTION_COUNT
@@ -209,7 +209,7 @@ typedef struct cli_option {
     char letter; /* 0: none */
     const char *value;
     cli_kind kind;
-    long least, most;     /* of an INT */
+    long min, max;        /* of an INT */
     const char *fallback; /* NULL: no default */
     const char *help;
 } cli_option;
@@ -222,14 +222,14 @@ typedef struct cli_args cli_args;
 typedef struct cli_verb {
     const char *name;
     cli_code (*run)(const cli_args *args);
-    const char *usage;    /* "MODEL [TEXT…]" */
-    const char *summary;  /* one line */
-    int least, most;      /* words; most < 0: any number */
-    int required;         /* a required option, or CLI_NO_OPTION */
-    const int *options;   /* ids, ended by -1; every verb also takes --json and --help */
-    const char *details;  /* paragraphs for --help and the man page, or NULL */
-    const char *examples; /* lines */
-    bool hidden;          /* from the overview and the completions */
+    const char *usage;        /* "MODEL [TEXT…]" */
+    const char *summary;      /* one line */
+    int min_words, max_words; /* max_words < 0: any number */
+    int required;             /* a required option, or CLI_NO_OPTION */
+    const int *options;       /* ids, ended by -1; every verb also takes --json and --help */
+    const char *details;      /* paragraphs for --help and the man page, or NULL */
+    const char *examples;     /* lines */
+    bool hidden;              /* from the overview and the completions */
 } cli_verb;
 typedef struct cli_verbs {
     const cli_verb *rows;

@@ -92,15 +92,15 @@ json_t *cli_json_real(double value) {
 }
 
 cli_code cli_flush(void) {
-    static bool told; /* the stream stays failed */
+    static bool reported; /* the stream stays failed */
     bool failed = ferror(stdout) != 0;
     errno = 0; /* that of an earlier failure is lost */
     failed = fflush(stdout) != 0 || failed;
     if (!failed) return CLI_DONE;
-    if (!told && errno != EPIPE)
+    if (!reported && errno != EPIPE)
         cli_error("standard output: cannot write%s%s", errno != 0 ? ": " : "",
                   errno != 0 ? strerror(errno) : "");
-    told = true;
+    reported = true;
     return CLI_FAILED;
 }
 

@@ -71,8 +71,8 @@ static bool cell_at(const bench_run *c, size_t index, bench_cell *cell) {
         return index == 0;
     }
     if (cli_has(args, CLI_BATCH) || cli_has(args, CLI_SEQ)) {
-        long most = info.positions < 128 ? (long)info.positions : 128;
-        *cell = (bench_cell){cli_int(args, CLI_BATCH, 1), cli_int(args, CLI_SEQ, most)};
+        long max = info.positions < 128 ? (long)info.positions : 128;
+        *cell = (bench_cell){cli_int(args, CLI_BATCH, 1), cli_int(args, CLI_SEQ, max)};
         return index == 0;
     }
     for (const char *grid = cli_text(args, CLI_GRID); *grid != '\0';) {
@@ -85,11 +85,11 @@ static bool cell_at(const bench_run *c, size_t index, bench_cell *cell) {
 
 /* The cell with the most tokens, for measuring memory. */
 static bench_cell largest_cell(const bench_run *c) {
-    bench_cell cell, most = {0};
+    bench_cell cell, max = {0};
     for (size_t i = 0; cell_at(c, i, &cell); i++) {
-        if (i == 0 || cell.batch * cell.seq > most.batch * most.seq) most = cell;
+        if (i == 0 || cell.batch * cell.seq > max.batch * max.seq) max = cell;
     }
-    return most;
+    return max;
 }
 
 static cli_code check_options(const cli_args *args) {

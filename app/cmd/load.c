@@ -38,16 +38,16 @@ typedef struct load {
 
 /* "100,200" */
 static cli_code read_rates(load *l, const char *list) {
-    const double most = 1e6;
+    const double max = 1e6;
     for (const char *at = list;; at++) {
         char *end;
         double rate = strtod(at, &end);
-        bool usable = end != at && rate > 0 && rate <= most && l->rate_count < MOST_RATES &&
+        bool usable = end != at && rate > 0 && rate <= max && l->rate_count < MOST_RATES &&
                       (*end == ',' || *end == '\0');
         if (!usable) {
             cli_error(
                 "--rate: expected R[,R], each above 0 and at most %.0f, and at most %d of them, found '%s'",
-                most, MOST_RATES, at);
+                max, MOST_RATES, at);
             return CLI_USAGE;
         }
         l->rates[l->rate_count++] = rate;
@@ -56,11 +56,11 @@ static cli_code read_rates(load *l, const char *list) {
     }
 }
 
-/* A number of seconds between least and most. */
-static cli_code read_seconds(double *out, const cli_args *args, cli_option_id id, double least, double most) {
+/* A number of seconds from min to max. */
+static cli_code read_seconds(double *out, const cli_args *args, cli_option_id id, double min, double max) {
     *out = cli_real(args, id);
-    if (*out >= least && *out <= most) return CLI_DONE;
-    cli_error("--%s: %g is not between %g and %g seconds", cli_options[id].name, *out, least, most);
+    if (*out >= min && *out <= max) return CLI_DONE;
+    cli_error("--%s: %g is not between %g and %g seconds", cli_options[id].name, *out, min, max);
     return CLI_USAGE;
 }
 

@@ -206,12 +206,12 @@ static cli_code print_guesses(const run_state *run, const retort_text *text, con
 }
 
 cli_code run_fill(run_state *run, const retort_text *texts, size_t n) {
-    size_t most = (size_t)run->info.positions; /* a mask is a token */
+    size_t max = (size_t)run->info.positions; /* a mask is a token */
     retort_fill_options options = RETORT_FILL_OPTIONS;
     cli_names words;
     cli_code code = cli_split_names(&words, run->args, CLI_TARGETS);
     if (code != CLI_DONE) return code;
-    retort_fill_guess *guesses = calloc(most * run->top, sizeof *guesses);
+    retort_fill_guess *guesses = calloc(max * run->top, sizeof *guesses);
     retort_text *targets = calloc(words.count + 1, sizeof *targets);
     if (guesses == NULL || targets == NULL) code = cli_no_memory();
     for (size_t i = 0; targets != NULL && i < words.count; i++)
@@ -221,7 +221,7 @@ cli_code run_fill(run_state *run, const retort_text *texts, size_t n) {
     for (size_t i = 0; code == CLI_DONE && i < n; i++) {
         retort_error err;
         size_t masks = 0;
-        if (retort_fill(run->session, &texts[i], run->top, &options, guesses, most, &masks, &err) !=
+        if (retort_fill(run->session, &texts[i], run->top, &options, guesses, max, &masks, &err) !=
             RETORT_OK) {
             code = run_fail(run, &err, 1, true);
         } else {

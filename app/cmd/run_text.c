@@ -33,8 +33,8 @@ static const char *label_of(const run_state *run, size_t index, char *scratch, s
 
 /* The number of labels to print: --top, or else `otherwise`. */
 static size_t shown_labels(const run_state *run, size_t n, size_t otherwise) {
-    size_t most = cli_has(run->args, CLI_TOP) ? run->top : otherwise;
-    return most < n ? most : n;
+    size_t max = cli_has(run->args, CLI_TOP) ? run->top : otherwise;
+    return max < n ? max : n;
 }
 
 /* logits: [n] or NULL */

@@ -6,8 +6,8 @@
 
 /* Values below 128 have one bin each; above, the seven bits after the leading one select the bin. */
 static size_t bin_of(uint64_t ns) {
-    const uint64_t most = (UINT64_C(1) << 41) - 1;
-    if (ns > most) ns = most;
+    const uint64_t max = (UINT64_C(1) << 41) - 1;
+    if (ns > max) ns = max;
     if (ns < 128) return (size_t)ns;
     int exponent = 63 - __builtin_clzll(ns);
     return ((size_t)exponent - 6) * 128 + (size_t)(ns >> (exponent - 7) & 127);

@@ -6,9 +6,9 @@
 
 /* Over a few seconds, the counting error is up to 2 %. */
 static bool is_sustained(const load_result *result) {
-    const double least = 0.98;
+    const double min = 0.98;
     double due = (double)result->requests;
-    return due > 0 && (double)result->good >= least * due && (double)result->answered >= least * due;
+    return due > 0 && (double)result->good >= min * due && (double)result->answered >= min * due;
 }
 
 cli_code load_saturate(const load_plan *plan, load_show_fn show, void *user, double *rate) {

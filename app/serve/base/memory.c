@@ -30,36 +30,36 @@ static uint64_t read_limit(const char *path) {
     return strtoull(text, NULL, 10); /* "max": 0 */
 }
 
-static void lower(uint64_t *least, uint64_t limit) {
-    if (limit > 0 && (*least == 0 || limit < *least)) *least = limit;
+static void lower(uint64_t *min, uint64_t limit) {
+    if (limit > 0 && (*min == 0 || limit < *min)) *min = limit;
 }
 
 /* The smallest limit of the cgroup in /proc/self/cgroup and its ancestors; 0: none. */
 static uint64_t cgroup_limit(void) {
     char line[4096], path[4200];
-    uint64_t least = read_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes"); /* version 1 */
+    uint64_t min = read_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes"); /* version 1 */
     FILE *file = fopen("/proc/self/cgroup", "re");
-    lower(&least, read_limit("/sys/fs/cgroup/memory.max"));
+    lower(&min, read_limit("/sys/fs/cgroup/memory.max"));
     while (file != NULL && fgets(line, sizeof line, file) != NULL) {
         if (strncmp(line, "0::/", 4) != 0) continue;
         line[strcspn(line, "\n")] = '\0';
         for (char *end; (end = strrchr(line + 3, '/')) != NULL; *end = '\0') {
             snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", line + 3);
-            lower(&least, read_limit(path));
+            lower(&min, read_limit(path));
         }
     }
     if (file != NULL) fclose(file);
-    return least;
+    return min;
 }
 
 size_t srv_memory_default(void) {
-    static const uint64_t least = UINT64_C(64) << 20, most = UINT64_C(2) << 30;
+    static const uint64_t min = UINT64_C(64) << 20, max = UINT64_C(2) << 30;
     uint64_t limit = cgroup_limit();
     long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
     uint64_t machine = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
     lower(&limit, machine);
     uint64_t quarter = limit / 4;
-    return (size_t)(quarter < least ? least : quarter > most ? most : quarter);
+    return (size_t)(quarter < min ? min : quarter > max ? max : quarter);
 }
 
 size_t srv_memory_used(const srv_memory *memory) {

@@ -351,7 +351,7 @@ static void note_taken(srv_connection *from, size_t bytes) {
 }
 
 /* Gives libmicrohttpd the next bytes; writes the next part if there are none. */
-static ssize_t give(void *user, uint64_t position, char *to, size_t most) {
+static ssize_t give(void *user, uint64_t position, char *to, size_t max) {
     srv_request *request = user;
     srv_call *call = &request->call;
     srv_writing *writing = &call->writing;
@@ -361,7 +361,7 @@ static ssize_t give(void *user, uint64_t position, char *to, size_t most) {
         srv_call_more(call);
         if (call->failed) return MHD_CONTENT_READER_END_WITH_ERROR;
     }
-    size_t left = call->answer.length - writing->taken, n = left < most ? left : most;
+    size_t left = call->answer.length - writing->taken, n = left < max ? left : max;
     if (n == 0) return MHD_CONTENT_READER_END_OF_STREAM;
     memcpy(to, call->answer.data + writing->taken, n);
     writing->taken += n;
@@ -452,10 +452,10 @@ static unsigned long long promised_length(srv_request *request) {
 }
 
 static bool too_large(srv_request *request, unsigned long long length) {
-    long most = request->server->service.options->body;
-    if (length <= (unsigned long long)most) return true;
+    long max = request->server->service.options->body;
+    if (length <= (unsigned long long)max) return true;
     return srv_call_fail(&request->call, SRV_ERROR_TOO_LARGE,
-                         "the body has %llu bytes or more: payload_limit is %ld", length, most);
+                         "the body has %llu bytes or more: payload_limit is %ld", length, max);
 }
 
 static bool accept_head(srv_request *request, const char *method, const char *path, const char *version) {

@@ -32,7 +32,7 @@ struct srv_log {
     bool sleeping;
     atomic_bool closed;
     atomic_ullong *lost; /* lines, in total */
-    unsigned long long told;
+    unsigned long long reported;
 };
 
 static size_t count_lines(const char *data, size_t length) {
@@ -92,9 +92,10 @@ static void write_all(srv_log *log, const srv_out *lines) {
         atomic_fetch_add(log->lost, count_lines(lines->data + at + kept, n - kept));
     }
     unsigned long long lost = atomic_load(log->lost);
-    if (lost == log->told) return;
-    int length = snprintf(text, sizeof text, "{\"event\":\"lines_lost\",\"count\":%llu}\n", lost - log->told);
-    if (put(log, text, (size_t)length) == (size_t)length) log->told = lost;
+    if (lost == log->reported) return;
+    int length =
+        snprintf(text, sizeof text, "{\"event\":\"lines_lost\",\"count\":%llu}\n", lost - log->reported);
+    if (put(log, text, (size_t)length) == (size_t)length) log->reported = lost;
 }
 
 /* Takes the waiting lines. False: closed, and nothing waits. */

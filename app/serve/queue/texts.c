@@ -298,13 +298,13 @@ static retort_status run_fill(text_run *run) {
     enum { GUESSES = 5 }; /* the pipeline's */
     retort_fill_options options = {sizeof options, run->words, (size_t)run->key[WORDS]};
     size_t k = run->key[TOP] > 0 ? (size_t)run->key[TOP] : GUESSES, masks = 0;
-    size_t most = (size_t)run->by->info->positions; /* a mask is a token */
+    size_t max = (size_t)run->by->info->positions; /* a mask is a token */
     retort_tokens tokens = {0};
-    retort_fill_guess *guesses = calloc(most * k, sizeof *guesses);
+    retort_fill_guess *guesses = calloc(max * k, sizeof *guesses);
     if (guesses == NULL) return RETORT_NOMEM;
     retort_status status = RETORT_OK;
     if (!run->by->no_op) {
-        status = retort_fill(run->by->session, &run->text, k, &options, guesses, most, &masks, &run->err);
+        status = retort_fill(run->by->session, &run->text, k, &options, guesses, max, &masks, &run->err);
         if (status == RETORT_OK)
             status = retort_tokenize(run->by->model, &run->text, NULL, &tokens, &run->err);
     }

@@ -21,9 +21,9 @@ enum { LONG_TEXT = 64 << 10, WORK = 24 };
 
 /* ---- Ids ---- */
 
-static bool too_long(srv_call *call, size_t index, size_t tokens, int64_t most) {
+static bool too_long(srv_call *call, size_t index, size_t tokens, int64_t max) {
     return srv_call_fail(call, SRV_ERROR_TOKENIZER, "text %zu has %zu tokens: max_input_length is %lld",
-                         index, tokens, (long long)most);
+                         index, tokens, (long long)max);
 }
 
 /* All tokens of a text, however many. */
@@ -47,26 +47,26 @@ static bool in_windows(const srv_call *call) {
 static bool make_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     const retort_text *text = &call->ask.texts[index];
     retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
-    int64_t most = call->engine->info.max_length;
+    int64_t max = call->engine->info.max_length;
     retort_error err = {0};
     options.special_as_text = !call->service->options->keep_special;
     options.side = (retort_side)call->ask.direction;
     options.prompt_name = call->prompt_name;
-    options.max_length = most + 1;
+    options.max_length = max + 1;
     options.only_first = call->ask.label_count > 0; /* the hypothesis must not be truncated */
     if (in_windows(call)) {
         if (encode_whole(s, text, options, n) == RETORT_OK) return true;
         return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     }
     retort_status status = retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, &err);
-    if (status == RETORT_OK && *n <= (size_t)most) return true;
+    if (status == RETORT_OK && *n <= (size_t)max) return true;
     bool cut = call->ask.truncate == SRV_YES ||
                (call->ask.truncate == SRV_UNSAID && !call->service->options->refuse_long);
     if (status == RETORT_OK && !cut) {
         status = encode_whole(s, text, options, n);
-        if (status == RETORT_OK) return too_long(call, index, *n, most);
+        if (status == RETORT_OK) return too_long(call, index, *n, max);
     } else if (status == RETORT_OK) {
-        options.max_length = most;
+        options.max_length = max;
         status = retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, &err);
     }
     call->truncated++;
@@ -174,9 +174,9 @@ static bool has_no_padding(srv_call *call, size_t index, const srv_encoder *s, s
 static size_t tokens_in_windows(const srv_call *call, const srv_encoder *s, size_t n) {
     enum { WINDOW = 384, STRIDE = 128 }; /* the pipelines' */
     const srv_ask *ask = &call->ask;
-    int64_t most = call->engine->info.max_length, before = 1, behind = 1; /* [CLS], [SEP] */
+    int64_t max = call->engine->info.max_length, before = 1, behind = 1; /* [CLS], [SEP] */
     bool answers = call->engine->info.task == RETORT_TASK_ANSWER;
-    int64_t window = !answers ? most : ask->window > 0 ? ask->window : most < WINDOW ? most : WINDOW;
+    int64_t window = !answers ? max : ask->window > 0 ? ask->window : max < WINDOW ? max : WINDOW;
     int64_t stride = window / 2 < STRIDE ? window / 2 : STRIDE;
     if (!answers && ask->aggregation == SRV_NONE) stride = 0;
     if (ask->stride >= 0) stride = ask->stride;
@@ -234,11 +234,11 @@ static bool are_single(srv_call *call) {
 
 /* A text runs in one go, without interruption: all its windows must fit into the queue. */
 static bool can_wait(srv_call *call, size_t index, size_t tokens) {
-    long most = call->service->options->queue_tokens;
-    return !in_windows(call) || tokens <= (size_t)most ||
+    long max = call->service->options->queue_tokens;
+    return !in_windows(call) || tokens <= (size_t)max ||
            srv_call_fail(call, SRV_ERROR_TOO_LARGE,
                          "text %zu has %zu tokens in all its windows: max_queue_tokens is %ld", index, tokens,
-                         most);
+                         max);
 }
 
 bool srv_call_encode(srv_call *call) {

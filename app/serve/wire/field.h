@@ -14,7 +14,7 @@ typedef enum srv_field_kind {
     SRV_FIELD_OWN,     /* read by the route's own function */
     SRV_FIELD_BOOL,    /* a bool */
     SRV_FIELD_SWITCH,  /* a boolean without a fixed default: a srv_switch */
-    SRV_FIELD_WHOLE,   /* least … most: an int64_t */
+    SRV_FIELD_WHOLE,   /* min … max: an int64_t */
     SRV_FIELD_CHOICE,  /* a word of `choices`, case-insensitive: an int, 1 for the first one */
     SRV_FIELD_TEXT,    /* a string: a srv_slice */
     SRV_FIELD_STRINGS, /* a string or a list of strings: a const srv_json * */
@@ -26,7 +26,7 @@ typedef struct srv_field {
     const char *name;
     srv_field_kind kind;
     size_t at;
-    int64_t least, most;
+    int64_t min, max;
     const char *choices; /* "softmax|sigmoid|none" */
     bool required;
     const char *schema; /* written like those in openapi.c; NULL: that of the kind */

@@ -63,9 +63,9 @@ static bool read_whole(srv_call *call, const srv_field *field, const srv_json *v
                        void *to) {
     int64_t whole;
     if (!srv_json_whole(value, &whole)) return srv_call_wrong(call, name, "a whole number", value);
-    if (whole < field->least || whole > field->most)
+    if (whole < field->min || whole > field->max)
         return srv_call_fail(call, SRV_ERROR_INVALID, "%s is %lld: expected %lld to %lld", name,
-                             (long long)whole, (long long)field->least, (long long)field->most);
+                             (long long)whole, (long long)field->min, (long long)field->max);
     memcpy(to, &whole, sizeof whole);
     return true;
 }

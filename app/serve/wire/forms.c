@@ -28,21 +28,18 @@
     }
 #define DIMENSIONS                                                                                           \
     {                                                                                                        \
-        "dimensions", SRV_FIELD_WHOLE, .at = AT(columns), .least = 1, .most = INT32_MAX,                     \
+        "dimensions", SRV_FIELD_WHOLE, .at = AT(columns), .min = 1, .max = INT32_MAX,                        \
                                        .schema = REF("Dimensions")                                           \
     }
 #define TOP_K(count)                                                                                         \
-    {                                                                                                        \
-        "top_k", SRV_FIELD_WHOLE, .at = AT(top), .least = 1, .most = count,                                  \
-                                  .help = "the number of best results"                                       \
-    }
+    { "top_k", SRV_FIELD_WHOLE, .at = AT(top), .min = 1, .max = count, .help = "the number of best results" }
 #define PADDING                                                                                              \
     { "padding", SRV_FIELD_UNUSED, .help = "texts of a batch are not padded" }
 
 #define DOCUMENTS(needed)                                                                                    \
     {"documents", SRV_FIELD_OWN, .required = (needed), .schema = REF("Documents")},                          \
-        {"top_n",    SRV_FIELD_WHOLE,   .at = AT(top),                                                       \
-         .least = 1, .most = INT32_MAX, .help = "the number of best results"},                               \
+        {"top_n",  SRV_FIELD_WHOLE,  .at = AT(top),                                                          \
+         .min = 1, .max = INT32_MAX, .help = "the number of best results"},                                  \
     {                                                                                                        \
         "return_documents", SRV_FIELD_SWITCH, .at = AT(with_document), .help = "default: true"               \
     }
@@ -220,9 +217,9 @@ const srv_form srv_hf_forms[] = {
             .help = "zero-shot classification into these labels: a list, or a comma-separated string"        \
     }
 #define STRIDE(key, text)                                                                                    \
-    { key, SRV_FIELD_WHOLE, .at = AT(stride), .least = 0, .most = 65536, .help = text }
+    { key, SRV_FIELD_WHOLE, .at = AT(stride), .min = 0, .max = 65536, .help = text }
 #define LENGTH(key, member, text)                                                                            \
-    { key, SRV_FIELD_WHOLE, .at = AT(member), .least = 1, .most = 65536, .help = text }
+    { key, SRV_FIELD_WHOLE, .at = AT(member), .min = 1, .max = 65536, .help = text }
 
 static const srv_field classify_parameters[] = {
     {"function_to_apply", SRV_FIELD_CHOICE, .at = AT(function), .choices = "softmax|sigmoid|none"},
@@ -260,7 +257,7 @@ static const srv_field tag_parameters[] = {
 };
 static const srv_field answer_parameters[] = {
     TOP_K(1000),
-    {"topk", SRV_FIELD_WHOLE, .at = AT(old_top), .least = 1, .most = 1000, .help = "the older name of top_k"},
+    {"topk", SRV_FIELD_WHOLE, .at = AT(old_top), .min = 1, .max = 1000, .help = "the older name of top_k"},
     LENGTH("max_answer_len", longest, "longest answer in tokens; default: 15"),
     LENGTH("max_seq_len", window, "tokens per window; default: 384, or the model's maximum"),
     LENGTH("max_question_len", question, "truncate the question to this many tokens; default: no limit"),

@@ -209,7 +209,7 @@ static void write_kind(srv_out *out, const srv_field *field) {
         break;
     case SRV_FIELD_WHOLE:
         srv_out_format(out, "\"type\":[\"integer\",\"null\"],\"minimum\":%lld,\"maximum\":%lld",
-                       (long long)field->least, (long long)field->most);
+                       (long long)field->min, (long long)field->max);
         break;
     case SRV_FIELD_CHOICE:
         srv_out_text(out, "\"enum\":[");

@@ -14,15 +14,15 @@ static bool is_given(const srv_json *value) {
     return value != NULL && value->kind != SRV_NULL;
 }
 
-bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int64_t least, int64_t most,
+bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int64_t min, int64_t max,
                   int64_t *out) {
     const srv_json *value = srv_json_get(object, name);
     int64_t whole;
     if (!is_given(value)) return true;
     if (!srv_json_whole(value, &whole)) return srv_call_wrong(call, name, "a whole number", value);
-    if (whole < least || whole > most)
+    if (whole < min || whole > max)
         return srv_call_fail(call, SRV_ERROR_INVALID, "%s is %lld: expected %lld to %lld", name,
-                             (long long)whole, (long long)least, (long long)most);
+                             (long long)whole, (long long)min, (long long)max);
     *out = whole;
     return true;
 }
@@ -30,10 +30,10 @@ bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int6
 /* Makes room for one more input, in an array of `size`-byte items. */
 static bool add_input(srv_call *call, void **array, size_t size) {
     srv_ask *ask = &call->ask;
-    long most = call->service->options->items;
-    if (ask->count == (size_t)most)
+    long max = call->service->options->items;
+    if (ask->count == (size_t)max)
         return srv_call_fail(call, SRV_ERROR_INVALID, "more inputs than max_client_batch_size, which is %ld",
-                             most);
+                             max);
     if (ask->count == ask->capacity) {
         size_t capacity = 2 * ask->capacity + 4;
         if (!srv_call_charge(call, (capacity - ask->capacity) * size)) return false;

@@ -10,7 +10,7 @@
 
 /* "inputs: expected a string, found a number" */
 bool srv_call_wrong(srv_call *call, const char *name, const char *expected, const srv_json *found);
-bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int64_t least, int64_t most,
+bool srv_read_int(srv_call *call, const srv_json *object, const char *name, int64_t min, int64_t max,
                   int64_t *out);
 /* Add a text or a sequence of ids to the request; NULL: out of memory, or beyond the limit on items. */
 retort_text *srv_add_text(srv_call *call);

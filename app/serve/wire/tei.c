@@ -344,11 +344,11 @@ static bool check_ids(srv_call *call, size_t index) {
 
 /* Few enough that writing the answer blocks nobody, and all in the vocabulary. */
 bool srv_tei_check_decode(srv_call *call) {
-    long most = call->service->options->queue_tokens;
+    long max = call->service->options->queue_tokens;
     for (size_t i = 0; i < call->ask.count; i++) call->tokens += call->ask.ids[i].n;
-    if (call->tokens > (size_t)most)
+    if (call->tokens > (size_t)max)
         return srv_call_fail(call, SRV_ERROR_TOO_LARGE,
-                             "the request has %zu token ids: max_queue_tokens is %ld", call->tokens, most);
+                             "the request has %zu token ids: max_queue_tokens is %ld", call->tokens, max);
     for (size_t i = 0; i < call->ask.count; i++) {
         if (!check_ids(call, i)) return false;
     }

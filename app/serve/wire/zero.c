@@ -38,12 +38,12 @@ static void split_labels(srv_call *call, const char *at, const char *end) {
 
 static bool read_labels(srv_call *call) {
     const srv_json *list = call->ask.candidates;
-    size_t most = list->kind == SRV_STRING ? list->length / 2 + 1 : list->count;
-    if (!srv_call_charge(call, most * sizeof *call->ask.labels)) return false;
-    call->ask.labels = calloc(most + 1, sizeof *call->ask.labels);
+    size_t max = list->kind == SRV_STRING ? list->length / 2 + 1 : list->count;
+    if (!srv_call_charge(call, max * sizeof *call->ask.labels)) return false;
+    call->ask.labels = calloc(max + 1, sizeof *call->ask.labels);
     if (call->ask.labels == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     if (list->kind == SRV_STRING) split_labels(call, list->text, list->text + list->length);
-    for (size_t i = 0; list->kind == SRV_ARRAY && i < most; i++) { /* strings have consecutive values */
+    for (size_t i = 0; list->kind == SRV_ARRAY && i < max; i++) { /* strings have consecutive values */
         const srv_json *label = srv_json_first(list) + i;
         add_label(call, label->text, label->length);
     }
@@ -79,11 +79,11 @@ static bool add_hypothesis(srv_call *call, const srv_slice *label) {
 
 static bool check_pairs(srv_call *call) {
     size_t labels = call->ask.label_count;
-    size_t texts = call->ask.count, most = (size_t)call->service->options->items;
-    if (labels <= most / texts) return true;
+    size_t texts = call->ask.count, max = (size_t)call->service->options->items;
+    if (labels <= max / texts) return true;
     return srv_call_fail(call, SRV_ERROR_INVALID,
                          "%zu texts times %zu candidate_labels exceed max_client_batch_size, which is %zu",
-                         texts, labels, most);
+                         texts, labels, max);
 }
 
 /* Replaces the texts with pairs of every text and every hypothesis. */
