@@ -198,8 +198,9 @@ static retort_status count_constants(const retort_model *model, retort_info *inf
 retort_status retort_model_info(const retort_model *model, retort_info *info) {
     if (model == NULL || info == NULL || info->size != sizeof *info) return RETORT_ARGUMENT;
     const rt_config *config = &model->config;
-    const rt_tokenizer_info text = model->tokenizer != NULL ? rt_tokenizer_describe(model->tokenizer)
-                                                            : (rt_tokenizer_info){.mask = -1, .unk = -1};
+    const rt_tokenizer_info text = model->tokenizer != NULL
+                                       ? rt_tokenizer_describe(model->tokenizer)
+                                       : (rt_tokenizer_info){.mask = -1, .unk = -1, .pad = -1};
     *info = (retort_info){
         .size = sizeof *info,
         .task = config->task,
@@ -225,6 +226,7 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .token_vectors = rt_model_pooled_rows(model) >= 0,
         .mask = text.mask,
         .unknown = text.unk,
+        .pad = text.pad,
         .padding = (int32_t)rt_config_pad_id(config),
     };
     return count_constants(model, info);

@@ -438,6 +438,7 @@ static void test_bf16_without_savings(void **unused) {
         if (model == NULL) fail_msg("%s: %s", names[i], err.text);
         assert_int_equal(retort_model_info(model, &info), RETORT_OK);
         assert_true(strncmp(info.recipe, "bf16 without=prune-rows,", 24) == 0);
+        assert_string_equal(retort_model_piece(model, info.pad), "[PAD]");
         double worst = worst_of(model, &g);
         if (!(worst <= 0.05)) fail_msg("%s: differs by %g", names[i], worst);
         retort_model_free(model);

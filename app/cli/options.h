@@ -87,7 +87,7 @@
     X(MAX_QUESTION, "max-question", 0, "N", INT, 1, 65536, NULL, "truncate questions to N tokens")           \
     X(IMPOSSIBLE, "impossible", 0, "", FLAG, 0, 0, NULL, "allow the empty answer")                           \
     X(PIECES, "pieces", 0, "", FLAG, 0, 0, NULL, "do not extend answers to whole words")                     \
-    X(TARGETS, "targets", 0, "WORD[,WORD]", TEXT, 0, 0, NULL, "choose only among these words for [MASK]")    \
+    X(TARGETS, "targets", 0, "WORD[,WORD]", TEXT, 0, 0, NULL, "choose only among these words for a mask")    \
     X(LABELS, "labels", 0, "NAME[,NAME]", TEXT, 0, 0, NULL,                                                  \
       "zero-shot classification into these labels, with a natural-language inference model")                 \
     X(HYPOTHESIS, "hypothesis", 0, "TEXT", TEXT, 0, 0, NULL,                                                 \
@@ -105,7 +105,7 @@
       "with --stages: a Python with torch and transformers, to add their row")                               \
     X(HTML, "html", 0, "FILE", TEXT, 0, 0, NULL, "also write the tables and plots to FILE")                  \
     X(PAD, "pad", 0, "", FLAG, 0, 0, NULL,                                                                   \
-      "with --data: pad texts with [PAD] to the longest of their batch, to measure the cost")                \
+      "with --data: pad texts to the longest of their batch, to measure the cost")                           \
     X(KEEP_DUPLICATES, "keep-duplicates", 0, "", FLAG, 0, 0, NULL,                                           \
       "compute equal texts of a batch separately, to measure the cost")                                      \
     X(PEAK, "peak", 0, "", FLAG, 0, 0, NULL, "measure the peak of this machine (takes a second)")            \
@@ -113,7 +113,7 @@
       "truncate texts to N tokens (default: the model's maximum; 128 for tagging in eval; 0: tokenize "      \
       "does not truncate)")                                                                                  \
     X(SPECIAL_AS_TEXT, "special-as-text", 0, "", FLAG, 0, 0, NULL,                                           \
-      "treat [SEP] and other special tokens in a text as plain text")                                        \
+      "treat the text of special tokens as plain text")                                                      \
     X(THREADS, "threads", 0, "N", INT, 0, 1024, "0", "threads to use (0: one per core)")                     \
     X(ISA, "isa", 0, "ref|avx2|vnni|amx|neon", CHOICE, 0, 0, NULL, "use no instructions above this tier")    \
     X(PROVIDER, "provider", 0, "NAME", TEXT, 0, 0, "native",                                                 \
@@ -165,7 +165,7 @@
     X(AUTO_TRUNCATE, "auto-truncate", 0, "true|false", CHOICE, 0, 0, "true",                                 \
       "truncate texts that are too long")                                                                    \
     X(KEEP_SPECIAL, "keep-special", 0, "", FLAG, 0, 0, NULL,                                                 \
-      "treat [SEP] and the like in a text as special tokens; do not use with untrusted texts")               \
+      "treat special tokens in a text as such; do not use with untrusted texts")                             \
     X(NO_OP, "no-op", 0, "", FLAG, 0, 0, NULL,                                                               \
       "answer with zeros without running the model, to measure the server itself")                           \
     X(RATE, "rate", 0, "R[,R]", TEXT, 0, 0, "100", "requests per second; one run for each rate")             \

@@ -159,21 +159,11 @@ static cli_code run_random(bench *b) {
 
 /* ---- Texts of a file ---- */
 
-/* The id of [PAD], -1 when the vocabulary has none. */
-static int32_t padding_id(const bench *b) {
-    retort_info info = {.size = sizeof info};
-    retort_model_info(b->model, &info);
-    for (int32_t id = 0; id < info.vocab; id++) {
-        const char *piece = retort_model_piece(b->model, id);
-        if (piece != NULL && strcmp(piece, "[PAD]") == 0) return id;
-    }
-    return -1;
-}
-
-/* Pads each text to the longest of its batch with [PAD], as if that were text. */
+/* Pads each text to the longest of its batch with the model's pad token, as if that were text. */
 static cli_code corpus_pad(bench_corpus *c, const bench *b, size_t batch) {
     bench_corpus padded = {.starts = calloc(c->count + 1, sizeof *padded.starts), .typed = c->typed};
-    int32_t pad = padding_id(b);
+    retort_info info = {.size = sizeof info};
+    int32_t pad = retort_model_info(b->model, &info) == RETORT_OK ? info.pad : -1;
     bool fits = padded.starts != NULL;
     size_t longest = 0;
     for (size_t i = 0; fits && i < c->count; i++) {
@@ -194,7 +184,7 @@ static cli_code corpus_pad(bench_corpus *c, const bench *b, size_t batch) {
     bench_corpus_free(&old);
     if (!fits) return cli_no_memory();
     if (pad >= 0) return CLI_DONE;
-    cli_error("--pad: %s: no [PAD] in the vocabulary", b->path);
+    cli_error("--pad: %s: no pad token in the vocabulary", b->path);
     return CLI_BAD_DATA;
 }
 

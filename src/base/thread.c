@@ -18,15 +18,15 @@
 enum { SPIN_NS = 50 * 1000, SPIN_BATCH = 64 };
 
 /* Each field that threads spin on has its own cache line: sharing one makes a barrier 20 % slower. */
-typedef struct rt_word {
+typedef struct futex_word {
     _Alignas(64) atomic_uint value;
     atomic_uint sleepers;
-} rt_word;
+} futex_word;
 
 struct rt_thread_pool {
-    rt_word start;                    /* number of the current region; workers wait for it to change */
-    rt_word done;                     /* number of the last finished region */
-    rt_word phase;                    /* number of the last passed barrier */
+    futex_word start;                 /* number of the current region; workers wait for it to change */
+    futex_word done;                  /* number of the last finished region */
+    futex_word phase;                 /* number of the last passed barrier */
     _Alignas(64) atomic_uint working; /* workers still inside the region */
     _Alignas(64) atomic_uint arrived; /* workers at the barrier */
     _Alignas(64) void (*work)(void *user, int worker);
@@ -55,7 +55,7 @@ static int64_t now_ns(void) {
 }
 
 /* Waits until `word` differs from `old`. */
-static void wait_change(rt_word *word, unsigned old) {
+static void wait_change(futex_word *word, unsigned old) {
     int64_t limit = 0;
     for (;;) {
         for (int i = 0; i < SPIN_BATCH; i++) {
@@ -73,7 +73,7 @@ static void wait_change(rt_word *word, unsigned old) {
     atomic_fetch_sub(&word->sleepers, 1);
 }
 
-static void change(rt_word *word) {
+static void change(futex_word *word) {
     atomic_fetch_add(&word->value, 1);
     if (atomic_load(&word->sleepers) > 0)
         syscall(SYS_futex, &word->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);

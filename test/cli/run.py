@@ -616,7 +616,7 @@ def bench():
     for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         if (no_pad / name).exists():
             (no_pad / name).write_text((no_pad / name).read_text().replace("[PAD]", "[NIL]"))
-    fails(3, "no [PAD] in the vocabulary", "bench", no_pad, "--data", data, "--pad")
+    fails(3, "no pad token in the vocabulary", "bench", no_pad, "--data", data, "--pad")
     assert rows("bench", model("bert-fill"), "--batch", "1", "--seq", "8", "--seconds", "0.01")
     assert rows("bench", model("bert-tag"), "--data", file("b.conll", "a O\n"), "--seconds", "0.01")[0]["tokens"] == 3
     pairs = file("pairs.tsv", "sentence1\tsentence2\tlabel\na\tb\t1\n")  # the model has no token types

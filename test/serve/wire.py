@@ -310,7 +310,8 @@ def entities_answers_guesses():
         assert "mask" in parts.post("/", {"inputs": "a film", "model": "bert-fill"}, 422)["error"]
         assert len(parts.post("/", {"inputs": text, "parameters": {"top_k": 1000}, "model": "bert-fill"})) == 100
         assert "expected 1 to 1000" in parts.post("/", {"inputs": text, "parameters": {"top_k": 1001}, "model": "bert-fill"}, 422)["error"]
-        assert parts.get("/info")["task"] == "tag"
+        assert parts.get("/info")["task"] == "tag" and "mask_token" not in parts.get("/info")
+        assert parts.get("/models/bert-fill/info")["mask_token"] == "[MASK]"
         refused = parts.post("/v2/models/bert-fill/infer", {"inputs": [text_input("a")]}, 404)["error"]
         assert refused.startswith("/v2/models/bert-fill/infer needs a model that classifies, embeds or tags"), refused
         parts.post("/predict", {"inputs": "a"}, 424)

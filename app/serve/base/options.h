@@ -33,7 +33,7 @@ typedef struct srv_options {
     const char *origins;     /* of pages that may send requests, comma-separated; "*": all; NULL: none */
     const char *access_path; /* NULL: no access log; "-": standard output */
     bool no_op;              /* answer with zeros instead of running the model */
-    bool keep_special;       /* "[SEP]" and the like in a text are special tokens */
+    bool keep_special;       /* special tokens that stand in a text are such */
     bool refuse_long;        /* refuse long texts instead of truncating them */
     bool json;               /* print the address as JSON to standard output */
     void (*say)(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* a line on stderr */

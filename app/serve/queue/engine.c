@@ -229,10 +229,13 @@ static retort_status check_answers(srv_worker *w, const retort_tokens *tokens, r
 }
 
 static retort_status warm_up(srv_worker *w, retort_error *err) {
-    static const char canary[] = "The quick brown [MASK] jumps over the lazy dog, and nobody was harmed.";
+    const char *mask = retort_model_piece(w->engine->model, w->engine->info.mask);
+    char canary[1024];
+    snprintf(canary, sizeof canary, "The quick brown %s jumps over the lazy dog, and nobody was harmed.",
+             mask != NULL ? mask : "fox");
     retort_text text = {0};
     text.text = canary;
-    text.length = sizeof canary - 1;
+    text.length = strlen(canary);
     retort_tokens tokens = {0};
     retort_status status = retort_tokenize(w->engine->model, &text, NULL, &tokens, err);
     if (status == RETORT_OK) status = check_answers(w, &tokens, err);

@@ -74,7 +74,7 @@ typedef struct srv_ask {
     bool with_text;  /* rerank's return_text */
     bool documents;  /* rerank: Cohere's form of the answer */
     srv_switch with_document;
-    bool no_special;    /* tokenize without [CLS] and [SEP] */
+    bool no_special;    /* tokenize without special tokens */
     const srv_json *id; /* v2: to be returned */
     srv_output outputs[SRV_OUTPUTS];
     size_t output_count;

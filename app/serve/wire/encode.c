@@ -174,7 +174,7 @@ static bool has_no_padding(srv_call *call, size_t index, const srv_encoder *s, s
 static size_t tokens_in_windows(const srv_call *call, const srv_encoder *s, size_t n) {
     enum { WINDOW = 384, STRIDE = 128 }; /* the pipelines' */
     const srv_ask *ask = &call->ask;
-    int64_t max = call->engine->info.max_length, before = 1, behind = 1; /* [CLS], [SEP] */
+    int64_t max = call->engine->info.max_length, before = 1, behind = 1; /* special tokens */
     bool answers = call->engine->info.task == RETORT_TASK_ANSWER;
     int64_t window = !answers ? max : ask->window > 0 ? ask->window : max < WINDOW ? max : WINDOW;
     int64_t stride = window / 2 < STRIDE ? window / 2 : STRIDE;

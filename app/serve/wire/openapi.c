@@ -93,8 +93,8 @@ static const struct {
      "{'type':'string'},'model_dtype':{'enum':['float32','bfloat16','int8','int4','int3'],'description':"
      "'of most weights of the matrices'},'recipe':{'type':'string','description':'how the weights were "
      "made'},"
-     "'max_input_length':{'type':'integer'}}}"},
-    {"HuggingFaceReply", "{'description':'labels, vectors, entities, an answer, or guesses for [MASK]'}"},
+     "'max_input_length':{'type':'integer'},'mask_token':{'type':'string','description':'of fill models'}}}"},
+    {"HuggingFaceReply", "{'description':'labels, vectors, entities, an answer, or guesses for masks'}"},
     {"EmbeddingsReply",
      "{'type':'object','required':['object','data','model','usage'],'properties':{'object'"
      ":{'const':'list'},'data':"

@@ -423,6 +423,11 @@ static void write_model_facts(srv_call *call, srv_out *out) {
         srv_out_format(out, "{\"embedding\":{\"dimensions\":%lld}}", (long long)engine->info.labels);
     }
     srv_out_format(out, ",\"task\":\"%s\"", tasks[engine->info.task]);
+    const char *mask = retort_model_piece(engine->model, engine->info.mask);
+    if (engine->info.task == RETORT_TASK_FILL && mask != NULL) {
+        srv_out_text(out, ",\"mask_token\":");
+        srv_out_string(out, mask, strlen(mask));
+    }
     srv_out_format(out, ",\"max_input_length\":%lld,\"provider\":\"%s\",\"isa\":\"%s\",\"threads\":%d",
                    (long long)engine->info.max_length, engine->session.provider, engine->session.isa,
                    engine->session.threads);
