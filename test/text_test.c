@@ -253,7 +253,7 @@ static void test_golden_cases(void **state) {
         assert_true(tokenizer->split != rt_split_by_rows);
         tokenizer->split = rt_split_by_rows; /* as a pre-tokenizer and a model that do not know each other */
         run_cases(tokenizer, name);
-        tokenizer->local = false; /* texts as a whole */
+        tokenizer->segmenter.local = false; /* texts as a whole */
         run_cases(tokenizer, name);
         rt_tokenizer_free(tokenizer);
     }

@@ -1,137 +1,125 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-#include "text/added.h"
+/* SPDX-License-Identifier: Apache-2.0
+ * The "added_tokens" of a tokenizer.json. */
+#include "text/state.h"
 
-#include "text/unicode.h"
-#include "base/utf8.h"
-
-#include <stdlib.h>
 #include <string.h>
 
-static int compare(const void *a, const void *b) {
-    const rt_pattern *x = a, *y = b;
-    int order = memcmp(x->bytes, y->bytes, rt_min(x->length, y->length));
-    if (order != 0) return order;
-    if (x->length != y->length) return x->length < y->length ? -1 : 1;
-    return x->token < y->token ? -1 : x->token > y->token;
-}
+enum { MAX_ADDED = 1 << 16 };
 
-/* Of equal neighbours only the first stays. */
-static size_t drop_equal(rt_pattern *items, size_t count) {
-    size_t kept = 1;
-    for (size_t i = 1; i < count; i++) {
-        const rt_pattern *last = &items[kept - 1];
-        bool equal =
-            last->length == items[i].length && memcmp(last->bytes, items[i].bytes, last->length) == 0;
-        if (!equal) items[kept++] = items[i];
+/* Hugging Face ignores the id that the file gives: a token of the vocabulary has its id there, others are
+ * numbered from the end of the vocabulary on, in the order of the file. */
+static retort_status read_added_token(const rt_component_reader *in, const json_t *item,
+                                      rt_added_token *out) {
+    rt_tokenizer *tokenizer = in->tokenizer;
+    const char *content = json_string_value(json_object_get(item, "content"));
+    if (content == NULL)
+        return rt_fail(in->err, RETORT_FORMAT, "%s: an added token without content", in->name);
+    if (strlen(content) > RT_PIECE_MAX) {
+        return rt_fail(in->err, RETORT_LIMIT, "%s: an added token of %zu bytes, at most %d are supported",
+                       in->name, strlen(content), RT_PIECE_MAX);
     }
-    return kept;
+    out->content = rt_arena_text(in->arena, content, strlen(content));
+    if (out->content == NULL) return rt_fail_nomem(in->err, strlen(content));
+    out->id = rt_token_model_find(&tokenizer->model, content, strlen(content));
+    if (out->id < 0) out->id = tokenizer->info.pieces++;
+    retort_status status = rt_component_flag(in, item, "special", false, &out->special);
+    if (status == RETORT_OK)
+        status = rt_component_flag(in, item, "normalized", !out->special, &out->normalized);
+    if (status == RETORT_OK) status = rt_component_flag(in, item, "single_word", false, &out->single_word);
+    if (status == RETORT_OK) status = rt_component_flag(in, item, "lstrip", false, &out->lstrip);
+    if (status == RETORT_OK) status = rt_component_flag(in, item, "rstrip", false, &out->rstrip);
+    return status;
 }
 
-void rt_patterns_open(rt_patterns *patterns, rt_pattern *items, size_t count) {
-    *patterns = (rt_patterns){.items = items};
-    if (count == 0) return;
-    qsort(items, count, sizeof *items, compare);
-    patterns->count = count = drop_equal(items, count);
-    for (size_t i = 0; i < count; i++) patterns->from[items[i].bytes[0] + 1] = i + 1;
-    for (size_t b = 1; b < 257; b++) patterns->from[b] = rt_max(patterns->from[b], patterns->from[b - 1]);
-    patterns->only = items[0].bytes[0];
-    patterns->one = items[0].bytes[0] == items[count - 1].bytes[0];
-}
-
-/* Where a pattern may begin, at or after `at`; size when nowhere. */
-static size_t next_candidate(const rt_patterns *patterns, const rt_scan *scan, size_t at) {
-    if (patterns->count == 0 || at >= scan->size) return scan->size;
-    if (patterns->one) {
-        const uint8_t *found = memchr(scan->text + at, patterns->only, scan->size - at);
-        return found != NULL ? (size_t)(found - scan->text) : scan->size;
+/* What finds a token by its content, and by its id where the vocabulary has it not. */
+static retort_status index_added(const rt_component_reader *in, const rt_added_token *tokens, size_t count) {
+    rt_tokenizer *tokenizer = in->tokenizer;
+    rt_added *added = &tokenizer->added;
+    size_t first = tokenizer->model.count, beyond = (size_t)tokenizer->info.pieces - first;
+    added->beyond = rt_arena_calloc(in->arena, beyond, sizeof *added->beyond);
+    if (added->beyond == NULL) return rt_fail_nomem(in->err, beyond * sizeof *added->beyond);
+    for (size_t i = 0; i < count; i++) {
+        int known;
+        if (!rt_names_add(&added->ids, tokens[i].content, tokens[i].id, &known)) {
+            return rt_fail_nomem(in->err, count * sizeof *tokens);
+        }
+        if (known >= 0) {
+            return rt_fail(in->err, RETORT_FORMAT, "%s: added token \"%.64s\" is listed twice", in->name,
+                           tokens[i].content);
+        }
+        if ((size_t)tokens[i].id >= first) added->beyond[(size_t)tokens[i].id - first] = tokens[i].content;
     }
-    while (at < scan->size && patterns->from[scan->text[at]] == patterns->from[scan->text[at] + 1]) at++;
-    return at;
+    return RETORT_OK;
 }
 
-/* The first of items [low, high) whose byte at `depth` is `least` or more. */
-static size_t lower_bound(const rt_pattern *items, size_t low, size_t high, size_t depth, unsigned least) {
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (items[middle].bytes[depth] < least) {
-            low = middle + 1;
-        } else {
-            high = middle;
+/* Special tokens first: of equal patterns Hugging Face takes the one of the special token. */
+static void special_first(rt_added_token *out, const rt_added_token *tokens, size_t count) {
+    for (int special = 1; special >= 0; special--) {
+        for (size_t i = 0; i < count; i++) {
+            if (tokens[i].special == special) *out++ = tokens[i];
         }
     }
-    return low;
 }
 
-/* The longest pattern that begins here: byte by byte, the patterns that go on as the text does are a range of
- * the sorted ones, of which the shortest comes first. The time does not depend on how many there are. */
-static const rt_pattern *match_at(const rt_patterns *patterns, const rt_scan *scan, size_t at) {
-    const rt_pattern *items = patterns->items, *found = NULL;
-    const uint8_t *text = scan->text + at;
-    size_t low = patterns->from[text[0]], high = patterns->from[text[0] + 1];
-    for (size_t depth = 1; low < high; depth++) {
-        if (items[low].length == depth) found = &items[low++];
-        if (low == high || depth == scan->size - at) break;
-        uint8_t byte = text[depth];
-        if (items[low].bytes[depth] != byte) low = lower_bound(items, low, high, depth, byte);
-        if (low < high && items[high - 1].bytes[depth] != byte) {
-            high = lower_bound(items, low, high, depth, byte + 1u);
+static retort_status make_patterns(const rt_component_reader *in, bool normalized, rt_patterns *out) {
+    const rt_added *added = &in->tokenizer->added;
+    rt_pattern *items = rt_arena_calloc(in->arena, added->count, sizeof *items);
+    rt_normalized text = {0};
+    size_t count = 0;
+    bool fine = items != NULL;
+    for (size_t i = 0; i < added->count && fine; i++) {
+        const rt_added_token *token = &added->tokens[i];
+        rt_pattern pattern = {(const uint8_t *)token->content, strlen(token->content), token};
+        uint32_t next;
+        if (token->normalized != normalized) continue;
+        if (normalized) {
+            fine = rt_normalize(&in->tokenizer->normalizer, pattern.bytes, pattern.length, 0, &text, &next);
+            if (!fine) break;
+            pattern.length = text.points[text.count].at;
+            pattern.bytes = (uint8_t *)rt_arena_text(in->arena, (char *)text.bytes, pattern.length);
+            fine = pattern.bytes != NULL;
         }
+        if (pattern.length == 0) {
+            rt_normalized_free(&text);
+            return rt_fail(in->err, RETORT_UNSUPPORTED,
+                           "%s: nothing is left of added token %d when it is normalized", in->name,
+                           token->id);
+        }
+        items[count++] = pattern;
     }
-    return found;
+    rt_normalized_free(&text);
+    if (!fine) return rt_fail_nomem(in->err, added->count * sizeof *items);
+    rt_patterns_open(out, items, count);
+    return RETORT_OK;
 }
 
-static uint8_t flags_at(const rt_scan *scan, size_t at, size_t *length) {
-    uint32_t point;
-    *length = rt_utf8_take(scan->text + at, scan->text + scan->size, &point);
-    return rt_unicode(point)->flags;
-}
-
-/* Flags of the character that ends at `at`, and its length. */
-static uint8_t flags_before(const rt_scan *scan, size_t at, size_t *length) {
-    size_t start = at - 1;
-    while (start > 0 && at - start < 4 && (scan->text[start] & 0xC0) == 0x80) start--;
-    uint8_t flags = flags_at(scan, start, length);
-    if (start + *length == at) return flags;
-    *length = 1;
-    return rt_unicode(RT_REPLACEMENT)->flags;
-}
-
-static bool is_single_word(const rt_scan *scan, size_t start, size_t end) {
-    size_t length;
-    bool before = start > 0 && (flags_before(scan, start, &length) & RT_WORD);
-    bool after = end < scan->size && (flags_at(scan, end, &length) & RT_WORD);
-    return !before && !after;
-}
-
-static size_t strip_left(const rt_scan *scan, size_t start) {
-    size_t length, at = start;
-    while (at > scan->done && (flags_before(scan, at, &length) & RT_SPACE)) at -= length;
-    return rt_max(at, scan->done);
-}
-
-/* White space is walked through once, however many tokens stand in it. */
-static size_t strip_right(rt_scan *scan, size_t end) {
-    size_t length;
-    if (end >= scan->blank_from && end <= scan->blank_to) return scan->blank_to;
-    scan->blank_from = end;
-    while (end < scan->size && (flags_at(scan, end, &length) & RT_SPACE)) end += length;
-    scan->blank_to = end;
-    return end;
-}
-
-bool rt_scan_next(const rt_patterns *patterns, rt_scan *scan, rt_match *match) {
-    while ((scan->at = next_candidate(patterns, scan, scan->at)) < scan->size) {
-        size_t start = scan->at;
-        const rt_pattern *pattern = match_at(patterns, scan, start);
-        scan->at += pattern != NULL ? pattern->length : 1;
-        if (pattern == NULL || (scan->special_as_text && pattern->token->special)) continue;
-        if (pattern->token->single_word && !is_single_word(scan, start, scan->at)) continue;
-        match->token = pattern->token;
-        match->start = pattern->token->lstrip ? strip_left(scan, start) : start;
-        match->end = pattern->token->rstrip ? strip_right(scan, scan->at) : scan->at;
-        match->start = rt_min(match->start, match->end);
-        scan->done = match->end;
-        return true;
+retort_status rt_added_read(const rt_component_reader *in, const json_t *list) {
+    rt_added *added = &in->tokenizer->added;
+    size_t size = json_array_size(list), count = 0;
+    if (size > MAX_ADDED) {
+        return rt_fail(in->err, RETORT_LIMIT, "%s: %zu added tokens, at most %d are supported", in->name,
+                       size, MAX_ADDED);
     }
-    return false;
+    rt_added_token *tokens = rt_arena_calloc(in->arena, size, sizeof *tokens);
+    added->tokens = rt_arena_calloc(in->arena, size, sizeof *tokens);
+    if (tokens == NULL || added->tokens == NULL) return rt_fail_nomem(in->err, size * sizeof *tokens);
+    for (size_t i = 0; i < size; i++) {
+        const json_t *item = json_array_get(list, i);
+        if (json_string_length(json_object_get(item, "content")) == 0 &&
+            json_object_get(item, "content") != NULL)
+            continue;
+        retort_status status = read_added_token(in, item, &tokens[count++]);
+        if (status != RETORT_OK) return status;
+    }
+    retort_status status = index_added(in, tokens, count);
+    if (status != RETORT_OK) return status;
+    special_first(added->tokens, tokens, count);
+    added->count = count;
+    added->special = rt_arena_calloc(in->arena, (size_t)in->tokenizer->info.pieces, 1);
+    if (added->special == NULL) return rt_fail_nomem(in->err, (size_t)in->tokenizer->info.pieces);
+    for (size_t i = 0; i < count; i++) {
+        if (tokens[i].special) added->special[tokens[i].id] = 1;
+    }
+    status = make_patterns(in, false, &added->raw);
+    return status == RETORT_OK ? make_patterns(in, true, &added->normalized) : status;
 }

@@ -1,51 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Added tokens: texts that are cut out before anything else happens to a text (special tokens, domain words). */
+ * Added tokens: strings that are one token wherever they stand in a text (special tokens, domain words). */
 #ifndef RT_TEXT_ADDED_H
 #define RT_TEXT_ADDED_H
 
-#include "base/error.h"
-#include "base/memory.h"
+#include "base/names.h"
+#include "text/component.h"
+#include "text/pattern.h"
 
-typedef struct rt_added_token {
-    const char *content; /* as in the file */
-    int32_t id;
-    bool single_word, lstrip, rstrip, normalized, special;
-} rt_added_token;
-
-/* What is looked for: the content of a token, or its normalised form. */
-typedef struct rt_pattern {
-    const uint8_t *bytes;
-    size_t length;
-    const rt_added_token *token;
-} rt_pattern;
-
-/* Patterns in the order of their bytes, no two equal. */
-typedef struct rt_patterns {
-    rt_pattern *items;
+typedef struct rt_added {
+    rt_added_token *tokens; /* [count] special ones first */
     size_t count;
-    size_t from[257]; /* patterns that begin with byte b: items[from[b] … from[b + 1]) */
-    uint8_t only;     /* the one first byte, if there is but one */
-    bool one;
-} rt_patterns;
+    rt_names ids;        /* of their contents */
+    const char **beyond; /* contents of those that the vocabulary has not, from its first free id on */
+    rt_patterns raw, normalized; /* the tokens looked for before and after normalization */
+    uint8_t *special;            /* [info.pieces] 1: the id of a special token */
+} rt_added;
 
-/* Sorts `items` (which must outlive the set). Of two equal patterns the one that comes first wins. */
-void rt_patterns_open(rt_patterns *patterns, rt_pattern *items, size_t count);
-
-/* A walk over the matches of a text: leftmost, of those the longest, without overlap. */
-typedef struct rt_scan {
-    const uint8_t *text;
-    size_t size;
-    size_t at;   /* where the search goes on */
-    size_t done; /* end of the last match, with the white space it took */
-    bool special_as_text;
-    size_t blank_from, blank_to; /* white space that rstrip has met last */
-} rt_scan;
-typedef struct rt_match {
-    const rt_added_token *token;
-    size_t start, end; /* bytes, with white space taken by lstrip and rstrip */
-} rt_match;
-/* The next match; text in [scan.done before the call, match.start) lies between. start may be before that
- * done when rstrip took what the next token begins with. */
-bool rt_scan_next(const rt_patterns *patterns, rt_scan *scan, rt_match *match);
+/* Into in->tokenizer, whose normalizer and model are there. */
+retort_status rt_added_read(const rt_component_reader *in, const json_t *list);
 
 #endif

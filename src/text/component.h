@@ -82,7 +82,7 @@ typedef struct rt_normalizer_row {
      * size <= RT_TEXT_MAX. False when out of memory. */
     bool (*run)(const void *data, const uint8_t *text, size_t size, uint32_t source, rt_normalized *out,
                 uint32_t *next);
-    bool local; /* see encode.c */
+    bool local; /* see segmenter.h */
 } rt_normalizer_row;
 struct rt_normalizer {
     const rt_normalizer_row *row;
@@ -105,7 +105,7 @@ typedef struct rt_pre_tokenizer_row {
     const char *type;
     retort_status (*read)(const rt_component_reader *in, const json_t *part, rt_pre_tokenizer *out);
     rt_next_word_fn next;
-    bool local; /* see encode.c */
+    bool local; /* see segmenter.h */
 } rt_pre_tokenizer_row;
 struct rt_pre_tokenizer {
     const rt_pre_tokenizer_row *row;
@@ -143,7 +143,7 @@ typedef struct rt_token_model_row {
     const rt_pre_tokenizer_row *split_for;
     int32_t (*find)(const void *data, const char *piece, size_t length); /* id of a piece, or -1 */
     const char *(*piece)(const void *data, size_t id, size_t *length);   /* NUL-terminated; id < count */
-    bool local;                                                          /* see encode.c */
+    bool local;                                                          /* see segmenter.h */
 } rt_token_model_row;
 struct rt_token_model {
     const rt_token_model_row *row;

@@ -25,7 +25,7 @@ retort_status rt_decode(const rt_tokenizer *tokenizer, const int32_t *ids, size_
             return rt_fail(err, RETORT_ARGUMENT, "decode: id %zu is %d: the vocabulary has no such piece", i,
                            ids[i]);
         }
-        if (skip_special && tokenizer->special[ids[i]]) continue;
+        if (skip_special && tokenizer->added.special[ids[i]]) continue;
         size_t length = decode_piece(&tokenizer->decoder, piece, first, text);
         first = false;
         if (write(user, text, length) != 0)

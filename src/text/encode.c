@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From a text to its tokens. Two ways give the same: the text as a whole, and segment by segment, where a segment
- * is what stands between ASCII white space, ASCII punctuation and ideographs. Nothing in the pipeline looks
- * beyond a segment: canonical ordering stops at these characters, and each of them ends a word. So the tokens
- * of a segment can be remembered. The exception are added tokens that are looked for in the normalised text. */
+ * From a text to its tokens. Two ways give the same: the text as a whole, and segment by segment (segmenter.h), whose
+ * tokens are remembered. Only added tokens that are looked for in the normalized text need the whole. */
 #include "text/state.h"
 
 #include "text/unicode.h"
@@ -46,7 +44,7 @@ static bool walk_whole(rt_walk *walk, const uint8_t *text, size_t size) {
     size_t done = 0;
     rt_scan scan = {normalized->bytes, normalized->points[normalized->count].at,
                     .special_as_text = walk->special_as_text};
-    for (rt_match match; rt_scan_next(&tokenizer->normalized, &scan, &match);) {
+    for (rt_match match; rt_scan_next(&tokenizer->added.normalized, &scan, &match);) {
         size_t start = point_at(normalized, match.start), end = point_at(normalized, match.end);
         if (start > done && !split_words(walk, done, start)) return false;
         done = end;
@@ -117,9 +115,9 @@ static bool is_ideograph(const uint8_t *at, const uint8_t *end, uint32_t *point,
 }
 
 /* `at` is inside a segment. */
-static const uint8_t *segment_end(const rt_tokenizer *tokenizer, const uint8_t *at, const uint8_t *end) {
+static const uint8_t *segment_end(const rt_segmenter *segmenter, const uint8_t *at, const uint8_t *end) {
     while (at < end) {
-        uint8_t class = tokenizer->classes[*at];
+        uint8_t class = segmenter->classes[*at];
         uint32_t point;
         size_t length = 1;
         if (class != RT_BYTE_INSIDE && class != RT_BYTE_LEAD) break;
@@ -135,35 +133,35 @@ static bool walk_lead(rt_walk *walk, const uint8_t **at, const uint8_t *end) {
     uint32_t point;
     size_t length;
     if (!is_ideograph(start, end, &point, &length)) {
-        *at = segment_end(walk->tokenizer, start + length, end);
+        *at = segment_end(&walk->tokenizer->segmenter, start + length, end);
         return walk_segment(walk, start, (size_t)(*at - start));
     }
     *at += length;
     if (point >= RT_IDEOGRAPH_FIRST && point <= RT_IDEOGRAPH_LAST) {
-        return push(walk, walk->tokenizer->ideographs[point - RT_IDEOGRAPH_FIRST], 1);
+        return push(walk, walk->tokenizer->segmenter.ideographs[point - RT_IDEOGRAPH_FIRST], 1);
     }
     return walk_segment(walk, start, length);
 }
 
 static bool walk_segments(rt_walk *walk, const uint8_t *text, size_t size) {
-    const rt_tokenizer *tokenizer = walk->tokenizer;
+    const rt_segmenter *segmenter = &walk->tokenizer->segmenter;
     const uint8_t *end = text + size;
     bool fine = true;
     while (fine && text < end && walk->tokens->count < walk->limit) {
         const uint8_t *start = text;
-        switch ((rt_byte_class)tokenizer->classes[*text]) {
+        switch ((rt_byte_class)segmenter->classes[*text]) {
         case RT_BYTE_BLANK:
             walk->point++;
             text++;
             break;
         case RT_BYTE_PUNCTUATION:
-            fine = push(walk, tokenizer->punctuation[*text++], 1);
+            fine = push(walk, segmenter->punctuation[*text++], 1);
             break;
         case RT_BYTE_LEAD:
             fine = walk_lead(walk, &text, end);
             break;
         case RT_BYTE_INSIDE:
-            text = segment_end(tokenizer, text + 1, end);
+            text = segment_end(segmenter, text + 1, end);
             fine = walk_segment(walk, start, (size_t)(text - start));
             break;
         }
@@ -174,7 +172,8 @@ static bool walk_segments(rt_walk *walk, const uint8_t *text, size_t size) {
 /* ---- Added tokens of the raw text --------------------------------------------------------------------- */
 
 static bool walk_between(rt_walk *walk, const uint8_t *text, size_t size) {
-    bool whole = !walk->segmented || !walk->tokenizer->local || walk->tokenizer->normalized.count > 0;
+    bool whole =
+        !walk->segmented || !walk->tokenizer->segmenter.local || walk->tokenizer->added.normalized.count > 0;
     return whole ? walk_whole(walk, text, size) : walk_segments(walk, text, size);
 }
 
@@ -198,7 +197,7 @@ static bool walk_text(rt_walk *walk, const uint8_t *text, size_t size) {
     rt_scan scan = {text, size, .special_as_text = walk->special_as_text};
     text_place near = {0, walk->point}, far = near;
     size_t done = 0;
-    for (rt_match match; rt_scan_next(&walk->tokenizer->raw, &scan, &match); done = match.end) {
+    for (rt_match match; rt_scan_next(&walk->tokenizer->added.raw, &scan, &match); done = match.end) {
         if (match.start > done && !walk_between(walk, text + done, match.start - done)) return false;
         if (walk->tokens->count >= walk->limit) return true;
         uint32_t start = point_of(text, &near, &far, match.start),

@@ -3,39 +3,20 @@
 #ifndef RT_TEXT_STATE_H
 #define RT_TEXT_STATE_H
 
-#include "base/names.h"
 #include "text/added.h"
-#include "text/component.h"
-
-enum { RT_IDEOGRAPH_FIRST = 0x4E00, RT_IDEOGRAPH_LAST = 0x9FFF };
-
-/* How the bytes of a text are cut into segments that nothing in the pipeline looks beyond. */
-typedef enum rt_byte_class {
-    RT_BYTE_INSIDE,      /* part of a segment */
-    RT_BYTE_BLANK,       /* space, \t, \n, \r */
-    RT_BYTE_PUNCTUATION, /* ASCII, a word of its own */
-    RT_BYTE_LEAD         /* may begin an ideograph, which is a segment of its own */
-} rt_byte_class;
+#include "text/segmenter.h"
 
 struct rt_tokenizer {
     rt_normalizer normalizer;
     rt_pre_tokenizer pre_tokenizer;
     rt_token_model model;
-    rt_split_fn split;     /* pre-tokenizer and model in one */
-    bool local;            /* texts may go by segments: all three say so */
-    rt_added_token *added; /* [added_count] special ones first */
-    size_t added_count;
-    rt_names added_ids;  /* of their contents */
-    const char **beyond; /* contents of those that the vocabulary has not, from its first free id on */
-    rt_patterns raw, normalized; /* the tokens looked for before and after normalisation */
-    rt_template single, pair;
+    rt_split_fn split;        /* pre-tokenizer and model in one */
+    rt_template single, pair; /* what the post-processor makes of one text and of two */
     rt_decoder decoder;
-    uint8_t *special; /* [info.pieces] 1: the id of a special token */
+    rt_added added;
+    rt_segmenter segmenter;
     rt_tokenizer_info info;
-    uint8_t classes[256];     /* rt_byte_class */
-    int32_t punctuation[128]; /* ids of the ASCII punctuation */
-    int32_t *ideographs;      /* ids of U+4E00 … U+9FFF; NULL when they are not spaced */
-    char *settings;           /* see rt_tokenizer_pack */
+    char *settings; /* see rt_tokenizer_pack */
     const char *warnings[RT_TOKENIZER_WARNINGS];
     size_t warning_count;
     rt_arena arena;

@@ -12,8 +12,8 @@
 void rt_tokenizer_free(rt_tokenizer *tokenizer) {
     if (tokenizer == NULL) return;
     if (tokenizer->model.row != NULL) tokenizer->model.row->close(tokenizer->model.data);
-    rt_names_free(&tokenizer->added_ids);
-    free(tokenizer->ideographs);
+    rt_names_free(&tokenizer->added.ids);
+    rt_segmenter_close(&tokenizer->segmenter);
     free(tokenizer->settings);
     rt_arena_free(&tokenizer->arena);
     free(tokenizer);
@@ -45,12 +45,12 @@ const char *rt_tokenizer_piece(const rt_tokenizer *tokenizer, int32_t id) {
         const char *piece = rt_token_model_piece(model, (size_t)id, &length);
         return length > 0 ? piece : NULL;
     }
-    return id >= 0 && id < tokenizer->info.pieces ? tokenizer->beyond[(size_t)id - model->count] : NULL;
+    return id >= 0 && id < tokenizer->info.pieces ? tokenizer->added.beyond[(size_t)id - model->count] : NULL;
 }
 
 int32_t rt_tokenizer_id(const rt_tokenizer *tokenizer, const char *piece, size_t length) {
     int32_t id = rt_token_model_find(&tokenizer->model, piece, length);
-    return id >= 0 ? id : rt_names_find(&tokenizer->added_ids, piece, length);
+    return id >= 0 ? id : rt_names_find(&tokenizer->added.ids, piece, length);
 }
 
 retort_status rt_tokenizer_pack(const rt_tokenizer *tokenizer, char **vocab, size_t *vocab_size,
