@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows of one kind of component; each row begins with its type. */
+/* The rows of one kind of component, ended by NULL. Each begins with its type. */
 typedef struct row_table {
     const char *component;
-    const void *rows[8];
+    const void *rows[16];
 } row_table;
 
 static const row_table normalizers = {"normalizer", {&rt_bert_normalizer_row}};
@@ -105,9 +105,10 @@ retort_status rt_post_processor_read(const rt_component_reader *in, const json_t
     return row->read(in, part, out, texts);
 }
 
-/* Where the file does not mention it: what BertTokenizer of transformers has. null: none. */
-retort_status rt_decoder_read(const rt_component_reader *in, const json_t *part, rt_decoder *out) {
-    const void *row = &rt_wordpiece_decoder_row;
+/* Absent: what the model usually has. null: none. */
+retort_status rt_decoder_read(const rt_component_reader *in, const json_t *part, const rt_token_model *model,
+                              rt_decoder *out) {
+    const void *row = model->row->decoder;
     *out = (rt_decoder){0};
     if (json_is_null(part)) return RETORT_OK;
     retort_status status = part == NULL ? RETORT_OK : find_row(&row, &decoders, in->name, part, in->err);

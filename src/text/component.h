@@ -112,6 +112,20 @@ struct rt_pre_tokenizer {
     const void *data;
 };
 
+/* ---- Decoder: pieces to a text ------------------------------------------------------------------------ */
+
+typedef struct rt_decoder rt_decoder;
+typedef struct rt_decoder_row {
+    const char *type;
+    retort_status (*read)(const rt_component_reader *in, const json_t *part, rt_decoder *out);
+    /* What a piece adds to the text, in `out` [RT_PIECE_MAX + 1]; its length. */
+    size_t (*run)(const void *data, const char *piece, bool first, char *out);
+} rt_decoder_row;
+struct rt_decoder {
+    const rt_decoder_row *row;
+    const void *data;
+};
+
 /* ---- Model: words to tokens --------------------------------------------------------------------------- */
 
 /* Appends the tokens of a word, which is the text's `number`-th. False when out of memory. */
@@ -133,6 +147,7 @@ extern const char *const rt_special_keys[RT_SPECIALS]; /* in tokenizer_config.js
 typedef struct rt_token_model_row {
     const char *type;
     const char *special[RT_SPECIALS]; /* how they are spelled where no file says so */
+    const rt_decoder_row *decoder;    /* where the file does not mention one */
     /* `pieces` in the order of their ids, each ended by '\n'. Sets `data` also when it fails halfway, for close. */
     retort_status (*read)(const rt_component_reader *in, const json_t *part, const void *pieces, size_t size,
                           rt_token_model *out);
@@ -166,20 +181,6 @@ typedef struct rt_post_processor_row {
     retort_status (*read)(const rt_component_reader *in, const json_t *part, rt_template *out, int32_t texts);
 } rt_post_processor_row;
 
-/* ---- Decoder: pieces to a text ------------------------------------------------------------------------ */
-
-typedef struct rt_decoder rt_decoder;
-typedef struct rt_decoder_row {
-    const char *type;
-    retort_status (*read)(const rt_component_reader *in, const json_t *part, rt_decoder *out);
-    /* What a piece adds to the text, in `out` [RT_PIECE_MAX + 1]; its length. */
-    size_t (*run)(const void *data, const char *piece, bool first, char *out);
-} rt_decoder_row;
-struct rt_decoder {
-    const rt_decoder_row *row;
-    const void *data;
-};
-
 /* ---- The rows, and reading by them -------------------------------------------------------------------- */
 
 extern const rt_normalizer_row rt_bert_normalizer_row;
@@ -200,7 +201,8 @@ retort_status rt_pre_tokenizer_read(const rt_component_reader *in, const json_t 
 /* Into the template of one text or of two. */
 retort_status rt_post_processor_read(const rt_component_reader *in, const json_t *part, rt_template *out,
                                      int32_t texts);
-retort_status rt_decoder_read(const rt_component_reader *in, const json_t *part, rt_decoder *out);
+retort_status rt_decoder_read(const rt_component_reader *in, const json_t *part, const rt_token_model *model,
+                              rt_decoder *out);
 /* The model's row alone: before the vocabulary is read. */
 retort_status rt_token_model_row_of(const rt_token_model_row **row, const char *name, const json_t *part,
                                     retort_error *err);

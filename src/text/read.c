@@ -4,17 +4,13 @@
 
 #include <string.h>
 
-static retort_status refuse(const rt_component_reader *in, const char *part, const char *what,
-                            const char *only) {
-    return rt_fail(in->err, RETORT_UNSUPPORTED, "%s: %s \"%.64s\" is not supported, only %s", in->name, part,
-                   what != NULL ? what : "none", only);
-}
-
 static retort_status check_version(const rt_component_reader *in, const json_t *settings) {
     const json_t *version = json_object_get(settings, "version");
     if (!json_is_object(settings)) return rt_fail(in->err, RETORT_FORMAT, "%s: not a JSON object", in->name);
     if (version != NULL && (!json_is_string(version) || strcmp(json_string_value(version), "1.0") != 0)) {
-        return refuse(in, "version", json_string_value(version), "1.0");
+        const char *text = json_string_value(version);
+        return rt_fail(in->err, RETORT_UNSUPPORTED, "%s: version \"%.64s\" is not supported, only 1.0",
+                       in->name, text != NULL ? text : "none");
     }
     return RETORT_OK;
 }
@@ -29,24 +25,21 @@ static retort_status read_model(const rt_component_reader *in, const json_t *par
     return status;
 }
 
-/* Normalizer, pre-tokenizer and model, in the order of a file's errors. */
 static retort_status read_components(const rt_component_reader *in, const json_t *settings,
                                      const void *pieces, size_t size) {
-    rt_tokenizer *tokenizer = in->tokenizer;
+    rt_tokenizer *to = in->tokenizer;
     retort_status status =
-        rt_pre_tokenizer_read(in, json_object_get(settings, "pre_tokenizer"), &tokenizer->pre_tokenizer);
+        rt_pre_tokenizer_read(in, json_object_get(settings, "pre_tokenizer"), &to->pre_tokenizer);
     if (status == RETORT_OK)
-        status = rt_decoder_read(in, json_object_get(settings, "decoder"), &tokenizer->decoder);
-    if (status == RETORT_OK)
-        status = rt_normalizer_read(in, json_object_get(settings, "normalizer"), &tokenizer->normalizer);
+        status = rt_normalizer_read(in, json_object_get(settings, "normalizer"), &to->normalizer);
     if (status == RETORT_OK) status = read_model(in, json_object_get(settings, "model"), pieces, size);
+    if (status == RETORT_OK)
+        status = rt_decoder_read(in, json_object_get(settings, "decoder"), &to->model, &to->decoder);
     if (status != RETORT_OK) return status;
-    tokenizer->info.lowercase = tokenizer->normalizer.lower;
-    tokenizer->split = rt_split_of(&tokenizer->pre_tokenizer, &tokenizer->model);
-    return rt_segmenter_open(&tokenizer->segmenter, &tokenizer->normalizer, &tokenizer->pre_tokenizer,
-                             &tokenizer->model)
-               ? RETORT_OK
-               : rt_fail_nomem(in->err, sizeof tokenizer->segmenter);
+    to->info.lowercase = to->normalizer.lower;
+    to->split = rt_split_of(&to->pre_tokenizer, &to->model);
+    if (rt_segmenter_open(&to->segmenter, &to->normalizer, &to->pre_tokenizer, &to->model)) return RETORT_OK;
+    return rt_fail_nomem(in->err, sizeof to->segmenter);
 }
 
 /* ---- Facts, and what is packed ------------------------------------------------------------------------ */

@@ -22,8 +22,8 @@ struct rt_tokenizer {
     rt_arena arena;
 };
 
-/* The JSON of a tokenizer.json (or of packed settings) without the vocabulary; `pieces` as in
- * rt_vocab_open. */
+/* From the JSON of a tokenizer.json (or packed settings) without the vocabulary; `pieces` in the order of their
+ * ids, each ended by '\n'. */
 retort_status rt_tokenizer_build(rt_tokenizer **out, const char *name, json_t *settings, const void *pieces,
                                  size_t size, retort_error *err);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * BERT's tokenizer, exactly as Hugging Face tokenizers 0.23.3 (Rust) computes it: added tokens,
- * BertNormalizer, BertPreTokenizer, WordPiece, truncation, template. */
+ * Tokenizers, exactly as Hugging Face tokenizers 0.23.3 (Rust) computes them: added tokens, normalizer,
+ * pre-tokenizer, model, truncation, post-processor. component.c lists those that are read. */
 #ifndef RT_TEXT_TOKENIZER_H
 #define RT_TEXT_TOKENIZER_H
 

@@ -11,20 +11,20 @@
 enum { WORD_MAX = 1024 };
 
 typedef struct wordpiece {
-    rt_vocab vocab;
+    rt_wordpiece_vocab vocab;
     size_t word_max; /* a longer word is unknown; <= WORD_MAX */
     int32_t unknown;
 } wordpiece;
 
 /* The longest piece that is a beginning of `points` [0, count), as a number of characters; 0 when there is
  * none. One pass gives what the hashes of all beginnings share; they are looked up from the longest down. */
-static size_t longest_piece(const rt_vocab *vocab, const uint8_t *bytes, const rt_point *points, size_t count,
-                            bool within, int32_t *id) {
+static size_t longest_piece(const rt_wordpiece_vocab *vocab, const uint8_t *bytes, const rt_point *points,
+                            size_t count, bool within, int32_t *id) {
     rt_hash_state states[RT_PIECE_MAX / 8 + 1], state = vocab->begin[within]; /* after each 8 bytes */
     uint32_t begin = points[0].at;
     bytes += begin;
-    uint32_t lengths = rt_vocab_lengths(vocab, bytes, points[count].at - begin, within);
-    size_t tried = 0, longest = rt_vocab_longest(lengths);
+    uint32_t lengths = rt_wordpiece_lengths(vocab, bytes, points[count].at - begin, within);
+    size_t tried = 0, longest = rt_wordpiece_longest(lengths);
     while (tried < count && points[tried + 1].at - begin <= longest) tried++;
     size_t done = 0;
     for (; done + 8 <= points[tried].at - begin; done += 8) {
@@ -34,9 +34,9 @@ static size_t longest_piece(const rt_vocab *vocab, const uint8_t *bytes, const r
     for (; tried > 0; tried--) {
         size_t length = points[tried].at - begin;
         for (; length < done; done -= 8) state = states[done / 8 - 1];
-        if (!(lengths & rt_vocab_length_bit(length))) continue;
+        if (!(lengths & rt_wordpiece_length_bit(length))) continue;
         uint64_t hash = rt_hash_end_wide(state, bytes + done, length);
-        *id = rt_vocab_find(vocab, bytes, length, within, hash);
+        *id = rt_wordpiece_find(vocab, bytes, length, within, hash);
         if (*id >= 0) return tried;
     }
     return 0;
@@ -72,18 +72,18 @@ static bool split_bert(const rt_pre_tokenizer *pre_tokenizer, const rt_token_mod
 
 static int32_t find(const void *data, const char *piece, size_t length) {
     const wordpiece *model = data;
-    return rt_vocab_id(&model->vocab, piece, length);
+    return rt_wordpiece_id(&model->vocab, piece, length);
 }
 
 static const char *piece_of(const void *data, size_t id, size_t *length) {
     const wordpiece *model = data;
-    *length = rt_vocab_length(&model->vocab, id);
-    return rt_vocab_piece(&model->vocab, id);
+    *length = rt_wordpiece_length(&model->vocab, id);
+    return rt_wordpiece_piece(&model->vocab, id);
 }
 
 static void close_model(void *data) {
     wordpiece *model = data;
-    if (model != NULL) rt_vocab_close(&model->vocab);
+    if (model != NULL) rt_wordpiece_close(&model->vocab);
 }
 
 json_t *rt_wordpiece_part(const char *unknown) {
@@ -107,10 +107,10 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     wordpiece *model = rt_arena_calloc(in->arena, 1, sizeof *model);
     if (kept == NULL || model == NULL) return rt_fail_nomem(in->err, sizeof *model + strlen(prefix));
     out->data = model;
-    retort_status status = rt_vocab_open(&model->vocab, in->name, pieces, size, kept, in->err);
+    retort_status status = rt_wordpiece_open(&model->vocab, in->name, pieces, size, kept, in->err);
     if (status != RETORT_OK) return status;
     model->word_max = (size_t)word_max;
-    model->unknown = rt_vocab_id(&model->vocab, unknown, strlen(unknown));
+    model->unknown = rt_wordpiece_id(&model->vocab, unknown, strlen(unknown));
     out->count = model->vocab.count;
     out->unknown = model->unknown;
     if (out->unknown >= 0) return RETORT_OK;
@@ -121,6 +121,7 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
 const rt_token_model_row rt_wordpiece_row = {
     .type = "WordPiece",
     .special = {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"},
+    .decoder = &rt_wordpiece_decoder_row,
     .read = read_part,
     .close = close_model,
     .tokenize = tokenize,

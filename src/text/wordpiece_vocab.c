@@ -21,16 +21,17 @@ static int32_t id_of(uint32_t slot) {
     return (int32_t)(slot << (32 - TAG_SHIFT) >> (33 - TAG_SHIFT)) - 1;
 }
 
-static bool slot_is(const rt_vocab *vocab, uint32_t slot, const uint8_t *bytes, size_t length, uint32_t tag) {
+static bool slot_is(const rt_wordpiece_vocab *vocab, uint32_t slot, const uint8_t *bytes, size_t length,
+                    uint32_t tag) {
     if ((slot ^ tag) >> TAG_SHIFT != 0 || ((slot ^ tag) & 1) != 0) return false;
     size_t id = (size_t)id_of(slot), skip = slot & 1 ? vocab->prefix_length : 0;
-    return rt_vocab_length(vocab, id) == skip + length &&
-           memcmp(rt_vocab_piece(vocab, id) + skip, bytes, length) == 0;
+    return rt_wordpiece_length(vocab, id) == skip + length &&
+           memcmp(rt_wordpiece_piece(vocab, id) + skip, bytes, length) == 0;
 }
 
 /* The slot of these bytes, or the free one where they belong. */
-static uint32_t *find_slot(const rt_vocab *vocab, const uint8_t *bytes, size_t length, uint64_t hash,
-                           uint32_t tag) {
+static uint32_t *find_slot(const rt_wordpiece_vocab *vocab, const uint8_t *bytes, size_t length,
+                           uint64_t hash, uint32_t tag) {
     size_t at = hash & vocab->mask;
     while (vocab->slots[at] != 0 && !slot_is(vocab, vocab->slots[at], bytes, length, tag)) {
         at = (at + 1) & vocab->mask;
@@ -38,40 +39,40 @@ static uint32_t *find_slot(const rt_vocab *vocab, const uint8_t *bytes, size_t l
     return &vocab->slots[at];
 }
 
-int32_t rt_vocab_find(const rt_vocab *vocab, const uint8_t *bytes, size_t length, bool within,
-                      uint64_t hash) {
+int32_t rt_wordpiece_find(const rt_wordpiece_vocab *vocab, const uint8_t *bytes, size_t length, bool within,
+                          uint64_t hash) {
     return id_of(*find_slot(vocab, bytes, length, hash, tag_of(hash, within)));
 }
 
-int32_t rt_vocab_id(const rt_vocab *vocab, const char *piece, size_t length) {
+int32_t rt_wordpiece_id(const rt_wordpiece_vocab *vocab, const char *piece, size_t length) {
     const uint8_t *bytes = (const uint8_t *)piece;
-    return rt_vocab_find(vocab, bytes, length, false, rt_hash_from(vocab->begin[0], bytes, length));
+    return rt_wordpiece_find(vocab, bytes, length, false, rt_hash_from(vocab->begin[0], bytes, length));
 }
 
 /* False when the bytes are there already; *other is then their id. */
-static bool insert(rt_vocab *vocab, size_t id, bool within, int32_t *other) {
+static bool insert(rt_wordpiece_vocab *vocab, size_t id, bool within, int32_t *other) {
     size_t skip = within ? vocab->prefix_length : 0;
-    const uint8_t *bytes = (const uint8_t *)rt_vocab_piece(vocab, id) + skip;
-    size_t length = rt_vocab_length(vocab, id) - skip;
+    const uint8_t *bytes = (const uint8_t *)rt_wordpiece_piece(vocab, id) + skip;
+    size_t length = rt_wordpiece_length(vocab, id) - skip;
     rt_hash_state state = vocab->begin[within];
     for (size_t at = 0; at < length / 8 * 8; at += 8) rt_hash_block(&state, bytes + at);
     uint64_t hash = rt_hash_end_wide(state, bytes + length / 8 * 8, length);
     uint32_t tag = tag_of(hash, within), *slot = find_slot(vocab, bytes, length, hash, tag);
     *other = id_of(*slot);
     if (*slot != 0) return false;
-    vocab->lengths[within][rt_vocab_beginning(bytes, length)] |= rt_vocab_length_bit(length);
+    vocab->lengths[within][rt_wordpiece_beginning(bytes, length)] |= rt_wordpiece_length_bit(length);
     *slot = tag | (uint32_t)(id + 1) << 1;
     return true;
 }
 
-static bool begins_with_prefix(const rt_vocab *vocab, size_t id) {
-    return rt_vocab_length(vocab, id) > vocab->prefix_length &&
-           memcmp(rt_vocab_piece(vocab, id), vocab->prefix, vocab->prefix_length) == 0;
+static bool begins_with_prefix(const rt_wordpiece_vocab *vocab, size_t id) {
+    return rt_wordpiece_length(vocab, id) > vocab->prefix_length &&
+           memcmp(rt_wordpiece_piece(vocab, id), vocab->prefix, vocab->prefix_length) == 0;
 }
 
-static retort_status index_piece(rt_vocab *vocab, const char *name, size_t id, retort_error *err) {
-    const char *piece = rt_vocab_piece(vocab, id);
-    size_t length = rt_vocab_length(vocab, id);
+static retort_status index_piece(rt_wordpiece_vocab *vocab, const char *name, size_t id, retort_error *err) {
+    const char *piece = rt_wordpiece_piece(vocab, id);
+    size_t length = rt_wordpiece_length(vocab, id);
     int32_t other;
     if (length == 0) return RETORT_OK;
     if (length > RT_PIECE_MAX) {
@@ -87,7 +88,7 @@ static retort_status index_piece(rt_vocab *vocab, const char *name, size_t id, r
 }
 
 /* Ends the pieces of the text and fills starts; returns how many there are. */
-static size_t split_pieces(rt_vocab *vocab, size_t size) {
+static size_t split_pieces(rt_wordpiece_vocab *vocab, size_t size) {
     size_t count = 0, at = 0;
     while (at < size) {
         char *end = memchr(vocab->text + at, '\n', size - at);
@@ -119,7 +120,7 @@ static retort_status check_text(const char *name, const char *pieces, size_t siz
 }
 
 /* Slots for every piece and, once more, for those that begin with the prefix. */
-static bool allocate_slots(rt_vocab *vocab) {
+static bool allocate_slots(rt_wordpiece_vocab *vocab) {
     size_t entries = vocab->count, slots = 16;
     for (size_t id = 0; id < vocab->count; id++) entries += begins_with_prefix(vocab, id);
     while (slots < entries + entries / 2) slots *= 2;
@@ -128,7 +129,7 @@ static bool allocate_slots(rt_vocab *vocab) {
     return vocab->slots != NULL;
 }
 
-static retort_status index_pieces(rt_vocab *vocab, const char *name, size_t size, size_t count,
+static retort_status index_pieces(rt_wordpiece_vocab *vocab, const char *name, size_t size, size_t count,
                                   retort_error *err) {
     vocab->starts = rt_calloc(count + 1, sizeof *vocab->starts);
     if (vocab->starts == NULL) return rt_fail_nomem(err, 4 * count);
@@ -145,7 +146,7 @@ static retort_status too_large(const char *name, size_t count, size_t size, reto
 }
 
 /* Counts, checks and splits the text. */
-static retort_status read_text(rt_vocab *vocab, const char *name, size_t size, retort_error *err) {
+static retort_status read_text(rt_wordpiece_vocab *vocab, const char *name, size_t size, retort_error *err) {
     size_t count = count_ends(vocab->text, size);
     if (size > 0 && vocab->text[size - 1] != '\n') count++;
     if (count == 0) return rt_fail(err, RETORT_FORMAT, "%s: the vocabulary is empty", name);
@@ -154,9 +155,9 @@ static retort_status read_text(rt_vocab *vocab, const char *name, size_t size, r
     return status == RETORT_OK ? index_pieces(vocab, name, size, count, err) : status;
 }
 
-retort_status rt_vocab_open(rt_vocab *vocab, const char *name, const void *pieces, size_t size,
-                            const char *prefix, retort_error *err) {
-    *vocab = (rt_vocab){.prefix = prefix, .prefix_length = strlen(prefix)};
+retort_status rt_wordpiece_open(rt_wordpiece_vocab *vocab, const char *name, const void *pieces, size_t size,
+                                const char *prefix, retort_error *err) {
+    *vocab = (rt_wordpiece_vocab){.prefix = prefix, .prefix_length = strlen(prefix)};
     for (int within = 0; within < 2; within++) vocab->begin[within] = rt_hash_begin(rt_hash_key_new());
     if (size > MAX_BYTES) return too_large(name, count_ends(pieces, size), size, err);
     vocab->text = malloc(size + 1 + RT_HASH_MARGIN);
@@ -164,13 +165,13 @@ retort_status rt_vocab_open(rt_vocab *vocab, const char *name, const void *piece
     /* Copied first: a mapped file may be written over between two looks at it. */
     if (size > 0) memcpy(vocab->text, pieces, size);
     retort_status status = read_text(vocab, name, size, err);
-    if (status != RETORT_OK) rt_vocab_close(vocab);
+    if (status != RETORT_OK) rt_wordpiece_close(vocab);
     return status;
 }
 
-void rt_vocab_close(rt_vocab *vocab) {
+void rt_wordpiece_close(rt_wordpiece_vocab *vocab) {
     free(vocab->text);
     free(vocab->starts);
     free(vocab->slots);
-    *vocab = (rt_vocab){0};
+    *vocab = (rt_wordpiece_vocab){0};
 }
