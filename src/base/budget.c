@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/budget.h"
-#include "base/memory.h"
+#include "base/size.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Graph nodes to steps: one row an operator. An operator without a row is a plain one and runs as plain C. */
-#include "engine/plan.h"
+#include "engine/step.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * free during its life (the greedy-by-size planner of Pisarchyk and Lee, arXiv 2001.03288). That compares
  * each value with all others: the values of graphs with more nodes than networks have take turns in slots
  * instead, in one pass over the steps. */
-#include "engine/plan.h"
+#include "engine/step.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Plain operators (levels 0 to 2) run one after the other in plain C, on padded tensors with
  * concrete shapes. */
-#include "engine/plan.h"
+#include "engine/step.h"
 
 #include <string.h>
 

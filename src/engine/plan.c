@@ -1,31 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/plan.h"
 
-#include <string.h>
-
-size_t rt_chunk_rows(const rt_chunk *chunk, rt_row_set kind) {
-    const size_t rows[] = {[RT_ROW_SET_TOKENS] = chunk->rows,
-                           [RT_ROW_SET_SEQUENCES] = chunk->batch,
-                           [RT_ROW_SET_MASK_TOKENS] = chunk->mask_tokens};
-    return rows[kind];
-}
-
-void *rt_place_at(const rt_place *place, const rt_worker *worker) {
-    if (place->value < 0) return NULL;
-    /* Constants are never written: the cast only lets one function serve both kinds of place. */
-    return place->data != NULL ? (void *)(uintptr_t)place->data : worker->arena + place->offset;
-}
-
-bool rt_value_row_set(const rt_value *value, rt_row_set *kind) {
-    int64_t first = value->dims[0];
-    bool padded = value->rank >= 2 && first == RT_DIM_BATCH && value->dims[1] == RT_DIM_SEQ;
-    if (value->rank < 1 || first >= 0 || first == RT_DIM_SEQ) return false;
-    *kind = padded || first == RT_DIM_TOKENS ? RT_ROW_SET_TOKENS
-            : first == RT_DIM_BATCH          ? RT_ROW_SET_SEQUENCES
-                                             : RT_ROW_SET_MASK_TOKENS;
-    return true;
-}
-
 static retort_status plan_output(rt_plan *plan, retort_error *err) {
     const rt_value *value = &plan->graph->values[plan->graph->output];
     if (value->dtype != RETORT_F32 || !rt_value_row_set(value, &plan->output_rows) ||

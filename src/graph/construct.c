@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ * Construction and edits of graphs, and questions about one value. */
 #include "graph/graph.h"
 #include "graph/links.h"
 #include "graph/ops.h"

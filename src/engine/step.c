@@ -1,9 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What each kind of step does with a chunk: finds its operands, takes its part of the work,
  * calls its kernel. */
-#include "engine/plan.h"
+#include "engine/step.h"
 
 #include <string.h>
+
+size_t rt_chunk_rows(const rt_chunk *chunk, rt_row_set kind) {
+    const size_t rows[] = {[RT_ROW_SET_TOKENS] = chunk->rows,
+                           [RT_ROW_SET_SEQUENCES] = chunk->batch,
+                           [RT_ROW_SET_MASK_TOKENS] = chunk->mask_tokens};
+    return rows[kind];
+}
+
+void *rt_place_at(const rt_place *place, const rt_worker *worker) {
+    if (place->value < 0) return NULL;
+    /* Constants are never written: the cast only lets one function serve both kinds of place. */
+    return place->data != NULL ? (void *)(uintptr_t)place->data : worker->arena + place->offset;
+}
+
+bool rt_value_row_set(const rt_value *value, rt_row_set *kind) {
+    int64_t first = value->dims[0];
+    bool padded = value->rank >= 2 && first == RT_DIM_BATCH && value->dims[1] == RT_DIM_SEQ;
+    if (value->rank < 1 || first >= 0 || first == RT_DIM_SEQ) return false;
+    *kind = padded || first == RT_DIM_TOKENS ? RT_ROW_SET_TOKENS
+            : first == RT_DIM_BATCH          ? RT_ROW_SET_SEQUENCES
+                                             : RT_ROW_SET_MASK_TOKENS;
+    return true;
+}
 
 /* Columns are split between the workers of a team in pairs of panels, which is what the widest tile takes.
  * Every worker then reads the weights that only it needs: one stream of them from memory instead of one a

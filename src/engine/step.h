@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A step is one node made ready to run: a function, its kernel, its packed weights and the places of its operands. Steps
+ * make up a plan, and a worker runs them on a chunk. */
+#ifndef RT_ENGINE_STEP_H
+#define RT_ENGINE_STEP_H
+
+#include "base/thread.h"
+#include "graph/graph.h"
+
+typedef struct rt_step rt_step;
+
+/* Some whole sequences of a batch, carried through all steps together. Rows of an activation are the tokens
+ * of the sequences one after the other (ragged), or, for graphs below level 3, [batch, seq] padded rows. */
+typedef struct rt_chunk {
+    size_t batch;                           /* sequences */
+    size_t seq;                             /* padded: rows a sequence; ragged: 0 */
+    size_t rows;                            /* of an activation: tokens, or batch * seq */
+    size_t mask_tokens;                     /* rows that a fill head reads */
+    const int32_t *starts;                  /* [batch] first row of each sequence */
+    const int32_t *lengths;                 /* [batch] tokens of each sequence */
+    const int32_t *ids, *types, *positions; /* [rows] */
+    const int32_t *mask_token_rows;         /* [mask_tokens] rows that hold a mask token, ascending */
+    const int32_t *mask_token_starts;       /* [batch + 1] first of mask_token_rows for each sequence */
+    const int64_t *wide_ids, *wide_types, *wide_mask; /* [rows], graphs below level 3 only: what ONNX feeds */
+} rt_chunk;
+
+typedef struct rt_plan rt_plan;
+
+/* One worker's memory and its part of the work: of a step that is cut into `parts`, those from `part` to
+ * `end`. */
+typedef struct rt_worker {
+    const rt_plan *plan; /* whose steps it runs */
+    int index;           /* in its thread pool */
+    char *arena;         /* plan->arena_bytes, 64-byte aligned; shared by the workers of a team */
+    float *scratch;      /* plan->scratch_floats, the worker's own */
+    rt_tensor *tensors;  /* [value_count] shapes of the values of plain operators */
+    int part, end, parts;
+    retort_status status; /* of plain operators, which may meet shapes that do not fit */
+    retort_error error;
+} rt_worker;
+
+/* Where a value is: a constant's data, or bytes from the start of the arena. */
+typedef struct rt_place {
+    const void *data;
+    size_t offset;
+    int value; /* -1: the optional operand is absent */
+} rt_place;
+
+typedef struct rt_linear_step {
+    rt_gemm_fn gemm;
+    rt_gemm_q_fn gemm_q; /* integer weights; gemm is NULL then */
+    const void *weight;  /* packed [k, n] */
+    size_t k, n;
+    size_t panel_bytes, panel_groups; /* of RT_PANEL columns: of the weight, of its group scales */
+    size_t group;
+    rt_act act;
+    bool bf16_out;     /* bf16 */
+    size_t x_scale_at; /* integers: of the row scales of x */
+    size_t x_size;     /* bytes of an element of x */
+    size_t outliers;   /* rows */
+    size_t blocks; /* of k columns of x, each for its own n / blocks columns of the result; 1: the usual */
+} rt_linear_step;
+typedef struct rt_norm_step {
+    rt_norm_fn norm;
+    size_t n;
+    float epsilon;
+    retort_dtype out_dtype; /* of the second output; RETORT_F32: there is none */
+    size_t scale_at;        /* of its row scales, when it is s8 */
+    int moved; /* input that the rows are multiplied by on their way to s8; the next one is added */
+} rt_norm_step;
+typedef struct rt_embed_step {
+    rt_embed_fn embed;
+    rt_norm_step norm; /* its function is not used */
+    int word_bits;     /* 8 or 4; 32: floats */
+    size_t word_group;
+    size_t pruned_count; /* ranges of ids without rows */
+    size_t s8_count;     /* ids with int8 rows */
+} rt_embed_step;
+typedef struct rt_attention_step {
+    rt_attention_fn attention;
+    rt_attention_fn attention_s16; /* of long sequences; NULL: the same for all */
+    size_t heads, dim;
+    float scale;
+    int parts;   /* values that hold q, k, v: 1, 2 or 3 */
+    bool shared; /* the heads are queries of one attention over x */
+    rt_select select;
+    bool bf16_out;
+} rt_attention_step;
+typedef struct rt_rows_step { /* Select, Pool, Normalize, Convert */
+    rt_pool_fn pool;
+    rt_normalize_fn normalize;
+    rt_to_bf16_fn to_bf16;
+    rt_quantize_fn quantize;
+    size_t n;
+    size_t scale_at; /* quantize: of the row scales */
+    rt_select select;
+} rt_rows_step;
+
+/* What the rows of a step's result are. */
+typedef enum rt_row_set { RT_ROW_SET_TOKENS, RT_ROW_SET_SEQUENCES, RT_ROW_SET_MASK_TOKENS } rt_row_set;
+
+struct rt_step {
+    /* Does the worker's parts. Parts of one step are independent of each other. */
+    void (*run)(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+    const rt_node *node;
+    const char *kernel; /* name of the kernel's row; "plain C" for plain operators */
+    rt_row_set rows;
+    rt_place in[RT_MAX_INPUTS], out[RT_MAX_OUTPUTS];
+    size_t out_bytes[RT_MAX_OUTPUTS]; /* reserved */
+    union {
+        rt_linear_step linear;
+        rt_norm_step norm;
+        rt_embed_step embed;
+        rt_attention_step attention;
+        rt_rows_step rows;
+    } as;
+    bool plain;              /* runs as plain C, in one part, on the shapes in rt_worker.tensors */
+    retort_dtype arithmetic; /* dtype of its products */
+    bool four_bits;          /* RETORT_S8 times 4-bit weights */
+    bool ranged;             /* all rows that become s8 share a range; else a range per row */
+    float range[2];          /* {min, max} */
+    uint64_t weight_bytes;
+    double flops_row; /* two for each multiply-add, a row of the result; attention: for one key */
+    int64_t mask_id;
+};
+
+struct rt_plan {
+    const rt_graph *graph; /* borrowed: must outlive the plan */
+    rt_step *steps;
+    size_t step_count;
+    size_t arena_bytes, scratch_floats;
+    size_t capacity;  /* rows that the arena has room for */
+    size_t positions; /* rows of the longest sequence */
+    bool padded;      /* the graph is below level 3 */
+    rt_place output;
+    rt_row_set output_rows;
+    size_t output_columns;
+    rt_arena memory; /* steps, weights packed here */
+};
+
+/* What of n items the worker's parts are, in multiples of `unit` but for the last. */
+static inline rt_range rt_worker_share(const rt_worker *worker, size_t n, size_t unit) {
+    return (rt_range){rt_share(n, unit, worker->part, worker->parts).from,
+                      rt_share(n, unit, worker->end - 1, worker->parts).to};
+}
+/* Rows of a result for a chunk. */
+size_t rt_chunk_rows(const rt_chunk *chunk, rt_row_set kind);
+/* Bytes from the start of an s8 value [·, n] to its row scales: behind all rows that its place
+ * has room for. */
+static inline size_t rt_row_scales_at(const rt_plan *plan, size_t n) {
+    return plan->capacity * rt_row_q(n);
+}
+/* Whether a value's leading dims are rows of a batch, and which. */
+bool rt_value_row_set(const rt_value *value, rt_row_set *kind);
+/* Operations that a step does for a chunk, multiply and add counted as two. */
+double rt_step_operations(const rt_step *step, const rt_chunk *chunk);
+/* Where a place is for this worker; NULL when absent. */
+void *rt_place_at(const rt_place *place, const rt_worker *worker);
+
+/* Places every value in the arena, whose size is renewed. apart: no two share bytes, so that all of them are
+ * there after the last step; rt_plan_make lets them share. */
+retort_status rt_plan_memory(rt_plan *plan, bool apart, retort_error *err);
+
+/* Makes the step of step->node: lower.c. */
+retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err);
+/* step->run of each operator, in step.c and plain.c. */
+void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+void rt_step_normalize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+void rt_step_to_bf16(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+void rt_step_quantize(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+void rt_step_plain(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
+
+#endif
