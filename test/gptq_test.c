@@ -2,6 +2,7 @@
  * GPTQ against the paper's own form, with the inverse of the Hessian; the Cholesky factor; and what
  * calibration says of a model's inputs. */
 #include "quant/importance.h"
+#include "quant/cholesky.h"
 #include "quant/gptq.h"
 #include "graph/rewrite.h"
 #include "quant/calibrate.h"

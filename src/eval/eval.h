@@ -38,9 +38,6 @@ typedef struct rt_evaluation {
     size_t points;          /* number of summands */
 } rt_evaluation;
 
-/* A slot for the encoding of the next sequence; NULL if out of memory. */
-rt_encoding *rt_evaluation_slot(rt_evaluation *e);
-
 /* One row per kind of evaluation. */
 typedef struct rt_eval_kind {
     const char *metric, *second_metric;

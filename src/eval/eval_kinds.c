@@ -6,8 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The next free encoding of the batch. NULL: out of memory. */
+static rt_encoding *next_slot(rt_evaluation *e) {
+    size_t index = e->feed.n;
+    if (!rt_grow((void **)&e->encodings, &e->encoding_capacity, index + 1, sizeof *e->encodings) ||
+        !rt_grow((void **)&e->targets, &e->target_capacity, index + 1, sizeof *e->targets)) {
+        return NULL;
+    }
+    if (index == e->used) e->encodings[e->used++] = (rt_encoding){0};
+    return &e->encodings[index];
+}
+
+size_t rt_eval_row(const rt_evaluation *e, size_t sequence) {
+    bool tokens = e->config->task == RETORT_TASK_TAG || e->config->task == RETORT_TASK_ANSWER;
+    return tokens ? (size_t)e->feed.offsets[sequence] : sequence;
+}
+
 static retort_status feed_one(rt_evaluation *e, const retort_text *text, retort_error *err) {
-    rt_encoding *slot = rt_evaluation_slot(e);
+    rt_encoding *slot = next_slot(e);
     if (slot == NULL) return rt_fail_nomem(err, (e->feed.n + 1) * sizeof *slot);
     retort_status status = rt_encode(e->tokenizer, text, &e->encode, slot, err);
     return status == RETORT_OK ? rt_feed_encoding(&e->feed, slot, err) : status;
@@ -72,7 +88,7 @@ static retort_status finish_ranks(rt_evaluation *e, retort_eval_result *result, 
 /* ---- Tags: entity F1, a word's label is its first piece's; words that were cut off are not counted ---- */
 
 static retort_status feed_words(rt_evaluation *e, const rt_sample *sample, retort_error *err) {
-    rt_encoding *slot = rt_evaluation_slot(e);
+    rt_encoding *slot = next_slot(e);
     if (slot == NULL) return rt_fail_nomem(err, (e->feed.n + 1) * sizeof *slot);
     retort_status status =
         rt_encode_words(e->tokenizer, e->data->parts + sample->first, sample->count, &e->encode, slot, err);
@@ -131,7 +147,7 @@ static retort_status feed_windows(rt_evaluation *e, const rt_sample *sample, ret
     retort_status status = rt_answer_windows(e->session, &sample->text, e->options->max_length,
                                              &answer_defaults, &windows, &count, err);
     for (size_t i = 0; i < count; i++) {
-        rt_encoding *slot = status == RETORT_OK ? rt_evaluation_slot(e) : &windows[i];
+        rt_encoding *slot = status == RETORT_OK ? next_slot(e) : &windows[i];
         if (slot == NULL) {
             status = rt_fail_nomem(err, (e->feed.n + 1) * sizeof *slot);
             slot = &windows[i];
@@ -214,7 +230,7 @@ static retort_status feed_masked(rt_evaluation *e, const rt_sample *sample, reto
     const rt_encoding *text = &e->feed.pair;
     for (size_t i = 0; status == RETORT_OK && i < text->count; i++) {
         if (text->words[i] < 0) continue; /* [CLS], [SEP] */
-        rt_encoding *slot = rt_evaluation_slot(e);
+        rt_encoding *slot = next_slot(e);
         if (slot == NULL) return rt_fail_nomem(err, (e->feed.n + 1) * sizeof *slot);
         status = copy_ids(slot, text, err);
         if (status != RETORT_OK) return status;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The Cholesky factor of a symmetric matrix in doubles, in blocks of columns. n^3 / 3 operations: 10 billion
  * for the widest matrix of a base model. */
-#include "base/memory.h"
-#include "quant/gptq.h"
+#include "quant/cholesky.h"
+#include "base/size.h"
 
 #include <math.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quant/gptq.h"
 #include "base/memory.h"
+#include "quant/cholesky.h"
 
 #include <float.h>
 #include <math.h>

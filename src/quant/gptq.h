@@ -64,9 +64,4 @@ bool rt_gptq_panel(const rt_factor *factor, const rt_kernels *kernels, const flo
  * kept H. */
 void rt_gptq_descend(const rt_factor *factor, const rt_kernels *kernels, rt_gptq_scratch *s, rt_rounded *out);
 
-/* Factors a [n, n] = L L^T in place, reading the lower triangle. scratch: [RT_CHOLESKY_ROWS, n]. False: not
- * positive definite. */
-enum { RT_CHOLESKY_ROWS = 64 };
-bool rt_cholesky(size_t n, double *a, double *scratch);
-
 #endif

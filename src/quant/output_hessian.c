@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quant/output_hessian.h"
 #include "base/memory.h"
-#include "quant/gptq.h"
+#include "quant/cholesky.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -4,35 +4,6 @@
 #define RT_QUANT_QUANTIZE_H
 
 #include "model/model.h"
-#include "quant/scale.h"
-
-/* How the codes of a column are rounded: to nearest, or so that later codes compensate errors (GPTQ). */
-typedef enum rt_rounding { RT_ROUND_NEAREST, RT_ROUND_GPTQ } rt_rounding;
-
-/* Activation ranges: per row, or one for all rows. */
-typedef enum rt_activations { RT_ACTIVATIONS_DYNAMIC, RT_ACTIVATIONS_STATIC } rt_activations;
-
-/* One row per recipe: name, bits of matrices, bits of the word table, group, channel scaling, rounding,
- * whether each matrix has outlier columns in 8 bits, activations, whether it measures importance (then
- * frequent words also keep 8 bits, and coordinate descent follows GPTQ), description. A recipe needs data if
- * it scales channels, does not round to nearest, or has static activations. */
-#define RT_RECIPES(X)                                                                                        \
-    X("int8", 8, 8, 64, NONE, NEAREST, false, DYNAMIC, false,                                                \
-      "8 bits, rounded to nearest with min-MSE scales a column")                                             \
-    X("int8-static", 8, 8, 64, NONE, NEAREST, false, STATIC, false,                                          \
-      "int8 with a fixed range for each activation")                                                         \
-    X("smoothquant", 8, 8, 64, SMOOTH, NEAREST, false, DYNAMIC, false,                                       \
-      "int8 with columns of activations made alike, and the weights undoing it")                             \
-    X("int4", 4, 4, 64, NONE, NEAREST, false, DYNAMIC, false,                                                \
-      "4 bits in groups with two-level min-MSE scales, rounded to nearest")                                  \
-    X("awq", 4, 4, 64, AWQ, NEAREST, false, DYNAMIC, false,                                                  \
-      "int4 with the weights of larger activations scaled up, and activations down")                         \
-    X("gptq", 4, 4, 64, NONE, GPTQ, false, DYNAMIC, false,                                                   \
-      "4 bits; errors are made up for by later weights")                                                     \
-    X("owq", 4, 4, 64, NONE, GPTQ, true, DYNAMIC, false,                                                     \
-      "gptq; the input columns that lose most of each matrix keep 8 bits")                                   \
-    X("ptq+owq", 4, 4, 32, NONE, GPTQ, true, DYNAMIC, true,                                                  \
-      "owq; outputs and words by what their errors cost, frequent words in 8 bits")
 
 /* Options, already checked by retort_model_quantize. */
 retort_status rt_quantize(retort_model **out, const retort_model *model,

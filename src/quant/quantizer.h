@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * State shared by the parts of a quantisation: quantize.c decides what to round and rounds what needs no
- * data, calibrate_wave.c what depends on activations. */
+ * A quantisation in progress: what is rounded, and its state. quantize.c rounds what needs no data, calibrate_wave.c
+ * what depends on activations. */
 #ifndef RT_QUANT_QUANTIZER_H
 #define RT_QUANT_QUANTIZER_H
 
 #include "quant/calibrate.h"
 #include "quant/importance.h"
-#include "quant/quantize.h"
-
-/* A row of RT_RECIPES. */
-typedef struct rt_recipe {
-    const char *name;
-    int bits, table_bits, group;
-    rt_scaling scaling;
-    rt_rounding rounding;
-    bool outliers;
-    rt_activations activations;
-    bool important;
-    const char *help;
-} rt_recipe;
+#include "quant/recipe.h"
 
 /* A quantisation in progress. */
 typedef struct rt_quantizer {
@@ -41,13 +29,12 @@ typedef struct rt_quantizer {
     double done, part, share, total;
 } rt_quantizer;
 
-/* Whether matrices are calibrated in waves. */
-static inline bool rt_recipe_calibrates(const rt_recipe *row) {
-    return row->scaling != RT_SCALE_NONE || row->rounding != RT_ROUND_NEAREST;
-}
+/* ---- quantizer.c ---- */
 
-/* ---- quantize.c ---- */
-
+/* Checks that every name in options->keep is that of a layer. */
+retort_status rt_quantizer_check_keep(const rt_quantizer *q, retort_error *err);
+/* Whether the node has a weight that a recipe rounds. */
+bool rt_quantizer_has_weight(const rt_node *node);
 /* Called often during a part, to report progress and to allow cancelling: `done` of `count`. user: an
  * rt_quantizer. */
 retort_status rt_quantizer_go_on(void *user, size_t done, size_t count, retort_error *err);

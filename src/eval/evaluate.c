@@ -5,21 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-rt_encoding *rt_evaluation_slot(rt_evaluation *e) {
-    size_t index = e->feed.n;
-    if (!rt_grow((void **)&e->encodings, &e->encoding_capacity, index + 1, sizeof *e->encodings) ||
-        !rt_grow((void **)&e->targets, &e->target_capacity, index + 1, sizeof *e->targets)) {
-        return NULL;
-    }
-    if (index == e->used) e->encodings[e->used++] = (rt_encoding){0};
-    return &e->encodings[index];
-}
-
-size_t rt_eval_row(const rt_evaluation *e, size_t sequence) {
-    bool tokens = e->config->task == RETORT_TASK_TAG || e->config->task == RETORT_TASK_ANSWER;
-    return tokens ? (size_t)e->feed.offsets[sequence] : sequence;
-}
-
 static retort_status write_logits(rt_evaluation *e, const retort_matrix *rows, retort_error *err) {
     for (size_t i = 0; i < rows->rows; i++) {
         e->line.length = 0;
