@@ -6,7 +6,6 @@
 #include "arch/config.h"
 #include "arch/modules.h"
 #include "arch/weights.h"
-#include "onnx/normalize.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -93,7 +92,6 @@ static retort_status open_weights(rt_encoder *e, const char *graph, const rt_mod
     if (graph != NULL) {
         status = rt_onnx_open(&e->onnx, graph, err);
         e->source_nodes = e->onnx.node_count;
-        if (status == RETORT_OK) status = rt_onnx_normalize(&e->onnx, err);
         e->graph_file = rt_arena_text(&e->arena, graph, strlen(graph));
         if (status == RETORT_OK && e->graph_file == NULL) status = rt_fail_nomem(err, strlen(graph));
         return status == RETORT_OK ? read_config(e, package, force, err) : status;

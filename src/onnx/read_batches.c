@@ -121,8 +121,8 @@ static bool evaluate(const rt_onnx_reader *r, int index, const rt_onnx_batch *ba
         rt_reader_open(&probe, r->index, &graph) && rt_read_push(&probe, r->index->sources[index].node);
     if (done) rt_read_stack(&probe);
     const rt_read *read = done ? &probe.reads[index] : NULL;
-    done = done && probe.status == RETORT_OK && read->kind == RT_READ_VALUE &&
-           graph.values[read->value].data != NULL;
+    bool kept = read != NULL && (read->kind == RT_READ_VALUE || read->kind == RT_READ_CODES);
+    done = kept && probe.status == RETORT_OK && graph.values[read->value].data != NULL;
     if (done) judge(v, &graph.values[read->value], batch, r->options->padding);
     rt_reader_close(&probe);
     rt_graph_free(&graph);

@@ -173,8 +173,8 @@ static bool may_be_recognised(const rt_onnx_reader *r, const rt_onnx_node *node,
     bool indices = (strcmp(node->op, "Gather") == 0 && input == 1) ||
                    (strstr(node->op, "EmbedLayerNorm") != NULL && input == 8);
     if (source->from == RT_FROM_SHAPES) return indices;
-    return indices || strcmp(node->op, "Add") == 0 || (strcmp(node->op, "Where") == 0 && input == 0) ||
-           strstr(node->op, "Attention") != NULL;
+    return indices || strcmp(node->op, "Add") == 0 || strcmp(node->op, "QLinearAdd") == 0 ||
+           (strcmp(node->op, "Where") == 0 && input == 0) || strstr(node->op, "Attention") != NULL;
 }
 
 /* Softmax gives NaN where a row is masked whole, which newer exports replace: no text is without tokens. */

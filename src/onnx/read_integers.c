@@ -111,13 +111,12 @@ int rt_read_dequantized(rt_onnx_reader *r, const rt_onnx_tensor *t, const rt_onn
 
 /* ---- QuantizeLinear and DequantizeLinear ---- */
 
-/* Whether codes begin at zero: the least is what 0 becomes. */
-static bool begins_at_zero(const rt_onnx_reader *r, const rt_onnx_node *node) {
-    const rt_onnx_tensor *zero = rt_read_tensor(r->index, rt_read_input(node, 2));
-    if (rt_read_input(node, 2)[0] == '\0') return true; /* unsigned, from 0 */
-    if (zero == NULL || !is_one(zero) || (zero->type != RT_ONNX_INT8 && zero->type != RT_ONNX_UINT8))
-        return false;
-    return element(zero, 0) == (zero->type == RT_ONNX_INT8 ? INT8_MIN : 0);
+/* Whether codes with this zero point (input `zero`) begin at zero: the least is what 0 becomes. */
+static bool begins_at_zero(const rt_onnx_reader *r, const rt_onnx_node *node, size_t zero) {
+    const rt_onnx_tensor *t = rt_read_tensor(r->index, rt_read_input(node, zero));
+    if (rt_read_input(node, zero)[0] == '\0') return true; /* unsigned, from 0 */
+    if (t == NULL || !is_one(t) || (t->type != RT_ONNX_INT8 && t->type != RT_ONNX_UINT8)) return false;
+    return element(t, 0) == (t->type == RT_ONNX_INT8 ? INT8_MIN : 0);
 }
 
 /* The node that makes a value, below its rounding. */
@@ -129,25 +128,27 @@ static const rt_onnx_node *maker_unrounded(const rt_onnx_reader *r, const char *
     return rounds ? rt_read_maker(r->index, rt_read_input(node, 0)) : node;
 }
 
-/* x w, of constants w. */
-static bool is_product(const rt_onnx_reader *r, const rt_onnx_node *node) {
-    if (node == NULL || strcmp(node->op, "MatMul") != 0) return false;
-    int at = rt_read_find(r->index, rt_read_input(node, 1));
+static bool is_constant(const rt_onnx_reader *r, const rt_onnx_node *node, size_t input) {
+    int at = rt_read_find(r->index, rt_read_input(node, input));
     return at >= 0 && r->index->sources[at].from == 0;
 }
 
-/* Whether the value is x w + b, or x w, of constants. */
-static bool is_linear(const rt_onnx_reader *r, const char *name) {
-    const rt_onnx_node *node = rt_read_maker(r->index, name);
+/* x w, of constants w. */
+static bool is_product(const rt_onnx_reader *r, const rt_onnx_node *node) {
     if (node == NULL) return false;
-    if (strcmp(node->op, "Gemm") == 0 || is_product(r, node)) return true;
-    for (size_t i = 0; strcmp(node->op, "Add") == 0 && i < 2; i++) {
-        int bias = rt_read_find(r->index, rt_read_input(node, i));
-        if (bias >= 0 && r->index->sources[bias].from == 0 &&
-            is_product(r, maker_unrounded(r, rt_read_input(node, 1 - i))))
-            return true;
-    }
-    return false;
+    return (strcmp(node->op, "MatMul") == 0 && is_constant(r, node, 1)) ||
+           (strcmp(node->op, "QLinearMatMul") == 0 && is_constant(r, node, 3));
+}
+
+/* Whether a node is x w + b, or x w, of constants. */
+static bool is_linear(const rt_onnx_reader *r, const rt_onnx_node *node) {
+    if (node == NULL) return false;
+    if (strcmp(node->op, "Gemm") == 0 || strcmp(node->op, "QGemm") == 0 || is_product(r, node)) return true;
+    bool codes = strcmp(node->op, "QLinearAdd") == 0;
+    if (!codes && strcmp(node->op, "Add") != 0) return false;
+    size_t second = codes ? 3 : 1;
+    return (is_constant(r, node, 0) && is_product(r, maker_unrounded(r, rt_read_input(node, second)))) ||
+           (is_constant(r, node, second) && is_product(r, maker_unrounded(r, rt_read_input(node, 0))));
 }
 
 /* ONNX Runtime's quantiser leaves a Relu out where the rounding behind it cuts what is below 0. */
@@ -156,7 +157,8 @@ static bool quantize(rt_onnx_reader *r, const rt_onnx_node *node) {
     if (read != NULL && read->kind == RT_READ_MERGED) return rt_read_put(r, node, 0, *read);
     int x = rt_read_value(r, node, 0);
     if (x < 0) return false;
-    if (r->batch == NULL && begins_at_zero(r, node) && is_linear(r, rt_read_input(node, 0)))
+    if (r->batch == NULL && begins_at_zero(r, node, 2) &&
+        is_linear(r, rt_read_maker(r->index, rt_read_input(node, 0))))
         x = rt_read_emit1(r, RT_OP_RELU, x);
     return x >= 0 && rt_read_put(r, node, 0, (rt_read){.kind = RT_READ_CODES, .value = x});
 }
@@ -181,6 +183,100 @@ static bool dequantize(rt_onnx_reader *r, const rt_onnx_node *node) {
     if (x >= 0 && r->graph->values[x].dtype != RETORT_F32)
         return rt_read_refuse(r, "activations that QuantizeLinear rounded");
     return rt_read_as(r, node, 0, x);
+}
+
+/* ---- Operators on integers: the plain operator between DequantizeLinear and QuantizeLinear ---- */
+
+/* Codes, scale and zero point from input `at` on become floats, where they are not yet. */
+static bool operand_to_floats(rt_onnx_reader *r, const rt_onnx_node *node, size_t at,
+                              const rt_onnx_tensor *scale, const rt_onnx_tensor *zero, int64_t axis) {
+    int index = rt_read_find(r->index, rt_read_input(node, at));
+    if (index < 0) return rt_read_refuse(r, "all operands");
+    const rt_onnx_tensor *codes = r->index->sources[index].tensor;
+    const rt_read read = r->reads[index];
+    int value = -1;
+    if (codes != NULL) {
+        value = rt_read_dequantized(r, codes, scale, zero, axis, 0);
+    } else if (read.kind == RT_READ_PICKED) {
+        if (scale == NULL || !is_one(scale)) return rt_read_refuse(r, "one scale for the rows of a table");
+        value = rt_read_rows(r, rt_read_dequantized(r, read.codes, scale, zero, 0, 0), read.value,
+                             read.offset, 0);
+    } else {
+        return true;
+    }
+    r->reads[index] = (rt_read){.kind = RT_READ_VALUE, .value = value};
+    return value >= 0;
+}
+
+/* The scale of a bias, that of x times that of the weight, into *out. */
+static bool bias_scale(rt_onnx_reader *r, const rt_onnx_node *node, rt_onnx_tensor *out) {
+    const rt_onnx_tensor *x = rt_read_tensor(r->index, rt_read_input(node, 1));
+    const rt_onnx_tensor *weight = rt_read_tensor(r->index, rt_read_input(node, 4));
+    size_t count;
+    float factor;
+    if (x == NULL || weight == NULL || x->type != RT_ONNX_FLOAT || weight->type != RT_ONNX_FLOAT ||
+        !is_one(x) || weight->rank > 1 || !rt_shape_count(weight->dims, weight->rank, &count))
+        return rt_read_refuse(r, "scales of x and of the weight");
+    float *data = rt_graph_alloc(r->graph, count * sizeof *data);
+    if (data == NULL) return rt_read_no_memory(r);
+    memcpy(&factor, x->data, sizeof factor);
+    memcpy(data, weight->data, count * sizeof *data);
+    for (size_t i = 0; i < count; i++) data[i] *= factor;
+    *out = *weight;
+    out->data = data;
+    return true;
+}
+
+/* Inputs come in threes: codes, scale, zero point. A bias in 32 bits may follow; then the scale and the zero point of the
+ * output, without which it is of floats. */
+static bool on_integers(rt_onnx_reader *r, const rt_onnx_node *node, const char *op, size_t operands,
+                        bool bias) {
+    const char *inputs[3];
+    size_t out = 3 * operands + (bias ? 1 : 0);
+    rt_onnx_node plain = *node;
+    rt_onnx_tensor scale;
+    for (size_t i = 0; i < operands; i++) {
+        const rt_onnx_tensor *zero = rt_read_tensor(r->index, rt_read_input(node, 3 * i + 2));
+        inputs[i] = rt_read_input(node, 3 * i);
+        if (!operand_to_floats(r, node, 3 * i, rt_read_tensor(r->index, rt_read_input(node, 3 * i + 1)), zero,
+                               rt_read_int(node, "transB", 0) != 0 ? 0 : 1))
+            return false;
+    }
+    inputs[operands] = bias ? rt_read_input(node, out - 1) : "";
+    if (inputs[operands][0] != '\0' &&
+        (!bias_scale(r, node, &scale) || !operand_to_floats(r, node, out - 1, &scale, NULL, 0)))
+        return false;
+    plain.op = op;
+    plain.domain = "";
+    plain.inputs = inputs;
+    plain.input_count = operands + (inputs[operands][0] != '\0');
+    if (!rt_read_operator(&plain)(r, &plain)) return false;
+    rt_read *read = &r->reads[rt_read_find(r->index, node->outputs[0])];
+    if (read->kind != RT_READ_VALUE || rt_read_input(node, out)[0] == '\0') return true;
+    if (r->batch == NULL && begins_at_zero(r, node, out + 1) && is_linear(r, node))
+        read->value = rt_read_emit1(r, RT_OP_RELU, read->value);
+    read->kind = RT_READ_CODES;
+    return read->value >= 0;
+}
+
+static bool matmul_of_codes(rt_onnx_reader *r, const rt_onnx_node *node) {
+    return on_integers(r, node, "MatMul", 2, false);
+}
+
+static bool add_of_codes(rt_onnx_reader *r, const rt_onnx_node *node) {
+    return on_integers(r, node, "Add", 2, false);
+}
+
+static bool mul_of_codes(rt_onnx_reader *r, const rt_onnx_node *node) {
+    return on_integers(r, node, "Mul", 2, false);
+}
+
+static bool softmax_of_codes(rt_onnx_reader *r, const rt_onnx_node *node) {
+    return on_integers(r, node, "Softmax", 1, false);
+}
+
+static bool gemm_of_codes(rt_onnx_reader *r, const rt_onnx_node *node) {
+    return on_integers(r, node, "Gemm", 2, true);
 }
 
 /* ---- Activations rounded at run time ---- */
@@ -296,6 +392,11 @@ rt_reader_fn rt_read_integer_operator(const rt_onnx_node *node) {
         {"MatMulIntegerToFloat", matmul_to_float},
         {"MatMulNBits", matmul_n_bits},
         {"Mul", scale_product},
+        {"QGemm", gemm_of_codes},
+        {"QLinearAdd", add_of_codes},
+        {"QLinearMatMul", matmul_of_codes},
+        {"QLinearMul", mul_of_codes},
+        {"QLinearSoftmax", softmax_of_codes},
         {"QuantizeLinear", quantize},
     };
     return rt_read_find_row(rows, sizeof rows / sizeof *rows, node->op);
