@@ -259,8 +259,8 @@ int rt_read_constant(rt_onnx_reader *r, const rt_onnx_tensor *t) {
     void *data = rt_graph_alloc(r->graph, bytes);
     if (data == NULL) return rt_read_no_memory(r), -1;
     if (integers) convert_ints(t, count, data);
-    if (truth) memcpy(data, t->data, count);
-    if (real && !convert_floats(r, t, count, data)) return -1;
+    if (truth && count > 0) memcpy(data, t->data, count);
+    if (real && count > 0 && !convert_floats(r, t, count, data)) return -1;
     return constant(r, t->name,
                     integers ? RETORT_I64
                     : truth  ? RETORT_BOOL
