@@ -229,7 +229,7 @@ static retort_status feed_masked(rt_evaluation *e, const rt_sample *sample, reto
     retort_status status = rt_encode(e->tokenizer, &sample->text, &e->encode, &e->feed.pair, err);
     const rt_encoding *text = &e->feed.pair;
     for (size_t i = 0; status == RETORT_OK && i < text->count; i++) {
-        if (text->words[i] < 0) continue; /* [CLS], [SEP] */
+        if (text->words[i] < 0) continue; /* special tokens */
         rt_encoding *slot = next_slot(e);
         if (slot == NULL) return rt_fail_nomem(err, (e->feed.n + 1) * sizeof *slot);
         status = copy_ids(slot, text, err);

@@ -70,7 +70,7 @@ static bool in_context(const rt_encoding *window, size_t token) {
 }
 
 /* Largest logit and Σ exp(logit - largest) of one column over the tokens that take part in the softmax: the
- * context and [CLS]. */
+ * context and the first token. */
 static double column_sum(const rt_encoding *window, const float *logits, double *most) {
     double sum = 0;
     *most = -INFINITY;

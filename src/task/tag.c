@@ -73,7 +73,7 @@ static retort_status add_part(const rt_tagger *tagger, rt_open_entity *open, con
 }
 
 /* Whether a token continues the previous word, by the rule of the pipelines: its piece is longer or shorter
- * than its span in the text, because of the "##" prefix. */
+ * than its span in the text, because of the prefix of continuing pieces. */
 static bool goes_on(const rt_tagger *tagger, const rt_encoding *encoding, size_t token) {
     int32_t id = encoding->ids[token];
     const char *piece = rt_tokenizer_piece(tagger->tokenizer, id);
@@ -113,7 +113,7 @@ retort_status rt_tag_aggregate(const rt_tagger *tagger, const rt_encoding *encod
     retort_status status = RETORT_OK;
     for (size_t from = 0, to; status == RETORT_OK && from < encoding->count; from = to) {
         to = from + 1;
-        if (encoding->words[from] < 0) continue; /* [CLS], [SEP] */
+        if (encoding->words[from] < 0) continue; /* special tokens */
         while (words && to < encoding->count && encoding->words[to] >= 0 && goes_on(tagger, encoding, to))
             to++;
         retort_span part = place;
@@ -158,7 +158,7 @@ void rt_tag_merge(retort_span *spans, size_t *count) {
 typedef struct fed_window {
     rt_encoding encoding;
     size_t text;
-    uint32_t before; /* tokens of the text before it, without [CLS] */
+    uint32_t before; /* tokens of the text before it, without special ones */
     bool first, last;
 } fed_window;
 

@@ -31,7 +31,7 @@ static retort_status read_added_token(const rt_component_reader *in, const json_
     return status;
 }
 
-/* What finds a token by its content, and by its id where the vocabulary has it not. */
+/* Finds a token by its content, and by its id if that is beyond the vocabulary. */
 static retort_status index_added(const rt_component_reader *in, const rt_added_token *tokens, size_t count) {
     rt_tokenizer *tokenizer = in->tokenizer;
     rt_added *added = &tokenizer->added;

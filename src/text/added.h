@@ -10,13 +10,13 @@
 typedef struct rt_added {
     rt_added_token *tokens; /* [count] special ones first */
     size_t count;
-    rt_names ids;        /* of their contents */
-    const char **beyond; /* contents of those that the vocabulary has not, from its first free id on */
-    rt_patterns raw, normalized; /* the tokens looked for before and after normalization */
+    rt_names ids;                /* of their contents */
+    const char **beyond;         /* contents of the tokens beyond the vocabulary, from its first free id on */
+    rt_patterns raw, normalized; /* what to find before and after normalization */
     uint8_t *special;            /* [info.pieces] 1: the id of a special token */
 } rt_added;
 
-/* Into in->tokenizer, whose normalizer and model are there. */
+/* Fills in->tokenizer->added; normalizer and model have been read. */
 retort_status rt_added_read(const rt_component_reader *in, const json_t *list);
 
 #endif

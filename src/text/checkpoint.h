@@ -6,19 +6,19 @@
 
 #include "text/component.h"
 
-/* "[CLS]" or {"content": "[CLS]", …}; NULL when it is neither. */
+/* A string, or the "content" of an object; NULL when it is neither. */
 const char *rt_token_text(const json_t *token);
 /* How a special token is spelled: as the configuration says, else as is usual for the model. */
 const char *rt_special_text(const json_t *config, const rt_token_model_row *row, rt_special special);
-/* What rt_tokenizer_describe tells and the tokenizer itself does not need; NULL: out of memory. */
+/* What only rt_tokenizer_describe needs; NULL: out of memory. */
 json_t *rt_tokenizer_facts(const json_t *config, const json_t *truncation, const rt_token_model_row *row);
 
-/* The class that the configuration names. Refuses one that cuts texts otherwise than we do, and one that may: what
- * it does is in a program. A tokenizer.json (`file`) states all steps, so it is followed, with a warning. */
+/* Refuses a tokenizer class that splits texts differently, and an unknown one, whose rules are code. A
+ * tokenizer.json (`file`) states every step, so it is followed for an unknown class, with a warning. */
 retort_status rt_tokenizer_class_check(const char *name, const json_t *config, bool file, retort_error *err);
-/* Puts what the class takes from the configuration into the normalizer. False: out of memory. */
+/* Overrides the normalizer with what the class takes from the configuration. False: out of memory. */
 bool rt_tokenizer_class_override(json_t *normalizer, const json_t *config);
-/* Warns of what the class does otherwise than the file says. */
+/* Warns where the class would not do what the file says. */
 void rt_tokenizer_class_warn(rt_tokenizer *tokenizer, const char *name, const json_t *normalizer,
                              const json_t *config);
 

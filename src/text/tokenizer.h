@@ -7,10 +7,10 @@
 #include "base/error.h"
 
 typedef struct rt_tokenizer rt_tokenizer;   /* immutable: share it between threads */
-typedef struct rt_word_cache rt_word_cache; /* a thread's memory of words it has met; optional */
+typedef struct rt_word_cache rt_word_cache; /* one thread's cache of words; optional */
 
 /* From the bytes of a tokenizer.json. `name` is used in errors. `config` (may be NULL) are the bytes of
- * tokenizer_config.json. A part that is not known is refused by its name, never approximated. */
+ * tokenizer_config.json. A component that is not known is refused by its name, never approximated. */
 retort_status rt_tokenizer_from_json(rt_tokenizer **out, const char *name, const void *json, size_t size,
                                      const void *config, size_t config_size, retort_error *err);
 /* From the bytes of a vocab.txt and (may be NULL) tokenizer_config.json, as transformers builds it. */
@@ -39,15 +39,14 @@ typedef struct rt_tokenizer_info {
     bool cut_left; /* a text that is too long loses its beginning: truncation_side "left" */
 } rt_tokenizer_info;
 rt_tokenizer_info rt_tokenizer_describe(const rt_tokenizer *tokenizer);
-/* What of the files makes its answers others than transformers': warning `index`, NULL beyond
- * the last one. */
+/* Warning `index` about files that transformers reads differently; NULL beyond the last one. */
 enum { RT_TOKENIZER_WARNINGS = 4 };
 const char *rt_tokenizer_warning(const rt_tokenizer *tokenizer, size_t index);
 /* NUL-terminated piece of an id, or NULL. Id of a piece, or -1. */
 const char *rt_tokenizer_piece(const rt_tokenizer *tokenizer, int32_t id);
 int32_t rt_tokenizer_id(const rt_tokenizer *tokenizer, const char *piece, size_t length);
 
-/* The text that ids stand for, a piece at a time to `write`. */
+/* Turns ids into text: calls `write` once per piece. */
 retort_status rt_decode(const rt_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,
                         retort_write_fn write, void *user, retort_error *err);
 

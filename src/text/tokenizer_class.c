@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The tokenizer classes of transformers, as far as they do something else than tokenizer.json says. */
+ * The tokenizer classes of transformers, where they differ from what tokenizer.json says. */
 #include "text/checkpoint.h"
 
 #include "text/state.h"
 
 #include <string.h>
 
-/* Tokenizers of transformers, a row each, less "Fast". */
+/* Tokenizer classes of transformers, without "Fast" at the end. */
 typedef enum class_kind {
-    CLASS_BERT,     /* BertTokenizer by another name: it makes its normalizer of the configuration */
+    CLASS_BERT,     /* BertTokenizer by another name: tokenizer_config.json sets its normalizer */
     CLASS_FILE,     /* does what tokenizer.json says */
-    CLASS_DIFFERENT /* cuts texts otherwise, whatever files there are */
+    CLASS_DIFFERENT /* splits texts differently, whatever the files say */
 } class_kind;
 static const struct {
     const char *name;
@@ -73,8 +73,8 @@ retort_status rt_tokenizer_class_check(const char *name, const json_t *config, b
                    name, class);
 }
 
-/* What transformers would do otherwise than the file says: its BertTokenizer takes these defaults where
- * tokenizer_config.json is silent, and not what tokenizer.json has. */
+/* Where tokenizer_config.json is silent, BertTokenizer of transformers takes its own defaults, not what
+ * tokenizer.json says. */
 static void warn_of_silence(rt_tokenizer *tokenizer, const char *name, const json_t *config) {
     const rt_normalizer *ours = &tokenizer->normalizer;
     const json_t *lower = json_object_get(config, "do_lower_case"),
