@@ -46,10 +46,10 @@ void rt_unpickle_fail(rt_unpickler *u, retort_status status, const char *format,
 void *rt_unpickle_calloc(rt_unpickler *u, size_t n, size_t size);
 /* A new value; NULL: the fault is recorded. */
 rt_py *rt_unpickle_new(rt_unpickler *u, rt_py_kind kind);
+/* Makes room for one more item in a list of the interpreter; false: the fault is recorded. */
+bool rt_unpickle_grow(rt_unpickler *u, void *list, size_t *capacity, size_t count, size_t size);
 /* NULL is not pushed. */
 void rt_unpickle_push(rt_unpickler *u, rt_py *value);
-/* Never NULL. */
-rt_py *rt_unpickle_pop(rt_unpickler *u);
 
 /* The row of an allowed global, or NULL. */
 const rt_py_global *rt_py_global_find(const char *module, size_t module_length, const char *name,

@@ -3,50 +3,11 @@
 #include "format/pickle_state.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A tensor of a state dict takes about 25 values; this is enough for RT_MAX_TENSORS. */
-enum { MAX_VALUES = 1 << 22, MAX_GLOBAL = 128 };
-
-void rt_unpickle_fail(rt_unpickler *u, retort_status status, const char *format, ...) {
-    char text[400];
-    va_list args;
-    if (u->status != RETORT_OK) return;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    u->status = rt_fail(u->err, status, "%s: pickle at byte %zu: %s", u->name,
-                        (size_t)(u->cursor.at - u->start), text);
-}
-
-void *rt_unpickle_calloc(rt_unpickler *u, size_t n, size_t size) {
-    void *out = rt_arena_calloc(u->arena, n, size);
-    if (out == NULL && u->status == RETORT_OK) u->status = rt_fail_nomem(u->err, size);
-    return out;
-}
-
-rt_py *rt_unpickle_new(rt_unpickler *u, rt_py_kind kind) {
-    rt_py *value = u->status == RETORT_OK ? rt_unpickle_calloc(u, 1, sizeof *value) : NULL;
-    if (value != NULL) value->kind = kind;
-    return value;
-}
-
-/* Makes room for one more item in a list of the interpreter. */
-static bool grow(rt_unpickler *u, void *list, size_t *capacity, size_t count, size_t size) {
-    if (u->status != RETORT_OK) return false;
-    if (count < MAX_VALUES && rt_grow(list, capacity, count + 1, size)) return true;
-    u->status = rt_fail_nomem(u->err, count * size);
-    return false;
-}
-
-void rt_unpickle_push(rt_unpickler *u, rt_py *value) {
-    if (++u->values > MAX_VALUES) rt_unpickle_fail(u, RETORT_LIMIT, "more than %d values", MAX_VALUES);
-    if (value == NULL || !grow(u, &u->stack, &u->stack_capacity, u->depth, sizeof *u->stack)) return;
-    u->stack[u->depth++] = value;
-}
+enum { MAX_GLOBAL = 128 };
 
 static size_t floor_of(const rt_unpickler *u) {
     return u->mark_count > 0 ? u->marks[u->mark_count - 1] : 0;
@@ -58,7 +19,7 @@ static rt_py *top(rt_unpickler *u) {
     return &u->nothing;
 }
 
-rt_py *rt_unpickle_pop(rt_unpickler *u) {
+static rt_py *pop(rt_unpickler *u) {
     rt_py *value = top(u);
     if (value != &u->nothing) u->depth--;
     return value;
@@ -139,7 +100,7 @@ static void op_stop(rt_unpickler *u) {
     u->stopped = true;
 }
 static void op_mark(rt_unpickler *u) {
-    if (!grow(u, &u->marks, &u->mark_capacity, u->mark_count, sizeof *u->marks)) return;
+    if (!rt_unpickle_grow(u, &u->marks, &u->mark_capacity, u->mark_count, sizeof *u->marks)) return;
     u->marks[u->mark_count++] = u->depth;
 }
 static void op_none(rt_unpickler *u) {
@@ -210,7 +171,7 @@ static void op_tuple(rt_unpickler *u) {
 }
 static void push_tuple(rt_unpickler *u, size_t count) {
     rt_py *items[3];
-    for (size_t i = count; i-- > 0;) items[i] = rt_unpickle_pop(u);
+    for (size_t i = count; i-- > 0;) items[i] = pop(u);
     push_list(u, RT_PY_TUPLE, items, count);
 }
 static void op_tuple1(rt_unpickler *u) {
@@ -243,11 +204,11 @@ static void op_appends(rt_unpickler *u) {
     extend_marked(u, RT_PY_LIST, 1, "APPENDS");
 }
 static void op_setitem(rt_unpickler *u) {
-    rt_py *value = rt_unpickle_pop(u), *key = rt_unpickle_pop(u);
+    rt_py *value = pop(u), *key = pop(u);
     extend(u, expect(u, top(u), RT_PY_DICT, "SETITEM"), (rt_py *[]){key, value}, 2);
 }
 static void op_append(rt_unpickler *u) {
-    rt_py *value = rt_unpickle_pop(u);
+    rt_py *value = pop(u);
     extend(u, expect(u, top(u), RT_PY_LIST, "APPEND"), &value, 1);
 }
 
@@ -257,7 +218,7 @@ static void put(rt_unpickler *u, uint64_t index) {
     if (index > u->memo_count + 1) {
         rt_unpickle_fail(u, RETORT_FORMAT, "memo %" PRIu64 " after %zu", index, u->memo_count);
     }
-    if (!grow(u, &u->memo, &u->memo_capacity, u->memo_count + 1, sizeof *u->memo)) return;
+    if (!rt_unpickle_grow(u, &u->memo, &u->memo_capacity, u->memo_count + 1, sizeof *u->memo)) return;
     while (u->memo_count <= index) u->memo[u->memo_count++] = NULL;
     u->memo[index] = value;
 }
@@ -310,16 +271,16 @@ static void op_global(rt_unpickler *u) {
     rt_unpickle_push(u, value);
 }
 static void op_reduce(rt_unpickler *u) {
-    rt_py *arguments = rt_unpickle_pop(u), *function = rt_unpickle_pop(u);
+    rt_py *arguments = pop(u), *function = pop(u);
     rt_py_reduce(u, function, arguments);
 }
 /* Attributes of an OrderedDict (_metadata: versions of modules), which do not affect weights. */
 static void op_build(rt_unpickler *u) {
-    rt_unpickle_pop(u);
+    pop(u);
     expect(u, top(u), RT_PY_DICT, "BUILD");
 }
 static void op_binpersid(rt_unpickler *u) {
-    rt_py_persistent(u, rt_unpickle_pop(u));
+    rt_py_persistent(u, pop(u));
 }
 
 /* Rows without a function are known and refused by name. */
@@ -414,7 +375,7 @@ retort_status rt_pickle_read(rt_pickle *out, rt_arena *arena, const char *name, 
                              retort_error *err) {
     rt_unpickler u = {.arena = arena, .name = name, .start = cursor->at, .cursor = *cursor, .err = err};
     while (u.status == RETORT_OK && !u.stopped) step(&u);
-    rt_py *root = rt_unpickle_pop(&u);
+    rt_py *root = pop(&u);
     free(u.stack);
     free(u.marks);
     free(u.memo);
