@@ -24,7 +24,7 @@ static srv_memory memory = {.limit = 1 << 28};
 static const srv_options options = {.models = specs,
                                     .model_count = 5,
                                     .batch_tokens = 64,
-                                    .batch_rows = 4,
+                                    .batch_texts = 4,
                                     .queue_tokens = 4096,
                                     .jobs = 4,
                                     .items = 16,
@@ -52,24 +52,24 @@ static void open_models(void) {
 }
 
 /* As a batch of the model would answer. */
-static void *answer_to(srv_row *row, srv_engine *engine) {
+static void *answer_to(srv_entry *entry, srv_engine *engine) {
     size_t n = (size_t)engine->info.labels;
     const srv_text_runner runner = {engine->model, &engine->info, NULL, &memory, true};
     retort_status why;
     if (!srv_engine_has_rows(engine))
-        return row->tokens % 5 == 0 ? strdup("!wrong") : srv_text_run(&runner, row, &why);
+        return entry->tokens % 5 == 0 ? strdup("!wrong") : srv_text_run(&runner, entry, &why);
     float *values = calloc(n, sizeof *values);
     for (size_t k = 0; values != NULL && k < n; k++)
-        values[k] = (float)(row->key[k % row->tokens] % 7) - 3.5F;
+        values[k] = (float)(entry->key[k % entry->tokens] % 7) - 3.5F;
     return values;
 }
 
 static void compute(srv_call *call) {
     for (size_t i = 0; i < call->job.count; i++) {
-        srv_row *row = call->job.items[i].row;
-        row->answer = answer_to(row, call->engine);
-        if (row->answer == NULL) abort();
-        row->state = SRV_ROW_DONE;
+        srv_entry *entry = call->job.items[i].entry;
+        entry->answer = answer_to(entry, call->engine);
+        if (entry->answer == NULL) abort();
+        entry->state = SRV_ENTRY_DONE;
     }
     call->job.end = SRV_END_DONE;
 }

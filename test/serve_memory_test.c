@@ -23,7 +23,7 @@ static srv_memory memory = {.limit = 1 << 28};
 static const srv_options options = {.models = specs,
                                     .model_count = 2,
                                     .batch_tokens = 64,
-                                    .batch_rows = 4,
+                                    .batch_texts = 4,
                                     .queue_tokens = 4096,
                                     .jobs = 4,
                                     .items = 16,
@@ -68,9 +68,9 @@ static int close_models(void **unused) {
 static void compute(srv_call *call) {
     call->job.end = SRV_END_DONE;
     for (size_t i = 0; i < call->job.count; i++) {
-        srv_row *row = call->job.items[i].row;
-        row->answer = calloc((size_t)call->engine->info.labels, sizeof(float));
-        if (row->answer == NULL) call->job.end = SRV_END_FAILED;
+        srv_entry *entry = call->job.items[i].entry;
+        entry->answer = calloc((size_t)call->engine->info.labels, sizeof(float));
+        if (entry->answer == NULL) call->job.end = SRV_END_FAILED;
     }
     call->job.error = RETORT_NOMEM;
 }

@@ -179,16 +179,16 @@ static void make_request(request *r, int first, size_t n, size_t tokens) {
     *r = (request){
         .job = {.items = r->items, .count = n, .deadline = INT64_MAX, .fd = -1, .hold = hold, .done = done}};
     for (size_t i = 0; i < n; i++) {
-        srv_row *row = srv_row_new(tokens, 2 * tokens);
-        assert_non_null(row);
-        for (size_t k = 0; k < 2 * tokens; k++) row->key[k] = first + (int)i;
-        r->items[i].row = row;
+        srv_entry *entry = srv_entry_new(tokens, 2 * tokens);
+        assert_non_null(entry);
+        for (size_t k = 0; k < 2 * tokens; k++) entry->key[k] = first + (int)i;
+        r->items[i].entry = entry;
     }
 }
 
 static void open_queue(srv_queue *queue, size_t cache) {
     srv_queue_limits limits = {.batch_tokens = 16,
-                               .batch_rows = 8,
+                               .batch_texts = 8,
                                .queue_tokens = 64,
                                .jobs = 4,
                                .cache = cache,
@@ -205,7 +205,7 @@ static size_t run_batch(srv_queue *queue, srv_batch *batch) {
     for (size_t i = 0; i < n; i++) {
         float *value = malloc(sizeof *value);
         assert_non_null(value);
-        *value = (float)batch->rows[i]->key[0];
+        *value = (float)batch->entries[i]->key[0];
         batch->answers[i] = value;
     }
     srv_queue_finish(queue, batch, RETORT_OK);
@@ -215,16 +215,16 @@ static size_t run_batch(srv_queue *queue, srv_batch *batch) {
 static void check_answers(srv_queue *queue, request *r, int first) {
     assert_int_equal(r->job.end, SRV_END_DONE);
     for (size_t i = 0; i < r->job.count; i++)
-        assert_true(*(const float *)r->items[i].row->answer == (float)(first + (int)i));
+        assert_true(*(const float *)r->items[i].entry->answer == (float)(first + (int)i));
     srv_queue_release(queue, &r->job);
 }
 
 static void admits_whole_requests(void **unused) {
     (void)unused;
     srv_queue queue;
-    srv_row *rows[8];
+    srv_entry *entries[8];
     void *answers[8];
-    srv_batch batch = {.rows = rows, .answers = answers};
+    srv_batch batch = {.entries = entries, .answers = answers};
     request a, b, c;
     double wait;
     open_queue(&queue, 0);
@@ -247,9 +247,9 @@ static void admits_whole_requests(void **unused) {
 static void takes_jobs_in_turn(void **unused) {
     (void)unused;
     srv_queue queue;
-    srv_row *rows[8];
+    srv_entry *entries[8];
     void *answers[8];
-    srv_batch batch = {.rows = rows, .answers = answers};
+    srv_batch batch = {.entries = entries, .answers = answers};
     request a, b;
     double wait;
     open_queue(&queue, 0);
@@ -269,9 +269,9 @@ static void takes_jobs_in_turn(void **unused) {
 static void shares_and_keeps_answers(void **unused) {
     (void)unused;
     srv_queue queue;
-    srv_row *rows[8];
+    srv_entry *entries[8];
     void *answers[8];
-    srv_batch batch = {.rows = rows, .answers = answers};
+    srv_batch batch = {.entries = entries, .answers = answers};
     request a, b, c;
     double wait;
     open_queue(&queue, 2);
@@ -297,9 +297,9 @@ static void shares_and_keeps_answers(void **unused) {
 static void forgets_who_left(void **unused) {
     (void)unused;
     srv_queue queue;
-    srv_row *rows[8];
+    srv_entry *entries[8];
     void *answers[8];
-    srv_batch batch = {.rows = rows, .answers = answers};
+    srv_batch batch = {.entries = entries, .answers = answers};
     request a, b;
     double wait;
     open_queue(&queue, 0);
@@ -335,9 +335,9 @@ static void forgets_who_left(void **unused) {
 static void foresees_deadlines(void **unused) {
     (void)unused;
     srv_queue queue;
-    srv_row *rows[8];
+    srv_entry *entries[8];
     void *answers[8];
-    srv_batch batch = {.rows = rows, .answers = answers};
+    srv_batch batch = {.entries = entries, .answers = answers};
     request a, b;
     double wait;
     open_queue(&queue, 0);

@@ -128,7 +128,7 @@ static srv_options options_of(const cli_args *args, const served *s, srv_memory 
         .unix_path = cli_text(args, CLI_UNIX),
         .reuse_port = cli_has(args, CLI_REUSE_PORT),
         .batch_tokens = cli_int(args, CLI_MAX_BATCH_TOKENS, 0),
-        .batch_rows = cli_int(args, CLI_MAX_BATCH_REQUESTS, 0),
+        .batch_texts = cli_int(args, CLI_MAX_BATCH_REQUESTS, 0),
         .queue_tokens = cli_int(args, CLI_MAX_QUEUE_TOKENS, 0),
         .jobs = cli_int(args, CLI_MAX_CONCURRENT_REQUESTS, 0),
         .items = cli_int(args, CLI_MAX_CLIENT_BATCH_SIZE, 0),

@@ -21,7 +21,7 @@ typedef struct srv_options {
     long port;             /* 0: a free one */
     const char *unix_path; /* NULL, or the path of a socket to listen on instead of the address */
     bool reuse_port;
-    long batch_tokens, batch_rows, queue_tokens, jobs, items, body, connections;
+    long batch_tokens, batch_texts, queue_tokens, jobs, items, body, connections;
     long wait_us, queue_timeout_ms;
     long overload_status; /* 429 or 503 */
     srv_memory *budget;   /* what the server may hold for all requests; NULL: not counted */

@@ -53,29 +53,29 @@ static retort_session_options session_options(const srv_options *options) {
     return session;
 }
 
-/* Collects the ids of the rows that request token vectors, or of the others, for retort_run. */
+/* Collects the ids of the entries that request token vectors, or of the others, for retort_run. */
 static retort_batch gather(srv_worker *w, bool tokens) {
     const srv_batch *batch = &w->batch;
     size_t n = 0, at = 0;
     for (size_t i = 0; i < batch->count; i++) {
-        const srv_row *row = batch->rows[i];
-        if (srv_row_has_tokens(row) != tokens) continue;
+        const srv_entry *entry = batch->entries[i];
+        if (srv_entry_has_tokens(entry) != tokens) continue;
         w->offsets[n++] = (int32_t)at;
-        memcpy(w->ids + at, row->key, row->tokens * sizeof *row->key);
-        memcpy(w->types + at, row->key + row->tokens, row->tokens * sizeof *row->key);
-        at += row->tokens;
+        memcpy(w->ids + at, entry->key, entry->tokens * sizeof *entry->key);
+        memcpy(w->types + at, entry->key + entry->tokens, entry->tokens * sizeof *entry->key);
+        at += entry->tokens;
     }
     w->offsets[n] = (int32_t)at;
     return (retort_batch){w->ids, w->engine->info.types > 0 ? w->types : NULL, w->offsets, n};
 }
 
-/* Gives each row of that kind its part of the result. Rows that are not finite get none. */
+/* Gives each entry of that kind its part of the result. Entries with rows that are not finite get none. */
 static void hand_out(srv_worker *w, bool tokens, const retort_matrix *out) {
     const float *from = out->data;
     for (size_t i = 0; i < w->batch.count; i++) {
-        const srv_row *row = w->batch.rows[i];
-        if (srv_row_has_tokens(row) != tokens) continue;
-        size_t n = (tokens ? row->tokens : 1) * out->columns;
+        const srv_entry *entry = w->batch.entries[i];
+        if (srv_entry_has_tokens(entry) != tokens) continue;
+        size_t n = (tokens ? entry->tokens : 1) * out->columns;
         if (from == NULL || is_finite(from, n)) {
             float *answer = calloc(n, sizeof *answer);
             if (answer != NULL && from != NULL) memcpy(answer, from, n * sizeof *answer);
@@ -85,7 +85,7 @@ static void hand_out(srv_worker *w, bool tokens, const retort_matrix *out) {
     }
 }
 
-/* Runs one batch of ids. RETORT_NOMEM, or why rows have no answer. */
+/* Runs one batch of ids. RETORT_NOMEM, or why entries have no answer. */
 static retort_status run_kind(srv_worker *w, bool tokens) {
     const srv_engine *engine = w->engine;
     retort_matrix out = {.columns = (size_t)(tokens ? engine->info.hidden : engine->info.labels)};
@@ -110,7 +110,7 @@ static retort_status run_rows(srv_worker *w) {
     return status != RETORT_NOMEM ? status : other;
 }
 
-/* Runs the batch; returns why rows have no answer. */
+/* Runs the batch; returns why entries have no answer. */
 static retort_status run(srv_worker *w) {
     retort_status status = RETORT_NOMEM;
     if (srv_engine_has_rows(w->engine)) return run_rows(w);
@@ -118,7 +118,7 @@ static retort_status run(srv_worker *w) {
     const srv_text_runner runner = {engine->model, &engine->info, w->session, engine->options->budget,
                                     engine->options->no_op};
     for (size_t i = 0; i < w->batch.count; i++) {
-        w->batch.answers[i] = srv_text_run(&runner, w->batch.rows[i], &status);
+        w->batch.answers[i] = srv_text_run(&runner, w->batch.entries[i], &status);
     }
     return status;
 }
@@ -174,12 +174,12 @@ bool srv_engine_well(srv_engine *engine) {
 static retort_status open_worker(srv_worker *w, srv_engine *engine, retort_error *err) {
     const srv_options *options = engine->options;
     retort_session_options session = session_options(options);
-    size_t rows = (size_t)options->batch_rows;
+    size_t texts = (size_t)options->batch_texts;
     w->engine = engine;
-    w->batch.rows = calloc(rows, sizeof *w->batch.rows);
-    w->offsets = calloc(rows + 1, sizeof *w->offsets);
-    w->batch.answers = calloc(rows, sizeof *w->batch.answers);
-    bool fits = w->batch.rows != NULL && w->batch.answers != NULL && w->offsets != NULL;
+    w->batch.entries = calloc(texts, sizeof *w->batch.entries);
+    w->offsets = calloc(texts + 1, sizeof *w->offsets);
+    w->batch.answers = calloc(texts, sizeof *w->batch.answers);
+    bool fits = w->batch.entries != NULL && w->batch.answers != NULL && w->offsets != NULL;
     if (!fits || !reserve(w, (size_t)options->batch_tokens)) return fail(err, RETORT_NOMEM, "out of memory");
     return retort_session_open(&w->session, engine->model, &session, err);
 }
@@ -187,7 +187,7 @@ static retort_status open_worker(srv_worker *w, srv_engine *engine, retort_error
 static void close_worker(srv_worker *w) {
     retort_session_close(w->session);
     retort_session_close(w->tokens);
-    free(w->batch.rows);
+    free(w->batch.entries);
     free(w->offsets);
     free(w->ids);
     free(w->types);
@@ -282,7 +282,7 @@ static size_t cache_bytes(const srv_options *options) {
 static retort_status start(srv_engine *engine, srv_model_metrics *metrics, retort_error *err) {
     const srv_options *options = engine->options;
     srv_queue_limits limits = {.batch_tokens = (size_t)options->batch_tokens,
-                               .batch_rows = (size_t)options->batch_rows,
+                               .batch_texts = (size_t)options->batch_texts,
                                .queue_tokens = (size_t)options->queue_tokens,
                                .jobs = (size_t)options->jobs,
                                .wait = options->wait_us * INT64_C(1000),

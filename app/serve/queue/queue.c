@@ -28,10 +28,10 @@ static bool open_condition(pthread_cond_t *condition) {
 }
 
 bool srv_queue_open(srv_queue *queue, const srv_queue_limits *limits, srv_model_metrics *metrics) {
-    size_t slots = 1024, rows = limits->cache_bytes / sizeof(srv_row);
-    if (rows > limits->cache) rows = limits->cache;
+    size_t slots = 1024, entries = limits->cache_bytes / sizeof(srv_entry);
+    if (entries > limits->cache) entries = limits->cache;
     *queue = (srv_queue){.limits = *limits, .metrics = metrics, .alarm_at = INT64_MAX};
-    while (slots < 2 * rows && slots < (size_t)1 << 24) slots *= 2;
+    while (slots < 2 * entries && slots < (size_t)1 << 24) slots *= 2;
     queue->mask = slots - 1;
     queue->table = calloc(slots, sizeof *queue->table);
     /* Without random bytes, hashes are predictable: that may cost time, but is never wrong. */
@@ -42,96 +42,96 @@ bool srv_queue_open(srv_queue *queue, const srv_queue_limits *limits, srv_model_
 
 /* ---- Rows and their table ---- */
 
-srv_row *srv_row_new(size_t tokens, size_t size) {
+srv_entry *srv_entry_new(size_t tokens, size_t size) {
     bool fits = tokens < UINT32_MAX && size < UINT32_MAX;
-    srv_row *row = fits ? malloc(sizeof *row + size * sizeof *row->key) : NULL;
-    if (row != NULL) *row = (srv_row){.refs = 1, .tokens = (uint32_t)tokens, .size = (uint32_t)size};
-    return row;
+    srv_entry *entry = fits ? malloc(sizeof *entry + size * sizeof *entry->key) : NULL;
+    if (entry != NULL) *entry = (srv_entry){.refs = 1, .tokens = (uint32_t)tokens, .size = (uint32_t)size};
+    return entry;
 }
 
-bool srv_row_take(srv_queue *queue, srv_row *row, size_t answer) {
-    size_t bytes = sizeof *row + row->size * sizeof *row->key + answer;
+bool srv_entry_take(srv_queue *queue, srv_entry *entry, size_t answer) {
+    size_t bytes = sizeof *entry + entry->size * sizeof *entry->key + answer;
     if (!srv_memory_take(queue->limits.memory, SRV_USE_INPUTS, bytes)) return false;
-    row->bytes = bytes;
+    entry->bytes = bytes;
     return true;
 }
 
-static void row_drop(const srv_queue *queue, srv_row *row) {
-    if (--row->refs > 0) return;
-    srv_memory_give(queue->limits.memory, row->cached ? SRV_USE_CACHE : SRV_USE_INPUTS, row->bytes);
-    free(row->answer);
-    free(row);
+static void entry_drop(const srv_queue *queue, srv_entry *entry) {
+    if (--entry->refs > 0) return;
+    srv_memory_give(queue->limits.memory, entry->cached ? SRV_USE_CACHE : SRV_USE_INPUTS, entry->bytes);
+    free(entry->answer);
+    free(entry);
 }
 
-static uint64_t hash_row(const srv_queue *queue, const srv_row *row) {
-    uint64_t hash = queue->seed ^ row->size;
-    for (size_t i = 0; i < row->size; i++) {
-        hash = (hash ^ (uint32_t)row->key[i]) * UINT64_C(0xD6E8FEB86659FD93);
+static uint64_t hash_entry(const srv_queue *queue, const srv_entry *entry) {
+    uint64_t hash = queue->seed ^ entry->size;
+    for (size_t i = 0; i < entry->size; i++) {
+        hash = (hash ^ (uint32_t)entry->key[i]) * UINT64_C(0xD6E8FEB86659FD93);
         hash ^= hash >> 32;
     }
     return hash;
 }
 
-static srv_row *table_find(const srv_queue *queue, const srv_row *like) {
-    srv_row *row = queue->table[like->hash & queue->mask];
-    for (; row != NULL; row = row->chain) {
-        if (row->hash == like->hash && row->size == like->size &&
-            memcmp(row->key, like->key, row->size * sizeof *row->key) == 0)
+static srv_entry *table_find(const srv_queue *queue, const srv_entry *like) {
+    srv_entry *entry = queue->table[like->hash & queue->mask];
+    for (; entry != NULL; entry = entry->chain) {
+        if (entry->hash == like->hash && entry->size == like->size &&
+            memcmp(entry->key, like->key, entry->size * sizeof *entry->key) == 0)
             break;
     }
-    return row;
+    return entry;
 }
 
-static void table_add(srv_queue *queue, srv_row *row) {
-    srv_row **slot = &queue->table[row->hash & queue->mask];
-    row->chain = *slot;
-    *slot = row;
-    row->refs++;
+static void table_add(srv_queue *queue, srv_entry *entry) {
+    srv_entry **slot = &queue->table[entry->hash & queue->mask];
+    entry->chain = *slot;
+    *slot = entry;
+    entry->refs++;
 }
 
-static void table_unlink(srv_queue *queue, srv_row *row) {
-    srv_row **slot = &queue->table[row->hash & queue->mask];
-    while (*slot != row) slot = &(*slot)->chain;
-    *slot = row->chain;
+static void table_unlink(srv_queue *queue, srv_entry *entry) {
+    srv_entry **slot = &queue->table[entry->hash & queue->mask];
+    while (*slot != entry) slot = &(*slot)->chain;
+    *slot = entry->chain;
 }
 
-static void table_remove(srv_queue *queue, srv_row *row) {
-    table_unlink(queue, row);
-    row_drop(queue, row);
+static void table_remove(srv_queue *queue, srv_entry *entry) {
+    table_unlink(queue, entry);
+    entry_drop(queue, entry);
 }
 
-static void cache_unlink(srv_queue *queue, srv_row *row) {
-    *(row->newer != NULL ? &row->newer->older : &queue->newest) = row->older;
-    *(row->older != NULL ? &row->older->newer : &queue->oldest) = row->newer;
-    row->newer = row->older = NULL;
+static void cache_unlink(srv_queue *queue, srv_entry *entry) {
+    *(entry->newer != NULL ? &entry->newer->older : &queue->newest) = entry->older;
+    *(entry->older != NULL ? &entry->older->newer : &queue->oldest) = entry->newer;
+    entry->newer = entry->older = NULL;
 }
 
-static void cache_link(srv_queue *queue, srv_row *row) {
-    row->older = queue->newest;
-    *(queue->newest != NULL ? &queue->newest->newer : &queue->oldest) = row;
-    queue->newest = row;
+static void cache_link(srv_queue *queue, srv_entry *entry) {
+    entry->older = queue->newest;
+    *(queue->newest != NULL ? &queue->newest->newer : &queue->oldest) = entry;
+    queue->newest = entry;
 }
 
-/* Accounts for a row that enters or leaves the cache. */
-static void cache_count(srv_queue *queue, srv_row *row, bool cached) {
+/* Accounts for a entry that enters or leaves the cache. */
+static void cache_count(srv_queue *queue, srv_entry *entry, bool cached) {
     static const srv_use uses[] = {SRV_USE_INPUTS, SRV_USE_CACHE};
-    srv_memory_move(queue->limits.memory, uses[row->cached], uses[cached], row->bytes);
-    row->cached = cached;
+    srv_memory_move(queue->limits.memory, uses[entry->cached], uses[cached], entry->bytes);
+    entry->cached = cached;
     if (cached) {
         queue->cached++;
-        queue->cached_bytes += row->bytes;
+        queue->cached_bytes += entry->bytes;
     } else {
         queue->cached--;
-        queue->cached_bytes -= row->bytes;
+        queue->cached_bytes -= entry->bytes;
     }
 }
 
-/* A computed row stays in the table as long as the cache has room for it, by count and by bytes. */
-static void cache_add(srv_queue *queue, srv_row *row) {
-    cache_link(queue, row);
-    cache_count(queue, row, true);
+/* A computed entry stays in the table as long as the cache has room for it, by count and by bytes. */
+static void cache_add(srv_queue *queue, srv_entry *entry) {
+    cache_link(queue, entry);
+    cache_count(queue, entry, true);
     while (queue->cached > queue->limits.cache || queue->cached_bytes > queue->limits.cache_bytes) {
-        srv_row *oldest = queue->oldest;
+        srv_entry *oldest = queue->oldest;
         cache_unlink(queue, oldest);
         cache_count(queue, oldest, false);
         table_remove(queue, oldest);
@@ -140,9 +140,9 @@ static void cache_add(srv_queue *queue, srv_row *row) {
 
 void srv_queue_free(srv_queue *queue) {
     while (queue->oldest != NULL) {
-        srv_row *row = queue->oldest;
-        cache_unlink(queue, row);
-        table_remove(queue, row);
+        srv_entry *entry = queue->oldest;
+        cache_unlink(queue, entry);
+        table_remove(queue, entry);
     }
     free(queue->table);
     pthread_mutex_destroy(&queue->lock);
@@ -153,11 +153,11 @@ void srv_queue_free(srv_queue *queue) {
 /* ---- Jobs ---- */
 
 static void item_wait(srv_item *item) {
-    srv_row *row = item->row;
-    item->next = row->waiters;
-    item->link = &row->waiters;
+    srv_entry *entry = item->entry;
+    item->next = entry->waiters;
+    item->link = &entry->waiters;
     if (item->next != NULL) item->next->link = &item->next;
-    row->waiters = item;
+    entry->waiters = item;
 }
 
 static void item_leave(srv_item *item) {
@@ -186,22 +186,22 @@ static void stop_waiting(srv_queue *queue, srv_job *job) {
     queue->waiting--;
 }
 
-/* The counter that a queued row's tokens belong to. */
-static size_t *tokens_with(srv_queue *queue, const srv_row *row) {
-    return row->behind ? &queue->behind : &queue->tokens;
+/* The counter that a queued entry's tokens belong to. */
+static size_t *tokens_with(srv_queue *queue, const srv_entry *entry) {
+    return entry->behind ? &queue->behind : &queue->tokens;
 }
 
 /* Ends a job and adds it to the list `ended`. */
 static void end_job(srv_queue *queue, srv_job *job, srv_end end, srv_job **ended) {
     if (job->waiting) stop_waiting(queue, job);
     for (size_t i = 0; i < job->count; i++) {
-        srv_row *row = job->items[i].row;
+        srv_entry *entry = job->items[i].entry;
         item_leave(&job->items[i]);
-        if (row->state != SRV_ROW_QUEUED || row->waiters != NULL) continue;
-        row->state = SRV_ROW_NEW;
-        *tokens_with(queue, row) -= row->tokens;
-        table_unlink(queue, row);
-        row->refs--; /* the table's; the item has one */
+        if (entry->state != SRV_ENTRY_QUEUED || entry->waiters != NULL) continue;
+        entry->state = SRV_ENTRY_NEW;
+        *tokens_with(queue, entry) -= entry->tokens;
+        table_unlink(queue, entry);
+        entry->refs--; /* the table's; the item has one */
     }
     queue->jobs--;
     job->end = end;
@@ -224,9 +224,9 @@ static size_t new_tokens(const srv_queue *queue, const srv_job *job, size_t *pen
     size_t tokens = 0;
     *pending = 0;
     for (size_t i = 0; i < job->count; i++) {
-        const srv_row *known = table_find(queue, job->items[i].row);
-        if (known == NULL) tokens += job->items[i].row->tokens;
-        *pending += known == NULL || known->state != SRV_ROW_DONE;
+        const srv_entry *known = table_find(queue, job->items[i].entry);
+        if (known == NULL) tokens += job->items[i].entry->tokens;
+        *pending += known == NULL || known->state != SRV_ENTRY_DONE;
     }
     return tokens;
 }
@@ -254,28 +254,28 @@ static srv_verdict judge(const srv_queue *queue, const srv_job *job, size_t toke
     return SRV_REFUSED_LATE;
 }
 
-/* Puts an item's row into the table, or uses the one that is there. *room: tokens of the job that still
+/* Puts an item's entry into the table, or uses the one that is there. *room: tokens of the job that still
  * count. */
 static void enter_item(srv_queue *queue, srv_item *item, size_t *room) {
-    srv_row *known = table_find(queue, item->row);
+    srv_entry *known = table_find(queue, item->entry);
     if (known == NULL) {
-        item->row->state = SRV_ROW_QUEUED;
-        item->row->behind = item->row->tokens > *room;
-        *room -= item->row->behind ? *room : item->row->tokens;
-        *tokens_with(queue, item->row) += item->row->tokens;
-        table_add(queue, item->row);
+        item->entry->state = SRV_ENTRY_QUEUED;
+        item->entry->behind = item->entry->tokens > *room;
+        *room -= item->entry->behind ? *room : item->entry->tokens;
+        *tokens_with(queue, item->entry) += item->entry->tokens;
+        table_add(queue, item->entry);
     } else {
-        row_drop(queue, item->row);
-        item->row = known;
+        entry_drop(queue, item->entry);
+        item->entry = known;
         known->refs++;
-        srv_count(&queue->metrics->counters[known->state == SRV_ROW_DONE ? SRV_CACHED : SRV_SHARED], 1);
+        srv_count(&queue->metrics->counters[known->state == SRV_ENTRY_DONE ? SRV_CACHED : SRV_SHARED], 1);
     }
-    if (item->row->state != SRV_ROW_DONE) {
+    if (item->entry->state != SRV_ENTRY_DONE) {
         item_wait(item);
         return;
     }
-    cache_unlink(queue, item->row);
-    cache_link(queue, item->row);
+    cache_unlink(queue, item->entry);
+    cache_link(queue, item->entry);
 }
 
 /* Threads to wake for a new job, after the lock is released. */
@@ -309,7 +309,7 @@ srv_verdict srv_queue_submit(srv_queue *queue, srv_job *job, double *wait) {
     for (size_t i = 0; i < job->count; i++) {
         job->items[i].job = job;
         job->items[i].link = NULL;
-        job->items[i].row->hash = hash_row(queue, job->items[i].row);
+        job->items[i].entry->hash = hash_entry(queue, job->items[i].entry);
     }
     pthread_mutex_lock(&queue->lock);
     size_t tokens = new_tokens(queue, job, &pending);
@@ -325,8 +325,8 @@ srv_verdict srv_queue_submit(srv_queue *queue, srv_job *job, double *wait) {
 void srv_queue_release(srv_queue *queue, srv_job *job) {
     pthread_mutex_lock(&queue->lock);
     for (size_t i = 0; i < job->count; i++) {
-        if (job->items[i].row != NULL) row_drop(queue, job->items[i].row);
-        job->items[i].row = NULL;
+        if (job->items[i].entry != NULL) entry_drop(queue, job->items[i].entry);
+        job->items[i].entry = NULL;
     }
     pthread_mutex_unlock(&queue->lock);
 }
@@ -364,23 +364,23 @@ static void drop_dead(srv_queue *queue, int64_t now, srv_job **ended) {
 
 static bool has_room(const srv_queue *queue, const srv_batch *batch, size_t tokens) {
     return batch->count == 0 ||
-           (batch->count < queue->limits.batch_rows && batch->tokens + tokens <= queue->limits.batch_tokens);
+           (batch->count < queue->limits.batch_texts && batch->tokens + tokens <= queue->limits.batch_tokens);
 }
 
 /* Takes a job's texts, up to `share` tokens. False: the batch is full. */
 static bool take_from(srv_queue *queue, srv_batch *batch, srv_job *job, size_t share) {
     size_t taken = 0;
     for (; job->cursor < job->count && taken < share; job->cursor++) {
-        srv_row *row = job->items[job->cursor].row;
-        if (row->state != SRV_ROW_QUEUED) continue;
-        if (!has_room(queue, batch, row->tokens)) return false;
-        row->state = SRV_ROW_RUNNING;
-        row->refs++;
-        *tokens_with(queue, row) -= row->tokens;
+        srv_entry *entry = job->items[job->cursor].entry;
+        if (entry->state != SRV_ENTRY_QUEUED) continue;
+        if (!has_room(queue, batch, entry->tokens)) return false;
+        entry->state = SRV_ENTRY_RUNNING;
+        entry->refs++;
+        *tokens_with(queue, entry) -= entry->tokens;
         batch->answers[batch->count] = NULL;
-        batch->rows[batch->count++] = row;
-        batch->tokens += row->tokens;
-        taken += row->tokens;
+        batch->entries[batch->count++] = entry;
+        batch->tokens += entry->tokens;
+        taken += entry->tokens;
         if (job->taken == job->queued) {
             job->taken = batch->started;
             srv_observe(queue->metrics, SRV_QUEUE, (unsigned long long)(job->taken - job->queued));
@@ -443,27 +443,28 @@ bool srv_queue_take(srv_queue *queue, srv_batch *batch) {
 }
 
 /* Gives the answer to all items that wait for it. */
-static void answer_waiters(srv_queue *queue, srv_row *row, srv_job **ended) {
-    while (row->waiters != NULL) {
-        srv_item *item = row->waiters;
+static void answer_waiters(srv_queue *queue, srv_entry *entry, srv_job **ended) {
+    while (entry->waiters != NULL) {
+        srv_item *item = entry->waiters;
         srv_job *job = item->job;
         item_leave(item);
-        if (row->state == SRV_ROW_FAILED) job->error = row->error;
+        if (entry->state == SRV_ENTRY_FAILED) job->error = entry->error;
         if (--job->pending > 0) continue;
         end_job(queue, job, job->error != RETORT_OK ? SRV_END_FAILED : SRV_END_DONE, ended);
     }
 }
 
-static void finish_row(srv_queue *queue, srv_row *row, void *answer, retort_status error, srv_job **ended) {
-    row->answer = answer;
-    row->state = answer != NULL ? SRV_ROW_DONE : SRV_ROW_FAILED;
-    row->error = error;
-    answer_waiters(queue, row, ended);
-    row->refs--; /* the batch's; the table has one */
-    if (row->state == SRV_ROW_DONE && queue->limits.cache > 0) {
-        cache_add(queue, row);
+static void finish_entry(srv_queue *queue, srv_entry *entry, void *answer, retort_status error,
+                         srv_job **ended) {
+    entry->answer = answer;
+    entry->state = answer != NULL ? SRV_ENTRY_DONE : SRV_ENTRY_FAILED;
+    entry->error = error;
+    answer_waiters(queue, entry, ended);
+    entry->refs--; /* the batch's; the table has one */
+    if (entry->state == SRV_ENTRY_DONE && queue->limits.cache > 0) {
+        cache_add(queue, entry);
     } else {
-        table_remove(queue, row);
+        table_remove(queue, entry);
     }
 }
 
@@ -486,7 +487,7 @@ void srv_queue_finish(srv_queue *queue, srv_batch *batch, retort_status error) {
     pthread_mutex_lock(&queue->lock);
     measure(queue, batch, now);
     for (size_t i = 0; i < batch->count; i++)
-        finish_row(queue, batch->rows[i], batch->answers[i], error, &ended);
+        finish_entry(queue, batch->entries[i], batch->answers[i], error, &ended);
     pthread_mutex_unlock(&queue->lock);
     call_ended(ended);
 }

@@ -13,31 +13,31 @@
 
 #include <pthread.h>
 
-typedef struct srv_row srv_row;
+typedef struct srv_entry srv_entry;
 typedef struct srv_item srv_item;
 typedef struct srv_job srv_job;
 
-typedef enum srv_row_state {
-    SRV_ROW_NEW,
-    SRV_ROW_QUEUED,
-    SRV_ROW_RUNNING,
-    SRV_ROW_DONE,
-    SRV_ROW_FAILED
-} srv_row_state;
+typedef enum srv_entry_state {
+    SRV_ENTRY_NEW,
+    SRV_ENTRY_QUEUED,
+    SRV_ENTRY_RUNNING,
+    SRV_ENTRY_DONE,
+    SRV_ENTRY_FAILED
+} srv_entry_state;
 
 /* A text with what is asked about it, and its answer once computed; reference-counted. Rows with equal
  * keys are shared. */
-struct srv_row {
-    srv_row_state state;
+struct srv_entry {
+    srv_entry_state state;
     uint32_t refs;
     uint64_t hash;
-    uint32_t tokens;        /* its cost */
-    uint32_t size;          /* of the key, in int32 */
-    size_t bytes;           /* taken from the budget, for the row and its answer */
-    bool behind;            /* it does not count towards queue_tokens: see there */
-    bool cached;            /* counted as SRV_USE_CACHE, otherwise as SRV_USE_INPUTS */
-    srv_row *chain;         /* of the table */
-    srv_row *newer, *older; /* of the cache */
+    uint32_t tokens;          /* its cost */
+    uint32_t size;            /* of the key, in int32 */
+    size_t bytes;             /* taken from the budget, for the entry and its answer */
+    bool behind;              /* it does not count towards queue_tokens: see there */
+    bool cached;              /* counted as SRV_USE_CACHE, otherwise as SRV_USE_INPUTS */
+    srv_entry *chain;         /* of the table */
+    srv_entry *newer, *older; /* of the cache */
     srv_item *waiters;
     void *answer;        /* malloc'ed, if DONE */
     retort_status error; /* if FAILED */
@@ -46,15 +46,15 @@ struct srv_row {
 
 /* For models with one row of numbers per text: whether the token vectors are requested, [tokens, hidden].
  * One more number at the end of the key says so. */
-static inline bool srv_row_has_tokens(const srv_row *row) {
-    return row->size == 2 * row->tokens + 1;
+static inline bool srv_entry_has_tokens(const srv_entry *entry) {
+    return entry->size == 2 * entry->tokens + 1;
 }
 
 /* One text of a job. */
 struct srv_item {
-    srv_row *row;
+    srv_entry *entry;
     srv_job *job;
-    srv_item *next, **link; /* in the row's list of waiters; link NULL: not waiting */
+    srv_item *next, **link; /* in the entry's list of waiters; link NULL: not waiting */
 };
 
 /* How a job ended. */
@@ -69,7 +69,7 @@ typedef enum srv_end {
 
 /* The texts of a request. The owner fills the first group. Times are nanoseconds of CLOCK_MONOTONIC. */
 struct srv_job {
-    srv_item *items; /* [count] each with a new row */
+    srv_item *items; /* [count] each with a new entry */
     size_t count;
     int64_t deadline;           /* for starting it; INT64_MAX: none */
     int fd;                     /* the client's; -1: do not check it */
@@ -86,13 +86,13 @@ struct srv_job {
 };
 
 typedef struct srv_queue_limits {
-    size_t batch_tokens, batch_rows; /* per batch; a longer text is a batch of its own */
+    size_t batch_tokens, batch_texts; /* per batch; a longer text is a batch of its own */
     size_t queue_tokens; /* not yet taken, of all jobs; a job that alone exceeds this counts half of it */
     size_t jobs;         /* in flight */
     int64_t wait;        /* ns to wait for a batch to fill; 0: none */
     size_t cache, cache_bytes; /* answers to keep, and the bytes of them and the ids of their texts */
     size_t workers;
-    srv_memory *memory; /* budget of the rows; NULL: not counted */
+    srv_memory *memory; /* budget of the entries; NULL: not counted */
 } srv_queue_limits;
 
 typedef struct srv_queue {
@@ -107,17 +107,17 @@ typedef struct srv_queue {
     size_t idle;                  /* workers that wait */
     bool closed;
     double rate; /* tokens per second of all workers; 0: unknown */
-    srv_row **table;
+    srv_entry **table;
     size_t mask;
-    srv_row *newest, *oldest;
+    srv_entry *newest, *oldest;
     size_t cached, cached_bytes;
     uint64_t seed;
 } srv_queue;
 
 /* Owned by a worker, reused. */
 typedef struct srv_batch {
-    srv_row **rows; /* [limits.batch_rows] */
-    void **answers; /* [limits.batch_rows] NULL until the batch has run, then malloc'ed */
+    srv_entry **entries; /* [limits.batch_texts] */
+    void **answers;      /* [limits.batch_texts] NULL until the batch has run, then malloc'ed */
     size_t count, tokens;
     int64_t started;
 } srv_batch;
@@ -135,17 +135,17 @@ int64_t srv_now(void);
 bool srv_queue_open(srv_queue *queue, const srv_queue_limits *limits, srv_model_metrics *metrics);
 /* When no thread uses it any more. */
 void srv_queue_free(srv_queue *queue);
-/* A new row, with room for a key of `size` int32; NULL if out of memory. */
-srv_row *srv_row_new(size_t tokens, size_t size);
-/* Takes the bytes of a new row and `answer` more from the budget. False: no room. */
-bool srv_row_take(srv_queue *queue, srv_row *row, size_t answer);
+/* A new entry, with room for a key of `size` int32; NULL if out of memory. */
+srv_entry *srv_entry_new(size_t tokens, size_t size);
+/* Takes the bytes of a new entry and `answer` more from the budget. False: no room. */
+bool srv_entry_take(srv_queue *queue, srv_entry *entry, size_t answer);
 /* *wait: if refused, seconds until there is likely to be room. */
 srv_verdict srv_queue_submit(srv_queue *queue, srv_job *job, double *wait);
-/* Releases a job's rows, after its end or its refusal. */
+/* Releases a job's entries, after its end or its refusal. */
 void srv_queue_release(srv_queue *queue, srv_job *job);
 /* Waits for the next batch. False: closed and empty. */
 bool srv_queue_take(srv_queue *queue, srv_batch *batch);
-/* Distributes the answers of a batch; a row without one has failed with `error`. */
+/* Distributes the answers of a batch; a entry without one has failed with `error`. */
 void srv_queue_finish(srv_queue *queue, srv_batch *batch, retort_status error);
 /* Ends jobs whose deadline has passed, until the queue is closed. */
 void srv_queue_watch(srv_queue *queue);

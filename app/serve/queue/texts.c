@@ -33,32 +33,32 @@ static void set_head(int32_t *key, const srv_text_options *options, const retort
     key[PAIR_LENGTH] = text->pair != NULL ? (int32_t)text->pair_length : -1;
 }
 
-srv_row *srv_text_row(const srv_text_options *options, const retort_text *text, size_t tokens) {
+srv_entry *srv_text_entry(const srv_text_options *options, const retort_text *text, size_t tokens) {
     const srv_json *list = options->words;
     size_t words = list == NULL ? 0 : list->kind == SRV_STRING ? 1 : list->count;
     size_t bytes = text->length + text->pair_length;
     for (size_t i = 0; i < words; i++) bytes += word_at(list, i)->length + 1;
     size_t size = HEAD + words + bytes / sizeof(int32_t) + 1;
-    srv_row *row = bytes < INT32_MAX ? srv_row_new(tokens, size) : NULL;
-    if (row == NULL) return NULL;
-    row->key[size - 1] = 0;
-    set_head(row->key, options, text, words);
-    char *to = (char *)(row->key + HEAD + words);
+    srv_entry *entry = bytes < INT32_MAX ? srv_entry_new(tokens, size) : NULL;
+    if (entry == NULL) return NULL;
+    entry->key[size - 1] = 0;
+    set_head(entry->key, options, text, words);
+    char *to = (char *)(entry->key + HEAD + words);
     if (text->length > 0) memcpy(to, text->text, text->length);
     to += text->length;
     if (text->pair_length > 0) memcpy(to, text->pair, text->pair_length);
     to += text->pair_length;
     for (size_t i = 0; i < words; i++) {
         const srv_json *word = word_at(list, i);
-        row->key[HEAD + i] = (int32_t)word->length;
+        entry->key[HEAD + i] = (int32_t)word->length;
         if (word->length > 0) memcpy(to, word->text, word->length);
         to[word->length] = '\0';
         to += word->length + 1;
     }
-    return row;
+    return entry;
 }
 
-/* A row that is being run. */
+/* An entry that is being run. */
 typedef struct text_run {
     const srv_text_runner *by;
     const int32_t *key;
@@ -68,8 +68,8 @@ typedef struct text_run {
     retort_error err;
 } text_run;
 
-static bool open_run(text_run *run, const srv_row *row) {
-    const int32_t *key = row->key;
+static bool open_run(text_run *run, const srv_entry *entry) {
+    const int32_t *key = entry->key;
     size_t words = (size_t)key[WORDS], length = (size_t)key[LENGTH];
     bool paired = key[PAIR_LENGTH] >= 0;
     const char *at = (const char *)(key + HEAD + words);
@@ -319,10 +319,10 @@ static retort_status run_fill(text_run *run) {
 static retort_status (*const runs[])(text_run *run) = {
     [RETORT_TASK_TAG] = run_tag, [RETORT_TASK_ANSWER] = run_answer, [RETORT_TASK_FILL] = run_fill};
 
-char *srv_text_run(const srv_text_runner *runner, srv_row *row, retort_status *why) {
+char *srv_text_run(const srv_text_runner *runner, srv_entry *entry, retort_status *why) {
     srv_out out = {.memory = runner->budget, .use = SRV_USE_INPUTS};
     text_run run = {.by = runner, .out = &out};
-    retort_status status = open_run(&run, row) ? runs[runner->info->task](&run) : RETORT_NOMEM;
+    retort_status status = open_run(&run, entry) ? runs[runner->info->task](&run) : RETORT_NOMEM;
     free(run.words);
     if (status == RETORT_ARGUMENT || status == RETORT_LIMIT) {
         out.length = 0;
@@ -333,7 +333,7 @@ char *srv_text_run(const srv_text_runner *runner, srv_row *row, retort_status *w
     srv_out_bytes(&out, "", 1);
     if (status == RETORT_OK && out.failed) status = out.over ? RETORT_LIMIT : RETORT_NOMEM;
     if (status == RETORT_OK) {
-        row->bytes += out.capacity;
+        entry->bytes += out.capacity;
         return out.data;
     }
     *why = status;

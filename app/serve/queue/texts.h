@@ -35,11 +35,11 @@ typedef struct srv_text_runner {
     bool no_op; /* does not run the model */
 } srv_text_runner;
 
-/* A row whose key contains the text and the options; NULL if out of memory. */
-srv_row *srv_text_row(const srv_text_options *options, const retort_text *text, size_t tokens);
-/* Runs such a row. The answer is NUL-terminated JSON, or srv_spans if requested, or "!" followed by what
- * is wrong with the text; its bytes are added to the row's. On failure NULL and *why: RETORT_LIMIT if the
+/* An entry whose key contains the text and the options; NULL if out of memory. */
+srv_entry *srv_text_entry(const srv_text_options *options, const retort_text *text, size_t tokens);
+/* Runs such a entry. The answer is NUL-terminated JSON, or srv_spans if requested, or "!" followed by what
+ * is wrong with the text; its bytes are added to the entry's. On failure NULL and *why: RETORT_LIMIT if the
  * budget has no room for the answer. */
-char *srv_text_run(const srv_text_runner *runner, srv_row *row, retort_status *why);
+char *srv_text_run(const srv_text_runner *runner, srv_entry *entry, retort_status *why);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Texts to ids: the rows of a job, or the tokens of /tokenize. */
+ * Texts to ids: the entries of a job, or the tokens of /tokenize. */
 #include "serve/wire/encode.h"
 #include "retort.h"
 #include "serve/base/json.h"
@@ -187,7 +187,7 @@ static size_t tokens_in_windows(const srv_call *call, const srv_encoder *s, size
     return (size_t)(windows * window < INT32_MAX ? windows * window : INT32_MAX);
 }
 
-static srv_row *text_row(const srv_call *call, size_t index, size_t tokens) {
+static srv_entry *text_entry(const srv_call *call, size_t index, size_t tokens) {
     const srv_ask *ask = &call->ask;
     const srv_text_options options = {.top = (int32_t)(ask->top > 0 ? ask->top : ask->old_top),
                                       .aggregation = ask->aggregation,
@@ -200,23 +200,23 @@ static srv_row *text_row(const srv_call *call, size_t index, size_t tokens) {
                                       .cut = ask->truncate == SRV_YES,
                                       .spans = ask->spans,
                                       .words = ask->targets != NULL ? ask->targets : ask->ignore};
-    return srv_text_row(&options, &ask->texts[index], tokens);
+    return srv_text_entry(&options, &ask->texts[index], tokens);
 }
 
-static bool make_row(srv_call *call, size_t index, const srv_encoder *s, size_t n) {
+static bool make_entry(srv_call *call, size_t index, const srv_encoder *s, size_t n) {
     bool rows = srv_engine_has_rows(call->engine);
     bool all = call->ask.token_vectors;
-    srv_row *row = rows ? srv_row_new(n, 2 * n + all) : text_row(call, index, n);
-    if (row == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
-    call->job.items[index].row = row;
+    srv_entry *entry = rows ? srv_entry_new(n, 2 * n + all) : text_entry(call, index, n);
+    if (entry == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    call->job.items[index].entry = entry;
     call->job.count = index + 1;
     const retort_info *info = &call->engine->info;
     size_t numbers = all ? n * (size_t)info->hidden : (size_t)info->labels;
     size_t answer = rows ? numbers * sizeof(float) : 0;
-    if (!srv_row_take(&call->engine->queue, row, answer)) return srv_call_over(call);
-    if (rows) memcpy(row->key, s->ids, n * sizeof *s->ids);
-    if (rows) memcpy(row->key + n, s->types, n * sizeof *s->types);
-    if (rows && all) row->key[2 * n] = 1;
+    if (!srv_entry_take(&call->engine->queue, entry, answer)) return srv_call_over(call);
+    if (rows) memcpy(entry->key, s->ids, n * sizeof *s->ids);
+    if (rows) memcpy(entry->key + n, s->types, n * sizeof *s->types);
+    if (rows && all) entry->key[2 * n] = 1;
     call->tokens += n;
     return true;
 }
@@ -255,7 +255,7 @@ bool srv_call_encode(srv_call *call) {
         fine = call->ask.texts != NULL ? encode_text(call, i, s, &n) : read_ids(call, i, s, &n);
         fine = fine && has_no_padding(call, i, s, n);
         if (fine && in_windows(call)) n = tokens_in_windows(call, s, n);
-        fine = fine && can_wait(call, i, n) && make_row(call, i, s, n);
+        fine = fine && can_wait(call, i, n) && make_entry(call, i, s, n);
     }
     if (s != NULL) srv_engine_encoder_back(call->engine, s);
     return fine;

@@ -109,7 +109,7 @@ bool srv_hf_read(srv_call *call, const srv_json *body) {
 
 static bool all_answered(srv_call *call) {
     for (size_t i = 0; i < call->ask.count; i++) {
-        const char *part = call->job.items[i].row->answer;
+        const char *part = call->job.items[i].entry->answer;
         if (*part == '!') return srv_call_fail(call, SRV_ERROR_INVALID, "text %zu: %s", i, part + 1);
     }
     return true;
@@ -126,7 +126,7 @@ static void write_parts(srv_call *call) {
         if (!call->ask.single) srv_out_text(&call->answer, "]");
         return;
     }
-    const char *part = (const char *)call->job.items[writing->part].row->answer + writing->offset;
+    const char *part = (const char *)call->job.items[writing->part].entry->answer + writing->offset;
     size_t length = strnlen(part, PIECE);
     if (writing->offset == 0 && writing->part > 0) srv_out_text(&call->answer, ",");
     srv_out_bytes(&call->answer, part, length);

@@ -31,7 +31,7 @@ typedef struct srv_route {
     bool (*read)(struct srv_call *call, const struct srv_json *body);
     /* NULL, or checks the request against the model that will answer. False: as above. */
     bool (*check)(struct srv_call *call);
-    /* Writes the answer once all rows are computed: the whole, or part by part (srv_more). */
+    /* Writes the answer once all entries are computed: the whole, or part by part (srv_more). */
     void (*write)(struct srv_call *call);
     srv_content content;
     const char *reply; /* name of a schema in openapi.c */

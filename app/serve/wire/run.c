@@ -156,7 +156,7 @@ bool srv_call_run(srv_call *call) {
 /* The first text without an answer. */
 static size_t failed_text(const srv_job *job) {
     size_t i = 0;
-    while (i + 1 < job->count && job->items[i].row->state != SRV_ROW_FAILED) i++;
+    while (i + 1 < job->count && job->items[i].entry->state != SRV_ENTRY_FAILED) i++;
     return i;
 }
 

@@ -205,11 +205,11 @@ void srv_tei_write_embed_all(srv_call *call) {
         srv_out_text(&call->answer, "]");
         return;
     }
-    const srv_row *row = call->job.items[text].row;
+    const srv_entry *entry = call->job.items[text].entry;
     if (writing->token == 0) srv_out_text(&call->answer, text > 0 ? ",[" : "[[");
     if (writing->token > 0) srv_out_text(&call->answer, ",");
-    write_vector(call, (const float *)row->answer + writing->token * hidden, hidden);
-    if (++writing->token == row->tokens) {
+    write_vector(call, (const float *)entry->answer + writing->token * hidden, hidden);
+    if (++writing->token == entry->tokens) {
         srv_out_text(&call->answer, "]");
         writing->token = 0;
         writing->at++;
@@ -442,7 +442,7 @@ void srv_tei_write_info(srv_call *call) {
                    ",\"max_concurrent_requests\":%ld,\"max_batch_tokens\":%ld,\"max_batch_requests\":%ld,"
                    "\"max_client_batch_size\":%ld,\"max_queue_tokens\":%ld,\"payload_limit\":%ld,"
                    "\"auto_truncate\":%s,\"tokenization_workers\":%ld,\"streams\":%ld,\"models\":[",
-                   options->jobs, options->batch_tokens, options->batch_rows, options->items,
+                   options->jobs, options->batch_tokens, options->batch_texts, options->items,
                    options->queue_tokens, options->body, options->refuse_long ? "false" : "true",
                    options->http_threads, options->streams);
     for (size_t i = 0; i < options->model_count; i++) {

@@ -349,7 +349,7 @@ static void write_values(srv_call *call, output_kind kind, size_t item, size_t c
 /* ---- Tokens of models that tag ---- */
 
 static const srv_spans *spans_of(const srv_call *call, size_t item) {
-    return call->job.items[item].row->answer;
+    return call->job.items[item].entry->answer;
 }
 
 static void write_token(srv_out *out, output_kind kind, const retort_span *span) {
@@ -386,7 +386,7 @@ static void write_tokens(srv_call *call, output_kind kind, size_t item) {
 /* A text that could not be tagged fails the request. */
 static bool all_read(srv_call *call) {
     for (size_t i = 0; call->engine->info.task == RETORT_TASK_TAG && i < call->ask.count; i++) {
-        const char *answer = call->job.items[i].row->answer;
+        const char *answer = call->job.items[i].entry->answer;
         if (*answer == '!') return srv_call_fail(call, SRV_ERROR_INVALID, "text %zu: %s", i, answer + 1);
     }
     return true;

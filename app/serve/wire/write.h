@@ -14,7 +14,7 @@ static inline void srv_more(srv_call *call) {
 /* The label's name, or "LABEL_i" in scratch. */
 const char *srv_label(const srv_call *call, size_t index, char *scratch, size_t size);
 static inline const float *srv_values(const srv_call *call, size_t i) {
-    return call->job.items[i].row->answer;
+    return call->job.items[i].entry->answer;
 }
 /* The scores [labels] of a row of logits. */
 void srv_scores(const srv_call *call, const float *logits, float *scores);
