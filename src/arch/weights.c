@@ -52,17 +52,6 @@ static bool in_base(const rt_arch *arch, retort_task task, rt_role role) {
     return role < RT_ROLE_HEAD || (role == RT_ROLE_DENSE && arch->heads[task].pooler);
 }
 
-void rt_weights_stem(char *out, const rt_config *config, rt_role role, int64_t layer) {
-    const rt_arch *arch = config->arch;
-    const char *name = name_of(arch, config->task, role),
-               *base = in_base(arch, config->task, role) ? arch->base : "";
-    if (name == NULL) name = "?"; /* a part that this architecture has not: nothing will ask for it */
-    if (role >= RT_ROLE_LAYER && role < RT_ROLE_HEAD)
-        snprintf(out, RT_WEIGHT_NAME, "%s%s%" PRId64 ".%s", base, arch->layer, layer, name);
-    else
-        snprintf(out, RT_WEIGHT_NAME, "%s%s", base, name);
-}
-
 typedef struct binder {
     const rt_tensors *tensors;
     const char *file, *origin; /* origin: where the expected shapes come from */

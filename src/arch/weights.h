@@ -17,10 +17,7 @@ retort_status rt_weights_bind(rt_encoder *encoder, const char *file, retort_erro
 /* The Dense module of a package, from encoder->dense_tensors. */
 retort_status rt_weights_bind_dense(rt_encoder *encoder, const rt_modules *package, retort_error *err);
 
-/* The name that a checkpoint gives a part, less ".weight" and ".bias", into out[RT_WEIGHT_NAME]; `layer` counts
- * for the roles of a layer. */
-enum { RT_WEIGHT_NAME = 128 };
-void rt_weights_stem(char *out, const rt_config *config, rt_role role, int64_t layer);
+enum { RT_WEIGHT_NAME = 128 }; /* of a tensor, less ".weight" and ".bias" */
 
 /* Index of the first NaN or infinity of a float dtype; `count` when there is none. */
 size_t rt_first_nonfinite(const void *data, retort_dtype dtype, size_t count);
