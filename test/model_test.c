@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The golden checkpoints (tools/make_checkpoints.py) as encoders, whole and spoilt. */
+#include "base/check_finite.h"
 #include "base/map.h"
 #include "format/path.h"
 #include "arch/encoder.h"

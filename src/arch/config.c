@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * config.json of transformers: what the architecture's row names, and what all have. */
 #include "arch/config.h"
+#include "arch/labels.h"
 
 #include <inttypes.h>
 #include <stddef.h>

@@ -13,9 +13,6 @@ retort_status rt_config_task(const json_t *root, const char *name, bool *stated,
 /* Everything but pooling, normalize and max_length, which get the defaults of a plain model. */
 retort_status rt_config_read(rt_config *out, rt_arena *arena, const char *name, const json_t *root,
                              retort_task task, retort_error *err);
-/* labels, label_names and problem of a classifier or tagger. */
-retort_status rt_config_labels(rt_config *out, rt_arena *arena, const char *name, const json_t *root,
-                               retort_error *err);
 /* The row of model_type, else of the architecture's name. */
 retort_status rt_config_arch(const json_t *root, const char *name, const rt_arch **arch, retort_error *err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Labels of a classifier or tagger: id2label, else label2id, else num_labels, else two (transformers'
  * PretrainedConfig), and how a classifier's logits become scores. */
-#include "arch/config.h"
+#include "arch/labels.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -2,6 +2,7 @@
  * Forms of sentence-transformers 2 (flags pooling_mode_…) and 5.x/6 ("pooling_mode": "mean"; types in
  * sentence_transformers.base.modules and sentence_transformers.sentence_transformer.modules). */
 #include "arch/modules.h"
+#include "arch/sentences.h"
 #include "base/map.h"
 #include "format/path.h"
 

@@ -24,12 +24,6 @@ typedef struct rt_modules {
 retort_status rt_modules_read(rt_modules *out, rt_arena *arena, const char *folder, bool embed,
                               retort_error *err);
 
-/* config_sentence_transformers.json, and such an object again (NULL: out of memory). Texts go
- * to the arena. */
-retort_status rt_sentences_read(rt_sentences *out, rt_arena *arena, const char *name, const json_t *root,
-                                retort_error *err);
-json_t *rt_sentences_write(const rt_sentences *sentences);
-
 /* The parsers of a Pooling and of a Dense module's config.json, as the fuzzer calls them. */
 retort_status rt_modules_pooling(rt_modules *out, const char *name, const json_t *root, retort_error *err);
 retort_status rt_modules_dense(rt_modules *out, const char *name, const json_t *root, retort_error *err);

@@ -2,7 +2,7 @@
  * config_sentence_transformers.json: prompts, how long vectors are, and how they are compared. */
 #include "base/map.h"
 #include "format/path.h"
-#include "arch/modules.h"
+#include "arch/sentences.h"
 
 #include <stdio.h>
 #include <string.h>

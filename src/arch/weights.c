@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arch/weights.h"
+#include "base/check_finite.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -19,7 +19,4 @@ retort_status rt_weights_bind_dense(rt_encoder *encoder, const rt_modules *packa
 
 enum { RT_WEIGHT_NAME = 128 }; /* of a tensor, less ".weight" and ".bias" */
 
-/* Index of the first NaN or infinity of a float dtype; `count` when there is none. */
-size_t rt_first_nonfinite(const void *data, retort_dtype dtype, size_t count);
-
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Import and optimisation: a checkpoint becomes a model, and a model one of another level. */
 #include "arch/build.h"
-#include "arch/modules.h"
+#include "arch/sentences.h"
 #include "base/budget.h"
 #include "graph/rewrite.h"
 #include "model/file.h"

@@ -2,7 +2,7 @@
  * The configuration and the origin as JSON. One row a member. */
 #include "format/json.h"
 #include "model/file.h"
-#include "arch/modules.h"
+#include "arch/sentences.h"
 
 #include <stddef.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #include "run/session.h"
 #include "base/cpu.h"
 #include "base/thread.h"
-#include "arch/weights.h"
+#include "base/check_finite.h"
 #include "run/provider.h"
 
 #include <stdio.h>

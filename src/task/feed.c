@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "task/feed.h"
-#include "arch/weights.h"
+#include "base/check_finite.h"
 
 #include <stdlib.h>
 #include <string.h>
