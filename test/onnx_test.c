@@ -283,6 +283,11 @@ static void other_vocab(rt_onnx *onnx) {
         t->dims[0] = 99;
     }
 }
+static void other_domain(rt_onnx *onnx) {
+    for (size_t i = 0; i < onnx->node_count; i++) {
+        if (strcmp(onnx->nodes[i].op, "Softmax") == 0) onnx->nodes[i].domain = "org.example";
+    }
+}
 static void without_mask(rt_onnx *onnx) {
     static const int64_t ones[] = {1};
     add_constant(onnx, "ones", 2, (int64_t[]){1, 1}, ones);
@@ -311,6 +316,7 @@ static void test_other_graphs_are_refused(void **state) {
         {other_shape, "shapes do not broadcast"},
         {causal, "(Trilu): expected an operator that is known"},
         {unknown_activation, "(Sigmoid): expected an operator that is known"},
+        {other_domain, "(org.example.Softmax): expected an operator that is known"},
         {without_mask, "nothing reads an input attention_mask"},
         {other_vocab, "a table of 99 words, config.json says 100"},
     };

@@ -694,8 +694,9 @@ rt_reader_fn rt_read_operator(const rt_onnx_node *node) {
         {"Unsqueeze", unsqueeze},
         {"Where", where},
     };
-    rt_reader_fn read =
-        node->domain[0] == '\0' ? rt_read_find_row(rows, sizeof rows / sizeof *rows, node->op) : NULL;
+    bool own = node->domain[0] == '\0';
+    if (!own && strcmp(node->domain, "com.microsoft") != 0) return NULL;
+    rt_reader_fn read = own ? rt_read_find_row(rows, sizeof rows / sizeof *rows, node->op) : NULL;
     if (read == NULL) read = rt_read_integer_operator(node);
     return read != NULL ? read : rt_read_microsoft(node);
 }
