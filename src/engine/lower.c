@@ -94,7 +94,7 @@ static void set_range(rt_step *step) {
 
 /* What a LayerNorm does, also the one in Embed. */
 static rt_norm_step norm_step(const rt_plan *plan, const rt_step *step, const rt_kernels *kernels,
-                              int moved) {
+                              int channel_scale) {
     size_t n = last_dim(plan, &step->out[0]);
     return (rt_norm_step){
         .norm = kernels->layer_norm,
@@ -102,7 +102,7 @@ static rt_norm_step norm_step(const rt_plan *plan, const rt_step *step, const rt
         .epsilon = step->node->attrs.epsilon,
         .out_dtype = step->node->attrs.out_dtype,
         .scale_at = rt_row_scales_at(plan, n),
-        .moved = moved,
+        .channel_scale = channel_scale,
     };
 }
 

@@ -136,11 +136,10 @@ void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *wor
     run_blocks(step, chunk, worker, linear_q_columns);
 }
 
-/* How the step's rows become int8; input `moved` is what they are multiplied by, the next one
- * what is added. */
-static rt_rows_q rows_q(const rt_step *step, const rt_worker *worker, int moved) {
-    return (rt_rows_q){step->ranged ? step->range : NULL, rt_place_at(&step->in[moved], worker),
-                       rt_place_at(&step->in[moved + 1], worker)};
+/* How the rows of a step become int8: range, factor, addend. */
+static rt_rows_q rows_q(const rt_step *step, const rt_worker *worker, int channel_scale) {
+    return (rt_rows_q){step->ranged ? step->range : NULL, rt_place_at(&step->in[channel_scale], worker),
+                       rt_place_at(&step->in[channel_scale + 1], worker)};
 }
 
 /* Rows from…to of y (and of its converted copy), normalised. */
@@ -161,7 +160,7 @@ static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, rt_r
     } else if (norm->out_dtype == RETORT_S8) {
         args.y8 = (int8_t *)twin + rows.from * rt_row_q(n);
         args.scale8 = (rt_row_scale *)(void *)(twin + norm->scale_at) + rows.from;
-        args.how8 = rows_q(step, worker, norm->moved);
+        args.how8 = rows_q(step, worker, norm->channel_scale);
     }
     return args;
 }

@@ -66,7 +66,7 @@ typedef struct rt_norm_step {
     float epsilon;
     retort_dtype out_dtype; /* of the second output; RETORT_F32: there is none */
     size_t scale_at;        /* of its row scales, when it is s8 */
-    int moved; /* input that the rows are multiplied by on their way to s8; the next one is added */
+    int channel_scale; /* operand that rows are multiplied by before they become s8; the next one is added */
 } rt_norm_step;
 typedef struct rt_embed_step {
     rt_embed_fn embed;

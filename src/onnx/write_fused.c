@@ -5,16 +5,16 @@
 #include <math.h>
 
 /* What becomes s8 is x * factor + add where the node has these as inputs `factor` and the next. */
-static void put_moved(rt_onnx_writer *w, const rt_node *node, int factor, const char *x) {
+static void put_scaled(rt_onnx_writer *w, const rt_node *node, int factor, const char *x) {
     if (factor >= node->input_count || node->inputs[factor] < 0) return;
-    const char *moved = rt_put2(w, "Mul", "factor", x, rt_put_value(w, node->inputs[factor]));
-    moved = rt_put2(w, "Add", "moved", moved, rt_put_value(w, node->inputs[factor + 1]));
-    w->names[node->outputs[node->output_count - 1]] = moved;
+    const char *scaled = rt_put2(w, "Mul", "factor", x, rt_put_value(w, node->inputs[factor]));
+    scaled = rt_put2(w, "Add", "moved", scaled, rt_put_value(w, node->inputs[factor + 1]));
+    w->names[node->outputs[node->output_count - 1]] = scaled;
 }
 
 void rt_put_convert(rt_onnx_writer *w, const rt_node *node) {
     rt_put_alias(w, node);
-    put_moved(w, node, CONVERT_CHANNEL_SCALE, rt_put_value(w, node->inputs[CONVERT_X]));
+    put_scaled(w, node, CONVERT_CHANNEL_SCALE, rt_put_value(w, node->inputs[CONVERT_X]));
 }
 
 void rt_put_alias(rt_onnx_writer *w, const rt_node *node) {
@@ -36,7 +36,7 @@ void rt_put_layer_norm(rt_onnx_writer *w, const rt_node *node) {
         rt_put_norm(w, rt_put_value(w, node->inputs[LAYER_NORM_X]), node->inputs[LAYER_NORM_GAMMA],
                     node->inputs[LAYER_NORM_BETA], node->attrs.epsilon, node);
     }
-    put_moved(w, node, LAYER_NORM_CHANNEL_SCALE, rt_put_value(w, node->outputs[0]));
+    put_scaled(w, node, LAYER_NORM_CHANNEL_SCALE, rt_put_value(w, node->outputs[0]));
 }
 
 /* ---- Embeddings ---- */
@@ -68,7 +68,7 @@ void rt_put_embed(rt_onnx_writer *w, const rt_node *node) {
     if (input_of(node, EMBED_POSITION_SCALE) >= 0) rows = rt_put_integer_position(w, node, rows);
     x = rt_put2(w, "Add", "add.position", x, rows);
     rt_put_norm(w, x, node->inputs[EMBED_GAMMA], node->inputs[EMBED_BETA], node->attrs.epsilon, node);
-    put_moved(w, node, EMBED_CHANNEL_SCALE, rt_put_value(w, node->outputs[0]));
+    put_scaled(w, node, EMBED_CHANNEL_SCALE, rt_put_value(w, node->outputs[0]));
 }
 
 /* ---- Linear ---- */

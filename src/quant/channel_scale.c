@@ -34,11 +34,11 @@ retort_status rt_shift_bias(rt_graph *graph, int weight, const double *shift, re
         for (int64_t j = 0; bias != NULL && j < n; j++) {
             bias[j] = (float)((from != NULL ? (double)from[j] : 0) + shift[j]);
         }
-        int moved = old >= 0 ? rt_change_constant(graph, old, 1, &n, bias) : -1;
+        int value = old >= 0 ? rt_change_constant(graph, old, 1, &n, bias) : -1;
         if (old < 0 && bias != NULL)
-            moved = rt_add_constant(graph, graph->nodes[i].name, "bias", 1, &n, bias);
-        if (moved < 0) return rt_fail_nomem(err, (size_t)n * sizeof *bias);
-        rt_node_read(graph, (int)i, LINEAR_BIAS, moved);
+            value = rt_add_constant(graph, graph->nodes[i].name, "bias", 1, &n, bias);
+        if (value < 0) return rt_fail_nomem(err, (size_t)n * sizeof *bias);
+        rt_node_read(graph, (int)i, LINEAR_BIAS, value);
     }
     return RETORT_OK;
 }

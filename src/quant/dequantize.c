@@ -64,7 +64,7 @@ static void expand(const matrix *m, float *w) {
 }
 
 /* Turns weights for x factor + add into weights for x, and adds the rest to the bias. */
-static void move_back(const matrix *m, float *w, double *shift) {
+static void undo_channel_scaling(const matrix *m, float *w, double *shift) {
     if (m->factor == NULL || m->add == NULL) return;
     for (size_t j = 0; j < m->n; j++) {
         float *column = w + j / RT_PANEL * m->k * RT_PANEL + j % RT_PANEL;
@@ -76,7 +76,7 @@ static void move_back(const matrix *m, float *w, double *shift) {
 }
 
 /* The index of the factor of a node's channel scaling; add follows it. */
-static int moved_input(const rt_node *node) {
+static int channel_scale_input(const rt_node *node) {
     return node->op == RT_OP_EMBED        ? (int)EMBED_CHANNEL_SCALE
            : node->op == RT_OP_LAYER_NORM ? (int)LAYER_NORM_CHANNEL_SCALE
                                           : (int)CONVERT_CHANNEL_SCALE;
@@ -85,14 +85,14 @@ static int moved_input(const rt_node *node) {
 static matrix describe(const rt_graph *graph, const rt_node *node) {
     const rt_node *maker =
         &graph->nodes[graph->values[node->inputs[LINEAR_X]].producer]; /* of int8: exists */
-    int moved = moved_input(maker);
+    int scaled = channel_scale_input(maker);
     return (matrix){.weight = input_of(graph, node, LINEAR_WEIGHT),
                     .outliers = input_of(graph, node, LINEAR_OUTLIERS),
                     .scale = data_of(graph, node, LINEAR_SCALE),
                     .groups = data_of(graph, node, LINEAR_GROUPS),
                     .columns = data_of(graph, node, LINEAR_OUTLIER_COLUMNS),
-                    .factor = data_of(graph, maker, moved),
-                    .add = data_of(graph, maker, moved + 1),
+                    .factor = data_of(graph, maker, scaled),
+                    .add = data_of(graph, maker, scaled + 1),
                     .k = (size_t)input_of(graph, node, LINEAR_WEIGHT)->dims[0],
                     .n = (size_t)input_of(graph, node, LINEAR_WEIGHT)->dims[1],
                     .group = (size_t)node->attrs.group};
@@ -102,7 +102,7 @@ static matrix describe(const rt_graph *graph, const rt_node *node) {
 static retort_status check_readers(const rt_graph *graph, int node, const matrix *m, retort_error *err) {
     const rt_node *first = &graph->nodes[node];
     if (m->factor != NULL && first->attrs.heads > 1) {
-        return rt_fail(err, RETORT_UNSUPPORTED, "dequantize: %.200s: blocks of moved columns", first->name);
+        return rt_fail(err, RETORT_UNSUPPORTED, "dequantize: %.200s: blocks of scaled columns", first->name);
     }
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *reader = &graph->nodes[i];
@@ -128,7 +128,7 @@ static retort_status expand_matrix(rt_graph *graph, int node, retort_error *err)
         return rt_fail_nomem(err, m.k * m.n * sizeof *w);
     }
     expand(&m, w);
-    move_back(&m, w, shift);
+    undo_channel_scaling(&m, w, shift);
     settle(&graph->values[weight], RT_LAYOUT_P16, w);
     if (m.factor != NULL) status = rt_shift_bias(graph, weight, shift, err);
     free(shift);
@@ -242,7 +242,7 @@ static void widen(rt_graph *graph) {
         node->attrs.out_dtype = RETORT_F32;
         node->attrs.range_min = node->attrs.range_max = 0;
         node->output_count = 1;
-        drop_inputs(node, moved_input(node), moved_input(node) + 2);
+        drop_inputs(node, channel_scale_input(node), channel_scale_input(node) + 2);
     }
 }
 

@@ -19,7 +19,7 @@ typedef struct rounding {
     rt_factor factor;
     rt_gptq_scratch scratch;
     rt_output_hessian outputs;
-    float *moved;           /* [k, 16] the panel to round, compensated */
+    float *compensated;     /* [k, 16] the panel to round, compensated */
     uint32_t *outlier_rows; /* [outliers] ascending */
 } rounding;
 
@@ -27,7 +27,7 @@ static void rounding_free(rounding *job) {
     rt_factor_free(&job->factor);
     rt_gptq_end(&job->scratch);
     rt_output_hessian_free(&job->outputs);
-    free(job->moved);
+    free(job->compensated);
     free(job->outlier_rows);
 }
 
@@ -113,13 +113,13 @@ static retort_status find_outliers(rounding *job, const float *w, retort_error *
 
 /* ---- Rounding ---- */
 
-/* The error of the panel relative to w, by step, after `moved` was rounded instead; also goes to
+/* The error of the panel relative to w, by step, after `compensated` was rounded instead; also goes to
  * job->outputs. */
-static void look_at_losses(rounding *job, size_t panel, const float *w, const float *moved) {
+static void look_at_losses(rounding *job, size_t panel, const float *w, const float *compensated) {
     float *lost = job->scratch.lost;
     for (size_t i = 0; i < job->k; i++) {
         size_t row = (size_t)job->factor.order[i] * RT_PANEL;
-        for (size_t c = 0; c < RT_PANEL; c++) lost[i * RT_PANEL + c] += w[row + c] - moved[row + c];
+        for (size_t c = 0; c < RT_PANEL; c++) lost[i * RT_PANEL + c] += w[row + c] - compensated[row + c];
     }
     rt_output_hessian_keep(&job->outputs, panel, job->factor.order, lost);
 }
@@ -163,12 +163,12 @@ static bool round_panel(rounding *job, size_t panel, const float *w, rt_gptq_wei
     rt_rounded out = {.three = job->bits == 3};
     out.codes = to->codes + panel * job->k * RT_PANEL;
     out.groups = to->group_at + panel * to->groups * RT_PANEL;
-    if (joint) rt_output_hessian_compensate(&job->outputs, job->kernels, panel, w, job->moved);
-    if (!rt_gptq_panel(&job->factor, job->kernels, joint ? job->moved : w, &job->scratch, &out,
+    if (joint) rt_output_hessian_compensate(&job->outputs, job->kernels, panel, w, job->compensated);
+    if (!rt_gptq_panel(&job->factor, job->kernels, joint ? job->compensated : w, &job->scratch, &out,
                        to->outlier_codes + panel * job->outliers * RT_PANEL))
         return false;
     memcpy(to->scale + panel * RT_PANEL, out.scale, sizeof out.scale);
-    if (joint) look_at_losses(job, panel, w, job->moved);
+    if (joint) look_at_losses(job, panel, w, job->compensated);
     for (size_t c = 0; c < RT_PANEL; c++) {
         double shift = 0;
         for (size_t i = 0; i < job->k; i++) {
@@ -200,8 +200,9 @@ static retort_status round_weight(rounding *job, const rt_value *weight, const f
     if (status == RETORT_OK && outputs != NULL)
         status = rt_output_hessian_make(&job->outputs, job->k, job->n, outputs, err);
     if (status != RETORT_OK) return status;
-    job->moved = rt_alloc_aligned(job->k * RT_PANEL * sizeof *job->moved);
-    if (!rt_gptq_begin(&job->scratch, &job->factor) || job->moved == NULL) return rt_fail_nomem(err, job->k);
+    job->compensated = rt_alloc_aligned(job->k * RT_PANEL * sizeof *job->compensated);
+    if (!rt_gptq_begin(&job->scratch, &job->factor) || job->compensated == NULL)
+        return rt_fail_nomem(err, job->k);
     return round_panels(job, weight, to, err);
 }
 

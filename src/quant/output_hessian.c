@@ -96,17 +96,17 @@ void rt_output_hessian_free(rt_output_hessian *outputs) {
 }
 
 void rt_output_hessian_compensate(const rt_output_hessian *outputs, const rt_kernels *kernels, size_t panel,
-                                  const float *w, float *moved) {
+                                  const float *w, float *compensated) {
     rt_gemm gemm = {.m = outputs->k, .n = RT_PANEL, .k = panel * RT_PANEL, .lda = outputs->wide};
     if (panel == 0) {
-        memcpy(moved, w, outputs->k * RT_PANEL * sizeof *moved);
+        memcpy(compensated, w, outputs->k * RT_PANEL * sizeof *compensated);
         return;
     }
     gemm.a = outputs->lost;
     gemm.b = outputs->back + back_at(panel);
     gemm.residual = w;
     gemm.ldr = RT_PANEL;
-    gemm.c = moved;
+    gemm.c = compensated;
     gemm.ldc = RT_PANEL;
     kernels->gemm_f32(&gemm);
 }

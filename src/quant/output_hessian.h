@@ -24,9 +24,9 @@ typedef struct rt_output_hessian {
 retort_status rt_output_hessian_make(rt_output_hessian *out, size_t k, size_t n, const float *g,
                                      retort_error *err);
 void rt_output_hessian_free(rt_output_hessian *outputs);
-/* moved [k, 16] = w [k, 16] compensated for the errors of the panels before `panel`; 64-byte aligned. */
+/* compensated [k, 16] = w [k, 16] compensated for the errors of the panels before `panel`; 64-byte aligned. */
 void rt_output_hessian_compensate(const rt_output_hessian *outputs, const rt_kernels *kernels, size_t panel,
-                                  const float *w, float *moved);
+                                  const float *w, float *compensated);
 /* lost [k, 16]: the error of a rounded panel, with row order[i] at i. */
 void rt_output_hessian_keep(rt_output_hessian *outputs, size_t panel, const uint32_t *order,
                             const float *lost);

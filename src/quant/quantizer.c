@@ -110,10 +110,10 @@ static retort_status find_frequent(const rt_quantizer *q, int index, rt_word_row
 static retort_status round_tables(rt_quantizer *q, int index, retort_error *err) {
     bool by_importance = q->importance.embedded != NULL && q->table_bits < 8;
     const rt_kernels *kernels = &q->calibration.kernels;
-    rt_pruned_ids unused;
+    rt_pruned_ids pruned;
     rt_frequent frequent = {0};
-    retort_status status = rt_pruned_ids_find(&unused, q->tokenizer, err);
-    rt_word_rows words = {.pruned = unused.pruned, .pruned_count = unused.count};
+    retort_status status = rt_pruned_ids_find(&pruned, q->tokenizer, err);
+    rt_word_rows words = {.pruned = pruned.pruned, .pruned_count = pruned.count};
     if (status == RETORT_OK && by_importance) status = find_frequent(q, index, &words, &frequent, err);
     if (status == RETORT_OK && by_importance)
         status = rt_gptq_word_table(q->graph, index, q->table_bits, q->group, &words, q->importance.embedded,

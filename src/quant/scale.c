@@ -75,10 +75,10 @@ typedef struct chooser {
     const float *w; /* panels */
     const rt_row_sample *sample;
     size_t panels[PANELS], panel_count;
-    float *middle, *size; /* [k] per column of x: the shift, and the magnitude of the rest */
-    float *weight;        /* [k] largest |W_j|; not used by AWQ */
-    float *wanted;        /* [panels, rows, 16] act(x W + bias) */
-    float *x;             /* [rows, k] scaled and rounded */
+    float *shift, *size; /* [k] per column of x: its mean, and the magnitude around it */
+    float *weight;       /* [k] largest |W_j|; not used by AWQ */
+    float *wanted;       /* [panels, rows, 16] act(x W + bias) */
+    float *x;            /* [rows, k] scaled and rounded */
     int8_t *codes;
     rt_row_scale *scales;
     float *panel, *found, *reals; /* [k, 16] scaled, [rows, 16], [groups, 16] */
@@ -87,7 +87,7 @@ typedef struct chooser {
 } chooser;
 
 static void chooser_free(chooser *c) {
-    void *all[] = {c->middle,        c->size,           c->weight,   c->wanted, c->x,
+    void *all[] = {c->shift,         c->size,           c->weight,   c->wanted, c->x,
                    c->codes,         c->scales,         c->panel,    c->found,  c->reals,
                    c->rounded.codes, c->rounded.groups, c->histogram};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
@@ -102,7 +102,7 @@ static bool chooser_open(chooser *c) {
     size_t panels = (c->n + RT_PANEL - 1) / RT_PANEL;
     c->panel_count = rt_min(panels, PANELS);
     for (size_t i = 0; i < c->panel_count; i++) c->panels[i] = i * panels / c->panel_count;
-    c->middle = rt_calloc(c->k, sizeof *c->middle);
+    c->shift = rt_calloc(c->k, sizeof *c->shift);
     c->size = rt_calloc(c->k, sizeof *c->size);
     c->weight = rt_calloc(c->k, sizeof *c->weight);
     c->wanted = floats(c->panel_count * c->rows * RT_PANEL);
@@ -115,7 +115,7 @@ static bool chooser_open(chooser *c) {
     c->rounded.codes = rt_calloc(c->k, RT_PANEL);
     c->rounded.groups = rt_calloc(groups, RT_PANEL);
     c->histogram = rt_calloc(1, sizeof *c->histogram);
-    return c->middle != NULL && c->size != NULL && c->weight != NULL && c->wanted != NULL && c->x != NULL &&
+    return c->shift != NULL && c->size != NULL && c->weight != NULL && c->wanted != NULL && c->x != NULL &&
            c->codes != NULL && c->scales != NULL && c->panel != NULL && c->found != NULL &&
            c->reals != NULL && c->rounded.codes != NULL && c->rounded.groups != NULL && c->histogram != NULL;
 }
@@ -215,16 +215,16 @@ static double loss_of(chooser *c, const rt_channel_scale *scaling) {
 
 /* ---- Candidates ---- */
 
-/* The shift of a column is its midpoint; its magnitude is the largest, or the mean, of the rest. */
+/* The shift of a column is its mean; its magnitude is the largest, or the mean, distance from it. */
 static void measure_x(chooser *c) {
     const rt_row_sample *s = c->sample;
     for (size_t j = 0; j < c->k; j++) {
         double sum = 0, sizes = 0;
         for (size_t i = 0; i < c->rows; i++) sum += (double)s->x[i * c->k + j];
-        c->middle[j] = (float)(sum / (double)c->rows);
-        for (size_t i = 0; i < c->rows; i++) sizes += fabs((double)(s->x[i * c->k + j] - c->middle[j]));
+        c->shift[j] = (float)(sum / (double)c->rows);
+        for (size_t i = 0; i < c->rows; i++) sizes += fabs((double)(s->x[i * c->k + j] - c->shift[j]));
         bool smooth = c->search->scaling == RT_SCALE_SMOOTH;
-        c->size[j] = smooth ? fmaxf(s->max[j] - c->middle[j], c->middle[j] - s->min[j])
+        c->size[j] = smooth ? fmaxf(s->max[j] - c->shift[j], c->shift[j] - s->min[j])
                             : (float)(sizes / (double)c->rows);
     }
 }
@@ -252,7 +252,7 @@ static void set_factors(const chooser *c, double power, rt_channel_scale *scalin
     double unit = sqrt(min * max);
     for (size_t j = 0; j < c->k; j++) {
         scaling->factor[j] = (float)(unit / (double)scaling->factor[j]);
-        scaling->add[j] = -c->middle[j] * scaling->factor[j];
+        scaling->add[j] = -c->shift[j] * scaling->factor[j];
     }
 }
 

@@ -40,12 +40,12 @@ retort_status rt_check_channel_scaling(const rt_shapes *s, int index) {
     return rt_fail(s->err, RETORT_FORMAT, "factor and add do not fit, or nothing becomes int8");
 }
 
-retort_status rt_float_and_converted(rt_shapes *s, int moved) {
+retort_status rt_float_and_converted(rt_shapes *s, int scaled) {
     s->out[0].dtype = RETORT_F32;
     s->out[1] = s->out[0];
     s->out[1].dtype = s->node->attrs.out_dtype;
     retort_status status = rt_check_out_dtype(s, &s->out[0], true);
-    return status == RETORT_OK ? rt_check_channel_scaling(s, moved) : status;
+    return status == RETORT_OK ? rt_check_channel_scaling(s, scaled) : status;
 }
 
 bool rt_is_rows(const rt_value *value, retort_dtype dtype, int rank, const int64_t *dims) {

@@ -15,8 +15,9 @@ retort_status rt_check_out_dtype(const rt_shapes *s, const rt_value *rows, bool 
 const rt_value *rt_optional(const rt_shapes *s, int index);
 /* Whether inputs `index` and the next are the factor and the addend of columns that become s8, or absent. */
 retort_status rt_check_channel_scaling(const rt_shapes *s, int index);
-/* Output 0 is float; a second one, if any, is the same converted, moved by input `moved` and the next. */
-retort_status rt_float_and_converted(rt_shapes *s, int moved);
+/* Output 0 is float; a second one, if any, is the same in the output dtype, scaled by operands `scaled` (the factor) and
+ * the next (the addend). */
+retort_status rt_float_and_converted(rt_shapes *s, int scaled);
 /* Whether a value has this dtype and these dims, row-major. */
 bool rt_is_rows(const rt_value *value, retort_dtype dtype, int rank, const int64_t *dims);
 /* Groups along n elements, 0 when `group` is no multiple of `unit`. */

@@ -61,16 +61,16 @@ retort_status rt_rewrite_drop_key_bias(rt_graph *graph, size_t *count, retort_er
 static int moved_bias(rt_graph *graph, const rt_linear_match *v, const rt_linear_match *out) {
     const float *value = graph->values[v->bias].data, *weight = graph->values[out->weight].data;
     const float *bias = out->bias >= 0 ? graph->values[out->bias].data : NULL;
-    float *moved = rt_floats(graph, out->n, 1);
+    float *data = rt_floats(graph, out->n, 1);
     double *sum = rt_graph_alloc(graph, (size_t)out->n * sizeof *sum);
-    if (moved == NULL || sum == NULL) return -1;
+    if (data == NULL || sum == NULL) return -1;
     for (int64_t j = 0; j < out->n && bias != NULL; j++) sum[j] = (double)bias[j];
     for (int64_t i = 0; i < out->k; i++) {
         for (int64_t j = 0; j < out->n; j++) sum[j] += (double)value[i] * (double)weight[i * out->n + j];
     }
-    for (int64_t j = 0; j < out->n; j++) moved[j] = (float)sum[j];
-    if (out->bias >= 0) return rt_change_constant(graph, out->bias, 1, &out->n, moved);
-    return rt_add_constant(graph, graph->nodes[out->node].name, "bias", 1, &out->n, moved);
+    for (int64_t j = 0; j < out->n; j++) data[j] = (float)sum[j];
+    if (out->bias >= 0) return rt_change_constant(graph, out->bias, 1, &out->n, data);
+    return rt_add_constant(graph, graph->nodes[out->node].name, "bias", 1, &out->n, data);
 }
 
 static bool move_bias(rt_graph *graph, int index) {

@@ -37,7 +37,7 @@ static int8_t to_s8(float x, const rt_row_scale *scale, float factor) {
 }
 
 /* The value to round for column i. */
-static float moved(const rt_rows_q *how, float x, size_t i) {
+static float scale_channel(const rt_rows_q *how, float x, size_t i) {
     return how->factor != NULL ? fmaf(x, how->factor[i], how->add[i]) : x;
 }
 
@@ -51,9 +51,10 @@ void rt_quantize_ref(size_t rows, size_t n, const float *x, size_t ldx, const rt
     for (size_t r = 0; r < rows; r++) {
         const float *from = x + r * ldx;
         span s = first_span(how);
-        for (size_t i = 0; how->range == NULL && i < n; i++) s = widen(s, moved(how, from[i], i));
+        for (size_t i = 0; how->range == NULL && i < n; i++) s = widen(s, scale_channel(how, from[i], i));
         float factor = rt_quantum(s.min, s.max, &scale[r]);
-        for (size_t i = 0; i < n; i++) q[r * ldq + i] = to_s8(moved(how, from[i], i), &scale[r], factor);
+        for (size_t i = 0; i < n; i++)
+            q[r * ldq + i] = to_s8(scale_channel(how, from[i], i), &scale[r], factor);
         for (size_t i = n; i < rt_row_q(n); i++) q[r * ldq + i] = 0;
     }
 }
@@ -65,7 +66,7 @@ static void norm_row(const rt_norm_args *norm, size_t r) {
     float factor = 0.0f;
     span s = first_span(how);
     for (size_t i = 0; how->range == NULL && i < norm->n; i++) {
-        s = widen(s, moved(how, value(norm, x, i, mean, inverse), i));
+        s = widen(s, scale_channel(how, value(norm, x, i, mean, inverse), i));
     }
     if (norm->y8 != NULL) factor = rt_quantum(s.min, s.max, &norm->scale8[r]);
     for (size_t i = 0; i < norm->n; i++) {
@@ -73,7 +74,7 @@ static void norm_row(const rt_norm_args *norm, size_t r) {
         if (norm->y != NULL) norm->y[r * norm->ldy + i] = y;
         if (norm->y16 != NULL) norm->y16[r * norm->ldy16 + i] = rt_f32_to_bf16(y);
         if (norm->y8 != NULL) {
-            norm->y8[r * rt_row_q(norm->n) + i] = to_s8(moved(how, y, i), &norm->scale8[r], factor);
+            norm->y8[r * rt_row_q(norm->n) + i] = to_s8(scale_channel(how, y, i), &norm->scale8[r], factor);
         }
     }
     for (size_t i = norm->n; norm->y8 != NULL && i < rt_row_q(norm->n); i++) {

@@ -42,7 +42,7 @@ RT_VERB v16 value(const float *at, size_t n, float mean, float inverse, v16 gamm
 }
 
 /* factor[rows] = factors that round rows to int8 */
-RT_VERB void factors(size_t rows, bool moved, const rt_norm_args *norm, size_t row, const float *x,
+RT_VERB void factors(size_t rows, bool scaled, const rt_norm_args *norm, size_t row, const float *x,
                      const float *mean, const float *inverse, float *factor) {
     const rt_rows_q *how = &norm->how8;
     span16 span[TOGETHER];
@@ -52,20 +52,20 @@ RT_VERB void factors(size_t rows, bool moved, const rt_norm_args *norm, size_t r
         v16 gamma = v16_load_n(norm->gamma + i, n), beta = v16_load_n(norm->beta + i, n);
         for (size_t r = 0; r < rows; r++) {
             v16 y = value(x + r * norm->ldx + i, n, mean[r], inverse[r], gamma, beta);
-            span[r] = span_widen(span[r], to_round(how, moved, y, i, n), n);
+            span[r] = span_widen(span[r], to_round(how, scaled, y, i, n), n);
         }
     }
     for (size_t r = 0; r < rows; r++) factor[r] = span_factor(span[r], how->range, &norm->scale8[row + r]);
 }
 
-/* Rows row…row+rows-1; `rows`, `quantized` and `moved` are constants at every call. */
-RT_VERB void norm_rows(size_t rows, bool quantized, bool moved, const rt_norm_args *norm, size_t row) {
+/* Rows row…row+rows-1; `rows`, `quantized` and `scaled` are constants at every call. */
+RT_VERB void norm_rows(size_t rows, bool quantized, bool scaled, const rt_norm_args *norm, size_t row) {
     const float *x = norm->x + row * norm->ldx;
     float mean[TOGETHER], inverse[TOGETHER], factor[TOGETHER] = {0};
     size_t ld8 = rt_row_q(norm->n);
     means(rows, norm, x, mean);
     inverses(rows, norm, x, mean, inverse);
-    if (quantized) factors(rows, moved, norm, row, x, mean, inverse, factor);
+    if (quantized) factors(rows, scaled, norm, row, x, mean, inverse, factor);
     for (size_t i = 0; i < norm->n; i += 16) {
         size_t n = norm->n - i;
         v16 gamma = v16_load_n(norm->gamma + i, n), beta = v16_load_n(norm->beta + i, n);
@@ -74,16 +74,16 @@ RT_VERB void norm_rows(size_t rows, bool quantized, bool moved, const rt_norm_ar
             if (norm->y != NULL) v16_store_n(norm->y + (row + r) * norm->ldy + i, y, n);
             if (norm->y16 != NULL) v16_store_bf16_n(norm->y16 + (row + r) * norm->ldy16 + i, y, n);
             if (!quantized) continue;
-            y = to_round(&norm->how8, moved, y, i, n);
+            y = to_round(&norm->how8, scaled, y, i, n);
             store_q(norm->y8 + (row + r) * ld8 + i, y, norm->scale8[row + r].shift, factor[r], n);
         }
     }
     for (size_t r = 0; r < rows && quantized; r++) pad_q(norm->n, norm->y8 + (row + r) * ld8);
 }
 
-RT_VERB void norm_kind(bool quantized, bool moved, const rt_norm_args *norm, size_t row, size_t end) {
-    for (; row + TOGETHER <= end; row += TOGETHER) norm_rows(TOGETHER, quantized, moved, norm, row);
-    for (; row < end; row++) norm_rows(1, quantized, moved, norm, row);
+RT_VERB void norm_kind(bool quantized, bool scaled, const rt_norm_args *norm, size_t row, size_t end) {
+    for (; row + TOGETHER <= end; row += TOGETHER) norm_rows(TOGETHER, quantized, scaled, norm, row);
+    for (; row < end; row++) norm_rows(1, quantized, scaled, norm, row);
 }
 
 static void norm_all(const rt_norm_args *norm, size_t row, size_t end) {
@@ -169,23 +169,24 @@ void RT_ISA(embed)(const rt_embed_args *embed) {
     }
 }
 
-/* One row; `moved` is a constant at every call. */
-RT_VERB void quantize_row(bool moved, size_t n, const float *x, const rt_rows_q *how, int8_t *q,
+/* One row; `scaled` is a constant at every call. */
+RT_VERB void quantize_row(bool scaled, size_t n, const float *x, const rt_rows_q *how, int8_t *q,
                           rt_row_scale *scale) {
     span16 span = span_zero();
     for (size_t i = 0; how->range == NULL && i < n; i += 16)
-        span = span_widen(span, to_round(how, moved, v16_load_n(x + i, n - i), i, n - i), n - i);
+        span = span_widen(span, to_round(how, scaled, v16_load_n(x + i, n - i), i, n - i), n - i);
     float factor = span_factor(span, how->range, scale);
     for (size_t i = 0; i < n; i += 16)
-        store_q(q + i, to_round(how, moved, v16_load_n(x + i, n - i), i, n - i), scale->shift, factor, n - i);
+        store_q(q + i, to_round(how, scaled, v16_load_n(x + i, n - i), i, n - i), scale->shift, factor,
+                n - i);
     pad_q(n, q);
 }
 
 void RT_ISA(quantize)(size_t rows, size_t n, const float *x, size_t ldx, const rt_rows_q *how, int8_t *q,
                       size_t ldq, rt_row_scale *scale) {
-    bool moved = how->factor != NULL;
-    for (size_t r = 0; !moved && r < rows; r++)
+    bool scaled = how->factor != NULL;
+    for (size_t r = 0; !scaled && r < rows; r++)
         quantize_row(false, n, x + r * ldx, how, q + r * ldq, &scale[r]);
-    for (size_t r = 0; moved && r < rows; r++)
+    for (size_t r = 0; scaled && r < rows; r++)
         quantize_row(true, n, x + r * ldx, how, q + r * ldq, &scale[r]);
 }

@@ -27,10 +27,10 @@ RT_VERB float span_factor(span16 s, const float *range, rt_row_scale *scale) {
     return rt_quantum(min16(s.min), max16(s.max), scale);
 }
 
-/* The first n of 16 elements from column i on, ready to be rounded; `moved` (a constant): with factor and
+/* The first n of 16 elements from column i on, ready to be rounded; `scaled` (a constant): with factor and
  * add. */
-RT_VERB v16 to_round(const rt_rows_q *how, bool moved, v16 x, size_t i, size_t n) {
-    return moved ? v16_fma(x, v16_load_n(how->factor + i, n), v16_load_n(how->add + i, n)) : x;
+RT_VERB v16 to_round(const rt_rows_q *how, bool scaled, v16 x, size_t i, size_t n) {
+    return scaled ? v16_fma(x, v16_load_n(how->factor + i, n), v16_load_n(how->add + i, n)) : x;
 }
 
 /* Stores 16 elements, with 0 from n on. */
