@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Slots that are looked at for a sequence. The table is at most half full and is searched in steps of the
- * sequence's own, so that more are wanted once in 2^32 times; texts that are made to collide are held for
- * distinct here. */
+/* Slots probed for a sequence. The table is at most half full and probed in steps that depend on the
+ * sequence, so more probes are needed once in 2^32 cases. Texts crafted to collide are treated as distinct
+ * after that. */
 enum { PROBES = 32 };
 
 static size_t length_of(const retort_batch *batch, size_t i) {
@@ -35,9 +35,9 @@ static void add(rt_distinct *d, size_t sequence) {
     d->same[sequence] = (uint32_t)d->count++;
 }
 
-/* Notes which earlier sequence this one equals, or adds it. `mask`: slots less one. */
+/* Records the earlier sequence that this one equals, or adds it. `mask`: slots - 1. */
 static void look_up(rt_distinct *d, const retort_batch *batch, size_t sequence, uint64_t hash, size_t mask) {
-    size_t at = hash & mask, step = (hash >> 32 & mask) | 1; /* odd: it comes to every slot */
+    size_t at = hash & mask, step = (hash >> 32 & mask) | 1; /* odd: reaches every slot */
     for (int probe = 0; probe < PROBES && d->slots[at] != 0; probe++) {
         uint32_t other = d->slots[at] - 1;
         if (d->hashes[other] == hash && is_equal(batch, d->first[other], sequence)) {

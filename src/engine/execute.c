@@ -53,7 +53,7 @@ static void call_before(const rt_executor *x, const rt_event *event) {
     }
 }
 
-/* By the worker that leads; true: go on. */
+/* Called by the leading worker; true: go on. */
 static bool call_see(const rt_executor *x, const rt_event *event, rt_worker *worker) {
     for (size_t i = 0; worker->status == RETORT_OK && i < x->observer_count; i++) {
         const rt_observer *observer = &x->observers[i];
@@ -92,7 +92,7 @@ static void run_steps(rt_executor *x, const rt_chunk *chunk, rt_worker *worker, 
     }
 }
 
-/* Every worker does parts of every step. */
+/* Team: all workers share each step. */
 static void work_together(void *user, int index) {
     rt_executor *x = user;
     const rt_work *work = x->work;
@@ -155,7 +155,7 @@ retort_status rt_execute(rt_executor *x, const rt_work *work, retort_error *err)
     return RETORT_OK;
 }
 
-/* A step that is run by itself. */
+/* Runs one step alone. */
 typedef struct lone_step {
     rt_executor *executor;
     const rt_step *step;

@@ -13,35 +13,35 @@ typedef struct rt_event {
     size_t step; /* index in the plan */
     const rt_chunk *chunk;
     const rt_worker *worker;
-    bool leads; /* of the workers that share the step, the first; true for one that does all of it */
+    bool leads; /* the first of the workers that share the step, or the only one */
 } rt_event;
 
 /* Functions called around each step; each may be NULL. */
 typedef struct rt_observer {
     void *user;
-    /* By each worker, for its share of the step. Calls of several workers overlap. */
+    /* Called by each worker around its share of the step. Calls of several workers overlap. */
     void (*before)(void *user, const rt_event *event);
     void (*after)(void *user, const rt_event *event);
-    /* Once for each step and chunk, by the worker that leads, while the others wait. Everything that the step
-     * has read and written is still there: no output shares bytes with an input of the same step
-     * (engine/memory.c). Chunks run in turn. Anything but RETORT_OK stops the run, which then fails so. */
+    /* Called once per step and chunk by the leading worker, while the others wait. Everything that the
+     * step read and wrote is still there: no output shares bytes with an input of the same step
+     * (engine/memory.c). Chunks run in turn. Any status but RETORT_OK stops the run, which returns it. */
     retort_status (*see)(void *user, const rt_event *event, retort_error *err);
 } rt_observer;
 
-/* What is run: `count` chunks, each by all workers together (team) or by one. */
+/* The work of a run: `count` chunks, each by all workers together (team) or by one. */
 typedef struct rt_work {
     const rt_chunk *chunks;
     size_t count;
     bool team;
-    /* NULL, or called when a chunk is done, by the worker that holds its results. */
+    /* NULL, or called when a chunk is done, by the worker that has its results */
     void (*finish)(void *user, size_t chunk, const rt_worker *worker);
     void *user;
 } rt_work;
 
 typedef struct rt_executor {
     const rt_plan *plan; /* borrowed */
-    size_t steps;        /* to run, from the first on; rt_executor_open: all */
-    /* Called in this order; set before a run. None, and a step costs what its function costs. */
+    size_t steps;        /* number of steps to run; rt_executor_open sets all */
+    /* Called in this order; set before a run. Without any, a step costs no more than its function. */
     const rt_observer *observers; /* [observer_count], borrowed */
     size_t observer_count;
     rt_worker *workers; /* [threads] */
@@ -53,7 +53,7 @@ typedef struct rt_executor {
     const rt_work *work;
     bool team;
     bool sees;    /* an observer has `see` */
-    bool stopped; /* by it; written by worker 0 between two barriers */
+    bool stopped; /* written by worker 0 between two barriers */
 } rt_executor;
 
 /* pool: borrowed; NULL: the caller does all the work. */
@@ -61,9 +61,9 @@ retort_status rt_executor_open(rt_executor *out, const rt_plan *plan, rt_thread_
                                retort_error *err);
 void rt_executor_close(rt_executor *executor);
 
-/* Runs the work, and fails as the first worker does that failed. Allocates nothing. */
+/* Runs the work; returns the error of the first worker that failed. Allocates nothing. */
 retort_status rt_execute(rt_executor *executor, const rt_work *work, retort_error *err);
-/* Runs one step, which need not be in the plan, by all workers together. */
+/* Runs one step, in the plan or not, by all workers together. */
 void rt_execute_step(rt_executor *executor, const rt_step *step, const rt_chunk *chunk);
 
 #endif

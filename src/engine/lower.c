@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Graph nodes to steps: one row an operator. An operator without a row is a plain one and runs as plain C. */
+ * Lowers graph nodes to steps. Fused operators have a function each; plain ones run as plain C. */
 #include "engine/step.h"
 
 #include <string.h>
@@ -31,7 +31,7 @@ static retort_status packed_weight(rt_plan *plan, rt_step *step, retort_error *e
     return RETORT_OK;
 }
 
-/* The kernel for the weight's layout, and what a panel of it takes. Weights below level 3 are
+/* Chooses the kernel for the layout of the weight, and the sizes of its panels. Weights below level 3 are
  * packed as f32. */
 static void choose_gemm(const rt_plan *plan, rt_step *step, const rt_kernels *kernels, rt_layout layout) {
     rt_linear_step *linear = &step->as.linear;
@@ -92,7 +92,7 @@ static void set_range(rt_step *step) {
     step->ranged = attrs->range_min < attrs->range_max;
 }
 
-/* What a LayerNorm does, also the one in Embed. */
+/* The LayerNorm of a node, which may be inside an Embed. */
 static rt_norm_step norm_step(const rt_plan *plan, const rt_step *step, const rt_kernels *kernels,
                               int channel_scale) {
     size_t n = last_dim(plan, &step->out[0]);
@@ -140,7 +140,7 @@ static retort_status lower_embed(rt_plan *plan, rt_step *step, const rt_kernels 
     return RETORT_OK;
 }
 
-/* Rounding to 16 bits costs as much a row as it saves in a head of 32 (Zen 3: 66 GFLOP/s either way). */
+/* With heads of 32, rounding to 16 bits costs as much as it saves (Zen 3: 66 GFLOP/s either way). */
 enum { S16_MIN_DIM = 64 };
 
 static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kernels *kernels,

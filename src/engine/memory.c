@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Places in the arena: every value lives from the step that makes it to the last one that reads it, and
- * values that do not live at the same time may share bytes. Largest first, each at the lowest offset that is
- * free during its life (the greedy-by-size planner of Pisarchyk and Lee, arXiv 2001.03288). That compares
- * each value with all others: the values of graphs with more nodes than networks have take turns in slots
- * instead, in one pass over the steps. */
+ * Lays out the arena. A value lives from the step that makes it to the last step that reads it; values that
+ * do not live at the same time may share bytes. Placement is largest first, at the lowest offset that is free
+ * during its life (the greedy-by-size planner of Pisarchyk and Lee, arXiv 2001.03288). That compares all
+ * pairs of values, so in graphs with more nodes than any real network, values share slots instead, assigned
+ * in one pass over the steps. */
 #include "engine/step.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@ typedef struct life {
     size_t bytes, offset;
 } life;
 
-/* Most values that are compared with each other: twice what 48 layers have at level 0. */
+/* Most values for the pairwise planner: twice as many as 48 layers have at level 0. */
 enum { MOST_COMPARED = 8192 };
 
 typedef struct planner {
@@ -35,9 +35,9 @@ static bool s8_bound(const planner *p, const rt_value *value, size_t *bytes) {
     return fits;
 }
 
-/* Most elements that a value can have in a chunk of `capacity` rows. A chunk has at most as many sequences,
- * and as many mask tokens, as rows; [batch, seq] together are its rows; a further seq is a
- * sequence's length. */
+/* The largest number of elements of a value in a chunk of `capacity` rows. A chunk has at most as many
+ * sequences, and mask tokens, as rows. [batch, seq] together are its rows; another seq is the length of a
+ * sequence. */
 static bool value_bound(const planner *p, const rt_value *value, size_t *bytes) {
     size_t capacity = p->plan->capacity, total = rt_dtype_size(value->dtype);
     size_t length = rt_min(p->plan->positions, capacity);
@@ -48,7 +48,7 @@ static bool value_bound(const planner *p, const rt_value *value, size_t *bytes) 
         size_t most = dim >= 0 ? (size_t)dim : capacity;
         if (dim == RT_DIM_BATCH) batch = true;
         if (dim == RT_DIM_SEQ) {
-            most = seq || !batch ? length : 1; /* the first one is in the batch's rows already */
+            most = seq || !batch ? length : 1; /* the first seq is already counted in the rows of the batch */
             seq = true;
         }
         fits = rt_mul(total, rt_max(most, 1), &total);
@@ -65,14 +65,15 @@ static int by_size(const void *a, const void *b) {
     return (x->value > y->value) - (x->value < y->value);
 }
 
-/* Every value has bytes of its own. */
+/* No two values share bytes. */
 static void place_apart(planner *p) {
     qsort(p->lives, p->count, sizeof *p->lives, by_size);
     for (size_t i = 0, at = 0; i < p->count; at += p->lives[i++].bytes) p->lives[i].offset = at;
     p->plan->arena_bytes = p->bytes;
 }
 
-/* The lowest free offset for a life. `placed`: the `count` larger ones by their offsets; it joins them. */
+/* The lowest offset that is free during a life. `placed`: the `count` larger lives, sorted by offset; this
+ * one is inserted. */
 static void place(planner *p, life *it, const life **placed, size_t count) {
     size_t at = 0, i = 0;
     for (; i < count && placed[i]->offset < at + it->bytes; i++) {
@@ -91,12 +92,12 @@ static void place_compared(planner *p, const life **placed) {
     for (size_t i = 0; i < p->count; i++) place(p, &p->lives[i], placed, i);
 }
 
-/* Slots that lives of like size take in turn. Numbers of lives are counted from 1; 0: none. */
+/* Slots shared by lives of similar size. Lives are numbered from 1; 0: none. */
 typedef struct slots {
-    size_t *ending;                  /* [steps + 1] a life that ends there */
-    size_t *next;                    /* [lives + 1] another one that ends there; another free slot */
-    size_t *slot;                    /* [lives + 1] the slot of a life: the life that took it first */
-    size_t *room;                    /* [lives + 1] bytes of that slot */
+    size_t *ending; /* [steps + 1] a life that ends at this step */
+    size_t *next;   /* [lives + 1] the next life that ends at the same step; the next free slot */
+    size_t *slot;   /* [lives + 1] the slot of a life: the life that took it first */
+    size_t *room;   /* [lives + 1] bytes of that slot */
     size_t free[8 * sizeof(size_t)]; /* a free slot for lives of 2^i to 2^(i+1) - 1 bytes */
 } slots;
 
@@ -173,7 +174,7 @@ static retort_status collect(planner *p, const size_t *last, retort_error *err) 
     return RETORT_OK;
 }
 
-/* Offsets of lives go to every place that names their value. */
+/* Writes the offsets of the lives to all places of their values. */
 static void write_places(planner *p, const life **of_value) {
     rt_plan *plan = p->plan;
     for (size_t i = 0; i < p->count; i++) of_value[p->lives[i].value] = &p->lives[i];

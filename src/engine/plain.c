@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Plain operators (levels 0 to 2) run one after the other in plain C, on padded tensors with
- * concrete shapes. */
+ * Runs plain operators (levels 0 to 2) one by one, in plain C, on padded tensors with concrete shapes. */
 #include "engine/step.h"
 
 #include <string.h>
 
-/* The graph's inputs as ONNX feeds them; false for a name that is none. */
+/* The inputs of the graph as ONNX feeds them; false for an unknown name. */
 static bool bind_input(const rt_value *value, const rt_chunk *chunk, rt_tensor *tensor) {
     const void *data = strcmp(value->name, "input_ids") == 0        ? chunk->wide_ids
                        : strcmp(value->name, "token_type_ids") == 0 ? chunk->wide_types
@@ -17,7 +16,7 @@ static bool bind_input(const rt_value *value, const rt_chunk *chunk, rt_tensor *
     return data != NULL;
 }
 
-/* A value with its dims as they are for this chunk: what fused steps, which keep no shapes, have made. */
+/* A value with its concrete dims in this chunk, for the results of fused steps, which record no shapes. */
 static void bind_rows(const rt_value *value, const rt_chunk *chunk, rt_tensor *tensor) {
     const int64_t dims[] = {(int64_t)chunk->batch, (int64_t)chunk->seq, (int64_t)chunk->rows,
                             (int64_t)chunk->mask_tokens};
@@ -33,7 +32,7 @@ static bool bind(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, 
     const rt_value *value = &plan->graph->values[place->value];
     rt_tensor *tensor = &worker->tensors[place->value];
     if (value->input) return bind_input(value, chunk, tensor);
-    /* A plain step has set its result's shape; fused steps keep none. */
+    /* Plain steps have recorded the shape of their result; fused steps do not. */
     if (value->producer < 0 || !plan->steps[value->producer].plain) {
         tensor->name = value->name;
         bind_rows(value, chunk, tensor);

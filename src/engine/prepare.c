@@ -56,7 +56,7 @@ static retort_status check(const retort_batch *batch, const rt_limits *limits, r
     return status;
 }
 
-/* Rows that sequences from…to take: their tokens, or all of them padded to the longest. */
+/* Rows of sequences from…to: their tokens, or all of them padded to the longest. */
 static size_t chunk_cost(const rt_limits *limits, size_t sequences, size_t tokens, size_t longest) {
     return limits->padded ? sequences * longest : tokens;
 }
@@ -66,14 +66,14 @@ static size_t computed_length(const rt_prepared *p, const retort_batch *batch, s
     return length_of(batch, p->distinct.first[i]);
 }
 
-/* Some computed sequences, one after the other. */
+/* Consecutive computed sequences. */
 typedef struct span {
     size_t end; /* one past the last */
     size_t tokens, longest;
 } span;
 
-/* A chunk that starts at `from`: cut at `target` tokens (as near as whole sequences allow), and never beyond
- * the capacity. */
+/* The chunk that starts at `from`: ends as near to `target` tokens as whole sequences allow, and never
+ * exceeds the capacity. */
 static span take(const rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t from,
                  size_t target) {
     span s = {.end = from};
@@ -108,8 +108,8 @@ static bool reserve_rows(rt_prepared *p, size_t rows, size_t sequences, bool pad
     return fits;
 }
 
-/* Cuts the computed sequences into `count` chunks of about the same number of tokens (more where the capacity
- * asks for it); sets each chunk's batch, seq and rows. */
+/* Cuts the computed sequences into `count` chunks with about equally many tokens, or more chunks if the
+ * capacity requires it. Sets batch, seq and rows of each chunk. */
 static retort_status cut(rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t count,
                          retort_error *err) {
     size_t from = 0, tokens = 0;
@@ -131,8 +131,9 @@ static retort_status cut(rt_prepared *p, const retort_batch *batch, const rt_lim
     return RETORT_OK;
 }
 
-/* Each chunk reads all weights once more. Base shape, 8x128, chunks of 128 rows in place of 512, medians on two
- * cores that others use too: int4 231 ms where it took 262, int8 383 and 393, but float 507 and 475. */
+/* Every chunk reads all weights again. Base shape, 8x128, chunks of 128 rows instead of 512, medians on
+ * two cores of a busy host: int4 231 ms instead of 262, int8 383 instead of 393, but float 507 instead of
+ * 475. */
 enum { INTEGER_ROWS = 128 };
 
 size_t rt_chunk_min_rows(const rt_plan *plan) {
@@ -144,9 +145,9 @@ size_t rt_chunk_min_rows(const rt_plan *plan) {
     return 2 * integers > all ? INTEGER_ROWS : RT_CHUNK_ROWS;
 }
 
-/* Working apart needs no barrier, but each worker reads all weights for its rows alone, and the slowest
- * decides: worth it from this many rows a worker, and with chunks that are either so even or so small that
- * nobody waits for longer than a sixth. */
+/* Whole chunks per worker need no barriers, but each worker then reads all weights for its own rows, and
+ * the slowest worker decides. Worthwhile from this many rows per worker, if chunks are so even or so small
+ * that no worker waits for longer than a sixth. */
 enum { ROWS_APART = 48 };
 
 static bool work_apart(const rt_prepared *p, const rt_limits *limits) {
@@ -159,7 +160,7 @@ static bool work_apart(const rt_prepared *p, const rt_limits *limits) {
     return ideal >= ROWS_APART && (most * rounds <= ideal + ideal / 6 || most * 3 <= ideal);
 }
 
-/* Several chunks for each worker, so that one on a slower core takes fewer. */
+/* Several chunks per worker, so that a worker on a slower core takes fewer. */
 enum { ROUNDS = 4 };
 
 static size_t even_chunks(const rt_limits *limits, size_t tokens) {
@@ -180,8 +181,8 @@ static retort_status choose_chunks(rt_prepared *p, const retort_batch *batch, co
     return cut(p, batch, limits, rt_max((p->tokens + limits->max_rows - 1) / limits->max_rows, 1), err);
 }
 
-/* Copies one of the caller's sequences to its rows, and notes its mask tokens. `row` is the first one in the
- * chunk, `at` in the storage. */
+/* Copies a sequence to its rows and records its mask tokens. `row`: its first row in the chunk; `at`: in
+ * the storage. */
 static void fill_sequence(rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t sequence,
                           size_t row, size_t at) {
     size_t from = (size_t)batch->offsets[sequence], length = length_of(batch, sequence);
@@ -249,7 +250,7 @@ static void fill(rt_prepared *p, const retort_batch *batch, const rt_limits *lim
         at += p->chunks[i].rows;
     }
     p->places[0] = 0;
-    for (size_t i = 0; i < batch->n; i++) { /* equal sequences have as many rows in the result */
+    for (size_t i = 0; i < batch->n; i++) { /* equal sequences have equally many result rows */
         p->places[i + 1] = p->places[i] + p->sequence[2][p->distinct.same[i]];
     }
 }
@@ -262,7 +263,7 @@ retort_status rt_prepare(rt_prepared *out, const retort_batch *batch, const rt_l
         status = rt_distinct_find(&out->distinct, batch, hash, err);
     }
     if (status != RETORT_OK) return status;
-    /* Room is made for all sequences: it must do for the next batch too, which may have none twice. */
+    /* Reserves room for all sequences, because the next batch may have no duplicates. */
     size_t rows = 0, all = batch->n > 0 ? (size_t)batch->offsets[batch->n] : 0;
     out->sequences = batch->n;
     out->tokens = 0;

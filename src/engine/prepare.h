@@ -6,12 +6,12 @@
 #include "engine/plan.h"
 #include "engine/distinct.h"
 
-/* Rows of a chunk, when the batch is larger. */
+/* Rows of a chunk if the batch has more. */
 enum { RT_CHUNK_ROWS = 512 };
-/* Rows of the smallest chunk that pays off: fewer where most weights are integers. */
+/* Rows of the smallest worthwhile chunk: fewer if most weights are integers. */
 size_t rt_chunk_min_rows(const rt_plan *plan);
 
-/* What a batch is checked against, and how it is cut. */
+/* Limits that a batch is checked against, and that decide how it is cut. */
 typedef struct rt_limits {
     int64_t vocab, types, positions, mask_id;
     int64_t position_offset; /* > 0: the id before it is padding, which no sequence may have */
@@ -20,20 +20,20 @@ typedef struct rt_limits {
     size_t min_rows;         /* of a chunk; smaller ones cost more than an even share of work gains */
     size_t workers;
     bool padded;
-    bool keep_duplicates; /* compute equal sequences each for itself */
+    bool keep_duplicates; /* compute duplicate sequences, too */
     rt_row_set output;    /* what the rows of the result are */
 } rt_limits;
 
-/* Arrays grow to the largest batch met and stay. Start with {0}. */
+/* Arrays grow to the largest batch so far. Start with {0}. */
 typedef struct rt_prepared {
-    rt_distinct distinct; /* which sequences are computed: all that equal no earlier one */
+    rt_distinct distinct; /* which sequences are computed: those without an earlier duplicate */
     rt_chunk *chunks;
     size_t chunk_count;
-    bool team;        /* all workers together on each chunk, in turn; else each worker takes whole chunks */
-    size_t sequences; /* of the caller */
+    bool team;                  /* all workers share each chunk; else each worker takes whole chunks */
+    size_t sequences;           /* of the caller */
     size_t tokens, mask_tokens; /* that are computed */
     size_t *first_sequence;     /* [chunk_count] index in distinct.first of the chunk's first sequence */
-    int32_t *places; /* [sequences + 1] first result row of each of the caller's; last: how many there are */
+    int32_t *places;            /* [sequences + 1] first result row of each sequence; last: number of rows */
     size_t chunk_capacity, first_capacity, place_capacity;
     /* Storage that the chunks point into. */
     int32_t *rows32[3];   /* ids, types, positions: [rows] each */
@@ -44,7 +44,7 @@ typedef struct rt_prepared {
         mask_token_start_capacity;
 } rt_prepared;
 
-/* Allocates only when the batch is larger than every one before. */
+/* Allocates only if the batch is larger than any before. */
 retort_status rt_prepare(rt_prepared *out, const retort_batch *batch, const rt_limits *limits,
                          retort_error *err);
 void rt_prepared_free(rt_prepared *prepared);

@@ -29,7 +29,7 @@ static void before(void *user, const rt_event *event) {
     profile->started[event->worker->index] = now();
 }
 
-/* The operations of a step that workers share are counted by the one that leads. */
+/* If workers share a step, the leading one counts its operations. */
 static void after(void *user, const rt_event *event) {
     rt_profile *profile = user;
     size_t worker = (size_t)event->worker->index;

@@ -5,7 +5,7 @@
 
 #include "engine/execute.h"
 
-/* In all runs: seconds of all workers, and operations (multiply and add count as two). */
+/* Over all runs: seconds of all workers, and operations (multiply and add count as two). */
 typedef struct rt_spent {
     double seconds, operations;
 } rt_spent;

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Result rows of one of the caller's sequences. */
+/* Result rows of a sequence. */
 static void copy_rows(const rt_results *r, size_t sequence, const float *from) {
     size_t columns = r->plan->output_columns, place = (size_t)r->batch->places[sequence];
     size_t rows = (size_t)r->batch->places[sequence + 1] - place;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Result rows in the caller's order: padding left behind, and duplicate sequences filled in. */
+ * Result rows in the order of the caller: without padding, and with the rows of duplicate sequences. */
 #ifndef RT_ENGINE_RESULTS_H
 #define RT_ENGINE_RESULTS_H
 
@@ -13,7 +13,7 @@ typedef struct rt_results {
 
 /* rt_work.finish: copies the result rows of a finished chunk to their places. */
 void rt_results_put(void *results, size_t chunk, const rt_worker *worker);
-/* When all chunks are done: sequences that equal an earlier one get its rows. */
+/* After all chunks: copies the rows of duplicate sequences. */
 void rt_results_repeat(const rt_results *results);
 
 #endif

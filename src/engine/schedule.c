@@ -10,14 +10,14 @@ size_t rt_schedule_chunk(rt_schedule *schedule) {
     return atomic_fetch_add_explicit(&schedule->next, 1, memory_order_relaxed);
 }
 
-/* A step of so few operations, some 10 µs of one core in 4 bits, is cut into one part per worker: more parts
- * gain less than taking them costs. */
+/* A step with fewer operations than this (some 10 µs of one core with 4-bit weights) is cut into one part
+ * per worker: more parts would cost more than they gain. */
 enum { PARTS_A_WORKER = 12, FEW_OPERATIONS = 4000000 };
 
-/* The worker's next parts of a step: most of its fair share at first, then ever fewer. False: all are taken.
- * A core that others use too, or that runs slower, does less of each step, and the others need not wait for
- * it. With half of each step for either of two workers, 1x128 in 4 bits took up to 1.5 times as long while
- * something else slowed one core. */
+/* Takes the next parts of a step: most of a fair share first, then ever fewer. False: none are left. A
+ * core that is slow, or shared with another process, thus does less of each step, and the others need not
+ * wait for it. With a fixed half of each step for each of two workers, 1x128 in 4 bits took up to 1.5
+ * times as long while something else slowed one core. */
 static bool take_parts(const rt_schedule *schedule, rt_worker *worker, atomic_int *untaken) {
     int from = atomic_load_explicit(untaken, memory_order_relaxed), size;
     do {
@@ -31,8 +31,7 @@ static bool take_parts(const rt_schedule *schedule, rt_worker *worker, atomic_in
     return true;
 }
 
-/* Between two barriers nobody takes parts of the step before, so that its counter can be made ready for the
- * next. */
+/* Between two barriers, nobody takes parts of the previous step, so its counter can be reset for the next. */
 void rt_schedule_step(rt_schedule *schedule, const rt_step *step, const rt_chunk *chunk, rt_worker *worker,
                       size_t done) {
     int threads = rt_thread_pool_size(schedule->pool);

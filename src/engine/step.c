@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What each kind of step does with a chunk: finds its operands, takes its part of the work,
- * calls its kernel. */
+ * Runs steps on a chunk: finds the operands, takes a share of the work, calls the kernel. */
 #include "engine/step.h"
 
 #include <string.h>
@@ -14,7 +13,7 @@ size_t rt_chunk_rows(const rt_chunk *chunk, rt_row_set kind) {
 
 void *rt_place_at(const rt_place *place, const rt_worker *worker) {
     if (place->value < 0) return NULL;
-    /* Constants are never written: the cast only lets one function serve both kinds of place. */
+    /* Constants are never written: the cast lets one function serve both kinds of place. */
     return place->data != NULL ? (void *)(uintptr_t)place->data : worker->arena + place->offset;
 }
 
@@ -28,12 +27,11 @@ bool rt_value_row_set(const rt_value *value, rt_row_set *kind) {
     return true;
 }
 
-/* Columns are split between the workers of a team in pairs of panels, which is what the widest tile takes.
- * Every worker then reads the weights that only it needs: one stream of them from memory instead of one a
- * worker. */
+/* The workers of a team split columns in units of two panels, the width of the widest tile. Each worker
+ * reads only the weights of its columns: one stream from memory instead of one per worker. */
 enum { COLUMN_UNIT = 2 * RT_PANEL };
 
-/* Does columns from…to of a step, which are of one block. */
+/* Computes columns from…to, all in one block. */
 typedef void columns_fn(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
                         size_t block);
 
@@ -83,15 +81,15 @@ void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
     run_blocks(step, chunk, worker, linear_columns);
 }
 
-/* out[m, n] = the columns [n] of x */
+/* out[m, n] = the given columns of x */
 static void gather(const int32_t *columns, size_t n, size_t m, const int8_t *x, size_t ldx, int8_t *out) {
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < n; j++) out[i * n + j] = x[i * ldx + (size_t)columns[j]];
     }
 }
 
-/* The same on integers: x [rows, k] s8 with row scales, scale and sums [n], groups of panels, outlier rows and
- * the columns of x that they multiply. */
+/* The same with integers: x [rows, k] s8 with row scales, scale and sums [n], groups of panels, outlier
+ * rows and the columns of x that they multiply. */
 static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
                              size_t block) {
     const rt_linear_step *linear = &step->as.linear;
@@ -176,7 +174,7 @@ void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
     norm->norm(&args);
 }
 
-/* How many of the ascending ids are below `id`; *found: whether it is one of them. */
+/* The number of the ascending ids below `id`; *found: whether `id` is one of them. */
 static size_t count_below(const int32_t *ids, size_t count, int32_t id, bool *found) {
     size_t low = 0;
     for (size_t high = count; low < high;) {
@@ -209,7 +207,7 @@ static void find_rows(const rt_step *step, const rt_worker *worker, const int32_
     }
 }
 
-/* Embed's arguments for these rows of the chunk, but for ids and the word table. */
+/* The arguments of Embed for these rows of the chunk, except ids and the word table. */
 static rt_embed_args embed_args(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker,
                                 rt_range rows) {
     rt_embed_args args = {
@@ -258,9 +256,7 @@ static void embed_s8_rows(const rt_step *step, const rt_chunk *chunk, const rt_w
     step->as.embed.embed(&args);
 }
 
-/* Inputs: ids, word, position, gamma, beta (, types, type (, word_scale (, word_groups (, position_scale
- * (, factor, add (, pruned (, s8_ids, s8_rows, s8_scale))))))). The ids and types are the chunk's. Tokens go
- * to the kernel in runs that read the same table. */
+/* Ids and types are those of the chunk. The kernel is called for runs of tokens that read the same table. */
 void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     rt_range rows = rt_worker_share(worker, chunk->rows, 1);
     size_t n = rows.to - rows.from;
@@ -280,7 +276,7 @@ void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
     }
 }
 
-/* Rows of q that belong to sequence b: first row in q's value, and how many. */
+/* Rows of q of sequence b: its first row in the value of q, and how many. */
 static rt_range query_rows(const rt_step *step, const rt_chunk *chunk, size_t b) {
     if (step->as.attention.select == RT_SELECT_FIRST) return (rt_range){b, b + 1};
     if (step->as.attention.select == RT_SELECT_MASK_TOKENS) {
@@ -290,7 +286,8 @@ static rt_range query_rows(const rt_step *step, const rt_chunk *chunk, size_t b)
     return (rt_range){start, start + (size_t)chunk->lengths[b]};
 }
 
-/* Where q, k and v are: columns of one value [·, 3 hidden], of q and kv [·, 2 hidden], or three values. */
+/* The places of q, k and v: columns of one value [·, 3 hidden], of q and kv [·, 2 hidden], or three
+ * values. */
 typedef struct heads {
     const float *q, *k, *v;
     size_t ldq, ldkv;
@@ -305,8 +302,8 @@ static heads find_heads(const rt_step *step, const rt_worker *worker, size_t hid
     return (heads){first, second, rt_place_at(&step->in[ATTENTION_V], worker), hidden, hidden};
 }
 
-/* Sequences from which on 16-bit integers are faster (Zen 3, dim 64: 32 against 45 GFLOP/s at 16 keys, 72
- * against 70 at 64, 101 against 80 at 384). */
+/* From this length on, 16-bit integers are faster (Zen 3, dim 64: 32 instead of 45 GFLOP/s at 16 keys, 72
+ * instead of 70 at 64, 101 instead of 80 at 384). */
 enum { S16_MIN_KEYS = 64 };
 
 /* All heads of one sequence as queries of one attention whose keys and values are its rows of x. */
@@ -367,8 +364,8 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
     (s16 ? attention->attention_s16 : attention->attention)(&args);
 }
 
-/* Heads of sequences are shared out by their cost, queries times keys: a head is of the part of the total in
- * which its middle falls. */
+/* Heads are assigned to parts by cost, queries times keys: a head belongs to the part in which the middle
+ * of its cost falls. */
 void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     uint64_t total = 0, before = 0, parts = (uint64_t)worker->parts;
     bool shared = step->as.attention.shared;

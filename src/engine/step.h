@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A step is one node made ready to run: a function, its kernel, its packed weights and the places of its operands. Steps
- * make up a plan, and a worker runs them on a chunk. */
+ * A step is a node ready to run: a function, its kernel, its packed weights and the places of its operands.
+ * Steps make up a plan; a worker runs them on a chunk. */
 #ifndef RT_ENGINE_STEP_H
 #define RT_ENGINE_STEP_H
 
@@ -9,11 +9,11 @@
 
 typedef struct rt_step rt_step;
 
-/* Some whole sequences of a batch, carried through all steps together. Rows of an activation are the tokens
- * of the sequences one after the other (ragged), or, for graphs below level 3, [batch, seq] padded rows. */
+/* Whole sequences of a batch that pass through all steps together. The rows of an activation are the
+ * tokens of the sequences, concatenated (ragged), or, for graphs below level 3, [batch, seq] padded rows. */
 typedef struct rt_chunk {
     size_t batch;                           /* sequences */
-    size_t seq;                             /* padded: rows a sequence; ragged: 0 */
+    size_t seq;                             /* padded: rows per sequence; ragged: 0 */
     size_t rows;                            /* of an activation: tokens, or batch * seq */
     size_t mask_tokens;                     /* rows that a fill head reads */
     const int32_t *starts;                  /* [batch] first row of each sequence */
@@ -26,8 +26,7 @@ typedef struct rt_chunk {
 
 typedef struct rt_plan rt_plan;
 
-/* One worker's memory and its part of the work: of a step that is cut into `parts`, those from `part` to
- * `end`. */
+/* The memory of a worker, and its share of a step: of `parts` parts, those from `part` to `end`. */
 typedef struct rt_worker {
     const rt_plan *plan; /* whose steps it runs */
     int index;           /* in its thread pool */
@@ -35,11 +34,11 @@ typedef struct rt_worker {
     float *scratch;      /* plan->scratch_floats, the worker's own */
     rt_tensor *tensors;  /* [value_count] shapes of the values of plain operators */
     int part, end, parts;
-    retort_status status; /* of plain operators, which may meet shapes that do not fit */
+    retort_status status; /* of plain operators, whose shapes may not fit */
     retort_error error;
 } rt_worker;
 
-/* Where a value is: a constant's data, or bytes from the start of the arena. */
+/* The place of a value: the data of a constant, or an offset in the arena. */
 typedef struct rt_place {
     const void *data;
     size_t offset;
@@ -54,11 +53,11 @@ typedef struct rt_linear_step {
     size_t panel_bytes, panel_groups; /* of RT_PANEL columns: of the weight, of its group scales */
     size_t group;
     rt_act act;
-    bool bf16_out;     /* bf16 */
+    bool bf16_out;
     size_t x_scale_at; /* integers: of the row scales of x */
     size_t x_size;     /* bytes of an element of x */
     size_t outliers;   /* rows */
-    size_t blocks; /* of k columns of x, each for its own n / blocks columns of the result; 1: the usual */
+    size_t blocks;     /* of k columns of x, each with its own n / blocks columns of the weight; usually 1 */
 } rt_linear_step;
 typedef struct rt_norm_step {
     rt_norm_fn norm;
@@ -96,11 +95,11 @@ typedef struct rt_rows_step { /* Select, Pool, Normalize, Convert */
     rt_select select;
 } rt_rows_step;
 
-/* What the rows of a step's result are. */
+/* The rows of a value. */
 typedef enum rt_row_set { RT_ROW_SET_TOKENS, RT_ROW_SET_SEQUENCES, RT_ROW_SET_MASK_TOKENS } rt_row_set;
 
 struct rt_step {
-    /* Does the worker's parts. Parts of one step are independent of each other. */
+    /* Does the parts of this worker. The parts of a step are independent. */
     void (*run)(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
     const rt_node *node;
     const char *kernel; /* name of the kernel's row; "plain C" for plain operators */
@@ -120,7 +119,7 @@ struct rt_step {
     bool ranged;             /* all rows that become s8 share a range; else a range per row */
     float range[2];          /* {min, max} */
     uint64_t weight_bytes;
-    double flops_row; /* two for each multiply-add, a row of the result; attention: for one key */
+    double flops_row; /* per row of the result, two per multiply-add; attention: per key */
     int64_t mask_id;
 };
 
@@ -138,27 +137,26 @@ struct rt_plan {
     rt_arena memory; /* steps, weights packed here */
 };
 
-/* What of n items the worker's parts are, in multiples of `unit` but for the last. */
+/* The share of n items that the parts of this worker are, in multiples of `unit` except at the end. */
 static inline rt_range rt_worker_share(const rt_worker *worker, size_t n, size_t unit) {
     return (rt_range){rt_share(n, unit, worker->part, worker->parts).from,
                       rt_share(n, unit, worker->end - 1, worker->parts).to};
 }
-/* Rows of a result for a chunk. */
+/* Number of rows of a row set in this chunk. */
 size_t rt_chunk_rows(const rt_chunk *chunk, rt_row_set kind);
-/* Bytes from the start of an s8 value [·, n] to its row scales: behind all rows that its place
- * has room for. */
+/* Offset of the row scales in an s8 value [·, n]: behind all rows that its place has room for. */
 static inline size_t rt_row_scales_at(const rt_plan *plan, size_t n) {
     return plan->capacity * rt_row_q(n);
 }
-/* Whether a value's leading dims are rows of a batch, and which. */
+/* Whether the leading dims of a value are rows of a batch, and which row set. */
 bool rt_value_row_set(const rt_value *value, rt_row_set *kind);
 /* Operations that a step does for a chunk, multiply and add counted as two. */
 double rt_step_operations(const rt_step *step, const rt_chunk *chunk);
-/* Where a place is for this worker; NULL when absent. */
+/* The address of a place for this worker; NULL if absent. */
 void *rt_place_at(const rt_place *place, const rt_worker *worker);
 
-/* Places every value in the arena, whose size is renewed. apart: no two share bytes, so that all of them are
- * there after the last step; rt_plan_make lets them share. */
+/* Lays out the arena. apart: no two values share bytes, so all of them are still there after the last
+ * step; rt_plan_make lets them share. */
 retort_status rt_plan_memory(rt_plan *plan, bool apart, retort_error *err);
 
 /* Makes the step of step->node: lower.c. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Whether a graph from a file is safe to run: the executor trusts what is checked here and by the verifier,
- * and checks only what comes with a batch: ids below the vocabulary, types below theirs, sequences no longer
- * than the positions. */
+ * Checks that a graph from a file is safe to run. The executor trusts what is checked here and by the
+ * verifier, and itself only checks the batch: ids below the vocabulary, types below their number, sequences
+ * no longer than the positions. */
 #include "graph/ops.h"
 #include "model/file.h"
 
@@ -29,7 +29,7 @@ static retort_status refuse(const check *c, const rt_node *node, const char *why
                    rt_op_info(node->op)->text, why);
 }
 
-/* Ids, types and mask, i64, of the level's rows. */
+/* Ids, types and mask: i64, with the rows of the level. */
 static retort_status check_inputs(const check *c) {
     bool ragged = c->graph->level == 3;
     bool has_ids = false;
@@ -50,7 +50,8 @@ static retort_status check_inputs(const check *c) {
     return has_ids ? RETORT_OK : rt_fail(c->err, RETORT_FORMAT, "%.200s: no input_ids", c->name);
 }
 
-/* [batch, labels] a text, [batch, seq, labels] or [tokens, labels] a token, [rows, labels] a mask token */
+/* [batch, labels] per text, [batch, seq, labels] or [tokens, labels] per token, [rows, labels] per mask
+ * token */
 static retort_status check_output(const check *c) {
     const rt_value *out = &c->graph->values[c->graph->output];
     retort_task task = c->config->task;
@@ -71,7 +72,7 @@ static retort_status check_output(const check *c) {
                    retort_dtype_name(out->dtype), found, expected);
 }
 
-/* Ids without a row: ascending ranges behind the first id and below the vocabulary; -1: they are not. */
+/* Counts pruned ids: ascending ranges after id 0, within the vocabulary; -1: they are not. */
 static int64_t count_pruned(const check *c, const rt_value *pruned) {
     const int32_t *range = pruned == NULL ? NULL : pruned->data;
     int64_t end = 1, all = 0;
@@ -83,7 +84,7 @@ static int64_t count_pruned(const check *c, const rt_value *pruned) {
     return all;
 }
 
-/* Ids with int8 rows: ascending, in the vocabulary and not pruned; -1: they are not. */
+/* Counts ids with int8 rows: ascending, in the vocabulary and not pruned; -1: they are not. */
 static int64_t count_s8_rows(const check *c, const rt_value *s8_ids, const rt_value *pruned) {
     const int32_t *id = s8_ids == NULL ? NULL : s8_ids->data, *range = pruned == NULL ? NULL : pruned->data;
     int64_t count = id != NULL ? s8_ids->dims[0] : 0, pruned_count = range != NULL ? pruned->dims[0] : 0;
@@ -167,7 +168,7 @@ static retort_status check_linear(const check *c, const rt_node *node) {
     return RETORT_OK;
 }
 
-/* Rows of int8 have their scales with them when one of these operators made them, and only Linear knows. */
+/* Only these operators store scales with int8 rows, and only Linear reads them. */
 static retort_status check_s8(const check *c, const rt_node *node) {
     for (int k = 0; k < node->input_count; k++) {
         const rt_value *in = input_of(c, node, k);
@@ -181,7 +182,7 @@ static retort_status check_s8(const check *c, const rt_node *node) {
     return RETORT_OK;
 }
 
-/* A packed constant means something to Linear and Embed alone. */
+/* Only Linear and Embed read packed constants. */
 static retort_status check_layouts(const check *c, const rt_node *node) {
     for (int k = 0; k < node->input_count; k++) {
         const rt_value *in = input_of(c, node, k);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What writing, reading and checking a .retort file share. */
+ * Shared by writing, reading and checking .retort files. */
 #ifndef RT_MODEL_FILE_H
 #define RT_MODEL_FILE_H
 
@@ -11,18 +11,18 @@
 /* retort.config and retort.origin. The texts are malloc'ed; NULL: out of memory. */
 char *rt_model_config_text(const rt_config *config);
 char *rt_model_origin_text(const retort_model *model);
-/* Into model->config, or model->source and model->provenance; strings go to the model's arena. `name` is the
- * file's. */
+/* Read into model->config, or model->source and model->provenance; strings go to the arena of the model.
+ * `name`: of the file. */
 retort_status rt_model_read_config(retort_model *model, const char *name, const char *text,
                                    retort_error *err);
 retort_status rt_model_read_origin(retort_model *model, const char *name, const char *text,
                                    retort_error *err);
 
-/* Whether a graph that verifies is one that can run as the model that the configuration and the tokenizer
- * describe: its inputs, its output, its tables, and what its rows are. */
+/* Whether a verified graph can run as the model that the configuration and the tokenizer describe: inputs,
+ * output, tables, and rows of values. */
 retort_status rt_model_check(const retort_model *model, const char *name, retort_error *err);
 
-/* RETORT_LIMIT when one text would take more than the budget of what is being read (base/budget.h). */
+/* RETORT_LIMIT if one text needs more memory than the budget of the current read (base/budget.h). */
 retort_status rt_model_check_memory(const retort_model *model, retort_error *err);
 
 #endif

@@ -107,7 +107,7 @@ static retort_status keep_warnings(retort_model *model, const retort_import_opti
     return RETORT_OK;
 }
 
-/* From an open checkpoint to the model's graph of level 0, with its tokenizer. */
+/* Builds the graph of level 0 from an open checkpoint, and opens the tokenizer. */
 static retort_status take_encoder(retort_model *model, const rt_encoder *encoder, const char *source,
                                   const retort_import_options *options, retort_error *err) {
     const char *tokenizer = options->tokenizer != NULL ? options->tokenizer : rt_encoder_folder(encoder);
@@ -167,7 +167,8 @@ static retort_status import_encoder(retort_model *model, const char *source,
     return status;
 }
 
-/* An .onnx file of ours is read as what it was; options that say otherwise have it read as anybody's. */
+/* Our own .onnx exports are read as the models that they were made from, unless options ask for something
+ * else. */
 static retort_status import_graph(retort_model *model, const char *source,
                                   const retort_import_options *options, retort_error *err) {
     bool own = false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A model from a .retort file: everything but the weights themselves is read and checked. */
+ * Loads a model from a .retort file: reads and checks everything except the weights. */
 #include "base/budget.h"
 #include "graph/ops.h"
 #include "model/file.h"
@@ -14,7 +14,7 @@ static retort_status look_up(void *user, rt_graph *graph, const rt_value *value,
     return rt_storage_load(value, stored, graph, out) ? RETORT_OK : RETORT_NOMEM;
 }
 
-/* A stored constant has exactly the shape that its layout asks for, and starts on a cache line. */
+/* A stored constant must have exactly the shape that its layout requires, and start on a cache line. */
 static retort_status check_constant(const rt_value *value, const rt_tensor *tensor, const char *name,
                                     retort_error *err) {
     rt_tensor like;
@@ -38,7 +38,7 @@ static retort_status check_constant(const rt_value *value, const rt_tensor *tens
     return rt_fail(err, RETORT_FORMAT, "%.200s: %.200s: not aligned to 64 bytes", name, value->name);
 }
 
-/* All of them, and no other tensor is there. */
+/* Checks all constants, and that there are no other tensors. */
 static retort_status check_constants(const retort_model *model, const char *name, retort_error *err) {
     size_t stored = 1; /* the vocabulary */
     for (size_t i = 0; i < model->graph.value_count; i++) {
@@ -53,9 +53,9 @@ static retort_status check_constants(const retort_model *model, const char *name
                    model->file.count, stored);
 }
 
-/* What serves as an index or a size stays what it was when it was checked, whoever writes over the mapped
- * file: it is copied. That is every i64, and i32 but for the sums of a Linear's columns. Weights and their
- * sums may change: whatever they are, they are only multiplied and added. */
+/* Indices and sizes are copied, so that they stay as checked even if somebody overwrites the mapped file:
+ * every i64, and i32 except the column sums of a Linear. Weights and their sums may change, since they are
+ * only multiplied and added. */
 static retort_status keep_indices(rt_graph *graph, retort_error *err) {
     bool *sums = rt_calloc(graph->value_count, sizeof *sums), kept = sums != NULL;
     for (size_t i = 0; kept && i < graph->node_count; i++) {
@@ -67,7 +67,7 @@ static retort_status keep_indices(rt_graph *graph, retort_error *err) {
         const rt_node *node = &graph->nodes[i];
         for (int k = 0; k < node->input_count; k++) {
             bool other = node->inputs[k] >= 0 && (node->op != RT_OP_LINEAR || k != 5);
-            if (other) sums[node->inputs[k]] = false; /* also read as something else */
+            if (other) sums[node->inputs[k]] = false; /* also read as another operand */
         }
     }
     for (size_t i = 0; kept && i < graph->value_count; i++) {
@@ -93,7 +93,7 @@ static retort_status read_tokenizer(retort_model *model, const char *name, const
     return rt_tokenizer_unpack(&model->tokenizer, name, vocab->data, (size_t)vocab->shape[0], settings, err);
 }
 
-/* Everything from model->file. */
+/* Fills the model from model->file. */
 static retort_status assemble(retort_model *model, const char *name, retort_error *err) {
     static const char *const keys[] = {"retort.version", "retort.graph", "retort.config", "retort.tokenizer",
                                        "retort.origin"};
@@ -120,7 +120,7 @@ static retort_status assemble(retort_model *model, const char *name, retort_erro
     return status == RETORT_OK ? rt_model_check(model, name, err) : status;
 }
 
-/* Ends a load: the model, or nothing of it. */
+/* Returns the model, or frees it. */
 static retort_status settle(retort_model **out, retort_model *model, retort_status status) {
     if (status == RETORT_OK) {
         *out = model;

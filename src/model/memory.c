@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a graph takes to be run: a few lines of its text can ask for values of any size, whose shapes say so
- * before anything is run. */
+ * The memory that a graph needs to run: a few lines of text can ask for values of any size, and their shapes
+ * tell before anything runs. */
 #include "base/budget.h"
 #include "model/file.h"
 
 #include <stdlib.h>
 
-/* One text, of as many tokens as most models read at once, and of so many masks: what grows with the text
- * beyond that is the caller's to choose. */
+/* One text with as many tokens as most models read at once, all of them mask tokens. Beyond that, memory
+ * grows with the text, which is up to the caller. */
 enum { TOKENS = 512, MASKS = 16 };
 
-/* Bytes of the value for that text; SIZE_MAX when they overflow. */
+/* Bytes of the value for that text; SIZE_MAX on overflow. */
 static size_t bytes_of(const rt_value *value, size_t tokens) {
     const size_t symbols[] = {1, tokens, tokens, rt_min(tokens, MASKS)}; /* batch, seq, tokens, rows */
     size_t total = rt_dtype_size(value->dtype);
@@ -21,7 +21,7 @@ static size_t bytes_of(const rt_value *value, size_t tokens) {
     return total;
 }
 
-/* The last node that reads each value, plus 1. */
+/* 1 + the last node that reads each value. */
 static void find_last_reads(const rt_graph *graph, size_t *last) {
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
@@ -31,7 +31,7 @@ static void find_last_reads(const rt_graph *graph, size_t *last) {
     }
 }
 
-/* Bytes that the node's inputs give back, as it is the last to read them. */
+/* Bytes of the inputs that this node is the last to read. */
 static size_t given_back(const rt_graph *graph, size_t index, size_t *last, size_t tokens) {
     const rt_node *node = &graph->nodes[index];
     size_t bytes = 0;
@@ -39,7 +39,7 @@ static size_t given_back(const rt_graph *graph, size_t index, size_t *last, size
         int value = node->inputs[k];
         if (value < 0 || last[value] != index + 1 || graph->values[value].producer < 0) continue;
         bytes += bytes_of(&graph->values[value], tokens);
-        last[value] = 0; /* also when it is read twice */
+        last[value] = 0; /* once, even if it is read twice */
     }
     return bytes;
 }

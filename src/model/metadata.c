@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The configuration and the origin as JSON. One row a member. */
+ * The configuration and the origin as JSON, one row per member. */
 #include "format/json.h"
 #include "model/file.h"
 #include "arch/sentences.h"
@@ -168,7 +168,7 @@ static retort_status read_labels(retort_model *model, const json_t *root, const 
     return RETORT_OK;
 }
 
-/* Files of before this was read have none. */
+/* Older files do not have it. */
 static retort_status read_sentences(retort_model *model, const json_t *root, const char *name,
                                     retort_error *err) {
     const json_t *object = json_object_get(root, "sentences");

@@ -22,7 +22,7 @@
 
 #include <stdatomic.h>
 
-/* The constants of a model's graph in their order, and what they are for. */
+/* The constants of the graph, in order, and their use. */
 typedef struct rt_constants {
     size_t count;
     struct rt_constant {
@@ -34,42 +34,41 @@ typedef struct rt_constants {
 enum { RT_MODEL_WARNINGS = RT_TOKENIZER_WARNINGS + 1 /* and one of the graph */ };
 struct retort_model {
     atomic_int owners;
-    _Atomic(rt_constants *) constants; /* made when first asked for */
+    _Atomic(rt_constants *) constants; /* made on first use */
     rt_graph graph;
     rt_config config; /* strings in `arena` */
     rt_tokenizer *tokenizer;
-    char *vocab; /* what the tokenizer was unpacked from, when it is not in the mapping */
+    char *vocab; /* bytes that the tokenizer was unpacked from, if not in the mapping */
     const char *source;
     rt_provenance provenance;
     const char *warnings[RT_MODEL_WARNINGS]; /* of the import */
     size_t warning_count;
-    size_t source_nodes; /* of the ONNX graph it was imported from, 0 for others */
+    size_t source_nodes; /* of the ONNX graph that it was imported from, else 0 */
     uint64_t file_bytes;
     rt_arena arena;
     rt_tensors file;                  /* the mapping, when loaded */
     struct retort_model *shared_with; /* retained: a model made from another borrows its constants */
 };
 
-/* Zeroed model with one owner; NULL when out of memory. retort_model_free (in package.c) frees it. */
+/* A zeroed model with one owner; NULL if out of memory. retort_model_free frees it. */
 retort_model *rt_model_new(void);
-/* Of a model whose graph changes no more; NULL when out of memory. The model's to free. */
+/* Of a model whose graph no longer changes; NULL if out of memory. Owned by the model. */
 const rt_constants *rt_model_constants(const retort_model *model);
-/* A model with a copy of the graph, to be changed; constants, texts and the tokenizer are borrowed. */
+/* A model with a copy of the graph, to be edited; borrows constants, texts and the tokenizer. */
 retort_status rt_model_derive(retort_model **out, const retort_model *model, retort_error *err);
-/* The value [tokens, hidden] whose rows a model of level 3 that embeds pools; -1: another model, or one that
- * computes only some of them, as rows that nobody reads are pruned, down to the queries of the last
- * attention. */
+/* The value [tokens, hidden] whose rows a level-3 embedding model pools; -1: another model, or one that
+ * computes only some rows because the others were pruned, up to the queries of the last attention. */
 int rt_model_pooled_rows(const retort_model *model);
 /* A model whose rows are the vectors [tokens, hidden] that `model`, which embeds, pools. */
 retort_status rt_model_token_vectors(retort_model **out, const retort_model *model, retort_error *err);
 retort_status rt_model_import(retort_model **out, const char *source, const retort_import_options *options,
                               retort_error *err);
-/* memory: bytes that reading may take, 0: as base/budget.h has it. */
+/* memory: limit in bytes for reading; 0: the default of base/budget.h. */
 retort_status rt_model_load(retort_model **out, const char *path, uint64_t memory, retort_error *err);
 retort_status rt_model_save(const retort_model *model, const char *path, retort_error *err);
 retort_status rt_model_optimize(retort_model **out, const retort_model *model,
                                 const retort_optimize_options *options, retort_error *err);
-/* load on plain memory, as the fuzzer calls it; `data` must outlive the model. */
+/* Loads from memory, as the fuzzer does; `data` must outlive the model. */
 retort_status rt_model_parse(retort_model **out, const char *name, const uint8_t *data, size_t size,
                              retort_error *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A model's graph as an ONNX model: inputs, nodes, outputs. */
+ * Exports the graph of a model as an ONNX model: inputs, nodes, outputs. */
 #include <stdio.h>
 #include "model/onnx_export.h"
 #include "model/onnx_metadata.h"
@@ -8,8 +8,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* Opset 17 is the first with LayerNormalization, and what every engine of today reads; its files are of
- * version 8. */
+/* Opset 17 is the first with LayerNormalization, and every current engine reads it; its files have version
+ * 8. */
 enum { OPSET = 17, IR_VERSION = 8, BLOCKS_OPSET = 21, BLOCKS_IR_VERSION = 10 };
 
 /* NULL: rt_put_plain. */
@@ -48,7 +48,7 @@ static void put_nodes(rt_onnx_writer *w) {
     }
 }
 
-/* The value gets the name that Hugging Face gives it. */
+/* Renames a value to the name that Hugging Face uses. */
 static void rename_value(rt_onnx_writer *w, const char *from, const char *to) {
     for (size_t i = 0; i < w->onnx->node_count; i++) {
         rt_onnx_node *node = &w->onnx->nodes[i];
@@ -112,7 +112,7 @@ static void put_header(rt_onnx_writer *w) {
     if (!added) rt_put_fail(w, sizeof *w->onnx->opsets);
 }
 
-/* 4 bits in blocks need ONNX 1.16, whose opset is 21; ONNX Runtime's operator has blocks of 2^n. */
+/* 4-bit blocks need ONNX 1.16, which has opset 21; ONNX Runtime's operator has blocks of 2^n. */
 static retort_status choose_opset(rt_onnx_writer *w) {
     for (size_t i = 0; i < w->graph->node_count; i++) {
         const rt_node *node = &w->graph->nodes[i];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What our ONNX exports say of the model they were made from. */
+ * The metadata of our ONNX exports: the model that they were made from. */
 #ifndef RT_MODEL_ONNX_METADATA_H
 #define RT_MODEL_ONNX_METADATA_H
 
@@ -13,22 +13,22 @@
 
 #define RT_ONNX_GROUPS "retort.groups." /* and a constant's name: its bytes as hexadecimal digits */
 
-/* What a file has by names: the first of each. */
+/* Indexes the contents of a file by name, the first of each name. */
 typedef struct rt_onnx_index {
     const rt_onnx *onnx;
     rt_names tensors, groups; /* initializers; of metadata, constants whose bytes it holds */
 } rt_onnx_index;
 
-/* Into a zeroed one, which rt_onnx_index_free frees also when it is half made. False: out of memory. */
+/* Fills a zeroed index; rt_onnx_index_free also frees a half-made one. False: out of memory. */
 bool rt_onnx_index_make(rt_onnx_index *index, const rt_onnx *onnx);
 void rt_onnx_index_free(rt_onnx_index *index);
-/* The initializer of that name; NULL when there is none. */
+/* The initializer of that name, or NULL. */
 const rt_onnx_tensor *rt_onnx_find(const rt_onnx_index *index, const char *name);
 
 /* Whether the metadata holds a constant's bytes: scales of groups, which other tensors hold multiplied with
  * codes; pruned ids of a table; ids whose rows stay int8. */
 bool rt_onnx_is_metadata(const rt_value *v);
-/* Reads them. False: they are not there, or not so many. */
+/* Reads group scales. False: they are missing, or have another number of bytes. */
 bool rt_onnx_read_groups(const rt_onnx_index *index, const rt_value *v, uint8_t *out, size_t bytes);
 
 /* Adds the metadata that rt_onnx_own reads. */

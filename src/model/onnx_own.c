@@ -26,7 +26,7 @@ static const char *metadata(const rt_onnx *onnx, const char *key) {
     return NULL;
 }
 
-/* The constant's data from the tensor of its name, packed as the graph says. */
+/* Takes the data of a constant from the tensor of its name, and packs it as the graph says. */
 static retort_status take_constant(loader *l, rt_value *v) {
     const rt_onnx_tensor *t = rt_onnx_find(&l->index, v->name);
     size_t bytes;
@@ -106,7 +106,7 @@ static bool same_node(const rt_onnx_node *a, const rt_onnx_node *b) {
     return same;
 }
 
-/* Whether the file has the nodes that we write of the model. */
+/* Whether the nodes of the file are those that we would write for the model. */
 static retort_status compare(loader *l, const char *how) {
     rt_onnx again;
     rt_onnx_options options = {.fused = strcmp(how, "fused") == 0, .standard = strcmp(how, "standard") == 0};
@@ -120,7 +120,7 @@ static retort_status compare(loader *l, const char *how) {
     return RETORT_OK;
 }
 
-/* Everything that was filled so far. */
+/* Frees everything filled so far. */
 static void empty(retort_model *model) {
     rt_tokenizer_free(model->tokenizer);
     rt_graph_free(&model->graph);

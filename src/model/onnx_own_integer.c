@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Integers of our own exports: their codes are tensors of the file, in one of the forms that onnx_integer.c
- * writes; the groups' scales are in the metadata; the columns' sums follow from both. */
+ * Reads the integers of our own exports. Codes are tensors of the file, in one of the forms that
+ * onnx/write_integer.c writes; group scales are in the metadata; column sums follow from both. */
 #include "base/budget.h"
 #include "model/onnx_own_integer.h"
 
@@ -25,7 +25,7 @@ static int scale_of(const matrix *m, size_t i, size_t j) {
     return m->group == 0 ? 1 : m->groups[rt_panel_group(m->k, m->group, i, j)];
 }
 
-/* From int8 rows, which 4-bit codes stand in times their scale. */
+/* From int8 rows, which hold 4-bit codes times their group scale. */
 static bool from_int8(const matrix *m, const rt_onnx_tensor *t) {
     const int8_t *rows = t->data;
     for (size_t i = 0; i < m->k; i++) {
@@ -39,7 +39,7 @@ static bool from_int8(const matrix *m, const rt_onnx_tensor *t) {
     return true;
 }
 
-/* From MatMulNBits: [n, blocks, group / 2], 8 standing for 0. */
+/* From MatMulNBits: [n, blocks, group / 2], where 8 means 0. */
 static bool from_n_bits(const matrix *m, const rt_onnx_tensor *t) {
     const uint8_t *bytes = t->data;
     size_t row = (m->k + m->group - 1) / m->group * m->group / 2;
@@ -69,7 +69,7 @@ static bool codes_of(const matrix *m, const rt_onnx_tensor *t) {
     return rt_onnx_is_shaped(t, RT_ONNX_INT4, 2, dims) && from_int4(m, t);
 }
 
-/* 4-bit codes must be so small that packing loses none. */
+/* Whether packing to 4 bits loses nothing. */
 static bool codes_fit(const matrix *m) {
     for (size_t at = 0; m->group > 0 && at < m->k * m->n; at++) {
         if (m->codes[at] < -8 || m->codes[at] > 7) return false;
@@ -108,7 +108,7 @@ static bool pack(rt_graph *graph, const rt_node *node, const matrix *m, int32_t 
     return rows != NULL && groups != NULL;
 }
 
-/* The outlier rows, whose columns' sums are added to the matrix's. */
+/* Takes the outlier rows, and adds their column sums to those of the matrix. */
 static bool take_outliers(rt_graph *graph, const rt_onnx_index *file, const rt_node *node, int32_t *sums,
                           bool *memory) {
     rt_value *outliers = &graph->values[node->inputs[LINEAR_OUTLIERS]],

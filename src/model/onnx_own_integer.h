@@ -5,10 +5,11 @@
 
 #include "model/onnx_metadata.h"
 
-/* Whether rt_onnx_take_integers makes a constant's data: packed integers, and what belongs to them. */
+/* Whether rt_onnx_take_integers makes the data of this constant: packed integers, and what belongs to
+ * them. */
 bool rt_onnx_is_made(const rt_value *v);
-/* Fills them from the file. False: it is not what we write, or (*memory false) memory ran out. Shapes are
- * verified. */
+/* Fills them from the file. False: it is not what we write, or, with *memory false, out of memory. Shapes
+ * have been verified. */
 bool rt_onnx_take_integers(rt_graph *graph, const rt_onnx_index *file, bool *memory);
 
 #endif

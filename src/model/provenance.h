@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How a model came to be: the recipe of its weights, and the rewrites that its graph lacks. retort.origin and
+ * The origin of a model: the recipe of its weights, and the rewrites that its graph lacks. retort.origin and
  * retort_model_info show both as one text, "int8 embeddings=8 without=attention". */
 #ifndef RT_MODEL_PROVENANCE_H
 #define RT_MODEL_PROVENANCE_H
@@ -18,7 +18,7 @@ typedef struct rt_provenance {
 /* Keeps left_out. */
 retort_status rt_provenance_set(rt_provenance *p, rt_arena *arena, retort_dtype weights, const char *recipe,
                                 retort_error *err);
-/* Adds rewrites to those that were left out. */
+/* Adds names to the rewrites that were left out. */
 retort_status rt_provenance_leave_out(rt_provenance *p, rt_arena *arena, const char *const *names,
                                       size_t count, retort_error *err);
 /* From the text of a file. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A model as a safetensors file. */
+ * Saves a model as a safetensors file. */
 #include "graph/ops.h"
 #include "model/storage.h"
 #include "model/file.h"
@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Everything that is allocated for one save. */
+/* Allocations of one save. */
 typedef struct package {
-    rt_arena arena; /* of vectors made short, and codes of 3 bits */
+    rt_arena arena; /* of vectors in bf16, and codes of 3 bits */
     rt_tensor *tensors;
     size_t count;
     rt_buffer graph;

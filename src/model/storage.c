@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-/* [panels, steps of k, 16, elements a step and column] of the packed layouts; the last dim 1 is left out. */
+/* [panels, steps of k, 16, elements per step and column] of the packed layouts; a last dim of 1 is
+ * omitted. */
 static const struct packed_row {
     int64_t step, elements;
 } packed_rows[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How a .retort file holds a constant: as the kernels read it, or smaller where no bit is lost. */
+ * How a .retort file stores constants: as the kernels read them, or smaller where that is lossless. */
 #ifndef RT_MODEL_STORAGE_H
 #define RT_MODEL_STORAGE_H
 
@@ -8,26 +8,26 @@
 
 typedef enum rt_storage {
     RT_STORAGE_PLAIN, /* in its own dtype and layout */
-    RT_STORAGE_BF16,  /* a vector of floats that are all bf16 ones */
-    RT_STORAGE_S3     /* 4-bit codes that are all of -4…3, in 3 bits each */
+    RT_STORAGE_BF16,  /* a vector of floats that bf16 represents exactly */
+    RT_STORAGE_S3     /* 4-bit codes that are all in -4…3, in 3 bits each */
 } rt_storage;
 
-/* How a file is to hold this constant, which has data. */
+/* The storage for this constant, which has data. */
 rt_storage rt_storage_of(const rt_value *value);
-/* How the file holds it: `stored` is its tensor there. */
+/* The storage in a file: `stored` is its tensor there. */
 rt_storage rt_storage_found(const rt_value *value, const rt_tensor *stored);
-/* Bytes of 4-bit codes in 3 bits each (rt_pack_s3), then zeros to a multiple of 64. 0: other values, and where that
- * saves nothing. */
+/* Bytes of 4-bit codes in 3 bits each (rt_pack_s3), padded with zeros to a multiple of 64. 0: other
+ * values, or no saving. */
 size_t rt_storage_s3_bytes(const rt_value *value);
 /* The layout's name in that storage: "p16_s4", or "p16_s3". */
 const char *rt_storage_layout_name(const rt_value *value, rt_storage storage);
-/* A constant in plain storage: packed matrices in their packed shape; others in their own when
- * their bytes are a multiple of 64, else flat and zero-padded to one. False when the size overflows. */
+/* A constant in plain storage: packed matrices in their packed shape; others in their own shape if their
+ * bytes are a multiple of 64, else flat and padded with zeros to one. False: the size overflows. */
 bool rt_storage_plain(const rt_value *value, rt_tensor *out);
-/* The constant as a tensor of the file; what had to be converted is in the arena. False: out of memory. */
+/* The constant as a tensor of the file; converted data is in the arena. False: out of memory. */
 bool rt_storage_tensor(const rt_value *value, rt_arena *arena, rt_tensor *out);
-/* The reverse: a tensor of the file in plain storage; what had to be converted is in the graph's memory. A tensor that
- * is too small, or of another dtype, is returned as it is. False: out of memory. */
+/* The reverse: a tensor of the file in plain storage; converted data is in memory of the graph. A tensor
+ * that is too small, or of another dtype, is returned unchanged. False: out of memory. */
 bool rt_storage_load(const rt_value *value, const rt_tensor *stored, rt_graph *graph, rt_tensor *out);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The vectors of tokens that an embedding model pools: its graph ends where the pooling begins. */
+ * The token vectors that an embedding model pools: its graph, ending where pooling begins. */
 #include "model/model.h"
 
 int rt_model_pooled_rows(const retort_model *model) {

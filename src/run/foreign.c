@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Padded rows that go through an engine at a time: 32 texts of 512. Its attention scores take 400 MB then. */
+/* Padded rows per call of an engine: 32 texts of 512. Its attention scores then take 400 MB. */
 enum { CHUNK_ROWS = 1 << 14 };
-/* Logits over a vocabulary are a row a token: no more floats than this at a time. */
+/* Logits over a vocabulary are one row per token: at most this many floats per call. */
 enum { CHUNK_FLOATS = 1 << 26 };
 
 static retort_status check_options(const retort_session_options *options, retort_error *err) {
@@ -97,14 +97,14 @@ const int64_t *rt_foreign_feed(const rt_chunk *chunk, int input) {
     return feeds[input];
 }
 
-/* Whether the outputs are [rows…, columns], or [rows…] for each column. A fill head's may be of all tokens,
- * or of the mask tokens alone, as *masks says. */
+/* Whether the outputs are [rows…, columns], or one [rows…] per column. Those of a fill head are for all
+ * tokens, or for the mask tokens only: *masks tells which. */
 static bool shapes_fit(const rt_foreign *f, const rt_chunk *chunk, const rt_foreign_output *outputs,
                        size_t count, bool *masks) {
     const rt_foreign_output *first = &outputs[0];
     bool split = count > 1; /* a column each */
     size_t rank = first->rank + split;
-    bool flat = rank == 2; /* a row a sequence, or a row a mask */
+    bool flat = rank == 2; /* one row per sequence, or per mask token */
     int64_t rows =
         (int64_t)(f->limits.output == RT_ROW_SET_MASK_TOKENS && flat ? chunk->mask_tokens : chunk->batch);
     *masks = flat;
@@ -132,7 +132,7 @@ retort_status rt_foreign_take(rt_foreign *f, const rt_foreign_output *outputs, s
     bool masks;
     if (count == 0 || !shapes_fit(f, chunk, outputs, count, &masks))
         return fail_shapes(f, chunk, outputs, count, err);
-    size_t first = f->batch.first_sequence[f->index]; /* all sequences are computed, in their order */
+    size_t first = f->batch.first_sequence[f->index]; /* all sequences are computed, in order */
     for (size_t b = 0; b < chunk->batch; b++) {
         size_t place = (size_t)f->batch.places[first + b];
         size_t rows = (size_t)f->batch.places[first + b + 1] - place;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What other engines share: the model as an ONNX graph on padded ids and a mask, and the ragged batch and
- * result around it. */
+ * What other engines share: the model as an ONNX graph on padded ids and a mask, and conversion from ragged
+ * batches and back. */
 #ifndef RT_RUN_FOREIGN_H
 #define RT_RUN_FOREIGN_H
 
@@ -12,10 +12,10 @@ typedef struct rt_foreign {
     const char *provider;
     rt_limits limits;
     rt_prepared batch;
-    uint8_t *onnx; /* the bytes of the graph until the engine has read them; NULL when there is a file */
+    uint8_t *onnx; /* bytes of the graph until the engine has read them; NULL if there is a file */
     size_t onnx_bytes;
     int threads;
-    bool bf16;        /* the model's matrices are: an engine that can multiply so shall */
+    bool bf16;        /* dtype of the matrices, in which the engine is to multiply if it can */
     char version[32]; /* of the engine */
     size_t columns;   /* of the result */
     float *out;
@@ -32,7 +32,7 @@ void rt_foreign_close(rt_foreign *f);
 
 /* Runs one chunk of [batch, seq] padded ids, and gives its outputs to rt_foreign_take. */
 typedef retort_status (*rt_compute_fn)(void *engine, const rt_chunk *chunk, retort_error *err);
-/* rt_provider.run: every sequence is computed, equal ones too. */
+/* rt_provider.run: computes every sequence, duplicates too. */
 retort_status rt_foreign_run(rt_foreign *f, rt_compute_fn compute, void *engine, const retort_batch *batch,
                              retort_matrix *out, retort_error *err);
 
@@ -47,15 +47,16 @@ typedef struct rt_foreign_output {
     size_t rank;
     int64_t dims[RT_FOREIGN_RANK];
 } rt_foreign_output;
-/* Rows of the chunk's outputs go to their places in the result: one output of the result's columns, or one of
- * each column (start and end logits). */
+/* Copies rows of the outputs of a chunk to their places in the result: from one output with all columns,
+ * or from one output per column (start and end logits). */
 retort_status rt_foreign_take(rt_foreign *f, const rt_foreign_output *outputs, size_t count,
                               retort_error *err);
 
-/* "provider 'onnxruntime': what: text", on one line whatever the engine wrote. RETORT_PROVIDER. */
+/* Fails with "provider 'onnxruntime': what: text", on one line even if the text has several.
+ * RETORT_PROVIDER. */
 retort_status rt_foreign_fail(const rt_foreign *f, retort_error *err, const char *what, const char *text);
 
-/* rt_provider's functions that are the same for all. */
+/* Functions of rt_provider that all other engines share. */
 void rt_foreign_describe(const rt_foreign *f, retort_session_info *info);
 retort_status rt_foreign_step(const void *state, size_t index, retort_step_info *info);
 

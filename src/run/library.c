@@ -11,14 +11,14 @@
 
 enum { FOLDER_MAX = 256 };
 
-/* The last of the folders that are searched, and the one to install into. */
+/* The last folder that is searched, into which tools/providers installs. */
 static bool default_folder(char *out, size_t size) {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (cache != NULL && *cache != '\0') return rt_path_join(out, size, cache, "retort/providers");
     return home != NULL && *home != '\0' && rt_path_join(out, size, home, ".cache/retort/providers");
 }
 
-/* Folder `index` of the search; false beyond the last one. */
+/* The folder at this index of the search path; false beyond the last. */
 static bool search_folder(char *out, size_t size, size_t index) {
     const char *list = getenv("RETORT_PROVIDERS");
     while (list != NULL && *list != '\0') {
@@ -32,7 +32,7 @@ static bool search_folder(char *out, size_t size, size_t index) {
     return index == 0 && default_folder(out, size);
 }
 
-/* "libx.so" itself, or with a version of digits and dots behind it. */
+/* Whether the name is "libx.so", or that followed by a version of digits and dots. */
 static bool is_named(const char *file, const char *name) {
     size_t length = strlen(name);
     if (strncmp(file, name, length) != 0) return false;
@@ -46,7 +46,7 @@ static bool has_beside(const char *folder, const rt_library_query *query) {
            (rt_path_join(other, sizeof other, folder, query->beside) && rt_is_file(other));
 }
 
-/* The file of that name and the highest version in a folder. */
+/* Finds the file of that name with the highest version in a folder. */
 static bool find_in(char *out, size_t size, const char *folder, const rt_library_query *query) {
     struct dirent **files = NULL;
     bool found = false;
@@ -60,7 +60,7 @@ static bool find_in(char *out, size_t size, const char *folder, const rt_library
     return found && has_beside(folder, query);
 }
 
-/* In a folder of packages, in Python's site-packages, or in the folder itself. */
+/* Searches a folder of packages, Python's site-packages, or the folder itself. */
 static bool find_below(char *out, size_t size, const char *folder, const rt_library_query *query) {
     char inner[FOLDER_MAX], packages[FOLDER_MAX];
     for (size_t i = 0; i < sizeof query->wheels / sizeof *query->wheels; i++) {
@@ -84,7 +84,7 @@ const char *rt_library_advice(char *out, size_t size, const rt_library_query *qu
     return out;
 }
 
-/* Whether the library that the loader has found, and says where, has its other one beside it. */
+/* Whether the library that the loader found has its companion next to it. */
 static bool check_place(rt_library *out, const rt_library_query *query) {
     struct link_map *map = NULL;
     char folder[FOLDER_MAX];
@@ -96,7 +96,7 @@ static bool check_place(rt_library *out, const rt_library_query *query) {
     return has_beside(slash != NULL ? folder : ".", query);
 }
 
-/* By the names that the system's loader knows. */
+/* Asks the loader of the system. */
 static bool open_system(rt_library *out, const rt_library_query *query, char *fault, size_t size) {
     const char *const names[] = {query->name, query->soname};
     for (size_t i = 0; i < 2 && out->handle == NULL && names[i] != NULL; i++) {
@@ -110,7 +110,7 @@ static bool open_system(rt_library *out, const rt_library_query *query, char *fa
 rt_function rt_library_symbol(const rt_library *library, const char *name) {
     void *symbol = dlsym(library->handle, name);
     rt_function function = NULL;
-    /* ISO C has no conversion between the two kinds of pointers; POSIX says that they are alike. */
+    /* ISO C does not convert object pointers to function pointers; POSIX guarantees it. */
     memcpy(&function, &symbol, sizeof function);
     return function;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Shared libraries of other projects, found when they are asked for. */
+ * Finds shared libraries of other projects at run time. */
 #ifndef RT_RUN_LIBRARY_H
 #define RT_RUN_LIBRARY_H
 
@@ -7,17 +7,17 @@
 
 typedef void (*rt_function)(void);
 
-/* A wheel that carries the library, and its folder in there. */
+/* A wheel that contains the library, and the folder in it. */
 typedef struct rt_wheel {
     const char *package, *folder; /* "openvino", "openvino/libs" */
 } rt_wheel;
 typedef struct rt_library_query {
-    const char *name;   /* "libonnxruntime.so"; a file's name may go on with its version */
-    const char *soname; /* what the system's loader is asked for after that name, or NULL */
-    const char *beside; /* a library that must lie beside it in a wheel, or NULL */
+    const char *name;   /* "libonnxruntime.so"; a version may follow */
+    const char *soname; /* another name to ask the loader of the system for, or NULL */
+    const char *beside; /* a library that must be next to it in a wheel, or NULL */
     const char *symbol; /* what it must have */
     const char *what;   /* "ONNX Runtime" */
-    rt_wheel wheels[2]; /* the first is the one to install; the second's package may be NULL */
+    rt_wheel wheels[2]; /* the first is the one to install; the package of the second may be NULL */
 } rt_library_query;
 
 typedef struct rt_library {
@@ -25,12 +25,12 @@ typedef struct rt_library {
     char path[256];
 } rt_library;
 
-/* Looks in each folder of RETORT_PROVIDERS and then in ~/.cache/retort/providers for PACKAGE/FOLDER/NAME,
- * FOLDER/NAME (as in Python's site-packages) and NAME, then asks the system's loader. The first file found is
- * the one: when it cannot be used, that is the error. Errors are RETORT_PROVIDER. The library stays loaded
- * for ever: engines leave threads and handlers behind that run its code. */
+/* Searches each folder of RETORT_PROVIDERS, then ~/.cache/retort/providers, for PACKAGE/FOLDER/NAME,
+ * FOLDER/NAME (as in Python's site-packages) and NAME, then asks the loader of the system. The first file
+ * found is used; if it cannot be used, that is the error. Errors are RETORT_PROVIDER. The library is never
+ * unloaded, because engines leave threads and handlers that run its code. */
 retort_status rt_library_open(rt_library *out, const rt_library_query *query, retort_error *err);
-/* NULL: the library has no such symbol. */
+/* NULL if the library has no such symbol. */
 rt_function rt_library_symbol(const rt_library *library, const char *name);
 /* The query's "to install it: …", for an error. */
 const char *rt_library_advice(char *out, size_t size, const rt_library_query *query);

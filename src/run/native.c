@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Our own engine: a plan, a pool of workers, one parallel region a batch. */
+ * The native engine: a plan, a thread pool, one parallel region per batch. */
 #include "base/cpu.h"
 #include "base/thread.h"
 #include "engine/execute.h"
@@ -97,7 +97,7 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
         .position_offset = model->config.position_offset,
         .mask_id = model->graph.mask_id,
         .capacity =
-            rt_max(wanted + positions / 2, positions), /* a chunk may pass its mark by half a sequence */
+            rt_max(wanted + positions / 2, positions), /* a chunk may exceed its target by half a sequence */
         .max_rows = wanted,
         .workers = options->tap != NULL ? 1 : (size_t)options->threads, /* chunks in turn */
         .padded = model->graph.level < 3,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ONNX Runtime by its C API: its own CPU kernels, and its execution providers OpenVINO, CUDA and TensorRT. */
+ * ONNX Runtime through its C API: its own CPU kernels, and its execution providers OpenVINO, CUDA and
+ * TensorRT. */
 #include "run/foreign.h"
 #include "run/ort_api.h"
 
@@ -22,14 +23,14 @@ typedef struct engine {
     size_t input_count, output_count;
 } engine;
 
-/* What the providers of this library differ in. */
+/* How the providers of this library differ. */
 typedef struct kind {
     const char *execution; /* its execution provider, NULL: the default one */
     retort_status (*append)(engine *e, ort_options *options, retort_error *err);
     rt_library_query query;
 } kind;
 
-/* Fails when there is a status, and frees it. */
+/* Fails if there is a status, and frees it. */
 static retort_status check(const engine *e, const char *what, ort_status *status, retort_error *err) {
     if (status == NULL) return RETORT_OK;
     retort_status failed = rt_foreign_fail(&e->foreign, err, what, e->api.error_message(status));
@@ -67,8 +68,8 @@ static retort_status check_execution(engine *e, retort_error *err) {
                    rt_library_advice(advice, sizeof advice, &e->kind->query));
 }
 
-/* ONNX Runtime's official builds send usage events to Microsoft by default, since 1.32 on Linux as well; this
- * variable, read when it starts, is what turns all of that off. A user's own setting stays. */
+/* Official builds of ONNX Runtime send usage events to Microsoft by default, since 1.32 on Linux as well.
+ * This variable, read at start, turns that off. A value set by the user stays. */
 static void silence(void) {
     setenv("ORT_DISABLE_TELEMETRY", "1", 0);
 }
@@ -82,7 +83,8 @@ static retort_status load(engine *e, retort_error *err) {
         (const ort_base *(*)(void))rt_library_symbol(&e->library, e->kind->query.symbol);
     const ort_base *base = get_base();
     const char *version = base != NULL ? base->version() : NULL;
-    /* Asked for a version that it does not have, the library prints: so its text is looked at before. */
+    /* The library prints if asked for a version that it does not have, so its version text is checked
+     * first. */
     const rt_function *table = is_known(version) ? base->table(ORT_MIN_MINOR) : NULL;
     if (table == NULL) {
         return rt_fail(err, RETORT_PROVIDER, "%s: ONNX Runtime of version %.32s: expected 1.%d or a later 1",
@@ -97,7 +99,7 @@ static retort_status create_env(engine *e, retort_error *err) {
     return check(e, "environment", e->api.create_env(ORT_LOG_FATAL, "retort", &e->env), err);
 }
 
-/* Whether the execution provider can be asked for: one for a GPU may lack the libraries that it needs. */
+/* Whether the execution provider is available: one for a GPU may lack libraries that it needs. */
 static retort_status try_execution(engine *e, retort_error *err) {
     ort_options *options = NULL;
     retort_status status = create_env(e, err);
@@ -127,7 +129,7 @@ static retort_status append_nothing(engine *e, ort_options *options, retort_erro
     return RETORT_OK;
 }
 
-/* All of the graph shall run there: a node that fell back to ONNX Runtime's own kernels would hide. */
+/* The whole graph must run there: a fallback to ONNX Runtime's own kernels would go unnoticed. */
 static retort_status append_openvino(engine *e, ort_options *options, retort_error *err) {
     char threads[16];
     const char *const keys[] = {"device_type", "precision", "num_of_threads", "num_streams"};
@@ -147,7 +149,7 @@ static retort_status append_cuda(engine *e, ort_options *options, retort_error *
     return status;
 }
 
-/* What TensorRT does not take goes to CUDA. */
+/* CUDA runs what TensorRT does not support. */
 static retort_status append_tensorrt(engine *e, ort_options *options, retort_error *err) {
     ort_gpu_options *tensorrt = NULL;
     retort_status status = check(e, "TensorRT", e->api.create_tensorrt(&tensorrt), err);
@@ -338,7 +340,7 @@ static void ort_describe(const void *state, retort_session_info *info) {
 
 /* ---- The providers ---- */
 
-/* A provider's place among the wheels of PyPI: `first` is the one to install. */
+/* The wheels of a provider on PyPI: `first` is the one to install. */
 #define ORT_QUERY(words, other_library, first, second)                                                       \
     {                                                                                                        \
         .name = "libonnxruntime.so", .soname = "libonnxruntime.so.1", .beside = other_library,               \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * OpenVINO's CPU device by its C API. */
+ * The CPU device of OpenVINO through its C API. */
 #include "run/foreign.h"
 #include "run/ov_api.h"
 
@@ -184,7 +184,7 @@ static retort_status openvino_open(const rt_provider *provider, void **state, co
 
 /* ---- Runs ---- */
 
-/* The tensor's bytes: as many as are expected, or it is of another type. */
+/* The data of the tensor, which must have the expected number of bytes, or else is of another type. */
 static retort_status tensor_bytes(engine *e, const ov_tensor *tensor, size_t expected, void **data,
                                   retort_error *err) {
     size_t bytes;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The few functions of ONNX Runtime's C API that are used. Its table is append-only: a function's index is
- * the same in every version that has it (the project asserts so about its OrtApi struct). A row: name here,
+ * The functions of ONNX Runtime's C API that are used. Its table is append-only: the index of a function is
+ * the same in every version that has it (the project asserts this for its OrtApi struct). A row: name here,
  * index, result, arguments. A status is NULL for success. */
 #ifndef RT_RUN_ORT_API_H
 #define RT_RUN_ORT_API_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The functions of OpenVINO's C API that are used. A row: name in the library less "ov_", arguments. Each
- * returns 0 for success. No element type is named: their numbers differ between versions. */
+ * The functions of OpenVINO's C API that are used. A row: name in the library without "ov_", arguments. Each
+ * returns 0 for success. Element types are never named, since their numbers differ between versions. */
 #ifndef RT_RUN_OV_API_H
 #define RT_RUN_OV_API_H
 
@@ -45,7 +45,7 @@ enum { OV_MIN_YEAR = 2023 };
     X(tensor_data, (const ov_tensor *, void **))                                                             \
     X(shape_free, (ov_shape *))
 
-/* The same for those that return nothing. */
+/* Functions that return nothing. */
 #define OV_RELEASES(X)                                                                                       \
     X(version_free, (ov_version *))                                                                          \
     X(core_free, (ov_core *))                                                                                \
@@ -56,7 +56,7 @@ enum { OV_MIN_YEAR = 2023 };
     X(tensor_free, (ov_tensor *))                                                                            \
     X(free, (const char *))
 
-/* And for those that return a text. */
+/* Functions that return a text. */
 #define OV_TEXTS(X)                                                                                          \
     X(get_error_info, (int status)) /* not to be freed */                                                    \
     X(get_last_err_msg, (void))     /* to be freed */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What this machine reaches at most, by the kernels that a session would choose: the best of many short runs
- * of each, since other work can only slow one down. */
+ * The peak rates of this machine with the kernels that a session would choose: the best of many short runs,
+ * since other load can only slow them down. */
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/thread.h"
@@ -11,15 +11,15 @@
 #include <string.h>
 #include <time.h>
 
-/* A run is many times the clock's resolution, and short enough that some run undisturbed on a
- * busy machine. */
+/* A run is much longer than the resolution of the clock, and short enough that some runs are undisturbed
+ * on a busy machine. */
 static const double RUN = 1e-3;
 static const double PATIENCE = 6e-2; /* seconds of all runs for one figure */
-enum { MIN_RUNS = 3, PIECE = 1 << 17 /* words read by a call: 1 MiB */ };
+enum { MIN_RUNS = 3, PIECE = 1 << 17 /* words read per call: 1 MiB */ };
 enum { BARRIERS = 100, BARRIER_RUNS = 50, WAKES = 15, WAKE_AFTER_NS = 1000 * 1000 };
 
 typedef struct probe probe;
-/* Does `rounds` rounds; operations or bytes. */
+/* Runs `rounds` rounds; returns operations or bytes. */
 typedef double work_fn(const probe *p, int worker);
 
 struct probe {
@@ -29,14 +29,14 @@ struct probe {
     size_t words;
     /* the run at hand */
     work_fn *work;
-    int active; /* workers 0…active-1 work, the others are asleep */
+    int active; /* workers 0…active-1 work, the others sleep */
     size_t rounds;
     rt_peak_fn peak;
-    size_t part; /* words that a worker reads again and again */
-    bool shared; /* the same ones for all workers */
+    size_t part; /* words that a worker reads repeatedly */
+    bool shared; /* all workers read the same words */
     struct {
         double done, start, end;
-        size_t at; /* word that the worker reads next */
+        size_t at; /* the next word of this worker */
     } * results;   /* [threads] */
     int *cpus;     /* [threads] */
 };
@@ -57,8 +57,8 @@ static void work_timed(void *user, int worker) {
     p->results[worker].end = now();
 }
 
-/* One run; its rate and, in *seconds, its time, from the first start to the last end: threads that took turns
- * on one CPU did not work at the same time. */
+/* One run: returns its rate, and in *seconds its time, from the first start to the last end, because
+ * threads that take turns on one CPU do not work at the same time. */
 static double run_rate(probe *p, double *seconds) {
     double done = 0, start = 0, end = 0;
     if (p->active == 1) {
@@ -117,8 +117,8 @@ static double work_read(const probe *p, int worker) {
     return (double)p->rounds * (double)(piece * sizeof *from);
 }
 
-/* Workers that share a part start at places of their own. All is read once before: what fits into a cache is
- * there then, and of what does not, the beginning has been away the longest. */
+/* Workers that share a part start at different places. Everything is read once before: what fits into a
+ * cache is there then, and of the rest, the beginning was evicted the longest ago. */
 static double read_rate(probe *p, size_t part, bool shared, int active) {
     p->work = work_read;
     p->part = rt_min(part, p->words);
@@ -133,8 +133,8 @@ static double read_rate(probe *p, size_t part, bool shared, int active) {
     return best_rate(p, active);
 }
 
-/* Half of a core's own caches; half of L3, which weights share among all threads; all of the buffer, a part
- * for each thread. */
+/* Half of the private caches of a core; half of L3, which all threads share for weights; the whole buffer,
+ * one part per thread. */
 static void measure_reading(probe *p, retort_peaks *out) {
     for (int level = RETORT_L1; level <= RETORT_DRAM; level++) {
         bool dram = level == RETORT_DRAM, shared = level == RETORT_L3;
@@ -146,7 +146,7 @@ static void measure_reading(probe *p, retort_peaks *out) {
     }
 }
 
-/* Each worker writes its part first, so that the memory lies near it. */
+/* Each worker writes its part first, so that its memory is local. */
 static void work_touch(void *user, int worker) {
     probe *p = user;
     size_t threads = (size_t)rt_thread_pool_size(p->pool), part = p->words / threads;
@@ -184,7 +184,7 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* The median: a sleeper's way back has no shortest time worth knowing. */
+/* The median, since the shortest time to wake up says little. */
 static double measure_wake(probe *p) {
     double seconds[WAKES];
     for (int i = 0; i < WAKES; i++) {
@@ -199,7 +199,7 @@ static double measure_wake(probe *p) {
 
 /* ---- All of it ---- */
 
-/* A core of its own for each thread, or a busy machine may let two share one. */
+/* Pins each thread to its own core; on a busy machine, two might share one. */
 static void work_pin(void *user, int worker) {
     const probe *p = user;
     cpu_set_t set;
@@ -226,7 +226,7 @@ static void measure_all(probe *p, retort_peaks *out) {
     if (pin) sched_setaffinity(0, sizeof before, &before); /* of the caller, who is worker 0 */
 }
 
-/* Four times L3, so that next to nothing of it is still there at the next round. */
+/* Four times L3, so that almost nothing of it is still cached in the next round. */
 static size_t buffer_bytes(const uint64_t caches[RT_CACHES]) {
     const uint64_t least = 64 << 20, most = 1 << 30;
     uint64_t bytes = 4 * caches[RETORT_L3];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A provider runs whole models: our own engine ("native"), or another one that is found at run time. */
+ * A provider runs whole models: the native engine, or another one found at run time. */
 #ifndef RT_RUN_PROVIDER_H
 #define RT_RUN_PROVIDER_H
 
@@ -8,12 +8,12 @@
 typedef struct rt_provider rt_provider;
 struct rt_provider {
     const char *name, *help;
-    bool fused;       /* reads an export with ONNX Runtime's fused operators best */
-    const void *kind; /* what providers of one library differ in; NULL for others */
-    /* Whether it can be used here: fills version and path. */
+    bool fused;       /* prefers an export with ONNX Runtime's fused operators */
+    const void *kind; /* how providers of one library differ; else NULL */
+    /* Whether it is available here: fills version and path. */
     retort_status (*probe)(const rt_provider *provider, retort_provider_info *info, retort_error *err);
-    /* Makes *state for a model, which outlives it. options are complete: no field is NULL or 0 that has a
-     * default. */
+    /* Makes *state for a model, which must outlive it. options are complete: no field that has a default
+     * is NULL or 0. */
     retort_status (*open)(const rt_provider *provider, void **state, const retort_model *model,
                           const retort_session_options *options, retort_error *err);
     /* Rows of *out stay valid until the next call. */

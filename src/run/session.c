@@ -112,7 +112,7 @@ static retort_status check_finite(const retort_matrix *out, retort_error *err) {
                    at / out->columns, at % out->columns, (double)out->data[at]);
 }
 
-/* truncate_dim: what is left of each row of an embedding model, in the session's own memory. */
+/* truncate_dim: the first columns of each row of an embedding model, in memory of the session. */
 static void keep_columns(const rt_config *config, retort_matrix *out) {
     size_t keep = (size_t)config->sentences.columns;
     if (keep == 0 || out->columns <= keep) return;

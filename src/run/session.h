@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A session: a provider, its plan, memory and threads. What the layers above (task/, api.c) use. */
+ * A session: a provider, its plan, memory and threads; for the layers above (task/, api.c). */
 #ifndef RT_RUN_SESSION_H
 #define RT_RUN_SESSION_H
 
@@ -11,11 +11,11 @@ struct retort_session; /* retort_session_open / close / run / step / describe ar
 const retort_model *rt_session_model(const retort_session *session);
 bool rt_session_special_as_text(const retort_session *session);
 bool rt_session_token_vectors(const retort_session *session);
-/* What is put before each text. */
+/* The prompt before each text. */
 const char *rt_session_prompt(const retort_session *session);
-/* The session's own word cache for the tokenizer. */
+/* The word cache of the session. */
 rt_word_cache *rt_session_cache(retort_session *session);
-/* Where it counts the texts that are cut. */
+/* The counter of truncated texts. */
 uint64_t *rt_session_truncated(retort_session *session);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/tap.h"
 
-/* A value as float rows; no data when it is something else. */
+/* A value as float rows; no data if it is something else. */
 static retort_matrix rows_of(const rt_event *event, const rt_place *place) {
     rt_row_set kind;
     if (place->value < 0) return (retort_matrix){0};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The caller's tap as an observer: shows it the first input and the output of each step as float rows. */
+ * The tap of the caller as an observer: shows it the first input and the output of each step, as float
+ * rows. */
 #ifndef RT_RUN_TAP_H
 #define RT_RUN_TAP_H
 
