@@ -152,10 +152,17 @@ static size_t copy_letters(rt_normalized *out, const uint8_t *text, size_t size,
     return count;
 }
 
+/* Room for points and bytes; most words fit into what earlier ones have needed. */
+static bool reserve(rt_normalized *out, size_t points, size_t bytes) {
+    return (points <= out->point_capacity ||
+            rt_grow((void **)&out->points, &out->point_capacity, points, sizeof *out->points)) &&
+           (bytes <= out->byte_capacity || rt_grow((void **)&out->bytes, &out->byte_capacity, bytes, 1));
+}
+
 /* The bytes of the points from `first` on; there are as many bytes before it. */
 static bool write_bytes(rt_normalized *out, size_t first) {
-    size_t count = out->count, most = first + 4 * (count - first);
-    if (!rt_grow((void **)&out->bytes, &out->byte_capacity, most + RT_HASH_MARGIN, 1)) return false;
+    size_t count = out->count;
+    if (!reserve(out, count + 1, first + 4 * (count - first) + RT_HASH_MARGIN)) return false;
     rt_point *points = out->points;
     uint8_t *bytes = out->bytes, *at = bytes + first;
     for (size_t i = first; i < count; i++) {
@@ -170,11 +177,7 @@ static bool run(const void *data, const uint8_t *text, size_t size, uint32_t sou
                 uint32_t *next) {
     const bert_normalizer *normalizer = data;
     const uint8_t *end = text + size;
-    if (!rt_grow((void **)&out->points, &out->point_capacity, POINTS_A_BYTE * size + 1,
-                 sizeof *out->points) ||
-        !rt_grow((void **)&out->bytes, &out->byte_capacity, 4 * size + RT_HASH_MARGIN, 1)) {
-        return false;
-    }
+    if (!reserve(out, POINTS_A_BYTE * size + 1, 4 * size + RT_HASH_MARGIN)) return false;
     size_t letters = copy_letters(out, text, size, source);
     text += letters;
     source += (uint32_t)letters;
