@@ -10,7 +10,7 @@
 
 /* ---- Construction ---- */
 
-/* Where a failure goes: only the first is kept. */
+/* Records a failure; only the first is kept. */
 static retort_error *fault_of(rt_graph *graph) {
     return graph->fault.status == RETORT_OK ? &graph->fault : NULL;
 }
@@ -38,7 +38,8 @@ static int add_value(rt_graph *graph, const char *name, const rt_value *value) {
     return (int)graph->value_count - 1;
 }
 
-/* A value that no node makes; -1 when its dims are not legal. `symbols`: whether they may be symbolic. */
+/* Appends a value that no node makes; -1 if its dims are not legal. `symbols`: whether they may be
+ * symbolic. */
 static int add_source(rt_graph *graph, const char *name, rt_value *value, int rank, const int64_t *dims,
                       bool symbols) {
     bool legal = rank >= 0 && rank <= RT_MAX_RANK;
@@ -94,13 +95,13 @@ void *rt_graph_alloc(rt_graph *graph, size_t bytes) {
     return block;
 }
 
-/* Outputs a node with these attributes has: a second, converted one only when asked for. */
+/* The number of outputs of a node with these attributes: the second one needs an output dtype. */
 static int output_count(rt_op op, const rt_attrs *attrs) {
     const rt_op_row *row = rt_op_info(op);
     return (row->attrs & RT_ATTR_OUT_DTYPE) != 0 && attrs->out_dtype == RETORT_F32 ? 1 : row->outputs;
 }
 
-/* Appends values until the node has all its outputs. */
+/* Appends the values of missing outputs. */
 static bool add_outputs(rt_graph *graph, int index) {
     rt_node *node = &graph->nodes[index];
     int count = output_count(node->op, &node->attrs);
@@ -211,7 +212,7 @@ bool rt_value_is_constant(const rt_value *value) {
     return value->producer < 0 && !value->input;
 }
 
-/* One row a layout: its dtype (packed ones have one), and the multiples that its two dims are padded to. */
+/* One row per layout: its dtype, if it is packed, and the multiples that its two dims are padded to. */
 static const struct layout_row {
     retort_dtype dtype;
     size_t rows, columns;
@@ -262,7 +263,7 @@ size_t rt_value_uses(const rt_graph *graph, int value) {
     return uses;
 }
 
-/* The node that makes the only activation this node reads; NULL when it reads none, or several. */
+/* The producer of the only activation that this node reads; NULL if it reads none, or several. */
 static const rt_node *only_producer(const rt_graph *graph, const rt_node *node) {
     const rt_node *found = NULL;
     for (int i = 0; i < node->input_count; i++) {

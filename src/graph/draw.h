@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A picture of a graph: boxes in rows from top to bottom, and links between rows that are next
- * to each other. */
+ * Draws a graph: boxes in rows from top to bottom, and links between adjacent rows. */
 #ifndef RT_GRAPH_DRAW_H
 #define RT_GRAPH_DRAW_H
 
 #include "graph/graph.h"
 
-/* Nobody reads a picture of more boxes; the most that links over many rows may add to them. */
+/* A picture with more boxes is unreadable; the most bends that long links may add to them. */
 enum { RT_DRAW_BOXES = 5000, RT_DRAW_BENDS = 50000 };
 enum { RT_DRAW_LINES = 3, RT_DRAW_LINE = 80 };
-/* Pixels: a character of the texts, a line of them, and what is left free. */
+/* Pixels: a character, a line of text, and margins. */
 enum { RT_DRAW_CHAR = 7, RT_DRAW_TEXT = 16, RT_DRAW_PAD = 14, RT_DRAW_MARGIN = 40 };
 
 /* The layers of an encoder that are drawn as one, or one of them. */
@@ -18,15 +17,16 @@ typedef struct rt_draw_group {
     double left, right, top, bottom; /* pixels */
 } rt_draw_group;
 
-/* Which node is drawn for each node of the graph: itself, or its like in the first of equal layers. */
+/* The node that is drawn for each node of the graph: itself, or its counterpart in the first of equal
+ * layers. */
 typedef struct rt_draw_fold {
     int *drawn; /* [nodes] */
     int *group; /* [nodes] -1: in no layer */
     rt_draw_group *groups;
     size_t group_count;
 } rt_draw_fold;
-/* Layers are what nodes' names say ("layer.3.…"); those next to each other are equal when their nodes, shapes
- * and inputs are. `whole`: all are drawn. */
+/* Layers are found by the names of nodes ("layer.3.…"). Adjacent layers are equal if their nodes, shapes
+ * and inputs are. `whole`: draw all. */
 retort_status rt_draw_fold_layers(rt_draw_fold *out, const rt_graph *graph, bool whole, retort_error *err);
 void rt_draw_fold_free(rt_draw_fold *fold);
 
@@ -36,7 +36,7 @@ typedef struct rt_draw_box {
     int node;                                /* -1: none */
     int value;                               /* that its links stand for */
     int group;                               /* -1: in none */
-    int segment;                             /* before the first layer, the layer, behind it, … */
+    int segment;                             /* before the first layer, the layer, after it, … */
     int row;                                 /* from 0 */
     double x, y, width, height;              /* its centre, and its size in pixels */
     char lines[RT_DRAW_LINES][RT_DRAW_LINE]; /* operator, name, weights */
@@ -56,17 +56,17 @@ typedef struct rt_drawing {
     int rows;
     double width, height; /* of the boxes, from 0 */
 } rt_drawing;
-/* Boxes, their texts and their links. */
+/* Makes boxes, their texts and their links. */
 retort_status rt_draw_collect(rt_drawing *d, retort_error *err);
-/* A row for each box, and bends in the rows that a link passes. */
+/* Assigns boxes to rows, and adds bends in the rows that a link passes. */
 retort_status rt_draw_rows(rt_drawing *d, retort_error *err);
-/* x and y of all boxes and groups. */
+/* Sets x and y of all boxes and groups. */
 retort_status rt_draw_place(rt_drawing *d, retort_error *err);
 void rt_drawing_free(rt_drawing *d);
-/* What a box says, and how wide and high it is for that. */
+/* Sets the text of a box, and the size that it needs. */
 void rt_draw_texts(const rt_graph *graph, rt_draw_box *box);
 
-/* The graph as one SVG file; title and subtitle are UTF-8, or what is not becomes U+FFFD. */
+/* The graph as one SVG file; in title and subtitle, malformed UTF-8 becomes U+FFFD. */
 retort_status rt_graph_draw(const rt_graph *graph, const retort_draw_options *options, retort_write_fn write,
                             void *user, retort_error *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The boxes of a picture, what they say, and how they are linked. */
+ * Makes the boxes of a picture, their texts and their links. */
 #include "graph/draw.h"
 #include "graph/ops.h"
 
@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- What a box says ---- */
+/* ---- The text of a box ---- */
 
-/* Text that ends in "…" where it would be longer than `most` characters. */
+/* Cuts a text to `most` characters, the last of which is then "…". */
 static void shorten(char *text, size_t most) {
     if (strlen(text) > most) memcpy(text + most - 1, "…", sizeof "…");
 }
@@ -26,7 +26,7 @@ static void operator_text(char out[RT_DRAW_LINE], const rt_node *node) {
     shorten(out, 40);
 }
 
-/* In integers, since a locale may write decimals with a comma. */
+/* Computed in integers, since a locale may write decimals with a comma. */
 static void bytes_text(char *out, size_t size, size_t bytes) {
     static const char *const units[] = {"B", "kB", "MB", "GB"};
     size_t unit = 0, tenths = bytes * 10;
@@ -38,7 +38,7 @@ static void bytes_text(char *out, size_t size, size_t bytes) {
     }
 }
 
-/* The largest constant that the node reads, and the bytes of all of them; or its number. */
+/* The largest constant that the node reads, and the bytes of all constants; of a scalar, its value. */
 static void weights_text(char out[RT_DRAW_LINE], const rt_graph *graph, const rt_node *node) {
     const rt_value *largest = NULL;
     size_t most = 0, all = 0, bytes;
@@ -62,7 +62,7 @@ static void weights_text(char out[RT_DRAW_LINE], const rt_graph *graph, const rt
              rt_dims_text(dims, sizeof dims, largest->dims, largest->rank), size);
 }
 
-/* A node's name; in a layer without "layer.N.", which the frame says. */
+/* The name of a node; without "layer.N.", which is in the title of the frame. */
 static void name_text(char out[RT_DRAW_LINE], const char *name, bool layer) {
     if (layer && strncmp(name, "layer.", 6) == 0 && strchr(name + 6, '.') != NULL)
         name = strchr(name + 6, '.') + 1;
@@ -97,7 +97,7 @@ static int add_box(rt_drawing *d, const rt_draw_box *box) {
     return (int)d->box_count++;
 }
 
-/* Once for each pair: links to a box stand together. */
+/* One link per pair of boxes. Links to one box are consecutive. */
 static bool add_link(rt_drawing *d, int from, int to) {
     for (size_t i = d->link_count; i > 0 && d->links[i - 1].to == to; i--) {
         if (d->links[i - 1].from == from) return true;
@@ -107,14 +107,14 @@ static bool add_link(rt_drawing *d, int from, int to) {
     return true;
 }
 
-/* The box that makes a value; -1 for constants. */
+/* The box of the producer of a value; -1 for constants. */
 static int source_of(const rt_drawing *d, const int *of_node, const int *of_input, int value) {
     if (value < 0) return -1;
     int producer = d->graph->values[value].producer;
     return producer >= 0 ? of_node[d->fold.drawn[producer]] : of_input[value];
 }
 
-/* Groups are odd segments; what is outside comes behind the last of them that it needs. */
+/* Groups are odd segments; a box outside goes after the last group that it needs. */
 static void choose_segment(const rt_drawing *d, size_t first_link, rt_draw_box *box) {
     int after = 0;
     for (size_t i = first_link; i < d->link_count; i++) {

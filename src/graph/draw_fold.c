@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Equal layers of an encoder, of which a picture shows one. */
+ * Finds equal layers of an encoder, so that a picture shows only one. */
 #include "graph/draw.h"
 #include "graph/ops.h"
 
@@ -15,8 +15,7 @@ typedef struct layers {
     int count;
 } layers;
 
-/* The number in "layer.N."; -1 without, and for what stands between layers: rows that are chosen for
- * the next. */
+/* The number in "layer.N."; -1 without one, and for nodes between layers, which select rows for the next. */
 static int layer_of(const rt_graph *graph, const rt_node *node) {
     const char *at = node->name + 6;
     int layer = 0;
@@ -74,8 +73,8 @@ static int output_index(const rt_graph *graph, int value) {
     return k;
 }
 
-/* Whether value y is to the layer behind `layer` what x is to `layer`, which may be the first of its kind:
- * then what comes from before it may be anything. */
+/* Whether value y is for the layer after `layer` what x is for `layer`. If `layer` is the first of its
+ * kind, values from before it may differ. */
 static bool same_input(const layers *l, int layer, bool first, int x, int y) {
     const rt_graph *graph = l->graph;
     if (x == y) return true;
@@ -102,7 +101,7 @@ static bool same_node(const layers *l, int layer, bool first, const rt_node *a, 
     return same;
 }
 
-/* Whether the layer behind `layer` is like it. */
+/* Whether the layer after `layer` is equal to it. */
 static bool same_layer(const layers *l, int layer, bool first) {
     const int *start = &l->start[layer];
     int n = start[1] - start[0];

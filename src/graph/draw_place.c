@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where the boxes of a picture stand. In each row they are ordered and placed by the mean of their neighbours
- * in the row above and below in turn (Sugiyama, Tagawa and Toda 1981); the row nearest to these means, in the
- * least squares, that keeps its order and distances is found by pooling neighbours that are too near (Ayer et
- * al. 1955). */
+ * Places the boxes of a picture. In each row they are ordered and placed by the mean of their neighbours in
+ * the row above and below in turn (Sugiyama, Tagawa and Toda 1981). The positions nearest to these means, in
+ * the least squares, that keep order and distances are found by pooling adjacent violators (Ayer et al.
+ * 1955). */
 #include "graph/draw.h"
 
 #include <math.h>
@@ -11,7 +11,7 @@
 enum { ORDER_PASSES = 8, PLACE_PASSES = 10, BEND_GAP = 22, BOX_GAP = 28 };
 enum { ROW_GAP = 40, FRAME = 22, FRAME_HEAD = 30 };
 
-/* Boxes that a box is linked with: of box i items[start[i] … start[i + 1]). */
+/* The neighbours of a box: of box i, items[start[i] … start[i + 1]). */
 typedef struct neighbours {
     int *start, *items;
 } neighbours;
@@ -74,7 +74,7 @@ static void place_close(place *p) {
 
 /* ---- From left to right ---- */
 
-/* Bends weigh little beside boxes, so that a chain with a residual around it stays straight. */
+/* Bends weigh less than boxes, so that a chain with a residual around it stays straight. */
 static void add_means(const place *p, const neighbours *of, int box, double *sum, double *weights) {
     for (int i = of->start[box]; i < of->start[box + 1]; i++) {
         const rt_draw_box *other = &p->d->boxes[of->items[i]];
@@ -84,7 +84,7 @@ static void add_means(const place *p, const neighbours *of, int box, double *sum
     }
 }
 
-/* The layer whose frame is in the row; -1: none. */
+/* The layer whose frame crosses the row; -1: none. */
 static int group_of(const place *p, int row) {
     int group = -1;
     for (int i = p->row[row]; i < p->row[row + 1]; i++) {
@@ -94,7 +94,7 @@ static int group_of(const place *p, int row) {
     return group;
 }
 
-/* What does not belong into the frame stands on its right. */
+/* Boxes outside of the frame stand to its right. */
 static bool is_before(const place *p, int a, int b, int group) {
     bool inside = p->d->boxes[a].group == group, other = p->d->boxes[b].group == group;
     return inside != other ? inside : p->wanted[a] < p->wanted[b];
@@ -115,7 +115,7 @@ static double distance(const rt_draw_box *a, const rt_draw_box *b) {
     return (a->width + b->width) / 2 + (bend ? BEND_GAP : BOX_GAP);
 }
 
-/* x nearest to what is wanted: less the distances before it, it may not fall. */
+/* The x nearest to the wanted ones: minus the required distances, it must not decrease. */
 static void place_row(place *p, int row) {
     rt_draw_box *boxes = p->d->boxes;
     int pools = 0;
@@ -143,8 +143,8 @@ static void place_row(place *p, int row) {
     }
 }
 
-/* One pass over the rows: going down, boxes look at those above, going up, at those below; at both where only
- * bends are there, which come from far away. */
+/* One pass over the rows: downwards, boxes follow those above; upwards, those below; and both where there
+ * are only bends, which come from far away. */
 static void pass(place *p, bool down, bool order) {
     const neighbours *first = down ? &p->above : &p->below, *second = down ? &p->below : &p->above;
     for (int k = 0; k < p->d->rows; k++) {
@@ -179,7 +179,7 @@ static void frame_groups(rt_drawing *d) {
     }
 }
 
-/* What passes by a frame keeps clear of it. */
+/* Links that pass a frame keep clear of it. */
 static void clear_frames(place *p) {
     for (int row = 0; row < p->d->rows; row++) {
         int group = group_of(p, row);
@@ -193,8 +193,8 @@ static void clear_frames(place *p) {
     }
 }
 
-/* Rows as high as their highest box; a bend is as high as its row. Frames take room where they
- * begin and end. */
+/* Rows are as high as their highest box; a bend is as high as its row. Frames take room where they begin
+ * and end. */
 static void place_rows(place *p) {
     double y = 0;
     int before = -1;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A row for each box of a picture: below all that it needs, near to what needs it. */
+ * Assigns each box of a picture to a row: below all that it needs, near to what needs it. */
 #include "graph/draw.h"
 
 #include <limits.h>
 #include <stdlib.h>
 
-/* The longest path from above, segment by segment, so that layers have rows of their own. */
+/* Rows by the longest path from above, segment by segment, so that layers have rows of their own. */
 static void from_above(rt_drawing *d, int segments, int *last) {
     int base = 0;
     for (int s = 0; s < segments; s++) {
@@ -28,7 +28,8 @@ static void from_above(rt_drawing *d, int segments, int *last) {
     d->rows = base;
 }
 
-/* Then down to just above the first that needs it, within the segment: short links. */
+/* Then boxes move down to just above the first box that needs them, within the segment: links become
+ * short. */
 static void down(rt_drawing *d, const int *last, int *limit) {
     size_t link = d->link_count;
     for (size_t i = 0; i < d->box_count; i++) limit[i] = INT_MAX;
@@ -45,8 +46,8 @@ static void down(rt_drawing *d, const int *last, int *limit) {
 
 /* ---- Bends ---- */
 
-/* For each box the first of its bends: one in each row down to the lowest that reads it, in the frame of the
- * box as far as it goes. */
+/* For each box, the first of its bends: one per row down to the lowest reader, inside the frame of the box
+ * as far as it extends. */
 static bool add_bends(rt_drawing *d, const int *last, int *first, int *lowest) {
     size_t boxes = d->box_count;
     for (size_t i = 0; i < d->link_count; i++) {
@@ -68,7 +69,7 @@ static bool add_bends(rt_drawing *d, const int *last, int *first, int *lowest) {
     return true;
 }
 
-/* Links go through the bends. */
+/* Routes links through the bends. */
 static bool through_bends(rt_drawing *d, const int *first, const int *lowest, size_t boxes) {
     for (size_t i = 0; i < d->link_count; i++) {
         rt_draw_link *link = &d->links[i];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A graph as an SVG file that needs nothing else: colours are attributes, which every program reads, and a
- * style sheet changes them where the reader's screen is dark. */
+ * Writes a graph as a self-contained SVG file: colours are attributes, which every program reads, and a style
+ * sheet changes them if the reader prefers dark. */
 #include "graph/draw.h"
 #include "base/utf8.h"
 
@@ -37,7 +37,7 @@ static int whole(double x) {
 
 /* ---- Text ---- */
 
-/* As XML wants it: no markup, no control characters, valid UTF-8. */
+/* Escapes text for XML: no markup, no control characters, valid UTF-8. */
 static void put_escaped(rt_buffer *out, const char *text) {
     const uint8_t *at = (const uint8_t *)text, *end = at + strlen(text);
     while (at < end) {
@@ -79,7 +79,7 @@ static void put_style(rt_buffer *out) {
                    "fill=\"#64748b\"/></marker></defs>\n");
 }
 
-/* The kinds that the picture has; returns where the next would begin. */
+/* The legend of the kinds in the picture; returns its right end. */
 static int put_legend(rt_buffer *out, const rt_drawing *d) {
     bool there[KINDS] = {false};
     int x = RT_DRAW_MARGIN;
@@ -134,7 +134,7 @@ static void put_link(rt_buffer *out, const rt_drawing *d, const rt_draw_link *li
                      bend ? "" : " marker-end=\"url(#head)\"");
 }
 
-/* The shape of what leaves the box, once, below it. */
+/* The shape of the output, once, below the box. */
 static void put_shape(rt_buffer *out, const rt_drawing *d, const rt_draw_box *box) {
     const rt_value *v = &d->graph->values[box->value];
     char dims[128], text[144];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Plain evaluation: the rows of operators, shapes through the same rules as inference, and rows of broadcast
- * operands. Written to be read and believed, not to be fast. */
+ * Plain evaluation: dispatch to the operators, shapes by the same rules as inference, broadcasting row by
+ * row. Written to be obviously right, not fast. */
 #include "graph/evaluate.h"
 #include "graph/infer.h"
 
@@ -115,7 +115,7 @@ retort_status rt_op_copy(rt_op_evaluation *e, retort_error *err) {
 
 /* ---- The frame ---- */
 
-/* A tensor as the shape rules see a value: concrete dims, and what a short i64 vector holds. */
+/* A tensor as a value for the shape rules: concrete dims, and the content of a short i64 vector. */
 static rt_value value_of(const rt_tensor *tensor) {
     rt_value value = {.dtype = tensor->dtype, .rank = tensor->rank, .producer = -1, .data = tensor->data};
     memcpy(value.dims, tensor->shape, (size_t)tensor->rank * sizeof *tensor->shape);
@@ -169,7 +169,7 @@ retort_status rt_op_evaluate(rt_op_evaluation *e, retort_error *err) {
     return status == RETORT_OK ? rt_op_info(node->op)->evaluate(e, err) : status;
 }
 
-/* By tiles that fit the L1 cache on both sides. */
+/* In tiles that fit the L1 cache on both sides. */
 void rt_transpose(float *b, const float *a, int64_t rows, int64_t columns) {
     enum { TILE = 32 };
     for (int64_t i0 = 0; i0 < rows; i0 += TILE) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the evaluators of the plain operators share. */
+ * Shared by the evaluators of the plain operators. */
 #ifndef RT_GRAPH_EVALUATE_H
 #define RT_GRAPH_EVALUATE_H
 
 #include "graph/graph.h"
 
-/* An evaluator runs when the shape rule has accepted the inputs and set the outputs' shapes: it only fills
- * outputs[…].data, and checks what depends on data (indices, divisors). */
+/* An evaluator runs after the shape rule has accepted the inputs and set the shapes of the outputs: it
+ * only fills outputs[…].data, and checks what depends on data (indices, divisors). */
 typedef retort_status (*rt_op_evaluate_fn)(rt_op_evaluation *e, retort_error *err);
 
 /* A tensor read along the dims of an output: bytes from one element to the next on each axis (0 where it is
@@ -46,7 +46,7 @@ void rt_multiply(size_t m, size_t n, size_t k, const float *restrict a, const fl
                  float *restrict c);
 /* The greater of two; a NaN on the left stays. */
 float rt_greater(float a, float b);
-/* Output 0 has input 0's elements: the evaluation of what changes the shape alone. */
+/* Copies input 0 to output 0: the evaluation of operators that only change the shape. */
 retort_status rt_op_copy(rt_op_evaluation *e, retort_error *err);
 /* b[j, i] = a[i, j], a being [rows, columns] */
 void rt_transpose(float *b, const float *a, int64_t rows, int64_t columns);

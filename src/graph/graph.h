@@ -10,10 +10,10 @@
 #include "graph/operands.h"
 #include "kernel/kernel.h"
 
-/* Dims that are known only when a batch is there. */
+/* Dims that only a batch determines. */
 enum {
     RT_DIM_BATCH = -1,      /* sequences */
-    RT_DIM_SEQ = -2,        /* padded length: the longest sequence's (levels 0-2) */
+    RT_DIM_SEQ = -2,        /* padded length, that of the longest sequence (levels 0 to 2) */
     RT_DIM_TOKENS = -3,     /* all tokens of a ragged batch (level 3) */
     RT_DIM_MASK_TOKENS = -4 /* mask tokens of the batch: the rows that a fill head reads */
 };
@@ -95,14 +95,14 @@ typedef enum rt_op_kind {
     RT_OP_KINDS
 } rt_op_kind;
 
-/* All that the graph knows of an operator. What a layer above does with it stands there: how it lowers (engine), how
- * it is written as ONNX (onnx), its gradient (quant). */
+/* All that the graph knows of an operator. The layers above have their own tables: how it lowers (engine),
+ * how it is written as ONNX (onnx), its gradient (quant). */
 typedef struct rt_op_row {
     const char *text; /* in the graph's text; ONNX's name for plain ones */
     int min_inputs, max_inputs;
     int outputs;    /* the most: the second of two only with an output dtype */
     unsigned attrs; /* that it has, RT_ATTR_… */
-    int level;      /* the first at which it may stand */
+    int level;      /* the lowest at which it is allowed */
     rt_op_kind kind;
     /* Dtype, dims and content of the outputs (graph/infer.h). */
     retort_status (*infer)(struct rt_shapes *shapes);
@@ -112,10 +112,10 @@ typedef struct rt_op_row {
     bool (*is_identity)(const struct rt_graph *graph, const struct rt_node *node);
 } rt_op_row;
 const rt_op_row *rt_op_info(rt_op op);
-/* The operator of that text; false when there is none. */
+/* Finds an operator by its text; false if there is none. */
 bool rt_op_find(const char *text, size_t length, rt_op *out);
 
-/* Attributes; their texts are rows in ops.c. An absent attribute is zero, and is not printed. */
+/* Attributes; their texts are rows in ops.c. An absent attribute is zero and is not printed. */
 typedef enum rt_select { RT_SELECT_ALL, RT_SELECT_FIRST, RT_SELECT_MASK_TOKENS } rt_select;
 typedef enum rt_pool_kind { RT_REDUCE_NONE, RT_REDUCE_MEAN, RT_REDUCE_MAX } rt_pool_kind;
 enum {
@@ -165,8 +165,8 @@ typedef enum rt_layout {
 } rt_layout;
 const char *rt_layout_name(rt_layout layout); /* "rows", "p16", "p16_bf16", … */
 
-/* What an integer scalar or vector of at most RT_MAX_RANK elements holds, when that is known before a batch
- * is there: constants, and whatever is computed from the Shape of a value (symbols stay symbols). */
+/* The content of an integer scalar or vector of at most RT_MAX_RANK elements, if it is known without a
+ * batch: constants, and whatever is computed from the Shape of a value (symbols stay symbols). */
 typedef struct rt_content {
     bool known;
     int count;
@@ -174,9 +174,9 @@ typedef struct rt_content {
     int64_t at[RT_MAX_RANK];
 } rt_content;
 
-/* A value: an input, a constant (neither input nor producer) or the output of a node. An s8 value [rows, n]
- * that a node makes has a scale a row with it: it lies in rows of rt_row_q(n) bytes, and the scales
- * (rt_row_scale) behind the last row that its place has room for. */
+/* A value: an input, a constant (neither input nor producer) or the output of a node. An s8 value [rows,
+ * n] made by a node has one scale per row: its rows are rt_row_q(n) bytes apart, and the scales
+ * (rt_row_scale) follow the last row that its place has room for. */
 typedef struct rt_value {
     const char *name; /* unique in the graph */
     retort_dtype dtype;
@@ -193,7 +193,7 @@ enum { RT_MAX_INPUTS = 16, RT_MAX_OUTPUTS = 3 };
 typedef struct rt_node {
     rt_op op;
     const char *name;                       /* "layer.0.attention.q" … for people; unique */
-    int inputs[RT_MAX_INPUTS], input_count; /* value indices, -1 for an absent optional one */
+    int inputs[RT_MAX_INPUTS], input_count; /* value indices, -1: an optional one is absent */
     int outputs[RT_MAX_OUTPUTS], output_count;
     rt_attrs attrs;
 } rt_node;
@@ -209,16 +209,16 @@ typedef struct rt_graph {
     size_t node_count, node_capacity;
     int output; /* value */
     int level;
-    int64_t mask_id;             /* id of the mask token for MaskRows and Select, -1 without */
+    int64_t mask_id;             /* id of the mask token for MaskTokenRows and Select; -1: none */
     retort_error fault;          /* the first failure of a construction call; status 0: none */
     struct rt_links *links;      /* while rewrites edit it (graph/links.h), else NULL */
     struct rt_links *idle_links; /* memory for the next ones, or NULL */
 } rt_graph;
 
-/* Construction: indices, or -1 when out of memory or when shapes do not fit. The first failure is kept in
- * graph->fault, and rt_graph_verify returns it, so that callers may build on and check once, at the end: a
- * call that reads a failed one fails too. Names are copied. With rt_graph_free any half-built graph is freed;
- * `graph` starts zeroed ({.output = -1}). */
+/* Construction returns indices, or -1 if out of memory or if shapes do not fit. The first failure is kept
+ * in graph->fault, and rt_graph_verify returns it: callers may go on and check once, at the end, since a
+ * call that reads a failed value fails too. Names are copied. rt_graph_free also frees a half-built graph;
+ * `graph` starts as {.output = -1}. */
 int rt_graph_input(rt_graph *graph, const char *name, retort_dtype dtype, int rank, const int64_t *dims);
 /* `data` is not copied: it must outlive the graph (a mapping, or rt_graph_alloc). */
 int rt_graph_constant(rt_graph *graph, const char *name, retort_dtype dtype, rt_layout layout, int rank,
@@ -228,63 +228,64 @@ void *rt_graph_alloc(rt_graph *graph, size_t bytes); /* 64-byte aligned, zeroed,
  * "name:0", "name:1", …. Returns its index. */
 int rt_graph_node(rt_graph *graph, rt_op op, const char *name, int input_count, const int *inputs,
                   const rt_attrs *attrs);
-/* The value that output `index` of a node is; -1 when `node` is -1 or has no such output. */
+/* The value of output `index` of a node; -1 if `node` is -1 or has no such output. */
 int rt_node_output(const rt_graph *graph, int node, int index);
 void rt_graph_free(rt_graph *graph);
-/* Deep enough copy: nodes, values and names are new; constant data is shared (and must outlive both). */
+/* Copies nodes, values and names; constant data is shared, and must outlive both. */
 retort_status rt_graph_copy(rt_graph *out, const rt_graph *graph, retort_error *err);
 
 /* Editing, for rewrites. */
 bool rt_value_is_constant(const rt_value *value);
-/* Fills `content` from the data of a short i64 value; leaves other values alone. */
+/* Fills `content` from the data of a short i64 value; ignores other values. */
 void rt_value_read_content(rt_value *value);
 /* Bytes of the value's data in its layout; false when a dim is symbolic or the size overflows. */
 bool rt_value_bytes(const rt_value *value, size_t *bytes);
-/* What a value is for as a constant: by its first reader. */
+/* The use of a constant, by its first reader. */
 typedef enum rt_part { RT_PART_OTHER, RT_PART_TABLE, RT_PART_MATRIX } rt_part;
 typedef struct rt_use {
     rt_part part;
-    bool scale; /* it scales integers, and is no parameter itself */
+    bool scale; /* it scales integers and is not a parameter itself */
 } rt_use;
 void rt_graph_uses(const rt_graph *graph, rt_use *uses); /* [values] */
-/* The dtype that a Linear with this weight reads its x in. */
+/* The dtype of x that a Linear with this weight reads. */
 retort_dtype rt_linear_input(const rt_value *weight);
 int rt_value_find(const rt_graph *graph, const char *name); /* -1: none */
 size_t rt_value_uses(const rt_graph *graph, int value);     /* node inputs (and the output) that read it */
-/* Whether the node belongs to the head: only nodes that read one activation lie between the last residual
- * connection and the graph's output. */
+/* Whether the node belongs to the head: from the last residual connection to the output of the graph,
+ * nodes read only one activation. */
 bool rt_node_in_head(const rt_graph *graph, const rt_node *node);
 void rt_value_replace(rt_graph *graph, int from, int to); /* every reader of `from` reads `to` */
-/* After an edit of a node's inputs or attributes: adds the output that the output dtype asks for, and infers. */
+/* After an edit of inputs or attributes of a node: adds the second output if the output dtype needs one,
+ * and infers. */
 retort_status rt_node_update(rt_graph *graph, int node, retort_error *err);
-/* Drops nodes, constants and inputs that the output does not need, puts the nodes in the order in which a
- * walk from the output first completes them, and renumbers everything. */
+/* Drops nodes, constants and inputs that the output does not need, sorts nodes by when a walk from the
+ * output completes them, and renumbers everything. */
 retort_status rt_graph_sweep(rt_graph *graph, retort_error *err);
 
 /* Output dtypes and shapes of a node from its inputs; the error names the node and the shapes. */
 retort_status rt_infer(rt_graph *graph, size_t node, retort_error *err);
-/* rt_infer for every node, in order: after dims of inputs or constants have changed. */
+/* rt_infer for every node, in order, after a change of the dims of inputs or constants. */
 retort_status rt_graph_infer(rt_graph *graph, retort_error *err);
 /* Whole-graph check: construction without fault, indices, order, arity, levels, attributes, unique names,
  * shapes as inferred, one output. */
 retort_status rt_graph_verify(const rt_graph *graph, retort_error *err);
 /* "[batch, 384]" into out; returns out. */
 const char *rt_dims_text(char *out, size_t size, const int64_t *dims, int rank);
-/* Text: a header line, inputs, constants (name, dtype, layout, dims), a node a line, the output. */
+/* As text: a header line, inputs, constants (name, dtype, layout, dims), one node per line, the output. */
 retort_status rt_graph_print(const rt_graph *graph, retort_write_fn write, void *user);
 /* The same, appended to a buffer; RETORT_NOMEM is the only failure. */
 retort_status rt_graph_text(const rt_graph *graph, rt_buffer *out);
-/* Parses what print wrote, and verifies it. Names hold printable ASCII without ",()=[]{}"; "_" is an absent
- * input. `lookup` finds the data of a constant, which is not in `value` yet, in its dtype; rt_graph_alloc gives it
- * memory. Any status but RETORT_OK and RETORT_NOMEM: there is none. NULL: the data stays NULL, enough for tests of
- * rewrites that do not compute. */
+/* Parses what rt_graph_print wrote, and verifies it. Names hold printable ASCII without ",()=[]{}"; "_" is
+ * an absent input. `lookup` finds the data of a constant in its dtype (`value` has none yet), and may
+ * allocate it with rt_graph_alloc; RETORT_NOMEM: out of memory; any other status: there is none. lookup
+ * NULL: data stays NULL, which is enough to test rewrites that do not compute. */
 typedef retort_status (*rt_lookup_fn)(void *user, rt_graph *graph, const rt_value *value, rt_tensor *out);
 retort_status rt_graph_parse(rt_graph *out, const char *name, const char *text, size_t length,
                              rt_lookup_fn lookup, void *user, retort_error *err);
 
-/* Plain C evaluation of a plain (level 0) operator on concrete tensors: the yardstick of everything else, and
- * what constant folding uses. Shapes of outputs are set by the first call (`outputs[i].data == NULL`: shapes
- * only), the second fills outputs[i].data (writable memory of the caller, 64-byte aligned). */
+/* Plain C evaluation of a plain (level 0) operator on concrete tensors: the yardstick for everything else,
+ * and used for constant folding. The first call sets the shapes of the outputs (`outputs[i].data == NULL`:
+ * shapes only), the second fills outputs[i].data (writable memory of the caller, 64-byte aligned). */
 typedef struct rt_op_evaluation {
     const rt_node *node;
     int64_t mask_id;

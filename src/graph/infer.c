@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- What the rules share ---- */
+/* ---- Shared by the rules ---- */
 
 void rt_out_like(rt_shapes *s, int index, const rt_value *value) {
     rt_value *out = &s->out[index];
@@ -114,9 +114,9 @@ retort_status rt_infer_float_same(rt_shapes *s) {
     return s->in[0]->dtype == RETORT_F32 ? RETORT_OK : rt_not_float(s);
 }
 
-/* ---- The frame of every rule ---- */
+/* ---- Running a rule ---- */
 
-/* Packed layouts are for the weights of Linear, its outlier columns as well, and the word table of Embed alone. */
+/* Only weights and outliers of Linear, and the word table of Embed, may have a packed layout. */
 static bool layouts_fit(const rt_shapes *s) {
     for (int i = 0; i < s->node->input_count; i++) {
         bool weight = s->node->op == RT_OP_LINEAR  ? i == LINEAR_WEIGHT || i == LINEAR_OUTLIERS
@@ -140,7 +140,7 @@ static bool sizes_fit(const rt_shapes *s) {
     return true;
 }
 
-/* Puts "name: Op([batch, 384], …): " before the reason. */
+/* Prefixes the error with "name: Op([batch, 384], …): ". */
 static retort_status blame(const rt_shapes *s, retort_status status) {
     char text[400];
     size_t at =

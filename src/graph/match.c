@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Sweeps, and notes anew who reads what. */
+/* Sweeps, and rebuilds the links. */
 static retort_status renew(rt_graph *graph, retort_error *err) {
     rt_links_close(graph);
     retort_status status = rt_graph_sweep(graph, err);
@@ -15,8 +15,8 @@ static retort_status renew(rt_graph *graph, retort_error *err) {
     return rt_fail_nomem(err, graph->node_count * sizeof(rt_node));
 }
 
-/* Every node once, from `*node` on up to the first place where it applies if `one`. What the edits have made
- * nobody needs is dead, and passed over. */
+/* Tries every node once from `*node` on; with `one`, up to the first success. Skips nodes that edits have
+ * made dead. */
 static retort_status pass(rt_graph *graph, rt_apply_fn apply, bool one, size_t *count, retort_error *err) {
     size_t before = *count;
     for (size_t node = 0; node < graph->node_count && !(one && *count > before); node++) {
@@ -32,7 +32,7 @@ static retort_status pass(rt_graph *graph, rt_apply_fn apply, bool one, size_t *
     return RETORT_OK;
 }
 
-/* What nothing reads is there until the first edit is swept; two or three passes follow. */
+/* Dead nodes stay until the first sweep after an edit; two or three passes follow. */
 retort_status rt_rewrite_each(rt_graph *graph, rt_apply_fn apply, size_t *count, retort_error *err) {
     enum { MAX_PASSES = 64 };
     retort_status status =
@@ -126,7 +126,7 @@ int rt_strip_scale(const rt_graph *graph, int value, double *scale) {
     }
 }
 
-/* Whether the dims are [batch, seq] with axes of 1 put in so that seq is the last axis, or axis 1. */
+/* Whether the dims are [batch, seq] with axes of 1 inserted, so that seq is the last axis, or axis 1. */
 static bool is_mask_shape(const rt_value *value, bool keys) {
     int at = keys ? value->rank - 1 : 1;
     if (value->rank < 2 || value->dims[0] != RT_DIM_BATCH || value->dims[at] != RT_DIM_SEQ) return false;
@@ -136,7 +136,7 @@ static bool is_mask_shape(const rt_value *value, bool keys) {
     return true;
 }
 
-/* The node that widens a mask to make the value; NULL when another operator makes it. */
+/* The node that expands a mask to the value; NULL if another operator makes it. */
 static const rt_node *widening(const rt_graph *graph, int value) {
     static const rt_op ops[] = {RT_OP_UNSQUEEZE, RT_OP_RESHAPE, RT_OP_IDENTITY, RT_OP_CAST, RT_OP_EXPAND};
     const rt_node *node = NULL;
@@ -201,7 +201,7 @@ bool rt_match_plain_linear(const rt_graph *graph, int value, rt_linear_match *ou
 
 /* ---- Edits ---- */
 
-/* "a.b" of "a.b.matmul", "/a/b" of "/a/b/MatMul"; the whole name when it has no such part. */
+/* The scope of a name: "a.b" of "a.b.matmul", "/a/b" of "/a/b/MatMul"; the whole name if there is none. */
 static void scope_of(char *out, size_t size, const char *name) {
     const char *dot = strrchr(name, '.'), *slash = strrchr(name, '/');
     const char *end = slash != NULL && (dot == NULL || slash > dot) ? slash : dot;

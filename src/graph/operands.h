@@ -18,7 +18,7 @@
     ROW(EMBED, WORD_SCALE, TABLE, true)     /* per row [v] */                                                \
     ROW(EMBED, WORD_GROUPS, TABLE, true)    /* integer scales [v, groups] */                                 \
     ROW(EMBED, POSITION_SCALE, TABLE, true) /* per channel [n] */                                            \
-    ROW(EMBED, CHANNEL_SCALE, MATRIX, true) /* channel scaling of what becomes int8: x * scale + shift */    \
+    ROW(EMBED, CHANNEL_SCALE, MATRIX, true) /* channel scaling before rounding to int8: x * scale + shift */ \
     ROW(EMBED, CHANNEL_SHIFT, MATRIX, true)                                                                  \
     ROW(EMBED, PRUNED, MATRIX, true)  /* [g, 2] ranges of ids without a row: the first, how many */          \
     ROW(EMBED, S8_IDS, TABLE, true)   /* [r, 1] ids whose rows stay int8 in a table of 4-bit codes */        \

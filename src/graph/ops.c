@@ -90,7 +90,7 @@ static bool text_is(const char *text, size_t length, const char *name) {
     return strlen(name) == length && memcmp(text, name, length) == 0;
 }
 
-/* Index of the text in a NULL-terminated list, -1 when it is not there. */
+/* Index of the text in a NULL-terminated list, or -1. */
 static int find_name(const char *const *names, const char *text, size_t length) {
     for (int i = 0; names[i] != NULL; i++) {
         if (text_is(text, length, names[i])) return i;
@@ -141,7 +141,7 @@ const char *rt_dims_text(char *out, size_t size, const int64_t *dims, int rank) 
     return out;
 }
 
-/* What operands belong to, by operator and input. */
+/* The part that an operand belongs to, by operator and input. */
 static const struct operand_row {
     rt_op op;
     int input;
@@ -155,7 +155,7 @@ static const struct operand_row {
 
 void rt_graph_uses(const rt_graph *graph, rt_use *uses) {
     for (size_t i = 0; i < graph->value_count; i++) uses[i] = (rt_use){RT_PART_OTHER, false};
-    for (size_t i = graph->node_count; i-- > 0;) { /* so that the first reader has the last word */
+    for (size_t i = graph->node_count; i-- > 0;) { /* backwards, so that the first reader decides */
         const rt_node *node = &graph->nodes[i];
         for (size_t r = sizeof operand_rows / sizeof *operand_rows; r-- > 0;) {
             const struct operand_row *row = &operand_rows[r];

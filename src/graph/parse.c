@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The graph's text, read a line at a time. Lines are: the header; "input"; "const"; nodes "name = Op(…)"; and
- * "output", the last. */
+ * Parses the text of a graph, line by line: the header; "input"; "const"; nodes "name = Op(…)"; and "output",
+ * the last. */
 #include "base/cursor.h"
 #include "base/names.h"
 #include "graph/ops.h"
@@ -28,7 +28,7 @@ typedef struct parser {
 
 /* ---- Words and marks ---- */
 
-/* The next byte after spaces, '\n' at the end. Not taken. */
+/* The next byte after spaces, '\n' at the end; does not consume it. */
 static char peek(parser *p) {
     while (rt_cursor_left(&p->at) > 0 && *p->at.at == ' ') p->at.at++;
     return rt_cursor_left(&p->at) > 0 ? (char)*p->at.at : '\n';
@@ -53,7 +53,7 @@ static bool take_mark(parser *p, char mark) {
     return true;
 }
 
-/* A run of name characters; length 0 when there is none. */
+/* Takes a run of name characters, which may be empty. */
 static word take_word(parser *p) {
     peek(p);
     word w = {(const char *)p->at.at, 0};
@@ -68,7 +68,7 @@ static bool is_word(word w, const char *text) {
     return w.length == strlen(text) && memcmp(w.text, text, w.length) == 0;
 }
 
-/* The word as text that ends; false when it does not fit. */
+/* Copies the word as a string; false if it does not fit. */
 static bool word_text(word w, char *out, size_t size) {
     if (w.length == 0 || w.length >= size) return false;
     memcpy(out, w.text, w.length);
@@ -91,7 +91,7 @@ static bool word_float(word w, float *out) {
     return *end == '\0';
 }
 
-/* A name that nothing has yet, into `out`. */
+/* Takes a new name. */
 static retort_status take_name(parser *p, char out[RT_NAME_MAX + 1]) {
     word w = take_word(p);
     if (!word_text(w, out, RT_NAME_MAX + 1) || !rt_name_valid(out)) {
@@ -121,7 +121,7 @@ static retort_status take_shape(parser *p, int *rank, int64_t dims[RT_MAX_RANK])
     return RETORT_OK;
 }
 
-/* Puts the newest values' names into the index. */
+/* Adds the names of the newest values to the index. */
 static retort_status index_values(parser *p, size_t from) {
     for (size_t i = from; i < p->graph->value_count; i++) {
         int known;
@@ -135,7 +135,7 @@ static retort_status index_values(parser *p, size_t from) {
     return RETORT_OK;
 }
 
-/* What the graph found wrong with the line just read, or the new names. */
+/* Ends a line: reports the fault of the graph, or indexes the new names. */
 static retort_status settle_line(parser *p, int made, size_t values_before) {
     if (made >= 0) return index_values(p, values_before);
     return rt_fail(p->err, p->graph->fault.status, "%.200s: line %zu: %s", p->name, p->line,
@@ -171,7 +171,7 @@ static retort_status take_data(parser *p, const rt_value *shape, void *data) {
     return take_mark(p, '}') ? RETORT_OK : expected(p, "}");
 }
 
-/* A constant's data from the caller, who must have enough of it. */
+/* Looks up the data of a constant, of which there must be enough. */
 static retort_status look_up(parser *p, const rt_value *value, const void **data) {
     size_t bytes, count;
     rt_tensor tensor;
@@ -233,7 +233,7 @@ static bool take_perm(parser *p, rt_attrs *attrs) {
     return take_mark(p, ']');
 }
 
-/* One attribute's value into its member. */
+/* Takes the value of an attribute. */
 static bool take_attr(parser *p, const rt_attr_row *row, rt_attrs *attrs) {
     void *at = (char *)attrs + row->offset;
     int64_t number;
@@ -335,7 +335,7 @@ static retort_status parse_output(parser *p) {
 static retort_status parse_line(parser *p) {
     if (p->line == 1) return parse_header(p);
     word w = take_word(p);
-    if (peek(p) == '=') return parse_node(p, w); /* also a node that is named as a keyword */
+    if (peek(p) == '=') return parse_node(p, w); /* a node may be named like a keyword */
     if (is_word(w, "input")) return parse_input(p);
     if (is_word(w, "const")) return parse_constant(p);
     if (is_word(w, "output")) return parse_output(p);
@@ -362,7 +362,7 @@ retort_status rt_graph_parse(rt_graph *out, const char *name, const char *text, 
                 .lookup = lookup,
                 .user = user,
                 .err = err};
-    locale_t plain = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0); /* a point in numbers, wherever we are */
+    locale_t plain = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0); /* a decimal point in every locale */
     if (plain == (locale_t)0) return rt_fail_nomem(err, 0);
     locale_t before = uselocale(plain);
     retort_status status = parse_lines(&p);

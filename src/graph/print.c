@@ -76,7 +76,7 @@ static void print_graph(rt_buffer *out, const rt_graph *graph) {
 }
 
 retort_status rt_graph_text(const rt_graph *graph, rt_buffer *out) {
-    locale_t plain = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0); /* a point in numbers, wherever we are */
+    locale_t plain = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0); /* a decimal point in every locale */
     if (plain == (locale_t)0) return RETORT_NOMEM;
     locale_t before = uselocale(plain);
     print_graph(out, graph);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The driver: rewrites in the order of their rows, each level to a fixed point. */
+ * Runs the rewrites in the order of their rows, each level to a fixed point. */
 #include "graph/rewrite.h"
 #include "graph/links.h"
 
 #include <string.h>
 
-/* One row a rewrite, from RT_REWRITES. */
+/* One row per rewrite, from RT_REWRITES. */
 static const struct rewrite {
     retort_status (*apply)(rt_graph *graph, size_t *count, retort_error *err);
     const char *name, *text;
     int level;
-    bool needed; /* the level cannot be without it */
+    bool needed; /* the level requires it */
 } rewrites[] = {
 #define REWRITE_ROW(function, name, text, level, needed) {rt_rewrite_##function, name, text, level, needed},
     RT_REWRITES(REWRITE_ROW)
@@ -18,7 +18,7 @@ static const struct rewrite {
 };
 enum {
     REWRITE_COUNT = sizeof rewrites / sizeof *rewrites,
-    MAX_PASSES = 64 /* over a level's rows; two or three are needed */
+    MAX_PASSES = 64 /* passes over the rows of a level; two or three are needed */
 };
 
 const char *retort_rewrite(size_t index, const char **help, int *level) {
@@ -36,7 +36,7 @@ typedef struct run {
     size_t applied; /* of the level so far */
 } run;
 
-/* ---- What is left out ---- */
+/* ---- Rewrites left out ---- */
 
 static retort_status unknown_rewrite(const char *name, retort_error *err) {
     rt_buffer known = {0};
@@ -67,7 +67,7 @@ static retort_status leave_out(run *r, const char *name, retort_error *err) {
     return RETORT_OK;
 }
 
-/* An error of a level that lacks some rewrites says so. */
+/* Adds to the error of a level which of its rewrites were left out. */
 static retort_status fail_without(const run *r, retort_status status, retort_error *err) {
     rt_buffer names = {0};
     for (size_t i = 0; i < REWRITE_COUNT; i++) {
@@ -101,7 +101,7 @@ static retort_status run_row(run *r, const struct rewrite *row, retort_error *er
     return RETORT_OK;
 }
 
-/* All rows of a level, again and again until none of them applies. */
+/* Runs all rows of a level until none of them applies. */
 static retort_status run_level(run *r, int level, retort_error *err) {
     size_t before = r->graph->node_count, applied = 0;
     bool changed = true;

@@ -47,10 +47,10 @@ RT_REWRITES(RT_REWRITE_DECLARE)
  * after each rewrite. */
 retort_status rt_graph_optimize(rt_graph *graph, const retort_optimize_options *options, bool verify,
                                 retort_error *err);
-/* After weights of Linear nodes have changed: their inputs are converted to what they want, by whoever makes
- * them; then the graph is swept and verified. */
+/* After a change of weights of Linear nodes: converts their inputs to the required dtypes in the nodes
+ * that make them, then sweeps and verifies. */
 retort_status rt_graph_convert_inputs(rt_graph *graph, retort_error *err);
-/* Attention of long sequences in 16-bit integers: as exact as it needs to be beside activations of 8. */
+/* Attention of long sequences in 16-bit integers: precise enough next to 8-bit activations. */
 void rt_graph_use_int16(rt_graph *graph);
 /* Level 3 only: matrices of Linear nodes to bf16. */
 retort_status rt_graph_use_bf16(rt_graph *graph, retort_error *err);

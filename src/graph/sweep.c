@@ -10,7 +10,7 @@ typedef struct sweep {
     const rt_graph *graph;
     char *state; /* [nodes] */
     int *stack;  /* [nodes] the open nodes */
-    int *next;   /* [nodes] the input that an open node looks at next */
+    int *next;   /* [nodes] the next input of an open node */
     int *order;  /* [nodes] done nodes */
     int *moved;  /* [values] new index, -1: dropped */
     size_t depth, done;
@@ -45,7 +45,7 @@ static bool need(sweep *s, int value) {
     return true;
 }
 
-/* Depth first from the output: a node is done after all that it needs. */
+/* Depth first from the output: a node is done after all its inputs. */
 static retort_status walk(sweep *s, retort_error *err) {
     bool acyclic = s->graph->output < 0 || need(s, s->graph->output);
     while (acyclic && s->depth > 0) {
@@ -65,7 +65,7 @@ static retort_status walk(sweep *s, retort_error *err) {
     return RETORT_OK;
 }
 
-/* Moves the needed values together; `moved` turns from a mark into the new index. */
+/* Compacts the needed values; `moved` turns from a mark into the new index. */
 static void renumber_values(sweep *s, rt_graph *graph) {
     size_t kept = 0;
     for (size_t i = 0; i < graph->value_count; i++) {

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-/* Rows of an operator that the node's attributes must respect, and numbers that are numbers. */
+/* Checks attributes against the row of the operator, and that numbers are finite. */
 static retort_status check_attrs(const rt_node *node, retort_error *err) {
     const rt_op_row *op = rt_op_info(node->op);
     size_t count;
@@ -23,7 +23,8 @@ static retort_status check_attrs(const rt_node *node, retort_error *err) {
     return RETORT_OK;
 }
 
-/* Inputs exist and are made before they are read; outputs say that this node makes them. */
+/* Checks that inputs exist and are made before they are read, and that outputs name this node as their
+ * producer. */
 static retort_status check_edges(const rt_graph *graph, int index, retort_error *err) {
     const rt_node *node = &graph->nodes[index];
     const rt_op_row *op = rt_op_info(node->op);
@@ -51,7 +52,7 @@ static retort_status check_edges(const rt_graph *graph, int index, retort_error 
     return RETORT_OK;
 }
 
-/* Stored shapes are what the rule says. */
+/* Checks that the stored shapes are those of the rule. */
 static retort_status check_shapes(const rt_graph *graph, const rt_node *node, retort_error *err) {
     rt_shapes s = {.node = node, .err = err};
     for (int k = 0; k < node->input_count; k++) {

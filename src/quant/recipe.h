@@ -17,21 +17,21 @@ typedef enum rt_activations { RT_ACTIVATIONS_DYNAMIC, RT_ACTIVATIONS_STATIC } rt
  * it scales channels, does not round to nearest, or has static activations. */
 #define RT_RECIPES(X)                                                                                        \
     X("int8", 8, 8, 64, NONE, NEAREST, false, DYNAMIC, false,                                                \
-      "8 bits, rounded to nearest with min-MSE scales a column")                                             \
+      "8 bits, rounded to nearest with min-MSE scales per column")                                           \
     X("int8-static", 8, 8, 64, NONE, NEAREST, false, STATIC, false,                                          \
       "int8 with a fixed range for each activation")                                                         \
     X("smoothquant", 8, 8, 64, SMOOTH, NEAREST, false, DYNAMIC, false,                                       \
-      "int8 with columns of activations made alike, and the weights undoing it")                             \
+      "int8 with columns of activations scaled to similar ranges, which the weights undo")                   \
     X("int4", 4, 4, 64, NONE, NEAREST, false, DYNAMIC, false,                                                \
       "4 bits in groups with two-level min-MSE scales, rounded to nearest")                                  \
     X("awq", 4, 4, 64, AWQ, NEAREST, false, DYNAMIC, false,                                                  \
       "int4 with the weights of larger activations scaled up, and activations down")                         \
     X("gptq", 4, 4, 64, NONE, GPTQ, false, DYNAMIC, false,                                                   \
-      "4 bits; errors are made up for by later weights")                                                     \
+      "4 bits; later weights compensate rounding errors")                                                    \
     X("owq", 4, 4, 64, NONE, GPTQ, true, DYNAMIC, false,                                                     \
-      "gptq; the input columns that lose most of each matrix keep 8 bits")                                   \
+      "gptq; the most sensitive input columns of each matrix keep 8 bits")                                   \
     X("ptq+owq", 4, 4, 32, NONE, GPTQ, true, DYNAMIC, true,                                                  \
-      "owq; outputs and words by what their errors cost, frequent words in 8 bits")
+      "owq; outputs and words weighted by what their errors cost, frequent words in 8 bits")
 
 /* A row of RT_RECIPES. */
 typedef struct rt_recipe {

@@ -48,7 +48,7 @@ static int64_t greater_int(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
-/* A row an operator of two numbers. */
+/* One row per binary operator. */
 static const struct {
     float (*real)(float, float);
     int64_t (*integer)(int64_t, int64_t);
@@ -93,7 +93,7 @@ static retort_status evaluate_binary(rt_op_evaluation *e, retort_error *err) {
     return RETORT_OK;
 }
 
-/* Whether the second input is one number, `neutral`, that does not widen the first. */
+/* Whether the second input is the number `neutral`, and does not broadcast the first. */
 static bool is_neutral(const rt_graph *graph, const rt_node *node, int64_t neutral) {
     const rt_value *b = &graph->values[node->inputs[1]];
     size_t count;

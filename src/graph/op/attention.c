@@ -7,10 +7,10 @@
 #include "graph/infer.h"
 #include "graph/op/fused.h"
 
-/* Columns of parts 0…parts-1 in units of hidden: (3), (1, 2), (1, 1, 1). */
+/* Columns of each part in units of hidden: (3), (1, 2), (1, 1, 1). */
 static const int64_t part_columns[4][3] = {{0}, {3}, {1, 2}, {1, 1, 1}};
 
-/* Keys and values are x for every head, and the only query of a sequence is its first row. */
+/* Every head has x as keys and values, and the only query of a sequence is its first row. */
 static retort_status infer_shared(rt_shapes *s) {
     const rt_attrs *attrs = &s->node->attrs;
     const rt_value *q = s->in[ATTENTION_Q], *x = s->node->attrs.parts == 2 ? s->in[ATTENTION_KV] : NULL;

@@ -3,7 +3,7 @@
 #include "graph/evaluate.h"
 #include "graph/infer.h"
 
-/* The elements of an integer vector that known indices pick. */
+/* The content of a Gather with known indices from an integer vector. */
 static void gather_content(rt_shapes *s) {
     const rt_content *data = &s->in[0]->content;
     rt_content picked = {.known = data->known && s->in[0]->rank == 1 && s->in[1]->content.known};

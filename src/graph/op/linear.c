@@ -4,12 +4,12 @@
  *   scale     f32 [n] per channel, and sums i32 [n], which gemm_q calls b_sum: of p16_s8 and p16_s4
  *   groups    u8 [ceil(n/16), ceil(k/group), 16], integer scales of p16_s4
  *   outliers  p16_s8 [w, n], rows that are added to those of a p16_s4 weight, and which columns of x they multiply
- * With an output dtype, the output is bf16. With heads, the weight is block-diagonal: x has that many blocks of k columns, and
- * each block of n / heads columns of y is the product with its own block of x. */
+ * With an output dtype, the output is bf16. With heads, the weight is block-diagonal: x has that many blocks of
+ * k columns, and each block of n / heads columns of y is the product with its own block of x. */
 #include "graph/infer.h"
 #include "graph/op/fused.h"
 
-/* 2^17 products of 127 and -128 are the most that an int32 holds. */
+/* An int32 holds the sum of at most 2^17 products of 127 and -128. */
 enum { MAX_INTEGER_K = 1 << 17 };
 
 /* Outlier rows, or none: a few int8 rows and the columns of x that they multiply. */
@@ -22,7 +22,7 @@ static bool outliers_fit(const rt_shapes *s, int64_t n) {
            outliers->dims[1] == n && rt_is_rows(columns, RETORT_I32, 1, &count);
 }
 
-/* What comes with integer weights: scale, sums, groups, outlier rows. Others have none of it. */
+/* Integer weights have scale, sums, groups and outlier rows; others have none of them. */
 static retort_status check_integer(const rt_shapes *s) {
     const rt_value *weight = s->in[LINEAR_WEIGHT], *scale = rt_optional(s, LINEAR_SCALE),
                    *sums = rt_optional(s, LINEAR_SUMS), *groups = rt_optional(s, LINEAR_GROUPS);

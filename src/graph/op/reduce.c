@@ -32,7 +32,7 @@ static retort_status infer_reduce(rt_shapes *s) {
     return RETORT_OK;
 }
 
-/* Some axes of a tensor, as an index over them alone. */
+/* Some axes of a tensor, as an index over these. */
 typedef struct axes {
     int rank;
     size_t dims[RT_MAX_RANK], strides[RT_MAX_RANK]; /* elements */

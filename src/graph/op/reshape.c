@@ -3,7 +3,7 @@
 #include "graph/evaluate.h"
 #include "graph/infer.h"
 
-/* The dims of a shape as a product: how often each symbol stands in it, and the numbers multiplied. */
+/* The dims of a shape as a product: the count of each symbol, and the product of the numbers. */
 typedef struct product {
     int symbols[4]; /* by -1 - dim */
     int64_t number;
@@ -17,7 +17,7 @@ static bool multiply(product *p, int64_t dim) {
     return !__builtin_mul_overflow(p->number, dim, &p->number);
 }
 
-/* What of `whole` is left after `part`: a number or one symbol; false when it does not divide so. */
+/* whole / part: a number or one symbol; false if it does not divide to one. */
 static bool divide(const product *whole, const product *part, int64_t *left) {
     int64_t symbol = 0;
     for (int i = 0; i < 4; i++) {
@@ -30,7 +30,7 @@ static bool divide(const product *whole, const product *part, int64_t *left) {
     return symbol != 0 ? whole->number == part->number : whole->number % part->number == 0;
 }
 
-/* Dim `i` that a Reshape asks for: 0 copies the input's dim. -1, as a number, asks for what is left. */
+/* Dim `i` requested of a Reshape: 0 copies the dim of the input; -1, as a number, is the rest. */
 static bool reshape_dim(const rt_shapes *s, int i, int64_t *dim, bool *rest) {
     const rt_content *target = &s->in[1]->content;
     bool symbol = (target->symbols >> i & 1u) != 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Unsqueeze and Squeeze: dims of 1 come and go. */
+ * Unsqueeze and Squeeze: insert and remove dims of 1. */
 #include "graph/evaluate.h"
 #include "graph/infer.h"
 

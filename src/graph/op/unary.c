@@ -9,7 +9,7 @@ static float relu(float x) {
     return x < 0 ? 0 : x;
 }
 
-/* A row an operator of one number. */
+/* One row per unary operator. */
 static float (*const unaries[RT_OP_COUNT])(float) = {
     [RT_OP_SQRT] = sqrtf, [RT_OP_ERF] = erff, [RT_OP_TANH] = tanhf, [RT_OP_RELU] = relu};
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* The elements that a known condition picks from known vectors. */
+/* The content of a Where on a known condition and known vectors. */
 static void where_content(rt_shapes *s) {
     const rt_content *condition = &s->in[0]->content, *x = &s->in[1]->content, *y = &s->in[2]->content;
     int count = rt_content_count(&s->out[0], x, y);

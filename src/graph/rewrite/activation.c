@@ -6,7 +6,7 @@
 
 /* A product of values and scalars. */
 typedef struct product {
-    int factors[4]; /* a power counts as often as it multiplies */
+    int factors[4]; /* a power n counts as n factors */
     int count;      /* 5: too many */
     int reads;      /* node inputs that read the factors */
     double scale;
@@ -20,12 +20,13 @@ static void multiply(product *p, int value, int times) {
     p->reads++;
 }
 
-/* Values inside the pattern must be read by nothing else: after the edit, x is no longer what they expect. */
+/* Nothing else may read values inside the pattern: after the edit, x is no longer what other readers
+ * expect. */
 static bool is_inner(const rt_graph *graph, int value) {
     return rt_only_reader(graph, value) >= 0;
 }
 
-/* Collects the factors of a value, through at most `depth` nodes one above the other. */
+/* Collects the factors of a value through at most `depth` levels of nodes. */
 static void collect(const rt_graph *graph, int value, int depth, product *p) {
     double scalar;
     int x;
@@ -83,7 +84,7 @@ static bool is_gelu_tanh_inner(const rt_graph *graph, int value, int x, int *rea
     return false;
 }
 
-/* The activation that the value is of x: x/2 (1 + f(x)). Only when x is read for nothing else. */
+/* Matches the value as an activation of x: x/2 (1 + f(x)). Only if x has no other reader. */
 static rt_act gelu_of(const rt_graph *graph, int value, int *x) {
     product p = factors_of(graph, value);
     if (p.count != 2 || !near(p.scale, 0.5)) return RT_FN_NONE;
@@ -104,7 +105,7 @@ static rt_act gelu_of(const rt_graph *graph, int value, int *x) {
     return RT_FN_NONE;
 }
 
-/* The activation that a node is the end of, and its operand. */
+/* The activation that ends in this node, and its operand. */
 static rt_act activation_of(const rt_graph *graph, const rt_node *node, int *x) {
     *x = node->inputs[0];
     if (node->op == RT_OP_RELU && rt_value_uses(graph, *x) == 1) return RT_FN_RELU;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 2: the heads' reshapes and transposes, scores, mask, softmax and context become one Attention. */
+ * Level 2: fuses reshapes and transposes of heads, scores, mask, softmax and context into one Attention. */
 #include "graph/match.h"
 
 #include <math.h>
@@ -18,7 +18,7 @@ static bool has_perm(const rt_node *node, const int perm[4]) {
 
 static const int swap_heads[] = {0, 2, 1, 3}, key_heads[] = {0, 2, 3, 1}, swap_last[] = {0, 1, 3, 2};
 
-/* The [batch, seq, hidden] below a reshape to [batch, seq, heads, dim]; -1: none, or other
+/* The [batch, seq, hidden] before a reshape to [batch, seq, heads, dim]; -1: none, or another number of
  * heads than before. */
 static int merged(const rt_graph *graph, int value, heads *h) {
     const rt_node *reshape = rt_made_by(graph, value, RT_OP_RESHAPE);
@@ -35,8 +35,8 @@ static int merged(const rt_graph *graph, int value, heads *h) {
     return same && fits ? reshape->inputs[0] : -1;
 }
 
-/* What was split into heads [batch, heads, seq, dim], or keys [batch, heads, dim, seq]. Scalars
- * go to scale. */
+/* The value that was split into heads [batch, heads, seq, dim], or keys [batch, heads, dim, seq]. Scalar
+ * factors go to scale. */
 static int split_of(const rt_graph *graph, int value, bool keys, heads *h, double *scale) {
     int x = rt_strip_scale(graph, value, scale);
     const rt_node *transpose = rt_made_by(graph, x, RT_OP_TRANSPOSE);
@@ -108,7 +108,7 @@ static int softmax_of(const rt_graph *graph, int value) {
     return last ? softmax->inputs[0] : -1;
 }
 
-/* From the Reshape that puts the heads together down to q, k and v. */
+/* Matches from the Reshape that joins the heads back to q, k and v. */
 static bool match_heads(const rt_graph *graph, const rt_node *root, heads *h) {
     const rt_node *transpose = rt_made_by(graph, root->inputs[0], RT_OP_TRANSPOSE);
     if (!has_perm(transpose, swap_heads)) return false;
@@ -126,8 +126,8 @@ static bool match_heads(const rt_graph *graph, const rt_node *root, heads *h) {
            out->dims[1] == RT_DIM_SEQ && out->dims[2] == h->count * h->dim;
 }
 
-/* Exporters spell the division by √dim in many ways, as roots of roots on both sides: what is that within rounding is
- * exactly that, so that one model gives the same bits whatever it was exported by. */
+/* Exporters write the division by √dim in many ways, for example as roots of roots on both sides. What
+ * equals it within rounding is taken as exact, so that a model gives the same bits whatever exported it. */
 static float exact_scale(double scale, int64_t dim) {
     double exact = 1 / (double)sqrtf((float)dim);
     return (float)(fabs(scale - exact) <= 1e-6 * exact ? exact : scale);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 1: constants are computed and merged, and what does nothing goes. */
+ * Level 1: computes and merges constants, and removes operators without effect. */
 #include "graph/evaluate.h"
 #include "graph/infer.h"
 #include "graph/rewrite.h"
@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Ends a rewrite: what lost its readers is swept away. */
+/* Ends a rewrite: sweeps what lost its readers. */
 static retort_status finish(rt_graph *graph, size_t applied, size_t *count, retort_error *err) {
     *count += applied;
     return applied > 0 ? rt_graph_sweep(graph, err) : RETORT_OK;
 }
 
-/* A value for each that is read in its place: itself at first. */
+/* For each value, the one to read in its place: at first itself. */
 static int *new_places(const rt_graph *graph, retort_error *err) {
     int *into = rt_calloc(graph->value_count, sizeof *into);
     for (size_t i = 0; into != NULL && i < graph->value_count; i++) into[i] = (int)i;
@@ -29,11 +29,11 @@ static void read_places(rt_node *node, const int *into) {
 
 /* ---- Fold constants ---- */
 
-/* No folded value is bigger, nor all of one pass: shapes in a file's text must not make memory
- * of any size. */
+/* Limit for a folded value, and for all of one pass: shapes in the text of a file must not cause
+ * allocations of arbitrary size. */
 enum { FOLD_BYTES = 64 << 20, FOLD_PASS_BYTES = 1 << 30 };
 
-/* The value holds `data` from now on; its node has lost it. */
+/* Turns the value into a constant with this data, without a producer. */
 static void make_constant(rt_value *value, const void *data) {
     value->producer = -1;
     value->data = data;
@@ -53,7 +53,7 @@ static bool fold_content(rt_graph *graph, rt_value *value) {
     return true;
 }
 
-/* Whether all inputs have data and all outputs fit; then *left is less by what they take. */
+/* Whether all inputs have data and all outputs fit into *left, from which their size is subtracted. */
 static bool can_fold(const rt_graph *graph, const rt_node *node, size_t *left) {
     size_t all = 0;
     for (int i = 0; i < node->input_count; i++) {
@@ -134,14 +134,14 @@ retort_status rt_rewrite_drop_identities(rt_graph *graph, size_t *count, retort_
 
 /* ---- Merge constants ---- */
 
-/* Up to this size constants are compared by content; bigger ones are equal when they are the same memory. */
+/* Up to this size, constants are compared by content; larger ones are equal if they share memory. */
 enum { COMPARE_BYTES = 4096 };
 
 static int compare_numbers(int64_t a, int64_t b) {
     return (a > b) - (a < b);
 }
 
-/* By type, shape and data: 0 for constants that can be one. */
+/* Compares type, shape and data; 0: the constants can be merged. */
 static int compare_data(const rt_value *a, const rt_value *b) {
     size_t bytes = 0;
     int order = compare_numbers(a->dtype, b->dtype);
@@ -153,7 +153,7 @@ static int compare_data(const rt_value *a, const rt_value *b) {
     return (uintptr_t)a->data < (uintptr_t)b->data ? -1 : 1;
 }
 
-/* The same for qsort over pointers into one array: of equal constants the first one leads. */
+/* The same for qsort over pointers into one array: the first of equal constants comes first. */
 static int compare_entries(const void *left, const void *right) {
     const rt_value *a = *(const rt_value *const *)left, *b = *(const rt_value *const *)right;
     int order = compare_data(a, b);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 2: what heads do with rows: selection, pooling, unit length. */
+ * Level 2: fuses operators of heads on rows: selection, pooling, normalisation. */
 #include "graph/match.h"
 
 /* Whether the node is x[:, 0:1]. */
@@ -13,7 +13,7 @@ static bool is_first_slice(const rt_graph *graph, const rt_node *node) {
            rt_scalar(graph, node->inputs[SLICE_AXES], &axis) && axis == 1;
 }
 
-/* The node that takes [batch, 1, n] to [batch, n] and is the value's only reader; -1: none. */
+/* The only reader of the value, if it takes [batch, 1, n] to [batch, n]; else -1. */
 static int squeezed(const rt_graph *graph, int value) {
     int reader = rt_only_reader(graph, value);
     if (reader < 0) return -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 3: K and V of the last layer, which only one query of a sequence reads. By the associative law a
- * head's scores are (W_K q) x, and what it returns is W_V (p x): two products for one row in place of two for
+ * Level 3: removes K and V of the last layer, where each sequence has only one query. By associativity, the
+ * scores of a head are (W_K q) x, and its output is W_V (p x): two products for one row instead of two for
  * every token. */
 #include "graph/match.h"
 #include "graph/ops.h"
@@ -12,8 +12,8 @@ typedef struct keys {
     int64_t heads, hidden, dim;
 } keys;
 
-/* The Linear that makes keys and values for such an attention alone, without biases: with them the law does
- * not hold. */
+/* The Linear that makes keys and values for such an attention only, without biases, with which
+ * associativity does not help. */
 static bool match(const rt_graph *graph, const rt_node *node, keys *out) {
     if (node->op != RT_OP_ATTENTION || node->attrs.parts != 2 || node->attrs.shared ||
         node->attrs.select != RT_SELECT_FIRST || node->attrs.out_dtype != RETORT_F32)
@@ -27,7 +27,7 @@ static bool match(const rt_graph *graph, const rt_node *node, keys *out) {
            out->kv.k % RT_PANEL == 0 && out->dim % RT_PANEL == 0;
 }
 
-/* W_K of each head, turned: [dim, heads n] */
+/* W_K of each head, transposed: [dim, heads n] */
 static float *turned_keys(rt_graph *graph, const keys *m) {
     const float *from = graph->values[m->kv.weight].data;
     float *to = rt_floats(graph, m->dim, m->heads * m->kv.k);
@@ -51,7 +51,7 @@ static float *values_part(rt_graph *graph, const keys *m) {
     return to;
 }
 
-/* The Linear "attention.part" of blocks, one for each head. */
+/* Appends the Linear "attention.part" with one block per head. */
 static int block_linear(rt_graph *graph, const char *attention, const char *part, const keys *m, int x,
                         const int64_t dims[2], const float *data) {
     char name[RT_NAME_MAX + 8];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 2: MatMul + Add and Gemm become Linear, which then takes a residual. */
+ * Level 2: fuses MatMul + Add, and Gemm, into Linear, and residuals into it. */
 #include "graph/evaluate.h"
 #include "graph/infer.h"
 #include "graph/match.h"
 
-/* The Add of a vector [n] that is the only reader of the value; -1: none. *bias is the vector. */
+/* The only reader of the value, if it adds a vector [n], the *bias; else -1. */
 static int bias_add(const rt_graph *graph, int value, int64_t n, int *bias) {
     int reader = rt_only_reader(graph, value);
     if (reader < 0 || graph->nodes[reader].op != RT_OP_ADD) return -1;
@@ -26,7 +26,7 @@ static bool matmul_to_linear(rt_graph *graph, int index) {
                            NULL);
 }
 
-/* The [in, out] weight of a Gemm; -1 when it has none. */
+/* The [in, out] weight of a Gemm, or -1. */
 static int gemm_weight(rt_graph *graph, const rt_node *node) {
     int weight = node->inputs[GEMM_B];
     const rt_value *w = &graph->values[weight];

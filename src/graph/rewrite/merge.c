@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 1: nodes that compute the same become one. One walk in the order of the nodes, each looked up in a
- * hash table when its inputs are merged already: linear in the size of the graph. */
+ * Level 1: merges nodes that compute the same. One walk in the order of the nodes, each looked up in a hash
+ * table after its inputs have been merged: linear in the size of the graph. */
 #include "base/hash.h"
 #include "graph/ops.h"
 #include "graph/rewrite.h"
@@ -37,7 +37,7 @@ static bool same_node(const rt_graph *graph, const rt_node *a, const rt_node *b)
            rt_attrs_equal(&a->attrs, &b->attrs);
 }
 
-/* The hash of one thing becomes a part of the key for the next. */
+/* Mixes data into the key. */
 static void mix(rt_hash_key *key, const void *data, size_t size) {
     key->words[0] ^= rt_hash(*key, data, size);
 }
@@ -58,7 +58,7 @@ static size_t hash_node(const rt_graph *graph, const rt_node *node, rt_hash_key 
     return (size_t)key.words[0];
 }
 
-/* The first node that is equal to this one; itself when it is the first. */
+/* The first node that is equal to this one, or itself. */
 static int first_of(merge *m, int index) {
     const rt_graph *graph = m->graph;
     size_t at = hash_node(graph, &graph->nodes[index], m->key) & (m->capacity - 1);
@@ -74,7 +74,7 @@ static void exchange_names(const char **a, const char **b) {
     *b = name;
 }
 
-/* Readers of node `from` are going to read node `to`, which takes over the name of the graph's output. */
+/* Redirects readers of node `from` to node `to`, which takes over the name of the graph's output. */
 static void merge_into(merge *m, int from, int to) {
     rt_graph *graph = m->graph;
     rt_node *a = &graph->nodes[from], *b = &graph->nodes[to];

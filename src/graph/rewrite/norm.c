@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 2: LayerNorm, also from its parts, and the embeddings under the first one. */
+ * Level 2: fuses LayerNorm, also from plain operators, and the embeddings before the first one. */
 #include "graph/match.h"
 
 #include <string.h>
@@ -34,7 +34,7 @@ static int squared(const rt_graph *graph, int value) {
     return rt_with_scalar(graph, value, RT_OP_POW, &x, &two) && two == 2 ? x : -1;
 }
 
-/* The x that value is (x - mean) / sqrt(mean((x - mean)²) + epsilon) of; -1: something else. */
+/* The x if value is (x - mean) / sqrt(mean((x - mean)²) + epsilon), else -1. */
 static int normalized(const rt_graph *graph, int value, double *epsilon) {
     int variance;
     const rt_node *div = rt_made_by(graph, value, RT_OP_DIV);
@@ -70,7 +70,7 @@ retort_status rt_rewrite_fuse_layer_norm(rt_graph *graph, size_t *count, retort_
 
 typedef struct tables {
     int ids, word, position, types, type; /* values, -1 while not found */
-    int row;                              /* added to every token: the only row of a table of types */
+    int row;                              /* added to every token: a table of types with one row */
     int terms;
 } tables;
 
@@ -100,7 +100,7 @@ static bool is_positions(const rt_graph *graph, int value) {
            counts_up(&graph->values[slice->inputs[SLICE_DATA]]);
 }
 
-/* Sorts one term of the sum into its place. */
+/* Classifies one term of the sum. */
 static bool take_table(const rt_graph *graph, int value, tables *t) {
     const rt_node *gather = rt_made_by(graph, value, RT_OP_GATHER);
     const rt_value *row = &graph->values[value];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 3: weights of Linear nodes in the layout that the kernels compute in, and in bf16. */
+ * Level 3: packs weights of Linear nodes in the layout of the kernels, and rounds them to bf16. */
 #include "graph/match.h"
 
 /* Whether only Linear nodes read the value, as their weight. */
@@ -36,7 +36,8 @@ retort_status rt_rewrite_pack_weights(rt_graph *graph, size_t *count, retort_err
 
 /* ---- bf16 ---- */
 
-/* Fewer columns are a head's logits: they cost nothing, and their rounding would be seen. */
+/* Matrices with fewer columns give the logits of a head: they take hardly any time, and rounding would
+ * show. */
 enum { MIN_COLUMNS = 64 };
 
 static bool takes_bf16(const rt_graph *graph, const rt_node *node) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 3: ragged batches. Padded rows [batch, seq] become the rows of all tokens [tokens], and masks go. */
+ * Level 3: makes batches ragged. Padded rows [batch, seq] become rows of all tokens [tokens], and masks are
+ * removed. */
 #include "graph/infer.h"
 #include "graph/match.h"
 
@@ -16,8 +17,8 @@ static bool is_fused(const rt_node *node) {
     return rt_op_info(node->op)->level >= 2;
 }
 
-/* An element-wise operator is the same on ragged rows when its operands are rows alike, or one
- * row for all. */
+/* Element-wise operators compute the same on ragged rows if their operands are such rows, or one row for
+ * all. */
 static bool is_row_wise(const rt_graph *graph, const rt_node *node) {
     static const rt_op ops[] = {RT_OP_ADD, RT_OP_SUB, RT_OP_MUL,  RT_OP_DIV,  RT_OP_POW,
                                 RT_OP_MAX, RT_OP_ERF, RT_OP_TANH, RT_OP_RELU, RT_OP_IDENTITY};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 3: rows nobody reads. What only a Select reads is computed for the selected rows alone: its rows are
- * selected where they come from instead, down to the queries of the last attention. */
+ * Level 3: removes rows that nobody reads. Where only a Select reads a value, the Select moves before the
+ * nodes that make it, back to the queries of the last attention. */
 #include "graph/match.h"
 #include "graph/ops.h"
 
@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Marks of values (graph->links->marks): of readers that want the selected rows only how many are known, then
- * INSIDE, or 1 + the value of its selected rows. */
+/* Marks of values (graph->links->marks): the number of readers found so far that need only the selected
+ * rows; then INSIDE, or 1 + the value of its selected rows. */
 enum { INSIDE = -1 };
 
 typedef struct region {
     rt_graph *graph;
-    int *nodes; /* those of whose output only the selection's rows are read */
+    int *nodes; /* nodes of whose output only the selected rows are read */
     size_t count, capacity;
     int *marked; /* values with marks */
     size_t marked_count, marked_capacity;
@@ -23,7 +23,7 @@ typedef struct region {
     bool failed;    /* out of memory */
 } region;
 
-/* The mark of a value, which is taken off with the region. NULL: out of memory. */
+/* The mark of a value, which is cleared with the region. NULL: out of memory. */
 static int *mark(region *r, int value) {
     int *at = &r->graph->links->marks[value];
     if (*at != 0) return at;
@@ -35,7 +35,7 @@ static int *mark(region *r, int value) {
     return at;
 }
 
-/* The Linear of all three parts of an Attention, whose queries can be parted from it. */
+/* The Linear of Q, K and V of an Attention, from which the queries can be split off. */
 static bool query_source(const rt_graph *graph, const rt_node *node, rt_linear_match *qkv) {
     return node->attrs.parts == 1 && rt_match_plain_linear(graph, node->inputs[ATTENTION_Q], qkv) &&
            graph->values[qkv->weight].data != NULL &&
@@ -50,19 +50,19 @@ static bool keeps_rows(const rt_graph *graph, const rt_node *node) {
     return node->attrs.select == RT_SELECT_ALL && (node->attrs.parts > 1 || query_source(graph, node, &qkv));
 }
 
-/* Whether the selected rows are all that an operator of the region wants of its rows: an Attention on one
- * value reads all keys from it. */
+/* Whether an operator of the region needs only the selected rows of its input. An Attention on one value
+ * does not: it reads the keys of all tokens from it. */
 static bool wants_rows(const rt_node *node) {
     return node->op != RT_OP_ATTENTION || node->attrs.parts > 1;
 }
 
-/* Whether an operator's input k is such rows: x, queries, or the residual of a Linear. */
+/* Whether input k of an operator has such rows: x, queries, or the residual of a Linear. */
 static bool reads_rows(const rt_node *node, int k) {
     return k == 0 || (node->op == RT_OP_LINEAR && k == 3);
 }
 
-/* The selected rows of a value are read once more. When that is all that is read of it, and its rows come
- * from the same rows of others, its node is inside. */
+/* Counts a read of the selected rows of a value. If there are no other reads, and its rows come from the
+ * same rows of its inputs, its node joins the region. */
 static void read_rows(region *r, int value) {
     const rt_graph *graph = r->graph;
     int producer = value >= 0 ? graph->values[value].producer : -1;
@@ -84,7 +84,7 @@ static int by_index(const void *a, const void *b) {
     return (*x > *y) - (*x < *y);
 }
 
-/* From the Select down; the nodes in their order. */
+/* Grows the region backwards from the Select; sorts its nodes. */
 static void draw(region *r, int value) {
     read_rows(r, value);
     for (size_t i = 0; i < r->count && !r->failed; i++) {
@@ -104,7 +104,7 @@ static bool is_inside(const region *r, int value) {
     return r->graph->links->marks[value] == INSIDE;
 }
 
-/* The value's selected rows: one Select for each value. */
+/* The selected rows of a value: one Select per value. */
 static int selected(region *r, int value) {
     const rt_graph *graph = r->graph;
     const int *known = mark(r, value);
@@ -169,7 +169,7 @@ static void prune_attention(region *r, int index) {
     graph->nodes[index].attrs.select = r->attrs.select;
 }
 
-/* The rows that a node of the region reads from outside are selected there. */
+/* Selects the rows that a node of the region reads from outside. */
 static void prune_node(region *r, int index) {
     const rt_node node = r->graph->nodes[index];
     if (!wants_rows(&node)) {
