@@ -298,6 +298,11 @@ static void without_mask(rt_onnx *onnx) {
     }
 }
 
+static void constant_mask(rt_onnx *onnx) {
+    static const int64_t ones[] = {1};
+    add_constant(onnx, "attention_mask", 2, (int64_t[]){1, 1}, ones);
+}
+
 static void test_other_graphs_are_refused(void **state) {
     (void)state;
     static const struct {
@@ -318,6 +323,7 @@ static void test_other_graphs_are_refused(void **state) {
         {unknown_activation, "(Sigmoid): expected an operator that is known"},
         {other_domain, "(org.example.Softmax): expected an operator that is known"},
         {without_mask, "nothing reads an input attention_mask"},
+        {constant_mask, "nothing reads an input attention_mask"},
         {other_vocab, "a table of 99 words, config.json says 100"},
     };
     retort_model *plain = golden("bert-classify", 0, RETORT_F32);
@@ -365,17 +371,16 @@ static void other_activation(rt_onnx *onnx) {
 static void no_padding(rt_onnx *onnx) { /* 1 - mask becomes 1 - 1 for every token: nothing is masked */
     less_than_another(onnx);
 }
-static void window(rt_onnx *onnx) { /* scores of all but the first five keys are masked: mask[:, 5:] = 0 */
-    static const char *const sums[] = {"attention_mask", "axis"};
-    static const char *ends[] = {"places", "five"}, *first[] = {"first"};
-    static const char *in[2], *places[] = {"places"};
-    static const int64_t axis = 1, five = 6;
+/* Scores of all keys but the first ones are masked: mask[:, end - 1:] = 0. */
+static void window_to(rt_onnx *onnx, const int64_t *end) {
+    static const char *in[] = {"attention_mask", "axis"}, *ends[] = {"places", "end"};
+    static const char *places[] = {"places"}, *first[] = {"first"};
+    static const int64_t axis = 1;
     static rt_onnx_attr to = {.name = "to", .kind = RT_ONNX_ATTR_INT, .i = RT_ONNX_INT64};
     static const char *cast_in[] = {"first"}, *kept[] = {"kept"}, *both[] = {"kept", "attention_mask"},
                       *mask[] = {"window"};
-    memcpy(in, sums, sizeof in);
     add_constant(onnx, "axis", 0, NULL, &axis);
-    add_constant(onnx, "five", 0, NULL, &five);
+    add_constant(onnx, "end", 0, NULL, end);
     const rt_onnx_node nodes[] = {
         {"CumSum", "", "places", in, places, 2, 1, NULL, 0},
         {"Less", "", "first", ends, first, 2, 1, NULL, 0},
@@ -383,6 +388,28 @@ static void window(rt_onnx *onnx) { /* scores of all but the first five keys are
         {"Mul", "", "window", both, mask, 2, 1, NULL, 0},
     };
     insert_before_readers(onnx, "attention_mask", "window", 4, nodes);
+}
+static void window(rt_onnx *onnx) {
+    static const int64_t end = 6;
+    window_to(onnx, &end);
+}
+static void types_behind_first(rt_onnx *onnx) { /* 1, but for [CLS] and what stands before it */
+    static const int64_t cls = 2, axis = 1;
+    static rt_onnx_attr to = {.name = "to", .kind = RT_ONNX_ATTR_INT, .i = RT_ONNX_INT64};
+    static const char *pair[] = {"input_ids", "cls"}, *begins[] = {"begins"}, *number[] = {"number"},
+                      *summed[] = {"number", "axis"}, *sums[] = {"sums"}, *less[] = {"one", "number"},
+                      *words[] = {"words"}, *both[] = {"sums", "words"}, *types[] = {"types"};
+    add_constant(onnx, "cls", 0, NULL, &cls);
+    add_constant(onnx, "one", 0, NULL, &axis);
+    add_constant(onnx, "axis", 0, NULL, &axis);
+    const rt_onnx_node nodes[] = {
+        {"Equal", "", "begins", pair, begins, 2, 1, NULL, 0},
+        {"Cast", "", "number", begins, number, 1, 1, &to, 1},
+        {"CumSum", "", "sums", summed, sums, 2, 1, NULL, 0},
+        {"Sub", "", "words", less, words, 2, 1, NULL, 0},
+        {"Mul", "", "types", both, types, 2, 1, NULL, 0},
+    };
+    insert_before_readers(onnx, "token_type_ids", "types", 5, nodes);
 }
 
 /* They run as far as they are understood, with the logits of level 0; the model says which node stopped them. */
@@ -397,6 +424,7 @@ static void test_unknown_graphs_run(void **state) {
         {other_activation, 3, ""},
         {no_padding, 2, "needs padded batches, so this graph stays at level 2"},
         {types_of_others, 2, "needs padded batches, so this graph stays at level 2"},
+        {types_behind_first, 2, "needs padded batches, so this graph stays at level 2"},
         {window, 2, "needs padded batches, so this graph stays at level 2"},
     };
     retort_model *plain = golden("bert-classify", 0, RETORT_F32);
@@ -416,6 +444,69 @@ static void test_unknown_graphs_run(void **state) {
         for (size_t k = 0; k < 2 * LABELS; k++) assert_true(fabsf(want[k] - found[k]) <= 1e-5F);
         assert_memory_not_equal(before, found, sizeof found);
         memcpy(before, found, sizeof found);
+    }
+    retort_model_free(plain);
+}
+
+/* ---- Texts of 400 tokens ---- */
+
+enum { LONG = 400, SHORT = 48, HIDDEN = 16 };
+
+static void lengthen(rt_onnx *onnx) {
+    static float table[LONG * HIDDEN];
+    static int64_t places[LONG];
+    for (int i = 0; i < LONG; i++) places[i] = i;
+    for (size_t i = 0; i < onnx->tensor_count; i++) {
+        rt_onnx_tensor *t = &onnx->tensors[i];
+        bool rows = t->rank == 2 && t->dims[0] == SHORT && t->type == RT_ONNX_FLOAT;
+        if (!rows && (t->rank != 2 || t->dims[1] != SHORT || t->type != RT_ONNX_INT64)) continue;
+        t->dims[rows ? 0 : 1] = LONG;
+        t->data = rows ? (const void *)table : places;
+        t->bytes = rows ? sizeof table : sizeof places;
+    }
+}
+static void wide_window(rt_onnx *onnx) {
+    static const int64_t end = LONG - 20;
+    lengthen(onnx);
+    window_to(onnx, &end);
+}
+
+static void lengthen_config(void) {
+    char path[160], from[] = "\"max_position_embeddings\": 48", to[] = "\"max_position_embeddings\": 400";
+    retort_error err = {0};
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    rt_map map;
+    assert_int_equal(rt_map_open(&map, path, &err), RETORT_OK);
+    const char *data = (const char *)map.data, *at = memmem(data, map.size, from, strlen(from));
+    assert_non_null(at);
+    size_t before = (size_t)(at - data), behind = before + strlen(from);
+    unlink(path);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fwrite(data, 1, before, file);
+    fputs(to, file);
+    fwrite(data + behind, 1, map.size - behind, file);
+    fclose(file);
+    rt_map_close(&map);
+}
+
+/* A mask that differs from one of keys in the longest texts alone is none. */
+static void test_masks_of_long_texts(void **state) {
+    (void)state;
+    static const struct {
+        void (*change)(rt_onnx *);
+        int level;
+    } rows[] = {{lengthen, 3}, {wide_window, 2}};
+    retort_model *plain = golden("bert-classify", 0, RETORT_F32);
+    link_checkpoint("bert-classify");
+    lengthen_config();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        retort_model *model = NULL;
+        retort_error err = {0};
+        write_plain(plain, rows[i].change);
+        if (try_import(&model, 3, &err) != RETORT_OK) fail_msg("row %zu: %s", i, err.text);
+        assert_int_equal(model->graph.level, rows[i].level);
+        retort_model_free(model);
     }
     retort_model_free(plain);
 }
@@ -646,6 +737,7 @@ int main(void) {
         cmocka_unit_test(test_graphs_of_other_versions),
         cmocka_unit_test(test_other_graphs_are_refused),
         cmocka_unit_test(test_unknown_graphs_run),
+        cmocka_unit_test(test_masks_of_long_texts),
         cmocka_unit_test(test_changed_files_are_not_ours),
         cmocka_unit_test(test_truncated_files),
         cmocka_unit_test(test_external_data_comes_back),

@@ -2,13 +2,13 @@
  * Masks and positions, recognised by what they hold. Exporters compute them in dozens of ways, out of Range, Expand,
  * GatherND, Where … Whatever depends on nothing but attention_mask, ids and shapes is evaluated in plain C for a few
  * batches, and compared with what a mask of keys, the positions of tokens, or zeros would be. The batches are padded on
- * the right, as all of ours are; the longest shows windows and causal masks,
- * which differ from a mask of keys. */
+ * the right, as all of ours are; the longest text that the model reads shows windows, causal masks and clipped
+ * positions. */
 #include "onnx/reader.h"
 
 #include <string.h>
 
-enum { LONGEST = 160, MOST_EVALUATED = 64 };
+enum { LONGEST = 1024, MOST_EVALUATED = 64 };
 
 /* What a value has turned out to be in all batches so far. */
 typedef struct verdict {
@@ -150,13 +150,20 @@ static bool place(rt_onnx_reader *r, const verdict *v, rt_read *read) {
     return read->value >= 0;
 }
 
-/* What depends on ids is evaluated for every one of them: it may be told by none but padding. */
+static int64_t ordinary_id(const rt_onnx_reader *r) {
+    return r->options->padding == 0;
+}
+
+/* What depends on ids is evaluated for every one of them, in front of another id and behind it: it may be told by none
+ * but padding. */
 static bool evaluate_ids(const rt_onnx_reader *r, int index, verdict *v) {
     enum { AT_ONCE = 4096 };
     bool same = r->options->vocab > 0;
+    int64_t other = ordinary_id(r);
     for (int64_t first = 0; same && first < r->options->vocab; first += AT_ONCE) {
         int64_t left = r->options->vocab - first;
-        rt_onnx_batch batch = {.batch = left < AT_ONCE ? left : AT_ONCE, .seq = 3, .id = first, .step = 1};
+        rt_onnx_batch batch = {
+            .batch = left < AT_ONCE ? left : AT_ONCE, .seq = 5, .id = first, .step = 1, .other = other};
         same = evaluate(r, index, &batch, v);
     }
     for (int i = 0; i < RT_KEY_MASKS; i++) v->masks[i] = false;
@@ -166,12 +173,12 @@ static bool evaluate_ids(const rt_onnx_reader *r, int index, verdict *v) {
 
 int rt_read_recognise(rt_onnx_reader *r, int index) {
     int64_t longest = r->options->positions < LONGEST ? r->options->positions : LONGEST;
-    int64_t id = r->options->padding == 0;
+    int64_t id = ordinary_id(r);
     const rt_onnx_batch batches[] = {
-        {.batch = 2, .seq = 3, .id = id, .lengths = (const int64_t[]){3, 1}},
-        {.batch = 3, .seq = 5, .id = id, .lengths = (const int64_t[]){2, 5, 4}},
-        {.batch = 1, .seq = longest, .id = id},
-        {.batch = 1, .seq = longest, .id = id, .lengths = (const int64_t[]){longest / 2 + 1}},
+        {.batch = 2, .seq = 3, .id = id, .other = id, .lengths = (const int64_t[]){3, 1}},
+        {.batch = 3, .seq = 5, .id = id, .other = id, .lengths = (const int64_t[]){2, 5, 4}},
+        {.batch = 1, .seq = longest, .id = id, .other = id},
+        {.batch = 1, .seq = longest, .id = id, .other = id, .lengths = (const int64_t[]){longest / 2 + 1}},
     };
     unsigned from = r->index->sources[index].from;
     verdict v = {true, true, true, {true, true, true}, true, -1};

@@ -56,6 +56,15 @@ const rt_onnx_tensor *rt_read_tensor(const rt_onnx_index *index, const char *nam
 
 /* ---- Names ---- */
 
+/* 0: input_ids, 1: attention_mask, 2: token_type_ids, the graph's inputs; -1: another name. */
+static int input_of(const char *name) {
+    static const char *const inputs[] = {"input_ids", "attention_mask", "token_type_ids"};
+    for (int i = 0; i < (int)(sizeof inputs / sizeof *inputs); i++) {
+        if (strcmp(name, inputs[i]) == 0) return i;
+    }
+    return -1;
+}
+
 /* The text as a name that the graph can hold and has not yet; NULL when out of memory. */
 static const char *name_of(rt_onnx_reader *r, const char *text) {
     enum { MOST_NAME = 400, NUMBER = 12 };
@@ -66,7 +75,9 @@ static const char *name_of(rt_onnx_reader *r, const char *text) {
         bool plain = c > ' ' && c < 0x7f && strchr(",()=[]{}", c) == NULL;
         name[length] = plain ? (char)c : '_';
     }
-    if (length < 2) name[length++] = '.'; /* "_" means something else */
+    name[length] = '\0';
+    /* "_" means something else; a constant that is called like an input is none */
+    if (length < 2 || input_of(name) >= 0) name[length++] = '.';
     name[length] = '\0';
     for (int before;;) {
         const char *kept = rt_arena_text(&r->names, name, strlen(name));
@@ -87,27 +98,21 @@ static const char *here(const rt_onnx_reader *r) {
 
 /* One of the graph's inputs; when values are evaluated, what the batch holds there. -1: another name. */
 static int input_value(rt_onnx_reader *r, const char *name) {
-    static const char *const known[] = {"input_ids", "attention_mask", "token_type_ids"};
     static const int64_t dims[] = {RT_DIM_BATCH, RT_DIM_SEQ};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (strcmp(name, known[i]) != 0) continue;
-        int there = rt_value_find(r->graph, name), before;
-        if (there >= 0) return there;
-        if (!rt_names_add(&r->taken, known[i], 1, &before)) return -1;
-        if (r->batch == NULL) return rt_graph_input(r->graph, name, RETORT_I64, 2, dims);
-        const rt_onnx_batch *b = r->batch;
-        int64_t *data = rt_graph_alloc(r->graph, (size_t)(b->batch * b->seq) * sizeof *data);
-        for (int64_t j = 0; data != NULL && j < b->batch * b->seq; j++) {
-            int64_t sequence = j / b->seq;
-            data[j] = i == 0   ? b->id + sequence * b->step
-                      : i == 1 ? j % b->seq < rt_onnx_length(b, sequence)
+    int input = input_of(name), there = rt_value_find(r->graph, name);
+    if (input < 0 || there >= 0) return input < 0 ? -1 : there;
+    if (r->batch == NULL) return rt_graph_input(r->graph, name, RETORT_I64, 2, dims);
+    const rt_onnx_batch *b = r->batch;
+    int64_t *data = rt_graph_alloc(r->graph, (size_t)(b->batch * b->seq) * sizeof *data);
+    for (int64_t j = 0; data != NULL && j < b->batch * b->seq; j++) {
+        int64_t sequence = j / b->seq, place = j % b->seq;
+        data[j] = input == 0   ? (place % 3 == 1 ? b->other : b->id + sequence * b->step)
+                  : input == 1 ? place < rt_onnx_length(b, sequence)
                                : 0;
-        }
-        if (data == NULL) return -1;
-        return rt_graph_constant(r->graph, name, RETORT_I64, RT_LAYOUT_ROWS, 2, (int64_t[]){b->batch, b->seq},
-                                 data);
     }
-    return -1;
+    if (data == NULL) return -1;
+    return rt_graph_constant(r->graph, name, RETORT_I64, RT_LAYOUT_ROWS, 2, (int64_t[]){b->batch, b->seq},
+                             data);
 }
 
 const rt_read *rt_read_of(const rt_onnx_reader *r, const rt_onnx_node *node, size_t index) {

@@ -56,7 +56,8 @@ typedef struct rt_read {
 typedef struct rt_onnx_batch {
     int64_t batch, seq;
     const int64_t *lengths; /* [batch], each at most seq; NULL: all are seq */
-    int64_t id, step;       /* all tokens of sequence i are id + i step */
+    int64_t id, step;       /* tokens of sequence i are id + i step, */
+    int64_t other;          /* but the second, the fifth, the eighth … are this */
 } rt_onnx_batch;
 static inline int64_t rt_onnx_length(const rt_onnx_batch *batch, int64_t sequence) {
     return batch->lengths != NULL ? batch->lengths[sequence] : batch->seq;
