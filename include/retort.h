@@ -572,6 +572,19 @@ typedef struct retort_spans {
 } retort_spans;
 RETORT_API void retort_spans_free(retort_spans *spans);
 
+/* The tokens of a text for retort_tag, retort_answer or retort_fill, made in advance by any thread: it then knows
+ * what the text costs, and the text is not tokenised again. The text must be the same for both calls. */
+typedef struct retort_windows retort_windows;
+typedef struct retort_windows_info {
+    size_t size;
+    size_t windows; /* 1 unless a long text is read in several */
+    size_t tokens;  /* of all of them */
+    size_t bytes;   /* of memory */
+    bool truncated; /* the text is longer than what is read of it */
+} retort_windows_info;
+RETORT_API retort_status retort_windows_describe(const retort_windows *windows, retort_windows_info *out);
+RETORT_API void retort_windows_free(retort_windows *windows);
+
 /* How tokens become entities: aggregation_strategy of transformers. */
 typedef enum retort_aggregation {
     RETORT_AGGREGATION_SIMPLE,  /* adjacent tokens of one type form one, up to the next "B-" */
@@ -592,12 +605,17 @@ typedef struct retort_tag_options {
     bool cut;                  /* read only the first window */
     const char *const *ignore; /* names of spans to omit; NULL (default): only "O" */
     size_t ignore_count;
+    const retort_windows *windows; /* NULL (default), or those of the only text, with the same options */
 } retort_tag_options;
 #define RETORT_TAG_OPTIONS                                                                                   \
-    { sizeof(retort_tag_options), RETORT_AGGREGATION_SIMPLE, -1, false, NULL, 0 }
+    { sizeof(retort_tag_options), RETORT_AGGREGATION_SIMPLE, -1, false, NULL, 0, NULL }
 /* Finds the entities of n texts, in order; replaces the contents of *out. `options` may be NULL. */
 RETORT_API retort_status retort_tag(retort_session *session, const retort_text *texts, size_t n,
                                     const retort_tag_options *options, retort_spans *out, retort_error *err);
+/* `options` may be NULL; special_as_text as in retort_session_options. */
+RETORT_API retort_status retort_tag_windows(retort_windows **out, retort_encoder *encoder,
+                                            const retort_text *text, const retort_tag_options *options,
+                                            bool special_as_text, retort_error *err);
 
 /* As in the question-answering pipeline of transformers, whose names are in parentheses. */
 typedef struct retort_answer_options {
@@ -609,15 +627,20 @@ typedef struct retort_answer_options {
     int64_t question; /* tokens to truncate the question to (max_question_len); 0: no truncation */
     bool impossible;  /* "" may be the answer, with the score of [CLS] (handle_impossible_answer) */
     bool pieces;      /* do not widen answers to whole words (align_to_words false) */
+    const retort_windows *windows; /* as in retort_tag_options */
 } retort_answer_options;
 #define RETORT_ANSWER_OPTIONS                                                                                \
-    { sizeof(retort_answer_options), 0, 0, 0, -1, 0, false, false }
+    { sizeof(retort_answer_options), 0, 0, 0, -1, 0, false, false, NULL }
 /* Finds the best answers to `question` in `context`, at least one. Answers with the same text, ignoring case,
  * are merged and their scores added. Replaces the contents of *out. `options` may be NULL. */
 RETORT_API retort_status retort_answer(retort_session *session, const char *question, size_t question_length,
                                        const char *context, size_t context_length,
                                        const retort_answer_options *options, retort_spans *out,
                                        retort_error *err);
+/* The question is the text, the context its pair. `options` may be NULL. */
+RETORT_API retort_status retort_answer_windows(retort_windows **out, retort_encoder *encoder,
+                                               const retort_text *text, const retort_answer_options *options,
+                                               bool special_as_text, retort_error *err);
 typedef struct retort_fill_guess {
     int32_t id;
     float score; /* softmax over the vocabulary */
@@ -627,15 +650,18 @@ typedef struct retort_fill_options {
     /* NULL, or the only words to consider: pieces of the vocabulary, or else the first piece of the text. */
     const retort_text *targets;
     size_t target_count;
+    const retort_windows *windows; /* as in retort_tag_options */
 } retort_fill_options;
 #define RETORT_FILL_OPTIONS                                                                                  \
-    { sizeof(retort_fill_options), NULL, 0 }
+    { sizeof(retort_fill_options), NULL, 0, NULL }
 /* Finds the k best pieces for each mask token of the text: guesses[mask * k + rank], with room for max_masks
  * mask tokens; the id is -1 where there are fewer pieces. *masks is the number of mask tokens in the text,
  * also with RETORT_LIMIT if they do not fit. `options` may be NULL. */
 RETORT_API retort_status retort_fill(retort_session *session, const retort_text *text, size_t k,
                                      const retort_fill_options *options, retort_fill_guess *guesses,
                                      size_t max_masks, size_t *masks, retort_error *err);
+RETORT_API retort_status retort_fill_windows(retort_windows **out, retort_encoder *encoder,
+                                             const retort_text *text, retort_error *err);
 
 /* One step of the plan, in execution order. */
 typedef struct retort_step_info {

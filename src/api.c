@@ -435,18 +435,77 @@ retort_status retort_zero_shot(retort_session *session, const retort_text *text,
     return status == RETORT_OK ? rt_zero_shot(session, text, labels, n, options, scores, err) : status;
 }
 
+retort_status retort_windows_describe(const retort_windows *windows, retort_windows_info *out) {
+    if (windows == NULL || out == NULL || out->size != sizeof *out) return RETORT_ARGUMENT;
+    *out = (retort_windows_info){
+        .size = sizeof *out, .windows = windows->count, .truncated = windows->truncated > 0};
+    out->bytes = sizeof *windows + windows->count * sizeof *windows->items;
+    for (size_t i = 0; i < windows->count; i++) {
+        const rt_encoding *item = &windows->items[i];
+        out->tokens += item->count;
+        out->bytes += item->capacity * (sizeof *item->ids + sizeof *item->types + sizeof *item->words +
+                                        2 * sizeof *item->offsets);
+    }
+    return RETORT_OK;
+}
+
+void retort_windows_free(retort_windows *windows) {
+    if (windows == NULL) return;
+    rt_windows_clear(windows);
+    free(windows);
+}
+
+/* New windows of a text for a model of this task, to be filled. */
+static retort_status new_windows(const char *call, retort_windows **out, retort_encoder *encoder,
+                                 const retort_text *text, retort_task task, retort_error *err) {
+    if (out == NULL || encoder == NULL || text == NULL) {
+        return bad(err, call, "out, encoder and text must be given");
+    }
+    if (!is_text(text)) return bad(err, call, "the text is NULL");
+    if (rt_tokenizing_model(encoder)->config.task != task) {
+        return bad(err, call, "the model was made for another task");
+    }
+    *out = rt_calloc(1, sizeof **out);
+    return *out != NULL ? RETORT_OK : rt_fail_nomem(err, sizeof **out);
+}
+
+static retort_status end_windows(retort_windows **out, retort_status status) {
+    if (status == RETORT_OK) return RETORT_OK;
+    retort_windows_free(*out);
+    *out = NULL;
+    return status;
+}
+
+static retort_status check_tag_options(const retort_tag_options *options, retort_error *err) {
+    retort_status status = check_size("tag", options->size, sizeof *options, err);
+    if (status == RETORT_OK) status = check_names("tag", options->ignore, options->ignore_count, err);
+    if (status == RETORT_OK && (unsigned)options->aggregation > RETORT_AGGREGATION_MAX)
+        return bad(err, "tag", "the aggregation is none of retort_aggregation");
+    return status;
+}
+
+static const retort_tag_options tag_defaults = RETORT_TAG_OPTIONS;
+
+retort_status retort_tag_windows(retort_windows **out, retort_encoder *encoder, const retort_text *text,
+                                 const retort_tag_options *options, bool special_as_text, retort_error *err) {
+    if (options == NULL) options = &tag_defaults;
+    retort_status status = check_tag_options(options, err);
+    if (status == RETORT_OK) status = new_windows("tag", out, encoder, text, RETORT_TASK_TAG, err);
+    if (status != RETORT_OK) return status;
+    rt_encode_options encode = rt_tokenizing_options(encoder, special_as_text);
+    encode.truncated = &(*out)->truncated;
+    const rt_tokenizer *tokenizer = rt_tokenizing_model(encoder)->tokenizer;
+    return end_windows(out, rt_tag_windows(tokenizer, encode, text, options, *out, err));
+}
+
 retort_status retort_tag(retort_session *session, const retort_text *texts, size_t n,
                          const retort_tag_options *options, retort_spans *out, retort_error *err) {
-    static const retort_tag_options defaults = RETORT_TAG_OPTIONS;
-    if (options == NULL) options = &defaults;
+    if (options == NULL) options = &tag_defaults;
     retort_status status = check_texts("tag", session, RETORT_TASK_TAG, texts, n, err);
-    if (status == RETORT_OK) status = check_size("tag", options->size, sizeof *options, err);
-    if (status == RETORT_OK) status = check_names("tag", options->ignore, options->ignore_count, err);
+    if (status == RETORT_OK) status = check_tag_options(options, err);
     if (status != RETORT_OK) return status;
     if (out == NULL) return bad(err, "tag", "out is NULL");
-    if ((unsigned)options->aggregation > RETORT_AGGREGATION_MAX) {
-        return bad(err, "tag", "the aggregation is none of retort_aggregation");
-    }
+    if (options->windows != NULL && n != 1) return bad(err, "tag", "windows are those of one text");
     return rt_tag(session, texts, n, options, out, err);
 }
 
@@ -456,22 +515,52 @@ void retort_spans_free(retort_spans *spans) {
     *spans = (retort_spans){0};
 }
 
+static const retort_answer_options answer_defaults = RETORT_ANSWER_OPTIONS;
+
+static retort_status check_answer_options(const retort_answer_options *options, retort_error *err) {
+    retort_status status = check_size("answer", options->size, sizeof *options, err);
+    if (status != RETORT_OK) return status;
+    if (options->longest < 0 || options->window < 0 || options->question < 0 || options->top > 1 << 20) {
+        return bad(err, "answer", "longest, window and question must not be negative, top at most 1048576");
+    }
+    return RETORT_OK;
+}
+
+retort_status retort_answer_windows(retort_windows **out, retort_encoder *encoder, const retort_text *text,
+                                    const retort_answer_options *options, bool special_as_text,
+                                    retort_error *err) {
+    if (options == NULL) options = &answer_defaults;
+    retort_status status = check_answer_options(options, err);
+    if (status == RETORT_OK && text != NULL && text->pair == NULL)
+        return bad(err, "answer", "the text has no pair, the context");
+    if (status == RETORT_OK) status = new_windows("answer", out, encoder, text, RETORT_TASK_ANSWER, err);
+    if (status != RETORT_OK) return status;
+    rt_encode_options encode = rt_tokenizing_options(encoder, special_as_text);
+    const retort_model *model = rt_tokenizing_model(encoder);
+    return end_windows(out, rt_answer_windows(model, encode, text, options, *out, err));
+}
+
 retort_status retort_answer(retort_session *session, const char *question, size_t question_length,
                             const char *context, size_t context_length, const retort_answer_options *options,
                             retort_spans *out, retort_error *err) {
-    static const retort_answer_options defaults = RETORT_ANSWER_OPTIONS;
-    if (options == NULL) options = &defaults;
+    if (options == NULL) options = &answer_defaults;
     retort_text text = {question, question_length, context, context_length};
     if (question == NULL || context == NULL || out == NULL) {
         return bad(err, "answer", "question, context and out must be given");
     }
     retort_status status = check_texts("answer", session, RETORT_TASK_ANSWER, &text, 1, err);
-    if (status == RETORT_OK) status = check_size("answer", options->size, sizeof *options, err);
+    if (status == RETORT_OK) status = check_answer_options(options, err);
+    return status == RETORT_OK ? rt_answer_text(session, &text, options, out, err) : status;
+}
+
+retort_status retort_fill_windows(retort_windows **out, retort_encoder *encoder, const retort_text *text,
+                                  retort_error *err) {
+    retort_status status = new_windows("fill", out, encoder, text, RETORT_TASK_FILL, err);
     if (status != RETORT_OK) return status;
-    if (options->longest < 0 || options->window < 0 || options->question < 0 || options->top > 1 << 20) {
-        return bad(err, "answer", "longest, window and question must not be negative, top at most 1048576");
-    }
-    return rt_answer_text(session, &text, options, out, err);
+    rt_encode_options encode = rt_tokenizing_options(encoder, false);
+    encode.truncated = &(*out)->truncated;
+    const rt_tokenizer *tokenizer = rt_tokenizing_model(encoder)->tokenizer;
+    return end_windows(out, rt_fill_windows(tokenizer, encode, text, *out, err));
 }
 
 retort_status retort_fill(retort_session *session, const retort_text *text, size_t k,

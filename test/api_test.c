@@ -583,14 +583,135 @@ static void test_capacities(void **unused) {
     retort_model_free(model);
 }
 
+static void assert_same_spans(const retort_spans *a, const retort_spans *b) {
+    assert_true(a->count > 0 && a->count == b->count);
+    for (size_t i = 0; i < a->count; i++) {
+        const retort_span *x = &a->items[i], *y = &b->items[i];
+        assert_memory_equal(&x->score, &y->score, sizeof x->score);
+        assert_true(x->start == y->start && x->end == y->end && x->label == y->label && x->token == y->token);
+    }
+}
+
+static size_t count_windows(const retort_windows *windows) {
+    retort_windows_info info = {.size = sizeof info};
+    assert_int_equal(retort_windows_describe(windows, &info), RETORT_OK);
+    assert_true(info.tokens > 2 && info.bytes > info.tokens && !info.truncated);
+    return info.windows;
+}
+
+/* A long text tagged in the windows that were made beforehand. */
+static void tag_windows(retort_session *session, retort_encoder *encoder, const retort_text *text) {
+    retort_tag_options options = RETORT_TAG_OPTIONS;
+    retort_spans whole = {0}, spans = {0};
+    retort_windows *windows;
+    retort_error err;
+    options.ignore = (const char *const[]){"none"};
+    options.ignore_count = 1;
+    assert_int_equal(retort_tag(session, text, 1, &options, &whole, &err), RETORT_OK);
+    assert_int_equal(retort_tag_windows(&windows, encoder, text, &options, false, &err), RETORT_OK);
+    assert_true(count_windows(windows) > 1);
+    options.windows = windows;
+    for (int i = 0; i < 2; i++) { /* they can be used again */
+        assert_int_equal(retort_tag(session, text, 1, &options, &spans, &err), RETORT_OK);
+        assert_same_spans(&whole, &spans);
+    }
+    assert_int_equal(retort_tag(session, (const retort_text[]){*text, *text}, 2, &options, &spans, &err),
+                     RETORT_ARGUMENT);
+    retort_windows_free(windows);
+    options.cut = true;
+    options.windows = NULL;
+    retort_windows_info info = {.size = sizeof info};
+    assert_int_equal(retort_tag_windows(&windows, encoder, text, &options, false, &err), RETORT_OK);
+    assert_int_equal(retort_windows_describe(windows, &info), RETORT_OK);
+    assert_true(info.truncated && info.windows == 1);
+    retort_windows_free(windows);
+    options.stride = 1 << 20;
+    assert_int_equal(retort_tag_windows(&windows, encoder, text, &options, false, &err), RETORT_ARGUMENT);
+    assert_null(windows);
+    assert_int_equal(retort_fill_windows(&windows, encoder, text, &err), RETORT_ARGUMENT);
+    retort_spans_free(&whole);
+    retort_spans_free(&spans);
+}
+
+static void answer_windows(retort_session *session, retort_encoder *encoder, const retort_text *text) {
+    retort_answer_options options = RETORT_ANSWER_OPTIONS;
+    retort_spans whole = {0}, spans = {0};
+    retort_windows *windows;
+    retort_error err;
+    options.top = 3;
+    assert_int_equal(retort_answer(session, text->text, text->length, text->pair, text->pair_length, &options,
+                                   &whole, &err),
+                     RETORT_OK);
+    assert_int_equal(retort_answer_windows(&windows, encoder, text, &options, false, &err), RETORT_OK);
+    assert_true(count_windows(windows) > 1);
+    options.windows = windows;
+    assert_int_equal(retort_answer(session, text->text, text->length, text->pair, text->pair_length, &options,
+                                   &spans, &err),
+                     RETORT_OK);
+    assert_same_spans(&whole, &spans);
+    retort_windows_free(windows);
+    const retort_text single = {.text = text->text, .length = text->length};
+    assert_int_equal(retort_answer_windows(&windows, encoder, &single, NULL, false, &err), RETORT_ARGUMENT);
+    retort_spans_free(&whole);
+    retort_spans_free(&spans);
+}
+
+static void fill_windows(retort_session *session, retort_encoder *encoder, const retort_text *text) {
+    retort_fill_options options = RETORT_FILL_OPTIONS;
+    retort_fill_guess whole[4], guesses[4];
+    size_t masks;
+    retort_windows *windows;
+    retort_error err;
+    assert_int_equal(retort_fill(session, text, 4, NULL, whole, 1, &masks, &err), RETORT_OK);
+    assert_int_equal(retort_fill_windows(&windows, encoder, text, &err), RETORT_OK);
+    assert_int_equal(count_windows(windows), 1);
+    options.windows = windows;
+    assert_int_equal(retort_fill(session, text, 4, &options, guesses, 1, &masks, &err), RETORT_OK);
+    assert_memory_equal(whole, guesses, sizeof whole);
+    retort_windows_free(windows);
+}
+
+/* Texts tokenised beforehand have the answers of texts. */
+static void test_windows_made_beforehand(void **state) {
+    static char words[1000];
+    static const struct {
+        const char *name;
+        retort_text text;
+        void (*check)(retort_session *session, retort_encoder *encoder, const retort_text *text);
+    } rows[] = {{"bert-tag", {.text = words, .length = sizeof words}, tag_windows},
+                {"distilbert-answer", {"was it good", 11, words, sizeof words}, answer_windows},
+                {"bert-fill", {.text = "a [MASK] film", .length = 13}, fill_windows}};
+    (void)state;
+    for (size_t i = 0; i < sizeof words; i++) words[i] = "a good film, "[i % 13];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        retort_model *model = import_at(rows[i].name, 3, RETORT_F32);
+        retort_session *session = open_at(model, NULL, 1);
+        retort_encoder *encoder = NULL;
+        retort_error err;
+        assert_int_equal(retort_encoder_open(&encoder, model, &err), RETORT_OK);
+        rows[i].check(session, encoder, &rows[i].text);
+        retort_encoder_close(encoder);
+        retort_session_close(session);
+        retort_model_free(model);
+    }
+    retort_windows_free(NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_encodes_as_it_tokenizes),   cmocka_unit_test(test_capacities),
-        cmocka_unit_test(test_heads_equal_transformers),  cmocka_unit_test(test_bf16_is_near),
-        cmocka_unit_test(test_same_bits_everywhere),      cmocka_unit_test(test_batch_does_not_matter),
-        cmocka_unit_test(test_saved_model_is_the_same),   cmocka_unit_test(test_padding_and_pairs),
-        cmocka_unit_test(test_profile_counts_operations), cmocka_unit_test(test_each_rewrite_left_out),
-        cmocka_unit_test(test_savings_left_out),          cmocka_unit_test(test_left_out_step_by_step),
+        cmocka_unit_test(test_windows_made_beforehand),
+        cmocka_unit_test(test_encodes_as_it_tokenizes),
+        cmocka_unit_test(test_capacities),
+        cmocka_unit_test(test_heads_equal_transformers),
+        cmocka_unit_test(test_bf16_is_near),
+        cmocka_unit_test(test_same_bits_everywhere),
+        cmocka_unit_test(test_batch_does_not_matter),
+        cmocka_unit_test(test_saved_model_is_the_same),
+        cmocka_unit_test(test_padding_and_pairs),
+        cmocka_unit_test(test_profile_counts_operations),
+        cmocka_unit_test(test_each_rewrite_left_out),
+        cmocka_unit_test(test_savings_left_out),
+        cmocka_unit_test(test_left_out_step_by_step),
         cmocka_unit_test(test_bf16_without_savings),
     };
     return cmocka_run_group_tests(tests, find_checkpoints, NULL);

@@ -234,6 +234,20 @@ static retort_status work_tokenize(bench *b, retort_error *err) {
     return status;
 }
 
+/* The windows of a pair of texts, for tasks that have some. */
+static retort_status make_windows(const bench *b, retort_encoder *encoder, retort_error *err) {
+    retort_info info = {.size = sizeof info};
+    retort_windows *windows = NULL;
+    retort_status status = retort_model_info(b->model, &info);
+    retort_text text = {texts[1], strlen(texts[1]), texts[0], strlen(texts[0])};
+    if (info.task == RETORT_TASK_TAG) status = retort_tag_windows(&windows, encoder, &text, NULL, false, err);
+    if (info.task == RETORT_TASK_ANSWER)
+        status = retort_answer_windows(&windows, encoder, &text, NULL, false, err);
+    if (info.task == RETORT_TASK_FILL) status = retort_fill_windows(&windows, encoder, &text, err);
+    retort_windows_free(windows);
+    return status;
+}
+
 static retort_status work_encode(bench *b, retort_error *err) {
     retort_encoder *encoder = NULL;
     retort_status status = retort_encoder_open(&encoder, b->model, err);
@@ -244,6 +258,7 @@ static retort_status work_encode(bench *b, retort_error *err) {
                             i == 0 ? strlen(texts[1]) : 0};
         status = retort_encode(encoder, &text, NULL, ids, types, 64, &count, err);
     }
+    if (status == RETORT_OK) status = make_windows(b, encoder, err);
     retort_encoder_close(encoder);
     return status;
 }

@@ -142,22 +142,22 @@ static retort_status finish_entities(rt_evaluation *e, retort_eval_result *resul
 static const retort_answer_options answer_defaults = RETORT_ANSWER_OPTIONS;
 
 static retort_status feed_windows(rt_evaluation *e, const rt_sample *sample, retort_error *err) {
-    rt_encoding *windows = NULL;
-    size_t count = 0;
-    retort_status status = rt_answer_windows(e->session, &sample->text, e->options->max_length,
-                                             &answer_defaults, &windows, &count, err);
-    for (size_t i = 0; i < count; i++) {
-        rt_encoding *slot = status == RETORT_OK ? next_slot(e) : &windows[i];
+    retort_windows windows = {0};
+    retort_status status =
+        rt_answer_windows(rt_session_model(e->session), rt_feed_options(e->session, e->options->max_length),
+                          &sample->text, &answer_defaults, &windows, err);
+    for (size_t i = 0; status == RETORT_OK && i < windows.count; i++) {
+        rt_encoding *slot = next_slot(e);
         if (slot == NULL) {
             status = rt_fail_nomem(err, (e->feed.n + 1) * sizeof *slot);
-            slot = &windows[i];
+            break;
         }
         rt_encoding_free(slot);
-        if (status != RETORT_OK) continue;
-        *slot = windows[i];
+        *slot = windows.items[i];
+        windows.items[i] = (rt_encoding){0};
         status = rt_feed_encoding(&e->feed, slot, err);
     }
-    free(windows);
+    rt_windows_clear(&windows);
     return status;
 }
 

@@ -48,11 +48,9 @@ static retort_status set_windows(const rt_config *config, const retort_answer_op
     return RETORT_OK;
 }
 
-retort_status rt_answer_windows(retort_session *session, const retort_text *text, int64_t max_length,
-                                const retort_answer_options *options, rt_encoding **windows, size_t *count,
+retort_status rt_answer_windows(const retort_model *model, rt_encode_options encode, const retort_text *text,
+                                const retort_answer_options *options, retort_windows *out,
                                 retort_error *err) {
-    const retort_model *model = rt_session_model(session);
-    rt_encode_options encode = rt_feed_options(session, max_length);
     retort_text asked = *text;
     retort_status status = set_windows(&model->config, options, &encode, err);
     encode.truncation = RT_ONLY_SECOND;
@@ -60,7 +58,8 @@ retort_status rt_answer_windows(retort_session *session, const retort_text *text
     if (status == RETORT_OK && options->question > 0)
         status = cut_question(model->tokenizer, &encode, options->question, &asked, err);
     if (status != RETORT_OK) return status;
-    return rt_encode_windows(model->tokenizer, &asked, &encode, RT_ANSWER_WINDOWS, windows, count, err);
+    return rt_encode_windows(model->tokenizer, &asked, &encode, RT_ANSWER_WINDOWS, &out->items, &out->count,
+                             err);
 }
 
 /* ---- The best pairs of a window ---- */
@@ -307,15 +306,17 @@ static retort_status answer_from(retort_session *session, const rt_encoding *win
 retort_status rt_answer_text(retort_session *session, const retort_text *text,
                              const retort_answer_options *options, retort_spans *out, retort_error *err) {
     rt_feed feed = {0};
-    rt_encoding *windows = NULL;
+    retort_windows own = {0};
+    const retort_windows *windows = options->windows != NULL ? options->windows : &own;
     rt_answers answers;
-    size_t count = 0;
     retort_status status = rt_answers_open(&answers, options, text->pair, text->pair_length, err);
-    if (status == RETORT_OK) status = rt_answer_windows(session, text, -1, options, &windows, &count, err);
-    if (status == RETORT_OK) status = answer_from(session, windows, count, &feed, &answers, err);
+    if (status == RETORT_OK && windows == &own)
+        status = rt_answer_windows(rt_session_model(session), rt_feed_options(session, -1), text, options,
+                                   &own, err);
+    if (status == RETORT_OK)
+        status = answer_from(session, windows->items, windows->count, &feed, &answers, err);
     if (status == RETORT_OK) status = rt_answers_take(&answers, out, err);
-    for (size_t i = 0; i < count; i++) rt_encoding_free(&windows[i]);
-    free(windows);
+    rt_windows_clear(&own);
     rt_answers_close(&answers);
     rt_feed_free(&feed);
     return status;

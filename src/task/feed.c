@@ -16,6 +16,12 @@ rt_encode_options rt_feed_options(retort_session *session, int64_t max_length) {
                                .cache = rt_session_cache(session)};
 }
 
+void rt_windows_clear(retort_windows *windows) {
+    for (size_t i = 0; i < windows->count; i++) rt_encoding_free(&windows->items[i]);
+    free(windows->items);
+    *windows = (retort_windows){0};
+}
+
 void rt_feed_clear(rt_feed *feed) {
     feed->tokens = feed->n = 0;
 }

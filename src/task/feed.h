@@ -20,6 +20,15 @@ typedef struct rt_feed {
     rt_encoding pair; /* scratch */
 } rt_feed;
 
+/* What a text is read in. */
+struct retort_windows {
+    rt_encoding *items;
+    size_t count;
+    uint64_t truncated; /* 1: the text is longer than what is read of it */
+};
+/* All that it holds, not the struct itself. */
+void rt_windows_clear(retort_windows *windows);
+
 /* Encoding options for the model of this session: truncate to max_length (< 0: that of the model; 0: its
  * positions). */
 rt_encode_options rt_feed_options(retort_session *session, int64_t max_length);

@@ -93,18 +93,29 @@ static retort_status fill_fed(retort_session *session, const rt_feed *feed, cons
     return RETORT_OK;
 }
 
+retort_status rt_fill_windows(const rt_tokenizer *tokenizer, rt_encode_options encode,
+                              const retort_text *text, retort_windows *out, retort_error *err) {
+    encode.special_as_text = false; /* the mask is a special token of the text */
+    out->items = rt_calloc(1, sizeof *out->items);
+    if (out->items == NULL) return rt_fail_nomem(err, sizeof *out->items);
+    out->count = 1;
+    return rt_encode(tokenizer, text, &encode, out->items, err);
+}
+
 retort_status rt_fill(retort_session *session, const retort_text *text, size_t k,
                       const retort_fill_options *options, retort_fill_guess *guesses, size_t max_masks,
                       size_t *masks, retort_error *err) {
     const rt_tokenizer *tokenizer = rt_session_model(session)->tokenizer;
     rt_feed feed = {0};
     rt_encode_options encode = rt_feed_options(session, -1);
-    encode.special_as_text = false; /* the mask is a special token of the text */
+    encode.special_as_text = false; /* as in rt_fill_windows */
     int32_t *ids;
     wanted want = {.k = k};
     retort_status status = target_ids(tokenizer, options, &ids, &want.count, err);
     want.ids = ids;
-    if (status == RETORT_OK) status = rt_feed_text(&feed, tokenizer, &encode, text, err);
+    if (status == RETORT_OK)
+        status = options->windows != NULL ? rt_feed_encoding(&feed, options->windows->items, err)
+                                          : rt_feed_text(&feed, tokenizer, &encode, text, err);
     if (status == RETORT_OK) status = fill_fed(session, &feed, &want, guesses, max_masks, masks, err);
     rt_feed_free(&feed);
     free(ids);

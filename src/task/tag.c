@@ -160,6 +160,7 @@ typedef struct fed_window {
     size_t text;
     uint32_t before; /* tokens of the text before it, without special ones */
     bool first, last;
+    bool borrowed; /* the encoding is the caller's */
 } fed_window;
 
 /* The windows of one run, and the text they are taken from. */
@@ -173,7 +174,9 @@ typedef struct text_group {
 } text_group;
 
 static void group_clear(text_group *group) {
-    for (size_t i = 0; i < group->feed.n; i++) rt_encoding_free(&group->windows[i].encoding);
+    for (size_t i = 0; i < group->feed.n; i++) {
+        if (!group->windows[i].borrowed) rt_encoding_free(&group->windows[i].encoding);
+    }
     rt_feed_clear(&group->feed);
 }
 
@@ -215,7 +218,7 @@ static retort_status group_run(text_group *group, retort_session *session, retor
     return status;
 }
 
-/* Takes ownership of the encoding of the window, even on failure. */
+/* Takes ownership of the encoding of the window, even on failure, unless it is borrowed. */
 static retort_status group_add(text_group *group, retort_session *session, fed_window *window,
                                retort_spans *out, retort_error *err) {
     retort_status status = RETORT_OK;
@@ -228,41 +231,39 @@ static retort_status group_add(text_group *group, retort_session *session, fed_w
     if (status == RETORT_OK) status = rt_feed_encoding(&group->feed, &window->encoding, err);
     if (status == RETORT_OK) {
         group->windows[index] = *window;
-    } else {
+    } else if (!window->borrowed) {
         rt_encoding_free(&window->encoding);
     }
     return status;
 }
 
-static retort_status encode_windows(const rt_tagger *tagger, const rt_encode_options *encode,
-                                    const retort_text *text, rt_encoding **windows, size_t *count,
-                                    retort_error *err) {
-    if (!tagger->options->cut)
-        return rt_encode_windows(tagger->tokenizer, text, encode, RT_ANSWER_WINDOWS, windows, count, err);
-    rt_encoding *one = rt_calloc(1, sizeof *one);
-    if (one == NULL) return rt_fail_nomem(err, sizeof *one);
-    retort_status status = rt_encode(tagger->tokenizer, text, encode, one, err);
-    *windows = one;
-    *count = 1;
+static retort_status add_windows(text_group *group, retort_session *session, const retort_windows *windows,
+                                 size_t index, bool borrowed, retort_spans *out, retort_error *err) {
+    retort_status status = RETORT_OK;
+    uint32_t before = 0;
+    for (size_t i = 0; i < windows->count; i++) {
+        fed_window window = {windows->items[i], index, before, i == 0, i + 1 == windows->count, borrowed};
+        for (size_t k = 0; k < windows->items[i].count; k++) before += windows->items[i].words[k] >= 0;
+        if (status == RETORT_OK) {
+            status = group_add(group, session, &window, out, err);
+        } else if (!borrowed) {
+            rt_encoding_free(&windows->items[i]);
+        }
+    }
     return status;
 }
 
 static retort_status add_text(text_group *group, retort_session *session, const rt_encode_options *encode,
                               size_t index, retort_spans *out, retort_error *err) {
-    rt_encoding *windows = NULL;
-    size_t count = 0;
-    uint32_t before = 0;
-    retort_status status = encode_windows(group->tagger, encode, &group->texts[index], &windows, &count, err);
-    for (size_t i = 0; i < count; i++) {
-        fed_window window = {windows[i], index, before, i == 0, i + 1 == count};
-        for (size_t k = 0; k < windows[i].count; k++) before += windows[i].words[k] >= 0;
-        if (status == RETORT_OK) {
-            status = group_add(group, session, &window, out, err);
-        } else {
-            rt_encoding_free(&windows[i]);
-        }
+    const rt_tagger *tagger = group->tagger;
+    retort_windows windows = {0};
+    retort_status status =
+        rt_tag_windows(tagger->tokenizer, *encode, &group->texts[index], tagger->options, &windows, err);
+    if (status == RETORT_OK) {
+        status = add_windows(group, session, &windows, index, false, out, err);
+        windows.count = 0; /* the group has them */
     }
-    free(windows);
+    rt_windows_clear(&windows);
     return status;
 }
 
@@ -286,16 +287,32 @@ static retort_status set_windows(const retort_tag_options *options, rt_encode_op
     return RETORT_OK;
 }
 
+retort_status rt_tag_windows(const rt_tokenizer *tokenizer, rt_encode_options encode, const retort_text *text,
+                             const retort_tag_options *options, retort_windows *out, retort_error *err) {
+    retort_status status = set_windows(options, &encode, err);
+    if (status != RETORT_OK) return status;
+    if (!options->cut)
+        return rt_encode_windows(tokenizer, text, &encode, RT_ANSWER_WINDOWS, &out->items, &out->count, err);
+    out->items = rt_calloc(1, sizeof *out->items);
+    if (out->items == NULL) return rt_fail_nomem(err, sizeof *out->items);
+    out->count = 1;
+    return rt_encode(tokenizer, text, &encode, out->items, err);
+}
+
 retort_status rt_tag(retort_session *session, const retort_text *texts, size_t n,
                      const retort_tag_options *options, retort_spans *out, retort_error *err) {
     const retort_model *model = rt_session_model(session);
-    rt_encode_options encode = rt_feed_options(session, -1);
+    rt_encode_options encode = rt_feed_options(session, -1), checked = encode;
     rt_tagger tagger;
-    out->count = 0;
-    retort_status status = set_windows(options, &encode, err);
-    if (status != RETORT_OK) return status;
     text_group group = {.tagger = &tagger, .texts = texts};
+    out->count = 0;
+    retort_status status = set_windows(options, &checked, err);
+    if (status != RETORT_OK) return status;
     status = rt_tagger_open(&tagger, &model->config, model->tokenizer, options, err);
+    if (status == RETORT_OK && options->windows != NULL) {
+        status = add_windows(&group, session, options->windows, 0, true, out, err);
+        n = 0;
+    }
     for (size_t i = 0; status == RETORT_OK && i < n; i++)
         status = add_text(&group, session, &encode, i, out, err);
     if (status == RETORT_OK && group.feed.n > 0) status = group_run(&group, session, out, err);

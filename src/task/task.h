@@ -4,7 +4,7 @@
 #define RT_TASK_TASK_H
 
 #include "base/hash.h"
-#include "run/session.h"
+#include "task/feed.h"
 #include "task/scores.h"
 
 retort_status rt_classify(retort_session *session, const retort_text *texts, size_t n, float *scores,
@@ -19,6 +19,10 @@ retort_status rt_tokenizing_encode(retort_encoder *encoder, const retort_text *t
                                    const retort_tokenize_options *options, int32_t *ids, int32_t *types,
                                    size_t capacity, size_t *count, retort_error *err);
 
+/* The encoding options of this tokenizer for its model's task. */
+rt_encode_options rt_tokenizing_options(retort_encoder *encoder, bool special_as_text);
+const retort_model *rt_tokenizing_model(const retort_encoder *encoder);
+
 /* The meaning of a tagging label: outside of entities, or a position in an entity of a type. */
 typedef struct rt_tag_label {
     char mark;    /* 'O', 'B', 'I', … */
@@ -29,6 +33,10 @@ rt_tag_label *rt_tag_labels_new(const rt_config *config);
 
 retort_status rt_tag(retort_session *session, const retort_text *texts, size_t n,
                      const retort_tag_options *options, retort_spans *out, retort_error *err);
+/* The windows of a text, with options from rt_feed_options or rt_tokenizing_options. rt_windows_clear also frees
+ * what failed. */
+retort_status rt_tag_windows(const rt_tokenizer *tokenizer, rt_encode_options encode, const retort_text *text,
+                             const retort_tag_options *options, retort_windows *out, retort_error *err);
 /* Turns the logits of a window into entities. rt_tagger_close also accepts one that failed to open. */
 typedef struct rt_tagger {
     rt_tag_label *labels; /* [label_count] */
@@ -94,10 +102,9 @@ retort_status rt_answers_take(rt_answers *answers, retort_spans *out, retort_err
 
 retort_status rt_answer_text(retort_session *session, const retort_text *text,
                              const retort_answer_options *options, retort_spans *out, retort_error *err);
-/* The windows of a question (text) and its context (pair). The caller owns *windows and each of them. */
-retort_status rt_answer_windows(retort_session *session, const retort_text *text, int64_t max_length,
-                                const retort_answer_options *options, rt_encoding **windows, size_t *count,
-                                retort_error *err);
+/* The windows of a question (text) and its context (pair); as rt_tag_windows. */
+retort_status rt_answer_windows(const retort_model *model, rt_encode_options encode, const retort_text *text,
+                                const retort_answer_options *options, retort_windows *out, retort_error *err);
 
 /* zero-shot classification: default of transformers, and the parts of the call */
 #define RT_HYPOTHESIS "This example is {}."
@@ -112,6 +119,8 @@ retort_status rt_zero_shot(retort_session *session, const retort_text *text, con
 retort_status rt_fill(retort_session *session, const retort_text *text, size_t k,
                       const retort_fill_options *options, retort_fill_guess *guesses, size_t max_masks,
                       size_t *masks, retort_error *err);
+retort_status rt_fill_windows(const rt_tokenizer *tokenizer, rt_encode_options encode,
+                              const retort_text *text, retort_windows *out, retort_error *err);
 /* The k best of n scores, or of those of n `ids` (NULL: 0 … n), best first. */
 void rt_fill_best(const float *scores, const int32_t *ids, size_t n, retort_fill_guess *guesses, size_t k);
 

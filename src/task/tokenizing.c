@@ -34,6 +34,18 @@ void rt_tokenizing_free(retort_encoder *encoder) {
     free(encoder);
 }
 
+rt_encode_options rt_tokenizing_options(retort_encoder *encoder, bool special_as_text) {
+    const rt_config *config = &encoder->model->config;
+    bool bounded = config->max_length > 0 && config->max_length <= config->positions;
+    return (rt_encode_options){.max_length = (size_t)(bounded ? config->max_length : config->positions),
+                               .special_as_text = special_as_text,
+                               .cache = encoder->cache};
+}
+
+const retort_model *rt_tokenizing_model(const retort_encoder *encoder) {
+    return encoder->model;
+}
+
 /* Leaves the ids in encoder->ids. Few texts have more tokens than bytes and a template. */
 static retort_status encode_one(retort_encoder *encoder, const retort_text *text,
                                 const rt_encode_options *options, size_t *count, retort_error *err) {

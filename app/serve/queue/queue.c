@@ -59,6 +59,7 @@ bool srv_entry_take(srv_queue *queue, srv_entry *entry, size_t answer) {
 static void entry_drop(const srv_queue *queue, srv_entry *entry) {
     if (--entry->refs > 0) return;
     srv_memory_give(queue->limits.memory, entry->cached ? SRV_USE_CACHE : SRV_USE_INPUTS, entry->bytes);
+    retort_windows_free(entry->windows);
     free(entry->answer);
     free(entry);
 }

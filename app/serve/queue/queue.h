@@ -39,8 +39,9 @@ struct srv_entry {
     srv_entry *chain;         /* of the table */
     srv_entry *newer, *older; /* of the cache */
     srv_item *waiters;
-    void *answer;        /* malloc'ed, if DONE */
-    retort_status error; /* if FAILED */
+    retort_windows *windows; /* of tasks over texts, until it has run */
+    void *answer;            /* malloc'ed, if DONE */
+    retort_status error;     /* if FAILED */
     int32_t key[]; /* [size]; for models with one row of numbers per text: [2, tokens] ids, then types */
 };
 

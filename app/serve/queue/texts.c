@@ -61,6 +61,7 @@ srv_entry *srv_text_entry(const srv_text_options *options, const retort_text *te
 /* An entry that is being run. */
 typedef struct text_run {
     const srv_text_runner *by;
+    const retort_windows *windows;
     const int32_t *key;
     retort_text text;
     retort_text *words; /* [key[WORDS]] each NUL-terminated; NULL: none given */
@@ -128,26 +129,34 @@ static void write_spans(text_run *run, const retort_spans *spans) {
     srv_out_text(run->out, "]");
 }
 
-static retort_status run_tag(text_run *run) {
+/* Those that decide about windows. */
+static retort_tag_options tag_options(int32_t aggregation, int32_t stride, bool cut) {
     static const retort_aggregation aggregations[] = {[0] = RETORT_AGGREGATION_SIMPLE,
                                                       [SRV_NONE] = RETORT_AGGREGATION_NONE,
                                                       [SRV_SIMPLE] = RETORT_AGGREGATION_SIMPLE,
                                                       [SRV_FIRST] = RETORT_AGGREGATION_FIRST,
                                                       [SRV_AVERAGE] = RETORT_AGGREGATION_AVERAGE,
                                                       [SRV_MAX] = RETORT_AGGREGATION_MAX};
-    static const char *const no_names[] = {NULL};
     retort_tag_options options = RETORT_TAG_OPTIONS;
+    options.aggregation = aggregations[aggregation];
+    options.stride = stride;
+    options.cut = cut;
+    return options;
+}
+
+static retort_status run_tag(text_run *run) {
+    static const char *const no_names[] = {NULL};
+    retort_tag_options options =
+        tag_options(run->key[AGGREGATION], run->key[STRIDE], (run->key[FLAGS] & CUT) != 0);
     retort_spans spans = {0};
     size_t words = (size_t)run->key[WORDS];
     const char **names = run->words != NULL ? calloc(words + 1, sizeof *names) : NULL;
     if (run->words != NULL && names == NULL) return RETORT_NOMEM;
     for (size_t i = 0; names != NULL && i < words; i++) names[i] = run->words[i].text;
     bool every = (run->key[FLAGS] & SPANS) != 0;
-    options.aggregation = aggregations[run->key[AGGREGATION]];
-    options.stride = run->key[STRIDE];
-    options.cut = (run->key[FLAGS] & CUT) != 0;
     options.ignore = every ? no_names : names;
     options.ignore_count = words;
+    options.windows = run->windows;
     retort_status status = RETORT_OK;
     if (!run->by->no_op) status = retort_tag(run->by->session, &run->text, 1, &options, &spans, &run->err);
     if (status == RETORT_OK) write_spans(run, &spans);
@@ -158,15 +167,22 @@ static retort_status run_tag(text_run *run) {
 
 /* ---- Answers ---- */
 
-static retort_status run_answer(text_run *run) {
+/* Those that decide about windows. */
+static retort_answer_options answer_options(int32_t window, int32_t stride, int32_t question) {
     retort_answer_options options = RETORT_ANSWER_OPTIONS;
+    options.window = window;
+    options.stride = stride;
+    options.question = question;
+    return options;
+}
+
+static retort_status run_answer(text_run *run) {
+    retort_answer_options options = answer_options(run->key[WINDOW], run->key[STRIDE], run->key[QUESTION]);
     const retort_text *text = &run->text;
     retort_spans spans = {0};
     options.top = (size_t)run->key[TOP];
     options.longest = run->key[LONGEST];
-    options.window = run->key[WINDOW];
-    options.stride = run->key[STRIDE];
-    options.question = run->key[QUESTION];
+    options.windows = run->windows;
     options.impossible = (run->key[FLAGS] & IMPOSSIBLE) != 0;
     options.pieces = (run->key[FLAGS] & PIECES) != 0;
     retort_status status = RETORT_OK;
@@ -296,7 +312,7 @@ static void write_masks(text_run *run, const retort_fill_guess *guesses, size_t 
 
 static retort_status run_fill(text_run *run) {
     enum { GUESSES = 5 }; /* the pipeline's */
-    retort_fill_options options = {sizeof options, run->words, (size_t)run->key[WORDS]};
+    retort_fill_options options = {sizeof options, run->words, (size_t)run->key[WORDS], run->windows};
     size_t k = run->key[TOP] > 0 ? (size_t)run->key[TOP] : GUESSES, masks = 0;
     size_t max = (size_t)run->by->info->positions; /* a mask is a token */
     retort_tokens tokens = {0};
@@ -319,11 +335,33 @@ static retort_status run_fill(text_run *run) {
 static retort_status (*const runs[])(text_run *run) = {
     [RETORT_TASK_TAG] = run_tag, [RETORT_TASK_ANSWER] = run_answer, [RETORT_TASK_FILL] = run_fill};
 
+retort_status srv_text_windows(retort_windows **out, retort_encoder *encoder, retort_task task,
+                               const srv_text_options *options, const retort_text *text, bool special_as_text,
+                               retort_error *err) {
+    retort_tag_options tag = tag_options(options->aggregation, options->stride, options->cut);
+    retort_answer_options answer = answer_options(options->window, options->stride, options->question);
+    if (task == RETORT_TASK_TAG) return retort_tag_windows(out, encoder, text, &tag, special_as_text, err);
+    if (task == RETORT_TASK_ANSWER)
+        return retort_answer_windows(out, encoder, text, &answer, special_as_text, err);
+    return retort_fill_windows(out, encoder, text, err);
+}
+
+static void free_windows(srv_memory *budget, srv_entry *entry) {
+    retort_windows_info info = {.size = sizeof info};
+    if (entry->windows == NULL) return;
+    retort_windows_describe(entry->windows, &info);
+    srv_memory_give(budget, SRV_USE_INPUTS, info.bytes);
+    entry->bytes -= info.bytes;
+    retort_windows_free(entry->windows);
+    entry->windows = NULL;
+}
+
 char *srv_text_run(const srv_text_runner *runner, srv_entry *entry, retort_status *why) {
     srv_out out = {.memory = runner->budget, .use = SRV_USE_INPUTS};
-    text_run run = {.by = runner, .out = &out};
+    text_run run = {.by = runner, .windows = entry->windows, .out = &out};
     retort_status status = open_run(&run, entry) ? runs[runner->info->task](&run) : RETORT_NOMEM;
     free(run.words);
+    free_windows(runner->budget, entry);
     if (status == RETORT_ARGUMENT || status == RETORT_LIMIT) {
         out.length = 0;
         srv_out_text(&out, "!");

@@ -35,6 +35,10 @@ typedef struct srv_text_runner {
     bool no_op; /* does not run the model */
 } srv_text_runner;
 
+/* Tokenises a text for its entry. `err` as from the library. */
+retort_status srv_text_windows(retort_windows **out, retort_encoder *encoder, retort_task task,
+                               const srv_text_options *options, const retort_text *text, bool special_as_text,
+                               retort_error *err);
 /* An entry whose key contains the text and the options; NULL if out of memory. */
 srv_entry *srv_text_entry(const srv_text_options *options, const retort_text *text, size_t tokens);
 /* Runs such a entry. The answer is NUL-terminated JSON, or srv_spans if requested, or "!" followed by what

@@ -36,10 +36,9 @@ static retort_status encode_whole(srv_encoder *s, const retort_text *text, retor
     return retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, NULL);
 }
 
-/* Whether a long text is read whole, in windows. */
-static bool in_windows(const srv_call *call) {
-    retort_task task = call->engine->info.task;
-    return task == RETORT_TASK_ANSWER || (task == RETORT_TASK_TAG && call->ask.truncate != SRV_YES);
+static bool may_truncate(const srv_call *call) {
+    return call->ask.truncate == SRV_YES ||
+           (call->ask.truncate == SRV_UNSAID && !call->service->options->refuse_long);
 }
 
 /* Puts the *n ids of text `index` into s. One token more than the model takes shows that the text is too
@@ -54,15 +53,9 @@ static bool make_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
     options.prompt_name = call->prompt_name;
     options.max_length = max + 1;
     options.only_first = call->ask.label_count > 0; /* the hypothesis must not be truncated */
-    if (in_windows(call)) {
-        if (encode_whole(s, text, options, n) == RETORT_OK) return true;
-        return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
-    }
     retort_status status = retort_encode(s->encoder, text, &options, s->ids, s->types, s->capacity, n, &err);
     if (status == RETORT_OK && *n <= (size_t)max) return true;
-    bool cut = call->ask.truncate == SRV_YES ||
-               (call->ask.truncate == SRV_UNSAID && !call->service->options->refuse_long);
-    if (status == RETORT_OK && !cut) {
+    if (status == RETORT_OK && !may_truncate(call)) {
         status = encode_whole(s, text, options, n);
         if (status == RETORT_OK) return too_long(call, index, *n, max);
     } else if (status == RETORT_OK) {
@@ -88,11 +81,72 @@ static void give_work(srv_call *call, size_t work) {
     srv_memory_give(call->service->options->budget, SRV_USE_INPUTS, work);
 }
 
-static bool encode_text(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
+/* ---- Windows of tasks over texts ---- */
+
+static srv_text_options text_options(const srv_ask *ask) {
+    return (srv_text_options){.top = (int32_t)(ask->top > 0 ? ask->top : ask->old_top),
+                              .aggregation = ask->aggregation,
+                              .stride = (int32_t)ask->stride,
+                              .longest = (int32_t)ask->longest,
+                              .window = (int32_t)ask->window,
+                              .question = (int32_t)ask->question,
+                              .impossible = ask->impossible,
+                              .pieces = ask->align == SRV_NO,
+                              .cut = ask->truncate == SRV_YES,
+                              .spans = ask->spans,
+                              .words = ask->targets != NULL ? ask->targets : ask->ignore};
+}
+
+/* Whether a long text is read whole, in windows. */
+static bool in_windows(const srv_call *call) {
+    retort_task task = call->engine->info.task;
+    return task == RETORT_TASK_ANSWER || (task == RETORT_TASK_TAG && call->ask.truncate != SRV_YES);
+}
+
+/* The cost of a text: its tokens, or those of all its windows if they were full. */
+static size_t cost_of(const srv_call *call, const retort_windows_info *windows) {
+    enum { WINDOW = 384 }; /* the pipeline's */
+    const srv_ask *ask = &call->ask;
+    size_t max = (size_t)call->engine->info.max_length, window = max;
+    if (windows->windows <= 1) return windows->tokens;
+    if (call->engine->info.task == RETORT_TASK_ANSWER)
+        window = ask->window > 0 ? (size_t)ask->window : max < WINDOW ? max : WINDOW;
+    return windows->windows < INT32_MAX / window ? windows->windows * window : INT32_MAX;
+}
+
+/* A text beyond the model's length, which has been truncated. */
+static bool note_truncated(srv_call *call, size_t index, srv_encoder *s) {
+    retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+    size_t whole;
+    call->truncated++;
+    if (may_truncate(call)) return true;
+    if (encode_whole(s, &call->ask.texts[index], options, &whole) != RETORT_OK)
+        return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    return too_long(call, index, whole, call->engine->info.max_length);
+}
+
+/* Tokenises text `index` into its windows, which cost *n tokens. */
+static bool make_windows(srv_call *call, size_t index, srv_encoder *s, retort_windows **windows, size_t *n) {
+    const srv_text_options options = text_options(&call->ask);
+    retort_windows_info info = {.size = sizeof info};
+    retort_error err = {0};
+    retort_status status =
+        srv_text_windows(windows, s->encoder, call->engine->info.task, &options, &call->ask.texts[index],
+                         !call->service->options->keep_special, &err);
+    if (status == RETORT_NOMEM) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    if (status != RETORT_OK) return srv_call_fail(call, SRV_ERROR_INVALID, "text %zu: %s", index, err.text);
+    retort_windows_describe(*windows, &info);
+    *n = cost_of(call, &info);
+    return in_windows(call) || !info.truncated || note_truncated(call, index, s);
+}
+
+/* Ids, or windows for models without rows of numbers. */
+static bool encode_text(srv_call *call, size_t index, srv_encoder *s, retort_windows **windows, size_t *n) {
     size_t work;
     if (!take_work(call, &call->ask.texts[index], &work)) return false;
     s->worn = s->worn || work > 0;
-    bool fine = make_ids(call, index, s, n);
+    bool rows = srv_engine_has_rows(call->engine);
+    bool fine = rows ? make_ids(call, index, s, n) : make_windows(call, index, s, windows, n);
     give_work(call, work);
     return fine;
 }
@@ -170,55 +224,39 @@ static bool has_no_padding(srv_call *call, size_t index, const srv_encoder *s, s
     return true;
 }
 
-/* The cost of a text of n tokens (in s): the tokens of all its windows. */
-static size_t tokens_in_windows(const srv_call *call, const srv_encoder *s, size_t n) {
-    enum { WINDOW = 384, STRIDE = 128 }; /* the pipelines' */
-    const srv_ask *ask = &call->ask;
-    int64_t max = call->engine->info.max_length, before = 1, behind = 1; /* special tokens */
-    bool answers = call->engine->info.task == RETORT_TASK_ANSWER;
-    int64_t window = !answers ? max : ask->window > 0 ? ask->window : max < WINDOW ? max : WINDOW;
-    int64_t stride = window / 2 < STRIDE ? window / 2 : STRIDE;
-    if (!answers && ask->aggregation == SRV_NONE) stride = 0;
-    if (ask->stride >= 0) stride = ask->stride;
-    for (size_t i = 1; answers && i < n; i++) before += s->types[i] == 0; /* the question is in each */
-    int64_t rest = (int64_t)n - before - behind, room = window - before - behind, step = room - stride;
-    if (rest <= room || step < 1) return n;
-    int64_t windows = 1 + (rest - room + step - 1) / step;
-    return (size_t)(windows * window < INT32_MAX ? windows * window : INT32_MAX);
-}
-
-static srv_entry *text_entry(const srv_call *call, size_t index, size_t tokens) {
-    const srv_ask *ask = &call->ask;
-    const srv_text_options options = {.top = (int32_t)(ask->top > 0 ? ask->top : ask->old_top),
-                                      .aggregation = ask->aggregation,
-                                      .stride = (int32_t)ask->stride,
-                                      .longest = (int32_t)ask->longest,
-                                      .window = (int32_t)ask->window,
-                                      .question = (int32_t)ask->question,
-                                      .impossible = ask->impossible,
-                                      .pieces = ask->align == SRV_NO,
-                                      .cut = ask->truncate == SRV_YES,
-                                      .spans = ask->spans,
-                                      .words = ask->targets != NULL ? ask->targets : ask->ignore};
-    return srv_text_entry(&options, &ask->texts[index], tokens);
-}
-
-static bool make_entry(srv_call *call, size_t index, const srv_encoder *s, size_t n) {
-    bool rows = srv_engine_has_rows(call->engine);
-    bool all = call->ask.token_vectors;
-    srv_entry *entry = rows ? srv_entry_new(n, 2 * n + all) : text_entry(call, index, n);
+/* Adds an entry to the job, with so many bytes more than its own. */
+static bool add_entry(srv_call *call, srv_entry *entry, size_t index, size_t bytes) {
     if (entry == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     call->job.items[index].entry = entry;
     call->job.count = index + 1;
+    call->tokens += entry->tokens;
+    return srv_entry_take(&call->engine->queue, entry, bytes) || srv_call_over(call);
+}
+
+static bool add_ids(srv_call *call, size_t index, const srv_encoder *s, size_t n) {
+    bool all = call->ask.token_vectors;
     const retort_info *info = &call->engine->info;
     size_t numbers = all ? n * (size_t)info->hidden : (size_t)info->labels;
-    size_t answer = rows ? numbers * sizeof(float) : 0;
-    if (!srv_entry_take(&call->engine->queue, entry, answer)) return srv_call_over(call);
-    if (rows) memcpy(entry->key, s->ids, n * sizeof *s->ids);
-    if (rows) memcpy(entry->key + n, s->types, n * sizeof *s->types);
-    if (rows && all) entry->key[2 * n] = 1;
-    call->tokens += n;
+    srv_entry *entry = srv_entry_new(n, 2 * n + all);
+    if (!add_entry(call, entry, index, numbers * sizeof(float))) return false;
+    memcpy(entry->key, s->ids, n * sizeof *s->ids);
+    memcpy(entry->key + n, s->types, n * sizeof *s->types);
+    if (all) entry->key[2 * n] = 1;
     return true;
+}
+
+/* Takes the windows. */
+static bool add_windows(srv_call *call, size_t index, retort_windows *windows, size_t n) {
+    const srv_text_options options = text_options(&call->ask);
+    retort_windows_info info = {.size = sizeof info};
+    srv_entry *entry = srv_text_entry(&options, &call->ask.texts[index], n);
+    retort_windows_describe(windows, &info);
+    if (entry != NULL) {
+        entry->windows = windows;
+    } else {
+        retort_windows_free(windows);
+    }
+    return add_entry(call, entry, index, info.bytes);
 }
 
 /* Models that tag do not take pairs. */
@@ -241,6 +279,19 @@ static bool can_wait(srv_call *call, size_t index, size_t tokens) {
                          max);
 }
 
+static bool add_input(srv_call *call, size_t index, srv_encoder *s) {
+    retort_windows *windows = NULL;
+    size_t n;
+    bool fine =
+        call->ask.texts != NULL ? encode_text(call, index, s, &windows, &n) : read_ids(call, index, s, &n);
+    if (!srv_engine_has_rows(call->engine)) {
+        if (fine && can_wait(call, index, n)) return add_windows(call, index, windows, n);
+        retort_windows_free(windows);
+        return false;
+    }
+    return fine && has_no_padding(call, index, s, n) && add_ids(call, index, s, n);
+}
+
 bool srv_call_encode(srv_call *call) {
     size_t count = call->ask.count;
     if (!are_single(call)) return false;
@@ -251,12 +302,7 @@ bool srv_call_encode(srv_call *call) {
     call->job.items = calloc(count, sizeof *call->job.items);
     bool fine = s != NULL && call->job.items != NULL;
     if (!fine) srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
-    for (size_t i = 0, n; fine && i < count; i++) {
-        fine = call->ask.texts != NULL ? encode_text(call, i, s, &n) : read_ids(call, i, s, &n);
-        fine = fine && has_no_padding(call, i, s, n);
-        if (fine && in_windows(call)) n = tokens_in_windows(call, s, n);
-        fine = fine && can_wait(call, i, n) && make_entry(call, i, s, n);
-    }
+    for (size_t i = 0; fine && i < count; i++) fine = add_input(call, i, s);
     if (s != NULL) srv_engine_encoder_back(call->engine, s);
     return fine;
 }
