@@ -139,9 +139,9 @@ typedef struct retort_import_options {
             0, 0, NULL                                                                                       \
     }
 
-/* Reads a checkpoint, a Hugging Face or sentence-transformers folder (safetensors, also sharded, or
- * pytorch_model.bin) or an .onnx file in one, and optimises its graph to options->level. Executes nothing in
- * the folder. */
+/* Reads a checkpoint and optimises its graph to options->level: a Hugging Face or sentence-transformers folder, a
+ * TensorFlow checkpoint of Google's BERT, or an .onnx file (docs/import.md). What retort_model_export wrote keeps
+ * its level if that is higher. Executes nothing from the checkpoint. */
 RETORT_API retort_status retort_model_import(retort_model **out, const char *source,
                                              const retort_import_options *options, retort_error *err);
 /* Maps a .retort file (a safetensors file with the graph, tokenizer and configuration in its metadata). */

@@ -47,6 +47,7 @@ cli_code cmd_import(const cli_args *args) {
     }
     cli_code code = check_without(args);
     if (code == CLI_DONE) code = cli_open_model(&model, args, args->words[0], level);
+    if (code == CLI_DONE) code = cli_check_level(model, args);
     if (code == CLI_DONE) code = cli_save_model(model, args, &bytes);
     if (code == CLI_DONE) code = report_import(args, model, bytes, cli_now() - start);
     retort_model_free(model);

@@ -126,7 +126,7 @@ static retort_status run_level(run *r, int level, retort_error *err) {
 retort_status rt_graph_optimize(rt_graph *graph, const retort_optimize_options *options, bool verify,
                                 retort_error *err) {
     if (options->level < graph->level || options->level > 3) {
-        return rt_fail(err, RETORT_ARGUMENT, "level %d: this graph has level %d, and 3 is the highest",
+        return rt_fail(err, RETORT_ARGUMENT, "level %d: expected %d, the level of the graph, to 3",
                        options->level, graph->level);
     }
     run r = {.graph = graph, .options = options, .verify = verify};

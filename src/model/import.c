@@ -133,7 +133,8 @@ static retort_status take_encoder(retort_model *model, const rt_encoder *encoder
 static retort_status finish_import(retort_model *model, const char *source,
                                    const retort_import_options *options, retort_error *err) {
     retort_optimize_options how = RETORT_OPTIMIZE_OPTIONS;
-    how.level = options->level;
+    /* Our own export comes with the level it was written at, and rewrites cannot be undone. */
+    how.level = options->level < model->graph.level ? model->graph.level : options->level;
     how.without = options->without;
     how.without_count = options->without_count;
     retort_status status = RETORT_OK;
@@ -167,8 +168,8 @@ static retort_status import_encoder(retort_model *model, const char *source,
     return status;
 }
 
-/* Our own .onnx exports are read as the models that they were made from, unless options ask for something
- * else. */
+/* Our own .onnx exports are read as the models that they were made from, unless options ask for another task
+ * or tokenizer. */
 static retort_status import_graph(retort_model *model, const char *source,
                                   const retort_import_options *options, retort_error *err) {
     bool own = false;

@@ -259,6 +259,17 @@ def optimize_level_by_level():
 
 
 @test
+def optimize_own_export():
+    onnx, path = HERE / "level2.onnx", HERE / "from-onnx.retort"
+    retort("export", HERE / "level2.retort", "-o", onnx)
+    done = rows("optimize", onnx, "-o", path)[0]
+    assert [at["level"] for at in done["levels"]] == [3] and path.read_bytes() == (HERE / "level3.retort").read_bytes()
+    assert rows("optimize", onnx, "--level", "2", "-o", HERE / "again.onnx")[0]["level"] == 2
+    for verb in ("import", "optimize", "export"):
+        fails(2, f"the graph in '{onnx}' is at level 2", verb, onnx, "--level", "1", "-o", path)
+
+
+@test
 def rewrites_left_out():
     source, whole = checkpoint("bert-classify"), rows("run", model("bert-classify"), "a very good film")[0]["logits"]
     for verb in ("import", "optimize"):
