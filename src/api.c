@@ -49,7 +49,7 @@ static retort_status check_texts(const char *call, const retort_session *session
     if (rt_session_model(session)->config.task != task) {
         return bad(err, call, "the model was made for another task");
     }
-    if (rt_session_token_vectors(session)) return bad(err, call, "the session gives vectors of tokens alone");
+    if (rt_session_token_vectors(session)) return bad(err, call, "the session gives only token vectors");
     for (size_t i = 0; i < n; i++) {
         if (!is_text(&texts[i])) return rt_fail(err, RETORT_ARGUMENT, "%s: text %zu is NULL", call, i);
     }
@@ -480,7 +480,7 @@ static retort_status check_tag_options(const retort_tag_options *options, retort
     retort_status status = check_size("tag", options->size, sizeof *options, err);
     if (status == RETORT_OK) status = check_names("tag", options->ignore, options->ignore_count, err);
     if (status == RETORT_OK && (unsigned)options->aggregation > RETORT_AGGREGATION_MAX)
-        return bad(err, "tag", "the aggregation is none of retort_aggregation");
+        return bad(err, "tag", "the aggregation is not one of retort_aggregation");
     return status;
 }
 
@@ -603,7 +603,7 @@ retort_status retort_eval(retort_session *session, const retort_dataset *data,
         return bad(err, "evaluation", "session, data and result must be given");
     }
     if (rt_session_token_vectors(session))
-        return bad(err, "evaluation", "the session gives vectors of tokens alone");
+        return bad(err, "evaluation", "the session gives only token vectors");
     retort_status status = check_size("evaluation", options->size, sizeof *options, err);
     if (status == RETORT_OK) status = check_size("evaluation", result->size, sizeof *result, err);
     return status == RETORT_OK ? rt_evaluate(session, data, options, result, err) : status;

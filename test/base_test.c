@@ -376,7 +376,7 @@ static void a_killed_writer_leaves_nothing(void **unused) {
     assert_int_equal(symlink("nowhere", path), 0);
     retort_error err;
     assert_int_equal(rt_writer_open(&writer, path, &err), RETORT_IO);
-    assert_non_null(strstr(err.text, "a link to no file"));
+    assert_non_null(strstr(err.text, "a dangling link"));
     rt_writer_abort(&writer);
     unlink(path);
     assert_int_equal(rmdir(place), 0);

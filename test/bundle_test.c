@@ -120,7 +120,7 @@ static void test_bundle_refuses(void **state) {
         {"a", FIELDS(SQUARE "\x18\1"), 16, RETORT_FORMAT, "expected it in a file below 1, found 1"},
         {"a", FIELDS(SQUARE "\x28\x11"), 16, RETORT_FORMAT, "f32 [2, 2] needs 16 bytes, found 17"},
         {"a", FIELDS(SQUARE "\x3a\0"), 16, RETORT_UNSUPPORTED,
-         "x: tensor 'a': a variable in slices is not read"},
+         "x: tensor 'a': a variable in slices is not supported"},
         {"a", FIELDS(SQUARE "\x3b"), 16, RETORT_FORMAT, "x: tensor 'a': its entry or shape is malformed"},
         {"a", FIELDS("\x12\2\x18\1" SQUARE), 16, RETORT_FORMAT, "its entry or shape is malformed"},
         {"a", FIELDS(SQUARE "\x08\2"), 16, RETORT_UNSUPPORTED,
@@ -159,7 +159,7 @@ static void test_bundle_headers(void **state) {
         {{HEADER, {"b", "\x08\1", 2}, {"b", "\x08\1", 2}},
          3,
          RETORT_FORMAT,
-         "tensor 'b' is out of order, or there twice"},
+         "tensor 'b' is out of order or appears twice"},
         {{{"", "\x08\2", 2}, {"b", "\x08\1", 2}}, 2, RETORT_FORMAT, "expected 1 data file, found 2"},
     };
     const rt_map data = {.data = (const uint8_t *)numbers, .size = sizeof numbers};
@@ -231,9 +231,9 @@ static void test_newest(void **state) {
     } cases[] = {
         {"", "checkpoint: expected it to begin with model_checkpoint_path"},
         {"model_checkpoint_path: \"a", "expected it to begin with model_checkpoint_path"},
-        {"model_checkpoint_path: \"\"\n", "'' is no file name of the folder"},
-        {"model_checkpoint_path: \"../x/\"\n", "'' is no file name of the folder"},
-        {"model_checkpoint_path: \"a\\\\b\"\n", "'a\\\\b' is no file name of the folder"},
+        {"model_checkpoint_path: \"\"\n", "'' is not the name of a file in the folder"},
+        {"model_checkpoint_path: \"../x/\"\n", "'' is not the name of a file in the folder"},
+        {"model_checkpoint_path: \"a\\\\b\"\n", "'a\\\\b' is not the name of a file in the folder"},
         {"model_checkpoint_path: \"/tmp/../gone-7\"\n", "/gone-7.index: cannot open"},
     };
     (void)state;

@@ -179,7 +179,7 @@ static void test_pooling_and_dense(void **state) {
         {rt_modules_pooling, "{\"pooling_mode\":\"lasttoken\"}", RETORT_UNSUPPORTED, "'lasttoken'"},
         {rt_modules_pooling, "{\"pooling_mode\":[\"cls\",\"mean\"]}", RETORT_UNSUPPORTED, "several"},
         {rt_modules_pooling, "{\"pooling_mode_weightedmean_tokens\":true}", RETORT_UNSUPPORTED,
-         "pooling_mode_weightedmean_tokens is not read"},
+         "pooling_mode_weightedmean_tokens is not supported"},
         {rt_modules_pooling, "{\"pooling_mode_mean_tokens\":true,\"pooling_mode_max_tokens\":true}",
          RETORT_UNSUPPORTED, "both"},
         {rt_modules_pooling, "[]", RETORT_FORMAT, "not a JSON object"},

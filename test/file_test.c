@@ -196,10 +196,10 @@ static void test_safetensors_refuses(void **state) {
         {"{\"a\":{\"shape\":[2],\"data_offsets\":[0,8]}}", 8, RETORT_FORMAT, "dtype is missing"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"x\":1}}", 8, RETORT_FORMAT,
          "a key other than"},
-        {"{\"a\":[1]}", 0, RETORT_FORMAT, "is no object"},
+        {"{\"a\":[1]}", 0, RETORT_FORMAT, "is not an object"},
         {"{\"__metadata__\":{\"k\":1}}", 0, RETORT_FORMAT, "is not text"},
         {"{\"\":" F32_2 "}", 8, RETORT_LIMIT, "name of 0 bytes"},
-        {"[1]", 0, RETORT_FORMAT, "no object"},
+        {"[1]", 0, RETORT_FORMAT, "not an object"},
         {"{\"a\":", 0, RETORT_FORMAT, "line 1 column"},
     };
     (void)state;
@@ -321,7 +321,7 @@ static void test_formats_refused(void **state) {
         {tar, sizeof tar, RETORT_UNSUPPORTED, "a tar archive"},
         {"\x89HDF\r\n\x1a\n", 8, RETORT_FORMAT, "HDF5: cut short"},
         {"version https://git-lfs.github.com/spec/v1\n", 43, RETORT_UNSUPPORTED, "Git LFS pointer"},
-        {"\x80\x04\x95", 3, RETORT_UNSUPPORTED, "pickle protocol 4 is not read"},
+        {"\x80\x04\x95", 3, RETORT_UNSUPPORTED, "pickle protocol 4 is not supported"},
         {"\x80\x02K\x01.", 5, RETORT_FORMAT, "not one that torch.save wrote"},
         {"hello world", 11, RETORT_FORMAT, "neither safetensors, a torch checkpoint nor HDF5"},
     };
@@ -340,17 +340,17 @@ static void test_index_names(void **state) {
     static const struct {
         const char *index, *fragment;
     } cases[] = {
-        {"{\"weight_map\":{\"a\":\"../other/model.safetensors\"}}", "no file name of the folder"},
-        {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "no file name of the folder"},
-        {"{\"weight_map\":{\"a\":\"..\"}}", "no file name of the folder"},
-        {"{\"weight_map\":{\"a\":\"\"}}", "no file name of the folder"},
-        {"{\"weight_map\":{\"a\":\"b\\\\c\"}}", "no file name of the folder"},
-        {"{\"weight_map\":{\"a\":3}}", "no file name of the folder"},
+        {"{\"weight_map\":{\"a\":\"../other/model.safetensors\"}}", "not the name of a file in the folder"},
+        {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "not the name of a file in the folder"},
+        {"{\"weight_map\":{\"a\":\"..\"}}", "not the name of a file in the folder"},
+        {"{\"weight_map\":{\"a\":\"\"}}", "not the name of a file in the folder"},
+        {"{\"weight_map\":{\"a\":\"b\\\\c\"}}", "not the name of a file in the folder"},
+        {"{\"weight_map\":{\"a\":3}}", "not the name of a file in the folder"},
         {"{\"weight_map\":{}}", "names 0 files"},
         {"{}", "'weight_map' is missing"},
         {"{\"weight_map\":{\"a\":\"gone.safetensors\"}}", "gone.safetensors: cannot open"},
         {"{\"weight_map\":{\"a\":\"s1\",\"c\":\"s1\"}}", "tensor 'c' is not in 's1'"},
-        {"{\"weight_map\":{\"a\":\"s1\",\"b\":\"s2\"}}", "tensor 'a' is there twice"},
+        {"{\"weight_map\":{\"a\":\"s1\",\"b\":\"s2\"}}", "tensor 'a' appears twice"},
     };
     (void)state;
     write_bytes("s1", bytes, safetensors("{\"a\":" F32_2 "}", 8));
@@ -376,7 +376,7 @@ static void test_folder_without_weights(void **state) {
     write_bytes("rust_model.ot", "x", 1);
     write_bytes("flax_model.msgpack", "x", 1);
     check_error(rt_tensors_open_folder(&tensors, folder, &err), RETORT_UNSUPPORTED, &err,
-                "found flax_model.msgpack, rust_model.ot; read are model.safetensors, ");
+                "found flax_model.msgpack, rust_model.ot; supported are model.safetensors, ");
     check_error(rt_tensors_open_folder(&tensors, path_of("rust_model.ot"), &err), RETORT_IO, &err,
                 "not a folder");
     assert_null(rt_tensors_folder_file(folder));

@@ -116,7 +116,7 @@ static void test_broken_text(void **state) {
         {INPUT "y = Erf(_)\n", "line 3: y: Erf takes 1 to 1 inputs, found 1, or one is missing"},
         {INPUT "y = Erf(x) axis=1\noutput y:0\n", "test: y: Erf has no attribute axis"},
         {INPUT "y = Softmax(x) axis=two\n", "line 3: expected attribute=value before this"},
-        {INPUT "y = Softmax(x) axis=2\n", "line 3: y: Softmax(f32[batch, 4]): axis 2 is not there"},
+        {INPUT "y = Softmax(x) axis=2\n", "line 3: y: Softmax(f32[batch, 4]): there is no axis 2"},
         {INPUT "y = MatMul(x, x)\n", "y: MatMul(f32[batch, 4], f32[batch, 4]): the inner dims differ"},
         {INPUT "y = Transpose(x) perm=[1, 1]\n", "perm is not a permutation"},
         {INPUT "y = Select(x) select=first\noutput y:0\n", "y: Select may stand from level 2 on"},
@@ -318,11 +318,11 @@ static void test_verify(void **state) {
         const char *error;
     } cases[] = {
         {break_order, "a: reads b:0 before it is made"},
-        {break_index, "a: input 0 is no value"},
+        {break_index, "a: input 0 is not a value"},
         {break_shape, "b: output 0 is f32 [batch, 5], expected f32 [batch, 4]"},
         {break_name, "a: two nodes of this name"},
         {break_character, "node 1: no operator, or a name that text cannot hold"},
-        {break_owner, "b:0: is no output of b"},
+        {break_owner, "b:0: is not an output of b"},
         {break_arity, "a: Erf with 0 inputs and 1 outputs"},
         {break_attribute, "a: Erf has no attribute heads"},
         {break_output, "the graph has no output"},

@@ -71,7 +71,7 @@ static void test_hdf5_refuses(void **state) {
         {"huge_written", RETORT_FORMAT, "x: '/a': shape [4611686018427387904, 2] is too big for any memory"},
         {"large_written", RETORT_FORMAT,
          "x: '/a': f32 [1099511627776, 2] needs 8796093022208 bytes, found 8"},
-        {"many", RETORT_UNSUPPORTED, "x: '/': a group of this many members is not read"},
+        {"many", RETORT_UNSUPPORTED, "x: '/': a group of this many members is not supported"},
         {"unwritten", RETORT_FORMAT, "x: '/a': [1099511627776, 4] was never written"},
         {"cycle", RETORT_FORMAT, "parts of the file are used twice"},
         {"nothing", RETORT_FORMAT, "x: HDF5: no dataset in it"},

@@ -76,8 +76,8 @@ static void test_modules_refused(void **state) {
     } cases[] = {
         {"{}", "not a list of modules"},
         {"[{\"type\":\"sentence_transformers.models.Transformer\",\"path\":\"../x\"}]",
-         "'../x' is no folder of the package"},
-        {"[{\"type\":\"sentence_transformers.models.Transformer\"}]", "is no folder of the package"},
+         "'../x' is not a folder of the package"},
+        {"[{\"type\":\"sentence_transformers.models.Transformer\"}]", "is not a folder of the package"},
         {"[{\"type\":\"sentence_transformers.models.WeightedLayerPooling\",\"path\":\"\"}]",
          "WeightedLayerPooling'; known are"},
         {"[{\"type\":\"custom_module.Transformer\",\"path\":\"\"}]",
@@ -443,7 +443,7 @@ static void test_broken_folders(void **state) {
          "'classifier.bias': expected f32, f16 or bf16, found i32"},
         {"sed -i 's/classifier.bias/classifier.bia_/' model.safetensors",
          "tensor 'classifier.bias' is missing"},
-        {"rm model.safetensors", "no weights that can be read"},
+        {"rm model.safetensors", "no weights that retort can read"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

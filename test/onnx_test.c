@@ -309,8 +309,8 @@ static void test_other_graphs_are_refused(void **state) {
         void (*change)(rt_onnx *);
         const char *words;
     } rows[] = {
-        {reorder, "which nothing before it makes"},
-        {unknown_operator, "(Hardmax): expected an operator that is known"},
+        {reorder, "which no node before it produces"},
+        {unknown_operator, "(Hardmax): expected a supported operator"},
         {old_opset, "opset 7"},
         {future_opset, "opset 99"},
         {no_output, "0 outputs"},
@@ -319,11 +319,11 @@ static void test_other_graphs_are_refused(void **state) {
         {overflowing, "cannot be read"},
         {negative, "cannot be read"},
         {other_shape, "shapes do not broadcast"},
-        {causal, "(Trilu): expected an operator that is known"},
-        {unknown_activation, "(Sigmoid): expected an operator that is known"},
-        {other_domain, "(org.example.Softmax): expected an operator that is known"},
-        {without_mask, "nothing reads an input attention_mask"},
-        {constant_mask, "nothing reads an input attention_mask"},
+        {causal, "(Trilu): expected a supported operator"},
+        {unknown_activation, "(Sigmoid): expected a supported operator"},
+        {other_domain, "(org.example.Softmax): expected a supported operator"},
+        {without_mask, "no node reads the input attention_mask"},
+        {constant_mask, "no node reads the input attention_mask"},
         {other_vocab, "a table of 99 words, config.json says 100"},
     };
     retort_model *plain = golden("bert-classify", 0, RETORT_F32);
@@ -527,7 +527,7 @@ static void test_changed_files_are_not_ours(void **state) {
     assert_int_equal(rt_onnx_save(&onnx, graph_path, 0, &bytes, &external, &err), RETORT_OK);
     rt_onnx_close(&onnx);
     link_checkpoint("bert-classify");
-    assert_refused("(Sigmoid): expected an operator that is known");
+    assert_refused("(Sigmoid): expected a supported operator");
     retort_model_free(model);
 }
 
@@ -648,7 +648,7 @@ static void test_which_file_of_a_folder(void **state) {
     snprintf(paths[0], sizeof *paths, "%s/model.onnx", inner);
     snprintf(paths[1], sizeof *paths, "%s/model_quantized.onnx", inner);
     snprintf(paths[2], sizeof *paths, "%s/model_O2.onnx", folder);
-    assert_not_imported(folder, "found none; read are model.safetensors");
+    assert_not_imported(folder, "found none; supported are model.safetensors");
     write_plain(plain, NULL);
     assert_int_equal(rename(graph_path, paths[0]), 0);
     assert_imports(folder, model);

@@ -409,9 +409,9 @@ static void test_spoilt_files(void **state) {
         {"max_length\\\":40", "max_length\\\":49", "max_length 49 is over the 48 positions"},
         {"max_length\\\":40", "max_length\\\": 1", "max_length 1 has no room for 2 special tokens"},
         {"vocab\\\":100", "vocab\\\":  9", "pieces, the model embeds 9"},
-        {"classify", "classifi", "task: classifi is not known"},
+        {"classify", "classifi", "task: classifi is unknown"},
         {"task\\\":\\\"classify\\\"", "task\\\":\\\"answer\\\"  ", "the output is f32 [batch, 3]"},
-        {"\\\"neutral\\\"", "          5", "label 1 is no text"},
+        {"\\\"neutral\\\"", "          5", "label 1 is not a string"},
         {"BertNormalizer", "FirtNormalizer", "FirtNormalizer"},
         {"\\\"recipe", "\\\"recipy", "no recipe"},
     };

@@ -457,7 +457,7 @@ static void test_spoilt_files(void **unused) {
     check_spoilt("embeddings.scale f32 rows [100]", "embeddings.scale f32 rows [ 99]", "word table");
     check_spoilt("embeddings.groups u8 rows [100, 2]", "embeddings.groups u8 rows [100, 1]", "word table");
     save_quantized("distilbert-classify", "int8");
-    check_spoilt("narrow=s8", "narrow=u8", "narrow=u8 is not what it can make");
+    check_spoilt("narrow=s8", "narrow=u8", "narrow=u8 is not a dtype it can write");
     check_spoilt("(layer.0.ffn.norm:1", "(layer.0.ffn.norm:0", "expected x as s8");
     check_spoilt("(layer.0.ffn.norm:1", "(embeddings.word   ", "reads int8 rows without their scales");
     check_spoilt("kv.weight s8 p16_s8", "kv.weight s8 p16_s4", "smaller, or not s8");

@@ -98,7 +98,7 @@ static void tables_say_what_is_wrong(void **state) {
     expect_error("a.tsv", "sentence\tlabel\nx\t2\n", &class_config, "label '2'");
     expect_error("a.tsv", "sentence\tlabel\nx\n", &class_config, "a.tsv:2: expected 2 columns, found 1");
     expect_error("a.tsv", "sentence\tscore\nx\t1.2.3\n", &embed_config, "'1.2.3' is not a number");
-    expect_error("a.tsv", "sentence\tlabel\n", &class_config, "there is no text");
+    expect_error("a.tsv", "sentence\tlabel\n", &class_config, "it contains no text");
     expect_error("a.tsv", "", &class_config, "empty");
     expect_error("a.conll", "Ada B-PER\nLovelace\n", &tag_config, "a.conll:2: expected a word and its tag");
     expect_error("a.conll", "Ada B-ORG\n", &tag_config, "a.conll:1: label 'B-ORG'");
@@ -121,7 +121,7 @@ static void reads_csv_and_json_lines(void **state) {
         assert_true(data->labelled && data->samples[0].label == 1 && data->samples[1].label == 0);
         retort_dataset_free(data);
     }
-    expect_error("a.csv", "text,label\n\"a\nb\",1\n\"c,1\n", &class_config, "a.csv:4: a quote is opened");
+    expect_error("a.csv", "text,label\n\"a\nb\",1\n\"c,1\n", &class_config, "a.csv:4: a quote is not closed");
     expect_error("a.csv", "text,label\na,b,1\n", &class_config, "expected 2 columns, found 3");
     expect_error("a.jsonl", "{}\n", &class_config, "no column");
     expect_error("a.jsonl", "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\"}\n", &class_config,

@@ -191,7 +191,7 @@ static const struct {
     CASE("\x80\x02\x82\1.", RETORT_UNSUPPORTED, "opcode EXT1"),
     CASE("\x80\x02)\x81.", RETORT_UNSUPPORTED, "opcode NEWOBJ"),
     CASE("\x80\x02\xff.", RETORT_UNSUPPORTED, "opcode unknown (0xff)"),
-    CASE("\x80\x03}.", RETORT_UNSUPPORTED, "protocol 3 is not read"),
+    CASE("\x80\x03}.", RETORT_UNSUPPORTED, "protocol 3 is not supported"),
     CASE("\x80\x02}", RETORT_FORMAT, "no STOP"),
     CASE("\x80\x02.", RETORT_FORMAT, "stack is empty"),
     CASE("\x80\x02"
@@ -238,7 +238,7 @@ static const struct {
                        "K\0\x8a\x08\0\0\0\0\0\0\0\x40\x8a\x08\0\0\0\0\0\0\0\x40\x86K\1K\1\x86\x89}tRs.",
          RETORT_FORMAT, "does not fit"),
     CASE(START REBUILD "(" STORAGE "K\0K\2\x85)\x89}tRs.", RETORT_FORMAT, "1 dimensions and 0 strides"),
-    CASE(START TENSOR "sX\1\0\0\0a" TENSOR "s.", RETORT_FORMAT, "tensor 'a' is there twice"),
+    CASE(START TENSOR "sX\1\0\0\0a" TENSOR "s.", RETORT_FORMAT, "tensor 'a' appears twice"),
     CASE("\x80\x02}X\3\0\0\0a\0b" TENSOR "s.", RETORT_FORMAT, "zero byte"),
     CASE(START REBUILD "((X\7\0\0\0storagectorch\nFloatStorage\nU\1"
                        "9U\3cpuK\2tQK\0K\2\x85K\1\x85\x89}tRs.",
@@ -304,7 +304,7 @@ static void test_zip_tricks(void **state) {
          0,
          RETORT_FORMAT,
          "another name in its local header"},
-        {{.name = "m/data.pkl", .data = two, .size = 8}, 0, RETORT_FORMAT, "'m/data.pkl' is there twice"},
+        {{.name = "m/data.pkl", .data = two, .size = 8}, 0, RETORT_FORMAT, "'m/data.pkl' appears twice"},
         {{.name = "m/data/0", .data = two, .size = 4},
          0,
          RETORT_FORMAT,
@@ -388,7 +388,7 @@ static void test_legacy_refused(void **state) {
              "big-endian"),
         CASE(MAGIC VERSION LITTLE WHOLE "\x80\x02]." DATA, RETORT_FORMAT, "storage '0' has no data"),
         CASE(MAGIC VERSION LITTLE WHOLE "\x80\x02}." DATA, RETORT_FORMAT, "not the list of storages"),
-        CASE(MAGIC VERSION LITTLE WHOLE "\x80\x02]K\1a." DATA, RETORT_FORMAT, "key is no text"),
+        CASE(MAGIC VERSION LITTLE WHOLE "\x80\x02]K\1a." DATA, RETORT_FORMAT, "key is not a string"),
         CASE(MAGIC VERSION LITTLE WHOLE "\x80\x02]X\1\0\0\0"
                                         "1a." DATA,
              RETORT_FORMAT, "no tensor uses it"),

@@ -12,7 +12,7 @@ FILE *cli_create(const char *path) {
     struct stat info;
     bool dangling = lstat(path, &info) == 0 && S_ISLNK(info.st_mode) && stat(path, &info) != 0;
     FILE *file = dangling ? NULL : fopen(path, "we");
-    if (dangling) cli_error("%s: a link to no file: remove it, or name the file itself", path);
+    if (dangling) cli_error("%s: a dangling link: remove it, or name the file itself", path);
     if (!dangling && file == NULL) cli_error("%s: cannot create: %s", path, strerror(errno));
     return file;
 }

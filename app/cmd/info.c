@@ -176,10 +176,10 @@ static void print_info(const cli_args *args, const retort_model *model, const re
     bool classifies = info->task == RETORT_TASK_CLASSIFY;
     printf("task        %s%s%s%s, %lld %s\n", cli_task_names[info->task], classifies ? " (" : "",
            classifies ? problem_names[info->problem] : "", classifies ? ")" : "", (long long)info->labels,
-           info->task == RETORT_TASK_EMBED ? "values a vector" : "labels");
+           info->task == RETORT_TASK_EMBED ? "values per vector" : "labels");
     printf("encoder     %s, %lld layers, hidden %lld, %lld heads, ffn %lld\n", info->family,
            (long long)info->layers, (long long)info->hidden, (long long)info->heads, (long long)info->ffn);
-    printf("text        vocabulary %lld, %lld positions, cut at %lld pieces\n", (long long)info->vocab,
+    printf("text        vocabulary %lld, %lld positions, truncated to %lld tokens\n", (long long)info->vocab,
            (long long)info->positions, (long long)info->max_length);
     printf("graph       level %d, %zu nodes\n", info->level, info->nodes);
     fputs("weights     ", stdout);

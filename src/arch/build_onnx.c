@@ -83,7 +83,7 @@ static retort_status check_output(const rt_builder *b, int output, const char *f
     if (v->dtype == RETORT_F32 && v->rank == (one ? 2 : 3) &&
         memcmp(v->dims, expected, (size_t)v->rank * sizeof *expected) == 0)
         return RETORT_OK;
-    return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: an output %s, where config.json promises %s", file,
+    return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: the output is %s, config.json says %s", file,
                    rt_dims_text(found, sizeof found, v->dims, v->rank),
                    rt_dims_text(want, sizeof want, expected, one ? 2 : 3));
 }
@@ -93,10 +93,11 @@ static retort_status check_inputs(const rt_builder *b, const char *file, retort_
     const rt_graph *graph = b->graph;
     int64_t vocab = b->encoder->config.vocab;
     int ids = rt_value_find(graph, "input_ids"), mask = rt_value_find(graph, "attention_mask");
-    if (ids < 0) return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: nothing reads an input input_ids", file);
+    if (ids < 0) return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: no node reads the input input_ids", file);
     if (mask < 0)
         return rt_fail(err, RETORT_UNSUPPORTED,
-                       "%.200s: nothing reads an input attention_mask: texts would see their padding", file);
+                       "%.200s: no node reads the input attention_mask: padding would change the answers",
+                       file);
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
         if (node->op != RT_OP_GATHER || node->inputs[GATHER_INDICES] != ids) continue;

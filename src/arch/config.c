@@ -144,7 +144,7 @@ static retort_status read_activation(rt_config *out, const char *name, const jso
                                      retort_error *err) {
     const char *key = out->arch->activation_key;
     const char *text = json_string_value(json_object_get(root, key));
-    if (text == NULL) return rt_fail(err, RETORT_FORMAT, "%s: '%s' is missing or not text", name, key);
+    if (text == NULL) return rt_fail(err, RETORT_FORMAT, "%s: '%s' is missing or not a string", name, key);
     for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
         if (strcmp(text, activations[i].name) != 0) continue;
         out->activation = activations[i].activation;
@@ -185,7 +185,8 @@ static retort_status refuse_variants(const char *name, const json_t *root, retor
     }
     if (json_is_object(json_object_get(root, "quantization_config"))) {
         return rt_fail(err, RETORT_UNSUPPORTED,
-                       "%s: 'quantization_config': weights quantised elsewhere are not read", name);
+                       "%s: 'quantization_config': weights that another tool has quantised are not supported",
+                       name);
     }
     return RETORT_OK;
 }
@@ -209,7 +210,7 @@ static retort_status read_task(rt_config *out, rt_arena *arena, const char *name
         out->pooling = RT_POOL_MEAN;
         break;
     default:
-        return rt_fail(err, RETORT_ARGUMENT, "%s: task %d is none", name, (int)out->task);
+        return rt_fail(err, RETORT_ARGUMENT, "%s: there is no task %d", name, (int)out->task);
     }
     return RETORT_OK;
 }
@@ -240,7 +241,7 @@ retort_status rt_config_parse(rt_config *out, rt_arena *arena, const char *name,
     if (status == RETORT_OK && force != NULL) task = *force;
     if (status == RETORT_OK && force == NULL) status = rt_config_task(root, name, &stated, &task, err);
     if (status == RETORT_OK && !stated) {
-        status = rt_fail(err, RETORT_FORMAT, "%s: 'architectures' is missing: state the task", name);
+        status = rt_fail(err, RETORT_FORMAT, "%s: 'architectures' is missing: name the task", name);
     }
     if (status == RETORT_OK) status = rt_config_read(out, arena, name, root, task, err);
     json_decref(root);

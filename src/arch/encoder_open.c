@@ -110,11 +110,13 @@ static const struct {
     bool head; /* it does not matter when a task is asked for */
 } unread[] = {
     {"adapter_config.json",
-     "an adapter beside the weights is not read: merge it into them (PEFT's merge_and_unload) and save the "
+     "an adapter beside the weights is not supported: merge it into them (PEFT's merge_and_unload) and save "
+     "the "
      "model whole",
      false},
     {"model_head.pkl",
-     "SetFit's head is not read, it is a pickled program: --task embed takes the encoder alone", true},
+     "SetFit's head is a pickled program, which is not supported: --task embed takes the encoder alone",
+     true},
 };
 
 static retort_status refuse_unread(const char *folder, bool task_given, retort_error *err) {

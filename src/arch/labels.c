@@ -27,7 +27,7 @@ static retort_status set_name(rt_config *out, rt_arena *arena, const char *name,
                               const char *label, retort_error *err) {
     if (index < 0 || index >= out->labels || out->label_names[index] != NULL) {
         return rt_fail(err, RETORT_FORMAT,
-                       "%s: label %" PRId64 " '%.60s' of %" PRId64 " labels is out of range or twice there",
+                       "%s: label %" PRId64 " '%.60s' of %" PRId64 " labels is out of range or appears twice",
                        name, index, label, out->labels);
     }
     out->label_names[index] = rt_arena_text(arena, label, strlen(label));

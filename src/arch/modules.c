@@ -67,7 +67,8 @@ static retort_status flagged_pooling(rt_modules *out, const char *name, const js
     for (size_t i = 0; i < POOLINGS; i++) {
         if (strcmp(set, poolings[i].flag) == 0) return named_pooling(out, name, poolings[i].mode, err);
     }
-    return rt_fail(err, RETORT_UNSUPPORTED, "%s: %.60s is not read; known are cls, mean and max", name, set);
+    return rt_fail(err, RETORT_UNSUPPORTED, "%s: %.60s is not supported; known are cls, mean and max", name,
+                   set);
 }
 
 retort_status rt_modules_pooling(rt_modules *out, const char *name, const json_t *root, retort_error *err) {
@@ -90,7 +91,7 @@ static retort_status dense_activation(rt_modules *out, const char *name, const j
     }
     return rt_fail(err, RETORT_UNSUPPORTED,
                    "%s: activation_function '%.80s'; known are Tanh, ReLU, GELU, Identity", name,
-                   text != NULL ? text : "(no text)");
+                   text != NULL ? text : "(not a string)");
 }
 
 /* Whether `key` is absent, null or `expected`. */
@@ -197,8 +198,8 @@ static size_t find_module(const char *type) {
 static retort_status module_folder(loader *l, const char *name, const char *folder, const char *path) {
     char joined[RT_PATH_SIZE];
     if (path == NULL || (path[0] != '\0' && !rt_plain_name(path))) {
-        return rt_fail(l->err, RETORT_FORMAT, "%s: a module's path '%.80s' is no folder of the package", name,
-                       path == NULL ? "(no text)" : path);
+        return rt_fail(l->err, RETORT_FORMAT, "%s: a module's path '%.80s' is not a folder of the package",
+                       name, path == NULL ? "(not a string)" : path);
     }
     if (path[0] != '\0') {
         retort_status status = rt_path_in(joined, folder, path, l->err);
@@ -222,7 +223,7 @@ static retort_status read_modules(loader *l, const char *name, const char *folde
             return rt_fail(l->err, RETORT_UNSUPPORTED,
                            "%s: module %zu is '%.100s'; known are Transformer, Pooling, Dense, "
                            "Normalize and Dropout of sentence_transformers",
-                           name, index, type != NULL ? type : "(no text)");
+                           name, index, type != NULL ? type : "(not a string)");
         }
         if (row == DROPOUT && index > 0) continue;
         if (row < next || (index == 0 && row != 0)) {

@@ -25,7 +25,7 @@ static retort_status read_similarity(rt_sentences *out, const char *name, const 
     }
     return rt_fail(err, RETORT_UNSUPPORTED,
                    "%s: similarity_fn_name '%.60s'; known are cosine, dot, euclidean and manhattan", name,
-                   text != NULL ? text : "(no text)");
+                   text != NULL ? text : "(not a string)");
 }
 
 static retort_status read_columns(rt_sentences *out, const char *name, const json_t *value,
@@ -33,7 +33,7 @@ static retort_status read_columns(rt_sentences *out, const char *name, const jso
     if (value == NULL || json_is_null(value)) return RETORT_OK;
     out->columns = json_integer_value(value);
     if (json_is_integer(value) && out->columns > 0) return RETORT_OK;
-    return rt_fail(err, RETORT_FORMAT, "%s: truncate_dim is no whole number above 0", name);
+    return rt_fail(err, RETORT_FORMAT, "%s: truncate_dim is not a positive integer", name);
 }
 
 static retort_status read_prompts(rt_sentences *out, rt_arena *arena, const char *name, const json_t *prompts,
@@ -42,14 +42,14 @@ static retort_status read_prompts(rt_sentences *out, rt_arena *arena, const char
     json_t *value;
     size_t count = json_object_size(prompts);
     if (prompts != NULL && !json_is_null(prompts) && !json_is_object(prompts)) {
-        return rt_fail(err, RETORT_FORMAT, "%s: prompts is no object", name);
+        return rt_fail(err, RETORT_FORMAT, "%s: prompts is not an object", name);
     }
     out->prompt_names = rt_arena_calloc(arena, count + 1, sizeof *out->prompt_names);
     out->prompts = rt_arena_calloc(arena, count + 1, sizeof *out->prompts);
     bool fine = out->prompt_names != NULL && out->prompts != NULL;
     json_object_foreach((json_t *)prompts, key, value) {
         const char *text = json_string_value(value);
-        if (text == NULL) return rt_fail(err, RETORT_FORMAT, "%s: prompt '%.60s' is no text", name, key);
+        if (text == NULL) return rt_fail(err, RETORT_FORMAT, "%s: prompt '%.60s' is not a string", name, key);
         int64_t at = out->prompt_count++;
         if (!fine) break;
         out->prompt_names[at] = rt_arena_text(arena, key, strlen(key));
@@ -70,7 +70,7 @@ retort_status rt_sentences_read(rt_sentences *out, rt_arena *arena, const char *
         if (strcmp(chosen, out->prompt_names[i]) == 0) out->default_prompt = out->prompt_names[i];
     }
     if (status != RETORT_OK || chosen == NULL || out->default_prompt != NULL) return status;
-    return rt_fail(err, RETORT_FORMAT, "%s: default_prompt_name '%.60s' is none of the prompts", name,
+    return rt_fail(err, RETORT_FORMAT, "%s: default_prompt_name '%.60s' is not one of the prompts", name,
                    chosen);
 }
 

@@ -71,7 +71,7 @@ static retort_status resolve(char **out, const char *path, retort_error *err) {
     struct stat info;
     *out = realpath(path, NULL);
     if (*out == NULL && lstat(path, &info) == 0 && S_ISLNK(info.st_mode)) {
-        return rt_fail(err, RETORT_IO, "%s: a link to no file: remove it, or name the file itself", path);
+        return rt_fail(err, RETORT_IO, "%s: a dangling link: remove it, or name the file itself", path);
     }
     if (*out == NULL) *out = strdup(path);
     return *out != NULL ? RETORT_OK : rt_fail_nomem(err, strlen(path));

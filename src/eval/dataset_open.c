@@ -103,13 +103,13 @@ static retort_status read_into(retort_dataset *out, const void *bytes, size_t si
     out->kind = found.kind;
     out->texts_only = options->texts_only;
     if (columns && found.kind != RT_DATA_TABLE) {
-        return rt_fail(err, RETORT_ARGUMENT, "%s: columns are named, but this is no table", out->name);
+        return rt_fail(err, RETORT_ARGUMENT, "%s: columns are named, but this is not a table", out->name);
     }
     retort_status status = found.kind == RT_DATA_TABLE
                                ? rt_table_read(out, lines, found.format, config, options, err)
                                : readers[out->kind](out, lines, config, err);
     if (status == RETORT_OK && out->count == 0) {
-        return rt_fail(err, RETORT_FORMAT, "%s: there is no text in it", out->name);
+        return rt_fail(err, RETORT_FORMAT, "%s: it contains no text", out->name);
     }
     return status;
 }

@@ -15,7 +15,7 @@ static retort_status write_logits(rt_evaluation *e, const retort_matrix *rows, r
         rt_buffer_text(&e->line, "\n");
         if (e->line.failed) return rt_fail_nomem(err, rows->columns * 16);
         if (e->options->logits(e->options->logits_user, e->line.data, e->line.length) != 0) {
-            return rt_fail(err, RETORT_CANCELLED, "evaluation: the receiver of the logits stopped it");
+            return rt_fail(err, RETORT_CANCELLED, "evaluation: stopped by the receiver of the logits");
         }
     }
     return RETORT_OK;
@@ -86,7 +86,7 @@ static retort_status check_reference(const rt_evaluation *e, retort_error *err) 
     const retort_model *model = rt_session_model(e->session),
                        *other = rt_session_model(e->options->reference);
     if (e->options->reference == e->session) {
-        return rt_fail(err, RETORT_ARGUMENT, "reference: must be another session than the one evaluated");
+        return rt_fail(err, RETORT_ARGUMENT, "reference: must not be the session that is evaluated");
     }
     if (model->config.task != other->config.task ||
         rt_config_columns(&model->config) != rt_config_columns(&other->config) ||

@@ -52,7 +52,7 @@ static retort_status quoted(rt_records *r, retort_error *err) {
         at++;
     }
     if (at == end) {
-        return rt_fail(err, RETORT_FORMAT, "%s:%zu: a quote is opened that is not closed", r->name, r->line);
+        return rt_fail(err, RETORT_FORMAT, "%s:%zu: a quote is not closed", r->name, r->line);
     }
     r->lines.at = at + 1;
     size_t length = (size_t)(at - from);
@@ -82,7 +82,7 @@ static retort_status separator(rt_records *r, bool *more, retort_error *err) {
     if (lines->end - lines->at >= 2 && lines->at[0] == '\r' && lines->at[1] == '\n') lines->at++;
     *more = lines->at < lines->end && *lines->at == ',';
     if (lines->at < lines->end && *lines->at != ',' && *lines->at != '\n') {
-        return rt_fail(err, RETORT_FORMAT, "%s:%zu: expected a comma or the line's end behind a quote",
+        return rt_fail(err, RETORT_FORMAT, "%s:%zu: expected a comma or the end of the line after a quote",
                        r->name, lines->number);
     }
     lines->at += lines->at < lines->end;

@@ -65,7 +65,7 @@ retort_status rt_squad_read(retort_dataset *data, rt_lines lines, const rt_confi
     if (json_is_array(data->json)) {
         return rt_fail(
             err, RETORT_FORMAT,
-            "%s: a list: rows are read as JSON lines, an object a line, from a file called *.jsonl "
+            "%s: a list: rows are read as JSON lines, one object per line, from a file called *.jsonl "
             "(jq -c '.[]' writes it)",
             data->name);
     }

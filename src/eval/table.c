@@ -128,7 +128,7 @@ static retort_status check_fields(const rt_records *records, const table_columns
     }
     if (records->format == RT_TABLE_CSV && records->count > records->column_count) {
         return rt_fail(err, RETORT_FORMAT,
-                       "%s:%zu: expected %zu columns, found %zu: a text with a comma stands in quotes",
+                       "%s:%zu: expected %zu columns, found %zu: a text that contains a comma needs quotes",
                        records->name, records->line, records->column_count, records->count);
     }
     const int indices[] = {columns->text, columns->pair, columns->value};

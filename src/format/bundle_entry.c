@@ -131,8 +131,8 @@ retort_status rt_bundle_entry_read(rt_bundle_entry *out, const char *name, const
         if (f.number == 5) out->size = f.value;
         if (f.number == 6) out->crc = (uint32_t)f.value;
         if (f.number == 7) {
-            return rt_fail(err, RETORT_UNSUPPORTED, "%s: tensor '%s': a variable in slices is not read", name,
-                           key);
+            return rt_fail(err, RETORT_UNSUPPORTED, "%s: tensor '%s': a variable in slices is not supported",
+                           name, key);
         }
     }
     return check_dtype(out, name, key, dtype, err);

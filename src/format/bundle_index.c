@@ -77,7 +77,7 @@ static bool next_entry(rt_cursor *block, char *key, size_t *length, rt_cursor *v
 static retort_status take_entry(table *t, const char *key, rt_cursor value) {
     rt_bundle *out = t->out;
     if (t->entries > 0 && strcmp(key, t->key) <= 0) {
-        return rt_fail(t->err, RETORT_FORMAT, "%s: tensor '%s' is out of order, or there twice", t->name,
+        return rt_fail(t->err, RETORT_FORMAT, "%s: tensor '%s' is out of order or appears twice", t->name,
                        key);
     }
     memcpy(t->key, key, strlen(key) + 1);

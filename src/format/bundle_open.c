@@ -130,7 +130,7 @@ static retort_status newest_index(char *out, const char *path, const rt_map *sta
     int n = snprintf(out, RT_PATH_SIZE, "%.*s%.*s.index", folder, path, length, name);
     if (length > 0 && memchr(name, '\\', (size_t)length) == NULL && n > 0 && n < RT_PATH_SIZE)
         return RETORT_OK;
-    return rt_fail(err, RETORT_FORMAT, "%s: '%.*s' is no file name of the folder", path,
+    return rt_fail(err, RETORT_FORMAT, "%s: '%.*s' is not the name of a file in the folder", path,
                    length < 100 ? length : 100, name);
 }
 

@@ -71,18 +71,18 @@ static retort_status nothing_readable(const char *folder, retort_error *err) {
                        rt_is_file(folder) ? "not a folder" : "no such folder");
     }
     if (access(folder, R_OK | X_OK) != 0) {
-        return rt_fail(err, RETORT_IO, "%s: cannot look into it: %s", folder, strerror(errno));
+        return rt_fail(err, RETORT_IO, "%s: cannot list its files: %s", folder, strerror(errno));
     }
     for (size_t i = 0; i < sizeof other_files / sizeof *other_files; i++) {
         if (is_file_in(folder, other_files[i])) append_name(&found, other_files[i]);
     }
     for (size_t i = 0; i < WEIGHT_FILES; i++) append_name(&readable, weight_files[i].name);
     append_name(&readable, "*.onnx");
-    retort_status status =
-        found.failed || readable.failed
-            ? rt_fail_nomem(err, sizeof other_files)
-            : rt_fail(err, RETORT_UNSUPPORTED, "%s: no weights that can be read: found %s; read are %s",
-                      folder, found.length > 0 ? found.data : "none", readable.data);
+    retort_status status = found.failed || readable.failed
+                               ? rt_fail_nomem(err, sizeof other_files)
+                               : rt_fail(err, RETORT_UNSUPPORTED,
+                                         "%s: no weights that retort can read: found %s; supported are %s",
+                                         folder, found.length > 0 ? found.data : "none", readable.data);
     rt_buffer_free(&found);
     rt_buffer_free(&readable);
     return status;
@@ -115,9 +115,10 @@ static retort_status shard_names(const json_t *map, const char *path, const char
     json_object_foreach((json_t *)map, key, value) {
         const char *name = json_string_value(value);
         if (name == NULL || !rt_plain_name(name)) {
-            return rt_fail(err, RETORT_FORMAT,
-                           "%s: tensor '%.100s' is in '%.100s', which is no file name of the folder", path,
-                           key, name == NULL ? "(no text)" : name);
+            return rt_fail(
+                err, RETORT_FORMAT,
+                "%s: tensor '%.100s' is in '%.100s', which is not the name of a file in the folder", path,
+                key, name == NULL ? "(not a string)" : name);
         }
         names[n++] = name;
     }

@@ -25,8 +25,8 @@ retort_status rt_h5_view(rt_h5 *h, const char *path, const char *what, uint64_t 
     }
     if (length > h->unread) {
         return rt_h5_fail(h, RETORT_FORMAT, path,
-                          "%s at %" PRIu64 ": parts of the file are used twice: links that form a circle",
-                          what, address);
+                          "%s at %" PRIu64 ": parts of the file are used twice: links form a cycle", what,
+                          address);
     }
     h->unread -= (size_t)length;
     *out = rt_cursor_make(h->data + address, (size_t)length);

@@ -141,7 +141,7 @@ static retort_status read_leaf(rt_h5 *h, const char *path, uint64_t tree, const 
     rt_take_u16(&c, &records);
     if (memcmp(mark, "BTHD\0\5", 6) != 0) return malformed(h, path, "its tree's head");
     if (depth != 0) {
-        return rt_h5_fail(h, RETORT_UNSUPPORTED, path, "a group of this many members is not read");
+        return rt_h5_fail(h, RETORT_UNSUPPORTED, path, "a group of this many members is not supported");
     }
     if (records == 0) return RETORT_OK;
     status = rt_h5_view(h, path, "a tree's leaf", root, 6 + (size_t)records * record_size, &c);

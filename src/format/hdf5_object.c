@@ -56,11 +56,12 @@ static retort_status take_message(header *in, unsigned type, unsigned flags, rt_
     for (size_t i = 0; i < RT_H5_MESSAGES; i++) {
         if (message_types[i] != type) continue;
         if (in->out->has[i]) {
-            return rt_h5_fail(in->h, RETORT_FORMAT, in->out->path, "message %u is there twice", type);
+            return rt_h5_fail(in->h, RETORT_FORMAT, in->out->path, "message %u appears twice", type);
         }
         if ((flags & SHARED) != 0) {
             return rt_h5_fail(in->h, RETORT_UNSUPPORTED, in->out->path,
-                              "message %u is shared with other objects; shared types are not read", type);
+                              "message %u is shared with other objects; shared types are not supported",
+                              type);
         }
         in->out->has[i] = true;
         in->out->body[i] = body;

@@ -94,7 +94,8 @@ static void op_proto(rt_unpickler *u) {
     uint64_t version = unsigned_operand(u, 1);
     if (version <= 2) return;
     rt_unpickle_fail(u, RETORT_UNSUPPORTED,
-                     "protocol %" PRIu64 " is not read; torch.save writes protocol 2 by default", version);
+                     "protocol %" PRIu64 " is not supported; torch.save writes protocol 2 by default",
+                     version);
 }
 static void op_stop(rt_unpickler *u) {
     u->stopped = true;

@@ -133,7 +133,7 @@ void rt_py_persistent(rt_unpickler *u, const rt_py *id) {
     }
     const rt_py_global *type = part[1]->as.global;
     if (!type->known) {
-        rt_unpickle_fail(u, RETORT_UNSUPPORTED, "tensors of torch.%s are not read", type->name);
+        rt_unpickle_fail(u, RETORT_UNSUPPORTED, "tensors of torch.%s are not supported", type->name);
         return;
     }
     rt_py *value = rt_unpickle_new(u, RT_PY_STORAGE);

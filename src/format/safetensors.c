@@ -167,7 +167,8 @@ static retort_status check_layout(const reader *r) {
 
 static retort_status read_header(reader *r, json_t *root) {
     size_t count = json_object_size(root);
-    if (!json_is_object(root)) return rt_fail(r->err, RETORT_FORMAT, "%s: its header is no object", r->name);
+    if (!json_is_object(root))
+        return rt_fail(r->err, RETORT_FORMAT, "%s: its header is not an object", r->name);
     if (count > RT_MAX_TENSORS + 1) {
         return rt_fail(r->err, RETORT_LIMIT, "%s: %zu tensors; at most %d are read", r->name, count,
                        RT_MAX_TENSORS);
@@ -179,7 +180,8 @@ static retort_status read_header(reader *r, json_t *root) {
     retort_status status = RETORT_OK;
     json_object_foreach(root, key, value) {
         if (!json_is_object(value)) {
-            status = rt_fail(r->err, RETORT_FORMAT, "%s: header entry '%.64s' is no object", r->name, key);
+            status =
+                rt_fail(r->err, RETORT_FORMAT, "%s: header entry '%.64s' is not an object", r->name, key);
         } else if (strcmp(key, "__metadata__") == 0) {
             status = read_metadata(r, value);
         } else {

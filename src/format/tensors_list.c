@@ -32,7 +32,7 @@ retort_status rt_tensors_seal(rt_tensors *out, const char *file, retort_error *e
     if (out->count > 1) qsort(out->items, out->count, sizeof *out->items, compare_names);
     for (size_t i = 1; i < out->count; i++) {
         if (strcmp(out->items[i - 1].name, out->items[i].name) == 0) {
-            return rt_fail(err, RETORT_FORMAT, "%s: tensor '%s' is there twice", file, out->items[i].name);
+            return rt_fail(err, RETORT_FORMAT, "%s: tensor '%s' appears twice", file, out->items[i].name);
         }
     }
     return RETORT_OK;

@@ -17,7 +17,8 @@ static bool tar_probe(const uint8_t *data, size_t size) {
 static const rt_format formats[] = {
     {"torch zip", rt_torch_zip_probe, rt_torch_zip_read, NULL},
     {"torch legacy", rt_torch_legacy_probe, rt_torch_legacy_read, NULL},
-    {"tar", tar_probe, NULL, "a tar archive (torch before 0.1.10) is not read; load and save it with torch"},
+    {"tar", tar_probe, NULL,
+     "a tar archive (torch before 0.1.10) is not supported; load and save it with torch"},
     {"hdf5", rt_hdf5_probe, rt_hdf5_read, NULL},
     {"git lfs", lfs_probe, NULL, "a Git LFS pointer, not the weights; fetch them with 'git lfs pull'"},
     {"safetensors", rt_safetensors_probe, rt_safetensors_read, NULL},

@@ -237,7 +237,7 @@ static retort_status legacy_data(reader *r, const rt_py *keys, rt_py_storage *st
     for (size_t i = 0; status == RETORT_OK && i < keys->as.list.count; i++) {
         const rt_py *key = keys->as.list.items[i];
         if (key->kind != RT_PY_TEXT)
-            return rt_fail(r->err, RETORT_FORMAT, "%s: a storage's key is no text", r->name);
+            return rt_fail(r->err, RETORT_FORMAT, "%s: a storage's key is not a string", r->name);
         status = legacy_storage(r, key->as.text.bytes, sorted, count, cursor);
     }
     for (size_t i = 0; status == RETORT_OK && i < count; i++) {
@@ -269,7 +269,7 @@ static retort_status read_legacy(reader *r, const uint8_t *data, size_t size) {
     rt_cursor cursor = rt_cursor_make(data, size);
     if (data[1] > 2) {
         return rt_fail(r->err, RETORT_UNSUPPORTED,
-                       "%s: pickle protocol %d is not read; torch.save writes 2 by default", r->name,
+                       "%s: pickle protocol %d is not supported; torch.save writes 2 by default", r->name,
                        data[1]);
     }
     const uint8_t *magic = rt_take(&cursor, sizeof LEGACY_MAGIC);

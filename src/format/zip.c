@@ -206,7 +206,7 @@ static retort_status keep_entries(rt_zip *out, const archive *a, const record *r
     if (count > 1) qsort(entries, count, sizeof *entries, compare_entries);
     for (size_t i = 1; i < count; i++) {
         if (strcmp(entries[i - 1].name, entries[i].name) == 0) {
-            return rt_fail(a->err, RETORT_FORMAT, "%s: zip archive: '%s' is there twice", a->name,
+            return rt_fail(a->err, RETORT_FORMAT, "%s: zip archive: '%s' appears twice", a->name,
                            entries[i].name);
         }
     }

@@ -17,7 +17,7 @@ static retort_status check_attrs(const rt_node *node, retort_error *err) {
         }
     }
     if (!isfinite(node->attrs.epsilon) || node->attrs.epsilon < 0 || !isfinite(node->attrs.scale)) {
-        return rt_fail(err, RETORT_FORMAT, "%.200s: epsilon %g or scale %g is not a fit number", node->name,
+        return rt_fail(err, RETORT_FORMAT, "%.200s: epsilon %g or scale %g is not a valid number", node->name,
                        (double)node->attrs.epsilon, (double)node->attrs.scale);
     }
     return RETORT_OK;
@@ -36,7 +36,7 @@ static retort_status check_edges(const rt_graph *graph, int index, retort_error 
     for (int k = 0; k < node->input_count; k++) {
         int input = node->inputs[k];
         if (input < -1 || input >= (int)graph->value_count) {
-            return rt_fail(err, RETORT_FORMAT, "%.200s: input %d is no value", node->name, k);
+            return rt_fail(err, RETORT_FORMAT, "%.200s: input %d is not a value", node->name, k);
         }
         if (input >= 0 && graph->values[input].producer >= index) {
             return rt_fail(err, RETORT_FORMAT, "%.200s: reads %.200s before it is made", node->name,
@@ -104,7 +104,7 @@ static retort_status check_value(const rt_graph *graph, int index, retort_error 
     const rt_node *node = &graph->nodes[value->producer];
     for (int k = 0; k < node->output_count; k++) made |= node->outputs[k] == index;
     if (made) return RETORT_OK;
-    return rt_fail(err, RETORT_FORMAT, "%.200s: is no output of %.200s", value->name, node->name);
+    return rt_fail(err, RETORT_FORMAT, "%.200s: is not an output of %.200s", value->name, node->name);
 }
 
 static retort_status check_names(const rt_graph *graph, retort_error *err) {

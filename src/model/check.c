@@ -103,7 +103,7 @@ static retort_status check_embed(const check *c, const rt_node *node) {
         (type != NULL && !is_input(input_of(c, node, EMBED_TYPES), "token_type_ids")))
         return refuse(c, node, "ids or types are not the inputs");
     int64_t pruned = count_pruned(c, input_of(c, node, EMBED_PRUNED));
-    if (pruned < 0) return refuse(c, node, "gaps are no ascending ranges of ids");
+    if (pruned < 0) return refuse(c, node, "gaps are not ascending ranges of ids");
     int64_t s8_rows = count_s8_rows(c, input_of(c, node, EMBED_S8_IDS), input_of(c, node, EMBED_PRUNED));
     if (s8_rows < 0) return refuse(c, node, "s8 rows are not of ascending ids with rows");
     if (word->dims[0] < 1 || word->dims[0] < c->config->vocab - pruned - s8_rows ||

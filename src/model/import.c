@@ -119,8 +119,8 @@ static retort_status take_encoder(retort_model *model, const rt_encoder *encoder
     if (encoder->lowers && !rt_tokenizer_describe(model->tokenizer).lowercase) {
         return rt_fail(
             err, RETORT_UNSUPPORTED,
-            "%s: sentence_bert_config.json says do_lower_case and the tokenizer keeps case: texts are not "
-            "lowered in front of it",
+            "%s: sentence_bert_config.json says do_lower_case, but the tokenizer keeps case: retort does not "
+            "lower-case texts for it",
             tokenizer);
     }
     rt_tokenizer_info info = rt_tokenizer_describe(model->tokenizer);

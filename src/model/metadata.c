@@ -136,7 +136,7 @@ static retort_status read_choice(rt_config *config, const json_t *root, const st
         memcpy((char *)config + row->offset, &i, sizeof i);
         return RETORT_OK;
     }
-    return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: %s: %.60s is not known here", name, row->key,
+    return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: %s: %.60s is unknown", name, row->key,
                    text != NULL ? text : "a missing value");
 }
 
@@ -159,7 +159,7 @@ static retort_status read_labels(retort_model *model, const json_t *root, const 
     for (size_t i = 0; i < count; i++) {
         const char *text = json_string_value(json_array_get(array, i));
         if (text == NULL) {
-            return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: label %zu is no text", name, i);
+            return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: label %zu is not a string", name, i);
         }
         labels[i] = own(model, text);
         if (labels[i] == NULL) return rt_fail_nomem(err, strlen(text) + 1);
@@ -186,7 +186,7 @@ static retort_status read_arch(rt_config *config, const json_t *root, const char
     const char *text = json_string_value(json_object_get(root, "family"));
     config->arch = text != NULL ? rt_arch_find(text) : NULL;
     if (config->arch != NULL) return RETORT_OK;
-    return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: family: %.60s is not known here", name,
+    return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: family: %.60s is unknown", name,
                    text != NULL ? text : "a missing value");
 }
 

@@ -26,14 +26,13 @@ retort_status rt_model_token_vectors(retort_model **out, const retort_model *mod
     retort_model *next = NULL;
     if (model->config.task != RETORT_TASK_EMBED || graph->level < 3)
         return rt_fail(err, RETORT_ARGUMENT,
-                       "vectors of tokens: expected a model that embeds, at level 3; this one is at level %d",
+                       "token vectors: expected a model that embeds, at level 3; this one is at level %d",
                        graph->level);
     int rows = rt_model_pooled_rows(model);
     if (rows < 0)
-        return rt_fail(
-            err, RETORT_UNSUPPORTED,
-            "vectors of tokens: the model's pooling reads the first token alone, and what only the "
-            "others need was taken out: import it --without prune-rows");
+        return rt_fail(err, RETORT_UNSUPPORTED,
+                       "token vectors: the model pools the first token only, and what only the "
+                       "others need was removed: import it with --without prune-rows");
     retort_status status = rt_model_derive(&next, model, err);
     if (status != RETORT_OK) return status;
     next->config.sentences.columns = 0;

@@ -122,7 +122,7 @@ static retort_status refuse(const char *file, const char *location, retort_error
     bool outside = errno == EXDEV || errno == ELOOP || errno == ENOTDIR;
     return rt_fail(
         err, RETORT_IO, "%.200s: external data '%.120s': %s", file, location,
-        outside ? "not a file below the model's folder (no link is followed but those of Hugging Face's "
+        outside ? "not a file below the model's folder (the only links followed are those of Hugging Face's "
                   "cache to its blobs)"
                 : strerror(errno));
 }

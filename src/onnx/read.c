@@ -58,7 +58,7 @@ static retort_status unpack(const reader *r, const uint8_t *data, size_t size) {
     if (r->out->message != NULL) return RETORT_OK;
     rt_onnx_close(r->out);
     if (m.refused) return rt_fail_nomem(r->err, m.taken);
-    return rt_fail(r->err, RETORT_FORMAT, "%.200s: %zu bytes that are no ONNX model", r->name, size);
+    return rt_fail(r->err, RETORT_FORMAT, "%.200s: not an ONNX model (%zu bytes)", r->name, size);
 }
 
 /* ---- Parts ---- */
@@ -172,7 +172,7 @@ static retort_status read_attribute(const reader *r, const RtOnnx__Attribute *m,
                                     rt_onnx_attr *out) {
     *out = (rt_onnx_attr){.name = or_empty(m->name), .kind = kind_of(m), .i = m->i, .f = m->f, .text = ""};
     if (m->has_g || m->n_graphs > 0) {
-        return rt_fail(r->err, RETORT_UNSUPPORTED, "%.200s: node '%.120s': has a graph within", r->name,
+        return rt_fail(r->err, RETORT_UNSUPPORTED, "%.200s: node '%.120s': contains a subgraph", r->name,
                        node);
     }
     if (m->has_s && (out->text = text_of(r, &m->s)) == NULL) return no_memory(r);
@@ -233,9 +233,9 @@ static retort_status check_model(const reader *r, const RtOnnx__Model *m) {
     if (graph == NULL) {
         why = "no graph in it";
     } else if (graph->n_sparse_initializer > 0) {
-        why = "sparse tensors are not read";
+        why = "sparse tensors are not supported";
     } else if (m->n_functions > 0) {
-        why = "local functions are not read; export without them";
+        why = "local functions are not supported; export without them";
     } else if (graph->n_node > MOST_NODES || graph->n_initializer > RT_MAX_TENSORS) {
         why = "more nodes or tensors than any encoder has";
     }

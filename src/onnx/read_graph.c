@@ -18,8 +18,9 @@ static retort_status check_opset(rt_onnx_index *index, retort_error *err) {
         if (onnx->opsets[i].key[0] == '\0') index->opset = onnx->opsets[i].version;
     }
     if (index->opset >= OLDEST && index->opset <= NEWEST && onnx->output_count > 0) return RETORT_OK;
-    return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: opset %" PRId64 " with %zu outputs; read are %d to %d",
-                   index->file, index->opset, onnx->output_count, OLDEST, NEWEST);
+    return rt_fail(err, RETORT_UNSUPPORTED,
+                   "%.200s: opset %" PRId64 " and %zu outputs: expected opset %d to %d", index->file,
+                   index->opset, onnx->output_count, OLDEST, NEWEST);
 }
 
 /* The tensor that a Constant node has in one of several attributes; NULL with *ok false when out of memory. */
@@ -83,7 +84,7 @@ static retort_status add_outputs(rt_onnx_index *index, int at, retort_error *err
     for (size_t i = 0; i < node->input_count; i++) {
         if (node->inputs[i][0] == '\0' || rt_read_find(index, node->inputs[i]) >= 0) continue;
         return rt_fail(err, RETORT_FORMAT,
-                       "%.200s: node '%.120s' reads '%.120s', which nothing before it makes", index->file,
+                       "%.200s: node '%.120s' reads '%.120s', which no node before it produces", index->file,
                        node->name, node->inputs[i]);
     }
     unsigned from = from_of(index, node);
@@ -99,8 +100,8 @@ static retort_status add_outputs(rt_onnx_index *index, int at, retort_error *err
         if (!ok || !rt_names_add(&index->names, node->outputs[k], (int)index->count, &known))
             return rt_fail_nomem(err, sizeof *source);
         if (known >= 0)
-            return rt_fail(err, RETORT_FORMAT, "%.200s: node '%.120s' makes '%.120s' a second time",
-                           index->file, node->name, node->outputs[k]);
+            return rt_fail(err, RETORT_FORMAT, "%.200s: node '%.120s' produces '%.120s' a second time", index->file,
+                           node->name, node->outputs[k]);
         index->count++;
     }
     return RETORT_OK;
@@ -205,7 +206,7 @@ static void read_node(rt_onnx_reader *r, const rt_onnx_node *node) {
     rt_reader_fn read = rt_read_operator(node);
     r->at = node;
     if (read == NULL) {
-        rt_read_refuse(r, "an operator that is known");
+        rt_read_refuse(r, "a supported operator");
     } else if (!read(r, node) && r->status == RETORT_OK) {
         if (r->graph->fault.status == RETORT_OK) {
             rt_read_refuse(r, "other inputs or attributes");
@@ -237,7 +238,7 @@ void rt_read_stack(rt_onnx_reader *r) {
 static retort_status read_output(rt_onnx_reader *r, const char *name, int *value) {
     int at = rt_read_find(r->index, name);
     if (at < 0)
-        return rt_fail(r->err, RETORT_FORMAT, "%.200s: nothing makes the output '%.120s'", r->index->file,
+        return rt_fail(r->err, RETORT_FORMAT, "%.200s: no node produces the output '%.120s'", r->index->file,
                        name);
     const rt_onnx_source *source = &r->index->sources[at];
     if (source->node >= 0 && rt_read_push(r, source->node)) rt_read_stack(r);

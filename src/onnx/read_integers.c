@@ -356,7 +356,7 @@ static bool matmul_n_bits(rt_onnx_reader *r, const rt_onnx_node *node) {
     int64_t k = rt_read_int(node, "K", 0), n = rt_read_int(node, "N", 0), bits = rt_read_int(node, "bits", 4);
     int64_t block = rt_read_int(node, "block_size", 32);
     if (k < 1 || n < 1 || k > 1 << 24 || n > 1 << 24 || block < 16 || block % 2 != 0 || block > 1 << 16)
-        return rt_read_refuse(r, "K and N with blocks of 16 and more");
+        return rt_read_refuse(r, "K and N, and blocks of 16 or more");
     int64_t blocks = (k + block - 1) / block;
     int64_t stride = (blocks * bits + 7) / 8, shape[] = {n, blocks, block * bits / 8};
     if ((bits != 4 && bits != 8) || rt_read_input(node, 4)[0] != '\0' || b == NULL || scale == NULL ||

@@ -218,7 +218,7 @@ static bool with_axes(rt_onnx_reader *r, const rt_onnx_node *node, rt_op op) {
     size_t count;
     int64_t axes[RT_MAX_RANK];
     int x = rt_read_value(r, node, 0);
-    if (x < 0 || !integers(r, node, "axes", 1, &count, axes)) return rt_read_refuse(r, "axes that are known");
+    if (x < 0 || !integers(r, node, "axes", 1, &count, axes)) return rt_read_refuse(r, "known axes");
     if (count == 0 && op == RT_OP_SQUEEZE) {
         for (int i = 0; i < value_of(r, x)->rank; i++) {
             if (value_of(r, x)->dims[i] == 1) axes[count++] = i;
@@ -251,8 +251,7 @@ static bool split(rt_onnx_reader *r, const rt_onnx_node *node) {
     size_t count;
     int64_t sizes[RT_MAX_RANK], axis = rt_read_int(node, "axis", 0), start = 0;
     int x = rt_read_value(r, node, 0);
-    if (x < 0 || !integers(r, node, "split", 1, &count, sizes))
-        return rt_read_refuse(r, "sizes that are known");
+    if (x < 0 || !integers(r, node, "split", 1, &count, sizes)) return rt_read_refuse(r, "known sizes");
     int rank = value_of(r, x)->rank;
     if (axis < 0) axis += rank;
     if (axis < 0 || axis >= rank || node->output_count == 0 || (count > 0 && count != node->output_count))
@@ -307,7 +306,7 @@ static bool unmerge(rt_onnx_reader *r, const rt_onnx_node *node, const rt_conten
             fits = target->at[i] == v->dims[from];
         }
     }
-    if (!fits || free > 1) return rt_read_refuse(r, "the shape from before two dims became one");
+    if (!fits || free > 1) return rt_read_refuse(r, "the shape before two dims were merged");
     if (!x.swapped) return rt_read_as(r, node, 0, x.value);
     rt_attrs attrs = {.perm_count = v->rank, .perm = {0, 1, v->rank == 3 ? 2 : 3, v->rank == 3 ? 1 : 2}};
     if (v->rank == 3) attrs.perm[1] = 2, attrs.perm[2] = 1;
@@ -341,7 +340,7 @@ static bool flatten(rt_onnx_reader *r, const rt_onnx_node *node) {
     if (axis < 0) axis += v->rank;
     for (int i = 0; i < axis && i < v->rank; i++)
         before = v->dims[i] < 0 || before < 0 ? -1 : before * v->dims[i];
-    if (before < 0 || axis > v->rank) return rt_read_refuse(r, "dims that are known");
+    if (before < 0 || axis > v->rank) return rt_read_refuse(r, "known dims");
     return rt_read_as(r, node, 0, flattened(r, x, 2, (int64_t[]){before, -1}));
 }
 
@@ -493,7 +492,7 @@ static bool range(rt_onnx_reader *r, const rt_onnx_node *node) {
         step = rt_read_value(r, node, 2);
     if (start < 0 || limit < 0 || step < 0) return false;
     if (!is_number(r, start, 0) || !is_number(r, step, 1) || value_of(r, limit)->dtype != RETORT_I64)
-        return rt_read_refuse(r, "integers from 0 on, one after the other");
+        return rt_read_refuse(r, "consecutive integers from 0");
     return rt_read_as(r, node, 0, counted(r, limit));
 }
 
@@ -503,7 +502,7 @@ static bool cumulative_sum(rt_onnx_reader *r, const rt_onnx_node *node) {
     const rt_content *content = &value_of(r, axis)->content;
     if (!content->known || content->symbols != 0 || content->count != 1 ||
         rt_read_int(node, "exclusive", 0) != 0 || rt_read_int(node, "reverse", 0) != 0)
-        return rt_read_refuse(r, "a sum of all elements up to each, along an axis that is known");
+        return rt_read_refuse(r, "an inclusive forward sum along a known axis");
     return rt_read_as(r, node, 0, rt_read_emit(r, RT_OP_CUM_SUM, 1, &x, &(rt_attrs){.axis = content->at[0]}));
 }
 
@@ -552,7 +551,7 @@ static bool reduce(rt_onnx_reader *r, const rt_onnx_node *node, rt_op op) {
     size_t count;
     int64_t axes[RT_MAX_RANK];
     int x = rt_read_value(r, node, 0);
-    if (x < 0 || !integers(r, node, "axes", 1, &count, axes)) return rt_read_refuse(r, "axes that are known");
+    if (x < 0 || !integers(r, node, "axes", 1, &count, axes)) return rt_read_refuse(r, "known axes");
     if (count == 0 && rt_read_int(node, "noop_with_empty_axes", 0) != 0) return rt_read_as(r, node, 0, x);
     bool whole = value_of(r, x)->dtype == RETORT_I64;
     if (whole) x = rt_read_emit(r, RT_OP_CAST, 1, &x, &(rt_attrs){.dtype = RETORT_F32});
@@ -616,7 +615,7 @@ static bool gemm(rt_onnx_reader *r, const rt_onnx_node *node) {
                  rt_read_int(node, "transA", 0) == 0;
     bool turned = rt_read_int(node, "transB", 0) != 0, biased = rt_read_input(node, 2)[0] != '\0';
     int weight = rt_read_value(r, node, 1), bias = rt_read_value(r, node, 2);
-    if (!plain) return rt_read_refuse(r, "x w + b, without factors");
+    if (!plain) return rt_read_refuse(r, "x w + b with factors of 1");
     if (weight < 0 || (biased && bias < 0)) return false;
     if (is_merged(r, node, 0)) {
         if (turned) weight = rt_read_turned(r, weight);

@@ -72,7 +72,7 @@ static retort_status open_calibration(rt_quantizer *q, const retort_model *model
     }
     if (q->options->data == NULL) {
         return rt_fail(err, RETORT_ARGUMENT,
-                       "quantize: recipe '%s' needs data to calibrate with: --data FILE, in C options.data",
+                       "quantize: recipe '%s' needs calibration data: --data FILE (in C: options.data)",
                        q->row->name);
     }
     q->samples = q->options->samples != 0 ? q->options->samples : DEFAULT_SAMPLES;

@@ -67,7 +67,7 @@ static retort_status open_session(retort_session *session, retort_model *model,
     if (status == RETORT_OK) status = find_provider(&session->provider, options.provider, err);
     if (status != RETORT_OK) return status;
     if (options.token_vectors && strcmp(options.provider, "native") != 0)
-        return rt_fail(err, RETORT_ARGUMENT, "vectors of tokens: only the provider native gives them");
+        return rt_fail(err, RETORT_ARGUMENT, "token vectors: only the provider native gives them");
     session->token_vectors = options.token_vectors;
     if (options.token_vectors) status = rt_model_token_vectors(&session->model, model, err);
     if (!options.token_vectors) session->model = retort_model_retain(model);

@@ -286,7 +286,7 @@ static retort_status add_legacy_tokens(json_t *config, const char *folder, retor
             if (!json_is_integer(id)) {
                 status =
                     rt_fail(err, RETORT_FORMAT,
-                            "%s: added_tokens.json: the id of \"%.64s\" is no whole number", folder, content);
+                            "%s: added_tokens.json: the id of \"%.64s\" is not an integer", folder, content);
                 break;
             }
             snprintf(key, sizeof key, "%lld", (long long)json_integer_value(id));

@@ -67,10 +67,11 @@ retort_status rt_tokenizer_class_check(const char *name, const json_t *config, b
     bool fine =
         row < CLASSES ? classes[row].kind == CLASS_BERT || (file && classes[row].kind == CLASS_FILE) : file;
     if (fine) return RETORT_OK;
-    return rt_fail(err, RETORT_UNSUPPORTED,
-                   "%s: tokenizer_class '%.80s' of this folder is not read: it cuts texts otherwise than "
-                   "BertTokenizer; --tokenizer PATH takes other files",
-                   name, class);
+    return rt_fail(
+        err, RETORT_UNSUPPORTED,
+        "%s: tokenizer_class '%.80s' of this folder is not supported: it tokenizes differently from "
+        "BertTokenizer; --tokenizer PATH takes other files",
+        name, class);
 }
 
 /* Where tokenizer_config.json is silent, BertTokenizer of transformers takes its own defaults, not what
@@ -102,9 +103,8 @@ void rt_tokenizer_class_warn(rt_tokenizer *tokenizer, const char *name, const js
                              const json_t *config) {
     const char *class = class_of(config);
     if (class != NULL && find_class(class) == CLASSES) {
-        rt_tokenizer_warn(tokenizer,
-                          "%s: tokenizer_class '%.80s' is not known: texts are cut as this file says", name,
-                          class);
+        rt_tokenizer_warn(tokenizer, "%s: tokenizer_class '%.80s' is unknown: tokenizing as this file says",
+                          name, class);
     }
     if (json_is_object(normalizer) && has_bert_class(config)) warn_of_silence(tokenizer, name, config);
 }

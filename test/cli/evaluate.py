@@ -116,15 +116,15 @@ def tables_that_are_wrong():
         ("--label-column NAME", "a.csv", "body,gold\na,1\n", ["--text-column", "body"]),
         ("a list: rows are read as JSON lines", "a.json", '[{"text": "a", "label": 1}]', []),
         ("a.csv:4: label 'maybe': the model has no such label (it has 3: 'negative', 'neutral', 'positive')", "a.csv", 'text,label\n"a\nb",0\nc,maybe\n', []),
-        ("a.csv:2: expected 2 columns, found 3: a text with a comma stands in quotes", "a.csv", "text,label\na,b,1\n", []),
-        ("a.csv:3: a quote is opened that is not closed", "a.csv", 'text,label\na,1\n"b,1\nc,0\n', []),
+        ("a.csv:2: expected 2 columns, found 3: a text that contains a comma needs quotes", "a.csv", "text,label\na,b,1\n", []),
+        ("a.csv:3: a quote is not closed", "a.csv", 'text,label\na,1\n"b,1\nc,0\n', []),
         ("a.csv:2: expected a comma", "a.csv", 'text,label\n"a"b,1\n', []),
         ("a.jsonl:2: no text or number 'text'", "a.jsonl", '{"text": "a", "label": 1}\n{"label": 1}\n', []),
         ("a.jsonl:2: ", "a.jsonl", '{"text": "a", "label": 1}\n{"text": \n', []),
         ("a.jsonl:1: expected a JSON object", "a.jsonl", '[1]\n', []),
     ):
         fails(3, words, "eval", path, "--data", file(name, text), *flags)
-    fails(3, "columns are named, but this is no table", "run", path, "--data", file("a.txt", "a\n"), "--text-column", "b")
+    fails(3, "columns are named, but this is not a table", "run", path, "--data", file("a.txt", "a\n"), "--text-column", "b")
     fails(2, "not both", "run", path, "a", "--data", "b")
     fails(2, "--text-column needs --data", "run", path, "a", "--text-column", "b")
 

@@ -91,7 +91,7 @@ def other_tokenizers():
             assert pieces(path, "Good film") == wanted
     path = folder("bert-classify", "stated", {SETTINGS: {"tokenizer_class": "KoBertTokenizerFast"}})
     out, error = retort("tokenize", path, "Good film", "--json")
-    assert json.loads(out)["ids"][1:-1] == wanted and "'KoBertTokenizerFast' is not known" in error
+    assert json.loads(out)["ids"][1:-1] == wanted and "'KoBertTokenizerFast' is unknown" in error
 
 
 @test
@@ -185,7 +185,7 @@ def modules_without_effect():
     for without in [], [FILE]:
         assert rows("run", folder("package-mean", "lowers", lowers, without), "Good") == rows("run", checkpoint("package-mean"), "good")
     cased = {**lowers, SETTINGS: {"do_lower_case": False}}
-    fails(3, "do_lower_case and the tokenizer keeps case", "run", folder("package-mean", "cased", cased), "a")
+    fails(3, "do_lower_case, but the tokenizer keeps case", "run", folder("package-mean", "cased", cased), "a")
 
 
 # ---- sentence-transformers ----
@@ -226,9 +226,9 @@ def prompts():
                             (HERE / "logits").read_bytes() for name in ("query", "document"))
     assert with_prompt != without
     for change, words in (
-        ({"prompts": {"a": 1}}, "prompt 'a' is no text"),
-        ({"prompts": ["a"]}, "prompts is no object"),
-        ({"prompts": {}, "default_prompt_name": "a"}, "default_prompt_name 'a' is none of the prompts"),
+        ({"prompts": {"a": 1}}, "prompt 'a' is not a string"),
+        ({"prompts": ["a"]}, "prompts is not an object"),
+        ({"prompts": {}, "default_prompt_name": "a"}, "default_prompt_name 'a' is not one of the prompts"),
         ({"similarity_fn_name": "jaccard"}, "similarity_fn_name 'jaccard'"),
         ({"truncate_dim": 0}, "truncate_dim"),
     ):

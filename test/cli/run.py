@@ -334,7 +334,7 @@ def quantize_to_integers():
     fails(2, "no layer is named 'body'", "quantize", source, "-o", HERE / "no.retort", "--keep", "body")
     fails(2, "multiple of 32", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--group", "33")
     fails(2, "is not one of int8|", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int3")
-    fails(2, "needs data", "quantize", source, "-o", HERE / "no.retort", "--recipe", "gptq")
+    fails(2, "needs calibration data", "quantize", source, "-o", HERE / "no.retort", "--recipe", "gptq")
     assert not (HERE / "no.retort").exists()
 
 
@@ -690,7 +690,7 @@ def full_disks():
 
 @test
 def links():
-    """The file that a link names is replaced, not the link; a link to no file is refused."""
+    """The file that a link names is replaced, not the link; a dangling link is refused."""
     small, target = model("distilbert-classify"), HERE / "target.retort"
     target.write_bytes(b"before")
     (HERE / "link").symlink_to(target)
@@ -699,7 +699,7 @@ def links():
     for name, words in (("dangling", ["quantize", small, "-o"]), ("loop", ["quantize", small, "-o"]), ("dangling", ["explain", small, "--svg"])):
         (HERE / name).unlink(missing_ok=True)
         (HERE / name).symlink_to("loop" if name == "loop" else "nowhere")
-        fails(1, "a link to no file", *words, HERE / name)
+        fails(1, "a dangling link", *words, HERE / name)
         assert (HERE / name).is_symlink() and not (HERE / "nowhere").exists()
 
 

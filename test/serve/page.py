@@ -141,7 +141,7 @@ def elements():
     found = Page(page).elements
     ids = [attrs["id"] for _, attrs in found if "id" in attrs]
     labelled = {attrs.get("for") for tag, attrs in found if tag == "label"}
-    assert len(ids) == len(set(ids)), "an id is there twice"
+    assert len(ids) == len(set(ids)), "an id appears twice"
     for tag, attrs in found:
         assert not any(name.startswith("on") or name == "style" for name in attrs), f"{tag}: the policy forbids {attrs}"
         assert tag not in ("img", "iframe", "object") and "src" not in attrs, f"{tag}: an asset"

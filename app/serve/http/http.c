@@ -437,7 +437,7 @@ static bool find_route(srv_request *request, const char *method, const char *pat
     if (index >= 0) call->route = &srv_routes[index];
     if (index >= 0) return true;
     if (index == -1)
-        return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no such path: /openapi.json lists them all");
+        return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "no such path; /openapi.json lists them all");
     srv_slice unused[2];
     bool gets = srv_route_find("GET", path, &unused[0], &unused[1]) >= 0;
     bool posts = srv_route_find("POST", path, &unused[0], &unused[1]) >= 0;

@@ -19,7 +19,7 @@ static retort_status infer_concat(rt_shapes *s) {
     int axis;
     rt_out_like(s, 0, first);
     if (!rt_axis(s->node->attrs.axis, first->rank, &axis)) {
-        return rt_fail(s->err, RETORT_FORMAT, "axis %lld is not there", (long long)s->node->attrs.axis);
+        return rt_fail(s->err, RETORT_FORMAT, "there is no axis %lld", (long long)s->node->attrs.axis);
     }
     int64_t *sum = &s->out[0].dims[axis];
     for (int i = 1; i < s->node->input_count; i++) {

@@ -7,7 +7,7 @@ static retort_status infer_cum_sum(rt_shapes *s) {
     int axis;
     if (s->in[0]->dtype != RETORT_I64) return rt_fail(s->err, RETORT_FORMAT, "expected i64");
     if (!rt_axis(s->node->attrs.axis, s->in[0]->rank, &axis)) {
-        return rt_fail(s->err, RETORT_FORMAT, "axis %lld is not there", (long long)s->node->attrs.axis);
+        return rt_fail(s->err, RETORT_FORMAT, "there is no axis %lld", (long long)s->node->attrs.axis);
     }
     rt_out_like(s, 0, s->in[0]);
     s->out[0].content = (rt_content){0};

@@ -15,14 +15,15 @@ retort_status rt_check_out_dtype(const rt_shapes *s, const rt_value *rows, bool 
     float min = s->node->attrs.range_min, max = s->node->attrs.range_max;
     bool ranged = min != 0 || max != 0;
     if (ranged && !(out_dtype == RETORT_S8 && isfinite(min) && isfinite(max) && min < max)) {
-        return rt_fail(s->err, RETORT_FORMAT, "least=%g, largest=%g is no range of int8", (double)min,
+        return rt_fail(s->err, RETORT_FORMAT, "least=%g, largest=%g is not a range of int8", (double)min,
                        (double)max);
     }
     if (out_dtype == RETORT_F32 || out_dtype == RETORT_BF16 ||
         (out_dtype == RETORT_S8 && s8 && rows->rank == 2)) {
         return RETORT_OK;
     }
-    return rt_fail(s->err, RETORT_FORMAT, "narrow=%s is not what it can make", retort_dtype_name(out_dtype));
+    return rt_fail(s->err, RETORT_FORMAT, "narrow=%s is not a dtype it can write",
+                   retort_dtype_name(out_dtype));
 }
 
 const rt_value *rt_optional(const rt_shapes *s, int index) {

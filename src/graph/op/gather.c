@@ -21,7 +21,7 @@ static retort_status infer_gather(rt_shapes *s) {
     int axis;
     if (indices->dtype != RETORT_I64) return rt_fail(s->err, RETORT_FORMAT, "indices are not i64");
     if (!rt_axis(s->node->attrs.axis, data->rank, &axis)) {
-        return rt_fail(s->err, RETORT_FORMAT, "axis %lld is not there", (long long)s->node->attrs.axis);
+        return rt_fail(s->err, RETORT_FORMAT, "there is no axis %lld", (long long)s->node->attrs.axis);
     }
     rt_out_begin(s, data->dtype);
     if (!rt_push_dims(&s->out[0], data->dims, 0, axis) ||

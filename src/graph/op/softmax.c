@@ -8,7 +8,7 @@
 static retort_status infer_softmax(rt_shapes *s) {
     int axis;
     if (!rt_axis(s->node->attrs.axis, s->in[0]->rank, &axis)) {
-        return rt_fail(s->err, RETORT_FORMAT, "axis %lld is not there", (long long)s->node->attrs.axis);
+        return rt_fail(s->err, RETORT_FORMAT, "there is no axis %lld", (long long)s->node->attrs.axis);
     }
     return rt_infer_float_same(s);
 }

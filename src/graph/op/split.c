@@ -8,7 +8,7 @@ static retort_status infer_split(rt_shapes *s) {
     int axis, parts = s->node->output_count;
     int64_t left, size;
     if (!rt_axis(s->node->attrs.axis, data->rank, &axis) || data->dims[axis] < 0) {
-        return rt_fail(s->err, RETORT_FORMAT, "axis %lld is not there, or symbolic",
+        return rt_fail(s->err, RETORT_FORMAT, "axis %lld is missing or symbolic",
                        (long long)s->node->attrs.axis);
     }
     left = data->dims[axis];
