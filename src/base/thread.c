@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <stdatomic.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -17,21 +17,21 @@
  * but short enough that an idle pool goes to sleep unnoticed. */
 enum { SPIN_NS = 50 * 1000, SPIN_BATCH = 64 };
 
-/* Each field that threads spin on has its own cache line: sharing one makes a barrier 20 % slower. */
-typedef struct futex_word {
-    _Alignas(64) atomic_uint value;
-    atomic_uint sleepers;
-} futex_word;
+typedef void (*rt_help_fn)(void *user, int worker);
 
 struct rt_thread_pool {
-    futex_word start;                 /* number of the current region; workers wait for it to change */
-    futex_word done;                  /* number of the last finished region */
-    futex_word phase;                 /* number of the last passed barrier */
+    rt_futex_word start;              /* changes when there is a region to run, or help is asked for */
+    _Alignas(64) atomic_uint region;  /* number of the current region */
+    rt_futex_word done;               /* number of the last finished region */
+    rt_futex_word phase;              /* number of the last passed barrier */
     _Alignas(64) atomic_uint working; /* workers still inside the region */
     _Alignas(64) atomic_uint arrived; /* workers at the barrier */
     _Alignas(64) void (*work)(void *user, int worker);
     void *user;
-    bool closing;
+    _Alignas(64) _Atomic(rt_help_fn) help; /* what workers do between regions, or NULL */
+    void *help_user;
+    atomic_uint helping; /* workers that may be in it */
+    atomic_bool closing;
     int threads, started;
     struct rt_worker {
         pthread_t thread;
@@ -54,18 +54,21 @@ static int64_t now_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Waits until `word` differs from `old`. */
-static void wait_change(futex_word *word, unsigned old) {
+bool rt_futex_spin(rt_futex_word *word, unsigned old) {
     int64_t limit = 0;
     for (;;) {
         for (int i = 0; i < SPIN_BATCH; i++) {
-            if (atomic_load_explicit(&word->value, memory_order_acquire) != old) return;
+            if (atomic_load_explicit(&word->value, memory_order_acquire) != old) return true;
             relax();
         }
         int64_t now = now_ns();
         if (limit == 0) limit = now + SPIN_NS;
-        if (now >= limit) break;
+        if (now >= limit) return false;
     }
+}
+
+void rt_futex_wait(rt_futex_word *word, unsigned old) {
+    if (rt_futex_spin(word, old)) return;
     atomic_fetch_add(&word->sleepers, 1);
     while (atomic_load(&word->value) == old) {
         syscall(SYS_futex, &word->value, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
@@ -73,18 +76,36 @@ static void wait_change(futex_word *word, unsigned old) {
     atomic_fetch_sub(&word->sleepers, 1);
 }
 
-static void change(futex_word *word) {
-    atomic_fetch_add(&word->value, 1);
+void rt_futex_wake(rt_futex_word *word) {
     if (atomic_load(&word->sleepers) > 0)
         syscall(SYS_futex, &word->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
+static void change(rt_futex_word *word) {
+    atomic_fetch_add(&word->value, 1);
+    rt_futex_wake(word);
+}
+
+static void help(rt_thread_pool *pool, int index) {
+    atomic_fetch_add(&pool->helping, 1);
+    rt_help_fn function = atomic_load(&pool->help);
+    if (function != NULL) function(pool->help_user, index);
+    atomic_fetch_sub(&pool->helping, 1);
+}
+
+/* A region waits for all its workers, so that none is missed. */
 static void *worker_main(void *argument) {
     struct rt_worker *self = argument;
     rt_thread_pool *pool = self->pool;
-    for (unsigned seen = 0;; seen++) {
-        wait_change(&pool->start, seen);
-        if (pool->closing) return NULL;
+    for (unsigned seen = 0, region = 0;;) {
+        rt_futex_wait(&pool->start, seen);
+        seen = atomic_load(&pool->start.value);
+        if (atomic_load(&pool->closing)) return NULL;
+        if (atomic_load(&pool->region) == region) {
+            help(pool, self->index);
+            continue;
+        }
+        region++;
         pool->work(pool->user, self->index);
         if (atomic_fetch_sub(&pool->working, 1) == 1) change(&pool->done);
     }
@@ -116,7 +137,7 @@ retort_status rt_thread_pool_open(rt_thread_pool **out, int threads, retort_erro
 
 void rt_thread_pool_close(rt_thread_pool *pool) {
     if (pool == NULL) return;
-    pool->closing = true;
+    atomic_store(&pool->closing, true);
     change(&pool->start);
     for (int i = 1; i <= pool->started; i++) pthread_join(pool->workers[i].thread, NULL);
     free(pool->workers);
@@ -136,12 +157,13 @@ void rt_thread_pool_run(rt_thread_pool *pool, void (*work)(void *user, int worke
     pool->work = work;
     pool->user = user;
     atomic_store(&pool->working, (unsigned)pool->threads);
+    atomic_fetch_add(&pool->region, 1);
     change(&pool->start);
     work(user, 0);
     if (atomic_fetch_sub(&pool->working, 1) == 1) {
         change(&pool->done);
     } else {
-        wait_change(&pool->done, finished);
+        rt_futex_wait(&pool->done, finished);
     }
 }
 
@@ -152,6 +174,17 @@ void rt_thread_pool_barrier(rt_thread_pool *pool) {
         atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
         change(&pool->phase);
     } else {
-        wait_change(&pool->phase, phase);
+        rt_futex_wait(&pool->phase, phase);
     }
+}
+
+void rt_thread_pool_set_help(rt_thread_pool *pool, void (*function)(void *user, int worker), void *user) {
+    atomic_store(&pool->help, (rt_help_fn)NULL);
+    while (atomic_load(&pool->helping) > 0) sched_yield(); /* it ends by itself, soon */
+    pool->help_user = user;
+    atomic_store(&pool->help, function);
+}
+
+void rt_thread_pool_call(rt_thread_pool *pool) {
+    change(&pool->start);
 }

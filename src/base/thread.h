@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "base/memory.h"
 
+#include <stdatomic.h>
+
 typedef struct rt_thread_pool rt_thread_pool;
 enum { RT_THREADS_MOST = 1024 };
 
@@ -20,6 +22,27 @@ int rt_thread_pool_size(const rt_thread_pool *pool);
 void rt_thread_pool_run(rt_thread_pool *pool, void (*work)(void *user, int worker), void *user);
 /* Inside a region: waits until every worker of the pool has called it. Earlier writes are visible after it. */
 void rt_thread_pool_barrier(rt_thread_pool *pool);
+
+/* ---- Help that comes when it can ---- */
+
+/* A value that threads wait for: they spin for a bounded time, then sleep. Each has its own cache line: sharing one makes
+ * a barrier 20 % slower. */
+typedef struct rt_futex_word {
+    _Alignas(64) atomic_uint value;
+    atomic_uint sleepers;
+} rt_futex_word;
+/* Waits until `word` differs from `old`. */
+void rt_futex_wait(rt_futex_word *word, unsigned old);
+/* The same, but for as long as a wait spins; false: it is still `old`. */
+bool rt_futex_spin(rt_futex_word *word, unsigned old);
+/* After a change of the value: wakes who sleeps. */
+void rt_futex_wake(rt_futex_word *word);
+
+/* Makes `help` what workers do between regions, from the next call on: help(user, worker) returns when there is nothing to
+ * do. One helper function at a time; NULL: none, and when it returns, no worker is in the one before. */
+void rt_thread_pool_set_help(rt_thread_pool *pool, void (*help)(void *user, int worker), void *user);
+/* Calls for help; returns at once. Workers come when the system lets them run, or not at all. */
+void rt_thread_pool_call(rt_thread_pool *pool);
 
 /* Part `part` of `parts` of n items; all but the last are multiples of `unit`. */
 typedef struct rt_range {

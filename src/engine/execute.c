@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
+
+static void help(void *user, int index);
 
 /* ---- Opening ---- */
 
@@ -31,10 +34,12 @@ retort_status rt_executor_open(rt_executor *out, const rt_plan *plan, rt_thread_
     out->arenas = arenas;
     retort_status status = RETORT_OK;
     for (int i = 0; status == RETORT_OK && i < out->threads; i++) status = open_worker(out, i, err);
+    if (status == RETORT_OK && out->threads > 1) rt_thread_pool_set_help(pool, help, out);
     return status;
 }
 
 void rt_executor_close(rt_executor *x) {
+    if (x->schedule.pool != NULL && x->threads > 1) rt_thread_pool_set_help(x->schedule.pool, NULL, NULL);
     for (int i = 0; x->workers != NULL && i < x->threads; i++) {
         free(x->workers[i].scratch);
         free(x->workers[i].tensors);
@@ -62,90 +67,171 @@ static bool call_see(const rt_executor *x, const rt_event *event, rt_worker *wor
     return worker->status == RETORT_OK;
 }
 
-/* False: the run stops. */
-static bool call_after(rt_executor *x, const rt_event *event, rt_worker *worker) {
+static void call_after(const rt_executor *x, const rt_event *event) {
     for (size_t i = 0; i < x->observer_count; i++) {
         const rt_observer *observer = &x->observers[i];
         if (observer->after != NULL) observer->after(observer->user, event);
     }
-    if (!x->sees) return true;
-    if (event->leads && !call_see(x, event, worker)) x->stopped = true;
-    if (x->team) rt_thread_pool_barrier(x->schedule.pool);
-    return !x->stopped;
 }
 
 /* ---- Running ---- */
 
-/* done: steps of earlier chunks. */
-static void run_steps(rt_executor *x, const rt_chunk *chunk, rt_worker *worker, size_t done) {
-    bool observed = x->observer_count > 0, team = x->team;
-    rt_event event = {
-        .plan = x->plan, .chunk = chunk, .worker = worker, .leads = !team || worker->index == 0};
+/* All of a step, by one worker. */
+static void run_whole(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    worker->part = 0;
+    worker->end = worker->parts = 1;
+    step->run(step, chunk, worker);
+}
+
+/* By the leader: a step with whoever helps. Plain steps note shapes for the next one with the worker that ran them. */
+static void run_together(rt_executor *x, const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    if (step->plain) {
+        run_whole(step, chunk, worker);
+        return;
+    }
+    rt_schedule_post(&x->schedule, step, chunk, 0);
+    while (rt_schedule_take(&x->schedule, worker)) {
+        int taken = worker->end - worker->part;
+        step->run(step, chunk, worker);
+        rt_schedule_finish(&x->schedule, taken, worker->parts);
+    }
+    x->waited += rt_schedule_wait(&x->schedule);
+}
+
+static void run_steps(rt_executor *x, const rt_chunk *chunk, rt_worker *worker, bool together) {
+    bool observed = x->observer_count > 0;
+    rt_event event = {.plan = x->plan, .chunk = chunk, .worker = worker, .leads = true};
     for (event.step = 0; event.step < x->steps; event.step++) {
         const rt_step *step = &x->plan->steps[event.step];
         if (observed) call_before(x, &event);
-        if (team)
-            rt_schedule_step(&x->schedule, step, chunk, worker, done + event.step);
+        if (together)
+            run_together(x, step, chunk, worker);
         else
-            step->run(step, chunk, worker);
-        if (observed && !call_after(x, &event, worker)) return;
+            run_whole(step, chunk, worker);
+        if (observed) call_after(x, &event);
+        if (x->sees && !call_see(x, &event, worker)) {
+            x->stopped = true;
+            return;
+        }
     }
 }
 
-/* Team: all workers share each step. */
-static void work_together(void *user, int index) {
-    rt_executor *x = user;
+static void run_chunk(rt_executor *x, size_t chunk, rt_worker *worker, bool together) {
     const rt_work *work = x->work;
-    rt_worker *worker = &x->workers[index];
-    for (size_t i = 0; i < work->count && !x->stopped; i++) {
-        run_steps(x, &work->chunks[i], worker, i * x->steps);
-        if (index == 0 && !x->stopped && work->finish != NULL) work->finish(work->user, i, worker);
-        rt_thread_pool_barrier(x->schedule.pool);
-    }
+    run_steps(x, &work->chunks[chunk], worker, together);
+    if (!x->stopped && work->finish != NULL) work->finish(work->user, chunk, worker);
 }
 
-/* Every worker takes whole chunks, one at a time. */
-static void work_apart(void *user, int index) {
+/* Parts of a step that the leader has posted. */
+static void help_step(const rt_executor *x, rt_worker *worker) {
+    const rt_step *step = x->schedule.step;
+    rt_event event = {.plan = x->plan, .chunk = x->schedule.chunk, .worker = worker};
+    bool observed = x->observer_count > 0;
+    if (observed) event.step = (size_t)(step - x->plan->steps);
+    if (observed) call_before(x, &event);
+    step->run(step, event.chunk, worker);
+    if (observed) call_after(x, &event);
+}
+
+/* Whole chunks that the leader has posted. */
+static void run_chunks(rt_executor *x, rt_worker *worker, int from, int end) {
+    size_t first = (size_t)(x->schedule.chunk - x->work->chunks);
+    for (int i = from; i < end; i++) run_chunk(x, first + (size_t)i, worker, false);
+}
+
+/* The helpers: they join in what the leader has posted, as long as something follows. A helper without a part is in nobody's
+ * way: it may fall asleep, or be kept from running, at any time. */
+static void help(void *user, int index) {
     rt_executor *x = user;
-    const rt_work *work = x->work;
     rt_worker *worker = &x->workers[index];
-    for (;;) {
-        size_t i = rt_schedule_chunk(&x->schedule);
-        if (i >= work->count) return;
-        run_steps(x, &work->chunks[i], worker, 0);
-        if (x->stopped) return;
-        if (work->finish != NULL) work->finish(work->user, i, worker);
-    }
+    unsigned seen = atomic_load(&x->schedule.number.value);
+    do {
+        while (rt_schedule_take(&x->schedule, worker)) {
+            int parts = worker->parts, from = worker->part, end = worker->end;
+            if (x->schedule.step != NULL)
+                help_step(x, worker);
+            else
+                run_chunks(x, worker, from, end);
+            rt_schedule_finish(&x->schedule, end - from, parts);
+        }
+    } while (rt_schedule_follow(&x->schedule, &seen));
 }
 
 /* A team shares the arena of its first worker. */
 static void reset(rt_executor *x, bool team) {
-    rt_schedule_reset(&x->schedule);
     x->team = team;
     x->stopped = false;
+    x->waited = 0;
     for (int i = 0; i < x->threads; i++) {
         rt_worker *worker = &x->workers[i];
         worker->arena = x->arenas + (team ? 0 : (size_t)i * x->arena_stride);
-        worker->part = 0;
-        worker->end = worker->parts = 1;
         worker->status = RETORT_OK;
     }
 }
 
-static void run_region(rt_executor *x, void (*work)(void *user, int worker), void *user) {
-    if (x->schedule.pool == NULL)
-        work(user, 0);
-    else
-        rt_thread_pool_run(x->schedule.pool, work, user);
+/* ---- Neighbours ---- */
+
+/* If the leader waited for a quarter of a run, and longer than a step takes, another process kept a helper from running
+ * in the middle of a part. The next runs do without help: 8 of them, and twice as many each time it happens again. */
+enum { LONG_WAIT_NS = 200 * 1000, FIRST_REST = 8, LONGEST_REST = 1024, CALM = 32 };
+
+static int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void judge(rt_executor *x, int64_t ns) {
+    if (x->waited > LONG_WAIT_NS && x->waited * 4 > ns) {
+        x->penalty = x->penalty == 0 ? FIRST_REST : x->penalty < LONGEST_REST ? 2 * x->penalty : LONGEST_REST;
+        x->rest = x->penalty;
+        x->calm = 0;
+    } else if (++x->calm >= CALM) {
+        x->penalty = 0;
+    }
+}
+
+/* Chunk by chunk, each with whoever helps. */
+static void run_in_turn(rt_executor *x, bool together) {
+    for (size_t i = 0; i < x->work->count && !x->stopped; i++) run_chunk(x, i, &x->workers[0], together);
+}
+
+/* Each worker takes whole chunks, one at a time. */
+static void run_apart(rt_executor *x) {
+    rt_worker *worker = &x->workers[0];
+    for (size_t from = 0; from < x->work->count; from += RT_SCHEDULE_MOST) {
+        size_t count = rt_min(x->work->count - from, RT_SCHEDULE_MOST);
+        rt_schedule_post(&x->schedule, NULL, &x->work->chunks[from], count);
+        while (rt_schedule_take(&x->schedule, worker)) {
+            int parts = worker->parts, at = worker->part, end = worker->end;
+            run_chunks(x, worker, at, end);
+            rt_schedule_finish(&x->schedule, end - at, parts);
+        }
+        rt_schedule_wait(&x->schedule);
+    }
 }
 
 retort_status rt_execute(rt_executor *x, const rt_work *work, retort_error *err) {
+    bool alone = x->threads == 1, turns = work->team;
     x->work = work;
     x->sees = false;
     for (size_t i = 0; i < x->observer_count; i++) x->sees |= x->observers[i].see != NULL;
-    reset(x, x->threads > 1 && (work->team || x->sees));
+    turns = turns || x->sees;
+    reset(x, !alone && turns);
     if (work->count == 0) return RETORT_OK;
-    run_region(x, x->team ? work_together : work_apart, x);
+    if (!alone && turns && x->rest > 0) {
+        x->rest--;
+        alone = true;
+    }
+    if (alone) {
+        run_in_turn(x, false);
+    } else if (turns) {
+        int64_t from = now_ns();
+        run_in_turn(x, true);
+        judge(x, now_ns() - from);
+    } else {
+        run_apart(x);
+    }
     for (int i = 0; i < x->threads; i++) {
         const rt_worker *worker = &x->workers[i];
         if (worker->status == RETORT_OK) continue;
@@ -155,24 +241,10 @@ retort_status rt_execute(rt_executor *x, const rt_work *work, retort_error *err)
     return RETORT_OK;
 }
 
-/* Runs one step alone. */
-typedef struct lone_step {
-    rt_executor *executor;
-    const rt_step *step;
-    const rt_chunk *chunk;
-} lone_step;
-
-static void run_lone_step(void *user, int index) {
-    const lone_step *lone = user;
-    rt_executor *x = lone->executor;
-    if (x->team)
-        rt_schedule_step(&x->schedule, lone->step, lone->chunk, &x->workers[index], 0);
-    else
-        lone->step->run(lone->step, lone->chunk, &x->workers[index]);
-}
-
 void rt_execute_step(rt_executor *x, const rt_step *step, const rt_chunk *chunk) {
-    lone_step lone = {x, step, chunk};
     reset(x, x->threads > 1);
-    run_region(x, run_lone_step, &lone);
+    if (x->threads > 1)
+        run_together(x, step, chunk, &x->workers[0]);
+    else
+        run_whole(step, chunk, &x->workers[0]);
 }

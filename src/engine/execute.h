@@ -52,8 +52,11 @@ typedef struct rt_executor {
     rt_schedule schedule;
     const rt_work *work;
     bool team;
-    bool sees;    /* an observer has `see` */
-    bool stopped; /* written by worker 0 between two barriers */
+    bool sees;      /* an observer has `see` */
+    bool stopped;   /* by an observer's see */
+    int64_t waited; /* nanoseconds that the leader waited for parts in progress */
+    /* From run to run: runs still to do without help, how many it will be next time, runs since the last time. */
+    unsigned rest, penalty, calm;
 } rt_executor;
 
 /* pool: borrowed; NULL: the caller does all the work. */

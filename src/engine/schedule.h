@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Distributes work. Workers take work, it is never assigned, so a worker on a slower core does less. Either
- * each worker takes whole chunks, or all of them, a team, take parts of one step after the other. */
+ * Distributes work. Workers take work, it is never assigned, so a worker on a slower core does less. The caller leads:
+ * it posts the parts of a step, or whole chunks, takes some like any other worker, and at the end waits only for parts in
+ * progress. A helper that another process keeps from running takes nothing, and nobody waits for it. */
 #ifndef RT_ENGINE_SCHEDULE_H
 #define RT_ENGINE_SCHEDULE_H
 
@@ -9,18 +10,26 @@
 #include <stdatomic.h>
 
 typedef struct rt_schedule {
-    rt_thread_pool *pool;  /* borrowed; NULL: the caller is the only worker */
-    atomic_size_t next;    /* the next chunk */
-    atomic_int untaken[2]; /* the next part of a step; alternately for even and odd steps */
+    rt_thread_pool *pool; /* borrowed; NULL: the caller is the only worker */
+    /* What is posted: its number, its parts, and how many of them are taken, in one word. */
+    _Alignas(64) _Atomic(uint64_t) posted;
+    rt_futex_word number;  /* of what was posted last; helpers wait for the next */
+    rt_futex_word done;    /* parts of it that are done; the leader waits for all */
+    const rt_step *step;   /* written by the leader before it posts; NULL: the parts are chunks */
+    const rt_chunk *chunk; /* that the step is on, or the first of them */
 } rt_schedule;
 
-/* Before a run: nothing is taken yet. */
-void rt_schedule_reset(rt_schedule *schedule);
-/* Takes the next chunk; counts from 0, without a limit. */
-size_t rt_schedule_chunk(rt_schedule *schedule);
-/* Called by each worker of the team: does a share of a step, and returns when the whole step is done.
- * `done`: number of steps that this team has done since the reset. */
-void rt_schedule_step(rt_schedule *schedule, const rt_step *step, const rt_chunk *chunk, rt_worker *worker,
-                      size_t done);
+/* By the leader: posts a step of a chunk, or (step NULL) `count` chunks, and calls for help where there is more than one
+ * part. At most RT_SCHEDULE_MOST chunks at a time. */
+enum { RT_SCHEDULE_MOST = 32767 };
+void rt_schedule_post(rt_schedule *schedule, const rt_step *step, const rt_chunk *chunk, size_t count);
+/* Takes parts of what is posted into worker->part and worker->end, of worker->parts. False: all are taken. */
+bool rt_schedule_take(rt_schedule *schedule, rt_worker *worker);
+/* The parts that the worker took are done. */
+void rt_schedule_finish(rt_schedule *schedule, int taken, int parts);
+/* By the leader: waits for parts in progress. Nanoseconds that it waited. */
+int64_t rt_schedule_wait(rt_schedule *schedule);
+/* By a helper: waits for a moment until something is posted after *seen. False: nothing is. */
+bool rt_schedule_follow(rt_schedule *schedule, unsigned *seen);
 
 #endif
