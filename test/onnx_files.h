@@ -115,16 +115,21 @@ static inline void assert_same_graph(const retort_model *a, const retort_model *
     assert_same_value(&a->graph, a->graph.output, &b->graph, b->graph.output);
 }
 
-/* Writes the model without our metadata, as anybody's. */
-static inline void write_plain(const retort_model *model, void (*change)(rt_onnx *)) {
+/* Writes the model without our metadata, as anybody's; with ONNX Runtime's operators if `fused`. */
+static inline void write_changed(const retort_model *model, bool fused, void (*change)(rt_onnx *)) {
     rt_onnx onnx;
     retort_error err = {0};
     uint64_t bytes;
     bool external;
-    if (rt_onnx_from_model(&onnx, model, NULL, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (rt_onnx_from_model(&onnx, model, &(rt_onnx_options){.fused = fused}, &err) != RETORT_OK)
+        fail_msg("%s", err.text);
     if (change != NULL) change(&onnx);
     if (rt_onnx_save(&onnx, graph_path, 0, &bytes, &external, &err) != RETORT_OK) fail_msg("%s", err.text);
     rt_onnx_close(&onnx);
+}
+
+static inline void write_plain(const retort_model *model, void (*change)(rt_onnx *)) {
+    write_changed(model, false, change);
 }
 
 #endif

@@ -306,6 +306,85 @@ static void test_codes_between_operators(void **state) {
     }
 }
 
+/* Signed codes without a zero point: nothing is cut. */
+static void round_to_signed(rt_onnx *onnx) {
+    static rt_onnx_attr type = {.name = "output_dtype", .kind = RT_ONNX_ATTR_INT, .i = RT_ONNX_INT8};
+    round_inputs(onnx);
+    for (size_t i = 0; i < onnx->node_count; i++) {
+        rt_onnx_node *node = &onnx->nodes[i];
+        bool rounds = strcmp(node->op, "QuantizeLinear") == 0;
+        if (!rounds && strcmp(node->op, "DequantizeLinear") != 0) continue;
+        node->input_count = 2;
+        if (rounds) node->attrs = &type, node->attr_count = 1;
+    }
+}
+
+static void test_signed_codes(void **state) {
+    (void)state;
+    retort_model *plain = golden("bert-classify", 0, RETORT_F32),
+                 *model = golden("bert-classify", 3, RETORT_F32), *again = NULL;
+    retort_error err = {0};
+    link_checkpoint("bert-classify");
+    write_plain(plain, round_to_signed);
+    if (try_import(&again, 3, &err) != RETORT_OK) fail_msg("%s", err.text);
+    assert_same_graph(model, again);
+    retort_model_free(again);
+    retort_model_free(model);
+    retort_model_free(plain);
+}
+
+/* The last node that makes floats of codes. */
+static rt_onnx_node *last_dequantize(rt_onnx *onnx) {
+    round_inputs(onnx);
+    for (size_t i = onnx->node_count; i > 0; i--) {
+        if (strcmp(onnx->nodes[i - 1].op, "DequantizeLinear") == 0) return &onnx->nodes[i - 1];
+    }
+    fail();
+    return NULL;
+}
+static void another_step(rt_onnx *onnx) {
+    static const float step = 0.2F;
+    add_tensor(onnx, "another", RT_ONNX_FLOAT, 0, NULL, &step);
+    last_dequantize(onnx)->inputs[1] = "another";
+}
+static void another_middle(rt_onnx *onnx) {
+    static const uint8_t middle = 127;
+    add_tensor(onnx, "another", RT_ONNX_UINT8, 0, NULL, &middle);
+    last_dequantize(onnx)->inputs[2] = "another";
+}
+static void no_middle(rt_onnx *onnx) {
+    last_dequantize(onnx)->input_count = 2;
+}
+static void codes_as_numbers(rt_onnx *onnx) {
+    static rt_onnx_attr to = {.name = "to", .kind = RT_ONNX_ATTR_INT, .i = RT_ONNX_FLOAT};
+    rt_onnx_node *node = last_dequantize(onnx);
+    node->op = "Cast";
+    node->input_count = 1;
+    node->attrs = &to;
+    node->attr_count = 1;
+}
+
+/* Codes mean what they were made with, and nothing else. */
+static void test_codes_of_other_scales(void **state) {
+    (void)state;
+    static const struct {
+        void (*change)(rt_onnx *);
+        const char *words;
+    } rows[] = {
+        {another_step, "(DequantizeLinear): expected the scale and the zero point that activations were"},
+        {another_middle, "(DequantizeLinear): expected the scale and the zero point that activations were"},
+        {no_middle, "(DequantizeLinear): expected the scale and the zero point that activations were"},
+        {codes_as_numbers, "(Cast): expected plain floats or integers"},
+    };
+    retort_model *plain = golden("bert-classify", 0, RETORT_F32);
+    link_checkpoint("bert-classify");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        write_plain(plain, rows[i].change);
+        assert_refused(rows[i].words);
+    }
+    retort_model_free(plain);
+}
+
 /* ---- Our own files, whose metadata says one shape and whose tensors have another ---- */
 
 static rt_onnx_tensor *tensor_with(rt_onnx *onnx, rt_onnx_type type, int rank) {
@@ -359,10 +438,9 @@ static void test_own_codes_of_another_shape(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scales_and_zero_points),
-        cmocka_unit_test(test_products_of_codes),
-        cmocka_unit_test(test_codes_between_operators),
-        cmocka_unit_test(test_own_codes_of_another_shape),
+        cmocka_unit_test(test_scales_and_zero_points),  cmocka_unit_test(test_products_of_codes),
+        cmocka_unit_test(test_codes_between_operators), cmocka_unit_test(test_signed_codes),
+        cmocka_unit_test(test_codes_of_other_scales),   cmocka_unit_test(test_own_codes_of_another_shape),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -335,6 +335,48 @@ static void test_other_graphs_are_refused(void **state) {
     retort_model_free(plain);
 }
 
+/* An input or an attribute of the first Attention that encoders do not have. */
+static rt_onnx_node *first_attention(rt_onnx *onnx) {
+    for (size_t i = 0; i < onnx->node_count; i++) {
+        if (strcmp(onnx->nodes[i].op, "Attention") == 0) return &onnx->nodes[i];
+    }
+    fail();
+    return NULL;
+}
+static void biased_attention(rt_onnx *onnx) {
+    enum { BIAS = 5 };
+    static const char *inputs[BIAS + 1];
+    static const float zero = 0;
+    rt_onnx_node *node = first_attention(onnx);
+    rt_onnx_tensor *t = rt_onnx_add_tensor(onnx);
+    assert_non_null(t);
+    *t = (rt_onnx_tensor){
+        .name = "more", .type = RT_ONNX_FLOAT, .rank = 4, .data = &zero, .bytes = sizeof zero};
+    for (int i = 0; i < 4; i++) t->dims[i] = 1;
+    for (size_t i = 0; i < BIAS; i++) inputs[i] = i < node->input_count ? node->inputs[i] : "";
+    inputs[BIAS] = "more";
+    node->inputs = inputs;
+    node->input_count = BIAS + 1;
+}
+static void uneven_attention(rt_onnx *onnx) {
+    static int64_t sizes[] = {8, 8, 32};
+    static rt_onnx_attr attr = {
+        .name = "qkv_hidden_sizes", .kind = RT_ONNX_ATTR_INTS, .ints = sizes, .count = 3};
+    first_attention(onnx)->attrs = &attr;
+    first_attention(onnx)->attr_count = 1;
+}
+
+static void test_other_attention_is_refused(void **state) {
+    (void)state;
+    retort_model *model = golden("bert-classify", 2, RETORT_F32);
+    link_checkpoint("bert-classify");
+    write_changed(model, true, biased_attention);
+    assert_refused("Attention): expected a mask of keys, and no bias besides");
+    write_changed(model, true, uneven_attention);
+    assert_refused("Attention): expected attention to all tokens");
+    retort_model_free(model);
+}
+
 /* ---- What no fusion knows ---- */
 
 enum { LABELS = 8 };
@@ -736,6 +778,7 @@ int main(void) {
         cmocka_unit_test(test_plain_files_are_the_checkpoint),
         cmocka_unit_test(test_graphs_of_other_versions),
         cmocka_unit_test(test_other_graphs_are_refused),
+        cmocka_unit_test(test_other_attention_is_refused),
         cmocka_unit_test(test_unknown_graphs_run),
         cmocka_unit_test(test_masks_of_long_texts),
         cmocka_unit_test(test_changed_files_are_not_ours),

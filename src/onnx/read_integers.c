@@ -114,9 +114,37 @@ int rt_read_dequantized(rt_onnx_reader *r, const rt_onnx_tensor *t, const rt_onn
 /* Whether codes with this zero point (input `zero`) begin at zero: the least is what 0 becomes. */
 static bool begins_at_zero(const rt_onnx_reader *r, const rt_onnx_node *node, size_t zero) {
     const rt_onnx_tensor *t = rt_read_tensor(r->index, rt_read_input(node, zero));
-    if (rt_read_input(node, zero)[0] == '\0') return true; /* unsigned, from 0 */
+    if (rt_read_input(node, zero)[0] == '\0') /* 0 */
+        return rt_read_int(node, "output_dtype", RT_ONNX_UINT8) == RT_ONNX_UINT8;
     if (t == NULL || !is_one(t) || (t->type != RT_ONNX_INT8 && t->type != RT_ONNX_UINT8)) return false;
     return element(t, 0) == (t->type == RT_ONNX_INT8 ? INT8_MIN : 0);
+}
+
+/* Tensors of as many equal numbers; zeros are what an absent one stands for. */
+static bool equal_numbers(const rt_onnx_tensor *a, const rt_onnx_tensor *b) {
+    static const uint8_t none[sizeof(int32_t)];
+    if (a == NULL || b == NULL) {
+        const rt_onnx_tensor *there = a != NULL ? a : b;
+        return there == NULL || (there->bytes <= sizeof none && memcmp(there->data, none, there->bytes) == 0);
+    }
+    return a->type == b->type && a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0;
+}
+
+bool rt_read_is_scaled(rt_onnx_reader *r, const rt_onnx_node *node, const rt_read *codes, size_t scale,
+                       size_t zero) {
+    const size_t inputs[] = {scale, zero};
+    const rt_onnx_tensor *own[] = {codes->scale, codes->zero};
+    const rt_read_kind kinds[] = {RT_READ_SCALE, RT_READ_ZERO};
+    for (int i = 0; i < 2; i++) {
+        const rt_onnx_tensor *given = rt_read_tensor(r->index, rt_read_input(node, inputs[i]));
+        const rt_read *read = rt_read_of(r, node, inputs[i]);
+        bool fits = codes->scale != NULL ? equal_numbers(given, own[i])
+                                         : read != NULL && read->kind == kinds[i] &&
+                                               read->value == codes->value && read->scale == NULL;
+        if (inputs[i] != SIZE_MAX && !fits)
+            return rt_read_refuse(r, "the scale and the zero point that activations were rounded with");
+    }
+    return true;
 }
 
 /* The node that makes a value, below its rounding. */
@@ -160,7 +188,11 @@ static bool quantize(rt_onnx_reader *r, const rt_onnx_node *node) {
     if (r->batch == NULL && begins_at_zero(r, node, 2) &&
         is_linear(r, rt_read_maker(r->index, rt_read_input(node, 0))))
         x = rt_read_emit1(r, RT_OP_RELU, x);
-    return x >= 0 && rt_read_put(r, node, 0, (rt_read){.kind = RT_READ_CODES, .value = x});
+    rt_read codes = {.kind = RT_READ_CODES,
+                     .value = x,
+                     .scale = rt_read_tensor(r->index, rt_read_input(node, 1)),
+                     .zero = rt_read_tensor(r->index, rt_read_input(node, 2))};
+    return x >= 0 && rt_read_put(r, node, 0, codes);
 }
 
 static bool dequantize(rt_onnx_reader *r, const rt_onnx_node *node) {
@@ -179,6 +211,7 @@ static bool dequantize(rt_onnx_reader *r, const rt_onnx_node *node) {
         int64_t axis = rt_read_int(node, "axis", 1), block = rt_read_int(node, "block_size", 0);
         return rt_read_as(r, node, 0, rt_read_dequantized(r, codes, scale, zero, axis, block));
     }
+    if (read != NULL && read->kind == RT_READ_CODES && !rt_read_is_scaled(r, node, read, 1, 2)) return false;
     int x = rt_read_value(r, node, 0);
     if (x >= 0 && r->graph->values[x].dtype != RETORT_F32)
         return rt_read_refuse(r, "activations that QuantizeLinear rounded");
@@ -202,7 +235,7 @@ static bool operand_to_floats(rt_onnx_reader *r, const rt_onnx_node *node, size_
         value = rt_read_rows(r, rt_read_dequantized(r, read.codes, scale, zero, 0, 0), read.value,
                              read.offset, 0);
     } else {
-        return true;
+        return read.kind != RT_READ_CODES || rt_read_is_scaled(r, node, &read, at + 1, at + 2);
     }
     r->reads[index] = (rt_read){.kind = RT_READ_VALUE, .value = value};
     return value >= 0;
@@ -256,6 +289,8 @@ static bool on_integers(rt_onnx_reader *r, const rt_onnx_node *node, const char 
     if (r->batch == NULL && begins_at_zero(r, node, out + 1) && is_linear(r, node))
         read->value = rt_read_emit1(r, RT_OP_RELU, read->value);
     read->kind = RT_READ_CODES;
+    read->scale = rt_read_tensor(r->index, rt_read_input(node, out));
+    read->zero = rt_read_tensor(r->index, rt_read_input(node, out + 1));
     return read->value >= 0;
 }
 
@@ -293,6 +328,7 @@ static bool matmul_integer(rt_onnx_reader *r, const rt_onnx_node *node) {
     const rt_onnx_tensor *codes = rt_read_tensor(r->index, rt_read_input(node, 1));
     if (x == NULL || x->kind != RT_READ_CODES || !rt_read_is_integer(codes))
         return rt_read_refuse(r, "rounded activations and constant integers");
+    if (!rt_read_is_scaled(r, node, x, SIZE_MAX, 2)) return false;
     rt_read read = {.kind = RT_READ_PRODUCT,
                     .value = x->value,
                     .codes = codes,
@@ -335,6 +371,7 @@ static bool dynamic_matmul(rt_onnx_reader *r, const rt_onnx_node *node) {
 static bool matmul_to_float(rt_onnx_reader *r, const rt_onnx_node *node) {
     const rt_read *x = rt_read_of(r, node, 0);
     if (x == NULL || x->kind != RT_READ_CODES) return rt_read_refuse(r, "rounded activations");
+    if (!rt_read_is_scaled(r, node, x, 2, 4)) return false;
     int value = x->value, bias = rt_read_value(r, node, 6);
     int weight = rt_read_dequantized(r, rt_read_tensor(r->index, rt_read_input(node, 1)),
                                      rt_read_tensor(r->index, rt_read_input(node, 3)),

@@ -154,6 +154,8 @@ static int mask_of(rt_onnx_reader *r, const rt_onnx_node *node, size_t keys, siz
                  (r->index->sources[at].from & RT_FROM_MASK) != 0;
     bool kept = read != NULL && read->kind == RT_READ_VALUE && read->value == r->key_masks[RT_KEYS_KEPT] &&
                 read->value >= 0;
+    if (read != NULL && rt_read_input(node, added)[0] != '\0')
+        return rt_read_refuse(r, "a mask of keys, and no bias besides"), -1;
     if (plain || kept) return rt_read_key_mask(r, RT_KEYS_ADDED);
     const rt_read *sum = rt_read_of(r, node, added);
     if (read == NULL && sum != NULL && sum->kind == RT_READ_VALUE &&
@@ -168,6 +170,9 @@ static int mask_of(rt_onnx_reader *r, const rt_onnx_node *node, size_t keys, siz
 /* What encoders do not have: a past, causal masks, rotation inside. */
 static bool is_plain(rt_onnx_reader *r, const rt_onnx_node *node, const size_t *absent) {
     bool plain = rt_read_int(node, "unidirectional", 0) == 0 && rt_read_int(node, "do_rotary", 0) == 0;
+    const rt_onnx_attr *sizes = rt_onnx_attribute(node, "qkv_hidden_sizes");
+    for (size_t i = 0; sizes != NULL && i < sizes->count; i++)
+        plain = plain && sizes->ints[i] == sizes->ints[0];
     for (; *absent != 0; absent++) plain = plain && rt_read_input(node, *absent)[0] == '\0';
     return plain || rt_read_refuse(r, "attention to all tokens, without a past");
 }
@@ -200,6 +205,7 @@ static bool integer_attention(rt_onnx_reader *r, const rt_onnx_node *node) {
     const rt_read *x = rt_read_of(r, node, 0);
     if (x == NULL || x->kind != RT_READ_CODES || !is_plain(r, node, (const size_t[]){8, 0}))
         return rt_read_refuse(r, "rounded activations");
+    if (!rt_read_is_scaled(r, node, x, 3, 6)) return false;
     int value = x->value, bias = rt_read_value(r, node, 2);
     int weight = rt_read_dequantized(r, rt_read_tensor(r->index, rt_read_input(node, 1)),
                                      rt_read_tensor(r->index, rt_read_input(node, 4)),

@@ -120,13 +120,25 @@ const rt_read *rt_read_of(const rt_onnx_reader *r, const rt_onnx_node *node, siz
     return at >= 0 ? &r->reads[at] : NULL;
 }
 
+/* Operators that move numbers and compute none: codes come out with the scale that they have. */
+static bool moves(const rt_onnx_node *node) {
+    static const char *const names[] = {"Expand", "Flatten", "Gather",  "Identity",  "Reshape",
+                                        "Slice",  "Split",   "Squeeze", "Transpose", "Unsqueeze"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(node->op, names[i]) == 0) return true;
+    }
+    return false;
+}
+
 int rt_read_value(rt_onnx_reader *r, const rt_onnx_node *node, size_t index) {
     const char *name = rt_read_input(node, index);
     int at = rt_read_find(r->index, name);
     if (at < 0 || r->reads == NULL) return -1;
     const rt_read read = r->reads[at];
     const rt_onnx_source *source = &r->index->sources[at];
-    if ((read.kind == RT_READ_VALUE && read.offset == 0) || read.kind == RT_READ_CODES) return read.value;
+    if (read.kind == RT_READ_VALUE && read.offset == 0) return read.value;
+    if (read.kind == RT_READ_CODES && (moves(r->at) || rt_read_integer_operator(r->at) != NULL))
+        return read.value;
     if (read.kind != RT_READ_NOT) {
         rt_read_refuse(r, "plain floats or integers");
         return -1;
@@ -145,12 +157,16 @@ int rt_read_value(rt_onnx_reader *r, const rt_onnx_node *node, size_t index) {
 
 bool rt_read_put(rt_onnx_reader *r, const rt_onnx_node *node, size_t index, rt_read read) {
     int at = index < node->output_count ? rt_read_find(r->index, node->outputs[index]) : -1;
-    if (at >= 0) r->reads[at] = read;
+    if (at >= 0 && r->reads != NULL) r->reads[at] = read;
     return true;
 }
 
 bool rt_read_as(rt_onnx_reader *r, const rt_onnx_node *node, size_t index, int value) {
-    return value >= 0 && rt_read_put(r, node, index, (rt_read){.kind = RT_READ_VALUE, .value = value});
+    rt_read read = {.kind = RT_READ_VALUE};
+    const rt_read *moved = moves(r->at) ? rt_read_of(r, node, 0) : NULL;
+    if (moved != NULL && moved->kind == RT_READ_CODES) read = *moved;
+    read.value = value;
+    return value >= 0 && rt_read_put(r, node, index, read);
 }
 
 /* ---- Nodes of the graph ---- */

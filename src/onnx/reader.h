@@ -34,9 +34,9 @@ typedef struct rt_onnx_index {
 } rt_onnx_index;
 
 typedef enum rt_read_kind {
-    RT_READ_NOT,     /* not yet */
-    RT_READ_VALUE,   /* a value of the graph */
-    RT_READ_CODES,   /* activations (value) on their way to integers */
+    RT_READ_NOT,   /* not yet */
+    RT_READ_VALUE, /* a value of the graph */
+    RT_READ_CODES, /* activations (value) on their way to integers of this scale and zero point, if they are constant */
     RT_READ_SCALE,   /* the scale of such codes, times `scale` when that is there */
     RT_READ_ZERO,    /* their zero point */
     RT_READ_PRODUCT, /* codes (value) times the integers `codes` less `zero`, scales not yet applied */
@@ -154,6 +154,10 @@ bool rt_read_is_integer(const rt_onnx_tensor *t);
  * block along it; -1 and a refusal when they do not fit. */
 int rt_read_dequantized(rt_onnx_reader *r, const rt_onnx_tensor *codes, const rt_onnx_tensor *scale,
                         const rt_onnx_tensor *zero, int64_t axis, int64_t block);
+/* Whether the scale and the zero point that these inputs of the node are (SIZE_MAX: it has none) are those with which the
+ * codes were made; else refuses. */
+bool rt_read_is_scaled(rt_onnx_reader *r, const rt_onnx_node *node, const rt_read *codes, size_t scale,
+                       size_t zero);
 
 /* ---- Operators, by name: rows of read_operators.c and read_microsoft.c ---- */
 
