@@ -9,10 +9,11 @@ RETORT_OLD_ENGINE names the library of test/old_engine.c.
 """
 import os
 import shutil
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-from harness import HERE, Skip, checkpoint, close, fails, file, main, model, retort, rows, test
+from harness import HERE, RETORT, ROOT, Skip, checkpoint, close, fails, file, main, model, retort, rows, test
 
 ENGINES = ["onnxruntime", "onnxruntime:openvino", "openvino"]
 ALL = ENGINES + ["onnxruntime:cuda", "onnxruntime:tensorrt"]
@@ -83,6 +84,22 @@ def wrong_libraries():
         libc = next(line.split()[-1] for line in open("/proc/self/maps") if "libc.so" in line or "libc-2" in line)
         for engine in ENGINES:
             fails(5, "this is not", "run", path, "good", "--provider", engine, env=placed(engine, libc))
+
+
+@test
+def serves():
+    """Engines that round a text otherwise in a batch than alone, as this model shows."""
+    need("onnxruntime")
+    socket = HERE / "serve.sock"
+    server = subprocess.Popen([RETORT, "serve", ROOT / "models/sentiment.retort", "--unix", socket, "--provider", "onnxruntime"],
+                              stderr=subprocess.PIPE, text=True)
+    try:
+        assert any("listening on" in line for line in server.stderr), "the server has not started"
+        done = rows("load", "http://localhost", "--unix", socket, "--closed", "--connections", "1", "--duration", "1")[0]
+        assert done["good_per_s"] > 0 and done["errors"] == 0, done
+    finally:
+        server.terminate()
+        assert server.wait(30) == 0
 
 
 @test
