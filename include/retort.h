@@ -309,7 +309,7 @@ typedef struct retort_info {
     int32_t mask, unknown;      /* ids of the mask token and the unknown token; -1: not in the vocabulary */
     const char *dtype;          /* of most matrix weights: "float32", "bfloat16", "int8", "int4", "int3" */
     int32_t
-        padding; /* id that no batch may hold, because the model's positions skip it (RoBERTa); -1: none */
+        padding_idx; /* id that no batch may hold, because the model's positions skip it (RoBERTa); -1: none */
     int32_t pad; /* id of the token that pads texts; -1: not in the vocabulary */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);

@@ -227,7 +227,7 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .mask = text.mask,
         .unknown = text.unk,
         .pad = text.pad,
-        .padding = (int32_t)rt_config_pad_id(config),
+        .padding_idx = (int32_t)rt_config_pad_id(config),
     };
     return count_constants(model, info);
 }

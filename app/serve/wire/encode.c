@@ -215,7 +215,7 @@ static bool read_ids(srv_call *call, size_t index, srv_encoder *s, size_t *n) {
 
 /* Where the model's positions skip padding, it is refused here: it would fail all of a batch. */
 static bool has_no_padding(srv_call *call, size_t index, const srv_encoder *s, size_t n) {
-    int32_t pad = call->engine->info.padding;
+    int32_t pad = call->engine->info.padding_idx;
     for (size_t i = 0; pad >= 0 && i < n; i++) {
         if (s->ids[i] == pad)
             return srv_call_fail(call, SRV_ERROR_INVALID,
