@@ -226,7 +226,6 @@ static bool has_no_padding(srv_call *call, size_t index, const srv_encoder *s, s
 
 /* Adds an entry to the job, with so many bytes more than its own. */
 static bool add_entry(srv_call *call, srv_entry *entry, size_t index, size_t bytes) {
-    if (entry == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     call->job.items[index].entry = entry;
     call->job.count = index + 1;
     call->tokens += entry->tokens;
@@ -238,6 +237,7 @@ static bool add_ids(srv_call *call, size_t index, const srv_encoder *s, size_t n
     const retort_info *info = &call->engine->info;
     size_t numbers = all ? n * (size_t)info->hidden : (size_t)info->labels;
     srv_entry *entry = srv_entry_new(n, 2 * n + all);
+    if (entry == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     if (!add_entry(call, entry, index, numbers * sizeof(float))) return false;
     memcpy(entry->key, s->ids, n * sizeof *s->ids);
     memcpy(entry->key + n, s->types, n * sizeof *s->types);
@@ -251,11 +251,11 @@ static bool add_windows(srv_call *call, size_t index, retort_windows *windows, s
     retort_windows_info info = {.size = sizeof info};
     srv_entry *entry = srv_text_entry(&options, &call->ask.texts[index], n);
     retort_windows_describe(windows, &info);
-    if (entry != NULL) {
-        entry->windows = windows;
-    } else {
+    if (entry == NULL) {
         retort_windows_free(windows);
+        return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     }
+    entry->windows = windows;
     return add_entry(call, entry, index, info.bytes);
 }
 
@@ -281,7 +281,7 @@ static bool can_wait(srv_call *call, size_t index, size_t tokens) {
 
 static bool add_input(srv_call *call, size_t index, srv_encoder *s) {
     retort_windows *windows = NULL;
-    size_t n;
+    size_t n = 0;
     bool fine =
         call->ask.texts != NULL ? encode_text(call, index, s, &windows, &n) : read_ids(call, index, s, &n);
     if (!srv_engine_has_rows(call->engine)) {
