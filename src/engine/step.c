@@ -276,14 +276,15 @@ void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
     }
 }
 
-/* Rows of q of sequence b: its first row in the value of q, and how many. */
+/* Rows of q of sequence b: its first row in the value of q, and how many. Rows of padding are computed too: a graph that
+ * needs padded batches may read them. */
 static rt_range query_rows(const rt_step *step, const rt_chunk *chunk, size_t b) {
     if (step->as.attention.select == RT_SELECT_FIRST) return (rt_range){b, b + 1};
     if (step->as.attention.select == RT_SELECT_MASK_TOKENS) {
         return (rt_range){(size_t)chunk->mask_token_starts[b], (size_t)chunk->mask_token_starts[b + 1]};
     }
     size_t start = (size_t)chunk->starts[b];
-    return (rt_range){start, start + (size_t)chunk->lengths[b]};
+    return (rt_range){start, start + (chunk->seq > 0 ? chunk->seq : (size_t)chunk->lengths[b])};
 }
 
 /* The places of q, k and v: columns of one value [·, 3 hidden], of q and kv [·, 2 hidden], or three
