@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Ranks texts ranked by how well they answer a query. */
+ * Ranks texts by how well they answer a query. */
 #include "serve/wire/rank.h"
 #include "retort.h"
 #include "serve/wire/errors.h"
