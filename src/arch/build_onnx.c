@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The level-0 graph of an encoder that an ONNX file has: the file's operators, and behind them what the task needs and
+ * The level-0 graph of an encoder in an ONNX file: the operators of the file, followed by what the task needs and
  * the file leaves to its caller. */
 #include "arch/builder.h"
 #include "onnx/read_graph.h"
@@ -7,8 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* The outputs that a task reads, by the names that exporters give them; the first that the file has. Without any, the
- * file's first output is read. */
+/* The names that exporters give the output of a task; the first that the file has is read, or else the file's
+ * first output. */
 static const char *const logits[] = {"logits", NULL};
 static const char *const rows[] = {"last_hidden_state", "token_embeddings", NULL};
 static const char *const *const names[] = {
@@ -23,7 +23,7 @@ static const char *output_named(const rt_onnx *onnx, const char *name) {
     return NULL;
 }
 
-/* One output, or the start and the end of answers apart. */
+/* One output, or one each for the start and the end of answers. */
 static size_t choose_outputs(const rt_encoder *encoder, const char *out[2]) {
     const rt_onnx *onnx = &encoder->onnx;
     out[0] = output_named(onnx, "start_logits");
@@ -61,7 +61,7 @@ static int column_of(const rt_graph *graph, int value, int64_t column) {
     return last && found && (axis == 2 || axis == -1) ? node->inputs[0] : -1;
 }
 
-/* Start and end [batch, seq] as one [batch, seq, 2]: what they were taken apart from, or joined anew. */
+/* Start and end [batch, seq] as one [batch, seq, 2]: the value that they were split from, or their concatenation. */
 static int join(rt_builder *b, int start, int end) {
     int whole = column_of(b->graph, start, 0);
     if (whole >= 0 && column_of(b->graph, end, 1) == whole) return whole;
@@ -72,7 +72,7 @@ static int join(rt_builder *b, int start, int end) {
     return rt_emit(b, RT_OP_CONCAT, "head", "concat", 2, parts, &(rt_attrs){.axis = -1});
 }
 
-/* Whether the output has the shape that config.json promises. */
+/* Whether the output has the shape that config.json implies. */
 static retort_status check_output(const rt_builder *b, int output, const char *file, retort_error *err) {
     const rt_config *c = &b->encoder->config;
     bool one = c->task == RETORT_TASK_CLASSIFY;
@@ -88,7 +88,7 @@ static retort_status check_output(const rt_builder *b, int output, const char *f
                    rt_dims_text(want, sizeof want, expected, one ? 2 : 3));
 }
 
-/* The table that ids are looked up in has a row for each word; some node reads the mask, or padding would be seen. */
+/* Checks that the word table has a row for each piece, and that some node reads the mask. */
 static retort_status check_inputs(const rt_builder *b, const char *file, retort_error *err) {
     const rt_graph *graph = b->graph;
     int64_t vocab = b->encoder->config.vocab;

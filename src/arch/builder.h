@@ -15,7 +15,7 @@ typedef struct rt_builder {
     int key_mask;         /* what the architecture's mask() emits, or -1 */
 } rt_builder;
 
-/* Node "scope.leaf"; its first output. */
+/* Adds the node "scope.leaf"; returns its first output. */
 int rt_emit(rt_builder *b, rt_op op, const char *scope, const char *leaf, int count, const int *inputs,
             const rt_attrs *attrs);
 int rt_emit1(rt_builder *b, rt_op op, const char *scope, const char *leaf, int x);

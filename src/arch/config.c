@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * config.json of transformers: what the architecture's row names, and what all have. */
+ * config.json of transformers: the keys that the architecture's row names, and those that all architectures have. */
 #include "arch/config.h"
 #include "arch/labels.h"
 
@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One row per size: its place, and the smallest and largest value that is believed. The bounds are several
- * times the largest such model, and keep all products far from overflow. */
+/* One row per size: its field, and the smallest and largest value accepted. The bounds are several times those of
+ * the largest known model, and keep all products far from overflow. */
 static const struct {
     size_t slot;
     int64_t min, max;
@@ -25,7 +25,7 @@ static const struct {
     [RT_KEY_PAD] = {offsetof(rt_config, position_offset), 0, 1 << 20}, /* until skip_positions */
 };
 
-/* One row a spelling of transformers' ACT2FN. */
+/* One row per spelling in transformers' ACT2FN. */
 static const struct {
     const char *name;
     rt_act activation;
@@ -35,7 +35,7 @@ static const struct {
     {"gelu_fast", RT_FN_GELU_TANH}, {"relu", RT_FN_RELU},
 };
 
-/* One row a head: how the architecture's name ends. */
+/* One row per head: how the architecture's name ends. */
 static const struct {
     const char *suffix;
     retort_task task;
@@ -128,7 +128,7 @@ static retort_status read_numbers(rt_config *out, const char *name, const json_t
                    out->hidden, out->heads);
 }
 
-/* The rows up to that of padding are no token's. */
+/* The rows up to that of padding belong to no token. */
 static retort_status skip_positions(rt_config *out, const char *name, retort_error *err) {
     if (out->arch->keys[RT_KEY_PAD] == NULL) return RETORT_OK;
     int64_t rows = out->positions;
@@ -168,7 +168,7 @@ static retort_status read_epsilon(rt_config *out, const char *name, const json_t
     return RETORT_OK;
 }
 
-/* Options that change the network into one that we do not build. */
+/* Options that change the network into one that is not supported. */
 static retort_status refuse_variants(const char *name, const json_t *root, retort_error *err) {
     static const char *const flags[] = {"is_decoder", "add_cross_attention", "is_encoder_decoder"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
@@ -191,8 +191,8 @@ static retort_status refuse_variants(const char *name, const json_t *root, retor
     return RETORT_OK;
 }
 
-/* Logits a row, and for a plain encoder the pooling: the mean, as sentence-transformers takes such a folder.
- * A package says its own. */
+/* Logits per row, and for a plain encoder the pooling: the mean, as sentence-transformers takes such a folder.
+ * A package states its own. */
 static retort_status read_task(rt_config *out, rt_arena *arena, const char *name, const json_t *root,
                                retort_error *err) {
     switch (out->task) {

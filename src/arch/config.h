@@ -6,8 +6,8 @@
 #include "format/json.h"
 #include "arch/encoder.h"
 
-/* The task of the first of `architectures`; *stated is false when there is none. A head that we do not have
- * is refused by its name. */
+/* The task of the first of `architectures`; *stated is false when there is none. An unsupported head is refused by
+ * name. */
 retort_status rt_config_task(const json_t *root, const char *name, bool *stated, retort_task *task,
                              retort_error *err);
 /* Everything but pooling, normalize and max_length, which get the defaults of a plain model. */

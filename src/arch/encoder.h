@@ -14,10 +14,10 @@ typedef enum rt_pooling { RT_POOL_NONE, RT_POOL_CLS, RT_POOL_MEAN, RT_POOL_MAX }
 typedef enum rt_similarity { RT_COSINE, RT_DOT, RT_EUCLIDEAN, RT_MANHATTAN } rt_similarity;
 const char *rt_similarity_name(rt_similarity similarity);
 
-/* What else a sentence-transformers package says of its vectors: config_sentence_transformers.json. */
+/* What else a sentence-transformers package says about its vectors (config_sentence_transformers.json). */
 typedef struct rt_sentences {
     rt_similarity similarity;
-    int64_t columns;                      /* numbers of a vector that are given; 0: all */
+    int64_t columns;                      /* how many numbers of a vector are returned; 0: all */
     const char **prompt_names, **prompts; /* [prompt_count] texts to put before a text */
     int64_t prompt_count;
     const char *default_prompt; /* a name, or NULL */
@@ -27,7 +27,7 @@ typedef struct rt_sentences {
 typedef struct rt_config {
     const rt_arch *arch;
     int64_t layers, hidden, heads, ffn, vocab, positions, types; /* types: rows of their table, or 0 */
-    int64_t embedding;       /* width of the embeddings: hidden, but for ELECTRA */
+    int64_t embedding;       /* width of the embeddings: hidden, except in ELECTRA */
     int64_t position_offset; /* rows of the checkpoint's position table before a text's first */
     rt_act activation;       /* of the FFN */
     float epsilon;           /* of LayerNorm */
@@ -36,10 +36,10 @@ typedef struct rt_config {
     rt_pooling pooling;       /* embed only */
     bool normalize;           /* embed only: vectors of length 1 */
     bool pooler;              /* the classifier reads the base model's pooler */
-    int64_t labels;           /* logits a row; hidden for embed (after any dense layer), vocab for fill */
+    int64_t labels;           /* logits per row; hidden for embed (after any dense layer), vocab for fill */
     const char **label_names; /* [labels] for classify and tag, else NULL */
     rt_sentences sentences;   /* embed only */
-    int64_t max_length;       /* pieces a text is cut at: min(positions, what the package says) */
+    int64_t max_length;       /* tokens a text is truncated to: min(positions, what the package says) */
 } rt_config;
 
 /* Whether token types are an input: a table of one row is added to every token. */
@@ -59,22 +59,21 @@ static inline bool rt_config_has_softmax(const rt_config *config) {
            (config->task == RETORT_TASK_CLASSIFY && config->problem == RETORT_PROBLEM_SINGLE_LABEL);
 }
 
-/* Numbers of a row of an answer. */
+/* Numbers in a row of an answer. */
 static inline int64_t rt_config_columns(const rt_config *config) {
     return config->sentences.columns > 0 ? config->sentences.columns : config->labels;
 }
-/* The text of a prompt; "" for none (NULL or ""). Refuses a name that is not known, and lists
- * those that are. */
+/* The text of a prompt; "" for none (NULL or ""). Refuses an unknown name, and lists the known ones. */
 retort_status rt_config_prompt(const rt_config *config, const char *name, const char **text,
                                retort_error *err);
 
-/* Whether a classifier's texts have a number each, and not a label. */
+/* Whether each text gets a number, not a label. */
 static inline bool rt_config_has_values(const rt_config *config) {
     return config->task == RETORT_TASK_CLASSIFY &&
            (config->labels == 1 || config->problem == RETORT_PROBLEM_REGRESSION);
 }
 
-/* What a role of the network has in the file. */
+/* The tensors of a role. */
 typedef struct rt_weight {
     const rt_tensor
         *weight;           /* Linear: [out, in], as torch.nn.Linear keeps it; LayerNorm: γ; a table's rows */
@@ -95,8 +94,8 @@ typedef struct rt_encoder {
     rt_tensors dense_tensors; /* of a sentence-transformers Dense module, if any */
     rt_arena arena;           /* owns names, layers, folder */
     const char *folder;       /* rt_encoder_folder */
-    bool lowers;              /* the package lowers texts before its tokenizer sees them */
-    bool length_stated;       /* the package says max_length: the tokenizer's own does not count */
+    bool lowers;              /* the package lower-cases texts before tokenizing */
+    bool length_stated;       /* the package states max_length, which overrides the tokenizer's */
 } rt_encoder;
 
 /* Reads a Hugging Face or sentence-transformers folder, or an .onnx file that lies in one (or in its folder
@@ -111,7 +110,7 @@ void rt_encoder_close(rt_encoder *encoder);
  * 0_Transformer): where the tokenizer is found. Valid until close. */
 const char *rt_encoder_folder(const rt_encoder *encoder);
 
-/* The parser of a configuration alone, as the fuzzer calls it. */
+/* Parses a configuration alone, for the fuzzer. */
 retort_status rt_config_parse(rt_config *out, rt_arena *arena, const char *name, const void *json,
                               size_t size, const retort_task *force, retort_error *err);
 

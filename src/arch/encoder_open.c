@@ -49,8 +49,8 @@ static bool has_config(const char *folder) {
     return rt_path_join(path, sizeof path, folder, "config.json") && rt_is_file(path);
 }
 
-/* bert_config.json of google-research/bert states neither model_type nor, since heads are built by programs,
- * how many labels there are: the weights tell. */
+/* bert_config.json of google-research/bert states neither model_type nor, since heads are built by programs, the
+ * number of labels: the weights tell. */
 static retort_status complete_config(json_t *root, const rt_tensors *tensors, retort_error *err) {
     const rt_tensor *head = rt_tensors_find(tensors, "classifier.weight");
     bool fine =
@@ -104,10 +104,10 @@ static retort_status open_weights(rt_encoder *e, const char *graph, const rt_mod
     return status == RETORT_OK ? rt_weights_bind(e, path, err) : status;
 }
 
-/* Files that change what a model computes and are not read. A graph has been made with what they say. */
+/* Files that change what a model computes and are not supported. An ONNX graph was exported with them applied. */
 static const struct {
     const char *file, *what;
-    bool head; /* it does not matter when a task is asked for */
+    bool head; /* no obstacle if a task is asked for */
 } unread[] = {
     {"adapter_config.json",
      "an adapter beside the weights is not supported: merge it into them (PEFT's merge_and_unload) and save "

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A label costs a row of the classifier; the largest extreme classification sets have about this many. */
+/* Each label needs a row of the classifier; the largest data sets of extreme classification have about this many. */
 enum { MAX_LABELS = 1 << 20 };
 
 static retort_status new_names(rt_config *out, rt_arena *arena, const char *name, int64_t count,

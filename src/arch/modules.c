@@ -17,7 +17,7 @@ typedef struct loader {
     retort_error *err;
 } loader;
 
-/* One row a pooling that we have: the new name, the old flag. */
+/* One row per supported pooling: the new name, the old flag. */
 static const struct {
     const char *mode, *flag;
     rt_pooling pooling;
@@ -28,7 +28,7 @@ static const struct {
 };
 enum { POOLINGS = sizeof poolings / sizeof *poolings };
 
-/* One row a class that a Dense module may name. */
+/* One row per class that a Dense module may name. */
 static const struct {
     const char *name;
     rt_act activation;
@@ -166,7 +166,7 @@ static retort_status read_dense(loader *l) {
     l->out->dense = l->module;
     return read_config(l, rt_modules_dense);
 }
-/* Dropout does nothing when a model is run. */
+/* Dropout has no effect at inference. */
 static retort_status read_dropout(loader *l) {
     (void)l;
     return RETORT_OK;
@@ -176,7 +176,7 @@ static retort_status read_normalize(loader *l) {
     return RETORT_OK;
 }
 
-/* One row a module, in the only order that is read; each at most once. */
+/* One row per module, in the only order supported; each at most once. */
 static const struct {
     const char *name;
     retort_status (*read)(loader *l);

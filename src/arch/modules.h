@@ -6,7 +6,7 @@
 #include "format/json.h"
 #include "arch/encoder.h"
 
-/* Texts live in the arena that it was read with. */
+/* Its texts live in the arena that it was read into. */
 typedef struct rt_modules {
     const char *transformer; /* folder of the transformer: the package's own, or one in it */
     rt_pooling pooling;      /* RT_POOL_NONE: no package, or it does not pool */
@@ -24,7 +24,7 @@ typedef struct rt_modules {
 retort_status rt_modules_read(rt_modules *out, rt_arena *arena, const char *folder, bool embed,
                               retort_error *err);
 
-/* The parsers of a Pooling and of a Dense module's config.json, as the fuzzer calls them. */
+/* Parse the config.json of a Pooling and of a Dense module, for the fuzzer. */
 retort_status rt_modules_pooling(rt_modules *out, const char *name, const json_t *root, retort_error *err);
 retort_status rt_modules_dense(rt_modules *out, const char *name, const json_t *root, retort_error *err);
 

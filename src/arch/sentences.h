@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a sentence-transformers package says of its vectors. */
+ * What a sentence-transformers package says about its vectors. */
 #ifndef RT_ARCH_SENTENCES_H
 #define RT_ARCH_SENTENCES_H
 

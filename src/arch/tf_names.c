@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-/* Names that say it all: heads of google-research/bert's run_classifier.py and run_squad.py. */
+/* Whole names: heads of google-research/bert's run_classifier.py and run_squad.py. */
 static const char *const whole[][2] = {
     {"output_weights", "classifier.weight"},
     {"output_bias", "classifier.bias"},
@@ -33,7 +33,7 @@ static const struct {
 };
 enum { ENDS = sizeof ends / sizeof *ends };
 
-/* What a training run keeps beside its weights: the optimizer's moments and the count of steps. */
+/* What a training run stores with its weights: the moments of the optimizer and the step count. */
 static const char *const training[] = {
     "adam_m", "adam_v", "AdamWeightDecayOptimizer", "AdamWeightDecayOptimizer_1", "global_step",
     "LAMB",   "LAMB_1"};
@@ -139,7 +139,7 @@ static void join_heads(rt_tensor *t, bool kernel) {
     t->rank--;
 }
 
-/* [rows, columns] to [columns, rows], in squares that the cache holds; elements may be unaligned. */
+/* [rows, columns] to [columns, rows], in blocks that fit the cache; elements may be unaligned. */
 static inline void transpose(uint8_t *out, const uint8_t *in, size_t rows, size_t columns, size_t unit) {
     enum { SQUARE = 16 };
     for (size_t r = 0; r < rows; r += SQUARE) {

@@ -34,8 +34,7 @@ static const struct {
     [RT_ROLE_OUTPUT] = {LINEAR, LABELS, HIDDEN},
 };
 
-/* What wrappers put in front of every name: nothing, torch's DataParallel, training
- * frameworks, torch.compile. */
+/* Prefixes that wrappers add to every name: none, torch's DataParallel, training frameworks, torch.compile. */
 static const char *const roots[] = {"",           "module.",           "model.",
                                     "_orig_mod.", "_orig_mod.module.", "module._orig_mod."};
 
@@ -48,7 +47,7 @@ static const char *name_of(const rt_arch *arch, retort_task task, rt_role role) 
     return role == RT_ROLE_OUTPUT ? head->output : arch->names[role];
 }
 
-/* Heads stand beside the base model, not in it, but for the pooler. */
+/* Heads are outside the base model, except the pooler. */
 static bool in_base(const rt_arch *arch, retort_task task, rt_role role) {
     return role < RT_ROLE_HEAD || (role == RT_ROLE_DENSE && arch->heads[task].pooler);
 }
@@ -69,7 +68,7 @@ static const rt_tensor *find(const rt_tensors *tensors, char *name, const char *
     return n < NAME_SIZE ? rt_tensors_find(tensors, name) : NULL;
 }
 
-/* "x.weight" as "x.gamma" and "x.bias" as "x.beta": TensorFlow's names, which old files keep. */
+/* "x.weight" as "x.gamma" and "x.bias" as "x.beta": TensorFlow's names, found in old files. */
 static const rt_tensor *find_old(const binder *b, const char *name) {
     char old[NAME_SIZE];
     const char *dot = strrchr(name, '.');
@@ -202,7 +201,7 @@ static void find_prefixes(const rt_tensors *tensors, const rt_arch *arch, const 
     }
 }
 
-/* Whether the weight of a task's part is there; true where the architecture has no such part. */
+/* Whether the file has the weight of this part of a head; true if the architecture has no such part. */
 static bool has_part(const rt_tensors *tensors, const rt_arch *arch, retort_task task, rt_role role) {
     char name[NAME_SIZE], rest[RT_WEIGHT_NAME];
     const char *root, *base, *stem = name_of(arch, task, role);

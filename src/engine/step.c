@@ -370,7 +370,7 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
 void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
     uint64_t total = 0, before = 0, parts = (uint64_t)worker->parts;
     bool shared = step->as.attention.shared;
-    size_t count = shared ? 1 : step->as.attention.heads; /* attentions a sequence */
+    size_t count = shared ? 1 : step->as.attention.heads; /* attentions per sequence */
     for (size_t b = 0; b < chunk->batch; b++) {
         rt_range queries = query_rows(step, chunk, b);
         total += count * (queries.to - queries.from) * (uint64_t)chunk->lengths[b];

@@ -216,7 +216,7 @@ bool rt_value_is_constant(const rt_value *value) {
 static const struct layout_row {
     retort_dtype dtype;
     size_t rows, columns;
-    int codes; /* elements a byte of a U8 layout */
+    int codes; /* elements per byte of a U8 layout */
 } layout_rows[] = {
     [RT_LAYOUT_P16] = {RETORT_F32, 1, RT_PANEL, 1},   [RT_LAYOUT_P16_BF16] = {RETORT_BF16, 2, RT_PANEL, 1},
     [RT_LAYOUT_P16_S8] = {RETORT_S8, 4, RT_PANEL, 1}, [RT_LAYOUT_P16_S4] = {RETORT_U8, 8, RT_PANEL, 2},

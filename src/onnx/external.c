@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A location is text of a stranger: it must name a regular file with one name below the model's folder, and
- * no step of the way may be a link, but for those of Hugging Face's cache to its own blobs. */
+ * A location is untrusted text. It must name a regular file with one name below the model's folder, and no part of
+ * the path may be a link, except those from Hugging Face's cache to its own blobs. */
 #include "onnx/external.h"
 
 #include "format/path.h"
@@ -52,7 +52,7 @@ static retort_status read_place(place *out, const char *file, const RtOnnx__Tens
     return rt_fail(err, RETORT_FORMAT, "%.200s: %.120s: external data without a location", file, name);
 }
 
-/* Opens `name` in the folder of `at`, which is closed. */
+/* Opens `name` in the folder `at`, and closes `at`. */
 static int step(int at, const char *name, size_t length, int flags) {
     char part[RT_PATH_SIZE];
     if (length >= sizeof part) {
@@ -71,7 +71,7 @@ static int step(int at, const char *name, size_t length, int flags) {
 }
 
 /* Cuts a path in a snapshot of Hugging Face's cache, …/models--OWNER--NAME/snapshots/REVISION/…, behind the
- * model's folder; how many components that were, 0: it is no such path. */
+ * model's folder; returns the number of components, 0 for any other path. */
 static int cut_to_model(char *path) {
     int cut = 0;
     bool snapshots = false;
@@ -106,8 +106,7 @@ static int open_blob(const char *folder, const char *location) {
     return fd >= 0 ? step(fd, hash + 6, strlen(hash + 6), O_NONBLOCK | O_NOCTTY) : -1;
 }
 
-/* The file at a relative location below the folder; -1: errno says why (EXDEV: it leads out, ELOOP: by a
- * link). */
+/* Opens the file at a relative location below the folder; -1: errno says why (EXDEV: outside, ELOOP: a link). */
 static int open_beneath(const char *folder, const char *location) {
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const char *part = location;

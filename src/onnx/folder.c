@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Which ONNX file of a folder is the model: exporters call it model.onnx, quantisers and optimisers put more
- * beside it, and hubs keep them all in a folder onnx. */
+ * beside it, and the hub keeps them all in a folder onnx. */
 #include "onnx/onnx.h"
 #include "format/path.h"
 
@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* More than any hub's folder has of them. */
+/* More than any folder on the hub has. */
 enum { MOST_FOUND = 1000 };
 
 typedef struct finder {
     rt_arena arena;
-    const char **names; /* as they stand behind the folder */
+    const char **names; /* relative to the folder */
     size_t count, capacity;
 } finder;
 
@@ -32,7 +32,7 @@ static bool add_name(finder *f, const char *prefix, const char *name) {
     return added;
 }
 
-/* The ONNX files of folder/prefix, which need not be there. */
+/* The ONNX files of folder/prefix, which need not exist. */
 static bool look_in(finder *f, const char *folder, const char *prefix) {
     char path[RT_PATH_SIZE], file[RT_PATH_SIZE];
     bool added = true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ONNX files as plain structs, both ways. What the operators mean is src/graph's matter. */
+ * ONNX files as plain structs, for reading and writing. src/graph knows what the operators mean. */
 #ifndef RT_ONNX_ONNX_H
 #define RT_ONNX_ONNX_H
 
@@ -19,7 +19,7 @@ typedef enum rt_onnx_type {
     RT_ONNX_FLOAT16 = 10,
     RT_ONNX_DOUBLE = 11,
     RT_ONNX_BFLOAT16 = 16,
-    RT_ONNX_UINT4 = 21, /* two elements a byte, the first in the low half */
+    RT_ONNX_UINT4 = 21, /* two elements per byte, the first in the low half */
     RT_ONNX_INT4 = 22
 } rt_onnx_type;
 /* The data type of a dtype, and back; false for one that rt_tensor does not have (double, 4 bits). */
@@ -31,7 +31,7 @@ typedef struct rt_onnx_tensor {
     rt_onnx_type type;
     int rank;
     int64_t dims[RT_MAX_RANK];
-    const void *data; /* row-major, `bytes` of it; may be unaligned in what was read */
+    const void *data; /* row-major, `bytes` long; may be unaligned if read from a file */
     size_t bytes;
 } rt_onnx_tensor;
 
@@ -69,7 +69,7 @@ typedef struct rt_onnx_value {
     const char *name;
     rt_onnx_type type;
     int rank;
-    int64_t dims[RT_MAX_RANK];       /* -1: not known before a batch is there, */
+    int64_t dims[RT_MAX_RANK];       /* -1: unknown until there is a batch, */
     const char *params[RT_MAX_RANK]; /* and then its name, or NULL */
 } rt_onnx_value;
 
@@ -79,7 +79,7 @@ typedef struct rt_onnx_pair {
     int64_t version;
 } rt_onnx_pair;
 
-/* Zero-initialise to write one. Texts and arrays of what was read live in `arena`, or in `message`. */
+/* Zero-initialise to write one. Texts and arrays that were read live in `arena` or in `message`. */
 typedef struct rt_onnx {
     int64_t ir_version;
     const char *producer, *graph_name;
@@ -100,7 +100,7 @@ typedef struct rt_onnx {
     size_t file_count, file_capacity;
 } rt_onnx;
 
-/* A file without external data may have 2^31 - 1 bytes: Google's protobuf reads no more. */
+/* The largest file without external data: Google's protobuf reads no more. */
 #define RT_ONNX_MOST_BYTES INT64_C(0x7fffffff)
 
 /* The whole model as bytes, which the caller frees. RETORT_LIMIT when they would be more than
@@ -108,7 +108,7 @@ typedef struct rt_onnx {
 retort_status rt_onnx_pack(const rt_onnx *onnx, uint8_t **bytes, size_t *length, retort_error *err);
 /* Writes `path`. When it would have more than external_over bytes (0: RT_ONNX_MOST_BYTES), tensors of 1 KiB
  * and more go to "path.data" beside it, each at a multiple of 4096 bytes; *external says so, and *bytes is
- * what all files have. Both are written beside and renamed, the data first. */
+ * what all files have. Both are written under other names and renamed, the data first. */
 retort_status rt_onnx_save(const rt_onnx *onnx, const char *path, uint64_t external_over, uint64_t *bytes,
                            bool *external, retort_error *err);
 

@@ -12,8 +12,8 @@
 
 enum {
     MOST_NODES = 1000000,
-    /* Memory that parsing may take for each byte of the file, and besides: the least node takes 2 bytes of a
-     * file and a struct of 200. Real models take less than 2. */
+    /* Memory that parsing may take per byte of the file, and on top of that: the smallest node takes 2 bytes of a
+     * file and a struct of 200. Real models take less than 2 per byte. */
     MOST_FOR_BYTE = 32,
     MOST_BESIDES = 1 << 24,
     DATA_LOCATION_EXTERNAL = 1
@@ -95,7 +95,7 @@ static retort_status narrow(const reader *r, rt_onnx_tensor *tensor, const void 
     return RETORT_OK;
 }
 
-/* One row a data type: the field that may hold it in place of raw_data. */
+/* One row per data type: the field that may hold it instead of raw_data. */
 static retort_status typed_data(const reader *r, const RtOnnx__Tensor *m, rt_onnx_tensor *tensor,
                                 size_t count) {
     bool four = tensor->type == RT_ONNX_INT4 || tensor->type == RT_ONNX_UINT4;
@@ -158,7 +158,7 @@ static const char *text_of(const reader *r, const ProtobufCBinaryData *bytes) {
     return rt_arena_text(&r->out->arena, (const char *)bytes->data, bytes->len);
 }
 
-/* Old files leave the type out; then what is there says it. */
+/* Old files omit the type; then the field that is set tells it. */
 static rt_onnx_kind kind_of(const RtOnnx__Attribute *m) {
     if (m->has_type && m->type != 0) return (rt_onnx_kind)m->type;
     if (m->has_f) return RT_ONNX_ATTR_FLOAT;

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Masks and positions, recognised by what they hold. Exporters compute them in dozens of ways, out of Range, Expand,
- * GatherND, Where … Whatever depends on nothing but attention_mask, ids and shapes is evaluated in plain C for a few
- * batches, and compared with what a mask of keys, the positions of tokens, or zeros would be. The batches are padded on
- * the right, as all of ours are; the longest text that the model reads shows windows, causal masks and clipped
- * positions. */
+ * Masks and positions, recognised by what they hold. Exporters compute them in dozens of ways, out of Range,
+ * Expand, GatherND, Where … Whatever depends on nothing but attention_mask, ids and shapes is evaluated in plain C
+ * for a few batches, and compared with what a mask of keys, the positions of tokens, or zeros would be. The
+ * batches are padded on the right, as all of ours are; the longest text that the model reads shows windows, causal
+ * masks and clipped positions. */
 #include "onnx/reader.h"
 
 #include <string.h>
 
 enum { LONGEST = 1024, MOST_EVALUATED = 64 };
 
-/* What a value has turned out to be in all batches so far. */
+/* What a value can still be after the batches so far. */
 typedef struct verdict {
     bool positions, zeros, lengths, masks[RT_KEY_MASKS], kept_numbers;
-    int64_t offset; /* of positions; -1 before the first */
+    int64_t offset; /* of positions; -1 before the first batch */
 } verdict;
 
-/* Reads the values that the value `index` of the file takes shapes of; 1: all are there, -1: they are on the stack. */
+/* Reads the values whose shapes the value `index` of the file needs; 1: all have been read, -1: they are on the
+ * stack. */
 static int shapes_ready(rt_onnx_reader *r, int index) {
     rt_onnx_reader walk = {.options = r->options, .err = r->err};
     size_t before = r->depth;
@@ -131,7 +132,7 @@ static bool evaluate(const rt_onnx_reader *r, int index, const rt_onnx_batch *ba
 
 /* ---- All batches ---- */
 
-/* What stands in the value's place; false when it is nothing that is known. */
+/* Puts the plain form in the value's place; false when it is none of the known ones. */
 static bool place(rt_onnx_reader *r, const verdict *v, rt_read *read) {
     *read = (rt_read){.kind = RT_READ_VALUE, .value = -1};
     for (int i = 0; i < RT_KEY_MASKS; i++) {
@@ -154,8 +155,7 @@ static int64_t ordinary_id(const rt_onnx_reader *r) {
     return r->options->padding == 0;
 }
 
-/* What depends on ids is evaluated for every one of them, in front of another id and behind it: it may be told by none
- * but padding. */
+/* A value that depends on ids is evaluated for each id, before and after another id: only padding may change it. */
 static bool evaluate_ids(const rt_onnx_reader *r, int index, verdict *v) {
     enum { AT_ONCE = 4096 };
     bool same = r->options->vocab > 0;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Opsets whose operators mean what is expected of them here: before 11 axes and sizes were written otherwise. */
+/* Opsets whose operators are read as they are defined here: before 11, axes and sizes were written differently. */
 enum { OLDEST = 11, NEWEST = 26 };
 
 /* ---- The index of the file's values ---- */
@@ -100,8 +100,8 @@ static retort_status add_outputs(rt_onnx_index *index, int at, retort_error *err
         if (!ok || !rt_names_add(&index->names, node->outputs[k], (int)index->count, &known))
             return rt_fail_nomem(err, sizeof *source);
         if (known >= 0)
-            return rt_fail(err, RETORT_FORMAT, "%.200s: node '%.120s' produces '%.120s' a second time", index->file,
-                           node->name, node->outputs[k]);
+            return rt_fail(err, RETORT_FORMAT, "%.200s: node '%.120s' produces '%.120s' a second time",
+                           index->file, node->name, node->outputs[k]);
         index->count++;
     }
     return RETORT_OK;
@@ -178,7 +178,7 @@ static bool may_be_recognised(const rt_onnx_reader *r, const rt_onnx_node *node,
            (strcmp(node->op, "Where") == 0 && input == 0) || strstr(node->op, "Attention") != NULL;
 }
 
-/* Softmax gives NaN where a row is masked whole, which newer exports replace: no text is without tokens. */
+/* Softmax gives NaN for a row that is masked entirely. Newer exports replace it; here every text has a token. */
 static bool is_guard(const rt_onnx_reader *r, const rt_onnx_node *node, size_t input) {
     if (strcmp(node->op, "Where") != 0 || input != 0) return false;
     const rt_onnx_node *test = rt_read_maker(r->index, rt_read_input(node, 0));
@@ -186,7 +186,7 @@ static bool is_guard(const rt_onnx_reader *r, const rt_onnx_node *node, size_t i
            strcmp(rt_read_input(test, 0), rt_read_input(node, 2)) == 0;
 }
 
-/* Puts what the node at `at` needs on the stack; whether there is anything. */
+/* Pushes the nodes that this node needs; returns whether there are any. */
 static bool push_inputs(rt_onnx_reader *r, const rt_onnx_node *node, bool activations) {
     size_t before = r->depth;
     for (size_t i = 0; i < node->input_count && r->status == RETORT_OK; i++) {

@@ -8,10 +8,10 @@
 
 typedef struct rt_onnx_graph_options {
     const char *file;  /* for errors */
-    float epsilon;     /* of LayerNorm, where a float16 was too small to hold it */
+    float epsilon;     /* of LayerNorm, where float16 could not hold it */
     int64_t positions; /* tokens of the longest text */
     int64_t vocab;     /* ids are 0 … vocab - 1; 0: not known */
-    int64_t padding;   /* the one among them that texts do not hold; -1: none */
+    int64_t padding;   /* the one of them that no text may hold; -1: none */
 } rt_onnx_graph_options;
 
 /* Adds to *graph (zeroed but for output and mask_id, or with nodes of the caller's) the operators that the named
@@ -20,11 +20,11 @@ typedef struct rt_onnx_graph_options {
  *
  * While reading, ONNX Runtime's fused operators become plain ones, integers times their scales become floats, and
  * activations that a quantiser rounds stay floats. What is computed from attention_mask or from shapes alone is
- * evaluated for a few batches: where it is a mask of keys, or the position of each token, the plain form of those
- * stands in its place. A node that is not understood is refused by name with RETORT_UNSUPPORTED.
+ * evaluated for a few batches: where it is a mask of keys, or the position of each token, their plain form takes
+ * its place. A node that cannot be read is refused by name with RETORT_UNSUPPORTED.
  *
- * Constants are copied into the graph: *onnx may be closed. Time and memory are in proportion to the file's size; on
- * failure the caller frees *graph. */
+ * Constants are copied into the graph: *onnx may be closed. Time and memory are proportional to the size of the
+ * file; on failure the caller frees *graph. */
 retort_status rt_onnx_graph(rt_graph *graph, const rt_onnx *onnx, const rt_onnx_graph_options *options,
                             size_t count, const char *const *names, int *values, retort_error *err);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What quantisers write: integers times their scales are floats again, and activations on their way to integers stay
- * floats, which rounds less. */
+ * What quantisers write. Integers times their scales become floats again, and activations that would be rounded to
+ * integers stay floats, which is more accurate. */
 #include "onnx/reader.h"
 #include "base/budget.h"
 
@@ -111,7 +111,7 @@ int rt_read_dequantized(rt_onnx_reader *r, const rt_onnx_tensor *t, const rt_onn
 
 /* ---- QuantizeLinear and DequantizeLinear ---- */
 
-/* Whether codes with this zero point (input `zero`) begin at zero: the least is what 0 becomes. */
+/* Whether codes with this zero point (input `zero`) begin at zero: 0 becomes the smallest code. */
 static bool begins_at_zero(const rt_onnx_reader *r, const rt_onnx_node *node, size_t zero) {
     const rt_onnx_tensor *t = rt_read_tensor(r->index, rt_read_input(node, zero));
     if (rt_read_input(node, zero)[0] == '\0') /* 0 */
@@ -120,7 +120,7 @@ static bool begins_at_zero(const rt_onnx_reader *r, const rt_onnx_node *node, si
     return element(t, 0) == (t->type == RT_ONNX_INT8 ? INT8_MIN : 0);
 }
 
-/* Tensors of as many equal numbers; zeros are what an absent one stands for. */
+/* Whether two tensors hold the same numbers; an absent one stands for zeros. */
 static bool equal_numbers(const rt_onnx_tensor *a, const rt_onnx_tensor *b) {
     static const uint8_t none[sizeof(int32_t)];
     if (a == NULL || b == NULL) {
@@ -179,7 +179,7 @@ static bool is_linear(const rt_onnx_reader *r, const rt_onnx_node *node) {
            (is_constant(r, node, second) && is_product(r, maker_unrounded(r, rt_read_input(node, 0))));
 }
 
-/* ONNX Runtime's quantiser leaves a Relu out where the rounding behind it cuts what is below 0. */
+/* ONNX Runtime's quantiser omits a Relu if the rounding after it clips negative numbers. */
 static bool quantize(rt_onnx_reader *r, const rt_onnx_node *node) {
     const rt_read *read = rt_read_of(r, node, 0);
     if (read != NULL && read->kind == RT_READ_MERGED) return rt_read_put(r, node, 0, *read);
@@ -220,7 +220,7 @@ static bool dequantize(rt_onnx_reader *r, const rt_onnx_node *node) {
 
 /* ---- Operators on integers: the plain operator between DequantizeLinear and QuantizeLinear ---- */
 
-/* Codes, scale and zero point from input `at` on become floats, where they are not yet. */
+/* Turns codes, scale and zero point, inputs `at` and following, into floats, unless they are floats already. */
 static bool operand_to_floats(rt_onnx_reader *r, const rt_onnx_node *node, size_t at,
                               const rt_onnx_tensor *scale, const rt_onnx_tensor *zero, int64_t axis) {
     int index = rt_read_find(r->index, rt_read_input(node, at));
@@ -260,8 +260,8 @@ static bool bias_scale(rt_onnx_reader *r, const rt_onnx_node *node, rt_onnx_tens
     return true;
 }
 
-/* Inputs come in threes: codes, scale, zero point. A bias in 32 bits may follow; then the scale and the zero point of the
- * output, without which it is of floats. */
+/* Inputs come in threes: codes, scale, zero point. A bias in 32 bits may follow; then the scale and the zero point
+ * of the output; without them the output is float. */
 static bool on_integers(rt_onnx_reader *r, const rt_onnx_node *node, const char *op, size_t operands,
                         bool bias) {
     const char *inputs[3];

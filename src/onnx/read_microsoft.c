@@ -81,7 +81,7 @@ static bool embed_layer_norm(rt_onnx_reader *r, const rt_onnx_node *node) {
 
 /* ---- Products ---- */
 
-/* alpha x w; transA and the batch variants are not written for encoders' weights. */
+/* alpha x w; exporters do not use transA and the batch variants for weights of encoders. */
 static bool fused_matmul(rt_onnx_reader *r, const rt_onnx_node *node) {
     int a = rt_read_value(r, node, 0), b = rt_read_value(r, node, 1);
     float alpha = rt_read_real(node, "alpha", 1);
@@ -145,7 +145,8 @@ static int attention(rt_onnx_reader *r, const rt_onnx_node *node, int q, int k, 
     return rt_read_emit2(r, RT_OP_RESHAPE, rows, rt_read_ints(r, 3, (int64_t[]){0, 0, hidden}));
 }
 
-/* A mask of keys as it is added to scores: attention_mask itself, the lengths of texts, or what was recognised as such. */
+/* The mask of keys that is added to the scores, from attention_mask itself, the lengths of texts, or a value
+ * recognised as a mask. */
 static int mask_of(rt_onnx_reader *r, const rt_onnx_node *node, size_t keys, size_t added) {
     const rt_read *read = rt_read_of(r, node, keys);
     int at = rt_read_find(r->index, rt_read_input(node, keys));
@@ -167,7 +168,7 @@ static int mask_of(rt_onnx_reader *r, const rt_onnx_node *node, size_t keys, siz
     return rt_read_refuse(r, "a mask of keys"), -1;
 }
 
-/* What encoders do not have: a past, causal masks, rotation inside. */
+/* What encoders do not have: a past, causal masks, rotary embeddings. */
 static bool is_plain(rt_onnx_reader *r, const rt_onnx_node *node, const size_t *absent) {
     bool plain = rt_read_int(node, "unidirectional", 0) == 0 && rt_read_int(node, "do_rotary", 0) == 0;
     const rt_onnx_attr *sizes = rt_onnx_attribute(node, "qkv_hidden_sizes");

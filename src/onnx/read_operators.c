@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ONNX's own operators: most become one node of the graph, some a few. */
+ * ONNX's own operators. Most become one node of the graph, some become several. */
 #include "onnx/reader.h"
 
 #include <stdlib.h>
@@ -73,7 +73,7 @@ static bool same(rt_onnx_reader *r, const rt_onnx_node *node) {
     return rt_read_as(r, node, 0, value);
 }
 
-/* A node on rows that Reshape has put into one dim works on them as they were. */
+/* A node on rows that Reshape has merged into one dim works on the rows before the Reshape. */
 static bool on_merged(rt_onnx_reader *r, const rt_onnx_node *node, rt_op op, int y, bool first) {
     rt_read x = *rt_read_of(r, node, first ? 0 : 1);
     if (x.swapped || value_of(r, x.value)->rank != 3) return rt_read_refuse(r, "rows of tokens");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the parts of the ONNX reader share: an index of the file's values, and what each has been read as. */
+ * What the parts of the ONNX reader share: an index of the values in the file, and what each has been read as. */
 #ifndef RT_ONNX_READER_H
 #define RT_ONNX_READER_H
 
@@ -34,7 +34,7 @@ typedef struct rt_onnx_index {
 } rt_onnx_index;
 
 typedef enum rt_read_kind {
-    RT_READ_NOT,   /* not yet */
+    RT_READ_NOT,   /* not yet read */
     RT_READ_VALUE, /* a value of the graph */
     RT_READ_CODES, /* activations (value) on their way to integers of this scale and zero point, if they are constant */
     RT_READ_SCALE,   /* the scale of such codes, times `scale` when that is there */
@@ -47,12 +47,12 @@ typedef enum rt_read_kind {
 typedef struct rt_read {
     rt_read_kind kind;
     int value;
-    int64_t offset; /* a position is so much more than value says */
+    int64_t offset; /* what to add to `value` for the position */
     bool swapped;
     const rt_onnx_tensor *codes, *zero, *scale;
 } rt_read;
 
-/* Which sequences and tokens there are when values are evaluated. */
+/* The batch for which values are evaluated. */
 typedef struct rt_onnx_batch {
     int64_t batch, seq;
     const int64_t *lengths; /* [batch], each at most seq; NULL: all are seq */
@@ -92,7 +92,7 @@ typedef struct rt_onnx_reader {
     retort_status status; /* the first refusal, or RETORT_OK */
 } rt_onnx_reader;
 
-/* Notes that the node which is being read does not fit; returns false. The first note stays. */
+/* Refuses the node that is being read, and returns false. The first refusal is kept. */
 bool rt_read_refuse(rt_onnx_reader *r, const char *expected);
 bool rt_read_no_memory(rt_onnx_reader *r);
 
@@ -131,7 +131,8 @@ int rt_read_ints(rt_onnx_reader *r, size_t count, const int64_t *numbers);
 int rt_read_floats(rt_onnx_reader *r, int rank, const int64_t *dims, const float *data);
 /* The constant that a tensor is: floats of any width as f32, integers as i64. */
 int rt_read_constant(rt_onnx_reader *r, const rt_onnx_tensor *tensor);
-/* Constant columns from…from+n of a constant [rows, columns] or [columns]; rows swapped with columns when `turned`. */
+/* Constant columns from…from+n of a constant [rows, columns] or [columns]; rows swapped with columns when
+ * `turned`. */
 int rt_read_columns(rt_onnx_reader *r, int value, int64_t from, int64_t n);
 int rt_read_turned(rt_onnx_reader *r, int value);
 /* x w + b; b may be -1. */
@@ -154,8 +155,8 @@ bool rt_read_is_integer(const rt_onnx_tensor *t);
  * block along it; -1 and a refusal when they do not fit. */
 int rt_read_dequantized(rt_onnx_reader *r, const rt_onnx_tensor *codes, const rt_onnx_tensor *scale,
                         const rt_onnx_tensor *zero, int64_t axis, int64_t block);
-/* Whether the scale and the zero point that these inputs of the node are (SIZE_MAX: it has none) are those with which the
- * codes were made; else refuses. */
+/* Whether the scale and the zero point that these inputs of the node are (SIZE_MAX: it has none) are those with
+ * which the codes were made; else refuses. */
 bool rt_read_is_scaled(rt_onnx_reader *r, const rt_onnx_node *node, const rt_read *codes, size_t scale,
                        size_t zero);
 

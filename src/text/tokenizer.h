@@ -96,7 +96,7 @@ retort_status rt_encode_windows(const rt_tokenizer *tokenizer, const retort_text
 retort_status rt_encode_words(const rt_tokenizer *tokenizer, const retort_text *words, size_t n,
                               const rt_encode_options *options, rt_encoding *out, retort_error *err);
 
-/* `slots` is rounded up to a power of two; 0 takes a default. Not thread-safe: one a thread. */
+/* `slots` is rounded up to a power of two; 0 takes a default. Not thread-safe: one per thread. */
 rt_word_cache *rt_word_cache_new(const rt_tokenizer *tokenizer, size_t slots);
 void rt_word_cache_free(rt_word_cache *cache);
 
