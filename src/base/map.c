@@ -77,7 +77,7 @@ static retort_status resolve(char **out, const char *path, retort_error *err) {
     return *out != NULL ? RETORT_OK : rt_fail_nomem(err, strlen(path));
 }
 
-enum { TEMPORARY_SUFFIX = 32, MOST_TRIES = 100, FD_PATH = 32 };
+enum { TEMPORARY_SUFFIX = 32, MAX_TRIES = 100, FD_PATH = 32 };
 
 /* `path` with a unique suffix. */
 static void name_temporary(const rt_writer *writer) {
@@ -106,7 +106,7 @@ static int open_unnamed(const char *path) {
 /* Creates a new file next to `path`, unnamed if possible. -1: see errno. */
 static int create_beside(rt_writer *writer) {
     int fd = open_unnamed(writer->path);
-    for (int i = 0; fd < 0 && i < MOST_TRIES; i++) {
+    for (int i = 0; fd < 0 && i < MAX_TRIES; i++) {
         name_temporary(writer);
         fd = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         writer->named = fd >= 0;
@@ -119,7 +119,7 @@ static int create_beside(rt_writer *writer) {
 static bool give_name(rt_writer *writer) {
     char from[FD_PATH];
     snprintf(from, sizeof from, "/proc/self/fd/%d", writer->fd);
-    for (int i = 0; !writer->named && i < MOST_TRIES; i++) {
+    for (int i = 0; !writer->named && i < MAX_TRIES; i++) {
         name_temporary(writer);
         writer->named = linkat(AT_FDCWD, from, AT_FDCWD, writer->temporary, AT_SYMLINK_FOLLOW) == 0;
         if (!writer->named && errno != EEXIST) break;

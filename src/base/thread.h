@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 
 typedef struct rt_thread_pool rt_thread_pool;
-enum { RT_THREADS_MOST = 1024 };
+enum { RT_MAX_THREADS = 1024 };
 
 /* `threads` >= 1 includes the caller: starts threads - 1. */
 retort_status rt_thread_pool_open(rt_thread_pool **out, int threads, retort_error *err);

@@ -16,7 +16,7 @@ typedef struct life {
 } life;
 
 /* Most values for the pairwise planner: twice as many as 48 layers have at level 0. */
-enum { MOST_COMPARED = 8192 };
+enum { MAX_COMPARED = 8192 };
 
 typedef struct planner {
     rt_plan *plan;
@@ -209,7 +209,7 @@ retort_status rt_plan_memory(rt_plan *plan, bool apart, retort_error *err) {
     }
     if (status == RETORT_OK && apart) {
         place_apart(&p);
-    } else if (status == RETORT_OK && p.count > MOST_COMPARED) {
+    } else if (status == RETORT_OK && p.count > MAX_COMPARED) {
         status = place_in_slots(&p, err);
     } else if (status == RETORT_OK) {
         place_compared(&p, scratch);

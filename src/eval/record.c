@@ -15,13 +15,13 @@ static retort_status add_field(retort_text **list, size_t *count, size_t *capaci
 
 /* Fields beyond the columns are counted, not kept. */
 static retort_status add(rt_records *r, const char *text, size_t length, retort_error *err) {
-    enum { MOST_COLUMNS = 1 << 20 };
+    enum { MAX_COLUMNS = 1 << 20 };
     if (r->column_count > 0 && r->count >= r->column_count) {
         r->count++;
         return RETORT_OK;
     }
-    if (r->count == MOST_COLUMNS)
-        return rt_fail(err, RETORT_LIMIT, "%s:%zu: more than %d columns", r->name, r->line, MOST_COLUMNS);
+    if (r->count == MAX_COLUMNS)
+        return rt_fail(err, RETORT_LIMIT, "%s:%zu: more than %d columns", r->name, r->line, MAX_COLUMNS);
     return add_field(&r->fields, &r->count, &r->capacity, (retort_text){.text = text, .length = length}, err);
 }
 

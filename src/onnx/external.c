@@ -127,7 +127,7 @@ static retort_status refuse(const char *file, const char *location, retort_error
 }
 
 /* More than any exporter writes. */
-enum { MOST_FILES = 1000 };
+enum { MAX_FILES = 1000 };
 
 static retort_status add_file(rt_onnx *onnx, const char *file, const char *location, int fd,
                               retort_error *err) {
@@ -136,8 +136,8 @@ static retort_status add_file(rt_onnx *onnx, const char *file, const char *locat
         return rt_fail(err, RETORT_IO, "%.200s: external data '%.120s': not a regular file with one name",
                        file, location);
     }
-    if (onnx->file_count >= MOST_FILES) {
-        return rt_fail(err, RETORT_LIMIT, "%.200s: external data in more than %d files", file, MOST_FILES);
+    if (onnx->file_count >= MAX_FILES) {
+        return rt_fail(err, RETORT_LIMIT, "%.200s: external data in more than %d files", file, MAX_FILES);
     }
     if (!rt_grow((void **)&onnx->files, &onnx->file_capacity, onnx->file_count + 1, sizeof *onnx->files)) {
         return rt_fail_nomem(err, sizeof *onnx->files);

@@ -101,12 +101,12 @@ typedef struct rt_onnx {
 } rt_onnx;
 
 /* The largest file without external data: Google's protobuf reads no more. */
-#define RT_ONNX_MOST_BYTES INT64_C(0x7fffffff)
+#define RT_ONNX_MAX_BYTES INT64_C(0x7fffffff)
 
 /* The whole model as bytes, which the caller frees. RETORT_LIMIT when they would be more than
- * RT_ONNX_MOST_BYTES. */
+ * RT_ONNX_MAX_BYTES. */
 retort_status rt_onnx_pack(const rt_onnx *onnx, uint8_t **bytes, size_t *length, retort_error *err);
-/* Writes `path`. When it would have more than external_over bytes (0: RT_ONNX_MOST_BYTES), tensors of 1 KiB
+/* Writes `path`. When it would have more than external_over bytes (0: RT_ONNX_MAX_BYTES), tensors of 1 KiB
  * and more go to "path.data" beside it, each at a multiple of 4096 bytes; *external says so, and *bytes is
  * what all files have. Both are written under other names and renamed, the data first. */
 retort_status rt_onnx_save(const rt_onnx *onnx, const char *path, uint64_t external_over, uint64_t *bytes,

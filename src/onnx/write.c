@@ -225,9 +225,9 @@ retort_status rt_onnx_pack(const rt_onnx *onnx, uint8_t **bytes, size_t *length,
     const RtOnnx__Model *model = model_message(&m, onnx);
     size_t size = model != NULL ? rt_onnx__model__get_packed_size(model) : 0;
     uint8_t *out = NULL;
-    if (size > RT_ONNX_MOST_BYTES) {
+    if (size > RT_ONNX_MAX_BYTES) {
         status = rt_fail(err, RETORT_LIMIT, "an ONNX model of %zu bytes in memory; it may have %" PRId64,
-                         size, RT_ONNX_MOST_BYTES);
+                         size, RT_ONNX_MAX_BYTES);
     } else {
         out = model != NULL ? malloc(size + 1) : NULL;
         if (out == NULL) status = rt_fail_nomem(err, size);
@@ -310,7 +310,7 @@ retort_status rt_onnx_save(const rt_onnx *onnx, const char *path, uint64_t exter
                            bool *external, retort_error *err) {
     maker m = {0};
     char *data_path = NULL;
-    if (external_over == 0) external_over = RT_ONNX_MOST_BYTES;
+    if (external_over == 0) external_over = RT_ONNX_MAX_BYTES;
     const RtOnnx__Model *model = model_message(&m, onnx);
     *external = model != NULL && rt_onnx__model__get_packed_size(model) > external_over;
     if (*external) {

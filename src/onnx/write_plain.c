@@ -2,9 +2,9 @@
  * Plain operators: ONNX's own, one node each. */
 #include "onnx/writer.h"
 
-enum { MOST_ATTRS = 4, REDUCE_AXES_OPSET = 18 };
+enum { MAX_ATTRS = 4, REDUCE_AXES_OPSET = 18 };
 
-/* Attributes of an operator that have ONNX's names; *count of them in out[MOST_ATTRS]. */
+/* Attributes of an operator that have ONNX's names; *count of them in out[MAX_ATTRS]. */
 static void plain_attrs(const rt_node *node, int64_t perm[4], rt_onnx_attr *out, size_t *count) {
     unsigned has = rt_op_info(node->op)->attrs;
     const rt_attrs *attrs = &node->attrs;
@@ -41,7 +41,7 @@ static void put_reduce(rt_onnx_writer *w, const rt_node *node, rt_onnx_attr *att
 }
 
 void rt_put_plain(rt_onnx_writer *w, const rt_node *node) {
-    rt_onnx_attr attrs[MOST_ATTRS];
+    rt_onnx_attr attrs[MAX_ATTRS];
     int64_t perm[4];
     size_t count;
     const char *inputs[RT_MAX_INPUTS];

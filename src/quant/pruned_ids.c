@@ -20,7 +20,7 @@ static retort_status is_unused(const rt_tokenizer *tokenizer, int32_t id, bool *
 }
 
 static void add_range(rt_pruned_ids *out, int32_t first, int32_t end) {
-    if (end - first < MIN_RANGE || out->count == RT_PRUNED_RANGES_MOST) return;
+    if (end - first < MIN_RANGE || out->count == RT_MAX_PRUNED_RANGES) return;
     out->pruned[2 * out->count] = first;
     out->pruned[2 * out->count + 1] = end - first;
     out->count++;

@@ -6,9 +6,9 @@
 #include "text/tokenizer.h"
 
 /* Ranges of at least 16 ids, which are worth an entry. */
-enum { RT_PRUNED_RANGES_MOST = 8 };
+enum { RT_MAX_PRUNED_RANGES = 8 };
 typedef struct rt_pruned_ids {
-    int32_t pruned[RT_PRUNED_RANGES_MOST * 2]; /* first id, how many */
+    int32_t pruned[RT_MAX_PRUNED_RANGES * 2]; /* first id, how many */
     size_t count;
 } rt_pruned_ids;
 /* Finds pieces with such names that the tokenizer does not produce from their own text: one that a model

@@ -31,13 +31,13 @@ static bool reserve(float **out, size_t rows, size_t columns) {
     return *out != NULL;
 }
 
-/* The largest sizes of any Linear. */
-typedef struct most {
+/* The largest sizes over all Linears. */
+typedef struct max_sizes {
     size_t k, n, weight;
-} most;
+} max_sizes;
 
-static most find_most(const rt_tape *tape) {
-    most m = {1, 1, 1};
+static max_sizes find_max_sizes(const rt_tape *tape) {
+    max_sizes m = {1, 1, 1};
     for (size_t i = 0; i < tape->plan.step_count; i++) {
         const rt_step *step = &tape->plan.steps[i];
         if (step->node->op != RT_OP_LINEAR) continue;
@@ -52,7 +52,7 @@ static most find_most(const rt_tape *tape) {
 static bool reserve_room(rt_tape *tape, size_t rows, size_t positions) {
     rt_tape_room *room = &tape->room;
     size_t threads = (size_t)rt_thread_pool_size(tape->pool);
-    most m = find_most(tape);
+    max_sizes m = find_max_sizes(tape);
     bool made = reserve(&room->z, rows, m.n) && reserve(&room->dz, rows, m.n) &&
                 reserve(&room->weight, 1, m.weight) && reserve(&room->packed, 1, m.weight) &&
                 reserve(&room->scores, 2 * threads, positions);

@@ -8,20 +8,20 @@
 /* ---- The activation ---- */
 
 /* Derivative of GELU, x in [-8, 8], linear between its values at multiples of 1/64: error below 6e-5. */
-enum { GELU_MOST = 8, GELU_STEPS = 64, GELU_POINTS = 2 * GELU_MOST * GELU_STEPS + 2 };
+enum { GELU_MAX = 8, GELU_STEPS = 64, GELU_POINTS = 2 * GELU_MAX * GELU_STEPS + 2 };
 
 static double gelu_slope(double x) {
     return 0.5 * (1 + erf(x * 0.70710678118654752)) + x * 0.39894228040143268 * exp(-0.5 * x * x);
 }
 
 static void fill_gelu(float *table) {
-    for (int i = 0; i < GELU_POINTS; i++) table[i] = (float)gelu_slope((double)i / GELU_STEPS - GELU_MOST);
+    for (int i = 0; i < GELU_POINTS; i++) table[i] = (float)gelu_slope((double)i / GELU_STEPS - GELU_MAX);
 }
 
 static float gelu_at(const float *table, float x) {
-    float at = (x + GELU_MOST) * GELU_STEPS;
+    float at = (x + GELU_MAX) * GELU_STEPS;
     if (!(at > 0)) return 0;
-    if (at >= 2 * GELU_MOST * GELU_STEPS) return 1;
+    if (at >= 2 * GELU_MAX * GELU_STEPS) return 1;
     int i = (int)at;
     return table[i] + (at - (float)i) * (table[i + 1] - table[i]);
 }

@@ -251,8 +251,8 @@ retort_status retort_machine_measure(const char *isa, int threads, retort_peaks 
     if (out == NULL || out->size != sizeof *out)
         return rt_fail(err, RETORT_ARGUMENT, "measure: no result, or one of another version");
     if (threads == 0) threads = rt_cpu_threads();
-    if (threads < 1 || threads > RT_THREADS_MOST)
-        return rt_fail(err, RETORT_ARGUMENT, "%d threads: expected 1 to %d", threads, RT_THREADS_MOST);
+    if (threads < 1 || threads > RT_MAX_THREADS)
+        return rt_fail(err, RETORT_ARGUMENT, "%d threads: expected 1 to %d", threads, RT_MAX_THREADS);
     uint32_t features;
     retort_peaks found = {.size = sizeof found, .threads = threads};
     retort_status status = rt_isa_select(isa, &features, &found.isa, err);

@@ -52,9 +52,8 @@ static retort_status open_session(retort_session *session, retort_model *model,
                                   retort_session_options options, retort_error *err) {
     if (options.provider == NULL) options.provider = "native";
     if (options.threads == 0) options.threads = rt_cpu_threads();
-    if (options.threads < 1 || options.threads > RT_THREADS_MOST) {
-        return rt_fail(err, RETORT_ARGUMENT, "%d threads: expected 1 to %d", options.threads,
-                       RT_THREADS_MOST);
+    if (options.threads < 1 || options.threads > RT_MAX_THREADS) {
+        return rt_fail(err, RETORT_ARGUMENT, "%d threads: expected 1 to %d", options.threads, RT_MAX_THREADS);
     }
     if (options.chunk_tokens < 0 || options.chunk_tokens > 1 << 20) {
         return rt_fail(err, RETORT_ARGUMENT, "chunks of %lld tokens: expected 1 to %d",
