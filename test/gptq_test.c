@@ -485,7 +485,7 @@ static void test_refusals(void **unused) {
     retort_error err = {0};
     options.recipe = "gptq";
     assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_ARGUMENT);
-    assert_non_null(strstr(err.text, "recipe 'gptq' needs data"));
+    assert_non_null(strstr(err.text, "recipe 'gptq' needs calibration data"));
     options.bits = 8;
     assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_ARGUMENT);
     assert_non_null(strstr(err.text, "recipe 'gptq' is for fewer than 8 bits"));

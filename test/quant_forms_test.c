@@ -129,7 +129,7 @@ static void test_static_ranges(void **unused) {
     check_bits(integer, "bert-wide");
     check_round_trip(integer);
     check_spoilt("least=-4 largest=5", "least=-4 largest=~", "expected attribute=value");
-    check_spoilt("least=-4 largest=5", "least=5 largest=-4", "no range of int8");
+    check_spoilt("least=-4 largest=5", "least=5 largest=-4", "not a range of int8");
     free(own);
     free(fixed);
     retort_model_free(integer);

@@ -386,7 +386,7 @@ static void test_spoilt_gaps(void **unused) {
         assert_int_equal(retort_model_save(less, saved, &err), RETORT_OK);
         assert_int_equal(retort_model_load(&loaded, saved, &err), RETORT_FORMAT);
         bool rows = strstr(err.text, "fewer rows") != NULL;
-        assert_true(rows || strstr(err.text, "no ascending ranges of ids") != NULL);
+        assert_true(rows || strstr(err.text, "not ascending ranges of ids") != NULL);
     }
     retort_model_free(less);
     retort_model_free(model);
