@@ -20,7 +20,7 @@ import tempfile
 
 from peers import cpu, write_block
 
-# One row a set: folder, data file, metric of the float reference (transformers 5.23; sentence-transformers 6.2).
+# One row per set: folder, data file, metric of the float reference (transformers 5.23; sentence-transformers 6.2).
 SETS = [
     ("sst2", "sst2/test.tsv", 0.895642),
     ("banking77", "banking77/test.tsv", 0.929545),

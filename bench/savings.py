@@ -21,7 +21,7 @@ import tempfile
 from peers import cpu, retort_bench, write_block
 
 ALL = "nothing: everything on"
-# One row a saving: what is computed without it, the rewrite to leave out, else the flag of bench and the columns in which
+# One row per saving: what is computed without it, the rewrite to leave out, else the flag of bench and the columns in which
 # it shows.
 SAVINGS = [
     ("rows nobody reads", "prune-rows", None, None),

@@ -39,7 +39,7 @@ def text_cells(args):
 
 
 def measure(args, jobs):
-    """Of each job the repetitions' milliseconds, and microseconds a token."""
+    """Of each job the repetitions' milliseconds, and microseconds per token."""
     table = {name: [] for name, _ in jobs}
     for _ in range(args.reps):
         for name, (model, threads, more) in jobs:

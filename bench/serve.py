@@ -171,7 +171,7 @@ def latency(args, lines):
 
 
 def beside_peer(args, lines):
-    """The same loads on the Python server, in turn: one process with all threads, and one process a thread; the better one counts."""
+    """The same loads on the Python server, in turn: one process with all threads, and one process per thread; the better one counts."""
     servers = {f"FastAPI, ONNX Runtime INT8, {n} process{'es' if n > 1 else ''}": (lambda n=n: peer(args, n)) for n in sorted({1, args.threads})}
     peers = list(servers)
     servers.update({f"retort serve, {os.path.basename(model)}": (lambda model=model: serving(args, model=model)) for model in args.models})

@@ -482,7 +482,7 @@ static void test_padding_and_pairs(void **unused) {
     }
 }
 
-/* What a profile counts: a linear step's operations a row, attention's a pair of query and key. */
+/* What a profile counts: a linear step's operations per row, attention's per pair of query and key. */
 static void test_profile_counts_operations(void **unused) {
     (void)unused;
     static const int32_t ids[] = {5, 6, 7, 8, 9, 10, 11}, offsets[] = {0, 4, 7};

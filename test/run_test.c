@@ -152,7 +152,7 @@ static void test_even_batch_is_shared_out(void **unused) {
     }
     s->batch.n = 4;
     rt_limits limits = limits_of(2, false);
-    for (size_t rounds = 1; rounds <= 2; rounds++) { /* chunks a worker */
+    for (size_t rounds = 1; rounds <= 2; rounds++) { /* chunks per worker */
         limits.min_rows = 120 / rounds;
         assert_int_equal(rt_prepare(&prepared, &s->batch, &limits, NULL), RETORT_OK);
         assert_false(prepared.team);

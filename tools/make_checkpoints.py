@@ -418,7 +418,7 @@ def make_old_package(folder, pooling, hidden):
     (folder / "modules.json").write_text(json.dumps(modules, indent=1) + "\n")
 
 
-# One row a checkpoint: name, family, head, options.
+# One row per checkpoint: name, family, head, options.
 CHECKPOINTS = [
     ("distilbert-classify", "distilbert", "classify", dict(seed=1)),
     ("distilbert-classify-zip", "distilbert", "classify", dict(seed=1, form="zip")),

@@ -155,7 +155,8 @@ static void print_man(const cli_verbs *verbs) {
         "one optimised "
         "file, "
         "and runs it.\nData go to standard output, progress and messages to standard error.\nEvery command "
-        "takes\n.B \\-\\-json\n(one object a line) and\n.BR \\-\\-help .\nA MODEL is a file that\n.B retort "
+        "takes\n.B \\-\\-json\n(one object per line) and\n.BR \\-\\-help .\nA MODEL is a file that\n.B "
+        "retort "
         "import\nwrote; a checkpoint folder is imported on the fly; a "
         "bare name, as "
         "\n.BR " CLI_DEFAULT_MODEL ",\nis a model that comes with retort.\n.SH COMMANDS\n",

@@ -13,7 +13,7 @@ static bool lfs_probe(const uint8_t *data, size_t size) {
 static bool tar_probe(const uint8_t *data, size_t size) {
     return size >= 512 && memcmp(data + 257, "ustar", 5) == 0;
 }
-/* One row a format, tried from the top. Rows without a reader are there for the word they give. */
+/* One row per format, tried from the top. Rows without a reader only name a format in the error. */
 static const rt_format formats[] = {
     {"torch zip", rt_torch_zip_probe, rt_torch_zip_read, NULL},
     {"torch legacy", rt_torch_legacy_probe, rt_torch_legacy_read, NULL},

@@ -4,7 +4,7 @@
 
 #include "graph/graph.h"
 
-/* One row a rewrite: function, name, what it does, level, whether that level cannot be without it. Each is
+/* One row per rewrite: function, name, what it does, level, whether that level cannot be without it. Each is
  * one predicate-and-edit pass over the graph: applies itself wherever it matches, and adds the number of
  * places to *count. Run in order, each level to a fixed point.
  *

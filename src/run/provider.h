@@ -23,7 +23,7 @@ struct rt_provider {
     void (*close)(void *state); /* accepts NULL */
 };
 
-/* One row a provider. */
+/* One row per provider. */
 #define RT_PROVIDERS(X)                                                                                      \
     X(native)                                                                                                \
     X(onnxruntime)                                                                                           \

@@ -41,7 +41,7 @@ def retort(*args, stdin=b"", code=0, program=RETORT, env=None):
 
 
 def rows(*args, **more):
-    """The JSON objects that a command prints, one a line."""
+    """The JSON objects that a command prints, one per line."""
     return [json.loads(line) for line in retort(*args, "--json", **more)[0].splitlines()]
 
 
@@ -82,7 +82,7 @@ def with_infinite_word(name, word):
     """A model that has an infinite number in the row of a word: texts with it have no finite answer."""
     token = rows("tokenize", model(name), word)[0]["ids"][1]
     path = patched(model(name), f"{name}-{word}.retort", "embeddings.word",
-                   lambda data: data.__setitem__(slice(64 * token, 64 * token + 4), b"\x00\x00\x80\x7f"))  # 16 floats a row
+                   lambda data: data.__setitem__(slice(64 * token, 64 * token + 4), b"\x00\x00\x80\x7f"))  # 16 floats per row
     return path
 
 

@@ -208,7 +208,7 @@ def chosen_model_and_cut_texts():
     assert len(seen) == 10, seen
     assert seen[0] == "" and seen[1] == f"A text was cut: the model reads {limits[0]} tokens.", seen[:2]
     assert seen[2].startswith("vectors · embed · 16 dimensions · float32 · ") and seen[3].startswith("vectors "), seen[2:4]
-    assert seen[4] == "Texts to compare it with, one a line" and seen[5] == "", seen[4:6]
+    assert seen[4] == "Texts to compare it with, one per line" and seen[5] == "", seen[4:6]
     assert seen[6] == f"A text was cut: the model reads {limits[1]} tokens.", seen[6]
     assert seen[7].startswith("labels · classify · 3 labels · float32 · ") and seen[8].startswith("labels "), seen[7:]
 

@@ -41,7 +41,7 @@ retort_status srv_text_windows(retort_windows **out, retort_encoder *encoder, re
                                retort_error *err);
 /* An entry whose key contains the text and the options; NULL if out of memory. */
 srv_entry *srv_text_entry(const srv_text_options *options, const retort_text *text, size_t tokens);
-/* Runs such a entry. The answer is NUL-terminated JSON, or srv_spans if requested, or "!" followed by what
+/* Runs such an entry. The answer is NUL-terminated JSON, or srv_spans if requested, or "!" followed by what
  * is wrong with the text; its bytes are added to the entry's. On failure NULL and *why: RETORT_LIMIT if the
  * budget has no room for the answer. */
 char *srv_text_run(const srv_text_runner *runner, srv_entry *entry, retort_status *why);
