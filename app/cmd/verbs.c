@@ -66,7 +66,7 @@ static const cli_verb rows[] = {
         .max_words = 1,
         .required = CLI_NO_OPTION,
         .options = OPTIONS(CLI_LEVEL, CLI_GRAPH, CLI_SVG, CLI_WHOLE, CLI_BATCH, CLI_SEQ, CLI_PEAK, CLI_MEMORY,
-                           ENGINE_OPTIONS),
+                           CLI_THREADS, CLI_ISA),
         .details =
             "Times are measured on random tokens and add up over all threads. --peak compares each step "
             "with the peak of this machine: in arithmetic of the step's type, and in reading its weights "

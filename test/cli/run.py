@@ -231,6 +231,7 @@ def import_info_explain():
     again = HERE / "again.retort"
     retort("import", checkpoint("distilbert-classify"), "-o", again)
     assert again.read_bytes() == path.read_bytes(), "an import depends on nothing but its input"
+    fails(2, "unknown option", "explain", model("bert-classify"), "--provider", "onnxruntime")  # it has no plan
 
 
 @test
