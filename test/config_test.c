@@ -69,7 +69,7 @@ static void test_config_problems(void **state) {
     }
 }
 
-/* RoBERTa's positions start behind the padding id; without one that is 1. */
+/* RoBERTa's positions start after the padding id; without one that is 1. */
 static void test_config_positions(void **state) {
     static const struct {
         const char *json;
@@ -116,7 +116,7 @@ static void test_config_refused(void **state) {
         {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":-1}", RETORT_FORMAT,
          "'pad_token_id' is -1; expected 0 to"},
         {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":47}", RETORT_FORMAT,
-         "'max_position_embeddings' is 48: positions start behind 'pad_token_id', which is 47"},
+         "'max_position_embeddings' is 48: positions start after 'pad_token_id', which is 47"},
         {"{\"model_type\":\"distilbert\",\"architectures\":[\"BertModel\"]}", RETORT_FORMAT, "contradicts"},
         {"{" BERT "\"hidden_size\":16}", RETORT_FORMAT, "'num_hidden_layers' is missing"},
         {"{" DISTIL "\"n_layers\":0}", RETORT_FORMAT, "'n_layers' is 0; expected 1 to 1024"},

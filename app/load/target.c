@@ -29,14 +29,14 @@ static cli_code split(load_target *out, const char *url) {
     const char *port = "80", *rest = at + all;
     if (*at == '[') {
         const char *end = memchr(at, ']', all);
-        if (end == NULL) return wrong_url(url, "no ']' behind the address");
+        if (end == NULL) return wrong_url(url, "no ']' after the address");
         length = (size_t)(++end - at);
     } else {
         length = strcspn(at, ":/?#");
     }
     size_t port_length = 2;
     if (length < all) {
-        if (at[length] != ':') return wrong_url(url, "no port behind the address");
+        if (at[length] != ':') return wrong_url(url, "no port after the address");
         port = at + length + 1;
         port_length = all - length - 1;
         if (port_length == 0 || strspn(port, "0123456789") != port_length)

@@ -51,7 +51,7 @@ static const char *architecture(const json_t *root) {
     return json_string_value(json_array_get(json_object_get(root, "architectures"), 0));
 }
 
-/* The rows' types or prefixes, "a, b and c", each with `after` behind it. */
+/* The rows' types or prefixes, "a, b and c", each followed by `after`. */
 static const char *list_archs(char *out, size_t size, bool prefixes, const char *after, const char *last) {
     int n = 0;
     for (size_t i = 0; rt_archs[i] != NULL && n < (int)size; i++) {
@@ -136,7 +136,7 @@ static retort_status skip_positions(rt_config *out, const char *name, retort_err
     out->positions -= out->position_offset;
     if (out->positions > 0) return RETORT_OK;
     return rt_fail(
-        err, RETORT_FORMAT, "%s: '%s' is %" PRId64 ": positions start behind '%s', which is %" PRId64, name,
+        err, RETORT_FORMAT, "%s: '%s' is %" PRId64 ": positions start after '%s', which is %" PRId64, name,
         out->arch->keys[RT_KEY_POSITIONS], rows, out->arch->keys[RT_KEY_PAD], rt_config_pad_id(out));
 }
 

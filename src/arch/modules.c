@@ -182,7 +182,7 @@ static const struct {
     retort_status (*read)(loader *l);
 } modules[] = {
     {"Transformer", read_transformer}, {"Pooling", read_pooling}, {"Dense", read_dense},
-    {"Normalize", read_normalize},     {"Dropout", read_dropout}, /* anywhere behind the first */
+    {"Normalize", read_normalize},     {"Dropout", read_dropout}, /* anywhere after the first */
 };
 enum { MODULES = sizeof modules / sizeof *modules, DROPOUT = MODULES - 1 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * RoBERTa: BERT with one token type, positions that start behind the padding id, and heads of its own. Positions
+ * RoBERTa: BERT with one token type, positions that start after the padding id, and heads of its own. Positions
  * skip padding in the middle of a text too, where transformers numbers token i pad + #{j <= i: id[j] != pad}:
  * such texts are refused, and all others number from pad + 1 on. */
 #include "arch/builder.h"

@@ -144,7 +144,7 @@ static inline rt_range rt_worker_share(const rt_worker *worker, size_t n, size_t
 }
 /* Number of rows of a row set in this chunk. */
 size_t rt_chunk_rows(const rt_chunk *chunk, rt_row_set kind);
-/* Offset of the row scales in an s8 value [·, n]: behind all rows that its place has room for. */
+/* Offset of the row scales in an s8 value [·, n]: after all rows that its place has room for. */
 static inline size_t rt_row_scales_at(const rt_plan *plan, size_t n) {
     return plan->capacity * rt_row_q(n);
 }

@@ -121,7 +121,7 @@ static bool read_extra(rt_cursor c, uint64_t *full, uint64_t *packed, uint64_t *
     return *full != IN_ZIP64 && *packed != IN_ZIP64 && *header != IN_ZIP64;
 }
 
-/* Finds the data behind the local header, which must carry the same name and be as plain as the
+/* Finds the data after the local header, which must carry the same name and be as plain as the
  * central one. */
 static retort_status locate(const archive *a, record *r) {
     uint16_t flags, method, name_length, extra_length;

@@ -2,7 +2,7 @@
  * The inputs of the operators that read constants or have optional inputs, by name: `node->inputs[LINEAR_BIAS]`.
  * One row per operand, in the order of the graph's text: operator, name, the part of a model that a constant
  * there belongs to, and whether it scales or places what another constant there holds. Operands of plain
- * operators have ONNX's names. An absent operand is -1, or lies behind the last one that is there. */
+ * operators have ONNX's names. An absent operand is -1, or lies after the last one present. */
 #ifndef RT_GRAPH_OPERANDS_H
 #define RT_GRAPH_OPERANDS_H
 

@@ -70,7 +70,7 @@ static int step(int at, const char *name, size_t length, int flags) {
     return fd;
 }
 
-/* Cuts a path in a snapshot of Hugging Face's cache, …/models--OWNER--NAME/snapshots/REVISION/…, behind the
+/* Cuts a path in a snapshot of Hugging Face's cache, …/models--OWNER--NAME/snapshots/REVISION/…, after the
  * model's folder; returns the number of components, 0 for any other path. */
 static int cut_to_model(char *path) {
     int cut = 0;

@@ -47,7 +47,7 @@ static int64_t columns_of(const rt_onnx_tensor *t) {
     return t->rank == 2 ? t->dims[1] : 1;
 }
 
-/* One for all, in any shape; one for each place along an axis, [n] or [1, n] (behind more dims of 1: a factor
+/* One for all, in any shape; one for each place along an axis, [n] or [1, n] (after more dims of 1: a factor
  * may have them); or, with a block, of the matrix's rank. False: its dims are none of these. */
 static bool lay_grid(grid *g, const rt_onnx_tensor *t, int64_t axis, int64_t block) {
     const rt_onnx_tensor *of = g->of;

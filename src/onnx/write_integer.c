@@ -198,7 +198,7 @@ static const int8_t *table_rows(rt_onnx_writer *w, const rt_node *node) {
     return out;
 }
 
-/* out[id] = its row among the table's and, behind them, the int8 rows. */
+/* out[id] = its row among the table's and, after them, the int8 rows. */
 static void number_rows(const rt_graph *graph, const rt_node *node, int64_t ids, int64_t *out) {
     int pruned = input_of(node, EMBED_PRUNED), s8_ids = input_of(node, EMBED_S8_IDS);
     const int32_t *range = pruned >= 0 ? graph->values[pruned].data : NULL;
@@ -232,7 +232,7 @@ static const char *rows_of(rt_onnx_writer *w, const rt_node *node) {
     return rt_put(w, "Gather", "word.row", 2, inputs, 0, NULL);
 }
 
-/* A constant with that of input `index`, when there is one, behind it. */
+/* A constant followed by that of input `index`, if there is one. */
 static const char *with_s8_rows(rt_onnx_writer *w, const rt_node *node, int index, const char *leaf,
                                 const char *constant) {
     if (input_of(node, index) < 0) return constant;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 2: the activation behind a Linear, spelled out in plain operators, becomes its attribute. */
+ * Level 2: the activation after a Linear, spelled out in plain operators, becomes its attribute. */
 #include "graph/match.h"
 
 #include <math.h>

@@ -41,7 +41,7 @@ RT_VERB void store_q(int8_t *q, v16 x, float shift, float factor, size_t n) {
     v16_store_s8(q, y);
 }
 
-/* Pads with zeros behind the last element that store_q wrote. */
+/* Pads with zeros after the last element that store_q wrote. */
 RT_VERB void pad_q(size_t n, int8_t *q) {
     size_t done = (n + 15) / 16 * 16;
     memset(q + done, 0, rt_row_q(n) - done);
