@@ -12,7 +12,7 @@ PEERS        keys of bench/engines.py: torch, ort, openvino with -bf16, -int8, -
 F.tsv        of --calibration: sentences for the peers' quantisers (random ids without)
 Needs a Python with numpy and what bench/engines.py says; a peer that is missing is left out and
 said so. Each figure is the median of the repetitions' medians; all engines use the same number of threads, are warm,
-and take turns within a cell. Lower is better. Ratios are those of the medians, and in brackets those of the least times: what
+and take turns within a cell. Lower is better. Ratios are those of the medians, and in brackets those of the minima: what
 others do on the machine only ever adds to a time.
 """
 import argparse
@@ -131,7 +131,7 @@ def ratios(table, cells, name, peers, what):
 
 def markdown(args, table, cells):
     lines = [f"Command: `{' '.join(['bench/peers.py'] + [a for a in args.shown])}`", "",
-             f"CPU: {cpu()}; {args.threads} threads. Milliseconds, median of {args.reps} (least–most). Ratios: of medians (of least times).", "",
+             f"CPU: {cpu()}; {args.threads} threads. Milliseconds, median of {args.reps} (min–max). Ratios: of medians (of minima).", "",
              "| engine | " + " | ".join(cells) + " |", "|---|" + "---|" * len(cells)]
     for name, row in table.items():
         figures = [f"{statistics.median(row[c]):.2f} ({min(row[c]):.2f}–{max(row[c]):.2f})" for c in cells]

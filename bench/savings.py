@@ -90,7 +90,7 @@ def figure(row, column, base):
 
 def markdown(args, tables):
     lines = [f"Command: `{' '.join(['bench/savings.py'] + args.shown)}`", "",
-             f"CPU: {cpu()}; {args.threads} threads. Milliseconds, median of {args.reps} (spread: least–most), and how many "
+             f"CPU: {cpu()}; {args.threads} threads. Milliseconds, median of {args.reps} (spread: min–max), and how many "
              "times as long as with everything on.", "",
              "| model | also computed | " + " | ".join(args.columns) + " |", "|---|---|" + "---|" * len(args.columns)]
     for recipe, table in tables.items():

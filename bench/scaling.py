@@ -6,7 +6,7 @@ usage: scaling.py MODEL.retort --retort BINARY [--texts F.tsv --text-model MODEL
                   [--reps R] [--write docs/performance.md --name scaling]
 
 --texts  real sentences of mixed lengths in batches of 32: what their tokens take beside as many texts of the same length
-All cells take turns; a figure is the median of the repetitions' medians, and the least of them stands beside it: what others
+All cells take turns; a figure is the median of the repetitions' medians, with their minimum beside it: what others
 do on the machine only ever adds to a time. Only the standard library is needed.
 """
 import argparse
@@ -78,11 +78,11 @@ def main():
     table = measure(args, jobs)
     lines = [f"Command: `bench/scaling.py {os.path.basename(args.model)} --retort BINARY --threads {args.threads}`", "",
              f"CPU: {cpu()}; {args.threads} threads. Median of {args.reps}.", "",
-             "| batch x tokens | ms (least–most) | µs a token (least) |", "|---|---|---|"]
+             "| batch x tokens | ms (min–max) | µs per token (min) |", "|---|---|---|"]
     lines += [f"| {name} | {statistics.median(ms):.2f} ({min(ms):.2f}–{max(ms):.2f}) | {statistics.median(token):.1f} ({min(token):.1f}) |"
               for name, (ms, token) in table.items()]
     lines += ["", "By medians: " + findings(args, table, jobs, statistics.median), "",
-              "By the least of each: " + findings(args, table, jobs, min)]
+              "By the minima: " + findings(args, table, jobs, min)]
     text = "\n".join(lines) + "\n"
     print(text)
     if args.write:

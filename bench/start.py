@@ -56,7 +56,7 @@ def main():
     parser.add_argument("--write")
     args = parser.parse_args()
     lines = [f"Command: `bench/start.py MODEL --retort BINARY --tokens {args.tokens} --threads {args.threads}`", "",
-             f"CPU: {cpu()}. Milliseconds of the whole process, median of {args.reps} (least–most).", "",
+             f"CPU: {cpu()}. Milliseconds of the whole process, median of {args.reps} (min–max).", "",
              "| model | file, MB | tokens | first answer, ms | private memory, MB | resident in all, MB |", "|---|---|---|---|---|---|"]
     for model in args.models:
         for tokens in map(int, args.tokens.split(",")):

@@ -76,7 +76,7 @@ def main():
     lines = [
         "Command: `bench/tokenizer_bench.py build/bench/tokenizer_bench tokenizer.json SENTENCES.tsv GOLDEN.jsonl`",
         "",
-        f"CPU: {cpu()}, one core. Millions of tokens a second.",
+        f"CPU: {cpu()}, one core. Millions of tokens per second.",
         "",
         "| texts | tokens | HF ids | HF offsets | ids warm | ids new cache | ids no cache | offsets warm | offsets no cache "
         "| × ids warm | × ids no cache | × offsets warm |",

@@ -218,7 +218,7 @@ static const cli_verb rows[] = {
             "retort quantize model.retort --recipe int4 --embeddings 8 --keep head.output -o tiny.retort\n"
             "retort quantize model.retort --recipe smoothquant --data train.tsv -o fine.retort\n"
             "retort quantize model.retort --recipe owq --data train.tsv -o best.retort\n"
-            "retort quantize model.retort --recipe ptq+owq --bits 3 --data train.tsv -o least.retort\n",
+            "retort quantize model.retort --recipe ptq+owq --bits 3 --data train.tsv -o smallest.retort\n",
     },
     {
         .name = "dequantize",
