@@ -377,6 +377,49 @@ static void test_other_attention_is_refused(void **state) {
     retort_model_free(model);
 }
 
+/* The activation again and again: a file of a few bytes for each node. */
+static void very_long(rt_onnx *onnx) {
+    enum { COUNT = 40000, TEXT = 16 };
+    static char texts[COUNT][TEXT];
+    static const char *values[COUNT + 1];
+    values[0] = onnx->outputs[0].name;
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(texts[i], TEXT, "relu%d", i);
+        values[i + 1] = texts[i];
+        rt_onnx_node *node = rt_onnx_add_node(onnx);
+        assert_non_null(node);
+        *node = (rt_onnx_node){.op = "Relu",
+                               .domain = "",
+                               .name = texts[i],
+                               .inputs = &values[i],
+                               .outputs = &values[i + 1],
+                               .input_count = 1,
+                               .output_count = 1};
+    }
+    onnx->outputs[0].name = texts[COUNT - 1];
+}
+
+/* A limit on memory that a node exceeds is called that. */
+static void test_limit_on_nodes(void **state) {
+    (void)state;
+    retort_model *plain = golden("bert-classify", 0, RETORT_F32), *model = NULL;
+    retort_error err = {0};
+    link_checkpoint("bert-classify");
+    write_plain(plain, very_long);
+    retort_status status = RETORT_LIMIT;
+    for (uint64_t memory = 4 << 20; status != RETORT_OK && memory < 128 << 20; memory += 1 << 19) {
+        retort_import_options options = RETORT_IMPORT_OPTIONS;
+        options.level = 0;
+        options.memory = memory;
+        status = retort_model_import(&model, graph_path, &options, &err);
+        if (status != RETORT_OK && (status != RETORT_LIMIT || strstr(err.text, "the limit is") == NULL))
+            fail_msg("%llu bytes: %s", (unsigned long long)memory, err.text);
+    }
+    assert_int_equal(status, RETORT_OK);
+    retort_model_free(model);
+    retort_model_free(plain);
+}
+
 /* ---- What no fusion knows ---- */
 
 enum { LABELS = 8 };
@@ -788,6 +831,7 @@ int main(void) {
         cmocka_unit_test(test_graphs_of_other_versions),
         cmocka_unit_test(test_other_graphs_are_refused),
         cmocka_unit_test(test_other_attention_is_refused),
+        cmocka_unit_test(test_limit_on_nodes),
         cmocka_unit_test(test_unknown_graphs_run),
         cmocka_unit_test(test_masks_of_long_texts),
         cmocka_unit_test(test_changed_files_are_not_ours),

@@ -211,8 +211,9 @@ static void read_node(rt_onnx_reader *r, const rt_onnx_node *node) {
         if (r->graph->fault.status == RETORT_OK) {
             rt_read_refuse(r, "other inputs or attributes");
         } else {
-            r->status =
-                rt_fail(r->err, RETORT_UNSUPPORTED, "%.200s: %s", r->index->file, r->graph->fault.text);
+            bool memory = r->graph->fault.status == RETORT_NOMEM; /* that is left to say which limit */
+            r->status = rt_fail(r->err, memory ? RETORT_NOMEM : RETORT_UNSUPPORTED, "%.200s: %s",
+                                r->index->file, r->graph->fault.text);
         }
     }
 }
