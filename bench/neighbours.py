@@ -64,13 +64,14 @@ def main():
     cores = sorted(os.sched_getaffinity(0))[:args.threads]
     table = measure(args, cores)
     several = f"{args.threads} threads"
+    first = " |" if args.old else ""
     lines = [f"Command: `bench/neighbours.py {os.path.basename(args.model)} --retort BINARY --threads {args.threads}`", "",
              f"CPU: {cpu()}; {len(cores)} cores. Milliseconds, median of {args.reps}.", "",
-             f"| | batch x tokens | busy loops | one thread p50 | p99 | {several} p50 | p99 | ratio p50 | p99 |", "|---|---|---|---|---|---|---|---|---|"]
+             f"|{first} batch x tokens | busy loops | one thread p50 | p99 | {several} p50 | p99 | ratio p50 | p99 |", "|---" * (8 + bool(args.old)) + "|"]
     for (name, busy, threads, cell), (p50, p99) in table.items():
         if threads == 1 and args.threads > 1:
             many50, many99 = table[name, busy, args.threads, cell]
-            lines.append(f"| {name} | {cell} | {busy} | {p50:.2f} | {p99:.2f} | {many50:.2f} | {many99:.2f} | {many50 / p50:.2f} | {many99 / p99:.2f} |")
+            lines.append(f"|{f' {name} |' if args.old else ''} {cell} | {busy} | {p50:.2f} | {p99:.2f} | {many50:.2f} | {many99:.2f} | {many50 / p50:.2f} | {many99 / p99:.2f} |")
     text = "\n".join(lines) + "\n"
     print(text)
     if args.write:

@@ -310,7 +310,7 @@ typedef struct retort_info {
     const char *dtype;          /* of most matrix weights: "float32", "bfloat16", "int8", "int4", "int3" */
     int32_t
         padding_idx; /* id that no batch may hold, because the model's positions skip it (RoBERTa); -1: none */
-    int32_t pad; /* id of the token that pads texts; -1: not in the vocabulary */
+    int32_t pad;     /* id of the token that pads texts; -1: not in the vocabulary */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
 /* Name of prompt `index` of an embedding model, NULL beyond the last one; *text is the prompt itself, which
