@@ -241,7 +241,8 @@ static bool slice(rt_onnx_reader *r, const rt_onnx_node *node) {
     int count = (int)rt_min(node->input_count, 5);
     for (int i = 0; i < count; i++) {
         inputs[i] = rt_read_value(r, node, (size_t)i);
-        if (inputs[i] < 0 && (i < 3 || r->status != RETORT_OK)) return false;
+        bool needed = i < 3 || r->status != RETORT_OK;
+        if (needed && inputs[i] < 0) return false;
     }
     return count >= 3 && rt_read_as(r, node, 0, rt_read_emit(r, RT_OP_SLICE, count, inputs, NULL));
 }
@@ -389,19 +390,19 @@ static bool where(rt_onnx_reader *r, const rt_onnx_node *node) {
     return rt_read_as(r, node, 0, rt_read_emit(r, RT_OP_WHERE, 3, inputs, NULL));
 }
 
-static bool not(rt_onnx_reader * r, const rt_onnx_node *node) {
+static bool logical_not(rt_onnx_reader *r, const rt_onnx_node *node) {
     int x = rt_read_value(r, node, 0);
     return x >= 0 && rt_read_as(r, node, 0, negation(r, x));
 }
 
 /* a ? b : a, and a ? a : b */
-static bool both(rt_onnx_reader *r, const rt_onnx_node *node) {
+static bool logical_and(rt_onnx_reader *r, const rt_onnx_node *node) {
     int a = rt_read_value(r, node, 0), b = rt_read_value(r, node, 1);
     return a >= 0 && b >= 0 &&
            rt_read_as(r, node, 0, rt_read_emit(r, RT_OP_WHERE, 3, (int[]){a, b, a}, NULL));
 }
 
-static bool either(rt_onnx_reader *r, const rt_onnx_node *node) {
+static bool logical_or(rt_onnx_reader *r, const rt_onnx_node *node) {
     int a = rt_read_value(r, node, 0), b = rt_read_value(r, node, 1);
     return a >= 0 && b >= 0 &&
            rt_read_as(r, node, 0, rt_read_emit(r, RT_OP_WHERE, 3, (int[]){a, a, b}, NULL));
@@ -507,7 +508,7 @@ static bool cumulative_sum(rt_onnx_reader *r, const rt_onnx_node *node) {
 }
 
 /* Elements of a matrix [rows, columns] that two indices name: of its elements in one row. */
-static int picked(rt_onnx_reader *r, int data, int row, int column) {
+static int element_at(rt_onnx_reader *r, int data, int row, int column) {
     int shape = rt_read_emit1(r, RT_OP_SHAPE, data);
     int columns =
         rt_read_emit(r, RT_OP_GATHER, 2, (int[]){shape, rt_read_index(r, 1)}, &(rt_attrs){.axis = 0});
@@ -527,7 +528,7 @@ static bool gather_nd(rt_onnx_reader *r, const rt_onnx_node *node) {
     rt_attrs attrs = {.axis = v->rank - 1};
     int row = rt_read_emit(r, RT_OP_GATHER, 2, (int[]){pairs, rt_read_index(r, 0)}, &attrs);
     int column = rt_read_emit(r, RT_OP_GATHER, 2, (int[]){pairs, rt_read_index(r, 1)}, &attrs);
-    return rt_read_as(r, node, 0, picked(r, data, row, column));
+    return rt_read_as(r, node, 0, element_at(r, data, row, column));
 }
 
 /* Of a matrix along its rows alone: data[i, indices[i, j]]. */
@@ -542,7 +543,7 @@ static bool gather_elements(rt_onnx_reader *r, const rt_onnx_node *node) {
     int row = rows < 0
                   ? -1
                   : rt_read_emit2(r, RT_OP_UNSQUEEZE, counted(r, rows), rt_read_ints(r, 1, (int64_t[]){1}));
-    return rt_read_as(r, node, 0, picked(r, data, row, indices));
+    return rt_read_as(r, node, 0, element_at(r, data, row, indices));
 }
 
 /* ---- Rows ---- */
@@ -643,7 +644,7 @@ rt_reader_fn rt_read_find_row(const rt_read_row *rows, size_t count, const char 
 rt_reader_fn rt_read_operator(const rt_onnx_node *node) {
     static const rt_read_row rows[] = {
         {"Add", add},
-        {"And", both},
+        {"And", logical_and},
         {"Cast", cast},
         {"Concat", concat},
         {"ConstantOfShape", constant_of_shape},
@@ -671,8 +672,8 @@ rt_reader_fn rt_read_operator(const rt_onnx_node *node) {
         {"Min", minimum},
         {"Mul", product},
         {"Neg", negative},
-        {"Not", not },
-        {"Or", either},
+        {"Not", logical_not},
+        {"Or", logical_or},
         {"Pow", power},
         {"Range", range},
         {"Reciprocal", reciprocal},

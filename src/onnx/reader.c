@@ -70,7 +70,7 @@ static const char *name_of(rt_onnx_reader *r, const char *text) {
     enum { MOST_NAME = 400, NUMBER = 12 };
     char name[MOST_NAME + NUMBER];
     size_t length = 0;
-    for (; text[length] != '\0' && length < MOST_NAME - 1; length++) {
+    for (; length < MOST_NAME - 1 && text[length] != '\0'; length++) {
         unsigned char c = (unsigned char)text[length];
         bool plain = c > ' ' && c < 0x7f && strchr(",()=[]{}", c) == NULL;
         name[length] = plain ? (char)c : '_';

@@ -48,7 +48,7 @@ def keys_and_sockets():
     with Server(CLASSIFY, "--api-keys", keys, "--unix", path) as server:
         found = measure("http://localhost", "--unix", path, "--rate", "100", "--header", "Authorization: Bearer secret")
         assert found["status"] == {"200": 50}
-        fails(1, "answers 401: an API key is needed", "load", "http://localhost", "--unix", path, *SHORT)
+        fails(1, "answers 401: an API key is required", "load", "http://localhost", "--unix", path, *SHORT)
         server.stop()
 
 
