@@ -171,9 +171,10 @@ static void reset(rt_executor *x, bool team) {
 
 /* ---- Neighbours ---- */
 
-/* If the leader waited for a quarter of a run, and longer than a step takes, another process kept a helper from running
- * in the middle of a part. The next runs do without help: 8 of them, and twice as many each time it happens again. */
-enum { LONG_WAIT_NS = 200 * 1000, FIRST_REST = 8, LONGEST_REST = 1024, CALM = 32 };
+/* If the leader waited for a quarter of the time of recent runs, another process keeps stopping a helper in the middle of a
+ * part, and one worker may be faster. TRIAL runs without help tell. If they are faster, the next runs do without: 8 of them,
+ * then a trial with help, then twice as many, and so on. If they are not, the next doubt comes as much later. */
+enum { TRIAL = 4, FIRST_REST = 8, LONGEST_REST = 1024, FADING = 8 };
 
 static int64_t now_ns(void) {
     struct timespec t;
@@ -181,13 +182,48 @@ static int64_t now_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+static unsigned longer(unsigned runs) {
+    return runs == 0 ? FIRST_REST : runs < LONGEST_REST ? 2 * runs : LONGEST_REST;
+}
+
+/* Notes what a run took for each row, with help or without. */
+static void note(rt_executor *x, bool alone, double ns) {
+    double *cost = &x->cost[alone];
+    double rows = 0;
+    for (size_t i = 0; i < x->work->count; i++) rows += (double)x->work->chunks[i].rows;
+    ns /= rows > 0 ? rows : 1;
+    *cost = *cost == 0 ? ns : *cost + (ns - *cost) / FADING;
+}
+
+/* Decides how the next runs are done, after one in which the leader had help (or might have had). */
 static void judge(rt_executor *x, int64_t ns) {
-    if (x->waited > LONG_WAIT_NS && x->waited * 4 > ns) {
-        x->penalty = x->penalty == 0 ? FIRST_REST : x->penalty < LONGEST_REST ? 2 * x->penalty : LONGEST_REST;
+    x->recent_ns += ns - x->recent_ns / FADING;
+    x->recent_waits += x->waited - x->recent_waits / FADING;
+    if (x->tried > 0 && --x->tried == 0 && x->cost[1] != 0) { /* a trial with help is over */
+        bool slower = x->cost[0] > x->cost[1];
+        x->penalty = slower ? longer(x->penalty) : 0;
+        x->rest = slower ? x->penalty : 0;
+    } else if (x->doubt_in > 0) {
+        x->doubt_in--;
+    } else if (x->tried == 0 && 4 * x->recent_waits > x->recent_ns) {
+        x->cost[1] = 0;
+        x->rest = TRIAL;
+    }
+}
+
+/* After a run without help. */
+static void judge_alone(rt_executor *x) {
+    if (--x->rest > 0) return;
+    if (x->penalty == 0 && x->cost[1] >= x->cost[0]) { /* help is worth it */
+        x->patience = longer(x->patience);
+        x->doubt_in = x->patience;
+    } else if (x->penalty == 0) {
+        x->penalty = FIRST_REST;
         x->rest = x->penalty;
-        x->calm = 0;
-    } else if (++x->calm >= CALM) {
-        x->penalty = 0;
+        x->patience = 0;
+    } else {
+        x->cost[0] = 0;
+        x->tried = TRIAL;
     }
 }
 
@@ -219,18 +255,20 @@ retort_status rt_execute(rt_executor *x, const rt_work *work, retort_error *err)
     turns = turns || x->sees;
     reset(x, !alone && turns);
     if (work->count == 0) return RETORT_OK;
-    if (!alone && turns && x->rest > 0) {
-        x->rest--;
-        alone = true;
-    }
     if (alone) {
         run_in_turn(x, false);
-    } else if (turns) {
-        int64_t from = now_ns();
-        run_in_turn(x, true);
-        judge(x, now_ns() - from);
-    } else {
+    } else if (!turns) {
         run_apart(x);
+    } else {
+        bool rests = x->rest > 0;
+        int64_t from = now_ns(), ns;
+        run_in_turn(x, !rests);
+        ns = now_ns() - from;
+        note(x, rests, (double)ns);
+        if (rests)
+            judge_alone(x);
+        else
+            judge(x, ns);
     }
     for (int i = 0; i < x->threads; i++) {
         const rt_worker *worker = &x->workers[i];

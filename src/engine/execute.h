@@ -55,8 +55,13 @@ typedef struct rt_executor {
     bool sees;      /* an observer has `see` */
     bool stopped;   /* by an observer's see */
     int64_t waited; /* nanoseconds that the leader waited for parts in progress */
-    /* From run to run: runs still to do without help, how many it will be next time, runs since the last time. */
-    unsigned rest, penalty, calm;
+    /* From run to run, whether help pays off. */
+    int64_t recent_ns,
+        recent_waits;            /* of runs with help: how long they took, and how long their leader waited */
+    double cost[2];              /* nanoseconds per row with help, and without; 0: not known */
+    unsigned rest, tried;        /* runs still to do without help; of a trial with help */
+    unsigned penalty;            /* how many the next rest has */
+    unsigned doubt_in, patience; /* runs until the next doubt, and how many there will be then */
 } rt_executor;
 
 /* pool: borrowed; NULL: the caller does all the work. */
