@@ -132,4 +132,19 @@ static inline void write_plain(const retort_model *model, void (*change)(rt_onnx
     write_changed(model, false, change);
 }
 
+/* A change to a file that is refused, with these words. */
+typedef struct refused_change {
+    void (*change)(rt_onnx *);
+    const char *words;
+} refused_change;
+static inline void assert_changes_refused(const char *name, size_t count, const refused_change *rows) {
+    retort_model *plain = golden(name, 0, RETORT_F32);
+    link_checkpoint(name);
+    for (size_t i = 0; i < count; i++) {
+        write_plain(plain, rows[i].change);
+        assert_refused(rows[i].words);
+    }
+    retort_model_free(plain);
+}
+
 #endif

@@ -367,22 +367,13 @@ static void codes_as_numbers(rt_onnx *onnx) {
 /* Codes mean what they were made with, and nothing else. */
 static void test_codes_of_other_scales(void **state) {
     (void)state;
-    static const struct {
-        void (*change)(rt_onnx *);
-        const char *words;
-    } rows[] = {
+    static const refused_change rows[] = {
         {another_step, "(DequantizeLinear): expected the scale and the zero point that activations were"},
         {another_middle, "(DequantizeLinear): expected the scale and the zero point that activations were"},
         {no_middle, "(DequantizeLinear): expected the scale and the zero point that activations were"},
         {codes_as_numbers, "(Cast): expected plain floats or integers"},
     };
-    retort_model *plain = golden("bert-classify", 0, RETORT_F32);
-    link_checkpoint("bert-classify");
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        write_plain(plain, rows[i].change);
-        assert_refused(rows[i].words);
-    }
-    retort_model_free(plain);
+    assert_changes_refused("bert-classify", sizeof rows / sizeof *rows, rows);
 }
 
 /* ---- Our own files, whose metadata says one shape and whose tensors have another ---- */

@@ -48,7 +48,7 @@ static inline void relax(void) {
 #endif
 }
 
-static int64_t now_ns(void) {
+int64_t rt_now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
@@ -61,7 +61,7 @@ bool rt_futex_spin(rt_futex_word *word, unsigned old) {
             if (atomic_load_explicit(&word->value, memory_order_acquire) != old) return true;
             relax();
         }
-        int64_t now = now_ns();
+        int64_t now = rt_now_ns();
         if (limit == 0) limit = now + SPIN_NS;
         if (now >= limit) return false;
     }

@@ -44,6 +44,9 @@ void rt_thread_pool_set_help(rt_thread_pool *pool, void (*help)(void *user, int 
 /* Calls for help; returns at once. Workers come when the system lets them run, or not at all. */
 void rt_thread_pool_call(rt_thread_pool *pool);
 
+/* Nanoseconds of a clock that only goes forward. */
+int64_t rt_now_ns(void);
+
 /* Part `part` of `parts` of n items; all but the last are multiples of `unit`. */
 typedef struct rt_range {
     size_t from, to;

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 
 static void help(void *user, int index);
 
@@ -176,12 +175,6 @@ static void reset(rt_executor *x, bool team) {
  * then a trial with help, then twice as many, and so on. If they are not, the next doubt comes as much later. */
 enum { TRIAL = 4, FIRST_REST = 8, LONGEST_REST = 1024, FADING = 8 };
 
-static int64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static unsigned longer(unsigned runs) {
     return runs == 0 ? FIRST_REST : runs < LONGEST_REST ? 2 * runs : LONGEST_REST;
 }
@@ -261,9 +254,9 @@ retort_status rt_execute(rt_executor *x, const rt_work *work, retort_error *err)
         run_apart(x);
     } else {
         bool rests = x->rest > 0;
-        int64_t from = now_ns(), ns;
+        int64_t from = rt_now_ns(), ns;
         run_in_turn(x, !rests);
-        ns = now_ns() - from;
+        ns = rt_now_ns() - from;
         note(x, rests, (double)ns);
         if (rests)
             judge_alone(x);

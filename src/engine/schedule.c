@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/schedule.h"
 
-#include <time.h>
-
 /* `posted`: number, whether the parts are taken one at a time, how many there are, how many are taken. */
 enum { PARTS_AT = 16, NUMBER_AT = 32, MOST_PARTS = RT_SCHEDULE_MOST };
 static const uint64_t ONE_BY_ONE = UINT64_C(1) << (NUMBER_AT - 1);
@@ -54,19 +52,13 @@ void rt_schedule_finish(rt_schedule *schedule, int taken, int parts) {
     if (done == (unsigned)parts) rt_futex_wake(&schedule->done);
 }
 
-static int64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 int64_t rt_schedule_wait(rt_schedule *schedule) {
     unsigned parts = (unsigned)parts_of(atomic_load_explicit(&schedule->posted, memory_order_relaxed));
     unsigned done = atomic_load(&schedule->done.value);
     if (done == parts) return 0;
-    int64_t from = now_ns();
+    int64_t from = rt_now_ns();
     for (; done != parts; done = atomic_load(&schedule->done.value)) rt_futex_wait(&schedule->done, done);
-    return now_ns() - from;
+    return rt_now_ns() - from;
 }
 
 bool rt_schedule_follow(rt_schedule *schedule, unsigned *seen) {

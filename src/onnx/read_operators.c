@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ONNX's own operators. Most become one node of the graph, some become several. */
+#include "graph/match.h"
 #include "onnx/reader.h"
 
 #include <stdlib.h>
@@ -53,15 +54,9 @@ static int negation(rt_onnx_reader *r, int truth) {
     return rt_read_emit2(r, RT_OP_EQUAL, truth, true_or_false(r, false));
 }
 
-/* Whether a constant is one number throughout. */
 static bool is_number(const rt_onnx_reader *r, int value, double number) {
-    const rt_value *v = value_of(r, value);
-    size_t count;
-    if (!rt_value_is_constant(v) || v->data == NULL || !rt_shape_count(v->dims, v->rank, &count) ||
-        count != 1)
-        return false;
-    if (v->dtype == RETORT_F32) return (double)*(const float *)v->data == number;
-    return v->dtype == RETORT_I64 && (double)*(const int64_t *)v->data == number;
+    double found;
+    return rt_scalar(r->graph, value, &found) && found == number;
 }
 
 /* ---- What the graph has itself ---- */
@@ -382,7 +377,6 @@ static bool where(rt_onnx_reader *r, const rt_onnx_node *node) {
     bool guard = condition != NULL && condition->kind == RT_READ_NOT; /* against NaN: read_graph.c */
     int y = rt_read_value(r, node, 2);
     if (guard && y >= 0 && rt_read_tensor(r->index, rt_read_input(node, 0)) == NULL &&
-        rt_read_find(r->index, rt_read_input(node, 0)) >= 0 &&
         rt_read_maker(r->index, rt_read_input(node, 0)) != NULL)
         return rt_read_as(r, node, 0, y);
     int inputs[] = {rt_read_value(r, node, 0), rt_read_value(r, node, 1), y};
