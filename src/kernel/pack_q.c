@@ -65,9 +65,13 @@ void rt_pack_s4(size_t k, size_t n, size_t group, const int8_t *b, size_t stride
 /* Bytes of a block of 4-bit codes, and of its 3-bit form. */
 enum { LANE = 16, FOUR = 4 * LANE, THREE = 3 * LANE };
 
+/* Ends at the first block that does not: of 4-bit codes that is nearly always the first one, and the pages of
+ * a mapped file behind it are not read. */
 bool rt_fits_s3(size_t blocks, const uint8_t *s4) {
     unsigned other = 0; /* the two highest bits of a code within -4…3 are equal */
-    for (size_t i = 0; i < blocks * FOUR; i++) other |= (unsigned)(s4[i] ^ s4[i] << 1) & 0x88u;
+    for (size_t b = 0; b < blocks && other == 0; b++, s4 += FOUR) {
+        for (size_t i = 0; i < FOUR; i++) other |= (unsigned)(s4[i] ^ s4[i] << 1) & 0x88u;
+    }
     return other == 0;
 }
 
