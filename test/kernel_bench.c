@@ -287,6 +287,26 @@ static void bench_read(const kernel_row *row) {
     printf("\n");
 }
 
+static void call_widen(work *w) {
+    rt_widen widen = {
+        .k = w->k, .n = w->n, .b = w->a, .b_group = (uint8_t *)w->scratch, .group = 64, .out = w->c};
+    ((rt_widen_fn)w->row->fn)(&widen);
+}
+
+/* int8 panels written, of a matrix whose panels fit into L2. */
+static void bench_widen(const kernel_row *row) {
+    work w = {.row = row, .n = 768, .k = 768};
+    w.a = need(w.n * w.k / 2);
+    w.c = need(w.n * w.k);
+    w.scratch = need(w.n * w.k / 64);
+    memset(w.a, 1, w.n * w.k / 2);
+    memset(w.scratch, 1, w.n * w.k / 64);
+    printf("%s n 768 k 768: %.1f GB/s\n", row->name, 1e-9 * (double)(w.n * w.k) / best_time(call_widen, &w));
+    free(w.a);
+    free(w.c);
+    free(w.scratch);
+}
+
 void bench_row(const kernel_row *row) {
     static const struct {
         const char *family;
@@ -303,6 +323,8 @@ void bench_row(const kernel_row *row) {
     } else if (strncmp(row->family, "gemm_s", 6) == 0) {
         bench_gemm_q(row, RT_FN_NONE);
         bench_gemm_q(row, RT_FN_GELU);
+    } else if (strncmp(row->family, "widen_", 6) == 0) {
+        bench_widen(row);
     } else if (strncmp(row->family, "peak_", 5) == 0) {
         bench_peak(row);
     } else if (strcmp(row->family, "read_sum") == 0) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Products of integers, quantisation of rows. */
+#include "base/memory.h"
 #include "kernel_check.h"
 
 #include <stdio.h>
@@ -195,6 +196,37 @@ bool check_gemm_s8(const kernel_row *row, char *why, size_t size) {
 }
 bool check_gemm_s4(const kernel_row *row, char *why, size_t size) {
     return check_gemm(row, 4, why, size);
+}
+
+/* The int8 panels of a product's codes, and that gemm_s8 computes the same with them. */
+static bool check_widen(const kernel_row *row, size_t n, size_t k, char *why, size_t size) {
+    product p = product_new(4, 3, n, k, (int)random_below(KINDS));
+    guarded out[2];
+    size_t bytes = 0, rows = rt_round_up(k, 8), where = 0;
+    if (!rt_pack_count_s8(rows, n, &bytes)) return false;
+    for (int side = 0; side < 2; side++) {
+        out[side] = guarded_new(bytes);
+        rt_widen widen = {k, n, p.g.b, p.g.b_group, p.g.group, out[side].data};
+        ((rt_widen_fn)(side == 0 ? row->ref : row->fn))(&widen);
+    }
+    p.g.outliers = 0;
+    run(&p, rt_gemm_s4_ref, 0, false);
+    p.g.b = out[1].data;
+    p.g.k = rows;
+    run(&p, rt_gemm_s8_ref, 1, false);
+    bool good = same_bytes(&out[0], &out[1]) && same_f32(&p.c[0], &p.c[1], &where);
+    if (!good) snprintf(why, size, "n %zu k %zu group %zu", n, k, p.g.group);
+    guarded_free(&out[0]);
+    guarded_free(&out[1]);
+    product_free(&p);
+    return good;
+}
+
+bool check_widen_s4(const kernel_row *row, char *why, size_t size) {
+    bool good = check_widen(row, 0, 8, why, size) && check_widen(row, 100, 768, why, size);
+    for (size_t n = 1; good && n <= 70; n++) good = check_widen(row, n, 1 + random_below(200), why, size);
+    for (size_t k = 1; good && k <= 200; k++) good = check_widen(row, 1 + random_below(70), k, why, size);
+    return good;
 }
 
 bool check_quantize(const kernel_row *row, char *why, size_t size) {

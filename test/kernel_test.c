@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/tensor.h"
 #include "base/cpu.h"
+#include "kernel/integers.h"
 #include "kernel/ref/scalar.h"
 #include "kernel/x86/emulated_rows.h"
 #include "kernel_check.h"
@@ -148,6 +149,14 @@ static void broken_outliers(const rt_gemm_q *g) { /* forgets the outlier rows */
     rt_gemm_s4_ref(&other);
 }
 
+static void broken_widen(const rt_widen *w) { /* the first group's scale in place of the second's */
+    rt_widen_s4_ref(w);
+    if (w->k <= w->group || w->n == 0) return;
+    for (size_t i = 0; i < 4; i++)
+        w->out[w->group * RT_PANEL + i] =
+            (int8_t)(rt_panel_code(w->b, w->k, w->group + i, 0) * w->b_group[0]);
+}
+
 static void test_checker(void) {
     const kernel_row broken[] = {
         {"gemm_f32", "one last bit", 0, 0.0f, (any_fn)broken_last_bit, (any_fn)rt_gemm_f32_ref},
@@ -163,6 +172,7 @@ static void test_checker(void) {
         {"quantize", "rows without padding", 0, 0.0f, (any_fn)broken_quantize, (any_fn)rt_quantize_ref},
         {"gemm_s8", "an extreme taken wrong", 0, 0.0f, (any_fn)broken_shift, (any_fn)rt_gemm_s8_ref},
         {"gemm_s4", "outlier rows left out", 0, 0.0f, (any_fn)broken_outliers, (any_fn)rt_gemm_s4_ref},
+        {"widen_s4", "a row of another group", 0, 0.0f, (any_fn)broken_widen, (any_fn)rt_widen_s4_ref},
         {"gemm_s4", "another group's scale", 0, 0.0f, (any_fn)broken_group, (any_fn)rt_gemm_s4_ref},
     };
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {

@@ -210,6 +210,17 @@ typedef struct rt_gemm_q {
 typedef void (*rt_gemm_q_fn)(const rt_gemm_q *gemm);
 size_t rt_gemm_q_scratch(size_t k);
 
+/* Widens whole panels of P16_S4 to P16_S8: out [ceil(n/16)][ceil(k/8) * 2][16][4] = code * group scale, a matrix of
+ * k rounded up to a multiple of 8. */
+typedef struct rt_widen {
+    size_t k, n;
+    const void *b;          /* P16_S4 */
+    const uint8_t *b_group; /* as in rt_gemm_q */
+    size_t group;
+    int8_t *out; /* 64-byte aligned */
+} rt_widen;
+typedef void (*rt_widen_fn)(const rt_widen *widen);
+
 /* Rounds rows of floats to int8 as above, with a scale per row, and pads them. */
 typedef void (*rt_quantize_fn)(size_t rows, size_t n, const float *x, size_t ldx, const rt_rows_q *how,
                                int8_t *q, size_t ldq, rt_row_scale *scale);
@@ -239,6 +250,7 @@ typedef uint64_t (*rt_read_fn)(size_t n, const uint64_t *words);
     X(to_bf16, rt_to_bf16_fn)                                                                                \
     X(gemm_s8, rt_gemm_q_fn)                                                                                 \
     X(gemm_s4, rt_gemm_q_fn)                                                                                 \
+    X(widen_s4, rt_widen_fn)                                                                                 \
     X(quantize, rt_quantize_fn)                                                                              \
     X(peak_f32, rt_peak_fn)                                                                                  \
     X(peak_bf16, rt_peak_fn)                                                                                 \
@@ -253,6 +265,9 @@ typedef struct rt_kernels {
     const char *family##_name;
     RT_KERNEL_FAMILIES(RT_KERNEL_MEMBER)
 #undef RT_KERNEL_MEMBER
+    /* Up to this many rows of A, gemm_s4 reads codes faster than gemm_s8 reads the int8 panels made of them, if those
+     * exceed the caches. */
+    size_t gemm_s4_few;
 } rt_kernels;
 /* Picks the best row of each family that `features` (rt_isa_select) allow; ref always exists. */
 void rt_kernels_select(rt_kernels *out, uint32_t features);

@@ -13,5 +13,8 @@ void rt_kernels_select(rt_kernels *out, uint32_t features) {
         out->member = rt_##row;                                                                              \
         out->member##_name = #row;                                                                           \
     }
+#define CODES(member, row, needs, bound, most)                                                               \
+    if (out->member == NULL && within(features, needs)) out->member##_few = most;                            \
+    KERNEL(member, row, needs, bound)
 #include "kernel/list.h"
 }

@@ -24,6 +24,16 @@ void rt_gemm_s8_ref(const rt_gemm_q *g) {
     }
 }
 
+void rt_widen_s4_ref(const rt_widen *w) {
+    size_t k = (w->k + 7) / 8 * 8, columns = (w->n + RT_PANEL - 1) / RT_PANEL * RT_PANEL;
+    for (size_t l = 0; l < k; l++) {
+        for (size_t j = 0; j < columns; j++) {
+            int scale = w->b_group[rt_panel_group(w->k, w->group, l, j)];
+            w->out[rt_panel_byte(k, 4, l, j)] = (int8_t)(rt_panel_code(w->b, w->k, l, j) * scale);
+        }
+    }
+}
+
 void rt_gemm_s4_ref(const rt_gemm_q *g) {
     for (size_t i = 0; i < g->m; i++) {
         for (size_t j = 0; j < g->n; j++) {
