@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 1 << 16, LONGEST_LINE = 64 << 20 };
+enum { READ_BYTES = 1 << 16, LONGEST_LINE = 64 << 20, LOOK_BYTES = 1 << 20 };
 
 /* A word that names a file is rarely meant as a text. */
 static void ask_about_files(const cli_input *input, const cli_args *args) {
@@ -139,6 +139,22 @@ cli_code cli_input_take(cli_input *input, retort_text *lines, size_t max, size_t
     }
     input->taken += *n;
     return CLI_DONE;
+}
+
+cli_code cli_input_look(cli_input *input, size_t most, size_t *n) {
+    bool lines = input->data == NULL && input->word_count == 0;
+    cli_code code = CLI_DONE;
+    while (lines && code == CLI_DONE && !input->end && input->lines < most &&
+           (input->lines == 0 || input->length - input->start < LOOK_BYTES) && is_ready()) {
+        code = read_more(input);
+    }
+    if (input->data != NULL)
+        *n = retort_dataset_count(input->data) - input->taken;
+    else if (!lines)
+        *n = input->word_count - input->next;
+    else
+        *n = input->lines == 0 && input->end && input->start < input->length ? 1 : input->lines;
+    return code;
 }
 
 cli_code cli_split_pair(cli_input *input, const cli_args *args, retort_text *text, size_t number,

@@ -24,6 +24,9 @@ cli_code cli_input_open(cli_input *input, const cli_args *args, int first, const
 /* Up to `max` lines, valid until the next call. Waits for the first line, and takes more only if they are
  * ready. *n is 0 at the end. */
 cli_code cli_input_take(cli_input *input, retort_text *lines, size_t max, size_t *n);
+/* Texts that can be taken without waiting: reads on until there are `most`, or as long as lines are ready. 0: at the end,
+ * too. Texts that were taken before become invalid. */
+cli_code cli_input_look(cli_input *input, size_t most, size_t *n);
 void cli_input_close(cli_input *input);
 /* Splits text `number` (from 1) at its first tab, if any, into the two texts of a pair. Unless the task
  * expects pairs (`expected`) or --pairs is given, this prints a warning once. Errors are printed. */

@@ -164,6 +164,14 @@ cli_code cli_open_session(retort_session **out, const cli_args *args, retort_mod
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
 }
 
+cli_code cli_open_stream(retort_session **out, const cli_args *args, retort_model *model) {
+    retort_error err;
+    retort_session_options options = session_options(args);
+    options.threads = 1;
+    retort_status status = retort_session_open(out, model, &options, &err);
+    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
 cli_code cli_open_query(retort_session **out, const cli_args *args, retort_model *model) {
     retort_error err;
     retort_session_options options = session_options(args);

@@ -22,6 +22,8 @@ cli_code cli_check_level(const retort_model *model, const cli_args *args);
 /* The same; then rewrites the model up to --level, if that was given. */
 cli_code cli_reach_level(retort_model **model, const cli_args *args);
 cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile);
+/* The same with one thread, for a stream. */
+cli_code cli_open_stream(retort_session **out, const cli_args *args, retort_model *model);
 /* A session for the text of --query, with its prompt. */
 cli_code cli_open_query(retort_session **out, const cli_args *args, retort_model *model);
 /* A session in retort's own engine, whatever --provider says: a reference. */

@@ -11,12 +11,19 @@
 #include <string.h>
 #include <unistd.h>
 
+static _Thread_local FILE *messages; /* NULL: stderr */
+
+void cli_messages_to(FILE *stream) {
+    messages = stream;
+}
+
 static void say(const char *before, const char *format, va_list args) {
     char text[4096];
-    cli_progress_end();
+    FILE *to = messages != NULL ? messages : stderr;
+    if (messages == NULL) cli_progress_end();
     vsnprintf(text, sizeof text, format, args);
-    fputs(before, stderr);
-    cli_put_line(stderr, text);
+    fputs(before, to);
+    cli_put_line(to, text);
 }
 
 void cli_error(const char *format, ...) {
@@ -62,13 +69,17 @@ bool cli_colours(FILE *stream) {
     return (off == NULL || *off == '\0') && !dumb && isatty(fileno(stream));
 }
 
-cli_code cli_print_json(json_t *json) {
+cli_code cli_put_json(FILE *to, json_t *json) {
     char *text = json != NULL ? json_dumps(json, JSON_REAL_PRECISION(9)) : NULL;
     json_decref(json);
     if (text == NULL) return cli_no_memory();
-    cli_put_line(stdout, text); /* escapes only occur in strings, and JSON writes them the same way */
+    cli_put_line(to, text); /* escapes only occur in strings, and JSON writes them the same way */
     free(text);
     return CLI_DONE;
+}
+
+cli_code cli_print_json(json_t *json) {
+    return cli_put_json(stdout, json);
 }
 
 json_t *cli_json_text(const char *text, size_t length) {

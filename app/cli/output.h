@@ -18,6 +18,8 @@ typedef enum cli_code {
     CLI_NO_PROVIDER = 5
 } cli_code;
 
+/* Messages of the calling thread go there from now on; NULL: to stderr. */
+void cli_messages_to(FILE *stream);
 /* "retort: …" on stderr, escaped. */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -30,7 +32,9 @@ static inline cli_code cli_no_memory(void) {
 }
 /* Whether colours may be used on this stream. */
 bool cli_colours(FILE *stream);
-/* Prints one line of JSON to stdout and takes the reference; NULL stands for a failed allocation. */
+/* Prints one line of JSON and takes the reference; NULL stands for a failed allocation. */
+cli_code cli_put_json(FILE *to, json_t *json);
+/* The same, to stdout. */
 cli_code cli_print_json(json_t *json);
 /* A JSON string, with malformed UTF-8 replaced by U+FFFD. */
 json_t *cli_json_text(const char *text, size_t length);

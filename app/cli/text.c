@@ -4,14 +4,21 @@
 #include "retort.h"
 
 #include <locale.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
 static locale_t locale; /* created when a text first needs it */
+static pthread_once_t locale_once = PTHREAD_ONCE_INIT;
 
 static void free_locale(void) {
     freelocale(locale);
+}
+
+static void make_locale(void) {
+    locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    if (locale != (locale_t)0) atexit(free_locale);
 }
 
 static bool is_ascii(const char *text) {
@@ -23,10 +30,7 @@ static bool is_ascii(const char *text) {
  * combining marks. One per character if the C library has no UTF-8 locale. */
 static int columns_of(const char *text) {
     if (is_ascii(text)) return (int)strlen(text);
-    if (locale == (locale_t)0) {
-        locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-        if (locale != (locale_t)0) atexit(free_locale);
-    }
+    pthread_once(&locale_once, make_locale);
     locale_t before = locale != (locale_t)0 ? uselocale(locale) : (locale_t)0;
     mbstate_t state = {0};
     int columns = 0;

@@ -3,8 +3,9 @@
 #include "cmd/run.h"
 #include "cli/input.h"
 #include "cli/model.h"
-#include "cli/progress.h"
 #include "cli/shipped.h"
+#include "cmd/run_lines.h"
+#include "cmd/run_query.h"
 #include "cmd/run_span.h"
 #include "cmd/run_state.h"
 #include "cmd/run_text.h"
@@ -16,51 +17,20 @@
 #include <strings.h>
 #include <unistd.h>
 
-static const run_fn runners[] = {
-    [RETORT_TASK_CLASSIFY] = run_classify, [RETORT_TASK_TAG] = run_tag,     [RETORT_TASK_ANSWER] = run_answer,
-    [RETORT_TASK_FILL] = run_fill,         [RETORT_TASK_EMBED] = run_embed,
+/* By task. `alone`: it takes the texts one at a time. */
+static const struct {
+    run_fn run;
+    bool alone;
+} runners[] = {
+    [RETORT_TASK_CLASSIFY] = {run_classify, false}, [RETORT_TASK_TAG] = {run_tag, false},
+    [RETORT_TASK_ANSWER] = {run_answer, true},      [RETORT_TASK_FILL] = {run_fill, true},
+    [RETORT_TASK_EMBED] = {run_embed, false},
 };
 
-static cli_code run_texts(run_state *run, const retort_text *texts, size_t n) {
-    run_fn runner = run->labels.count > 0 ? run_zero_shot : runners[run->info.task];
-    cli_code code = runner(run, texts, n);
-    if (!run->one_by_one) return code;
-    run->one_by_one = false;
-    code = CLI_DONE;
-    for (size_t i = 0; code == CLI_DONE && i < n; i++, run->first++) {
-        code = runner(run, &texts[i], 1);
-    }
-    return code;
-}
-
-/* Splits texts at a tab for tasks that take pairs. */
-static cli_code split_pairs(const run_state *run, cli_input *input, retort_text *texts, size_t n) {
-    bool answer = run->info.task == RETORT_TASK_ANSWER, classify = run->info.task == RETORT_TASK_CLASSIFY;
-    cli_code code = CLI_DONE;
-    for (size_t i = 0; (answer || classify) && code == CLI_DONE && i < n; i++) {
-        code = cli_split_pair(input, run->args, &texts[i], run->first + i + 1, answer);
-    }
-    return code;
-}
-
-/* Results are flushed batch by batch: on a pipe they keep up with the input. */
-static cli_code run_lines(run_state *run, cli_input *input, size_t batch) {
-    retort_text *lines = calloc(batch, sizeof *lines);
-    size_t total = retort_dataset_count(input->data);
-    cli_code code = lines != NULL ? CLI_DONE : cli_no_memory();
-    while (code == CLI_DONE) {
-        size_t n = 0;
-        code = cli_input_take(input, lines, batch, &n);
-        if (code != CLI_DONE || n == 0) break;
-        run->first = input->taken - n;
-        code = split_pairs(run, input, lines, n);
-        if (code == CLI_DONE) code = run_texts(run, lines, n);
-        if (code == CLI_DONE) code = cli_flush();
-        if (total > 0 && !isatty(STDOUT_FILENO)) cli_progress(NULL, "texts", input->taken, total);
-    }
-    cli_progress_end();
-    free(lines);
-    return code;
+static cli_code print_part(void *unused, const cli_part *part) {
+    (void)unused;
+    fwrite(part->output, 1, part->output_length, stdout);
+    return CLI_DONE;
 }
 
 static void say_truncated(const run_state *run, size_t texts) {
@@ -151,16 +121,20 @@ static void warn_of_labels(const retort_model *model) {
             last);
 }
 
-static cli_code run_input(run_state *run, cli_input *input, size_t batch) {
+static cli_code run_input(run_state *run, cli_input *input) {
     retort_task task = run->info.task;
     cli_code code = check_options(run->args, task);
     if (code == CLI_DONE) code = cli_split_names(&run->labels, run->args, CLI_LABELS);
     if (code != CLI_DONE) return code;
     if (run->labels.count > 0) warn_of_labels(run->model);
     run->top = (size_t)cli_int(run->args, CLI_TOP, task == RETORT_TASK_ANSWER ? 1 : 5);
-    run->cut = calloc(batch, sizeof *run->cut);
+    run->cut = calloc(run->batch, sizeof *run->cut);
     if (run->cut == NULL) return cli_no_memory();
-    return cli_has(run->args, CLI_QUERY) ? run_query(run, input, batch) : run_lines(run, input, batch);
+    if (cli_has(run->args, CLI_QUERY)) return run_query(run, input);
+    bool zero_shot = run->labels.count > 0;
+    run->runner = zero_shot ? run_zero_shot : runners[task].run;
+    run->alone = zero_shot || runners[task].alone;
+    return run_lines(run, input, print_part, NULL);
 }
 
 cli_code cmd_run(const cli_args *args) {
@@ -168,14 +142,14 @@ cli_code cmd_run(const cli_args *args) {
     const char *name = model_of(args, &words);
     run_state run = {.args = args, .json = cli_has(args, CLI_JSON), .info = {.size = sizeof run.info}};
     cli_input input = {0};
-    size_t batch = (size_t)cli_int(args, CLI_BATCH, 32);
+    run.batch = (size_t)cli_int(args, CLI_BATCH, 32);
     run.drawn = !run.json && isatty(STDOUT_FILENO);
     cli_code code = cli_open_model(&run.model, args, name, 3);
     if (code == CLI_DONE) code = cli_open_session(&run.session, args, run.model, false);
     if (code == CLI_DONE) {
         retort_model_info(run.model, &run.info);
         code = cli_input_open(&input, args, words, run.model);
-        if (code == CLI_DONE) code = run_input(&run, &input, batch);
+        if (code == CLI_DONE) code = run_input(&run, &input);
         if (code == CLI_DONE) say_truncated(&run, input.taken);
         cli_input_close(&input);
     }

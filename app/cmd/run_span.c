@@ -19,45 +19,45 @@ static json_t *entity_json(const retort_text *text, const retort_span *span) {
 }
 
 /* Prints the text with its entities marked. */
-static void draw_entities(const retort_text *text, const retort_span *spans, size_t n) {
+static void draw_entities(FILE *to, const retort_text *text, const retort_span *spans, size_t n) {
     bool colours = cli_colours(stdout);
     size_t at = 0;
     for (size_t i = 0; i < n; i++) {
         const retort_span *span = &spans[i];
         if (span->byte_start < at) continue; /* several pieces may share one character */
-        cli_put(stdout, text->text + at, span->byte_start - at);
-        fputs(colours ? "\033[32m[" : "[", stdout);
-        cli_put(stdout, text->text + span->byte_start, span->byte_end - span->byte_start);
-        putchar(' ');
-        cli_put(stdout, span->name, strlen(span->name));
-        fputs(colours ? "]\033[0m" : "]", stdout);
+        cli_put(to, text->text + at, span->byte_start - at);
+        fputs(colours ? "\033[32m[" : "[", to);
+        cli_put(to, text->text + span->byte_start, span->byte_end - span->byte_start);
+        putc(' ', to);
+        cli_put(to, span->name, strlen(span->name));
+        fputs(colours ? "]\033[0m" : "]", to);
         at = span->byte_end;
     }
-    cli_put(stdout, text->text + at, text->length - at);
-    putchar('\n');
+    cli_put(to, text->text + at, text->length - at);
+    putc('\n', to);
 }
 
 /* One line: "text<tab>label<tab>score" for each entity, separated by tabs. */
-static void list_entities(const retort_text *text, const retort_span *spans, size_t n) {
+static void list_entities(FILE *to, const retort_text *text, const retort_span *spans, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        if (i > 0) putchar('\t');
-        cli_put(stdout, text->text + spans[i].byte_start, spans[i].byte_end - spans[i].byte_start);
-        putchar('\t');
-        cli_put_column(stdout, 0, spans[i].name);
-        printf("\t%.6f", (double)spans[i].score);
+        if (i > 0) putc('\t', to);
+        cli_put(to, text->text + spans[i].byte_start, spans[i].byte_end - spans[i].byte_start);
+        putc('\t', to);
+        cli_put_column(to, 0, spans[i].name);
+        fprintf(to, "\t%.6f", (double)spans[i].score);
     }
-    printf("\n");
+    fprintf(to, "\n");
 }
 
 static cli_code print_entities(const run_state *run, const retort_text *text, const retort_span *spans,
                                size_t n, bool cut) {
     if (!run->json) {
-        (run->drawn ? draw_entities : list_entities)(text, spans, n);
+        (run->drawn ? draw_entities : list_entities)(run->out, text, spans, n);
         return CLI_DONE;
     }
     json_t *entities = json_array();
     for (size_t i = 0; i < n; i++) json_array_append_new(entities, entity_json(text, &spans[i]));
-    return cli_print_json(json_pack("{s:o, s:b}", "entities", entities, "truncated", cut));
+    return cli_put_json(run->out, json_pack("{s:o, s:b}", "entities", entities, "truncated", cut));
 }
 
 static retort_aggregation aggregation_of(const cli_args *args) {
@@ -113,22 +113,22 @@ static cli_code print_answers(const run_state *run, const retort_text *text, con
     if (run->json && !cli_has(run->args, CLI_TOP)) {
         json_t *json = answer_json(text, &spans->items[0]);
         if (json != NULL) json_object_set_new(json, "truncated", json_boolean(run->cut[0]));
-        return cli_print_json(json);
+        return cli_put_json(run->out, json);
     }
     if (run->json) {
         json_t *answers = json_array();
         for (size_t i = 0; i < spans->count; i++)
             json_array_append_new(answers, answer_json(text, &spans->items[i]));
-        return cli_print_json(json_pack("{s:o, s:b}", "answers", answers, "truncated", run->cut[0]));
+        return cli_put_json(run->out, json_pack("{s:o, s:b}", "answers", answers, "truncated", run->cut[0]));
     }
-    if (run->drawn) run_print_heading(text);
+    if (run->drawn) run_print_heading(run, text);
     for (size_t i = 0; i < spans->count; i++) {
         const retort_span *span = &spans->items[i];
-        fputs(run->drawn ? "  " : i > 0 ? "\t" : "", stdout);
-        cli_put(stdout, text->pair + span->byte_start, span->byte_end - span->byte_start);
-        printf("\t%.6f%s", (double)span->score, run->drawn ? "\n" : "");
+        fputs(run->drawn ? "  " : i > 0 ? "\t" : "", run->out);
+        cli_put(run->out, text->pair + span->byte_start, span->byte_end - span->byte_start);
+        fprintf(run->out, "\t%.6f%s", (double)span->score, run->drawn ? "\n" : "");
     }
-    if (!run->drawn) putchar('\n');
+    if (!run->drawn) putc('\n', run->out);
     return CLI_DONE;
 }
 
@@ -190,18 +190,18 @@ static cli_code print_guesses(const run_state *run, const retort_text *text, con
         for (size_t i = 0; i < masks; i++) {
             json_array_append_new(fill, guesses_json(run, guesses + i * run->top, run->top));
         }
-        return cli_print_json(json_pack("{s:o, s:b}", "fill", fill, "truncated", run->cut[0]));
+        return cli_put_json(run->out, json_pack("{s:o, s:b}", "fill", fill, "truncated", run->cut[0]));
     }
-    if (run->drawn) run_print_heading(text);
+    if (run->drawn) run_print_heading(run, text);
     for (size_t i = 0; i < masks * run->top; i++) {
         const char *piece = retort_model_piece(run->model, guesses[i].id);
         const char *before = run->drawn ? "  " : i > 0 ? "\t" : "";
         if (guesses[i].id < 0) continue;
-        fputs(before, stdout);
-        cli_put_column(stdout, 0, piece != NULL ? piece : "");
-        printf("\t%.6f%s", (double)guesses[i].score, run->drawn ? "\n" : "");
+        fputs(before, run->out);
+        cli_put_column(run->out, 0, piece != NULL ? piece : "");
+        fprintf(run->out, "\t%.6f%s", (double)guesses[i].score, run->drawn ? "\n" : "");
     }
-    if (!run->drawn) printf("\n");
+    if (!run->drawn) fprintf(run->out, "\n");
     return CLI_DONE;
 }
 

@@ -38,11 +38,18 @@ cli_code run_note_cuts(run_state *run, const retort_text *texts, size_t n) {
 }
 
 cli_code run_fail(run_state *run, const retort_error *err, size_t n, bool reading) {
-    if (err->status != RETORT_NONFINITE) return cli_fail(err, reading);
     count_cuts(run); /* its texts are run again, or have no answer to report this with */
     run->one_by_one = n > 1;
-    if (n <= 1) cli_error("text %zu: %s", run->first + 1, retort_status_text(err->status));
+    if (n > 1) return CLI_FAILED;
+    if (err->status != RETORT_NONFINITE) return cli_fail(err, reading);
+    cli_error("text %zu: %s", run->first + 1, retort_status_text(err->status));
     return CLI_FAILED;
+}
+
+int run_compare_scored(const void *left, const void *right) {
+    const run_scored *a = left, *b = right;
+    if (a->score != b->score) return a->score < b->score ? 1 : -1;
+    return a->index < b->index ? -1 : 1;
 }
 
 json_t *run_json_reals(const float *values, size_t n) {
@@ -51,11 +58,11 @@ json_t *run_json_reals(const float *values, size_t n) {
     return array;
 }
 
-void run_print_heading(const retort_text *text) {
+void run_print_heading(const run_state *run, const retort_text *text) {
     enum { MOST = 200 };
     int length = text->length < MOST ? (int)text->length : MOST;
     while (length < (int)text->length && length > 0 && (text->text[length] & 0xC0) == 0x80) length--;
-    fputs(cli_colours(stdout) ? "\033[1m" : "", stdout);
-    cli_put(stdout, text->text, (size_t)length);
-    puts(cli_colours(stdout) ? "\033[0m" : "");
+    fputs(cli_colours(stdout) ? "\033[1m" : "", run->out);
+    cli_put(run->out, text->text, (size_t)length);
+    fputs(cli_colours(stdout) ? "\033[0m\n" : "\n", run->out);
 }

@@ -8,6 +8,11 @@
 #include "retort.h"
 
 #include <jansson.h>
+#include <stdio.h>
+
+struct run_state;
+/* Runs n texts and prints their results to run->out, in order. */
+typedef cli_code (*run_fn)(struct run_state *run, const retort_text *texts, size_t n);
 
 typedef struct run_state {
     const cli_args *args;
@@ -16,25 +21,34 @@ typedef struct run_state {
     retort_info info;
     size_t top;       /* labels, answers or guesses to print */
     cli_names labels; /* of zero-shot classification */
-    bool json, drawn; /* drawn: output for people, on a terminal */
-    size_t first;     /* number of the first current text, from 0 */
-    bool one_by_one;  /* one of these texts has no finite answer: each has to be run alone */
-    bool *cut;        /* [batch] which of the current texts were truncated */
-    size_t cut_count; /* of all texts */
-    uint64_t cuts;    /* truncated texts that the session has counted, one per text and label */
+    run_fn runner;
+    bool alone;         /* the runner takes the texts one at a time */
+    size_t batch;       /* most texts of a run */
+    const float *query; /* vector of --query, or NULL */
+    FILE *out;          /* what is printed goes there */
+    bool json, drawn;   /* drawn: output for people, on a terminal */
+    size_t first;       /* number of the first current text, from 0 */
+    bool one_by_one;    /* one of these texts has failed: each has to be run alone */
+    bool *cut;          /* [batch] which of the current texts were truncated */
+    size_t cut_count;   /* of all texts */
+    uint64_t cuts;      /* truncated texts that the session has counted, one per text and label */
 } run_state;
 
-/* Runs n texts and prints their results, in order. */
-typedef cli_code (*run_fn)(run_state *run, const retort_text *texts, size_t n);
-
-/* Prints the error of a failed call on n texts, with the number of the text if it is known; returns the
- * exit code. */
+/* Prints the error of a failed call on one text; if there are several, has each of them run alone. Returns the exit
+ * code. */
 cli_code run_fail(run_state *run, const retort_error *err, size_t n, bool reading);
 /* Notes which of n texts, the last batch of the session, were truncated. */
 cli_code run_note_cuts(run_state *run, const retort_text *texts, size_t n);
+/* A score, and what has it. */
+typedef struct run_scored {
+    float score;
+    size_t index;
+} run_scored;
+/* For qsort. Best first; ties in the order of their indices. */
+int run_compare_scored(const void *left, const void *right);
 /* n floats, all finite or null. */
 json_t *run_json_reals(const float *values, size_t n);
 /* The heading of drawn output: the text, shortened to a line. */
-void run_print_heading(const retort_text *text);
+void run_print_heading(const run_state *run, const retort_text *text);
 
 #endif

@@ -3,7 +3,6 @@
 #ifndef CMD_RUN_TEXT_H
 #define CMD_RUN_TEXT_H
 
-#include "cli/input.h"
 #include "cli/output.h"
 #include "cmd/run_state.h"
 #include "retort.h"
@@ -11,7 +10,7 @@
 cli_code run_classify(run_state *run, const retort_text *texts, size_t n);
 cli_code run_zero_shot(run_state *run, const retort_text *texts, size_t n);
 cli_code run_embed(run_state *run, const retort_text *texts, size_t n);
-/* Ranks all texts of the input by their similarity to --query. */
-cli_code run_query(run_state *run, cli_input *input, size_t batch);
+/* vectors: [n, size of a vector] */
+cli_code run_vectors(run_state *run, const retort_text *texts, size_t n, float *vectors);
 
 #endif

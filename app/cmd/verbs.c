@@ -96,7 +96,9 @@ static const cli_verb rows[] = {
             "pair, separated by a tab. --data runs the texts of a file, one per row, and ignores labels. "
             "On a terminal, results are drawn; otherwise each text gives one tab-separated line, or with "
             "--json one object, whose \"truncated\" says whether the text was longer than the model "
-            "reads. Without MODEL, or if the first word contains a space and is not a file, the model "
+            "reads. Many texts are shared among --threads sessions with one thread each; lines that come "
+            "one at a time are answered at once. Without MODEL, or if the first word contains a space and is "
+            "not a file, the model "
             "'" CLI_DEFAULT_MODEL "' answers: it comes with retort and classifies English sentences as "
             "positive or negative.",
         .examples =

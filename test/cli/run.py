@@ -539,6 +539,52 @@ def batches_keep_order_and_bits():
 
 
 @test
+def streams_keep_order_and_bytes():
+    """Many texts run in several streams; what is printed is the same bytes as from one thread."""
+    some = [("very " * (i % 23)) + ("good" if i % 3 else "bad") + " film" * (i % 2) for i in range(150)]
+    cases = [("distilbert-classify", some, ()), ("distilbert-classify", some, ("--labels", "good,bad film")), ("bert-tag", some, ()),
+             ("package-mean", some, ()), ("package-mean", some, ("--query", "good film")),
+             ("bert-answer", [f"good film\t{text}" for text in some], ("--top", "2")), ("distilbert-fill", [f"{text} [MASK]" for text in some], ())]
+    for name, texts, more in cases:
+        path, text = model(name), "\n".join(texts).encode()
+        for form in ((), ("--json",)):
+            one = retort("run", path, *more, *form, "--threads", "1", stdin=text)
+            assert one[0].count(b"\n") >= len(texts), (name, more)
+            for threads in (2, 5):
+                assert retort("run", path, *more, *form, "--threads", threads, stdin=text) == one, (name, more, threads)
+            assert retort("run", path, *more, *form, "--threads", "2", *(("--data", file("some.txt", text)) if name != "bert-answer" else texts))[0] == one[0]
+
+
+@test
+def streams_name_the_text_that_fails():
+    texts = ["good film"] * 200
+    texts[99] = "a bad film"
+    for threads in (1, 2, 5):
+        for name in ("distilbert-classify", "bert-tag", "package-mean"):
+            out, error = retort("run", with_infinite_word(name, "bad"), "--threads", threads, stdin="\n".join(texts).encode(), code=1)
+            assert out.count(b"\n") == 99 and error.count("\n") == 1 and "text 100: the model's answer is not finite" in error, (name, threads, error)
+        pairs = ["good\tfilm"] * 200
+        pairs[149] = "alone"
+        out, error = retort("run", model("bert-classify"), "--pairs", "--threads", threads, stdin="\n".join(pairs).encode(), code=3)
+        assert out.count(b"\n") == 149 and "text 150 has no tab" in error, (threads, error)
+        cut = retort("run", model("bert-classify"), "--threads", threads, stdin=b"good\n" * 100 + b"good " * 100 + b"\n" + b"bad\n" * 30)[1]
+        assert "1 of 131 texts were truncated" in cut, (threads, cut)
+
+
+@test
+def many_lines_are_answered_before_the_next_one():
+    args = [RETORT, "run", model("distilbert-classify"), "--threads", "2"]
+    with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for count in (300, 1, 70, 1):
+            process.stdin.write(b"a very good film\n" * count)
+            process.stdin.flush()
+            for _ in range(count):
+                assert process.stdout.readline().endswith(b"\n")
+        process.stdin.close()
+        assert process.stdout.read() == b"" and process.wait() == 0
+
+
+@test
 def results_flow_on_a_pipe():
     args = [RETORT, "run", model("distilbert-classify"), "--json"]
     with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
