@@ -471,6 +471,7 @@ static void a_failed_write_leaves_the_old_file(void **state) {
     retort_error err = {0};
     retort_status opened = rt_writer_open(&writer, path, NULL);
     retort_status status = rt_writer_write(&writer, block, sizeof block, &err);
+    if (status == RETORT_OK) status = rt_writer_commit(&writer, &err);
     setrlimit(RLIMIT_FSIZE, &limit);
     signal(SIGXFSZ, handler);
     assert_int_equal(opened, RETORT_OK);

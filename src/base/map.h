@@ -29,7 +29,9 @@ typedef struct rt_writer {
     char *path, *temporary;
     bool named; /* a file named `temporary` exists */
     int fd;
-    uint64_t written;
+    uint64_t written; /* bytes given to rt_writer_write */
+    char *block;      /* what is not in the file yet */
+    size_t held;
 } rt_writer;
 retort_status rt_writer_open(rt_writer *writer, const char *path, retort_error *err);
 retort_status rt_writer_write(rt_writer *writer, const void *data, size_t size, retort_error *err);
