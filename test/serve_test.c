@@ -266,6 +266,40 @@ static void takes_jobs_in_turn(void **unused) {
     srv_queue_free(&queue);
 }
 
+/* Two workers and a team: who takes what. */
+static void shares_what_is_in_flight(void **unused) {
+    (void)unused;
+    srv_queue queue;
+    srv_entry *entries[3][8];
+    void *answers[3][8];
+    srv_batch batches[3];
+    request r[4];
+    double wait;
+    open_queue(&queue, 0);
+    queue.limits.workers = 2;
+    queue.limits.team = true;
+    for (int i = 0; i < 3; i++) batches[i] = (srv_batch){.entries = entries[i], .answers = answers[i]};
+    for (int i = 0; i < 4; i++) make_request(&r[i], 100 * i, 2, 2);
+    srv_queue_submit(&queue, &r[0].job, &wait);
+    assert_int_equal(run_batch(&queue, &batches[0]), 2); /* alone: all of it, by the team */
+    assert_true(batches[0].alone && !queue.teamed && queue.running == 0);
+    for (int i = 1; i < 4; i++) srv_queue_submit(&queue, &r[i].job, &wait);
+    for (int i = 0; i < 2;
+         i++) { /* 12 tokens: the two take a quarter each, and leave the rest to who is first */
+        assert_true(srv_queue_take(&queue, &batches[i]));
+        assert_true(!batches[i].alone && batches[i].count == 2 && queue.running == (i == 0 ? 4 : 8));
+        for (size_t k = 0; k < 2; k++) batches[i].answers[k] = calloc(1, sizeof(float));
+    }
+    srv_queue_finish(&queue, &batches[0], RETORT_OK);
+    assert_int_equal(run_batch(&queue, &batches[2]), 1); /* 8 are left; one job, but another batch runs */
+    assert_false(batches[2].alone);
+    assert_int_equal(run_batch(&queue, &batches[2]), 1);
+    srv_queue_finish(&queue, &batches[1], RETORT_OK);
+    assert_true(queue.running == 0 && ended == 4);
+    for (int i = 0; i < 4; i++) srv_queue_release(&queue, &r[i].job);
+    srv_queue_free(&queue);
+}
+
 static void shares_and_keeps_answers(void **unused) {
     (void)unused;
     srv_queue queue;
@@ -391,6 +425,7 @@ int main(void) {
         cmocka_unit_test(floats_come_back),
         cmocka_unit_test(admits_whole_requests),
         cmocka_unit_test(takes_jobs_in_turn),
+        cmocka_unit_test(shares_what_is_in_flight),
         cmocka_unit_test(shares_and_keeps_answers),
         cmocka_unit_test(forgets_who_left),
         cmocka_unit_test(foresees_deadlines),

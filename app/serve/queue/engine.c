@@ -44,13 +44,30 @@ static int threads_of(const srv_options *options) {
     return share > 0 ? (int)share : 1;
 }
 
-static retort_session_options session_options(const srv_options *options) {
+static retort_session_options session_options(const srv_options *options, int threads) {
     retort_session_options session = RETORT_SESSION_OPTIONS;
     session.isa = options->isa;
     session.provider = options->provider;
-    session.threads = threads_of(options);
+    session.threads = threads;
     session.special_as_text = !options->keep_special;
     return session;
+}
+
+static retort_status open_sessions(srv_sessions *sessions, const srv_engine *engine, int threads,
+                                   retort_error *err) {
+    retort_session_options options = session_options(engine->options, threads);
+    sessions->threads = threads;
+    return retort_session_open(&sessions->session, engine->model, &options, err);
+}
+
+static void close_sessions(srv_sessions *sessions) {
+    retort_session_close(sessions->session);
+    retort_session_close(sessions->tokens);
+}
+
+/* What runs the batch at hand. */
+static srv_sessions *sessions_of(srv_worker *w) {
+    return w->batch.alone ? &w->engine->team : &w->own;
 }
 
 /* Collects the ids of the entries that request token vectors, or of the others, for retort_run. */
@@ -91,14 +108,15 @@ static retort_status run_kind(srv_worker *w, bool tokens) {
     retort_matrix out = {.columns = (size_t)(tokens ? engine->info.hidden : engine->info.labels)};
     retort_status status = RETORT_OK;
     retort_batch ids = gather(w, tokens);
+    srv_sessions *sessions = sessions_of(w);
     if (ids.n == 0) return RETORT_NOMEM;
-    if (tokens && w->tokens == NULL) {
-        retort_session_options options = session_options(engine->options);
+    if (tokens && sessions->tokens == NULL) {
+        retort_session_options options = session_options(engine->options, sessions->threads);
         options.token_vectors = true;
-        status = retort_session_open(&w->tokens, engine->model, &options, NULL);
+        status = retort_session_open(&sessions->tokens, engine->model, &options, NULL);
     }
     if (status == RETORT_OK && !engine->options->no_op)
-        status = retort_run(tokens ? w->tokens : w->session, &ids, &out, NULL);
+        status = retort_run(tokens ? sessions->tokens : sessions->session, &ids, &out, NULL);
     if (status != RETORT_OK && status != RETORT_NONFINITE) return status;
     hand_out(w, tokens, &out);
     return status != RETORT_OK ? status : RETORT_NOMEM;
@@ -115,8 +133,8 @@ static retort_status run(srv_worker *w) {
     retort_status status = RETORT_NOMEM;
     if (srv_engine_has_rows(w->engine)) return run_rows(w);
     const srv_engine *engine = w->engine;
-    const srv_text_runner runner = {engine->model, &engine->info, w->session, engine->options->budget,
-                                    engine->options->no_op};
+    const srv_text_runner runner = {engine->model, &engine->info, sessions_of(w)->session,
+                                    engine->options->budget, engine->options->no_op};
     for (size_t i = 0; i < w->batch.count; i++) {
         w->batch.answers[i] = srv_text_run(&runner, w->batch.entries[i], &status);
     }
@@ -171,9 +189,8 @@ bool srv_engine_well(srv_engine *engine) {
     return atomic_load(&engine->failures) < FAILURES;
 }
 
-static retort_status open_worker(srv_worker *w, srv_engine *engine, retort_error *err) {
+static retort_status open_worker(srv_worker *w, srv_engine *engine, int threads, retort_error *err) {
     const srv_options *options = engine->options;
-    retort_session_options session = session_options(options);
     size_t texts = (size_t)options->batch_texts;
     w->engine = engine;
     w->batch.entries = calloc(texts, sizeof *w->batch.entries);
@@ -181,12 +198,11 @@ static retort_status open_worker(srv_worker *w, srv_engine *engine, retort_error
     w->batch.answers = calloc(texts, sizeof *w->batch.answers);
     bool fits = w->batch.entries != NULL && w->batch.answers != NULL && w->offsets != NULL;
     if (!fits || !reserve(w, (size_t)options->batch_tokens)) return fail(err, RETORT_NOMEM, "out of memory");
-    return retort_session_open(&w->session, engine->model, &session, err);
+    return open_sessions(&w->own, engine, threads, err);
 }
 
 static void close_worker(srv_worker *w) {
-    retort_session_close(w->session);
-    retort_session_close(w->tokens);
+    close_sessions(&w->own);
     free(w->batch.entries);
     free(w->offsets);
     free(w->ids);
@@ -204,23 +220,23 @@ static bool is_native(const retort_session *session) {
 
 /* Runs a text alone and after another one. In retort's own engine its rows must have the same bits both times:
  * the other texts of a batch must not change a result. */
-static retort_status compare_runs(srv_worker *w, const retort_batch *alone, const retort_batch *both,
-                                  float **first, retort_error *err) {
+static retort_status compare_runs(retort_session *session, const retort_batch *alone,
+                                  const retort_batch *both, float **first, retort_error *err) {
     retort_matrix out;
-    retort_status status = retort_run(w->session, alone, &out, err);
+    retort_status status = retort_run(session, alone, &out, err);
     if (status != RETORT_OK) return status;
     size_t n = out.rows * out.columns;
     *first = malloc(n * sizeof **first + 1);
     if (*first == NULL) return fail(err, RETORT_NOMEM, "out of memory");
     memcpy(*first, out.data, n * sizeof **first);
-    status = retort_run(w->session, both, &out, err);
+    status = retort_run(session, both, &out, err);
     if (status != RETORT_OK) return status;
-    if (!is_native(w->session)) return RETORT_OK;
+    if (!is_native(session)) return RETORT_OK;
     if (memcmp(*first, out.data + out.rows * out.columns - n, n * sizeof **first) == 0) return RETORT_OK;
     return fail(err, RETORT_PROVIDER, "the same text gave two different answers during the warm-up");
 }
 
-static retort_status check_answers(srv_worker *w, const retort_tokens *tokens, retort_error *err) {
+static retort_status check_answers(retort_session *session, const retort_tokens *tokens, retort_error *err) {
     size_t n = tokens->count;
     int32_t offsets[] = {0, (int32_t)n, (int32_t)(2 * n)}, *twice = malloc(2 * n * sizeof *twice);
     float *first = NULL;
@@ -229,14 +245,14 @@ static retort_status check_answers(srv_worker *w, const retort_tokens *tokens, r
     memcpy(twice + n, tokens->ids, n * sizeof *twice);
     if (n > 2) twice[1] = twice[n - 2]; /* makes the first one a different text */
     retort_batch alone = {tokens->ids, NULL, offsets, 1}, both = {twice, NULL, offsets, 2};
-    retort_status status = compare_runs(w, &alone, &both, &first, err);
+    retort_status status = compare_runs(session, &alone, &both, &first, err);
     free(first);
     free(twice);
     return status;
 }
 
-static retort_status warm_up(srv_worker *w, retort_error *err) {
-    const char *mask = retort_model_piece(w->engine->model, w->engine->info.mask);
+static retort_status warm_up(const srv_engine *engine, retort_session *session, retort_error *err) {
+    const char *mask = retort_model_piece(engine->model, engine->info.mask);
     char canary[1024];
     snprintf(canary, sizeof canary, "The quick brown %s jumps over the lazy dog, and nobody was harmed.",
              mask != NULL ? mask : "fox");
@@ -244,8 +260,8 @@ static retort_status warm_up(srv_worker *w, retort_error *err) {
     text.text = canary;
     text.length = strlen(canary);
     retort_tokens tokens = {0};
-    retort_status status = retort_tokenize(w->engine->model, &text, NULL, &tokens, err);
-    if (status == RETORT_OK) status = check_answers(w, &tokens, err);
+    retort_status status = retort_tokenize(engine->model, &text, NULL, &tokens, err);
+    if (status == RETORT_OK) status = check_answers(session, &tokens, err);
     retort_tokens_free(&tokens);
     return status;
 }
@@ -266,18 +282,47 @@ static retort_status load(srv_engine *engine, const char *path, retort_error *er
     return RETORT_OK;
 }
 
-static retort_status open_workers(srv_engine *engine, retort_error *err) {
-    retort_status status = RETORT_OK;
-    engine->workers = calloc((size_t)engine->options->streams, sizeof *engine->workers);
-    if (engine->workers == NULL) return fail(err, RETORT_NOMEM, "out of memory");
-    for (long i = 0; status == RETORT_OK && i < engine->options->streams; i++) {
-        srv_worker *w = &engine->workers[engine->worker_count++];
-        status = open_worker(w, engine, err);
-        if (status == RETORT_OK && !engine->options->no_op) status = warm_up(w, err);
-    }
+/* With one stream, retort's own engine and several threads: a worker for each thread, and a session that they share. Several
+ * requests then run side by side, in sessions with one thread each, and none waits for a thread that another process keeps
+ * from running. A request that is alone has all threads. Who waits for a batch to fill wants one that is as large as
+ * possible. */
+static retort_status open_team(srv_engine *engine, size_t *workers, int *threads, retort_error *err) {
+    *workers = (size_t)engine->options->streams;
+    *threads = threads_of(engine->options);
+    if (*workers > 1 || *threads == 1 || engine->options->wait_us > 0) return RETORT_OK;
+    retort_status status = open_sessions(&engine->team, engine, *threads, err);
     if (status != RETORT_OK) return status;
     engine->session.size = sizeof engine->session;
-    return retort_session_describe(engine->workers[0].session, &engine->session);
+    status = retort_session_describe(engine->team.session, &engine->session);
+    if (status != RETORT_OK) return status;
+    if (engine->session.threads == 1 || !is_native(engine->team.session)) {
+        close_sessions(&engine->team);
+        engine->team = (srv_sessions){0};
+        return RETORT_OK;
+    }
+    *workers = (size_t)engine->session.threads;
+    *threads = 1;
+    return RETORT_OK;
+}
+
+static retort_status open_workers(srv_engine *engine, retort_error *err) {
+    size_t count;
+    int threads;
+    bool warm = !engine->options->no_op;
+    retort_status status = open_team(engine, &count, &threads, err);
+    bool team = engine->team.session != NULL;
+    if (status == RETORT_OK && team && warm) status = warm_up(engine, engine->team.session, err);
+    if (status != RETORT_OK) return status;
+    engine->workers = calloc(count, sizeof *engine->workers);
+    if (engine->workers == NULL) return fail(err, RETORT_NOMEM, "out of memory");
+    for (size_t i = 0; status == RETORT_OK && i < count; i++) {
+        srv_worker *w = &engine->workers[engine->worker_count++];
+        status = open_worker(w, engine, threads, err);
+        if (status == RETORT_OK && warm) status = warm_up(engine, w->own.session, err);
+    }
+    if (status != RETORT_OK || team) return status;
+    engine->session.size = sizeof engine->session;
+    return retort_session_describe(engine->workers[0].own.session, &engine->session);
 }
 
 /* The caches of all models share a quarter of the budget. */
@@ -296,6 +341,7 @@ static retort_status start(srv_engine *engine, srv_model_metrics *metrics, retor
                                .cache = (size_t)options->cache,
                                .cache_bytes = cache_bytes(options),
                                .memory = options->budget,
+                               .team = engine->team.session != NULL,
                                .workers = engine->worker_count};
     engine->queue_open = true;
     if (!srv_queue_open(&engine->queue, &limits, metrics)) return fail(err, RETORT_NOMEM, "out of memory");
@@ -341,6 +387,7 @@ void srv_engine_close(srv_engine *engine) {
         if (engine->workers[i].started) pthread_join(engine->workers[i].thread, NULL);
         close_worker(&engine->workers[i]);
     }
+    close_sessions(&engine->team);
     if (engine->queue_open) srv_queue_free(&engine->queue);
     for (size_t i = 0; i < engine->encoder_count; i++) srv_encoder_close(engine->encoders[i]);
     free(engine->encoders);

@@ -20,11 +20,16 @@ typedef enum srv_model_state {
     SRV_MODEL_RETIRED  /* replaced by another with its name; finishes what it has begun */
 } srv_model_state;
 
-/* A worker: a session and what it needs to run batches. */
-typedef struct srv_worker {
-    srv_engine *engine;
+typedef struct srv_sessions {
     retort_session *session;
     retort_session *tokens; /* for token vectors; opened when first requested */
+    int threads;            /* of each */
+} srv_sessions;
+
+/* A worker: its sessions and what it needs to run batches. */
+typedef struct srv_worker {
+    srv_engine *engine;
+    srv_sessions own;
     pthread_t thread;
     bool started;
     srv_batch batch;
@@ -48,6 +53,7 @@ struct srv_engine {
     retort_info info;
     retort_session_info session;
     srv_queue queue;
+    srv_sessions team; /* of all threads, for the worker whose batch is alone; else unused */
     bool queue_open, watching;
     pthread_t watcher;
     srv_worker *workers;

@@ -298,7 +298,7 @@ static void enter(srv_queue *queue, srv_job *job, size_t tokens, size_t pending,
     queue->waiting++;
     queue->jobs++;
     list_append(queue, job);
-    wake->worker = queue->idle > 0;
+    wake->worker = queue->idle > 0 && !queue->teamed;
     wake->watcher = job->deadline < queue->alarm_at;
     if (wake->watcher) queue->alarm_at = job->deadline;
 }
@@ -363,18 +363,19 @@ static void drop_dead(srv_queue *queue, int64_t now, srv_job **ended) {
     }
 }
 
-static bool has_room(const srv_queue *queue, const srv_batch *batch, size_t tokens) {
-    return batch->count == 0 ||
-           (batch->count < queue->limits.batch_texts && batch->tokens + tokens <= queue->limits.batch_tokens);
+/* `most`: tokens at which the batch is full, though a text may go beyond. */
+static bool has_room(const srv_queue *queue, const srv_batch *batch, size_t tokens, size_t most) {
+    return batch->count == 0 || (batch->count < queue->limits.batch_texts && batch->tokens < most &&
+                                 batch->tokens + tokens <= queue->limits.batch_tokens);
 }
 
 /* Takes a job's texts, up to `share` tokens. False: the batch is full. */
-static bool take_from(srv_queue *queue, srv_batch *batch, srv_job *job, size_t share) {
+static bool take_from(srv_queue *queue, srv_batch *batch, srv_job *job, size_t share, size_t most) {
     size_t taken = 0;
     for (; job->cursor < job->count && taken < share; job->cursor++) {
         srv_entry *entry = job->items[job->cursor].entry;
         if (entry->state != SRV_ENTRY_QUEUED) continue;
-        if (!has_room(queue, batch, entry->tokens)) return false;
+        if (!has_room(queue, batch, entry->tokens, most)) return false;
         entry->state = SRV_ENTRY_RUNNING;
         entry->refs++;
         *tokens_with(queue, entry) -= entry->tokens;
@@ -390,13 +391,22 @@ static bool take_from(srv_queue *queue, srv_batch *batch, srv_job *job, size_t s
     return true;
 }
 
+/* Half of a worker's share of all tokens in flight: with more, it would keep what others could begin at once. 8 connections
+ * with short texts, two workers, beside one busy loop: p99 12.5 ms, 13.8 with all of its share; undisturbed 7.1 and 9.7. */
+static size_t half_share(const srv_queue *queue) {
+    size_t parts = 2 * queue->limits.workers;
+    return (queue->tokens + queue->behind + queue->running + parts - 1) / parts;
+}
+
 /* Takes jobs in turn; if others wait, each fills a quarter of a batch per turn. */
 static void fill(srv_queue *queue, srv_batch *batch) {
-    size_t share = queue->limits.batch_tokens / 4 + 1;
+    size_t share = queue->limits.batch_tokens / 4 + 1, most = SIZE_MAX;
     bool room = true;
+    batch->alone = queue->limits.team && queue->running == 0 && queue->waiting == 1;
+    if (queue->limits.team && !batch->alone) most = half_share(queue);
     while (room && queue->head != NULL) {
         srv_job *job = queue->head;
-        room = take_from(queue, batch, job, job->next != NULL ? share : SIZE_MAX);
+        room = take_from(queue, batch, job, job->next != NULL ? share : SIZE_MAX, most);
         if (job->cursor == job->count) {
             stop_waiting(queue, job);
         } else if (room) {
@@ -404,6 +414,8 @@ static void fill(srv_queue *queue, srv_batch *batch) {
             list_append(queue, job);
         }
     }
+    queue->running += batch->tokens;
+    queue->teamed = batch->count > 0 && batch->alone;
 }
 
 /* Whether to wait for more texts to fill the batch; *until: the end of the wait. */
@@ -420,8 +432,8 @@ bool srv_queue_take(srv_queue *queue, srv_batch *batch) {
     pthread_mutex_lock(&queue->lock);
     while (batch->count == 0 && ended == NULL) {
         batch->started = srv_now();
-        if (queue->head == NULL) {
-            if (queue->closed) break;
+        if (queue->head == NULL || queue->teamed) {
+            if (queue->closed && queue->head == NULL) break;
             queue->idle++;
             pthread_cond_wait(&queue->work, &queue->lock);
             queue->idle--;
@@ -437,7 +449,7 @@ bool srv_queue_take(srv_queue *queue, srv_batch *batch) {
         }
     }
     bool more = batch->count > 0 || ended != NULL;
-    if (queue->head != NULL && queue->idle > 0) pthread_cond_signal(&queue->work);
+    if (queue->head != NULL && queue->idle > 0 && !queue->teamed) pthread_cond_signal(&queue->work);
     pthread_mutex_unlock(&queue->lock);
     call_ended(ended);
     return more;
@@ -472,7 +484,7 @@ static void finish_entry(srv_queue *queue, srv_entry *entry, void *answer, retor
 static void measure(srv_queue *queue, const srv_batch *batch, int64_t now) {
     struct timespec wall;
     double seconds = (double)(now - batch->started + 1) * 1e-9;
-    double rate = (double)batch->tokens / seconds * (double)queue->limits.workers;
+    double rate = (double)batch->tokens / seconds * (double)(batch->alone ? 1 : queue->limits.workers);
     queue->rate = queue->rate > 0 ? 0.9 * queue->rate + 0.1 * rate : rate;
     clock_gettime(CLOCK_REALTIME, &wall);
     atomic_store(&queue->metrics->last_run, wall.tv_sec * INT64_C(1000) + wall.tv_nsec / 1000000);
@@ -489,7 +501,11 @@ void srv_queue_finish(srv_queue *queue, srv_batch *batch, retort_status error) {
     measure(queue, batch, now);
     for (size_t i = 0; i < batch->count; i++)
         finish_entry(queue, batch->entries[i], batch->answers[i], error, &ended);
+    queue->running -= batch->tokens;
+    if (batch->alone) queue->teamed = false;
+    bool wake = batch->alone && queue->idle > 0 && (queue->head != NULL || queue->closed);
     pthread_mutex_unlock(&queue->lock);
+    if (wake) pthread_cond_broadcast(&queue->work);
     call_ended(ended);
 }
 

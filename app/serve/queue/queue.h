@@ -93,6 +93,9 @@ typedef struct srv_queue_limits {
     int64_t wait;        /* ns to wait for a batch to fill; 0: none */
     size_t cache, cache_bytes; /* answers to keep, and the bytes of them and the ids of their texts */
     size_t workers;
+    /* The workers have one thread each, and share a session of all threads for a job that is alone: while that runs, nothing
+     * else is taken. Otherwise each takes a part of its share of what is in flight. */
+    bool team;
     srv_memory *memory; /* budget of the entries; NULL: not counted */
 } srv_queue_limits;
 
@@ -106,7 +109,9 @@ typedef struct srv_queue {
     size_t tokens, waiting, jobs; /* tokens and jobs not completely taken; jobs in flight */
     size_t behind;                /* tokens that do not count towards queue_tokens */
     size_t idle;                  /* workers that wait */
+    size_t running;               /* tokens of batches that run */
     bool closed;
+    bool teamed; /* a batch runs that is alone */
     double rate; /* tokens per second of all workers; 0: unknown */
     srv_entry **table;
     size_t mask;
@@ -120,6 +125,7 @@ typedef struct srv_batch {
     srv_entry **entries; /* [limits.batch_texts] */
     void **answers;      /* [limits.batch_texts] NULL until the batch has run, then malloc'ed */
     size_t count, tokens;
+    bool alone; /* nothing else is in flight; with limits.team only */
     int64_t started;
 } srv_batch;
 
