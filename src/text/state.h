@@ -57,7 +57,8 @@ typedef struct rt_segment {
 } rt_segment;
 struct rt_word_cache {
     const rt_tokenizer *tokenizer;
-    rt_segment *slots;
+    void *memory;      /* of the slots */
+    rt_segment *slots; /* [mask + 1], each on its own two cache lines */
     size_t mask;
     rt_scratch scratch;
 };

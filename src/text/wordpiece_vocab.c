@@ -30,8 +30,8 @@ static bool slot_is(const rt_wordpiece_vocab *vocab, uint32_t slot, const uint8_
 }
 
 /* The slot of these bytes, or the free one where they belong. */
-static uint32_t *find_slot(const rt_wordpiece_vocab *vocab, const uint8_t *bytes, size_t length,
-                           uint64_t hash, uint32_t tag) {
+static inline uint32_t *find_slot(const rt_wordpiece_vocab *vocab, const uint8_t *bytes, size_t length,
+                                  uint64_t hash, uint32_t tag) {
     size_t at = hash & vocab->mask;
     while (vocab->slots[at] != 0 && !slot_is(vocab, vocab->slots[at], bytes, length, tag)) {
         at = (at + 1) & vocab->mask;
@@ -50,13 +50,14 @@ int32_t rt_wordpiece_id(const rt_wordpiece_vocab *vocab, const char *piece, size
 }
 
 /* False when the bytes are there already; *other is then their id. */
-static bool insert(rt_wordpiece_vocab *vocab, size_t id, bool within, int32_t *other) {
+static inline bool insert(rt_wordpiece_vocab *vocab, size_t id, bool within, int32_t *other) {
     size_t skip = within ? vocab->prefix_length : 0;
     const uint8_t *bytes = (const uint8_t *)rt_wordpiece_piece(vocab, id) + skip;
     size_t length = rt_wordpiece_length(vocab, id) - skip;
     rt_hash_state state = vocab->begin[within];
-    for (size_t at = 0; at < length / 8 * 8; at += 8) rt_hash_block(&state, bytes + at);
-    uint64_t hash = rt_hash_end_wide(state, bytes + length / 8 * 8, length);
+    const uint8_t *rest = bytes;
+    for (size_t left = length; left >= 8; left -= 8, rest += 8) rt_hash_block(&state, rest);
+    uint64_t hash = rt_hash_end_wide(state, rest, length);
     uint32_t tag = tag_of(hash, within), *slot = find_slot(vocab, bytes, length, hash, tag);
     *other = id_of(*slot);
     if (*slot != 0) return false;
@@ -65,9 +66,11 @@ static bool insert(rt_wordpiece_vocab *vocab, size_t id, bool within, int32_t *o
     return true;
 }
 
-static bool begins_with_prefix(const rt_wordpiece_vocab *vocab, size_t id) {
-    return rt_wordpiece_length(vocab, id) > vocab->prefix_length &&
-           memcmp(rt_wordpiece_piece(vocab, id), vocab->prefix, vocab->prefix_length) == 0;
+static inline bool begins_with_prefix(const rt_wordpiece_vocab *vocab, size_t id) {
+    const char *piece = rt_wordpiece_piece(vocab, id);
+    bool may = vocab->prefix_length == 0 || *piece == *vocab->prefix; /* most do not: no call for them */
+    return may && rt_wordpiece_length(vocab, id) > vocab->prefix_length &&
+           memcmp(piece, vocab->prefix, vocab->prefix_length) == 0;
 }
 
 static retort_status index_piece(rt_wordpiece_vocab *vocab, const char *name, size_t id, retort_error *err) {
