@@ -43,15 +43,17 @@ RECIPES = {
     "int4": ["--recipe", "int4"],
     "int4-32": ["--recipe", "int4", "--group", "32", "--embeddings", "8"],
     "int4-3": ["--recipe", "int4", "--bits", "3"],
+    "int4-2": ["--recipe", "int4", "--bits", "2"],
     "awq": ["--recipe", "awq"],
     "gptq": ["--recipe", "gptq"],
     "gptq-static": ["--recipe", "gptq", "--activations", "static"],
     "owq": ["--recipe", "owq"],
     "owq-3": ["--recipe", "owq", "--bits", "3", "--weak-columns", "16"],
+    "owq-2": ["--recipe", "owq", "--bits", "2"],
     "ptq+owq": ["--recipe", "ptq+owq"],
     "ptq+owq-3": ["--recipe", "ptq+owq", "--bits", "3"],
 }
-NEEDS_NO_DATA = ("int8", "int8-keep", "int4", "int4-32", "int4-3")
+NEEDS_NO_DATA = ("int8", "int8-keep", "int4", "int4-32", "int4-3", "int4-2")
 FEW_RECIPES = ("int8", "int4-3", "owq")  # of checkpoints that differ from one of QUICK in how they are stored
 # Real models: the recipes of each, its data, and how many rows of it.
 SHARED = {"sst2": (("int8", "int4-3", "smoothquant", "owq"), "dev.tsv", 9), "banking77": (("int8", "int4"), "test.tsv", 9),

@@ -233,9 +233,9 @@ typedef enum retort_activations {
 typedef struct retort_quantize_options {
     size_t size;
     const char *recipe; /* "int8" (default), "int4", or one that needs data: see retort_recipe */
-    int bits;           /* of matrices: 8, 4, or 3 (3: recipes below 8 bits only); 0: that of the recipe */
-    int embeddings;     /* bits of the word table: 8, 4 or 3; 0: that of the recipe, but 3 if `bits` is 3 */
-    int64_t group;      /* 4 and 3 bits: weights per integer scale, a multiple of 32; 0: that of the recipe */
+    int bits;       /* of matrices: 8, 4, 3 or 2 (3, 2: recipes below 8 bits only); 0: that of the recipe */
+    int embeddings; /* bits of the word table: 8, 4, 3 or 2; 0: that of the recipe, or `bits` if 3 or 2 */
+    int64_t group;  /* below 8 bits: weights per integer scale, a multiple of 32; 0: that of the recipe */
     const char *const *keep; /* names of layers that stay float: "head.output", or "layer.0" as a whole */
     size_t keep_count;
     retort_progress_fn progress;
@@ -270,7 +270,8 @@ typedef struct retort_quantize_options {
  *                weights.
  *   awq          int4 with channel scaling.
  *   int8-static  int8 with activation ranges calibrated on the data.
- * With `bits` 3, codes are -4…3, stored in 3 bits and run like those of 4. Without static ranges,
+ * With `bits` 3, codes are -4…3, and with 2, -3, -1, 1 and 3; both are stored in as many bits and run like those of 4.
+ * 2 bits are only of use to a model that was trained for them. Without static ranges,
  * activations are rounded to int8 at run time with a scale per row. Attention, LayerNorm, biases and the
  * residual stream stay float. The same model, data and options give the same bytes on every CPU
  * (smoothquant, awq and ptq+owq: if pow, exp and erf of the C library are the same), and the same bits of
@@ -307,7 +308,8 @@ typedef struct retort_info {
     const char *default_prompt; /* name of the default prompt for embeddings; NULL: none */
     const char *similarity;     /* "cosine", "dot", "euclidean" or "manhattan" */
     int32_t mask, unknown;      /* ids of the mask token and the unknown token; -1: not in the vocabulary */
-    const char *dtype;          /* of most matrix weights: "float32", "bfloat16", "int8", "int4", "int3" */
+    const char *dtype;          /* of most matrix weights: "float32", "bfloat16", "int8", "int4", "int3",
+                                   "int2" */
     int32_t
         padding_idx; /* id that no batch may hold, because the model's positions skip it (RoBERTa); -1: none */
     int32_t pad;     /* id of the token that pads texts; -1: not in the vocabulary */

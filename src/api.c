@@ -124,7 +124,7 @@ retort_status retort_model_optimize(retort_model **out, const retort_model *mode
 
 /* For integer weights; 0: that of the recipe. */
 static bool are_bits(int bits) {
-    return bits == 0 || bits == 8 || bits == 4 || bits == 3;
+    return bits == 0 || bits == 8 || (bits >= 2 && bits <= 4);
 }
 
 retort_status retort_model_quantize(retort_model **out, const retort_model *model,
@@ -134,8 +134,9 @@ retort_status retort_model_quantize(retort_model **out, const retort_model *mode
     if (out == NULL || model == NULL) return bad(err, "quantize", "out and model must be given");
     retort_status status = check_size("quantize", options->size, sizeof *options, err);
     if (status != RETORT_OK) return status;
-    if (!are_bits(options->embeddings)) return bad(err, "quantize", "embeddings must be of 8, 4 or 3 bits");
-    if (!are_bits(options->bits)) return bad(err, "quantize", "matrices must be of 8, 4 or 3 bits");
+    if (!are_bits(options->embeddings))
+        return bad(err, "quantize", "embeddings must be of 8, 4, 3 or 2 bits");
+    if (!are_bits(options->bits)) return bad(err, "quantize", "matrices must be of 8, 4, 3 or 2 bits");
     if ((unsigned)options->activations > RETORT_ACTIVATIONS_STATIC) {
         return bad(err, "quantize", "activations are dynamic or static");
     }
@@ -165,12 +166,16 @@ static uint64_t parameters_of(const rt_value *value, const rt_use *use) {
 }
 
 /* How matrix weights are stored, with the names of torch where they exist. */
-typedef enum stored { FLOAT32, BFLOAT16, INT8, INT4, INT3, STORED_COUNT } stored;
+typedef enum stored { FLOAT32, BFLOAT16, INT8, INT4, INT3, INT2, STORED_COUNT } stored;
 static const char *const stored_names[STORED_COUNT] = {
-    [FLOAT32] = "float32", [BFLOAT16] = "bfloat16", [INT8] = "int8", [INT4] = "int4", [INT3] = "int3"};
+    [FLOAT32] = "float32", [BFLOAT16] = "bfloat16", [INT8] = "int8",
+    [INT4] = "int4",       [INT3] = "int3",         [INT2] = "int2"};
 
 static stored stored_as(const rt_value *value) {
-    if (value->dtype == RETORT_U8) return rt_storage_of(value) == RT_STORAGE_S3 ? INT3 : INT4;
+    if (value->dtype == RETORT_U8) {
+        rt_storage storage = rt_storage_of(value);
+        return storage == RT_STORAGE_S2 ? INT2 : storage == RT_STORAGE_S3 ? INT3 : INT4;
+    }
     return value->dtype == RETORT_S8 ? INT8 : value->dtype == RETORT_BF16 ? BFLOAT16 : FLOAT32;
 }
 
@@ -266,7 +271,7 @@ retort_status retort_model_tensor(const retort_model *model, size_t index, retor
     info->parameters = parameters_of(value, &constant->use);
     info->part = part_names[constant->use.part];
     info->bytes = rt_value_bytes(value, &bytes) ? bytes : 0;
-    if (storage == RT_STORAGE_S3) info->bytes = rt_storage_s3_bytes(value);
+    if (rt_storage_narrow_bytes(value, storage) > 0) info->bytes = rt_storage_narrow_bytes(value, storage);
     memcpy(info->shape, value->dims, sizeof info->shape);
     return RETORT_OK;
 }

@@ -111,11 +111,14 @@ static double clamp(double x, double low, double high) {
 
 /* One column, w in the order of steps: rounds steps from…to with one scale, each error taken off the weights
  * ahead (equation 3); returns what that costs (equation 2). */
-static double round_steps(const double *u, double *w, size_t from, size_t to, double scale, double low,
-                          double high, int *codes) {
+static double round_steps(const double *u, double *w, size_t from, size_t to, double scale, int bits,
+                          int *codes) {
+    static const double low[] = {[2] = -3, [3] = -4, [4] = -8, [8] = -127},
+                        high[] = {[2] = 3, [3] = 3, [4] = 7, [8] = 127};
     double loss = 0;
     for (size_t i = from; i < to; i++) {
-        codes[i] = (int)clamp(scale > 0 ? rint(w[i] / scale) : 0, low, high);
+        double q = scale > 0 ? w[i] / scale : 0, nearest = bits == 2 ? 2 * rint((q - 1) / 2) + 1 : rint(q);
+        codes[i] = (int)clamp(nearest, low[bits], high[bits]);
         double error = (w[i] - codes[i] * scale) / u[i * K + i];
         loss += error * error;
         for (size_t j = i; j < K; j++) w[j] -= error * u[i * K + j];
@@ -124,9 +127,9 @@ static double round_steps(const double *u, double *w, size_t from, size_t to, do
 }
 
 static void check_column(const rt_factor *f, const double *u, const float *w, const rt_rounded *out, size_t c,
-                         const int8_t *outliers) {
-    double now[K], trial[K], scale = (double)out->scale[c], low = out->three ? -4 : -8;
-    int codes[K], tried[K];
+                         int bits, const int8_t *outliers) {
+    double now[K], trial[K], scale = (double)out->scale[c];
+    int codes[K], tried[K], scales = bits == 2 ? 42 : 15;
     size_t inliers = K - f->outliers;
     for (size_t i = 0; i < K; i++) now[i] = (double)w[f->order[i] * COLUMNS + c];
     for (size_t from = 0, to; from < inliers; from = to) {
@@ -134,22 +137,23 @@ static void check_column(const rt_factor *f, const double *u, const float *w, co
         for (to = from; to < inliers && f->order[to] / GROUP == group;) to++;
         int chosen = out->groups[group * COLUMNS + c];
         memcpy(trial, now, sizeof trial);
-        double loss = round_steps(u, now, from, to, scale * chosen, low, -1 - low, codes);
-        for (int g = 1; g <= 15; g++) {
+        double loss = round_steps(u, now, from, to, scale * chosen, bits, codes);
+        for (int g = 1; g <= scales; g++) {
             double other[K];
             memcpy(other, trial, sizeof other);
-            assert_true(round_steps(u, other, from, to, scale * g, low, -1 - low, tried) >=
-                        loss * (1 - 1e-4));
+            assert_true(round_steps(u, other, from, to, scale * g, bits, tried) >= loss * (1 - 1e-4));
         }
         for (size_t i = from; i < to; i++) {
             assert_int_equal(out->codes[f->order[i] * COLUMNS + c], codes[i]);
             assert_true(abs(codes[i] * chosen) <= 127);
         }
     }
-    round_steps(u, now, inliers, K, scale, -127, 127, codes);
+    round_steps(u, now, inliers, K, scale, 8, codes);
     for (size_t i = inliers; i < K; i++) {
-        assert_int_equal(out->codes[f->order[i] * COLUMNS + c], 0);
-        assert_int_equal(outliers[(i - inliers) * COLUMNS + c], codes[i]);
+        size_t row = f->order[i];
+        int code = out->codes[row * COLUMNS + c], group = out->groups[row / GROUP * COLUMNS + c];
+        assert_int_equal(abs(code), bits == 2 ? 1 : 0); /* 2 bits have no code for 0 */
+        assert_int_equal(outliers[(i - inliers) * COLUMNS + c] + code * group, codes[i]);
     }
 }
 
@@ -197,7 +201,7 @@ static double check_loss(const rt_factor *f, const double *h, const panel *p, si
 }
 
 /* Columns of all sizes; column 3 is zero, row 70 of 4 is large, and input 9 never was anything but 0. */
-static void check_panel(bool three, size_t outlier_count, const uint32_t *outlier_rows) {
+static void check_panel(int bits, size_t outlier_count, const uint32_t *outlier_rows) {
     panel *p = calloc(1, sizeof *p);
     rt_kernels kernels;
     rt_factor f;
@@ -212,16 +216,16 @@ static void check_panel(bool three, size_t outlier_count, const uint32_t *outlie
         }
     }
     p->w[70 * COLUMNS + 4] = 1;
-    p->out = (rt_rounded){.three = three, .codes = p->codes, .groups = p->groups};
-    p->plain = (rt_rounded){.three = three, .codes = p->nearest, .groups = p->nearest_groups};
+    p->out = (rt_rounded){.grid = rt_grid_of(bits), .codes = p->codes, .groups = p->groups};
+    p->plain = (rt_rounded){.grid = rt_grid_of(bits), .codes = p->nearest, .groups = p->nearest_groups};
     rt_kernels_select(&kernels, 0);
     assert_int_equal(rt_factor_make(&f, K, GROUP, h, outlier_rows, outlier_count, NULL), RETORT_OK);
     assert_true(f.added < 0.0101 * mean_of(h) && rt_gptq_begin(&s, &f)); /* the first damping did */
     assert_true(rt_gptq_panel(&f, &kernels, p->w, &s, &p->out, p->outliers));
-    assert_true(rt_round_s4(K, GROUP, p->w, p->reals, &p->plain));
+    assert_true(rt_round_grouped(K, GROUP, p->w, p->reals, &p->plain));
     double *u = upper_factor(&f, h);
     for (size_t c = 0; c < COLUMNS; c++) {
-        check_column(&f, u, p->w, &p->out, c, p->outliers);
+        check_column(&f, u, p->w, &p->out, c, bits, p->outliers);
         before[c] = check_loss(&f, h, p, c);
     }
     if (outlier_count == 0) {
@@ -244,15 +248,16 @@ static void check_panel(bool three, size_t outlier_count, const uint32_t *outlie
 
 static void test_gptq(void **unused) {
     (void)unused;
-    check_panel(false, 0, NULL);
-    check_panel(true, 0, NULL);
+    for (int bits = 2; bits <= 4; bits++) check_panel(bits, 0, NULL);
 }
 
 static void test_outlier_rows(void **unused) {
     (void)unused;
-    check_panel(false, 4, (const uint32_t[]){3, 61, 70, 148});
-    check_panel(false, 8, (const uint32_t[]){192, 193, 194, 195, 196, 197, 198, 199}); /* a whole group */
-    check_panel(true, 8, (const uint32_t[]){0, 3, 61, 70, 71, 72, 148, 199});
+    check_panel(4, 4, (const uint32_t[]){3, 61, 70, 148});
+    check_panel(4, 8, (const uint32_t[]){192, 193, 194, 195, 196, 197, 198, 199}); /* a whole group */
+    check_panel(3, 8, (const uint32_t[]){0, 3, 61, 70, 71, 72, 148, 199});
+    check_panel(2, 8, (const uint32_t[]){0, 3, 61, 70, 71, 72, 148, 199});
+    check_panel(2, 8, (const uint32_t[]){192, 193, 194, 195, 196, 197, 198, 199});
 }
 
 /* All rows of the inputs equal: H has rank one, and is factored all the same. */
@@ -414,12 +419,12 @@ static void test_models(void **unused) {
 static void sensitivities(const rt_value *weight, const rt_moments *m, double *out) {
     size_t k = (size_t)weight->dims[0], n = (size_t)weight->dims[1];
     float *reals = calloc(k * RT_PANEL, sizeof *reals);
-    rt_rounded r = {.codes = calloc(k, RT_PANEL), .groups = calloc(k, RT_PANEL)};
+    rt_rounded r = {.grid = rt_grid_of(4), .codes = calloc(k, RT_PANEL), .groups = calloc(k, RT_PANEL)};
     assert_true(reals != NULL && r.codes != NULL && r.groups != NULL);
     memset(out, 0, k * sizeof *out);
     for (size_t from = 0; from < n; from += RT_PANEL) {
         const float *w = (const float *)weight->data + from * k;
-        assert_true(rt_round_s4(k, 32, w, reals, &r));
+        assert_true(rt_round_grouped(k, 32, w, reals, &r));
         for (size_t i = 0; i < k * RT_PANEL; i++) {
             size_t row = i / RT_PANEL, c = i % RT_PANEL;
             double q = (double)r.codes[i] * (double)r.groups[row / 32 * RT_PANEL + c] * (double)r.scale[c];

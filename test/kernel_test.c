@@ -360,6 +360,42 @@ static bool pack_three(size_t blocks) {
     return good;
 }
 
+/* The code of 2 bits in the nibble at `half`, by hand: byte i of 32 holds bytes i and 32 + i of 64. */
+static int two_at(const uint8_t *packed, size_t byte, size_t half) {
+    int v = packed[byte / 64 * 32 + byte % 32] >> (half * 4 + byte % 64 / 32 * 2) & 3;
+    return 2 * (v >= 2 ? v - 4 : v) + 1;
+}
+
+static bool pack_two(size_t blocks) {
+    guarded four = guarded_new(blocks * 64), two = guarded_new(blocks * 32), back = guarded_new(blocks * 64);
+    uint8_t *codes = four.data, *again = back.data;
+    for (size_t i = 0; i < blocks * 64; i++) {
+        int low = 2 * (int)random_below(4) - 3, high = 2 * (int)random_below(4) - 3;
+        codes[i] = (uint8_t)((low & 15) | (high & 15) << 4);
+    }
+    bool good = true;
+    for (size_t b = 0; b < blocks; b++) good = good && rt_fits_s2(codes + b * 64);
+    rt_pack_s2(blocks, codes, two.data);
+    rt_unpack_s2(blocks, two.data, again);
+    good = good && same_bytes(&four, &back);
+    for (size_t i = 0; i < blocks * 128; i++) {
+        int code = ((codes[i / 2] >> i % 2 * 4 & 15) ^ 8) - 8;
+        good = good && two_at(two.data, i / 2, i % 2) == code;
+    }
+    for (int code = 0; code < 16; code++) {
+        size_t at = random_below(64);
+        uint8_t before = codes[at];
+        bool one = code == 1 || code == 3 || code == 13 || code == 15;
+        codes[at] = (uint8_t)(code % 3 == 0 ? (before & 0xf0) | code : (before & 15) | code << 4);
+        good = good && rt_fits_s2(codes) == one;
+        codes[at] = before;
+    }
+    guarded_free(&four);
+    guarded_free(&two);
+    guarded_free(&back);
+    return good;
+}
+
 static void test_packing(void) {
     bool good = true;
     size_t count;
@@ -367,7 +403,7 @@ static void test_packing(void) {
     for (size_t i = 0; i < 200; i++) good = good && pack_one(1 + random_below(140), 1 + random_below(70));
     for (size_t i = 0; i < 200; i++)
         good = good && pack_integers(1 + random_below(140), 1 + random_below(70));
-    for (size_t i = 1; i < 40; i++) good = good && pack_three(i);
+    for (size_t i = 1; i < 40; i++) good = good && pack_three(i) && pack_two(i);
     report(good, "packing and back", "a layout is wrong");
     report(!rt_pack_count_f32(SIZE_MAX / 8, 17, &count) && !rt_pack_count_f32(2, SIZE_MAX, &count) &&
                !rt_pack_count_bf16(SIZE_MAX, 1, &count) && rt_pack_count_bf16(3, 17, &count) &&

@@ -109,6 +109,20 @@ static retort_status work_save(bench *b, retort_error *err) {
     return retort_model_save(b->model, b->saved, err);
 }
 
+/* Codes that the file holds in 2 bits each, which are expanded when it is opened. */
+static retort_status work_two_bits(bench *b, retort_error *err) {
+    retort_model *model = NULL, *loaded = NULL;
+    retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
+    options.recipe = "int4";
+    options.bits = options.embeddings = 2;
+    retort_status status = retort_model_quantize(&model, b->model, &options, err);
+    if (status == RETORT_OK) status = retort_model_save(model, b->saved, err);
+    if (status == RETORT_OK) status = retort_model_load(&loaded, b->saved, err);
+    retort_model_free(loaded);
+    retort_model_free(model);
+    return status;
+}
+
 static retort_status work_load(bench *b, retort_error *err) {
     retort_model *model = NULL;
     retort_status status = retort_model_load(&model, b->saved, err);
@@ -458,6 +472,7 @@ static const struct {
     {"import", work_import},
     {"optimize", work_optimize},
     {"quantize", work_quantize},
+    {"two bits", work_two_bits},
     {"save", work_save},
     {"load", work_load},
     {"tokenize", work_tokenize},

@@ -69,12 +69,15 @@ static void test_integers_come_back(void **state) {
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         retort_model *model = golden(models[i], 3, RETORT_F32);
         retort_model *eight = quantized(model, "int8", 0, 0), *four = quantized(model, "int4", 0, 32);
-        retort_model *mixed = quantized(model, "int4", 8, 32), *three = three_bits(model);
+        retort_model *mixed = quantized(model, "int4", 8, 32), *three = few_bits(model, 3);
+        retort_model *two = few_bits(model, 2);
         assert_comes_back(model);
         assert_comes_back(eight);
         assert_comes_back(four);
         assert_comes_back(mixed);
         assert_comes_back(three);
+        assert_comes_back(two);
+        retort_model_free(two);
         retort_model_free(three);
         retort_model_free(mixed);
         retort_model_free(four);

@@ -141,7 +141,7 @@ typedef struct work {
 /* Rounds all panels, one after another; t->all is what each weight lost. */
 static void round_all(work *t, const rt_factor *f, const rt_kernels *kernels, rt_output_hessian *outputs) {
     rt_gptq_scratch s = {0};
-    rt_rounded out = {.codes = t->codes, .groups = t->groups};
+    rt_rounded out = {.grid = rt_grid_of(4), .codes = t->codes, .groups = t->groups};
     assert_true(rt_gptq_begin(&s, f));
     for (size_t p = 0; p < WIDE / RT_PANEL; p++) {
         memcpy(t->moved, t->w[p], sizeof t->moved);

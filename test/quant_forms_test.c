@@ -250,15 +250,13 @@ static void test_dequantized(void **unused) {
     static const struct {
         const char *model, *recipe;
         float near;
-    } rows[] = {{"bert-wide", "int8", 0.05F},
-                {"bert-wide", "int4", 0.05F},
-                {"distilbert-wide", "int4", 0.05F},
-                {"bert-tag", "int8", 0.05F},
-                {"bert-wide", "int4 bits=3", 0.05F}};
+    } rows[] = {{"bert-wide", "int8", 0.05F},        {"bert-wide", "int4", 0.05F},
+                {"distilbert-wide", "int4", 0.05F},  {"bert-tag", "int8", 0.05F},
+                {"bert-wide", "int4 bits=3", 0.05F}, {"bert-wide", "int4 bits=2", 0.05F}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         retort_model *model = golden(rows[i].model, 3, RETORT_F32), *none = NULL;
-        bool three = strcmp(rows[i].recipe, "int4 bits=3") == 0;
-        retort_model *integer = three ? three_bits(model) : quantized(model, rows[i].recipe, 0, GROUP);
+        int bits = strchr(rows[i].recipe, '=') == NULL ? 0 : rows[i].recipe[strlen(rows[i].recipe) - 1] - '0';
+        retort_model *integer = bits > 0 ? few_bits(model, bits) : quantized(model, rows[i].recipe, 0, GROUP);
         retort_model *floats = dequantized(integer);
         retort_error err = {0};
         size_t count, same;

@@ -61,13 +61,13 @@ static inline retort_model *quantized(const retort_model *model, const char *rec
     return integer;
 }
 
-/* Codes of -4…3, in groups of 32. */
-static inline retort_model *three_bits(const retort_model *model) {
+/* int4 with 3 or 2 bits, in groups of 32. */
+static inline retort_model *few_bits(const retort_model *model, int bits) {
     retort_model *integer = NULL;
     retort_error err = {0};
     retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
     options.recipe = "int4";
-    options.bits = 3;
+    options.bits = bits;
     options.group = 32;
     if (retort_model_quantize(&integer, model, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
     return integer;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rounding against a restatement of it, and quantised models: near the float ones, the same bits on every
  * tier and thread count, through files. $RETORT_SHARED/models/sst2 gives figures on real weights. */
+#include "base/map.h"
 #include "kernel/integers.h"
 #include "quant/panel.h"
 #include "quant_models.h"
@@ -43,14 +44,22 @@ static panel *make_panel(void) {
     return p;
 }
 
-static float code_of(float w, float scale, float low, float high) {
-    return scale > 0 ? fminf(fmaxf(rintf(w * (1 / scale)), low), high) : 0;
+/* What is stored with a width: codes from low to high, with 2 bits only the odd ones; group scales. */
+static const struct width {
+    float low, high;
+    int scales, tries;
+} widths[] = {[2] = {-3, 3, 42, 49}, [3] = {-4, 3, 15, 33}, [4] = {-8, 7, 15, 33}, [8] = {-127, 127, 0, 48}};
+
+static float code_of(float w, float scale, int bits) {
+    float q = scale > 0 ? w * (1 / scale) : 0;
+    if (bits == 2) return fminf(fmaxf(2 * rintf((q - 1) / 2) + 1, -3), 3);
+    return fminf(fmaxf(rintf(q), widths[bits].low), widths[bits].high);
 }
 
-static float error_of(const panel *p, size_t c, size_t from, size_t to, float scale, float low, float high) {
+static float error_of(const panel *p, size_t c, size_t from, size_t to, float scale, int bits) {
     float sum = 0;
     for (size_t i = from; i < to; i++) {
-        float w = p->w[i * RT_PANEL + c], lost = w - code_of(w, scale, low, high) * scale;
+        float w = p->w[i * RT_PANEL + c], lost = w - code_of(w, scale, bits) * scale;
         sum += lost * lost;
     }
     return sum;
@@ -63,14 +72,13 @@ static float to_bf16(float x) {
     return ldexpf(rintf(fraction * 256), exponent - 8);
 }
 
-/* The best of `tries` clips of one column's rows. */
-static float best_scale(const panel *p, size_t c, size_t from, size_t to, int tries, float steps, float low,
-                        float high) {
+/* The best clip of one column's rows. */
+static float best_scale(const panel *p, size_t c, size_t from, size_t to, float steps, int bits) {
     float most = 0, best = 0, least = INFINITY;
     for (size_t i = from; i < to; i++) most = fmaxf(most, fabsf(p->w[i * RT_PANEL + c]));
-    for (int t = 0; t < tries; t++) {
-        float scale = to_bf16(most * (1 - (float)t / steps) / high);
-        float error = error_of(p, c, from, to, scale, low, high);
+    for (int t = 0; t < widths[bits].tries; t++) {
+        float scale = to_bf16(most * (1 - (float)t / steps) / widths[bits].high);
+        float error = error_of(p, c, from, to, scale, bits);
         if (error < least) {
             least = error;
             best = scale;
@@ -84,41 +92,39 @@ static void test_eight_bits(void **unused) {
     panel *p = make_panel();
     assert_true(rt_round_s8(K, p->w, &p->out));
     for (size_t c = 0; c < RT_PANEL; c++) {
-        float scale = best_scale(p, c, 0, K, 48, 96, -127, 127);
+        float scale = best_scale(p, c, 0, K, 96, 8);
         assert_true(p->out.scale[c] == scale);
         for (size_t i = 0; i < K; i++) {
-            assert_true((float)p->codes[i * RT_PANEL + c] ==
-                        code_of(p->w[i * RT_PANEL + c], scale, -127, 127));
+            assert_true((float)p->codes[i * RT_PANEL + c] == code_of(p->w[i * RT_PANEL + c], scale, 8));
         }
     }
     assert_true(p->out.scale[3] == 0 && p->out.scale[0] > 0);
     free(p);
 }
 
-static float integer_scale(float real, float scale) {
-    return scale > 0 ? fminf(fmaxf(rintf(real / scale), 1), 15) : 1;
+static float integer_scale(float real, float scale, int bits) {
+    return scale > 0 ? fminf(fmaxf(rintf(real / scale), 1), (float)widths[bits].scales) : 1;
 }
 
-static float grouped_error(const panel *p, size_t c, const float *reals, float scale) {
-    float sum = 0, low = p->out.three ? -4 : -8;
+static float grouped_error(const panel *p, size_t c, const float *reals, float scale, int bits) {
+    float sum = 0;
     for (size_t g = 0; g < GROUPS; g++) {
-        float effective = integer_scale(reals[g], scale) * scale;
-        sum += error_of(p, c, g * GROUP, g * GROUP + GROUP < K ? g * GROUP + GROUP : K, effective, low,
-                        -1 - low);
+        float effective = integer_scale(reals[g], scale, bits) * scale;
+        sum += error_of(p, c, g * GROUP, g * GROUP + GROUP < K ? g * GROUP + GROUP : K, effective, bits);
     }
     return sum;
 }
 
-static void check_column(const panel *p, size_t c) {
-    float reals[GROUPS], most = 0, scale = 0, least = INFINITY, low = p->out.three ? -4 : -8;
+static void check_column(const panel *p, size_t c, int bits) {
+    float reals[GROUPS], most = 0, scale = 0, least = INFINITY, scales = (float)widths[bits].scales;
     for (size_t g = 0; g < GROUPS; g++) {
         size_t end = g * GROUP + GROUP < K ? g * GROUP + GROUP : K;
-        reals[g] = best_scale(p, c, g * GROUP, end, 33, 64, low, -1 - low);
+        reals[g] = best_scale(p, c, g * GROUP, end, 64, bits);
         most = fmaxf(most, reals[g]);
     }
     for (int t = 0; t < 24; t++) {
-        float candidate = to_bf16(most / (15.25F - 0.25F * (float)t));
-        float error = grouped_error(p, c, reals, candidate);
+        float candidate = to_bf16(most / (scales + 0.25F - scales / 60 * (float)t));
+        float error = grouped_error(p, c, reals, candidate, bits);
         if (error >= least) continue;
         least = error;
         scale = candidate;
@@ -126,22 +132,55 @@ static void check_column(const panel *p, size_t c) {
     assert_true(p->out.scale[c] == scale);
     for (size_t i = 0; i < K; i++) {
         int code = p->codes[i * RT_PANEL + c], group = p->groups[i / GROUP * RT_PANEL + c];
-        float effective = integer_scale(reals[i / GROUP], scale) * scale;
-        assert_true((float)group == integer_scale(reals[i / GROUP], scale));
-        assert_true((float)code == code_of(p->w[i * RT_PANEL + c], effective, low, -1 - low));
+        float effective = integer_scale(reals[i / GROUP], scale, bits) * scale;
+        assert_true((float)group == integer_scale(reals[i / GROUP], scale, bits));
+        assert_true((float)code == code_of(p->w[i * RT_PANEL + c], effective, bits));
         assert_true(abs(code * group) <= 127);
     }
 }
 
-static void test_four_and_three_bits(void **unused) {
+static void test_four_and_fewer_bits(void **unused) {
     (void)unused;
-    for (int three = 0; three < 2; three++) {
+    for (int bits = 2; bits <= 4; bits++) {
         panel *p = make_panel();
-        p->out.three = three;
-        assert_true(rt_round_s4(K, GROUP, p->w, p->reals, &p->out));
-        for (size_t c = 0; c < RT_PANEL; c++) check_column(p, c);
+        p->out.grid = rt_grid_of(bits);
+        assert_true(rt_round_grouped(K, GROUP, p->w, p->reals, &p->out));
+        for (size_t c = 0; c < RT_PANEL; c++) check_column(p, c, bits);
         free(p);
     }
+}
+
+/* A line of golden/two_bits.txt: the scale of column c, the scales of its groups, its levels. */
+static void check_golden(const panel *p, size_t k, size_t c, char *line) {
+    assert_true(p->out.scale[c] == strtof(line, &line));
+    for (size_t g = 0; g < (k + GROUP - 1) / GROUP; g++)
+        assert_int_equal(p->groups[g * RT_PANEL + c], strtol(line, &line, 10));
+    assert_int_equal(*line, ' ');
+    for (size_t i = 0; i < k; i++) assert_int_equal(p->codes[i * RT_PANEL + c], 2 * (line[1 + i] - '0') - 3);
+    assert_int_equal(line[1 + k], '\0');
+}
+
+/* Against numpy. */
+static void test_two_bits_as_numpy_rounds(void **unused) {
+    (void)unused;
+    enum { ROWS = 160 };
+    char path[4096];
+    const char *root = getenv("RETORT_ROOT");
+    retort_error err = {0};
+    rt_map map;
+    snprintf(path, sizeof path, "%s/test/golden/two_bits.txt", root != NULL ? root : ".");
+    if (rt_map_open(&map, path, &err) != RETORT_OK) fail_msg("%s", err.text);
+    char *text = calloc(map.size + 1, 1), *rest = text;
+    assert_non_null(text);
+    memcpy(text, map.data, map.size);
+    rt_map_close(&map);
+    state = 2;
+    panel *p = make_panel();
+    p->out.grid = rt_grid_of(2);
+    assert_true(rt_round_grouped(ROWS, GROUP, p->w, p->reals, &p->out));
+    for (size_t c = 0; c < RT_PANEL; c++) check_golden(p, ROWS, c, strsep(&rest, "\n"));
+    free(p);
+    free(text);
 }
 
 static void test_weights_that_are_no_numbers(void **unused) {
@@ -149,9 +188,10 @@ static void test_weights_that_are_no_numbers(void **unused) {
     static const float bad[] = {NAN, INFINITY, -INFINITY, 3e38F};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         panel *p = make_panel();
+        p->out.grid = rt_grid_of(4);
         p->w[7 * RT_PANEL + 2] = bad[i];
         assert_false(rt_round_s8(K, p->w, &p->out) && isfinite(bad[i]) == 0);
-        assert_false(rt_round_s4(K, GROUP, p->w, p->reals, &p->out) && isfinite(bad[i]) == 0);
+        assert_false(rt_round_grouped(K, GROUP, p->w, p->reals, &p->out) && isfinite(bad[i]) == 0);
         free(p);
     }
 }
@@ -316,7 +356,7 @@ static bool find_tensor(const retort_model *model, const char *name, retort_tens
 /* In memory they are codes of 4 bits, of which half are used; in the file, three quarters of their bytes. */
 static void test_three_bits(void **unused) {
     (void)unused;
-    retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *three = three_bits(model);
+    retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *three = few_bits(model, 3);
     retort_model *four = quantized(model, "int4", 0, 32);
     retort_tensor_info matrix, table, wide;
     size_t count, same;
@@ -348,11 +388,70 @@ static void test_three_bits(void **unused) {
     retort_model_free(model);
 }
 
+/* Matrices have no code 0 but in their padding; half of the bytes of 4 bits in the file. */
+static void test_two_bits(void **unused) {
+    (void)unused;
+    retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *two = few_bits(model, 2);
+    retort_model *four = quantized(model, "int4", 0, 32);
+    retort_tensor_info matrix, table;
+    retort_info info = {.size = sizeof info};
+    size_t count, same;
+    assert_string_equal(two->provenance.text, "int4 bits=2 group=32 embeddings=2");
+    assert_int_equal(retort_model_info(two, &info), RETORT_OK);
+    assert_string_equal(info.dtype, "int2");
+    const rt_value *codes = &two->graph.values[rt_value_find(&two->graph, "layer.0.ffn.lin1.weight")];
+    const rt_value *groups = &two->graph.values[rt_value_find(&two->graph, "layer.0.ffn.lin1.groups")];
+    int most = 0;
+    for (size_t i = 0; i < 48; i++) {
+        for (size_t j = 0; j < 96; j++) {
+            int code = abs(rt_panel_code(codes->data, 48, i, j));
+            int scale = ((const uint8_t *)groups->data)[rt_panel_group(48, 32, i, j)];
+            assert_true((code == 1 || code == 3) && code * scale <= 127);
+            most = scale > most ? scale : most;
+        }
+    }
+    assert_true(most > 40); /* the range of int8 is used */
+    assert_true(find_tensor(two, "layer.0.ffn.lin1.weight", &matrix) &&
+                find_tensor(two, "embeddings.word", &table));
+    assert_string_equal(matrix.layout, "p16_s2");
+    assert_int_equal(matrix.bytes, 48 * 96 / 4);
+    assert_string_equal(table.layout, "rows_s2");
+    float *wanted = run(model, NULL, 1, &count), *found = run(two, NULL, 1, &same),
+          *nearer = run(four, NULL, 1, &same);
+    double d = distance(found, wanted, count);
+    print_message("# 2 bits %.4f, 4 bits %.4f\n", d, distance(nearer, wanted, count));
+    assert_true(d < 0.6 && d > distance(nearer, wanted, count));
+    check_bits(two, "2 bits");
+    check_round_trip(two);
+    free(wanted);
+    free(found);
+    free(nearer);
+    retort_model_free(four);
+    retort_model_free(two);
+    retort_model_free(model);
+}
+
+static void test_spoilt_two_bits(void **unused) {
+    (void)unused;
+    retort_error err = {0};
+    retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *two = few_bits(model, 2);
+    if (retort_model_save(two, saved, &err) != RETORT_OK) fail_msg("%s", err.text);
+    check_spoilt("ffn.lin1.weight u8 p16_s4 [48, 96]", "ffn.lin1.weight u8 p16_s4 [48, 80]", "ffn.lin1");
+    check_spoilt("ffn.lin1.weight u8 p16_s4 [48, 96]", "ffn.lin1.weight u8 p16_s4 [40, 96]", "ffn.lin1");
+    check_spoilt("ffn.lin1.weight u8 p16_s4 [48, 96]", "ffn.lin1.weight u8 p16_s4 [99, 96]", "smaller");
+    check_spoilt("word u8 rows_s4 [100, 48]", "word u8 rows_s4 [999, 48]", "smaller");
+    check_spoilt("\"dtype\":\"U8\",\"shape\":[1152]", "\"dtype\":\"I8\",\"shape\":[1152]",
+                 "lin1.weight is smaller, or not u8");
+    check_spoilt("\"dtype\":\"U8\",\"shape\":[1152]", "\"dtype\":\"U8\",\"shape\":[1088]", "1088");
+    retort_model_free(two);
+    retort_model_free(model);
+}
+
 /* A stored tensor of another size, or one that is no longer one of 3 bits, is refused by name. */
 static void test_spoilt_three_bits(void **unused) {
     (void)unused;
     retort_error err = {0};
-    retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *three = three_bits(model);
+    retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *three = few_bits(model, 3);
     if (retort_model_save(three, saved, &err) != RETORT_OK) fail_msg("%s", err.text);
     check_spoilt("ffn.lin1.weight u8 p16_s4 [48, 96]", "ffn.lin1.weight u8 p16_s4 [48, 80]", "ffn.lin1");
     check_spoilt("ffn.lin1.weight u8 p16_s4 [48, 96]", "ffn.lin1.weight u8 p16_s4 [40, 96]", "ffn.lin1");
@@ -403,13 +502,17 @@ static void test_refusals(void **unused) {
     options.group = 40;
     refuse(model, &options, RETORT_ARGUMENT, "a multiple of 32");
     options = (retort_quantize_options)RETORT_QUANTIZE_OPTIONS;
-    options.embeddings = 2;
-    refuse(model, &options, RETORT_ARGUMENT, "8, 4 or 3 bits");
+    options.embeddings = 1;
+    refuse(model, &options, RETORT_ARGUMENT, "embeddings must be of 8, 4, 3 or 2 bits");
     options = (retort_quantize_options)RETORT_QUANTIZE_OPTIONS;
     options.bits = 5;
-    refuse(model, &options, RETORT_ARGUMENT, "matrices must be of 8, 4 or 3 bits");
+    refuse(model, &options, RETORT_ARGUMENT, "matrices must be of 8, 4, 3 or 2 bits");
+    options.bits = 1;
+    refuse(model, &options, RETORT_ARGUMENT, "matrices must be of 8, 4, 3 or 2 bits");
     options.bits = 3;
     refuse(model, &options, RETORT_ARGUMENT, "recipe 'int8' is for 8 bits; 3 are for int4, awq,");
+    options.bits = 2;
+    refuse(model, &options, RETORT_ARGUMENT, "recipe 'int8' is for 8 bits; 2 are for int4, awq,");
     options = (retort_quantize_options)RETORT_QUANTIZE_OPTIONS;
     options.progress = cancel_third;
     options.user = &calls;
@@ -523,7 +626,8 @@ static void test_real_weights(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_eight_bits),
-        cmocka_unit_test(test_four_and_three_bits),
+        cmocka_unit_test(test_four_and_fewer_bits),
+        cmocka_unit_test(test_two_bits_as_numpy_rounds),
         cmocka_unit_test(test_weights_that_are_no_numbers),
         cmocka_unit_test(test_near_the_float_model),
         cmocka_unit_test(test_same_bits_everywhere),
@@ -533,6 +637,8 @@ int main(void) {
         cmocka_unit_test(test_bits),
         cmocka_unit_test(test_three_bits),
         cmocka_unit_test(test_spoilt_three_bits),
+        cmocka_unit_test(test_two_bits),
+        cmocka_unit_test(test_spoilt_two_bits),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_spoilt_files),
         cmocka_unit_test(test_real_weights),

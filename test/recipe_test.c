@@ -151,14 +151,14 @@ static double loss_of_move(const layer *l, const rt_channel_scale *move, int bit
     float panel[WIDTH * RT_PANEL], reals[2 * RT_PANEL];
     int8_t codes[WIDTH * RT_PANEL];
     uint8_t groups[2 * RT_PANEL];
-    rt_rounded rounded = {.codes = codes, .groups = groups};
+    rt_rounded rounded = {.grid = rt_grid_of(4), .codes = codes, .groups = groups};
     assert_true(x != NULL && w != NULL);
     round_rows(l, move, x);
     for (size_t p = 0; p < PANELS; p++) {
         for (size_t i = 0; i < WIDTH * RT_PANEL; i++)
             panel[i] = l->w[p * WIDTH * RT_PANEL + i] / move->factor[i / RT_PANEL];
         assert_true(bits == 8 ? rt_round_s8(WIDTH, panel, &rounded)
-                              : rt_round_s4(WIDTH, 32, panel, reals, &rounded));
+                              : rt_round_grouped(WIDTH, 32, panel, reals, &rounded));
         for (size_t i = 0; i < WIDTH * RT_PANEL; i++) {
             size_t c = i % RT_PANEL, j = p * RT_PANEL + c;
             double scale =

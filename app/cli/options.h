@@ -27,11 +27,12 @@
       "times the size of its files)")                                                                        \
     X(RECIPE, "recipe", 0, "int8|int8-static|smoothquant|int4|awq|gptq|owq|ptq+owq", CHOICE, 0, 0, "int8",   \
       "how to turn the weights into integers")                                                               \
-    X(BITS, "bits", 0, "8|4|3", CHOICE, 0, 0, NULL, "bits of the matrices (default: the recipe's)")          \
+    X(BITS, "bits", 0, "8|4|3|2", CHOICE, 0, 0, NULL,                                                        \
+      "bits of the matrices (default: the recipe's); 2 are only of use to a model trained for them")         \
     X(GROUP, "group", 0, "N", INT, 32, 65536, NULL,                                                          \
-      "4 and 3 bits: weights that share an integer scale, a multiple of 32 (default: 64; ptq+owq: 32)")      \
-    X(EMBEDDINGS, "embeddings", 0, "8|4|3", CHOICE, 0, 0, NULL,                                              \
-      "bits of the word table (default: the recipe's; 3 with --bits 3)")                                     \
+      "4 bits and fewer: weights that share an integer scale, a multiple of 32 (default: 64; ptq+owq: 32)")  \
+    X(EMBEDDINGS, "embeddings", 0, "8|4|3|2", CHOICE, 0, 0, NULL,                                            \
+      "bits of the word table (default: the recipe's; as --bits if 3 or 2)")                                 \
     X(ACTIVATIONS, "activations", 0, "dynamic|static", CHOICE, 0, 0, NULL,                                   \
       "ranges of activations: found per row at run time, or fixed by calibration (default: the recipe's)")   \
     X(KEEP, "keep", 0, "NAME[,NAME]", TEXT, 0, 0, NULL,                                                      \

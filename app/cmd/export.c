@@ -30,11 +30,12 @@ static cli_code report(const cli_args *args, const retort_model *model, const re
     return CLI_DONE;
 }
 
-/* Whether a matrix has codes of 4 bits, or of 3, which are written as 4. */
+/* Whether a matrix has codes of 4 bits, or of fewer, which are written as 4. */
 static bool has_four_bits(const retort_model *model) {
     retort_tensor_info tensor;
     for (size_t i = 0; retort_model_tensor(model, i, &tensor) == RETORT_OK; i++) {
-        if (strcmp(tensor.layout, "p16_s4") == 0 || strcmp(tensor.layout, "p16_s3") == 0) return true;
+        bool integers = strncmp(tensor.layout, "p16_s", 5) == 0;
+        if (integers && strcmp(tensor.layout, "p16_s8") != 0) return true;
     }
     return false;
 }

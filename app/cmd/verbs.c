@@ -213,14 +213,17 @@ static const cli_verb rows[] = {
             "Activations are rounded to int8 at run time, with one scale per row; int8-static and "
             "'--activations static' fix their ranges on the data, except where a few rows are far larger "
             "than the others. --bits 3 restricts a 4-bit recipe to half of its codes: the file is smaller, "
-            "the speed the same. Attention, LayerNorm and the residual stream stay float. 'retort compare' "
-            "compares the models. Ctrl-C leaves no file behind.",
+            "the speed the same. --bits 2 leaves four levels, none of them zero: of use to a model that was "
+            "trained for them; others lose by it, least with owq and ptq+owq. Attention, LayerNorm and the "
+            "residual stream stay float. 'retort compare' compares the models. Ctrl-C leaves no file behind.",
         .examples =
             "retort quantize model.retort -o small.retort\n"
             "retort quantize model.retort --recipe int4 --embeddings 8 --keep head.output -o tiny.retort\n"
             "retort quantize model.retort --recipe smoothquant --data train.tsv -o fine.retort\n"
             "retort quantize model.retort --recipe owq --data train.tsv -o best.retort\n"
-            "retort quantize model.retort --recipe ptq+owq --bits 3 --data train.tsv -o smallest.retort\n",
+            "retort quantize model.retort --recipe ptq+owq --bits 3 --data train.tsv -o smallest.retort\n"
+            "retort quantize trained-for-2-bits.retort --recipe owq --bits 2 --data train.tsv -o "
+            "two.retort\n",
     },
     {
         .name = "dequantize",

@@ -173,7 +173,8 @@ typedef void (*rt_to_bf16_fn)(size_t n, const float *x, uint16_t *y);
  *   P16_S4  4-bit codes   [ceil(n/16)][ceil(k/8)][16][4] bytes: two's complement, -8…7; the low nibbles are
  *                         rows 8 i + 0…3 of k, the high nibbles rows 8 i + 4…7
  *           group scales  uint8 [ceil(n/16)][ceil(k/group)][16], one per column for `group` rows of k
- * A P16_S4 weight is code * group scale: within ±127, exactly. It may have a few additional rows of int8
+ * A P16_S4 weight is code * group scale: within ±127, exactly. So scales are at most 15, or 42 where all codes
+ * are within ±3 (2 bits: -3, -1, 1, 3). It may have a few additional rows of int8
  * weights: the outlier rows (OWQ, arXiv 2306.02272), inputs that 4 bits cannot represent well. They are part of
  * the same sums.
  *
@@ -299,6 +300,12 @@ void rt_unpack_s4(size_t k, size_t n, size_t group, const uint8_t *packed, const
 bool rt_fits_s3(size_t blocks, const uint8_t *s4); /* whether all codes fit */
 void rt_pack_s3(size_t blocks, const uint8_t *s4, uint8_t *packed);
 void rt_unpack_s3(size_t blocks, const uint8_t *packed, uint8_t *s4);
+/* 2-bit storage of 4-bit codes that are -3, -1, 1 or 3: blocks of 64 bytes in 32 bytes each, floor(code / 2) in
+ * two's complement. Byte i has the codes of byte i in bits 0, 1 and 4, 5, and those of byte 32 + i in bits 2, 3
+ * and 6, 7. A code of 0 is padding, and comes back as 1. */
+bool rt_fits_s2(const uint8_t s4[64]); /* whether all codes of a block are such ones */
+void rt_pack_s2(size_t blocks, const uint8_t *s4, uint8_t *packed);
+void rt_unpack_s2(size_t blocks, const uint8_t *packed, uint8_t *s4);
 /* Unpacks to row-major [k, n]. */
 void rt_unpack_f32(size_t k, size_t n, const float *packed, float *b);
 void rt_unpack_bf16(size_t k, size_t n, const uint16_t *packed, float *b);

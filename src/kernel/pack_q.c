@@ -62,8 +62,8 @@ void rt_pack_s4(size_t k, size_t n, size_t group, const int8_t *b, size_t stride
     }
 }
 
-/* Bytes of a block of 4-bit codes, and of its 3-bit form. */
-enum { LANE = 16, FOUR = 4 * LANE, THREE = 3 * LANE };
+/* Bytes of a block of 4-bit codes, and of its 3-bit and 2-bit forms. */
+enum { LANE = 16, FOUR = 4 * LANE, THREE = 3 * LANE, TWO = 2 * LANE };
 
 /* Ends at the first block that does not: of 4-bit codes that is nearly always the first one, and the pages of
  * a mapped file behind it are not read. */
@@ -99,6 +99,38 @@ void rt_unpack_s3(size_t blocks, const uint8_t *packed, uint8_t *s4) {
             s4[LANE + i] = widen(y & 0x77u);
             s4[2 * LANE + i] = widen(z & 0x77u);
             s4[THREE + i] = widen((x >> 3 & 0x11u) | (y >> 2 & 0x22u) | (z >> 1 & 0x44u));
+        }
+    }
+}
+
+bool rt_fits_s2(const uint8_t s4[FOUR]) {
+    unsigned other = 0; /* odd, and the two highest bits are equal */
+    for (size_t i = 0; i < FOUR; i++)
+        other |= (~(unsigned)s4[i] & 0x11u) | ((unsigned)(s4[i] ^ s4[i] << 1) & 0x88u);
+    return other == 0;
+}
+
+/* Bits 1 and 3 of each half, in bits 0 and 1 of it. */
+static unsigned narrow(unsigned codes) {
+    return (codes >> 1 & 0x11u) | (codes >> 2 & 0x22u);
+}
+
+void rt_pack_s2(size_t blocks, const uint8_t *s4, uint8_t *packed) {
+    for (size_t b = 0; b < blocks; b++, s4 += FOUR, packed += TWO) {
+        for (size_t i = 0; i < TWO; i++) packed[i] = (uint8_t)(narrow(s4[i]) | narrow(s4[TWO + i]) << 2);
+    }
+}
+
+/* Two codes 2 v + 1 from v in two's complement, in bits 0, 1 and 4, 5. */
+static uint8_t widen_s2(unsigned v) {
+    return (uint8_t)((v & 0x11u) << 1 | (v & 0x22u) << 1 | (v & 0x22u) << 2 | 0x11u);
+}
+
+void rt_unpack_s2(size_t blocks, const uint8_t *packed, uint8_t *s4) {
+    for (size_t b = 0; b < blocks; b++, packed += TWO, s4 += FOUR) {
+        for (size_t i = 0; i < TWO; i++) {
+            s4[i] = widen_s2(packed[i]);
+            s4[TWO + i] = widen_s2(packed[i] >> 2u);
         }
     }
 }

@@ -9,17 +9,18 @@
 typedef enum rt_storage {
     RT_STORAGE_PLAIN, /* in its own dtype and layout */
     RT_STORAGE_BF16,  /* a vector of floats that bf16 represents exactly */
-    RT_STORAGE_S3     /* 4-bit codes that are all in -4…3, in 3 bits each */
+    RT_STORAGE_S3,    /* 4-bit codes that are all in -4…3, in 3 bits each */
+    RT_STORAGE_S2     /* 4-bit codes that are all -3, -1, 1 or 3, except for padding, in 2 bits each */
 } rt_storage;
 
 /* The storage for this constant, which has data. */
 rt_storage rt_storage_of(const rt_value *value);
 /* The storage in a file: `stored` is its tensor there. */
 rt_storage rt_storage_found(const rt_value *value, const rt_tensor *stored);
-/* Bytes of 4-bit codes in 3 bits each (rt_pack_s3), padded with zeros to a multiple of 64. 0: other
- * values, or no saving. */
-size_t rt_storage_s3_bytes(const rt_value *value);
-/* The layout's name in that storage: "p16_s4", or "p16_s3". */
+/* Bytes of 4-bit codes in that storage, padded with zeros to a multiple of 64. 0: other values or storages, or
+ * no saving. */
+size_t rt_storage_narrow_bytes(const rt_value *value, rt_storage storage);
+/* The layout's name in that storage: "p16_s4", "p16_s3" or "p16_s2". */
 const char *rt_storage_layout_name(const rt_value *value, rt_storage storage);
 /* A constant in plain storage: packed matrices in their packed shape; others in their own shape if their
  * bytes are a multiple of 64, else flat and padded with zeros to one. False: the size overflows. */

@@ -181,12 +181,6 @@ static void look_back(const rt_factor *f, const rt_kernels *kernels, const float
     kernels->gemm_f32(&gemm);
 }
 
-static float code_of(float w, float inverse, float low, float high) {
-    float q = w * inverse;
-    q = q > low ? q : low;
-    return rt_nearest(q < high ? q : high);
-}
-
 static void invert(const float *scale, float *inverse) {
     for (int c = 0; c < RT_PANEL; c++) inverse[c] = scale[c] >= FLT_MIN * 256 ? 1.0F / scale[c] : 0.0F;
 }
@@ -200,8 +194,8 @@ typedef struct attempt {
 
 /* Rounds steps from…to in turn with one scale per column. */
 static void round_steps(const rt_factor *f, const float *w, const rt_gptq_scratch *s, size_t from, size_t to,
-                        const float *scale, float most, attempt *out) {
-    float inverse[RT_PANEL], low = most == 127 ? -127 : -most - 1;
+                        const float *scale, rt_grid grid, attempt *out) {
+    float inverse[RT_PANEL];
     invert(scale, inverse);
     memset(out->loss, 0, sizeof out->loss);
     for (size_t i = 0; i < to - from; i++) {
@@ -213,7 +207,7 @@ static void round_steps(const rt_factor *f, const float *w, const rt_gptq_scratc
             for (size_t c = 0; c < RT_PANEL; c++) value[c] += back[j] * out->lost[j * RT_PANEL + c];
         }
         for (size_t c = 0; c < RT_PANEL; c++) {
-            float code = code_of(value[c], inverse[c], low, most), error = value[c] - code * scale[c];
+            float code = rt_grid_code(&grid, value[c] * inverse[c]), error = value[c] - code * scale[c];
             out->codes[i * RT_PANEL + c] = (int8_t)code;
             lost[c] = own[c] - code * scale[c];
             out->loss[c] += cost * error * error;
@@ -226,10 +220,10 @@ static void search_group(const rt_factor *f, const float *w, rt_gptq_scratch *s,
                          const rt_rounded *out, uint8_t *groups) {
     attempt best = {.lost = s->lost + from * RT_PANEL, .codes = s->best_codes};
     attempt trial = {.lost = s->trial, .codes = s->trial_codes};
-    float effective[RT_PANEL], most = out->three ? 3 : 7;
-    for (int g = 1; g <= 15; g++) {
+    float effective[RT_PANEL];
+    for (int g = 1; g <= out->grid->scales; g++) {
         for (int c = 0; c < RT_PANEL; c++) effective[c] = (float)g * out->scale[c];
-        round_steps(f, w, s, from, to, effective, most, &trial);
+        round_steps(f, w, s, from, to, effective, *out->grid, &trial);
         for (size_t c = 0; c < RT_PANEL; c++) {
             if (g > 1 && !(trial.loss[c] < best.loss[c])) continue;
             best.loss[c] = trial.loss[c];
@@ -255,7 +249,7 @@ static bool choose_scales(const rt_factor *f, const float *w, rt_gptq_scratch *s
     for (size_t i = f->k - f->outliers; i < f->k; i++) {
         memset(s->inliers + (size_t)f->order[i] * RT_PANEL, 0, RT_PANEL * sizeof *w);
     }
-    bool finite = rt_round_s4(f->k, f->group, s->inliers, s->reals, out);
+    bool finite = rt_round_grouped(f->k, f->group, s->inliers, s->reals, out);
     for (size_t i = f->k - f->outliers; i < f->k; i++) {
         for (size_t c = 0; c < RT_PANEL; c++) {
             float size = fabsf(w[(size_t)f->order[i] * RT_PANEL + c]);
@@ -265,6 +259,19 @@ static bool choose_scales(const rt_factor *f, const float *w, rt_gptq_scratch *s
         }
     }
     return finite;
+}
+
+/* Where there is no code 0, an outlier row gets ±1, and its int8 code the rest: its size stays within 127. */
+static void share_outliers(const rt_factor *f, const rt_rounded *out, int8_t *outliers) {
+    for (size_t i = f->k - f->outliers; i < f->k; i++, outliers += RT_PANEL) {
+        size_t row = f->order[i];
+        const uint8_t *groups = out->groups + row / f->group * RT_PANEL;
+        for (size_t c = 0; c < RT_PANEL; c++) {
+            int8_t code = outliers[c] < 0 ? -1 : 1;
+            out->codes[row * RT_PANEL + c] = code;
+            outliers[c] = (int8_t)(outliers[c] - code * groups[c]);
+        }
+    }
 }
 
 bool rt_gptq_panel(const rt_factor *f, const rt_kernels *kernels, const float *w, rt_gptq_scratch *s,
@@ -285,7 +292,8 @@ bool rt_gptq_panel(const rt_factor *f, const rt_kernels *kernels, const float *w
     if (f->outliers > 0) {
         attempt last = {.lost = s->lost + inliers * RT_PANEL, .codes = outliers};
         look_back(f, kernels, w, s, inliers, f->k);
-        round_steps(f, w, s, inliers, f->k, out->scale, 127, &last);
+        round_steps(f, w, s, inliers, f->k, out->scale, *rt_grid_of(8), &last);
+        if (out->grid->offset != 0) share_outliers(f, out, outliers);
     }
     return true;
 }
@@ -304,17 +312,16 @@ static void find_slopes(const rt_factor *f, const rt_kernels *kernels, rt_gptq_s
     kernels->gemm_f32(&gemm);
 }
 
-/* Updates the codes of one step, [16], from -most - 1 to `most`, and stores the changes in `change`; whether
- * there were any. */
-static bool move_codes(const float *slope, float own, const float *scale, float most, int8_t *codes,
+/* Updates the codes of one step, [16], and stores the changes in `change`; whether there were any. */
+static bool move_codes(const float *slope, float own, const float *scale, rt_grid grid, int8_t *codes,
                        float *change) {
     float inverse[RT_PANEL];
     bool moved = false;
     invert(scale, inverse);
     for (size_t c = 0; c < RT_PANEL; c++) {
-        float code = (float)codes[c] + rt_nearest(slope[c] / own * inverse[c]);
-        code = code > -most - 1 ? code : -most - 1;
-        code = code < most ? code : most;
+        float code = (float)codes[c] + (slope[c] / own * inverse[c] + grid.magic - grid.magic);
+        code = code > grid.low ? code : grid.low;
+        code = code < grid.high ? code : grid.high;
         change[c] = (code - (float)codes[c]) * scale[c];
         moved |= change[c] != 0;
         codes[c] = (int8_t)code;
@@ -325,13 +332,12 @@ static bool move_codes(const float *slope, float own, const float *scale, float 
 /* Whether any code has changed. */
 static bool sweep(const rt_factor *f, const rt_kernels *kernels, rt_gptq_scratch *s, rt_rounded *out) {
     bool moved = false;
-    float most = out->three ? 3 : 7;
     for (size_t i = 0; i < f->k; i++) {
         size_t from = i / BLOCK * BLOCK, to = rt_min(from + BLOCK, f->k);
         if (i == from) find_slopes(f, kernels, s, from, to);
         float change[RT_PANEL], own = f->hessian[i * f->k + i];
         int8_t *codes = out->codes + (size_t)f->order[i] * RT_PANEL;
-        if (!move_codes(s->slope + (i - from) * RT_PANEL, own, s->effective + i * RT_PANEL, most, codes,
+        if (!move_codes(s->slope + (i - from) * RT_PANEL, own, s->effective + i * RT_PANEL, *out->grid, codes,
                         change))
             continue;
         moved = true;

@@ -52,8 +52,8 @@ typedef struct rt_gptq_scratch {
 bool rt_gptq_begin(rt_gptq_scratch *out, const rt_factor *factor);
 void rt_gptq_end(rt_gptq_scratch *scratch);
 
-/* Rounds w [k, 16] to *out in the form of rt_round_s4. Codes of outlier rows are 0; `outliers` [outliers, 16] holds
- * them in units of the scale of the column. Leaves the error of every step in s->lost. False: a weight is
+/* Rounds w [k, 16] to *out in the form of rt_round_grouped. Codes of outlier rows are 0, or ±1 where
+ * the grid has no 0; `outliers` [outliers, 16] holds the rest in units of the scale of the column. Leaves the error of every step in s->lost. False: a weight is
  * not finite. */
 bool rt_gptq_panel(const rt_factor *factor, const rt_kernels *kernels, const float *w, rt_gptq_scratch *s,
                    rt_rounded *out, int8_t *outliers);

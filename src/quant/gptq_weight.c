@@ -67,7 +67,7 @@ static int by_row(const void *left, const void *right) {
 
 /* ranks[row].sensitivity += squared error of the row when the panel is rounded to nearest. */
 static bool add_losses(const rounding *job, const float *w, float *reals, rt_rounded *rounded, rank *ranks) {
-    if (!rt_round_s4(job->k, job->group, w, reals, rounded)) return false;
+    if (!rt_round_grouped(job->k, job->group, w, reals, rounded)) return false;
     for (size_t i = 0; i < job->k; i++) {
         const uint8_t *groups = rounded->groups + i / job->group * RT_PANEL;
         for (size_t c = 0; c < RT_PANEL; c++) {
@@ -98,8 +98,9 @@ static void rank_rows(rounding *job, const float *w, float *reals, rt_rounded *r
 static retort_status find_outliers(rounding *job, const float *w, retort_error *err) {
     size_t groups = (job->k + job->group - 1) / job->group;
     if (job->outliers == 0) return RETORT_OK;
-    rt_rounded rounded = {
-        .three = job->bits == 3, .codes = rt_calloc(job->k, RT_PANEL), .groups = rt_calloc(groups, RT_PANEL)};
+    rt_rounded rounded = {.grid = rt_grid_of(job->bits),
+                          .codes = rt_calloc(job->k, RT_PANEL),
+                          .groups = rt_calloc(groups, RT_PANEL)};
     float *reals = rt_calloc(groups, RT_PANEL * sizeof *reals);
     rank *ranks = rt_calloc(job->k, sizeof *ranks);
     bool made = rounded.codes != NULL && rounded.groups != NULL && reals != NULL && ranks != NULL;
@@ -160,7 +161,7 @@ static bool reserve(rt_gptq_weight *r) {
 
 static bool round_panel(rounding *job, size_t panel, const float *w, rt_gptq_weight *to) {
     bool joint = job->outputs.back != NULL;
-    rt_rounded out = {.three = job->bits == 3};
+    rt_rounded out = {.grid = rt_grid_of(job->bits)};
     out.codes = to->codes + panel * job->k * RT_PANEL;
     out.groups = to->group_at + panel * to->groups * RT_PANEL;
     if (joint) rt_output_hessian_compensate(&job->outputs, job->kernels, panel, w, job->compensated);

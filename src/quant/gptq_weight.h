@@ -6,7 +6,7 @@
 #include "quant/calibrate.h"
 #include "quant/ptq.h"
 
-/* How the weight of a Linear is rounded: GPTQ with `bits` of 4 or 3, with a bias correction that keeps the
+/* How the weight of a Linear is rounded: GPTQ with `bits` of 4, 3 or 2, with a bias correction that keeps the
  * mean of the outputs. */
 typedef struct rt_gptq_options {
     int bits;
@@ -27,7 +27,7 @@ retort_status rt_gptq_weight_settle(const rt_gptq_weight *rounded, rt_graph *gra
                                     retort_error *err);
 void rt_gptq_weight_free(rt_gptq_weight *rounded); /* or NULL */
 
-/* Rounds the word table of an Embed to 4 or 3 bits, by GPTQ with `moments` [n, n] of gradients instead of
+/* Rounds the word table of an Embed to 4, 3 or 2 bits, by GPTQ with `moments` [n, n] of gradients instead of
  * inputs: what an error in a row costs the answers. Reads their lower triangle. */
 retort_status rt_gptq_word_table(rt_graph *graph, int node, int bits, int64_t group,
                                  const rt_word_rows *words, const double *moments, const rt_kernels *kernels,

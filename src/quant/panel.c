@@ -7,30 +7,29 @@
 #include <math.h>
 #include <string.h>
 
-/* Codes from low to high. */
-typedef struct span {
-    float low, high;
-} span;
+static const rt_grid grids[] = {
+    [8] = {-127, 127, 0, 0x1.8p23F, 0, 48},
+    [4] = {-8, 7, 0, 0x1.8p23F, 15, 33},
+    [3] = {-4, 3, 0, 0x1.8p23F, 15, 33},
+    [2] = {-3, 3, 1, 0x1.8p24F, 42, 49},
+};
 
-/* NaN becomes the lowest code. */
-static float code_of(float w, float inverse, span codes) {
-    float q = w * inverse;
-    q = q > codes.low ? q : codes.low;
-    return rt_nearest(q < codes.high ? q : codes.high);
+const rt_grid *rt_grid_of(int bits) {
+    return &grids[bits];
 }
 
-/* The factor of code_of. A scale too small for a reciprocal gives 0: all codes are 0. */
+/* The factor of codes. A scale too small for a reciprocal gives 0: all codes are that of 0. */
 static void invert(const float *scale, float *inverse) {
     for (int c = 0; c < RT_PANEL; c++) inverse[c] = scale[c] >= FLT_MIN * 256 ? 1.0F / scale[c] : 0.0F;
 }
 
 /* errors[c] += sum over the rows of (w - code * scale)^2 */
-static void add_errors(size_t rows, const float *w, const float *scale, span codes, float *errors) {
+static void add_errors(size_t rows, const float *w, const float *scale, rt_grid grid, float *errors) {
     float inverse[RT_PANEL], sum[RT_PANEL] = {0};
     invert(scale, inverse);
     for (size_t i = 0; i < rows; i++, w += RT_PANEL) {
         for (int c = 0; c < RT_PANEL; c++) {
-            float lost = w[c] - code_of(w[c], inverse[c], codes) * scale[c];
+            float lost = w[c] - rt_grid_code(&grid, w[c] * inverse[c]) * scale[c];
             sum[c] += lost * lost;
         }
     }
@@ -68,26 +67,27 @@ float rt_short_scale(float scale) {
 }
 
 /* best[c] = the scale of least error among the bf16 ones nearest to largest / high * (1 - i / steps), i <
- * tries; whether no error is NaN. */
-static bool search(size_t rows, const float *w, span codes, int tries, int steps, float *best) {
+ * clips of the grid; whether no error is NaN. */
+static bool search(size_t rows, const float *w, rt_grid grid, int steps, float *best) {
     float most[RT_PANEL], scale[RT_PANEL], best_error[RT_PANEL];
     bool finite = true;
     max_abs(rows, w, most);
     start_search(best_error, best);
-    for (int i = 0; i < tries; i++) {
+    for (int i = 0; i < grid.clips; i++) {
         float errors[RT_PANEL] = {0}, factor = 1.0F - (float)i / (float)steps;
-        for (int c = 0; c < RT_PANEL; c++) scale[c] = rt_short_scale(most[c] * factor / codes.high);
-        add_errors(rows, w, scale, codes, errors);
+        for (int c = 0; c < RT_PANEL; c++) scale[c] = rt_short_scale(most[c] * factor / grid.high);
+        add_errors(rows, w, scale, grid, errors);
         for (int c = 0; c < RT_PANEL; c++) finite = finite && isfinite(errors[c]);
         keep_better(scale, errors, best_error, best);
     }
     return finite;
 }
 
-static void round_rows(size_t rows, const float *w, const float *scale, span codes, int8_t *out) {
+static void round_rows(size_t rows, const float *w, const float *scale, rt_grid grid, int8_t *out) {
     float inverse[RT_PANEL];
     invert(scale, inverse);
-    for (size_t i = 0; i < rows * RT_PANEL; i++) out[i] = (int8_t)code_of(w[i], inverse[i % RT_PANEL], codes);
+    for (size_t i = 0; i < rows * RT_PANEL; i++)
+        out[i] = (int8_t)rt_grid_code(&grid, w[i] * inverse[i % RT_PANEL]);
 }
 
 static void drop_tiny(float *scale) {
@@ -96,71 +96,70 @@ static void drop_tiny(float *scale) {
 
 /* 48 clips from the largest weight down to half of it: with 8 bits the best one is rarely below 0.7. */
 bool rt_round_s8(size_t k, const float *w, rt_rounded *out) {
-    static const span codes = {-127, 127};
-    bool finite = search(k, w, codes, 48, 96, out->scale);
+    bool finite = search(k, w, grids[8], 96, out->scale);
     drop_tiny(out->scale);
-    round_rows(k, w, out->scale, codes, out->codes);
+    round_rows(k, w, out->scale, grids[8], out->codes);
     return finite;
 }
 
-/* ---- 4 bits ---- */
-
-static span codes_of(const rt_rounded *out) {
-    return out->three ? (span){-4, 3} : (span){-8, 7};
-}
+/* ---- 4 bits and fewer ---- */
 
 /* The integer scale nearest to real / scale. */
-static float group_scale(float real, float scale) {
+static float group_scale(float real, float scale, float most) {
     float g = scale > 0 ? rt_nearest(real / scale) : 1.0F;
     g = g > 1.0F ? g : 1.0F;
-    return g < 15.0F ? g : 15.0F;
+    return g < most ? g : most;
 }
 
 /* Errors of the columns if the scales of their groups are integers times `scale`. */
-static void grouped_errors(size_t k, size_t group, span codes, const float *w, const float *reals,
+static void grouped_errors(size_t k, size_t group, rt_grid grid, const float *w, const float *reals,
                            const float *scale, float *errors) {
+    float scales = (float)grid.scales;
     memset(errors, 0, RT_PANEL * sizeof *errors);
     for (size_t i = 0; i < k; i += group, reals += RT_PANEL) {
         float effective[RT_PANEL];
-        for (int c = 0; c < RT_PANEL; c++) effective[c] = group_scale(reals[c], scale[c]) * scale[c];
-        add_errors(rt_min(group, k - i), w + i * RT_PANEL, effective, codes, errors);
+        for (int c = 0; c < RT_PANEL; c++) effective[c] = group_scale(reals[c], scale[c], scales) * scale[c];
+        add_errors(rt_min(group, k - i), w + i * RT_PANEL, effective, grid, errors);
     }
 }
 
-/* The scale of the column: maps the largest real scale to 15.25 (rounds to 15) down to 9.5, in quarters, by
- * the least error. */
-static void search_column(size_t k, size_t group, span codes, const float *w, const float *reals,
+/* The scale of the column: maps the largest real scale to a quarter more than the largest integer down to 0.63 of
+ * it, by the least error. */
+static void search_column(size_t k, size_t group, rt_grid grid, const float *w, const float *reals,
                           float *best) {
     size_t groups = (k + group - 1) / group;
+    float scales = (float)grid.scales, step = 0.25F * scales / 15;
     float most[RT_PANEL], scale[RT_PANEL], errors[RT_PANEL], best_error[RT_PANEL];
     max_abs(groups, reals, most);
     start_search(best_error, best);
     for (int i = 0; i < 24; i++) {
-        for (int c = 0; c < RT_PANEL; c++) scale[c] = rt_short_scale(most[c] / (15.25F - 0.25F * (float)i));
-        grouped_errors(k, group, codes, w, reals, scale, errors);
+        for (int c = 0; c < RT_PANEL; c++)
+            scale[c] = rt_short_scale(most[c] / (scales + 0.25F - step * (float)i));
+        grouped_errors(k, group, grid, w, reals, scale, errors);
         keep_better(scale, errors, best_error, best);
     }
 }
 
 /* Codes are rounded once, with the final scale. The clips of a group go from the largest weight at the
- * highest code down to half of that. */
-bool rt_round_s4(size_t k, size_t group, const float *w, float *reals, rt_rounded *out) {
+ * highest code down to half of that, and with 2 bits, whose best clip of normal weights is at 1.5 standard
+ * deviations, down to a quarter. */
+bool rt_round_grouped(size_t k, size_t group, const float *w, float *reals, rt_rounded *out) {
     bool finite = true;
-    span codes = codes_of(out);
+    const rt_grid grid = *out->grid;
     for (size_t i = 0; i < k; i += group) {
-        finite &= search(rt_min(group, k - i), w + i * RT_PANEL, codes, 33, 64, reals + i / group * RT_PANEL);
+        finite &= search(rt_min(group, k - i), w + i * RT_PANEL, grid, 64, reals + i / group * RT_PANEL);
     }
-    search_column(k, group, codes, w, reals, out->scale);
+    search_column(k, group, grid, w, reals, out->scale);
     drop_tiny(out->scale);
     for (size_t i = 0; i < k; i += group) {
         const float *real = reals + i / group * RT_PANEL;
         uint8_t *groups = out->groups + i / group * RT_PANEL;
         float effective[RT_PANEL];
         for (int c = 0; c < RT_PANEL; c++) {
-            groups[c] = (uint8_t)group_scale(real[c], out->scale[c]);
+            groups[c] = (uint8_t)group_scale(real[c], out->scale[c], (float)grid.scales);
             effective[c] = (float)groups[c] * out->scale[c];
         }
-        round_rows(rt_min(group, k - i), w + i * RT_PANEL, effective, codes, out->codes + i * RT_PANEL);
+        round_rows(rt_min(group, k - i), w + i * RT_PANEL, effective, grid, out->codes + i * RT_PANEL);
     }
     return finite;
 }

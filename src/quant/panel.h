@@ -6,10 +6,27 @@
 
 #include "kernel/kernel.h"
 
+/* The codes of a width: offset + a multiple of the step, from low to high. With 2 bits there is none for 0: four
+ * levels cover a bell-shaped distribution better where they are symmetric. */
+typedef struct rt_grid {
+    float low, high, offset;
+    float magic; /* 1.5 · 2^23 times the step: adding and subtracting it rounds to a multiple of the step */
+    int scales;  /* integer scales of groups are 1…scales: code * scale stays within ±127 */
+    int clips;   /* to try, from the one that maps the largest weight to the highest code */
+} rt_grid;
+const rt_grid *rt_grid_of(int bits); /* 8, 4, 3 or 2 */
+
+/* The code nearest to q, ties to the even multiple. NaN becomes the lowest code. */
+static inline float rt_grid_code(const rt_grid *grid, float q) {
+    q = q > grid->low ? q : grid->low;
+    q = q < grid->high ? q : grid->high;
+    return q - grid->offset + grid->magic - grid->magic + grid->offset;
+}
+
 typedef struct rt_rounded {
-    bool three;            /* input: restrict 4-bit codes to -4…3 */
+    const rt_grid *grid;   /* input, of rt_round_grouped */
     int8_t *codes;         /* [k, 16] */
-    uint8_t *groups;       /* [ceil(k/group), 16] scales of 1…15; 4 bits only */
+    uint8_t *groups;       /* [ceil(k/group), 16] integer scales; below 8 bits only */
     float scale[RT_PANEL]; /* w ≈ code * scale, or (code * group scale) * scale */
 } rt_rounded;
 
@@ -23,8 +40,8 @@ static inline float rt_nearest(float x) {
 /* The nearest scale in bf16: all scales are, which halves their bytes in the file. Codes are rounded with
  * it, so this adds no further error. */
 float rt_short_scale(float scale);
-/* Codes of -8…7 (or -4…3), an integer scale per column for `group` rows of k, and one scale per column (two
- * levels, as in QoQ, arXiv 2405.04532). `reals`: scratch, [ceil(k/group), 16]. */
-bool rt_round_s4(size_t k, size_t group, const float *w, float *reals, rt_rounded *out);
+/* Codes of the grid, an integer scale per column for `group` rows of k, and one scale per column (two levels, as
+ * in QoQ, arXiv 2405.04532). `reals`: scratch, [ceil(k/group), 16]. */
+bool rt_round_grouped(size_t k, size_t group, const float *w, float *reals, rt_rounded *out);
 
 #endif

@@ -9,7 +9,7 @@
 /* A constant being rounded, 16 columns (matrix) or rows (table) at a time. */
 typedef struct rounding {
     const rt_value *from;      /* valid until the graph is edited */
-    int bits;                  /* 8, 4, or 3: those of 4 with fewer codes */
+    int bits;                  /* 8, or 4, 3 or 2, which are stored alike */
     size_t k, n;               /* n columns of k weights each */
     size_t stride_k, stride_n; /* of a table */
     const int32_t *rows;       /* [n] of a table that are stored; NULL: all */
@@ -38,7 +38,7 @@ static void end(rounding *r) {
 /* Allocates scratch, scales and `bytes` of codes; false: out of memory. */
 static bool begin(rounding *r, rt_graph *graph, size_t bytes) {
     r->groups = r->bits < 8 ? (r->k + r->group - 1) / r->group : 0;
-    r->panel.three = r->bits == 3;
+    r->panel.grid = rt_grid_of(r->bits);
     r->panel.codes = rt_calloc(r->k, RT_PANEL);
     r->panel.groups = rt_calloc(r->groups, RT_PANEL);
     r->w = rt_calloc(r->k, RT_PANEL * sizeof *r->w);
@@ -63,9 +63,10 @@ static retort_status round_panel(rounding *r, size_t from, size_t columns, const
     } else if (r->bits == 8) {
         finite = rt_round_s8(r->k, w, &r->panel);
     } else {
-        finite = rt_round_s4(r->k, r->group, w, r->reals, &r->panel);
+        finite = rt_round_grouped(r->k, r->group, w, r->reals, &r->panel);
     }
     for (size_t c = 0; c < columns; c++) r->scale[from + c] = r->panel.scale[c];
+    for (size_t i = 0; i < r->k; i++) memset(r->panel.codes + i * RT_PANEL + columns, 0, RT_PANEL - columns);
     if (finite) return RETORT_OK;
     return rt_fail(err, RETORT_FORMAT, "%.200s: not all weights are finite", r->from->name);
 }

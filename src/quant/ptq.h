@@ -17,11 +17,11 @@ typedef struct rt_rounder {
 } rt_rounder;
 
 /* Rounds the weight of a Linear (p16) to p16_s8 or p16_s4, with scale, sums and groups, in every Linear that
- * uses it. bits: 8, 4 or 3 (p16_s4 with codes of -4…3). group: for 4 and 3 bits, a multiple of 8. rounder:
+ * uses it. bits: 8, or 4, 3 or 2 (p16_s4 with fewer codes). group: below 8 bits, a multiple of 8. rounder:
  * NULL to round to nearest. */
 retort_status rt_ptq_matrix(rt_graph *graph, int node, int bits, int64_t group, const rt_rounder *rounder,
                             retort_error *err);
-/* Rounds the word table of an Embed to int8 rows, or to 4-bit rows (of 4 or 3 bits) with groups, a multiple
+/* Rounds the word table of an Embed to int8 rows, or to 4-bit rows (of 4, 3 or 2 bits) with groups, a multiple
  * of 32. pruned: ids whose rows are omitted (pruned of Embed). rounder: as above, where a panel is 16 rows.
  * s8_ids: ids whose rows get 8 bits, where the others get fewer. */
 typedef struct rt_word_rows {

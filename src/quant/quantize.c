@@ -35,10 +35,10 @@ static retort_status check_model(const retort_model *model, retort_error *err) {
 }
 
 static retort_status check_bits(const rt_quantizer *q, retort_error *err) {
-    if (q->bits == 3 && q->row->bits == 8) {
+    if (q->bits < 4 && q->row->bits == 8) {
         return rt_fail(err, RETORT_ARGUMENT,
-                       "quantize: recipe '%s' is for 8 bits; 3 are for int4, awq, gptq, owq and ptq+owq",
-                       q->row->name);
+                       "quantize: recipe '%s' is for 8 bits; %d are for int4, awq, gptq, owq and ptq+owq",
+                       q->row->name, q->bits);
     }
     if (q->row->rounding == RT_ROUND_NEAREST || q->bits < 8) return RETORT_OK;
     return rt_fail(err, RETORT_ARGUMENT, "quantize: recipe '%s' is for fewer than %d bits", q->row->name,
@@ -198,7 +198,7 @@ retort_status rt_quantize(retort_model **out, const retort_model *model,
                   ? options->activations == RETORT_ACTIVATIONS_STATIC
                   : row->activations == RT_ACTIVATIONS_STATIC;
     q.bits = options->bits != 0 ? options->bits : row->bits;
-    q.table_bits = options->embeddings != 0 ? options->embeddings : q.bits == 3 ? 3 : row->table_bits;
+    q.table_bits = options->embeddings != 0 ? options->embeddings : q.bits < 4 ? q.bits : row->table_bits;
     q.group = options->group != 0 ? options->group : row->group;
     q.outliers = options->weak_columns != 0 ? options->weak_columns : DEFAULT_OUTLIERS;
     rt_graph_use_int16(&next->graph);

@@ -173,8 +173,8 @@ static bool round_w(chooser *c, size_t panel, const rt_channel_scale *scaling) {
     const float *w = c->w + panel * c->k * RT_PANEL;
     for (size_t i = 0; i < c->k * RT_PANEL; i++) c->panel[i] = w[i] / scaling->factor[i / RT_PANEL];
     bool four = c->search->bits < 8;
-    c->rounded.three = c->search->bits == 3;
-    bool finite = four ? rt_round_s4(c->k, c->search->group, c->panel, c->reals, &c->rounded)
+    c->rounded.grid = rt_grid_of(c->search->bits);
+    bool finite = four ? rt_round_grouped(c->k, c->search->group, c->panel, c->reals, &c->rounded)
                        : rt_round_s8(c->k, c->panel, &c->rounded);
     for (size_t i = 0; i < c->k * RT_PANEL; i++) {
         size_t column = i % RT_PANEL, group = four ? i / RT_PANEL / c->search->group : 0;

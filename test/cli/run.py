@@ -191,7 +191,7 @@ def options_without_effect():
         if words:
             retort("quantize", full, "-o", path, *words)
         fails(2, f"--standard is for 4-bit matrices: '{path}' has none", "export", path, "--standard", "-o", HERE / "no-effect.onnx")
-    for words in ((), ("--bits", 3)):
+    for words in ((), ("--bits", 3), ("--bits", 2)):
         retort("quantize", full, "--recipe", "int4", "-o", small, *words)
         retort("export", small, "--standard", "-o", HERE / "no-effect.onnx")
 
@@ -301,6 +301,7 @@ def quantize_to_integers():
     for name, flags in {"int8": [], "owq": ["--recipe", "owq", "--data", data, "--samples", "2", "--weak-columns", "8"],
                         "smooth": ["--recipe", "smoothquant", "--data", data, "--activations", "static"],
                         "three": ["--recipe", "owq", "--bits", "3", "--data", data],
+                        "two": ["--recipe", "owq", "--bits", "2", "--data", data],
                         "int4": ["--recipe", "int4", "--group", "32"], "mixed":
                         ["--recipe", "int4", "--embeddings", "8", "--keep", "layer.0,head.output"]}.items():
         path = HERE / f"{name}.retort"
@@ -319,8 +320,12 @@ def quantize_to_integers():
     info = rows("info", HERE / "three.retort", "--tensors")
     assert b"p16_s3" in retort("info", HERE / "three.retort", "--tensors")[0] and "bits=3" in info[0]["recipe"]
     assert (HERE / "three.retort").stat().st_size < (HERE / "owq.retort").stat().st_size
+    assert b"p16_s2" in retort("info", HERE / "two.retort", "--tensors")[0] and b"rows_s2" in retort("info", HERE / "two.retort", "--tensors")[0]
+    assert (HERE / "two.retort").stat().st_size < (HERE / "three.retort").stat().st_size
     fails(2, "recipe 'smoothquant' is for 8 bits; 3 are for", "quantize", source, "-o", HERE / "no.retort", "--recipe", "smoothquant", "--bits", "3")
-    fails(2, "is not one of 8|4|3", "quantize", source, "-o", HERE / "no.retort", "--bits", "2")
+    fails(2, "recipe 'int8' is for 8 bits; 2 are for", "quantize", source, "-o", HERE / "no.retort", "--bits", "2")
+    for bits in "1", "5":
+        fails(2, "is not one of 8|4|3|2", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--bits", bits)
     said = retort("quantize", source, "-o", HERE / "int8.retort", "--data", data)[1]
     assert "warning: quantize: recipe 'int8' reads no data" in said
     assert "reads no data" not in retort("quantize", source, "-o", HERE / "owq8.retort", "--activations", "static", "--data", data)[1]

@@ -238,7 +238,8 @@ def types_of_weights():
     wide = model("distilbert-wide")
     made = {"bfloat16": ("import", checkpoint("distilbert-wide"), "--dtype", "bf16"), "int8": ("quantize", wide),
             "int4": ("quantize", wide, "--recipe", "int4", "--embeddings", 8),
-            "int3": ("quantize", wide, "--recipe", "int4", "--bits", 3, "--embeddings", 8)}
+            "int3": ("quantize", wide, "--recipe", "int4", "--bits", 3, "--embeddings", 8),
+            "int2": ("quantize", wide, "--recipe", "int4", "--bits", 2, "--embeddings", 8)}
     for dtype, words in made.items():
         rows(*words, "-o", HERE / f"{dtype}.retort")
         recipe = rows("info", HERE / f"{dtype}.retort")[0]["recipe"]

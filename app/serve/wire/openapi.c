@@ -90,7 +90,8 @@ static const struct {
     {"Info",
      "{'type':'object','required':['model_id','model_dtype','recipe','model_type','max_input_length'],'"
      "properties':{'model_id':"
-     "{'type':'string'},'model_dtype':{'enum':['float32','bfloat16','int8','int4','int3'],'description':"
+     "{'type':'string'},'model_dtype':{'enum':['float32','bfloat16','int8','int4','int3','int2'],'"
+     "description':"
      "'of most weights of the matrices'},'recipe':{'type':'string','description':'how the weights were "
      "made'},"
      "'max_input_length':{'type':'integer'},'mask_token':{'type':'string','description':'of fill models'}}}"},
