@@ -463,6 +463,17 @@ typedef struct retort_tapped {
  * RETORT_CANCELLED. */
 typedef int (*retort_tap_fn)(void *user, const retort_tapped *tapped);
 
+/* Whether products read weights of fewer than 8 bits as the file has them, or unpacked to int8. Answers are the same,
+ * bit for bit. Unpacked weights take a byte each beside the mapped file. All sessions of a model in this process share
+ * them, and the last one to close frees them; other processes have their own. */
+typedef enum retort_unpack {
+    /* Unpack what is multiplied repeatedly, where that is faster on this CPU and the int8 weights do not exceed four
+     * times its L3 cache. The first use of a weight reads the file, so that the first answer takes no longer. */
+    RETORT_UNPACK_AUTO,
+    RETORT_UNPACK_ALWAYS, /* all of them, when the session is opened */
+    RETORT_UNPACK_NEVER   /* for many processes that share one mapped file */
+} retort_unpack;
+
 typedef struct retort_session_options {
     size_t size;
     const char *provider; /* NULL or "native": retort's engine; or another one, see retort_provider */
@@ -488,11 +499,12 @@ typedef struct retort_session_options {
     bool token_vectors;
     /* Name of the prompt put before each embedded text; NULL: default_prompt of the model, "": none. */
     const char *prompt_name;
+    retort_unpack unpack; /* native only */
 } retort_session_options;
 #define RETORT_SESSION_OPTIONS                                                                               \
     {                                                                                                        \
         sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false, NULL, NULL, NULL, NULL,       \
-            false, NULL                                                                                      \
+            false, NULL, RETORT_UNPACK_AUTO                                                                  \
     }
 
 RETORT_API retort_status retort_session_open(retort_session **out, retort_model *model,
@@ -681,6 +693,9 @@ typedef struct retort_step_info {
      * gathers rows of a table has 0. */
     double operations;     /* multiply and add count as two */
     uint64_t weights_read; /* bytes */
+    const char
+        *form; /* of a weight of fewer than 8 bits: multiplied as "codes", or unpacked as "int8"; else NULL */
+    size_t codes_up_to; /* "int8": products of up to this many rows read the codes all the same */
 } retort_step_info;
 /* RETORT_ARGUMENT beyond the last step. */
 RETORT_API retort_status retort_session_step(const retort_session *session, size_t index,
@@ -694,6 +709,10 @@ typedef struct retort_session_info {
     size_t steps;         /* other engines: 0 */
     const char *version;  /* of the engine; lives as long as the session */
     uint64_t truncated;   /* texts truncated so far, in calls that take texts */
+    /* Weights of fewer than 8 bits: bytes of their int8 form; how many of these are unpacked so far, in memory that all
+     * sessions of the model share; why, or why not (NULL: the model has no such weights). */
+    uint64_t int8_bytes, unpacked_bytes;
+    const char *unpack_reason;
 } retort_session_info;
 RETORT_API retort_status retort_session_describe(const retort_session *session, retort_session_info *info);
 

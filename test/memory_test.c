@@ -322,6 +322,23 @@ static retort_status work_session(bench *b, retort_error *err) {
     return status;
 }
 
+/* With codes, all of them unpacked. */
+static retort_status work_unpacked(bench *b, retort_error *err) {
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    options.threads = 1;
+    options.unpack = RETORT_UNPACK_ALWAYS;
+    retort_session *session = NULL;
+    retort_model *model = NULL;
+    retort_quantize_options how = RETORT_QUANTIZE_OPTIONS;
+    how.recipe = "int4";
+    retort_status status = retort_model_quantize(&model, b->model, &how, err);
+    if (status == RETORT_OK) status = retort_session_open(&session, model, &options, err);
+    if (status == RETORT_OK) status = use_task(session, task_of(b->model), err);
+    retort_session_close(session);
+    retort_model_free(model);
+    return status;
+}
+
 static retort_status work_level0(bench *b, retort_error *err) {
     retort_session_options options = RETORT_SESSION_OPTIONS;
     options.threads = 1;
@@ -477,6 +494,7 @@ static const struct {
     {"load", work_load},
     {"tokenize", work_tokenize},
     {"session", work_session},
+    {"unpacked", work_unpacked},
     {"level 0", work_level0},
     {"eval", work_eval},
     {"CSV", work_csv},
@@ -536,14 +554,11 @@ static void every_allocation_may_fail(void **state) {
     each_checkpoint(fail_each);
 }
 
-static void count_runs(const char *checkpoint, bool import_only) {
-    if (import_only) return;
-    bench b;
-    bench_open(&b, checkpoint);
+static void count_runs_of(retort_model *model, const char *checkpoint) {
     retort_session_options options = RETORT_SESSION_OPTIONS;
     options.threads = 2;
     retort_session *session = NULL;
-    assert_int_equal(retort_session_open(&session, b.model, &options, NULL), RETORT_OK);
+    assert_int_equal(retort_session_open(&session, model, &options, NULL), RETORT_OK);
     /* The first rounds warm up on equal sequences; later ones compute more, of a batch as large. */
     const int32_t ids[] = {2, 5, 6, 3, 2, 7, 3, 2, 8, 9, 5, 3}, offsets[] = {0, 4, 7, 12};
     const int32_t equal_ids[] = {2, 5, 6, 3, 2, 5, 6, 3, 2, 5, 6, 3}, equal_offsets[] = {0, 4, 8, 12};
@@ -564,6 +579,20 @@ static void count_runs(const char *checkpoint, bool import_only) {
         }
     }
     retort_session_close(session);
+}
+
+/* Of floats, and of codes, which are unpacked meanwhile. */
+static void count_runs(const char *checkpoint, bool import_only) {
+    if (import_only) return;
+    bench b;
+    bench_open(&b, checkpoint);
+    count_runs_of(b.model, checkpoint);
+    retort_model *codes = NULL;
+    retort_quantize_options how = RETORT_QUANTIZE_OPTIONS;
+    how.recipe = "int4";
+    assert_int_equal(retort_model_quantize(&codes, b.model, &how, NULL), RETORT_OK);
+    count_runs_of(codes, checkpoint);
+    retort_model_free(codes);
     bench_close(&b);
 }
 

@@ -30,7 +30,7 @@ static planned *make_plan(const char *name, int level) {
     snprintf(path, sizeof path, "%s/test/golden/checkpoints/%s", getenv("RETORT_ROOT"), name);
     if (rt_model_import(&p->model, path, &options, &err) != RETORT_OK) fail_msg("%s: %s", name, err.text);
     rt_kernels_select(&kernels, 0);
-    retort_status status = rt_plan_make(&p->plan, &p->model->graph, &kernels, CAPACITY,
+    retort_status status = rt_plan_make(&p->plan, &p->model->graph, &kernels, NULL, CAPACITY,
                                         (size_t)p->model->config.positions, &err);
     if (status != RETORT_OK) fail_msg("%s level %d: %s", name, level, err.text);
     return p;
@@ -152,7 +152,7 @@ static void test_long_graphs_share_the_arena(void **unused) {
         retort_error err = {0};
         parse_long(&graph, counts[i], 20);
         rt_kernels_select(&kernels, 0);
-        if (rt_plan_make(&plan, &graph, &kernels, 64, 64, &err) != RETORT_OK) fail_msg("%s", err.text);
+        if (rt_plan_make(&plan, &graph, &kernels, NULL, 64, 64, &err) != RETORT_OK) fail_msg("%s", err.text);
         check_readers(&plan);
         assert_in_range(plan.arena_bytes / plan.steps[0].out_bytes[0], 6, 8);
         assert_int_equal(rt_plan_memory(&plan, true, &err), RETORT_OK);
@@ -179,7 +179,7 @@ static void test_sizes_do_not_wrap(void **unused) {
     if (rt_graph_parse(&graph, "test", text.data, text.length, NULL, NULL, &err) != RETORT_OK)
         fail_msg("%s", err.text);
     rt_kernels_select(&kernels, 0);
-    assert_int_equal(rt_plan_make(&plan, &graph, &kernels, 64, 64, &err), RETORT_LIMIT);
+    assert_int_equal(rt_plan_make(&plan, &graph, &kernels, NULL, 64, 64, &err), RETORT_LIMIT);
     assert_non_null(strstr(err.text, "too large for 64 rows"));
     rt_graph_free(&graph);
     rt_buffer_free(&text);

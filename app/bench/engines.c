@@ -2,6 +2,7 @@
  * Engines: their files, their sessions, their turns. */
 #include "bench/engines.h"
 #include "cli/file.h"
+#include "cli/model.h"
 #include "cli/progress.h"
 #include "cli/shipped.h"
 #include "cli/stats.h"
@@ -140,6 +141,7 @@ cli_code bench_enter(bench_run *c, bench_engine *it, bool fused) {
     if (native) {
         snprintf(it->file, sizeof it->file, "%s", it->path);
         options.isa = cli_text(c->args, CLI_ISA);
+        options.unpack = cli_unpack(c->args);
     } else if (cli_has(c->args, CLI_ONNX)) {
         snprintf(it->file, sizeof it->file, "%s", cli_text(c->args, CLI_ONNX));
     } else {

@@ -33,6 +33,8 @@ static cli_code measure(const bench_run *c, bench_engine *it, const bench_cell *
     if (it->graph_level != NULL) process_argument(&a, "--graph-level", it->graph_level);
     if (strcmp(it->provider, "native") == 0 && cli_has(c->args, CLI_ISA))
         process_argument(&a, "--isa", cli_text(c->args, CLI_ISA));
+    if (strcmp(it->provider, "native") == 0 && cli_has(c->args, CLI_UNPACK))
+        process_argument(&a, "--unpack", cli_text(c->args, CLI_UNPACK));
     process_argument(&a, "--seconds", "0");
     process_argument(&a, "--json", NULL);
     char *text = process_output("/proc/self/exe", &a);

@@ -143,12 +143,19 @@ cli_code cli_export_model(const retort_model *model, const cli_args *args, retor
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
 }
 
+retort_unpack cli_unpack(const cli_args *args) {
+    const char *name = cli_text(args, CLI_UNPACK);
+    if (name == NULL || strcmp(name, "auto") == 0) return RETORT_UNPACK_AUTO;
+    return strcmp(name, "always") == 0 ? RETORT_UNPACK_ALWAYS : RETORT_UNPACK_NEVER;
+}
+
 static retort_session_options session_options(const cli_args *args) {
     retort_session_options options = RETORT_SESSION_OPTIONS;
     options.provider = cli_text(args, CLI_PROVIDER);
     options.onnx = cli_text(args, CLI_ONNX);
     options.graph_level = cli_text(args, CLI_GRAPH_LEVEL);
     options.isa = cli_text(args, CLI_ISA);
+    options.unpack = cli_unpack(args);
     options.threads = (int)cli_int(args, CLI_THREADS, 0);
     options.special_as_text = cli_has(args, CLI_SPECIAL_AS_TEXT);
     options.prompt_name = cli_text(args, CLI_PROMPT_NAME);

@@ -21,6 +21,8 @@ cli_code cli_open_model(retort_model **out, const cli_args *args, const char *pa
 cli_code cli_check_level(const retort_model *model, const cli_args *args);
 /* The same; then rewrites the model up to --level, if that was given. */
 cli_code cli_reach_level(retort_model **model, const cli_args *args);
+/* --unpack. */
+retort_unpack cli_unpack(const cli_args *args);
 cli_code cli_open_session(retort_session **out, const cli_args *args, retort_model *model, bool profile);
 /* The same with one thread, for a stream. */
 cli_code cli_open_stream(retort_session **out, const cli_args *args, retort_model *model);

@@ -116,6 +116,10 @@
     X(SPECIAL_AS_TEXT, "special-as-text", 0, "", FLAG, 0, 0, NULL,                                           \
       "treat the text of special tokens as plain text")                                                      \
     X(THREADS, "threads", 0, "N", INT, 0, 1024, "0", "threads to use (0: one per core)")                     \
+    X(UNPACK, "unpack", 0, "auto|always|never", CHOICE, 0, 0, "auto",                                        \
+      "unpack weights of fewer than 8 bits to int8: where that is faster, once they are used a second "      \
+      "time; "                                                                                               \
+      "at once; or not at all, for many processes that share one file")                                      \
     X(ISA, "isa", 0, "ref|avx2|vnni|amx|neon", CHOICE, 0, 0, NULL, "use no instructions above this tier")    \
     X(PROVIDER, "provider", 0, "NAME", TEXT, 0, 0, "native",                                                 \
       "engine that runs the model; 'doctor' lists them (bench: NAME[,NAME])")                                \

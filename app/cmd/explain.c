@@ -113,20 +113,38 @@ static cli_code measure(retort_session *session, const retort_batch *batch) {
     return CLI_DONE;
 }
 
+/* What weights of fewer than 8 bits take as int8, and why they are read in which form. */
+static void print_unpacked(const retort_session_info *info) {
+    char all[32], made[32];
+    if (info->unpack_reason == NULL) return;
+    printf("weights of fewer than 8 bits: %s as int8, %s unpacked beside the file, shared by all sessions "
+           "(%s)\n",
+           cli_bytes(all, sizeof all, info->int8_bytes), cli_bytes(made, sizeof made, info->unpacked_bytes),
+           info->unpack_reason);
+}
+
+static json_t *unpacked_json(const retort_session_info *info) {
+    if (info->unpack_reason == NULL) return json_null();
+    return json_pack("{s:I, s:I, s:s}", "int8_bytes", (json_int_t)info->int8_bytes, "unpacked_bytes",
+                     (json_int_t)info->unpacked_bytes, "reason", info->unpack_reason);
+}
+
 static cli_code print_plan(const cli_args *args, retort_session *session, const retort_peaks *peaks,
                            size_t batch, size_t seq) {
     retort_session_info info = {.size = sizeof info};
     char arena[32];
     retort_session_describe(session, &info);
     if (cli_has(args, CLI_JSON)) {
-        return cli_print_json(json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:o}", "provider", info.provider,
+        return cli_print_json(json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:o, s:o}", "provider", info.provider,
                                         "isa", info.isa, "threads", info.threads, "batch", (json_int_t)batch,
                                         "seq", (json_int_t)seq, "arena_bytes", (json_int_t)info.arena_bytes,
-                                        "steps", bench_json_steps(session, peaks)));
+                                        "unpacked", unpacked_json(&info), "steps",
+                                        bench_json_steps(session, peaks)));
     }
-    printf("%s, isa %s, %d threads, %s for activations; %zu text%s of %zu tokens\n\n", info.provider,
-           info.isa, info.threads, cli_bytes(arena, sizeof arena, info.arena_bytes), batch,
-           batch == 1 ? "" : "s", seq);
+    printf("%s, isa %s, %d threads, %s for activations; %zu text%s of %zu tokens\n", info.provider, info.isa,
+           info.threads, cli_bytes(arena, sizeof arena, info.arena_bytes), batch, batch == 1 ? "" : "s", seq);
+    print_unpacked(&info);
+    printf("\n");
     return bench_print_steps(session, peaks);
 }
 

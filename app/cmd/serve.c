@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * serve: models over HTTP. */
 #include "cmd/serve.h"
+#include "cli/model.h"
 #include "cli/shipped.h"
 #include "retort.h"
 #include "serve/base/memory.h"
@@ -148,6 +149,7 @@ static srv_options options_of(const cli_args *args, const served *s, srv_memory 
         .drain_timeout = cli_int(args, CLI_DRAIN_TIMEOUT, 0),
         .isa = cli_text(args, CLI_ISA),
         .provider = cli_text(args, CLI_PROVIDER),
+        .unpack = cli_unpack(args),
         .keys_path = cli_text(args, CLI_API_KEYS),
         .origins = cli_text(args, CLI_CORS_ALLOW_ORIGIN),
         .access_path = cli_text(args, CLI_ACCESS_LOG),

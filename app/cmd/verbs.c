@@ -17,7 +17,7 @@
 #include "cmd/tokenize.h"
 
 #define OPTIONS(...)   ((const int[]){__VA_ARGS__, -1})
-#define ENGINE_OPTIONS CLI_THREADS, CLI_ISA, CLI_PROVIDER
+#define ENGINE_OPTIONS CLI_THREADS, CLI_ISA, CLI_UNPACK, CLI_PROVIDER
 #define TEXT_COLUMNS   CLI_TEXT_COLUMN, CLI_TEXT_PAIR_COLUMN
 #define DATA_OPTIONS   CLI_DATA, TEXT_COLUMNS, CLI_LABEL_COLUMN
 #define OTHER_ENGINES  CLI_ONNX, CLI_GRAPH_LEVEL
@@ -66,14 +66,17 @@ static const cli_verb rows[] = {
         .max_words = 1,
         .required = CLI_NO_OPTION,
         .options = OPTIONS(CLI_LEVEL, CLI_GRAPH, CLI_SVG, CLI_WHOLE, CLI_BATCH, CLI_SEQ, CLI_PEAK, CLI_MEMORY,
-                           CLI_THREADS, CLI_ISA),
+                           CLI_THREADS, CLI_ISA, CLI_UNPACK),
         .details =
             "Times are measured on random tokens and add up over all threads. --peak compares each step "
             "with the peak of this machine: in arithmetic of the step's type, and in reading its weights "
-            "from the cache (or DRAM) that holds all of them. --graph prints the graph and --svg draws it; "
+            "from the cache (or DRAM) that holds all of them. The "
+            "form of a weight of fewer than 8 bits says how products read it: as codes, or unpacked to int8. "
+            "--graph prints the graph and --svg draws it; "
             "neither runs the model. Consecutive identical layers are drawn once.",
         .examples = "retort explain model.retort --batch 8 --seq 128\n"
                     "retort explain model.retort --peak --threads 1\n"
+                    "retort explain int4.retort --unpack never\n"
                     "retort explain model.retort --graph\n"
                     "retort explain ./checkpoint --level 0 --svg graph.svg\n",
     },

@@ -60,6 +60,20 @@ static void choose_gemm(const rt_plan *plan, rt_step *step, const rt_kernels *ke
     }
 }
 
+/* Int8 panels of codes, where the plan has them and they are faster. */
+static void unpack(const rt_plan *plan, rt_step *step, const rt_kernels *kernels) {
+    rt_linear_step *linear = &step->as.linear;
+    const rt_unpacking *how = &plan->unpacking;
+    if (how->set == NULL || (kernels->gemm_s4_few == SIZE_MAX && !how->all)) return;
+    linear->unpacked = rt_unpacked_find(how->set, plan->graph, step->node);
+    if (linear->unpacked == NULL) return;
+    linear->widen = kernels->widen_s4;
+    linear->gemm_s8 = kernels->gemm_s8;
+    linear->few = how->all || how->cached ? 0 : kernels->gemm_s4_few;
+    step->kernel = kernels->gemm_s8_name;
+    step->four_bits = false;
+}
+
 static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
                                   retort_error *err) {
     const rt_value *weight = value_of(plan, &step->in[LINEAR_WEIGHT]);
@@ -78,6 +92,7 @@ static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels
         if (outliers) step->as.linear.outliers = (size_t)value_of(plan, &step->in[LINEAR_OUTLIERS])->dims[0];
         size_t scratch = rt_gemm_q_scratch(step->as.linear.k) + plan->capacity * step->as.linear.outliers;
         plan->scratch_floats = rt_max(plan->scratch_floats, (scratch + sizeof(float) - 1) / sizeof(float));
+        unpack(plan, step, kernels);
     }
     if (rt_value_bytes(weight, &bytes)) step->weight_bytes = bytes;
     step->flops_row = 2.0 * (double)weight->dims[0] * (double)weight->dims[1];

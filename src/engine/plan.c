@@ -31,10 +31,12 @@ static retort_status plan_steps(rt_plan *plan, const rt_kernels *kernels, retort
     return RETORT_OK;
 }
 
-retort_status rt_plan_make(rt_plan *out, const rt_graph *graph, const rt_kernels *kernels, size_t capacity,
-                           size_t positions, retort_error *err) {
+retort_status rt_plan_make(rt_plan *out, const rt_graph *graph, const rt_kernels *kernels,
+                           const rt_unpacking *unpacking, size_t capacity, size_t positions,
+                           retort_error *err) {
     *out =
         (rt_plan){.graph = graph, .capacity = capacity, .positions = positions, .padded = graph->level < 3};
+    if (unpacking != NULL) out->unpacking = *unpacking;
     retort_status status = plan_output(out, err);
     out->steps = rt_arena_calloc(&out->memory, graph->node_count, sizeof *out->steps);
     if (status == RETORT_OK && out->steps == NULL)

@@ -6,10 +6,11 @@
 
 #include "engine/step.h"
 
-/* `capacity`: rows of a chunk; `positions`: the longest sequence. Weights that are not packed yet are packed
- * into the plan's own memory. */
-retort_status rt_plan_make(rt_plan *out, const rt_graph *graph, const rt_kernels *kernels, size_t capacity,
-                           size_t positions, retort_error *err);
+/* unpacking: NULL for none. `capacity`: rows of a chunk; `positions`: the longest sequence. Weights that are not
+ * packed yet are packed into the plan's own memory. */
+retort_status rt_plan_make(rt_plan *out, const rt_graph *graph, const rt_kernels *kernels,
+                           const rt_unpacking *unpacking, size_t capacity, size_t positions,
+                           retort_error *err);
 void rt_plan_free(rt_plan *plan);
 
 #endif

@@ -88,29 +88,20 @@ static void gather(const int32_t *columns, size_t n, size_t m, const int8_t *x, 
     }
 }
 
-/* The same with integers: x [rows, k] s8 with row scales, scale and sums [n], groups of panels, outlier
- * rows and the columns of x that they multiply. */
-static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
-                             size_t block) {
+/* What a product of integers has besides its weight: x [rows, k] s8 with row scales, scale and sums [n]. */
+static rt_gemm_q gemm_q(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
+                        size_t block) {
     const rt_linear_step *linear = &step->as.linear;
     const int8_t *x = rt_place_at(&step->in[LINEAR_X], worker);
     const float *bias = rt_place_at(&step->in[LINEAR_BIAS], worker);
     const float *residual = rt_place_at(&step->in[LINEAR_RESIDUAL], worker);
-    const uint8_t *groups = rt_place_at(&step->in[LINEAR_GROUPS], worker);
-    const int8_t *outliers = rt_place_at(&step->in[LINEAR_OUTLIERS], worker);
-    size_t m = rt_chunk_rows(chunk, step->rows);
-    rt_gemm_q gemm = {
-        .m = m,
+    return (rt_gemm_q){
+        .m = rt_chunk_rows(chunk, step->rows),
         .n = columns.to - columns.from,
         .k = linear->k,
         .a = x + block * linear->k,
         .lda = rt_row_q(linear->k * linear->blocks),
         .a_scale = (const rt_row_scale *)(const void *)(x + linear->x_scale_at),
-        .b = (const char *)linear->weight + columns.from / RT_PANEL * linear->panel_bytes,
-        .b_group = groups == NULL ? NULL : groups + columns.from / RT_PANEL * linear->panel_groups,
-        .group = linear->group,
-        .outliers = linear->outliers,
-        .b_outliers = outliers == NULL ? NULL : outliers + columns.from * linear->outliers,
         .b_scale = (const float *)rt_place_at(&step->in[LINEAR_SCALE], worker) + columns.from,
         .b_sum = (const int32_t *)rt_place_at(&step->in[LINEAR_SUMS], worker) + columns.from,
         .bias = bias == NULL ? NULL : bias + columns.from,
@@ -121,13 +112,45 @@ static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_work
         .ldc = linear->n,
         .scratch = (int8_t *)worker->scratch,
     };
+}
+
+/* The weight as the model has it: int8, or codes with groups of panels, outlier rows and the columns of x that they
+ * multiply. */
+static void multiply_stored(const rt_step *step, rt_worker *worker, rt_range columns, rt_gemm_q *gemm) {
+    const rt_linear_step *linear = &step->as.linear;
+    const uint8_t *groups = rt_place_at(&step->in[LINEAR_GROUPS], worker);
+    const int8_t *outliers = rt_place_at(&step->in[LINEAR_OUTLIERS], worker);
+    gemm->b = (const char *)linear->weight + columns.from / RT_PANEL * linear->panel_bytes;
+    gemm->b_group = groups == NULL ? NULL : groups + columns.from / RT_PANEL * linear->panel_groups;
+    gemm->group = linear->group;
+    gemm->outliers = linear->outliers;
+    gemm->b_outliers = outliers == NULL ? NULL : outliers + columns.from * linear->outliers;
     if (linear->outliers > 0) {
-        int8_t *a_outliers = gemm.scratch + rt_gemm_q_scratch(linear->k);
-        gather(rt_place_at(&step->in[LINEAR_OUTLIER_COLUMNS], worker), linear->outliers, m, gemm.a, gemm.lda,
-               a_outliers);
-        gemm.a_outliers = a_outliers;
+        int8_t *a_outliers = gemm->scratch + rt_gemm_q_scratch(linear->k);
+        gather(rt_place_at(&step->in[LINEAR_OUTLIER_COLUMNS], worker), linear->outliers, gemm->m, gemm->a,
+               gemm->lda, a_outliers);
+        gemm->a_outliers = a_outliers;
     }
-    linear->gemm_q(&gemm);
+    linear->gemm_q(gemm);
+}
+
+static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
+                             size_t block) {
+    const rt_linear_step *linear = &step->as.linear;
+    bool unpacked = linear->unpacked != NULL && rt_chunk_rows(chunk, step->rows) > linear->few;
+    for (rt_range part = columns; part.from < columns.to; part.from = part.to) {
+        part.to = columns.to;
+        const int8_t *panels =
+            unpacked ? rt_unpacked_panels(linear->unpacked, linear->widen, part.from, &part.to) : NULL;
+        rt_gemm_q gemm = gemm_q(step, chunk, worker, part, block);
+        if (panels == NULL) {
+            multiply_stored(step, worker, part, &gemm);
+        } else {
+            gemm.b = panels;
+            gemm.k = rt_round_up(linear->k, 8);
+            linear->gemm_s8(&gemm);
+        }
+    }
 }
 
 void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {

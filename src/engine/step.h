@@ -5,7 +5,7 @@
 #define RT_ENGINE_STEP_H
 
 #include "base/thread.h"
-#include "graph/graph.h"
+#include "graph/unpacked.h"
 
 typedef struct rt_step rt_step;
 
@@ -57,7 +57,12 @@ typedef struct rt_linear_step {
     size_t x_scale_at; /* integers: of the row scales of x */
     size_t x_size;     /* bytes of an element of x */
     size_t outliers;   /* rows */
-    size_t blocks;     /* of k columns of x, each with its own n / blocks columns of the weight; usually 1 */
+    /* Codes of which int8 panels may be made; NULL: only the codes are used. */
+    const rt_unpacked *unpacked;
+    rt_widen_fn widen;
+    rt_gemm_q_fn gemm_s8;
+    size_t few;    /* this many rows of x are multiplied by the codes */
+    size_t blocks; /* of k columns of x, each with its own n / blocks columns of the weight; usually 1 */
 } rt_linear_step;
 typedef struct rt_norm_step {
     rt_norm_fn norm;
@@ -123,6 +128,13 @@ struct rt_step {
     int64_t mask_id;
 };
 
+/* Which products with codes read int8 panels instead. */
+typedef struct rt_unpacking {
+    const rt_unpacked_set *set; /* NULL: none. Borrowed: must outlive the plan */
+    bool all;                   /* also where codes are faster; else as the kernel's row says */
+    bool cached;                /* the panels fit into the caches */
+} rt_unpacking;
+
 struct rt_plan {
     const rt_graph *graph; /* borrowed: must outlive the plan */
     rt_step *steps;
@@ -134,6 +146,7 @@ struct rt_plan {
     rt_place output;
     rt_row_set output_rows;
     size_t output_columns;
+    rt_unpacking unpacking;
     rt_arena memory; /* steps, weights packed here */
 };
 

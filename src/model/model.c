@@ -12,6 +12,7 @@ retort_model *rt_model_new(void) {
     if (model == NULL) return NULL;
     atomic_init(&model->owners, 1);
     atomic_init(&model->constants, NULL);
+    pthread_mutex_init(&model->unpacked_lock, NULL); /* cannot fail in glibc and musl */
     model->graph.output = -1;
     return model;
 }
@@ -30,6 +31,7 @@ void retort_model_free(retort_model *model) {
         rt_arena_free(&model->arena);
         free(model->vocab);
         free(atomic_load_explicit(&model->constants, memory_order_relaxed));
+        pthread_mutex_destroy(&model->unpacked_lock);
         free(model);
         model = base;
     }
@@ -61,6 +63,36 @@ const rt_constants *rt_model_constants(const retort_model *model) {
     if (list == NULL || atomic_compare_exchange_strong(place, &other, list)) return list;
     free(list); /* another thread was faster */
     return other;
+}
+
+/* ---- Int8 panels ---- */
+
+/* Whose panels a model uses. They are notes beside it, no change. */
+static retort_model *unpacked_owner(const retort_model *model) {
+    while (model->same_weights) model = model->shared_with;
+    return (retort_model *)(uintptr_t)model;
+}
+
+retort_status rt_model_unpacked_begin(const rt_unpacked_set **out, const retort_model *model,
+                                      retort_error *err) {
+    retort_model *owner = unpacked_owner(model);
+    retort_status status = RETORT_OK;
+    pthread_mutex_lock(&owner->unpacked_lock);
+    if (owner->unpacked_users == 0) status = rt_unpacked_open(&owner->unpacked, &owner->graph, err);
+    if (status == RETORT_OK) owner->unpacked_users++;
+    *out = status == RETORT_OK ? owner->unpacked : NULL;
+    pthread_mutex_unlock(&owner->unpacked_lock);
+    return status;
+}
+
+void rt_model_unpacked_end(const retort_model *model) {
+    retort_model *owner = unpacked_owner(model);
+    pthread_mutex_lock(&owner->unpacked_lock);
+    if (--owner->unpacked_users == 0) {
+        rt_unpacked_close(owner->unpacked);
+        owner->unpacked = NULL;
+    }
+    pthread_mutex_unlock(&owner->unpacked_lock);
 }
 
 /* ---- Derived models ---- */

@@ -15,11 +15,12 @@
 #ifndef RT_MODEL_MODEL_H
 #define RT_MODEL_MODEL_H
 
-#include "graph/graph.h"
+#include "graph/unpacked.h"
 #include "arch/encoder.h"
 #include "model/provenance.h"
 #include "text/tokenizer.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* The constants of the graph, in order, and their use. */
@@ -48,12 +49,22 @@ struct retort_model {
     rt_arena arena;
     rt_tensors file;                  /* the mapping, when loaded */
     struct retort_model *shared_with; /* retained: a model made from another borrows its constants */
+    bool same_weights; /* all of them: its sessions share int8 panels with those of shared_with */
+    /* Int8 panels of codes, while sessions use them. */
+    pthread_mutex_t unpacked_lock;
+    rt_unpacked_set *unpacked;
+    size_t unpacked_users;
 };
 
 /* A zeroed model with one owner; NULL if out of memory. retort_model_free frees it. */
 retort_model *rt_model_new(void);
 /* Of a model whose graph no longer changes; NULL if out of memory. Owned by the model. */
 const rt_constants *rt_model_constants(const retort_model *model);
+/* The int8 panels of the model's codes, for a session: made by the first, shared by all, freed when the last one ends
+ * its use. Thread-safe. */
+retort_status rt_model_unpacked_begin(const rt_unpacked_set **out, const retort_model *model,
+                                      retort_error *err);
+void rt_model_unpacked_end(const retort_model *model);
 /* A model with a copy of the graph, to be edited; borrows constants, texts and the tokenizer. */
 retort_status rt_model_derive(retort_model **out, const retort_model *model, retort_error *err);
 /* The value [tokens, hidden] whose rows a level-3 embedding model pools; -1: another model, or one that

@@ -35,6 +35,7 @@ retort_status rt_model_token_vectors(retort_model **out, const retort_model *mod
                        "others need was removed: import it with --without prune-rows");
     retort_status status = rt_model_derive(&next, model, err);
     if (status != RETORT_OK) return status;
+    next->same_weights = true;
     next->config.sentences.columns = 0;
     next->config.labels = graph->values[rows].dims[1];
     status = end_at(&next->graph, rows, err);

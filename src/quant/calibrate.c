@@ -180,8 +180,8 @@ static retort_status runner_open(runner *r, const rt_calibration *c, const rt_gr
     retort_status status = rt_graph_copy(&r->graph, graph, err);
     if (status == RETORT_OK) status = rt_graph_convert_inputs(&r->graph, err);
     if (status == RETORT_OK)
-        status =
-            rt_plan_make(&r->plan, &r->graph, &c->kernels, rt_calibration_rows(positions), positions, err);
+        status = rt_plan_make(&r->plan, &r->graph, &c->kernels, NULL, rt_calibration_rows(positions),
+                              positions, err);
     if (status == RETORT_OK) status = rt_calibration_prepare(&r->batch, c, graph, r->plan.output_rows, err);
     return status == RETORT_OK ? rt_executor_open(&r->executor, &r->plan, NULL, err) : status;
 }

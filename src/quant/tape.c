@@ -98,7 +98,7 @@ static retort_status check(const rt_tape *tape, retort_error *err) {
 retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels *kernels,
                            rt_thread_pool *pool, size_t rows, size_t positions, retort_error *err) {
     *out = (rt_tape){.graph = graph, .kernels = kernels, .pool = pool};
-    retort_status status = rt_plan_make(&out->plan, graph, kernels, rows, positions, err);
+    retort_status status = rt_plan_make(&out->plan, graph, kernels, NULL, rows, positions, err);
     if (status == RETORT_OK) status = rt_plan_memory(&out->plan, true, err);
     if (status == RETORT_OK) status = check(out, err);
     if (status == RETORT_OK) status = rt_executor_open(&out->executor, &out->plan, pool, err);

@@ -12,8 +12,12 @@ enum { CHUNK_ROWS = 1 << 14 };
 enum { CHUNK_FLOATS = 1 << 26 };
 
 static retort_status check_options(const retort_session_options *options, retort_error *err) {
-    const char *only = options->isa != NULL ? "isa" : options->profile ? "profile" : "tap";
-    if (options->isa == NULL && !options->profile && options->tap == NULL) return RETORT_OK;
+    const char *only = options->isa != NULL                    ? "isa"
+                       : options->profile                      ? "profile"
+                       : options->unpack != RETORT_UNPACK_AUTO ? "unpack"
+                       : options->tap != NULL                  ? "tap"
+                                                               : NULL;
+    if (only == NULL) return RETORT_OK;
     return rt_fail(err, RETORT_UNSUPPORTED, "provider '%s': '%s' is for native only", options->provider,
                    only);
 }
@@ -169,6 +173,8 @@ void rt_foreign_describe(const rt_foreign *f, retort_session_info *info) {
     info->threads = f->threads;
     info->arena_bytes = 0;
     info->steps = 0;
+    info->int8_bytes = info->unpacked_bytes = 0;
+    info->unpack_reason = NULL;
     info->version = f->version;
 }
 

@@ -19,6 +19,10 @@ static const char version[] =
     TEXT(RETORT_VERSION_MAJOR) "." TEXT(RETORT_VERSION_MINOR) "." TEXT(RETORT_VERSION_PATCH);
 
 typedef struct native {
+    const retort_model *model; /* whose int8 panels are in use, if they are */
+    const rt_unpacked_set *unpacked;
+    const char *unpack_reason;
+    uint64_t int8_bytes;
     rt_plan plan;
     rt_kernels kernels;
     const char *isa;
@@ -62,6 +66,7 @@ static void native_close(void *state) {
     rt_prepared_free(&n->batch);
     rt_plan_free(&n->plan);
     free(n->out);
+    if (n->unpacked != NULL) rt_model_unpacked_end(n->model);
     rt_profile_close(&n->profile);
     free(n);
 }
@@ -76,6 +81,54 @@ static retort_status open_observers(native *n, const retort_session_options *opt
     n->tap = (rt_tap){options->tap, options->tap_user};
     if (options->tap != NULL) n->observers[n->executor.observer_count++] = rt_tap_observer(&n->tap);
     return status;
+}
+
+/* Int8 panels that exceed L3 this many times are not worth their memory. They are faster all the same, with more rows
+ * than `few`, because a product waits for its weights only with fewer. */
+enum { MOST_OF_L3 = 4 };
+
+/* Why products with codes read int8 panels, or do not; sets how->all and how->cached. *use: whether any does. */
+static const char *choose_form(retort_unpack unpack, const rt_kernels *kernels, size_t bytes,
+                               rt_unpacking *how, bool *use) {
+    uint64_t caches[RT_CACHES];
+    rt_cpu_caches(caches);
+    uint64_t l3 = caches[RETORT_L3];
+    how->all = unpack == RETORT_UNPACK_ALWAYS;
+    how->cached = bytes <= l3;
+    *use = unpack != RETORT_UNPACK_NEVER;
+    if (unpack == RETORT_UNPACK_ALWAYS) return "always, as asked";
+    if (unpack == RETORT_UNPACK_NEVER) return "never, as asked";
+    *use = kernels->gemm_s4_few != SIZE_MAX && bytes / MOST_OF_L3 <= l3;
+    if (kernels->gemm_s4_few == SIZE_MAX) return "codes are faster on this tier";
+    if (bytes / MOST_OF_L3 > l3) return "int8 would exceed four times the L3 cache";
+    return how->cached ? "int8 fits into the L3 cache" : "int8 exceeds the L3 cache: a few rows read codes";
+}
+
+/* The int8 panels of the model's codes, if there are any and the session uses them. */
+static retort_status open_unpacked(native *n, const retort_model *model, retort_unpack unpack,
+                                   rt_unpacking *how, retort_error *err) {
+    bool use;
+    n->model = model;
+    retort_status status = rt_model_unpacked_begin(&n->unpacked, model, err);
+    if (status != RETORT_OK) return status;
+    n->int8_bytes = n->unpacked->bytes;
+    if (n->int8_bytes > 0) {
+        n->unpack_reason = choose_form(unpack, &n->kernels, n->unpacked->bytes, how, &use);
+        if (use) how->set = n->unpacked;
+    }
+    if (how->set == NULL) {
+        rt_model_unpacked_end(model);
+        n->unpacked = NULL;
+    }
+    return RETORT_OK;
+}
+
+static void unpack_all(const rt_plan *plan) {
+    for (size_t i = 0; i < plan->step_count; i++) {
+        const rt_step *step = &plan->steps[i];
+        bool unpacked = step->node->op == RT_OP_LINEAR && step->as.linear.unpacked != NULL;
+        if (unpacked) rt_unpacked_make(step->as.linear.unpacked, step->as.linear.widen);
+    }
 }
 
 static retort_status open_parts(native *n, const retort_model *model, const retort_session_options *options,
@@ -103,7 +156,12 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
         .padded = model->graph.level < 3,
         .keep_duplicates = options->keep_duplicates,
     };
-    status = rt_plan_make(&n->plan, &model->graph, &n->kernels, n->limits.capacity, positions, err);
+    rt_unpacking unpacking = {0};
+    status = open_unpacked(n, model, options->unpack, &unpacking, err);
+    if (status == RETORT_OK)
+        status = rt_plan_make(&n->plan, &model->graph, &n->kernels, &unpacking, n->limits.capacity, positions,
+                              err);
+    if (status == RETORT_OK && unpacking.all) unpack_all(&n->plan);
     n->limits.output = n->plan.output_rows;
     if (status == RETORT_OK) n->limits.min_rows = rt_chunk_min_rows(&n->plan);
     if (status == RETORT_OK) status = rt_thread_pool_open(&n->pool, options->threads, err);
@@ -144,6 +202,9 @@ static void native_describe(const void *state, retort_session_info *info) {
     info->arena_bytes = n->executor.arena_stride * (uint64_t)info->threads;
     info->steps = n->plan.step_count;
     info->version = version;
+    info->int8_bytes = n->int8_bytes;
+    info->unpacked_bytes = n->unpacked != NULL ? rt_unpacked_made(n->unpacked) : 0;
+    info->unpack_reason = n->unpack_reason;
 }
 
 static void step_shape(const rt_step *step, char *out, size_t size) {
@@ -157,6 +218,14 @@ static void step_shape(const rt_step *step, char *out, size_t size) {
     } else {
         snprintf(out, size, "rows=%s", rows[step->rows]);
     }
+}
+
+/* The form of a weight of fewer than 8 bits. */
+static void step_form(const rt_linear_step *linear, retort_step_info *info) {
+    info->form = linear->unpacked != NULL ? "int8" : "codes";
+    if (linear->unpacked == NULL) return;
+    info->codes_up_to = linear->few;
+    if (info->weights_read > 0) info->weights_read = linear->k * linear->n * info->runs;
 }
 
 static retort_status native_step(const void *state, size_t index, retort_step_info *info) {
@@ -179,6 +248,7 @@ static retort_status native_step(const void *state, size_t index, retort_step_in
     step_shape(step, info->shape, sizeof info->shape);
     if (n->profile.spent != NULL && step->node->op != RT_OP_EMBED)
         info->weights_read = step->weight_bytes * n->runs;
+    if (step->node->op == RT_OP_LINEAR && step->as.linear.panel_groups > 0) step_form(&step->as.linear, info);
     return RETORT_OK;
 }
 

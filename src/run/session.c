@@ -59,6 +59,10 @@ static retort_status open_session(retort_session *session, retort_model *model,
         return rt_fail(err, RETORT_ARGUMENT, "chunks of %lld tokens: expected 1 to %d",
                        (long long)options.chunk_tokens, 1 << 20);
     }
+    if (options.unpack < RETORT_UNPACK_AUTO || options.unpack > RETORT_UNPACK_NEVER) {
+        return rt_fail(err, RETORT_ARGUMENT, "unpack %d: expected RETORT_UNPACK_AUTO, _ALWAYS or _NEVER",
+                       (int)options.unpack);
+    }
     session->special_as_text = options.special_as_text;
     const char *name =
         options.prompt_name != NULL ? options.prompt_name : model->config.sentences.default_prompt;

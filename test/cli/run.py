@@ -296,6 +296,26 @@ def rewrites_left_out():
 
 
 @test
+def weights_of_few_bits_unpacked():
+    small = HERE / "unpack.retort"
+    retort("quantize", model("distilbert-wide"), "--recipe", "int4", "--group", "32", "-o", small)
+    found = {how: rows("explain", small, "--unpack", how)[0] for how in ("auto", "always", "never")}
+    for how, plan in found.items():
+        codes = [step for step in plan["steps"] if "form" in step]
+        assert codes and plan["unpacked"]["int8_bytes"] > 0 and plan["unpacked"]["reason"]
+        assert {step["form"] for step in codes} <= {"codes", "int8"} and len({step["form"] for step in codes}) == 1
+        assert all(step["kernel"].startswith("gemm_s8" if step["form"] == "int8" else "gemm_s4") for step in codes)
+        wanted = {"always": plan["unpacked"]["int8_bytes"], "never": 0}
+        assert plan["unpacked"]["unpacked_bytes"] == wanted.get(how, plan["unpacked"]["unpacked_bytes"])
+    assert rows("explain", model("distilbert-wide"))[0]["unpacked"] is None
+    assert b"unpacked beside the file" in retort("explain", small, "--unpack", "always")[0]
+    answers = [retort("run", small, "a very good film", "a film", "--json", "--unpack", how)[0] for how in ("auto", "always", "never")]
+    assert answers[0] == answers[1] == answers[2]
+    assert rows("bench", small, "--grid", "1x8", "--seconds", "0", "--unpack", "never")
+    fails(2, "is not one of auto|always|never", "run", small, "a", "--unpack", "sometimes")
+
+
+@test
 def quantize_to_integers():
     source, logits, data = model("distilbert-wide"), [], file("quantize.tsv", "sentence\tlabel\na good film\t0\na film\t1\n")
     for name, flags in {"int8": [], "owq": ["--recipe", "owq", "--data", data, "--samples", "2", "--weak-columns", "8"],
@@ -310,7 +330,7 @@ def quantize_to_integers():
         info = rows("info", path)[0]
         assert info["recipe"] == done["recipe"] and info["parameters"] - rows("info", source)[0]["parameters"] in (0, 96)
         assert info["parts"]["embeddings"]["bits"] < 17 and b"matrices" in retort("info", path)[0]
-        kernels = [step["kernel"] for step in rows("explain", path)[0]["steps"]]
+        kernels = [step["kernel"] for step in rows("explain", path, "--unpack", "never")[0]["steps"]]
         assert any(kernel.startswith("gemm_s8" if name in ("int8", "smooth") else "gemm_s4") for kernel in kernels), kernels
         logits.append(rows("run", path, "a very good film")[0]["logits"])
         compared = rows("eval", path, "--data", data, "--reference", source)[0]

@@ -384,7 +384,7 @@ static retort_status run_plan(job *j) {
     rt_kernels kernels;
     rt_plan plan;
     rt_kernels_select(&kernels, 0);
-    retort_status status = rt_plan_make(&plan, &j->model->graph, &kernels, 64, 64, &j->err);
+    retort_status status = rt_plan_make(&plan, &j->model->graph, &kernels, NULL, 64, 64, &j->err);
     if (status == RETORT_OK) rt_plan_free(&plan);
     return status;
 }

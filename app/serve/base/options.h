@@ -3,6 +3,7 @@
 #ifndef SERVE_OPTIONS_H
 #define SERVE_OPTIONS_H
 
+#include "retort.h"
 #include "serve/base/memory.h"
 
 #include <stdbool.h>
@@ -28,6 +29,7 @@ typedef struct srv_options {
     long cache, streams, threads, http_threads;
     long read_timeout, idle_timeout, drain_delay, drain_timeout; /* seconds */
     const char *isa, *provider;
+    retort_unpack unpack;
     uint64_t memory;         /* bytes that reading a model may use; 0: the default */
     const char *keys_path;   /* NULL: no keys */
     const char *origins;     /* of pages that may send requests, comma-separated; "*": all; NULL: none */

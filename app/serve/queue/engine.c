@@ -48,6 +48,7 @@ static retort_session_options session_options(const srv_options *options, int th
     retort_session_options session = RETORT_SESSION_OPTIONS;
     session.isa = options->isa;
     session.provider = options->provider;
+    session.unpack = options->unpack;
     session.threads = threads;
     session.special_as_text = !options->keep_special;
     return session;
