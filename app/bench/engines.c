@@ -294,7 +294,9 @@ void bench_work_close(bench_work *w) {
 cli_code bench_measure(bench_run *c, const bench_cell *cell) {
     bench_work w;
     cli_code code = bench_work_open(&w, c, cell);
+    bench_watch watch = bench_watch_start();
     if (code == CLI_DONE) code = take_turns(c, &w, cell);
+    c->busy = bench_watch_end(&watch);
     bench_work_close(&w);
     return code;
 }

@@ -4,6 +4,7 @@
 #ifndef BENCH_ENGINES_H
 #define BENCH_ENGINES_H
 
+#include "bench/busy.h"
 #include "bench/corpus.h"
 #include "bench/random.h"
 #include "cli/options.h"
@@ -61,6 +62,7 @@ typedef struct bench_run {
     bench_result *results;
     size_t result_count;
     size_t texts, tokens; /* of --data */
+    bench_busy busy;      /* while the last cell was measured */
 } bench_run;
 
 /* Sets up an empty run with a temporary folder; bench_close removes the folder. */

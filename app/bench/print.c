@@ -42,6 +42,7 @@ static cli_code print_json(const bench_run *c, const bench_engine *it, const ben
         "ms_p90", times->p90, "ms_p99", times->p99, "tokens_per_s", times->tokens_per_s, "texts_per_s",
         times->texts_per_s, "runs", (json_int_t)times->count, "file_bytes", (json_int_t)it->bytes, "load_ms",
         it->load_ms, "peak_mb", it->peak_mb, "difference", cli_json_real(it->difference));
+    bench_set_busy(line, &c->busy);
     return cli_print_json(line);
 }
 
@@ -68,5 +69,6 @@ cli_code bench_print_cell(const bench_run *c, const bench_cell *cell) {
                times->p50, times->p90, times->p99, times->tokens_per_s, times->texts_per_s, times->count,
                times->p50 / c->items[0].times.p50, it->difference);
     }
+    if (!json) bench_print_busy(&c->busy);
     return cli_flush();
 }

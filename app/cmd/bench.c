@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * bench: latency and throughput of random batches, or of the texts of a file. */
 #include "cmd/bench.h"
+#include "bench/busy.h"
 #include "bench/corpus.h"
 #include "bench/engines.h"
 #include "bench/peak.h"
@@ -27,7 +28,8 @@ typedef struct bench {
     const retort_peaks *peaks; /* peaks to compare the steps with, or NULL */
     double load_ms, seconds;
     long positions;
-    double *times; /* ms of each run */
+    bench_busy busy; /* while the line was measured */
+    double *times;   /* ms of each run */
     size_t count, capacity;
 } bench;
 
@@ -58,6 +60,7 @@ static cli_code measure_cell(bench *b, const retort_batch *batch) {
         cli_code code = run_once(b, batch);
         if (code != CLI_DONE) return code;
     }
+    bench_watch watch = bench_watch_start();
     double start = cli_now();
     while (b->count < LEAST_RUNS || cli_now() - start < b->seconds) {
         double from = cli_now();
@@ -65,6 +68,7 @@ static cli_code measure_cell(bench *b, const retort_batch *batch) {
         if (code != CLI_DONE) return code;
         if (!add_time(b, (cli_now() - from) * 1e3)) return cli_no_memory();
     }
+    b->busy = bench_watch_end(&watch);
     cli_sort(b->times, b->count);
     return CLI_DONE;
 }
@@ -79,6 +83,7 @@ static json_t *line_json(const bench *b, long batch) {
 static cli_code print_line(const bench *b, json_t *line, json_t *more) {
     json_object_update(line, more);
     json_decref(more);
+    bench_set_busy(line, &b->busy);
     if (b->profile) json_object_set_new(line, "steps", bench_json_steps(b->session, b->peaks));
     cli_code code = cli_print_json(line);
     return code == CLI_DONE ? cli_flush() : code;
@@ -153,8 +158,13 @@ static cli_code run_random(bench *b) {
         return CLI_USAGE;
     }
     if (check_grid(cli_text(b->args, CLI_GRID)) != CLI_DONE) return CLI_USAGE;
-    if (!cli_has(b->args, CLI_JSON)) print_heading(b);
-    return one ? run_cell(b, &at) : run_grid(b);
+    if (cli_has(b->args, CLI_JSON)) return one ? run_cell(b, &at) : run_grid(b);
+    print_heading(b);
+    bench_watch watch = bench_watch_start();
+    cli_code code = one ? run_cell(b, &at) : run_grid(b);
+    b->busy = bench_watch_end(&watch);
+    if (code == CLI_DONE) bench_print_busy(&b->busy);
+    return code;
 }
 
 /* ---- Texts of a file ---- */
@@ -191,11 +201,13 @@ static cli_code corpus_pad(bench_corpus *c, const bench *b, size_t batch) {
 static cli_code measure_passes(bench *b, bench_corpus *c, size_t batch) {
     double ms;
     cli_code code = bench_corpus_run(c, b->session, 0, c->count < batch ? c->count : batch);
+    bench_watch watch = bench_watch_start();
     double start = cli_now();
     while (code == CLI_DONE && (b->count == 0 || cli_now() - start < b->seconds)) {
         code = bench_corpus_pass(c, b->session, batch, &ms);
         if (code == CLI_DONE && !add_time(b, ms)) code = cli_no_memory();
     }
+    b->busy = bench_watch_end(&watch);
     cli_sort(b->times, b->count);
     return code;
 }
@@ -218,6 +230,7 @@ static cli_code print_corpus(const bench *b, const bench_corpus *c, size_t batch
     if (c->padding > 0) printf(" and %zu of padding", c->padding);
     printf(", batches of %zu: %.2f ms, %.0f texts/s, %.0f tokens/s (median of %zu)\n", batch, ms, texts,
            tokens, b->count);
+    bench_print_busy(&b->busy);
     return b->profile ? bench_print_steps(b->session, b->peaks) : CLI_DONE;
 }
 

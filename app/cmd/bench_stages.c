@@ -165,13 +165,15 @@ static cli_code print_line(const bench_run *c, const bench_cell *cell, size_t in
     const bench_engine *it = &c->items[index];
     int before;
     double gain = gain_of(c, index, &before);
-    return cli_print_json(json_pack(
+    json_t *line = json_pack(
         "{s:I, s:s, s:s, s:s, s:I, s:I, s:i, s:f, s:f, s:f, s:o, s:o, s:I, s:f, s:f, s:o, s:o}", "row",
         (json_int_t)index + 1, "step", it->name, "provider", it->provider, "version", it->version, "batch",
         (json_int_t)cell->batch, "seq", (json_int_t)cell->seq, "threads", c->threads, "ms_p50", it->times.p50,
         "ms_p90", it->times.p90, "ms_p99", it->times.p99, "gain", cli_json_real(gain), "gain_over",
         before < 0 ? json_null() : json_integer(before + 1), "file_bytes", (json_int_t)it->bytes, "peak_mb",
-        it->peak_mb, "load_ms", it->load_ms, "value", cli_json_real(it->value), "kl", cli_json_real(it->kl)));
+        it->peak_mb, "load_ms", it->load_ms, "value", cli_json_real(it->value), "kl", cli_json_real(it->kl));
+    bench_set_busy(line, &c->busy);
+    return cli_print_json(line);
 }
 
 static cli_code print_stages(const bench_run *c, const bench_cell *cell) {
@@ -190,6 +192,7 @@ static cli_code print_stages(const bench_run *c, const bench_cell *cell) {
         cli_code code = json ? print_line(c, cell, i) : CLI_DONE;
         if (code != CLI_DONE) return code;
     }
+    if (!json) bench_print_busy(&c->busy);
     return cli_flush();
 }
 

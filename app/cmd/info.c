@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * info and doctor: facts about a model and about this machine. */
+ * info: facts about a model. */
 #include "cmd/info.h"
-#include "bench/peak.h"
 #include "cli/model.h"
 #include "cli/text.h"
 #include "retort.h"
@@ -222,70 +221,4 @@ cli_code cmd_info(const cli_args *args) {
     }
     retort_model_free(model);
     return code;
-}
-
-/* ---- doctor ---- */
-
-/* Every provider; with the reason if it is not available. */
-static json_t *engines_json(json_t *names) {
-    json_t *engines = json_array();
-    retort_provider_info info = {.size = sizeof info};
-    for (size_t i = 0; retort_provider(i, &info) == RETORT_OK; i++) {
-        if (info.found) json_array_append_new(names, json_string(info.name));
-        json_array_append_new(engines, json_pack("{s:s, s:s, s:b, s:s, s:o, s:o}", "name", info.name, "help",
-                                                 info.help, "found", info.found, "version", info.version,
-                                                 "path", cli_json_text(info.path, strlen(info.path)),
-                                                 "reason", cli_json_text(info.reason, strlen(info.reason))));
-    }
-    return engines;
-}
-
-static void print_engines(void) {
-    retort_provider_info info = {.size = sizeof info};
-    for (size_t i = 0; retort_provider(i, &info) == RETORT_OK; i++) {
-        printf("%-11s %-20s ", i == 0 ? "providers" : "", info.name);
-        if (!info.found) {
-            printf("- (");
-            cli_put(stdout, info.reason, strlen(info.reason));
-            puts(")");
-        } else {
-            printf("%s%s", info.version, *info.path != '\0' ? "  " : "");
-            cli_put_line(stdout, info.path);
-        }
-    }
-}
-
-static cli_code print_doctor_json(const retort_machine *machine, const retort_peaks *peaks) {
-    json_t *names = json_array(), *engines = engines_json(names);
-    json_t *json =
-        json_pack("{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:i, s:o, s:o}", "cpu",
-                  cli_json_text(machine->cpu, strlen(machine->cpu)), "features", machine->features, "isa",
-                  machine->isa, "logical", machine->logical, "physical", machine->physical, "affinity",
-                  machine->affinity, "quota", machine->quota > 0 ? json_real(machine->quota) : json_null(),
-                  "threads", machine->threads, "providers", names, "engines", engines);
-    if (peaks != NULL) json_object_set_new(json, "peaks", bench_json_peaks(peaks));
-    return cli_print_json(json);
-}
-
-cli_code cmd_doctor(const cli_args *args) {
-    retort_machine machine = {.size = sizeof machine};
-    retort_peaks peaks = {.size = sizeof peaks};
-    bool peak = cli_has(args, CLI_PEAK);
-    if (retort_machine_describe(&machine) != RETORT_OK) {
-        cli_error("doctor: cannot describe this machine");
-        return CLI_FAILED;
-    }
-    cli_code code = peak ? bench_measure_peaks(&peaks, args) : CLI_DONE;
-    if (code != CLI_DONE) return code;
-    if (cli_has(args, CLI_JSON)) return print_doctor_json(&machine, peak ? &peaks : NULL);
-    printf("cpu         %s\n", machine.cpu);
-    printf("features    %s\n", *machine.features != '\0' ? machine.features : "none that retort uses");
-    printf("isa         %s\n", machine.isa);
-    printf("cpus        %d online, %d cores, %d for this process\n", machine.logical, machine.physical,
-           machine.affinity);
-    if (machine.quota > 0) printf("quota       %.2f CPUs (cgroup)\n", machine.quota);
-    printf("threads     %d by default\n", machine.threads);
-    print_engines();
-    if (peak) bench_print_peaks(&peaks);
-    return CLI_DONE;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * info: what is in a model; doctor: what the machine offers. */
+ * info: what is in a model. */
 #ifndef CMD_INFO_H
 #define CMD_INFO_H
 
@@ -7,6 +7,5 @@
 #include "cli/output.h"
 
 cli_code cmd_info(const cli_args *args);
-cli_code cmd_doctor(const cli_args *args);
 
 #endif

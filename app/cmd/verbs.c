@@ -5,6 +5,7 @@
 #include "cli/shipped.h"
 #include "cmd/bench.h"
 #include "cmd/compare.h"
+#include "cmd/doctor.h"
 #include "cmd/eval.h"
 #include "cmd/explain.h"
 #include "cmd/export.h"
@@ -359,7 +360,9 @@ static const cli_verb rows[] = {
         .required = CLI_NO_OPTION,
         .options = OPTIONS(CLI_PEAK, CLI_THREADS, CLI_ISA),
         .details =
-            "--peak also measures the peak of this machine on one thread and on all (those of --threads, "
+            "It looks at the CPUs for 0.2 seconds to see how busy other processes keep them, and says what "
+            "to do if they "
+            "do. --peak also measures the peak of this machine on one thread and on all (those of --threads, "
             "at the tier of --isa): operations per second for each type (int4: int8 by weights of 4 bits), "
             "where a multiplication and an addition count as two; bytes per second read from each level of "
             "the memory; and the time that threads take to meet and to wake.",

@@ -162,7 +162,7 @@ def onnx_file_and_graph_levels():
 def bench_in_turns():
     path, quick = model("distilbert-classify"), ("--seconds", "0.05", "--threads", "1")
     keys = "provider version model threads batch seq ms_p50 ms_p90 ms_p99 tokens_per_s texts_per_s runs file_bytes " \
-           "load_ms peak_mb difference".split()
+           "load_ms peak_mb difference others steal".split()
     engines = ["native"] + [name for name in found() if name != "native"]
     html = HERE / "report.html"
     lines = rows("bench", path, "--provider", ",".join(engines), "--grid", "1x8,2x16", *quick, "--html", html)

@@ -91,6 +91,30 @@ def doctor():
 
 
 @test
+def neighbours_are_seen():
+    """Busy loops, one on each CPU for the time of the test, are the others that doctor and bench name."""
+    busy = rows("doctor")[0]["busy"]
+    assert {"others", "steal", "load", "pressure", "advice"} <= set(busy)
+    if busy["others"] is None:
+        raise Skip("the system does not say how busy its CPUs are")
+    loop = "import os, sys, time\nos.sched_setaffinity(0, [int(sys.argv[1])])\nend = time.monotonic() + 20\nwhile time.monotonic() < end: pass"
+    loops = [subprocess.Popen([sys.executable, "-c", loop, str(cpu)]) for cpu in os.sched_getaffinity(0)]
+    try:
+        time.sleep(0.5)  # until they run
+        seen = rows("doctor")[0]["busy"]
+        text = retort("doctor")[0].decode()
+        line = rows("bench", model("distilbert-classify"), "--batch", "1", "--seq", "16", "--seconds", "0.3", "--threads", "1")[0]
+        table = retort("bench", model("distilbert-classify"), "--batch", "1", "--seq", "16", "--seconds", "0.3", "--threads", "1")[0].decode()
+    finally:
+        for process in loops:
+            process.kill()
+            process.wait()
+    assert seen["others"] + seen["steal"] > 0.5 and seen["advice"] and "advice      " in text, seen
+    assert line["others"] + line["steal"] > 0.2, line
+    assert table.splitlines()[-1].startswith("others used ")
+
+
+@test
 def doctor_peak():
     found = rows("doctor", "--peak", "--threads", "2")[0]["peaks"]
     assert sorted(found) == ["barrier_s", "cache_bytes", "isa", "ops_per_s", "read_bytes_per_s", "seconds", "threads", "wake_s"]
