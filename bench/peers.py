@@ -28,6 +28,7 @@ import tempfile
 import time
 import warnings
 
+import busy
 import engines
 
 warnings.filterwarnings("ignore")
@@ -184,6 +185,7 @@ def arguments():
 
 def main():
     args = arguments()
+    watch = busy.Watch()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     table = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -194,7 +196,7 @@ def main():
             measure_texts(args, peers, models, table)
         for cell in [] if args.texts else cells:
             measure_cell(args, cell, peers, models, table)
-    text = markdown(args, table, cells)
+    text = markdown(args, table, cells) + watch.text()
     print(text)
     if args.write:
         write_block(args.write, args.name, text)
