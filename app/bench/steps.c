@@ -15,7 +15,7 @@ static json_t *share_json(const retort_step_info *step, const retort_peaks *peak
                      "weight_bytes_per_s", share.weights, "of_read", share.of_read);
 }
 
-/* How a weight of fewer than 8 bits is read: "codes", "int8", or "int8 >8", with the codes for up to 8 rows. */
+/* How a weight of fewer than 8 bits is read: "codes", "int8", or "int8 >4", with the codes for up to 4 rows. */
 static const char *form_text(char *out, size_t size, const retort_step_info *step) {
     if (step->form == NULL) return "";
     if (step->codes_up_to == 0) return step->form;
