@@ -181,15 +181,15 @@ static void call_attention(work *w) {
 }
 
 static void bench_attention(const kernel_row *row) {
-    static const size_t shapes[][3] = {{16, 16, 64},   {64, 64, 64},   {128, 128, 64},
-                                       {384, 384, 64}, {512, 512, 64}, {128, 128, 32},
-                                       {384, 384, 32}, {1, 128, 64},   {1, 384, 64}};
+    static const size_t shapes[][3] = {{16, 16, 64},   {25, 25, 64},   {64, 64, 64}, {128, 128, 64},
+                                       {384, 384, 64}, {16, 16, 32},   {25, 25, 32}, {64, 64, 32},
+                                       {128, 128, 32}, {384, 384, 32}, {1, 128, 64}, {1, 384, 64}};
     printf("%s, GFLOP/s at queries x keys x dim", row->name);
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         work w = {.row = row, .m = shapes[s][0], .n = shapes[s][1], .k = shapes[s][2]};
         w.a = need(512 * 2304 * sizeof(float));
         w.c = need(512 * 768 * sizeof(float));
-        size_t scratch = rt_attention_scratch(w.n, w.k) + rt_attention_s16_scratch(w.n, w.k);
+        size_t scratch = rt_attention_scratch(w.n, w.k) + rt_attention_s8_scratch(w.n, w.k);
         w.layer[0] = need(scratch * sizeof(float));
         fill_f32(w.a, 512 * 2304, FILL_NORMAL);
         double flops = 4.0 * (double)(w.m * w.n * w.k);

@@ -20,13 +20,13 @@ static guarded filled(size_t floats, int kind) {
 
 static bool attention_one(const kernel_row *row, size_t queries, size_t keys, size_t dim, int kind, char *why,
                           size_t size) {
-    bool s16 = strcmp(row->family, "attention_s16") == 0;
+    bool s8 = strcmp(row->family, "attention_s8") == 0;
     size_t ld = dim + random_below(5), where = 0;
-    size_t scratch_size = s16 ? rt_attention_s16_scratch(keys, dim) : rt_attention_scratch(keys, dim);
+    size_t scratch_size = s8 ? rt_attention_s8_scratch(keys, dim) : rt_attention_scratch(keys, dim);
     guarded q = filled(queries * ld, kind), k = filled(keys * ld, kind), v = filled(keys * ld, kind), out[2],
             out16[2];
     guarded scratch = guarded_new(scratch_size * sizeof(float));
-    int outputs = s16 ? 1 : 1 + (int)random_below(3);
+    int outputs = s8 ? 1 : 1 + (int)random_below(3);
     for (int side = 0; side < 2; side++) {
         out[side] = guarded_new(queries * ld * 4);
         out16[side] = guarded_new(queries * ld * 2);
@@ -73,7 +73,7 @@ bool check_attention(const kernel_row *row, char *why, size_t size) {
            attention_one(row, 3, 0, 16, FILL_NORMAL, why, size);
 }
 
-bool check_attention_s16(const kernel_row *row, char *why, size_t size) {
+bool check_attention_s8(const kernel_row *row, char *why, size_t size) {
     return check_attention(row, why, size) && attention_one(row, 7, 8191, 3, FILL_NORMAL, why, size) &&
            attention_one(row, 5, 40, 512, FILL_HUGE, why, size);
 }

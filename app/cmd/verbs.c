@@ -218,8 +218,9 @@ static const cli_verb rows[] = {
             "'--activations static' fix their ranges on the data, except where a few rows are far larger "
             "than the others. --bits 3 restricts a 4-bit recipe to half of its codes: the file is smaller, "
             "the speed the same. --bits 2 leaves four levels, none of them zero: of use to a model that was "
-            "trained for them; others lose by it, least with owq and ptq+owq. Attention, LayerNorm and the "
-            "residual stream stay float. 'retort compare' compares the models. Ctrl-C leaves no file behind.",
+            "trained for them; others lose by it, least with owq and ptq+owq. Attention multiplies 8-bit "
+            "integers, too; LayerNorm and the residual stream stay float. 'retort compare' compares the "
+            "models. Ctrl-C leaves no file behind.",
         .examples =
             "retort quantize model.retort -o small.retort\n"
             "retort quantize model.retort --recipe int4 --embeddings 8 --keep head.output -o tiny.retort\n"

@@ -155,9 +155,6 @@ static retort_status lower_embed(rt_plan *plan, rt_step *step, const rt_kernels 
     return RETORT_OK;
 }
 
-/* With heads of 32, rounding to 16 bits costs as much as it saves (Zen 3: 66 GFLOP/s either way). */
-enum { S16_MIN_DIM = 64 };
-
 static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
                                      retort_error *err) {
     const rt_attrs *attrs = &step->node->attrs;
@@ -180,10 +177,10 @@ static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kern
     };
     step->flops_row = 4.0 * (double)hidden;
     size_t dim = step->as.attention.dim, scratch = rt_attention_scratch(plan->positions, dim);
-    if (attrs->int16 && plan->positions <= RT_ATTENTION_S16_KEYS && dim >= S16_MIN_DIM) {
-        step->as.attention.attention_s16 = kernels->attention_s16;
-        step->kernel = kernels->attention_s16_name;
-        scratch = rt_max(scratch, rt_attention_s16_scratch(plan->positions, dim));
+    if (attrs->integers && plan->positions <= RT_ATTENTION_S8_KEYS) {
+        step->as.attention.attention_s8 = kernels->attention_s8;
+        step->kernel = kernels->attention_s8_name;
+        scratch = rt_max(scratch, rt_attention_s8_scratch(plan->positions, dim));
     }
     plan->scratch_floats = rt_max(plan->scratch_floats, scratch);
     return RETORT_OK;

@@ -326,9 +326,9 @@ static heads find_heads(const rt_step *step, const rt_worker *worker, size_t hid
     return (heads){first, second, rt_place_at(&step->in[ATTENTION_V], worker), hidden, hidden};
 }
 
-/* From this length on, 16-bit integers are faster (Zen 3, dim 64: 32 instead of 45 GFLOP/s at 16 keys, 72
- * instead of 70 at 64, 101 instead of 80 at 384). */
-enum { S16_MIN_KEYS = 64 };
+/* From this length on, integers are faster (Zen 4, dim 64: 53 instead of 55 GFLOP/s at 16 keys, 74 instead of 59 at 25,
+ * 267 instead of 97 at 384). */
+enum { S8_MIN_KEYS = 17 };
 
 /* All heads of one sequence as queries of one attention whose keys and values are its rows of x. */
 static void attend_shared(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, size_t b) {
@@ -384,8 +384,8 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
         .ldo16 = hidden,
         .scratch = worker->scratch,
     };
-    bool s16 = attention->attention_s16 != NULL && args.keys >= S16_MIN_KEYS;
-    (s16 ? attention->attention_s16 : attention->attention)(&args);
+    bool s8 = attention->attention_s8 != NULL && args.keys >= S8_MIN_KEYS;
+    (s8 ? attention->attention_s8 : attention->attention)(&args);
 }
 
 /* Heads are assigned to parts by cost, queries times keys: a head belongs to the part in which the middle

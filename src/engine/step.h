@@ -82,7 +82,7 @@ typedef struct rt_embed_step {
 } rt_embed_step;
 typedef struct rt_attention_step {
     rt_attention_fn attention;
-    rt_attention_fn attention_s16; /* of long sequences; NULL: the same for all */
+    rt_attention_fn attention_s8; /* in integers, of all but short sequences; NULL: of none */
     size_t heads, dim;
     float scale;
     int parts;   /* values that hold q, k, v: 1, 2 or 3 */

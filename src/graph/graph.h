@@ -134,7 +134,7 @@ enum {
     RT_ATTR_PARTS = 1 << 12,
     RT_ATTR_GROUP = 1 << 13,
     RT_ATTR_RANGE = 1 << 14,
-    RT_ATTR_INT16 = 1 << 15,
+    RT_ATTR_INTEGERS = 1 << 15,
     RT_ATTR_SHARED = 1 << 16
 };
 typedef struct rt_attrs {
@@ -147,11 +147,12 @@ typedef struct rt_attrs {
     rt_select select;
     rt_pool_kind pool;
     bool keepdims, trans_b;
-    retort_dtype out_dtype;     /* RETORT_F32 (none), RETORT_BF16 or RETORT_S8 */
-    bool int16;                 /* Attention: long sequences in 16-bit integers; level 3, every row a query */
-    bool shared;                /* Attention: every head's keys and values are x itself */
-    int parts;                  /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
-    int64_t group;              /* 4-bit codes that share an integer scale */
+    retort_dtype out_dtype; /* RETORT_F32 (none), RETORT_BF16 or RETORT_S8 */
+    bool integers; /* Attention: in 8-bit integers, but for short sequences; level 3, every row a query;
+                                 * "int16" in files, which is what they were at first */
+    bool shared;   /* Attention: every head's keys and values are x itself */
+    int parts;     /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
+    int64_t group; /* 4-bit codes that share an integer scale */
     float range_min, range_max; /* static range of an s8 output; both 0: a range per row */
 } rt_attrs;
 

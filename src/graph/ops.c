@@ -42,7 +42,7 @@ static const rt_attr_row attr_rows[] = {
     {RT_ATTR_TRANS_B, "trans_b", RT_KIND_BOOL, offsetof(rt_attrs, trans_b), NULL},
     {RT_ATTR_OUT_DTYPE, "narrow", RT_KIND_NAME, offsetof(rt_attrs, out_dtype), dtype_names},
     {RT_ATTR_GROUP, "group", RT_KIND_INT64, offsetof(rt_attrs, group), NULL},
-    {RT_ATTR_INT16, "int16", RT_KIND_BOOL, offsetof(rt_attrs, int16), NULL},
+    {RT_ATTR_INTEGERS, "int16", RT_KIND_BOOL, offsetof(rt_attrs, integers), NULL},
     {RT_ATTR_SHARED, "shared", RT_KIND_BOOL, offsetof(rt_attrs, shared), NULL},
     {RT_ATTR_RANGE, "least", RT_KIND_FLOAT, offsetof(rt_attrs, range_min), NULL},
     {RT_ATTR_RANGE, "largest", RT_KIND_FLOAT, offsetof(rt_attrs, range_max), NULL},

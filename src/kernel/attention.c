@@ -6,8 +6,23 @@ size_t rt_attention_scratch(size_t keys, size_t dim) {
            RT_ATTENTION_ROWS * rt_attention_stride(keys);
 }
 
-size_t rt_attention_s16_scratch(size_t keys, size_t dim) {
-    return rt_attention_s16_keys(keys, dim) + rt_attention_s16_values(keys, dim) +
-           rt_attention_s16_rows(dim) + rt_attention_s16_probabilities(keys) + rt_round_up(keys, RT_PANEL) +
-           rt_round_up(dim, RT_PANEL) + RT_ATTENTION_ROWS * rt_attention_stride(keys);
+rt_attention_s8_parts rt_attention_s8_layout(size_t keys, size_t dim) {
+    enum { WIDE = RT_ATTENTION_S8_PANELS * RT_PANEL };
+    size_t rows = rt_round_up(keys, RT_PANEL), span = rt_round_up(keys, RT_ATTENTION_S8_SPAN),
+           columns = rt_round_up(dim, RT_PANEL);
+    rt_attention_s8_parts part = {.keys = 0};
+    part.values = part.keys + rows * columns / 2;
+    part.queries = part.values + columns * span / 2;
+    part.p = part.queries + WIDE * columns / 2;
+    part.key_scale = part.p + WIDE * span / 2;
+    part.value_scale = part.key_scale + rows;
+    part.value_mean = part.value_scale + columns;
+    part.scores = part.value_mean + columns;
+    part.out = part.scores + keys * WIDE;
+    part.end = part.out + columns * WIDE;
+    return part;
+}
+
+size_t rt_attention_s8_scratch(size_t keys, size_t dim) {
+    return rt_attention_s8_layout(keys, dim).end;
 }

@@ -24,22 +24,15 @@ static inline size_t rt_attention_values_size(size_t keys, size_t dim) {
     return keys * rt_round_up(dim, RT_PANEL);
 }
 
-/* The same for 16-bit integers; sizes in floats, each a multiple of 16: K in pairs of dim, V in pairs of
- * keys, 16 rows of K or Q, the probabilities of a block of queries. Scales and scores follow. */
-static inline size_t rt_attention_s16_width(size_t dim) {
-    return rt_round_up(dim, 2 * RT_PANEL);
-}
-static inline size_t rt_attention_s16_keys(size_t keys, size_t dim) {
-    return rt_round_up(keys, RT_PANEL) * ((dim + 1) / 2);
-}
-static inline size_t rt_attention_s16_values(size_t keys, size_t dim) {
-    return rt_round_up(dim, RT_PANEL) * ((keys + 1) / 2);
-}
-static inline size_t rt_attention_s16_rows(size_t dim) {
-    return RT_PANEL * rt_attention_s16_width(dim) / 2;
-}
-static inline size_t rt_attention_s16_probabilities(size_t keys) {
-    return rt_round_up(RT_ATTENTION_ROWS * rt_attention_stride(keys), 2 * RT_PANEL) / 2;
-}
+/* Parts of the scratch of attention_s8: where each begins, in floats, with room for elements of 16 bits. */
+enum {
+    RT_ATTENTION_S8_PANELS = 2, /* of 16 queries per block: their scores over 384 keys take 48 KB */
+    RT_ATTENTION_S8_SPAN = 64   /* keys whose elements are transposed together */
+};
+typedef struct rt_attention_s8_parts {
+    size_t keys, values, queries, p;
+    size_t key_scale, value_scale, value_mean, scores, out, end;
+} rt_attention_s8_parts;
+rt_attention_s8_parts rt_attention_s8_layout(size_t keys, size_t dim);
 
 #endif

@@ -28,6 +28,12 @@ static const float rt_gelu_poly[10] = {-0x1.26aed2p+0f,  -0x1.d63c04p-2f,  -0x1.
 static const float rt_exp2_poly[6] = {0x1.62e430p-1f, 0x1.ebfbe0p-3f,  0x1.c6aed0p-5f,
                                       0x1.3b29aap-7f, 0x1.5f47b0p-10f, 0x1.448fc2p-13f};
 
+/* Attention probabilities in 255 levels: 2^y, y <= log2 255, from LOW on. 2^f = P(f) for |f| <= 1/2. Error: 7.5e-5
+ * (relative), a fiftieth of a level. */
+#define RT_CHANCE_LOG2 0x1.ffa37cp+2f
+#define RT_CHANCE_LOW  -100.0f
+static const float rt_chance_poly[4] = {0x1.fff692p-1f, 0x1.62f31ap-1f, 0x1.f0de20p-3f, 0x1.c3f766p-5f};
+
 /* The short GELU: x Phi(z), z = x clamped to ±LIMIT, Phi(z) = 1/2 + z P(z^2), 0 and 1 at the limits. 12
  * instructions instead of 27. Error: 8.2e-5 (absolute). */
 #define RT_GELU_SHORT_LIMIT 4.2f

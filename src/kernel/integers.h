@@ -23,10 +23,13 @@ static inline size_t rt_panel_group(size_t k, size_t group, size_t i, size_t j) 
     return (j / RT_PANEL * ((k + group - 1) / group) + i / group) * RT_PANEL + j % RT_PANEL;
 }
 
+/* A smaller range has no integers but 0: 127 / range might overflow. */
+#define RT_LEAST_RANGE 0x1p-100f
+
 /* The factor for a row with this range, after subtracting the shift; *out undoes both. */
 static inline float rt_quantum(float min, float max, rt_row_scale *out) {
     float most = 0.5f * max - 0.5f * min;
-    if (most < 0x1p-100f) {
+    if (most < RT_LEAST_RANGE) {
         *out = (rt_row_scale){0.0f, 0.0f};
         return 0.0f;
     }
@@ -34,11 +37,11 @@ static inline float rt_quantum(float min, float max, rt_row_scale *out) {
     return 127.0f / most;
 }
 
-/* The factor for a row with this largest |x|, for `levels` integers on each side of 0; *scale undoes it. */
-static inline float rt_levels(float most, int levels, float *scale) {
-    if (most < 0x1p-100f) most = 0.0f;
-    *scale = most / (float)levels;
-    return most > 0.0f ? (float)levels / most : 0.0f;
+/* The factor for numbers with this largest |x|; *scale undoes it. */
+static inline float rt_levels(float most, float *scale) {
+    if (most < RT_LEAST_RANGE) most = 0.0f;
+    *scale = most / RT_ATTENTION_LEVELS;
+    return most > 0.0f ? RT_ATTENTION_LEVELS / most : 0.0f;
 }
 
 #endif

@@ -237,7 +237,7 @@ static retort_status expand_tables(rt_graph *graph, int64_t vocab, retort_error 
 static void widen(rt_graph *graph) {
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *node = &graph->nodes[i];
-        node->attrs.int16 = false;
+        node->attrs.integers = false;
         if (node->attrs.out_dtype != RETORT_S8 || node->op == RT_OP_CONVERT) continue;
         node->attrs.out_dtype = RETORT_F32;
         node->attrs.range_min = node->attrs.range_max = 0;

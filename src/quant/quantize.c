@@ -201,7 +201,7 @@ retort_status rt_quantize(retort_model **out, const retort_model *model,
     q.table_bits = options->embeddings != 0 ? options->embeddings : q.bits < 4 ? q.bits : row->table_bits;
     q.group = options->group != 0 ? options->group : row->group;
     q.outliers = options->weak_columns != 0 ? options->weak_columns : DEFAULT_OUTLIERS;
-    rt_graph_use_int16(&next->graph);
+    rt_graph_use_integers(&next->graph);
     status = round_all(&q, model, err);
     if (status == RETORT_OK) status = keep_recipe(next, &q, err);
     if (status == RETORT_OK) {

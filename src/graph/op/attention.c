@@ -16,7 +16,8 @@ static retort_status infer_shared(rt_shapes *s) {
     const rt_value *q = s->in[ATTENTION_Q], *x = s->node->attrs.parts == 2 ? s->in[ATTENTION_KV] : NULL;
     bool fits = x != NULL && s->node->input_count == 2 && q->dtype == RETORT_F32 && x->dtype == RETORT_F32 &&
                 q->rank == 2 && x->rank == 2 && attrs->heads > 0 && q->dims[1] % attrs->heads == 0 &&
-                q->dims[1] / attrs->heads == x->dims[1] && attrs->select == RT_SELECT_FIRST && !attrs->int16;
+                q->dims[1] / attrs->heads == x->dims[1] && attrs->select == RT_SELECT_FIRST &&
+                !attrs->integers;
     if (!fits) return rt_fail(s->err, RETORT_FORMAT, "shared: expected q [batch, heads n] and x [tokens, n]");
     rt_rows_like(s, q, 1, q->dims[1]);
     return rt_check_out_dtype(s, q, false);
@@ -47,8 +48,8 @@ static retort_status infer_attention(rt_shapes *s) {
     if (!rt_mask_fits(s, parts, keys))
         return rt_fail(s->err, RETORT_FORMAT, "the mask does not fit the keys");
     bool integer = !rt_is_padded(keys) && attrs->select == RT_SELECT_ALL && attrs->out_dtype == RETORT_F32 &&
-                   hidden / attrs->heads <= RT_ATTENTION_S16_DIM;
-    if (attrs->int16 && !integer) return rt_fail(s->err, RETORT_FORMAT, "int16 is not for such a node");
+                   hidden / attrs->heads <= RT_ATTENTION_S8_DIM;
+    if (attrs->integers && !integer) return rt_fail(s->err, RETORT_FORMAT, "int16 is not for such a node");
     rt_rows_like(s, q, q->rank - 1, hidden);
     return rt_check_out_dtype(s, q, false);
 }
@@ -59,7 +60,7 @@ const rt_op_row rt_op_attention = {
     .max_inputs = 4,
     .outputs = 1,
     .attrs = RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_OUT_DTYPE |
-             RT_ATTR_INT16 | RT_ATTR_SHARED,
+             RT_ATTR_INTEGERS | RT_ATTR_SHARED,
     .level = 2,
     .kind = RT_OP_KIND_ATTENTION,
     .infer = infer_attention,

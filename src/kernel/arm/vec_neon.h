@@ -213,8 +213,10 @@ RT_VERB n16 n16_zero(void) {
     int32x4_t zero = vdupq_n_s32(0);
     return (n16){{zero, zero, zero, zero}};
 }
-RT_VERB void n16_store(float *p, n16 x) {
-    for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, vreinterpretq_f32_s32(x.q[i]));
+RT_VERB v16 n16_float(n16 x) {
+    v16 y;
+    for (int i = 0; i < 4; i++) y.q[i] = vcvtq_f32_s32(x.q[i]);
+    return y;
 }
 RT_VERB n16 n16_pair(const int16_t *p) {
     int32_t two;

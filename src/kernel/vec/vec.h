@@ -27,7 +27,7 @@
  *   v16_load_s8_n   the first n of 16 int8        v16_store_s8   rounded, all 16; within int8
  *   v16_store_s16   rounded, all 16; within int16
  *   v16_store_pairs 16 pairs of int16: of two v16, rounded
- *   n16             16 int32 sums: n16_zero, n16_store (bits in place of floats)
+ *   n16             16 int32 sums: n16_zero, n16_float (converted)
  *   n16_pair        two int16 in all lanes      n16_load      16 pairs of int16
  *   n16_dot2        sum + a.0 b.0 + a.1 b.1
  *   v16_prefetch    a hint; empty if the hardware needs none

@@ -204,9 +204,8 @@ typedef struct n16 {
 RT_VERB n16 n16_zero(void) {
     return (n16){_mm256_setzero_si256(), _mm256_setzero_si256()};
 }
-RT_VERB void n16_store(float *p, n16 x) {
-    _mm256_storeu_si256((__m256i *)(void *)p, x.lo);
-    _mm256_storeu_si256((__m256i *)(void *)(p + 8), x.hi);
+RT_VERB v16 n16_float(n16 x) {
+    return (v16){_mm256_cvtepi32_ps(x.lo), _mm256_cvtepi32_ps(x.hi)};
 }
 RT_VERB n16 n16_pair(const int16_t *p) {
     int32_t two;

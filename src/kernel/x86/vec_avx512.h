@@ -147,8 +147,8 @@ typedef __m512i n16;
 RT_VERB n16 n16_zero(void) {
     return _mm512_setzero_si512();
 }
-RT_VERB void n16_store(float *p, n16 x) {
-    _mm512_storeu_si512(p, x);
+RT_VERB v16 n16_float(n16 x) {
+    return _mm512_cvtepi32_ps(x);
 }
 RT_VERB n16 n16_pair(const int16_t *p) {
     int32_t two;
