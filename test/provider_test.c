@@ -220,6 +220,9 @@ static void bad_options_and_files(void **state) {
     options.isa = "ref";
     refuses(model, &options, RETORT_UNSUPPORTED, "'isa' is for native only");
     options.isa = NULL;
+    options.unpack = RETORT_UNPACK_NEVER;
+    refuses(model, &options, RETORT_UNSUPPORTED, "'unpack' is for native only");
+    options.unpack = RETORT_UNPACK_AUTO;
     options.profile = true;
     refuses(model, &options, RETORT_UNSUPPORTED, "'profile' is for native only");
     options.profile = false;

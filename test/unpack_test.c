@@ -101,6 +101,19 @@ static void test_sessions_share(void **unused) {
     retort_model_free(model);
 }
 
+static void test_unknown_forms_are_refused(void **unused) {
+    (void)unused;
+    retort_model *model = golden("distilbert-wide", 3, RETORT_F32);
+    retort_session *session = NULL;
+    retort_error err = {0};
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    options.unpack = (retort_unpack)(RETORT_UNPACK_NEVER + 1);
+    assert_int_equal(retort_session_open(&session, model, &options, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "unpack 3"));
+    assert_null(session);
+    retort_model_free(model);
+}
+
 static void *run_often(void *session) {
     for (int r = 0; r < 20; r++) run_sample(session);
     return NULL;
@@ -200,6 +213,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms_agree),
         cmocka_unit_test(test_sessions_share),
+        cmocka_unit_test(test_unknown_forms_are_refused),
         cmocka_unit_test(test_sessions_unpack_at_once),
         cmocka_unit_test(test_outliers_are_added),
         cmocka_unit_test(test_outliers_that_do_not_fit),
