@@ -40,7 +40,9 @@ static int64_t run_ns(retort_session *session) {
     return now_ns() - from;
 }
 
-/* One text: every step is shared. A helper that has to wait for its turn on a core would cost milliseconds per step. */
+/* One text: every step is shared. A helper that has to wait for its turn on a core would cost milliseconds per step, in every
+ * run. The lower quartile of the runs shows that; the system stops so many of the others, even with one thread, that their
+ * median differs from test to test. */
 static void test_helpers_are_not_waited_for(void **state) {
     (void)state;
     static int64_t times[2][RUNS];
@@ -68,9 +70,10 @@ static void test_helpers_are_not_waited_for(void **state) {
         retort_session_close(sessions[i]);
     }
     retort_model_free(model);
-    print_message("one thread %.0f us, two %.0f us (medians)\n", (double)times[0][RUNS / 2] * 1e-3,
-                  (double)times[1][RUNS / 2] * 1e-3);
-    assert_true(times[1][RUNS / 2] < 2 * times[0][RUNS / 2] + 50000);
+    int64_t one = times[0][RUNS / 4], two = times[1][RUNS / 4];
+    print_message("one thread %.0f us, two %.0f us (lower quartiles)\n", (double)one * 1e-3,
+                  (double)two * 1e-3);
+    assert_true(two < 2 * one + 50000);
 }
 
 int main(void) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/execute.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -25,7 +26,9 @@ retort_status rt_executor_open(rt_executor *out, const rt_plan *plan, rt_thread_
     out->threads = pool == NULL ? 1 : rt_thread_pool_size(pool);
     out->arena_stride = rt_round_up(plan->arena_bytes + 1, 4096);
     out->workers = rt_calloc((size_t)out->threads, sizeof *out->workers);
-    if (out->workers == NULL || !rt_mul(out->arena_stride, (size_t)out->threads, &total))
+    out->rests = rt_calloc((size_t)out->threads, sizeof *out->rests);
+    if (out->workers == NULL || out->rests == NULL ||
+        !rt_mul(out->arena_stride, (size_t)out->threads, &total))
         return rt_fail_nomem(err, out->arena_stride);
     void *arenas =
         mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -44,6 +47,7 @@ void rt_executor_close(rt_executor *x) {
         free(x->workers[i].tensors);
     }
     free(x->workers);
+    free(x->rests);
     if (x->arenas != NULL) munmap(x->arenas, x->arena_stride * (size_t)x->threads);
     *x = (rt_executor){0};
 }
@@ -92,9 +96,9 @@ static void run_together(rt_executor *x, const rt_step *step, const rt_chunk *ch
     while (rt_schedule_take(&x->schedule, worker)) {
         int taken = worker->end - worker->part;
         step->run(step, chunk, worker);
-        rt_schedule_finish(&x->schedule, taken, worker->parts);
+        rt_schedule_finish(&x->schedule, worker, taken, worker->parts);
     }
-    x->waited += rt_schedule_wait(&x->schedule);
+    rt_schedule_wait(&x->schedule);
 }
 
 static void run_steps(rt_executor *x, const rt_chunk *chunk, rt_worker *worker, bool together) {
@@ -138,20 +142,27 @@ static void run_chunks(rt_executor *x, rt_worker *worker, int from, int end) {
     for (int i = from; i < end; i++) run_chunk(x, first + (size_t)i, worker, false);
 }
 
-/* The helpers: they join in what the leader has posted, as long as something follows. A helper without a part is in nobody's
- * way: it may fall asleep, or be kept from running, at any time. */
+/* The helpers: they join in what the leader has posted, as long as something follows. A helper without a part may fall asleep,
+ * or be kept from running, at any time. Where other processes have the other cores, the system may run it on the core of
+ * the leader: then it gives way at once. */
 static void help(void *user, int index) {
     rt_executor *x = user;
     rt_worker *worker = &x->workers[index];
     unsigned seen = atomic_load(&x->schedule.number.value);
+    if (rt_rests(&x->rests[index], rt_now_ns())) return;
     do {
+        if (rt_schedule_in_the_way(&x->schedule)) {
+            atomic_store_explicit(&worker->in_the_way, true, memory_order_relaxed);
+            sched_yield();
+            return;
+        }
         while (rt_schedule_take(&x->schedule, worker)) {
             int parts = worker->parts, from = worker->part, end = worker->end;
             if (x->schedule.step != NULL)
                 help_step(x, worker);
             else
                 run_chunks(x, worker, from, end);
-            rt_schedule_finish(&x->schedule, end - from, parts);
+            rt_schedule_finish(&x->schedule, worker, end - from, parts);
         }
     } while (rt_schedule_follow(&x->schedule, &seen));
 }
@@ -160,63 +171,32 @@ static void help(void *user, int index) {
 static void reset(rt_executor *x, bool team) {
     x->team = team;
     x->stopped = false;
-    x->waited = 0;
     for (int i = 0; i < x->threads; i++) {
         rt_worker *worker = &x->workers[i];
         worker->arena = x->arenas + (team ? 0 : (size_t)i * x->arena_stride);
         worker->status = RETORT_OK;
+        worker->late = 0;
+        atomic_store_explicit(&worker->in_the_way, false, memory_order_relaxed);
     }
 }
 
 /* ---- Neighbours ---- */
 
-/* If the leader waited for a quarter of the time of recent runs, another process keeps stopping a helper in the middle of a
- * part, and one worker may be faster. TRIAL runs without help tell. If they are faster, the next runs do without: 8 of them,
- * then a trial with help, then twice as many, and so on. If they are not, the next doubt comes as much later. */
-enum { TRIAL = 4, FIRST_REST = 8, LONGEST_REST = 1024, FADING = 8 };
-
-static unsigned longer(unsigned runs) {
-    return runs == 0 ? FIRST_REST : runs < LONGEST_REST ? 2 * runs : LONGEST_REST;
+/* The workers that a run may have: the leader, and helpers that do not rest. */
+static int count_workers(const rt_executor *x, int64_t now) {
+    int count = 1;
+    for (int i = 1; i < x->threads; i++) count += !rt_rests(&x->rests[i], now);
+    return count;
 }
 
-/* Notes what a run took for each row, with help or without. */
-static void note(rt_executor *x, bool alone, double ns) {
-    double *cost = &x->cost[alone];
-    double rows = 0;
-    for (size_t i = 0; i < x->work->count; i++) rows += (double)x->work->chunks[i].rows;
-    ns /= rows > 0 ? rows : 1;
-    *cost = *cost == 0 ? ns : *cost + (ns - *cost) / FADING;
-}
-
-/* Decides how the next runs are done, after one in which the leader had help (or might have had). */
-static void judge(rt_executor *x, int64_t ns) {
-    x->recent_ns += ns - x->recent_ns / FADING;
-    x->recent_waits += x->waited - x->recent_waits / FADING;
-    if (x->tried > 0 && --x->tried == 0 && x->cost[1] != 0) { /* a trial with help is over */
-        bool slower = x->cost[0] > x->cost[1];
-        x->penalty = slower ? longer(x->penalty) : 0;
-        x->rest = slower ? x->penalty : 0;
-    } else if (x->doubt_in > 0) {
-        x->doubt_in--;
-    } else if (x->tried == 0 && 4 * x->recent_waits > x->recent_ns) {
-        x->cost[1] = 0;
-        x->rest = TRIAL;
-    }
-}
-
-/* After a run without help. */
-static void judge_alone(rt_executor *x) {
-    if (--x->rest > 0) return;
-    if (x->penalty == 0 && x->cost[1] >= x->cost[0]) { /* help is worth it */
-        x->patience = longer(x->patience);
-        x->doubt_in = x->patience;
-    } else if (x->penalty == 0) {
-        x->penalty = FIRST_REST;
-        x->rest = x->penalty;
-        x->patience = 0;
-    } else {
-        x->cost[0] = 0;
-        x->tried = TRIAL;
+/* Helpers that another process stopped in the middle of a part, or moved to the core of the leader, rest for a while. */
+static void judge(rt_executor *x, int64_t from, int workers) {
+    int64_t now = rt_now_ns();
+    for (int i = 1; i < x->threads; i++) {
+        const rt_worker *worker = &x->workers[i];
+        bool in_the_way = atomic_load_explicit(&worker->in_the_way, memory_order_relaxed);
+        if (in_the_way || rt_helper_is_late(worker->late, now - from, workers))
+            rt_rest_late(&x->rests[i], from, now);
     }
 }
 
@@ -234,35 +214,28 @@ static void run_apart(rt_executor *x) {
         while (rt_schedule_take(&x->schedule, worker)) {
             int parts = worker->parts, at = worker->part, end = worker->end;
             run_chunks(x, worker, at, end);
-            rt_schedule_finish(&x->schedule, end - at, parts);
+            rt_schedule_finish(&x->schedule, worker, end - at, parts);
         }
         rt_schedule_wait(&x->schedule);
     }
 }
 
 retort_status rt_execute(rt_executor *x, const rt_work *work, retort_error *err) {
-    bool alone = x->threads == 1, turns = work->team;
+    bool turns = work->team;
     x->work = work;
     x->sees = false;
     for (size_t i = 0; i < x->observer_count; i++) x->sees |= x->observers[i].see != NULL;
     turns = turns || x->sees;
-    reset(x, !alone && turns);
+    reset(x, x->threads > 1 && turns);
     if (work->count == 0) return RETORT_OK;
-    if (alone) {
-        run_in_turn(x, false);
-    } else if (!turns) {
+    int64_t from = rt_now_ns();
+    int workers = count_workers(x, from);
+    atomic_store_explicit(&x->schedule.workers, workers, memory_order_relaxed);
+    if (turns || workers == 1)
+        run_in_turn(x, workers > 1);
+    else
         run_apart(x);
-    } else {
-        bool rests = x->rest > 0;
-        int64_t from = rt_now_ns(), ns;
-        run_in_turn(x, !rests);
-        ns = rt_now_ns() - from;
-        note(x, rests, (double)ns);
-        if (rests)
-            judge_alone(x);
-        else
-            judge(x, ns);
-    }
+    judge(x, from, workers);
     for (int i = 0; i < x->threads; i++) {
         const rt_worker *worker = &x->workers[i];
         if (worker->status == RETORT_OK) continue;
@@ -274,6 +247,7 @@ retort_status rt_execute(rt_executor *x, const rt_work *work, retort_error *err)
 
 void rt_execute_step(rt_executor *x, const rt_step *step, const rt_chunk *chunk) {
     reset(x, x->threads > 1);
+    atomic_store_explicit(&x->schedule.workers, x->threads, memory_order_relaxed);
     if (x->threads > 1)
         run_together(x, step, chunk, &x->workers[0]);
     else

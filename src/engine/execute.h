@@ -54,14 +54,7 @@ typedef struct rt_executor {
     bool team;
     bool sees;      /* an observer has `see` */
     bool stopped;   /* by an observer's see */
-    int64_t waited; /* nanoseconds that the leader waited for parts in progress */
-    /* From run to run, whether help pays off. */
-    int64_t recent_ns,
-        recent_waits;            /* of runs with help: how long they took, and how long their leader waited */
-    double cost[2];              /* nanoseconds per row with help, and without; 0: not known */
-    unsigned rest, tried;        /* runs still to do without help; of a trial with help */
-    unsigned penalty;            /* how many the next rest has */
-    unsigned doubt_in, patience; /* runs until the next doubt, and how many there will be then */
+    rt_rest *rests; /* [threads] from run to run: helpers that were late, and for how long they rest */
 } rt_executor;
 
 /* pool: borrowed; NULL: the caller does all the work. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/schedule.h"
 
+#include <sched.h>
+
 /* `posted`: number, whether the parts are taken one at a time, how many there are, how many are taken. */
 enum { PARTS_AT = 16, NUMBER_AT = 32, MOST_PARTS = RT_SCHEDULE_MOST };
 static const uint64_t ONE_BY_ONE = UINT64_C(1) << (NUMBER_AT - 1);
@@ -16,11 +18,13 @@ static int taken_of(uint64_t posted) {
 enum { PARTS_A_WORKER = 12, FEW_OPERATIONS = 4000000 };
 
 void rt_schedule_post(rt_schedule *schedule, const rt_step *step, const rt_chunk *chunk, size_t count) {
-    size_t threads = (size_t)rt_thread_pool_size(schedule->pool);
+    size_t workers = (size_t)atomic_load_explicit(&schedule->workers, memory_order_relaxed);
     unsigned number = atomic_load_explicit(&schedule->number.value, memory_order_relaxed) + 1;
     if (step != NULL)
-        count = threads * (rt_step_operations(step, chunk) < FEW_OPERATIONS ? 1 : PARTS_A_WORKER);
+        count = workers * (rt_step_operations(step, chunk) < FEW_OPERATIONS ? 1 : PARTS_A_WORKER);
     schedule->step = step;
+    schedule->posted_at = rt_now_ns();
+    atomic_store_explicit(&schedule->leader_core, sched_getcpu(), memory_order_relaxed);
     schedule->chunk = chunk;
     atomic_store_explicit(&schedule->done.value, 0, memory_order_relaxed);
     uint64_t how = step == NULL ? ONE_BY_ONE : 0;
@@ -34,11 +38,11 @@ void rt_schedule_post(rt_schedule *schedule, const rt_step *step, const rt_chunk
  * something else slowed one core. */
 bool rt_schedule_take(rt_schedule *schedule, rt_worker *worker) {
     uint64_t posted = atomic_load(&schedule->posted);
-    int threads = rt_thread_pool_size(schedule->pool), from, size;
+    int workers = atomic_load_explicit(&schedule->workers, memory_order_relaxed), from, size;
     do {
         from = taken_of(posted);
         if (from >= parts_of(posted)) return false;
-        size = (parts_of(posted) - from) * 7 / (8 * threads);
+        size = (parts_of(posted) - from) * 7 / (8 * workers);
         if (size < 1 || (posted & ONE_BY_ONE) != 0) size = 1;
     } while (!atomic_compare_exchange_weak(&schedule->posted, &posted, posted + (uint64_t)size));
     worker->part = from;
@@ -47,22 +51,69 @@ bool rt_schedule_take(rt_schedule *schedule, rt_worker *worker) {
     return true;
 }
 
-void rt_schedule_finish(rt_schedule *schedule, int taken, int parts) {
+/* The leader always waits a little, for the last part of a step. If it waits half as long as it worked, and for more than a
+ * moment, then something stopped the helper; the time slices of the system are milliseconds. Whole chunks may differ by any
+ * factor, so waits for them say nothing. */
+enum { USUAL_WAIT_NS = 200 * 1000 };
+
+static int64_t unusual_wait(const rt_schedule *schedule) {
+    int64_t since = atomic_load_explicit(&schedule->waits_since, memory_order_relaxed);
+    if (since == 0 || schedule->step == NULL) return 0;
+    int64_t wait = rt_now_ns() - since;
+    return wait > USUAL_WAIT_NS && 2 * wait > since - schedule->posted_at ? wait : 0;
+}
+
+void rt_schedule_finish(rt_schedule *schedule, rt_worker *worker, int taken, int parts) {
+    worker->late += unusual_wait(schedule);
     unsigned done = atomic_fetch_add(&schedule->done.value, (unsigned)taken) + (unsigned)taken;
     if (done == (unsigned)parts) rt_futex_wake(&schedule->done);
 }
 
-int64_t rt_schedule_wait(rt_schedule *schedule) {
+void rt_schedule_wait(rt_schedule *schedule) {
     unsigned parts = (unsigned)parts_of(atomic_load_explicit(&schedule->posted, memory_order_relaxed));
     unsigned done = atomic_load(&schedule->done.value);
-    if (done == parts) return 0;
-    int64_t from = rt_now_ns();
+    if (done == parts) return;
+    atomic_store_explicit(&schedule->waits_since, rt_now_ns(), memory_order_relaxed);
     for (; done != parts; done = atomic_load(&schedule->done.value)) rt_futex_wait(&schedule->done, done);
-    return rt_now_ns() - from;
+    atomic_store_explicit(&schedule->waits_since, 0, memory_order_relaxed);
 }
 
 bool rt_schedule_follow(rt_schedule *schedule, unsigned *seen) {
     if (!rt_futex_spin(&schedule->number, *seen)) return false;
     *seen = atomic_load(&schedule->number.value);
     return true;
+}
+
+bool rt_schedule_in_the_way(const rt_schedule *schedule) {
+    return sched_getcpu() == atomic_load_explicit(&schedule->leader_core, memory_order_relaxed);
+}
+
+/* A helper that is stopped while it has a part is stopped without one as often, and then gains nothing either. So an eighth
+ * of the run, shared among the helpers, is too much: with a third, two threads took 1.12 times as long as one beside a loop. */
+bool rt_helper_is_late(int64_t late, int64_t run, int workers) {
+    return 8 * late * (workers - 1) > run;
+}
+
+/* A virtual machine stops for a moment now and then, and a thread that has just started or slept for long is late once or twice:
+ * that is no neighbour. One is late again within its next time slices. Beside a loop, every trial after a rest costs three late
+ * runs: less than the slowest hundredth of 3 ms runs. */
+static const int64_t SOON = 64 * INT64_C(1000000);
+static const int64_t FIRST_REST = 256 * INT64_C(1000000), LONGEST_REST = 2048 * INT64_C(1000000);
+enum { LONGER = 8, STRIKES = 3 };
+
+void rt_rest_late(rt_rest *rest, int64_t run_from, int64_t run_to) {
+    bool soon = run_from - rest->late_at < SOON;
+    if (!soon) rest->length = 0;
+    rest->strikes = soon ? rest->strikes + 1 : 1;
+    rest->late_at = run_to;
+    if (rest->strikes < STRIKES) return;
+    int64_t longer = LONGER * rest->length < LONGEST_REST ? LONGER * rest->length : LONGEST_REST;
+    rest->length = rest->length == 0 ? FIRST_REST : longer;
+    rest->late_at = run_to + rest->length;
+    rest->strikes = 0;
+    atomic_store_explicit(&rest->until, rest->late_at, memory_order_relaxed);
+}
+
+bool rt_rests(const rt_rest *rest, int64_t now) {
+    return now < atomic_load_explicit(&rest->until, memory_order_relaxed);
 }

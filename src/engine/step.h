@@ -34,7 +34,9 @@ typedef struct rt_worker {
     float *scratch;      /* plan->scratch_floats, the worker's own */
     rt_tensor *tensors;  /* [value_count] shapes of the values of plain operators */
     int part, end, parts;
-    retort_status status; /* of plain operators, whose shapes may not fit */
+    int64_t late;           /* nanoseconds of this run that the leader waited for parts of this worker */
+    atomic_bool in_the_way; /* it ran on the core of the leader */
+    retort_status status;   /* of plain operators, whose shapes may not fit */
     retort_error error;
 } rt_worker;
 
