@@ -132,18 +132,24 @@ static inline retort_dataset *open_lines(const retort_model *model) {
     return data;
 }
 
-static inline retort_model *learned(const retort_model *model, const char *recipe, size_t samples) {
+static inline retort_model *learned_bits(const retort_model *model, const char *recipe, int bits,
+                                         size_t samples) {
     retort_model *integer = NULL;
     retort_error err = {0};
     retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
     retort_dataset *data = open_lines(model);
     options.recipe = recipe;
+    options.bits = bits;
     options.group = 32;
     options.data = data;
     options.samples = samples;
     if (retort_model_quantize(&integer, model, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
     retort_dataset_free(data);
     return integer;
+}
+
+static inline retort_model *learned(const retort_model *model, const char *recipe, size_t samples) {
+    return learned_bits(model, recipe, 0, samples);
 }
 
 /* The logits of the float model that the integers stand for. */

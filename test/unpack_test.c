@@ -63,8 +63,9 @@ static void test_forms_agree(void **unused) {
     (void)unused;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         retort_model *model = golden(names[i], 3, RETORT_F32);
-        retort_model *integer[] = {quantized(model, "int4", 4, 32), few_bits(model, 3), few_bits(model, 2),
-                                   learned(model, "owq", 5), learned(model, "ptq+owq", 5)};
+        retort_model *integer[] = {
+            quantized(model, "int4", 4, 32), few_bits(model, 3),           few_bits(model, 2),
+            learned(model, "owq", 5),        learned(model, "ptq+owq", 5), learned_bits(model, "owq", 2, 5)};
         for (size_t j = 0; j < sizeof integer / sizeof *integer; j++) {
             check_forms(integer[j]);
             retort_model_free(integer[j]);
