@@ -783,6 +783,8 @@ typedef struct retort_machine {
     int affinity;          /* CPUs this process may run on */
     double quota;          /* cgroup limit in CPUs; 0: none */
     int threads;           /* the default number of threads */
+    bool unpacks; /* 4-bit weights are unpacked to int8 and then as fast as 8 bits; else multiplied as codes,
+                            * which is faster than 8 bits */
 } retort_machine;
 RETORT_API retort_status retort_machine_describe(retort_machine *machine);
 

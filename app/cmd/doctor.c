@@ -70,6 +70,14 @@ static void print_busy(const bench_busy *busy) {
     if (advice != NULL) printf("advice      %s\n", advice);
 }
 
+/* Which weights to use here. 4 bits are never slower than 8. */
+static void print_weights(const retort_machine *machine) {
+    printf("weights     4 bits (quantize --recipe ptq+owq): %s\n",
+           machine->unpacks
+               ? "the smallest, and as fast as 8 bits, because products unpack them to int8"
+               : "the smallest and the fastest, because products take fewer instructions than with 8 bits");
+}
+
 static cli_code print_doctor_json(const retort_machine *machine, const bench_busy *busy,
                                   const retort_peaks *peaks) {
     json_t *names = json_array(), *engines = engines_json(names);
@@ -79,6 +87,7 @@ static cli_code print_doctor_json(const retort_machine *machine, const bench_bus
                   machine->isa, "logical", machine->logical, "physical", machine->physical, "affinity",
                   machine->affinity, "quota", machine->quota > 0 ? json_real(machine->quota) : json_null(),
                   "threads", machine->threads, "providers", names, "engines", engines);
+    json_object_set_new(json, "weights", json_pack("{s:i, s:b}", "bits", 4, "unpacked", machine->unpacks));
     json_object_set_new(json, "busy", busy_json(busy));
     if (peaks != NULL) json_object_set_new(json, "peaks", bench_json_peaks(peaks));
     return cli_print_json(json);
@@ -103,6 +112,7 @@ cli_code cmd_doctor(const cli_args *args) {
            machine.affinity);
     if (machine.quota > 0) printf("quota       %.2f CPUs (cgroup)\n", machine.quota);
     printf("threads     %d by default\n", machine.threads);
+    print_weights(&machine);
     print_busy(&busy);
     print_engines();
     if (peak) bench_print_peaks(&peaks);

@@ -240,8 +240,7 @@ static void brand(char *out, size_t size) {
     if (file != NULL) fclose(file);
 }
 
-retort_status retort_machine_describe(retort_machine *machine) {
-    if (machine == NULL || machine->size != sizeof *machine) return RETORT_ARGUMENT;
+retort_status rt_cpu_describe(retort_machine *machine) {
     cpu_set_t set, all;
     uint32_t features = rt_cpu_features(), used;
     static const char *const names[] = {

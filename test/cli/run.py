@@ -88,6 +88,7 @@ def doctor():
     found = rows("doctor")[0]
     assert found["threads"] >= 1 and found["isa"] in ("ref", "avx2", "vnni", "amx", "neon")
     assert "native" in found["providers"] and "peaks" not in found
+    assert found["weights"] == {"bits": 4, "unpacked": found["isa"] not in ("ref", "avx2")}
 
 
 @test
