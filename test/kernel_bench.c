@@ -21,6 +21,7 @@ typedef struct work {
     int32_t *sum;
     int8_t *scratch;
     rt_act act;
+    float *residual; /* or NULL */
     size_t turn;
 } work;
 
@@ -49,9 +50,14 @@ static void *need(size_t bytes) {
     return data;
 }
 
-/* The matrices of a layer of BERT base, n and k; and one of MiniLM. */
-static const size_t matrices[][2] = {{2304, 768}, {768, 768}, {3072, 768}, {768, 3072}, {1536, 384}};
-enum { BASE = 4 };
+/* The matrices of a layer of BERT base, then of MiniLM, with what follows them there. */
+static const struct {
+    size_t n, k;
+    bool gelu, residual;
+} matrices[] = {{2304, 768, false, false}, {768, 768, false, true},   {3072, 768, true, false},
+                {768, 3072, false, true},  {1152, 384, false, false}, {384, 384, false, true},
+                {1536, 384, true, false},  {384, 1536, false, true}};
+enum { BASE = 4, MOST_ROWS = 1024 };
 
 static void call_gemm(work *w) {
     rt_gemm g = {.m = w->m,
@@ -70,7 +76,7 @@ static void call_gemm(work *w) {
 static void bench_gemm(const kernel_row *row, bool half, rt_act act) {
     static const size_t ms[] = {1, 8, 16, 32, 64, 128, 512};
     for (size_t s = 0; s < sizeof matrices / sizeof *matrices; s++) {
-        work w = {.row = row, .n = matrices[s][0], .k = matrices[s][1], .act = act};
+        work w = {.row = row, .n = matrices[s].n, .k = matrices[s].k, .act = act};
         size_t element = half ? 2 : 4, weights = w.n * w.k;
         w.a = need(512 * w.k * element);
         w.c = need(512 * w.n * sizeof(float));
@@ -107,6 +113,8 @@ static void multiply_q(const work *w, size_t n, size_t k, const int8_t *b) {
                    .b_scale = w->bias,
                    .b_sum = w->sum,
                    .bias = w->bias,
+                   .residual = w->residual,
+                   .ldr = n,
                    .act = w->act,
                    .c = w->c,
                    .ldc = n,
@@ -116,48 +124,70 @@ static void multiply_q(const work *w, size_t n, size_t k, const int8_t *b) {
 static void call_gemm_q(work *w) {
     multiply_q(w, w->n, w->k, w->layer[w->turn++ % LAYERS]);
 }
-/* All matrices of a layer: with six layers, 42 MB of 8-bit weights pass between two uses of one. */
+/* All matrices of a layer of BERT base: with six layers, 42 MB of 8-bit weights pass between two uses of one. */
 static void call_layer_q(work *w) {
     const int8_t *b = w->layer[w->turn++ % LAYERS];
     for (size_t i = 0; i < BASE; i++) {
-        multiply_q(w, matrices[i][0], matrices[i][1], b);
-        b += matrices[i][0] * matrices[i][1];
+        multiply_q(w, matrices[i].n, matrices[i].k, b);
+        b += matrices[i].n * matrices[i].k;
     }
 }
 
-static void bench_gemm_q_shape(work *w, const char *shape, size_t weights, void (*call)(work *)) {
-    static const size_t ms[] = {1, 2, 4, 8, 16, 32, 64, 128, 512};
+static void call_peak(work *w) {
+    ((rt_peak_fn)w->row->fn)(w->n, 1, w->c);
+}
+
+/* GOP/s of a row of the families peak_*; NULL: 0 */
+static double peak_rate(const kernel_row *row) {
+    float sums[16];
+    work w = {.row = row, .n = 10000, .c = sums};
+    if (row == NULL) return 0;
+    return 1e-9 * (double)((rt_peak_fn)row->fn)(w.n, 1, sums) / best_time(call_peak, &w);
+}
+
+/* With the peak, percents of it follow. */
+static void bench_gemm_q_shape(work *w, const char *shape, size_t weights, void (*call)(work *),
+                               double peak) {
+    static const size_t ms[] = {1, 2, 4, 8, 16, 32, 64, 128, 384, MOST_ROWS};
     for (int i = 0; i < LAYERS; i++) memset(w->layer[i] = need(weights), 1, weights);
-    printf("%s%s %s, GOP/s at m", w->row->name, w->act == RT_FN_GELU ? " + gelu" : "", shape);
+    printf("%s%s%s %s, GOP/s%s at m", w->row->name, w->act == RT_FN_GELU ? " + gelu" : "",
+           w->residual != NULL ? " + residual" : "", shape, peak > 0 ? " (% of peak)" : "");
     for (size_t i = 0; i < sizeof ms / sizeof *ms; i++) {
         w->m = ms[i];
-        printf("  %zu: %.1f", w->m, 2e-9 * (double)(w->m * weights) / best_time(call, w));
+        double rate = 2e-9 * (double)(w->m * weights) / best_time(call, w);
+        printf("  %zu: %.1f", w->m, rate);
+        if (peak > 0) printf(" (%.1f)", 100 * rate / peak);
         fflush(stdout);
     }
     printf("\n");
     for (int i = 0; i < LAYERS; i++) free(w->layer[i]);
 }
 
-static void bench_gemm_q(const kernel_row *row, rt_act act) {
+static void bench_gemm_q(const kernel_row *row, double peak) {
     enum { MOST = 3072 };
-    work w = {.row = row, .act = act, .a = need(512 * MOST), .c = need(512 * MOST * sizeof(float))};
+    work w = {.row = row, .a = need(MOST_ROWS * MOST), .c = need(MOST_ROWS * MOST * sizeof(float))};
+    float *residual = rt_calloc((size_t)MOST_ROWS * MOST, sizeof(float));
     size_t layer = 0;
     w.bias = rt_calloc(MOST, sizeof(float));
-    w.scale = rt_calloc(512, sizeof *w.scale);
+    w.scale = rt_calloc(MOST_ROWS, sizeof *w.scale);
     w.sum = rt_calloc(MOST, sizeof(int32_t));
     w.scratch = need(rt_gemm_q_scratch(MOST));
-    if (w.bias == NULL || w.scale == NULL || w.sum == NULL) exit(1);
-    memset(w.a, 1, 512 * MOST);
+    if (w.bias == NULL || w.scale == NULL || w.sum == NULL || residual == NULL) exit(1);
+    memset(w.a, 1, (size_t)MOST_ROWS * MOST);
     for (size_t s = 0; s < sizeof matrices / sizeof *matrices; s++) {
         char shape[40];
-        w.n = matrices[s][0];
-        w.k = matrices[s][1];
+        w.n = matrices[s].n;
+        w.k = matrices[s].k;
+        w.act = matrices[s].gelu ? RT_FN_GELU : RT_FN_NONE;
+        w.residual = matrices[s].residual ? residual : NULL;
         layer += s < BASE ? w.n * w.k : 0;
         snprintf(shape, sizeof shape, "n %zu k %zu", w.n, w.k);
-        bench_gemm_q_shape(&w, shape, w.n * w.k, call_gemm_q);
+        bench_gemm_q_shape(&w, shape, w.n * w.k, call_gemm_q, peak);
     }
-    bench_gemm_q_shape(&w, "layers of BERT base", layer, call_layer_q);
-    void *all[] = {w.a, w.c, w.bias, w.scale, w.sum, w.scratch};
+    w.act = RT_FN_NONE;
+    w.residual = NULL;
+    bench_gemm_q_shape(&w, "layers of BERT base", layer, call_layer_q, peak);
+    void *all[] = {w.a, w.c, w.bias, w.scale, w.sum, w.scratch, residual};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -259,18 +289,8 @@ static void bench_stream(const kernel_row *row, void (*call)(work *)) {
     free(w.layer[0]);
 }
 
-static void call_peak(work *w) {
-    ((rt_peak_fn)w->row->fn)(w->n, 1, w->c);
-}
 static void call_read(work *w) {
     ((rt_read_fn)w->row->fn)(w->n, w->a);
-}
-
-static void bench_peak(const kernel_row *row) {
-    float sums[16];
-    work w = {.row = row, .n = 10000, .c = sums};
-    double operations = (double)((rt_peak_fn)row->fn)(w.n, 1, sums);
-    printf("%s: %.1f GOP/s\n", row->name, 1e-9 * operations / best_time(call_peak, &w));
 }
 
 static void bench_read(const kernel_row *row) {
@@ -307,7 +327,7 @@ static void bench_widen(const kernel_row *row) {
     free(w.scratch);
 }
 
-void bench_row(const kernel_row *row) {
+void bench_row(const kernel_row *row, const kernel_row *peak) {
     static const struct {
         const char *family;
         void (*call)(work *);
@@ -321,12 +341,11 @@ void bench_row(const kernel_row *row) {
     } else if (strncmp(row->family, "attention", 9) == 0) {
         bench_attention(row);
     } else if (strncmp(row->family, "gemm_s", 6) == 0) {
-        bench_gemm_q(row, RT_FN_NONE);
-        bench_gemm_q(row, RT_FN_GELU);
+        bench_gemm_q(row, peak_rate(peak));
     } else if (strncmp(row->family, "widen_", 6) == 0) {
         bench_widen(row);
     } else if (strncmp(row->family, "peak_", 5) == 0) {
-        bench_peak(row);
+        printf("%s: %.1f GOP/s\n", row->name, peak_rate(row));
     } else if (strcmp(row->family, "read_sum") == 0) {
         bench_read(row);
     }

@@ -22,7 +22,8 @@ check_fn check_gemm_f32, check_gemm_bf16, check_attention, check_attention_s8, c
     check_read_sum;
 
 /* Times one row over real shapes and prints its lines. */
-void bench_row(const kernel_row *row);
+/* peak: the row that measures the peak of this row's products, or NULL */
+void bench_row(const kernel_row *row, const kernel_row *peak);
 
 /* ---- Random numbers: the same in every run ---- */
 uint32_t random_u32(void);
