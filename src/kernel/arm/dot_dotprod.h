@@ -5,7 +5,6 @@
 
 #define RT_DOT(name) rt_##name##_dotprod
 
-enum { DOT_SHIFTS = 0 };
 typedef int8x16_t a4;
 typedef struct s16 {
     int32x4_t q[4];
@@ -18,6 +17,16 @@ RT_VERB s16 s16_zero(void) {
     int32x4_t zero = vdupq_n_s32(0);
     return (s16){{zero, zero, zero, zero}};
 }
+RT_VERB s16 s16_start(const int32_t *b_sum, size_t n) {
+    (void)b_sum, (void)n;
+    return s16_zero();
+}
+RT_VERB v16 s16_float(s16 sum) {
+    v16 x;
+    for (int i = 0; i < 4; i++) x.q[i] = vcvtq_f32_s32(sum.q[i]);
+    return x;
+}
+#define S16_KEEP(sum) __asm__("" : "+w"((sum).q[0]), "+w"((sum).q[1]), "+w"((sum).q[2]), "+w"((sum).q[3]))
 RT_VERB s16 s16_load(const float *p) {
     s16 sum;
     for (int i = 0; i < 4; i++) sum.q[i] = vreinterpretq_s32_f32(vld1q_f32(p + 4 * i));

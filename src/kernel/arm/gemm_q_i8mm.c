@@ -2,7 +2,7 @@
  * Integer products with SMMLA: two rows of A times two columns, 8 of k at once, at twice the rate of SDOT.
  * Its operand is two interleaved steps of 4 rows of a panel. */
 #include "kernel/rows.h"
-#include "kernel/vec/gemm.h"
+#include "kernel/vec/gemm_q.h"
 #include "kernel/vec/unpack.h"
 
 enum { PAIRS = V16_ROWS / 2, TWOS = RT_PANEL / 2 }; /* of rows, of columns of a panel */
@@ -51,9 +51,9 @@ RT_VERB void store_row(float *out, size_t r, const int32x4_t sum[TWOS]) {
     }
 }
 
-/* k: a multiple of 4 */
-RT_VERB void tile(size_t rows, size_t panels, const int8_t *a, size_t lda, const int8_t *b, size_t k,
-                  float *out, size_t ldo) {
+/* out[rows][16 panels]: int32 bits in the place of floats; k: a multiple of 4 */
+RT_VERB void multiply(size_t rows, size_t panels, const int8_t *a, size_t lda, const int8_t *b, size_t k,
+                      float *out) {
     sums22 sum;
     size_t i = 0, panel = k * RT_PANEL;
 #pragma GCC unroll 3
@@ -69,42 +69,47 @@ RT_VERB void tile(size_t rows, size_t panels, const int8_t *a, size_t lda, const
 #pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++) {
 #pragma GCC unroll 3
-        for (size_t p = 0; p < panels; p++) store_row(out + r * ldo + p * RT_PANEL, r, sum[r / 2][p]);
+        for (size_t p = 0; p < panels; p++) store_row(out + (r * panels + p) * RT_PANEL, r, sum[r / 2][p]);
     }
 }
 
+/* Both operands are signed: nothing is added to A. */
+RT_VERB void tile(size_t rows, size_t panels, const rt_gemm_q *q, const int8_t *b, size_t k, size_t i,
+                  size_t j, size_t columns) {
+    _Alignas(64) float sums[V16_ROWS * V16_PANELS * RT_PANEL], more[V16_ROWS * V16_PANELS * RT_PANEL];
+    multiply(rows, panels, q->a + i * q->lda, q->lda, b, k, sums);
+    if (q->outliers > 0) {
+        multiply(rows, panels, q->a_outliers + i * q->outliers, q->outliers, q->b_outliers + j * q->outliers,
+                 q->outliers, more);
+        add_integers(rows, panels, more, sums, panels * RT_PANEL);
+    }
+    finish_sums(q, i, j, rows, columns, sums, panels * RT_PANEL);
+}
+
 #define TILE(rows, panels)                                                                                   \
-    static void tile_##rows##x##panels(const void *a, size_t lda, const void *b, size_t k, float *out,       \
-                                       size_t ldo) {                                                         \
-        tile(rows, panels, a, lda, b, k, out, ldo);                                                          \
+    static void tile_##rows##x##panels(const rt_gemm_q *q, const void *b, size_t k, size_t i, size_t j,      \
+                                       size_t columns) {                                                     \
+        tile(rows, panels, q, b, k, i, j, columns);                                                          \
     }
 V16_TILES(TILE)
 #undef TILE
 
 #define ENTRY(rows, panels) [panels - 1][rows - 1] = tile_##rows##x##panels,
-static const rt_tile_set tiles = {V16_TILES(ENTRY)};
+static const rt_tile_q_set tiles = {V16_TILES(ENTRY)};
 #undef ENTRY
 
-/* Both operands are signed: nothing is added to A. */
-RT_VERB void scale(const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns, float *sums,
-                   size_t ldo) {
-    add_outliers(q, tiles, i, j, rows, columns, sums, ldo);
-    scale_sums(q, false, i, j, rows, columns, sums, ldo);
-}
-
 void rt_gemm_s8_i8mm(const rt_gemm_q *q) {
-    rt_gemm g = gemm_view(q, 4);
-    gemm_with(&g, tiles, 1, g.k * RT_PANEL, q, scale);
+    gemm_q_with(q, tiles, tiles, rt_round_up(q->k, 4));
 }
 
 void rt_gemm_s4_i8mm(const rt_gemm_q *q) {
-    rt_gemm g = gemm_view(q, 8);
-    if (g.m == 0 || g.n == 0) return;
-    size_t wide = gemm_columns(&g);
-    for (size_t j = 0; j < g.n; j += wide) {
-        size_t columns = rt_min(wide, g.n - j);
+    size_t k = rt_round_up(q->k, 8);
+    if (q->m == 0 || q->n == 0) return;
+    size_t wide = tile_columns(q->m);
+    for (size_t j = 0; j < q->n; j += wide) {
+        size_t columns = rt_min(wide, q->n - j);
         panels_s4 panels = panels_at(q, j);
-        unpack_panels((columns + RT_PANEL - 1) / RT_PANEL, &panels, g.k, q->scratch);
-        gemm_rows(&g, tiles, 1, j, columns, q->scratch, q, scale);
+        unpack_panels((columns + RT_PANEL - 1) / RT_PANEL, &panels, k, q->scratch);
+        gemm_q_rows(q, tiles, tiles, q->scratch, k, j, columns);
     }
 }

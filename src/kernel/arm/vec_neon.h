@@ -165,13 +165,9 @@ RT_VERB v16 v16_load_odd(const uint16_t *pairs) {
     return x;
 }
 
-RT_VERB v16 v16_load_s32(const float *p, const int32_t *less, size_t n) {
-    v16 x = v16_load(p), y = v16_set(0.0f); /* a float 0 has the bits of an integer 0 */
-    if (less != NULL) y = v16_load_n((const float *)less, n);
-    for (int i = 0; i < 4; i++) {
-        int32x4_t sum = vsubq_s32(vreinterpretq_s32_f32(x.q[i]), vreinterpretq_s32_f32(y.q[i]));
-        x.q[i] = vcvtq_f32_s32(sum);
-    }
+RT_VERB v16 v16_load_s32(const float *p) {
+    v16 x = v16_load(p);
+    for (int i = 0; i < 4; i++) x.q[i] = vcvtq_f32_s32(vreinterpretq_s32_f32(x.q[i]));
     return x;
 }
 RT_VERB v16 v16_load_s8_n(const int8_t *p, size_t n) {

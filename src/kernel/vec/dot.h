@@ -10,8 +10,11 @@
 
 /* clang-format off
  *   RT_DOT(name)  rt_name_<tier>
- *   DOT_SHIFTS    A has 128 added: the sums are too large by b_sum
  *   s16           16 int32 sums                  s16_zero; s16_load, s16_store: bits in place of floats
+ *   s16_start     before the first product: if a4_load adds 128 to A, minus the first n of 16 b_sum; else 0
+ *   s16_float     as floats
+ *   S16_KEEP      Keeps the sum in a register here. Otherwise gcc moves code from the epilogue into the loop
+ *                 that computes the sums, and spills them.
  *   a4            4 elements of a row of A       a4_load
  *   w64           4 rows of a panel of weights   w64_load
  *   s16_dot       sum + a w

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The loops around a register tile, and the epilogue after the sums. The same for every element type. */
+ * The loops around a register tile of floats or bf16, and the epilogue after the sums. */
 #ifndef RT_KERNEL_VEC_GEMM_H
 #define RT_KERNEL_VEC_GEMM_H
 
@@ -65,106 +65,34 @@ static void finish(const rt_gemm *g, size_t i, size_t j, size_t rows, size_t col
     }
 }
 
-/* b_sum / 128 for the first n of 16 columns: the sums of weights; exact, as they are below 2^24. */
-RT_VERB v16 column_sums(const int32_t *b_sum, size_t n) {
-    float bits[RT_PANEL];
-    v16_store(bits, v16_load_n((const float *)(const void *)b_sum, n));
-    return v16_mul(v16_load_s32(bits, NULL, RT_PANEL), v16_set(0x1p-7f));
-}
-
-/* Turns integer sums (int32 bits in the place of floats) into y = fma(t, b_scale, bias), see kernel.h.
- * biased: 128 was added to the rows of A. */
-RT_VERB void scale_sums(const rt_gemm_q *q, bool biased, size_t i, size_t j, size_t rows, size_t columns,
-                        float *sums, size_t ldo) {
-    for (size_t c = 0; c < columns; c += RT_PANEL) {
-        size_t at = j + c, n = columns - c;
-        v16 factor = v16_load_n(q->b_scale + at, n);
-        v16 weights = column_sums(q->b_sum + at, n);
-        v16 bias = q->bias != NULL ? v16_load_n(q->bias + at, n) : v16_set(0.0f);
-        for (size_t r = 0; r < rows; r++) {
-            float *sum = sums + r * ldo + c;
-            v16 t = v16_load_s32(sum, biased ? q->b_sum + at : NULL, n);
-            t = v16_mul(t, v16_set(q->a_scale[i + r].scale));
-            t = v16_fma(v16_set(q->a_scale[i + r].shift), weights, t);
-            v16_store(sum, v16_fma(t, factor, bias));
-        }
-    }
-}
-
-/* 16 integers at any address, also in the place of floats (gcc and clang compile it for any ISA). */
-typedef int32_t ints16 __attribute__((vector_size(64), aligned(4), may_alias));
-
-/* sums[rows][ldo] += more, both int32 bits in the place of floats */
-RT_VERB void add_integers(size_t rows, size_t panels, const float *more, float *sums, size_t ldo) {
-    for (size_t r = 0; r < rows; r++) {
-        for (size_t p = 0; p < panels; p++) {
-            size_t at = r * ldo + p * RT_PANEL;
-            *(ints16 *)(void *)(sums + at) += *(const ints16 *)(const void *)(more + at);
-        }
-    }
-}
-
-/* Called with the sums of `rows` × `columns` elements at (i, j) before `finish`; may be NULL. */
-typedef void between_fn(const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns, float *sums,
-                        size_t ldo);
-
-/* All rows times the panels of the columns from j on; b: these panels as the tiles take them. q: for integer
- * products. */
+/* All rows times the panels of the columns from j on; b: these panels as the tiles take them. */
 RT_VERB void gemm_rows(const rt_gemm *g, const rt_tile_set tiles, size_t a_size, size_t j, size_t columns,
-                       const void *b, const rt_gemm_q *q, between_fn *between) {
+                       const void *b) {
     _Alignas(64) float sums[V16_ROWS * V16_PANELS * RT_PANEL];
     size_t blocks = block_count(g->m), panels = (columns + RT_PANEL - 1) / RT_PANEL;
     for (size_t block = 0, i = 0; block < blocks; block++) {
         size_t rows = block_rows(g->m, blocks, block);
         const char *a = (const char *)g->a + i * g->lda * a_size;
         tiles[panels - 1][rows - 1](a, g->lda, b, g->k, sums, panels * RT_PANEL);
-        if (between != NULL) between(q, i, j, rows, columns, sums, panels * RT_PANEL);
         finish(g, i, j, rows, columns, sums, panels * RT_PANEL);
         i += rows;
     }
 }
 
-/* Columns per block. */
-RT_VERB size_t gemm_columns(const rt_gemm *g) {
-    return v16_panels(block_rows(g->m, block_count(g->m), 0)) * RT_PANEL;
+/* Columns of a register tile. */
+RT_VERB size_t tile_columns(size_t m) {
+    return v16_panels(block_rows(m, block_count(m), 0)) * RT_PANEL;
 }
 
 /* Outer loop over panels, inner loop over rows: the current panels stay in L2. a_size: bytes of an element of
  * A; panel: bytes of a panel of B. */
-RT_VERB void gemm_with(const rt_gemm *g, const rt_tile_set tiles, size_t a_size, size_t panel,
-                       const rt_gemm_q *q, between_fn *between) {
+RT_VERB void gemm_with(const rt_gemm *g, const rt_tile_set tiles, size_t a_size, size_t panel) {
     if (g->m == 0 || g->n == 0) return;
-    size_t wide = gemm_columns(g);
+    size_t wide = tile_columns(g->m);
     for (size_t j = 0; j < g->n; j += wide) {
         const char *b = (const char *)g->b + j / RT_PANEL * panel;
-        gemm_rows(g, tiles, a_size, j, rt_min(wide, g->n - j), b, q, between);
+        gemm_rows(g, tiles, a_size, j, rt_min(wide, g->n - j), b);
     }
-}
-
-/* sums[rows][ldo] += integer products of A's outlier columns; `tiles` are those of 8-bit weights. */
-RT_VERB void add_outliers(const rt_gemm_q *q, const rt_tile_set tiles, size_t i, size_t j, size_t rows,
-                          size_t columns, float *sums, size_t ldo) {
-    _Alignas(64) float more[V16_ROWS * V16_PANELS * RT_PANEL];
-    size_t panels = (columns + RT_PANEL - 1) / RT_PANEL;
-    if (q->outliers == 0) return;
-    tiles[panels - 1][rows - 1](q->a_outliers + i * q->outliers, q->outliers, q->b_outliers + j * q->outliers,
-                                q->outliers, more, ldo);
-    add_integers(rows, panels, more, sums, ldo);
-}
-
-/* The epilogue of integer sums is that of float sums; the bias is already included. */
-RT_VERB rt_gemm gemm_view(const rt_gemm_q *q, size_t step) {
-    return (rt_gemm){.m = q->m,
-                     .n = q->n,
-                     .k = rt_round_up(q->k, step),
-                     .a = q->a,
-                     .lda = q->lda,
-                     .b = q->b,
-                     .residual = q->residual,
-                     .ldr = q->ldr,
-                     .act = q->act == RT_FN_GELU ? RT_FN_GELU_SHORT : q->act,
-                     .c = q->c,
-                     .ldc = q->ldc};
 }
 
 #endif

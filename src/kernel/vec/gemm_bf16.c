@@ -73,5 +73,5 @@ static const rt_tile_set tiles = {V16_TILES(ENTRY)};
 #undef ENTRY
 
 void RT_ISA(gemm_bf16)(const rt_gemm *g) {
-    gemm_with(g, tiles, sizeof(uint16_t), (g->k + 1) / 2 * 2 * RT_PANEL * sizeof(uint16_t), NULL, NULL);
+    gemm_with(g, tiles, sizeof(uint16_t), (g->k + 1) / 2 * 2 * RT_PANEL * sizeof(uint16_t));
 }

@@ -48,5 +48,5 @@ const rt_tile_set RT_ISA(tiles_f32) = {V16_TILES(ENTRY)};
 #undef ENTRY
 
 void RT_ISA(gemm_f32)(const rt_gemm *g) {
-    gemm_with(g, RT_ISA(tiles_f32), sizeof(float), g->k * RT_PANEL * sizeof(float), NULL, NULL);
+    gemm_with(g, RT_ISA(tiles_f32), sizeof(float), g->k * RT_PANEL * sizeof(float));
 }

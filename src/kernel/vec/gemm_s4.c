@@ -4,9 +4,17 @@
 #include "kernel/vec/tile_s8.h"
 #include "kernel/vec/unpack.h"
 
+RT_VERB void zero(size_t rows, size_t panels, tile_sums sum) {
+#pragma GCC unroll 6
+    for (size_t r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+        for (size_t p = 0; p < panels; p++) sum[r][p] = s16_zero();
+    }
+}
+
 /* The low or the high nibbles of rows start…stop-1 of k. */
 RT_VERB void nibbles(size_t rows, size_t panels, const int8_t *a, size_t lda, const panels_s4 *b, size_t k,
-                     size_t start, size_t stop, bool high, s16 sum[V16_ROWS][V16_PANELS]) {
+                     size_t start, size_t stop, bool high, tile_sums sum) {
     const uint8_t *codes = b->codes;
     for (size_t i = start; i < stop; i += 8) {
         w64 column[V16_PANELS];
@@ -36,52 +44,72 @@ static __attribute__((noinline)) void add_group(size_t rows, size_t panels, cons
 
 /* k: a multiple of 8. Multiplies the codes of a group directly and scales the sums: a group of 128 takes 32
  * dots and one scaling. Low and high nibbles have separate loops, because gcc spills in a joint one. */
-RT_VERB void tile_s4(size_t rows, size_t panels, const int8_t *a, size_t lda, const panels_s4 *b, size_t k,
-                     float *out, size_t ldo) {
-    _Alignas(64) float sums[V16_ROWS * V16_PANELS * RT_PANEL];
-    s16 sum[V16_ROWS][V16_PANELS];
-    begin(rows, panels, sum);
-    end(rows, panels, out, ldo, sum);
+RT_VERB void tile_s4(size_t rows, size_t panels, const rt_gemm_q *q, const panels_s4 *b, size_t k, size_t i,
+                     size_t j, size_t columns) {
+    _Alignas(64) float total[V16_ROWS * V16_PANELS * RT_PANEL], sums[V16_ROWS * V16_PANELS * RT_PANEL];
+    const int8_t *a = q->a + i * q->lda;
+    tile_sums sum;
+    begin(rows, panels, q, j, columns, sum);
+    fetch_residual(rows, panels, q, i, j);
+    if (q->outliers > 0) add_outliers(rows, panels, q, i, j, sum);
+    store_sums(rows, panels, total, sum);
     for (size_t start = 0, group = 0; start < k; start += b->group, group++) {
         size_t stop = rt_min(k, start + b->group);
-        begin(rows, panels, sum);
-        nibbles(rows, panels, a, lda, b, k, start, stop, false, sum);
-        nibbles(rows, panels, a, lda, b, k, start, stop, true, sum);
-        end(rows, panels, sums, panels * RT_PANEL, sum);
-        add_group(rows, panels, b, group, sums, out, ldo);
+        zero(rows, panels, sum);
+        nibbles(rows, panels, a, q->lda, b, k, start, stop, false, sum);
+        nibbles(rows, panels, a, q->lda, b, k, start, stop, true, sum);
+        store_sums(rows, panels, sums, sum);
+        add_group(rows, panels, b, group, sums, total, panels * RT_PANEL);
     }
+    finish_sums(q, i, j, rows, columns, total, panels * RT_PANEL);
+}
+
+/* The same with panels that were unpacked to 8 bits. */
+RT_VERB void tile_unpacked(size_t rows, size_t panels, const rt_gemm_q *q, const int8_t *b, size_t k,
+                           size_t i, size_t j, size_t columns) {
+    tile_sums sum;
+    begin(rows, panels, q, j, columns, sum);
+    fetch_residual(rows, panels, q, i, j);
+    add_products(rows, panels, false, q->a + i * q->lda, q->lda, b, k, sum);
+    if (q->outliers > 0) add_outliers(rows, panels, q, i, j, sum);
+    end(rows, panels, q, i, j, columns, sum);
 }
 
 #define TILE(rows, panels)                                                                                   \
-    static void s4_##rows##x##panels(const void *a, size_t lda, const void *b, size_t k, float *out,         \
-                                     size_t ldo) {                                                           \
-        tile_s4(rows, panels, a, lda, b, k, out, ldo);                                                       \
+    static void s4_##rows##x##panels(const rt_gemm_q *q, const void *b, size_t k, size_t i, size_t j,        \
+                                     size_t columns) {                                                       \
+        tile_s4(rows, panels, q, b, k, i, j, columns);                                                       \
+    }                                                                                                        \
+    static void unpacked_##rows##x##panels(const rt_gemm_q *q, const void *b, size_t k, size_t i, size_t j,  \
+                                           size_t columns) {                                                 \
+        tile_unpacked(rows, panels, q, b, k, i, j, columns);                                                 \
     }
 V16_TILES(TILE)
 #undef TILE
 
 #define ENTRY(rows, panels) [panels - 1][rows - 1] = s4_##rows##x##panels,
-static const rt_tile_set tiles_s4 = {V16_TILES(ENTRY)};
+static const rt_tile_q_set tiles_s4 = {V16_TILES(ENTRY)};
+#undef ENTRY
+#define ENTRY(rows, panels) [panels - 1][rows - 1] = unpacked_##rows##x##panels,
+static const rt_tile_q_set tiles_unpacked = {V16_TILES(ENTRY)};
 #undef ENTRY
 
-RT_VERB void scale(const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns, float *sums,
-                   size_t ldo) {
-    add_outliers(q, tiles_many, i, j, rows, columns, sums, ldo);
-    scale_sums(q, DOT_SHIFTS, i, j, rows, columns, sums, ldo);
-}
+/* Up to this many rows, reading the weights from memory is the bottleneck, and codes are unpacked for each block of rows.
+ * With more rows, they are unpacked once. */
+enum { FEW = 48 };
 
 void RT_DOT(gemm_s4)(const rt_gemm_q *q) {
-    rt_gemm g = gemm_view(q, 8);
-    if (g.m == 0 || g.n == 0) return;
-    size_t wide = gemm_columns(&g);
-    for (size_t j = 0; j < g.n; j += wide) {
-        size_t columns = rt_min(wide, g.n - j);
+    size_t k = rt_round_up(q->k, 8);
+    if (q->m == 0 || q->n == 0) return;
+    size_t wide = tile_columns(q->m);
+    for (size_t j = 0; j < q->n; j += wide) {
+        size_t columns = rt_min(wide, q->n - j);
         panels_s4 panels = panels_at(q, j);
-        if (g.m <= FEW) {
-            gemm_rows(&g, tiles_s4, 1, j, columns, &panels, q, scale);
+        if (q->m <= FEW) {
+            gemm_q_rows(q, tiles_s4, tiles_s4, &panels, k, j, columns);
         } else {
-            unpack_panels((columns + RT_PANEL - 1) / RT_PANEL, &panels, g.k, q->scratch);
-            gemm_rows(&g, tiles_many, 1, j, columns, q->scratch, q, scale);
+            unpack_panels((columns + RT_PANEL - 1) / RT_PANEL, &panels, k, q->scratch);
+            gemm_q_rows(q, tiles_unpacked, tiles_unpacked, q->scratch, k, j, columns);
         }
     }
 }

@@ -3,27 +3,36 @@
 #include "kernel/rows.h"
 #include "kernel/vec/tile_s8.h"
 
+/* Tiles of the first rows prefetch the next panels (42 MB of weights on Zen 4, 8 rows: 257 GOP/s instead of 225). For
+ * other rows the panels are in L2, and prefetching would only cost time (2 %). */
+RT_VERB void tile_s8(size_t rows, size_t panels, bool first, const rt_gemm_q *q, const int8_t *b, size_t k,
+                     size_t i, size_t j, size_t columns) {
+    tile_sums sum;
+    begin(rows, panels, q, j, columns, sum);
+    fetch_residual(rows, panels, q, i, j);
+    add_products(rows, panels, first, q->a + i * q->lda, q->lda, b, k, sum);
+    end(rows, panels, q, i, j, columns, sum);
+}
+
 #define TILE(rows, panels)                                                                                   \
-    static void few_##rows##x##panels(const void *a, size_t lda, const void *b, size_t k, float *out,        \
-                                      size_t ldo) {                                                          \
-        tile_s8(rows, panels, true, a, lda, b, k, out, ldo);                                                 \
+    static void first_##rows##x##panels(const rt_gemm_q *q, const void *b, size_t k, size_t i, size_t j,     \
+                                        size_t columns) {                                                    \
+        tile_s8(rows, panels, true, q, b, k, i, j, columns);                                                 \
+    }                                                                                                        \
+    static void rest_##rows##x##panels(const rt_gemm_q *q, const void *b, size_t k, size_t i, size_t j,      \
+                                       size_t columns) {                                                     \
+        tile_s8(rows, panels, false, q, b, k, i, j, columns);                                                \
     }
 V16_TILES(TILE)
 #undef TILE
 
-#define ENTRY(rows, panels) [panels - 1][rows - 1] = few_##rows##x##panels,
-static const rt_tile_set tiles_few = {V16_TILES(ENTRY)};
+#define ENTRY(rows, panels) [panels - 1][rows - 1] = first_##rows##x##panels,
+static const rt_tile_q_set tiles_first = {V16_TILES(ENTRY)};
+#undef ENTRY
+#define ENTRY(rows, panels) [panels - 1][rows - 1] = rest_##rows##x##panels,
+static const rt_tile_q_set tiles_rest = {V16_TILES(ENTRY)};
 #undef ENTRY
 
-RT_VERB void scale(const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns, float *sums,
-                   size_t ldo) {
-    scale_sums(q, DOT_SHIFTS, i, j, rows, columns, sums, ldo);
-}
-
 void RT_DOT(gemm_s8)(const rt_gemm_q *q) {
-    rt_gemm g = gemm_view(q, 4);
-    if (g.m <= FEW)
-        gemm_with(&g, tiles_few, 1, g.k * RT_PANEL, q, scale);
-    else
-        gemm_with(&g, tiles_many, 1, g.k * RT_PANEL, q, scale);
+    gemm_q_with(q, tiles_first, tiles_rest, rt_round_up(q->k, 4));
 }

@@ -8,12 +8,18 @@
 
 #define RT_DOT(name) rt_##name##_avx512vnni
 
-enum { DOT_SHIFTS = 1 };
 typedef __m512i s16, a4, w64;
 
 RT_VERB s16 s16_zero(void) {
     return _mm512_setzero_si512();
 }
+RT_VERB s16 s16_start(const int32_t *b_sum, size_t n) {
+    return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_maskz_loadu_epi32(v16_mask(n), b_sum));
+}
+RT_VERB v16 s16_float(s16 sum) {
+    return _mm512_cvtepi32_ps(sum);
+}
+#define S16_KEEP(sum) __asm__("" : "+v"(sum))
 RT_VERB s16 s16_load(const float *p) {
     return _mm512_loadu_si512(p);
 }

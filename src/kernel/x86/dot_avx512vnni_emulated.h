@@ -6,6 +6,8 @@
 #include "kernel/x86/dot_avx512vnni.h"
 
 #undef RT_DOT
-#define RT_DOT(name) rt_##name##_avx512vnni_emulated
+#undef S16_KEEP
+#define RT_DOT(name)  rt_##name##_avx512vnni_emulated
+#define S16_KEEP(sum) (void)(sum)
 
 #endif

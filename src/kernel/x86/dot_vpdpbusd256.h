@@ -8,9 +8,13 @@
 
 #include <string.h>
 
-enum { DOT_SHIFTS = 1 };
 typedef __m256i a4;
 
+RT_VERB s16 s16_start(const int32_t *b_sum, size_t n) {
+    __m256i zero = _mm256_setzero_si256();
+    return (s16){_mm256_sub_epi32(zero, _mm256_maskload_epi32(b_sum, lanes_below(n, 0))),
+                 _mm256_sub_epi32(zero, _mm256_maskload_epi32(b_sum + 8, lanes_below(n, 8)))};
+}
 RT_VERB a4 a4_load(const int8_t *a) {
     int32_t four;
     memcpy(&four, a, sizeof four);

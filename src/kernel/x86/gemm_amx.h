@@ -7,7 +7,7 @@
 #define RT_KERNEL_X86_GEMM_AMX_H
 
 #include "kernel/rows.h"
-#include "kernel/vec/gemm.h"
+#include "kernel/vec/gemm_q.h"
 
 #include <string.h>
 
@@ -151,8 +151,10 @@ static void tile_rows(const rt_gemm *g, block *bl, size_t j, size_t columns, con
         *configured = bl->rows;
         run_block(bl, &rest);
         if (q != NULL && q->outliers > 0) add_outlier_tiles(q, bl, i, j, &rest);
-        if (q != NULL) scale_sums(q, false, i, j, bl->rows, columns, bl->sums, OUT);
-        finish(g, i, j, bl->rows, columns, bl->sums, OUT);
+        if (q != NULL)
+            finish_sums(q, i, j, bl->rows, columns, bl->sums, OUT);
+        else
+            finish(g, i, j, bl->rows, columns, bl->sums, OUT);
         i += bl->rows;
     }
 }

@@ -60,5 +60,5 @@ static const rt_tile_set tiles = {V16_TILES(ENTRY)};
 #undef ENTRY
 
 void rt_gemm_bf16_avx512bf16(const rt_gemm *g) {
-    gemm_with(g, tiles, sizeof(uint16_t), (g->k + 1) / 2 * 2 * RT_PANEL * sizeof(uint16_t), NULL, NULL);
+    gemm_with(g, tiles, sizeof(uint16_t), (g->k + 1) / 2 * 2 * RT_PANEL * sizeof(uint16_t));
 }

@@ -4,6 +4,11 @@
 #include "kernel/x86/gemm_amx.h"
 #include "kernel/vec/unpack.h"
 
+/* What the loops need; the epilogue reads the rest from q. */
+RT_VERB rt_gemm gemm_view(const rt_gemm_q *q, size_t step) {
+    return (rt_gemm){.m = q->m, .n = q->n, .k = rt_round_up(q->k, step), .a = q->a, .lda = q->lda, .b = q->b};
+}
+
 void RT_TILE(gemm_s8)(const rt_gemm_q *q) {
     rt_gemm g = gemm_view(q, 4);
     gemm_tiles(&g, 1, g.k * RT_PANEL, packed_panels, q);

@@ -200,39 +200,52 @@ static void unpack_codes(const uint8_t *codes, size_t k, uint8_t *out) {
     }
 }
 
+/* sums[rows][16 panels] += products of A's outlier columns, int32 bits in the place of floats. */
+typedef void outliers_fn(const rt_gemm_q *q, size_t i, size_t j, float *sums);
+#define OUTLIERS(rows)                                                                                       \
+    static void outliers_##rows(const rt_gemm_q *q, size_t i, size_t j, float *sums) {                       \
+        tile_sums sum;                                                                                       \
+        for (size_t r = 0; r < rows; r++) sum[r][0] = s16_load(sums + r * RT_PANEL);                         \
+        add_outliers(rows, 1, q, i, j, sum);                                                                 \
+        store_sums(rows, 1, sums, sum);                                                                      \
+    }
+OUTLIERS(1)
+OUTLIERS(2) OUTLIERS(3) OUTLIERS(4) OUTLIERS(5) OUTLIERS(6)
+#undef OUTLIERS
+    static outliers_fn *const outliers_added[V16_ROWS] = {outliers_1, outliers_2, outliers_3,
+                                                          outliers_4, outliers_5, outliers_6};
+
 /* `rows` rows of A from `row` on times the panel at column j, up to `most` at a time. */
-static void panel_rows(const rt_gemm_q *q, const rt_gemm *g, size_t row, size_t rows, size_t j,
-                       const panel *b, const starts *from, bool unpacked) {
+static void panel_rows(const rt_gemm_q *q, size_t k, size_t row, size_t rows, size_t j, const panel *b,
+                       const starts *from, bool unpacked) {
     _Alignas(64) float sums[V16_ROWS * RT_PANEL];
     size_t most = unpacked ? V16_ROWS : PACKED_ROWS, blocks = (rows + most - 1) / most;
     for (size_t block = 0, r = 0; block < blocks; block++) {
-        size_t count = block_rows(rows, blocks, block), i = row + r, n = rt_min(RT_PANEL, g->n - j);
+        size_t count = block_rows(rows, blocks, block), i = row + r, n = rt_min(RT_PANEL, q->n - j);
         const int32_t *start = from->pairs + r * from->blocks;
         tile_fn *run = unpacked ? tiles_unpacked[count - 1] : tiles_packed[count - 1];
-        run(q->a + i * q->lda, q->lda, b, g->k, start, from->blocks, sums);
-        add_outliers(q, tiles_many, i, j, count, n, sums, RT_PANEL);
-        scale_sums(q, false, i, j, count, n, sums, RT_PANEL);
-        finish(g, i, j, count, n, sums, RT_PANEL);
+        run(q->a + i * q->lda, q->lda, b, k, start, from->blocks, sums);
+        if (q->outliers > 0) outliers_added[count - 1](q, i, j, sums);
+        finish_sums(q, i, j, count, n, sums, RT_PANEL);
         r += count;
     }
 }
 
 /* The scratch holds the codes of a panel [k][16], then the initial sums. */
 void rt_gemm_s4_avx2(const rt_gemm_q *q) {
-    rt_gemm g = gemm_view(q, 8);
-    bool unpacked = g.m > FEW_ROWS;
+    size_t k = rt_round_up(q->k, 8);
+    bool unpacked = q->m > FEW_ROWS;
     uint8_t *codes = (uint8_t *)q->scratch;
-    size_t groups = g.k / q->group, rest = g.k % q->group;
-    starts from = {(int32_t *)(void *)(codes + g.k * RT_PANEL),
-                   groups * blocks_of(q->group) + blocks_of(rest)};
-    for (size_t row = 0; row < g.m; row += TOGETHER) {
-        size_t rows = rt_min(TOGETHER, g.m - row);
-        make_starts(q, g.k, row, rows, &from);
-        for (size_t j = 0; j < g.n; j += RT_PANEL) {
+    size_t groups = k / q->group, rest = k % q->group;
+    starts from = {(int32_t *)(void *)(codes + k * RT_PANEL), groups * blocks_of(q->group) + blocks_of(rest)};
+    for (size_t row = 0; row < q->m; row += TOGETHER) {
+        size_t rows = rt_min(TOGETHER, q->m - row);
+        make_starts(q, k, row, rows, &from);
+        for (size_t j = 0; j < q->n; j += RT_PANEL) {
             panels_s4 packed = panels_at(q, j);
             panel b = {unpacked ? codes : packed.codes, packed.scales, q->group};
-            if (unpacked) unpack_codes(packed.codes, g.k, codes);
-            panel_rows(q, &g, row, rows, j, &b, &from, unpacked);
+            if (unpacked) unpack_codes(packed.codes, k, codes);
+            panel_rows(q, k, row, rows, j, &b, &from, unpacked);
         }
     }
 }

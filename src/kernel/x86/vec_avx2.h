@@ -163,14 +163,9 @@ RT_VERB v16 v16_load_odd(const uint16_t *pairs) {
                  _mm256_castsi256_ps(_mm256_and_si256(hi, upper))};
 }
 
-RT_VERB __m256 load8_s32(const float *p, const int32_t *less, __m256i lanes) {
-    __m256i x = _mm256_loadu_si256((const __m256i *)p);
-    if (less != NULL) x = _mm256_sub_epi32(x, _mm256_maskload_epi32(less, lanes));
-    return _mm256_cvtepi32_ps(x);
-}
-RT_VERB v16 v16_load_s32(const float *p, const int32_t *less, size_t n) {
-    return (v16){load8_s32(p, less, lanes_below(n, 0)),
-                 load8_s32(p + 8, less == NULL ? NULL : less + 8, lanes_below(n, 8))};
+RT_VERB v16 v16_load_s32(const float *p) {
+    return (v16){_mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)p)),
+                 _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)(p + 8)))};
 }
 RT_VERB v16 v16_load_s8_n(const int8_t *p, size_t n) {
     int8_t all[16] = {0};

@@ -123,10 +123,8 @@ RT_VERB v16 v16_load_odd(const uint16_t *pairs) {
         _mm512_and_si512(_mm512_loadu_si512(pairs), _mm512_set1_epi32((int)0xffff0000u)));
 }
 
-RT_VERB v16 v16_load_s32(const float *p, const int32_t *less, size_t n) {
-    __m512i x = _mm512_loadu_si512(p);
-    if (less != NULL) x = _mm512_sub_epi32(x, _mm512_maskz_loadu_epi32(v16_mask(n), less));
-    return _mm512_cvtepi32_ps(x);
+RT_VERB v16 v16_load_s32(const float *p) {
+    return _mm512_cvtepi32_ps(_mm512_loadu_si512(p));
 }
 RT_VERB v16 v16_load_s8_n(const int8_t *p, size_t n) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(v16_mask(n), p)));

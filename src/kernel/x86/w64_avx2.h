@@ -19,6 +19,10 @@ RT_VERB void ymm2_store(void *p, ymm2 x) {
 RT_VERB s16 s16_zero(void) {
     return (s16){_mm256_setzero_si256(), _mm256_setzero_si256()};
 }
+RT_VERB v16 s16_float(s16 sum) {
+    return (v16){_mm256_cvtepi32_ps(sum.lo), _mm256_cvtepi32_ps(sum.hi)};
+}
+#define S16_KEEP(sum) __asm__("" : "+x"((sum).lo), "+x"((sum).hi))
 RT_VERB s16 s16_load(const float *p) {
     return ymm2_load(p);
 }
