@@ -510,9 +510,9 @@ static void test_refusals(void **unused) {
     options.bits = 1;
     refuse(model, &options, RETORT_ARGUMENT, "matrices must be of 8, 4, 3 or 2 bits");
     options.bits = 3;
-    refuse(model, &options, RETORT_ARGUMENT, "recipe 'int8' is for 8 bits; 3 are for int4, awq,");
+    refuse(model, &options, RETORT_ARGUMENT, "recipe 'int8' makes 8 bits; for 3, use int4, awq,");
     options.bits = 2;
-    refuse(model, &options, RETORT_ARGUMENT, "recipe 'int8' is for 8 bits; 2 are for int4, awq,");
+    refuse(model, &options, RETORT_ARGUMENT, "recipe 'int8' makes 8 bits; for 2, use int4, awq,");
     options = (retort_quantize_options)RETORT_QUANTIZE_OPTIONS;
     options.progress = cancel_third;
     options.user = &calls;

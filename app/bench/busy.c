@@ -57,7 +57,8 @@ bench_busy bench_watch_end(const bench_watch *from) {
 
 void bench_print_busy(const bench_busy *busy) {
     if (!busy->known) return;
-    printf("others used %.0f %% of the %d CPU%s", 100 * busy->others, busy->cpus, busy->cpus == 1 ? "" : "s");
+    printf("other processes used %.0f %% of the %d CPU%s", 100 * busy->others, busy->cpus,
+           busy->cpus == 1 ? "" : "s");
     if (busy->steal >= 0.005) printf(", the hypervisor took %.0f %%", 100 * busy->steal);
     puts("");
 }
@@ -93,12 +94,10 @@ const char *bench_busy_advice(const bench_busy *busy) {
     static const double busy_from = 0.1;
     if (!busy->known) return NULL;
     if (busy->steal >= busy_from)
-        return "the hypervisor takes these CPUs away at times: ask for dedicated ones, and do not trust "
-               "times that are "
-               "measured here";
+        return "the hypervisor takes these CPUs away at times: do not trust times measured "
+               "here; ask for dedicated CPUs";
     if (busy->others >= busy_from)
-        return "other processes use these CPUs: give retort CPUs of its own (taskset, cpuset), and measure "
-               "when nothing else "
-               "runs";
+        return "other processes use these CPUs: measure when they are idle, or give retort CPUs of its own "
+               "(taskset, cpuset)";
     return NULL;
 }

@@ -15,11 +15,11 @@ static json_t *share_json(const retort_step_info *step, const retort_peaks *peak
                      "weight_bytes_per_s", share.weights, "of_read", share.of_read);
 }
 
-/* How a weight of fewer than 8 bits is read: "codes", "int8", or "int8 >4", with the codes for up to 4 rows. */
+/* How a weight of fewer than 8 bits is read: "codes", "int8", or "int8 m>4": the codes for up to 4 rows. */
 static const char *form_text(char *out, size_t size, const retort_step_info *step) {
     if (step->form == NULL) return "";
     if (step->codes_up_to == 0) return step->form;
-    snprintf(out, size, "%s >%zu", step->form, step->codes_up_to);
+    snprintf(out, size, "%s m>%zu", step->form, step->codes_up_to);
     return out;
 }
 
@@ -59,7 +59,7 @@ cli_code bench_print_steps(retort_session *session, const retort_peaks *peaks) {
     retort_memory memory = peaks != NULL ? bench_weights_memory(session, peaks) : RETORT_DRAM;
     double total = 0;
     for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) total += step.seconds;
-    printf("%-12s %-30s %-20s %-30s %10s %-7s %12s %9s %6s", "op", "name", "kernel", "shape", "weights",
+    printf("%-12s %-30s %-23s %-32s %10s %-8s %12s %9s %6s", "op", "name", "kernel", "shape", "weights",
            "form", "flops/token", "ms", "share");
     if (peaks != NULL) {
         printf(" %5s %9s %7s %9s %7s", "type", "GOP/s", "of peak", "GB/s", bench_memory_names[memory]);
@@ -69,7 +69,7 @@ cli_code bench_print_steps(retort_session *session, const retort_peaks *peaks) {
         char bytes[32], form[32];
         printf("%-12s ", step.op);
         cli_put_column(stdout, 30, step.name);
-        printf(" %-20s %-30s %10s %-7s %12.0f %9.4f %5.1f%%", step.kernel, step.shape,
+        printf(" %-23s %-32s %10s %-8s %12.0f %9.4f %5.1f%%", step.kernel, step.shape,
                cli_bytes(bytes, sizeof bytes, step.weight_bytes), form_text(form, sizeof form, &step),
                step.flops_token, step.runs > 0 ? step.seconds / (double)step.runs * 1e3 : 0,
                total > 0 ? 100 * step.seconds / total : 0);

@@ -28,11 +28,11 @@
     X(RECIPE, "recipe", 0, "int8|int8-static|smoothquant|int4|awq|gptq|owq|ptq+owq", CHOICE, 0, 0, "int8",   \
       "how to turn the weights into integers")                                                               \
     X(BITS, "bits", 0, "8|4|3|2", CHOICE, 0, 0, NULL,                                                        \
-      "bits of the matrices (default: the recipe's); 2 are only of use to a model trained for them")         \
+      "bits of the matrices (default: the recipe's); 2 are meant for a model trained for 2 bits")            \
     X(GROUP, "group", 0, "N", INT, 32, 65536, NULL,                                                          \
       "4 bits and fewer: weights that share an integer scale, a multiple of 32 (default: 64; ptq+owq: 32)")  \
     X(EMBEDDINGS, "embeddings", 0, "8|4|3|2", CHOICE, 0, 0, NULL,                                            \
-      "bits of the word table (default: the recipe's; as --bits if 3 or 2)")                                 \
+      "bits of the word table (default: the recipe's, or those of --bits if 3 or 2)")                        \
     X(ACTIVATIONS, "activations", 0, "dynamic|static", CHOICE, 0, 0, NULL,                                   \
       "ranges of activations: found per row at run time, or fixed by calibration (default: the recipe's)")   \
     X(KEEP, "keep", 0, "NAME[,NAME]", TEXT, 0, 0, NULL,                                                      \
@@ -117,9 +117,8 @@
       "treat the text of special tokens as plain text")                                                      \
     X(THREADS, "threads", 0, "N", INT, 0, 1024, "0", "threads to use (0: one per core)")                     \
     X(UNPACK, "unpack", 0, "auto|always|never", CHOICE, 0, 0, "auto",                                        \
-      "unpack weights of fewer than 8 bits to int8: where that is faster, once they are used a second "      \
-      "time; "                                                                                               \
-      "at once; or not at all, for many processes that share one file")                                      \
+      "whether to unpack weights of fewer than 8 bits to int8 in memory; auto: on their second use, where "  \
+      "that is faster; always: when the model is opened; never: best for many processes that share a file")  \
     X(ISA, "isa", 0, "ref|avx2|vnni|amx|neon", CHOICE, 0, 0, NULL, "use no instructions above this tier")    \
     X(PROVIDER, "provider", 0, "NAME", TEXT, 0, 0, "native",                                                 \
       "engine that runs the model; 'doctor' lists them (bench: NAME[,NAME])")                                \
@@ -153,7 +152,9 @@
       "RAM)")                                                                                                \
     X(CACHE, "cache", 0, "N", INT, 0, 1 << 24, "0",                                                          \
       "cache the answers to the last N texts, in a quarter of --request-memory")                             \
-    X(STREAMS, "streams", 0, "N", INT, 1, 256, "1", "batches run in parallel, with --threads each")          \
+    X(STREAMS, "streams", 0, "N", INT, 1, 256, "1",                                                          \
+      "batches run in parallel, with --threads each; 1: retort's own engine runs waiting requests side by "  \
+      "side, one thread each, and a lone request on all threads")                                            \
     X(HTTP_THREADS, "http-threads", 0, "N", INT, 1, 64, "2", "threads that read and write requests")         \
     X(READ_TIMEOUT, "read-timeout", 0, "S", INT, 1, 86400, "30",                                             \
       "disconnect clients that take longer to send or receive a message")                                    \

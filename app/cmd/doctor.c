@@ -65,17 +65,16 @@ static void print_busy(const bench_busy *busy) {
     bench_print_busy(busy);
     if (isfinite(load)) printf("load        %.2f%s", load, isfinite(pressure) ? "" : "\n");
     if (isfinite(pressure))
-        printf("%sa task waited for a CPU in %.0f %% of the last 10 seconds\n",
+        printf("%stasks waited for a CPU during %.0f %% of the last 10 seconds\n",
                isfinite(load) ? ", " : "load        ", 100 * pressure);
     if (advice != NULL) printf("advice      %s\n", advice);
 }
 
 /* Which weights to use here. 4 bits are never slower than 8. */
 static void print_weights(const retort_machine *machine) {
-    printf("weights     4 bits (quantize --recipe ptq+owq): %s\n",
-           machine->unpacks
-               ? "the smallest, and as fast as 8 bits, because products unpack them to int8"
-               : "the smallest and the fastest, because products take fewer instructions than with 8 bits");
+    printf("weights     use 4 bits (quantize --recipe ptq+owq): half the file of 8 bits, %s\n",
+           machine->unpacks ? "and as fast, because they are unpacked to int8 in memory (--unpack)"
+                            : "and faster, because products take fewer instructions");
 }
 
 static cli_code print_doctor_json(const retort_machine *machine, const bench_busy *busy,

@@ -113,13 +113,12 @@ static cli_code measure(retort_session *session, const retort_batch *batch) {
     return CLI_DONE;
 }
 
-/* What weights of fewer than 8 bits take as int8, and why they are read in which form. */
+/* How much of the weights of fewer than 8 bits is unpacked, and why. */
 static void print_unpacked(const retort_session_info *info) {
     char all[32], made[32];
     if (info->unpack_reason == NULL) return;
-    printf("weights of fewer than 8 bits: %s as int8, %s unpacked beside the file, shared by all sessions "
-           "(%s)\n",
-           cli_bytes(all, sizeof all, info->int8_bytes), cli_bytes(made, sizeof made, info->unpacked_bytes),
+    printf("weights of fewer than 8 bits: %s of %s unpacked to int8 in memory (%s)\n",
+           cli_bytes(made, sizeof made, info->unpacked_bytes), cli_bytes(all, sizeof all, info->int8_bytes),
            info->unpack_reason);
 }
 
@@ -141,8 +140,9 @@ static cli_code print_plan(const cli_args *args, retort_session *session, const 
                                         "unpacked", unpacked_json(&info), "steps",
                                         bench_json_steps(session, peaks)));
     }
-    printf("%s, isa %s, %d threads, %s for activations; %zu text%s of %zu tokens\n", info.provider, info.isa,
-           info.threads, cli_bytes(arena, sizeof arena, info.arena_bytes), batch, batch == 1 ? "" : "s", seq);
+    printf("%s, isa %s, %d threads, %s reserved for activations; %zu text%s of %zu tokens\n", info.provider,
+           info.isa, info.threads, cli_bytes(arena, sizeof arena, info.arena_bytes), batch,
+           batch == 1 ? "" : "s", seq);
     print_unpacked(&info);
     printf("\n");
     return bench_print_steps(session, peaks);

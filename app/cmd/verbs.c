@@ -71,10 +71,10 @@ static const cli_verb rows[] = {
         .details =
             "Times are measured on random tokens and add up over all threads. --peak compares each step "
             "with the peak of this machine: in arithmetic of the step's type, and in reading its weights "
-            "from the cache (or DRAM) that holds all of them. The "
-            "form of a weight of fewer than 8 bits says how products read it: as codes, or unpacked to int8. "
-            "--graph prints the graph and --svg draws it; "
-            "neither runs the model. Consecutive identical layers are drawn once.",
+            "from the cache (or DRAM) that holds all of them. The form "
+            "says how products read a weight of fewer than 8 bits: as the codes in the file, or unpacked to "
+            "int8; 'int8 m>4' reads the codes for up to 4 rows (m), and int8 for more. --graph prints the "
+            "graph and --svg draws it; neither runs the model. Consecutive identical layers are drawn once.",
         .examples = "retort explain model.retort --batch 8 --seq 128\n"
                     "retort explain model.retort --peak --threads 1\n"
                     "retort explain int4.retort --unpack never\n"
@@ -100,10 +100,10 @@ static const cli_verb rows[] = {
             "pair, separated by a tab. --data runs the texts of a file, one per row, and ignores labels. "
             "On a terminal, results are drawn; otherwise each text gives one tab-separated line, or with "
             "--json one object, whose \"truncated\" says whether the text was longer than the model "
-            "reads. Many texts are shared among --threads sessions with one thread each; lines that come "
-            "one at a time are answered at once. Without MODEL, or if the first word contains a space and is "
-            "not a file, the model "
-            "'" CLI_DEFAULT_MODEL "' answers: it comes with retort and classifies English sentences as "
+            "reads. Many texts run side by side, one thread each; lines that arrive one at a time are "
+            "answered at once, with all --threads. Without MODEL, or if the first word contains a space and "
+            "is not a file, the model '" CLI_DEFAULT_MODEL
+            "' answers: it comes with retort and classifies English sentences as "
             "positive or negative.",
         .examples =
             "retort run \"an utterly charming film\"\n"
@@ -217,9 +217,10 @@ static const cli_verb rows[] = {
             "Activations are rounded to int8 at run time, with one scale per row; int8-static and "
             "'--activations static' fix their ranges on the data, except where a few rows are far larger "
             "than the others. --bits 3 restricts a 4-bit recipe to half of its codes: the file is smaller, "
-            "the speed the same. --bits 2 leaves four levels, none of them zero: of use to a model that was "
-            "trained for them; others lose by it, least with owq and ptq+owq. Attention multiplies 8-bit "
-            "integers, too; LayerNorm and the residual stream stay float. 'retort compare' compares the "
+            "the speed the same. --bits 2 has four levels, none of them zero; it is meant for models trained "
+            "for 2 bits, and others lose accuracy, least with ptq+owq. Attention multiplies 8-bit integers, "
+            "too; "
+            "LayerNorm and the residual stream stay float. 'retort compare' compares the "
             "models. Ctrl-C leaves no file behind.",
         .examples =
             "retort quantize model.retort -o small.retort\n"
@@ -315,11 +316,14 @@ static const cli_verb rows[] = {
             "The server speaks the wire forms of Text Embeddings Inference, Hugging Face, OpenAI "
             "(embeddings) and the Open Inference Protocol v2; /openapi.json describes them, and / is a "
             "page to try the model. A batch is made of what is waiting when the previous one ends; equal "
-            "texts in flight are computed once. SIGHUP reloads the models and keys without losing a "
-            "request; SIGTERM finishes the requests in flight and exits with 0. systemd may pass the "
+            "texts in flight are computed once. Requests that arrive together run side by side, one thread "
+            "each; a request that is alone gets all --threads. SIGHUP reloads the models and keys without "
+            "losing a request; SIGTERM finishes the requests in flight and exits with 0. systemd may pass "
+            "the "
             "socket, and is notified when the server is ready. A model is named after its file, without "
             ".retort.",
         .examples = "retort serve model.retort\n"
+                    "retort serve int4.retort --reuse-port --unpack never\n"
                     "curl -s localhost:8080/predict -d '{\"inputs\": \"a charming film\"}'\n"
                     "retort serve --name mood=model.retort,vectors=embedder.retort --host 0.0.0.0 --api-keys "
                     "keys.txt\n",

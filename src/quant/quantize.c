@@ -37,7 +37,7 @@ static retort_status check_model(const retort_model *model, retort_error *err) {
 static retort_status check_bits(const rt_quantizer *q, retort_error *err) {
     if (q->bits < 4 && q->row->bits == 8) {
         return rt_fail(err, RETORT_ARGUMENT,
-                       "quantize: recipe '%s' is for 8 bits; %d are for int4, awq, gptq, owq and ptq+owq",
+                       "quantize: recipe '%s' makes 8 bits; for %d, use int4, awq, gptq, owq or ptq+owq",
                        q->row->name, q->bits);
     }
     if (q->row->rounding == RT_ROUND_NEAREST || q->bits < 8) return RETORT_OK;

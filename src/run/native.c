@@ -96,12 +96,13 @@ static const char *choose_form(retort_unpack unpack, const rt_kernels *kernels, 
     how->all = unpack == RETORT_UNPACK_ALWAYS;
     how->cached = bytes <= l3;
     *use = unpack != RETORT_UNPACK_NEVER;
-    if (unpack == RETORT_UNPACK_ALWAYS) return "always, as asked";
-    if (unpack == RETORT_UNPACK_NEVER) return "never, as asked";
+    if (unpack == RETORT_UNPACK_ALWAYS) return "always, as requested";
+    if (unpack == RETORT_UNPACK_NEVER) return "never, as requested";
     *use = kernels->gemm_s4_few != SIZE_MAX && bytes / MOST_OF_L3 <= l3;
-    if (kernels->gemm_s4_few == SIZE_MAX) return "codes are faster on this tier";
-    if (bytes / MOST_OF_L3 > l3) return "int8 would exceed four times the L3 cache";
-    return how->cached ? "int8 fits into the L3 cache" : "int8 exceeds the L3 cache: a few rows read codes";
+    if (kernels->gemm_s4_few == SIZE_MAX) return "products with codes are faster on this CPU";
+    if (bytes / MOST_OF_L3 > l3) return "int8 would take more than four times the L3 cache";
+    return how->cached ? "int8 fits into the L3 cache"
+                       : "int8 exceeds the L3 cache: products of a few rows read codes";
 }
 
 /* The int8 panels of the model's codes, if there are any and the session uses them. */

@@ -112,7 +112,7 @@ def neighbours_are_seen():
             process.wait()
     assert seen["others"] + seen["steal"] > 0.5 and seen["advice"] and "advice      " in text, seen
     assert line["others"] + line["steal"] > 0.2, line
-    assert table.splitlines()[-1].startswith("others used ")
+    assert table.splitlines()[-1].startswith("other processes used ")
 
 
 @test
@@ -333,7 +333,7 @@ def weights_of_few_bits_unpacked():
         wanted = {"always": plan["unpacked"]["int8_bytes"], "never": 0}
         assert plan["unpacked"]["unpacked_bytes"] == wanted.get(how, plan["unpacked"]["unpacked_bytes"])
     assert rows("explain", model("distilbert-wide"))[0]["unpacked"] is None
-    assert b"unpacked beside the file" in retort("explain", small, "--unpack", "always")[0]
+    assert b"unpacked to int8 in memory" in retort("explain", small, "--unpack", "always")[0]
     answers = [retort("run", small, "a very good film", "a film", "--json", "--unpack", how)[0] for how in ("auto", "always", "never")]
     assert answers[0] == answers[1] == answers[2]
     assert rows("bench", small, "--grid", "1x8", "--seconds", "0", "--unpack", "never")
@@ -367,8 +367,8 @@ def quantize_to_integers():
     assert (HERE / "three.retort").stat().st_size < (HERE / "owq.retort").stat().st_size
     assert b"p16_s2" in retort("info", HERE / "two.retort", "--tensors")[0] and b"rows_s2" in retort("info", HERE / "two.retort", "--tensors")[0]
     assert (HERE / "two.retort").stat().st_size < (HERE / "three.retort").stat().st_size
-    fails(2, "recipe 'smoothquant' is for 8 bits; 3 are for", "quantize", source, "-o", HERE / "no.retort", "--recipe", "smoothquant", "--bits", "3")
-    fails(2, "recipe 'int8' is for 8 bits; 2 are for", "quantize", source, "-o", HERE / "no.retort", "--bits", "2")
+    fails(2, "recipe 'smoothquant' makes 8 bits; for 3, use", "quantize", source, "-o", HERE / "no.retort", "--recipe", "smoothquant", "--bits", "3")
+    fails(2, "recipe 'int8' makes 8 bits; for 2, use", "quantize", source, "-o", HERE / "no.retort", "--bits", "2")
     for bits in "1", "5":
         fails(2, "is not one of 8|4|3|2", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--bits", bits)
     said = retort("quantize", source, "-o", HERE / "int8.retort", "--data", data)[1]
