@@ -134,6 +134,13 @@ static cli_code give_oldest(lines *l, bool wait) {
     return code;
 }
 
+/* The input has failed: what was read before is answered first. */
+static cli_code give_rest(lines *l, cli_code input_code) {
+    cli_code code = CLI_DONE;
+    while (code == CLI_DONE && cli_streams_count(l->streams) > 0) code = give_oldest(l, true);
+    return code == CLI_DONE ? input_code : code;
+}
+
 /* Ever smaller parts towards the end, so that all streams end at about the same time. */
 static cli_code put_part(lines *l, size_t here) {
     enum { FEWEST = 8 };
@@ -142,7 +149,7 @@ static cli_code put_part(lines *l, size_t here) {
     if (share > l->run->batch) share = l->run->batch;
     cli_code code = l->streams == NULL ? cli_streams_open(&l->streams, l->threads, &l->calls) : CLI_DONE;
     if (code == CLI_DONE) code = next_part(l, cli_streams_next(l->streams), share);
-    if (code != CLI_DONE) return code;
+    if (code != CLI_DONE) return give_rest(l, code);
     cli_streams_put(l->streams);
     return give_oldest(l, false);
 }
@@ -155,7 +162,7 @@ static cli_code run_all(lines *l) {
         size_t here = 0;
         bool under_way = cli_streams_count(l->streams) > 0;
         if (l->threads > 1) code = cli_input_look(l->input, 2 * l->threads * l->run->batch, &here);
-        if (code != CLI_DONE) break;
+        if (code != CLI_DONE) return give_rest(l, code);
         if (!under_way && here <= l->few) {
             code = run_here(l, &more);
         } else if (here == 0 || (l->streams != NULL && cli_streams_full(l->streams))) {

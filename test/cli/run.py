@@ -823,6 +823,9 @@ def signals_leave_nothing():
 def lines_have_a_bound():
     small = model("distilbert-classify")
     assert "line 2 is longer than 64 MB" in retort("run", small, stdin=b"good\n" + b"\0" * (65 << 20), code=3)[1]
+    for threads in (1, 2):
+        out, error = retort("run", small, "--threads", threads, stdin=b"good\n" * 300 + b"\0" * (65 << 20), code=3)
+        assert out.count(b"\n") == 300 and "line 301 is longer than 64 MB" in error, (threads, error)
 
 
 @test
