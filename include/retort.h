@@ -270,10 +270,11 @@ typedef struct retort_quantize_options {
  *                weights.
  *   awq          int4 with channel scaling.
  *   int8-static  int8 with activation ranges calibrated on the data.
- * With `bits` 3, codes are -4…3, and with 2, -3, -1, 1 and 3; both are stored in as many bits and run like those of 4.
- * 2 bits are only of use to a model that was trained for them. Without static ranges,
- * activations are rounded to int8 at run time with a scale per row. Attention, LayerNorm, biases and the
- * residual stream stay float. The same model, data and options give the same bytes on every CPU
+ * With `bits` 3, codes are -4…3; with 2, they are -3, -1, 1 and 3. A file holds 3 or 2 bits per code; loading it
+ * expands them to 4 bits in private memory. 2 bits are meant for models trained for 2 bits; others lose accuracy.
+ * Without static ranges, activations are rounded to int8 at run time with a scale per row. Attention multiplies
+ * int8 in sequences of more than 16 tokens. LayerNorm, biases and the residual stream stay float. The same model,
+ * data and options give the same bytes on every CPU
  * (smoothquant, awq and ptq+owq: if pow, exp and erf of the C library are the same), and the same bits of
  * results. */
 RETORT_API retort_status retort_model_quantize(retort_model **out, const retort_model *model,
@@ -463,15 +464,15 @@ typedef struct retort_tapped {
  * RETORT_CANCELLED. */
 typedef int (*retort_tap_fn)(void *user, const retort_tapped *tapped);
 
-/* Whether products read weights of fewer than 8 bits as the file has them, or unpacked to int8. Answers are the same,
- * bit for bit. Unpacked weights take a byte each beside the mapped file. All sessions of a model in this process share
- * them, and the last one to close frees them; other processes have their own. */
+/* Whether products read weights of fewer than 8 bits as codes, or unpacked to int8. Answers are the same, bit for
+ * bit. Unpacked weights take one byte each of private memory, in addition to the mapped file. They belong to the model:
+ * all its sessions in this process share them, from any thread, and closing the last session frees them. */
 typedef enum retort_unpack {
-    /* Unpack what is multiplied repeatedly, where that is faster on this CPU and the int8 weights do not exceed four
-     * times its L3 cache. The first use of a weight reads the file, so that the first answer takes no longer. */
+    /* Unpack each weight on its second use, if that is faster on this CPU and the int8 weights of the model take at
+     * most four times its L3 cache. The first use reads the codes, so the first answer takes no longer. */
     RETORT_UNPACK_AUTO,
     RETORT_UNPACK_ALWAYS, /* all of them, when the session is opened */
-    RETORT_UNPACK_NEVER   /* for many processes that share one mapped file */
+    RETORT_UNPACK_NEVER   /* read the codes: least memory where many processes share one mapped file */
 } retort_unpack;
 
 typedef struct retort_session_options {
@@ -693,9 +694,9 @@ typedef struct retort_step_info {
      * gathers rows of a table has 0. */
     double operations;     /* multiply and add count as two */
     uint64_t weights_read; /* bytes */
-    const char
-        *form; /* of a weight of fewer than 8 bits: multiplied as "codes", or unpacked as "int8"; else NULL */
-    size_t codes_up_to; /* "int8": products of up to this many rows read the codes all the same */
+    /* How products read a weight of fewer than 8 bits: "codes" or "int8" (unpacked). Other weights: NULL. */
+    const char *form;
+    size_t codes_up_to; /* form "int8": products of at most this many rows read the codes even so */
 } retort_step_info;
 /* RETORT_ARGUMENT beyond the last step. */
 RETORT_API retort_status retort_session_step(const retort_session *session, size_t index,
@@ -709,10 +710,10 @@ typedef struct retort_session_info {
     size_t steps;         /* other engines: 0 */
     const char *version;  /* of the engine; lives as long as the session */
     uint64_t truncated;   /* texts truncated so far, in calls that take texts */
-    /* Weights of fewer than 8 bits: bytes of their int8 form; how many of these are unpacked so far, in memory that all
-     * sessions of the model share; why, or why not (NULL: the model has no such weights). */
+    /* Weights of fewer than 8 bits: bytes they take when all are unpacked to int8, and bytes unpacked so far, in
+     * memory that all sessions of the model share. 0 without such weights. */
     uint64_t int8_bytes, unpacked_bytes;
-    const char *unpack_reason;
+    const char *unpack_reason; /* why they are unpacked, or are not; a constant. NULL without such weights */
 } retort_session_info;
 RETORT_API retort_status retort_session_describe(const retort_session *session, retort_session_info *info);
 
@@ -783,8 +784,9 @@ typedef struct retort_machine {
     int affinity;          /* CPUs this process may run on */
     double quota;          /* cgroup limit in CPUs; 0: none */
     int threads;           /* the default number of threads */
-    bool unpacks; /* 4-bit weights are unpacked to int8 and then as fast as 8 bits; else multiplied as codes,
-                            * which is faster than 8 bits */
+    /* true: by default, 4-bit weights are unpacked to int8 and as fast as 8-bit ones. false: they are multiplied as
+     * codes, which is faster than 8 bits. */
+    bool unpacks;
 } retort_machine;
 RETORT_API retort_status retort_machine_describe(retort_machine *machine);
 
