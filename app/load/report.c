@@ -99,7 +99,7 @@ static cli_code print_json(const load_report *report, const load_result *result)
 void load_print_heading(const load_report *report) {
     const load_plan *plan = report->plan;
     cli_put_column(stdout, 0, report->url);
-    printf(": form %s, %zu texts, %zu a request; up to %zu connections; %g s each after %g s of warm-up\n",
+    printf(": form %s, %zu texts, %zu per request; up to %zu connections; %g s each after %g s of warm-up\n",
            report->form, report->texts, plan->requests->texts, plan->connections, plan->duration,
            plan->warmup);
     printf("%10s %10s %10s %9s %9s %9s %9s %9s %9s %9s\n", "requests/s", "answers/s", "good/s", "ms p50",
