@@ -83,13 +83,32 @@ def ort_int4(args, work):
     return ort(args, work, path)
 
 
+class OpenVino:
+    """One batch at a time by all threads; many batches side by side, a stream for each thread."""
+
+    def __init__(self, path, threads, precision):
+        import openvino as ov
+        core, self.queue = ov.Core(), ov.AsyncInferQueue
+        config = {"INFERENCE_NUM_THREADS": threads}
+        if precision:
+            config["INFERENCE_PRECISION_HINT"] = precision
+        self.request = core.compile_model(path, "CPU", config | {"PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
+        self.streams = lambda: core.compile_model(path, "CPU", config | {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": threads})
+        self.jobs, self.threads = None, threads
+
+    def __call__(self, ids, mask):
+        return self.request.infer([ids, mask])
+
+    def side_by_side(self, batches):
+        if self.jobs is None:
+            self.jobs = self.queue(self.streams(), self.threads)
+        for ids, mask in batches:
+            self.jobs.start_async([ids, mask])
+        self.jobs.wait_all()
+
+
 def openvino(args, work, precision="f32", model=None):
-    import openvino as ov
-    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": args.threads}
-    if precision:
-        config["INFERENCE_PRECISION_HINT"] = precision
-    request = ov.Core().compile_model(model or str(work / "plain.onnx"), "CPU", config).create_infer_request()
-    return lambda ids, mask: request.infer([ids, mask])
+    return OpenVino(model or str(work / "plain.onnx"), args.threads, precision)
 
 
 def ort_static(args, work):

@@ -120,12 +120,13 @@ def measure_cell(args, work, cell, peers, models, table):
 
 def measure_texts(args, cell, peers, models, table):
     data = list(padded_batches(args.checkpoint, args.texts, args.batch, cell == BY_LENGTH))
+    ways = [(name, lambda batches, run=run: [run(ids, mask) for ids, mask in batches]) for name, run in peers.items()]
+    ways += [(f"{name}, {args.threads} streams", run.side_by_side) for name, run in peers.items() if hasattr(run, "side_by_side")]
     for _ in range(args.reps):
-        for name, run in peers.items():
-            run(*data[0])
+        for name, run in ways:
+            run(data[:2])
             start = time.perf_counter()
-            for ids, mask in data:
-                run(ids, mask)
+            run(data)
             table.setdefault(name, {}).setdefault(cell, []).append((time.perf_counter() - start) * 1e3)
         for name, path in models.items():
             row = retort_bench(args.retort, path, args.threads, "--data", args.texts, "--batch", str(args.batch),
@@ -163,7 +164,7 @@ def markdown(args, table, cells):
         lines.append(f"| {name} | " + " | ".join(figures) + " |")
     for name in (n for n in table if n.startswith("retort")):
         kind = name.split()[1]
-        peers = [p for p in table if not p.startswith("retort") and (kind not in FLOATS or p.endswith(kind))]
+        peers = [p for p in table if not p.startswith("retort") and (kind not in FLOATS or kind in p.split(",")[0].split())]
         if peers:
             lines.append(ratios(table, cells, name, peers, f"the best {kind + ' ' if kind in FLOATS else ''}peer"))
         if kind not in FLOATS and "ONNX Runtime int8" in table:

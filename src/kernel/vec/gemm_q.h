@@ -32,7 +32,6 @@ RT_VERB v16 scaled16(rt_act act, const rt_gemm_q *q, const columns16 *columns, s
     return activate16(v16_fma(t, columns->scale, columns->bias), act);
 }
 
-/* C of `rows` x `columns` sums in memory [rows][ldo], int32 bits in the place of floats. */
 /* The same for `rows` x `columns` sums in memory [rows][ldo], int32 bits in the place of floats. */
 RT_VERB void finish_sums_with(rt_act act, const rt_gemm_q *q, size_t i, size_t j, size_t rows, size_t columns,
                               const float *sums, size_t ldo) {
