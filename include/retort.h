@@ -688,8 +688,10 @@ typedef struct retort_step_info {
     double flops_token; /* per row it computes; multiply and add count as two */
     double seconds;     /* in all runs so far; 0 unless the session profiles */
     uint64_t runs;
-    retort_dtype arithmetic; /* dtype of its products: RETORT_F32, RETORT_BF16 or RETORT_S8 */
-    bool four_bits;          /* RETORT_S8 times 4-bit weights; the peak is retort_peaks.s4 */
+    /* dtype of its products: RETORT_F32, RETORT_BF16 or RETORT_S8. RETORT_S8 attention computes sequences of up to
+     * 16 tokens in float. */
+    retort_dtype arithmetic;
+    bool four_bits; /* RETORT_S8 times 4-bit weights; the peak is retort_peaks.s4 */
     /* In all runs so far, 0 unless the session profiles. Each run reads the whole weights once; a step that
      * gathers rows of a table has 0. */
     double operations;     /* multiply and add count as two */

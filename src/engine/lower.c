@@ -180,6 +180,7 @@ static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kern
     if (attrs->integers && plan->positions <= RT_ATTENTION_S8_KEYS) {
         step->as.attention.attention_s8 = kernels->attention_s8;
         step->kernel = kernels->attention_s8_name;
+        step->arithmetic = RETORT_S8;
         scratch = rt_max(scratch, rt_attention_s8_scratch(plan->positions, dim));
     }
     plan->scratch_floats = rt_max(plan->scratch_floats, scratch);

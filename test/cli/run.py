@@ -140,7 +140,9 @@ def check_shares(steps):
     assert products and all(step[key] > 0 for step in products for key in ("ops_per_s", "of_peak", "of_read"))
     types = {"gemm_f32": "f32", "gemm_bf16": "bf16", "gemm_s8": "s8", "gemm_s4": "s4"}
     assert all(step["arithmetic"] == types[step["kernel"].rsplit("_", 1)[0]] for step in products)
-    assert all(step["arithmetic"] == "f32" for step in steps if step["op"] != "Linear")
+    for step in steps:
+        wanted = "s8" if step["kernel"].startswith("attention_s8") else "f32"
+        assert step["op"] == "Linear" or step["arithmetic"] == wanted, step
     assert all(step["weight_bytes_per_s"] == 0 for step in steps if step["op"] == "Embed")
     assert {step["memory"] for step in steps} <= {"l1", "l2", "l3", "dram"}
 
