@@ -45,6 +45,15 @@ static retort_status check_bits(const rt_quantizer *q, retort_error *err) {
                    q->bits);
 }
 
+/* Refuses options that the recipe would not use. */
+static retort_status check_options(const rt_quantizer *q, retort_error *err) {
+    if (q->options->weak_columns != 0 && !q->row->outliers) {
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "quantize: recipe '%s' has no outlier columns; use owq or ptq+owq", q->row->name);
+    }
+    return check_bits(q, err);
+}
+
 /* Rounds what needs no data. */
 static retort_status round_rest(rt_quantizer *q, retort_error *err) {
     retort_status status = RETORT_OK;
@@ -142,7 +151,7 @@ static retort_status round_all(rt_quantizer *q, const retort_model *model, retor
     retort_status status = rt_quantizer_check_keep(q, err);
     if (status == RETORT_OK && !rt_links_open(q->graph))
         status = rt_fail_nomem(err, q->graph->node_count * sizeof(rt_node));
-    if (status == RETORT_OK) status = check_bits(q, err);
+    if (status == RETORT_OK) status = check_options(q, err);
     if (status == RETORT_OK) status = open_calibration(q, model, err);
     if (status == RETORT_OK) status = rt_waves_plan(q, &waves, err);
     if (status == RETORT_OK) status = check_sizes(q, err);

@@ -371,6 +371,7 @@ def quantize_to_integers():
     assert (HERE / "two.retort").stat().st_size < (HERE / "three.retort").stat().st_size
     fails(2, "recipe 'smoothquant' makes 8 bits; for 3, use", "quantize", source, "-o", HERE / "no.retort", "--recipe", "smoothquant", "--bits", "3")
     fails(2, "recipe 'int8' makes 8 bits; for 2, use", "quantize", source, "-o", HERE / "no.retort", "--bits", "2")
+    fails(2, "recipe 'int4' has no outlier columns", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--weak-columns", "16")
     for bits in "1", "5":
         fails(2, "is not one of 8|4|3|2", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--bits", bits)
     said = retort("quantize", source, "-o", HERE / "int8.retort", "--data", data)[1]

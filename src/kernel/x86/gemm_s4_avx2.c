@@ -210,7 +210,8 @@ typedef void outliers_fn(const rt_gemm_q *q, size_t i, size_t j, float *sums);
         store_sums(rows, 1, sums, sum);                                                                      \
     }
 OUTLIERS(1)
-OUTLIERS(2) OUTLIERS(3) OUTLIERS(4) OUTLIERS(5) OUTLIERS(6)
+OUTLIERS(2)
+OUTLIERS(3) OUTLIERS(4) OUTLIERS(5) OUTLIERS(6)
 #undef OUTLIERS
     static outliers_fn *const outliers_added[V16_ROWS] = {outliers_1, outliers_2, outliers_3,
                                                           outliers_4, outliers_5, outliers_6};
