@@ -29,7 +29,7 @@ static cli_code quantize(retort_model **out, const cli_args *args, const retort_
     options.data = data;
     options.samples = (size_t)cli_int(args, CLI_SAMPLES, 0);
     options.seed = (uint64_t)cli_int(args, CLI_SEED, 0);
-    options.weak_columns = (size_t)cli_int(args, CLI_WEAK_COLUMNS, 0);
+    if (cli_has(args, CLI_WEAK_COLUMNS)) options.weak_columns = (size_t)cli_int(args, CLI_WEAK_COLUMNS, 0);
     options.progress = cli_progress;
     options.warning = cli_warning;
     options.memory = cli_size(args, CLI_MEMORY);
