@@ -185,6 +185,15 @@ void rt_thread_pool_set_help(rt_thread_pool *pool, void (*function)(void *user, 
     atomic_store(&pool->help, function);
 }
 
+bool rt_thread_leave_core(int core) {
+    cpu_set_t all, others;
+    if (core < 0 || core >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all) != 0) return false;
+    others = all;
+    CPU_CLR((size_t)core, &others);
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return false;
+    return sched_setaffinity(0, sizeof all, &all) == 0;
+}
+
 void rt_thread_pool_call(rt_thread_pool *pool) {
     change(&pool->start);
 }

@@ -44,6 +44,10 @@ void rt_thread_pool_set_help(rt_thread_pool *pool, void (*help)(void *user, int 
 /* Calls for help; returns at once. Workers come when the system lets them run, or not at all. */
 void rt_thread_pool_call(rt_thread_pool *pool);
 
+/* Moves the calling thread from this core to another one that it may use. It may come back at any time. False: there is no
+ * other, or the system refuses. */
+bool rt_thread_leave_core(int core);
+
 /* Nanoseconds of a clock that only goes forward. */
 int64_t rt_now_ns(void);
 

@@ -143,15 +143,15 @@ static void run_chunks(rt_executor *x, rt_worker *worker, int from, int end) {
 }
 
 /* The helpers: they join in what the leader has posted, as long as something follows. A helper without a part may fall asleep,
- * or be kept from running, at any time. Where other processes have the other cores, the system may run it on the core of
- * the leader: then it gives way at once. */
+ * or be kept from running, at any time. On the core of the leader it is in the way: it goes to another one, or else back to
+ * sleep. */
 static void help(void *user, int index) {
     rt_executor *x = user;
     rt_worker *worker = &x->workers[index];
     unsigned seen = atomic_load(&x->schedule.number.value);
     if (rt_rests(&x->rests[index], rt_now_ns())) return;
     do {
-        if (rt_schedule_in_the_way(&x->schedule)) {
+        if (!rt_schedule_make_way(&x->schedule)) {
             atomic_store_explicit(&worker->in_the_way, true, memory_order_relaxed);
             sched_yield();
             return;

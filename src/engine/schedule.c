@@ -84,8 +84,10 @@ bool rt_schedule_follow(rt_schedule *schedule, unsigned *seen) {
     return true;
 }
 
-bool rt_schedule_in_the_way(const rt_schedule *schedule) {
-    return sched_getcpu() == atomic_load_explicit(&schedule->leader_core, memory_order_relaxed);
+/* Linux wakes a thread on the core of the one that wakes it, and takes up to 4 ms to move it, even to an idle core. */
+bool rt_schedule_make_way(const rt_schedule *schedule) {
+    int core = atomic_load_explicit(&schedule->leader_core, memory_order_relaxed);
+    return sched_getcpu() != core || rt_thread_leave_core(core);
 }
 
 /* A helper that is stopped while it has a part is stopped without one as often, and then gains nothing either. So an eighth
@@ -94,19 +96,19 @@ bool rt_helper_is_late(int64_t late, int64_t run, int workers) {
     return 8 * late * (workers - 1) > run;
 }
 
-/* A virtual machine stops for a moment now and then, and a thread that has just started or slept for long is late once or twice:
- * that is no neighbour. One is late again within its next time slices. Beside a loop, every trial after a rest costs three late
- * runs: less than the slowest hundredth of 3 ms runs. */
+/* A virtual machine stops for a moment now and then, and a process that starts beside this one is gone after some
+ * milliseconds: that is no neighbour. One is late again within its next time slices. Beside a loop, each trial after the longest
+ * rest costs two late runs, fewer than the slowest hundredth of runs of 3 ms. */
 static const int64_t SOON = 64 * INT64_C(1000000);
-static const int64_t FIRST_REST = 256 * INT64_C(1000000), LONGEST_REST = 2048 * INT64_C(1000000);
-enum { LONGER = 8, STRIKES = 3 };
+static const int64_t FIRST_REST = 32 * INT64_C(1000000), LONGEST_REST = 2048 * INT64_C(1000000);
+enum { LONGER = 8, FIRST_STRIKES = 3, LATER_STRIKES = 2 };
 
 void rt_rest_late(rt_rest *rest, int64_t run_from, int64_t run_to) {
     bool soon = run_from - rest->late_at < SOON;
     if (!soon) rest->length = 0;
     rest->strikes = soon ? rest->strikes + 1 : 1;
     rest->late_at = run_to;
-    if (rest->strikes < STRIKES) return;
+    if (rest->strikes < (rest->length == 0 ? FIRST_STRIKES : LATER_STRIKES)) return;
     int64_t longer = LONGER * rest->length < LONGEST_REST ? LONGER * rest->length : LONGEST_REST;
     rest->length = rest->length == 0 ? FIRST_REST : longer;
     rest->late_at = run_to + rest->length;

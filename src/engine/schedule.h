@@ -45,8 +45,8 @@ void rt_schedule_finish(rt_schedule *schedule, rt_worker *worker, int taken, int
 void rt_schedule_wait(rt_schedule *schedule);
 /* By a helper: waits for a moment until something is posted after *seen. False: nothing is. */
 bool rt_schedule_follow(rt_schedule *schedule, unsigned *seen);
-/* By a helper: whether it runs on the leader's core, so that the leader does not run. */
-bool rt_schedule_in_the_way(const rt_schedule *schedule);
+/* By a helper: leaves the core of the leader, which does not run as long as the helper does. False: it cannot. */
+bool rt_schedule_make_way(const rt_schedule *schedule);
 
 /* Whether a helper costs more than it gains: the leader of `workers` waited `late` ns for it in a run of `run` ns. */
 bool rt_helper_is_late(int64_t late, int64_t run, int workers);
