@@ -211,10 +211,13 @@ typedef void outliers_fn(const rt_gemm_q *q, size_t i, size_t j, float *sums);
     }
 OUTLIERS(1)
 OUTLIERS(2)
-OUTLIERS(3) OUTLIERS(4) OUTLIERS(5) OUTLIERS(6)
+OUTLIERS(3)
+OUTLIERS(4)
+OUTLIERS(5)
+OUTLIERS(6)
 #undef OUTLIERS
-    static outliers_fn *const outliers_added[V16_ROWS] = {outliers_1, outliers_2, outliers_3,
-                                                          outliers_4, outliers_5, outliers_6};
+static outliers_fn *const outliers_added[V16_ROWS] = {outliers_1, outliers_2, outliers_3,
+                                                      outliers_4, outliers_5, outliers_6};
 
 /* `rows` rows of A from `row` on times the panel at column j, up to `most` at a time. */
 static void panel_rows(const rt_gemm_q *q, size_t k, size_t row, size_t rows, size_t j, const panel *b,
