@@ -240,9 +240,9 @@ static void brand(char *out, size_t size) {
     if (file != NULL) fclose(file);
 }
 
-retort_status rt_cpu_describe(retort_machine *machine) {
+retort_status rt_cpu_describe(retort_machine *machine, uint32_t *features) {
     cpu_set_t set, all;
-    uint32_t features = rt_cpu_features(), used;
+    uint32_t found = rt_cpu_features();
     static const char *const names[] = {
 #define FEATURE_NAME(name, text) text,
         RT_CPU_FEATURES(FEATURE_NAME)
@@ -252,7 +252,7 @@ retort_status rt_cpu_describe(retort_machine *machine) {
     size_t at = 0;
     machine->features[0] = '\0';
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (!(features >> i & 1u) || at >= sizeof machine->features) continue;
+        if (!(found >> i & 1u) || at >= sizeof machine->features) continue;
         int n = snprintf(machine->features + at, sizeof machine->features - at, "%s%s", at > 0 ? " " : "",
                          names[i]);
         at += (size_t)n;
@@ -264,5 +264,5 @@ retort_status rt_cpu_describe(retort_machine *machine) {
     machine->affinity = affinity(&set);
     machine->quota = cgroup_quota();
     machine->threads = rt_cpu_threads();
-    return rt_isa_select("", &used, &machine->isa, NULL);
+    return rt_isa_select("", features, &machine->isa, NULL);
 }

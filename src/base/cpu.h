@@ -59,7 +59,7 @@ int rt_cpu_cores(int *cpus, int most);
 /* Default number of threads: min(affinity, cgroup quota rounded up, physical cores), at least 1. */
 int rt_cpu_threads(void);
 
-/* Fills what is known of the CPU without its kernels. */
-retort_status rt_cpu_describe(retort_machine *machine);
+/* Fills what is known of the CPU without its kernels, and the features of its best tier. */
+retort_status rt_cpu_describe(retort_machine *machine, uint32_t *features);
 
 #endif

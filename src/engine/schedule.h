@@ -50,7 +50,7 @@ bool rt_schedule_make_way(const rt_schedule *schedule);
 
 /* Whether a helper costs more than it gains: the leader of `workers` waited `late` ns for it in a run of `run` ns. */
 bool rt_helper_is_late(int64_t late, int64_t run, int workers);
-/* Notes that the helper was late in a run; the third time within moments, it rests. */
+/* Notes that the helper was late in a run. When it happens again and again within moments, it rests. */
 void rt_rest_late(rt_rest *rest, int64_t run_from, int64_t run_to);
 bool rt_rests(const rt_rest *rest, int64_t now);
 

@@ -6,10 +6,8 @@
 retort_status retort_machine_describe(retort_machine *machine) {
     if (machine == NULL || machine->size != sizeof *machine) return RETORT_ARGUMENT;
     uint32_t features;
-    const char *isa;
     rt_kernels kernels;
-    retort_status status = rt_cpu_describe(machine);
-    if (status == RETORT_OK) status = rt_isa_select("", &features, &isa, NULL);
+    retort_status status = rt_cpu_describe(machine, &features);
     if (status != RETORT_OK) return status;
     rt_kernels_select(&kernels, features);
     machine->unpacks = kernels.gemm_s4_few != SIZE_MAX;

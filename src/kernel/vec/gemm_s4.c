@@ -64,17 +64,6 @@ RT_VERB void tile_s4(size_t rows, size_t panels, const rt_gemm_q *q, const panel
     finish_sums(q, i, j, rows, columns, total, panels * RT_PANEL);
 }
 
-/* The same with panels that were unpacked to 8 bits. */
-RT_VERB void tile_unpacked(size_t rows, size_t panels, const rt_gemm_q *q, const int8_t *b, size_t k,
-                           size_t i, size_t j, size_t columns) {
-    tile_sums sum;
-    begin(rows, panels, q, j, columns, sum);
-    fetch_residual(rows, panels, q, i, j);
-    add_products(rows, panels, false, q->a + i * q->lda, q->lda, b, k, sum);
-    if (q->outliers > 0) add_outliers(rows, panels, q, i, j, sum);
-    end(rows, panels, q, i, j, columns, sum);
-}
-
 #define TILE(rows, panels)                                                                                   \
     static void s4_##rows##x##panels(const rt_gemm_q *q, const void *b, size_t k, size_t i, size_t j,        \
                                      size_t columns) {                                                       \
@@ -82,7 +71,7 @@ RT_VERB void tile_unpacked(size_t rows, size_t panels, const rt_gemm_q *q, const
     }                                                                                                        \
     static void unpacked_##rows##x##panels(const rt_gemm_q *q, const void *b, size_t k, size_t i, size_t j,  \
                                            size_t columns) {                                                 \
-        tile_unpacked(rows, panels, q, b, k, i, j, columns);                                                 \
+        tile_s8(rows, panels, false, true, q, b, k, i, j, columns);                                          \
     }
 V16_TILES(TILE)
 #undef TILE
