@@ -775,6 +775,95 @@ RETORT_API retort_status retort_eval(retort_session *session, const retort_datas
                                      const retort_eval_options *options, retort_eval_result *result,
                                      retort_error *err);
 
+/* ---- Training ----------------------------------------------------------------------------------------- */
+
+typedef enum retort_decay { RETORT_DECAY_LINEAR, RETORT_DECAY_COSINE, RETORT_DECAY_CONSTANT } retort_decay;
+
+/* State of a training, for progress. */
+typedef struct retort_train_progress {
+    size_t size;
+    const char *what;   /* "teacher", "train", "dev" */
+    double epoch;       /* epochs done, with a fraction */
+    size_t step, steps; /* done, and of the whole training; "teacher" and "dev": texts */
+    double loss;        /* mean of the last 50 steps */
+    double rate;        /* learning rate */
+    double tokens_per_second;
+    double seconds_left;
+    const char *metric; /* of dev: "accuracy", …; NULL without dev */
+    double dev, best;   /* last and best value; NaN before the first */
+} retort_train_progress;
+
+typedef struct retort_train_options {
+    size_t size;
+    const retort_dataset *data; /* required; unlabelled texts are enough with a teacher */
+    const retort_dataset *dev;  /* NULL, or what chooses the best epoch and stops early */
+    double epochs;              /* 0: 3 */
+    size_t steps;               /* 0: as many as the epochs have */
+    size_t batch;               /* texts per step; 0: 32 */
+    double
+        learning_rate; /* 0: 5e-5 for a checkpoint; new heads, students and recipes have their own default */
+    double warmup;     /* share of the steps; < 0: 0.06 */
+    retort_decay decay;
+    double weight_decay;    /* of matrices and tables; < 0: 0.01 */
+    double clip;            /* largest norm of the gradient; < 0: 1; 0: none */
+    double layer_decay;     /* factor of the learning rate from a layer to the one below; 0: 1 */
+    double label_smoothing; /* [0, 1) */
+    bool class_weights;     /* labels count by the inverse of how often they occur */
+    size_t patience;        /* epochs without a better dev value before it stops; 0: never */
+    int64_t max_length;     /* tokens a text is cut to; <= 0: 128, or that of the model if smaller */
+    uint64_t seed;
+    int threads;             /* 0: automatic */
+    const char *isa;         /* NULL: the best */
+    retort_dtype arithmetic; /* of products: RETORT_F32, or RETORT_BF16 with float sums and weights */
+    uint64_t memory; /* most bytes for activations and caches: batches are cut into chunks; 0: unlimited */
+    /* Distillation. The loss is (1 - soft) times that of the labels, soft times KL at the temperature, and `hidden` times
+     * the mean squared error of the last hidden states. */
+    retort_model *teacher; /* NULL: none */
+    double temperature;    /* 0: 2 */
+    double soft;           /* < 0: 1 */
+    double hidden;         /* < 0: 1 where the widths agree, else 0 */
+    /* Quantisation-aware training. */
+    const char *recipe; /* NULL: floats. A recipe of retort_recipe, whose result is where training starts */
+    int bits;           /* of matrices: 8, 4, 3 or 2; 0: that of the recipe */
+    int embeddings;     /* of the word table; 0: that of the recipe */
+    int64_t group;      /* 0: that of the recipe; 64 at 2 bits */
+    /* Checkpoints of the training itself, beside the result. */
+    const char *checkpoint; /* path; NULL: none */
+    double minutes;         /* between two of them; 0: 10 */
+    bool resume;            /* go on from the checkpoint */
+    /* Called often. Not 0: stop; the best so far is returned, with result->stopped. */
+    int (*progress)(void *user, const retort_train_progress *progress);
+    void (*warning)(void *user, const char *text);
+    void *user;
+} retort_train_options;
+#define RETORT_TRAIN_OPTIONS                                                                                 \
+    {                                                                                                        \
+        sizeof(retort_train_options), NULL, NULL, 0, 0, 0, 0, -1, RETORT_DECAY_LINEAR, -1, -1, 0, 0, false,  \
+            0, -1, 0, 0, NULL, RETORT_F32, 0, NULL, 0, -1, -1, NULL, 0, 0, 0, NULL, 0, false, NULL, NULL,    \
+            NULL                                                                                             \
+    }
+
+typedef struct retort_train_result {
+    size_t size; /* sizeof this struct: set it before the call */
+    double epochs;
+    size_t steps, best_step;
+    double seconds, tokens_per_second;
+    double loss;        /* mean of the last epoch */
+    const char *metric; /* NULL without dev */
+    double dev;         /* of the model returned */
+    bool stopped;       /* by progress, or early */
+    uint64_t truncated; /* texts that were cut */
+} retort_train_result;
+
+/* Trains a model on labelled texts, or on a teacher's answers, and makes a new one; `model` stays as it is. Tasks:
+ * classify (one label, several, numbers; texts or pairs), tag, and embed (pairs of texts that belong together: cross
+ * entropy over the batch, van den Oord et al., 1807.03748; with scores, mean squared error of cosines). With
+ * RETORT_F32, the same model, data, options and seed give the same bytes with any number of threads. A loss that is not
+ * finite is RETORT_NONFINITE and names the step and the tensor. The caller frees the model. */
+RETORT_API retort_status retort_train(retort_model **out, const retort_model *model,
+                                      const retort_train_options *options, retort_train_result *result,
+                                      retort_error *err);
+
 /* ---- This machine ------------------------------------------------------------------------------------- */
 
 typedef struct retort_machine {

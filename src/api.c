@@ -7,6 +7,7 @@
 #include "model/storage.h"
 #include "quant/dequantize.h"
 #include "quant/quantize.h"
+#include "train/train.h"
 #include "run/session.h"
 #include "eval/eval.h"
 #include "task/task.h"
@@ -153,6 +154,14 @@ retort_status retort_model_quantize(retort_model **out, const retort_model *mode
 retort_status retort_model_dequantize(retort_model **out, const retort_model *model, retort_error *err) {
     if (out == NULL || model == NULL) return bad(err, "dequantize", "out and model must be given");
     return rt_dequantize(out, model, err);
+}
+
+retort_status retort_train(retort_model **out, const retort_model *model, const retort_train_options *options,
+                           retort_train_result *result, retort_error *err) {
+    if (out == NULL || model == NULL || options == NULL)
+        return bad(err, "train", "out, model and options must be given");
+    retort_status status = check_size("train", options->size, sizeof *options, err);
+    return status == RETORT_OK ? rt_train(out, model, options, result, err) : status;
 }
 
 static const char *const part_names[] = {

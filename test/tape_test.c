@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The tape's gradient of the word table against differences of the loss: the table is moved a little along
  * it, up and down. */
-#include "quant/tape.h"
+#include "grad/tape.h"
 #include "quant_models.h"
 #include "engine/prepare.h"
 

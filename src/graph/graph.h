@@ -56,7 +56,7 @@ enum {
     X(MASK_TOKEN_ROWS, mask_token_rows)
 /* Fused ones, from level 2 on, are described in their files, where `…` stands for [batch, seq] below level 3 and for
  * [tokens] there. The tables of the layers above have a row for each, made of its name: engine lowers it by
- * lower_NAME, onnx writes it by rt_put_NAME, quant computes its gradient by rt_tape_NAME. */
+ * lower_NAME, onnx writes it by rt_put_NAME, grad computes its gradient by rt_tape_NAME. */
 #define RT_FUSED_OPS(X)                                                                                      \
     X(EMBED, embed)                                                                                          \
     X(LINEAR, linear)                                                                                        \
@@ -96,7 +96,7 @@ typedef enum rt_op_kind {
 } rt_op_kind;
 
 /* All that the graph knows of an operator. The layers above have their own tables: how it lowers (engine),
- * how it is written as ONNX (onnx), its gradient (quant). */
+ * how it is written as ONNX (onnx), its gradient (grad). */
 typedef struct rt_op_row {
     const char *text; /* in the graph's text; ONNX's name for plain ones */
     int min_inputs, max_inputs;

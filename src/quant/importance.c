@@ -2,7 +2,7 @@
 #include "quant/importance.h"
 #include "quant/random.h"
 #include "quant/gram.h"
-#include "quant/tape.h"
+#include "grad/tape.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,11 +2,12 @@
  * Reverse mode over a level-3 graph: a forward pass as in the engine, which keeps every value, and a
  * backward pass, which computes gradients of a loss with respect to values and to the sums of rows that
  * Embed normalises. Floats only. All sums have a fixed order: the same bits with any number of threads. */
-#ifndef RT_QUANT_TAPE_H
-#define RT_QUANT_TAPE_H
+#ifndef RT_GRAD_TAPE_H
+#define RT_GRAD_TAPE_H
 
 #include "base/thread.h"
 #include "engine/execute.h"
+#include "grad/parameters.h"
 
 /* Work space shared by the backward passes of the steps. */
 typedef struct rt_tape_room {

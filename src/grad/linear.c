@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Backward pass of y = act(z) + residual, z = x W + b: dz = dy * act'(z), dx += dz W^T, dresidual += dy. */
-#include "quant/tape.h"
+#include "grad/tape.h"
 
 #include <math.h>
 #include <string.h>

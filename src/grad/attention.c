@@ -5,7 +5,7 @@
  *   ds  = p * (dp - sum over the keys of p * dp)
  *   dq += scale ds k
  *   dk += scale ds^T q */
-#include "quant/tape.h"
+#include "grad/tape.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Backward passes of operators on rows: LayerNorm, Embed, Select, Pool, Normalize. */
-#include "quant/tape.h"
+#include "grad/tape.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "quant/tape.h"
+#include "grad/tape.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The parameters of a graph: constants that training changes, with their gradients. */
+#ifndef RT_GRAD_PARAMETERS_H
+#define RT_GRAD_PARAMETERS_H
+
+#include "graph/graph.h"
+
+typedef enum rt_parameter_kind {
+    RT_PARAMETER_MATRIX, /* [k, n] of a Linear as P16: [ceil(n/16)][k][16]; padded columns stay 0 */
+    RT_PARAMETER_VECTOR, /* [n]: a bias, γ or β */
+    RT_PARAMETER_TABLE   /* [rows, n] of an Embed: only rows that occur have gradients */
+} rt_parameter_kind;
+
+typedef struct rt_parameter {
+    int value;        /* the constant of the graph that the forward pass reads */
+    const char *name; /* of that value */
+    rt_parameter_kind kind;
+    size_t rows, n; /* of the logical matrix, vector (rows: 1) or table */
+    size_t count;   /* floats in data */
+    float *data;    /* [count] the weights that an optimiser changes; 64-byte aligned */
+    /* What the forward pass multiplies with, as floats in the same layout: data itself, except where it rounds
+     * (bf16, integers). The backward pass reads these. */
+    const float *used;
+    /* Gradients with respect to `used`. Matrix, vector: [count]. Table: [touched_count, n], one row for each of
+     * `touched` [touched_count], ascending. They add up until rt_parameters_clear. */
+    float *grad;
+    int32_t *touched;
+    size_t touched_count;
+    size_t touched_capacity; /* rows that grad and touched have room for */
+} rt_parameter;
+
+typedef struct rt_parameters {
+    rt_parameter *items; /* [count], in the order of the graph's values */
+    size_t count;
+} rt_parameters;
+
+/* All float constants of a level-3 graph that a Linear, LayerNorm or Embed computes with. `data` points to the data
+ * of the constant, which must be writable and stay where it is. Gradients are allocated and zero. */
+retort_status rt_parameters_open(rt_parameters *out, const rt_graph *graph, retort_error *err);
+void rt_parameters_free(rt_parameters *parameters);
+/* The parameter of a constant; NULL: it has none. */
+rt_parameter *rt_parameters_find(const rt_parameters *parameters, int value);
+/* All gradients become zero, and no row of a table has one. */
+void rt_parameters_clear(rt_parameters *parameters);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The model in training: a level-3 graph whose constants are its own and change from step to step. */
+#ifndef RT_TRAIN_TRAINEE_H
+#define RT_TRAIN_TRAINEE_H
+
+#include "grad/tape.h"
+#include "model/model.h"
+
+typedef struct rt_trainee {
+    retort_model *
+        model; /* owns the graph that is trained; runs in a session like any other, with the weights of now */
+    rt_parameters parameters;
+    struct rt_qat *qat; /* NULL: floats are trained as floats (train/qat.h) */
+} rt_trainee;
+
+/* A float model of any level, in the form that is trained: the graph is brought to level 3 without the folds that
+ * change how AdamW moves (scale into W_Q, drop b_K, b_V into b_O), and where 1/sqrt(d) is folded into W_Q already it
+ * is taken out again. All constants that have a gradient are copied. Integers: RETORT_ARGUMENT. */
+retort_status rt_trainee_open(rt_trainee *out, const retort_model *model, retort_error *err);
+void rt_trainee_close(rt_trainee *trainee);
+/* Before the forward passes of a step: rounds the parameters to what the graph computes with, if that is not floats. */
+retort_status rt_trainee_refresh(rt_trainee *trainee, retort_error *err);
+/* After the backward passes of a step: turns gradients with respect to rounded weights into those of the parameters. */
+void rt_trainee_gather(rt_trainee *trainee);
+/* A model that has the weights of now, its own copy, with the algebra of level 2 applied. */
+retort_status rt_trainee_model(retort_model **out, const rt_trainee *trainee, retort_error *err);
+
+#endif
