@@ -1,25 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A teacher's answers to all examples, computed once. */
+ * A teacher: a model whose answers to the examples another one learns. Logits are computed once; so are hidden states,
+ * if they fit into memory. */
 #ifndef RT_TRAIN_TEACHER_H
 #define RT_TRAIN_TEACHER_H
 
+#include "engine/execute.h"
 #include "train/examples.h"
 
+typedef struct rt_teacher_options {
+    const rt_kernels *kernels; /* borrowed, as the pool, until rt_teacher_free */
+    rt_thread_pool *pool;
+    size_t rows;                 /* most tokens of a chunk, here and of rt_teacher_states */
+    bool states;                 /* hidden states are wanted */
+    uint64_t memory;             /* most bytes of those kept; 0: unlimited */
+    retort_progress_fn progress; /* may be NULL; units are texts */
+    void *user;
+} rt_teacher_options;
+
 typedef struct rt_teacher {
-    size_t columns;    /* of logits */
-    float *logits;     /* one row per example, or per token of it (tags): [·, columns] */
-    size_t *first_row; /* [examples] */
-    size_t hidden;     /* 0: no hidden states */
+    rt_row_set rows;        /* of logits: of texts, or of tokens (tags) */
+    size_t columns;         /* of logits */
+    float *logits;          /* [·, columns]: a row for each example, or for each of examples->ids */
+    size_t hidden;          /* columns of hidden states; 0: not wanted */
+    rt_row_set hidden_rows; /* of tokens, or, where the model computes no others, of first tokens */
     float *
-        states; /* [tokens, hidden] of the last layer, for each of examples->ids; NULL if hidden is 0, or if the
-                          cache would exceed its memory: then they are computed for each batch */
+        states; /* [·, hidden] a row for each example or for each of examples->ids; NULL: too large, computed when
+                      they are asked for */
+    retort_model *model; /* at level 3 */
+    rt_plan plan;
+    rt_executor executor;
 } rt_teacher;
 
-/* Runs the teacher over the examples. Refuses one whose labels, task or vocabulary differ from the student's, by name.
- * states: also keep hidden states. memory: most bytes of the cache; 0: unlimited. */
-retort_status rt_teacher_open(rt_teacher *out, retort_model *teacher, const retort_model *student,
-                              const rt_examples *examples, bool states, uint64_t memory, int threads,
-                              retort_progress_fn progress, void *user, retort_error *err);
+/* Runs the teacher over all examples. Refuses one whose task, labels or vocabulary differ from the student's, by name,
+ * and answers that are not finite. */
+retort_status rt_teacher_open(rt_teacher *out, const retort_model *teacher, const retort_model *student,
+                              const rt_examples *examples, const rt_teacher_options *options,
+                              retort_error *err);
 void rt_teacher_free(rt_teacher *teacher);
+/* The hidden states of a chunk, computed now: *rows [·, hidden], valid until the next call. */
+retort_status rt_teacher_states(rt_teacher *teacher, const rt_chunk *chunk, const float **rows,
+                                retort_error *err);
 
 #endif
