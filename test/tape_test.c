@@ -12,6 +12,7 @@ typedef struct bench {
     rt_graph graph; /* with constants of its own */
     rt_kernels kernels;
     rt_thread_pool *pool;
+    rt_parameters parameters;
     rt_tape tape;
     rt_prepared prepared;
     sample sample;
@@ -72,7 +73,8 @@ static void open_bench(bench *b, const char *name, int threads) {
     assert_int_equal(rt_graph_copy(&b->graph, &b->model->graph, &err), RETORT_OK);
     own_constants(&b->graph);
     assert_int_equal(rt_thread_pool_open(&b->pool, threads, &err), RETORT_OK);
-    retort_status status = rt_tape_open(&b->tape, &b->graph, &b->kernels, b->pool, 256,
+    assert_int_equal(rt_parameters_open(&b->parameters, &b->graph, &err), RETORT_OK);
+    retort_status status = rt_tape_open(&b->tape, &b->graph, &b->parameters, &b->kernels, b->pool, 256,
                                         (size_t)b->model->config.positions, &err);
     if (status != RETORT_OK) fail_msg("%s: %s", name, err.text);
     prepare(b, b->model->config.types > 0);
@@ -81,6 +83,7 @@ static void open_bench(bench *b, const char *name, int threads) {
 static void close_bench(bench *b) {
     rt_prepared_free(&b->prepared);
     rt_tape_close(&b->tape);
+    rt_parameters_free(&b->parameters);
     rt_thread_pool_close(b->pool);
     rt_graph_free(&b->graph);
     retort_model_free(b->model);
@@ -92,7 +95,7 @@ static void backward(bench *b) {
     rt_tape_value(&b->tape, b->graph.output, &rows, &n);
     float *grad = rt_tape_grad(&b->tape, b->graph.output);
     for (size_t i = 0; i < rows * n; i++) grad[i] = wish_at(i);
-    rt_tape_backward(&b->tape);
+    assert_int_equal(rt_tape_backward(&b->tape, NULL), RETORT_OK);
 }
 
 /* Moves the constant by t along its gradient; the loss then. */
@@ -122,6 +125,31 @@ static void check_slope(bench *b, const char *name, int value, size_t count, con
         fail_msg("%s, %s: slope %g, gradient %g", name, b->graph.values[value].name, slope, squares);
 }
 
+/* The gradient of a parameter, with those of a table's rows in their places. */
+static float *whole_gradient(const rt_parameter *parameter) {
+    float *grad = calloc(parameter->count, sizeof *grad);
+    assert_non_null(grad);
+    if (parameter->kind != RT_PARAMETER_TABLE) memcpy(grad, parameter->grad, parameter->count * sizeof *grad);
+    for (size_t i = 0; i < parameter->touched_count; i++) {
+        memcpy(grad + (size_t)parameter->touched[i] * parameter->n, parameter->grad + i * parameter->n,
+               parameter->n * sizeof *grad);
+    }
+    return grad;
+}
+
+static void check_parameters(const char *name) {
+    bench b;
+    open_bench(&b, name, 2);
+    backward(&b);
+    for (size_t i = 0; i < b.parameters.count; i++) {
+        const rt_parameter *parameter = &b.parameters.items[i];
+        float *grad = whole_gradient(parameter);
+        check_slope(&b, name, parameter->value, parameter->count, grad);
+        free(grad);
+    }
+    close_bench(&b);
+}
+
 /* The word table is at the far end: its gradient went through every step. That of a row is the sum over the
  * tokens that have it. */
 static void check_model(const char *name) {
@@ -145,7 +173,10 @@ static void gradients_are_slopes(void **unused) {
     static const char *const names[] = {"bert-classify",   "distilbert-classify", "bert-tag",
                                         "bert-fill",       "bert-answer",         "bert-embed",
                                         "distilbert-long", "package-mean",        "bert-multilabel"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_model(names[i]);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        check_model(names[i]);
+        check_parameters(names[i]);
+    }
 }
 
 /* The same bits with one thread and with three. */

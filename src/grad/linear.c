@@ -114,16 +114,47 @@ static void back_inputs(rt_tape *tape, const rt_step *step, int part, int parts)
     }
 }
 
+/* ---- The weight: dW += x^T dz in panels, db += the sums of the columns of dz ---- */
+
+static void weight_panel(const rt_tape *tape, const rt_step *step, size_t panel, float *dw) {
+    const rt_linear_step *linear = &step->as.linear;
+    size_t from = panel * RT_PANEL, columns = rt_min(RT_PANEL, linear->n - from);
+    size_t rows = rt_chunk_rows(tape->chunk, step->rows), ldx = linear->k * linear->blocks;
+    const float *x = (const float *)rt_tape_at(tape, &step->in[LINEAR_X]) +
+                     from / (linear->n / linear->blocks) * linear->k;
+    for (size_t i = 0; i < linear->k; i++) {
+        float sum[RT_PANEL] = {0};
+        for (size_t row = 0; row < rows; row++) {
+            const float *dz = tape->room.dz + row * linear->n + from;
+            for (size_t j = 0; j < columns; j++) sum[j] = fmaf(x[row * ldx + i], dz[j], sum[j]);
+        }
+        for (size_t j = 0; j < columns; j++) dw[i * RT_PANEL + j] += sum[j];
+    }
+}
+
+static void back_weight(rt_tape *tape, const rt_step *step, int part, int parts) {
+    const rt_linear_step *linear = &step->as.linear;
+    size_t rows = rt_chunk_rows(tape->chunk, step->rows);
+    rt_range columns = rt_share(linear->n, RT_PANEL, part, parts);
+    float *dw = rt_tape_vector(tape, step, LINEAR_WEIGHT), *db = rt_tape_vector(tape, step, LINEAR_BIAS);
+    for (size_t j = columns.from; dw != NULL && j < columns.to; j += RT_PANEL)
+        weight_panel(tape, step, j / RT_PANEL, dw + j * linear->k);
+    for (size_t row = 0; db != NULL && row < rows; row++) {
+        for (size_t j = columns.from; j < columns.to; j++) db[j] += tape->room.dz[row * linear->n + j];
+    }
+}
+
 void rt_tape_linear(rt_tape *tape, const rt_step *step) {
     const float *dy = tape->grad[step->out[0].value];
     float *residual =
         step->in[LINEAR_RESIDUAL].value >= 0 ? rt_tape_grad(tape, step->in[LINEAR_RESIDUAL].value) : NULL;
     size_t count = rt_chunk_rows(tape->chunk, step->rows) * step->as.linear.n;
     for (size_t i = 0; residual != NULL && i < count; i++) residual[i] += dy[i];
-    if (rt_tape_grad(tape, step->in[LINEAR_X].value) == NULL) return;
+    float *dx = rt_tape_grad(tape, step->in[LINEAR_X].value);
     if (step->as.linear.act != RT_FN_NONE) forward_again(tape, step);
     rt_tape_run(tape, step, back_columns);
     if (tape->see != NULL && tape->status == RETORT_OK)
         tape->status = tape->see(tape, step, rt_chunk_rows(tape->chunk, step->rows));
-    rt_tape_run(tape, step, back_inputs);
+    if (tape->parameters != NULL) rt_tape_run(tape, step, back_weight);
+    if (dx != NULL) rt_tape_run(tape, step, back_inputs);
 }

@@ -43,4 +43,11 @@ rt_parameter *rt_parameters_find(const rt_parameters *parameters, int value);
 /* All gradients become zero, and no row of a table has one. */
 void rt_parameters_clear(rt_parameters *parameters);
 
+/* ---- To put together other parameters than those of rt_parameters_open ---- */
+/* Allocates gradients, all zero, for an item whose kind, n and count are set. */
+retort_status rt_parameter_open(rt_parameter *parameter, retort_error *err);
+void rt_parameter_free(rt_parameter *parameter);
+/* Gives each of the rows `ids` [n] (ascending, each once) of a table a gradient; those that are new have zeros. */
+bool rt_parameter_touch(rt_parameter *parameter, const int32_t *ids, size_t n);
+
 #endif

@@ -13,7 +13,9 @@ typedef struct norm {
     const float *x, *gamma;
     float epsilon;
     const float *dy;
-    float *dx; /* added to */
+    float *dx;             /* added to */
+    float *dgamma, *dbeta; /* added to; NULL: not wanted */
+    float *mean, *inverse; /* [rows] */
 } norm;
 
 static void measure(const norm *a, size_t row, float *mean, float *inverse) {
@@ -46,9 +48,19 @@ static void back_row(const norm *a, size_t row, float mean, float inverse) {
 static void back_rows(const norm *a, int part, int parts) {
     rt_range rows = rt_share(a->rows, 1, part, parts);
     for (size_t i = rows.from; i < rows.to; i++) {
-        float mean, inverse;
-        measure(a, i, &mean, &inverse);
-        back_row(a, i, mean, inverse);
+        measure(a, i, &a->mean[i], &a->inverse[i]);
+        back_row(a, i, a->mean[i], a->inverse[i]);
+    }
+}
+
+/* dbeta += sums of dy over the rows, dgamma += those of dy xn. Each column belongs to one worker. */
+static void back_vectors(const norm *a, int part, int parts) {
+    rt_range columns = rt_share(a->n, RT_PANEL, part, parts);
+    for (size_t i = 0; i < a->rows; i++) {
+        for (size_t j = columns.from; a->dbeta != NULL && j < columns.to; j++)
+            a->dbeta[j] += a->dy[i * a->n + j];
+        for (size_t j = columns.from; a->dgamma != NULL && j < columns.to; j++)
+            a->dgamma[j] += a->dy[i * a->n + j] * ((a->x[i * a->n + j] - a->mean[i]) * a->inverse[i]);
     }
 }
 
@@ -61,6 +73,10 @@ static norm norm_of(rt_tape *tape, const rt_step *step) {
         .epsilon = step->as.norm.epsilon,
         .dy = tape->grad[step->out[0].value],
         .dx = tape->grad[step->in[LAYER_NORM_X].value],
+        .dgamma = rt_tape_vector(tape, step, LAYER_NORM_GAMMA),
+        .dbeta = rt_tape_vector(tape, step, LAYER_NORM_BETA),
+        .mean = tape->room.dz,
+        .inverse = tape->room.dz + tape->plan.capacity,
     };
 }
 
@@ -69,9 +85,15 @@ static void norm_rows(rt_tape *tape, const rt_step *step, int part, int parts) {
     back_rows(&a, part, parts);
 }
 
+static void norm_vectors(rt_tape *tape, const rt_step *step, int part, int parts) {
+    norm a = norm_of(tape, step);
+    back_vectors(&a, part, parts);
+}
+
 void rt_tape_layer_norm(rt_tape *tape, const rt_step *step) {
     rt_tape_grad(tape, step->in[LAYER_NORM_X].value);
     rt_tape_run(tape, step, norm_rows);
+    if (tape->parameters != NULL) rt_tape_run(tape, step, norm_vectors);
 }
 
 /* ---- Embed: the sums of table rows are made once more, in the room for z ---- */
@@ -98,6 +120,10 @@ static norm embed_of(rt_tape *tape, const rt_step *step) {
         .epsilon = step->as.embed.norm.epsilon,
         .dy = tape->grad[step->out[0].value],
         .dx = tape->embedded,
+        .dgamma = rt_tape_vector(tape, step, EMBED_GAMMA),
+        .dbeta = rt_tape_vector(tape, step, EMBED_BETA),
+        .mean = tape->room.dz,
+        .inverse = tape->room.dz + tape->plan.capacity,
     };
 }
 
@@ -111,8 +137,58 @@ static void embed_rows(rt_tape *tape, const rt_step *step, int part, int parts) 
     back_rows(&a, part, parts);
 }
 
+static void embed_vectors(rt_tape *tape, const rt_step *step, int part, int parts) {
+    norm a = embed_of(tape, step);
+    back_vectors(&a, part, parts);
+}
+
+/* Counts tokens by the row of the table that each reads, and fills room.ids, runs and order. rows: of the table. */
+static size_t sort_tokens(rt_tape *tape, const int32_t *ids) {
+    rt_tape_room *room = &tape->room;
+    size_t rows = tape->chunk->rows, count = 0;
+    for (size_t i = 0; i < rows; i++) { /* inserted: a chunk has a few hundred tokens */
+        size_t at = i;
+        for (; at > 0 && ids[room->order[at - 1]] > ids[i]; at--) room->order[at] = room->order[at - 1];
+        room->order[at] = i;
+    }
+    for (size_t i = 0; i < rows; i++) {
+        int32_t id = ids[room->order[i]];
+        if (count > 0 && room->ids[count - 1] == id) continue;
+        room->ids[count] = id;
+        room->runs[count++] = i;
+    }
+    room->runs[count] = rows;
+    return count;
+}
+
+/* Adds the gradients of all tokens that read a row of the table, in their order. */
+static void back_table(rt_tape *tape, const rt_step *step, int operand, const int32_t *ids) {
+    rt_parameter *table = rt_tape_parameter(tape, step, operand);
+    const rt_tape_room *room = &tape->room;
+    size_t n = step->as.embed.norm.n;
+    if (table == NULL) return;
+    size_t count = sort_tokens(tape, ids);
+    if (!rt_parameter_touch(table, room->ids, count)) {
+        tape->status = RETORT_NOMEM;
+        return;
+    }
+    for (size_t i = 0, at = 0; i < count; i++) {
+        while (table->touched[at] != room->ids[i]) at++;
+        float *sum = table->grad + at * n;
+        for (size_t t = room->runs[i]; t < room->runs[i + 1]; t++) {
+            const float *dx = tape->embedded + room->order[t] * n;
+            for (size_t j = 0; j < n; j++) sum[j] += dx[j];
+        }
+    }
+}
+
 void rt_tape_embed(rt_tape *tape, const rt_step *step) {
     rt_tape_run(tape, step, embed_rows);
+    if (tape->parameters == NULL) return;
+    rt_tape_run(tape, step, embed_vectors);
+    back_table(tape, step, EMBED_WORD, tape->chunk->ids);
+    back_table(tape, step, EMBED_POSITION, tape->chunk->positions);
+    back_table(tape, step, EMBED_TYPE, tape->chunk->types);
 }
 
 /* ---- Select, Pool, Normalize ---- */

@@ -56,7 +56,10 @@ static bool reserve_room(rt_tape *tape, size_t rows, size_t positions) {
     bool made = reserve(&room->z, rows, m.n) && reserve(&room->dz, rows, m.n) &&
                 reserve(&room->weight, 1, m.weight) && reserve(&room->packed, 1, m.weight) &&
                 reserve(&room->scores, 2 * threads, positions);
-    return made;
+    room->order = rt_calloc(rows, sizeof *room->order);
+    room->ids = rt_calloc(rows, sizeof *room->ids);
+    room->runs = rt_calloc(rows + 1, sizeof *room->runs);
+    return made && room->order != NULL && room->ids != NULL && room->runs != NULL;
 }
 
 static bool reserve_grads(rt_tape *tape, size_t rows) {
@@ -95,9 +98,10 @@ static retort_status check(const rt_tape *tape, retort_error *err) {
     return RETORT_OK;
 }
 
-retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels *kernels,
-                           rt_thread_pool *pool, size_t rows, size_t positions, retort_error *err) {
-    *out = (rt_tape){.graph = graph, .kernels = kernels, .pool = pool};
+retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_parameters *parameters,
+                           const rt_kernels *kernels, rt_thread_pool *pool, size_t rows, size_t positions,
+                           retort_error *err) {
+    *out = (rt_tape){.graph = graph, .parameters = parameters, .kernels = kernels, .pool = pool};
     retort_status status = rt_plan_make(&out->plan, graph, kernels, NULL, rows, positions, err);
     if (status == RETORT_OK) status = rt_plan_memory(&out->plan, true, err);
     if (status == RETORT_OK) status = check(out, err);
@@ -108,7 +112,8 @@ retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_kernels
 }
 
 static void free_room(rt_tape_room *room) {
-    float *all[] = {room->z, room->dz, room->weight, room->packed, room->scores};
+    void *all[] = {room->z,      room->dz,    room->weight, room->packed,
+                   room->scores, room->order, room->ids,    room->runs};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -185,9 +190,21 @@ static bool is_live(const rt_tape *tape, const rt_node *node) {
     return live;
 }
 
-void rt_tape_backward(rt_tape *tape) {
+rt_parameter *rt_tape_parameter(const rt_tape *tape, const rt_step *step, int operand) {
+    int value = step->in[operand].value;
+    return tape->parameters == NULL || value < 0 ? NULL : rt_parameters_find(tape->parameters, value);
+}
+
+float *rt_tape_vector(const rt_tape *tape, const rt_step *step, int operand) {
+    rt_parameter *parameter = rt_tape_parameter(tape, step, operand);
+    return parameter != NULL ? parameter->grad : NULL;
+}
+
+retort_status rt_tape_backward(rt_tape *tape, retort_error *err) {
+    tape->status = RETORT_OK;
     for (size_t i = tape->plan.step_count; i-- > 0;) {
         const rt_step *step = &tape->plan.steps[i];
         if (is_live(tape, step->node)) backs[step->node->op](tape, step);
     }
+    return tape->status == RETORT_OK ? RETORT_OK : rt_fail_nomem(err, tape->chunk->rows);
 }

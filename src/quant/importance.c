@@ -125,8 +125,8 @@ static retort_status see_chunk(maker *m, const rt_chunk *chunk, retort_error *er
     retort_status status = rt_tape_forward(&m->tape, chunk, err);
     if (status != RETORT_OK) return status;
     draw(m);
-    rt_tape_backward(&m->tape);
-    if (m->tape.status != RETORT_OK) return rt_fail_nomem(err, chunk->rows);
+    status = rt_tape_backward(&m->tape, err);
+    if (status != RETORT_OK) return status;
     rt_tape_run(&m->tape, NULL, add_moments);
     return RETORT_OK;
 }
@@ -135,7 +135,7 @@ static retort_status make(maker *m, rt_thread_pool *pool, retort_error *err) {
     const rt_calibration *c = m->calibration;
     const rt_graph *graph = &c->model->graph;
     size_t positions = (size_t)c->model->config.positions, rows = rt_calibration_rows(positions);
-    retort_status status = rt_tape_open(&m->tape, graph, &c->kernels, pool, rows, positions, err);
+    retort_status status = rt_tape_open(&m->tape, graph, NULL, &c->kernels, pool, rows, positions, err);
     if (status == RETORT_OK)
         status = rt_calibration_prepare(&m->batch, c, graph, m->tape.plan.output_rows, err);
     if (status != RETORT_OK) return status;
