@@ -318,6 +318,31 @@ static bool pack_integers(size_t k, size_t n) {
     return good;
 }
 
+/* One panel at a time: the same bytes. */
+static bool pack_panel(size_t k) {
+    size_t bytes = 0, bytes4 = 0;
+    if (!rt_pack_count_s8(k, RT_PANEL, &bytes) || !rt_pack_count_s4(k, RT_PANEL, &bytes4)) return false;
+    guarded codes = guarded_new(k * RT_PANEL), packed[2], packed4[2];
+    for (size_t i = 0; i < 2; i++) {
+        packed[i] = guarded_new(bytes);
+        packed4[i] = guarded_new(bytes4);
+    }
+    int8_t *code = codes.data;
+    uint8_t scales[RT_PANEL], packed_scales[RT_PANEL];
+    int32_t sums[RT_PANEL];
+    memset(scales, 1, sizeof scales);
+    for (size_t i = 0; i < k * RT_PANEL; i++) code[i] = (int8_t)((int)random_below(255) - 127);
+    rt_pack_s8(k, RT_PANEL, code, RT_PANEL, 1, packed[0].data, sums);
+    rt_pack_panel_s8(k, code, packed[1].data);
+    for (size_t i = 0; i < k * RT_PANEL; i++) code[i] = (int8_t)((int)random_below(16) - 8);
+    rt_pack_s4(k, RT_PANEL, k, code, RT_PANEL, 1, scales, packed4[0].data, packed_scales, sums);
+    rt_pack_panel_s4(k, code, packed4[1].data);
+    bool good = same_bytes(&packed[0], &packed[1]) && same_bytes(&packed4[0], &packed4[1]);
+    guarded *all[] = {&codes, &packed[0], &packed[1], &packed4[0], &packed4[1]};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
+    return good;
+}
+
 /* A code of 3 bits in the nibble at `half`, by hand: byte 48 + i of 64 is spread over bytes i, 16 + i and
  * 32 + i. */
 static int three_at(const uint8_t *packed, size_t byte, size_t half) {
@@ -403,7 +428,7 @@ static void test_packing(void) {
     for (size_t i = 0; i < 200; i++) good = good && pack_one(1 + random_below(140), 1 + random_below(70));
     for (size_t i = 0; i < 200; i++)
         good = good && pack_integers(1 + random_below(140), 1 + random_below(70));
-    for (size_t i = 1; i < 40; i++) good = good && pack_three(i) && pack_two(i);
+    for (size_t i = 1; i < 40; i++) good = good && pack_panel(i) && pack_three(i) && pack_two(i);
     report(good, "packing and back", "a layout is wrong");
     report(!rt_pack_count_f32(SIZE_MAX / 8, 17, &count) && !rt_pack_count_f32(2, SIZE_MAX, &count) &&
                !rt_pack_count_bf16(SIZE_MAX, 1, &count) && rt_pack_count_bf16(3, 17, &count) &&

@@ -284,6 +284,9 @@ void rt_pack_s8(size_t k, size_t n, const int8_t *b, size_t stride_k, size_t str
 /* groups: row-major [ceil(k/group), n]. */
 void rt_pack_s4(size_t k, size_t n, size_t group, const int8_t *b, size_t stride_k, size_t stride_n,
                 const uint8_t *groups, uint8_t *packed, uint8_t *packed_groups, int32_t *sum);
+/* The codes of one panel, [k, 16], packed as above; 4 bits within -8…7. */
+void rt_pack_panel_s8(size_t k, const int8_t *codes, int8_t *packed);
+void rt_pack_panel_s4(size_t k, const int8_t *codes, uint8_t *packed);
 /* Unpacks to row-major [k, n] integers (4 bits: code * group scale). */
 void rt_unpack_s8(size_t k, size_t n, const int8_t *packed, int8_t *b);
 void rt_unpack_s4(size_t k, size_t n, size_t group, const uint8_t *packed, const uint8_t *packed_groups,

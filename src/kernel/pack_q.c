@@ -62,6 +62,49 @@ void rt_pack_s4(size_t k, size_t n, size_t group, const int8_t *b, size_t stride
     }
 }
 
+/* Four rows of codes become 64 bytes. The stores are written out, so that compilers find the interleaving. */
+static void interleave_s8(const int8_t *codes, int8_t *out) {
+    for (size_t c = 0; c < RT_PANEL; c++) {
+        out[4 * c] = codes[c];
+        out[4 * c + 1] = codes[RT_PANEL + c];
+        out[4 * c + 2] = codes[2 * RT_PANEL + c];
+        out[4 * c + 3] = codes[3 * RT_PANEL + c];
+    }
+}
+
+static uint8_t two_codes(int8_t low, int8_t high) {
+    return (uint8_t)(((unsigned)low & 15u) | ((unsigned)high << 4 & 0xf0u));
+}
+
+/* Eight rows of codes become 64 bytes. */
+static void interleave_s4(const int8_t *codes, uint8_t *out) {
+    const int8_t *high = codes + 4 * RT_PANEL;
+    for (size_t c = 0; c < RT_PANEL; c++) {
+        out[4 * c] = two_codes(codes[c], high[c]);
+        out[4 * c + 1] = two_codes(codes[RT_PANEL + c], high[RT_PANEL + c]);
+        out[4 * c + 2] = two_codes(codes[2 * RT_PANEL + c], high[2 * RT_PANEL + c]);
+        out[4 * c + 3] = two_codes(codes[3 * RT_PANEL + c], high[3 * RT_PANEL + c]);
+    }
+}
+
+void rt_pack_panel_s8(size_t k, const int8_t *codes, int8_t *packed) {
+    int8_t last[4 * RT_PANEL] = {0};
+    size_t whole = k / 4 * 4;
+    for (size_t i = 0; i < whole; i += 4) interleave_s8(codes + i * RT_PANEL, packed + i * RT_PANEL);
+    if (whole == k) return;
+    memcpy(last, codes + whole * RT_PANEL, (k - whole) * RT_PANEL);
+    interleave_s8(last, packed + whole * RT_PANEL);
+}
+
+void rt_pack_panel_s4(size_t k, const int8_t *codes, uint8_t *packed) {
+    int8_t last[8 * RT_PANEL] = {0};
+    size_t whole = k / 8 * 8;
+    for (size_t i = 0; i < whole; i += 8) interleave_s4(codes + i * RT_PANEL, packed + i / 2 * RT_PANEL);
+    if (whole == k) return;
+    memcpy(last, codes + whole * RT_PANEL, (k - whole) * RT_PANEL);
+    interleave_s4(last, packed + whole / 2 * RT_PANEL);
+}
+
 /* Bytes of a block of 4-bit codes, and of its 3-bit and 2-bit forms. */
 enum { LANE = 16, FOUR = 4 * LANE, THREE = 3 * LANE, TWO = 2 * LANE };
 

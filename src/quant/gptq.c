@@ -181,10 +181,6 @@ static void look_back(const rt_factor *f, const rt_kernels *kernels, const float
     kernels->gemm_f32(&gemm);
 }
 
-static void invert(const float *scale, float *inverse) {
-    for (int c = 0; c < RT_PANEL; c++) inverse[c] = scale[c] >= FLT_MIN * 256 ? 1.0F / scale[c] : 0.0F;
-}
-
 /* The rows of a group rounded with one scale. */
 typedef struct attempt {
     float *lost;          /* [steps, 16] w - q */
@@ -196,7 +192,7 @@ typedef struct attempt {
 static void round_steps(const rt_factor *f, const float *w, const rt_gptq_scratch *s, size_t from, size_t to,
                         const float *scale, rt_grid grid, attempt *out) {
     float inverse[RT_PANEL];
-    invert(scale, inverse);
+    rt_round_factors(scale, inverse);
     memset(out->loss, 0, sizeof out->loss);
     for (size_t i = 0; i < to - from; i++) {
         float value[RT_PANEL], cost = f->cost[from + i], *lost = out->lost + i * RT_PANEL;
@@ -317,7 +313,7 @@ static bool move_codes(const float *slope, float own, const float *scale, rt_gri
                        float *change) {
     float inverse[RT_PANEL];
     bool moved = false;
-    invert(scale, inverse);
+    rt_round_factors(scale, inverse);
     for (size_t c = 0; c < RT_PANEL; c++) {
         float code = (float)codes[c] + (slope[c] / own * inverse[c] + grid.magic - grid.magic);
         code = code > grid.low ? code : grid.low;

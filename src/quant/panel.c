@@ -3,7 +3,6 @@
 #include "base/memory.h"
 #include "base/tensor.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -18,15 +17,14 @@ const rt_grid *rt_grid_of(int bits) {
     return &grids[bits];
 }
 
-/* The factor of codes. A scale too small for a reciprocal gives 0: all codes are that of 0. */
-static void invert(const float *scale, float *inverse) {
-    for (int c = 0; c < RT_PANEL; c++) inverse[c] = scale[c] >= FLT_MIN * 256 ? 1.0F / scale[c] : 0.0F;
+void rt_round_factors(const float *scale, float *inverse) {
+    for (int c = 0; c < RT_PANEL; c++) inverse[c] = rt_round_factor(scale[c]);
 }
 
 /* errors[c] += sum over the rows of (w - code * scale)^2 */
 static void add_errors(size_t rows, const float *w, const float *scale, rt_grid grid, float *errors) {
     float inverse[RT_PANEL], sum[RT_PANEL] = {0};
-    invert(scale, inverse);
+    rt_round_factors(scale, inverse);
     for (size_t i = 0; i < rows; i++, w += RT_PANEL) {
         for (int c = 0; c < RT_PANEL; c++) {
             float lost = w[c] - rt_grid_code(&grid, w[c] * inverse[c]) * scale[c];
@@ -83,11 +81,17 @@ static bool search(size_t rows, const float *w, rt_grid grid, int steps, float *
     return finite;
 }
 
+void rt_round_rows(const rt_grid *grid, size_t rows, const float *w, const float *inverse, int8_t *out) {
+    const rt_grid g = *grid;
+    for (size_t i = 0; i < rows; i++, w += RT_PANEL, out += RT_PANEL) {
+        for (size_t c = 0; c < RT_PANEL; c++) out[c] = (int8_t)rt_grid_code(&g, w[c] * inverse[c]);
+    }
+}
+
 static void round_rows(size_t rows, const float *w, const float *scale, rt_grid grid, int8_t *out) {
     float inverse[RT_PANEL];
-    invert(scale, inverse);
-    for (size_t i = 0; i < rows * RT_PANEL; i++)
-        out[i] = (int8_t)rt_grid_code(&grid, w[i] * inverse[i % RT_PANEL]);
+    rt_round_factors(scale, inverse);
+    rt_round_rows(&grid, rows, w, inverse, out);
 }
 
 static void drop_tiny(float *scale) {
@@ -162,4 +166,26 @@ bool rt_round_grouped(size_t k, size_t group, const float *w, float *reals, rt_r
         round_rows(rt_min(group, k - i), w + i * RT_PANEL, effective, grid, out->codes + i * RT_PANEL);
     }
     return finite;
+}
+
+/* ---- With scales that are there already ---- */
+
+void rt_round_regroup(const rt_grid *grid, size_t k, size_t group, const float *w, const float *scale,
+                      uint8_t *groups) {
+    for (size_t i = 0; i < k; i += group, groups += RT_PANEL) {
+        float best[RT_PANEL], best_error[RT_PANEL];
+        start_search(best_error, best);
+        for (int step = 0; step < 3; step++) { /* as it is, one less, one more */
+            float tried[RT_PANEL], effective[RT_PANEL], errors[RT_PANEL] = {0};
+            for (int c = 0; c < RT_PANEL; c++) {
+                float g = (float)groups[c] + (step == 0 ? 0.0F : step == 1 ? -1.0F : 1.0F);
+                tried[c] = g < 1 ? 1 : g > (float)grid->scales ? (float)grid->scales : g;
+                effective[c] = tried[c] * scale[c];
+            }
+            add_errors(rt_min(group, k - i), w + i * RT_PANEL, effective, *grid, errors);
+            keep_better(tried, errors, best_error, best);
+        }
+        for (int c = 0; c < RT_PANEL; c++)
+            groups[c] = best_error[c] < INFINITY ? (uint8_t)best[c] : groups[c];
+    }
 }

@@ -6,6 +6,8 @@
 
 #include "kernel/kernel.h"
 
+#include <float.h>
+
 /* The codes of a width: offset + a multiple of the step, from low to high. With 2 bits there is none for 0: four
  * levels cover a bell-shaped distribution better where they are symmetric. */
 typedef struct rt_grid {
@@ -43,5 +45,18 @@ float rt_short_scale(float scale);
 /* Codes of the grid, an integer scale per column for `group` rows of k, and one scale per column (two levels, as
  * in QoQ, arXiv 2405.04532). `reals`: scratch, [ceil(k/group), 16]. */
 bool rt_round_grouped(size_t k, size_t group, const float *w, float *reals, rt_rounded *out);
+
+/* ---- With scales that are there already ---- */
+
+/* The factor of codes of this scale. One too small for a reciprocal gives 0: all codes are that of 0. */
+static inline float rt_round_factor(float scale) {
+    return scale >= FLT_MIN * 256 ? 1.0F / scale : 0.0F;
+}
+void rt_round_factors(const float *scale, float *inverse); /* [16] */
+/* out [rows, 16] = the codes of w [rows, 16]. */
+void rt_round_rows(const rt_grid *grid, size_t rows, const float *w, const float *inverse, int8_t *out);
+/* Moves each integer scale in `groups` [ceil(k/group), 16] by one where that lowers the squared error of w [k, 16]. */
+void rt_round_regroup(const rt_grid *grid, size_t k, size_t group, const float *w, const float *scale,
+                      uint8_t *groups);
 
 #endif
