@@ -289,6 +289,32 @@ static void bench_stream(const kernel_row *row, void (*call)(work *)) {
     free(w.layer[0]);
 }
 
+static void call_adamw(work *w) {
+    float *all = w->a;
+    rt_adamw step = {w->n,   all,    all + w->n, all + 2 * w->n, all + 3 * w->n, 1.0f, 0.1f,
+                     0.001f, 0.999f, 1.0f,       1e-9f,          1.0f,           1e-8f};
+    ((rt_adamw_fn)w->row->fn)(&step);
+}
+static void call_squares(work *w) {
+    volatile float sum = ((rt_squares_fn)w->row->fn)(w->n, w->a);
+    (void)sum;
+}
+
+/* Bytes read and written a second, of as many numbers as fit into L2, and of many. */
+static void bench_parameters(const kernel_row *row, void (*call)(work *), size_t bytes_each) {
+    static const size_t counts[] = {32768, 8388608};
+    printf("%s, GB/s at numbers", row->name);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        work w = {.row = row, .n = counts[i]};
+        w.a = need(4 * w.n * sizeof(float));
+        fill_f32(w.a, 4 * w.n, FILL_ZERO);
+        printf("  %zu: %.1f", w.n, 1e-9 * (double)(bytes_each * w.n) / best_time(call, &w));
+        fflush(stdout);
+        free(w.a);
+    }
+    printf("\n");
+}
+
 static void call_read(work *w) {
     ((rt_read_fn)w->row->fn)(w->n, w->a);
 }
@@ -348,6 +374,10 @@ void bench_row(const kernel_row *row, const kernel_row *peak) {
         printf("%s: %.1f GOP/s\n", row->name, peak_rate(row));
     } else if (strcmp(row->family, "read_sum") == 0) {
         bench_read(row);
+    } else if (strcmp(row->family, "adamw") == 0) {
+        bench_parameters(row, call_adamw, 28);
+    } else if (strcmp(row->family, "squares") == 0) {
+        bench_parameters(row, call_squares, 4);
     }
     for (size_t i = 0; i < sizeof streams / sizeof *streams; i++) {
         if (strcmp(streams[i].family, row->family) == 0) bench_stream(row, streams[i].call);

@@ -157,6 +157,17 @@ static void broken_widen(const rt_widen *w) { /* the first group's scale in plac
             (int8_t)(rt_panel_code(w->b, w->k, w->group + i, 0) * w->b_group[0]);
 }
 
+static void broken_adamw(const rt_adamw *step) { /* decay in the gradient, as Adam has it */
+    rt_adamw other = *step;
+    other.keep = 1;
+    rt_adamw_ref(&other);
+}
+static float broken_squares(size_t n, const float *x) { /* sums one after the other */
+    float sum = 0;
+    for (size_t i = 0; i < n; i++) sum += x[i] * x[i];
+    return sum;
+}
+
 static void test_checker(void) {
     const kernel_row broken[] = {
         {"gemm_f32", "one last bit", 0, 0.0f, (any_fn)broken_last_bit, (any_fn)rt_gemm_f32_ref},
@@ -173,6 +184,8 @@ static void test_checker(void) {
         {"gemm_s8", "an extreme taken wrong", 0, 0.0f, (any_fn)broken_shift, (any_fn)rt_gemm_s8_ref},
         {"gemm_s4", "outlier rows left out", 0, 0.0f, (any_fn)broken_outliers, (any_fn)rt_gemm_s4_ref},
         {"widen_s4", "a row of another group", 0, 0.0f, (any_fn)broken_widen, (any_fn)rt_widen_s4_ref},
+        {"adamw", "decay left out", 0, 0.0f, (any_fn)broken_adamw, (any_fn)rt_adamw_ref},
+        {"squares", "another order of sums", 0, 0.0f, (any_fn)broken_squares, (any_fn)rt_squares_ref},
         {"gemm_s4", "another group's scale", 0, 0.0f, (any_fn)broken_group, (any_fn)rt_gemm_s4_ref},
     };
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {

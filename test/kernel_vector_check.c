@@ -2,6 +2,7 @@
  * Attention, normalisation, pooling, conversion. */
 #include "kernel_check.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -313,6 +314,52 @@ bool check_to_bf16(const kernel_row *row, char *why, size_t size) {
         guarded_free(&x);
         guarded_free(&y[0]);
         guarded_free(&y[1]);
+    }
+    return good;
+}
+
+/* ---- Training ---- */
+
+/* Gradients, weights and moments; the second ones are not negative. */
+static bool adamw_one(const kernel_row *row, size_t n, int kind, char *why, size_t size) {
+    guarded g = filled(n, kind), w[2], m[2], v[2];
+    size_t where = 0;
+    for (int side = 0; side < 2; side++) {
+        random_seed((uint32_t)n + 1);
+        w[side] = filled(n, kind);
+        m[side] = filled(n, kind);
+        v[side] = filled(n, kind);
+        for (size_t i = 0; i < n; i++) ((float *)v[side].data)[i] = fabsf(((float *)v[side].data)[i]);
+        rt_adamw step = {n,      w[side].data, m[side].data, v[side].data, g.data, 0.7f, 0.1f,
+                         0.001f, 0.999f,       0.99f,        5e-4f,        3.0f,   1e-8f};
+        ((rt_adamw_fn)(side == 0 ? row->ref : row->fn))(&step);
+    }
+    bool good =
+        same_f32(&w[0], &w[1], &where) && same_f32(&m[0], &m[1], &where) && same_f32(&v[0], &v[1], &where);
+    guarded *all[] = {&g, &w[0], &w[1], &m[0], &m[1], &v[0], &v[1]};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
+    return good || fail(why, size, "numbers", n, 1, 1, where);
+}
+
+bool check_adamw(const kernel_row *row, char *why, size_t size) {
+    bool good = true;
+    for (size_t n = 0; good && n < 200; n++) good = adamw_one(row, n, (int)(n % FILL_KINDS), why, size);
+    return good;
+}
+
+bool check_squares(const kernel_row *row, char *why, size_t size) {
+    bool good = true;
+    for (size_t n = 0; good && n < 300; n++) {
+        size_t where = 0;
+        guarded x = filled(n, (int)(n % FILL_KINDS)), sum[2];
+        for (int side = 0; side < 2; side++) {
+            sum[side] = guarded_new(sizeof(float));
+            *(float *)sum[side].data = ((rt_squares_fn)(side == 0 ? row->ref : row->fn))(n, x.data);
+        }
+        good = same_f32(&sum[0], &sum[1], &where) || fail(why, size, "length", n, 1, 1, where);
+        guarded_free(&x);
+        guarded_free(&sum[0]);
+        guarded_free(&sum[1]);
     }
     return good;
 }

@@ -231,6 +231,28 @@ typedef uint64_t (*rt_peak_fn)(size_t rounds, int one, float *sums);
  * quarter of the words each: on Zen 4, one stream reads 26 GB/s from DRAM, two read 20, four 31. */
 typedef uint64_t (*rt_read_fn)(size_t n, const uint64_t *words);
 
+/* ---- Training ----
+ * AdamW on n numbers, element by element, as PyTorch does it (decoupled decay, epsilon beside the corrected root):
+ *   g' = g scale
+ *   m += (1 - beta1) (g' - m)              with fma
+ *   v  = beta2 v + ((1 - beta2) g') g'     with fma
+ *   w  = w keep - rate m / (sqrt(v) root + epsilon)   both sums with fma */
+typedef struct rt_adamw {
+    size_t n;
+    float *w, *m, *v;
+    const float *g;
+    float scale;          /* of gradients */
+    float fresh1, fresh2; /* 1 - beta1, 1 - beta2 */
+    float beta2;
+    float keep; /* 1 - learning rate * weight decay */
+    float rate; /* learning rate / (1 - beta1^t) */
+    float root; /* 1 / sqrt(1 - beta2^t) */
+    float epsilon;
+} rt_adamw;
+typedef void (*rt_adamw_fn)(const rt_adamw *step);
+/* The sum of squares of n numbers, over 16 virtual lanes. */
+typedef float (*rt_squares_fn)(size_t n, const float *x);
+
 /* One row per family: member name, function type. */
 #define RT_KERNEL_FAMILIES(X)                                                                                \
     X(gemm_f32, rt_gemm_fn)                                                                                  \
@@ -251,7 +273,9 @@ typedef uint64_t (*rt_read_fn)(size_t n, const uint64_t *words);
     X(peak_bf16, rt_peak_fn)                                                                                 \
     X(peak_s8, rt_peak_fn)                                                                                   \
     X(peak_s4, rt_peak_fn)                                                                                   \
-    X(read_sum, rt_read_fn)
+    X(read_sum, rt_read_fn)                                                                                  \
+    X(adamw, rt_adamw_fn)                                                                                    \
+    X(squares, rt_squares_fn)
 
 /* The kernels of one session, and the name of each row ("gemm_f32_avx512"). */
 typedef struct rt_kernels {

@@ -69,6 +69,10 @@ RT_VERB v16 v16_div(v16 a, v16 b) {
     for (int i = 0; i < 4; i++) a.q[i] = vdivq_f32(a.q[i], b.q[i]);
     return a;
 }
+RT_VERB v16 v16_sqrt(v16 x) {
+    for (int i = 0; i < 4; i++) x.q[i] = vsqrtq_f32(x.q[i]);
+    return x;
+}
 RT_VERB v16 v16_fma(v16 a, v16 b, v16 c) {
     for (int i = 0; i < 4; i++) c.q[i] = vfmaq_f32(c.q[i], a.q[i], b.q[i]);
     return c;

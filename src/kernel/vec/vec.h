@@ -18,6 +18,7 @@
  *   v16_fma         a b + c, rounded once         v16_fnma       c - a b, rounded once
  *   v16_max         a > b ? a : b                 v16_min        a < b ? a : b
  *   v16_abs         |x|                           v16_copysign   x with the sign of the other
+ *   v16_sqrt        rounded once
  *   v16_round       to nearest, ties to even      v16_scale      x 2^n, n integer, -126 <= n <= 127
  *   v16_if_less     a < b ? yes : no              v16_first      lanes below n of a, the others of b
  *   v16_sum         the fixed tree of kernel.h    v16_transpose  16 x 16, in place

@@ -31,6 +31,8 @@ KERNEL(gemm_s4, gemm_s4_avx512vnni_emulated, RT_CPU_AVX2, 0.0f)
 KERNEL(gemm_s4, gemm_s4_avxvnni_emulated, RT_CPU_AVX2, 0.0f)
 KERNEL(widen_s4, widen_s4_avx512_emulated, RT_CPU_AVX2, 0.0f)
 KERNEL(quantize, quantize_avx512_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(adamw, adamw_avx512_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(squares, squares_avx512_emulated, RT_CPU_AVX2, 0.0f)
 #endif
 
 #undef KERNEL

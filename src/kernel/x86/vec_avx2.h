@@ -68,6 +68,9 @@ RT_VERB v16 v16_mul(v16 a, v16 b) {
 RT_VERB v16 v16_div(v16 a, v16 b) {
     return (v16){_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)};
 }
+RT_VERB v16 v16_sqrt(v16 x) {
+    return (v16){_mm256_sqrt_ps(x.lo), _mm256_sqrt_ps(x.hi)};
+}
 RT_VERB v16 v16_max(v16 a, v16 b) {
     return (v16){_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
 }

@@ -61,6 +61,9 @@ RT_VERB v16 v16_mul(v16 a, v16 b) {
 RT_VERB v16 v16_div(v16 a, v16 b) {
     return _mm512_div_ps(a, b);
 }
+RT_VERB v16 v16_sqrt(v16 x) {
+    return _mm512_sqrt_ps(x);
+}
 RT_VERB v16 v16_fma(v16 a, v16 b, v16 c) {
     return _mm512_fmadd_ps(a, b, c);
 }
