@@ -6,23 +6,39 @@
 #include "grad/tape.h"
 #include "model/model.h"
 
-typedef struct rt_trainee {
+typedef struct rt_trainee rt_trainee;
+
+/* How parameters become what the graph computes with, where that is not the parameters themselves (train/qat.h). */
+typedef struct rt_rounding {
+    retort_status (*refresh)(rt_trainee *trainee, size_t step, retort_error *err);
+    void (*gather)(rt_trainee *trainee);
+    void (*close)(rt_trainee *trainee);
+} rt_rounding;
+
+struct rt_trainee {
+    retort_model *base; /* that it was opened from */
     retort_model *
         model; /* owns the graph that is trained; runs in a session like any other, with the weights of now */
     rt_parameters parameters;
-    struct rt_qat *qat; /* NULL: floats are trained as floats (train/qat.h) */
-} rt_trainee;
+    const rt_rounding *rounding; /* NULL: floats are trained as floats */
+    struct rt_qat *qat;          /* state of the rounding */
+};
 
-/* A float model of any level, in the form that is trained: the graph is brought to level 3 without the folds that
+/* A float32 model of any level, in the form that is trained: the graph is brought to level 3 without the folds that
  * change how AdamW moves (scale into W_Q, drop b_K, b_V into b_O), and where 1/sqrt(d) is folded into W_Q already it
- * is taken out again. All constants that have a gradient are copied. Integers: RETORT_ARGUMENT. */
+ * is taken out again. All float constants are copied, one copy for each reader. Other dtypes: RETORT_ARGUMENT. */
 retort_status rt_trainee_open(rt_trainee *out, const retort_model *model, retort_error *err);
 void rt_trainee_close(rt_trainee *trainee);
-/* Before the forward passes of a step: rounds the parameters to what the graph computes with, if that is not floats. */
-retort_status rt_trainee_refresh(rt_trainee *trainee, retort_error *err);
+/* Before the forward passes of a step (from 0): rounds the parameters to what the graph computes with, if that is not
+ * floats. */
+retort_status rt_trainee_refresh(rt_trainee *trainee, size_t step, retort_error *err);
 /* After the backward passes of a step: turns gradients with respect to rounded weights into those of the parameters. */
 void rt_trainee_gather(rt_trainee *trainee);
-/* A model that has the weights of now, its own copy, with the algebra of level 2 applied. */
+/* A model that has the weights of now, its own copy, and says that it was trained. */
 retort_status rt_trainee_model(retort_model **out, const rt_trainee *trainee, retort_error *err);
+
+/* Every constant of the model's graph becomes memory of that graph, to be written: each has its own, though several
+ * nodes may read it. */
+retort_status rt_trainee_own(retort_model *model, retort_error *err);
 
 #endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "train/trainee.h"
+#include "graph/match.h"
+#include "graph/ops.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Constants of its own ---- */
+
+retort_status rt_trainee_own(retort_model *model, retort_error *err) {
+    rt_graph *graph = &model->graph;
+    for (size_t i = 0; i < graph->value_count; i++) {
+        rt_value *value = &graph->values[i];
+        size_t bytes = 0;
+        if (!rt_value_is_constant(value) || value->data == NULL || !rt_value_bytes(value, &bytes)) continue;
+        void *own = rt_graph_alloc(graph, bytes);
+        if (own == NULL) return rt_fail_nomem(err, bytes);
+        if (bytes > 0) memcpy(own, value->data, bytes);
+        value->data = own;
+    }
+    return RETORT_OK;
+}
+
+/* Equal constants are merged at level 1: two vectors of zeros must not be trained as one. */
+static retort_status part_readers(rt_graph *graph, retort_error *err) {
+    bool *read = rt_calloc(graph->value_count, sizeof *read);
+    if (read == NULL) return rt_fail_nomem(err, graph->value_count);
+    size_t known = graph->value_count;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        for (int j = 0; j < graph->nodes[i].input_count; j++) {
+            int input = graph->nodes[i].inputs[j];
+            if (input < 0 || (size_t)input >= known || graph->values[input].data == NULL ||
+                graph->values[input].dtype != RETORT_F32)
+                continue;
+            if (read[input]) {
+                rt_value v = graph->values[input];
+                int apart = rt_add_constant(graph, graph->nodes[i].name,
+                                            j == LINEAR_WEIGHT ? "weight" : "bias", v.rank, v.dims, v.data);
+                if (apart < 0) break;
+                graph->values[apart].layout = v.layout;
+                graph->nodes[i].inputs[j] = apart;
+            }
+            read[input] = true;
+        }
+    }
+    free(read);
+    return graph->fault.status == RETORT_OK ? RETORT_OK
+                                            : rt_fail(err, graph->fault.status, "%s", graph->fault.text);
+}
+
+/* ---- 1/sqrt(d) out of W_Q ---- */
+
+static const rt_node *linear_of(const rt_graph *graph, int value) {
+    const rt_node *node = rt_made_by(graph, value, RT_OP_LINEAR);
+    bool packed = node != NULL && graph->values[node->inputs[LINEAR_WEIGHT]].layout == RT_LAYOUT_P16;
+    return packed ? node : NULL;
+}
+
+/* Columns below n of a Linear, times `by`. */
+static void scale_columns(rt_graph *graph, const rt_node *node, size_t n, float by) {
+    const rt_value *weight = &graph->values[node->inputs[LINEAR_WEIGHT]];
+    size_t k = (size_t)weight->dims[0];
+    float *w = (float *)(uintptr_t)weight->data;
+    for (size_t j = 0; j < n; j++) {
+        float *column = w + j / RT_PANEL * k * RT_PANEL + j % RT_PANEL;
+        for (size_t i = 0; i < k; i++) column[i * RT_PANEL] *= by;
+    }
+    int bias = node->input_count > LINEAR_BIAS ? node->inputs[LINEAR_BIAS] : -1;
+    for (size_t j = 0; bias >= 0 && j < n; j++) ((float *)(uintptr_t)graph->values[bias].data)[j] *= by;
+}
+
+/* softmax(q k) with q = x W_Q / sqrt(d) becomes softmax(q k / sqrt(d)) with q = x W_Q. */
+static void unfold_scale(rt_graph *graph, rt_node *attention) {
+    const rt_node *q = linear_of(graph, attention->inputs[ATTENTION_Q]);
+    if (attention->attrs.scale != 1 || q == NULL) return;
+    size_t heads = (size_t)attention->attrs.heads;
+    size_t n = (size_t)graph->values[q->inputs[LINEAR_WEIGHT]].dims[1];
+    size_t columns = attention->attrs.parts == 1 ? n / 3 : n, dim = columns / heads;
+    if (attention->attrs.shared) { /* q there is W_K q of each head */
+        dim = (size_t)graph->values[q->inputs[LINEAR_WEIGHT]].dims[0];
+        q = linear_of(graph, q->inputs[LINEAR_X]);
+        if (q == NULL) return;
+        columns = (size_t)graph->values[q->inputs[LINEAR_WEIGHT]].dims[1];
+    }
+    float root = sqrtf((float)dim);
+    scale_columns(graph, q, columns, root);
+    attention->attrs.scale = 1 / root;
+}
+
+/* ---- Opening ---- */
+
+static retort_status check_floats(const retort_model *model, retort_error *err) {
+    if (model->provenance.weights == RETORT_F32) return RETORT_OK;
+    return rt_fail(
+        err, RETORT_ARGUMENT,
+        "train: the model is %.80s: expected float32 weights; train the float model, with a recipe if the "
+        "result shall be integers",
+        model->provenance.text);
+}
+
+/* Of level 3, with the graph's own copies of everything. */
+static retort_status bring_up(retort_model **out, const retort_model *model, retort_error *err) {
+    static const char *const without[] = {"skip-keys", "scale-into-query", "drop-key-bias",
+                                          "fold-value-bias"};
+    int level = model->graph.level;
+    if (level == 3) return rt_model_derive(out, model, err);
+    retort_optimize_options options = RETORT_OPTIMIZE_OPTIONS;
+    options.without = without;
+    options.without_count = level < 2 ? sizeof without / sizeof *without : 1;
+    return rt_model_optimize(out, model, &options, err);
+}
+
+static retort_status open_trainee(rt_trainee *t, const retort_model *model, retort_error *err) {
+    t->base = retort_model_retain((retort_model *)(uintptr_t)model); /* counting owners is no change */
+    retort_status status = check_floats(model, err);
+    if (status == RETORT_OK) status = bring_up(&t->model, model, err);
+    if (status != RETORT_OK) return status;
+    rt_graph *graph = &t->model->graph;
+    if (graph->level < 3) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "train: the graph only reaches level %d, and 3 is trained",
+                       graph->level);
+    }
+    status = part_readers(graph, err);
+    if (status == RETORT_OK) status = rt_trainee_own(t->model, err);
+    for (size_t i = 0; status == RETORT_OK && i < graph->node_count; i++) {
+        if (graph->nodes[i].op == RT_OP_ATTENTION) unfold_scale(graph, &graph->nodes[i]);
+    }
+    if (status == RETORT_OK) status = rt_graph_verify(graph, err);
+    return status == RETORT_OK ? rt_parameters_open(&t->parameters, graph, err) : status;
+}
+
+retort_status rt_trainee_open(rt_trainee *out, const retort_model *model, retort_error *err) {
+    *out = (rt_trainee){0};
+    retort_status status = open_trainee(out, model, err);
+    if (status != RETORT_OK) rt_trainee_close(out);
+    return status;
+}
+
+void rt_trainee_close(rt_trainee *trainee) {
+    if (trainee->rounding != NULL) trainee->rounding->close(trainee);
+    rt_parameters_free(&trainee->parameters);
+    retort_model_free(trainee->model);
+    retort_model_free(trainee->base);
+    *trainee = (rt_trainee){0};
+}
+
+retort_status rt_trainee_refresh(rt_trainee *trainee, size_t step, retort_error *err) {
+    return trainee->rounding != NULL ? trainee->rounding->refresh(trainee, step, err) : RETORT_OK;
+}
+
+void rt_trainee_gather(rt_trainee *trainee) {
+    if (trainee->rounding != NULL) trainee->rounding->gather(trainee);
+}
+
+/* ---- The trained model ---- */
+
+/* "fp32 trained", once however often it was. */
+static retort_status note_training(retort_model *model, const rt_provenance *from, retort_error *err) {
+    static const char mark[] = " trained";
+    rt_buffer text = {0};
+    rt_buffer_text(&text, from->recipe);
+    if (strstr(from->recipe, mark) == NULL) rt_buffer_text(&text, mark);
+    model->provenance.left_out =
+        from->left_out != NULL ? rt_arena_text(&model->arena, from->left_out, strlen(from->left_out)) : NULL;
+    bool kept = !text.failed && (from->left_out == NULL || model->provenance.left_out != NULL);
+    retort_status status =
+        kept ? rt_provenance_set(&model->provenance, &model->arena, from->weights, text.data, err)
+             : rt_fail_nomem(err, text.capacity);
+    rt_buffer_free(&text);
+    return status;
+}
+
+retort_status rt_trainee_model(retort_model **out, const rt_trainee *trainee, retort_error *err) {
+    retort_model *next = NULL;
+    retort_status status = rt_model_derive(&next, trainee->base, err);
+    if (status != RETORT_OK) return status;
+    rt_graph_free(&next->graph);
+    status = rt_graph_copy(&next->graph, &trainee->model->graph, err);
+    if (status == RETORT_OK) status = rt_trainee_own(next, err);
+    if (status == RETORT_OK) status = note_training(next, &trainee->model->provenance, err);
+    if (status == RETORT_OK) {
+        *out = next;
+    } else {
+        retort_model_free(next);
+    }
+    return status;
+}
