@@ -721,15 +721,42 @@ RETORT_API retort_status retort_session_describe(const retort_session *session, 
 
 /* ---- Data sets and evaluation ------------------------------------------------------------------------- */
 
+/* What the texts of a data set are labelled with. */
+typedef enum retort_targets {
+    RETORT_TARGETS_NONE,   /* nothing */
+    RETORT_TARGETS_LABEL,  /* one label per text */
+    RETORT_TARGETS_LABELS, /* any number of labels per text */
+    RETORT_TARGETS_VALUE,  /* a number per text, or per pair of texts */
+    RETORT_TARGETS_TAGS,   /* a label per word */
+    RETORT_TARGETS_ANSWERS /* accepted answers per question */
+} retort_targets;
+
 typedef struct retort_dataset_options {
     size_t size;
     /* Columns of a table. NULL: "sentence" or "text", or a pair of "sentence1" and "sentence2", "question"
-     * and "context", "premise" and "hypothesis"; "label", or "score" if the task has numbers. */
+     * and "context", "premise" and "hypothesis", "anchor" and "positive"; "label" or "labels", or "score" if the
+     * task has numbers. Several label columns are separated by commas ("toxic,insult"): each says with 0 or 1 whether
+     * a text has the label that the column is named after. Without "label" and "labels", those named as the labels of
+     * the model are taken. */
     const char *text_column, *pair_column, *label_column;
     bool texts_only; /* do not read labels; they may be anything */
+    /* Find the labels in the data, for a model that is still to be made; the model may be NULL then, and its labels do not
+     * matter. retort_dataset_label has their names: sorted by their bytes, or by value if all are whole numbers; those of
+     * several columns in the order of the columns. Numbers of which not all are whole, and those of a column "score", are
+     * values, not labels. */
+    bool collect;
+    retort_task
+        task; /* with `collect`: decides the format where the file's name does not, and what labels are */
+    retort_targets targets; /* with `collect`: what the labels are; RETORT_TARGETS_NONE: found out */
+    /* Several labels per text are a list of names, of numbers, or of 0 and 1 for each label (JSON lines), several columns,
+     * or names in one cell, separated by this byte. NULL: ";" where several are expected. */
+    const char *label_separator;
 } retort_dataset_options;
 #define RETORT_DATASET_OPTIONS                                                                               \
-    { sizeof(retort_dataset_options), NULL, NULL, NULL, false }
+    {                                                                                                        \
+        sizeof(retort_dataset_options), NULL, NULL, NULL, false, false, RETORT_TASK_CLASSIFY,                \
+            RETORT_TARGETS_NONE, NULL                                                                        \
+    }
 
 /* Reads a data file for the task of the model (NULL: only its texts). Formats, by the file name or else the
  * first line: TSV without quoting or CSV (RFC 4180), both with a header, JSON lines (.tsv, .csv, .jsonl),
@@ -741,6 +768,16 @@ RETORT_API retort_status retort_dataset_open(retort_dataset **out, const char *p
 RETORT_API size_t retort_dataset_count(const retort_dataset *data);
 /* Text `index` of the set (words of a CoNLL sentence are joined by a space). */
 RETORT_API retort_status retort_dataset_text(const retort_dataset *data, size_t index, retort_text *text);
+typedef struct retort_dataset_info {
+    size_t size; /* sizeof this struct: set it before the call */
+    retort_targets targets;
+    bool pairs;    /* each text is a pair */
+    bool numbers;  /* all targets are numbers: values, or labels whose names are whole numbers */
+    size_t labels; /* collected names: see retort_dataset_label */
+} retort_dataset_info;
+RETORT_API retort_status retort_dataset_describe(const retort_dataset *data, retort_dataset_info *info);
+/* Name of collected label `index`, NULL beyond the last one. Lives as long as the data set. */
+RETORT_API const char *retort_dataset_label(const retort_dataset *data, size_t index);
 RETORT_API void retort_dataset_free(retort_dataset *data);
 
 typedef struct retort_eval_options {

@@ -605,7 +605,7 @@ retort_status retort_dataset_open(retort_dataset **out, const char *path, const 
     retort_status status = check_size("data set", options->size, sizeof *options, err);
     if (status != RETORT_OK) return status;
     retort_dataset_options used = *options;
-    used.texts_only = used.texts_only || model == NULL;
+    used.texts_only = used.texts_only || (model == NULL && !used.collect);
     return rt_dataset_open(out, path, model != NULL ? &model->config : &no_model, &used, err);
 }
 

@@ -72,6 +72,8 @@ static void (*const functions[])(void) = {
     CALLABLE(retort_dataset_open),
     CALLABLE(retort_dataset_count),
     CALLABLE(retort_dataset_text),
+    CALLABLE(retort_dataset_describe),
+    CALLABLE(retort_dataset_label),
     CALLABLE(retort_dataset_free),
     CALLABLE(retort_eval),
     CALLABLE(retort_machine_describe),

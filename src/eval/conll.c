@@ -29,16 +29,11 @@ static retort_status add_word(retort_dataset *data, size_t number, const retort_
     retort_status status = RETORT_OK;
     if (data->labelled) status = rt_dataset_label(data, number, &tag, config, &label, err);
     if (status == RETORT_OK) status = rt_dataset_part(data, &word, err);
-    if (status != RETORT_OK) return status;
-    if (!rt_grow((void **)&data->tags, &data->tag_capacity, data->part_count, sizeof *data->tags)) {
-        return rt_fail_nomem(err, data->part_count * sizeof *data->tags);
-    }
-    data->tags[data->part_count - 1] = (int32_t)label;
-    return RETORT_OK;
+    return status == RETORT_OK ? rt_dataset_tag(data, label, err) : status;
 }
 
 /* Makes a sentence of the words from `first` on; its text is the words joined by spaces. */
-static retort_status end_sentence(retort_dataset *data, size_t first, retort_error *err) {
+static retort_status end_sentence(retort_dataset *data, size_t first, size_t line, retort_error *err) {
     if (first == data->part_count) return RETORT_OK;
     size_t length = data->part_count - first - 1;
     for (size_t i = first; i < data->part_count; i++) length += data->parts[i].length;
@@ -49,7 +44,7 @@ static retort_status end_sentence(retort_dataset *data, size_t first, retort_err
         memcpy(at, data->parts[i].text, data->parts[i].length);
         at += data->parts[i].length;
     }
-    rt_sample sample = {.text = {.text = text, .length = length}, .first = first};
+    rt_sample sample = {.text = {.text = text, .length = length}, .first = first, .line = line};
     sample.count = data->part_count - first;
     return rt_dataset_add(data, &sample, err);
 }
@@ -58,15 +53,17 @@ retort_status rt_conll_read(retort_dataset *data, rt_lines lines, const rt_confi
                             retort_error *err) {
     static const char mark[] = "-DOCSTART-";
     retort_status status = RETORT_OK;
-    size_t first = 0;
+    size_t first = 0, start = 0; /* word and line where the sentence starts */
     data->labelled = config->task == RETORT_TASK_TAG && !data->texts_only;
+    if (data->labelled) data->targets = RETORT_TARGETS_TAGS;
     for (retort_text line; status == RETORT_OK && rt_lines_next(&lines, &line);) {
         if (line.length == 0) {
-            status = end_sentence(data, first, err);
+            status = end_sentence(data, first, start, err);
             first = data->part_count;
         } else if (line.length < strlen(mark) || memcmp(line.text, mark, strlen(mark)) != 0) {
+            if (first == data->part_count) start = lines.number;
             status = add_word(data, lines.number, &line, config, err);
         }
     }
-    return status == RETORT_OK ? end_sentence(data, first, err) : status;
+    return status == RETORT_OK ? end_sentence(data, first, start, err) : status;
 }

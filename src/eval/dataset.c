@@ -84,8 +84,15 @@ static retort_status refuse_label(const retort_dataset *data, size_t line, const
                    known, i > 0 && i < config->labels ? ", …" : "");
 }
 
-retort_status rt_dataset_label(retort_dataset *data, size_t line, const retort_text *value,
-                               const rt_config *config, int64_t *label, retort_error *err) {
+retort_status rt_dataset_tag(retort_dataset *data, int64_t label, retort_error *err) {
+    if (!rt_grow((void **)&data->tags, &data->tag_capacity, data->tag_count + 1, sizeof *data->tags))
+        return rt_fail_nomem(err, (data->tag_count + 1) * sizeof *data->tags);
+    data->tags[data->tag_count++] = (int32_t)label;
+    return RETORT_OK;
+}
+
+retort_status rt_dataset_model_label(retort_dataset *data, size_t line, const retort_text *value,
+                                     const rt_config *config, int64_t *label, retort_error *err) {
     if (data->labels.count == 0 && !note_labels(data, config)) {
         return rt_fail_nomem(err, (size_t)config->labels * sizeof *data->labels.slots);
     }
@@ -93,6 +100,32 @@ retort_status rt_dataset_label(retort_dataset *data, size_t line, const retort_t
     if (*label >= 0) return RETORT_OK;
     *label = label_number(value, config->labels);
     return *label >= 0 ? RETORT_OK : refuse_label(data, line, value, config, err);
+}
+
+retort_status rt_dataset_label(retort_dataset *data, size_t line, const retort_text *value,
+                               const rt_config *config, int64_t *label, retort_error *err) {
+    if (!data->collects) return rt_dataset_model_label(data, line, value, config, label, err);
+    if (value->length == 0)
+        return rt_fail(err, RETORT_FORMAT, "%s:%zu: the label is empty", data->name, line);
+    return rt_labels_add(data, line, value, label, err);
+}
+
+retort_status retort_dataset_describe(const retort_dataset *data, retort_dataset_info *info) {
+    if (data == NULL || info == NULL || info->size != sizeof *info) return RETORT_ARGUMENT;
+    bool numbers = data->targets == RETORT_TARGETS_VALUE || data->own.count > 0;
+    for (size_t i = 0; numbers && i < data->own.count; i++) numbers = rt_is_whole(data->own.names[i]);
+    bool pairs = data->count > 0;
+    for (size_t i = 0; pairs && i < data->count; i++) pairs = data->samples[i].text.pair != NULL;
+    *info = (retort_dataset_info){.size = sizeof *info,
+                                  .targets = data->targets,
+                                  .pairs = pairs,
+                                  .numbers = numbers,
+                                  .labels = data->collects ? data->own.count : 0};
+    return RETORT_OK;
+}
+
+const char *retort_dataset_label(const retort_dataset *data, size_t index) {
+    return data != NULL && data->collects && index < data->own.count ? data->own.names[index] : NULL;
 }
 
 size_t retort_dataset_count(const retort_dataset *data) {
@@ -111,6 +144,7 @@ void retort_dataset_free(retort_dataset *data) {
     free(data->parts);
     free(data->tags);
     rt_names_free(&data->labels);
+    rt_labels_free(&data->own);
     json_decref(data->json);
     rt_map_close(&data->map);
     free(data->bytes);

@@ -16,22 +16,39 @@ typedef enum rt_data_kind {
 } rt_data_kind;
 
 typedef struct rt_sample {
-    retort_text text;    /* answers: question and context */
-    int64_t label;       /* table with labels */
-    double score;        /* table with scores */
-    size_t first, count; /* range in `parts`: the words or accepted answers of this sample */
+    retort_text text; /* answers: question and context */
+    int64_t label;    /* RETORT_TARGETS_LABEL */
+    double score;     /* RETORT_TARGETS_VALUE */
+    size_t first,
+        count;   /* range in `parts`: the words or accepted answers of this sample; RETORT_TARGETS_LABELS: in
+                            `tags` */
+    size_t line; /* from 1; 0: unknown */
 } rt_sample;
+
+/* The labels that a data set names. */
+typedef struct rt_label_set {
+    const char **names; /* [count] */
+    size_t *lines;      /* [count] the line where each was found first */
+    size_t count, name_capacity, line_capacity;
+    rt_names index;
+    bool fixed; /* in the order of the columns that they are named after */
+} rt_label_set;
 
 struct retort_dataset {
     rt_data_kind kind;
-    bool labelled; /* a table has labels or scores, as the model's task needs */
+    retort_targets targets;
+    bool labelled; /* it has targets, as the model's task needs */
+    bool collects; /* labels are those of the data: `own` */
+    bool lists;    /* RETORT_TARGETS_LABELS: they are lists in JSON, */
+    bool vectors;  /* which have 0 or 1 for each label */
     const char *name;
     rt_sample *samples;
     size_t count, capacity;
     retort_text *parts; /* words, or accepted answers */
     size_t part_count, part_capacity;
-    int32_t *tags; /* [part_count] label of each word */
-    size_t tag_capacity;
+    int32_t *tags; /* [tag_count] label of each word, or all labels of each text */
+    size_t tag_count, tag_capacity;
+    rt_label_set own;
     rt_names labels; /* label names of the model to indices; built when the first label is read */
     bool texts_only; /* labels are not read */
     rt_map map;
@@ -58,9 +75,25 @@ bool rt_field_next(retort_text *rest, char separator, retort_text *field);
 bool rt_text_is(const retort_text *text, const char *word);
 retort_status rt_dataset_add(retort_dataset *data, const rt_sample *sample, retort_error *err);
 retort_status rt_dataset_part(retort_dataset *data, const retort_text *part, retort_error *err);
-/* Index of a label given by name or by number. */
+retort_status rt_dataset_tag(retort_dataset *data, int64_t label, retort_error *err);
+/* Index of a label given by name or by number: of the model, or, if labels are collected, among those found so far. */
 retort_status rt_dataset_label(retort_dataset *data, size_t line, const retort_text *value,
                                const rt_config *config, int64_t *label, retort_error *err);
+/* The same of the model's labels, whether or not labels are collected. */
+retort_status rt_dataset_model_label(retort_dataset *data, size_t line, const retort_text *value,
+                                     const rt_config *config, int64_t *label, retort_error *err);
+/* labels.c: finds or adds a label of the data. */
+retort_status rt_labels_add(retort_dataset *data, size_t line, const retort_text *value, int64_t *label,
+                            retort_error *err);
+/* When all is read: decides whether collected labels are values, sorts them and renumbers those of the samples; those of
+ * several per text become the model's if it has labels. wanted: as in retort_dataset_options. */
+retort_status rt_labels_finish(retort_dataset *data, const rt_config *config, retort_targets wanted,
+                               retort_error *err);
+void rt_labels_free(rt_label_set *labels);
+/* Whether a label is [-]digits. */
+bool rt_is_whole(const char *name);
+/* [-]digits[.digits][e[-]digits], independent of the locale; false for anything else. */
+bool rt_parse_number(const retort_text *field, double *out);
 /* Whether a column with this name is recognised as texts. */
 bool rt_is_text_column(const retort_text *name);
 typedef enum rt_table_format { RT_TABLE_TSV, RT_TABLE_CSV, RT_TABLE_JSON } rt_table_format;

@@ -18,6 +18,7 @@ static retort_status lines_read(retort_dataset *data, rt_lines lines, const rt_c
     retort_status status = RETORT_OK;
     rt_sample sample = {0};
     while (status == RETORT_OK && rt_lines_next(&lines, &sample.text)) {
+        sample.line = lines.number;
         status = rt_dataset_add(data, &sample, err);
     }
     return status;
@@ -99,19 +100,23 @@ static retort_status read_into(retort_dataset *out, const void *bytes, size_t si
         options->text_column != NULL || options->pair_column != NULL || options->label_column != NULL;
     if (size >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) lines.at += 3;
     if (lines.at == lines.end) return rt_fail(err, RETORT_FORMAT, "%s: the file is empty", out->name);
-    form found = probe(out->name, lines, config->task, columns);
+    form found = probe(out->name, lines, options->collect ? options->task : config->task, columns);
     out->kind = found.kind;
     out->texts_only = options->texts_only;
+    out->collects = options->collect && !options->texts_only;
+    rt_config own = *config;
+    if (out->collects) own.task = found.kind == RT_DATA_WORDS ? RETORT_TASK_TAG : options->task;
+    if (out->collects) own.labels = 0;
     if (columns && found.kind != RT_DATA_TABLE) {
         return rt_fail(err, RETORT_ARGUMENT, "%s: columns are named, but this is not a table", out->name);
     }
     retort_status status = found.kind == RT_DATA_TABLE
-                               ? rt_table_read(out, lines, found.format, config, options, err)
-                               : readers[out->kind](out, lines, config, err);
+                               ? rt_table_read(out, lines, found.format, &own, options, err)
+                               : readers[out->kind](out, lines, &own, err);
     if (status == RETORT_OK && out->count == 0) {
         return rt_fail(err, RETORT_FORMAT, "%s: it contains no text", out->name);
     }
-    return status;
+    return status == RETORT_OK ? rt_labels_finish(out, &own, options->targets, err) : status;
 }
 
 static retort_dataset *dataset_new(const char *name) {

@@ -152,30 +152,57 @@ static retort_status copy_field(rt_records *r, const char *text, size_t length, 
     return copy != NULL ? RETORT_OK : rt_fail_nomem(err, length);
 }
 
-/* Texts as they are, numbers and booleans as in JSON; absent, null and lists: no field. */
-static retort_status add_value(rt_records *r, const json_t *value, retort_error *err) {
-    char number[32];
-    retort_text field = {0};
-    retort_status status = RETORT_OK;
+/* Texts as they are, numbers and booleans as in JSON; text NULL: null, a list or an object. */
+static retort_text scalar(const json_t *value, char number[32]) {
+    retort_text out = {0};
     if (json_is_string(value)) {
-        status = copy_field(r, json_string_value(value), json_string_length(value), &field, err);
+        out = (retort_text){.text = json_string_value(value), .length = json_string_length(value)};
     } else if (json_is_integer(value) || json_is_real(value)) {
-        int n = json_is_integer(value)
-                    ? snprintf(number, sizeof number, "%lld", (long long)json_integer_value(value))
-                    : snprintf(number, sizeof number, "%.17g", json_real_value(value));
-        status = copy_field(r, number, (size_t)n, &field, err);
+        out.length = (size_t)(json_is_integer(value)
+                                  ? snprintf(number, 32, "%lld", (long long)json_integer_value(value))
+                                  : snprintf(number, 32, "%.17g", json_real_value(value)));
+        out.text = number;
     } else if (json_is_boolean(value)) {
-        field.text = json_is_true(value) ? "true" : "false";
-        field.length = strlen(field.text);
+        out.text = json_is_true(value) ? "true" : "false";
+        out.length = strlen(out.text);
     }
+    return out;
+}
+
+/* The items of a list as one field; no field if one of them is no scalar. */
+static retort_status add_list(rt_records *r, const json_t *list, retort_error *err) {
+    char number[32];
+    rt_buffer all = {0};
+    retort_text field = {0};
+    bool fits = true;
+    for (size_t i = 0; fits && i < json_array_size(list); i++) {
+        retort_text item = scalar(json_array_get(list, i), number);
+        fits = item.text != NULL && memchr(item.text, RT_LIST_END, item.length) == NULL;
+        rt_buffer_append(&all, item.text, fits ? item.length : 0);
+        rt_buffer_append(&all, &(char){RT_LIST_END}, 1);
+    }
+    r->list = fits;
+    retort_status status = all.failed ? rt_fail_nomem(err, all.length) : RETORT_OK;
+    if (status == RETORT_OK && fits) status = copy_field(r, all.data, all.length, &field, err);
+    rt_buffer_free(&all);
+    return status == RETORT_OK ? add(r, field.text, field.length, err) : status;
+}
+
+static retort_status add_value(rt_records *r, size_t column, const json_t *value, retort_error *err) {
+    char number[32];
+    retort_text field = {0}, found = scalar(value, number);
+    retort_status status = RETORT_OK;
+    if (json_is_array(value) && column + 1 == r->list_column) return add_list(r, value, err);
+    if (found.text != NULL) status = copy_field(r, found.text, found.length, &field, err);
     return status == RETORT_OK ? add(r, field.text, field.length, err) : status;
 }
 
 static retort_status next_json(rt_records *r, bool *more, retort_error *err) {
     json_t *object;
+    r->list = false;
     retort_status status = next_object(r, &object, more, err);
     for (size_t i = 0; status == RETORT_OK && *more && i < r->column_count; i++) {
-        status = add_value(r, json_object_get(object, r->columns[i].text), err);
+        status = add_value(r, i, json_object_get(object, r->columns[i].text), err);
     }
     json_decref(object); /* which may be NULL */
     return status;
@@ -218,17 +245,20 @@ retort_status rt_records_open(rt_records *records, retort_error *err) {
     return status;
 }
 
-void rt_records_keep(rt_records *records, int *const indices[], size_t n) {
-    if (records->format != RT_TABLE_JSON) return; /* a record has only its own fields */
-    retort_text kept[8];
+retort_status rt_records_keep(rt_records *records, int *const indices[], size_t n, retort_error *err) {
+    if (records->format != RT_TABLE_JSON) return RETORT_OK; /* a record has only its own fields */
+    retort_text *kept = rt_calloc(n, sizeof *kept);
     size_t count = 0;
-    for (size_t i = 0; i < n && count < sizeof kept / sizeof *kept; i++) {
+    if (kept == NULL) return rt_fail_nomem(err, n * sizeof *kept);
+    for (size_t i = 0; i < n; i++) {
         if (*indices[i] < 0) continue;
         kept[count] = records->columns[*indices[i]];
         *indices[i] = (int)count++;
     }
     if (count > 0) memcpy(records->columns, kept, count * sizeof *kept);
     records->column_count = count;
+    free(kept);
+    return RETORT_OK;
 }
 
 void rt_records_free(rt_records *records) {

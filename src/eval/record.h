@@ -18,14 +18,19 @@ typedef struct rt_records {
     retort_text *columns; /* [column_count] names */
     size_t column_count, column_capacity;
     retort_text taken, ahead; /* JSON: the current line; one to be read again */
+    /* JSON: 1 + index of the column that may have lists, 0: none has. `list`: the current record has one there; its field
+     * has the items, each ended by RT_LIST_END. */
+    size_t list_column;
+    bool list;
 } rt_records;
+enum { RT_LIST_END = '\x1f' /* the unit separator of ASCII */ };
 
 /* Reads the names of the columns: the header, or the keys of the first object. */
 retort_status rt_records_open(rt_records *records, retort_error *err);
 /* Reads the next record that is not empty; *more is false after the last one. */
 retort_status rt_records_next(rt_records *records, bool *more, retort_error *err);
 /* Keeps n columns, in this order: JSON records then have no other fields. Indices below 0 stay. */
-void rt_records_keep(rt_records *records, int *const indices[], size_t n);
+retort_status rt_records_keep(rt_records *records, int *const indices[], size_t n, retort_error *err);
 void rt_records_free(rt_records *records);
 /* Index of a column, or -1. */
 int rt_records_column(const rt_records *records, const char *name);

@@ -71,6 +71,7 @@ retort_status rt_squad_read(retort_dataset *data, rt_lines lines, const rt_confi
     }
     if (!json_is_array(articles)) return expected(data, "an object with an array 'data'", err);
     data->labelled = true;
+    data->targets = RETORT_TARGETS_ANSWERS;
     for (size_t i = 0; status == RETORT_OK && i < json_array_size(articles); i++) {
         status = add_article(data, json_array_get(articles, i), err);
     }

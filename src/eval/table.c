@@ -1,126 +1,107 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tables: which columns hold the texts and the value, and how a record becomes a sample. */
-#include "eval/record.h"
+ * Tables: how a record becomes a sample. */
+#include "eval/table.h"
 
-#include <math.h>
-
-enum { ABSENT = -1 };
-
-typedef struct table_columns {
-    int text, pair, value; /* index of the column, ABSENT */
-    bool scores;           /* the value is a number, not a label */
-    size_t least;          /* fields that a record must have */
-} table_columns;
-
-/* Usual names of text columns. */
-static const struct {
-    const char *text, *pair;
-} usual[] = {{"sentence", NULL},
-             {"text", NULL},
-             {"sentence1", "sentence2"},
-             {"question", "context"},
-             {"premise", "hypothesis"}};
-
-bool rt_is_text_column(const retort_text *name) {
-    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
-        if (rt_text_is(name, usual[i].text)) return true;
-    }
-    return false;
+static int shown(const retort_text *field) {
+    return (int)rt_min(field->length, 80);
 }
 
-static retort_status no_column(const rt_records *records, const char *name, const char *advice,
+/* ---- One label, or a number ---- */
+
+static retort_status read_value(retort_dataset *data, size_t line, const retort_text *field,
+                                const rt_config *config, rt_sample *sample, retort_error *err) {
+    if (data->targets == RETORT_TARGETS_LABEL)
+        return rt_dataset_label(data, line, field, config, &sample->label, err);
+    if (rt_parse_number(field, &sample->score)) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%s:%zu: score '%.*s' is not a number", data->name, line, shown(field),
+                   field->text);
+}
+
+/* ---- Several labels ---- */
+
+static retort_status add_label(retort_dataset *data, size_t line, const retort_text *name,
                                retort_error *err) {
-    char names[256] = "";
-    for (size_t i = 0, n = 0; i < records->column_count && n < sizeof names - 1; i++) {
-        const retort_text *column = &records->columns[i];
-        int written = snprintf(names + n, sizeof names - n, "%s'%.*s'", i > 0 ? ", " : "",
-                               (int)rt_min(column->length, 40), column->text);
-        n += written > 0 ? (size_t)written : 0;
+    int64_t label;
+    retort_status status = rt_labels_add(data, line, name, &label, err);
+    return status == RETORT_OK ? rt_dataset_tag(data, label, err) : status;
+}
+
+static retort_text trim(retort_text text) {
+    while (text.length > 0 && text.text[0] == ' ') text.text++, text.length--;
+    while (text.length > 0 && text.text[text.length - 1] == ' ') text.length--;
+    return text;
+}
+
+/* The names in a cell. An empty one, or an empty name, is no label. */
+static retort_status split_cell(retort_dataset *data, size_t line, retort_text cell, char separator,
+                                retort_error *err) {
+    retort_text name;
+    retort_status status = RETORT_OK;
+    while (status == RETORT_OK && rt_field_next(&cell, separator, &name)) {
+        name = trim(name);
+        if (name.length > 0) status = add_label(data, line, &name, err);
     }
-    return rt_fail(err, RETORT_FORMAT, "%s:1: no column '%s'%s; there are %s", records->name, name, advice,
-                   names);
+    return status;
 }
 
-/* The index of a column named by the caller. */
-static retort_status named_column(int *out, const rt_records *records, const char *name, retort_error *err) {
-    *out = name != NULL ? rt_records_column(records, name) : ABSENT;
-    return name == NULL || *out != ABSENT ? RETORT_OK : no_column(records, name, "", err);
+static retort_status split_list(retort_dataset *data, size_t line, const char *items, size_t length,
+                                retort_error *err) {
+    retort_status status = RETORT_OK;
+    retort_text rest = {.text = items, .length = length}, name;
+    while (status == RETORT_OK && rest.length > 0 && rt_field_next(&rest, RT_LIST_END, &name))
+        status = add_label(data, line, &name, err);
+    return status;
 }
 
-static retort_status find_texts(table_columns *out, const rt_records *records,
-                                const retort_dataset_options *options, retort_error *err) {
-    retort_status status = named_column(&out->text, records, options->text_column, err);
-    if (status == RETORT_OK) status = named_column(&out->pair, records, options->pair_column, err);
-    if (status != RETORT_OK || out->text != ABSENT) return status;
-    for (size_t i = 0; out->text == ABSENT && i < sizeof usual / sizeof *usual; i++) {
-        out->text = rt_records_column(records, usual[i].text);
-        if (out->text == ABSENT || usual[i].pair == NULL || out->pair != ABSENT) continue;
-        out->pair = rt_records_column(records, usual[i].pair);
-        if (out->pair == ABSENT) return no_column(records, usual[i].pair, "", err);
+/* A column for each label: 0 or 1, or false or true. */
+static retort_status read_columns(retort_dataset *data, const rt_records *records,
+                                  const rt_table_columns *columns, retort_error *err) {
+    retort_status status = RETORT_OK;
+    for (size_t i = 0; status == RETORT_OK && i < columns->label_count; i++) {
+        const retort_text *field = &records->fields[columns->labels[i]];
+        double value = rt_text_is(field, "true") || rt_text_is(field, "True");
+        bool no = rt_text_is(field, "false") || rt_text_is(field, "False");
+        bool known = value == 1 || no || (rt_parse_number(field, &value) && (value == 0 || value == 1));
+        if (!known)
+            return rt_fail(err, RETORT_FORMAT, "%s:%zu: '%.*s' in column '%.80s': expected 0 or 1",
+                           data->name, records->line, shown(field), field->text, data->own.names[i]);
+        if (value == 1) status = rt_dataset_tag(data, (int64_t)i, err);
     }
-    if (out->text != ABSENT) return RETORT_OK;
-    return no_column(records, "sentence",
-                     " or 'text': --text-column NAME, in C options.text_column, names the one with the texts",
-                     err);
+    return status;
 }
 
-static retort_status find_columns(table_columns *out, const rt_records *records, const rt_config *config,
-                                  const retort_dataset_options *options, retort_error *err) {
-    *out = (table_columns){.text = ABSENT, .pair = ABSENT, .value = ABSENT};
-    retort_status status = find_texts(out, records, options, err);
-    if (status == RETORT_OK) status = named_column(&out->value, records, options->label_column, err);
-    if (status != RETORT_OK) return status;
-    bool classify = config->task == RETORT_TASK_CLASSIFY, embed = config->task == RETORT_TASK_EMBED;
-    bool wanted = out->value == ABSENT && (classify || embed);
-    out->scores = embed || rt_config_has_values(config);
-    if (wanted) out->value = rt_records_column(records, out->scores ? "score" : "label");
-    if (wanted && classify && out->value == ABSENT) out->value = rt_records_column(records, "label");
-    if (options->texts_only) out->value = ABSENT;
-    int least = out->text > out->pair ? out->text : out->pair;
-    out->least = 1 + (size_t)(out->value > least ? out->value : least);
+static retort_status read_several(retort_dataset *data, const rt_records *records,
+                                  const rt_table_columns *columns, rt_sample *sample, retort_error *err) {
+    const retort_text *field = &records->fields[columns->labels[0]];
+    retort_status status;
+    sample->first = data->tag_count;
+    if (columns->label_count > 1) {
+        status = read_columns(data, records, columns, err);
+    } else if (records->list) {
+        status = split_list(data, records->line, field->text, field->length, err);
+    } else {
+        data->lists = false;
+        status = split_cell(data, records->line, *field, columns->separator, err);
+    }
+    sample->count = data->tag_count - sample->first;
+    return status;
+}
+
+/* ---- Records ---- */
+
+static retort_status check_columns(const rt_records *records, const rt_table_columns *columns,
+                                   retort_error *err) {
+    for (size_t i = 0; i < 2 + columns->label_count; i++) {
+        int index = i == 0 ? columns->text : i == 1 ? columns->pair : columns->labels[i - 2];
+        if (index == RT_ABSENT || records->fields[index].text != NULL) continue;
+        const retort_text *name = &records->columns[index];
+        return rt_fail(err, RETORT_FORMAT, "%s:%zu: no text or number '%.*s'", records->name, records->line,
+                       shown(name), name->text);
+    }
     return RETORT_OK;
 }
 
-static size_t digits(const char *text, size_t length, size_t at, double *value) {
-    for (; at < length && text[at] >= '0' && text[at] <= '9'; at++) *value = *value * 10 + (text[at] - '0');
-    return at;
-}
-
-/* [-]digits[.digits][e[-]digits], independent of the locale; false for anything else. */
-static bool parse_number(const retort_text *field, double *out) {
-    const char *text = field->text;
-    size_t length = field->length, at = length > 0 && (text[0] == '-' || text[0] == '+'), from = at;
-    double value = 0, exponent = 0;
-    at = digits(text, length, at, &value);
-    size_t seen = at - from, fraction = 0;
-    if (at < length && text[at] == '.') {
-        size_t end = digits(text, length, at + 1, &value);
-        fraction = end - at - 1;
-        at = end;
-    }
-    if (seen + fraction == 0) return false;
-    if (at + 1 < length && (text[at] == 'e' || text[at] == 'E')) {
-        bool minus = text[at + 1] == '-';
-        from = at + 1 + (minus || text[at + 1] == '+');
-        at = digits(text, length, from, &exponent);
-        if (at == from) return false;
-        if (minus) exponent = -exponent;
-    }
-    exponent -= (double)fraction;
-    value = exponent < 0 ? value / pow(10, -exponent) : value * pow(10, exponent);
-    *out = text[0] == '-' ? -value : value;
-    return at == length && isfinite(*out);
-}
-
-static retort_status read_value(retort_dataset *data, size_t line, const retort_text *field, bool scores,
-                                const rt_config *config, rt_sample *sample, retort_error *err) {
-    if (!scores) return rt_dataset_label(data, line, field, config, &sample->label, err);
-    if (parse_number(field, &sample->score)) return RETORT_OK;
-    return rt_fail(err, RETORT_FORMAT, "%s:%zu: score '%.*s' is not a number", data->name, line,
-                   (int)rt_min(field->length, 80), field->text);
-}
-
-static retort_status check_fields(const rt_records *records, const table_columns *columns,
+static retort_status check_fields(const rt_records *records, const rt_table_columns *columns,
                                   retort_error *err) {
     if (records->count < columns->least) {
         return rt_fail(err, RETORT_FORMAT, "%s:%zu: expected %zu columns, found %zu", records->name,
@@ -131,29 +112,39 @@ static retort_status check_fields(const rt_records *records, const table_columns
                        "%s:%zu: expected %zu columns, found %zu: a text that contains a comma needs quotes",
                        records->name, records->line, records->column_count, records->count);
     }
-    const int indices[] = {columns->text, columns->pair, columns->value};
-    for (size_t i = 0; i < sizeof indices / sizeof *indices; i++) {
-        if (indices[i] == ABSENT || records->fields[indices[i]].text != NULL) continue;
-        const retort_text *name = &records->columns[indices[i]];
-        return rt_fail(err, RETORT_FORMAT, "%s:%zu: no text or number '%.*s'", records->name, records->line,
-                       (int)rt_min(name->length, 80), name->text);
-    }
-    return RETORT_OK;
+    return check_columns(records, columns, err);
+}
+
+/* Of the first record, which may decide that texts have several labels. */
+static void set_targets(retort_dataset *data, const rt_records *records, rt_table_columns *columns) {
+    if (columns->label_count == 0) return;
+    if (data->collects && records->list && columns->separator == 0) columns->separator = ';';
+    bool several = columns->label_count > 1 || columns->separator != 0;
+    data->labelled = true;
+    data->lists = several && columns->label_count == 1;
+    data->targets = columns->scores ? RETORT_TARGETS_VALUE
+                    : several       ? RETORT_TARGETS_LABELS
+                                    : RETORT_TARGETS_LABEL;
 }
 
 static retort_status read_record(retort_dataset *data, const rt_records *records,
-                                 const table_columns *columns, const rt_config *config, retort_error *err) {
-    rt_sample sample = {0};
+                                 const rt_table_columns *columns, const rt_config *config,
+                                 retort_error *err) {
+    rt_sample sample = {.line = records->line};
     retort_status status = check_fields(records, columns, err);
     if (status != RETORT_OK) return status;
     sample.text = records->fields[columns->text];
-    if (columns->pair != ABSENT) {
+    if (columns->pair != RT_ABSENT) {
         sample.text.pair = records->fields[columns->pair].text;
         sample.text.pair_length = records->fields[columns->pair].length;
     }
-    if (columns->value != ABSENT) {
-        status = read_value(data, records->line, &records->fields[columns->value], columns->scores, config,
-                            &sample, err);
+    if (data->targets == RETORT_TARGETS_LABELS) {
+        status = read_several(data, records, columns, &sample, err);
+    } else if (records->list) {
+        return rt_fail(err, RETORT_FORMAT, "%s:%zu: a list of labels: expected one label", data->name,
+                       records->line);
+    } else if (data->labelled) {
+        status = read_value(data, records->line, &records->fields[columns->labels[0]], config, &sample, err);
     }
     return status == RETORT_OK ? rt_dataset_add(data, &sample, err) : status;
 }
@@ -162,17 +153,13 @@ retort_status rt_table_read(retort_dataset *data, rt_lines lines, rt_table_forma
                             const rt_config *config, const retort_dataset_options *options,
                             retort_error *err) {
     rt_records records = {.format = format, .name = data->name, .lines = lines, .arena = &data->arena};
-    table_columns columns;
+    rt_table_columns columns;
     bool more = true;
     retort_status status = rt_records_open(&records, err);
-    if (status == RETORT_OK) status = find_columns(&columns, &records, config, options, err);
-    if (status == RETORT_OK) {
-        rt_records_keep(&records, (int *const[]){&columns.text, &columns.pair, &columns.value}, 3);
-        data->labelled = columns.value != ABSENT;
-        if (format == RT_TABLE_JSON) columns.least = records.column_count;
-    }
+    if (status == RETORT_OK) status = rt_table_find(&columns, data, &records, config, options, err);
     while (status == RETORT_OK && more) {
         status = rt_records_next(&records, &more, err);
+        if (status == RETORT_OK && more && data->count == 0) set_targets(data, &records, &columns);
         if (status == RETORT_OK && more) status = read_record(data, &records, &columns, config, err);
     }
     rt_records_free(&records);
