@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "train/rate.h"
+
+#include <math.h>
+
+double rt_rate_at(const rt_rate_plan *plan, size_t step) {
+    double warm = ceil(plan->warmup * (double)plan->steps), at = (double)step;
+    if (at < warm) return plan->rate * at / warm;
+    if (plan->decay == RETORT_DECAY_CONSTANT) return plan->rate;
+    double rest = (double)plan->steps - warm, done = rest > 0 ? fmin((at - warm) / rest, 1) : 1;
+    if (plan->decay == RETORT_DECAY_LINEAR) return plan->rate * (1 - done);
+    return plan->rate * (1 + cos(3.14159265358979323846 * done)) / 2;
+}
