@@ -117,6 +117,18 @@ typedef enum retort_dtype {
 /* "f32", "bf16", …; never NULL. */
 RETORT_API const char *retort_dtype_name(retort_dtype dtype);
 
+/* A new head, to be trained: that of transformers' class of the architecture for the task, with as many outputs as there
+ * are labels. What the checkpoint has of it up to the last Linear is kept (BERT's pooler). New weights are
+ * drawn around 0 with a standard deviation of 0.02, new biases are 0. The same seed gives the same bytes on every
+ * machine. */
+typedef struct retort_head {
+    retort_task task;          /* RETORT_TASK_CLASSIFY or RETORT_TASK_TAG */
+    retort_problem problem;    /* of a classifier */
+    const char *const *labels; /* [count] different names; NULL: "LABEL_0", … */
+    size_t count;              /* at least 2, unless it is a regression */
+    uint64_t seed;
+} retort_head;
+
 typedef struct retort_import_options {
     size_t size;        /* sizeof this struct, set by the initialiser below; zero in a field is its default */
     int level;          /* graph level 0…3; the initialiser sets 3 */
@@ -132,11 +144,14 @@ typedef struct retort_import_options {
     /* NULL, or receives a warning for each setting of the folder that transformers would read differently;
      * retort_model_warning returns the same texts. */
     void (*warning)(void *user, const char *text);
+    const retort_head *head; /* NULL: that of the checkpoint. Instead of `task`; not for .onnx files */
+    const int64_t *layers;   /* NULL: all, or indices of the layers to keep, rising; not for .onnx files */
+    size_t layer_count;
 } retort_import_options;
 #define RETORT_IMPORT_OPTIONS                                                                                \
     {                                                                                                        \
         sizeof(retort_import_options), 3, RETORT_F32, RETORT_TASK_CLASSIFY, false, NULL, NULL, NULL, NULL,   \
-            0, 0, NULL                                                                                       \
+            0, 0, NULL, NULL, NULL, 0                                                                        \
     }
 
 /* Reads a checkpoint and optimises its graph to options->level: a Hugging Face or sentence-transformers folder, a

@@ -59,6 +59,18 @@ static retort_status check_texts(const char *call, const retort_session *session
 
 /* ---- Models ---- */
 
+static retort_status check_head(const retort_head *head, retort_error *err) {
+    bool classify = head->task == RETORT_TASK_CLASSIFY, numbers = head->problem == RETORT_PROBLEM_REGRESSION;
+    if (!classify && head->task != RETORT_TASK_TAG)
+        return bad(err, "import", "a new head classifies or tags");
+    if ((unsigned)head->problem > RETORT_PROBLEM_REGRESSION || (numbers && !classify))
+        return bad(err, "import", "a new head is for one label, several labels, or numbers of a classifier");
+    if (head->count < (numbers ? 1 : 2) || head->count > RT_MOST_LABELS)
+        return rt_fail(err, RETORT_ARGUMENT, "import: a new head for %zu labels; expected %d to %d",
+                       head->count, numbers ? 1 : 2, RT_MOST_LABELS);
+    return check_names("import", head->labels, head->labels != NULL ? head->count : 0, err);
+}
+
 retort_status retort_model_import(retort_model **out, const char *source,
                                   const retort_import_options *options, retort_error *err) {
     static const retort_import_options defaults = RETORT_IMPORT_OPTIONS;
@@ -66,11 +78,16 @@ retort_status retort_model_import(retort_model **out, const char *source,
     if (out == NULL || source == NULL) return bad(err, "import", "out and source must be given");
     retort_status status = check_size("import", options->size, sizeof *options, err);
     if (status == RETORT_OK) status = check_names("import", options->without, options->without_count, err);
+    if (status == RETORT_OK && options->head != NULL) status = check_head(options->head, err);
     if (status != RETORT_OK) return status;
     if (options->level < 0 || options->level > 3) return bad(err, "import", "level must be 0…3");
     if (options->dtype != RETORT_F32 && options->dtype != RETORT_BF16) {
         return bad(err, "import", "dtype must be f32 or bf16");
     }
+    if (options->head != NULL && options->force_task)
+        return bad(err, "import", "task and head both say what the model is for: give one of them");
+    if ((options->layers == NULL) != (options->layer_count == 0))
+        return bad(err, "import", "layers and layer_count must be given together");
     if (options->dtype == RETORT_BF16 && options->level != 3) {
         return bad(err, "import", "dtype bf16 needs level 3");
     }

@@ -48,6 +48,19 @@ static retort_status work_import(bench *b, retort_error *err) {
     return status;
 }
 
+static retort_status work_new_head(bench *b, retort_error *err) {
+    static const int64_t first = 0;
+    const retort_head head = {RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, NULL, 3, 0};
+    retort_import_options options = RETORT_IMPORT_OPTIONS;
+    retort_model *model = NULL;
+    options.head = &head;
+    options.layers = &first;
+    options.layer_count = 1;
+    retort_status status = retort_model_import(&model, b->checkpoint, &options, err);
+    retort_model_free(model);
+    return status;
+}
+
 static retort_status work_optimize(bench *b, retort_error *err) {
     static const char *const without[] = {"fuse-qkv"};
     retort_model *model = NULL;
@@ -487,6 +500,7 @@ static const struct {
     work_fn work;
 } works[] = {
     {"import", work_import},
+    {"new head", work_new_head},
     {"optimize", work_optimize},
     {"quantize", work_quantize},
     {"two bits", work_two_bits},

@@ -324,12 +324,13 @@ static void test_task_choice(void **state) {
         assert_int_equal(e.config.task, cases[i].task);
         rt_encoder_close(&e);
     }
-    assert_int_equal(rt_encoder_open(&e, golden("bert-classify"), &embed, &err), RETORT_OK);
+    assert_int_equal(
+        rt_encoder_open(&e, golden("bert-classify"), &(rt_encoder_options){.task = &embed}, &err), RETORT_OK);
     assert_int_equal(e.config.pooling, RT_POOL_MEAN);
     assert_null(e.parts[RT_ROLE_OUTPUT].weight);
     rt_encoder_close(&e);
-    check_error(rt_encoder_open(&e, golden("bert-answer"), &tag, &err), RETORT_FORMAT, &err,
-                "'classifier.weight' is missing");
+    check_error(rt_encoder_open(&e, golden("bert-answer"), &(rt_encoder_options){.task = &tag}, &err),
+                RETORT_FORMAT, &err, "'classifier.weight' is missing");
 }
 
 /* ---- Spoilt checkpoints ---- */

@@ -164,7 +164,8 @@ static void test_google_config(void **state) {
     assert_int_equal(e.config.labels, 3);
     assert_string_equal(e.config.label_names[2], "LABEL_2");
     rt_encoder_close(&e);
-    if (rt_encoder_open(&e, at_root(classify), &embed, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (rt_encoder_open(&e, at_root(classify), &(rt_encoder_options){.task = &embed}, &err) != RETORT_OK)
+        fail_msg("%s", err.text);
     assert_null(e.parts[RT_ROLE_OUTPUT].weight);
     rt_encoder_close(&e);
     if (rt_encoder_open(&e, at_root("test/golden/checkpoints/bert-answer-trained"), NULL, &err) != RETORT_OK)

@@ -8,6 +8,9 @@
 #include "format/tensors.h"
 #include "arch/arch.h"
 
+/* Each label needs a row of the classifier; the largest data sets of extreme classification have about this many. */
+enum { RT_MOST_LABELS = 1 << 20 };
+
 typedef enum rt_pooling { RT_POOL_NONE, RT_POOL_CLS, RT_POOL_MEAN, RT_POOL_MAX } rt_pooling;
 
 /* How two vectors are compared: sentence-transformers' similarity_fn_name. */
@@ -98,12 +101,19 @@ typedef struct rt_encoder {
     bool length_stated;       /* the package states max_length, which overrides the tokenizer's */
 } rt_encoder;
 
+/* How a checkpoint is read; all NULL: as it is. */
+typedef struct rt_encoder_options {
+    const retort_task *task; /* instead of the one that config.json's architectures (or the weights) state */
+    const retort_head *head; /* a new one, instead of the checkpoint's; valid */
+    const int64_t *layers;   /* [layer_count] indices of those to keep, rising */
+    size_t layer_count;
+} rt_encoder_options;
+
 /* Reads a Hugging Face or sentence-transformers folder, or an .onnx file that lies in one (or in its folder
- * "onnx"); of a folder without other weights its ONNX file is taken. With `force` the task is *task in
- * place of the one that config.json's architectures (or the weights) state. Every shape is checked against
+ * "onnx"); of a folder without other weights its ONNX file is taken. Every shape is checked against
  * the configuration; names with the prefixes bert. / distilbert. / none / module., and gamma/beta, are
- * accepted. */
-retort_status rt_encoder_open(rt_encoder *out, const char *source, const retort_task *force,
+ * accepted. options NULL: as it is. */
+retort_status rt_encoder_open(rt_encoder *out, const char *source, const rt_encoder_options *options,
                               retort_error *err);
 void rt_encoder_close(rt_encoder *encoder);
 /* The folder that holds the transformer itself (a sentence-transformers package may keep it in

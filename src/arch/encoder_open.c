@@ -4,20 +4,26 @@
 #include "format/json.h"
 #include "format/path.h"
 #include "arch/config.h"
+#include "arch/head.h"
 #include "arch/modules.h"
 #include "arch/weights.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* A package that pools embeds, whatever head the checkpoint was trained with. */
+/* Whether the task is that of the caller. */
+static bool is_given(const rt_encoder_options *options) {
+    return options->task != NULL || options->head != NULL;
+}
+
+/* Before a new head, a plain encoder is read. A package that pools embeds, whatever head the checkpoint was trained with. */
 static retort_status choose_task(rt_encoder *e, const char *name, const json_t *root,
-                                 const rt_modules *package, const retort_task *force, retort_task *task,
-                                 retort_error *err) {
+                                 const rt_modules *package, const rt_encoder_options *options,
+                                 retort_task *task, retort_error *err) {
     bool stated = true;
     const rt_arch *arch;
-    *task = force != NULL ? *force : RETORT_TASK_EMBED;
-    if (force != NULL || package->pooling != RT_POOL_NONE) return RETORT_OK;
+    *task = options->task != NULL ? *options->task : RETORT_TASK_EMBED;
+    if (is_given(options) || package->pooling != RT_POOL_NONE) return RETORT_OK;
     retort_status status = rt_config_task(root, name, &stated, task, err);
     if (status != RETORT_OK || stated) return status;
     status = rt_config_arch(root, name, &arch, err);
@@ -69,14 +75,16 @@ static retort_status load_config(json_t **root, char *path, const rt_encoder *e,
     return status == RETORT_OK && google ? complete_config(*root, &e->tensors, err) : status;
 }
 
-static retort_status read_config(rt_encoder *e, const rt_modules *package, const retort_task *force,
+static retort_status read_config(rt_encoder *e, const rt_modules *package, const rt_encoder_options *options,
                                  retort_error *err) {
     char path[RT_PATH_SIZE];
     json_t *root = NULL;
     retort_task task = RETORT_TASK_EMBED;
     retort_status status = load_config(&root, path, e, err);
-    if (status == RETORT_OK) status = choose_task(e, path, root, package, force, &task, err);
+    if (status == RETORT_OK) status = choose_task(e, path, root, package, options, &task, err);
     if (status == RETORT_OK) status = rt_config_read(&e->config, &e->arena, path, root, task, err);
+    if (status == RETORT_OK && options->head != NULL)
+        status = rt_head_config(&e->config, &e->arena, options->head, err);
     json_decref(root);
     return status;
 }
@@ -86,7 +94,7 @@ static retort_status read_config(rt_encoder *e, const rt_modules *package, const
 /* A checkpoint's weights are named, and may say the task; an ONNX graph has them where they are
  * used. */
 static retort_status open_weights(rt_encoder *e, const char *graph, const rt_modules *package,
-                                  const retort_task *force, retort_error *err) {
+                                  const rt_encoder_options *options, retort_error *err) {
     char path[RT_PATH_SIZE];
     retort_status status;
     if (graph != NULL) {
@@ -94,14 +102,14 @@ static retort_status open_weights(rt_encoder *e, const char *graph, const rt_mod
         e->source_nodes = e->onnx.node_count;
         e->graph_file = rt_arena_text(&e->arena, graph, strlen(graph));
         if (status == RETORT_OK && e->graph_file == NULL) status = rt_fail_nomem(err, strlen(graph));
-        return status == RETORT_OK ? read_config(e, package, force, err) : status;
+        return status == RETORT_OK ? read_config(e, package, options, err) : status;
     }
     const char *file = rt_tensors_folder_file(e->folder);
     status = rt_tensors_open_folder(&e->tensors, e->folder, err);
     if (status == RETORT_OK) status = rt_path_in(path, e->folder, file != NULL ? file : "", err);
     if (status == RETORT_OK) status = rt_weights_rename(&e->tensors, path, err);
-    if (status == RETORT_OK) status = read_config(e, package, force, err);
-    return status == RETORT_OK ? rt_weights_bind(e, path, err) : status;
+    if (status == RETORT_OK) status = read_config(e, package, options, err);
+    return status == RETORT_OK ? rt_weights_bind(e, options, path, err) : status;
 }
 
 /* Files that change what a model computes and are not supported. An ONNX graph was exported with them applied. */
@@ -130,16 +138,28 @@ static retort_status refuse_unread(const char *folder, bool task_given, retort_e
     return RETORT_OK;
 }
 
+/* The graph of an ONNX file has its head and layers in it. */
+static retort_status refuse_parts(const char *graph, const rt_encoder_options *options, retort_error *err) {
+    if (options->head == NULL && options->layers == NULL) return RETORT_OK;
+    return rt_fail(
+        err, RETORT_UNSUPPORTED,
+        "%s: an ONNX file keeps its head and all its layers: for %s, start from the checkpoint that it "
+        "was exported from",
+        graph, options->head != NULL ? "a new head" : "fewer layers");
+}
+
 static retort_status open_parts(rt_encoder *e, const char *folder, const char *graph,
-                                const retort_task *force, retort_error *err) {
+                                const rt_encoder_options *options, retort_error *err) {
     rt_modules package;
-    bool embed = force == NULL || *force == RETORT_TASK_EMBED;
+    bool given = is_given(options);
+    bool embed = options->task != NULL ? *options->task == RETORT_TASK_EMBED : !given;
+    if (graph != NULL && refuse_parts(graph, options, err) != RETORT_OK) return RETORT_UNSUPPORTED;
     retort_status status = rt_modules_read(&package, &e->arena, folder, embed, err);
     if (status != RETORT_OK) return status;
     e->folder = package.transformer;
-    if (graph == NULL) status = refuse_unread(folder, force != NULL, err);
-    if (graph == NULL && status == RETORT_OK) status = refuse_unread(e->folder, force != NULL, err);
-    if (status == RETORT_OK) status = open_weights(e, graph, &package, force, err);
+    if (graph == NULL) status = refuse_unread(folder, given, err);
+    if (graph == NULL && status == RETORT_OK) status = refuse_unread(e->folder, given, err);
+    if (status == RETORT_OK) status = open_weights(e, graph, &package, options, err);
     return status == RETORT_OK ? apply_package(e, &package, err) : status;
 }
 
@@ -158,8 +178,9 @@ static retort_status folder_of(char *out, const char *graph, retort_error *err) 
     return RETORT_OK;
 }
 
-retort_status rt_encoder_open(rt_encoder *out, const char *source, const retort_task *force,
+retort_status rt_encoder_open(rt_encoder *out, const char *source, const rt_encoder_options *options,
                               retort_error *err) {
+    static const rt_encoder_options as_it_is = {0};
     char folder[RT_PATH_SIZE], graph[RT_PATH_SIZE] = "";
     *out = (rt_encoder){0};
     retort_status status = RETORT_OK;
@@ -168,7 +189,8 @@ retort_status rt_encoder_open(rt_encoder *out, const char *source, const retort_
     if (!file && rt_tensors_folder_file(source) == NULL) status = rt_onnx_in_folder(graph, source, err);
     if (status == RETORT_OK) {
         const char *found = graph[0] != '\0' ? graph : NULL;
-        status = open_parts(out, file ? folder : source, file ? source : found, force, err);
+        status = open_parts(out, file ? folder : source, file ? source : found,
+                            options != NULL ? options : &as_it_is, err);
     }
     if (status != RETORT_OK) rt_encoder_close(out);
     return status;

@@ -8,14 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Each label needs a row of the classifier; the largest data sets of extreme classification have about this many. */
-enum { MAX_LABELS = 1 << 20 };
-
 static retort_status new_names(rt_config *out, rt_arena *arena, const char *name, int64_t count,
                                retort_error *err) {
-    if (count < 1 || count > MAX_LABELS) {
+    if (count < 1 || count > RT_MOST_LABELS) {
         return rt_fail(err, RETORT_FORMAT, "%s: %" PRId64 " labels; expected 1 to %d", name, count,
-                       MAX_LABELS);
+                       RT_MOST_LABELS);
     }
     out->labels = count;
     out->label_names = rt_arena_calloc(arena, (size_t)count, sizeof *out->label_names);

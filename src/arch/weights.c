@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arch/weights.h"
+#include "arch/head.h"
 #include "base/check_finite.h"
 
 #include <inttypes.h>
@@ -57,6 +58,7 @@ typedef struct binder {
     const char *file, *origin; /* origin: where the expected shapes come from */
     const rt_arch *arch;
     retort_task task;
+    const rt_encoder_options *options;
     const char *root, *base; /* prefixes of this file */
     int64_t dims[DIMS];
     retort_error *err;
@@ -135,10 +137,25 @@ static retort_status bind_part(const binder *b, rt_weight *out, rt_role role, co
     return bind(b, &out->bias, base, rest, shape, 1);
 }
 
+/* Refuses a choice of layers that the checkpoint does not have. */
+static retort_status check_layers(const binder *b, int64_t layers) {
+    int64_t before = -1;
+    for (size_t i = 0; i < b->options->layer_count; before = b->options->layers[i++]) {
+        int64_t index = b->options->layers[i];
+        if (index > before && index < layers) continue;
+        return rt_fail(b->err, RETORT_ARGUMENT,
+                       "%.200s: layer %" PRId64 " cannot be kept: expected rising indices from 0 to %" PRId64,
+                       b->file, index, layers - 1);
+    }
+    return RETORT_OK;
+}
+
 static retort_status bind_layers(const binder *b, rt_encoder *e) {
     char stem[64], name[NAME_SIZE], rest[NAME_SIZE];
-    for (int64_t i = 0; i < e->config.layers; i++) {
-        snprintf(stem, sizeof stem, "%s%" PRId64 ".", b->arch->layer, i);
+    const int64_t *kept = b->options->layers;
+    int64_t count = kept != NULL ? (int64_t)b->options->layer_count : e->config.layers;
+    for (int64_t i = 0; i < count; i++) {
+        snprintf(stem, sizeof stem, "%s%" PRId64 ".", b->arch->layer, kept != NULL ? kept[i] : i);
         for (int role = RT_ROLE_LAYER; role < RT_ROLE_HEAD; role++) {
             retort_status status = bind_part(b, &e->layers[i][role], (rt_role)role, stem);
             if (status != RETORT_OK) return status;
@@ -146,10 +163,12 @@ static retort_status bind_layers(const binder *b, rt_encoder *e) {
     }
     snprintf(rest, sizeof rest, "%s%" PRId64 ".%s.weight", b->arch->layer, e->config.layers,
              b->arch->names[RT_ROLE_LAYER]);
-    if (find(b->tensors, name, b->root, b->base, rest) == NULL) return RETORT_OK;
-    return rt_fail(b->err, RETORT_FORMAT,
-                   "%s: tensor '%s': config.json says %" PRId64 " layers, the file has more", b->file, name,
-                   e->config.layers);
+    if (find(b->tensors, name, b->root, b->base, rest) != NULL)
+        return rt_fail(b->err, RETORT_FORMAT,
+                       "%s: tensor '%s': config.json says %" PRId64 " layers, the file has more", b->file,
+                       name, e->config.layers);
+    e->config.layers = count;
+    return RETORT_OK;
 }
 
 /* Without a weight of its own the decoder is the word embedding (transformers ties them). */
@@ -168,18 +187,6 @@ static retort_status bind_decoder(const binder *b, rt_encoder *e) {
     if (status != RETORT_OK) return status;
     bool old = head->old_bias != NULL && find(b->tensors, name, b->root, "", head->old_bias) != NULL;
     return bind(b, &decoder->bias, "", old ? head->old_bias : bias, shape, 1);
-}
-
-static retort_status bind_head(const binder *b, rt_encoder *e) {
-    const rt_arch_head *head = &b->arch->heads[b->task];
-    retort_status status = RETORT_OK;
-    for (int role = RT_ROLE_HEAD; role < RT_ROLES && status == RETORT_OK; role++) {
-        bool decoder = role == RT_ROLE_OUTPUT && b->task == RETORT_TASK_FILL;
-        status = decoder ? bind_decoder(b, e) : bind_part(b, &e->parts[role], (rt_role)role, "");
-    }
-    if (head->dense != NULL)
-        e->dense_activation = head->activation != RT_FN_NONE ? head->activation : e->config.activation;
-    return status;
 }
 
 /* The prefixes that this file's word embedding has; the plain ones when it has none. A base model alone has
@@ -211,6 +218,29 @@ static bool has_part(const rt_tensors *tensors, const rt_arch *arch, retort_task
     return find(tensors, name, root, in_base(arch, task, role) ? base : "", rest) != NULL;
 }
 
+/* As transformers' from_pretrained does: what the file has and fits stays, the output is new. */
+static retort_status bind_new_part(const binder *b, rt_encoder *e, rt_role role) {
+    int64_t rows = b->dims[shapes[role].rows], columns = b->dims[shapes[role].columns];
+    if (name_of(b->arch, b->task, role) == NULL) return RETORT_OK;
+    if (role != RT_ROLE_OUTPUT && has_part(b->tensors, b->arch, b->task, role))
+        return bind_part(b, &e->parts[role], role, "");
+    return rt_head_linear(&e->parts[role], &e->arena, b->options->head->seed, role, rows, columns, b->err);
+}
+
+static retort_status bind_head(const binder *b, rt_encoder *e) {
+    const rt_arch_head *head = &b->arch->heads[b->task];
+    retort_status status = RETORT_OK;
+    for (int role = RT_ROLE_HEAD; role < RT_ROLES && status == RETORT_OK; role++) {
+        bool decoder = role == RT_ROLE_OUTPUT && b->task == RETORT_TASK_FILL;
+        status = b->options->head != NULL ? bind_new_part(b, e, (rt_role)role)
+                 : decoder                ? bind_decoder(b, e)
+                                          : bind_part(b, &e->parts[role], (rt_role)role, "");
+    }
+    if (head->dense != NULL)
+        e->dense_activation = head->activation != RT_FN_NONE ? head->activation : e->config.activation;
+    return status;
+}
+
 retort_task rt_weights_task(const rt_tensors *tensors, const rt_arch *arch) {
     /* A decoder may be tied, so that its transform is looked for; a tagger's head may be part of a classifier's. */
     static const struct {
@@ -228,13 +258,15 @@ retort_task rt_weights_task(const rt_tensors *tensors, const rt_arch *arch) {
     return RETORT_TASK_EMBED;
 }
 
-retort_status rt_weights_bind(rt_encoder *e, const char *file, retort_error *err) {
+retort_status rt_weights_bind(rt_encoder *e, const rt_encoder_options *options, const char *file,
+                              retort_error *err) {
     const rt_config *c = &e->config;
     binder b = {.tensors = &e->tensors,
                 .file = file,
                 .origin = "config.json",
                 .arch = c->arch,
                 .task = c->task,
+                .options = options,
                 .err = err,
                 .dims = {[HIDDEN] = c->hidden,
                          [EMBEDDING] = c->embedding,
@@ -246,7 +278,7 @@ retort_status rt_weights_bind(rt_encoder *e, const char *file, retort_error *err
     find_prefixes(&e->tensors, c->arch, &b.root, &b.base);
     e->layers = rt_arena_calloc(&e->arena, (size_t)c->layers, sizeof *e->layers);
     if (e->layers == NULL) return rt_fail_nomem(err, (size_t)c->layers * sizeof *e->layers);
-    retort_status status = RETORT_OK;
+    retort_status status = check_layers(&b, c->layers);
     for (int role = 0; role < RT_ROLE_LAYER && status == RETORT_OK; role++) {
         status = bind_part(&b, &e->parts[role], (rt_role)role, "");
     }

@@ -12,8 +12,10 @@ retort_status rt_weights_rename(rt_tensors *tensors, const char *file, retort_er
 /* The task whose head is among the tensors; plain encoders embed. */
 retort_task rt_weights_task(const rt_tensors *tensors, const rt_arch *arch);
 /* Fills the roles of encoder->config from encoder->tensors: each found by one of its names, of the shape that
- * the configuration says, of a float type, and finite. `file` starts error texts. */
-retort_status rt_weights_bind(rt_encoder *encoder, const char *file, retort_error *err);
+ * the configuration says, of a float type, and finite. Only the layers that the options keep, which are then
+ * encoder->config.layers; what a new head has and the file does not is drawn. `file` starts error texts. */
+retort_status rt_weights_bind(rt_encoder *encoder, const rt_encoder_options *options, const char *file,
+                              retort_error *err);
 /* The Dense module of a package, from encoder->dense_tensors. */
 retort_status rt_weights_bind_dense(rt_encoder *encoder, const rt_modules *package, retort_error *err);
 

@@ -159,8 +159,9 @@ static retort_status finish_import(retort_model *model, const char *source,
 static retort_status import_encoder(retort_model *model, const char *source,
                                     const retort_import_options *options, retort_error *err) {
     rt_encoder encoder;
-    retort_status status =
-        rt_encoder_open(&encoder, source, options->force_task ? &options->task : NULL, err);
+    const rt_encoder_options how = {options->force_task ? &options->task : NULL, options->head,
+                                    options->layers, options->layer_count};
+    retort_status status = rt_encoder_open(&encoder, source, &how, err);
     if (status != RETORT_OK) return status;
     status = take_encoder(model, &encoder, source, options, err);
     model->source_nodes = encoder.source_nodes;
@@ -168,12 +169,12 @@ static retort_status import_encoder(retort_model *model, const char *source,
     return status;
 }
 
-/* Our own .onnx exports are read as the models that they were made from, unless options ask for another task
- * or tokenizer. */
+/* Our own .onnx exports are read as the models that they were made from, unless options ask for another task,
+ * tokenizer or head, or fewer layers. */
 static retort_status import_graph(retort_model *model, const char *source,
                                   const retort_import_options *options, retort_error *err) {
-    bool own = false;
-    if (rt_is_file(source) && !options->force_task && options->tokenizer == NULL) {
+    bool own = false, plain = !options->force_task && options->head == NULL && options->layers == NULL;
+    if (rt_is_file(source) && plain && options->tokenizer == NULL) {
         rt_onnx onnx;
         retort_status status = rt_onnx_open(&onnx, source, err);
         if (status != RETORT_OK) return status;

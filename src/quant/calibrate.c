@@ -3,7 +3,7 @@
 #include "base/cpu.h"
 #include "engine/execute.h"
 #include "graph/rewrite.h"
-#include "quant/random.h"
+#include "base/random.h"
 #include "engine/prepare.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quant/importance.h"
-#include "quant/random.h"
+#include "base/random.h"
 #include "quant/gram.h"
 #include "grad/tape.h"
 

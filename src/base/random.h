@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SplitMix64 (Steele, Lea and Flood 2014): the same numbers for a seed everywhere. */
-#ifndef RT_QUANT_RANDOM_H
-#define RT_QUANT_RANDOM_H
+#ifndef RT_BASE_RANDOM_H
+#define RT_BASE_RANDOM_H
 
 #include <stdint.h>
 
