@@ -7,9 +7,10 @@
 #include "train/examples.h"
 
 typedef struct rt_loss_options {
-    float smoothing; /* of labels, in [0, 1) */
-    const float
-        *class_weights; /* [labels] or NULL: all 1. PyTorch's weighted mean: divided by the sum of weights */
+    float smoothing; /* of labels, in [0, 1): as in PyTorch's cross_entropy; yes-no labels move towards 1/2 */
+    /* [labels] or NULL: all 1. One label, tags: the mean is divided by the sum of the weights, as in PyTorch. Several
+     * labels: each label's part of the loss. */
+    const float *class_weights;
     float similarity_scale; /* RT_TARGET_PAIR: of cosines; sentence-transformers' 20 */
 } rt_loss_options;
 
@@ -18,17 +19,26 @@ typedef struct rt_loss_options {
 double rt_loss_weight(const rt_examples *examples, const rt_loss_options *options, const size_t *which,
                       size_t n);
 /* Adds to *loss that of the rows divided by `weight`, and to grad [rows, columns] its gradient times `share`. rows: one
- * for each example (RT_TARGET_TAGS: one for each of its tokens; RT_TARGET_PAIR: first rows of all first sequences, then of
- * all second ones). */
+ * for each example; RT_TARGET_TAGS: one for each of its tokens. RT_TARGET_LABEL, RT_TARGET_TAGS: cross entropy;
+ * RT_TARGET_LABELS: binary cross entropy, RT_TARGET_VALUE: squared error, both the mean over columns. */
 void rt_loss_rows(const rt_examples *examples, const rt_loss_options *options, const size_t *which, size_t n,
                   double weight, double share, const float *rows, size_t columns, float *grad, double *loss);
 
-/* Distillation. KL of softmaxes (single label, tags) or of sigmoids (several labels) at a temperature, times its square;
- * numbers: mean squared error. `teacher` [rows, columns]. */
+/* RT_TARGET_PAIR, for a whole batch: rows [2, n, columns] of the first sequences, then of the second ones. Without scores:
+ * cross entropy of scale · cos(first i, second j) over all j, where i belongs (van den Oord et al., 1807.03748;
+ * sentence-transformers' MultipleNegativesRankingLoss). With scores: squared error of cos(first i, second i)
+ * (CosineSimilarityLoss). Adds as rt_loss_rows, mean over n. RETORT_NOMEM: there is no room for the gradients in double. */
+retort_status rt_loss_pairs(const rt_examples *examples, const rt_loss_options *options, const size_t *which,
+                            size_t n, double share, const float *rows, size_t columns, float *grad,
+                            double *loss, retort_error *err);
+
+/* Distillation: adds as rt_loss_rows. KL(teacher || student) of softmaxes (one label, tags) or, the mean over columns, of
+ * sigmoids (several labels) at a temperature, times its square (Hinton et al., 1503.02531); numbers and vectors: squared
+ * error, the mean over columns. `teacher` [rows, columns]. */
 void rt_loss_teacher(rt_target_kind kind, size_t rows, size_t columns, const float *student,
                      const float *teacher, double temperature, double weight, double share, float *grad,
                      double *loss);
-/* Mean squared error of hidden states [rows, n]; grad gets its gradient times `share`. */
+/* Squared error of hidden states [rows, n], the mean over n; adds as rt_loss_rows. */
 void rt_loss_hidden(size_t rows, size_t n, const float *student, const float *teacher, double weight,
                     double share, float *grad, double *loss);
 

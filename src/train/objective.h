@@ -27,8 +27,6 @@ typedef struct rt_objective {
     float *vectors;  /* RT_TARGET_PAIR: [sequences, columns] of the whole batch, */
     float *gradient; /* and the gradient of its loss */
     size_t vector_capacity, gradient_capacity;
-    float *wanted; /* rows of a chunk's logits or states, as the teacher has them */
-    size_t wanted_capacity;
 } rt_objective;
 
 /* RETORT_ARGUMENT: the teacher's hidden states have another width than the graph's, and options->hidden > 0. */

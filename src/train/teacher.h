@@ -8,8 +8,8 @@
 #include "train/examples.h"
 
 typedef struct rt_teacher_options {
-    const rt_kernels *kernels; /* borrowed, as the pool, until rt_teacher_free */
-    rt_thread_pool *pool;
+    const rt_kernels *kernels;   /* borrowed until rt_teacher_free */
+    int threads;                 /* of its own: an executor is the only one of its pool */
     size_t rows;                 /* most tokens of a chunk, here and of rt_teacher_states */
     bool states;                 /* hidden states are wanted */
     uint64_t memory;             /* most bytes of those kept; 0: unlimited */
@@ -23,12 +23,14 @@ typedef struct rt_teacher {
     float *logits;          /* [·, columns]: a row for each example, or for each of examples->ids */
     size_t hidden;          /* columns of hidden states; 0: not wanted */
     rt_row_set hidden_rows; /* of tokens, or, where the model computes no others, of first tokens */
-    float *
-        states; /* [·, hidden] a row for each example or for each of examples->ids; NULL: too large, computed when
+    float *states;          /* [·, hidden], rows as of logits; NULL: too large, computed when
                       they are asked for */
-    retort_model *model; /* at level 3 */
+    retort_model *model;    /* at level 3 */
     rt_plan plan;
     rt_executor executor;
+    rt_thread_pool *pool;
+    size_t states_step; /* whose first output is the hidden states */
+    float *rows_now;    /* [rows, hidden] of rt_teacher_states */
 } rt_teacher;
 
 /* Runs the teacher over all examples. Refuses one whose task, labels or vocabulary differ from the student's, by name,

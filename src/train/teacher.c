@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "train/teacher.h"
+#include "base/check_finite.h"
+#include "engine/prepare.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Whether it can teach this student ---- */
+
+static retort_status check_pieces(const retort_model *teacher, const retort_model *student,
+                                  retort_error *err) {
+    long long ours = student->config.vocab, theirs = teacher->config.vocab;
+    if (ours != theirs)
+        return rt_fail(err, RETORT_ARGUMENT, "teacher: a vocabulary of %lld pieces, the model's has %lld",
+                       theirs, ours);
+    for (int32_t i = 0; i < (int32_t)ours; i++) {
+        const char *a = rt_tokenizer_piece(teacher->tokenizer, i),
+                   *b = rt_tokenizer_piece(student->tokenizer, i);
+        if (a == NULL || b == NULL ? a == b : strcmp(a, b) == 0) continue;
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "teacher: another vocabulary: piece %d is '%.80s', the model's '%.80s'", i,
+                       a != NULL ? a : "", b != NULL ? b : "");
+    }
+    return RETORT_OK;
+}
+
+static retort_status check_labels(const rt_config *teacher, const rt_config *student, retort_error *err) {
+    if (rt_config_columns(teacher) != rt_config_columns(student))
+        return rt_fail(err, RETORT_ARGUMENT, "teacher: %lld %s, the model has %lld",
+                       (long long)rt_config_columns(teacher),
+                       teacher->task == RETORT_TASK_EMBED ? "numbers per vector" : "labels",
+                       (long long)rt_config_columns(student));
+    for (int64_t i = 0; teacher->task != RETORT_TASK_EMBED && i < teacher->labels; i++) {
+        const char *a = teacher->label_names[i], *b = student->label_names[i];
+        if (strcmp(a, b) != 0)
+            return rt_fail(err, RETORT_ARGUMENT, "teacher: label %lld is '%.80s', the model's '%.80s'",
+                           (long long)i, a, b);
+    }
+    return RETORT_OK;
+}
+
+static retort_status check_fit(const retort_model *teacher, const retort_model *student,
+                               const rt_examples *examples, retort_error *err) {
+    static const char *const tasks[] = {[RETORT_TASK_CLASSIFY] = "classifies",
+                                        [RETORT_TASK_TAG] = "tags",
+                                        [RETORT_TASK_ANSWER] = "answers questions",
+                                        [RETORT_TASK_FILL] = "fills masks",
+                                        [RETORT_TASK_EMBED] = "embeds"};
+    const rt_config *theirs = &teacher->config, *ours = &student->config;
+    if (theirs->task != ours->task)
+        return rt_fail(err, RETORT_ARGUMENT, "teacher: it %s, the model %s", tasks[theirs->task],
+                       tasks[ours->task]);
+    if (theirs->task == RETORT_TASK_CLASSIFY && theirs->problem != ours->problem)
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "teacher: its problem (one label, several, numbers) is not that of the model");
+    retort_status status = check_labels(theirs, ours, err);
+    if (status == RETORT_OK) status = check_pieces(teacher, student, err);
+    size_t longest = 0;
+    for (size_t i = 0; i < examples->count; i++) {
+        longest = rt_max(longest, examples->items[i].length);
+        longest = rt_max(longest, examples->items[i].other_length);
+    }
+    if (status != RETORT_OK || (int64_t)longest <= theirs->positions) return status;
+    return rt_fail(err, RETORT_ARGUMENT, "teacher: it reads up to %lld tokens, a text has %zu",
+                   (long long)theirs->positions, longest);
+}
+
+/* ---- Its engine ---- */
+
+/* The step whose first output is the last hidden states. */
+static bool find_states(rt_teacher *t) {
+    for (size_t i = t->plan.step_count; i-- > 0;) {
+        const rt_node *node = t->plan.steps[i].node;
+        if (node->op != RT_OP_LAYER_NORM) continue;
+        const rt_value *value = &t->model->graph.values[node->outputs[0]];
+        t->states_step = i;
+        t->hidden = (size_t)value->dims[1];
+        return rt_value_row_set(value, &t->hidden_rows) && value->dtype == RETORT_F32;
+    }
+    return false;
+}
+
+static retort_status open_engine(rt_teacher *t, const retort_model *teacher,
+                                 const rt_teacher_options *options, retort_error *err) {
+    retort_optimize_options optimize = RETORT_OPTIMIZE_OPTIONS;
+    retort_status status = RETORT_OK;
+    if (teacher->graph.level == 3)
+        t->model = retort_model_retain((retort_model *)(uintptr_t)teacher); /* counting owners is no change */
+    else
+        status = rt_model_optimize(&t->model, teacher, &optimize, err);
+    if (status == RETORT_OK)
+        status = rt_plan_make(&t->plan, &t->model->graph, options->kernels, NULL, options->rows,
+                              (size_t)rt_min((size_t)teacher->config.positions, options->rows), err);
+    if (status == RETORT_OK) status = rt_thread_pool_open(&t->pool, options->threads, err);
+    if (status == RETORT_OK) status = rt_executor_open(&t->executor, &t->plan, t->pool, err);
+    if (status != RETORT_OK) return status;
+    t->rows = t->plan.output_rows;
+    t->columns = t->plan.output_columns;
+    if (!options->states) return RETORT_OK;
+    if (!find_states(t))
+        return rt_fail(err, RETORT_ARGUMENT, "teacher: its last hidden states are not floats");
+    t->rows_now = rt_calloc(options->rows, t->hidden * sizeof *t->rows_now);
+    return t->rows_now != NULL ? RETORT_OK
+                               : rt_fail_nomem(err, options->rows * t->hidden * sizeof *t->rows_now);
+}
+
+/* ---- Running ---- */
+
+/* A batch in progress: sequence `first` and those after it, in the order of the rows of logits. */
+typedef struct teaching {
+    rt_teacher *teacher;
+    const rt_examples *examples;
+    const rt_prepared *batch;
+    size_t first;
+} teaching;
+
+static size_t sequences_of(const rt_examples *examples) {
+    return examples->kind == RT_TARGET_PAIR ? 2 * examples->count : examples->count;
+}
+
+static void range_of(const rt_examples *examples, size_t sequence, size_t *first, size_t *length) {
+    bool second = sequence >= examples->count;
+    const rt_example *e = &examples->items[second ? sequence - examples->count : sequence];
+    *first = second ? e->other_first : e->first;
+    *length = second ? e->other_length : e->length;
+}
+
+/* Copies the rows of a chunk to their places. */
+static void keep_rows(const teaching *run, const rt_chunk *chunk, rt_row_set kind, const float *from,
+                      size_t columns, float *to) {
+    size_t sequence = run->first + run->batch->first_sequence[chunk - run->batch->chunks];
+    for (size_t i = 0; i < chunk->batch; i++) {
+        size_t first, length;
+        bool tokens = kind == RT_ROW_SET_TOKENS;
+        range_of(run->examples, sequence + i, &first, &length);
+        memcpy(to + (tokens ? first : sequence + i) * columns,
+               from + (tokens ? (size_t)chunk->starts[i] : i) * columns,
+               (tokens ? length : 1) * columns * sizeof *to);
+    }
+}
+
+static retort_status see(void *user, const rt_event *event, retort_error *err) {
+    (void)err;
+    const teaching *run = user;
+    rt_teacher *t = run->teacher;
+    if (t->states != NULL && event->step == t->states_step)
+        keep_rows(run, event->chunk, t->hidden_rows,
+                  rt_place_at(&t->plan.steps[event->step].out[0], event->worker), t->hidden, t->states);
+    if (event->step + 1 == t->plan.step_count)
+        keep_rows(run, event->chunk, t->rows, rt_place_at(&t->plan.output, event->worker), t->columns,
+                  t->logits);
+    return RETORT_OK;
+}
+
+/* Sequences of about this many tokens are prepared together. */
+enum { BATCH_TOKENS = 16384 };
+
+/* The ids of the next sequences, concatenated; their offsets. */
+typedef struct gathered {
+    int32_t *ids, *types, *offsets;
+    size_t id_capacity, type_capacity, offset_capacity;
+} gathered;
+
+static retort_status gather(gathered *g, const rt_examples *examples, size_t from, bool types,
+                            retort_batch *out, retort_error *err) {
+    size_t tokens = 0, n = 0, first, length;
+    for (; from + n < sequences_of(examples) && tokens < BATCH_TOKENS; n++) {
+        range_of(examples, from + n, &first, &length);
+        if (!rt_grow((void **)&g->ids, &g->id_capacity, tokens + length, sizeof *g->ids) ||
+            !rt_grow((void **)&g->types, &g->type_capacity, tokens + length, sizeof *g->types) ||
+            !rt_grow((void **)&g->offsets, &g->offset_capacity, n + 2, sizeof *g->offsets))
+            return rt_fail_nomem(err, (tokens + length) * sizeof *g->ids);
+        memcpy(g->ids + tokens, examples->ids + first, length * sizeof *g->ids);
+        memcpy(g->types + tokens, examples->types + first, length * sizeof *g->types);
+        g->offsets[n] = (int32_t)tokens;
+        tokens += length;
+        g->offsets[n + 1] = (int32_t)tokens;
+    }
+    *out = (retort_batch){g->ids, types ? g->types : NULL, g->offsets, n};
+    return RETORT_OK;
+}
+
+static rt_limits limits_of(const rt_teacher *t, size_t rows) {
+    const rt_config *config = &t->model->config;
+    return (rt_limits){.vocab = config->vocab,
+                       .types = config->types,
+                       .positions = config->positions,
+                       .position_offset = config->position_offset,
+                       .mask_id = t->model->graph.mask_id,
+                       .capacity = rows,
+                       .max_rows = rt_min(rows, RT_CHUNK_ROWS),
+                       .workers = 1,
+                       .keep_duplicates = true,
+                       .output = t->rows};
+}
+
+static retort_status run_all(rt_teacher *t, const rt_examples *examples, const rt_teacher_options *options,
+                             retort_error *err) {
+    gathered g = {0};
+    rt_prepared prepared = {0};
+    retort_batch batch;
+    retort_status status = RETORT_OK;
+    const rt_limits limits = limits_of(t, options->rows);
+    teaching run = {.teacher = t, .examples = examples, .batch = &prepared};
+    rt_observer observer = {.user = &run, .see = see};
+    size_t total = sequences_of(examples);
+    t->executor.observers = &observer;
+    t->executor.observer_count = 1;
+    for (; status == RETORT_OK && run.first < total; run.first += batch.n) {
+        status = gather(&g, examples, run.first, rt_config_has_types(&t->model->config), &batch, err);
+        if (status == RETORT_OK) status = rt_prepare(&prepared, &batch, &limits, err);
+        const rt_work work = {.chunks = prepared.chunks, .count = prepared.chunk_count, .team = true};
+        if (status == RETORT_OK) status = rt_execute(&t->executor, &work, err);
+        if (status != RETORT_OK) break;
+        if (options->progress != NULL &&
+            options->progress(options->user, "teacher", run.first + batch.n, total) != 0)
+            status =
+                rt_fail(err, RETORT_CANCELLED, "teacher: cancelled after %zu texts", run.first + batch.n);
+    }
+    t->executor.observers = NULL;
+    t->executor.observer_count = 0;
+    free(g.ids);
+    free(g.types);
+    free(g.offsets);
+    rt_prepared_free(&prepared);
+    return status;
+}
+
+/* ---- Opening ---- */
+
+static size_t row_count(const rt_examples *examples, rt_row_set rows) {
+    return rows == RT_ROW_SET_TOKENS ? examples->tokens : sequences_of(examples);
+}
+
+static retort_status reserve(rt_teacher *t, const rt_examples *examples, const rt_teacher_options *options,
+                             retort_error *err) {
+    size_t rows = row_count(examples, t->rows), count, bytes;
+    if (rt_mul(rows, t->columns, &count)) t->logits = rt_calloc(count, sizeof *t->logits);
+    if (t->logits == NULL) return rt_fail_nomem(err, rows * t->columns * sizeof *t->logits);
+    bool fits = t->hidden > 0 && rt_mul(row_count(examples, t->hidden_rows), t->hidden, &count) &&
+                rt_mul(count, sizeof *t->states, &bytes) &&
+                (options->memory == 0 || bytes <= options->memory);
+    if (fits) t->states = rt_alloc_aligned(bytes);
+    return fits && t->states == NULL ? rt_fail_nomem(err, bytes) : RETORT_OK;
+}
+
+static retort_status check_answers(const rt_teacher *t, const rt_examples *examples, retort_error *err) {
+    size_t count = row_count(examples, t->rows) * t->columns;
+    size_t at = rt_first_nonfinite(t->logits, RETORT_F32, count);
+    if (at == count) return RETORT_OK;
+    return rt_fail(err, RETORT_NONFINITE, "teacher: its answer is not finite: number %zu of row %zu is %g",
+                   at % t->columns, at / t->columns, (double)t->logits[at]);
+}
+
+retort_status rt_teacher_open(rt_teacher *out, const retort_model *teacher, const retort_model *student,
+                              const rt_examples *examples, const rt_teacher_options *options,
+                              retort_error *err) {
+    *out = (rt_teacher){0};
+    retort_status status = check_fit(teacher, student, examples, err);
+    if (status == RETORT_OK) status = open_engine(out, teacher, options, err);
+    if (status == RETORT_OK) status = reserve(out, examples, options, err);
+    if (status == RETORT_OK) status = run_all(out, examples, options, err);
+    if (status == RETORT_OK) status = check_answers(out, examples, err);
+    if (status != RETORT_OK) rt_teacher_free(out);
+    return status;
+}
+
+void rt_teacher_free(rt_teacher *teacher) {
+    rt_executor_close(&teacher->executor);
+    rt_thread_pool_close(teacher->pool);
+    rt_plan_free(&teacher->plan);
+    retort_model_free(teacher->model);
+    free(teacher->logits);
+    free(teacher->states);
+    free(teacher->rows_now);
+    *teacher = (rt_teacher){0};
+}
+
+/* ---- Hidden states of a chunk ---- */
+
+static retort_status see_states(void *user, const rt_event *event, retort_error *err) {
+    (void)err;
+    const rt_teacher *t = user;
+    if (event->step != t->states_step) return RETORT_OK;
+    size_t rows = rt_chunk_rows(event->chunk, t->hidden_rows);
+    memcpy(t->rows_now, rt_place_at(&t->plan.steps[event->step].out[0], event->worker),
+           rows * t->hidden * sizeof *t->rows_now);
+    return RETORT_OK;
+}
+
+retort_status rt_teacher_states(rt_teacher *teacher, const rt_chunk *chunk, const float **rows,
+                                retort_error *err) {
+    rt_executor *x = &teacher->executor;
+    rt_observer observer = {.user = teacher, .see = see_states};
+    const rt_work work = {.chunks = chunk, .count = 1, .team = true};
+    x->observers = &observer;
+    x->observer_count = 1;
+    x->steps = teacher->states_step + 1;
+    retort_status status = rt_execute(x, &work, err);
+    x->observers = NULL;
+    x->observer_count = 0;
+    x->steps = teacher->plan.step_count;
+    *rows = teacher->rows_now;
+    return status;
+}
