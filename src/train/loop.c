@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "train/loop.h"
+#include "base/check_finite.h"
+#include "eval/eval.h"
+#include "run/session.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Progress ---- */
+
+static double epochs_of(const rt_loop *l) {
+    return (double)l->optimizer->step / (double)l->batches->steps;
+}
+
+static double recent_loss(const rt_loop *l) {
+    size_t n = rt_min(l->optimizer->step, RT_LOOP_RECENT);
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += l->losses[i];
+    return n > 0 ? sum / (double)n : NAN;
+}
+
+static retort_train_progress progress_of(const rt_loop *l, const char *what) {
+    size_t done = l->optimizer->step - l->first_step, left = l->steps - l->optimizer->step;
+    double seconds = (double)(rt_now_ns() - l->started) * 1e-9;
+    return (retort_train_progress){
+        .size = sizeof(retort_train_progress),
+        .what = what,
+        .epoch = epochs_of(l),
+        .step = l->optimizer->step,
+        .steps = l->steps,
+        .loss = recent_loss(l),
+        .rate = rt_rate_at(&l->optimizer->options.plan, l->optimizer->step),
+        .tokens_per_second = l->timed > 0 ? (double)l->timed_tokens / l->timed : 0,
+        .seconds_left = done > 0 ? seconds / (double)done * (double)left : 0,
+        .metric = l->metric,
+        .dev = l->dev,
+        .best = l->best,
+    };
+}
+
+/* Whether it shall go on. */
+static bool report(rt_loop *l, const retort_train_progress *progress) {
+    if (l->options->progress != NULL && l->options->progress(l->options->user, progress) != 0)
+        l->stopped = true;
+    return !l->stopped;
+}
+
+static int report_dev(void *user, const char *what, size_t done, size_t total) {
+    rt_loop *l = user;
+    retort_train_progress progress = progress_of(l, "dev");
+    (void)what;
+    progress.step = done;
+    progress.steps = total;
+    return !report(l, &progress);
+}
+
+/* ---- Evaluation ---- */
+
+static retort_status open_session(rt_loop *l, retort_error *err) {
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    options.threads = l->threads;
+    options.isa = l->options->isa;
+    return retort_session_open(&l->session, l->trainee->model, &options, err);
+}
+
+/* The weights of now on the dev set; keeps the model if it is the best. */
+static retort_status evaluate(rt_loop *l, retort_error *err) {
+    retort_eval_options options = RETORT_EVAL_OPTIONS;
+    retort_eval_result result = {.size = sizeof result};
+    options.progress = report_dev;
+    options.progress_user = l;
+    rt_optimizer_settle(l->optimizer);
+    retort_status status = rt_trainee_refresh(l->trainee, l->optimizer->step, err);
+    if (status == RETORT_OK && l->session == NULL) status = open_session(l, err);
+    if (status == RETORT_OK) status = rt_evaluate(l->session, l->options->dev, &options, &result, err);
+    if (status != RETORT_OK) return status == RETORT_CANCELLED && l->stopped ? RETORT_OK : status;
+    l->metric = result.metric;
+    l->dev = result.value;
+    l->stale++;
+    if (l->best_model != NULL && !(l->dev > l->best)) return RETORT_OK;
+    retort_model *model = NULL;
+    status = rt_trainee_model(&model, l->trainee, err);
+    if (status != RETORT_OK) return status;
+    retort_model_free(l->best_model);
+    l->best_model = model;
+    l->best = l->dev;
+    l->best_step = l->optimizer->step;
+    l->stale = 0;
+    return RETORT_OK;
+}
+
+/* ---- A step ---- */
+
+static int compare_ids(const void *a, const void *b) {
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The distinct of n ids, ascending, in l->rows. */
+static size_t distinct(rt_loop *l, const int32_t *ids, size_t n) {
+    size_t count = 0;
+    memcpy(l->rows, ids, n * sizeof *ids);
+    qsort(l->rows, n, sizeof *l->rows, compare_ids);
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || l->rows[i] != l->rows[i - 1]) l->rows[count++] = l->rows[i];
+    }
+    return count;
+}
+
+static void catch_up(rt_loop *l, const rt_node *embed, int operand, size_t n) {
+    int value = operand < embed->input_count ? embed->inputs[operand] : -1;
+    const rt_parameter *table = value >= 0 ? rt_parameters_find(&l->trainee->parameters, value) : NULL;
+    if (table != NULL)
+        rt_optimizer_catch_up(l->optimizer, (size_t)(table - l->trainee->parameters.items), l->rows,
+                              rt_min(n, table->rows));
+}
+
+/* The rows of tables that a batch reads. */
+static retort_status catch_up_tables(rt_loop *l, const retort_batch *batch, retort_error *err) {
+    const rt_graph *graph = &l->trainee->model->graph;
+    size_t tokens = (size_t)batch->offsets[batch->n], longest = 1;
+    for (size_t i = 0; i < batch->n; i++)
+        longest = rt_max(longest, (size_t)(batch->offsets[i + 1] - batch->offsets[i]));
+    size_t most = rt_max(tokens, rt_max(longest, (size_t)l->limits.types));
+    if (!rt_grow((void **)&l->rows, &l->row_capacity, most, sizeof *l->rows))
+        return rt_fail_nomem(err, most * sizeof *l->rows);
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        if (node->op != RT_OP_EMBED) continue;
+        catch_up(l, node, EMBED_WORD, distinct(l, batch->ids, tokens));
+        for (size_t j = 0; j < most; j++) l->rows[j] = (int32_t)j;
+        catch_up(l, node, EMBED_POSITION, longest);
+        catch_up(l, node, EMBED_TYPE, (size_t)l->limits.types);
+    }
+    return RETORT_OK;
+}
+
+/* The first value of the last chunk that is not finite. */
+static retort_status find_nonfinite(const rt_loop *l, double loss, retort_error *err) {
+    const rt_tape *tape = l->objective->tape;
+    for (size_t i = 0; tape->chunk != NULL && i < tape->plan.step_count; i++) {
+        const rt_node *node = tape->plan.steps[i].node;
+        size_t rows, columns;
+        if (tape->graph->values[node->outputs[0]].dtype != RETORT_F32) continue;
+        const float *data = rt_tape_value(tape, node->outputs[0], &rows, &columns);
+        if (rt_first_nonfinite(data, RETORT_F32, rows * columns) < rows * columns)
+            return rt_fail(
+                err, RETORT_NONFINITE,
+                "train: step %zu: the loss is %g; the first values that are not finite come from %.200s",
+                l->optimizer->step + 1, loss, node->name);
+    }
+    return rt_fail(err, RETORT_NONFINITE, "train: step %zu: the loss is %g", l->optimizer->step + 1, loss);
+}
+
+static void note_loss(rt_loop *l, size_t step, double loss) {
+    l->losses[step % RT_LOOP_RECENT] = loss;
+    l->epoch_loss += loss;
+    if ((step + 1) % l->batches->steps != 0 && step + 1 != l->steps) return;
+    l->last_loss = l->epoch_loss / (double)(step % l->batches->steps + 1);
+    l->epoch_loss = 0;
+}
+
+static retort_status take_step(rt_loop *l, retort_error *err) {
+    rt_optimizer *optimizer = l->optimizer;
+    size_t step = optimizer->step, n;
+    const size_t *which;
+    retort_batch batch;
+    double loss = 0, norm;
+    int64_t from = rt_now_ns();
+    rt_batches_at(l->batches, step, &which, &n);
+    retort_status status = rt_batches_sequences(l->batches, which, n, &batch, err);
+    if (status == RETORT_OK) status = rt_prepare(&l->prepared, &batch, &l->limits, err);
+    if (status == RETORT_OK) status = catch_up_tables(l, &batch, err);
+    if (status == RETORT_OK) status = rt_trainee_refresh(l->trainee, step, err);
+    if (status != RETORT_OK) return status;
+    rt_parameters_clear(&l->trainee->parameters);
+    status = rt_objective_batch(l->objective, &l->prepared, which, n, &loss, err);
+    if (status == RETORT_OK && !isfinite(loss)) status = find_nonfinite(l, loss, err);
+    if (status != RETORT_OK) return status;
+    rt_trainee_gather(l->trainee);
+    status = rt_optimizer_step(optimizer, &norm, err);
+    if (status != RETORT_OK) return status;
+    note_loss(l, step, loss);
+    l->tokens += l->prepared.tokens;
+    l->timed_tokens += l->prepared.tokens;
+    l->timed += (double)(rt_now_ns() - from) * 1e-9;
+    return RETORT_OK;
+}
+
+/* ---- The loop ---- */
+
+/* After the last step of an epoch, or of all. */
+static retort_status end_epoch(rt_loop *l, retort_error *err) {
+    if (l->options->dev == NULL) return RETORT_OK;
+    retort_status status = evaluate(l, err);
+    if (l->options->patience > 0 && l->stale >= l->options->patience) l->stopped = true;
+    return status;
+}
+
+retort_status rt_loop_run(rt_loop *l, retort_error *err) {
+    retort_status status = RETORT_OK;
+    l->started = l->saved = rt_now_ns();
+    l->first_step = l->optimizer->step;
+    while (status == RETORT_OK && !l->stopped && l->optimizer->step < l->steps) {
+        status = take_step(l, err);
+        if (status != RETORT_OK) return status;
+        retort_train_progress progress = progress_of(l, "train");
+        if (!report(l, &progress)) break;
+        size_t step = l->optimizer->step;
+        if (step % l->batches->steps == 0 || step == l->steps) status = end_epoch(l, err);
+    }
+    return status;
+}
+
+retort_status rt_loop_model(rt_loop *l, retort_model **out, retort_error *err) {
+    if (l->best_model != NULL) {
+        *out = l->best_model;
+        l->best_model = NULL;
+        return RETORT_OK;
+    }
+    rt_optimizer_settle(l->optimizer);
+    retort_status status = rt_trainee_refresh(l->trainee, l->optimizer->step, err);
+    return status == RETORT_OK ? rt_trainee_model(out, l->trainee, err) : status;
+}
+
+void rt_loop_close(rt_loop *l) {
+    retort_session_close(l->session);
+    retort_model_free(l->best_model);
+    rt_prepared_free(&l->prepared);
+    free(l->rows);
+    *l = (rt_loop){0};
+}
