@@ -118,7 +118,8 @@ static retort_status set_target(const reading *r, size_t index, retort_error *er
     } else if (out->kind == RT_TARGET_LABELS || out->kind == RT_TARGET_VALUE) {
         bool unit = sample->score >= 0 && sample->score <= 1;
         if (out->kind == RT_TARGET_LABELS && !unit)
-            return refuse_sample(r, sample, "the score of a yes-no label is not in [0, 1]", err);
+            return refuse_sample(r, sample, "the score of a yes-no label is not in [0, 1]; models of other numbers have problem_type "
+                                 "regression", err);
         targets[0] = (float)sample->score;
     }
     return RETORT_OK;
