@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Quantisation-aware training: the first forward pass is that of the recipe's result; masters are rounded as recipes
  * round; what is deployed gives the bits of the trained forward pass; gradients are slopes of a smooth stand-in. */
+#include "engine/prepare.h"
 #include "kernel/integers.h"
 #include "quant_models.h"
 #include "train/qat.h"
@@ -446,6 +447,98 @@ static void test_clipped_rows(void **unused) {
     close_bench(&b);
 }
 
+/* ---- The tape ---- */
+
+/* A forward and a backward pass of a loss that wishes for fixed logits. */
+typedef struct pass {
+    rt_tape tape;
+    rt_prepared prepared;
+    sample sample;
+    float *logits;
+    size_t count;
+} pass;
+
+static void run_pass(pass *p, const bench *b, const retort_model *model, const rt_parameters *parameters) {
+    retort_error err = {0};
+    uint32_t features;
+    rt_kernels kernels;
+    size_t rows, n;
+    const rt_config *config = &model->config;
+    assert_int_equal(rt_isa_select(NULL, &features, NULL, &err), RETORT_OK);
+    rt_kernels_select(&kernels, features);
+    retort_status status = rt_tape_open(&p->tape, &model->graph, parameters, &kernels, b->pool, 256,
+                                        (size_t)config->positions, &err);
+    if (status != RETORT_OK) fail_msg("%s", err.text);
+    rt_limits limits = {
+        .vocab = config->vocab, .types = config->types, .positions = config->positions, .mask_id = -1};
+    limits.capacity = limits.max_rows = 256;
+    limits.workers = 1;
+    limits.output = p->tape.plan.output_rows;
+    make_sample(&p->sample);
+    assert_int_equal(rt_prepare(&p->prepared, &p->sample.batch, &limits, &err), RETORT_OK);
+    assert_int_equal(rt_tape_forward(&p->tape, p->prepared.chunks, &err), RETORT_OK);
+    p->logits = rt_tape_value(&p->tape, model->graph.output, &rows, &n);
+    p->count = rows * n;
+    float *grad = rt_tape_grad(&p->tape, model->graph.output);
+    for (size_t i = 0; i < p->count; i++) grad[i] = (float)(i * 7 % 11) - 5;
+    assert_int_equal(rt_tape_backward(&p->tape, &err), RETORT_OK);
+}
+
+static void end_pass(pass *p) {
+    rt_prepared_free(&p->prepared);
+    rt_tape_close(&p->tape);
+}
+
+/* How far a lies from b, relative to b. */
+static double distance(const float *a, const float *b, size_t n) {
+    double apart = 0, size = 1e-12;
+    for (size_t i = 0; i < n; i++) {
+        apart += pow((double)a[i] - (double)b[i], 2);
+        size += pow((double)b[i], 2);
+    }
+    return sqrt(apart / size);
+}
+
+/* Gradients with respect to what integers stand for are nearly those of the float model that they stand for. */
+static void test_backward(void **unused) {
+    (void)unused;
+    bench b;
+    retort_error err = {0};
+    retort_model *floats, *own = NULL;
+    rt_parameters parameters;
+    pass integer = {0}, real = {0};
+    size_t count;
+    open_bench(&b, &(struct form){"distilbert-classify", "int8", 0});
+    refresh(&b, 0);
+    run_pass(&integer, &b, b.trainee.model, &b.trainee.parameters);
+    float *deployed = run(b.integer, "ref", 1, &count);
+    assert_int_equal(count, integer.count);
+    assert_memory_equal(deployed, integer.logits, count * sizeof *deployed);
+    floats = dequantized(b.integer);
+    assert_int_equal(rt_model_derive(&own, floats, &err), RETORT_OK);
+    assert_int_equal(rt_trainee_own(own, &err), RETORT_OK);
+    assert_int_equal(rt_parameters_open(&parameters, &own->graph, &err), RETORT_OK);
+    run_pass(&real, &b, own, &parameters);
+    for (size_t i = 0; i < parameters.count; i++) {
+        const rt_parameter *wanted = &parameters.items[i];
+        const rt_parameter *found =
+            rt_parameters_find(&b.trainee.parameters, rt_value_find(&b.trainee.model->graph, wanted->name));
+        bool table = wanted->kind == RT_PARAMETER_TABLE;
+        size_t n = table ? wanted->touched_count * wanted->n : wanted->count;
+        assert_non_null(found);
+        assert_int_equal(found->touched_count, wanted->touched_count);
+        double apart = distance(found->grad, wanted->grad, n);
+        if (apart > 0.1) fail_msg("%s: %.3f apart", wanted->name, apart);
+    }
+    end_pass(&integer);
+    end_pass(&real);
+    free(deployed);
+    rt_parameters_free(&parameters);
+    retort_model_free(own);
+    retort_model_free(floats);
+    close_bench(&b);
+}
+
 /* ---- State, refusals ---- */
 
 static void test_state(void **unused) {
@@ -501,8 +594,8 @@ int main(void) {
         cmocka_unit_test(test_start),        cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_groups),       cmocka_unit_test(test_tables),
         cmocka_unit_test(test_deployed),     cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_clipped_rows), cmocka_unit_test(test_state),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_clipped_rows), cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_state),        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

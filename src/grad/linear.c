@@ -55,10 +55,15 @@ static void forward_again(rt_tape *tape, const rt_step *step) {
 
 /* ---- Columns of y: dz, and the weight in rows ---- */
 
+static const float *weight_of(const rt_tape *tape, const rt_step *step) {
+    const rt_parameter *parameter = rt_tape_parameter(tape, step, LINEAR_WEIGHT);
+    return parameter != NULL ? parameter->used : step->as.linear.weight;
+}
+
 /* Unpacks columns of a panel of the weight to tape->room.weight [k, n]. */
 static void unpack_panel(const rt_tape *tape, const rt_step *step, size_t panel) {
     const rt_linear_step *linear = &step->as.linear;
-    const float *packed = (const float *)linear->weight + panel * linear->k * RT_PANEL;
+    const float *packed = weight_of(tape, step) + panel * linear->k * RT_PANEL;
     size_t from = panel * RT_PANEL, columns = rt_min(RT_PANEL, linear->n - from);
     float *to = tape->room.weight + from;
     for (size_t i = 0; i < linear->k; i++)
@@ -104,7 +109,7 @@ static void input_columns(rt_tape *tape, const rt_step *step, rt_range k, size_t
 
 static void back_inputs(rt_tape *tape, const rt_step *step, int part, int parts) {
     const rt_linear_step *linear = &step->as.linear;
-    float *dx = tape->grad[step->in[LINEAR_X].value];
+    float *dx = tape->grad[rt_tape_source(tape, step->in[LINEAR_X].value)];
     rt_range all = rt_share(linear->k * linear->blocks, RT_PANEL, part, parts);
     while (all.from < all.to) {
         size_t block = all.from / linear->k;
@@ -116,12 +121,25 @@ static void back_inputs(rt_tape *tape, const rt_step *step, int part, int parts)
 
 /* ---- The weight: dW += x^T dz in panels, db += the sums of the columns of dz ---- */
 
+/* room.x: what the int8 rows of x stand for. */
+static void expand_rows(rt_tape *tape, const rt_step *step, int part, int parts) {
+    const rt_linear_step *linear = &step->as.linear;
+    size_t n = linear->k * linear->blocks, stride = rt_row_q(n);
+    const int8_t *x = rt_tape_at(tape, &step->in[LINEAR_X]);
+    const rt_row_scale *scales = (const rt_row_scale *)(const void *)(x + linear->x_scale_at);
+    rt_range rows = rt_share(rt_chunk_rows(tape->chunk, step->rows), 1, part, parts);
+    for (size_t i = rows.from; i < rows.to; i++) {
+        for (size_t j = 0; j < n; j++)
+            tape->room.x[i * n + j] = scales[i].scale * (float)x[i * stride + j] + scales[i].shift;
+    }
+}
+
 static void weight_panel(const rt_tape *tape, const rt_step *step, size_t panel, float *dw) {
     const rt_linear_step *linear = &step->as.linear;
     size_t from = panel * RT_PANEL, columns = rt_min(RT_PANEL, linear->n - from);
     size_t rows = rt_chunk_rows(tape->chunk, step->rows), ldx = linear->k * linear->blocks;
-    const float *x = (const float *)rt_tape_at(tape, &step->in[LINEAR_X]) +
-                     from / (linear->n / linear->blocks) * linear->k;
+    const float *x = linear->gemm_q != NULL ? tape->room.x : rt_tape_at(tape, &step->in[LINEAR_X]);
+    x += from / (linear->n / linear->blocks) * linear->k;
     for (size_t i = 0; i < linear->k; i++) {
         float sum[RT_PANEL] = {0};
         for (size_t row = 0; row < rows; row++) {
@@ -150,11 +168,12 @@ void rt_tape_linear(rt_tape *tape, const rt_step *step) {
         step->in[LINEAR_RESIDUAL].value >= 0 ? rt_tape_grad(tape, step->in[LINEAR_RESIDUAL].value) : NULL;
     size_t count = rt_chunk_rows(tape->chunk, step->rows) * step->as.linear.n;
     for (size_t i = 0; residual != NULL && i < count; i++) residual[i] += dy[i];
-    float *dx = rt_tape_grad(tape, step->in[LINEAR_X].value);
+    float *dx = rt_tape_grad(tape, rt_tape_source(tape, step->in[LINEAR_X].value));
     if (step->as.linear.act != RT_FN_NONE) forward_again(tape, step);
     rt_tape_run(tape, step, back_columns);
     if (tape->see != NULL && tape->status == RETORT_OK)
         tape->status = tape->see(tape, step, rt_chunk_rows(tape->chunk, step->rows));
+    if (tape->parameters != NULL && step->as.linear.gemm_q != NULL) rt_tape_run(tape, step, expand_rows);
     if (tape->parameters != NULL) rt_tape_run(tape, step, back_weight);
     if (dx != NULL) rt_tape_run(tape, step, back_inputs);
 }

@@ -101,9 +101,8 @@ void rt_tape_layer_norm(rt_tape *tape, const rt_step *step) {
 static void add_tables(const rt_tape *tape, const rt_step *step, size_t row, float *out) {
     const rt_chunk *chunk = tape->chunk;
     size_t n = step->as.embed.norm.n;
-    const float *word = (const float *)rt_tape_at(tape, &step->in[EMBED_WORD]) + (size_t)chunk->ids[row] * n;
-    const float *position =
-        (const float *)rt_tape_at(tape, &step->in[EMBED_POSITION]) + (size_t)chunk->positions[row] * n;
+    const float *word = rt_tape_used(tape, step, EMBED_WORD) + (size_t)chunk->ids[row] * n;
+    const float *position = rt_tape_used(tape, step, EMBED_POSITION) + (size_t)chunk->positions[row] * n;
     const float *type = rt_tape_at(tape, &step->in[EMBED_TYPE]);
     for (size_t j = 0; j < n; j++) {
         out[j] = word[j] + position[j];

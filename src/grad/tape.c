@@ -34,16 +34,18 @@ static bool reserve(float **out, size_t rows, size_t columns) {
 /* The largest sizes over all Linears. */
 typedef struct max_sizes {
     size_t k, n, weight;
+    size_t s8; /* columns of x in int8 */
 } max_sizes;
 
 static max_sizes find_max_sizes(const rt_tape *tape) {
-    max_sizes m = {1, 1, 1};
+    max_sizes m = {1, 1, 1, 0};
     for (size_t i = 0; i < tape->plan.step_count; i++) {
         const rt_step *step = &tape->plan.steps[i];
         if (step->node->op != RT_OP_LINEAR) continue;
         size_t k = step->as.linear.k, n = rt_round_up(step->as.linear.n, RT_PANEL);
         m.k = rt_max(m.k, k * step->as.linear.blocks);
         m.n = rt_max(m.n, n);
+        if (step->as.linear.gemm_q != NULL) m.s8 = rt_max(m.s8, k * step->as.linear.blocks);
         m.weight = rt_max(m.weight, rt_round_up(k, RT_PANEL) * n);
     }
     return m;
@@ -54,8 +56,8 @@ static bool reserve_room(rt_tape *tape, size_t rows, size_t positions) {
     size_t threads = (size_t)rt_thread_pool_size(tape->pool);
     max_sizes m = find_max_sizes(tape);
     bool made = reserve(&room->z, rows, m.n) && reserve(&room->dz, rows, m.n) &&
-                reserve(&room->weight, 1, m.weight) && reserve(&room->packed, 1, m.weight) &&
-                reserve(&room->scores, 2 * threads, positions);
+                reserve(&room->weight, 1, m.weight) && reserve(&room->x, m.s8 > 0 ? rows : 1, m.s8) &&
+                reserve(&room->packed, 1, m.weight) && reserve(&room->scores, 2 * threads, positions);
     room->order = rt_calloc(rows, sizeof *room->order);
     room->ids = rt_calloc(rows, sizeof *room->ids);
     room->runs = rt_calloc(rows + 1, sizeof *room->runs);
@@ -79,21 +81,36 @@ static bool reserve_grads(rt_tape *tape, size_t rows) {
     return made;
 }
 
-/* What the backward pass supports: fused operators on floats, with packed weights. */
+/* Whether the floats of a weight or table are known. */
+static bool has_floats(const rt_tape *tape, const rt_step *step, int operand) {
+    int value = step->in[operand].value;
+    return value < 0 || tape->graph->values[value].dtype == RETORT_F32 ||
+           rt_tape_parameter(tape, step, operand) != NULL;
+}
+
+/* What the backward pass supports: fused operators on floats with packed weights, and on integers that parameters give
+ * floats for. */
+static bool is_known(const rt_tape *tape, const rt_step *step) {
+    const rt_node *node = step->node;
+    const rt_value *values = tape->graph->values, *out = &values[node->outputs[0]];
+    if (node->op == RT_OP_CONVERT)
+        return out->dtype == RETORT_S8 && has_grad(&values[node->inputs[CONVERT_X]]);
+    if (backs[node->op] == NULL || !has_grad(out)) return false;
+    if (node->output_count > 1 && values[node->outputs[1]].dtype != RETORT_S8) return false;
+    if (node->op == RT_OP_EMBED)
+        return has_floats(tape, step, EMBED_WORD) && has_floats(tape, step, EMBED_POSITION);
+    /* Blocks of whole panels: their parts of the transposed weight do not overlap. */
+    if (node->op == RT_OP_LINEAR && node->attrs.heads > 1 && step->as.linear.k % RT_PANEL != 0) return false;
+    return node->op != RT_OP_LINEAR || has_floats(tape, step, LINEAR_WEIGHT);
+}
+
 static retort_status check(const rt_tape *tape, retort_error *err) {
     for (size_t i = 0; i < tape->plan.step_count; i++) {
         const rt_node *node = tape->plan.steps[i].node;
-        const rt_value *out = &tape->graph->values[node->outputs[0]];
-        bool known = backs[node->op] != NULL && has_grad(out) && node->output_count == 1;
-        if (node->op == RT_OP_LINEAR || node->op == RT_OP_EMBED)
-            known = known && tape->graph->values[node->inputs[LINEAR_WEIGHT]].dtype == RETORT_F32;
-        /* Blocks of whole panels: their parts of the transposed weight do not overlap. */
-        if (node->op == RT_OP_LINEAR && node->attrs.heads > 1)
-            known = known && tape->plan.steps[i].as.linear.k % RT_PANEL == 0;
-        if (!known) {
-            return rt_fail(err, RETORT_ARGUMENT, "%.200s: no gradient goes through %s in %s", node->name,
-                           rt_op_info(node->op)->text, retort_dtype_name(out->dtype));
-        }
+        if (is_known(tape, &tape->plan.steps[i])) continue;
+        return rt_fail(err, RETORT_ARGUMENT, "%.200s: no gradient goes through %s in %s", node->name,
+                       rt_op_info(node->op)->text,
+                       retort_dtype_name(tape->graph->values[node->outputs[0]].dtype));
     }
     return RETORT_OK;
 }
@@ -112,7 +129,7 @@ retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_paramet
 }
 
 static void free_room(rt_tape_room *room) {
-    void *all[] = {room->z,      room->dz,    room->weight, room->packed,
+    void *all[] = {room->z,      room->dz,    room->weight, room->packed, room->x,
                    room->scores, room->order, room->ids,    room->runs};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
@@ -195,6 +212,17 @@ rt_parameter *rt_tape_parameter(const rt_tape *tape, const rt_step *step, int op
     return tape->parameters == NULL || value < 0 ? NULL : rt_parameters_find(tape->parameters, value);
 }
 
+const float *rt_tape_used(const rt_tape *tape, const rt_step *step, int operand) {
+    const rt_parameter *parameter = rt_tape_parameter(tape, step, operand);
+    return parameter != NULL ? parameter->used : rt_tape_at(tape, &step->in[operand]);
+}
+
+int rt_tape_source(const rt_tape *tape, int value) {
+    if (tape->graph->values[value].dtype != RETORT_S8) return value;
+    const rt_node *maker = &tape->graph->nodes[tape->graph->values[value].producer];
+    return maker->op == RT_OP_CONVERT ? maker->inputs[CONVERT_X] : maker->outputs[0];
+}
+
 float *rt_tape_vector(const rt_tape *tape, const rt_step *step, int operand) {
     rt_parameter *parameter = rt_tape_parameter(tape, step, operand);
     return parameter != NULL ? parameter->grad : NULL;
@@ -204,7 +232,7 @@ retort_status rt_tape_backward(rt_tape *tape, retort_error *err) {
     tape->status = RETORT_OK;
     for (size_t i = tape->plan.step_count; i-- > 0;) {
         const rt_step *step = &tape->plan.steps[i];
-        if (is_live(tape, step->node)) backs[step->node->op](tape, step);
+        if (is_live(tape, step->node) && backs[step->node->op] != NULL) backs[step->node->op](tape, step);
     }
     return tape->status == RETORT_OK ? RETORT_OK : rt_fail_nomem(err, tape->chunk->rows);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Reverse mode over a level-3 graph: a forward pass as in the engine, which keeps every value, and a
  * backward pass, which computes gradients of a loss with respect to values, to the sums of rows that
- * Embed normalises, and to parameters. All sums have a fixed order: the same bits with any number of threads. */
+ * Embed normalises, and to parameters. Integers are run as they are: gradients pass rounding straight, weights are what
+ * parameters say (rt_parameter.used), rows of int8 what they stand for. All sums have a fixed order: the same bits with any number of threads. */
 #ifndef RT_GRAD_TAPE_H
 #define RT_GRAD_TAPE_H
 
@@ -14,6 +15,7 @@ typedef struct rt_tape_room {
     float *z;      /* [rows, n] sums before the activation */
     float *dz;     /* [rows, n] their gradients */
     float *weight; /* [k, n] */
+    float *x;      /* [rows, k] what int8 rows stand for */
     float *packed; /* P16 of the transposed weight */
     float *scores; /* [threads, 2, positions] of an attention */
     size_t *order; /* [rows] tokens, by the table row that each reads, then ascending */
@@ -64,8 +66,12 @@ size_t rt_tape_columns(const rt_tape *tape, int value);
 rt_parameter *rt_tape_parameter(const rt_tape *tape, const rt_step *step, int operand);
 /* The gradient of the parameter that a vector operand of the step is; NULL: it has none. */
 float *rt_tape_vector(const rt_tape *tape, const rt_step *step, int operand);
+/* The float value that an int8 one was rounded from: it has the gradient of both. Another value: itself. */
+int rt_tape_source(const rt_tape *tape, int value);
+/* What the forward pass multiplies with or looks up: that of the parameter, or the constant itself. */
+const float *rt_tape_used(const rt_tape *tape, const rt_step *step, int operand);
 const void *rt_tape_at(const rt_tape *tape, const rt_place *place);
-/* Gradients of RT_FUSED_OPS. Convert has none: its output is not float. */
+/* Gradients of RT_FUSED_OPS. Convert has none: its input has the gradient of its output. */
 void rt_tape_linear(rt_tape *tape, const rt_step *step);
 void rt_tape_attention(rt_tape *tape, const rt_step *step);
 void rt_tape_layer_norm(rt_tape *tape, const rt_step *step);
