@@ -809,11 +809,15 @@ typedef struct retort_eval_options {
     { sizeof(retort_eval_options), NULL, -1, NULL, NULL, NULL, NULL, 0 }
 
 typedef struct retort_eval_result {
-    size_t size;        /* sizeof this struct: set it before the call */
-    const char *metric; /* "accuracy", "f1", "spearman", "exact_match", "pseudo_perplexity" */
+    size_t size; /* sizeof this struct: set it before the call */
+    /* "accuracy"; "f1" of entities, or of the decisions about several labels; "spearman", "exact_match",
+     * "pseudo_perplexity" */
+    const char *metric;
     double value;
-    size_t n;                  /* texts */
-    const char *second_metric; /* NULL, or "f1" together with "exact_match" */
+    size_t n; /* texts */
+    const char *
+        second_metric; /* NULL, or "f1" together with "exact_match", or "f1_macro" with several labels: the mean
+                                  over labels */
     double second_value;
     /* Against the reference; NaN without one, or if the task has no such figure. Mean over rows of logits of
      * KL(softmax(reference) || softmax(model)); share of rows with the same best label (embeddings: mean

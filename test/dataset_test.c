@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Data sets whose labels are found in the data, and texts with several labels. */
 #include "eval/dataset.h"
+#include "eval/metric.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -230,12 +231,21 @@ static void says_what_is_wrong(void **state) {
                  &none, &options, "a.jsonl:2: a list of labels");
 }
 
+/* sklearn.metrics.f1_score([[1,0,1,0],[1,1,0,0],[0,1,0,0]], [[1,0,0,0],[1,0,1,0],[1,1,0,0]]), micro and macro */
+static void decisions_like_scikit_learn(void **state) {
+    (void)state;
+    static const rt_decisions labels[] = {{2, 3, 2}, {2, 1, 1}, {1, 1, 0}, {0, 0, 0}};
+    assert_true(rt_f1_micro(labels, 4) == 0.6);
+    assert_true(rt_f1_macro(labels, 4) == (0.8 + 2.0 / 3) / 4);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sorts_names_as_text),           cmocka_unit_test(sorts_whole_numbers_by_value),
         cmocka_unit_test(tells_values_from_labels),      cmocka_unit_test(collects_tags),
         cmocka_unit_test(reads_lists_of_labels),         cmocka_unit_test(reads_cells_of_labels),
         cmocka_unit_test(reads_a_column_for_each_label), cmocka_unit_test(says_what_is_wrong),
+        cmocka_unit_test(decisions_like_scikit_learn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

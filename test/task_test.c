@@ -181,8 +181,8 @@ static void ranks_like_scipy(void **state) {
     assert_true(isnan(out));
 }
 
-static rt_entity_counts count(const int32_t *gold, const int32_t *predicted, size_t n) {
-    rt_entity_counts counts = {0};
+static rt_decisions count(const int32_t *gold, const int32_t *predicted, size_t n) {
+    rt_decisions counts = {0};
     rt_tag_label *labels = rt_entity_labels_new(&tag_config);
     rt_count_entities(labels, gold, predicted, n, &counts);
     free(labels);
@@ -193,7 +193,7 @@ static rt_entity_counts count(const int32_t *gold, const int32_t *predicted, siz
 static void counts_entities_like_seqeval(void **state) {
     (void)state;
     int32_t gold[] = {1, 2, 0, 3, 4, 4, 0, 1}, same_start[] = {1, 2, 0, 3, 4, 0, 0, 1};
-    rt_entity_counts counts = count(gold, gold, 8);
+    rt_decisions counts = count(gold, gold, 8);
     assert_true(counts.gold == 3 && counts.predicted == 3 && counts.correct == 3);
     counts = count(gold, same_start, 8);
     assert_true(counts.gold == 3 && counts.predicted == 3 && counts.correct == 2);
@@ -203,7 +203,7 @@ static void counts_entities_like_seqeval(void **state) {
     int32_t mixed[] = {1, 4, 4, 2, 1, 1}, outside[] = {0, 0, 0, 0, 0, 0};
     counts = count(mixed, outside, 6);
     assert_true(counts.gold == 5 && counts.predicted == 0);
-    assert_true(rt_entity_f1(&counts) == 0);
+    assert_true(rt_f1(&counts) == 0);
 }
 
 enum { MOST_WORDS = 16, MOST_TAGS = 16 };
@@ -241,14 +241,14 @@ static void counts_entities_of_all_schemes(void **state) {
             names[i] = json_string_value(json_array_get(scheme, i));
         size_t n = tags_of(json_object_get(row, "gold"), scheme, gold);
         assert_int_equal(tags_of(json_object_get(row, "predicted"), scheme, predicted), n);
-        rt_entity_counts counts = {0};
+        rt_decisions counts = {0};
         rt_tag_label *labels = rt_entity_labels_new(&config);
         rt_count_entities(labels, gold, predicted, n, &counts);
         free(labels);
         if (counts.gold != (size_t)json_integer_value(json_object_get(row, "wanted")) ||
             counts.predicted != (size_t)json_integer_value(json_object_get(row, "found")) ||
             counts.correct != (size_t)json_integer_value(json_object_get(row, "correct")) ||
-            fabs(rt_entity_f1(&counts) - json_number_value(json_object_get(row, "f1"))) > 1e-12)
+            fabs(rt_f1(&counts) - json_number_value(json_object_get(row, "f1"))) > 1e-12)
             fail_msg("row %zu: %zu, %zu, %zu", index, counts.gold, counts.predicted, counts.correct);
     }
     json_decref(all);

@@ -215,6 +215,7 @@ cli_code cli_open_data(retort_dataset **out, const cli_args *args, const retort_
     options.text_column = cli_text(args, CLI_TEXT_COLUMN);
     options.pair_column = cli_text(args, CLI_TEXT_PAIR_COLUMN);
     options.label_column = cli_text(args, CLI_LABEL_COLUMN);
+    options.label_separator = cli_text(args, CLI_LABEL_SEPARATOR);
     options.texts_only = texts_only;
     if (strcmp(path, "-") == 0) path = "/dev/stdin";
     retort_status status = retort_dataset_open(out, path, model, &options, &err);

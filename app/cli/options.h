@@ -58,7 +58,10 @@
     X(TEXT_PAIR_COLUMN, "text-pair-column", 0, "NAME", TEXT, 0, 0, NULL,                                     \
       "column that contains the second text of each pair (default: sentence2, context or hypothesis)")       \
     X(LABEL_COLUMN, "label-column", 0, "NAME", TEXT, 0, 0, NULL,                                             \
-      "column that contains the labels or scores (default: label or score)")                                 \
+      "column that contains the labels or scores (default: label, labels or score); NAME,NAME: columns "     \
+      "of 0 and 1, one for each label")                                                                      \
+    X(LABEL_SEPARATOR, "label-separator", 0, "CHARACTER", TEXT, 0, 0, NULL,                                  \
+      "between the labels of a text that has several (default: ;)")                                          \
     X(PAIRS, "pairs", 0, "", FLAG, 0, 0, NULL, "each text is a pair, separated by a tab")                    \
     X(REFERENCE, "reference", 0, "MODEL", TEXT, 0, 0, NULL, "also compare the logits with this model's")     \
     X(PER_LAYER, "per-layer", 0, "", FLAG, 0, 0, NULL,                                                       \

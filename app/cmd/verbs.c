@@ -20,7 +20,7 @@
 #define OPTIONS(...)   ((const int[]){__VA_ARGS__, -1})
 #define ENGINE_OPTIONS CLI_THREADS, CLI_ISA, CLI_UNPACK, CLI_PROVIDER
 #define TEXT_COLUMNS   CLI_TEXT_COLUMN, CLI_TEXT_PAIR_COLUMN
-#define DATA_OPTIONS   CLI_DATA, TEXT_COLUMNS, CLI_LABEL_COLUMN
+#define DATA_OPTIONS   CLI_DATA, TEXT_COLUMNS, CLI_LABEL_COLUMN, CLI_LABEL_SEPARATOR
 #define OTHER_ENGINES  CLI_ONNX, CLI_GRAPH_LEVEL
 
 static const cli_verb rows[] = {
@@ -140,7 +140,8 @@ static const cli_verb rows[] = {
         .options = OPTIONS(DATA_OPTIONS, CLI_REFERENCE, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH,
                            CLI_PROMPT_NAME, CLI_MEMORY, ENGINE_OPTIONS, OTHER_ENGINES),
         .details =
-            "The metric is the accuracy of labels, the F1 of entities, the exact match of answers, "
+            "The metric is the accuracy of labels, the F1 of several labels per text (all decisions together; "
+            "f1_macro is the mean over labels) and of entities, the exact match of answers, "
             "Spearman's rank correlation of scores, or the pseudo-perplexity of masked models. --reference "
             "adds the mean divergence KL(reference || model) of the logits, the share of equal decisions "
             "and the largest difference between two logits; the reference always runs in retort's own "
@@ -151,6 +152,7 @@ static const cli_verb rows[] = {
             "Both models must be at level 3; steps without float32 rows in one of them are omitted.",
         .examples = "retort eval model.retort --data test.tsv\n"
                     "retort eval model.retort --data test.csv --text-column body --label-column class\n"
+                    "retort eval moods.retort --data test.tsv --label-separator ,\n"
                     "retort eval small.retort --data test.tsv --reference model.retort --floor 0.89\n"
                     "retort eval small.retort --data test.tsv --reference model.retort --per-layer\n",
     },

@@ -29,13 +29,15 @@ typedef struct rt_evaluation {
     rt_comparison comparison;
     rt_buffer line; /* logits as text */
     /* state of the metrics */
-    rt_tag_label *labels;    /* tag */
-    rt_entity_counts counts; /* tag */
-    int32_t *words;          /* tag: predicted label of each word */
+    rt_tag_label *labels; /* tag */
+    rt_decisions counts;  /* tag */
+    int32_t *words;       /* tag: predicted label of each word */
     size_t word_capacity;
-    double *found, *wanted; /* [samples] spearman */
-    double sum, second_sum; /* of points, or of negative log-likelihoods */
-    size_t points;          /* number of summands */
+    rt_decisions *decisions; /* [labels] several labels */
+    bool *has;               /* [labels] those of a text */
+    double *found, *wanted;  /* [samples] spearman */
+    double sum, second_sum;  /* of points, or of negative log-likelihoods */
+    size_t points;           /* number of summands */
 } rt_evaluation;
 
 /* One row per kind of evaluation. */

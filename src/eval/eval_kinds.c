@@ -55,6 +55,31 @@ static retort_status score_label(rt_evaluation *e, size_t index, size_t first, s
     return RETORT_OK;
 }
 
+/* ---- Several labels: F1 of the decisions, yes where the sigmoid is above one half ---- */
+
+static retort_status score_labels(rt_evaluation *e, size_t index, size_t first, size_t n,
+                                  const retort_matrix *rows, retort_error *err) {
+    (void)n, (void)err;
+    const rt_sample *sample = &e->data->samples[index];
+    const float *row = row_of(rows, first);
+    memset(e->has, 0, rows->columns * sizeof *e->has);
+    for (size_t i = 0; i < sample->count; i++) e->has[e->data->tags[sample->first + i]] = true;
+    for (size_t i = 0; i < rows->columns; i++) {
+        bool found = row[i] > 0;
+        e->decisions[i].gold += e->has[i];
+        e->decisions[i].predicted += found;
+        e->decisions[i].correct += found && e->has[i];
+    }
+    return RETORT_OK;
+}
+
+static retort_status finish_labels(rt_evaluation *e, retort_eval_result *result, retort_error *err) {
+    (void)err;
+    result->value = rt_f1_micro(e->decisions, (size_t)e->config->labels);
+    result->second_value = rt_f1_macro(e->decisions, (size_t)e->config->labels);
+    return RETORT_OK;
+}
+
 /* ---- Values and similarities: rank correlation with the scores ---- */
 
 static retort_status score_value(rt_evaluation *e, size_t index, size_t first, size_t n,
@@ -133,7 +158,7 @@ static retort_status score_words(rt_evaluation *e, size_t index, size_t first, s
 
 static retort_status finish_entities(rt_evaluation *e, retort_eval_result *result, retort_error *err) {
     (void)err;
-    result->value = rt_entity_f1(&e->counts);
+    result->value = rt_f1(&e->counts);
     return RETORT_OK;
 }
 
@@ -258,12 +283,16 @@ static retort_status finish_perplexity(rt_evaluation *e, retort_eval_result *res
     return status;
 }
 
-typedef enum kind_index { LABELS, VALUES, SIMILARITY, ENTITIES, ANSWERS, MASKS } kind_index;
+typedef enum kind_index { LABELS, SEVERAL, VALUES, SIMILARITY, ENTITIES, ANSWERS, MASKS } kind_index;
 static const rt_eval_kind kinds[] = {
     [LABELS] = {"accuracy", NULL, RT_DATA_TABLE, true, false,
                 "a table with texts ('sentence', or --text-column NAME) and labels ('label', or "
                 "--label-column NAME)",
                 feed_text, score_label, mean_points},
+    [SEVERAL] = {"f1", "f1_macro", RT_DATA_TABLE, true, false,
+                 "a table with texts ('sentence', or --text-column NAME) and lists of labels ('labels', or "
+                 "--label-column NAME)",
+                 feed_text, score_labels, finish_labels},
     [VALUES] = {"spearman", NULL, RT_DATA_TABLE, true, false,
                 "a table with texts ('sentence', or --text-column NAME) and scores ('score', or "
                 "--label-column NAME)",
@@ -293,5 +322,6 @@ const rt_eval_kind *rt_eval_kind_of(const rt_config *config) {
     case RETORT_TASK_CLASSIFY:
         break;
     }
-    return rt_config_has_values(config) ? &kinds[VALUES] : &kinds[LABELS];
+    if (rt_config_has_values(config)) return &kinds[VALUES];
+    return config->problem == RETORT_PROBLEM_MULTI_LABEL ? &kinds[SEVERAL] : &kinds[LABELS];
 }

@@ -76,6 +76,10 @@ static retort_status run_all(rt_evaluation *e, const rt_eval_kind *kind, retort_
 static retort_status check_data(const rt_eval_kind *kind, const retort_dataset *data, retort_error *err) {
     bool fits = data->kind == kind->data && (data->labelled || !kind->labelled);
     if (kind->data == RT_DATA_LINES) fits = true; /* any text will do */
+    if (data->collects && data->own.count > 0)
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "%s: its labels were collected: evaluation needs it opened with the model",
+                       data->name);
     for (size_t i = 0; fits && kind->pairs && i < data->count; i++) fits = data->samples[i].text.pair != NULL;
     if (fits) return RETORT_OK;
     return rt_fail(err, RETORT_FORMAT, "%s: evaluating this model needs %s", data->name, kind->needs);
@@ -105,7 +109,10 @@ static retort_status prepare(rt_evaluation *e, retort_error *err) {
     if (tag) e->labels = rt_entity_labels_new(e->config);
     e->found = rt_calloc(e->data->count, sizeof *e->found);
     e->wanted = rt_calloc(e->data->count, sizeof *e->wanted);
-    bool made = e->found != NULL && e->wanted != NULL && (e->labels != NULL || !tag);
+    e->decisions = rt_calloc((size_t)e->config->labels, sizeof *e->decisions);
+    e->has = rt_calloc((size_t)e->config->labels, sizeof *e->has);
+    bool made = e->found != NULL && e->wanted != NULL && e->decisions != NULL && e->has != NULL &&
+                (e->labels != NULL || !tag);
     return made ? RETORT_OK : rt_fail_nomem(err, e->data->count * sizeof *e->found);
 }
 
@@ -115,6 +122,8 @@ static void evaluation_free(rt_evaluation *e) {
     free(e->targets);
     free(e->labels);
     free(e->words);
+    free(e->decisions);
+    free(e->has);
     free(e->found);
     free(e->wanted);
     rt_buffer_free(&e->line);

@@ -142,7 +142,7 @@ static bool next_entity(walk *w, entity *out) {
 }
 
 void rt_count_entities(const rt_tag_label *labels, const int32_t *gold, const int32_t *predicted, size_t n,
-                       rt_entity_counts *counts) {
+                       rt_decisions *counts) {
     walk gold_walk = {labels, gold, n, 0, 0, outside}, found_walk = {labels, predicted, n, 0, 0, outside};
     entity wanted, found;
     bool more_gold = next_entity(&gold_walk, &wanted), more = next_entity(&found_walk, &found);
@@ -161,7 +161,23 @@ void rt_count_entities(const rt_tag_label *labels, const int32_t *gold, const in
     }
 }
 
-double rt_entity_f1(const rt_entity_counts *counts) {
-    size_t both = counts->gold + counts->predicted;
-    return both > 0 ? 2 * (double)counts->correct / (double)both : 0;
+double rt_f1(const rt_decisions *decisions) {
+    size_t both = decisions->gold + decisions->predicted;
+    return both > 0 ? 2 * (double)decisions->correct / (double)both : 0;
+}
+
+double rt_f1_micro(const rt_decisions *labels, size_t n) {
+    rt_decisions all = {0};
+    for (size_t i = 0; i < n; i++) {
+        all.gold += labels[i].gold;
+        all.predicted += labels[i].predicted;
+        all.correct += labels[i].correct;
+    }
+    return rt_f1(&all);
+}
+
+double rt_f1_macro(const rt_decisions *labels, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += rt_f1(&labels[i]);
+    return sum / (double)n;
 }

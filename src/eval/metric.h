@@ -16,14 +16,20 @@ retort_status rt_spearman(const double *x, const double *y, size_t n, double *ou
 /* As in seqeval: a letter, and the type after a '-'; a name of another form counts as I, as above. */
 rt_tag_label *rt_entity_labels_new(const rt_config *config);
 
+/* Right and wrong decisions: entities, or labels of texts. */
+typedef struct rt_decisions {
+    size_t gold, predicted, correct;
+} rt_decisions;
+double rt_f1(const rt_decisions *decisions);
+/* F1 of all decisions about n labels together, and the mean over labels (0 for one that neither is nor was predicted), as
+ * scikit-learn's f1_score averages "micro" and "macro". */
+double rt_f1_micro(const rt_decisions *labels, size_t n);
+double rt_f1_macro(const rt_decisions *labels, size_t n);
+
 /* Counts entities of rt_entity_labels_new as seqeval does by default: B and S start one, E and S end it, and
  * a new one starts at a change of type and after an end or O. */
-typedef struct rt_entity_counts {
-    size_t gold, predicted, correct;
-} rt_entity_counts;
 void rt_count_entities(const rt_tag_label *labels, const int32_t *gold, const int32_t *predicted, size_t n,
-                       rt_entity_counts *counts);
-double rt_entity_f1(const rt_entity_counts *counts);
+                       rt_decisions *counts);
 
 /* Comparison of SQuAD answers: lower-case ASCII, without punctuation, "a", "an", "the". */
 retort_status rt_squad_compare(const retort_text *predicted, const retort_text *gold, double *exact,

@@ -217,6 +217,28 @@ def compare_models():
 
 
 @test
+def several_labels():
+    names = ["negative", "neutral", "positive"]
+    texts = [("a very good film", [2]), ("bad", [0, 1]), ("the acting", [])]
+    path = model("bert-multilabel")
+    lists = file("l.jsonl", "".join(json.dumps({"text": t, "labels": [names[i] for i in l]}) + "\n" for t, l in texts))
+    vectors = file("v.jsonl", "".join(json.dumps({"text": t, "labels": [int(i in l) for i in range(3)]}) + "\n" for t, l in texts))
+    columns = file("c.csv", "text," + ",".join(names) + "\n" +
+                   "".join(t + "".join(f",{int(i in l)}" for i in range(3)) + "\n" for t, l in texts))
+    cells = file("s.tsv", "text\tlabel\n" + "".join(f"{t}\t{'|'.join(names[i] for i in l)}\n" for t, l in texts))
+    logits = HERE / "several.logits"
+    right = rows("eval", path, "--data", lists, "--logits", logits)[0]
+    yes = [[float(x) > 0 for x in line.split()] for line in logits.read_text().splitlines()]
+    gold = [[i in l for i in range(3)] for _, l in texts]
+    both = sum(a and b for ys, gs in zip(yes, gold) for a, b in zip(ys, gs))
+    assert right["metric"] == "f1" and abs(right["value"] - 2 * both / (sum(map(sum, yes)) + 3)) < 1e-9, right
+    assert "f1_macro" in right
+    for more in ((vectors,), (columns,), (cells, "--label-separator", "|"), (columns, "--label-column", ",".join(names))):
+        assert rows("eval", path, "--data", *more)[0] == right, more
+    fails(3, "s.tsv:3: label 'negative|neutral'", "eval", path, "--data", cells)
+
+
+@test
 def compare_other_tasks():
     squad = {"data": [{"paragraphs": [{"context": "a very good film", "qas": [{"question": "is it", "answers": [{"text": "good"}]}]}]}]}
     for name, metric, data in (
