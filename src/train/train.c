@@ -66,8 +66,9 @@ static retort_status open_examples(training *t, retort_error *err) {
     bool labels = t->options->teacher == NULL || t->options->data->labelled;
     retort_status status =
         rt_examples_open(&t->examples, t->model, t->options->data, max_length(t), labels, err);
-    if (status == RETORT_OK && t->examples.count == 0)
-        return rt_fail(err, RETORT_ARGUMENT, "train: the data has no texts");
+    if (status == RETORT_OK)
+        status = rt_examples_check(&t->examples, t->model, t->options->data, t->options->warning,
+                                   t->options->user, err);
     size_t batch = t->options->batch > 0 ? t->options->batch : 32;
     if (status == RETORT_OK)
         status = rt_batches_open(&t->batches, &t->examples, batch, t->options->seed, err);
@@ -94,22 +95,16 @@ static retort_status open_tape(training *t, retort_error *err) {
     return status;
 }
 
-/* The mean weight of the examples is 1: a label that occurs half as often as on average has twice the weight. */
 static retort_status open_class_weights(training *t, retort_error *err) {
     size_t labels = (size_t)t->model->config.labels;
+    rt_target_kind kind = t->examples.kind;
     if (!t->options->class_weights) return RETORT_OK;
-    if (t->examples.kind != RT_TARGET_LABEL)
-        return rt_fail(err, RETORT_ARGUMENT, "train: class weights are for texts that have one label each");
-    size_t *counts = rt_calloc(labels, sizeof *counts);
+    if (kind != RT_TARGET_LABEL && kind != RT_TARGET_TAGS)
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "train: class weights are for texts or words with one label each");
     t->class_weights = rt_calloc(labels, sizeof *t->class_weights);
-    bool made = counts != NULL && t->class_weights != NULL;
-    for (size_t i = 0; made && i < t->examples.count; i++) counts[t->examples.items[i].label]++;
-    for (size_t i = 0; made && i < labels; i++) {
-        if (counts[i] > 0)
-            t->class_weights[i] = (float)((double)t->examples.count / ((double)labels * (double)counts[i]));
-    }
-    free(counts);
-    return made ? RETORT_OK : rt_fail_nomem(err, labels * sizeof *counts);
+    if (t->class_weights == NULL) return rt_fail_nomem(err, labels * sizeof *t->class_weights);
+    return rt_examples_class_weights(&t->examples, labels, t->class_weights, err);
 }
 
 static retort_status open_objective(training *t, retort_error *err) {
