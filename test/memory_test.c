@@ -5,7 +5,7 @@
  * the n-th allocation failing (and again with all from the n-th on): it must report an error or manage
  * without, leak nothing, and leave no half-written file. */
 #include "failing_malloc.h"
-#include "retort.h"
+#include "train/teacher.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,15 +22,16 @@
 /* ---- The work ---- */
 
 typedef struct bench {
-    char checkpoint[512];         /* folder */
-    char folder[64];              /* temporary */
-    char saved[96];               /* a .retort file in it */
-    char graph[96];               /* an ONNX file in it, with .data */
-    char data[96];                /* a data set for the model's task in it */
-    char csv[96], json_lines[96]; /* tables in it */
-    retort_model *plain;          /* level 0 */
-    retort_model *model;          /* level 3 */
-    bool foreign;                 /* `graph` no longer says that it is ours */
+    char checkpoint[512];           /* folder */
+    char folder[64];                /* temporary */
+    char saved[96];                 /* a .retort file in it */
+    char graph[96];                 /* an ONNX file in it, with .data */
+    char data[96];                  /* a data set for the model's task in it */
+    char csv[96], json_lines[96];   /* tables in it, */
+    char labelled[96], columns[96]; /* and with several labels per text */
+    retort_model *plain;            /* level 0 */
+    retort_model *model;            /* level 3 */
+    bool foreign;                   /* `graph` no longer says that it is ours */
 } bench;
 
 static retort_task task_of(const retort_model *model) {
@@ -395,6 +396,62 @@ static retort_status work_json_lines(bench *b, retort_error *err) {
     return read_table(b, b->json_lines, err);
 }
 
+/* Labels of the data, several of them per text. */
+static retort_status work_collect(bench *b, retort_error *err) {
+    retort_dataset *data = NULL;
+    retort_dataset_options options = RETORT_DATASET_OPTIONS;
+    options.collect = true;
+    retort_status status = retort_dataset_open(&data, b->labelled, NULL, &options, err);
+    retort_dataset_free(data);
+    if (status != RETORT_OK) return status;
+    options.text_column = "body";
+    options.label_column = "id,other";
+    status = retort_dataset_open(&data, b->columns, NULL, &options, err);
+    if (status == RETORT_OK) retort_dataset_free(data);
+    return status;
+}
+
+/* ---- What is learned from ---- */
+
+static bool is_trained(const bench *b) {
+    retort_task task = task_of(b->model);
+    return task == RETORT_TASK_CLASSIFY || task == RETORT_TASK_TAG || task == RETORT_TASK_EMBED;
+}
+
+typedef struct learning {
+    retort_dataset *data;
+    rt_examples examples;
+    rt_kernels kernels;
+    rt_teacher teacher;
+} learning;
+
+static retort_status work_examples(bench *b, retort_error *err) {
+    learning l = {0};
+    if (!is_trained(b)) return RETORT_OK;
+    retort_status status = retort_dataset_open(&l.data, b->data, b->model, NULL, err);
+    if (status == RETORT_OK) status = rt_examples_open(&l.examples, b->model, l.data, -1, true, err);
+    if (status == RETORT_OK && task_of(b->model) != RETORT_TASK_TAG)
+        status = rt_examples_check(&l.examples, b->model, l.data, NULL, NULL, err);
+    rt_examples_free(&l.examples);
+    retort_dataset_free(l.data);
+    return status;
+}
+
+static retort_status work_teacher(bench *b, retort_error *err) {
+    learning l = {0};
+    if (!is_trained(b)) return RETORT_OK;
+    rt_kernels_select(&l.kernels, 0);
+    const rt_teacher_options options = {.kernels = &l.kernels, .threads = 1, .rows = 128, .states = true};
+    retort_status status = retort_dataset_open(&l.data, b->data, b->model, NULL, err);
+    if (status == RETORT_OK) status = rt_examples_open(&l.examples, b->model, l.data, -1, true, err);
+    if (status == RETORT_OK)
+        status = rt_teacher_open(&l.teacher, b->plain, b->model, &l.examples, &options, err);
+    rt_teacher_free(&l.teacher);
+    rt_examples_free(&l.examples);
+    retort_dataset_free(l.data);
+    return status;
+}
+
 /* ---- Set-up ---- */
 
 static int entries(const char *path) {
@@ -427,6 +484,9 @@ static void write_data(const bench *b) {
     write_file(b->data, contents[task_of(b->model)]);
     write_file(b->csv, "id,body\n1,\"a \"\"quick\"\" fox\"\n2,hello\n");
     write_file(b->json_lines, "{\"id\": 1, \"body\": \"hello\"}\n{\"body\": 1.5, \"id\": 2}\n");
+    write_file(b->labelled,
+               "{\"text\": \"a\", \"labels\": [\"x\", \"y\"]}\n{\"text\": \"b\", \"labels\": [\"w\"]}\n");
+    write_file(b->columns, "id,body,other\n1,fox,0\n0,hello,1\n");
 }
 
 static void bench_open(bench *b, const char *checkpoint) {
@@ -438,6 +498,8 @@ static void bench_open(bench *b, const char *checkpoint) {
     snprintf(b->data, sizeof b->data, "%s/data", b->folder);
     snprintf(b->csv, sizeof b->csv, "%s/table.csv", b->folder);
     snprintf(b->json_lines, sizeof b->json_lines, "%s/table.jsonl", b->folder);
+    snprintf(b->labelled, sizeof b->labelled, "%s/labels.jsonl", b->folder);
+    snprintf(b->columns, sizeof b->columns, "%s/columns.csv", b->folder);
     retort_import_options options = RETORT_IMPORT_OPTIONS;
     retort_error err = {0};
     if (retort_model_import(&b->model, checkpoint, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
@@ -454,13 +516,15 @@ static void bench_close(bench *b) {
     char tensors[128];
     snprintf(tensors, sizeof tensors, "%s.data", b->graph);
     if (b->foreign) unlink_beside(b);
-    assert_int_equal(entries(b->folder), 6); /* the models and the data: nothing left behind */
+    assert_int_equal(entries(b->folder), 8); /* the models and the data: nothing left behind */
     assert_int_equal(unlink(b->saved), 0);
     assert_int_equal(unlink(b->graph), 0);
     assert_int_equal(unlink(tensors), 0);
     assert_int_equal(unlink(b->data), 0);
     assert_int_equal(unlink(b->csv), 0);
     assert_int_equal(unlink(b->json_lines), 0);
+    assert_int_equal(unlink(b->labelled), 0);
+    assert_int_equal(unlink(b->columns), 0);
     assert_int_equal(rmdir(b->folder), 0);
 }
 
@@ -513,6 +577,9 @@ static const struct {
     {"eval", work_eval},
     {"CSV", work_csv},
     {"JSON lines", work_json_lines},
+    {"collect", work_collect},
+    {"examples", work_examples},
+    {"teacher", work_teacher},
     {"learn", work_learn},
     {"move", work_move},
     {"encode", work_encode},

@@ -99,6 +99,13 @@ ROWS = [
     ("data: words of a sentence of CoNLL", "data.conll", 500, lambda n: b"a O\n" * n, inputs.bert(3)),
     ("data: SQuAD", "data.json", 300, inputs.squad, inputs.bert(3)),
     ("data: labels, each for a line", "data.tsv", 300, lambda n: b"sentence\tlabel\n" + b"".join(b"a\tlabel %d\n" % i for i in range(n)), inputs.bert),
+    ("collect: labels, each for a line", "collect.tsv", 300, lambda n: b"sentence\tlabel\n" + b"".join(b"a\tlabel %d\n" % i for i in range(n)), None),
+    ("collect: labels chosen by a hash", "collect.tsv", 300, lambda n: b"sentence\tlabel\n" + b"".join(b"a\t%s\n" % name.encode() for name in inputs.flood(n)), None),
+    ("collect: labels of a text", "collect.jsonl", 300, lambda n: text({"text": "a", "labels": names(n)}) + b"\n" + text({"text": "b", "labels": []}), None),
+    ("collect: lists of 0 and 1", "collect.jsonl", 300, lambda n: b'{"text": "a", "labels": [0, 1]}\n' * n, None),
+    ("collect: a column for each label", "collect-columns.csv", 300,
+     lambda n: ",".join(["text", *names(n)]).encode() + b"\na" + b",1" * n + b"\n", lambda n: ",".join(names(n)).encode() + b"\0"),
+    ("examples: texts", "examples.jsonl", 200, lambda n: b'{"text": "a b c", "labels": ["x", "y"]}\n' * n + b'{"text": "a", "labels": []}\n', BASE),
 ]
 
 

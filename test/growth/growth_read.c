@@ -17,6 +17,7 @@
 #include "eval/dataset.h"
 #include "task/task.h"
 #include "text/tokenizer.h"
+#include "train/examples.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +107,17 @@ static retort_status run_data(job *j) {
     return status;
 }
 
+static retort_status run_collect(job *j) {
+    retort_dataset *data = NULL;
+    retort_dataset_options options = RETORT_DATASET_OPTIONS;
+    options.collect = true;
+    options.label_column = strstr(j->name, "columns") != NULL ? (const char *)j->besides.data : NULL;
+    retort_status status =
+        rt_dataset_parse(&data, j->name, j->file.data, j->file.size, &j->config, &options, &j->err);
+    retort_dataset_free(data);
+    return status;
+}
+
 /* ---- Folders ---- */
 
 static retort_status run_folder(job *j) {
@@ -158,6 +170,28 @@ static retort_status run_tokenizer(job *j) {
 }
 static retort_status prepare_encode(job *j) {
     return read_tokenizer(j, &j->besides);
+}
+
+/* Texts that have all labels, as a model learns from them. */
+static retort_status run_examples(job *j) {
+    static const char *names[] = {"x", "y"};
+    retort_dataset *data = NULL;
+    rt_examples examples = {0};
+    const retort_dataset_options options = RETORT_DATASET_OPTIONS;
+    retort_model *model = rt_model_new();
+    if (model == NULL) return rt_fail_nomem(&j->err, sizeof *model);
+    model->tokenizer = j->tokenizer;
+    model->config = (rt_config){.labels = 2, .label_names = names, .problem = RETORT_PROBLEM_MULTI_LABEL};
+    model->config.positions = model->config.max_length = 16;
+    retort_status status =
+        rt_dataset_parse(&data, j->name, j->file.data, j->file.size, &model->config, &options, &j->err);
+    if (status == RETORT_OK) status = rt_examples_open(&examples, model, data, -1, true, &j->err);
+    if (status == RETORT_OK) status = rt_examples_check(&examples, model, data, NULL, NULL, &j->err);
+    rt_examples_free(&examples);
+    retort_dataset_free(data);
+    model->tokenizer = NULL;
+    retort_model_free(model);
+    return status;
 }
 
 static retort_status encode(job *j, const rt_map *map) {
@@ -425,6 +459,10 @@ static const reader readers[] = {
     {"data.jsonl", true, prepare_data, run_data},
     {"data.conll", true, prepare_data, run_data},
     {"data.json", true, prepare_data, run_data},
+    {"collect.tsv", true, NULL, run_collect},
+    {"collect.jsonl", true, NULL, run_collect},
+    {"collect-columns.csv", true, NULL, run_collect},
+    {"examples.jsonl", true, prepare_encode, run_examples},
 };
 
 /* The function whose instructions callgrind counts. */
