@@ -102,12 +102,17 @@ retort_status rt_dataset_model_label(retort_dataset *data, size_t line, const re
     return *label >= 0 ? RETORT_OK : refuse_label(data, line, value, config, err);
 }
 
+retort_status rt_dataset_own_label(retort_dataset *data, size_t line, const retort_text *value,
+                                   int64_t *label, retort_error *err) {
+    return rt_labels_add(&data->own, &data->arena, line, value, label, err);
+}
+
 retort_status rt_dataset_label(retort_dataset *data, size_t line, const retort_text *value,
                                const rt_config *config, int64_t *label, retort_error *err) {
     if (!data->collects) return rt_dataset_model_label(data, line, value, config, label, err);
     if (value->length == 0)
         return rt_fail(err, RETORT_FORMAT, "%s:%zu: the label is empty", data->name, line);
-    return rt_labels_add(data, line, value, label, err);
+    return rt_dataset_own_label(data, line, value, label, err);
 }
 
 retort_status retort_dataset_describe(const retort_dataset *data, retort_dataset_info *info) {

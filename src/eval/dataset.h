@@ -5,6 +5,7 @@
 
 #include "base/map.h"
 #include "base/names.h"
+#include "eval/labels.h"
 #include "format/json.h"
 #include "arch/encoder.h"
 
@@ -25,15 +26,6 @@ typedef struct rt_sample {
     size_t line; /* from 1; 0: unknown */
 } rt_sample;
 
-/* The labels that a data set names. */
-typedef struct rt_label_set {
-    const char **names; /* [count] */
-    size_t *lines;      /* [count] the line where each was found first */
-    size_t count, name_capacity, line_capacity;
-    rt_names index;
-    bool fixed; /* in the order of the columns that they are named after */
-} rt_label_set;
-
 struct retort_dataset {
     rt_data_kind kind;
     retort_targets targets;
@@ -48,9 +40,9 @@ struct retort_dataset {
     size_t part_count, part_capacity;
     int32_t *tags; /* [tag_count] label of each word, or all labels of each text */
     size_t tag_count, tag_capacity;
-    rt_label_set own;
-    rt_names labels; /* label names of the model to indices; built when the first label is read */
-    bool texts_only; /* labels are not read */
+    rt_label_set own; /* labels that the data names */
+    rt_names labels;  /* label names of the model to indices; built when the first label is read */
+    bool texts_only;  /* labels are not read */
     rt_map map;
     char *bytes; /* for input that cannot be mapped */
     json_t *json;
@@ -82,18 +74,13 @@ retort_status rt_dataset_label(retort_dataset *data, size_t line, const retort_t
 /* The same of the model's labels, whether or not labels are collected. */
 retort_status rt_dataset_model_label(retort_dataset *data, size_t line, const retort_text *value,
                                      const rt_config *config, int64_t *label, retort_error *err);
-/* labels.c: finds or adds a label of the data. */
-retort_status rt_labels_add(retort_dataset *data, size_t line, const retort_text *value, int64_t *label,
-                            retort_error *err);
+/* Finds or adds a label of the data. */
+retort_status rt_dataset_own_label(retort_dataset *data, size_t line, const retort_text *value,
+                                   int64_t *label, retort_error *err);
 /* When all is read: decides whether collected labels are values, sorts them and renumbers those of the samples; those of
  * several per text become the model's if it has labels. wanted: as in retort_dataset_options. */
-retort_status rt_labels_finish(retort_dataset *data, const rt_config *config, retort_targets wanted,
-                               retort_error *err);
-void rt_labels_free(rt_label_set *labels);
-/* Whether a label is [-]digits. */
-bool rt_is_whole(const char *name);
-/* [-]digits[.digits][e[-]digits], independent of the locale; false for anything else. */
-bool rt_parse_number(const retort_text *field, double *out);
+retort_status rt_dataset_collect(retort_dataset *data, const rt_config *config, retort_targets wanted,
+                                 retort_error *err);
 /* Whether a column with this name is recognised as texts. */
 bool rt_is_text_column(const retort_text *name);
 typedef enum rt_table_format { RT_TABLE_TSV, RT_TABLE_CSV, RT_TABLE_JSON } rt_table_format;

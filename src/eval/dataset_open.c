@@ -116,7 +116,7 @@ static retort_status read_into(retort_dataset *out, const void *bytes, size_t si
     if (status == RETORT_OK && out->count == 0) {
         return rt_fail(err, RETORT_FORMAT, "%s: it contains no text", out->name);
     }
-    return status == RETORT_OK ? rt_labels_finish(out, &own, options->targets, err) : status;
+    return status == RETORT_OK ? rt_dataset_collect(out, &own, options->targets, err) : status;
 }
 
 static retort_dataset *dataset_new(const char *name) {

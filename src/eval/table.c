@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tables: how a record becomes a sample. */
-#include "eval/table.h"
+#include "eval/table_columns.h"
 
 static int shown(const retort_text *field) {
     return (int)rt_min(field->length, 80);
@@ -22,7 +22,7 @@ static retort_status read_value(retort_dataset *data, size_t line, const retort_
 static retort_status add_label(retort_dataset *data, size_t line, const retort_text *name,
                                retort_error *err) {
     int64_t label;
-    retort_status status = rt_labels_add(data, line, name, &label, err);
+    retort_status status = rt_dataset_own_label(data, line, name, &label, err);
     return status == RETORT_OK ? rt_dataset_tag(data, label, err) : status;
 }
 

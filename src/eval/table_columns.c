@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Finds the columns of a table, by the names that the caller gives or by the usual ones. */
-#include "eval/table.h"
+#include "eval/table_columns.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,7 +86,7 @@ static retort_status add_column(rt_table_columns *out, retort_dataset *data, con
     int64_t label;
     int column = rt_names_find(columns, name->text, name->length);
     if (column < 0) return no_column(records, name, "", err);
-    retort_status status = rt_labels_add(data, 1, name, &label, err);
+    retort_status status = rt_dataset_own_label(data, 1, name, &label, err);
     if (status == RETORT_OK && (size_t)label < out->label_count)
         return rt_fail(err, RETORT_ARGUMENT, "%s: column '%.*s' is named twice", data->name,
                        (int)rt_min(name->length, 80), name->text);

@@ -53,8 +53,7 @@ static retort_status check_targets(const reading *r, retort_error *err) {
         [RT_TARGET_LABELS] = "texts with lists of labels ('labels', or --label-column NAME)",
         [RT_TARGET_VALUE] = "texts with numbers ('score', or --label-column NAME)",
         [RT_TARGET_TAGS] = "CoNLL columns: one word and its tag per line",
-        [RT_TARGET_PAIR] = "pairs of texts ('sentence1' and 'sentence2', or --text-column and "
-                           "--text-pair-column NAME)",
+        [RT_TARGET_PAIR] = "pairs of texts ('sentence1' and 'sentence2', or --text-pair-column NAME)",
     };
     const retort_targets wanted[] = {
         [RT_TARGET_LABEL] = RETORT_TARGETS_LABEL,
@@ -118,8 +117,11 @@ static retort_status set_target(const reading *r, size_t index, retort_error *er
     } else if (out->kind == RT_TARGET_LABELS || out->kind == RT_TARGET_VALUE) {
         bool unit = sample->score >= 0 && sample->score <= 1;
         if (out->kind == RT_TARGET_LABELS && !unit)
-            return refuse_sample(r, sample, "the score of a yes-no label is not in [0, 1]; models of other numbers have problem_type "
-                                 "regression", err);
+            return refuse_sample(
+                r, sample,
+                "the score of a yes-no label is not in [0, 1]; models of other numbers have problem_type "
+                "regression",
+                err);
         targets[0] = (float)sample->score;
     }
     return RETORT_OK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Which columns of a table hold the texts and what they are labelled with. */
-#ifndef RT_EVAL_TABLE_H
-#define RT_EVAL_TABLE_H
+#ifndef RT_EVAL_TABLE_COLUMNS_H
+#define RT_EVAL_TABLE_COLUMNS_H
 
 #include "eval/record.h"
 
