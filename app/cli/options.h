@@ -54,9 +54,11 @@
     X(DATA, "data", 0, "FILE", TEXT, 0, 0, NULL,                                                             \
       "TSV, CSV, JSON lines, CoNLL, SQuAD JSON or lines of text (-: stdin)")                                 \
     X(TEXT_COLUMN, "text-column", 0, "NAME", TEXT, 0, 0, NULL,                                               \
-      "column of --data that contains the texts (default: sentence, text, sentence1, question or premise)")  \
+      "column of --data that contains the texts (default: sentence, text, sentence1, question, premise or "  \
+      "anchor)")                                                                                             \
     X(TEXT_PAIR_COLUMN, "text-pair-column", 0, "NAME", TEXT, 0, 0, NULL,                                     \
-      "column that contains the second text of each pair (default: sentence2, context or hypothesis)")       \
+      "column that contains the second text of each pair (default: sentence2, context, hypothesis or "       \
+      "positive)")                                                                                           \
     X(LABEL_COLUMN, "label-column", 0, "NAME", TEXT, 0, 0, NULL,                                             \
       "column that contains the labels or scores (default: label, labels or score); NAME,NAME: columns "     \
       "of 0 and 1, one for each label")                                                                      \
