@@ -793,6 +793,8 @@ typedef struct retort_dataset_info {
 RETORT_API retort_status retort_dataset_describe(const retort_dataset *data, retort_dataset_info *info);
 /* Name of collected label `index`, NULL beyond the last one. Lives as long as the data set. */
 RETORT_API const char *retort_dataset_label(const retort_dataset *data, size_t index);
+/* Texts that have collected label `index` (tags: words). Linear in the size of the data. */
+RETORT_API size_t retort_dataset_label_count(const retort_dataset *data, size_t index);
 RETORT_API void retort_dataset_free(retort_dataset *data);
 
 typedef struct retort_eval_options {
@@ -838,7 +840,9 @@ typedef enum retort_decay { RETORT_DECAY_LINEAR, RETORT_DECAY_COSINE, RETORT_DEC
 /* State of a training, for progress. */
 typedef struct retort_train_progress {
     size_t size;
-    const char *what;   /* "teacher", "train", "dev" */
+    /* "train" after each step; "epoch" after the last step of an epoch, when dev is known; "teacher" and "dev" while these
+     * are computed. */
+    const char *what;
     double epoch;       /* epochs done, with a fraction */
     size_t step, steps; /* done, and of the whole training; "teacher" and "dev": texts */
     double loss;        /* mean of the last 50 steps */

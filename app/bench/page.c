@@ -1,30 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the parts of the HTML page share. */
 #include "bench/page.h"
-#include "retort.h"
 
 #include <string.h>
-
-static void write_entities(FILE *to, const char *text) {
-    for (; *text != '\0'; text++) {
-        if (*text == '<') {
-            fputs("&lt;", to);
-        } else if (*text == '>') {
-            fputs("&gt;", to);
-        } else if (*text == '&') {
-            fputs("&amp;", to);
-        } else {
-            fputc(*text, to);
-        }
-    }
-}
-
-/* Escapes first: HTML has no control characters. */
-void page_text(FILE *to, const char *text) {
-    char safe[1024];
-    retort_escape(safe, sizeof safe, text, strlen(text));
-    write_entities(to, safe);
-}
 
 size_t page_colour(const bench_engine *it) {
     static const char *const known[] = {"native",   "onnxruntime",      "onnxruntime:openvino",

@@ -5,10 +5,8 @@
 
 #include "bench/engines.h"
 
-#include <stdio.h>
+#include <stddef.h>
 
-/* Text with <, > and & escaped. */
-void page_text(FILE *to, const char *text);
 /* Index of the engine's colour; a provider has the same one in every plot. */
 size_t page_colour(const bench_engine *it);
 

@@ -2,6 +2,7 @@
  * A plot as inline SVG: size by time, both axes starting at zero. */
 #include "bench/plot.h"
 #include "bench/page.h"
+#include "cli/plot.h"
 
 #include <math.h>
 #include <string.h>
@@ -9,37 +10,9 @@
 enum { WIDTH = 520, HEIGHT = 320, LEFT = 56, RIGHT = 150, TOP = 14, BOTTOM = 40, LABEL = 13 };
 enum { MOST_DOTS = 64 };
 
-typedef struct axis {
-    double max, step; /* of the data; distance between two grid lines */
-} axis;
-
-/* About five grid lines, at multiples of 1, 2 or 5 times a power of ten. */
-static axis axis_for(double max) {
-    axis a = {.max = max > 0 ? max * 1.08 : 1};
-    double power = pow(10, floor(log10(a.max / 5))), times = a.max / 5 / power;
-    a.step = power * (times < 1.5 ? 1 : times < 3.5 ? 2 : times < 7.5 ? 5 : 10);
-    return a;
-}
-
-static double x_of(const axis *a, double value) {
-    return LEFT + value / a->max * (WIDTH - LEFT - RIGHT);
-}
-static double y_of(const axis *a, double value) {
-    return HEIGHT - BOTTOM - value / a->max * (HEIGHT - TOP - BOTTOM);
-}
-
-static void draw_grid(FILE *to, const axis *x, const axis *y) {
-    for (int i = 0; i * y->step <= y->max; i++) {
-        double at = y_of(y, i * y->step);
-        fprintf(to, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT,
-                at, at);
-        fprintf(to, "<text class=\"tick\" text-anchor=\"end\" x=\"%d\" y=\"%.1f\">%g</text>\n", LEFT - 6,
-                at + 4, i * y->step);
-    }
-    for (int i = 0; i * x->step <= x->max; i++) {
-        fprintf(to, "<text class=\"tick\" text-anchor=\"middle\" x=\"%.1f\" y=\"%d\">%g</text>\n",
-                x_of(x, i * x->step), HEIGHT - BOTTOM + 16, i * x->step);
-    }
+static void draw_grid(FILE *to, const plot_axis *x, const plot_axis *y) {
+    plot_rows(to, y, LEFT, WIDTH - RIGHT);
+    plot_columns(to, x, HEIGHT - BOTTOM);
     fprintf(to, "<text class=\"tick\" text-anchor=\"end\" x=\"%d\" y=\"%d\">file, MB</text>\n", WIDTH - RIGHT,
             HEIGHT - 6);
     fprintf(to, "<text class=\"tick\" x=\"6\" y=\"%d\">ms</text>\n", TOP + 2);
@@ -51,12 +24,12 @@ typedef struct dot {
 } dot;
 
 /* From top to bottom; a label that would touch the one above moves down. */
-static size_t place_dots(dot *dots, const bench_run *c, const bench_result *result, const axis *x,
-                         const axis *y) {
+static size_t place_dots(dot *dots, const bench_run *c, const bench_result *result, const plot_axis *x,
+                         const plot_axis *y) {
     size_t count = 0;
     for (size_t i = 0; i < c->count && count < MOST_DOTS; i++) {
         if (c->items[i].missing) continue;
-        dot d = {i, x_of(x, (double)c->items[i].bytes * 1e-6), y_of(y, result->times[i].p50), 0};
+        dot d = {i, plot_at(x, (double)c->items[i].bytes * 1e-6), plot_at(y, result->times[i].p50), 0};
         size_t at = count++;
         for (; at > 0 && dots[at - 1].y > d.y; at--) dots[at] = dots[at - 1];
         dots[at] = d;
@@ -76,10 +49,10 @@ static void draw_label(FILE *to, const bench_run *c, const bench_engine *it) {
     const char *slash = strrchr(it->name, '/'),
                *name = slash != NULL && slash[1] != '\0' ? slash + 1 : it->name;
     if (c->model_count == 1) {
-        page_text(to, it->provider);
+        plot_text(to, it->provider);
         return;
     }
-    page_text(to, name);
+    plot_text(to, name);
 }
 
 void page_plot(FILE *to, const bench_run *c, const bench_result *result) {
@@ -90,7 +63,8 @@ void page_plot(FILE *to, const bench_run *c, const bench_result *result) {
         size = fmax(size, (double)c->items[i].bytes * 1e-6);
         time = fmax(time, result->times[i].p50);
     }
-    axis x = axis_for(size), y = axis_for(time);
+    plot_axis x = plot_axis_of(0, size * 1.08, LEFT, WIDTH - RIGHT),
+              y = plot_axis_of(0, time * 1.08, HEIGHT - BOTTOM, TOP);
     fprintf(to, "<svg viewBox=\"0 0 %d %d\" role=\"img\">\n", WIDTH, HEIGHT);
     draw_grid(to, &x, &y);
     size_t count = place_dots(dots, c, result, &x, &y);
@@ -101,7 +75,7 @@ void page_plot(FILE *to, const bench_run *c, const bench_result *result) {
         fprintf(to, "<g class=\"c%zu\"><line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", colour, d->x,
                 d->y, d->x + 10, d->label);
         fprintf(to, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\"><title>", d->x, d->y);
-        page_text(to, it->name);
+        plot_text(to, it->name);
         fprintf(to, ", %s: %.2f ms, %.1f MB</title></circle>", it->provider, result->times[d->index].p50,
                 (double)it->bytes * 1e-6);
         fprintf(to, "<text x=\"%.1f\" y=\"%.1f\">", d->x + 13, d->label + 4);

@@ -3,6 +3,7 @@
 #include "bench/page.h"
 #include "bench/plot.h"
 #include "cli/file.h"
+#include "cli/plot.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -47,7 +48,7 @@ static void write_cell_name(FILE *to, const bench_run *c, const bench_cell *cell
 static void write_names(FILE *to, const bench_run *c, size_t index) {
     const bench_engine *it = &c->items[index];
     fprintf(to, "<tr><td>");
-    page_text(to, it->name);
+    plot_text(to, it->name);
     fprintf(to, "</td><td><i class=\"c%zu\"></i>%s</td>", page_colour(it), it->provider);
 }
 
@@ -124,7 +125,7 @@ static void write_page(FILE *to, const bench_run *c, const char *title) {
             title);
     write_style(to);
     fprintf(to, "<h1>%s</h1><p>", title);
-    page_text(to, c->machine.cpu);
+    plot_text(to, c->machine.cpu);
     fprintf(
         to,
         ", %s, %d threads. The same inputs for all, who were warm and took turns; lower is better. Load time "

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,6 +28,25 @@ cli_code cli_close(FILE *file, const char *path, cli_code code) {
     if (failed && code == CLI_DONE) cli_error("%s: cannot write: %s", path, strerror(errno));
     if (failed && regular) remove(path);
     return code == CLI_DONE && failed ? CLI_FAILED : code;
+}
+
+cli_code cli_check_writable(const char *path) {
+    struct stat info;
+    char beside[4096];
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+        cli_error("%s: this is a folder: name a file", path);
+        return CLI_FAILED;
+    }
+    int n = snprintf(beside, sizeof beside, "%s.XXXXXX", path);
+    int fd = n < (int)sizeof beside ? mkstemp(beside) : -1;
+    if (fd < 0) {
+        cli_error("%s: cannot create: %s", path,
+                  n < (int)sizeof beside ? strerror(errno) : "the name is too long");
+        return CLI_FAILED;
+    }
+    close(fd);
+    unlink(beside);
+    return CLI_DONE;
 }
 
 /* ---- Signals ---- */

@@ -12,6 +12,8 @@
 FILE *cli_create(const char *path);
 /* Closes a file from cli_create, which may be NULL; removes it if not all of it could be written. */
 cli_code cli_close(FILE *file, const char *path, cli_code code);
+/* Whether a file can be written beside `path` and renamed to it: asked before long work. Errors are printed. */
+cli_code cli_check_writable(const char *path);
 /* From now on, SIGINT, SIGTERM and SIGHUP remove this file before they end the process; or this folder,
  * which must be empty once the paths registered after it are gone. */
 void cli_remove_at_signal(const char *path);

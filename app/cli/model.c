@@ -24,6 +24,10 @@ bool cli_is_graph(const char *path) {
     return length > 5 && strcmp(path + length - 5, ".onnx") == 0;
 }
 
+bool cli_is_checkpoint(const char *path) {
+    return is_folder(path) || cli_is_graph(path);
+}
+
 static void set_task(retort_import_options *options, const char *name) {
     for (int task = RETORT_TASK_CLASSIFY; name != NULL && task <= RETORT_TASK_EMBED; task++) {
         if (strcmp(name, cli_task_names[task]) != 0) continue;
@@ -65,7 +69,7 @@ static const cli_option_id of_imports[] = {CLI_TASK, CLI_TOKENIZER, CLI_DTYPE};
 
 static cli_code open_path(retort_model **out, const cli_args *args, const char *path, int level) {
     retort_error err;
-    if (is_folder(path) || cli_is_graph(path)) return import_model(out, args, path, level);
+    if (cli_is_checkpoint(path)) return import_model(out, args, path, level);
     for (size_t i = 0; i < sizeof of_imports / sizeof *of_imports; i++) {
         if (!cli_takes(args->verb, (int)of_imports[i]) || !cli_has(args, of_imports[i])) continue;
         cli_error("--%s is for checkpoints: '%s' has been imported", cli_options[of_imports[i]].name, path);
@@ -207,15 +211,20 @@ cli_code cli_open_tapped(retort_session **out, const cli_args *args, retort_mode
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
 }
 
-cli_code cli_open_data(retort_dataset **out, const cli_args *args, const retort_model *model,
-                       bool texts_only) {
-    retort_error err;
+retort_dataset_options cli_data_options(const cli_args *args) {
     retort_dataset_options options = RETORT_DATASET_OPTIONS;
-    const char *path = cli_text(args, CLI_DATA);
     options.text_column = cli_text(args, CLI_TEXT_COLUMN);
     options.pair_column = cli_text(args, CLI_TEXT_PAIR_COLUMN);
     options.label_column = cli_text(args, CLI_LABEL_COLUMN);
     options.label_separator = cli_text(args, CLI_LABEL_SEPARATOR);
+    return options;
+}
+
+cli_code cli_open_data(retort_dataset **out, const cli_args *args, const retort_model *model,
+                       bool texts_only) {
+    retort_error err;
+    retort_dataset_options options = cli_data_options(args);
+    const char *path = cli_text(args, CLI_DATA);
     options.texts_only = texts_only;
     if (strcmp(path, "-") == 0) path = "/dev/stdin";
     retort_status status = retort_dataset_open(out, path, model, &options, &err);

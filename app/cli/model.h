@@ -14,6 +14,8 @@ cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_
 cli_code cli_export_model(const retort_model *model, const cli_args *args, retort_export_info *done);
 /* Whether a name ends in ".onnx". */
 bool cli_is_graph(const char *path);
+/* Whether it is imported: a folder, or an .onnx file. */
+bool cli_is_checkpoint(const char *path);
 /* Opens a .retort file, or imports a checkpoint folder up to `level`; `path` may be a name
  * (cli_find_model). Errors are printed. */
 cli_code cli_open_model(retort_model **out, const cli_args *args, const char *path, int level);
@@ -33,6 +35,8 @@ cli_code cli_open_native(retort_session **out, const cli_args *args, retort_mode
 cli_code cli_open_tapped(retort_session **out, const cli_args *args, retort_model *model, retort_tap_fn tap,
                          void *user);
 
+/* The columns that the options name. */
+retort_dataset_options cli_data_options(const cli_args *args);
 /* Opens the file of --data ("-": standard input) with the columns that the options name; texts_only: does
  * not read labels. `model` may be NULL. Errors are printed. */
 cli_code cli_open_data(retort_dataset **out, const cli_args *args, const retort_model *model,

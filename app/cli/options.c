@@ -212,6 +212,9 @@ static const struct {
     {"serve", CLI_HOST, NOT_WITH, CLI_UNIX},          {"serve", CLI_PORT, NOT_WITH, CLI_UNIX},
     {"serve", CLI_REUSE_PORT, NOT_WITH, CLI_UNIX},    {"load", CLI_ARRIVALS, NOT_WITH, CLI_CLOSED},
     {"doctor", CLI_THREADS, NEEDS, CLI_PEAK},         {"doctor", CLI_ISA, NEEDS, CLI_PEAK},
+    {"train", CLI_EPOCHS, NOT_WITH, CLI_STEPS},       {"train", CLI_PATIENCE, NEEDS, CLI_DEV},
+    {"train", CLI_TEMPERATURE, NEEDS, CLI_TEACHER},   {"train", CLI_SOFT, NEEDS, CLI_TEACHER},
+    {"train", CLI_HIDDEN, NEEDS, CLI_TEACHER},        {"train", CLI_STUDENT, NOT_WITH, CLI_FROM_LAYERS},
 };
 
 static bool check_rules(const cli_args *args) {

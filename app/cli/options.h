@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 /* ---- Options: one row each. Parsing, --help, the man page and the completions read these rows. ----
- * id, name, letter, value ("" for a flag, "a|b" for a choice), kind, min, max, default, help */
+ * id, name, letter, value ("" for a flag, "a|b" for a choice), kind, min, max, default, help
+ * Verbs that mean different things by a name have a row each. */
 #define CLI_OPTIONS(X)                                                                                       \
     X(OUTPUT, "output", 'o', "FILE", TEXT, 0, 0, NULL, "write the model to FILE")                            \
     X(LEVEL, "level", 0, "0|1|2|3", CHOICE, 0, 0, "3", "optimise the graph up to this level")                \
@@ -197,6 +198,47 @@
     X(TIMEOUT, "timeout", 0, "T", REAL, 0, 0, "10", "seconds to wait for an answer")                         \
     X(CHECK, "check", 0, "", FLAG, 0, 0, NULL,                                                               \
       "count answers that differ from the first answer to the same text")                                    \
+    X(DEV, "dev", 0, "FILE", TEXT, 0, 0, NULL,                                                               \
+      "labelled texts that choose the best epoch, and stop the training with --patience")                    \
+    X(EPOCHS, "epochs", 0, "N", REAL, 0, 0, NULL, "passes over the data (default: 3)")                       \
+    X(STEPS, "steps", 0, "N", INT, 1, 0x7fffffff, NULL, "train this many batches instead")                   \
+    X(LEARNING_RATE, "rate", 0, "R", REAL, 0, 0, NULL,                                                       \
+      "highest learning rate (default: 5e-5, or 1e-4 below a hidden size of 768; students: 3e-4)")           \
+    X(RATE_WARMUP, "warmup", 0, "SHARE", REAL, 0, 0, NULL,                                                   \
+      "share of the steps in which the rate rises (default: 0.06)")                                          \
+    X(DECAY, "decay", 0, "linear|cosine|constant", CHOICE, 0, 0, "linear", "how the rate falls after that")  \
+    X(WEIGHT_DECAY, "weight-decay", 0, "X", REAL, 0, 0, NULL,                                                \
+      "decoupled decay of matrices and tables (default: 0.01)")                                              \
+    X(CLIP, "clip", 0, "NORM", REAL, 0, 0, NULL, "largest norm of the gradient (default: 1; 0: none)")       \
+    X(LAYER_DECAY, "layer-decay", 0, "X", REAL, 0, 0, NULL,                                                  \
+      "factor of the rate from each layer to the one below (default: 1)")                                    \
+    X(SMOOTHING, "smoothing", 0, "X", REAL, 0, 0, NULL, "label smoothing (default: 0)")                      \
+    X(CLASS_WEIGHTS, "class-weights", 0, "", FLAG, 0, 0, NULL,                                               \
+      "weight labels by the inverse of how often they occur")                                                \
+    X(PATIENCE, "patience", 0, "N", INT, 1, 10000, NULL, "stop after N epochs that are no better on --dev")  \
+    X(TRAIN_MAX_LENGTH, "max-length", 0, "N", INT, 1, 65536, NULL,                                           \
+      "truncate texts to N tokens (default: 128, or the model's maximum)")                                   \
+    X(TRAIN_SEED, "seed", 0, "S", INT, 0, 0x7fffffff, "0", "seed for the order of texts and new weights")    \
+    X(ARITHMETIC, "dtype", 0, "f32|bf16", CHOICE, 0, 0, "f32",                                               \
+      "dtype of products; sums and weights stay float32")                                                    \
+    X(TRAIN_MEMORY, "memory", 0, "SIZE", SIZE, 0, 0, NULL,                                                   \
+      "use at most this much memory (512M, 2G) for activations and caches: batches are cut into chunks")     \
+    X(TEACHER, "teacher", 0, "MODEL", TEXT, 0, 0, NULL,                                                      \
+      "distil: learn the answers of this model; texts need no labels")                                       \
+    X(TEMPERATURE, "temperature", 0, "T", REAL, 0, 0, NULL, "of the answers of --teacher (default: 2)")      \
+    X(SOFT, "soft", 0, "X", REAL, 0, 0, NULL,                                                                \
+      "share of --teacher in the loss; the rest is the labels' (default: 1)")                                \
+    X(HIDDEN, "hidden", 0, "X", REAL, 0, 0, NULL,                                                            \
+      "weight of the teacher's last hidden states in the loss (default: 1 if the widths agree, else 0)")     \
+    X(STUDENT, "student", 0, "layers=N", TEXT, 0, 0, NULL, "keep N layers of the checkpoint, spread evenly") \
+    X(FROM_LAYERS, "from-layers", 0, "I[,I]", TEXT, 0, 0, NULL, "keep these layers of the checkpoint")       \
+    X(TRAIN_RECIPE, "recipe", 0, "int8|int4|gptq|owq|ptq+owq", CHOICE, 0, 0, NULL,                           \
+      "train integers, from what this recipe makes (default with --bits: ptq+owq, or int8 for 8)")           \
+    X(CHECKPOINT, "checkpoint", 0, "FILE", TEXT, 0, 0, NULL,                                                 \
+      "save the state of the training here (default: the output with .checkpoint added)")                    \
+    X(MINUTES, "minutes", 0, "N", REAL, 0, 0, NULL, "time between two checkpoints (default: 10)")            \
+    X(RESUME, "resume", 0, "", FLAG, 0, 0, NULL, "go on from the checkpoint, to the same bytes")             \
+    X(PLOT, "plot", 0, "FILE", TEXT, 0, 0, NULL, "draw loss and dev metric over the steps into FILE (SVG)")  \
     X(MAN, "man", 0, "", FLAG, 0, 0, NULL, "print the manual page")                                          \
     X(JSON, "json", 0, "", FLAG, 0, 0, NULL, "print JSON, one object per line")                              \
     X(HELP, "help", 'h', "", FLAG, 0, 0, NULL, "print this help")

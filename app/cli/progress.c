@@ -23,6 +23,10 @@ void cli_catch_interrupt(void) {
     sigaction(SIGINT, &action, NULL);
 }
 
+bool cli_interrupted(void) {
+    return interrupted != 0;
+}
+
 /* The remaining time, once there is a basis for an estimate. */
 static void put_left(double left, double spent) {
     enum { PATIENCE = 2, MINUTE = 60 };
@@ -55,6 +59,10 @@ int cli_progress(void *user, const char *what, size_t done, size_t total) {
     last = now;
     shown = true;
     return 0;
+}
+
+void cli_progress_drawn(void) {
+    shown = true;
 }
 
 void cli_progress_end(void) {

@@ -3,12 +3,17 @@
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* From now on, SIGINT makes cli_progress cancel its caller. */
 void cli_catch_interrupt(void);
+/* Whether there was one. */
+bool cli_interrupted(void);
 /* A retort_progress_fn: draws a bar on stderr if that is a terminal. cli_progress_end removes it. */
 int cli_progress(void *user, const char *what, size_t done, size_t total);
 void cli_progress_end(void);
+/* Something else was drawn on the line of the bar, which cli_progress_end shall remove. */
+void cli_progress_drawn(void);
 
 #endif

@@ -16,6 +16,7 @@
 #include "cmd/run.h"
 #include "cmd/serve.h"
 #include "cmd/tokenize.h"
+#include "cmd/train.h"
 
 #define OPTIONS(...)   ((const int[]){__VA_ARGS__, -1})
 #define ENGINE_OPTIONS CLI_THREADS, CLI_ISA, CLI_UNPACK, CLI_PROVIDER
@@ -140,7 +141,8 @@ static const cli_verb rows[] = {
         .options = OPTIONS(DATA_OPTIONS, CLI_REFERENCE, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH,
                            CLI_PROMPT_NAME, CLI_MEMORY, ENGINE_OPTIONS, OTHER_ENGINES),
         .details =
-            "The metric is the accuracy of labels, the F1 of several labels per text (all decisions together; "
+            "The metric is the accuracy of labels, the F1 of several labels per text (all decisions "
+            "together; "
             "f1_macro is the mean over labels) and of entities, the exact match of answers, "
             "Spearman's rank correlation of scores, or the pseudo-perplexity of masked models. --reference "
             "adds the mean divergence KL(reference || model) of the logits, the share of equal decisions "
@@ -195,6 +197,44 @@ static const cli_verb rows[] = {
                     "retort optimize ./checkpoint --without prune-rows,fuse-qkv -o slower.retort\n"
                     "retort optimize plain.retort --level 2 -o fused.retort --json\n"
                     "retort optimize model.onnx --level 2 --for ort -o fused.onnx\n",
+    },
+    {
+        .name = "train",
+        .run = cmd_train,
+        .usage = "MODEL --data FILE -o MODEL",
+        .summary = "fine-tune, distil, or train for integers",
+        .min_words = 1,
+        .max_words = 1,
+        .required = CLI_OUTPUT,
+        .options =
+            OPTIONS(DATA_OPTIONS, CLI_DEV, CLI_OUTPUT, CLI_TASK, CLI_TOKENIZER, CLI_EPOCHS, CLI_STEPS,
+                    CLI_BATCH, CLI_LEARNING_RATE, CLI_RATE_WARMUP, CLI_DECAY, CLI_WEIGHT_DECAY, CLI_CLIP,
+                    CLI_LAYER_DECAY, CLI_SMOOTHING, CLI_CLASS_WEIGHTS, CLI_PATIENCE, CLI_TRAIN_MAX_LENGTH,
+                    CLI_TRAIN_SEED, CLI_THREADS, CLI_ISA, CLI_ARITHMETIC, CLI_TRAIN_MEMORY, CLI_TEACHER,
+                    CLI_TEMPERATURE, CLI_SOFT, CLI_HIDDEN, CLI_STUDENT, CLI_FROM_LAYERS, CLI_TRAIN_RECIPE,
+                    CLI_BITS, CLI_EMBEDDINGS, CLI_GROUP, CLI_CHECKPOINT, CLI_MINUTES, CLI_RESUME, CLI_PLOT),
+        .details = "MODEL is a checkpoint (with any head or none) or a float model of retort. Where the "
+                   "labels of the data "
+                   "are not those of its head, a checkpoint gets a new head: a classifier, a regression (a "
+                   "column 'score', "
+                   "or numbers), several labels per text (--label-separator), or a tagger (CoNLL). An "
+                   "embedding model "
+                   "learns from pairs of texts that belong together, with or without a score. With --dev, "
+                   "the best epoch is "
+                   "kept. --teacher learns the answers of another model with the same vocabulary, so that a "
+                   "student may "
+                   "have fewer layers, and texts need no labels. --bits and --recipe train the integers that "
+                   "will run: the "
+                   "answers during training are those of the file. The same seed gives the same file with "
+                   "any number of "
+                   "threads (float32). Ctrl-C saves the best so far.",
+        .examples =
+            "retort train ./MiniLM --data train.tsv --dev dev.tsv -o model.retort\n"
+            "retort train ./bert --data train.conll --dev dev.conll --epochs 5 -o tagger.retort\n"
+            "retort train ./checkpoint --teacher model.retort --student layers=3 --data texts.txt -o "
+            "small.retort\n"
+            "retort train model.retort --bits 4 --teacher model.retort --data train.tsv -o int4.retort\n"
+            "retort train ./bert --data train.tsv --dev dev.tsv -o model.retort --plot train.svg --json\n",
     },
     {
         .name = "quantize",

@@ -133,6 +133,15 @@ const char *retort_dataset_label(const retort_dataset *data, size_t index) {
     return data != NULL && data->collects && index < data->own.count ? data->own.names[index] : NULL;
 }
 
+size_t retort_dataset_label_count(const retort_dataset *data, size_t index) {
+    size_t count = 0;
+    if (data == NULL || index >= data->own.count) return 0;
+    bool one = data->targets == RETORT_TARGETS_LABEL;
+    for (size_t i = 0; one && i < data->count; i++) count += data->samples[i].label == (int64_t)index;
+    for (size_t i = 0; i < data->tag_count; i++) count += data->tags[i] == (int32_t)index;
+    return count;
+}
+
 size_t retort_dataset_count(const retort_dataset *data) {
     return data != NULL ? data->count : 0;
 }

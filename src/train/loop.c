@@ -193,10 +193,13 @@ static retort_status take_step(rt_loop *l, retort_error *err) {
 
 /* After the last step of an epoch, or of all. */
 static retort_status end_epoch(rt_loop *l, retort_error *err) {
-    if (l->options->dev == NULL) return RETORT_OK;
-    retort_status status = evaluate(l, err);
-    if (l->options->patience > 0 && l->stale >= l->options->patience) l->stopped = true;
-    return status;
+    bool dev = l->options->dev != NULL;
+    retort_status status = dev ? evaluate(l, err) : RETORT_OK;
+    if (status != RETORT_OK || l->stopped) return status;
+    retort_train_progress progress = progress_of(l, "epoch");
+    report(l, &progress);
+    if (dev && l->options->patience > 0 && l->stale >= l->options->patience) l->stopped = true;
+    return RETORT_OK;
 }
 
 retort_status rt_loop_run(rt_loop *l, retort_error *err) {

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * train: fine-tuning, distillation, quantisation-aware training. */
+#include "cmd/train.h"
+#include "cli/file.h"
+#include "cli/model.h"
+#include "cli/progress.h"
+#include "cli/stats.h"
+#include "cli/text.h"
+#include "cmd/train_plot.h"
+#include "cmd/train_report.h"
+#include "cmd/train_start.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- Options ---- */
+
+static cli_code check_numbers(const cli_args *args) {
+    static const struct {
+        cli_option_id id;
+        double min, max;
+    } numbers[] = {
+        {CLI_EPOCHS, 0.001, 1e6},  {CLI_LEARNING_RATE, 1e-9, 1}, {CLI_RATE_WARMUP, 0, 0.99},
+        {CLI_WEIGHT_DECAY, 0, 10}, {CLI_CLIP, 0, 1e9},           {CLI_LAYER_DECAY, 0.01, 1},
+        {CLI_SMOOTHING, 0, 0.99},  {CLI_TEMPERATURE, 0.1, 100},  {CLI_SOFT, 0, 1},
+        {CLI_HIDDEN, 0, 1e6},      {CLI_MINUTES, 0.001, 1e6},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        double value = cli_real(args, numbers[i].id);
+        if (!cli_has(args, numbers[i].id) || (value >= numbers[i].min && value <= numbers[i].max)) continue;
+        cli_error("--%s: '%s' is not a number from %g to %g", cli_options[numbers[i].id].name,
+                  cli_text(args, numbers[i].id), numbers[i].min, numbers[i].max);
+        return CLI_USAGE;
+    }
+    return CLI_DONE;
+}
+
+/* Whether integers are trained. */
+static bool has_integers(const cli_args *args) {
+    return cli_has(args, CLI_TRAIN_RECIPE) || cli_has(args, CLI_BITS);
+}
+
+static cli_code check_integers(const cli_args *args) {
+    static const cli_option_id of_integers[] = {CLI_EMBEDDINGS, CLI_GROUP};
+    for (size_t i = 0; !has_integers(args) && i < sizeof of_integers / sizeof *of_integers; i++) {
+        if (!cli_has(args, of_integers[i])) continue;
+        cli_error("--%s needs --recipe or --bits", cli_options[of_integers[i]].name);
+        return CLI_USAGE;
+    }
+    return CLI_DONE;
+}
+
+static bool is_same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Where the state of the training is saved; NULL: out of memory. The caller frees it. */
+static char *checkpoint_path(const cli_args *args) {
+    const char *path = cli_text(args, CLI_CHECKPOINT), *output = cli_text(args, CLI_OUTPUT);
+    size_t size = (path != NULL ? strlen(path) : strlen(output)) + sizeof ".checkpoint";
+    char *out = malloc(size);
+    if (out != NULL)
+        snprintf(out, size, "%s%s", path != NULL ? path : output, path != NULL ? "" : ".checkpoint");
+    return out;
+}
+
+static cli_code check_data(const cli_args *args) {
+    if (cli_has(args, CLI_DATA)) return CLI_DONE;
+    cli_error("train: --data is required");
+    return CLI_USAGE;
+}
+
+/* What would fail after an hour, before it starts. */
+static cli_code check_files(const cli_args *args, const char *checkpoint) {
+    const char *dev = cli_text(args, CLI_DEV), *plot = cli_text(args, CLI_PLOT);
+    cli_code code = cli_check_writable(cli_text(args, CLI_OUTPUT));
+    if (code == CLI_DONE && plot != NULL) code = cli_check_writable(plot);
+    if (code == CLI_DONE) code = cli_check_writable(checkpoint);
+    if (code != CLI_DONE) return code;
+    if (cli_has(args, CLI_RESUME) && access(checkpoint, R_OK) != 0) {
+        cli_error("--resume: there is no checkpoint '%s'", checkpoint);
+        return CLI_BAD_DATA;
+    }
+    if (dev != NULL && is_same_file(dev, cli_text(args, CLI_DATA)))
+        cli_say("warning: --dev is the file of --data: it cannot tell which epoch is best on other texts");
+    return CLI_DONE;
+}
+
+static double real_or(const cli_args *args, cli_option_id id, double otherwise) {
+    return cli_has(args, id) ? cli_real(args, id) : otherwise;
+}
+
+static retort_decay decay_of(const char *name) {
+    if (strcmp(name, "linear") == 0) return RETORT_DECAY_LINEAR;
+    return strcmp(name, "cosine") == 0 ? RETORT_DECAY_COSINE : RETORT_DECAY_CONSTANT;
+}
+
+static void set_integers(retort_train_options *options, const cli_args *args) {
+    if (!has_integers(args)) return;
+    options->bits = (int)cli_int(args, CLI_BITS, 0);
+    options->embeddings = (int)cli_int(args, CLI_EMBEDDINGS, 0);
+    options->group = cli_int(args, CLI_GROUP, 0);
+    options->recipe = options->bits == 8 ? "int8" : "ptq+owq";
+    if (cli_has(args, CLI_TRAIN_RECIPE)) options->recipe = cli_text(args, CLI_TRAIN_RECIPE);
+}
+
+static retort_train_options options_of(const cli_args *args, const train_start *start, train_report *report) {
+    enum { STUDENT = 3 }; /* a student's layers are far from where they end: 3e-4 */
+    retort_train_options options = RETORT_TRAIN_OPTIONS;
+    options.data = start->data;
+    options.dev = start->dev;
+    options.epochs = cli_real(args, CLI_EPOCHS);
+    options.steps = (size_t)cli_int(args, CLI_STEPS, 0);
+    options.batch = (size_t)cli_int(args, CLI_BATCH, 0);
+    options.learning_rate = real_or(args, CLI_LEARNING_RATE, start->layers > 0 ? STUDENT * 1e-4 : 0);
+    options.warmup = real_or(args, CLI_RATE_WARMUP, -1);
+    options.decay = decay_of(cli_text(args, CLI_DECAY));
+    options.weight_decay = real_or(args, CLI_WEIGHT_DECAY, -1);
+    options.clip = real_or(args, CLI_CLIP, -1);
+    options.layer_decay = cli_real(args, CLI_LAYER_DECAY);
+    options.label_smoothing = cli_real(args, CLI_SMOOTHING);
+    options.class_weights = cli_has(args, CLI_CLASS_WEIGHTS);
+    options.patience = (size_t)cli_int(args, CLI_PATIENCE, 0);
+    options.max_length = cli_int(args, CLI_TRAIN_MAX_LENGTH, -1);
+    options.seed = (uint64_t)cli_int(args, CLI_TRAIN_SEED, 0);
+    options.threads = (int)cli_int(args, CLI_THREADS, 0);
+    options.isa = cli_text(args, CLI_ISA);
+    options.arithmetic = strcmp(cli_text(args, CLI_ARITHMETIC), "bf16") == 0 ? RETORT_BF16 : RETORT_F32;
+    options.memory = cli_size(args, CLI_TRAIN_MEMORY);
+    options.teacher = start->teacher;
+    options.temperature = cli_real(args, CLI_TEMPERATURE);
+    options.soft = real_or(args, CLI_SOFT, -1);
+    options.hidden = real_or(args, CLI_HIDDEN, -1);
+    set_integers(&options, args);
+    options.minutes = cli_real(args, CLI_MINUTES);
+    options.resume = cli_has(args, CLI_RESUME);
+    options.progress = train_report_progress;
+    options.warning = cli_warning;
+    options.user = report;
+    return options;
+}
+
+/* ---- The summary ---- */
+
+/* A word of a command, in quotes where a shell would need them. */
+static void put_word(const char *word) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:@%";
+    bool quotes = word[strspn(word, plain)] != '\0';
+    putchar(' ');
+    if (quotes) putchar('\'');
+    cli_put(stdout, word, strlen(word));
+    if (quotes) putchar('\'');
+}
+
+static void put_command(const char *verb, const char *model, const char *rest, const char *file) {
+    printf("  retort %s", verb);
+    put_word(model);
+    fputs(rest, stdout);
+    if (file != NULL) put_word(file);
+    putchar('\n');
+}
+
+static void print_next(const cli_args *args, const retort_info *info) {
+    const char *model = cli_text(args, CLI_OUTPUT), *dev = cli_text(args, CLI_DEV),
+               *data = cli_text(args, CLI_DATA);
+    char small[4096];
+    size_t stem = strlen(model);
+    if (stem > 7 && strcmp(model + stem - 7, ".retort") == 0) stem -= 7;
+    snprintf(small, sizeof small, "%.*s.int4.retort", (int)stem, model);
+    fputs("next:\n", stdout);
+    if (dev != NULL) put_command("eval", model, " --data", dev);
+    if (!has_integers(args)) {
+        fputs("  retort quantize", stdout);
+        put_word(model);
+        fputs(" --recipe ptq+owq --data", stdout);
+        put_word(data);
+        fputs(" -o", stdout);
+        put_word(small);
+        putchar('\n');
+    }
+    put_command("run", model, info->task == RETORT_TASK_EMBED ? " <texts.txt" : " \"a text\"", NULL);
+    put_command("serve", model, "", NULL);
+}
+
+static void print_summary(const cli_args *args, const retort_info *info, const retort_train_result *result,
+                          uint64_t bytes) {
+    char size[32];
+    cli_put_column(stdout, 0, cli_text(args, CLI_OUTPUT));
+    printf(": %s, %s, %.3g epochs, %zu steps", cli_task_names[info->task], info->recipe, result->epochs,
+           result->steps);
+    if (result->metric != NULL)
+        printf(", %s %.4f at step %zu", result->metric, result->dev, result->best_step);
+    printf(", loss %.4f, %s, %.0f s, %.0f tokens/s\n", result->loss, cli_bytes(size, sizeof size, bytes),
+           result->seconds, result->tokens_per_second);
+    if (result->truncated > 0)
+        printf("%llu texts were truncated: --max-length reads more of them\n",
+               (unsigned long long)result->truncated);
+    print_next(args, info);
+}
+
+static cli_code print_result(const cli_args *args, const train_start *start, const retort_model *model,
+                             const retort_train_result *result, uint64_t bytes) {
+    retort_info info = {.size = sizeof info};
+    const char *output = cli_text(args, CLI_OUTPUT);
+    retort_model_info(model, &info);
+    if (!cli_has(args, CLI_JSON)) {
+        print_summary(args, &info, result, bytes);
+        return CLI_DONE;
+    }
+    json_t *json =
+        json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:b, s:o, s:I, s:o, s:b, s:I, s:o, s:o, s:I, s:I}", "event",
+                  "done", "output", cli_json_text(output, strlen(output)), "task", cli_task_names[info.task],
+                  "recipe", info.recipe, "labels", (json_int_t)info.labels, "layers", (json_int_t)info.layers,
+                  "new_head", start->new_head, "epochs", cli_json_real(result->epochs), "steps",
+                  (json_int_t)result->steps, "loss", cli_json_real(result->loss), "stopped", result->stopped,
+                  "truncated", (json_int_t)result->truncated, "seconds", cli_json_real(result->seconds),
+                  "tokens_per_second", cli_json_real(result->tokens_per_second), "parameters",
+                  (json_int_t)info.parameters, "bytes", (json_int_t)bytes);
+    if (result->metric != NULL) {
+        json_object_set_new(json, "metric", json_string(result->metric));
+        json_object_set_new(json, "dev", cli_json_real(result->dev));
+        json_object_set_new(json, "best_step", json_integer((json_int_t)result->best_step));
+    }
+    return cli_print_json(json);
+}
+
+/* ---- The verb ---- */
+
+static void say_interrupted(const cli_args *args, const retort_train_result *result, const char *checkpoint) {
+    const char *output = cli_text(args, CLI_OUTPUT);
+    if (!cli_interrupted()) return;
+    if (result->metric != NULL)
+        cli_say("interrupted at step %zu: %s has the best so far, %s %.4f of step %zu", result->steps, output,
+                result->metric, result->dev, result->best_step);
+    else
+        cli_say("interrupted: %s has the weights of step %zu", output, result->steps);
+    if (access(checkpoint, R_OK) == 0)
+        cli_say("the same command with --resume goes on from '%s'", checkpoint);
+}
+
+static cli_code train(const cli_args *args, const char *checkpoint, const train_start *start,
+                      train_report *report) {
+    retort_model *trained = NULL;
+    retort_error err;
+    retort_train_result result = {.size = sizeof result};
+    retort_train_options options = options_of(args, start, report);
+    uint64_t bytes = 0;
+    options.checkpoint = checkpoint;
+    retort_status status = retort_train(&trained, start->model, &options, &result, &err);
+    cli_progress_end();
+    if (status != RETORT_OK) {
+        cli_code failed = cli_fail(&err, true);
+        if (access(checkpoint, R_OK) == 0) cli_say("the last checkpoint is '%s': see --resume", checkpoint);
+        return failed;
+    }
+    cli_code code = cli_save_model(trained, args, &bytes);
+    if (code == CLI_DONE && cli_has(args, CLI_PLOT))
+        code = train_plot(report, cli_text(args, CLI_PLOT), cli_text(args, CLI_OUTPUT));
+    if (code == CLI_DONE) say_interrupted(args, &result, checkpoint);
+    if (code == CLI_DONE) code = print_result(args, start, trained, &result, bytes);
+    /* What is done needs no state, unless somebody asked where it should be. */
+    if (code == CLI_DONE && !cli_interrupted() && !cli_has(args, CLI_CHECKPOINT)) unlink(checkpoint);
+    retort_model_free(trained);
+    return code;
+}
+
+cli_code cmd_train(const cli_args *args) {
+    train_start start = {0};
+    train_report *report = calloc(1, sizeof *report);
+    char *checkpoint = checkpoint_path(args);
+    cli_code code = report != NULL && checkpoint != NULL ? CLI_DONE : cli_no_memory();
+    if (code == CLI_DONE) code = check_data(args);
+    if (code == CLI_DONE) code = check_numbers(args);
+    if (code == CLI_DONE) code = check_integers(args);
+    if (code == CLI_DONE) code = check_files(args, checkpoint);
+    if (code == CLI_DONE) code = train_start_open(&start, args);
+    if (code == CLI_DONE) {
+        cli_catch_interrupt(); /* the best so far is saved then */
+        train_report_begin(report, args);
+        code = train(args, checkpoint, &start, report);
+        train_report_free(report);
+    }
+    train_start_close(&start);
+    free(checkpoint);
+    free(report);
+    return code;
+}

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Trains tiny checkpoints from the command line: heads from the labels of the data, files that are the same bytes,
+JSON, plots, and what is refused. Prints TAP.
+
+    train.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
+"""
+import json
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+sys.dont_write_bytecode = True
+from harness import HERE, RETORT, checkpoint, fails, file, folder, main, model, retort, rows, test
+
+GOOD = ["good film", "very good acting", "the film was good", "great play", "great acting and good film"]
+BAD = ["bad film", "not good", "the acting was bad", "very bad play", "bad acting and bad film"]
+CLASSES = "sentence\tlabel\n" + "".join(f"{a}\tpraise\n{b}\tblame\n" for a, b in zip(GOOD, BAD))
+PAIRS = "sentence1\tsentence2\tscore\n" + "".join(f"{a}\t{b}\t{i}.5\n" for i, (a, b) in enumerate(zip(GOOD, GOOD[1:] + BAD[:1])))
+FAST = ["--epochs", "12", "--batch", "4", "--rate", "0.005"]
+
+
+def write(name, text):
+    return file(name, text)
+
+
+def conll(texts):
+    return "\n".join("".join(f"{word} {'B-PER' if word == 'film' else 'O'}\n" for word in text.split()) for text in texts)
+
+
+def train(source, data, output, *more, **options):
+    """The final object that a training prints with --json."""
+    lines = rows("train", source, "--data", data, "-o", HERE / output, *more, **options)
+    assert lines[-1]["event"] == "done" and all(line["event"] == "epoch" for line in lines[:-1]), lines
+    return lines[-1]
+
+
+@test
+def a_plain_encoder_becomes_a_classifier():
+    """For each architecture: a head of the labels in the data, which learns them."""
+    data = write("classes.tsv", CLASSES)
+    for name in ("distilbert-embed", "bert-embed", "electra-embed", "roberta-embed", "package-mean", "bert-fill"):
+        done = train(checkpoint(name), data, f"{name}.retort", *FAST, "--dev", data)
+        assert done["new_head"] and done["labels"] == 2 and done["metric"] == "accuracy", done
+        assert done["dev"] >= 0.9, (name, done)
+        scores = rows("run", HERE / f"{name}.retort", "very good film")[0]
+        assert {entry["label"] for entry in scores["labels"]} == {"praise", "blame"}, scores
+        assert rows("eval", HERE / f"{name}.retort", "--data", data)[0]["value"] == done["dev"]
+
+
+@test
+def other_tasks():
+    tags, pairs = write("tags.conll", conll(GOOD)), write("pairs.tsv", PAIRS)
+    done = train(checkpoint("electra-classify"), tags, "tags.retort", *FAST, "--dev", tags)
+    assert done["task"] == "tag" and done["new_head"] and done["metric"] == "f1" and done["dev"] > 0.9, done
+    done = train(checkpoint("bert-classify"), pairs, "scores.retort", *FAST, "--dev", pairs)
+    assert done["task"] == "classify" and done["labels"] == 1 and done["metric"] == "spearman", done
+    done = train(checkpoint("package-mean"), pairs, "vectors.retort", *FAST, "--dev", pairs)
+    assert done["task"] == "embed" and not done["new_head"] and done["metric"] == "spearman", done
+    several = write("several.tsv", "sentence\tlabel\ngood film\tfilm;good\nbad play\tplay\ngood play\tplay;good\n")
+    done = train(checkpoint("roberta-embed"), several, "several.retort", "--label-separator", ";", *FAST)
+    assert done["labels"] == 3 and "metric" not in done, done
+    answer = rows("run", HERE / "several.retort", "good film")[0]
+    assert sum(entry["score"] for entry in answer["labels"]) != 1, answer
+
+
+@test
+def the_head_is_kept():
+    """Where the data has the labels of the checkpoint, by name or by number; and always in a file of retort."""
+    named = write("named.tsv", "sentence\tlabel\ngood film\tpositive\nbad film\tnegative\nthe film\tneutral\n")
+    numbered = write("numbered.tsv", "sentence\tlabel\ngood film\t2\nbad film\t0\nthe film\t1\n")
+    for data in (named, numbered):
+        done = train(checkpoint("bert-classify"), data, "kept.retort", "--steps", "3")
+        assert not done["new_head"] and done["labels"] == 3, done
+        done = train(model("bert-classify"), data, "kept2.retort", "--steps", "3")
+        assert not done["new_head"]
+    two = write("two.tsv", "sentence\tlabel\ngood film\tpositive\nbad film\tnegative\n")
+    _, said = retort("train", checkpoint("bert-classify"), "--data", two, "--steps", "2", "-o", HERE / "two.retort")
+    assert "no text for 1 of the model's labels ('neutral')" in said, said
+    error = fails(3, "a model trains with the head it has", "train", model("bert-classify"), "--data", write("classes.tsv", CLASSES), "-o", HERE / "x.retort")
+    assert "blame (5), praise (5)" in error and "retort train CHECKPOINT" in error, error
+
+
+@test
+def same_bytes():
+    """One seed, any number of threads; another seed, other bytes."""
+    data = write("classes.tsv", CLASSES)
+    results = []
+    for number, flags in enumerate((["--threads", "1"], ["--threads", "2"], ["--threads", "2", "--seed", "1"])):
+        train(checkpoint("distilbert-embed"), data, f"same{number}.retort", "--steps", "6", "--batch", "4", *flags)
+        results.append((HERE / f"same{number}.retort").read_bytes())
+    assert results[0] == results[1] and results[0] != results[2]
+
+
+@test
+def students():
+    data, texts = write("classes.tsv", CLASSES), write("texts.txt", "\n".join(GOOD + BAD) + "\n")
+    source = checkpoint("bert-classify")
+    done = train(source, data, "one.retort", "--student", "layers=1", "--steps", "2")
+    assert done["layers"] == 1 and done["new_head"], done
+    train(checkpoint("bert-embed"), data, "teacher.retort", *FAST)
+    done = train(checkpoint("bert-embed"), texts, "student.retort", "--teacher", HERE / "teacher.retort", "--from-layers", "1", *FAST)
+    assert done["layers"] == 1 and done["new_head"] and done["labels"] == 2, done
+    fails(2, "expected layers=N with N from 1 to 2", "train", source, "--data", data, "-o", HERE / "x", "--student", "layers=3")
+    fails(2, "expected layers=N", "train", source, "--data", data, "-o", HERE / "x", "--student", "width=3")
+    fails(2, "expected rising indices from 0 to 1", "train", source, "--data", data, "-o", HERE / "x", "--from-layers", "1,0")
+    fails(2, "'%s' has been imported" % model("bert-classify"), "train", model("bert-classify"), "--data", data, "-o", HERE / "x", "--student", "layers=1")
+
+
+@test
+def epochs_as_json_and_as_text():
+    data = write("classes.tsv", CLASSES)
+    lines = rows("train", checkpoint("bert-embed"), "--data", data, "--dev", data, "--epochs", "3", "--batch", "5", "-o", HERE / "json.retort")
+    assert [line.get("epoch") for line in lines[:3]] == [1, 2, 3] and [line["step"] for line in lines[:3]] == [2, 4, 6], lines
+    for line in lines[:3]:
+        assert line["steps"] == 6 and line["loss"] > 0 and line["metric"] == "accuracy" and 0 <= line["dev"] <= line["best"] <= 1
+    assert lines[3]["steps"] == 6 and lines[3]["best_step"] in (2, 4, 6) and lines[3]["bytes"] == (HERE / "json.retort").stat().st_size
+    out, said = retort("train", checkpoint("bert-embed"), "--data", data, "--dev", data, "--epochs", "2", "-o", HERE / "a model.retort")
+    assert "--dev is the file of --data" in said and "new head: classify, 2 labels of the data: blame (5), praise (5)" in said, said
+    assert said.count("retort: epoch ") == 2 and "accuracy" in said, said
+    assert f"retort serve '{HERE}/a model.retort'" in out.decode() and "next:" in out.decode(), out
+
+
+@test
+def plot():
+    data = write("classes.tsv", CLASSES)
+    train(checkpoint("bert-embed"), data, "plot.retort", "--dev", data, "--epochs", "40", "--batch", "2", "--plot", HERE / "plot.svg")
+    space = "{http://www.w3.org/2000/svg}"
+    root = xml.etree.ElementTree.parse(HERE / "plot.svg").getroot()
+    lines = {line.get("class"): line.get("points").split() for line in root.iter(space + "polyline")}
+    assert len(lines["loss"]) == 200 and len(lines["dev"]) == 40 and len(list(root.iter(space + "circle"))) == 40
+    assert "plot.retort" in "".join(root.itertext())
+
+
+@test
+def interrupted():
+    """SIGINT ends the training; what it has is saved."""
+    data = write("classes.tsv", CLASSES)
+    output = HERE / "interrupted.retort"
+    process = subprocess.Popen([RETORT, "train", checkpoint("bert-embed"), "--data", data, "--dev", data, "--epochs", "1000000", "--json", "-o", output],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert json.loads(process.stdout.readline())["event"] == "epoch"
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 0 and b"interrupted at step" in said and b"has the best so far" in said, said
+    done = json.loads(out.splitlines()[-1])
+    assert done["event"] == "done" and done["stopped"]
+    assert rows("eval", output, "--data", data)[0]["value"] == done["dev"]
+
+
+@test
+def wrong_usage():
+    data = write("classes.tsv", CLASSES)
+    start = ["train", checkpoint("bert-embed"), "-o", HERE / "x.retort"]
+    fails(2, "--data is required", *start)
+    fails(2, "--output is required", "train", checkpoint("bert-embed"), "--data", data)
+    start += ["--data", data]
+    fails(2, "did you mean '--rate'?", *start, "--rat", "1")
+    fails(2, "--rate: '2' is not a number from", *start, "--rate", "2")
+    fails(2, "--warmup: '1' is not a number from 0 to 0.99", *start, "--warmup", "1")
+    fails(2, "--decay: 'square' is not one of linear|cosine|constant", *start, "--decay", "square")
+    fails(2, "--epochs has no effect with --steps", *start, "--epochs", "1", "--steps", "2")
+    fails(2, "--patience needs --dev", *start, "--patience", "1")
+    fails(2, "--temperature needs --teacher", *start, "--temperature", "1")
+    fails(2, "--group needs --recipe or --bits", *start, "--group", "32")
+    fails(2, "give a file", "train", checkpoint("bert-embed"), "-o", HERE / "x", "--data", "-")
+    fails(3, "there is no checkpoint", *start, "--resume")
+    fails(1, "cannot create", "train", checkpoint("bert-embed"), "--data", data, "-o", HERE / "none" / "x.retort")
+    fails(1, "this is a folder", "train", checkpoint("bert-embed"), "--data", data, "-o", HERE)
+    fails(1, "cannot create", *start, "--plot", HERE / "none" / "x.svg")
+    assert not (HERE / "x.retort").exists()
+
+
+@test
+def wrong_data():
+    start = ["train", checkpoint("bert-embed"), "-o", HERE / "x.retort"]
+    fails(3, "all texts have the label 'a': training needs at least two", *start, "--data", write("one.tsv", "sentence\tlabel\nx\ta\ny\ta\n"))
+    fails(3, "no labels: name their column with --label-column", *start, "--data", write("none.tsv", "sentence\tclass\nx\ta\ny\tb\n"))
+    fails(3, "no column 'class'", *start, "--data", write("classes.tsv", CLASSES), "--label-column", "class")
+    fails(3, "it contains no text", *start, "--data", write("empty.tsv", "sentence\tlabel\n"))
+    dev = write("dev.tsv", "sentence\tlabel\ngood film\tpraise\nbad film\tneither\n")
+    fails(3, "label 'neither' occurs in no text of", *start, "--data", write("classes.tsv", CLASSES), "--dev", dev)
+    dev = write("dev.tsv", "sentence\tlabel\ngood film\tpraise\n")
+    _, said = retort(*start, "--data", write("classes.tsv", CLASSES), "--dev", dev, "--steps", "1")
+    assert "has no text for 1 of the labels ('blame')" in said, said
+    (HERE / "x.retort").unlink()
+    long = write("long.tsv", "sentence\tlabel\n\ta\n" + "good " * 300 + "\tb\n")  # an empty text, and one beyond 48 positions
+    assert train(checkpoint("bert-embed"), long, "long.retort", "--steps", "2")["truncated"] == 1
+    fails(3, "no tags: a tagger learns from CoNLL", *start, "--data", write("classes.tsv", CLASSES), "--task", "tag")
+
+
+@test
+def wrong_models():
+    data = write("three.tsv", "sentence\tlabel\ngood film\t2\nbad film\t0\nthe film\t1\n")
+    retort("quantize", model("bert-classify"), "-o", HERE / "integers.retort")
+    fails(3, "expected float32 weights", "train", HERE / "integers.retort", "--data", data, "-o", HERE / "x.retort")
+    fails(3, "a model trains with the head it has", "train", model("bert-tag"), "--teacher", model("bert-classify"), "--data", data, "-o", HERE / "x.retort")
+    fails(2, "--task tag: the teacher's is classify", "train", checkpoint("bert-embed"), "--teacher", model("bert-classify"), "--task", "tag", "--data", data,
+          "-o", HERE / "x.retort")
+    assert not (HERE / "x.retort").exists()
+
+
+main()
