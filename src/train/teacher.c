@@ -253,6 +253,24 @@ static retort_status check_answers(const rt_teacher *t, const rt_examples *examp
                    at % t->columns, at / t->columns, (double)t->logits[at]);
 }
 
+static void close_engine(rt_teacher *teacher) {
+    rt_executor_close(&teacher->executor);
+    rt_thread_pool_close(teacher->pool);
+    rt_plan_free(&teacher->plan);
+    retort_model_free(teacher->model);
+    free(teacher->rows_now);
+    teacher->pool = NULL;
+    teacher->model = NULL;
+    teacher->rows_now = NULL;
+}
+
+void rt_teacher_free(rt_teacher *teacher) {
+    close_engine(teacher);
+    free(teacher->logits);
+    free(teacher->states);
+    *teacher = (rt_teacher){0};
+}
+
 retort_status rt_teacher_open(rt_teacher *out, const retort_model *teacher, const retort_model *student,
                               const rt_examples *examples, const rt_teacher_options *options,
                               retort_error *err) {
@@ -263,18 +281,9 @@ retort_status rt_teacher_open(rt_teacher *out, const retort_model *teacher, cons
     if (status == RETORT_OK) status = run_all(out, examples, options, err);
     if (status == RETORT_OK) status = check_answers(out, examples, err);
     if (status != RETORT_OK) rt_teacher_free(out);
+    bool again = out->hidden > 0 && out->states == NULL; /* states of each chunk will be asked for */
+    if (status == RETORT_OK && !again) close_engine(out);
     return status;
-}
-
-void rt_teacher_free(rt_teacher *teacher) {
-    rt_executor_close(&teacher->executor);
-    rt_thread_pool_close(teacher->pool);
-    rt_plan_free(&teacher->plan);
-    retort_model_free(teacher->model);
-    free(teacher->logits);
-    free(teacher->states);
-    free(teacher->rows_now);
-    *teacher = (rt_teacher){0};
 }
 
 /* ---- Hidden states of a chunk ---- */

@@ -23,9 +23,10 @@ typedef struct rt_teacher {
     float *logits;          /* [·, columns]: a row for each example, or for each of examples->ids */
     size_t hidden;          /* columns of hidden states; 0: not wanted */
     rt_row_set hidden_rows; /* of tokens, or, where the model computes no others, of first tokens */
-    float *states;          /* [·, hidden], rows as of logits; NULL: too large, computed when
-                      they are asked for */
-    retort_model *model;    /* at level 3 */
+    /* [·, hidden], rows as of logits; NULL: too large, computed when they are asked for */
+    float *states;
+    /* Its engine; closed when all is computed. */
+    retort_model *model; /* at level 3 */
     rt_plan plan;
     rt_executor executor;
     rt_thread_pool *pool;
