@@ -204,6 +204,9 @@ static void counts_entities_like_seqeval(void **state) {
     counts = count(mixed, outside, 6);
     assert_true(counts.gold == 5 && counts.predicted == 0);
     assert_true(rt_f1(&counts) == 0);
+    int32_t without_pieces[] = {1, 2, RT_NO_TAG, 3, 4, 4, RT_NO_TAG, RT_NO_TAG};
+    counts = count(gold, without_pieces, 8);
+    assert_true(counts.predicted == 2 && counts.correct == 2);
 }
 
 enum { MOST_WORDS = 16, MOST_TAGS = 16 };

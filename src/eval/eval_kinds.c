@@ -127,25 +127,15 @@ static size_t words_left(const rt_evaluation *e, const rt_sample *sample, const 
     return encoding->count < e->encode.max_length ? sample->count : (size_t)(last + 1);
 }
 
-/* The label for words without a piece; -1 if the model has none. */
-static int64_t outside(const rt_evaluation *e) {
-    for (int64_t i = 0; i < e->config->labels; i++) {
-        if (e->labels[i].mark == 'O' && e->labels[i].type < 0) return i;
-    }
-    return -1;
-}
-
 static retort_status score_words(rt_evaluation *e, size_t index, size_t first, size_t n,
                                  const retort_matrix *rows, retort_error *err) {
     (void)n;
     const rt_sample *sample = &e->data->samples[index];
     const rt_encoding *encoding = &e->encodings[first];
-    int64_t none = outside(e);
-    if (none < 0) return rt_fail(err, RETORT_ARGUMENT, "evaluation: the model has no label 'O'");
     if (!rt_grow((void **)&e->words, &e->word_capacity, sample->count, sizeof *e->words)) {
         return rt_fail_nomem(err, sample->count * sizeof *e->words);
     }
-    for (size_t i = 0; i < sample->count; i++) e->words[i] = (int32_t)none;
+    for (size_t i = 0; i < sample->count; i++) e->words[i] = RT_NO_TAG; /* words without a piece */
     for (size_t i = encoding->count; i-- > 0;) { /* in reverse: the first piece of a word wins */
         if (encoding->words[i] < 0) continue;
         const float *row = row_of(rows, rt_eval_row(e, first) + i);

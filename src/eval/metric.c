@@ -132,7 +132,8 @@ typedef struct walk {
 static bool next_entity(walk *w, entity *out) {
     while (w->at <= w->n) {
         size_t i = w->at++;
-        rt_tag_label tag = i < w->n ? w->labels[w->tags[i]] : outside, before = w->before;
+        bool tagged = i < w->n && w->tags[i] != RT_NO_TAG;
+        rt_tag_label tag = tagged ? w->labels[w->tags[i]] : outside, before = w->before;
         *out = (entity){before.type, w->start, i};
         if (starts(before, tag)) w->start = i;
         w->before = tag;

@@ -27,7 +27,8 @@ double rt_f1_micro(const rt_decisions *labels, size_t n);
 double rt_f1_macro(const rt_decisions *labels, size_t n);
 
 /* Counts entities of rt_entity_labels_new as seqeval does by default: B and S start one, E and S end it, and
- * a new one starts at a change of type and after an end or O. */
+ * a new one starts at a change of type and after an end or O. RT_NO_TAG is O, also where no label is. */
+enum { RT_NO_TAG = -1 };
 void rt_count_entities(const rt_tag_label *labels, const int32_t *gold, const int32_t *predicted, size_t n,
                        rt_decisions *counts);
 
