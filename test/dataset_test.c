@@ -140,6 +140,34 @@ static void collects_tags(void **state) {
     retort_dataset_free(data);
 }
 
+static void reads_lists_of_words(void **state) {
+    (void)state;
+    static const char *names[] = {"O", "B-PER", "B-LOC"};
+    static const rt_config tagger = {.task = RETORT_TASK_TAG, .labels = 3, .label_names = names};
+    static const char text[] =
+        "{\"id\": 1, \"tokens\": [\"Ada\", \"saw\"], \"ner_tags\": [\"B-PER\", \"O\"]}\n"
+        "{\"id\": 2, \"tokens\": [], \"ner_tags\": []}\n"
+        "{\"id\": 3, \"tokens\": [\"Paris\"], \"ner_tags\": [\"B-LOC\"]}\n";
+    retort_dataset_options options = collecting();
+    for (int collect = 0; collect < 2; collect++) {
+        retort_dataset *data = parse("a.jsonl", text, collect ? &none : &tagger, collect ? &options : &plain);
+        assert_int_equal(describe(data).targets, RETORT_TARGETS_TAGS);
+        assert_true(data->kind == RT_DATA_WORDS && data->count == 2 && data->samples[1].line == 3);
+        assert_int_equal(data->samples[0].text.length, 7);
+        assert_memory_equal(data->samples[0].text.text, "Ada saw", 7);
+        assert_int_equal(data->tags[2], collect ? 0 : 2);
+        retort_dataset_free(data);
+    }
+    expect_error("a.jsonl", "{\"tokens\": [\"a\", \"b\"], \"tags\": [0]}\n{}", &tagger, &plain,
+                 "a.jsonl:1: there are more words than tags");
+    expect_error("a.jsonl", "{\"tokens\": [\"a\"], \"tags\": [0, 1]}\n{}", &tagger, &plain,
+                 "a.jsonl:1: there are more tags than words");
+    expect_error("a.jsonl", "{\"tokens\": [\"a\"], \"tags\": [7]}\n{}", &tagger, &plain,
+                 "a.jsonl:1: label '7'");
+    expect_error("a.jsonl", "{\"tokens\": [\"a\"], \"tags\": [0]}\n{\"tokens\": \"a\", \"tags\": [0]}\n",
+                 &tagger, &plain, "a.jsonl:2: expected a list of words and one of tags");
+}
+
 static void reads_lists_of_labels(void **state) {
     (void)state;
     retort_dataset_options options = collecting();
@@ -241,11 +269,11 @@ static void decisions_like_scikit_learn(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sorts_names_as_text),           cmocka_unit_test(sorts_whole_numbers_by_value),
-        cmocka_unit_test(tells_values_from_labels),      cmocka_unit_test(collects_tags),
-        cmocka_unit_test(reads_lists_of_labels),         cmocka_unit_test(reads_cells_of_labels),
-        cmocka_unit_test(reads_a_column_for_each_label), cmocka_unit_test(says_what_is_wrong),
-        cmocka_unit_test(decisions_like_scikit_learn),
+        cmocka_unit_test(sorts_names_as_text),      cmocka_unit_test(sorts_whole_numbers_by_value),
+        cmocka_unit_test(tells_values_from_labels), cmocka_unit_test(collects_tags),
+        cmocka_unit_test(reads_lists_of_words),     cmocka_unit_test(reads_lists_of_labels),
+        cmocka_unit_test(reads_cells_of_labels),    cmocka_unit_test(reads_a_column_for_each_label),
+        cmocka_unit_test(says_what_is_wrong),       cmocka_unit_test(decisions_like_scikit_learn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,23 +32,6 @@ static retort_status add_word(retort_dataset *data, size_t number, const retort_
     return status == RETORT_OK ? rt_dataset_tag(data, label, err) : status;
 }
 
-/* Makes a sentence of the words from `first` on; its text is the words joined by spaces. */
-static retort_status end_sentence(retort_dataset *data, size_t first, size_t line, retort_error *err) {
-    if (first == data->part_count) return RETORT_OK;
-    size_t length = data->part_count - first - 1;
-    for (size_t i = first; i < data->part_count; i++) length += data->parts[i].length;
-    char *text = rt_arena_calloc(&data->arena, length + 1, 1), *at = text;
-    if (text == NULL) return rt_fail_nomem(err, length + 1);
-    for (size_t i = first; i < data->part_count; i++) {
-        if (i > first) *at++ = ' ';
-        memcpy(at, data->parts[i].text, data->parts[i].length);
-        at += data->parts[i].length;
-    }
-    rt_sample sample = {.text = {.text = text, .length = length}, .first = first, .line = line};
-    sample.count = data->part_count - first;
-    return rt_dataset_add(data, &sample, err);
-}
-
 retort_status rt_conll_read(retort_dataset *data, rt_lines lines, const rt_config *config,
                             retort_error *err) {
     static const char mark[] = "-DOCSTART-";
@@ -58,12 +41,12 @@ retort_status rt_conll_read(retort_dataset *data, rt_lines lines, const rt_confi
     if (data->labelled) data->targets = RETORT_TARGETS_TAGS;
     for (retort_text line; status == RETORT_OK && rt_lines_next(&lines, &line);) {
         if (line.length == 0) {
-            status = end_sentence(data, first, start, err);
+            status = rt_dataset_sentence(data, first, start, err);
             first = data->part_count;
         } else if (line.length < strlen(mark) || memcmp(line.text, mark, strlen(mark)) != 0) {
             if (first == data->part_count) start = lines.number;
             status = add_word(data, lines.number, &line, config, err);
         }
     }
-    return status == RETORT_OK ? end_sentence(data, first, start, err) : status;
+    return status == RETORT_OK ? rt_dataset_sentence(data, first, start, err) : status;
 }

@@ -49,6 +49,22 @@ retort_status rt_dataset_part(retort_dataset *data, const retort_text *part, ret
     return RETORT_OK;
 }
 
+retort_status rt_dataset_sentence(retort_dataset *data, size_t first, size_t line, retort_error *err) {
+    if (first == data->part_count) return RETORT_OK;
+    size_t length = data->part_count - first - 1;
+    for (size_t i = first; i < data->part_count; i++) length += data->parts[i].length;
+    char *text = rt_arena_calloc(&data->arena, length + 1, 1), *at = text;
+    if (text == NULL) return rt_fail_nomem(err, length + 1);
+    for (size_t i = first; i < data->part_count; i++) {
+        if (i > first) *at++ = ' ';
+        memcpy(at, data->parts[i].text, data->parts[i].length);
+        at += data->parts[i].length;
+    }
+    rt_sample sample = {.text = {.text = text, .length = length}, .first = first, .line = line};
+    sample.count = data->part_count - first;
+    return rt_dataset_add(data, &sample, err);
+}
+
 /* The label number, or -1 if the text is not a number below `labels`. */
 static int64_t label_number(const retort_text *value, int64_t labels) {
     int64_t number = 0;

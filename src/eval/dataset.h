@@ -67,6 +67,8 @@ bool rt_field_next(retort_text *rest, char separator, retort_text *field);
 bool rt_text_is(const retort_text *text, const char *word);
 retort_status rt_dataset_add(retort_dataset *data, const rt_sample *sample, retort_error *err);
 retort_status rt_dataset_part(retort_dataset *data, const retort_text *part, retort_error *err);
+/* Makes a sentence of the words from `first` on; its text is the words joined by spaces. */
+retort_status rt_dataset_sentence(retort_dataset *data, size_t first, size_t line, retort_error *err);
 retort_status rt_dataset_tag(retort_dataset *data, int64_t label, retort_error *err);
 /* Index of a label given by name or by number: of the model, or, if labels are collected, among those found so far. */
 retort_status rt_dataset_label(retort_dataset *data, size_t line, const retort_text *value,

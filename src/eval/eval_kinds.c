@@ -291,7 +291,8 @@ static const rt_eval_kind kinds[] = {
                     "a table with pairs of texts ('sentence1' and 'sentence2', or --text-column and "
                     "--text-pair-column NAME) and scores ('score', or --label-column NAME)",
                     feed_both, score_similarity, finish_ranks},
-    [ENTITIES] = {"f1", NULL, RT_DATA_WORDS, true, false, "CoNLL columns: one word and its tag per line",
+    [ENTITIES] = {"f1", NULL, RT_DATA_WORDS, true, false,
+                  "CoNLL columns (one word and its tag per line), or JSON lines of words and tags",
                   feed_words, score_words, finish_entities},
     [ANSWERS] = {"exact_match", "f1", RT_DATA_ANSWERS, true, false, "SQuAD JSON", feed_windows, score_answer,
                  mean_points},

@@ -181,7 +181,7 @@ static retort_status add_list(rt_records *r, const json_t *list, retort_error *e
         rt_buffer_append(&all, item.text, fits ? item.length : 0);
         rt_buffer_append(&all, &(char){RT_LIST_END}, 1);
     }
-    r->list = fits;
+    r->lists += fits;
     retort_status status = all.failed ? rt_fail_nomem(err, all.length) : RETORT_OK;
     if (status == RETORT_OK && fits) status = copy_field(r, all.data, all.length, &field, err);
     rt_buffer_free(&all);
@@ -192,14 +192,15 @@ static retort_status add_value(rt_records *r, size_t column, const json_t *value
     char number[32];
     retort_text field = {0}, found = scalar(value, number);
     retort_status status = RETORT_OK;
-    if (json_is_array(value) && column + 1 == r->list_column) return add_list(r, value, err);
+    bool listed = column >= r->list_from && column - r->list_from < r->list_count;
+    if (listed && json_is_array(value)) return add_list(r, value, err);
     if (found.text != NULL) status = copy_field(r, found.text, found.length, &field, err);
     return status == RETORT_OK ? add(r, field.text, field.length, err) : status;
 }
 
 static retort_status next_json(rt_records *r, bool *more, retort_error *err) {
     json_t *object;
-    r->list = false;
+    r->lists = 0;
     retort_status status = next_object(r, &object, more, err);
     for (size_t i = 0; status == RETORT_OK && *more && i < r->column_count; i++) {
         status = add_value(r, i, json_object_get(object, r->columns[i].text), err);

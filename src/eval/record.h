@@ -18,10 +18,9 @@ typedef struct rt_records {
     retort_text *columns; /* [column_count] names */
     size_t column_count, column_capacity;
     retort_text taken, ahead; /* JSON: the current line; one to be read again */
-    /* JSON: 1 + index of the column that may have lists, 0: none has. `list`: the current record has one there; its field
-     * has the items, each ended by RT_LIST_END. */
-    size_t list_column;
-    bool list;
+    /* JSON: so many columns from this one may have lists; `lists`: how many of them the current record has. Such a field has
+     * the items, each ended by RT_LIST_END. */
+    size_t list_from, list_count, lists;
 } rt_records;
 enum { RT_LIST_END = '\x1f' /* the unit separator of ASCII */ };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tables: how a record becomes a sample. */
 #include "eval/table_columns.h"
+#include "eval/words.h"
 
 static int shown(const retort_text *field) {
     return (int)rt_min(field->length, 80);
@@ -77,7 +78,7 @@ static retort_status read_several(retort_dataset *data, const rt_records *record
     sample->first = data->tag_count;
     if (columns->label_count > 1) {
         status = read_columns(data, records, columns, err);
-    } else if (records->list) {
+    } else if (records->lists > 0) {
         status = split_list(data, records->line, field->text, field->length, err);
     } else {
         data->lists = false;
@@ -118,7 +119,7 @@ static retort_status check_fields(const rt_records *records, const rt_table_colu
 /* Of the first record, which may decide that texts have several labels. */
 static void set_targets(retort_dataset *data, const rt_records *records, rt_table_columns *columns) {
     if (columns->label_count == 0) return;
-    if (data->collects && records->list && columns->separator == 0) columns->separator = ';';
+    if (data->collects && records->lists > 0 && columns->separator == 0) columns->separator = ';';
     bool several = columns->label_count > 1 || columns->separator != 0;
     data->labelled = true;
     data->lists = several && columns->label_count == 1;
@@ -140,7 +141,7 @@ static retort_status read_record(retort_dataset *data, const rt_records *records
     }
     if (data->targets == RETORT_TARGETS_LABELS) {
         status = read_several(data, records, columns, &sample, err);
-    } else if (records->list) {
+    } else if (records->lists > 0) {
         return rt_fail(err, RETORT_FORMAT, "%s:%zu: a list of labels: expected one label", data->name,
                        records->line);
     } else if (data->labelled) {
@@ -156,6 +157,11 @@ retort_status rt_table_read(retort_dataset *data, rt_lines lines, rt_table_forma
     rt_table_columns columns;
     bool more = true;
     retort_status status = rt_records_open(&records, err);
+    if (status == RETORT_OK && rt_words_are(&records, data, config, options)) {
+        status = rt_words_read(data, &records, config, options, err);
+        rt_records_free(&records);
+        return status;
+    }
     if (status == RETORT_OK) status = rt_table_find(&columns, data, &records, config, options, err);
     while (status == RETORT_OK && more) {
         status = rt_records_next(&records, &more, err);

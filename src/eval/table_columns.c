@@ -188,7 +188,10 @@ static retort_status keep(rt_table_columns *out, rt_records *records, retort_err
     out->least = 1 + (size_t)most;
     retort_status status = rt_records_keep(records, all, 2 + out->label_count, err);
     if (records->format == RT_TABLE_JSON) out->least = records->column_count;
-    if (out->label_count == 1 && !out->scores) records->list_column = 1 + (size_t)out->labels[0];
+    if (out->label_count == 1 && !out->scores) {
+        records->list_from = (size_t)out->labels[0];
+        records->list_count = 1;
+    }
     free((void *)all);
     return status;
 }

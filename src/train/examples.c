@@ -52,7 +52,7 @@ static retort_status check_targets(const reading *r, retort_error *err) {
         [RT_TARGET_LABEL] = "texts with one label each ('label', or --label-column NAME)",
         [RT_TARGET_LABELS] = "texts with lists of labels ('labels', or --label-column NAME)",
         [RT_TARGET_VALUE] = "texts with numbers ('score', or --label-column NAME)",
-        [RT_TARGET_TAGS] = "CoNLL columns: one word and its tag per line",
+        [RT_TARGET_TAGS] = "CoNLL columns (one word and its tag per line), or JSON lines of words and tags",
         [RT_TARGET_PAIR] = "pairs of texts ('sentence1' and 'sentence2', or --text-pair-column NAME)",
     };
     const retort_targets wanted[] = {
