@@ -840,13 +840,14 @@ typedef enum retort_decay { RETORT_DECAY_LINEAR, RETORT_DECAY_COSINE, RETORT_DEC
 /* State of a training, for progress. */
 typedef struct retort_train_progress {
     size_t size;
-    /* "train" after each step; "epoch" after the last step of an epoch, when dev is known; "teacher" and "dev" while these
-     * are computed. */
+    /* "train" after each step; "epoch" after the last step of an epoch, when dev is known; "recipe", "teacher" and "dev"
+     * while these are computed. */
     const char *what;
-    double epoch;       /* epochs done, with a fraction */
-    size_t step, steps; /* done, and of the whole training; "teacher" and "dev": texts */
-    double loss;        /* mean of the last 50 steps */
-    double rate;        /* learning rate */
+    double epoch; /* epochs done, with a fraction */
+    size_t step,
+        steps;   /* done, and of the whole training; "recipe": of its work; "teacher" and "dev": texts */
+    double loss; /* mean of the last 50 steps */
+    double rate; /* learning rate */
     double tokens_per_second;
     double seconds_left;
     const char *metric; /* of dev: "accuracy", …; NULL without dev */

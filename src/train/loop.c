@@ -65,16 +65,29 @@ static retort_status open_session(rt_loop *l, retort_error *err) {
     return retort_session_open(&l->session, l->trainee->model, &options, err);
 }
 
+/* A session may keep integers unpacked, which the next step changes. */
+static void close_session(rt_loop *l) {
+    retort_session_close(l->session);
+    l->session = NULL;
+}
+
+/* All parameters as they are after the steps so far, and what the graph computes with. */
+static retort_status settle(rt_loop *l, retort_error *err) {
+    rt_optimizer_settle(l->optimizer);
+    rt_trainee_touch(l->trainee, 0, NULL, 0);
+    return rt_trainee_refresh(l->trainee, l->optimizer->step, err);
+}
+
 /* The weights of now on the dev set; keeps the model if it is the best. */
 static retort_status evaluate(rt_loop *l, retort_error *err) {
     retort_eval_options options = RETORT_EVAL_OPTIONS;
     retort_eval_result result = {.size = sizeof result};
     options.progress = report_dev;
     options.progress_user = l;
-    rt_optimizer_settle(l->optimizer);
-    retort_status status = rt_trainee_refresh(l->trainee, l->optimizer->step, err);
+    retort_status status = settle(l, err);
     if (status == RETORT_OK && l->session == NULL) status = open_session(l, err);
     if (status == RETORT_OK) status = rt_evaluate(l->session, l->options->dev, &options, &result, err);
+    if (l->trainee->rounding != NULL) close_session(l);
     if (status != RETORT_OK) return status == RETORT_CANCELLED && l->stopped ? RETORT_OK : status;
     l->metric = result.metric;
     l->dev = result.value;
@@ -112,9 +125,10 @@ static size_t distinct(rt_loop *l, const int32_t *ids, size_t n) {
 static void catch_up(rt_loop *l, const rt_node *embed, int operand, size_t n) {
     int value = operand < embed->input_count ? embed->inputs[operand] : -1;
     const rt_parameter *table = value >= 0 ? rt_parameters_find(&l->trainee->parameters, value) : NULL;
-    if (table != NULL)
-        rt_optimizer_catch_up(l->optimizer, (size_t)(table - l->trainee->parameters.items), l->rows,
-                              rt_min(n, table->rows));
+    if (table == NULL) return;
+    size_t item = (size_t)(table - l->trainee->parameters.items), rows = rt_min(n, table->rows);
+    rt_optimizer_catch_up(l->optimizer, item, l->rows, rows);
+    rt_trainee_touch(l->trainee, item, l->rows, rows);
 }
 
 /* The rows of tables that a batch reads. */
@@ -223,8 +237,7 @@ retort_status rt_loop_model(rt_loop *l, retort_model **out, retort_error *err) {
         l->best_model = NULL;
         return RETORT_OK;
     }
-    rt_optimizer_settle(l->optimizer);
-    retort_status status = rt_trainee_refresh(l->trainee, l->optimizer->step, err);
+    retort_status status = settle(l, err);
     return status == RETORT_OK ? rt_trainee_model(out, l->trainee, err) : status;
 }
 

@@ -62,6 +62,15 @@ static void gather(rt_trainee *trainee) {
     for (size_t i = 0; i < qat->table_count; i++) rt_qat_table_gather(&qat->tables[i]);
 }
 
+static void touch(rt_trainee *trainee, size_t item, const int32_t *rows, size_t n) {
+    const rt_parameter *parameter = &trainee->parameters.items[item];
+    for (size_t i = 0; i < trainee->qat->table_count; i++) {
+        rt_qat_table *t = &trainee->qat->tables[i];
+        if (rows == NULL) memset(t->dirty, true, t->rows);
+        for (size_t j = 0; rows != NULL && t->master == parameter && j < n; j++) t->dirty[rows[j]] = true;
+    }
+}
+
 static void close_qat(rt_trainee *trainee) {
     rt_qat *qat = trainee->qat;
     if (qat == NULL) return;
@@ -85,13 +94,6 @@ rt_qat_state rt_qat_state_at(const rt_trainee *trainee, size_t index) {
         return (rt_qat_state){m->group_at, m->panels * m->groups * RT_PANEL};
     }
     return (rt_qat_state){0};
-}
-
-void rt_qat_restore(rt_trainee *trainee) {
-    for (size_t i = 0; i < trainee->qat->table_count; i++) {
-        rt_qat_table *t = &trainee->qat->tables[i];
-        memset(t->dirty, true, t->rows);
-    }
 }
 
 /* ---- Opening: which constants are rounded ---- */
@@ -259,7 +261,7 @@ static retort_status open_parameters(rt_trainee *trainee, retort_error *err) {
 
 static retort_status open_all(rt_trainee *t, const retort_model *integer, const retort_model *model,
                               const rt_qat_options *options, retort_error *err) {
-    static const rt_rounding rounding = {refresh, gather, close_qat};
+    static const rt_trainee_rounding rounding = {refresh, gather, touch, close_qat};
     t->base = retort_model_retain((retort_model *)(uintptr_t)integer); /* counting owners is no change */
     t->rounding = &rounding;
     t->qat = rt_calloc(1, sizeof *t->qat);

@@ -40,13 +40,12 @@ typedef struct rt_qat {
 retort_status rt_qat_open(rt_trainee *out, const retort_model *integer, const retort_model *model,
                           const rt_qat_options *options, retort_error *err);
 
-/* What a checkpoint keeps beside the parameters: call rt_qat_restore after it has put both back. */
+/* What a checkpoint keeps beside the parameters. After reading both, touch all rows. */
 typedef struct rt_qat_state {
     void *data;
     size_t bytes;
 } rt_qat_state;
 /* Part `index`; bytes 0: beyond the last one. */
 rt_qat_state rt_qat_state_at(const rt_trainee *trainee, size_t index);
-void rt_qat_restore(rt_trainee *trainee);
 
 #endif

@@ -205,7 +205,6 @@ void rt_qat_table_gather(rt_qat_table *t) {
         size_t id = (size_t)p->touched[k];
         row r;
         bool found = find_row(t, id, &r);
-        t->dirty[id] = true;
         for (size_t i = 0; i < t->n; i++) {
             float q = found ? quotient(&r, i, p->data[id * t->n + i]) : 0;
             if (!found || q < r.grid->low || q > r.grid->high) p->grad[k * t->n + i] = 0;

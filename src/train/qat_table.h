@@ -6,7 +6,7 @@
 #include "grad/parameters.h"
 #include "quant/panel.h"
 
-/* A table of an Embed. Its master has a row per id or position; only rows that were touched are rounded anew. Scales
+/* A table of an Embed. Its master has a row per id or position; only dirty rows are rounded anew. Scales
  * stay as they are. */
 typedef struct rt_qat_table {
     int table; /* value of the graph */
@@ -33,7 +33,7 @@ void rt_qat_table_free(rt_qat_table *t);
 /* Master rows that round to the codes, as above. w: [rows, n] or NULL. */
 void rt_qat_table_start(rt_qat_table *t, const float *w);
 void rt_qat_table_refresh(rt_qat_table *t);
-/* As above; the rows that have a gradient are those to round next. */
+/* The gradients of rows, as above. */
 void rt_qat_table_gather(rt_qat_table *t);
 
 #endif

@@ -3,6 +3,7 @@
 #include "train/train.h"
 #include "base/cpu.h"
 #include "train/loop.h"
+#include "train/qat_start.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -47,6 +48,11 @@ static size_t steps_of(const training *t) {
     return (size_t)rt_max(1, (size_t)ceil(epochs * (double)t->batches.steps));
 }
 
+/* The model itself teaches the integers that are made of it. */
+static const retort_model *teacher_of(const training *t) {
+    return t->options->teacher != NULL || t->options->recipe == NULL ? t->options->teacher : t->model;
+}
+
 /* ---- Opening ---- */
 
 /* Tokens of a chunk. */
@@ -63,9 +69,9 @@ static retort_status open_threads(training *t, retort_error *err) {
 }
 
 static retort_status open_examples(training *t, retort_error *err) {
-    bool labels = t->options->teacher == NULL || t->options->data->labelled;
-    retort_status status =
-        rt_examples_open(&t->examples, t->model, t->options->data, max_length(t), labels, err);
+    bool taught = t->options->teacher != NULL || t->options->recipe != NULL;
+    retort_status status = rt_examples_open(&t->examples, t->model, t->options->data, max_length(t),
+                                            !taught || t->options->data->labelled, err);
     if (status == RETORT_OK)
         status = rt_examples_check(&t->examples, t->model, t->options->data, t->options->warning,
                                    t->options->user, err);
@@ -73,6 +79,13 @@ static retort_status open_examples(training *t, retort_error *err) {
     if (status == RETORT_OK)
         status = rt_batches_open(&t->batches, &t->examples, batch, t->options->seed, err);
     return status;
+}
+
+/* Floats, or integers of a recipe. */
+static retort_status open_trainee(training *t, retort_error *err) {
+    if (t->options->recipe == NULL) return rt_trainee_open(&t->trainee, t->model, err);
+    const rt_qat_options how = {.steps = steps_of(t), .pool = t->pool};
+    return rt_qat_start(&t->trainee, t->model, t->options, &how, err);
 }
 
 static retort_status open_tape(training *t, retort_error *err) {
@@ -107,6 +120,36 @@ static retort_status open_class_weights(training *t, retort_error *err) {
     return rt_examples_class_weights(&t->examples, labels, t->class_weights, err);
 }
 
+static int report_teacher(void *user, const char *what, size_t done, size_t total) {
+    const retort_train_options *options = user;
+    (void)what;
+    if (options->progress == NULL) return 0;
+    retort_train_progress progress = {
+        .size = sizeof progress, .what = "teacher", .step = done, .steps = total};
+    return options->progress(options->user, &progress);
+}
+
+/* Hidden states are compared where the widths agree, unless options->hidden says otherwise. */
+static double hidden_share(const training *t) {
+    const retort_model *teacher = teacher_of(t);
+    if (teacher == NULL) return 0;
+    return or_default(t->options->hidden, teacher->config.hidden == t->model->config.hidden ? 1 : 0);
+}
+
+static retort_status open_teacher(training *t, retort_error *err) {
+    if (teacher_of(t) == NULL) return RETORT_OK;
+    const rt_teacher_options how = {
+        .kernels = &t->kernels,
+        .threads = t->loop.threads,
+        .rows = t->tape.plan.capacity,
+        .states = hidden_share(t) > 0,
+        .memory = t->options->memory,
+        .progress = report_teacher,
+        .user = (void *)(uintptr_t)t->options, /* report_teacher only reads it */
+    };
+    return rt_teacher_open(&t->teacher, teacher_of(t), t->model, &t->examples, &how, err);
+}
+
 static retort_status open_objective(training *t, retort_error *err) {
     const retort_train_options *options = t->options;
     const rt_objective_options how = {
@@ -115,6 +158,8 @@ static retort_status open_objective(training *t, retort_error *err) {
                  .similarity_scale = 20},
         .temperature = options->temperature > 0 ? options->temperature : 2,
         .soft = or_default(options->soft, 1),
+        .teacher = teacher_of(t) != NULL ? &t->teacher : NULL,
+        .hidden = hidden_share(t),
     };
     return rt_objective_open(&t->objective, &t->tape, &t->examples, &how, err);
 }
@@ -126,7 +171,7 @@ static retort_status open_optimizer(training *t, retort_error *err) {
         .beta1 = 0.9,
         .beta2 = 0.999,
         .epsilon = 1e-8,
-        .weight_decay = or_default(options->weight_decay, 0.01),
+        .weight_decay = or_default(options->weight_decay, options->recipe == NULL ? 0.01 : 0),
         .clip = or_default(options->clip, 1),
     };
     return rt_optimizer_open(&t->optimizer, &t->trainee.parameters, &how, &t->kernels, &t->tape.executor,
@@ -135,10 +180,11 @@ static retort_status open_optimizer(training *t, retort_error *err) {
 
 static retort_status open_training(training *t, retort_error *err) {
     retort_status status = open_threads(t, err);
-    if (status == RETORT_OK) status = rt_trainee_open(&t->trainee, t->model, err);
     if (status == RETORT_OK) status = open_examples(t, err);
+    if (status == RETORT_OK) status = open_trainee(t, err);
     if (status == RETORT_OK) status = open_tape(t, err);
     if (status == RETORT_OK) status = open_class_weights(t, err);
+    if (status == RETORT_OK) status = open_teacher(t, err);
     if (status == RETORT_OK) status = open_objective(t, err);
     return status == RETORT_OK ? open_optimizer(t, err) : status;
 }

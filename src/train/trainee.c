@@ -150,6 +150,10 @@ retort_status rt_trainee_refresh(rt_trainee *trainee, size_t step, retort_error 
     return trainee->rounding != NULL ? trainee->rounding->refresh(trainee, step, err) : RETORT_OK;
 }
 
+void rt_trainee_touch(rt_trainee *trainee, size_t item, const int32_t *rows, size_t n) {
+    if (trainee->rounding != NULL) trainee->rounding->touch(trainee, item, rows, n);
+}
+
 void rt_trainee_gather(rt_trainee *trainee) {
     if (trainee->rounding != NULL) trainee->rounding->gather(trainee);
 }

@@ -9,19 +9,20 @@
 typedef struct rt_trainee rt_trainee;
 
 /* How parameters become what the graph computes with, where that is not the parameters themselves (train/qat.h). */
-typedef struct rt_rounding {
+typedef struct rt_trainee_rounding {
     retort_status (*refresh)(rt_trainee *trainee, size_t step, retort_error *err);
     void (*gather)(rt_trainee *trainee);
+    void (*touch)(rt_trainee *trainee, size_t item, const int32_t *rows, size_t n);
     void (*close)(rt_trainee *trainee);
-} rt_rounding;
+} rt_trainee_rounding;
 
 struct rt_trainee {
     retort_model *base; /* that it was opened from */
     retort_model *
         model; /* owns the graph that is trained; runs in a session like any other, with the weights of now */
     rt_parameters parameters;
-    const rt_rounding *rounding; /* NULL: floats are trained as floats */
-    struct rt_qat *qat;          /* state of the rounding */
+    const rt_trainee_rounding *rounding; /* NULL: floats are trained as floats */
+    struct rt_qat *qat;                  /* state of the rounding */
 };
 
 /* A float32 model of any level, in the form that is trained: the graph is brought to level 3 without the folds that
@@ -29,6 +30,9 @@ struct rt_trainee {
  * is taken out again. All float constants are copied, one copy for each reader. Other dtypes: RETORT_ARGUMENT. */
 retort_status rt_trainee_open(rt_trainee *out, const retort_model *model, retort_error *err);
 void rt_trainee_close(rt_trainee *trainee);
+/* Rows of a table, parameter `item`, that the next refresh shall round: those that the forward passes read. NULL: all rows
+ * of all tables. */
+void rt_trainee_touch(rt_trainee *trainee, size_t item, const int32_t *rows, size_t n);
 /* Before the forward passes of a step (from 0): rounds the parameters to what the graph computes with, if that is not
  * floats. */
 retort_status rt_trainee_refresh(rt_trainee *trainee, size_t step, retort_error *err);
