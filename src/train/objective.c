@@ -19,7 +19,8 @@ retort_status rt_objective_open(rt_objective *out, rt_tape *tape, const rt_examp
     out->rows = tape->plan.output_rows;
     if (options->teacher == NULL || !(options->hidden > 0)) return RETORT_OK;
     const rt_node *norm = last_norm(tape->graph);
-    size_t width = norm != NULL ? rt_tape_columns(tape, norm->outputs[0]) : 0;
+    bool has = norm != NULL && tape->grad[norm->outputs[0]] != NULL;
+    size_t width = has ? rt_tape_columns(tape, norm->outputs[0]) : 0;
     if (width == 0 || width != options->teacher->hidden)
         return rt_fail(err, RETORT_ARGUMENT,
                        "teacher: its hidden states have %zu columns, the model's %zu: only its logits can be "
