@@ -195,9 +195,6 @@ static void print_summary(const cli_args *args, const retort_info *info, const r
         printf(", %s %.4f at step %zu", result->metric, result->dev, result->best_step);
     printf(", loss %.4f, %s, %.0f s, %.0f tokens/s\n", result->loss, cli_bytes(size, sizeof size, bytes),
            result->seconds, result->tokens_per_second);
-    if (result->truncated > 0)
-        printf("%llu texts were truncated: --max-length reads more of them\n",
-               (unsigned long long)result->truncated);
     print_next(args, info);
 }
 

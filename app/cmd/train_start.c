@@ -159,7 +159,7 @@ static cli_code want_labels(opener *o) {
     bool several = o->info.targets == RETORT_TARGETS_LABELS;
     if (several) w->problem = RETORT_PROBLEM_MULTI_LABEL;
     if (o->info.labels < 2) {
-        cli_error("%s: all texts have the label '%s': training needs at least two", data_path(o),
+        cli_error("%s: all texts have the label '%s': there is nothing to learn", data_path(o),
                   o->info.labels > 0 ? retort_dataset_label(o->found, 0) : "");
         return CLI_BAD_DATA;
     }
@@ -334,25 +334,8 @@ static cli_code refuse_head(const opener *o) {
     return CLI_BAD_DATA;
 }
 
-/* Labels that the head has and no text of the data. */
-static void warn_of_missing(const opener *o) {
-    const wanted *w = &o->wanted;
-    size_t missing = 0;
-    const char *first = NULL, *name;
-    if (o->out->teacher != NULL || w->labels == NULL || !has_label(o->own, w->labels[0])) return;
-    for (int64_t i = 0; (name = retort_model_label(o->own, i)) != NULL; i++) {
-        bool seen = false;
-        for (size_t j = 0; j < w->count && !seen; j++) seen = strcmp(w->labels[j], name) == 0;
-        if (!seen && missing++ == 0) first = name;
-    }
-    if (missing > 0)
-        cli_say("warning: %s has no text for %zu of the model's labels ('%s'%s)", data_path(o), missing,
-                first, missing > 1 ? ", …" : "");
-}
-
 static cli_code make_model(opener *o) {
     bool keeps = keeps_head(o), embed = o->wanted.task == RETORT_TASK_EMBED;
-    if (keeps) warn_of_missing(o);
     if (!keeps && !o->checkpoint) return refuse_head(o);
     if (keeps && o->layers == NULL) {
         o->out->model = o->own;

@@ -77,7 +77,7 @@ def the_head_is_kept():
         assert not done["new_head"]
     two = write("two.tsv", "sentence\tlabel\ngood film\tpositive\nbad film\tnegative\n")
     _, said = retort("train", checkpoint("bert-classify"), "--data", two, "--steps", "2", "-o", HERE / "two.retort")
-    assert "no text for 1 of the model's labels ('neutral')" in said, said
+    assert "no text has label 'neutral'" in said, said
     error = fails(3, "a model trains with the head it has", "train", model("bert-classify"), "--data", write("classes.tsv", CLASSES), "-o", HERE / "x.retort")
     assert "blame (5), praise (5)" in error and "retort train CHECKPOINT" in error, error
 
@@ -175,7 +175,7 @@ def wrong_usage():
 @test
 def wrong_data():
     start = ["train", checkpoint("bert-embed"), "-o", HERE / "x.retort"]
-    fails(3, "all texts have the label 'a': training needs at least two", *start, "--data", write("one.tsv", "sentence\tlabel\nx\ta\ny\ta\n"))
+    fails(3, "all texts have the label 'a': there is nothing to learn", *start, "--data", write("one.tsv", "sentence\tlabel\nx\ta\ny\ta\n"))
     fails(3, "no labels: name their column with --label-column", *start, "--data", write("none.tsv", "sentence\tclass\nx\ta\ny\tb\n"))
     fails(3, "no column 'class'", *start, "--data", write("classes.tsv", CLASSES), "--label-column", "class")
     fails(3, "it contains no text", *start, "--data", write("empty.tsv", "sentence\tlabel\n"))
@@ -187,6 +187,8 @@ def wrong_data():
     (HERE / "x.retort").unlink()
     long = write("long.tsv", "sentence\tlabel\n\ta\n" + "good " * 300 + "\tb\n")  # an empty text, and one beyond 48 positions
     assert train(checkpoint("bert-embed"), long, "long.retort", "--steps", "2")["truncated"] == 1
+    _, said = retort("train", checkpoint("bert-embed"), "--data", long, "--steps", "1", "-o", HERE / "long.retort")
+    assert "long.tsv:2: the text is empty" in said and "1 texts are longer than the limit" in said, said
     fails(3, "no tags: a tagger learns from CoNLL", *start, "--data", write("classes.tsv", CLASSES), "--task", "tag")
 
 
