@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static const rt_config none = {.task = RETORT_TASK_CLASSIFY};
@@ -259,6 +260,35 @@ static void says_what_is_wrong(void **state) {
                  &none, &options, "a.jsonl:2: a list of labels");
 }
 
+/* As a program does it that has no model yet. */
+static void opens_without_a_model(void **state) {
+    (void)state;
+    char path[] = "/tmp/retort-dataset-XXXXXX";
+    int fd = mkstemp(path);
+    retort_error err;
+    retort_dataset *data = NULL;
+    retort_dataset_options options = collecting();
+    retort_dataset_info info = {.size = sizeof info};
+    static const char text[] = "text,label\na,yes\nb,no\n";
+    assert_true(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+    assert_int_equal(retort_dataset_open(&data, path, NULL, &options, &err), RETORT_OK);
+    assert_int_equal(retort_dataset_describe(data, &info), RETORT_OK);
+    assert_true(info.targets == RETORT_TARGETS_LABEL && info.labels == 2);
+    assert_string_equal(retort_dataset_label(data, 0), "no");
+    assert_null(retort_dataset_label(data, 2));
+    assert_null(retort_dataset_label(NULL, 0));
+    info.size = 1;
+    assert_int_equal(retort_dataset_describe(data, &info), RETORT_ARGUMENT);
+    retort_dataset_free(data);
+    assert_int_equal(retort_dataset_open(&data, path, NULL, NULL, &err), RETORT_OK); /* its texts alone */
+    info.size = sizeof info;
+    assert_int_equal(retort_dataset_describe(data, &info), RETORT_OK);
+    assert_true(info.targets == RETORT_TARGETS_NONE && info.labels == 0);
+    retort_dataset_free(data);
+    unlink(path);
+}
+
 /* sklearn.metrics.f1_score([[1,0,1,0],[1,1,0,0],[0,1,0,0]], [[1,0,0,0],[1,0,1,0],[1,1,0,0]]), micro and macro */
 static void decisions_like_scikit_learn(void **state) {
     (void)state;
@@ -269,11 +299,12 @@ static void decisions_like_scikit_learn(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sorts_names_as_text),      cmocka_unit_test(sorts_whole_numbers_by_value),
-        cmocka_unit_test(tells_values_from_labels), cmocka_unit_test(collects_tags),
-        cmocka_unit_test(reads_lists_of_words),     cmocka_unit_test(reads_lists_of_labels),
-        cmocka_unit_test(reads_cells_of_labels),    cmocka_unit_test(reads_a_column_for_each_label),
-        cmocka_unit_test(says_what_is_wrong),       cmocka_unit_test(decisions_like_scikit_learn),
+        cmocka_unit_test(sorts_names_as_text),         cmocka_unit_test(sorts_whole_numbers_by_value),
+        cmocka_unit_test(tells_values_from_labels),    cmocka_unit_test(collects_tags),
+        cmocka_unit_test(reads_lists_of_words),        cmocka_unit_test(reads_lists_of_labels),
+        cmocka_unit_test(reads_cells_of_labels),       cmocka_unit_test(reads_a_column_for_each_label),
+        cmocka_unit_test(says_what_is_wrong),          cmocka_unit_test(opens_without_a_model),
+        cmocka_unit_test(decisions_like_scikit_learn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
