@@ -430,8 +430,7 @@ static retort_status work_examples(bench *b, retort_error *err) {
     if (!is_trained(b)) return RETORT_OK;
     retort_status status = retort_dataset_open(&l.data, b->data, b->model, NULL, err);
     if (status == RETORT_OK) status = rt_examples_open(&l.examples, b->model, l.data, -1, true, err);
-    if (status == RETORT_OK && task_of(b->model) != RETORT_TASK_TAG)
-        status = rt_examples_check(&l.examples, b->model, l.data, NULL, NULL, err);
+    if (status == RETORT_OK) status = rt_examples_check(&l.examples, b->model, l.data, NULL, NULL, err);
     rt_examples_free(&l.examples);
     retort_dataset_free(l.data);
     return status;
@@ -449,6 +448,25 @@ static retort_status work_teacher(bench *b, retort_error *err) {
     rt_teacher_free(&l.teacher);
     rt_examples_free(&l.examples);
     retort_dataset_free(l.data);
+    return status;
+}
+
+/* A step on labels and on a teacher's answers, measured on the same texts. */
+static retort_status work_train(bench *b, retort_error *err) {
+    retort_dataset *data = NULL;
+    retort_model *model = NULL;
+    retort_train_options options = RETORT_TRAIN_OPTIONS;
+    retort_train_result result = {.size = sizeof result};
+    if (!is_trained(b)) return RETORT_OK;
+    retort_status status = retort_dataset_open(&data, b->data, b->model, NULL, err);
+    options.data = options.dev = data;
+    options.teacher = b->model;
+    options.soft = 0.5;
+    options.steps = 1;
+    options.threads = 1;
+    if (status == RETORT_OK) status = retort_train(&model, b->model, &options, &result, err);
+    retort_model_free(model);
+    retort_dataset_free(data);
     return status;
 }
 
@@ -474,7 +492,7 @@ static void write_file(const char *path, const char *content) {
 static void write_data(const bench *b) {
     static const char *const contents[] = {
         [RETORT_TASK_CLASSIFY] = "sentence\tlabel\nhello world\t0\nthe fox\t1\n",
-        [RETORT_TASK_TAG] = "hello O\nworld O\n\nfox O\n",
+        [RETORT_TASK_TAG] = "hello O\nworld B-PER\n\nfox O\n",
         [RETORT_TASK_ANSWER] =
             "{\"data\": [{\"paragraphs\": [{\"context\": \"the quick fox\", \"qas\": [{\"id\": \"1\", "
             "\"question\": \"who\", \"answers\": [{\"text\": \"fox\", \"answer_start\": 10}]}]}]}]}",
@@ -580,6 +598,7 @@ static const struct {
     {"collect", work_collect},
     {"examples", work_examples},
     {"teacher", work_teacher},
+    {"train", work_train},
     {"learn", work_learn},
     {"move", work_move},
     {"encode", work_encode},
