@@ -22,7 +22,7 @@ typedef struct loss_case {
     rt_examples examples;
     rt_example items[MOST];
     float targets[MOST];
-    int32_t tags[MOST];
+    int32_t tags[MOST], ids[MOST]; /* of pairs: a token for each text */
 } loss_case;
 
 static size_t numbers(const json_t *object, const char *key, float *out) {
@@ -45,21 +45,27 @@ static rt_target_kind kind_of(const char *text) {
 /* Tags are two sentences: of the first three tokens, and of the others. */
 static void set_examples(loss_case *c, const float *labels, const float *scores) {
     rt_examples *e = &c->examples;
-    *e = (rt_examples){
-        .kind = c->kind, .answer = c->kind, .items = c->items, .targets = c->targets, .tags = c->tags};
+    *e = (rt_examples){.kind = c->kind,
+                       .answer = c->kind,
+                       .items = c->items,
+                       .targets = c->targets,
+                       .tags = c->tags,
+                       .ids = c->ids};
     e->columns = c->kind == RT_TARGET_LABELS || c->kind == RT_TARGET_VALUE ? c->columns : 0;
     e->count = c->kind == RT_TARGET_TAGS ? 2 : c->kind == RT_TARGET_PAIR ? c->n / 2 : c->n;
     for (size_t i = 0; i < c->n; i++) {
         c->tags[i] = (int32_t)labels[i];
         c->items[i] = (rt_example){.label = (int64_t)labels[i], .score = scores[i]};
     }
+    for (size_t i = 0; c->kind == RT_TARGET_PAIR && i < e->count; i++)
+        c->items[i] = (rt_example){i, 1, e->count + i, 1, 0, scores[i]};
     if (c->kind != RT_TARGET_TAGS) return;
     c->items[0].length = c->items[1].first = 3;
     c->items[1].length = c->n - 3;
 }
 
 static void read_case(loss_case *c, const json_t *object) {
-    float labels[MOST] = {0}, scores[MOST] = {0};
+    float labels[MOST] = {0}, scores[MOST] = {0}, texts[MOST];
     *c = (loss_case){.name = json_string_value(json_object_get(object, "name"))};
     c->kind = kind_of(json_string_value(json_object_get(object, "kind")));
     c->columns = (size_t)json_integer_value(json_object_get(object, "columns"));
@@ -73,7 +79,8 @@ static void read_case(loss_case *c, const json_t *object) {
     c->options.smoothing = (float)json_number_value(json_object_get(object, "smoothing"));
     c->options.similarity_scale = 20;
     if (numbers(object, "weights", c->weights) > 0) c->options.class_weights = c->weights;
-    bool scored = numbers(object, "scores", scores) > 0;
+    bool scored = numbers(object, "scores", scores) > 0, equal = numbers(object, "texts", texts) > 0;
+    for (size_t i = 0; i < c->n; i++) c->ids[i] = equal ? (int32_t)texts[i] : (int32_t)i;
     set_examples(c, labels, scores);
     c->examples.scored = scored;
 }
@@ -142,7 +149,7 @@ static void each_case(void (*check)(loss_case *c)) {
     const char *root = getenv("RETORT_ROOT");
     snprintf(path, sizeof path, "%s/test/golden/losses.json", root != NULL ? root : ".");
     if (rt_json_load(&cases, path, &err) != RETORT_OK) fail_msg("%s", err.text);
-    assert_int_equal(json_array_size(cases), 16);
+    assert_int_equal(json_array_size(cases), 17);
     for (size_t i = 0; i < json_array_size(cases); i++) {
         loss_case c;
         read_case(&c, json_array_get(cases, i));

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- Probabilities ---- */
 
@@ -178,11 +179,26 @@ static void add_slope(pairs *p, size_t i, size_t j, double slope) {
     }
 }
 
-/* Cross entropy of first i against all second ones. */
-static double rank(pairs *p, size_t i, double scale) {
+static bool same_text(const rt_examples *e, size_t a, size_t a_length, size_t b, size_t b_length) {
+    return a_length == b_length && memcmp(e->ids + a, e->ids + b, a_length * sizeof *e->ids) == 0;
+}
+
+/* Whether second j is no wrong answer to first i: one of the texts is the same in both pairs. */
+static bool is_right(const rt_examples *e, const rt_example *i, const rt_example *j) {
+    return same_text(e, i->first, i->length, j->first, j->length) ||
+           same_text(e, i->other_first, i->other_length, j->other_first, j->other_length);
+}
+
+/* Cross entropy of first i against second i and all second ones that are wrong. */
+static double rank(pairs *p, const rt_examples *examples, const size_t *which, size_t i, double scale) {
+    const rt_example *own = &examples->items[which[i]];
     double most = -INFINITY, sum = 0;
     for (size_t j = 0; j < p->n; j++) {
-        p->cosines[j] = scale * dot(p->unit + i * p->columns, p->unit + (p->n + j) * p->columns, p->columns);
+        bool left_out = j != i && is_right(examples, own, &examples->items[which[j]]);
+        p->cosines[j] = -INFINITY;
+        if (!left_out)
+            p->cosines[j] =
+                scale * dot(p->unit + i * p->columns, p->unit + (p->n + j) * p->columns, p->columns);
         most = fmax(most, p->cosines[j]);
     }
     for (size_t j = 0; j < p->n; j++) sum += exp(p->cosines[j] - most);
@@ -219,7 +235,7 @@ retort_status rt_loss_pairs(const rt_examples *examples, const rt_loss_options *
     for (size_t i = 0; i < n; i++) {
         double score = (double)examples->items[which[i]].score;
         *loss += examples->scored ? similarity_error(&p, i, score)
-                                  : rank(&p, i, (double)options->similarity_scale);
+                                  : rank(&p, examples, which, i, (double)options->similarity_scale);
     }
     leave_units(&p, share, grad);
     free(memory);

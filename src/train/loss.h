@@ -26,7 +26,8 @@ void rt_loss_rows(const rt_examples *examples, const rt_loss_options *options, c
 
 /* RT_TARGET_PAIR, for a whole batch: rows [2, n, columns] of the first sequences, then of the second ones. Without scores:
  * cross entropy of scale · cos(first i, second j) over all j, where i belongs (van den Oord et al., 1807.03748;
- * sentence-transformers' MultipleNegativesRankingLoss). With scores: squared error of cos(first i, second i)
+ * sentence-transformers' MultipleNegativesRankingLoss), those left out whose pair has the same first or the same second
+ * text, which are no wrong answers. With scores: squared error of cos(first i, second i)
  * (CosineSimilarityLoss). Adds as rt_loss_rows, mean over n. RETORT_NOMEM: there is no room for the gradients in double. */
 retort_status rt_loss_pairs(const rt_examples *examples, const rt_loss_options *options, const size_t *which,
                             size_t n, double share, const float *rows, size_t columns, float *grad,

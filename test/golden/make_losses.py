@@ -37,6 +37,17 @@ def ranking(x):
     return F.cross_entropy(20 * a @ b.T, torch.arange(len(a)))
 
 
+def ranking_of_equals(texts):
+    """Pairs with the same first or second text are no wrong answers to each other."""
+    a, b = texts[: len(texts) // 2], texts[len(texts) // 2:]
+    right = ((a[:, None] == a) | (b[:, None] == b)) & ~torch.eye(len(a), dtype=bool)
+
+    def loss(x):
+        a, b = pairs(x)
+        return F.cross_entropy((20 * a @ b.T).masked_fill(right, -torch.inf), torch.arange(len(a)))
+    return loss
+
+
 def similarity(scores):
     def loss(x):
         a, b = pairs(x)
@@ -61,6 +72,7 @@ tags = torch.tensor([-1, 3, 0, -1, 1, 1, -1, -1])
 yes_no = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
 values = torch.tensor([[0.5], [-2.0], [3.25]])
 scores = torch.tensor([0.25, 1.0, 0.5])
+texts = torch.tensor([1, 2, 3, 1, 4, 5, 6, 5, 7, 8])
 teacher, other = rows(4, 5), rows(4, 3)
 x = rows(5, 5)
 print(json.dumps([
@@ -83,6 +95,7 @@ print(json.dumps([
          smoothing=0.2, weights=weights[:3]),
     case("values", "value", rows(3, 1), lambda x: F.mse_loss(x, values), targets=values),
     case("ranking of pairs", "pair", rows(8, 6), ranking),
+    case("ranking of pairs with equal texts", "pair", rows(10, 4), ranking_of_equals(texts), texts=texts),
     case("similarity of pairs", "pair", rows(6, 6), similarity(scores), scores=scores),
     case("distillation", "label", rows(4, 5), distil(teacher, 2), teacher=teacher, temperature=2),
     case("distillation of tags", "tags", 10 * rows(4, 5), distil(teacher, 1), teacher=teacher, temperature=1),
