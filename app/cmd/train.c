@@ -189,7 +189,7 @@ static void print_summary(const cli_args *args, const retort_info *info, const r
                           uint64_t bytes) {
     char size[32];
     cli_put_column(stdout, 0, cli_text(args, CLI_OUTPUT));
-    printf(": %s, %s, %.3g epochs, %zu steps", cli_task_names[info->task], info->recipe, result->epochs,
+    printf(": %s, %s, %.3g epochs, %zu steps", cli_task_names[info->task], info->dtype, result->epochs,
            result->steps);
     if (result->metric != NULL)
         printf(", %s %.4f at step %zu", result->metric, result->dev, result->best_step);

@@ -12,7 +12,7 @@ import sys
 import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
-from harness import HERE, RETORT, checkpoint, fails, file, folder, main, model, retort, rows, test
+from harness import EXAMPLES, HERE, RETORT, checkpoint, fails, file, folder, main, model, retort, rows, test
 
 GOOD = ["good film", "very good acting", "the film was good", "great play", "great acting and good film"]
 BAD = ["bad film", "not good", "the acting was bad", "very bad play", "bad acting and bad film"]
@@ -131,6 +131,15 @@ def plot():
     lines = {line.get("class"): line.get("points").split() for line in root.iter(space + "polyline")}
     assert len(lines["loss"]) == 200 and len(lines["dev"]) == 40 and len(list(root.iter(space + "circle"))) == 40
     assert "plot.retort" in "".join(root.itertext())
+
+
+@test
+def from_c():
+    """The example program, which uses the library alone."""
+    data = write("classes.tsv", CLASSES)
+    out, _ = retort(checkpoint("bert-embed"), data, HERE / "example.retort", program=EXAMPLES / "example-train")
+    assert b"3 steps" in out and rows("info", HERE / "example.retort")[0]["labels"] == 2, out
+    fails(1, "cannot open", checkpoint("bert-embed"), HERE / "none.tsv", HERE / "x", program=EXAMPLES / "example-train")
 
 
 @test
