@@ -109,6 +109,12 @@ static void tells_values_from_labels(void **state) {
     assert_true(describe(data).pairs);
     retort_dataset_free(data);
 
+    data = parse("a.tsv", "sentence\tlabel\nx\t10.0\ny\t2.0\n", &none,
+                 &options); /* as pandas writes labels with gaps */
+    assert_names(data, "2.0 10.0");
+    assert_int_equal(describe(data).targets, RETORT_TARGETS_LABEL);
+    retort_dataset_free(data);
+
     options.targets = RETORT_TARGETS_VALUE;
     data = parse("a.tsv", "sentence\tlabel\nx\t1\ny\t5\n", &none, &options);
     assert_true(data->targets == RETORT_TARGETS_VALUE && data->samples[1].score == 5);

@@ -43,7 +43,10 @@ void rt_labels_free(rt_label_set *labels) {
 
 bool rt_is_whole(const char *name) {
     const char *from = name + (name[0] == '-' || name[0] == '+');
-    return from[0] != '\0' && from[strspn(from, "0123456789")] == '\0';
+    size_t length = strspn(from, "0123456789");
+    const char *rest = from + length;
+    if (rest[0] == '.') rest += 1 + strspn(rest + 1, "0");
+    return length > 0 && rest[0] == '\0';
 }
 
 static size_t digits(const char *text, size_t length, size_t at, double *value) {

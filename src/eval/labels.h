@@ -19,7 +19,7 @@ retort_status rt_labels_add(rt_label_set *labels, rt_arena *arena, size_t line, 
                             int64_t *label, retort_error *err);
 void rt_labels_free(rt_label_set *labels);
 
-/* Whether a label is [-]digits. */
+/* Whether a label is [-]digits[.zeros]. */
 bool rt_is_whole(const char *name);
 /* [-]digits[.digits][e[-]digits], independent of the locale; false for anything else. */
 bool rt_parse_number(const retort_text *field, double *out);
