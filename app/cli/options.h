@@ -224,7 +224,7 @@
     X(TRAIN_MEMORY, "memory", 0, "SIZE", SIZE, 0, 0, NULL,                                                   \
       "use at most this much memory (512M, 2G) for activations and caches: batches are cut into chunks")     \
     X(TEACHER, "teacher", 0, "MODEL", TEXT, 0, 0, NULL,                                                      \
-      "distil: learn the answers of this model; texts need no labels")                                       \
+      "distil: learn the answers of this model; texts need no labels (default with --bits: MODEL itself)")   \
     X(TEMPERATURE, "temperature", 0, "T", REAL, 0, 0, NULL, "of the answers of --teacher (default: 2)")      \
     X(SOFT, "soft", 0, "X", REAL, 0, 0, NULL,                                                                \
       "share of --teacher in the loss; the rest is the labels' (default: 1)")                                \

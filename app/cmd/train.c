@@ -37,16 +37,21 @@ static cli_code check_numbers(const cli_args *args) {
     return CLI_DONE;
 }
 
-/* Whether integers are trained. */
-static bool has_integers(const cli_args *args) {
-    return cli_has(args, CLI_TRAIN_RECIPE) || cli_has(args, CLI_BITS);
-}
-
-static cli_code check_integers(const cli_args *args) {
-    static const cli_option_id of_integers[] = {CLI_EMBEDDINGS, CLI_GROUP};
-    for (size_t i = 0; !has_integers(args) && i < sizeof of_integers / sizeof *of_integers; i++) {
-        if (!cli_has(args, of_integers[i])) continue;
-        cli_error("--%s needs --recipe or --bits", cli_options[of_integers[i]].name);
+/* Options that have no effect on what is trained. */
+static cli_code check_effect(const cli_args *args) {
+    static const struct {
+        cli_option_id id;
+        bool teacher; /* it is about a teacher, which integers always have */
+    } rows[] = {{CLI_EMBEDDINGS, false},
+                {CLI_GROUP, false},
+                {CLI_TEMPERATURE, true},
+                {CLI_SOFT, true},
+                {CLI_HIDDEN, true}};
+    bool integers = train_has_integers(args), teacher = cli_has(args, CLI_TEACHER);
+    for (size_t i = 0; !integers && i < sizeof rows / sizeof *rows; i++) {
+        if (!cli_has(args, rows[i].id) || (rows[i].teacher && teacher)) continue;
+        cli_error("--%s needs %s--recipe or --bits", cli_options[rows[i].id].name,
+                  rows[i].teacher ? "--teacher, " : "");
         return CLI_USAGE;
     }
     return CLI_DONE;
@@ -99,7 +104,7 @@ static retort_decay decay_of(const char *name) {
 }
 
 static void set_integers(retort_train_options *options, const cli_args *args) {
-    if (!has_integers(args)) return;
+    if (!train_has_integers(args)) return;
     options->bits = (int)cli_int(args, CLI_BITS, 0);
     options->embeddings = (int)cli_int(args, CLI_EMBEDDINGS, 0);
     options->group = cli_int(args, CLI_GROUP, 0);
@@ -172,7 +177,7 @@ static void print_next(const cli_args *args, const retort_info *info) {
     snprintf(small, sizeof small, "%.*s.int4.retort", (int)stem, model);
     fputs("next:\n", stdout);
     if (dev != NULL) put_command("eval", model, " --data", dev);
-    if (!has_integers(args)) {
+    if (!train_has_integers(args)) {
         fputs("  retort quantize", stdout);
         put_word(model);
         fputs(" --recipe ptq+owq --data", stdout);
@@ -271,7 +276,7 @@ cli_code cmd_train(const cli_args *args) {
     cli_code code = report != NULL && checkpoint != NULL ? CLI_DONE : cli_no_memory();
     if (code == CLI_DONE) code = check_data(args);
     if (code == CLI_DONE) code = check_numbers(args);
-    if (code == CLI_DONE) code = check_integers(args);
+    if (code == CLI_DONE) code = check_effect(args);
     if (code == CLI_DONE) code = check_files(args, checkpoint);
     if (code == CLI_DONE) code = train_start_open(&start, args);
     if (code == CLI_DONE) {

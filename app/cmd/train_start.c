@@ -118,9 +118,13 @@ static const char *data_label(const void *data, size_t index) {
     return retort_dataset_label(data, index);
 }
 
-/* A student answers as its teacher does. */
-static cli_code want_teachers(opener *o) {
-    retort_info teacher = describe(o->out->teacher);
+bool train_has_integers(const cli_args *args) {
+    return cli_has(args, CLI_TRAIN_RECIPE) || cli_has(args, CLI_BITS);
+}
+
+/* A student answers as its teacher does; integers as the floats they stand for. */
+static cli_code want_teachers(opener *o, const retort_model *model) {
+    retort_info teacher = describe(model);
     wanted *w = &o->wanted;
     *w = (wanted){.task = teacher.task, .problem = teacher.problem, .count = (size_t)teacher.labels};
     if (cli_has(o->args, CLI_TASK) && !asks_for(o, teacher.task)) {
@@ -128,8 +132,8 @@ static cli_code want_teachers(opener *o) {
                   cli_task_names[teacher.task]);
         return CLI_USAGE;
     }
-    if (teacher.task == RETORT_TASK_EMBED || retort_model_label(o->out->teacher, 0) == NULL) return CLI_DONE;
-    return take_names(w, w->count, teacher_label, o->out->teacher);
+    if (teacher.task == RETORT_TASK_EMBED || retort_model_label(model, 0) == NULL) return CLI_DONE;
+    return take_names(w, w->count, teacher_label, model);
 }
 
 static cli_code no_labels(const opener *o) {
@@ -175,12 +179,13 @@ static bool embeds(const opener *o) {
 }
 
 static cli_code decide(opener *o) {
-    if (o->out->teacher != NULL) return want_teachers(o);
+    bool none = o->info.targets == RETORT_TARGETS_NONE || o->info.targets == RETORT_TARGETS_ANSWERS;
+    if (o->out->teacher != NULL) return want_teachers(o, o->out->teacher);
+    if (train_has_integers(o->args) && none && o->own != NULL) return want_teachers(o, o->own);
     if (embeds(o)) {
         o->wanted.task = RETORT_TASK_EMBED;
         return CLI_DONE;
     }
-    bool none = o->info.targets == RETORT_TARGETS_NONE || o->info.targets == RETORT_TARGETS_ANSWERS;
     return none ? no_labels(o) : want_labels(o);
 }
 
@@ -334,8 +339,17 @@ static cli_code refuse_head(const opener *o) {
     return CLI_BAD_DATA;
 }
 
+/* Their start is what a trained model becomes when it is quantized. */
+static cli_code refuse_integers(const opener *o) {
+    cli_error("%s would get %s: train it in floats first, then its integers with --bits", o->args->words[0],
+              o->layers != NULL ? "fewer layers" : "a new head");
+    return CLI_BAD_DATA;
+}
+
 static cli_code make_model(opener *o) {
     bool keeps = keeps_head(o), embed = o->wanted.task == RETORT_TASK_EMBED;
+    if (train_has_integers(o->args) && o->checkpoint && (!keeps || o->layers != NULL))
+        return refuse_integers(o);
     if (!keeps && !o->checkpoint) return refuse_head(o);
     if (keeps && o->layers == NULL) {
         o->out->model = o->own;
@@ -399,7 +413,8 @@ static cli_code open_data(retort_dataset **out, const opener *o, const char *pat
 
 static cli_code open_sets(opener *o) {
     const char *dev = cli_text(o->args, CLI_DEV);
-    bool unlabelled = o->out->teacher != NULL && o->info.targets == RETORT_TARGETS_NONE;
+    bool taught = o->out->teacher != NULL || train_has_integers(o->args),
+         unlabelled = taught && o->info.targets == RETORT_TARGETS_NONE;
     cli_code code = compare_dev(o);
     if (code == CLI_DONE) code = open_data(&o->out->data, o, data_path(o), unlabelled);
     if (code == CLI_DONE && dev != NULL) code = open_data(&o->out->dev, o, dev, false);

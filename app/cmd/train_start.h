@@ -14,6 +14,8 @@ typedef struct train_start {
     size_t layers; /* of the checkpoint, if the student has fewer; else 0 */
 } train_start;
 
+/* Whether integers are trained: --recipe or --bits. */
+bool train_has_integers(const cli_args *args);
 /* Opens the four, and says what became of the head. Errors are printed; close in any case. */
 cli_code train_start_open(train_start *out, const cli_args *args);
 void train_start_close(train_start *start);

@@ -233,7 +233,7 @@ static const cli_verb rows[] = {
             "retort train ./bert --data train.conll --dev dev.conll --epochs 5 -o tagger.retort\n"
             "retort train ./checkpoint --teacher model.retort --student layers=3 --data texts.txt -o "
             "small.retort\n"
-            "retort train model.retort --bits 4 --teacher model.retort --data train.tsv -o int4.retort\n"
+            "retort train model.retort --bits 4 --data train.tsv -o int4.retort\n"
             "retort train ./bert --data train.tsv --dev dev.tsv -o model.retort --plot train.svg --json\n",
     },
     {

@@ -102,10 +102,27 @@ def students():
     train(checkpoint("bert-embed"), data, "teacher.retort", *FAST)
     done = train(checkpoint("bert-embed"), texts, "student.retort", "--teacher", HERE / "teacher.retort", "--from-layers", "1", *FAST)
     assert done["layers"] == 1 and done["new_head"] and done["labels"] == 2, done
+    agreement = rows("eval", HERE / "student.retort", "--data", data, "--reference", HERE / "teacher.retort")[0]["agreement"]
+    assert agreement >= 0.8, agreement
     fails(2, "expected layers=N with N from 1 to 2", "train", source, "--data", data, "-o", HERE / "x", "--student", "layers=3")
     fails(2, "expected layers=N", "train", source, "--data", data, "-o", HERE / "x", "--student", "width=3")
     fails(2, "expected rising indices from 0 to 1", "train", source, "--data", data, "-o", HERE / "x", "--from-layers", "1,0")
     fails(2, "'%s' has been imported" % model("bert-classify"), "train", model("bert-classify"), "--data", data, "-o", HERE / "x", "--student", "layers=1")
+
+
+@test
+def integers():
+    """With the float model as the teacher, whether or not texts have labels."""
+    data, texts = write("classes.tsv", CLASSES), write("texts.txt", "\n".join(GOOD + BAD) + "\n")
+    train(checkpoint("bert-embed"), data, "floats.retort", *FAST)
+    for bits, recipe in (("8", "int8"), ("4", "ptq+owq"), ("3", "ptq+owq"), ("2", "ptq+owq")):
+        done = train(HERE / "floats.retort", texts, f"bits{bits}.retort", "--bits", bits, "--epochs", "2")
+        assert done["recipe"].startswith(recipe) and not done["new_head"], done
+        assert rows("eval", HERE / f"bits{bits}.retort", "--data", data, "--reference", HERE / "floats.retort")[0]["agreement"] >= 0.5
+    done = train(HERE / "floats.retort", data, "gptq.retort", "--recipe", "gptq", "--dev", data, "--steps", "2")
+    assert done["recipe"].startswith("gptq") and done["metric"] == "accuracy", done
+    fails(3, "would get a new head: train it in floats first", "train", checkpoint("bert-embed"), "--data", data, "--bits", "4", "-o", HERE / "x")
+    fails(3, "would get fewer layers", "train", checkpoint("bert-classify"), "--data", texts, "--bits", "4", "--student", "layers=1", "-o", HERE / "x")
 
 
 @test
@@ -171,7 +188,7 @@ def wrong_usage():
     fails(2, "--decay: 'square' is not one of linear|cosine|constant", *start, "--decay", "square")
     fails(2, "--epochs has no effect with --steps", *start, "--epochs", "1", "--steps", "2")
     fails(2, "--patience needs --dev", *start, "--patience", "1")
-    fails(2, "--temperature needs --teacher", *start, "--temperature", "1")
+    fails(2, "--temperature needs --teacher, --recipe or --bits", *start, "--temperature", "1")
     fails(2, "--group needs --recipe or --bits", *start, "--group", "32")
     fails(2, "give a file", "train", checkpoint("bert-embed"), "-o", HERE / "x", "--data", "-")
     fails(3, "there is no checkpoint", *start, "--resume")
