@@ -353,6 +353,44 @@ static void bench_widen(const kernel_row *row) {
     free(w.scratch);
 }
 
+static void call_attention_back(work *w) {
+    float *x = w->a, *d = w->c;
+    size_t ld = 3 * w->n, part = w->n * w->m;
+    rt_attention_back at = {
+        .queries = w->m, .keys = w->m, .dim = w->n, .ldq = ld, .ldk = ld, .ldv = ld, .ldy = w->n};
+    at.q = x;
+    at.k = x + w->n;
+    at.v = x + 2 * w->n;
+    at.dy = x + 3 * part;
+    at.scale = 0.1f;
+    at.dq = d;
+    at.dk = d + w->n;
+    at.dv = d + 2 * w->n;
+    at.scratch = (float *)(void *)w->scratch;
+    ((rt_attention_back_fn)w->row->fn)(&at);
+}
+
+/* One head of 32 columns. Five products of the length squared. */
+static void bench_attention_back(const kernel_row *row) {
+    static const size_t lengths[] = {8, 13, 25, 64, 128, 384};
+    enum { DIM = 32, MOST = 384 };
+    work w = {.row = row, .n = DIM};
+    w.a = need(4 * DIM * MOST * sizeof(float));
+    w.c = need(4 * DIM * MOST * sizeof(float));
+    w.scratch = need(rt_attention_back_scratch(MOST, DIM) * sizeof(float));
+    memset(w.a, 0x3c, 4 * DIM * MOST * sizeof(float));
+    printf("%s dim %d, GFLOP/s at length", row->name, DIM);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        w.m = lengths[i];
+        memset(w.c, 0, 4 * DIM * MOST * sizeof(float));
+        printf("  %zu: %.1f", w.m, 10e-9 * DIM * (double)(w.m * w.m) / best_time(call_attention_back, &w));
+    }
+    printf("\n");
+    free(w.a);
+    free(w.c);
+    free(w.scratch);
+}
+
 void bench_row(const kernel_row *row, const kernel_row *peak) {
     static const struct {
         const char *family;
@@ -364,6 +402,8 @@ void bench_row(const kernel_row *row, const kernel_row *peak) {
     if (half || strcmp(row->family, "gemm_f32") == 0) {
         bench_gemm(row, half, RT_FN_NONE);
         bench_gemm(row, half, RT_FN_GELU);
+    } else if (strcmp(row->family, "attention_back") == 0) {
+        bench_attention_back(row);
     } else if (strncmp(row->family, "attention", 9) == 0) {
         bench_attention(row);
     } else if (strncmp(row->family, "gemm_s", 6) == 0) {

@@ -9,8 +9,9 @@
 /* One product with all its buffers; [0] is written by ref, [1] by the kernel. */
 typedef struct product {
     rt_gemm g;
-    bool half;                                        /* A and B are bf16 */
-    guarded a, b, bias, residual, c[2], c16[2], size; /* size: sum |a b|, [m][n], for rows with a bound */
+    bool half; /* A and B are bf16 */
+    guarded a, b, bias, residual, c[2], c16[2], z[2],
+        size; /* size: sum |a b|, [m][n], for rows with a bound */
 } product;
 
 static guarded matrix(size_t rows, size_t ld, size_t columns, size_t element) {
@@ -45,7 +46,7 @@ static product product_new(bool half, size_t m, size_t n, size_t k, int kind) {
     size_t pad = random_below(3);
     product p = {.half = half,
                  .g = {.m = m, .n = n, .k = k, .lda = k + pad, .ldr = n + pad, .ldc = n + 2 * pad}};
-    p.g.ldc16 = n + pad;
+    p.g.ldc16 = p.g.ldz = n + pad;
     p.a = matrix(m, p.g.lda, k, half ? 2 : 4);
     fill(&p.a, half, kind);
     make_b(&p, kind);
@@ -56,6 +57,7 @@ static product product_new(bool half, size_t m, size_t n, size_t k, int kind) {
     for (int i = 0; i < 2; i++) {
         p.c[i] = matrix(m, p.g.ldc, n, 4);
         p.c16[i] = matrix(m, p.g.ldc16, n, 2);
+        p.z[i] = matrix(m, p.g.ldz, n, 4);
     }
     p.size = guarded_new(m * n * 4);
     p.g.a = p.a.data;
@@ -67,17 +69,18 @@ static product product_new(bool half, size_t m, size_t n, size_t k, int kind) {
 }
 
 static void product_free(product *p) {
-    guarded *all[] = {&p->a,    &p->b,      &p->bias,   &p->residual, &p->c[0],
-                      &p->c[1], &p->c16[0], &p->c16[1], &p->size};
+    guarded *all[] = {&p->a,      &p->b,      &p->bias, &p->residual, &p->c[0], &p->c[1],
+                      &p->c16[0], &p->c16[1], &p->z[0], &p->z[1],     &p->size};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
 }
 
 /* Runs into the outputs number `side`; `outputs` bit 0: float, bit 1: bf16, bit 2: the residual
- * is C itself. */
+ * is C itself, bit 3: the sums before the activation. */
 static void run(product *p, rt_gemm_fn fn, int side, int outputs) {
     rt_gemm g = p->g;
     if (outputs & 1) g.c = p->c[side].data;
     if (outputs & 2) g.c16 = p->c16[side].data;
+    if (outputs & 8) g.z = p->z[side].data;
     if (outputs == 5) {
         fill_f32(p->c[side].data, p->c[side].bytes / 4, FILL_ZERO);
         for (size_t i = 0; i < p->c[side].bytes / 4; i++) g.c[i] = (float)i * 0x1p-8f;
@@ -112,13 +115,16 @@ static bool near(float want, float got, float allowed, float rounding) {
 
 static bool within_bound(const product *p, int outputs, float bound, size_t *where) {
     const float *size = p->size.data, *want = p->c[0].data, *got = p->c[1].data;
+    const float *want_z = p->z[0].data, *got_z = p->z[1].data;
     const uint16_t *want16 = p->c16[0].data, *got16 = p->c16[1].data;
     for (size_t i = 0; i < p->g.m; i++) {
         for (size_t j = 0; j < p->g.n; j++) {
             float allowed =
                 bound * (size[i * p->g.n + j] + 1.0f); /* + 1: bias and residual, which are below it */
             size_t at = i * p->g.ldc + j, at16 = i * p->g.ldc16 + j;
+            size_t at_z = i * p->g.ldz + j;
             *where = at;
+            if ((outputs & 8) && !near(want_z[at_z], got_z[at_z], allowed, 0x1p-22f)) return false;
             if ((outputs & 1) && !near(want[at], got[at], allowed, 0x1p-22f)) return false;
             if (!(outputs & 2)) continue;
             if (!near(rt_bf16_to_f32(want16[at16]), rt_bf16_to_f32(got16[at16]), allowed, 0x1p-7f))
@@ -131,8 +137,8 @@ static bool within_bound(const product *p, int outputs, float bound, size_t *whe
 static bool check_one(const kernel_row *row, bool half, size_t m, size_t n, size_t k, int kind, char *why,
                       size_t size) {
     product p = product_new(half, m, n, k, kind);
-    static const int choices[] = {1, 1, 2, 3, 5};
-    int outputs = choices[random_below(5)];
+    static const int choices[] = {1, 1, 2, 3, 5, 9, 10};
+    int outputs = choices[random_below(7)];
     size_t where = 0, where16 = 0;
     run(&p, (rt_gemm_fn)row->ref, 0, outputs);
     run(&p, (rt_gemm_fn)row->fn, 1, outputs);
@@ -141,7 +147,8 @@ static bool check_one(const kernel_row *row, bool half, size_t m, size_t n, size
         measure(&p, (rt_gemm_fn)row->ref);
         good = within_bound(&p, outputs, row->bound, &where);
     } else {
-        good = same_f32(&p.c[0], &p.c[1], &where) && same_bf16(&p.c16[0], &p.c16[1], &where16);
+        good = same_f32(&p.c[0], &p.c[1], &where) && same_bf16(&p.c16[0], &p.c16[1], &where16) &&
+               same_f32(&p.z[0], &p.z[1], &where16);
     }
     if (!good) {
         const float *want = row->bound > 0 ? p.c[0].data : p.c[0].map,
@@ -151,6 +158,40 @@ static bool check_one(const kernel_row *row, bool half, size_t m, size_t n, size
                  k, (int)p.g.act, outputs, kind, where, where16, outputs & 1 ? (double)want[where] : 0.0,
                  outputs & 1 ? (double)got[where] : 0.0);
     }
+    product_free(&p);
+    return good;
+}
+
+/* C and the residual, which is C itself, in panels: the same numbers as in rows. */
+static bool check_panels(const kernel_row *row, bool half, size_t m, size_t n, size_t k, char *why,
+                         size_t size) {
+    product p = product_new(half, m, n, k, FILL_NORMAL);
+    size_t panel = m * RT_PANEL;
+    guarded c = guarded_new((n + RT_PANEL - 1) / RT_PANEL * panel * sizeof(float));
+    float *panels = c.data, *rows = p.c[0].data;
+    p.g.bias = p.g.residual = NULL;
+    p.g.act = RT_FN_NONE;
+    fill_f32(panels, c.bytes / sizeof *panels, FILL_NORMAL);
+    for (size_t i = 0; i < m * n; i++)
+        rows[i / n * p.g.ldc + i % n] =
+            panels[i % n / RT_PANEL * panel + i / n * RT_PANEL + i % n % RT_PANEL];
+    rt_gemm g = p.g;
+    g.c = rows;
+    g.residual = rows;
+    g.ldr = g.ldc;
+    ((rt_gemm_fn)row->fn)(&g);
+    g.c = panels;
+    g.residual = panels;
+    g.ldc = g.ldr = RT_PANEL;
+    g.c_panel = panel;
+    ((rt_gemm_fn)row->fn)(&g);
+    bool good = true;
+    for (size_t i = 0; good && i < m * n; i++) {
+        good = rows[i / n * p.g.ldc + i % n] ==
+               panels[i % n / RT_PANEL * panel + i / n * RT_PANEL + i % n % RT_PANEL];
+    }
+    if (!good) snprintf(why, size, "m %zu n %zu k %zu: in panels, C differs", m, n, k);
+    guarded_free(&c);
     product_free(&p);
     return good;
 }
@@ -171,6 +212,10 @@ static bool check_gemm(const kernel_row *row, bool half, char *why, size_t size)
     }
     for (size_t i = 0; good && i < sizeof real / sizeof *real; i++) {
         good = check_one(row, half, real[i][0], real[i][1], real[i][2], FILL_NORMAL, why, size);
+    }
+    for (size_t i = 0; good && i < 40; i++) {
+        size_t m = 1 + random_below(40), n = 1 + random_below(150), k = 1 + random_below(70);
+        good = check_panels(row, half, m, n, k, why, size);
     }
     /* The bound speaks of finite sums of normal size; with EXACT there is nothing to exempt. */
     for (size_t i = 0; good && row->bound == 0 && i < 100; i++) {

@@ -168,6 +168,32 @@ static float broken_squares(size_t n, const float *x) { /* sums one after the ot
     return sum;
 }
 
+static void broken_transpose(const rt_transpose_args *t) { /* forgets the last row */
+    rt_transpose_args other = *t;
+    if (other.m > 20) other.m--;
+    rt_transpose_ref(&other);
+}
+static void broken_pack(const rt_pack_args *pack) { /* forgets the last row of an odd number */
+    rt_pack_args other = *pack;
+    if (other.y16 != NULL) other.k &= ~(size_t)1;
+    rt_pack_ref(&other);
+}
+static void broken_act_back(rt_act act, size_t n, const float *z,
+                            float *d) { /* one GELU's slope for the other */
+    rt_act_back_ref(act == RT_FN_GELU_TANH ? RT_FN_GELU : act, n, z, d);
+}
+static void broken_norm_back(const rt_norm_back *norm) { /* sets what it should add to */
+    rt_norm_back other = *norm;
+    other.add = false;
+    rt_layer_norm_back_ref(&other);
+}
+static void
+broken_attention_back(const rt_attention_back *at) { /* forgets the last query of a second block */
+    rt_attention_back other = *at;
+    if (other.queries > RT_ATTENTION_BACK_QUERIES) other.queries--;
+    rt_attention_back_ref(&other);
+}
+
 static void test_checker(void) {
     const kernel_row broken[] = {
         {"gemm_f32", "one last bit", 0, 0.0f, (any_fn)broken_last_bit, (any_fn)rt_gemm_f32_ref},
@@ -185,6 +211,12 @@ static void test_checker(void) {
         {"gemm_s4", "outlier rows left out", 0, 0.0f, (any_fn)broken_outliers, (any_fn)rt_gemm_s4_ref},
         {"widen_s4", "a row of another group", 0, 0.0f, (any_fn)broken_widen, (any_fn)rt_widen_s4_ref},
         {"adamw", "decay left out", 0, 0.0f, (any_fn)broken_adamw, (any_fn)rt_adamw_ref},
+        {"transpose", "a row left out", 0, 0.0f, (any_fn)broken_transpose, (any_fn)rt_transpose_ref},
+        {"pack", "an odd row left out", 0, 0.0f, (any_fn)broken_pack, (any_fn)rt_pack_ref},
+        {"act_back", "the other GELU", 0, 0.0f, (any_fn)broken_act_back, (any_fn)rt_act_back_ref},
+        {"layer_norm_back", "not added", 0, 0.0f, (any_fn)broken_norm_back, (any_fn)rt_layer_norm_back_ref},
+        {"attention_back", "a query left out", 0, 0.0f, (any_fn)broken_attention_back,
+         (any_fn)rt_attention_back_ref},
         {"squares", "another order of sums", 0, 0.0f, (any_fn)broken_squares, (any_fn)rt_squares_ref},
         {"gemm_s4", "another group's scale", 0, 0.0f, (any_fn)broken_group, (any_fn)rt_gemm_s4_ref},
     };

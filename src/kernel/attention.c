@@ -6,6 +6,12 @@ size_t rt_attention_scratch(size_t keys, size_t dim) {
            RT_ATTENTION_ROWS * rt_attention_stride(keys);
 }
 
+/* K^T, V^T, K; p, ds, one of them transposed; queries and dy of a block. */
+size_t rt_attention_back_scratch(size_t keys, size_t dim) {
+    size_t rows = rt_round_up(keys, RT_PANEL), wide = rt_round_up(dim, RT_PANEL);
+    return 3 * rows * wide + RT_ATTENTION_BACK_QUERIES * (2 * rt_attention_stride(keys) + rows + 2 * wide);
+}
+
 rt_attention_s8_parts rt_attention_s8_layout(size_t keys, size_t dim) {
     enum { WIDE = RT_ATTENTION_S8_PANELS * RT_PANEL };
     size_t rows = rt_round_up(keys, RT_PANEL), span = rt_round_up(keys, RT_ATTENTION_S8_SPAN),

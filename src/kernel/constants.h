@@ -52,4 +52,9 @@ static const float rt_gelu_short_poly[8] = {0x1.980774p-2f,   -0x1.0c6766p-4f, 0
 #define RT_TANH_LIMIT 9.1f
 static const float rt_tanh_poly[4] = {-0x1.55545ap-2f, 0x1.10d01ap-3f, -0x1.af96aap-5f, 0x1.0da90ep-6f};
 
+/* Slopes. GELU: Phi(x) + x pdf(x), pdf(x) = PDF exp(-x^2 / 2). Its tanh form, with s = sigmoid(2u): s + x s (1 - s) 2u',
+ * x clamped to ±LIMIT, where it is 0 or 1. */
+#define RT_GELU_PDF              0x1.988454p-2f
+#define RT_GELU_TANH_SLOPE_LIMIT 8.0f
+
 #endif

@@ -50,6 +50,10 @@ typedef struct rt_gemm {
     size_t ldc;
     uint16_t *c16; /* the same rounded to bf16, or NULL */
     size_t ldc16;
+    float *z; /* [m, n] the sums with bias, before the activation, or NULL */
+    size_t ldz;
+    /* 0; or C and the residual are panels of 16 columns (P16, if ldc and ldr are 16), this many floats apart. */
+    size_t c_panel;
 } rt_gemm;
 typedef void (*rt_gemm_fn)(const rt_gemm *gemm);
 
@@ -253,6 +257,62 @@ typedef void (*rt_adamw_fn)(const rt_adamw *step);
 /* The sum of squares of n numbers, over 16 virtual lanes. */
 typedef float (*rt_squares_fn)(size_t n, const float *x);
 
+/* Of a matrix x [m, n]: y[j][i] = x[i][j]. One of y and y16 (rounded to bf16) is given. */
+typedef struct rt_transpose_args {
+    size_t m, n;
+    const float *x;
+    size_t ldx;
+    float *y;
+    uint16_t *y16;
+    size_t ldy; /* of y or y16 */
+} rt_transpose_args;
+typedef void (*rt_transpose_fn)(const rt_transpose_args *transpose);
+/* Packs rows [k, n] in panels of 16 columns, as rt_pack_f32 and rt_pack_bf16 do; columns beyond n are 0. */
+typedef struct rt_pack_args {
+    size_t k, n;
+    const float *x;
+    size_t ldx;
+    float *y;       /* or NULL: panels y_panel floats apart */
+    uint16_t *y16;  /* instead: pairs of rows as bf16 */
+    size_t y_panel; /* elements between panels of y or y16 */
+} rt_pack_args;
+typedef void (*rt_pack_fn)(const rt_pack_args *pack);
+/* d *= act'(z), n elements. RT_FN_GELU_SHORT has the slope of RT_FN_GELU. */
+typedef void (*rt_act_back_fn)(rt_act act, size_t n, const float *z, float *d);
+/* Backward pass of LayerNorm, with xn = (x - mean) * inverse as in rt_norm_args and g = dy gamma:
+ *   dx      = inverse (g - mean(g) - xn mean(g xn)), both means over 16 virtual lanes
+ *   dbeta  += dy, dgamma += dy xn, rows ascending */
+typedef struct rt_norm_back {
+    size_t rows, n;
+    const float *x;
+    size_t ldx;
+    const float *gamma; /* [n] */
+    float epsilon;
+    const float *dy;
+    size_t lddy;
+    float *dx;
+    size_t lddx;
+    bool add;              /* adds to dx */
+    float *dgamma, *dbeta; /* [n] or both NULL */
+} rt_norm_back;
+typedef void (*rt_norm_back_fn)(const rt_norm_back *norm);
+/* Backward pass of rt_attention. With p as there, times 1/sum(p), for RT_ATTENTION_BACK_QUERIES queries after another:
+ *   dp  = dy v^T
+ *   ds  = p ((dp - sum over the keys, in 16 virtual lanes, of p dp) scale)
+ *   dq += ds k, dv += p^T dy, dk += ds^T q; sums of products start from +0, ascending, and are then added
+ * Gradients have the strides of what they belong to; dk may be dv. */
+enum { RT_ATTENTION_BACK_QUERIES = 32 };
+typedef struct rt_attention_back {
+    size_t queries, keys, dim;
+    const float *q, *k, *v, *dy;
+    size_t ldq, ldk, ldv, ldy;
+    float scale;
+    float *dq, *dk, *dv;
+    float *scratch; /* rt_attention_back_scratch(keys, dim) floats, 64-byte aligned */
+} rt_attention_back;
+typedef void (*rt_attention_back_fn)(const rt_attention_back *attention);
+size_t rt_attention_back_scratch(size_t keys, size_t dim);
+
 /* One row per family: member name, function type. */
 #define RT_KERNEL_FAMILIES(X)                                                                                \
     X(gemm_f32, rt_gemm_fn)                                                                                  \
@@ -275,7 +335,12 @@ typedef float (*rt_squares_fn)(size_t n, const float *x);
     X(peak_s4, rt_peak_fn)                                                                                   \
     X(read_sum, rt_read_fn)                                                                                  \
     X(adamw, rt_adamw_fn)                                                                                    \
-    X(squares, rt_squares_fn)
+    X(squares, rt_squares_fn)                                                                                \
+    X(transpose, rt_transpose_fn)                                                                            \
+    X(pack, rt_pack_fn)                                                                                      \
+    X(act_back, rt_act_back_fn)                                                                              \
+    X(layer_norm_back, rt_norm_back_fn)                                                                      \
+    X(attention_back, rt_attention_back_fn)
 
 /* The kernels of one session, and the name of each row ("gemm_f32_avx512"). */
 typedef struct rt_kernels {

@@ -143,6 +143,9 @@ RT_VERB void v16_store_bf16_n(uint16_t *p, v16 x, size_t n) {
         memcpy(p, all, n * sizeof *p);
     }
 }
+RT_VERB void v16_store_bf16_pairs(uint16_t *p, v16 even, v16 odd) {
+    for (int i = 0; i < 4; i++) vst2_u16(p + 8 * i, (uint16x4x2_t){{narrow4(even.q[i]), narrow4(odd.q[i])}});
+}
 RT_VERB v16 v16_load_bf16(const uint16_t *p) {
     v16 x;
     for (int i = 0; i < 4; i++) x.q[i] = vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16));

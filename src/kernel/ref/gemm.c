@@ -5,10 +5,12 @@
 
 /* Adds bias, activation and residual, and stores element (i, j) of the outputs. */
 static void finish(const rt_gemm *g, size_t i, size_t j, float sum) {
+    size_t to = g->c_panel == 0 ? j : j / RT_PANEL * g->c_panel + j % RT_PANEL;
     if (g->bias != NULL) sum += g->bias[j];
+    if (g->z != NULL) g->z[i * g->ldz + j] = sum;
     sum = ref_activate(sum, g->act);
-    if (g->residual != NULL) sum += g->residual[i * g->ldr + j];
-    if (g->c != NULL) g->c[i * g->ldc + j] = sum;
+    if (g->residual != NULL) sum += g->residual[i * g->ldr + to];
+    if (g->c != NULL) g->c[i * g->ldc + to] = sum;
     if (g->c16 != NULL) g->c16[i * g->ldc16 + j] = rt_f32_to_bf16(sum);
 }
 

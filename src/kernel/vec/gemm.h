@@ -30,12 +30,13 @@ RT_VERB void finish_with(rt_act act, const rt_gemm *g, size_t i, size_t j, size_
                          const float *sums, size_t ldo) {
     for (size_t r = 0; r < rows; r++) {
         for (size_t c = 0; c < columns; c += RT_PANEL) {
-            size_t at = j + c, n = columns - c;
+            size_t at = j + c, n = columns - c, to = g->c_panel == 0 ? at : at / RT_PANEL * g->c_panel;
             v16 x = v16_load(sums + r * ldo + c);
             if (g->bias != NULL) x = v16_add(x, v16_load_n(g->bias + at, n));
+            if (g->z != NULL) v16_store_n(g->z + (i + r) * g->ldz + at, x, n);
             x = activate16(x, act);
-            if (g->residual != NULL) x = v16_add(x, v16_load_n(g->residual + (i + r) * g->ldr + at, n));
-            if (g->c != NULL) v16_store_n(g->c + (i + r) * g->ldc + at, x, n);
+            if (g->residual != NULL) x = v16_add(x, v16_load_n(g->residual + (i + r) * g->ldr + to, n));
+            if (g->c != NULL) v16_store_n(g->c + (i + r) * g->ldc + to, x, n);
             if (g->c16 != NULL) v16_store_bf16_n(g->c16 + (i + r) * g->ldc16 + at, x, n);
         }
     }

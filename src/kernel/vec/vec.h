@@ -23,6 +23,7 @@
  *   v16_if_less     a < b ? yes : no              v16_first      lanes below n of a, the others of b
  *   v16_sum         the fixed tree of kernel.h    v16_transpose  16 x 16, in place
  *   v16_load_bf16_n, v16_store_bf16_n             widened; rounded to nearest even
+ *   v16_store_bf16_pairs  16 pairs, of two v16
  *   v16_load_even, v16_load_odd                   first or second bf16 of 16 pairs, widened
  *   v16_load_s32    16 integer sums (bits in place of floats), to float
  *   v16_load_s8_n   the first n of 16 int8        v16_store_s8   rounded, all 16; within int8

@@ -139,6 +139,12 @@ RT_VERB void v16_store_bf16_n(uint16_t *p, v16 x, size_t n) {
         memcpy(p, all, n * sizeof *p);
     }
 }
+RT_VERB void v16_store_bf16_pairs(uint16_t *p, v16 even, v16 odd) {
+    __m256i lo = _mm256_or_si256(narrow8(even.lo), _mm256_slli_epi32(narrow8(odd.lo), 16));
+    __m256i hi = _mm256_or_si256(narrow8(even.hi), _mm256_slli_epi32(narrow8(odd.hi), 16));
+    _mm256_storeu_si256((__m256i *)(void *)p, lo);
+    _mm256_storeu_si256((__m256i *)(void *)(p + 16), hi);
+}
 RT_VERB __m256 widen8(__m128i half) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
 }

@@ -105,14 +105,20 @@ RT_VERB float v16_sum(v16 x) {
     return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
 
-RT_VERB void v16_store_bf16_n(uint16_t *p, v16 x, size_t n) {
+/* Rounds to bf16 in the upper halves, to nearest even, with quiet NaN; then shifts down. */
+RT_VERB __m512i narrow16(v16 x) {
     __m512i bits = _mm512_castps_si512(x);
     __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
     __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
     rounded = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), rounded, quiet);
-    __m256i half = _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
-    _mm256_mask_storeu_epi16(p, v16_mask(n), half);
+    return _mm512_srli_epi32(rounded, 16);
+}
+RT_VERB void v16_store_bf16_n(uint16_t *p, v16 x, size_t n) {
+    _mm256_mask_storeu_epi16(p, v16_mask(n), _mm512_cvtepi32_epi16(narrow16(x)));
+}
+RT_VERB void v16_store_bf16_pairs(uint16_t *p, v16 even, v16 odd) {
+    _mm512_storeu_si512(p, _mm512_or_si512(narrow16(even), _mm512_slli_epi32(narrow16(odd), 16)));
 }
 RT_VERB v16 v16_load_bf16_n(const uint16_t *p, size_t n) {
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(v16_mask(n), p));
