@@ -55,6 +55,7 @@ static void linear_columns(const rt_step *step, const rt_chunk *chunk, rt_worker
     const float *residual = rt_place_at(&step->in[LINEAR_RESIDUAL], worker);
     const char *x = rt_place_at(&step->in[LINEAR_X], worker);
     void *out = rt_place_at(&step->out[0], worker);
+    float *z = rt_place_at(&step->out[1], worker); /* the sums before the activation, for a backward pass */
     rt_gemm gemm = {
         .m = rt_chunk_rows(chunk, step->rows),
         .n = columns.to - columns.from,
@@ -66,6 +67,8 @@ static void linear_columns(const rt_step *step, const rt_chunk *chunk, rt_worker
         .residual = residual == NULL ? NULL : residual + columns.from,
         .ldr = linear->n,
         .act = linear->act,
+        .z = z == NULL ? NULL : z + columns.from,
+        .ldz = linear->n,
     };
     if (linear->bf16_out) {
         gemm.c16 = (uint16_t *)out + columns.from;

@@ -1,50 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Backward pass of y = act(z) + residual, z = x W + b: dz = dy * act'(z), dx += dz W^T, dresidual += dy. */
+ * Backward pass of y = act(z) + residual, z = x W + b, in two regions:
+ *   rows:    dz = dy act'(z), in the place of dy; x transposed and dz packed, as the products need them
+ *   columns: dx += dz W^T, by columns of x; dW += x^T dz and db += the sums of dz, by columns of y
+ * A worker sums over all of k, so sums do not depend on how many there are. dW is written in panels. */
 #include "grad/tape.h"
 
-#include <math.h>
 #include <string.h>
 
-/* ---- The activation ---- */
+enum { TILE = 4 * RT_PANEL, UNIT = 2 * RT_PANEL }; /* columns of the widest tile, and of a share */
 
-/* Derivative of GELU, x in [-8, 8], linear between its values at multiples of 1/64: error below 6e-5. */
-enum { GELU_MAX = 8, GELU_STEPS = 64, GELU_POINTS = 2 * GELU_MAX * GELU_STEPS + 2 };
+typedef struct linear {
+    const rt_step *step;
+    const rt_kernels *kernels;
+    const rt_tape_room *room;
+    size_t rows, k, n, blocks, width,
+        columns;       /* columns: of x, k * blocks; width: of a block of y, n / blocks */
+    const float *used; /* the weight */
+    float *dz, *dx, *dw, *db;
+    bool add, bf16;   /* dx is added to; products of bf16 */
+    size_t turned_ld; /* elements between rows of x transposed */
+    size_t panel;     /* elements of a panel of dz */
+} linear;
 
-static double gelu_slope(double x) {
-    return 0.5 * (1 + erf(x * 0.70710678118654752)) + x * 0.39894228040143268 * exp(-0.5 * x * x);
+bool rt_tape_is_bf16(const rt_step *step) {
+    return step->as.linear.gemm != NULL && step->as.linear.x_size == sizeof(uint16_t);
 }
 
-static void fill_gelu(float *table) {
-    for (int i = 0; i < GELU_POINTS; i++) table[i] = (float)gelu_slope((double)i / GELU_STEPS - GELU_MAX);
+static linear linear_of(const rt_tape *tape, const rt_step *step) {
+    const rt_linear_step *of = &step->as.linear;
+    size_t rows = rt_chunk_rows(tape->chunk, step->rows);
+    linear l = {.step = step,
+                .kernels = tape->kernels,
+                .room = &tape->room,
+                .rows = rows,
+                .k = of->k,
+                .n = of->n,
+                .blocks = of->blocks,
+                .width = of->n / of->blocks,
+                .columns = of->k * of->blocks,
+                .used = rt_tape_used(tape, step, LINEAR_WEIGHT),
+                .bf16 = rt_tape_is_bf16(step)};
+    l.dz = rt_tape_live(tape, step->out[0].value);
+    l.dx = rt_tape_live(tape, step->in[LINEAR_X].value);
+    l.dw = rt_tape_vector(tape, step, LINEAR_WEIGHT);
+    l.db = rt_tape_vector(tape, step, LINEAR_BIAS);
+    l.turned_ld = rt_round_up(rows, RT_PANEL);
+    l.panel = (l.bf16 ? rows + (rows & 1) : rows) * RT_PANEL;
+    return l;
 }
 
-static float gelu_at(const float *table, float x) {
-    float at = (x + GELU_MAX) * GELU_STEPS;
-    if (!(at > 0)) return 0;
-    if (at >= 2 * GELU_MAX * GELU_STEPS) return 1;
-    int i = (int)at;
-    return table[i] + (at - (float)i) * (table[i + 1] - table[i]);
-}
+/* ---- Rows ---- */
 
-/* Rows of 16 at most: dz = dy * act'(z). The tanh form of GELU uses the slope of GELU: they differ by less
- * than 5e-4. */
-static void through_act(rt_act act, const float *table, size_t n, const float *z, const float *dy,
-                        float *dz) {
-    for (size_t i = 0; i < n; i++) {
-        float slope = 1;
-        if (act == RT_FN_RELU) {
-            slope = z[i] > 0 ? 1.0F : 0.0F;
-        } else if (act == RT_FN_TANH) {
-            float t = tanhf(z[i]);
-            slope = 1 - t * t;
-        } else if (act != RT_FN_NONE) {
-            slope = gelu_at(table, z[i]);
-        }
-        dz[i] = dy[i] * slope;
-    }
-}
-
-/* z [rows, n]: recomputes the step without its epilogue. */
+/* z [rows, n]: an integer step once more, without its epilogue. */
 static void forward_again(rt_tape *tape, const rt_step *step) {
     rt_step plain = *step;
     plain.as.linear.act = RT_FN_NONE;
@@ -53,127 +60,212 @@ static void forward_again(rt_tape *tape, const rt_step *step) {
     rt_execute_step(&tape->executor, &plain, tape->chunk);
 }
 
-/* ---- Columns of y: dz, and the weight in rows ---- */
-
-static const float *weight_of(const rt_tape *tape, const rt_step *step) {
-    const rt_parameter *parameter = rt_tape_parameter(tape, step, LINEAR_WEIGHT);
-    return parameter != NULL ? parameter->used : step->as.linear.weight;
+/* Rows of dy to those of the residual's gradient. */
+static void add_residual(const rt_tape *tape, const rt_step *step, rt_range rows, bool add) {
+    size_t n = step->as.linear.n, count = (rows.to - rows.from) * n;
+    const float *dy = rt_tape_live(tape, step->out[0].value) + rows.from * n;
+    float *to = rt_tape_live(tape, step->in[LINEAR_RESIDUAL].value) + rows.from * n;
+    if (!add) memcpy(to, dy, count * sizeof *to);
+    for (size_t i = 0; add && i < count; i++) to[i] += dy[i];
 }
 
-/* Unpacks columns of a panel of the weight to tape->room.weight [k, n]. */
-static void unpack_panel(const rt_tape *tape, const rt_step *step, size_t panel) {
-    const rt_linear_step *linear = &step->as.linear;
-    const float *packed = weight_of(tape, step) + panel * linear->k * RT_PANEL;
-    size_t from = panel * RT_PANEL, columns = rt_min(RT_PANEL, linear->n - from);
-    float *to = tape->room.weight + from;
-    for (size_t i = 0; i < linear->k; i++)
-        memcpy(to + i * linear->n, packed + i * RT_PANEL, columns * sizeof *to);
+static void add_residual_rows(rt_tape *tape, const rt_step *step, rt_worker *worker) {
+    add_residual(tape, step, rt_worker_share(worker, rt_chunk_rows(tape->chunk, step->rows), 1), true);
+}
+static void copy_residual_rows(rt_tape *tape, const rt_step *step, rt_worker *worker) {
+    add_residual(tape, step, rt_worker_share(worker, rt_chunk_rows(tape->chunk, step->rows), 1), false);
 }
 
-static void back_columns(rt_tape *tape, const rt_step *step, int part, int parts) {
-    const rt_linear_step *linear = &step->as.linear;
-    const rt_tape_room *room = &tape->room;
-    size_t n = linear->n, rows = rt_chunk_rows(tape->chunk, step->rows);
-    rt_range columns = rt_share(n, RT_PANEL, part, parts);
-    const float *dy = tape->grad[step->out[0].value];
-    float table[GELU_POINTS];
-    fill_gelu(table);
+/* x of these rows as columns of its transpose. */
+static void turn_x(const rt_tape *tape, const linear *l, rt_range rows, float *scratch) {
+    rt_transpose_args turn = {.m = RT_PANEL, .n = l->columns, .ldx = l->columns, .ldy = l->turned_ld};
+    for (size_t i = rows.from; i < rows.to; i += RT_PANEL) {
+        rt_range some = {i, rt_min(i + RT_PANEL, rows.to)};
+        turn.m = some.to - i;
+        turn.x = rt_tape_rows(tape, &l->step->in[LINEAR_X], some, scratch);
+        if (l->bf16)
+            turn.y16 = (uint16_t *)l->room->turned + i;
+        else
+            turn.y = (float *)l->room->turned + i;
+        l->kernels->transpose(&turn);
+    }
+}
+
+static void pack_dz(const linear *l, rt_range rows) {
+    rt_pack_args pack = {.k = rows.to - rows.from, .n = l->n, .ldx = l->n, .y_panel = l->panel};
+    pack.x = l->dz + rows.from * l->n;
+    if (l->bf16)
+        pack.y16 = (uint16_t *)l->room->panels + rows.from * RT_PANEL;
+    else
+        pack.y = (float *)l->room->panels + rows.from * RT_PANEL;
+    l->kernels->pack(&pack);
+}
+
+static void back_rows(rt_tape *tape, const rt_step *step, rt_worker *worker) {
+    linear l = linear_of(tape, step);
+    const float *z = tape->sums[step - tape->plan.steps];
+    rt_range rows = rt_worker_share(worker, l.rows, RT_PANEL);
+    size_t at = rows.from * l.n, count = (rows.to - rows.from) * l.n;
+    if (z == NULL) z = tape->room.z;
+    if (count == 0) return;
+    if (step->as.linear.act != RT_FN_NONE) l.kernels->act_back(step->as.linear.act, count, z + at, l.dz + at);
+    if (l.bf16) l.kernels->to_bf16(count, l.dz + at, l.room->dz16 + at);
+    if (l.dw == NULL && l.db == NULL) return;
+    pack_dz(&l, rows);
+    if (l.dw != NULL) turn_x(tape, &l, rows, worker->scratch);
+}
+
+/* ---- Columns of x: dx ---- */
+
+size_t rt_tape_linear_scratch(const rt_step *step) {
+    const rt_linear_step *of = &step->as.linear;
+    size_t width = rt_round_up(of->n / of->blocks, RT_PANEL) + RT_PANEL;
+    return rt_max((TILE + RT_PANEL) * width, RT_PANEL * of->k * of->blocks);
+}
+
+/* 16 columns of W^T, from column `at` of x on, as a panel [width][16]. */
+static void turn_weight(const linear *l, size_t at, float *panel) {
+    size_t block = at / l->k, row = at % l->k, count = rt_min(RT_PANEL, l->k - row);
+    if (count < RT_PANEL) memset(panel, 0, l->width * RT_PANEL * sizeof *panel);
+    for (size_t j = 0; j < l->width; j += RT_PANEL) {
+        const float *from = l->used + ((block * l->width + j) * l->k + row * RT_PANEL);
+        rt_transpose_args turn = {
+            .m = count, .n = rt_min(RT_PANEL, l->width - j), .x = from, .ldx = RT_PANEL};
+        turn.y = panel + j * RT_PANEL;
+        turn.ldy = RT_PANEL;
+        l->kernels->transpose(&turn);
+    }
+}
+
+/* W^T of these columns of x in panels, in the worker's scratch. */
+static const void *turn_weights(const linear *l, rt_range columns, float *scratch) {
+    size_t width = l->width + (l->width & 1);
+    float *panel = scratch + TILE * width;
     for (size_t at = columns.from; at < columns.to; at += RT_PANEL) {
-        size_t width = rt_min(RT_PANEL, n - at);
-        for (size_t i = 0; i < rows; i++) {
-            float *dz = room->dz + i * n + at;
-            through_act(linear->act, table, width, room->z + i * n + at, dy + i * n + at, dz);
+        size_t index = (at - columns.from) / RT_PANEL;
+        if (!l->bf16) {
+            turn_weight(l, at, scratch + index * l->width * RT_PANEL);
+            continue;
         }
-        unpack_panel(tape, step, at / RT_PANEL);
+        turn_weight(l, at, panel);
+        l->kernels->pack(&(rt_pack_args){.k = l->width,
+                                         .n = RT_PANEL,
+                                         .x = panel,
+                                         .ldx = RT_PANEL,
+                                         .y16 = (uint16_t *)(void *)scratch + index * width * RT_PANEL});
+    }
+    return scratch;
+}
+
+/* Columns of x, all in one block. */
+static void input_columns(const linear *l, rt_range columns, float *scratch) {
+    size_t at = columns.from / l->k * l->width;
+    for (size_t from = columns.from; from < columns.to; from += TILE) {
+        rt_range some = {from, rt_min(from + TILE, columns.to)};
+        rt_gemm gemm = {.m = l->rows, .n = some.to - from, .k = l->width, .lda = l->n};
+        gemm.a = l->bf16 ? (const void *)(l->room->dz16 + at) : l->dz + at;
+        gemm.b = turn_weights(l, some, scratch);
+        gemm.c = l->dx + from;
+        gemm.ldc = gemm.ldr = l->columns;
+        gemm.residual = l->add ? gemm.c : NULL;
+        (l->bf16 ? l->kernels->gemm_bf16 : l->kernels->gemm_f32)(&gemm);
     }
 }
 
-/* ---- Columns of x ---- */
+/* ---- Columns of y: dW, db ---- */
 
-/* Columns from…to of x, all in one block: dx += dz W^T. */
-static void input_columns(rt_tape *tape, const rt_step *step, rt_range k, size_t block, float *dx) {
-    const rt_linear_step *linear = &step->as.linear;
-    size_t width = linear->n / linear->blocks, count = k.to - k.from, ldx = linear->k * linear->blocks;
-    const float *weight = tape->room.weight + (k.from - block * linear->k) * linear->n + block * width;
-    float *packed = tape->room.packed + k.from * width;
-    rt_pack_f32(width, count, weight, 1, linear->n, packed);
-    rt_gemm gemm = {.m = rt_chunk_rows(tape->chunk, step->rows), .n = count, .k = width, .lda = linear->n};
-    gemm.a = tape->room.dz + block * width;
-    gemm.b = packed;
-    gemm.c = dx + k.from;
-    gemm.ldc = ldx;
-    gemm.residual = dx + k.from;
-    gemm.ldr = ldx;
-    tape->kernels->gemm_f32(&gemm);
+/* Columns of y, all in one block. */
+static void weight_columns(const linear *l, rt_range columns) {
+    rt_gemm_fn multiply = l->bf16 ? l->kernels->gemm_bf16 : l->kernels->gemm_f32;
+    size_t size = l->bf16 ? sizeof(uint16_t) : sizeof(float), block = columns.from / l->width;
+    rt_gemm gemm = {.n = columns.to - columns.from, .k = l->rows};
+    gemm.b = (const char *)l->room->panels + columns.from / RT_PANEL * l->panel * size;
+    if (l->dw != NULL) {
+        gemm.m = l->k;
+        gemm.a = (const char *)l->room->turned + block * l->k * l->turned_ld * size;
+        gemm.lda = l->turned_ld;
+        gemm.c = l->dw + columns.from * l->k;
+        gemm.residual = gemm.c;
+        gemm.ldc = gemm.ldr = RT_PANEL;
+        gemm.c_panel = l->k * RT_PANEL;
+        multiply(&gemm);
+    }
+    if (l->db != NULL) {
+        gemm.m = 1;
+        gemm.a = l->bf16 ? (const void *)l->room->ones16 : l->room->ones;
+        gemm.lda = gemm.ldc = gemm.ldr = l->rows;
+        gemm.c = l->db + columns.from;
+        gemm.residual = gemm.c;
+        gemm.c_panel = 0;
+        multiply(&gemm);
+    }
 }
 
-static void back_inputs(rt_tape *tape, const rt_step *step, int part, int parts) {
-    const rt_linear_step *linear = &step->as.linear;
-    float *dx = tape->grad[rt_tape_source(tape, step->in[LINEAR_X].value)];
-    rt_range all = rt_share(linear->k * linear->blocks, RT_PANEL, part, parts);
+/* ---- Both ---- */
+
+/* The columns, of n in all, whose share begins where `from` of `parts` parts do and ends where `to` do. */
+static rt_range columns_between(size_t n, size_t from, size_t to, size_t parts) {
+    if (from >= to) return (rt_range){0, 0};
+    return (rt_range){rt_share(n, UNIT, (int)from, (int)parts).from,
+                      rt_share(n, UNIT, (int)to - 1, (int)parts).to};
+}
+
+/* The first half of the parts is dx, the second dW: as many operations each. */
+static void back_columns(rt_tape *tape, const rt_step *step, rt_worker *worker, bool add) {
+    linear l = linear_of(tape, step);
+    l.add = add;
+    bool weights = l.dw != NULL || l.db != NULL;
+    size_t parts = (size_t)worker->parts, halves = (l.dx != NULL) + (size_t)weights;
+    size_t from = halves * (size_t)worker->part, to = halves * (size_t)worker->end, middle = 0;
+    if (l.dx != NULL) {
+        rt_range all = columns_between(l.columns, from, rt_min(to, parts), parts);
+        while (all.from < all.to) {
+            rt_range some = {all.from, rt_min(all.to, (all.from / l.k + 1) * l.k)};
+            input_columns(&l, some, worker->scratch);
+            all.from = some.to;
+        }
+        middle = parts;
+    }
+    if (!weights || to <= middle) return;
+    rt_range all = columns_between(l.n, rt_max(from, middle) - middle, to - middle, parts);
     while (all.from < all.to) {
-        size_t block = all.from / linear->k;
-        rt_range k = {all.from, rt_min(all.to, (block + 1) * linear->k)};
-        input_columns(tape, step, k, block, dx);
-        all.from = k.to;
+        rt_range some = {all.from, rt_min(all.to, (all.from / l.width + 1) * l.width)};
+        weight_columns(&l, some);
+        all.from = some.to;
     }
 }
 
-/* ---- The weight: dW += x^T dz in panels, db += the sums of the columns of dz ---- */
-
-/* room.x: what the int8 rows of x stand for. */
-static void expand_rows(rt_tape *tape, const rt_step *step, int part, int parts) {
-    const rt_linear_step *linear = &step->as.linear;
-    size_t n = linear->k * linear->blocks, stride = rt_row_q(n);
-    const int8_t *x = rt_tape_at(tape, &step->in[LINEAR_X]);
-    const rt_row_scale *scales = (const rt_row_scale *)(const void *)(x + linear->x_scale_at);
-    rt_range rows = rt_share(rt_chunk_rows(tape->chunk, step->rows), 1, part, parts);
-    for (size_t i = rows.from; i < rows.to; i++) {
-        for (size_t j = 0; j < n; j++)
-            tape->room.x[i * n + j] = scales[i].scale * (float)x[i * stride + j] + scales[i].shift;
-    }
+static void set_columns(rt_tape *tape, const rt_step *step, rt_worker *worker) {
+    back_columns(tape, step, worker, false);
+}
+static void add_columns(rt_tape *tape, const rt_step *step, rt_worker *worker) {
+    back_columns(tape, step, worker, true);
 }
 
-static void weight_panel(const rt_tape *tape, const rt_step *step, size_t panel, float *dw) {
-    const rt_linear_step *linear = &step->as.linear;
-    size_t from = panel * RT_PANEL, columns = rt_min(RT_PANEL, linear->n - from);
-    size_t rows = rt_chunk_rows(tape->chunk, step->rows), ldx = linear->k * linear->blocks;
-    const float *x = linear->gemm_q != NULL ? tape->room.x : rt_tape_at(tape, &step->in[LINEAR_X]);
-    x += from / (linear->n / linear->blocks) * linear->k;
-    for (size_t i = 0; i < linear->k; i++) {
-        float sum[RT_PANEL] = {0};
-        for (size_t row = 0; row < rows; row++) {
-            const float *dz = tape->room.dz + row * linear->n + from;
-            for (size_t j = 0; j < columns; j++) sum[j] = fmaf(x[row * ldx + i], dz[j], sum[j]);
-        }
-        for (size_t j = 0; j < columns; j++) dw[i * RT_PANEL + j] += sum[j];
-    }
-}
-
-static void back_weight(rt_tape *tape, const rt_step *step, int part, int parts) {
-    const rt_linear_step *linear = &step->as.linear;
-    size_t rows = rt_chunk_rows(tape->chunk, step->rows);
-    rt_range columns = rt_share(linear->n, RT_PANEL, part, parts);
-    float *dw = rt_tape_vector(tape, step, LINEAR_WEIGHT), *db = rt_tape_vector(tape, step, LINEAR_BIAS);
-    for (size_t j = columns.from; dw != NULL && j < columns.to; j += RT_PANEL)
-        weight_panel(tape, step, j / RT_PANEL, dw + j * linear->k);
-    for (size_t row = 0; db != NULL && row < rows; row++) {
-        for (size_t j = columns.from; j < columns.to; j++) db[j] += tape->room.dz[row * linear->n + j];
-    }
+/* The residual's gradient: dy is added to it. If it has none yet, it takes the place of dy in the end, unless the activation
+ * changes dy. True: it takes the place. */
+static bool back_residual(rt_tape *tape, const rt_step *step) {
+    int residual = step->in[LINEAR_RESIDUAL].value;
+    bool add;
+    if (residual < 0 || tape->graph->values[residual].producer < 0) return false;
+    if (rt_tape_live(tape, residual) == NULL && step->as.linear.act == RT_FN_NONE) return true;
+    if (rt_tape_take(tape, residual, &add) == NULL) return false;
+    rt_tape_run(tape, step, (double)step->as.linear.n, add ? add_residual_rows : copy_residual_rows);
+    return false;
 }
 
 void rt_tape_linear(rt_tape *tape, const rt_step *step) {
-    const float *dy = tape->grad[step->out[0].value];
-    float *residual =
-        step->in[LINEAR_RESIDUAL].value >= 0 ? rt_tape_grad(tape, step->in[LINEAR_RESIDUAL].value) : NULL;
-    size_t count = rt_chunk_rows(tape->chunk, step->rows) * step->as.linear.n;
-    for (size_t i = 0; residual != NULL && i < count; i++) residual[i] += dy[i];
-    float *dx = rt_tape_grad(tape, rt_tape_source(tape, step->in[LINEAR_X].value));
-    if (step->as.linear.act != RT_FN_NONE) forward_again(tape, step);
-    rt_tape_run(tape, step, back_columns);
-    if (tape->see != NULL && tape->status == RETORT_OK)
-        tape->status = tape->see(tape, step, rt_chunk_rows(tape->chunk, step->rows));
-    if (tape->parameters != NULL && step->as.linear.gemm_q != NULL) rt_tape_run(tape, step, expand_rows);
-    if (tape->parameters != NULL) rt_tape_run(tape, step, back_weight);
-    if (dx != NULL) rt_tape_run(tape, step, back_inputs);
+    const rt_linear_step *of = &step->as.linear;
+    bool add = false, moves = back_residual(tape, step);
+    int out = tape->source[step->out[0].value];
+    rt_tape_take(tape, step->in[LINEAR_X].value, &add);
+    if (tape->status != RETORT_OK) return;
+    if (of->act != RT_FN_NONE && tape->sums[step - tape->plan.steps] == NULL) forward_again(tape, step);
+    rt_tape_run(tape, step, 16.0 * (double)of->n, back_rows);
+    if (tape->see != NULL)
+        tape->status = tape->see(tape, step, tape->grad[out], rt_chunk_rows(tape->chunk, step->rows));
+    rt_tape_run(tape, step, 2 * step->flops_row, add ? add_columns : set_columns);
+    if (!moves) return;
+    tape->grad[tape->source[step->in[LINEAR_RESIDUAL].value]] = tape->grad[out];
+    tape->grad[out] = NULL;
 }

@@ -19,66 +19,126 @@ size_t rt_tape_columns(const rt_tape *tape, int value) {
 }
 
 static bool has_grad(const rt_value *value) {
-    return value->producer >= 0 && value->rank == 2 && value->dims[1] > 0 && value->dtype == RETORT_F32;
+    bool rounded = value->dtype == RETORT_BF16 || value->dtype == RETORT_S8;
+    return value->producer >= 0 && value->rank == 2 && value->dims[1] > 0 &&
+           (value->dtype == RETORT_F32 || rounded);
 }
 
-/* Allocates floats [rows, columns], in whole panels both ways. False: out of memory. */
-static bool reserve(float **out, size_t rows, size_t columns) {
+/* Allocates items [rows, columns], in whole panels both ways. False: out of memory. */
+static bool reserve(void *out, size_t rows, size_t columns, size_t size) {
     size_t count = 0, bytes = 0;
+    void *data = NULL;
     rows = rt_round_up(rt_max(rows, 1), RT_PANEL);
     columns = rt_round_up(rt_max(columns, 1), RT_PANEL);
-    if (rt_mul(rows, columns, &count) && rt_mul(count, sizeof **out, &bytes)) *out = rt_alloc_aligned(bytes);
-    return *out != NULL;
+    if (rt_mul(rows, columns, &count) && rt_mul(count, size, &bytes)) data = rt_alloc_aligned(bytes);
+    memcpy(out, &data, sizeof data);
+    return data != NULL;
 }
 
-/* The largest sizes over all Linears. */
+/* The largest sizes over all steps. */
 typedef struct max_sizes {
-    size_t k, n, weight;
-    size_t s8; /* columns of x in int8 */
+    size_t k, n; /* columns of x and y of Linears whose weights have gradients */
+    size_t bf16; /* columns of y where products are bf16 */
+    size_t z;    /* columns of y of integers with an activation */
+    size_t norm; /* columns of LayerNorm */
 } max_sizes;
 
+static void measure_linear(const rt_tape *tape, const rt_step *step, max_sizes *m) {
+    const rt_linear_step *linear = &step->as.linear;
+    bool weights = tape->parameters != NULL;
+    if (weights) m->k = rt_max(m->k, linear->k * linear->blocks);
+    if (weights) m->n = rt_max(m->n, linear->n);
+    if (rt_tape_is_bf16(step)) m->bf16 = rt_max(m->bf16, linear->n);
+    if (linear->gemm == NULL && linear->act != RT_FN_NONE) m->z = rt_max(m->z, linear->n);
+}
+
 static max_sizes find_max_sizes(const rt_tape *tape) {
-    max_sizes m = {1, 1, 1, 0};
+    max_sizes m = {0};
     for (size_t i = 0; i < tape->plan.step_count; i++) {
         const rt_step *step = &tape->plan.steps[i];
-        if (step->node->op != RT_OP_LINEAR) continue;
-        size_t k = step->as.linear.k, n = rt_round_up(step->as.linear.n, RT_PANEL);
-        m.k = rt_max(m.k, k * step->as.linear.blocks);
-        m.n = rt_max(m.n, n);
-        if (step->as.linear.gemm_q != NULL) m.s8 = rt_max(m.s8, k * step->as.linear.blocks);
-        m.weight = rt_max(m.weight, rt_round_up(k, RT_PANEL) * n);
+        if (step->node->op == RT_OP_LINEAR) measure_linear(tape, step, &m);
+        if (step->node->op == RT_OP_LAYER_NORM) m.norm = rt_max(m.norm, step->as.norm.n);
+        if (step->node->op == RT_OP_EMBED) {
+            m.norm = rt_max(m.norm, step->as.embed.norm.n);
+            m.z = rt_max(m.z, step->as.embed.norm.n);
+        }
     }
     return m;
 }
 
-static bool reserve_room(rt_tape *tape, size_t rows, size_t positions) {
+static bool reserve_room(rt_tape *tape, size_t rows) {
     rt_tape_room *room = &tape->room;
-    size_t threads = (size_t)rt_thread_pool_size(tape->pool);
     max_sizes m = find_max_sizes(tape);
-    bool made = reserve(&room->z, rows, m.n) && reserve(&room->dz, rows, m.n) &&
-                reserve(&room->weight, 1, m.weight) && reserve(&room->x, m.s8 > 0 ? rows : 1, m.s8) &&
-                reserve(&room->packed, 1, m.weight) && reserve(&room->scores, 2 * threads, positions);
-    room->order = rt_calloc(rows, sizeof *room->order);
-    room->ids = rt_calloc(rows, sizeof *room->ids);
-    room->runs = rt_calloc(rows + 1, sizeof *room->runs);
-    return made && room->order != NULL && room->ids != NULL && room->runs != NULL;
-}
-
-static bool reserve_grads(rt_tape *tape, size_t rows) {
-    const rt_graph *graph = tape->graph;
-    tape->grad = rt_calloc(graph->value_count, sizeof *tape->grad);
-    tape->live = rt_calloc(graph->value_count, sizeof *tape->live);
-    bool made = tape->grad != NULL && tape->live != NULL;
-    for (size_t i = 0; made && i < graph->value_count; i++) {
-        if (has_grad(&graph->values[i])) made = reserve(&tape->grad[i], rows, rt_tape_columns(tape, (int)i));
-    }
-    for (size_t i = 0; made && i < tape->plan.step_count; i++) {
-        const rt_step *step = &tape->plan.steps[i];
-        if (step->node->op != RT_OP_EMBED || tape->embedded != NULL) continue;
-        tape->embed = step;
-        made = reserve(&tape->embedded, rows, step->as.embed.norm.n);
+    room->rows = rows;
+    bool made =
+        reserve(&room->z, rows, m.z, sizeof(float)) && reserve(&room->turned, rows, m.k, sizeof(float)) &&
+        reserve(&room->panels, rows, m.n, sizeof(float)) &&
+        reserve(&room->dz16, rows, m.bf16, sizeof(uint16_t)) &&
+        reserve(&room->ones, rows, 1, sizeof(float)) && reserve(&room->ones16, rows, 1, sizeof(uint16_t)) &&
+        reserve(&room->sums, rows / RT_TAPE_ROWS + 1, 2 * m.norm, sizeof(float)) &&
+        reserve(&room->order, rows, 1, sizeof *room->order) &&
+        reserve(&room->ids, rows, 1, sizeof *room->ids) &&
+        reserve(&room->runs, rows + 1, 1, sizeof *room->runs) &&
+        reserve(&room->places, rows, 1, sizeof *room->places);
+    for (size_t i = 0; made && i < rows; i++) {
+        room->ones[i] = 1;
+        room->ones16[i] = rt_f32_to_bf16(1);
     }
     return made;
+}
+
+/* The value that an int8 or bf16 one was rounded from, unless channels were scaled between them. */
+static int source_of(const rt_graph *graph, int value) {
+    const rt_value *of = &graph->values[value];
+    if (!has_grad(of) || of->dtype == RETORT_F32) return value;
+    const rt_node *maker = &graph->nodes[of->producer];
+    bool convert = maker->op == RT_OP_CONVERT;
+    int scale = convert                         ? CONVERT_CHANNEL_SCALE
+                : maker->op == RT_OP_LAYER_NORM ? LAYER_NORM_CHANNEL_SCALE
+                                                : EMBED_CHANNEL_SCALE;
+    bool scaled = scale < maker->input_count && maker->inputs[scale] >= 0;
+    if (scaled || (!convert && maker->output_count < 2)) return value;
+    return convert ? maker->inputs[CONVERT_X] : maker->outputs[0];
+}
+
+static bool reserve_grads(rt_tape *tape) {
+    const rt_graph *graph = tape->graph;
+    tape->grad = rt_calloc(graph->value_count, sizeof *tape->grad);
+    tape->source = rt_calloc(graph->value_count, sizeof *tape->source);
+    for (size_t i = 0; tape->source != NULL && i < graph->value_count; i++)
+        tape->source[i] = source_of(graph, (int)i);
+    return tape->grad != NULL && tape->source != NULL;
+}
+
+/* Room for what the forward pass leaves behind: the sums before activations. */
+static bool reserve_sums(rt_tape *tape, size_t rows) {
+    tape->sums = rt_calloc(tape->plan.step_count, sizeof *tape->sums);
+    bool made = tape->sums != NULL;
+    for (size_t i = 0; made && i < tape->plan.step_count; i++) {
+        rt_step *step = &tape->plan.steps[i];
+        if (step->node->op == RT_OP_EMBED && tape->embed == NULL) {
+            tape->embed = step;
+            made = reserve(&tape->embedded, rows, step->as.embed.norm.n, sizeof(float));
+        }
+        if (step->node->op != RT_OP_LINEAR || step->as.linear.act == RT_FN_NONE ||
+            step->as.linear.gemm == NULL)
+            continue;
+        made = reserve(&tape->sums[i], rows, step->as.linear.n, sizeof(float));
+        step->out[1] = (rt_place){.value = step->out[0].value, .data = tape->sums[i]};
+    }
+    return made;
+}
+
+/* The backward steps share the workers' scratch with the forward ones. */
+static void add_scratch(rt_plan *plan) {
+    for (size_t i = 0; i < plan->step_count; i++) {
+        const rt_step *step = &plan->steps[i];
+        size_t floats = 0;
+        if (step->node->op == RT_OP_LINEAR) floats = rt_tape_linear_scratch(step);
+        if (step->node->op == RT_OP_ATTENTION)
+            floats = rt_attention_back_scratch(plan->positions, step->as.attention.dim);
+        plan->scratch_floats = rt_max(plan->scratch_floats, floats);
+    }
 }
 
 /* Whether the floats of a weight or table are known. */
@@ -88,15 +148,11 @@ static bool has_floats(const rt_tape *tape, const rt_step *step, int operand) {
            rt_tape_parameter(tape, step, operand) != NULL;
 }
 
-/* What the backward pass supports: fused operators on floats with packed weights, and on integers that parameters give
+/* What the backward pass supports: fused operators on floats with packed weights, and on others that parameters give
  * floats for. */
 static bool is_known(const rt_tape *tape, const rt_step *step) {
     const rt_node *node = step->node;
-    const rt_value *values = tape->graph->values, *out = &values[node->outputs[0]];
-    if (node->op == RT_OP_CONVERT)
-        return out->dtype == RETORT_S8 && has_grad(&values[node->inputs[CONVERT_X]]);
-    if (backs[node->op] == NULL || !has_grad(out)) return false;
-    if (node->output_count > 1 && values[node->outputs[1]].dtype != RETORT_S8) return false;
+    if (backs[node->op] == NULL || !has_grad(&tape->graph->values[node->outputs[0]])) return false;
     if (node->op == RT_OP_EMBED)
         return has_floats(tape, step, EMBED_WORD) && has_floats(tape, step, EMBED_POSITION);
     /* Blocks of whole panels: their parts of the transposed weight do not overlap. */
@@ -122,66 +178,120 @@ retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_paramet
     retort_status status = rt_plan_make(&out->plan, graph, kernels, NULL, rows, positions, err);
     if (status == RETORT_OK) status = rt_plan_memory(&out->plan, true, err);
     if (status == RETORT_OK) status = check(out, err);
-    if (status == RETORT_OK) status = rt_executor_open(&out->executor, &out->plan, pool, err);
     if (status != RETORT_OK) return status;
-    bool made = reserve_grads(out, rows) && reserve_room(out, rows, positions);
+    add_scratch(&out->plan);
+    status = rt_executor_open(&out->executor, &out->plan, pool, err);
+    if (status != RETORT_OK) return status;
+    bool made = reserve_grads(out) && reserve_sums(out, rows) && reserve_room(out, rows);
     return made ? RETORT_OK : rt_fail_nomem(err, out->plan.arena_bytes);
 }
 
 static void free_room(rt_tape_room *room) {
-    void *all[] = {room->z,      room->dz,    room->weight, room->packed, room->x,
-                   room->scores, room->order, room->ids,    room->runs};
+    void *all[] = {room->z,    room->turned, room->panels, room->dz16, room->ones,  room->ones16,
+                   room->sums, room->order,  room->ids,    room->runs, room->places};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
 void rt_tape_close(rt_tape *tape) {
-    for (size_t i = 0; tape->grad != NULL && i < tape->graph->value_count; i++) free(tape->grad[i]);
+    for (size_t i = 0; i < tape->buffer_count; i++) free(tape->buffers[i].data);
+    for (size_t i = 0; tape->sums != NULL && i < tape->plan.step_count; i++) free(tape->sums[i]);
     rt_executor_close(&tape->executor);
+    free(tape->buffers);
     free(tape->grad);
-    free(tape->live);
+    free(tape->source);
+    free(tape->sums);
     free(tape->embedded);
     free_room(&tape->room);
     rt_plan_free(&tape->plan);
     *tape = (rt_tape){0};
 }
 
-/* ---- Running ---- */
-
-typedef struct region {
-    rt_tape *tape;
-    const rt_step *step;
-    rt_tape_fn fn;
-} region;
-
-static void run_region(void *user, int worker) {
-    const region *r = user;
-    r->fn(r->tape, r->step, worker, rt_thread_pool_size(r->tape->pool));
-}
-
-void rt_tape_run(rt_tape *tape, const rt_step *step, rt_tape_fn fn) {
-    region r = {tape, step, fn};
-    rt_thread_pool_run(tape->pool, run_region, &r);
-}
-
-retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error *err) {
-    if (chunk->rows > tape->plan.capacity) {
-        return rt_fail(err, RETORT_LIMIT, "%zu tokens: there is room for %zu", chunk->rows,
-                       tape->plan.capacity);
-    }
-    tape->chunk = chunk;
-    memset(tape->live, 0, tape->graph->value_count * sizeof *tape->live);
-    const rt_work work = {.chunks = chunk, .count = 1, .team = true};
-    return rt_execute(&tape->executor, &work, err);
-}
-
-const void *rt_tape_at(const rt_tape *tape, const rt_place *place) {
-    return rt_place_at(place, &tape->executor.workers[0]);
-}
+/* ---- Gradients of values ---- */
 
 static size_t rows_of(const rt_tape *tape, int value) {
     rt_row_set kind = RT_ROW_SET_TOKENS;
     rt_value_row_set(&tape->graph->values[value], &kind);
     return rt_chunk_rows(tape->chunk, kind);
+}
+
+/* The smallest free buffer that is large enough, or a new one; NULL: out of memory. All are of the same few sizes, so after
+ * one pass none is made any more. */
+static float *take_buffer(rt_tape *tape, size_t floats) {
+    rt_tape_buffer *best = NULL;
+    for (size_t i = 0; i < tape->buffer_count; i++) {
+        rt_tape_buffer *b = &tape->buffers[i];
+        if (!b->taken && b->floats >= floats && (best == NULL || b->floats < best->floats)) best = b;
+    }
+    if (best == NULL) {
+        void *buffers = tape->buffers;
+        bool made = rt_grow(&buffers, &tape->buffer_capacity, tape->buffer_count + 1, sizeof *tape->buffers);
+        tape->buffers = buffers;
+        if (!made) return NULL;
+        best = &tape->buffers[tape->buffer_count];
+        *best = (rt_tape_buffer){.floats = floats};
+        best->data = rt_alloc_aligned(floats * sizeof *best->data);
+        if (best->data == NULL) return NULL;
+        tape->buffer_count++;
+    }
+    best->taken = true;
+    return best->data;
+}
+
+static void release(rt_tape *tape, int value) {
+    for (size_t i = 0; tape->grad[value] != NULL && i < tape->buffer_count; i++) {
+        if (tape->buffers[i].data == tape->grad[value]) tape->buffers[i].taken = false;
+    }
+    tape->grad[value] = NULL;
+}
+
+float *rt_tape_take(rt_tape *tape, int value, bool *add) {
+    *add = false;
+    if (value < 0 || !has_grad(&tape->graph->values[value])) return NULL;
+    value = tape->source[value];
+    *add = tape->grad[value] != NULL;
+    if (*add) return tape->grad[value];
+    size_t columns = rt_round_up(rt_tape_columns(tape, value), RT_PANEL);
+    tape->grad[value] = take_buffer(tape, rt_round_up(tape->room.rows, RT_PANEL) * columns);
+    if (tape->grad[value] == NULL) tape->status = RETORT_NOMEM;
+    return tape->grad[value];
+}
+
+float *rt_tape_live(const rt_tape *tape, int value) {
+    return value < 0 ? NULL : tape->grad[tape->source[value]];
+}
+
+float *rt_tape_grad(rt_tape *tape, int value) {
+    bool live;
+    float *grad = rt_tape_take(tape, value, &live);
+    if (grad != NULL && !live)
+        memset(grad, 0, rows_of(tape, value) * rt_tape_columns(tape, value) * sizeof *grad);
+    return grad;
+}
+
+/* ---- Operands ---- */
+
+const void *rt_tape_at(const rt_tape *tape, const rt_place *place) {
+    return rt_place_at(place, &tape->executor.workers[0]);
+}
+
+const float *rt_tape_rows(const rt_tape *tape, const rt_place *place, rt_range rows, float *room) {
+    size_t n = rt_tape_columns(tape, place->value), count = rows.to - rows.from;
+    const void *data = rt_tape_at(tape, place);
+    retort_dtype dtype = tape->graph->values[place->value].dtype;
+    if (dtype == RETORT_F32) return (const float *)data + rows.from * n;
+    if (dtype == RETORT_BF16) {
+        const uint16_t *half = (const uint16_t *)data + rows.from * n;
+        for (size_t i = 0; i < count * n; i++) room[i] = rt_bf16_to_f32(half[i]);
+        return room;
+    }
+    const int8_t *q = (const int8_t *)data + rows.from * rt_row_q(n);
+    const rt_row_scale *scales =
+        (const rt_row_scale *)(const void *)((const char *)data + rt_row_scales_at(&tape->plan, n));
+    for (size_t i = 0; i < count; i++, q += rt_row_q(n)) {
+        rt_row_scale scale = scales[rows.from + i];
+        for (size_t j = 0; j < n; j++) room[i * n + j] = scale.scale * (float)q[j] + scale.shift;
+    }
+    return room;
 }
 
 float *rt_tape_value(const rt_tape *tape, int value, size_t *rows, size_t *columns) {
@@ -190,21 +300,6 @@ float *rt_tape_value(const rt_tape *tape, int value, size_t *rows, size_t *colum
     *rows = rows_of(tape, value);
     *columns = rt_tape_columns(tape, value);
     return rt_place_at(&step->out[step->node->outputs[0] == value ? 0 : 1], &tape->executor.workers[0]);
-}
-
-float *rt_tape_grad(rt_tape *tape, int value) {
-    float *grad = value >= 0 ? tape->grad[value] : NULL;
-    if (grad != NULL && !tape->live[value]) {
-        memset(grad, 0, rows_of(tape, value) * rt_tape_columns(tape, value) * sizeof *grad);
-        tape->live[value] = true;
-    }
-    return grad;
-}
-
-static bool is_live(const rt_tape *tape, const rt_node *node) {
-    bool live = false;
-    for (int i = 0; i < node->output_count; i++) live |= tape->live[node->outputs[i]];
-    return live;
 }
 
 rt_parameter *rt_tape_parameter(const rt_tape *tape, const rt_step *step, int operand) {
@@ -217,22 +312,60 @@ const float *rt_tape_used(const rt_tape *tape, const rt_step *step, int operand)
     return parameter != NULL ? parameter->used : rt_tape_at(tape, &step->in[operand]);
 }
 
-int rt_tape_source(const rt_tape *tape, int value) {
-    if (tape->graph->values[value].dtype != RETORT_S8) return value;
-    const rt_node *maker = &tape->graph->nodes[tape->graph->values[value].producer];
-    return maker->op == RT_OP_CONVERT ? maker->inputs[CONVERT_X] : maker->outputs[0];
-}
-
 float *rt_tape_vector(const rt_tape *tape, const rt_step *step, int operand) {
     rt_parameter *parameter = rt_tape_parameter(tape, step, operand);
     return parameter != NULL ? parameter->grad : NULL;
 }
 
-retort_status rt_tape_backward(rt_tape *tape, retort_error *err) {
+/* ---- Running ---- */
+
+typedef struct back_step {
+    rt_step step; /* first: a step like any other for the executor */
+    rt_tape *tape;
+    const rt_step *of;
+    rt_tape_fn fn;
+} back_step;
+
+static void run_back(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
+    const back_step *back = (const back_step *)(const void *)step;
+    (void)chunk;
+    back->fn(back->tape, back->of, worker);
+}
+
+void rt_tape_run(rt_tape *tape, const rt_step *step, double flops, rt_tape_fn fn) {
+    static const rt_node none = {.op = RT_OP_IDENTITY};
+    back_step back = {.tape = tape, .of = step, .fn = fn};
+    back.step = (rt_step){.run = run_back, .node = step != NULL ? step->node : &none, .flops_row = flops};
+    if (step != NULL) back.step.rows = step->rows;
+    rt_execute_step(&tape->executor, &back.step, tape->chunk);
+}
+
+retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error *err) {
+    if (chunk->rows > tape->plan.capacity) {
+        return rt_fail(err, RETORT_LIMIT, "%zu tokens: there is room for %zu", chunk->rows,
+                       tape->plan.capacity);
+    }
+    tape->chunk = chunk;
     tape->status = RETORT_OK;
-    for (size_t i = tape->plan.step_count; i-- > 0;) {
+    for (size_t i = 0; i < tape->graph->value_count; i++) release(tape, (int)i);
+    const rt_work work = {.chunks = chunk, .count = 1, .team = true};
+    return rt_execute(&tape->executor, &work, err);
+}
+
+static bool is_live(const rt_tape *tape, const rt_node *node) {
+    bool live = false;
+    for (int i = 0; i < node->output_count; i++) live |= rt_tape_live(tape, node->outputs[i]) != NULL;
+    return live;
+}
+
+retort_status rt_tape_backward(rt_tape *tape, retort_error *err) {
+    for (size_t i = tape->plan.step_count; tape->status == RETORT_OK && i-- > 0;) {
         const rt_step *step = &tape->plan.steps[i];
-        if (is_live(tape, step->node) && backs[step->node->op] != NULL) backs[step->node->op](tape, step);
+        const rt_node *node = step->node;
+        if (is_live(tape, node)) backs[node->op](tape, step);
+        for (int j = 0; j < node->output_count; j++) {
+            if (tape->source[node->outputs[j]] == node->outputs[j]) release(tape, node->outputs[j]);
+        }
     }
     return tape->status == RETORT_OK ? RETORT_OK : rt_fail_nomem(err, tape->chunk->rows);
 }

@@ -53,10 +53,10 @@ static void draw(maker *m) {
 }
 
 /* Adds rows a…b of the triangle, from all tokens of the chunk. */
-static void add_moments(rt_tape *tape, const rt_step *step, int part, int parts) {
+static void add_moments(rt_tape *tape, const rt_step *step, rt_worker *worker) {
     rt_importance *out = ((maker *)tape->user)->out;
     size_t n = out->n;
-    rt_range rows = rt_share(n, 1, part, parts);
+    rt_range rows = rt_worker_share(worker, n, 1);
     (void)step;
     for (size_t i = 0; i < tape->chunk->rows; i++) {
         const float *g = tape->embedded + i * n;
@@ -68,26 +68,27 @@ static void add_moments(rt_tape *tape, const rt_step *step, int part, int parts)
 
 /* ---- Outputs ---- */
 
-/* Columns of the triangle are dealt to threads in turn: the first are the longest. */
-static void add_outputs(rt_tape *tape, const rt_step *step, int part, int parts) {
+/* Columns of the triangle are taken in order: the first are the longest. */
+static void add_outputs(rt_tape *tape, const rt_step *step, rt_worker *worker) {
     const maker *m = tape->user;
     size_t n = m->gram.n;
-    float *sums = m->out->outputs[step->node - tape->graph->nodes], *product = m->products[part];
-    for (size_t from = (size_t)part * RT_GRAM_COLUMNS; from < n; from += (size_t)parts * RT_GRAM_COLUMNS) {
+    float *sums = m->out->outputs[step->node - tape->graph->nodes], *product = m->products[worker->index];
+    rt_range share = rt_worker_share(worker, n, RT_GRAM_COLUMNS);
+    for (size_t from = share.from; from < share.to; from += RT_GRAM_COLUMNS) {
         size_t columns = rt_min(RT_GRAM_COLUMNS, n - from);
         rt_gram_product(&m->gram, tape->kernels, from, product);
         for (size_t i = from; i < n; i++, product += RT_GRAM_COLUMNS) {
             for (size_t j = 0; j < columns; j++) sums[i * n + from + j] += product[j];
         }
-        product = m->products[part];
+        product = m->products[worker->index];
     }
 }
 
-static retort_status see_outputs(rt_tape *tape, const rt_step *step, size_t rows) {
+static retort_status see_outputs(rt_tape *tape, const rt_step *step, const float *dz, size_t rows) {
     maker *m = tape->user;
     if (m->out->outputs[step->node - tape->graph->nodes] == NULL || rows == 0) return RETORT_OK;
-    if (!rt_gram_set(&m->gram, rows, step->as.linear.n, tape->room.dz)) return RETORT_NOMEM;
-    rt_tape_run(tape, step, add_outputs);
+    if (!rt_gram_set(&m->gram, rows, step->as.linear.n, dz)) return RETORT_NOMEM;
+    rt_tape_run(tape, step, (double)step->as.linear.n * (double)step->as.linear.n, add_outputs);
     return RETORT_OK;
 }
 
@@ -127,7 +128,7 @@ static retort_status see_chunk(maker *m, const rt_chunk *chunk, retort_error *er
     draw(m);
     status = rt_tape_backward(&m->tape, err);
     if (status != RETORT_OK) return status;
-    rt_tape_run(&m->tape, NULL, add_moments);
+    rt_tape_run(&m->tape, NULL, (double)m->out->n * (double)m->out->n, add_moments);
     return RETORT_OK;
 }
 
