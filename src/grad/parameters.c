@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "grad/parameters.h"
+#include "graph/rewrite.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,25 @@ retort_status rt_parameters_open(rt_parameters *out, const rt_graph *graph, reto
     free(kinds);
     if (status != RETORT_OK) rt_parameters_free(out);
     return status;
+}
+
+static int by_value(const void *a, const void *b) {
+    const rt_parameter *x = a, *y = b;
+    return (x->value > y->value) - (x->value < y->value);
+}
+
+/* The graph's values may have other indices afterwards; their names stay. */
+retort_status rt_parameters_use_bf16(rt_parameters *parameters, rt_graph *graph, retort_error *err) {
+    retort_status status = rt_graph_use_bf16(graph, err);
+    if (status != RETORT_OK) return status;
+    for (size_t i = 0; i < parameters->count; i++) {
+        rt_parameter *item = &parameters->items[i];
+        item->value = rt_value_find(graph, item->name);
+        if (item->value < 0) return rt_fail(err, RETORT_FORMAT, "%s: not in the graph", item->name);
+        item->name = graph->values[item->value].name;
+    }
+    qsort(parameters->items, parameters->count, sizeof *parameters->items, by_value);
+    return RETORT_OK;
 }
 
 void rt_parameters_free(rt_parameters *parameters) {

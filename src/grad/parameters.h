@@ -18,8 +18,8 @@ typedef struct rt_parameter {
     size_t rows, n; /* of the logical matrix, vector (rows: 1) or table */
     size_t count;   /* floats in data */
     float *data;    /* [count] the weights that an optimiser changes; 64-byte aligned */
-    /* What the forward pass multiplies with, as floats in the same layout: data itself, except where it rounds
-     * (bf16, integers). The backward pass reads these. */
+    /* What the forward pass multiplies with, as floats in the same layout: data itself, except for integers. The backward
+     * pass reads these, and rounds them where products are bf16. */
     const float *used;
     /* Gradients with respect to `used`. Matrix, vector: [count]. Table: [touched_count, n], one row for each of
      * `touched` [touched_count], ascending. They add up until rt_parameters_clear. */
@@ -37,6 +37,9 @@ typedef struct rt_parameters {
 /* All float constants of a level-3 graph that a Linear, LayerNorm or Embed computes with. `data` points to the data
  * of the constant, which must be writable and stay where it is. Gradients are allocated and zero. */
 retort_status rt_parameters_open(rt_parameters *out, const rt_graph *graph, retort_error *err);
+/* The matrices of the graph become bf16, for products of bf16. Parameters stay the floats that they are; before each step,
+ * rt_tape_refresh rounds them to what the graph multiplies with. */
+retort_status rt_parameters_use_bf16(rt_parameters *parameters, rt_graph *graph, retort_error *err);
 void rt_parameters_free(rt_parameters *parameters);
 /* The parameter of a constant; NULL: it has none. */
 rt_parameter *rt_parameters_find(const rt_parameters *parameters, int value);

@@ -171,6 +171,8 @@ static retort_status check(const rt_tape *tape, retort_error *err) {
     return RETORT_OK;
 }
 
+static bool make_buffers(rt_tape *tape);
+
 retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_parameters *parameters,
                            const rt_kernels *kernels, rt_thread_pool *pool, size_t rows, size_t positions,
                            retort_error *err) {
@@ -182,7 +184,7 @@ retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_paramet
     add_scratch(&out->plan);
     status = rt_executor_open(&out->executor, &out->plan, pool, err);
     if (status != RETORT_OK) return status;
-    bool made = reserve_grads(out) && reserve_sums(out, rows) && reserve_room(out, rows);
+    bool made = reserve_grads(out) && reserve_sums(out, rows) && reserve_room(out, rows) && make_buffers(out);
     return made ? RETORT_OK : rt_fail_nomem(err, out->plan.arena_bytes);
 }
 
@@ -214,8 +216,7 @@ static size_t rows_of(const rt_tape *tape, int value) {
     return rt_chunk_rows(tape->chunk, kind);
 }
 
-/* The smallest free buffer that is large enough, or a new one; NULL: out of memory. All are of the same few sizes, so after
- * one pass none is made any more. */
+/* The smallest free buffer that is large enough, or a new one; NULL: out of memory. */
 static float *take_buffer(rt_tape *tape, size_t floats) {
     rt_tape_buffer *best = NULL;
     for (size_t i = 0; i < tape->buffer_count; i++) {
@@ -244,9 +245,18 @@ static void release(rt_tape *tape, int value) {
     tape->grad[value] = NULL;
 }
 
+/* Unless another value has it, too. */
+static void release_source(rt_tape *tape, int value) {
+    if (tape->source[value] == value) release(tape, value);
+}
+
+bool rt_tape_has_grad(const rt_tape *tape, int value) {
+    return value >= 0 && has_grad(&tape->graph->values[value]);
+}
+
 float *rt_tape_take(rt_tape *tape, int value, bool *add) {
     *add = false;
-    if (value < 0 || !has_grad(&tape->graph->values[value])) return NULL;
+    if (!rt_tape_has_grad(tape, value)) return NULL;
     value = tape->source[value];
     *add = tape->grad[value] != NULL;
     if (*add) return tape->grad[value];
@@ -266,6 +276,20 @@ float *rt_tape_grad(rt_tape *tape, int value) {
     if (grad != NULL && !live)
         memset(grad, 0, rows_of(tape, value) * rt_tape_columns(tape, value) * sizeof *grad);
     return grad;
+}
+
+/* Makes the buffers that passes need, so that they do not run out of memory: as if every value got a gradient, that of the
+ * first one from the beginning (hidden states that a loss reads). */
+static bool make_buffers(rt_tape *tape) {
+    bool live;
+    rt_tape_take(tape, tape->graph->output, &live);
+    if (tape->embed != NULL) rt_tape_take(tape, tape->embed->out[0].value, &live);
+    for (size_t i = tape->plan.step_count; i-- > 0;) {
+        const rt_node *node = tape->plan.steps[i].node;
+        for (int j = 0; j < node->input_count; j++) rt_tape_take(tape, node->inputs[j], &live);
+        for (int j = 0; j < node->output_count; j++) release_source(tape, node->outputs[j]);
+    }
+    return tape->status == RETORT_OK;
 }
 
 /* ---- Operands ---- */
@@ -332,12 +356,39 @@ static void run_back(const rt_step *step, const rt_chunk *chunk, rt_worker *work
     back->fn(back->tape, back->of, worker);
 }
 
-void rt_tape_run(rt_tape *tape, const rt_step *step, double flops, rt_tape_fn fn) {
+static void run_on(rt_tape *tape, const rt_step *step, double flops, rt_tape_fn fn, const rt_chunk *chunk) {
     static const rt_node none = {.op = RT_OP_IDENTITY};
     back_step back = {.tape = tape, .of = step, .fn = fn};
     back.step = (rt_step){.run = run_back, .node = step != NULL ? step->node : &none, .flops_row = flops};
     if (step != NULL) back.step.rows = step->rows;
-    rt_execute_step(&tape->executor, &back.step, tape->chunk);
+    rt_execute_step(&tape->executor, &back.step, chunk);
+}
+
+void rt_tape_run(rt_tape *tape, const rt_step *step, double flops, rt_tape_fn fn) {
+    run_on(tape, step, flops, fn, tape->chunk);
+}
+
+/* Panels of the weight of a Linear of bf16. */
+static void round_panels(rt_tape *tape, const rt_step *step, rt_worker *worker) {
+    const rt_linear_step *linear = &step->as.linear;
+    size_t k = linear->k, pairs = k + (k & 1);
+    const float *used = rt_tape_used(tape, step, LINEAR_WEIGHT);
+    uint16_t *to = (uint16_t *)(uintptr_t)linear->weight; /* the graph's own, writable */
+    rt_range share = rt_worker_share(worker, (linear->n + RT_PANEL - 1) / RT_PANEL, 1);
+    for (size_t i = share.from; i < share.to; i++) {
+        rt_pack_args pack = {.k = k, .n = RT_PANEL, .x = used + i * k * RT_PANEL, .ldx = RT_PANEL};
+        pack.y16 = to + i * pairs * RT_PANEL;
+        tape->kernels->pack(&pack);
+    }
+}
+
+void rt_tape_refresh(rt_tape *tape) {
+    static const rt_chunk one = {.batch = 1, .rows = 1, .mask_tokens = 1};
+    for (size_t i = 0; i < tape->plan.step_count; i++) {
+        const rt_step *step = &tape->plan.steps[i];
+        if (step->node->op != RT_OP_LINEAR || !rt_tape_is_bf16(step)) continue;
+        run_on(tape, step, 16.0 * (double)step->as.linear.k * (double)step->as.linear.n, round_panels, &one);
+    }
 }
 
 retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error *err) {
@@ -363,9 +414,8 @@ retort_status rt_tape_backward(rt_tape *tape, retort_error *err) {
         const rt_step *step = &tape->plan.steps[i];
         const rt_node *node = step->node;
         if (is_live(tape, node)) backs[node->op](tape, step);
-        for (int j = 0; j < node->output_count; j++) {
-            if (tape->source[node->outputs[j]] == node->outputs[j]) release(tape, node->outputs[j]);
-        }
+        if (tape->watch != NULL) tape->watch(tape, step);
+        for (int j = 0; j < node->output_count; j++) release_source(tape, node->outputs[j]);
     }
     return tape->status == RETORT_OK ? RETORT_OK : rt_fail_nomem(err, tape->chunk->rows);
 }

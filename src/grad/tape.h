@@ -54,6 +54,8 @@ typedef struct rt_tape {
     float **sums;    /* [steps] of a Linear with an activation: [rows, n] before it */
     float *embedded; /* [rows, hidden] gradient of the sums that Embed normalises */
     rt_tape_room room;
+    void (*watch)(struct rt_tape *tape,
+                  const rt_step *step); /* NULL, or called after each step of the backward pass */
     /* NULL, or called for each Linear in the backward pass: dz [rows, n] are gradients of its sums. */
     retort_status (*see)(struct rt_tape *tape, const rt_step *step, const float *dz, size_t rows);
     retort_status status; /* of the first failure of a backward pass: of see, or out of memory */
@@ -64,12 +66,16 @@ retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_paramet
                            const rt_kernels *kernels, rt_thread_pool *pool, size_t rows, size_t positions,
                            retort_error *err);
 void rt_tape_close(rt_tape *tape);
+/* Before the forward passes of a step: rounds parameters to the bf16 weights of the graph, where it has such. */
+void rt_tape_refresh(rt_tape *tape);
 /* Forward pass: computes all values of the chunk; no gradient is live afterwards. */
 retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error *err);
 /* The rows, columns and floats of a value in this chunk. */
 float *rt_tape_value(const rt_tape *tape, int value, size_t *rows, size_t *columns);
+/* Whether a value can have a gradient. */
+bool rt_tape_has_grad(const rt_tape *tape, int value);
 /* The gradient of a value, live from now on; zero if it was not. NULL: it has none, or there is no memory for it (then the
- * backward pass fails). */
+ * backward pass fails). There is memory for that of the output and of one value before it. */
 float *rt_tape_grad(rt_tape *tape, int value);
 /* Backward pass: from the gradients that are set to all others, last step first. Those of parameters are added to what
  * they were. Gradients of values are gone afterwards. */

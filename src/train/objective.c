@@ -19,7 +19,7 @@ retort_status rt_objective_open(rt_objective *out, rt_tape *tape, const rt_examp
     out->rows = tape->plan.output_rows;
     if (options->teacher == NULL || !(options->hidden > 0)) return RETORT_OK;
     const rt_node *norm = last_norm(tape->graph);
-    bool has = norm != NULL && tape->grad[norm->outputs[0]] != NULL;
+    bool has = norm != NULL && rt_tape_has_grad(tape, norm->outputs[0]);
     size_t width = has ? rt_tape_columns(tape, norm->outputs[0]) : 0;
     if (width == 0 || width != options->teacher->hidden)
         return rt_fail(err, RETORT_ARGUMENT,
