@@ -91,9 +91,9 @@ static void print_epoch(train_report *r, const retort_train_progress *p) {
     if (!r->json) {
         put_dev(dev, sizeof dev, p);
         put_time(left, sizeof left, p->seconds_left);
-        cli_say("epoch %.3g, step %zu of %zu: loss %.4f%s; %.0f tokens/s%s%s", p->epoch, p->step, p->steps,
-                p->loss, dev, p->tokens_per_second, p->step < p->steps ? ", left: " : "",
-                p->step < p->steps ? left : "");
+        bool more = p->step < p->steps;
+        cli_say("epoch %.3g, step %zu of %zu: loss %.4f%s; %.0f tokens/s%s%s%s", p->epoch, p->step, p->steps,
+                p->loss, dev, p->tokens_per_second, more ? ", " : "", more ? left : "", more ? " left" : "");
         return;
     }
     json_t *json =
