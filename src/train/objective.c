@@ -141,6 +141,7 @@ static retort_status add_hidden(batch *b, size_t first, const rt_chunk *chunk, r
     rt_row_set kind = RT_ROW_SET_SEQUENCES;
     rt_value_row_set(&o->tape->graph->values[o->states], &kind);
     bool tokens = kind == RT_ROW_SET_TOKENS, theirs = teacher->hidden_rows == RT_ROW_SET_TOKENS;
+    if (grad == NULL) return rt_fail_nomem(err, count * n * sizeof *grad);
     retort_status status = teacher->states == NULL ? rt_teacher_states(teacher, chunk, &now, err) : RETORT_OK;
     double loss = 0;
     for (size_t i = 0; status == RETORT_OK && i < chunk->batch; i++) {
@@ -164,6 +165,7 @@ static retort_status learn_chunk(batch *b, size_t c, const float *vectors_gradie
     size_t first = b->prepared->first_sequence[c], count, columns;
     const float *rows = rt_tape_value(o->tape, o->tape->graph->output, &count, &columns);
     float *grad = rt_tape_grad(o->tape, o->tape->graph->output);
+    if (grad == NULL) return rt_fail_nomem(err, count * columns * sizeof *grad);
     if (vectors_gradient != NULL)
         memcpy(grad, vectors_gradient + first * columns, count * columns * sizeof *grad);
     else
