@@ -888,10 +888,11 @@ typedef struct retort_train_options {
     int bits;           /* of matrices: 8, 4, 3 or 2; 0: that of the recipe */
     int embeddings;     /* of the word table; 0: that of the recipe */
     int64_t group;      /* 0: that of the recipe; 64 at 2 bits */
-    /* Checkpoints of the training itself, beside the result. */
-    const char *checkpoint; /* path; NULL: none */
+    /* Checkpoints of the training itself: PATH, and PATH.best, the best model so far. They stay when it is done. One that
+     * cannot be written is a warning, and the one before stays. */
+    const char *checkpoint; /* PATH; NULL: none */
     double minutes;         /* between two of them; 0: 10 */
-    bool resume;            /* go on from the checkpoint */
+    bool resume; /* go on from the checkpoint; RETORT_ARGUMENT if it belongs to another training, and names what differs */
     /* Called often. Not 0: stop; the best so far is returned, with result->stopped. */
     int (*progress)(void *user, const retort_train_progress *progress);
     void (*warning)(void *user, const char *text);

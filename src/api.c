@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The public calls: they check arguments and call the layers below. (Sessions, retort_run and
  * retort_machine_describe check their own.) */
+#include "base/thread.h"
 #include "graph/draw.h"
 #include "model/onnx_export.h"
 #include "model/model.h"
@@ -173,11 +174,42 @@ retort_status retort_model_dequantize(retort_model **out, const retort_model *mo
     return rt_dequantize(out, model, err);
 }
 
+/* A number in [low, high); NaN is none. */
+static bool is_in(double value, double low, double high) {
+    return value >= low && value < high;
+}
+
+static retort_status check_train_options(const retort_train_options *o, retort_error *err) {
+    if (o->data == NULL) return bad(err, "train", "data must be given");
+    if (!is_in(o->epochs, 0, 1e6)) return bad(err, "train", "epochs must be 0…1000000");
+    if (!is_in(o->learning_rate, 0, 1e3)) return bad(err, "train", "the learning rate must be 0…1000");
+    if (!is_in(o->warmup, -1e300, 1)) return bad(err, "train", "warm-up is a share of the steps, below 1");
+    if ((unsigned)o->decay > RETORT_DECAY_CONSTANT)
+        return bad(err, "train", "decay is linear, cosine or constant");
+    if (!is_in(o->weight_decay, -1e300, 1e3)) return bad(err, "train", "weight decay must be 0…1000");
+    if (!is_in(o->clip, -1e300, 1e300)) return bad(err, "train", "clip must be a norm");
+    if (!is_in(o->layer_decay, 0, 1 + 1e-9)) return bad(err, "train", "layer decay must be 0…1");
+    if (!is_in(o->label_smoothing, 0, 1)) return bad(err, "train", "label smoothing must be 0…1");
+    if (!is_in(o->temperature, 0, 1e6)) return bad(err, "train", "the temperature must be positive");
+    if (!is_in(o->soft, -1e300, 1 + 1e-9)) return bad(err, "train", "soft is a share of the loss, 0…1");
+    if (!is_in(o->hidden, -1e300, 1e6)) return bad(err, "train", "hidden must be a factor of the loss");
+    if (!is_in(o->minutes, 0, 1e9)) return bad(err, "train", "minutes must not be negative");
+    if (o->threads < 0 || o->threads > RT_MAX_THREADS) return bad(err, "train", "threads must be 0…1024");
+    if (o->arithmetic != RETORT_F32) return bad(err, "train", "arithmetic must be f32");
+    if (!are_bits(o->bits) || !are_bits(o->embeddings))
+        return bad(err, "train", "integers have 8, 4, 3 or 2 bits");
+    if (o->resume && o->checkpoint == NULL) return bad(err, "train", "resume needs the path of a checkpoint");
+    return RETORT_OK;
+}
+
 retort_status retort_train(retort_model **out, const retort_model *model, const retort_train_options *options,
                            retort_train_result *result, retort_error *err) {
     if (out == NULL || model == NULL || options == NULL)
         return bad(err, "train", "out, model and options must be given");
     retort_status status = check_size("train", options->size, sizeof *options, err);
+    if (status == RETORT_OK && result != NULL)
+        status = check_size("train", result->size, sizeof *result, err);
+    if (status == RETORT_OK) status = check_train_options(options, err);
     return status == RETORT_OK ? rt_train(out, model, options, result, err) : status;
 }
 

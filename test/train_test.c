@@ -29,7 +29,8 @@ typedef struct losses {
 static int note_loss(void *user, const retort_train_progress *progress) {
     losses *l = user;
     if (strcmp(progress->what, "train") != 0) return 0;
-    assert_true(progress->step == l->count + 1 && progress->step <= 50);
+    if (progress->step != l->count + 1 || progress->step > 50)
+        fail_msg("step %zu after %zu", progress->step, l->count);
     double sum = progress->loss * (double)progress->step;
     l->all[l->count++] = sum - l->sum;
     l->sum = sum;
@@ -105,9 +106,162 @@ static void test_pytorch(void **unused) {
     assert_int_equal(models, 4);
 }
 
+/* ---- The same bytes ---- */
+
+/* A saved model as bytes; the caller frees them. */
+static char *bytes_of(const retort_model *model, size_t *size) {
+    retort_error err = {0};
+    if (retort_model_save(model, saved, &err) != RETORT_OK) fail_msg("%s", err.text);
+    FILE *file = fopen(saved, "rb");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    *size = (size_t)ftell(file);
+    rewind(file);
+    char *bytes = malloc(*size);
+    assert_non_null(bytes);
+    assert_int_equal(fread(bytes, 1, *size, file), *size);
+    fclose(file);
+    return bytes;
+}
+
+static void assert_same(const retort_model *a, const retort_model *b) {
+    size_t sizes[2];
+    char *bytes[] = {bytes_of(a, &sizes[0]), bytes_of(b, &sizes[1])};
+    assert_int_equal(sizes[0], sizes[1]);
+    assert_memory_equal(bytes[0], bytes[1], sizes[0]);
+    free(bytes[0]);
+    free(bytes[1]);
+}
+
+/* Whatever trains it, and whoever evaluates it in between. */
+static void test_threads(void **unused) {
+    (void)unused;
+    static const char *const tiers[] = {NULL, "avx2", "ref"};
+    retort_model *model = golden("bert-classify", 0, RETORT_F32), *first = NULL;
+    retort_dataset *data = open_data(model);
+    for (int i = 0; i < 5; i++) {
+        losses l = {0};
+        retort_train_result result;
+        retort_error err = {0};
+        retort_train_options options = golden_options(data, &l);
+        options.steps = 40;
+        options.dev = data;
+        options.threads = i < 3 ? i + 1 : 2;
+        options.isa = i < 3 ? NULL : tiers[i - 2];
+        retort_model *trained = NULL;
+        result.size = sizeof result;
+        retort_status status = retort_train(&trained, model, &options, &result, &err);
+        if (status == RETORT_UNSUPPORTED || (i >= 3 && status == RETORT_ARGUMENT))
+            continue; /* not on this CPU */
+        if (status != RETORT_OK) fail_msg("%s", err.text);
+        if (first == NULL) first = retort_model_retain(trained);
+        assert_same(first, trained);
+        retort_model_free(trained);
+    }
+    retort_model_free(first);
+    retort_dataset_free(data);
+    retort_model_free(model);
+}
+
+/* ---- What comes out ---- */
+
+static double accuracy(retort_model *model, const retort_dataset *data) {
+    retort_session *session = NULL;
+    retort_error err = {0};
+    retort_eval_result result = {.size = sizeof result};
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    options.threads = 1;
+    if (retort_session_open(&session, model, &options, &err) != RETORT_OK ||
+        retort_eval(session, data, NULL, &result, &err) != RETORT_OK)
+        fail_msg("%s", err.text);
+    retort_session_close(session);
+    return result.value;
+}
+
+/* A model like any other: saved, loaded, quantised; the best of its evaluations. */
+static void test_result(void **unused) {
+    (void)unused;
+    losses l = {0};
+    retort_train_result result;
+    retort_error err = {0};
+    retort_model *model = golden("distilbert-classify", 0, RETORT_F32), *loaded = NULL;
+    retort_dataset *data = open_data(model);
+    retort_train_options options = golden_options(data, &l);
+    options.dev = data;
+    retort_model *trained = train(model, &options, &result);
+    retort_info info = {.size = sizeof info};
+    assert_int_equal(retort_model_info(trained, &info), RETORT_OK);
+    assert_non_null(strstr(info.recipe, "fp32 trained"));
+    assert_string_equal(result.metric, "accuracy");
+    assert_true(result.dev == accuracy(trained, data) && result.dev > accuracy(model, data));
+    assert_true(result.best_step % 17 == 0 || result.best_step == 50);
+    assert_int_equal(retort_model_save(trained, saved, &err), RETORT_OK);
+    if (retort_model_load(&loaded, saved, &err) != RETORT_OK) fail_msg("%s", err.text);
+    assert_true(accuracy(loaded, data) == result.dev);
+    retort_model *integer = quantized(loaded, "int8", 0, 0);
+    assert_true(fabs(accuracy(integer, data) - result.dev) < 0.05);
+    retort_model_free(integer);
+    retort_model_free(loaded);
+    retort_model_free(trained);
+    retort_dataset_free(data);
+    retort_model_free(model);
+}
+
+/* ---- Checkpoints ---- */
+
+/* Stopped after some steps and taken up again, it ends in the same bytes. */
+static void resume(const char *name, const char *recipe) {
+    char checkpoint[128], best[136];
+    retort_train_result result;
+    retort_model *model = golden(name, 0, RETORT_F32);
+    retort_dataset *data = open_data(model);
+    snprintf(checkpoint, sizeof checkpoint, "%s/state", folder);
+    snprintf(best, sizeof best, "%s.best", checkpoint);
+    losses l = {0};
+    retort_train_options options = golden_options(data, &l);
+    options.dev = data;
+    options.recipe = recipe;
+    retort_model *whole = train(model, &options, &result);
+    options.checkpoint = checkpoint;
+    for (size_t stop = 10; stop <= 40; stop += 15) {
+        retort_train_options part = options;
+        l = (losses){.count = stop == 10 ? 0 : stop - 15, .stop_at = stop};
+        part.resume = stop > 10;
+        retort_model *some = train(model, &part, &result);
+        assert_true(result.stopped && result.steps == stop);
+        retort_model_free(some);
+    }
+    options.resume = true;
+    options.threads = 2;
+    l = (losses){.count = 40};
+    retort_model *resumed = train(model, &options, &result);
+    assert_true(!result.stopped && result.steps == 50);
+    assert_same(whole, resumed);
+    retort_model_free(resumed);
+    /* The checkpoint stays, to go on from as often as one likes. */
+    l = (losses){.count = 40};
+    resumed = train(model, &options, &result);
+    assert_same(whole, resumed);
+    retort_model_free(resumed);
+    retort_model_free(whole);
+    retort_dataset_free(data);
+    retort_model_free(model);
+    unlink(checkpoint);
+    unlink(best);
+}
+
+static void test_resume(void **unused) {
+    (void)unused;
+    resume("distilbert-classify", NULL);
+    resume("bert-classify", NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pytorch),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_result),
+        cmocka_unit_test(test_resume),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -243,6 +243,13 @@ static void say_interrupted(const cli_args *args, const retort_train_result *res
         cli_say("the same command with --resume goes on from '%s'", checkpoint);
 }
 
+/* And the best model so far, which lies beside it. */
+static void remove_checkpoint(const char *checkpoint) {
+    char best[4096];
+    unlink(checkpoint);
+    if ((size_t)snprintf(best, sizeof best, "%s.best", checkpoint) < sizeof best) unlink(best);
+}
+
 static cli_code train(const cli_args *args, const char *checkpoint, const train_start *start,
                       train_report *report) {
     retort_model *trained = NULL;
@@ -264,7 +271,8 @@ static cli_code train(const cli_args *args, const char *checkpoint, const train_
     if (code == CLI_DONE) say_interrupted(args, &result, checkpoint);
     if (code == CLI_DONE) code = print_result(args, start, trained, &result, bytes);
     /* What is done needs no state, unless somebody asked where it should be. */
-    if (code == CLI_DONE && !cli_interrupted() && !cli_has(args, CLI_CHECKPOINT)) unlink(checkpoint);
+    if (code == CLI_DONE && !cli_interrupted() && !cli_has(args, CLI_CHECKPOINT))
+        remove_checkpoint(checkpoint);
     retort_model_free(trained);
     return code;
 }

@@ -17,7 +17,7 @@ static double epochs_of(const rt_loop *l) {
 static double recent_loss(const rt_loop *l) {
     size_t n = rt_min(l->optimizer->step, RT_LOOP_RECENT);
     double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += l->losses[i];
+    for (size_t i = 0; i < n; i++) sum += l->state.losses[i];
     return n > 0 ? sum / (double)n : NAN;
 }
 
@@ -35,15 +35,15 @@ static retort_train_progress progress_of(const rt_loop *l, const char *what) {
         .tokens_per_second = l->timed > 0 ? (double)l->timed_tokens / l->timed : 0,
         .seconds_left = done > 0 ? seconds / (double)done * (double)left : 0,
         .metric = l->metric,
-        .dev = l->dev,
-        .best = l->best,
+        .dev = l->state.dev,
+        .best = l->state.best,
     };
 }
 
 /* Whether it shall go on. */
 static bool report(rt_loop *l, const retort_train_progress *progress) {
     if (l->options->progress != NULL && l->options->progress(l->options->user, progress) != 0)
-        l->stopped = true;
+        l->stopped = l->interrupted = true;
     return !l->stopped;
 }
 
@@ -58,17 +58,32 @@ static int report_dev(void *user, const char *what, size_t done, size_t total) {
 
 /* ---- Evaluation ---- */
 
-static retort_status open_session(rt_loop *l, retort_error *err) {
+/* A session of its own each time: what it holds of rounded weights is gone with the next refresh. */
+static retort_status run_dev(rt_loop *l, retort_eval_result *result, retort_error *err) {
+    retort_session *session = NULL;
     retort_session_options options = RETORT_SESSION_OPTIONS;
+    retort_eval_options how = RETORT_EVAL_OPTIONS;
     options.threads = l->threads;
     options.isa = l->options->isa;
-    return retort_session_open(&l->session, l->trainee->model, &options, err);
+    how.progress = report_dev;
+    how.progress_user = l;
+    retort_status status = retort_session_open(&session, l->trainee->model, &options, err);
+    if (status == RETORT_OK) status = rt_evaluate(session, l->options->dev, &how, result, err);
+    retort_session_close(session);
+    return status;
 }
 
-/* A session may keep integers unpacked, which the next step changes. */
-static void close_session(rt_loop *l) {
-    retort_session_close(l->session);
-    l->session = NULL;
+/* The model of now becomes the best, here and beside the checkpoint. */
+static retort_status keep_best(rt_loop *l, retort_error *err) {
+    retort_model *model = NULL;
+    retort_status status = rt_trainee_model(&model, l->trainee, err);
+    if (status != RETORT_OK) return status;
+    retort_model_free(l->best_model);
+    l->best_model = model;
+    l->state.best = l->state.dev;
+    l->state.best_step = l->optimizer->step;
+    l->state.stale = 0;
+    return RETORT_OK;
 }
 
 /* All parameters as they are after the steps so far, and what the graph computes with. */
@@ -80,28 +95,69 @@ static retort_status settle(rt_loop *l, retort_error *err) {
 
 /* The weights of now on the dev set; keeps the model if it is the best. */
 static retort_status evaluate(rt_loop *l, retort_error *err) {
-    retort_eval_options options = RETORT_EVAL_OPTIONS;
     retort_eval_result result = {.size = sizeof result};
-    options.progress = report_dev;
-    options.progress_user = l;
     retort_status status = settle(l, err);
-    if (status == RETORT_OK && l->session == NULL) status = open_session(l, err);
-    if (status == RETORT_OK) status = rt_evaluate(l->session, l->options->dev, &options, &result, err);
-    if (l->trainee->rounding != NULL) close_session(l);
+    if (status == RETORT_OK) status = run_dev(l, &result, err);
     if (status != RETORT_OK) return status == RETORT_CANCELLED && l->stopped ? RETORT_OK : status;
     l->metric = result.metric;
-    l->dev = result.value;
-    l->stale++;
-    if (l->best_model != NULL && !(l->dev > l->best)) return RETORT_OK;
-    retort_model *model = NULL;
-    status = rt_trainee_model(&model, l->trainee, err);
+    l->state.dev = result.value;
+    l->state.stale++;
+    return l->best_model == NULL || l->state.dev > l->state.best ? keep_best(l, err) : RETORT_OK;
+}
+
+/* ---- Checkpoints ---- */
+
+enum { STATE_WORDS = sizeof(rt_loop_state) / sizeof(int64_t) };
+_Static_assert(STATE_WORDS * sizeof(int64_t) == sizeof(rt_loop_state), "whole words");
+_Static_assert((int)STATE_WORDS <= (int)RT_CHECKPOINT_WORDS, "they fit");
+
+/* "PATH.best": a model like any other. False: out of memory. */
+static bool best_path(const rt_loop *l, rt_buffer *path) {
+    rt_buffer_format(path, "%s.best", l->options->checkpoint);
+    return !path->failed;
+}
+
+static retort_status save(rt_loop *l, retort_error *err) {
+    rt_buffer path = {0};
+    rt_checkpoint checkpoint = {.belongs = l->belongs, .optimizer = l->optimizer, .trainee = l->trainee};
+    l->state.step = l->optimizer->step;
+    memcpy(checkpoint.words, &l->state, sizeof l->state);
+    retort_status status = best_path(l, &path) ? RETORT_OK : rt_fail_nomem(err, path.capacity);
+    bool newer = l->best_model != NULL && l->best_saved != l->state.best_step;
+    if (status == RETORT_OK && newer) status = rt_model_save(l->best_model, path.data, err);
+    if (status == RETORT_OK) l->best_saved = l->state.best_step;
+    if (status == RETORT_OK) status = rt_checkpoint_write(l->options->checkpoint, &checkpoint, err);
+    rt_buffer_free(&path);
+    return status;
+}
+
+/* A checkpoint that cannot be written stops nothing: the one before stays, and a warning says so. */
+static void try_save(rt_loop *l) {
+    retort_error error = {0};
+    retort_status status = save(l, &error);
+    l->saved = rt_now_ns();
+    if (status == RETORT_OK || l->options->warning == NULL) return;
+    rt_fail_in(&error, status, "checkpoint not written; training goes on");
+    l->options->warning(l->options->user, error.text);
+}
+
+static bool is_due(const rt_loop *l) {
+    double minutes = l->options->minutes > 0 ? l->options->minutes : 10;
+    return l->options->checkpoint != NULL && (double)(rt_now_ns() - l->saved) * 1e-9 >= 60 * minutes;
+}
+
+retort_status rt_loop_resume(rt_loop *l, retort_error *err) {
+    rt_buffer path = {0};
+    rt_checkpoint checkpoint = {.belongs = l->belongs, .optimizer = l->optimizer, .trainee = l->trainee};
+    retort_status status = rt_checkpoint_read(l->options->checkpoint, &checkpoint, err);
     if (status != RETORT_OK) return status;
-    retort_model_free(l->best_model);
-    l->best_model = model;
-    l->best = l->dev;
-    l->best_step = l->optimizer->step;
-    l->stale = 0;
-    return RETORT_OK;
+    memcpy(&l->state, checkpoint.words, sizeof l->state);
+    if (isnan(l->state.best)) return RETORT_OK;
+    l->best_saved = l->state.best_step;
+    status = best_path(l, &path) ? rt_model_load(&l->best_model, path.data, 0, err)
+                                 : rt_fail_nomem(err, path.capacity);
+    rt_buffer_free(&path);
+    return status;
 }
 
 /* ---- A step ---- */
@@ -169,11 +225,11 @@ static retort_status find_nonfinite(const rt_loop *l, double loss, retort_error 
 }
 
 static void note_loss(rt_loop *l, size_t step, double loss) {
-    l->losses[step % RT_LOOP_RECENT] = loss;
-    l->epoch_loss += loss;
+    l->state.losses[step % RT_LOOP_RECENT] = loss;
+    l->state.epoch_loss += loss;
     if ((step + 1) % l->batches->steps != 0 && step + 1 != l->steps) return;
-    l->last_loss = l->epoch_loss / (double)(step % l->batches->steps + 1);
-    l->epoch_loss = 0;
+    l->state.last_loss = l->state.epoch_loss / (double)(step % l->batches->steps + 1);
+    l->state.epoch_loss = 0;
 }
 
 static retort_status take_step(rt_loop *l, retort_error *err) {
@@ -197,7 +253,7 @@ static retort_status take_step(rt_loop *l, retort_error *err) {
     status = rt_optimizer_step(optimizer, &norm, err);
     if (status != RETORT_OK) return status;
     note_loss(l, step, loss);
-    l->tokens += l->prepared.tokens;
+    l->state.tokens += l->prepared.tokens;
     l->timed_tokens += l->prepared.tokens;
     l->timed += (double)(rt_now_ns() - from) * 1e-9;
     return RETORT_OK;
@@ -212,22 +268,26 @@ static retort_status end_epoch(rt_loop *l, retort_error *err) {
     if (status != RETORT_OK || l->stopped) return status;
     retort_train_progress progress = progress_of(l, "epoch");
     report(l, &progress);
-    if (dev && l->options->patience > 0 && l->stale >= l->options->patience) l->stopped = true;
+    if (dev && l->options->patience > 0 && l->state.stale >= l->options->patience) l->stopped = true;
     return RETORT_OK;
 }
 
 retort_status rt_loop_run(rt_loop *l, retort_error *err) {
     retort_status status = RETORT_OK;
+    size_t step = l->first_step = l->optimizer->step;
     l->started = l->saved = rt_now_ns();
-    l->first_step = l->optimizer->step;
-    while (status == RETORT_OK && !l->stopped && l->optimizer->step < l->steps) {
+    while (status == RETORT_OK && !l->stopped && step < l->steps) {
         status = take_step(l, err);
         if (status != RETORT_OK) return status;
+        step = l->optimizer->step;
         retort_train_progress progress = progress_of(l, "train");
         if (!report(l, &progress)) break;
-        size_t step = l->optimizer->step;
         if (step % l->batches->steps == 0 || step == l->steps) status = end_epoch(l, err);
+        if (status == RETORT_OK && is_due(l)) try_save(l);
     }
+    /* So that who stopped it can go on, and nobody has to train for long again whose result cannot be written. */
+    bool wanted = l->interrupted || l->saved != l->started;
+    if (status == RETORT_OK && wanted && l->options->checkpoint != NULL) try_save(l);
     return status;
 }
 
@@ -242,7 +302,6 @@ retort_status rt_loop_model(rt_loop *l, retort_model **out, retort_error *err) {
 }
 
 void rt_loop_close(rt_loop *l) {
-    retort_session_close(l->session);
     retort_model_free(l->best_model);
     rt_prepared_free(&l->prepared);
     free(l->rows);

@@ -4,12 +4,22 @@
 #define RT_TRAIN_LOOP_H
 
 #include "train/batches.h"
+#include "train/checkpoint.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/trainee.h"
 
 /* Losses of the last steps, for their mean. */
 enum { RT_LOOP_RECENT = 50 };
+
+/* What a checkpoint keeps of the loop: numbers of eight bytes each. */
+typedef struct rt_loop_state {
+    uint64_t step, tokens, best_step;
+    uint64_t stale;                /* evaluations since it was best */
+    double dev, best;              /* last and best value; NaN before the first */
+    double epoch_loss, last_loss;  /* sum over the steps of this epoch; mean of the last whole one */
+    double losses[RT_LOOP_RECENT]; /* of step i at i modulo their number */
+} rt_loop_state;
 
 typedef struct rt_loop {
     /* Parts of the training, borrowed. */
@@ -22,25 +32,25 @@ typedef struct rt_loop {
     int threads;
     size_t steps; /* of the whole training */
 
-    /* Its state; the part up to `tokens` is in a checkpoint, as are the optimiser's and the parameters'. */
-    double losses[RT_LOOP_RECENT]; /* of step i at i modulo their number */
-    double epoch_loss, last_loss;  /* sum over the steps of this epoch; mean of the last whole one */
-    double dev, best;              /* last and best value; NaN before the first */
-    size_t best_step, stale;       /* when it was best; evaluations since then */
-    size_t tokens;                 /* trained so far */
-    retort_model *best_model;      /* NULL before the first evaluation */
-    retort_session *session;       /* for evaluations; NULL before the first */
-    const char *metric;            /* of dev */
+    const char *belongs; /* of its checkpoints */
+
+    rt_loop_state state;
+    uint64_t best_saved;      /* the step of the best model that is in a file */
+    retort_model *best_model; /* NULL before the first evaluation */
+    const char *metric;       /* of dev */
     rt_prepared prepared;
     int32_t *rows; /* of a table that a batch reads */
     size_t row_capacity;
-    int64_t started, saved; /* rt_now_ns: of the loop, of the last checkpoint */
+    int64_t started, saved; /* rt_now_ns: of the loop, of the last checkpoint or attempt */
     size_t first_step;      /* after which it went on */
     size_t timed_tokens;    /* of the steps since then */
     double timed;           /* seconds of those steps */
     bool stopped;           /* by progress, or early */
+    bool interrupted;       /* by progress */
 } rt_loop;
 
+/* Takes up the state of its checkpoint, and the best model beside it. */
+retort_status rt_loop_resume(rt_loop *loop, retort_error *err);
 /* Runs from step optimizer->step to the last one, or until progress or patience stop it. */
 retort_status rt_loop_run(rt_loop *loop, retort_error *err);
 void rt_loop_close(rt_loop *loop);

@@ -2,9 +2,11 @@
  * Puts a training together: examples, the model, its objective and the optimiser, then runs the loop. */
 #include "train/train.h"
 #include "base/cpu.h"
+#include "train/belongs.h"
 #include "train/loop.h"
 #include "train/qat_start.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +17,17 @@ typedef struct training {
     rt_kernels kernels;
     rt_thread_pool *pool;
     rt_examples examples;
-    rt_trainee trainee;
-    rt_tape tape;
     rt_batches batches;
+    rt_trainee trainee;
+    size_t rows; /* of a chunk */
+    rt_tape tape;
     float *class_weights;
     rt_teacher teacher;
     rt_objective objective;
+    double *factors;
+    rt_optimizer_options optimizer_options;
     rt_optimizer optimizer;
+    char belongs[RT_BELONGS_SIZE];
     rt_loop loop;
 } training;
 
@@ -45,7 +51,7 @@ static int64_t max_length(const training *t) {
 static size_t steps_of(const training *t) {
     double epochs = t->options->epochs > 0 ? t->options->epochs : 3;
     if (t->options->steps > 0) return t->options->steps;
-    return (size_t)rt_max(1, (size_t)ceil(epochs * (double)t->batches.steps));
+    return rt_max(1, (size_t)ceil(epochs * (double)t->batches.steps));
 }
 
 /* The model itself teaches the integers that are made of it. */
@@ -53,10 +59,22 @@ static const retort_model *teacher_of(const training *t) {
     return t->options->teacher != NULL || t->options->recipe == NULL ? t->options->teacher : t->model;
 }
 
-/* ---- Opening ---- */
+/* ---- Progress of what comes before the steps ---- */
 
-/* Tokens of a chunk. */
-enum { CHUNK = 2048 };
+static int report_teacher(void *user, const char *what, size_t done, size_t total) {
+    const training *t = user;
+    const retort_train_progress progress = {.size = sizeof progress,
+                                            .what = "teacher",
+                                            .step = done,
+                                            .steps = total,
+                                            .loss = NAN,
+                                            .dev = NAN,
+                                            .best = NAN};
+    (void)what;
+    return t->options->progress != NULL ? t->options->progress(t->options->user, &progress) : 0;
+}
+
+/* ---- Opening ---- */
 
 static retort_status open_threads(training *t, retort_error *err) {
     uint32_t features;
@@ -69,16 +87,14 @@ static retort_status open_threads(training *t, retort_error *err) {
 }
 
 static retort_status open_examples(training *t, retort_error *err) {
-    bool taught = t->options->teacher != NULL || t->options->recipe != NULL;
-    retort_status status = rt_examples_open(&t->examples, t->model, t->options->data, max_length(t),
-                                            !taught || t->options->data->labelled, err);
+    const retort_train_options *o = t->options;
+    bool labels = teacher_of(t) == NULL || o->data->labelled;
+    retort_status status = rt_examples_open(&t->examples, t->model, o->data, max_length(t), labels, err);
     if (status == RETORT_OK)
-        status = rt_examples_check(&t->examples, t->model, t->options->data, t->options->warning,
-                                   t->options->user, err);
-    size_t batch = t->options->batch > 0 ? t->options->batch : 32;
-    if (status == RETORT_OK)
-        status = rt_batches_open(&t->batches, &t->examples, batch, t->options->seed, err);
-    return status;
+        status = rt_examples_check(&t->examples, t->model, o->data, o->warning, o->user, err);
+    if (status != RETORT_OK) return status;
+    if (t->examples.count == 0) return rt_fail(err, RETORT_ARGUMENT, "train: the data has no texts");
+    return rt_batches_open(&t->batches, &t->examples, o->batch > 0 ? o->batch : 32, o->seed, err);
 }
 
 /* Floats, or integers of a recipe. */
@@ -88,19 +104,49 @@ static retort_status open_trainee(training *t, retort_error *err) {
     return rt_qat_start(&t->trainee, t->model, t->options, &how, err);
 }
 
+/* Bytes of a token: its values and their gradients, and what the widest of them is computed with. */
+static size_t token_bytes(const rt_graph *graph) {
+    size_t all = 0, widest = 0;
+    for (size_t i = 0; i < graph->value_count; i++) {
+        const rt_value *v = &graph->values[i];
+        if (v->producer < 0 || v->rank != 2 || v->dims[1] < 0) continue;
+        all += 2 * (size_t)v->dims[1];
+        widest = rt_max(widest, (size_t)v->dims[1]);
+    }
+    return (all + 2 * widest) * sizeof(float);
+}
+
+/* Tokens of a chunk, unless memory allows fewer: a usual batch is one chunk. */
+enum { CHUNK = 2048 };
+
+static retort_status choose_rows(training *t, retort_error *err) {
+    size_t each = token_bytes(&t->trainee.model->graph), longest = (size_t)max_length(t);
+    uint64_t most = t->options->memory > 0 ? t->options->memory / each : CHUNK;
+    t->rows = rt_max(longest, (size_t)(most < CHUNK ? most : CHUNK));
+    if (most >= longest || t->options->memory == 0) return RETORT_OK;
+    return rt_fail(
+        err, RETORT_LIMIT,
+        "train: %zu tokens of a text take %zu bytes, and the limit is %llu: raise it, or cut texts to "
+        "fewer tokens",
+        longest, longest * each, (unsigned long long)t->options->memory);
+}
+
 static retort_status open_tape(training *t, retort_error *err) {
     const rt_config *config = &t->model->config;
-    size_t positions = (size_t)max_length(t), rows = rt_max(CHUNK, positions);
-    retort_status status = rt_tape_open(&t->tape, &t->trainee.model->graph, &t->trainee.parameters,
-                                        &t->kernels, t->pool, rows, positions, err);
+    const rt_graph *graph = &t->trainee.model->graph;
+    size_t positions = (size_t)max_length(t);
+    retort_status status = choose_rows(t, err);
+    if (status == RETORT_OK)
+        status = rt_tape_open(&t->tape, graph, &t->trainee.parameters, &t->kernels, t->pool, t->rows,
+                              positions, err);
     t->loop.limits = (rt_limits){
         .vocab = config->vocab,
         .types = config->types,
         .positions = (int64_t)positions,
         .position_offset = config->position_offset,
-        .mask_id = t->trainee.model->graph.mask_id,
-        .capacity = rows,
-        .max_rows = rows,
+        .mask_id = graph->mask_id,
+        .capacity = t->rows,
+        .max_rows = t->rows,
         .workers = 1,
         .keep_duplicates = true,
         .output = t->tape.plan.output_rows,
@@ -110,26 +156,13 @@ static retort_status open_tape(training *t, retort_error *err) {
 
 static retort_status open_class_weights(training *t, retort_error *err) {
     size_t labels = (size_t)t->model->config.labels;
-    rt_target_kind kind = t->examples.kind;
     if (!t->options->class_weights) return RETORT_OK;
-    if (kind != RT_TARGET_LABEL && kind != RT_TARGET_TAGS)
-        return rt_fail(err, RETORT_ARGUMENT,
-                       "train: class weights are for texts or words with one label each");
     t->class_weights = rt_calloc(labels, sizeof *t->class_weights);
     if (t->class_weights == NULL) return rt_fail_nomem(err, labels * sizeof *t->class_weights);
     return rt_examples_class_weights(&t->examples, labels, t->class_weights, err);
 }
 
-static int report_teacher(void *user, const char *what, size_t done, size_t total) {
-    const retort_train_options *options = user;
-    (void)what;
-    if (options->progress == NULL) return 0;
-    retort_train_progress progress = {
-        .size = sizeof progress, .what = "teacher", .step = done, .steps = total};
-    return options->progress(options->user, &progress);
-}
-
-/* Hidden states are compared where the widths agree, unless options->hidden says otherwise. */
+/* How much the teacher's last hidden states count. */
 static double hidden_share(const training *t) {
     const retort_model *teacher = teacher_of(t);
     if (teacher == NULL) return 0;
@@ -141,11 +174,11 @@ static retort_status open_teacher(training *t, retort_error *err) {
     const rt_teacher_options how = {
         .kernels = &t->kernels,
         .threads = t->loop.threads,
-        .rows = t->tape.plan.capacity,
+        .rows = t->rows,
         .states = hidden_share(t) > 0,
         .memory = t->options->memory,
         .progress = report_teacher,
-        .user = (void *)(uintptr_t)t->options, /* report_teacher only reads it */
+        .user = t,
     };
     return rt_teacher_open(&t->teacher, teacher_of(t), t->model, &t->examples, &how, err);
 }
@@ -156,48 +189,92 @@ static retort_status open_objective(training *t, retort_error *err) {
         .loss = {.smoothing = (float)options->label_smoothing,
                  .class_weights = t->class_weights,
                  .similarity_scale = 20},
+        .teacher = teacher_of(t) != NULL ? &t->teacher : NULL,
         .temperature = options->temperature > 0 ? options->temperature : 2,
         .soft = or_default(options->soft, 1),
-        .teacher = teacher_of(t) != NULL ? &t->teacher : NULL,
         .hidden = hidden_share(t),
     };
     return rt_objective_open(&t->objective, &t->tape, &t->examples, &how, err);
 }
 
+/* The layer in a name such as "layer.3.ffn.lin1.weight": 1 for the first. 0: the embeddings; `layers` + 1: the head. */
+static size_t depth_of(const char *name, size_t layers) {
+    for (const char *at = name; (at = strstr(at, "layer")) != NULL; at++) {
+        const char *digit = at + strcspn(at, ".");
+        if (*digit == '.' && isdigit((unsigned char)digit[1]))
+            return (size_t)strtoul(digit + 1, NULL, 10) + 1;
+    }
+    return strstr(name, "embed") != NULL ? 0 : layers + 1;
+}
+
+static retort_status open_factors(training *t, retort_error *err) {
+    const rt_parameters *all = &t->trainee.parameters;
+    size_t layers = (size_t)t->model->config.layers;
+    double decay = t->options->layer_decay;
+    if (decay == 0 || decay == 1) return RETORT_OK;
+    t->factors = rt_calloc(all->count, sizeof *t->factors);
+    if (t->factors == NULL) return rt_fail_nomem(err, all->count * sizeof *t->factors);
+    for (size_t i = 0; i < all->count; i++) {
+        size_t depth = rt_min(depth_of(all->items[i].name, layers), layers + 1);
+        t->factors[i] = pow(decay, (double)(layers + 1 - depth));
+    }
+    return RETORT_OK;
+}
+
 static retort_status open_optimizer(training *t, retort_error *err) {
     const retort_train_options *options = t->options;
-    const rt_optimizer_options how = {
+    retort_status status = open_factors(t, err);
+    if (status != RETORT_OK) return status;
+    t->optimizer_options = (rt_optimizer_options){
         .plan = {learning_rate(t), or_default(options->warmup, 0.06), options->decay, steps_of(t)},
+        .factors = t->factors,
         .beta1 = 0.9,
         .beta2 = 0.999,
         .epsilon = 1e-8,
         .weight_decay = or_default(options->weight_decay, options->recipe == NULL ? 0.01 : 0),
         .clip = or_default(options->clip, 1),
     };
-    return rt_optimizer_open(&t->optimizer, &t->trainee.parameters, &how, &t->kernels, &t->tape.executor,
-                             err);
+    return rt_optimizer_open(&t->optimizer, &t->trainee.parameters, &t->optimizer_options, &t->kernels,
+                             &t->tape.executor, err);
+}
+
+static retort_status open_loop(training *t, retort_error *err) {
+    rt_loop *loop = &t->loop;
+    loop->options = t->options;
+    loop->trainee = &t->trainee;
+    loop->batches = &t->batches;
+    loop->objective = &t->objective;
+    loop->optimizer = &t->optimizer;
+    loop->steps = steps_of(t);
+    loop->state.dev = loop->state.best = NAN;
+    loop->belongs = t->belongs;
+    if (t->options->checkpoint == NULL) return RETORT_OK;
+    retort_status status =
+        rt_belongs(t->belongs, t->options, &t->examples, &t->trainee, &t->optimizer_options, t->rows, err);
+    return status == RETORT_OK && t->options->resume ? rt_loop_resume(loop, err) : status;
 }
 
 static retort_status open_training(training *t, retort_error *err) {
-    retort_status status = open_threads(t, err);
-    if (status == RETORT_OK) status = open_examples(t, err);
-    if (status == RETORT_OK) status = open_trainee(t, err);
-    if (status == RETORT_OK) status = open_tape(t, err);
-    if (status == RETORT_OK) status = open_class_weights(t, err);
-    if (status == RETORT_OK) status = open_teacher(t, err);
-    if (status == RETORT_OK) status = open_objective(t, err);
-    return status == RETORT_OK ? open_optimizer(t, err) : status;
+    retort_status (*const parts[])(training * t, retort_error * err) = {
+        open_threads, open_examples,  open_trainee,   open_tape, open_class_weights,
+        open_teacher, open_objective, open_optimizer, open_loop,
+    };
+    retort_status status = RETORT_OK;
+    for (size_t i = 0; status == RETORT_OK && i < sizeof parts / sizeof *parts; i++)
+        status = parts[i](t, err);
+    return status;
 }
 
 static void close_training(training *t) {
     rt_loop_close(&t->loop);
     rt_optimizer_close(&t->optimizer);
+    free(t->factors);
     rt_objective_close(&t->objective);
     rt_teacher_free(&t->teacher);
     free(t->class_weights);
-    rt_batches_free(&t->batches);
     rt_tape_close(&t->tape);
     rt_trainee_close(&t->trainee);
+    rt_batches_free(&t->batches);
     rt_examples_free(&t->examples);
     rt_thread_pool_close(t->pool);
 }
@@ -211,31 +288,15 @@ static void describe(const training *t, retort_train_result *result) {
         .size = sizeof *result,
         .epochs = (double)t->optimizer.step / (double)t->batches.steps,
         .steps = t->optimizer.step,
-        .best_step = dev ? loop->best_step : t->optimizer.step,
+        .best_step = dev ? loop->state.best_step : t->optimizer.step,
         .seconds = (double)(rt_now_ns() - loop->started) * 1e-9,
         .tokens_per_second = loop->timed > 0 ? (double)loop->timed_tokens / loop->timed : 0,
-        .loss = loop->last_loss,
+        .loss = loop->state.last_loss,
         .metric = loop->metric,
-        .dev = loop->best,
+        .dev = loop->state.best,
         .stopped = loop->stopped,
         .truncated = t->examples.truncated,
     };
-}
-
-static retort_status run_training(training *t, retort_model **out, retort_train_result *result,
-                                  retort_error *err) {
-    rt_loop *loop = &t->loop;
-    loop->options = t->options;
-    loop->trainee = &t->trainee;
-    loop->batches = &t->batches;
-    loop->objective = &t->objective;
-    loop->optimizer = &t->optimizer;
-    loop->steps = steps_of(t);
-    loop->dev = loop->best = NAN;
-    retort_status status = rt_loop_run(loop, err);
-    if (status != RETORT_OK) return status;
-    if (result != NULL) describe(t, result);
-    return rt_loop_model(loop, out, err);
 }
 
 retort_status rt_train(retort_model **out, const retort_model *model, const retort_train_options *options,
@@ -245,7 +306,9 @@ retort_status rt_train(retort_model **out, const retort_model *model, const reto
     t->model = model;
     t->options = options;
     retort_status status = open_training(t, err);
-    if (status == RETORT_OK) status = run_training(t, out, result, err);
+    if (status == RETORT_OK) status = rt_loop_run(&t->loop, err);
+    if (status == RETORT_OK && result != NULL) describe(t, result);
+    if (status == RETORT_OK) status = rt_loop_model(&t->loop, out, err);
     close_training(t);
     free(t);
     return status;

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "train/belongs.h"
+#include "base/hash.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A hash of several pieces; the key is always the same, since nobody gains by a collision with his own checkpoint. */
+typedef struct digest {
+    uint64_t value;
+} digest;
+
+static void add(digest *d, const void *data, size_t bytes) {
+    rt_hash_key key = {{d->value, bytes}};
+    d->value = rt_hash(key, data, bytes);
+}
+
+static void add_word(digest *d, uint64_t word) {
+    add(d, &word, sizeof word);
+}
+
+static void add_number(digest *d, double number) {
+    add(d, &number, sizeof number);
+}
+
+static void add_text(digest *d, const char *text) {
+    add(d, text != NULL ? text : "", text != NULL ? strlen(text) : 0);
+}
+
+static uint64_t digest_examples(const rt_examples *e) {
+    digest d = {0};
+    add_word(&d, (uint64_t)e->kind);
+    for (size_t i = 0; i < e->count; i++) {
+        const rt_example *x = &e->items[i];
+        const uint64_t words[] = {x->first, x->length, x->other_first, x->other_length, (uint64_t)x->label};
+        add(&d, words, sizeof words);
+        add_number(&d, (double)x->score);
+    }
+    if (e->targets != NULL) add(&d, e->targets, e->count * e->columns * sizeof *e->targets);
+    if (e->tags != NULL) add(&d, e->tags, e->tokens * sizeof *e->tags);
+    add(&d, e->ids, e->tokens * sizeof *e->ids);
+    add(&d, e->types, e->tokens * sizeof *e->types);
+    return d.value;
+}
+
+static uint64_t digest_dev(const retort_dataset *data) {
+    digest d = {0};
+    for (size_t i = 0; data != NULL && i < data->count; i++) {
+        const rt_sample *s = &data->samples[i];
+        add(&d, s->text.text, s->text.length);
+        if (s->text.pair != NULL) add(&d, s->text.pair, s->text.pair_length);
+        add_word(&d, (uint64_t)s->label);
+        add_number(&d, s->score);
+    }
+    return d.value;
+}
+
+static retort_status digest_model(const rt_trainee *t, uint64_t *out, retort_error *err) {
+    digest d = {0};
+    rt_buffer text = {0};
+    retort_status status = rt_graph_text(&t->model->graph, &text);
+    if (status == RETORT_OK) add(&d, text.data, text.length);
+    rt_buffer_free(&text);
+    for (size_t i = 0; i < t->parameters.count; i++)
+        add(&d, t->parameters.items[i].data, t->parameters.items[i].count * sizeof(float));
+    *out = d.value;
+    return status == RETORT_OK ? RETORT_OK : rt_fail_nomem(err, text.capacity);
+}
+
+static uint64_t digest_options(const retort_train_options *o, const rt_optimizer_options *optimizer,
+                               size_t rows) {
+    digest d = {0};
+    const rt_rate_plan *plan = &optimizer->plan;
+    const uint64_t words[] = {o->batch,
+                              o->class_weights,
+                              (uint64_t)o->max_length,
+                              o->seed,
+                              (uint64_t)o->arithmetic,
+                              (uint64_t)o->bits,
+                              (uint64_t)o->embeddings,
+                              (uint64_t)o->group,
+                              rows,
+                              plan->steps,
+                              (uint64_t)plan->decay,
+                              o->teacher != NULL};
+    const double numbers[] = {plan->rate,
+                              plan->warmup,
+                              optimizer->beta1,
+                              optimizer->beta2,
+                              optimizer->epsilon,
+                              optimizer->weight_decay,
+                              optimizer->clip,
+                              o->layer_decay,
+                              o->label_smoothing,
+                              o->temperature,
+                              o->soft,
+                              o->hidden};
+    add(&d, words, sizeof words);
+    add(&d, numbers, sizeof numbers);
+    add_text(&d, o->recipe);
+    return d.value;
+}
+
+retort_status rt_belongs(char out[RT_BELONGS_SIZE], const retort_train_options *options,
+                         const rt_examples *examples, const rt_trainee *trainee,
+                         const rt_optimizer_options *optimizer, size_t rows, retort_error *err) {
+    uint64_t model;
+    retort_status status = digest_model(trainee, &model, err);
+    if (status != RETORT_OK) return status;
+    snprintf(out, RT_BELONGS_SIZE,
+             "data=%016" PRIx64 " dev-data=%016" PRIx64 " model=%016" PRIx64 " options=%016" PRIx64,
+             digest_examples(examples), digest_dev(options->dev), model,
+             digest_options(options, optimizer, rows));
+    return RETORT_OK;
+}
