@@ -181,7 +181,9 @@ static bool is_in(double value, double low, double high) {
 
 static retort_status check_train_options(const retort_train_options *o, retort_error *err) {
     if (o->data == NULL) return bad(err, "train", "data must be given");
-    if (!is_in(o->epochs, 0, 1e6)) return bad(err, "train", "epochs must be 0…1000000");
+    if (!is_in(o->epochs, 0, 1e6 + 1)) return bad(err, "train", "epochs must be 0…1000000");
+    if (o->steps > INT32_MAX) return bad(err, "train", "steps must be fewer than 2^31");
+    if (o->batch > INT32_MAX) return bad(err, "train", "a batch must have fewer than 2^31 texts");
     if (!is_in(o->learning_rate, 0, 1e3)) return bad(err, "train", "the learning rate must be 0…1000");
     if (!is_in(o->warmup, -1e300, 1)) return bad(err, "train", "warm-up is a share of the steps, below 1");
     if ((unsigned)o->decay > RETORT_DECAY_CONSTANT)
@@ -195,7 +197,10 @@ static retort_status check_train_options(const retort_train_options *o, retort_e
     if (!is_in(o->hidden, -1e300, 1e6)) return bad(err, "train", "hidden must be a factor of the loss");
     if (!is_in(o->minutes, 0, 1e9)) return bad(err, "train", "minutes must not be negative");
     if (o->threads < 0 || o->threads > RT_MAX_THREADS) return bad(err, "train", "threads must be 0…1024");
-    if (o->arithmetic != RETORT_F32) return bad(err, "train", "arithmetic must be f32");
+    if (o->arithmetic != RETORT_F32 && o->arithmetic != RETORT_BF16)
+        return bad(err, "train", "arithmetic must be f32 or bf16");
+    if (o->arithmetic == RETORT_BF16 && o->recipe != NULL)
+        return bad(err, "train", "arithmetic is for floats: a recipe says which integers are multiplied");
     if (!are_bits(o->bits) || !are_bits(o->embeddings))
         return bad(err, "train", "integers have 8, 4, 3 or 2 bits");
     if (o->resume && o->checkpoint == NULL) return bad(err, "train", "resume needs the path of a checkpoint");

@@ -5,6 +5,8 @@
 #include "train/trainee.h"
 
 #include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 static const char *root(void) {
     const char *found = getenv("RETORT_ROOT");
@@ -207,7 +209,123 @@ static void test_result(void **unused) {
     retort_model_free(model);
 }
 
+/* Products of bf16: nearly the same losses, and a float model. */
+static void test_bf16(void **unused) {
+    (void)unused;
+    losses l = {0}, half = {0};
+    retort_train_result result;
+    retort_model *model = golden("bert-classify", 0, RETORT_F32);
+    retort_dataset *data = open_data(model);
+    retort_train_options options = golden_options(data, &l);
+    options.dev = data;
+    retort_model_free(train(model, &options, &result));
+    options.arithmetic = RETORT_BF16;
+    options.user = &half;
+    retort_model *trained = train(model, &options, &result);
+    for (size_t i = 0; i < 50; i++) assert_true(fabs(l.all[i] - half.all[i]) < 0.05 * l.all[i]);
+    retort_info info = {.size = sizeof info};
+    assert_int_equal(retort_model_info(trained, &info), RETORT_OK);
+    assert_string_equal(info.dtype, "float32");
+    assert_true(fabs(accuracy(trained, data) - result.dev) < 0.03); /* evaluated with bf16 in between */
+    retort_model_free(trained);
+    retort_dataset_free(data);
+    retort_model_free(model);
+}
+
+/* ---- What stops it ---- */
+
+static void test_nonfinite(void **unused) {
+    (void)unused;
+    losses l = {0};
+    retort_error err = {0};
+    retort_model *model = golden("distilbert-classify", 0, RETORT_F32), *trained = NULL;
+    retort_dataset *data = open_data(model);
+    retort_train_options options = golden_options(data, &l);
+    options.learning_rate = 999;
+    options.clip = 0;
+    options.weight_decay = 999; /* weights grow by a million in a step */
+    assert_int_equal(retort_train(&trained, model, &options, NULL, &err), RETORT_NONFINITE);
+    assert_non_null(strstr(err.text, "step "));
+    assert_null(trained);
+    retort_dataset_free(data);
+    retort_model_free(model);
+}
+
 /* ---- Checkpoints ---- */
+
+static char warned[1024];
+static void note_warning(void *user, const char *text) {
+    (void)user;
+    if (strstr(text, "checkpoint") != NULL) snprintf(warned, sizeof warned, "%s", text);
+}
+
+/* A disk that gets full: the training goes on and says so, and the checkpoint before stays. */
+static void test_full_disk(void **unused) {
+    (void)unused;
+    char checkpoint[128];
+    losses l = {.stop_at = 5};
+    retort_train_result result;
+    retort_model *model = golden("distilbert-classify", 0, RETORT_F32);
+    retort_dataset *data = open_data(model);
+    retort_train_options options = golden_options(data, &l);
+    snprintf(checkpoint, sizeof checkpoint, "%s/state", folder);
+    options.checkpoint = checkpoint;
+    options.warning = note_warning;
+    retort_model_free(train(model, &options, &result));
+    struct rlimit before, small = {4096, RLIM_INFINITY};
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small.rlim_max = before.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    options.resume = true;
+    options.minutes = 1e-9;
+    l = (losses){.count = 5, .stop_at = 30};
+    retort_model_free(train(model, &options, &result));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(result.steps, 30);
+    assert_non_null(strstr(warned, "checkpoint not written; training goes on: "));
+    l = (losses){.count = 5, .stop_at = 6};
+    retort_model_free(train(model, &options, &result));
+    assert_int_equal(result.steps, 6);
+    assert_int_equal(unlink(checkpoint), 0);
+    retort_dataset_free(data);
+    retort_model_free(model);
+}
+
+/* Of other data, options or models, cut, or no checkpoint at all. */
+static void test_foreign(void **unused) {
+    (void)unused;
+    char checkpoint[128];
+    losses l = {.stop_at = 5};
+    retort_train_result result;
+    retort_error err = {0};
+    retort_model *model = golden("distilbert-classify", 0, RETORT_F32), *trained = NULL;
+    retort_model *other = golden("distilbert-classify-f16", 0, RETORT_F32);
+    retort_dataset *data = open_data(model);
+    snprintf(checkpoint, sizeof checkpoint, "%s/state", folder);
+    retort_train_options options = golden_options(data, &l);
+    options.checkpoint = checkpoint;
+    retort_model_free(train(model, &options, &result));
+    options.resume = true;
+    retort_train_options changed = options;
+    changed.batch = 7;
+    assert_int_equal(retort_train(&trained, model, &changed, NULL, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "a training with other options"));
+    changed = options;
+    changed.dev = data;
+    assert_int_equal(retort_train(&trained, model, &changed, NULL, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "other dev-data"));
+    assert_int_equal(retort_train(&trained, other, &options, NULL, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "other model"));
+    assert_int_equal(truncate(checkpoint, 4000), 0);
+    assert_int_equal(retort_train(&trained, model, &options, NULL, &err), RETORT_FORMAT);
+    assert_int_equal(unlink(checkpoint), 0);
+    assert_int_equal(retort_train(&trained, model, &options, NULL, &err), RETORT_IO);
+    assert_null(trained);
+    retort_dataset_free(data);
+    retort_model_free(other);
+    retort_model_free(model);
+}
 
 /* Stopped after some steps and taken up again, it ends in the same bytes. */
 static void resume(const char *name, const char *recipe) {
@@ -258,10 +376,9 @@ static void test_resume(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pytorch),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_result),
-        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_pytorch), cmocka_unit_test(test_threads),   cmocka_unit_test(test_result),
+        cmocka_unit_test(test_bf16),    cmocka_unit_test(test_nonfinite), cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_foreign), cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

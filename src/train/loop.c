@@ -86,11 +86,17 @@ static retort_status keep_best(rt_loop *l, retort_error *err) {
     return RETORT_OK;
 }
 
+/* What the graph computes with, from the parameters. */
+static retort_status refresh(rt_loop *l, retort_error *err) {
+    rt_tape_refresh(l->objective->tape);
+    return rt_trainee_refresh(l->trainee, l->optimizer->step, err);
+}
+
 /* All parameters as they are after the steps so far, and what the graph computes with. */
 static retort_status settle(rt_loop *l, retort_error *err) {
     rt_optimizer_settle(l->optimizer);
     rt_trainee_touch(l->trainee, 0, NULL, 0);
-    return rt_trainee_refresh(l->trainee, l->optimizer->step, err);
+    return refresh(l, err);
 }
 
 /* The weights of now on the dev set; keeps the model if it is the best. */
@@ -243,7 +249,7 @@ static retort_status take_step(rt_loop *l, retort_error *err) {
     retort_status status = rt_batches_sequences(l->batches, which, n, &batch, err);
     if (status == RETORT_OK) status = rt_prepare(&l->prepared, &batch, &l->limits, err);
     if (status == RETORT_OK) status = catch_up_tables(l, &batch, err);
-    if (status == RETORT_OK) status = rt_trainee_refresh(l->trainee, step, err);
+    if (status == RETORT_OK) status = refresh(l, err);
     if (status != RETORT_OK) return status;
     rt_parameters_clear(&l->trainee->parameters);
     status = rt_objective_batch(l->objective, &l->prepared, which, n, &loss, err);

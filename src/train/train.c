@@ -51,7 +51,8 @@ static int64_t max_length(const training *t) {
 static size_t steps_of(const training *t) {
     double epochs = t->options->epochs > 0 ? t->options->epochs : 3;
     if (t->options->steps > 0) return t->options->steps;
-    return rt_max(1, (size_t)ceil(epochs * (double)t->batches.steps));
+    double steps = fmin(ceil(epochs * (double)t->batches.steps), (double)INT32_MAX);
+    return rt_max(1, (size_t)steps);
 }
 
 /* The model itself teaches the integers that are made of it. */
@@ -99,7 +100,11 @@ static retort_status open_examples(training *t, retort_error *err) {
 
 /* Floats, or integers of a recipe. */
 static retort_status open_trainee(training *t, retort_error *err) {
-    if (t->options->recipe == NULL) return rt_trainee_open(&t->trainee, t->model, err);
+    if (t->options->recipe == NULL) {
+        retort_status status = rt_trainee_open(&t->trainee, t->model, err);
+        bool half = t->options->arithmetic == RETORT_BF16;
+        return status == RETORT_OK && half ? rt_trainee_use_bf16(&t->trainee, err) : status;
+    }
     const rt_qat_options how = {.steps = steps_of(t), .pool = t->pool};
     return rt_qat_start(&t->trainee, t->model, t->options, &how, err);
 }

@@ -138,7 +138,15 @@ retort_status rt_trainee_open(rt_trainee *out, const retort_model *model, retort
     return status;
 }
 
+retort_status rt_trainee_use_bf16(rt_trainee *t, retort_error *err) {
+    retort_status status = rt_graph_copy(&t->floats, &t->model->graph, err);
+    if (status != RETORT_OK) return status;
+    t->half = true;
+    return rt_parameters_use_bf16(&t->parameters, &t->model->graph, err);
+}
+
 void rt_trainee_close(rt_trainee *trainee) {
+    if (trainee->half) rt_graph_free(&trainee->floats);
     if (trainee->rounding != NULL) trainee->rounding->close(trainee);
     rt_parameters_free(&trainee->parameters);
     retort_model_free(trainee->model);
@@ -181,7 +189,7 @@ retort_status rt_trainee_model(retort_model **out, const rt_trainee *trainee, re
     retort_status status = rt_model_derive(&next, trainee->base, err);
     if (status != RETORT_OK) return status;
     rt_graph_free(&next->graph);
-    status = rt_graph_copy(&next->graph, &trainee->model->graph, err);
+    status = rt_graph_copy(&next->graph, trainee->half ? &trainee->floats : &trainee->model->graph, err);
     if (status == RETORT_OK) status = rt_trainee_own(next, err);
     if (status == RETORT_OK) status = note_training(next, &trainee->model->provenance, err);
     if (status == RETORT_OK) {

@@ -21,6 +21,8 @@ struct rt_trainee {
     retort_model *
         model; /* owns the graph that is trained; runs in a session like any other, with the weights of now */
     rt_parameters parameters;
+    bool half; /* the graph multiplies bf16; parameters are floats, of which rt_tape_refresh rounds it */
+    rt_graph floats;                     /* half: the same graph in float, over the parameters */
     const rt_trainee_rounding *rounding; /* NULL: floats are trained as floats */
     struct rt_qat *qat;                  /* state of the rounding */
 };
@@ -29,6 +31,8 @@ struct rt_trainee {
  * change how AdamW moves (scale into W_Q, drop b_K, b_V into b_O), and where 1/sqrt(d) is folded into W_Q already it
  * is taken out again. All float constants are copied, one copy for each reader. Other dtypes: RETORT_ARGUMENT. */
 retort_status rt_trainee_open(rt_trainee *out, const retort_model *model, retort_error *err);
+/* Products of bf16 with float sums, before the first step. */
+retort_status rt_trainee_use_bf16(rt_trainee *trainee, retort_error *err);
 void rt_trainee_close(rt_trainee *trainee);
 /* Rows of a table, parameter `item`, that the next refresh shall round: those that the forward passes read. NULL: all rows
  * of all tables. */
