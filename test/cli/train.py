@@ -6,9 +6,11 @@ JSON, plots, and what is refused. Prints TAP.
     train.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
 """
 import json
+import pathlib
 import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
@@ -170,9 +172,28 @@ def interrupted():
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=60)
     assert process.returncode == 0 and b"interrupted at step" in said and b"has the best so far" in said, said
+    assert b"with --resume goes on" in said and pathlib.Path(f"{output}.checkpoint").exists(), said
     done = json.loads(out.splitlines()[-1])
     assert done["event"] == "done" and done["stopped"]
     assert rows("eval", output, "--data", data)[0]["value"] == done["dev"]
+
+
+@test
+def resumed():
+    """Killed after a checkpoint and resumed: the same bytes as in one go, and no checkpoint left."""
+    data, output = write("classes.tsv", CLASSES), HERE / "resumed.retort"
+    flags = ["train", checkpoint("bert-embed"), "--data", data, "--dev", data, "--batch", "2", "--steps", "2000", "--minutes", "0.001"]
+    retort(*flags, "-o", HERE / "whole.retort")
+    saved = pathlib.Path(f"{output}.checkpoint")
+    process = subprocess.Popen([RETORT, *map(str, flags), "-o", output], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while process.poll() is None and not saved.exists():
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert saved.exists() and not output.exists()
+    retort(*flags, "-o", output, "--resume")
+    assert output.read_bytes() == (HERE / "whole.retort").read_bytes() and not list(HERE.glob("resumed.retort.*"))
+    fails(3, "there is no checkpoint", *flags, "-o", output, "--resume")
 
 
 @test
