@@ -22,6 +22,7 @@ typedef struct work {
     int8_t *scratch;
     rt_act act;
     float *residual; /* or NULL */
+    bool narrow;     /* c is bf16 */
     size_t turn;
 } work;
 
@@ -67,36 +68,56 @@ static void call_gemm(work *w) {
                  .lda = w->k,
                  .b = w->layer[w->turn++ % LAYERS],
                  .bias = w->bias,
+                 .residual = w->residual,
+                 .ldr = w->n,
                  .act = w->act,
-                 .c = w->c,
-                 .ldc = w->n};
+                 .ldc = w->n,
+                 .ldc16 = w->n};
+    if (w->narrow)
+        g.c16 = w->c;
+    else
+        g.c = w->c;
     ((rt_gemm_fn)w->row->fn)(&g);
 }
 
-static void bench_gemm(const kernel_row *row, bool half, rt_act act) {
-    static const size_t ms[] = {1, 8, 16, 32, 64, 128, 512};
-    for (size_t s = 0; s < sizeof matrices / sizeof *matrices; s++) {
-        work w = {.row = row, .n = matrices[s].n, .k = matrices[s].k, .act = act};
-        size_t element = half ? 2 : 4, weights = w.n * w.k;
-        w.a = need(512 * w.k * element);
-        w.c = need(512 * w.n * sizeof(float));
-        w.bias = rt_calloc(w.n, sizeof(float));
-        if (w.bias == NULL) exit(1);
-        memset(w.a, 0x3c, 512 * w.k * element);
-        for (int i = 0; i < LAYERS; i++)
-            memset(w.layer[i] = need(weights * element), 0x3c, weights * element);
-        printf("%s%s n %zu k %zu, GFLOP/s at m", row->name, act == RT_FN_GELU ? " + gelu" : "", w.n, w.k);
-        for (size_t i = 0; i < sizeof ms / sizeof *ms; i++) {
-            w.m = ms[i];
-            printf("  %zu: %.1f", w.m, 2e-9 * (double)(w.m * weights) / best_time(call_gemm, &w));
-            fflush(stdout);
-        }
-        printf("\n");
-        for (int i = 0; i < LAYERS; i++) free(w.layer[i]);
-        free(w.a);
-        free(w.c);
-        free(w.bias);
+/* GFLOP/s of one matrix; with the peak, percents of it follow. */
+static void bench_gemm_shape(work *w, bool half, double peak) {
+    static const size_t ms[] = {1, 8, 16, 32, 64, 128, 430, MOST_ROWS};
+    size_t element = half ? sizeof(uint16_t) : sizeof(float), weights = w->n * w->k;
+    memset(w->a, 0x3c, MOST_ROWS * w->k * element);
+    for (int i = 0; i < LAYERS; i++) memset(w->layer[i] = need(weights * element), 0x3c, weights * element);
+    printf("%s%s%s n %zu k %zu, GFLOP/s%s at m", w->row->name, w->act != RT_FN_NONE ? " + gelu" : "",
+           w->residual != NULL ? " + residual" : "", w->n, w->k, peak > 0 ? " (% of peak)" : "");
+    for (size_t i = 0; i < sizeof ms / sizeof *ms; i++) {
+        w->m = ms[i];
+        double rate = 2e-9 * (double)(w->m * weights) / best_time(call_gemm, w);
+        printf("  %zu: %.1f", w->m, rate);
+        if (peak > 0) printf(" (%.1f)", 100 * rate / peak);
+        fflush(stdout);
     }
+    printf("\n");
+    for (int i = 0; i < LAYERS; i++) free(w->layer[i]);
+}
+
+/* After the matrices of a layer, the gradient of one, where k is tokens. With bf16 weights, the outputs of GELU are bf16. */
+static void bench_gemm(const kernel_row *row, bool half, double peak) {
+    enum { MOST = 3072, SHAPES = sizeof matrices / sizeof *matrices };
+    work w = {.row = row, .a = need(MOST_ROWS * MOST * sizeof(float))};
+    float *residual = rt_calloc((size_t)MOST_ROWS * MOST, sizeof(float));
+    w.c = need(MOST_ROWS * MOST * sizeof(float));
+    w.bias = rt_calloc(MOST, sizeof(float));
+    if (w.bias == NULL || residual == NULL) exit(1);
+    for (size_t s = 0; s <= SHAPES; s++) {
+        bool gradient = s == SHAPES;
+        w.n = gradient ? 1536 : matrices[s].n;
+        w.k = gradient ? 430 : matrices[s].k;
+        w.act = gradient || !matrices[s].gelu ? RT_FN_NONE : half ? RT_FN_GELU_SHORT : RT_FN_GELU;
+        w.narrow = w.act == RT_FN_GELU_SHORT;
+        w.residual = gradient || matrices[s].residual ? residual : NULL;
+        bench_gemm_shape(&w, half, peak);
+    }
+    void *all[] = {w.a, w.c, w.bias, residual};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
 /* One integer product over weights that start at b; all weights and activations are 1, groups of 128. */
@@ -400,8 +421,7 @@ void bench_row(const kernel_row *row, const kernel_row *peak) {
                    {"quantize", call_quantize}};
     bool half = strcmp(row->family, "gemm_bf16") == 0;
     if (half || strcmp(row->family, "gemm_f32") == 0) {
-        bench_gemm(row, half, RT_FN_NONE);
-        bench_gemm(row, half, RT_FN_GELU);
+        bench_gemm(row, half, peak_rate(peak));
     } else if (strcmp(row->family, "attention_back") == 0) {
         bench_attention_back(row);
     } else if (strncmp(row->family, "attention", 9) == 0) {

@@ -62,7 +62,7 @@ static product product_new(bool half, size_t m, size_t n, size_t k, int kind) {
     p.size = guarded_new(m * n * 4);
     p.g.a = p.a.data;
     p.g.b = p.b.data;
-    p.g.act = (rt_act)random_below(5);
+    p.g.act = (rt_act)random_below(RT_FN_GELU_SHORT + 1);
     if (random_u32() & 1) p.g.bias = p.bias.data;
     if (random_u32() & 1) p.g.residual = p.residual.data;
     return p;

@@ -496,10 +496,12 @@ static void test_select(void) {
     report(good, "select: ref without features, better with them", "a family is wrong");
 }
 
-/* The row of the peak that integer products of this row approach: the same CPU features, the same weights. */
+/* The row of the peak that products of this row approach: the same CPU features, the same weights. */
 static const kernel_row *peak_of(const kernel_row *row) {
-    const char *family = strcmp(row->family, "gemm_s4") == 0 ? "peak_s4" : "peak_s8";
-    for (size_t i = 0; strncmp(row->family, "gemm_s", 6) == 0 && i < sizeof rows / sizeof *rows; i++) {
+    char family[16];
+    if (strncmp(row->family, "gemm_", 5) != 0) return NULL;
+    snprintf(family, sizeof family, "peak_%s", row->family + 5);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (strcmp(rows[i].family, family) == 0 && rows[i].needs == row->needs) return &rows[i];
     }
     return NULL;

@@ -87,7 +87,7 @@ RT_VERB void tile(size_t rows, size_t panels, const rt_gemm_q *q, const int8_t *
 }
 
 #define TILE(rows, panels)                                                                                   \
-    static void tile_##rows##x##panels(const rt_gemm_q *q, const void *b, size_t k, size_t i, size_t j,      \
+    static void tile_##rows##x##panels(const void *q, const void *b, size_t k, size_t i, size_t j,           \
                                        size_t columns) {                                                     \
         tile(rows, panels, q, b, k, i, j, columns);                                                          \
     }
@@ -95,21 +95,22 @@ V16_TILES(TILE)
 #undef TILE
 
 #define ENTRY(rows, panels) [panels - 1][rows - 1] = tile_##rows##x##panels,
-static const rt_tile_q_set tiles = {V16_TILES(ENTRY)};
+static const rt_tile_set tiles = {V16_TILES(ENTRY)};
 #undef ENTRY
 
 void rt_gemm_s8_i8mm(const rt_gemm_q *q) {
-    gemm_q_with(q, tiles, tiles, rt_round_up(q->k, 4));
+    multiply_all(tiling_q(q, &tiles, &tiles, rt_round_up(q->k, 4)), FEW_ROWS_Q);
 }
 
 void rt_gemm_s4_i8mm(const rt_gemm_q *q) {
     size_t k = rt_round_up(q->k, 8);
+    tiling unpacked = tiling_q(q, &tiles, &tiles, k);
     if (q->m == 0 || q->n == 0) return;
     size_t wide = tile_columns(q->m);
     for (size_t j = 0; j < q->n; j += wide) {
         size_t columns = rt_min(wide, q->n - j);
         panels_s4 panels = panels_at(q, j);
         unpack_panels((columns + RT_PANEL - 1) / RT_PANEL, &panels, k, q->scratch);
-        gemm_q_rows(q, tiles, tiles, q->scratch, k, j, columns);
+        multiply_rows(&unpacked, q->scratch, j, columns);
     }
 }

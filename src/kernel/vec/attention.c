@@ -36,7 +36,7 @@ static void pack_values(const rt_attention *at, float *values) {
 static void score(const rt_attention *at, size_t row, size_t rows, const float *keys, float *scores) {
     size_t wide = v16_panels(rows), all = (at->keys + RT_PANEL - 1) / RT_PANEL;
     for (size_t p = 0; p < all; p += wide) {
-        rt_tile *tile = RT_ISA(tiles_f32)[rt_min(wide, all - p) - 1][rows - 1];
+        rt_sums_tile *tile = RT_ISA(sums_f32)[rt_min(wide, all - p) - 1][rows - 1];
         tile(at->q + row * at->ldq, at->ldq, keys + p * at->dim * RT_PANEL, at->dim, scores + p * RT_PANEL,
              rt_attention_stride(at->keys));
     }
@@ -69,7 +69,7 @@ static void blend(const rt_attention *at, size_t row, size_t rows, const float *
     size_t wide = v16_panels(rows) * RT_PANEL;
     for (size_t d = 0; d < at->dim; d += wide) {
         size_t columns = rt_min(wide, at->dim - d), panels = (columns + RT_PANEL - 1) / RT_PANEL;
-        rt_tile *tile = RT_ISA(tiles_f32)[panels - 1][rows - 1];
+        rt_sums_tile *tile = RT_ISA(sums_f32)[panels - 1][rows - 1];
         tile(scores, rt_attention_stride(at->keys), values + d * at->keys, at->keys, sums, wide);
         for (size_t r = 0; r < rows; r++) {
             for (size_t c = 0; c < columns; c += RT_PANEL) {

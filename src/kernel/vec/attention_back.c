@@ -61,7 +61,7 @@ static void multiply(size_t m, size_t n, size_t k, const float *a, size_t lda, c
     for (size_t block = 0, i = 0; block < blocks; block++) {
         size_t rows = block_rows(m, blocks, block), wide = v16_panels(rows);
         for (size_t p = 0; p < all; p += wide) {
-            rt_tile *tile = RT_ISA(tiles_f32)[rt_min(wide, all - p) - 1][rows - 1];
+            rt_sums_tile *tile = RT_ISA(sums_f32)[rt_min(wide, all - p) - 1][rows - 1];
             tile(a + i * lda, lda, b + p * k * RT_PANEL, k, c + i * ldc + p * RT_PANEL, ldc);
         }
         i += rows;
@@ -77,7 +77,7 @@ static void multiply_add(size_t m, size_t n, size_t k, const float *a, size_t ld
         size_t rows = block_rows(m, blocks, block), wide = v16_panels(rows) * RT_PANEL;
         for (size_t j = 0; j < n; j += wide) {
             size_t columns = rt_min(wide, n - j);
-            rt_tile *tile = RT_ISA(tiles_f32)[(columns + RT_PANEL - 1) / RT_PANEL - 1][rows - 1];
+            rt_sums_tile *tile = RT_ISA(sums_f32)[(columns + RT_PANEL - 1) / RT_PANEL - 1][rows - 1];
             tile(a + i * lda, lda, b + j * k, k, sums, wide);
             for (size_t r = 0; r < rows; r++) {
                 for (size_t l = 0; l < columns; l += RT_PANEL) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * bf16 on CPUs without bf16 arithmetic: widens to float, then works like gemm_f32. Same bits as ref. */
 #include "kernel/rows.h"
-#include "kernel/vec/gemm.h"
+#include "kernel/vec/tile_float.h"
 
 #include <stdatomic.h>
 
@@ -17,8 +17,7 @@ RT_VERB void widen(size_t rows, const uint16_t *a, size_t lda, size_t k, float *
 }
 
 /* sum[r][p] += wide[r][i] * column[p] */
-RT_VERB void step(size_t rows, size_t panels, const float *wide, size_t i, const v16 *column,
-                  v16 sum[V16_ROWS][V16_PANELS]) {
+RT_VERB void step(size_t rows, size_t panels, const float *wide, size_t i, const v16 *column, tile_sums sum) {
 #pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++) {
         v16 x = v16_set(wide[r * DEPTH + i]);
@@ -27,16 +26,11 @@ RT_VERB void step(size_t rows, size_t panels, const float *wide, size_t i, const
     }
 }
 
-RT_VERB void tile(size_t rows, size_t panels, const uint16_t *a, size_t lda, const uint16_t *b, size_t k,
-                  float *out, size_t ldo) {
+RT_VERB void add_products(size_t rows, size_t panels, const uint16_t *a, size_t lda, const uint16_t *b,
+                          size_t k, tile_sums sum) {
     _Alignas(64) float wide[V16_ROWS * DEPTH];
-    v16 sum[V16_ROWS][V16_PANELS], column[V16_PANELS];
+    v16 column[V16_PANELS];
     size_t panel = (k + (k & 1)) * RT_PANEL;
-#pragma GCC unroll 6
-    for (size_t r = 0; r < rows; r++) {
-#pragma GCC unroll 4
-        for (size_t p = 0; p < panels; p++) sum[r][p] = v16_set(0.0f);
-    }
     for (size_t start = 0; start < k; start += DEPTH) {
         size_t depth = rt_min(DEPTH, k - start);
         widen(rows, a + start, lda, depth, wide);
@@ -53,17 +47,22 @@ RT_VERB void tile(size_t rows, size_t panels, const uint16_t *a, size_t lda, con
             step(rows, panels, wide, i + 1, column, sum);
         }
     }
-#pragma GCC unroll 6
-    for (size_t r = 0; r < rows; r++) {
-#pragma GCC unroll 4
-        for (size_t p = 0; p < panels; p++) v16_store(out + r * ldo + p * RT_PANEL, sum[r][p]);
-    }
+}
+
+RT_VERB void tile(size_t rows, size_t panels, const rt_gemm *g, const uint16_t *b, size_t i, size_t j,
+                  size_t columns) {
+    tile_sums sum;
+    begin(rows, panels, sum);
+    fetch_residual(rows, panels, g, i, j);
+    add_products(rows, panels, (const uint16_t *)g->a + i * g->lda, g->lda, b, g->k, sum);
+    end(rows, panels, g, i, j, columns, sum);
 }
 
 #define TILE(rows, panels)                                                                                   \
-    static void tile_##rows##x##panels(const void *a, size_t lda, const void *b, size_t k, float *out,       \
-                                       size_t ldo) {                                                         \
-        tile(rows, panels, a, lda, b, k, out, ldo);                                                          \
+    static void tile_##rows##x##panels(const void *g, const void *b, size_t k, size_t i, size_t j,           \
+                                       size_t columns) {                                                     \
+        (void)k;                                                                                             \
+        tile(rows, panels, g, b, i, j, columns);                                                             \
     }
 V16_TILES(TILE)
 #undef TILE
@@ -73,5 +72,5 @@ static const rt_tile_set tiles = {V16_TILES(ENTRY)};
 #undef ENTRY
 
 void RT_ISA(gemm_bf16)(const rt_gemm *g) {
-    gemm_with(g, tiles, sizeof(uint16_t), (g->k + 1) / 2 * 2 * RT_PANEL * sizeof(uint16_t));
+    multiply_all(tiling_float(g, &tiles, (g->k + 1) / 2 * 2 * RT_PANEL * sizeof(uint16_t)), 0);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The loops around a register tile of integer products, and the epilogue that turns sums into floats. The same for every
- * instruction and weight type. */
+ * The epilogue that turns the sums of integer products into floats. The same for every instruction and weight type. */
 #ifndef RT_KERNEL_VEC_GEMM_Q_H
 #define RT_KERNEL_VEC_GEMM_Q_H
 
@@ -81,47 +80,18 @@ RT_VERB void add_integers(size_t rows, size_t panels, const float *more, float *
     }
 }
 
-/* A register tile whose numbers of rows and panels are constants: C for its rows from i on and `columns` columns from j
- * on. b: the panels of these columns, k rows each. */
-typedef void rt_tile_q(const rt_gemm_q *q, const void *b, size_t k, size_t i, size_t j, size_t columns);
-
-/* tiles[panels - 1][rows - 1], as in gemm.h. */
-typedef rt_tile_q *const rt_tile_q_set[V16_PANELS][V16_ROWS];
-
-/* All rows times `columns` columns from j on, whose panels b fit into L2: outer loop over rows, inner loop over panels.
- * `first` are the tiles of the first rows, which bring the weights from memory. */
-RT_VERB void gemm_q_rows(const rt_gemm_q *q, const rt_tile_q_set first, const rt_tile_q_set rest,
-                         const void *b, size_t k, size_t j, size_t columns) {
-    size_t blocks = block_count(q->m), wide = tile_columns(q->m);
-    for (size_t block = 0, i = 0; block < blocks; block++) {
-        size_t rows = block_rows(q->m, blocks, block);
-        for (size_t c = 0; c < columns; c += wide) {
-            size_t n = rt_min(wide, columns - c);
-            rt_tile_q *tile = (block == 0 ? first : rest)[(n - 1) / RT_PANEL][rows - 1];
-            tile(q, (const int8_t *)b + c * k, k, i, j + c, n);
-        }
-        i += rows;
-    }
+/* A product of 8-bit weights, or of codes, by such tiles; k: rows of a panel. */
+RT_VERB tiling tiling_q(const rt_gemm_q *q, const rt_tile_set *first, const rt_tile_set *rest, size_t k) {
+    return (tiling){.product = q,
+                    .m = q->m,
+                    .n = q->n,
+                    .k = k,
+                    .b = q->b,
+                    .panel = k * RT_PANEL,
+                    .first = first,
+                    .rest = rest};
 }
 
-/* Bytes of the panels that all rows are multiplied by before the next ones. They stay in L2, whose size is at least
- * 512 KB, and C and the residual are read and written in runs of their columns. On Zen 4 (L2 1 MB), n 768, k 768, 384
- * rows: 86.6 % of the peak with 200 to 400 KB, 85.2 with 620, 83 if only the panels of a tile are. */
-enum { GROUP_BYTES = 256 * 1024 };
-
-/* Up to this many rows, reading the weights from memory is the bottleneck: all rows use the panels of a tile while the
- * next ones arrive (42 MB of weights, 8 rows: 335 GOP/s, 262 in groups). */
-enum { FEW_ROWS_Q = 16 };
-
-/* All products of weights of 8 bits; k: a multiple of 4. */
-RT_VERB void gemm_q_with(const rt_gemm_q *q, const rt_tile_q_set first, const rt_tile_q_set rest, size_t k) {
-    if (q->m == 0 || q->n == 0) return;
-    bool few = q->m <= FEW_ROWS_Q;
-    size_t wide = tile_columns(q->m),
-           group = few ? wide : rt_max(wide, GROUP_BYTES / rt_max(k, 4) / wide * wide);
-    for (size_t j = 0; j < q->n; j += group)
-        gemm_q_rows(q, first, few ? first : rest, (const int8_t *)q->b + j * k, k, j,
-                    rt_min(group, q->n - j));
-}
+enum { FEW_ROWS_Q = 16 }; /* see multiply_all */
 
 #endif

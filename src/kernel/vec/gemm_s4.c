@@ -65,11 +65,11 @@ RT_VERB void tile_s4(size_t rows, size_t panels, const rt_gemm_q *q, const panel
 }
 
 #define TILE(rows, panels)                                                                                   \
-    static void s4_##rows##x##panels(const rt_gemm_q *q, const void *b, size_t k, size_t i, size_t j,        \
+    static void s4_##rows##x##panels(const void *q, const void *b, size_t k, size_t i, size_t j,             \
                                      size_t columns) {                                                       \
         tile_s4(rows, panels, q, b, k, i, j, columns);                                                       \
     }                                                                                                        \
-    static void unpacked_##rows##x##panels(const rt_gemm_q *q, const void *b, size_t k, size_t i, size_t j,  \
+    static void unpacked_##rows##x##panels(const void *q, const void *b, size_t k, size_t i, size_t j,       \
                                            size_t columns) {                                                 \
         tile_s8(rows, panels, false, true, q, b, k, i, j, columns);                                          \
     }
@@ -77,10 +77,10 @@ V16_TILES(TILE)
 #undef TILE
 
 #define ENTRY(rows, panels) [panels - 1][rows - 1] = s4_##rows##x##panels,
-static const rt_tile_q_set tiles_s4 = {V16_TILES(ENTRY)};
+static const rt_tile_set tiles_s4 = {V16_TILES(ENTRY)};
 #undef ENTRY
 #define ENTRY(rows, panels) [panels - 1][rows - 1] = unpacked_##rows##x##panels,
-static const rt_tile_q_set tiles_unpacked = {V16_TILES(ENTRY)};
+static const rt_tile_set tiles_unpacked = {V16_TILES(ENTRY)};
 #undef ENTRY
 
 /* Up to this many rows, reading the weights from memory is the bottleneck, and codes are unpacked for each block of rows.
@@ -89,16 +89,18 @@ enum { FEW = 48 };
 
 void RT_DOT(gemm_s4)(const rt_gemm_q *q) {
     size_t k = rt_round_up(q->k, 8);
+    tiling direct = tiling_q(q, &tiles_s4, &tiles_s4, k);
+    tiling unpacked = tiling_q(q, &tiles_unpacked, &tiles_unpacked, k);
     if (q->m == 0 || q->n == 0) return;
     size_t wide = tile_columns(q->m);
     for (size_t j = 0; j < q->n; j += wide) {
         size_t columns = rt_min(wide, q->n - j);
         panels_s4 panels = panels_at(q, j);
         if (q->m <= FEW) {
-            gemm_q_rows(q, tiles_s4, tiles_s4, &panels, k, j, columns);
+            multiply_rows(&direct, &panels, j, columns);
         } else {
             unpack_panels((columns + RT_PANEL - 1) / RT_PANEL, &panels, k, q->scratch);
-            gemm_q_rows(q, tiles_unpacked, tiles_unpacked, q->scratch, k, j, columns);
+            multiply_rows(&unpacked, q->scratch, j, columns);
         }
     }
 }

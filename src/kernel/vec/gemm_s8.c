@@ -4,11 +4,11 @@
 #include "kernel/vec/tile_s8.h"
 
 #define TILE(rows, panels)                                                                                   \
-    static void first_##rows##x##panels(const rt_gemm_q *q, const void *b, size_t k, size_t i, size_t j,     \
+    static void first_##rows##x##panels(const void *q, const void *b, size_t k, size_t i, size_t j,          \
                                         size_t columns) {                                                    \
         tile_s8(rows, panels, true, false, q, b, k, i, j, columns);                                          \
     }                                                                                                        \
-    static void rest_##rows##x##panels(const rt_gemm_q *q, const void *b, size_t k, size_t i, size_t j,      \
+    static void rest_##rows##x##panels(const void *q, const void *b, size_t k, size_t i, size_t j,           \
                                        size_t columns) {                                                     \
         tile_s8(rows, panels, false, false, q, b, k, i, j, columns);                                         \
     }
@@ -16,12 +16,12 @@ V16_TILES(TILE)
 #undef TILE
 
 #define ENTRY(rows, panels) [panels - 1][rows - 1] = first_##rows##x##panels,
-static const rt_tile_q_set tiles_first = {V16_TILES(ENTRY)};
+static const rt_tile_set tiles_first = {V16_TILES(ENTRY)};
 #undef ENTRY
 #define ENTRY(rows, panels) [panels - 1][rows - 1] = rest_##rows##x##panels,
-static const rt_tile_q_set tiles_rest = {V16_TILES(ENTRY)};
+static const rt_tile_set tiles_rest = {V16_TILES(ENTRY)};
 #undef ENTRY
 
 void RT_DOT(gemm_s8)(const rt_gemm_q *q) {
-    gemm_q_with(q, tiles_first, tiles_rest, rt_round_up(q->k, 4));
+    multiply_all(tiling_q(q, &tiles_first, &tiles_rest, rt_round_up(q->k, 4)), FEW_ROWS_Q);
 }

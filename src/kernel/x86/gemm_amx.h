@@ -7,6 +7,7 @@
 #define RT_KERNEL_X86_GEMM_AMX_H
 
 #include "kernel/rows.h"
+#include "kernel/vec/finish.h"
 #include "kernel/vec/gemm_q.h"
 
 #include <string.h>
