@@ -218,13 +218,13 @@ static void bad_options_and_files(void **state) {
     refuses(model, &options, RETORT_ARGUMENT, "'most'");
     options.graph_level = NULL;
     options.isa = "ref";
-    refuses(model, &options, RETORT_UNSUPPORTED, "'isa' is for native only");
+    refuses(model, &options, RETORT_UNSUPPORTED, "--isa (in C: options.isa) is for native only");
     options.isa = NULL;
     options.unpack = RETORT_UNPACK_NEVER;
-    refuses(model, &options, RETORT_UNSUPPORTED, "'unpack' is for native only");
+    refuses(model, &options, RETORT_UNSUPPORTED, "--unpack (in C: options.unpack) is for native only");
     options.unpack = RETORT_UNPACK_AUTO;
     options.profile = true;
-    refuses(model, &options, RETORT_UNSUPPORTED, "'profile' is for native only");
+    refuses(model, &options, RETORT_UNSUPPORTED, "--profile (in C: options.profile) is for native only");
     options.profile = false;
     options.onnx = "/nonexistent.onnx";
     refuses(model, &options, RETORT_PROVIDER, "/nonexistent.onnx");

@@ -12,14 +12,13 @@ enum { CHUNK_ROWS = 1 << 14 };
 enum { CHUNK_FLOATS = 1 << 26 };
 
 static retort_status check_options(const retort_session_options *options, retort_error *err) {
-    const char *only = options->isa != NULL                    ? "isa"
-                       : options->profile                      ? "profile"
-                       : options->unpack != RETORT_UNPACK_AUTO ? "unpack"
-                       : options->tap != NULL                  ? "tap"
+    const char *only = options->isa != NULL                    ? "--isa (in C: options.isa)"
+                       : options->profile                      ? "--profile (in C: options.profile)"
+                       : options->unpack != RETORT_UNPACK_AUTO ? "--unpack (in C: options.unpack)"
+                       : options->tap != NULL                  ? "--per-layer (in C: options.tap)"
                                                                : NULL;
     if (only == NULL) return RETORT_OK;
-    return rt_fail(err, RETORT_UNSUPPORTED, "provider '%s': '%s' is for native only", options->provider,
-                   only);
+    return rt_fail(err, RETORT_UNSUPPORTED, "provider '%s': %s is for native only", options->provider, only);
 }
 
 static retort_status set_limits(rt_foreign *f, const retort_model *model,
