@@ -27,7 +27,7 @@ static bool attention_one(const kernel_row *row, size_t queries, size_t keys, si
     guarded q = filled(queries * ld, kind), k = filled(keys * ld, kind), v = filled(keys * ld, kind), out[2],
             out16[2];
     guarded scratch = guarded_new(scratch_size * sizeof(float));
-    int outputs = s8 ? 1 : 1 + (int)random_below(3);
+    int outputs = 1 + (int)random_below(3);
     for (int side = 0; side < 2; side++) {
         out[side] = guarded_new(queries * ld * 4);
         out16[side] = guarded_new(queries * ld * 2);

@@ -41,7 +41,8 @@ static const cli_verb rows[] = {
             "google-research/bert folder: bert_config.json, vocab.txt and a TensorFlow checkpoint "
             "(bert_model.ckpt.index and its data, or the one named in the file \"checkpoint\"). Or an "
             ".onnx file in such a folder. Nothing in SOURCE is executed. MODEL contains everything that "
-            "the other commands need, and is a valid safetensors file.",
+            "the other commands need, and is a valid safetensors file. With --dtype bf16, attention over "
+            "more than 16 tokens multiplies 8-bit integers.",
         .examples = "retort import ./checkpoint -o model.retort\n"
                     "retort import ./checkpoint -o small.retort --dtype bf16\n"
                     "retort import ./uncased_L-12_H-768_A-12 -o bert.retort\n"

@@ -74,6 +74,12 @@ static void unpack(const rt_plan *plan, rt_step *step, const rt_kernels *kernels
     step->four_bits = false;
 }
 
+/* Rounding to bf16 costs more than the short form of GELU: 2^-9 of the output, from 0.04 on more than its error. */
+static rt_act short_act(const rt_node *node) {
+    rt_act act = node->attrs.act;
+    return act == RT_FN_GELU && node->attrs.out_dtype == RETORT_BF16 ? RT_FN_GELU_SHORT : act;
+}
+
 static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
                                   retort_error *err) {
     const rt_value *weight = value_of(plan, &step->in[LINEAR_WEIGHT]);
@@ -82,7 +88,7 @@ static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels
         .k = (size_t)weight->dims[0],
         .n = (size_t)weight->dims[1],
         .group = (size_t)step->node->attrs.group,
-        .act = step->node->attrs.act,
+        .act = short_act(step->node),
         .bf16_out = step->node->attrs.out_dtype == RETORT_BF16,
         .blocks = rt_max((size_t)step->node->attrs.heads, 1),
     };

@@ -50,7 +50,7 @@ retort_status rt_graph_optimize(rt_graph *graph, const retort_optimize_options *
 /* After a change of weights of Linear nodes: converts their inputs to the required dtypes in the nodes
  * that make them, then sweeps and verifies. */
 retort_status rt_graph_convert_inputs(rt_graph *graph, retort_error *err);
-/* Attention in 8-bit integers: precise enough next to other 8-bit activations. */
+/* Attention in 8-bit integers: precise enough next to other activations of 8 bits, or of 8 significant ones. */
 void rt_graph_use_integers(rt_graph *graph);
 /* Level 3 only: matrices of Linear nodes to bf16. */
 retort_status rt_graph_use_bf16(rt_graph *graph, retort_error *err);

@@ -22,7 +22,7 @@ enum {
     RT_MAX_OUTLIERS = 64 /* most outlier rows of a product: one line of an AMX tile */
 };
 
-/* Only integer products use RT_FN_GELU_SHORT, instead of RT_FN_GELU (constants.h). */
+/* Where outputs are rounded to int8 or bf16, RT_FN_GELU_SHORT replaces RT_FN_GELU (constants.h). */
 typedef enum rt_act {
     RT_FN_NONE,
     RT_FN_GELU,
@@ -85,8 +85,7 @@ size_t rt_attention_scratch(size_t keys, size_t dim);
  *   e    = 2^((s - max) * (q's scale * log2 e) + log2 255), a polynomial with an error of 7e-5
  *   p    = e rounded to 0…255
  *   out  = fma((float)sum * 1/sum(e), v's scale, mean), where sum(e) adds unrounded values, keys ascending
- * What rounding takes from p is thus given to the mean of v, which is what many small probabilities add up to. out must be
- * given; out16 is not written. With dim <= RT_ATTENTION_S8_DIM and keys <= RT_ATTENTION_S8_KEYS no sum overflows int32. */
+ * What rounding takes from p is thus given to the mean of v, which is what many small probabilities add up to. With dim <= RT_ATTENTION_S8_DIM and keys <= RT_ATTENTION_S8_KEYS no sum overflows int32. */
 enum { RT_ATTENTION_S8_DIM = 512, RT_ATTENTION_S8_KEYS = 65536 };
 #define RT_ATTENTION_LEVELS 127.0f
 size_t rt_attention_s8_scratch(size_t keys, size_t dim);

@@ -151,7 +151,10 @@ static retort_status finish_import(retort_model *model, const char *source,
     if (status == RETORT_OK && options->dtype == RETORT_BF16 && model->graph.level < 3)
         return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: weights as bf16 need level 3; %.250s", source,
                        model->warnings[model->warning_count - 1]);
-    if (status == RETORT_OK && options->dtype == RETORT_BF16) status = rt_graph_use_bf16(&model->graph, err);
+    if (status == RETORT_OK && options->dtype == RETORT_BF16) {
+        rt_graph_use_integers(&model->graph);
+        status = rt_graph_use_bf16(&model->graph, err);
+    }
     if (status == RETORT_OK) status = enter(CHECK, options, err);
     return status == RETORT_OK ? rt_model_check(model, source, err) : status;
 }

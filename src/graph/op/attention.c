@@ -47,8 +47,8 @@ static retort_status infer_attention(rt_shapes *s) {
     }
     if (!rt_mask_fits(s, parts, keys))
         return rt_fail(s->err, RETORT_FORMAT, "the mask does not fit the keys");
-    bool integer = !rt_is_padded(keys) && attrs->select == RT_SELECT_ALL && attrs->out_dtype == RETORT_F32 &&
-                   hidden / attrs->heads <= RT_ATTENTION_S8_DIM;
+    bool integer =
+        !rt_is_padded(keys) && attrs->select == RT_SELECT_ALL && hidden / attrs->heads <= RT_ATTENTION_S8_DIM;
     if (attrs->integers && !integer) return rt_fail(s->err, RETORT_FORMAT, "int16 is not for such a node");
     rt_rows_like(s, q, q->rank - 1, hidden);
     return rt_check_out_dtype(s, q, false);

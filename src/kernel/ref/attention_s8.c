@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/tensor.h"
 #include "kernel/integers.h"
 #include "kernel/ref/scalar.h"
 #include "kernel/rows.h"
@@ -67,7 +68,9 @@ void rt_attention_s8_ref(const rt_attention *at) {
             for (size_t i = 0; i < at->keys; i++) {
                 sum += (int)p[i] * rounded(at->v[i * at->ldv + d] - mean, factor);
             }
-            at->out[r * at->ldo + d] = fmaf((float)sum * inverse, scale, mean);
+            float out = fmaf((float)sum * inverse, scale, mean);
+            if (at->out != NULL) at->out[r * at->ldo + d] = out;
+            if (at->out16 != NULL) at->out16[r * at->ldo16 + d] = rt_f32_to_bf16(out);
         }
     }
 }

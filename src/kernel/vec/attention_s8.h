@@ -319,7 +319,10 @@ static void put(const rt_attention *at, const room *r, size_t row, size_t p) {
             block[i] = i < n ? v16_load(r->out + (d + i) * WIDE + p * RT_PANEL) : v16_set(0.0f);
         }
         v16_transpose(block);
-        for (size_t i = 0; i < queries; i++) v16_store_n(at->out + (row + i) * at->ldo + d, block[i], n);
+        for (size_t i = 0; i < queries; i++) {
+            if (at->out != NULL) v16_store_n(at->out + (row + i) * at->ldo + d, block[i], n);
+            if (at->out16 != NULL) v16_store_bf16_n(at->out16 + (row + i) * at->ldo16 + d, block[i], n);
+        }
     }
 }
 
