@@ -470,6 +470,24 @@ static retort_status work_train(bench *b, retort_error *err) {
     return status;
 }
 
+/* A step on the integers of a recipe, with the model as teacher. */
+static retort_status work_train_integers(bench *b, retort_error *err) {
+    retort_dataset *data = NULL;
+    retort_model *model = NULL;
+    retort_train_options options = RETORT_TRAIN_OPTIONS;
+    retort_train_result result = {.size = sizeof result};
+    if (!is_trained(b)) return RETORT_OK;
+    retort_status status = retort_dataset_open(&data, b->data, b->model, NULL, err);
+    options.data = options.dev = data;
+    options.recipe = "int4";
+    options.steps = 1;
+    options.threads = 1;
+    if (status == RETORT_OK) status = retort_train(&model, b->model, &options, &result, err);
+    retort_model_free(model);
+    retort_dataset_free(data);
+    return status;
+}
+
 /* ---- Set-up ---- */
 
 static int entries(const char *path) {
@@ -599,6 +617,7 @@ static const struct {
     {"examples", work_examples},
     {"teacher", work_teacher},
     {"train", work_train},
+    {"train_integers", work_train_integers},
     {"learn", work_learn},
     {"move", work_move},
     {"encode", work_encode},

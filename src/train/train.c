@@ -37,9 +37,17 @@ static double or_default(double value, double fallback) {
     return value < 0 ? fallback : value;
 }
 
+/* Of integers: the fewer bits, the further masters have to go. banking77 at 2 bits, some 200 steps: the mean KL of 0.038
+ * falls to 0.035 at 5e-5 and rises to 0.050 at 2e-4. */
+static double integer_rate(const training *t) {
+    return t->options->bits == 2 || t->options->bits == 3 ? 5e-5 : 2e-5;
+}
+
 static double learning_rate(const training *t) {
     if (t->options->learning_rate > 0) return t->options->learning_rate;
-    return t->model->config.hidden >= 768 ? 5e-5 : 1e-4;
+    bool wide = t->model->config.hidden >= 768;
+    if (t->options->recipe != NULL) return integer_rate(t) * (wide ? 0.5 : 1);
+    return wide ? 5e-5 : 1e-4;
 }
 
 static int64_t max_length(const training *t) {
