@@ -2,7 +2,7 @@
  * Training: the losses of PyTorch, step by step (golden/training.txt, by tools/make_train_golden.py); the same bytes with any
  * number of threads; what stops a training, and how it goes on from a checkpoint. */
 #include "quant_models.h"
-#include "train/trainee.h"
+#include "train/rate.h"
 
 #include <math.h>
 #include <signal.h>
@@ -374,11 +374,30 @@ static void test_resume(void **unused) {
     resume("bert-classify", NULL);
 }
 
+/* ---- Learning rates ---- */
+
+static void test_rates(void **unused) {
+    (void)unused;
+    rt_rate_plan plan = {.rate = 2, .warmup = 0.1, .decay = RETORT_DECAY_LINEAR, .steps = 100};
+    const size_t at[] = {0, 5, 10, 55, 100};
+    const double linear[] = {0, 1, 2, 1, 0}, constant[] = {0, 1, 2, 2, 2};
+    for (size_t i = 0; i < 5; i++) {
+        plan.decay = RETORT_DECAY_LINEAR;
+        assert_true(fabs(rt_rate_at(&plan, at[i]) - linear[i]) < 1e-12);
+        plan.decay = RETORT_DECAY_COSINE; /* half way down after half of the steps, too */
+        assert_true(fabs(rt_rate_at(&plan, at[i]) - linear[i]) < 1e-12);
+        plan.decay = RETORT_DECAY_CONSTANT;
+        assert_true(fabs(rt_rate_at(&plan, at[i]) - constant[i]) < 1e-12);
+    }
+    plan.decay = RETORT_DECAY_COSINE;
+    assert_true(fabs(rt_rate_at(&plan, 40) - 1.5) < 1e-12); /* cos(60°) = 1/2 */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pytorch), cmocka_unit_test(test_threads),   cmocka_unit_test(test_result),
-        cmocka_unit_test(test_bf16),    cmocka_unit_test(test_nonfinite), cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_foreign), cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_rates),  cmocka_unit_test(test_pytorch), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_result), cmocka_unit_test(test_bf16),    cmocka_unit_test(test_nonfinite),
+        cmocka_unit_test(test_resume), cmocka_unit_test(test_foreign), cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
