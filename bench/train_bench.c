@@ -161,8 +161,7 @@ static retort_status open_bench(bench *b, char **args, bool bf16, retort_error *
     if (status == RETORT_OK) status = retort_dataset_open(&b->data, args[2], b->model, NULL, err);
     if (status == RETORT_OK) status = rt_examples_open(&b->examples, b->model, b->data, -1, true, err);
     if (status == RETORT_OK) status = rt_trainee_open(&b->trainee, b->model, err);
-    if (status == RETORT_OK && bf16)
-        status = rt_parameters_use_bf16(&b->trainee.parameters, &b->trainee.model->graph, err);
+    if (status == RETORT_OK && bf16) status = rt_trainee_use_bf16(&b->trainee, err);
     if (status == RETORT_OK) status = rt_isa_select(NULL, &features, NULL, err);
     if (status != RETORT_OK) return status;
     rt_kernels_select(&b->kernels, features);

@@ -76,8 +76,18 @@ static rt_attention_back own_head(const rt_tape *tape, const rt_step *step, size
                                .ldy = hidden};
 }
 
+static void clear_rows(size_t rows, size_t n, float *x, size_t ld) {
+    for (size_t i = 0; i < rows; i++) memset(x + i * ld, 0, n * sizeof *x);
+}
+
+static void clear_head(const rt_attention_back *at) {
+    clear_rows(at->queries, at->dim, at->dq, at->ldq);
+    clear_rows(at->keys, at->dim, at->dk, at->ldk);
+    clear_rows(at->keys, at->dim, at->dv, at->ldv);
+}
+
 /* Heads belong to parts by cost, as in rt_step_attention. */
-static void back_heads(rt_tape *tape, const rt_step *step, rt_worker *worker) {
+static void back_heads(rt_tape *tape, const rt_step *step, rt_worker *worker, bool fresh) {
     const rt_chunk *chunk = tape->chunk;
     const rt_attention_step *attention = &step->as.attention;
     uint64_t total = 0, before = 0, parts = (uint64_t)worker->parts;
@@ -95,6 +105,7 @@ static void back_heads(rt_tape *tape, const rt_step *step, rt_worker *worker) {
             rt_attention_back at =
                 attention->shared ? shared_head(tape, step, b) : own_head(tape, step, b, head);
             at.keys = (size_t)chunk->lengths[b];
+            if (fresh) clear_head(&at);
             at.scale = attention->scale;
             at.scratch = worker->scratch;
             tape->kernels->attention_back(&at);
@@ -102,10 +113,23 @@ static void back_heads(rt_tape *tape, const rt_step *step, rt_worker *worker) {
     }
 }
 
+static void set_heads(rt_tape *tape, const rt_step *step, rt_worker *worker) {
+    back_heads(tape, step, worker, true);
+}
+static void add_heads(rt_tape *tape, const rt_step *step, rt_worker *worker) {
+    back_heads(tape, step, worker, false);
+}
+
+/* Where every row is a query, the heads cover all gradients, and each clears what it adds to. */
 void rt_tape_attention(rt_tape *tape, const rt_step *step) {
+    bool covers = step->as.attention.select == RT_SELECT_ALL && !step->as.attention.shared, live = false;
+    for (int i = 0; i < step->as.attention.parts; i++) live |= rt_tape_live(tape, step->in[i].value) != NULL;
+    bool fresh = covers && !live, add;
     for (int i = 0; i < step->node->input_count; i++) {
-        if (step->in[i].value >= 0) rt_tape_grad(tape, step->in[i].value);
+        int value = step->in[i].value;
+        if (value >= 0 && fresh) rt_tape_take(tape, value, &add);
+        if (value >= 0 && !fresh) rt_tape_grad(tape, value);
     }
     if (tape->status != RETORT_OK) return;
-    rt_tape_run(tape, step, 2.5 * step->flops_row, back_heads);
+    rt_tape_run(tape, step, 2.5 * step->flops_row, fresh ? set_heads : add_heads);
 }

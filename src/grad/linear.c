@@ -18,6 +18,7 @@ typedef struct linear {
     const float *used; /* the weight */
     float *dz, *dx, *dw, *db;
     bool add, bf16;   /* dx is added to; products of bf16 */
+    bool first;       /* dW is not */
     size_t turned_ld; /* elements between rows of x transposed */
     size_t panel;     /* elements of a panel of dz */
 } linear;
@@ -42,7 +43,9 @@ static linear linear_of(const rt_tape *tape, const rt_step *step) {
                 .bf16 = rt_tape_is_bf16(step)};
     l.dz = rt_tape_live(tape, step->out[0].value);
     l.dx = rt_tape_live(tape, step->in[LINEAR_X].value);
-    l.dw = rt_tape_vector(tape, step, LINEAR_WEIGHT);
+    const rt_parameter *weight = rt_tape_parameter(tape, step, LINEAR_WEIGHT);
+    l.dw = weight != NULL ? weight->grad : NULL;
+    l.first = weight != NULL && weight->cleared;
     l.db = rt_tape_vector(tape, step, LINEAR_BIAS);
     l.turned_ld = rt_round_up(rows, RT_PANEL);
     l.panel = (l.bf16 ? rows + (rows & 1) : rows) * RT_PANEL;
@@ -185,7 +188,7 @@ static void weight_columns(const linear *l, rt_range columns) {
         gemm.a = (const char *)l->room->turned + block * l->k * l->turned_ld * size;
         gemm.lda = l->turned_ld;
         gemm.c = l->dw + columns.from * l->k;
-        gemm.residual = gemm.c;
+        gemm.residual = l->first ? NULL : gemm.c;
         gemm.ldc = gemm.ldr = RT_PANEL;
         gemm.c_panel = l->k * RT_PANEL;
         multiply(&gemm);
@@ -265,6 +268,8 @@ void rt_tape_linear(rt_tape *tape, const rt_step *step) {
     if (tape->see != NULL)
         tape->status = tape->see(tape, step, tape->grad[out], rt_chunk_rows(tape->chunk, step->rows));
     rt_tape_run(tape, step, 2 * step->flops_row, add ? add_columns : set_columns);
+    rt_parameter *weight = rt_tape_parameter(tape, step, LINEAR_WEIGHT);
+    if (weight != NULL) weight->cleared = false;
     if (!moves) return;
     tape->grad[tape->source[step->in[LINEAR_RESIDUAL].value]] = tape->grad[out];
     tape->grad[out] = NULL;

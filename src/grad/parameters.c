@@ -191,6 +191,7 @@ void rt_parameters_clear(rt_parameters *parameters) {
     for (size_t i = 0; i < parameters->count; i++) {
         rt_parameter *item = &parameters->items[i];
         item->touched_count = 0;
-        if (item->kind != RT_PARAMETER_TABLE) memset(item->grad, 0, item->count * sizeof *item->grad);
+        item->cleared = item->kind == RT_PARAMETER_MATRIX;
+        if (item->kind == RT_PARAMETER_VECTOR) memset(item->grad, 0, item->count * sizeof *item->grad);
     }
 }

@@ -24,6 +24,7 @@ typedef struct rt_parameter {
     /* Gradients with respect to `used`. Matrix, vector: [count]. Table: [touched_count, n], one row for each of
      * `touched` [touched_count], ascending. They add up until rt_parameters_clear. */
     float *grad;
+    bool cleared; /* matrices: nothing was added since; grad holds what was before, and counts as zero */
     int32_t *touched;
     size_t touched_count;
     size_t touched_capacity; /* rows that grad and touched have room for */
@@ -43,7 +44,8 @@ retort_status rt_parameters_use_bf16(rt_parameters *parameters, rt_graph *graph,
 void rt_parameters_free(rt_parameters *parameters);
 /* The parameter of a constant; NULL: it has none. */
 rt_parameter *rt_parameters_find(const rt_parameters *parameters, int value);
-/* All gradients become zero, and no row of a table has one. */
+/* All gradients become zero, and no row of a table has one. Those of matrices are written, not added to, in the next
+ * backward pass, and are to be read after it: 42 MB of zeros for six layers of 384 take 4 ms of a step's 127. */
 void rt_parameters_clear(rt_parameters *parameters);
 
 /* ---- To put together other parameters than those of rt_parameters_open ---- */

@@ -409,6 +409,15 @@ static bool is_live(const rt_tape *tape, const rt_node *node) {
     return live;
 }
 
+/* Matrices that got no gradient: zeros. */
+static void clear_others(const rt_tape *tape) {
+    for (size_t i = 0; tape->parameters != NULL && i < tape->parameters->count; i++) {
+        rt_parameter *item = &tape->parameters->items[i];
+        if (item->cleared) memset(item->grad, 0, item->count * sizeof *item->grad);
+        item->cleared = false;
+    }
+}
+
 retort_status rt_tape_backward(rt_tape *tape, retort_error *err) {
     for (size_t i = tape->plan.step_count; tape->status == RETORT_OK && i-- > 0;) {
         const rt_step *step = &tape->plan.steps[i];
@@ -417,5 +426,6 @@ retort_status rt_tape_backward(rt_tape *tape, retort_error *err) {
         if (tape->watch != NULL) tape->watch(tape, step);
         for (int j = 0; j < node->output_count; j++) release_source(tape, node->outputs[j]);
     }
+    clear_others(tape);
     return tape->status == RETORT_OK ? RETORT_OK : rt_fail_nomem(err, tape->chunk->rows);
 }

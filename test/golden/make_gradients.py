@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes gradients.txt: gradients of tiny models in PyTorch, for test/gradient_test.c.
+
+usage: make_gradients.py > gradients.txt
+
+The loss is the sum of all outputs of real tokens (sequences, mask tokens), each times a factor that differs from place to place.
+A line for each parameter: its name, rows and columns, three of its weights, by which the test finds it in a graph that has
+joined matrices, the norm of its gradient, and gradients at eight places, spread evenly, each as place:value.
+Matrices are [in, out].
+"""
+import math
+import os
+import sys
+
+import torch
+import transformers
+
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "checkpoints")
+MODELS = [
+    ("distilbert-classify", "SequenceClassification"), ("distilbert-tag", "TokenClassification"),
+    ("distilbert-multilabel", "SequenceClassification"), ("bert-classify", "SequenceClassification"),
+    ("bert-tag", "TokenClassification"), ("bert-answer", "QuestionAnswering"),
+    ("electra-classify", "SequenceClassification"), ("electra-tag", "TokenClassification"),
+    ("roberta-classify", "SequenceClassification"), ("roberta-tag", "TokenClassification"),
+]
+LENGTHS = (5, 9, 3)
+
+
+def wish(i):
+    return float((i * 2654435761 & 0xFFFFFFFFFFFFFFFF) % 1000) / 500.0 - 1.0
+
+
+def inputs(config, mask_id):
+    """The ids of test/gradient_test.c."""
+    rows = [[5 + (b * 31 + i * 7) % (config.vocab_size - 5) for i in range(n)] for b, n in enumerate(LENGTHS)]
+    for row in rows:
+        row[1] = mask_id if mask_id is not None else row[1]
+    types = [[int(i >= n // 2) if getattr(config, "type_vocab_size", 0) > 1 else 0 for i in range(n)] for n in LENGTHS]
+    most, pad = max(LENGTHS), config.pad_token_id or 0
+    fill = lambda rows, value: torch.tensor([row + [value] * (most - len(row)) for row in rows])
+    out = {"input_ids": fill(rows, pad), "attention_mask": fill([[1] * n for n in LENGTHS], 0)}
+    if config.model_type in ("bert", "electra"):
+        out["token_type_ids"] = fill(types, 0)
+    return out
+
+
+def loss_of(head, output, given, mask_id):
+    if head == "SequenceClassification":
+        rows = output.logits
+    elif head == "QuestionAnswering":
+        rows = torch.stack([output.start_logits, output.end_logits], -1)[given["attention_mask"].bool()]
+    elif head == "MaskedLM":
+        rows = output.logits[given["input_ids"] == mask_id]
+    else:
+        rows = output.logits[given["attention_mask"].bool()]
+    flat = rows.reshape(-1)
+    return (flat * torch.tensor([wish(i) for i in range(len(flat))])).sum()
+
+
+def line_of(name, parameter, more=0, skip=0):
+    """more: what is added to the weights before they are stored. skip: first rows that are not stored."""
+    weight, grad = parameter.detach() + more, parameter.grad
+    if weight.dim() == 2 and "embeddings.weight" not in name and "_embeddings" not in name:
+        weight, grad = weight.T, grad.T
+    rows, columns = (1, weight.shape[0]) if weight.dim() == 1 else weight.shape
+    grad, kept = grad.reshape(-1).double(), weight.reshape(-1)[skip * columns:]
+    places = [len(grad) * i // 8 for i in range(min(8, len(grad)))]
+    key = [kept[i].item() for i in (0, len(kept) // 2, len(kept) - 1)]
+    return " ".join([name, str(rows - skip), str(columns), *(f"{w:.9g}" for w in key), f"{math.sqrt((grad * grad).sum()):.9g}",
+                     *(f"{i - skip * columns}:{grad[i]:.9g}" for i in places if i >= skip * columns)])
+
+
+def main():
+    torch.set_num_threads(1)
+    for name, head in MODELS:
+        folder = os.path.join(FOLDER, name)
+        model = getattr(transformers, "AutoModelFor" + head).from_pretrained(folder, dtype=torch.float32).eval()
+        mask_id = None
+        if head == "MaskedLM":
+            with open(os.path.join(folder, "vocab.txt"), encoding="utf-8") as file:
+                mask_id = file.read().split("\n").index("[MASK]")
+        given = inputs(model.config, mask_id)
+        loss_of(head, model(**given), given, mask_id).backward()
+        print("model", name)
+        # RoBERTa's positions begin after that of padding, and the row of its only type is part of each.
+        roberta = model.config.model_type == "roberta"
+        for key, parameter in model.named_parameters():
+            if parameter.grad is None or parameter.grad.abs().max() == 0 or (roberta and "token_type" in key):
+                continue
+            if roberta and "position_embeddings" in key:
+                only_type = model.roberta.embeddings.token_type_embeddings.weight.detach()
+                print(line_of(key, parameter, only_type, model.config.pad_token_id + 1))
+            else:
+                print(line_of(key, parameter))
+    print("end", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
