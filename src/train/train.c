@@ -63,9 +63,13 @@ static size_t steps_of(const training *t) {
     return rt_max(1, (size_t)steps);
 }
 
-/* The model itself teaches the integers that are made of it. */
+static bool is_taught(const training *t) {
+    return t->options->teacher != NULL || t->options->recipe != NULL;
+}
+
+/* Of a training that is taught: the model itself teaches the integers that are made of it. */
 static const retort_model *teacher_of(const training *t) {
-    return t->options->teacher != NULL || t->options->recipe == NULL ? t->options->teacher : t->model;
+    return t->options->teacher != NULL ? t->options->teacher : t->model;
 }
 
 /* ---- Progress of what comes before the steps ---- */
@@ -97,7 +101,7 @@ static retort_status open_threads(training *t, retort_error *err) {
 
 static retort_status open_examples(training *t, retort_error *err) {
     const retort_train_options *o = t->options;
-    bool labels = teacher_of(t) == NULL || o->data->labelled;
+    bool labels = !is_taught(t) || o->data->labelled;
     retort_status status = rt_examples_open(&t->examples, t->model, o->data, max_length(t), labels, err);
     if (status == RETORT_OK)
         status = rt_examples_check(&t->examples, t->model, o->data, o->warning, o->user, err);
@@ -177,13 +181,12 @@ static retort_status open_class_weights(training *t, retort_error *err) {
 
 /* How much the teacher's last hidden states count. */
 static double hidden_share(const training *t) {
-    const retort_model *teacher = teacher_of(t);
-    if (teacher == NULL) return 0;
-    return or_default(t->options->hidden, teacher->config.hidden == t->model->config.hidden ? 1 : 0);
+    if (!is_taught(t)) return 0;
+    return or_default(t->options->hidden, teacher_of(t)->config.hidden == t->model->config.hidden ? 1 : 0);
 }
 
 static retort_status open_teacher(training *t, retort_error *err) {
-    if (teacher_of(t) == NULL) return RETORT_OK;
+    if (!is_taught(t)) return RETORT_OK;
     const rt_teacher_options how = {
         .kernels = &t->kernels,
         .threads = t->loop.threads,
@@ -202,7 +205,7 @@ static retort_status open_objective(training *t, retort_error *err) {
         .loss = {.smoothing = (float)options->label_smoothing,
                  .class_weights = t->class_weights,
                  .similarity_scale = 20},
-        .teacher = teacher_of(t) != NULL ? &t->teacher : NULL,
+        .teacher = is_taught(t) ? &t->teacher : NULL,
         .temperature = options->temperature > 0 ? options->temperature : 2,
         .soft = or_default(options->soft, 1),
         .hidden = hidden_share(t),
