@@ -130,7 +130,7 @@ static size_t token_bytes(const rt_graph *graph) {
         all += 2 * (size_t)v->dims[1];
         widest = rt_max(widest, (size_t)v->dims[1]);
     }
-    return (all + 2 * widest) * sizeof(float);
+    return rt_max(1, all + 2 * widest) * sizeof(float);
 }
 
 /* Tokens of a chunk, unless memory allows fewer: a usual batch is one chunk. */
