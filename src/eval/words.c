@@ -7,10 +7,13 @@ static int first_column(const rt_records *records, const char *const names[], si
     return column;
 }
 
+/* The column of lists of words. Texts alone may be in a column of any name, which then has strings. */
 static int word_column(const rt_records *records, const retort_dataset_options *options) {
     static const char *const usual[] = {"tokens", "words"};
-    if (options->text_column != NULL) return rt_records_column(records, options->text_column);
-    return first_column(records, usual, sizeof usual / sizeof *usual);
+    int column = first_column(records, usual, sizeof usual / sizeof *usual);
+    if (options->text_column == NULL) return column;
+    int named = rt_records_column(records, options->text_column);
+    return options->texts_only && named != column ? -1 : named;
 }
 
 static int tag_column(const rt_records *records, const retort_dataset_options *options) {
