@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { TILE = 4 * RT_PANEL, UNIT = 2 * RT_PANEL }; /* columns of the widest tile, and of a share */
+enum { UNIT = 2 * RT_PANEL }; /* columns of a share */
 
 typedef struct linear {
     const rt_step *step;
@@ -22,10 +22,6 @@ typedef struct linear {
     size_t turned_ld; /* elements between rows of x transposed */
     size_t panel;     /* elements of a panel of dz */
 } linear;
-
-bool rt_tape_is_bf16(const rt_step *step) {
-    return step->as.linear.gemm != NULL && step->as.linear.x_size == sizeof(uint16_t);
-}
 
 static linear linear_of(const rt_tape *tape, const rt_step *step) {
     const rt_linear_step *of = &step->as.linear;
@@ -120,12 +116,6 @@ static void back_rows(rt_tape *tape, const rt_step *step, rt_worker *worker) {
 
 /* ---- Columns of x: dx ---- */
 
-size_t rt_tape_linear_scratch(const rt_step *step) {
-    const rt_linear_step *of = &step->as.linear;
-    size_t width = rt_round_up(of->n / of->blocks, RT_PANEL) + RT_PANEL;
-    return rt_max((TILE + RT_PANEL) * width, RT_PANEL * of->k * of->blocks);
-}
-
 /* 16 columns of W^T, from column `at` of x on, as a panel [width][16]. */
 static void turn_weight(const linear *l, size_t at, float *panel) {
     size_t block = at / l->k, row = at % l->k, count = rt_min(RT_PANEL, l->k - row);
@@ -143,7 +133,7 @@ static void turn_weight(const linear *l, size_t at, float *panel) {
 /* W^T of these columns of x in panels, in the worker's scratch. */
 static const void *turn_weights(const linear *l, rt_range columns, float *scratch) {
     size_t width = l->width + (l->width & 1);
-    float *panel = scratch + TILE * width;
+    float *panel = scratch + RT_TAPE_TILE * width;
     for (size_t at = columns.from; at < columns.to; at += RT_PANEL) {
         size_t index = (at - columns.from) / RT_PANEL;
         if (!l->bf16) {
@@ -163,8 +153,8 @@ static const void *turn_weights(const linear *l, rt_range columns, float *scratc
 /* Columns of x, all in one block. */
 static void input_columns(const linear *l, rt_range columns, float *scratch) {
     size_t at = columns.from / l->k * l->width;
-    for (size_t from = columns.from; from < columns.to; from += TILE) {
-        rt_range some = {from, rt_min(from + TILE, columns.to)};
+    for (size_t from = columns.from; from < columns.to; from += RT_TAPE_TILE) {
+        rt_range some = {from, rt_min(from + RT_TAPE_TILE, columns.to)};
         rt_gemm gemm = {.m = l->rows, .n = some.to - from, .k = l->width, .lda = l->n};
         gemm.a = l->bf16 ? (const void *)(l->room->dz16 + at) : l->dz + at;
         gemm.b = turn_weights(l, some, scratch);

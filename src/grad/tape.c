@@ -43,6 +43,10 @@ typedef struct max_sizes {
     size_t norm; /* columns of LayerNorm */
 } max_sizes;
 
+bool rt_tape_is_bf16(const rt_step *step) {
+    return step->as.linear.gemm != NULL && step->as.linear.x_size == sizeof(uint16_t);
+}
+
 static void measure_linear(const rt_tape *tape, const rt_step *step, max_sizes *m) {
     const rt_linear_step *linear = &step->as.linear;
     bool weights = tape->parameters != NULL;
