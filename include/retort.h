@@ -892,7 +892,8 @@ typedef struct retort_train_options {
      * cannot be written is a warning, and the one before stays. */
     const char *checkpoint; /* PATH; NULL: none */
     double minutes;         /* between two of them; 0: 10 */
-    bool resume; /* go on from the checkpoint; RETORT_ARGUMENT if it belongs to another training, and names what differs */
+    bool
+        resume; /* go on from the checkpoint; RETORT_ARGUMENT if it belongs to another training, and names what differs */
     /* Called often. Not 0: stop; the best so far is returned, with result->stopped. */
     int (*progress)(void *user, const retort_train_progress *progress);
     void (*warning)(void *user, const char *text);
@@ -909,12 +910,13 @@ typedef struct retort_train_result {
     size_t size; /* sizeof this struct: set it before the call */
     double epochs;
     size_t steps, best_step;
-    double seconds, tokens_per_second;
-    double loss;        /* mean of the last epoch */
-    const char *metric; /* NULL without dev */
-    double dev;         /* of the model returned */
-    bool stopped;       /* by progress, or early */
-    uint64_t truncated; /* texts that were cut */
+    double seconds;           /* all of the call */
+    double tokens_per_second; /* of the steps alone */
+    double loss;              /* mean of the last epoch, or of what was done of the first one */
+    const char *metric;       /* NULL without dev */
+    double dev;               /* of the model returned */
+    bool stopped;             /* by progress, or early */
+    uint64_t truncated;       /* texts that were cut */
 } retort_train_result;
 
 /* Trains a model on labelled texts, or on a teacher's answers, and makes a new one; `model` stays as it is. Tasks:

@@ -347,6 +347,7 @@ static void resume(const char *name, const char *recipe) {
         part.resume = stop > 10;
         retort_model *some = train(model, &part, &result);
         assert_true(result.stopped && result.steps == stop);
+        if (stop == 10) assert_true(fabs(result.loss - l.sum / 10) < 1e-9); /* within the first epoch */
         retort_model_free(some);
     }
     options.resume = true;

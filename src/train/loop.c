@@ -307,6 +307,12 @@ retort_status rt_loop_model(rt_loop *l, retort_model **out, retort_error *err) {
     return status == RETORT_OK ? rt_trainee_model(out, l->trainee, err) : status;
 }
 
+double rt_loop_loss(const rt_loop *l) {
+    size_t done = l->optimizer->step;
+    if (done >= l->batches->steps || done == l->steps) return l->state.last_loss;
+    return done > 0 ? l->state.epoch_loss / (double)done : NAN;
+}
+
 void rt_loop_close(rt_loop *l) {
     retort_model_free(l->best_model);
     rt_prepared_free(&l->prepared);

@@ -17,7 +17,7 @@ typedef struct rt_loop_state {
     uint64_t step, tokens, best_step;
     uint64_t stale;                /* evaluations since it was best */
     double dev, best;              /* last and best value; NaN before the first */
-    double epoch_loss, last_loss;  /* sum over the steps of this epoch; mean of the last whole one */
+    double epoch_loss, last_loss;  /* sum over the steps of this epoch; mean of the last one */
     double losses[RT_LOOP_RECENT]; /* of step i at i modulo their number */
 } rt_loop_state;
 
@@ -54,6 +54,8 @@ retort_status rt_loop_resume(rt_loop *loop, retort_error *err);
 /* Runs from step optimizer->step to the last one, or until progress or patience stop it. */
 retort_status rt_loop_run(rt_loop *loop, retort_error *err);
 void rt_loop_close(rt_loop *loop);
+/* Mean over the last epoch, or over what is done of the first one; NaN before the first step. */
+double rt_loop_loss(const rt_loop *loop);
 /* The best model, or that of now without evaluations: the caller's. */
 retort_status rt_loop_model(rt_loop *loop, retort_model **out, retort_error *err);
 

@@ -29,6 +29,7 @@ typedef struct training {
     rt_optimizer optimizer;
     char belongs[RT_BELONGS_SIZE];
     rt_loop loop;
+    int64_t started; /* rt_now_ns */
 } training;
 
 /* ---- Defaults ---- */
@@ -305,9 +306,9 @@ static void describe(const training *t, retort_train_result *result) {
         .epochs = (double)t->optimizer.step / (double)t->batches.steps,
         .steps = t->optimizer.step,
         .best_step = dev ? loop->state.best_step : t->optimizer.step,
-        .seconds = (double)(rt_now_ns() - loop->started) * 1e-9,
+        .seconds = (double)(rt_now_ns() - t->started) * 1e-9,
         .tokens_per_second = loop->timed > 0 ? (double)loop->timed_tokens / loop->timed : 0,
-        .loss = loop->state.last_loss,
+        .loss = rt_loop_loss(loop),
         .metric = loop->metric,
         .dev = loop->state.best,
         .stopped = loop->stopped,
@@ -321,6 +322,7 @@ retort_status rt_train(retort_model **out, const retort_model *model, const reto
     if (t == NULL) return rt_fail_nomem(err, sizeof *t);
     t->model = model;
     t->options = options;
+    t->started = rt_now_ns();
     retort_status status = open_training(t, err);
     if (status == RETORT_OK) status = rt_loop_run(&t->loop, err);
     if (status == RETORT_OK && result != NULL) describe(t, result);
