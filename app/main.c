@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From the command line to a verb. */
+#include "cli/file.h"
 #include "cli/help.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -36,9 +37,12 @@ static cli_code dispatch(int argc, char **argv) {
     }
     cli_code code = cli_parse(&args, &cmd_verbs, verb, argc - 2, argv + 2);
     if (code != CLI_DONE) return code;
-    if (!cli_has(&args, CLI_HELP)) return verb->run(&args);
-    cli_print_help(verb, stdout);
-    return CLI_DONE;
+    if (cli_has(&args, CLI_HELP)) {
+        cli_print_help(verb, stdout);
+        return CLI_DONE;
+    }
+    code = cli_keep_inputs(&args);
+    return code == CLI_DONE ? verb->run(&args) : code;
 }
 
 int main(int argc, char **argv) {

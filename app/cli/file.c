@@ -49,6 +49,37 @@ cli_code cli_check_writable(const char *path) {
     return CLI_DONE;
 }
 
+/* ---- Files that other options name ---- */
+
+bool cli_is_same_file(const char *a, const char *b) {
+    struct stat x, y;
+    if (strcmp(a, b) == 0) return true;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static bool is_device(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISREG(info.st_mode);
+}
+
+cli_code cli_keep_inputs(const cli_args *args) {
+    /* Those that are written come last. */
+    static const cli_option_id ids[] = {CLI_DATA, CLI_DEV,  CLI_OUTPUT, CLI_CHECKPOINT,
+                                        CLI_PLOT, CLI_HTML, CLI_SVG,    CLI_LOGITS};
+    enum { READ = 2, COUNT = sizeof ids / sizeof *ids };
+    for (size_t i = READ; i < COUNT; i++) {
+        const char *written = args->values[ids[i]];
+        for (size_t j = 0; j < i && written != NULL && !is_device(written); j++) {
+            const char *other = args->values[ids[j]];
+            if (other == NULL || !cli_is_same_file(written, other)) continue;
+            cli_error("--%s would write over the file of --%s: '%s'", cli_options[ids[i]].name,
+                      cli_options[ids[j]].name, written);
+            return CLI_USAGE;
+        }
+    }
+    return CLI_DONE;
+}
+
 /* ---- Signals ---- */
 
 enum { MOST_PATHS = 128, LONGEST_PATH = 1024 };

@@ -78,11 +78,11 @@ static cli_code usage_error(const cli_verb *verb) {
     return CLI_USAGE;
 }
 
-/* Earlier names of options, which keep working. */
+/* Other names of options: earlier ones, which keep working, and those of other trainers. */
 static const struct {
     const char *name;
     cli_option_id id;
-} aliases[] = {{"road", CLI_STAGES}};
+} aliases[] = {{"road", CLI_STAGES}, {"lr", CLI_LEARNING_RATE}, {"learning-rate", CLI_LEARNING_RATE}};
 
 static int find_long(const cli_verb *verb, const char *name, size_t length) {
     for (int id = 0; id < CLI_OPTION_COUNT; id++) {

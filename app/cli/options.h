@@ -64,7 +64,7 @@
       "column that contains the labels or scores (default: label, labels or score); NAME,NAME: columns "     \
       "of 0 and 1, one for each label")                                                                      \
     X(LABEL_SEPARATOR, "label-separator", 0, "CHARACTER", TEXT, 0, 0, NULL,                                  \
-      "between the labels of a text that has several (default: ;)")                                          \
+      "between the labels of a text that has several (default: ;); train: texts have several")               \
     X(PAIRS, "pairs", 0, "", FLAG, 0, 0, NULL, "each text is a pair, separated by a tab")                    \
     X(REFERENCE, "reference", 0, "MODEL", TEXT, 0, 0, NULL, "also compare the logits with this model's")     \
     X(PER_LAYER, "per-layer", 0, "", FLAG, 0, 0, NULL,                                                       \
@@ -203,7 +203,8 @@
     X(EPOCHS, "epochs", 0, "N", REAL, 0, 0, NULL, "passes over the data (default: 3)")                       \
     X(STEPS, "steps", 0, "N", INT, 1, 0x7fffffff, NULL, "train this many batches instead")                   \
     X(LEARNING_RATE, "rate", 0, "R", REAL, 0, 0, NULL,                                                       \
-      "highest learning rate (default: 5e-5, or 1e-4 below a hidden size of 768; students: 3e-4)")           \
+      "highest learning rate (default: 5e-5; students: 3e-4; --bits 8 and 4: 1e-5, 3 and 2: 2.5e-5; all "    \
+      "but students twice that below a hidden size of 768)")                                                 \
     X(RATE_WARMUP, "warmup", 0, "SHARE", REAL, 0, 0, NULL,                                                   \
       "share of the steps in which the rate rises (default: 0.06)")                                          \
     X(DECAY, "decay", 0, "linear|cosine|constant", CHOICE, 0, 0, "linear", "how the rate falls after that")  \

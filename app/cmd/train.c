@@ -10,6 +10,7 @@
 #include "cmd/train_report.h"
 #include "cmd/train_start.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -57,11 +58,6 @@ static cli_code check_effect(const cli_args *args) {
     return CLI_DONE;
 }
 
-static bool is_same_file(const char *a, const char *b) {
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 /* Where the state of the training is saved; NULL: out of memory. The caller frees it. */
 static char *checkpoint_path(const cli_args *args) {
     const char *path = cli_text(args, CLI_CHECKPOINT), *output = cli_text(args, CLI_OUTPUT);
@@ -89,7 +85,7 @@ static cli_code check_files(const cli_args *args, const char *checkpoint) {
         cli_error("--resume: there is no checkpoint '%s'", checkpoint);
         return CLI_BAD_DATA;
     }
-    if (dev != NULL && is_same_file(dev, cli_text(args, CLI_DATA)))
+    if (dev != NULL && cli_is_same_file(dev, cli_text(args, CLI_DATA)))
         cli_say("warning: --dev is the file of --data: it cannot tell which epoch is best on other texts");
     return CLI_DONE;
 }
@@ -156,16 +152,33 @@ static void put_word(const char *word) {
     bool quotes = word[strspn(word, plain)] != '\0';
     putchar(' ');
     if (quotes) putchar('\'');
-    cli_put(stdout, word, strlen(word));
+    for (size_t n; *word != '\0'; word += n) {
+        n = *word == '\'' ? 1 : strcspn(word, "'");
+        if (*word == '\'')
+            fputs("'\\''", stdout);
+        else
+            cli_put(stdout, word, n);
+    }
     if (quotes) putchar('\'');
 }
 
-static void put_command(const char *verb, const char *model, const char *rest, const char *file) {
+static void put_command(const char *verb, const char *model, const char *rest) {
     printf("  retort %s", verb);
     put_word(model);
     fputs(rest, stdout);
-    if (file != NULL) put_word(file);
-    putchar('\n');
+}
+
+/* A data file, with the columns that the training was told. */
+static void put_data(const cli_args *args, const char *file, bool labels) {
+    static const cli_option_id columns[] = {CLI_TEXT_COLUMN, CLI_TEXT_PAIR_COLUMN, CLI_LABEL_COLUMN,
+                                            CLI_LABEL_SEPARATOR};
+    size_t count = labels ? 4 : 2;
+    put_word(file);
+    for (size_t i = 0; i < count; i++) {
+        if (!cli_has(args, columns[i])) continue;
+        printf(" --%s", cli_options[columns[i]].name);
+        put_word(cli_text(args, columns[i]));
+    }
 }
 
 static void print_next(const cli_args *args, const retort_info *info) {
@@ -176,30 +189,33 @@ static void print_next(const cli_args *args, const retort_info *info) {
     if (stem > 7 && strcmp(model + stem - 7, ".retort") == 0) stem -= 7;
     snprintf(small, sizeof small, "%.*s.int4.retort", (int)stem, model);
     fputs("next:\n", stdout);
-    if (dev != NULL) put_command("eval", model, " --data", dev);
+    if (dev != NULL) {
+        put_command("eval", model, " --data");
+        put_data(args, dev, true);
+        putchar('\n');
+    }
     if (!train_has_integers(args)) {
-        fputs("  retort quantize", stdout);
-        put_word(model);
-        fputs(" --recipe ptq+owq --data", stdout);
-        put_word(data);
+        put_command("quantize", model, " --recipe ptq+owq --data");
+        put_data(args, data, false);
         fputs(" -o", stdout);
         put_word(small);
         putchar('\n');
     }
-    put_command("run", model, info->task == RETORT_TASK_EMBED ? " <texts.txt" : " \"a text\"", NULL);
-    put_command("serve", model, "", NULL);
+    put_command("run", model, info->task == RETORT_TASK_EMBED ? " <texts.txt\n" : " \"a text\"\n");
+    put_command("serve", model, "\n");
 }
 
 static void print_summary(const cli_args *args, const retort_info *info, const retort_train_result *result,
                           uint64_t bytes) {
     char size[32];
     cli_put_column(stdout, 0, cli_text(args, CLI_OUTPUT));
-    printf(": %s, %s, %.3g epochs, %zu steps", cli_task_names[info->task], info->dtype, result->epochs,
-           result->steps);
+    printf(": %s, %s, %.3g epoch%s, %zu step%s", cli_task_names[info->task], info->dtype, result->epochs,
+           result->epochs == 1 ? "" : "s", result->steps, result->steps == 1 ? "" : "s");
     if (result->metric != NULL)
         printf(", %s %.4f at step %zu", result->metric, result->dev, result->best_step);
-    printf(", loss %.4f, %s, %.0f s, %.0f tokens/s\n", result->loss, cli_bytes(size, sizeof size, bytes),
-           result->seconds, result->tokens_per_second);
+    if (isfinite(result->loss)) printf(", loss %.4f in the last epoch", result->loss);
+    printf(", %s, %.0f s, %.0f tokens/s\n", cli_bytes(size, sizeof size, bytes), result->seconds,
+           result->tokens_per_second);
     print_next(args, info);
 }
 

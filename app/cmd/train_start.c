@@ -141,9 +141,10 @@ static cli_code no_labels(const opener *o) {
         cli_error("%s: no tags: a tagger learns from CoNLL, one word and its tag per line", data_path(o));
         return CLI_BAD_DATA;
     }
-    cli_error("%s: no labels: name their column with --label-column, give a --teacher, or train an embedding "
-              "model on pairs of texts with --task embed",
-              data_path(o));
+    cli_error(
+        "%s: no labels: name their column (or columns of 0 and 1) with --label-column, give a --teacher, "
+        "or train an embedding model on pairs of texts with --task embed",
+        data_path(o));
     return CLI_BAD_DATA;
 }
 
@@ -319,11 +320,31 @@ static void say_head(const opener *o) {
     char labels[1024];
     list_labels(o, labels, sizeof labels);
     if (o->wanted.labels == NULL) {
-        cli_say("new head: a number for each text");
+        cli_say("new head: a number for each %s", o->info.pairs ? "pair of texts" : "text");
     } else {
         cli_say("new head: %s, %zu labels of the %s%s", cli_task_names[o->wanted.task], o->wanted.count,
                 o->out->teacher != NULL ? "teacher" : "data", labels);
     }
+}
+
+/* "joy;fear" as one label is rarely meant. */
+static void say_separator(const opener *o) {
+    bool one = o->wanted.task == RETORT_TASK_CLASSIFY && o->wanted.problem != RETORT_PROBLEM_MULTI_LABEL;
+    for (size_t i = 0; one && o->out->teacher == NULL && i < o->wanted.count && o->wanted.labels != NULL;
+         i++) {
+        if (strchr(o->wanted.labels[i], ';') == NULL) continue;
+        cli_say("warning: '%s' is one label here; where a text may have several, say --label-separator ';'",
+                o->wanted.labels[i]);
+        return;
+    }
+}
+
+/* What is learned without labels is worth a word. */
+static void say_vectors(const opener *o) {
+    if (o->wanted.task != RETORT_TASK_EMBED || o->out->teacher != NULL || !o->info.pairs) return;
+    cli_say("vectors of %zu pairs, %s", retort_dataset_count(o->found),
+            o->info.targets == RETORT_TARGETS_VALUE ? "whose cosines become their scores"
+                                                    : "each against the others of its batch");
 }
 
 static cli_code refuse_head(const opener *o) {
@@ -372,6 +393,7 @@ static cli_code make_model(opener *o) {
         return cli_fail(&err, true);
     o->out->new_head = options.head != NULL;
     if (o->out->new_head) say_head(o);
+    if (o->out->new_head) say_separator(o);
     return CLI_DONE;
 }
 
@@ -387,7 +409,8 @@ static cli_code compare_dev(const opener *o) {
     cli_code code = collect(&dev, o, path);
     for (size_t i = 0; code == CLI_DONE && (name = retort_dataset_label(dev, i)) != NULL; i++) {
         if (has_label(o->out->model, name)) continue;
-        cli_error("%s: label '%s' occurs in no text of %s", path, name, data_path(o));
+        cli_error("%s: label '%s' of %zu texts occurs in no text of %s", path, name,
+                  retort_dataset_label_count(dev, i), data_path(o));
         code = CLI_BAD_DATA;
     }
     for (size_t i = 0; code == CLI_DONE && i < o->wanted.count; i++) {
@@ -416,6 +439,7 @@ static cli_code open_sets(opener *o) {
     bool taught = o->out->teacher != NULL || train_has_integers(o->args),
          unlabelled = taught && o->info.targets == RETORT_TARGETS_NONE;
     cli_code code = compare_dev(o);
+    if (code == CLI_DONE) say_vectors(o);
     if (code == CLI_DONE) code = open_data(&o->out->data, o, data_path(o), unlabelled);
     if (code == CLI_DONE && dev != NULL) code = open_data(&o->out->dev, o, dev, false);
     return code;

@@ -7,6 +7,7 @@ JSON, plots, and what is refused. Prints TAP.
 """
 import json
 import pathlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -139,6 +140,35 @@ def epochs_as_json_and_as_text():
     assert "--dev is the file of --data" in said and "new head: classify, 2 labels of the data: blame (5), praise (5)" in said, said
     assert said.count("retort: epoch ") == 2 and "accuracy" in said, said
     assert f"retort serve '{HERE}/a model.retort'" in out.decode() and "next:" in out.decode(), out
+    assert "2 epochs, 2 steps" in out.decode() and "in the last epoch" in out.decode(), out
+
+
+@test
+def what_is_next():
+    """The commands that a training proposes run as they are printed, with the columns that it was told."""
+    data = write("it's.csv", 'id,review body,verdict\r\n' + "".join(f'1,"a ""{a}"", really",so good\r\n2,{b},not good\r\n' for a, b in zip(GOOD, BAD)))
+    output = HERE / "it's.retort"
+    out, said = retort("train", checkpoint("bert-embed"), "--data", data, "--dev", data, "--text-column", "review body", "--label-column", "verdict",
+                       "--steps", "1", "--batch", "4", "-o", output)
+    assert "1 step, " in out.decode() and "not good (5), so good (5)" in said, (out, said)
+    commands = [shlex.split(line) for line in out.decode().split("next:\n")[1].splitlines()]
+    assert [command[1] for command in commands] == ["eval", "quantize", "run", "serve"], commands
+    for command in commands[:3]:
+        retort(*command[1:])
+    assert (HERE / "it's.int4.retort").exists()
+
+
+@test
+def words_about_the_data():
+    several, pairs = write("several.tsv", "sentence\tlabel\ngood film\tfilm;good\nbad play\tplay\n"), write("pairs.tsv", PAIRS)
+    _, said = retort("train", checkpoint("bert-embed"), "--data", several, "--steps", "1", "-o", HERE / "several.retort")
+    assert "warning: 'film;good' is one label here" in said and "--label-separator" in said, said
+    _, said = retort("train", checkpoint("bert-embed"), "--data", several, "--label-separator", ";", "--steps", "1", "-o", HERE / "several.retort")
+    assert "is one label here" not in said, said
+    _, said = retort("train", checkpoint("package-mean"), "--data", pairs, "--steps", "1", "-o", HERE / "vectors.retort")
+    assert "vectors of 5 pairs, whose cosines become their scores" in said, said
+    _, said = retort("train", checkpoint("bert-embed"), "--data", pairs, "--task", "classify", "--lr", "1e-4", "--steps", "1", "-o", HERE / "scores.retort")
+    assert "new head: a number for each pair of texts" in said, said
 
 
 @test
@@ -175,6 +205,7 @@ def interrupted():
     assert b"with --resume goes on" in said and pathlib.Path(f"{output}.checkpoint").exists(), said
     done = json.loads(out.splitlines()[-1])
     assert done["event"] == "done" and done["stopped"]
+    assert done["loss"] > 0, done
     assert rows("eval", output, "--data", data)[0]["value"] == done["dev"]
 
 
@@ -214,6 +245,12 @@ def wrong_usage():
     fails(2, "give a file", "train", checkpoint("bert-embed"), "-o", HERE / "x", "--data", "-")
     fails(3, "there is no checkpoint", *start, "--resume")
     fails(1, "cannot create", "train", checkpoint("bert-embed"), "--data", data, "-o", HERE / "none" / "x.retort")
+    for option in ("-o", "--plot", "--checkpoint"):
+        fails(2, "would write over the file of --data", "train", checkpoint("bert-embed"), "-o", HERE / "x.retort", "--data", data, option, data)
+    fails(2, "--output would write over the file of --dev", *start, "--dev", HERE / "x.retort")
+    fails(2, "--plot would write over the file of --output", *start, "--plot", HERE / "x.retort")
+    fails(2, "would write over the file of --data", "quantize", model("bert-classify"), "-o", data, "--data", data)
+    assert pathlib.Path(data).read_text() == CLASSES
     fails(1, "this is a folder", "train", checkpoint("bert-embed"), "--data", data, "-o", HERE)
     fails(1, "cannot create", *start, "--plot", HERE / "none" / "x.svg")
     assert not (HERE / "x.retort").exists()
@@ -223,11 +260,11 @@ def wrong_usage():
 def wrong_data():
     start = ["train", checkpoint("bert-embed"), "-o", HERE / "x.retort"]
     fails(3, "all texts have the label 'a': there is nothing to learn", *start, "--data", write("one.tsv", "sentence\tlabel\nx\ta\ny\ta\n"))
-    fails(3, "no labels: name their column with --label-column", *start, "--data", write("none.tsv", "sentence\tclass\nx\ta\ny\tb\n"))
+    fails(3, "no labels: name their column (or columns of 0 and 1) with --label-column", *start, "--data", write("none.tsv", "sentence\tclass\nx\ta\ny\tb\n"))
     fails(3, "no column 'class'", *start, "--data", write("classes.tsv", CLASSES), "--label-column", "class")
     fails(3, "it contains no text", *start, "--data", write("empty.tsv", "sentence\tlabel\n"))
     dev = write("dev.tsv", "sentence\tlabel\ngood film\tpraise\nbad film\tneither\n")
-    fails(3, "label 'neither' occurs in no text of", *start, "--data", write("classes.tsv", CLASSES), "--dev", dev)
+    fails(3, "label 'neither' of 1 texts occurs in no text of", *start, "--data", write("classes.tsv", CLASSES), "--dev", dev)
     dev = write("dev.tsv", "sentence\tlabel\ngood film\tpraise\n")
     _, said = retort(*start, "--data", write("classes.tsv", CLASSES), "--dev", dev, "--steps", "1")
     assert "has no text for 1 of the labels ('blame')" in said, said
