@@ -137,6 +137,16 @@ static void point_to(const rt_optimizer *o, size_t item, size_t row, rt_adamw *a
 /* beta1^160 is 5e-8: from then on the first moment no longer moves a float, and decay alone is left. */
 enum { MOMENTUM = 160 };
 
+/* What decay leaves of weights from one step to another, even where nothing that a double holds is left of the first. */
+static float kept_between(const rt_optimizer *o, const rt_moment *moment, size_t from, size_t to) {
+    const rt_rate_plan *plan = &o->options.plan;
+    double kept = 1;
+    if (isnormal(moment->kept[from])) return (float)(moment->kept[to] / moment->kept[from]);
+    for (size_t i = from; i < to; i++)
+        kept *= 1 - rt_rate_at(plan, i) * moment->factor * o->options.weight_decay;
+    return (float)kept;
+}
+
 static void catch_up(rt_optimizer *o, size_t item, size_t row) {
     rt_moment *moment = &o->moments[item];
     rt_adamw a;
@@ -152,7 +162,7 @@ static void catch_up(rt_optimizer *o, size_t item, size_t row) {
     if (from >= to) return;
     double rest = (double)(to - from);
     float *w = item_of(o, item)->data + row * item_of(o, item)->n;
-    float kept = (float)(moment->kept[to] / moment->kept[from]);
+    float kept = kept_between(o, moment, from, to);
     float kept1 = (float)pow(o->options.beta1, rest), kept2 = (float)pow(o->options.beta2, rest);
     for (size_t i = 0; i < item_of(o, item)->n; i++) w[i] *= kept;
     if (!moves) return;
