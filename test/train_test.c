@@ -251,6 +251,45 @@ static void test_nonfinite(void **unused) {
     retort_model_free(model);
 }
 
+/* Decay that leaves nothing of the weights of words that are rare: zeros, not 0 / 0. */
+static void test_decay(void **unused) {
+    (void)unused;
+    enum { TEXTS = 600 };
+    losses l = {0};
+    retort_train_result result;
+    retort_error err = {0};
+    retort_model *model = golden("distilbert-classify", 0, RETORT_F32);
+    retort_dataset *data = NULL;
+    const retort_dataset_options how = RETORT_DATASET_OPTIONS;
+    rt_buffer text = {0};
+    rt_buffer_text(&text, "sentence\tlabel\n");
+    for (int i = 0; i < TEXTS; i++) {
+        const char *rare = i % 15 == 0 ? rt_tokenizer_piece(model->tokenizer, 20 + i / 15) : "good";
+        rt_buffer_format(&text, "%s\t%d\n", rare, i % 2);
+    }
+    assert_false(text.failed);
+    if (rt_dataset_parse(&data, "rare.tsv", text.data, text.length, &model->config, &how, &err) != RETORT_OK)
+        fail_msg("%s", err.text);
+    retort_train_options options = golden_options(data, &l);
+    options.progress = NULL;
+    options.batch = 1;
+    options.steps = TEXTS;
+    options.decay = RETORT_DECAY_CONSTANT;
+    options.learning_rate = 0.9;
+    options.weight_decay = 1; /* a tenth is left after each step, 1e-308 after 300 */
+    retort_model *trained = train(model, &options, &result);
+    for (size_t i = 0; i < trained->graph.value_count; i++) {
+        const rt_value *v = &trained->graph.values[i];
+        size_t bytes = 0;
+        if (v->data == NULL || v->dtype != RETORT_F32 || !rt_value_bytes(v, &bytes)) continue;
+        for (size_t j = 0; j < bytes / sizeof(float); j++) assert_true(isfinite(((const float *)v->data)[j]));
+    }
+    retort_model_free(trained);
+    retort_dataset_free(data);
+    rt_buffer_free(&text);
+    retort_model_free(model);
+}
+
 /* ---- Checkpoints ---- */
 
 static char warned[1024];
@@ -315,6 +354,10 @@ static void test_foreign(void **unused) {
     changed.dev = data;
     assert_int_equal(retort_train(&trained, model, &changed, NULL, &err), RETORT_ARGUMENT);
     assert_non_null(strstr(err.text, "other dev-data"));
+    changed = options;
+    changed.teacher = model;
+    assert_int_equal(retort_train(&trained, model, &changed, NULL, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "other teacher"));
     assert_int_equal(retort_train(&trained, other, &options, NULL, &err), RETORT_ARGUMENT);
     assert_non_null(strstr(err.text, "other model"));
     assert_int_equal(truncate(checkpoint, 4000), 0);
@@ -325,6 +368,51 @@ static void test_foreign(void **unused) {
     retort_dataset_free(data);
     retort_model_free(other);
     retort_model_free(model);
+}
+
+/* Of other tags and words of dev; of a teacher with other answers. */
+static void test_foreign_parts(void **unused) {
+    (void)unused;
+    static const char *const tags[] = {"good O\nfilm B-PER\n", "good O\nfilm O\n", "good O\nplay B-PER\n"};
+    char checkpoint[128];
+    losses l = {.stop_at = 2};
+    retort_train_result result;
+    retort_error err = {0};
+    retort_model *model = golden("bert-tag", 0, RETORT_F32), *trained = NULL;
+    retort_dataset *dev[3] = {NULL};
+    const retort_dataset_options how = RETORT_DATASET_OPTIONS;
+    for (int i = 0; i < 3; i++) {
+        if (rt_dataset_parse(&dev[i], "dev.conll", tags[i], strlen(tags[i]), &model->config, &how, &err) !=
+            RETORT_OK)
+            fail_msg("%s", err.text);
+    }
+    snprintf(checkpoint, sizeof checkpoint, "%s/state", folder);
+    retort_train_options options = golden_options(dev[0], &l);
+    options.dev = dev[0];
+    options.checkpoint = checkpoint;
+    options.teacher = model;
+    retort_model_free(train(model, &options, &result));
+    options.resume = true;
+    for (int i = 1; i < 3; i++) {
+        options.dev = dev[i];
+        assert_int_equal(retort_train(&trained, model, &options, NULL, &err), RETORT_ARGUMENT);
+        assert_non_null(strstr(err.text, "other dev-data"));
+    }
+    options.dev = dev[0];
+    options.progress = NULL;
+    options.checkpoint = NULL;
+    options.resume = false;
+    retort_model *other = train(model, &options, &result);
+    options.checkpoint = checkpoint;
+    options.resume = true;
+    options.teacher = other;
+    assert_int_equal(retort_train(&trained, model, &options, NULL, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "other teacher"));
+    assert_null(trained);
+    retort_model_free(other);
+    for (int i = 0; i < 3; i++) retort_dataset_free(dev[i]);
+    retort_model_free(model);
+    unlink(checkpoint);
 }
 
 /* Stopped after some steps and taken up again, it ends in the same bytes. */
@@ -375,6 +463,105 @@ static void test_resume(void **unused) {
     resume("bert-classify", NULL);
 }
 
+/* ---- Stopped anywhere ---- */
+
+typedef struct counter {
+    size_t calls, stop_at; /* 0: never */
+} counter;
+
+static int stop_at_call(void *user, const retort_train_progress *progress) {
+    counter *c = user;
+    (void)progress;
+    return ++c->calls == c->stop_at;
+}
+
+/* Whichever call of progress stops it, in an epoch, before its evaluation, in it or after it. */
+static void stop_anywhere(const char *name, const char *recipe, int bits) {
+    char checkpoint[128], best[136];
+    retort_train_result result, again;
+    retort_model *model = golden(name, 0, RETORT_F32);
+    retort_dataset *data = open_data(model);
+    snprintf(checkpoint, sizeof checkpoint, "%s/state", folder);
+    snprintf(best, sizeof best, "%s.best", checkpoint);
+    counter all = {0};
+    retort_train_options options = golden_options(data, NULL);
+    options.batch = 40;
+    options.steps = 8; /* 3 per epoch */
+    options.dev = data;
+    options.recipe = recipe;
+    options.bits = bits;
+    options.checkpoint = checkpoint;
+    options.progress = stop_at_call;
+    options.user = &all;
+    retort_model *whole = train(model, &options, &result);
+    for (size_t stop = 1; stop <= all.calls; stop++) {
+        retort_model *part = NULL;
+        retort_error err = {0};
+        counter c = {.stop_at = stop}, rest = {0};
+        unlink(checkpoint);
+        unlink(best);
+        options.user = &c;
+        options.resume = false;
+        retort_status status = retort_train(&part, model, &options, NULL, &err);
+        retort_model_free(part);
+        if (status == RETORT_CANCELLED) continue; /* by the teacher or the recipe: nothing is trained yet */
+        assert_int_equal(status, RETORT_OK);
+        options.user = &rest;
+        options.resume = true;
+        options.threads = 1 + (int)(stop % 2);
+        retort_model *resumed = train(model, &options, &again);
+        assert_same(whole, resumed);
+        assert_int_equal(again.best_step, result.best_step);
+        assert_true(again.dev == result.dev);
+        retort_model_free(resumed);
+    }
+    retort_model_free(whole);
+    retort_dataset_free(data);
+    retort_model_free(model);
+    unlink(checkpoint);
+    unlink(best);
+}
+
+static void test_stop_anywhere(void **unused) {
+    (void)unused;
+    stop_anywhere("distilbert-classify", NULL, 0);
+    stop_anywhere("bert-classify", "int4", 4);
+    stop_anywhere("bert-classify", "int4", 2);
+}
+
+/* One that patience ended is at its end. */
+static void test_resume_patience(void **unused) {
+    (void)unused;
+    char checkpoint[128], best[136];
+    retort_train_result result, again;
+    retort_model *model = golden("distilbert-classify", 0, RETORT_F32);
+    retort_dataset *data = open_data(model);
+    snprintf(checkpoint, sizeof checkpoint, "%s/state", folder);
+    snprintf(best, sizeof best, "%s.best", checkpoint);
+    retort_train_options options = golden_options(data, NULL);
+    options.progress = NULL;
+    options.batch = 40;
+    options.steps = 60;
+    options.dev = data;
+    options.learning_rate = 1e-9; /* nothing gets better */
+    options.patience = 2;
+    options.minutes = 1e-9;
+    options.checkpoint = checkpoint;
+    retort_model *whole = train(model, &options, &result);
+    assert_true(result.stopped && result.steps < 60);
+    options.resume = true;
+    retort_model *resumed = train(model, &options, &again);
+    assert_true(again.stopped);
+    assert_int_equal(again.steps, result.steps);
+    assert_same(whole, resumed);
+    retort_model_free(resumed);
+    retort_model_free(whole);
+    retort_dataset_free(data);
+    retort_model_free(model);
+    unlink(checkpoint);
+    unlink(best);
+}
+
 /* ---- Learning rates ---- */
 
 static void test_rates(void **unused) {
@@ -396,9 +583,19 @@ static void test_rates(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rates),  cmocka_unit_test(test_pytorch), cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_result), cmocka_unit_test(test_bf16),    cmocka_unit_test(test_nonfinite),
-        cmocka_unit_test(test_resume), cmocka_unit_test(test_foreign), cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_pytorch),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_result),
+        cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_nonfinite),
+        cmocka_unit_test(test_decay),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_foreign_parts),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_stop_anywhere),
+        cmocka_unit_test(test_resume_patience),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

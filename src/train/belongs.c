@@ -52,8 +52,23 @@ static uint64_t digest_dev(const retort_dataset *data) {
         add(&d, s->text.text, s->text.length);
         if (s->text.pair != NULL) add(&d, s->text.pair, s->text.pair_length);
         add_word(&d, (uint64_t)s->label);
+        add_word(&d, s->first);
+        add_word(&d, s->count);
         add_number(&d, s->score);
     }
+    for (size_t i = 0; data != NULL && i < data->part_count; i++)
+        add(&d, data->parts[i].text, data->parts[i].length);
+    if (data != NULL && data->tags != NULL) add(&d, data->tags, data->tag_count * sizeof *data->tags);
+    return d.value;
+}
+
+/* Of other answers, another teacher. */
+static uint64_t digest_teacher(const rt_teacher *teacher, const rt_examples *e) {
+    digest d = {0};
+    if (teacher->logits == NULL) return d.value;
+    size_t sequences = e->kind == RT_TARGET_PAIR ? 2 * e->count : e->count;
+    size_t rows = teacher->rows == RT_ROW_SET_TOKENS ? e->tokens : sequences;
+    add(&d, teacher->logits, rows * teacher->columns * sizeof *teacher->logits);
     return d.value;
 }
 
@@ -104,14 +119,15 @@ static uint64_t digest_options(const retort_train_options *o, const rt_optimizer
 }
 
 retort_status rt_belongs(char out[RT_BELONGS_SIZE], const retort_train_options *options,
-                         const rt_examples *examples, const rt_trainee *trainee,
+                         const rt_examples *examples, const rt_trainee *trainee, const rt_teacher *teacher,
                          const rt_optimizer_options *optimizer, size_t rows, retort_error *err) {
     uint64_t model;
     retort_status status = digest_model(trainee, &model, err);
     if (status != RETORT_OK) return status;
     snprintf(out, RT_BELONGS_SIZE,
-             "data=%016" PRIx64 " dev-data=%016" PRIx64 " model=%016" PRIx64 " options=%016" PRIx64,
-             digest_examples(examples), digest_dev(options->dev), model,
+             "data=%016" PRIx64 " dev-data=%016" PRIx64 " model=%016" PRIx64 " teacher=%016" PRIx64
+             " options=%016" PRIx64,
+             digest_examples(examples), digest_dev(options->dev), model, digest_teacher(teacher, examples),
              digest_options(options, optimizer, rows));
     return RETORT_OK;
 }

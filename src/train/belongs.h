@@ -5,13 +5,14 @@
 
 #include "train/examples.h"
 #include "train/optimizer.h"
+#include "train/teacher.h"
 #include "train/trainee.h"
 
-/* "data=… dev-data=… model=… options=…": hashes of all that decides the bytes of a result. trainee: with the weights that it
- * starts from; rows: of a chunk. */
+/* "data=… dev-data=… model=… teacher=… options=…": hashes of all that decides the bytes of a result. trainee: with the weights
+ * that it starts from; teacher: without logits if there is none; rows: of a chunk. */
 enum { RT_BELONGS_SIZE = 160 };
 retort_status rt_belongs(char out[RT_BELONGS_SIZE], const retort_train_options *options,
-                         const rt_examples *examples, const rt_trainee *trainee,
+                         const rt_examples *examples, const rt_trainee *trainee, const rt_teacher *teacher,
                          const rt_optimizer_options *optimizer, size_t rows, retort_error *err);
 
 #endif

@@ -92,11 +92,24 @@ static retort_status refresh(rt_loop *l, retort_error *err) {
     return rt_trainee_refresh(l->trainee, l->optimizer->step, err);
 }
 
+/* A step may spoil weights that no loss has seen yet. */
+static retort_status check_weights(const rt_loop *l, retort_error *err) {
+    const rt_parameters *all = &l->trainee->parameters;
+    for (size_t i = 0; i < all->count; i++) {
+        const rt_parameter *p = &all->items[i];
+        if (rt_first_nonfinite(p->data, RETORT_F32, p->count) < p->count)
+            return rt_fail(err, RETORT_NONFINITE, "train: step %zu: weights of %.200s are not finite",
+                           l->optimizer->step, p->name);
+    }
+    return RETORT_OK;
+}
+
 /* All parameters as they are after the steps so far, and what the graph computes with. */
 static retort_status settle(rt_loop *l, retort_error *err) {
     rt_optimizer_settle(l->optimizer);
     rt_trainee_touch(l->trainee, 0, NULL, 0);
-    return refresh(l, err);
+    retort_status status = check_weights(l, err);
+    return status == RETORT_OK ? refresh(l, err) : status;
 }
 
 /* The weights of now on the dev set; keeps the model if it is the best. */
@@ -107,8 +120,10 @@ static retort_status evaluate(rt_loop *l, retort_error *err) {
     if (status != RETORT_OK) return status == RETORT_CANCELLED && l->stopped ? RETORT_OK : status;
     l->metric = result.metric;
     l->state.dev = result.value;
+    l->state.evaluated = l->optimizer->step;
     l->state.stale++;
-    return l->best_model == NULL || l->state.dev > l->state.best ? keep_best(l, err) : RETORT_OK;
+    /* A correlation of equal numbers is NaN: as good as none. */
+    return isnan(l->state.best) || l->state.dev > l->state.best ? keep_best(l, err) : RETORT_OK;
 }
 
 /* ---- Checkpoints ---- */
@@ -128,7 +143,8 @@ static retort_status save(rt_loop *l, retort_error *err) {
     rt_checkpoint checkpoint = {.belongs = l->belongs, .optimizer = l->optimizer, .trainee = l->trainee};
     l->state.step = l->optimizer->step;
     memcpy(checkpoint.words, &l->state, sizeof l->state);
-    retort_status status = best_path(l, &path) ? RETORT_OK : rt_fail_nomem(err, path.capacity);
+    retort_status status = check_weights(l, err);
+    if (status == RETORT_OK && !best_path(l, &path)) status = rt_fail_nomem(err, path.capacity);
     bool newer = l->best_model != NULL && l->best_saved != l->state.best_step;
     if (status == RETORT_OK && newer) status = rt_model_save(l->best_model, path.data, err);
     if (status == RETORT_OK) l->best_saved = l->state.best_step;
@@ -267,28 +283,45 @@ static retort_status take_step(rt_loop *l, retort_error *err) {
 
 /* ---- The loop ---- */
 
-/* After the last step of an epoch, or of all. */
+/* Whether dev is evaluated after the last step. */
+static bool ends_epoch(const rt_loop *l) {
+    size_t step = l->optimizer->step;
+    return step > 0 && (step % l->batches->steps == 0 || step == l->steps);
+}
+
+static bool is_stale(const rt_loop *l) {
+    return l->options->dev != NULL && l->options->patience > 0 && l->state.stale >= l->options->patience;
+}
+
 static retort_status end_epoch(rt_loop *l, retort_error *err) {
     bool dev = l->options->dev != NULL;
     retort_status status = dev ? evaluate(l, err) : RETORT_OK;
     if (status != RETORT_OK || l->stopped) return status;
     retort_train_progress progress = progress_of(l, "epoch");
     report(l, &progress);
-    if (dev && l->options->patience > 0 && l->state.stale >= l->options->patience) l->stopped = true;
+    if (is_stale(l)) l->stopped = true;
+    return RETORT_OK;
+}
+
+/* What was left to do when a training was stopped between the last step of an epoch and its evaluation. */
+static retort_status catch_up_epoch(rt_loop *l, retort_error *err) {
+    bool due = l->options->dev != NULL && ends_epoch(l) && l->state.evaluated != l->optimizer->step;
+    if (due) return end_epoch(l, err);
+    if (is_stale(l)) l->stopped = true;
     return RETORT_OK;
 }
 
 retort_status rt_loop_run(rt_loop *l, retort_error *err) {
-    retort_status status = RETORT_OK;
     size_t step = l->first_step = l->optimizer->step;
     l->started = l->saved = rt_now_ns();
+    retort_status status = catch_up_epoch(l, err);
     while (status == RETORT_OK && !l->stopped && step < l->steps) {
         status = take_step(l, err);
         if (status != RETORT_OK) return status;
         step = l->optimizer->step;
         retort_train_progress progress = progress_of(l, "train");
         if (!report(l, &progress)) break;
-        if (step % l->batches->steps == 0 || step == l->steps) status = end_epoch(l, err);
+        if (ends_epoch(l)) status = end_epoch(l, err);
         if (status == RETORT_OK && is_due(l)) try_save(l);
     }
     /* So that who stopped it can go on, and nobody has to train for long again whose result cannot be written. */

@@ -19,6 +19,7 @@ typedef struct rt_loop_state {
     double dev, best;              /* last and best value; NaN before the first */
     double epoch_loss, last_loss;  /* sum over the steps of this epoch; mean of the last one */
     double losses[RT_LOOP_RECENT]; /* of step i at i modulo their number */
+    uint64_t evaluated;            /* the last step after which dev was evaluated */
 } rt_loop_state;
 
 typedef struct rt_loop {

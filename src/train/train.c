@@ -107,8 +107,14 @@ static retort_status open_examples(training *t, retort_error *err) {
     if (status == RETORT_OK)
         status = rt_examples_check(&t->examples, t->model, o->data, o->warning, o->user, err);
     if (status != RETORT_OK) return status;
+    size_t batch = o->batch > 0 ? o->batch : 32;
     if (t->examples.count == 0) return rt_fail(err, RETORT_ARGUMENT, "train: the data has no texts");
-    return rt_batches_open(&t->batches, &t->examples, o->batch > 0 ? o->batch : 32, o->seed, err);
+    bool contrasts = t->examples.kind == RT_TARGET_PAIR && !t->examples.scored && teacher_of(t) == NULL;
+    if (contrasts && rt_min(batch, t->examples.count) < 2)
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "train: pairs without scores learn from the other pairs of their batch: expected two "
+                       "or more per batch");
+    return rt_batches_open(&t->batches, &t->examples, batch, o->seed, err);
 }
 
 /* Floats, or integers of a recipe. */
@@ -266,8 +272,8 @@ static retort_status open_loop(training *t, retort_error *err) {
     loop->state.dev = loop->state.best = NAN;
     loop->belongs = t->belongs;
     if (t->options->checkpoint == NULL) return RETORT_OK;
-    retort_status status =
-        rt_belongs(t->belongs, t->options, &t->examples, &t->trainee, &t->optimizer_options, t->rows, err);
+    retort_status status = rt_belongs(t->belongs, t->options, &t->examples, &t->trainee, &t->teacher,
+                                      &t->optimizer_options, t->rows, err);
     return status == RETORT_OK && t->options->resume ? rt_loop_resume(loop, err) : status;
 }
 
