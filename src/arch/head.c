@@ -2,6 +2,7 @@
 #include "arch/head.h"
 #include "base/names.h"
 #include "base/random.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 
@@ -12,6 +13,10 @@ static retort_status name_labels(rt_config *out, rt_arena *arena, const retort_h
         snprintf(number, sizeof number, "LABEL_%zu", i);
         const char *name = head->labels != NULL ? head->labels[i] : number;
         int before = -1;
+        size_t bad;
+        if (!rt_utf8_valid((const uint8_t *)name, strlen(name), &bad))
+            return rt_fail(err, RETORT_ARGUMENT, "import: label %zu of the new head, '%.60s', is not UTF-8",
+                           i, name);
         out->label_names[i] = rt_arena_text(arena, name, strlen(name));
         if (out->label_names[i] == NULL || !rt_names_add(seen, out->label_names[i], (int)i, &before))
             return rt_fail_nomem(err, strlen(name));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The samples of a data set, and what its readers share: lines, fields, labels. */
 #include "eval/dataset.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +121,11 @@ retort_status rt_dataset_model_label(retort_dataset *data, size_t line, const re
 
 retort_status rt_dataset_own_label(retort_dataset *data, size_t line, const retort_text *value,
                                    int64_t *label, retort_error *err) {
+    size_t bad;
+    if (!rt_utf8_valid((const uint8_t *)value->text, value->length, &bad) ||
+        (value->length > 0 && memchr(value->text, 0, value->length) != NULL))
+        return rt_fail(err, RETORT_FORMAT, "%s:%zu: label '%.*s' is not UTF-8 text", data->name, line,
+                       (int)rt_min(value->length, 80), value->text);
     return rt_labels_add(&data->own, &data->arena, line, value, label, err);
 }
 

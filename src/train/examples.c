@@ -104,10 +104,14 @@ static retort_status refuse_sample(const reading *r, const rt_sample *sample, co
                    (size_t)(sample - r->data->samples) + 1, why);
 }
 
+/* Scores in float32, whose squares and their gradients stay finite. */
+static const double MOST = 1e15;
+
 static retort_status set_target(const reading *r, size_t index, retort_error *err) {
     const rt_sample *sample = &r->data->samples[index];
     rt_examples *out = r->out;
     float *targets = out->targets + index * out->columns;
+    if (fabs(sample->score) > MOST) return refuse_sample(r, sample, "the score is larger than 1e15", err);
     if (out->kind == RT_TARGET_LABEL) {
         out->items[index].label = label_of(r, sample->label);
     } else if (out->kind == RT_TARGET_PAIR) {

@@ -109,7 +109,7 @@ static retort_status open_examples(training *t, retort_error *err) {
     if (status != RETORT_OK) return status;
     size_t batch = o->batch > 0 ? o->batch : 32;
     if (t->examples.count == 0) return rt_fail(err, RETORT_ARGUMENT, "train: the data has no texts");
-    bool contrasts = t->examples.kind == RT_TARGET_PAIR && !t->examples.scored && teacher_of(t) == NULL;
+    bool contrasts = t->examples.kind == RT_TARGET_PAIR && !t->examples.scored && !is_taught(t);
     if (contrasts && rt_min(batch, t->examples.count) < 2)
         return rt_fail(err, RETORT_ARGUMENT,
                        "train: pairs without scores learn from the other pairs of their batch: expected two "

@@ -242,6 +242,12 @@ def wrong_usage():
     fails(2, "--patience needs --dev", *start, "--patience", "1")
     fails(2, "--temperature needs --teacher, --recipe or --bits", *start, "--temperature", "1")
     fails(2, "--group needs --recipe or --bits", *start, "--group", "32")
+    spoilt = lambda words, text, source="bert-embed", code=3: fails(code, words, "train", checkpoint(source), "--data", write("spoilt.tsv", text), "-o", HERE / "x", "--steps", "2")
+    spoilt("spoilt.tsv:3: label 'b", b"sentence\tlabel\ngood\ta\nbad\tb\xff\n")
+    spoilt("is not UTF-8 text", b"sentence\tlabel\ngood\ta\0x\nbad\ta\0y\n")
+    for size in ("1e300", "-1e16"):
+        spoilt("spoilt.tsv:3: the score is larger than 1e15", f"sentence\tscore\nbad\t0.5\ngood\t{size}\n")
+    spoilt("two or more per batch", "sentence1\tsentence2\ngood\tfilm\n", source="package-mean")
     fails(2, "give a file", "train", checkpoint("bert-embed"), "-o", HERE / "x", "--data", "-")
     fails(3, "there is no checkpoint", *start, "--resume")
     fails(1, "cannot create", "train", checkpoint("bert-embed"), "--data", data, "-o", HERE / "none" / "x.retort")
