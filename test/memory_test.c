@@ -451,7 +451,7 @@ static retort_status work_teacher(bench *b, retort_error *err) {
     return status;
 }
 
-/* A step on labels and on a teacher's answers, measured on the same texts. */
+/* A step on labels and on a teacher's answers, measured on the same texts; the result is folded. */
 static retort_status work_train(bench *b, retort_error *err) {
     retort_dataset *data = NULL;
     retort_model *model = NULL;
@@ -464,7 +464,7 @@ static retort_status work_train(bench *b, retort_error *err) {
     options.soft = 0.5;
     options.steps = 1;
     options.threads = 1;
-    if (status == RETORT_OK) status = retort_train(&model, b->model, &options, &result, err);
+    if (status == RETORT_OK) status = retort_train(&model, b->plain, &options, &result, err);
     retort_model_free(model);
     retort_dataset_free(data);
     return status;

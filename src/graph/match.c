@@ -68,20 +68,18 @@ int rt_only_reader(const rt_graph *graph, int value) {
     return -1;
 }
 
-/* A float constant in rows. */
-static bool is_float_constant(const rt_graph *graph, int value, int rank) {
+static bool is_float_constant(const rt_graph *graph, int value, int rank, rt_layout layout) {
     if (value < 0) return false;
     const rt_value *v = &graph->values[value];
-    return rt_value_is_constant(v) && v->dtype == RETORT_F32 && v->layout == RT_LAYOUT_ROWS &&
-           v->rank == rank;
+    return rt_value_is_constant(v) && v->dtype == RETORT_F32 && v->layout == layout && v->rank == rank;
 }
 
 bool rt_is_weight(const rt_graph *graph, int value) {
-    return is_float_constant(graph, value, 2);
+    return is_float_constant(graph, value, 2, RT_LAYOUT_ROWS);
 }
 
 bool rt_is_bias(const rt_graph *graph, int value, int64_t n) {
-    return is_float_constant(graph, value, 1) && graph->values[value].dims[0] == n;
+    return is_float_constant(graph, value, 1, RT_LAYOUT_ROWS) && graph->values[value].dims[0] == n;
 }
 
 bool rt_scalar(const rt_graph *graph, int value, double *out) {
@@ -177,8 +175,9 @@ int rt_reduced(const rt_graph *graph, int value, rt_op op, int64_t axis, bool ke
 
 bool rt_match_linear(const rt_graph *graph, int value, rt_linear_match *out) {
     const rt_node *node = rt_made_by(graph, value, RT_OP_LINEAR);
-    if (node == NULL || node->attrs.out_dtype != RETORT_F32 ||
-        !rt_is_weight(graph, node->inputs[LINEAR_WEIGHT]))
+    if (node == NULL || node->attrs.out_dtype != RETORT_F32) return false;
+    if (!rt_is_weight(graph, node->inputs[LINEAR_WEIGHT]) &&
+        !is_float_constant(graph, node->inputs[LINEAR_WEIGHT], 2, RT_LAYOUT_P16))
         return false;
     const rt_value *weight = &graph->values[node->inputs[LINEAR_WEIGHT]];
     *out = (rt_linear_match){
@@ -197,6 +196,12 @@ bool rt_match_linear(const rt_graph *graph, int value, rt_linear_match *out) {
 bool rt_match_plain_linear(const rt_graph *graph, int value, rt_linear_match *out) {
     return rt_match_linear(graph, value, out) && out->act == RT_FN_NONE && out->residual < 0 &&
            rt_only_reader(graph, value) >= 0;
+}
+
+size_t rt_weight_at(const rt_value *weight, int64_t i, int64_t j) {
+    size_t k = (size_t)weight->dims[0], n = (size_t)weight->dims[1], row = (size_t)i, column = (size_t)j;
+    if (weight->layout == RT_LAYOUT_ROWS) return row * n + column;
+    return (column / RT_PANEL * k + row) * RT_PANEL + column % RT_PANEL;
 }
 
 /* ---- Edits ---- */
@@ -262,8 +267,11 @@ int rt_change_constant(rt_graph *graph, int value, int rank, const int64_t *dims
         char scope[RT_NAME_MAX + 1];
         const char *name = graph->values[value].name;
         scope_of(scope, sizeof scope, name);
-        return rt_add_constant(graph, scope, name + strlen(scope) + (name[strlen(scope)] != '\0'), rank, dims,
-                               data);
+        rt_layout layout = graph->values[value].layout;
+        int added = rt_add_constant(graph, scope, name + strlen(scope) + (name[strlen(scope)] != '\0'), rank,
+                                    dims, data);
+        if (added >= 0) graph->values[added].layout = layout;
+        return added;
     }
     rt_value *v = &graph->values[value];
     v->rank = rank;

@@ -43,10 +43,13 @@ typedef struct rt_linear_match {
     int64_t k, n;
     rt_act act;
 } rt_linear_match;
-/* The Linear with row-major weights that makes the value. */
+/* The Linear with float weights, in rows or packed, that makes the value. */
 bool rt_match_linear(const rt_graph *graph, int value, rt_linear_match *out);
 /* The same without activation and residual, if it has no other reader. */
 bool rt_match_plain_linear(const rt_graph *graph, int value, rt_linear_match *out);
+
+/* Place of element (i, j) in the data of such a weight. */
+size_t rt_weight_at(const rt_value *weight, int64_t i, int64_t j);
 
 /* Appends a node whose first output replaces that of `root`. It gets the scope of `named` as its name
  * ("a.b" for "a.b.matmul" or "a/b/MatMul") if that is free, else the name of `root`, which will be swept. */
@@ -55,7 +58,7 @@ bool rt_replace_node(rt_graph *graph, int root, int named, rt_op op, int input_c
 /* Appends a node with exactly this name, which no other node may have. Returns its first output. */
 int rt_add_node(rt_graph *graph, const char *name, rt_op op, int input_count, const int *inputs,
                 const rt_attrs *attrs);
-/* A row-major constant with new data in place of `value`: itself if only one input reads it, else a new
+/* A constant with new data in place of `value`, in its layout: itself if only one input reads it, else a new
  * one with a derived name. */
 int rt_change_constant(rt_graph *graph, int value, int rank, const int64_t *dims, const float *data);
 /* A new row-major constant "scope.leaf", with a number appended if that name is taken; the second form: of

@@ -48,9 +48,15 @@ static retort_status unknown_rewrite(const char *name, retort_error *err) {
     return RETORT_ARGUMENT;
 }
 
-static retort_status leave_out(run *r, const char *name, retort_error *err) {
+/* Its row, or REWRITE_COUNT. */
+static size_t row_of(const char *name) {
     size_t i = 0;
     while (i < REWRITE_COUNT && strcmp(rewrites[i].name, name) != 0) i++;
+    return i;
+}
+
+static retort_status leave_out(run *r, const char *name, retort_error *err) {
+    size_t i = row_of(name);
     if (i == REWRITE_COUNT) return unknown_rewrite(name, err);
     int level = rewrites[i].level;
     if (level <= r->graph->level) {
@@ -142,6 +148,19 @@ retort_status rt_graph_optimize(rt_graph *graph, const retort_optimize_options *
         graph->level = reached;
         status = fail_without(&r, status, err);
     }
+    rt_links_free(graph);
+    return status;
+}
+
+retort_status rt_graph_apply(rt_graph *graph, const char *const *names, size_t count, retort_error *err) {
+    const retort_optimize_options options = RETORT_OPTIMIZE_OPTIONS;
+    run r = {.graph = graph, .options = &options};
+    retort_status status = RETORT_OK;
+    for (size_t i = 0; status == RETORT_OK && i < count; i++) {
+        size_t row = row_of(names[i]);
+        status = row < REWRITE_COUNT ? run_row(&r, &rewrites[row], err) : unknown_rewrite(names[i], err);
+    }
+    if (status == RETORT_OK) status = rt_graph_verify(graph, err);
     rt_links_free(graph);
     return status;
 }

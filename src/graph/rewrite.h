@@ -47,6 +47,9 @@ RT_REWRITES(RT_REWRITE_DECLARE)
  * after each rewrite. */
 retort_status rt_graph_optimize(rt_graph *graph, const retort_optimize_options *options, bool verify,
                                 retort_error *err);
+/* Level 3: applies rewrites that were left out on the way, in the order of their names; then verifies. For those of algebra.c
+ * and keys.c, then pack-weights. */
+retort_status rt_graph_apply(rt_graph *graph, const char *const *names, size_t count, retort_error *err);
 /* After a change of weights of Linear nodes: converts their inputs to the required dtypes in the nodes
  * that make them, then sweeps and verifies. */
 retort_status rt_graph_convert_inputs(rt_graph *graph, retort_error *err);

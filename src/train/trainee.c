@@ -2,6 +2,7 @@
 #include "train/trainee.h"
 #include "graph/match.h"
 #include "graph/ops.h"
+#include "graph/rewrite.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -71,22 +72,23 @@ static void scale_columns(rt_graph *graph, const rt_node *node, size_t n, float 
     for (size_t j = 0; bias >= 0 && j < n; j++) ((float *)(uintptr_t)graph->values[bias].data)[j] *= by;
 }
 
-/* softmax(q k) with q = x W_Q / sqrt(d) becomes softmax(q k / sqrt(d)) with q = x W_Q. */
-static void unfold_scale(rt_graph *graph, rt_node *attention) {
+/* softmax(q k) with q = x W_Q / sqrt(d) becomes softmax(q k / sqrt(d)) with q = x W_Q. False: it is not so. */
+static bool unfold_scale(rt_graph *graph, rt_node *attention) {
     const rt_node *q = linear_of(graph, attention->inputs[ATTENTION_Q]);
-    if (attention->attrs.scale != 1 || q == NULL) return;
+    if (attention->attrs.scale != 1 || q == NULL) return false;
     size_t heads = (size_t)attention->attrs.heads;
     size_t n = (size_t)graph->values[q->inputs[LINEAR_WEIGHT]].dims[1];
     size_t columns = attention->attrs.parts == 1 ? n / 3 : n, dim = columns / heads;
     if (attention->attrs.shared) { /* q there is W_K q of each head */
         dim = (size_t)graph->values[q->inputs[LINEAR_WEIGHT]].dims[0];
         q = linear_of(graph, q->inputs[LINEAR_X]);
-        if (q == NULL) return;
+        if (q == NULL) return false;
         columns = (size_t)graph->values[q->inputs[LINEAR_WEIGHT]].dims[1];
     }
     float root = sqrtf((float)dim);
     scale_columns(graph, q, columns, root);
     attention->attrs.scale = 1 / root;
+    return true;
 }
 
 /* ---- Opening ---- */
@@ -100,22 +102,33 @@ static retort_status check_floats(const retort_model *model, retort_error *err) 
         model->provenance.text);
 }
 
-/* Of level 3, with the graph's own copies of everything. */
-static retort_status bring_up(retort_model **out, const retort_model *model, retort_error *err) {
-    static const char *const without[] = {"skip-keys", "scale-into-query", "drop-key-bias",
-                                          "fold-value-bias"};
+static void leave_out(rt_trainee *t, const char *rewrite) {
+    for (size_t i = 0; i < t->left_out_count; i++) {
+        if (strcmp(t->left_out[i], rewrite) == 0) return;
+    }
+    t->left_out[t->left_out_count++] = rewrite;
+}
+
+/* Level 3, without the folds that levels are still ahead of. */
+static retort_status bring_up(rt_trainee *t, const retort_model *model, retort_error *err) {
     int level = model->graph.level;
-    if (level == 3) return rt_model_derive(out, model, err);
+    if (level == 3) return rt_model_derive(&t->model, model, err);
+    if (level < 2) {
+        leave_out(t, "scale-into-query");
+        leave_out(t, "drop-key-bias");
+        leave_out(t, "fold-value-bias");
+    }
+    leave_out(t, "skip-keys");
     retort_optimize_options options = RETORT_OPTIMIZE_OPTIONS;
-    options.without = without;
-    options.without_count = level < 2 ? sizeof without / sizeof *without : 1;
-    return rt_model_optimize(out, model, &options, err);
+    options.without = t->left_out;
+    options.without_count = t->left_out_count;
+    return rt_model_optimize(&t->model, model, &options, err);
 }
 
 static retort_status open_trainee(rt_trainee *t, const retort_model *model, retort_error *err) {
     t->base = retort_model_retain((retort_model *)(uintptr_t)model); /* counting owners is no change */
     retort_status status = check_floats(model, err);
-    if (status == RETORT_OK) status = bring_up(&t->model, model, err);
+    if (status == RETORT_OK) status = bring_up(t, model, err);
     if (status != RETORT_OK) return status;
     rt_graph *graph = &t->model->graph;
     if (graph->level < 3) {
@@ -125,8 +138,10 @@ static retort_status open_trainee(rt_trainee *t, const retort_model *model, reto
     status = part_readers(graph, err);
     if (status == RETORT_OK) status = rt_trainee_own(t->model, err);
     for (size_t i = 0; status == RETORT_OK && i < graph->node_count; i++) {
-        if (graph->nodes[i].op == RT_OP_ATTENTION) unfold_scale(graph, &graph->nodes[i]);
+        if (graph->nodes[i].op == RT_OP_ATTENTION && unfold_scale(graph, &graph->nodes[i]))
+            leave_out(t, "scale-into-query");
     }
+    if (t->left_out_count > 0) leave_out(t, "pack-weights"); /* of what skip-keys makes */
     if (status == RETORT_OK) status = rt_graph_verify(graph, err);
     return status == RETORT_OK ? rt_parameters_open(&t->parameters, graph, err) : status;
 }
@@ -184,14 +199,28 @@ static retort_status note_training(retort_model *model, const rt_provenance *fro
     return status;
 }
 
+/* The graph of the trained model, which borrows what the folds leave as it is. */
+static retort_status fold(rt_graph *out, const rt_trainee *t, retort_error *err) {
+    retort_status status = rt_graph_copy(out, t->half ? &t->floats : &t->model->graph, err);
+    if (status != RETORT_OK) return status;
+    status = rt_graph_apply(out, t->left_out, t->left_out_count, err);
+    if (status != RETORT_OK) rt_graph_free(out);
+    return status;
+}
+
 retort_status rt_trainee_model(retort_model **out, const rt_trainee *trainee, retort_error *err) {
     retort_model *next = NULL;
+    rt_graph folded;
     retort_status status = rt_model_derive(&next, trainee->base, err);
     if (status != RETORT_OK) return status;
     rt_graph_free(&next->graph);
-    status = rt_graph_copy(&next->graph, trainee->half ? &trainee->floats : &trainee->model->graph, err);
-    if (status == RETORT_OK) status = rt_trainee_own(next, err);
-    if (status == RETORT_OK) status = note_training(next, &trainee->model->provenance, err);
+    status = fold(&folded, trainee, err);
+    if (status == RETORT_OK) {
+        status = rt_graph_copy(&next->graph, &folded, err);
+        if (status == RETORT_OK) status = rt_trainee_own(next, err);
+        rt_graph_free(&folded);
+    }
+    if (status == RETORT_OK) status = note_training(next, &trainee->base->provenance, err);
     if (status == RETORT_OK) {
         *out = next;
     } else {

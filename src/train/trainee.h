@@ -16,13 +16,17 @@ typedef struct rt_trainee_rounding {
     void (*close)(rt_trainee *trainee);
 } rt_trainee_rounding;
 
+enum { RT_TRAINEE_LEFT_OUT = 5 };
 struct rt_trainee {
     retort_model *base; /* that it was opened from */
     retort_model *
         model; /* owns the graph that is trained; runs in a session like any other, with the weights of now */
     rt_parameters parameters;
     bool half; /* the graph multiplies bf16; parameters are floats, of which rt_tape_refresh rounds it */
-    rt_graph floats;                     /* half: the same graph in float, over the parameters */
+    rt_graph floats; /* half: the same graph in float, over the parameters */
+    const char
+        *left_out[RT_TRAINEE_LEFT_OUT]; /* rewrites that the graph lacks, and that the trained model has */
+    size_t left_out_count;
     const rt_trainee_rounding *rounding; /* NULL: floats are trained as floats */
     struct rt_qat *qat;                  /* state of the rounding */
 };
@@ -42,7 +46,8 @@ void rt_trainee_touch(rt_trainee *trainee, size_t item, const int32_t *rows, siz
 retort_status rt_trainee_refresh(rt_trainee *trainee, size_t step, retort_error *err);
 /* After the backward passes of a step: turns gradients with respect to rounded weights into those of the parameters. */
 void rt_trainee_gather(rt_trainee *trainee);
-/* A model that has the weights of now, its own copy, and says that it was trained. */
+/* A model that has the weights of now, its own copy, and says that it was trained. Of floats, it has the folds that the
+ * graph in training lacks: it is as fast as the same checkpoint imported. */
 retort_status rt_trainee_model(retort_model **out, const rt_trainee *trainee, retort_error *err);
 
 /* Every constant of the model's graph becomes memory of that graph, to be written: each has its own, though several

@@ -23,18 +23,19 @@ static bool match(const rt_graph *graph, const rt_node *node, keys *out) {
     out->heads = node->attrs.heads;
     out->hidden = out->kv.n / 2;
     out->dim = out->hidden / out->heads;
-    return rt_is_weight(graph, out->kv.weight) && graph->values[out->kv.weight].data != NULL &&
-           out->kv.k % RT_PANEL == 0 && out->dim % RT_PANEL == 0;
+    return graph->values[out->kv.weight].data != NULL && out->kv.k % RT_PANEL == 0 &&
+           out->dim % RT_PANEL == 0;
 }
 
 /* W_K of each head, transposed: [dim, heads n] */
 static float *turned_keys(rt_graph *graph, const keys *m) {
-    const float *from = graph->values[m->kv.weight].data;
+    const rt_value weight = graph->values[m->kv.weight];
+    const float *from = weight.data;
     float *to = rt_floats(graph, m->dim, m->heads * m->kv.k);
     for (int64_t d = 0; to != NULL && d < m->dim; d++) {
         for (int64_t h = 0; h < m->heads; h++) {
             for (int64_t i = 0; i < m->kv.k; i++) {
-                to[(d * m->heads + h) * m->kv.k + i] = from[i * m->kv.n + h * m->dim + d];
+                to[(d * m->heads + h) * m->kv.k + i] = from[rt_weight_at(&weight, i, h * m->dim + d)];
             }
         }
     }
@@ -43,10 +44,12 @@ static float *turned_keys(rt_graph *graph, const keys *m) {
 
 /* W_V: [n, hidden] */
 static float *values_part(rt_graph *graph, const keys *m) {
-    const float *from = graph->values[m->kv.weight].data;
+    const rt_value weight = graph->values[m->kv.weight];
+    const float *from = weight.data;
     float *to = rt_floats(graph, m->kv.k, m->hidden);
     for (int64_t i = 0; to != NULL && i < m->kv.k; i++) {
-        for (int64_t j = 0; j < m->hidden; j++) to[i * m->hidden + j] = from[i * m->kv.n + m->hidden + j];
+        for (int64_t j = 0; j < m->hidden; j++)
+            to[i * m->hidden + j] = from[rt_weight_at(&weight, i, m->hidden + j)];
     }
     return to;
 }
