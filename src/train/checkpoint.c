@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/checkpoint.h"
+#include "base/hash.h"
 #include "graph/ops.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char VERSION[] = "1";
-static const char *const keys[] = {"retort.checkpoint", "retort.training"};
+static const char *const keys[] = {"retort.checkpoint", "retort.training", "retort.hash"};
 enum { UNIT = 64 }; /* bytes that every tensor is a multiple of */
 
 /* What a parameter has in the file. */
@@ -44,6 +46,17 @@ static void *state_of(const rt_checkpoint *checkpoint, size_t index, size_t *byt
 
 static void name_state(char out[24], size_t index) {
     snprintf(out, 24, "q.%zu", index);
+}
+
+/* Of names and data, in any order. */
+static void hash_tensors(char out[17], const rt_tensor *tensors, size_t count) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        const rt_tensor *t = &tensors[i];
+        rt_hash_key key = {{rt_hash((rt_hash_key){{0, 0}}, t->name, strlen(t->name)), (uint64_t)t->dtype}};
+        sum += rt_hash(key, t->data, (size_t)t->shape[0] * rt_dtype_size(t->dtype));
+    }
+    snprintf(out, 17, "%016" PRIx64, sum);
 }
 
 /* ---- Writing ---- */
@@ -103,9 +116,11 @@ static bool gather(package *p, const rt_checkpoint *checkpoint) {
 
 retort_status rt_checkpoint_write(const char *path, const rt_checkpoint *checkpoint, retort_error *err) {
     package p = {0};
-    const char *values[] = {VERSION, checkpoint->belongs};
+    char hash[17] = "";
+    const char *values[] = {VERSION, checkpoint->belongs, hash};
     retort_status status = gather(&p, checkpoint) ? RETORT_OK : rt_fail_nomem(err, UNIT);
-    if (status == RETORT_OK) status = rt_safetensors_write(path, p.tensors, p.count, keys, values, 2, err);
+    if (status == RETORT_OK) hash_tensors(hash, p.tensors, p.count);
+    if (status == RETORT_OK) status = rt_safetensors_write(path, p.tensors, p.count, keys, values, 3, err);
     free(p.tensors);
     rt_arena_free(&p.arena);
     return status;
@@ -276,11 +291,28 @@ retort_status rt_checkpoint_take(const char *path, const rt_tensors *tensors, rt
     return RETORT_OK;
 }
 
+/* Of a checkpoint; other files are refused by what they lack. */
+static retort_status check_hash(const char *path, const rt_tensors *tensors, retort_error *err) {
+    char hash[17];
+    const char *found = rt_tensors_metadata(tensors, keys[2]);
+    if (rt_tensors_metadata(tensors, keys[0]) == NULL) return RETORT_OK;
+    for (size_t i = 0; i < tensors->count; i++) {
+        if (tensors->items[i].rank != 1)
+            return rt_fail(err, RETORT_FORMAT, "%.200s: %.150s: expected one dimension", path,
+                           tensors->items[i].name);
+    }
+    hash_tensors(hash, tensors->items, tensors->count);
+    if (found != NULL && strcmp(found, hash) == 0) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%.200s: the file is damaged: its tensors have the hash %s, not %.16s",
+                   path, hash, found != NULL ? found : "(none)");
+}
+
 retort_status rt_checkpoint_read(const char *path, rt_checkpoint *checkpoint, retort_error *err) {
     rt_tensors tensors;
     retort_status status = rt_tensors_open(&tensors, path, err);
     if (status != RETORT_OK) return status;
-    status = rt_checkpoint_take(path, &tensors, checkpoint, err);
+    status = check_hash(path, &tensors, err);
+    if (status == RETORT_OK) status = rt_checkpoint_take(path, &tensors, checkpoint, err);
     rt_tensors_close(&tensors);
     return status;
 }

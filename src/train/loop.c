@@ -168,6 +168,21 @@ static bool is_due(const rt_loop *l) {
     return l->options->checkpoint != NULL && (double)(rt_now_ns() - l->saved) * 1e-9 >= 60 * minutes;
 }
 
+/* The file beside a checkpoint is a model like any other: the graph must be that of this training. */
+static retort_status check_best(const rt_loop *l, const char *path, retort_error *err) {
+    rt_buffer ours = {0}, theirs = {0};
+    const rt_trainee *t = l->trainee;
+    retort_status status = rt_graph_text(t->half ? &t->floats : &t->model->graph, &ours);
+    if (status == RETORT_OK) status = rt_graph_text(&l->best_model->graph, &theirs);
+    if (status != RETORT_OK) status = rt_fail_nomem(err, ours.capacity);
+    bool same = status != RETORT_OK ||
+                (ours.length == theirs.length && memcmp(ours.data, theirs.data, ours.length) == 0);
+    rt_buffer_free(&ours);
+    rt_buffer_free(&theirs);
+    return same ? status
+                : rt_fail(err, RETORT_ARGUMENT, "%.200s: it belongs to a training of another model", path);
+}
+
 retort_status rt_loop_resume(rt_loop *l, retort_error *err) {
     rt_buffer path = {0};
     rt_checkpoint checkpoint = {.belongs = l->belongs, .optimizer = l->optimizer, .trainee = l->trainee};
@@ -178,6 +193,7 @@ retort_status rt_loop_resume(rt_loop *l, retort_error *err) {
     l->best_saved = l->state.best_step;
     status = best_path(l, &path) ? rt_model_load(&l->best_model, path.data, 0, err)
                                  : rt_fail_nomem(err, path.capacity);
+    if (status == RETORT_OK) status = check_best(l, path.data, err);
     rt_buffer_free(&path);
     return status;
 }
