@@ -339,6 +339,17 @@ static void say_separator(const opener *o) {
     }
 }
 
+/* "good " is hardly another label than "good". */
+static void say_blanks(const opener *o) {
+    for (size_t i = 0; o->out->teacher == NULL && i < o->wanted.count && o->wanted.labels != NULL; i++) {
+        const char *name = o->wanted.labels[i];
+        size_t length = strlen(name);
+        if (length == 0 || (name[0] != ' ' && name[length - 1] != ' ')) continue;
+        cli_say("warning: label '%s' begins or ends with a blank: it is another one than without", name);
+        return;
+    }
+}
+
 /* What is learned without labels is worth a word. */
 static void say_vectors(const opener *o) {
     if (o->wanted.task != RETORT_TASK_EMBED || o->out->teacher != NULL || !o->info.pairs) return;
@@ -394,6 +405,7 @@ static cli_code make_model(opener *o) {
     o->out->new_head = options.head != NULL;
     if (o->out->new_head) say_head(o);
     if (o->out->new_head) say_separator(o);
+    if (o->out->new_head) say_blanks(o);
     return CLI_DONE;
 }
 

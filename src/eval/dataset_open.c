@@ -100,6 +100,9 @@ static retort_status read_into(retort_dataset *out, const void *bytes, size_t si
         options->text_column != NULL || options->pair_column != NULL || options->label_column != NULL;
     if (size >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) lines.at += 3;
     if (lines.at == lines.end) return rt_fail(err, RETORT_FORMAT, "%s: the file is empty", out->name);
+    if (size >= 2 && (memcmp(bytes, "\xff\xfe", 2) == 0 || memcmp(bytes, "\xfe\xff", 2) == 0))
+        return rt_fail(err, RETORT_FORMAT,
+                       "%s: this is UTF-16: expected UTF-8 (iconv -f UTF-16 -t UTF-8 writes it)", out->name);
     form found = probe(out->name, lines, options->collect ? options->task : config->task, columns);
     out->kind = found.kind;
     out->texts_only = options->texts_only;

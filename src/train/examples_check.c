@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What labels examples have, and what is odd about them. */
 #include "train/examples.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,6 +106,26 @@ static bool is_blank(const char *text, size_t length) {
     return true;
 }
 
+static bool is_utf8(const char *text, size_t length) {
+    size_t bad;
+    return length == 0 || rt_utf8_valid((const uint8_t *)text, length, &bad);
+}
+
+/* A model learns little from "caf\xe9" of another encoding. */
+static void warn_bytes(const check *c) {
+    char text[512];
+    size_t broken = 0, line = 0;
+    for (size_t i = 0; i < c->data->count; i++) {
+        const rt_sample *sample = &c->data->samples[i];
+        bool whole = is_utf8(sample->text.text, sample->text.length) &&
+                     is_utf8(sample->text.pair, sample->text.pair_length);
+        if (!whole && broken++ == 0) line = sample->line;
+    }
+    snprintf(text, sizeof text, "%.200s:%zu: the text is not UTF-8%s", c->data->name, line,
+             broken > 1 ? "; nor are others" : "");
+    if (broken > 0) warn(c, text);
+}
+
 static void warn_texts(const check *c) {
     char text[512];
     size_t empty = 0, line = 0;
@@ -118,6 +139,7 @@ static void warn_texts(const check *c) {
     snprintf(text, sizeof text, "%.200s:%zu: the text is empty%s", c->data->name, line,
              empty > 1 ? "; so are others" : "");
     if (empty > 0) warn(c, text);
+    warn_bytes(c);
     snprintf(text, sizeof text, "%.200s: %llu texts are longer than the limit and were cut", c->data->name,
              (unsigned long long)c->examples->truncated);
     if (c->examples->truncated > 0) warn(c, text);

@@ -165,6 +165,10 @@ def words_about_the_data():
     assert "warning: 'film;good' is one label here" in said and "--label-separator" in said, said
     _, said = retort("train", checkpoint("bert-embed"), "--data", several, "--label-separator", ";", "--steps", "1", "-o", HERE / "several.retort")
     assert "is one label here" not in said, said
+    odd = write("odd.tsv", b"sentence\tlabel\ncaf\xe9\tgood \nb\tgood\nc\xc3\xa9\tbad\n")
+    _, said = retort("train", checkpoint("bert-embed"), "--data", odd, "--steps", "1", "-o", HERE / "odd.retort")
+    assert "odd.tsv:2: the text is not UTF-8\n" in said and "label 'good ' begins or ends with a blank" in said, said
+    assert "not UTF-8" not in retort("train", checkpoint("bert-embed"), "--data", several, "--steps", "1", "-o", HERE / "odd.retort")[1]
     _, said = retort("train", checkpoint("package-mean"), "--data", pairs, "--steps", "1", "-o", HERE / "vectors.retort")
     assert "vectors of 5 pairs, whose cosines become their scores" in said, said
     _, said = retort("train", checkpoint("bert-embed"), "--data", pairs, "--task", "classify", "--lr", "1e-4", "--steps", "1", "-o", HERE / "scores.retort")
@@ -268,6 +272,8 @@ def wrong_data():
     fails(3, "all texts have the label 'a': there is nothing to learn", *start, "--data", write("one.tsv", "sentence\tlabel\nx\ta\ny\ta\n"))
     fails(3, "no labels: name their column (or columns of 0 and 1) with --label-column", *start, "--data", write("none.tsv", "sentence\tclass\nx\ta\ny\tb\n"))
     fails(3, "no column 'class'", *start, "--data", write("classes.tsv", CLASSES), "--label-column", "class")
+    for encoding in ("utf-16-le", "utf-16-be"):
+        fails(3, "this is UTF-16", *start, "--data", write("wide.tsv", ("\ufeff" + CLASSES).encode(encoding)))
     fails(3, "it contains no text", *start, "--data", write("empty.tsv", "sentence\tlabel\n"))
     dev = write("dev.tsv", "sentence\tlabel\ngood film\tpraise\nbad film\tneither\n")
     fails(3, "label 'neither' of 1 texts occurs in no text of", *start, "--data", write("classes.tsv", CLASSES), "--dev", dev)
