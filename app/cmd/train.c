@@ -181,7 +181,7 @@ static void put_data(const cli_args *args, const char *file, bool labels) {
     }
 }
 
-static void print_next(const cli_args *args, const retort_info *info) {
+static void print_next(const cli_args *args, const train_start *start, const retort_info *info) {
     const char *model = cli_text(args, CLI_OUTPUT), *dev = cli_text(args, CLI_DEV),
                *data = cli_text(args, CLI_DATA);
     char small[4096];
@@ -201,12 +201,17 @@ static void print_next(const cli_args *args, const retort_info *info) {
         put_word(small);
         putchar('\n');
     }
-    put_command("run", model, info->task == RETORT_TASK_EMBED ? " <texts.txt\n" : " \"a text\"\n");
+    retort_dataset_info found = {.size = sizeof found};
+    retort_dataset_describe(start->data, &found);
+    put_command("run", model,
+                info->task == RETORT_TASK_EMBED ? " <texts.txt\n"
+                : found.pairs                   ? " --pairs <pairs.tsv\n"
+                                                : " \"a text\"\n");
     put_command("serve", model, "\n");
 }
 
-static void print_summary(const cli_args *args, const retort_info *info, const retort_train_result *result,
-                          uint64_t bytes) {
+static void print_summary(const cli_args *args, const train_start *start, const retort_info *info,
+                          const retort_train_result *result, uint64_t bytes) {
     char size[32];
     cli_put_column(stdout, 0, cli_text(args, CLI_OUTPUT));
     printf(": %s, %s, %.3g epoch%s, %zu step%s", cli_task_names[info->task], info->dtype, result->epochs,
@@ -216,7 +221,7 @@ static void print_summary(const cli_args *args, const retort_info *info, const r
     if (isfinite(result->loss)) printf(", loss %.4f in the last epoch", result->loss);
     printf(", %s, %.0f s, %.0f tokens/s\n", cli_bytes(size, sizeof size, bytes), result->seconds,
            result->tokens_per_second);
-    print_next(args, info);
+    print_next(args, start, info);
 }
 
 static cli_code print_result(const cli_args *args, const train_start *start, const retort_model *model,
@@ -225,7 +230,7 @@ static cli_code print_result(const cli_args *args, const train_start *start, con
     const char *output = cli_text(args, CLI_OUTPUT);
     retort_model_info(model, &info);
     if (!cli_has(args, CLI_JSON)) {
-        print_summary(args, &info, result, bytes);
+        print_summary(args, start, &info, result, bytes);
         return CLI_DONE;
     }
     json_t *json =

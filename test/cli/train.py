@@ -171,8 +171,8 @@ def words_about_the_data():
     assert "not UTF-8" not in retort("train", checkpoint("bert-embed"), "--data", several, "--steps", "1", "-o", HERE / "odd.retort")[1]
     _, said = retort("train", checkpoint("package-mean"), "--data", pairs, "--steps", "1", "-o", HERE / "vectors.retort")
     assert "vectors of 5 pairs, whose cosines become their scores" in said, said
-    _, said = retort("train", checkpoint("bert-embed"), "--data", pairs, "--task", "classify", "--lr", "1e-4", "--steps", "1", "-o", HERE / "scores.retort")
-    assert "new head: a number for each pair of texts" in said, said
+    out, said = retort("train", checkpoint("bert-embed"), "--data", pairs, "--task", "classify", "--lr", "1e-4", "--steps", "1", "-o", HERE / "scores.retort")
+    assert "new head: a number for each pair of texts" in said and b"scores.retort --pairs <pairs.tsv" in out, (said, out)
 
 
 @test
