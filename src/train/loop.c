@@ -168,13 +168,16 @@ static bool is_due(const rt_loop *l) {
     return l->options->checkpoint != NULL && (double)(rt_now_ns() - l->saved) * 1e-9 >= 60 * minutes;
 }
 
-/* The file beside a checkpoint is a model like any other: the graph must be that of this training. */
+/* The file beside a checkpoint is a model like any other: its graph must be what this training makes, which is folded. */
 static retort_status check_best(const rt_loop *l, const char *path, retort_error *err) {
     rt_buffer ours = {0}, theirs = {0};
-    const rt_trainee *t = l->trainee;
-    retort_status status = rt_graph_text(t->half ? &t->floats : &t->model->graph, &ours);
+    retort_model *own = NULL;
+    retort_status status = rt_trainee_model(&own, l->trainee, err);
+    if (status != RETORT_OK) return status;
+    status = rt_graph_text(&own->graph, &ours);
     if (status == RETORT_OK) status = rt_graph_text(&l->best_model->graph, &theirs);
     if (status != RETORT_OK) status = rt_fail_nomem(err, ours.capacity);
+    retort_model_free(own);
     bool same = status != RETORT_OK ||
                 (ours.length == theirs.length && memcmp(ours.data, theirs.data, ours.length) == 0);
     rt_buffer_free(&ours);
