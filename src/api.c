@@ -146,6 +146,11 @@ static bool are_bits(int bits) {
     return bits == 0 || bits == 8 || (bits >= 2 && bits <= 4);
 }
 
+/* Weights that share an integer scale; 0: that of the recipe. */
+static bool is_group(int64_t group) {
+    return group >= 0 && group <= 1 << 16 && group % 32 == 0;
+}
+
 retort_status retort_model_quantize(retort_model **out, const retort_model *model,
                                     const retort_quantize_options *options, retort_error *err) {
     static const retort_quantize_options defaults = RETORT_QUANTIZE_OPTIONS;
@@ -159,7 +164,7 @@ retort_status retort_model_quantize(retort_model **out, const retort_model *mode
     if ((unsigned)options->activations > RETORT_ACTIVATIONS_STATIC) {
         return bad(err, "quantize", "activations are dynamic or static");
     }
-    if (options->group < 0 || options->group > 1 << 16 || options->group % 32 != 0) {
+    if (!is_group(options->group)) {
         return bad(err, "quantize", "the group must be a multiple of 32, at most 65536");
     }
     if (options->weak_columns > 64 || options->weak_columns % 8 != 0) {
@@ -203,6 +208,7 @@ static retort_status check_train_options(const retort_train_options *o, retort_e
         return bad(err, "train", "arithmetic is for floats: a recipe says which integers are multiplied");
     if (!are_bits(o->bits) || !are_bits(o->embeddings))
         return bad(err, "train", "integers have 8, 4, 3 or 2 bits");
+    if (!is_group(o->group)) return bad(err, "train", "the group must be a multiple of 32, at most 65536");
     if (o->resume && o->checkpoint == NULL) return bad(err, "train", "resume needs the path of a checkpoint");
     return RETORT_OK;
 }

@@ -253,6 +253,25 @@ static void test_nonfinite(void **unused) {
     retort_model_free(model);
 }
 
+/* As retort_model_quantize has them. */
+static void test_groups(void **unused) {
+    (void)unused;
+    const int64_t groups[] = {-32, 7, 33, 1 << 17, INT64_MAX};
+    losses l = {0};
+    retort_error err = {0};
+    retort_model *model = golden("bert-classify", 0, RETORT_F32), *trained = NULL;
+    retort_dataset *data = open_data(model);
+    retort_train_options options = golden_options(data, &l);
+    options.recipe = "int4";
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        options.group = groups[i];
+        assert_int_equal(retort_train(&trained, model, &options, NULL, &err), RETORT_ARGUMENT);
+        assert_non_null(strstr(err.text, "the group must be a multiple of 32"));
+    }
+    retort_dataset_free(data);
+    retort_model_free(model);
+}
+
 /* Decay that leaves nothing of the weights of words that are rare: zeros, not 0 / 0. */
 static void test_decay(void **unused) {
     (void)unused;
@@ -600,19 +619,13 @@ static void test_rates(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rates),
-        cmocka_unit_test(test_pytorch),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_result),
-        cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_nonfinite),
-        cmocka_unit_test(test_decay),
-        cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_foreign),
-        cmocka_unit_test(test_foreign_parts),
-        cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_stop_anywhere),
-        cmocka_unit_test(test_resume_patience),
+        cmocka_unit_test(test_rates),         cmocka_unit_test(test_pytorch),
+        cmocka_unit_test(test_threads),       cmocka_unit_test(test_result),
+        cmocka_unit_test(test_bf16),          cmocka_unit_test(test_nonfinite),
+        cmocka_unit_test(test_decay),         cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_resume),        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_foreign_parts), cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_stop_anywhere), cmocka_unit_test(test_resume_patience),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
