@@ -3,9 +3,9 @@
  *
  *     train_bench CHECKPOINT DATA.tsv [THREADS [STEPS [bf16]]]
  *
- * The first 32 * STEPS texts, in batches of similar lengths. Prints one line of JSON: tokens per second, GFLOP/s (six operations
- * for each weight of a matrix and token) and how much of the measured peak that is, and milliseconds of each part of the median
- * step. bench/train_peer.py does the same in PyTorch. */
+ * The first 32 * STEPS texts, in batches of similar lengths. Prints one line of JSON: tokens per second, GFLOP/s of the products
+ * with weights and how much of the measured peak that is, and milliseconds of each part of the median step.
+ * bench/train_peer.py does the same in PyTorch. */
 #include "base/cpu.h"
 #include "engine/prepare.h"
 #include "train/examples.h"
@@ -33,7 +33,7 @@ typedef struct bench {
     int64_t at;                   /* of rt_now_ns, when the part began */
     double ms[MOST_STEPS][PARTS]; /* of each step and part */
     size_t step;
-    double rates[MOST_STEPS]; /* tokens per second */
+    double rates[MOST_STEPS], gflops[MOST_STEPS]; /* of each step: tokens per second, operations per ns */
     size_t tokens;
 } bench;
 
@@ -81,6 +81,16 @@ static retort_status prepare(bench *b, size_t batch, retort_error *err) {
     return rt_prepare(&b->prepared, &(retort_batch){ids, types, offsets, BATCH}, &limits, err);
 }
 
+/* Of the products with weights in this batch: forward, and those of dX and dW. Rows that nobody reads are not computed. */
+static double operations_of(const bench *b) {
+    double sum = 0;
+    for (size_t i = 0; i < b->tape.plan.step_count; i++) {
+        const rt_step *step = &b->tape.plan.steps[i];
+        if (step->node->op == RT_OP_LINEAR) sum += 3 * rt_step_operations(step, b->prepared.chunks);
+    }
+    return sum;
+}
+
 static retort_status step(bench *b, retort_error *err) {
     size_t rows, n;
     double norm;
@@ -99,17 +109,10 @@ static retort_status step(bench *b, retort_error *err) {
     b->at = rt_now_ns();
     if (status == RETORT_OK) status = rt_optimizer_step(&b->optimizer, &norm, err);
     end_part(b, UPDATE);
-    b->rates[b->step] = 1e9 * (double)b->tokens / (double)(rt_now_ns() - start);
+    double ns = (double)(rt_now_ns() - start);
+    b->rates[b->step] = 1e9 * (double)b->tokens / ns;
+    b->gflops[b->step] = operations_of(b) / ns;
     return status;
-}
-
-static double weights_of(const rt_parameters *parameters) {
-    double sum = 0;
-    for (size_t i = 0; i < parameters->count; i++) {
-        const rt_parameter *p = &parameters->items[i];
-        if (p->kind == RT_PARAMETER_MATRIX) sum += (double)p->rows * (double)p->n;
-    }
-    return sum;
 }
 
 static int by_number(const void *a, const void *b) {
@@ -139,7 +142,7 @@ static double peak_of(rt_peak_fn peak) {
 
 static void report(const bench *b, size_t steps, bool bf16) {
     double rate = median(b->rates + WARM, steps - WARM), of[MOST_STEPS];
-    double flops = 6e-9 * weights_of(&b->trainee.parameters) * rate;
+    double flops = median(b->gflops + WARM, steps - WARM);
     double peak = b->threads * peak_of(bf16 ? b->kernels.peak_bf16 : b->kernels.peak_f32);
     printf("{\"engine\": \"retort\", \"dtype\": \"%s\", \"threads\": %d, \"tokens_per_second\": %.0f, "
            "\"gflops\": %.1f, "
@@ -157,7 +160,9 @@ static void report(const bench *b, size_t steps, bool bf16) {
 
 static retort_status open_bench(bench *b, char **args, bool bf16, retort_error *err) {
     uint32_t features;
-    retort_status status = retort_model_import(&b->model, args[1], NULL, err);
+    retort_import_options options = RETORT_IMPORT_OPTIONS;
+    options.level = 1; /* as `retort train` reads a checkpoint */
+    retort_status status = retort_model_import(&b->model, args[1], &options, err);
     if (status == RETORT_OK) status = retort_dataset_open(&b->data, args[2], b->model, NULL, err);
     if (status == RETORT_OK) status = rt_examples_open(&b->examples, b->model, b->data, -1, true, err);
     if (status == RETORT_OK) status = rt_trainee_open(&b->trainee, b->model, err);

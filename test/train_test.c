@@ -615,6 +615,8 @@ static void test_rates(void **unused) {
     }
     plan.decay = RETORT_DECAY_COSINE;
     assert_true(fabs(rt_rate_at(&plan, 40) - 1.5) < 1e-12); /* cos(60°) = 1/2 */
+    plan.steps = 1;                                         /* the only step is not lost to the warm-up */
+    assert_true(fabs(rt_rate_at(&plan, 0) - 2) < 1e-12);
 }
 
 int main(void) {

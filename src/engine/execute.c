@@ -247,9 +247,12 @@ retort_status rt_execute(rt_executor *x, const rt_work *work, retort_error *err)
 
 void rt_execute_step(rt_executor *x, const rt_step *step, const rt_chunk *chunk) {
     reset(x, x->threads > 1);
-    atomic_store_explicit(&x->schedule.workers, x->threads, memory_order_relaxed);
-    if (x->threads > 1)
+    int64_t from = rt_now_ns();
+    int workers = count_workers(x, from);
+    atomic_store_explicit(&x->schedule.workers, workers, memory_order_relaxed);
+    if (workers > 1)
         run_together(x, step, chunk, &x->workers[0]);
     else
         run_whole(step, chunk, &x->workers[0]);
+    judge(x, from, workers);
 }

@@ -64,7 +64,7 @@ void rt_executor_close(rt_executor *executor);
 
 /* Runs the work; returns the error of the first worker that failed. Allocates nothing. */
 retort_status rt_execute(rt_executor *executor, const rt_work *work, retort_error *err);
-/* Runs one step, in the plan or not, by all workers together. */
+/* Runs one step, in the plan or not, by all workers that do not rest. */
 void rt_execute_step(rt_executor *executor, const rt_step *step, const rt_chunk *chunk);
 
 #endif
