@@ -170,7 +170,8 @@ retort_status rt_parameters_use_bf16(rt_parameters *parameters, rt_graph *graph,
 }
 
 void rt_parameters_free(rt_parameters *parameters) {
-    for (size_t i = 0; i < parameters->count; i++) rt_parameter_free(&parameters->items[i]);
+    for (size_t i = 0; parameters->items != NULL && i < parameters->count; i++)
+        rt_parameter_free(&parameters->items[i]);
     free(parameters->items);
     *parameters = (rt_parameters){0};
 }

@@ -143,6 +143,7 @@ size_t rt_qat_matrix_scratch(const rt_qat_matrix *m) {
     return rt_round_up(m->k * RT_PANEL * (sizeof(float) + 1) + m->outliers * RT_PANEL, 64);
 }
 
+/* scratch NULL: nothing is rounded. */
 static panel panel_at(const rt_qat_matrix *m, size_t index, void *scratch) {
     size_t from = index * RT_PANEL;
     panel p = {.from = from,
@@ -152,8 +153,10 @@ static panel panel_at(const rt_qat_matrix *m, size_t index, void *scratch) {
                .scale = m->scale + from,
                .groups = m->group_at != NULL ? m->group_at + from * m->groups : NULL,
                .inliers = scratch};
-    p.codes = (int8_t *)scratch + m->k * RT_PANEL * sizeof *p.inliers;
-    p.outliers = p.codes + m->k * RT_PANEL;
+    if (scratch != NULL) {
+        p.codes = (int8_t *)scratch + m->k * RT_PANEL * sizeof *p.inliers;
+        p.outliers = p.codes + m->k * RT_PANEL;
+    }
     return p;
 }
 

@@ -277,8 +277,10 @@ static retort_status open_loop(training *t, retort_error *err) {
     return status == RETORT_OK && t->options->resume ? rt_loop_resume(loop, err) : status;
 }
 
+typedef retort_status (*open_fn)(training *t, retort_error *err);
+
 static retort_status open_training(training *t, retort_error *err) {
-    retort_status (*const parts[])(training * t, retort_error * err) = {
+    static const open_fn parts[] = {
         open_threads, open_examples,  open_trainee,   open_tape, open_class_weights,
         open_teacher, open_objective, open_optimizer, open_loop,
     };
