@@ -143,20 +143,23 @@ size_t rt_qat_matrix_scratch(const rt_qat_matrix *m) {
     return rt_round_up(m->k * RT_PANEL * (sizeof(float) + 1) + m->outliers * RT_PANEL, 64);
 }
 
-/* scratch NULL: nothing is rounded. */
-static panel panel_at(const rt_qat_matrix *m, size_t index, void *scratch) {
+static panel panel_at(const rt_qat_matrix *m, size_t index) {
     size_t from = index * RT_PANEL;
     panel p = {.from = from,
                .columns = rt_min(RT_PANEL, m->n - from),
                .w = m->master->data + from * m->k,
                .used = m->used + from * m->k,
                .scale = m->scale + from,
-               .groups = m->group_at != NULL ? m->group_at + from * m->groups : NULL,
-               .inliers = scratch};
-    if (scratch != NULL) {
-        p.codes = (int8_t *)scratch + m->k * RT_PANEL * sizeof *p.inliers;
-        p.outliers = p.codes + m->k * RT_PANEL;
-    }
+               .groups = m->group_at != NULL ? m->group_at + from * m->groups : NULL};
+    return p;
+}
+
+/* A panel to be rounded. */
+static panel panel_in(const rt_qat_matrix *m, size_t index, void *scratch) {
+    panel p = panel_at(m, index);
+    p.inliers = scratch;
+    p.codes = (int8_t *)scratch + m->k * RT_PANEL * sizeof *p.inliers;
+    p.outliers = p.codes + m->k * RT_PANEL;
     return p;
 }
 
@@ -240,7 +243,7 @@ static void pack(const rt_qat_matrix *m, const panel *p) {
 }
 
 void rt_qat_matrix_refresh(const rt_qat_matrix *m, size_t index, bool regroup, void *scratch) {
-    panel p = panel_at(m, index, scratch);
+    panel p = panel_in(m, index, scratch);
     choose_scales(m, &p);
     if (regroup && p.groups != NULL) choose_groups(m, &p);
     for (size_t g = 0; g < m->groups; g++) {
@@ -268,7 +271,7 @@ static void gather_row(float low, float high, const float *inverse, const float 
 }
 
 void rt_qat_matrix_gather(const rt_qat_matrix *m, size_t index) {
-    panel p = panel_at(m, index, NULL);
+    panel p = panel_at(m, index);
     float *grad = m->master->grad + p.from * m->k, sums[RT_PANEL] = {0}, own[RT_PANEL];
     const rt_grid *eight = rt_grid_of(8);
     rt_round_factors(p.scale, own);
