@@ -304,7 +304,7 @@ void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
 
 /* Rows of q of sequence b: its first row in the value of q, and how many. Rows of padding are computed too: a graph that
  * needs padded batches may read them. */
-static rt_range query_rows(const rt_step *step, const rt_chunk *chunk, size_t b) {
+rt_range rt_step_queries(const rt_step *step, const rt_chunk *chunk, size_t b) {
     if (step->as.attention.select == RT_SELECT_FIRST) return (rt_range){b, b + 1};
     if (step->as.attention.select == RT_SELECT_MASK_TOKENS) {
         return (rt_range){(size_t)chunk->mask_token_starts[b], (size_t)chunk->mask_token_starts[b + 1]};
@@ -336,7 +336,7 @@ enum { S8_MIN_KEYS = 17 };
 /* All heads of one sequence as queries of one attention whose keys and values are its rows of x. */
 static void attend_shared(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, size_t b) {
     const rt_attention_step *attention = &step->as.attention;
-    size_t n = attention->dim, at = query_rows(step, chunk, b).from * attention->heads * n;
+    size_t n = attention->dim, at = rt_step_queries(step, chunk, b).from * attention->heads * n;
     const float *x =
         (const float *)rt_place_at(&step->in[ATTENTION_KV], worker) + (size_t)chunk->starts[b] * n;
     rt_attention args = {
@@ -366,7 +366,7 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
     const rt_attention_step *attention = &step->as.attention;
     size_t hidden = attention->heads * attention->dim, column = head * attention->dim;
     heads at = find_heads(step, worker, hidden);
-    rt_range queries = query_rows(step, chunk, b);
+    rt_range queries = rt_step_queries(step, chunk, b);
     size_t start = (size_t)chunk->starts[b];
     size_t out_at = queries.from * hidden + column;
     void *out = rt_place_at(&step->out[0], worker);
@@ -398,11 +398,11 @@ void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
     bool shared = step->as.attention.shared;
     size_t count = shared ? 1 : step->as.attention.heads; /* attentions per sequence */
     for (size_t b = 0; b < chunk->batch; b++) {
-        rt_range queries = query_rows(step, chunk, b);
+        rt_range queries = rt_step_queries(step, chunk, b);
         total += count * (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
     }
     for (size_t b = 0; b < chunk->batch; b++) {
-        rt_range queries = query_rows(step, chunk, b);
+        rt_range queries = rt_step_queries(step, chunk, b);
         uint64_t cost = (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
         for (size_t head = 0; head < count && cost > 0; head++, before += cost) {
             uint64_t part = (2 * before + cost) * parts / (2 * total);
@@ -419,7 +419,7 @@ double rt_step_operations(const rt_step *step, const rt_chunk *chunk) {
     if (step->node->op != RT_OP_ATTENTION) return step->flops_row * (double)rt_chunk_rows(chunk, step->rows);
     double pairs = 0;
     for (size_t b = 0; b < chunk->batch; b++) {
-        rt_range queries = query_rows(step, chunk, b);
+        rt_range queries = rt_step_queries(step, chunk, b);
         pairs += (double)(queries.to - queries.from) * (double)chunk->lengths[b];
     }
     return step->flops_row * pairs;

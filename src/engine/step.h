@@ -165,6 +165,8 @@ static inline size_t rt_row_scales_at(const rt_plan *plan, size_t n) {
 }
 /* Whether the leading dims of a value are rows of a batch, and which row set. */
 bool rt_value_row_set(const rt_value *value, rt_row_set *kind);
+/* Rows of the queries that sequence b has in an Attention. */
+rt_range rt_step_queries(const rt_step *step, const rt_chunk *chunk, size_t b);
 /* Operations that a step does for a chunk, multiply and add counted as two. */
 double rt_step_operations(const rt_step *step, const rt_chunk *chunk);
 /* The address of a place for this worker; NULL if absent. */

@@ -23,15 +23,6 @@ static operands find(const rt_tape *tape, const rt_step *step, bool grad) {
     return (operands){first, second, input(tape, step, 2, grad)};
 }
 
-static rt_range query_rows(const rt_tape *tape, const rt_step *step, size_t b) {
-    const rt_chunk *chunk = tape->chunk;
-    size_t start = (size_t)chunk->starts[b];
-    if (step->as.attention.select == RT_SELECT_FIRST) return (rt_range){b, b + 1};
-    if (step->as.attention.select == RT_SELECT_ALL)
-        return (rt_range){start, start + (size_t)chunk->lengths[b]};
-    return (rt_range){(size_t)chunk->mask_token_starts[b], (size_t)chunk->mask_token_starts[b + 1]};
-}
-
 /* All heads of a sequence as queries of one attention over x. */
 static rt_attention_back shared_head(const rt_tape *tape, const rt_step *step, size_t b) {
     size_t n = step->as.attention.dim, heads = step->as.attention.heads, at = b * heads * n;
@@ -59,7 +50,7 @@ static rt_attention_back own_head(const rt_tape *tape, const rt_step *step, size
     size_t start = (size_t)tape->chunk->starts[b], parts = (size_t)attention->parts;
     size_t ldq = parts == 1 ? 3 * hidden : hidden, ldk = parts == 3 ? hidden : (4 - parts) * hidden;
     operands x = find(tape, step, false), dx = find(tape, step, true);
-    rt_range rows = query_rows(tape, step, b);
+    rt_range rows = rt_step_queries(step, tape->chunk, b);
     size_t q_at = rows.from * ldq + column, k_at = start * ldk + column;
     return (rt_attention_back){.queries = rows.to - rows.from,
                                .dim = attention->dim,
@@ -93,11 +84,11 @@ static void back_heads(rt_tape *tape, const rt_step *step, rt_worker *worker, bo
     uint64_t total = 0, before = 0, parts = (uint64_t)worker->parts;
     size_t count = attention->shared ? 1 : attention->heads;
     for (size_t b = 0; b < chunk->batch; b++) {
-        rt_range queries = query_rows(tape, step, b);
+        rt_range queries = rt_step_queries(step, tape->chunk, b);
         total += count * (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
     }
     for (size_t b = 0; b < chunk->batch; b++) {
-        rt_range queries = query_rows(tape, step, b);
+        rt_range queries = rt_step_queries(step, tape->chunk, b);
         uint64_t cost = (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
         for (size_t head = 0; head < count && cost > 0; head++, before += cost) {
             uint64_t part = (2 * before + cost) * parts / (2 * total);

@@ -4,6 +4,7 @@
 #include "kernel/attention.h"
 #include "kernel/rows.h"
 #include "kernel/vec/gemm.h"
+#include "kernel/vec/softmax.h"
 
 #include <math.h>
 
@@ -40,26 +41,6 @@ static void score(const rt_attention *at, size_t row, size_t rows, const float *
         tile(at->q + row * at->ldq, at->ldq, keys + p * at->dim * RT_PANEL, at->dim, scores + p * RT_PANEL,
              rt_attention_stride(at->keys));
     }
-}
-
-/* p[n] = exp(scale p - max) in place; returns 1 / sum. */
-static float softmax(float scale, size_t n, float *p) {
-    v16 most = v16_set(-INFINITY), sum = v16_set(0.0f), factor = v16_set(scale);
-    size_t whole = n / 16 * 16;
-    for (size_t i = 0; i < n; i += 16) {
-        v16 x = v16_mul(v16_load(p + i), factor);
-        v16_store(p + i, x);
-        if (i == whole) x = v16_first(n - i, x, v16_set(-INFINITY));
-        most = v16_max(x, most);
-    }
-    float max = max16(most);
-    for (size_t i = 0; i < n; i += 16) {
-        v16 x = exp16(v16_sub(v16_load(p + i), v16_set(max)));
-        if (i == whole) x = v16_first(n - i, x, v16_set(0.0f));
-        v16_store(p + i, x);
-        sum = v16_add(sum, x);
-    }
-    return n > 0 ? 1.0f / v16_sum(sum) : 0.0f;
 }
 
 /* out[rows] = inverse[row] * (p v), a few panels of v at a time */

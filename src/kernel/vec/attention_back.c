@@ -4,6 +4,7 @@
 #include "kernel/attention.h"
 #include "kernel/rows.h"
 #include "kernel/vec/gemm.h"
+#include "kernel/vec/softmax.h"
 
 #include <math.h>
 
@@ -92,23 +93,8 @@ static void multiply_add(size_t m, size_t n, size_t k, const float *a, size_t ld
 }
 
 /* p[n] = softmax(scale p) in place, 0 in the last panel's other columns */
-static void softmax(float scale, size_t n, float *p) {
-    v16 most = v16_set(-INFINITY), sum = v16_set(0.0f);
-    size_t whole = n / 16 * 16;
-    for (size_t i = 0; i < n; i += 16) {
-        v16 x = v16_mul(v16_load(p + i), v16_set(scale));
-        v16_store(p + i, x);
-        if (i == whole) x = v16_first(n - i, x, v16_set(-INFINITY));
-        most = v16_max(x, most);
-    }
-    float max = max16(most);
-    for (size_t i = 0; i < n; i += 16) {
-        v16 x = exp16(v16_sub(v16_load(p + i), v16_set(max)));
-        if (i == whole) x = v16_first(n - i, x, v16_set(0.0f));
-        v16_store(p + i, x);
-        sum = v16_add(sum, x);
-    }
-    v16 inverse = v16_set(1.0f / v16_sum(sum));
+static void normalized_softmax(float scale, size_t n, float *p) {
+    v16 inverse = v16_set(softmax(scale, n, p));
     for (size_t i = 0; i < n; i += 16) v16_store(p + i, v16_mul(v16_load(p + i), inverse));
 }
 
@@ -144,7 +130,7 @@ static void back_block(const rt_attention_back *at, const room *r, size_t row, s
     multiply(rows, at->keys, at->dim, q, at->ldq, r->keys_turned, r->p, r->stride);
     multiply(rows, at->keys, at->dim, dy, at->ldy, r->values_turned, r->ds, r->stride);
     for (size_t i = 0; i < rows; i++) {
-        softmax(at->scale, at->keys, r->p + i * r->stride);
+        normalized_softmax(at->scale, at->keys, r->p + i * r->stride);
         back_softmax(at->scale, at->keys, r->p + i * r->stride, r->ds + i * r->stride);
     }
     multiply_add(rows, at->dim, at->keys, r->ds, r->stride, r->keys, at->dq + row * at->ldq, at->ldq);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The softmax of a row of scores, shared by attention and its backward pass. */
+#ifndef RT_KERNEL_VEC_SOFTMAX_H
+#define RT_KERNEL_VEC_SOFTMAX_H
+
+#include "kernel/vec/math.h"
+
+#include <math.h>
+
+/* p[n] = exp(scale p - max) in place, 0 in the last panel's other columns; returns 1 / sum. */
+static float softmax(float scale, size_t n, float *p) {
+    v16 most = v16_set(-INFINITY), sum = v16_set(0.0f), factor = v16_set(scale);
+    size_t whole = n / 16 * 16;
+    for (size_t i = 0; i < n; i += 16) {
+        v16 x = v16_mul(v16_load(p + i), factor);
+        v16_store(p + i, x);
+        if (i == whole) x = v16_first(n - i, x, v16_set(-INFINITY));
+        most = v16_max(x, most);
+    }
+    float max = max16(most);
+    for (size_t i = 0; i < n; i += 16) {
+        v16 x = exp16(v16_sub(v16_load(p + i), v16_set(max)));
+        if (i == whole) x = v16_first(n - i, x, v16_set(0.0f));
+        v16_store(p + i, x);
+        sum = v16_add(sum, x);
+    }
+    return n > 0 ? 1.0f / v16_sum(sum) : 0.0f;
+}
+
+#endif
