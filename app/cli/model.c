@@ -123,10 +123,9 @@ cli_code cli_reach_level(retort_model **model, const cli_args *args) {
     return CLI_DONE;
 }
 
-cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_t *bytes) {
+cli_code cli_save_model(const retort_model *model, const cli_args *args, const char *path, uint64_t *bytes) {
     retort_error err;
     retort_model *saved = NULL;
-    const char *path = cli_text(args, CLI_OUTPUT);
     if (retort_model_save(model, path, &err) != RETORT_OK) return cli_fail(&err, false);
     if (load(&saved, args, path, &err) != RETORT_OK) return cli_fail(&err, false);
     retort_info info = {.size = sizeof info};

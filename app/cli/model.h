@@ -8,8 +8,8 @@
 #include "retort.h"
 
 extern const char *const cli_task_names[];
-/* Writes the model to --output; *bytes is the file's size. Errors are printed. */
-cli_code cli_save_model(const retort_model *model, const cli_args *args, uint64_t *bytes);
+/* *bytes: size of the file. Errors are printed. */
+cli_code cli_save_model(const retort_model *model, const cli_args *args, const char *path, uint64_t *bytes);
 /* Writes the model to --output as ONNX, as --for, --standard and --external-over say. Errors are printed. */
 cli_code cli_export_model(const retort_model *model, const cli_args *args, retort_export_info *done);
 /* Whether a name ends in ".onnx". */

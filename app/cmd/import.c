@@ -48,7 +48,7 @@ cli_code cmd_import(const cli_args *args) {
     cli_code code = check_without(args);
     if (code == CLI_DONE) code = cli_open_model(&model, args, args->words[0], level);
     if (code == CLI_DONE) code = cli_check_level(model, args);
-    if (code == CLI_DONE) code = cli_save_model(model, args, &bytes);
+    if (code == CLI_DONE) code = cli_save_model(model, args, cli_text(args, CLI_OUTPUT), &bytes);
     if (code == CLI_DONE) code = report_import(args, model, bytes, cli_now() - start);
     retort_model_free(model);
     return code;
@@ -92,7 +92,7 @@ static cli_code check_output(const cli_args *args) {
 static cli_code save(const cli_args *args, const retort_model *model, retort_export_info *done) {
     *done = (retort_export_info){0};
     if (cli_is_graph(cli_text(args, CLI_OUTPUT))) return cli_export_model(model, args, done);
-    return cli_save_model(model, args, &done->bytes);
+    return cli_save_model(model, args, cli_text(args, CLI_OUTPUT), &done->bytes);
 }
 
 static cli_code report_optimize(const cli_args *args, const retort_model *before, const retort_model *after,

@@ -84,7 +84,7 @@ cli_code cmd_quantize(const cli_args *args) {
     double start = cli_now();
     if (code == CLI_DONE) code = quantize(&integer, args, model, data);
     double seconds = cli_now() - start;
-    if (code == CLI_DONE) code = cli_save_model(integer, args, &bytes);
+    if (code == CLI_DONE) code = cli_save_model(integer, args, cli_text(args, CLI_OUTPUT), &bytes);
     if (code == CLI_DONE) code = report(args, model, integer, bytes, seconds);
     retort_dataset_free(data);
     retort_model_free(integer);
@@ -101,7 +101,7 @@ cli_code cmd_dequantize(const cli_args *args) {
     if (code == CLI_DONE && retort_model_dequantize(&floats, model, &err) != RETORT_OK)
         code = cli_fail(&err, true);
     double seconds = cli_now() - start;
-    if (code == CLI_DONE) code = cli_save_model(floats, args, &bytes);
+    if (code == CLI_DONE) code = cli_save_model(floats, args, cli_text(args, CLI_OUTPUT), &bytes);
     if (code == CLI_DONE) code = report(args, model, floats, bytes, seconds);
     retort_model_free(floats);
     retort_model_free(model);

@@ -16,6 +16,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* One training. Integers whose floats have to be learned first take two, the second of which starts from the file of the
+ * first. */
+typedef struct train_pass {
+    char *output, *state, *plot; /* files; state: of the checkpoint; plot: or NULL */
+    bool integers, last;
+} train_pass;
+
 /* ---- Options ---- */
 
 static cli_code check_numbers(const cli_args *args) {
@@ -58,14 +65,44 @@ static cli_code check_effect(const cli_args *args) {
     return CLI_DONE;
 }
 
-/* Where the state of the training is saved; NULL: out of memory. The caller frees it. */
-static char *checkpoint_path(const cli_args *args) {
-    const char *path = cli_text(args, CLI_CHECKPOINT), *output = cli_text(args, CLI_OUTPUT);
-    size_t size = (path != NULL ? strlen(path) : strlen(output)) + sizeof ".checkpoint";
+/* "film.retort" with ".float" is "film.float.retort". NULL: out of memory. The caller frees it. */
+static char *insert(const char *path, const char *infix) {
+    const char *name = strrchr(path, '/'), *dot = strrchr(name != NULL ? name : path, '.');
+    size_t stem = dot != NULL ? (size_t)(dot - path) : strlen(path), size = strlen(path) + strlen(infix) + 1;
     char *out = malloc(size);
-    if (out != NULL)
-        snprintf(out, size, "%s%s", path != NULL ? path : output, path != NULL ? "" : ".checkpoint");
+    if (out != NULL) snprintf(out, size, "%.*s%s%s", (int)stem, path, infix, path + stem);
     return out;
+}
+
+static char *append(const char *path, const char *suffix) {
+    size_t size = strlen(path) + strlen(suffix) + 1;
+    char *out = malloc(size);
+    if (out != NULL) snprintf(out, size, "%s%s", path, suffix);
+    return out;
+}
+
+static void passes_close(train_pass passes[2]) {
+    for (size_t i = 0; i < 2; i++) {
+        free(passes[i].output);
+        free(passes[i].state);
+        free(passes[i].plot);
+    }
+}
+
+/* passes[0]: floats that integers start from, where these are wanted; passes[1]: what was asked for. */
+static cli_code passes_open(train_pass passes[2], const cli_args *args) {
+    const char *output = cli_text(args, CLI_OUTPUT), *state = cli_text(args, CLI_CHECKPOINT),
+               *plot = cli_text(args, CLI_PLOT);
+    passes[1] =
+        (train_pass){append(output, ""), state != NULL ? append(state, "") : append(output, ".checkpoint"),
+                     plot != NULL ? append(plot, "") : NULL, train_has_integers(args), true};
+    if (passes[1].output == NULL || passes[1].state == NULL || (plot != NULL && passes[1].plot == NULL))
+        return cli_no_memory();
+    passes[0] = (train_pass){insert(output, ".float"), append(passes[1].state, ".float"),
+                             plot != NULL ? insert(plot, ".float") : NULL, false, false};
+    bool made =
+        passes[0].output != NULL && passes[0].state != NULL && (plot == NULL) == (passes[0].plot == NULL);
+    return made ? CLI_DONE : cli_no_memory();
 }
 
 static cli_code check_data(const cli_args *args) {
@@ -75,14 +112,23 @@ static cli_code check_data(const cli_args *args) {
 }
 
 /* What would fail after an hour, before it starts. */
-static cli_code check_files(const cli_args *args, const char *checkpoint) {
-    const char *dev = cli_text(args, CLI_DEV), *plot = cli_text(args, CLI_PLOT);
-    cli_code code = cli_check_writable(cli_text(args, CLI_OUTPUT));
-    if (code == CLI_DONE && plot != NULL) code = cli_check_writable(plot);
-    if (code == CLI_DONE) code = cli_check_writable(checkpoint);
+static cli_code check_pass(const train_pass *pass) {
+    cli_code code = cli_check_writable(pass->output);
+    if (code == CLI_DONE && pass->plot != NULL) code = cli_check_writable(pass->plot);
+    return code == CLI_DONE ? cli_check_writable(pass->state) : code;
+}
+
+static bool has_state(const train_pass *pass) {
+    return access(pass->state, R_OK) == 0;
+}
+
+static cli_code check_files(const cli_args *args, const train_pass passes[2]) {
+    const char *dev = cli_text(args, CLI_DEV);
+    cli_code code = check_pass(&passes[1]);
     if (code != CLI_DONE) return code;
-    if (cli_has(args, CLI_RESUME) && access(checkpoint, R_OK) != 0) {
-        cli_error("--resume: there is no checkpoint '%s'", checkpoint);
+    if (cli_has(args, CLI_RESUME) && !has_state(&passes[1]) &&
+        !(passes[1].integers && has_state(&passes[0]))) {
+        cli_error("--resume: there is no checkpoint '%s'", passes[1].state);
         return CLI_BAD_DATA;
     }
     if (dev != NULL && cli_is_same_file(dev, cli_text(args, CLI_DATA)))
@@ -99,16 +145,26 @@ static retort_decay decay_of(const char *name) {
     return strcmp(name, "cosine") == 0 ? RETORT_DECAY_COSINE : RETORT_DECAY_CONSTANT;
 }
 
-static void set_integers(retort_train_options *options, const cli_args *args) {
-    if (!train_has_integers(args)) return;
+static void set_integers(retort_train_options *options, const cli_args *args, bool again) {
     options->bits = (int)cli_int(args, CLI_BITS, 0);
     options->embeddings = (int)cli_int(args, CLI_EMBEDDINGS, 0);
     options->group = cli_int(args, CLI_GROUP, 0);
     options->recipe = options->bits == 8 ? "int8" : "ptq+owq";
     if (cli_has(args, CLI_TRAIN_RECIPE)) options->recipe = cli_text(args, CLI_TRAIN_RECIPE);
+    if (!again) return; /* these were about the floats */
+    options->epochs = 0;
+    options->steps = 0;
+    options->learning_rate = 0;
 }
 
-static retort_train_options options_of(const cli_args *args, const train_start *start, train_report *report) {
+/* Without a teacher, what is said about one is for the integers, whose teacher are these floats. */
+static void unset_teacher(retort_train_options *options) {
+    options->temperature = 0;
+    options->soft = options->hidden = -1;
+}
+
+static retort_train_options options_of(const cli_args *args, const train_pass *pass, const train_start *start,
+                                       train_report *report) {
     enum { STUDENT = 3 }; /* a student's layers are far from where they end: 3e-4 */
     retort_train_options options = RETORT_TRAIN_OPTIONS;
     options.data = start->data;
@@ -135,9 +191,11 @@ static retort_train_options options_of(const cli_args *args, const train_start *
     options.temperature = cli_real(args, CLI_TEMPERATURE);
     options.soft = real_or(args, CLI_SOFT, -1);
     options.hidden = real_or(args, CLI_HIDDEN, -1);
-    set_integers(&options, args);
+    if (pass->integers) set_integers(&options, args, start->floats_first);
+    if (!pass->integers && start->teacher == NULL) unset_teacher(&options);
+    options.checkpoint = pass->state;
     options.minutes = cli_real(args, CLI_MINUTES);
-    options.resume = cli_has(args, CLI_RESUME);
+    options.resume = cli_has(args, CLI_RESUME) && has_state(pass);
     options.progress = train_report_progress;
     options.warning = cli_warning;
     options.user = report;
@@ -184,23 +242,21 @@ static void put_data(const cli_args *args, const char *file, bool labels) {
 static void print_next(const cli_args *args, const train_start *start, const retort_info *info) {
     const char *model = cli_text(args, CLI_OUTPUT), *dev = cli_text(args, CLI_DEV),
                *data = cli_text(args, CLI_DATA);
-    char small[4096];
-    size_t stem = strlen(model);
-    if (stem > 7 && strcmp(model + stem - 7, ".retort") == 0) stem -= 7;
-    snprintf(small, sizeof small, "%.*s.int4.retort", (int)stem, model);
+    char *small = insert(model, ".int4");
     fputs("next:\n", stdout);
     if (dev != NULL) {
         put_command("eval", model, " --data");
         put_data(args, dev, true);
         putchar('\n');
     }
-    if (!train_has_integers(args)) {
+    if (!train_has_integers(args) && small != NULL) {
         put_command("quantize", model, " --recipe ptq+owq --data");
         put_data(args, data, false);
         fputs(" -o", stdout);
         put_word(small);
         putchar('\n');
     }
+    free(small);
     retort_dataset_info found = {.size = sizeof found};
     retort_dataset_describe(start->data, &found);
     put_command("run", model,
@@ -210,10 +266,10 @@ static void print_next(const cli_args *args, const train_start *start, const ret
     put_command("serve", model, "\n");
 }
 
-static void print_summary(const cli_args *args, const train_start *start, const retort_info *info,
-                          const retort_train_result *result, uint64_t bytes) {
+static void print_summary(const char *output, const retort_info *info, const retort_train_result *result,
+                          uint64_t bytes) {
     char size[32];
-    cli_put_column(stdout, 0, cli_text(args, CLI_OUTPUT));
+    cli_put_column(stdout, 0, output);
     printf(": %s, %s, %.3g epoch%s, %zu step%s", cli_task_names[info->task], info->dtype, result->epochs,
            result->epochs == 1 ? "" : "s", result->steps, result->steps == 1 ? "" : "s");
     if (result->metric != NULL)
@@ -221,47 +277,48 @@ static void print_summary(const cli_args *args, const train_start *start, const 
     if (isfinite(result->loss)) printf(", loss %.4f in the last epoch", result->loss);
     printf(", %s, %.0f s, %.0f tokens/s\n", cli_bytes(size, sizeof size, bytes), result->seconds,
            result->tokens_per_second);
-    print_next(args, start, info);
 }
 
-static cli_code print_result(const cli_args *args, const train_start *start, const retort_model *model,
-                             const retort_train_result *result, uint64_t bytes) {
+static cli_code print_result(const cli_args *args, const train_pass *pass, const train_start *start,
+                             const retort_model *model, const retort_train_result *result, uint64_t bytes) {
     retort_info info = {.size = sizeof info};
-    const char *output = cli_text(args, CLI_OUTPUT);
+    const char *output = pass->output;
     retort_model_info(model, &info);
     if (!cli_has(args, CLI_JSON)) {
-        print_summary(args, start, &info, result, bytes);
-        return CLI_DONE;
+        print_summary(output, &info, result, bytes);
+        if (pass->last) print_next(args, start, &info);
+        return pass->last ? CLI_DONE : cli_flush();
     }
-    json_t *json =
-        json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:b, s:o, s:I, s:o, s:b, s:I, s:o, s:o, s:I, s:I}", "event",
-                  "done", "output", cli_json_text(output, strlen(output)), "task", cli_task_names[info.task],
-                  "recipe", info.recipe, "labels", (json_int_t)info.labels, "layers", (json_int_t)info.layers,
-                  "new_head", start->new_head, "epochs", cli_json_real(result->epochs), "steps",
-                  (json_int_t)result->steps, "loss", cli_json_real(result->loss), "stopped", result->stopped,
-                  "truncated", (json_int_t)result->truncated, "seconds", cli_json_real(result->seconds),
-                  "tokens_per_second", cli_json_real(result->tokens_per_second), "parameters",
-                  (json_int_t)info.parameters, "bytes", (json_int_t)bytes);
+    json_t *json = json_pack(
+        "{s:s, s:o, s:s, s:s, s:I, s:I, s:b, s:o, s:I, s:o, s:b, s:I, s:o, s:o, s:I, s:I}", "event",
+        pass->last ? "done" : "floats", "output", cli_json_text(output, strlen(output)), "task",
+        cli_task_names[info.task], "recipe", info.recipe, "labels", (json_int_t)info.labels, "layers",
+        (json_int_t)info.layers, "new_head", start->new_head, "epochs", cli_json_real(result->epochs),
+        "steps", (json_int_t)result->steps, "loss", cli_json_real(result->loss), "stopped", result->stopped,
+        "truncated", (json_int_t)result->truncated, "seconds", cli_json_real(result->seconds),
+        "tokens_per_second", cli_json_real(result->tokens_per_second), "parameters",
+        (json_int_t)info.parameters, "bytes", (json_int_t)bytes);
     if (result->metric != NULL) {
         json_object_set_new(json, "metric", json_string(result->metric));
         json_object_set_new(json, "dev", cli_json_real(result->dev));
         json_object_set_new(json, "best_step", json_integer((json_int_t)result->best_step));
     }
-    return cli_print_json(json);
+    cli_code code = cli_print_json(json);
+    return code == CLI_DONE ? cli_flush() : code;
 }
 
 /* ---- The verb ---- */
 
-static void say_interrupted(const cli_args *args, const retort_train_result *result, const char *checkpoint) {
-    const char *output = cli_text(args, CLI_OUTPUT);
+static void say_interrupted(const train_pass *pass, const retort_train_result *result) {
+    const char *output = pass->output;
     if (!cli_interrupted()) return;
+    if (!pass->last) cli_say("the integers were not begun");
     if (result->metric != NULL)
         cli_say("interrupted at step %zu: %s has the best so far, %s %.4f of step %zu", result->steps, output,
                 result->metric, result->dev, result->best_step);
     else
         cli_say("interrupted: %s has the weights of step %zu", output, result->steps);
-    if (access(checkpoint, R_OK) == 0)
-        cli_say("the same command with --resume goes on from '%s'", checkpoint);
+    if (has_state(pass)) cli_say("the same command with --resume goes on from '%s'", pass->state);
 }
 
 /* And the best model so far, which lies beside it. */
@@ -271,51 +328,76 @@ static void remove_checkpoint(const char *checkpoint) {
     if ((size_t)snprintf(best, sizeof best, "%s.best", checkpoint) < sizeof best) unlink(best);
 }
 
-static cli_code train(const cli_args *args, const char *checkpoint, const train_start *start,
+static cli_code train(const cli_args *args, const train_pass *pass, const train_start *start,
                       train_report *report) {
     retort_model *trained = NULL;
     retort_error err;
     retort_train_result result = {.size = sizeof result};
-    retort_train_options options = options_of(args, start, report);
+    retort_train_options options = options_of(args, pass, start, report);
     uint64_t bytes = 0;
-    options.checkpoint = checkpoint;
     retort_status status = retort_train(&trained, start->model, &options, &result, &err);
     cli_progress_end();
     if (status != RETORT_OK) {
         cli_code failed = cli_fail(&err, true);
-        if (access(checkpoint, R_OK) == 0) cli_say("the last checkpoint is '%s': see --resume", checkpoint);
+        if (has_state(pass)) cli_say("the last checkpoint is '%s': see --resume", pass->state);
         return failed;
     }
-    cli_code code = cli_save_model(trained, args, &bytes);
-    if (code == CLI_DONE && cli_has(args, CLI_PLOT))
-        code = train_plot(report, cli_text(args, CLI_PLOT), cli_text(args, CLI_OUTPUT));
-    if (code == CLI_DONE) say_interrupted(args, &result, checkpoint);
-    if (code == CLI_DONE) code = print_result(args, start, trained, &result, bytes);
-    /* What is done needs no state, unless somebody asked where it should be. */
-    if (code == CLI_DONE && !cli_interrupted() && !cli_has(args, CLI_CHECKPOINT))
-        remove_checkpoint(checkpoint);
+    cli_code code = cli_save_model(trained, args, pass->output, &bytes);
+    if (code == CLI_DONE && pass->plot != NULL) code = train_plot(report, pass->plot, pass->output);
+    if (code == CLI_DONE) say_interrupted(pass, &result);
+    if (code == CLI_DONE) code = print_result(args, pass, start, trained, &result, bytes);
     retort_model_free(trained);
+    return code;
+}
+
+/* The floats, if integers start from some that have to be learned: start->model becomes what their file has. */
+static cli_code train_floats(const cli_args *args, const train_pass *pass, train_start *start,
+                             train_report *report) {
+    retort_error err;
+    cli_code code = check_pass(pass);
+    if (code != CLI_DONE) return code;
+    cli_say("first the floats, into '%s', then their integers", pass->output);
+    train_report_begin(report, args);
+    code = train(args, pass, start, report);
+    train_report_free(report);
+    if (code != CLI_DONE || cli_interrupted()) return code;
+    retort_model_free(start->model);
+    start->model = NULL;
+    return retort_model_load(&start->model, pass->output, &err) == RETORT_OK ? CLI_DONE
+                                                                             : cli_fail(&err, false);
+}
+
+static cli_code train_all(const cli_args *args, const train_pass passes[2], train_start *start,
+                          train_report *report) {
+    cli_code code = start->floats_first ? train_floats(args, &passes[0], start, report) : CLI_DONE;
+    if (code != CLI_DONE || cli_interrupted()) return code;
+    train_report_begin(report, args);
+    code = train(args, &passes[1], start, report);
+    train_report_free(report);
+    /* What is done needs no state, unless somebody asked where it should be. */
+    for (size_t i = start->floats_first ? 0 : 1; code == CLI_DONE && !cli_interrupted() && i < 2; i++) {
+        if (!cli_has(args, CLI_CHECKPOINT)) remove_checkpoint(passes[i].state);
+    }
     return code;
 }
 
 cli_code cmd_train(const cli_args *args) {
     train_start start = {0};
+    train_pass passes[2] = {{0}};
     train_report *report = calloc(1, sizeof *report);
-    char *checkpoint = checkpoint_path(args);
-    cli_code code = report != NULL && checkpoint != NULL ? CLI_DONE : cli_no_memory();
+    cli_code code = report != NULL ? CLI_DONE : cli_no_memory();
     if (code == CLI_DONE) code = check_data(args);
     if (code == CLI_DONE) code = check_numbers(args);
     if (code == CLI_DONE) code = check_effect(args);
-    if (code == CLI_DONE) code = check_files(args, checkpoint);
+    if (code == CLI_DONE) code = passes_open(passes, args);
+    if (code == CLI_DONE) code = check_files(args, passes);
     if (code == CLI_DONE) code = train_start_open(&start, args);
     if (code == CLI_DONE) {
         cli_catch_interrupt(); /* the best so far is saved then */
-        train_report_begin(report, args);
-        code = train(args, checkpoint, &start, report);
-        train_report_free(report);
+        code = train_all(args, passes, &start, report);
     }
     train_start_close(&start);
-    free(checkpoint);
+    passes_close(passes);
     free(report);
     return code;
 }

@@ -371,17 +371,9 @@ static cli_code refuse_head(const opener *o) {
     return CLI_BAD_DATA;
 }
 
-/* Their start is what a trained model becomes when it is quantized. */
-static cli_code refuse_integers(const opener *o) {
-    cli_error("%s would get %s: train it in floats first, then its integers with --bits", o->args->words[0],
-              o->layers != NULL ? "fewer layers" : "a new head");
-    return CLI_BAD_DATA;
-}
-
 static cli_code make_model(opener *o) {
     bool keeps = keeps_head(o), embed = o->wanted.task == RETORT_TASK_EMBED;
-    if (train_has_integers(o->args) && o->checkpoint && (!keeps || o->layers != NULL))
-        return refuse_integers(o);
+    o->out->floats_first = train_has_integers(o->args) && o->checkpoint && (!keeps || o->layers != NULL);
     if (!keeps && !o->checkpoint) return refuse_head(o);
     if (keeps && o->layers == NULL) {
         o->out->model = o->own;

@@ -124,8 +124,25 @@ def integers():
         assert rows("eval", HERE / f"bits{bits}.retort", "--data", data, "--reference", HERE / "floats.retort")[0]["agreement"] >= 0.5
     done = train(HERE / "floats.retort", data, "gptq.retort", "--recipe", "gptq", "--dev", data, "--steps", "2")
     assert done["recipe"].startswith("gptq") and done["metric"] == "accuracy", done
-    fails(3, "would get a new head: train it in floats first", "train", checkpoint("bert-embed"), "--data", data, "--bits", "4", "-o", HERE / "x")
-    fails(3, "would get fewer layers", "train", checkpoint("bert-classify"), "--data", texts, "--bits", "4", "--student", "layers=1", "-o", HERE / "x")
+
+
+@test
+def integers_of_a_new_head():
+    """One command: floats, then their integers; the same bytes as from two commands."""
+    data, source = write("classes.tsv", CLASSES), checkpoint("bert-embed")
+    lines = rows("train", source, "--data", data, "--dev", data, *FAST, "--bits", "4", "-o", HERE / "whole.retort", "--plot", HERE / "whole.svg")
+    done = [line for line in lines if line["event"] != "epoch"]
+    assert [line["event"] for line in done] == ["floats", "done"] and done[0]["new_head"], done
+    assert [pathlib.Path(line["output"]).name for line in done] == ["whole.float.retort", "whole.retort"], done
+    assert (HERE / "whole.svg").exists() and (HERE / "whole.float.svg").exists() and not list(HERE.glob("whole*.checkpoint*"))
+    assert done[0]["recipe"] == "fp32 trained" and done[1]["recipe"].startswith("ptq+owq"), done
+    train(source, data, "two.retort", *FAST, "--dev", data)
+    assert (HERE / "two.retort").read_bytes() == (HERE / "whole.float.retort").read_bytes()
+    lines = rows("train", HERE / "two.retort", "--data", data, "--dev", data, "--bits", "4", "--batch", "4", "-o", HERE / "two4.retort")
+    assert (HERE / "two4.retort").read_bytes() == (HERE / "whole.retort").read_bytes(), lines[-1]
+    lines = rows("train", checkpoint("bert-classify"), "--data", data, "--bits", "8", "--student", "layers=1", *FAST, "-o", HERE / "one8.retort")
+    assert lines[-1]["layers"] == 1 and lines[-1]["recipe"].startswith("int8"), lines[-1]
+    fails(3, "there is no checkpoint", "train", source, "--data", data, "--bits", "4", "--resume", "-o", HERE / "none.retort")
 
 
 @test
