@@ -226,7 +226,9 @@ static const cli_verb rows[] = {
                    "student may "
                    "have fewer layers, and texts need no labels. --bits and --recipe train the integers that "
                    "will run: the "
-                   "answers during training are those of the file. The same seed gives the same file with "
+                   "answers during training are those of the file; a checkpoint without a head for these "
+                   "labels trains "
+                   "its floats first, into a file beside the output. The same seed gives the same file with "
                    "any number of "
                    "threads (float32). Ctrl-C saves the best so far.",
         .examples =
@@ -235,6 +237,7 @@ static const cli_verb rows[] = {
             "retort train ./checkpoint --teacher model.retort --student layers=3 --data texts.txt -o "
             "small.retort\n"
             "retort train model.retort --bits 4 --data train.tsv -o int4.retort\n"
+            "retort train ./MiniLM --data train.tsv --bits 4 -o int4.retort\n"
             "retort train ./bert --data train.tsv --dev dev.tsv -o model.retort --plot train.svg --json\n",
     },
     {
