@@ -352,6 +352,17 @@ static void test_full_disk(void **unused) {
     retort_model_free(model);
 }
 
+/* One bit of a file. */
+static void flip(const char *path, long offset, int whence) {
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, offset, whence), 0);
+    int byte = getc(file);
+    assert_int_equal(fseek(file, offset, whence), 0);
+    assert_int_equal(putc(byte ^ 1, file), byte ^ 1);
+    fclose(file);
+}
+
 /* Of other data, options or models, cut, or no checkpoint at all. */
 static void test_foreign(void **unused) {
     (void)unused;
@@ -381,13 +392,7 @@ static void test_foreign(void **unused) {
     assert_non_null(strstr(err.text, "other teacher"));
     assert_int_equal(retort_train(&trained, other, &options, NULL, &err), RETORT_ARGUMENT);
     assert_non_null(strstr(err.text, "other model"));
-    FILE *file = fopen(checkpoint, "r+b"); /* one bit of a moment */
-    assert_non_null(file);
-    assert_int_equal(fseek(file, -200, SEEK_END), 0);
-    int byte = getc(file);
-    assert_int_equal(fseek(file, -200, SEEK_END), 0);
-    assert_int_equal(putc(byte ^ 1, file), byte ^ 1);
-    fclose(file);
+    flip(checkpoint, -200, SEEK_END); /* of a moment */
     assert_int_equal(retort_train(&trained, model, &options, NULL, &err), RETORT_FORMAT);
     assert_non_null(strstr(err.text, "the file is damaged"));
     assert_int_equal(truncate(checkpoint, 4000), 0);
@@ -584,18 +589,57 @@ static void test_resume_patience(void **unused) {
     assert_true(again.stopped);
     assert_int_equal(again.steps, result.steps);
     assert_same(whole, resumed);
-    retort_error err = {0};
-    retort_model *other = golden("bert-tag", 3, RETORT_F32), *none = NULL;
-    assert_int_equal(retort_model_save(other, best, &err), RETORT_OK);
-    assert_int_equal(retort_train(&none, model, &options, NULL, &err), RETORT_ARGUMENT);
-    assert_non_null(strstr(err.text, "belongs to a training of another model"));
-    retort_model_free(other);
     retort_model_free(resumed);
     retort_model_free(whole);
     retort_dataset_free(data);
     retort_model_free(model);
     unlink(checkpoint);
     unlink(best);
+}
+
+/* The best model beside a checkpoint: damaged in its weights or its labels, of another training, or of none. */
+static void test_damaged_best(void **unused) {
+    (void)unused;
+    char checkpoint[128], best[136], text[1024];
+    retort_train_result result;
+    retort_error err = {0};
+    losses l = {.stop_at = 45};
+    retort_model *model = golden("distilbert-classify", 0, RETORT_F32), *none = NULL;
+    retort_dataset *data = open_data(model);
+    snprintf(checkpoint, sizeof checkpoint, "%s/state", folder);
+    snprintf(best, sizeof best, "%s.best", checkpoint);
+    retort_train_options options = golden_options(data, &l);
+    options.dev = data;
+    options.checkpoint = checkpoint;
+    retort_model *some = train(model, &options, &result);
+    options.resume = true;
+    FILE *file = fopen(best, "rb");
+    assert_non_null(file);
+    size_t read = fread(text, 1, sizeof text - 1, file);
+    text[read] = '\0';
+    fclose(file);
+    const char *labels = memmem(text, read, "negative", 8);
+    const long offsets[] = {-200, labels != NULL ? labels - text : 100};
+    for (size_t i = 0; i < 2; i++) {
+        flip(best, offsets[i], i == 0 ? SEEK_END : SEEK_SET);
+        assert_int_equal(retort_train(&none, model, &options, NULL, &err), RETORT_FORMAT);
+        assert_non_null(strstr(err.text, "state.best: the file is damaged"));
+        flip(best, offsets[i], i == 0 ? SEEK_END : SEEK_SET);
+    }
+    assert_int_equal(rt_model_save_sealed(some, best, "data=0", &err), RETORT_OK);
+    assert_int_equal(retort_train(&none, model, &options, NULL, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "state.best: it belongs to a training with other data"));
+    assert_int_equal(retort_model_save(some, best, &err), RETORT_OK);
+    assert_int_equal(retort_train(&none, model, &options, NULL, &err), RETORT_FORMAT);
+    assert_non_null(strstr(err.text, "not (none)"));
+    assert_int_equal(unlink(best), 0);
+    assert_int_equal(retort_train(&none, model, &options, NULL, &err), RETORT_IO);
+    assert_non_null(strstr(err.text, "state.best"));
+    assert_null(none);
+    retort_model_free(some);
+    retort_dataset_free(data);
+    retort_model_free(model);
+    unlink(checkpoint);
 }
 
 /* ---- Learning rates ---- */
@@ -628,6 +672,7 @@ int main(void) {
         cmocka_unit_test(test_resume),        cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_foreign_parts), cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_stop_anywhere), cmocka_unit_test(test_resume_patience),
+        cmocka_unit_test(test_damaged_best),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -77,6 +77,10 @@ retort_status rt_model_import(retort_model **out, const char *source, const reto
 /* memory: limit in bytes for reading; 0: the default of base/budget.h. */
 retort_status rt_model_load(retort_model **out, const char *path, uint64_t memory, retort_error *err);
 retort_status rt_model_save(const retort_model *model, const char *path, retort_error *err);
+/* With a hash of the file, and the training that it belongs to, as "retort.training". */
+#define RT_MODEL_TRAINING "retort.training"
+retort_status rt_model_save_sealed(const retort_model *model, const char *path, const char *training,
+                                   retort_error *err);
 retort_status rt_model_optimize(retort_model **out, const retort_model *model,
                                 const retort_optimize_options *options, retort_error *err);
 /* Loads from memory, as the fuzzer does; `data` must outlive the model. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Saves a model as a safetensors file. */
+#include "format/seal.h"
 #include "graph/ops.h"
 #include "model/storage.h"
 #include "model/file.h"
@@ -56,16 +57,29 @@ static retort_status gather(package *p, const retort_model *model, retort_error 
     return gather_tensors(p, &model->graph, err);
 }
 
-retort_status rt_model_save(const retort_model *model, const char *path, retort_error *err) {
+static retort_status save(const retort_model *model, const char *path, const char *training,
+                          retort_error *err) {
     package p = {0};
     retort_status status = gather(&p, model, err);
     if (status == RETORT_OK) {
-        const char *keys[] = {"format",        "retort.version",   "retort.graph",
-                              "retort.config", "retort.tokenizer", "retort.origin"};
-        const char *values[] = {"pt", RT_MODEL_VERSION, p.graph.data, p.config, p.settings, p.origin};
-        status =
-            rt_safetensors_write(path, p.tensors, p.count, keys, values, sizeof keys / sizeof *keys, err);
+        enum { COUNT = 6 };
+        const char *keys[COUNT + 1] = {"format",         "retort.version",   "retort.graph",
+                                       "retort.config",  "retort.tokenizer", "retort.origin",
+                                       RT_MODEL_TRAINING};
+        const char *values[COUNT + 1] = {"pt",       RT_MODEL_VERSION, p.graph.data, p.config,
+                                         p.settings, p.origin,         training};
+        status = training == NULL ? rt_safetensors_write(path, p.tensors, p.count, keys, values, COUNT, err)
+                                  : rt_seal_write(path, p.tensors, p.count, keys, values, COUNT + 1, err);
     }
     package_free(&p);
     return status;
+}
+
+retort_status rt_model_save(const retort_model *model, const char *path, retort_error *err) {
+    return save(model, path, NULL, err);
+}
+
+retort_status rt_model_save_sealed(const retort_model *model, const char *path, const char *training,
+                                   retort_error *err) {
+    return save(model, path, training, err);
 }

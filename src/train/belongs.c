@@ -131,3 +131,16 @@ retort_status rt_belongs(char out[RT_BELONGS_SIZE], const retort_train_options *
              digest_options(options, optimizer, rows));
     return RETORT_OK;
 }
+
+retort_status rt_belongs_check(const char *path, const char *found, const char *belongs, retort_error *err) {
+    size_t at = 0, from = 0;
+    if (found == NULL)
+        return rt_fail(err, RETORT_FORMAT, "%.200s: it does not say which training it belongs to", path);
+    if (strcmp(found, belongs) == 0) return RETORT_OK;
+    for (; belongs[at] != 0 && found[at] == belongs[at]; at++) {
+        if (belongs[at] == ' ') from = at + 1;
+    }
+    int length = (int)strcspn(belongs + from, "= ");
+    return rt_fail(err, RETORT_ARGUMENT, "%.200s: it belongs to a training with other %.*s", path, length,
+                   belongs + from);
+}

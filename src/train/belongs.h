@@ -14,5 +14,7 @@ enum { RT_BELONGS_SIZE = 160 };
 retort_status rt_belongs(char out[RT_BELONGS_SIZE], const retort_train_options *options,
                          const rt_examples *examples, const rt_trainee *trainee, const rt_teacher *teacher,
                          const rt_optimizer_options *optimizer, size_t rows, retort_error *err);
+/* RETORT_ARGUMENT: what the file `path` says, `found` (NULL: nothing), is not `belongs`; names what differs. */
+retort_status rt_belongs_check(const char *path, const char *found, const char *belongs, retort_error *err);
 
 #endif

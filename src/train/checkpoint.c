@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/checkpoint.h"
-#include "base/hash.h"
+#include "format/seal.h"
 #include "graph/ops.h"
+#include "train/belongs.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char VERSION[] = "1";
-static const char *const keys[] = {"retort.checkpoint", "retort.training", "retort.hash"};
+static const char VERSION[] = "2";
+enum { KIND, TRAINING };
+static const char *const keys[] = {[KIND] = "retort.checkpoint", [TRAINING] = "retort.training"};
 enum { UNIT = 64 }; /* bytes that every tensor is a multiple of */
 
 /* What a parameter has in the file. */
@@ -46,17 +47,6 @@ static void *state_of(const rt_checkpoint *checkpoint, size_t index, size_t *byt
 
 static void name_state(char out[24], size_t index) {
     snprintf(out, 24, "q.%zu", index);
-}
-
-/* Of names and data, in any order. */
-static void hash_tensors(char out[17], const rt_tensor *tensors, size_t count) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        const rt_tensor *t = &tensors[i];
-        rt_hash_key key = {{rt_hash((rt_hash_key){{0, 0}}, t->name, strlen(t->name)), (uint64_t)t->dtype}};
-        sum += rt_hash(key, t->data, (size_t)t->shape[0] * rt_dtype_size(t->dtype));
-    }
-    snprintf(out, 17, "%016" PRIx64, sum);
 }
 
 /* ---- Writing ---- */
@@ -116,11 +106,9 @@ static bool gather(package *p, const rt_checkpoint *checkpoint) {
 
 retort_status rt_checkpoint_write(const char *path, const rt_checkpoint *checkpoint, retort_error *err) {
     package p = {0};
-    char hash[17] = "";
-    const char *values[] = {VERSION, checkpoint->belongs, hash};
+    const char *values[] = {VERSION, checkpoint->belongs};
     retort_status status = gather(&p, checkpoint) ? RETORT_OK : rt_fail_nomem(err, UNIT);
-    if (status == RETORT_OK) hash_tensors(hash, p.tensors, p.count);
-    if (status == RETORT_OK) status = rt_safetensors_write(path, p.tensors, p.count, keys, values, 3, err);
+    if (status == RETORT_OK) status = rt_seal_write(path, p.tensors, p.count, keys, values, 2, err);
     free(p.tensors);
     rt_arena_free(&p.arena);
     return status;
@@ -214,28 +202,14 @@ static retort_status check(const char *path, const rt_tensors *tensors, const rt
     return rt_fail(err, RETORT_FORMAT, "%.200s: %zu tensors, expected %zu", path, tensors->count, expected);
 }
 
-/* The first word, "data=…", that differs. */
-static retort_status refuse(const char *path, const char *found, const char *belongs, retort_error *err) {
-    size_t at = 0, from = 0;
-    for (; belongs[at] != 0 && found[at] == belongs[at]; at++) {
-        if (belongs[at] == ' ') from = at + 1;
-    }
-    int length = (int)strcspn(belongs + from, "= ");
-    return rt_fail(err, RETORT_ARGUMENT, "%.200s: it belongs to a training with other %.*s", path, length,
-                   belongs + from);
-}
-
-static retort_status check_metadata(const char *path, const rt_tensors *tensors, const char *belongs,
-                                    retort_error *err) {
-    const char *version = rt_tensors_metadata(tensors, keys[0]),
-               *found = rt_tensors_metadata(tensors, keys[1]);
-    if (version == NULL || found == NULL)
+static retort_status check_version(const char *path, const rt_tensors *tensors, retort_error *err) {
+    const char *version = rt_tensors_metadata(tensors, keys[KIND]);
+    if (version == NULL)
         return rt_fail(err, RETORT_FORMAT, "%.200s: not a checkpoint of a training: no %s in its metadata",
-                       path, version == NULL ? keys[0] : keys[1]);
-    if (strcmp(version, VERSION) != 0)
-        return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: %s %.40s, expected %s", path, keys[0], version,
-                       VERSION);
-    return strcmp(found, belongs) == 0 ? RETORT_OK : refuse(path, found, belongs, err);
+                       path, keys[KIND]);
+    if (strcmp(version, VERSION) == 0) return RETORT_OK;
+    return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: %s %.40s, expected %s", path, keys[KIND], version,
+                   VERSION);
 }
 
 /* Of a file that has been checked. */
@@ -265,7 +239,10 @@ retort_status rt_checkpoint_take(const char *path, const rt_tensors *tensors, rt
                                  retort_error *err) {
     rt_optimizer *o = checkpoint->optimizer;
     const rt_tensor *words = rt_tensors_find(tensors, "state");
-    retort_status status = check_metadata(path, tensors, checkpoint->belongs, err);
+    retort_status status = check_version(path, tensors, err);
+    if (status == RETORT_OK)
+        status =
+            rt_belongs_check(path, rt_tensors_metadata(tensors, keys[TRAINING]), checkpoint->belongs, err);
     if (status != RETORT_OK) return status;
     if (words == NULL || words->dtype != RETORT_I64 || words->rank != 1 ||
         words->shape[0] != RT_CHECKPOINT_WORDS)
@@ -291,27 +268,12 @@ retort_status rt_checkpoint_take(const char *path, const rt_tensors *tensors, rt
     return RETORT_OK;
 }
 
-/* Of a checkpoint; other files are refused by what they lack. */
-static retort_status check_hash(const char *path, const rt_tensors *tensors, retort_error *err) {
-    char hash[17];
-    const char *found = rt_tensors_metadata(tensors, keys[2]);
-    if (rt_tensors_metadata(tensors, keys[0]) == NULL) return RETORT_OK;
-    for (size_t i = 0; i < tensors->count; i++) {
-        if (tensors->items[i].rank != 1)
-            return rt_fail(err, RETORT_FORMAT, "%.200s: %.150s: expected one dimension", path,
-                           tensors->items[i].name);
-    }
-    hash_tensors(hash, tensors->items, tensors->count);
-    if (found != NULL && strcmp(found, hash) == 0) return RETORT_OK;
-    return rt_fail(err, RETORT_FORMAT, "%.200s: the file is damaged: its tensors have the hash %s, not %.16s",
-                   path, hash, found != NULL ? found : "(none)");
-}
-
 retort_status rt_checkpoint_read(const char *path, rt_checkpoint *checkpoint, retort_error *err) {
     rt_tensors tensors;
     retort_status status = rt_tensors_open(&tensors, path, err);
     if (status != RETORT_OK) return status;
-    status = check_hash(path, &tensors, err);
+    status = check_version(path, &tensors, err);
+    if (status == RETORT_OK) status = rt_seal_check(path, &tensors, err);
     if (status == RETORT_OK) status = rt_checkpoint_take(path, &tensors, checkpoint, err);
     rt_tensors_close(&tensors);
     return status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The state of a training, to go on from: a safetensors file with
- *   __metadata__   retort.checkpoint "1"; retort.training: data, options and parameters that it belongs to, as text;
- *                  retort.hash of all tensors
+ *   __metadata__   retort.checkpoint "2"; retort.training: data, options and parameters that it belongs to, as text;
+ *                  retort.hash (format/seal.h)
  *   "state"        I64, words of the loop
  *   "w.NAME"       F32 [count] a parameter, and its moments "m.NAME", "v.NAME", of a table those of rows that have some:
  *   "q.N"          U8 what quantisation-aware training keeps beside the parameters

@@ -2,7 +2,9 @@
 #include "train/loop.h"
 #include "base/check_finite.h"
 #include "eval/eval.h"
+#include "format/seal.h"
 #include "run/session.h"
+#include "train/belongs.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -132,7 +134,7 @@ enum { STATE_WORDS = sizeof(rt_loop_state) / sizeof(int64_t) };
 _Static_assert(STATE_WORDS * sizeof(int64_t) == sizeof(rt_loop_state), "whole words");
 _Static_assert((int)STATE_WORDS <= (int)RT_CHECKPOINT_WORDS, "they fit");
 
-/* "PATH.best": a model like any other. False: out of memory. */
+/* "PATH.best": a model like any other, with a hash. False: out of memory. */
 static bool best_path(const rt_loop *l, rt_buffer *path) {
     rt_buffer_format(path, "%s.best", l->options->checkpoint);
     return !path->failed;
@@ -146,7 +148,8 @@ static retort_status save(rt_loop *l, retort_error *err) {
     retort_status status = check_weights(l, err);
     if (status == RETORT_OK && !best_path(l, &path)) status = rt_fail_nomem(err, path.capacity);
     bool newer = l->best_model != NULL && l->best_saved != l->state.best_step;
-    if (status == RETORT_OK && newer) status = rt_model_save(l->best_model, path.data, err);
+    if (status == RETORT_OK && newer)
+        status = rt_model_save_sealed(l->best_model, path.data, l->belongs, err);
     if (status == RETORT_OK) l->best_saved = l->state.best_step;
     if (status == RETORT_OK) status = rt_checkpoint_write(l->options->checkpoint, &checkpoint, err);
     rt_buffer_free(&path);
@@ -168,22 +171,16 @@ static bool is_due(const rt_loop *l) {
     return l->options->checkpoint != NULL && (double)(rt_now_ns() - l->saved) * 1e-9 >= 60 * minutes;
 }
 
-/* The file beside a checkpoint is a model like any other: its graph must be what this training makes, which is folded. */
-static retort_status check_best(const rt_loop *l, const char *path, retort_error *err) {
-    rt_buffer ours = {0}, theirs = {0};
-    retort_model *own = NULL;
-    retort_status status = rt_trainee_model(&own, l->trainee, err);
+/* The model beside the checkpoint, of this training and as it was written. */
+static retort_status load_best(rt_loop *l, const char *path, retort_error *err) {
+    rt_tensors tensors;
+    retort_status status = rt_tensors_open(&tensors, path, err);
     if (status != RETORT_OK) return status;
-    status = rt_graph_text(&own->graph, &ours);
-    if (status == RETORT_OK) status = rt_graph_text(&l->best_model->graph, &theirs);
-    if (status != RETORT_OK) status = rt_fail_nomem(err, ours.capacity);
-    retort_model_free(own);
-    bool same = status != RETORT_OK ||
-                (ours.length == theirs.length && memcmp(ours.data, theirs.data, ours.length) == 0);
-    rt_buffer_free(&ours);
-    rt_buffer_free(&theirs);
-    return same ? status
-                : rt_fail(err, RETORT_ARGUMENT, "%.200s: it belongs to a training of another model", path);
+    status = rt_seal_check(path, &tensors, err);
+    if (status == RETORT_OK)
+        status = rt_belongs_check(path, rt_tensors_metadata(&tensors, RT_MODEL_TRAINING), l->belongs, err);
+    rt_tensors_close(&tensors);
+    return status == RETORT_OK ? rt_model_load(&l->best_model, path, 0, err) : status;
 }
 
 retort_status rt_loop_resume(rt_loop *l, retort_error *err) {
@@ -194,9 +191,7 @@ retort_status rt_loop_resume(rt_loop *l, retort_error *err) {
     memcpy(&l->state, checkpoint.words, sizeof l->state);
     if (isnan(l->state.best)) return RETORT_OK;
     l->best_saved = l->state.best_step;
-    status = best_path(l, &path) ? rt_model_load(&l->best_model, path.data, 0, err)
-                                 : rt_fail_nomem(err, path.capacity);
-    if (status == RETORT_OK) status = check_best(l, path.data, err);
+    status = best_path(l, &path) ? load_best(l, path.data, err) : rt_fail_nomem(err, path.capacity);
     rt_buffer_free(&path);
     return status;
 }
