@@ -86,20 +86,18 @@ static double measure(const rt_tokenizer *tokenizer, const text_list *texts, cac
 
 /* Milliseconds of the best of several loads of a packed tokenizer. */
 static double measure_load(const rt_tokenizer *tokenizer) {
-    char *vocab, *settings;
-    size_t size;
+    rt_packed_tokenizer packed;
     double best = 1e9;
-    if (rt_tokenizer_pack(tokenizer, &vocab, &size, &settings, NULL) != RETORT_OK) return -1;
+    if (rt_tokenizer_pack(tokenizer, &packed, NULL) != RETORT_OK) return -1;
     for (int i = 0; i < 20; i++) {
         rt_tokenizer *copy = NULL;
         double start = now();
-        if (rt_tokenizer_unpack(&copy, "bench", vocab, size, settings, NULL) != RETORT_OK) return -1;
+        if (rt_tokenizer_unpack(&copy, "bench", &packed, NULL) != RETORT_OK) return -1;
         double taken = 1e3 * (now() - start);
         if (taken < best) best = taken;
         rt_tokenizer_free(copy);
     }
-    free(vocab);
-    free(settings);
+    rt_packed_tokenizer_free(&packed);
     return best;
 }
 

@@ -25,10 +25,9 @@ static retort_status encode(const rt_tokenizer *tokenizer, rt_encoding *out) {
 static void check(const rt_tokenizer *tokenizer) {
     rt_encoding first = {0}, second = {0};
     rt_tokenizer *copy = NULL;
-    char *vocab, *packed;
-    size_t size;
-    if (rt_tokenizer_pack(tokenizer, &vocab, &size, &packed, NULL) != RETORT_OK) abort();
-    if (rt_tokenizer_unpack(&copy, "packed", vocab, size, packed, NULL) != RETORT_OK) abort();
+    rt_packed_tokenizer packed;
+    if (rt_tokenizer_pack(tokenizer, &packed, NULL) != RETORT_OK) abort();
+    if (rt_tokenizer_unpack(&copy, "packed", &packed, NULL) != RETORT_OK) abort();
     if (encode(tokenizer, &first) != RETORT_OK || encode(copy, &second) != RETORT_OK) abort();
     if (first.count != second.count || memcmp(first.ids, second.ids, first.count * sizeof *first.ids) != 0)
         abort();
@@ -38,8 +37,7 @@ static void check(const rt_tokenizer *tokenizer) {
     rt_encoding_free(&first);
     rt_encoding_free(&second);
     rt_tokenizer_free(copy);
-    free(vocab);
-    free(packed);
+    rt_packed_tokenizer_free(&packed);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -58,7 +56,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         rt_tokenizer_from_vocab(&tokenizer, "fuzz", vocab, sizeof vocab - 1, rest, size - 1, NULL);
         break;
     case 'p':
-        rt_tokenizer_unpack(&tokenizer, "fuzz", rest, size - 1, settings, NULL);
+        rt_tokenizer_unpack(
+            &tokenizer, "fuzz",
+            &(rt_packed_tokenizer){.vocab = (const char *)rest, .vocab_size = size - 1, .settings = settings},
+            NULL);
         break;
     default:
         break;

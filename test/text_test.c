@@ -213,16 +213,14 @@ static void test_decoding(void **state) {
     json_array_foreach(json_object_get(root, "cases"), i, asked) {
         json_object_set(settings, "decoder", json_object_get(asked, "decoder"));
         rt_tokenizer *tokenizer = tokenizer_of(settings), *packed = NULL;
-        char *vocab, *text;
-        size_t size;
+        rt_packed_tokenizer form;
         check_decoded(tokenizer, asked);
-        assert_int_equal(rt_tokenizer_pack(tokenizer, &vocab, &size, &text, NULL), RETORT_OK);
-        assert_int_equal(rt_tokenizer_unpack(&packed, "packed", vocab, size, text, NULL), RETORT_OK);
+        assert_int_equal(rt_tokenizer_pack(tokenizer, &form, NULL), RETORT_OK);
+        assert_int_equal(rt_tokenizer_unpack(&packed, "packed", &form, NULL), RETORT_OK);
         check_decoded(packed, asked);
-        rt_tokenizer_free(tokenizer);
         rt_tokenizer_free(packed);
-        free(vocab);
-        free(text);
+        rt_packed_tokenizer_free(&form);
+        rt_tokenizer_free(tokenizer);
     }
     json_decref(root);
 }
@@ -266,17 +264,15 @@ static void test_packed_is_the_same(void **state) {
     const char *name;
     json_object_foreach(models, name, model) {
         rt_tokenizer *tokenizer = tokenizer_of(model), *copy = NULL;
-        char *vocab, *settings;
-        size_t size;
-        assert_int_equal(rt_tokenizer_pack(tokenizer, &vocab, &size, &settings, NULL), RETORT_OK);
-        assert_int_equal(rt_tokenizer_unpack(&copy, "packed", vocab, size, settings, NULL), RETORT_OK);
+        rt_packed_tokenizer packed;
+        assert_int_equal(rt_tokenizer_pack(tokenizer, &packed, NULL), RETORT_OK);
+        assert_int_equal(rt_tokenizer_unpack(&copy, "packed", &packed, NULL), RETORT_OK);
         rt_tokenizer_info first = rt_tokenizer_describe(tokenizer), second = rt_tokenizer_describe(copy);
         assert_int_equal(first.pieces, second.pieces);
         assert_int_equal(first.mask, second.mask);
         run_cases(copy, name);
-        free(vocab);
-        free(settings);
         rt_tokenizer_free(copy);
+        rt_packed_tokenizer_free(&packed);
         rt_tokenizer_free(tokenizer);
     }
     json_decref(models);

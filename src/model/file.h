@@ -7,6 +7,7 @@
 
 #define RT_MODEL_VERSION "1"
 #define RT_MODEL_VOCAB   "tokenizer.vocab"
+#define RT_MODEL_TABLE   "tokenizer.table"
 
 /* retort.config and retort.origin. The texts are malloc'ed; NULL: out of memory. */
 char *rt_model_config_text(const rt_config *config);

@@ -84,13 +84,22 @@ static retort_status keep_indices(rt_graph *graph, retort_error *err) {
     return kept ? RETORT_OK : rt_fail_nomem(err, graph->value_count);
 }
 
+static bool are_bytes(const rt_tensor *tensor) {
+    return tensor != NULL && tensor->dtype == RETORT_U8 && tensor->rank == 1;
+}
+
 static retort_status read_tokenizer(retort_model *model, const char *name, const char *settings,
                                     retort_error *err) {
-    const rt_tensor *vocab = rt_tensors_find(&model->file, RT_MODEL_VOCAB);
-    if (vocab == NULL || vocab->dtype != RETORT_U8 || vocab->rank != 1) {
-        return rt_fail(err, RETORT_FORMAT, "%.200s: %s: expected u8 [bytes]", name, RT_MODEL_VOCAB);
+    const rt_tensor *vocab = rt_tensors_find(&model->file, RT_MODEL_VOCAB),
+                    *table = rt_tensors_find(&model->file, RT_MODEL_TABLE);
+    if (!are_bytes(vocab) || (table != NULL && !are_bytes(table))) {
+        return rt_fail(err, RETORT_FORMAT, "%.200s: %s: expected u8 [bytes]", name,
+                       are_bytes(vocab) ? RT_MODEL_TABLE : RT_MODEL_VOCAB);
     }
-    return rt_tokenizer_unpack(&model->tokenizer, name, vocab->data, (size_t)vocab->shape[0], settings, err);
+    rt_packed_tokenizer packed = {
+        .vocab = vocab->data, .vocab_size = (size_t)vocab->shape[0], .settings = settings};
+    if (table != NULL) packed.table = table->data, packed.table_size = (size_t)table->shape[0];
+    return rt_tokenizer_unpack(&model->tokenizer, name, &packed, err);
 }
 
 /* Fills the model from model->file. */

@@ -30,6 +30,7 @@ void retort_model_free(retort_model *model) {
         rt_tensors_close(&model->file);
         rt_arena_free(&model->arena);
         free(model->vocab);
+        free(model->table);
         free(atomic_load_explicit(&model->constants, memory_order_relaxed));
         pthread_mutex_destroy(&model->unpacked_lock);
         free(model);

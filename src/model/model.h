@@ -7,8 +7,8 @@
  *   retort.config     JSON: task, problem, family, labels, sizes, …
  *   retort.tokenizer  JSON settings
  *   retort.origin     JSON: source, library version, recipe (provenance.h)
- * Tensor names are the constants' names; the vocabulary is the U8 tensor "tokenizer.vocab", last. Scalars and
- * short index vectors are a part of the graph's text. Packed constants are stored in their packed shape
+ * Tensor names are the constants' names; the vocabulary is the U8 tensor "tokenizer.vocab"; "tokenizer.table",
+ * last, holds what the tokenizer's model has besides. Scalars and short index vectors are a part of the graph's text. Packed constants are stored in their packed shape
  * ([n/16, k, 16], [n/16, k/2, 16, 2] of bf16 pairs, [n/16, k/4, 16, 4] of int8, [n/16, k/8, 16, 4] of bytes
  * with two 4-bit codes), tables of 4-bit codes flat; others in their own when their bytes are a multiple of
  * 64, else flat and zero-padded to one. The graph's text has the logical dims. */
@@ -40,6 +40,7 @@ struct retort_model {
     rt_config config; /* strings in `arena` */
     rt_tokenizer *tokenizer;
     char *vocab; /* bytes that the tokenizer was unpacked from, if not in the mapping */
+    uint8_t *table;
     const char *source;
     rt_provenance provenance;
     const char *warnings[RT_MODEL_WARNINGS]; /* of the import */

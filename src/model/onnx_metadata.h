@@ -10,6 +10,7 @@
 /* Keys of the metadata, beside those of a .retort file. */
 #define RT_ONNX_EXPORT "retort.export" /* how it was written: "", "fused", "standard" */
 #define RT_ONNX_VOCAB  "tokenizer.vocab"
+#define RT_ONNX_TABLE  "tokenizer.table" /* as hexadecimal digits; absent where the tokenizer has none */
 
 #define RT_ONNX_GROUPS "retort.groups." /* and a constant's name: its bytes as hexadecimal digits */
 
@@ -29,6 +30,8 @@ const rt_onnx_tensor *rt_onnx_find(const rt_onnx_index *index, const char *name)
  * codes; pruned ids of a table; ids whose rows stay int8. */
 bool rt_onnx_is_metadata(const rt_value *v);
 /* Reads group scales. False: they are missing, or have another number of bytes. */
+/* From 2 * bytes digits. False when there are others. */
+bool rt_onnx_read_digits(const char *text, uint8_t *out, size_t bytes);
 bool rt_onnx_read_groups(const rt_onnx_index *index, const rt_value *v, uint8_t *out, size_t bytes);
 
 /* Adds the metadata that rt_onnx_own reads. */

@@ -67,16 +67,26 @@ static retort_status take_graph(loader *l, const char *text) {
     return memory ? status : rt_fail_nomem(l->err, 1);
 }
 
+/* Copies the pieces, and what the model has besides as digits (NULL: nothing), and reads the tokenizer from them. */
+static retort_status take_tokenizer(loader *l, const char *settings, const char *vocab, const char *digits) {
+    size_t size = strlen(vocab), table = digits != NULL ? strlen(digits) / 2 : 0;
+    retort_model *model = l->model;
+    model->vocab = malloc(size + 1);
+    model->table = rt_alloc_aligned(table);
+    if (model->vocab == NULL || model->table == NULL) return rt_fail_nomem(l->err, size + table);
+    memcpy(model->vocab, vocab, size + 1);
+    if (table > 0 && !rt_onnx_read_digits(digits, model->table, table))
+        return rt_fail(l->err, RETORT_FORMAT, "%s: " RT_ONNX_TABLE " is not hexadecimal", l->name);
+    const rt_packed_tokenizer packed = {model->vocab, size, model->table, table, settings};
+    return rt_tokenizer_unpack(&model->tokenizer, l->name, &packed, l->err);
+}
+
 static retort_status take_rest(loader *l, const char *config, const char *origin, const char *settings,
                                const char *vocab) {
-    size_t size = strlen(vocab);
-    l->model->vocab = malloc(size + 1);
-    if (l->model->vocab == NULL) return rt_fail_nomem(l->err, size);
-    memcpy(l->model->vocab, vocab, size + 1);
     retort_status status = rt_model_read_config(l->model, l->name, config, l->err);
     if (status == RETORT_OK) status = rt_model_read_origin(l->model, l->name, origin, l->err);
     if (status == RETORT_OK) {
-        status = rt_tokenizer_unpack(&l->model->tokenizer, l->name, l->model->vocab, size, settings, l->err);
+        status = take_tokenizer(l, settings, vocab, metadata(l->onnx, RT_ONNX_TABLE));
     }
     return status == RETORT_OK ? rt_model_check(l->model, l->name, l->err) : status;
 }
@@ -125,8 +135,10 @@ static void empty(retort_model *model) {
     rt_tokenizer_free(model->tokenizer);
     rt_graph_free(&model->graph);
     free(model->vocab);
+    free(model->table);
     model->tokenizer = NULL;
     model->vocab = NULL;
+    model->table = NULL;
     model->graph = (rt_graph){.output = -1};
     model->config = (rt_config){0};
     model->source = NULL;

@@ -14,23 +14,26 @@ typedef struct package {
     rt_tensor *tensors;
     size_t count;
     rt_buffer graph;
-    char *vocab, *settings, *config, *origin;
-    size_t vocab_size;
+    rt_packed_tokenizer tokenizer;
+    char *config, *origin;
 } package;
 
 static void package_free(package *p) {
     rt_arena_free(&p->arena);
     free(p->tensors);
     rt_buffer_free(&p->graph);
-    free(p->vocab);
-    free(p->settings);
+    rt_packed_tokenizer_free(&p->tokenizer);
     free(p->config);
     free(p->origin);
 }
 
-/* The constants that the graph's text does not hold, then the vocabulary. */
+static rt_tensor tensor_of_bytes(const char *name, const void *data, size_t size) {
+    return (rt_tensor){.name = name, .data = data, .dtype = RETORT_U8, .rank = 1, .shape = {(int64_t)size}};
+}
+
+/* The constants that the graph's text does not hold, then the tokenizer's. */
 static retort_status gather_tensors(package *p, const rt_graph *graph, retort_error *err) {
-    p->tensors = rt_calloc(graph->value_count + 1, sizeof *p->tensors);
+    p->tensors = rt_calloc(graph->value_count + 2, sizeof *p->tensors);
     if (p->tensors == NULL) return rt_fail_nomem(err, graph->value_count * sizeof *p->tensors);
     for (size_t i = 0; i < graph->value_count; i++) {
         const rt_value *value = &graph->values[i];
@@ -41,14 +44,15 @@ static retort_status gather_tensors(package *p, const rt_graph *graph, retort_er
             return rt_fail_nomem(err, sizeof *value);
         p->count++;
     }
-    rt_tensor *vocab = &p->tensors[p->count++];
-    *vocab = (rt_tensor){.name = RT_MODEL_VOCAB, .data = p->vocab, .dtype = RETORT_U8, .rank = 1};
-    vocab->shape[0] = (int64_t)p->vocab_size;
+    const rt_packed_tokenizer *tokenizer = &p->tokenizer;
+    p->tensors[p->count++] = tensor_of_bytes(RT_MODEL_VOCAB, tokenizer->vocab, tokenizer->vocab_size);
+    if (tokenizer->table_size > 0)
+        p->tensors[p->count++] = tensor_of_bytes(RT_MODEL_TABLE, tokenizer->table, tokenizer->table_size);
     return RETORT_OK;
 }
 
 static retort_status gather(package *p, const retort_model *model, retort_error *err) {
-    retort_status status = rt_tokenizer_pack(model->tokenizer, &p->vocab, &p->vocab_size, &p->settings, err);
+    retort_status status = rt_tokenizer_pack(model->tokenizer, &p->tokenizer, err);
     if (status != RETORT_OK) return status;
     p->config = rt_model_config_text(&model->config);
     p->origin = rt_model_origin_text(model);
@@ -66,8 +70,8 @@ static retort_status save(const retort_model *model, const char *path, const cha
         const char *keys[COUNT + 1] = {"format",         "retort.version",   "retort.graph",
                                        "retort.config",  "retort.tokenizer", "retort.origin",
                                        RT_MODEL_TRAINING};
-        const char *values[COUNT + 1] = {"pt",       RT_MODEL_VERSION, p.graph.data, p.config,
-                                         p.settings, p.origin,         training};
+        const char *values[COUNT + 1] = {
+            "pt", RT_MODEL_VERSION, p.graph.data, p.config, p.tokenizer.settings, p.origin, training};
         status = training == NULL ? rt_safetensors_write(path, p.tensors, p.count, keys, values, COUNT, err)
                                   : rt_seal_write(path, p.tensors, p.count, keys, values, COUNT + 1, err);
     }

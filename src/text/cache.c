@@ -9,8 +9,8 @@ enum { DEFAULT_SLOTS = 8192, MAX_SLOTS = 1 << 22 };
 
 void rt_scratch_free(rt_scratch *scratch) {
     rt_normalized_free(&scratch->normalized);
-    free(scratch->first.data);
-    free(scratch->second.data);
+    rt_tokens_free(&scratch->first);
+    rt_tokens_free(&scratch->second);
     free(scratch->known);
     free(scratch->joined);
     *scratch = (rt_scratch){0};

@@ -94,30 +94,26 @@ static retort_status place_piece(const char *name, const char *piece, const json
         return rt_fail(err, RETORT_FORMAT, "%s: vocab: \"%.64s\" and \"%.64s\" both have id %lld", name,
                        pieces[at], piece, (long long)at);
     }
-    if (strchr(piece, '\n') != NULL) {
-        return rt_fail(err, RETORT_UNSUPPORTED, "%s: vocab: piece %lld contains a line feed", name,
-                       (long long)at);
-    }
     pieces[at] = piece;
     return RETORT_OK;
 }
 
-/* {"piece": id, …} to lines in the order of the ids. With n pieces and n places none stays empty. */
-static retort_status vocab_lines(rt_buffer *out, const char *name, json_t *vocab, retort_error *err) {
-    size_t count = json_object_size(vocab);
-    const char **pieces = rt_calloc(count, sizeof *pieces), *piece;
+/* With n pieces and n places none stays empty. */
+retort_status rt_vocab_pieces(const char *name, json_t *vocab, const char ***pieces, size_t *count,
+                              retort_error *err) {
+    const char *piece;
     json_t *id;
-    retort_status status = pieces == NULL ? rt_fail_nomem(err, count * sizeof *pieces) : RETORT_OK;
-    if (count == 0) status = rt_fail(err, RETORT_FORMAT, "%s: model: no vocab", name);
+    *count = json_object_size(vocab);
+    *pieces = NULL;
+    if (*count == 0) return rt_fail(err, RETORT_FORMAT, "%s: model: no vocab", name);
+    *pieces = rt_calloc(*count, sizeof **pieces);
+    retort_status status = *pieces == NULL ? rt_fail_nomem(err, *count * sizeof **pieces) : RETORT_OK;
     json_object_foreach(vocab, piece, id) {
-        if (status == RETORT_OK) status = place_piece(name, piece, id, pieces, count, err);
+        if (status == RETORT_OK) status = place_piece(name, piece, id, *pieces, *count, err);
     }
-    for (size_t i = 0; i < count && status == RETORT_OK; i++) {
-        rt_buffer_text(out, pieces[i]);
-        rt_buffer_append(out, "\n", 1);
-        if (out->failed) status = rt_fail_nomem(err, out->length);
-    }
-    free(pieces);
+    if (status == RETORT_OK) return RETORT_OK;
+    free(*pieces);
+    *pieces = NULL;
     return status;
 }
 
@@ -136,15 +132,14 @@ static bool unwrap_parts(json_t *root) {
 
 static retort_status from_root(rt_tokenizer **out, const char *name, json_t *root, const json_t *config,
                                retort_error *err) {
-    json_t *model = json_object_get(root, "model"), *vocab = json_object_get(model, "vocab");
+    json_t *model = json_object_get(root, "model");
     const rt_token_model_row *row;
-    rt_buffer lines = {0};
+    rt_buffer pieces = {0}, table = {0};
     retort_status status = rt_token_model_row_of(&row, name, model, err);
     if (status == RETORT_OK) status = rt_tokenizer_class_check(name, config, true, err);
     if (status == RETORT_OK) status = check_side(name, config, err);
-    if (status == RETORT_OK) status = vocab_lines(&lines, name, vocab, err);
+    if (status == RETORT_OK) status = row->take(name, model, &pieces, &table, err);
     if (status == RETORT_OK) {
-        json_object_del(model, "vocab");
         if (!unwrap_parts(root) ||
             json_object_set_new(root, "facts",
                                 rt_tokenizer_facts(config, json_object_get(root, "truncation"), row)) != 0 ||
@@ -152,9 +147,15 @@ static retort_status from_root(rt_tokenizer **out, const char *name, json_t *roo
             status = rt_fail(err, RETORT_NOMEM, "%s: out of memory", name);
         }
     }
-    if (status == RETORT_OK) status = rt_tokenizer_build(out, name, root, lines.data, lines.length, err);
-    if (status == RETORT_OK) rt_tokenizer_class_warn(*out, name, json_object_get(root, "normalizer"), config);
-    rt_buffer_free(&lines);
+    const rt_vocabulary vocabulary = {pieces.data, pieces.length, table.data, table.length};
+    if (status == RETORT_OK) status = rt_tokenizer_build(out, name, root, &vocabulary, err);
+    if (status == RETORT_OK) {
+        rt_tokenizer_class_warn(*out, name, json_object_get(root, "normalizer"), config);
+        (*out)->table = table.data;
+        table = (rt_buffer){0};
+    }
+    rt_buffer_free(&pieces);
+    rt_buffer_free(&table);
     return status;
 }
 
@@ -179,9 +180,9 @@ static retort_status from_lines(rt_tokenizer **out, const char *name, const void
     if (checked == RETORT_OK) checked = check_side(name, config, err);
     if (checked != RETORT_OK) return checked;
     if (rt_vocab_txt_lines(&lines, vocab, size)) settings = rt_vocab_txt_settings(config, &lines);
-    retort_status status = settings == NULL
-                               ? rt_fail_nomem(err, size)
-                               : rt_tokenizer_build(out, name, settings, lines.data, lines.length, err);
+    const rt_vocabulary vocabulary = {.pieces = lines.data, .size = lines.length};
+    retort_status status = settings == NULL ? rt_fail_nomem(err, size)
+                                            : rt_tokenizer_build(out, name, settings, &vocabulary, err);
     json_decref(settings);
     rt_buffer_free(&lines);
     return status;

@@ -3,6 +3,7 @@
 #include "text/component.h"
 
 #include "text/split.h"
+#include "base/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,22 @@ void rt_normalized_free(rt_normalized *normalized) {
     free(normalized->bytes);
     free(normalized->spare);
     *normalized = (rt_normalized){0};
+}
+
+bool rt_normalized_reserve(rt_normalized *normalized, size_t points, size_t bytes) {
+    return rt_grow((void **)&normalized->points, &normalized->point_capacity, points + 1,
+                   sizeof *normalized->points) &&
+           rt_grow((void **)&normalized->bytes, &normalized->byte_capacity, bytes + RT_HASH_MARGIN, 1);
+}
+
+void rt_tokens_free(rt_tokens *tokens) {
+    rt_normalized_free(&tokens->cut.text);
+    rt_normalized_free(&tokens->cut.spare_text);
+    free(tokens->cut.words.data);
+    free(tokens->cut.spare_words.data);
+    free(tokens->work);
+    free(tokens->data);
+    *tokens = (rt_tokens){0};
 }
 
 retort_status rt_component_flag(const rt_component_reader *in, const json_t *part, const char *key,
@@ -117,8 +134,53 @@ retort_status rt_decoder_read(const rt_component_reader *in, const json_t *part,
     return out->row->read(in, part, out);
 }
 
+bool rt_cut_words(const rt_pre_tokenizer *pre_tokenizer, rt_cut_text *text) {
+    const rt_pre_tokenizer_row *row = pre_tokenizer->row;
+    if (row->cut != NULL) return row->cut(pre_tokenizer->data, text);
+    rt_words *words = &text->spare_words;
+    words->count = 0;
+    for (size_t i = 0; i < text->words.count; i++) {
+        size_t at = text->words.data[i].from, to = text->words.data[i].to;
+        for (rt_word word; row->next(pre_tokenizer->data, &text->text, &at, to, &word);) {
+            if (!rt_words_push(words, word.from, word.to)) return false;
+        }
+    }
+    rt_swap_words(text);
+    return true;
+}
+
+/* Points [from, to) of a text, as one word. */
+static bool copy_points(const rt_normalized *text, size_t from, size_t to, rt_cut_text *out) {
+    size_t count = to - from, begin = text->points[from].at, bytes = text->points[to].at - begin;
+    out->text.count = out->words.count = 0;
+    if (!rt_normalized_reserve(&out->text, count, bytes) || !rt_words_push(&out->words, 0, count))
+        return false;
+    memcpy(out->text.bytes, text->bytes + begin, bytes);
+    for (size_t i = 0; i <= count; i++) {
+        out->text.points[i] = text->points[from + i];
+        out->text.points[i].at -= (uint32_t)begin;
+    }
+    out->text.count = count;
+    return true;
+}
+
+/* By a pre-tokenizer that needs the text as a whole. */
+static bool split_cut(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model,
+                      const rt_normalized *text, size_t from, size_t to, rt_tokens *tokens, int32_t *number) {
+    rt_cut_text *cut = &tokens->cut;
+    if (from == to) return true;
+    if (!copy_points(text, from, to, cut) || !rt_cut_words(pre_tokenizer, cut)) return false;
+    for (size_t i = 0; i < cut->words.count; i++) {
+        rt_word word = cut->words.data[i];
+        if (!model->row->tokenize(model->data, &cut->text, word, (*number)++, tokens)) return false;
+    }
+    return true;
+}
+
 bool rt_split_by_rows(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model,
                       const rt_normalized *text, size_t from, size_t to, rt_tokens *tokens, int32_t *number) {
+    if (pre_tokenizer->row->cut != NULL)
+        return split_cut(pre_tokenizer, model, text, from, to, tokens, number);
     return rt_split_words(pre_tokenizer->row->next, pre_tokenizer, model->row->tokenize, model, text, from,
                           to, tokens, number);
 }

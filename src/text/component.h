@@ -29,6 +29,8 @@ typedef struct rt_normalized {
     size_t spare_capacity;
 } rt_normalized;
 void rt_normalized_free(rt_normalized *normalized);
+/* Room for so many points, and the one behind them, and bytes, and RT_HASH_MARGIN. False when out of memory. */
+bool rt_normalized_reserve(rt_normalized *normalized, size_t points, size_t bytes);
 
 /* A word: points [from, to). */
 typedef struct rt_word {
@@ -41,10 +43,49 @@ typedef struct rt_token {
     int32_t word;
 } rt_token;
 
+/* Words in order. What lies between them is in none. */
+typedef struct rt_words {
+    rt_word *data;
+    size_t count, capacity;
+} rt_words;
+/* False when out of memory. */
+static inline bool rt_words_push(rt_words *words, size_t from, size_t to) {
+    if (words->count == words->capacity &&
+        !rt_grow((void **)&words->data, &words->capacity, words->count + 1, sizeof *words->data)) {
+        return false;
+    }
+    words->data[words->count++] = (rt_word){from, to};
+    return true;
+}
+
+/* What pre-tokenizers make of a text that they may change: a copy of its points, cut into words. `spare_text` and
+ * `spare_words` are for the next text and its words. */
+typedef struct rt_cut_text {
+    rt_normalized text, spare_text;
+    rt_words words, spare_words;
+} rt_cut_text;
+
+/* The spare text and words become those in use, and the other way round. */
+static inline void rt_swap_text(rt_cut_text *cut) {
+    rt_normalized text = cut->text;
+    cut->text = cut->spare_text;
+    cut->spare_text = text;
+}
+static inline void rt_swap_words(rt_cut_text *cut) {
+    rt_words words = cut->words;
+    cut->words = cut->spare_words;
+    cut->spare_words = words;
+}
+
+/* The tokens of a text, and memory for making them, which is used again. Start with {0}. */
 typedef struct rt_tokens {
     rt_token *data;
     size_t count, capacity;
+    rt_cut_text cut;
+    void *work;           /* of the model */
+    size_t work_capacity; /* bytes */
 } rt_tokens;
+void rt_tokens_free(rt_tokens *tokens);
 /* False when out of memory. */
 static inline bool rt_tokens_push(rt_tokens *tokens, rt_token token) {
     if (tokens->count == tokens->capacity &&
@@ -104,7 +145,9 @@ typedef struct rt_pre_tokenizer rt_pre_tokenizer;
 typedef struct rt_pre_tokenizer_row {
     const char *type;
     retort_status (*read)(const rt_component_reader *in, const json_t *part, rt_pre_tokenizer *out);
-    rt_next_word_fn next;
+    rt_next_word_fn next; /* NULL: it has `cut` */
+    /* Cuts each word into words, and may change the text. False when out of memory. */
+    bool (*cut)(const void *data, rt_cut_text *text);
     bool local; /* see segmenter.h */
 } rt_pre_tokenizer_row;
 struct rt_pre_tokenizer {
@@ -133,6 +176,8 @@ typedef bool (*rt_tokenize_word_fn)(const void *data, const rt_normalized *text,
                                     rt_tokens *tokens);
 
 typedef struct rt_token_model rt_token_model;
+/* By `cut`, or by `next` within each word: for a Sequence. */
+bool rt_cut_words(const rt_pre_tokenizer *pre_tokenizer, rt_cut_text *text);
 /* Cuts points [from, to) into words and these into tokens. Words are numbered from *number on. False when out of
  * memory. */
 typedef bool (*rt_split_fn)(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model,
@@ -144,13 +189,26 @@ typedef enum rt_special { RT_UNK, RT_SEP, RT_PAD, RT_CLS, RT_MASK, RT_SPECIALS }
 
 extern const char *const rt_special_keys[RT_SPECIALS]; /* in tokenizer_config.json */
 
+/* What a model has by the thousand, in the form that a .retort file holds: see rt_packed_tokenizer. */
+typedef struct rt_vocabulary {
+    const void *pieces; /* in the order of their ids, each ended by '\n' */
+    size_t size;
+    const void *table;
+    size_t table_size;
+} rt_vocabulary;
+
 typedef struct rt_token_model_row {
     const char *type;
     const char *special[RT_SPECIALS]; /* how they are spelled where no file says so */
     const rt_decoder_row *decoder;    /* where the file does not mention one */
-    /* `pieces` in the order of their ids, each ended by '\n'. Sets `data` also when it fails halfway, for close. */
-    retort_status (*read)(const rt_component_reader *in, const json_t *part, const void *pieces, size_t size,
+    /* Takes the vocabulary out of `part`, the model's object in a tokenizer.json. Leaves `table` empty where the
+     * pieces are all. */
+    retort_status (*take)(const char *name, json_t *part, rt_buffer *pieces, rt_buffer *table,
+                          retort_error *err);
+    /* Sets `data` also when it fails halfway, for close. */
+    retort_status (*read)(const rt_component_reader *in, const json_t *part, const rt_vocabulary *vocabulary,
                           rt_token_model *out);
+    const void *(*table)(const void *data, size_t *size); /* NULL: it has none */
     void (*close)(void *data);
     rt_tokenize_word_fn tokenize;
     /* Optional: both in one loop, for this pre-tokenizer. See split.h. */
@@ -206,6 +264,10 @@ retort_status rt_decoder_read(const rt_component_reader *in, const json_t *part,
 /* The model's row alone: before the vocabulary is read. */
 retort_status rt_token_model_row_of(const rt_token_model_row **row, const char *name, const json_t *part,
                                     retort_error *err);
+
+/* {"piece": id, …}: the pieces in the order of their ids, which are all in use. *pieces is malloc'ed. */
+retort_status rt_vocab_pieces(const char *name, json_t *vocab, const char ***pieces, size_t *count,
+                              retort_error *err);
 
 /* The model of a WordPiece vocabulary that comes without settings. NULL: out of memory. */
 json_t *rt_wordpiece_part(const char *unknown);

@@ -15,24 +15,24 @@ static retort_status check_version(const rt_component_reader *in, const json_t *
     return RETORT_OK;
 }
 
-static retort_status read_model(const rt_component_reader *in, const json_t *part, const void *pieces,
-                                size_t size) {
+static retort_status read_model(const rt_component_reader *in, const json_t *part,
+                                const rt_vocabulary *vocabulary) {
     rt_token_model *model = &in->tokenizer->model;
     retort_status status = rt_token_model_row_of(&model->row, in->name, part, in->err);
-    if (status == RETORT_OK) status = model->row->read(in, part, pieces, size, model);
+    if (status == RETORT_OK) status = model->row->read(in, part, vocabulary, model);
     in->tokenizer->info.unk = model->unknown;
     in->tokenizer->info.pieces = (int32_t)model->count;
     return status;
 }
 
 static retort_status read_components(const rt_component_reader *in, const json_t *settings,
-                                     const void *pieces, size_t size) {
+                                     const rt_vocabulary *vocabulary) {
     rt_tokenizer *to = in->tokenizer;
     retort_status status =
         rt_pre_tokenizer_read(in, json_object_get(settings, "pre_tokenizer"), &to->pre_tokenizer);
     if (status == RETORT_OK)
         status = rt_normalizer_read(in, json_object_get(settings, "normalizer"), &to->normalizer);
-    if (status == RETORT_OK) status = read_model(in, json_object_get(settings, "model"), pieces, size);
+    if (status == RETORT_OK) status = read_model(in, json_object_get(settings, "model"), vocabulary);
     if (status == RETORT_OK)
         status = rt_decoder_read(in, json_object_get(settings, "decoder"), &to->model, &to->decoder);
     if (status != RETORT_OK) return status;
@@ -78,11 +78,11 @@ static retort_status keep_settings(const rt_component_reader *in, const json_t *
                                            : rt_fail(in->err, RETORT_NOMEM, "%s: out of memory", in->name);
 }
 
-static retort_status read_settings(const rt_component_reader *in, const json_t *settings, const void *pieces,
-                                   size_t size) {
+static retort_status read_settings(const rt_component_reader *in, const json_t *settings,
+                                   const rt_vocabulary *vocabulary) {
     rt_tokenizer *tokenizer = in->tokenizer;
     retort_status status = check_version(in, settings);
-    if (status == RETORT_OK) status = read_components(in, settings, pieces, size);
+    if (status == RETORT_OK) status = read_components(in, settings, vocabulary);
     if (status == RETORT_OK) status = rt_added_read(in, json_object_get(settings, "added_tokens"));
     if (status != RETORT_OK) return status;
     const json_t *processor = json_object_get(settings, "post_processor");
@@ -93,12 +93,12 @@ static retort_status read_settings(const rt_component_reader *in, const json_t *
     return keep_settings(in, settings);
 }
 
-retort_status rt_tokenizer_build(rt_tokenizer **out, const char *name, json_t *settings, const void *pieces,
-                                 size_t size, retort_error *err) {
+retort_status rt_tokenizer_build(rt_tokenizer **out, const char *name, json_t *settings,
+                                 const rt_vocabulary *vocabulary, retort_error *err) {
     rt_component_reader in = {.tokenizer = rt_calloc(1, sizeof *in.tokenizer), .name = name, .err = err};
     if (in.tokenizer == NULL) return rt_fail_nomem(err, sizeof *in.tokenizer);
     in.arena = &in.tokenizer->arena;
-    retort_status status = read_settings(&in, settings, pieces, size);
+    retort_status status = read_settings(&in, settings, vocabulary);
     if (status == RETORT_OK) {
         *out = in.tokenizer;
     } else {

@@ -17,15 +17,15 @@ struct rt_tokenizer {
     rt_segmenter segmenter;
     rt_tokenizer_info info;
     char *settings; /* see rt_tokenizer_pack */
+    void *table;    /* of the model, where it was made and not mapped */
     const char *warnings[RT_TOKENIZER_WARNINGS];
     size_t warning_count;
     rt_arena arena;
 };
 
-/* From the JSON of a tokenizer.json (or packed settings) without the vocabulary; `pieces` in the order of their
- * ids, each ended by '\n'. */
-retort_status rt_tokenizer_build(rt_tokenizer **out, const char *name, json_t *settings, const void *pieces,
-                                 size_t size, retort_error *err);
+/* From the JSON of a tokenizer.json (or packed settings) without the vocabulary. */
+retort_status rt_tokenizer_build(rt_tokenizer **out, const char *name, json_t *settings,
+                                 const rt_vocabulary *vocabulary, retort_error *err);
 
 /* Adds a warning; what does not fit, or finds no memory, is left out. */
 void rt_tokenizer_warn(rt_tokenizer *tokenizer, const char *format, ...)

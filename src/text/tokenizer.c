@@ -15,6 +15,7 @@ void rt_tokenizer_free(rt_tokenizer *tokenizer) {
     rt_names_free(&tokenizer->added.ids);
     rt_segmenter_close(&tokenizer->segmenter);
     free(tokenizer->settings);
+    free(tokenizer->table);
     rt_arena_free(&tokenizer->arena);
     free(tokenizer);
 }
@@ -53,32 +54,37 @@ int32_t rt_tokenizer_id(const rt_tokenizer *tokenizer, const char *piece, size_t
     return id >= 0 ? id : rt_names_find(&tokenizer->added.ids, piece, length);
 }
 
-retort_status rt_tokenizer_pack(const rt_tokenizer *tokenizer, char **vocab, size_t *vocab_size,
-                                char **settings, retort_error *err) {
+retort_status rt_tokenizer_pack(const rt_tokenizer *tokenizer, rt_packed_tokenizer *out, retort_error *err) {
+    const rt_token_model *model = &tokenizer->model;
     rt_buffer pieces = {0};
-    for (size_t id = 0; id < tokenizer->model.count; id++) {
+    *out = (rt_packed_tokenizer){.settings = tokenizer->settings};
+    for (size_t id = 0; id < model->count; id++) {
         size_t length;
-        const char *piece = rt_token_model_piece(&tokenizer->model, id, &length);
+        const char *piece = rt_token_model_piece(model, id, &length);
         rt_buffer_append(&pieces, piece, length);
         rt_buffer_append(&pieces, "\n", 1);
     }
-    char *copy = strdup(tokenizer->settings);
-    if (pieces.failed || copy == NULL) {
+    if (pieces.failed) {
         rt_buffer_free(&pieces);
-        free(copy);
         return rt_fail_nomem(err, pieces.length);
     }
-    *vocab = pieces.data;
-    *vocab_size = pieces.length;
-    *settings = copy;
+    out->vocab = pieces.data;
+    out->vocab_size = pieces.length;
+    if (model->row->table != NULL) out->table = model->row->table(model->data, &out->table_size);
     return RETORT_OK;
 }
 
-retort_status rt_tokenizer_unpack(rt_tokenizer **out, const char *name, const void *vocab, size_t vocab_size,
-                                  const char *settings, retort_error *err) {
+void rt_packed_tokenizer_free(rt_packed_tokenizer *packed) {
+    free((char *)packed->vocab);
+    *packed = (rt_packed_tokenizer){0};
+}
+
+retort_status rt_tokenizer_unpack(rt_tokenizer **out, const char *name, const rt_packed_tokenizer *packed,
+                                  retort_error *err) {
     json_t *root = NULL;
-    retort_status status = rt_json_parse(&root, name, settings, strlen(settings), err);
-    if (status == RETORT_OK) status = rt_tokenizer_build(out, name, root, vocab, vocab_size, err);
+    const rt_vocabulary vocabulary = {packed->vocab, packed->vocab_size, packed->table, packed->table_size};
+    retort_status status = rt_json_parse(&root, name, packed->settings, strlen(packed->settings), err);
+    if (status == RETORT_OK) status = rt_tokenizer_build(out, name, root, &vocabulary, err);
     json_decref(root);
     return status;
 }

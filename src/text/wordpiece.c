@@ -5,6 +5,7 @@
 #include "text/bert_pre_tokenizer.h"
 #include "text/split.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Characters of a word: HF's max_input_chars_per_word is 100 in every BERT. */
@@ -91,8 +92,26 @@ json_t *rt_wordpiece_part(const char *unknown) {
                      "continuing_subword_prefix", "##", "max_input_chars_per_word", 100);
 }
 
-static retort_status read_part(const rt_component_reader *in, const json_t *part, const void *pieces,
-                               size_t size, rt_token_model *out) {
+static retort_status take(const char *name, json_t *part, rt_buffer *out, rt_buffer *table,
+                          retort_error *err) {
+    const char **pieces;
+    size_t count;
+    (void)table;
+    retort_status status = rt_vocab_pieces(name, json_object_get(part, "vocab"), &pieces, &count, err);
+    for (size_t i = 0; status == RETORT_OK && i < count; i++) {
+        rt_buffer_text(out, pieces[i]);
+        rt_buffer_append(out, "\n", 1);
+        if (strchr(pieces[i], '\n') != NULL)
+            status = rt_fail(err, RETORT_UNSUPPORTED, "%s: vocab: piece %zu contains a line feed", name, i);
+        if (out->failed) status = rt_fail_nomem(err, out->length);
+    }
+    free(pieces);
+    if (status == RETORT_OK) json_object_del(part, "vocab");
+    return status;
+}
+
+static retort_status read_part(const rt_component_reader *in, const json_t *part,
+                               const rt_vocabulary *vocabulary, rt_token_model *out) {
     const char *unknown = json_string_value(json_object_get(part, "unk_token"));
     const char *prefix = json_string_value(json_object_get(part, "continuing_subword_prefix"));
     json_int_t word_max = json_integer_value(json_object_get(part, "max_input_chars_per_word"));
@@ -107,7 +126,8 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     wordpiece *model = rt_arena_calloc(in->arena, 1, sizeof *model);
     if (kept == NULL || model == NULL) return rt_fail_nomem(in->err, sizeof *model + strlen(prefix));
     out->data = model;
-    retort_status status = rt_wordpiece_open(&model->vocab, in->name, pieces, size, kept, in->err);
+    retort_status status =
+        rt_wordpiece_open(&model->vocab, in->name, vocabulary->pieces, vocabulary->size, kept, in->err);
     if (status != RETORT_OK) return status;
     model->word_max = (size_t)word_max;
     model->unknown = rt_wordpiece_id(&model->vocab, unknown, strlen(unknown));
@@ -122,6 +142,7 @@ const rt_token_model_row rt_wordpiece_row = {
     .type = "WordPiece",
     .special = {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"},
     .decoder = &rt_wordpiece_decoder_row,
+    .take = take,
     .read = read_part,
     .close = close_model,
     .tokenize = tokenize,
