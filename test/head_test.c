@@ -82,6 +82,8 @@ static const struct {
     {"roberta-embed", "roberta-classify", RETORT_TASK_CLASSIFY, true},
     {"roberta-fill", "roberta-classify", RETORT_TASK_CLASSIFY, true},
     {"roberta-tag", "roberta-tag", RETORT_TASK_TAG, false},
+    {"xlm-roberta-embed", "xlm-roberta-classify", RETORT_TASK_CLASSIFY, true},
+    {"camembert-fill", "camembert-tag", RETORT_TASK_TAG, false},
 };
 
 static retort_head head_for(retort_task task) {

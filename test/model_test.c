@@ -156,7 +156,7 @@ static void check_body(const rt_encoder *e, int64_t h, int64_t f) {
     const rt_tensor *type = e->parts[RT_ROLE_TYPE].weight;
     if (e->config.arch == &rt_arch_bert) check_role(type, 2, h);
     if (e->config.arch == &rt_arch_distilbert) assert_null(type);
-    if (e->config.arch == &rt_arch_roberta) check_role(type, 1, h);
+    if (e->config.arch->keys[RT_KEY_PAD] != NULL) check_role(type, 1, h);
     check_norm(&e->parts[RT_ROLE_EMBEDDING_NORM], h);
     assert_int_equal(e->config.layers, 2);
     for (int i = 0; i < 2; i++) {
@@ -310,6 +310,8 @@ static void test_task_choice(void **state) {
         {"roberta-answer", RETORT_TASK_ANSWER},
         {"roberta-fill", RETORT_TASK_FILL},
         {"roberta-embed", RETORT_TASK_EMBED},
+        {"xlm-roberta-fill", RETORT_TASK_FILL},
+        {"camembert-tag", RETORT_TASK_TAG},
     };
     const retort_task embed = RETORT_TASK_EMBED, tag = RETORT_TASK_TAG;
     rt_encoder e;

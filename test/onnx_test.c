@@ -8,11 +8,12 @@
 #include <sys/stat.h>
 
 static const char *const names[] = {
-    "bert-answer",     "bert-classify",  "bert-classify-bare", "bert-embed",       "bert-fill",
-    "bert-multilabel", "bert-tag",       "bert-regression",    "bert-wide",        "distilbert-classify",
-    "distilbert-fill", "distilbert-tag", "package-mean",       "package-dense",    "electra-classify",
-    "electra-answer",  "electra-fill",   "electra-embed",      "roberta-classify", "roberta-zero",
-    "roberta-tag",     "roberta-answer", "roberta-fill",       "roberta-embed",
+    "bert-answer",      "bert-classify",  "bert-classify-bare", "bert-embed",       "bert-fill",
+    "bert-multilabel",  "bert-tag",       "bert-regression",    "bert-wide",        "distilbert-classify",
+    "distilbert-fill",  "distilbert-tag", "package-mean",       "package-dense",    "electra-classify",
+    "electra-answer",   "electra-fill",   "electra-embed",      "roberta-classify", "roberta-zero",
+    "roberta-tag",      "roberta-answer", "roberta-fill",       "roberta-embed",    "xlm-roberta-classify",
+    "xlm-roberta-fill", "camembert-tag",
 };
 enum { NAMES = sizeof names / sizeof *names };
 

@@ -49,7 +49,10 @@ HEADS = {
     "pretrain": "ForPreTraining",
     "embed": "Model",
 }
-UNTYPED = ("distilbert", "roberta")  # no token types, or one
+ROBERTAS = ("roberta", "xlm-roberta", "camembert")
+UNTYPED = ("distilbert", *ROBERTAS)  # no token types, or one
+FAMILIES = {"distilbert": "DistilBert", "bert": "Bert", "electra": "Electra", "roberta": "Roberta",
+            "xlm-roberta": "XLMRoberta", "camembert": "Camembert"}
 LABELS = {
     "classify": ["negative", "neutral", "positive"],
     "tag": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
@@ -58,7 +61,7 @@ LABELS = {
 
 def vocab_of(family, options):
     """RoBERTa's padding has id 1, unless told otherwise."""
-    return KLUE + VOCAB[len(KLUE) :] if family == "roberta" and options.get("pad_token_id", 1) == 1 else VOCAB
+    return KLUE + VOCAB[len(KLUE) :] if family in ROBERTAS and options.get("pad_token_id", 1) == 1 else VOCAB
 
 
 def make_config(family, head, size=SMALL, activation="gelu", labels=None, **more):
@@ -72,12 +75,10 @@ def make_config(family, head, size=SMALL, activation="gelu", labels=None, **more
     if family == "electra":
         more["embedding_size"] = size.get("embedding", 24)
     positions = size["positions"]
-    if family == "roberta":
+    if family in ROBERTAS:
         more["type_vocab_size"] = 1
         positions += more.get("pad_token_id", 1) + 1  # rows that no token has
-    config = {"bert": transformers.BertConfig, "electra": transformers.ElectraConfig,
-              "roberta": transformers.RobertaConfig}[family]
-    return config(
+    return getattr(transformers, FAMILIES[family] + "Config")(
         vocab_size=len(VOCAB), hidden_size=size["hidden"], num_hidden_layers=size["layers"],
         num_attention_heads=size["heads"], intermediate_size=size["ffn"],
         max_position_embeddings=positions, hidden_act=activation, **more)
@@ -88,8 +89,7 @@ def make_model(family, head, seed, dtype=torch.float32, **options):
     torch.manual_seed(seed)
     config = make_config(family, head, **options)
     config._attn_implementation = "eager"
-    prefix = {"distilbert": "DistilBert", "bert": "Bert", "electra": "Electra", "roberta": "Roberta"}[family]
-    model = getattr(transformers, prefix + HEADS[head])(config).eval()
+    model = getattr(transformers, FAMILIES[family] + HEADS[head])(config).eval()
     with torch.no_grad():
         spread = options.get("size", SMALL).get("spread", 0.2)
         for name, tensor in model.named_parameters():
@@ -470,6 +470,16 @@ CHECKPOINTS = [
     ("roberta-fill", "roberta", "fill", dict(seed=54, activation="relu")),
     ("roberta-fill-zip", "roberta", "fill", dict(seed=54, activation="relu", form="zip")),
     ("roberta-embed", "roberta", "embed", dict(seed=55, size=dict(SMALL, positions=49))),
+    ("xlm-roberta-classify", "xlm-roberta", "classify", dict(seed=60)),
+    ("xlm-roberta-tag", "xlm-roberta", "tag", dict(seed=61)),
+    ("xlm-roberta-answer", "xlm-roberta", "answer", dict(seed=62)),
+    ("xlm-roberta-fill", "xlm-roberta", "fill", dict(seed=63)),
+    ("xlm-roberta-embed", "xlm-roberta", "embed", dict(seed=64)),
+    ("camembert-classify", "camembert", "classify", dict(seed=65)),
+    ("camembert-tag", "camembert", "tag", dict(seed=66)),
+    ("camembert-answer", "camembert", "answer", dict(seed=67)),
+    ("camembert-fill", "camembert", "fill", dict(seed=68)),
+    ("camembert-embed", "camembert", "embed", dict(seed=69)),
     ("bert-long", "bert", "classify", dict(seed=31, size=LONG, dtype=torch.bfloat16)),
 ]
 PACKAGES = [

@@ -70,7 +70,8 @@ typedef struct rt_arch {
     int (*scores)(struct rt_builder *b, const char *scope, int q, int k); /* masked attention scores */
 } rt_arch;
 
-extern const rt_arch rt_arch_distilbert, rt_arch_bert, rt_arch_electra, rt_arch_roberta;
+extern const rt_arch rt_arch_distilbert, rt_arch_bert, rt_arch_electra, rt_arch_roberta, rt_arch_xlm_roberta,
+    rt_arch_camembert;
 
 /* Every row; NULL ends them. */
 extern const rt_arch *const rt_archs[];
