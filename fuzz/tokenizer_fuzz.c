@@ -17,6 +17,20 @@ static const char settings[] =
     "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"a\",\"continuing_subword_prefix\":\"#\","
     "\"max_input_chars_per_word\":9}}";
 
+static const char bpe_settings[] = "{\"version\":\"1.0\",\"pre_tokenizer\":{\"type\":\"Whitespace\"},"
+                                   "\"model\":{\"type\":\"BPE\"}}";
+static void *table; /* of the tokenizer that was read from one */
+
+static void read_table(rt_tokenizer **out, const uint8_t *bytes, size_t size) {
+    table = aligned_alloc(64, (size + 64) / 64 * 64);
+    if (table == NULL) abort();
+    memcpy(table, bytes, size);
+    rt_tokenizer_unpack(
+        out, "fuzz",
+        &(rt_packed_tokenizer){.vocab = "", .table = table, .table_size = size, .settings = bpe_settings},
+        NULL);
+}
+
 static retort_status encode(const rt_tokenizer *tokenizer, rt_encoding *out) {
     return rt_encode(tokenizer, &(retort_text){.text = text, .length = sizeof text - 1},
                      &(rt_encode_options){0}, out, NULL);
@@ -55,6 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     case 'c':
         rt_tokenizer_from_vocab(&tokenizer, "fuzz", vocab, sizeof vocab - 1, rest, size - 1, NULL);
         break;
+    case 't': /* the table of BPE, aligned as in a file */
+        read_table(&tokenizer, rest, size - 1);
+        break;
     case 'p':
         rt_tokenizer_unpack(
             &tokenizer, "fuzz",
@@ -66,5 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     if (tokenizer != NULL) check(tokenizer);
     rt_tokenizer_free(tokenizer);
+    free(table);
+    table = NULL;
     return 0;
 }

@@ -42,11 +42,33 @@ static const char smallest[] =
 
 static const change refused[] = {
     {"version", NULL, "\"2.0\"", "version \"2.0\""},
-    {"normalizer", "type", "\"NFC\"", "normalizer \"NFC\""},
+    {"normalizer", "type", "\"XYZ\"", "normalizer \"XYZ\""},
     {"normalizer", "lowercase", "1", "\"lowercase\" is neither true nor false"},
-    {"pre_tokenizer", "type", "\"Whitespace\"", "pre_tokenizer \"Whitespace\""},
-    {"pre_tokenizer", NULL, "null", "pre_tokenizer \"none\""},
-    {"post_processor", "type", "\"RobertaProcessing\"", "\"RobertaProcessing\""},
+    {"pre_tokenizer", "type", "\"UnicodeScripts\"", "pre_tokenizer \"UnicodeScripts\""},
+    {"pre_tokenizer", "type", "\"ByteLevel\"", "ByteLevel is supported with BPE only"},
+    {"pre_tokenizer", NULL, "{\"type\":\"Punctuation\",\"behavior\":\"isolated\"}", "behavior \"isolated\""},
+    {"pre_tokenizer", NULL, "{\"type\":\"Digits\",\"individual_digits\":1}", "\"individual_digits\""},
+    {"pre_tokenizer", NULL,
+     "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a+)+b\"},\"behavior\":\"Removed\"}",
+     "\"(a+)+b\" is not supported"},
+    {"pre_tokenizer", NULL, "{\"type\":\"Split\",\"pattern\":{\"String\":\"\"},\"behavior\":\"Removed\"}",
+     "neither a String nor a Regex"},
+    {"pre_tokenizer", NULL, "{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"}}", "behavior \"none\""},
+    {"pre_tokenizer", NULL, "{\"type\":\"Sequence\"}", "a Sequence must list"},
+    {"pre_tokenizer", NULL,
+     "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Sequence\",\"pretokenizers\":[{}]}]}",
+     "pre_tokenizer \"none\""},
+    {"pre_tokenizer", NULL,
+     "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"},{\"type\":\"Digits\"}]}",
+     "goes on after ByteLevel"},
+    {"post_processor", NULL, "{\"type\":\"Sequence\"}", "a Sequence must list"},
+    {"post_processor", NULL,
+     "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"BertProcessing\",\"cls\":[\"a\"],\"sep\":[\"a\"]},"
+     "{\"type\":\"BertProcessing\",\"cls\":[\"a\"],\"sep\":[\"a\"]}]}",
+     "two templates"},
+    {"post_processor", NULL,
+     "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},{\"type\":\"ByteLevel\"}]}",
+     "trim_offsets twice"},
     {"post_processor", "cls", "[\"[CLS]\",7]", "has id 7 there and 1 in the vocabulary"},
     {"post_processor", "sep", "[\"</s>\",2]", "no \"</s>\""},
     {"post_processor", "sep", "[]", "a token is not a string"},
@@ -57,8 +79,9 @@ static const change refused[] = {
     {"post_processor", NULL,
      "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"[X]\",\"type_id\":0}}]}",
      "1 to 64"},
-    {"decoder", "type", "\"BPEDecoder\"", "decoder \"BPEDecoder\""},
-    {"model", "type", "\"BPE\"", "model \"BPE\""},
+    {"decoder", "type", "\"CTC\"", "decoder \"CTC\""},
+    {"decoder", NULL, "{\"type\":\"BPEDecoder\",\"suffix\":\"\"}", "suffix of BPEDecoder"},
+    {"model", "type", "\"WordLevel\"", "model \"WordLevel\""},
     {"model", "unk_token", "\"<unk>\"", "no unknown token \"<unk>\""},
     {"model", "unk_token", "5", "must be strings"},
     {"model", "max_input_chars_per_word", "0", "1 to 1024"},
@@ -75,19 +98,50 @@ static const change refused[] = {
     {"added_tokens", NULL, "[{\"content\":\"\\u0301\",\"normalized\":true}]", "nothing is left"},
 };
 
+static const char smallest_bpe[] = "{\"version\":\"1.0\",\"added_tokens\":[],\"normalizer\":null,\"pre_"
+                                   "tokenizer\":null,\"post_processor\":null,"
+                                   "\"decoder\":null,\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_"
+                                   "token\":null,\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,"
+                                   "\"aba\":3},\"merges\":[\"a b\",[\"ab\",\"a\"]]}}";
+
+static const change refused_bpe[] = {
+    {"model", "dropout", "0.1", "dropout is not supported"},
+    {"model", "unk_token", "\"<unk>\"", "no unknown token \"<unk>\""},
+    {"model", "unk_token", "5", "no unknown token"},
+    {"model", "fuse_unk", "1", "\"fuse_unk\""},
+    {"model", "byte_fallback", "\"x\"", "\"byte_fallback\""},
+    {"model", "continuing_subword_prefix", "7", "continuing_subword_prefix"},
+    {"model", "continuing_subword_prefix", "\"##\"", "no \"##\" in front"},
+    {"model", "end_of_word_suffix", "\"\u00e9\"", "end_of_word_suffix"},
+    {"model", "merges", "null", "no merges"},
+    {"model", "merges", "[\"a c\"]", "\"c\", which the vocabulary has not"},
+    {"model", "merges", "[\"b a\"]", "\"ba\", which the vocabulary has not"},
+    {"model", "merges", "[\"a b\",\"a b\"]", "merged twice"},
+    {"model", "merges", "[\"ab\"]", "merge 0 is neither"},
+    {"model", "merges", "[\"a b c\"]", "merge 0 is neither"},
+    {"model", "merges", "[[\"a\"]]", "merge 0 is neither"},
+    {"model", "merges", "[5]", "merge 0 is neither"},
+    {"model", "vocab", "{\"a\":0,\"b\":1,\"ab\":2,\"aba\":7}", "the id of \"aba\" is 7"},
+    {"model", "vocab", "{\"a\":0,\"b\":1,\"ab\":2,\"aba\":3,\"\":4}", "piece 4 has 0 bytes"},
+    {"pre_tokenizer", NULL, "{\"type\":\"ByteLevel\"}", "for byte 0x00"},
+};
+
+static void check_refused(const char *file, const change *what) {
+    json_t *root = json_loads(file, 0, NULL), *value = json_loads(what->value, JSON_DECODE_ANY, NULL);
+    json_t *at = what->key != NULL ? json_object_get(root, what->part) : root;
+    assert_non_null(value);
+    json_object_set_new(at, what->key != NULL ? what->key : what->part, value);
+    char *text = json_dumps(root, 0);
+    expect_refusal(text, what->words);
+    free(text);
+    json_decref(root);
+}
+
 static void test_refused_files(void **state) {
     (void)state;
-    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-        json_t *root = json_loads(smallest, 0, NULL),
-               *value = json_loads(refused[i].value, JSON_DECODE_ANY, NULL);
-        json_t *at = refused[i].key != NULL ? json_object_get(root, refused[i].part) : root;
-        assert_non_null(value);
-        json_object_set_new(at, refused[i].key != NULL ? refused[i].key : refused[i].part, value);
-        char *text = json_dumps(root, 0);
-        expect_refusal(text, refused[i].words);
-        free(text);
-        json_decref(root);
-    }
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) check_refused(smallest, &refused[i]);
+    for (size_t i = 0; i < sizeof refused_bpe / sizeof *refused_bpe; i++)
+        check_refused(smallest_bpe, &refused_bpe[i]);
     expect_refusal("[]", "");
     expect_refusal("{\"version\":", "");
 }
@@ -101,6 +155,42 @@ static void test_every_beginning_of_a_file(void **state) {
     }
     assert_int_equal(rt_tokenizer_from_json(&tokenizer, "t", smallest, sizeof smallest - 1, NULL, 0, NULL),
                      RETORT_OK);
+    rt_tokenizer_free(tokenizer);
+}
+
+/* A table of BPE with any of its bytes changed is refused, or can be used. */
+static void test_damaged_tables(void **state) {
+    (void)state;
+    rt_tokenizer *tokenizer = NULL;
+    rt_packed_tokenizer packed;
+    assert_int_equal(
+        rt_tokenizer_from_json(&tokenizer, "t", smallest_bpe, sizeof smallest_bpe - 1, NULL, 0, NULL),
+        RETORT_OK);
+    assert_int_equal(rt_tokenizer_pack(tokenizer, &packed, NULL), RETORT_OK);
+    char *table = malloc(packed.table_size);
+    size_t refusals = 0;
+    for (size_t at = 0; at < 8 * packed.table_size; at++) {
+        rt_packed_tokenizer damaged = packed;
+        rt_tokenizer *copy = NULL;
+        rt_encoding encoding = {0};
+        memcpy(table, packed.table, packed.table_size);
+        table[at / 8] = (char)(table[at / 8] ^ (1 << at % 8));
+        damaged.table = table;
+        if (rt_tokenizer_unpack(&copy, "t", &damaged, NULL) != RETORT_OK) {
+            refusals++;
+            continue;
+        }
+        assert_int_equal(rt_encode(copy, &(retort_text){.text = "abaabba", .length = 7},
+                                   &(rt_encode_options){0}, &encoding, NULL),
+                         RETORT_OK);
+        for (size_t i = 0; i < encoding.count; i++)
+            assert_non_null(rt_tokenizer_piece(copy, encoding.ids[i]));
+        rt_encoding_free(&encoding);
+        rt_tokenizer_free(copy);
+    }
+    assert_true(refusals > 100);
+    free(table);
+    rt_packed_tokenizer_free(&packed);
     rt_tokenizer_free(tokenizer);
 }
 
@@ -232,8 +322,11 @@ static void test_folder(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused_files), cmocka_unit_test(test_every_beginning_of_a_file),
-        cmocka_unit_test(test_vocab_file),    cmocka_unit_test(test_refused_vocab_files),
+        cmocka_unit_test(test_refused_files),
+        cmocka_unit_test(test_damaged_tables),
+        cmocka_unit_test(test_every_beginning_of_a_file),
+        cmocka_unit_test(test_vocab_file),
+        cmocka_unit_test(test_refused_vocab_files),
         cmocka_unit_test(test_folder),
     };
     return cmocka_run_group_tests_name("text_files", tests, NULL, NULL);

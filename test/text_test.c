@@ -3,6 +3,7 @@
  * $RETORT_SHARED has them, against its classes of all code points and 1,856 texts of 12 languages. */
 #include "base/map.h"
 #include "format/json.h"
+#include "text/regex.h"
 #include "text/state.h"
 #include "text/unicode.h"
 #include "base/utf8.h"
@@ -54,6 +55,23 @@ static json_t *load_models(void) {
     }
     json_object_foreach(models, name, model) json_object_set(json_object_get(model, "model"), "vocab", vocab);
     json_decref(vocab);
+    json_decref(root);
+    return models;
+}
+
+/* The models of bpe_models.json (test/golden/make_bpe.py), each with its vocabulary and merges. */
+static json_t *load_bpe_models(void) {
+    char path[4096];
+    json_t *root, *model;
+    const char *name;
+    golden_path(path, sizeof path, "bpe_models.json");
+    assert_int_equal(rt_json_load(&root, path, NULL), RETORT_OK);
+    json_t *models = json_incref(json_object_get(root, "models"));
+    json_object_foreach(models, name, model) {
+        json_t *part = json_object_get(model, "model"), *at = json_object_get(part, "vocabulary");
+        json_object_update(
+            part, json_array_get(json_object_get(root, "vocabularies"), (size_t)json_integer_value(at)));
+    }
     json_decref(root);
     return models;
 }
@@ -156,10 +174,10 @@ static bool all_paths_agree(const rt_tokenizer *tokenizer, const json_t *asked, 
 }
 
 /* Runs the cases of one model. */
-static void run_cases(const rt_tokenizer *tokenizer, const char *model) {
+static void run_cases_of(const rt_tokenizer *tokenizer, const char *file_name, const char *model) {
     char path[4096], *line = NULL;
     size_t capacity = 0, cases = 0;
-    golden_path(path, sizeof path, "tokenizer_cases.jsonl");
+    golden_path(path, sizeof path, file_name);
     FILE *file = fopen(path, "r");
     assert_non_null(file);
     rt_word_cache *cache = rt_word_cache_new(tokenizer, 16);
@@ -176,6 +194,10 @@ static void run_cases(const rt_tokenizer *tokenizer, const char *model) {
     rt_word_cache_free(cache);
     free(line);
     fclose(file);
+}
+
+static void run_cases(const rt_tokenizer *tokenizer, const char *model) {
+    run_cases_of(tokenizer, "tokenizer_cases.jsonl", model);
 }
 
 /* ---- Decoding ---- */
@@ -202,12 +224,11 @@ static void check_decoded(const rt_tokenizer *tokenizer, const json_t *asked) {
     rt_buffer_free(&text);
 }
 
-static void test_decoding(void **state) {
-    (void)state;
+static void check_decoding(const char *file_name) {
     char path[4096];
     json_t *root, *asked;
     size_t i;
-    golden_path(path, sizeof path, "decode_cases.json");
+    golden_path(path, sizeof path, file_name);
     assert_int_equal(rt_json_load(&root, path, NULL), RETORT_OK);
     json_t *settings = json_object_get(root, "tokenizer");
     json_array_foreach(json_object_get(root, "cases"), i, asked) {
@@ -223,6 +244,12 @@ static void test_decoding(void **state) {
         rt_tokenizer_free(tokenizer);
     }
     json_decref(root);
+}
+
+static void test_decoding(void **state) {
+    (void)state;
+    check_decoding("decode_cases.json");
+    check_decoding("bpe_decode.json");
 }
 
 static void test_unknown_ids_are_not_decoded(void **state) {
@@ -258,6 +285,26 @@ static void test_golden_cases(void **state) {
     json_decref(models);
 }
 
+/* BPE, through the rows and as packed, too. */
+static void test_bpe_cases(void **state) {
+    (void)state;
+    json_t *models = load_bpe_models(), *model;
+    const char *name;
+    json_object_foreach(models, name, model) {
+        rt_tokenizer *tokenizer = tokenizer_of(model), *copy = NULL;
+        rt_packed_tokenizer packed;
+        run_cases_of(tokenizer, "bpe_cases.jsonl", name);
+        assert_int_equal(rt_tokenizer_pack(tokenizer, &packed, NULL), RETORT_OK);
+        assert_int_equal(rt_tokenizer_unpack(&copy, "packed", &packed, NULL), RETORT_OK);
+        copy->split = rt_split_by_rows;
+        run_cases_of(copy, "bpe_cases.jsonl", name);
+        rt_tokenizer_free(copy);
+        rt_packed_tokenizer_free(&packed);
+        rt_tokenizer_free(tokenizer);
+    }
+    json_decref(models);
+}
+
 static void test_packed_is_the_same(void **state) {
     (void)state;
     json_t *models = load_models(), *model;
@@ -280,13 +327,13 @@ static void test_packed_is_the_same(void **state) {
 
 /* ---- Every code point --------------------------------------------------------------------------------- */
 
-static uint8_t flags_of(const char *classes) {
+static unsigned flags_of(const char *classes) {
     static const char names[] = "RSWPCM";
-    uint8_t flags = 0;
+    unsigned flags = 0;
     for (; *classes != '\0' && *classes != '\n'; classes++) {
         const char *at = strchr(names, *classes);
         assert_non_null(at);
-        flags |= (uint8_t)(1 << (at - names));
+        flags |= 1u << (at - names);
     }
     return flags;
 }
@@ -296,7 +343,7 @@ static void test_classes_of_all_code_points(void **state) {
     char path[4096], *line = NULL;
     size_t capacity = 0;
     if (!shared_path(path, sizeof path, "data/tokenizer/hf_bert_classes.tsv")) skip();
-    uint8_t *expected = calloc(0x110000, 1);
+    unsigned *expected = calloc(0x110000, sizeof *expected);
     FILE *file = fopen(path, "r");
     while (getline(&line, &capacity, file) > 0) {
         unsigned first, last;
@@ -307,7 +354,7 @@ static void test_classes_of_all_code_points(void **state) {
     fclose(file);
     free(line);
     for (uint32_t point = 0; point < 0x110000; point++) {
-        uint8_t flags = rt_unicode(point)->flags & (uint8_t)~RT_WORD;
+        unsigned flags = rt_unicode(point)->flags & (RT_WORD - 1u);
         if (point >= 0xD800 && point < 0xE000) continue;
         if (flags != expected[point])
             fail_msg("U+%04X: flags %d, official %d", point, flags, expected[point]);
@@ -417,6 +464,125 @@ static void test_real_texts(void **state) {
     rt_word_cache_free(cache);
     rt_tokenizer_free(from_vocab);
     rt_tokenizer_free(tokenizer);
+}
+
+/* A golden line's offsets are pairs. */
+static json_t *flat_case(const json_t *given) {
+    json_t *flat = json_array(), *pair;
+    size_t i;
+    if (json_object_get(given, "error") != NULL) {
+        json_decref(flat);
+        flat = json_null();
+    }
+    json_array_foreach(json_object_get(given, "offsets"), i, pair) json_array_extend(flat, pair);
+    json_t *expect = json_is_null(flat)
+                         ? json_null()
+                         : json_pack("[{s:O,s:o,s:O*}]", "ids", json_object_get(given, "ids"), "offsets",
+                                     flat, "types", json_object_get(given, "types"));
+    return json_pack("{s:O,s:O*,s:O*,s:O*,s:o}", "text", json_object_get(given, "text"), "pair",
+                     json_object_get(given, "pair"), "max_length", json_object_get(given, "max_length"),
+                     "truncation", json_object_get(given, "strategy"), "expect", expect);
+}
+
+/* Byte-level BPE of 8,000 pieces on 840 texts and 60 pairs of twelve languages. */
+static void test_real_byte_level_texts(void **state) {
+    (void)state;
+    static const char *const files[] = {"golden_bytebpe.jsonl", "bytebpe/golden_pairs.jsonl"};
+    char path[4096], name[256], *line = NULL;
+    size_t capacity = 0, texts = 0;
+    rt_map map;
+    rt_tokenizer *tokenizer = NULL;
+    if (!shared_path(path, sizeof path, "data/tokenizer/bytebpe/tokenizer.json")) skip();
+    assert_int_equal(rt_map_open(&map, path, NULL), RETORT_OK);
+    assert_int_equal(rt_tokenizer_from_json(&tokenizer, path, map.data, map.size, NULL, 0, NULL), RETORT_OK);
+    rt_map_close(&map);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "data/tokenizer/%s", files[i]);
+        if (!shared_path(path, sizeof path, name)) skip();
+        FILE *file = fopen(path, "r");
+        while (getline(&line, &capacity, file) > 0) {
+            json_t *given = json_loads(line, JSON_ALLOW_NUL, NULL), *asked = flat_case(given);
+            const char *of = json_string_value(json_object_get(given, "tokenizer"));
+            if (of == NULL || strcmp(of, "bytebpe") == 0) {
+                if (!all_paths_agree(tokenizer, asked, NULL)) fail_msg("%s", line);
+                texts++;
+            }
+            json_decref(asked);
+            json_decref(given);
+        }
+        fclose(file);
+    }
+    assert_int_equal(texts, 900);
+    free(line);
+    rt_tokenizer_free(tokenizer);
+}
+
+/* ---- Patterns ------------------------------------------------------------------------------------------- */
+
+/* Where the pieces of a text end, of an expression that matches everywhere. */
+static bool ends_are(const char *expression, const json_t *text, const json_t *ends) {
+    rt_arena arena = {0};
+    const rt_normalizer normalizer = normalizer_of(&arena, false, false);
+    rt_match_fn match = rt_regex_find(expression);
+    rt_normalized points = {0};
+    uint32_t next;
+    size_t at = 0, count = 0;
+    assert_non_null(match);
+    assert_true(rt_normalize(&normalizer, (const uint8_t *)json_string_value(text), json_string_length(text),
+                             0, &points, &next));
+    bool same = true;
+    for (; at < points.count && same; count++) {
+        at = match(points.points, at, points.count);
+        same = (json_int_t)at == json_integer_value(json_array_get(ends, count));
+    }
+    rt_normalized_free(&points);
+    rt_arena_free(&arena);
+    return same && count == json_array_size(ends);
+}
+
+static void test_expressions(void **state) {
+    (void)state;
+    static const char gpt2[] =
+        "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+    static const char llama[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}"
+                                "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+    char path[4096], *line = NULL;
+    size_t capacity = 0, texts = 0;
+    if (!shared_path(path, sizeof path, "data/tokenizer/bytebpe/golden_splits.jsonl")) skip();
+    FILE *file = fopen(path, "r");
+    for (; getline(&line, &capacity, file) > 0; texts++) {
+        json_t *given = json_loads(line, JSON_ALLOW_NUL, NULL), *text = json_object_get(given, "text");
+        if (!ends_are(gpt2, text, json_object_get(given, "gpt2"))) fail_msg("GPT-2: %s", line);
+        if (!ends_are(llama, text, json_object_get(given, "llama3"))) fail_msg("Llama 3: %s", line);
+        json_decref(given);
+    }
+    assert_true(texts > 1000);
+    fclose(file);
+    free(line);
+}
+
+/* Letters, numbers and white space of Oniguruma, on all code points. */
+static void test_classes_of_expressions(void **state) {
+    (void)state;
+    enum { CLASSES = RT_LETTER | RT_NUMBER | RT_SPACE };
+    char path[4096], *line = NULL;
+    size_t capacity = 0;
+    if (!shared_path(path, sizeof path, "data/tokenizer/bytebpe/regex_classes.tsv")) skip();
+    unsigned *expected = calloc(0x110000, sizeof *expected);
+    FILE *file = fopen(path, "r");
+    while (getline(&line, &capacity, file) > 0) {
+        unsigned first, last;
+        char class;
+        if (sscanf(line, "%x\t%x\t%c", &first, &last, &class) != 3) continue;
+        for (unsigned point = first; point <= last; point++)
+            expected[point] = class == 'L' ? RT_LETTER : class == 'N' ? RT_NUMBER : RT_SPACE;
+    }
+    fclose(file);
+    free(line);
+    for (uint32_t point = 0; point < 0x110000; point++) {
+        if ((rt_unicode(point)->flags & CLASSES) != expected[point]) fail_msg("U+%04X", point);
+    }
+    free(expected);
 }
 
 /* ---- Texts -------------------------------------------------------------------------------------------- */
@@ -637,12 +803,16 @@ static void test_added_tokens_longest_first(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_cases),
+        cmocka_unit_test(test_bpe_cases),
         cmocka_unit_test(test_decoding),
         cmocka_unit_test(test_unknown_ids_are_not_decoded),
         cmocka_unit_test(test_packed_is_the_same),
         cmocka_unit_test(test_classes_of_all_code_points),
         cmocka_unit_test(test_maps_of_all_code_points),
         cmocka_unit_test(test_real_texts),
+        cmocka_unit_test(test_real_byte_level_texts),
+        cmocka_unit_test(test_expressions),
+        cmocka_unit_test(test_classes_of_expressions),
         cmocka_unit_test(test_malformed_utf8),
         cmocka_unit_test(test_offsets_beside_malformed_bytes),
         cmocka_unit_test(test_one_question_of_many_texts),

@@ -8,7 +8,8 @@ database.
 The tokenizer must do what Hugging Face tokenizers 0.23.3 does, and that mixes four versions of Unicode:
 its general categories are those of Unicode 8.0 (crate unicode_categories 0.1.1), its decompositions and
 combining classes those of 9.0 (unicode-normalization-alignments 0.1.12), its word characters those of 16.0
-(regex), its lower case that of 17.0 (Rust's standard library). The database read here is 15.0, so each
+(regex), the letters and numbers of its patterns too (Oniguruma), its lower case and what it calls numeric those of
+17.0 (Rust's standard library). The database read here is 15.0, so each
 property is taken only for characters that existed in the older version (DerivedAge.txt), and what then
 still differs is listed below, one constant an exception. Test: every code point against the official
 library.
@@ -73,6 +74,42 @@ WORD_SINCE = [
     (0x1E5D0, 0x1E5FA),
     (0x2EBF0, 0x2EE5D),
 ]
+# Letters and numbers that came with Unicode 15.1 and 16.0.
+LETTER_SINCE = [
+    (0x1C89, 0x1C8A),
+    (0xA7CB, 0xA7CD),
+    (0xA7DA, 0xA7DC),
+    (0x105C0, 0x105F3),
+    (0x10D4A, 0x10D65),
+    (0x10D6F, 0x10D85),
+    (0x10EC2, 0x10EC4),
+    (0x11380, 0x11389),
+    (0x1138B, 0x1138B),
+    (0x1138E, 0x1138E),
+    (0x11390, 0x113B5),
+    (0x113B7, 0x113B7),
+    (0x113D1, 0x113D1),
+    (0x113D3, 0x113D3),
+    (0x11BC0, 0x11BE0),
+    (0x13460, 0x143FA),
+    (0x16100, 0x1611D),
+    (0x16D40, 0x16D6C),
+    (0x18CFF, 0x18CFF),
+    (0x1E5D0, 0x1E5ED),
+    (0x1E5F0, 0x1E5F0),
+    (0x2EBF0, 0x2EE5D),
+]
+NUMBER_SINCE = [
+    (0x10D40, 0x10D49),
+    (0x116D0, 0x116E3),
+    (0x11BF0, 0x11BF9),
+    (0x16130, 0x16139),
+    (0x16D70, 0x16D79),
+    (0x1CCF0, 0x1CCF9),
+    (0x1E5F1, 0x1E5FA),
+]
+# Numbers that came with Unicode 17.0.
+NUMERIC_SINCE = [(0x11DE0, 0x11DE9), (0x16FF4, 0x16FF6)]
 # The library means CJK Extension E, which begins at U+2B820, but says U+2B920: 256 ideographs get no spaces.
 EXTENSION_E_TYPO = 0x2B920
 IDEOGRAPHS = [
@@ -87,7 +124,7 @@ IDEOGRAPHS = [
 ]
 
 # Bits of rt_unicode_row.flags; the names are those of unicode.h.
-REMOVED, BLANK, SPACE, PUNCTUATION, IDEOGRAPH, MARK, WORD = (1 << i for i in range(7))
+REMOVED, BLANK, SPACE, PUNCTUATION, IDEOGRAPH, MARK, WORD, LETTER, NUMBER, NUMERIC = (1 << i for i in range(10))
 LIMIT = 0x110000
 BLOCK = 128  # code points a block of the second stage
 
@@ -142,6 +179,20 @@ def full_decomposition(point, decomposed):
     return [c for part in decomposed[point] for c in full_decomposition(part, decomposed)]
 
 
+def within(point, ranges):
+    return any(first <= point <= last for first, last in ranges)
+
+
+def pattern_flags(point, category):
+    """category: the general category as of Unicode 15.0."""
+    number = category[0] == "N" or within(point, NUMBER_SINCE)
+    return (
+        LETTER * (category[0] == "L" or within(point, LETTER_SINCE))
+        | NUMBER * number
+        | NUMERIC * (number or within(point, NUMERIC_SINCE))
+    )
+
+
 def flags_of(point, category, white_space, word):
     """category: the general category as of Unicode 8.0, "Cn" for what is younger."""
     kept_control = point in (0x09, 0x0A, 0x0D)
@@ -175,6 +226,7 @@ def build_rows(folder):
     rows = []
     for c in range(LIMIT):
         flags = flags_of(c, category[c] if age[c] <= CATEGORY_AGE else "Cn", white_space, word)
+        flags |= pattern_flags(c, category[c])
         parts = full_decomposition(c, decomposed)
         rows.append(
             (

@@ -16,11 +16,17 @@ typedef struct row_table {
 } row_table;
 
 static const row_table normalizers = {"normalizer", {&rt_bert_normalizer_row}};
-static const row_table pre_tokenizers = {"pre_tokenizer", {&rt_bert_pre_tokenizer_row}};
-static const row_table models = {"model", {&rt_wordpiece_row}};
+static const row_table pre_tokenizers = {"pre_tokenizer",
+                                         {&rt_bert_pre_tokenizer_row, &rt_byte_level_row, &rt_digits_row,
+                                          &rt_punctuation_row, &rt_pre_tokenizer_sequence_row, &rt_split_row,
+                                          &rt_whitespace_row, &rt_whitespace_split_row}};
+static const row_table models = {"model", {&rt_bpe_row, &rt_wordpiece_row}};
 static const row_table post_processors = {"post_processor",
-                                          {&rt_template_processing_row, &rt_bert_processing_row}};
-static const row_table decoders = {"decoder", {&rt_wordpiece_decoder_row}};
+                                          {&rt_bert_processing_row, &rt_byte_level_processing_row,
+                                           &rt_roberta_processing_row, &rt_post_processor_sequence_row,
+                                           &rt_template_processing_row}};
+static const row_table decoders = {
+    "decoder", {&rt_bpe_decoder_row, &rt_byte_level_decoder_row, &rt_wordpiece_decoder_row}};
 
 static const char *type_of(const void *row) {
     return *(const char *const *)row;
@@ -33,7 +39,7 @@ static bool is_none(const json_t *part) {
 static retort_status find_row(const void **row, const row_table *table, const char *name, const json_t *part,
                               retort_error *err) {
     const char *type = json_string_value(json_object_get(part, "type"));
-    char known[256];
+    char known[512];
     size_t at = 0;
     for (size_t i = 0; table->rows[i] != NULL; i++) {
         *row = table->rows[i];
@@ -85,10 +91,21 @@ retort_status rt_normalizer_read(const rt_component_reader *in, const json_t *pa
     return out->row->read(in, is_none(part) ? NULL : part, out);
 }
 
+/* Without a pre-tokenizer a text is one word. */
+static bool next_whole(const void *data, const rt_normalized *text, size_t *at, size_t to, rt_word *word) {
+    (void)data;
+    (void)text;
+    *word = (rt_word){*at, to};
+    *at = to;
+    return word->to > word->from;
+}
+static const rt_pre_tokenizer_row no_pre_tokenizer_row = {.type = "null", .next = next_whole};
+
 retort_status rt_pre_tokenizer_read(const rt_component_reader *in, const json_t *part,
                                     rt_pre_tokenizer *out) {
-    const void *row;
-    retort_status status = find_row(&row, &pre_tokenizers, in->name, part, in->err);
+    const void *row = &no_pre_tokenizer_row;
+    retort_status status =
+        is_none(part) ? RETORT_OK : find_row(&row, &pre_tokenizers, in->name, part, in->err);
     if (status != RETORT_OK) return status;
     *out = (rt_pre_tokenizer){.row = row};
     return out->row->read != NULL ? out->row->read(in, part, out) : RETORT_OK;
@@ -105,17 +122,10 @@ retort_status rt_token_model_row_of(const rt_token_model_row **row, const char *
     return status;
 }
 
-/* The texts alone, the second of type 1. */
-static retort_status read_no_post_processor(const rt_component_reader *in, rt_template *out, int32_t texts) {
-    retort_status status = rt_template_start(in, out, (size_t)texts);
-    for (int32_t text = 0; text < texts && status == RETORT_OK; text++) rt_template_add_text(out, text, text);
-    return status;
-}
-
 retort_status rt_post_processor_read(const rt_component_reader *in, const json_t *part, rt_template *out,
                                      int32_t texts) {
     const void *found;
-    if (is_none(part)) return read_no_post_processor(in, out, texts);
+    if (is_none(part)) return rt_template_of_texts(in, out, texts);
     retort_status status = find_row(&found, &post_processors, in->name, part, in->err);
     if (status != RETORT_OK) return status;
     const rt_post_processor_row *row = found;

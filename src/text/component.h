@@ -41,6 +41,7 @@ typedef struct rt_token {
     int32_t id;
     uint32_t start, end; /* code points of the original text */
     int32_t word;
+    uint32_t before, after; /* white space that its text begins and ends with, where the template trims */
 } rt_token;
 
 /* Words in order. What lies between them is in none. */
@@ -153,16 +154,23 @@ typedef struct rt_pre_tokenizer_row {
 struct rt_pre_tokenizer {
     const rt_pre_tokenizer_row *row;
     const void *data;
+    bool bytes; /* the model's symbols are bytes: ByteLevel */
 };
 
 /* ---- Decoder: pieces to a text ------------------------------------------------------------------------ */
+
+/* Where a piece is among those that are decoded. */
+typedef struct rt_piece_place {
+    bool first, last;
+} rt_piece_place;
 
 typedef struct rt_decoder rt_decoder;
 typedef struct rt_decoder_row {
     const char *type;
     retort_status (*read)(const rt_component_reader *in, const json_t *part, rt_decoder *out);
     /* What a piece adds to the text, in `out` [RT_PIECE_MAX + 1]; its length. */
-    size_t (*run)(const void *data, const char *piece, bool first, char *out);
+    size_t (*run)(const void *data, const char *piece, rt_piece_place place, char *out);
+    bool bytes; /* they may be parts of characters */
 } rt_decoder_row;
 struct rt_decoder {
     const rt_decoder_row *row;
@@ -242,10 +250,13 @@ typedef struct rt_post_processor_row {
 /* ---- The rows, and reading by them -------------------------------------------------------------------- */
 
 extern const rt_normalizer_row rt_bert_normalizer_row;
-extern const rt_pre_tokenizer_row rt_bert_pre_tokenizer_row;
-extern const rt_token_model_row rt_wordpiece_row;
-extern const rt_post_processor_row rt_bert_processing_row, rt_template_processing_row;
-extern const rt_decoder_row rt_wordpiece_decoder_row;
+extern const rt_pre_tokenizer_row rt_bert_pre_tokenizer_row, rt_byte_level_row, rt_digits_row,
+    rt_pre_tokenizer_sequence_row, rt_punctuation_row, rt_split_row, rt_whitespace_row,
+    rt_whitespace_split_row;
+extern const rt_token_model_row rt_bpe_row, rt_wordpiece_row;
+extern const rt_post_processor_row rt_bert_processing_row, rt_byte_level_processing_row,
+    rt_post_processor_sequence_row, rt_roberta_processing_row, rt_template_processing_row;
+extern const rt_decoder_row rt_bpe_decoder_row, rt_byte_level_decoder_row, rt_wordpiece_decoder_row;
 
 /* Through the rows, with any pre-tokenizer and model. */
 bool rt_split_by_rows(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model,

@@ -3,13 +3,50 @@
  * tokens are remembered. Only added tokens that are looked for in the normalized text need the whole. */
 #include "text/state.h"
 
+#include "text/byte_level.h"
 #include "text/unicode.h"
 #include "base/utf8.h"
 
 #include <string.h>
 
+/* White space that a text begins and ends with; spelled spaces are some, too. Returns its number of characters. */
+static uint32_t measure_space(rt_token *token, const uint8_t *text, size_t size) {
+    uint32_t count = 0;
+    for (size_t at = 0; at < size; count++) {
+        uint32_t point;
+        at += rt_utf8_take(text + at, text + size, &point);
+        bool space = point == RT_BYTE_SPACE || (rt_unicode(point)->flags & RT_SPACE);
+        token->before += space && token->before == count;
+        token->after = space ? token->after + 1 : 0;
+    }
+    return count;
+}
+
+/* The same of an added token of `total` characters, without a look at what rstrip took: many may share it. */
+static void measure_match(rt_token *token, const uint8_t *text, const rt_match *match, uint32_t total) {
+    uint32_t count =
+        measure_space(token, text + match->start, rt_max(match->to, match->start) - match->start);
+    token->after += total - count;
+    if (token->before == count) token->before = total;
+}
+
+static bool is_trimmed(const rt_walk *walk) {
+    return walk->tokenizer->single.trim;
+}
+
+/* Of pieces from the token `from` on. Most have no space but one in front. */
+static void measure_pieces(const rt_walk *walk, size_t from) {
+    const rt_token_model *model = &walk->tokenizer->model;
+    for (size_t i = from; i < walk->tokens->count; i++) {
+        size_t length;
+        rt_token *token = &walk->tokens->data[i];
+        const char *piece = rt_token_model_piece(model, (size_t)token->id, &length);
+        measure_space(token, (const uint8_t *)piece, length);
+    }
+}
+
 static bool push(rt_walk *walk, int32_t id, uint32_t points) {
-    rt_token token = {id, walk->point, walk->point + points, walk->word++};
+    rt_token token = {.id = id, walk->point, walk->point + points, walk->word++};
     walk->point += points;
     return rt_tokens_push(walk->tokens, token);
 }
@@ -32,8 +69,11 @@ static size_t point_at(const rt_normalized *text, size_t at) {
 
 static bool split_words(rt_walk *walk, size_t from, size_t to) {
     const rt_tokenizer *tokenizer = walk->tokenizer;
-    return tokenizer->split(&tokenizer->pre_tokenizer, &tokenizer->model, walk->normalized, from, to,
-                            walk->tokens, &walk->word);
+    size_t first = walk->tokens->count;
+    bool fine = tokenizer->split(&tokenizer->pre_tokenizer, &tokenizer->model, walk->normalized, from, to,
+                                 walk->tokens, &walk->word);
+    if (fine && is_trimmed(walk)) measure_pieces(walk, first);
+    return fine;
 }
 
 static bool walk_whole(rt_walk *walk, const uint8_t *text, size_t size) {
@@ -49,8 +89,11 @@ static bool walk_whole(rt_walk *walk, const uint8_t *text, size_t size) {
         if (start > done && !split_words(walk, done, start)) return false;
         done = end;
         if (start == end) continue;
-        rt_token token = {match.token->id, normalized->points[start].source,
-                          normalized->points[end - 1].source + 1, walk->word++};
+        rt_token token = {.id = match.token->id,
+                          normalized->points[start].source,
+                          normalized->points[end - 1].source + 1,
+                          walk->word++};
+        if (is_trimmed(walk)) measure_space(&token, normalized->bytes + match.start, match.end - match.start);
         if (!rt_tokens_push(walk->tokens, token)) return false;
     }
     return split_words(walk, done, normalized->count);
@@ -63,9 +106,10 @@ static bool recall(rt_walk *walk, const rt_segment *segment) {
     size_t need = tokens->count + segment->count;
     if (!rt_grow((void **)&tokens->data, &tokens->capacity, need, sizeof *tokens->data)) return false;
     for (size_t i = 0; i < segment->count; i++) {
-        tokens->data[tokens->count++] =
-            (rt_token){segment->ids[i], walk->point + segment->start[i], walk->point + segment->end[i],
-                       walk->word + segment->word[i]};
+        tokens->data[tokens->count++] = (rt_token){.id = segment->ids[i],
+                                                   walk->point + segment->start[i],
+                                                   walk->point + segment->end[i],
+                                                   walk->word + segment->word[i]};
     }
     walk->point += segment->points;
     walk->word += segment->words;
@@ -203,7 +247,11 @@ static bool walk_text(rt_walk *walk, const uint8_t *text, size_t size) {
         uint32_t start = point_of(text, &near, &far, match.start),
                  end = point_of(text, &near, &far, match.end);
         walk->point = start;
-        if (end > start && !push(walk, match.token->id, end - start)) return false;
+        if (end == start) continue;
+        if (!push(walk, match.token->id, end - start)) return false;
+        if (is_trimmed(walk)) {
+            measure_match(&walk->tokens->data[walk->tokens->count - 1], text, &match, end - start);
+        }
     }
     return done >= size || walk_between(walk, text + done, size - done);
 }

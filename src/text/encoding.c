@@ -223,13 +223,23 @@ static void put_special(rt_encoding *out, const rt_template_part *part, bool wor
     }
 }
 
-static void put_tokens(rt_encoding *out, const rt_token *tokens, size_t count, int32_t type, bool words) {
+/* Takes white space at its ends out of the offsets of token i of a text, as the library does. */
+static void trim(const rt_template *template, const rt_token *token, size_t i, uint32_t offsets[2]) {
+    bool first = i == 0 || offsets[0] == 0;
+    uint32_t before = first && template->keep_prefix && token->before == 1 ? 0 : token->before;
+    offsets[0] = (uint32_t)rt_min((uint64_t)offsets[0] + before, offsets[1]);
+    if (offsets[1] >= token->after) offsets[1] = (uint32_t)rt_max(offsets[1] - token->after, offsets[0]);
+}
+
+static void put_tokens(rt_encoding *out, const rt_template *template, const rt_token *tokens, size_t count,
+                       int32_t type, bool words) {
     for (size_t i = 0; i < count; i++) {
         size_t at = out->count++;
         out->ids[at] = tokens[i].id;
         out->types[at] = type;
         out->offsets[2 * at] = tokens[i].start;
         out->offsets[2 * at + 1] = tokens[i].end;
+        if (template->trim) trim(template, &tokens[i], i, &out->offsets[2 * at]);
         if (words) out->words[at] = tokens[i].word;
     }
 }
@@ -247,8 +257,8 @@ static retort_status assemble(const encode_request *request, const token_window 
         }
         const rt_token *tokens = request->texts[part->sequence]->data;
         if (window->count[part->sequence] > 0) {
-            put_tokens(out, tokens + window->start[part->sequence], window->count[part->sequence], part->type,
-                       request->options->words);
+            put_tokens(out, template, tokens + window->start[part->sequence], window->count[part->sequence],
+                       part->type, request->options->words);
         }
     }
     return RETORT_OK;

@@ -80,17 +80,17 @@ static const rt_pattern *match_at(const rt_patterns *patterns, const rt_scan *sc
     return found;
 }
 
-static uint8_t flags_at(const rt_scan *scan, size_t at, size_t *length) {
+static unsigned flags_at(const rt_scan *scan, size_t at, size_t *length) {
     uint32_t point;
     *length = rt_utf8_take(scan->text + at, scan->text + scan->size, &point);
     return rt_unicode(point)->flags;
 }
 
 /* Flags of the character that ends at `at`, and its length. */
-static uint8_t flags_before(const rt_scan *scan, size_t at, size_t *length) {
+static unsigned flags_before(const rt_scan *scan, size_t at, size_t *length) {
     size_t start = at - 1;
     while (start > 0 && at - start < 4 && (scan->text[start] & 0xC0) == 0x80) start--;
-    uint8_t flags = flags_at(scan, start, length);
+    unsigned flags = flags_at(scan, start, length);
     if (start + *length == at) return flags;
     *length = 1;
     return rt_unicode(RT_REPLACEMENT)->flags;
@@ -127,6 +127,7 @@ bool rt_scan_next(const rt_patterns *patterns, rt_scan *scan, rt_match *match) {
         if (pattern == NULL || (scan->special_as_text && pattern->token->special)) continue;
         if (pattern->token->single_word && !is_single_word(scan, start, scan->at)) continue;
         match->token = pattern->token;
+        match->to = scan->at;
         match->start = pattern->token->lstrip ? strip_left(scan, start) : start;
         match->end = pattern->token->rstrip ? strip_right(scan, scan->at) : scan->at;
         match->start = rt_min(match->start, match->end);

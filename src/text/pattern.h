@@ -43,6 +43,7 @@ typedef struct rt_scan {
 typedef struct rt_match {
     const rt_added_token *token;
     size_t start, end; /* bytes, with white space taken by lstrip and rstrip */
+    size_t to;         /* where the pattern ends: behind it is white space that many matches may share */
 } rt_match;
 /* The next match; text in [scan.done before the call, match.start) lies between. start may be before that
  * done when rstrip took what the next token begins with. */

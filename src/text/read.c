@@ -20,6 +20,10 @@ static retort_status read_model(const rt_component_reader *in, const json_t *par
     rt_token_model *model = &in->tokenizer->model;
     retort_status status = rt_token_model_row_of(&model->row, in->name, part, in->err);
     if (status == RETORT_OK) status = model->row->read(in, part, vocabulary, model);
+    if (status == RETORT_OK && in->tokenizer->pre_tokenizer.bytes && model->row != &rt_bpe_row) {
+        return rt_fail(in->err, RETORT_UNSUPPORTED,
+                       "%s: the pre_tokenizer ByteLevel is supported with BPE only", in->name);
+    }
     in->tokenizer->info.unk = model->unknown;
     in->tokenizer->info.pieces = (int32_t)model->count;
     return status;
@@ -89,6 +93,7 @@ static retort_status read_settings(const rt_component_reader *in, const json_t *
     status = rt_post_processor_read(in, processor, &tokenizer->single, 1);
     if (status == RETORT_OK) status = rt_post_processor_read(in, processor, &tokenizer->pair, 2);
     if (status != RETORT_OK) return status;
+    if (tokenizer->single.trim) tokenizer->segmenter.local = false; /* segments do not know of white space */
     read_facts(in, json_object_get(settings, "facts"));
     return keep_settings(in, settings);
 }

@@ -8,6 +8,19 @@ retort_status rt_template_start(const rt_component_reader *in, rt_template *out,
     return out->parts != NULL ? RETORT_OK : rt_fail_nomem(in->err, parts * sizeof *out->parts);
 }
 
+retort_status rt_template_of_texts(const rt_component_reader *in, rt_template *out, int32_t texts) {
+    retort_status status = rt_template_start(in, out, (size_t)texts);
+    for (int32_t text = 0; text < texts && status == RETORT_OK; text++) rt_template_add_text(out, text, text);
+    out->bare = true;
+    return status;
+}
+
+retort_status rt_template_read_trim(const rt_component_reader *in, const json_t *part, rt_template *out) {
+    retort_status status = rt_component_flag(in, part, "trim_offsets", true, &out->trim);
+    return status == RETORT_OK ? rt_component_flag(in, part, "add_prefix_space", true, &out->keep_prefix)
+                               : status;
+}
+
 void rt_template_add_text(rt_template *out, int32_t sequence, int32_t type) {
     out->parts[out->count++] = (rt_template_part){sequence, type, NULL, 0};
 }

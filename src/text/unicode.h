@@ -14,13 +14,16 @@ enum {
     RT_PUNCTUATION = 8, /* a word of its own */
     RT_IDEOGRAPH = 16,  /* gets spaces by handle_chinese_chars */
     RT_MARK = 32,       /* deleted by strip_accents */
-    RT_WORD = 64        /* \w of Rust's regex crate */
+    RT_WORD = 64,       /* \w of Rust's regex crate */
+    RT_LETTER = 128,    /* \p{L} of Oniguruma */
+    RT_NUMBER = 256,    /* \p{N} of Oniguruma */
+    RT_NUMERIC = 512    /* char::is_numeric of Rust */
 };
 
 typedef struct rt_unicode_row {
     int32_t lower;  /* lower case minus the character itself */
     uint16_t parts; /* canonical decomposition: rt_unicode_parts[parts … parts + length) */
-    uint8_t flags;
+    uint16_t flags;
     uint8_t combining; /* canonical combining class */
     uint8_t length;    /* 0: does not decompose (Hangul syllables neither: they are arithmetic) */
 } rt_unicode_row;

@@ -54,13 +54,14 @@ static inline bool tokenize(const void *data, const rt_normalized *text, rt_word
         size_t length =
             longest_piece(&model->vocab, text->bytes, points + at, word.to - at, at > word.from, &id);
         if (length == 0) break;
-        rt_token token = {id, points[at].source, points[at + length - 1].source + 1, number};
+        rt_token token = {.id = id, points[at].source, points[at + length - 1].source + 1, number};
         if (!rt_tokens_push(tokens, token)) return false;
         at += length;
     }
     if (at == word.to) return true;
     tokens->count = saved;
-    rt_token unknown = {model->unknown, points[word.from].source, points[word.to - 1].source + 1, number};
+    rt_token unknown = {
+        .id = model->unknown, points[word.from].source, points[word.to - 1].source + 1, number};
     return rt_tokens_push(tokens, unknown);
 }
 

@@ -33,13 +33,13 @@ typedef struct wordpiece_decoder {
 } wordpiece_decoder;
 
 /* What a piece adds to the text, in `out`; its length. */
-static size_t run(const void *data, const char *piece, bool first, char *out) {
+static size_t run(const void *data, const char *piece, rt_piece_place place, char *out) {
     const wordpiece_decoder *decoder = data;
     size_t prefix = strlen(decoder->prefix), length = 0;
     bool within = prefix > 0 && strncmp(piece, decoder->prefix, prefix) == 0;
-    if (!first && within) {
+    if (!place.first && within) {
         piece += prefix;
-    } else if (!first) {
+    } else if (!place.first) {
         out[length++] = ' ';
     }
     while (*piece != '\0') out[length++] = *piece++;
@@ -63,4 +63,4 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     return rt_component_flag(in, part, "cleanup", true, &data->cleanup);
 }
 
-const rt_decoder_row rt_wordpiece_decoder_row = {"WordPiece", read_part, run};
+const rt_decoder_row rt_wordpiece_decoder_row = {.type = "WordPiece", .read = read_part, .run = run};
