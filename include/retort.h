@@ -882,7 +882,10 @@ typedef struct retort_train_options {
     retort_model *teacher; /* NULL: none */
     double temperature;    /* 0: 2 */
     double soft;           /* < 0: 1 */
-    double hidden;         /* < 0: 1 where the widths agree, else 0 */
+    double hidden; /* < 0: 1 where the widths agree, else 0; integers: 10, of the states of all layers */
+    /* Share of the texts of a batch in which a span is replaced by one of another text, for the teacher to answer: only
+     * with soft 1, or without labels. < 0: 0.5 for integers, else 0 */
+    double mix;
     /* Quantisation-aware training. */
     const char *recipe; /* NULL: floats. A recipe of retort_recipe, whose result is where training starts */
     int bits;           /* of matrices: 8, 4, 3 or 2; 0: that of the recipe */
@@ -902,8 +905,8 @@ typedef struct retort_train_options {
 #define RETORT_TRAIN_OPTIONS                                                                                 \
     {                                                                                                        \
         sizeof(retort_train_options), NULL, NULL, 0, 0, 0, 0, -1, RETORT_DECAY_LINEAR, -1, -1, 0, 0, false,  \
-            0, -1, 0, 0, NULL, RETORT_F32, 0, NULL, 0, -1, -1, NULL, 0, 0, 0, NULL, 0, false, NULL, NULL,    \
-            NULL                                                                                             \
+            0, -1, 0, 0, NULL, RETORT_F32, 0, NULL, 0, -1, -1, -1, NULL, 0, 0, 0, NULL, 0, false, NULL,      \
+            NULL, NULL                                                                                       \
     }
 
 typedef struct retort_train_result {

@@ -199,6 +199,7 @@ static retort_status check_train_options(const retort_train_options *o, retort_e
     if (!is_in(o->label_smoothing, 0, 1)) return bad(err, "train", "label smoothing must be 0…1");
     if (!is_in(o->temperature, 0, 1e6)) return bad(err, "train", "the temperature must be positive");
     if (!is_in(o->soft, -1e300, 1 + 1e-9)) return bad(err, "train", "soft is a share of the loss, 0…1");
+    if (!is_in(o->mix, -1e300, 1 + 1e-9)) return bad(err, "train", "mix is a share of the texts, 0…1");
     if (!is_in(o->hidden, -1e300, 1e6)) return bad(err, "train", "hidden must be a factor of the loss");
     if (!is_in(o->minutes, 0, 1e9)) return bad(err, "train", "minutes must not be negative");
     if (o->threads < 0 || o->threads > RT_MAX_THREADS) return bad(err, "train", "threads must be 0…1024");

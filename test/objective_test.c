@@ -385,10 +385,18 @@ static void warns_of_what_is_odd(void **state) {
 
 /* ---- Teachers ---- */
 
-static void open_teacher(rt_teacher *teacher, const bench *b, const retort_model *model, uint64_t memory) {
+/* Answers are kept; states are too large for that; they are not to be kept, and are those of all LayerNorms. */
+typedef enum keeping { KEPT, TOO_LARGE, LIVE, KEEPINGS } keeping;
+
+static void open_teacher(rt_teacher *teacher, const bench *b, const retort_model *model, keeping how) {
     retort_error err;
-    const rt_teacher_options options = {
-        .kernels = &b->kernels, .threads = 2, .rows = 256, .states = true, .memory = memory};
+    const rt_teacher_options options = {.kernels = &b->kernels,
+                                        .threads = 2,
+                                        .rows = 256,
+                                        .states = true,
+                                        .all_states = how == LIVE,
+                                        .live = how == LIVE,
+                                        .memory = how == TOO_LARGE};
     if (rt_teacher_open(teacher, model, b->model, &b->examples, &options, &err) != RETORT_OK)
         fail_msg("%s", err.text);
 }
@@ -401,10 +409,11 @@ static void a_model_agrees_with_itself(void **state) {
         rt_teacher teacher;
         open_bench(&b, tasks[i].model, tasks[i].name, tasks[i].text);
         prepare(&b, 8);
-        for (uint64_t memory = 0; memory < 2; memory++) { /* 1 byte: states are computed for each chunk */
-            open_teacher(&teacher, &b, b.model, memory);
-            assert_true((teacher.states == NULL) == (memory == 1));
+        for (keeping how = KEPT; how < KEEPINGS; how++) {
+            open_teacher(&teacher, &b, b.model, how);
+            assert_true((teacher.states == NULL) == (how != KEPT));
             open_objective(&b, &teacher, 1, 1);
+            assert_true((b.objective.state_count > 1) == (how == LIVE));
             double loss = learn(&b);
             if (!(loss < 1e-9)) fail_msg("%s: %g", tasks[i].model, loss);
             if (squares_without_tables(&b) > 1e-6) fail_msg("%s: gradients", tasks[i].model);
@@ -419,12 +428,13 @@ static void a_model_agrees_with_itself(void **state) {
 static void gradients_of_teaching_are_slopes(void **state) {
     (void)state;
     for (size_t i = 0; i < TASKS; i++) {
-        for (int part = 0; part < 3; part++) { /* of the loss: logits, hidden states, both and labels */
+        for (int part = 0; part < 4;
+             part++) { /* of the loss: logits, hidden states, both and labels, all states */
             bench b;
             rt_teacher teacher;
             size_t count;
             open_bench(&b, tasks[i].model, tasks[i].name, tasks[i].text);
-            open_teacher(&teacher, &b, b.model, part == 1);
+            open_teacher(&teacher, &b, b.model, part == 1 ? TOO_LARGE : part == 3 ? LIVE : KEPT);
             open_objective(&b, NULL, 0, 0);
             learn(&b);
             float *grad = gradients(&b, &count);
@@ -432,8 +442,8 @@ static void gradients_of_teaching_are_slopes(void **state) {
             free(grad);
             rt_objective_close(&b.objective);
             prepare(&b, 16);
-            open_objective(&b, &teacher, part == 1 ? 0 : part == 0 ? 1 : 0.5, part > 0);
-            if (part == 1 && b.examples.kind == RT_TARGET_NONE) continue;
+            open_objective(&b, &teacher, part == 1 || part == 3 ? 0 : part == 0 ? 1 : 0.5, part > 0);
+            if (part % 2 == 1 && b.examples.kind == RT_TARGET_NONE) continue;
             check_slope(&b, tasks[i].model);
             rt_teacher_free(&teacher);
             close_bench(&b);
@@ -458,7 +468,7 @@ static void teaches_unlabelled_texts(void **state) {
         for (size_t j = 0; j < 3; j++) b.which[j] = j;
         open_tape(&b);
         prepare(&b, 16);
-        open_teacher(&teacher, &b, b.model, 0);
+        open_teacher(&teacher, &b, b.model, KEPT);
         teacher.logits[0] += 1; /* it says something else */
         open_objective(&b, &teacher, 0.25, 0);
         check_slope(&b, students[i]);
@@ -478,7 +488,7 @@ static void answers_are_those_of_a_session(void **state) {
     retort_model *integer = quantized(b.model, "int8", 0, 0);
     retort_session *session = NULL;
     retort_session_options options = RETORT_SESSION_OPTIONS;
-    open_teacher(&teacher, &b, integer, 0);
+    open_teacher(&teacher, &b, integer, KEPT);
     assert_int_equal(retort_session_open(&session, integer, &options, &err), RETORT_OK);
     retort_text texts[5];
     for (size_t i = 0; i < 5; i++) texts[i] = b.data->samples[i].text;

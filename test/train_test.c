@@ -2,6 +2,7 @@
  * Training: the losses of PyTorch, step by step (golden/training.txt, by tools/make_train_golden.py); the same bytes with any
  * number of threads; what stops a training, and how it goes on from a checkpoint. */
 #include "quant_models.h"
+#include "train/batches.h"
 #include "train/rate.h"
 
 #include <math.h>
@@ -644,6 +645,66 @@ static void test_damaged_best(void **unused) {
 
 /* ---- Learning rates ---- */
 
+/* ---- Mixed texts ---- */
+
+/* Lengths, and the first and last id of a text, stay; how many texts of a step have others between them. */
+static size_t count_mixed(rt_batches *batches, size_t step, int32_t *ids) {
+    const size_t *which;
+    size_t n, mixed = 0;
+    retort_batch batch;
+    retort_error err;
+    rt_batches_at(batches, step, &which, &n);
+    assert_int_equal(rt_batches_sequences(batches, which, n, &batch, &err), RETORT_OK);
+    memcpy(ids, batch.ids, (size_t)batch.offsets[n] * sizeof *ids);
+    for (size_t i = 0; i < n; i++) {
+        const rt_example *e = &batches->examples->items[which[i]];
+        const int32_t *own = batches->examples->ids + e->first, *got = batch.ids + batch.offsets[i];
+        assert_int_equal(batch.offsets[i + 1] - batch.offsets[i], e->length);
+        assert_true(got[0] == own[0] && got[e->length - 1] == own[e->length - 1]);
+        mixed += memcmp(got, own, e->length * sizeof *own) != 0;
+    }
+    return mixed;
+}
+
+static void test_mix(void **unused) {
+    (void)unused;
+    static const double shares[] = {0, 0.5, 1};
+    size_t mixed[3] = {0};
+    retort_error err = {0};
+    retort_model *model = golden("bert-classify", 0, RETORT_F32);
+    retort_dataset *data = open_data(model);
+    rt_examples examples;
+    rt_batches batches;
+    assert_int_equal(rt_examples_open(&examples, model, data, 128, true, &err), RETORT_OK);
+    int32_t *ids = calloc(2 * examples.tokens, sizeof *ids), *again = ids + examples.tokens;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(rt_batches_open(&batches, &examples, 8, 3, &err), RETORT_OK);
+        batches.mix = shares[i];
+        for (size_t step = 0; step < batches.steps; step++) mixed[i] += count_mixed(&batches, step, ids);
+        count_mixed(&batches, 1, ids); /* of a step alone, whatever came before */
+        count_mixed(&batches, 0, again);
+        count_mixed(&batches, 1, again);
+        assert_memory_equal(ids, again, 8 * sizeof *ids);
+        rt_batches_free(&batches);
+    }
+    assert_int_equal(mixed[0], 0);
+    assert_true(mixed[1] > 0 && mixed[1] < mixed[2] && mixed[2] > examples.count / 2);
+    free(ids);
+    rt_examples_free(&examples);
+    /* Labels do not hold for mixed texts. */
+    retort_model *trained = NULL;
+    retort_train_options options = golden_options(data, &(losses){0});
+    options.mix = 0.5;
+    assert_int_equal(retort_train(&trained, model, &options, NULL, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "expected a teacher"));
+    options.teacher = model;
+    options.soft = 0.5;
+    assert_int_equal(retort_train(&trained, model, &options, NULL, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "expected soft 1"));
+    retort_dataset_free(data);
+    retort_model_free(model);
+}
+
 static void test_rates(void **unused) {
     (void)unused;
     rt_rate_plan plan = {.rate = 2, .warmup = 0.1, .decay = RETORT_DECAY_LINEAR, .steps = 100};
@@ -672,7 +733,7 @@ int main(void) {
         cmocka_unit_test(test_resume),        cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_foreign_parts), cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_stop_anywhere), cmocka_unit_test(test_resume_patience),
-        cmocka_unit_test(test_damaged_best),
+        cmocka_unit_test(test_damaged_best),  cmocka_unit_test(test_mix),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -230,7 +230,11 @@
     X(SOFT, "soft", 0, "X", REAL, 0, 0, NULL,                                                                \
       "share of --teacher in the loss; the rest is the labels' (default: 1)")                                \
     X(HIDDEN, "hidden", 0, "X", REAL, 0, 0, NULL,                                                            \
-      "weight of the teacher's last hidden states in the loss (default: 1 if the widths agree, else 0)")     \
+      "weight of the teacher's last hidden states in the loss (default: 1 if the widths agree, else 0;"      \
+      " integers: 10, of those of all layers)")                                                              \
+    X(MIX, "mix", 0, "X", REAL, 0, 0, NULL,                                                                  \
+      "share of texts in which a span is replaced by one of another text, for the teacher to answer"         \
+      " (default: 0; integers: 0.5)")                                                                        \
     X(STUDENT, "student", 0, "layers=N", TEXT, 0, 0, NULL, "keep N layers of the checkpoint, spread evenly") \
     X(FROM_LAYERS, "from-layers", 0, "I[,I]", TEXT, 0, 0, NULL, "keep these layers of the checkpoint")       \
     X(TRAIN_RECIPE, "recipe", 0, "int8|int4|gptq|owq|ptq+owq", CHOICE, 0, 0, NULL,                           \

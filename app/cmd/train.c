@@ -30,10 +30,18 @@ static cli_code check_numbers(const cli_args *args) {
         cli_option_id id;
         double min, max;
     } numbers[] = {
-        {CLI_EPOCHS, 0.001, 1e6},  {CLI_LEARNING_RATE, 1e-9, 1}, {CLI_RATE_WARMUP, 0, 0.99},
-        {CLI_WEIGHT_DECAY, 0, 10}, {CLI_CLIP, 0, 1e9},           {CLI_LAYER_DECAY, 0.01, 1},
-        {CLI_SMOOTHING, 0, 0.99},  {CLI_TEMPERATURE, 0.1, 100},  {CLI_SOFT, 0, 1},
-        {CLI_HIDDEN, 0, 1e6},      {CLI_MINUTES, 0.001, 1e6},
+        {CLI_EPOCHS, 0.001, 1e6},
+        {CLI_LEARNING_RATE, 1e-9, 1},
+        {CLI_RATE_WARMUP, 0, 0.99},
+        {CLI_WEIGHT_DECAY, 0, 10},
+        {CLI_CLIP, 0, 1e9},
+        {CLI_LAYER_DECAY, 0.01, 1},
+        {CLI_SMOOTHING, 0, 0.99},
+        {CLI_TEMPERATURE, 0.1, 100},
+        {CLI_SOFT, 0, 1},
+        {CLI_HIDDEN, 0, 1e6},
+        {CLI_MIX, 0, 1},
+        {CLI_MINUTES, 0.001, 1e6},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         double value = cli_real(args, numbers[i].id);
@@ -50,11 +58,8 @@ static cli_code check_effect(const cli_args *args) {
     static const struct {
         cli_option_id id;
         bool teacher; /* it is about a teacher, which integers always have */
-    } rows[] = {{CLI_EMBEDDINGS, false},
-                {CLI_GROUP, false},
-                {CLI_TEMPERATURE, true},
-                {CLI_SOFT, true},
-                {CLI_HIDDEN, true}};
+    } rows[] = {{CLI_EMBEDDINGS, false}, {CLI_GROUP, false}, {CLI_TEMPERATURE, true},
+                {CLI_SOFT, true},        {CLI_HIDDEN, true}, {CLI_MIX, true}};
     bool integers = train_has_integers(args), teacher = cli_has(args, CLI_TEACHER);
     for (size_t i = 0; !integers && i < sizeof rows / sizeof *rows; i++) {
         if (!cli_has(args, rows[i].id) || (rows[i].teacher && teacher)) continue;
@@ -191,6 +196,7 @@ static retort_train_options options_of(const cli_args *args, const train_pass *p
     options.temperature = cli_real(args, CLI_TEMPERATURE);
     options.soft = real_or(args, CLI_SOFT, -1);
     options.hidden = real_or(args, CLI_HIDDEN, -1);
+    options.mix = real_or(args, CLI_MIX, -1);
     if (pass->integers) set_integers(&options, args, start->floats_first);
     if (!pass->integers && start->teacher == NULL) unset_teacher(&options);
     options.checkpoint = pass->state;

@@ -39,14 +39,44 @@ void rt_batches_free(rt_batches *b) {
 void rt_batches_at(rt_batches *b, size_t step, const size_t **which, size_t *n) {
     size_t epoch = step / b->steps, from = step % b->steps * b->batch;
     if (epoch != b->epoch) shuffle(b, epoch);
+    b->step = step;
     *which = b->order + from;
     *n = rt_min(b->batch, b->examples->count - from);
 }
+
+/* ---- Texts that nobody wrote ---- */
+
+/* From 0 below n. */
+static size_t draw(uint64_t *random, size_t n) {
+    return (size_t)(rt_random(random) % n);
+}
+
+/* A span of random length and place becomes as much of another example's first sequence: both keep their length, so that
+ * rows of tokens stay where they are, and the special tokens, which a sequence begins and ends with. A teacher is less
+ * certain of such texts than of those that it was trained on, and there is no end of them. */
+static void mix(const rt_batches *b, size_t index, int32_t *ids, size_t length) {
+    enum { UNIT = 1 << 20 };
+    uint64_t random = b->seed + b->step * 0xd1342543de82ef95u + (uint64_t)index * 0x9e3779b97f4a7c15u;
+    const rt_example *other = &b->examples->items[draw(&random, b->examples->count)];
+    if ((double)draw(&random, UNIT) >= b->mix * UNIT || length < 3 || other->length < 3) return;
+    const int32_t *theirs = b->examples->ids + other->first, begin = ids[0], end = ids[length - 1];
+    size_t from = 1 + draw(&random, length - 2), most = length - 1 - from;
+    size_t source = 1 + draw(&random, other->length - 2);
+    size_t count = rt_min(1 + draw(&random, most), other->length - 1 - source);
+    for (size_t i = 0; i < count; i++) {
+        int32_t own = ids[from + i], new = theirs[source + i];
+        bool special = own == begin || own == end || new == begin || new == end;
+        if (!special) ids[from + i] = new;
+    }
+}
+
+/* ---- Sequences ---- */
 
 static void add_sequence(rt_batches *b, size_t index, size_t first, size_t length) {
     size_t at = (size_t)b->offsets[index];
     memcpy(b->ids + at, b->examples->ids + first, length * sizeof *b->ids);
     memcpy(b->types + at, b->examples->types + first, length * sizeof *b->types);
+    if (b->mix > 0) mix(b, index, b->ids + at, length);
     b->offsets[index + 1] = (int32_t)(at + length);
 }
 

@@ -11,7 +11,10 @@ typedef struct rt_batches {
     const rt_examples *examples; /* borrowed */
     size_t batch;                /* examples per step; the last step of an epoch may have fewer */
     size_t steps;                /* of an epoch */
+    double
+        mix; /* share of the sequences in which a span becomes one of another; 0 after opening, to be set */
     uint64_t seed;
+    size_t step;   /* of the current batch */
     size_t epoch;  /* that `order` is of */
     size_t *order; /* [examples->count] */
     /* The sequences of the current batch, as rt_prepare takes them. */

@@ -62,9 +62,18 @@ static uint64_t digest_dev(const retort_dataset *data) {
     return d.value;
 }
 
-/* Of other answers, another teacher. */
+static void add_constants(digest *d, const rt_graph *graph) {
+    for (size_t i = 0; i < graph->value_count; i++) {
+        const rt_value *v = &graph->values[i];
+        size_t bytes;
+        if (v->data != NULL && rt_value_bytes(v, &bytes)) add(d, v->data, bytes);
+    }
+}
+
+/* Of other answers or, where it is live, other weights: another teacher. */
 static uint64_t digest_teacher(const rt_teacher *teacher, const rt_examples *e) {
     digest d = {0};
+    if (teacher->live) add_constants(&d, &teacher->model->graph);
     if (teacher->logits == NULL) return d.value;
     size_t sequences = e->kind == RT_TARGET_PAIR ? 2 * e->count : e->count;
     size_t rows = teacher->rows == RT_ROW_SET_TOKENS ? e->tokens : sequences;
@@ -111,7 +120,8 @@ static uint64_t digest_options(const retort_train_options *o, const rt_optimizer
                               o->label_smoothing,
                               o->temperature,
                               o->soft,
-                              o->hidden};
+                              o->hidden,
+                              o->mix};
     add(&d, words, sizeof words);
     add(&d, numbers, sizeof numbers);
     add_text(&d, o->recipe);

@@ -6,34 +6,52 @@
 
 /* ---- Opening ---- */
 
-/* The last hidden states: what the last LayerNorm before the head gives. */
-static const rt_node *last_norm(const rt_graph *graph) {
-    for (size_t i = graph->node_count; i-- > 0;)
-        if (graph->nodes[i].op == RT_OP_LAYER_NORM) return &graph->nodes[i];
-    return NULL;
+/* The values of the graph's LayerNorms, in order: *out [count], to be freed. */
+static bool list_norms(const rt_graph *graph, int **out, size_t *count) {
+    *out = rt_calloc(graph->node_count, sizeof **out);
+    *count = 0;
+    for (size_t i = 0; *out != NULL && i < graph->node_count; i++)
+        if (graph->nodes[i].op == RT_OP_LAYER_NORM) (*out)[(*count)++] = graph->nodes[i].outputs[0];
+    return *out != NULL;
+}
+
+/* Whether each of the teacher's norms is one of the graph, of the same width. */
+static bool pairs_norms(const rt_tape *tape, const rt_teacher *teacher, const int *values, size_t count) {
+    bool same = count == teacher->norm_count;
+    for (size_t i = 0; same && i < count; i++)
+        same = rt_tape_has_grad(tape, values[i]) && rt_tape_columns(tape, values[i]) == teacher->norms[i].n;
+    return same;
 }
 
 retort_status rt_objective_open(rt_objective *out, rt_tape *tape, const rt_examples *examples,
                                 const rt_objective_options *options, retort_error *err) {
-    *out = (rt_objective){.tape = tape, .examples = examples, .options = *options, .states = -1};
+    *out = (rt_objective){.tape = tape, .examples = examples, .options = *options};
+    const rt_teacher *teacher = options->teacher;
+    size_t count = 0;
     out->rows = tape->plan.output_rows;
-    if (options->teacher == NULL || !(options->hidden > 0)) return RETORT_OK;
-    const rt_node *norm = last_norm(tape->graph);
-    bool has = norm != NULL && rt_tape_has_grad(tape, norm->outputs[0]);
-    size_t width = has ? rt_tape_columns(tape, norm->outputs[0]) : 0;
-    if (width == 0 || width != options->teacher->hidden)
+    if (teacher == NULL || !(options->hidden > 0)) return RETORT_OK;
+    if (!list_norms(tape->graph, &out->states, &count))
+        return rt_fail_nomem(err, tape->graph->node_count * sizeof *out->states);
+    out->state_count = teacher->norm_count;
+    if (pairs_norms(tape, teacher, out->states, count)) return RETORT_OK;
+    size_t wanted = teacher->norms[teacher->norm_count - 1].n, width = 0;
+    if (count > 0 && rt_tape_has_grad(tape, out->states[count - 1]))
+        width = rt_tape_columns(tape, out->states[count - 1]);
+    if (width == 0 || width != wanted)
         return rt_fail(err, RETORT_ARGUMENT,
                        "teacher: its hidden states have %zu columns, the model's %zu: only its logits can be "
                        "learned (hidden 0)",
-                       options->teacher->hidden, width);
-    out->states = norm->outputs[0];
+                       wanted, width);
+    out->states[0] = out->states[count - 1];
+    out->state_count = 1;
     return RETORT_OK;
 }
 
 void rt_objective_close(rt_objective *objective) {
     free(objective->vectors);
     free(objective->gradient);
-    *objective = (rt_objective){.states = -1};
+    free(objective->states);
+    *objective = (rt_objective){0};
 }
 
 /* ---- Sequences ---- */
@@ -44,8 +62,9 @@ typedef struct batch {
     const rt_prepared *prepared;
     const size_t *which;
     size_t n;
-    double labels, soft;                             /* shares of the loss */
-    double label_weight, soft_weight, hidden_weight; /* what each sum is divided by */
+    double labels, soft;              /* shares of the loss */
+    double label_weight, soft_weight; /* what each sum is divided by, */
+    double sequences, tokens;         /* and those of hidden states */
     double loss;
 } batch;
 
@@ -84,10 +103,8 @@ static void set_weights(batch *b) {
     b->labels = examples->kind == RT_TARGET_NONE ? 0 : 1 - b->soft;
     b->label_weight = rt_loss_weight(examples, &o->options.loss, b->which, b->n);
     b->soft_weight = (double)(o->rows != RT_ROW_SET_TOKENS ? sequences : tags ? scored : tokens);
-    rt_row_set kind = RT_ROW_SET_SEQUENCES;
-    if (o->states >= 0) rt_value_row_set(&o->tape->graph->values[o->states], &kind);
-    bool all = kind == RT_ROW_SET_TOKENS && teaches && o->options.teacher->hidden_rows == RT_ROW_SET_TOKENS;
-    b->hidden_weight = (double)(all ? tokens : sequences);
+    b->sequences = (double)sequences;
+    b->tokens = (double)tokens;
 }
 
 /* ---- Losses of a chunk ---- */
@@ -102,10 +119,10 @@ static void add_labels(batch *b, size_t first, size_t count, const float *rows, 
 }
 
 /* Rows of a sequence against the teacher's. Of tagged texts only the scored tokens. */
-static double teach_rows(const batch *b, const sequence *s, size_t length, const float *rows, float *grad) {
+static double teach_rows(const batch *b, const sequence *s, size_t length, const float *rows,
+                         const float *wanted, float *grad) {
     const rt_objective *o = b->o;
     const rt_teacher *teacher = o->options.teacher;
-    const float *wanted = teacher->logits + teacher_row(b, teacher->rows, s) * teacher->columns;
     bool tags = o->examples->kind == RT_TARGET_TAGS;
     double loss = 0;
     for (size_t t = 0; t < length; t++) {
@@ -119,40 +136,53 @@ static double teach_rows(const batch *b, const sequence *s, size_t length, const
 
 static void add_teacher(batch *b, size_t first, const rt_chunk *chunk, const float *rows, size_t columns,
                         float *grad) {
+    const rt_teacher *teacher = b->o->options.teacher;
     double loss = 0;
     bool tokens = b->o->rows == RT_ROW_SET_TOKENS;
     if (!(b->soft > 0) || !(b->soft_weight > 0)) return;
     for (size_t i = 0; i < chunk->batch; i++) {
         sequence s = sequence_at(b, first + i);
         size_t at = (tokens ? (size_t)chunk->starts[i] : i) * columns;
-        loss += teach_rows(b, &s, tokens ? s.length : 1, rows + at, grad + at);
+        const float *wanted = teacher->live ? teacher->logits_now + at
+                                            : teacher->logits + teacher_row(b, teacher->rows, &s) * columns;
+        loss += teach_rows(b, &s, tokens ? s.length : 1, rows + at, wanted, grad + at);
     }
     b->loss += b->soft * loss;
 }
 
-/* The last hidden states; of first tokens alone where either model has no others. */
-static retort_status add_hidden(batch *b, size_t first, const rt_chunk *chunk, retort_error *err) {
-    rt_objective *o = b->o;
-    rt_teacher *teacher = o->options.teacher;
-    if (o->states < 0) return RETORT_OK;
+/* Hidden states of a LayerNorm; of first tokens alone where either model has no others. */
+static retort_status add_norm(batch *b, size_t first, const rt_chunk *chunk, int value,
+                              const rt_teacher_norm *norm, retort_error *err) {
+    const rt_objective *o = b->o;
     size_t count, n;
-    const float *rows = rt_tape_value(o->tape, o->states, &count, &n), *now = NULL;
-    float *grad = rt_tape_grad(o->tape, o->states);
+    const float *rows = rt_tape_value(o->tape, value, &count, &n);
+    float *grad = rt_tape_grad(o->tape, value);
     rt_row_set kind = RT_ROW_SET_SEQUENCES;
-    rt_value_row_set(&o->tape->graph->values[o->states], &kind);
-    bool tokens = kind == RT_ROW_SET_TOKENS, theirs = teacher->hidden_rows == RT_ROW_SET_TOKENS;
+    rt_value_row_set(&o->tape->graph->values[value], &kind);
+    bool tokens = kind == RT_ROW_SET_TOKENS, theirs = norm->kind == RT_ROW_SET_TOKENS;
     if (grad == NULL) return rt_fail_nomem(err, count * n * sizeof *grad);
-    retort_status status = teacher->states == NULL ? rt_teacher_states(teacher, chunk, &now, err) : RETORT_OK;
     double loss = 0;
-    for (size_t i = 0; status == RETORT_OK && i < chunk->batch; i++) {
+    for (size_t i = 0; i < chunk->batch; i++) {
         sequence s = sequence_at(b, first + i);
         size_t at = (tokens ? (size_t)chunk->starts[i] : i) * n;
-        const float *wanted = now != NULL ? now + (theirs ? (size_t)chunk->starts[i] : i) * n
-                                          : teacher->states + teacher_row(b, teacher->hidden_rows, &s) * n;
-        rt_loss_hidden(tokens && theirs ? s.length : 1, n, rows + at, wanted, b->hidden_weight,
-                       o->options.hidden, grad + at, &loss);
+        const float *wanted = norm->now != NULL
+                                  ? norm->now + (theirs ? (size_t)chunk->starts[i] : i) * n
+                                  : o->options.teacher->states + teacher_row(b, norm->kind, &s) * n;
+        rt_loss_hidden(tokens && theirs ? s.length : 1, n, rows + at, wanted,
+                       tokens && theirs ? b->tokens : b->sequences, o->options.hidden, grad + at, &loss);
     }
     b->loss += o->options.hidden * loss;
+    return RETORT_OK;
+}
+
+static retort_status add_hidden(batch *b, size_t first, const rt_chunk *chunk, retort_error *err) {
+    const rt_objective *o = b->o;
+    retort_status status = RETORT_OK;
+    for (size_t i = o->state_count; status == RETORT_OK && i-- > 0;) {
+        const rt_teacher *teacher = o->options.teacher;
+        const rt_teacher_norm *norm = &teacher->norms[teacher->norm_count - o->state_count + i];
+        status = add_norm(b, first, chunk, o->states[i], norm, err);
+    }
     return status;
 }
 
@@ -170,8 +200,10 @@ static retort_status learn_chunk(batch *b, size_t c, const float *vectors_gradie
         memcpy(grad, vectors_gradient + first * columns, count * columns * sizeof *grad);
     else
         add_labels(b, first, chunk->batch, rows, columns, grad);
-    add_teacher(b, first, chunk, rows, columns, grad);
-    retort_status status = add_hidden(b, first, chunk, err);
+    bool live = o->options.teacher != NULL && o->options.teacher->live;
+    retort_status status = live ? rt_teacher_ask(o->options.teacher, chunk, err) : RETORT_OK;
+    if (status == RETORT_OK) add_teacher(b, first, chunk, rows, columns, grad);
+    if (status == RETORT_OK) status = add_hidden(b, first, chunk, err);
     return status == RETORT_OK ? rt_tape_backward(o->tape, err) : status;
 }
 

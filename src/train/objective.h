@@ -9,8 +9,8 @@
 #include "train/loss.h"
 #include "train/teacher.h"
 
-/* (1 - soft) times the loss of the labels, plus soft times that of the teacher's logits, plus hidden times that of its
- * last hidden states. */
+/* (1 - soft) times the loss of the labels, plus soft times that of the teacher's logits, plus hidden times the sum of those
+ * of its hidden states: of its norms, or of the last one alone if the graph has other norms. */
 typedef struct rt_objective_options {
     rt_loss_options loss;
     rt_teacher *teacher; /* NULL: labels alone. Borrowed */
@@ -23,13 +23,14 @@ typedef struct rt_objective {
     const rt_examples *examples; /* borrowed */
     rt_objective_options options;
     rt_row_set rows; /* of the graph's output: of texts or of tokens */
-    int states;      /* the value that has the last hidden states; -1: not compared */
+    int *states;     /* [state_count] values that the last norms of the teacher are compared with, in order */
+    size_t state_count;
     float *vectors;  /* RT_TARGET_PAIR: [sequences, columns] of the whole batch, */
     float *gradient; /* and the gradient of its loss */
     size_t vector_capacity, gradient_capacity;
 } rt_objective;
 
-/* RETORT_ARGUMENT: the teacher's hidden states have another width than the graph's, and options->hidden > 0. */
+/* RETORT_ARGUMENT: the teacher's last hidden states have another width than the graph's, and options->hidden > 0. */
 retort_status rt_objective_open(rt_objective *out, rt_tape *tape, const rt_examples *examples,
                                 const rt_objective_options *options, retort_error *err);
 void rt_objective_close(rt_objective *objective);

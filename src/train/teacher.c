@@ -68,17 +68,20 @@ static retort_status check_fit(const retort_model *teacher, const retort_model *
 
 /* ---- Its engine ---- */
 
-/* The step whose first output is the last hidden states. */
-static bool find_states(rt_teacher *t) {
-    for (size_t i = t->plan.step_count; i-- > 0;) {
+/* The LayerNorms whose outputs are wanted. False: out of memory, or one does not give floats. */
+static bool find_norms(rt_teacher *t, bool all) {
+    t->norms = rt_calloc(t->plan.step_count, sizeof *t->norms);
+    if (t->norms == NULL) return false;
+    for (size_t i = 0; i < t->plan.step_count; i++) {
         const rt_node *node = t->plan.steps[i].node;
         if (node->op != RT_OP_LAYER_NORM) continue;
         const rt_value *value = &t->model->graph.values[node->outputs[0]];
-        t->states_step = i;
-        t->hidden = (size_t)value->dims[1];
-        return rt_value_row_set(value, &t->hidden_rows) && value->dtype == RETORT_F32;
+        rt_teacher_norm norm = {.step = i, .n = (size_t)value->dims[1]};
+        if (!rt_value_row_set(value, &norm.kind) || value->dtype != RETORT_F32) return false;
+        if (!all) t->norm_count = 0;
+        t->norms[t->norm_count++] = norm;
     }
-    return false;
+    return t->norm_count > 0;
 }
 
 static retort_status open_engine(rt_teacher *t, const retort_model *teacher,
@@ -97,12 +100,9 @@ static retort_status open_engine(rt_teacher *t, const retort_model *teacher,
     if (status != RETORT_OK) return status;
     t->rows = t->plan.output_rows;
     t->columns = t->plan.output_columns;
-    if (!options->states) return RETORT_OK;
-    if (!find_states(t))
-        return rt_fail(err, RETORT_ARGUMENT, "teacher: its last hidden states are not floats");
-    t->rows_now = rt_calloc(options->rows, t->hidden * sizeof *t->rows_now);
-    return t->rows_now != NULL ? RETORT_OK
-                               : rt_fail_nomem(err, options->rows * t->hidden * sizeof *t->rows_now);
+    if (!options->states || find_norms(t, options->all_states)) return RETORT_OK;
+    return t->norms == NULL ? rt_fail_nomem(err, t->plan.step_count * sizeof *t->norms)
+                            : rt_fail(err, RETORT_ARGUMENT, "teacher: its hidden states are not floats");
 }
 
 /* ---- Running ---- */
@@ -144,9 +144,10 @@ static retort_status see(void *user, const rt_event *event, retort_error *err) {
     (void)err;
     const teaching *run = user;
     rt_teacher *t = run->teacher;
-    if (t->states != NULL && event->step == t->states_step)
-        keep_rows(run, event->chunk, t->hidden_rows,
-                  rt_place_at(&t->plan.steps[event->step].out[0], event->worker), t->hidden, t->states);
+    const rt_teacher_norm *norm = t->norm_count > 0 ? &t->norms[t->norm_count - 1] : NULL;
+    if (norm != NULL && event->step == norm->step)
+        keep_rows(run, event->chunk, norm->kind,
+                  rt_place_at(&t->plan.steps[event->step].out[0], event->worker), norm->n, t->states);
     if (event->step + 1 == t->plan.step_count)
         keep_rows(run, event->chunk, t->rows, rt_place_at(&t->plan.output, event->worker), t->columns,
                   t->logits);
@@ -233,16 +234,38 @@ static size_t row_count(const rt_examples *examples, rt_row_set rows) {
     return rows == RT_ROW_SET_TOKENS ? examples->tokens : sequences_of(examples);
 }
 
+/* Room for the answers of a chunk. */
+static retort_status reserve_now(rt_teacher *t, size_t rows, retort_error *err) {
+    t->live = true;
+    t->logits_now = rt_calloc(rows, t->columns * sizeof *t->logits_now);
+    bool made = t->logits_now != NULL;
+    for (size_t i = 0; made && i < t->norm_count; i++) {
+        t->norms[i].now = rt_calloc(rows, t->norms[i].n * sizeof *t->norms[i].now);
+        made = t->norms[i].now != NULL;
+    }
+    return made ? RETORT_OK : rt_fail_nomem(err, rows * t->columns * sizeof *t->logits_now);
+}
+
+/* Bytes of the states of all examples; more than memory has: SIZE_MAX. */
+static size_t state_bytes(const rt_teacher *t, const rt_examples *examples) {
+    const rt_teacher_norm *norm = &t->norms[t->norm_count - 1];
+    size_t count, bytes;
+    bool counted =
+        rt_mul(row_count(examples, norm->kind), norm->n, &count) && rt_mul(count, sizeof *t->states, &bytes);
+    return counted ? bytes : SIZE_MAX;
+}
+
+/* Room for the answers to all examples or, if they are too many, of a chunk. */
 static retort_status reserve(rt_teacher *t, const rt_examples *examples, const rt_teacher_options *options,
                              retort_error *err) {
-    size_t rows = row_count(examples, t->rows), count, bytes;
+    size_t rows = row_count(examples, t->rows), count,
+           bytes = t->norm_count > 0 ? state_bytes(t, examples) : 0;
+    bool fits = options->memory == 0 || bytes <= options->memory;
+    if (options->live || !fits) return reserve_now(t, options->rows, err);
     if (rt_mul(rows, t->columns, &count)) t->logits = rt_calloc(count, sizeof *t->logits);
     if (t->logits == NULL) return rt_fail_nomem(err, rows * t->columns * sizeof *t->logits);
-    bool fits = t->hidden > 0 && rt_mul(row_count(examples, t->hidden_rows), t->hidden, &count) &&
-                rt_mul(count, sizeof *t->states, &bytes) &&
-                (options->memory == 0 || bytes <= options->memory);
-    if (fits) t->states = rt_alloc_aligned(bytes);
-    return fits && t->states == NULL ? rt_fail_nomem(err, bytes) : RETORT_OK;
+    if (t->norm_count > 0) t->states = rt_alloc_aligned(bytes);
+    return t->norm_count > 0 && t->states == NULL ? rt_fail_nomem(err, bytes) : RETORT_OK;
 }
 
 static retort_status check_answers(const rt_teacher *t, const rt_examples *examples, retort_error *err) {
@@ -258,14 +281,15 @@ static void close_engine(rt_teacher *teacher) {
     rt_thread_pool_close(teacher->pool);
     rt_plan_free(&teacher->plan);
     retort_model_free(teacher->model);
-    free(teacher->rows_now);
     teacher->pool = NULL;
     teacher->model = NULL;
-    teacher->rows_now = NULL;
 }
 
 void rt_teacher_free(rt_teacher *teacher) {
     close_engine(teacher);
+    for (size_t i = 0; i < teacher->norm_count; i++) free(teacher->norms[i].now);
+    free(teacher->norms);
+    free(teacher->logits_now);
     free(teacher->logits);
     free(teacher->states);
     *teacher = (rt_teacher){0};
@@ -278,38 +302,41 @@ retort_status rt_teacher_open(rt_teacher *out, const retort_model *teacher, cons
     retort_status status = check_fit(teacher, student, examples, err);
     if (status == RETORT_OK) status = open_engine(out, teacher, options, err);
     if (status == RETORT_OK) status = reserve(out, examples, options, err);
-    if (status == RETORT_OK) status = run_all(out, examples, options, err);
-    if (status == RETORT_OK) status = check_answers(out, examples, err);
+    if (status == RETORT_OK && !out->live) status = run_all(out, examples, options, err);
+    if (status == RETORT_OK && !out->live) status = check_answers(out, examples, err);
     if (status != RETORT_OK) rt_teacher_free(out);
-    bool again = out->hidden > 0 && out->states == NULL; /* states of each chunk will be asked for */
-    if (status == RETORT_OK && !again) close_engine(out);
+    if (status == RETORT_OK && !out->live) close_engine(out);
     return status;
 }
 
-/* ---- Hidden states of a chunk ---- */
+/* ---- A chunk ---- */
 
-static retort_status see_states(void *user, const rt_event *event, retort_error *err) {
+static retort_status see_chunk(void *user, const rt_event *event, retort_error *err) {
     (void)err;
     const rt_teacher *t = user;
-    if (event->step != t->states_step) return RETORT_OK;
-    size_t rows = rt_chunk_rows(event->chunk, t->hidden_rows);
-    memcpy(t->rows_now, rt_place_at(&t->plan.steps[event->step].out[0], event->worker),
-           rows * t->hidden * sizeof *t->rows_now);
+    for (size_t i = 0; i < t->norm_count; i++) {
+        const rt_teacher_norm *norm = &t->norms[i];
+        if (event->step != norm->step) continue;
+        memcpy(norm->now, rt_place_at(&t->plan.steps[event->step].out[0], event->worker),
+               rt_chunk_rows(event->chunk, norm->kind) * norm->n * sizeof *norm->now);
+    }
+    if (event->step + 1 == t->plan.step_count)
+        memcpy(t->logits_now, rt_place_at(&t->plan.output, event->worker),
+               rt_chunk_rows(event->chunk, t->rows) * t->columns * sizeof *t->logits_now);
     return RETORT_OK;
 }
 
-retort_status rt_teacher_states(rt_teacher *teacher, const rt_chunk *chunk, const float **rows,
-                                retort_error *err) {
+retort_status rt_teacher_ask(rt_teacher *teacher, const rt_chunk *chunk, retort_error *err) {
     rt_executor *x = &teacher->executor;
-    rt_observer observer = {.user = teacher, .see = see_states};
+    rt_observer observer = {.user = teacher, .see = see_chunk};
     const rt_work work = {.chunks = chunk, .count = 1, .team = true};
     x->observers = &observer;
     x->observer_count = 1;
-    x->steps = teacher->states_step + 1;
     retort_status status = rt_execute(x, &work, err);
     x->observers = NULL;
     x->observer_count = 0;
-    x->steps = teacher->plan.step_count;
-    *rows = teacher->rows_now;
-    return status;
+    size_t count = rt_chunk_rows(chunk, teacher->rows) * teacher->columns;
+    if (status != RETORT_OK || rt_first_nonfinite(teacher->logits_now, RETORT_F32, count) == count)
+        return status;
+    return rt_fail(err, RETORT_NONFINITE, "teacher: its answer is not finite");
 }
