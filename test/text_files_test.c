@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Reading tokenizers: files that are refused and why, vocab.txt, folders. */
 #include "base/map.h"
+#include "base/utf8.h"
 #include "text/tokenizer.h"
 
 #include <jansson.h>
@@ -320,6 +321,77 @@ static void test_folder(void **state) {
     rmdir(folder);
 }
 
+/* A vocab.json of the 256 bytes and a few pieces. */
+static json_t *byte_vocabulary(void) {
+    static const char *const others[] = {"\xC4\xA0"
+                                         "a",
+                                         "ab",
+                                         "<s>",
+                                         "<pad>",
+                                         "</s>",
+                                         "<unk>",
+                                         "<mask>"};
+    json_t *vocab = json_object();
+    int id = 0, other = 0x100;
+    for (int byte = 0; byte < 256; byte++) {
+        bool seen = (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte != 0xAD);
+        uint8_t text[5] = {0};
+        rt_utf8_put(text, (uint32_t)(seen ? byte : other));
+        other += !seen;
+        json_object_set_new(vocab, (char *)text, json_integer(id++));
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        json_object_set_new(vocab, others[i], json_integer(id++));
+    return vocab;
+}
+
+/* vocab.json and merges.txt are RoBERTa's: <mask> takes the space before it. */
+static void test_merges_file(void **state) {
+    (void)state;
+    char folder[] = "/tmp/retort-text-XXXXXX", path[4096];
+    static const char *const names[] = {"vocab.json", "merges.txt", "tokenizer_config.json"};
+    static const struct {
+        const char *merges, *config, *words;
+    } bad[] = {
+        {"#version: 0.2\na b c\n", "{}", "merge 0 is neither"},
+        {"a b\n\n", "{}", "merge 1 is neither"},
+        {"a zz\n", "{}", "\"zz\", which the vocabulary has not"},
+        {"a b\n", "{\"tokenizer_class\":\"BertTokenizer\"}", "'BertTokenizer'"},
+        {"a b\n", "{\"cls_token\":\"[CLS]\"}", "no \"[CLS]\""},
+        {"a \xFF\n", "{}", "not valid UTF-8"},
+    };
+    rt_tokenizer *tokenizer = NULL;
+    retort_error err;
+    json_t *vocab = byte_vocabulary();
+    char *text = json_dumps(vocab, JSON_COMPACT);
+    assert_non_null(mkdtemp(folder));
+    write_file(folder, "merges.txt", "#version: 0.2\n\xC4\xA0 a\r\na b\n");
+    assert_int_equal(rt_tokenizer_from_folder(&tokenizer, folder, &err), RETORT_IO); /* no vocab.json */
+    write_file(folder, "vocab.json", text);
+    assert_int_equal(rt_tokenizer_from_folder(&tokenizer, folder, &err), RETORT_OK);
+    expect_ids(tokenizer, "ab a <mask>b", (int32_t[]){258, 257, 256, 262, 'b', 260}, 6);
+    rt_tokenizer_free(tokenizer);
+    write_file(folder, "tokenizer_config.json",
+               "{\"add_prefix_space\":true,\"tokenizer_class\":\"RobertaTokenizer\"}");
+    assert_int_equal(rt_tokenizer_from_folder(&tokenizer, folder, &err), RETORT_OK);
+    expect_ids(tokenizer, "ab", (int32_t[]){258, 256, 'b', 260}, 4);
+    rt_tokenizer_free(tokenizer);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_file(folder, "merges.txt", bad[i].merges);
+        write_file(folder, "tokenizer_config.json", bad[i].config);
+        assert_int_not_equal(rt_tokenizer_from_folder(&tokenizer, folder, &err), RETORT_OK);
+        if (strstr(err.text, bad[i].words) == NULL)
+            fail_msg("\"%s\" does not say \"%s\"", err.text, bad[i].words);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        rt_path_join(path, sizeof path, folder, names[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+    free(text);
+    json_decref(vocab);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_files),
@@ -328,6 +400,7 @@ int main(void) {
         cmocka_unit_test(test_vocab_file),
         cmocka_unit_test(test_refused_vocab_files),
         cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_merges_file),
     };
     return cmocka_run_group_tests_name("text_files", tests, NULL, NULL);
 }

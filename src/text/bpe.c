@@ -127,12 +127,12 @@ static bool push_symbols(const rt_symbols *symbols, const rt_point *points, size
                          rt_tokens *tokens) {
     size_t at = points[from].at, first = from;
     for (size_t i = 0; i < symbols->count; i++) {
-        size_t end = at + symbols->lengths[i];
+        size_t end = at + symbols->list[i].length;
         while (points[first + 1].at <= at) first++;
         size_t last = first;
         while (points[last + 1].at < end) last++;
         rt_token token = {
-            .id = (int32_t)symbols->ids[i], points[first].source, points[last].source + 1, number};
+            .id = (int32_t)symbols->list[i].id, points[first].source, points[last].source + 1, number};
         if (!rt_tokens_push(tokens, token)) return false;
         at = end;
         first = last;
@@ -252,7 +252,7 @@ static bool is_whole(const rt_bpe_table *table, size_t id, rt_tokens *scratch, b
     }
     if (!*fine) return false;
     rt_symbols_merge(&symbols, table);
-    return symbols.count == 1 && symbols.ids[0] == id;
+    return symbols.count == 1 && symbols.list[0].id == id;
 }
 
 /* Finds the pieces that merging makes of their own characters: a word that is one needs no merging. */
@@ -416,6 +416,7 @@ static void close_model(void *data) {
 const rt_token_model_row rt_bpe_row = {
     .type = "BPE",
     .special = {"<unk>", "</s>", "<pad>", "<s>", "<mask>"},
+    .mask_lstrip = true,
     .decoder = &rt_byte_level_decoder_row,
     .take = take,
     .read = read_part,

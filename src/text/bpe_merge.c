@@ -7,8 +7,6 @@
  * taken for a pair of higher rank. So words of such a model always take the heap. */
 #include "text/bpe_merge.h"
 
-#include <string.h>
-
 enum { SCAN_MAX = 48 };
 
 typedef struct rt_queued {
@@ -17,51 +15,41 @@ typedef struct rt_queued {
 } rt_queued;
 
 bool rt_symbols_open(rt_symbols *symbols, rt_tokens *tokens, size_t capacity) {
-    size_t bytes, numbers;
-    const size_t each = 4 * sizeof(uint32_t) + 3 * sizeof(rt_queued);
-    *symbols = (rt_symbols){0};
+    size_t bytes;
+    const size_t each = sizeof(rt_symbol) + 3 * sizeof(rt_queued);
     if (!rt_mul(capacity, each, &bytes) || !rt_grow(&tokens->work, &tokens->work_capacity, bytes, 1))
         return false;
-    numbers = 3 * capacity * sizeof(rt_queued);
-    symbols->queue = tokens->work;
-    symbols->ids = (uint32_t *)(void *)((uint8_t *)tokens->work + numbers);
-    symbols->lengths = symbols->ids + capacity;
-    symbols->first = symbols->lengths + capacity;
-    symbols->second = symbols->first + capacity;
+    symbols->list = tokens->work;
+    symbols->count = 0;
+    symbols->queue = (rt_queued *)(void *)(symbols->list + capacity);
     return true;
 }
 
 /* ---- Few symbols -------------------------------------------------------------------------------------- */
 
-static void look_up(const rt_symbols *symbols, const rt_bpe_table *table, size_t at) {
-    const rt_merge *merge =
-        at + 1 < symbols->count ? rt_bpe_merge(table, symbols->ids[at], symbols->ids[at + 1]) : NULL;
-    symbols->first[at] = merge != NULL ? merge->rank : RT_NO_RANK;
-    symbols->second[at] = merge != NULL ? merge->id : 0;
+/* `first` is the rank of a symbol and the next one, `second` what they become. */
+static inline void look_up(rt_symbol *symbol, const rt_bpe_table *table) {
+    const rt_merge *merge = rt_bpe_merge(table, symbol[0].id, symbol[1].id);
+    symbol->first = merge != NULL ? merge->rank : RT_NO_RANK;
+    symbol->second = merge != NULL ? merge->id : 0;
 }
 
-static void close_gap(uint32_t *list, size_t at, size_t count) {
-    memmove(list + at, list + at + 1, (count - at - 1) * sizeof *list);
-}
-
-/* `first` has the ranks of neighbours, `second` what they become. */
 static void merge_by_scan(rt_symbols *symbols, const rt_bpe_table *table) {
-    uint32_t *ranks = symbols->first, *results = symbols->second;
-    for (size_t i = 0; i < symbols->count; i++) look_up(symbols, table, i);
-    while (symbols->count > 1) {
+    rt_symbol *list = symbols->list;
+    size_t last = symbols->count - 1; /* it has no next one */
+    for (size_t i = 0; i < last; i++) look_up(&list[i], table);
+    while (last > 0) {
         size_t best = 0;
-        for (size_t i = 1; i < symbols->count; i++) best = ranks[i] < ranks[best] ? i : best;
-        if (ranks[best] == RT_NO_RANK) return;
-        symbols->ids[best] = results[best];
-        symbols->lengths[best] += symbols->lengths[best + 1];
-        close_gap(symbols->ids, best + 1, symbols->count);
-        close_gap(symbols->lengths, best + 1, symbols->count);
-        close_gap(ranks, best + 1, symbols->count);
-        close_gap(results, best + 1, symbols->count);
-        symbols->count--;
-        look_up(symbols, table, best);
-        if (best > 0) look_up(symbols, table, best - 1);
+        for (size_t i = 1; i < last; i++) best = list[i].first < list[best].first ? i : best;
+        if (list[best].first == RT_NO_RANK) break;
+        list[best].id = list[best].second;
+        list[best].length += list[best + 1].length;
+        for (size_t i = best + 1; i < last; i++) list[i] = list[i + 1];
+        last--;
+        if (best < last) look_up(&list[best], table);
+        if (best > 0) look_up(&list[best - 1], table);
     }
+    symbols->count = last + 1;
 }
 
 /* ---- Many symbols --------------------------------------------------------------------------------------- */
@@ -89,45 +77,44 @@ static const uint32_t NONE = UINT32_MAX;
 
 static void queue_pair(const rt_symbols *symbols, const rt_bpe_table *table, size_t *queued, uint32_t left,
                        uint32_t right) {
-    const rt_merge *merge = rt_bpe_merge(table, symbols->ids[left], symbols->ids[right]);
+    const rt_merge *merge = rt_bpe_merge(table, symbols->list[left].id, symbols->list[right].id);
     if (merge == NULL) return;
     push_queue(symbols->queue, queued, (rt_queued){(uint64_t)merge->rank << 32 | left, merge->id});
 }
 
-/* `first` has the symbol before each, `second` the one behind it; a symbol that is gone has no length. */
+/* `first` is the symbol before each, `second` the one behind it; a symbol that is gone has no length. */
 static void merge_by_queue(rt_symbols *symbols, const rt_bpe_table *table) {
-    uint32_t *before = symbols->first, *behind = symbols->second, *ids = symbols->ids,
-             *lengths = symbols->lengths;
+    rt_symbol *list = symbols->list;
     uint32_t count = (uint32_t)symbols->count;
     size_t queued = 0, kept = 0;
     for (uint32_t i = 0; i < count; i++) {
-        before[i] = i > 0 ? i - 1 : NONE;
-        behind[i] = i + 1 < count ? i + 1 : NONE;
+        list[i].first = i > 0 ? i - 1 : NONE;
+        list[i].second = i + 1 < count ? i + 1 : NONE;
         if (i + 1 < count) queue_pair(symbols, table, &queued, i, i + 1);
     }
     while (queued > 0) {
         rt_queued top = pop_queue(symbols->queue, &queued);
-        uint32_t at = (uint32_t)top.order, next = behind[at];
-        if (lengths[at] == 0 || next == NONE) continue;
-        const rt_merge *merge = rt_bpe_merge(table, ids[at], ids[next]);
+        uint32_t at = (uint32_t)top.order, next = list[at].second;
+        if (list[at].length == 0 || next == NONE) continue;
+        const rt_merge *merge = rt_bpe_merge(table, list[at].id, list[next].id);
         if (merge == NULL || merge->id != top.id) continue; /* stale */
-        ids[at] = top.id;
-        lengths[at] += lengths[next];
-        lengths[next] = 0;
-        behind[at] = behind[next];
-        if (behind[at] != NONE) before[behind[at]] = at;
-        if (before[at] != NONE) queue_pair(symbols, table, &queued, before[at], at);
-        if (behind[at] != NONE) queue_pair(symbols, table, &queued, at, behind[at]);
+        list[at].id = top.id;
+        list[at].length += list[next].length;
+        list[next].length = 0;
+        uint32_t before = list[at].first, behind = list[next].second;
+        list[at].second = behind;
+        if (behind != NONE) list[behind].first = at;
+        if (before != NONE) queue_pair(symbols, table, &queued, before, at);
+        if (behind != NONE) queue_pair(symbols, table, &queued, at, behind);
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (lengths[i] == 0) continue;
-        ids[kept] = ids[i];
-        lengths[kept++] = lengths[i];
+        if (list[i].length > 0) list[kept++] = list[i];
     }
     symbols->count = kept;
 }
 
 void rt_symbols_merge(rt_symbols *symbols, const rt_bpe_table *table) {
+    if (symbols->count == 0) return;
     if (symbols->count <= SCAN_MAX && table->header.unique) {
         merge_by_scan(symbols, table);
     } else {

@@ -6,17 +6,19 @@
 
 #include "text/bpe_table.h"
 
-/* Memory for the symbols of a word of so many bytes; false when out of memory. */
+typedef struct rt_symbol {
+    uint32_t id, length;    /* its piece; bytes of the word */
+    uint32_t first, second; /* for the merging */
+} rt_symbol;
 typedef struct rt_symbols {
-    uint32_t *ids, *lengths; /* [count] pieces, and of how many bytes of the word */
+    rt_symbol *list; /* [capacity] */
     size_t count;
-    uint32_t *first, *second; /* [capacity] scratch */
-    struct rt_queued *queue;  /* [3 * capacity] */
+    struct rt_queued *queue; /* [3 * capacity] */
 } rt_symbols;
+/* Memory for a word of so many bytes; false when out of memory. */
 bool rt_symbols_open(rt_symbols *symbols, rt_tokens *tokens, size_t capacity);
 static inline void rt_symbols_add(rt_symbols *symbols, uint32_t id, size_t length) {
-    symbols->ids[symbols->count] = id;
-    symbols->lengths[symbols->count++] = (uint32_t)length;
+    symbols->list[symbols->count++] = (rt_symbol){.id = id, .length = (uint32_t)length};
 }
 void rt_symbols_merge(rt_symbols *symbols, const rt_bpe_table *table);
 

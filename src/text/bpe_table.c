@@ -12,21 +12,32 @@
 enum { MAX_PROBES = 256, SEEDS = 8, MAX_BYTES = 1 << 30 };
 static const char MAGIC[8] = "retbpe1";
 
-static size_t piece_slot(const rt_bpe_header *header, const void *piece, size_t length) {
-    uint64_t hash = length ^ header->seed * UINT64_C(0x9E3779B97F4A7C15), word = 0;
-    const uint8_t *bytes = piece;
-    for (; length >= 8; length -= 8, bytes += 8) {
-        memcpy(&word, bytes, 8);
-        hash = rt_bpe_mix(hash ^ word);
-    }
-    word = 0;
+static uint64_t load(const uint8_t *bytes, size_t length) {
+    uint64_t word = 0;
     memcpy(&word, bytes, length);
-    return rt_bpe_mix(hash ^ word) & header->piece_mask;
+    return word;
+}
+
+/* By loads of constant size, of which the last may overlap the one before it. */
+static inline size_t piece_slot(uint64_t salt, uint32_t mask, const void *piece, size_t length) {
+    const uint8_t *bytes = piece;
+    uint64_t hash = length ^ salt;
+    if (length >= 8) {
+        for (size_t at = 0; at + 8 < length; at += 8) hash = rt_bpe_mix(hash ^ load(bytes + at, 8));
+        hash ^= load(bytes + length - 8, 8);
+    } else if (length >= 4) {
+        hash ^= load(bytes, 4) << 32 | load(bytes + length - 4, 4);
+    } else if (length > 0) {
+        hash ^=
+            (uint64_t)bytes[0] << 32 | (uint64_t)bytes[length / 2] << 24 | (uint64_t)bytes[length - 1] << 16;
+    }
+    return rt_bpe_mix(hash) & mask;
 }
 
 int32_t rt_bpe_find(const rt_bpe_table *table, const char *piece, size_t length) {
-    size_t at = piece_slot(&table->header, piece, length);
-    for (uint32_t i = table->header.piece_probes; i > 0; i--, at = (at + 1) & table->header.piece_mask) {
+    uint32_t mask = table->header.piece_mask;
+    size_t at = piece_slot(table->salt, mask, piece, length);
+    for (uint32_t i = table->header.piece_probes; i > 0; i--, at = (at + 1) & mask) {
         uint32_t id = table->pieces[at] - 1;
         size_t size;
         if (table->pieces[at] == 0) return -1;
@@ -63,7 +74,7 @@ static uint32_t mask_for(size_t entries) {
 static bool place_pieces(rt_bpe_header *header, uint32_t *slots, const char *const *pieces) {
     header->piece_probes = 1;
     for (uint32_t id = 0; id < header->count; id++) {
-        size_t at = piece_slot(header, pieces[id], strlen(pieces[id]));
+        size_t at = piece_slot(rt_bpe_salt(header), header->piece_mask, pieces[id], strlen(pieces[id]));
         uint32_t probes = 1;
         for (; slots[at] != 0; probes++) at = (at + 1) & header->piece_mask;
         slots[at] = id + 1;
@@ -79,7 +90,7 @@ static bool place_merges(rt_bpe_header *header, rt_merge *slots, const rt_merge 
     header->merge_probes = 1;
     for (size_t i = 0; i <= header->merge_mask; i++) slots[i].rank = RT_NO_RANK;
     for (uint32_t i = 0; i < header->merges; i++) {
-        size_t at = rt_bpe_merge_slot(header, pairs[i].left, pairs[i].right);
+        size_t at = rt_bpe_merge_slot(rt_bpe_salt(header), header->merge_mask, pairs[i].left, pairs[i].right);
         uint32_t probes = 1;
         for (; slots[at].rank != RT_NO_RANK; probes++) {
             if (slots[at].left == pairs[i].left && slots[at].right == pairs[i].right) *twice = &pairs[i];
@@ -200,6 +211,7 @@ retort_status rt_bpe_table_open(rt_bpe_table *table, const char *name, const voi
         !is_header(&table->header, size))
         return rt_fail(err, RETORT_FORMAT, "%s: the table of BPE, of %zu bytes, is damaged", name, size);
     const block_layout at = layout_of(&table->header);
+    table->salt = rt_bpe_salt(&table->header);
     table->merges = (const rt_merge *)(const void *)(bytes + at.merges);
     table->pieces = (const uint32_t *)(const void *)(bytes + at.pieces);
     table->starts = (const uint32_t *)(const void *)(bytes + at.starts);

@@ -30,6 +30,7 @@ typedef struct rt_bpe_header {
 /* The parts of a block, in this order. */
 typedef struct rt_bpe_table {
     rt_bpe_header header;
+    uint64_t salt;          /* of the hashes */
     const rt_merge *merges; /* [merge_mask + 1] */
     const uint32_t *pieces; /* [piece_mask + 1] id + 1; 0: a free slot */
     const uint32_t *starts; /* [count + 1] where each piece begins in `text` */
@@ -56,17 +57,20 @@ static inline uint64_t rt_bpe_mix(uint64_t word) {
     word *= UINT64_C(0xD6E8FEB86659FD93);
     return word ^ word >> 32;
 }
-static inline size_t rt_bpe_merge_slot(const rt_bpe_header *header, uint32_t left, uint32_t right) {
-    return rt_bpe_mix(((uint64_t)left << 32 | right) ^ header->seed * UINT64_C(0x9E3779B97F4A7C15)) &
-           header->merge_mask;
+static inline uint64_t rt_bpe_salt(const rt_bpe_header *header) {
+    return header->seed * UINT64_C(0x9E3779B97F4A7C15);
+}
+static inline size_t rt_bpe_merge_slot(uint64_t salt, uint32_t mask, uint32_t left, uint32_t right) {
+    return rt_bpe_mix(((uint64_t)left << 32 | right) ^ salt) & mask;
 }
 /* The merge of two neighbours, or NULL. */
 static inline const rt_merge *rt_bpe_merge(const rt_bpe_table *table, uint32_t left, uint32_t right) {
-    size_t at = rt_bpe_merge_slot(&table->header, left, right);
-    for (uint32_t i = table->header.merge_probes; i > 0; i--, at = (at + 1) & table->header.merge_mask) {
+    uint32_t mask = table->header.merge_mask;
+    size_t at = rt_bpe_merge_slot(table->salt, mask, left, right);
+    for (uint32_t i = table->header.merge_probes; i > 0; i--, at = (at + 1) & mask) {
         const rt_merge *merge = &table->merges[at];
-        if (merge->left == left && merge->right == right && merge->rank != RT_NO_RANK) return merge;
         if (merge->rank == RT_NO_RANK) break;
+        if (merge->left == left && merge->right == right) return merge;
     }
     return NULL;
 }

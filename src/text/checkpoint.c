@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The files of a checkpoint: tokenizer.json, or vocab.txt as transformers 5 makes a BertTokenizer of it, with
+ * The files of a checkpoint: tokenizer.json, or vocab.json with merges.txt as transformers 4 makes a RobertaTokenizer of
+ * them, or vocab.txt as transformers 5 makes a BertTokenizer of it, with
  * tokenizer_config.json and special_tokens_map.json. */
 #include "text/checkpoint.h"
 
@@ -136,7 +137,7 @@ static retort_status from_root(rt_tokenizer **out, const char *name, json_t *roo
     const rt_token_model_row *row;
     rt_buffer pieces = {0}, table = {0};
     retort_status status = rt_token_model_row_of(&row, name, model, err);
-    if (status == RETORT_OK) status = rt_tokenizer_class_check(name, config, true, err);
+    if (status == RETORT_OK) status = rt_tokenizer_class_check(name, config, RT_TOKENIZER_JSON, err);
     if (status == RETORT_OK) status = check_side(name, config, err);
     if (status == RETORT_OK) status = row->take(name, model, &pieces, &table, err);
     if (status == RETORT_OK) {
@@ -176,7 +177,7 @@ static retort_status from_lines(rt_tokenizer **out, const char *name, const void
                                 json_t *config, retort_error *err) {
     rt_buffer lines = {0};
     json_t *settings = NULL;
-    retort_status checked = rt_tokenizer_class_check(name, config, false, err);
+    retort_status checked = rt_tokenizer_class_check(name, config, RT_VOCAB_TXT, err);
     if (checked == RETORT_OK) checked = check_side(name, config, err);
     if (checked != RETORT_OK) return checked;
     if (rt_vocab_txt_lines(&lines, vocab, size)) settings = rt_vocab_txt_settings(config, &lines);
@@ -227,6 +228,27 @@ static bool is_google_folder(const char *folder) {
     return rt_path_join(path, sizeof path, folder, "bert_config.json") && rt_is_file(path);
 }
 
+/* vocab.json and merges.txt. */
+static retort_status from_merges(rt_tokenizer **out, const char *path, const char *folder, json_t *config,
+                                 retort_error *err) {
+    char vocab_path[PATH_MAX];
+    rt_map map;
+    json_t *vocab = NULL, *root = NULL;
+    retort_status status = rt_tokenizer_class_check(folder, config, RT_MERGES_TXT, err);
+    if (status == RETORT_OK && !rt_path_join(vocab_path, sizeof vocab_path, folder, "vocab.json"))
+        status = rt_fail(err, RETORT_IO, "%s: the path of vocab.json is too long", folder);
+    if (status == RETORT_OK) status = rt_json_load(&vocab, vocab_path, err);
+    if (status == RETORT_OK) status = rt_map_open(&map, path, err);
+    if (status == RETORT_OK) {
+        status = rt_merges_txt_settings(&root, folder, config, vocab, (const char *)map.data, map.size, err);
+        rt_map_close(&map);
+    }
+    if (status == RETORT_OK) status = from_root(out, folder, root, config, err);
+    json_decref(root);
+    json_decref(vocab);
+    return status;
+}
+
 static retort_status from_files(rt_tokenizer **out, const char *folder, json_t *config, retort_error *err) {
     char path[PATH_MAX];
     rt_map map;
@@ -237,8 +259,11 @@ static retort_status from_files(rt_tokenizer **out, const char *folder, json_t *
         json_decref(root);
         return status;
     }
+    if (rt_path_join(path, sizeof path, folder, "merges.txt") && rt_is_file(path))
+        return from_merges(out, path, folder, config, err);
     if (!rt_path_join(path, sizeof path, folder, "vocab.txt") || !rt_is_file(path)) {
-        return rt_fail(err, RETORT_IO, "%s: neither tokenizer.json nor vocab.txt in this folder", folder);
+        return rt_fail(err, RETORT_IO,
+                       "%s: neither tokenizer.json nor vocab.txt nor merges.txt in this folder", folder);
     }
     retort_status status = rt_map_open(&map, path, err);
     if (status != RETORT_OK) return status;

@@ -208,6 +208,7 @@ typedef struct rt_vocabulary {
 typedef struct rt_token_model_row {
     const char *type;
     const char *special[RT_SPECIALS]; /* how they are spelled where no file says so */
+    bool mask_lstrip;                 /* the mask token takes white space before it, where no file says so */
     const rt_decoder_row *decoder;    /* where the file does not mention one */
     /* Takes the vocabulary out of `part`, the model's object in a tokenizer.json. Leaves `table` empty where the
      * pieces are all. */

@@ -30,8 +30,12 @@ static void measure_match(rt_token *token, const uint8_t *text, const rt_match *
     if (token->before == count) token->before = total;
 }
 
-static bool is_trimmed(const rt_walk *walk) {
-    return walk->tokenizer->single.trim;
+/* Of ASCII letters and the like, but for a spelled space in front: most pieces. */
+static bool is_simple(const uint8_t *text, size_t length, bool *spaced) {
+    *spaced = length > 2 && text[0] == 0xC4 && text[1] == 0xA0;
+    text += *spaced ? 2 : 0;
+    length -= *spaced ? 2 : 0;
+    return length > 0 && text[0] > ' ' && text[0] < 0x80 && text[length - 1] > ' ' && text[length - 1] < 0x80;
 }
 
 /* Of pieces from the token `from` on. Most have no space but one in front. */
@@ -41,7 +45,12 @@ static void measure_pieces(const rt_walk *walk, size_t from) {
         size_t length;
         rt_token *token = &walk->tokens->data[i];
         const char *piece = rt_token_model_piece(model, (size_t)token->id, &length);
-        measure_space(token, (const uint8_t *)piece, length);
+        bool spaced;
+        if (is_simple((const uint8_t *)piece, length, &spaced)) {
+            token->before = spaced;
+        } else {
+            measure_space(token, (const uint8_t *)piece, length);
+        }
     }
 }
 
@@ -72,7 +81,7 @@ static bool split_words(rt_walk *walk, size_t from, size_t to) {
     size_t first = walk->tokens->count;
     bool fine = tokenizer->split(&tokenizer->pre_tokenizer, &tokenizer->model, walk->normalized, from, to,
                                  walk->tokens, &walk->word);
-    if (fine && is_trimmed(walk)) measure_pieces(walk, first);
+    if (fine && walk->measured) measure_pieces(walk, first);
     return fine;
 }
 
@@ -93,7 +102,7 @@ static bool walk_whole(rt_walk *walk, const uint8_t *text, size_t size) {
                           normalized->points[start].source,
                           normalized->points[end - 1].source + 1,
                           walk->word++};
-        if (is_trimmed(walk)) measure_space(&token, normalized->bytes + match.start, match.end - match.start);
+        if (walk->measured) measure_space(&token, normalized->bytes + match.start, match.end - match.start);
         if (!rt_tokens_push(walk->tokens, token)) return false;
     }
     return split_words(walk, done, normalized->count);
@@ -249,7 +258,7 @@ static bool walk_text(rt_walk *walk, const uint8_t *text, size_t size) {
         walk->point = start;
         if (end == start) continue;
         if (!push(walk, match.token->id, end - start)) return false;
-        if (is_trimmed(walk)) {
+        if (walk->measured) {
             measure_match(&walk->tokens->data[walk->tokens->count - 1], text, &match, end - start);
         }
     }

@@ -14,6 +14,7 @@ typedef struct encode_request {
     const rt_tokens *texts[2];
     bool paired;
     bool left;     /* texts are cut at their beginning */
+    bool ids_only; /* offsets are not wanted */
     size_t budget; /* tokens of the texts; SIZE_MAX: not cut */
     size_t limit;  /* tokens of a text after which no more are needed */
     retort_error *err;
@@ -88,6 +89,11 @@ static void close_request(encode_request *request) {
     rt_scratch_free(&request->own);
 }
 
+/* Whether white space in tokens must be counted. */
+static bool is_measured(const encode_request *request) {
+    return request->template->trim && !request->ids_only;
+}
+
 static retort_status walk(encode_request *request, rt_tokens *tokens, const char *text, size_t length,
                           bool segmented) {
     rt_walk walk = {.tokenizer = request->tokenizer,
@@ -96,7 +102,8 @@ static retort_status walk(encode_request *request, rt_tokens *tokens, const char
                     .tokens = tokens,
                     .limit = request->limit,
                     .segmented = segmented,
-                    .special_as_text = request->options->special_as_text};
+                    .special_as_text = request->options->special_as_text,
+                    .measured = is_measured(request)};
     return rt_walk_text(&walk, text, length, request->err);
 }
 
@@ -105,29 +112,31 @@ static void forget_first(rt_scratch *scratch) {
     scratch->is_known = false;
 }
 
-static bool is_known(const rt_scratch *scratch, const retort_text *text, bool special_as_text) {
+static bool is_known(const rt_scratch *scratch, const retort_text *text, bool special_as_text,
+                     bool measured) {
     return scratch->is_known && scratch->known_special_as_text == special_as_text &&
-           scratch->known_length == text->length &&
+           (scratch->known_measured || !measured) && scratch->known_length == text->length &&
            (text->length == 0 || memcmp(scratch->known, text->text, text->length) == 0);
 }
 
 /* Without memory for a copy it is tokenised again the next time. */
-static void know_first(rt_scratch *scratch, const retort_text *text, bool special_as_text) {
+static void know_first(rt_scratch *scratch, const retort_text *text, bool special_as_text, bool measured) {
     if (!rt_grow((void **)&scratch->known, &scratch->known_capacity, text->length + 1, 1)) return;
     if (text->length > 0) memcpy(scratch->known, text->text, text->length);
     scratch->known_length = text->length;
     scratch->known_special_as_text = special_as_text;
+    scratch->known_measured = measured;
     scratch->is_known = true;
 }
 
 static retort_status walk_first(encode_request *request, const retort_text *text, bool segmented) {
     rt_scratch *scratch = request->scratch;
     bool special_as_text = request->options->special_as_text;
-    if (request->paired && is_known(scratch, text, special_as_text)) return RETORT_OK;
+    if (request->paired && is_known(scratch, text, special_as_text, is_measured(request))) return RETORT_OK;
     forget_first(scratch);
     retort_status status = walk(request, &scratch->first, text->text, text->length, segmented);
     bool kept = request->paired && request->options->cache != NULL;
-    if (kept && status == RETORT_OK) know_first(scratch, text, special_as_text);
+    if (kept && status == RETORT_OK) know_first(scratch, text, special_as_text, is_measured(request));
     return status;
 }
 
@@ -304,6 +313,7 @@ retort_status rt_encode_ids(const rt_tokenizer *tokenizer, const retort_text *te
     encode_request request;
     token_window window = {0};
     retort_status status = open_request(&request, tokenizer, text->pair != NULL, options, err);
+    request.ids_only = true;
     if (status == RETORT_OK) status = walk_texts(&request, text, true);
     if (status == RETORT_OK) status = cut_window(&request, &window);
     if (status == RETORT_OK) status = copy_ids(&request, &window, ids, capacity, count);

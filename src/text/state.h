@@ -40,7 +40,7 @@ typedef struct rt_scratch {
     size_t joined_capacity;
     char *known; /* the text that `first` was made from, when is_known */
     size_t known_length, known_capacity;
-    bool is_known, known_special_as_text;
+    bool is_known, known_special_as_text, known_measured;
 } rt_scratch;
 void rt_scratch_free(rt_scratch *scratch);
 
@@ -74,6 +74,7 @@ typedef struct rt_walk {
     size_t limit;   /* tokens after which no more are needed */
     bool segmented; /* go by segments; else normalise the text as a whole, as Hugging Face does */
     bool special_as_text;
+    bool measured;  /* white space in tokens is counted, for a template that trims */
     uint32_t point; /* code points done */
     int32_t word;   /* words done */
 } rt_walk;

@@ -8,9 +8,11 @@
 
 /* Tokenizer classes of transformers, without "Fast" at the end. */
 typedef enum class_kind {
-    CLASS_BERT,     /* BertTokenizer by another name: tokenizer_config.json sets its normalizer */
-    CLASS_FILE,     /* does what tokenizer.json says */
-    CLASS_DIFFERENT /* splits texts differently, whatever the files say */
+    CLASS_BERT,      /* BertTokenizer by another name: tokenizer_config.json sets its normalizer */
+    CLASS_ROBERTA,   /* does what tokenizer.json says, or what is usual for RoBERTa */
+    CLASS_FILE,      /* does what tokenizer.json says */
+    CLASS_DIFFERENT, /* splits texts differently, whatever the files say */
+    CLASS_UNKNOWN
 } class_kind;
 static const struct {
     const char *name;
@@ -31,6 +33,10 @@ static const struct {
     {"PreTrainedTokenizer", CLASS_FILE},
     {"TokenizersBackend", CLASS_FILE},
     {"BertJapaneseTokenizer", CLASS_DIFFERENT},
+    {"RobertaTokenizer", CLASS_ROBERTA},
+    {"LongformerTokenizer", CLASS_ROBERTA},
+    {"BartTokenizer", CLASS_ROBERTA},
+    {"GPT2Tokenizer", CLASS_FILE},
 };
 enum { CLASSES = sizeof classes / sizeof *classes };
 
@@ -61,17 +67,19 @@ static bool has_bert_class(const json_t *config) {
     return row < CLASSES && classes[row].kind == CLASS_BERT;
 }
 
-retort_status rt_tokenizer_class_check(const char *name, const json_t *config, bool file, retort_error *err) {
+retort_status rt_tokenizer_class_check(const char *name, const json_t *config, rt_tokenizer_source source,
+                                       retort_error *err) {
+    static const class_kind made[] = {
+        [RT_TOKENIZER_JSON] = CLASS_FILE, [RT_VOCAB_TXT] = CLASS_BERT, [RT_MERGES_TXT] = CLASS_ROBERTA};
     const char *class = class_of(config);
-    size_t row = class != NULL ? find_class(class) : 0;
-    bool fine =
-        row < CLASSES ? classes[row].kind == CLASS_BERT || (file && classes[row].kind == CLASS_FILE) : file;
-    if (fine) return RETORT_OK;
+    size_t row = class != NULL ? find_class(class) : CLASSES;
+    class_kind kind = row < CLASSES ? classes[row].kind : class != NULL ? CLASS_UNKNOWN : made[source];
+    if (source == RT_TOKENIZER_JSON ? kind != CLASS_DIFFERENT : kind == made[source]) return RETORT_OK;
     return rt_fail(
         err, RETORT_UNSUPPORTED,
         "%s: tokenizer_class '%.80s' of this folder is not supported: it tokenizes differently from "
-        "BertTokenizer; --tokenizer PATH takes other files",
-        name, class);
+        "%s; --tokenizer PATH takes other files",
+        name, class, source == RT_MERGES_TXT ? "RobertaTokenizer" : "BertTokenizer");
 }
 
 /* Where tokenizer_config.json is silent, BertTokenizer of transformers takes its own defaults, not what
