@@ -154,8 +154,13 @@ typedef struct retort_import_options {
             0, 0, NULL, NULL, NULL, 0                                                                        \
     }
 
-/* Reads a checkpoint and optimises its graph to options->level: a Hugging Face or sentence-transformers folder, a
- * TensorFlow checkpoint of Google's BERT, or an .onnx file (docs/import.md). What retort_model_export wrote keeps
+/* The folder of a model that the local cache of the Hugging Face hub holds, by its id ("owner/name"): the revision of its
+ * branch main, into path[size]. The cache is $HF_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or
+ * ~/.cache/huggingface/hub, the first that is set. Nothing is downloaded. RETORT_IO: it holds none; RETORT_LIMIT: the path is
+ * longer. */
+RETORT_API retort_status retort_hub_find(char *path, size_t size, const char *id, retort_error *err);
+/* Reads a checkpoint and optimises its graph to options->level: a Hugging Face or sentence-transformers folder, a LoRA adapter
+ * of one, a TensorFlow checkpoint of Google's BERT, or an .onnx file (docs/import.md). What retort_model_export wrote keeps
  * its level if that is higher. Executes nothing from the checkpoint. */
 RETORT_API retort_status retort_model_import(retort_model **out, const char *source,
                                              const retort_import_options *options, retort_error *err);

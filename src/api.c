@@ -2,6 +2,8 @@
  * The public calls: they check arguments and call the layers below. (Sessions, retort_run and
  * retort_machine_describe check their own.) */
 #include "base/thread.h"
+#include "format/hub.h"
+#include "format/path.h"
 #include "graph/draw.h"
 #include "model/onnx_export.h"
 #include "model/model.h"
@@ -13,6 +15,7 @@
 #include "eval/eval.h"
 #include "task/task.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +73,15 @@ static retort_status check_head(const retort_head *head, retort_error *err) {
         return rt_fail(err, RETORT_ARGUMENT, "import: a new head for %zu labels; expected %d to %d",
                        head->count, numbers ? 1 : 2, RT_MOST_LABELS);
     return check_names("import", head->labels, head->labels != NULL ? head->count : 0, err);
+}
+
+retort_status retort_hub_find(char *path, size_t size, const char *id, retort_error *err) {
+    char found[RT_PATH_SIZE];
+    if (path == NULL || id == NULL) return bad(err, "hub_find", "path and id must be given");
+    if (!rt_hub_find(found, id))
+        return rt_fail(err, RETORT_IO, "%.200s: no folder, and not in the local cache of the hub", id);
+    if ((size_t)snprintf(path, size, "%s", found) < size) return RETORT_OK;
+    return rt_fail(err, RETORT_LIMIT, "%.200s: a path of more than %zu bytes", found, size);
 }
 
 retort_status retort_model_import(retort_model **out, const char *source,

@@ -580,6 +580,8 @@ static const struct {
     {"distilbert-classify-sharded", true},
     {"distilbert-classify-keras", true},
     {"bert-answer-trained", true},
+    {"adapter-classify", true},
+    {"adapter-dora", true},
 };
 
 static void each_checkpoint(void (*visit)(const char *folder, bool import_only)) {

@@ -3,7 +3,7 @@
 """Writes test/golden/checkpoints: small random models for each family, head, file format and option, each with
 golden.json, what transformers (eager attention, float32) computes for a few sequences of token ids.
 
-    python tools/make_checkpoints.py [FOLDER]     needs torch, transformers 5, sentence-transformers 6, h5py
+    python tools/make_checkpoints.py [FOLDER]     needs torch, transformers 5, sentence-transformers 6, peft, h5py
 
 golden.json: {"ids": [[...]], "types": [[...]], "outputs": [[...]]}. outputs: classify and embed have a row a
 sequence, tag and answer a row a token (sequences one after the other), fill a row a [MASK] token.
@@ -352,6 +352,32 @@ def write_checkpoint(root, name, family, head, form="safetensors", **options):
     write_golden(folder, ids, types, run(model.float(), head, ids, types, vocab.index("[MASK]")))
 
 
+def write_adapter(root, name, family, base, head, lora, **options):
+    """A checkpoint with PEFT's files of a LoRA adapter beside its own; the base was trained as `base`, the adapter as `head`."""
+    import peft
+
+    folder = root / name
+    folder.mkdir(parents=True)
+    model, vocab = make_model(family, base, **options), vocab_of(family, options)
+    write_weights(folder, model, "safetensors")
+    write_config(folder, model)
+    write_tokenizer(folder, vocab)
+    trained = make_model(family, head, **options)
+    weights, inside = state_of(model), "" if head != "embed" else model.base_model_prefix + "."
+    trained.load_state_dict({k: weights.get(inside + k, v) for k, v in trained.state_dict().items()})
+    kind = {"classify": "SEQ_CLS", "tag": "TOKEN_CLS", "answer": "QUESTION_ANS", "embed": "FEATURE_EXTRACTION"}[head]
+    wrapped = peft.get_peft_model(trained, peft.LoraConfig(task_type=kind, **lora)).eval()
+    torch.manual_seed(options["seed"] + 1)
+    with torch.no_grad():
+        for parameter_name, tensor in sorted(wrapped.named_parameters()):
+            if tensor.requires_grad:
+                tensor.copy_((1.0 if "magnitude" in parameter_name else 0.0) + 0.2 * torch.randn(tensor.shape))
+    wrapped.save_pretrained(folder)
+    (folder / "README.md").unlink()
+    ids, types = make_inputs(head, family, SMALL["positions"], vocab)
+    write_golden(folder, ids, types, run(wrapped, head, ids, types, vocab.index("[MASK]")))
+
+
 def write_package(root, name, family, pooling, old, dense=None, normalize=True, **options):
     """A sentence-transformers package; `old`: the keys, types and folders of its version 2."""
     from sentence_transformers import SentenceTransformer
@@ -482,6 +508,17 @@ CHECKPOINTS = [
     ("camembert-embed", "camembert", "embed", dict(seed=69)),
     ("bert-long", "bert", "classify", dict(seed=31, size=LONG, dtype=torch.bfloat16)),
 ]
+ADAPTERS = [
+    ("adapter-classify", "bert", "classify", "classify",
+     dict(r=3, lora_alpha=8, target_modules=["query", "value", "intermediate.dense"], rank_pattern={"value": 2},
+          alpha_pattern={"layer.1.attention.self.value": 5}, bias="all"), dict(seed=70)),
+    ("adapter-dora", "distilbert", "classify", "classify",
+     dict(r=4, lora_alpha=6, target_modules=["q_lin", "lin1"], use_dora=True, use_rslora=True), dict(seed=72)),
+    ("adapter-tag", "bert", "fill", "tag",
+     dict(r=2, lora_alpha=4, target_modules=["key", "output.dense"], modules_to_save=["classifier"]), dict(seed=74)),
+    ("adapter-embed", "electra", "fill", "embed",
+     dict(r=2, lora_alpha=3, target_modules=["word_embeddings", "query"]), dict(seed=76)),
+]
 PACKAGES = [
     ("package-mean", "bert", "mean", dict(seed=21, old=False)),
     ("package-old", "bert", "mean", dict(seed=21, old=True)),
@@ -498,6 +535,8 @@ def main():
         shutil.rmtree(root)
     for name, family, head, options in CHECKPOINTS:
         write_checkpoint(root, name, family, head, **options)
+    for name, family, base, head, lora, options in ADAPTERS:
+        write_adapter(root, name, family, base, head, lora, **options)
     for name, family, pooling, options in PACKAGES:
         write_package(root, name, family, pooling, **options)
     for path in root.rglob("generation_config.json"):

@@ -71,15 +71,22 @@ static bool is_of_hub(const char *word) {
     return access(owner, F_OK) != 0;
 }
 
+static cli_code find_in_hub(char **out, const char *id) {
+    char path[4096];
+    if (retort_hub_find(path, sizeof path, id, NULL) == RETORT_OK) {
+        *out = strdup(path);
+        return *out != NULL ? CLI_DONE : cli_no_memory();
+    }
+    cli_error("%s: No such file or folder, and not in the local cache of the hub; download it first: hf "
+              "download %s",
+              id, id);
+    return CLI_BAD_DATA;
+}
+
 cli_code cli_find_model(char **out, const char *word) {
     search s = {.name = word};
     *out = NULL;
-    if (access(word, F_OK) != 0 && is_of_hub(word)) {
-        cli_error(
-            "%s: No such file or folder; download models of the hub first: hf download %s --local-dir FOLDER",
-            word, word);
-        return CLI_BAD_DATA;
-    }
+    if (access(word, F_OK) != 0 && is_of_hub(word)) return find_in_hub(out, word);
     if (access(word, F_OK) == 0 || !is_name(word)) {
         *out = strdup(word);
         return *out != NULL ? CLI_DONE : cli_no_memory();

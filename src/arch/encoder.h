@@ -96,7 +96,8 @@ typedef struct rt_encoder {
     size_t source_nodes;      /* and the nodes that its file has */
     rt_tensors dense_tensors; /* of a sentence-transformers Dense module, if any */
     rt_arena arena;           /* owns names, layers, folder */
-    const char *folder;       /* rt_encoder_folder */
+    const char *folder;       /* of the transformer itself */
+    const char *adapter;      /* folder of the adapter that is merged, or NULL */
     bool lowers;              /* the package lower-cases texts before tokenizing */
     bool length_stated;       /* the package states max_length, which overrides the tokenizer's */
 } rt_encoder;
@@ -116,8 +117,8 @@ typedef struct rt_encoder_options {
 retort_status rt_encoder_open(rt_encoder *out, const char *source, const rt_encoder_options *options,
                               retort_error *err);
 void rt_encoder_close(rt_encoder *encoder);
-/* The folder that holds the transformer itself (a sentence-transformers package may keep it in
- * 0_Transformer): where the tokenizer is found. Valid until close. */
+/* Where the tokenizer is found: the folder that holds the transformer itself (a sentence-transformers package may keep it in
+ * 0_Transformer), or that of an adapter that has one. Valid until close. */
 const char *rt_encoder_folder(const rt_encoder *encoder);
 
 /* Parses a configuration alone, for the fuzzer. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arch/encoder.h"
 #include "base/map.h"
+#include "format/hub.h"
 #include "format/json.h"
 #include "format/path.h"
+#include "arch/adapter.h"
 #include "arch/config.h"
 #include "arch/head.h"
 #include "arch/modules.h"
@@ -81,6 +83,8 @@ static retort_status read_config(rt_encoder *e, const rt_modules *package, const
     json_t *root = NULL;
     retort_task task = RETORT_TASK_EMBED;
     retort_status status = load_config(&root, path, e, err);
+    if (status == RETORT_OK && e->adapter != NULL)
+        status = rt_adapter_merge(&e->tensors, root, e->adapter, err);
     if (status == RETORT_OK) status = choose_task(e, path, root, package, options, &task, err);
     if (status == RETORT_OK) status = rt_config_read(&e->config, &e->arena, path, root, task, err);
     if (status == RETORT_OK && options->head != NULL)
@@ -117,11 +121,6 @@ static const struct {
     const char *file, *what;
     bool head; /* no obstacle if a task is asked for */
 } unread[] = {
-    {"adapter_config.json",
-     "an adapter beside the weights is not supported: merge it into them (PEFT's merge_and_unload) and save "
-     "the "
-     "model whole",
-     false},
     {"model_head.pkl",
      "SetFit's head is a pickled program, which is not supported: --task embed takes the encoder alone",
      true},
@@ -159,6 +158,7 @@ static retort_status open_parts(rt_encoder *e, const char *folder, const char *g
     e->folder = package.transformer;
     if (graph == NULL) status = refuse_unread(folder, given, err);
     if (graph == NULL && status == RETORT_OK) status = refuse_unread(e->folder, given, err);
+    if (graph == NULL && e->adapter == NULL && rt_adapter_is_in(e->folder)) e->adapter = e->folder;
     if (status == RETORT_OK) status = open_weights(e, graph, &package, options, err);
     return status == RETORT_OK ? apply_package(e, &package, err) : status;
 }
@@ -178,19 +178,30 @@ static retort_status folder_of(char *out, const char *graph, retort_error *err) 
     return RETORT_OK;
 }
 
+/* Where the weights are that `source`, a folder, stands for: its snapshot in the hub's cache, and the base of an adapter. */
+static retort_status find_folder(rt_encoder *e, char *out, const char *source, retort_error *err) {
+    char folder[RT_PATH_SIZE];
+    if (!rt_hub_find(out, source)) snprintf(out, RT_PATH_SIZE, "%s", source);
+    if (!rt_adapter_is_in(out)) return RETORT_OK;
+    memcpy(folder, out, sizeof folder);
+    retort_status status = rt_adapter_base(out, folder, err);
+    if (status != RETORT_OK || strcmp(out, folder) == 0) return status;
+    e->adapter = rt_arena_text(&e->arena, folder, strlen(folder));
+    return e->adapter != NULL ? RETORT_OK : rt_fail_nomem(err, strlen(folder));
+}
+
 retort_status rt_encoder_open(rt_encoder *out, const char *source, const rt_encoder_options *options,
                               retort_error *err) {
     static const rt_encoder_options as_it_is = {0};
     char folder[RT_PATH_SIZE], graph[RT_PATH_SIZE] = "";
     *out = (rt_encoder){0};
-    retort_status status = RETORT_OK;
     bool file = rt_is_file(source);
-    if (file) status = folder_of(folder, source, err);
-    if (!file && rt_tensors_folder_file(source) == NULL) status = rt_onnx_in_folder(graph, source, err);
+    retort_status status = file ? folder_of(folder, source, err) : find_folder(out, folder, source, err);
+    if (status == RETORT_OK && !file && rt_tensors_folder_file(folder) == NULL)
+        status = rt_onnx_in_folder(graph, folder, err);
     if (status == RETORT_OK) {
         const char *found = graph[0] != '\0' ? graph : NULL;
-        status = open_parts(out, file ? folder : source, file ? source : found,
-                            options != NULL ? options : &as_it_is, err);
+        status = open_parts(out, folder, file ? source : found, options != NULL ? options : &as_it_is, err);
     }
     if (status != RETORT_OK) rt_encoder_close(out);
     return status;
@@ -206,5 +217,11 @@ void rt_encoder_close(rt_encoder *encoder) {
 }
 
 const char *rt_encoder_folder(const rt_encoder *encoder) {
+    static const char *const tokenizers[] = {"tokenizer.json", "vocab.txt"};
+    char path[RT_PATH_SIZE];
+    for (size_t i = 0; encoder->adapter != NULL && i < sizeof tokenizers / sizeof *tokenizers; i++) {
+        if (rt_path_join(path, sizeof path, encoder->adapter, tokenizers[i]) && rt_is_file(path))
+            return encoder->adapter;
+    }
     return encoder->folder;
 }

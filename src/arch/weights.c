@@ -189,10 +189,8 @@ static retort_status bind_decoder(const binder *b, rt_encoder *e) {
     return bind(b, &decoder->bias, "", old ? head->old_bias : bias, shape, 1);
 }
 
-/* The prefixes that this file's word embedding has; the plain ones when it has none. A base model alone has
- * none of its own. */
-static void find_prefixes(const rt_tensors *tensors, const rt_arch *arch, const char **root,
-                          const char **base) {
+void rt_weights_prefixes(const rt_tensors *tensors, const rt_arch *arch, const char **root,
+                         const char **base) {
     char name[NAME_SIZE], word[RT_WEIGHT_NAME];
     const char *bases[] = {arch->base, ""};
     *root = roots[0];
@@ -213,7 +211,7 @@ static bool has_part(const rt_tensors *tensors, const rt_arch *arch, retort_task
     char name[NAME_SIZE], rest[RT_WEIGHT_NAME];
     const char *root, *base, *stem = name_of(arch, task, role);
     if (stem == NULL) return true;
-    find_prefixes(tensors, arch, &root, &base);
+    rt_weights_prefixes(tensors, arch, &root, &base);
     snprintf(rest, sizeof rest, "%s.weight", stem);
     return find(tensors, name, root, in_base(arch, task, role) ? base : "", rest) != NULL;
 }
@@ -275,7 +273,7 @@ retort_status rt_weights_bind(rt_encoder *e, const rt_encoder_options *options, 
                          [POSITIONS] = c->positions + c->position_offset,
                          [TYPES] = c->types,
                          [LABELS] = c->labels}};
-    find_prefixes(&e->tensors, c->arch, &b.root, &b.base);
+    rt_weights_prefixes(&e->tensors, c->arch, &b.root, &b.base);
     e->layers = rt_arena_calloc(&e->arena, (size_t)c->layers, sizeof *e->layers);
     if (e->layers == NULL) return rt_fail_nomem(err, (size_t)c->layers * sizeof *e->layers);
     retort_status status = check_layers(&b, c->layers);

@@ -11,6 +11,10 @@
 retort_status rt_weights_rename(rt_tensors *tensors, const char *file, retort_error *err);
 /* The task whose head is among the tensors; plain encoders embed. */
 retort_task rt_weights_task(const rt_tensors *tensors, const rt_arch *arch);
+/* The prefixes that this file's word embedding has, of a wrapper and of the base model; the plain ones when it has none. A
+ * base model alone has none of its own. */
+void rt_weights_prefixes(const rt_tensors *tensors, const rt_arch *arch, const char **root,
+                         const char **base);
 /* Fills the roles of encoder->config from encoder->tensors: each found by one of its names, of the shape that
  * the configuration says, of a float type, and finite. Only the layers that the options keep, which are then
  * encoder->config.layers; what a new head has and the file does not is drawn. `file` starts error texts. */

@@ -428,7 +428,7 @@ def models_by_name():
         error = fails(3, "no other.retort in /nowhere, ", *verb, "other", env=here)
         assert str(folder) in error and "share/retort/models" in error and error.count("\n") == 1
         assert "retort/models" not in fails(3, "other.retort: ", *verb, "other.retort", env=here)
-        fails(3, "hf download an-owner/a-name --local-dir FOLDER", *verb, "an-owner/a-name")
+        fails(3, "not in the local cache of the hub; download it first: hf download an-owner/a-name", *verb, "an-owner/a-name")
         assert "hf download" not in fails(3, "no-folder/a.retort: ", *verb, "no-folder/a.retort")
 
 
