@@ -49,8 +49,8 @@ RT_VERB void add_products(size_t rows, size_t panels, const uint16_t *a, size_t 
     }
 }
 
-RT_VERB void tile(size_t rows, size_t panels, const rt_gemm *g, const uint16_t *b, size_t i, size_t j,
-                  size_t columns) {
+RT_TILE_BODY void tile(size_t rows, size_t panels, const rt_gemm *g, const uint16_t *b, size_t i, size_t j,
+                       size_t columns) {
     tile_sums sum;
     begin(rows, panels, sum);
     fetch_residual(rows, panels, g, i, j);

@@ -24,13 +24,21 @@ RT_VERB void add_products(size_t rows, size_t panels, const float *a, size_t lda
     }
 }
 
-RT_VERB void tile(size_t rows, size_t panels, const rt_gemm *g, const float *b, size_t i, size_t j,
-                  size_t columns) {
+RT_TILE_BODY void tile(size_t rows, size_t panels, const rt_gemm *g, const float *b, size_t i, size_t j,
+                       size_t columns) {
     tile_sums sum;
     begin(rows, panels, sum);
     fetch_residual(rows, panels, g, i, j);
     add_products(rows, panels, (const float *)g->a + i * g->lda, g->lda, b, g->k, sum);
     end(rows, panels, g, i, j, columns, sum);
+}
+
+RT_TILE_BODY void sums(size_t rows, size_t panels, const float *a, size_t lda, const float *b, size_t k,
+                       float *out, size_t ldo) {
+    tile_sums sum;
+    begin(rows, panels, sum);
+    add_products(rows, panels, a, lda, b, k, sum);
+    store_sums(rows, panels, out, ldo, sum);
 }
 
 #define TILE(rows, panels)                                                                                   \
@@ -41,10 +49,7 @@ RT_VERB void tile(size_t rows, size_t panels, const rt_gemm *g, const float *b, 
     }                                                                                                        \
     static void sums_##rows##x##panels(const float *a, size_t lda, const float *b, size_t k, float *out,     \
                                        size_t ldo) {                                                         \
-        tile_sums sum;                                                                                       \
-        begin(rows, panels, sum);                                                                            \
-        add_products(rows, panels, a, lda, b, k, sum);                                                       \
-        store_sums(rows, panels, out, ldo, sum);                                                             \
+        sums(rows, panels, a, lda, b, k, out, ldo);                                                          \
     }
 V16_TILES(TILE)
 #undef TILE

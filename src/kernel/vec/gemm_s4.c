@@ -44,8 +44,8 @@ static __attribute__((noinline)) void add_group(size_t rows, size_t panels, cons
 
 /* k: a multiple of 8. Multiplies the codes of a group directly and scales the sums: a group of 128 takes 32
  * dots and one scaling. Low and high nibbles have separate loops, because gcc spills in a joint one. */
-RT_VERB void tile_s4(size_t rows, size_t panels, const rt_gemm_q *q, const panels_s4 *b, size_t k, size_t i,
-                     size_t j, size_t columns) {
+RT_TILE_BODY void tile_s4(size_t rows, size_t panels, const rt_gemm_q *q, const panels_s4 *b, size_t k,
+                          size_t i, size_t j, size_t columns) {
     _Alignas(64) float total[V16_ROWS * V16_PANELS * RT_PANEL], sums[V16_ROWS * V16_PANELS * RT_PANEL];
     const int8_t *a = q->a + i * q->lda;
     tile_sums sum;

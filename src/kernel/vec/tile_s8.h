@@ -112,8 +112,8 @@ RT_VERB void end(size_t rows, size_t panels, const rt_gemm_q *q, size_t i, size_
 
 /* A tile of panels of 8 bits. Tiles of the `first` rows prefetch the next panels (42 MB of weights on Zen 4, 8 rows: 257
  * GOP/s instead of 225). For other rows the panels are in L2, and prefetching would only cost time (2 %). */
-RT_VERB void tile_s8(size_t rows, size_t panels, bool first, bool outliers, const rt_gemm_q *q,
-                     const int8_t *b, size_t k, size_t i, size_t j, size_t columns) {
+RT_TILE_BODY void tile_s8(size_t rows, size_t panels, bool first, bool outliers, const rt_gemm_q *q,
+                          const int8_t *b, size_t k, size_t i, size_t j, size_t columns) {
     tile_sums sum;
     begin(rows, panels, q, j, columns, sum);
     fetch_residual(rows, panels, q, i, j);

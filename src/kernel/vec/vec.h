@@ -9,6 +9,7 @@
 
 /* clang-format off
  *   RT_ISA(name)    rt_name_<isa>
+ *   RT_TILE_BODY    before the body of a register tile: compiled for each number of rows and panels
  *   V16_TILES(X)    X(rows, panels) for each register tile of a product, up to V16_ROWS and V16_PANELS
  *   v16_panels      panels per tile for this number of rows
  *   v16_set         x in all lanes

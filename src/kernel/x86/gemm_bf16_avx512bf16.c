@@ -48,8 +48,8 @@ RT_VERB void fetch_ahead(ahead *next) {
     for (size_t line = 0; line < next->lines; line++, next->at += 64) __builtin_prefetch(next->at, 0, 2);
 }
 
-RT_VERB void tile(size_t rows, size_t panels, const rt_gemm *g, const uint16_t *b, size_t row, size_t j,
-                  size_t columns) {
+RT_TILE_BODY void tile(size_t rows, size_t panels, const rt_gemm *g, const uint16_t *b, size_t row, size_t j,
+                       size_t columns) {
     tile_sums sum;
     const uint16_t *a = (const uint16_t *)g->a + row * g->lda;
     size_t k = g->k, panel = (k + (k & 1)) * RT_PANEL, i = 0;

@@ -10,6 +10,7 @@
 
 #define RT_ISA(name) rt_##name##_avx2
 #define RT_VERB      static inline __attribute__((always_inline))
+#define RT_TILE_BODY RT_VERB
 
 /* Register tiles (rows, panels): 6 x 1 fills 12 of 16 registers with sums; one or two rows take three panels,
  * or there would be too few sums in flight to hide the latency of fma. */

@@ -10,6 +10,7 @@
 
 #define RT_ISA(name) rt_##name##_avx512
 #define RT_VERB      static inline __attribute__((always_inline))
+#define RT_TILE_BODY RT_VERB
 
 /* Register tiles (rows, panels): 6 x 4 fills 24 of 32 registers with sums. Compared with 12 x 2 on Zen 4,
  * which takes 14 loads per step instead of 10: 97 % of peak instead of 91 %, and few rows keep enough sums in
