@@ -931,7 +931,7 @@ typedef struct retort_train_result {
  * classify (one label, several, numbers; texts or pairs), tag, and embed (pairs of texts that belong together: cross
  * entropy over the batch, van den Oord et al., 1807.03748; with scores, mean squared error of cosines). With
  * RETORT_F32, the same model, data, options and seed give the same bytes with any number of threads. A loss that is not
- * finite is RETORT_NONFINITE and names the step and the tensor. The caller frees the model. */
+ * finite is RETORT_NONFINITE and names the step and the tensor; so is one that diverges. The caller frees the model. */
 RETORT_API retort_status retort_train(retort_model **out, const retort_model *model,
                                       const retort_train_options *options, retort_train_result *result,
                                       retort_error *err);

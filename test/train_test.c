@@ -3,6 +3,7 @@
  * number of threads; what stops a training, and how it goes on from a checkpoint. */
 #include "quant_models.h"
 #include "train/batches.h"
+#include "train/divergence.h"
 #include "train/rate.h"
 
 #include <math.h>
@@ -252,6 +253,84 @@ static void test_nonfinite(void **unused) {
     assert_null(trained);
     retort_dataset_free(data);
     retort_model_free(model);
+}
+
+/* A model that forgets at too high a rate what it has learned: an error with the figures, and the best model in its file. */
+static void test_divergence(void **unused) {
+    (void)unused;
+    char checkpoint[128], best[136];
+    retort_train_result result;
+    retort_error err = {0};
+    retort_model *model = golden("distilbert-classify", 0, RETORT_F32), *trained = NULL;
+    retort_dataset *data = open_data(model);
+    retort_train_options options = golden_options(data, NULL);
+    snprintf(checkpoint, sizeof checkpoint, "%s/state", folder);
+    snprintf(best, sizeof best, "%s.best", checkpoint);
+    options.progress = NULL;
+    options.steps = 400;
+    options.batch = 16;
+    retort_model *good = train(model, &options, &result);
+    assert_true(result.loss < 0.2);
+    options.learning_rate = 0.5;
+    options.dev = data;
+    options.checkpoint = checkpoint;
+    options.minutes = 1e-9;
+    assert_int_equal(retort_train(&trained, good, &options, NULL, &err), RETORT_NONFINITE);
+    assert_null(trained);
+    assert_non_null(strstr(err.text, "train: step 150: the loss diverges: "));
+    assert_non_null(strstr(err.text, " before the first: lower the learning rate (--rate), which is 0.5; the "
+                                     "best model so far, of step "));
+    assert_non_null(strstr(err.text, best));
+    if (retort_model_load(&trained, best, &err) != RETORT_OK) fail_msg("%s", err.text);
+    retort_model_free(trained);
+    trained = NULL;
+    options.resume = true; /* from before it was high, to the same end */
+    err = (retort_error){0};
+    assert_int_equal(retort_train(&trained, good, &options, NULL, &err), RETORT_NONFINITE);
+    assert_non_null(strstr(err.text, "train: step 150: the loss diverges: "));
+    retort_model_free(good);
+    retort_dataset_free(data);
+    retort_model_free(model);
+    unlink(checkpoint);
+    unlink(best);
+}
+
+/* How large a finite loss must be, for how long. */
+static void test_divergence_limits(void **unused) {
+    (void)unused;
+    const double ln2 = 0.693, ln150 = 5.01;
+    const struct {
+        double start, rest, blank;
+        size_t texts, high_from, high_to; /* steps whose loss is `rest`; others: start */
+        size_t stops;                     /* 0: never */
+    } cases[] = {
+        {ln2, 1.3, ln2, 32, 3, 1000, 0},        /* a new head, at a rate that teaches it nothing */
+        {ln2, 1.4, ln2, 32, 3, 1000, 200},      /* two whole windows after the warm-up */
+        {0.19, 0.62, ln2, 32, 3, 1000, 0},      /* a trained model, still better than a blank answer */
+        {0.19, 0.63, ln2, 32, 3, 1000, 200},    /* and no longer */
+        {0.19, 0.7, ln2, 15, 3, 1000, 0},       /* 30 texts do not tell that it was */
+        {0.19, 0.7, ln2, 32, 1, 1000, 0},       /* it never was */
+        {ln150, 9.9, ln150, 32, 3, 1000, 0},    /* */
+        {ln150, 10.1, ln150, 32, 3, 1000, 200}, /* */
+        {1, 50, 1, 32, 301, 301, 0},            /* one step */
+        {1, 3, 1, 32, 301, 350, 0},             /* a window, and better again */
+        {1, 3, 1, 32, 301, 400, 400},           /* */
+        {1, 3, 1, 32, 301, 390, 400},           /* */
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const rt_divergence_rule rule = {cases[c].blank, 60, cases[c].texts};
+        rt_divergence_state state = {0};
+        double all[1000], sum = 0;
+        size_t stopped = 0;
+        for (size_t step = 1; step <= 1000 && stopped == 0; step++) {
+            bool high = step >= cases[c].high_from && step <= cases[c].high_to;
+            double loss = all[step - 1] = high ? cases[c].rest : cases[c].start;
+            sum += loss - (step > RT_DIVERGENCE_WINDOW ? all[step - 1 - RT_DIVERGENCE_WINDOW] : 0);
+            rt_divergence_note(&rule, &state, step, loss, sum / (double)rt_min(step, RT_DIVERGENCE_WINDOW));
+            if (state.high == RT_DIVERGENCE_WINDOWS) stopped = step;
+        }
+        if (stopped != cases[c].stops) fail_msg("case %zu: stopped after %zu steps", c, stopped);
+    }
 }
 
 /* As retort_model_quantize has them. */
@@ -726,14 +805,24 @@ static void test_rates(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rates),         cmocka_unit_test(test_pytorch),
-        cmocka_unit_test(test_threads),       cmocka_unit_test(test_result),
-        cmocka_unit_test(test_bf16),          cmocka_unit_test(test_nonfinite),
-        cmocka_unit_test(test_decay),         cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_resume),        cmocka_unit_test(test_foreign),
-        cmocka_unit_test(test_foreign_parts), cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_stop_anywhere), cmocka_unit_test(test_resume_patience),
-        cmocka_unit_test(test_damaged_best),  cmocka_unit_test(test_mix),
+        cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_pytorch),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_result),
+        cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_nonfinite),
+        cmocka_unit_test(test_decay),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_foreign_parts),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_stop_anywhere),
+        cmocka_unit_test(test_resume_patience),
+        cmocka_unit_test(test_damaged_best),
+        cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_divergence_limits),
+        cmocka_unit_test(test_mix),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

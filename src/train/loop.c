@@ -7,6 +7,7 @@
 #include "train/belongs.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,6 +141,13 @@ static bool best_path(const rt_loop *l, rt_buffer *path) {
     return !path->failed;
 }
 
+static retort_status save_best(rt_loop *l, const char *path, retort_error *err) {
+    if (l->best_model == NULL || l->best_saved == l->state.best_step) return RETORT_OK;
+    retort_status status = rt_model_save_sealed(l->best_model, path, l->belongs, err);
+    if (status == RETORT_OK) l->best_saved = l->state.best_step;
+    return status;
+}
+
 static retort_status save(rt_loop *l, retort_error *err) {
     rt_buffer path = {0};
     rt_checkpoint checkpoint = {.belongs = l->belongs, .optimizer = l->optimizer, .trainee = l->trainee};
@@ -147,10 +155,7 @@ static retort_status save(rt_loop *l, retort_error *err) {
     memcpy(checkpoint.words, &l->state, sizeof l->state);
     retort_status status = check_weights(l, err);
     if (status == RETORT_OK && !best_path(l, &path)) status = rt_fail_nomem(err, path.capacity);
-    bool newer = l->best_model != NULL && l->best_saved != l->state.best_step;
-    if (status == RETORT_OK && newer)
-        status = rt_model_save_sealed(l->best_model, path.data, l->belongs, err);
-    if (status == RETORT_OK) l->best_saved = l->state.best_step;
+    if (status == RETORT_OK) status = save_best(l, path.data, err);
     if (status == RETORT_OK) status = rt_checkpoint_write(l->options->checkpoint, &checkpoint, err);
     rt_buffer_free(&path);
     return status;
@@ -166,9 +171,27 @@ static void try_save(rt_loop *l) {
     l->options->warning(l->options->user, error.text);
 }
 
+/* Whether the last steps look like a divergence, which nobody would go on from. */
+static bool is_high(const rt_loop *l) {
+    return rt_divergence_is_high(&l->divergence, &l->state.divergence, l->optimizer->step, recent_loss(l));
+}
+
 static bool is_due(const rt_loop *l) {
     double minutes = l->options->minutes > 0 ? l->options->minutes : 10;
-    return l->options->checkpoint != NULL && (double)(rt_now_ns() - l->saved) * 1e-9 >= 60 * minutes;
+    return l->options->checkpoint != NULL && (double)(rt_now_ns() - l->saved) * 1e-9 >= 60 * minutes &&
+           !is_high(l);
+}
+
+/* After a loss that spoils the weights, the best model so far is in a file, and the error says where. */
+static void rescue_best(rt_loop *l, retort_error *err) {
+    rt_buffer path = {0};
+    bool wanted = l->options->checkpoint != NULL && l->best_model != NULL && err != NULL;
+    if (wanted && best_path(l, &path) && save_best(l, path.data, NULL) == RETORT_OK) {
+        size_t n = strlen(err->text);
+        snprintf(err->text + n, sizeof err->text - n, "; the best model so far, of step %llu, is '%s'",
+                 (unsigned long long)l->state.best_step, path.data);
+    }
+    rt_buffer_free(&path);
 }
 
 /* The model beside the checkpoint, of this training and as it was written. */
@@ -268,6 +291,16 @@ static void note_loss(rt_loop *l, size_t step, double loss) {
     l->state.epoch_loss = 0;
 }
 
+static retort_status check_divergence(const rt_loop *l, retort_error *err) {
+    if (l->state.divergence.high < RT_DIVERGENCE_WINDOWS) return RETORT_OK;
+    return rt_fail(
+        err, RETORT_NONFINITE,
+        "train: step %zu: the loss diverges: %.4g over the last %d steps, %.4g before the first: lower "
+        "the learning rate (--rate), which is %g",
+        l->optimizer->step, recent_loss(l), RT_LOOP_RECENT,
+        rt_divergence_start(&l->divergence, &l->state.divergence), l->optimizer->options.plan.rate);
+}
+
 static retort_status take_step(rt_loop *l, retort_error *err) {
     rt_optimizer *optimizer = l->optimizer;
     size_t step = optimizer->step, n;
@@ -289,10 +322,11 @@ static retort_status take_step(rt_loop *l, retort_error *err) {
     status = rt_optimizer_step(optimizer, &norm, err);
     if (status != RETORT_OK) return status;
     note_loss(l, step, loss);
+    rt_divergence_note(&l->divergence, &l->state.divergence, step + 1, loss, recent_loss(l));
     l->state.tokens += l->prepared.tokens;
     l->timed_tokens += l->prepared.tokens;
     l->timed += (double)(rt_now_ns() - from) * 1e-9;
-    return RETORT_OK;
+    return check_divergence(l, err);
 }
 
 /* ---- The loop ---- */
@@ -331,13 +365,14 @@ retort_status rt_loop_run(rt_loop *l, retort_error *err) {
     retort_status status = catch_up_epoch(l, err);
     while (status == RETORT_OK && !l->stopped && step < l->steps) {
         status = take_step(l, err);
-        if (status != RETORT_OK) return status;
+        if (status != RETORT_OK) break;
         step = l->optimizer->step;
         retort_train_progress progress = progress_of(l, "train");
         if (!report(l, &progress)) break;
         if (ends_epoch(l)) status = end_epoch(l, err);
         if (status == RETORT_OK && is_due(l)) try_save(l);
     }
+    if (status == RETORT_NONFINITE) rescue_best(l, err);
     /* So that who stopped it can go on, and nobody has to train for long again whose result cannot be written. */
     bool wanted = l->interrupted || l->saved != l->started;
     if (status == RETORT_OK && wanted && l->options->checkpoint != NULL) try_save(l);

@@ -5,12 +5,13 @@
 
 #include "train/batches.h"
 #include "train/checkpoint.h"
+#include "train/divergence.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/trainee.h"
 
 /* Losses of the last steps, for their mean. */
-enum { RT_LOOP_RECENT = 50 };
+enum { RT_LOOP_RECENT = RT_DIVERGENCE_WINDOW };
 
 /* What a checkpoint keeps of the loop: numbers of eight bytes each. */
 typedef struct rt_loop_state {
@@ -20,6 +21,7 @@ typedef struct rt_loop_state {
     double epoch_loss, last_loss;  /* sum over the steps of this epoch; mean of the last one */
     double losses[RT_LOOP_RECENT]; /* of step i at i modulo their number */
     uint64_t evaluated;            /* the last step after which dev was evaluated */
+    rt_divergence_state divergence;
 } rt_loop_state;
 
 typedef struct rt_loop {
@@ -32,6 +34,7 @@ typedef struct rt_loop {
     rt_limits limits; /* of a chunk */
     int threads;
     size_t steps; /* of the whole training */
+    rt_divergence_rule divergence;
 
     const char *belongs; /* of its checkpoints */
 

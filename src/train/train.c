@@ -279,6 +279,35 @@ static retort_status open_optimizer(training *t, retort_error *err) {
                              &t->tape.executor, err);
 }
 
+/* What labels lose by an answer that is the same for all texts: all labels alike, or 0. */
+static double blank_labels(const training *t) {
+    const rt_examples *e = &t->examples;
+    double squares = 0;
+    switch (e->kind) {
+    case RT_TARGET_LABEL:
+    case RT_TARGET_TAGS:
+        return log((double)t->model->config.labels);
+    case RT_TARGET_LABELS:
+        return log(2);
+    case RT_TARGET_PAIR:
+        return e->scored ? 1 : log((double)rt_min(t->batches.batch, e->count));
+    case RT_TARGET_VALUE:
+        for (size_t i = 0; i < e->count; i++) squares += (double)e->targets[i] * (double)e->targets[i];
+        return squares / (double)e->count;
+    case RT_TARGET_NONE:
+        break;
+    }
+    return 0;
+}
+
+/* And by a teacher at most: its labels at its temperature, and hidden states of about unit size. */
+static double blank_loss(const training *t) {
+    const rt_objective_options *o = &t->objective.options;
+    double soft = !is_taught(t) ? 0 : t->examples.kind == RT_TARGET_NONE ? 1 : o->soft;
+    double labels = log(fmax(2, (double)t->model->config.labels));
+    return (1 - soft) * blank_labels(t) + soft * o->temperature * o->temperature * labels + o->hidden;
+}
+
 static retort_status open_loop(training *t, retort_error *err) {
     rt_loop *loop = &t->loop;
     loop->options = t->options;
@@ -288,6 +317,8 @@ static retort_status open_loop(training *t, retort_error *err) {
     loop->optimizer = &t->optimizer;
     loop->steps = steps_of(t);
     loop->state.dev = loop->state.best = NAN;
+    loop->divergence = (rt_divergence_rule){blank_loss(t), rt_rate_warmup(&t->optimizer.options.plan),
+                                            rt_min(t->batches.batch, t->examples.count)};
     loop->belongs = t->belongs;
     if (t->options->checkpoint == NULL) return RETORT_OK;
     retort_status status = rt_belongs(t->belongs, t->options, &t->examples, &t->trainee, &t->teacher,
