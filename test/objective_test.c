@@ -518,8 +518,12 @@ static void expect_no_teacher(const char *name, const char *label, const char *w
 static void refuses_other_teachers(void **state) {
     (void)state;
     expect_no_teacher("bert-tag", NULL, "teacher: it tags, the model classifies");
-    expect_no_teacher("bert-multilabel", NULL, "its problem");
-    expect_no_teacher("bert-classify", "so-so", "teacher: label 1 is 'so-so', the model's 'neutral'");
+    expect_no_teacher("bert-multilabel", NULL,
+                      "teacher: it gives several labels per text, the model one label per text");
+    expect_no_teacher("bert-classify", "so-so",
+                      "teacher: it has other labels: label 1 is 'so-so', the model's is 'neutral'");
+    expect_no_teacher("bert-classify", "negative",
+                      "teacher: its labels are in another order: label 1 is 'negative'");
     expect_no_teacher("roberta-classify", NULL,
                       "another vocabulary: piece 0 is '[CLS]', the model's '[PAD]'");
 }

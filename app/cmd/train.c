@@ -205,6 +205,7 @@ static retort_train_options options_of(const cli_args *args, const train_pass *p
     options.progress = train_report_progress;
     options.warning = cli_warning;
     options.user = report;
+    report->recipe = options.recipe;
     return options;
 }
 

@@ -109,6 +109,23 @@ static void print_epoch(train_report *r, const retort_train_progress *p) {
     if (cli_print_json(json) != CLI_DONE || cli_flush() != CLI_DONE) r->failed = true;
 }
 
+/* What comes before the steps may take longer than they do. */
+static void print_recipe(train_report *r, const retort_train_progress *p) {
+    double now = cli_now();
+    bool begins = r->recipe_begun == 0, ends = !begins && p->step == p->steps;
+    if (r->recipe_done || (!begins && !ends)) return;
+    cli_progress_end();
+    if (!r->json && begins) cli_say("the start: %s of the floats", r->recipe);
+    if (!r->json && ends) cli_say("%s took %.0f s", r->recipe, now - r->recipe_begun);
+    if (r->json) {
+        json_t *json = json_pack("{s:s, s:s}", "event", "recipe", "recipe", r->recipe);
+        if (ends) json_object_set_new(json, "seconds", cli_json_real(now - r->recipe_begun));
+        if (cli_print_json(json) != CLI_DONE || cli_flush() != CLI_DONE) r->failed = true;
+    }
+    if (begins) r->recipe_begun = now;
+    r->recipe_done = ends;
+}
+
 int train_report_progress(void *user, const retort_train_progress *progress) {
     train_report *r = user;
     if (strcmp(progress->what, "epoch") == 0) {
@@ -118,6 +135,7 @@ int train_report_progress(void *user, const retort_train_progress *progress) {
         note_loss(r, progress);
         draw_line(progress);
     } else {
+        if (strcmp(progress->what, "recipe") == 0) print_recipe(r, progress);
         cli_progress(NULL, progress->what, progress->step, progress->steps);
     }
     return cli_interrupted() || r->failed;

@@ -16,6 +16,9 @@ enum { TRAIN_MOST_POINTS = 1024 };
 typedef struct train_report {
     bool json;
     double started;
+    const char *recipe;  /* that integers start from; NULL: floats */
+    double recipe_begun; /* when; 0: not yet */
+    bool recipe_done;
     /* Of the loss: every `stride`-th step, so that there are never more than TRAIN_MOST_POINTS. */
     train_point losses[TRAIN_MOST_POINTS];
     size_t loss_count, stride;

@@ -358,8 +358,41 @@ static void say_vectors(const opener *o) {
                                                     : "each against the others of its batch");
 }
 
+/* A head as large as that of the teacher, with other answers. */
+static cli_code refuse_teacher(const opener *o) {
+    static const char *const problems[] = {[RETORT_PROBLEM_SINGLE_LABEL] = "one label per text",
+                                           [RETORT_PROBLEM_MULTI_LABEL] = "several labels per text",
+                                           [RETORT_PROBLEM_REGRESSION] = "numbers"};
+    retort_info info = describe(o->own);
+    const wanted *w = &o->wanted;
+    const char *model = o->args->words[0], *teacher = cli_text(o->args, CLI_TEACHER), *ours = NULL,
+               *theirs = NULL;
+    size_t i = 0;
+    for (; i < w->count && w->labels != NULL; i++) {
+        ours = retort_model_label(o->own, (int64_t)i);
+        theirs = w->labels[i];
+        if (ours != NULL && strcmp(ours, theirs) != 0) break;
+    }
+    if (info.problem != w->problem)
+        cli_error(
+            "'%s' gives %s, and the teacher '%s' %s: start from a checkpoint, which gets the teacher's head",
+            model, problems[info.problem], teacher, problems[w->problem]);
+    else
+        cli_error("'%s' has %s than the teacher '%s': label %zu is '%s' here and '%s' there: start from a "
+                  "checkpoint, which gets the teacher's head",
+                  model,
+                  theirs != NULL && has_label(o->own, theirs) ? "its labels in another order"
+                                                              : "other labels",
+                  teacher, i, ours, theirs);
+    return CLI_BAD_DATA;
+}
+
 static cli_code refuse_head(const opener *o) {
     retort_info info = describe(o->own);
+    bool alike = info.task == RETORT_TASK_CLASSIFY || info.task == RETORT_TASK_TAG;
+    if (o->out->teacher != NULL && alike && info.task == o->wanted.task &&
+        info.labels == (int64_t)o->wanted.count)
+        return refuse_teacher(o);
     char labels[1024];
     list_labels(o, labels, sizeof labels);
     cli_error("'%s' is for %s with %lld labels, and %s for %s with %zu%s: a model trains with the head it "

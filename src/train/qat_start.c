@@ -6,6 +6,7 @@
 /* Groups at 2 bits: their scales are a larger part of the file there. */
 enum { GROUP_OF_TWO_BITS = 64 };
 
+/* 0 of its work before it begins, all of it when it is done. */
 static int report(void *user, const char *what, size_t done, size_t total) {
     const retort_train_options *options = user;
     (void)what;
@@ -35,7 +36,11 @@ static retort_status quantize(retort_model **out, const retort_model *model,
     how.progress = report;
     how.warning = warn;
     how.user = (void *)(uintptr_t)options; /* the functions above only read it */
-    return rt_quantize(out, model, &how, err);
+    if (report(how.user, "recipe", 0, 1) != 0) return rt_fail(err, RETORT_CANCELLED, "recipe: cancelled");
+    retort_status status = rt_quantize(out, model, &how, err);
+    if (status == RETORT_OK && report(how.user, "recipe", 1, 1) != 0)
+        status = rt_fail(err, RETORT_CANCELLED, "recipe: cancelled");
+    return status;
 }
 
 retort_status rt_qat_start(rt_trainee *out, const retort_model *model, const retort_train_options *options,

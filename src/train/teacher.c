@@ -25,6 +25,13 @@ static retort_status check_pieces(const retort_model *teacher, const retort_mode
     return RETORT_OK;
 }
 
+static bool has_label(const rt_config *config, const char *name) {
+    for (int64_t i = 0; i < config->labels; i++) {
+        if (strcmp(config->label_names[i], name) == 0) return true;
+    }
+    return false;
+}
+
 static retort_status check_labels(const rt_config *teacher, const rt_config *student, retort_error *err) {
     if (rt_config_columns(teacher) != rt_config_columns(student))
         return rt_fail(err, RETORT_ARGUMENT, "teacher: %lld %s, the model has %lld",
@@ -34,7 +41,8 @@ static retort_status check_labels(const rt_config *teacher, const rt_config *stu
     for (int64_t i = 0; teacher->task != RETORT_TASK_EMBED && i < teacher->labels; i++) {
         const char *a = teacher->label_names[i], *b = student->label_names[i];
         if (strcmp(a, b) != 0)
-            return rt_fail(err, RETORT_ARGUMENT, "teacher: label %lld is '%.80s', the model's '%.80s'",
+            return rt_fail(err, RETORT_ARGUMENT, "teacher: %s: label %lld is '%.80s', the model's is '%.80s'",
+                           has_label(student, a) ? "its labels are in another order" : "it has other labels",
                            (long long)i, a, b);
     }
     return RETORT_OK;
@@ -47,13 +55,16 @@ static retort_status check_fit(const retort_model *teacher, const retort_model *
                                         [RETORT_TASK_ANSWER] = "answers questions",
                                         [RETORT_TASK_FILL] = "fills masks",
                                         [RETORT_TASK_EMBED] = "embeds"};
+    static const char *const problems[] = {[RETORT_PROBLEM_SINGLE_LABEL] = "one label per text",
+                                           [RETORT_PROBLEM_MULTI_LABEL] = "several labels per text",
+                                           [RETORT_PROBLEM_REGRESSION] = "numbers"};
     const rt_config *theirs = &teacher->config, *ours = &student->config;
     if (theirs->task != ours->task)
         return rt_fail(err, RETORT_ARGUMENT, "teacher: it %s, the model %s", tasks[theirs->task],
                        tasks[ours->task]);
     if (theirs->task == RETORT_TASK_CLASSIFY && theirs->problem != ours->problem)
-        return rt_fail(err, RETORT_ARGUMENT,
-                       "teacher: its problem (one label, several, numbers) is not that of the model");
+        return rt_fail(err, RETORT_ARGUMENT, "teacher: it gives %s, the model %s", problems[theirs->problem],
+                       problems[ours->problem]);
     retort_status status = check_labels(theirs, ours, err);
     if (status == RETORT_OK) status = check_pieces(teacher, student, err);
     size_t longest = 0;

@@ -35,7 +35,7 @@ def conll(texts):
 def train(source, data, output, *more, **options):
     """The final object that a training prints with --json."""
     lines = rows("train", source, "--data", data, "-o", HERE / output, *more, **options)
-    assert lines[-1]["event"] == "done" and all(line["event"] == "epoch" for line in lines[:-1]), lines
+    assert lines[-1]["event"] == "done" and all(line["event"] in ("epoch", "recipe") for line in lines[:-1]), lines
     return lines[-1]
 
 
@@ -122,6 +122,11 @@ def integers():
         done = train(HERE / "floats.retort", texts, f"bits{bits}.retort", "--bits", bits, "--epochs", "2")
         assert done["recipe"].startswith(recipe) and not done["new_head"], done
         assert rows("eval", HERE / f"bits{bits}.retort", "--data", data, "--reference", HERE / "floats.retort")[0]["agreement"] >= 0.5
+    lines = rows("train", HERE / "floats.retort", "--data", texts, "-o", HERE / "start.retort", "--bits", "8", "--steps", "1")
+    assert [line["event"] for line in lines] == ["recipe", "recipe", "epoch", "done"], lines
+    assert "seconds" not in lines[0] and lines[0]["recipe"] == "int8" and lines[1]["seconds"] >= 0, lines
+    _, said = retort("train", HERE / "floats.retort", "--data", texts, "-o", HERE / "start.retort", "--bits", "4", "--steps", "1")
+    assert "retort: the start: ptq+owq of the floats\nretort: ptq+owq took " in said, said
     done = train(HERE / "floats.retort", data, "gptq.retort", "--recipe", "gptq", "--dev", data, "--steps", "2")
     assert done["recipe"].startswith("gptq") and done["metric"] == "accuracy", done
 
@@ -131,7 +136,7 @@ def integers_of_a_new_head():
     """One command: floats, then their integers; the same bytes as from two commands."""
     data, source = write("classes.tsv", CLASSES), checkpoint("bert-embed")
     lines = rows("train", source, "--data", data, "--dev", data, *FAST, "--bits", "4", "-o", HERE / "whole.retort", "--plot", HERE / "whole.svg")
-    done = [line for line in lines if line["event"] != "epoch"]
+    done = [line for line in lines if line["event"] not in ("epoch", "recipe")]
     assert [line["event"] for line in done] == ["floats", "done"] and done[0]["new_head"], done
     assert [pathlib.Path(line["output"]).name for line in done] == ["whole.float.retort", "whole.retort"], done
     assert (HERE / "whole.svg").exists() and (HERE / "whole.float.svg").exists() and not list(HERE.glob("whole*.checkpoint*"))
@@ -311,6 +316,13 @@ def wrong_models():
     retort("quantize", model("bert-classify"), "-o", HERE / "integers.retort")
     fails(3, "expected float32 weights", "train", HERE / "integers.retort", "--data", data, "-o", HERE / "x.retort")
     fails(3, "a model trains with the head it has", "train", model("bert-tag"), "--teacher", model("bert-classify"), "--data", data, "-o", HERE / "x.retort")
+    one, several = write("one.tsv", "sentence\tlabel\ngood film\ta\nbad film\tb\nplay\ta\n"), write("both.tsv", "sentence\tlabel\ngood film\tb;a\nbad film\ta\nplay\tb\n")
+    turned = write("turned.tsv", "sentence\tlabel\ngood film\tb\nbad film\ta\n")
+    train(checkpoint("bert-embed"), one, "one.retort", "--steps", "1")
+    train(checkpoint("bert-embed"), several, "several.retort", "--label-separator", ";", "--steps", "1")
+    student = ["train", HERE / "one.retort", "--data", one, "-o", HERE / "x.retort", "--teacher"]
+    fails(3, "one.retort' gives one label per text, and the teacher", *student, HERE / "several.retort")
+    fails(3, "a model trains with the head it has", *student, model("bert-classify"))
     fails(2, "--task tag: the teacher's is classify", "train", checkpoint("bert-embed"), "--teacher", model("bert-classify"), "--task", "tag", "--data", data,
           "-o", HERE / "x.retort")
     assert not (HERE / "x.retort").exists()
