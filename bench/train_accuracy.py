@@ -19,7 +19,6 @@ from peers import cpu, write_block
 
 DATA = {"sst2": ("sst2/train.tsv", "sst2/test.tsv"), "banking77": ("banking77/train.tsv", "banking77/test.tsv"),
         "wikiann": ("wikiann/train.conll", "wikiann/test.conll")}
-EPOCHS = {8: 1, 4: 1, 3: 2, 2: 3}
 
 
 def run(command):
@@ -51,7 +50,7 @@ def trained(args, epochs, source, train, bits, work):
         out = work / f"qat{seed}.retort"
         begin = time.monotonic()
         run([args.retort, "train", source, "--data", train, "--teacher", source, "--recipe", args.recipe, "--bits", bits,
-             "--epochs", epochs[bits], "--seed", seed, "-o", out])
+             *(["--epochs", epochs[bits]] if bits in epochs else []), "--seed", seed, "-o", out])
         seconds = time.monotonic() - begin
         models.append(out)
     return models, seconds
@@ -68,9 +67,9 @@ def main():
     parser.add_argument("--epochs", default="")
     parser.add_argument("--write")
     args = parser.parse_args()
-    epochs = {**EPOCHS, **{int(k): float(v) for k, v in (pair.split("=") for pair in args.epochs.split(",") if pair)}}
+    epochs = {int(k): float(v) for k, v in (pair.split("=") for pair in args.epochs.split(",") if pair)}
     lines = [f"Command: `bench/train_accuracy.py SHARED --retort BINARY --models {args.models} --bits {args.bits} "
-             f"--seeds {args.seeds}`, epochs {', '.join(f'{epochs[int(b)]:g} at {b}' for b in args.bits.split(','))} bits",
+             f"--seeds {args.seeds}`" + (f", epochs {args.epochs}" if args.epochs else ""),
              "", f"CPU: {cpu()}", "", "| model | bits | method | metric | mean KL | agreement | MB | training, s |",
              "|---|---|---|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:

@@ -200,7 +200,8 @@
       "count answers that differ from the first answer to the same text")                                    \
     X(DEV, "dev", 0, "FILE", TEXT, 0, 0, NULL,                                                               \
       "labelled texts that choose the best epoch, and stop the training with --patience")                    \
-    X(EPOCHS, "epochs", 0, "N", REAL, 0, 0, NULL, "passes over the data (default: 3)")                       \
+    X(EPOCHS, "epochs", 0, "N", REAL, 0, 0, NULL,                                                            \
+      "passes over the data (default: 3; integers: at most 100 steps, 300 at 2 bits)")                       \
     X(STEPS, "steps", 0, "N", INT, 1, 0x7fffffff, NULL, "train this many batches instead")                   \
     X(LEARNING_RATE, "rate", 0, "R", REAL, 0, 0, NULL,                                                       \
       "highest learning rate (default: 5e-5; students: 3e-4; --bits 8 and 4: 1e-5, 3 and 2: 2.5e-5; all "    \

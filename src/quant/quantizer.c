@@ -13,6 +13,11 @@ enum {
     MIN_COLUMNS = 64     /* of 4-bit matrices: fewer are logits of a head, and take hardly any bytes */
 };
 
+/* At 2 bits, the scales of groups and the rows of 8 bits are a larger part of the file. models/banking77 in groups of 64,
+ * mean KL on its test texts and MB: 3.88e-2 and 7.14 as at other bits, 3.91e-2 and 7.06 with wider groups, 3.59e-2 and
+ * 7.04 with one row in 32 as well. */
+enum { TWO_BITS_FREQUENT_SHARE = 40, TWO_BITS_WIDER = 2 };
+
 /* ---- What is rounded ---- */
 
 /* Whether a name in `keep` is that of the node or of an enclosing scope. */
@@ -100,7 +105,8 @@ static retort_status find_frequent(const rt_quantizer *q, int index, rt_word_row
                                    retort_error *err) {
     const rt_feed *texts = &q->calibration.texts;
     size_t rows = (size_t)q->graph->values[q->graph->nodes[index].inputs[LINEAR_WEIGHT]].dims[0];
-    retort_status status = rt_frequent_find(out, texts->ids, texts->tokens, rows, rows / FREQUENT_SHARE, err);
+    size_t most = rows / (q->table_bits == 2 ? TWO_BITS_FREQUENT_SHARE : FREQUENT_SHARE);
+    retort_status status = rt_frequent_find(out, texts->ids, texts->tokens, rows, most, err);
     words->s8_ids = out->ids;
     words->s8_count = out->count;
     return status;
@@ -116,8 +122,9 @@ static retort_status round_tables(rt_quantizer *q, int index, retort_error *err)
     rt_word_rows words = {.pruned = pruned.pruned, .pruned_count = pruned.count};
     if (status == RETORT_OK && by_importance) status = find_frequent(q, index, &words, &frequent, err);
     if (status == RETORT_OK && by_importance)
-        status = rt_gptq_word_table(q->graph, index, q->table_bits, q->group, &words, q->importance.embedded,
-                                    kernels, err);
+        status = rt_gptq_word_table(q->graph, index, q->table_bits,
+                                    q->table_bits == 2 ? TWO_BITS_WIDER * q->group : q->group, &words,
+                                    q->importance.embedded, kernels, err);
     if (status == RETORT_OK && !by_importance)
         status = rt_ptq_word_table(q->graph, index, q->table_bits, q->group, &words, NULL, err);
     rt_frequent_free(&frequent);
