@@ -134,14 +134,14 @@ static retort_status number_of(const merger *m, double *out, const char *key, co
         found = value;
         taken = true;
     }
-    *out = json_number_value(found);
+    *out = json_number_value(found); /* 0 if it is none */
     if (json_is_number(found) && isfinite(*out) && *out > 0) return RETORT_OK;
     return rt_fail(m->err, RETORT_FORMAT, "%s: '%s' of %.200s: expected a number above 0", m->config_path,
                    key, module);
 }
 
 static retort_status scale_of(const merger *m, double *scale, int64_t rank, const char *module) {
-    double stated, alpha;
+    double stated = 0, alpha = 0;
     retort_status status = number_of(m, &stated, "r", "rank_pattern", module);
     if (status == RETORT_OK) status = number_of(m, &alpha, "lora_alpha", "alpha_pattern", module);
     if (status != RETORT_OK) return status;
