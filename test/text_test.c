@@ -325,6 +325,233 @@ static void test_packed_is_the_same(void **state) {
     json_decref(models);
 }
 
+/* ---- Unigram, Metaspace and the normalizers (test/golden/make_unigram.py) ---- */
+
+/* A tokenizer and its packed form, which the copy maps. */
+typedef struct packed_pair {
+    rt_tokenizer *made, *copy;
+    rt_packed_tokenizer packed;
+} packed_pair;
+
+static packed_pair pack_pair(rt_tokenizer *made) {
+    packed_pair pair = {.made = made};
+    assert_int_equal(rt_tokenizer_pack(made, &pair.packed, NULL), RETORT_OK);
+    assert_int_equal(rt_tokenizer_unpack(&pair.copy, "packed", &pair.packed, NULL), RETORT_OK);
+    return pair;
+}
+
+static void free_pair(packed_pair *pair) {
+    rt_tokenizer_free(pair->copy);
+    rt_packed_tokenizer_free(&pair->packed);
+    rt_tokenizer_free(pair->made);
+}
+
+static json_t *load_unigram_models(void) {
+    char path[4096];
+    json_t *root, *model;
+    const char *name;
+    golden_path(path, sizeof path, "unigram_models.json");
+    assert_int_equal(rt_json_load(&root, path, NULL), RETORT_OK);
+    json_t *models = json_incref(json_object_get(root, "models"));
+    json_object_foreach(models, name, model) {
+        json_object_set(json_object_get(model, "model"), "vocab", json_object_get(root, "vocab"));
+    }
+    json_decref(root);
+    return models;
+}
+
+static void check_unigram_decoding(const rt_tokenizer *tokenizer, const char *model) {
+    char path[4096], *line = NULL;
+    size_t capacity = 0;
+    golden_path(path, sizeof path, "unigram_cases.jsonl");
+    FILE *file = fopen(path, "r");
+    while (getline(&line, &capacity, file) > 0) {
+        json_t *asked = json_loads(line, JSON_ALLOW_NUL, NULL), *wanted = json_object_get(asked, "decoded");
+        if (wanted != NULL && strcmp(json_string_value(json_object_get(asked, "model")), model) == 0) {
+            json_t *first = json_array_get(json_object_get(asked, "expect"), 0);
+            json_t *ids = json_object_get(first, "ids");
+            if (json_array_size(ids) < 64) {
+                json_t *one = json_pack("{s:O,s:O,s:b}", "ids", ids, "text", wanted, "skip_special", 1);
+                check_decoded(tokenizer, one);
+                json_decref(one);
+            }
+        }
+        json_decref(asked);
+    }
+    free(line);
+    fclose(file);
+}
+
+static void test_unigram_cases(void **state) {
+    (void)state;
+    json_t *models = load_unigram_models(), *model;
+    const char *name;
+    json_object_foreach(models, name, model) {
+        packed_pair pair = pack_pair(tokenizer_of(model));
+        run_cases_of(pair.made, "unigram_cases.jsonl", name);
+        run_cases_of(pair.copy, "unigram_cases.jsonl", name);
+        check_unigram_decoding(pair.copy, name);
+        free_pair(&pair);
+    }
+    json_decref(models);
+}
+
+/* What is wrong with a tokenizer.json, by what the error says. */
+static void check_refused(json_t *settings, retort_status status, const char *why) {
+    rt_tokenizer *tokenizer = NULL;
+    retort_error err;
+    char *text = json_dumps(settings, JSON_COMPACT);
+    assert_int_equal(rt_tokenizer_from_json(&tokenizer, "test", text, strlen(text), NULL, 0, &err), status);
+    if (strstr(err.text, why) == NULL) fail_msg("'%s' does not say '%s'", err.text, why);
+    free(text);
+    json_decref(settings);
+}
+
+static json_t *with_normalizer(json_t *normalizer) {
+    return json_pack("{s:o,s:{s:s,s:s,s:s},s:{s:s,s:i,s:[[s,f]]}}", "normalizer", normalizer, "pre_tokenizer",
+                     "type", "Metaspace", "replacement", "_", "prepend_scheme", "always", "model", "type",
+                     "Unigram", "unk_id", 0, "vocab", "<unk>", 0.0);
+}
+
+static json_t *with_model(json_t *model) {
+    json_t *settings = with_normalizer(json_null());
+    json_object_set_new(settings, "model", model);
+    return settings;
+}
+
+static void test_what_unigram_refuses(void **state) {
+    (void)state;
+    check_refused(
+        with_model(json_pack("{s:s,s:n,s:[[s,f]]}", "type", "Unigram", "unk_id", "vocab", "a", 0.0)),
+        RETORT_UNSUPPORTED, "unk_id");
+    check_refused(
+        with_model(json_pack("{s:s,s:i,s:[[s,f]]}", "type", "Unigram", "unk_id", 1, "vocab", "a", 0.0)),
+        RETORT_FORMAT, "unk_id must be the id of one of 1 pieces");
+    check_refused(
+        with_model(json_pack("{s:s,s:i,s:[[s,f]]}", "type", "Unigram", "unk_id", 0, "vocab", "a", 1e300)),
+        RETORT_FORMAT, "a score that is not a number, or beyond 1e+30");
+    check_refused(
+        with_model(json_pack("{s:s,s:i,s:[[s,s]]}", "type", "Unigram", "unk_id", 0, "vocab", "a", "nan")),
+        RETORT_FORMAT, "item 0 is not a piece and its score");
+    check_refused(with_model(json_pack("{s:s,s:i,s:[[s,f]],s:f}", "type", "Unigram", "unk_id", 0, "vocab",
+                                       "a", 0.0, "alpha", 0.1)),
+                  RETORT_UNSUPPORTED, "alpha");
+    check_refused(with_normalizer(json_pack("{s:s,s:{s:s},s:s}", "type", "Replace", "pattern", "Regex",
+                                            "[a-z]+", "content", "")),
+                  RETORT_UNSUPPORTED, "[a-z]+");
+    check_refused(with_normalizer(json_pack("{s:s}", "type", "ByteLevelOrSo")), RETORT_UNSUPPORTED,
+                  "ByteLevelOrSo");
+    check_refused(
+        with_normalizer(json_pack("{s:s,s:[{s:s,s:s},{s:s,s:s}]}", "type", "Sequence", "normalizers", "type",
+                                  "Precompiled", "precompiled_charsmap", "", "type", "Nmt", "x", "")),
+        RETORT_FORMAT, "character map");
+}
+
+/* Maps that no sentencepiece has made: {units}, strings "\0". */
+static void check_map_refused(const uint32_t *units, uint32_t count, const char *why) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint8_t bytes[4 * 256 + 8] = {0};
+    char text[2048];
+    size_t size = 4 + 4 * count + 2, n = 0;
+    memcpy(bytes, &(uint32_t){4 * count}, 4);
+    memcpy(bytes + 4, units, 4 * count);
+    bytes[4 + 4 * count] = 'x';
+    for (; size % 3 != 0;) size++;
+    for (size_t i = 0; i < size; i += 3) {
+        uint32_t bits = (uint32_t)bytes[i] << 16 | (uint32_t)bytes[i + 1] << 8 | bytes[i + 2];
+        for (int k = 3; k >= 0; k--) text[n++] = digits[bits >> (6 * k) & 63];
+    }
+    text[n] = '\0';
+    check_refused(
+        with_normalizer(json_pack("{s:s,s:s}", "type", "Precompiled", "precompiled_charsmap", text)),
+        RETORT_FORMAT, why);
+}
+
+static void test_hostile_character_maps(void **state) {
+    (void)state;
+    uint32_t units[256] = {0};
+    units[0] = 1 << 10; /* children at 1 ^ byte */
+    /* The children of 'a' are those of the root: one is 'a' again. */
+    units[1 ^ 'a'] = 'a' | (uint32_t)((1 ^ 'a') ^ 1) << 10;
+    check_map_refused(units, 256, "a loop in the trie");
+    units[1 ^ 'a'] = 'a' | 4096u << 10;
+    check_map_refused(units, 256, "a unit outside of the trie");
+    units[1 ^ 'a'] = 'a' | 1u << 8 | 128u << 10;
+    units[(1 ^ 'a') ^ 128] = 1u << 31 | 99;
+    check_map_refused(units, 256, "a string that is too long, or outside of the map");
+}
+
+/* Whatever is in the table of a file, nothing outside of it is read; and a score that is no number is seen. */
+static void test_damaged_tables(void **state) {
+    (void)state;
+    json_t *models = load_unigram_models();
+    rt_tokenizer *tokenizer = tokenizer_of(json_object_get(models, "xlm")), *copy;
+    rt_packed_tokenizer packed;
+    retort_text text = {.text = "the cat \xEF\xAC\x81 \xED\x95\x9C"
+                                "abababab",
+                        .length = 22};
+    assert_int_equal(rt_tokenizer_pack(tokenizer, &packed, NULL), RETORT_OK);
+    uint32_t random = 1;
+    for (int round = 0; round < 400; round++) {
+        /* exactly as long as it is, for the sanitizers */
+        uint8_t *damaged = malloc(packed.table_size);
+        rt_encoding encoding = {0};
+        rt_packed_tokenizer changed = packed;
+        memcpy(damaged, packed.table, packed.table_size);
+        for (int i = 0; i < (round % 7) * 100 + 1; i++) {
+            random = random * 1664525u + 1013904223u;
+            damaged[random % packed.table_size] = (uint8_t)(random >> 24);
+        }
+        changed.table = damaged;
+        copy = NULL;
+        if (rt_tokenizer_unpack(&copy, "damaged", &changed, NULL) == RETORT_OK) {
+            assert_int_equal(rt_encode(copy, &text, &(rt_encode_options){0}, &encoding, NULL), RETORT_OK);
+            for (int32_t id = 0; id < 100; id++) rt_tokenizer_piece(copy, id);
+        }
+        rt_encoding_free(&encoding);
+        rt_tokenizer_free(copy);
+        free(damaged);
+    }
+    rt_packed_tokenizer_free(&packed);
+    rt_tokenizer_free(tokenizer);
+    json_decref(models);
+}
+
+/* Every golden text of a file in $RETORT_SHARED; false: it is not there. */
+static bool check_shared_unigram(const char *settings, const char *golden, size_t texts) {
+    char path[4096], lines[4096], *line = NULL;
+    size_t capacity = 0, done = 0;
+    json_t *root;
+    if (!shared_path(path, sizeof path, settings) || !shared_path(lines, sizeof lines, golden)) return false;
+    assert_int_equal(rt_json_load(&root, path, NULL), RETORT_OK);
+    packed_pair pair = pack_pair(tokenizer_of(root));
+    FILE *file = fopen(lines, "r");
+    for (; getline(&line, &capacity, file) > 0; done++) {
+        json_t *given = json_loads(line, JSON_ALLOW_NUL, NULL), *flat = json_array(), *offsets;
+        size_t i;
+        json_array_foreach(json_object_get(given, "offsets"), i, offsets) json_array_extend(flat, offsets);
+        json_t *asked = json_pack("{s:O,s:[{s:O,s:o}]}", "text", json_object_get(given, "text"), "expect",
+                                  "ids", json_object_get(given, "ids"), "offsets", flat);
+        if (!case_agrees(pair.copy, asked, NULL) || !ids_agree(pair.made, asked, NULL)) fail_msg("%s", line);
+        json_decref(asked);
+        json_decref(given);
+    }
+    assert_int_equal(done, texts);
+    fclose(file);
+    free(line);
+    free_pair(&pair);
+    json_decref(root);
+    return true;
+}
+
+static void test_unigram_of_real_texts(void **state) {
+    (void)state;
+    bool korean = check_shared_unigram("data/tokenizer/unigram_ko/tokenizer.json",
+                                       "data/tokenizer/unigram_ko/golden.jsonl", 380);
+    bool many = check_shared_unigram("models/me5/tokenizer.json", "data/tokenizer/golden_unigram.jsonl", 840);
+    if (!korean && !many) skip();
+}
+
 /* ---- Every code point --------------------------------------------------------------------------------- */
 
 static unsigned flags_of(const char *classes) {
@@ -807,6 +1034,11 @@ int main(void) {
         cmocka_unit_test(test_decoding),
         cmocka_unit_test(test_unknown_ids_are_not_decoded),
         cmocka_unit_test(test_packed_is_the_same),
+        cmocka_unit_test(test_unigram_cases),
+        cmocka_unit_test(test_what_unigram_refuses),
+        cmocka_unit_test(test_hostile_character_maps),
+        cmocka_unit_test(test_damaged_tables),
+        cmocka_unit_test(test_unigram_of_real_texts),
         cmocka_unit_test(test_classes_of_all_code_points),
         cmocka_unit_test(test_maps_of_all_code_points),
         cmocka_unit_test(test_real_texts),

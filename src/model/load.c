@@ -40,7 +40,7 @@ static retort_status check_constant(const rt_value *value, const rt_tensor *tens
 
 /* Checks all constants, and that there are no other tensors. */
 static retort_status check_constants(const retort_model *model, const char *name, retort_error *err) {
-    size_t stored = 1; /* the vocabulary */
+    size_t stored = rt_tensors_find(&model->file, RT_MODEL_TABLE) != NULL ? 2 : 1; /* of the tokenizer */
     for (size_t i = 0; i < model->graph.value_count; i++) {
         const rt_value *value = &model->graph.values[i];
         if (!rt_value_is_constant(value) || rt_value_is_inline(value)) continue;

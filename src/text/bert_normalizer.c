@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * BertNormalizer: clean, space ideographs, strip accents, lower case, in this order. */
-#include "text/component.h"
+#include "text/steps.h"
 
 #include "text/unicode.h"
 #include "base/hash.h"
@@ -23,7 +23,7 @@ enum { DOTTED_CAPITAL_I = 0x130, COMBINING_DOT = 0x307 }; /* the one character w
 
 /* A point needs no more than two for each byte it came from: U+0390 (2 bytes) becomes 3, an ASCII byte 1, an
  * ideograph (3 bytes) 3 with its spaces, U+0130 (2 bytes) 2. */
-enum { POINTS_A_BYTE = 2 };
+enum { POINTS_A_BYTE = 2, POINTS_A_CHARACTER = 6 }; /* 4 parts at most, 2 spaces */
 
 typedef struct bert_normalizer {
     bool clean, ideographs, strip, lower;
@@ -140,6 +140,13 @@ static void drop_marks(rt_normalized *out) {
     out->count = kept;
 }
 
+static bool finish_marks(rt_normalized *out) {
+    if (!out->marked) return true;
+    if (!order_marks(out)) return false;
+    drop_marks(out);
+    return true;
+}
+
 /* Most words are lower-case letters of ASCII, which stay as they are: points and bytes at once. */
 static size_t copy_letters(rt_normalized *out, const uint8_t *text, size_t size, uint32_t source) {
     rt_point *points = out->points;
@@ -157,20 +164,6 @@ static bool reserve(rt_normalized *out, size_t points, size_t bytes) {
     return (points <= out->point_capacity ||
             rt_grow((void **)&out->points, &out->point_capacity, points, sizeof *out->points)) &&
            (bytes <= out->byte_capacity || rt_grow((void **)&out->bytes, &out->byte_capacity, bytes, 1));
-}
-
-/* The bytes of the points from `first` on; there are as many bytes before it. */
-static bool write_bytes(rt_normalized *out, size_t first) {
-    size_t count = out->count;
-    if (!reserve(out, count + 1, first + 4 * (count - first) + RT_HASH_MARGIN)) return false;
-    rt_point *points = out->points;
-    uint8_t *bytes = out->bytes, *at = bytes + first;
-    for (size_t i = first; i < count; i++) {
-        points[i].at = (uint32_t)(at - bytes);
-        at += rt_utf8_put(at, points[i].point);
-    }
-    points[count] = (rt_point){.at = (uint32_t)(at - bytes)};
-    return true;
 }
 
 static bool run(const void *data, const uint8_t *text, size_t size, uint32_t source, rt_normalized *out,
@@ -192,11 +185,19 @@ static bool run(const void *data, const uint8_t *text, size_t size, uint32_t sou
         push_character(normalizer, out, point, source);
     }
     *next = source;
-    if (out->marked) {
-        if (!order_marks(out)) return false;
-        drop_marks(out);
+    return finish_marks(out) && rt_normalized_write(out, letters);
+}
+
+static bool step(const void *data, rt_normalized *text) {
+    size_t count;
+    const rt_point *in = rt_step_begin(text, &count, text->count);
+    if (in == NULL) return false;
+    text->marked = false;
+    for (size_t i = 0; i < count; i++) {
+        if (!rt_step_room(text, POINTS_A_CHARACTER)) return false;
+        push_character(data, text, in[i].point, in[i].source);
     }
-    return write_bytes(out, letters);
+    return finish_marks(text);
 }
 
 /* `part` NULL: nothing is switched on. */
@@ -216,4 +217,5 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     return status;
 }
 
-const rt_normalizer_row rt_bert_normalizer_row = {"BertNormalizer", read_part, run, true};
+const rt_normalizer_row rt_bert_normalizer_row = {
+    .type = "BertNormalizer", .read = read_part, .step = step, .run = run, .local = true};

@@ -393,12 +393,6 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     return check_bytes(in, model);
 }
 
-static const void *table_of(const void *data, size_t *size) {
-    const bpe *model = data;
-    *size = model->block_size;
-    return model->block;
-}
-
 static int32_t find(const void *data, const char *piece, size_t length) {
     const bpe *model = data;
     return rt_bpe_find(&model->table, piece, length);
@@ -420,7 +414,6 @@ const rt_token_model_row rt_bpe_row = {
     .decoder = &rt_byte_level_decoder_row,
     .take = take,
     .read = read_part,
-    .table = table_of,
     .close = close_model,
     .tokenize = tokenize,
     .split = split_byte_level,

@@ -131,15 +131,35 @@ static bool unwrap_parts(json_t *root) {
            unwrap(root, "post_processor", "processors");
 }
 
+/* The tokenizer keeps its tables. */
+static retort_status build(rt_tokenizer **out, const char *name, json_t *root, const rt_buffer *pieces,
+                           const rt_buffer *table, const rt_buffer *map, retort_error *err) {
+    rt_vocabulary vocabulary = {.pieces = pieces->data, .size = pieces->length};
+    rt_buffer block = {0};
+    rt_vocabulary_join(&block, table, map);
+    retort_status status = block.failed
+                               ? rt_fail_nomem(err, table->length + map->length)
+                               : rt_vocabulary_open(&vocabulary, name, block.data, block.length, err);
+    if (status == RETORT_OK) status = rt_tokenizer_build(out, name, root, &vocabulary, err);
+    if (status == RETORT_OK) {
+        (*out)->own_block = block.data;
+    } else {
+        rt_buffer_free(&block);
+    }
+    return status;
+}
+
 static retort_status from_root(rt_tokenizer **out, const char *name, json_t *root, const json_t *config,
                                retort_error *err) {
     json_t *model = json_object_get(root, "model");
     const rt_token_model_row *row;
-    rt_buffer pieces = {0}, table = {0};
+    rt_buffer pieces = {0}, table = {0}, map = {0};
     retort_status status = rt_token_model_row_of(&row, name, model, err);
     if (status == RETORT_OK) status = rt_tokenizer_class_check(name, config, RT_TOKENIZER_JSON, err);
     if (status == RETORT_OK) status = check_side(name, config, err);
     if (status == RETORT_OK) status = row->take(name, model, &pieces, &table, err);
+    if (status == RETORT_OK)
+        status = rt_normalizer_take(name, json_object_get(root, "normalizer"), &map, err);
     if (status == RETORT_OK) {
         if (!unwrap_parts(root) ||
             json_object_set_new(root, "facts",
@@ -148,15 +168,11 @@ static retort_status from_root(rt_tokenizer **out, const char *name, json_t *roo
             status = rt_fail(err, RETORT_NOMEM, "%s: out of memory", name);
         }
     }
-    const rt_vocabulary vocabulary = {pieces.data, pieces.length, table.data, table.length};
-    if (status == RETORT_OK) status = rt_tokenizer_build(out, name, root, &vocabulary, err);
-    if (status == RETORT_OK) {
-        rt_tokenizer_class_warn(*out, name, json_object_get(root, "normalizer"), config);
-        (*out)->table = table.data;
-        table = (rt_buffer){0};
-    }
+    if (status == RETORT_OK) status = build(out, name, root, &pieces, &table, &map, err);
+    if (status == RETORT_OK) rt_tokenizer_class_warn(*out, name, json_object_get(root, "normalizer"), config);
     rt_buffer_free(&pieces);
     rt_buffer_free(&table);
+    rt_buffer_free(&map);
     return status;
 }
 

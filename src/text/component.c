@@ -15,18 +15,23 @@ typedef struct row_table {
     const void *rows[16];
 } row_table;
 
-static const row_table normalizers = {"normalizer", {&rt_bert_normalizer_row}};
-static const row_table pre_tokenizers = {"pre_tokenizer",
-                                         {&rt_bert_pre_tokenizer_row, &rt_byte_level_row, &rt_digits_row,
-                                          &rt_punctuation_row, &rt_pre_tokenizer_sequence_row, &rt_split_row,
-                                          &rt_whitespace_row, &rt_whitespace_split_row}};
-static const row_table models = {"model", {&rt_bpe_row, &rt_wordpiece_row}};
+static const row_table normalizers = {"normalizer",
+                                      {&rt_bert_normalizer_row, &rt_lowercase_row, &rt_nfc_row, &rt_nfd_row,
+                                       &rt_nfkc_row, &rt_nfkd_row, &rt_nmt_row, &rt_precompiled_row,
+                                       &rt_prepend_row, &rt_replace_row, &rt_normalizer_sequence_row,
+                                       &rt_strip_row, &rt_strip_accents_row}};
+static const row_table pre_tokenizers = {
+    "pre_tokenizer",
+    {&rt_bert_pre_tokenizer_row, &rt_byte_level_row, &rt_digits_row, &rt_metaspace_row, &rt_punctuation_row,
+     &rt_pre_tokenizer_sequence_row, &rt_split_row, &rt_whitespace_row, &rt_whitespace_split_row}};
+static const row_table models = {"model", {&rt_bpe_row, &rt_unigram_row, &rt_wordpiece_row}};
 static const row_table post_processors = {"post_processor",
                                           {&rt_bert_processing_row, &rt_byte_level_processing_row,
                                            &rt_roberta_processing_row, &rt_post_processor_sequence_row,
                                            &rt_template_processing_row}};
 static const row_table decoders = {
-    "decoder", {&rt_bpe_decoder_row, &rt_byte_level_decoder_row, &rt_wordpiece_decoder_row}};
+    "decoder",
+    {&rt_bpe_decoder_row, &rt_byte_level_decoder_row, &rt_metaspace_decoder_row, &rt_wordpiece_decoder_row}};
 
 static const char *type_of(const void *row) {
     return *(const char *const *)row;
@@ -55,6 +60,7 @@ void rt_normalized_free(rt_normalized *normalized) {
     free(normalized->points);
     free(normalized->bytes);
     free(normalized->spare);
+    free(normalized->other);
     *normalized = (rt_normalized){0};
 }
 
@@ -88,7 +94,15 @@ retort_status rt_normalizer_read(const rt_component_reader *in, const json_t *pa
     retort_status status = is_none(part) ? RETORT_OK : find_row(&row, &normalizers, in->name, part, in->err);
     if (status != RETORT_OK) return status;
     *out = (rt_normalizer){.row = row};
-    return out->row->read(in, is_none(part) ? NULL : part, out);
+    return out->row->read != NULL ? out->row->read(in, is_none(part) ? NULL : part, out) : RETORT_OK;
+}
+
+retort_status rt_normalizer_take(const char *name, json_t *part, rt_buffer *map, retort_error *err) {
+    const void *found;
+    retort_status status = is_none(part) ? RETORT_OK : find_row(&found, &normalizers, name, part, err);
+    if (status != RETORT_OK || is_none(part)) return status;
+    const rt_normalizer_row *row = found;
+    return row->take != NULL ? row->take(name, part, map, err) : RETORT_OK;
 }
 
 /* Without a pre-tokenizer a text is one word. */

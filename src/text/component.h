@@ -26,7 +26,8 @@ typedef struct rt_normalized {
     size_t count, point_capacity, byte_capacity;
     bool marked;     /* there may be marks to put in order and to drop */
     rt_point *spare; /* for sorting long runs of marks */
-    size_t spare_capacity;
+    rt_point *other; /* what a step begins with; see steps.h */
+    size_t spare_capacity, other_capacity;
 } rt_normalized;
 void rt_normalized_free(rt_normalized *normalized);
 /* Room for so many points, and the one behind them, and bytes, and RT_HASH_MARGIN. False when out of memory. */
@@ -108,6 +109,8 @@ typedef struct rt_component_reader {
     rt_arena *arena;
     const char *name; /* of the file, for errors */
     retort_error *err;
+    const void *map; /* of characters: see rt_vocabulary */
+    size_t map_size;
 } rt_component_reader;
 
 /* An optional flag of a component. */
@@ -119,8 +122,13 @@ retort_status rt_component_flag(const rt_component_reader *in, const json_t *par
 typedef struct rt_normalizer rt_normalizer;
 typedef struct rt_normalizer_row {
     const char *type;
-    retort_status (*read)(const rt_component_reader *in, const json_t *part, rt_normalizer *out);
-    /* Replaces *out. `source` is the index of the text's first code point, *next that of what comes after it.
+    /* Optional. Takes a map of characters out of `part`, the normalizer's object in a tokenizer.json. */
+    retort_status (*take)(const char *name, json_t *part, rt_buffer *map, retort_error *err);
+    retort_status (*read)(const rt_component_reader *in, const json_t *part,
+                          rt_normalizer *out); /* optional */
+    /* From code points to code points: see steps.h. Leaves `at` and the bytes undefined. False when out of memory. */
+    bool (*step)(const void *data, rt_normalized *text);
+    /* The same from the text on; NULL: by `step`. Replaces *out. `source` is the index of the text's first code point, *next that of what comes after it.
      * size <= RT_TEXT_MAX. False when out of memory. */
     bool (*run)(const void *data, const uint8_t *text, size_t size, uint32_t source, rt_normalized *out,
                 uint32_t *next);
@@ -131,8 +139,11 @@ struct rt_normalizer {
     const void *data;
     bool lower, strip, ideographs; /* what it does, for those who ask */
 };
+bool rt_normalize_by_step(const rt_normalizer *normalizer, const uint8_t *text, size_t size, uint32_t source,
+                          rt_normalized *out, uint32_t *next);
 static inline bool rt_normalize(const rt_normalizer *normalizer, const uint8_t *text, size_t size,
                                 uint32_t source, rt_normalized *out, uint32_t *next) {
+    if (normalizer->row->run == NULL) return rt_normalize_by_step(normalizer, text, size, source, out, next);
     return normalizer->row->run(normalizer->data, text, size, source, out, next);
 }
 
@@ -201,8 +212,12 @@ extern const char *const rt_special_keys[RT_SPECIALS]; /* in tokenizer_config.js
 typedef struct rt_vocabulary {
     const void *pieces; /* in the order of their ids, each ended by '\n' */
     size_t size;
-    const void *table;
+    const void *table; /* of the model */
     size_t table_size;
+    const void *map; /* of the normalizer */
+    size_t map_size;
+    const void *block; /* holds both */
+    size_t block_size;
 } rt_vocabulary;
 
 typedef struct rt_token_model_row {
@@ -217,8 +232,8 @@ typedef struct rt_token_model_row {
     /* Sets `data` also when it fails halfway, for close. */
     retort_status (*read)(const rt_component_reader *in, const json_t *part, const rt_vocabulary *vocabulary,
                           rt_token_model *out);
-    const void *(*table)(const void *data, size_t *size); /* NULL: it has none */
-    void (*close)(void *data);
+    bool pieces_in_table;      /* so they are not stored otherwise */
+    void (*close)(void *data); /* NULL: nothing to free */
     rt_tokenize_word_fn tokenize;
     /* Optional: both in one loop, for this pre-tokenizer. See split.h. */
     rt_split_fn split;
@@ -250,14 +265,17 @@ typedef struct rt_post_processor_row {
 
 /* ---- The rows, and reading by them -------------------------------------------------------------------- */
 
-extern const rt_normalizer_row rt_bert_normalizer_row;
+extern const rt_normalizer_row rt_bert_normalizer_row, rt_lowercase_row, rt_nfc_row, rt_nfd_row, rt_nfkc_row,
+    rt_nfkd_row, rt_nmt_row, rt_precompiled_row, rt_prepend_row, rt_replace_row, rt_normalizer_sequence_row,
+    rt_strip_row, rt_strip_accents_row;
 extern const rt_pre_tokenizer_row rt_bert_pre_tokenizer_row, rt_byte_level_row, rt_digits_row,
-    rt_pre_tokenizer_sequence_row, rt_punctuation_row, rt_split_row, rt_whitespace_row,
+    rt_metaspace_row, rt_pre_tokenizer_sequence_row, rt_punctuation_row, rt_split_row, rt_whitespace_row,
     rt_whitespace_split_row;
-extern const rt_token_model_row rt_bpe_row, rt_wordpiece_row;
+extern const rt_token_model_row rt_bpe_row, rt_unigram_row, rt_wordpiece_row;
 extern const rt_post_processor_row rt_bert_processing_row, rt_byte_level_processing_row,
     rt_post_processor_sequence_row, rt_roberta_processing_row, rt_template_processing_row;
-extern const rt_decoder_row rt_bpe_decoder_row, rt_byte_level_decoder_row, rt_wordpiece_decoder_row;
+extern const rt_decoder_row rt_bpe_decoder_row, rt_byte_level_decoder_row, rt_metaspace_decoder_row,
+    rt_wordpiece_decoder_row;
 
 /* Through the rows, with any pre-tokenizer and model. */
 bool rt_split_by_rows(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model,
@@ -266,6 +284,7 @@ bool rt_split_by_rows(const rt_pre_tokenizer *pre_tokenizer, const rt_token_mode
 rt_split_fn rt_split_of(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model);
 
 /* `part` is the component's object in a tokenizer.json. A type without a row is refused by its name. */
+retort_status rt_normalizer_take(const char *name, json_t *part, rt_buffer *map, retort_error *err);
 retort_status rt_normalizer_read(const rt_component_reader *in, const json_t *part, rt_normalizer *out);
 retort_status rt_pre_tokenizer_read(const rt_component_reader *in, const json_t *part, rt_pre_tokenizer *out);
 /* Into the template of one text or of two. */

@@ -46,6 +46,49 @@ static retort_status read_components(const rt_component_reader *in, const json_t
     return rt_fail_nomem(in->err, sizeof to->segmenter);
 }
 
+/* ---- Tables ------------------------------------------------------------------------------------------- */
+
+enum { TABLE_ALIGNMENT = 64 };
+typedef struct block_header {
+    char magic[8];
+    uint64_t table, map; /* bytes */
+    char zero[TABLE_ALIGNMENT - 24];
+} block_header;
+static const char MAGIC[8] = "retokens";
+
+void rt_vocabulary_join(rt_buffer *block, const rt_buffer *table, const rt_buffer *map) {
+    static const char zeros[TABLE_ALIGNMENT];
+    block_header header = {.table = table->length, .map = map->length};
+    if (table->length == 0 && map->length == 0) return;
+    memcpy(header.magic, MAGIC, sizeof header.magic);
+    rt_buffer_append(block, &header, sizeof header);
+    rt_buffer_append(block, table->data, table->length);
+    rt_buffer_append(block, zeros, rt_round_up(table->length, TABLE_ALIGNMENT) - table->length);
+    rt_buffer_append(block, map->data, map->length);
+}
+
+retort_status rt_vocabulary_open(rt_vocabulary *vocabulary, const char *name, const void *block, size_t size,
+                                 retort_error *err) {
+    block_header header;
+    const uint8_t *at = block;
+    if (size == 0) return RETORT_OK;
+    if (size >= sizeof header) {
+        memcpy(&header, at, sizeof header);
+        size_t left = size - sizeof header, table = rt_round_up(rt_min(header.table, left), TABLE_ALIGNMENT);
+        if (memcmp(header.magic, MAGIC, sizeof header.magic) == 0 && header.table <= left && table <= left &&
+            header.map == left - table) {
+            vocabulary->block = block;
+            vocabulary->block_size = size;
+            vocabulary->table = at + sizeof header;
+            vocabulary->table_size = (size_t)header.table;
+            vocabulary->map = at + sizeof header + table;
+            vocabulary->map_size = (size_t)header.map;
+            return RETORT_OK;
+        }
+    }
+    return rt_fail(err, RETORT_FORMAT, "%s: the tokenizer's tables, of %zu bytes, are damaged", name, size);
+}
+
 /* ---- Facts, and what is packed ------------------------------------------------------------------------ */
 
 const char *const rt_special_keys[RT_SPECIALS] = {"unk_token", "sep_token", "pad_token", "cls_token",
@@ -103,6 +146,10 @@ retort_status rt_tokenizer_build(rt_tokenizer **out, const char *name, json_t *s
     rt_component_reader in = {.tokenizer = rt_calloc(1, sizeof *in.tokenizer), .name = name, .err = err};
     if (in.tokenizer == NULL) return rt_fail_nomem(err, sizeof *in.tokenizer);
     in.arena = &in.tokenizer->arena;
+    in.map = vocabulary->map;
+    in.map_size = vocabulary->map_size;
+    in.tokenizer->block = vocabulary->block;
+    in.tokenizer->block_size = vocabulary->block_size;
     retort_status status = read_settings(&in, settings, vocabulary);
     if (status == RETORT_OK) {
         *out = in.tokenizer;

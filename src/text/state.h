@@ -16,8 +16,10 @@ struct rt_tokenizer {
     rt_added added;
     rt_segmenter segmenter;
     rt_tokenizer_info info;
-    char *settings; /* see rt_tokenizer_pack */
-    void *table;    /* of the model, where it was made and not mapped */
+    char *settings;    /* see rt_tokenizer_pack */
+    const void *block; /* tables of model and normalizer, as rt_packed_tokenizer has them */
+    size_t block_size;
+    void *own_block; /* the same, where it was made and not mapped */
     const char *warnings[RT_TOKENIZER_WARNINGS];
     size_t warning_count;
     rt_arena arena;
@@ -26,6 +28,12 @@ struct rt_tokenizer {
 /* From the JSON of a tokenizer.json (or packed settings) without the vocabulary. */
 retort_status rt_tokenizer_build(rt_tokenizer **out, const char *name, json_t *settings,
                                  const rt_vocabulary *vocabulary, retort_error *err);
+
+/* One block of the tables of a model and a normalizer, each at a multiple of 64 bytes. Empty when both are. */
+void rt_vocabulary_join(rt_buffer *block, const rt_buffer *table, const rt_buffer *map);
+/* Finds them in it. */
+retort_status rt_vocabulary_open(rt_vocabulary *vocabulary, const char *name, const void *block, size_t size,
+                                 retort_error *err);
 
 /* Adds a warning; what does not fit, or finds no memory, is left out. */
 void rt_tokenizer_warn(rt_tokenizer *tokenizer, const char *format, ...)

@@ -11,11 +11,12 @@
 
 void rt_tokenizer_free(rt_tokenizer *tokenizer) {
     if (tokenizer == NULL) return;
-    if (tokenizer->model.row != NULL) tokenizer->model.row->close(tokenizer->model.data);
+    const rt_token_model_row *row = tokenizer->model.row;
+    if (row != NULL && row->close != NULL) row->close(tokenizer->model.data);
     rt_names_free(&tokenizer->added.ids);
     rt_segmenter_close(&tokenizer->segmenter);
     free(tokenizer->settings);
-    free(tokenizer->table);
+    free(tokenizer->own_block);
     rt_arena_free(&tokenizer->arena);
     free(tokenizer);
 }
@@ -58,19 +59,21 @@ retort_status rt_tokenizer_pack(const rt_tokenizer *tokenizer, rt_packed_tokeniz
     const rt_token_model *model = &tokenizer->model;
     rt_buffer pieces = {0};
     *out = (rt_packed_tokenizer){.settings = tokenizer->settings};
-    for (size_t id = 0; id < model->count; id++) {
+    for (size_t id = 0; !model->row->pieces_in_table && id < model->count; id++) {
         size_t length;
         const char *piece = rt_token_model_piece(model, id, &length);
         rt_buffer_append(&pieces, piece, length);
         rt_buffer_append(&pieces, "\n", 1);
     }
+    rt_buffer_append(&pieces, "", 0); /* without pieces it has data, too */
     if (pieces.failed) {
         rt_buffer_free(&pieces);
         return rt_fail_nomem(err, pieces.length);
     }
     out->vocab = pieces.data;
     out->vocab_size = pieces.length;
-    if (model->row->table != NULL) out->table = model->row->table(model->data, &out->table_size);
+    out->table = tokenizer->block;
+    out->table_size = tokenizer->block_size;
     return RETORT_OK;
 }
 
@@ -82,8 +85,10 @@ void rt_packed_tokenizer_free(rt_packed_tokenizer *packed) {
 retort_status rt_tokenizer_unpack(rt_tokenizer **out, const char *name, const rt_packed_tokenizer *packed,
                                   retort_error *err) {
     json_t *root = NULL;
-    const rt_vocabulary vocabulary = {packed->vocab, packed->vocab_size, packed->table, packed->table_size};
-    retort_status status = rt_json_parse(&root, name, packed->settings, strlen(packed->settings), err);
+    rt_vocabulary vocabulary = {.pieces = packed->vocab, .size = packed->vocab_size};
+    retort_status status = rt_vocabulary_open(&vocabulary, name, packed->table, packed->table_size, err);
+    if (status == RETORT_OK)
+        status = rt_json_parse(&root, name, packed->settings, strlen(packed->settings), err);
     if (status == RETORT_OK) status = rt_tokenizer_build(out, name, root, &vocabulary, err);
     json_decref(root);
     return status;

@@ -30,6 +30,11 @@ static const struct {
     {"DPRContextEncoderTokenizer", CLASS_BERT},
     {"DPRQuestionEncoderTokenizer", CLASS_BERT},
     {"DPRReaderTokenizer", CLASS_BERT},
+    {"XLMRobertaTokenizer", CLASS_FILE},
+    {"CamembertTokenizer", CLASS_FILE},
+    {"AlbertTokenizer", CLASS_FILE},
+    {"DebertaV2Tokenizer", CLASS_FILE},
+    {"T5Tokenizer", CLASS_FILE},
     {"PreTrainedTokenizer", CLASS_FILE},
     {"TokenizersBackend", CLASS_FILE},
     {"BertJapaneseTokenizer", CLASS_DIFFERENT},
@@ -59,6 +64,11 @@ static size_t find_class(const char *class) {
     while (i < CLASSES && (strlen(classes[i].name) != length || memcmp(classes[i].name, class, length) != 0))
         i++;
     return i;
+}
+
+static bool is_bert(const json_t *normalizer) {
+    const char *type = json_string_value(json_object_get(normalizer, "type"));
+    return type != NULL && strcmp(type, "BertNormalizer") == 0;
 }
 
 static bool has_bert_class(const json_t *config) {
@@ -114,7 +124,7 @@ void rt_tokenizer_class_warn(rt_tokenizer *tokenizer, const char *name, const js
         rt_tokenizer_warn(tokenizer, "%s: tokenizer_class '%.80s' is unknown: tokenizing as this file says",
                           name, class);
     }
-    if (json_is_object(normalizer) && has_bert_class(config)) warn_of_silence(tokenizer, name, config);
+    if (is_bert(normalizer) && has_bert_class(config)) warn_of_silence(tokenizer, name, config);
 }
 
 /* A BertTokenizer of transformers 4 and 5 does what tokenizer_config.json says, also against
@@ -124,7 +134,7 @@ bool rt_tokenizer_class_override(json_t *normalizer, const json_t *config) {
                                           {"strip_accents", "strip_accents"},
                                           {"tokenize_chinese_chars", "handle_chinese_chars"}};
     bool fine = true;
-    if (!json_is_object(normalizer) || !has_bert_class(config)) return true;
+    if (!is_bert(normalizer) || !has_bert_class(config)) return true;
     for (size_t i = 0; i < 3 && fine; i++) {
         json_t *value = json_object_get(config, keys[i][0]);
         if (value != NULL) fine = json_object_set(normalizer, keys[i][1], value) == 0;
