@@ -139,7 +139,7 @@ static void add_teacher(batch *b, size_t first, const rt_chunk *chunk, const flo
     const rt_teacher *teacher = b->o->options.teacher;
     double loss = 0;
     bool tokens = b->o->rows == RT_ROW_SET_TOKENS;
-    if (!(b->soft > 0) || !(b->soft_weight > 0)) return;
+    if (teacher == NULL || !(b->soft > 0) || !(b->soft_weight > 0)) return;
     for (size_t i = 0; i < chunk->batch; i++) {
         sequence s = sequence_at(b, first + i);
         size_t at = (tokens ? (size_t)chunk->starts[i] : i) * columns;
@@ -177,9 +177,10 @@ static retort_status add_norm(batch *b, size_t first, const rt_chunk *chunk, int
 
 static retort_status add_hidden(batch *b, size_t first, const rt_chunk *chunk, retort_error *err) {
     const rt_objective *o = b->o;
+    const rt_teacher *teacher = o->options.teacher;
     retort_status status = RETORT_OK;
+    if (teacher == NULL) return RETORT_OK;
     for (size_t i = o->state_count; status == RETORT_OK && i-- > 0;) {
-        const rt_teacher *teacher = o->options.teacher;
         const rt_teacher_norm *norm = &teacher->norms[teacher->norm_count - o->state_count + i];
         status = add_norm(b, first, chunk, o->states[i], norm, err);
     }
