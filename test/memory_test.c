@@ -575,6 +575,8 @@ static const struct {
     {"package-dense", false},
     {"electra-classify", false},
     {"roberta-answer", false},
+    {"roberta-bytes-classify", true},
+    {"roberta-bytes-tag", true},
     {"distilbert-classify-zip", true},
     {"distilbert-classify-legacy", true},
     {"distilbert-classify-sharded", true},

@@ -209,11 +209,12 @@ static double distance(const float *a, const float *b, size_t count) {
 }
 
 static const char *const names[] = {
-    "distilbert-classify", "distilbert-tag", "distilbert-answer",     "distilbert-fill",  "distilbert-embed",
-    "bert-classify",       "bert-tag",       "distilbert-regression", "bert-fill",        "package-mean",
-    "package-dense",       "bert-wide",      "package-old-dense",     "electra-classify", "electra-tag",
-    "electra-fill",        "electra-embed",  "roberta-classify",      "roberta-answer",   "roberta-fill",
-    "roberta-embed",
+    "distilbert-classify", "distilbert-tag",         "distilbert-answer", "distilbert-fill",
+    "distilbert-embed",    "bert-classify",          "bert-tag",          "distilbert-regression",
+    "bert-fill",           "package-mean",           "package-dense",     "bert-wide",
+    "package-old-dense",   "electra-classify",       "electra-tag",       "electra-fill",
+    "electra-embed",       "roberta-classify",       "roberta-answer",    "roberta-fill",
+    "roberta-embed",       "roberta-bytes-classify", "roberta-bytes-tag", "roberta-bytes-fill",
 };
 enum { NAMES = sizeof names / sizeof *names };
 

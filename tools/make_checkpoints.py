@@ -5,7 +5,7 @@ golden.json, what transformers (eager attention, float32) computes for a few seq
 
     python tools/make_checkpoints.py [FOLDER]     needs torch, transformers 5, sentence-transformers 6, peft, h5py
 
-golden.json: {"ids": [[...]], "types": [[...]], "outputs": [[...]]}. outputs: classify and embed have a row a
+golden.json: {"ids": [[...]], "types": [[...]], "outputs": [[...]]}, and "texts" where the ids are what the tokenizer makes of them. outputs: classify and embed have a row a
 sequence, tag and answer a row a token (sequences one after the other), fill a row a [MASK] token.
 TensorFlow's forms are written here as TensorFlow 2.21 and transformers 4.48 (the last with TF classes) write them.
 The output is the same each time, but for torch's legacy files, whose storages are named by their addresses.
@@ -20,7 +20,7 @@ import tempfile
 import torch
 import transformers
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 transformers.logging.set_verbosity_error()
 
@@ -36,6 +36,13 @@ VOCAB = (
     + WORDS
     + ["##ing", "##ed", "##er", "##ly", "##es", "##tion"]
 )
+BPE_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+BPE_SIZE = 320
+BPE_CORPUS = ["The ferryman's lamp burns low; we'll wait until the tide has turned.", "Nine otters slept under the old bridge, and didn't wake.",
+              "I've counted 1234 pebbles and 56 shells by the river.", "A kettle sings in the kitchen while the kitten is singing, too."]
+# Texts (or pairs) and what is cut of them: <mask> stands in those for fill.
+BPE_TEXTS = ["The <mask> otters", "a  kettle's\tlamp, <mask> 56 shells!", ("We'll wait", "until the <mask> turned été 한"),
+             "The ferryman's <mask> burns low; nine kittens sing by the"]
 SMALL = dict(hidden=16, layers=2, heads=4, ffn=32, positions=48)
 WIDE = dict(hidden=48, layers=2, heads=4, ffn=96, positions=48)  # heads of 12: no multiple of a vector
 LONG = dict(hidden=128, layers=2, heads=2, ffn=64, positions=96, spread=0.08)  # heads of 64, room for a long text
@@ -79,7 +86,7 @@ def make_config(family, head, size=SMALL, activation="gelu", labels=None, **more
         more["type_vocab_size"] = 1
         positions += more.get("pad_token_id", 1) + 1  # rows that no token has
     return getattr(transformers, FAMILIES[family] + "Config")(
-        vocab_size=len(VOCAB), hidden_size=size["hidden"], num_hidden_layers=size["layers"],
+        vocab_size=BPE_SIZE if more.pop("bpe", None) else len(VOCAB), hidden_size=size["hidden"], num_hidden_layers=size["layers"],
         num_attention_heads=size["heads"], intermediate_size=size["ffn"],
         max_position_embeddings=positions, hidden_act=activation, **more)
 
@@ -136,12 +143,13 @@ def run(model, head, ids, types, mask):
     return outputs
 
 
-def write_golden(folder, ids, types, outputs):
+def write_golden(folder, ids, types, outputs, texts=None):
     rows = lambda m: "[" + ",\n  ".join("[" + ",".join(m_) + "]" for m_ in m) + "]"
     whole = lambda m: rows([[str(v) for v in row] for row in m])
     real = rows([[f"{v:.9g}" for v in row] for row in outputs])
+    texts = f'"texts": {json.dumps(texts, ensure_ascii=False)},\n' if texts else ""
     (folder / "golden.json").write_text(
-        f'{{"ids": {whole(ids)},\n"types": {whole(types)},\n"outputs": {real}}}\n')
+        f'{{{texts}"ids": {whole(ids)},\n"types": {whole(types)},\n"outputs": {real}}}\n')
 
 
 def write_tokenizer(folder, vocab):
@@ -157,6 +165,50 @@ def write_tokenizer(folder, vocab):
     (folder / "vocab.txt").write_text("\n".join(vocab) + "\n")
     settings = {"do_lower_case": True, "model_max_length": 40, "tokenizer_class": "BertTokenizer"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings) + "\n")
+
+
+def byte_level_tokenizer():
+    """RoBERTa's, of a small vocabulary."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator(BPE_CORPUS * 3, trainers.BpeTrainer(
+        vocab_size=BPE_SIZE - 1, special_tokens=BPE_SPECIAL[:4], initial_alphabet=alphabet, show_progress=False))
+    made = json.loads(tokenizer.to_str())
+    made["model"]["vocab"]["<mask>"] = BPE_SIZE - 1  # the last one, as RoBERTa's
+    tokenizer = Tokenizer.from_str(json.dumps(made))
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False)
+    tokenizer.add_special_tokens([*BPE_SPECIAL[:4], AddedToken("<mask>", lstrip=True, normalized=False, special=True)])
+    return tokenizer
+
+
+def write_byte_level(folder, tokenizer, files):
+    """tokenizer.json, or the files of version 3, of which transformers makes the same."""
+    settings = {"model_max_length": 40, "tokenizer_class": "RobertaTokenizer", "add_prefix_space": False}
+    if files == "merges":
+        model = json.loads(tokenizer.to_str())["model"]
+        (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False))
+        (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(" ".join(pair) + "\n" for pair in model["merges"]))
+        mask = {"__type": "AddedToken", "content": "<mask>", "lstrip": True, "normalized": False, "rstrip": False, "single_word": False}
+        (folder / "special_tokens_map.json").write_text(json.dumps({"mask_token": mask}) + "\n")
+    else:
+        tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+        settings.update(cls_token="<s>", sep_token="</s>", pad_token="<pad>", unk_token="<unk>", mask_token="<mask>")
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings) + "\n")
+
+
+def write_byte_level_checkpoint(root, name, head, files="json", **options):
+    folder = root / name
+    folder.mkdir(parents=True)
+    model, tokenizer = make_model("roberta", head, bpe=True, **options), byte_level_tokenizer()
+    assert tokenizer.get_vocab_size() == BPE_SIZE
+    write_weights(folder, model, "safetensors")
+    write_config(folder, model)
+    write_byte_level(folder, tokenizer, files)
+    ids = [tokenizer.encode(*([text] if isinstance(text, str) else text)).ids for text in BPE_TEXTS]
+    types = [[0] * len(row) for row in ids]
+    write_golden(folder, ids, types, run(model.float(), head, ids, types, BPE_SIZE - 1), BPE_TEXTS)
 
 
 def write_config(folder, model):
@@ -519,6 +571,14 @@ ADAPTERS = [
     ("adapter-embed", "electra", "fill", "embed",
      dict(r=2, lora_alpha=3, target_modules=["word_embeddings", "query"]), dict(seed=76)),
 ]
+# RoBERTa with its own tokenizer.
+BYTE_LEVEL = [
+    ("roberta-bytes-classify", "classify", dict(seed=80)),
+    ("roberta-bytes-tag", "tag", dict(seed=81, files="merges")),
+    ("roberta-bytes-answer", "answer", dict(seed=82)),
+    ("roberta-bytes-fill", "fill", dict(seed=83)),
+    ("roberta-bytes-embed", "embed", dict(seed=84, files="merges")),
+]
 PACKAGES = [
     ("package-mean", "bert", "mean", dict(seed=21, old=False)),
     ("package-old", "bert", "mean", dict(seed=21, old=True)),
@@ -537,6 +597,8 @@ def main():
         write_checkpoint(root, name, family, head, **options)
     for name, family, base, head, lora, options in ADAPTERS:
         write_adapter(root, name, family, base, head, lora, **options)
+    for name, head, options in BYTE_LEVEL:
+        write_byte_level_checkpoint(root, name, head, **options)
     for name, family, pooling, options in PACKAGES:
         write_package(root, name, family, pooling, **options)
     for path in root.rglob("generation_config.json"):

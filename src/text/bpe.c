@@ -21,8 +21,6 @@ typedef struct affix {
 
 typedef struct bpe {
     rt_bpe_table table;
-    const void *block;
-    size_t block_size;
     bool byte_level; /* symbols are bytes */
     rt_spelling spelling;
     int32_t single
@@ -374,17 +372,15 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     bpe *model = rt_arena_calloc(in->arena, 1, sizeof *model);
     if (model == NULL) return rt_fail_nomem(in->err, sizeof *model);
     out->data = model;
-    model->block = vocabulary->table;
-    model->block_size = vocabulary->table_size;
-    if ((uintptr_t)model->block % RT_BPE_ALIGNMENT != 0) { /* other programs align tensors otherwise */
-        void *copy = rt_arena_calloc(in->arena, model->block_size, 1);
-        if (copy == NULL) return rt_fail_nomem(in->err, model->block_size);
-        model->block = memcpy(copy, vocabulary->table, model->block_size);
+    const void *block = vocabulary->table;
+    if ((uintptr_t)block % RT_BPE_ALIGNMENT != 0) { /* other programs align tensors otherwise */
+        void *copy = rt_arena_calloc(in->arena, vocabulary->table_size, 1);
+        if (copy == NULL) return rt_fail_nomem(in->err, vocabulary->table_size);
+        block = memcpy(copy, vocabulary->table, vocabulary->table_size);
     }
     model->byte_level = in->tokenizer->pre_tokenizer.bytes;
     rt_spelling_make(&model->spelling);
-    retort_status status =
-        rt_bpe_table_open(&model->table, in->name, model->block, model->block_size, in->err);
+    retort_status status = rt_bpe_table_open(&model->table, in->name, block, vocabulary->table_size, in->err);
     if (status == RETORT_OK) status = read_settings(in, part, model);
     if (status != RETORT_OK) return status;
     find_single(model);
@@ -403,10 +399,6 @@ static const char *piece_of(const void *data, size_t id, size_t *length) {
     return rt_bpe_piece(&model->table, id, length);
 }
 
-static void close_model(void *data) {
-    (void)data;
-}
-
 const rt_token_model_row rt_bpe_row = {
     .type = "BPE",
     .special = {"<unk>", "</s>", "<pad>", "<s>", "<mask>"},
@@ -414,7 +406,7 @@ const rt_token_model_row rt_bpe_row = {
     .decoder = &rt_byte_level_decoder_row,
     .take = take,
     .read = read_part,
-    .close = close_model,
+    .pieces_in_table = true,
     .tokenize = tokenize,
     .split = split_byte_level,
     .split_for = &rt_byte_level_row,
