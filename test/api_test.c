@@ -520,7 +520,7 @@ static void test_padding_and_pairs(void **unused) {
         assert_int_equal(status, refusal != NULL ? RETORT_ARGUMENT : RETORT_OK);
         if (refusal != NULL && strstr(err.text, refusal) == NULL) fail_msg("%s: %s", name, err.text);
         assert_int_equal(retort_tokenize(model, &pair, NULL, &tokens, NULL), RETORT_OK);
-        assert_int_equal(tokens.types[tokens.count - 1], 1);
+        assert_int_equal(tokens.types[tokens.count - 1], strstr(name, "roberta-bytes") == NULL);
         assert_int_equal(retort_classify(session, &pair, 1, scores, logits, 3, &err), RETORT_OK);
         const int32_t offsets[] = {0, (int32_t)tokens.count};
         const retort_batch batch = {tokens.ids, refusal != NULL ? NULL : tokens.types, offsets, 1};

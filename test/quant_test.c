@@ -214,7 +214,7 @@ static const char *const names[] = {
     "bert-fill",           "package-mean",           "package-dense",     "bert-wide",
     "package-old-dense",   "electra-classify",       "electra-tag",       "electra-fill",
     "electra-embed",       "roberta-classify",       "roberta-answer",    "roberta-fill",
-    "roberta-embed",       "roberta-bytes-classify", "roberta-bytes-tag", "roberta-bytes-fill",
+    "roberta-embed",       "roberta-bytes-classify", "roberta-bytes-tag", "roberta-bytes-answer",
 };
 enum { NAMES = sizeof names / sizeof *names };
 

@@ -53,7 +53,7 @@ static const change refused[] = {
      "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a+)+b\"},\"behavior\":\"Removed\"}",
      "\"(a+)+b\" is not supported"},
     {"pre_tokenizer", NULL, "{\"type\":\"Split\",\"pattern\":{\"String\":\"\"},\"behavior\":\"Removed\"}",
-     "neither a String nor a Regex"},
+     "neither a String of 1 to 512 bytes nor a Regex"},
     {"pre_tokenizer", NULL, "{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"}}", "behavior \"none\""},
     {"pre_tokenizer", NULL, "{\"type\":\"Sequence\"}", "a Sequence must list"},
     {"pre_tokenizer", NULL,

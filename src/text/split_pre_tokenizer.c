@@ -36,14 +36,16 @@ static bool cut(const void *data, rt_cut_text *text) {
 static retort_status read_pattern(const rt_component_reader *in, const json_t *pattern, split *out) {
     const char *string = json_string_value(json_object_get(pattern, "String"));
     const char *expression = json_string_value(json_object_get(pattern, "Regex"));
-    if (string != NULL && *string != '\0') {
+    if (string != NULL && *string != '\0' && strlen(string) <= RT_PIECE_MAX) {
         out->length = strlen(string);
         out->string = rt_arena_text(in->arena, string, out->length);
         return out->string != NULL ? RETORT_OK : rt_fail_nomem(in->err, out->length);
     }
     if (string != NULL || expression == NULL) {
-        return rt_fail(in->err, RETORT_FORMAT,
-                       "%s: pre_tokenizer: the pattern of Split is neither a String nor a Regex", in->name);
+        return rt_fail(
+            in->err, RETORT_FORMAT,
+            "%s: pre_tokenizer: the pattern of Split is neither a String of 1 to %d bytes nor a Regex",
+            in->name, RT_PIECE_MAX);
     }
     out->match = rt_regex_find(expression);
     if (out->match != NULL) return RETORT_OK;

@@ -2,6 +2,7 @@
  * The tokenizer classes of transformers, where they differ from what tokenizer.json says. */
 #include "text/checkpoint.h"
 
+#include "text/byte_level.h"
 #include "text/state.h"
 
 #include <string.h>
@@ -117,6 +118,17 @@ static void warn_of_silence(rt_tokenizer *tokenizer, const char *name, const jso
     }
 }
 
+/* RobertaTokenizer of transformers takes add_prefix_space from tokenizer_config.json, or false. */
+static void warn_of_prefix(rt_tokenizer *tokenizer, const char *name, const json_t *config) {
+    const rt_byte_level *ours = tokenizer->pre_tokenizer.data;
+    bool theirs = json_is_true(json_object_get(config, "add_prefix_space"));
+    if (tokenizer->pre_tokenizer.row != &rt_byte_level_row || ours->prefix == theirs) return;
+    rt_tokenizer_warn(tokenizer,
+                      "%s: add_prefix_space is %s, as the file has it; transformers takes %s from "
+                      "tokenizer_config.json",
+                      name, ours->prefix ? "true" : "false", theirs ? "true" : "false");
+}
+
 void rt_tokenizer_class_warn(rt_tokenizer *tokenizer, const char *name, const json_t *normalizer,
                              const json_t *config) {
     const char *class = class_of(config);
@@ -125,6 +137,8 @@ void rt_tokenizer_class_warn(rt_tokenizer *tokenizer, const char *name, const js
                           name, class);
     }
     if (is_bert(normalizer) && has_bert_class(config)) warn_of_silence(tokenizer, name, config);
+    size_t row = class != NULL ? find_class(class) : CLASSES;
+    if (row < CLASSES && classes[row].kind == CLASS_ROBERTA) warn_of_prefix(tokenizer, name, config);
 }
 
 /* A BertTokenizer of transformers 4 and 5 does what tokenizer_config.json says, also against

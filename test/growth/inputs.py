@@ -21,6 +21,31 @@ def tokenizer(pieces=(), added=(), processor=None):
                  "post_processor": processor, "model": model})
 
 
+def bpe(merges=(), pieces=(), **more):
+    vocab = dict.fromkeys([*WORDS[:4], "a", "b", *pieces, *("".join(pair) for pair in merges)])
+    model = {"type": "BPE", "unk_token": "[UNK]", "vocab": {piece: i for i, piece in enumerate(vocab)}, "merges": list(merges)}
+    return text({"version": "1.0", "added_tokens": [], "pre_tokenizer": None, "model": model, **more})
+
+
+def merges(n):
+    """Pairs of names."""
+    return [[f"n{i}", f"m{i % 7}"] for i in range(n)]
+
+
+def merge_parts(n):
+    return [part for pair in merges(n) for part in pair]
+
+
+DOUBLES = [["a" * 2**i] * 2 for i in range(8)]  # any run of the letter merges all the way up
+TWICE = [["a", "b"], ["b", "a"], ["ab", "a"], ["a", "ba"], *DOUBLES]
+SPLITS = {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+    {"type": "Digits", "individual_digits": True}, {"type": "Punctuation", "behavior": "Contiguous"},
+    {"type": "Split", "pattern": {"Regex": r"\s+"}, "behavior": "MergedWithNext", "invert": True},
+    {"type": "Split", "pattern": {"String": "aab"}, "behavior": "MergedWithPrevious", "invert": False}]}}
+TRIMMED = {"post_processor": {"type": "ByteLevel", "trim_offsets": True},
+           "added_tokens": [{"content": " ", "lstrip": True, "rstrip": True, "normalized": False}, {"content": "\t", "normalized": False}]}
+
+
 def names(n):
     return [f"n{i}" for i in range(n)]
 
