@@ -436,7 +436,8 @@ static cli_code make_model(opener *o) {
 
 /* ---- The data for the model ---- */
 
-/* Labels of --dev that nobody trains are an error, those of --data that it lacks are worth a word. */
+/* Labels of --data that --dev lacks are worth a word. (Those that nobody trains are an error when it is opened, which names
+ * their lines.) */
 static cli_code compare_dev(const opener *o) {
     retort_dataset *dev = NULL;
     size_t missing = 0;
@@ -444,12 +445,6 @@ static cli_code compare_dev(const opener *o) {
     if (path == NULL || o->out->teacher != NULL || !o->out->new_head || o->wanted.labels == NULL)
         return CLI_DONE;
     cli_code code = collect(&dev, o, path);
-    for (size_t i = 0; code == CLI_DONE && (name = retort_dataset_label(dev, i)) != NULL; i++) {
-        if (has_label(o->out->model, name)) continue;
-        cli_error("%s: label '%s' of %zu texts occurs in no text of %s", path, name,
-                  retort_dataset_label_count(dev, i), data_path(o));
-        code = CLI_BAD_DATA;
-    }
     for (size_t i = 0; code == CLI_DONE && i < o->wanted.count; i++) {
         bool seen = false;
         for (size_t j = 0; (name = retort_dataset_label(dev, j)) != NULL && !seen; j++)

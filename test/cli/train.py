@@ -298,7 +298,7 @@ def wrong_data():
         fails(3, "this is UTF-16", *start, "--data", write("wide.tsv", ("\ufeff" + CLASSES).encode(encoding)))
     fails(3, "it contains no text", *start, "--data", write("empty.tsv", "sentence\tlabel\n"))
     dev = write("dev.tsv", "sentence\tlabel\ngood film\tpraise\nbad film\tneither\n")
-    fails(3, "label 'neither' of 1 texts occurs in no text of", *start, "--data", write("classes.tsv", CLASSES), "--dev", dev)
+    fails(3, "dev.tsv:3: label 'neither': the model has no such label (it has 2: 'blame', 'praise')", *start, "--data", write("classes.tsv", CLASSES), "--dev", dev)
     dev = write("dev.tsv", "sentence\tlabel\ngood film\tpraise\n")
     _, said = retort(*start, "--data", write("classes.tsv", CLASSES), "--dev", dev, "--steps", "1")
     assert "has no text for 1 of the labels ('blame')" in said, said
@@ -307,6 +307,10 @@ def wrong_data():
     assert train(checkpoint("bert-embed"), long, "long.retort", "--steps", "2")["truncated"] == 1
     _, said = retort("train", checkpoint("bert-embed"), "--data", long, "--steps", "1", "-o", HERE / "long.retort")
     assert "long.tsv:2: the text is empty" in said and "1 texts are longer than the limit" in said, said
+    fails(3, "no column 'sentence' or 'text': --text-column NAME, in C options.text_column, names the one with the texts; there are 'Sentence', 'Label'", *start,
+          "--data", write("case.tsv", CLASSES.replace("sentence\tlabel", "Sentence\tLabel")))
+    train(checkpoint("bert-embed"), write("case.tsv", CLASSES.replace("sentence\tlabel", "Sentence\tLabel")), "case.retort", "--text-column", "Sentence",
+          "--label-column", "Label", "--steps", "1")
     fails(3, "no tags: a tagger learns from CoNLL", *start, "--data", write("classes.tsv", CLASSES), "--task", "tag")
 
 
