@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "format/json.h"
 #include "text/regex.h"
+#include "text/charsmap.h"
 #include "text/state.h"
 #include "text/unicode.h"
 #include "base/utf8.h"
@@ -396,6 +397,72 @@ static void test_unigram_cases(void **state) {
     json_decref(models);
 }
 
+/* A sentencepiece .model of a class, packed and not. */
+static packed_pair pair_of_model(const void *data, size_t size, const char *class) {
+    rt_tokenizer *tokenizer = NULL;
+    retort_error err;
+    char config[128];
+    int length = snprintf(config, sizeof config, "{\"tokenizer_class\": \"%s\"}", class);
+    if (rt_tokenizer_from_sentencepiece(&tokenizer, "test", data, size, config, (size_t)length, &err) !=
+        RETORT_OK)
+        fail_msg("%s: %s", class, err.text);
+    return pack_pair(tokenizer);
+}
+
+/* The files of each class, and what the tokenizer.json of transformers 4 makes of the same texts. */
+static void test_sentencepiece_files(void **state) {
+    (void)state;
+    char path[4096];
+    json_t *root, *file;
+    const char *name;
+    golden_path(path, sizeof path, "unigram_models.json");
+    assert_int_equal(rt_json_load(&root, path, NULL), RETORT_OK);
+    json_object_foreach(json_object_get(root, "files"), name, file) {
+        const json_t *text = json_object_get(file, "model");
+        rt_buffer data = {0}, again = {0};
+        assert_true(rt_base64_decode(&data, json_string_value(text), json_string_length(text)));
+        rt_base64_encode(&again, data.data, data.length);
+        assert_string_equal(again.data, json_string_value(text));
+        packed_pair pair =
+            pair_of_model(data.data, data.length, json_string_value(json_object_get(file, "class")));
+        run_cases_of(pair.made, "unigram_cases.jsonl", name);
+        run_cases_of(pair.copy, "unigram_cases.jsonl", name);
+        free_pair(&pair);
+        rt_buffer_free(&data);
+        rt_buffer_free(&again);
+    }
+    json_decref(root);
+}
+
+static void check_model_refused(const char *model, size_t size, const char *config, retort_status status,
+                                const char *why) {
+    rt_tokenizer *tokenizer = NULL;
+    retort_error err;
+    assert_int_equal(
+        rt_tokenizer_from_sentencepiece(&tokenizer, "test", model, size, config, strlen(config), &err),
+        status);
+    if (strstr(err.text, why) == NULL) fail_msg("'%s' does not say '%s'", err.text, why);
+}
+
+static void test_what_sentencepiece_refuses(void **state) {
+    (void)state;
+    static const char xlm[] = "{\"tokenizer_class\": \"XLMRobertaTokenizer\"}",
+                      albert[] = "{\"model_type\": \"albert\"}";
+    check_model_refused("", 0, xlm, RETORT_FORMAT, "not a sentencepiece model");
+    check_model_refused("\x0a\x05\x0a", 3, xlm, RETORT_FORMAT, "not a sentencepiece model");
+    check_model_refused("\x0a\x03\x0a\x01"
+                        "a",
+                        5, "{\"tokenizer_class\": \"KoBertTokenizer\"}", RETORT_UNSUPPORTED,
+                        "KoBertTokenizer");
+    check_model_refused("\x0a\x03\x0a\x01\xFF", 5, albert, RETORT_FORMAT, "piece 0 is not valid UTF-8");
+    check_model_refused("\x0a\x08\x0a\x01"
+                        "a\x15\x00\x00\xC0\x7F",
+                        10, albert, RETORT_FORMAT, "the score of piece 0 is not a number");
+    check_model_refused("\x0a\x03\x0a\x01"
+                        "a\x12\x02\x18\x02",
+                        9, albert, RETORT_UNSUPPORTED, "a model_type other than Unigram");
+}
+
 /* What is wrong with a tokenizer.json, by what the error says. */
 static void check_refused(json_t *settings, retort_status status, const char *why) {
     rt_tokenizer *tokenizer = NULL;
@@ -517,15 +584,11 @@ static void test_damaged_tables(void **state) {
     json_decref(models);
 }
 
-/* Every golden text of a file in $RETORT_SHARED; false: it is not there. */
-static bool check_shared_unigram(const char *settings, const char *golden, size_t texts) {
-    char path[4096], lines[4096], *line = NULL;
+/* Every text of a file has its tokens. Frees the pair. */
+static void check_texts(packed_pair pair, const char *path, size_t texts) {
+    char *line = NULL;
     size_t capacity = 0, done = 0;
-    json_t *root;
-    if (!shared_path(path, sizeof path, settings) || !shared_path(lines, sizeof lines, golden)) return false;
-    assert_int_equal(rt_json_load(&root, path, NULL), RETORT_OK);
-    packed_pair pair = pack_pair(tokenizer_of(root));
-    FILE *file = fopen(lines, "r");
+    FILE *file = fopen(path, "r");
     for (; getline(&line, &capacity, file) > 0; done++) {
         json_t *given = json_loads(line, JSON_ALLOW_NUL, NULL), *flat = json_array(), *offsets;
         size_t i;
@@ -540,8 +603,29 @@ static bool check_shared_unigram(const char *settings, const char *golden, size_
     fclose(file);
     free(line);
     free_pair(&pair);
+}
+
+/* Every golden text of a file in $RETORT_SHARED; false: it is not there. */
+static bool check_shared_unigram(const char *settings, const char *golden, size_t texts) {
+    char path[4096], lines[4096];
+    json_t *root;
+    if (!shared_path(path, sizeof path, settings) || !shared_path(lines, sizeof lines, golden)) return false;
+    assert_int_equal(rt_json_load(&root, path, NULL), RETORT_OK);
+    check_texts(pack_pair(tokenizer_of(root)), lines, texts);
     json_decref(root);
     return true;
+}
+
+static void test_sentencepiece_of_real_texts(void **state) {
+    (void)state;
+    char path[4096], lines[4096];
+    rt_map map;
+    if (!shared_path(path, sizeof path, "data/tokenizer/unigram_ko/unigram_ko.model") ||
+        !shared_path(lines, sizeof lines, "data/tokenizer/unigram_ko/golden.jsonl"))
+        skip();
+    assert_int_equal(rt_map_open(&map, path, NULL), RETORT_OK);
+    check_texts(pair_of_model(map.data, map.size, "XLMRobertaTokenizer"), lines, 380);
+    rt_map_close(&map);
 }
 
 static void test_unigram_of_real_texts(void **state) {
@@ -1035,6 +1119,9 @@ int main(void) {
         cmocka_unit_test(test_unknown_ids_are_not_decoded),
         cmocka_unit_test(test_packed_is_the_same),
         cmocka_unit_test(test_unigram_cases),
+        cmocka_unit_test(test_sentencepiece_files),
+        cmocka_unit_test(test_what_sentencepiece_refuses),
+        cmocka_unit_test(test_sentencepiece_of_real_texts),
         cmocka_unit_test(test_what_unigram_refuses),
         cmocka_unit_test(test_hostile_character_maps),
         cmocka_unit_test(test_damaged_tables),

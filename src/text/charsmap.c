@@ -166,3 +166,16 @@ bool rt_base64_decode(rt_buffer *out, const char *text, size_t length) {
     }
     return !out->failed;
 }
+
+void rt_base64_encode(rt_buffer *out, const void *data, size_t length) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const uint8_t *at = data;
+    for (size_t i = 0; i < length; i += 3) {
+        size_t left = length - i;
+        uint32_t bits =
+            (uint32_t)at[i] << 16 | (left > 1 ? (uint32_t)at[i + 1] << 8 : 0) | (left > 2 ? at[i + 2] : 0);
+        const char text[4] = {digits[bits >> 18], digits[bits >> 12 & 63],
+                              left > 1 ? digits[bits >> 6 & 63] : '=', left > 2 ? digits[bits & 63] : '='};
+        rt_buffer_append(out, text, sizeof text);
+    }
+}

@@ -22,5 +22,7 @@ retort_status rt_charsmap_check(const char *name, const uint8_t *data, size_t si
 
 /* Appends what base64 (RFC 4648, 4) stands for. False: it is none, or out of memory (out->failed). */
 bool rt_base64_decode(rt_buffer *out, const char *text, size_t length);
+/* The other way; out->failed: out of memory. */
+void rt_base64_encode(rt_buffer *out, const void *data, size_t length);
 
 #endif

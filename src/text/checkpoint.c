@@ -214,6 +214,28 @@ retort_status rt_tokenizer_from_vocab(rt_tokenizer **out, const char *name, cons
     return status;
 }
 
+/* ---- A sentencepiece .model ---------------------------------------------------------------------------- */
+
+static retort_status from_model(rt_tokenizer **out, const char *name, const void *data, size_t size,
+                                json_t *config, retort_error *err) {
+    json_t *root = NULL;
+    retort_status status = rt_sentencepiece_settings(&root, name, config, data, size, err);
+    if (status == RETORT_OK) status = from_root(out, name, root, config, err);
+    json_decref(root);
+    return status;
+}
+
+retort_status rt_tokenizer_from_sentencepiece(rt_tokenizer **out, const char *name, const void *model,
+                                              size_t size, const void *config, size_t config_size,
+                                              retort_error *err) {
+    json_t *settings = NULL;
+    retort_status status = parse_config(&settings, name, config, config_size, err);
+    if (status == RETORT_OK && settings == NULL) settings = json_object();
+    if (status == RETORT_OK) status = from_model(out, name, model, size, settings, err);
+    json_decref(settings);
+    return status;
+}
+
 /* ---- A folder ----------------------------------------------------------------------------------------- */
 
 /* The object in folder/name, or an empty one when there is no such file. */
@@ -265,6 +287,15 @@ static retort_status from_merges(rt_tokenizer **out, const char *path, const cha
     return status;
 }
 
+/* The name of the folder's sentencepiece model; false: it has none. */
+static bool find_sentencepiece(char *path, size_t size, const char *folder) {
+    static const char *const names[] = {"sentencepiece.bpe.model", "spiece.model", "spm.model"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (rt_path_join(path, size, folder, names[i]) && rt_is_file(path)) return true;
+    }
+    return false;
+}
+
 static retort_status from_files(rt_tokenizer **out, const char *folder, json_t *config, retort_error *err) {
     char path[PATH_MAX];
     rt_map map;
@@ -275,11 +306,21 @@ static retort_status from_files(rt_tokenizer **out, const char *folder, json_t *
         json_decref(root);
         return status;
     }
+    if (find_sentencepiece(path, sizeof path, folder)) {
+        retort_status status = rt_map_open(&map, path, err);
+        if (status != RETORT_OK) return status;
+        status = from_model(out, path, map.data, map.size, config, err);
+        rt_map_close(&map);
+        return status;
+    }
     if (rt_path_join(path, sizeof path, folder, "merges.txt") && rt_is_file(path))
         return from_merges(out, path, folder, config, err);
     if (!rt_path_join(path, sizeof path, folder, "vocab.txt") || !rt_is_file(path)) {
-        return rt_fail(err, RETORT_IO,
-                       "%s: neither tokenizer.json nor vocab.txt nor merges.txt in this folder", folder);
+        return rt_fail(
+            err, RETORT_IO,
+            "%s: neither tokenizer.json nor vocab.txt nor merges.txt nor a sentencepiece .model in this "
+            "folder",
+            folder);
     }
     retort_status status = rt_map_open(&map, path, err);
     if (status != RETORT_OK) return status;
@@ -293,16 +334,19 @@ static retort_status from_files(rt_tokenizer **out, const char *folder, json_t *
     return status;
 }
 
-/* config.json may name the class where tokenizer_config.json does not. */
+/* config.json names the architecture, and may name the class where tokenizer_config.json does not. */
 static retort_status add_model_class(json_t *config, const char *folder, retort_error *err) {
     json_t *model = NULL;
     retort_status status = load_object(&model, folder, "config.json", err);
-    json_t *class = json_object_get(model, "tokenizer_class");
+    json_t *class = json_object_get(model, "tokenizer_class"), *type = json_object_get(model, "model_type");
     if (status == RETORT_OK && json_is_string(class) && json_is_object(config) &&
         json_object_get(config, "tokenizer_class") == NULL &&
         json_object_set(config, "tokenizer_class", class) != 0) {
         status = rt_fail(err, RETORT_NOMEM, "%s: out of memory", folder);
     }
+    if (status == RETORT_OK && json_is_string(type) && json_is_object(config) &&
+        json_object_set(config, "model_type", type) != 0)
+        status = rt_fail(err, RETORT_NOMEM, "%s: out of memory", folder);
     json_decref(model);
     return status;
 }

@@ -35,6 +35,11 @@ void rt_tokenizer_class_warn(rt_tokenizer *tokenizer, const char *name, const js
 typedef bool (*rt_has_piece_fn)(const void *vocab, const char *piece);
 json_t *rt_added_list(json_t *config, const rt_token_model_row *row, rt_has_piece_fn has, const void *vocab);
 
+/* The tokenizer.json that a sentencepiece .model stands for, for the class that `config` names. What it does not say of
+ * special tokens is added to it. */
+retort_status rt_sentencepiece_settings(json_t **out, const char *name, json_t *config, const void *data,
+                                        size_t size, retort_error *err);
+
 /* The tokenizer.json that a vocab.json and a merges.txt stand for: transformers' RobertaTokenizer. */
 retort_status rt_merges_txt_settings(json_t **out, const char *name, json_t *config, json_t *vocab,
                                      const char *merges, size_t size, retort_error *err);

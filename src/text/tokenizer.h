@@ -16,7 +16,11 @@ retort_status rt_tokenizer_from_json(rt_tokenizer **out, const char *name, const
 /* From the bytes of a vocab.txt and (may be NULL) tokenizer_config.json, as transformers builds it. */
 retort_status rt_tokenizer_from_vocab(rt_tokenizer **out, const char *name, const void *vocab, size_t size,
                                       const void *config, size_t config_size, retort_error *err);
-/* From the files of a folder: tokenizer.json, else vocab.json and merges.txt, else vocab.txt (each with tokenizer_config.json and
+/* From the bytes of a sentencepiece .model; the configuration names the class. */
+retort_status rt_tokenizer_from_sentencepiece(rt_tokenizer **out, const char *name, const void *model,
+                                              size_t size, const void *config, size_t config_size,
+                                              retort_error *err);
+/* From the files of a folder: tokenizer.json, else a sentencepiece .model, else vocab.json and merges.txt, else vocab.txt (each with tokenizer_config.json and
  * special_tokens_map.json and added_tokens.json if there). */
 retort_status rt_tokenizer_from_folder(rt_tokenizer **out, const char *folder, retort_error *err);
 void rt_tokenizer_free(rt_tokenizer *tokenizer);

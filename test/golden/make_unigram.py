@@ -104,8 +104,80 @@ TEXTS = [
     "한국어 \u1112\u1161\u11ab국어 \u1112\u1161", "½ ⅷ Ⅷ ™ Å K", "....", ".....", "xxxxxxx", "xxx xx", "ababababa", "zzz", "z1z", "y<unk>y", "<s>a</s>",
     "a<mask>b", "a <mask> b", "<mask><mask>", "a  <mask>", "<MASK>", "▁", "▁a", " ▁a", "a▁b▁", "▁ ▁", "\u3000a\u00a0b\u2003", "İstanbul ß SS", "``a'' 'a'",
     "_a_b c", "👍🏻 👍", "\u0301", " \u0301a", "\ufdfa", "中国 a中国b 中 国", "AB ab aAB", "cat cats cat.", "<y> <y>  a", "new New NEW", "ﬁ  ﬁn", "a\u200bb\ufeff",
-    "\r", "a\u0345\u0301", "\u0958 \u0374", "\ud55c\u11ab", "\u1100\u1161\u11a8\u11a8", "Ω Ω", "\u0600\u0301a", "a" * 70 + " " + "x" * 40,
+    "1, x, 1,2 [MASK] a [MASK]b [CLS]", "\r", "a\u0345\u0301", "\u0958 \u0374", "\ud55c\u11ab", "\u1100\u1161\u11a8\u11a8", "Ω Ω", "\u0600\u0301a", "a" * 70 + " " + "x" * 40,
 ]
+
+
+def varint(value):
+    out = b""
+    while value > 127:
+        out, value = out + bytes([value & 127 | 128]), value >> 7
+    return out + bytes([value])
+
+
+def field(number, value):
+    """Of a message: text or bytes, a number of 32 bits, or a varint."""
+    if isinstance(value, float):
+        return varint(number << 3 | 5) + struct.pack("<f", value)
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def sentencepiece(pieces, unknown):
+    """A ModelProto; pieces are (text, score, type)."""
+    out = b"".join(field(1, field(1, text) + field(2, score) + (field(3, kind) if kind != 1 else b"")) for text, score, kind in pieces)
+    return out + field(2, field(3, 1) + field(40, unknown)) + field(3, field(1, "small") + field(2, darts(MAP)) + field(3, 1))
+
+
+def single(value):
+    return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def converted(vocab, unknown, added, parts, template):
+    """What the converter of transformers 4 makes."""
+    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": sequence(*parts),
+            "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+            "post_processor": template, "decoder": None, "model": {"type": "Unigram", "unk_id": unknown, "vocab": vocab}}
+
+
+def pair_template(ids, cls, sep):
+    place = lambda kind, name, type_id: {kind: {"id": name, "type_id": type_id}}
+    a = [place("SpecialToken", cls, 0), place("Sequence", "A", 0), place("SpecialToken", sep, 0)]
+    return {"type": "TemplateProcessing", "single": a, "pair": a + [place("Sequence", "B", 1), place("SpecialToken", sep, 1)],
+            "special_tokens": {t: {"id": t, "ids": [ids[t]], "tokens": [t]} for t in (cls, sep)}}
+
+
+def files(vocab):
+    """A .model of each class, and the tokenizer.json that it stands for."""
+    body = [(piece, single(score)) for piece, score in vocab if piece not in SPECIAL + ["<mask>", "AB"]] + [("1,", -2.5), ("x,", -2.5)]
+    strip = lambda left: {"type": "Strip", "strip_left": left, "strip_right": True}
+    spaces = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
+    specials = lambda names, mask: [token(n, "special") for n in names] + [token(*mask)]
+    roberta = [CHARSMAP, strip(False), SPACES]
+    typed = lambda names: [(n, 0.0, 2 if "unk" in n.lower() else 3) for n in names]
+    plain = [(piece, score, 1) for piece, score in body]
+    fairseq = sentencepiece([("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3)] + plain, 0)
+    mask = ("<mask>", "special", "lstrip")
+    xlm = [[n, 0.0] for n in SPECIAL] + [list(p) for p in body] + [["<mask>", 0.0]]
+    camembert = [["<s>NOTUSED", 0.0], ["<pad>", 0.0], ["</s>NOTUSED", 0.0], ["<unk>", 0.0], ["<unk>NOTUSED", -100.0],
+                 ["<s>", 0.0], ["</s>", 0.0]] + [list(p) for p in body] + [["<mask>", 0.0]]
+    ends = lambda vocab: dict(TEMPLATE, special_tokens={t: {"id": t, "ids": [[p for p, _ in vocab].index(t)], "tokens": [t]} for t in ("<s>", "</s>")})
+    lite, deberta = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"], ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
+    albert = [[n, 0.0] for n in lite] + [[p, score - 100 if p == "1," else score] for p, score in body]
+    v3 = [[n, 0.0] for n in deberta] + [list(p) for p in body]
+    quotes = [{"type": "Replace", "pattern": {"String": q}, "content": '"'} for q in ("``", "''")]
+    number = lambda vocab: {p: i for i, (p, _) in enumerate(vocab)}
+    return {
+        "spm-xlm": ("XLMRobertaTokenizer", fairseq, converted(xlm, 3, specials(SPECIAL, mask), roberta, ends(xlm))),
+        "spm-camembert": ("CamembertTokenizerFast", fairseq, converted(camembert, 3, specials(["<s>", "<pad>", "</s>", "<unk>"], mask), roberta, ends(camembert))),
+        "spm-albert": ("AlbertTokenizer", sentencepiece(typed(lite) + plain, 1), converted(
+            albert, 1, specials(lite[:4], ("[MASK]", "special", "lstrip")),
+            quotes + [{"type": "NFKD"}, {"type": "StripAccents"}, {"type": "Lowercase"}, CHARSMAP, spaces], pair_template(number(albert), "[CLS]", "[SEP]"))),
+        "spm-deberta": ("DebertaV2Tokenizer", sentencepiece(typed(deberta) + plain, 3), converted(
+            v3, 3, specials(deberta, ("[MASK]", "special")), [strip(True), CHARSMAP, spaces], pair_template(number(v3), "[CLS]", "[SEP]"))),
+    }
 
 
 def requests():
@@ -131,15 +203,18 @@ def main():
              for i, piece in enumerate(dict.fromkeys(SPECIAL + PIECES + byte_pieces))]
     with open(HERE / "unigram_models.json", "w", encoding="utf-8") as file:
         file.write('{"vocab": ' + compact(vocab) + ',\n"models": {\n')
-        file.write(",\n".join(f'"{name}": ' + compact(m) for name, m in MODELS.items()) + "}}\n")
+        file.write(",\n".join(f'"{name}": ' + compact(m) for name, m in MODELS.items()) + '},\n"files": {\n')
+        made = files(vocab)
+        file.write(",\n".join(f'"{name}": ' + compact({"class": kind, "model": base64.b64encode(data).decode()})
+                              for name, (kind, data, _) in made.items()) + "}}\n")
     with open(HERE / "unigram_cases.jsonl", "w", encoding="utf-8") as file:
-        for name, settings in MODELS.items():
-            whole = dict(settings, model=dict(settings["model"], vocab=vocab))
+        for name, settings in [*MODELS.items(), *((name, settings) for name, (_, _, settings) in made.items())]:
+            whole = dict(settings, model=dict({"vocab": vocab}, **settings["model"]))
             tokenizer = tokenizers.Tokenizer.from_str(json.dumps(whole))
             for asked in requests():
                 answer = official(tokenizer, asked)
                 # Of a token that is looked for in the normalized text the library decodes what that became.
-                if list(asked) == ["text"] and name != "added":
+                if list(asked) == ["text"] and name != "added" and not name.startswith("spm"):
                     asked["decoded"] = tokenizer.decode(answer[0]["ids"])
                 file.write(compact(dict(asked, model=name, expect=answer)) + "\n")
 
