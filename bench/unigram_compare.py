@@ -57,6 +57,15 @@ def sequence(rng, kinds, most=4):
     return {"type": "Sequence", "normalizers": [part for i, part in enumerate(parts) if i not in maps[1:]]}
 
 
+BEFORE = [{"type": "WhitespaceSplit"}, {"type": "Punctuation", "behavior": "Isolated"}, {"type": "Digits", "individual_digits": True}]
+
+
+def pre_tokenizer(rng):
+    if rng.random() < 0.8:
+        return metaspace(rng)
+    return {"type": "Sequence", "pretokenizers": rng.sample(BEFORE, rng.randint(0, 2)) + [metaspace(rng)]}
+
+
 def metaspace(rng):
     return {"type": "Metaspace", "replacement": rng.choice(["▁"] * 5 + ["_"]),
             "prepend_scheme": rng.choice(["always", "first", "never"]), "split": rng.random() < 0.8}
@@ -84,7 +93,7 @@ def model(rng, normalizer, vocab):
     ends = [place("SpecialToken", "<s>"), place("SpecialToken", "</s>")]
     return {
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": added_tokens(rng), "normalizer": normalizer,
-        "pre_tokenizer": metaspace(rng), "decoder": None,
+        "pre_tokenizer": pre_tokenizer(rng), "decoder": None,
         "post_processor": {
             "type": "TemplateProcessing", "single": [ends[0], place("Sequence", "A"), ends[1]],
             "pair": [ends[0], place("Sequence", "A"), ends[1], ends[1], place("Sequence", "B"), ends[1]],
