@@ -4,15 +4,17 @@
 
 usage: make_gradients.py > gradients.txt
 
-The loss is the sum of all outputs of real tokens (sequences, mask tokens), each times a factor that differs from place to place.
+The loss is the sum of all outputs of real tokens (sequences, mask tokens, vectors), each times a factor that differs from place to place.
 A line for each parameter: its name, rows and columns, three of its weights, by which the test finds it in a graph that has
 joined matrices, the norm of its gradient, and gradients at eight places, spread evenly, each as place:value.
 Matrices are [in, out].
 """
+import json
 import math
 import os
 import sys
 
+import safetensors.torch
 import torch
 import transformers
 
@@ -23,6 +25,7 @@ MODELS = [
     ("bert-tag", "TokenClassification"), ("bert-answer", "QuestionAnswering"),
     ("electra-classify", "SequenceClassification"), ("electra-tag", "TokenClassification"),
     ("roberta-classify", "SequenceClassification"), ("roberta-tag", "TokenClassification"),
+    ("package-mean", None), ("package-dense", None),  # vectors: pooling, a dense layer with tanh, normalized
 ]
 LENGTHS = (5, 9, 3)
 
@@ -46,7 +49,7 @@ def inputs(config, mask_id):
 
 
 def loss_of(head, output, given, mask_id):
-    if head == "SequenceClassification":
+    if head in ("SequenceClassification", None):
         rows = output.logits
     elif head == "QuestionAnswering":
         rows = torch.stack([output.start_logits, output.end_logits], -1)[given["attention_mask"].bool()]
@@ -56,6 +59,37 @@ def loss_of(head, output, given, mask_id):
         rows = output.logits[given["attention_mask"].bool()]
     flat = rows.reshape(-1)
     return (flat * torch.tensor([wish(i) for i in range(len(flat))])).sum()
+
+
+def module(folder, kind):
+    """The folder of a module of a sentence-transformers package; None: it has none."""
+    with open(os.path.join(folder, "modules.json"), encoding="utf-8") as file:
+        found = [entry["path"] for entry in json.load(file) if entry["type"].endswith("." + kind)]
+    return os.path.join(folder, found[0]) if found else None
+
+
+class Vectors(torch.nn.Module):
+    """What a sentence-transformers package computes."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.encoder = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32)
+        self.config = self.encoder.config
+        with open(os.path.join(module(folder, "Pooling"), "config.json"), encoding="utf-8") as file:
+            self.pooling = json.load(file)["pooling_mode"]
+        self.normalizes = module(folder, "Normalize") is not None
+        self.dense, dense = None, module(folder, "Dense")
+        if dense is not None:
+            weights = safetensors.torch.load_file(os.path.join(dense, "model.safetensors"))
+            self.dense = torch.nn.Linear(*weights["linear.weight"].shape[::-1])
+            self.dense.load_state_dict({key.removeprefix("linear."): value for key, value in weights.items()})
+
+    def forward(self, **given):
+        states, mask = self.encoder(**given).last_hidden_state, given["attention_mask"].unsqueeze(-1)
+        rows = states[:, 0] if self.pooling == "cls" else (states * mask).sum(1) / mask.sum(1)
+        rows = torch.tanh(self.dense(rows)) if self.dense is not None else rows
+        rows = torch.nn.functional.normalize(rows, dim=1) if self.normalizes else rows
+        return transformers.modeling_outputs.SequenceClassifierOutput(logits=rows)
 
 
 def line_of(name, parameter, more=0, skip=0):
@@ -75,7 +109,7 @@ def main():
     torch.set_num_threads(1)
     for name, head in MODELS:
         folder = os.path.join(FOLDER, name)
-        model = getattr(transformers, "AutoModelFor" + head).from_pretrained(folder, dtype=torch.float32).eval()
+        model = (getattr(transformers, "AutoModelFor" + head).from_pretrained(folder, dtype=torch.float32) if head else Vectors(folder)).eval()
         mask_id = None
         if head == "MaskedLM":
             with open(os.path.join(folder, "vocab.txt"), encoding="utf-8") as file:
