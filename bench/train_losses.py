@@ -8,6 +8,7 @@ Needs torch, transformers 5. AdamW, linear decay after a warm-up of 6 %, no drop
 """
 import argparse
 import math
+import pathlib
 import subprocess
 import sys
 import time
@@ -15,27 +16,10 @@ import time
 import torch
 import transformers
 
-MASK = (1 << 64) - 1
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+from batch_order import shuffled  # noqa: E402
+
 SEED = 7
-
-
-def splitmix(state):
-    state = (state + 0x9E3779B97F4A7C15) & MASK
-    z = state
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-    return state, z ^ (z >> 31)
-
-
-def shuffled(count, epoch):
-    """As src/train/batches.c."""
-    state = (SEED + epoch * 0xD1342543DE82EF95) & MASK
-    order = list(range(count))
-    for i in range(count, 1, -1):
-        state, drawn = splitmix(state)
-        j = drawn % i
-        order[i - 1], order[j] = order[j], order[i - 1]
-    return order
 
 
 def torch_losses(args):
@@ -53,7 +37,7 @@ def torch_losses(args):
     for step in range(args.steps):
         epoch, at = divmod(step, per_epoch)
         if at == 0:
-            order = shuffled(len(rows), epoch)
+            order = shuffled(len(rows), SEED, epoch)
         which = order[at * args.batch:(at + 1) * args.batch]
         batch = tokenizer([rows[i][0] for i in which], padding=True, truncation=True, max_length=128, return_tensors="pt")
         loss = model(**batch, labels=torch.tensor([int(rows[i][1]) for i in which])).loss

@@ -5,7 +5,7 @@ checkpoints of test/golden/checkpoints on them, with AdamW, without dropout.
 
     python tools/make_train_golden.py     needs torch, transformers 5
 
-Batches are those of src/train/batches.c: each epoch shuffled with SplitMix64.
+Batches are those of src/train/batches.c (batch_order.py).
 """
 import math
 import pathlib
@@ -14,29 +14,12 @@ import random
 import torch
 import transformers
 
+from batch_order import shuffled
+
 transformers.logging.set_verbosity_error()
 HERE = pathlib.Path(__file__).resolve().parent.parent / "test/golden"
 NAMES = ["distilbert-classify", "bert-classify", "electra-classify", "roberta-classify"]
 BATCH, STEPS, SEED, RATE, WARMUP, DECAY, CLIP = 6, 50, 7, 2e-3, 0.06, 0.01, 1.0
-MASK = (1 << 64) - 1
-
-
-def splitmix(state):
-    state = (state + 0x9E3779B97F4A7C15) & MASK
-    z = state
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-    return state, z ^ (z >> 31)
-
-
-def shuffled(count, epoch):
-    state = (SEED + epoch * 0xD1342543DE82EF95) & MASK
-    order = list(range(count))
-    for i in range(count, 1, -1):
-        state, drawn = splitmix(state)
-        j = drawn % i
-        order[i - 1], order[j] = order[j], order[i - 1]
-    return order
 
 
 def texts():
@@ -82,7 +65,7 @@ def train(name, rows):
     losses = []
     for step in range(STEPS):
         epoch, at = divmod(step, per_epoch)
-        which = shuffled(len(rows), epoch)[at * BATCH:(at + 1) * BATCH]
+        which = shuffled(len(rows), SEED, epoch)[at * BATCH:(at + 1) * BATCH]
         batch = tokenizer([rows[i][0] for i in which], padding=True, truncation=True, max_length=40, return_tensors="pt")
         loss = model(**batch, labels=torch.tensor([rows[i][1] for i in which])).loss
         optimizer.zero_grad()
