@@ -346,7 +346,8 @@ static cli_code train(const cli_args *args, const train_pass *pass, const train_
     cli_progress_end();
     if (status != RETORT_OK) {
         cli_code failed = cli_fail(&err, true);
-        if (has_state(pass)) cli_say("the last checkpoint is '%s': see --resume", pass->state);
+        if (report->steps > 0 && has_state(pass))
+            cli_say("the last checkpoint is '%s': see --resume", pass->state);
         return failed;
     }
     cli_code code = cli_save_model(trained, args, pass->output, &bytes);

@@ -25,7 +25,7 @@ typedef struct train_report {
     train_point *devs; /* one per evaluation */
     size_t dev_count, dev_capacity;
     char metric[32]; /* of dev, "" before the first */
-    size_t steps;    /* of the whole training */
+    size_t steps;    /* of the whole training; 0 before the first */
     bool failed;     /* a line of JSON could not be written */
 } train_report;
 

@@ -451,7 +451,7 @@ static cli_code compare_dev(const opener *o) {
             seen = strcmp(name, o->wanted.labels[i]) == 0;
         if (!seen && missing++ == 0) first = o->wanted.labels[i];
     }
-    if (missing > 0)
+    if (missing > 0 && missing < o->wanted.count) /* else it has other labels, or none */
         cli_say("warning: %s has no text for %zu of the labels ('%s'%s)", path, missing, first,
                 missing > 1 ? ", …" : "");
     retort_dataset_free(dev);

@@ -251,6 +251,10 @@ def resumed():
     retort(*flags, "-o", output, "--resume")
     assert output.read_bytes() == (HERE / "whole.retort").read_bytes() and not list(HERE.glob("resumed.retort.*"))
     fails(3, "there is no checkpoint", *flags, "-o", output, "--resume")
+    saved.write_bytes(output.read_bytes())
+    error = fails(3, "not a checkpoint of a training", *flags, "-o", output, "--resume")
+    assert "the last checkpoint is" not in error and "new head" in error, error
+    saved.unlink()
 
 
 @test
@@ -299,6 +303,8 @@ def wrong_data():
     fails(3, "it contains no text", *start, "--data", write("empty.tsv", "sentence\tlabel\n"))
     dev = write("dev.tsv", "sentence\tlabel\ngood film\tpraise\nbad film\tneither\n")
     fails(3, "dev.tsv:3: label 'neither': the model has no such label (it has 2: 'blame', 'praise')", *start, "--data", write("classes.tsv", CLASSES), "--dev", dev)
+    assert "has no text for" not in fails(3, "dev.txt: evaluating this model needs a table with texts", *start, "--data", write("classes.tsv", CLASSES),
+                                          "--dev", write("dev.txt", "good film\n"))
     dev = write("dev.tsv", "sentence\tlabel\ngood film\tpraise\n")
     _, said = retort(*start, "--data", write("classes.tsv", CLASSES), "--dev", dev, "--steps", "1")
     assert "has no text for 1 of the labels ('blame')" in said, said
