@@ -8,15 +8,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MAX_IDS = 1 << 16, TOKENIZERS = 4 };
+enum { MAX_IDS = 1 << 16, WORDPIECES = 4, TOKENIZERS = 8 };
 
 static const char vocab[] =
     "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\na\nb\nc\ne\nun\n##aff\n##able\n##a\n##b\n##c\n##e\n"
     "##s\n.\n,\n!\n[\n]\n\u00e9\n##\u00e9\n\u0301\n##\u0301\n\u4e2d\n\u56fd\n\u3002\n\u1112\n"
     "##\u1161\n##\u11ab\n\ud55c\n##\ud55c\n\u304b\n\U00020000\n\u0131\n";
 
-/* tokenizer_config.json of each: uncased, cased, and two with added tokens. */
-static const char *const configs[TOKENIZERS] = {
+/* tokenizer_config.json of each WordPiece: uncased, cased, and two with added tokens. */
+static const char *const configs[WORDPIECES] = {
     "{}",
     "{\"do_lower_case\":false}",
     ("{\"strip_accents\":false,\"added_tokens_decoder\":{"
@@ -26,13 +26,41 @@ static const char *const configs[TOKENIZERS] = {
      "\"90\":{\"content\":\"A b\",\"normalized\":true}}}"),
 };
 
+/* BPE of characters, cut in several ways: the pieces of which several merges make the same one take the heap. */
+#define BPE(more, merges)                                                                                    \
+    "{\"version\":\"1.0\"," more                                                                             \
+    ",\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"vocab\":{\"<unk>\":0,"                           \
+    "\"a\":1,\"b\":2,\"ab\":3,\"aba\":4,\" "                                                                 \
+    "\":5,\"<s>\":6,\"ba\":7,\"<0xC3>\":8,\"<0xA9>\":9},\"merges\":" merges "}}"
+static const char *const files[TOKENIZERS - WORDPIECES] = {
+    BPE("\"pre_tokenizer\":null",
+        "[[\"a\",\"b\"],[\"ab\",\"a\"],[\"b\",\"a\"],[\"a\",\"ba\"]],\"fuse_unk\":true"),
+    BPE("\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\"},{\"type\":"
+        "\"Punctuation\","
+        "\"behavior\":\"MergedWithNext\"},{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\s+\"},"
+        "\"behavior\":"
+        "\"MergedWithPrevious\",\"invert\":true}]},\"post_processor\":{\"type\":\"RobertaProcessing\","
+        "\"cls\":[\"<s>\"],"
+        "\"sep\":[\"a\"]},\"added_tokens\":[{\"content\":\" "
+        "\",\"lstrip\":true,\"rstrip\":true,\"normalized\":false},"
+        "{\"content\":\"<s>\",\"special\":true}]",
+        "[[\"a\",\"b\"],[\"ab\",\"a\"]],\"byte_fallback\":true"),
+    BPE("\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"post_processor\":{\"type\":\"ByteLevel\"}",
+        "[[\"a\",\"b\"],[\"ab\",\"a\"]]"),
+    BPE("\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false}",
+        "[[\"a\",\"b\"],[\"ab\",\"a\"]]"),
+};
+
 static rt_tokenizer *tokenizers[TOKENIZERS];
 static rt_word_cache *caches[TOKENIZERS];
 
 static void open_all(void) {
     for (size_t i = 0; i < TOKENIZERS; i++) {
-        retort_status status = rt_tokenizer_from_vocab(&tokenizers[i], "fuzz", vocab, sizeof vocab - 1,
-                                                       configs[i], strlen(configs[i]), NULL);
+        retort_status status = i < WORDPIECES
+                                   ? rt_tokenizer_from_vocab(&tokenizers[i], "fuzz", vocab, sizeof vocab - 1,
+                                                             configs[i], strlen(configs[i]), NULL)
+                                   : rt_tokenizer_from_json(&tokenizers[i], "fuzz", files[i - WORDPIECES],
+                                                            strlen(files[i - WORDPIECES]), NULL, 0, NULL);
         if (status != RETORT_OK) abort();
         caches[i] = rt_word_cache_new(tokenizers[i], 64);
     }
@@ -72,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     size_t which = data[0] % TOKENIZERS;
     rt_encode_options options = {
-        .max_length = data[0] & 4 ? 3u + (data[0] >> 5) : 0,
+        .max_length = data[0] & 32 ? 3u + (data[0] >> 5) : 0,
         .special_as_text = data[0] & 8,
         .no_special = data[0] & 16,
         .words = true,
