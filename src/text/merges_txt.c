@@ -2,6 +2,8 @@
  * A vocab.json with a merges.txt, as transformers makes a RobertaTokenizer of it: the tokenizer.json that this saves. */
 #include "text/checkpoint.h"
 
+#include "base/utf8.h"
+
 #include <string.h>
 
 static bool has_piece(const void *vocab, const char *piece) {
@@ -18,13 +20,13 @@ static retort_status read_lines(json_t **out, const char *name, const char *text
         end = feed != NULL ? (size_t)(feed - text) : size;
         size_t length = end - at - (end > at && text[end - 1] == '\r');
         if (length >= 8 && memcmp(text + at, "#version", 8) == 0) continue;
-        json_t *line = json_stringn(text + at, length);
-        if (line == NULL || memchr(text + at, '\0', length) != NULL) {
-            json_decref(line);
+        size_t bad;
+        if (!rt_utf8_valid((const uint8_t *)text + at, length, &bad) ||
+            memchr(text + at, '\0', length) != NULL) {
             return rt_fail(err, RETORT_FORMAT, "%s: merges.txt: merge %zu is not valid UTF-8 text", name,
                            json_array_size(*out));
         }
-        fine = json_array_append_new(*out, line) == 0;
+        fine = json_array_append_new(*out, json_stringn(text + at, length)) == 0;
     }
     return fine ? RETORT_OK : rt_fail_nomem(err, size);
 }
