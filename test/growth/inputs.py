@@ -21,6 +21,19 @@ def tokenizer(pieces=(), added=(), processor=None):
                  "post_processor": processor, "model": model})
 
 
+def unigram(pieces=(), normalizer=None, **more):
+    vocab = [[piece, -1.0 - len(piece) % 3] for piece in dict.fromkeys(["<unk>", "\u2581", "a", "ab", "ba", *pieces])]
+    model = {"type": "Unigram", "unk_id": 0, "vocab": vocab, **more}
+    return text({"version": "1.0", "added_tokens": [], "normalizer": normalizer, "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581"}, "model": model})
+
+
+def steps():
+    """Normalizers one after the other."""
+    replace = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "\u2581"}
+    parts = [{"type": kind} for kind in ("NFD", "NFKC", "StripAccents", "Lowercase", "Nmt")]
+    return {"type": "Sequence", "normalizers": [*parts, replace, {"type": "Strip", "strip_left": True, "strip_right": True}]}
+
+
 def bpe(merges=(), pieces=(), **more):
     vocab = dict.fromkeys([*WORDS[:4], "a", "b", *pieces, *("".join(pair) for pair in merges)])
     model = {"type": "BPE", "unk_token": "[UNK]", "vocab": {piece: i for i, piece in enumerate(vocab)}, "merges": list(merges)}
