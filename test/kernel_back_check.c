@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Backward passes, and the packing of their operands. */
+#include "base/tensor.h"
 #include "kernel_check.h"
 
 #include <math.h>
@@ -29,12 +30,22 @@ static void free_all(guarded *all, size_t n) {
 
 /* ---- transpose, pack ---- */
 
-static bool transpose_one(const kernel_row *row, size_t m, size_t n, bool half, char *why, size_t size) {
+/* Bits of `forms`: x is bf16, y is bf16, y is packed. */
+static bool transpose_one(const kernel_row *row, size_t m, size_t n, unsigned forms, char *why, size_t size) {
+    bool from16 = (forms & 1) != 0, half = (forms & 2) != 0, packed = (forms & 4) != 0;
     size_t ldx = n + random_below(3), ldy = m + random_below(3), where = 0;
-    guarded x = filled(m * ldx, FILL_NORMAL), y[2];
+    size_t rows = half ? n + (n & 1) : n, panel = rows * RT_PANEL + 32 * random_below(2);
+    size_t count = packed ? (m + RT_PANEL - 1) / RT_PANEL * panel : n * ldy;
+    guarded x = filled(m * ldx, FILL_NORMAL), x16 = guarded_new(m * ldx * sizeof(uint16_t)), y[2];
+    for (size_t i = 0; i < m * ldx; i++) ((uint16_t *)x16.data)[i] = rt_f32_to_bf16(((float *)x.data)[i]);
     for (int side = 0; side < 2; side++) {
-        y[side] = guarded_new(n * ldy * (half ? 2 : 4));
-        rt_transpose_args t = {.m = m, .n = n, .x = x.data, .ldx = ldx, .ldy = ldy};
+        y[side] = guarded_new(count * (half ? 2 : 4));
+        rt_transpose_args t = {
+            .m = m, .n = n, .ldx = ldx, .ldy = ldy, .y_panel = packed ? panel + (panel == 0) : 0};
+        if (from16)
+            t.x16 = x16.data;
+        else
+            t.x = x.data;
         if (half)
             t.y16 = y[side].data;
         else
@@ -44,15 +55,16 @@ static bool transpose_one(const kernel_row *row, size_t m, size_t n, bool half, 
     bool good = half ? same_bf16(&y[0], &y[1], &where) : same_f32(&y[0], &y[1], &where);
     free_all(y, 2);
     guarded_free(&x);
-    return good || fail(why, size, m, n, 1, where);
+    guarded_free(&x16);
+    return good || fail(why, size, m, n, forms, where);
 }
 
 bool check_transpose(const kernel_row *row, char *why, size_t size) {
     bool good = true;
-    for (size_t m = 0; good && m < 50; m++)
-        good = transpose_one(row, m, 1 + random_below(50), (m & 1) != 0, why, size);
-    for (size_t n = 0; good && n < 50; n++)
-        good = transpose_one(row, 1 + random_below(50), n, (n & 1) != 0, why, size);
+    for (size_t m = 0; good && m < 80; m++)
+        good = transpose_one(row, m, 1 + random_below(50), m & 7, why, size);
+    for (size_t n = 0; good && n < 80; n++)
+        good = transpose_one(row, 1 + random_below(50), n, n & 7, why, size);
     return good;
 }
 

@@ -14,14 +14,22 @@ static int taken_of(uint64_t posted) {
 }
 
 /* A step with fewer operations than this (some 10 µs of one core with 4-bit weights) is cut into one part
- * per worker: more parts would cost more than they gain. */
-enum { PARTS_A_WORKER = 12, FEW_OPERATIONS = 4000000 };
+ * per worker: more parts would cost more than they gain. Others get 12 parts per worker or, if they are long, so many that a
+ * part is some 17 µs of float products: at the end of a step the others wait for the last part. */
+enum { FEW_OPERATIONS = 4000000, LEAST_PARTS = 12, MOST_PARTS_A_WORKER = 96, OPERATIONS_A_PART = 2000000 };
+
+static size_t parts_a_worker(double operations, size_t workers) {
+    if (operations < FEW_OPERATIONS) return 1;
+    double parts = operations / ((double)workers * OPERATIONS_A_PART);
+    return parts < LEAST_PARTS           ? LEAST_PARTS
+           : parts < MOST_PARTS_A_WORKER ? (size_t)parts
+                                         : MOST_PARTS_A_WORKER;
+}
 
 void rt_schedule_post(rt_schedule *schedule, const rt_step *step, const rt_chunk *chunk, size_t count) {
     size_t workers = (size_t)atomic_load_explicit(&schedule->workers, memory_order_relaxed);
     unsigned number = atomic_load_explicit(&schedule->number.value, memory_order_relaxed) + 1;
-    if (step != NULL)
-        count = workers * (rt_step_operations(step, chunk) < FEW_OPERATIONS ? 1 : PARTS_A_WORKER);
+    if (step != NULL) count = workers * parts_a_worker(rt_step_operations(step, chunk), workers);
     schedule->step = step;
     schedule->posted_at = rt_now_ns();
     atomic_store_explicit(&schedule->leader_core, sched_getcpu(), memory_order_relaxed);

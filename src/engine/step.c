@@ -27,9 +27,35 @@ bool rt_value_row_set(const rt_value *value, rt_row_set *kind) {
     return true;
 }
 
+/* ---- Linear ---- */
+
 /* The workers of a team split columns in units of two panels, the width of the widest tile. Each worker
  * reads only the weights of its columns: one stream from memory instead of one per worker. */
 enum { COLUMN_UNIT = 2 * RT_PANEL };
+/* Of floats, with many rows; rows are shared in whole tiles. */
+enum { WIDE_UNIT = 4 * RT_PANEL, ROWS = 24, TILE_ROWS = 6 };
+
+rt_units rt_units_between(size_t m, size_t n, size_t from, size_t to, size_t parts) {
+    size_t blocks = rt_max(m / ROWS, 1), columns = blocks == 1 ? COLUMN_UNIT : WIDE_UNIT;
+    size_t count = m == 0 ? 0 : (n + columns - 1) / columns * blocks;
+    rt_units units = {.m = m, .n = n, .columns = columns, .blocks = blocks};
+    if (from < to) units.between = (rt_range){count * from / parts, count * to / parts};
+    return units;
+}
+
+bool rt_units_next(rt_units *units, rt_rectangle *rectangle) {
+    size_t blocks = units->blocks, left = units->between.to - units->between.from;
+    size_t column = units->between.from / blocks, block = units->between.from % blocks;
+    bool whole = block == 0 && left >= blocks;
+    size_t wide = whole ? left / blocks : 1, high = whole ? blocks : rt_min(left, blocks - block);
+    if (left == 0) return false;
+    rectangle->columns =
+        (rt_range){column * units->columns, rt_min((column + wide) * units->columns, units->n)};
+    rectangle->rows.from = rt_share(units->m, TILE_ROWS, (int)block, (int)blocks).from;
+    rectangle->rows.to = rt_share(units->m, TILE_ROWS, (int)(block + high - 1), (int)blocks).to;
+    units->between.from += wide * high;
+    return true;
+}
 
 /* Computes columns from…to, all in one block. */
 typedef void columns_fn(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
@@ -47,41 +73,53 @@ static void run_blocks(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
     }
 }
 
-/* x [rows, k], weight [k, n], bias [n], residual [rows, n] -> [rows, n] */
-static void linear_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
-                           size_t block) {
+/* x [rows, k], weight [k, n], bias [n], residual [rows, n] -> [rows, n]. Columns: all in one block. */
+static void linear_rectangle(const rt_step *step, rt_worker *worker, rt_range rows, rt_range columns,
+                             size_t block) {
     const rt_linear_step *linear = &step->as.linear;
     const float *bias = rt_place_at(&step->in[LINEAR_BIAS], worker);
     const float *residual = rt_place_at(&step->in[LINEAR_RESIDUAL], worker);
     const char *x = rt_place_at(&step->in[LINEAR_X], worker);
     void *out = rt_place_at(&step->out[0], worker);
     float *z = rt_place_at(&step->out[1], worker); /* the sums before the activation, for a backward pass */
+    size_t at = rows.from * linear->n + columns.from, wide = linear->k * linear->blocks;
     rt_gemm gemm = {
-        .m = rt_chunk_rows(chunk, step->rows),
+        .m = rows.to - rows.from,
         .n = columns.to - columns.from,
         .k = linear->k,
-        .a = x + block * linear->k * linear->x_size,
-        .lda = linear->k * linear->blocks,
+        .a = x + (rows.from * wide + block * linear->k) * linear->x_size,
+        .lda = wide,
         .b = (const char *)linear->weight + columns.from / RT_PANEL * linear->panel_bytes,
         .bias = bias == NULL ? NULL : bias + columns.from,
-        .residual = residual == NULL ? NULL : residual + columns.from,
+        .residual = residual == NULL ? NULL : residual + at,
         .ldr = linear->n,
         .act = linear->act,
-        .z = z == NULL ? NULL : z + columns.from,
+        .z = z == NULL ? NULL : z + at,
         .ldz = linear->n,
     };
     if (linear->bf16_out) {
-        gemm.c16 = (uint16_t *)out + columns.from;
+        gemm.c16 = (uint16_t *)out + at;
         gemm.ldc16 = linear->n;
     } else {
-        gemm.c = (float *)out + columns.from;
+        gemm.c = (float *)out + at;
         gemm.ldc = linear->n;
     }
     linear->gemm(&gemm);
 }
 
 void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
-    run_blocks(step, chunk, worker, linear_columns);
+    const rt_linear_step *linear = &step->as.linear;
+    size_t width = linear->n / linear->blocks;
+    rt_rectangle some;
+    rt_units units = rt_units_between(rt_chunk_rows(chunk, step->rows), linear->n, (size_t)worker->part,
+                                      (size_t)worker->end, (size_t)worker->parts);
+    while (rt_units_next(&units, &some)) {
+        for (size_t from = some.columns.from; from < some.columns.to;) {
+            size_t block = from / width, to = rt_min(some.columns.to, (block + 1) * width);
+            linear_rectangle(step, worker, some.rows, (rt_range){from, to}, block);
+            from = to;
+        }
+    }
 }
 
 /* out[m, n] = the given columns of x */

@@ -157,6 +157,22 @@ static inline rt_range rt_worker_share(const rt_worker *worker, size_t n, size_t
     return (rt_range){rt_share(n, unit, worker->part, worker->parts).from,
                       rt_share(n, unit, worker->end - 1, worker->parts).to};
 }
+/* A product of floats is cut in units: 64 columns of some 24 rows, or, where there are fewer than two times as many rows, 32
+ * columns of all. Finer than columns alone: of 384 columns there are 12 units of 32, and the last of those that a worker takes
+ * would keep the others waiting for up to a sixth of the step. */
+typedef struct rt_units {
+    size_t m, n;      /* of the product */
+    size_t columns;   /* of a unit */
+    size_t blocks;    /* of rows */
+    rt_range between; /* unit column * blocks + block of rows */
+} rt_units;
+typedef struct rt_rectangle {
+    rt_range rows, columns;
+} rt_rectangle;
+/* The units whose share begins where `from` of `parts` parts do and ends where `to` do. */
+rt_units rt_units_between(size_t m, size_t n, size_t from, size_t to, size_t parts);
+/* Takes as many of them as make a rectangle. False: none is left. */
+bool rt_units_next(rt_units *units, rt_rectangle *rectangle);
 /* Number of rows of a row set in this chunk. */
 size_t rt_chunk_rows(const rt_chunk *chunk, rt_row_set kind);
 /* Offset of the row scales in an s8 value [·, n]: after all rows that its place has room for. */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Backward pass of y = act(z) + residual, z = x W + b, in two regions:
- *   rows:    dz = dy act'(z), in the place of dy; x transposed and dz packed, as the products need them
- *   columns: dx += dz W^T, by columns of x; dW += x^T dz and db += the sums of dz, by columns of y
- * A worker sums over all of k, so sums do not depend on how many there are. dW is written in panels. */
+ *   operands: dz = dy act'(z), in the place of dy; dz, x^T and W^T in the layouts that products need
+ *   products: dx += dz W^T; dW += x^T dz, written in panels; db += the sums of dz
+ * A worker sums over all of k, so sums do not depend on how many there are. */
 #include "grad/tape.h"
 
 #include <string.h>
 
-enum { UNIT = 2 * RT_PANEL }; /* columns of a share */
+enum { TILE_ROWS = 32, TILE_COLUMNS = 128, WEIGHT_ROWS = 64 };
 
 typedef struct linear {
     const rt_step *step;
@@ -17,10 +17,11 @@ typedef struct linear {
         columns;       /* columns: of x, k * blocks; width: of a block of y, n / blocks */
     const float *used; /* the weight */
     float *dz, *dx, *dw, *db;
-    bool add, bf16;   /* dx is added to; products of bf16 */
-    bool first;       /* dW is not */
-    size_t turned_ld; /* elements between rows of x transposed */
-    size_t panel;     /* elements of a panel of dz */
+    bool add, bf16;      /* dx is added to; products of bf16 */
+    bool first;          /* dW is not */
+    size_t turned_ld;    /* elements between rows of x transposed */
+    size_t panel;        /* elements of a panel of dz */
+    size_t weight_panel; /* of W^T */
 } linear;
 
 static linear linear_of(const rt_tape *tape, const rt_step *step) {
@@ -45,10 +46,11 @@ static linear linear_of(const rt_tape *tape, const rt_step *step) {
     l.db = rt_tape_vector(tape, step, LINEAR_BIAS);
     l.turned_ld = rt_round_up(rows, RT_PANEL);
     l.panel = (l.bf16 ? rows + (rows & 1) : rows) * RT_PANEL;
+    l.weight_panel = (l.bf16 ? l.width + (l.width & 1) : l.width) * RT_PANEL;
     return l;
 }
 
-/* ---- Rows ---- */
+/* ---- Operands ---- */
 
 /* z [rows, n]: an integer step once more, without its epilogue. */
 static void forward_again(rt_tape *tape, const rt_step *step) {
@@ -75,115 +77,130 @@ static void copy_residual_rows(rt_tape *tape, const rt_step *step, rt_worker *wo
     add_residual(tape, step, rt_worker_share(worker, rt_chunk_rows(tape->chunk, step->rows), 1), false);
 }
 
-/* x of these rows as columns of its transpose. */
-static void turn_x(const rt_tape *tape, const linear *l, rt_range rows, float *scratch) {
-    rt_transpose_args turn = {.m = RT_PANEL, .n = l->columns, .ldx = l->columns, .ldy = l->turned_ld};
-    for (size_t i = rows.from; i < rows.to; i += RT_PANEL) {
-        rt_range some = {i, rt_min(i + RT_PANEL, rows.to)};
-        turn.m = some.to - i;
-        turn.x = rt_tape_rows(tape, &l->step->in[LINEAR_X], some, scratch);
-        if (l->bf16)
-            turn.y16 = (uint16_t *)l->room->turned + i;
-        else
-            turn.y = (float *)l->room->turned + i;
-        l->kernels->transpose(&turn);
+/* A matrix in tiles; the last ones are smaller. */
+typedef struct tiles {
+    size_t m, n, rows, columns;
+} tiles;
+typedef void tile_fn(const rt_tape *tape, const linear *l, rt_range rows, rt_range columns, float *scratch);
+
+/* The tiles that are the share of this worker, row by row. */
+static void run_tiles(const rt_tape *tape, const linear *l, rt_worker *worker, tiles all, tile_fn *run) {
+    size_t wide = (all.n + all.columns - 1) / all.columns, high = (all.m + all.rows - 1) / all.rows;
+    rt_range share = rt_worker_share(worker, wide * high, 1);
+    for (size_t i = share.from; i < share.to; i++) {
+        size_t row = i / wide * all.rows, column = i % wide * all.columns;
+        run(tape, l, (rt_range){row, rt_min(row + all.rows, all.m)},
+            (rt_range){column, rt_min(column + all.columns, all.n)}, worker->scratch);
     }
 }
 
-static void pack_dz(const linear *l, rt_range rows) {
-    rt_pack_args pack = {.k = rows.to - rows.from, .n = l->n, .ldx = l->n, .y_panel = l->panel};
-    pack.x = l->dz + rows.from * l->n;
+/* dz of these rows and columns of y. */
+static void make_dz(const rt_tape *tape, const linear *l, rt_range rows, rt_range columns, float *scratch) {
+    const float *z = tape->sums[l->step - tape->plan.steps];
+    size_t count = columns.to - columns.from;
+    rt_act act = l->step->as.linear.act;
+    (void)scratch;
+    if (z == NULL) z = tape->room.z;
+    for (size_t i = rows.from; i < rows.to; i++) {
+        size_t at = i * l->n + columns.from;
+        if (act != RT_FN_NONE) l->kernels->act_back(act, count, z + at, l->dz + at);
+        if (l->bf16) l->kernels->to_bf16(count, l->dz + at, l->room->dz16 + at);
+    }
+    if (l->dw == NULL && l->db == NULL) return;
+    rt_pack_args pack = {.k = rows.to - rows.from, .n = count, .ldx = l->n, .y_panel = l->panel};
+    size_t to = columns.from / RT_PANEL * l->panel + rows.from * RT_PANEL;
+    pack.x = l->dz + rows.from * l->n + columns.from;
     if (l->bf16)
-        pack.y16 = (uint16_t *)l->room->panels + rows.from * RT_PANEL;
+        pack.y16 = (uint16_t *)l->room->panels + to;
     else
-        pack.y = (float *)l->room->panels + rows.from * RT_PANEL;
+        pack.y = (float *)l->room->panels + to;
     l->kernels->pack(&pack);
 }
 
-static void back_rows(rt_tape *tape, const rt_step *step, rt_worker *worker) {
-    linear l = linear_of(tape, step);
-    const float *z = tape->sums[step - tape->plan.steps];
-    rt_range rows = rt_worker_share(worker, l.rows, RT_PANEL);
-    size_t at = rows.from * l.n, count = (rows.to - rows.from) * l.n;
-    if (z == NULL) z = tape->room.z;
-    if (count == 0) return;
-    if (step->as.linear.act != RT_FN_NONE) l.kernels->act_back(step->as.linear.act, count, z + at, l.dz + at);
-    if (l.bf16) l.kernels->to_bf16(count, l.dz + at, l.room->dz16 + at);
-    if (l.dw == NULL && l.db == NULL) return;
-    pack_dz(&l, rows);
-    if (l.dw != NULL) turn_x(tape, &l, rows, worker->scratch);
+/* x of these rows as columns of its transpose. */
+static void turn_x(const rt_tape *tape, const linear *l, rt_range rows, rt_range columns, float *scratch) {
+    rt_transpose_args turn = {.m = rows.to - rows.from, .ldx = l->columns, .ldy = l->turned_ld};
+    const rt_place *x = &l->step->in[LINEAR_X];
+    size_t to = columns.from * l->turned_ld + rows.from;
+    turn.n = columns.to - columns.from;
+    if (tape->graph->values[x->value].dtype == RETORT_BF16)
+        turn.x16 = (const uint16_t *)rt_tape_at(tape, x) + rows.from * l->columns + columns.from;
+    else
+        turn.x = rt_tape_rows(tape, x, rows, scratch) + columns.from;
+    if (l->bf16)
+        turn.y16 = (uint16_t *)l->room->turned + to;
+    else
+        turn.y = (float *)l->room->turned + to;
+    l->kernels->transpose(&turn);
 }
 
-/* ---- Columns of x: dx ---- */
-
-/* 16 columns of W^T, from column `at` of x on, as a panel [width][16]. */
-static void turn_weight(const linear *l, size_t at, float *panel) {
-    size_t block = at / l->k, row = at % l->k, count = rt_min(RT_PANEL, l->k - row);
-    if (count < RT_PANEL) memset(panel, 0, l->width * RT_PANEL * sizeof *panel);
-    for (size_t j = 0; j < l->width; j += RT_PANEL) {
-        const float *from = l->used + ((block * l->width + j) * l->k + row * RT_PANEL);
-        rt_transpose_args turn = {
-            .m = count, .n = rt_min(RT_PANEL, l->width - j), .x = from, .ldx = RT_PANEL};
-        turn.y = panel + j * RT_PANEL;
-        turn.ldy = RT_PANEL;
-        l->kernels->transpose(&turn);
-    }
-}
-
-/* W^T of these columns of x in panels, in the worker's scratch. */
-static const void *turn_weights(const linear *l, rt_range columns, float *scratch) {
-    size_t width = l->width + (l->width & 1);
-    float *panel = scratch + RT_TAPE_TILE * width;
-    for (size_t at = columns.from; at < columns.to; at += RT_PANEL) {
-        size_t index = (at - columns.from) / RT_PANEL;
-        if (!l->bf16) {
-            turn_weight(l, at, scratch + index * l->width * RT_PANEL);
-            continue;
+/* W^T of these columns of x (rows of W) and, of each block, these columns of y, in panels. Reads panels of W as they lie in
+ * memory. */
+static void turn_weight(const rt_tape *tape, const linear *l, rt_range rows, rt_range columns,
+                        float *scratch) {
+    size_t panel = l->weight_panel;
+    (void)tape;
+    (void)scratch;
+    for (size_t from = rows.from; from < rows.to;) {
+        size_t block = from / l->k, row = from % l->k, to = rt_min(rows.to, (block + 1) * l->k);
+        for (size_t j = columns.from; j < columns.to; j += RT_PANEL) {
+            rt_transpose_args turn = {.m = to - from, .ldx = RT_PANEL, .y_panel = panel};
+            turn.n = rt_min(RT_PANEL, columns.to - j);
+            turn.x = l->used + (block * l->width + j) * l->k + row * RT_PANEL;
+            if (l->bf16)
+                turn.y16 = (uint16_t *)l->room->weight + from / RT_PANEL * panel + j * RT_PANEL;
+            else
+                turn.y = (float *)l->room->weight + from / RT_PANEL * panel + j * RT_PANEL;
+            l->kernels->transpose(&turn);
         }
-        turn_weight(l, at, panel);
-        l->kernels->pack(&(rt_pack_args){.k = l->width,
-                                         .n = RT_PANEL,
-                                         .x = panel,
-                                         .ldx = RT_PANEL,
-                                         .y16 = (uint16_t *)(void *)scratch + index * width * RT_PANEL});
-    }
-    return scratch;
-}
-
-/* Columns of x, all in one block. */
-static void input_columns(const linear *l, rt_range columns, float *scratch) {
-    size_t at = columns.from / l->k * l->width;
-    for (size_t from = columns.from; from < columns.to; from += RT_TAPE_TILE) {
-        rt_range some = {from, rt_min(from + RT_TAPE_TILE, columns.to)};
-        rt_gemm gemm = {.m = l->rows, .n = some.to - from, .k = l->width, .lda = l->n};
-        gemm.a = l->bf16 ? (const void *)(l->room->dz16 + at) : l->dz + at;
-        gemm.b = turn_weights(l, some, scratch);
-        gemm.c = l->dx + from;
-        gemm.ldc = gemm.ldr = l->columns;
-        gemm.residual = l->add ? gemm.c : NULL;
-        (l->bf16 ? l->kernels->gemm_bf16 : l->kernels->gemm_f32)(&gemm);
+        from = to;
     }
 }
 
-/* ---- Columns of y: dW, db ---- */
+/* Tiles of 8 to 32 KB, of which there are enough for all workers. */
+static void make_operands(rt_tape *tape, const rt_step *step, rt_worker *worker) {
+    linear l = linear_of(tape, step);
+    bool whole = tape->graph->values[step->in[LINEAR_X].value].dtype == RETORT_S8; /* rows are converted */
+    run_tiles(tape, &l, worker, (tiles){l.rows, l.n, TILE_ROWS, TILE_COLUMNS}, make_dz);
+    if (l.dw != NULL)
+        run_tiles(tape, &l, worker, (tiles){l.rows, l.columns, TILE_ROWS, whole ? l.columns : TILE_COLUMNS},
+                  turn_x);
+    if (l.dx != NULL)
+        run_tiles(tape, &l, worker, (tiles){l.columns, l.width, WEIGHT_ROWS, TILE_COLUMNS}, turn_weight);
+}
 
-/* Columns of y, all in one block. */
-static void weight_columns(const linear *l, rt_range columns) {
+/* ---- Products ---- */
+
+/* Rows and columns of dx; columns all in one block. */
+static void input_rectangle(const linear *l, rt_range rows, rt_range columns) {
+    size_t at = rows.from * l->n + columns.from / l->k * l->width;
+    size_t size = l->bf16 ? sizeof(uint16_t) : sizeof(float);
+    rt_gemm gemm = {.m = rows.to - rows.from, .n = columns.to - columns.from, .k = l->width, .lda = l->n};
+    gemm.a = l->bf16 ? (const void *)(l->room->dz16 + at) : l->dz + at;
+    gemm.b = (const char *)l->room->weight + columns.from / RT_PANEL * l->weight_panel * size;
+    gemm.c = l->dx + rows.from * l->columns + columns.from;
+    gemm.ldc = gemm.ldr = l->columns;
+    gemm.residual = l->add ? gemm.c : NULL;
+    (l->bf16 ? l->kernels->gemm_bf16 : l->kernels->gemm_f32)(&gemm);
+}
+
+/* Rows and columns of dW, and db of the columns, all in one block. */
+static void weight_rectangle(const linear *l, rt_range rows, rt_range columns) {
     rt_gemm_fn multiply = l->bf16 ? l->kernels->gemm_bf16 : l->kernels->gemm_f32;
     size_t size = l->bf16 ? sizeof(uint16_t) : sizeof(float), block = columns.from / l->width;
     rt_gemm gemm = {.n = columns.to - columns.from, .k = l->rows};
     gemm.b = (const char *)l->room->panels + columns.from / RT_PANEL * l->panel * size;
     if (l->dw != NULL) {
-        gemm.m = l->k;
-        gemm.a = (const char *)l->room->turned + block * l->k * l->turned_ld * size;
+        gemm.m = rows.to - rows.from;
+        gemm.a = (const char *)l->room->turned + (block * l->k + rows.from) * l->turned_ld * size;
         gemm.lda = l->turned_ld;
-        gemm.c = l->dw + columns.from * l->k;
+        gemm.c = l->dw + columns.from * l->k + rows.from * RT_PANEL;
         gemm.residual = l->first ? NULL : gemm.c;
         gemm.ldc = gemm.ldr = RT_PANEL;
         gemm.c_panel = l->k * RT_PANEL;
         multiply(&gemm);
     }
-    if (l->db != NULL) {
+    if (l->db != NULL && rows.from == 0) {
         gemm.m = 1;
         gemm.a = l->bf16 ? (const void *)l->room->ones16 : l->room->ones;
         gemm.lda = gemm.ldc = gemm.ldr = l->rows;
@@ -194,45 +211,39 @@ static void weight_columns(const linear *l, rt_range columns) {
     }
 }
 
-/* ---- Both ---- */
-
-/* The columns, of n in all, whose share begins where `from` of `parts` parts do and ends where `to` do. */
-static rt_range columns_between(size_t n, size_t from, size_t to, size_t parts) {
-    if (from >= to) return (rt_range){0, 0};
-    return (rt_range){rt_share(n, UNIT, (int)from, (int)parts).from,
-                      rt_share(n, UNIT, (int)to - 1, (int)parts).to};
-}
-
 /* The first half of the parts is dx, the second dW: as many operations each. */
-static void back_columns(rt_tape *tape, const rt_step *step, rt_worker *worker, bool add) {
+static void back_products(rt_tape *tape, const rt_step *step, rt_worker *worker, bool add) {
     linear l = linear_of(tape, step);
     l.add = add;
     bool weights = l.dw != NULL || l.db != NULL;
     size_t parts = (size_t)worker->parts, halves = (l.dx != NULL) + (size_t)weights;
-    size_t from = halves * (size_t)worker->part, to = halves * (size_t)worker->end, middle = 0;
-    if (l.dx != NULL) {
-        rt_range all = columns_between(l.columns, from, rt_min(to, parts), parts);
-        while (all.from < all.to) {
-            rt_range some = {all.from, rt_min(all.to, (all.from / l.k + 1) * l.k)};
-            input_columns(&l, some, worker->scratch);
-            all.from = some.to;
+    size_t from = halves * (size_t)worker->part, to = halves * (size_t)worker->end;
+    size_t middle = l.dx != NULL ? parts : 0;
+    rt_rectangle some;
+    rt_units units = rt_units_between(l.rows, l.columns, from, rt_min(to, middle), parts);
+    while (rt_units_next(&units, &some)) {
+        for (size_t at = some.columns.from; at < some.columns.to;) {
+            size_t end = rt_min(some.columns.to, (at / l.k + 1) * l.k);
+            input_rectangle(&l, some.rows, (rt_range){at, end});
+            at = end;
         }
-        middle = parts;
     }
     if (!weights || to <= middle) return;
-    rt_range all = columns_between(l.n, rt_max(from, middle) - middle, to - middle, parts);
-    while (all.from < all.to) {
-        rt_range some = {all.from, rt_min(all.to, (all.from / l.width + 1) * l.width)};
-        weight_columns(&l, some);
-        all.from = some.to;
+    units = rt_units_between(l.k, l.n, rt_max(from, middle) - middle, to - middle, parts);
+    while (rt_units_next(&units, &some)) {
+        for (size_t at = some.columns.from; at < some.columns.to;) {
+            size_t end = rt_min(some.columns.to, (at / l.width + 1) * l.width);
+            weight_rectangle(&l, some.rows, (rt_range){at, end});
+            at = end;
+        }
     }
 }
 
-static void set_columns(rt_tape *tape, const rt_step *step, rt_worker *worker) {
-    back_columns(tape, step, worker, false);
+static void set_products(rt_tape *tape, const rt_step *step, rt_worker *worker) {
+    back_products(tape, step, worker, false);
 }
-static void add_columns(rt_tape *tape, const rt_step *step, rt_worker *worker) {
-    back_columns(tape, step, worker, true);
+static void add_products(rt_tape *tape, const rt_step *step, rt_worker *worker) {
+    back_products(tape, step, worker, true);
 }
 
 /* The residual's gradient: dy is added to it. If it has none yet, it takes the place of dy in the end, unless the activation
@@ -247,6 +258,14 @@ static bool back_residual(rt_tape *tape, const rt_step *step) {
     return false;
 }
 
+/* The cost of a row: to move a number takes about as long as so many operations of a product. */
+static double operands_cost(const rt_tape *tape, const rt_step *step) {
+    linear l = linear_of(tape, step);
+    size_t moved =
+        l.rows * l.n + (l.dw != NULL ? l.rows * l.columns : 0) + (l.dx != NULL ? l.columns * l.width : 0);
+    return 64.0 * (double)moved / (double)rt_max(l.rows, 1);
+}
+
 void rt_tape_linear(rt_tape *tape, const rt_step *step) {
     const rt_linear_step *of = &step->as.linear;
     bool add = false, moves = back_residual(tape, step);
@@ -254,10 +273,10 @@ void rt_tape_linear(rt_tape *tape, const rt_step *step) {
     rt_tape_take(tape, step->in[LINEAR_X].value, &add);
     if (tape->status != RETORT_OK) return;
     if (of->act != RT_FN_NONE && tape->sums[step - tape->plan.steps] == NULL) forward_again(tape, step);
-    rt_tape_run(tape, step, 16.0 * (double)of->n, back_rows);
+    rt_tape_run(tape, step, operands_cost(tape, step), make_operands);
     if (tape->see != NULL)
         tape->status = tape->see(tape, step, tape->grad[out], rt_chunk_rows(tape->chunk, step->rows));
-    rt_tape_run(tape, step, 2 * step->flops_row, add ? add_columns : set_columns);
+    rt_tape_run(tape, step, 2 * step->flops_row, add ? add_products : set_products);
     rt_parameter *weight = rt_tape_parameter(tape, step, LINEAR_WEIGHT);
     if (weight != NULL) weight->cleared = false;
     if (!moves) return;

@@ -37,10 +37,11 @@ static bool reserve(void *out, size_t rows, size_t columns, size_t size) {
 
 /* The largest sizes over all steps. */
 typedef struct max_sizes {
-    size_t k, n; /* columns of x and y of Linears whose weights have gradients */
-    size_t bf16; /* columns of y where products are bf16 */
-    size_t z;    /* columns of y of integers with an activation */
-    size_t norm; /* columns of LayerNorm */
+    size_t k, n;   /* columns of x and y of Linears whose weights have gradients */
+    size_t bf16;   /* columns of y where products are bf16 */
+    size_t panels; /* rows of all panels of W^T */
+    size_t z;      /* columns of y of integers with an activation */
+    size_t norm;   /* columns of LayerNorm */
 } max_sizes;
 
 bool rt_tape_is_bf16(const rt_step *step) {
@@ -52,6 +53,8 @@ static void measure_linear(const rt_tape *tape, const rt_step *step, max_sizes *
     bool weights = tape->parameters != NULL;
     if (weights) m->k = rt_max(m->k, linear->k * linear->blocks);
     if (weights) m->n = rt_max(m->n, linear->n);
+    size_t panels = (linear->k * linear->blocks + RT_PANEL - 1) / RT_PANEL;
+    m->panels = rt_max(m->panels, panels * (linear->n / linear->blocks + 1));
     if (rt_tape_is_bf16(step)) m->bf16 = rt_max(m->bf16, linear->n);
     if (linear->gemm == NULL && linear->act != RT_FN_NONE) m->z = rt_max(m->z, linear->n);
 }
@@ -77,6 +80,7 @@ static bool reserve_room(rt_tape *tape, size_t rows) {
     bool made =
         reserve(&room->z, rows, m.z, sizeof(float)) && reserve(&room->turned, rows, m.k, sizeof(float)) &&
         reserve(&room->panels, rows, m.n, sizeof(float)) &&
+        reserve(&room->weight, m.panels, RT_PANEL, sizeof(float)) &&
         reserve(&room->dz16, rows, m.bf16, sizeof(uint16_t)) &&
         reserve(&room->ones, rows, 1, sizeof(float)) && reserve(&room->ones16, rows, 1, sizeof(uint16_t)) &&
         reserve(&room->sums, rows / RT_TAPE_ROWS + 1, 2 * m.norm, sizeof(float)) &&
@@ -193,8 +197,8 @@ retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_paramet
 }
 
 static void free_room(rt_tape_room *room) {
-    void *all[] = {room->z,    room->turned, room->panels, room->dz16, room->ones,  room->ones16,
-                   room->sums, room->order,  room->ids,    room->runs, room->places};
+    void *all[] = {room->z,      room->turned, room->panels, room->weight, room->dz16, room->ones,
+                   room->ones16, room->sums,   room->order,  room->ids,    room->runs, room->places};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 

@@ -17,6 +17,7 @@ typedef struct rt_tape_room {
     float *z;          /* [rows, n] sums of a Linear of integers before the activation; the sums of Embed */
     void *turned;      /* [k, rows] x of a Linear transposed, floats or bf16 */
     void *panels;      /* P16 [rows, n] of a Linear's dz, floats or bf16 */
+    void *weight;      /* P16 of its W^T, likewise */
     uint16_t *dz16;    /* [rows, n] dz in bf16 */
     float *ones;       /* [rows] */
     uint16_t *ones16;  /* [rows] in bf16 */
@@ -102,13 +103,9 @@ float *rt_tape_vector(const rt_tape *tape, const rt_step *step, int operand);
 /* What the forward pass multiplies with or looks up: that of the parameter, or the constant itself. */
 const float *rt_tape_used(const rt_tape *tape, const rt_step *step, int operand);
 const void *rt_tape_at(const rt_tape *tape, const rt_place *place);
-/* Floats that rt_tape_linear needs as a worker's scratch: columns of the widest tile and of one panel of W^T, or 16
- * columns of x. */
-enum { RT_TAPE_TILE = 4 * RT_PANEL };
+/* Floats that rt_tape_linear needs as a worker's scratch: some rows of x. */
 static inline size_t rt_tape_linear_scratch(const rt_step *step) {
-    const rt_linear_step *of = &step->as.linear;
-    size_t width = rt_round_up(of->n / of->blocks, RT_PANEL) + RT_PANEL;
-    return rt_max((RT_TAPE_TILE + RT_PANEL) * width, RT_PANEL * of->k * of->blocks);
+    return 2 * RT_PANEL * step->as.linear.k * step->as.linear.blocks;
 }
 /* Whether the products of a Linear are those of bf16. */
 bool rt_tape_is_bf16(const rt_step *step);

@@ -256,14 +256,16 @@ typedef void (*rt_adamw_fn)(const rt_adamw *step);
 /* The sum of squares of n numbers, over 16 virtual lanes. */
 typedef float (*rt_squares_fn)(size_t n, const float *x);
 
-/* Of a matrix x [m, n]: y[j][i] = x[i][j]. One of y and y16 (rounded to bf16) is given. */
+/* Of a matrix x [m, n]: y[j][i] = x[i][j]. One of x and x16 is given, and one of y and y16 (rounded to bf16). */
 typedef struct rt_transpose_args {
     size_t m, n;
     const float *x;
-    size_t ldx;
+    const uint16_t *x16;
+    size_t ldx; /* of x or x16 */
     float *y;
     uint16_t *y16;
-    size_t ldy; /* of y or y16 */
+    size_t ldy;     /* of y or y16 */
+    size_t y_panel; /* 0; or y [n, m] is packed as by rt_pack_fn instead, its panels so many elements apart */
 } rt_transpose_args;
 typedef void (*rt_transpose_fn)(const rt_transpose_args *transpose);
 /* Packs rows [k, n] in panels of 16 columns, as rt_pack_f32 and rt_pack_bf16 do; columns beyond n are 0. */

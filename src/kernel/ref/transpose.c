@@ -2,14 +2,25 @@
 #include "base/tensor.h"
 #include "kernel/rows.h"
 
+/* x[i][j]; 0 where packed panels go beyond x. */
+static float element(const rt_transpose_args *t, size_t i, size_t j) {
+    if (i >= t->m || j >= t->n) return 0.0f;
+    return t->x != NULL ? t->x[i * t->ldx + j] : rt_bf16_to_f32(t->x16[i * t->ldx + j]);
+}
+
 void rt_transpose_ref(const rt_transpose_args *t) {
-    for (size_t i = 0; i < t->m; i++) {
-        for (size_t j = 0; j < t->n; j++) {
-            float x = t->x[i * t->ldx + j];
+    bool packed = t->y_panel > 0;
+    size_t m = packed ? (t->m + RT_PANEL - 1) / RT_PANEL * RT_PANEL : t->m;
+    size_t n = packed && t->y16 != NULL ? t->n + (t->n & 1) : t->n;
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) {
+            size_t panel = i / RT_PANEL * t->y_panel, column = i % RT_PANEL;
+            float x = element(t, i, j);
             if (t->y != NULL)
-                t->y[j * t->ldy + i] = x;
+                t->y[packed ? panel + j * RT_PANEL + column : j * t->ldy + i] = x;
             else
-                t->y16[j * t->ldy + i] = rt_f32_to_bf16(x);
+                t->y16[packed ? panel + (j / 2 * RT_PANEL + column) * 2 + j % 2 : j * t->ldy + i] =
+                    rt_f32_to_bf16(x);
         }
     }
 }

@@ -3,14 +3,24 @@
 #include "kernel/rows.h"
 #include "kernel/vec/math.h"
 
-/* Rows i… and columns j…, 16 each or what is left. */
-RT_VERB void transpose_block(const rt_transpose_args *t, size_t i, size_t j) {
-    size_t m = rt_min(16, t->m - i), n = rt_min(16, t->n - j);
-    v16 block[16];
-    for (size_t r = 0; r < 16; r++)
-        block[r] = r < m ? v16_load_n(t->x + (i + r) * t->ldx + j, n) : v16_set(0.0f);
-    v16_transpose(block);
-    for (size_t c = 0; c < n; c++) {
+RT_VERB void load_block(const rt_transpose_args *t, size_t i, size_t j, size_t m, size_t n, v16 block[16]) {
+#pragma GCC unroll 16
+    for (size_t r = 0; r < 16; r++) {
+        if (r >= m)
+            block[r] = v16_set(0.0f);
+        else if (t->x != NULL)
+            block[r] = v16_load_n(t->x + (i + r) * t->ldx + j, n);
+        else
+            block[r] = v16_load_bf16_n(t->x16 + (i + r) * t->ldx + j, n);
+    }
+}
+
+/* Rows of y. */
+RT_VERB void store_rows(const rt_transpose_args *t, size_t i, size_t j, size_t m, size_t n,
+                        const v16 block[16]) {
+#pragma GCC unroll 16
+    for (size_t c = 0; c < 16; c++) {
+        if (c >= n) break;
         if (t->y != NULL)
             v16_store_n(t->y + (j + c) * t->ldy + i, block[c], m);
         else
@@ -18,9 +28,41 @@ RT_VERB void transpose_block(const rt_transpose_args *t, size_t i, size_t j) {
     }
 }
 
+/* Rows of a panel; in bf16, pairs of them. */
+RT_VERB void store_panel(const rt_transpose_args *t, size_t i, size_t j, size_t n, const v16 block[16]) {
+    size_t at = i / RT_PANEL * t->y_panel + j * RT_PANEL;
+#pragma GCC unroll 16
+    for (size_t c = 0; c < 16; c++) {
+        if (c >= n) break;
+        if (t->y != NULL)
+            v16_store(t->y + at + c * RT_PANEL, block[c]);
+        else if ((c & 1) == 0)
+            v16_store_bf16_pairs(t->y16 + at + c * RT_PANEL, block[c], block[c + 1]);
+    }
+}
+
+/* m rows from i on and n columns from j on, at most 16 of each: constants where the block is whole, so that it stays in
+ * registers. */
+RT_VERB void transpose_block(const rt_transpose_args *t, size_t i, size_t j, size_t m, size_t n) {
+    v16 block[16];
+    load_block(t, i, j, m, n, block);
+    v16_transpose(block);
+    if (t->y_panel > 0)
+        store_panel(t, i, j, n, block);
+    else
+        store_rows(t, i, j, m, n, block);
+}
+
+/* Rows of y one after the other: their lines are written whole. */
 void RT_ISA(transpose)(const rt_transpose_args *t) {
-    for (size_t i = 0; i < t->m; i += 16) {
-        for (size_t j = 0; j < t->n; j += 16) transpose_block(t, i, j);
+    for (size_t j = 0; j < t->n; j += 16) {
+        for (size_t i = 0; i < t->m; i += 16) {
+            size_t m = rt_min(16, t->m - i), n = rt_min(16, t->n - j);
+            if (m == 16 && n == 16)
+                transpose_block(t, i, j, 16, 16);
+            else
+                transpose_block(t, i, j, m, n);
+        }
     }
 }
 
