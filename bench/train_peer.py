@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times a training step in PyTorch: forward, backward, AdamW, on real texts, in padded batches of similar lengths.
 
-usage: train_peer.py CHECKPOINT DATA.tsv [--batch 32] [--steps 12] [--threads 2] [--dtype float32|bf16] [--json]
+usage: train_peer.py CHECKPOINT DATA.tsv [--batch 32] [--steps 12] [--threads 2] [--dtype float32|bf16] [--adamw fused|foreach] [--json]
 
 Batches are those of `train_bench`: the texts in file order, 32 batches at a time sorted by length. Of AdamW's forms (fused, foreach,
 plain) the fastest counts. The first two steps are not counted; a figure is the median step's.
@@ -59,10 +59,13 @@ def main():
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dtype", choices=("float32", "bf16"), default="float32")
+    parser.add_argument("--adamw", choices=("fused", "foreach"))
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     for name, how in (("fused", {"fused": True}), ("foreach", {"foreach": True})):
+        if args.adamw not in (None, name):
+            continue
         rate, median = measure(args, how)
         row = {"engine": "pytorch " + torch.__version__, "dtype": args.dtype, "threads": args.threads, "adamw": name,
                "tokens_per_second": round(rate), "median": round(median)}
