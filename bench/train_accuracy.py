@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """usage: train_accuracy.py SHARED --retort BINARY [--models sst2,banking77,wikiann] [--bits 8,4,3,2] [--seeds 0]
-                            [--epochs BITS=N,…] [--write docs/accuracy.md]
+                            [--epochs N] [--threads N] [--keep F.jsonl] [--write docs/accuracy.md]
 
 What quantisation-aware training gains: each trained checkpoint of SHARED/models at each number of bits, rounded to
 nearest (PTQ), by ptq+owq, and trained from there with the float model as its teacher (QAT). Metric on the test file, mean
@@ -25,10 +25,57 @@ def run(command):
     return subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
 
 
+class Runs:
+    """What was measured, by model, bits, method and seed; kept in a file, if one is given, and not measured again then."""
+
+    def __init__(self, path):
+        self.path, self.known = path, []
+        if path and path.exists():
+            self.known = [json.loads(line) for line in path.read_text().splitlines()]
+
+    def find(self, **key):
+        return [r for r in self.known if all(r[k] == v for k, v in key.items())]
+
+    def add(self, result, **key):
+        self.known.append({**key, **result})
+        print(json.dumps(self.known[-1]), flush=True)
+        if self.path:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(self.known[-1]) + "\n")
+
+
 def measure(args, model, test, reference):
-    result = json.loads(run([args.retort, "eval", model, "--data", test, "--reference", reference, "--json"]))
-    result["mb"] = model.stat().st_size / 1e6
-    return result
+    result = json.loads(run([args.retort, "eval", model, "--data", test, "--reference", reference, "--threads", args.threads, "--json"]))
+    return {**{k: result[k] for k in ("value", "kl", "agreement")}, "mb": model.stat().st_size / 1e6}
+
+
+def measure_float(args, runs, name, reference, test):
+    if not runs.find(model=name, bits=32):
+        runs.add(measure(args, reference, test, reference), model=name, bits=32, method="float", seed=None)
+
+
+def measure_rounded(args, runs, name, bits, reference, train, test, work):
+    """To nearest, and by the recipe that training starts from."""
+    for method, recipe in [("PTQ", "int8")] if bits == 8 else [("PTQ", "int4"), (args.recipe, args.recipe)]:
+        if runs.find(model=name, bits=bits, method=method):
+            continue
+        small = work / "small.retort"
+        data = ["--data", train] if recipe == args.recipe else []
+        run([args.retort, "quantize", reference, "--recipe", recipe, "--bits", bits, *data, "-o", small])
+        runs.add(measure(args, small, test, reference), model=name, bits=bits, method=method, seed=None)
+
+
+def measure_trained(args, runs, name, bits, reference, train, test, work):
+    for seed in args.seeds.split(","):
+        if runs.find(model=name, bits=bits, method="QAT", seed=seed):
+            continue
+        small = work / "small.retort"
+        begin = time.monotonic()
+        run([args.retort, "train", reference, "--data", train, "--teacher", reference, "--bits", bits, "--threads", args.threads,
+             "--recipe", "int8" if bits == 8 else args.recipe, *(["--epochs", args.epochs] if args.epochs else []), "--seed", seed,
+             "-o", small])
+        seconds = time.monotonic() - begin
+        runs.add({**measure(args, small, test, reference), "seconds": seconds}, model=name, bits=bits, method="QAT", seed=seed)
 
 
 def spread(values, form):
@@ -36,24 +83,26 @@ def spread(values, form):
     return mean if len(values) == 1 else f"{mean} ({format(min(values), form)}…{format(max(values), form)})"
 
 
-def row(name, bits, method, results, seconds):
-    agreement = [r["agreement"] for r in results]
-    return (f"| {name} | {bits} | {method} | {spread([r['value'] for r in results], '.4f')} | "
-            f"{spread([r['kl'] for r in results], '.2e')} | {spread(agreement, '.4f')} | {results[0]['mb']:.1f} | "
-            f"{'–' if seconds is None else format(seconds, '.0f')} |")
+def row(results):
+    first = results[0]
+    seconds = [r["seconds"] for r in results if "seconds" in r]
+    return (f"| {first['model']} | {first['bits']} | {first['method']} | {spread([r['value'] for r in results], '.4f')} | "
+            f"{spread([r['kl'] for r in results], '.2e')} | {spread([r['agreement'] for r in results], '.4f')} | "
+            f"{first['mb']:.2f} | {format(sum(seconds) / len(seconds), '.0f') if seconds else '–'} |")
 
 
-def trained(args, epochs, source, train, bits, work):
-    """One model per seed, and the seconds of the last training."""
-    models, seconds = [], 0.0
-    for seed in args.seeds.split(","):
-        out = work / f"qat{seed}.retort"
-        begin = time.monotonic()
-        run([args.retort, "train", source, "--data", train, "--teacher", source, "--recipe", args.recipe, "--bits", bits,
-             *(["--epochs", epochs[bits]] if bits in epochs else []), "--seed", seed, "-o", out])
-        seconds = time.monotonic() - begin
-        models.append(out)
-    return models, seconds
+def table(args, runs):
+    lines = [f"Command: `bench/train_accuracy.py SHARED --retort BINARY --models {args.models} --bits {args.bits} "
+             f"--seeds {args.seeds}`" + (f", {args.epochs} epochs" if args.epochs else ""),
+             "", f"CPU: {cpu()}", "", "| model | bits | method | metric | mean KL | agreement | MB | training, s |",
+             "|---|---|---|---|---|---|---|---|"]
+    for name in args.models.split(","):
+        for bits in [32, *map(int, args.bits.split(","))]:
+            for method in ("float", "PTQ", args.recipe, "QAT"):
+                found = runs.find(model=name, bits=bits, method=method)
+                if found:
+                    lines.append(row(found))
+    return lines
 
 
 def main():
@@ -64,36 +113,24 @@ def main():
     parser.add_argument("--bits", default="8,4,3,2")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--recipe", default="ptq+owq", help="where the training of less than 8 bits starts")
-    parser.add_argument("--epochs", default="")
+    parser.add_argument("--epochs", help="instead of the default steps")
+    parser.add_argument("--threads", default="0")
+    parser.add_argument("--keep", type=pathlib.Path)
     parser.add_argument("--write")
     args = parser.parse_args()
-    epochs = {int(k): float(v) for k, v in (pair.split("=") for pair in args.epochs.split(",") if pair)}
-    lines = [f"Command: `bench/train_accuracy.py SHARED --retort BINARY --models {args.models} --bits {args.bits} "
-             f"--seeds {args.seeds}`" + (f", epochs {args.epochs}" if args.epochs else ""),
-             "", f"CPU: {cpu()}", "", "| model | bits | method | metric | mean KL | agreement | MB | training, s |",
-             "|---|---|---|---|---|---|---|---|"]
+    runs = Runs(args.keep)
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         for name in args.models.split(","):
             train, test = (args.shared / "data" / path for path in DATA[name])
             reference = work / "float.retort"
             run([args.retort, "import", args.shared / "models" / name, "-o", reference])
-            result = measure(args, reference, test, reference)
-            lines.append(f"| {name} | 32 | float | {result['value']:.4f} | 0 | 1 | {result['mb']:.1f} | – |")
-            print(lines[-1], flush=True)
+            measure_float(args, runs, name, reference, test)
             for bits in map(int, args.bits.split(",")):
-                nearest, best = ("int8", "int8") if bits == 8 else ("int4", args.recipe)
-                for method, recipe in (("PTQ", nearest), (args.recipe, best))[:1 if bits == 8 else 2]:
-                    small = work / "small.retort"
-                    data = ["--data", train] if recipe == args.recipe else []
-                    run([args.retort, "quantize", reference, "--recipe", recipe, "--bits", bits, *data, "-o", small])
-                    lines.append(row(name, bits, method, [measure(args, small, test, reference)], None))
-                    print(lines[-1], flush=True)
-                recipe, args.recipe = args.recipe, best
-                models, seconds = trained(args, epochs, reference, train, bits, work)
-                args.recipe = recipe
-                lines.append(row(name, bits, "QAT", [measure(args, m, test, reference) for m in models], seconds))
-                print(lines[-1], flush=True)
+                measure_rounded(args, runs, name, bits, reference, train, test, work)
+                measure_trained(args, runs, name, bits, reference, train, test, work)
+    lines = table(args, runs)
+    print("\n".join(lines))
     if args.write:
         write_block(args.write, "trained", "\n".join(lines) + "\n")
 
