@@ -160,6 +160,7 @@ static void set_integers(retort_train_options *options, const cli_args *args, bo
     options->epochs = 0;
     options->steps = 0;
     options->learning_rate = 0;
+    options->arithmetic = RETORT_F32; /* the default: a recipe says which integers are multiplied */
 }
 
 /* Without a teacher, what is said about one is for the integers, whose teacher are these floats. */

@@ -145,7 +145,8 @@ def integers_of_a_new_head():
     assert (HERE / "two.retort").read_bytes() == (HERE / "whole.float.retort").read_bytes()
     lines = rows("train", HERE / "two.retort", "--data", data, "--dev", data, "--bits", "4", "--batch", "4", "-o", HERE / "two4.retort")
     assert (HERE / "two4.retort").read_bytes() == (HERE / "whole.retort").read_bytes(), lines[-1]
-    lines = rows("train", checkpoint("bert-classify"), "--data", data, "--bits", "8", "--student", "layers=1", *FAST, "-o", HERE / "one8.retort")
+    lines = rows("train", checkpoint("bert-classify"), "--data", data, "--bits", "8", "--student", "layers=1", "--dtype", "bf16", *FAST, "-o",
+                 HERE / "one8.retort")
     assert lines[-1]["layers"] == 1 and lines[-1]["recipe"].startswith("int8"), lines[-1]
     fails(3, "there is no checkpoint", "train", source, "--data", data, "--bits", "4", "--resume", "-o", HERE / "none.retort")
 
