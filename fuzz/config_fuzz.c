@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A config.json of a transformer, and the same bytes as the one of a Pooling and of a Dense module. */
+ * A config.json of a transformer, and the same bytes as those of the modules of a package. */
 #include "arch/modules.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -11,6 +11,8 @@ static void fuzz_package(const uint8_t *data, size_t size) {
     if (rt_json_parse(&root, "fuzz", data, size, &err) != RETORT_OK) return;
     rt_modules_pooling(&package, "fuzz", root, &err);
     rt_modules_dense(&package, "fuzz", root, &err);
+    rt_modules_normalize(&package, "fuzz", root, &err);
+    rt_modules_layer_norm(&package, "fuzz", root, &err);
     json_decref(root);
 }
 

@@ -593,6 +593,7 @@ static const struct {
     {"bert-tag", false},
     {"bert-fill", false},
     {"package-dense", false},
+    {"package-stack", true},
     {"electra-classify", false},
     {"roberta-answer", false},
     {"roberta-bytes-classify", true},

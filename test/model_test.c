@@ -87,6 +87,10 @@ static void test_modules_refused(void **state) {
         {"[{\"type\":\"sentence_transformers.models.Transformer\",\"path\":\"\"},"
          "{\"type\":\"sentence_transformers.models.Normalize\",\"path\":\"\"},"
          "{\"type\":\"sentence_transformers.models.Pooling\",\"path\":\"1_Pooling\"}]",
+         "module 1 is Normalize; expected Transformer, Pooling"},
+        {"[{\"type\":\"sentence_transformers.models.Transformer\",\"path\":\"\"},"
+         "{\"type\":\"sentence_transformers.models.Pooling\",\"path\":\"1_Pooling\"},"
+         "{\"type\":\"sentence_transformers.models.Pooling\",\"path\":\"1_Pooling\"}]",
          "module 2 is Pooling"},
     };
     (void)state;
@@ -105,15 +109,19 @@ static void test_packages(void **state) {
     static const struct {
         const char *name;
         rt_pooling pooling;
-        bool normalize, bias;
+        bool normalize;
         int64_t labels, max_length;
-        rt_act activation;
+        const char *modules; /* their first letters */
+        int activation;      /* of the first Dense; -1: it has none */
     } cases[] = {
-        {"package-mean", RT_POOL_MEAN, true, false, 16, 48, RT_FN_NONE},
-        {"package-old", RT_POOL_MEAN, true, false, 16, 32, RT_FN_NONE},
-        {"package-dense", RT_POOL_CLS, true, true, 24, 48, RT_FN_TANH},
-        {"package-old-dense", RT_POOL_MAX, false, false, 8, 32, RT_FN_NONE},
+        {"package-mean", RT_POOL_MEAN, true, 16, 48, "N", -1},
+        {"package-old", RT_POOL_MEAN, true, 16, 32, "N", -1},
+        {"package-dense", RT_POOL_CLS, true, 24, 48, "DN", RT_MODULE_TANH},
+        {"package-old-dense", RT_POOL_MAX, false, 8, 32, "D", RT_MODULE_IDENTITY},
+        {"package-stack", RT_POOL_SEVERAL, false, 12, 48, "NDLDD", RT_MODULE_SIGMOID},
     };
+    static const char letters[] = {
+        [RT_MODULE_DENSE] = 'D', [RT_MODULE_NORMALIZE] = 'N', [RT_MODULE_LAYER_NORM] = 'L'};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rt_encoder e = open_golden(cases[i].name);
@@ -122,9 +130,15 @@ static void test_packages(void **state) {
         assert_int_equal(e.config.normalize, cases[i].normalize);
         assert_int_equal(e.config.labels, cases[i].labels);
         assert_int_equal(e.config.max_length, cases[i].max_length);
-        assert_int_equal(e.dense_activation, cases[i].activation);
-        assert_int_equal(e.parts[RT_ROLE_OUTPUT].weight != NULL, cases[i].labels != 16);
-        assert_int_equal(e.parts[RT_ROLE_OUTPUT].bias != NULL, cases[i].bias);
+        assert_int_equal(e.module_count, strlen(cases[i].modules));
+        const rt_module *dense = NULL;
+        for (size_t k = 0; k < e.module_count; k++) {
+            const rt_module *m = &e.modules[k];
+            assert_int_equal(letters[m->kind], cases[i].modules[k]);
+            assert_int_equal(m->weights.weight != NULL, m->kind != RT_MODULE_NORMALIZE);
+            if (m->kind == RT_MODULE_DENSE && dense == NULL) dense = m;
+        }
+        assert_int_equal(dense != NULL ? (int)dense->activation : -1, cases[i].activation);
         const char *inner = rt_encoder_folder(&e);
         bool nested = strcmp(inner + strlen(inner) - 13, "0_Transformer") == 0;
         assert_int_equal(nested, strncmp(cases[i].name, "package-old", 11) == 0);

@@ -14,14 +14,14 @@
 static const char *const engines[] = {"onnxruntime", "onnxruntime:openvino", "openvino"};
 enum { ENGINES = sizeof engines / sizeof *engines };
 static const char *const checkpoints[] = {
-    "bert-answer",      "bert-classify",     "bert-embed",          "bert-fill",
-    "bert-tag",         "bert-wide",         "bert-multilabel",     "package-mean",
-    "package-dense",    "distilbert-answer", "distilbert-classify", "distilbert-embed",
-    "distilbert-fill",  "distilbert-tag",    "distilbert-wide",     "distilbert-regression",
-    "electra-classify", "electra-tag",       "electra-answer",      "electra-fill",
-    "electra-embed",    "roberta-classify",  "roberta-zero",        "roberta-tag",
-    "roberta-answer",   "roberta-fill",      "roberta-embed",       "roberta-bytes-answer",
-    "roberta-bytes-tag"};
+    "bert-answer",       "bert-classify",     "bert-embed",          "bert-fill",
+    "bert-tag",          "bert-wide",         "bert-multilabel",     "package-mean",
+    "package-dense",     "distilbert-answer", "distilbert-classify", "distilbert-embed",
+    "distilbert-fill",   "distilbert-tag",    "distilbert-wide",     "distilbert-regression",
+    "electra-classify",  "electra-tag",       "electra-answer",      "electra-fill",
+    "electra-embed",     "roberta-classify",  "roberta-zero",        "roberta-tag",
+    "roberta-answer",    "roberta-fill",      "roberta-embed",       "roberta-bytes-answer",
+    "roberta-bytes-tag", "package-stack",     "package-acts"};
 enum { CHECKPOINTS = sizeof checkpoints / sizeof *checkpoints };
 enum { SEQUENCES = 5, TOKENS = 40 };
 

@@ -430,10 +430,24 @@ def write_adapter(root, name, family, base, head, lora, **options):
     write_golden(folder, ids, types, run(wrapped, head, ids, types, vocab.index("[MASK]")))
 
 
-def write_package(root, name, family, pooling, old, dense=None, normalize=True, **options):
+def make_module(kind, width, *settings):
+    """A module of sentence-transformers for vectors of `width` numbers, at random, and how many it gives."""
+    from sentence_transformers.sentence_transformer.modules import Dense, Dropout, LayerNorm, Normalize
+
+    torch.manual_seed(99)
+    if kind == "dense":
+        out, bias, activation, *residual = settings
+        return Dense(width, out, bias=bias, activation_function=activation, use_residual=bool(residual)), out
+    module = {"normalize": Normalize, "dropout": Dropout, "norm": lambda: LayerNorm(width)}[kind]()
+    for parameter in module.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape)
+    return module, width
+
+
+def write_package(root, name, family, pooling, old, after=(("normalize",),), **options):
     """A sentence-transformers package; `old`: the keys, types and folders of its version 2."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     folder = root / name
     model = make_model(family, "embed", **options)
@@ -442,11 +456,10 @@ def write_package(root, name, family, pooling, old, dense=None, normalize=True, 
         model.save_pretrained(plain)
         write_tokenizer(plain, VOCAB)
         modules = [Transformer(str(plain), max_seq_length=32), Pooling(model.config.hidden_size, pooling)]
-        if dense:
-            torch.manual_seed(99)
-            modules.append(Dense(model.config.hidden_size, dense[0], bias=dense[1], activation_function=dense[2]))
-        if normalize:
-            modules.append(Normalize())
+        width = modules[-1].get_embedding_dimension()
+        for kind, *settings in after:
+            module, width = make_module(kind, width, *settings)
+            modules.append(module)
         package = SentenceTransformer(modules=modules, device="cpu")
         package.save(str(folder), create_model_card=False)
     if old:
@@ -458,7 +471,7 @@ def write_package(root, name, family, pooling, old, dense=None, normalize=True, 
     inner = folder / "0_Transformer" if old else folder
     write_tokenizer(inner, VOCAB)
     ids, types = make_inputs("embed", family, SMALL["positions"], VOCAB)
-    loaded = SentenceTransformer(str(folder), device="cpu")
+    loaded = SentenceTransformer(str(folder), device="cpu").eval()
     outputs = []
     with torch.no_grad():
         for row, kinds in zip(ids, types):
@@ -582,9 +595,18 @@ BYTE_LEVEL = [
 PACKAGES = [
     ("package-mean", "bert", "mean", dict(seed=21, old=False)),
     ("package-old", "bert", "mean", dict(seed=21, old=True)),
-    ("package-dense", "bert", "cls", dict(seed=22, old=False, dense=(24, True, torch.nn.Tanh()))),
+    ("package-dense", "bert", "cls", dict(seed=22, old=False, after=(("dense", 24, True, torch.nn.Tanh()), ("normalize",)))),
     ("package-old-dense", "distilbert", "max",
-     dict(seed=23, old=True, dense=(8, False, torch.nn.Identity()), normalize=False)),
+     dict(seed=23, old=True, after=(("dense", 8, False, torch.nn.Identity()),))),
+    ("package-stack", "bert", ["cls", "mean", "max"],
+     dict(seed=24, old=False, after=(
+         ("normalize",), ("dense", 24, True, torch.nn.Sigmoid()), ("norm",), ("dropout",),
+         ("dense", 24, False, torch.nn.SiLU(), "residual"), ("dense", 12, True, torch.nn.GELU(), "residual")))),
+    ("package-acts", "distilbert", "mean",
+     dict(seed=25, old=False, after=tuple(
+         ("dense", 8 + i, True, act()) for i, act in enumerate((
+             torch.nn.ReLU, torch.nn.Softplus, torch.nn.LeakyReLU, torch.nn.Mish, torch.nn.LogSigmoid,
+             torch.nn.Tanhshrink, torch.nn.Softsign))))),
 ]
 
 

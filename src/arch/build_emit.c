@@ -139,11 +139,11 @@ int rt_emit_linear(rt_builder *b, const char *scope, const rt_weight *linear, in
     return linear->bias != NULL ? rt_emit2(b, RT_OP_ADD, scope, "add", bias, y) : y;
 }
 
-int rt_emit_norm(rt_builder *b, const char *scope, const rt_weight *norm, int x) {
+int rt_emit_norm(rt_builder *b, const char *scope, const rt_weight *norm, float epsilon, int x) {
     int gamma = rt_emit_tensor(b, scope, "gamma", norm->weight);
     int beta = rt_emit_tensor(b, scope, "beta", norm->bias);
     return rt_emit(b, RT_OP_LAYER_NORMALIZATION, scope, "normalization", 3, (int[]){x, gamma, beta},
-                   &(rt_attrs){.epsilon = b->encoder->config.epsilon});
+                   &(rt_attrs){.epsilon = epsilon});
 }
 
 /* x/2 * (1 + erf(x/√2)), in the order of torch's export */

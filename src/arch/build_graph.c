@@ -49,7 +49,7 @@ static int embeddings(rt_builder *b) {
     int position =
         rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather", position_table(b), position_ids(b));
     x = rt_emit2(b, RT_OP_ADD, "embeddings.position", "add", x, position);
-    x = rt_emit_norm(b, "embeddings.norm", &parts[RT_ROLE_EMBEDDING_NORM], x);
+    x = rt_emit_norm(b, "embeddings.norm", &parts[RT_ROLE_EMBEDDING_NORM], b->encoder->config.epsilon, x);
     if (parts[RT_ROLE_PROJECTION].weight == NULL) return x;
     return rt_emit_linear(b, "embeddings.projection", &parts[RT_ROLE_PROJECTION], x);
 }

@@ -2,6 +2,11 @@
  * The heads of the level-0 graph: hidden [batch, seq, hidden] to the output. */
 #include "arch/builder.h"
 
+#include <stdio.h>
+
+/* torch.nn.LayerNorm's default, which sentence-transformers' module always has. */
+#define MODULE_EPSILON 1e-5f
+
 /* x[:, 0, :] -> [batch, hidden] */
 static int first_row(rt_builder *b, int hidden) {
     return rt_emit(b, RT_OP_GATHER, "head", "first", 2,
@@ -26,7 +31,7 @@ static int fill_head(rt_builder *b, int hidden) {
     const rt_encoder *encoder = b->encoder;
     int x = rt_emit_linear(b, "head.dense", &encoder->parts[RT_ROLE_DENSE], hidden);
     x = rt_emit_activation(b, "head.dense.activation", encoder->dense_activation, x);
-    x = rt_emit_norm(b, "head.norm", &encoder->parts[RT_ROLE_HEAD_NORM], x);
+    x = rt_emit_norm(b, "head.norm", &encoder->parts[RT_ROLE_HEAD_NORM], b->encoder->config.epsilon, x);
     x = rt_emit_linear(b, "head.output", &encoder->parts[RT_ROLE_OUTPUT], x);
     return rt_emit2(b, RT_OP_MASK_TOKEN_ROWS, "head", "rows", x, b->ids);
 }
@@ -37,43 +42,87 @@ static int wide_mask(rt_builder *b, int hidden) {
     return rt_emit(b, RT_OP_CAST, "head.mask", "cast", 1, &wide, &(rt_attrs){.dtype = RETORT_F32});
 }
 
-static int mean_pool(rt_builder *b, int hidden) {
-    int mask = wide_mask(b, hidden);
-    int read = rt_emit2(b, RT_OP_MUL, "head.pool", "mul", hidden, mask);
-    int sum = rt_emit_reduce(b, RT_OP_REDUCE_SUM, "head.pool", "sum", read, 1, false);
-    int count = rt_emit_reduce(b, RT_OP_REDUCE_SUM, "head.pool", "count", mask, 1, false);
-    int clamped = rt_emit_by(b, RT_OP_MAX, "head.pool", "clamp", count, 1e-9f);
-    return rt_emit2(b, RT_OP_DIV, "head.pool", "mean", sum, clamped);
+/* What a pooling reads: rows [batch, seq, hidden], and the mask, as wide. */
+typedef struct pooling {
+    rt_builder *b;
+    const char *scope;
+    int hidden, mask;
+} pooling;
+
+static int cls_pool(const pooling *p) {
+    return first_row(p->b, p->hidden);
 }
 
-static int max_pool(rt_builder *b, int hidden) {
-    int mask = wide_mask(b, hidden);
-    int padding = rt_emit_by(b, RT_OP_EQUAL, "head.pool", "equal", mask, 0);
-    int low = rt_emit_scalar(b, "head.pool", "low", -1e9f);
-    int read = rt_emit(b, RT_OP_WHERE, "head.pool", "where", 3, (int[]){padding, low, hidden}, NULL);
-    return rt_emit_reduce(b, RT_OP_REDUCE_MAX, "head.pool", "max", read, 1, false);
+static int mean_pool(const pooling *p) {
+    int read = rt_emit2(p->b, RT_OP_MUL, p->scope, "mul", p->hidden, p->mask);
+    int sum = rt_emit_reduce(p->b, RT_OP_REDUCE_SUM, p->scope, "sum", read, 1, false);
+    int count = rt_emit_reduce(p->b, RT_OP_REDUCE_SUM, p->scope, "count", p->mask, 1, false);
+    int clamped = rt_emit_by(p->b, RT_OP_MAX, p->scope, "clamp", count, 1e-9f);
+    return rt_emit2(p->b, RT_OP_DIV, p->scope, "mean", sum, clamped);
+}
+
+static int max_pool(const pooling *p) {
+    int padding = rt_emit_by(p->b, RT_OP_EQUAL, p->scope, "equal", p->mask, 0);
+    int low = rt_emit_scalar(p->b, p->scope, "low", -1e9f);
+    int read = rt_emit(p->b, RT_OP_WHERE, p->scope, "where", 3, (int[]){padding, low, p->hidden}, NULL);
+    return rt_emit_reduce(p->b, RT_OP_REDUCE_MAX, p->scope, "max", read, 1, false);
 }
 
 /* x / max(|x|, 1e-12), as torch.nn.functional.normalize */
-static int unit_length(rt_builder *b, int x) {
-    int squares = rt_emit2(b, RT_OP_MUL, "head.unit", "square", x, x);
-    int sum = rt_emit_reduce(b, RT_OP_REDUCE_SUM, "head.unit", "sum", squares, -1, true);
-    int length = rt_emit1(b, RT_OP_SQRT, "head.unit", "sqrt", sum);
-    int clamped = rt_emit_by(b, RT_OP_MAX, "head.unit", "clamp", length, 1e-12f);
-    return rt_emit2(b, RT_OP_DIV, "head.unit", "div", x, clamped);
+static int unit_length(rt_builder *b, const char *scope, int x) {
+    int squares = rt_emit2(b, RT_OP_MUL, scope, "square", x, x);
+    int sum = rt_emit_reduce(b, RT_OP_REDUCE_SUM, scope, "sum", squares, -1, true);
+    int length = rt_emit1(b, RT_OP_SQRT, scope, "sqrt", sum);
+    int clamped = rt_emit_by(b, RT_OP_MAX, scope, "clamp", length, 1e-12f);
+    return rt_emit2(b, RT_OP_DIV, scope, "div", x, clamped);
+}
+
+static int dense(rt_builder *b, const char *scope, const rt_module *module, int x) {
+    char residual[RT_SCOPE_MAX];
+    int y = rt_emit_module_act(b, scope, module->activation, rt_emit_linear(b, scope, &module->weights, x));
+    if (!module->residual) return y;
+    snprintf(residual, sizeof residual, "%s.residual", scope);
+    if (module->residual_weights.weight != NULL)
+        x = rt_emit_linear(b, residual, &module->residual_weights, x);
+    return rt_emit2(b, RT_OP_ADD, residual, "sum", y, x);
+}
+
+/* A module has the name of what it is, and a number from the second of a kind on. */
+static int apply_module(rt_builder *b, size_t index, int x) {
+    static const char *const names[] = {
+        [RT_MODULE_DENSE] = "output", [RT_MODULE_NORMALIZE] = "unit", [RT_MODULE_LAYER_NORM] = "norm"};
+    const rt_module *modules = b->encoder->modules, *module = &modules[index];
+    char scope[RT_SCOPE_MAX / 2];
+    size_t nth = 1;
+    for (size_t i = 0; i < index; i++) nth += modules[i].kind == module->kind;
+    int n = snprintf(scope, sizeof scope, "head.%s", names[module->kind]);
+    if (nth > 1) snprintf(scope + n, sizeof scope - (size_t)n, ".%zu", nth);
+    if (module->kind == RT_MODULE_NORMALIZE) return unit_length(b, scope, x);
+    if (module->kind == RT_MODULE_LAYER_NORM)
+        return rt_emit_norm(b, scope, &module->weights, MODULE_EPSILON, x);
+    return dense(b, scope, module, x);
+}
+
+static int pooled(rt_builder *b, int hidden) {
+    static int (*const pools[])(const pooling *) = {
+        [RT_POOL_CLS] = cls_pool, [RT_POOL_MEAN] = mean_pool, [RT_POOL_MAX] = max_pool};
+    const rt_encoder *encoder = b->encoder;
+    int parts[RT_MOST_POOLINGS], count = (int)encoder->pooling_count, mask = -1;
+    for (int i = 0; i < count; i++) {
+        char scope[RT_SCOPE_MAX / 2] = "head.pool";
+        if (i > 0) snprintf(scope, sizeof scope, "head.pool.%d", i + 1);
+        bool masked = encoder->poolings[i] != RT_POOL_CLS;
+        if (masked && mask < 0) mask = wide_mask(b, hidden);
+        parts[i] = pools[encoder->poolings[i]](&(pooling){b, scope, hidden, mask});
+    }
+    if (count == 1) return parts[0];
+    return rt_emit(b, RT_OP_CONCAT, "head.pool", "concat", count, parts, &(rt_attrs){.axis = 1});
 }
 
 static int embed_head(rt_builder *b, int hidden) {
-    const rt_encoder *encoder = b->encoder;
-    rt_pooling pooling = encoder->config.pooling;
-    int x = pooling == RT_POOL_CLS   ? first_row(b, hidden)
-            : pooling == RT_POOL_MAX ? max_pool(b, hidden)
-                                     : mean_pool(b, hidden);
-    if (encoder->parts[RT_ROLE_OUTPUT].weight != NULL) {
-        x = rt_emit_linear(b, "head.output", &encoder->parts[RT_ROLE_OUTPUT], x);
-        x = rt_emit_activation(b, "head.output", encoder->dense_activation, x);
-    }
-    return encoder->config.normalize ? unit_length(b, x) : x;
+    int x = pooled(b, hidden);
+    for (size_t i = 0; i < b->encoder->module_count; i++) x = apply_module(b, i, x);
+    return x;
 }
 
 int rt_build_head(rt_builder *b, int hidden) {

@@ -44,7 +44,7 @@ int rt_build_layer(rt_builder *b, int64_t index, int hidden) {
     int attended = attention(b, layer, weights, hidden);
     snprintf(scope, sizeof scope, "%s.attention.norm", layer);
     hidden = rt_emit2(b, RT_OP_ADD, scope, "residual", attended, hidden);
-    hidden = rt_emit_norm(b, scope, &weights[RT_ROLE_ATTENTION_NORM], hidden);
+    hidden = rt_emit_norm(b, scope, &weights[RT_ROLE_ATTENTION_NORM], b->encoder->config.epsilon, hidden);
     snprintf(scope, sizeof scope, "%s.ffn.lin1", layer);
     int ffn = rt_emit_linear(b, scope, &weights[RT_ROLE_LIN1], hidden);
     snprintf(scope, sizeof scope, "%s.ffn.activation", layer);
@@ -53,5 +53,5 @@ int rt_build_layer(rt_builder *b, int64_t index, int hidden) {
     ffn = rt_emit_linear(b, scope, &weights[RT_ROLE_LIN2], ffn);
     snprintf(scope, sizeof scope, "%s.ffn.norm", layer);
     hidden = rt_emit2(b, RT_OP_ADD, scope, "residual", ffn, hidden);
-    return rt_emit_norm(b, scope, &weights[RT_ROLE_OUTPUT_NORM], hidden);
+    return rt_emit_norm(b, scope, &weights[RT_ROLE_OUTPUT_NORM], b->encoder->config.epsilon, hidden);
 }

@@ -36,8 +36,9 @@ int rt_emit_reduce(rt_builder *b, rt_op op, const char *scope, const char *leaf,
                    bool keepdims);
 /* torch.nn.Linear on x […, in]: Gemm for a matrix with a bias, else MatMul and Add. */
 int rt_emit_linear(rt_builder *b, const char *scope, const rt_weight *linear, int x);
-int rt_emit_norm(rt_builder *b, const char *scope, const rt_weight *norm, int x);
+int rt_emit_norm(rt_builder *b, const char *scope, const rt_weight *norm, float epsilon, int x);
 int rt_emit_activation(rt_builder *b, const char *scope, rt_act activation, int x);
+int rt_emit_module_act(rt_builder *b, const char *scope, rt_module_act act, int x);
 /* The axes of x widened by Unsqueeze and then to the shape of `like`, as torch's expand does. */
 int rt_emit_expand(rt_builder *b, const char *scope, int x, int axis_count, const int64_t *axes, int like);
 

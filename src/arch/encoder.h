@@ -7,11 +7,14 @@
 #include "onnx/onnx.h"
 #include "format/tensors.h"
 #include "arch/arch.h"
+#include "arch/module_act.h"
 
 /* Each label needs a row of the classifier; the largest data sets of extreme classification have about this many. */
 enum { RT_MOST_LABELS = 1 << 20 };
 
-typedef enum rt_pooling { RT_POOL_NONE, RT_POOL_CLS, RT_POOL_MEAN, RT_POOL_MAX } rt_pooling;
+/* RT_POOL_SEVERAL: their vectors, one after the other. */
+typedef enum rt_pooling { RT_POOL_NONE, RT_POOL_CLS, RT_POOL_MEAN, RT_POOL_MAX, RT_POOL_SEVERAL } rt_pooling;
+enum { RT_MOST_POOLINGS = 8, RT_MOST_MODULES = 16 };
 
 /* How two vectors are compared: sentence-transformers' similarity_fn_name. */
 typedef enum rt_similarity { RT_COSINE, RT_DOT, RT_EUCLIDEAN, RT_MANHATTAN } rt_similarity;
@@ -83,23 +86,37 @@ typedef struct rt_weight {
     const rt_tensor *bias; /* [out] or NULL; LayerNorm: β */
 } rt_weight;
 
+/* A module of a sentence-transformers package that is applied to the pooled vector. */
+typedef enum rt_module_kind { RT_MODULE_DENSE, RT_MODULE_NORMALIZE, RT_MODULE_LAYER_NORM } rt_module_kind;
+typedef struct rt_module {
+    rt_module_kind kind;
+    const char *folder; /* of its weights */
+    int64_t in, out;    /* columns; 0: as many as it is given */
+    bool bias, residual;
+    rt_module_act activation; /* Dense */
+    rt_tensors tensors;       /* owns the data of the weights */
+    rt_weight weights, residual_weights;
+} rt_module;
+
 typedef struct rt_encoder {
     rt_config config;
     rt_weight parts[RT_ROLES];     /* of embeddings and head; weight NULL: it has no such part */
     rt_weight (*layers)[RT_ROLES]; /* [config.layers], roles from RT_ROLE_LAYER to RT_ROLE_HEAD */
-    /* Of RT_ROLE_DENSE; for embed, whose RT_ROLE_OUTPUT is sentence-transformers' Dense module if any, of
-     * that. A fill head's decoder without a weight of its own is tied to the word table. */
+    /* Of RT_ROLE_DENSE. A fill head's decoder without a weight of its own is tied to the word table. */
     rt_act dense_activation;
-    rt_tensors tensors;       /* owns the data that the roles point to */
-    rt_onnx onnx;             /* what tensors borrow from, when the source is an ONNX graph, */
-    const char *graph_file;   /* its path, or NULL, */
-    size_t source_nodes;      /* and the nodes that its file has */
-    rt_tensors dense_tensors; /* of a sentence-transformers Dense module, if any */
-    rt_arena arena;           /* owns names, layers, folder */
-    const char *folder;       /* of the transformer itself */
-    const char *adapter;      /* folder of the adapter that is merged, or NULL */
-    bool lowers;              /* the package lower-cases texts before tokenizing */
-    bool length_stated;       /* the package states max_length, which overrides the tokenizer's */
+    rt_pooling poolings[RT_MOST_POOLINGS]; /* embed: what config.pooling consists of, in order */
+    size_t pooling_count;
+    rt_module modules[RT_MOST_MODULES]; /* embed: what comes after, in order */
+    size_t module_count;
+    rt_tensors tensors;     /* owns the data that the roles point to */
+    rt_onnx onnx;           /* what tensors borrow from, when the source is an ONNX graph, */
+    const char *graph_file; /* its path, or NULL, */
+    size_t source_nodes;    /* and the nodes that its file has */
+    rt_arena arena;         /* owns names, layers, folder */
+    const char *folder;     /* of the transformer itself */
+    const char *adapter;    /* folder of the adapter that is merged, or NULL */
+    bool lowers;            /* the package lower-cases texts before tokenizing */
+    bool length_stated;     /* the package states max_length, which overrides the tokenizer's */
 } rt_encoder;
 
 /* How a checkpoint is read; all NULL: as it is. */

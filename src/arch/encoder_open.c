@@ -25,7 +25,7 @@ static retort_status choose_task(rt_encoder *e, const char *name, const json_t *
     bool stated = true;
     const rt_arch *arch;
     *task = options->task != NULL ? *options->task : RETORT_TASK_EMBED;
-    if (is_given(options) || package->pooling != RT_POOL_NONE) return RETORT_OK;
+    if (is_given(options) || package->pooling_count > 0) return RETORT_OK;
     retort_status status = rt_config_task(root, name, &stated, task, err);
     if (status != RETORT_OK || stated) return status;
     status = rt_config_arch(root, name, &arch, err);
@@ -39,13 +39,14 @@ static retort_status apply_package(rt_encoder *e, const rt_modules *package, ret
     if (e->length_stated && package->max_length < e->config.max_length) {
         e->config.max_length = package->max_length;
     }
-    if (package->pooling == RT_POOL_NONE || e->config.task != RETORT_TASK_EMBED) return RETORT_OK;
-    e->config.pooling = package->pooling;
-    e->config.normalize = package->normalize;
+    e->poolings[0] = e->config.pooling;
+    e->pooling_count = 1;
+    if (package->pooling_count == 0 || e->config.task != RETORT_TASK_EMBED) return RETORT_OK;
+    memcpy(e->poolings, package->poolings, sizeof e->poolings);
+    e->pooling_count = package->pooling_count;
+    e->config.pooling = e->pooling_count == 1 ? e->poolings[0] : RT_POOL_SEVERAL;
     e->config.sentences = package->sentences;
-    retort_status status = RETORT_OK;
-    if (package->dense != NULL) status = rt_tensors_open_folder(&e->dense_tensors, package->dense, err);
-    if (package->dense != NULL && status == RETORT_OK) status = rt_weights_bind_dense(e, package, err);
+    retort_status status = rt_weights_bind_modules(e, package, err);
     if (e->config.sentences.columns >= e->config.labels) e->config.sentences.columns = 0;
     const char *prompt;
     if (status != RETORT_OK) return status;
@@ -211,7 +212,7 @@ void rt_encoder_close(rt_encoder *encoder) {
     if (encoder == NULL) return;
     rt_tensors_close(&encoder->tensors);
     rt_onnx_close(&encoder->onnx);
-    rt_tensors_close(&encoder->dense_tensors);
+    for (size_t i = 0; i < encoder->module_count; i++) rt_tensors_close(&encoder->modules[i].tensors);
     rt_arena_free(&encoder->arena);
     *encoder = (rt_encoder){0};
 }

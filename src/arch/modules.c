@@ -17,81 +17,65 @@ typedef struct loader {
     retort_error *err;
 } loader;
 
-/* One row per supported pooling: the new name, the old flag. */
+/* One row per pooling: the new name, the old flag, in the order in which flags concatenate. */
 static const struct {
     const char *mode, *flag;
     rt_pooling pooling;
 } poolings[] = {
     {"cls", "pooling_mode_cls_token", RT_POOL_CLS},
-    {"mean", "pooling_mode_mean_tokens", RT_POOL_MEAN},
     {"max", "pooling_mode_max_tokens", RT_POOL_MAX},
+    {"mean", "pooling_mode_mean_tokens", RT_POOL_MEAN},
 };
 enum { POOLINGS = sizeof poolings / sizeof *poolings };
 
-/* One row per class that a Dense module may name. */
-static const struct {
-    const char *name;
-    rt_act activation;
-} activations[] = {
-    {"torch.nn.modules.activation.Tanh", RT_FN_TANH},
-    {"torch.nn.modules.activation.ReLU", RT_FN_RELU},
-    {"torch.nn.modules.activation.GELU", RT_FN_GELU},
-    {"torch.nn.modules.linear.Identity", RT_FN_NONE},
-};
-
-static retort_status named_pooling(rt_modules *out, const char *name, const char *mode, retort_error *err) {
-    for (size_t i = 0; mode != NULL && i < POOLINGS; i++) {
-        if (strcmp(mode, poolings[i].mode) != 0) continue;
-        out->pooling = poolings[i].pooling;
-        return RETORT_OK;
+/* Adds the pooling of a mode; twice the same is refused. */
+static retort_status add_pooling(rt_modules *out, const char *name, const char *mode, retort_error *err) {
+    size_t row = 0;
+    while (mode != NULL && row < POOLINGS && strcmp(mode, poolings[row].mode) != 0) row++;
+    if (mode == NULL || row == POOLINGS) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "%s: pooling_mode '%.60s'; known are cls, max and mean", name,
+                       mode != NULL ? mode : "(not a string)");
     }
-    return rt_fail(err, RETORT_UNSUPPORTED,
-                   "%s: pooling_mode '%.60s'; known are cls, mean and max, one of them", name,
-                   mode != NULL ? mode : "(several)");
+    for (size_t i = 0; i < out->pooling_count; i++) {
+        if (out->poolings[i] == poolings[row].pooling)
+            return rt_fail(err, RETORT_UNSUPPORTED, "%s: pooling_mode '%s' is there twice", name, mode);
+    }
+    out->poolings[out->pooling_count++] = poolings[row].pooling;
+    return RETORT_OK;
 }
+_Static_assert((int)POOLINGS <= (int)RT_MOST_POOLINGS, "each pooling once");
 
-/* The flag that is true, of the old form; two of them would concatenate vectors. None means the mean. */
-static retort_status flagged_pooling(rt_modules *out, const char *name, const json_t *root,
-                                     retort_error *err) {
-    const char *key, *set = NULL;
+/* The flags that are true, of the old form. None means the mean. */
+static retort_status flagged_poolings(rt_modules *out, const char *name, const json_t *root,
+                                      retort_error *err) {
+    const char *key;
     json_t *value;
     json_object_foreach((json_t *)root, key, value) {
+        size_t row = 0;
         if (strncmp(key, "pooling_mode_", 13) != 0 || !json_is_true(value)) continue;
-        if (set != NULL) {
-            return rt_fail(err, RETORT_UNSUPPORTED, "%s: both %.60s and %.60s are set; one pooling is read",
-                           name, set, key);
-        }
-        set = key;
+        while (row < POOLINGS && strcmp(key, poolings[row].flag) != 0) row++;
+        if (row == POOLINGS) return rt_fail(err, RETORT_UNSUPPORTED, "%s: %.60s is not supported", name, key);
     }
-    if (set == NULL) return named_pooling(out, name, "mean", err);
     for (size_t i = 0; i < POOLINGS; i++) {
-        if (strcmp(set, poolings[i].flag) == 0) return named_pooling(out, name, poolings[i].mode, err);
+        if (!json_is_true(json_object_get(root, poolings[i].flag))) continue;
+        retort_status status = add_pooling(out, name, poolings[i].mode, err);
+        if (status != RETORT_OK) return status;
     }
-    return rt_fail(err, RETORT_UNSUPPORTED, "%s: %.60s is not supported; known are cls, mean and max", name,
-                   set);
+    return out->pooling_count > 0 ? RETORT_OK : add_pooling(out, name, "mean", err);
 }
 
 retort_status rt_modules_pooling(rt_modules *out, const char *name, const json_t *root, retort_error *err) {
     const json_t *mode = json_object_get(root, "pooling_mode");
     out->sentences.skips_prompt = json_is_false(json_object_get(root, "include_prompt"));
+    out->pooling_count = 0;
     if (!json_is_object(root)) return rt_fail(err, RETORT_FORMAT, "%s: not a JSON object", name);
-    if (json_is_array(mode) && json_array_size(mode) == 1) mode = json_array_get(mode, 0);
-    if (mode != NULL) return named_pooling(out, name, json_string_value(mode), err);
-    return flagged_pooling(out, name, root, err);
-}
-
-static retort_status dense_activation(rt_modules *out, const char *name, const json_t *value,
-                                      retort_error *err) {
-    const char *text =
-        value == NULL ? activations[0].name : json_string_value(value); /* its default is Tanh */
-    for (size_t i = 0; text != NULL && i < sizeof activations / sizeof *activations; i++) {
-        if (strcmp(text, activations[i].name) != 0) continue;
-        out->dense_activation = activations[i].activation;
-        return RETORT_OK;
-    }
-    return rt_fail(err, RETORT_UNSUPPORTED,
-                   "%s: activation_function '%.80s'; known are Tanh, ReLU, GELU, Identity", name,
-                   text != NULL ? text : "(not a string)");
+    if (mode == NULL) return flagged_poolings(out, name, root, err);
+    if (!json_is_array(mode)) return add_pooling(out, name, json_string_value(mode), err);
+    retort_status status = RETORT_OK;
+    for (size_t i = 0; i < json_array_size(mode) && status == RETORT_OK; i++)
+        status = add_pooling(out, name, json_string_value(json_array_get(mode, i)), err);
+    if (status != RETORT_OK || out->pooling_count > 0) return status;
+    return rt_fail(err, RETORT_FORMAT, "%s: pooling_mode is an empty list", name);
 }
 
 /* Whether `key` is absent, null or `expected`. */
@@ -100,22 +84,61 @@ static bool text_is(const json_t *root, const char *key, const char *expected) {
     return text == NULL || strcmp(text, expected) == 0;
 }
 
+/* A module that works on whole texts, as all do unless they say otherwise. */
+static retort_status add_module(rt_modules *out, rt_module_kind kind, const char *name, const json_t *root,
+                                rt_module **added, retort_error *err) {
+    if (!text_is(root, "module_input_name", "sentence_embedding") ||
+        !text_is(root, "module_output_name", "sentence_embedding")) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "%s: a module that is not from sentence to sentence", name);
+    }
+    if (out->after_count == RT_MOST_MODULES) {
+        return rt_fail(err, RETORT_UNSUPPORTED, "%s: more than %d modules after the pooling", name,
+                       RT_MOST_MODULES);
+    }
+    *added = &out->after[out->after_count++];
+    **added = (rt_module){.kind = kind};
+    return RETORT_OK;
+}
+
+static bool is_width(int64_t n) {
+    return n >= 1 && n <= 1 << 16;
+}
+
 retort_status rt_modules_dense(rt_modules *out, const char *name, const json_t *root, retort_error *err) {
-    out->dense_in = json_integer_value(json_object_get(root, "in_features"));
-    out->dense_out = json_integer_value(json_object_get(root, "out_features"));
-    out->dense_bias = !json_is_false(json_object_get(root, "bias"));
-    if (out->dense_in < 1 || out->dense_out < 1 || out->dense_in > 1 << 16 || out->dense_out > 1 << 16) {
+    rt_module *dense = NULL;
+    char known[256];
+    retort_status status = add_module(out, RT_MODULE_DENSE, name, root, &dense, err);
+    if (status != RETORT_OK) return status;
+    dense->in = json_integer_value(json_object_get(root, "in_features"));
+    dense->out = json_integer_value(json_object_get(root, "out_features"));
+    dense->bias = !json_is_false(json_object_get(root, "bias"));
+    dense->residual = json_is_true(json_object_get(root, "use_residual"));
+    if (!is_width(dense->in) || !is_width(dense->out)) {
         return rt_fail(err, RETORT_FORMAT,
                        "%s: in_features %" PRId64 ", out_features %" PRId64 "; expected 1 to 65536", name,
-                       out->dense_in, out->dense_out);
+                       dense->in, dense->out);
     }
-    if (json_is_true(json_object_get(root, "use_residual")) ||
-        !text_is(root, "module_input_name", "sentence_embedding") ||
-        !text_is(root, "module_output_name", "sentence_embedding")) {
-        return rt_fail(err, RETORT_UNSUPPORTED,
-                       "%s: a Dense module with a residual, or not from sentence to sentence", name);
-    }
-    return dense_activation(out, name, json_object_get(root, "activation_function"), err);
+    const json_t *value = json_object_get(root, "activation_function");
+    const char *text = value == NULL ? "torch.nn.Tanh" : json_string_value(value);
+    if (rt_module_act_find(&dense->activation, text)) return RETORT_OK;
+    return rt_fail(err, RETORT_UNSUPPORTED,
+                   "%s: activation_function '%.80s'; known are those of torch.nn: %s", name,
+                   text != NULL ? text : "(not a string)", rt_module_act_names(known, sizeof known));
+}
+
+retort_status rt_modules_normalize(rt_modules *out, const char *name, const json_t *root, retort_error *err) {
+    rt_module *added = NULL;
+    return add_module(out, RT_MODULE_NORMALIZE, name, root, &added, err);
+}
+
+retort_status rt_modules_layer_norm(rt_modules *out, const char *name, const json_t *root,
+                                    retort_error *err) {
+    rt_module *added = NULL;
+    retort_status status = add_module(out, RT_MODULE_LAYER_NORM, name, root, &added, err);
+    if (status != RETORT_OK) return status;
+    added->in = added->out = json_integer_value(json_object_get(root, "dimension"));
+    if (is_width(added->in)) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%s: dimension is %" PRId64 "; expected 1 to 65536", name, added->in);
 }
 
 /* The JSON of a module's file; the caller owns *root. */
@@ -156,6 +179,8 @@ static retort_status read_config(const loader *l, retort_status (*parse)(rt_modu
     json_t *root = NULL;
     retort_status status = load_module(l, "config.json", path, &root);
     if (status == RETORT_OK) status = parse(l->out, path, root, l->err);
+    if (status == RETORT_OK && l->out->after_count > 0)
+        l->out->after[l->out->after_count - 1].folder = l->module;
     json_decref(root);
     return status;
 }
@@ -163,28 +188,37 @@ static retort_status read_pooling(loader *l) {
     return read_config(l, rt_modules_pooling);
 }
 static retort_status read_dense(loader *l) {
-    l->out->dense = l->module;
     return read_config(l, rt_modules_dense);
+}
+static retort_status read_layer_norm(loader *l) {
+    return read_config(l, rt_modules_layer_norm);
+}
+/* Its folder may be absent: it has no settings in most packages. */
+static retort_status read_normalize(loader *l) {
+    if (has_file(l, "config.json")) return read_config(l, rt_modules_normalize);
+    return rt_modules_normalize(l->out, l->module, NULL, l->err);
 }
 /* Dropout has no effect at inference. */
 static retort_status read_dropout(loader *l) {
     (void)l;
     return RETORT_OK;
 }
-static retort_status read_normalize(loader *l) {
-    l->out->normalize = true;
-    return RETORT_OK;
-}
 
-/* One row per module, in the only order supported; each at most once. */
+/* One row per module. The first two come first, in this order; the others in any. */
 static const struct {
     const char *name;
     retort_status (*read)(loader *l);
 } modules[] = {
-    {"Transformer", read_transformer}, {"Pooling", read_pooling}, {"Dense", read_dense},
-    {"Normalize", read_normalize},     {"Dropout", read_dropout}, /* anywhere after the first */
+    {"Transformer", read_transformer}, {"Pooling", read_pooling},      {"Dense", read_dense},
+    {"Normalize", read_normalize},     {"LayerNorm", read_layer_norm}, {"Dropout", read_dropout},
 };
-enum { MODULES = sizeof modules / sizeof *modules, DROPOUT = MODULES - 1 };
+enum {
+    MODULES = sizeof modules / sizeof *modules,
+    TRANSFORMER = 0,
+    POOLING,
+    FIRST_AFTER,
+    DROPOUT = MODULES - 1
+};
 
 /* The row of "sentence_transformers.….Pooling"; MODULES for any class that is not the library's own. */
 static size_t find_module(const char *type) {
@@ -212,7 +246,7 @@ static retort_status module_folder(loader *l, const char *name, const char *fold
 
 static retort_status read_modules(loader *l, const char *name, const char *folder, const json_t *root,
                                   bool embed) {
-    size_t index, next = 0;
+    size_t index;
     json_t *value;
     if (!json_is_array(root)) return rt_fail(l->err, RETORT_FORMAT, "%s: not a list of modules", name);
     json_array_foreach((json_t *)root, index, value) {
@@ -221,18 +255,20 @@ static retort_status read_modules(loader *l, const char *name, const char *folde
         if (!embed && row != 0) continue;
         if (row == MODULES) {
             return rt_fail(l->err, RETORT_UNSUPPORTED,
-                           "%s: module %zu is '%.100s'; known are Transformer, Pooling, Dense, "
-                           "Normalize and Dropout of sentence_transformers",
+                           "%s: module %zu is '%.100s'; known are Transformer, Pooling, Dense, Normalize, "
+                           "LayerNorm and Dropout of sentence_transformers",
                            name, index, type != NULL ? type : "(not a string)");
         }
-        if (row == DROPOUT && index > 0) continue;
-        if (row < next || (index == 0 && row != 0)) {
-            return rt_fail(l->err, RETORT_UNSUPPORTED,
-                           "%s: module %zu is %s; expected Transformer, Pooling, Dense, Normalize, "
-                           "in this order",
-                           name, index, modules[row].name);
+        bool pooled = l->out->pooling_count > 0;
+        bool fits =
+            row == TRANSFORMER ? index == 0 : index > 0 && (row == DROPOUT || pooled == (row >= FIRST_AFTER));
+        if (!fits) {
+            return rt_fail(
+                l->err, RETORT_UNSUPPORTED,
+                "%s: module %zu is %s; expected Transformer, Pooling, and then others in any order", name,
+                index, modules[row].name);
         }
-        next = row + 1;
+        if (row == DROPOUT) continue;
         retort_status status =
             module_folder(l, name, folder, json_string_value(json_object_get(value, "path")));
         if (status == RETORT_OK) status = modules[row].read(l);

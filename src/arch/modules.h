@@ -8,13 +8,11 @@
 
 /* Its texts live in the arena that it was read into. */
 typedef struct rt_modules {
-    const char *transformer; /* folder of the transformer: the package's own, or one in it */
-    rt_pooling pooling;      /* RT_POOL_NONE: no package, or it does not pool */
-    bool normalize;
-    const char *dense; /* folder of the Dense module, NULL without one */
-    int64_t dense_in, dense_out;
-    bool dense_bias;
-    rt_act dense_activation;
+    const char *transformer;               /* folder of the transformer: the package's own, or one in it */
+    rt_pooling poolings[RT_MOST_POOLINGS]; /* none: no package, or it does not pool */
+    size_t pooling_count;
+    rt_module after[RT_MOST_MODULES]; /* what follows, its weights still to be read */
+    size_t after_count;
     int64_t max_length; /* 0: not stated */
     rt_sentences sentences;
     bool lowers; /* texts, before the tokenizer */
@@ -24,8 +22,10 @@ typedef struct rt_modules {
 retort_status rt_modules_read(rt_modules *out, rt_arena *arena, const char *folder, bool embed,
                               retort_error *err);
 
-/* Parse the config.json of a Pooling and of a Dense module, for the fuzzer. */
+/* Parse the config.json of a module, for the fuzzer; all but Pooling add to out->after. */
 retort_status rt_modules_pooling(rt_modules *out, const char *name, const json_t *root, retort_error *err);
 retort_status rt_modules_dense(rt_modules *out, const char *name, const json_t *root, retort_error *err);
+retort_status rt_modules_normalize(rt_modules *out, const char *name, const json_t *root, retort_error *err);
+retort_status rt_modules_layer_norm(rt_modules *out, const char *name, const json_t *root, retort_error *err);
 
 #endif

@@ -284,21 +284,38 @@ retort_status rt_weights_bind(rt_encoder *e, const rt_encoder_options *options, 
     return status == RETORT_OK ? bind_head(&b, e) : status;
 }
 
-retort_status rt_weights_bind_dense(rt_encoder *e, const rt_modules *package, retort_error *err) {
-    int64_t shape[2] = {package->dense_out, package->dense_in};
-    binder b = {.tensors = &e->dense_tensors,
-                .file = package->dense,
-                .origin = "its config.json",
-                .root = "",
-                .err = err};
-    if (package->dense_in != e->config.hidden) {
-        return rt_fail(err, RETORT_FORMAT, "%s: in_features is %" PRId64 ", the transformer gives %" PRId64,
-                       package->dense, package->dense_in, e->config.hidden);
+/* The weights of a Dense or LayerNorm; `in`: the columns that it is given. */
+static retort_status bind_module(rt_module *m, int64_t in, retort_error *err) {
+    int64_t shape[2] = {m->out, m->in};
+    bool dense = m->kind == RT_MODULE_DENSE;
+    binder b = {
+        .tensors = &m->tensors, .file = m->folder, .origin = "its config.json", .root = "", .err = err};
+    if (m->in != in) {
+        return rt_fail(err, RETORT_FORMAT, "%s: %s is %" PRId64 ", but %" PRId64 " columns come before it",
+                       m->folder, dense ? "in_features" : "dimension", m->in, in);
     }
-    retort_status status = bind(&b, &e->parts[RT_ROLE_OUTPUT].weight, "", "linear.weight", shape, 2);
-    if (status == RETORT_OK && package->dense_bias)
-        status = bind(&b, &e->parts[RT_ROLE_OUTPUT].bias, "", "linear.bias", shape, 1);
-    e->dense_activation = package->dense_activation;
-    e->config.labels = package->dense_out;
+    retort_status status = rt_tensors_open_folder(&m->tensors, m->folder, err);
+    if (status == RETORT_OK)
+        status =
+            bind(&b, &m->weights.weight, "", dense ? "linear.weight" : "norm.weight", shape, dense ? 2 : 1);
+    if (status == RETORT_OK && (m->bias || !dense))
+        status = bind(&b, &m->weights.bias, "", dense ? "linear.bias" : "norm.bias", shape, 1);
+    if (status == RETORT_OK && m->residual && m->in != m->out)
+        status = bind(&b, &m->residual_weights.weight, "", "residual.weight", shape, 2);
     return status;
+}
+
+retort_status rt_weights_bind_modules(rt_encoder *e, const rt_modules *package, retort_error *err) {
+    e->config.labels = e->config.hidden * (int64_t)e->pooling_count;
+    e->config.normalize = false;
+    for (size_t i = 0; i < package->after_count; i++) {
+        rt_module *m = &e->modules[e->module_count++];
+        *m = package->after[i];
+        e->config.normalize = m->kind == RT_MODULE_NORMALIZE;
+        if (m->kind == RT_MODULE_NORMALIZE) continue;
+        retort_status status = bind_module(m, e->config.labels, err);
+        if (status != RETORT_OK) return status;
+        e->config.labels = m->out;
+    }
+    return RETORT_OK;
 }

@@ -20,8 +20,8 @@ void rt_weights_prefixes(const rt_tensors *tensors, const rt_arch *arch, const c
  * encoder->config.layers; what a new head has and the file does not is drawn. `file` starts error texts. */
 retort_status rt_weights_bind(rt_encoder *encoder, const rt_encoder_options *options, const char *file,
                               retort_error *err);
-/* The Dense module of a package, from encoder->dense_tensors. */
-retort_status rt_weights_bind_dense(rt_encoder *encoder, const rt_modules *package, retort_error *err);
+/* Opens the weights of the modules of a package, and checks that each takes what the one before gives. */
+retort_status rt_weights_bind_modules(rt_encoder *e, const rt_modules *package, retort_error *err);
 
 enum { RT_WEIGHT_NAME = 128 }; /* of a tensor, less ".weight" and ".bias" */
 

@@ -45,6 +45,8 @@ enum {
     X(ERF, erf)                                                                                              \
     X(TANH, tanh)                                                                                            \
     X(RELU, relu)                                                                                            \
+    X(SIGMOID, sigmoid)                                                                                      \
+    X(SOFTPLUS, softplus)                                                                                    \
     X(SOFTMAX, softmax)                                                                                      \
     X(REDUCE_MEAN, reduce_mean)                                                                              \
     X(REDUCE_SUM, reduce_sum)                                                                                \

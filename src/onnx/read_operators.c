@@ -142,6 +142,14 @@ static bool tangent(rt_onnx_reader *r, const rt_onnx_node *node) {
     return unary(r, node, RT_OP_TANH);
 }
 
+static bool sigmoid(rt_onnx_reader *r, const rt_onnx_node *node) {
+    return unary(r, node, RT_OP_SIGMOID);
+}
+
+static bool softplus(rt_onnx_reader *r, const rt_onnx_node *node) {
+    return unary(r, node, RT_OP_SOFTPLUS);
+}
+
 static bool rectify(rt_onnx_reader *r, const rt_onnx_node *node) {
     return unary(r, node, RT_OP_RELU);
 }
@@ -677,8 +685,10 @@ rt_reader_fn rt_read_operator(const rt_onnx_node *node) {
         {"Relu", rectify},
         {"Reshape", reshape},
         {"Shape", shape},
+        {"Sigmoid", sigmoid},
         {"Slice", slice},
         {"Softmax", softmax},
+        {"Softplus", softplus},
         {"Split", split},
         {"Sqrt", root},
         {"Squeeze", squeeze},
