@@ -24,6 +24,8 @@ static const char *const names[] = {
     "package-dense",
     "package-stack",
     "package-acts",
+    "package-last",
+    "package-sqrt",
     "electra-classify",
     "electra-answer",
     "electra-fill",

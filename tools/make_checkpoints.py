@@ -602,6 +602,8 @@ PACKAGES = [
      dict(seed=24, old=False, after=(
          ("normalize",), ("dense", 24, True, torch.nn.Sigmoid()), ("norm",), ("dropout",),
          ("dense", 24, False, torch.nn.SiLU(), "residual"), ("dense", 12, True, torch.nn.GELU(), "residual")))),
+    ("package-last", "bert", "lasttoken", dict(seed=26, old=False)),
+    ("package-sqrt", "distilbert", ["mean_sqrt_len_tokens", "lasttoken"], dict(seed=27, old=False, after=())),
     ("package-acts", "distilbert", "mean",
      dict(seed=25, old=False, after=tuple(
          ("dense", 8 + i, True, act()) for i, act in enumerate((

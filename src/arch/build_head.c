@@ -53,12 +53,38 @@ static int cls_pool(const pooling *p) {
     return first_row(p->b, p->hidden);
 }
 
-static int mean_pool(const pooling *p) {
+/* The sum of the rows, and what `root` does with how many there are, divide. */
+static int sum_pool(const pooling *p, bool root) {
     int read = rt_emit2(p->b, RT_OP_MUL, p->scope, "mul", p->hidden, p->mask);
     int sum = rt_emit_reduce(p->b, RT_OP_REDUCE_SUM, p->scope, "sum", read, 1, false);
     int count = rt_emit_reduce(p->b, RT_OP_REDUCE_SUM, p->scope, "count", p->mask, 1, false);
     int clamped = rt_emit_by(p->b, RT_OP_MAX, p->scope, "clamp", count, 1e-9f);
+    if (root) clamped = rt_emit1(p->b, RT_OP_SQRT, p->scope, "sqrt", clamped);
     return rt_emit2(p->b, RT_OP_DIV, p->scope, "mean", sum, clamped);
+}
+
+static int mean_pool(const pooling *p) {
+    return sum_pool(p, false);
+}
+
+static int mean_sqrt_pool(const pooling *p) {
+    return sum_pool(p, true);
+}
+
+/* The sum of the rows times 1 for the last, where the count of tokens is the largest, and else 0. */
+static int last_pool(const pooling *p) {
+    rt_attrs to_float = {.dtype = RETORT_F32}, along = {.axis = 1};
+    int tokens = rt_emit(p->b, RT_OP_CAST, p->scope, "tokens", 1, &p->b->mask, &to_float);
+    int count = rt_emit(p->b, RT_OP_CUM_SUM, p->scope, "count", 1, &p->b->mask, &along);
+    int place = rt_emit(p->b, RT_OP_CAST, p->scope, "place", 1, &count, &to_float);
+    int most = rt_emit_reduce(p->b, RT_OP_REDUCE_MAX, p->scope, "most", place, 1, true);
+    int equal = rt_emit2(p->b, RT_OP_EQUAL, p->scope, "equal", place, most);
+    int after = rt_emit(p->b, RT_OP_CAST, p->scope, "after", 1, &equal, &to_float);
+    int last = rt_emit2(p->b, RT_OP_MUL, p->scope, "last", after, tokens);
+    int wide = rt_emit2(p->b, RT_OP_UNSQUEEZE, p->scope, "wide", last,
+                        rt_emit_indices(p->b, p->scope, "axes", 1, (int64_t[]){-1}));
+    int read = rt_emit2(p->b, RT_OP_MUL, p->scope, "mul", p->hidden, wide);
+    return rt_emit_reduce(p->b, RT_OP_REDUCE_SUM, p->scope, "sum", read, 1, false);
 }
 
 static int max_pool(const pooling *p) {
@@ -104,14 +130,17 @@ static int apply_module(rt_builder *b, size_t index, int x) {
 }
 
 static int pooled(rt_builder *b, int hidden) {
-    static int (*const pools[])(const pooling *) = {
-        [RT_POOL_CLS] = cls_pool, [RT_POOL_MEAN] = mean_pool, [RT_POOL_MAX] = max_pool};
+    static int (*const pools[])(const pooling *) = {[RT_POOL_CLS] = cls_pool,
+                                                    [RT_POOL_MEAN] = mean_pool,
+                                                    [RT_POOL_MAX] = max_pool,
+                                                    [RT_POOL_LAST] = last_pool,
+                                                    [RT_POOL_MEAN_SQRT] = mean_sqrt_pool};
     const rt_encoder *encoder = b->encoder;
     int parts[RT_MOST_POOLINGS], count = (int)encoder->pooling_count, mask = -1;
     for (int i = 0; i < count; i++) {
         char scope[RT_SCOPE_MAX / 2] = "head.pool";
         if (i > 0) snprintf(scope, sizeof scope, "head.pool.%d", i + 1);
-        bool masked = encoder->poolings[i] != RT_POOL_CLS;
+        bool masked = encoder->poolings[i] != RT_POOL_CLS && encoder->poolings[i] != RT_POOL_LAST;
         if (masked && mask < 0) mask = wide_mask(b, hidden);
         parts[i] = pools[encoder->poolings[i]](&(pooling){b, scope, hidden, mask});
     }

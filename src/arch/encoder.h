@@ -13,7 +13,15 @@
 enum { RT_MOST_LABELS = 1 << 20 };
 
 /* RT_POOL_SEVERAL: their vectors, one after the other. */
-typedef enum rt_pooling { RT_POOL_NONE, RT_POOL_CLS, RT_POOL_MEAN, RT_POOL_MAX, RT_POOL_SEVERAL } rt_pooling;
+typedef enum rt_pooling {
+    RT_POOL_NONE,
+    RT_POOL_CLS,
+    RT_POOL_MEAN,
+    RT_POOL_MAX,
+    RT_POOL_MEAN_SQRT,
+    RT_POOL_LAST,
+    RT_POOL_SEVERAL
+} rt_pooling;
 enum { RT_MOST_POOLINGS = 8, RT_MOST_MODULES = 16 };
 
 /* How two vectors are compared: sentence-transformers' similarity_fn_name. */

@@ -2,6 +2,7 @@
  * Runs steps on a chunk: finds the operands, takes a share of the work, calls the kernel. */
 #include "engine/step.h"
 
+#include <math.h>
 #include <string.h>
 
 size_t rt_chunk_rows(const rt_chunk *chunk, rt_row_set kind) {
@@ -343,8 +344,9 @@ void rt_step_embed(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
 /* Rows of q of sequence b: its first row in the value of q, and how many. Rows of padding are computed too: a graph that
  * needs padded batches may read them. */
 rt_range rt_step_queries(const rt_step *step, const rt_chunk *chunk, size_t b) {
-    if (step->as.attention.select == RT_SELECT_FIRST) return (rt_range){b, b + 1};
-    if (step->as.attention.select == RT_SELECT_MASK_TOKENS) {
+    rt_select select = step->as.attention.select;
+    if (select == RT_SELECT_FIRST || select == RT_SELECT_LAST) return (rt_range){b, b + 1};
+    if (select == RT_SELECT_MASK_TOKENS) {
         return (rt_range){(size_t)chunk->mask_token_starts[b], (size_t)chunk->mask_token_starts[b + 1]};
     }
     size_t start = (size_t)chunk->starts[b];
@@ -465,13 +467,18 @@ double rt_step_operations(const rt_step *step, const rt_chunk *chunk) {
 
 /* x [rows, n] -> [batch, n] or [mask_tokens, n] */
 void rt_step_select(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
-    bool first = step->as.rows.select == RT_SELECT_FIRST;
-    const int32_t *rows = first ? chunk->starts : chunk->mask_token_rows;
-    rt_range part = rt_worker_share(worker, first ? chunk->batch : chunk->mask_tokens, 1);
+    rt_select select = step->as.rows.select;
+    bool masks = select == RT_SELECT_MASK_TOKENS;
+    const int32_t *rows = masks ? chunk->mask_token_rows : chunk->starts;
+    rt_range part = rt_worker_share(worker, masks ? chunk->mask_tokens : chunk->batch, 1);
     size_t bytes = step->as.rows.n * sizeof(float);
     const char *x = rt_place_at(&step->in[SELECT_X], worker);
     char *out = rt_place_at(&step->out[0], worker);
-    for (size_t i = part.from; i < part.to; i++) memcpy(out + i * bytes, x + (size_t)rows[i] * bytes, bytes);
+    for (size_t i = part.from; i < part.to; i++) {
+        size_t row = (size_t)rows[i];
+        if (select == RT_SELECT_LAST) row += (size_t)chunk->lengths[i] - 1;
+        memcpy(out + i * bytes, x + row * bytes, bytes);
+    }
 }
 
 /* x [rows, n] -> [batch, n] */
@@ -487,6 +494,8 @@ void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
                              .ldx = rows->n,
                              .y = out + b * rows->n};
         rows->pool(&args);
+        float root = sqrtf((float)args.rows); /* mean √n = sum / √n */
+        for (size_t j = 0; rows->mean_sqrt && j < rows->n; j++) args.y[j] *= root;
     }
 }
 

@@ -213,17 +213,20 @@ void rt_tape_embed(rt_tape *tape, const rt_step *step) {
 
 void rt_tape_select(rt_tape *tape, const rt_step *step) {
     const rt_chunk *chunk = tape->chunk;
-    bool first = step->as.rows.select == RT_SELECT_FIRST;
-    const int32_t *rows = first ? chunk->starts : chunk->mask_token_rows;
-    size_t count = first ? chunk->batch : chunk->mask_tokens, n = step->as.rows.n;
+    rt_select select = step->as.rows.select;
+    bool masks = select == RT_SELECT_MASK_TOKENS;
+    const int32_t *rows = masks ? chunk->mask_token_rows : chunk->starts;
+    size_t count = masks ? chunk->mask_tokens : chunk->batch, n = step->as.rows.n;
     const float *dy = rt_tape_live(tape, step->out[0].value);
     float *dx = rt_tape_grad(tape, step->in[0].value);
     for (size_t i = 0; dx != NULL && i < count; i++) {
-        for (size_t j = 0; j < n; j++) dx[(size_t)rows[i] * n + j] += dy[i * n + j];
+        size_t row = (size_t)rows[i];
+        if (select == RT_SELECT_LAST) row += (size_t)chunk->lengths[i] - 1;
+        for (size_t j = 0; j < n; j++) dx[row * n + j] += dy[i * n + j];
     }
 }
 
-/* dx of the mean: dy / rows; of the maximum: dy at the first x that is the maximum. */
+/* dx of the mean: dy / rows, or / √rows; of the maximum: dy at the first x that is the maximum. */
 void rt_tape_pool(rt_tape *tape, const rt_step *step) {
     const rt_chunk *chunk = tape->chunk;
     size_t n = step->as.rows.n;
@@ -233,8 +236,9 @@ void rt_tape_pool(rt_tape *tape, const rt_step *step) {
     float *dx = rt_tape_grad(tape, step->in[0].value);
     for (size_t b = 0; dx != NULL && b < chunk->batch; b++) {
         size_t from = (size_t)chunk->starts[b], rows = (size_t)chunk->lengths[b];
+        float divisor = step->as.rows.mean_sqrt ? sqrtf((float)rows) : (float)rows;
         for (size_t i = from; !max && i < from + rows; i++) {
-            for (size_t j = 0; j < n; j++) dx[i * n + j] += dy[b * n + j] / (float)rows;
+            for (size_t j = 0; j < n; j++) dx[i * n + j] += dy[b * n + j] / divisor;
         }
         for (size_t j = 0; max && j < n; j++) {
             size_t i = from;

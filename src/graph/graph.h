@@ -118,8 +118,9 @@ const rt_op_row *rt_op_info(rt_op op);
 bool rt_op_find(const char *text, size_t length, rt_op *out);
 
 /* Attributes; their texts are rows in ops.c. An absent attribute is zero and is not printed. */
-typedef enum rt_select { RT_SELECT_ALL, RT_SELECT_FIRST, RT_SELECT_MASK_TOKENS } rt_select;
-typedef enum rt_pool_kind { RT_REDUCE_NONE, RT_REDUCE_MEAN, RT_REDUCE_MAX } rt_pool_kind;
+typedef enum rt_select { RT_SELECT_ALL, RT_SELECT_FIRST, RT_SELECT_MASK_TOKENS, RT_SELECT_LAST } rt_select;
+/* MEAN divides the sum of n rows by n, MEAN_SQRT by √n. */
+typedef enum rt_pool_kind { RT_REDUCE_NONE, RT_REDUCE_MEAN, RT_REDUCE_MAX, RT_REDUCE_MEAN_SQRT } rt_pool_kind;
 enum {
     RT_ATTR_AXIS = 1 << 0,
     RT_ATTR_DTYPE = 1 << 1,

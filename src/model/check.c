@@ -118,7 +118,10 @@ static retort_status check_embed(const check *c, const rt_node *node) {
 
 /* Keys are the rows of all tokens, and queries the rows that `select` names. */
 static retort_status check_attention(const check *c, const rt_node *node) {
-    static const int64_t rows[] = {RT_DIM_TOKENS, RT_DIM_BATCH, RT_DIM_MASK_TOKENS};
+    static const int64_t rows[] = {[RT_SELECT_ALL] = RT_DIM_TOKENS,
+                                   [RT_SELECT_FIRST] = RT_DIM_BATCH,
+                                   [RT_SELECT_MASK_TOKENS] = RT_DIM_MASK_TOKENS,
+                                   [RT_SELECT_LAST] = RT_DIM_BATCH};
     const rt_value *q = input_of(c, node, ATTENTION_Q), *out = &c->graph->values[node->outputs[0]];
     for (int i = 1; i < node->attrs.parts; i++) {
         const rt_value *part = input_of(c, node, i);
@@ -144,7 +147,8 @@ static retort_status check_rows(const check *c, const rt_node *node) {
     bool all = c->graph->level == 3 ? x->rank == 2 && x->dims[0] == RT_DIM_TOKENS
                                     : x->rank == 3 && x->dims[0] == RT_DIM_BATCH && x->dims[1] == RT_DIM_SEQ;
     if (!all) return refuse(c, node, "its rows are not all tokens");
-    const char *name = node->op == RT_OP_POOL ? "attention_mask" : "input_ids";
+    bool mask = node->op == RT_OP_POOL || node->attrs.select == RT_SELECT_LAST;
+    const char *name = mask ? "attention_mask" : "input_ids";
     if (other != NULL && !is_input(other, name)) return refuse(c, node, "its second input is another one");
     return RETORT_OK;
 }

@@ -35,7 +35,9 @@ static const struct choice {
     {"task", offsetof(rt_config, task), {"classify", "tag", "answer", "fill", "embed"}},
     {"problem", offsetof(rt_config, problem), {"single_label", "multi_label", "regression"}},
     {"activation", offsetof(rt_config, activation), {"none", "gelu", "gelu_tanh", "relu", "tanh"}},
-    {"pooling", offsetof(rt_config, pooling), {"none", "cls", "mean", "max", "several"}},
+    {"pooling",
+     offsetof(rt_config, pooling),
+     {"none", "cls", "mean", "max", "mean_sqrt_len_tokens", "lasttoken", "several"}},
 };
 enum { CHOICE_COUNT = sizeof choices / sizeof *choices };
 _Static_assert(sizeof(retort_task) == sizeof(int) && sizeof(retort_problem) == sizeof(int) &&

@@ -171,7 +171,35 @@ void rt_put_linear(rt_onnx_writer *w, const rt_node *node) {
 
 /* ---- Rows ---- */
 
+static const char *sum(rt_onnx_writer *w, const char *leaf, const char *x, const char *axes, bool keep) {
+    return rt_put(w, "ReduceSum", leaf, 2, (const char *[]){x, axes}, 1, &RT_ONNX_INT("keepdims", keep));
+}
+
+static const char *max(rt_onnx_writer *w, const char *leaf, const char *x, bool keep) {
+    const char *inputs[] = {x, rt_put_ints(w, "rows", 1, (int64_t[]){1})};
+    rt_onnx_attr attrs[] = {RT_ONNX_INT("keepdims", keep), RT_ONNX_INTS("axes", ((int64_t[]){1}), 1)};
+    bool input = w->opset >= 18;
+    return rt_put(w, "ReduceMax", leaf, input ? 2 : 1, inputs, input ? 1 : 2, attrs);
+}
+
+/* The sum of rows times 1 for the last token, where the running count of the mask is the largest, and else 0 */
+static void put_last(rt_onnx_writer *w, const rt_node *node) {
+    const char *x = rt_put_value(w, node->inputs[SELECT_X]), *tokens = rt_put_float_mask(w);
+    const char *one = rt_put_ints(w, "one", 1, (int64_t[]){1}),
+               *last = rt_put_ints(w, "last", 1, (int64_t[]){-1});
+    const char *count = rt_put2(w, "CumSum", "count", "attention_mask", one);
+    const char *place = rt_put(w, "Cast", "place", 1, &count, 1, &RT_ONNX_INT("to", RT_ONNX_FLOAT));
+    const char *equal = rt_put2(w, "Equal", "equal", place, max(w, "most", place, true));
+    const char *after = rt_put(w, "Cast", "after", 1, &equal, 1, &RT_ONNX_INT("to", RT_ONNX_FLOAT));
+    const char *wide = rt_put2(w, "Unsqueeze", "wide", rt_put2(w, "Mul", "is_last", after, tokens), last);
+    rt_put_output(w, node, sum(w, "sum", rt_put2(w, "Mul", "mul", x, wide), one, false));
+}
+
 void rt_put_select(rt_onnx_writer *w, const rt_node *node) {
+    if (node->attrs.select == RT_SELECT_LAST) {
+        put_last(w, node);
+        return;
+    }
     if (node->attrs.select != RT_SELECT_FIRST) {
         rt_put_alias(w, node);
         return;
@@ -182,31 +210,24 @@ void rt_put_select(rt_onnx_writer *w, const rt_node *node) {
     rt_put_output(w, node, rt_put(w, "Gather", "first", 2, inputs, 1, &RT_ONNX_INT("axis", 1)));
 }
 
-static const char *sum(rt_onnx_writer *w, const char *leaf, const char *x, const char *axes, bool keep) {
-    return rt_put(w, "ReduceSum", leaf, 2, (const char *[]){x, axes}, 1, &RT_ONNX_INT("keepdims", keep));
-}
-
 /* As sentence-transformers does: padding counts nothing. */
 void rt_put_pool(rt_onnx_writer *w, const rt_node *node) {
     const char *x = rt_put_value(w, node->inputs[POOL_X]), *mask = rt_put_float_mask(w);
     const char *last = rt_put_ints(w, "last", 1, (int64_t[]){-1}),
                *one = rt_put_ints(w, "one", 1, (int64_t[]){1});
     const char *wide = rt_put2(w, "Unsqueeze", "mask", mask, last);
-    if (node->attrs.pool == RT_REDUCE_MEAN) {
+    if (node->attrs.pool != RT_REDUCE_MAX) {
         const char *total = sum(w, "sum", rt_put2(w, "Mul", "mul", x, wide), one, false);
         const char *count = sum(w, "count", mask, one, true);
-        rt_put_output(w, node,
-                      rt_put2(w, "Div", "mean", total, by(w, "Max", "clamp", count, "least", 1e-9f)));
+        const char *divisor = by(w, "Max", "clamp", count, "least", 1e-9f);
+        if (node->attrs.pool == RT_REDUCE_MEAN_SQRT) divisor = rt_put1(w, "Sqrt", "root", divisor);
+        rt_put_output(w, node, rt_put2(w, "Div", "mean", total, divisor));
         return;
     }
     const char *read = rt_put2(w, "Equal", "padding", wide, rt_put_scalar(w, "zero", 0));
     const char *inputs[] = {read, rt_put_scalar(w, "low", -1e9f), x};
     x = rt_put(w, "Where", "where", 3, inputs, 0, NULL);
-    rt_onnx_attr attrs[] = {RT_ONNX_INT("keepdims", 0), RT_ONNX_INTS("axes", ((int64_t[]){1}), 1)};
-    bool input = w->opset >= 18;
-    rt_put_output(
-        w, node,
-        rt_put(w, "ReduceMax", "max", input ? 2 : 1, (const char *[]){x, one}, input ? 1 : 2, attrs));
+    rt_put_output(w, node, max(w, "max", x, false));
 }
 
 /* x / max(|x|, 1e-12) */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Select: x […, n] (, ids) -> the rows that are read: [batch, n] (first) or [rows, n] (mask tokens). */
+ * Select: x […, n] (, ids) -> the rows that are read: [batch, n] (first, last) or [rows, n] (mask tokens). Below level
+ * 3 the mask stands in place of the ids for the last row. */
 #include "graph/infer.h"
 #include "graph/op/fused.h"
 
@@ -7,7 +8,7 @@ static retort_status infer_select(rt_shapes *s) {
     const rt_value *x = s->in[SELECT_X], *ids = s->node->input_count > SELECT_IDS ? s->in[SELECT_IDS] : NULL;
     bool mask = s->node->attrs.select == RT_SELECT_MASK_TOKENS;
     if (x->dtype != RETORT_F32 || x->rank < 2 || x->rank > 3 || s->node->attrs.select == RT_SELECT_ALL) {
-        return rt_fail(s->err, RETORT_FORMAT, "expected f32 […, n] and select=first or select=mask");
+        return rt_fail(s->err, RETORT_FORMAT, "expected f32 […, n] and select=first, last or mask");
     }
     bool fits = ids == NULL ? !mask : ids->dtype == RETORT_I64 && ids->rank == x->rank - 1;
     for (int i = 0; fits && ids != NULL && i < ids->rank; i++) fits = ids->dims[i] == x->dims[i];

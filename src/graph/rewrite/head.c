@@ -53,12 +53,14 @@ retort_status rt_rewrite_fuse_select(rt_graph *graph, size_t *count, retort_erro
     return rt_rewrite_each(graph, to_select, count, err);
 }
 
-/* Mean: sum(x mask) / max(sum(mask), tiny). The mask, -1: something else. */
-static int mean_of(const rt_graph *graph, const rt_node *root, int *x) {
+/* Mean: sum(x mask) / max(sum(mask), tiny), or / its root. The mask, -1: something else. */
+static int mean_of(const rt_graph *graph, const rt_node *root, int *x, rt_pool_kind *kind) {
     double tiny;
-    int count;
-    if (root->op != RT_OP_DIV || !rt_with_scalar(graph, root->inputs[1], RT_OP_MAX, &count, &tiny) ||
-        tiny > 1e-3)
+    int count, clamped = root->input_count > 1 ? root->inputs[1] : -1;
+    const rt_node *sqrt = rt_made_by(graph, clamped, RT_OP_SQRT);
+    *kind = sqrt != NULL ? RT_REDUCE_MEAN_SQRT : RT_REDUCE_MEAN;
+    if (sqrt != NULL) clamped = sqrt->inputs[0];
+    if (root->op != RT_OP_DIV || !rt_with_scalar(graph, clamped, RT_OP_MAX, &count, &tiny) || tiny > 1e-3)
         return -1;
     int mask = rt_mask_input(graph, rt_reduced(graph, count, RT_OP_REDUCE_SUM, 1, false), false);
     int masked = rt_reduced(graph, root->inputs[0], RT_OP_REDUCE_SUM, 1, false);
@@ -83,10 +85,47 @@ static int max_of(const rt_graph *graph, const rt_node *root, int *x) {
     return rt_mask_input(graph, padding, false);
 }
 
+/* The mask of which the value is the running count, as floats; -1: something else. */
+static int counted_mask(const rt_graph *graph, int value) {
+    const rt_node *cast = rt_made_by(graph, value, RT_OP_CAST);
+    const rt_node *sum = cast != NULL ? rt_made_by(graph, cast->inputs[0], RT_OP_CUM_SUM) : NULL;
+    return sum != NULL && sum->attrs.axis == 1 ? rt_mask_input(graph, sum->inputs[0], false) : -1;
+}
+
+/* Whether the value is 1 for the last token of the mask, and else 0: (count == max(count)) mask. */
+static int last_of(const rt_graph *graph, int value) {
+    const rt_node *wide = rt_made_by(graph, value, RT_OP_UNSQUEEZE);
+    const rt_node *mul = wide != NULL ? rt_made_by(graph, wide->inputs[0], RT_OP_MUL) : NULL;
+    for (int k = 0; mul != NULL && k < 2; k++) {
+        const rt_node *cast = rt_made_by(graph, mul->inputs[k], RT_OP_CAST);
+        const rt_node *equal = cast != NULL ? rt_made_by(graph, cast->inputs[0], RT_OP_EQUAL) : NULL;
+        if (equal == NULL) continue;
+        int mask = counted_mask(graph, equal->inputs[0]);
+        bool most = rt_reduced(graph, equal->inputs[1], RT_OP_REDUCE_MAX, 1, true) == equal->inputs[0];
+        if (most && mask >= 0 && rt_mask_input(graph, mul->inputs[1 - k], false) == mask) return mask;
+    }
+    return -1;
+}
+
+/* The last row: sum(x last). */
+static bool to_last(rt_graph *graph, int index) {
+    const rt_node *root = &graph->nodes[index];
+    int read = rt_reduced(graph, root->outputs[0], RT_OP_REDUCE_SUM, 1, false);
+    const rt_node *mul = rt_made_by(graph, read, RT_OP_MUL);
+    for (int k = 0; mul != NULL && k < 2; k++) {
+        int x = mul->inputs[1 - k], mask = last_of(graph, mul->inputs[k]);
+        if (mask < 0 || graph->values[x].rank != 3) continue;
+        return rt_replace_node(graph, index, index, RT_OP_SELECT, 2, (int[]){x, mask},
+                               &(rt_attrs){.select = RT_SELECT_LAST});
+    }
+    return false;
+}
+
 static bool to_pool(rt_graph *graph, int index) {
     const rt_node *root = &graph->nodes[index];
-    rt_pool_kind kind = RT_REDUCE_MEAN;
-    int x = -1, mask = mean_of(graph, root, &x);
+    rt_pool_kind kind;
+    if (to_last(graph, index)) return true;
+    int x = -1, mask = mean_of(graph, root, &x, &kind);
     if (mask < 0) {
         mask = max_of(graph, root, &x);
         kind = RT_REDUCE_MAX;
