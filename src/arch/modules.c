@@ -88,20 +88,21 @@ static bool text_is(const json_t *root, const char *key, const char *expected) {
     return text == NULL || strcmp(text, expected) == 0;
 }
 
-/* A module that works on whole texts, as all do unless they say otherwise. */
-static retort_status add_module(rt_modules *out, rt_module_kind kind, const char *name, const json_t *root,
-                                rt_module **added, retort_error *err) {
+/* Adds a module that works on whole texts, as all do unless they say otherwise; NULL: RETORT_UNSUPPORTED. */
+static rt_module *add_module(rt_modules *out, rt_module_kind kind, const char *name, const json_t *root,
+                             retort_error *err) {
     if (!text_is(root, "module_input_name", "sentence_embedding") ||
         !text_is(root, "module_output_name", "sentence_embedding")) {
-        return rt_fail(err, RETORT_UNSUPPORTED, "%s: a module that is not from sentence to sentence", name);
+        rt_fail(err, RETORT_UNSUPPORTED, "%s: a module that is not from sentence to sentence", name);
+        return NULL;
     }
     if (out->after_count == RT_MOST_MODULES) {
-        return rt_fail(err, RETORT_UNSUPPORTED, "%s: more than %d modules after the pooling", name,
-                       RT_MOST_MODULES);
+        rt_fail(err, RETORT_UNSUPPORTED, "%s: more than %d modules after the pooling", name, RT_MOST_MODULES);
+        return NULL;
     }
-    *added = &out->after[out->after_count++];
-    **added = (rt_module){.kind = kind};
-    return RETORT_OK;
+    rt_module *added = &out->after[out->after_count++];
+    *added = (rt_module){.kind = kind};
+    return added;
 }
 
 static bool is_width(int64_t n) {
@@ -109,10 +110,9 @@ static bool is_width(int64_t n) {
 }
 
 retort_status rt_modules_dense(rt_modules *out, const char *name, const json_t *root, retort_error *err) {
-    rt_module *dense = NULL;
     char known[256];
-    retort_status status = add_module(out, RT_MODULE_DENSE, name, root, &dense, err);
-    if (status != RETORT_OK) return status;
+    rt_module *dense = add_module(out, RT_MODULE_DENSE, name, root, err);
+    if (dense == NULL) return RETORT_UNSUPPORTED;
     dense->in = json_integer_value(json_object_get(root, "in_features"));
     dense->out = json_integer_value(json_object_get(root, "out_features"));
     dense->bias = !json_is_false(json_object_get(root, "bias"));
@@ -131,15 +131,13 @@ retort_status rt_modules_dense(rt_modules *out, const char *name, const json_t *
 }
 
 retort_status rt_modules_normalize(rt_modules *out, const char *name, const json_t *root, retort_error *err) {
-    rt_module *added = NULL;
-    return add_module(out, RT_MODULE_NORMALIZE, name, root, &added, err);
+    return add_module(out, RT_MODULE_NORMALIZE, name, root, err) != NULL ? RETORT_OK : RETORT_UNSUPPORTED;
 }
 
 retort_status rt_modules_layer_norm(rt_modules *out, const char *name, const json_t *root,
                                     retort_error *err) {
-    rt_module *added = NULL;
-    retort_status status = add_module(out, RT_MODULE_LAYER_NORM, name, root, &added, err);
-    if (status != RETORT_OK) return status;
+    rt_module *added = add_module(out, RT_MODULE_LAYER_NORM, name, root, err);
+    if (added == NULL) return RETORT_UNSUPPORTED;
     added->in = added->out = json_integer_value(json_object_get(root, "dimension"));
     if (is_width(added->in)) return RETORT_OK;
     return rt_fail(err, RETORT_FORMAT, "%s: dimension is %" PRId64 "; expected 1 to 65536", name, added->in);
