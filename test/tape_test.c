@@ -170,9 +170,9 @@ static void check_model(const char *name) {
 
 static void gradients_are_slopes(void **unused) {
     (void)unused;
-    static const char *const names[] = {"bert-classify",   "distilbert-classify", "bert-tag",
-                                        "bert-fill",       "bert-answer",         "bert-embed",
-                                        "distilbert-long", "package-mean",        "bert-multilabel"};
+    static const char *const names[] = {
+        "bert-classify", "distilbert-classify", "bert-tag",     "bert-fill",       "bert-answer",
+        "bert-embed",    "distilbert-long",     "package-mean", "bert-multilabel", "package-last"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         check_model(names[i]);
         check_parameters(names[i]);
