@@ -108,6 +108,8 @@ static inline float *run(retort_model *model, const char *isa, int threads, size
     options.isa = isa;
     options.threads = threads;
     make_sample(&s);
+    int32_t mask = rt_tokenizer_describe(model->tokenizer).mask;
+    if (mask >= 0) s.ids[60] = s.ids[66] = s.ids[80] = mask;
     if (retort_session_open(&session, model, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
     if (retort_run(session, &s.batch, &out, &err) != RETORT_OK) fail_msg("%s", err.text);
     *count = out.rows * out.columns;

@@ -12,7 +12,7 @@ typedef struct train_start {
     retort_dataset *data, *dev;    /* for the model; dev: NULL without --dev */
     bool new_head;
     bool floats_first; /* integers are wanted of a head, or of fewer layers, that has to be learned first */
-    size_t layers; /* of the checkpoint, if the student has fewer; else 0 */
+    size_t layers;     /* of the checkpoint, if the student has fewer; else 0 */
 } train_start;
 
 /* Whether integers are trained: --recipe or --bits. */

@@ -28,8 +28,8 @@ enum { WEIGHT_FILES = sizeof weight_files / sizeof *weight_files };
 
 /* Other weight formats, named in the error if nothing readable exists. */
 static const char *const other_files[] = {
-    "tf_model.h5.index.json", "flax_model.msgpack", "saved_model.pb",      "rust_model.ot",
-    "openvino_model.xml",     "pytorch_model.pt",
+    "tf_model.h5.index.json", "flax_model.msgpack", "saved_model.pb",
+    "rust_model.ot",          "openvino_model.xml", "pytorch_model.pt",
 };
 
 /* Hugging Face splits at about 5 GB; this is ten times the shards of the largest model. */
