@@ -2,6 +2,7 @@
 #include "arch/adapter.h"
 #include "arch/config.h"
 #include "arch/weights.h"
+#include "base/check_finite.h"
 #include "format/format.h"
 #include "format/hub.h"
 #include "format/json.h"
@@ -89,6 +90,24 @@ static const char *const understood[] = {
     "ensure_weight_tying",
 };
 
+/* Keys that are read here and change what is computed have the type that PEFT writes: anything else is no answer. */
+static retort_status check_types(const merger *m) {
+    static const struct {
+        const char *key, *expected;
+        bool object;
+    } typed[] = {{"use_rslora", "expected true or false", false},
+                 {"use_dora", "expected true or false", false},
+                 {"rank_pattern", "expected an object", true},
+                 {"alpha_pattern", "expected an object", true}};
+    for (size_t i = 0; i < sizeof typed / sizeof *typed; i++) {
+        const json_t *value = json_object_get(m->config, typed[i].key);
+        if (value == NULL || json_is_null(value)) continue;
+        if (!(typed[i].object ? json_is_object(value) : json_is_boolean(value)))
+            return refuse_key(m, typed[i].key, value, typed[i].expected);
+    }
+    return RETORT_OK;
+}
+
 static retort_status check_config(const merger *m) {
     const char *type = json_string_value(json_object_get(m->config, "peft_type")), *key;
     const json_t *init = json_object_get(m->config, "init_lora_weights");
@@ -109,7 +128,7 @@ static retort_status check_config(const merger *m) {
         if (!known)
             return refuse_key(m, key, value, "not supported; merge the adapter with PEFT (merge_and_unload)");
     }
-    return RETORT_OK;
+    return check_types(m);
 }
 
 /* Whether a pattern of PEFT names a module: its whole name, or how it ends after a dot. Patterns are regular expressions
@@ -206,10 +225,28 @@ static size_t plain_length(const char *module, size_t length, bool *twice) {
     return length;
 }
 
+/* The values of a tensor as finite floats: later, nobody could say which file they came from. */
+static retort_status take_floats(const merger *m, rt_arena *arena, float **out, const rt_tensor *from) {
+    size_t count = 0;
+    rt_shape_count(from->shape, from->rank, &count);
+    *out = rt_arena_calloc(arena, count, sizeof **out);
+    if (*out == NULL) return rt_fail_nomem(m->err, count * sizeof **out);
+    if (!rt_to_f32(*out, from->data, from->dtype, count))
+        return rt_fail(m->err, RETORT_UNSUPPORTED, "%s: tensor '%.200s': expected f32, f16 or bf16", m->file,
+                       from->name);
+    if (rt_first_nonfinite(*out, RETORT_F32, count) == count) return RETORT_OK;
+    return rt_fail(m->err, RETORT_FORMAT, "%s: tensor '%.200s': expected finite numbers", m->file,
+                   from->name);
+}
+
+static bool same_shape(const rt_tensor *x, const rt_tensor *y) {
+    return x->rank == y->rank && memcmp(x->shape, y->shape, (size_t)x->rank * sizeof *x->shape) == 0;
+}
+
 /* A tensor that was trained whole: of a head (modules_to_save), or a bias. `name` is the module's, and ends in .weight or
  * .bias. */
 static retort_status replace(merger *m, const rt_tensor *from, const char *name) {
-    char module[NAME_SIZE], plain[2 * NAME_SIZE + 32];
+    char module[NAME_SIZE], plain[2 * NAME_SIZE + 32], shape[128], trained[128];
     bool twice;
     const char *dot = strrchr(name, '.');
     if (dot == NULL || (strcmp(dot, ".weight") != 0 && strcmp(dot, ".bias") != 0))
@@ -219,13 +256,13 @@ static retort_status replace(merger *m, const rt_tensor *from, const char *name)
     if (twice) return rt_tensors_find(&m->adapter, plain) != NULL ? RETORT_OK : no_base(m, from->name);
     rt_tensor *to = find_base(m, module, dot), copy = *from;
     if (to == NULL && !is_head(m, module)) return no_base(m, from->name);
-    size_t count = 0;
-    rt_shape_count(from->shape, from->rank, &count);
-    float *data = rt_arena_calloc(&m->tensors->arena, count, sizeof *data);
-    if (data == NULL) return rt_fail_nomem(m->err, count * sizeof *data);
-    if (!rt_to_f32(data, from->data, from->dtype, count))
-        return rt_fail(m->err, RETORT_UNSUPPORTED, "%s: tensor '%.200s': expected f32, f16 or bf16", m->file,
-                       from->name);
+    if (to != NULL && !is_head(m, module) && !same_shape(to, from))
+        return rt_fail(m->err, RETORT_FORMAT, "%s: tensor '%.200s': a shape of %s; the base's is %s", m->file,
+                       from->name, rt_shape_text(trained, sizeof trained, from->shape, from->rank),
+                       rt_shape_text(shape, sizeof shape, to->shape, to->rank));
+    float *data = NULL;
+    retort_status status = take_floats(m, &m->tensors->arena, &data, from);
+    if (status != RETORT_OK) return status;
     copy.data = data;
     copy.dtype = RETORT_F32;
     copy.name = to != NULL ? to->name : name;
@@ -246,17 +283,12 @@ static retort_status take_factor(const merger *m, rt_arena *arena, factor *out, 
                                  bool transposed) {
     if (from->rank != 2)
         return rt_fail(m->err, RETORT_FORMAT, "%s: tensor '%.200s': expected a matrix", m->file, from->name);
-    size_t count = 0, columns = (size_t)from->shape[1];
-    rt_shape_count(from->shape, 2, &count);
-    *out = (factor){.data = rt_arena_calloc(arena, count, sizeof(float)),
-                    .row = transposed ? 1 : columns,
+    size_t columns = (size_t)from->shape[1];
+    *out = (factor){.row = transposed ? 1 : columns,
                     .column = transposed ? columns : 1,
                     .rows = from->shape[transposed ? 1 : 0],
                     .columns = from->shape[transposed ? 0 : 1]};
-    if (out->data == NULL) return rt_fail_nomem(m->err, count * sizeof(float));
-    if (rt_to_f32(out->data, from->data, from->dtype, count)) return RETORT_OK;
-    return rt_fail(m->err, RETORT_UNSUPPORTED, "%s: tensor '%.200s': expected f32, f16 or bf16", m->file,
-                   from->name);
+    return take_floats(m, arena, &out->data, from);
 }
 
 /* sums: [columns]; scratch for a row. */
@@ -302,13 +334,10 @@ static retort_status lengths_of(const merger *m, rt_arena *arena, const float **
         return rt_fail(m->err, RETORT_FORMAT,
                        "%s: %.200s: use_dora, but no lora_magnitude_vector of %" PRId64 " rows", m->file,
                        stem, rows);
-    float *lengths = rt_arena_calloc(arena, count, sizeof *lengths);
-    if (lengths == NULL) return rt_fail_nomem(m->err, count * sizeof *lengths);
-    if (!rt_to_f32(lengths, found->data, found->dtype, count))
-        return rt_fail(m->err, RETORT_UNSUPPORTED, "%s: tensor '%.200s': expected f32, f16 or bf16", m->file,
-                       found->name);
+    float *lengths = NULL;
+    retort_status status = take_floats(m, arena, &lengths, found);
     *out = lengths;
-    return RETORT_OK;
+    return status;
 }
 
 static retort_status check_shapes(const merger *m, const rt_tensor *w, const char *stem, const factor *left,
@@ -376,6 +405,11 @@ static retort_status merge_tensor(merger *m, const rt_tensor *tensor) {
         snprintf(stem, sizeof stem, "%.*s", (int)(length - end), tensor->name);
         snprintf(other, sizeof other, "%s%s", stem, endings[i].partner);
         const rt_tensor *partner = rt_tensors_find(&m->adapter, other);
+        if (partner == NULL && endings[i].dora)
+            return rt_fail(
+                m->err, RETORT_UNSUPPORTED,
+                "%s: tensor '%.200s' without '%.200s'; DoRA is merged into matrices, not into tables",
+                m->file, tensor->name, other);
         if (partner == NULL)
             return rt_fail(m->err, RETORT_FORMAT, "%s: tensor '%.200s' without '%.200s'", m->file,
                            tensor->name, other);
@@ -457,6 +491,31 @@ static retort_status open_tensors(merger *m, const char *folder) {
     return rt_tensors_open(&m->adapter, m->file, m->err);
 }
 
+/* A decoder without a weight of its own shares the word table. PEFT changes only what the tokens look up, so the adapter
+ * was trained beside a decoder of the base's words, which is kept. */
+static retort_status keep_decoder(merger *m, const rt_tensor *words) {
+    const char *output = m->arch->heads[RETORT_TASK_FILL].output;
+    char name[NAME_SIZE];
+    rt_tensor copy = *words;
+    if (output == NULL || find_base(m, output, ".weight") != NULL) return RETORT_OK;
+    snprintf(name, sizeof name, "%s%s.weight", m->root, output);
+    copy.name = rt_arena_text(&m->tensors->arena, name, strlen(name));
+    if (copy.name == NULL) return rt_fail_nomem(m->err, strlen(name));
+    m->added[m->added_count++] = copy;
+    return RETORT_OK;
+}
+
+static retort_status merge_tensors(merger *m) {
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "%s%s", m->arch->base, m->arch->names[RT_ROLE_WORD]);
+    const rt_tensor *words = find_base(m, name, ".weight"), before = words != NULL ? *words : (rt_tensor){0};
+    retort_status status = RETORT_OK;
+    for (size_t i = 0; i < m->adapter.count && status == RETORT_OK; i++)
+        status = merge_tensor(m, &m->adapter.items[i]);
+    if (status == RETORT_OK && words != NULL && words->data != before.data) return keep_decoder(m, &before);
+    return status;
+}
+
 static retort_status merge_all(merger *m, json_t *root, const char *folder) {
     retort_status status = load_config(m, folder);
     if (status == RETORT_OK) status = check_config(m);
@@ -464,10 +523,10 @@ static retort_status merge_all(merger *m, json_t *root, const char *folder) {
     if (status == RETORT_OK) status = open_tensors(m, folder);
     if (status != RETORT_OK) return status;
     rt_weights_prefixes(m->tensors, m->arch, &m->root, &m->base);
-    m->added = rt_calloc(m->adapter.count, sizeof *m->added);
-    if (m->added == NULL) return rt_fail_nomem(m->err, m->adapter.count * sizeof *m->added);
-    for (size_t i = 0; i < m->adapter.count && status == RETORT_OK; i++)
-        status = merge_tensor(m, &m->adapter.items[i]);
+    if (m->adapter.count == 0) return rt_fail(m->err, RETORT_FORMAT, "%s: no tensors", m->file);
+    m->added = rt_calloc(m->adapter.count + 1, sizeof *m->added);
+    if (m->added == NULL) return rt_fail_nomem(m->err, (m->adapter.count + 1) * sizeof *m->added);
+    status = merge_tensors(m);
     for (size_t i = 0; i < m->added_count && status == RETORT_OK; i++)
         status = rt_tensors_add(m->tensors, m->file, &m->added[i], m->err);
     if (status == RETORT_OK) status = rt_tensors_seal(m->tensors, m->file, m->err);
@@ -499,6 +558,11 @@ retort_status rt_adapter_base(char *out, const char *folder, retort_error *err) 
             "%s: the base '%.200s' is no folder here, and not in the local cache of the hub: download it "
             "(hf download %.200s), or put the adapter's files beside its own",
             m.config_path, base, base);
+    if (status == RETORT_OK && rt_adapter_is_in(out))
+        status = rt_fail(
+            err, RETORT_UNSUPPORTED,
+            "%s: the base '%.200s' has an adapter itself; one adapter on a plain checkpoint is merged",
+            m.config_path, base);
     json_decref(m.config);
     return status;
 }

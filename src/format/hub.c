@@ -11,7 +11,7 @@
 /* The revision of the branch "main": a hash in a file of its own. */
 static bool read_revision(char *out, size_t size, const char *folder) {
     char path[RT_PATH_SIZE];
-    if (!rt_path_join(path, sizeof path, folder, "refs/main")) return false;
+    if (!rt_path_join(path, sizeof path, folder, "refs/main") || !rt_is_file(path)) return false;
     FILE *file = fopen(path, "rb");
     if (file == NULL) return false;
     size_t n = fread(out, 1, size - 1, file);
