@@ -49,7 +49,7 @@ static retort_status find_row(const void **row, const row_table *table, const ch
     for (size_t i = 0; table->rows[i] != NULL; i++) {
         *row = table->rows[i];
         if (type != NULL && strcmp(type_of(*row), type) == 0) return RETORT_OK;
-        at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", i == 0 ? "" : " and ", type_of(*row));
+        at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", i == 0 ? "" : ", ", type_of(*row));
         at = rt_min(at, sizeof known - 1);
     }
     return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s \"%.64s\" is not supported, only %s", name,

@@ -31,10 +31,8 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     const json_t *parts = json_object_get(part, "normalizers");
     size_t count = json_array_size(parts);
     if (!json_is_array(parts) || count > MAX_PARTS) {
-        return rt_fail(in->err, RETORT_FORMAT,
-                       "%s: normalizer: a Sequence of %zu normalizers, at most %d are "
-                       "supported",
-                       in->name, count, MAX_PARTS);
+        return rt_fail(in->err, RETORT_FORMAT, "%s: normalizer: a Sequence must list 0 to %d normalizers",
+                       in->name, MAX_PARTS);
     }
     sequence *all = rt_arena_calloc(in->arena, 1, sizeof *all);
     if (all != NULL) all->parts = rt_arena_calloc(in->arena, count, sizeof *all->parts);

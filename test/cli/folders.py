@@ -148,7 +148,10 @@ def sequences_of_one_part():
         for source in path, HERE / "sequences.retort":
             assert rows("tokenize", source, text) == rows("tokenize", checkpoint("bert-classify"), text)
     two = {"normalizer": {"type": "Sequence", "normalizers": [file["normalizer"], {"type": "NFQ"}]}}
-    fails(3, '"NFQ"', "tokenize", folder("bert-classify", "two", {FILE: two}), "a")
+    fails(3, 'normalizer "NFQ" is not supported, only BertNormalizer, Lowercase, NFC', "tokenize", folder("bert-classify", "two", {FILE: two}), "a")
+    for parts in None, 5, [{"type": "NFC"}] * 65:
+        wrong = folder("bert-classify", "list", {FILE: {"normalizer": {"type": "Sequence", "normalizers": parts}}})
+        fails(3, "a Sequence must list 0 to 64 normalizers", "tokenize", wrong, "a")
 
 
 # ---- files that are not read, names, modules ----
