@@ -15,7 +15,7 @@ static size_t run(const void *data, const char *piece, rt_piece_place place, cha
         at += rt_utf8_take(text + at, text + size, &point);
         int byte = rt_byte_of_spelling(point);
         if (byte < 0) {
-            memcpy(out, piece, size);
+            for (size_t i = 0; i < size; i++) out[i] = piece[i];
             return size;
         }
         out[length++] = (char)byte;

@@ -164,7 +164,10 @@ static retort_status read_piece(sp_reader *r, rt_cursor at) {
     while (next_field(&at, &field, &fine)) {
         if (field.number == PIECE_TEXT) text = field.bytes;
         if (field.number == PIECE_TYPE) type = field.value;
-        if (field.number == PIECE_SCORE) memcpy(&score, &(uint32_t){(uint32_t)field.value}, sizeof score);
+        if (field.number == PIECE_SCORE) {
+            uint32_t bits = (uint32_t)field.value;
+            memcpy(&score, &bits, sizeof score);
+        }
     }
     size_t length = rt_cursor_left(&text);
     if (!fine) return no_protobuf(r);

@@ -43,7 +43,8 @@ bool rt_normalized_read(rt_normalized *out, const uint8_t *text, size_t size, ui
     while (text < end) {
         uint32_t point;
         text += rt_utf8_take(text, end, &point);
-        *points++ = (rt_point){.point = point, .source = source++};
+        *points++ = (rt_point){.point = point, .source = source};
+        source++;
     }
     out->count = (size_t)(points - out->points);
     *next = source;

@@ -18,7 +18,7 @@ void rt_transpose_ref(const rt_transpose_args *t) {
             float x = element(t, i, j);
             if (t->y != NULL)
                 t->y[packed ? panel + j * RT_PANEL + column : j * t->ldy + i] = x;
-            else
+            else if (t->y16 != NULL)
                 t->y16[packed ? panel + (j / 2 * RT_PANEL + column) * 2 + j % 2 : j * t->ldy + i] =
                     rt_f32_to_bf16(x);
         }
