@@ -11,7 +11,7 @@ The database read here is 15.0.
 
 import sys
 
-from unicode_table import BLOCK, LIMIT, NOT_DECOMPOSED, numbers, read, read_ages, read_property, read_unicode_data, span
+from unicode_table import LIMIT, NOT_DECOMPOSED, numbers, read, read_ages, read_property, read_unicode_data, span, stages
 
 FORM_AGE = (9, 0)
 MARK_SINCE = {0x1CF2, 0x1CF3}  # Mc then, Lo now
@@ -80,17 +80,12 @@ def build_rows(folder):
 
 def main(folder, path):
     rows, pairs = build_rows(folder)
-    distinct = {row: i for i, row in enumerate(dict.fromkeys(rows))}
+    first_stage, second_stage, distinct = stages(rows)
     pool, table = [], []
     for flags, parts in distinct:
         table.append(f"{{{len(pool) if parts else 0}, {len(parts)}, {flags}}}")
         pool += parts
-    blocks, first_stage = {}, []
-    for at in range(0, LIMIT, BLOCK):
-        block = tuple(distinct[row] for row in rows[at : at + BLOCK])
-        first_stage.append(blocks.setdefault(block, len(blocks)))
-    second_stage = [index for block in blocks for index in block]
-    assert len(distinct) < 65536 and len(pool) < 65536 and len(blocks) < 65536
+    assert len(pool) < 65536
     with open(path, "w", encoding="ascii") as out:
         out.write(f"""/* Made by tools/unicode_forms.py from the Unicode character database. */
 #include "text/unicode_forms.h"

@@ -244,19 +244,27 @@ def numbers(values, per_line=16):
     return ",\n    ".join(", ".join(map(str, line)) for line in lines)
 
 
-def main(folder, path):
-    rows = build_rows(folder)
+def stages(rows):
+    """Two tables from code points to the index of their row, and the distinct rows: blocks, which many code points share, and
+    what stands in them."""
     distinct = {row: i for i, row in enumerate(dict.fromkeys(rows))}
-    pool, table = [], []
-    for flags, combining, lower, parts in distinct:
-        table.append(f"{{{lower}, {len(pool) if parts else 0}, {flags}, {combining}, {len(parts)}}}")
-        pool += parts
     blocks, first_stage = {}, []
     for at in range(0, LIMIT, BLOCK):
         block = tuple(distinct[row] for row in rows[at : at + BLOCK])
         first_stage.append(blocks.setdefault(block, len(blocks)))
     second_stage = [index for block in blocks for index in block]
-    assert len(distinct) < 65536 and len(pool) < 65536 and len(blocks) < 65536
+    assert len(distinct) < 65536 and len(blocks) < 65536
+    return first_stage, second_stage, list(distinct)
+
+
+def main(folder, path):
+    rows = build_rows(folder)
+    first_stage, second_stage, distinct = stages(rows)
+    pool, table = [], []
+    for flags, combining, lower, parts in distinct:
+        table.append(f"{{{lower}, {len(pool) if parts else 0}, {flags}, {combining}, {len(parts)}}}")
+        pool += parts
+    assert len(pool) < 65536
     with open(path, "w", encoding="ascii") as out:
         out.write(f"""/* Made by tools/unicode_table.py from the Unicode character database. */
 #include "text/unicode.h"
