@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 
+from kept import Kept
 from peers import cpu, write_block
 
 HERE = pathlib.Path(__file__).parent
@@ -75,7 +76,7 @@ def table(args, kept):
         name, _, student = run.partition("-")
         what = f"layers {LAYERS} distilled, " if student else ""
         for side in args.sides.split(","):
-            results = [r for r in kept if r["run"] == run and r["side"] == side and str(r["seed"]) in args.seeds.split(",")]
+            results = [r for seed in args.seeds.split(",") for r in kept.find(run=run, side=side, seed=int(seed))]
             if results:
                 lines.append(f"| {name} | {what}{epochs} epoch{'s' * (epochs > 1)}, rate {rate} | "
                              f"{ {'retort': 'retort', 'pytorch': 'PyTorch'}[side]} | {cell(results, 'dev')} | "
@@ -95,19 +96,14 @@ def main():
     parser.add_argument("--keep", type=pathlib.Path)
     parser.add_argument("--write")
     args = parser.parse_args()
-    kept = [json.loads(line) for line in args.keep.read_text().splitlines()] if args.keep and args.keep.exists() else []
+    kept = Kept(args.keep)
     with tempfile.TemporaryDirectory() as folder:
-        for seed in args.seeds.split(","):
+        for seed in map(int, args.seeds.split(",")):
             for run in args.runs.split(","):
                 for side in args.sides.split(","):
-                    if any((r["run"], r["side"], str(r["seed"])) == (run, side, seed) for r in kept):
-                        continue
-                    result = {"retort": ours, "pytorch": theirs}[side](args, run, seed, pathlib.Path(folder))
-                    kept.append({"run": run, "side": side, "seed": int(seed), **result})
-                    print(json.dumps(kept[-1]), flush=True)
-                    if args.keep:
-                        with open(args.keep, "a", encoding="utf-8") as file:
-                            file.write(json.dumps(kept[-1]) + "\n")
+                    if not kept.find(run=run, side=side, seed=seed):
+                        result = {"retort": ours, "pytorch": theirs}[side](args, run, seed, pathlib.Path(folder))
+                        kept.add(result, run=run, side=side, seed=seed)
     lines = [f"Command: `bench/fine_tuning.py SHARED CHECKPOINT --retort BINARY --runs {args.runs} --seeds {args.seeds}`; "
              f"the mean, and each seed", "", f"CPU: {cpu()}", "", *table(args, kept)]
     print("\n".join(lines))

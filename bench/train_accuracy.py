@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 
+from kept import Kept
 from peers import cpu, write_block
 
 DATA = {"sst2": ("sst2/train.tsv", "sst2/test.tsv"), "banking77": ("banking77/train.tsv", "banking77/test.tsv"),
@@ -23,25 +24,6 @@ DATA = {"sst2": ("sst2/train.tsv", "sst2/test.tsv"), "banking77": ("banking77/tr
 
 def run(command):
     return subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
-
-
-class Runs:
-    """What was measured, by model, bits, method and seed; kept in a file, if one is given, and not measured again then."""
-
-    def __init__(self, path):
-        self.path, self.known = path, []
-        if path and path.exists():
-            self.known = [json.loads(line) for line in path.read_text().splitlines()]
-
-    def find(self, **key):
-        return [r for r in self.known if all(r[k] == v for k, v in key.items())]
-
-    def add(self, result, **key):
-        self.known.append({**key, **result})
-        print(json.dumps(self.known[-1]), flush=True)
-        if self.path:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(self.known[-1]) + "\n")
 
 
 def measure(args, model, test, reference):
@@ -118,7 +100,7 @@ def main():
     parser.add_argument("--keep", type=pathlib.Path)
     parser.add_argument("--write")
     args = parser.parse_args()
-    runs = Runs(args.keep)
+    runs = Kept(args.keep)
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         for name in args.models.split(","):
