@@ -193,7 +193,7 @@ static bool embed_one(const kernel_row *row, size_t rows, size_t n, bool types, 
     enum { WORDS = 9 };
     size_t where = 0;
     words word = words_new(WORDS, n, bits);
-    bool position_q = random_u32() & 1;
+    bool position_q = random_u32() & 1, placed = random_below(4) > 0;
     words position = words_new(WORDS, n, position_q ? 8 : 32);
     guarded position_scale = filled(n, FILL_NORMAL), type = filled(2 * n, FILL_NORMAL);
     guarded gamma = filled(n, FILL_NORMAL), beta = filled(n, FILL_NORMAL);
@@ -209,8 +209,8 @@ static bool embed_one(const kernel_row *row, size_t rows, size_t n, bool types, 
                               .positions = ids + rows,
                               .types = types ? ids + 2 * rows : NULL,
                               .word = bits == 32 ? word.rows.data : NULL,
-                              .position = position_q ? NULL : position.rows.data,
-                              .position_q = position.rows.data,
+                              .position = position_q || !placed ? NULL : position.rows.data,
+                              .position_q = placed ? position.rows.data : NULL,
                               .position_scale = position_scale.data,
                               .type = types ? type.data : NULL,
                               .word_q = word.rows.data,

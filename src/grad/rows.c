@@ -110,12 +110,13 @@ static void add_tables(const rt_tape *tape, const rt_step *step, size_t row, flo
     const rt_chunk *chunk = tape->chunk;
     size_t n = step->as.embed.norm.n;
     const float *word = rt_tape_used(tape, step, EMBED_WORD) + (size_t)chunk->ids[row] * n;
-    const float *position = rt_tape_used(tape, step, EMBED_POSITION) + (size_t)chunk->positions[row] * n;
+    const float *position = rt_tape_used(tape, step, EMBED_POSITION);
     const float *type = rt_tape_used(tape, step, EMBED_TYPE);
-    for (size_t j = 0; j < n; j++) out[j] = word[j] + position[j];
-    if (type == NULL) return;
-    type += (size_t)chunk->types[row] * n;
-    for (size_t j = 0; j < n; j++) out[j] += type[j];
+    memcpy(out, word, n * sizeof *out);
+    if (position != NULL) position += (size_t)chunk->positions[row] * n;
+    for (size_t j = 0; position != NULL && j < n; j++) out[j] += position[j];
+    if (type != NULL) type += (size_t)chunk->types[row] * n;
+    for (size_t j = 0; type != NULL && j < n; j++) out[j] += type[j];
 }
 
 static norm embed_of(const rt_tape *tape, const rt_step *step) {

@@ -120,7 +120,7 @@ typedef struct rt_norm_args {
 } rt_norm_args;
 typedef void (*rt_norm_fn)(const rt_norm_args *norm);
 
-/* x[row] = word[ids[row]] + position[positions[row]] (+ type[types[row]]), then LayerNorm as above. */
+/* x[row] = word[ids[row]] (+ position[positions[row]]) (+ type[types[row]]), then LayerNorm as above. */
 typedef struct rt_embed_args {
     const int32_t *ids, *positions, *types; /* [rows]; types may be NULL when `type` is */
     const float *word, *position, *type;    /* [·, n] rows; type may be NULL */
@@ -132,7 +132,7 @@ typedef struct rt_embed_args {
     const float *word_scale;   /* [·] per row */
     const uint8_t *word_group; /* 4 bits: [·, ceil(n/word_group_size)] */
     size_t word_group_size;    /* a multiple of 32 */
-    /* Instead of position (then NULL): int8 rows [·, n] and a scale per column [n]. */
+    /* Instead of position (then NULL): int8 rows [·, n] and a scale per column [n]. Both NULL: no positions. */
     const int8_t *position_q;
     const float *position_scale;
     rt_norm_args norm; /* rows, n, gamma, beta, epsilon, y, y16; x is not used, y must be given */

@@ -64,9 +64,11 @@ void rt_put_embed(rt_onnx_writer *w, const rt_node *node) {
     if (input_of(node, EMBED_TYPE) >= 0) {
         x = rt_put2(w, "Add", "add.type", x, gather(w, "type", node->inputs[EMBED_TYPE], "token_type_ids"));
     }
-    const char *rows = positions(w, node->inputs[EMBED_POSITION]);
-    if (input_of(node, EMBED_POSITION_SCALE) >= 0) rows = rt_put_integer_position(w, node, rows);
-    x = rt_put2(w, "Add", "add.position", x, rows);
+    if (input_of(node, EMBED_POSITION) >= 0) {
+        const char *rows = positions(w, node->inputs[EMBED_POSITION]);
+        if (input_of(node, EMBED_POSITION_SCALE) >= 0) rows = rt_put_integer_position(w, node, rows);
+        x = rt_put2(w, "Add", "add.position", x, rows);
+    }
     rt_put_norm(w, x, node->inputs[EMBED_GAMMA], node->inputs[EMBED_BETA], node->attrs.epsilon, node);
     put_scaled(w, node, EMBED_CHANNEL_SCALE, rt_put_value(w, node->outputs[0]));
 }

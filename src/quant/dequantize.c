@@ -222,7 +222,8 @@ static retort_status expand_tables(rt_graph *graph, int64_t vocab, retort_error 
         if (node->op != RT_OP_EMBED) continue;
         bool words = input_of(graph, node, EMBED_WORD)->dtype != RETORT_F32;
         if (words) status = expand_words(graph, node, vocab, err);
-        if (status == RETORT_OK && input_of(graph, node, EMBED_POSITION)->dtype != RETORT_F32)
+        const rt_value *positions = input_of(graph, node, EMBED_POSITION);
+        if (status == RETORT_OK && positions != NULL && positions->dtype != RETORT_F32)
             status = expand_positions(graph, node, err);
         if (words) drop_inputs(node, EMBED_PRUNED, EMBED_OPERANDS);
         drop_inputs(node, EMBED_WORD_SCALE, EMBED_CHANNEL_SCALE);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Embed: tables looked up by id, summed and normalised -> […, hidden]. EMBED_… in graph/operands.h names its inputs.
  *   word      f32, or s8 with a scale per row, or 4-bit codes (rows_s4) that have integer scales per group as well
- *   position  f32, or s8 with a scale per channel
+ *   position  f32, or s8 with a scale per channel; may be absent
  *   pruned      ranges of ids without a row in word: first id and count; they take the row before
  *   s8 ids    ids whose rows are int8 where word holds 4-bit codes; word has no row for them
  * With an output dtype, a second output holds the same in bf16 or s8; what becomes s8 is x * channel scale + channel shift
@@ -40,8 +40,8 @@ static bool s8_rows_fit(const rt_shapes *s, int64_t n) {
 
 /* The position table: f32 rows, or s8 rows with the columns' scales. */
 static bool position_fits(const rt_shapes *s, int64_t n) {
-    const rt_value *position = s->in[EMBED_POSITION], *scale = rt_optional(s, EMBED_POSITION_SCALE);
-    if (rt_is_table(position, n)) return scale == NULL;
+    const rt_value *position = rt_optional(s, EMBED_POSITION), *scale = rt_optional(s, EMBED_POSITION_SCALE);
+    if (position == NULL || rt_is_table(position, n)) return scale == NULL;
     return position->rank == 2 && position->dims[1] == n &&
            rt_is_rows(position, RETORT_S8, 2, position->dims) && rt_is_rows(scale, RETORT_F32, 1, &n);
 }
@@ -53,8 +53,8 @@ static retort_status infer_embed(rt_shapes *s) {
         return rt_fail(s->err, RETORT_FORMAT, "expected ids i64 [batch, seq] or [tokens] and a word table");
     }
     int64_t n = word->dims[1];
-    if (!position_fits(s, n) || !rt_is_vector(s->in[EMBED_GAMMA], n, false) ||
-        !rt_is_vector(s->in[EMBED_BETA], n, false)) {
+    if (!position_fits(s, n) || !rt_is_vector(rt_optional(s, EMBED_GAMMA), n, false) ||
+        !rt_is_vector(rt_optional(s, EMBED_BETA), n, false)) {
         return rt_fail(s->err, RETORT_FORMAT, "tables, gamma and beta do not fit");
     }
     if ((types != NULL || type != NULL) &&
@@ -76,7 +76,7 @@ static retort_status infer_embed(rt_shapes *s) {
 
 const rt_op_row rt_op_embed = {
     .text = "Embed",
-    .min_inputs = 5,
+    .min_inputs = 2,
     .max_inputs = 16,
     .outputs = 2,
     .attrs = RT_ATTR_EPSILON | RT_ATTR_OUT_DTYPE | RT_ATTR_GROUP | RT_ATTR_RANGE,

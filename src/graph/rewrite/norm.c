@@ -147,10 +147,10 @@ static int plus_row(rt_graph *graph, int table, int row) {
 static bool to_embed(rt_graph *graph, int index) {
     const rt_node norm = graph->nodes[index];
     tables t = {-1, -1, -1, -1, -1, -1, 0};
-    if (norm.op != RT_OP_LAYER_NORM || !take_sum(graph, norm.inputs[LAYER_NORM_X], 2, &t) || t.word < 0 ||
-        t.position < 0)
+    if (norm.op != RT_OP_LAYER_NORM || !take_sum(graph, norm.inputs[LAYER_NORM_X], 2, &t) || t.word < 0)
         return false;
-    if (t.row >= 0) t.position = plus_row(graph, t.position, t.row);
+    int *table = t.position >= 0 ? &t.position : &t.word;
+    if (t.row >= 0) *table = plus_row(graph, *table, t.row);
     int inputs[] = {t.ids,   t.word, t.position, norm.inputs[LAYER_NORM_GAMMA], norm.inputs[LAYER_NORM_BETA],
                     t.types, t.type};
     return rt_replace_node(graph, index, index, RT_OP_EMBED, t.type >= 0 ? 7 : 5, inputs, &norm.attrs);

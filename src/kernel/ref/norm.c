@@ -109,10 +109,11 @@ static float position_at(const rt_embed_args *embed, size_t position, size_t i) 
 void rt_embed_ref(const rt_embed_args *embed) {
     rt_norm_args norm = embed->norm;
     size_t n = norm.n;
+    bool placed = embed->position != NULL || embed->position_q != NULL;
     for (size_t r = 0; r < norm.rows; r++) {
         for (size_t i = 0; i < n; i++) {
-            float x =
-                word_at(embed, (size_t)embed->ids[r], i) + position_at(embed, (size_t)embed->positions[r], i);
+            float x = word_at(embed, (size_t)embed->ids[r], i);
+            if (placed) x += position_at(embed, (size_t)embed->positions[r], i);
             if (embed->type != NULL) x += embed->type[(size_t)embed->types[r] * n + i];
             norm.y[r * norm.ldy + i] = x;
         }

@@ -140,12 +140,14 @@ RT_VERB v16 position_load(const rt_embed_args *embed, size_t position, size_t i,
 RT_VERB void embed_row(const rt_embed_args *embed, int bits, size_t r) {
     size_t width = embed->norm.n;
     word_row word = word_at(embed, bits, (size_t)embed->ids[r]);
-    size_t position = (size_t)embed->positions[r];
+    bool placed = embed->position != NULL || embed->position_q != NULL;
+    size_t position = placed ? (size_t)embed->positions[r] : 0;
     const float *type = embed->type == NULL ? NULL : embed->type + (size_t)embed->types[r] * width;
     float *y = embed->norm.y + r * embed->norm.ldy;
     for (size_t i = 0; i < width; i += 16) {
         size_t n = width - i;
-        v16 x = v16_add(word_load(&word, bits, i, n), position_load(embed, position, i, n));
+        v16 x = word_load(&word, bits, i, n);
+        if (placed) x = v16_add(x, position_load(embed, position, i, n));
         if (type != NULL) x = v16_add(x, v16_load_n(type + i, n));
         v16_store_n(y + i, x, n);
     }
