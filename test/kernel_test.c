@@ -94,6 +94,20 @@ static void broken_attention(const rt_attention *at) {
     if (less.keys > 40) less.keys--;
     rt_attention_ref(&less);
 }
+static void broken_relative(const rt_attention *at) { /* takes the diagonal for a distance of 1 */
+    rt_attention other = *at;
+    rt_relative moved = at->relative != NULL ? *at->relative : (rt_relative){0};
+    if (moved.column != NULL) moved.column++;
+    if (at->relative != NULL) other.relative = &moved;
+    rt_attention_ref(&other);
+}
+static void broken_bias(const rt_attention *at) { /* takes keys before a query for those after it */
+    rt_attention other = *at;
+    rt_relative turned = at->relative != NULL ? *at->relative : (rt_relative){0};
+    turned.bias_back = turned.bias;
+    if (at->relative != NULL) other.relative = &turned;
+    rt_attention_s8_ref(&other);
+}
 static void broken_norm(const rt_norm_args *norm) {
     rt_norm_args other = *norm;
     other.epsilon = 1e-3f;
@@ -201,6 +215,9 @@ static void test_checker(void) {
          (any_fn)rt_gemm_f32_ref},
         {"gemm_bf16", "a product missing under a bound", 0, 0x1p-21f, (any_fn)broken_tail,
          (any_fn)rt_gemm_bf16_ref},
+        {"attention", "a column too far", 0, 0.0f, (any_fn)broken_relative, (any_fn)rt_attention_ref},
+        {"attention_s8", "a bias the wrong way round", 0, 0.0f, (any_fn)broken_bias,
+         (any_fn)rt_attention_s8_ref},
         {"attention", "a key missing", 0, 0.0f, (any_fn)broken_attention, (any_fn)rt_attention_ref},
         {"layer_norm", "another epsilon", 0, 0.0f, (any_fn)broken_norm, (any_fn)rt_layer_norm_ref},
         {"to_bf16", "truncation", 0, 0.0f, (any_fn)broken_to_bf16, (any_fn)rt_to_bf16_ref},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Attention, normalisation, pooling, conversion. */
+#include "base/memory.h"
 #include "kernel_check.h"
 
 #include <math.h>
@@ -19,11 +20,49 @@ static guarded filled(size_t floats, int kind) {
 
 /* ---- attention ---- */
 
-static bool attention_one(const kernel_row *row, size_t queries, size_t keys, size_t dim, int kind, char *why,
-                          size_t size) {
+/* Random tables by distance for so many places of queries and keys. */
+typedef struct relative_tables {
+    guarded bias, bias_back, column, key, query, places;
+    rt_relative relative;
+} relative_tables;
+
+enum { RELATIVE_NONE, RELATIVE_BIAS = 1, RELATIVE_KEY = 2, RELATIVE_QUERY = 4, RELATIVE_PLACES = 8 };
+
+static relative_tables tables_of(size_t queries, size_t keys, size_t dim, int parts, int kind) {
+    size_t most = keys > queries ? keys : queries, wide = 2 * (most + RT_RELATIVE_BEYOND) + 1;
+    relative_tables t = {.bias = filled(wide, kind),
+                         .bias_back = guarded_new(wide * sizeof(float)),
+                         .column = guarded_new(wide * sizeof(int32_t)),
+                         .places = guarded_new(queries * sizeof(int32_t))};
+    float *bias = t.bias.data, *back = t.bias_back.data;
+    int32_t *column = t.column.data, *places = t.places.data;
+    size_t every = 1 + random_below(8); /* distances that have a column of their own, on the whole */
+    for (size_t i = 0; i < wide; i++) {
+        back[wide - 1 - i] = bias[i];
+        column[i] = i == 0 ? 0 : column[i - 1] + (i > wide / 3 || random_below(every) == 0);
+    }
+    for (size_t r = 0; r < queries; r++) places[r] = (int32_t)(most - queries + r);
+    size_t columns = rt_round_up((size_t)column[wide - 1] + 1, RT_PANEL);
+    t.key = filled(columns * dim, kind);
+    t.query = filled(columns * dim, kind);
+    if ((parts & RELATIVE_BIAS) != 0) {
+        t.relative.bias = bias + wide / 2;
+        t.relative.bias_back = back + wide / 2;
+    }
+    t.relative.column = column + wide / 2;
+    if ((parts & RELATIVE_KEY) != 0) t.relative.key = t.key.data;
+    if ((parts & RELATIVE_QUERY) != 0) t.relative.query = t.query.data;
+    if ((parts & RELATIVE_PLACES) != 0) t.relative.places = places;
+    return t;
+}
+
+static bool attention_with(const kernel_row *row, size_t queries, size_t keys, size_t dim, int parts,
+                           int kind, char *why, size_t size) {
     bool s8 = strcmp(row->family, "attention_s8") == 0;
     size_t ld = dim + random_below(5), where = 0;
     size_t scratch_size = s8 ? rt_attention_s8_scratch(keys, dim) : rt_attention_scratch(keys, dim);
+    relative_tables tables = tables_of(queries, keys, dim, parts, kind);
+    if ((parts & (RELATIVE_KEY | RELATIVE_QUERY)) != 0) scratch_size += rt_attention_relative_scratch(keys);
     guarded q = filled(queries * ld, kind), k = filled(keys * ld, kind), v = filled(keys * ld, kind), out[2],
             out16[2];
     guarded scratch = guarded_new(scratch_size * sizeof(float));
@@ -41,6 +80,7 @@ static bool attention_one(const kernel_row *row, size_t queries, size_t keys, si
                            .ldk = ld,
                            .ldv = ld,
                            .scale = dim == 1 ? 40.0f : 1.5f,
+                           .relative = parts != RELATIVE_NONE ? &tables.relative : NULL,
                            .ldo = ld,
                            .ldo16 = ld};
         at.scratch = scratch.data;
@@ -49,9 +89,41 @@ static bool attention_one(const kernel_row *row, size_t queries, size_t keys, si
         ((rt_attention_fn)(side == 0 ? row->ref : row->fn))(&at);
     }
     bool good = same_f32(&out[0], &out[1], &where) && same_bf16(&out16[0], &out16[1], &where);
-    guarded *all[] = {&q, &k, &v, &scratch, &out[0], &out[1], &out16[0], &out16[1]};
+    guarded *all[] = {&q,
+                      &k,
+                      &v,
+                      &scratch,
+                      &out[0],
+                      &out[1],
+                      &out16[0],
+                      &out16[1],
+                      &tables.bias,
+                      &tables.bias_back,
+                      &tables.column,
+                      &tables.key,
+                      &tables.query,
+                      &tables.places};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
     return good || fail(why, size, "queries x keys x dim", queries, keys, dim, where);
+}
+
+static bool attention_one(const kernel_row *row, size_t queries, size_t keys, size_t dim, int kind, char *why,
+                          size_t size) {
+    return attention_with(row, queries, keys, dim, RELATIVE_NONE, kind, why, size);
+}
+
+/* A bias, which integers have too, position keys and queries, each alone and together, for adjacent queries and others. */
+static bool check_relative(const kernel_row *row, char *why, size_t size) {
+    static const size_t dims[] = {1, 8, 16, 33, 64};
+    bool s8 = strcmp(row->family, "attention_s8") == 0, good = true;
+    int most = s8 ? RELATIVE_BIAS : RELATIVE_PLACES + RELATIVE_QUERY + RELATIVE_KEY + RELATIVE_BIAS;
+    for (int i = 0; good && i < 120; i++) {
+        size_t keys = 1 + random_below(i < 20 ? 300 : 50), queries = 1 + random_below(keys);
+        int parts = 1 + i % most, kind = i % 10 == 9 ? i / 10 % FILL_KINDS : FILL_NORMAL;
+        good = attention_with(row, queries, keys, dims[i % 5], parts, kind, why, size);
+    }
+    return good && attention_with(row, 3, 0, 16, most, FILL_NORMAL, why, size) &&
+           attention_with(row, 130, 130, 32, most & 7, FILL_NORMAL, why, size);
 }
 
 bool check_attention(const kernel_row *row, char *why, size_t size) {
@@ -71,7 +143,7 @@ bool check_attention(const kernel_row *row, char *why, size_t size) {
            attention_one(row, 13, 384, 64, FILL_NORMAL, why, size) &&
            attention_one(row, 16, 128, 32, FILL_NORMAL, why, size) &&
            attention_one(row, 2, 700, 1, FILL_NORMAL, why, size) &&
-           attention_one(row, 3, 0, 16, FILL_NORMAL, why, size);
+           attention_one(row, 3, 0, 16, FILL_NORMAL, why, size) && check_relative(row, why, size);
 }
 
 bool check_attention_s8(const kernel_row *row, char *why, size_t size) {

@@ -6,6 +6,11 @@ size_t rt_attention_scratch(size_t keys, size_t dim) {
            RT_ATTENTION_ROWS * rt_attention_stride(keys);
 }
 
+size_t rt_attention_relative_scratch(size_t keys) {
+    return RT_ATTENTION_ROWS * rt_relative_band(keys) + RT_PANEL * RT_RELATIVE_BAND +
+           RT_RELATIVE_SPAN * rt_attention_stride(keys);
+}
+
 /* K^T, V^T, K; p, ds, one of them transposed; queries and dy of a block. */
 size_t rt_attention_back_scratch(size_t keys, size_t dim) {
     size_t rows = rt_round_up(keys, RT_PANEL), wide = rt_round_up(dim, RT_PANEL);

@@ -24,6 +24,17 @@ static inline size_t rt_attention_values_size(size_t keys, size_t dim) {
     return keys * rt_round_up(dim, RT_PANEL);
 }
 
+/* Parts of the scratch for relative positions: for blocks of queries, for 16 keys, and for a span of queries. */
+enum {
+    RT_RELATIVE_SPAN = 96, /* queries */
+    RT_RELATIVE_BAND =
+        RT_RELATIVE_SPAN + RT_PANEL + 2 * RT_PANEL /* columns of 16 keys and a span of queries */
+};
+/* Columns of all keys and a block of queries, in whole panels. */
+static inline size_t rt_relative_band(size_t keys) {
+    return rt_round_up(keys + RT_ATTENTION_ROWS, RT_PANEL) + 2 * RT_PANEL;
+}
+
 /* Parts of the scratch of attention_s8: where each begins, in floats, with room for elements of 16 bits. */
 enum {
     RT_ATTENTION_S8_PANELS = 2, /* of 16 queries per block: their scores over 384 keys take 48 KB */

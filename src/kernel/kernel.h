@@ -57,9 +57,21 @@ typedef struct rt_gemm {
 } rt_gemm;
 typedef void (*rt_gemm_fn)(const rt_gemm *gemm);
 
+/* What scores get by the distance j - i of key j from query i. Tables begin at distance 0: those of all keys and
+ * queries, and RT_RELATIVE_BEYOND more on both sides, may be read. */
+enum { RT_RELATIVE_BEYOND = 32 };
+typedef struct rt_relative {
+    const float *bias, *bias_back; /* bias[j - i] = bias_back[i - j] of this head; both or neither */
+    const int32_t *column;    /* [j - i] of the tables below: from one distance to the next by 0 or 1 more */
+    const float *key, *query; /* P16 [dim, columns] of this head, or NULL */
+    const int32_t *places;    /* [queries] where the queries stand among the keys; NULL: 0, 1, … */
+} rt_relative;
+
 /* One head of one sequence: out = softmax(scale * q k^T) v, over all keys (batches are ragged, so there is no
  * mask).
  *   s   = dot product over d, ascending, with fma
+ *   s  += q key[column], then s += query[column] k, each summed like that: relative->key and ->query
+ *   s   = s * scale, or fma(s, scale, bias): relative->bias
  *   p   = exp(s - max)
  *   out = (sum over keys, ascending, with fma, of p v) * 1/sum(p), where sum(p) uses 16 virtual lanes
  * Without keys, out is 0. */
@@ -68,21 +80,27 @@ typedef struct rt_attention {
     const float *q, *k, *v;    /* [queries, dim], [keys, dim], [keys, dim] */
     size_t ldq, ldk, ldv;
     float scale;
-    float *out; /* [queries, dim] or NULL */
+    const rt_relative *relative; /* or NULL */
+    float *out;                  /* [queries, dim] or NULL */
     size_t ldo;
     uint16_t *out16; /* the same rounded to bf16, or NULL */
     size_t ldo16;
-    float *scratch; /* rt_attention_scratch(keys, dim) floats, 64-byte aligned */
+    /* rt_attention_scratch(keys, dim) floats, 64-byte aligned; rt_attention_relative_scratch(keys) more with
+     * relative->key or ->query. */
+    float *scratch;
 } rt_attention;
 typedef void (*rt_attention_fn)(const rt_attention *attention);
 size_t rt_attention_scratch(size_t keys, size_t dim);
+size_t rt_attention_relative_scratch(size_t keys);
 
 /* The same in 8-bit integers (attention_s8), about three times as fast as with floats. Each row of q * scale and of k,
  * and each column of v less its mean, is rounded to 127 levels on each side of 0, with a scale of its own: max |x| / 127
  * (all 0 if that max is below 2^-100). Sums of products are exact int32:
  *   mean = (sum over keys, ascending, of v) * (1 / keys)
  *   s    = (float)sum * k's scale
- *   e    = 2^((s - max) * (q's scale * log2 e) + log2 255), a polynomial with an error of 7e-5
+ *   e    = 2^((s - max) * (q's scale * log2 e) + log2 255), a polynomial with an error of 7e-5;
+ *          with a bias, which is all that it takes of relative, s = fma(s, q's scale, bias) and
+ *          e = 2^((s - max) * log2 e + log2 255)
  *   p    = e rounded to 0…255
  *   out  = fma((float)sum * 1/sum(e), v's scale, mean), where sum(e) adds unrounded values, keys ascending
  * What rounding takes from p is thus given to the mean of v, which is what many small probabilities add up to. With dim <= RT_ATTENTION_S8_DIM and keys <= RT_ATTENTION_S8_KEYS no sum overflows int32. */

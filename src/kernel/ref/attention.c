@@ -3,13 +3,34 @@
 #include "kernel/ref/scalar.h"
 #include "kernel/rows.h"
 
-/* p[keys] = exp(scale * k q - max); returns 1 / sum, or 0 without keys. */
-static float softmax(const rt_attention *at, const float *q, float *p) {
+/* The sum over d, ascending, of x and a column of a P16 table. */
+static float with_column(const rt_attention *at, const float *x, const float *table, int32_t column) {
+    size_t c = (size_t)column;
+    const float *panel = table + c / RT_PANEL * at->dim * RT_PANEL + c % RT_PANEL;
+    float dot = 0.0f;
+    for (size_t d = 0; d < at->dim; d++) dot = fmaf(x[d], panel[d * RT_PANEL], dot);
+    return dot;
+}
+
+/* The score of key i for the query of this row, scaled. */
+static float score(const rt_attention *at, size_t row, size_t i) {
+    const rt_relative *relative = at->relative;
+    const float *q = at->q + row * at->ldq, *k = at->k + i * at->ldk;
+    float dot = 0.0f;
+    for (size_t d = 0; d < at->dim; d++) dot = fmaf(q[d], k[d], dot);
+    if (relative == NULL) return dot * at->scale;
+    ptrdiff_t place = relative->places != NULL ? relative->places[row] : (ptrdiff_t)row,
+              distance = (ptrdiff_t)i - place;
+    if (relative->key != NULL) dot += with_column(at, q, relative->key, relative->column[distance]);
+    if (relative->query != NULL) dot += with_column(at, k, relative->query, relative->column[distance]);
+    return relative->bias != NULL ? fmaf(dot, at->scale, relative->bias[distance]) : dot * at->scale;
+}
+
+/* p[keys] = exp(s - max); returns 1 / sum, or 0 without keys. */
+static float softmax(const rt_attention *at, size_t row, float *p) {
     float max = -INFINITY, lane[16] = {0};
     for (size_t i = 0; i < at->keys; i++) {
-        float dot = 0.0f;
-        for (size_t d = 0; d < at->dim; d++) dot = fmaf(q[d], at->k[i * at->ldk + d], dot);
-        p[i] = dot * at->scale;
+        p[i] = score(at, row, i);
         max = p[i] > max ? p[i] : max;
     }
     for (size_t i = 0; i < at->keys; i++) {
@@ -22,7 +43,7 @@ static float softmax(const rt_attention *at, const float *q, float *p) {
 void rt_attention_ref(const rt_attention *at) {
     float *p = at->scratch; /* [keys] */
     for (size_t r = 0; r < at->queries; r++) {
-        float inverse = softmax(at, at->q + r * at->ldq, p);
+        float inverse = softmax(at, r, p);
         for (size_t d = 0; d < at->dim; d++) {
             float sum = 0.0f;
             for (size_t i = 0; i < at->keys; i++) sum = fmaf(p[i], at->v[i * at->ldv + d], sum);

@@ -37,7 +37,9 @@ static float chance(float y) {
 }
 
 /* p[keys] = 255 exp(s - max), rounded; returns 1 / the sum of the unrounded ones, or 0 without keys. */
-static float softmax(const rt_attention *at, const float *q, float *p) {
+static float softmax(const rt_attention *at, size_t row, float *p) {
+    const float *q = at->q + row * at->ldq;
+    const float *bias = at->relative != NULL ? at->relative->bias_back : NULL;
     float q_scale, max = -INFINITY, total = 0.0f;
     float q_factor = row_factor(q, at->scale, at->dim, &q_scale);
     for (size_t i = 0; i < at->keys; i++) {
@@ -48,10 +50,12 @@ static float softmax(const rt_attention *at, const float *q, float *p) {
             sum += rounded(q[d] * at->scale, q_factor) * rounded(k[d], k_factor);
         }
         p[i] = (float)sum * k_scale;
+        if (bias != NULL) p[i] = fmaf(p[i], q_scale, bias[(ptrdiff_t)row - (ptrdiff_t)i]);
         max = p[i] > max ? p[i] : max;
     }
+    float factor = bias != NULL ? RT_LOG2E : q_scale * RT_LOG2E;
     for (size_t i = 0; i < at->keys; i++) {
-        float e = chance(fmaf(p[i] - max, q_scale * RT_LOG2E, RT_CHANCE_LOG2));
+        float e = chance(fmaf(p[i] - max, factor, RT_CHANCE_LOG2));
         total += e;
         p[i] = rintf(e);
     }
@@ -61,7 +65,7 @@ static float softmax(const rt_attention *at, const float *q, float *p) {
 void rt_attention_s8_ref(const rt_attention *at) {
     float *p = at->scratch; /* [keys] */
     for (size_t r = 0; r < at->queries; r++) {
-        float inverse = softmax(at, at->q + r * at->ldq, p);
+        float inverse = softmax(at, r, p);
         for (size_t d = 0; d < at->dim; d++) {
             float mean, scale, factor = column_factor(at, at->v + d, &mean, &scale);
             int32_t sum = 0;

@@ -4,6 +4,7 @@
 #include "kernel/attention.h"
 #include "kernel/rows.h"
 #include "kernel/vec/gemm.h"
+#include "kernel/vec/relative.h"
 #include "kernel/vec/softmax.h"
 
 #include <math.h>
@@ -63,16 +64,27 @@ static void blend(const rt_attention *at, size_t row, size_t rows, const float *
     }
 }
 
+/* Blocks of queries: those of arbitrary places are handled one by one. */
+RT_VERB size_t blocks_of(const rt_attention *at) {
+    bool alone = at->relative != NULL && at->relative->places != NULL;
+    return alone ? at->queries : block_count(at->queries);
+}
+
 void RT_ISA(attention)(const rt_attention *at) {
     float *keys = at->scratch, *values = keys + rt_attention_keys_size(at->keys, at->dim);
     float *scores = values + rt_attention_values_size(at->keys, at->dim), inverse[V16_ROWS];
-    size_t stride = rt_attention_stride(at->keys), blocks = block_count(at->queries);
+    size_t stride = rt_attention_stride(at->keys), blocks = blocks_of(at);
+    relative_room room = relative_cut(at->keys, scores + RT_ATTENTION_ROWS * stride);
     for (size_t key = 0; key < at->keys; key += RT_PANEL) pack_keys(at, key, keys + key * at->dim);
     pack_values(at, values);
     for (size_t block = 0, row = 0; block < blocks; block++) {
         size_t rows = block_rows(at->queries, blocks, block);
         score(at, row, rows, keys, scores);
-        for (size_t r = 0; r < rows; r++) inverse[r] = softmax(at->scale, at->keys, scores + r * stride);
+        if (at->relative != NULL && at->relative->key != NULL) add_key_terms(at, row, rows, scores, &room);
+        if (at->relative != NULL && at->relative->query != NULL)
+            add_query_terms(at, row, rows, scores, &room);
+        for (size_t r = 0; r < rows; r++)
+            inverse[r] = softmax(at->scale, bias_of(at, row + r), at->keys, scores + r * stride);
         blend(at, row, rows, scores, values, inverse);
         row += rows;
     }

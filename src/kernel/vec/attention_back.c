@@ -94,7 +94,7 @@ static void multiply_add(size_t m, size_t n, size_t k, const float *a, size_t ld
 
 /* p[n] = softmax(scale p) in place, 0 in the last panel's other columns */
 static void normalized_softmax(float scale, size_t n, float *p) {
-    v16 inverse = v16_set(softmax(scale, n, p));
+    v16 inverse = v16_set(softmax(scale, NULL, n, p));
     for (size_t i = 0; i < n; i += 16) v16_store(p + i, v16_mul(v16_load(p + i), inverse));
 }
 

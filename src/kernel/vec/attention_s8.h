@@ -39,7 +39,9 @@ typedef struct room {
     float *scores, *out;              /* [keys][WIDE], [dim][WIDE] */
     n16 offset[PANELS];               /* what sums of q k begin with */
     v16 factor[PANELS], most[PANELS]; /* of q, with log2 e; the largest score */
-    v16 inverse[PANELS];              /* 1 / sum of p */
+    v16 q_scale[PANELS];              /* where there is a bias, whose factor is log2 e alone */
+    const float *bias;   /* of key 0 for the block's first query; one less for each key. NULL: none */
+    v16 inverse[PANELS]; /* 1 / sum of p */
 } room;
 
 static room cut(const rt_attention *at) {
@@ -164,14 +166,15 @@ static void pack_queries(const rt_attention *at, room *r, size_t row, size_t p) 
         group_store(panel + step * SPAN, x);
     }
     r->offset[p] = row_offset(sums);
-    r->factor[p] = v16_mul(scale, v16_set(RT_LOG2E));
+    r->q_scale[p] = scale;
+    r->factor[p] = r->bias != NULL ? v16_set(RT_LOG2E) : v16_mul(scale, v16_set(RT_LOG2E));
 }
 
 /* ---- Products ---- */
 
 typedef void tile_fn(room *r, size_t row);
 
-/* Scores of `rows` keys from `row` on with all queries: sums times the key's scale. */
+/* Scores of `rows` keys from `row` on with all queries: sums times the key's scale, and with a bias times that of q. */
 RT_VERB void score(size_t rows, size_t panels, room *r, size_t row) {
     n16 sum[V16_ROWS][PANELS];
     v16 most[PANELS];
@@ -200,6 +203,10 @@ RT_VERB void score(size_t rows, size_t panels, room *r, size_t row) {
 #pragma GCC unroll 2
         for (size_t p = 0; p < panels; p++) {
             v16 x = v16_mul(n16_float(sum[i][p]), v16_set(r->key_scale[row + i]));
+            if (r->bias != NULL) {
+                const float *bias = r->bias - (row + i) + p * RT_PANEL;
+                x = v16_fma(x, r->q_scale[p], v16_load(bias));
+            }
             most[p] = v16_max(x, most[p]);
             v16_store(r->scores + (row + i) * WIDE + p * RT_PANEL, x);
         }
@@ -327,6 +334,8 @@ static void put(const rt_attention *at, const room *r, size_t row, size_t p) {
 }
 
 static void attend_block(const rt_attention *at, room *r, size_t row, size_t panels) {
+    bool biased = at->relative != NULL && at->relative->bias_back != NULL;
+    r->bias = biased ? at->relative->bias_back + row : NULL;
     for (size_t p = 0; p < panels; p++) {
         pack_queries(at, r, row + p * RT_PANEL, p);
         r->most[p] = v16_set(-INFINITY);

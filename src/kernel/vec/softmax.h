@@ -7,12 +7,14 @@
 
 #include <math.h>
 
-/* p[n] = exp(scale p - max) in place, 0 in the last panel's other columns; returns 1 / sum. */
-static float softmax(float scale, size_t n, float *p) {
+/* p[n] = exp(scale p (+ bias) - max) in place, 0 in the last panel's other columns; returns 1 / sum. Bias: NULL, or
+ * whole panels. */
+static float softmax(float scale, const float *bias, size_t n, float *p) {
     v16 most = v16_set(-INFINITY), sum = v16_set(0.0f), factor = v16_set(scale);
     size_t whole = n / 16 * 16;
     for (size_t i = 0; i < n; i += 16) {
-        v16 x = v16_mul(v16_load(p + i), factor);
+        v16 x = v16_load(p + i);
+        x = bias != NULL ? v16_fma(x, factor, v16_load(bias + i)) : v16_mul(x, factor);
         v16_store(p + i, x);
         if (i == whole) x = v16_first(n - i, x, v16_set(-INFINITY));
         most = v16_max(x, most);
