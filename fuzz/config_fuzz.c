@@ -6,6 +6,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void fuzz_package(const uint8_t *data, size_t size) {
     rt_modules package = {0};
+    rt_arena arena = {0};
     retort_error err;
     json_t *root = NULL;
     if (rt_json_parse(&root, "fuzz", data, size, &err) != RETORT_OK) return;
@@ -13,6 +14,8 @@ static void fuzz_package(const uint8_t *data, size_t size) {
     rt_modules_dense(&package, "fuzz", root, &err);
     rt_modules_normalize(&package, "fuzz", root, &err);
     rt_modules_layer_norm(&package, "fuzz", root, &err);
+    for (int embed = 0; embed < 2; embed++) rt_modules_settings(&package, &arena, "fuzz", root, embed, &err);
+    rt_arena_free(&arena);
     json_decref(root);
 }
 

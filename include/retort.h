@@ -334,6 +334,9 @@ typedef struct retort_info {
     int32_t
         padding_idx; /* id that no batch may hold, because the model's positions skip it (RoBERTa); -1: none */
     int32_t pad;     /* id of the token that pads texts; -1: not in the vocabulary */
+    const char *
+        activation; /* of torch.nn, which makes scores of the logits of a cross-encoder: "Sigmoid", "Identity",
+                               …; NULL: `problem` says how */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
 /* Name of prompt `index` of an embedding model, NULL beyond the last one; *text is the prompt itself, which
@@ -547,13 +550,18 @@ typedef struct retort_batch {
 RETORT_API retort_status retort_run(retort_session *session, const retort_batch *batch, retort_matrix *out,
                                     retort_error *err);
 
-/* scores: [n, labels], owned by the caller; softmax, sigmoid or the plain value according to retort_problem.
+/* scores: [n, labels], owned by the caller; softmax, sigmoid or the plain value according to retort_problem, or what the
+ * model states (retort_info.activation).
  * logits: the same shape, or NULL. capacity: size of each array in floats; RETORT_LIMIT if less than
  * n * labels. */
 RETORT_API retort_status retort_classify(retort_session *session, const retort_text *texts, size_t n,
                                          float *scores, float *logits, size_t capacity, retort_error *err);
-/* How retort_classify makes scores of a row of n logits; `scores` may be `logits`. */
+/* How retort_classify makes scores of a row of n logits, unless the model states an activation; `scores` may be
+ * `logits`. */
 RETORT_API void retort_scores(retort_problem problem, const float *logits, size_t n, float *scores);
+/* The same for a row [labels] of a classifier, with the activation that a cross-encoder states. Of models for other tasks,
+ * scores are the logits. */
+RETORT_API void retort_model_scores(const retort_model *model, const float *logits, float *scores);
 /* vectors: [n, labels of retort_info], owned by the caller. capacity: its size in floats; RETORT_LIMIT if
  * less than needed. */
 RETORT_API retort_status retort_embed(retort_session *session, const retort_text *texts, size_t n,

@@ -314,6 +314,7 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .mask = text.mask,
         .unknown = text.unk,
         .pad = text.pad,
+        .activation = rt_scoring_name(&config->scoring),
         .padding_idx = (int32_t)rt_config_pad_id(config),
     };
     return count_constants(model, info);
@@ -466,6 +467,15 @@ retort_status retort_classify(retort_session *session, const retort_text *texts,
     if (status != RETORT_OK) return status;
     if (scores == NULL && n > 0) return bad(err, "classify", "scores is NULL");
     return rt_classify(session, texts, n, scores, logits, err);
+}
+
+void retort_model_scores(const retort_model *model, const float *logits, float *scores) {
+    const rt_config *config = &model->config;
+    if (config->task == RETORT_TASK_CLASSIFY) {
+        rt_score_row(config, logits, scores);
+    } else {
+        memmove(scores, logits, (size_t)config->labels * sizeof *scores);
+    }
 }
 
 retort_status retort_embed(retort_session *session, const retort_text *texts, size_t n, float *vectors,

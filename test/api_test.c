@@ -182,6 +182,13 @@ static void test_heads_equal_transformers(void **unused) {
     }
 }
 
+/* The default one's name, or NULL. */
+static const char *prompt_of(const retort_model *model) {
+    retort_info info = {.size = sizeof info};
+    assert_int_equal(retort_model_info(model, &info), RETORT_OK);
+    return info.default_prompt;
+}
+
 /* The ids of the texts that the goldens of a checkpoint are of, also as stored in a file. */
 static size_t check_texts(const char *name, const retort_model *model) {
     char path[4096], file[4200];
@@ -198,6 +205,7 @@ static size_t check_texts(const char *name, const retort_model *model) {
         retort_text text = {json_string_value(first), json_string_length(first), json_string_value(second),
                             json_string_length(second)};
         retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+        options.prompt_name = prompt_of(model);
         assert_int_equal(retort_tokenize(model, &text, &options, &tokens, NULL), RETORT_OK);
         assert_int_equal(tokens.count, json_array_size(wanted));
         for (size_t k = 0; k < tokens.count; k++)

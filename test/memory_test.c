@@ -605,6 +605,7 @@ static const struct {
     {"bert-answer-trained", true},
     {"adapter-classify", true},
     {"adapter-dora", true},
+    {"cross-tanh", true},
 };
 
 static void each_checkpoint(void (*visit)(const char *folder, bool import_only)) {

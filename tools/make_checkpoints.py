@@ -613,6 +613,8 @@ PACKAGES = [
 
 
 def main():
+    import make_sentence_checkpoints
+
     here = pathlib.Path(__file__).resolve().parent.parent
     root = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here / "test/golden/checkpoints"
     if root.exists():
@@ -625,6 +627,7 @@ def main():
         write_byte_level_checkpoint(root, name, head, **options)
     for name, family, pooling, options in PACKAGES:
         write_package(root, name, family, pooling, **options)
+    make_sentence_checkpoints.write_all(root)
     for path in root.rglob("generation_config.json"):
         path.unlink()
     for path in root.rglob("*.safetensors"):

@@ -76,8 +76,8 @@
     X(QUERY_PROMPT_NAME, "query-prompt-name", 0, "NAME", TEXT, 0, 0, NULL,                                   \
       "with --query: put this prompt before TEXT only (default: the prompt of the texts)")                   \
     X(PROMPT_NAME, "prompt-name", 0, "NAME", TEXT, 0, 0, NULL,                                               \
-      "embeddings: put this prompt of the model before each text (default: the model's default; \"\": "      \
-      "none)")                                                                                               \
+      "put this prompt of the model before each text, or the first of a pair (default: the model's "         \
+      "default; \"\": none)")                                                                                \
     X(TOP, "top", 0, "K", INT, 1, 1000, NULL,                                                                \
       "print the K best labels, answers or guesses (default: the best label, or all when drawn or as "       \
       "JSON; 1 answer; 5 guesses)")                                                                          \

@@ -104,6 +104,11 @@ static json_t *labels_json(const retort_model *model) {
     return labels;
 }
 
+/* Those of a model that embeds may be none. */
+static bool has_prompts(const retort_model *model, const retort_info *info) {
+    return info->task == RETORT_TASK_EMBED || retort_model_prompt(model, 0, NULL) != NULL;
+}
+
 static json_t *prompts_json(const retort_model *model) {
     json_t *prompts = json_object();
     const char *name, *text;
@@ -143,9 +148,11 @@ static cli_code print_info_json(const cli_args *args, const retort_model *model,
         json_array_append_new(warnings, cli_json_text(warning, strlen(warning)));
     }
     json_object_set_new(json, "warnings", warnings);
-    if (info->task == RETORT_TASK_EMBED) {
+    if (info->activation != NULL) json_object_set_new(json, "activation", json_string(info->activation));
+    if (has_prompts(model, info)) {
         const char *own = info->default_prompt;
-        json_object_set_new(json, "similarity", json_string(info->similarity));
+        if (info->task == RETORT_TASK_EMBED)
+            json_object_set_new(json, "similarity", json_string(info->similarity));
         json_object_set_new(json, "prompts", prompts_json(model));
         json_object_set_new(json, "default_prompt",
                             own != NULL ? cli_json_text(own, strlen(own)) : json_null());
@@ -155,11 +162,11 @@ static cli_code print_info_json(const cli_args *args, const retort_model *model,
     return cli_print_json(json);
 }
 
-/* What a sentence-transformers package adds to vectors. */
-static void print_prompts(const retort_model *model, const retort_info *info) {
+/* What a sentence-transformers package adds. */
+static void print_package(const retort_model *model, const retort_info *info) {
     const char *name, *text;
-    if (info->task != RETORT_TASK_EMBED) return;
-    printf("similarity  %s\n", info->similarity);
+    if (info->activation != NULL) printf("scores      %s of the logits\n", info->activation);
+    if (info->task == RETORT_TASK_EMBED) printf("similarity  %s\n", info->similarity);
     for (size_t i = 0; (name = retort_model_prompt(model, i, &text)) != NULL; i++) {
         bool own = info->default_prompt != NULL && strcmp(name, info->default_prompt) == 0;
         fputs(own ? "prompt *    " : "prompt      ", stdout);
@@ -188,7 +195,7 @@ static void print_info(const cli_args *args, const retort_model *model, const re
     if (info->file_bytes > 0) printf("file        %s\n", cli_bytes(size, sizeof size, info->file_bytes));
     fputs("source      ", stdout);
     cli_put_line(stdout, info->source);
-    print_prompts(model, info);
+    print_package(model, info);
     const char *warning;
     for (size_t i = 0; (warning = retort_model_warning(model, i)) != NULL; i++) {
         fputs("warning     ", stdout);

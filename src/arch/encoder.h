@@ -52,7 +52,8 @@ typedef struct rt_config {
     bool pooler;              /* the classifier reads the base model's pooler */
     int64_t labels;           /* logits per row; hidden for embed (after any dense layer), vocab for fill */
     const char **label_names; /* [labels] for classify and tag, else NULL */
-    rt_sentences sentences;   /* embed only */
+    rt_scoring scoring;       /* classify only */
+    rt_sentences sentences;   /* embed; of a cross-encoder the prompts */
     int64_t max_length;       /* tokens a text is truncated to: min(positions, what the package says) */
 } rt_config;
 
@@ -71,6 +72,12 @@ static inline int64_t rt_config_pad_id(const rt_config *config) {
 static inline bool rt_config_has_softmax(const rt_config *config) {
     return config->task == RETORT_TASK_TAG || config->task == RETORT_TASK_FILL ||
            (config->task == RETORT_TASK_CLASSIFY && config->problem == RETORT_PROBLEM_SINGLE_LABEL);
+}
+
+/* Whether `sentences` belongs to it: to what embeds, and to a cross-encoder that has prompts. */
+static inline bool rt_config_has_sentences(const rt_config *config) {
+    return config->task == RETORT_TASK_EMBED ||
+           (config->task == RETORT_TASK_CLASSIFY && config->sentences.prompt_count > 0);
 }
 
 /* Numbers in a row of an answer. */

@@ -33,7 +33,22 @@ static retort_status choose_task(rt_encoder *e, const char *name, const json_t *
     return status;
 }
 
-static retort_status apply_package(rt_encoder *e, const rt_modules *package, retort_error *err) {
+static retort_status check_prompt(const rt_encoder *e, retort_error *err) {
+    const char *prompt;
+    return rt_config_prompt(&e->config, e->config.sentences.default_prompt, &prompt, err);
+}
+
+/* Of a cross-encoder: what it states overrides config.json. Its new head, if it gets one, is of another kind. */
+static retort_status apply_scores(rt_encoder *e, const rt_modules *package, bool new_head,
+                                  retort_error *err) {
+    if (package->scoring.stated && !new_head) e->config.scoring = package->scoring;
+    e->config.sentences = package->sentences;
+    e->config.sentences.columns = 0;
+    return check_prompt(e, err);
+}
+
+static retort_status apply_package(rt_encoder *e, const rt_modules *package, bool new_head,
+                                   retort_error *err) {
     e->lowers = package->lowers;
     e->length_stated = package->max_length > 0;
     if (e->length_stated && package->max_length < e->config.max_length) {
@@ -41,6 +56,8 @@ static retort_status apply_package(rt_encoder *e, const rt_modules *package, ret
     }
     e->poolings[0] = e->config.pooling;
     e->pooling_count = 1;
+    if (package->scores && e->config.task == RETORT_TASK_CLASSIFY)
+        return apply_scores(e, package, new_head, err);
     if (package->pooling_count == 0 || e->config.task != RETORT_TASK_EMBED) return RETORT_OK;
     memcpy(e->poolings, package->poolings, sizeof e->poolings);
     e->pooling_count = package->pooling_count;
@@ -48,9 +65,7 @@ static retort_status apply_package(rt_encoder *e, const rt_modules *package, ret
     e->config.sentences = package->sentences;
     retort_status status = rt_weights_bind_modules(e, package, err);
     if (e->config.sentences.columns >= e->config.labels) e->config.sentences.columns = 0;
-    const char *prompt;
-    if (status != RETORT_OK) return status;
-    return rt_config_prompt(&e->config, e->config.sentences.default_prompt, &prompt, err);
+    return status == RETORT_OK ? check_prompt(e, err) : status;
 }
 
 static bool has_config(const char *folder) {
@@ -161,7 +176,7 @@ static retort_status open_parts(rt_encoder *e, const char *folder, const char *g
     if (graph == NULL && status == RETORT_OK) status = refuse_unread(e->folder, given, err);
     if (graph == NULL && e->adapter == NULL && rt_adapter_is_in(e->folder)) e->adapter = e->folder;
     if (status == RETORT_OK) status = open_weights(e, graph, &package, options, err);
-    return status == RETORT_OK ? apply_package(e, &package, err) : status;
+    return status == RETORT_OK ? apply_package(e, &package, options->head != NULL, err) : status;
 }
 
 /* The folder that a graph belongs to: the one it lies in, or the one above where that has the

@@ -33,6 +33,7 @@ retort_status rt_head_config(rt_config *out, rt_arena *arena, const retort_head 
     out->pooling = RT_POOL_NONE;
     out->pooler = out->arch->heads[head->task].pooler;
     out->problem = head->task == RETORT_TASK_CLASSIFY ? head->problem : RETORT_PROBLEM_SINGLE_LABEL;
+    out->scoring = (rt_scoring){0};
     out->labels = (int64_t)head->count;
     out->label_names = rt_arena_calloc(arena, head->count, sizeof *out->label_names);
     if (out->label_names == NULL) return rt_fail_nomem(err, head->count * sizeof *out->label_names);

@@ -117,6 +117,27 @@ static retort_status read_problem(rt_config *out, const char *name, const json_t
     return rt_fail(err, RETORT_UNSUPPORTED, "%s: problem_type '%.60s' is unknown", name, text);
 }
 
+/* Where sentence-transformers since 4, and before, wrote the activation of a cross-encoder. */
+static retort_status read_scoring(rt_config *out, const char *name, const json_t *root, retort_error *err) {
+    const json_t *package = json_object_get(root, "sentence_transformers");
+    const json_t *value = json_object_get(package, "activation_fn");
+    const char *key =
+        value != NULL ? "sentence_transformers.activation_fn" : "sbert_ce_default_activation_function";
+    if (value == NULL) value = json_object_get(root, key);
+    return rt_config_scoring(&out->scoring, name, key, value, err);
+}
+
+retort_status rt_config_scoring(rt_scoring *out, const char *name, const char *key, const json_t *value,
+                                retort_error *err) {
+    char known[256];
+    const char *path = json_string_value(value);
+    *out = (rt_scoring){0};
+    if (value == NULL || json_is_null(value)) return RETORT_OK;
+    if (path != NULL && strchr(path, '.') != NULL && rt_scoring_find(out, path)) return RETORT_OK;
+    return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s '%.80s'; known are those of torch.nn: Softmax, %s", name,
+                   key, path != NULL ? path : "(not a string)", rt_module_act_names(known, sizeof known));
+}
+
 retort_status rt_config_labels(rt_config *out, rt_arena *arena, const char *name, const json_t *root,
                                retort_error *err) {
     const json_t *id2label = json_object_get(root, "id2label"), *label2id = json_object_get(root, "label2id");
@@ -128,6 +149,7 @@ retort_status rt_config_labels(rt_config *out, rt_arena *arena, const char *name
     } else {
         status = from_count(out, arena, name, json_object_get(root, "num_labels"), err);
     }
-    if (status == RETORT_OK && out->task == RETORT_TASK_CLASSIFY) status = read_problem(out, name, root, err);
-    return status;
+    if (status != RETORT_OK || out->task != RETORT_TASK_CLASSIFY) return status;
+    status = read_problem(out, name, root, err);
+    return status == RETORT_OK ? read_scoring(out, name, root, err) : status;
 }

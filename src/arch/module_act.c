@@ -11,15 +11,37 @@ static const char *const names[] = {
 };
 enum { NAMES = sizeof names / sizeof *names };
 
-bool rt_module_act_find(rt_module_act *out, const char *path) {
+/* The class of "torch.nn.….Tanh"; NULL: another path. */
+static const char *class_of(const char *path) {
     const char *dot = path != NULL ? strrchr(path, '.') : NULL;
-    if (dot == NULL || strncmp(path, "torch.nn.", 9) != 0) return false;
-    for (int i = 0; i < NAMES; i++) {
-        if (strcmp(dot + 1, names[i]) != 0) continue;
+    return dot != NULL && strncmp(path, "torch.nn.", 9) == 0 ? dot + 1 : NULL;
+}
+
+static bool find_name(rt_module_act *out, const char *name) {
+    for (int i = 0; name != NULL && i < NAMES; i++) {
+        if (strcmp(name, names[i]) != 0) continue;
         *out = (rt_module_act)i;
         return true;
     }
     return false;
+}
+
+bool rt_module_act_find(rt_module_act *out, const char *path) {
+    return find_name(out, class_of(path));
+}
+
+static const char softmax[] = "Softmax";
+
+bool rt_scoring_find(rt_scoring *out, const char *path) {
+    bool whole = path != NULL && strchr(path, '.') != NULL;
+    const char *name = whole ? class_of(path) : path;
+    *out = (rt_scoring){.softmax = name != NULL && strcmp(name, softmax) == 0};
+    out->stated = out->softmax || find_name(&out->act, name);
+    return out->stated;
+}
+
+const char *rt_scoring_name(const rt_scoring *scoring) {
+    return !scoring->stated ? NULL : scoring->softmax ? softmax : names[scoring->act];
 }
 
 const char *rt_module_act_names(char *out, size_t size) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The activations that a Dense module of sentence-transformers may have: classes of torch.nn. */
+ * The activations that a Dense module of sentence-transformers may have, and that a cross-encoder's logits may go
+ * through to become scores: classes of torch.nn. */
 #ifndef RT_ARCH_MODULE_ACT_H
 #define RT_ARCH_MODULE_ACT_H
 
@@ -31,5 +32,17 @@ typedef enum rt_module_act {
 bool rt_module_act_find(rt_module_act *out, const char *path);
 /* "Identity, Tanh, …" into out[size]; returns out. */
 const char *rt_module_act_names(char *out, size_t size);
+
+/* How a cross-encoder's logits become scores, if its files say so; else the problem does. Softmax is over the labels, the
+ * others are of each logit. */
+typedef struct rt_scoring {
+    bool stated, softmax;
+    rt_module_act act;
+} rt_scoring;
+
+/* By torch.nn's path, or by the name that rt_scoring_name gives; false: unknown. */
+bool rt_scoring_find(rt_scoring *out, const char *path);
+/* "Tanh", "Softmax"; NULL if nothing is stated. */
+const char *rt_scoring_name(const rt_scoring *scoring);
 
 #endif

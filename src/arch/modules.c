@@ -2,6 +2,7 @@
  * Forms of sentence-transformers 2 (flags pooling_mode_…) and 5.x/6 ("pooling_mode": "mean"; types in
  * sentence_transformers.base.modules and sentence_transformers.sentence_transformer.modules). */
 #include "arch/modules.h"
+#include "arch/labels.h"
 #include "arch/sentences.h"
 #include "base/map.h"
 #include "format/path.h"
@@ -279,13 +280,24 @@ static retort_status read_modules(loader *l, const char *name, const char *folde
     return RETORT_OK;
 }
 
-static retort_status read_sentences(const loader *l, const char *folder) {
+retort_status rt_modules_settings(rt_modules *out, rt_arena *arena, const char *name, const json_t *root,
+                                  bool embed, retort_error *err) {
+    static const char activation[] = "activation_fn";
+    const char *type = json_string_value(json_object_get(root, "model_type"));
+    out->scores = type != NULL && strcmp(type, "CrossEncoder") == 0;
+    if (!out->scores && !embed) return RETORT_OK;
+    retort_status status = rt_sentences_read(&out->sentences, arena, name, root, err);
+    if (status != RETORT_OK || !out->scores) return status;
+    return rt_config_scoring(&out->scoring, name, activation, json_object_get(root, activation), err);
+}
+
+static retort_status read_settings(const loader *l, const char *folder, bool embed) {
     char path[RT_PATH_SIZE];
     json_t *root = NULL;
     retort_status status = rt_path_in(path, folder, "config_sentence_transformers.json", l->err);
     if (status != RETORT_OK || !rt_is_file(path)) return status;
     status = rt_json_load(&root, path, l->err);
-    if (status == RETORT_OK) status = rt_sentences_read(&l->out->sentences, l->arena, path, root, l->err);
+    if (status == RETORT_OK) status = rt_modules_settings(l->out, l->arena, path, root, embed, l->err);
     json_decref(root);
     return status;
 }
@@ -302,6 +314,6 @@ retort_status rt_modules_read(rt_modules *out, rt_arena *arena, const char *fold
     status = rt_json_load(&root, path, err);
     if (status == RETORT_OK) status = read_modules(&l, path, folder, root, embed);
     json_decref(root);
-    if (status == RETORT_OK && embed) status = read_sentences(&l, folder);
+    if (status == RETORT_OK) status = read_settings(&l, folder, embed);
     return status;
 }

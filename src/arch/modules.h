@@ -15,14 +15,19 @@ typedef struct rt_modules {
     size_t after_count;
     int64_t max_length; /* 0: not stated */
     rt_sentences sentences;
-    bool lowers; /* texts, before the tokenizer */
+    bool scores;        /* a cross-encoder: it has no vectors, */
+    rt_scoring scoring; /* and logits become scores so */
+    bool lowers;        /* texts, before the tokenizer */
 } rt_modules;
 
 /* Of any folder. With `embed` false only the transformer is looked for: other modules are not read. */
 retort_status rt_modules_read(rt_modules *out, rt_arena *arena, const char *folder, bool embed,
                               retort_error *err);
 
-/* Parse the config.json of a module, for the fuzzer; all but Pooling add to out->after. */
+/* config_sentence_transformers.json; for the fuzzer, as the others. Unless `embed`, only that of a cross-encoder is read. */
+retort_status rt_modules_settings(rt_modules *out, rt_arena *arena, const char *name, const json_t *root,
+                                  bool embed, retort_error *err);
+/* Parse the config.json of a module; all but Pooling add to out->after. */
 retort_status rt_modules_pooling(rt_modules *out, const char *name, const json_t *root, retort_error *err);
 retort_status rt_modules_dense(rt_modules *out, const char *name, const json_t *root, retort_error *err);
 retort_status rt_modules_normalize(rt_modules *out, const char *name, const json_t *root, retort_error *err);

@@ -85,7 +85,10 @@ static retort_status finish_labels(rt_evaluation *e, retort_eval_result *result,
 static retort_status score_value(rt_evaluation *e, size_t index, size_t first, size_t n,
                                  const retort_matrix *rows, retort_error *err) {
     (void)n, (void)err;
-    e->found[index] = row_of(rows, first)[0];
+    const float *row = row_of(rows, first);
+    float score = row[0];
+    if (e->config->labels == 1 && e->config->scoring.stated) rt_score_row(e->config, row, &score);
+    e->found[index] = score;
     e->wanted[index] = e->data->samples[index].score;
     return RETORT_OK;
 }

@@ -73,7 +73,10 @@ static retort_status keep_config(retort_model *model, const rt_config *config, c
     model->config = *config;
     model->source = rt_arena_text(&model->arena, source, strlen(source));
     if (model->source == NULL) return rt_fail_nomem(err, strlen(source));
-    if (config->task == RETORT_TASK_EMBED) return keep_sentences(model, &config->sentences, err);
+    if (rt_config_has_sentences(config)) {
+        retort_status status = keep_sentences(model, &config->sentences, err);
+        if (status != RETORT_OK) return status;
+    }
     if (config->label_names == NULL) return RETORT_OK;
     const char **labels = rt_arena_calloc(&model->arena, (size_t)config->labels, sizeof *labels);
     bool kept = labels != NULL;

@@ -89,7 +89,10 @@ char *rt_model_config_text(const rt_config *config) {
     if (config->label_names != NULL) {
         failed |= json_object_set_new(root, "label_names", label_array(config));
     }
-    if (config->task == RETORT_TASK_EMBED) {
+    if (config->scoring.stated) {
+        failed |= json_object_set_new(root, "scoring", json_string(rt_scoring_name(&config->scoring)));
+    }
+    if (rt_config_has_sentences(config)) {
         failed |= json_object_set_new(root, "sentences", rt_sentences_write(&config->sentences));
     }
     char *text = failed ? NULL : json_dumps(root, JSON_COMPACT);
@@ -175,13 +178,27 @@ static retort_status read_sentences(retort_model *model, const json_t *root, con
                                     retort_error *err) {
     const json_t *object = json_object_get(root, "sentences");
     rt_sentences *out = &model->config.sentences;
-    if (object == NULL || model->config.task != RETORT_TASK_EMBED) return RETORT_OK;
+    retort_task task = model->config.task;
+    if (object == NULL || (task != RETORT_TASK_EMBED && task != RETORT_TASK_CLASSIFY)) return RETORT_OK;
     out->skips_prompt = json_is_false(json_object_get(object, "include_prompt"));
     retort_status status = rt_sentences_read(out, &model->arena, name, object, err);
+    if (task == RETORT_TASK_CLASSIFY) out->columns = 0;
     if (status != RETORT_OK || out->columns <= model->config.labels) return status;
     return rt_fail(err, RETORT_FORMAT,
                    "%.200s: retort.config: truncate_dim is over the %lld numbers of a vector", name,
                    (long long)model->config.labels);
+}
+
+/* Files of models that state none do not have it. */
+static retort_status read_scoring(rt_config *config, const json_t *root, const char *name,
+                                  retort_error *err) {
+    const json_t *member = json_object_get(root, "scoring");
+    const char *text = json_string_value(member);
+    if (member == NULL) return RETORT_OK;
+    if (config->task == RETORT_TASK_CLASSIFY && rt_scoring_find(&config->scoring, text)) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT,
+                   "%.200s: retort.config: scoring: %.60s is unknown, or the task is not classify", name,
+                   text != NULL ? text : "what is no string");
 }
 
 static retort_status read_arch(rt_config *config, const json_t *root, const char *name, retort_error *err) {
@@ -207,6 +224,7 @@ static retort_status read_members(retort_model *model, const json_t *root, const
         memcpy((char *)config + flags[i].offset, &value, sizeof value);
     }
     config->epsilon = (float)json_number_value(json_object_get(root, "epsilon"));
+    if (status == RETORT_OK) status = read_scoring(config, root, name, err);
     if (status == RETORT_OK) status = read_sentences(model, root, name, err);
     return status == RETORT_OK ? read_labels(model, root, name, err) : status;
 }

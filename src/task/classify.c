@@ -57,7 +57,7 @@ retort_status rt_classify(retort_session *session, const retort_text *texts, siz
     if (logits != NULL) memcpy(logits, scores, n * labels * sizeof *scores);
     for (size_t i = 0; i < n; i++) {
         float *row = scores + i * labels;
-        retort_scores(config->problem, row, labels, row);
+        rt_score_row(config, row, row);
     }
     return RETORT_OK;
 }

@@ -22,6 +22,70 @@ void rt_score_sigmoid(const float *logits, size_t n, float *out) {
     for (size_t i = 0; i < n; i++) out[i] = (float)(1 / (1 + exp(-(double)logits[i])));
 }
 
+static double identity(double x) {
+    return x;
+}
+static double relu(double x) {
+    return x > 0 ? x : 0;
+}
+static double gelu(double x) {
+    return x * 0.5 * (1 + erf(x * 0.70710678118654752440));
+}
+static double sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+static double silu(double x) {
+    return x * sigmoid(x);
+}
+static double leaky_relu(double x) {
+    return x > 0 ? x : x * 0.01;
+}
+static double soft_plus(double x) {
+    return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
+}
+static double mish(double x) {
+    return x * tanh(soft_plus(x));
+}
+static double log_sigmoid(double x) {
+    return -soft_plus(-x);
+}
+static double tanh_shrink(double x) {
+    return x - tanh(x);
+}
+static double soft_sign(double x) {
+    return x / (1 + fabs(x));
+}
+
+static void score_each(rt_module_act act, const float *logits, size_t n, float *out) {
+    static double (*const functions[])(double) = {
+        [RT_MODULE_IDENTITY] = identity,
+        [RT_MODULE_TANH] = tanh,
+        [RT_MODULE_RELU] = relu,
+        [RT_MODULE_GELU] = gelu,
+        [RT_MODULE_SIGMOID] = sigmoid,
+        [RT_MODULE_SILU] = silu,
+        [RT_MODULE_LEAKY_RELU] = leaky_relu,
+        [RT_MODULE_SOFTPLUS] = soft_plus,
+        [RT_MODULE_MISH] = mish,
+        [RT_MODULE_LOG_SIGMOID] = log_sigmoid,
+        [RT_MODULE_TANH_SHRINK] = tanh_shrink,
+        [RT_MODULE_SOFTSIGN] = soft_sign,
+    };
+    for (size_t i = 0; i < n; i++) out[i] = (float)functions[act](logits[i]);
+}
+
+void rt_score_row(const rt_config *config, const float *logits, float *out) {
+    const rt_scoring *scoring = &config->scoring;
+    size_t n = (size_t)config->labels;
+    if (!scoring->stated) {
+        retort_scores(config->problem, logits, n, out);
+    } else if (scoring->softmax) {
+        rt_score_softmax(logits, n, out);
+    } else {
+        score_each(scoring->act, logits, n, out);
+    }
+}
+
 double rt_score_log_sum(const float *x, size_t n, size_t stride) {
     double most = -INFINITY, sum = 0;
     for (size_t i = 0; i < n; i++) most = fmax(most, x[i * stride]);

@@ -8,6 +8,8 @@
 /* In place allowed. */
 void rt_score_softmax(const float *logits, size_t n, float *out);
 void rt_score_sigmoid(const float *logits, size_t n, float *out);
+/* Those of a row [labels] of logits. */
+void rt_score_row(const rt_config *config, const float *logits, float *out);
 /* ln Σ exp(x[i * stride]) over n values */
 double rt_score_log_sum(const float *x, size_t n, size_t stride);
 /* Index of the largest, the first of equals; n >= 1. */

@@ -252,6 +252,31 @@ def prompts_that_are_not_pooled():
 
 
 @test
+def cross_encoders():
+    path, plain = checkpoint("cross-tanh"), checkpoint("cross-identity")
+    assert rows("info", path)[0]["activation"] == "Tanh" and rows("info", path)[0]["prompts"] == {"query": "this is: ", "other": "that "}
+    for name, before in (("query", "this is: "), ("other", "that "), ("", "")):
+        got = rows("run", path, "--pairs", "--prompt-name", name, stdin=b"good film\tbad\n")[0]
+        same = rows("run", path, "--pairs", "--prompt-name", "", stdin=f"{before}good film\tbad\n".encode())[0]
+        assert got == same and abs(got["labels"][0]["score"] - math.tanh(got["logits"][0])) < 1e-6
+    for change, words in (({"sbert_ce_default_activation_function": "my.Act"}, "sbert_ce_default_activation_function 'my.Act'"),
+                          ({"sentence_transformers": {"activation_fn": "os.abort"}}, "sentence_transformers.activation_fn 'os.abort'")):
+        fails(3, words, "run", folder("bert-regression", "wrong", {"config.json": change}), "a")
+    fails(3, "activation_fn 'a.B'", "run", folder("cross-tanh", "wrong", {SENTENCES: {"model_type": "CrossEncoder", "activation_fn": "a.B"}}), "a")
+    shrink = folder("cross-identity", "shrink", {"config.json": {"sentence_transformers": {"activation_fn": "torch.nn.modules.activation.GELU"}}})
+    retort("import", shrink, "-o", HERE / "shrink.retort")
+    got = rows("run", HERE / "shrink.retort", "good")[0]
+    logit = got["logits"][0]
+    assert abs(got["labels"][0]["score"] - logit * 0.5 * (1 + math.erf(logit / 2**0.5))) < 1e-6
+    assert "activation" not in rows("info", checkpoint("bert-regression"))[0]
+    data, texts = HERE / "scored.tsv", ["good", "bad film", "acting", "a", "the play", "very good"]
+    for source in shrink, plain, path:
+        scores = [row["labels"][0]["score"] for row in rows("run", source, *texts)]
+        data.write_text("sentence\tscore\n" + "".join(f"{text}\t{score}\n" for text, score in zip(texts, scores)))
+        assert rows("eval", source, "--data", data)[0]["value"] > 0.9999
+
+
+@test
 def shorter_vectors():
     texts = ["good film", "a", "very bad acting"]
     for name in PACKAGE, "package-mean":

@@ -167,6 +167,21 @@ def rerank():
             close(a["score"], one.post("/predict", {"inputs": ["good", a["text"]]})[0]["score"], 2e-6)
 
 
+@test
+def cross_encoders():
+    """Scores are those of CrossEncoder.predict, which the golden file has."""
+    for name in "cross-identity", "cross-tanh", "cross-labels":
+        golden = json.loads((pathlib.Path(checkpoint(name)) / "golden.json").read_text())
+        with Server(model(name)) as other:
+            for pair, scores, logits in zip(golden["texts"], golden["scores"], golden["outputs"]):
+                for function, wanted in (False, scores), (True, logits):
+                    found = other.post("/predict", {"inputs": pair, "raw_scores": function})
+                    for a, b in zip(sorted(label["score"] for label in found), sorted(wanted)):
+                        close(a, b, 1e-5)
+                ranked = other.post("/rerank", {"query": pair[0], "texts": [pair[1]]})[0]["score"]
+                close(ranked, scores[0] if len(scores) == 1 else 1 / (1 + math.exp(logits[0] - logits[1])), 1e-5)
+
+
 def rerank_fits(found, raw, texts):
     """The same texts, each list best first."""
     assert sorted(item["index"] for item in raw) == [0, 1, 2]

@@ -112,9 +112,10 @@ static bool find_prompt(srv_call *call) {
                          (int)(asked->length < 60 ? asked->length : 60), asked->text, known);
 }
 
-/* Checks the options of embeddings against the model. */
+/* Checks the options of embeddings against the model, and takes the prompt. */
 static bool check_embed(srv_call *call) {
     long long columns = (long long)call->engine->info.labels;
+    if (call->engine->info.task == RETORT_TASK_CLASSIFY) return find_prompt(call);
     if (call->engine->info.task != RETORT_TASK_EMBED) return true;
     if (call->ask.columns > columns)
         return srv_call_fail(call, SRV_ERROR_INVALID, "dimensions is %lld: the model's vectors have %lld",

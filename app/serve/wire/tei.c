@@ -100,10 +100,11 @@ bool srv_tei_read_rerank(srv_call *call, const srv_json *body) {
     return srv_read_ranked(call, body, "texts", srv_add_string);
 }
 
-/* A reranker has one logit, or two labels of which the second means "relevant". */
+/* A reranker has one logit, or two labels of which the second means "relevant". What one states of its scores is for one. */
 bool srv_tei_check_rerank(srv_call *call) {
-    long long labels = (long long)call->engine->info.labels;
-    set_function(call, labels == 1 ? SRV_SIGMOID : SRV_SOFTMAX);
+    const retort_info *info = &call->engine->info;
+    long long labels = (long long)info->labels;
+    set_function(call, labels > 1 ? SRV_SOFTMAX : info->activation != NULL ? SRV_BY_MODEL : SRV_SIGMOID);
     if (labels <= 2) return true;
     return srv_call_fail(call, SRV_ERROR_BACKEND,
                          "the model is not a reranker: it has %lld labels, expected 1 or 2; /predict gives "

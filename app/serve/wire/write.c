@@ -23,8 +23,11 @@ void srv_scores(const srv_call *call, const float *logits, float *scores) {
                                               [SRV_PLAIN] = RETORT_PROBLEM_REGRESSION};
     const retort_info *info = &call->engine->info;
     int function = call->ask.function;
-    retort_problem problem = function == SRV_BY_MODEL ? info->problem : problems[function];
-    retort_scores(problem, logits, (size_t)info->labels, scores);
+    if (function == SRV_BY_MODEL) {
+        retort_model_scores(call->engine->model, logits, scores);
+    } else {
+        retort_scores(problems[function], logits, (size_t)info->labels, scores);
+    }
 }
 
 static int by_score(const void *left, const void *right, void *user) {

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What sentence-transformers' own classes give for texts: scores of cross-encoders. */
+#include "arch/labels.h"
+#include "task/scores.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static json_t *load_json(const char *relative) {
+    char path[512];
+    json_error_t error;
+    const char *root = getenv("RETORT_ROOT");
+    snprintf(path, sizeof path, "%s/test/golden/%s", root != NULL ? root : ".", relative);
+    json_t *json = json_load_file(path, 0, &error);
+    if (json == NULL) fail_msg("%s: %s", path, error.text);
+    return json;
+}
+
+static json_t *load_golden(const char *name) {
+    char file[256];
+    snprintf(file, sizeof file, "checkpoints/%s/golden.json", name);
+    return load_json(file);
+}
+
+static double number_at(const json_t *rows, size_t row, size_t column) {
+    return json_number_value(json_array_get(json_array_get(rows, row), column));
+}
+
+static retort_model *import(const char *name) {
+    char path[512];
+    const char *root = getenv("RETORT_ROOT");
+    retort_model *model = NULL;
+    retort_error err;
+    snprintf(path, sizeof path, "%s/test/golden/checkpoints/%s", root != NULL ? root : ".", name);
+    if (retort_model_import(&model, path, NULL, &err) != RETORT_OK) fail_msg("%s: %s", name, err.text);
+    return model;
+}
+
+/* The same model from a file. */
+static retort_model *saved(const retort_model *model) {
+    char path[] = "/tmp/retort-sentence-XXXXXX";
+    retort_model *loaded = NULL;
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+    assert_int_equal(retort_model_save(model, path, NULL), RETORT_OK);
+    assert_int_equal(retort_model_load(&loaded, path, NULL), RETORT_OK);
+    unlink(path);
+    return loaded;
+}
+
+enum { MOST_TEXTS = 16 };
+/* Texts, or pairs of them, of a golden file. */
+static size_t texts_of(const json_t *golden, retort_text *texts) {
+    const json_t *list = json_object_get(golden, "texts");
+    size_t n = json_array_size(list);
+    assert_in_range(n, 1, MOST_TEXTS);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *item = json_array_get(list, i), *second = json_array_get(item, 1);
+        const json_t *first = json_is_array(item) ? json_array_get(item, 0) : item;
+        texts[i] = (retort_text){json_string_value(first), json_string_length(first),
+                                 json_string_value(second), json_string_length(second)};
+    }
+    return n;
+}
+
+static retort_session *open_session(retort_model *model, const char *prompt) {
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    retort_session *session = NULL;
+    retort_error err;
+    options.prompt_name = prompt;
+    if (retort_session_open(&session, model, &options, &err) != RETORT_OK) fail_msg("session: %s", err.text);
+    return session;
+}
+
+static void near(const char *what, double wanted, double found) {
+    if (!(fabs(wanted - found) <= 1e-5)) fail_msg("%s: expected %.9g, found %.9g", what, wanted, found);
+}
+
+/* ---- Cross-encoders ---- */
+
+static void check_scores(const char *name, const json_t *golden, retort_model *model) {
+    retort_text texts[MOST_TEXTS];
+    float scores[MOST_TEXTS * 4], logits[MOST_TEXTS * 4], again[4];
+    const json_t *wanted = json_object_get(golden, "scores"), *raw = json_object_get(golden, "outputs");
+    size_t n = texts_of(golden, texts), labels = json_array_size(json_array_get(wanted, 0));
+    retort_session *session = open_session(model, NULL);
+    assert_int_equal(retort_classify(session, texts, n, scores, logits, n * labels, NULL), RETORT_OK);
+    for (size_t i = 0; i < n * labels; i++) {
+        near(name, number_at(wanted, i / labels, i % labels), scores[i]);
+        near(name, number_at(raw, i / labels, i % labels), logits[i]);
+    }
+    retort_model_scores(model, logits, again);
+    assert_memory_equal(again, scores, labels * sizeof *again);
+    retort_session_close(session);
+}
+
+static void test_cross_encoders(void **state) {
+    static const struct {
+        const char *name, *activation;
+    } cases[] = {{"cross-identity", "Identity"}, {"cross-tanh", "Tanh"}, {"cross-labels", "Sigmoid"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *golden = load_golden(cases[i].name);
+        retort_model *model = import(cases[i].name), *loaded = saved(model);
+        retort_info info = {.size = sizeof info};
+        assert_int_equal(retort_model_info(loaded, &info), RETORT_OK);
+        assert_string_equal(info.activation, cases[i].activation);
+        check_scores(cases[i].name, golden, model);
+        check_scores(cases[i].name, golden, loaded);
+        retort_model_free(loaded);
+        retort_model_free(model);
+        json_decref(golden);
+    }
+}
+
+static void test_activations(void **state) {
+    json_t *all = load_json("sentence.json"), *rows, *logits = json_object_get(all, "logits");
+    const char *path;
+    size_t paths = 0;
+    (void)state;
+    json_object_foreach(json_object_get(all, "scores"), path, rows) {
+        rt_config config = {.task = RETORT_TASK_CLASSIFY, .labels = 3};
+        rt_scoring named;
+        json_t *value = json_string(path);
+        assert_int_equal(rt_config_scoring(&config.scoring, "c", "k", value, NULL), RETORT_OK);
+        assert_true(rt_scoring_find(&named, rt_scoring_name(&config.scoring)));
+        assert_memory_equal(&named, &config.scoring, sizeof named);
+        json_decref(value);
+        for (size_t i = 0; i < 3; i++) {
+            float row[3];
+            for (size_t k = 0; k < 3; k++) row[k] = (float)number_at(logits, i, k);
+            rt_score_row(&config, row, row);
+            for (size_t k = 0; k < 3; k++) near(path, number_at(rows, i, k), row[k]);
+        }
+        paths++;
+    }
+    assert_int_equal(paths, 13);
+    json_decref(all);
+}
+
+static void test_refused_activations(void **state) {
+    static const char *const paths[] = {"my.module.Act", "torch.nn.modules.activation.Threshold", "Tanh",
+                                        "torch.nn.", ""};
+    (void)state;
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        rt_scoring scoring;
+        retort_error err;
+        json_t *value = json_string(paths[i]);
+        assert_int_equal(rt_config_scoring(&scoring, "c", "activation_fn", value, &err), RETORT_UNSUPPORTED);
+        assert_non_null(strstr(err.text, "activation_fn"));
+        assert_non_null(strstr(err.text, paths[i]));
+        json_decref(value);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cross_encoders),
+        cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_refused_activations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

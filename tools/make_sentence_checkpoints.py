@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Small random models of sentence-transformers for test/golden/checkpoints, as make_checkpoints.py writes them, which calls this:
+cross-encoders with their activation.
+
+    python tools/make_sentence_checkpoints.py FOLDER [NAME…]     the models of these names; all without one
+
+golden.json has the members of make_checkpoints.py's, and here "texts" and what the library's own classes give for them:
+"scores" (CrossEncoder.predict).
+"""
+import json
+import pathlib
+import sys
+import tempfile
+
+import make_checkpoints as base
+import torch
+
+TINY = dict(hidden=16, layers=1, heads=4, ffn=32, positions=48)
+PAIRS = [("a good film", "the film was very good, and it is great acting"), ("bad play?", "not this one"),
+         ("it was 1 to 0", "the play of the film in that")]
+
+
+def add_members(folder, **members):
+    """Puts members at the beginning of golden.json."""
+    path = folder / "golden.json"
+    rest = path.read_text()
+    path.write_text("{" + "".join(f'"{key}": {json.dumps(value, ensure_ascii=False)},\n' for key, value in members.items()) + rest[1:])
+
+
+def write_cross_encoder(root, name, family, activation, form, labels, prompts=None, **options):
+    """`form`: where its activation stands: in config.json, as version 3 or 4 has it, or in version 6's file of its own."""
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.util import fullname
+
+    folder = root / name
+    folder.mkdir(parents=True)
+    model = base.make_model(family, "classify", labels=labels, size=TINY, **options)
+    model.save_pretrained(folder)
+    base.write_config(folder, model)
+    base.write_tokenizer(folder, base.VOCAB)
+    ours = CrossEncoder(str(folder), device="cpu", activation_fn=activation(), max_length=40, prompts=prompts,
+                        default_prompt_name=next(iter(prompts)) if prompts else None)
+    if form == 6:
+        with tempfile.TemporaryDirectory() as saved:
+            ours.save_pretrained(saved)
+            for file in ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"):
+                (folder / file).write_text((pathlib.Path(saved) / file).read_text())
+    else:
+        config = json.loads((folder / "config.json").read_text())
+        path = fullname(activation())
+        config.update({"sentence_transformers": {"activation_fn": path, "version": "4.1.0"}} if form == 4
+                      else {"sbert_ce_default_activation_function": path})
+        (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    loaded = CrossEncoder(str(folder), device="cpu", max_length=40)
+    scores = loaded.predict(PAIRS).reshape(len(PAIRS), -1)
+    prompt = prompts[next(iter(prompts))] if prompts else ""
+    encoded = [loaded.tokenizer(prompt + first, second) for first, second in PAIRS]
+    ids = [list(e["input_ids"]) for e in encoded]
+    types = [[0] * len(row) if family in base.UNTYPED else list(e["token_type_ids"]) for row, e in zip(ids, encoded)]
+    base.write_golden(folder, ids, types, base.run(model, "classify", ids, types, 0))
+    add_members(folder, texts=PAIRS, scores=scores.tolist())
+
+
+# One row per model: its name, the function that writes it, and how.
+MODELS = [
+    ("cross-identity", write_cross_encoder, ("bert", torch.nn.Identity, 4, ["score"]), dict(seed=80)),
+    ("cross-tanh", write_cross_encoder, ("bert", torch.nn.Tanh, 6, ["score"]),
+     dict(seed=81, prompts={"query": "this is: ", "other": "that "})),
+    ("cross-labels", write_cross_encoder, ("distilbert", torch.nn.Sigmoid, 3, ["no", "yes"]), dict(seed=82)),
+]
+
+
+def write_all(root, names=()):
+    for name, write, arguments, options in MODELS:
+        if not names or name in names:
+            write(root, name, *arguments, **options)
+
+
+if __name__ == "__main__":
+    write_all(pathlib.Path(sys.argv[1]), sys.argv[2:])
