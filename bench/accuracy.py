@@ -84,7 +84,7 @@ def main():
     parser.add_argument("--retort", required=True)
     parser.add_argument("--minilm", type=pathlib.Path)
     parser.add_argument("--dtypes", default="f32,bf16")
-    parser.add_argument("--recipes", default="int8,int8-static,smoothquant,int4,awq,gptq,owq,ptq+owq")
+    parser.add_argument("--recipes", default="int8,int8-static,smoothquant,smoothquant+gptq,int4,awq,gptq,owq,ptq+owq")
     parser.add_argument("--samples", type=int)
     parser.add_argument("--isa")
     parser.add_argument("--write")

@@ -39,6 +39,7 @@ RECIPES = {
     "int8-keep": ["--keep", "layer.0,head.output"],
     "int8-static": ["--recipe", "int8-static"],
     "smoothquant": ["--recipe", "smoothquant"],
+    "smoothquant+gptq": ["--recipe", "smoothquant+gptq"],
     "smoothquant-static": ["--recipe", "smoothquant", "--activations", "static"],
     "int4": ["--recipe", "int4"],
     "int4-32": ["--recipe", "int4", "--group", "32", "--embeddings", "8"],

@@ -4,7 +4,7 @@
                             [--epochs N] [--threads N] [--keep F.jsonl] [--write docs/accuracy.md]
 
 What quantisation-aware training gains: each trained checkpoint of SHARED/models at each number of bits, rounded to
-nearest (PTQ), by ptq+owq, and trained from there with the float model as its teacher (QAT). Metric on the test file, mean
+nearest (PTQ), by the best recipe without training, and trained with the float model as its teacher (QAT). Metric on the test file, mean
 KL of the logits and agreement with the float model, megabytes. Training and calibration read the train file alone. QAT
 rows give the mean over the seeds and, where there are several, the least and the greatest value.
 Only the standard library is needed."""
@@ -37,12 +37,13 @@ def measure_float(args, runs, name, reference, test):
 
 
 def measure_rounded(args, runs, name, bits, reference, train, test, work):
-    """To nearest, and by the recipe that training starts from."""
-    for method, recipe in [("PTQ", "int8")] if bits == 8 else [("PTQ", "int4"), (args.recipe, args.recipe)]:
+    """To nearest, and by the best recipe without training: below 8 bits, training starts from it."""
+    best = "smoothquant+gptq" if bits == 8 else args.recipe
+    for method, recipe in [("PTQ", "int8" if bits == 8 else "int4"), (best, best)]:
         if runs.find(model=name, bits=bits, method=method):
             continue
         small = work / "small.retort"
-        data = ["--data", train] if recipe == args.recipe else []
+        data = ["--data", train] if recipe == best else []
         run([args.retort, "quantize", reference, "--recipe", recipe, "--bits", bits, *data, "-o", small])
         runs.add(measure(args, small, test, reference), model=name, bits=bits, method=method, seed=None)
 

@@ -288,6 +288,8 @@ typedef struct retort_quantize_options {
  *                core to measure that.
  *   smoothquant  int8 with channel scaling: factor and addend per column of the activations, undone by the
  *                weights.
+ *   smoothquant+gptq  smoothquant, with matrices rounded as in gptq, and outputs weighted by what their errors cost the
+ *                answers. Starts one thread per core to measure that.
  *   awq          int4 with channel scaling.
  *   int8-static  int8 with activation ranges calibrated on the data.
  * With `bits` 3, codes are -4…3; with 2, they are -3, -1, 1 and 3. A file holds 3 or 2 bits per code; loading it
@@ -295,7 +297,7 @@ typedef struct retort_quantize_options {
  * Without static ranges, activations are rounded to int8 at run time with a scale per row. Attention multiplies
  * int8 in sequences of more than 16 tokens. LayerNorm, biases and the residual stream stay float. The same model,
  * data and options give the same bytes on every CPU
- * (smoothquant, awq and ptq+owq: if pow, exp and erf of the C library are the same), and the same bits of
+ * (smoothquant, smoothquant+gptq, awq and ptq+owq: if pow, exp and erf of the C library are the same), and the same bits of
  * results. */
 RETORT_API retort_status retort_model_quantize(retort_model **out, const retort_model *model,
                                                const retort_quantize_options *options, retort_error *err);

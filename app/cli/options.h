@@ -26,8 +26,8 @@
     X(MEMORY, "memory", 0, "SIZE", SIZE, 0, 0, NULL,                                                         \
       "use at most this much memory (512M, 2G) to read the model and to quantize (default: 64M plus 8 "      \
       "times the size of its files)")                                                                        \
-    X(RECIPE, "recipe", 0, "int8|int8-static|smoothquant|int4|awq|gptq|owq|ptq+owq", CHOICE, 0, 0, "int8",   \
-      "how to turn the weights into integers")                                                               \
+    X(RECIPE, "recipe", 0, "int8|int8-static|smoothquant|smoothquant+gptq|int4|awq|gptq|owq|ptq+owq",        \
+      CHOICE, 0, 0, "int8", "how to turn the weights into integers")                                         \
     X(BITS, "bits", 0, "8|4|3|2", CHOICE, 0, 0, NULL,                                                        \
       "bits of the matrices (default: the recipe's); 2 are meant for a model trained for 2 bits")            \
     X(GROUP, "group", 0, "N", INT, 32, 65536, NULL,                                                          \

@@ -260,6 +260,7 @@ static const cli_verb rows[] = {
             "ones, so that outputs change least. owq is gptq with 8 bits for the --weak-columns outlier "
             "columns of each matrix, whose rounding would lose most. smoothquant (8 bits) and awq (4) "
             "scale the columns of activations to ranges that suit 8 bits; the weights undo the scaling. "
+            "smoothquant+gptq then rounds as gptq does, and is the closest to float. "
             "Activations are rounded to int8 at run time, with one scale per row; int8-static and "
             "'--activations static' fix their ranges on the data, except where a few rows are far larger "
             "than the others. --bits 3 restricts a 4-bit recipe to half of its codes: the file is smaller, "
@@ -271,7 +272,7 @@ static const cli_verb rows[] = {
         .examples =
             "retort quantize model.retort -o small.retort\n"
             "retort quantize model.retort --recipe int4 --embeddings 8 --keep head.output -o tiny.retort\n"
-            "retort quantize model.retort --recipe smoothquant --data train.tsv -o fine.retort\n"
+            "retort quantize model.retort --recipe smoothquant+gptq --data train.tsv -o fine.retort\n"
             "retort quantize model.retort --recipe owq --data train.tsv -o best.retort\n"
             "retort quantize model.retort --recipe ptq+owq --bits 3 --data train.tsv -o smallest.retort\n"
             "retort quantize trained-for-2-bits.retort --recipe owq --bits 2 --data train.tsv -o "

@@ -294,6 +294,21 @@ bool rt_gptq_panel(const rt_factor *f, const rt_kernels *kernels, const float *w
     return true;
 }
 
+bool rt_gptq_panel_s8(const rt_factor *f, const rt_kernels *kernels, const float *w, rt_gptq_scratch *s,
+                      rt_rounded *out) {
+    if (!rt_round_s8(f->k, w, out)) return false;
+    for (size_t from = 0, to; from < f->k; from = to) {
+        to = group_end(f, from);
+        attempt steps = {.lost = s->lost + from * RT_PANEL, .codes = s->best_codes};
+        look_back(f, kernels, w, s, from, to);
+        round_steps(f, w, s, from, to, out->scale, *rt_grid_of(8), &steps);
+        for (size_t i = from; i < to; i++)
+            memcpy(out->codes + (size_t)f->order[i] * RT_PANEL, steps.codes + (i - from) * RT_PANEL,
+                   RT_PANEL);
+    }
+    return true;
+}
+
 /* ---- Descent ---- */
 
 enum { SWEEPS = 4 };

@@ -58,6 +58,10 @@ void rt_gptq_end(rt_gptq_scratch *scratch);
 bool rt_gptq_panel(const rt_factor *factor, const rt_kernels *kernels, const float *w, rt_gptq_scratch *s,
                    rt_rounded *out, int8_t *outliers);
 
+/* Rounds w [k, 16] to *out in the form of rt_round_s8, whose scales it takes: 8 bits, without groups or outlier rows. */
+bool rt_gptq_panel_s8(const rt_factor *factor, const rt_kernels *kernels, const float *w, rt_gptq_scratch *s,
+                      rt_rounded *out);
+
 /* Improves the result of rt_gptq_panel by coordinate descent (QuantEase, arXiv 2309.01885): chooses the code
  * of each step again, given those of all other steps, to minimise the squared error of the layer. Scales
  * stay. Call right after rt_gptq_panel with the same *s and *out; requires no outlier rows and a factor that

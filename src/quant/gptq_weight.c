@@ -150,7 +150,7 @@ void rt_gptq_weight_free(rt_gptq_weight *rounded) {
 static bool reserve(rt_gptq_weight *r) {
     size_t wide = rt_round_up(r->n, RT_PANEL);
     r->codes = rt_calloc(r->k, wide);
-    r->group_at = rt_calloc(r->groups, wide);
+    r->group_at = rt_calloc(rt_max(r->groups, 1), wide);
     r->outlier_codes = rt_calloc(rt_max(r->outliers, 1), wide);
     r->outlier_order = rt_calloc(rt_max(r->outliers, 1), sizeof *r->outlier_order);
     r->scale = rt_calloc(wide, sizeof *r->scale);
@@ -165,9 +165,11 @@ static bool round_panel(rounding *job, size_t panel, const float *w, rt_gptq_wei
     out.codes = to->codes + panel * job->k * RT_PANEL;
     out.groups = to->group_at + panel * to->groups * RT_PANEL;
     if (joint) rt_output_hessian_compensate(&job->outputs, job->kernels, panel, w, job->compensated);
-    if (!rt_gptq_panel(&job->factor, job->kernels, joint ? job->compensated : w, &job->scratch, &out,
-                       to->outlier_codes + panel * job->outliers * RT_PANEL))
-        return false;
+    const float *from = joint ? job->compensated : w;
+    bool finite = job->bits == 8 ? rt_gptq_panel_s8(&job->factor, job->kernels, from, &job->scratch, &out)
+                                 : rt_gptq_panel(&job->factor, job->kernels, from, &job->scratch, &out,
+                                                 to->outlier_codes + panel * job->outliers * RT_PANEL);
+    if (!finite) return false;
     memcpy(to->scale + panel * RT_PANEL, out.scale, sizeof out.scale);
     if (joint) look_at_losses(job, panel, w, job->compensated);
     for (size_t c = 0; c < RT_PANEL; c++) {
@@ -215,7 +217,7 @@ retort_status rt_gptq_weight_round(rt_gptq_weight **out, const rt_graph *graph, 
     if (to == NULL) return rt_fail_nomem(err, sizeof *to);
     *to = (rt_gptq_weight){
         .k = job.k, .n = job.n, .outliers = how->outliers, .group = how->group, .bits = how->bits};
-    to->groups = (job.k + job.group - 1) / job.group;
+    to->groups = how->bits < 8 ? (job.k + job.group - 1) / job.group : 0;
     if (how->moments->rows == 0) return RETORT_OK;
     job.outliers = how->outliers;
     job.bits = how->bits;

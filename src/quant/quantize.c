@@ -35,14 +35,16 @@ static retort_status check_model(const retort_model *model, retort_error *err) {
 }
 
 static retort_status check_bits(const rt_quantizer *q, retort_error *err) {
-    if (q->bits < 4 && q->row->bits == 8) {
+    bool gptq = q->row->rounding == RT_ROUND_GPTQ;
+    if (q->row->bits == 8 && q->bits < (gptq ? 8 : 4)) {
         return rt_fail(err, RETORT_ARGUMENT,
                        "quantize: recipe '%s' makes 8 bits; for %d, use int4, awq, gptq, owq or ptq+owq",
                        q->row->name, q->bits);
     }
-    if (q->row->rounding == RT_ROUND_NEAREST || q->bits < 8) return RETORT_OK;
-    return rt_fail(err, RETORT_ARGUMENT, "quantize: recipe '%s' is for fewer than %d bits", q->row->name,
-                   q->bits);
+    if (!gptq || q->row->bits == 8 || q->bits < 8) return RETORT_OK;
+    return rt_fail(err, RETORT_ARGUMENT,
+                   "quantize: recipe '%s' is for fewer than %d bits; for 8, use smoothquant+gptq",
+                   q->row->name, q->bits);
 }
 
 /* Refuses options that the recipe would not use. */

@@ -13,7 +13,8 @@ typedef enum rt_activations { RT_ACTIVATIONS_DYNAMIC, RT_ACTIVATIONS_STATIC } rt
 
 /* One row per recipe: name, bits of matrices, bits of the word table, group, channel scaling, rounding,
  * whether each matrix has outlier columns in 8 bits, activations, whether it measures importance (then
- * frequent words also keep 8 bits, and coordinate descent follows GPTQ), description. A recipe needs data if
+ * outputs count by what their errors cost; below 8 bits, frequent words keep 8, and coordinate descent follows GPTQ),
+ * description. A recipe needs data if
  * it scales channels, does not round to nearest, or has static activations. */
 #define RT_RECIPES(X)                                                                                        \
     X("int8", 8, 8, 64, NONE, NEAREST, false, DYNAMIC, false,                                                \
@@ -22,6 +23,8 @@ typedef enum rt_activations { RT_ACTIVATIONS_DYNAMIC, RT_ACTIVATIONS_STATIC } rt
       "int8 with a fixed range for each activation")                                                         \
     X("smoothquant", 8, 8, 64, SMOOTH, NEAREST, false, DYNAMIC, false,                                       \
       "int8 with columns of activations scaled to similar ranges, which the weights undo")                   \
+    X("smoothquant+gptq", 8, 8, 64, SMOOTH, GPTQ, false, DYNAMIC, true,                                      \
+      "smoothquant; later weights compensate rounding errors, outputs weighted by what they cost")           \
     X("int4", 4, 4, 64, NONE, NEAREST, false, DYNAMIC, false,                                                \
       "4 bits in groups with two-level min-MSE scales, rounded to nearest")                                  \
     X("awq", 4, 4, 64, AWQ, NEAREST, false, DYNAMIC, false,                                                  \

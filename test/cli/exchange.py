@@ -183,7 +183,7 @@ def integers_by_data():
     texts = "".join(f"{a} {b} film\n" for a in ("very", "good", "the", "bad") for b in ("acting", "is", "a", ","))
     data = HERE / "calibration.txt"
     data.write_text(texts)
-    for recipe, bits in (("smoothquant", 8), ("int8-static", 8), ("awq", 4), ("owq", 4), ("owq", 3), ("owq", 2)):
+    for recipe, bits in (("smoothquant", 8), ("smoothquant+gptq", 8), ("int8-static", 8), ("awq", 4), ("owq", 4), ("owq", 3), ("owq", 2)):
         source = str(HERE / f"wide-{recipe}-{bits}.retort")
         retort("quantize", model("distilbert-wide"), "--recipe", recipe, "--bits", bits, "--data", data, "--group", "32", "-o", source)
         path = export(source)[0]

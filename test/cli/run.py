@@ -370,6 +370,7 @@ def quantize_to_integers():
     assert b"p16_s2" in retort("info", HERE / "two.retort", "--tensors")[0] and b"rows_s2" in retort("info", HERE / "two.retort", "--tensors")[0]
     assert (HERE / "two.retort").stat().st_size < (HERE / "three.retort").stat().st_size
     fails(2, "recipe 'smoothquant' makes 8 bits; for 3, use", "quantize", source, "-o", HERE / "no.retort", "--recipe", "smoothquant", "--bits", "3")
+    fails(2, "recipe 'smoothquant+gptq' makes 8 bits; for 4, use", "quantize", source, "-o", HERE / "no.retort", "--recipe", "smoothquant+gptq", "--bits", "4")
     fails(2, "recipe 'int8' makes 8 bits; for 2, use", "quantize", source, "-o", HERE / "no.retort", "--bits", "2")
     fails(2, "recipe 'int4' has no outlier columns", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--weak-columns", "16")
     for bits in "1", "5":
