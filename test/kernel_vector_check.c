@@ -41,7 +41,7 @@ static relative_tables tables_of(size_t queries, size_t keys, size_t dim, int pa
         back[wide - 1 - i] = bias[i];
         column[i] = i == 0 ? 0 : column[i - 1] + (i > wide / 3 || random_below(every) == 0);
     }
-    for (size_t r = 0; r < queries; r++) places[r] = (int32_t)(most - queries + r);
+    for (size_t r = 0; r < queries; r++) places[r] = (int32_t)(most - queries + r + 3);
     size_t columns = rt_round_up((size_t)column[wide - 1] + 1, RT_PANEL);
     t.key = filled(columns * dim, kind);
     t.query = filled(columns * dim, kind);
@@ -53,6 +53,7 @@ static relative_tables tables_of(size_t queries, size_t keys, size_t dim, int pa
     if ((parts & RELATIVE_KEY) != 0) t.relative.key = t.key.data;
     if ((parts & RELATIVE_QUERY) != 0) t.relative.query = t.query.data;
     if ((parts & RELATIVE_PLACES) != 0) t.relative.places = places;
+    t.relative.start = 3;
     return t;
 }
 

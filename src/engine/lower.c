@@ -190,7 +190,7 @@ static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kern
         scratch = rt_max(scratch, rt_attention_s8_scratch(plan->positions, dim));
     }
     plan->scratch_floats = rt_max(plan->scratch_floats, scratch);
-    return RETORT_OK;
+    return step->in[ATTENTION_INDEX].value >= 0 ? rt_lower_relative(plan, step, err) : RETORT_OK;
 }
 
 static retort_status lower_rows(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {

@@ -401,6 +401,20 @@ static void attend_shared(const rt_step *step, const rt_chunk *chunk, rt_worker 
     attention->attention(&args);
 }
 
+/* The tables by distance of a head, and where the queries of sequence b stand. *last: room for a place. */
+static rt_relative relative_of(const rt_step *step, const rt_chunk *chunk, size_t b, size_t head,
+                               int32_t *last) {
+    rt_relative relative = step->as.attention.relative[head];
+    *last = step->as.attention.select == RT_SELECT_LAST ? chunk->lengths[b] - 1 : 0;
+    if (step->as.attention.select == RT_SELECT_FIRST || step->as.attention.select == RT_SELECT_LAST)
+        relative.places = last;
+    if (step->as.attention.select == RT_SELECT_MASK_TOKENS) {
+        relative.places = chunk->mask_token_rows + chunk->mask_token_starts[b];
+        relative.start = chunk->starts[b];
+    }
+    return relative;
+}
+
 /* One head of one sequence. */
 static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, size_t b, size_t head) {
     const rt_attention_step *attention = &step->as.attention;
@@ -427,6 +441,12 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
         .ldo16 = hidden,
         .scratch = worker->scratch,
     };
+    int32_t place;
+    rt_relative relative;
+    if (attention->relative != NULL) {
+        relative = relative_of(step, chunk, b, head, &place);
+        args.relative = &relative;
+    }
     bool s8 = attention->attention_s8 != NULL && args.keys >= S8_MIN_KEYS;
     (s8 ? attention->attention_s8 : attention->attention)(&args);
 }

@@ -87,8 +87,10 @@ typedef struct rt_attention_step {
     rt_attention_fn attention_s8; /* in integers, of all but short sequences; NULL: of none */
     size_t heads, dim;
     float scale;
-    int parts;   /* values that hold q, k, v: 1, 2 or 3 */
-    bool shared; /* the heads are queries of one attention over x */
+    const rt_relative
+        *relative; /* [heads] by distance, with the places of queries to be filled in; NULL: nothing */
+    int parts;     /* values that hold q, k, v: 1, 2 or 3 */
+    bool shared;   /* the heads are queries of one attention over x */
     rt_select select;
     bool bf16_out;
 } rt_attention_step;
@@ -196,6 +198,8 @@ retort_status rt_plan_memory(rt_plan *plan, bool apart, retort_error *err);
 /* Makes the step of step->node: lower.c. */
 retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err);
 /* step->run of each operator, in step.c and plain.c. */
+/* Makes the tables by distance of an Attention: relative.c. */
+retort_status rt_lower_relative(rt_plan *plan, rt_step *step, retort_error *err);
 void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);

@@ -48,6 +48,12 @@ void rt_node_cut(rt_graph *graph, int node, int count) {
     n->input_count = count;
 }
 
+void rt_node_drop(rt_graph *graph, int node, int from, int to) {
+    rt_node *n = &graph->nodes[node];
+    for (int k = from; k < to && k < n->input_count; k++) rt_node_read(graph, node, k, -1);
+    while (n->input_count > from && n->inputs[n->input_count - 1] < 0) n->input_count--;
+}
+
 /* ---- What is there ---- */
 
 bool rt_links_add_value(rt_graph *graph) {

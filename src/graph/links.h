@@ -46,5 +46,7 @@ bool rt_links_add_node(rt_graph *graph);
 void rt_node_read(rt_graph *graph, int node, int k, int value);
 /* Drops the inputs from `count` on. */
 void rt_node_cut(rt_graph *graph, int node, int count);
+/* Inputs from…to-1 become absent. */
+void rt_node_drop(rt_graph *graph, int node, int from, int to);
 
 #endif

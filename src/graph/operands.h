@@ -79,9 +79,24 @@ enum { RT_MATMUL_OPERANDS(RT_OPERAND_ENUM) MATMUL_OPERANDS };
 enum { RT_GEMM_OPERANDS(RT_OPERAND_ENUM) GEMM_OPERANDS };
 #undef RT_OPERAND_ENUM
 
-/* The others read no constants of their own. Attention has Q, K and V in one, two or three values, then below
- * level 3 the mask, whose place is node->attrs.parts. */
-enum { ATTENTION_Q, ATTENTION_K, ATTENTION_V, ATTENTION_QKV = ATTENTION_Q, ATTENTION_KV = ATTENTION_K };
+/* Attention has Q, K and V in one, two or three values, then below level 3 the mask, whose place is
+ * node->attrs.parts. Constants have places of their own behind. */
+enum {
+    ATTENTION_Q,
+    ATTENTION_K,
+    ATTENTION_V,
+    ATTENTION_QKV = ATTENTION_Q,
+    ATTENTION_KV = ATTENTION_K,
+    ATTENTION_CONSTANTS = 4,
+    ATTENTION_INDEX =
+        ATTENTION_CONSTANTS, /* i64 [2 m + 1]: the column or row of each distance of key and query, from -m
+                                              to m, which is also that of those beyond */
+    ATTENTION_BIAS,          /* [heads, columns] numbers that scores get by distance */
+    ATTENTION_POS_KEY,       /* [rows, hidden] that queries are multiplied by */
+    ATTENTION_POS_QUERY,     /* [rows, hidden] that keys are multiplied by */
+    ATTENTION_OPERANDS
+};
+/* The others read no constants of their own. */
 enum { SELECT_X, SELECT_IDS };
 enum { POOL_X, POOL_MASK };
 enum { NORMALIZE_X };

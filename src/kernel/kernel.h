@@ -64,7 +64,8 @@ typedef struct rt_relative {
     const float *bias, *bias_back; /* bias[j - i] = bias_back[i - j] of this head; both or neither */
     const int32_t *column;    /* [j - i] of the tables below: from one distance to the next by 0 or 1 more */
     const float *key, *query; /* P16 [dim, columns] of this head, or NULL */
-    const int32_t *places;    /* [queries] where the queries stand among the keys; NULL: 0, 1, … */
+    const int32_t *places;    /* [queries] where the queries stand, rising; NULL: 0, 1, … */
+    int32_t start;            /* with places: where key 0 stands */
 } rt_relative;
 
 /* One head of one sequence: out = softmax(scale * q k^T) v, over all keys (batches are ragged, so there is no

@@ -130,6 +130,11 @@ static retort_status check_attention(const check *c, const rt_node *node) {
                                  : part->dims[0] != RT_DIM_BATCH || part->dims[1] != RT_DIM_SEQ)
             return refuse(c, node, "keys or values are not of all tokens");
     }
+    for (int k = ATTENTION_CONSTANTS; k < node->input_count; k++) {
+        const rt_value *in = input_of(c, node, k);
+        if (in != NULL && !rt_value_is_constant(in))
+            return refuse(c, node, "what it has by distance is not constant");
+    }
     rt_select select = node->attrs.select;
     if (c->graph->level < 3) {
         bool all = select == RT_SELECT_ALL && out->rank == 3 && q->dims[1] == RT_DIM_SEQ &&

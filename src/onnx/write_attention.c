@@ -44,9 +44,13 @@ static const char *heads_of(rt_onnx_writer *w, const char *leaf, const char *x, 
     return rt_put(w, "Transpose", name, 1, &wide, 1, &RT_ONNX_INTS("perm", perm, 4));
 }
 
-static const char *probabilities(rt_onnx_writer *w, const char *q, const char *k, float scale) {
+static const char *probabilities(rt_onnx_writer *w, const rt_node *node, const char *q, const char *k) {
     const char *scores = rt_put2(w, "MatMul", "scores", q, k);
-    if (scale != 1) scores = rt_put2(w, "Mul", "scaled", scores, rt_put_scalar(w, "scale", scale));
+    float scale = node->attrs.scale;
+    bool relative = node->input_count > ATTENTION_INDEX && node->inputs[ATTENTION_INDEX] >= 0;
+    if (relative) scores = rt_put_relative(w, node, q, k, scores, scale);
+    if (scale != 1 && !relative)
+        scores = rt_put2(w, "Mul", "scaled", scores, rt_put_scalar(w, "scale", scale));
     scores = rt_put2(w, "Add", "masked", scores, rt_put_mask(w));
     return rt_put(w, "Softmax", "softmax", 1, &scores, 1, &RT_ONNX_INT("axis", -1));
 }
@@ -61,8 +65,7 @@ static void put_shared(rt_onnx_writer *w, const rt_node *node) {
         rt_put_reshape(w, "q", rt_put_value(w, node->inputs[ATTENTION_Q]), 4, (int64_t[]){0, heads, 1, n});
     int64_t perm[] = {0, 1, 3, 2};
     const char *keys = rt_put(w, "Transpose", "keys", 1, &values, 1, &RT_ONNX_INTS("perm", perm, 4));
-    const char *context =
-        rt_put2(w, "MatMul", "context", probabilities(w, q, keys, node->attrs.scale), values);
+    const char *context = rt_put2(w, "MatMul", "context", probabilities(w, node, q, keys), values);
     rt_put_output(w, node, rt_put_reshape(w, "join", context, 2, (int64_t[]){0, heads * n}));
 }
 
@@ -77,7 +80,7 @@ void rt_put_attention(rt_onnx_writer *w, const rt_node *node) {
     int rank = node->attrs.parts == 1 ? 3 : rt_put_rank(w, node->inputs[ATTENTION_Q]);
     const char *q = heads_of(w, "query", p.q, rank, dims, false), *k = heads_of(w, "key", p.k, 3, dims, true);
     const char *v = heads_of(w, "value", p.v, 3, dims, false);
-    const char *context = rt_put2(w, "MatMul", "context", probabilities(w, q, k, node->attrs.scale), v);
+    const char *context = rt_put2(w, "MatMul", "context", probabilities(w, node, q, k), v);
     const char *rows = rt_put(w, "Transpose", "rows", 1, &context, 1, &RT_ONNX_INTS("perm", perm, 4));
     int64_t joined[] = {0, rank == 2 ? p.hidden : 0, p.hidden};
     rt_put_output(w, node, rt_put_reshape(w, "join", rows, rank == 2 ? 2 : 3, joined));

@@ -28,8 +28,8 @@ static const rt_node *reader_of_product(const rt_graph *graph, const rt_node *no
 static bool is_in_attention(const rt_graph *graph, const rt_node *node) {
     const rt_node *reader = reader_of_product(graph, node);
     return reader != NULL && reader->op == RT_OP_ATTENTION && reader->attrs.parts == 1 &&
-           reader->attrs.select == RT_SELECT_ALL && node->attrs.act == RT_FN_NONE &&
-           input_of(node, LINEAR_RESIDUAL) < 0;
+           reader->attrs.select == RT_SELECT_ALL && reader->input_count <= ATTENTION_CONSTANTS &&
+           node->attrs.act == RT_FN_NONE && input_of(node, LINEAR_RESIDUAL) < 0;
 }
 
 static bool is_in_norm(const rt_graph *graph, const rt_node *node) {

@@ -121,6 +121,9 @@ const char *rt_put_reshape(rt_onnx_writer *w, const char *leaf, const char *x, s
                            const int64_t *dims);
 /* LayerNormalization over the last axis; the node's output gets the name of the graph's value. */
 void rt_put_norm(rt_onnx_writer *w, const char *x, int gamma, int beta, float epsilon, const rt_node *node);
+/* The scores q k of an Attention, scaled, with what they get by distance (write_relative.c). */
+const char *rt_put_relative(rt_onnx_writer *w, const rt_node *node, const char *q, const char *k,
+                            const char *scores, float scale);
 /* The last of a node's writers: its output 0 is `name`. */
 void rt_put_output(rt_onnx_writer *w, const rt_node *node, const char *name);
 

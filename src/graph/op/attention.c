@@ -2,6 +2,8 @@
  * Attention: (qkv […, 3 hidden]) or (q, kv […, 2 hidden]) or (q, k, v), then below level 3 the mask [batch, seq]
  * -> [rows of q, hidden]. Q, K and V are column ranges of one, two or three values (parts). The rows of Q may be a
  * selection (select) of the sequences' rows.
+ * By the distance j - i of key j from query i, scores get bias[head, index[j - i]], and before they are scaled
+ * q pos_key[index[j - i]] and pos_query[index[j - i]] k: what MPNet and DeBERTa have. All are optional.
  * shared (level 3, select=first): (q [batch, heads n], x [tokens, n]) -> [batch, heads n]: the keys and values of
  * every head are x itself. */
 #include "graph/infer.h"
@@ -21,6 +23,19 @@ static retort_status infer_shared(rt_shapes *s) {
     if (!fits) return rt_fail(s->err, RETORT_FORMAT, "shared: expected q [batch, heads n] and x [tokens, n]");
     rt_rows_like(s, q, 1, q->dims[1]);
     return rt_check_out_dtype(s, q, false);
+}
+
+/* The tables by distance, or none. */
+static bool relative_fits(const rt_shapes *s, int64_t heads, int64_t hidden) {
+    const rt_value *index = rt_optional(s, ATTENTION_INDEX), *bias = rt_optional(s, ATTENTION_BIAS),
+                   *key = rt_optional(s, ATTENTION_POS_KEY), *query = rt_optional(s, ATTENTION_POS_QUERY);
+    if (index == NULL) return bias == NULL && key == NULL && query == NULL;
+    bool odd =
+        index->dtype == RETORT_I64 && index->rank == 1 && index->dims[0] > 0 && index->dims[0] % 2 == 1;
+    return odd && (bias != NULL || key != NULL || query != NULL) &&
+           (bias == NULL ||
+            (bias->rank == 2 && bias->dims[0] == heads && rt_is_table(bias, bias->dims[1]))) &&
+           (key == NULL || rt_is_table(key, hidden)) && (query == NULL || rt_is_table(query, hidden));
 }
 
 static retort_status infer_attention(rt_shapes *s) {
@@ -47,8 +62,11 @@ static retort_status infer_attention(rt_shapes *s) {
     }
     if (!rt_mask_fits(s, parts, keys))
         return rt_fail(s->err, RETORT_FORMAT, "the mask does not fit the keys");
-    bool integer =
-        !rt_is_padded(keys) && attrs->select == RT_SELECT_ALL && hidden / attrs->heads <= RT_ATTENTION_S8_DIM;
+    if (!relative_fits(s, attrs->heads, hidden))
+        return rt_fail(s->err, RETORT_FORMAT, "index, bias and position keys and queries do not fit");
+    bool tables = rt_optional(s, ATTENTION_POS_KEY) != NULL || rt_optional(s, ATTENTION_POS_QUERY) != NULL;
+    bool integer = !rt_is_padded(keys) && attrs->select == RT_SELECT_ALL && !tables &&
+                   hidden / attrs->heads <= RT_ATTENTION_S8_DIM;
     if (attrs->integers && !integer) return rt_fail(s->err, RETORT_FORMAT, "int16 is not for such a node");
     rt_rows_like(s, q, q->rank - 1, hidden);
     return rt_check_out_dtype(s, q, false);
@@ -57,7 +75,7 @@ static retort_status infer_attention(rt_shapes *s) {
 const rt_op_row rt_op_attention = {
     .text = "Attention",
     .min_inputs = 1,
-    .max_inputs = 4,
+    .max_inputs = ATTENTION_OPERANDS,
     .outputs = 1,
     .attrs = RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_OUT_DTYPE |
              RT_ATTR_INTEGERS | RT_ATTR_SHARED,

@@ -4,7 +4,7 @@
  *   softmax(scale (x W_Q + b_Q) (x W_K + b_K)ᵀ) (x W_V + b_V) W_O + b_O
  * is the same with
  *   W_Q, b_Q times scale,
- *   no b_K: it adds the same number to all scores of a query,
+ *   no b_K: it adds the same number to all scores of a query (not with position queries, whose product with it differs),
  *   b_V W_O added to b_O: each row of the softmax sums to 1. */
 #include "graph/match.h"
 #include "graph/ops.h"
@@ -63,13 +63,31 @@ static int scaled_constant(rt_graph *graph, int value, const part *p, float scal
     return rt_change_constant(graph, value, v.rank, v.dims, scaled);
 }
 
+static int position_queries(const rt_graph *graph, int index) {
+    const rt_node *node = &graph->nodes[index];
+    return ATTENTION_POS_QUERY < node->input_count ? node->inputs[ATTENTION_POS_QUERY] : -1;
+}
+
+/* Position queries times a number: they meet keys, not queries. */
+static bool scale_positions(rt_graph *graph, int index, float scale) {
+    int value = position_queries(graph, index);
+    if (value < 0) return true;
+    const part all = {.to = graph->values[value].dims[1]};
+    int scaled = scaled_constant(graph, value, &all, scale);
+    if (scaled >= 0) rt_node_read(graph, index, ATTENTION_POS_QUERY, scaled);
+    return scaled >= 0;
+}
+
 static bool scale_query(rt_graph *graph, int index) {
     part q;
     float scale = graph->nodes[index].attrs.scale;
     if (!query_of(graph, index, &q) || scale == 1) return false;
+    if (position_queries(graph, index) >= 0 && graph->values[position_queries(graph, index)].data == NULL)
+        return false;
     int weight = scaled_constant(graph, q.linear.weight, &q, scale);
     int bias = q.linear.bias >= 0 ? scaled_constant(graph, q.linear.bias, &q, scale) : -1;
     if (weight < 0 || (q.linear.bias >= 0 && bias < 0)) return false;
+    if (!scale_positions(graph, index, scale)) return false;
     rt_node_read(graph, q.linear.node, LINEAR_WEIGHT, weight);
     if (q.linear.bias >= 0) rt_node_read(graph, q.linear.node, LINEAR_BIAS, bias);
     graph->nodes[index].attrs.scale = 1;
@@ -111,7 +129,8 @@ static bool cut_bias(rt_graph *graph, int index, const part *p) {
 
 static bool drop_bias(rt_graph *graph, int index) {
     part k;
-    return part_of(graph, index, 1, &k) && has_bias(graph, &k) && cut_bias(graph, index, &k);
+    return part_of(graph, index, 1, &k) && position_queries(graph, index) < 0 && has_bias(graph, &k) &&
+           cut_bias(graph, index, &k);
 }
 
 retort_status rt_rewrite_drop_key_bias(rt_graph *graph, size_t *count, retort_error *err) {
@@ -201,7 +220,7 @@ static bool join_parts(rt_graph *graph, int index) {
     rt_node_read(graph, index, ATTENTION_QKV, joined);
     rt_node_read(graph, index, 1,
                  graph->nodes[index].inputs[3]); /* the mask, behind one part, was behind three */
-    rt_node_cut(graph, index, 2);
+    rt_node_drop(graph, index, 2, ATTENTION_CONSTANTS);
     graph->nodes[index].attrs.parts = 1;
     return true;
 }

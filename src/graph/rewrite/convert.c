@@ -123,7 +123,8 @@ retort_status rt_graph_convert_inputs(rt_graph *graph, retort_error *err) {
 void rt_graph_use_integers(rt_graph *graph) {
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *node = &graph->nodes[i];
-        bool all = node->op == RT_OP_ATTENTION && node->attrs.select == RT_SELECT_ALL;
+        bool tables = node->input_count > ATTENTION_POS_KEY;
+        bool all = node->op == RT_OP_ATTENTION && node->attrs.select == RT_SELECT_ALL && !tables;
         int64_t hidden = all ? graph->values[node->outputs[0]].dims[1] : 0;
         if (all && hidden / node->attrs.heads <= RT_ATTENTION_S8_DIM) node->attrs.integers = true;
     }

@@ -16,7 +16,8 @@ typedef struct keys {
  * associativity does not help. */
 static bool match(const rt_graph *graph, const rt_node *node, keys *out) {
     if (node->op != RT_OP_ATTENTION || node->attrs.parts != 2 || node->attrs.shared ||
-        node->attrs.select != RT_SELECT_FIRST || node->attrs.out_dtype != RETORT_F32)
+        node->input_count > ATTENTION_CONSTANTS || node->attrs.select != RT_SELECT_FIRST ||
+        node->attrs.out_dtype != RETORT_F32)
         return false;
     if (!rt_match_plain_linear(graph, node->inputs[ATTENTION_KV], &out->kv) || out->kv.bias >= 0)
         return false;

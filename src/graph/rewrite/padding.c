@@ -59,7 +59,7 @@ retort_status rt_rewrite_remove_padding(rt_graph *graph, size_t *count, retort_e
     }
     for (size_t i = 0; i < graph->node_count; i++) {
         rt_node *node = &graph->nodes[i];
-        if (node->op == RT_OP_ATTENTION) node->input_count = node->attrs.parts;
+        if (node->op == RT_OP_ATTENTION) rt_node_drop(graph, (int)i, node->attrs.parts, ATTENTION_CONSTANTS);
         bool last = node->op == RT_OP_SELECT && node->attrs.select == RT_SELECT_LAST;
         if (node->op == RT_OP_POOL || last) node->input_count = 1;
     }

@@ -165,7 +165,7 @@ static void prune_attention(region *r, int index) {
     int kv = part_linear(graph, name, "kv", &qkv, hidden, 2 * hidden, qkv.x);
     rt_node_read(graph, index, ATTENTION_Q, q);
     rt_node_read(graph, index, ATTENTION_KV, kv);
-    rt_node_cut(graph, index, 2);
+    rt_node_drop(graph, index, 2, ATTENTION_CONSTANTS);
     graph->nodes[index].attrs.parts = 2;
     graph->nodes[index].attrs.select = r->attrs.select;
 }

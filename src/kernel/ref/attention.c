@@ -19,7 +19,7 @@ static float score(const rt_attention *at, size_t row, size_t i) {
     float dot = 0.0f;
     for (size_t d = 0; d < at->dim; d++) dot = fmaf(q[d], k[d], dot);
     if (relative == NULL) return dot * at->scale;
-    ptrdiff_t place = relative->places != NULL ? relative->places[row] : (ptrdiff_t)row,
+    ptrdiff_t place = relative->places != NULL ? relative->places[row] - relative->start : (ptrdiff_t)row,
               distance = (ptrdiff_t)i - place;
     if (relative->key != NULL) dot += with_column(at, q, relative->key, relative->column[distance]);
     if (relative->query != NULL) dot += with_column(at, k, relative->query, relative->column[distance]);

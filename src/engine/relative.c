@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What an Attention has by distance, in the form of the kernels: a bias for every distance that its longest sequence has,
+ * and columns of position keys and queries, one for each run of distances with the same row. */
+#include "engine/step.h"
+
+/* The tables of the graph, and the distances. */
+typedef struct source {
+    const int64_t *index;
+    int64_t reach;                   /* distances from -reach to reach have a place in index */
+    const float *bias, *key, *query; /* NULL: absent */
+    int64_t columns;                 /* of bias */
+    size_t heads, dim;
+    int64_t most; /* tables are for distances from -most to most */
+} source;
+
+static int64_t row_of(const source *s, int64_t distance) {
+    int64_t inside = distance < -s->reach ? -s->reach : distance > s->reach ? s->reach : distance;
+    return s->index[inside + s->reach];
+}
+
+static const rt_value *operand(const rt_plan *plan, const rt_step *step, int k) {
+    return step->in[k].value >= 0 ? &plan->graph->values[step->in[k].value] : NULL;
+}
+
+/* Takes a table's data; false: it is not constant. */
+static bool take(const rt_value *table, const float **data) {
+    if (table != NULL) *data = table->data;
+    return table == NULL || table->data != NULL;
+}
+
+static retort_status find(const rt_plan *plan, const rt_step *step, source *s, retort_error *err) {
+    const rt_value *index = operand(plan, step, ATTENTION_INDEX), *bias = operand(plan, step, ATTENTION_BIAS),
+                   *key = operand(plan, step, ATTENTION_POS_KEY),
+                   *query = operand(plan, step, ATTENTION_POS_QUERY);
+    int64_t rows = INT64_MAX;
+    *s = (source){.index = index->data,
+                  .reach = index->dims[0] / 2,
+                  .heads = step->as.attention.heads,
+                  .dim = step->as.attention.dim,
+                  .most = (int64_t)plan->positions - 1 + RT_RELATIVE_BEYOND};
+    if (bias != NULL) rows = s->columns = bias->dims[1];
+    if (key != NULL && key->dims[0] < rows) rows = key->dims[0];
+    if (query != NULL && query->dims[0] < rows) rows = query->dims[0];
+    if (s->index == NULL || !take(bias, &s->bias) || !take(key, &s->key) || !take(query, &s->query))
+        return rt_fail(err, RETORT_FORMAT, "%s: what it has by distance is not constant", step->node->name);
+    for (int64_t i = 0; i < index->dims[0]; i++) {
+        if (s->index[i] < 0 || s->index[i] >= rows)
+            return rt_fail(err, RETORT_FORMAT, "%s: index %lld of %lld rows", step->node->name,
+                           (long long)s->index[i], (long long)rows);
+    }
+    return RETORT_OK;
+}
+
+/* The bias of each head, in both directions. */
+static bool lay_bias(rt_plan *plan, const source *s, rt_relative *out) {
+    size_t most = (size_t)s->most, wide = 2 * most + 1;
+    float *bias = rt_arena_calloc(&plan->memory, 2 * s->heads * wide, sizeof *bias);
+    if (bias == NULL) return false;
+    for (size_t head = 0; head < s->heads; head++, bias += 2 * wide) {
+        const float *from = s->bias + (int64_t)head * s->columns;
+        for (size_t i = 0; i < wide; i++)
+            bias[i] = bias[2 * wide - 1 - i] = from[row_of(s, (int64_t)i - s->most)];
+        out[head].bias = bias + most;
+        out[head].bias_back = bias + wide + most;
+    }
+    return true;
+}
+
+/* The column of each distance, and the row of each column; their number, 0: out of memory. */
+static size_t number_columns(rt_plan *plan, const source *s, int64_t **rows, rt_relative *out) {
+    size_t wide = 2 * (size_t)s->most + 1, count = 0;
+    int32_t *column = rt_arena_calloc(&plan->memory, wide, sizeof *column);
+    *rows = rt_arena_calloc(&plan->memory, wide, sizeof **rows);
+    if (column == NULL || *rows == NULL) return 0;
+    for (size_t i = 0; i < wide; i++) {
+        int64_t row = row_of(s, (int64_t)i - s->most);
+        if (count == 0 || (*rows)[count - 1] != row) (*rows)[count++] = row;
+        column[i] = (int32_t)count - 1;
+    }
+    for (size_t head = 0; head < s->heads; head++) out[head].column = column + s->most;
+    return count;
+}
+
+/* Floats of a head's table of so many columns. */
+static size_t table_size(const source *s, size_t count) {
+    return rt_round_up(count, RT_PANEL) * s->dim;
+}
+
+/* Those rows of a table as the columns of panels, head by head; NULL: out of memory. */
+static float *lay_table(rt_plan *plan, const source *s, const float *table, const int64_t *rows,
+                        size_t count) {
+    size_t hidden = s->heads * s->dim;
+    float *out = rt_arena_calloc(&plan->memory, s->heads * table_size(s, count), sizeof *out);
+    for (size_t head = 0; out != NULL && head < s->heads; head++) {
+        float *to = out + head * table_size(s, count);
+        for (size_t c = 0; c < count; c++) {
+            const float *from = table + (size_t)rows[c] * hidden + head * s->dim;
+            float *panel = to + c / RT_PANEL * s->dim * RT_PANEL + c % RT_PANEL;
+            for (size_t d = 0; d < s->dim; d++) panel[d * RT_PANEL] = from[d];
+        }
+    }
+    return out;
+}
+
+static bool lay_tables(rt_plan *plan, const source *s, rt_relative *out) {
+    int64_t *rows = NULL;
+    float *key = NULL, *query = NULL;
+    size_t count = number_columns(plan, s, &rows, out);
+    if (count > 0 && s->key != NULL) key = lay_table(plan, s, s->key, rows, count);
+    if (count > 0 && s->query != NULL) query = lay_table(plan, s, s->query, rows, count);
+    for (size_t head = 0; head < s->heads; head++) {
+        if (key != NULL) out[head].key = key + head * table_size(s, count);
+        if (query != NULL) out[head].query = query + head * table_size(s, count);
+    }
+    return count > 0 && (key != NULL || s->key == NULL) && (query != NULL || s->query == NULL);
+}
+
+/* The tables that an earlier step has made of the same constants. */
+static const rt_relative *made_before(const rt_plan *plan, const rt_step *step) {
+    for (const rt_step *before = plan->steps; before < step; before++) {
+        bool same = before->node->op == RT_OP_ATTENTION && before->as.attention.relative != NULL &&
+                    before->as.attention.heads == step->as.attention.heads;
+        for (int k = ATTENTION_INDEX; same && k <= ATTENTION_POS_QUERY; k++)
+            same = before->in[k].value == step->in[k].value;
+        if (same) return before->as.attention.relative;
+    }
+    return NULL;
+}
+
+retort_status rt_lower_relative(rt_plan *plan, rt_step *step, retort_error *err) {
+    source s;
+    retort_status status = find(plan, step, &s, err);
+    if (status != RETORT_OK) return status;
+    int tables = (s.key != NULL) + (s.query != NULL);
+    if (tables > 0) {
+        step->flops_row += 2.0 * tables * (double)(s.heads * s.dim);
+        plan->scratch_floats =
+            rt_max(plan->scratch_floats, rt_attention_scratch(plan->positions, s.dim) +
+                                             rt_attention_relative_scratch(plan->positions));
+    }
+    step->as.attention.relative = made_before(plan, step);
+    if (step->as.attention.relative != NULL) return RETORT_OK;
+    rt_relative *out = rt_arena_calloc(&plan->memory, s.heads, sizeof *out);
+    if (out == NULL || (s.bias != NULL && !lay_bias(plan, &s, out)) ||
+        (tables > 0 && !lay_tables(plan, &s, out)))
+        return rt_fail_nomem(err, s.heads * s.dim * (size_t)s.most * sizeof(float));
+    step->as.attention.relative = out;
+    return RETORT_OK;
+}
