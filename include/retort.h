@@ -912,6 +912,9 @@ typedef struct retort_train_options {
     double minutes;         /* between two of them; 0: 10 */
     bool
         resume; /* go on from the checkpoint; RETORT_ARGUMENT if it belongs to another training, and names what differs */
+    /* Frees the weights of the start as soon as they are copied: nobody else may use it, and the caller can only free it
+     * afterwards. Has no effect with a recipe, or where it is the teacher. */
+    bool consume;
     /* Called often. Not 0: stop; the best so far is returned, with result->stopped. */
     int (*progress)(void *user, const retort_train_progress *progress);
     void (*warning)(void *user, const char *text);
@@ -920,8 +923,8 @@ typedef struct retort_train_options {
 #define RETORT_TRAIN_OPTIONS                                                                                 \
     {                                                                                                        \
         sizeof(retort_train_options), NULL, NULL, 0, 0, 0, 0, -1, RETORT_DECAY_LINEAR, -1, -1, 0, 0, false,  \
-            0, -1, 0, 0, NULL, RETORT_F32, 0, NULL, 0, -1, -1, -1, NULL, 0, 0, 0, NULL, 0, false, NULL,      \
-            NULL, NULL                                                                                       \
+            0, -1, 0, 0, NULL, RETORT_F32, 0, NULL, 0, -1, -1, -1, NULL, 0, 0, 0, NULL, 0, false, false,     \
+            NULL, NULL, NULL                                                                                 \
     }
 
 typedef struct retort_train_result {
@@ -937,7 +940,7 @@ typedef struct retort_train_result {
     uint64_t truncated;       /* texts that were cut */
 } retort_train_result;
 
-/* Trains a model on labelled texts, or on a teacher's answers, and makes a new one; `model` stays as it is. Tasks:
+/* Trains a model on labelled texts, or on a teacher's answers, and makes a new one; `model` stays as it is, unless `consume`. Tasks:
  * classify (one label, several, numbers; texts or pairs), tag, and embed (pairs of texts that belong together: cross
  * entropy over the batch, van den Oord et al., 1807.03748; with scores, mean squared error of cosines). With
  * RETORT_F32, the same model, data, options and seed give the same bytes with any number of threads. A loss that is not

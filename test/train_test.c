@@ -167,6 +167,36 @@ static void test_threads(void **unused) {
     retort_model_free(model);
 }
 
+/* A start that gives its weights up makes the same model, and has none left; a teacher keeps its own. */
+static void test_consume(void **unused) {
+    (void)unused;
+    static const int levels[] = {0, 3};
+    for (size_t i = 0; i < 4; i++) {
+        losses *l = calloc(2, sizeof *l);
+        assert_non_null(l);
+        retort_model *trained[2];
+        size_t left[2];
+        for (size_t j = 0; j < 2; j++) {
+            retort_model *model = golden("bert-classify", levels[i % 2], RETORT_F32);
+            retort_dataset *data = open_data(model);
+            retort_train_options options = golden_options(data, &l[j]);
+            retort_train_result result;
+            options.consume = j == 1;
+            options.dev = i % 2 == 0 ? data : NULL;
+            options.teacher = i >= 2 ? model : NULL;
+            trained[j] = train(model, &options, &result);
+            left[j] = model->graph.value_count;
+            retort_dataset_free(data);
+            retort_model_free(model);
+        }
+        assert_same(trained[0], trained[1]);
+        assert_true(left[0] > 0 && (left[1] == 0) == (i < 2));
+        retort_model_free(trained[0]);
+        retort_model_free(trained[1]);
+        free(l);
+    }
+}
+
 /* ---- What comes out ---- */
 
 static double accuracy(retort_model *model, const retort_dataset *data) {
@@ -812,6 +842,7 @@ int main(void) {
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_nonfinite),
         cmocka_unit_test(test_decay),
+        cmocka_unit_test(test_consume),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_foreign),

@@ -173,6 +173,7 @@ static retort_train_options options_of(const cli_args *args, const train_pass *p
                                        train_report *report) {
     enum { STUDENT = 3 }; /* a student's layers are far from where they end: 3e-4 */
     retort_train_options options = RETORT_TRAIN_OPTIONS;
+    options.consume = true;
     options.data = start->data;
     options.dev = start->dev;
     options.epochs = cli_real(args, CLI_EPOCHS);

@@ -38,6 +38,11 @@ void retort_model_free(retort_model *model) {
     }
 }
 
+void rt_model_drop_graph(retort_model *model) {
+    rt_graph_free(&model->graph);
+    model->graph = (rt_graph){.output = -1};
+}
+
 /* ---- Constants ---- */
 
 static rt_constants *list_constants(const rt_graph *graph) {

@@ -68,6 +68,8 @@ retort_status rt_model_unpacked_begin(const rt_unpacked_set **out, const retort_
 void rt_model_unpacked_end(const retort_model *model);
 /* A model with a copy of the graph, to be edited; borrows constants, texts and the tokenizer. */
 retort_status rt_model_derive(retort_model **out, const retort_model *model, retort_error *err);
+/* Frees the graph and its constants: nothing that borrows them may be used any more. Configuration and tokenizer stay. */
+void rt_model_drop_graph(retort_model *model);
 /* The value [tokens, hidden] whose rows a level-3 embedding model pools; -1: another model, or one that
  * computes only some rows because the others were pruned, up to the queries of the last attention. */
 int rt_model_pooled_rows(const retort_model *model);

@@ -379,14 +379,15 @@ retort_status rt_loop_run(rt_loop *l, retort_error *err) {
     return status;
 }
 
+retort_status rt_loop_settle(rt_loop *l, retort_error *err) {
+    return l->best_model != NULL ? RETORT_OK : settle(l, err);
+}
+
 retort_status rt_loop_model(rt_loop *l, retort_model **out, retort_error *err) {
-    if (l->best_model != NULL) {
-        *out = l->best_model;
-        l->best_model = NULL;
-        return RETORT_OK;
-    }
-    retort_status status = settle(l, err);
-    return status == RETORT_OK ? rt_trainee_model(out, l->trainee, err) : status;
+    if (l->best_model == NULL) return rt_trainee_model(out, l->trainee, err);
+    *out = l->best_model;
+    l->best_model = NULL;
+    return RETORT_OK;
 }
 
 double rt_loop_loss(const rt_loop *l) {

@@ -60,7 +60,10 @@ retort_status rt_loop_run(rt_loop *loop, retort_error *err);
 void rt_loop_close(rt_loop *loop);
 /* Mean over the last epoch, or over what is done of the first one; NaN before the first step. */
 double rt_loop_loss(const rt_loop *loop);
-/* The best model, or that of now without evaluations: the caller's. */
+/* After the last step: brings the weights up to date that rt_loop_model copies. */
+retort_status rt_loop_settle(rt_loop *loop, retort_error *err);
+/* The best model, or that of now without evaluations: the caller's. No longer needs optimizer or
+ * objective. */
 retort_status rt_loop_model(rt_loop *loop, retort_model **out, retort_error *err);
 
 #endif

@@ -131,7 +131,10 @@ static retort_status open_trainee(training *t, retort_error *err) {
     if (t->options->recipe == NULL) {
         retort_status status = rt_trainee_open(&t->trainee, t->model, err);
         bool half = t->options->arithmetic == RETORT_BF16;
-        return status == RETORT_OK && half ? rt_trainee_use_bf16(&t->trainee, err) : status;
+        if (status == RETORT_OK && half) status = rt_trainee_use_bf16(&t->trainee, err);
+        if (status == RETORT_OK && t->options->consume && t->options->teacher != t->model)
+            rt_model_drop_graph((retort_model *)(uintptr_t)t->model); /* as the caller asked */
+        return status;
     }
     const rt_qat_options how = {.steps = steps_of(t), .pool = t->pool};
     return rt_qat_start(&t->trainee, t->model, t->options, &how, err);
@@ -345,14 +348,20 @@ static retort_status open_training(training *t, retort_error *err) {
     return status;
 }
 
-static void close_training(training *t) {
-    rt_loop_close(&t->loop);
+/* What only steps need: moments, gradients and activations make room for the trained model. */
+static void close_steps(training *t) {
     rt_optimizer_close(&t->optimizer);
-    free(t->factors);
     rt_objective_close(&t->objective);
     rt_teacher_free(&t->teacher);
-    free(t->class_weights);
     rt_tape_close(&t->tape);
+    for (size_t i = 0; i < t->trainee.parameters.count; i++)
+        rt_parameter_free(&t->trainee.parameters.items[i]);
+}
+
+static void close_training(training *t) {
+    rt_loop_close(&t->loop);
+    free(t->factors);
+    free(t->class_weights);
     rt_trainee_close(&t->trainee);
     rt_batches_free(&t->batches);
     rt_examples_free(&t->examples);
@@ -389,6 +398,8 @@ retort_status rt_train(retort_model **out, const retort_model *model, const reto
     retort_status status = open_training(t, err);
     if (status == RETORT_OK) status = rt_loop_run(&t->loop, err);
     if (status == RETORT_OK && result != NULL) describe(t, result);
+    if (status == RETORT_OK) status = rt_loop_settle(&t->loop, err);
+    close_steps(t);
     if (status == RETORT_OK) status = rt_loop_model(&t->loop, out, err);
     close_training(t);
     free(t);

@@ -10,8 +10,7 @@
 
 /* ---- Constants of its own ---- */
 
-retort_status rt_trainee_own(retort_model *model, retort_error *err) {
-    rt_graph *graph = &model->graph;
+static retort_status copy_constants(rt_graph *graph, retort_error *err) {
     for (size_t i = 0; i < graph->value_count; i++) {
         rt_value *value = &graph->values[i];
         size_t bytes = 0;
@@ -22,6 +21,17 @@ retort_status rt_trainee_own(retort_model *model, retort_error *err) {
         value->data = own;
     }
     return RETORT_OK;
+}
+
+/* Into a graph of its own: what rewrites packed goes with the one before. */
+retort_status rt_trainee_own(retort_model *model, retort_error *err) {
+    rt_graph own;
+    retort_status status = rt_graph_copy(&own, &model->graph, err);
+    if (status != RETORT_OK) return status;
+    status = copy_constants(&own, err);
+    rt_graph_free(status == RETORT_OK ? &model->graph : &own);
+    if (status == RETORT_OK) model->graph = own;
+    return status;
 }
 
 /* Equal constants are merged at level 1: two vectors of zeros must not be trained as one. */
