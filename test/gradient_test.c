@@ -227,7 +227,8 @@ static void check_same(const char *name, const char *isa, int threads) {
 static void bytes_are_the_same(void **unused) {
     (void)unused;
     static const char *const names[] = {"distilbert-multilabel", "bert-tag",     "electra-classify",
-                                        "roberta-classify",      "package-mean", "bert-fill"};
+                                        "roberta-classify",      "package-mean", "bert-fill",
+                                        "package-weighted"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         for (int threads = 1; threads <= 3; threads++) {
             check_same(names[i], NULL, threads);

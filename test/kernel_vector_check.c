@@ -323,11 +323,11 @@ bool check_embed(const kernel_row *row, char *why, size_t size) {
 /* ---- pooling, normalize, to_bf16 ---- */
 
 static bool pool_one(const kernel_row *row, size_t rows, size_t n, int kind, char *why, size_t size) {
-    size_t ld = n + random_below(3), where = 0;
+    size_t ld = n + random_below(3), where = 0, first_weight = random_below(3) * 3;
     guarded x = filled(rows * ld, kind), y[2];
     for (int side = 0; side < 2; side++) {
         y[side] = guarded_new(n * 4);
-        rt_pool_args args = {.rows = rows, .n = n, .x = x.data, .ldx = ld, .y = y[side].data};
+        rt_pool_args args = {rows, n, first_weight, x.data, ld, y[side].data};
         ((rt_pool_fn)(side == 0 ? row->ref : row->fn))(&args);
     }
     bool good = same_f32(&y[0], &y[1], &where);

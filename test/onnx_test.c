@@ -26,6 +26,7 @@ static const char *const names[] = {
     "package-acts",
     "package-last",
     "package-sqrt",
+    "package-weighted",
     "electra-classify",
     "electra-answer",
     "electra-fill",

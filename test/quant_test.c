@@ -215,7 +215,7 @@ static const char *const names[] = {
     "package-old-dense",   "electra-classify",       "electra-tag",       "electra-fill",
     "electra-embed",       "roberta-classify",       "roberta-answer",    "roberta-fill",
     "roberta-embed",       "roberta-bytes-classify", "roberta-bytes-tag", "roberta-bytes-answer",
-    "package-stack",       "package-last",           "package-sqrt",
+    "package-stack",       "package-last",           "package-sqrt",      "package-weighted",
 };
 enum { NAMES = sizeof names / sizeof *names };
 

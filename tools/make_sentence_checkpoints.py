@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Small random models of sentence-transformers for test/golden/checkpoints, as make_checkpoints.py writes them, which calls this:
-cross-encoders with their activation.
+cross-encoders with their activation, and more poolings.
 
     python tools/make_sentence_checkpoints.py FOLDER [NAME…]     the models of these names; all without one
 
@@ -67,6 +67,9 @@ MODELS = [
     ("cross-identity", write_cross_encoder, ("bert", torch.nn.Identity, 4, ["score"]), dict(seed=80)),
     ("cross-tanh", write_cross_encoder, ("bert", torch.nn.Tanh, 6, ["score"]),
      dict(seed=81, prompts={"query": "this is: ", "other": "that "})),
+    ("package-weighted", base.write_package, ("bert", "weightedmean"), dict(seed=83, old=False, size=TINY)),
+    ("package-five", base.write_package, ("distilbert", ["lasttoken", "mean", "weightedmean", "max", "mean_sqrt_len_tokens"]),
+     dict(seed=84, old=False, size=TINY, after=())),
     ("cross-labels", write_cross_encoder, ("distilbert", torch.nn.Sigmoid, 3, ["no", "yes"]), dict(seed=82)),
 ]
 

@@ -71,6 +71,16 @@ static int mean_sqrt_pool(const pooling *p) {
     return sum_pool(p, true);
 }
 
+/* Weights 1, 2, 3, …, and 0 for padding, as wide as the mask. */
+static int weighted_pool(const pooling *p) {
+    rt_builder *b = p->b;
+    int count = rt_emit(b, RT_OP_CUM_SUM, p->scope, "place", 1, &b->mask, &(rt_attrs){.axis = 1});
+    int weights = rt_emit2(b, RT_OP_MUL, p->scope, "weights", b->mask, count);
+    int wide = rt_emit_expand(b, p->scope, weights, 1, (int64_t[]){-1}, p->hidden);
+    int mask = rt_emit(b, RT_OP_CAST, p->scope, "cast", 1, &wide, &(rt_attrs){.dtype = RETORT_F32});
+    return sum_pool(&(pooling){b, p->scope, p->hidden, mask}, false);
+}
+
 /* The sum of the rows times 1 for the last, where the count of tokens is the largest, and else 0. */
 static int last_pool(const pooling *p) {
     rt_attrs to_float = {.dtype = RETORT_F32}, along = {.axis = 1};
@@ -130,18 +140,19 @@ static int apply_module(rt_builder *b, size_t index, int x) {
 }
 
 static int pooled(rt_builder *b, int hidden) {
-    static int (*const pools[])(const pooling *) = {[RT_POOL_CLS] = cls_pool,
-                                                    [RT_POOL_MEAN] = mean_pool,
-                                                    [RT_POOL_MAX] = max_pool,
-                                                    [RT_POOL_LAST] = last_pool,
-                                                    [RT_POOL_MEAN_SQRT] = mean_sqrt_pool};
+    static int (*const pools[])(const pooling *) = {
+        [RT_POOL_CLS] = cls_pool,   [RT_POOL_MEAN] = mean_pool,           [RT_POOL_MAX] = max_pool,
+        [RT_POOL_LAST] = last_pool, [RT_POOL_MEAN_SQRT] = mean_sqrt_pool, [RT_POOL_WEIGHTED] = weighted_pool};
     const rt_encoder *encoder = b->encoder;
     int parts[RT_MOST_POOLINGS], count = (int)encoder->pooling_count, mask = -1;
     for (int i = 0; i < count; i++) {
         char scope[RT_SCOPE_MAX / 2] = "head.pool";
         if (i > 0) snprintf(scope, sizeof scope, "head.pool.%d", i + 1);
-        bool masked = encoder->poolings[i] != RT_POOL_CLS && encoder->poolings[i] != RT_POOL_LAST;
-        if (masked && mask < 0) mask = wide_mask(b, hidden);
+        static const bool masked[] = {[RT_POOL_MEAN] = true,
+                                      [RT_POOL_MAX] = true,
+                                      [RT_POOL_MEAN_SQRT] = true,
+                                      [RT_POOL_SEVERAL] = false};
+        if (masked[encoder->poolings[i]] && mask < 0) mask = wide_mask(b, hidden);
         parts[i] = pools[encoder->poolings[i]](&(pooling){b, scope, hidden, mask});
     }
     if (count == 1) return parts[0];

@@ -20,6 +20,7 @@ typedef enum rt_pooling {
     RT_POOL_MAX,
     RT_POOL_MEAN_SQRT,
     RT_POOL_LAST,
+    RT_POOL_WEIGHTED,
     RT_POOL_SEVERAL
 } rt_pooling;
 enum { RT_MOST_POOLINGS = 8, RT_MOST_MODULES = 16 };

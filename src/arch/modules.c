@@ -27,6 +27,7 @@ static const struct {
     {"max", "pooling_mode_max_tokens", RT_POOL_MAX},
     {"mean", "pooling_mode_mean_tokens", RT_POOL_MEAN},
     {"mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens", RT_POOL_MEAN_SQRT},
+    {"weightedmean", "pooling_mode_weightedmean_tokens", RT_POOL_WEIGHTED},
     {"lasttoken", "pooling_mode_lasttoken", RT_POOL_LAST},
 };
 enum { POOLINGS = sizeof poolings / sizeof *poolings };
@@ -36,10 +37,10 @@ static retort_status add_pooling(rt_modules *out, const char *name, const char *
     size_t row = 0;
     while (mode != NULL && row < POOLINGS && strcmp(mode, poolings[row].mode) != 0) row++;
     if (mode == NULL || row == POOLINGS) {
-        return rt_fail(
-            err, RETORT_UNSUPPORTED,
-            "%s: pooling_mode '%.60s'; known are cls, max, mean, mean_sqrt_len_tokens and lasttoken", name,
-            mode != NULL ? mode : "(not a string)");
+        return rt_fail(err, RETORT_UNSUPPORTED,
+                       "%s: pooling_mode '%.60s'; known are cls, max, mean, mean_sqrt_len_tokens, "
+                       "weightedmean and lasttoken",
+                       name, mode != NULL ? mode : "(not a string)");
     }
     for (size_t i = 0; i < out->pooling_count; i++) {
         if (out->poolings[i] == poolings[row].pooling)

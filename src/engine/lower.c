@@ -204,7 +204,7 @@ static retort_status lower_rows(rt_plan *plan, rt_step *step, const rt_kernels *
         .n = last_dim(plan, &step->out[0]),
         .scale_at = rt_row_scales_at(plan, last_dim(plan, &step->out[0])),
         .select = step->node->attrs.select,
-        .mean_sqrt = step->node->attrs.pool == RT_REDUCE_MEAN_SQRT,
+        .kind = step->node->attrs.pool,
     };
     return RETORT_OK;
 }

@@ -510,12 +510,16 @@ void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
     for (size_t b = part.from; b < part.to; b++) {
         rt_pool_args args = {.rows = (size_t)chunk->lengths[b],
                              .n = rows->n,
+                             .first_weight = rows->kind == RT_REDUCE_WEIGHTED_MEAN,
                              .x = x + (size_t)chunk->starts[b] * rows->n,
                              .ldx = rows->n,
                              .y = out + b * rows->n};
         rows->pool(&args);
-        float root = sqrtf((float)args.rows); /* mean √n = sum / √n */
-        for (size_t j = 0; rows->mean_sqrt && j < rows->n; j++) args.y[j] *= root;
+        float count = (float)args.rows; /* mean √n = sum / √n */
+        float factor = rows->kind == RT_REDUCE_MEAN_SQRT  ? sqrtf(count)
+                       : rows->kind == RT_REDUCE_SUM_ROWS ? count
+                                                          : 1;
+        for (size_t j = 0; factor != 1 && j < rows->n; j++) args.y[j] *= factor;
     }
 }
 

@@ -101,7 +101,7 @@ typedef struct rt_rows_step { /* Select, Pool, Normalize, Convert */
     rt_quantize_fn quantize;
     size_t n;
     size_t scale_at; /* quantize: of the row scales */
-    bool mean_sqrt;  /* pool: times √rows */
+    rt_pool_kind kind;
     rt_select select;
 } rt_rows_step;
 

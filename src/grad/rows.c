@@ -227,7 +227,15 @@ void rt_tape_select(rt_tape *tape, const rt_step *step) {
     }
 }
 
-/* dx of the mean: dy / rows, or / √rows; of the maximum: dy at the first x that is the maximum. */
+/* What row i of `rows` counts in a pooling that sums. */
+static float pooled_share(rt_pool_kind kind, size_t i, size_t rows) {
+    float count = (float)rows;
+    if (kind == RT_REDUCE_SUM_ROWS) return 1;
+    if (kind == RT_REDUCE_WEIGHTED_MEAN) return (float)(i + 1) / (count * (count + 1) / 2);
+    return 1 / (kind == RT_REDUCE_MEAN_SQRT ? sqrtf(count) : count);
+}
+
+/* dx of a sum: dy times what the row counts; of the maximum: dy at the first x that is the maximum. */
 void rt_tape_pool(rt_tape *tape, const rt_step *step) {
     const rt_chunk *chunk = tape->chunk;
     size_t n = step->as.rows.n;
@@ -237,9 +245,9 @@ void rt_tape_pool(rt_tape *tape, const rt_step *step) {
     float *dx = rt_tape_grad(tape, step->in[0].value);
     for (size_t b = 0; dx != NULL && b < chunk->batch; b++) {
         size_t from = (size_t)chunk->starts[b], rows = (size_t)chunk->lengths[b];
-        float divisor = step->as.rows.mean_sqrt ? sqrtf((float)rows) : (float)rows;
-        for (size_t i = from; !max && i < from + rows; i++) {
-            for (size_t j = 0; j < n; j++) dx[i * n + j] += dy[b * n + j] / divisor;
+        for (size_t i = 0; !max && i < rows; i++) {
+            float share = pooled_share(step->as.rows.kind, i, rows);
+            for (size_t j = 0; j < n; j++) dx[(from + i) * n + j] += dy[b * n + j] * share;
         }
         for (size_t j = 0; max && j < n; j++) {
             size_t i = from;

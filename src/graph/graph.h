@@ -119,8 +119,15 @@ bool rt_op_find(const char *text, size_t length, rt_op *out);
 
 /* Attributes; their texts are rows in ops.c. An absent attribute is zero and is not printed. */
 typedef enum rt_select { RT_SELECT_ALL, RT_SELECT_FIRST, RT_SELECT_MASK_TOKENS, RT_SELECT_LAST } rt_select;
-/* MEAN divides the sum of n rows by n, MEAN_SQRT by √n. */
-typedef enum rt_pool_kind { RT_REDUCE_NONE, RT_REDUCE_MEAN, RT_REDUCE_MAX, RT_REDUCE_MEAN_SQRT } rt_pool_kind;
+/* MEAN divides the sum of n rows by n, MEAN_SQRT by √n; in WEIGHTED_MEAN, row i counts i times, from 1 on. */
+typedef enum rt_pool_kind {
+    RT_REDUCE_NONE,
+    RT_REDUCE_MEAN,
+    RT_REDUCE_MAX,
+    RT_REDUCE_MEAN_SQRT,
+    RT_REDUCE_WEIGHTED_MEAN,
+    RT_REDUCE_SUM_ROWS
+} rt_pool_kind;
 enum {
     RT_ATTR_AXIS = 1 << 0,
     RT_ATTR_DTYPE = 1 << 1,

@@ -19,7 +19,7 @@ static const rt_op_row *const ops[RT_OP_COUNT] = {
 static const char *const dtype_names[] = {"f32", "f16", "bf16", "i64", "i32", "s8", "u8", "bool", NULL};
 static const char *const act_names[] = {"none", "gelu", "gelu_tanh", "relu", "tanh", NULL};
 static const char *const select_names[] = {"all", "first", "mask", "last", NULL};
-static const char *const pool_names[] = {"none", "mean", "max", "mean_sqrt", NULL};
+static const char *const pool_names[] = {"none", "mean", "max", "mean_sqrt", "weighted_mean", "sum", NULL};
 static const char *const layout_names[] = {"rows", "p16", "p16_bf16", "p16_s8", "p16_s4", "rows_s4", NULL};
 static const char *const dim_names[] = {"", "batch", "seq", "tokens", "rows", NULL}; /* by minus the dim */
 

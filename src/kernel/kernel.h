@@ -159,13 +159,19 @@ typedef struct rt_embed_args {
 typedef void (*rt_embed_fn)(const rt_embed_args *embed);
 
 /* y[j] = mean (or max) over the rows of x[:, j]: ascending sum, then times 1/rows. Without rows: 0 (or
- * -infinity). */
+ * -infinity). A mean in which row r counts first_weight + r times, unless that is 0. */
 typedef struct rt_pool_args {
-    size_t rows, n;
+    size_t rows, n, first_weight;
     const float *x;
     size_t ldx;
     float *y; /* [n] */
 } rt_pool_args;
+/* What the sum of a mean is multiplied by: 1 over the sum of the weights. */
+static inline float rt_pool_inverse(const rt_pool_args *pool) {
+    size_t rows = pool->rows, first = pool->first_weight;
+    size_t weights = first > 0 ? rows * first + rows * (rows - 1) / 2 : rows;
+    return rows > 0 ? 1.0f / (float)weights : 0.0f;
+}
 typedef void (*rt_pool_fn)(const rt_pool_args *pool);
 /* y = x / max(|x|, 1e-12) per row, where |x| sums squares over 16 virtual lanes. y may be x. */
 typedef void (*rt_normalize_fn)(size_t rows, size_t n, const float *x, size_t ldx, float *y, size_t ldy);

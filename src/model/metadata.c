@@ -30,14 +30,14 @@ enum { INTEGER_COUNT = sizeof integers / sizeof *integers };
 static const struct choice {
     const char *key;
     size_t offset; /* of an enum */
-    const char *names[8];
+    const char *names[12];
 } choices[] = {
     {"task", offsetof(rt_config, task), {"classify", "tag", "answer", "fill", "embed"}},
     {"problem", offsetof(rt_config, problem), {"single_label", "multi_label", "regression"}},
     {"activation", offsetof(rt_config, activation), {"none", "gelu", "gelu_tanh", "relu", "tanh"}},
     {"pooling",
      offsetof(rt_config, pooling),
-     {"none", "cls", "mean", "max", "mean_sqrt_len_tokens", "lasttoken", "several"}},
+     {"none", "cls", "mean", "max", "mean_sqrt_len_tokens", "lasttoken", "weightedmean", "several"}},
 };
 enum { CHOICE_COUNT = sizeof choices / sizeof *choices };
 _Static_assert(sizeof(retort_task) == sizeof(int) && sizeof(retort_problem) == sizeof(int) &&

@@ -218,9 +218,19 @@ void rt_put_pool(rt_onnx_writer *w, const rt_node *node) {
     const char *last = rt_put_ints(w, "last", 1, (int64_t[]){-1}),
                *one = rt_put_ints(w, "one", 1, (int64_t[]){1});
     const char *wide = rt_put2(w, "Unsqueeze", "mask", mask, last);
+    if (node->attrs.pool == RT_REDUCE_WEIGHTED_MEAN) { /* the mask becomes 1, 2, 3, … */
+        const char *count = rt_put2(w, "CumSum", "count", "attention_mask", one);
+        const char *place = rt_put(w, "Cast", "place", 1, &count, 1, &RT_ONNX_INT("to", RT_ONNX_FLOAT));
+        mask = rt_put2(w, "Mul", "weights", mask, place);
+        wide = rt_put2(w, "Unsqueeze", "wide", mask, last);
+    }
+    if (node->attrs.pool == RT_REDUCE_SUM_ROWS) {
+        rt_put_output(w, node, sum(w, "sum", rt_put2(w, "Mul", "mul", x, wide), one, false));
+        return;
+    }
     if (node->attrs.pool != RT_REDUCE_MAX) {
         const char *total = sum(w, "sum", rt_put2(w, "Mul", "mul", x, wide), one, false);
-        const char *count = sum(w, "count", mask, one, true);
+        const char *count = sum(w, "total", mask, one, true);
         const char *divisor = by(w, "Max", "clamp", count, "least", 1e-9f);
         if (node->attrs.pool == RT_REDUCE_MEAN_SQRT) divisor = rt_put1(w, "Sqrt", "root", divisor);
         rt_put_output(w, node, rt_put2(w, "Div", "mean", total, divisor));

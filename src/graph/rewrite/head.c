@@ -53,7 +53,19 @@ retort_status rt_rewrite_fuse_select(rt_graph *graph, size_t *count, retort_erro
     return rt_rewrite_each(graph, to_select, count, err);
 }
 
-/* Mean: sum(x mask) / max(sum(mask), tiny), or / its root. The mask, -1: something else. */
+/* The mask whose values 1 are 1, 2, 3, … in the value: mask * count(mask). -1: something else. */
+static int rising_mask(const rt_graph *graph, int value) {
+    const rt_node *mul = rt_made_by(graph, rt_mask_base(graph, value, false), RT_OP_MUL);
+    for (int k = 0; mul != NULL && k < 2; k++) {
+        const rt_node *sum = rt_made_by(graph, mul->inputs[k], RT_OP_CUM_SUM);
+        int mask = rt_mask_input(graph, mul->inputs[1 - k], false);
+        if (sum != NULL && sum->attrs.axis == 1 && mask >= 0 && sum->inputs[0] == mask) return mask;
+    }
+    return -1;
+}
+
+/* Mean: sum(x mask) / max(sum(mask), tiny), or / its root; of a weighted mean the mask rises. The mask, -1: something
+ * else. */
 static int mean_of(const rt_graph *graph, const rt_node *root, int *x, rt_pool_kind *kind) {
     double tiny;
     int count, clamped = root->input_count > 1 ? root->inputs[1] : -1;
@@ -62,12 +74,17 @@ static int mean_of(const rt_graph *graph, const rt_node *root, int *x, rt_pool_k
     if (sqrt != NULL) clamped = sqrt->inputs[0];
     if (root->op != RT_OP_DIV || !rt_with_scalar(graph, clamped, RT_OP_MAX, &count, &tiny) || tiny > 1e-3)
         return -1;
-    int mask = rt_mask_input(graph, rt_reduced(graph, count, RT_OP_REDUCE_SUM, 1, false), false);
+    int weights = rt_reduced(graph, count, RT_OP_REDUCE_SUM, 1, false);
+    int rising = sqrt == NULL ? rising_mask(graph, weights) : -1;
+    int mask = rising >= 0 ? rising : rt_mask_input(graph, weights, false);
+    if (rising >= 0) *kind = RT_REDUCE_WEIGHTED_MEAN;
     int masked = rt_reduced(graph, root->inputs[0], RT_OP_REDUCE_SUM, 1, false);
     const rt_node *mul = rt_made_by(graph, masked, RT_OP_MUL);
     for (int k = 0; mul != NULL && mask >= 0 && k < 2; k++) {
         *x = mul->inputs[1 - k];
-        if (rt_mask_input(graph, mul->inputs[k], false) == mask) return mask;
+        int found =
+            rising >= 0 ? rising_mask(graph, mul->inputs[k]) : rt_mask_input(graph, mul->inputs[k], false);
+        if (found == mask) return mask;
     }
     return -1;
 }

@@ -4,10 +4,13 @@
 #include "kernel/rows.h"
 
 void rt_pool_mean_ref(const rt_pool_args *pool) {
-    float inverse = pool->rows > 0 ? 1.0f / (float)pool->rows : 0.0f;
+    float inverse = rt_pool_inverse(pool);
     for (size_t j = 0; j < pool->n; j++) {
         float sum = 0.0f;
-        for (size_t r = 0; r < pool->rows; r++) sum += pool->x[r * pool->ldx + j];
+        for (size_t r = 0; r < pool->rows; r++) {
+            float weight = pool->first_weight > 0 ? (float)(pool->first_weight + r) : 1.0f;
+            sum = fmaf(pool->x[r * pool->ldx + j], weight, sum);
+        }
         pool->y[j] = sum * inverse;
     }
 }

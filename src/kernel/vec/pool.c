@@ -5,11 +5,13 @@
 #include <math.h>
 
 void RT_ISA(pool_mean)(const rt_pool_args *pool) {
-    v16 inverse = v16_set(pool->rows > 0 ? 1.0f / (float)pool->rows : 0.0f);
+    v16 inverse = v16_set(rt_pool_inverse(pool));
     for (size_t j = 0; j < pool->n; j += 16) {
         v16 sum = v16_set(0.0f);
         for (size_t r = 0; r < pool->rows; r++) {
-            sum = v16_add(sum, v16_load_n(pool->x + r * pool->ldx + j, pool->n - j));
+            v16 x = v16_load_n(pool->x + r * pool->ldx + j, pool->n - j);
+            float weight = (float)(pool->first_weight + r);
+            sum = pool->first_weight > 0 ? v16_fma(x, v16_set(weight), sum) : v16_add(sum, x);
         }
         v16_store_n(pool->y + j, v16_mul(sum, inverse), pool->n - j);
     }
