@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The files of a tokenizer: the first byte says which. Whatever is accepted must encode, and must be the same
- * after packing. */
-#include "text/tokenizer.h"
+ * The files of a tokenizer: the first byte says which. Whatever is accepted must encode, must be the same
+ * after packing, and, restricted to a text, must give its tokens by their new ids. */
+#include "text/restrict.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +71,19 @@ static void check(const rt_tokenizer *tokenizer, bool honest) {
     rt_packed_tokenizer_free(&packed);
 }
 
+/* Refused where too little is left for the model. WordPiece may find pieces of a word that was unknown. */
+static void check_restricted(const rt_tokenizer *tokenizer) {
+    const retort_text one = {.text = text, .length = sizeof text - 1};
+    const rt_restriction_options options = {.languages = "ko", .texts = &one, .count = 1};
+    rt_tokenizer *less;
+    rt_restriction made;
+    if (rt_tokenizer_restrict(&less, &made, tokenizer, &options, "fuzz", NULL) != RETORT_OK) return;
+    if (made.count > made.before || made.identical_unseen > made.identical) abort();
+    check(less, true);
+    rt_restriction_free(&made);
+    rt_tokenizer_free(less);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const char vocab[] = "[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nc\n##a\n##f\n##e\n";
     static const char xlm[] = "{\"tokenizer_class\":\"XLMRobertaTokenizer\"}",
@@ -113,6 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         break;
     }
     if (tokenizer != NULL) check(tokenizer, data[0] != 'u');
+    if (tokenizer != NULL && data[0] != 'u' && data[0] != 't') check_restricted(tokenizer);
     rt_tokenizer_free(tokenizer);
     free(table);
     table = NULL;

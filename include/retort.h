@@ -147,11 +147,18 @@ typedef struct retort_import_options {
     const retort_head *head; /* NULL: that of the checkpoint. Instead of `task`; not for .onnx files */
     const int64_t *layers;   /* NULL: all, or indices of the layers to keep, rising; not for .onnx files */
     size_t layer_count;
+    /* Fewer pieces of the vocabulary, and rows of the tables that go with them; both NULL: all. Special and added tokens
+     * stay, pieces without letters, and single characters of the languages' scripts (and of ASCII); further, longer pieces
+     * of these scripts, and what the texts are made of. Where there are texts, they alone decide about pieces of
+     * scripts that other languages share, such as Latin. See retort_model_restriction; not for .onnx files. */
+    const char *languages;           /* codes of ISO 639-1, "ko,en"; NULL: any */
+    const struct retort_text *texts; /* [text_count] as the model will be given them */
+    size_t text_count;
 } retort_import_options;
 #define RETORT_IMPORT_OPTIONS                                                                                \
     {                                                                                                        \
         sizeof(retort_import_options), 3, RETORT_F32, RETORT_TASK_CLASSIFY, false, NULL, NULL, NULL, NULL,   \
-            0, 0, NULL, NULL, NULL, 0                                                                        \
+            0, 0, NULL, NULL, NULL, 0, NULL, NULL, 0                                                         \
     }
 
 /* The folder of a model that the local cache of the Hugging Face hub holds, by its id ("owner/name"): the revision of its
@@ -341,6 +348,18 @@ typedef struct retort_info {
                                …; NULL: `problem` says how */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
+/* How the vocabulary was restricted when the model was imported. */
+typedef struct retort_restriction {
+    size_t size;                   /* sizeof this struct: set it before the call */
+    const char *languages;         /* NULL: any */
+    int64_t pieces, pieces_before; /* that stayed, of how many */
+    uint64_t texts;                /* that were given */
+    uint64_t identical;            /* of them are tokenized as before; */
+    uint64_t identical_unseen;     /* would be if the pieces had been chosen by all texts but that one */
+} retort_restriction;
+/* RETORT_ARGUMENT: the vocabulary is whole. */
+RETORT_API retort_status retort_model_restriction(const retort_model *model, retort_restriction *restriction,
+                                                  retort_error *err);
 /* Name of prompt `index` of an embedding model, NULL beyond the last one; *text is the prompt itself, which
  * is put before a text. `text` may be NULL. */
 RETORT_API const char *retort_model_prompt(const retort_model *model, size_t index, const char **text);

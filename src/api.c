@@ -104,7 +104,24 @@ retort_status retort_model_import(retort_model **out, const char *source,
     if (options->dtype == RETORT_BF16 && options->level != 3) {
         return bad(err, "import", "dtype bf16 needs level 3");
     }
+    for (size_t i = 0; i < options->text_count; i++) {
+        if (options->texts == NULL || !is_text(&options->texts[i]))
+            return rt_fail(err, RETORT_ARGUMENT, "import: text %zu is NULL", i);
+    }
     return rt_model_import(out, source, options, err);
+}
+
+retort_status retort_model_restriction(const retort_model *model, retort_restriction *restriction,
+                                       retort_error *err) {
+    if (model == NULL || restriction == NULL)
+        return bad(err, "restriction", "model and restriction must be given");
+    retort_status status = check_size("restriction", restriction->size, sizeof *restriction, err);
+    if (status != RETORT_OK) return status;
+    if (model->restriction.pieces == 0)
+        return bad(err, "restriction", "the vocabulary of the model is whole");
+    *restriction = model->restriction;
+    restriction->size = sizeof *restriction;
+    return RETORT_OK;
 }
 
 retort_status retort_model_load(retort_model **out, const char *path, retort_error *err) {

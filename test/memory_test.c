@@ -63,6 +63,19 @@ static retort_status work_new_head(bench *b, retort_error *err) {
     return status;
 }
 
+static retort_status work_restrict(bench *b, retort_error *err) {
+    const retort_text known = {.text = texts[0], .length = strlen(texts[0])};
+    retort_import_options options = RETORT_IMPORT_OPTIONS;
+    retort_model *model = NULL;
+    options.languages = "ko";
+    options.texts = &known;
+    options.text_count = 1;
+    options.level = 1;
+    retort_status status = retort_model_import(&model, b->checkpoint, &options, err);
+    retort_model_free(model);
+    return status;
+}
+
 static retort_status work_optimize(bench *b, retort_error *err) {
     static const char *const without[] = {"fuse-qkv"};
     retort_model *model = NULL;
@@ -627,6 +640,7 @@ static const struct {
 } works[] = {
     {"import", work_import},
     {"new head", work_new_head},
+    {"restrict", work_restrict},
     {"optimize", work_optimize},
     {"quantize", work_quantize},
     {"two bits", work_two_bits},

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tokenizers when memory runs out: for every n, reading, packing and encoding is done with the n-th allocation failing
+ * Tokenizers when memory runs out: for every n, reading, restricting, packing and encoding is done with the n-th allocation failing
  * (and again with all from the n-th on). It must report an error and leak nothing. */
 #include "failing_malloc.h"
 #include "format/json.h"
 #include "text/charsmap.h"
-#include "text/tokenizer.h"
+#include "text/restrict.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,6 +34,21 @@ static retort_status encode_packed(const rt_packed_tokenizer *packed, retort_err
     return status;
 }
 
+/* Replaces *tokenizer. */
+static retort_status restrict_to_text(rt_tokenizer **tokenizer, retort_error *err) {
+    static const char *const prompts[] = {"a"};
+    const retort_text one = {.text = text, .length = sizeof text - 1};
+    const rt_restriction_options options = {"ko,en", &one, 1, prompts, 1, 1};
+    rt_tokenizer *less;
+    rt_restriction made;
+    retort_status status = rt_tokenizer_restrict(&less, &made, *tokenizer, &options, "test", err);
+    if (status != RETORT_OK) return status;
+    rt_restriction_free(&made);
+    rt_tokenizer_free(*tokenizer);
+    *tokenizer = less;
+    return RETORT_OK;
+}
+
 static retort_status work(const tokenizer_file *file, retort_error *err) {
     rt_tokenizer *tokenizer = NULL;
     rt_packed_tokenizer packed = {0};
@@ -42,6 +57,7 @@ static retort_status work(const tokenizer_file *file, retort_error *err) {
             ? rt_tokenizer_from_json(&tokenizer, "test", file->bytes, file->size, NULL, 0, err)
             : rt_tokenizer_from_sentencepiece(&tokenizer, "test", file->bytes, file->size, file->config,
                                               strlen(file->config), err);
+    if (status == RETORT_OK) status = restrict_to_text(&tokenizer, err);
     if (status == RETORT_OK) status = rt_tokenizer_pack(tokenizer, &packed, err);
     if (status == RETORT_OK) status = encode_packed(&packed, err);
     rt_packed_tokenizer_free(&packed);
@@ -118,7 +134,23 @@ static void test_sentencepiece(void **state) {
     json_decref(root);
 }
 
+/* Merges, and a template in a Sequence. */
+static void test_bpe(void **state) {
+    (void)state;
+    static const char settings[] = "{\"version\": \"1.0\", \"pre_tokenizer\": {\"type\": \"Whitespace\"}, "
+                                   "\"post_processor\": {\"type\": "
+                                   "\"Sequence\", \"processors\": [{\"type\": \"RobertaProcessing\", "
+                                   "\"cls\": [\"<s>\", 0], \"sep\": [\"</s>\", "
+                                   "1]}]}, \"added_tokens\": [{\"id\": 8, \"content\": \"<mask>\", "
+                                   "\"special\": true}], \"model\": {\"type\": "
+                                   "\"BPE\", \"unk_token\": \"u\", \"vocab\": {\"<s>\": 0, \"</s>\": 1, "
+                                   "\"u\": 2, \"a\": 3, \"b\": 4, \"z\": 5, "
+                                   "\"ab\": 6, \"zz\": 7}, \"merges\": [\"z z\", \"a b\"]}}";
+    fail_each(&(tokenizer_file){settings, sizeof settings - 1, NULL}, "bpe");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_unigram), cmocka_unit_test(test_sentencepiece)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_unigram), cmocka_unit_test(test_sentencepiece),
+                                       cmocka_unit_test(test_bpe)};
     return cmocka_run_group_tests_name("tokenizer_memory", tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "cli/model.h"
 #include "cli/progress.h"
 #include "cli/shipped.h"
+#include "cli/vocabulary.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,8 +41,17 @@ static cli_code import_model(retort_model **out, const cli_args *args, const cha
     retort_import_options options = RETORT_IMPORT_OPTIONS;
     retort_error err;
     cli_names names;
+    cli_vocabulary vocabulary;
     cli_code code = cli_split_names(&names, args, CLI_WITHOUT);
     if (code != CLI_DONE) return code;
+    code = cli_open_vocabulary(&vocabulary, args, cli_data_options(args));
+    if (code != CLI_DONE) {
+        cli_names_free(&names);
+        return code;
+    }
+    options.languages = cli_text(args, CLI_LANGUAGES);
+    options.texts = vocabulary.texts;
+    options.text_count = vocabulary.count;
     options.level = level;
     options.without = names.items;
     options.without_count = level > 0 ? names.count : 0; /* nothing is rewritten at level 0 */
@@ -54,6 +64,7 @@ static cli_code import_model(retort_model **out, const cli_args *args, const cha
     retort_status status = retort_model_import(out, path, &options, &err);
     cli_progress_end();
     cli_names_free(&names);
+    cli_close_vocabulary(&vocabulary);
     /* A refused argument comes from an option, not from the checkpoint. */
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, status != RETORT_ARGUMENT);
 }
@@ -65,7 +76,7 @@ static retort_status load(retort_model **out, const cli_args *args, const char *
 }
 
 /* Options that only apply when a checkpoint is imported. */
-static const cli_option_id of_imports[] = {CLI_TASK, CLI_TOKENIZER, CLI_DTYPE};
+static const cli_option_id of_imports[] = {CLI_TASK, CLI_TOKENIZER, CLI_DTYPE, CLI_LANGUAGES, CLI_TEXTS};
 
 static cli_code open_path(retort_model **out, const cli_args *args, const char *path, int level) {
     retort_error err;

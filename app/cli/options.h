@@ -23,6 +23,11 @@
       "use this task instead of the checkpoint's")                                                           \
     X(TOKENIZER, "tokenizer", 0, "PATH", TEXT, 0, 0, NULL,                                                   \
       "folder, tokenizer.json or vocab.txt to use instead of the checkpoint's")                              \
+    X(LANGUAGES, "languages", 0, "CODE[,CODE]", TEXT, 0, 0, NULL,                                            \
+      "restrict the vocabulary to the scripts of these languages (ko,en)")                                   \
+    X(TEXTS, "texts", 0, "FILE[,FILE]", TEXT, 0, 0, NULL,                                                    \
+      "restrict the vocabulary to what these texts need, as the model will be given them (formats of "       \
+      "--data); with --languages: to both")                                                                  \
     X(MEMORY, "memory", 0, "SIZE", SIZE, 0, 0, NULL,                                                         \
       "use at most this much memory (512M, 2G) to read the model and to quantize (default: 64M plus 8 "      \
       "times the size of its files)")                                                                        \

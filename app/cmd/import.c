@@ -4,6 +4,7 @@
 #include "cli/model.h"
 #include "cli/stats.h"
 #include "cli/text.h"
+#include "cli/vocabulary.h"
 #include "retort.h"
 
 #include <jansson.h>
@@ -17,16 +18,18 @@ static cli_code report_import(const cli_args *args, const retort_model *model, u
     retort_model_info(model, &info);
     const char *output = cli_text(args, CLI_OUTPUT);
     if (cli_has(args, CLI_JSON)) {
+        json_t *vocabulary = cli_restriction_json(model);
         return cli_print_json(json_pack(
-            "{s:o, s:s, s:s, s:i, s:I, s:I, s:I, s:o}", "output", cli_json_text(output, strlen(output)),
+            "{s:o, s:s, s:s, s:i, s:I, s:I, s:I, s:o, s:o*}", "output", cli_json_text(output, strlen(output)),
             "task", cli_task_names[info.task], "recipe", info.recipe, "level", info.level, "nodes",
             (json_int_t)info.nodes, "parameters", (json_int_t)info.parameters, "bytes", (json_int_t)bytes,
-            "seconds", cli_json_real(seconds)));
+            "seconds", cli_json_real(seconds), "vocabulary", vocabulary));
     }
     cli_put_column(stdout, 0, output);
     printf(": %s, %s, %.1f million parameters, %zu nodes at level %d, %s, %.2f s\n",
            cli_task_names[info.task], info.recipe, (double)info.parameters / 1e6, info.nodes, info.level,
            cli_bytes(size, sizeof size, bytes), seconds);
+    cli_print_restriction(model);
     return CLI_DONE;
 }
 

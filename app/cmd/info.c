@@ -3,6 +3,7 @@
 #include "cmd/info.h"
 #include "cli/model.h"
 #include "cli/text.h"
+#include "cli/vocabulary.h"
 #include "retort.h"
 
 #include <jansson.h>
@@ -157,6 +158,8 @@ static cli_code print_info_json(const cli_args *args, const retort_model *model,
         json_object_set_new(json, "default_prompt",
                             own != NULL ? cli_json_text(own, strlen(own)) : json_null());
     }
+    json_t *vocabulary = cli_restriction_json(model);
+    if (vocabulary != NULL) json_object_set_new(json, "vocabulary", vocabulary);
     if (cli_has(args, CLI_TENSORS)) json_object_set(json, "tensors", tensors);
     json_decref(tensors);
     return cli_print_json(json);
@@ -187,6 +190,7 @@ static void print_info(const cli_args *args, const retort_model *model, const re
            (long long)info->layers, (long long)info->hidden, (long long)info->heads, (long long)info->ffn);
     printf("text        vocabulary %lld, %lld positions, truncated to %lld tokens\n", (long long)info->vocab,
            (long long)info->positions, (long long)info->max_length);
+    cli_print_restriction(model);
     printf("graph       level %d, %zu nodes\n", info->level, info->nodes);
     fputs("weights     ", stdout);
     cli_put(stdout, info->recipe, strlen(info->recipe));

@@ -33,8 +33,8 @@ static const cli_verb rows[] = {
         .min_words = 1,
         .max_words = 1,
         .required = CLI_OUTPUT,
-        .options =
-            OPTIONS(CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_DTYPE, CLI_TASK, CLI_TOKENIZER, CLI_MEMORY),
+        .options = OPTIONS(CLI_OUTPUT, CLI_LEVEL, CLI_WITHOUT, CLI_DTYPE, CLI_TASK, CLI_TOKENIZER,
+                           CLI_LANGUAGES, CLI_TEXTS, TEXT_COLUMNS, CLI_MEMORY),
         .details =
             "SOURCE is one of three things. A Hugging Face or sentence-transformers folder: config.json, "
             "weights (safetensors, sharded or not, pytorch_model.bin or tf_model.h5) and tokenizer. A "
@@ -42,8 +42,13 @@ static const cli_verb rows[] = {
             "(bert_model.ckpt.index and its data, or the one named in the file \"checkpoint\"). Or an "
             ".onnx file in such a folder. Nothing in SOURCE is executed. MODEL contains everything that "
             "the other commands need, and is a valid safetensors file. With --dtype bf16, attention over "
-            "more than 16 tokens multiplies 8-bit integers.",
+            "more than 16 tokens multiplies 8-bit integers. --languages and --texts leave out pieces of the "
+            "vocabulary that they do not need, and their rows of the tables: most of a multilingual model. "
+            "Single characters of the languages' scripts stay. Where texts are given, they alone decide "
+            "about "
+            "longer pieces of scripts that other languages share, such as Latin.",
         .examples = "retort import ./checkpoint -o model.retort\n"
+                    "retort import ./multilingual -o small.retort --languages ko,en --texts texts.tsv\n"
                     "retort import ./checkpoint -o small.retort --dtype bf16\n"
                     "retort import ./uncased_L-12_H-768_A-12 -o bert.retort\n"
                     "retort import ./exported/model.onnx -o model.retort\n",

@@ -2,10 +2,12 @@
  * Import and optimisation: a checkpoint becomes a model, and a model one of another level. */
 #include "arch/build.h"
 #include "arch/sentences.h"
+#include "arch/vocabulary.h"
 #include "base/budget.h"
 #include "graph/rewrite.h"
 #include "model/file.h"
 #include "model/onnx_own.h"
+#include "text/restrict.h"
 
 #include <string.h>
 
@@ -110,13 +112,57 @@ static retort_status keep_warnings(retort_model *model, const retort_import_opti
     return RETORT_OK;
 }
 
+static bool is_restricted(const retort_import_options *options) {
+    return options->languages != NULL || options->text_count > 0;
+}
+
+static retort_status keep_restriction(retort_model *model, const rt_restriction *made,
+                                      const retort_import_options *options, retort_error *err) {
+    model->restriction = (retort_restriction){.pieces = (int64_t)made->count,
+                                              .pieces_before = (int64_t)made->before,
+                                              .texts = options->text_count,
+                                              .identical = made->identical,
+                                              .identical_unseen = made->identical_unseen};
+    if (options->languages == NULL) return RETORT_OK;
+    model->restriction.languages =
+        rt_arena_text(&model->arena, options->languages, strlen(options->languages));
+    return model->restriction.languages != NULL ? RETORT_OK : rt_fail_nomem(err, strlen(options->languages));
+}
+
+/* Leaves pieces out of the tokenizer, and their rows out of the encoder. Ids up to that of padding stay, as positions are
+ * counted from it. */
+static retort_status restrict_vocabulary(retort_model *model, rt_encoder *encoder, const char *source,
+                                         const retort_import_options *options, retort_error *err) {
+    const rt_sentences *sentences = &model->config.sentences;
+    const rt_restriction_options how = {options->languages,
+                                        options->texts,
+                                        options->text_count,
+                                        sentences->prompts,
+                                        (size_t)sentences->prompt_count,
+                                        (int32_t)encoder->config.position_offset};
+    rt_tokenizer *tokenizer;
+    rt_restriction made;
+    retort_status status = rt_tokenizer_restrict(&tokenizer, &made, model->tokenizer, &how, source, err);
+    if (status != RETORT_OK) return status;
+    rt_tokenizer_free(model->tokenizer);
+    model->tokenizer = tokenizer;
+    status = rt_encoder_select_words(encoder, source, made.ids, made.count, err);
+    if (status == RETORT_OK) status = keep_restriction(model, &made, options, err);
+    model->config.vocab = encoder->config.vocab;
+    model->config.labels = encoder->config.labels;
+    rt_restriction_free(&made);
+    return status;
+}
+
 /* Builds the graph of level 0 from an open checkpoint, and opens the tokenizer. */
-static retort_status take_encoder(retort_model *model, const rt_encoder *encoder, const char *source,
+static retort_status take_encoder(retort_model *model, rt_encoder *encoder, const char *source,
                                   const retort_import_options *options, retort_error *err) {
     const char *tokenizer = options->tokenizer != NULL ? options->tokenizer : rt_encoder_folder(encoder);
     retort_status status = keep_config(model, &encoder->config, source, err);
     if (status == RETORT_OK) status = open_tokenizer(&model->tokenizer, tokenizer, err);
     if (status == RETORT_OK) status = keep_warnings(model, options, err);
+    if (status == RETORT_OK && is_restricted(options))
+        status = restrict_vocabulary(model, encoder, source, options, err);
     if (status == RETORT_OK) status = enter(BUILD, options, err);
     if (status != RETORT_OK) return status;
     if (encoder->lowers && !rt_tokenizer_describe(model->tokenizer).lowercase) {
@@ -176,10 +222,11 @@ static retort_status import_encoder(retort_model *model, const char *source,
 }
 
 /* Our own .onnx exports are read as the models that they were made from, unless options ask for another task,
- * tokenizer or head, or fewer layers. */
+ * tokenizer or head, or fewer layers or pieces. */
 static retort_status import_graph(retort_model *model, const char *source,
                                   const retort_import_options *options, retort_error *err) {
-    bool own = false, plain = !options->force_task && options->head == NULL && options->layers == NULL;
+    bool own = false, plain = !options->force_task && options->head == NULL && options->layers == NULL &&
+                              !is_restricted(options);
     if (rt_is_file(source) && plain && options->tokenizer == NULL) {
         rt_onnx onnx;
         retort_status status = rt_onnx_open(&onnx, source, err);

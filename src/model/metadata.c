@@ -100,6 +100,13 @@ char *rt_model_config_text(const rt_config *config) {
     return text;
 }
 
+static json_t *restriction_object(const retort_restriction *restriction) {
+    return json_pack("{s:s*, s:I, s:I, s:I, s:I, s:I}", "languages", restriction->languages, "pieces",
+                     (json_int_t)restriction->pieces, "before", (json_int_t)restriction->pieces_before,
+                     "texts", (json_int_t)restriction->texts, "identical", (json_int_t)restriction->identical,
+                     "identical_unseen", (json_int_t)restriction->identical_unseen);
+}
+
 char *rt_model_origin_text(const retort_model *model) {
     char library[48];
     snprintf(library, sizeof library, "retort %d.%d.%d", RETORT_VERSION_MAJOR, RETORT_VERSION_MINOR,
@@ -112,6 +119,8 @@ char *rt_model_origin_text(const retort_model *model) {
         failed = json_array_append_new(warnings, json_string(model->warnings[i])) != 0;
     }
     if (warnings != NULL && !failed) failed = json_object_set(root, "warnings", warnings) != 0;
+    if (model->restriction.pieces > 0 && !failed)
+        failed = json_object_set_new(root, "vocabulary", restriction_object(&model->restriction)) != 0;
     char *text = failed ? NULL : json_dumps(root, JSON_COMPACT);
     json_decref(warnings);
     json_decref(root);
@@ -250,6 +259,24 @@ static retort_status read_warnings(retort_model *model, const json_t *list, reto
     return RETORT_OK;
 }
 
+/* Counts that no restriction has are taken as none. */
+static retort_status read_restriction(retort_model *model, const json_t *object, retort_error *err) {
+    retort_restriction *out = &model->restriction;
+    const char *languages = json_string_value(json_object_get(object, "languages"));
+    *out = (retort_restriction){
+        .pieces = json_integer_value(json_object_get(object, "pieces")),
+        .pieces_before = json_integer_value(json_object_get(object, "before")),
+        .texts = (uint64_t)json_integer_value(json_object_get(object, "texts")),
+        .identical = (uint64_t)json_integer_value(json_object_get(object, "identical")),
+        .identical_unseen = (uint64_t)json_integer_value(json_object_get(object, "identical_unseen"))};
+    if (out->pieces <= 0 || out->pieces > out->pieces_before || out->texts > INT64_MAX ||
+        out->identical > out->texts || out->identical_unseen > out->identical)
+        *out = (retort_restriction){0};
+    if (out->pieces == 0 || languages == NULL) return RETORT_OK;
+    out->languages = own(model, languages);
+    return out->languages != NULL ? RETORT_OK : rt_fail_nomem(err, strlen(languages));
+}
+
 retort_status rt_model_read_origin(retort_model *model, const char *name, const char *text,
                                    retort_error *err) {
     json_t *root;
@@ -265,6 +292,7 @@ retort_status rt_model_read_origin(retort_model *model, const char *name, const 
                                        : rt_fail_nomem(err, strlen(source));
     }
     if (status == RETORT_OK) status = read_warnings(model, json_object_get(root, "warnings"), err);
+    if (status == RETORT_OK) status = read_restriction(model, json_object_get(root, "vocabulary"), err);
     json_decref(root);
     return status;
 }

@@ -112,6 +112,7 @@ retort_status rt_model_derive(retort_model **out, const retort_model *model, ret
     next->provenance = model->provenance;
     memcpy(next->warnings, model->warnings, sizeof next->warnings);
     next->warning_count = model->warning_count;
+    next->restriction = model->restriction;
     next->source_nodes = model->source_nodes;
     next->shared_with =
         retort_model_retain((retort_model *)(uintptr_t)model); /* counting owners is no change */

@@ -45,7 +45,8 @@ struct retort_model {
     rt_provenance provenance;
     const char *warnings[RT_MODEL_WARNINGS]; /* of the import */
     size_t warning_count;
-    size_t source_nodes; /* of the ONNX graph that it was imported from, else 0 */
+    retort_restriction restriction; /* of the vocabulary; pieces 0: it is whole */
+    size_t source_nodes;            /* of the ONNX graph that it was imported from, else 0 */
     uint64_t file_bytes;
     rt_arena arena;
     rt_tensors file;                  /* the mapping, when loaded */

@@ -295,6 +295,59 @@ static retort_status take(const char *name, json_t *part, rt_buffer *unused, rt_
     return status;
 }
 
+/* ---- Fewer pieces ------------------------------------------------------------------------------------- */
+
+static void mark(uint8_t *stays, const int32_t ids[256]) {
+    for (size_t byte = 0; byte < 256; byte++) {
+        if (ids[byte] >= 0) stays[ids[byte]] = true;
+    }
+}
+
+/* The unknown token, bytes or ASCII, and what others are merged from. */
+static bool complete(const void *data, uint8_t *stays) {
+    const bpe *model = data;
+    if (model->unknown >= 0) stays[model->unknown] = true;
+    mark(stays, model->single);
+    if (model->byte_fallback) mark(stays, model->fallback);
+    return rt_bpe_complete(&model->table, stays);
+}
+
+static retort_status select_pieces(const void *data, const char *name, json_t *part,
+                                   const rt_selection *selection, rt_buffer *pieces, rt_buffer *table,
+                                   retort_error *err) {
+    const bpe *model = data;
+    bool plain = model->prefix.length == 0 && model->suffix.length == 0;
+    (void)part;
+    (void)pieces;
+    retort_status status = rt_bpe_select(table, name, &model->table, selection, err);
+    return status == RETORT_OK && plain ? mark_whole(name, table, err) : status;
+}
+
+/* Bytes are those that characters of the piece spell; without that, the piece without what it begins or ends with. */
+static size_t spell(const void *data, size_t id, uint8_t *out) {
+    const bpe *model = data;
+    size_t length, count = 0;
+    const char *piece = rt_bpe_piece(&model->table, id, &length);
+    const uint8_t *bytes = (const uint8_t *)piece;
+    const affix *prefix = &model->prefix, *suffix = &model->suffix;
+    for (size_t at = 0, size; model->byte_level && at < length; at += size) {
+        uint32_t point;
+        size = rt_utf8_take(bytes + at, bytes + length, &point);
+        int byte = rt_byte_of_spelling(point);
+        if (byte < 0) break; /* a special token */
+        out[count++] = (uint8_t)byte;
+    }
+    if (count > 0) return count;
+    if (length > prefix->length && memcmp(piece, prefix->text, prefix->length) == 0) {
+        piece += prefix->length;
+        length -= prefix->length;
+    }
+    if (length > suffix->length && memcmp(piece + length - suffix->length, suffix->text, suffix->length) == 0)
+        length -= suffix->length;
+    memcpy(out, piece, length);
+    return length;
+}
+
 /* ---- Reading ------------------------------------------------------------------------------------------ */
 
 static retort_status read_affix(const rt_component_reader *in, const json_t *part, const char *key,
@@ -407,6 +460,9 @@ const rt_token_model_row rt_bpe_row = {
     .take = take,
     .read = read_part,
     .pieces_in_table = true,
+    .complete = complete,
+    .select = select_pieces,
+    .spell = spell,
     .tokenize = tokenize,
     .split = split_byte_level,
     .split_for = &rt_byte_level_row,

@@ -46,6 +46,12 @@ retort_status rt_bpe_table_build(rt_buffer *out, const char *name, const char *c
 retort_status rt_bpe_table_open(rt_bpe_table *table, const char *name, const void *block, size_t size,
                                 retort_error *err);
 
+/* Marks the pieces that those which stay are merged from. False when out of memory. */
+bool rt_bpe_complete(const rt_bpe_table *table, uint8_t *stays);
+/* A block, without `whole`, of the pieces that stay and the merges among them. */
+retort_status rt_bpe_select(rt_buffer *out, const char *name, const rt_bpe_table *table,
+                            const rt_selection *selection, retort_error *err);
+
 /* Id of a piece, or -1. */
 int32_t rt_bpe_find(const rt_bpe_table *table, const char *piece, size_t length);
 static inline const char *rt_bpe_piece(const rt_bpe_table *table, size_t id, size_t *length) {

@@ -8,4 +8,4 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     return status == RETORT_OK ? rt_template_read_trim(in, part, out) : status;
 }
 
-const rt_post_processor_row rt_byte_level_processing_row = {"ByteLevel", read_part};
+const rt_post_processor_row rt_byte_level_processing_row = {"ByteLevel", read_part, NULL};

@@ -131,9 +131,9 @@ static bool unwrap_parts(json_t *root) {
            unwrap(root, "post_processor", "processors");
 }
 
-/* The tokenizer keeps its tables. */
-static retort_status build(rt_tokenizer **out, const char *name, json_t *root, const rt_buffer *pieces,
-                           const rt_buffer *table, const rt_buffer *map, retort_error *err) {
+retort_status rt_tokenizer_build_with(rt_tokenizer **out, const char *name, json_t *root,
+                                      const rt_buffer *pieces, const rt_buffer *table, const rt_buffer *map,
+                                      retort_error *err) {
     rt_vocabulary vocabulary = {.pieces = pieces->data, .size = pieces->length};
     rt_buffer block = {0};
     rt_vocabulary_join(&block, table, map);
@@ -168,7 +168,7 @@ static retort_status from_root(rt_tokenizer **out, const char *name, json_t *roo
             status = rt_fail(err, RETORT_NOMEM, "%s: out of memory", name);
         }
     }
-    if (status == RETORT_OK) status = build(out, name, root, &pieces, &table, &map, err);
+    if (status == RETORT_OK) status = rt_tokenizer_build_with(out, name, root, &pieces, &table, &map, err);
     if (status == RETORT_OK) rt_tokenizer_class_warn(*out, name, json_object_get(root, "normalizer"), config);
     rt_buffer_free(&pieces);
     rt_buffer_free(&table);

@@ -44,6 +44,11 @@ retort_status rt_sentencepiece_settings(json_t **out, const char *name, json_t *
 retort_status rt_merges_txt_settings(json_t **out, const char *name, json_t *config, json_t *vocab,
                                      const char *merges, size_t size, retort_error *err);
 
+/* A tokenizer of these settings that keeps a copy of its tables. */
+retort_status rt_tokenizer_build_with(rt_tokenizer **out, const char *name, json_t *root,
+                                      const rt_buffer *pieces, const rt_buffer *table, const rt_buffer *map,
+                                      retort_error *err);
+
 /* The lines of a vocab.txt as Python reads them: "\r\n" and "\r" end a line, too. */
 bool rt_vocab_txt_lines(rt_buffer *out, const char *text, size_t size);
 /* The tokenizer.json that a vocab.txt stands for, without its vocabulary; NULL: out of memory. */

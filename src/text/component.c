@@ -146,6 +146,13 @@ retort_status rt_post_processor_read(const rt_component_reader *in, const json_t
     return row->read(in, part, out, texts);
 }
 
+bool rt_post_processor_renumber(json_t *part, const rt_selection *selection) {
+    const void *found;
+    if (is_none(part) || find_row(&found, &post_processors, "", part, NULL) != RETORT_OK) return true;
+    const rt_post_processor_row *row = found;
+    return row->renumber == NULL || row->renumber(part, selection);
+}
+
 /* Absent: what the model usually has. null: none. */
 retort_status rt_decoder_read(const rt_component_reader *in, const json_t *part, const rt_token_model *model,
                               rt_decoder *out) {

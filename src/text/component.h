@@ -220,6 +220,18 @@ typedef struct rt_vocabulary {
     size_t block_size;
 } rt_vocabulary;
 
+/* Pieces of a model that stay, when others go: see restrict.h. */
+typedef struct rt_selection {
+    const int32_t *ids; /* [count] ascending: the new ids are their indices */
+    size_t count;
+    const int32_t *to; /* [before] new ids, or -1 */
+    size_t before;
+} rt_selection;
+/* The new id, or -1. */
+static inline int32_t rt_selected(const rt_selection *selection, json_int_t id) {
+    return id >= 0 && (size_t)id < selection->before ? selection->to[id] : -1;
+}
+
 typedef struct rt_token_model_row {
     const char *type;
     const char *special[RT_SPECIALS]; /* how they are spelled where no file says so */
@@ -232,7 +244,14 @@ typedef struct rt_token_model_row {
     /* Sets `data` also when it fails halfway, for close. */
     retort_status (*read)(const rt_component_reader *in, const json_t *part, const rt_vocabulary *vocabulary,
                           rt_token_model *out);
-    bool pieces_in_table;      /* so they are not stored otherwise */
+    bool pieces_in_table; /* so they are not stored otherwise */
+    /* Optional. Marks what is needed in addition to the pieces that stay. False when out of memory. */
+    bool (*complete)(const void *data, uint8_t *stays);
+    /* What `take` gives, of the pieces that stay; and changes the ids in `part`. */
+    retort_status (*select)(const void *data, const char *name, json_t *part, const rt_selection *selection,
+                            rt_buffer *pieces, rt_buffer *table, retort_error *err);
+    /* The text that a piece stands for, in `out` [RT_PIECE_MAX]; its length. Parts of characters may be missing. */
+    size_t (*spell)(const void *data, size_t id, uint8_t *out);
     void (*close)(void *data); /* NULL: nothing to free */
     rt_tokenize_word_fn tokenize;
     /* Optional: both in one loop, for this pre-tokenizer. See split.h. */
@@ -261,6 +280,8 @@ typedef struct rt_post_processor_row {
     const char *type;
     /* Into the template of one text or of two. */
     retort_status (*read)(const rt_component_reader *in, const json_t *part, rt_template *out, int32_t texts);
+    /* Changes the ids in `part`. NULL: it has none. False when out of memory. */
+    bool (*renumber)(json_t *part, const rt_selection *selection);
 } rt_post_processor_row;
 
 /* ---- The rows, and reading by them -------------------------------------------------------------------- */
@@ -290,6 +311,7 @@ retort_status rt_pre_tokenizer_read(const rt_component_reader *in, const json_t 
 /* Into the template of one text or of two. */
 retort_status rt_post_processor_read(const rt_component_reader *in, const json_t *part, rt_template *out,
                                      int32_t texts);
+bool rt_post_processor_renumber(json_t *part, const rt_selection *selection);
 retort_status rt_decoder_read(const rt_component_reader *in, const json_t *part, const rt_token_model *model,
                               rt_decoder *out);
 /* The model's row alone: before the vocabulary is read. */

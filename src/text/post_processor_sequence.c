@@ -37,4 +37,12 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     return status;
 }
 
-const rt_post_processor_row rt_post_processor_sequence_row = {"Sequence", read_part};
+static bool renumber(json_t *part, const rt_selection *selection) {
+    json_t *list = json_object_get(part, "processors"), *item;
+    bool fine = true;
+    size_t i;
+    json_array_foreach(list, i, item) fine = fine && rt_post_processor_renumber(item, selection);
+    return fine;
+}
+
+const rt_post_processor_row rt_post_processor_sequence_row = {"Sequence", read_part, renumber};

@@ -21,4 +21,8 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     return status == RETORT_OK ? rt_template_read_trim(in, part, out) : status;
 }
 
-const rt_post_processor_row rt_roberta_processing_row = {"RobertaProcessing", read_part};
+static bool renumber(json_t *part, const rt_selection *selection) {
+    return rt_template_renumber(part, "cls", selection) && rt_template_renumber(part, "sep", selection);
+}
+
+const rt_post_processor_row rt_roberta_processing_row = {"RobertaProcessing", read_part, renumber};

@@ -54,3 +54,9 @@ retort_status rt_template_add_special(const rt_component_reader *in, rt_template
     }
     return status;
 }
+
+bool rt_template_renumber(json_t *part, const char *key, const rt_selection *selection) {
+    json_t *token = json_object_get(part, key), *id = json_array_get(token, 1);
+    return id == NULL ||
+           json_array_set_new(token, 1, json_integer(rt_selected(selection, json_integer_value(id)))) == 0;
+}

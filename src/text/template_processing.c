@@ -79,4 +79,19 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     return status == RETORT_OK ? check_sequences(in, out, texts) : status;
 }
 
-const rt_post_processor_row rt_template_processing_row = {"TemplateProcessing", read_part};
+/* Special tokens that no template has may be gone. */
+static bool renumber(json_t *part, const rt_selection *selection) {
+    const char *name;
+    json_t *token, *id;
+    size_t i;
+    json_object_foreach(json_object_get(part, "special_tokens"), name, token) {
+        json_t *ids = json_object_get(token, "ids");
+        json_array_foreach(ids, i, id) {
+            json_t *other = json_integer(rt_selected(selection, json_integer_value(id)));
+            if (json_array_set_new(ids, i, other) != 0) return false;
+        }
+    }
+    return true;
+}
+
+const rt_post_processor_row rt_template_processing_row = {"TemplateProcessing", read_part, renumber};

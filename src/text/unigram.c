@@ -284,6 +284,47 @@ static retort_status take(const char *name, json_t *part, rt_buffer *pieces, rt_
     return status;
 }
 
+/* ---- Fewer pieces ------------------------------------------------------------------------------------- */
+
+/* The unknown token, bytes, and a piece of the least score, below which an unknown character is. */
+static bool complete(const void *data, uint8_t *stays) {
+    const unigram *model = data;
+    size_t least = 0;
+    for (size_t id = 1; id < model->count; id++) {
+        double score = model->scores[id], other = model->scores[least];
+        if (score < other || (score == other && stays[id] && !stays[least])) least = id;
+    }
+    stays[least] = stays[model->unknown] = true;
+    for (size_t byte = 0; model->has_bytes && byte < BYTES; byte++) stays[model->bytes[byte]] = true;
+    return true;
+}
+
+static retort_status select_pieces(const void *data, const char *name, json_t *part,
+                                   const rt_selection *selection, rt_buffer *pieces, rt_buffer *table,
+                                   retort_error *err) {
+    const unigram *model = data;
+    piece_list list = {.text.limit = MAX_BYTES};
+    (void)name;
+    (void)pieces;
+    list.starts = rt_calloc(selection->count + 1, sizeof *list.starts);
+    list.scores = rt_calloc(selection->count + 1, sizeof *list.scores);
+    bool fine = list.starts != NULL && list.scores != NULL;
+    for (size_t i = 0; fine && i < selection->count; i++) {
+        size_t length;
+        const char *piece = piece_of(model, (size_t)selection->ids[i], &length);
+        list.scores[i] = model->scores[selection->ids[i]];
+        rt_buffer_append(&list.text, piece, length + 1);
+        list.starts[++list.count] = (uint32_t)list.text.length;
+        fine = !list.text.failed;
+    }
+    if (fine) list.scores[list.count] = -INFINITY;
+    fine = fine &&
+           json_object_set_new(part, "unk_id", json_integer(rt_selected(selection, model->unknown))) == 0;
+    retort_status status = fine ? write_table(&list, table, err) : rt_fail_nomem(err, 12 * selection->count);
+    free_list(&list);
+    return status;
+}
+
 /* ---- Reading ------------------------------------------------------------------------------------------ */
 
 static retort_status bad_table(const rt_component_reader *in) {
@@ -394,6 +435,8 @@ const rt_token_model_row rt_unigram_row = {
     .take = take,
     .read = read_part,
     .pieces_in_table = true,
+    .complete = complete,
+    .select = select_pieces,
     .tokenize = tokenize,
     .find = find,
     .piece = piece_of,

@@ -111,6 +111,36 @@ static retort_status take(const char *name, json_t *part, rt_buffer *out, rt_buf
     return status;
 }
 
+static retort_status select_pieces(const void *data, const char *name, json_t *part,
+                                   const rt_selection *selection, rt_buffer *pieces, rt_buffer *table,
+                                   retort_error *err) {
+    (void)name;
+    (void)part;
+    (void)table;
+    for (size_t i = 0; i < selection->count; i++) {
+        size_t length;
+        const char *piece = piece_of(data, (size_t)selection->ids[i], &length);
+        rt_buffer_append(pieces, piece, length);
+        rt_buffer_append(pieces, "\n", 1);
+    }
+    return pieces->failed ? rt_fail_nomem(err, pieces->length) : RETORT_OK;
+}
+
+static bool complete(const void *data, uint8_t *stays) {
+    const wordpiece *model = data;
+    stays[model->unknown] = true;
+    return true;
+}
+
+static size_t spell(const void *data, size_t id, uint8_t *out) {
+    const wordpiece *model = data;
+    size_t length, skip = model->vocab.prefix_length;
+    const char *piece = piece_of(data, id, &length);
+    if (length <= skip || memcmp(piece, model->vocab.prefix, skip) != 0) skip = 0;
+    memcpy(out, piece + skip, length - skip);
+    return length - skip;
+}
+
 static retort_status read_part(const rt_component_reader *in, const json_t *part,
                                const rt_vocabulary *vocabulary, rt_token_model *out) {
     const char *unknown = json_string_value(json_object_get(part, "unk_token"));
@@ -145,6 +175,9 @@ const rt_token_model_row rt_wordpiece_row = {
     .decoder = &rt_wordpiece_decoder_row,
     .take = take,
     .read = read_part,
+    .complete = complete,
+    .select = select_pieces,
+    .spell = spell,
     .close = close_model,
     .tokenize = tokenize,
     .split = split_bert,

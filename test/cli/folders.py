@@ -322,6 +322,29 @@ def plain_encoders():
 
 
 @test
+def fewer_pieces():
+    texts, less = HERE / "texts.tsv", HERE / "less.retort"
+    texts.write_text("sentence\tlabel\ngood film\t1\nnot a bad play\t0\n", encoding="utf-8")
+    made = rows("import", checkpoint("bert-fill"), "--languages", "ko", "--texts", f"{texts},{texts}", "-o", less)[0]
+    known = made["vocabulary"]
+    assert known["languages"] == "ko" and known["texts"] == 4 and known["identical"] == 1 == known["identical_unseen"], known
+    assert known["pieces"] < known["pieces_before"]
+    info = rows("info", less)[0]
+    assert info["vocabulary"] == known and info["vocab"] == known["pieces"], info
+    assert "tokenised identically: 100.00 % of these 4 texts" in retort("info", less)[0].decode()
+    whole, now = (rows("tokenize", path, "not a bad play")[0] for path in (checkpoint("bert-fill"), less))
+    assert now["offsets"] == whole["offsets"] and now["ids"] != whole["ids"]
+    assert "vocabulary" not in rows("info", checkpoint("bert-fill"))[0]
+    fails(2, "language 'xx' is not known; known are af am", "import", checkpoint("bert-fill"), "--languages", "xx", "-o", less)
+    fails(2, "--languages is for checkpoints", "import", less, "--languages", "ko", "-o", HERE / "again.retort")
+    retort("export", less, "-o", HERE / "less.onnx")
+    assert rows("info", HERE / "less.onnx")[0]["vocabulary"] == known
+    graph = folder("bert-fill", "graph") / "model.onnx"
+    retort("export", checkpoint("bert-fill"), "-o", graph)
+    fails(3, "keeps its vocabulary", "import", graph, "--languages", "ko", "-o", HERE / "again.retort")
+
+
+@test
 def one_label():
     sigmoid = lambda logit: 1 / (1 + math.exp(-logit))
     for name, problem, function in [
