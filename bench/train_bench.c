@@ -167,6 +167,7 @@ static retort_status open_bench(bench *b, char **args, bool bf16, retort_error *
     if (status == RETORT_OK) status = rt_examples_open(&b->examples, b->model, b->data, -1, true, err);
     if (status == RETORT_OK) status = rt_trainee_open(&b->trainee, b->model, err);
     if (status == RETORT_OK && bf16) status = rt_trainee_use_bf16(&b->trainee, err);
+    if (status == RETORT_OK) rt_model_drop_graph(b->model); /* as retort train does */
     if (status == RETORT_OK) status = rt_isa_select(NULL, &features, NULL, err);
     if (status != RETORT_OK) return status;
     rt_kernels_select(&b->kernels, features);

@@ -895,9 +895,8 @@ typedef struct retort_train_options {
     double epochs;              /* 0: 3; integers: no more than 100 steps, 300 at 2 bits */
     size_t steps;               /* 0: as many as the epochs have */
     size_t batch;               /* texts per step; 0: 32 */
-    double
-        learning_rate; /* 0: 5e-5 for a checkpoint; new heads, students and recipes have their own default */
-    double warmup;     /* share of the steps; < 0: 0.06 */
+    double learning_rate; /* 0: 5e-5, 2e-4 below a hidden size of 768; recipes have their own defaults */
+    double warmup;        /* share of the steps; < 0: 0.06 */
     retort_decay decay;
     double weight_decay;    /* of matrices and tables; < 0: 0.01 */
     double clip;            /* largest norm of the gradient; < 0: 1; 0: none */

@@ -209,8 +209,9 @@
       "passes over the data (default: 3; integers: at most 100 steps, 300 at 2 bits)")                       \
     X(STEPS, "steps", 0, "N", INT, 1, 0x7fffffff, NULL, "train this many batches instead")                   \
     X(LEARNING_RATE, "rate", 0, "R", REAL, 0, 0, NULL,                                                       \
-      "highest learning rate (default: 5e-5; students: 3e-4; --bits 8 and 4: 1e-5, 3 and 2: 2.5e-5; all "    \
-      "but students twice that below a hidden size of 768)")                                                 \
+      "highest learning rate (default: 5e-5, or 2e-4 below a hidden size of 768; students: 3e-4; --bits 8 "  \
+      "and 4: 2e-5, "                                                                                        \
+      "3: 5e-5, 2: 1e-4, half of that from 768 on)")                                                         \
     X(RATE_WARMUP, "warmup", 0, "SHARE", REAL, 0, 0, NULL,                                                   \
       "share of the steps in which the rate rises (default: 0.06)")                                          \
     X(DECAY, "decay", 0, "linear|cosine|constant", CHOICE, 0, 0, "linear", "how the rate falls after that")  \

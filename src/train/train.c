@@ -52,11 +52,13 @@ static size_t integer_steps(const training *t) {
     return t->options->bits == 2 ? 300 : 100;
 }
 
+/* Of floats, 6 layers of 384 with a new head: banking77 ends at 0.908 with 1e-4 and at 0.931 with 2e-4 and 3e-4; 10,000
+ * phrases of sst2, mean of two seeds: 0.860 with 1e-4 and 2e-4, 0.847 with 3e-4. */
 static double learning_rate(const training *t) {
     if (t->options->learning_rate > 0) return t->options->learning_rate;
     bool wide = t->model->config.hidden >= 768;
     if (t->options->recipe != NULL) return integer_rate(t) * (wide ? 0.5 : 1);
-    return wide ? 5e-5 : 1e-4;
+    return wide ? 5e-5 : 2e-4;
 }
 
 static int64_t max_length(const training *t) {
