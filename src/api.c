@@ -332,7 +332,7 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .unknown = text.unk,
         .pad = text.pad,
         .activation = rt_scoring_name(&config->scoring),
-        .padding_idx = (int32_t)rt_config_pad_id(config),
+        .padding_idx = config->after_pad != 0 ? -1 : (int32_t)rt_config_pad_id(config),
     };
     return count_constants(model, info);
 }

@@ -503,18 +503,19 @@ static void test_bf16_without_savings(void **unused) {
     }
 }
 
-/* RoBERTa's positions skip padding: a text that has it is refused at every level. Its token types are one, so that
- * those of a pair's second text do not count. */
+/* RoBERTa's positions skip padding: a text that has it runs at every level. Its token types are one, so that those of a
+ * pair's second text do not count. */
 static void test_padding_and_pairs(void **unused) {
     (void)unused;
     static const struct {
-        const char *name, *text, *refusal;
-    } cases[] = {{"roberta-classify", "good [PAD]", "token id 2 is 1, padding"},
-                 {"roberta-zero", "[PAD]", "token id 1 is 0, padding"},
-                 {"roberta-bytes-classify", "<pad>", "token id 1 is 1, padding"},
-                 {"bert-classify", "good [PAD]", NULL}};
+        const char *name, *text;
+        bool typed;
+    } cases[] = {{"roberta-classify", "good [PAD]", false},
+                 {"roberta-zero", "[PAD]", false},
+                 {"roberta-bytes-classify", "<pad>", false},
+                 {"bert-classify", "good [PAD]", true}};
     for (size_t i = 0; i < 4 * sizeof cases / sizeof *cases; i++) {
-        const char *name = cases[i / 4].name, *refusal = cases[i / 4].refusal;
+        const char *name = cases[i / 4].name;
         retort_text text = {.text = cases[i / 4].text, .length = strlen(cases[i / 4].text)};
         const retort_text pair = {.text = "good", .length = 4, .pair = "film", .pair_length = 4};
         float scores[3], logits[3];
@@ -524,14 +525,12 @@ static void test_padding_and_pairs(void **unused) {
         retort_matrix out;
         retort_model *model = import_at(name, (int)(i % 4), RETORT_F32);
         assert_int_equal(retort_session_open(&session, model, NULL, NULL), RETORT_OK);
-        retort_status status = retort_classify(session, &text, 1, scores, NULL, 3, &err);
-        assert_int_equal(status, refusal != NULL ? RETORT_ARGUMENT : RETORT_OK);
-        if (refusal != NULL && strstr(err.text, refusal) == NULL) fail_msg("%s: %s", name, err.text);
+        assert_int_equal(retort_classify(session, &text, 1, scores, NULL, 3, &err), RETORT_OK);
         assert_int_equal(retort_tokenize(model, &pair, NULL, &tokens, NULL), RETORT_OK);
         assert_int_equal(tokens.types[tokens.count - 1], strstr(name, "roberta-bytes") == NULL);
         assert_int_equal(retort_classify(session, &pair, 1, scores, logits, 3, &err), RETORT_OK);
         const int32_t offsets[] = {0, (int32_t)tokens.count};
-        const retort_batch batch = {tokens.ids, refusal != NULL ? NULL : tokens.types, offsets, 1};
+        const retort_batch batch = {tokens.ids, cases[i / 4].typed ? tokens.types : NULL, offsets, 1};
         assert_int_equal(retort_run(session, &batch, &out, NULL), RETORT_OK);
         assert_memory_equal(out.data, logits, sizeof logits);
         retort_tokens_free(&tokens);

@@ -28,6 +28,8 @@ static void check_error(retort_status status, retort_status wanted, const retort
     "\"num_hidden_layers\":2,\"hidden_size\":16,\"num_attention_heads\":4,\"intermediate_size\":32,"         \
     "\"vocab_size\":100,\"max_position_embeddings\":48,\"type_vocab_size\":2,\"hidden_act\":\"relu\""
 #define DISTIL  "\"model_type\":\"distilbert\",\"architectures\":[\"DistilBertForSequenceClassification\"],"
+#define ALBERT  "\"model_type\":\"albert\",\"architectures\":[\"AlbertForSequenceClassification\"],"
+#define MPNET   "\"model_type\":\"mpnet\",\"architectures\":[\"MPNetForSequenceClassification\"],"
 #define ROBERTA "\"model_type\":\"roberta\",\"architectures\":[\"RobertaForSequenceClassification\"],"
 #define BERT    "\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],"
 
@@ -77,6 +79,7 @@ static void test_config_positions(void **state) {
     } cases[] = {
         {"{" BERT BERT_SIZES ",\"pad_token_id\":1}", 48, 0},
         {"{" ROBERTA BERT_SIZES "}", 46, 2},
+        {"{" MPNET BERT_SIZES ",\"pad_token_id\":7}", 46, 2}, /* the literal 1 */
         {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":0}", 47, 1},
         {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":46}", 1, 47},
     };
@@ -109,8 +112,11 @@ static void test_config_refused(void **state) {
         {"{\"architectures\":[\"RobertaForCausalLM\"]}", RETORT_UNSUPPORTED, "'RobertaForCausalLM'"},
         {"{\"architectures\":[\"BertForMultipleChoice\"]}", RETORT_UNSUPPORTED, "'BertForMultipleChoice'"},
         {"{\"model_type\":\"xlm-roberta-xl\",\"architectures\":[\"BertModel\"]}", RETORT_UNSUPPORTED,
-         "model_type 'xlm-roberta-xl'; expected distilbert, bert, electra, roberta, xlm-roberta or "
-         "camembert"},
+         "model_type 'xlm-roberta-xl'; expected distilbert, bert, electra, roberta, xlm-roberta, "
+         "camembert, "},
+        {"{" ALBERT BERT_SIZES ",\"num_hidden_groups\":3}", RETORT_FORMAT, "3 groups of 2 layers"},
+        {"{" MPNET BERT_SIZES ",\"relative_attention_num_buckets\":31}", RETORT_FORMAT,
+         "'relative_attention_num_buckets' is 31; expected 32 or more"},
         {"{\"model_type\":\"camembert\",\"architectures\":[\"BertModel\"]}", RETORT_FORMAT, "contradicts"},
         {"{\"model_type\":\"roberta\",\"architectures\":[\"BertModel\"]}", RETORT_FORMAT, "contradicts"},
         {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":null}", RETORT_FORMAT, "'pad_token_id' is not an integer"},

@@ -40,6 +40,7 @@ static void prepare(bench *b) {
                         .types = config->types,
                         .positions = config->positions,
                         .position_offset = config->position_offset,
+                        .after_pad = config->after_pad != 0,
                         .mask_id = -1,
                         .capacity = CAPACITY,
                         .max_rows = CAPACITY,

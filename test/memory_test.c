@@ -609,6 +609,8 @@ static const struct {
     {"package-stack", true},
     {"electra-classify", false},
     {"roberta-answer", false},
+    {"albert-groups", true},
+    {"mpnet-tag", false},
     {"roberta-bytes-classify", true},
     {"roberta-bytes-tag", true},
     {"distilbert-classify-zip", true},

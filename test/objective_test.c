@@ -98,6 +98,7 @@ static void prepare(bench *b, size_t tokens) {
                               .types = config->types,
                               .positions = config->positions,
                               .position_offset = config->position_offset,
+                              .after_pad = config->after_pad != 0,
                               .capacity = 256,
                               .max_rows = tokens,
                               .workers = 1,

@@ -42,6 +42,14 @@ static const char *const names[] = {
     "camembert-tag",
     "roberta-bytes-classify",
     "roberta-bytes-fill",
+    "roberta-pads",
+    "albert-classify",
+    "albert-groups",
+    "albert-fill",
+    "mpnet-classify",
+    "mpnet-answer",
+    "mpnet-fill",
+    "mpnet-embed",
 };
 enum { NAMES = sizeof names / sizeof *names };
 

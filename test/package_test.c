@@ -84,8 +84,10 @@ static void test_node_counts(void **state) {
         {"bert-embed", {92, 92, 16, 16}},
         {"electra-classify", {99, 99, 19, 20}}, /* projection, gelu in the head, gelu_new */
         {"electra-square", {91, 91, 18, 19}},
-        {"roberta-classify", {91, 91, 18, 19}},  /* no types, gelu_new */
-        {"roberta-fill", {84, 84, 19, 20}},      /* no types, relu */
+        {"roberta-classify", {92, 92, 18, 19}},  /* no types, positions by ids, gelu_new */
+        {"roberta-fill", {85, 85, 19, 20}},      /* no types, relu */
+        {"albert-groups", {359, 359, 73, 73}},   /* ten layers, four of them different */
+        {"mpnet-tag", {96, 96, 16, 16}},         /* a bias by distance */
         {"package-mean", {97, 97, 17, 17}},      /* mean, unit length */
         {"package-dense", {91, 91, 18, 19}},     /* first row, Linear + tanh, unit length */
         {"package-old-dense", {92, 88, 17, 17}}, /* max, Linear */
@@ -196,7 +198,8 @@ static void test_round_trip(void **state) {
     (void)state;
     static const char *const names[] = {"distilbert-classify", "bert-fill",         "bert-tag",
                                         "package-dense",       "distilbert-answer", "bert-wide",
-                                        "electra-classify",    "roberta-answer",    "roberta-bytes-embed"};
+                                        "electra-classify",    "roberta-answer",    "roberta-bytes-embed",
+                                        "albert-groups",       "mpnet-classify"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         for (int level = 0; level <= 3; level++) check_round_trip(names[i], level, RETORT_F32);
         check_round_trip(names[i], 3, RETORT_BF16);

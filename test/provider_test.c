@@ -21,7 +21,9 @@ static const char *const checkpoints[] = {
     "electra-classify",  "electra-tag",       "electra-answer",      "electra-fill",
     "electra-embed",     "roberta-classify",  "roberta-zero",        "roberta-tag",
     "roberta-answer",    "roberta-fill",      "roberta-embed",       "roberta-bytes-answer",
-    "roberta-bytes-tag", "package-stack",     "package-acts",        "package-five"};
+    "roberta-bytes-tag", "package-stack",     "package-acts",        "roberta-pads",
+    "albert-groups",     "albert-fill",       "mpnet-classify",      "mpnet-tag",
+    "mpnet-fill",        "mpnet-embed",       "package-five"};
 enum { CHECKPOINTS = sizeof checkpoints / sizeof *checkpoints };
 enum { SEQUENCES = 5, TOKENS = 40 };
 

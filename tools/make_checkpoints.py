@@ -46,6 +46,7 @@ BPE_TEXTS = ["The <mask> otters", "a  kettle's\tlamp, <mask> 56 shells!", ("We'l
 SMALL = dict(hidden=16, layers=2, heads=4, ffn=32, positions=48)
 WIDE = dict(hidden=48, layers=2, heads=4, ffn=96, positions=48)  # heads of 12: no multiple of a vector
 LONG = dict(hidden=128, layers=2, heads=2, ffn=64, positions=96, spread=0.08)  # heads of 64, room for a long text
+FAR = dict(SMALL, positions=140)  # distances beyond every bucket
 LENGTHS = [(3, 0), (9, 0), (11, 8), (33, 0)]  # (first text, second text), special tokens included
 
 HEADS = {
@@ -57,9 +58,10 @@ HEADS = {
     "embed": "Model",
 }
 ROBERTAS = ("roberta", "xlm-roberta", "camembert")
-UNTYPED = ("distilbert", *ROBERTAS)  # no token types, or one
+AFTER_PAD = (*ROBERTAS, "mpnet")  # positions by ids
+UNTYPED = ("distilbert", *AFTER_PAD)  # no token types, or one
 FAMILIES = {"distilbert": "DistilBert", "bert": "Bert", "electra": "Electra", "roberta": "Roberta",
-            "xlm-roberta": "XLMRoberta", "camembert": "Camembert"}
+            "xlm-roberta": "XLMRoberta", "camembert": "Camembert", "albert": "Albert", "mpnet": "MPNet"}
 LABELS = {
     "classify": ["negative", "neutral", "positive"],
     "tag": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
@@ -68,7 +70,7 @@ LABELS = {
 
 def vocab_of(family, options):
     """RoBERTa's padding has id 1, unless told otherwise."""
-    return KLUE + VOCAB[len(KLUE) :] if family in ROBERTAS and options.get("pad_token_id", 1) == 1 else VOCAB
+    return KLUE + VOCAB[len(KLUE) :] if family in AFTER_PAD and options.get("pad_token_id", 1) == 1 else VOCAB
 
 
 def make_config(family, head, size=SMALL, activation="gelu", labels=None, **more):
@@ -79,11 +81,12 @@ def make_config(family, head, size=SMALL, activation="gelu", labels=None, **more
         return transformers.DistilBertConfig(
             vocab_size=len(VOCAB), dim=size["hidden"], n_layers=size["layers"], n_heads=size["heads"],
             hidden_dim=size["ffn"], max_position_embeddings=size["positions"], activation=activation, **more)
-    if family == "electra":
+    if family in ("electra", "albert"):
         more["embedding_size"] = size.get("embedding", 24)
     positions = size["positions"]
     if family in ROBERTAS:
         more["type_vocab_size"] = 1
+    if family in AFTER_PAD:
         positions += more.get("pad_token_id", 1) + 1  # rows that no token has
     return getattr(transformers, FAMILIES[family] + "Config")(
         vocab_size=BPE_SIZE if more.pop("bpe", None) else len(VOCAB), hidden_size=size["hidden"], num_hidden_layers=size["layers"],
@@ -105,7 +108,8 @@ def make_model(family, head, seed, dtype=torch.float32, **options):
     return model.to(dtype)
 
 
-def make_inputs(head, family, positions, vocab):
+def make_inputs(head, family, positions, vocab, pads=()):
+    """pads: places of [PAD] in the third text."""
     cls, sep, mask = (vocab.index(token) for token in ("[CLS]", "[SEP]", "[MASK]"))
     generator = torch.Generator().manual_seed(7)
     ids, types = [], []
@@ -114,6 +118,9 @@ def make_inputs(head, family, positions, vocab):
         row[0], row[first - 1], row[-1] = cls, sep, sep
         if head in ("fill", "pretrain"):
             row[1 : first - 1 : 5] = [mask] * len(row[1 : first - 1 : 5])
+        if len(ids) == 2:
+            for place in pads:
+                row[place] = vocab.index("[PAD]")
         ids.append(row)
         types.append([0] * first + [0 if family in UNTYPED else 1] * second)
     return ids, types
@@ -389,7 +396,7 @@ def write_google_config(folder, config):
     (folder / "bert_config.json").write_text(json.dumps({key: getattr(config, key) for key in keys}, indent=1) + "\n")
 
 
-def write_checkpoint(root, name, family, head, form="safetensors", **options):
+def write_checkpoint(root, name, family, head, form="safetensors", pads=(), **options):
     folder = root / name
     folder.mkdir(parents=True)
     model, vocab = make_model(family, head, **options), vocab_of(family, options)
@@ -400,7 +407,7 @@ def write_checkpoint(root, name, family, head, form="safetensors", **options):
     else:
         write_config(folder, model)
         write_tokenizer(folder, vocab)
-    ids, types = make_inputs(head, family, options.get("size", SMALL)["positions"], vocab)
+    ids, types = make_inputs(head, family, options.get("size", SMALL)["positions"], vocab, pads)
     write_golden(folder, ids, types, run(model.float(), head, ids, types, vocab.index("[MASK]")))
 
 
@@ -571,6 +578,19 @@ CHECKPOINTS = [
     ("camembert-answer", "camembert", "answer", dict(seed=67)),
     ("camembert-fill", "camembert", "fill", dict(seed=68)),
     ("camembert-embed", "camembert", "embed", dict(seed=69)),
+    ("roberta-pads", "roberta", "tag", dict(seed=56, pads=(4, 5, 9))),
+    ("albert-classify", "albert", "classify", dict(seed=90, activation="gelu_new")),
+    ("albert-groups", "albert", "tag",
+     dict(seed=91, size=dict(SMALL, layers=5), activation="gelu", num_hidden_groups=2, inner_group_num=2)),
+    ("albert-square", "albert", "answer", dict(seed=92, size=dict(SMALL, embedding=16), activation="gelu_new")),
+    ("albert-fill", "albert", "fill", dict(seed=93, activation="gelu_new")),
+    ("albert-pretrain", "albert", "pretrain", dict(seed=94, activation="relu")),
+    ("albert-embed", "albert", "embed", dict(seed=95, activation="gelu_new")),
+    ("mpnet-classify", "mpnet", "classify", dict(seed=100, size=FAR, pads=(3, 7))),
+    ("mpnet-tag", "mpnet", "tag", dict(seed=101, pads=(3, 4))),
+    ("mpnet-answer", "mpnet", "answer", dict(seed=102, relative_attention_num_buckets=40)),
+    ("mpnet-fill", "mpnet", "fill", dict(seed=103, pad_token_id=0)),
+    ("mpnet-embed", "mpnet", "embed", dict(seed=104)),
     ("bert-long", "bert", "classify", dict(seed=31, size=LONG, dtype=torch.bfloat16)),
 ]
 ADAPTERS = [

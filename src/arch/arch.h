@@ -8,6 +8,8 @@
 #include "retort.h"
 
 struct rt_builder;
+struct rt_config;
+struct json_t;
 
 /* Sizes that a config.json states. */
 typedef enum rt_key {
@@ -19,7 +21,10 @@ typedef enum rt_key {
     RT_KEY_POSITIONS,
     RT_KEY_TYPES,
     RT_KEY_EMBEDDING,
-    RT_KEY_PAD, /* id that positions skip */
+    RT_KEY_PAD,     /* id that positions skip */
+    RT_KEY_GROUPS,  /* of layers that share weights */
+    RT_KEY_INNER,   /* layers of a group */
+    RT_KEY_BUCKETS, /* of distances */
     RT_KEYS
 } rt_key;
 
@@ -29,6 +34,7 @@ typedef enum rt_role {
     RT_ROLE_POSITION,
     RT_ROLE_TYPE,
     RT_ROLE_EMBEDDING_NORM,
+    RT_ROLE_BIAS,       /* of scores by distance, one for all layers */
     RT_ROLE_PROJECTION, /* from the embeddings to the hidden size, where these differ */
     RT_ROLE_Q,          /* of each layer, to OUTPUT_NORM */
     RT_ROLE_K,
@@ -61,17 +67,23 @@ typedef struct rt_arch {
     const char *keys[RT_KEYS];                /* config.json's names; NULL: it has none */
     int64_t defaults[RT_KEYS];                /* of a key that is absent; 0: it must be there */
     const char *activation_key, *epsilon_key; /* epsilon_key NULL: always 1e-12 */
+    const char *activation_default;           /* where the key is absent; NULL: it must be there */
     const char *base;                         /* before the base model's tensors where a head is there */
-    const char *layer;                        /* before a layer's index */
-    const char *names[RT_ROLE_HEAD];          /* tensors of embeddings and layers, less .weight and .bias */
-    rt_arch_head heads[RT_TASKS];             /* by task; embed has none */
-    retort_task pretraining;                  /* what …ForPreTraining is read as */
-    int (*mask)(struct rt_builder *b);        /* emitted once before the layers; NULL: nothing */
+    const char *layer;                        /* before a layer's index; NULL: layer_stem tells */
+    void (*layer_stem)(char *out, size_t size, const struct rt_config *config, int64_t index);
+    bool projects; /* the embeddings are projected whatever their width */
+    /* What config.json says of this architecture alone; after the keys. NULL: nothing. */
+    retort_status (*configure)(struct rt_config *config, const char *name, const struct json_t *root,
+                               retort_error *err);
+    const char *names[RT_ROLE_HEAD];   /* tensors of embeddings and layers, less .weight and .bias */
+    rt_arch_head heads[RT_TASKS];      /* by task; embed has none */
+    retort_task pretraining;           /* what …ForPreTraining is read as */
+    int (*mask)(struct rt_builder *b); /* emitted once before the layers; NULL: nothing */
     int (*scores)(struct rt_builder *b, const char *scope, int q, int k); /* masked attention scores */
 } rt_arch;
 
 extern const rt_arch rt_arch_distilbert, rt_arch_bert, rt_arch_electra, rt_arch_roberta, rt_arch_xlm_roberta,
-    rt_arch_camembert;
+    rt_arch_camembert, rt_arch_albert, rt_arch_mpnet;
 
 /* Every row; NULL ends them. */
 extern const rt_arch *const rt_archs[];

@@ -61,12 +61,37 @@ static float *floats_for(rt_builder *b, const char *scope, const char *leaf, con
     return rt_graph_alloc(b->graph, bytes);
 }
 
+/* A tensor as a constant, as it is or transposed. */
+typedef struct rt_emitted {
+    const rt_tensor *tensor;
+    bool transposed;
+    int value;
+} rt_emitted;
+
+static int known(const rt_builder *b, const rt_tensor *tensor, bool transposed) {
+    for (size_t i = 0; i < b->emitted_count; i++) {
+        if (b->emitted[i].tensor == tensor && b->emitted[i].transposed == transposed)
+            return b->emitted[i].value;
+    }
+    return -1;
+}
+
+/* Keeps the constant for the next time; without memory for that there will be another one. */
+static int keep(rt_builder *b, const rt_tensor *tensor, bool transposed, int value) {
+    if (value >= 0 &&
+        rt_grow((void **)&b->emitted, &b->emitted_capacity, b->emitted_count + 1, sizeof *b->emitted))
+        b->emitted[b->emitted_count++] = (rt_emitted){tensor, transposed, value};
+    return value;
+}
+
 int rt_emit_tensor(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *tensor) {
     size_t count;
+    int before = known(b, tensor, false);
+    if (before >= 0) return before;
     float *data = floats_for(b, scope, leaf, tensor, &count);
     if (data == NULL) return -1;
     rt_to_f32(data, tensor->data, tensor->dtype, count);
-    return constant(b, scope, leaf, RETORT_F32, tensor->rank, tensor->shape, data);
+    return keep(b, tensor, false, constant(b, scope, leaf, RETORT_F32, tensor->rank, tensor->shape, data));
 }
 
 int rt_emit_rows(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *table, int64_t first,
@@ -102,12 +127,16 @@ static void transpose_tile(float *out, const rt_tensor *matrix, size_t j0, size_
 
 int rt_emit_transposed(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *matrix) {
     size_t count;
+    int before = known(b, matrix, true);
+    if (before >= 0) return before;
     float *data = floats_for(b, scope, leaf, matrix, &count);
     if (data == NULL) return -1;
     for (size_t j = 0; j < (size_t)matrix->shape[0]; j += TILE) {
         for (size_t i = 0; i < (size_t)matrix->shape[1]; i += TILE) transpose_tile(data, matrix, j, i);
     }
-    return constant(b, scope, leaf, RETORT_F32, 2, (int64_t[]){matrix->shape[1], matrix->shape[0]}, data);
+    return keep(
+        b, matrix, true,
+        constant(b, scope, leaf, RETORT_F32, 2, (int64_t[]){matrix->shape[1], matrix->shape[0]}, data));
 }
 
 int rt_emit_by(rt_builder *b, rt_op op, const char *scope, const char *leaf, int x, float value) {

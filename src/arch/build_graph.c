@@ -2,6 +2,8 @@
  * Level-0 graph: inputs, embeddings, layers, head. */
 #include "arch/builder.h"
 
+#include <stdlib.h>
+
 static void emit_inputs(rt_builder *b) {
     static const int64_t dims[] = {RT_DIM_BATCH, RT_DIM_SEQ};
     b->ids = rt_graph_input(b->graph, "input_ids", RETORT_I64, 2, dims);
@@ -10,8 +12,8 @@ static void emit_inputs(rt_builder *b) {
     b->types = types ? rt_graph_input(b->graph, "token_type_ids", RETORT_I64, 2, dims) : -1;
 }
 
-/* 0, 1, … of the padded length: the first columns of a buffer, [1, seq] */
-static int position_ids(rt_builder *b) {
+int rt_emit_places(rt_builder *b) {
+    if (b->places >= 0) return b->places;
     int64_t count = b->encoder->config.positions, first = 0, one = 1;
     int64_t *all = rt_graph_alloc(b->graph, (size_t)count * sizeof *all);
     if (all == NULL) return -1;
@@ -26,14 +28,28 @@ static int position_ids(rt_builder *b) {
     int inputs[] = {buffer, rt_emit_indices(b, "embeddings", "slice.start", 1, &first), end,
                     rt_emit_indices(b, "embeddings", "slice.axes", 1, &one),
                     rt_emit_indices(b, "embeddings", "slice.step", 1, &one)};
-    return rt_emit(b, RT_OP_SLICE, "embeddings", "slice", 5, inputs, NULL);
+    b->places = rt_emit(b, RT_OP_SLICE, "embeddings", "slice", 5, inputs, NULL);
+    return b->places;
+}
+
+/* 0 for padding, and for others how many up to it are not padding, as transformers' create_position_ids_from_input_ids
+ * counts, less the id of padding: rows of the table from that of padding on. [batch, seq] */
+static int counted_ids(rt_builder *b) {
+    int pad = rt_emit_index(b, "embeddings", "pad.id", rt_config_pad_id(&b->encoder->config));
+    int equal = rt_emit2(b, RT_OP_EQUAL, "embeddings", "pad", b->ids, pad);
+    int whole = rt_emit(b, RT_OP_CAST, "embeddings", "pad.cast", 1, &equal, &(rt_attrs){.dtype = RETORT_I64});
+    int counts =
+        rt_emit2(b, RT_OP_SUB, "embeddings", "counts", rt_emit_index(b, "embeddings", "one", 1), whole);
+    int sums = rt_emit(b, RT_OP_CUM_SUM, "embeddings", "count", 1, &counts, &(rt_attrs){.axis = 1});
+    return rt_emit2(b, RT_OP_MUL, "embeddings", "places", sums, counts);
 }
 
 /* The rows of tokens' positions, [positions, embedding]. Token types of one row are the same for all tokens. */
 static int position_table(rt_builder *b) {
     const rt_weight *parts = b->encoder->parts;
     return rt_emit_rows(b, "embeddings", "position", parts[RT_ROLE_POSITION].weight,
-                        b->encoder->config.position_offset, b->types < 0 ? parts[RT_ROLE_TYPE].weight : NULL);
+                        b->encoder->config.position_offset - b->encoder->config.after_pad,
+                        b->types < 0 ? parts[RT_ROLE_TYPE].weight : NULL);
 }
 
 /* -> [batch, seq, hidden] */
@@ -46,8 +62,8 @@ static int embeddings(rt_builder *b) {
                             rt_emit_tensor(b, "embeddings", "type", parts[RT_ROLE_TYPE].weight), b->types);
         x = rt_emit2(b, RT_OP_ADD, "embeddings.type", "add", x, type);
     }
-    int position =
-        rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather", position_table(b), position_ids(b));
+    int places = b->encoder->config.after_pad != 0 ? counted_ids(b) : rt_emit_places(b);
+    int position = rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather", position_table(b), places);
     x = rt_emit2(b, RT_OP_ADD, "embeddings.position", "add", x, position);
     x = rt_emit_norm(b, "embeddings.norm", &parts[RT_ROLE_EMBEDDING_NORM], b->encoder->config.epsilon, x);
     if (parts[RT_ROLE_PROJECTION].weight == NULL) return x;
@@ -69,13 +85,15 @@ retort_status rt_graph_build(rt_graph *out, const rt_encoder *encoder, int64_t m
         return rt_fail(err, RETORT_UNSUPPORTED, "fill: the tokenizer has no mask token");
     }
     rt_graph graph = {.output = -1, .mask_id = fill ? mask_id : -1};
-    rt_builder b = {.graph = &graph, .encoder = encoder, .key_mask = -1};
+    rt_builder b = {
+        .graph = &graph, .encoder = encoder, .key_mask = -1, .places = -1, .distances = -1, .bias = -1};
     retort_status status = RETORT_OK;
     if (encoder->graph_file != NULL) {
         status = rt_build_onnx(&b, err);
     } else {
         build_encoder(&b);
     }
+    free(b.emitted);
     if (status == RETORT_OK) status = rt_graph_verify(&graph, err);
     if (status != RETORT_OK) {
         rt_graph_free(&graph);

@@ -41,6 +41,7 @@ int rt_build_layer(rt_builder *b, int64_t index, int hidden) {
     char layer[RT_SCOPE_MAX / 2], scope[RT_SCOPE_MAX];
     const rt_weight *weights = b->encoder->layers[index];
     snprintf(layer, sizeof layer, "layer.%" PRId64, index);
+    b->layer = index;
     int attended = attention(b, layer, weights, hidden);
     snprintf(scope, sizeof scope, "%s.attention.norm", layer);
     hidden = rt_emit2(b, RT_OP_ADD, scope, "residual", attended, hidden);

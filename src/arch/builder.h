@@ -5,14 +5,21 @@
 #define RT_ARCH_BUILDER_H
 
 #include "arch/build.h"
+#include "arch/config.h"
 
 enum { RT_SCOPE_MAX = 64 };
 
 typedef struct rt_builder {
     rt_graph *graph;
     const rt_encoder *encoder;
-    int ids, mask, types; /* the inputs; types is -1 where there are none */
-    int key_mask;         /* what the architecture's mask() emits, or -1 */
+    int ids, mask, types;       /* the inputs; types is -1 where there are none */
+    int64_t layer;              /* at hand */
+    int key_mask;               /* what the architecture's mask() emits, or -1 */
+    int places;                 /* what rt_emit_places emits, or -1 */
+    int distances;              /* the row of each distance, or -1 */
+    int bias;                   /* that all layers have by distance, or -1 */
+    struct rt_emitted *emitted; /* tensors that are constants already: layers may share them */
+    size_t emitted_count, emitted_capacity;
 } rt_builder;
 
 /* Adds the node "scope.leaf"; returns its first output. */
@@ -29,6 +36,10 @@ int rt_emit_tensor(rt_builder *b, const char *scope, const char *leaf, const rt_
 int rt_emit_rows(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *table, int64_t first,
                  const rt_tensor *row);
 int rt_emit_transposed(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *matrix);
+/* 0, 1, … of the padded length: the first columns of a buffer, [1, seq] */
+int rt_emit_places(rt_builder *b);
+/* index[j - i + positions - 1] of each pair of a query i and a key j, [seq, seq]; the data lives in the graph's arena. */
+int rt_emit_distances(rt_builder *b, const int64_t *index);
 /* op(x, value), the value being the scalar constant "scope.leaf.value". */
 int rt_emit_by(rt_builder *b, rt_op op, const char *scope, const char *leaf, int x, float value);
 /* Reduction of x over an axis that opset 17 keeps as an attribute (max, mean), or as an input (sum). */
@@ -51,11 +62,11 @@ static inline int64_t rt_head_dim(const rt_builder *b) {
  * scores divided by sqrt(dim). */
 int rt_bert_mask(rt_builder *b);
 int rt_bert_scores(rt_builder *b, const char *scope, int q, int k);
-#define RT_BERT_KEYS                                                                                         \
+#define RT_UNTYPED_KEYS                                                                                      \
     [RT_KEY_LAYERS] = "num_hidden_layers", [RT_KEY_HIDDEN] = "hidden_size",                                  \
     [RT_KEY_HEADS] = "num_attention_heads", [RT_KEY_FFN] = "intermediate_size",                              \
-    [RT_KEY_VOCAB] = "vocab_size", [RT_KEY_POSITIONS] = "max_position_embeddings",                           \
-    [RT_KEY_TYPES] = "type_vocab_size"
+    [RT_KEY_VOCAB] = "vocab_size", [RT_KEY_POSITIONS] = "max_position_embeddings"
+#define RT_BERT_KEYS RT_UNTYPED_KEYS, [RT_KEY_TYPES] = "type_vocab_size"
 #define RT_BERT_NAMES                                                                                        \
     [RT_ROLE_WORD] = "embeddings.word_embeddings", [RT_ROLE_POSITION] = "embeddings.position_embeddings",    \
     [RT_ROLE_TYPE] = "embeddings.token_type_embeddings", [RT_ROLE_EMBEDDING_NORM] = "embeddings.LayerNorm",  \

@@ -22,6 +22,9 @@ static const struct {
     [RT_KEY_POSITIONS] = {offsetof(rt_config, positions), 1, 1 << 20},
     [RT_KEY_TYPES] = {offsetof(rt_config, types), 1, 1 << 10},
     [RT_KEY_EMBEDDING] = {offsetof(rt_config, embedding), 1, 1 << 16},
+    [RT_KEY_GROUPS] = {offsetof(rt_config, groups), 1, 1 << 10},
+    [RT_KEY_INNER] = {offsetof(rt_config, inner), 1, 1 << 6},
+    [RT_KEY_BUCKETS] = {offsetof(rt_config, buckets), 1, 1 << 16},
     [RT_KEY_PAD] = {offsetof(rt_config, position_offset), 0, 1 << 20}, /* until skip_positions */
 };
 
@@ -128,22 +131,26 @@ static retort_status read_numbers(rt_config *out, const char *name, const json_t
                    out->hidden, out->heads);
 }
 
-/* The rows up to that of padding belong to no token. */
+/* The rows up to that of padding belong to no other token. */
 static retort_status skip_positions(rt_config *out, const char *name, retort_error *err) {
-    if (out->arch->keys[RT_KEY_PAD] == NULL) return RETORT_OK;
+    if (out->arch->keys[RT_KEY_PAD] == NULL && out->arch->defaults[RT_KEY_PAD] == 0) return RETORT_OK;
     int64_t rows = out->positions;
+    const char *key = out->arch->keys[RT_KEY_PAD];
+    if (key == NULL) out->position_offset = out->arch->defaults[RT_KEY_PAD];
     out->position_offset++;
+    out->after_pad = 1;
     out->positions -= out->position_offset;
     if (out->positions > 0) return RETORT_OK;
     return rt_fail(
         err, RETORT_FORMAT, "%s: '%s' is %" PRId64 ": positions start after '%s', which is %" PRId64, name,
-        out->arch->keys[RT_KEY_POSITIONS], rows, out->arch->keys[RT_KEY_PAD], rt_config_pad_id(out));
+        out->arch->keys[RT_KEY_POSITIONS], rows, key != NULL ? key : "padding", rt_config_pad_id(out));
 }
 
 static retort_status read_activation(rt_config *out, const char *name, const json_t *root,
                                      retort_error *err) {
     const char *key = out->arch->activation_key;
-    const char *text = json_string_value(json_object_get(root, key));
+    const json_t *value = json_object_get(root, key);
+    const char *text = value != NULL ? json_string_value(value) : out->arch->activation_default;
     if (text == NULL) return rt_fail(err, RETORT_FORMAT, "%s: '%s' is missing or not a string", name, key);
     for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
         if (strcmp(text, activations[i].name) != 0) continue;
@@ -222,6 +229,8 @@ retort_status rt_config_read(rt_config *out, rt_arena *arena, const char *name, 
     retort_status status = rt_config_arch(root, name, &out->arch, err);
     if (status == RETORT_OK) status = refuse_variants(name, root, err);
     if (status == RETORT_OK) status = read_numbers(out, name, root, err);
+    if (status == RETORT_OK && out->arch->configure != NULL)
+        status = out->arch->configure(out, name, root, err);
     if (status == RETORT_OK) status = skip_positions(out, name, err);
     if (status == RETORT_OK) status = read_activation(out, name, root, err);
     if (status == RETORT_OK) status = read_epsilon(out, name, root, err);

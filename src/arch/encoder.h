@@ -43,9 +43,14 @@ typedef struct rt_config {
     const rt_arch *arch;
     int64_t layers, hidden, heads, ffn, vocab, positions, types; /* types: rows of their table, or 0 */
     int64_t embedding;       /* width of the embeddings: hidden, except in ELECTRA */
+    int64_t buckets;         /* of distances; 0: none */
+    int64_t groups, inner;   /* of layers that share weights, and layers of one; 0: no such */
     int64_t position_offset; /* rows of the checkpoint's position table before a text's first */
-    rt_act activation;       /* of the FFN */
-    float epsilon;           /* of LayerNorm */
+    int64_t
+        after_pad; /* 1: tokens whose id is that of padding have its row, and others do not count them; 0: texts with
+                          such are refused, as in files of older versions and graphs from ONNX */
+    rt_act activation; /* of the FFN */
+    float epsilon;     /* of LayerNorm */
     retort_task task;
     retort_problem problem;
     rt_pooling pooling;       /* embed only */
@@ -63,8 +68,7 @@ static inline bool rt_config_has_types(const rt_config *config) {
     return config->types > 1;
 }
 
-/* The id that no text may hold, because positions would skip it: the last row before the first token's is that
- * of padding. -1: none. */
+/* The id that positions skip: the last row before the first token's is that of padding. -1: none. */
 static inline int64_t rt_config_pad_id(const rt_config *config) {
     return config->position_offset - 1;
 }

@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+enum { FIRST_PART = 13 }; /* the number of the first part of a head, on which what is drawn depends */
+
 static retort_status name_labels(rt_config *out, rt_arena *arena, const retort_head *head, rt_names *seen,
                                  retort_error *err) {
     char number[32];
@@ -59,7 +61,7 @@ retort_status rt_head_linear(rt_weight *out, rt_arena *arena, uint64_t seed, rt_
                              int64_t columns, retort_error *err) {
     size_t n = (size_t)rows * (size_t)columns; /* bounded by rt_config's sizes and RT_MOST_LABELS */
     uint64_t state = seed;
-    state = rt_random(&state) + (uint64_t)role;
+    state = rt_random(&state) + FIRST_PART + (uint64_t)(role - RT_ROLE_HEAD);
     rt_tensor *weight = rt_arena_calloc(arena, 1, sizeof *weight),
               *bias = rt_arena_calloc(arena, 1, sizeof *bias);
     float *values = rt_arena_calloc(arena, n, sizeof *values),

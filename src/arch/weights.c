@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* What a dimension of a weight must be equal to. */
-typedef enum dim { HIDDEN, EMBEDDING, FFN, VOCAB, POSITIONS, TYPES, LABELS, DIMS } dim;
+typedef enum dim { HIDDEN, EMBEDDING, FFN, VOCAB, POSITIONS, TYPES, LABELS, BUCKETS, HEADS, DIMS } dim;
 
 /* What a role has in a file: Linear layers `name`.weight [rows, columns] and `name`.bias [rows], norms [rows]
  * both, tables [rows, columns] alone. The output of FILL is bound apart: it may be tied. */
@@ -21,6 +21,7 @@ static const struct {
     [RT_ROLE_POSITION] = {TABLE, POSITIONS, EMBEDDING},
     [RT_ROLE_TYPE] = {TABLE, TYPES, EMBEDDING},
     [RT_ROLE_EMBEDDING_NORM] = {NORM, EMBEDDING, EMBEDDING},
+    [RT_ROLE_BIAS] = {TABLE, BUCKETS, HEADS},
     [RT_ROLE_PROJECTION] = {LINEAR, HIDDEN, EMBEDDING},
     [RT_ROLE_Q] = {LINEAR, HIDDEN, HIDDEN},
     [RT_ROLE_K] = {LINEAR, HIDDEN, HIDDEN},
@@ -128,7 +129,8 @@ static retort_status bind_part(const binder *b, rt_weight *out, rt_role role, co
     const char *name = name_of(b->arch, b->task, role),
                *base = in_base(b->arch, b->task, role) ? b->base : "";
     int64_t shape[2] = {b->dims[shapes[role].rows], b->dims[shapes[role].columns]};
-    if (name == NULL || (role == RT_ROLE_PROJECTION && shape[0] == shape[1])) return RETORT_OK;
+    if (name == NULL || (role == RT_ROLE_PROJECTION && shape[0] == shape[1] && !b->arch->projects))
+        return RETORT_OK;
     if (role == RT_ROLE_DENSE && b->task == RETORT_TASK_FILL) shape[0] = b->dims[EMBEDDING];
     snprintf(rest, sizeof rest, "%s%s.weight", stem, name);
     retort_status status = bind(b, &out->weight, base, rest, shape, shapes[role].kind == NORM ? 1 : 2);
@@ -150,19 +152,27 @@ static retort_status check_layers(const binder *b, int64_t layers) {
     return RETORT_OK;
 }
 
+static void layer_stem(char *out, size_t size, const rt_config *config, int64_t index) {
+    const rt_arch *arch = config->arch;
+    if (arch->layer_stem != NULL)
+        arch->layer_stem(out, size, config, index);
+    else
+        snprintf(out, size, "%s%" PRId64 ".", arch->layer, index);
+}
+
 static retort_status bind_layers(const binder *b, rt_encoder *e) {
     char stem[64], name[NAME_SIZE], rest[NAME_SIZE];
     const int64_t *kept = b->options->layers;
     int64_t count = kept != NULL ? (int64_t)b->options->layer_count : e->config.layers;
     for (int64_t i = 0; i < count; i++) {
-        snprintf(stem, sizeof stem, "%s%" PRId64 ".", b->arch->layer, kept != NULL ? kept[i] : i);
+        layer_stem(stem, sizeof stem, &e->config, kept != NULL ? kept[i] : i);
         for (int role = RT_ROLE_LAYER; role < RT_ROLE_HEAD; role++) {
             retort_status status = bind_part(b, &e->layers[i][role], (rt_role)role, stem);
             if (status != RETORT_OK) return status;
         }
     }
-    snprintf(rest, sizeof rest, "%s%" PRId64 ".%s.weight", b->arch->layer, e->config.layers,
-             b->arch->names[RT_ROLE_LAYER]);
+    layer_stem(stem, sizeof stem, &e->config, e->config.layers);
+    snprintf(rest, sizeof rest, "%s%s.weight", stem, b->arch->names[RT_ROLE_LAYER]);
     if (find(b->tensors, name, b->root, b->base, rest) != NULL)
         return rt_fail(b->err, RETORT_FORMAT,
                        "%s: tensor '%s': config.json says %" PRId64 " layers, the file has more", b->file,
@@ -272,6 +282,8 @@ retort_status rt_weights_bind(rt_encoder *e, const rt_encoder_options *options, 
                          [VOCAB] = c->vocab,
                          [POSITIONS] = c->positions + c->position_offset,
                          [TYPES] = c->types,
+                         [BUCKETS] = c->buckets,
+                         [HEADS] = c->heads,
                          [LABELS] = c->labels}};
     rt_weights_prefixes(&e->tensors, c->arch, &b.root, &b.base);
     e->layers = rt_arena_calloc(&e->arena, (size_t)c->layers, sizeof *e->layers);

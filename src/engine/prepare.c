@@ -34,7 +34,7 @@ static retort_status check_values(const char *what, const int32_t *values, size_
 
 static retort_status check_padding(const retort_batch *batch, size_t n, const rt_limits *limits,
                                    retort_error *err) {
-    int64_t pad = limits->position_offset - 1;
+    int64_t pad = limits->after_pad ? -1 : limits->position_offset - 1;
     for (size_t i = 0; pad >= 0 && i < n; i++) {
         if (batch->ids[i] == pad)
             return rt_fail(
@@ -186,11 +186,15 @@ static retort_status choose_chunks(rt_prepared *p, const retort_batch *batch, co
 static void fill_sequence(rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t sequence,
                           size_t row, size_t at) {
     size_t from = (size_t)batch->offsets[sequence], length = length_of(batch, sequence);
+    int64_t pad = limits->after_pad ? limits->position_offset - 1 : -1;
+    int32_t counted = 0;
     for (size_t i = 0; i < length; i++) {
         int32_t id = batch->ids[from + i];
+        bool counts = pad < 0 || id != pad;
         p->rows32[0][at + i] = id;
         p->rows32[1][at + i] = batch->types == NULL ? 0 : batch->types[from + i];
-        p->rows32[2][at + i] = (int32_t)i;
+        p->rows32[2][at + i] = counts ? counted + (pad >= 0) : 0;
+        counted += counts;
         if (id == limits->mask_id) p->mask_token_rows[p->mask_tokens++] = (int32_t)(row + i);
     }
 }

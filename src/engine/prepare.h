@@ -14,10 +14,12 @@ size_t rt_chunk_min_rows(const rt_plan *plan);
 /* Limits that a batch is checked against, and that decide how it is cut. */
 typedef struct rt_limits {
     int64_t vocab, types, positions, mask_id;
-    int64_t position_offset; /* > 0: the id before it is padding, which no sequence may have */
-    size_t capacity;         /* rows of a chunk */
-    size_t max_rows;         /* of a chunk, when there are several */
-    size_t min_rows;         /* of a chunk; smaller ones cost more than an even share of work gains */
+    int64_t position_offset; /* > 0: the id before it is padding, */
+    bool
+        after_pad; /* which has position 0, others counting from 1 without it; else no sequence may have it */
+    size_t capacity; /* rows of a chunk */
+    size_t max_rows; /* of a chunk, when there are several */
+    size_t min_rows; /* of a chunk; smaller ones cost more than an even share of work gains */
     size_t workers;
     bool padded;
     bool keep_duplicates; /* compute duplicate sequences, too */

@@ -54,6 +54,7 @@ enum {
     X(MATMUL, matmul)                                                                                        \
     X(GEMM, gemm)                                                                                            \
     X(LAYER_NORMALIZATION, layer_normalization)                                                              \
+    X(GATHER_ELEMENTS, gather_elements)                                                                      \
     X(CUM_SUM, cum_sum)                                                                                      \
     X(MASK_TOKEN_ROWS, mask_token_rows)
 /* Fused ones, from level 2 on, are described in their files, where `…` stands for [batch, seq] below level 3 and for
@@ -145,7 +146,8 @@ enum {
     RT_ATTR_GROUP = 1 << 13,
     RT_ATTR_RANGE = 1 << 14,
     RT_ATTR_INTEGERS = 1 << 15,
-    RT_ATTR_SHARED = 1 << 16
+    RT_ATTR_SHARED = 1 << 16,
+    RT_ATTR_AFTER_PAD = 1 << 17
 };
 typedef struct rt_attrs {
     int64_t axis;
@@ -162,7 +164,9 @@ typedef struct rt_attrs {
                                  * "int16" in files, which is what they were at first */
     bool shared;   /* Attention: every head's keys and values are x itself */
     int parts;     /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
-    int64_t group; /* 4-bit codes that share an integer scale */
+    int64_t
+        after_pad; /* Embed: 1 + the id that has position 0 and is not counted by others, which begin with 1; 0: none */
+    int64_t group;              /* 4-bit codes that share an integer scale */
     float range_min, range_max; /* static range of an s8 output; both 0: a range per row */
 } rt_attrs;
 
@@ -262,6 +266,8 @@ void rt_graph_uses(const rt_graph *graph, rt_use *uses); /* [values] */
 retort_dtype rt_linear_input(const rt_value *weight);
 int rt_value_find(const rt_graph *graph, const char *name); /* -1: none */
 size_t rt_value_uses(const rt_graph *graph, int value);     /* node inputs (and the output) that read it */
+/* Whether some node's positions skip padding: rt_counted_pad of its output. */
+bool rt_graph_counts_ids(const rt_graph *graph);
 /* Whether the node belongs to the head: from the last residual connection to the output of the graph,
  * nodes read only one activation. */
 bool rt_node_in_head(const rt_graph *graph, const rt_node *node);

@@ -111,6 +111,56 @@ bool rt_with_scalar(const rt_graph *graph, int value, rt_op op, int *x, double *
     return false;
 }
 
+/* Whether the constant is 0, 1, 2, … */
+static bool counts_up(const rt_value *value) {
+    const int64_t *numbers = value->data;
+    size_t count = 0;
+    if (!rt_value_is_constant(value) || value->dtype != RETORT_I64 || numbers == NULL ||
+        !rt_shape_count(value->dims, value->rank, &count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (numbers[i] != (int64_t)i) return false;
+    }
+    return true;
+}
+
+bool rt_is_places(const rt_graph *graph, int value) {
+    const rt_node *slice = rt_made_by(graph, value, RT_OP_SLICE);
+    if (slice == NULL) return false;
+    const rt_value *v = &graph->values[value];
+    if (v->rank != 2 || v->dims[0] != 1 || v->dims[1] != RT_DIM_SEQ) return false;
+    const rt_content *start = &graph->values[slice->inputs[SLICE_STARTS]].content;
+    bool by_one = slice->input_count < 5 || slice->inputs[SLICE_STEPS] < 0 ||
+                  rt_scalar_near(graph, slice->inputs[SLICE_STEPS], 1);
+    return by_one && start->known && start->count == 1 && start->symbols == 0 && start->at[0] == 0 &&
+           counts_up(&graph->values[slice->inputs[SLICE_DATA]]);
+}
+
+int64_t rt_counted_pad(const rt_graph *graph, int value) {
+    double one, pad;
+    int x;
+    const rt_node *mul = rt_made_by(graph, value, RT_OP_MUL);
+    for (int k = 0; mul != NULL && k < 2; k++) {
+        const rt_node *sums = rt_made_by(graph, mul->inputs[k], RT_OP_CUM_SUM);
+        const rt_node *counts = rt_made_by(graph, mul->inputs[1 - k], RT_OP_SUB);
+        if (sums == NULL || counts == NULL || sums->inputs[0] != mul->inputs[1 - k] ||
+            sums->attrs.axis != 1 || !rt_scalar(graph, counts->inputs[0], &one) || one != 1)
+            continue;
+        const rt_node *cast = rt_made_by(graph, counts->inputs[1], RT_OP_CAST);
+        if (cast != NULL && rt_with_scalar(graph, cast->inputs[0], RT_OP_EQUAL, &x, &pad) && pad >= 0 &&
+            graph->values[x].input && strcmp(graph->values[x].name, "input_ids") == 0)
+            return (int64_t)pad;
+    }
+    return -1;
+}
+
+bool rt_graph_counts_ids(const rt_graph *graph) {
+    bool counts = false;
+    for (size_t i = 0; !counts && i < graph->node_count; i++)
+        counts = rt_counted_pad(graph, graph->nodes[i].outputs[0]) >= 0;
+    return counts;
+}
+
 int rt_strip_scale(const rt_graph *graph, int value, double *scale) {
     double by;
     for (;;) {

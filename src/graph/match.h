@@ -28,6 +28,11 @@ bool rt_scalar_near(const rt_graph *graph, int value, double want);
 bool rt_with_scalar(const rt_graph *graph, int value, rt_op op, int *x, double *scalar);
 /* Follows multiplications and divisions by scalars to a value, and multiplies *scale. */
 int rt_strip_scale(const rt_graph *graph, int value, double *scale);
+/* Whether the value is 0, 1, … for each sequence: [1, seq] from the start of such a constant. */
+bool rt_is_places(const rt_graph *graph, int value);
+/* The id of padding if the value is counts times the running sum of counts, counts being 0 where an input id is that of
+ * padding and else 1; -1: something else. */
+int64_t rt_counted_pad(const rt_graph *graph, int value);
 /* The value before Unsqueeze, Reshape, Expand and Cast. On the way the seq axis must be the last one
  * (`keys`: for scores) or axis 1 (for rows), and all others but batch must be 1 before they are expanded;
  * -1: they are not. */

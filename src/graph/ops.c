@@ -44,6 +44,7 @@ static const rt_attr_row attr_rows[] = {
     {RT_ATTR_GROUP, "group", RT_KIND_INT64, offsetof(rt_attrs, group), NULL},
     {RT_ATTR_INTEGERS, "int16", RT_KIND_BOOL, offsetof(rt_attrs, integers), NULL},
     {RT_ATTR_SHARED, "shared", RT_KIND_BOOL, offsetof(rt_attrs, shared), NULL},
+    {RT_ATTR_AFTER_PAD, "after_pad", RT_KIND_INT64, offsetof(rt_attrs, after_pad), NULL},
     {RT_ATTR_RANGE, "least", RT_KIND_FLOAT, offsetof(rt_attrs, range_min), NULL},
     {RT_ATTR_RANGE, "largest", RT_KIND_FLOAT, offsetof(rt_attrs, range_max), NULL},
 };

@@ -36,6 +36,7 @@
     X(remove_padding, "remove-padding", "remove padding", 3, true)                                           \
     X(prune_rows, "prune-rows", "rows nobody reads", 3, false)                                               \
     X(skip_keys, "skip-keys", "K and V that one row reads", 3, false)                                        \
+    X(share_weights, "share-weights", "weights that are equal", 3, false)                                    \
     X(pack_weights, "pack-weights", "pack weights", 3, true)
 
 #define RT_REWRITE_DECLARE(function, name, text, level, needed)                                              \

@@ -107,7 +107,7 @@ static retort_status check_embed(const check *c, const rt_node *node) {
     int64_t s8_rows = count_s8_rows(c, input_of(c, node, EMBED_S8_IDS), input_of(c, node, EMBED_PRUNED));
     if (s8_rows < 0) return refuse(c, node, "s8 rows are not of ascending ids with rows");
     if (word->dims[0] < 1 || word->dims[0] < c->config->vocab - pruned - s8_rows ||
-        (position != NULL && position->dims[0] < c->config->positions) ||
+        (position != NULL && position->dims[0] < c->config->positions + c->config->after_pad) ||
         (type != NULL && type->dims[0] < c->config->types))
         return refuse(c, node, "a table has fewer rows than retort.config says");
     for (int k = 7; k < node->input_count; k++) {

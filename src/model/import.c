@@ -176,7 +176,9 @@ static retort_status take_encoder(retort_model *model, rt_encoder *encoder, cons
     if (!encoder->length_stated && info.max_length > 0 && info.max_length < model->config.max_length) {
         model->config.max_length = info.max_length;
     }
-    return rt_graph_build(&model->graph, encoder, info.mask, err);
+    status = rt_graph_build(&model->graph, encoder, info.mask, err);
+    if (encoder->graph_file != NULL) model->config.after_pad = rt_graph_counts_ids(&model->graph);
+    return status;
 }
 
 static retort_status finish_import(retort_model *model, const char *source,

@@ -24,6 +24,8 @@ static const struct integer {
     {"labels", offsetof(rt_config, labels), 1, INT32_MAX, false},
     {"max_length", offsetof(rt_config, max_length), 1, 1 << 24, false},
     {"position_offset", offsetof(rt_config, position_offset), 0, 1 << 24, true},
+    {"groups", offsetof(rt_config, groups), 0, 1 << 10, true},
+    {"after_pad", offsetof(rt_config, after_pad), 0, 1, true},
 };
 enum { INTEGER_COUNT = sizeof integers / sizeof *integers };
 

@@ -12,7 +12,7 @@ enum { LONGEST = 1024, MOST_EVALUATED = 64 };
 
 /* What a value can still be after the batches so far. */
 typedef struct verdict {
-    bool positions, zeros, lengths, masks[RT_KEY_MASKS], kept_numbers;
+    bool positions, counted, zeros, lengths, masks[RT_KEY_MASKS], kept_numbers;
     int64_t offset; /* of positions; -1 before the first batch */
 } verdict;
 
@@ -53,6 +53,12 @@ static bool is_token(const rt_onnx_batch *b, int64_t sequence, int64_t place) {
     return place < rt_onnx_length(b, sequence);
 }
 
+/* Token j of a sequence of padding in which every third token is another one, from the second on: whether padding has the
+ * place before that of the first token, and the others do not count it. */
+static void judge_padding(verdict *v, const int64_t *places, int64_t j) {
+    v->counted &= places[j] == v->offset - 1 + (j % 3 == 1 ? (j + 2) / 3 : 0);
+}
+
 static void judge_integers(verdict *v, const rt_value *value, const rt_onnx_batch *b, int64_t padding) {
     const int64_t *data = value->data;
     bool matrix =
@@ -68,8 +74,9 @@ static void judge_integers(verdict *v, const rt_value *value, const rt_onnx_batc
         for (int64_t j = 0; j < b->seq; j++) {
             int64_t found = data[i * b->seq + j];
             v->kept_numbers &= found == is_token(b, i, j);
-            bool counted = is_token(b, i, j) && b->id + i * b->step != padding;
-            if (!counted && value->dims[0] > 1) continue;
+            bool pads = is_token(b, i, j) && b->id + i * b->step == padding;
+            if (pads) judge_padding(v, &data[i * b->seq], j);
+            if ((pads || !is_token(b, i, j)) && value->dims[0] > 1) continue;
             if (v->offset < 0) v->offset = found - j;
             v->positions &= found - j == v->offset && v->offset >= 0;
         }
@@ -133,15 +140,16 @@ static bool evaluate(const rt_onnx_reader *r, int index, const rt_onnx_batch *ba
 /* ---- All batches ---- */
 
 /* Puts the plain form in the value's place; false when it is none of the known ones. */
-static bool place(rt_onnx_reader *r, const verdict *v, rt_read *read) {
+static bool place(rt_onnx_reader *r, const verdict *v, bool by_ids, rt_read *read) {
     *read = (rt_read){.kind = RT_READ_VALUE, .value = -1};
     for (int i = 0; i < RT_KEY_MASKS; i++) {
         if (v->masks[i]) read->value = rt_read_key_mask(r, (rt_key_mask)i);
     }
     if (v->lengths || v->kept_numbers) read->value = rt_read_key_mask(r, RT_KEYS_KEPT);
     if (v->positions) {
-        read->value = rt_read_positions(r);
-        read->offset = v->offset;
+        bool counted = by_ids && v->counted && v->offset > 0 && r->options->padding >= 0;
+        read->value = counted ? rt_read_counted(r) : rt_read_positions(r);
+        read->offset = v->offset - counted;
     }
     if (v->zeros) {
         if (r->zeros < 0) r->zeros = rt_read_index(r, 0);
@@ -181,7 +189,7 @@ int rt_read_recognise(rt_onnx_reader *r, int index) {
         {.batch = 1, .seq = longest, .id = id, .other = id, .lengths = (const int64_t[]){longest / 2 + 1}},
     };
     unsigned from = r->index->sources[index].from;
-    verdict v = {true, true, true, {true, true, true}, true, -1};
+    verdict v = {true, true, true, true, {true, true, true}, true, -1};
     if (r->evaluated >= MOST_EVALUATED || (from & RT_FROM_TYPES) != 0) return 0;
     int ready = shapes_ready(r, index);
     if (ready < 0 || r->status != RETORT_OK) return -1;
@@ -191,8 +199,9 @@ int rt_read_recognise(rt_onnx_reader *r, int index) {
         if (!evaluate(r, index, &batches[i], &v)) return 0;
     }
     rt_read read;
-    if ((from & RT_FROM_IDS) != 0 && !evaluate_ids(r, index, &v)) return 0;
-    if (!place(r, &v, &read)) return 0;
+    bool by_ids = (from & RT_FROM_IDS) != 0;
+    if (by_ids && !evaluate_ids(r, index, &v)) return 0;
+    if (!place(r, &v, by_ids, &read)) return 0;
     r->reads[index] = read;
     return 1;
 }

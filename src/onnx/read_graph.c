@@ -144,7 +144,7 @@ static retort_status index_sources(rt_onnx_index *index, retort_error *err) {
 bool rt_reader_open(rt_onnx_reader *r, const rt_onnx_index *index, rt_graph *graph) {
     r->index = index;
     r->graph = graph;
-    r->positions = r->zeros = -1;
+    r->positions = r->counted = r->zeros = -1;
     for (int i = 0; i < RT_KEY_MASKS; i++) r->key_masks[i] = -1;
     r->reads = rt_calloc(index->count + 1, sizeof *r->reads);
     r->states = rt_calloc(index->onnx->node_count + 1, 1);

@@ -533,11 +533,15 @@ static bool gather_nd(rt_onnx_reader *r, const rt_onnx_node *node) {
     return rt_read_as(r, node, 0, element_at(r, data, row, column));
 }
 
-/* Of a matrix along its rows alone: data[i, indices[i, j]]. */
+/* Of a matrix along its rows alone, data[i, indices[i, j]]; of what has more dims as it is. */
 static bool gather_elements(rt_onnx_reader *r, const rt_onnx_node *node) {
     int data = rt_read_value(r, node, 0), indices = rt_read_value(r, node, 1);
     int64_t axis = rt_read_int(node, "axis", 0);
     if (data < 0 || indices < 0) return false;
+    if (value_of(r, data)->rank > 2)
+        return rt_read_as(
+            r, node, 0,
+            rt_read_emit(r, RT_OP_GATHER_ELEMENTS, 2, (int[]){data, indices}, &(rt_attrs){.axis = axis}));
     if (value_of(r, data)->rank != 2 || value_of(r, indices)->rank != 2 || (axis != 1 && axis != -1))
         return rt_read_refuse(r, "elements of each row of a matrix");
     int shape = rt_read_emit1(r, RT_OP_SHAPE, indices);

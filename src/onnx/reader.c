@@ -374,6 +374,16 @@ int rt_read_key_mask(rt_onnx_reader *r, rt_key_mask how) {
     return r->key_masks[how] = rt_read_emit2(r, RT_OP_MUL, padding, rt_read_scalar(r, -0x1.fffffep+127f));
 }
 
+int rt_read_counted(rt_onnx_reader *r) {
+    if (r->counted >= 0) return r->counted;
+    int ids = input_value(r, "input_ids");
+    int equal = rt_read_emit2(r, RT_OP_EQUAL, ids, rt_read_index(r, r->options->padding));
+    int whole = rt_read_emit(r, RT_OP_CAST, 1, &equal, &(rt_attrs){.dtype = RETORT_I64});
+    int counts = rt_read_emit2(r, RT_OP_SUB, rt_read_index(r, 1), whole);
+    int sums = rt_read_emit(r, RT_OP_CUM_SUM, 1, &counts, &(rt_attrs){.axis = 1});
+    return r->counted = rt_read_emit2(r, RT_OP_MUL, sums, counts);
+}
+
 int rt_read_positions(rt_onnx_reader *r) {
     int64_t count = r->options->positions;
     if (r->positions >= 0) return r->positions;

@@ -82,7 +82,7 @@ typedef struct rt_onnx_reader {
     rt_names taken;                                /* names of nodes and constants */
     rt_arena names;                                /* their texts */
     const rt_onnx_node *at;                        /* the node that is being read */
-    int key_masks[RT_KEY_MASKS], positions, zeros; /* values, -1 while there are none */
+    int key_masks[RT_KEY_MASKS], positions, counted, zeros; /* values, -1 while there are none */
     size_t evaluated;                              /* values that were evaluated for some batches */
     /* When values are evaluated: the batch, and the reader whose shapes they take; else NULL. */
     const rt_onnx_batch *batch;
@@ -147,6 +147,8 @@ int rt_read_rows(rt_onnx_reader *r, int table, int places, int64_t offset, int64
 int rt_read_key_mask(rt_onnx_reader *r, rt_key_mask how);
 /* 0, 1, … for the tokens of each sequence, [1, seq]. */
 int rt_read_positions(rt_onnx_reader *r);
+/* 0 for padding, and for others how many up to it are not padding. */
+int rt_read_counted(rt_onnx_reader *r);
 
 /* ---- Integers (read_integers.c) ---- */
 

@@ -56,6 +56,21 @@ static const char *positions(rt_onnx_writer *w, int table) {
     return rt_put(w, "Slice", "position", 4, inputs, 0, NULL);
 }
 
+/* The rows of a table whose first is that of padding, which others do not count. */
+static const char *counted_positions(rt_onnx_writer *w, const rt_node *node) {
+    int64_t *numbers = rt_put_alloc(w, 2, sizeof *numbers);
+    if (numbers == NULL) return "";
+    numbers[0] = node->attrs.after_pad - 1;
+    numbers[1] = 1;
+    const char *pad = rt_put_tensor(w, "pad.id", RT_ONNX_INT64, 0, NULL, numbers, sizeof *numbers);
+    const char *one = rt_put_tensor(w, "one", RT_ONNX_INT64, 0, NULL, numbers + 1, sizeof *numbers);
+    const char *equal = rt_put2(w, "Equal", "pad", "input_ids", pad);
+    const char *whole = rt_put(w, "Cast", "pad.cast", 1, &equal, 1, &RT_ONNX_INT("to", RT_ONNX_INT64));
+    const char *counts = rt_put2(w, "Sub", "counts", one, whole);
+    const char *sums = rt_put2(w, "CumSum", "count", counts, rt_put_ints(w, "axis", 1, (int64_t[]){1}));
+    return gather(w, "position", node->inputs[EMBED_POSITION], rt_put2(w, "Mul", "places", sums, counts));
+}
+
 void rt_put_embed(rt_onnx_writer *w, const rt_node *node) {
     if (w->options->fused && rt_put_fused_embed(w, node)) return;
     const char *x = input_of(node, EMBED_WORD_SCALE) >= 0
@@ -65,7 +80,8 @@ void rt_put_embed(rt_onnx_writer *w, const rt_node *node) {
         x = rt_put2(w, "Add", "add.type", x, gather(w, "type", node->inputs[EMBED_TYPE], "token_type_ids"));
     }
     if (input_of(node, EMBED_POSITION) >= 0) {
-        const char *rows = positions(w, node->inputs[EMBED_POSITION]);
+        bool counted = node->attrs.after_pad != 0;
+        const char *rows = counted ? counted_positions(w, node) : positions(w, node->inputs[EMBED_POSITION]);
         if (input_of(node, EMBED_POSITION_SCALE) >= 0) rows = rt_put_integer_position(w, node, rows);
         x = rt_put2(w, "Add", "add.position", x, rows);
     }

@@ -112,7 +112,8 @@ bool rt_put_fused_attention(rt_onnx_writer *w, const rt_node *node) {
 
 bool rt_put_fused_embed(rt_onnx_writer *w, const rt_node *node) {
     if (input_of(node, EMBED_WORD_SCALE) >= 0 || input_of(node, EMBED_POSITION_SCALE) >= 0 ||
-        input_of(node, EMBED_CHANNEL_SCALE) >= 0 || input_of(node, EMBED_POSITION) < 0)
+        input_of(node, EMBED_CHANNEL_SCALE) >= 0 || input_of(node, EMBED_POSITION) < 0 ||
+        node->attrs.after_pad != 0)
         return false;
     const char *ids = NULL, *types = NULL;
     bool typed = input_of(node, EMBED_TYPE) >= 0;

@@ -43,7 +43,7 @@ static const char *rows(rt_onnx_writer *w, const rt_node *node) {
     apart = rt_put2(w, "Max", "not_below", apart, scalar(w, "least", -reach));
     apart = rt_put2(w, "Min", "not_above", apart, scalar(w, "most", reach));
     apart = rt_put2(w, "Add", "place", apart, scalar(w, "reach", reach));
-    return rt_put2(w, "Gather", "rows", rt_put_value(w, node->inputs[ATTENTION_INDEX]), apart);
+    return rt_put2(w, "Gather", "distance.rows", rt_put_value(w, node->inputs[ATTENTION_INDEX]), apart);
 }
 
 static int input_of(const rt_node *node, int index) {

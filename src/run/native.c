@@ -149,6 +149,7 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
         .types = model->config.types,
         .positions = model->config.positions,
         .position_offset = model->config.position_offset,
+        .after_pad = model->config.after_pad != 0,
         .mask_id = model->graph.mask_id,
         .capacity =
             rt_max(wanted + positions / 2, positions), /* a chunk may exceed its target by half a sequence */

@@ -199,6 +199,7 @@ static rt_limits limits_of(const rt_teacher *t, size_t rows) {
                        .types = config->types,
                        .positions = config->positions,
                        .position_offset = config->position_offset,
+                       .after_pad = config->after_pad != 0,
                        .mask_id = t->model->graph.mask_id,
                        .capacity = rows,
                        .max_rows = rt_min(rows, RT_CHUNK_ROWS),

@@ -182,6 +182,7 @@ static retort_status open_tape(training *t, retort_error *err) {
         .types = config->types,
         .positions = (int64_t)positions,
         .position_offset = config->position_offset,
+        .after_pad = config->after_pad != 0,
         .mask_id = graph->mask_id,
         .capacity = t->rows,
         .max_rows = t->rows,

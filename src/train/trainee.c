@@ -119,6 +119,21 @@ static void leave_out(rt_trainee *t, const char *rewrite) {
     t->left_out[t->left_out_count++] = rewrite;
 }
 
+/* What has no gradient, or would no longer be what it is. */
+static retort_status check_layers(const retort_model *model, retort_error *err) {
+    if (model->config.groups > 0)
+        return rt_fail(err, RETORT_UNSUPPORTED, "train: the layers of %s share their weights: not supported",
+                       model->config.arch->type);
+    for (size_t i = 0; i < model->graph.node_count; i++) {
+        const rt_node *node = &model->graph.nodes[i];
+        if (node->op != RT_OP_ATTENTION || node->input_count <= ATTENTION_CONSTANTS) continue;
+        return rt_fail(err, RETORT_UNSUPPORTED,
+                       "train: %.120s: what scores get by distance (%s) cannot be trained", node->name,
+                       model->config.arch->type);
+    }
+    return RETORT_OK;
+}
+
 /* Level 3, without the folds that levels are still ahead of. */
 static retort_status bring_up(rt_trainee *t, const retort_model *model, retort_error *err) {
     int level = model->graph.level;
@@ -141,6 +156,8 @@ static retort_status open_trainee(rt_trainee *t, const retort_model *model, reto
     if (status == RETORT_OK) status = bring_up(t, model, err);
     if (status != RETORT_OK) return status;
     rt_graph *graph = &t->model->graph;
+    status = check_layers(t->model, err);
+    if (status != RETORT_OK) return status;
     if (graph->level < 3) {
         return rt_fail(err, RETORT_UNSUPPORTED, "train: the graph only reaches level %d, and 3 is trained",
                        graph->level);

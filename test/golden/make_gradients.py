@@ -117,14 +117,14 @@ def main():
         given = inputs(model.config, mask_id)
         loss_of(head, model(**given), given, mask_id).backward()
         print("model", name)
-        # RoBERTa's positions begin after that of padding, and the row of its only type is part of each.
+        # RoBERTa's positions begin with that of padding, and the row of its only type is part of each.
         roberta = model.config.model_type == "roberta"
         for key, parameter in model.named_parameters():
             if parameter.grad is None or parameter.grad.abs().max() == 0 or (roberta and "token_type" in key):
                 continue
             if roberta and "position_embeddings" in key:
                 only_type = model.roberta.embeddings.token_type_embeddings.weight.detach()
-                print(line_of(key, parameter, only_type, model.config.pad_token_id + 1))
+                print(line_of(key, parameter, only_type, model.config.pad_token_id))
             else:
                 print(line_of(key, parameter))
     print("end", file=sys.stderr)

@@ -2,6 +2,7 @@
  * Embed: tables looked up by id, summed and normalised -> […, hidden]. EMBED_… in graph/operands.h names its inputs.
  *   word      f32, or s8 with a scale per row, or 4-bit codes (rows_s4) that have integer scales per group as well
  *   position  f32, or s8 with a scale per channel; may be absent
+ *   after_pad   positions are by ids: 0 for one id, the others count themselves from 1
  *   pruned      ranges of ids without a row in word: first id and count; they take the row before
  *   s8 ids    ids whose rows are int8 where word holds 4-bit codes; word has no row for them
  * With an output dtype, a second output holds the same in bf16 or s8; what becomes s8 is x * channel scale + channel shift
@@ -79,7 +80,7 @@ const rt_op_row rt_op_embed = {
     .min_inputs = 2,
     .max_inputs = 16,
     .outputs = 2,
-    .attrs = RT_ATTR_EPSILON | RT_ATTR_OUT_DTYPE | RT_ATTR_GROUP | RT_ATTR_RANGE,
+    .attrs = RT_ATTR_EPSILON | RT_ATTR_OUT_DTYPE | RT_ATTR_GROUP | RT_ATTR_RANGE | RT_ATTR_AFTER_PAD,
     .level = 2,
     .kind = RT_OP_KIND_EMBED,
     .infer = infer_embed,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Level 2: fuses reshapes and transposes of heads, scores, mask, softmax and context into one Attention. */
-#include "graph/match.h"
+#include "graph/rewrite/relative.h"
 
 #include <math.h>
 #include <string.h>
@@ -9,6 +9,7 @@ typedef struct heads {
     int q, k, v, mask;
     int64_t count, dim;
     double scale;
+    rt_relative_match relative;
 } heads;
 
 static bool has_perm(const rt_node *node, const int perm[4]) {
@@ -108,6 +109,14 @@ static int softmax_of(const rt_graph *graph, int value) {
     return last ? softmax->inputs[0] : -1;
 }
 
+/* Whether position keys meet the queries that keys meet, and position queries these keys; and the same number of heads. */
+static bool tables_fit(const rt_graph *graph, const rt_node *product, const rt_relative_match *m) {
+    const rt_value *q = &graph->values[product->inputs[0]];
+    return (m->pos_key < 0 || m->queries == product->inputs[0]) &&
+           (m->pos_query < 0 || m->keys == product->inputs[1]) &&
+           (m->bias < 0 || (q->rank == 4 && graph->values[m->bias].dims[0] == q->dims[1]));
+}
+
 /* Matches from the Reshape that joins the heads back to q, k and v. */
 static bool match_heads(const rt_graph *graph, const rt_node *root, heads *h) {
     const rt_node *transpose = rt_made_by(graph, root->inputs[0], RT_OP_TRANSPOSE);
@@ -117,8 +126,10 @@ static bool match_heads(const rt_graph *graph, const rt_node *root, heads *h) {
     double value_scale = 1;
     h->v = split_of(graph, context->inputs[1], false, h, &value_scale);
     int scores = unmasked(graph, softmax_of(graph, context->inputs[0]), h);
-    const rt_node *product = rt_made_by(graph, rt_strip_scale(graph, scores, &h->scale), RT_OP_MATMUL);
+    scores = rt_strip_scale(graph, rt_match_bias(graph, scores, &h->relative), &h->scale);
+    const rt_node *product = rt_made_by(graph, rt_match_positions(graph, scores, &h->relative), RT_OP_MATMUL);
     if (product == NULL || h->v < 0 || h->mask < 0 || value_scale != 1) return false;
+    if (!tables_fit(graph, product, &h->relative)) return false;
     h->q = split_of(graph, product->inputs[0], false, h, &h->scale);
     h->k = split_of(graph, product->inputs[1], true, h, &h->scale);
     const rt_value *out = &graph->values[root->outputs[0]];
@@ -135,9 +146,20 @@ static float exact_scale(double scale, int64_t dim) {
 
 static bool to_attention(rt_graph *graph, int index) {
     const rt_node root = graph->nodes[index];
-    heads h = {.mask = -1, .scale = 1};
+    heads h = {.mask = -1, .scale = 1, .relative = {-1, -1, -1, -1, -1, -1}};
     if (root.op != RT_OP_RESHAPE || !match_heads(graph, &root, &h)) return false;
-    return rt_replace_node(graph, index, index, RT_OP_ATTENTION, 4, (int[]){h.q, h.k, h.v, h.mask},
+    rt_relative_match *m = &h.relative;
+    int key = m->pos_key >= 0 ? rt_position_operand(graph, root.name, m->pos_key, true) : -1;
+    int query = m->pos_query >= 0 ? rt_position_operand(graph, root.name, m->pos_query, false) : -1;
+    if ((key < 0 && m->pos_key >= 0) || (query < 0 && m->pos_query >= 0)) return false;
+    int inputs[ATTENTION_OPERANDS] = {h.q, h.k, h.v, h.mask};
+    inputs[ATTENTION_INDEX] = m->index;
+    inputs[ATTENTION_BIAS] = m->bias;
+    inputs[ATTENTION_POS_KEY] = key;
+    inputs[ATTENTION_POS_QUERY] = query;
+    int count = ATTENTION_OPERANDS;
+    while (inputs[count - 1] < 0) count--;
+    return rt_replace_node(graph, index, index, RT_OP_ATTENTION, count, inputs,
                            &(rt_attrs){.heads = h.count, .scale = exact_scale(h.scale, h.dim), .parts = 3});
 }
 

@@ -72,33 +72,8 @@ typedef struct tables {
     int ids, word, position, types, type; /* values, -1 while not found */
     int row;                              /* added to every token: a table of types with one row */
     int terms;
+    int64_t after_pad; /* 1 + the id that positions skip, or 0 */
 } tables;
-
-/* Whether the constant is 0, 1, 2, … */
-static bool counts_up(const rt_value *value) {
-    const int64_t *numbers = value->data;
-    size_t count = 0;
-    if (!rt_value_is_constant(value) || value->dtype != RETORT_I64 || numbers == NULL ||
-        !rt_shape_count(value->dims, value->rank, &count))
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        if (numbers[i] != (int64_t)i) return false;
-    }
-    return true;
-}
-
-/* Whether the value is 0, 1, … for each sequence: [1, seq] from the start of such a constant. */
-static bool is_positions(const rt_graph *graph, int value) {
-    const rt_node *slice = rt_made_by(graph, value, RT_OP_SLICE);
-    if (slice == NULL) return false;
-    const rt_value *v = &graph->values[value];
-    if (v->rank != 2 || v->dims[0] != 1 || v->dims[1] != RT_DIM_SEQ) return false;
-    const rt_content *start = &graph->values[slice->inputs[SLICE_STARTS]].content;
-    bool by_one = slice->input_count < 5 || slice->inputs[SLICE_STEPS] < 0 ||
-                  rt_scalar_near(graph, slice->inputs[SLICE_STEPS], 1);
-    return by_one && start->known && start->count == 1 && start->symbols == 0 && start->at[0] == 0 &&
-           counts_up(&graph->values[slice->inputs[SLICE_DATA]]);
-}
 
 /* Classifies one term of the sum. */
 static bool take_table(const rt_graph *graph, int value, tables *t) {
@@ -118,8 +93,9 @@ static bool take_table(const rt_graph *graph, int value, tables *t) {
         bool types = strcmp(v->name, "token_type_ids") == 0;
         table = types ? &t->type : &t->word;
         *(types ? &t->types : &t->ids) = indices;
-    } else if (!is_positions(graph, indices)) {
-        return false;
+    } else if (!rt_is_places(graph, indices)) {
+        t->after_pad = rt_counted_pad(graph, indices) + 1;
+        if (t->after_pad == 0) return false;
     }
     if (*table >= 0) return false;
     *table = gather->inputs[GATHER_DATA];
@@ -146,14 +122,15 @@ static int plus_row(rt_graph *graph, int table, int row) {
 
 static bool to_embed(rt_graph *graph, int index) {
     const rt_node norm = graph->nodes[index];
-    tables t = {-1, -1, -1, -1, -1, -1, 0};
+    tables t = {-1, -1, -1, -1, -1, -1, 0, 0};
     if (norm.op != RT_OP_LAYER_NORM || !take_sum(graph, norm.inputs[LAYER_NORM_X], 2, &t) || t.word < 0)
         return false;
     int *table = t.position >= 0 ? &t.position : &t.word;
     if (t.row >= 0) *table = plus_row(graph, *table, t.row);
     int inputs[] = {t.ids,   t.word, t.position, norm.inputs[LAYER_NORM_GAMMA], norm.inputs[LAYER_NORM_BETA],
                     t.types, t.type};
-    return rt_replace_node(graph, index, index, RT_OP_EMBED, t.type >= 0 ? 7 : 5, inputs, &norm.attrs);
+    rt_attrs attrs = {.epsilon = norm.attrs.epsilon, .after_pad = t.after_pad};
+    return rt_replace_node(graph, index, index, RT_OP_EMBED, t.type >= 0 ? 7 : 5, inputs, &attrs);
 }
 
 retort_status rt_rewrite_fuse_embed(rt_graph *graph, size_t *count, retort_error *err) {

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Level 2, for fuse-attention: a bias, position keys and position queries, each gathered by the distance of key and
+ * query. */
+#include "graph/rewrite/relative.h"
+
+/* The index [2 m + 1] if value = index[places - places^T + m], [seq, seq]; else -1. */
+static int distances(const rt_graph *graph, int value) {
+    double most;
+    int apart;
+    const rt_node *gather = rt_made_by(graph, value, RT_OP_GATHER);
+    if (gather == NULL || gather->attrs.axis != 0) return -1;
+    const rt_value *index = &graph->values[gather->inputs[GATHER_DATA]];
+    if (!rt_value_is_constant(index) || index->dtype != RETORT_I64 || index->rank != 1 ||
+        !rt_with_scalar(graph, gather->inputs[GATHER_INDICES], RT_OP_ADD, &apart, &most) ||
+        index->dims[0] != 2 * (int64_t)most + 1)
+        return -1;
+    const rt_node *sub = rt_made_by(graph, apart, RT_OP_SUB);
+    const rt_node *turned = sub != NULL ? rt_made_by(graph, sub->inputs[1], RT_OP_TRANSPOSE) : NULL;
+    bool fits = turned != NULL && turned->inputs[0] == sub->inputs[0] && rt_is_places(graph, sub->inputs[0]);
+    return fits ? gather->inputs[GATHER_DATA] : -1;
+}
+
+/* Whether all tables so far are read by the same distances. */
+static bool take_index(rt_relative_match *m, int index) {
+    bool same = index >= 0 && (m->index < 0 || m->index == index);
+    if (same) m->index = index;
+    return same;
+}
+
+int rt_match_bias(const rt_graph *graph, int value, rt_relative_match *m) {
+    const rt_node *add = rt_made_by(graph, value, RT_OP_ADD);
+    for (int k = 0; add != NULL && k < 2; k++) {
+        const rt_node *wide = rt_made_by(graph, add->inputs[k], RT_OP_UNSQUEEZE);
+        const rt_node *gather = wide != NULL ? rt_made_by(graph, wide->inputs[0], RT_OP_GATHER) : NULL;
+        if (gather == NULL || gather->attrs.axis != 1 || !rt_is_weight(graph, gather->inputs[GATHER_DATA]) ||
+            graph->values[add->inputs[k]].dims[0] != 1 ||
+            !take_index(m, distances(graph, gather->inputs[GATHER_INDICES])))
+            continue;
+        m->bias = gather->inputs[GATHER_DATA];
+        return add->inputs[1 - k];
+    }
+    return value;
+}
+
+static bool is_table(const rt_graph *graph, int value) {
+    const rt_value *v = &graph->values[value];
+    return rt_value_is_constant(v) && v->data != NULL && v->dtype == RETORT_F32 &&
+           v->layout == RT_LAYOUT_ROWS && (v->rank == 3 || (v->rank == 4 && v->dims[0] == 1));
+}
+
+/* GatherElements of a product with a table, along rows: takes it. */
+static bool take_picked(const rt_graph *graph, int value, rt_relative_match *m) {
+    const rt_node *picked = rt_made_by(graph, value, RT_OP_GATHER_ELEMENTS);
+    const rt_node *product = picked != NULL ? rt_made_by(graph, picked->inputs[0], RT_OP_MATMUL) : NULL;
+    const rt_node *all = picked != NULL ? rt_made_by(graph, picked->inputs[1], RT_OP_EXPAND) : NULL;
+    const rt_node *wide = all != NULL ? rt_made_by(graph, all->inputs[0], RT_OP_UNSQUEEZE) : NULL;
+    if (product == NULL || wide == NULL) return false;
+    int64_t axis = picked->attrs.axis < 0 ? picked->attrs.axis + 4 : picked->attrs.axis;
+    bool key = axis == 3 && m->pos_key < 0 && is_table(graph, product->inputs[1]);
+    bool query = axis == 2 && m->pos_query < 0 && is_table(graph, product->inputs[0]);
+    if ((!key && !query) || !take_index(m, distances(graph, wide->inputs[0]))) return false;
+    if (key) {
+        m->queries = product->inputs[0];
+        m->pos_key = product->inputs[1];
+    } else {
+        m->pos_query = product->inputs[0];
+        m->keys = product->inputs[1];
+    }
+    return true;
+}
+
+int rt_match_positions(const rt_graph *graph, int value, rt_relative_match *m) {
+    const rt_node *add = rt_made_by(graph, value, RT_OP_ADD);
+    for (int k = 0; add != NULL && k < 2; k++) {
+        if (take_picked(graph, add->inputs[k], m)) return rt_match_positions(graph, add->inputs[1 - k], m);
+    }
+    return value;
+}
+
+int rt_position_operand(rt_graph *graph, const char *scope, int table, bool keys) {
+    const rt_value v = graph->values[table];
+    const int64_t *dims = v.dims + (v.rank - 3);
+    int64_t heads = dims[0], rows = dims[keys ? 2 : 1], dim = dims[keys ? 1 : 2];
+    const float *from = v.data;
+    float *to = rt_floats(graph, rows, heads * dim);
+    for (int64_t h = 0; to != NULL && h < heads; h++) {
+        for (int64_t r = 0; r < rows; r++) {
+            for (int64_t d = 0; d < dim; d++)
+                to[r * heads * dim + h * dim + d] =
+                    from[keys ? (h * dim + d) * rows + r : (h * rows + r) * dim + d];
+        }
+    }
+    return rt_add_constant(graph, scope, keys ? "pos_key" : "pos_query", 2, (int64_t[]){rows, heads * dim},
+                           to);
+}

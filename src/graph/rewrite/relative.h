@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What scores get by distance, matched by fuse-attention. */
+#ifndef RT_GRAPH_REWRITE_RELATIVE_H
+#define RT_GRAPH_REWRITE_RELATIVE_H
+
+#include "graph/match.h"
+
+/* Constants, -1: absent. */
+typedef struct rt_relative_match {
+    int index, bias;        /* bias: [heads, columns] */
+    int pos_key, pos_query; /* [(1,) heads, dim, rows] and [(1,) heads, rows, dim] */
+    int queries, keys;      /* what these are multiplied with */
+} rt_relative_match;
+
+/* value = scores + bias: the scores, with m->index and m->bias; else the value itself. */
+int rt_match_bias(const rt_graph *graph, int value, rt_relative_match *m);
+/* value = scores + picked products with position keys and queries: the scores; else the value itself. */
+int rt_match_positions(const rt_graph *graph, int value, rt_relative_match *m);
+/* The operand [rows, heads dim] that a table of position keys, or of queries, is; -1: out of memory. */
+int rt_position_operand(rt_graph *graph, const char *scope, int table, bool keys);
+
+#endif
