@@ -126,7 +126,8 @@ static void warn_bytes(const check *c) {
     if (broken > 0) warn(c, text);
 }
 
-static void warn_texts(const check *c) {
+/* Refuses data without any text, and warns of what teaches little. */
+static retort_status check_texts(const check *c, retort_error *err) {
     char text[512];
     size_t empty = 0, line = 0;
     for (size_t i = 0; i < c->data->count; i++) {
@@ -136,6 +137,8 @@ static void warn_texts(const check *c) {
             (c->examples->kind == RT_TARGET_PAIR && is_blank(sample->text.pair, sample->text.pair_length));
         if (blank && empty++ == 0) line = sample->line;
     }
+    if (empty > 0 && empty == c->data->count)
+        return rt_fail(err, RETORT_ARGUMENT, "train: %.200s: all %zu texts are empty", c->data->name, empty);
     snprintf(text, sizeof text, "%.200s:%zu: the text is empty%s", c->data->name, line,
              empty > 1 ? "; so are others" : "");
     if (empty > 0) warn(c, text);
@@ -143,6 +146,7 @@ static void warn_texts(const check *c) {
     snprintf(text, sizeof text, "%.200s: %llu texts are longer than the limit and were cut", c->data->name,
              (unsigned long long)c->examples->truncated);
     if (c->examples->truncated > 0) warn(c, text);
+    return RETORT_OK;
 }
 
 retort_status rt_examples_check(const rt_examples *examples, const retort_model *model,
@@ -155,6 +159,5 @@ retort_status rt_examples_check(const rt_examples *examples, const retort_model 
                    (kind == RT_TARGET_PAIR && examples->scored);
     bool labels = kind == RT_TARGET_LABEL || kind == RT_TARGET_TAGS || (kind == RT_TARGET_LABELS && !one);
     retort_status status = numbers ? check_numbers(&c, err) : labels ? check_labels(&c, err) : RETORT_OK;
-    if (status == RETORT_OK) warn_texts(&c);
-    return status;
+    return status == RETORT_OK ? check_texts(&c, err) : status;
 }

@@ -302,6 +302,7 @@ def wrong_data():
     for encoding in ("utf-16-le", "utf-16-be"):
         fails(3, "this is UTF-16", *start, "--data", write("wide.tsv", ("\ufeff" + CLASSES).encode(encoding)))
     fails(3, "it contains no text", *start, "--data", write("empty.tsv", "sentence\tlabel\n"))
+    fails(3, "all 2 texts are empty", *start, "--data", write("blank.tsv", "sentence\tlabel\n\ta\n \tb\n"))
     dev = write("dev.tsv", "sentence\tlabel\ngood film\tpraise\nbad film\tneither\n")
     fails(3, "dev.tsv:3: label 'neither': the model has no such label (it has 2: 'blame', 'praise')", *start, "--data", write("classes.tsv", CLASSES), "--dev", dev)
     assert "has no text for" not in fails(3, "dev.txt: evaluating this model needs a table with texts", *start, "--data", write("classes.tsv", CLASSES),
