@@ -35,6 +35,7 @@ import warnings
 
 import busy
 import engines
+from blocks import write_block
 
 warnings.filterwarnings("ignore")
 
@@ -170,18 +171,6 @@ def markdown(args, table, cells):
         if kind not in FLOATS and "ONNX Runtime int8" in table:
             lines.append(ratios(table, cells, name, ["ONNX Runtime int8"], "ONNX Runtime int8"))
     return "\n".join(lines) + "\n"
-
-
-def write_block(path, name, text):
-    """Replaces what stands between the two marks of this name, or appends a new block."""
-    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-    old = pathlib.Path(path).read_text(encoding="utf-8")
-    block = f"{begin}\n{text}{end}"
-    if begin in old and end in old:
-        old = old[:old.index(begin)] + block + old[old.index(end) + len(end):]
-    else:
-        old = old.rstrip("\n") + f"\n\n{block}\n"
-    pathlib.Path(path).write_text(old, encoding="utf-8")
 
 
 def arguments():

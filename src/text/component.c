@@ -37,6 +37,18 @@ static const char *type_of(const void *row) {
     return *(const char *const *)row;
 }
 
+const char *rt_component_type(size_t index, const char **part) {
+    static const row_table *const tables[] = {&normalizers, &pre_tokenizers, &models, &post_processors,
+                                              &decoders};
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
+        *part = tables[t]->component;
+        for (size_t i = 0; tables[t]->rows[i] != NULL; i++) {
+            if (index-- == 0) return type_of(tables[t]->rows[i]);
+        }
+    }
+    return NULL;
+}
+
 static bool is_none(const json_t *part) {
     return part == NULL || json_is_null(part);
 }

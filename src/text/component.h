@@ -304,6 +304,8 @@ bool rt_split_by_rows(const rt_pre_tokenizer *pre_tokenizer, const rt_token_mode
 /* The fastest for these two: chosen once, when the tokenizer is read. */
 rt_split_fn rt_split_of(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model);
 
+/* The type of each row in turn, and which part of a tokenizer it is; NULL after the last. */
+const char *rt_component_type(size_t index, const char **part);
 /* `part` is the component's object in a tokenizer.json. A type without a row is refused by its name. */
 retort_status rt_normalizer_take(const char *name, json_t *part, rt_buffer *map, retort_error *err);
 retort_status rt_normalizer_read(const rt_component_reader *in, const json_t *part, rt_normalizer *out);
