@@ -11,6 +11,7 @@ static void fuzz_package(const uint8_t *data, size_t size) {
     json_t *root = NULL;
     if (rt_json_parse(&root, "fuzz", data, size, &err) != RETORT_OK) return;
     rt_modules_pooling(&package, "fuzz", root, &err);
+    rt_modules_splade(&package, "fuzz", root, &err);
     rt_modules_dense(&package, "fuzz", root, &err);
     rt_modules_normalize(&package, "fuzz", root, &err);
     rt_modules_layer_norm(&package, "fuzz", root, &err);

@@ -343,9 +343,10 @@ typedef struct retort_info {
     int32_t
         padding_idx; /* id that no batch may hold, because the model's positions skip it (RoBERTa); -1: none */
     int32_t pad;     /* id of the token that pads texts; -1: not in the vocabulary */
-    const char *
-        activation; /* of torch.nn, which makes scores of the logits of a cross-encoder: "Sigmoid", "Identity",
-                               …; NULL: `problem` says how */
+    /* Of torch.nn, which makes scores of the logits of a cross-encoder: "Sigmoid", "Identity", …; NULL: `problem`
+     * says how. */
+    const char *activation;
+    bool sparse; /* vectors have a number for each piece of the vocabulary, and most are 0: SPLADE */
 } retort_info;
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
 /* How the vocabulary was restricted when the model was imported. */

@@ -331,6 +331,7 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .mask = text.mask,
         .unknown = text.unk,
         .pad = text.pad,
+        .sparse = config->task == RETORT_TASK_EMBED && config->pooling == RT_POOL_SPLADE,
         .activation = rt_scoring_name(&config->scoring),
         .padding_idx = config->after_pad != 0 ? -1 : (int32_t)rt_config_pad_id(config),
     };

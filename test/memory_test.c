@@ -621,6 +621,7 @@ static const struct {
     {"adapter-classify", true},
     {"adapter-dora", true},
     {"cross-tanh", true},
+    {"splade-sum", true},
 };
 
 static void each_checkpoint(void (*visit)(const char *folder, bool import_only)) {

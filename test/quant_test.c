@@ -237,6 +237,7 @@ static const char *const names[] = {
     "package-last",
     "package-sqrt",
     "package-weighted",
+    "splade-max",
     "roberta-pads",
     "albert-classify",
     "albert-fill",

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Small random models of sentence-transformers for test/golden/checkpoints, as make_checkpoints.py writes them, which calls this:
-cross-encoders with their activation, and more poolings.
+cross-encoders with their activation, more poolings, sparse encoders.
 
     python tools/make_sentence_checkpoints.py FOLDER [NAME…]     the models of these names; all without one
 
@@ -62,6 +62,26 @@ def write_cross_encoder(root, name, family, activation, form, labels, prompts=No
     add_members(folder, texts=PAIRS, scores=scores.tolist())
 
 
+def write_splade(root, name, family, strategy, function, **options):
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.modules import MLMTransformer, SpladePooling
+
+    folder = root / name
+    model = base.make_model(family, "fill", size=TINY, **options)
+    with tempfile.TemporaryDirectory() as plain:
+        model.save_pretrained(plain)
+        base.write_tokenizer(pathlib.Path(plain), base.VOCAB)
+        package = SparseEncoder(modules=[MLMTransformer(plain), SpladePooling(strategy, function)], device="cpu")
+        package.save_pretrained(str(folder))
+    (folder / "README.md").unlink()
+    base.write_tokenizer(folder, base.VOCAB)
+    loaded = SparseEncoder(str(folder), device="cpu")
+    texts = [text for pair in PAIRS for text in pair]
+    vectors = loaded.encode(texts, convert_to_sparse_tensor=False)
+    ids = [list(loaded.tokenizer(text)["input_ids"]) for text in texts]
+    base.write_golden(folder, ids, [[0] * len(row) for row in ids], vectors.tolist(), texts)
+
+
 # One row per model: its name, the function that writes it, and how.
 MODELS = [
     ("cross-identity", write_cross_encoder, ("bert", torch.nn.Identity, 4, ["score"]), dict(seed=80)),
@@ -70,6 +90,9 @@ MODELS = [
     ("package-weighted", base.write_package, ("bert", "weightedmean"), dict(seed=83, old=False, size=TINY)),
     ("package-five", base.write_package, ("distilbert", ["lasttoken", "mean", "weightedmean", "max", "mean_sqrt_len_tokens"]),
      dict(seed=84, old=False, size=TINY, after=())),
+    ("splade-max", write_splade, ("distilbert", "max", "relu"), dict(seed=85)),
+    ("splade-sum", write_splade, ("bert", "sum", "relu"), dict(seed=86)),
+    ("splade-twice", write_splade, ("distilbert", "max", "log1p_relu"), dict(seed=87)),
     ("cross-labels", write_cross_encoder, ("distilbert", torch.nn.Sigmoid, 3, ["no", "yes"]), dict(seed=82)),
 ]
 

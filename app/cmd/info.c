@@ -149,6 +149,7 @@ static cli_code print_info_json(const cli_args *args, const retort_model *model,
         json_array_append_new(warnings, cli_json_text(warning, strlen(warning)));
     }
     json_object_set_new(json, "warnings", warnings);
+    if (info->sparse) json_object_set_new(json, "sparse", json_true());
     if (info->activation != NULL) json_object_set_new(json, "activation", json_string(info->activation));
     if (has_prompts(model, info)) {
         const char *own = info->default_prompt;
@@ -185,7 +186,9 @@ static void print_info(const cli_args *args, const retort_model *model, const re
     bool classifies = info->task == RETORT_TASK_CLASSIFY;
     printf("task        %s%s%s%s, %lld %s\n", cli_task_names[info->task], classifies ? " (" : "",
            classifies ? problem_names[info->problem] : "", classifies ? ")" : "", (long long)info->labels,
-           info->task == RETORT_TASK_EMBED ? "values per vector" : "labels");
+           info->task != RETORT_TASK_EMBED ? "labels"
+           : info->sparse                  ? "values per sparse vector"
+                                           : "values per vector");
     printf("encoder     %s, %lld layers, hidden %lld, %lld heads, ffn %lld\n", info->family,
            (long long)info->layers, (long long)info->hidden, (long long)info->heads, (long long)info->ffn);
     printf("text        vocabulary %lld, %lld positions, truncated to %lld tokens\n", (long long)info->vocab,

@@ -92,7 +92,8 @@ static const char *verbs_of(char *out, size_t size, unsigned tasks) {
 }
 
 /* Refuses options that would have no effect. */
-static cli_code check_options(const cli_args *args, retort_task task) {
+static cli_code check_options(const cli_args *args, const retort_info *info) {
+    retort_task task = info->task;
     char verbs[64];
     for (size_t i = 0; i < sizeof applies / sizeof *applies; i++) {
         const char *name = cli_options[applies[i].option].name;
@@ -102,7 +103,7 @@ static cli_code check_options(const cli_args *args, retort_task task) {
                   verbs_of(verbs, sizeof verbs, applies[i].tasks), cli_task_names[task]);
         return CLI_USAGE;
     }
-    if (task == RETORT_TASK_EMBED && cli_has(args, CLI_TOP) && !cli_has(args, CLI_QUERY)) {
+    if (task == RETORT_TASK_EMBED && !info->sparse && cli_has(args, CLI_TOP) && !cli_has(args, CLI_QUERY)) {
         cli_error("--top needs --query: without it nothing is ranked");
         return CLI_USAGE;
     }
@@ -123,7 +124,7 @@ static void warn_of_labels(const retort_model *model) {
 
 static cli_code run_input(run_state *run, cli_input *input) {
     retort_task task = run->info.task;
-    cli_code code = check_options(run->args, task);
+    cli_code code = check_options(run->args, &run->info);
     if (code == CLI_DONE) code = cli_split_names(&run->labels, run->args, CLI_LABELS);
     if (code != CLI_DONE) return code;
     if (run->labels.count > 0) warn_of_labels(run->model);

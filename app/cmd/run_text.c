@@ -147,19 +147,67 @@ cli_code run_vectors(run_state *run, const retort_text *texts, size_t n, float *
     return status == RETORT_OK ? run_note_cuts(run, texts, n) : run_fail(run, &err, n, false);
 }
 
+/* Of a sparse vector, the pieces whose number is not 0, the largest first. Returns how many there are. */
+static size_t find_pieces(const float *vector, size_t size, run_scored *order) {
+    size_t n = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (vector[i] != 0) order[n++] = (run_scored){vector[i], i};
+    }
+    qsort(order, n, sizeof *order, run_compare_scored);
+    return n;
+}
+
+static const char *piece_of(const run_state *run, size_t index) {
+    const char *piece = retort_model_piece(run->model, (int32_t)index);
+    return piece != NULL ? piece : "";
+}
+
+static cli_code print_sparse_json(const run_state *run, const run_scored *order, size_t n, bool cut) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) {
+        const char *piece = piece_of(run, order[i].index);
+        json_array_append_new(list, json_pack("{s:I, s:o, s:o}", "index", (json_int_t)order[i].index, "piece",
+                                              cli_json_text(piece, strlen(piece)), "value",
+                                              cli_json_real(order[i].score)));
+    }
+    return cli_put_json(run->out, json_pack("{s:o, s:b}", "sparse", list, "truncated", cut));
+}
+
+static cli_code print_sparse(const run_state *run, const retort_text *text, const float *vector,
+                             run_scored *order, bool cut) {
+    size_t n = find_pieces(vector, (size_t)run->info.labels, order), shown = shown_labels(run, n, n);
+    if (run->json) return print_sparse_json(run, order, shown, cut);
+    if (run->drawn) run_print_heading(run, text);
+    for (size_t i = 0; i < shown; i++) {
+        fputs(i > 0 ? "\t" : run->drawn ? "  " : "", run->out);
+        cli_put_column(run->out, 0, piece_of(run, order[i].index));
+        fprintf(run->out, "\t%.6f", (double)order[i].score);
+    }
+    putc('\n', run->out);
+    return CLI_DONE;
+}
+
+static cli_code print_embedding(const run_state *run, const retort_text *text, const float *vector,
+                                size_t size, bool cut) {
+    if (run->json)
+        return cli_put_json(
+            run->out, json_pack("{s:o, s:b}", "embedding", run_json_reals(vector, size), "truncated", cut));
+    print_vector(run, text, vector, size);
+    return CLI_DONE;
+}
+
 cli_code run_embed(run_state *run, const retort_text *texts, size_t n) {
     size_t size = (size_t)run->info.labels;
     float *vectors = calloc(n * size, sizeof *vectors);
-    cli_code code = vectors != NULL ? run_vectors(run, texts, n, vectors) : cli_no_memory();
+    run_scored *order = calloc(size, sizeof *order);
+    bool fine = vectors != NULL && order != NULL;
+    cli_code code = fine ? run_vectors(run, texts, n, vectors) : cli_no_memory();
     for (size_t i = 0; code == CLI_DONE && i < n; i++) {
         const float *vector = vectors + i * size;
-        if (run->json) {
-            code = cli_put_json(run->out, json_pack("{s:o, s:b}", "embedding", run_json_reals(vector, size),
-                                                    "truncated", run->cut[i]));
-        } else {
-            print_vector(run, &texts[i], vector, size);
-        }
+        code = run->info.sparse ? print_sparse(run, &texts[i], vector, order, run->cut[i])
+                                : print_embedding(run, &texts[i], vector, size, run->cut[i]);
     }
+    free(order);
     free(vectors);
     return code;
 }

@@ -103,7 +103,8 @@ static const cli_verb rows[] = {
                            CLI_SPECIAL_AS_TEXT, CLI_MEMORY, ENGINE_OPTIONS, OTHER_ENGINES),
         .details =
             "The output depends on the model's task: labels with scores, entities, answers, guesses for "
-            "masks, or a vector. Write a question as QUESTION<tab>CONTEXT; with --pairs every text is a "
+            "masks, or a vector; of a sparse one (SPLADE) the pieces whose number is not 0. Write a question "
+            "as QUESTION<tab>CONTEXT; with --pairs every text is a "
             "pair, separated by a tab. --data runs the texts of a file, one per row, and ignores labels. "
             "On a terminal, results are drawn; otherwise each text gives one tab-separated line, or with "
             "--json one object, whose \"truncated\" says whether the text was longer than the model "

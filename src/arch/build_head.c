@@ -27,13 +27,17 @@ static int row_head(rt_builder *b, int hidden) {
     return rt_emit_linear(b, "head.output", &b->encoder->parts[RT_ROLE_OUTPUT], hidden);
 }
 
-static int fill_head(rt_builder *b, int hidden) {
+/* The logits of every token, over the vocabulary. */
+static int fill_rows(rt_builder *b, int hidden) {
     const rt_encoder *encoder = b->encoder;
     int x = rt_emit_linear(b, "head.dense", &encoder->parts[RT_ROLE_DENSE], hidden);
     x = rt_emit_activation(b, "head.dense.activation", encoder->dense_activation, x);
     x = rt_emit_norm(b, "head.norm", &encoder->parts[RT_ROLE_HEAD_NORM], b->encoder->config.epsilon, x);
-    x = rt_emit_linear(b, "head.output", &encoder->parts[RT_ROLE_OUTPUT], x);
-    return rt_emit2(b, RT_OP_MASK_TOKEN_ROWS, "head", "rows", x, b->ids);
+    return rt_emit_linear(b, "head.output", &encoder->parts[RT_ROLE_OUTPUT], x);
+}
+
+static int fill_head(rt_builder *b, int hidden) {
+    return rt_emit2(b, RT_OP_MASK_TOKEN_ROWS, "head", "rows", fill_rows(b, hidden), b->ids);
 }
 
 /* The mask as a float a channel, [batch, seq, hidden]: sentence-transformers' input_mask_expanded. */
@@ -104,6 +108,27 @@ static int max_pool(const pooling *p) {
     return rt_emit_reduce(p->b, RT_OP_REDUCE_MAX, p->scope, "max", read, 1, false);
 }
 
+/* log(1 + x), once or twice */
+static int log_of(rt_builder *b, int x) {
+    static const char *const scopes[] = {"head.log", "head.log.2"};
+    for (int i = 0; i < 1 + b->encoder->splade.twice; i++)
+        x = rt_emit1(b, RT_OP_LOG, scopes[i], "log", rt_emit_by(b, RT_OP_ADD, scopes[i], "one", x, 1));
+    return x;
+}
+
+/* The largest logarithm is that of the largest logit: one row a text goes through it, and not one a token. */
+static int splade_head(rt_builder *b, int hidden) {
+    int x = rt_emit_activation(b, "head.relu", RT_FN_RELU, fill_rows(b, hidden));
+    pooling p = {b, "head.pool", x, -1};
+    if (!b->encoder->splade.sum) {
+        p.mask = wide_mask(b, x);
+        return log_of(b, max_pool(&p));
+    }
+    x = log_of(b, x);
+    int read = rt_emit2(b, RT_OP_MUL, p.scope, "mul", x, wide_mask(b, x));
+    return rt_emit_reduce(b, RT_OP_REDUCE_SUM, p.scope, "sum", read, 1, false);
+}
+
 /* x / max(|x|, 1e-12), as torch.nn.functional.normalize */
 static int unit_length(rt_builder *b, const char *scope, int x) {
     int squares = rt_emit2(b, RT_OP_MUL, scope, "square", x, x);
@@ -160,7 +185,7 @@ static int pooled(rt_builder *b, int hidden) {
 }
 
 static int embed_head(rt_builder *b, int hidden) {
-    int x = pooled(b, hidden);
+    int x = b->encoder->config.pooling == RT_POOL_SPLADE ? splade_head(b, hidden) : pooled(b, hidden);
     for (size_t i = 0; i < b->encoder->module_count; i++) x = apply_module(b, i, x);
     return x;
 }

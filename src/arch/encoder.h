@@ -21,9 +21,16 @@ typedef enum rt_pooling {
     RT_POOL_MEAN_SQRT,
     RT_POOL_LAST,
     RT_POOL_WEIGHTED,
+    RT_POOL_SPLADE,
     RT_POOL_SEVERAL
 } rt_pooling;
 enum { RT_MOST_POOLINGS = 8, RT_MOST_MODULES = 16 };
+
+/* SPLADE: of the logits of a masked language model, log(1 + max(x, 0)) for each piece of the vocabulary, the largest or the
+ * sum over the tokens. Most are 0. */
+typedef struct rt_splade {
+    bool sum, twice; /* twice: log(1 + log(1 + …)) */
+} rt_splade;
 
 /* How two vectors are compared: sentence-transformers' similarity_fn_name. */
 typedef enum rt_similarity { RT_COSINE, RT_DOT, RT_EUCLIDEAN, RT_MANHATTAN } rt_similarity;
@@ -126,6 +133,7 @@ typedef struct rt_encoder {
     rt_act dense_activation;
     rt_pooling poolings[RT_MOST_POOLINGS]; /* embed: what config.pooling consists of, in order */
     size_t pooling_count;
+    rt_splade splade;
     rt_module modules[RT_MOST_MODULES]; /* embed: what comes after, in order */
     size_t module_count;
     rt_tensors tensors;     /* owns the data that the roles point to */

@@ -18,6 +18,10 @@ static bool is_given(const rt_encoder_options *options) {
     return options->task != NULL || options->head != NULL;
 }
 
+static bool is_splade(const rt_modules *package) {
+    return package->pooling_count > 0 && package->poolings[0] == RT_POOL_SPLADE;
+}
+
 /* Before a new head, a plain encoder is read. A package that pools embeds, whatever head the checkpoint was trained with. */
 static retort_status choose_task(rt_encoder *e, const char *name, const json_t *root,
                                  const rt_modules *package, const rt_encoder_options *options,
@@ -25,6 +29,8 @@ static retort_status choose_task(rt_encoder *e, const char *name, const json_t *
     bool stated = true;
     const rt_arch *arch;
     *task = options->task != NULL ? *options->task : RETORT_TASK_EMBED;
+    if (is_splade(package))
+        *task = RETORT_TASK_FILL; /* whose logits it pools; apply_package makes it embed */
     if (is_given(options) || package->pooling_count > 0) return RETORT_OK;
     retort_status status = rt_config_task(root, name, &stated, task, err);
     if (status != RETORT_OK || stated) return status;
@@ -58,6 +64,8 @@ static retort_status apply_package(rt_encoder *e, const rt_modules *package, boo
     e->pooling_count = 1;
     if (package->scores && e->config.task == RETORT_TASK_CLASSIFY)
         return apply_scores(e, package, new_head, err);
+    if (is_splade(package)) e->config.task = RETORT_TASK_EMBED;
+    e->splade = package->splade;
     if (package->pooling_count == 0 || e->config.task != RETORT_TASK_EMBED) return RETORT_OK;
     memcpy(e->poolings, package->poolings, sizeof e->poolings);
     e->pooling_count = package->pooling_count;
@@ -172,6 +180,9 @@ static retort_status open_parts(rt_encoder *e, const char *folder, const char *g
     retort_status status = rt_modules_read(&package, &e->arena, folder, embed, err);
     if (status != RETORT_OK) return status;
     e->folder = package.transformer;
+    if (graph != NULL && is_splade(&package))
+        return rt_fail(err, RETORT_UNSUPPORTED,
+                       "%s: SPLADE is not read from an ONNX file: it needs the checkpoint", graph);
     if (graph == NULL) status = refuse_unread(folder, given, err);
     if (graph == NULL && status == RETORT_OK) status = refuse_unread(e->folder, given, err);
     if (graph == NULL && e->adapter == NULL && rt_adapter_is_in(e->folder)) e->adapter = e->folder;

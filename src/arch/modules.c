@@ -84,6 +84,26 @@ retort_status rt_modules_pooling(rt_modules *out, const char *name, const json_t
     return rt_fail(err, RETORT_FORMAT, "%s: pooling_mode is an empty list", name);
 }
 
+retort_status rt_modules_splade(rt_modules *out, const char *name, const json_t *root, retort_error *err) {
+    static const char *const strategies[] = {"max", "sum"}, *const functions[] = {"relu", "log1p_relu"};
+    const struct {
+        const char *key, *const *known;
+        bool *second;
+    } settings[] = {{"pooling_strategy", strategies, &out->splade.sum},
+                    {"activation_function", functions, &out->splade.twice}};
+    out->poolings[0] = RT_POOL_SPLADE;
+    out->pooling_count = 1;
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *value = json_object_get(root, settings[i].key);
+        const char *text = value == NULL ? settings[i].known[0] : json_string_value(value);
+        *settings[i].second = text != NULL && strcmp(text, settings[i].known[1]) == 0;
+        if (*settings[i].second || (text != NULL && strcmp(text, settings[i].known[0]) == 0)) continue;
+        return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s '%.60s'; known are %s and %s", name, settings[i].key,
+                       text != NULL ? text : "(not a string)", settings[i].known[0], settings[i].known[1]);
+    }
+    return RETORT_OK;
+}
+
 /* Whether `key` is absent, null or `expected`. */
 static bool text_is(const json_t *root, const char *key, const char *expected) {
     const char *text = json_string_value(json_object_get(root, key));
@@ -191,6 +211,9 @@ static retort_status read_config(const loader *l, retort_status (*parse)(rt_modu
 static retort_status read_pooling(loader *l) {
     return read_config(l, rt_modules_pooling);
 }
+static retort_status read_splade(loader *l) {
+    return read_config(l, rt_modules_splade);
+}
 static retort_status read_dense(loader *l) {
     return read_config(l, rt_modules_dense);
 }
@@ -208,21 +231,24 @@ static retort_status read_dropout(loader *l) {
     return RETORT_OK;
 }
 
-/* One row per module. The first two come first, in this order; the others in any. */
+/* The place of a module: a transformer comes first, and a pooling before all that read its vector. */
+typedef enum place { FIRST, POOLS, AFTER, ANYWHERE } place;
+/* One row per module. */
 static const struct {
     const char *name;
+    place place;
     retort_status (*read)(loader *l);
 } modules[] = {
-    {"Transformer", read_transformer}, {"Pooling", read_pooling},      {"Dense", read_dense},
-    {"Normalize", read_normalize},     {"LayerNorm", read_layer_norm}, {"Dropout", read_dropout},
+    {"Transformer", FIRST, read_transformer},
+    {"MLMTransformer", FIRST, read_transformer},
+    {"Pooling", POOLS, read_pooling},
+    {"SpladePooling", POOLS, read_splade},
+    {"Dense", AFTER, read_dense},
+    {"Normalize", AFTER, read_normalize},
+    {"LayerNorm", AFTER, read_layer_norm},
+    {"Dropout", ANYWHERE, read_dropout},
 };
-enum {
-    MODULES = sizeof modules / sizeof *modules,
-    TRANSFORMER = 0,
-    POOLING,
-    FIRST_AFTER,
-    DROPOUT = MODULES - 1
-};
+enum { MODULES = sizeof modules / sizeof *modules };
 
 /* The row of "sentence_transformers.….Pooling"; MODULES for any class that is not the library's own. */
 static size_t find_module(const char *type) {
@@ -256,23 +282,23 @@ static retort_status read_modules(loader *l, const char *name, const char *folde
     json_array_foreach((json_t *)root, index, value) {
         const char *type = json_string_value(json_object_get(value, "type"));
         size_t row = find_module(type);
-        if (!embed && row != 0) continue;
+        if (!embed && (row == MODULES || modules[row].place != FIRST)) continue;
         if (row == MODULES) {
             return rt_fail(l->err, RETORT_UNSUPPORTED,
-                           "%s: module %zu is '%.100s'; known are Transformer, Pooling, Dense, Normalize, "
-                           "LayerNorm and Dropout of sentence_transformers",
+                           "%s: module %zu is '%.100s'; known are Transformer, MLMTransformer, Pooling, "
+                           "SpladePooling, Dense, Normalize, LayerNorm and Dropout of sentence_transformers",
                            name, index, type != NULL ? type : "(not a string)");
         }
         bool pooled = l->out->pooling_count > 0;
-        bool fits =
-            row == TRANSFORMER ? index == 0 : index > 0 && (row == DROPOUT || pooled == (row >= FIRST_AFTER));
+        place at = modules[row].place;
+        bool fits = at == FIRST ? index == 0 : index > 0 && (at == ANYWHERE || pooled == (at == AFTER));
         if (!fits) {
             return rt_fail(
                 l->err, RETORT_UNSUPPORTED,
                 "%s: module %zu is %s; expected Transformer, Pooling, and then others in any order", name,
                 index, modules[row].name);
         }
-        if (row == DROPOUT) continue;
+        if (at == ANYWHERE) continue;
         retort_status status =
             module_folder(l, name, folder, json_string_value(json_object_get(value, "path")));
         if (status == RETORT_OK) status = modules[row].read(l);
@@ -287,6 +313,8 @@ retort_status rt_modules_settings(rt_modules *out, rt_arena *arena, const char *
     const char *type = json_string_value(json_object_get(root, "model_type"));
     out->scores = type != NULL && strcmp(type, "CrossEncoder") == 0;
     if (!out->scores && !embed) return RETORT_OK;
+    if (type != NULL && strcmp(type, "SparseEncoder") == 0)
+        out->sentences.similarity = RT_DOT; /* its default */
     retort_status status = rt_sentences_read(&out->sentences, arena, name, root, err);
     if (status != RETORT_OK || !out->scores) return status;
     return rt_config_scoring(&out->scoring, name, activation, json_object_get(root, activation), err);

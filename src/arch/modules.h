@@ -11,6 +11,7 @@ typedef struct rt_modules {
     const char *transformer;               /* folder of the transformer: the package's own, or one in it */
     rt_pooling poolings[RT_MOST_POOLINGS]; /* none: no package, or it does not pool */
     size_t pooling_count;
+    rt_splade splade;
     rt_module after[RT_MOST_MODULES]; /* what follows, its weights still to be read */
     size_t after_count;
     int64_t max_length; /* 0: not stated */
@@ -27,8 +28,9 @@ retort_status rt_modules_read(rt_modules *out, rt_arena *arena, const char *fold
 /* config_sentence_transformers.json; for the fuzzer, as the others. Unless `embed`, only that of a cross-encoder is read. */
 retort_status rt_modules_settings(rt_modules *out, rt_arena *arena, const char *name, const json_t *root,
                                   bool embed, retort_error *err);
-/* Parse the config.json of a module; all but Pooling add to out->after. */
+/* Parse the config.json of a module; all but the poolings add to out->after. */
 retort_status rt_modules_pooling(rt_modules *out, const char *name, const json_t *root, retort_error *err);
+retort_status rt_modules_splade(rt_modules *out, const char *name, const json_t *root, retort_error *err);
 retort_status rt_modules_dense(rt_modules *out, const char *name, const json_t *root, retort_error *err);
 retort_status rt_modules_normalize(rt_modules *out, const char *name, const json_t *root, retort_error *err);
 retort_status rt_modules_layer_norm(rt_modules *out, const char *name, const json_t *root, retort_error *err);

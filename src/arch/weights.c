@@ -318,7 +318,8 @@ static retort_status bind_module(rt_module *m, int64_t in, retort_error *err) {
 }
 
 retort_status rt_weights_bind_modules(rt_encoder *e, const rt_modules *package, retort_error *err) {
-    e->config.labels = e->config.hidden * (int64_t)e->pooling_count;
+    bool splade = e->config.pooling == RT_POOL_SPLADE;
+    e->config.labels = splade ? e->config.vocab : e->config.hidden * (int64_t)e->pooling_count;
     e->config.normalize = false;
     for (size_t i = 0; i < package->after_count; i++) {
         rt_module *m = &e->modules[e->module_count++];

@@ -46,6 +46,7 @@ enum {
     X(TANH, tanh)                                                                                            \
     X(RELU, relu)                                                                                            \
     X(SIGMOID, sigmoid)                                                                                      \
+    X(LOG, log)                                                                                              \
     X(SOFTPLUS, softplus)                                                                                    \
     X(SOFTMAX, softmax)                                                                                      \
     X(REDUCE_MEAN, reduce_mean)                                                                              \

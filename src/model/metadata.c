@@ -39,7 +39,8 @@ static const struct choice {
     {"activation", offsetof(rt_config, activation), {"none", "gelu", "gelu_tanh", "relu", "tanh"}},
     {"pooling",
      offsetof(rt_config, pooling),
-     {"none", "cls", "mean", "max", "mean_sqrt_len_tokens", "lasttoken", "weightedmean", "several"}},
+     {"none", "cls", "mean", "max", "mean_sqrt_len_tokens", "lasttoken", "weightedmean", "splade",
+      "several"}},
 };
 enum { CHOICE_COUNT = sizeof choices / sizeof *choices };
 _Static_assert(sizeof(retort_task) == sizeof(int) && sizeof(retort_problem) == sizeof(int) &&

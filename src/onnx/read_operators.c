@@ -150,6 +150,10 @@ static bool softplus(rt_onnx_reader *r, const rt_onnx_node *node) {
     return unary(r, node, RT_OP_SOFTPLUS);
 }
 
+static bool natural_log(rt_onnx_reader *r, const rt_onnx_node *node) {
+    return unary(r, node, RT_OP_LOG);
+}
+
 static bool rectify(rt_onnx_reader *r, const rt_onnx_node *node) {
     return unary(r, node, RT_OP_RELU);
 }
@@ -673,6 +677,7 @@ rt_reader_fn rt_read_operator(const rt_onnx_node *node) {
         {"LayerNormalization", layer_normalization},
         {"Less", less},
         {"LessOrEqual", less_or_equal},
+        {"Log", natural_log},
         {"MatMul", matmul},
         {"Max", maximum},
         {"Min", minimum},

@@ -252,6 +252,29 @@ def prompts_that_are_not_pooled():
 
 
 @test
+def sparse_vectors():
+    path = checkpoint("splade-max")
+    golden = json.loads((pathlib.Path(path) / "golden.json").read_text())
+    retort("import", path, "-o", HERE / "splade.retort")
+    for source in path, HERE / "splade.retort":
+        for row, wanted in zip(rows("run", source, *golden["texts"]), golden["outputs"]):
+            assert sorted(item["index"] for item in row["sparse"]) == [i for i, value in enumerate(wanted) if value > 0]
+            values = [item["value"] for item in row["sparse"]]
+            assert values == sorted(values, reverse=True) and all(abs(item["value"] - wanted[item["index"]]) < 1e-5 for item in row["sparse"])
+    info = rows("info", HERE / "splade.retort")[0]
+    assert info["sparse"] and info["similarity"] == "dot" and info["labels"] == len(golden["outputs"][0])
+    best = rows("run", path, golden["texts"][0], "--top", "2")[0]["sparse"]
+    assert len(best) == 2
+    line = retort("run", path, golden["texts"][0], "--top", "2")[0].decode().rstrip("\n").split("\t")
+    assert line[0::2] == [item["piece"] for item in best] and float(line[1]) == round(best[0]["value"], 6)
+    ranked = rows("run", path, "--query", golden["texts"][0], *golden["texts"][1:])
+    dots = [sum(x * y for x, y in zip(golden["outputs"][0], row)) for row in golden["outputs"][1:]]
+    assert [row["index"] for row in ranked] == sorted(range(len(dots)), key=lambda i: -dots[i])
+    for change, words in (({"pooling_strategy": "mean"}, "pooling_strategy 'mean'"), ({"activation_function": "gelu"}, "activation_function 'gelu'")):
+        fails(3, words, "run", folder("splade-max", "wrong", {"1_SpladePooling/config.json": change}), "a")
+
+
+@test
 def cross_encoders():
     path, plain = checkpoint("cross-tanh"), checkpoint("cross-identity")
     assert rows("info", path)[0]["activation"] == "Tanh" and rows("info", path)[0]["prompts"] == {"query": "this is: ", "other": "that "}

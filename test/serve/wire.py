@@ -168,6 +168,25 @@ def rerank():
 
 
 @test
+def embed_sparse():
+    """As Text Embeddings Inference writes them: the numbers of the golden file that are not 0."""
+    golden = json.loads((pathlib.Path(checkpoint("splade-max")) / "golden.json").read_text())
+    with Server(model("splade-max")) as other:
+        found = other.post("/embed_sparse", {"inputs": golden["texts"]})
+        for row, wanted in zip(found, golden["outputs"]):
+            assert [item["index"] for item in row] == [i for i, value in enumerate(wanted) if value > 0]
+            for item in row:
+                close(item["value"], wanted[item["index"]], 1e-5)
+        assert other.post("/embed_sparse", {"inputs": golden["texts"][0]}) == found[:1]
+        assert "/embed_sparse" in other.post("/embed", {"inputs": "a"}, 424)["error"]
+        assert "/embed_sparse" in other.post("/v1/embeddings", {"input": "a"}, 424)["error"]["message"]
+        a, b = golden["outputs"][:2]
+        dot = other.post("/similarity", {"inputs": {"source_sentence": golden["texts"][0], "sentences": [golden["texts"][1]]}})
+        close(dot[0], sum(x * y for x, y in zip(a, b)), 1e-4)
+    assert "not sparse: /embed" in server.post("/embed_sparse", {"inputs": "a"}, 424)["error"]
+
+
+@test
 def cross_encoders():
     """Scores are those of CrossEncoder.predict, which the golden file has."""
     for name in "cross-identity", "cross-tanh", "cross-labels":
@@ -729,7 +748,7 @@ def unknown_fields_are_refused_by_name():
               "/similarity": {"inputs": {"source_sentence": "a", "sentences": ["b"]}, "parameters": {}}, "/": {"inputs": "a"},
               "/v1/embeddings": {"input": "a", "model": EMBED}, "/v2/models/{model}/infer": {"inputs": [text_input("a")]},
               "/v2/models/{model}/versions/{version}/infer": {"inputs": [text_input("a")]}, "/embeddings": {"input": "a", "model": EMBED},
-              "/decode": {"ids": [5]}, "/embed_all": {"inputs": "a"}, "/v1/rerank": {"query": "a", "documents": ["a"]}, "/v2/rerank": {"query": "a", "documents": ["a"]},
+              "/decode": {"ids": [5]}, "/embed_all": {"inputs": "a"}, "/embed_sparse": {"inputs": "a"}, "/v1/rerank": {"query": "a", "documents": ["a"]}, "/v2/rerank": {"query": "a", "documents": ["a"]},
               "/models/{model}": {"inputs": "a"}, "/v2/models/{model}": {"inputs": "a"},
               "/models/{model}/pipeline/feature-extraction": {"inputs": "a"}, "/models/{model}/pipeline/sentence-similarity": {
                   "inputs": {"source_sentence": "a", "sentences": ["b"]}}}
@@ -739,7 +758,7 @@ def unknown_fields_are_refused_by_name():
         name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
         assert name in forms and set(bodies[path]) <= set(forms[name]["properties"]), path
         real = path.replace("{model}", EMBED if "pipeline" in path else CLASSIFY).replace("{version}", "1")
-        server.post(real, bodies[path], 424 if path.endswith("/rerank") else 200)  # a model of three labels is no reranker
+        server.post(real, bodies[path], 424 if path.endswith(("/rerank", "/embed_sparse")) else 200)  # a model of three labels is no reranker
         code = 400 if path.endswith(("/embeddings", "/infer")) or re.match("/v./rerank", path) else 422  # OpenAI's form and the protocol
         error = server.post(real, {**bodies[path], "no_such": 1}, code)["error"]
         message = error["message"] if isinstance(error, dict) else error

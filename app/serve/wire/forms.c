@@ -55,6 +55,9 @@ const srv_form srv_embed_form = {"EmbedRequest", embed};
 static const srv_field embed_all[] = {INPUTS("Texts"), CUT, PROMPT, MODEL, END};
 const srv_form srv_embed_all_form = {"EmbedAllRequest", embed_all};
 
+static const srv_field embed_sparse[] = {INPUTS("Texts"), CUT, PROMPT, MODEL, END};
+const srv_form srv_embed_sparse_form = {"EmbedSparseRequest", embed_sparse};
+
 static const srv_field rerank[] = {
     {"query", SRV_FIELD_OWN, .required = true, .schema = REF("Text")},
     {"texts", SRV_FIELD_OWN, .schema = REF("TextList")},
@@ -301,6 +304,7 @@ const srv_form *const srv_forms[] = {
     &srv_predict_form,
     &srv_embed_form,
     &srv_embed_all_form,
+    &srv_embed_sparse_form,
     &srv_rerank_form,
     &srv_rank_form,
     &srv_document_form,

@@ -62,6 +62,9 @@ static const struct {
     {"Vector", "{'type':'array','items':{'type':'number'}}"},
     {"EmbedAllReply",
      "{'type':'array','items':{'type':'array','items':{'$ref':'#/components/schemas/Vector'}}}"},
+    {"EmbedSparseReply",
+     "{'type':'array','items':{'type':'array','items':{'type':'object','required':['index','value'],"
+     "'properties':{'index':{'type':'integer'},'value':{'type':'number'}}}}}"},
     {"EmbedReply", "{'type':'array','items':{'$ref':'#/components/schemas/Vector'}}"},
     {"RerankReply",
      "{'type':'array','items':{'type':'object','required':['index','score'],'properties':{'index':"

@@ -79,6 +79,20 @@ bool srv_tei_read_embed(srv_call *call, const srv_json *body) {
     return read_strings(call, "inputs", srv_json_get(body, "inputs"));
 }
 
+bool srv_check_dense(srv_call *call) {
+    return !call->engine->info.sparse ||
+           srv_call_fail(call, SRV_ERROR_BACKEND, "the model's vectors are sparse: /embed_sparse gives them");
+}
+
+bool srv_tei_read_embed_sparse(srv_call *call, const srv_json *body) {
+    return read_strings(call, "inputs", srv_json_get(body, "inputs"));
+}
+
+bool srv_tei_check_embed_sparse(srv_call *call) {
+    return call->engine->info.sparse ||
+           srv_call_fail(call, SRV_ERROR_BACKEND, "the model's vectors are not sparse: /embed gives them");
+}
+
 bool srv_tei_read_embed_all(srv_call *call, const srv_json *body) {
     call->ask.token_vectors = true;
     return read_strings(call, "inputs", srv_json_get(body, "inputs"));
@@ -195,6 +209,24 @@ void srv_tei_write_embed(srv_call *call) {
     size_t n = vector_size(call);
     if (!srv_ranking_open(call, n) || !begin_item(call, true)) return;
     write_vector(call, srv_vector(call, call->writing.part, call->writing.scores, n), n);
+    srv_more(call);
+}
+
+/* One text per part. */
+void srv_tei_write_embed_sparse(srv_call *call) {
+    srv_out *out = &call->answer;
+    size_t n = (size_t)call->engine->info.labels;
+    if (!begin_item(call, true)) return;
+    const float *values = srv_values(call, call->writing.part);
+    const char *before = "[";
+    for (size_t i = 0; i < n; i++) {
+        if (values[i] == 0) continue;
+        srv_out_format(out, "%s{\"index\":%zu,\"value\":", before, i);
+        srv_out_real(out, (double)values[i]);
+        srv_out_text(out, "}");
+        before = ",";
+    }
+    srv_out_text(out, *before == '[' ? "[]" : "]");
     srv_more(call);
 }
 

@@ -20,6 +20,11 @@ void srv_tei_write_tokenize(srv_call *call);
 bool srv_tei_read_embed_all(srv_call *call, const srv_json *body);
 bool srv_tei_check_embed_all(srv_call *call);
 void srv_tei_write_embed_all(srv_call *call);
+/* A model whose vectors are not sparse. */
+bool srv_check_dense(srv_call *call);
+bool srv_tei_read_embed_sparse(srv_call *call, const srv_json *body);
+bool srv_tei_check_embed_sparse(srv_call *call);
+void srv_tei_write_embed_sparse(srv_call *call);
 bool srv_tei_read_decode(srv_call *call, const srv_json *body);
 bool srv_tei_check_decode(srv_call *call);
 void srv_tei_write_decode(srv_call *call);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sqrt, Erf, Tanh, Relu, Sigmoid and Softplus, element by element. */
+ * Sqrt, Erf, Tanh, Relu, Sigmoid, Log and Softplus, element by element. */
 #include "graph/evaluate.h"
 #include "graph/infer.h"
 
@@ -13,6 +13,10 @@ static float sigmoid(float x) {
     return 1 / (1 + expf(-x));
 }
 
+static float natural_log(float x) {
+    return (float)log((double)x); /* rounded once, so that every C library gives the same */
+}
+
 /* ln(1 + exp(x)), without overflow */
 static float softplus(float x) {
     return relu(x) + log1pf(expf(-fabsf(x)));
@@ -20,8 +24,8 @@ static float softplus(float x) {
 
 /* One row per unary operator. */
 static float (*const unaries[RT_OP_COUNT])(float) = {
-    [RT_OP_SQRT] = sqrtf, [RT_OP_ERF] = erff,        [RT_OP_TANH] = tanhf,
-    [RT_OP_RELU] = relu,  [RT_OP_SIGMOID] = sigmoid, [RT_OP_SOFTPLUS] = softplus};
+    [RT_OP_SQRT] = sqrtf,      [RT_OP_ERF] = erff,          [RT_OP_TANH] = tanhf,     [RT_OP_RELU] = relu,
+    [RT_OP_SIGMOID] = sigmoid, [RT_OP_SOFTPLUS] = softplus, [RT_OP_LOG] = natural_log};
 
 static retort_status evaluate_unary(rt_op_evaluation *e, retort_error *err) {
     (void)err;
@@ -65,6 +69,14 @@ const rt_op_row rt_op_relu = {
 };
 const rt_op_row rt_op_sigmoid = {
     .text = "Sigmoid",
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .infer = rt_infer_float_same,
+    .evaluate = evaluate_unary,
+};
+const rt_op_row rt_op_log = {
+    .text = "Log",
     .min_inputs = 1,
     .max_inputs = 1,
     .outputs = 1,

@@ -138,6 +138,21 @@ static bool to_last(rt_graph *graph, int index) {
     return false;
 }
 
+/* Sum: sum(x mask), which is no part of a mean. The mask, -1: something else. */
+static int sum_of(const rt_graph *graph, const rt_node *root, int *x) {
+    int read = rt_reduced(graph, root->outputs[0], RT_OP_REDUCE_SUM, 1, false);
+    const rt_node *mul = rt_made_by(graph, read, RT_OP_MUL);
+    int reader = rt_only_reader(graph, root->outputs[0]);
+    bool alone = root->outputs[0] == graph->output || (reader >= 0 && graph->nodes[reader].op != RT_OP_DIV);
+    if (mul == NULL || !alone) return -1;
+    for (int k = 0; k < 2; k++) {
+        int mask = rt_mask_input(graph, mul->inputs[k], false);
+        *x = mul->inputs[1 - k];
+        if (mask >= 0) return mask;
+    }
+    return -1;
+}
+
 static bool to_pool(rt_graph *graph, int index) {
     const rt_node *root = &graph->nodes[index];
     rt_pool_kind kind;
@@ -146,6 +161,10 @@ static bool to_pool(rt_graph *graph, int index) {
     if (mask < 0) {
         mask = max_of(graph, root, &x);
         kind = RT_REDUCE_MAX;
+    }
+    if (mask < 0) {
+        mask = sum_of(graph, root, &x);
+        kind = RT_REDUCE_SUM_ROWS;
     }
     if (mask < 0 || graph->values[x].rank != 3) return false;
     return rt_replace_node(graph, index, index, RT_OP_POOL, 2, (int[]){x, mask}, &(rt_attrs){.pool = kind});

@@ -20,9 +20,9 @@ static bool is_fused(const rt_node *node) {
 /* Element-wise operators compute the same on ragged rows if their operands are such rows, or one row for
  * all. */
 static bool is_row_wise(const rt_graph *graph, const rt_node *node) {
-    static const rt_op ops[] = {RT_OP_ADD,  RT_OP_SUB,     RT_OP_MUL,      RT_OP_DIV,
-                                RT_OP_POW,  RT_OP_MAX,     RT_OP_ERF,      RT_OP_TANH,
-                                RT_OP_RELU, RT_OP_SIGMOID, RT_OP_SOFTPLUS, RT_OP_IDENTITY};
+    static const rt_op ops[] = {RT_OP_ADD,      RT_OP_SUB, RT_OP_MUL,     RT_OP_DIV,  RT_OP_POW,
+                                RT_OP_MAX,      RT_OP_ERF, RT_OP_TANH,    RT_OP_RELU, RT_OP_SIGMOID,
+                                RT_OP_SOFTPLUS, RT_OP_LOG, RT_OP_IDENTITY};
     bool known = false;
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) known |= node->op == ops[i];
     for (int k = 0; known && k < node->input_count; k++) {
