@@ -138,8 +138,8 @@ static void test_config_refused(void **state) {
          RETORT_FORMAT, "'activation' is missing"},
         {"{" DISTIL "\"n_layers\":2,\"dim\":16,\"n_heads\":4,\"hidden_dim\":32,\"vocab_size\":9,\"max_"
          "position_embeddings\":8,"
-         "\"activation\":\"silu\"}",
-         RETORT_UNSUPPORTED, "activation 'silu'"},
+         "\"activation\":\"mish\"}",
+         RETORT_UNSUPPORTED, "activation 'mish'"},
         {"{" BERT BERT_SIZES ",\"position_embedding_type\":\"relative_key\"}", RETORT_UNSUPPORTED,
          "'relative_key'"},
         {"{" BERT BERT_SIZES ",\"is_decoder\":true}", RETORT_UNSUPPORTED, "'is_decoder' is true"},

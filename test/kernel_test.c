@@ -108,6 +108,19 @@ static void broken_bias(const rt_attention *at) { /* takes keys before a query f
     if (at->relative != NULL) other.relative = &turned;
     rt_attention_s8_ref(&other);
 }
+static void broken_window(const rt_attention *at) { /* one key less on each side */
+    rt_attention less = *at;
+    if (less.window > 1) less.window--;
+    rt_attention_ref(&less);
+}
+static void broken_gate(const rt_gate_args *gate) { /* activates the other half */
+    rt_gate_ref(gate);
+    if (gate->rows > 0 && gate->n > 40 && gate->y != NULL) gate->y[40] = gate->x[80 - 8] * gate->x[88 - 8];
+}
+static void broken_rotate(const rt_rotate_args *rotate) { /* turns the last head the other way */
+    rt_rotate_ref(rotate);
+    if (rotate->rows > 2) rotate->x[2 * rotate->ldx + rotate->n - 1] *= -1;
+}
 static void broken_norm(const rt_norm_args *norm) {
     rt_norm_args other = *norm;
     other.epsilon = 1e-3f;
@@ -219,6 +232,9 @@ static void test_checker(void) {
         {"attention_s8", "a bias the wrong way round", 0, 0.0f, (any_fn)broken_bias,
          (any_fn)rt_attention_s8_ref},
         {"attention", "a key missing", 0, 0.0f, (any_fn)broken_attention, (any_fn)rt_attention_ref},
+        {"attention", "a narrower window", 0, 0.0f, (any_fn)broken_window, (any_fn)rt_attention_ref},
+        {"gate", "another pair", 0, 0.0f, (any_fn)broken_gate, (any_fn)rt_gate_ref},
+        {"rotate", "another direction", 0, 0.0f, (any_fn)broken_rotate, (any_fn)rt_rotate_ref},
         {"layer_norm", "another epsilon", 0, 0.0f, (any_fn)broken_norm, (any_fn)rt_layer_norm_ref},
         {"to_bf16", "truncation", 0, 0.0f, (any_fn)broken_to_bf16, (any_fn)rt_to_bf16_ref},
         {"peak_f32", "operations that were not done", 0, 0.0f, (any_fn)broken_peak, (any_fn)rt_peak_f32_ref},
@@ -270,6 +286,10 @@ static double exact_gelu_tanh(double x) {
     return x / (1 + exp(-2 * 0x1.9884533d43651p-1 * (x + 0.044715 * x * x * x))); /* sqrt(2 / pi) */
 }
 
+static double exact_silu(double x) {
+    return x / (1 + exp(-x));
+}
+
 /* Largest error over [from, to]: in units of the last place of the result, or of `least` where the result is
  * smaller than that. */
 static double worst_ulp(float (*fn)(float), double (*exact)(double), double from, double to, double least) {
@@ -296,6 +316,8 @@ static void test_accuracy(void) {
         {"gelu above 0", ref_gelu, exact_gelu, 0, 20, 0, 2.0},
         {"gelu from -1 to 0", ref_gelu, exact_gelu, -1, 0, 0, 4.0},
         {"gelu below 0", ref_gelu, exact_gelu, -20, 0, 0x1p-2, 1.5},
+        {"silu above 0", ref_silu, exact_silu, 0, 20, 0, 2.0},
+        {"silu below 0", ref_silu, exact_silu, -20, 0, 0x1p-2, 1.5},
         {"tanh gelu above 0", ref_gelu_tanh, exact_gelu_tanh, 0, 20, 0, 2.0},
         {"tanh gelu below 0", ref_gelu_tanh, exact_gelu_tanh, -20, 0, 0x1p-2, 1.5},
         {"short gelu, absolute", ref_gelu_short, exact_gelu, -20, 20, 0x1p+5, 8.2e-5 / 0x1p-18},

@@ -58,7 +58,7 @@ static relative_tables tables_of(size_t queries, size_t keys, size_t dim, int pa
 }
 
 static bool attention_with(const kernel_row *row, size_t queries, size_t keys, size_t dim, int parts,
-                           int kind, char *why, size_t size) {
+                           size_t window, int kind, char *why, size_t size) {
     bool s8 = strcmp(row->family, "attention_s8") == 0;
     size_t ld = dim + random_below(5), where = 0;
     size_t scratch_size = s8 ? rt_attention_s8_scratch(keys, dim) : rt_attention_scratch(keys, dim);
@@ -80,6 +80,7 @@ static bool attention_with(const kernel_row *row, size_t queries, size_t keys, s
                            .ldq = ld,
                            .ldk = ld,
                            .ldv = ld,
+                           .window = window,
                            .scale = dim == 1 ? 40.0f : 1.5f,
                            .relative = parts != RELATIVE_NONE ? &tables.relative : NULL,
                            .ldo = ld,
@@ -110,7 +111,7 @@ static bool attention_with(const kernel_row *row, size_t queries, size_t keys, s
 
 static bool attention_one(const kernel_row *row, size_t queries, size_t keys, size_t dim, int kind, char *why,
                           size_t size) {
-    return attention_with(row, queries, keys, dim, RELATIVE_NONE, kind, why, size);
+    return attention_with(row, queries, keys, dim, RELATIVE_NONE, 0, kind, why, size);
 }
 
 /* A bias, which integers have too, position keys and queries, each alone and together, for adjacent queries and others. */
@@ -121,10 +122,21 @@ static bool check_relative(const kernel_row *row, char *why, size_t size) {
     for (int i = 0; good && i < 120; i++) {
         size_t keys = 1 + random_below(i < 20 ? 300 : 50), queries = 1 + random_below(keys);
         int parts = 1 + i % most, kind = i % 10 == 9 ? i / 10 % FILL_KINDS : FILL_NORMAL;
-        good = attention_with(row, queries, keys, dims[i % 5], parts, kind, why, size);
+        good = attention_with(row, queries, keys, dims[i % 5], parts, 0, kind, why, size);
     }
-    return good && attention_with(row, 3, 0, 16, most, FILL_NORMAL, why, size) &&
-           attention_with(row, 130, 130, 32, most & 7, FILL_NORMAL, why, size);
+    return good && attention_with(row, 3, 0, 16, most, 0, FILL_NORMAL, why, size) &&
+           attention_with(row, 130, 130, 32, most & 7, 0, FILL_NORMAL, why, size);
+}
+
+static bool windows_same(const kernel_row *row, char *why, size_t size) {
+    bool good = true;
+    for (size_t i = 0; good && i < 150; i++) {
+        size_t keys = 1 + random_below(100), window = 1 + random_below(i % 3 == 0 ? 120 : 30);
+        good = attention_with(row, keys + random_below(40), keys, 1 + random_below(70), RELATIVE_NONE, window,
+                              i < 120 ? FILL_NORMAL : (int)(i % FILL_ANY_BITS), why, size);
+    }
+    return good && attention_with(row, 300, 300, 64, RELATIVE_NONE, 64, FILL_NORMAL, why, size) &&
+           attention_with(row, 150, 20, 16, RELATIVE_NONE, 8, FILL_NORMAL, why, size);
 }
 
 bool check_attention(const kernel_row *row, char *why, size_t size) {
@@ -140,7 +152,7 @@ bool check_attention(const kernel_row *row, char *why, size_t size) {
         good = attention_one(row, 1 + random_below(8), 1 + random_below(40), dims[i % 9],
                              (int)(i % FILL_KINDS), why, size);
     }
-    return good && attention_one(row, 1, 512, 64, FILL_NORMAL, why, size) &&
+    return good && windows_same(row, why, size) && attention_one(row, 1, 512, 64, FILL_NORMAL, why, size) &&
            attention_one(row, 13, 384, 64, FILL_NORMAL, why, size) &&
            attention_one(row, 16, 128, 32, FILL_NORMAL, why, size) &&
            attention_one(row, 2, 700, 1, FILL_NORMAL, why, size) &&
@@ -316,6 +328,65 @@ bool check_embed(const kernel_row *row, char *why, size_t size) {
     bool good = true;
     for (size_t i = 0; good && i < 6 * WIDTHS; i++) {
         good = embed_one(row, random_below(9), widths[i % WIDTHS], i & 1, bits[i / WIDTHS % 3], why, size);
+    }
+    return good;
+}
+
+/* ---- gate, rotate ---- */
+
+static bool gate_one(const kernel_row *row, size_t rows, size_t n, int kind, char *why, size_t size) {
+    size_t ld = 2 * n + random_below(3), where = 0;
+    guarded x = filled(rows * ld, kind), y[2], y16[2];
+    rt_act act = (rt_act)random_below(RT_FN_GELU_SHORT + 1);
+    int outputs = 1 + (int)random_below(3);
+    for (int side = 0; side < 2; side++) {
+        y[side] = guarded_new(rows * ld * 4);
+        y16[side] = guarded_new(rows * ld * 2);
+        rt_gate_args args = {
+            .rows = rows, .n = n, .x = x.data, .ldx = ld, .act = act, .ldy = ld, .ldy16 = ld};
+        if (outputs & 1) args.y = y[side].data;
+        if (outputs & 2) args.y16 = y16[side].data;
+        ((rt_gate_fn)(side == 0 ? row->ref : row->fn))(&args);
+    }
+    bool good = same_f32(&y[0], &y[1], &where) && same_bf16(&y16[0], &y16[1], &where);
+    guarded *all[] = {&x, &y[0], &y[1], &y16[0], &y16[1]};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
+    return good || fail(why, size, "rows x width x act", rows, n, (size_t)act, where);
+}
+
+bool check_gate(const kernel_row *row, char *why, size_t size) {
+    bool good = true;
+    for (size_t i = 0; good && i < 120; i++)
+        good = gate_one(row, random_below(9), widths[i % WIDTHS], (int)(i / WIDTHS % FILL_KINDS), why, size);
+    return good;
+}
+
+static bool rotate_one(const kernel_row *row, size_t rows, size_t heads, size_t dim, int kind, char *why,
+                       size_t size) {
+    enum { POSITIONS = 7 };
+    size_t first = dim % (2 * RT_PANEL) == 0 ? random_below(heads * dim / (2 * RT_PANEL)) * 2 * RT_PANEL : 0;
+    size_t n = heads * dim - first, ld = n + random_below(3), where = 0;
+    guarded from = filled(rows * ld, kind), table = filled(POSITIONS * dim, FILL_NORMAL), x[2];
+    guarded positions = guarded_new(rows * sizeof(int32_t));
+    for (size_t i = 0; i < rows; i++) ((int32_t *)positions.data)[i] = (int32_t)random_below(POSITIONS);
+    for (int side = 0; side < 2; side++) {
+        x[side] = guarded_new(from.bytes);
+        memcpy(x[side].data, from.data, from.bytes);
+        rt_rotate_args args = {rows, n, dim, first, x[side].data, ld, positions.data, table.data};
+        ((rt_rotate_fn)(side == 0 ? row->ref : row->fn))(&args);
+    }
+    bool good = same_f32(&x[0], &x[1], &where);
+    guarded *all[] = {&from, &table, &positions, &x[0], &x[1]};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
+    return good || fail(why, size, "rows x heads x dim", rows, heads, dim, where);
+}
+
+bool check_rotate(const kernel_row *row, char *why, size_t size) {
+    bool good = true;
+    for (size_t i = 0; good && i < 120; i++) {
+        good = rotate_one(row, random_below(9), 1 + random_below(4),
+                          i % 3 ? 2 + 2 * random_below(60) : 32 * (1 + random_below(4)),
+                          (int)(i % FILL_KINDS), why, size);
     }
     return good;
 }

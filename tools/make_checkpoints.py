@@ -633,6 +633,7 @@ PACKAGES = [
 
 
 def main():
+    import make_rotary_checkpoints
     import make_sentence_checkpoints
 
     here = pathlib.Path(__file__).resolve().parent.parent
@@ -648,6 +649,7 @@ def main():
     for name, family, pooling, options in PACKAGES:
         write_package(root, name, family, pooling, **options)
     make_sentence_checkpoints.write_all(root)
+    make_rotary_checkpoints.write_all(root)
     for path in root.rglob("generation_config.json"):
         path.unlink()
     for path in root.rglob("*.safetensors"):

@@ -2,6 +2,7 @@
  * ALBERT: BERT whose layers share their weights. Layers are in groups, and a group has one or several inner layers, which
  * run one after the other. Embeddings have a width of their own and are always projected. */
 #include "arch/builder.h"
+#include "arch/config.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,11 +16,10 @@ static void layer_stem(char *out, size_t size, const rt_config *config, int64_t 
              (int64_t)((double)layer / apart), index % config->inner);
 }
 
-static retort_status count_layers(rt_config *out, const char *name, const json_t *root, retort_error *err) {
-    (void)root;
+static retort_status count_layers(rt_config *out, const rt_config_source *from, retort_error *err) {
     if (out->groups > out->layers) {
-        return rt_fail(err, RETORT_FORMAT, "%s: %" PRId64 " groups of %" PRId64 " layers", name, out->groups,
-                       out->layers);
+        return rt_fail(err, RETORT_FORMAT, "%s: %" PRId64 " groups of %" PRId64 " layers", from->name,
+                       out->groups, out->layers);
     }
     out->layers *= out->inner;
     return RETORT_OK;

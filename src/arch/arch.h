@@ -9,7 +9,7 @@
 
 struct rt_builder;
 struct rt_config;
-struct json_t;
+struct rt_config_source;
 
 /* Sizes that a config.json states. */
 typedef enum rt_key {
@@ -36,12 +36,14 @@ typedef enum rt_role {
     RT_ROLE_EMBEDDING_NORM,
     RT_ROLE_BIAS,       /* of scores by distance, one for all layers */
     RT_ROLE_PROJECTION, /* from the embeddings to the hidden size, where these differ */
+    RT_ROLE_FINAL_NORM, /* after the last layer */
     RT_ROLE_Q,          /* of each layer, to OUTPUT_NORM */
     RT_ROLE_K,
     RT_ROLE_V,
     RT_ROLE_OUT,
     RT_ROLE_ATTENTION_NORM,
     RT_ROLE_LIN1,
+    RT_ROLE_UP, /* what the activated output of LIN1 is multiplied by, in networks with gates */
     RT_ROLE_LIN2,
     RT_ROLE_OUTPUT_NORM,
     RT_ROLE_DENSE, /* of the head, to OUTPUT */
@@ -61,10 +63,16 @@ typedef struct rt_arch_head {
 } rt_arch_head;
 enum { RT_TASKS = RETORT_TASK_EMBED + 1 };
 
+/* Which of `count` equal parts of a tensor's rows a role is; count 0: all of it. */
+typedef struct rt_arch_part {
+    int index, count;
+} rt_arch_part;
+
 typedef struct rt_arch {
     const char *type;                         /* model_type in config.json, family in a .retort file */
     const char *prefix;                       /* how the names of `architectures` begin */
     const char *keys[RT_KEYS];                /* config.json's names; NULL: it has none */
+    const char *old_keys[RT_KEYS];            /* another spelling of them, or NULL */
     int64_t defaults[RT_KEYS];                /* of a key that is absent; 0: it must be there */
     const char *activation_key, *epsilon_key; /* epsilon_key NULL: always 1e-12 */
     const char *activation_default;           /* where the key is absent; NULL: it must be there */
@@ -73,17 +81,22 @@ typedef struct rt_arch {
     void (*layer_stem)(char *out, size_t size, const struct rt_config *config, int64_t index);
     bool projects; /* the embeddings are projected whatever their width */
     /* What config.json says of this architecture alone; after the keys. NULL: nothing. */
-    retort_status (*configure)(struct rt_config *config, const char *name, const struct json_t *root,
+    retort_status (*configure)(struct rt_config *config, const struct rt_config_source *from,
                                retort_error *err);
     const char *names[RT_ROLE_HEAD];   /* tensors of embeddings and layers, less .weight and .bias */
+    rt_role first_without;             /* what the first layer lacks; 0: nothing */
+    rt_arch_part parts[RT_ROLE_HEAD];  /* of matrices that are stored as one */
     rt_arch_head heads[RT_TASKS];      /* by task; embed has none */
     retort_task pretraining;           /* what …ForPreTraining is read as */
     int (*mask)(struct rt_builder *b); /* emitted once before the layers; NULL: nothing */
     int (*scores)(struct rt_builder *b, const char *scope, int q, int k); /* masked attention scores */
+    int (*layer_of)(struct rt_builder *b, int64_t index,
+                    int hidden); /* a layer: its output; NULL: post-norm */
 } rt_arch;
 
 extern const rt_arch rt_arch_distilbert, rt_arch_bert, rt_arch_electra, rt_arch_roberta, rt_arch_xlm_roberta,
-    rt_arch_camembert, rt_arch_albert, rt_arch_mpnet;
+    rt_arch_camembert, rt_arch_albert, rt_arch_mpnet, rt_arch_modernbert, rt_arch_nomic_bert, rt_arch_gte,
+    rt_arch_gte_new;
 
 /* Every row; NULL ends them. */
 extern const rt_arch *const rt_archs[];

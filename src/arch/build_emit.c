@@ -168,9 +168,15 @@ int rt_emit_linear(rt_builder *b, const char *scope, const rt_weight *linear, in
     return linear->bias != NULL ? rt_emit2(b, RT_OP_ADD, scope, "add", bias, y) : y;
 }
 
+/* A vector [n] of zeros. */
+static int zeros(rt_builder *b, const char *scope, const char *leaf, int64_t n) {
+    return constant(b, scope, leaf, RETORT_F32, 1, &n, rt_graph_alloc(b->graph, (size_t)n * sizeof(float)));
+}
+
 int rt_emit_norm(rt_builder *b, const char *scope, const rt_weight *norm, float epsilon, int x) {
     int gamma = rt_emit_tensor(b, scope, "gamma", norm->weight);
-    int beta = rt_emit_tensor(b, scope, "beta", norm->bias);
+    int beta = norm->bias != NULL ? rt_emit_tensor(b, scope, "beta", norm->bias)
+                                  : zeros(b, scope, "beta", norm->weight->shape[0]);
     return rt_emit(b, RT_OP_LAYER_NORMALIZATION, scope, "normalization", 3, (int[]){x, gamma, beta},
                    &(rt_attrs){.epsilon = epsilon});
 }
@@ -203,6 +209,8 @@ int rt_emit_activation(rt_builder *b, const char *scope, rt_act activation, int 
         return rt_emit1(b, RT_OP_RELU, scope, "relu", x);
     case RT_FN_TANH:
         return rt_emit1(b, RT_OP_TANH, scope, "tanh", x);
+    case RT_FN_SILU:
+        return rt_emit2(b, RT_OP_MUL, scope, "silu", x, rt_emit1(b, RT_OP_SIGMOID, scope, "sigmoid", x));
     case RT_FN_GELU_SHORT:
     case RT_FN_NONE:
         break;

@@ -44,27 +44,34 @@ static int counted_ids(rt_builder *b) {
     return rt_emit2(b, RT_OP_MUL, "embeddings", "places", sums, counts);
 }
 
-/* The rows of tokens' positions, [positions, embedding]. Token types of one row are the same for all tokens. */
+/* Token types of one row are the same for all tokens: it is added to the positions, or else to the words. */
+static const rt_tensor *type_row(const rt_builder *b) {
+    return b->types < 0 ? b->encoder->parts[RT_ROLE_TYPE].weight : NULL;
+}
+
+/* The rows of tokens' positions, [positions, embedding]. */
 static int position_table(rt_builder *b) {
-    const rt_weight *parts = b->encoder->parts;
-    return rt_emit_rows(b, "embeddings", "position", parts[RT_ROLE_POSITION].weight,
-                        b->encoder->config.position_offset - b->encoder->config.after_pad,
-                        b->types < 0 ? parts[RT_ROLE_TYPE].weight : NULL);
+    return rt_emit_rows(b, "embeddings", "position", b->encoder->parts[RT_ROLE_POSITION].weight,
+                        b->encoder->config.position_offset - b->encoder->config.after_pad, type_row(b));
 }
 
 /* -> [batch, seq, hidden] */
 static int embeddings(rt_builder *b) {
     const rt_weight *parts = b->encoder->parts;
-    int x = rt_emit2(b, RT_OP_GATHER, "embeddings.word", "gather",
-                     rt_emit_tensor(b, "embeddings", "word", parts[RT_ROLE_WORD].weight), b->ids);
+    bool placed = parts[RT_ROLE_POSITION].weight != NULL;
+    int words =
+        rt_emit_rows(b, "embeddings", "word", parts[RT_ROLE_WORD].weight, 0, placed ? NULL : type_row(b));
+    int x = rt_emit2(b, RT_OP_GATHER, "embeddings.word", "gather", words, b->ids);
     if (b->types >= 0) {
         int type = rt_emit2(b, RT_OP_GATHER, "embeddings.type", "gather",
                             rt_emit_tensor(b, "embeddings", "type", parts[RT_ROLE_TYPE].weight), b->types);
         x = rt_emit2(b, RT_OP_ADD, "embeddings.type", "add", x, type);
     }
-    int places = b->encoder->config.after_pad != 0 ? counted_ids(b) : rt_emit_places(b);
-    int position = rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather", position_table(b), places);
-    x = rt_emit2(b, RT_OP_ADD, "embeddings.position", "add", x, position);
+    if (placed) {
+        int places = b->encoder->config.after_pad != 0 ? counted_ids(b) : rt_emit_places(b);
+        int position = rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather", position_table(b), places);
+        x = rt_emit2(b, RT_OP_ADD, "embeddings.position", "add", x, position);
+    }
     x = rt_emit_norm(b, "embeddings.norm", &parts[RT_ROLE_EMBEDDING_NORM], b->encoder->config.epsilon, x);
     if (parts[RT_ROLE_PROJECTION].weight == NULL) return x;
     return rt_emit_linear(b, "embeddings.projection", &parts[RT_ROLE_PROJECTION], x);
@@ -75,7 +82,11 @@ static void build_encoder(rt_builder *b) {
     emit_inputs(b);
     int hidden = embeddings(b);
     if (config->arch->mask != NULL) b->key_mask = config->arch->mask(b);
-    for (int64_t i = 0; i < config->layers; i++) hidden = rt_build_layer(b, i, hidden);
+    int (*layer)(rt_builder *, int64_t, int) =
+        config->arch->layer_of != NULL ? config->arch->layer_of : rt_build_post_norm;
+    for (int64_t i = 0; i < config->layers; i++) hidden = layer(b, i, hidden);
+    const rt_weight *norm = &b->encoder->parts[RT_ROLE_FINAL_NORM];
+    if (norm->weight != NULL) hidden = rt_emit_norm(b, "final.norm", norm, config->epsilon, hidden);
     b->graph->output = rt_build_head(b, hidden);
 }
 
@@ -85,8 +96,15 @@ retort_status rt_graph_build(rt_graph *out, const rt_encoder *encoder, int64_t m
         return rt_fail(err, RETORT_UNSUPPORTED, "fill: the tokenizer has no mask token");
     }
     rt_graph graph = {.output = -1, .mask_id = fill ? mask_id : -1};
-    rt_builder b = {
-        .graph = &graph, .encoder = encoder, .key_mask = -1, .places = -1, .distances = -1, .bias = -1};
+    rt_builder b = {.graph = &graph,
+                    .encoder = encoder,
+                    .key_mask = -1,
+                    .places = -1,
+                    .distances = -1,
+                    .bias = -1,
+                    .cosine = {-1, -1},
+                    .sine = {-1, -1},
+                    .far = -1};
     retort_status status = RETORT_OK;
     if (encoder->graph_file != NULL) {
         status = rt_build_onnx(&b, err);

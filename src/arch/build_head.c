@@ -13,31 +13,25 @@ static int first_row(rt_builder *b, int hidden) {
                    (int[]){hidden, rt_emit_index(b, "head", "first.index", 0)}, &(rt_attrs){.axis = 1});
 }
 
-static int classify_head(rt_builder *b, int hidden) {
+/* What the head makes of rows: dense, activation and norm, where it has them, and the output. */
+static int output(rt_builder *b, const char *activation, int x) {
     const rt_encoder *encoder = b->encoder;
-    int x = first_row(b, hidden);
-    if (encoder->parts[RT_ROLE_DENSE].weight != NULL) {
-        x = rt_emit_linear(b, "head.dense", &encoder->parts[RT_ROLE_DENSE], x);
-        x = rt_emit_activation(b, "head.dense", encoder->dense_activation, x);
+    const rt_weight *parts = encoder->parts;
+    if (parts[RT_ROLE_DENSE].weight != NULL) {
+        x = rt_emit_linear(b, "head.dense", &parts[RT_ROLE_DENSE], x);
+        x = rt_emit_activation(b, activation, encoder->dense_activation, x);
     }
-    return rt_emit_linear(b, "head.output", &encoder->parts[RT_ROLE_OUTPUT], x);
+    if (parts[RT_ROLE_HEAD_NORM].weight != NULL)
+        x = rt_emit_norm(b, "head.norm", &parts[RT_ROLE_HEAD_NORM], encoder->config.epsilon, x);
+    return rt_emit_linear(b, "head.output", &parts[RT_ROLE_OUTPUT], x);
 }
 
 static int row_head(rt_builder *b, int hidden) {
-    return rt_emit_linear(b, "head.output", &b->encoder->parts[RT_ROLE_OUTPUT], hidden);
-}
-
-/* The logits of every token, over the vocabulary. */
-static int fill_rows(rt_builder *b, int hidden) {
-    const rt_encoder *encoder = b->encoder;
-    int x = rt_emit_linear(b, "head.dense", &encoder->parts[RT_ROLE_DENSE], hidden);
-    x = rt_emit_activation(b, "head.dense.activation", encoder->dense_activation, x);
-    x = rt_emit_norm(b, "head.norm", &encoder->parts[RT_ROLE_HEAD_NORM], b->encoder->config.epsilon, x);
-    return rt_emit_linear(b, "head.output", &encoder->parts[RT_ROLE_OUTPUT], x);
+    return output(b, "head.dense.activation", hidden);
 }
 
 static int fill_head(rt_builder *b, int hidden) {
-    return rt_emit2(b, RT_OP_MASK_TOKEN_ROWS, "head", "rows", fill_rows(b, hidden), b->ids);
+    return rt_emit2(b, RT_OP_MASK_TOKEN_ROWS, "head", "rows", row_head(b, hidden), b->ids);
 }
 
 /* The mask as a float a channel, [batch, seq, hidden]: sentence-transformers' input_mask_expanded. */
@@ -118,7 +112,7 @@ static int log_of(rt_builder *b, int x) {
 
 /* The largest logarithm is that of the largest logit: one row a text goes through it, and not one a token. */
 static int splade_head(rt_builder *b, int hidden) {
-    int x = rt_emit_activation(b, "head.relu", RT_FN_RELU, fill_rows(b, hidden));
+    int x = rt_emit_activation(b, "head.relu", RT_FN_RELU, row_head(b, hidden));
     pooling p = {b, "head.pool", x, -1};
     if (!b->encoder->splade.sum) {
         p.mask = wide_mask(b, x);
@@ -182,6 +176,13 @@ static int pooled(rt_builder *b, int hidden) {
     }
     if (count == 1) return parts[0];
     return rt_emit(b, RT_OP_CONCAT, "head.pool", "concat", count, parts, &(rt_attrs){.axis = 1});
+}
+
+static int classify_head(rt_builder *b, int hidden) {
+    bool mean = b->encoder->config.mean;
+    int x = mean ? sum_pool(&(pooling){b, "head.pool", hidden, wide_mask(b, hidden)}, false)
+                 : first_row(b, hidden);
+    return output(b, "head.dense", x);
 }
 
 static int embed_head(rt_builder *b, int hidden) {

@@ -20,6 +20,9 @@ typedef struct rt_builder {
     int bias;                   /* that all layers have by distance, or -1 */
     struct rt_emitted *emitted; /* tensors that are constants already: layers may share them */
     size_t emitted_count, emitted_capacity;
+    /* Of layers that read all keys, and of local ones: cosines and sines of the turns of Q and K, [1, seq, 1, pairs], or -1. */
+    int cosine[2], sine[2];
+    int far; /* a very negative number where a key is outside the window of a query, else 0: [1, 1, seq, seq], or -1 */
 } rt_builder;
 
 /* Adds the node "scope.leaf"; returns its first output. */
@@ -75,8 +78,13 @@ int rt_bert_scores(rt_builder *b, const char *scope, int q, int k);
     [RT_ROLE_ATTENTION_NORM] = "attention.output.LayerNorm", [RT_ROLE_LIN1] = "intermediate.dense",          \
     [RT_ROLE_LIN2] = "output.dense", [RT_ROLE_OUTPUT_NORM] = "output.LayerNorm"
 
-/* One encoder layer, and the task's head: the output value. */
-int rt_build_layer(rt_builder *b, int64_t index, int hidden);
+/* The mask of BERT; and the turns and windows of layers with rotary positions. */
+int rt_rotary_mask(rt_builder *b);
+/* x [batch, seq, heads, dim] turned by the position, as layers of this kind are. */
+int rt_emit_turned(rt_builder *b, const char *scope, int x, bool local);
+/* One encoder layer, and the task's head: the output value. LayerNorms stand after each part and its residual, or before. */
+int rt_build_post_norm(rt_builder *b, int64_t index, int hidden);
+int rt_build_pre_norm(rt_builder *b, int64_t index, int hidden);
 int rt_build_head(rt_builder *b, int hidden);
 /* The graph of encoder->onnx, with its output. */
 retort_status rt_build_onnx(rt_builder *b, retort_error *err);

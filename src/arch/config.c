@@ -36,6 +36,7 @@ static const struct {
     {"gelu", RT_FN_GELU},           {"gelu_python", RT_FN_GELU},
     {"gelu_new", RT_FN_GELU_TANH},  {"gelu_pytorch_tanh", RT_FN_GELU_TANH},
     {"gelu_fast", RT_FN_GELU_TANH}, {"relu", RT_FN_RELU},
+    {"silu", RT_FN_SILU},           {"swish", RT_FN_SILU},
 };
 
 /* One row per head: how the architecture's name ends. */
@@ -111,6 +112,10 @@ static retort_status read_numbers(rt_config *out, const char *name, const json_t
         const char *key = out->arch->keys[i];
         if (key == NULL) continue;
         const json_t *value = json_object_get(root, key);
+        if (value == NULL && out->arch->old_keys[i] != NULL) {
+            key = out->arch->old_keys[i];
+            value = json_object_get(root, key);
+        }
         int64_t *slot = (int64_t *)(void *)((char *)out + numbers[i].slot);
         *slot = out->arch->defaults[i];
         if (value == NULL && *slot > 0) continue;
@@ -118,9 +123,10 @@ static retort_status read_numbers(rt_config *out, const char *name, const json_t
         if (!json_is_integer(value))
             return rt_fail(err, RETORT_FORMAT, "%s: '%s' is not an integer", name, key);
         int64_t n = json_integer_value(value);
-        if (n < numbers[i].min || n > numbers[i].max) {
+        int64_t min = i == RT_KEY_TYPES && out->arch->names[RT_ROLE_POSITION] == NULL ? 0 : numbers[i].min;
+        if (n < min || n > numbers[i].max) {
             return rt_fail(err, RETORT_FORMAT, "%s: '%s' is %" PRId64 "; expected %" PRId64 " to %" PRId64,
-                           name, key, n, numbers[i].min, numbers[i].max);
+                           name, key, n, min, numbers[i].max);
         }
         *slot = n;
     }
@@ -146,25 +152,44 @@ static retort_status skip_positions(rt_config *out, const char *name, retort_err
         out->arch->keys[RT_KEY_POSITIONS], rows, key != NULL ? key : "padding", rt_config_pad_id(out));
 }
 
+static retort_status find_activation(const rt_config_source *from, const char *key, const char *text,
+                                     rt_act *value, retort_error *err) {
+    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
+        if (strcmp(text, activations[i].name) != 0) continue;
+        *value = activations[i].activation;
+        return RETORT_OK;
+    }
+    return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s '%.60s'; known are gelu, gelu_new, gelu_fast, relu, silu",
+                   from->name, key, text);
+}
+
 static retort_status read_activation(rt_config *out, const char *name, const json_t *root,
                                      retort_error *err) {
     const char *key = out->arch->activation_key;
-    const json_t *value = json_object_get(root, key);
-    const char *text = value != NULL ? json_string_value(value) : out->arch->activation_default;
-    if (text == NULL) return rt_fail(err, RETORT_FORMAT, "%s: '%s' is missing or not a string", name, key);
-    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
-        if (strcmp(text, activations[i].name) != 0) continue;
-        out->activation = activations[i].activation;
-        return RETORT_OK;
-    }
-    return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s '%.60s'; known are gelu, gelu_new, gelu_fast, relu", name,
-                   key, text);
+    if (key == NULL) return RETORT_OK;
+    rt_config_source from = {.name = name, .root = root};
+    if (json_object_get(root, key) == NULL && out->arch->activation_default != NULL)
+        return find_activation(&from, key, out->arch->activation_default, &out->activation, err);
+    if (json_object_get(root, key) == NULL)
+        return rt_fail(err, RETORT_FORMAT, "%s: '%s' is missing or not a string", name, key);
+    return rt_config_activation(&from, key, &out->activation, err);
+}
+
+retort_status rt_config_activation(const rt_config_source *from, const char *key, rt_act *value,
+                                   retort_error *err) {
+    const json_t *found = json_object_get(from->root, key);
+    const char *text = json_string_value(found);
+    if (found == NULL) return RETORT_OK;
+    if (text == NULL)
+        return rt_fail(err, RETORT_FORMAT, "%s: '%s' is missing or not a string", from->name, key);
+    return find_activation(from, key, text, value, err);
 }
 
 /* DistilBERT's is fixed in its code; files older than transformers 2 do not state theirs, the same 1e-12. */
 static retort_status read_epsilon(rt_config *out, const char *name, const json_t *root, retort_error *err) {
     const char *key = out->arch->epsilon_key;
     const json_t *value = key != NULL ? json_object_get(root, key) : NULL;
+    if (key == NULL && out->epsilon > 0) return RETORT_OK; /* its own code has read it */
     out->epsilon = 1e-12f;
     if (value == NULL) return RETORT_OK;
     double epsilon = json_number_value(value);
@@ -176,14 +201,15 @@ static retort_status read_epsilon(rt_config *out, const char *name, const json_t
 }
 
 /* Options that change the network into one that is not supported. */
-static retort_status refuse_variants(const char *name, const json_t *root, retort_error *err) {
+static retort_status refuse_variants(const rt_arch *arch, const char *name, const json_t *root,
+                                     retort_error *err) {
     static const char *const flags[] = {"is_decoder", "add_cross_attention", "is_encoder_decoder"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         if (!json_is_true(json_object_get(root, flags[i]))) continue;
         return rt_fail(err, RETORT_UNSUPPORTED, "%s: '%s' is true; only encoders are read", name, flags[i]);
     }
     const char *positions = json_string_value(json_object_get(root, "position_embedding_type"));
-    if (positions != NULL && strcmp(positions, "absolute") != 0) {
+    if (positions != NULL && strcmp(positions, "absolute") != 0 && arch->names[RT_ROLE_POSITION] != NULL) {
         return rt_fail(err, RETORT_UNSUPPORTED, "%s: position_embedding_type '%.60s'; expected absolute",
                        name, positions);
     }
@@ -196,6 +222,14 @@ static retort_status refuse_variants(const char *name, const json_t *root, retor
                        name);
     }
     return RETORT_OK;
+}
+
+/* A network that transformers has no such head for. */
+static retort_status check_head(const rt_config *config, const char *name, retort_error *err) {
+    if (config->task == RETORT_TASK_EMBED || config->arch->heads[config->task].output != NULL)
+        return RETORT_OK;
+    return rt_fail(err, RETORT_UNSUPPORTED, "%s: transformers has no %s with the head of this task", name,
+                   config->arch->type);
 }
 
 /* Logits per row, and for a plain encoder the pooling: the mean, as sentence-transformers takes such a folder.
@@ -227,10 +261,11 @@ retort_status rt_config_read(rt_config *out, rt_arena *arena, const char *name, 
     *out = (rt_config){.task = task};
     if (!json_is_object(root)) return rt_fail(err, RETORT_FORMAT, "%s: not a JSON object", name);
     retort_status status = rt_config_arch(root, name, &out->arch, err);
-    if (status == RETORT_OK) status = refuse_variants(name, root, err);
+    if (status == RETORT_OK) status = check_head(out, name, err);
+    if (status == RETORT_OK) status = refuse_variants(out->arch, name, root, err);
     if (status == RETORT_OK) status = read_numbers(out, name, root, err);
     if (status == RETORT_OK && out->arch->configure != NULL)
-        status = out->arch->configure(out, name, root, err);
+        status = out->arch->configure(out, &(rt_config_source){name, root, arena}, err);
     if (status == RETORT_OK) status = skip_positions(out, name, err);
     if (status == RETORT_OK) status = read_activation(out, name, root, err);
     if (status == RETORT_OK) status = read_epsilon(out, name, root, err);

@@ -56,8 +56,16 @@ typedef struct rt_config {
     int64_t
         after_pad; /* 1: tokens whose id is that of padding have its row, and others do not count them; 0: texts with
                           such are refused, as in files of older versions and graphs from ONNX */
-    rt_act activation; /* of the FFN */
-    float epsilon;     /* of LayerNorm */
+    /* Rotary positions: angles of the pairs of a head at position 1, [head_dim / 2], of layers that read all keys and
+     * of local ones; NULL: none. */
+    const float *angles[2];
+    bool *local;            /* [layers] which layers read only keys near a query; NULL: none */
+    int64_t window;         /* so many before and after it */
+    uint64_t unbiased;      /* a bit per role whose weight has no bias */
+    bool mean;              /* the classifier reads the mean of the rows, not the first */
+    rt_act activation;      /* of the FFN */
+    rt_act head_activation; /* of a head whose row states none; NONE: that of the FFN */
+    float epsilon;          /* of LayerNorm */
     retort_task task;
     retort_problem problem;
     rt_pooling pooling;       /* embed only */

@@ -2,6 +2,7 @@
  * MPNet: BERT without token types, whose positions start after the padding id, the literal 1, and whose scores get a number
  * by the bucket that the distance of key and query is in, from one table for all layers. Heads are RoBERTa's. */
 #include "arch/builder.h"
+#include "arch/config.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -18,11 +19,10 @@ static int64_t bucket_of(int64_t distance) {
     return half + (wide < HALF - 1 ? wide : HALF - 1);
 }
 
-static retort_status check_buckets(rt_config *out, const char *name, const json_t *root, retort_error *err) {
-    (void)root;
+static retort_status check_buckets(rt_config *out, const rt_config_source *from, retort_error *err) {
     if (out->buckets >= BUCKETS) return RETORT_OK;
     return rt_fail(err, RETORT_FORMAT,
-                   "%s: 'relative_attention_num_buckets' is %" PRId64 "; expected %d or more", name,
+                   "%s: 'relative_attention_num_buckets' is %" PRId64 "; expected %d or more", from->name,
                    out->buckets, (int)BUCKETS);
 }
 

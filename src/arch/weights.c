@@ -23,12 +23,14 @@ static const struct {
     [RT_ROLE_EMBEDDING_NORM] = {NORM, EMBEDDING, EMBEDDING},
     [RT_ROLE_BIAS] = {TABLE, BUCKETS, HEADS},
     [RT_ROLE_PROJECTION] = {LINEAR, HIDDEN, EMBEDDING},
+    [RT_ROLE_FINAL_NORM] = {NORM, HIDDEN, HIDDEN},
     [RT_ROLE_Q] = {LINEAR, HIDDEN, HIDDEN},
     [RT_ROLE_K] = {LINEAR, HIDDEN, HIDDEN},
     [RT_ROLE_V] = {LINEAR, HIDDEN, HIDDEN},
     [RT_ROLE_OUT] = {LINEAR, HIDDEN, HIDDEN},
     [RT_ROLE_ATTENTION_NORM] = {NORM, HIDDEN, HIDDEN},
     [RT_ROLE_LIN1] = {LINEAR, FFN, HIDDEN},
+    [RT_ROLE_UP] = {LINEAR, FFN, HIDDEN},
     [RT_ROLE_LIN2] = {LINEAR, HIDDEN, FFN},
     [RT_ROLE_OUTPUT_NORM] = {NORM, HIDDEN, HIDDEN},
     [RT_ROLE_DENSE] = {LINEAR, HIDDEN, HIDDEN}, /* of FILL [embedding, hidden] */
@@ -60,6 +62,8 @@ typedef struct binder {
     const rt_arch *arch;
     retort_task task;
     const rt_encoder_options *options;
+    uint64_t unbiased;       /* a bit per role without a bias */
+    rt_arena *arena;         /* for views of parts of tensors */
     const char *root, *base; /* prefixes of this file */
     int64_t dims[DIMS];
     retort_error *err;
@@ -123,20 +127,37 @@ static retort_status bind(const binder *b, const rt_tensor **out, const char *ba
     return status;
 }
 
+/* Part `index` of `count` equal ones of the rows of *tensor. */
+static retort_status cut(const binder *b, const rt_tensor **tensor, rt_arch_part part) {
+    if (part.count == 0) return RETORT_OK;
+    rt_tensor *view = rt_arena_calloc(b->arena, 1, sizeof *view);
+    if (view == NULL) return rt_fail_nomem(b->err, sizeof *view);
+    *view = **tensor;
+    view->shape[0] /= part.count;
+    size_t row = rt_dtype_size(view->dtype) * (view->rank > 1 ? (size_t)view->shape[1] : 1);
+    view->data = (const char *)view->data + (size_t)part.index * (size_t)view->shape[0] * row;
+    *tensor = view;
+    return RETORT_OK;
+}
+
 /* A role's part into *out; `stem` is what stands before its name ("encoder.layer.3."). */
 static retort_status bind_part(const binder *b, rt_weight *out, rt_role role, const char *stem) {
     char rest[NAME_SIZE];
     const char *name = name_of(b->arch, b->task, role),
                *base = in_base(b->arch, b->task, role) ? b->base : "";
     int64_t shape[2] = {b->dims[shapes[role].rows], b->dims[shapes[role].columns]};
-    if (name == NULL || (role == RT_ROLE_PROJECTION && shape[0] == shape[1] && !b->arch->projects))
-        return RETORT_OK;
+    bool projected = role == RT_ROLE_PROJECTION && (shape[0] != shape[1] || b->arch->projects);
+    if (name == NULL || shape[0] == 0 || (role == RT_ROLE_PROJECTION && !projected)) return RETORT_OK;
     if (role == RT_ROLE_DENSE && b->task == RETORT_TASK_FILL) shape[0] = b->dims[EMBEDDING];
+    rt_arch_part part = role < RT_ROLE_HEAD ? b->arch->parts[role] : (rt_arch_part){0, 0};
+    if (part.count > 0) shape[0] *= part.count;
     snprintf(rest, sizeof rest, "%s%s.weight", stem, name);
     retort_status status = bind(b, &out->weight, base, rest, shape, shapes[role].kind == NORM ? 1 : 2);
-    if (status != RETORT_OK || shapes[role].kind == TABLE) return status;
+    if (status == RETORT_OK) status = cut(b, &out->weight, part);
+    if (status != RETORT_OK || shapes[role].kind == TABLE || (b->unbiased >> role & 1) != 0) return status;
     snprintf(rest, sizeof rest, "%s%s.bias", stem, name);
-    return bind(b, &out->bias, base, rest, shape, 1);
+    status = bind(b, &out->bias, base, rest, shape, 1);
+    return status == RETORT_OK ? cut(b, &out->bias, part) : status;
 }
 
 /* Refuses a choice of layers that the checkpoint does not have. */
@@ -165,8 +186,11 @@ static retort_status bind_layers(const binder *b, rt_encoder *e) {
     const int64_t *kept = b->options->layers;
     int64_t count = kept != NULL ? (int64_t)b->options->layer_count : e->config.layers;
     for (int64_t i = 0; i < count; i++) {
-        layer_stem(stem, sizeof stem, &e->config, kept != NULL ? kept[i] : i);
+        int64_t index = kept != NULL ? kept[i] : i;
+        layer_stem(stem, sizeof stem, &e->config, index);
+        if (e->config.local != NULL) e->config.local[i] = e->config.local[index];
         for (int role = RT_ROLE_LAYER; role < RT_ROLE_HEAD; role++) {
+            if (index == 0 && b->arch->first_without == (rt_role)role) continue;
             retort_status status = bind_part(b, &e->layers[i][role], (rt_role)role, stem);
             if (status != RETORT_OK) return status;
         }
@@ -195,6 +219,7 @@ static retort_status bind_decoder(const binder *b, rt_encoder *e) {
         status = bind(b, &decoder->weight, "", weight, shape, 2);
     }
     if (status != RETORT_OK) return status;
+    if ((b->unbiased >> RT_ROLE_OUTPUT & 1) != 0) return RETORT_OK;
     bool old = head->old_bias != NULL && find(b->tensors, name, b->root, "", head->old_bias) != NULL;
     return bind(b, &decoder->bias, "", old ? head->old_bias : bias, shape, 1);
 }
@@ -245,7 +270,9 @@ static retort_status bind_head(const binder *b, rt_encoder *e) {
                                           : bind_part(b, &e->parts[role], (rt_role)role, "");
     }
     if (head->dense != NULL)
-        e->dense_activation = head->activation != RT_FN_NONE ? head->activation : e->config.activation;
+        e->dense_activation = head->activation != RT_FN_NONE            ? head->activation
+                              : e->config.head_activation != RT_FN_NONE ? e->config.head_activation
+                                                                        : e->config.activation;
     return status;
 }
 
@@ -259,7 +286,8 @@ retort_task rt_weights_task(const rt_tensors *tensors, const rt_arch *arch) {
                  {RETORT_TASK_CLASSIFY, true},
                  {RETORT_TASK_TAG, true}};
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        if (has_part(tensors, arch, order[i].task, RT_ROLE_DENSE) &&
+        if (arch->heads[order[i].task].output != NULL &&
+            has_part(tensors, arch, order[i].task, RT_ROLE_DENSE) &&
             (!order[i].output || has_part(tensors, arch, order[i].task, RT_ROLE_OUTPUT)))
             return order[i].task;
     }
@@ -275,6 +303,8 @@ retort_status rt_weights_bind(rt_encoder *e, const rt_encoder_options *options, 
                 .arch = c->arch,
                 .task = c->task,
                 .options = options,
+                .unbiased = c->unbiased,
+                .arena = &e->arena,
                 .err = err,
                 .dims = {[HIDDEN] = c->hidden,
                          [EMBEDDING] = c->embedding,

@@ -74,10 +74,12 @@ static void unpack(const rt_plan *plan, rt_step *step, const rt_kernels *kernels
     step->four_bits = false;
 }
 
-/* Rounding to bf16 costs more than the short form of GELU: 2^-9 of the output, from 0.04 on more than its error. */
-static rt_act short_act(const rt_node *node) {
+/* Rounding to bf16 costs more than the short form of GELU: 2^-9 of the output, from 0.04 on more than its error. What a
+ * product of integers makes is rounded to int8 next. */
+static rt_act short_act(const rt_node *node, const rt_value *weight) {
     rt_act act = node->attrs.act;
-    return act == RT_FN_GELU && node->attrs.out_dtype == RETORT_BF16 ? RT_FN_GELU_SHORT : act;
+    bool rounded = node->attrs.out_dtype == RETORT_BF16 || rt_linear_input(weight) == RETORT_S8;
+    return act == RT_FN_GELU && rounded ? RT_FN_GELU_SHORT : act;
 }
 
 static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels *kernels,
@@ -88,7 +90,7 @@ static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels
         .k = (size_t)weight->dims[0],
         .n = (size_t)weight->dims[1],
         .group = (size_t)step->node->attrs.group,
-        .act = short_act(step->node),
+        .act = short_act(step->node, weight),
         .bf16_out = step->node->attrs.out_dtype == RETORT_BF16,
         .blocks = rt_max((size_t)step->node->attrs.heads, 1),
     };
@@ -102,7 +104,8 @@ static retort_status lower_linear(rt_plan *plan, rt_step *step, const rt_kernels
     }
     if (rt_value_bytes(weight, &bytes)) step->weight_bytes = bytes;
     step->flops_row = 2.0 * (double)weight->dims[0] * (double)weight->dims[1];
-    return packed_weight(plan, step, err);
+    retort_status status = rt_lower_pairs(plan, step, kernels, err);
+    return status == RETORT_OK ? packed_weight(plan, step, err) : status;
 }
 
 /* The static range of the rows that a step rounds to s8, if it has one. */
@@ -178,6 +181,7 @@ static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kern
         .scale = attrs->scale == 0.0F ? 1.0F : attrs->scale, /* an absent attribute is zero */
         .parts = attrs->parts,
         .shared = attrs->shared,
+        .window = (size_t)attrs->window,
         .select = attrs->select,
         .bf16_out = attrs->out_dtype == RETORT_BF16,
     };

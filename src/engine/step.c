@@ -58,26 +58,50 @@ bool rt_units_next(rt_units *units, rt_rectangle *rectangle) {
     return true;
 }
 
-/* Computes columns from…to, all in one block. */
-typedef void columns_fn(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
-                        size_t block);
+/* Part of a product: rows and columns, all of these in one block, and where they go; c NULL: to the output. */
+typedef struct piece {
+    rt_range rows, columns;
+    size_t block;
+    float *c;
+    size_t ldc;
+} piece;
+typedef void piece_fn(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, const piece *p);
 
-/* The worker's columns, block by block. */
-static void run_blocks(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, columns_fn *run) {
+/* A product whose columns are pairs, in pieces of which each is gated or turned at once. */
+static void run_pairs(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range rows,
+                      rt_range columns, piece_fn *run) {
     const rt_linear_step *linear = &step->as.linear;
-    rt_range columns = rt_worker_share(worker, linear->n, COLUMN_UNIT);
-    size_t width = linear->n / linear->blocks;
-    while (columns.from < columns.to) {
-        size_t block = columns.from / width, end = rt_min(columns.to, (block + 1) * width);
-        run(step, chunk, worker, (rt_range){columns.from, end}, block);
-        columns.from = end;
+    size_t wide = linear->rotate != NULL && linear->dim % COLUMN_UNIT != 0 ? linear->n : RT_PAIR_COLUMNS;
+    for (size_t j = columns.from; j < columns.to; j += wide) {
+        for (size_t i = rows.from; i < rows.to; i += RT_PAIR_ROWS) {
+            piece p = {.rows = {i, rt_min(i + RT_PAIR_ROWS, rows.to)},
+                       .columns = {j, rt_min(j + wide, columns.to)}};
+            p.c = worker->scratch + linear->gate_at;
+            p.ldc = RT_PAIR_COLUMNS;
+            if (linear->rotate != NULL) {
+                p.c = (float *)rt_place_at(&step->out[0], worker) + i * linear->n + j;
+                p.ldc = linear->n;
+            }
+            run(step, chunk, worker, &p);
+            rt_step_pairs(step, chunk, worker, p.rows, p.columns, p.c, p.ldc);
+        }
     }
 }
 
+static bool has_pairs(const rt_linear_step *linear) {
+    return linear->gate != NULL || linear->rotate != NULL;
+}
+
+/* Heads that are not whole units of columns cannot be shared: one worker does them all. */
+static bool is_shared(const rt_linear_step *linear) {
+    return linear->rotate == NULL || linear->dim % COLUMN_UNIT == 0;
+}
+
 /* x [rows, k], weight [k, n], bias [n], residual [rows, n] -> [rows, n]. Columns: all in one block. */
-static void linear_rectangle(const rt_step *step, rt_worker *worker, rt_range rows, rt_range columns,
-                             size_t block) {
+static void linear_piece(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, const piece *p) {
     const rt_linear_step *linear = &step->as.linear;
+    rt_range rows = p->rows, columns = p->columns;
+    (void)chunk;
     const float *bias = rt_place_at(&step->in[LINEAR_BIAS], worker);
     const float *residual = rt_place_at(&step->in[LINEAR_RESIDUAL], worker);
     const char *x = rt_place_at(&step->in[LINEAR_X], worker);
@@ -88,7 +112,7 @@ static void linear_rectangle(const rt_step *step, rt_worker *worker, rt_range ro
         .m = rows.to - rows.from,
         .n = columns.to - columns.from,
         .k = linear->k,
-        .a = x + (rows.from * wide + block * linear->k) * linear->x_size,
+        .a = x + (rows.from * wide + p->block * linear->k) * linear->x_size,
         .lda = wide,
         .b = (const char *)linear->weight + columns.from / RT_PANEL * linear->panel_bytes,
         .bias = bias == NULL ? NULL : bias + columns.from,
@@ -98,7 +122,11 @@ static void linear_rectangle(const rt_step *step, rt_worker *worker, rt_range ro
         .z = z == NULL ? NULL : z + at,
         .ldz = linear->n,
     };
-    if (linear->bf16_out) {
+    if (p->c != NULL) {
+        gemm.act = RT_FN_NONE;
+        gemm.c = p->c;
+        gemm.ldc = p->ldc;
+    } else if (linear->bf16_out) {
         gemm.c16 = (uint16_t *)out + at;
         gemm.ldc16 = linear->n;
     } else {
@@ -112,12 +140,19 @@ void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worke
     const rt_linear_step *linear = &step->as.linear;
     size_t width = linear->n / linear->blocks;
     rt_rectangle some;
-    rt_units units = rt_units_between(rt_chunk_rows(chunk, step->rows), linear->n, (size_t)worker->part,
-                                      (size_t)worker->end, (size_t)worker->parts);
+    size_t m = rt_chunk_rows(chunk, step->rows);
+    rt_units units =
+        rt_units_between(m, linear->n, (size_t)worker->part, (size_t)worker->end, (size_t)worker->parts);
+    if (!is_shared(linear)) units = rt_units_between(m, linear->n, 0, worker->part == 0, 1);
     while (rt_units_next(&units, &some)) {
+        if (has_pairs(linear)) {
+            run_pairs(step, chunk, worker, some.rows, some.columns, linear_piece);
+            continue;
+        }
         for (size_t from = some.columns.from; from < some.columns.to;) {
             size_t block = from / width, to = rt_min(some.columns.to, (block + 1) * width);
-            linear_rectangle(step, worker, some.rows, (rt_range){from, to}, block);
+            linear_piece(step, chunk, worker,
+                         &(piece){.rows = some.rows, .columns = {from, to}, .block = block});
             from = to;
         }
     }
@@ -131,27 +166,28 @@ static void gather(const int32_t *columns, size_t n, size_t m, const int8_t *x, 
 }
 
 /* What a product of integers has besides its weight: x [rows, k] s8 with row scales, scale and sums [n]. */
-static rt_gemm_q gemm_q(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
-                        size_t block) {
+static rt_gemm_q gemm_q(const rt_step *step, rt_worker *worker, const piece *p, rt_range columns) {
     const rt_linear_step *linear = &step->as.linear;
     const int8_t *x = rt_place_at(&step->in[LINEAR_X], worker);
+    size_t lda = rt_row_q(linear->k * linear->blocks), at = p->rows.from * linear->n + columns.from;
     const float *bias = rt_place_at(&step->in[LINEAR_BIAS], worker);
     const float *residual = rt_place_at(&step->in[LINEAR_RESIDUAL], worker);
     return (rt_gemm_q){
-        .m = rt_chunk_rows(chunk, step->rows),
+        .m = p->rows.to - p->rows.from,
         .n = columns.to - columns.from,
         .k = linear->k,
-        .a = x + block * linear->k,
-        .lda = rt_row_q(linear->k * linear->blocks),
-        .a_scale = (const rt_row_scale *)(const void *)(x + linear->x_scale_at),
+        .a = x + p->rows.from * lda + p->block * linear->k,
+        .lda = lda,
+        .a_scale = (const rt_row_scale *)(const void *)(x + linear->x_scale_at) + p->rows.from,
         .b_scale = (const float *)rt_place_at(&step->in[LINEAR_SCALE], worker) + columns.from,
         .b_sum = (const int32_t *)rt_place_at(&step->in[LINEAR_SUMS], worker) + columns.from,
         .bias = bias == NULL ? NULL : bias + columns.from,
-        .residual = residual == NULL ? NULL : residual + columns.from,
+        .residual = residual == NULL ? NULL : residual + at,
         .ldr = linear->n,
-        .act = linear->act,
-        .c = (float *)rt_place_at(&step->out[0], worker) + columns.from,
-        .ldc = linear->n,
+        .act = p->c != NULL ? RT_FN_NONE : linear->act,
+        .c = p->c != NULL ? p->c + (columns.from - p->columns.from)
+                          : (float *)rt_place_at(&step->out[0], worker) + at,
+        .ldc = p->c != NULL ? p->ldc : linear->n,
         .scratch = (int8_t *)worker->scratch,
     };
 }
@@ -176,15 +212,14 @@ static void multiply_stored(const rt_step *step, rt_worker *worker, rt_range col
     linear->gemm_q(gemm);
 }
 
-static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, rt_range columns,
-                             size_t block) {
+static void linear_q_piece(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, const piece *p) {
     const rt_linear_step *linear = &step->as.linear;
     bool unpacked = linear->unpacked != NULL && rt_chunk_rows(chunk, step->rows) > linear->few;
-    for (rt_range part = columns; part.from < columns.to; part.from = part.to) {
-        part.to = columns.to;
+    for (rt_range part = p->columns; part.from < p->columns.to; part.from = part.to) {
+        part.to = p->columns.to;
         const int8_t *panels =
             unpacked ? rt_unpacked_panels(linear->unpacked, linear->widen, part.from, &part.to) : NULL;
-        rt_gemm_q gemm = gemm_q(step, chunk, worker, part, block);
+        rt_gemm_q gemm = gemm_q(step, worker, p, part);
         if (panels == NULL) {
             multiply_stored(step, worker, part, &gemm);
         } else {
@@ -195,8 +230,23 @@ static void linear_q_columns(const rt_step *step, const rt_chunk *chunk, rt_work
     }
 }
 
+/* The worker's columns, block by block. */
 void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *worker) {
-    run_blocks(step, chunk, worker, linear_q_columns);
+    const rt_linear_step *linear = &step->as.linear;
+    rt_range columns = rt_worker_share(worker, linear->n, COLUMN_UNIT),
+             rows = {0, rt_chunk_rows(chunk, step->rows)};
+    size_t width = linear->n / linear->blocks;
+    if (!is_shared(linear)) columns = (rt_range){0, worker->part == 0 ? linear->n : 0};
+    if (has_pairs(linear)) {
+        run_pairs(step, chunk, worker, rows, columns, linear_q_piece);
+        return;
+    }
+    while (columns.from < columns.to) {
+        size_t block = columns.from / width, end = rt_min(columns.to, (block + 1) * width);
+        piece p = {.rows = rows, .columns = {columns.from, end}, .block = block};
+        linear_q_piece(step, chunk, worker, &p);
+        columns.from = end;
+    }
 }
 
 /* How the rows of a step become int8: range, factor, addend. */
@@ -415,6 +465,28 @@ static rt_relative relative_of(const rt_step *step, const rt_chunk *chunk, size_
     return relative;
 }
 
+/* Selected queries with a window: each alone, over the keys in it. */
+static void attend_rows(const rt_attention_step *attention, const rt_chunk *chunk, size_t b,
+                        const rt_attention *all) {
+    for (size_t i = 0; i < all->queries; i++) {
+        rt_attention one = *all;
+        size_t position = 0, from = 0;
+        if (attention->select == RT_SELECT_LAST) position = all->keys - 1;
+        if (attention->select == RT_SELECT_MASK_TOKENS)
+            position =
+                (size_t)chunk->positions[chunk->mask_token_rows[chunk->mask_token_starts[b] + (int32_t)i]];
+        if (position > attention->window) from = position - attention->window;
+        one.queries = 1;
+        one.keys = rt_min(position + attention->window + 1, all->keys) - from;
+        one.q += i * all->ldq;
+        one.k += from * all->ldk;
+        one.v += from * all->ldv;
+        if (one.out != NULL) one.out += i * all->ldo;
+        if (one.out16 != NULL) one.out16 += i * all->ldo16;
+        attention->attention(&one);
+    }
+}
+
 /* One head of one sequence. */
 static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, size_t b, size_t head) {
     const rt_attention_step *attention = &step->as.attention;
@@ -448,7 +520,18 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
         args.relative = &relative;
     }
     bool s8 = attention->attention_s8 != NULL && args.keys >= S8_MIN_KEYS;
+    if (attention->window > 0 && attention->select != RT_SELECT_ALL) {
+        attend_rows(attention, chunk, b, &args);
+        return;
+    }
+    args.window = attention->window;
     (s8 ? attention->attention_s8 : attention->attention)(&args);
+}
+
+/* Keys that a query of sequence b reads; fewer near its ends if there is a window. */
+static uint64_t keys_of(const rt_step *step, const rt_chunk *chunk, size_t b) {
+    size_t window = step->as.attention.window, keys = (size_t)chunk->lengths[b];
+    return window > 0 ? rt_min(keys, 2 * window + 1) : keys;
 }
 
 /* Heads are assigned to parts by cost, queries times keys: a head belongs to the part in which the middle
@@ -459,11 +542,11 @@ void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
     size_t count = shared ? 1 : step->as.attention.heads; /* attentions per sequence */
     for (size_t b = 0; b < chunk->batch; b++) {
         rt_range queries = rt_step_queries(step, chunk, b);
-        total += count * (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
+        total += count * (queries.to - queries.from) * keys_of(step, chunk, b);
     }
     for (size_t b = 0; b < chunk->batch; b++) {
         rt_range queries = rt_step_queries(step, chunk, b);
-        uint64_t cost = (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
+        uint64_t cost = (queries.to - queries.from) * keys_of(step, chunk, b);
         for (size_t head = 0; head < count && cost > 0; head++, before += cost) {
             uint64_t part = (2 * before + cost) * parts / (2 * total);
             if (part < (uint64_t)worker->part || part >= (uint64_t)worker->end) continue;
@@ -480,7 +563,7 @@ double rt_step_operations(const rt_step *step, const rt_chunk *chunk) {
     double pairs = 0;
     for (size_t b = 0; b < chunk->batch; b++) {
         rt_range queries = rt_step_queries(step, chunk, b);
-        pairs += (double)(queries.to - queries.from) * (double)chunk->lengths[b];
+        pairs += (double)(queries.to - queries.from) * (double)keys_of(step, chunk, b);
     }
     return step->flops_row * pairs;
 }

@@ -65,6 +65,12 @@ typedef struct rt_linear_step {
     rt_gemm_q_fn gemm_s8;
     size_t few;    /* this many rows of x are multiplied by the codes */
     size_t blocks; /* of k columns of x, each with its own n / blocks columns of the weight; usually 1 */
+    /* Columns that are pairs; both NULL: none are. */
+    rt_gate_fn gate;
+    rt_rotate_fn rotate;
+    size_t gate_at;      /* of the scratch: where products are that will be gated */
+    size_t rotated, dim; /* the first columns, heads of dim */
+    const float *turns;  /* [positions, dim] */
 } rt_linear_step;
 typedef struct rt_norm_step {
     rt_norm_fn norm;
@@ -91,6 +97,7 @@ typedef struct rt_attention_step {
         *relative; /* [heads] by distance, with the places of queries to be filled in; NULL: nothing */
     int parts;     /* values that hold q, k, v: 1, 2 or 3 */
     bool shared;   /* the heads are queries of one attention over x */
+    size_t window; /* keys on either side of a query; 0: all */
     rt_select select;
     bool bf16_out;
 } rt_attention_step;
@@ -194,6 +201,13 @@ void *rt_place_at(const rt_place *place, const rt_worker *worker);
 /* Lays out the arena. apart: no two values share bytes, so all of them are still there after the last
  * step; rt_plan_make lets them share. */
 retort_status rt_plan_memory(rt_plan *plan, bool apart, retort_error *err);
+
+/* The pieces in which products with pairs of columns are made: what follows reads them from L2. */
+enum { RT_PAIR_ROWS = 256, RT_PAIR_COLUMNS = 128 };
+/* Prepares a Linear whose columns are pairs, and computes its product rows x columns, already in c, further: pairs.c. */
+retort_status rt_lower_pairs(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err);
+void rt_step_pairs(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker, rt_range rows,
+                   rt_range columns, float *c, size_t ldc);
 
 /* Makes the step of step->node: lower.c. */
 retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err);

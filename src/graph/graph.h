@@ -47,6 +47,8 @@ enum {
     X(RELU, relu)                                                                                            \
     X(SIGMOID, sigmoid)                                                                                      \
     X(LOG, log)                                                                                              \
+    X(COS, cos)                                                                                              \
+    X(SIN, sin)                                                                                              \
     X(SOFTPLUS, softplus)                                                                                    \
     X(SOFTMAX, softmax)                                                                                      \
     X(REDUCE_MEAN, reduce_mean)                                                                              \
@@ -148,7 +150,10 @@ enum {
     RT_ATTR_RANGE = 1 << 14,
     RT_ATTR_INTEGERS = 1 << 15,
     RT_ATTR_SHARED = 1 << 16,
-    RT_ATTR_AFTER_PAD = 1 << 17
+    RT_ATTR_AFTER_PAD = 1 << 17,
+    RT_ATTR_GATE = 1 << 18,
+    RT_ATTR_ROTATE = 1 << 19,
+    RT_ATTR_WINDOW = 1 << 20
 };
 typedef struct rt_attrs {
     int64_t axis;
@@ -167,7 +172,10 @@ typedef struct rt_attrs {
     int parts;     /* Attention: 1 (qkv), 2 (q, kv), 3 (q, k, v) */
     int64_t
         after_pad; /* Embed: 1 + the id that has position 0 and is not counted by others, which begin with 1; 0: none */
-    int64_t group;              /* 4-bit codes that share an integer scale */
+    int64_t group;  /* 4-bit codes that share an integer scale */
+    bool gate;      /* Linear: columns are pairs (rt_gate_args): act(a) b, half as many */
+    int64_t rotate; /* Linear: the first columns are pairs (rt_rotate_args), turned by their position */
+    int64_t window; /* Attention: keys on either side of a query that it reads; 0: all */
     float range_min, range_max; /* static range of an s8 output; both 0: a range per row */
 } rt_attrs;
 

@@ -225,7 +225,7 @@ int rt_reduced(const rt_graph *graph, int value, rt_op op, int64_t axis, bool ke
 
 bool rt_match_linear(const rt_graph *graph, int value, rt_linear_match *out) {
     const rt_node *node = rt_made_by(graph, value, RT_OP_LINEAR);
-    if (node == NULL || node->attrs.out_dtype != RETORT_F32) return false;
+    if (node == NULL || node->attrs.out_dtype != RETORT_F32 || node->attrs.gate) return false;
     if (!rt_is_weight(graph, node->inputs[LINEAR_WEIGHT]) &&
         !is_float_constant(graph, node->inputs[LINEAR_WEIGHT], 2, RT_LAYOUT_P16))
         return false;
@@ -239,6 +239,8 @@ bool rt_match_linear(const rt_graph *graph, int value, rt_linear_match *out) {
         .k = weight->dims[0],
         .n = weight->dims[1],
         .act = node->attrs.act,
+        .rotary = node->input_count > LINEAR_ROTARY ? node->inputs[LINEAR_ROTARY] : -1,
+        .rotate = node->attrs.rotate,
     };
     return out->bias < 0 || rt_is_bias(graph, out->bias, out->n);
 }

@@ -47,6 +47,8 @@ typedef struct rt_linear_match {
     int node, x, weight, bias, residual; /* bias, residual: -1 when absent */
     int64_t k, n;
     rt_act act;
+    int rotary; /* value of its angles, or -1 */
+    int64_t rotate;
 } rt_linear_match;
 /* The Linear with float weights, in rows or packed, that makes the value. */
 bool rt_match_linear(const rt_graph *graph, int value, rt_linear_match *out);
@@ -72,6 +74,8 @@ int rt_add_typed(rt_graph *graph, const char *scope, const char *leaf, retort_dt
                  const int64_t *dims, const void *data);
 int rt_add_constant(rt_graph *graph, const char *scope, const char *leaf, int rank, const int64_t *dims,
                     const float *data);
+/* Makes a Linear turn its heads of `dim` columns by these angles: its columns become pairs (kernel.h, rt_gate_args). */
+bool rt_linear_turn(rt_graph *graph, const rt_linear_match *linear, int angles, int64_t dim);
 /* Allocates [rows, columns] floats in the arena of the graph. */
 float *rt_floats(rt_graph *graph, int64_t rows, int64_t columns);
 

@@ -34,7 +34,8 @@
     ROW(LINEAR, SUMS, MATRIX, true)            /* of each column's integers [n] */                           \
     ROW(LINEAR, GROUPS, MATRIX, true)          /* integer scales of groups along k */                        \
     ROW(LINEAR, OUTLIERS, MATRIX, true)        /* [w, n] int8 rows that are added to the weight's */         \
-    ROW(LINEAR, OUTLIER_COLUMNS, MATRIX, true) /* [w] which columns of x they multiply */
+    ROW(LINEAR, OUTLIER_COLUMNS, MATRIX, true) /* [w] which columns of x they multiply */                    \
+    ROW(LINEAR, ROTARY, OTHER, false)          /* angle of each pair at position 1 [pairs of a head] */
 
 #define RT_LAYER_NORM_OPERANDS(ROW)                                                                          \
     ROW(LAYER_NORM, X, OTHER, false)                                                                         \

@@ -17,7 +17,7 @@ static const rt_op_row *const ops[RT_OP_COUNT] = {
 };
 
 static const char *const dtype_names[] = {"f32", "f16", "bf16", "i64", "i32", "s8", "u8", "bool", NULL};
-static const char *const act_names[] = {"none", "gelu", "gelu_tanh", "relu", "tanh", NULL};
+static const char *const act_names[] = {"none", "gelu", "gelu_tanh", "relu", "tanh", "silu", NULL};
 static const char *const select_names[] = {"all", "first", "mask", "last", NULL};
 static const char *const pool_names[] = {"none", "mean", "max", "mean_sqrt", "weighted_mean", "sum", NULL};
 static const char *const layout_names[] = {"rows", "p16", "p16_bf16", "p16_s8", "p16_s4", "rows_s4", NULL};
@@ -45,6 +45,9 @@ static const rt_attr_row attr_rows[] = {
     {RT_ATTR_INTEGERS, "int16", RT_KIND_BOOL, offsetof(rt_attrs, integers), NULL},
     {RT_ATTR_SHARED, "shared", RT_KIND_BOOL, offsetof(rt_attrs, shared), NULL},
     {RT_ATTR_AFTER_PAD, "after_pad", RT_KIND_INT64, offsetof(rt_attrs, after_pad), NULL},
+    {RT_ATTR_GATE, "gate", RT_KIND_BOOL, offsetof(rt_attrs, gate), NULL},
+    {RT_ATTR_ROTATE, "rotate", RT_KIND_INT64, offsetof(rt_attrs, rotate), NULL},
+    {RT_ATTR_WINDOW, "window", RT_KIND_INT64, offsetof(rt_attrs, window), NULL},
     {RT_ATTR_RANGE, "least", RT_KIND_FLOAT, offsetof(rt_attrs, range_min), NULL},
     {RT_ATTR_RANGE, "largest", RT_KIND_FLOAT, offsetof(rt_attrs, range_max), NULL},
 };

@@ -24,6 +24,7 @@
     X(fuse_embed, "fuse-embed", "fuse embeddings", 2, false)                                                 \
     X(fuse_linear, "fuse-linear", "fuse MatMul + bias", 2, false)                                            \
     X(fuse_activation, "fuse-activation", "fuse activation", 2, false)                                       \
+    X(fuse_gate, "fuse-gate", "fuse gate", 2, false)                                                         \
     X(fuse_attention, "fuse-attention", "fuse attention", 2, false)                                          \
     X(scale_into_query, "scale-into-query", "scale into W_Q", 2, false)                                      \
     X(drop_key_bias, "drop-key-bias", "drop b_K", 2, false)                                                  \

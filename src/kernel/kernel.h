@@ -29,6 +29,7 @@ typedef enum rt_act {
     RT_FN_GELU_TANH,
     RT_FN_RELU,
     RT_FN_TANH,
+    RT_FN_SILU,
     RT_FN_GELU_SHORT
 } rt_act;
 
@@ -69,17 +70,20 @@ typedef struct rt_relative {
 } rt_relative;
 
 /* One head of one sequence: out = softmax(scale * q k^T) v, over all keys (batches are ragged, so there is no
- * mask).
+ * mask), or with a window over those from i - window to i + window for query i, whose own key is i (then v is finite,
+ * and there is no `relative`).
  *   s   = dot product over d, ascending, with fma
  *   s  += q key[column], then s += query[column] k, each summed like that: relative->key and ->query
  *   s   = s * scale, or fma(s, scale, bias): relative->bias
  *   p   = exp(s - max)
- *   out = (sum over keys, ascending, with fma, of p v) * 1/sum(p), where sum(p) uses 16 virtual lanes
+ *   out = (sum over keys, ascending, with fma, of p v) * 1/sum(p), where sum(p) uses 16 virtual lanes, key i in lane
+ *         i mod 16
  * Without keys, out is 0. */
 typedef struct rt_attention {
     size_t queries, keys, dim; /* dim: of the head */
     const float *q, *k, *v;    /* [queries, dim], [keys, dim], [keys, dim] */
     size_t ldq, ldk, ldv;
+    size_t window; /* 0: none */
     float scale;
     const rt_relative *relative; /* or NULL */
     float *out;                  /* [queries, dim] or NULL */
@@ -90,6 +94,16 @@ typedef struct rt_attention {
      * relative->key or ->query. */
     float *scratch;
 } rt_attention;
+/* The keys that queries from…to-1 read between them. */
+static inline void rt_attention_keys(const rt_attention *at, size_t from, size_t to, size_t *first,
+                                     size_t *end) {
+    *first = 0;
+    *end = at->keys;
+    if (at->window == 0) return;
+    if (from > at->window) *first = from - at->window;
+    if (to + at->window < at->keys) *end = to + at->window;
+    if (*first > *end) *first = *end;
+}
 typedef void (*rt_attention_fn)(const rt_attention *attention);
 size_t rt_attention_scratch(size_t keys, size_t dim);
 size_t rt_attention_relative_scratch(size_t keys);
@@ -173,6 +187,34 @@ static inline float rt_pool_inverse(const rt_pool_args *pool) {
     return rows > 0 ? 1.0f / (float)weights : 0.0f;
 }
 typedef void (*rt_pool_fn)(const rt_pool_args *pool);
+/* Pairs of columns. Columns 0…n-1 of one matrix and those of another stand in one, in turns of RT_PANEL: a0…a15 b0…b15
+ * a16…a31 b16…b31 …, and where fewer than 16 are left, all of them in one turn. So a pair lies in one unit of columns
+ * that a worker computes, whatever n is.
+ * gate: y = act(a) b, [rows, n] of x [rows, 2 n]. */
+typedef struct rt_gate_args {
+    size_t rows, n;
+    const float *x;
+    size_t ldx;
+    rt_act act;
+    float *y; /* or NULL */
+    size_t ldy;
+    uint16_t *y16; /* the same rounded to bf16, or NULL */
+    size_t ldy16;
+} rt_gate_args;
+typedef void (*rt_gate_fn)(const rt_gate_args *gate);
+/* rotate: heads of `dim` columns in place, each of dim/2 pairs:
+ *   a, b = fma(-b, sin, a cos), fma(a, sin, b cos)
+ * where cos and sin are row positions[row] of the table, [·, dim]: dim/2 cosines, then dim/2 sines. x may begin within a
+ * head, where a turn does. */
+typedef struct rt_rotate_args {
+    size_t rows, n, dim;
+    size_t first; /* column of the first head that x begins with */
+    float *x;     /* [rows, n] */
+    size_t ldx;
+    const int32_t *positions; /* [rows] */
+    const float *table;
+} rt_rotate_args;
+typedef void (*rt_rotate_fn)(const rt_rotate_args *rotate);
 /* y = x / max(|x|, 1e-12) per row, where |x| sums squares over 16 virtual lanes. y may be x. */
 typedef void (*rt_normalize_fn)(size_t rows, size_t n, const float *x, size_t ldx, float *y, size_t ldy);
 /* Rounds to nearest even. */
@@ -348,6 +390,8 @@ size_t rt_attention_back_scratch(size_t keys, size_t dim);
     X(layer_norm, rt_norm_fn)                                                                                \
     X(embed, rt_embed_fn)                                                                                    \
     X(pool_mean, rt_pool_fn)                                                                                 \
+    X(gate, rt_gate_fn)                                                                                      \
+    X(rotate, rt_rotate_fn)                                                                                  \
     X(pool_max, rt_pool_fn)                                                                                  \
     X(normalize, rt_normalize_fn)                                                                            \
     X(to_bf16, rt_to_bf16_fn)                                                                                \

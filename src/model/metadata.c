@@ -36,7 +36,7 @@ static const struct choice {
 } choices[] = {
     {"task", offsetof(rt_config, task), {"classify", "tag", "answer", "fill", "embed"}},
     {"problem", offsetof(rt_config, problem), {"single_label", "multi_label", "regression"}},
-    {"activation", offsetof(rt_config, activation), {"none", "gelu", "gelu_tanh", "relu", "tanh"}},
+    {"activation", offsetof(rt_config, activation), {"none", "gelu", "gelu_tanh", "relu", "tanh", "silu"}},
     {"pooling",
      offsetof(rt_config, pooling),
      {"none", "cls", "mean", "max", "mean_sqrt_len_tokens", "lasttoken", "weightedmean", "splade",

@@ -128,6 +128,22 @@ static retort_status choose_opset(rt_onnx_writer *w) {
     return RETORT_OK;
 }
 
+/* Turned queries of mask tokens, and selected ones with a window, would need their positions. */
+static retort_status refuse_rows(const rt_graph *graph, retort_error *err) {
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        bool chosen = graph->values[node->outputs[0]].dims[0] == RT_DIM_MASK_TOKENS ||
+                      (graph->level == 3 && graph->values[node->outputs[0]].dims[0] == RT_DIM_BATCH);
+        if (!chosen || (node->attrs.rotate == 0 && node->attrs.window == 0)) continue;
+        return rt_fail(
+            err, RETORT_UNSUPPORTED,
+            "%.200s: ONNX has no operator for selected rows with rotary positions or a window: import the "
+            "checkpoint without prune-rows, or at level 2, to export it",
+            node->name);
+    }
+    return RETORT_OK;
+}
+
 retort_status rt_onnx_from_model(rt_onnx *out, const retort_model *model, const rt_onnx_options *options,
                                  retort_error *err) {
     static const rt_onnx_options defaults;
@@ -137,7 +153,8 @@ retort_status rt_onnx_from_model(rt_onnx *out, const retort_model *model, const 
                         .onnx = out,
                         .opset = OPSET,
                         .err = err};
-    retort_status status = choose_opset(&w);
+    retort_status status = refuse_rows(&model->graph, err);
+    if (status == RETORT_OK) status = choose_opset(&w);
     if (status != RETORT_OK) return status;
     w.names = rt_calloc(2 * w.graph->value_count, sizeof *w.names);
     if (w.names == NULL) return rt_fail_nomem(err, 2 * w.graph->value_count * sizeof *w.names);

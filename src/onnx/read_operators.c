@@ -146,6 +146,14 @@ static bool sigmoid(rt_onnx_reader *r, const rt_onnx_node *node) {
     return unary(r, node, RT_OP_SIGMOID);
 }
 
+static bool cosine(rt_onnx_reader *r, const rt_onnx_node *node) {
+    return unary(r, node, RT_OP_COS);
+}
+
+static bool sine(rt_onnx_reader *r, const rt_onnx_node *node) {
+    return unary(r, node, RT_OP_SIN);
+}
+
 static bool softplus(rt_onnx_reader *r, const rt_onnx_node *node) {
     return unary(r, node, RT_OP_SOFTPLUS);
 }
@@ -658,6 +666,7 @@ rt_reader_fn rt_read_operator(const rt_onnx_node *node) {
         {"Cast", cast},
         {"Concat", concat},
         {"ConstantOfShape", constant_of_shape},
+        {"Cos", cosine},
         {"CumSum", cumulative_sum},
         {"Div", divide},
         {"Dropout", same},
@@ -695,6 +704,7 @@ rt_reader_fn rt_read_operator(const rt_onnx_node *node) {
         {"Reshape", reshape},
         {"Shape", shape},
         {"Sigmoid", sigmoid},
+        {"Sin", sine},
         {"Slice", slice},
         {"Softmax", softmax},
         {"Softplus", softplus},

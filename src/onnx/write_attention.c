@@ -51,6 +51,7 @@ static const char *probabilities(rt_onnx_writer *w, const rt_node *node, const c
     if (relative) scores = rt_put_relative(w, node, q, k, scores, scale);
     if (scale != 1 && !relative)
         scores = rt_put2(w, "Mul", "scaled", scores, rt_put_scalar(w, "scale", scale));
+    if (node->attrs.window > 0) scores = rt_put_window(w, node, scores);
     scores = rt_put2(w, "Add", "masked", scores, rt_put_mask(w));
     return rt_put(w, "Softmax", "softmax", 1, &scores, 1, &RT_ONNX_INT("axis", -1));
 }

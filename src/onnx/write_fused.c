@@ -121,10 +121,14 @@ static const char *tanh_of(rt_onnx_writer *w, const char *x) {
     return rt_put1(w, "Tanh", "tanh", x);
 }
 
+static const char *silu(rt_onnx_writer *w, const char *x) {
+    return rt_put2(w, "Mul", "silu", x, rt_put1(w, "Sigmoid", "sigmoid", x));
+}
+
 const char *rt_put_activation(rt_onnx_writer *w, rt_act act, const char *x) {
     static const char *(*const acts[])(rt_onnx_writer *, const char *) = {
         [RT_FN_GELU] = gelu,    [RT_FN_GELU_TANH] = gelu_tanh, [RT_FN_RELU] = relu,
-        [RT_FN_TANH] = tanh_of, [RT_FN_GELU_SHORT] = gelu,
+        [RT_FN_TANH] = tanh_of, [RT_FN_SILU] = silu,           [RT_FN_GELU_SHORT] = gelu,
     };
     return act == RT_FN_NONE ? x : acts[act](w, x);
 }
@@ -181,7 +185,8 @@ static const char *biased(rt_onnx_writer *w, const rt_node *node) {
 void rt_put_linear(rt_onnx_writer *w, const rt_node *node) {
     if (w->options->fused && rt_put_fused_linear(w, node)) return;
     const char *x = biased(w, node);
-    x = rt_put_activation(w, node->attrs.act, x);
+    x = node->attrs.gate ? rt_put_gate(w, node, x) : rt_put_activation(w, node->attrs.act, x);
+    if (node->attrs.rotate > 0) x = rt_put_turns(w, node, x);
     if (input_of(node, LINEAR_RESIDUAL) >= 0)
         x = rt_put2(w, "Add", "residual", x, rt_put_value(w, node->inputs[LINEAR_RESIDUAL]));
     rt_put_output(w, node, x);

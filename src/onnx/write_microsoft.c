@@ -21,7 +21,8 @@ static const rt_node *only_reader(const rt_graph *graph, int value) {
 
 /* A product of floats with one reader, which is returned. */
 static const rt_node *reader_of_product(const rt_graph *graph, const rt_node *node) {
-    bool plain = node->op == RT_OP_LINEAR && node->attrs.heads == 0 && input_of(node, LINEAR_SCALE) < 0;
+    bool plain = node->op == RT_OP_LINEAR && node->attrs.heads == 0 && !node->attrs.gate &&
+                 node->attrs.rotate == 0 && input_of(node, LINEAR_SCALE) < 0;
     return plain ? only_reader(graph, node->outputs[0]) : NULL;
 }
 
@@ -29,7 +30,7 @@ static bool is_in_attention(const rt_graph *graph, const rt_node *node) {
     const rt_node *reader = reader_of_product(graph, node);
     return reader != NULL && reader->op == RT_OP_ATTENTION && reader->attrs.parts == 1 &&
            reader->attrs.select == RT_SELECT_ALL && reader->input_count <= ATTENTION_CONSTANTS &&
-           node->attrs.act == RT_FN_NONE && input_of(node, LINEAR_RESIDUAL) < 0;
+           reader->attrs.window == 0 && node->attrs.act == RT_FN_NONE && input_of(node, LINEAR_RESIDUAL) < 0;
 }
 
 static bool is_in_norm(const rt_graph *graph, const rt_node *node) {
@@ -57,7 +58,7 @@ bool rt_put_fused_linear(rt_onnx_writer *w, const rt_node *node) {
     }
     bool erf = node->attrs.act == RT_FN_GELU, cubic = node->attrs.act == RT_FN_GELU_TANH;
     int bias = input_of(node, LINEAR_BIAS);
-    if ((!erf && !cubic) || node->attrs.heads > 0 || input_of(node, LINEAR_SCALE) >= 0 ||
+    if ((!erf && !cubic) || node->attrs.heads > 0 || node->attrs.gate || input_of(node, LINEAR_SCALE) >= 0 ||
         input_of(node, LINEAR_RESIDUAL) >= 0)
         return false;
     const char *inputs[] = {matmul(w, node), rt_put_value(w, bias)};

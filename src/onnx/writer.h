@@ -102,6 +102,11 @@ void rt_put_alias(rt_onnx_writer *w, const rt_node *node);
 void rt_put_convert(rt_onnx_writer *w, const rt_node *node);
 
 /* The same as one of ONNX Runtime's operators; false, and nothing written, where it has none. */
+/* What becomes of the product x of a Linear whose columns are pairs; and scores within the window of an Attention. */
+const char *rt_put_gate(rt_onnx_writer *w, const rt_node *node, const char *x);
+const char *rt_put_turns(rt_onnx_writer *w, const rt_node *node, const char *x);
+const char *rt_put_window(rt_onnx_writer *w, const rt_node *node, const char *scores);
+
 bool rt_put_fused_embed(rt_onnx_writer *w, const rt_node *node);
 bool rt_put_fused_linear(rt_onnx_writer *w, const rt_node *node);
 bool rt_put_fused_norm(rt_onnx_writer *w, const rt_node *node);

@@ -126,6 +126,8 @@ static float activate(rt_act act, float x) {
         return x > 0 ? x : 0;
     case RT_FN_TANH:
         return tanhf(x);
+    case RT_FN_SILU:
+        return x / (1 + expf(-x));
     case RT_FN_NONE:
         return x;
     default: /* the forms of GELU are practically equal here */

@@ -4,10 +4,13 @@
  * selection (select) of the sequences' rows.
  * By the distance j - i of key j from query i, scores get bias[head, index[j - i]], and before they are scaled
  * q pos_key[index[j - i]] and pos_query[index[j - i]] k: what MPNet and DeBERTa have. All are optional.
+ * selection (select) of the sequences' rows. With a window, a query reads the keys up to so far before and after it.
  * shared (level 3, select=first): (q [batch, heads n], x [tokens, n]) -> [batch, heads n]: the keys and values of
  * every head are x itself. */
 #include "graph/infer.h"
 #include "graph/op/fused.h"
+
+enum { RT_MOST_WINDOW = 1 << 20 };
 
 /* Columns of each part in units of hidden: (3), (1, 2), (1, 1, 1). */
 static const int64_t part_columns[4][3] = {{0}, {3}, {1, 2}, {1, 1, 1}};
@@ -19,7 +22,7 @@ static retort_status infer_shared(rt_shapes *s) {
     bool fits = x != NULL && s->node->input_count == 2 && q->dtype == RETORT_F32 && x->dtype == RETORT_F32 &&
                 q->rank == 2 && x->rank == 2 && attrs->heads > 0 && q->dims[1] % attrs->heads == 0 &&
                 q->dims[1] / attrs->heads == x->dims[1] && attrs->select == RT_SELECT_FIRST &&
-                !attrs->integers;
+                !attrs->integers && attrs->window == 0;
     if (!fits) return rt_fail(s->err, RETORT_FORMAT, "shared: expected q [batch, heads n] and x [tokens, n]");
     rt_rows_like(s, q, 1, q->dims[1]);
     return rt_check_out_dtype(s, q, false);
@@ -67,6 +70,9 @@ static retort_status infer_attention(rt_shapes *s) {
     bool tables = rt_optional(s, ATTENTION_POS_KEY) != NULL || rt_optional(s, ATTENTION_POS_QUERY) != NULL;
     bool integer = !rt_is_padded(keys) && attrs->select == RT_SELECT_ALL && !tables &&
                    hidden / attrs->heads <= RT_ATTENTION_S8_DIM;
+    if (attrs->window < 0 || attrs->window > RT_MOST_WINDOW ||
+        (attrs->window > 0 && rt_optional(s, ATTENTION_INDEX) != NULL))
+        return rt_fail(s->err, RETORT_FORMAT, "window=%lld does not fit", (long long)attrs->window);
     if (attrs->integers && !integer) return rt_fail(s->err, RETORT_FORMAT, "int16 is not for such a node");
     rt_rows_like(s, q, q->rank - 1, hidden);
     return rt_check_out_dtype(s, q, false);
@@ -78,7 +84,7 @@ const rt_op_row rt_op_attention = {
     .max_inputs = ATTENTION_OPERANDS,
     .outputs = 1,
     .attrs = RT_ATTR_HEADS | RT_ATTR_SCALE | RT_ATTR_PARTS | RT_ATTR_SELECT | RT_ATTR_OUT_DTYPE |
-             RT_ATTR_INTEGERS | RT_ATTR_SHARED,
+             RT_ATTR_INTEGERS | RT_ATTR_SHARED | RT_ATTR_WINDOW,
     .level = 2,
     .kind = RT_OP_KIND_ATTENTION,
     .infer = infer_attention,

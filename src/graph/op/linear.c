@@ -4,6 +4,8 @@
  *   scale     f32 [n] per channel, and sums i32 [n], which gemm_q calls b_sum: of p16_s8 and p16_s4
  *   groups    u8 [ceil(n/16), ceil(k/group), 16], integer scales of p16_s4
  *   outliers  p16_s8 [w, n], rows that are added to those of a p16_s4 weight, and which columns of x they multiply
+ *   rotary    f32 [pairs]: pair i of a head is turned by position * rotary[i]; rotate: columns of the heads it is for
+ * With gate, the output has n / 2 columns: act(first) second of each pair.
  * With an output dtype, the output is bf16. With heads, the weight is block-diagonal: x has that many blocks of
  * k columns, and each block of n / heads columns of y is the product with its own block of x. */
 #include "graph/infer.h"
@@ -49,6 +51,23 @@ static retort_status check_integer(const rt_shapes *s) {
                    (long long)s->node->attrs.group);
 }
 
+/* Gates and rotations are of whole matrices, and nothing else follows them. */
+static retort_status check_pairs(const rt_shapes *s, int64_t n) {
+    const rt_attrs *attrs = &s->node->attrs;
+    const rt_value *rotary = rt_optional(s, LINEAR_ROTARY), *residual = rt_optional(s, LINEAR_RESIDUAL);
+    int64_t dim = rotary != NULL && rotary->rank == 1 ? 2 * rotary->dims[0] : 0;
+    bool plain = attrs->heads == 0 && residual == NULL;
+    if (attrs->gate && (!plain || n % 2 != 0 || n < 2 || rotary != NULL))
+        return rt_fail(s->err, RETORT_FORMAT, "gate is for an even number of columns alone");
+    if (rotary == NULL && attrs->rotate == 0) return RETORT_OK;
+    bool fits = plain && rt_is_vector(rotary, dim / 2, false) && dim > 0 && attrs->rotate > 0 &&
+                attrs->rotate <= n && attrs->rotate % dim == 0 && attrs->act == RT_FN_NONE &&
+                attrs->out_dtype == RETORT_F32;
+    return fits ? RETORT_OK
+                : rt_fail(s->err, RETORT_FORMAT, "rotate=%lld does not fit rotary and columns",
+                          (long long)attrs->rotate);
+}
+
 static retort_status infer_linear(rt_shapes *s) {
     const rt_value *x = s->in[LINEAR_X], *weight = s->in[LINEAR_WEIGHT];
     const rt_value *bias = rt_optional(s, LINEAR_BIAS), *residual = rt_optional(s, LINEAR_RESIDUAL);
@@ -71,22 +90,23 @@ static retort_status infer_linear(rt_shapes *s) {
         return rt_fail(s->err, RETORT_FORMAT, "expected x as %s for a weight in %s",
                        retort_dtype_name(rt_linear_input(weight)), rt_layout_name(weight->layout));
     }
-    rt_rows_like(s, x, x->rank - 1, weight->dims[1]);
+    rt_rows_like(s, x, x->rank - 1, s->node->attrs.gate ? weight->dims[1] / 2 : weight->dims[1]);
     if (!rt_is_vector(bias, weight->dims[1], true))
         return rt_fail(s->err, RETORT_FORMAT, "the bias is not [n]");
     if (residual != NULL && (residual->dtype != RETORT_F32 || !rt_same_dims(residual, &s->out[0]))) {
         return rt_fail(s->err, RETORT_FORMAT, "the residual is not […, n]");
     }
     retort_status status = rt_check_out_dtype(s, x, false);
+    if (status == RETORT_OK) status = check_pairs(s, weight->dims[1]);
     return status == RETORT_OK ? check_integer(s) : status;
 }
 
 const rt_op_row rt_op_linear = {
     .text = "Linear",
     .min_inputs = 2,
-    .max_inputs = 9,
+    .max_inputs = 10,
     .outputs = 1,
-    .attrs = RT_ATTR_ACT | RT_ATTR_OUT_DTYPE | RT_ATTR_GROUP | RT_ATTR_HEADS,
+    .attrs = RT_ATTR_ACT | RT_ATTR_OUT_DTYPE | RT_ATTR_GROUP | RT_ATTR_HEADS | RT_ATTR_GATE | RT_ATTR_ROTATE,
     .level = 2,
     .kind = RT_OP_KIND_MATRIX,
     .infer = infer_linear,

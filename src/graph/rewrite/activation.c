@@ -110,6 +110,13 @@ static rt_act activation_of(const rt_graph *graph, const rt_node *node, int *x) 
     *x = node->inputs[0];
     if (node->op == RT_OP_RELU && rt_value_uses(graph, *x) == 1) return RT_FN_RELU;
     if (node->op == RT_OP_TANH && rt_value_uses(graph, *x) == 1) return RT_FN_TANH;
+    for (int k = 0; node->op == RT_OP_MUL && k < 2; k++) {
+        const rt_node *sigmoid = rt_made_by(graph, node->inputs[k], RT_OP_SIGMOID);
+        *x = node->inputs[1 - k];
+        if (sigmoid != NULL && sigmoid->inputs[0] == *x && is_inner(graph, node->inputs[k]) &&
+            rt_value_uses(graph, *x) == 2)
+            return RT_FN_SILU;
+    }
     return node->op == RT_OP_MUL ? gelu_of(graph, node->outputs[0], x) : RT_FN_NONE;
 }
 

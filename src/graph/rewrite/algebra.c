@@ -4,7 +4,7 @@
  *   softmax(scale (x W_Q + b_Q) (x W_K + b_K)ᵀ) (x W_V + b_V) W_O + b_O
  * is the same with
  *   W_Q, b_Q times scale,
- *   no b_K: it adds the same number to all scores of a query (not with position queries, whose product with it differs),
+ *   no b_K, unless K is turned by its position: it adds the same number to all scores of a query (not with position queries, whose product with it differs),
  *   b_V W_O added to b_O: each row of the softmax sums to 1. */
 #include "graph/match.h"
 #include "graph/ops.h"
@@ -115,7 +115,7 @@ static bool cut_bias(rt_graph *graph, int index, const part *p) {
     const float *data = v.data;
     bool others = !is_zero(data, 0, p->from) || !is_zero(data, p->to, p->linear.n);
     if (!others && graph->nodes[index].attrs.parts > 1) {
-        rt_node_cut(graph, p->linear.node, LINEAR_BIAS);
+        rt_node_drop(graph, p->linear.node, LINEAR_BIAS, LINEAR_BIAS + 1);
         return true;
     }
     float *kept = rt_floats(graph, p->linear.n, 1);
@@ -129,8 +129,8 @@ static bool cut_bias(rt_graph *graph, int index, const part *p) {
 
 static bool drop_bias(rt_graph *graph, int index) {
     part k;
-    return part_of(graph, index, 1, &k) && position_queries(graph, index) < 0 && has_bias(graph, &k) &&
-           cut_bias(graph, index, &k);
+    return part_of(graph, index, 1, &k) && k.linear.rotary < 0 && position_queries(graph, index) < 0 &&
+           has_bias(graph, &k) && cut_bias(graph, index, &k);
 }
 
 retort_status rt_rewrite_drop_key_bias(rt_graph *graph, size_t *count, retort_error *err) {
@@ -206,7 +206,8 @@ static bool join_parts(rt_graph *graph, int index) {
     if (graph->nodes[index].attrs.parts != 3) return false;
     for (int p = 0; p < 3; p++) {
         if (!part_of(graph, index, p, &parts[p]) || parts[p].linear.x != parts[0].linear.x ||
-            parts[p].linear.n != parts[0].linear.n)
+            parts[p].linear.n != parts[0].linear.n ||
+            parts[p].linear.rotary != (p < 2 ? parts[0].linear.rotary : -1))
             return false;
     }
     int64_t k = parts[0].linear.k, n = 3 * parts[0].linear.n;
@@ -217,6 +218,11 @@ static bool join_parts(rt_graph *graph, int index) {
     int joined = rt_add_node(graph, name, RT_OP_LINEAR, biased ? 3 : 2,
                              (int[]){parts[0].linear.x, weight, bias}, NULL);
     if (joined < 0) return false;
+    if (parts[0].linear.rotary >= 0) {
+        int node = graph->values[joined].producer;
+        rt_node_read(graph, node, LINEAR_ROTARY, parts[0].linear.rotary);
+        graph->nodes[node].attrs.rotate = 2 * parts[0].linear.n;
+    }
     rt_node_read(graph, index, ATTENTION_QKV, joined);
     rt_node_read(graph, index, 1,
                  graph->nodes[index].inputs[3]); /* the mask, behind one part, was behind three */

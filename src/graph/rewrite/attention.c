@@ -7,6 +7,8 @@
 
 typedef struct heads {
     int q, k, v, mask;
+    int angles[2]; /* by which q and k are turned, or -1 */
+    int64_t window;
     int64_t count, dim;
     double scale;
     rt_relative_match relative;
@@ -36,9 +38,102 @@ static int merged(const rt_graph *graph, int value, heads *h) {
     return same && fits ? reshape->inputs[0] : -1;
 }
 
+/* Whether the value is product(x, y), in any order; *other: the other factor. */
+static bool is_product(const rt_graph *graph, int value, int x, int *other) {
+    const rt_node *mul = rt_made_by(graph, value, RT_OP_MUL);
+    for (int k = 0; mul != NULL && k < 2; k++) {
+        *other = mul->inputs[1 - k];
+        if (mul->inputs[k] == x) return true;
+    }
+    return false;
+}
+
+/* Columns from…to-1 of the last of four axes; their source, or -1. */
+static int columns_of(const rt_graph *graph, int value, int64_t from, int64_t to) {
+    const rt_node *slice = rt_made_by(graph, value, RT_OP_SLICE);
+    double start, end, axis;
+    bool found = slice != NULL && slice->input_count == 4 && rt_value_uses(graph, value) == 2 &&
+                 rt_scalar(graph, slice->inputs[SLICE_STARTS], &start) && start == (double)from &&
+                 rt_scalar(graph, slice->inputs[SLICE_ENDS], &end) && end == (double)to &&
+                 rt_scalar(graph, slice->inputs[SLICE_AXES], &axis) && axis == 3;
+    return found ? slice->inputs[SLICE_DATA] : -1;
+}
+
+/* Whether a value is [1, seq, 1, 1] (axis 1), or another axis of such: 0, 1, … of the padded length as floats. */
+static bool is_places(const rt_graph *graph, int value, int axis) {
+    const rt_node *wide = rt_made_by(graph, value, RT_OP_UNSQUEEZE);
+    const rt_node *cast = wide != NULL ? rt_made_by(graph, wide->inputs[0], RT_OP_CAST) : NULL;
+    const rt_value *v = &graph->values[value];
+    bool shaped = v->rank == 4;
+    for (int i = 0; shaped && i < 4; i++) shaped = v->dims[i] == (i == axis ? RT_DIM_SEQ : 1);
+    return shaped && cast != NULL && rt_is_places(graph, cast->inputs[0]);
+}
+
+/* The angles, if these are the cosine and the sine of the place of a row times them; else -1. */
+static int angles_of(const rt_graph *graph, int cosine, int sine, int64_t pairs) {
+    const rt_node *c = rt_made_by(graph, cosine, RT_OP_COS), *s = rt_made_by(graph, sine, RT_OP_SIN);
+    const rt_node *turns = c != NULL && s != NULL && c->inputs[0] == s->inputs[0]
+                               ? rt_made_by(graph, c->inputs[0], RT_OP_MUL)
+                               : NULL;
+    for (int k = 0; turns != NULL && k < 2; k++) {
+        if (rt_is_bias(graph, turns->inputs[k], pairs) && is_places(graph, turns->inputs[1 - k], 1))
+            return turns->inputs[k];
+    }
+    return -1;
+}
+
+/* Pairs half a head apart, turned: [a cos - b sin, b cos + a sin]. The [batch, seq, heads, dim] before, and its angles; the
+ * value itself if it is no such thing. */
+static int unturned(const rt_graph *graph, int value, int *angles) {
+    const rt_node *concat = rt_made_by(graph, value, RT_OP_CONCAT);
+    const rt_node *left = concat != NULL && concat->input_count == 2
+                              ? rt_made_by(graph, concat->inputs[0], RT_OP_SUB)
+                              : NULL,
+                  *right = left != NULL ? rt_made_by(graph, concat->inputs[1], RT_OP_ADD) : NULL;
+    const rt_node *first = left != NULL ? rt_made_by(graph, left->inputs[0], RT_OP_MUL) : NULL;
+    int64_t dim = graph->values[value].rank == 4 ? graph->values[value].dims[3] : 0;
+    *angles = -1;
+    if (right == NULL || first == NULL || (concat->attrs.axis != 3 && concat->attrs.axis != -1)) return value;
+    for (int k = 0; k < 2; k++) {
+        int a = first->inputs[k], cosine = first->inputs[1 - k], b = -1, sine = -1, other = -1;
+        int x = columns_of(graph, a, 0, dim / 2);
+        const rt_node *second = rt_made_by(graph, left->inputs[1], RT_OP_MUL);
+        for (int l = 0; x >= 0 && second != NULL && l < 2 && b < 0; l++) {
+            if (columns_of(graph, second->inputs[l], dim / 2, dim) != x) continue;
+            b = second->inputs[l];
+            sine = second->inputs[1 - l];
+        }
+        if (b < 0 || rt_value_uses(graph, x) != 2) continue;
+        for (int l = 0; l < 2; l++) {
+            bool same = is_product(graph, right->inputs[l], b, &other) && other == cosine &&
+                        is_product(graph, right->inputs[1 - l], a, &other) && other == sine;
+            if (same) *angles = angles_of(graph, cosine, sine, dim / 2);
+            if (same && *angles >= 0) return x;
+        }
+    }
+    return value;
+}
+
+/* -low max(|i - j| - window, 0), [1, 1, seq, seq]: 0 for keys in the window; the window, 0 if it is something else. */
+static int64_t window_of(const rt_graph *graph, int value) {
+    double low, window;
+    int outside, distance;
+    if (!rt_with_scalar(graph, value, RT_OP_MUL, &outside, &low) || low > -1e4) return 0;
+    const rt_node *relu = rt_made_by(graph, outside, RT_OP_RELU);
+    if (relu == NULL || !rt_with_scalar(graph, relu->inputs[0], RT_OP_SUB, &distance, &window)) return 0;
+    const rt_node *most = rt_made_by(graph, distance, RT_OP_MAX);
+    const rt_node *after = most != NULL ? rt_made_by(graph, most->inputs[0], RT_OP_SUB) : NULL,
+                  *before = most != NULL ? rt_made_by(graph, most->inputs[1], RT_OP_SUB) : NULL;
+    bool found = after != NULL && before != NULL && after->inputs[0] == before->inputs[1] &&
+                 after->inputs[1] == before->inputs[0] && is_places(graph, after->inputs[0], 3) &&
+                 is_places(graph, after->inputs[1], 2) && window >= 1 && window <= 1 << 20 &&
+                 window == floor(window);
+    return found ? (int64_t)window : 0;
+}
+
 /* The value that was split into heads [batch, heads, seq, dim], or keys [batch, heads, dim, seq]. Scalar
  * factors go to scale. */
-static int split_of(const rt_graph *graph, int value, bool keys, heads *h, double *scale) {
+static int split_of(const rt_graph *graph, int value, bool keys, heads *h, double *scale, int *angles) {
     int x = rt_strip_scale(graph, value, scale);
     const rt_node *transpose = rt_made_by(graph, x, RT_OP_TRANSPOSE);
     if (keys && has_perm(transpose, swap_last)) {
@@ -47,7 +142,8 @@ static int split_of(const rt_graph *graph, int value, bool keys, heads *h, doubl
         keys = false;
     }
     if (!has_perm(transpose, keys ? key_heads : swap_heads)) return -1;
-    x = merged(graph, rt_strip_scale(graph, transpose->inputs[0], scale), h);
+    x = unturned(graph, transpose->inputs[0], angles);
+    x = merged(graph, rt_strip_scale(graph, x, scale), h);
     return rt_strip_scale(graph, x, scale);
 }
 
@@ -117,6 +213,16 @@ static bool tables_fit(const rt_graph *graph, const rt_node *product, const rt_r
            (m->bias < 0 || (q->rank == 4 && graph->values[m->bias].dims[0] == q->dims[1]));
 }
 
+/* The scores before those of keys outside a window are lowered; h->window is the window. */
+static int near_of(const rt_graph *graph, int value, heads *h) {
+    const rt_node *add = rt_made_by(graph, value, RT_OP_ADD);
+    for (int k = 0; add != NULL && k < 2; k++) {
+        h->window = window_of(graph, add->inputs[k]);
+        if (h->window > 0) return add->inputs[1 - k];
+    }
+    return value;
+}
+
 /* Matches from the Reshape that joins the heads back to q, k and v. */
 static bool match_heads(const rt_graph *graph, const rt_node *root, heads *h) {
     const rt_node *transpose = rt_made_by(graph, root->inputs[0], RT_OP_TRANSPOSE);
@@ -124,14 +230,15 @@ static bool match_heads(const rt_graph *graph, const rt_node *root, heads *h) {
     const rt_node *context = rt_made_by(graph, transpose->inputs[0], RT_OP_MATMUL);
     if (context == NULL) return false;
     double value_scale = 1;
-    h->v = split_of(graph, context->inputs[1], false, h, &value_scale);
-    int scores = unmasked(graph, softmax_of(graph, context->inputs[0]), h);
+    int none;
+    h->v = split_of(graph, context->inputs[1], false, h, &value_scale, &none);
+    int scores = unmasked(graph, near_of(graph, softmax_of(graph, context->inputs[0]), h), h);
     scores = rt_strip_scale(graph, rt_match_bias(graph, scores, &h->relative), &h->scale);
     const rt_node *product = rt_made_by(graph, rt_match_positions(graph, scores, &h->relative), RT_OP_MATMUL);
-    if (product == NULL || h->v < 0 || h->mask < 0 || value_scale != 1) return false;
+    if (product == NULL || h->v < 0 || h->mask < 0 || value_scale != 1 || none >= 0) return false;
     if (!tables_fit(graph, product, &h->relative)) return false;
-    h->q = split_of(graph, product->inputs[0], false, h, &h->scale);
-    h->k = split_of(graph, product->inputs[1], true, h, &h->scale);
+    h->q = split_of(graph, product->inputs[0], false, h, &h->scale, &h->angles[0]);
+    h->k = split_of(graph, product->inputs[1], true, h, &h->scale, &h->angles[1]);
     const rt_value *out = &graph->values[root->outputs[0]];
     return h->q >= 0 && h->k >= 0 && out->rank == 3 && out->dims[0] == RT_DIM_BATCH &&
            out->dims[1] == RT_DIM_SEQ && out->dims[2] == h->count * h->dim;
@@ -144,11 +251,23 @@ static float exact_scale(double scale, int64_t dim) {
     return (float)(fabs(scale - exact) <= 1e-6 * exact ? exact : scale);
 }
 
+/* Moves the turns of Q and K into the Linear nodes that make them. */
+static bool take_turns(rt_graph *graph, const heads *h) {
+    rt_linear_match q, k;
+    if (!rt_match_plain_linear(graph, h->q, &q) || !rt_match_plain_linear(graph, h->k, &k) || q.rotary >= 0 ||
+        k.rotary >= 0 || h->q == h->k)
+        return false;
+    return rt_linear_turn(graph, &q, h->angles[0], h->dim) && rt_linear_turn(graph, &k, h->angles[0], h->dim);
+}
+
 static bool to_attention(rt_graph *graph, int index) {
     const rt_node root = graph->nodes[index];
-    heads h = {.mask = -1, .scale = 1, .relative = {-1, -1, -1, -1, -1, -1}};
+    heads h = {.mask = -1, .angles = {-1, -1}, .scale = 1, .relative = {-1, -1, -1, -1, -1, -1}};
     if (root.op != RT_OP_RESHAPE || !match_heads(graph, &root, &h)) return false;
     rt_relative_match *m = &h.relative;
+    bool turned = h.angles[0] >= 0, tables = m->bias >= 0 || m->pos_key >= 0 || m->pos_query >= 0;
+    if (h.angles[0] != h.angles[1] || (tables && (turned || h.window > 0))) return false;
+    if (turned && !take_turns(graph, &h)) return false;
     int key = m->pos_key >= 0 ? rt_position_operand(graph, root.name, m->pos_key, true) : -1;
     int query = m->pos_query >= 0 ? rt_position_operand(graph, root.name, m->pos_query, false) : -1;
     if ((key < 0 && m->pos_key >= 0) || (query < 0 && m->pos_query >= 0)) return false;
@@ -159,8 +278,9 @@ static bool to_attention(rt_graph *graph, int index) {
     inputs[ATTENTION_POS_QUERY] = query;
     int count = ATTENTION_OPERANDS;
     while (inputs[count - 1] < 0) count--;
-    return rt_replace_node(graph, index, index, RT_OP_ATTENTION, count, inputs,
-                           &(rt_attrs){.heads = h.count, .scale = exact_scale(h.scale, h.dim), .parts = 3});
+    return rt_replace_node(
+        graph, index, index, RT_OP_ATTENTION, count, inputs,
+        &(rt_attrs){.heads = h.count, .scale = exact_scale(h.scale, h.dim), .parts = 3, .window = h.window});
 }
 
 retort_status rt_rewrite_fuse_attention(rt_graph *graph, size_t *count, retort_error *err) {

@@ -42,12 +42,21 @@ static bool query_source(const rt_graph *graph, const rt_node *node, rt_linear_m
            (qkv->bias < 0 || graph->values[qkv->bias].data != NULL);
 }
 
+/* Whether a Linear turns rows by positions that those of the selected ones do not tell. */
+static bool turns_unknown(const region *r, const rt_node *linear) {
+    return linear->attrs.rotate > 0 && r->attrs.select == RT_SELECT_LAST;
+}
+
 /* Whether an operator's output rows come from the same rows of its inputs (of Attention: of the queries). */
-static bool keeps_rows(const rt_graph *graph, const rt_node *node) {
+static bool keeps_rows(const region *r, const rt_node *node) {
+    const rt_graph *graph = r->graph;
     rt_linear_match qkv;
     if (node->attrs.out_dtype != RETORT_F32) return false;
-    if (node->op != RT_OP_ATTENTION) return node->op == RT_OP_LINEAR || node->op == RT_OP_LAYER_NORM;
-    return node->attrs.select == RT_SELECT_ALL && (node->attrs.parts > 1 || query_source(graph, node, &qkv));
+    if (node->op == RT_OP_LINEAR) return !turns_unknown(r, node);
+    if (node->op != RT_OP_ATTENTION) return node->op == RT_OP_LAYER_NORM;
+    return node->attrs.select == RT_SELECT_ALL &&
+           (node->attrs.parts > 1 ||
+            (query_source(graph, node, &qkv) && !turns_unknown(r, &graph->nodes[qkv.node])));
 }
 
 /* Whether an operator of the region needs only the selected rows of its input. An Attention on one value
@@ -67,7 +76,7 @@ static void read_rows(region *r, int value) {
     const rt_graph *graph = r->graph;
     int producer = value >= 0 ? graph->values[value].producer : -1;
     if (producer < 0 || graph->output == value || graph->nodes[producer].outputs[0] != value ||
-        !keeps_rows(graph, &graph->nodes[producer]))
+        !keeps_rows(r, &graph->nodes[producer]))
         return;
     int *readers = mark(r, value);
     if (readers == NULL || ++*readers < graph->links->uses[value]) return;
@@ -143,15 +152,25 @@ static bool is_zero(const rt_graph *graph, int vector, int64_t from, int64_t n) 
     return true;
 }
 
+/* Makes the first heads of a Linear turn as those of qkv do. */
+static void turn(rt_graph *graph, int value, const rt_linear_match *qkv) {
+    int node = value >= 0 ? graph->values[value].producer : -1;
+    if (node < 0 || qkv->rotary < 0) return;
+    rt_node_read(graph, node, LINEAR_ROTARY, qkv->rotary);
+    graph->nodes[node].attrs.rotate = qkv->n / 3;
+}
+
 /* The Linear "attention.part" with columns from…from+n-1 of qkv, on x. */
 static int part_linear(rt_graph *graph, const char *attention, const char *part, const rt_linear_match *qkv,
-                       int64_t from, int64_t n, int x) {
+                       int64_t from, int64_t n, int x, bool turned) {
     char name[RT_NAME_MAX + 8];
     snprintf(name, sizeof name, "%s.%s", attention, part);
     bool biased = qkv->bias >= 0 && !is_zero(graph, qkv->bias, from, n);
     int weight = columns_of(graph, qkv->weight, name, "weight", from, n);
     int bias = biased ? columns_of(graph, qkv->bias, name, "bias", from, n) : -1;
-    return rt_add_node(graph, name, RT_OP_LINEAR, biased ? 3 : 2, (int[]){x, weight, bias}, NULL);
+    int out = rt_add_node(graph, name, RT_OP_LINEAR, biased ? 3 : 2, (int[]){x, weight, bias}, NULL);
+    if (turned) turn(graph, out, qkv);
+    return out;
 }
 
 /* Queries of the selected rows, keys and values of all. */
@@ -161,8 +180,9 @@ static void prune_attention(region *r, int index) {
     if (!query_source(graph, &graph->nodes[index], &qkv)) return;
     const char *name = graph->nodes[index].name;
     int64_t hidden = qkv.n / 3;
-    int q = part_linear(graph, name, "q", &qkv, 0, hidden, selected(r, qkv.x));
-    int kv = part_linear(graph, name, "kv", &qkv, hidden, 2 * hidden, qkv.x);
+    int q = part_linear(graph, name, "q", &qkv, 0, hidden, selected(r, qkv.x),
+                        r->attrs.select != RT_SELECT_FIRST);
+    int kv = part_linear(graph, name, "kv", &qkv, hidden, 2 * hidden, qkv.x, true);
     rt_node_read(graph, index, ATTENTION_Q, q);
     rt_node_read(graph, index, ATTENTION_KV, kv);
     rt_node_drop(graph, index, 2, ATTENTION_CONSTANTS);
@@ -178,6 +198,10 @@ static void prune_node(region *r, int index) {
         return;
     }
     if (node.op == RT_OP_ATTENTION) r->graph->nodes[index].attrs.select = r->attrs.select;
+    if (node.op == RT_OP_LINEAR && node.attrs.rotate > 0 && r->attrs.select == RT_SELECT_FIRST) {
+        rt_node_cut(r->graph, index, LINEAR_ROTARY); /* at position 0 nothing turns */
+        r->graph->nodes[index].attrs.rotate = 0;
+    }
     for (int k = 0; k < node.input_count; k++) {
         if (node.inputs[k] < 0 || !reads_rows(&node, k) || is_inside(r, node.inputs[k])) continue;
         int rows = selected(r, node.inputs[k]);

@@ -36,13 +36,13 @@ static float chance(float y) {
     return ldexpf(ref_poly(rt_chance_poly, 4, y - n), (int)n);
 }
 
-/* p[keys] = 255 exp(s - max), rounded; returns 1 / the sum of the unrounded ones, or 0 without keys. */
-static float softmax(const rt_attention *at, size_t row, float *p) {
+/* p[from…to-1] = 255 exp(s - max), rounded; returns 1 / the sum of the unrounded ones, or 0 without keys. */
+static float softmax(const rt_attention *at, size_t row, size_t from, size_t to, float *p) {
     const float *q = at->q + row * at->ldq;
     const float *bias = at->relative != NULL ? at->relative->bias_back : NULL;
     float q_scale, max = -INFINITY, total = 0.0f;
     float q_factor = row_factor(q, at->scale, at->dim, &q_scale);
-    for (size_t i = 0; i < at->keys; i++) {
+    for (size_t i = from; i < to; i++) {
         const float *k = at->k + i * at->ldk;
         float k_scale, k_factor = row_factor(k, 1.0f, at->dim, &k_scale);
         int32_t sum = 0;
@@ -54,7 +54,7 @@ static float softmax(const rt_attention *at, size_t row, float *p) {
         max = p[i] > max ? p[i] : max;
     }
     float factor = bias != NULL ? RT_LOG2E : q_scale * RT_LOG2E;
-    for (size_t i = 0; i < at->keys; i++) {
+    for (size_t i = from; i < to; i++) {
         float e = chance(fmaf(p[i] - max, factor, RT_CHANCE_LOG2));
         total += e;
         p[i] = rintf(e);
@@ -65,11 +65,13 @@ static float softmax(const rt_attention *at, size_t row, float *p) {
 void rt_attention_s8_ref(const rt_attention *at) {
     float *p = at->scratch; /* [keys] */
     for (size_t r = 0; r < at->queries; r++) {
-        float inverse = softmax(at, r, p);
+        size_t from, to;
+        rt_attention_keys(at, r, r + 1, &from, &to);
+        float inverse = softmax(at, r, from, to, p);
         for (size_t d = 0; d < at->dim; d++) {
             float mean, scale, factor = column_factor(at, at->v + d, &mean, &scale);
             int32_t sum = 0;
-            for (size_t i = 0; i < at->keys; i++) {
+            for (size_t i = from; i < to; i++) {
                 sum += (int)p[i] * rounded(at->v[i * at->ldv + d] - mean, factor);
             }
             float out = fmaf((float)sum * inverse, scale, mean);

@@ -21,6 +21,11 @@ static float gelu_tanh_slope(float x) {
     return fmaf(-(x * (s * (1.0f - s))), turn, s);
 }
 
+static float silu_slope(float x) {
+    float y = 0.0f - x, s = 1.0f / (1.0f + ref_exp(y > RT_EXP_HIGH ? RT_EXP_HIGH : y));
+    return fmaf(x, s * (1.0f - s), s);
+}
+
 static float slope(rt_act act, float z) {
     switch (act) {
     case RT_FN_GELU:
@@ -32,6 +37,8 @@ static float slope(rt_act act, float z) {
         return 0.0f < z ? 1.0f : 0.0f;
     case RT_FN_TANH:
         return fmaf(-ref_tanh(z), ref_tanh(z), 1.0f);
+    case RT_FN_SILU:
+        return silu_slope(z);
     case RT_FN_NONE:
         break;
     }

@@ -44,6 +44,12 @@ static inline float ref_gelu_tanh(float x) {
     return x / (1.0f + ref_exp(y > RT_EXP_HIGH ? RT_EXP_HIGH : y));
 }
 
+/* x sigmoid(x) */
+static inline float ref_silu(float x) {
+    float y = 0.0f - x;
+    return x / (1.0f + ref_exp(y > RT_EXP_HIGH ? RT_EXP_HIGH : y));
+}
+
 static inline float ref_tanh(float x) {
     float z = fabsf(x) > RT_TANH_LIMIT ? RT_TANH_LIMIT : fabsf(x);
     float near = fmaf(ref_poly(rt_tanh_poly, 4, z * z) * (z * z), z, z);
@@ -61,6 +67,8 @@ static inline float ref_activate(float x, rt_act act) {
         return 0.0f > x ? 0.0f : x;
     case RT_FN_TANH:
         return ref_tanh(x);
+    case RT_FN_SILU:
+        return ref_silu(x);
     case RT_FN_GELU_SHORT:
         return ref_gelu_short(x);
     case RT_FN_NONE:

@@ -34,10 +34,11 @@ static void pack_values(const rt_attention *at, float *values) {
     }
 }
 
-/* scores[rows][stride] = q k^T, not yet scaled */
-static void score(const rt_attention *at, size_t row, size_t rows, const float *keys, float *scores) {
-    size_t wide = v16_panels(rows), all = (at->keys + RT_PANEL - 1) / RT_PANEL;
-    for (size_t p = 0; p < all; p += wide) {
+/* scores[rows][stride] = q k^T of keys from…to-1, not yet scaled; from: a multiple of 16 */
+static void score(const rt_attention *at, size_t row, size_t rows, size_t from, size_t to, const float *keys,
+                  float *scores) {
+    size_t wide = v16_panels(rows), all = (to + RT_PANEL - 1) / RT_PANEL;
+    for (size_t p = from / RT_PANEL; p < all; p += wide) {
         rt_sums_tile *tile = RT_ISA(sums_f32)[rt_min(wide, all - p) - 1][rows - 1];
         tile(at->q + row * at->ldq, at->ldq, keys + p * at->dim * RT_PANEL, at->dim, scores + p * RT_PANEL,
              rt_attention_stride(at->keys));
@@ -70,6 +71,63 @@ RT_VERB size_t blocks_of(const rt_attention *at) {
     return alone ? at->queries : block_count(at->queries);
 }
 
+/* The lanes of x that are columns first…end-1, the others from `other`; x is column i and those after it. */
+RT_VERB v16 between(v16 x, size_t i, size_t first, size_t end, v16 other) {
+    x = v16_first(end > i ? rt_min(end - i, 16) : 0, x, other);
+    return v16_first(first > i ? rt_min(first - i, 16) : 0, other, x);
+}
+
+/* p = exp(scale p - max) in place for columns first…end-1, 0 for the others from `from`, a multiple of 16, to the end of
+ * the panel before `to`; returns 1 / sum, or 0 without columns. */
+static float softmax_between(float scale, size_t from, size_t to, size_t first, size_t end, float *p) {
+    v16 low = v16_set(-INFINITY), most = low, sum = v16_set(0.0f), factor = v16_set(scale);
+    for (size_t i = from; i < to; i += 16) {
+        v16 x = v16_mul(v16_load(p + i), factor);
+        v16_store(p + i, x);
+        most = v16_max(between(x, i, first, end, low), most);
+    }
+    float max = max16(most);
+    for (size_t i = from; i < to; i += 16) {
+        v16 x = between(exp16(v16_sub(v16_load(p + i), v16_set(max))), i, first, end, v16_set(0.0f));
+        v16_store(p + i, x);
+        sum = v16_add(sum, x);
+    }
+    return first < end ? 1.0f / v16_sum(sum) : 0.0f;
+}
+
+/* The same over keys from…to-1; panels of values are further apart then than one call of a tile assumes. */
+static void blend_between(const rt_attention *at, size_t row, size_t rows, size_t from, size_t to,
+                          const float *scores, const float *values, const float *inverse) {
+    _Alignas(64) float sums[V16_ROWS * RT_PANEL];
+    for (size_t d = 0; d < at->dim; d += RT_PANEL) {
+        size_t n = rt_min(RT_PANEL, at->dim - d);
+        RT_ISA(sums_f32)
+        [0][rows - 1](scores + from, rt_attention_stride(at->keys), values + d * at->keys + from * RT_PANEL,
+                      to - from, sums, RT_PANEL);
+        for (size_t r = 0; r < rows; r++) {
+            v16 x = v16_mul(v16_load(sums + r * RT_PANEL), v16_set(inverse[r]));
+            if (at->out != NULL) v16_store_n(at->out + (row + r) * at->ldo + d, x, n);
+            if (at->out16 != NULL) v16_store_bf16_n(at->out16 + (row + r) * at->ldo16 + d, x, n);
+        }
+    }
+}
+
+/* A block of queries with a window. */
+static void attend_between(const rt_attention *at, size_t row, size_t rows, const float *keys,
+                           const float *values, float *scores) {
+    size_t from, to, stride = rt_attention_stride(at->keys);
+    float inverse[V16_ROWS];
+    rt_attention_keys(at, row, row + rows, &from, &to);
+    from -= from % RT_PANEL;
+    score(at, row, rows, from, to, keys, scores);
+    for (size_t r = 0; r < rows; r++) {
+        size_t first, end;
+        rt_attention_keys(at, row + r, row + r + 1, &first, &end);
+        inverse[r] = softmax_between(at->scale, from, to, first, end, scores + r * stride);
+    }
+    blend_between(at, row, rows, from, to, scores, values, inverse);
+}
+
 void RT_ISA(attention)(const rt_attention *at) {
     float *keys = at->scratch, *values = keys + rt_attention_keys_size(at->keys, at->dim);
     float *scores = values + rt_attention_values_size(at->keys, at->dim), inverse[V16_ROWS];
@@ -79,7 +137,12 @@ void RT_ISA(attention)(const rt_attention *at) {
     pack_values(at, values);
     for (size_t block = 0, row = 0; block < blocks; block++) {
         size_t rows = block_rows(at->queries, blocks, block);
-        score(at, row, rows, keys, scores);
+        if (at->window > 0) {
+            attend_between(at, row, rows, keys, values, scores);
+            row += rows;
+            continue;
+        }
+        score(at, row, rows, 0, at->keys, keys, scores);
         if (at->relative != NULL && at->relative->key != NULL) add_key_terms(at, row, rows, scores, &room);
         if (at->relative != NULL && at->relative->query != NULL)
             add_query_terms(at, row, rows, scores, &room);

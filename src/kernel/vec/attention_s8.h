@@ -283,6 +283,13 @@ static void run_tiles(tile_fn *const tiles[V16_ROWS], room *r, size_t n) {
 
 /* ---- Softmax ---- */
 
+/* The lanes of x whose window has this key, the others from `other`; lane 0 is query `query`. */
+RT_VERB v16 inside(size_t window, size_t query, size_t key, v16 x, v16 other) {
+    size_t before = key > query + window ? key - window - query : 0,
+           end = key + window + 1 - rt_min(query, key + window + 1);
+    return v16_first(rt_min(before, RT_PANEL), other, v16_first(rt_min(end, RT_PANEL), x, other));
+}
+
 /* 2^y, for y at most RT_CHANCE_LOG2; a NaN counts as the lowest. */
 RT_VERB v16 chance16(v16 y) {
     y = v16_max(y, v16_set(RT_CHANCE_LOW));
@@ -290,8 +297,9 @@ RT_VERB v16 chance16(v16 y) {
     return v16_scale(poly(rt_chance_poly, 4, v16_sub(y, n)), n);
 }
 
-/* p = 2^((s - most) factor + RT_CHANCE_LOG2), rounded when it is stored; inverse = 1 / sum of the unrounded p. */
-RT_VERB void softmax(size_t panels, size_t keys, room *r) {
+/* p = 2^((s - most) factor + RT_CHANCE_LOG2), rounded when it is stored; inverse = 1 / sum of the unrounded p. With a
+ * window, the queries are those from `row` on, and the keys those from `first` on. */
+RT_VERB void softmax(size_t panels, size_t window, size_t row, size_t first, size_t keys, room *r) {
     v16 sum[PANELS], zero = v16_set(0.0f);
     for (size_t p = 0; p < panels; p++) sum[p] = zero;
     for (size_t step = 0; step < r->key_steps; step++) {
@@ -304,6 +312,7 @@ RT_VERB void softmax(size_t panels, size_t keys, room *r) {
                 if (key >= keys) continue;
                 v16 s = v16_load(r->scores + key * WIDE + p * RT_PANEL);
                 x[g] = chance16(v16_fma(v16_sub(s, r->most[p]), r->factor[p], v16_set(RT_CHANCE_LOG2)));
+                if (window > 0) x[g] = inside(window, row + p * RT_PANEL, first + key, x[g], zero);
                 sum[p] = v16_add(sum[p], x[g]);
             }
             group_store(r->p + (p * r->key_steps + step) * SPAN, x);
@@ -333,19 +342,52 @@ static void put(const rt_attention *at, const room *r, size_t row, size_t p) {
     }
 }
 
-static void attend_block(const rt_attention *at, room *r, size_t row, size_t panels) {
+/* The largest scores of the keys in the queries' windows. */
+static void find_most(const rt_attention *at, room *r, size_t row, size_t first, size_t keys, size_t panels) {
+    v16 low = v16_set(-INFINITY);
+    for (size_t p = 0; p < panels; p++) {
+        v16 most = low;
+        for (size_t i = 0; i < keys; i++) {
+            v16 x = v16_load(r->scores + i * WIDE + p * RT_PANEL);
+            most = v16_max(inside(at->window, row + p * RT_PANEL, first + i, x, low), most);
+        }
+        r->most[p] = most;
+    }
+}
+
+static void attend_keys(const rt_attention *at, room *r, size_t row, size_t panels, size_t first,
+                        size_t keys) {
+    run_tiles(score_tiles[panels > 1], r, keys);
+    if (at->window > 0) find_most(at, r, row, first, keys, panels);
+    if (at->window > 0)
+        softmax(panels, at->window, row, first, keys, r);
+    else if (panels > 1)
+        softmax(PANELS, 0, 0, 0, keys, r);
+    else
+        softmax(1, 0, 0, 0, keys, r);
+    run_tiles(blend_tiles[panels > 1], r, at->dim);
+}
+
+static void attend_block(const rt_attention *at, room *whole, size_t row, size_t panels) {
+    size_t first, end;
+    room *r = whole, some;
+    rt_attention_keys(at, row, row + panels * RT_PANEL, &first, &end);
+    if (at->window > 0) {
+        first -= first % RT_PANEL;
+        some = *whole;
+        some.keys += first * some.ldk;
+        some.key_scale += first;
+        some.values += first;
+        some.key_steps = (end - first + GROUP - 1) / GROUP;
+        r = &some;
+    }
     bool biased = at->relative != NULL && at->relative->bias_back != NULL;
     r->bias = biased ? at->relative->bias_back + row : NULL;
     for (size_t p = 0; p < panels; p++) {
         pack_queries(at, r, row + p * RT_PANEL, p);
         r->most[p] = v16_set(-INFINITY);
     }
-    run_tiles(score_tiles[panels > 1], r, at->keys);
-    if (panels > 1)
-        softmax(PANELS, at->keys, r);
-    else
-        softmax(1, at->keys, r);
-    run_tiles(blend_tiles[panels > 1], r, at->dim);
+    attend_keys(at, r, row, panels, first, end - first);
     for (size_t p = 0; p < panels; p++) put(at, r, row + p * RT_PANEL, p);
 }
 

@@ -45,6 +45,9 @@ static void finish(const rt_gemm *g, size_t i, size_t j, size_t rows, size_t col
     case RT_FN_TANH:
         finish_with(RT_FN_TANH, g, i, j, rows, columns, sums, ldo);
         break;
+    case RT_FN_SILU:
+        finish_with(RT_FN_SILU, g, i, j, rows, columns, sums, ldo);
+        break;
     case RT_FN_GELU_SHORT:
         finish_with(RT_FN_GELU_SHORT, g, i, j, rows, columns, sums, ldo);
         break;

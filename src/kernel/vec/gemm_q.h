@@ -61,6 +61,9 @@ static void finish_sums(const rt_gemm_q *q, size_t i, size_t j, size_t rows, siz
     case RT_FN_RELU:
         finish_sums_with(RT_FN_RELU, q, i, j, rows, columns, sums, ldo);
         break;
+    case RT_FN_SILU:
+        finish_sums_with(RT_FN_SILU, q, i, j, rows, columns, sums, ldo);
+        break;
     case RT_FN_TANH:
         finish_sums_with(RT_FN_TANH, q, i, j, rows, columns, sums, ldo);
         break;

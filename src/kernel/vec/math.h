@@ -57,6 +57,11 @@ RT_VERB v16 gelu_tanh16(v16 x) {
     return v16_div(x, v16_add(v16_set(1.0f), exp16(v16_min(v16_set(RT_EXP_HIGH), y))));
 }
 
+RT_VERB v16 silu16(v16 x) {
+    v16 y = v16_sub(v16_set(0.0f), x);
+    return v16_div(x, v16_add(v16_set(1.0f), exp16(v16_min(v16_set(RT_EXP_HIGH), y))));
+}
+
 RT_VERB v16 tanh16(v16 x) {
     v16 one = v16_set(1.0f), z = v16_min(v16_set(RT_TANH_LIMIT), v16_abs(x)), zz = v16_mul(z, z);
     v16 near = v16_fma(v16_mul(poly(rt_tanh_poly, 4, zz), zz), z, z);
@@ -75,6 +80,8 @@ RT_VERB v16 activate16(v16 x, rt_act act) {
         return v16_max(v16_set(0.0f), x);
     case RT_FN_TANH:
         return tanh16(x);
+    case RT_FN_SILU:
+        return silu16(x);
     case RT_FN_GELU_SHORT:
         return gelu_short16(x);
     case RT_FN_NONE:

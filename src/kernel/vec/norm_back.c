@@ -26,6 +26,12 @@ RT_VERB v16 gelu_tanh_slope16(v16 x) {
     return v16_fnma(v16_mul(x, v16_mul(s, v16_sub(one, s))), turn, s);
 }
 
+RT_VERB v16 silu_slope16(v16 x) {
+    v16 one = v16_set(1.0f), y = v16_sub(v16_set(0.0f), x);
+    v16 s = v16_div(one, v16_add(one, exp16(v16_min(v16_set(RT_EXP_HIGH), y))));
+    return v16_fma(x, v16_mul(s, v16_sub(one, s)), s);
+}
+
 /* `act` is a constant at every call. */
 RT_VERB v16 slope16(rt_act act, v16 z) {
     v16 one = v16_set(1.0f), zero = v16_set(0.0f);
@@ -39,6 +45,8 @@ RT_VERB v16 slope16(rt_act act, v16 z) {
         return v16_if_less(zero, z, one, zero);
     case RT_FN_TANH:
         return v16_fnma(tanh16(z), tanh16(z), one);
+    case RT_FN_SILU:
+        return silu_slope16(z);
     case RT_FN_NONE:
         break;
     }
@@ -66,6 +74,9 @@ void RT_ISA(act_back)(rt_act act, size_t n, const float *z, float *d) {
         break;
     case RT_FN_TANH:
         slopes(RT_FN_TANH, n, z, d);
+        break;
+    case RT_FN_SILU:
+        slopes(RT_FN_SILU, n, z, d);
         break;
     case RT_FN_NONE:
         break;

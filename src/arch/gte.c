@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * GTE (gte-*-v1.5, gte-multilingual, Snowflake's Arctic M v2): BERT with rotary positions and gates, whose two matrices have
+ * no bias. On the hub its model_type is "new". */
+#include "arch/builder.h"
+#include "arch/config.h"
+
+static retort_status configure(rt_config *out, const rt_config_source *from, retort_error *err) {
+    double theta = 160000, epsilon = 1e-12;
+    bool logn = false;
+    const json_t *rope = json_object_get(from->root, "rope_parameters"),
+                 *scaling = json_object_get(from->root, "rope_scaling");
+    out->unbiased = 1 << RT_ROLE_LIN1 | 1 << RT_ROLE_UP;
+    out->activation = RT_FN_GELU;
+    retort_status status = rt_config_flag(from, "logn_attention_scale", &logn, err);
+    if (status == RETORT_OK && logn)
+        status = rt_fail(err, RETORT_UNSUPPORTED,
+                         "%s: 'logn_attention_scale' is true, which is not supported", from->name);
+    if (status == RETORT_OK) status = rt_config_activation(from, "hidden_act", &out->activation, err);
+    if (status == RETORT_OK)
+        status = rt_config_real(from, from->root, "layer_norm_eps", 1e-30, 0.1, &epsilon, err);
+    if (status == RETORT_OK) status = rt_config_real(from, from->root, "rope_theta", 1, 1e12, &theta, err);
+    out->epsilon = (float)epsilon;
+    if (status != RETORT_OK) return status;
+    return rt_config_angles(out, from, json_is_object(scaling) ? scaling : rope, theta, &out->angles[0], err);
+}
+
+#define GTE(type_name, class_prefix, name)                                                                   \
+    {                                                                                                        \
+        .type = (type_name), .prefix = (class_prefix), .keys = {RT_BERT_KEYS},                               \
+        .defaults = {[RT_KEY_TYPES] = 1}, .base = name ".", .layer = "encoder.layer.",                       \
+        .names = {[RT_ROLE_WORD] = "embeddings.word_embeddings",                                             \
+                  [RT_ROLE_TYPE] = "embeddings.token_type_embeddings",                                       \
+                  [RT_ROLE_EMBEDDING_NORM] = "embeddings.LayerNorm",                                         \
+                  [RT_ROLE_Q] = "attention.qkv_proj",                                                        \
+                  [RT_ROLE_K] = "attention.qkv_proj",                                                        \
+                  [RT_ROLE_V] = "attention.qkv_proj",                                                        \
+                  [RT_ROLE_OUT] = "attention.o_proj",                                                        \
+                  [RT_ROLE_ATTENTION_NORM] = "attn_ln",                                                      \
+                  [RT_ROLE_LIN1] = "mlp.up_gate_proj",                                                       \
+                  [RT_ROLE_UP] = "mlp.up_gate_proj",                                                         \
+                  [RT_ROLE_LIN2] = "mlp.down_proj",                                                          \
+                  [RT_ROLE_OUTPUT_NORM] = "mlp_ln"},                                                         \
+        .parts = {[RT_ROLE_Q] = {0, 3},                                                                      \
+                  [RT_ROLE_K] = {1, 3},                                                                      \
+                  [RT_ROLE_V] = {2, 3},                                                                      \
+                  [RT_ROLE_UP] = {0, 2},                                                                     \
+                  [RT_ROLE_LIN1] = {1, 2}},                                                                  \
+        .heads = {[RETORT_TASK_CLASSIFY] = {.dense = "pooler.dense",                                         \
+                                            .activation = RT_FN_TANH,                                        \
+                                            .output = "classifier",                                          \
+                                            .pooler = true},                                                 \
+                  [RETORT_TASK_TAG] = {.output = "classifier"},                                              \
+                  [RETORT_TASK_FILL] = {.dense = "lm_head.dense",                                            \
+                                        .activation = RT_FN_GELU,                                            \
+                                        .norm = "lm_head.norm",                                              \
+                                        .output = "lm_head.decoder",                                         \
+                                        .old_bias = "lm_head.bias"}},                                        \
+        .pretraining = RETORT_TASK_FILL, .configure = configure, .mask = rt_rotary_mask,                     \
+        .scores = rt_bert_scores,                                                                            \
+    }
+
+const rt_arch rt_arch_gte = GTE("gte", "Gte", "gte");
+const rt_arch rt_arch_gte_new = GTE("new", "New", "new");

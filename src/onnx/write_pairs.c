@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Gates, turns and windows in standard operators. Columns that are pairs keep their order; constants say where partners are. */
+#include "onnx/writer.h"
+
+/* x with its columns in another order */
+static const char *columns(rt_onnx_writer *w, const char *leaf, const char *x, size_t count,
+                           const int64_t *indices) {
+    const char *inputs[] = {x, rt_put_tensor(w, leaf, RT_ONNX_INT64, 1, (int64_t[]){(int64_t)count}, indices,
+                                             count * sizeof *indices)};
+    return rt_put(w, "Gather", "columns", 2, inputs, 1, &RT_ONNX_INT("axis", -1));
+}
+
+/* Where the first of pair j of n stands, and how far behind it the second. */
+static size_t first_of(size_t j, size_t n, size_t *half) {
+    size_t block = j / RT_PANEL * RT_PANEL;
+    *half = rt_min(RT_PANEL, n - block);
+    return 2 * block + j % RT_PANEL;
+}
+
+const char *rt_put_gate(rt_onnx_writer *w, const rt_node *node, const char *x) {
+    size_t n = (size_t)w->graph->values[node->inputs[LINEAR_WEIGHT]].dims[1] / 2, half;
+    int64_t *first = rt_put_alloc(w, n, sizeof *first), *second = rt_put_alloc(w, n, sizeof *second);
+    for (size_t j = 0; first != NULL && second != NULL && j < n; j++) {
+        first[j] = (int64_t)first_of(j, n, &half);
+        second[j] = first[j] + (int64_t)half;
+    }
+    const char *a = rt_put_activation(w, node->attrs.act, columns(w, "first", x, n, first));
+    return rt_put2(w, "Mul", "gate", a, columns(w, "second", x, n, second));
+}
+
+/* 0, 1, … of the padded length, [sequence, 1] */
+static const char *places(rt_onnx_writer *w) {
+    const char *ids = "input_ids", *zero = rt_put_ints(w, "zero", 0, (int64_t[]){0}),
+               *one = rt_put_ints(w, "one", 0, (int64_t[]){1});
+    const char *shape = rt_put1(w, "Shape", "shape", ids);
+    const char *length = rt_put2(w, "Gather", "length", shape, one);
+    const char *inputs[] = {zero, length, one};
+    const char *range = rt_put(w, "Range", "range", 3, inputs, 0, NULL);
+    const char *real = rt_put(w, "Cast", "places", 1, &range, 1, &RT_ONNX_INT("to", RT_ONNX_FLOAT));
+    return rt_put2(w, "Unsqueeze", "column", real, rt_put_ints(w, "axis", 1, (int64_t[]){1}));
+}
+
+const char *rt_put_turns(rt_onnx_writer *w, const rt_node *node, const char *x) {
+    const rt_value *angles = &w->graph->values[node->inputs[LINEAR_ROTARY]];
+    size_t n = (size_t)w->graph->values[node->inputs[LINEAR_WEIGHT]].dims[1], pairs = (size_t)angles->dims[0],
+           half;
+    const float *angle = angles->data;
+    int64_t dims[] = {(int64_t)n}, *partner = rt_put_alloc(w, n, sizeof *partner);
+    float *turn = rt_put_alloc(w, n, sizeof *turn), *back = rt_put_alloc(w, n, sizeof *back);
+    if (partner == NULL || turn == NULL || back == NULL || angle == NULL) return x;
+    for (size_t i = 0; i < n; i++) partner[i] = (int64_t)i;
+    for (size_t head = 0; head < (size_t)node->attrs.rotate; head += 2 * pairs) {
+        for (size_t j = 0; j < pairs; j++) {
+            size_t a = head + first_of(j, pairs, &half), b = a + half;
+            partner[a] = (int64_t)b;
+            partner[b] = (int64_t)a;
+            turn[a] = turn[b] = back[b] = angle[j];
+            back[a] = -angle[j];
+        }
+    }
+    const char *at = places(w),
+               *by = rt_put_tensor(w, "angles", RT_ONNX_FLOAT, 1, dims, turn, n * sizeof *turn),
+               *signed_by = rt_put_tensor(w, "angles.signed", RT_ONNX_FLOAT, 1, dims, back, n * sizeof *back);
+    const char *cosine = rt_put1(w, "Cos", "cosine", rt_put2(w, "Mul", "turns", at, by)),
+               *sine = rt_put1(w, "Sin", "sine", rt_put2(w, "Mul", "turns.signed", at, signed_by));
+    const char *moved = rt_put2(w, "Mul", "across", columns(w, "partners", x, n, partner), sine);
+    return rt_put2(w, "Add", "turned", rt_put2(w, "Mul", "along", x, cosine), moved);
+}
+
+const char *rt_put_window(rt_onnx_writer *w, const rt_node *node, const char *scores) {
+    const char *at = places(w);
+    const int64_t perm[] = {1, 0};
+    const char *keys = rt_put(w, "Transpose", "keys.at", 1, &at, 1, &RT_ONNX_INTS("perm", perm, 2));
+    const char *distance = rt_put1(w, "Abs", "distance", rt_put2(w, "Sub", "offset", keys, at));
+    const char *beyond =
+        rt_put2(w, "Sub", "beyond", distance, rt_put_scalar(w, "window", (float)node->attrs.window));
+    const char *far =
+        rt_put2(w, "Mul", "far", rt_put1(w, "Relu", "outside", beyond), rt_put_scalar(w, "low", -1e30F));
+    return rt_put2(w, "Add", "near", scores, far);
+}
