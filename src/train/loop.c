@@ -310,6 +310,8 @@ static retort_status take_step(rt_loop *l, retort_error *err) {
     int64_t from = rt_now_ns();
     rt_batches_at(l->batches, step, &which, &n);
     retort_status status = rt_batches_sequences(l->batches, which, n, &batch, err);
+    /* Tokenizers give the second text of a pair a type for models without types, too. */
+    if (!rt_config_has_types(&l->trainee->model->config)) batch.types = NULL;
     if (status == RETORT_OK) status = rt_prepare(&l->prepared, &batch, &l->limits, err);
     if (status == RETORT_OK) status = catch_up_tables(l, &batch, err);
     if (status == RETORT_OK) status = refresh(l, err);

@@ -69,6 +69,16 @@ def other_tasks():
 
 
 @test
+def pairs_without_token_types():
+    """Tokenizers give the second text of a pair type 1; a model that has no types ignores it, in training too."""
+    labelled = "sentence1\tsentence2\tlabel\n" + "".join(f"{a}\t{b}\t{n % 2}\n" for n, (a, b) in enumerate(zip(GOOD + GOOD, GOOD + BAD)))
+    data = write("labelled.tsv", labelled)
+    for name in ("distilbert-classify", "xlm-roberta-embed", "camembert-classify", "cross-labels"):
+        done = train(checkpoint(name), data, "typeless.retort", "--dev", data, "--steps", "3")
+        assert done["steps"] == 3 and done["metric"] == "accuracy", done
+
+
+@test
 def the_head_is_kept():
     """Where the data has the labels of the checkpoint, by name or by number; and always in a file of retort."""
     named = write("named.tsv", "sentence\tlabel\ngood film\tpositive\nbad film\tnegative\nthe film\tneutral\n")
