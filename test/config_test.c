@@ -29,6 +29,7 @@ static void check_error(retort_status status, retort_status wanted, const retort
     "\"vocab_size\":100,\"max_position_embeddings\":48,\"type_vocab_size\":2,\"hidden_act\":\"relu\""
 #define DISTIL  "\"model_type\":\"distilbert\",\"architectures\":[\"DistilBertForSequenceClassification\"],"
 #define ALBERT  "\"model_type\":\"albert\",\"architectures\":[\"AlbertForSequenceClassification\"],"
+#define DEBERTA "\"model_type\":\"deberta-v2\",\"architectures\":[\"DebertaV2ForSequenceClassification\"],"
 #define MPNET   "\"model_type\":\"mpnet\",\"architectures\":[\"MPNetForSequenceClassification\"],"
 #define ROBERTA "\"model_type\":\"roberta\",\"architectures\":[\"RobertaForSequenceClassification\"],"
 #define BERT    "\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],"
@@ -114,6 +115,13 @@ static void test_config_refused(void **state) {
         {"{\"model_type\":\"xlm-roberta-xl\",\"architectures\":[\"BertModel\"]}", RETORT_UNSUPPORTED,
          "model_type 'xlm-roberta-xl'; expected distilbert, bert, electra, roberta, xlm-roberta, "
          "camembert, "},
+        {"{" DEBERTA BERT_SIZES ",\"conv_kernel_size\":3}", RETORT_UNSUPPORTED, "'conv_kernel_size' is 3"},
+        {"{" DEBERTA BERT_SIZES ",\"attention_head_size\":9}", RETORT_UNSUPPORTED,
+         "'attention_head_size' is 9"},
+        {"{" DEBERTA BERT_SIZES ",\"position_buckets\":96,\"max_relative_positions\":48}", RETORT_FORMAT,
+         "96 position_buckets for distances up to 48"},
+        {"{" DEBERTA BERT_SIZES ",\"pooler_hidden_act\":\"mish\"}", RETORT_UNSUPPORTED,
+         "pooler_hidden_act 'mish'"},
         {"{" ALBERT BERT_SIZES ",\"num_hidden_groups\":3}", RETORT_FORMAT, "3 groups of 2 layers"},
         {"{" MPNET BERT_SIZES ",\"relative_attention_num_buckets\":31}", RETORT_FORMAT,
          "'relative_attention_num_buckets' is 31; expected 32 or more"},

@@ -611,6 +611,7 @@ static const struct {
     {"roberta-answer", false},
     {"albert-groups", true},
     {"mpnet-tag", false},
+    {"deberta-biased", true},
     {"roberta-bytes-classify", true},
     {"roberta-bytes-tag", true},
     {"distilbert-classify-zip", true},

@@ -53,6 +53,12 @@ static const char *const names[] = {
     "mpnet-answer",
     "mpnet-fill",
     "mpnet-embed",
+    "deberta-classify",
+    "deberta-tag",
+    "deberta-c2p",
+    "deberta-p2c",
+    "deberta-biased",
+    "deberta-fill",
 };
 enum { NAMES = sizeof names / sizeof *names };
 

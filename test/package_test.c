@@ -199,7 +199,7 @@ static void test_round_trip(void **state) {
     static const char *const names[] = {"distilbert-classify", "bert-fill",         "bert-tag",
                                         "package-dense",       "distilbert-answer", "bert-wide",
                                         "electra-classify",    "roberta-answer",    "roberta-bytes-embed",
-                                        "albert-groups",       "mpnet-classify"};
+                                        "albert-groups",       "mpnet-classify",    "deberta-classify"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         for (int level = 0; level <= 3; level++) check_round_trip(names[i], level, RETORT_F32);
         check_round_trip(names[i], 3, RETORT_BF16);

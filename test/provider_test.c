@@ -23,7 +23,9 @@ static const char *const checkpoints[] = {
     "roberta-answer",    "roberta-fill",      "roberta-embed",       "roberta-bytes-answer",
     "roberta-bytes-tag", "package-stack",     "package-acts",        "roberta-pads",
     "albert-groups",     "albert-fill",       "mpnet-classify",      "mpnet-tag",
-    "mpnet-fill",        "mpnet-embed",       "package-five",        "splade-sum"};
+    "mpnet-fill",        "mpnet-embed",       "package-five",        "deberta-classify",
+    "deberta-tag",       "deberta-biased",    "deberta-fill",        "deberta-embed",
+    "splade-sum"};
 enum { CHECKPOINTS = sizeof checkpoints / sizeof *checkpoints };
 enum { SEQUENCES = 5, TOKENS = 40 };
 

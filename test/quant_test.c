@@ -244,6 +244,9 @@ static const char *const names[] = {
     "mpnet-classify",
     "mpnet-tag",
     "mpnet-embed",
+    "deberta-classify",
+    "deberta-tag",
+    "deberta-fill",
 };
 enum { NAMES = sizeof names / sizeof *names };
 

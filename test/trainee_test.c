@@ -11,7 +11,7 @@
 
 /* Of these families, layers share weights, or scores get something by distance. */
 static bool is_refused(const char *name) {
-    static const char *const families[] = {"albert", "mpnet"};
+    static const char *const families[] = {"albert", "mpnet", "deberta"};
     bool refused = false;
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         refused |= strncmp(name, families[i], strlen(families[i])) == 0;
@@ -43,7 +43,8 @@ static void open_trainee(rt_trainee *trainee, const retort_model *model) {
 static void test_refused(void **state) {
     (void)state;
     static const char *const cases[][2] = {{"albert-classify", "share their weights"},
-                                           {"mpnet-tag", "by distance"}};
+                                           {"mpnet-tag", "by distance"},
+                                           {"deberta-c2p", "by distance"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rt_trainee trainee;
         retort_error err = {0};

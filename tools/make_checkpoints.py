@@ -25,6 +25,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 transformers.logging.set_verbosity_error()
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+V3 = dict(relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=8, max_relative_positions=-1, share_att_key=True,
+          norm_rel_ebd="layer_norm", position_biased_input=False, type_vocab_size=0, layer_norm_eps=1e-7)  # DeBERTa-v3's settings
 KLUE = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"]  # klue/roberta's order
 WORDS = "the of and to in is it was for on this that with not very good bad film great acting play".split()
 VOCAB = (
@@ -61,7 +63,8 @@ ROBERTAS = ("roberta", "xlm-roberta", "camembert")
 AFTER_PAD = (*ROBERTAS, "mpnet")  # positions by ids
 UNTYPED = ("distilbert", *AFTER_PAD)  # no token types, or one
 FAMILIES = {"distilbert": "DistilBert", "bert": "Bert", "electra": "Electra", "roberta": "Roberta",
-            "xlm-roberta": "XLMRoberta", "camembert": "Camembert", "albert": "Albert", "mpnet": "MPNet"}
+            "xlm-roberta": "XLMRoberta", "camembert": "Camembert", "albert": "Albert", "mpnet": "MPNet",
+            "deberta-v2": "DebertaV2"}
 LABELS = {
     "classify": ["negative", "neutral", "positive"],
     "tag": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
@@ -84,6 +87,8 @@ def make_config(family, head, size=SMALL, activation="gelu", labels=None, **more
     if family in ("electra", "albert"):
         more["embedding_size"] = size.get("embedding", 24)
     positions = size["positions"]
+    if family == "deberta-v2":
+        more = {**V3, **more}
     if family in ROBERTAS:
         more["type_vocab_size"] = 1
     if family in AFTER_PAD:
@@ -108,11 +113,11 @@ def make_model(family, head, seed, dtype=torch.float32, **options):
     return model.to(dtype)
 
 
-def make_inputs(head, family, positions, vocab, pads=()):
+def make_inputs(head, family, positions, vocab, pads=(), kinds=2):
     """pads: places of [PAD] in the third text."""
     cls, sep, mask = (vocab.index(token) for token in ("[CLS]", "[SEP]", "[MASK]"))
     generator = torch.Generator().manual_seed(7)
-    ids, types = [], []
+    ids, types, untyped = [], [], family in UNTYPED or kinds < 2
     for first, second in LENGTHS + ([(positions, 0)] if positions > SMALL["positions"] else []):
         row = torch.randint(5, len(VOCAB), (first + second,), generator=generator).tolist()
         row[0], row[first - 1], row[-1] = cls, sep, sep
@@ -122,7 +127,7 @@ def make_inputs(head, family, positions, vocab, pads=()):
             for place in pads:
                 row[place] = vocab.index("[PAD]")
         ids.append(row)
-        types.append([0] * first + [0 if family in UNTYPED else 1] * second)
+        types.append([0] * first + [0 if untyped else 1] * second)
     return ids, types
 
 
@@ -407,7 +412,8 @@ def write_checkpoint(root, name, family, head, form="safetensors", pads=(), **op
     else:
         write_config(folder, model)
         write_tokenizer(folder, vocab)
-    ids, types = make_inputs(head, family, options.get("size", SMALL)["positions"], vocab, pads)
+    kinds = options.get("type_vocab_size", 0) if family == "deberta-v2" else 2
+    ids, types = make_inputs(head, family, options.get("size", SMALL)["positions"], vocab, pads, kinds)
     write_golden(folder, ids, types, run(model.float(), head, ids, types, vocab.index("[MASK]")))
 
 
@@ -591,6 +597,18 @@ CHECKPOINTS = [
     ("mpnet-answer", "mpnet", "answer", dict(seed=102, relative_attention_num_buckets=40)),
     ("mpnet-fill", "mpnet", "fill", dict(seed=103, pad_token_id=0)),
     ("mpnet-embed", "mpnet", "embed", dict(seed=104)),
+    ("deberta-classify", "deberta-v2", "classify", dict(seed=110, size=FAR)),
+    ("deberta-tag", "deberta-v2", "tag",  # distances beyond the last bucket's
+     dict(seed=111, size=FAR, max_relative_positions=32, share_att_key=False, pooler_hidden_act="tanh")),
+    ("deberta-c2p", "deberta-v2", "classify",
+     dict(seed=112, pos_att_type="c2p", share_att_key=False, norm_rel_ebd="none", pooler_hidden_act="tanh")),
+    ("deberta-p2c", "deberta-v2", "tag", dict(seed=113, pos_att_type=["p2c"], position_buckets=-1, max_relative_positions=10)),
+    ("deberta-plain", "deberta-v2", "embed", dict(seed=114, relative_attention=False, position_biased_input=True)),
+    ("deberta-biased", "deberta-v2", "answer",
+     dict(seed=115, position_biased_input=True, type_vocab_size=2, embedding_size=24, max_relative_positions=512)),
+    ("deberta-fill", "deberta-v2", "fill", dict(seed=116)),
+    ("deberta-fill-new", "deberta-v2", "fill", dict(seed=117, legacy=False)),
+    ("deberta-embed", "deberta-v2", "embed", dict(seed=118, type_vocab_size=1)),
     ("bert-long", "bert", "classify", dict(seed=31, size=LONG, dtype=torch.bfloat16)),
 ]
 ADAPTERS = [

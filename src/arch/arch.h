@@ -34,10 +34,13 @@ typedef enum rt_role {
     RT_ROLE_POSITION,
     RT_ROLE_TYPE,
     RT_ROLE_EMBEDDING_NORM,
-    RT_ROLE_BIAS,       /* of scores by distance, one for all layers */
-    RT_ROLE_PROJECTION, /* from the embeddings to the hidden size, where these differ */
-    RT_ROLE_FINAL_NORM, /* after the last layer */
-    RT_ROLE_Q,          /* of each layer, to OUTPUT_NORM */
+    RT_ROLE_TABLE_PROJECTION, /* from the tables' width to the hidden size, before that norm */
+    RT_ROLE_DISTANCES,        /* rows of which position keys and queries are made, */
+    RT_ROLE_DISTANCE_NORM,    /* normalised, */
+    RT_ROLE_BIAS,             /* of scores by distance, one for all layers */
+    RT_ROLE_PROJECTION,       /* from the embeddings to the hidden size, where these differ */
+    RT_ROLE_FINAL_NORM,       /* after the last layer */
+    RT_ROLE_Q,                /* of each layer, to POS_QUERY */
     RT_ROLE_K,
     RT_ROLE_V,
     RT_ROLE_OUT,
@@ -46,6 +49,8 @@ typedef enum rt_role {
     RT_ROLE_UP, /* what the activated output of LIN1 is multiplied by, in networks with gates */
     RT_ROLE_LIN2,
     RT_ROLE_OUTPUT_NORM,
+    RT_ROLE_POS_KEY, /* by these matrices of a layer */
+    RT_ROLE_POS_QUERY,
     RT_ROLE_DENSE, /* of the head, to OUTPUT */
     RT_ROLE_HEAD_NORM,
     RT_ROLE_OUTPUT,
@@ -75,6 +80,7 @@ typedef struct rt_arch {
     const char *old_keys[RT_KEYS];            /* another spelling of them, or NULL */
     int64_t defaults[RT_KEYS];                /* of a key that is absent; 0: it must be there */
     const char *activation_key, *epsilon_key; /* epsilon_key NULL: always 1e-12 */
+    float epsilon_default;                    /* where that key is absent; 0: 1e-12 */
     const char *activation_default;           /* where the key is absent; NULL: it must be there */
     const char *base;                         /* before the base model's tensors where a head is there */
     const char *layer;                        /* before a layer's index; NULL: layer_stem tells */
@@ -83,11 +89,13 @@ typedef struct rt_arch {
     /* What config.json says of this architecture alone; after the keys. NULL: nothing. */
     retort_status (*configure)(struct rt_config *config, const struct rt_config_source *from,
                                retort_error *err);
-    const char *names[RT_ROLE_HEAD];   /* tensors of embeddings and layers, less .weight and .bias */
-    rt_role first_without;             /* what the first layer lacks; 0: nothing */
-    rt_arch_part parts[RT_ROLE_HEAD];  /* of matrices that are stored as one */
-    rt_arch_head heads[RT_TASKS];      /* by task; embed has none */
-    retort_task pretraining;           /* what …ForPreTraining is read as */
+    const char *names[RT_ROLE_HEAD];  /* tensors of embeddings and layers, less .weight and .bias */
+    rt_role first_without;            /* what the first layer lacks; 0: nothing */
+    rt_arch_part parts[RT_ROLE_HEAD]; /* of matrices that are stored as one */
+    rt_arch_head heads[RT_TASKS];     /* by task; embed has none */
+    rt_arch_head other_fill;          /* the names of a fill head in other files; output NULL: none */
+    bool (*has)(const struct rt_config *config, rt_role role); /* which parts a network has; NULL: all */
+    retort_task pretraining;                                   /* what …ForPreTraining is read as */
     int (*mask)(struct rt_builder *b); /* emitted once before the layers; NULL: nothing */
     int (*scores)(struct rt_builder *b, const char *scope, int q, int k); /* masked attention scores */
     int (*layer_of)(struct rt_builder *b, int64_t index,
@@ -96,7 +104,7 @@ typedef struct rt_arch {
 
 extern const rt_arch rt_arch_distilbert, rt_arch_bert, rt_arch_electra, rt_arch_roberta, rt_arch_xlm_roberta,
     rt_arch_camembert, rt_arch_albert, rt_arch_mpnet, rt_arch_modernbert, rt_arch_nomic_bert, rt_arch_gte,
-    rt_arch_gte_new;
+    rt_arch_gte_new, rt_arch_deberta_v2;
 
 /* Every row; NULL ends them. */
 extern const rt_arch *const rt_archs[];

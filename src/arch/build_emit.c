@@ -2,6 +2,7 @@
  * Nodes and constants of the level-0 graph. */
 #include "arch/builder.h"
 #include "base/budget.h"
+#include "graph/evaluate.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -107,6 +108,25 @@ int rt_emit_rows(rt_builder *b, const char *scope, const char *leaf, const rt_te
     if (row != NULL) rt_to_f32(added, row->data, row->dtype, columns);
     for (size_t i = 0; row != NULL && i < count; i++) data[i] += added[i % columns];
     return constant(b, scope, leaf, RETORT_F32, 2, rest.shape, data);
+}
+
+int rt_emit_projected(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *table,
+                      const rt_tensor *row, const rt_tensor *projection) {
+    size_t count, ignored, rows = (size_t)table->shape[0], k = (size_t)table->shape[1];
+    size_t n = (size_t)projection->shape[0];
+    float *x = floats_for(b, scope, leaf, table, &count),
+          *added = rt_graph_alloc(b->graph, k * sizeof *added);
+    float *matrix = floats_for(b, scope, leaf, projection, &ignored),
+          *turned = floats_for(b, scope, leaf, projection, &ignored);
+    float *out = rows > SIZE_MAX / sizeof *out / n ? NULL : rt_graph_alloc(b->graph, rows * n * sizeof *out);
+    if (x == NULL || added == NULL || matrix == NULL || turned == NULL || out == NULL) return -1;
+    rt_to_f32(x, table->data, table->dtype, count);
+    if (row != NULL) rt_to_f32(added, row->data, row->dtype, k);
+    for (size_t i = 0; row != NULL && i < count; i++) x[i] += added[i % k];
+    rt_to_f32(matrix, projection->data, projection->dtype, n * k);
+    rt_transpose(turned, matrix, (int64_t)n, (int64_t)k);
+    rt_multiply(rows, n, k, x, turned, out);
+    return constant(b, scope, leaf, RETORT_F32, 2, (int64_t[]){(int64_t)rows, (int64_t)n}, out);
 }
 
 /* out[i, j] = matrix[j, i] for the tile of rows j0… and columns i0…, which is small enough for

@@ -49,30 +49,35 @@ static const rt_tensor *type_row(const rt_builder *b) {
     return b->types < 0 ? b->encoder->parts[RT_ROLE_TYPE].weight : NULL;
 }
 
-/* The rows of tokens' positions, [positions, embedding]. */
-static int position_table(rt_builder *b) {
-    return rt_emit_rows(b, "embeddings", "position", b->encoder->parts[RT_ROLE_POSITION].weight,
-                        b->encoder->config.position_offset - b->encoder->config.after_pad, type_row(b));
+/* A table of the embeddings: the rows from `first` on, [rows, width], with `row` added to each. */
+static int table_of(rt_builder *b, const char *leaf, rt_role role, int64_t first, const rt_tensor *row) {
+    const rt_weight *parts = b->encoder->parts;
+    const rt_tensor *table = parts[role].weight;
+    if (parts[RT_ROLE_TABLE_PROJECTION].weight != NULL)
+        return rt_emit_projected(b, "embeddings", leaf, table, row, parts[RT_ROLE_TABLE_PROJECTION].weight);
+    return rt_emit_rows(b, "embeddings", leaf, table, first, row);
 }
 
 /* -> [batch, seq, hidden] */
 static int embeddings(rt_builder *b) {
     const rt_weight *parts = b->encoder->parts;
+    const rt_config *config = &b->encoder->config;
     bool placed = parts[RT_ROLE_POSITION].weight != NULL;
-    int words =
-        rt_emit_rows(b, "embeddings", "word", parts[RT_ROLE_WORD].weight, 0, placed ? NULL : type_row(b));
+    int words = table_of(b, "word", RT_ROLE_WORD, 0, placed ? NULL : type_row(b));
     int x = rt_emit2(b, RT_OP_GATHER, "embeddings.word", "gather", words, b->ids);
     if (b->types >= 0) {
         int type = rt_emit2(b, RT_OP_GATHER, "embeddings.type", "gather",
-                            rt_emit_tensor(b, "embeddings", "type", parts[RT_ROLE_TYPE].weight), b->types);
+                            table_of(b, "type", RT_ROLE_TYPE, 0, NULL), b->types);
         x = rt_emit2(b, RT_OP_ADD, "embeddings.type", "add", x, type);
     }
     if (placed) {
-        int places = b->encoder->config.after_pad != 0 ? counted_ids(b) : rt_emit_places(b);
-        int position = rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather", position_table(b), places);
+        int table = table_of(b, "position", RT_ROLE_POSITION, config->position_offset - config->after_pad,
+                             type_row(b));
+        int places = config->after_pad != 0 ? counted_ids(b) : rt_emit_places(b);
+        int position = rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather", table, places);
         x = rt_emit2(b, RT_OP_ADD, "embeddings.position", "add", x, position);
     }
-    x = rt_emit_norm(b, "embeddings.norm", &parts[RT_ROLE_EMBEDDING_NORM], b->encoder->config.epsilon, x);
+    x = rt_emit_norm(b, "embeddings.norm", &parts[RT_ROLE_EMBEDDING_NORM], config->epsilon, x);
     if (parts[RT_ROLE_PROJECTION].weight == NULL) return x;
     return rt_emit_linear(b, "embeddings.projection", &parts[RT_ROLE_PROJECTION], x);
 }

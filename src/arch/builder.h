@@ -17,7 +17,7 @@ typedef struct rt_builder {
     int key_mask;               /* what the architecture's mask() emits, or -1 */
     int places;                 /* what rt_emit_places emits, or -1 */
     int distances;              /* the row of each distance, or -1 */
-    int bias;                   /* that all layers have by distance, or -1 */
+    int bias;                   /* what all layers have by distance, or -1: numbers, or a table of rows */
     struct rt_emitted *emitted; /* tensors that are constants already: layers may share them */
     size_t emitted_count, emitted_capacity;
     /* Of layers that read all keys, and of local ones: cosines and sines of the turns of Q and K, [1, seq, 1, pairs], or -1. */
@@ -38,6 +38,9 @@ int rt_emit_tensor(rt_builder *b, const char *scope, const char *leaf, const rt_
 /* The rows of a table from `first` on, each with `row` added (NULL: nothing). */
 int rt_emit_rows(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *table, int64_t first,
                  const rt_tensor *row);
+/* (table + row) projection^T: a table of another width. */
+int rt_emit_projected(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *table,
+                      const rt_tensor *row, const rt_tensor *projection);
 int rt_emit_transposed(rt_builder *b, const char *scope, const char *leaf, const rt_tensor *matrix);
 /* 0, 1, … of the padded length: the first columns of a buffer, [1, seq] */
 int rt_emit_places(rt_builder *b);

@@ -37,6 +37,7 @@ static const struct {
     {"gelu_new", RT_FN_GELU_TANH},  {"gelu_pytorch_tanh", RT_FN_GELU_TANH},
     {"gelu_fast", RT_FN_GELU_TANH}, {"relu", RT_FN_RELU},
     {"silu", RT_FN_SILU},           {"swish", RT_FN_SILU},
+    {"tanh", RT_FN_TANH},
 };
 
 /* One row per head: how the architecture's name ends. */
@@ -190,7 +191,7 @@ static retort_status read_epsilon(rt_config *out, const char *name, const json_t
     const char *key = out->arch->epsilon_key;
     const json_t *value = key != NULL ? json_object_get(root, key) : NULL;
     if (key == NULL && out->epsilon > 0) return RETORT_OK; /* its own code has read it */
-    out->epsilon = 1e-12f;
+    out->epsilon = out->arch->epsilon_default > 0 ? out->arch->epsilon_default : 1e-12f;
     if (value == NULL) return RETORT_OK;
     double epsilon = json_number_value(value);
     if (!json_is_number(value) || !(epsilon >= 1e-30 && epsilon <= 0.1)) {

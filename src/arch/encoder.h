@@ -46,13 +46,27 @@ typedef struct rt_sentences {
     bool skips_prompt;          /* include_prompt is false: a prompt's tokens are not pooled */
 } rt_sentences;
 
+/* DeBERTa's scores by distance. */
+typedef struct rt_distances {
+    int64_t buckets,
+        far; /* rows of distances before and after; the distance of the last of them. buckets 0: each its own */
+    int64_t span;       /* half of the table's rows */
+    int64_t terms;      /* products that a score is the sum of, as the scale counts them */
+    bool keys, queries; /* position keys meet queries, position queries meet keys */
+    bool shared;        /* they are made by the matrices of keys and queries */
+    bool normed;
+} rt_distances;
+
 typedef struct rt_config {
     const rt_arch *arch;
     int64_t layers, hidden, heads, ffn, vocab, positions, types; /* types: rows of their table, or 0 */
-    int64_t embedding;       /* width of the embeddings: hidden, except in ELECTRA */
-    int64_t buckets;         /* of distances; 0: none */
-    int64_t groups, inner;   /* of layers that share weights, and layers of one; 0: no such */
-    int64_t position_offset; /* rows of the checkpoint's position table before a text's first */
+    int64_t embedding; /* width of the embeddings: hidden, except in ELECTRA */
+    rt_distances distances;
+    bool unplaced;            /* positions have no rows in a table */
+    rt_act pooler_activation; /* RT_FN_NONE: the head's */
+    int64_t buckets;          /* of distances; 0: none */
+    int64_t groups, inner;    /* of layers that share weights, and layers of one; 0: no such */
+    int64_t position_offset;  /* rows of the checkpoint's position table before a text's first */
     int64_t
         after_pad; /* 1: tokens whose id is that of padding have its row, and others do not count them; 0: texts with
                           such are refused, as in files of older versions and graphs from ONNX */

@@ -8,7 +8,19 @@
 #include <string.h>
 
 /* What a dimension of a weight must be equal to. */
-typedef enum dim { HIDDEN, EMBEDDING, FFN, VOCAB, POSITIONS, TYPES, LABELS, BUCKETS, HEADS, DIMS } dim;
+typedef enum dim {
+    HIDDEN,
+    EMBEDDING,
+    FFN,
+    VOCAB,
+    POSITIONS,
+    TYPES,
+    LABELS,
+    BUCKETS,
+    HEADS,
+    DISTANCES,
+    DIMS
+} dim;
 
 /* What a role has in a file: Linear layers `name`.weight [rows, columns] and `name`.bias [rows], norms [rows]
  * both, tables [rows, columns] alone. The output of FILL is bound apart: it may be tied. */
@@ -21,6 +33,11 @@ static const struct {
     [RT_ROLE_POSITION] = {TABLE, POSITIONS, EMBEDDING},
     [RT_ROLE_TYPE] = {TABLE, TYPES, EMBEDDING},
     [RT_ROLE_EMBEDDING_NORM] = {NORM, EMBEDDING, EMBEDDING},
+    [RT_ROLE_TABLE_PROJECTION] = {TABLE, HIDDEN, EMBEDDING},
+    [RT_ROLE_DISTANCES] = {TABLE, DISTANCES, HIDDEN},
+    [RT_ROLE_DISTANCE_NORM] = {NORM, HIDDEN, HIDDEN},
+    [RT_ROLE_POS_KEY] = {LINEAR, HIDDEN, HIDDEN},
+    [RT_ROLE_POS_QUERY] = {LINEAR, HIDDEN, HIDDEN},
     [RT_ROLE_BIAS] = {TABLE, BUCKETS, HEADS},
     [RT_ROLE_PROJECTION] = {LINEAR, HIDDEN, EMBEDDING},
     [RT_ROLE_FINAL_NORM] = {NORM, HIDDEN, HIDDEN},
@@ -44,8 +61,13 @@ static const char *const roots[] = {"",           "module.",           "model.",
 
 enum { NAME_SIZE = 256 };
 
-static const char *name_of(const rt_arch *arch, retort_task task, rt_role role) {
-    const rt_arch_head *head = &arch->heads[task];
+/* What a head is called in these files. */
+static const rt_arch_head *head_of(const rt_arch *arch, retort_task task, bool other) {
+    return task == RETORT_TASK_FILL && other ? &arch->other_fill : &arch->heads[task];
+}
+
+static const char *name_of(const rt_arch *arch, retort_task task, bool other, rt_role role) {
+    const rt_arch_head *head = head_of(arch, task, other);
     if (role == RT_ROLE_DENSE) return head->dense;
     if (role == RT_ROLE_HEAD_NORM) return head->norm;
     return role == RT_ROLE_OUTPUT ? head->output : arch->names[role];
@@ -65,6 +87,8 @@ typedef struct binder {
     uint64_t unbiased;       /* a bit per role without a bias */
     rt_arena *arena;         /* for views of parts of tensors */
     const char *root, *base; /* prefixes of this file */
+    bool other;              /* a fill head has its other names */
+    const rt_config *config; /* NULL: of a module */
     int64_t dims[DIMS];
     retort_error *err;
 } binder;
@@ -143,10 +167,13 @@ static retort_status cut(const binder *b, const rt_tensor **tensor, rt_arch_part
 /* A role's part into *out; `stem` is what stands before its name ("encoder.layer.3."). */
 static retort_status bind_part(const binder *b, rt_weight *out, rt_role role, const char *stem) {
     char rest[NAME_SIZE];
-    const char *name = name_of(b->arch, b->task, role),
+    const char *name = name_of(b->arch, b->task, b->other, role),
                *base = in_base(b->arch, b->task, role) ? b->base : "";
     int64_t shape[2] = {b->dims[shapes[role].rows], b->dims[shapes[role].columns]};
     bool projected = role == RT_ROLE_PROJECTION && (shape[0] != shape[1] || b->arch->projects);
+    if (b->arch->has != NULL && !b->arch->has(b->config, role)) return RETORT_OK;
+    if (role == RT_ROLE_EMBEDDING_NORM && b->arch->names[RT_ROLE_TABLE_PROJECTION] != NULL)
+        shape[0] = b->dims[HIDDEN];
     if (name == NULL || shape[0] == 0 || (role == RT_ROLE_PROJECTION && !projected)) return RETORT_OK;
     if (role == RT_ROLE_DENSE && b->task == RETORT_TASK_FILL) shape[0] = b->dims[EMBEDDING];
     rt_arch_part part = role < RT_ROLE_HEAD ? b->arch->parts[role] : (rt_arch_part){0, 0};
@@ -208,7 +235,7 @@ static retort_status bind_layers(const binder *b, rt_encoder *e) {
 /* Without a weight of its own the decoder is the word embedding (transformers ties them). */
 static retort_status bind_decoder(const binder *b, rt_encoder *e) {
     char name[NAME_SIZE], weight[RT_WEIGHT_NAME], bias[RT_WEIGHT_NAME];
-    const rt_arch_head *head = &b->arch->heads[RETORT_TASK_FILL];
+    const rt_arch_head *head = head_of(b->arch, RETORT_TASK_FILL, b->other);
     int64_t shape[2] = {b->dims[VOCAB], b->dims[EMBEDDING]};
     rt_weight *decoder = &e->parts[RT_ROLE_OUTPUT];
     retort_status status = RETORT_OK;
@@ -242,26 +269,34 @@ void rt_weights_prefixes(const rt_tensors *tensors, const rt_arch *arch, const c
 }
 
 /* Whether the file has the weight of this part of a head; true if the architecture has no such part. */
-static bool has_part(const rt_tensors *tensors, const rt_arch *arch, retort_task task, rt_role role) {
+static bool has_part(const rt_tensors *tensors, const rt_arch *arch, retort_task task, bool other,
+                     rt_role role) {
     char name[NAME_SIZE], rest[RT_WEIGHT_NAME];
-    const char *root, *base, *stem = name_of(arch, task, role);
+    const char *root, *base, *stem = name_of(arch, task, other, role);
     if (stem == NULL) return true;
     rt_weights_prefixes(tensors, arch, &root, &base);
     snprintf(rest, sizeof rest, "%s.weight", stem);
     return find(tensors, name, root, in_base(arch, task, role) ? base : "", rest) != NULL;
 }
 
+/* Whether the file has a fill head by its other names. */
+static bool has_other_fill(const rt_tensors *tensors, const rt_arch *arch) {
+    return arch->other_fill.output != NULL &&
+           has_part(tensors, arch, RETORT_TASK_FILL, true, RT_ROLE_DENSE) &&
+           !has_part(tensors, arch, RETORT_TASK_FILL, false, RT_ROLE_DENSE);
+}
+
 /* As transformers' from_pretrained does: what the file has and fits stays, the output is new. */
 static retort_status bind_new_part(const binder *b, rt_encoder *e, rt_role role) {
     int64_t rows = b->dims[shapes[role].rows], columns = b->dims[shapes[role].columns];
-    if (name_of(b->arch, b->task, role) == NULL) return RETORT_OK;
-    if (role != RT_ROLE_OUTPUT && has_part(b->tensors, b->arch, b->task, role))
+    if (name_of(b->arch, b->task, b->other, role) == NULL) return RETORT_OK;
+    if (role != RT_ROLE_OUTPUT && has_part(b->tensors, b->arch, b->task, b->other, role))
         return bind_part(b, &e->parts[role], role, "");
     return rt_head_linear(&e->parts[role], &e->arena, b->options->head->seed, role, rows, columns, b->err);
 }
 
 static retort_status bind_head(const binder *b, rt_encoder *e) {
-    const rt_arch_head *head = &b->arch->heads[b->task];
+    const rt_arch_head *head = head_of(b->arch, b->task, b->other);
     retort_status status = RETORT_OK;
     for (int role = RT_ROLE_HEAD; role < RT_ROLES && status == RETORT_OK; role++) {
         bool decoder = role == RT_ROLE_OUTPUT && b->task == RETORT_TASK_FILL;
@@ -273,6 +308,8 @@ static retort_status bind_head(const binder *b, rt_encoder *e) {
         e->dense_activation = head->activation != RT_FN_NONE            ? head->activation
                               : e->config.head_activation != RT_FN_NONE ? e->config.head_activation
                                                                         : e->config.activation;
+    if (b->task == RETORT_TASK_CLASSIFY && e->config.pooler_activation != RT_FN_NONE)
+        e->dense_activation = e->config.pooler_activation;
     return status;
 }
 
@@ -287,10 +324,11 @@ retort_task rt_weights_task(const rt_tensors *tensors, const rt_arch *arch) {
                  {RETORT_TASK_TAG, true}};
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         if (arch->heads[order[i].task].output != NULL &&
-            has_part(tensors, arch, order[i].task, RT_ROLE_DENSE) &&
-            (!order[i].output || has_part(tensors, arch, order[i].task, RT_ROLE_OUTPUT)))
+            has_part(tensors, arch, order[i].task, false, RT_ROLE_DENSE) &&
+            (!order[i].output || has_part(tensors, arch, order[i].task, false, RT_ROLE_OUTPUT)))
             return order[i].task;
     }
+    if (has_other_fill(tensors, arch)) return RETORT_TASK_FILL;
     return RETORT_TASK_EMBED;
 }
 
@@ -305,6 +343,7 @@ retort_status rt_weights_bind(rt_encoder *e, const rt_encoder_options *options, 
                 .options = options,
                 .unbiased = c->unbiased,
                 .arena = &e->arena,
+                .config = c,
                 .err = err,
                 .dims = {[HIDDEN] = c->hidden,
                          [EMBEDDING] = c->embedding,
@@ -314,8 +353,10 @@ retort_status rt_weights_bind(rt_encoder *e, const rt_encoder_options *options, 
                          [TYPES] = c->types,
                          [BUCKETS] = c->buckets,
                          [HEADS] = c->heads,
+                         [DISTANCES] = 2 * c->distances.span,
                          [LABELS] = c->labels}};
     rt_weights_prefixes(&e->tensors, c->arch, &b.root, &b.base);
+    b.other = has_other_fill(&e->tensors, c->arch);
     e->layers = rt_arena_calloc(&e->arena, (size_t)c->layers, sizeof *e->layers);
     if (e->layers == NULL) return rt_fail_nomem(err, (size_t)c->layers * sizeof *e->layers);
     retort_status status = check_layers(&b, c->layers);

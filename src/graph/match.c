@@ -161,6 +161,11 @@ bool rt_graph_counts_ids(const rt_graph *graph) {
     return counts;
 }
 
+bool rt_is_of_batch(const rt_graph *graph, int value) {
+    const rt_value *v = &graph->values[value];
+    return v->rank > 0 && v->dims[0] < 0;
+}
+
 int rt_strip_scale(const rt_graph *graph, int value, double *scale) {
     double by;
     for (;;) {

@@ -20,6 +20,8 @@ int rt_only_reader(const rt_graph *graph, int value);
 /* A constant matrix of floats in rows; a constant vector of n floats. */
 bool rt_is_weight(const rt_graph *graph, int value);
 bool rt_is_bias(const rt_graph *graph, int value, int64_t n);
+/* Whether the value has rows of a batch: what is made of constants alone has not. */
+bool rt_is_of_batch(const rt_graph *graph, int value);
 /* The one element of a constant, as a number. */
 bool rt_scalar(const rt_graph *graph, int value, double *out);
 /* Whether the only element of a constant is `want` within a thousandth (within a millionth if want is 0). */

@@ -16,8 +16,7 @@ static int bias_add(const rt_graph *graph, int value, int64_t n, int *bias) {
 /* MatMul(x, W) (+ b) */
 static bool matmul_to_linear(rt_graph *graph, int index) {
     const rt_node node = graph->nodes[index];
-    if (!rt_is_weight(graph, node.inputs[MATMUL_B]) ||
-        rt_value_is_constant(&graph->values[node.inputs[MATMUL_A]]))
+    if (!rt_is_weight(graph, node.inputs[MATMUL_B]) || !rt_is_of_batch(graph, node.inputs[MATMUL_A]))
         return false;
     int bias = -1;
     int add = bias_add(graph, node.outputs[0], graph->values[node.inputs[MATMUL_B]].dims[1], &bias);
@@ -41,7 +40,8 @@ static int gemm_weight(rt_graph *graph, const rt_node *node) {
 static bool gemm_to_linear(rt_graph *graph, int index) {
     const rt_node node = graph->nodes[index];
     bool biased = node.input_count > GEMM_C && node.inputs[GEMM_C] >= 0;
-    if (!rt_is_weight(graph, node.inputs[GEMM_B])) return false;
+    if (!rt_is_weight(graph, node.inputs[GEMM_B]) || !rt_is_of_batch(graph, node.inputs[GEMM_A]))
+        return false;
     int64_t n = graph->values[node.inputs[GEMM_B]].dims[node.attrs.trans_b ? 0 : 1];
     if (biased && !rt_is_bias(graph, node.inputs[GEMM_C], n)) return false;
     int inputs[] = {node.inputs[GEMM_A], gemm_weight(graph, &node), biased ? node.inputs[GEMM_C] : -1};

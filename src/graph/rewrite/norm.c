@@ -47,7 +47,7 @@ static int normalized(const rt_graph *graph, int value, double *epsilon) {
 
 static bool to_layer_norm(rt_graph *graph, int index) {
     const rt_node node = graph->nodes[index];
-    if (node.op == RT_OP_LAYER_NORMALIZATION) {
+    if (node.op == RT_OP_LAYER_NORMALIZATION && rt_is_of_batch(graph, node.inputs[LAYER_NORM_X])) {
         return rt_replace_node(graph, index, index, RT_OP_LAYER_NORM, 3, node.inputs,
                                &(rt_attrs){.epsilon = node.attrs.epsilon});
     }
