@@ -623,6 +623,7 @@ static const struct {
     {"adapter-dora", true},
     {"cross-tanh", true},
     {"splade-sum", true},
+    {"static-model2vec", true},
 };
 
 static void each_checkpoint(void (*visit)(const char *folder, bool import_only)) {

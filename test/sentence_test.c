@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What sentence-transformers' own classes give for texts: scores of cross-encoders. */
+ * What sentence-transformers' own classes give for texts: scores of cross-encoders, vectors of static embeddings. */
 #include "arch/labels.h"
 #include "task/scores.h"
 
@@ -162,9 +162,39 @@ static void test_refused_activations(void **state) {
     }
 }
 
+/* A table and a mean: what has no meaning for it is refused by name. */
+static void test_static_embeddings(void **state) {
+    static const char *const names[] = {"static-library", "static-model2vec"};
+    (void)state;
+    for (size_t m = 0; m < 2; m++) {
+        json_t *golden = load_golden(names[m]);
+        const json_t *wanted = json_object_get(golden, "outputs");
+        retort_model *model = import(names[m]), *loaded = saved(model), *none = NULL;
+        retort_session *session = open_session(loaded, NULL);
+        retort_text texts[MOST_TEXTS];
+        retort_error err;
+        float vectors[MOST_TEXTS * 12];
+        size_t n = texts_of(golden, texts);
+        assert_int_equal(retort_embed(session, texts, n, vectors, n * 12, NULL), RETORT_OK);
+        for (size_t i = 0; i < n * 12; i++) near(names[m], number_at(wanted, i / 12, i % 12), vectors[i]);
+        /* alone, a text without a token is nothing but padding */
+        retort_text empty = {.text = "", .length = 0};
+        assert_int_equal(retort_embed(session, &empty, 1, vectors, 12, NULL), RETORT_OK);
+        for (size_t i = 0; i < 12; i++) assert_true(vectors[i] == 0);
+        assert_int_equal(retort_model_quantize(&none, loaded, NULL, &err), RETORT_UNSUPPORTED);
+        assert_non_null(strstr(err.text, "static embedding"));
+        assert_null(retort_model_warning(loaded, 0));
+        retort_session_close(session);
+        retort_model_free(loaded);
+        retort_model_free(model);
+        json_decref(golden);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cross_encoders),
+        cmocka_unit_test(test_static_embeddings),
         cmocka_unit_test(test_activations),
         cmocka_unit_test(test_refused_activations),
     };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Small random models of sentence-transformers for test/golden/checkpoints, as make_checkpoints.py writes them, which calls this:
-cross-encoders with their activation, more poolings, sparse encoders.
+cross-encoders with their activation, more poolings, sparse encoders, static embeddings.
 
     python tools/make_sentence_checkpoints.py FOLDER [NAME…]     the models of these names; all without one
 
@@ -82,6 +82,39 @@ def write_splade(root, name, family, strategy, function, **options):
     base.write_golden(folder, ids, [[0] * len(row) for row in ids], vectors.tolist(), texts)
 
 
+def write_static(root, name, form, seed):
+    """As sentence-transformers saves it, in a folder of its own; or as model2vec does, with a mapping and weights."""
+    from safetensors.torch import save_file
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+    from tokenizers import Tokenizer
+
+    folder = root / name
+    folder.mkdir(parents=True)
+    torch.manual_seed(seed)
+    table = torch.randn(len(base.VOCAB), 12)
+    with tempfile.TemporaryDirectory() as plain:
+        base.write_tokenizer(pathlib.Path(plain), base.VOCAB)
+        tokenizer = Tokenizer.from_file(plain + "/tokenizer.json")
+    if form == "library":
+        package = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=table)], device="cpu")
+        package.save(str(folder), create_model_card=False)
+    else:
+        mapping = torch.randint(0, 40, (len(base.VOCAB),))
+        save_file({"embeddings": table[:40].half().contiguous(), "mapping": mapping, "weights": torch.rand(len(base.VOCAB)) + 0.5},
+                  folder / "model.safetensors")
+        tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+        module = "sentence_transformers.models."
+        (folder / "modules.json").write_text(json.dumps([
+            {"idx": 0, "name": "0", "path": ".", "type": module + "StaticEmbedding"},
+            {"idx": 1, "name": "1", "path": "1_Normalize", "type": module + "Normalize"}]) + "\n")
+        (folder / "config.json").write_text(json.dumps({"model_type": "model2vec", "architectures": ["StaticModel"], "normalize": True}) + "\n")
+    loaded = SentenceTransformer(str(folder), device="cpu")
+    texts = [text for pair in PAIRS for text in pair] + ["", "zzz \u00e9 \u4e2d"]
+    ids = [loaded[0].tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    base.write_golden(folder, ids, [[0] * len(row) for row in ids], loaded.encode(texts).tolist(), texts)
+
+
 # One row per model: its name, the function that writes it, and how.
 MODELS = [
     ("cross-identity", write_cross_encoder, ("bert", torch.nn.Identity, 4, ["score"]), dict(seed=80)),
@@ -93,6 +126,8 @@ MODELS = [
     ("splade-max", write_splade, ("distilbert", "max", "relu"), dict(seed=85)),
     ("splade-sum", write_splade, ("bert", "sum", "relu"), dict(seed=86)),
     ("splade-twice", write_splade, ("distilbert", "max", "log1p_relu"), dict(seed=87)),
+    ("static-library", write_static, ("library",), dict(seed=88)),
+    ("static-model2vec", write_static, ("model2vec",), dict(seed=89)),
     ("cross-labels", write_cross_encoder, ("distilbert", torch.nn.Sigmoid, 3, ["no", "yes"]), dict(seed=82)),
 ]
 

@@ -106,10 +106,15 @@ extern const rt_arch rt_arch_distilbert, rt_arch_bert, rt_arch_electra, rt_arch_
     rt_arch_camembert, rt_arch_albert, rt_arch_mpnet, rt_arch_modernbert, rt_arch_nomic_bert, rt_arch_gte,
     rt_arch_gte_new, rt_arch_deberta_v2;
 
+/* Has no config.json, so it is not among the rows. */
+extern const rt_arch rt_arch_static;
+
 /* Every row; NULL ends them. */
 extern const rt_arch *const rt_archs[];
 /* By model_type; NULL when there is none. */
 const rt_arch *rt_arch_find(const char *type);
+/* By the family of a .retort file: rt_arch_static, too. */
+const rt_arch *rt_arch_family(const char *type);
 /* By how an architecture's name begins ("BertForMaskedLM"). */
 const rt_arch *rt_arch_of(const char *architecture);
 

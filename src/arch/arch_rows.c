@@ -18,6 +18,10 @@ const rt_arch *rt_arch_find(const char *type) {
     return NULL;
 }
 
+const rt_arch *rt_arch_family(const char *type) {
+    return strcmp(type, rt_arch_static.type) == 0 ? &rt_arch_static : rt_arch_find(type);
+}
+
 const rt_arch *rt_arch_of(const char *architecture) {
     for (size_t i = 0; rt_archs[i] != NULL; i++) {
         if (strncmp(architecture, rt_archs[i]->prefix, strlen(rt_archs[i]->prefix)) == 0) return rt_archs[i];

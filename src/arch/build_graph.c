@@ -58,6 +58,12 @@ static int table_of(rt_builder *b, const char *leaf, rt_role role, int64_t first
     return rt_emit_rows(b, "embeddings", leaf, table, first, row);
 }
 
+/* All that a static embedding has. */
+static int rows_of_words(rt_builder *b) {
+    int table = rt_emit_tensor(b, "embeddings", "word", b->encoder->parts[RT_ROLE_WORD].weight);
+    return rt_emit2(b, RT_OP_GATHER, "embeddings.word", "gather", table, b->ids);
+}
+
 /* -> [batch, seq, hidden] */
 static int embeddings(rt_builder *b) {
     const rt_weight *parts = b->encoder->parts;
@@ -85,7 +91,7 @@ static int embeddings(rt_builder *b) {
 static void build_encoder(rt_builder *b) {
     const rt_config *config = &b->encoder->config;
     emit_inputs(b);
-    int hidden = embeddings(b);
+    int hidden = config->arch == &rt_arch_static ? rows_of_words(b) : embeddings(b);
     if (config->arch->mask != NULL) b->key_mask = config->arch->mask(b);
     int (*layer)(rt_builder *, int64_t, int) =
         config->arch->layer_of != NULL ? config->arch->layer_of : rt_build_post_norm;

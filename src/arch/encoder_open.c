@@ -8,6 +8,7 @@
 #include "arch/config.h"
 #include "arch/head.h"
 #include "arch/modules.h"
+#include "arch/static_embedding.h"
 #include "arch/weights.h"
 
 #include <stdio.h>
@@ -186,7 +187,11 @@ static retort_status open_parts(rt_encoder *e, const char *folder, const char *g
     if (graph == NULL) status = refuse_unread(folder, given, err);
     if (graph == NULL && status == RETORT_OK) status = refuse_unread(e->folder, given, err);
     if (graph == NULL && e->adapter == NULL && rt_adapter_is_in(e->folder)) e->adapter = e->folder;
-    if (status == RETORT_OK) status = open_weights(e, graph, &package, options, err);
+    if (status == RETORT_OK && package.is_static && (graph != NULL || options->head != NULL || !embed))
+        return rt_fail(err, RETORT_UNSUPPORTED,
+                       "%s: a static embedding only embeds, and is read from its table", e->folder);
+    if (status == RETORT_OK)
+        status = package.is_static ? rt_static_open(e, err) : open_weights(e, graph, &package, options, err);
     return status == RETORT_OK ? apply_package(e, &package, options->head != NULL, err) : status;
 }
 

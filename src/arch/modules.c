@@ -197,6 +197,15 @@ static retort_status read_transformer(loader *l) {
     return status;
 }
 
+/* A table and the mean of its rows: no pooling follows. */
+static retort_status read_static(loader *l) {
+    l->out->transformer = l->module;
+    l->out->is_static = true;
+    l->out->poolings[0] = RT_POOL_MEAN;
+    l->out->pooling_count = 1;
+    return RETORT_OK;
+}
+
 static retort_status read_config(const loader *l, retort_status (*parse)(rt_modules *, const char *,
                                                                          const json_t *, retort_error *)) {
     char path[RT_PATH_SIZE];
@@ -239,13 +248,10 @@ static const struct {
     place place;
     retort_status (*read)(loader *l);
 } modules[] = {
-    {"Transformer", FIRST, read_transformer},
-    {"MLMTransformer", FIRST, read_transformer},
-    {"Pooling", POOLS, read_pooling},
-    {"SpladePooling", POOLS, read_splade},
-    {"Dense", AFTER, read_dense},
-    {"Normalize", AFTER, read_normalize},
-    {"LayerNorm", AFTER, read_layer_norm},
+    {"Transformer", FIRST, read_transformer}, {"MLMTransformer", FIRST, read_transformer},
+    {"StaticEmbedding", FIRST, read_static},  {"Pooling", POOLS, read_pooling},
+    {"SpladePooling", POOLS, read_splade},    {"Dense", AFTER, read_dense},
+    {"Normalize", AFTER, read_normalize},     {"LayerNorm", AFTER, read_layer_norm},
     {"Dropout", ANYWHERE, read_dropout},
 };
 enum { MODULES = sizeof modules / sizeof *modules };
@@ -261,6 +267,7 @@ static size_t find_module(const char *type) {
 
 static retort_status module_folder(loader *l, const char *name, const char *folder, const char *path) {
     char joined[RT_PATH_SIZE];
+    if (path != NULL && strcmp(path, ".") == 0) path = ""; /* model2vec's */
     if (path == NULL || (path[0] != '\0' && !rt_plain_name(path))) {
         return rt_fail(l->err, RETORT_FORMAT, "%s: a module's path '%.80s' is not a folder of the package",
                        name, path == NULL ? "(not a string)" : path);
@@ -285,7 +292,8 @@ static retort_status read_modules(loader *l, const char *name, const char *folde
         if (!embed && (row == MODULES || modules[row].place != FIRST)) continue;
         if (row == MODULES) {
             return rt_fail(l->err, RETORT_UNSUPPORTED,
-                           "%s: module %zu is '%.100s'; known are Transformer, MLMTransformer, Pooling, "
+                           "%s: module %zu is '%.100s'; known are Transformer, MLMTransformer, "
+                           "StaticEmbedding, Pooling, "
                            "SpladePooling, Dense, Normalize, LayerNorm and Dropout of sentence_transformers",
                            name, index, type != NULL ? type : "(not a string)");
         }

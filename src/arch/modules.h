@@ -16,6 +16,7 @@ typedef struct rt_modules {
     size_t after_count;
     int64_t max_length; /* 0: not stated */
     rt_sentences sentences;
+    bool is_static;     /* the first module is a table */
     bool scores;        /* a cross-encoder: it has no vectors, */
     rt_scoring scoring; /* and logits become scores so */
     bool lowers;        /* texts, before the tokenizer */

@@ -13,9 +13,10 @@ static retort_status check_lengths(const retort_batch *batch, const rt_limits *l
     }
     for (size_t i = 0; i < batch->n; i++) {
         int64_t length = (int64_t)batch->offsets[i + 1] - batch->offsets[i];
-        if (length < 1 || length > limits->positions) {
-            return rt_fail(err, RETORT_LIMIT, "sequence %zu has %lld tokens: expected 1 to %lld", i,
-                           (long long)length, (long long)limits->positions);
+        int64_t least = limits->may_be_empty ? 0 : 1;
+        if (length < least || length > limits->positions) {
+            return rt_fail(err, RETORT_LIMIT, "sequence %zu has %lld tokens: expected %lld to %lld", i,
+                           (long long)length, (long long)least, (long long)limits->positions);
         }
     }
     return RETORT_OK;
@@ -76,7 +77,7 @@ typedef struct span {
  * exceeds the capacity. */
 static span take(const rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t from,
                  size_t target) {
-    span s = {.end = from};
+    span s = {.end = from, .longest = limits->padded}; /* one row of padding at least */
     while (s.end < p->distinct.count) {
         size_t length = computed_length(p, batch, s.end), longest = rt_max(s.longest, length);
         bool fits = chunk_cost(limits, s.end - from + 1, s.tokens + length, longest) <= limits->capacity;

@@ -22,6 +22,7 @@ typedef struct rt_limits {
     size_t min_rows; /* of a chunk; smaller ones cost more than an even share of work gains */
     size_t workers;
     bool padded;
+    bool may_be_empty;    /* sequences without a token are fine: padded ones, of which the mean is taken */
     bool keep_duplicates; /* compute duplicate sequences, too */
     rt_row_set output;    /* what the rows of the result are */
 } rt_limits;

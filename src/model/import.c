@@ -159,7 +159,10 @@ static retort_status take_encoder(retort_model *model, rt_encoder *encoder, cons
                                   const retort_import_options *options, retort_error *err) {
     const char *tokenizer = options->tokenizer != NULL ? options->tokenizer : rt_encoder_folder(encoder);
     retort_status status = keep_config(model, &encoder->config, source, err);
-    if (status == RETORT_OK) status = open_tokenizer(&model->tokenizer, tokenizer, err);
+    bool plain = encoder->config.arch == &rt_arch_static && options->tokenizer == NULL;
+    if (status == RETORT_OK && plain)
+        status = rt_tokenizer_without_special(&model->tokenizer, tokenizer, err);
+    if (status == RETORT_OK && !plain) status = open_tokenizer(&model->tokenizer, tokenizer, err);
     if (status == RETORT_OK) status = keep_warnings(model, options, err);
     if (status == RETORT_OK && is_restricted(options))
         status = restrict_vocabulary(model, encoder, source, options, err);
@@ -186,6 +189,8 @@ static retort_status finish_import(retort_model *model, const char *source,
     retort_optimize_options how = RETORT_OPTIMIZE_OPTIONS;
     /* Our own export comes with the level it was written at, and rewrites cannot be undone. */
     how.level = options->level < model->graph.level ? model->graph.level : options->level;
+    if (model->config.arch == &rt_arch_static && how.level == 3)
+        how.level = 2; /* nothing but a look-up and a mean */
     how.without = options->without;
     how.without_count = options->without_count;
     retort_status status = RETORT_OK;
@@ -199,6 +204,9 @@ static retort_status finish_import(retort_model *model, const char *source,
     if (status == RETORT_OK) status = optimize(model, &how, err);
     if (status == RETORT_OK && model->warning_count > warned && options->warning != NULL)
         options->warning(options->user, model->warnings[warned]);
+    if (status == RETORT_OK && options->dtype == RETORT_BF16 && model->config.arch == &rt_arch_static)
+        return rt_fail(err, RETORT_UNSUPPORTED,
+                       "%.200s: a static embedding has no matrices to be stored as bf16", source);
     if (status == RETORT_OK && options->dtype == RETORT_BF16 && model->graph.level < 3)
         return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: weights as bf16 need level 3; %.250s", source,
                        model->warnings[model->warning_count - 1]);

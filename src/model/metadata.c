@@ -215,7 +215,7 @@ static retort_status read_scoring(rt_config *config, const json_t *root, const c
 
 static retort_status read_arch(rt_config *config, const json_t *root, const char *name, retort_error *err) {
     const char *text = json_string_value(json_object_get(root, "family"));
-    config->arch = text != NULL ? rt_arch_find(text) : NULL;
+    config->arch = text != NULL ? rt_arch_family(text) : NULL;
     if (config->arch != NULL) return RETORT_OK;
     return rt_fail(err, RETORT_FORMAT, "%.200s: retort.config: family: %.60s is unknown", name,
                    text != NULL ? text : "a missing value");

@@ -16,6 +16,9 @@ enum { DEFAULT_SAMPLES = 1024, DEFAULT_OUTLIERS = 8 };
 
 static retort_status check_model(const retort_model *model, retort_error *err) {
     const rt_graph *graph = &model->graph;
+    if (model->config.arch == &rt_arch_static)
+        return rt_fail(err, RETORT_UNSUPPORTED,
+                       "quantize: a static embedding has no matrices: its table stays float");
     if (graph->level < 3) {
         return rt_fail(err, RETORT_ARGUMENT,
                        "quantize: the graph is of level %d: optimize it to level 3 first", graph->level);

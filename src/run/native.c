@@ -156,6 +156,7 @@ static retort_status open_parts(native *n, const retort_model *model, const reto
         .max_rows = wanted,
         .workers = options->tap != NULL ? 1 : (size_t)options->threads, /* chunks in turn */
         .padded = model->graph.level < 3,
+        .may_be_empty = model->config.arch == &rt_arch_static,
         .keep_duplicates = options->keep_duplicates,
     };
     rt_unpacking unpacking = {0};

@@ -7,6 +7,7 @@
 #include "text/state.h"
 #include "base/map.h"
 #include "format/json.h"
+#include "format/path.h"
 
 #include <limits.h>
 #include <math.h>
@@ -387,6 +388,24 @@ static retort_status add_legacy_tokens(json_t *config, const char *folder, retor
     if (!fine && status == RETORT_OK) status = rt_fail(err, RETORT_NOMEM, "%s: out of memory", folder);
     json_decref(decoder);
     json_decref(added);
+    return status;
+}
+
+retort_status rt_tokenizer_without_special(rt_tokenizer **out, const char *folder, retort_error *err) {
+    char path[RT_PATH_SIZE];
+    json_t *root = NULL;
+    retort_status status = rt_path_in(path, folder, "tokenizer.json", err);
+    if (status == RETORT_OK) status = rt_json_load(&root, path, err);
+    if (status != RETORT_OK) return status;
+    json_int_t most = json_integer_value(json_object_get(json_object_get(root, "truncation"), "max_length"));
+    char *text = json_object_set_new(root, "post_processor", json_null()) == 0
+                     ? json_dumps(root, JSON_COMPACT | JSON_ENSURE_ASCII)
+                     : NULL;
+    json_decref(root);
+    if (text == NULL) return rt_fail(err, RETORT_FORMAT, "%s: not a JSON object, or out of memory", path);
+    status = rt_tokenizer_from_json(out, path, text, strlen(text), NULL, 0, err);
+    free(text);
+    if (status == RETORT_OK && most > 0) (*out)->info.max_length = most;
     return status;
 }
 

@@ -23,6 +23,9 @@ retort_status rt_tokenizer_from_sentencepiece(rt_tokenizer **out, const char *na
 /* From the files of a folder: tokenizer.json, else a sentencepiece .model, else vocab.json and merges.txt, else vocab.txt (each with tokenizer_config.json and
  * special_tokens_map.json and added_tokens.json if there). */
 retort_status rt_tokenizer_from_folder(rt_tokenizer **out, const char *folder, retort_error *err);
+/* From a tokenizer.json alone, without the tokens that its post-processor adds: of models that have no special tokens. Its
+ * truncation is info.max_length. */
+retort_status rt_tokenizer_without_special(rt_tokenizer **out, const char *folder, retort_error *err);
 void rt_tokenizer_free(rt_tokenizer *tokenizer);
 
 /* The form stored in a .retort file. Loading it is fast: a 30,522-piece vocabulary in about a millisecond. */

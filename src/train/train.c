@@ -393,6 +393,8 @@ static void describe(const training *t, retort_train_result *result) {
 
 retort_status rt_train(retort_model **out, const retort_model *model, const retort_train_options *options,
                        retort_train_result *result, retort_error *err) {
+    if (model->config.arch == &rt_arch_static)
+        return rt_fail(err, RETORT_UNSUPPORTED, "train: a static embedding is not trained");
     training *t = rt_calloc(1, sizeof *t);
     if (t == NULL) return rt_fail_nomem(err, sizeof *t);
     t->model = model;

@@ -275,6 +275,34 @@ def sparse_vectors():
 
 
 @test
+def static_embeddings():
+    path = checkpoint("static-model2vec")
+    golden = json.loads((pathlib.Path(path) / "golden.json").read_text())
+    retort("import", path, "-o", HERE / "static.retort")
+    for text, wanted, ids in zip(golden["texts"], golden["outputs"], golden["ids"]):
+        assert all(abs(a - b) < 1e-5 for a, b in zip(vector(HERE / "static.retort", text), wanted))
+        assert rows("tokenize", HERE / "static.retort", text)[0]["ids"] == ids
+    assert rows("info", HERE / "static.retort")[0]["layers"] == 0
+    fails(1, "a static embedding has no matrices", "quantize", HERE / "static.retort", "-o", HERE / "no.retort")
+    fails(3, "a static embedding only embeds", "import", path, "--task", "classify", "-o", HERE / "no.retort")
+    fails(3, "a static embedding has no matrices", "import", path, "--dtype", "bf16", "-o", HERE / "no.retort")
+    tokenizer = json.loads((pathlib.Path(path) / "tokenizer.json").read_text())
+    cut = folder("static-model2vec", "cut", {"tokenizer.json": {"truncation": {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}}})
+    assert tokenizer["truncation"] is None and vector(cut, "the good film") == vector(path, "the good")
+    fails(3, "mapping of piece 0 is", "run", rewritten("static-model2vec", "mapping", lambda data: data[:0] + bytes([255] * 8) + data[8:]), "a")
+
+
+def rewritten(name, tensor, change):
+    """A copy of a checkpoint with other bytes of a tensor."""
+    path = pathlib.Path(folder(name, "rewritten"))
+    data = (path / "model.safetensors").read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    first, last = (8 + length + at for at in json.loads(data[8:8 + length])[tensor]["data_offsets"])
+    (path / "model.safetensors").write_bytes(data[:first] + change(data[first:last]) + data[last:])
+    return path
+
+
+@test
 def cross_encoders():
     path, plain = checkpoint("cross-tanh"), checkpoint("cross-identity")
     assert rows("info", path)[0]["activation"] == "Tanh" and rows("info", path)[0]["prompts"] == {"query": "this is: ", "other": "that "}
