@@ -32,6 +32,9 @@ static void check_error(retort_status status, retort_status wanted, const retort
 #define DEBERTA "\"model_type\":\"deberta-v2\",\"architectures\":[\"DebertaV2ForSequenceClassification\"],"
 #define MPNET   "\"model_type\":\"mpnet\",\"architectures\":[\"MPNetForSequenceClassification\"],"
 #define ROBERTA "\"model_type\":\"roberta\",\"architectures\":[\"RobertaForSequenceClassification\"],"
+#define MODERN  "\"model_type\":\"modernbert\",\"architectures\":[\"ModernBertForSequenceClassification\"],"
+#define NOMIC   "\"model_type\":\"nomic_bert\",\"architectures\":[\"NomicBertForSequenceClassification\"],"
+#define GTE     "\"model_type\":\"new\",\"architectures\":[\"NewForSequenceClassification\"],"
 #define BERT    "\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],"
 
 static void test_config_problems(void **state) {
@@ -122,6 +125,57 @@ static void test_config_refused(void **state) {
          "96 position_buckets for distances up to 48"},
         {"{" DEBERTA BERT_SIZES ",\"pooler_hidden_act\":\"mish\"}", RETORT_UNSUPPORTED,
          "pooler_hidden_act 'mish'"},
+        {"{" MODERN BERT_SIZES ",\"local_attention\":1}", RETORT_FORMAT,
+         "'local_attention': expected an integer from 2"},
+        {"{" MODERN BERT_SIZES ",\"layer_types\":[\"full_attention\"]}", RETORT_FORMAT,
+         "'layer_types' does not name 2 layers"},
+        {"{" MODERN BERT_SIZES ",\"layer_types\":[\"full_attention\",\"chunked\"]}", RETORT_UNSUPPORTED,
+         "'layer_types': 'chunked'"},
+        {"{" MODERN BERT_SIZES ",\"rope_parameters\":{\"sliding_attention\":{\"rope_theta\":0}}}",
+         RETORT_FORMAT, "'rope_theta': expected a number from 1"},
+        {"{" MODERN BERT_SIZES ",\"rope_parameters\":{\"full_attention\":[]}}", RETORT_FORMAT,
+         "'full_attention' is not an object"},
+        {"{" MODERN BERT_SIZES ",\"rope_scaling\":\"yarn\"}", RETORT_FORMAT,
+         "'rope_scaling' is not an object"},
+        {"{" MODERN BERT_SIZES ",\"global_rope_theta\":-1}", RETORT_FORMAT, "'global_rope_theta': expected"},
+        {"{" MODERN BERT_SIZES ",\"global_attn_every_n_layers\":0}", RETORT_FORMAT,
+         "'global_attn_every_n_layers': expected"},
+        {"{" MODERN BERT_SIZES ",\"norm_bias\":1}", RETORT_FORMAT, "'norm_bias' is neither true nor false"},
+        {"{" MODERN BERT_SIZES ",\"classifier_pooling\":\"max\"}", RETORT_UNSUPPORTED,
+         "classifier_pooling 'max'"},
+        {"{" NOMIC BERT_SIZES ",\"rope_parameters\":{\"rope_type\":\"yarn\"}}", RETORT_UNSUPPORTED,
+         "rope_type 'yarn' of rotary positions"},
+        {"{" NOMIC BERT_SIZES ",\"rope_parameters\":7}", RETORT_FORMAT, "'rope_parameters' is not an object"},
+        {"{" NOMIC BERT_SIZES ",\"rotary_emb_interleaved\":true}", RETORT_UNSUPPORTED,
+         "'rotary_emb_interleaved' is true"},
+        {"{" NOMIC BERT_SIZES ",\"rotary_emb_fraction\":0.5}", RETORT_FORMAT, "'rotary_emb_fraction'"},
+        {"{" NOMIC BERT_SIZES ",\"rotary_emb_scale_base\":512}", RETORT_UNSUPPORTED,
+         "'rotary_emb_scale_base' is not null"},
+        {"{" NOMIC BERT_SIZES ",\"rotary_scaling_factor\":2}", RETORT_UNSUPPORTED,
+         "'rotary_scaling_factor' is not null"},
+        {"{" NOMIC BERT_SIZES ",\"causal\":true}", RETORT_UNSUPPORTED, "'causal' is true"},
+        {"{" NOMIC BERT_SIZES ",\"num_experts\":8}", RETORT_FORMAT, "'num_experts'"},
+        {"{" GTE BERT_SIZES ",\"logn_attention_scale\":true}", RETORT_UNSUPPORTED,
+         "'logn_attention_scale' is true"},
+        {"{" GTE BERT_SIZES ",\"rope_scaling\":[8]}", RETORT_FORMAT, "'rope_scaling' is not an object"},
+        {"{" GTE BERT_SIZES ",\"rope_scaling\":{\"type\":\"dynamic\"}}", RETORT_UNSUPPORTED,
+         "type 'dynamic' of rotary positions"},
+        {"{" GTE BERT_SIZES ",\"rope_theta\":\"x\"}", RETORT_FORMAT, "'rope_theta': expected a number"},
+        {"{" GTE BERT_SIZES ",\"position_embedding_type\":\"absolute\"}", RETORT_UNSUPPORTED,
+         "position_embedding_type 'absolute'; known is rope"},
+        {"{" GTE BERT_SIZES ",\"layer_norm_type\":\"rms_norm\"}", RETORT_UNSUPPORTED,
+         "layer_norm_type 'rms_norm'; known is layer_norm"},
+        {"{" DEBERTA BERT_SIZES ",\"relative_attention\":\"true\"}", RETORT_FORMAT,
+         "'relative_attention' is neither true nor false"},
+        {"{" DEBERTA BERT_SIZES ",\"position_biased_input\":1}", RETORT_FORMAT,
+         "'position_biased_input' is neither"},
+        {"{" DEBERTA BERT_SIZES ",\"share_att_key\":\"no\"}", RETORT_FORMAT, "'share_att_key' is neither"},
+        {"{" NOMIC "\"n_layer\":2}", RETORT_FORMAT, "'hidden_size' is missing"},
+        {"{\"model_type\":\"modernbert\",\"architectures\":[\"ModernBertModel\"],\"num_hidden_layers\":2,"
+         "\"hidden_size\":16,"
+         "\"num_attention_heads\":16,\"intermediate_size\":32,\"vocab_size\":100,\"max_position_embeddings\":"
+         "48}",
+         RETORT_FORMAT, "heads of 1 columns have no pairs"},
         {"{" ALBERT BERT_SIZES ",\"num_hidden_groups\":3}", RETORT_FORMAT, "3 groups of 2 layers"},
         {"{" MPNET BERT_SIZES ",\"relative_attention_num_buckets\":31}", RETORT_FORMAT,
          "'relative_attention_num_buckets' is 31; expected 32 or more"},

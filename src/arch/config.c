@@ -113,9 +113,11 @@ static retort_status read_numbers(rt_config *out, const char *name, const json_t
         const char *key = out->arch->keys[i];
         if (key == NULL) continue;
         const json_t *value = json_object_get(root, key);
-        if (value == NULL && out->arch->old_keys[i] != NULL) {
+        const json_t *old =
+            out->arch->old_keys[i] != NULL ? json_object_get(root, out->arch->old_keys[i]) : NULL;
+        if (value == NULL && old != NULL) {
             key = out->arch->old_keys[i];
-            value = json_object_get(root, key);
+            value = old;
         }
         int64_t *slot = (int64_t *)(void *)((char *)out + numbers[i].slot);
         *slot = out->arch->defaults[i];

@@ -18,11 +18,15 @@ retort_status rt_config_integer(const rt_config_source *from, const char *key, i
                                 int64_t *value, retort_error *err);
 retort_status rt_config_real(const rt_config_source *from, const json_t *object, const char *key, double min,
                              double max, double *value, retort_error *err);
+/* NULL for a key that is absent or null; refuses what is no object. */
+retort_status rt_config_object(const rt_config_source *from, const json_t *object, const char *key,
+                               const json_t **value, retort_error *err);
 /* One of the spellings of an activation; absent: as given. */
 retort_status rt_config_activation(const rt_config_source *from, const char *key, rt_act *value,
                                    retort_error *err);
-/* Angles of rotary positions with this base, from `rope` (rope_parameters or rope_scaling, or NULL: default), whose own
- * rope_theta counts. */
+/* What describes rotary positions: rope_scaling, or else rope_parameters; NULL without either. */
+retort_status rt_config_rope(const rt_config_source *from, const json_t **rope, retort_error *err);
+/* Angles of rotary positions with this base, from `rope` (NULL: default), whose own rope_theta counts. */
 retort_status rt_config_angles(rt_config *out, const rt_config_source *from, const json_t *rope, double theta,
                                const float **angles, retort_error *err);
 

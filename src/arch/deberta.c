@@ -3,6 +3,7 @@
  * (p2c), both by the distance of query and key. Position keys and queries are made of one table for all layers, by matrices
  * of their own or by those of keys and queries. */
 #include "arch/builder.h"
+#include "arch/config.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -41,19 +42,21 @@ static retort_status read_distances(rt_config *out, const rt_config_source *from
     retort_status status = read_integer(&buckets, name, root, "position_buckets", MOST_DISTANCES, err);
     if (status == RETORT_OK)
         status = read_integer(&far, name, root, "max_relative_positions", MOST_DISTANCES, err);
-    const json_t *kinds = json_object_get(root, "pos_att_type"),
-                 *biased = json_object_get(root, "position_biased_input");
-    bool relative = json_is_true(json_object_get(root, "relative_attention"));
+    bool relative = false, shared = false, placed = true;
+    if (status == RETORT_OK) status = rt_config_flag(from, "relative_attention", &relative, err);
+    if (status == RETORT_OK) status = rt_config_flag(from, "share_att_key", &shared, err);
+    if (status == RETORT_OK) status = rt_config_flag(from, "position_biased_input", &placed, err);
+    const json_t *kinds = json_object_get(root, "pos_att_type");
     bool c2p = lists(kinds, "c2p"), p2c = lists(kinds, "p2c");
     *d = (rt_distances){.buckets = buckets > 0 ? buckets : 0,
                         .far = far > 0 ? far : out->positions,
                         .terms = 1 + c2p + p2c,
                         .keys = relative && c2p,
                         .queries = relative && p2c,
-                        .shared = json_is_true(json_object_get(root, "share_att_key")),
+                        .shared = shared,
                         .normed = lists(json_object_get(root, "norm_rel_ebd"), "layer_norm")};
     d->span = d->buckets > 0 ? d->buckets : d->far;
-    out->unplaced = biased != NULL && !json_is_true(biased);
+    out->unplaced = !placed;
     if (status == RETORT_OK && d->buckets > 0 && (d->buckets < 4 || d->far <= d->buckets / 2 + 1))
         status = rt_fail(err, RETORT_FORMAT, "%s: %" PRId64 " position_buckets for distances up to %" PRId64,
                          name, d->buckets, d->far);

@@ -4,24 +4,42 @@
 #include "arch/builder.h"
 #include "arch/config.h"
 
+#include <string.h>
+
+/* The code of these models has two more kinds of positions, and one of norms, that no model on the hub has. */
+static retort_status refuse_variants(const rt_config_source *from, retort_error *err) {
+    static const struct {
+        const char *key, *wanted;
+    } rows[] = {{"position_embedding_type", "rope"}, {"layer_norm_type", "layer_norm"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const json_t *value = json_object_get(from->root, rows[i].key);
+        const char *text = json_string_value(value);
+        if (value == NULL || (text != NULL && strcmp(text, rows[i].wanted) == 0)) continue;
+        return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s '%.40s'; known is %s", from->name, rows[i].key,
+                       text != NULL ? text : "", rows[i].wanted);
+    }
+    return RETORT_OK;
+}
+
 static retort_status configure(rt_config *out, const rt_config_source *from, retort_error *err) {
     double theta = 160000, epsilon = 1e-12;
     bool logn = false;
-    const json_t *rope = json_object_get(from->root, "rope_parameters"),
-                 *scaling = json_object_get(from->root, "rope_scaling");
+    const json_t *rope = NULL;
     out->unbiased = 1 << RT_ROLE_LIN1 | 1 << RT_ROLE_UP;
     out->activation = RT_FN_GELU;
     retort_status status = rt_config_flag(from, "logn_attention_scale", &logn, err);
     if (status == RETORT_OK && logn)
         status = rt_fail(err, RETORT_UNSUPPORTED,
                          "%s: 'logn_attention_scale' is true, which is not supported", from->name);
+    if (status == RETORT_OK) status = refuse_variants(from, err);
     if (status == RETORT_OK) status = rt_config_activation(from, "hidden_act", &out->activation, err);
     if (status == RETORT_OK)
         status = rt_config_real(from, from->root, "layer_norm_eps", 1e-30, 0.1, &epsilon, err);
     if (status == RETORT_OK) status = rt_config_real(from, from->root, "rope_theta", 1, 1e12, &theta, err);
+    if (status == RETORT_OK) status = rt_config_rope(from, &rope, err);
     out->epsilon = (float)epsilon;
     if (status != RETORT_OK) return status;
-    return rt_config_angles(out, from, json_is_object(scaling) ? scaling : rope, theta, &out->angles[0], err);
+    return rt_config_angles(out, from, rope, theta, &out->angles[0], err);
 }
 
 #define GTE(type_name, class_prefix, name)                                                                   \

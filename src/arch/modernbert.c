@@ -37,15 +37,15 @@ static retort_status read_rotation(rt_config *out, const rt_config_source *from,
     static const char *const types[] = {"full_attention", "sliding_attention"};
     static const char *const keys[] = {"global_rope_theta", "local_rope_theta"};
     double theta[] = {160000, 10000};
-    const json_t *rope = json_object_get(from->root, "rope_parameters"),
-                 *scaling = json_object_get(from->root, "rope_scaling");
-    retort_status status = RETORT_OK;
+    const json_t *rope, *scaling, *own;
+    retort_status status = rt_config_object(from, from->root, "rope_parameters", &rope, err);
+    if (status == RETORT_OK) status = rt_config_object(from, from->root, "rope_scaling", &scaling, err);
     for (int i = 0; i < 2 && status == RETORT_OK; i++) {
-        const json_t *own = json_object_get(rope, types[i]);
-        status = rt_config_real(from, from->root, keys[i], 1, 1e12, &theta[i], err);
+        status = rt_config_object(from, rope, types[i], &own, err);
+        if (status == RETORT_OK) status = rt_config_real(from, from->root, keys[i], 1, 1e12, &theta[i], err);
         if (status == RETORT_OK)
-            status = rt_config_angles(out, from, json_is_object(scaling) ? scaling : own, theta[i],
-                                      &out->angles[i], err);
+            status =
+                rt_config_angles(out, from, scaling != NULL ? scaling : own, theta[i], &out->angles[i], err);
     }
     return status;
 }

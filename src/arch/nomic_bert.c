@@ -11,10 +11,17 @@ static retort_status refuse_options(const rt_config_source *from, retort_error *
     static const struct {
         const char *key;
         bool wanted;
-    } flags[] = {{"rotary_emb_interleaved", false}, {"prenorm", false},
-                 {"use_rms_norm", false},           {"parallel_block", false},
-                 {"qkv_proj_bias", false},          {"mlp_fc1_bias", false},
-                 {"mlp_fc2_bias", false},           {"expert_choice_router", false}};
+    } flags[] = {{"rotary_emb_interleaved", false},
+                 {"prenorm", false},
+                 {"use_rms_norm", false},
+                 {"parallel_block", false},
+                 {"qkv_proj_bias", false},
+                 {"mlp_fc1_bias", false},
+                 {"mlp_fc2_bias", false},
+                 {"expert_choice_router", false},
+                 {"causal", false}};
+    /* xPos, and NTK that grows with the text */
+    static const char *const scalings[] = {"rotary_emb_scale_base", "rotary_scaling_factor"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         bool value = flags[i].wanted;
         retort_status status = rt_config_flag(from, flags[i].key, &value, err);
@@ -22,6 +29,13 @@ static retort_status refuse_options(const rt_config_source *from, retort_error *
         if (value != flags[i].wanted)
             return rt_fail(err, RETORT_UNSUPPORTED, "%s: '%s' is %s: another network, which is not supported",
                            from->name, flags[i].key, value ? "true" : "false");
+    }
+    for (size_t i = 0; i < sizeof scalings / sizeof *scalings; i++) {
+        const json_t *value = json_object_get(from->root, scalings[i]);
+        if (value != NULL && !json_is_null(value))
+            return rt_fail(err, RETORT_UNSUPPORTED,
+                           "%s: '%s' is not null: another network, which is not supported", from->name,
+                           scalings[i]);
     }
     int64_t experts = 0;
     double fraction = 1;
@@ -42,8 +56,7 @@ static retort_status read_activation(rt_config *out, const rt_config_source *fro
 
 static retort_status configure(rt_config *out, const rt_config_source *from, retort_error *err) {
     double theta = 1000, epsilon = 1e-12;
-    const json_t *rope = json_object_get(from->root, "rope_parameters"),
-                 *scaling = json_object_get(from->root, "rope_scaling");
+    const json_t *rope = NULL;
     out->unbiased = 1 << RT_ROLE_Q | 1 << RT_ROLE_K | 1 << RT_ROLE_V | 1 << RT_ROLE_OUT | 1 << RT_ROLE_LIN1 |
                     1 << RT_ROLE_UP | 1 << RT_ROLE_LIN2;
     retort_status status = refuse_options(from, err);
@@ -55,9 +68,10 @@ static retort_status configure(rt_config *out, const rt_config_source *from, ret
     if (status == RETORT_OK)
         status = rt_config_real(from, from->root, "rotary_emb_base", 1, 1e12, &theta, err);
     if (status == RETORT_OK) status = rt_config_real(from, from->root, "rope_theta", 1, 1e12, &theta, err);
+    if (status == RETORT_OK) status = rt_config_rope(from, &rope, err);
     out->epsilon = (float)epsilon;
     if (status != RETORT_OK) return status;
-    return rt_config_angles(out, from, json_is_object(scaling) ? scaling : rope, theta, &out->angles[0], err);
+    return rt_config_angles(out, from, rope, theta, &out->angles[0], err);
 }
 
 const rt_arch rt_arch_nomic_bert = {

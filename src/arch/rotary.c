@@ -44,6 +44,21 @@ retort_status rt_config_real(const rt_config_source *from, const json_t *object,
     return RETORT_OK;
 }
 
+retort_status rt_config_object(const rt_config_source *from, const json_t *object, const char *key,
+                               const json_t **value, retort_error *err) {
+    *value = value_of(object, key);
+    if (*value == NULL || json_is_object(*value)) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%s: '%s' is not an object", from->name, key);
+}
+
+retort_status rt_config_rope(const rt_config_source *from, const json_t **rope, retort_error *err) {
+    const json_t *parameters;
+    retort_status status = rt_config_object(from, from->root, "rope_parameters", &parameters, err);
+    if (status == RETORT_OK) status = rt_config_object(from, from->root, "rope_scaling", rope, err);
+    if (status == RETORT_OK && *rope == NULL) *rope = parameters;
+    return status;
+}
+
 /* How angles are scaled: `by` divides all of them. */
 typedef struct scaling {
     double theta, by;
