@@ -21,6 +21,8 @@ from peers import cpu, write_block
 DATA = {"sst2": ("sst2/train.tsv", "sst2/test.tsv"), "banking77": ("banking77/train.tsv", "banking77/test.tsv"),
         "wikiann": ("wikiann/train.conll", "wikiann/test.conll")}
 
+BEST_S8 = "smoothquant+gptq"  # without training
+
 
 def run(command):
     return subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
@@ -38,7 +40,7 @@ def measure_float(args, runs, name, reference, test):
 
 def measure_rounded(args, runs, name, bits, reference, train, test, work):
     """To nearest, and by the best recipe without training: below 8 bits, training starts from it."""
-    best = "smoothquant+gptq" if bits == 8 else args.recipe
+    best = BEST_S8 if bits == 8 else args.recipe
     for method, recipe in [("PTQ", "int8" if bits == 8 else "int4"), (best, best)]:
         if runs.find(model=name, bits=bits, method=method):
             continue
@@ -81,7 +83,7 @@ def table(args, runs):
              "|---|---|---|---|---|---|---|---|"]
     for name in args.models.split(","):
         for bits in [32, *map(int, args.bits.split(","))]:
-            for method in ("float", "PTQ", args.recipe, "QAT"):
+            for method in ("float", "PTQ", BEST_S8, args.recipe, "QAT"):
                 found = runs.find(model=name, bits=bits, method=method)
                 if found:
                     lines.append(row(found))
