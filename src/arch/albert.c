@@ -10,8 +10,8 @@
 /* transformers' AlbertTransformer: layer i is of group int(i / (layers / groups)), divided as floating point. A layer
  * of ours is an inner one. */
 static void layer_stem(char *out, size_t size, const rt_config *config, int64_t index) {
-    int64_t layer = index / config->inner;
-    double apart = (double)(config->layers / config->inner) / (double)config->groups;
+    int64_t layer = index / config->inner, layers = config->layers / config->inner;
+    double apart = (double)layers / (double)config->groups;
     snprintf(out, size, "encoder.albert_layer_groups.%" PRId64 ".albert_layers.%" PRId64 ".",
              (int64_t)((double)layer / apart), index % config->inner);
 }

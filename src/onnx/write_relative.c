@@ -3,6 +3,8 @@
  * number of each row. */
 #include "onnx/writer.h"
 
+#include <stdio.h>
+
 static const char *scalar(rt_onnx_writer *w, const char *leaf, int64_t value) {
     int64_t *data = rt_put_alloc(w, 1, sizeof *data);
     if (data == NULL) return "";
@@ -12,8 +14,8 @@ static const char *scalar(rt_onnx_writer *w, const char *leaf, int64_t value) {
 
 static const char *unsqueeze(rt_onnx_writer *w, const char *leaf, const char *x, size_t count,
                              const int64_t *axes) {
-    char name[32] = "axes.";
-    for (size_t i = 0; i + 6 < sizeof name && leaf[i] != '\0'; i++) name[i + 5] = leaf[i];
+    char name[32];
+    snprintf(name, sizeof name, "axes.%.24s", leaf);
     return rt_put2(w, "Unsqueeze", leaf, x, rt_put_ints(w, name, count, axes));
 }
 

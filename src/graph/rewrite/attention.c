@@ -230,7 +230,7 @@ static bool match_heads(const rt_graph *graph, const rt_node *root, heads *h) {
     const rt_node *context = rt_made_by(graph, transpose->inputs[0], RT_OP_MATMUL);
     if (context == NULL) return false;
     double value_scale = 1;
-    int none;
+    int none = -1;
     h->v = split_of(graph, context->inputs[1], false, h, &value_scale, &none);
     int scores = unmasked(graph, near_of(graph, softmax_of(graph, context->inputs[0]), h), h);
     scores = rt_strip_scale(graph, rt_match_bias(graph, scores, &h->relative), &h->scale);
