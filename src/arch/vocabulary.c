@@ -25,7 +25,8 @@ retort_status rt_encoder_select_words(rt_encoder *encoder, const char *name, con
                                       retort_error *err) {
     rt_config *config = &encoder->config;
     rt_weight *word = &encoder->parts[RT_ROLE_WORD], *output = &encoder->parts[RT_ROLE_OUTPUT];
-    bool fill = config->task == RETORT_TASK_FILL, tied = output->weight == word->weight;
+    bool predicts = config->task == RETORT_TASK_FILL || config->pooling == RT_POOL_SPLADE;
+    bool tied = output->weight == word->weight;
     if (encoder->graph_file != NULL)
         return rt_fail(
             err, RETORT_UNSUPPORTED,
@@ -38,7 +39,7 @@ retort_status rt_encoder_select_words(rt_encoder *encoder, const char *name, con
                        name, count > 0 ? ids[count - 1] : -1, config->vocab);
     retort_status status = select_rows(&word->weight, &encoder->arena, ids, count, err);
     config->vocab = (int64_t)count;
-    if (status != RETORT_OK || !fill) return status;
+    if (status != RETORT_OK || !predicts) return status;
     config->labels = config->vocab;
     if (tied) output->weight = word->weight;
     if (!tied) status = select_rows(&output->weight, &encoder->arena, ids, count, err);
