@@ -46,6 +46,7 @@ static retort_status read_prompts(rt_sentences *out, rt_arena *arena, const char
     }
     out->prompt_names = rt_arena_calloc(arena, count + 1, sizeof *out->prompt_names);
     out->prompts = rt_arena_calloc(arena, count + 1, sizeof *out->prompts);
+    out->prompt_count = 0;
     bool fine = out->prompt_names != NULL && out->prompts != NULL;
     json_object_foreach((json_t *)prompts, key, value) {
         const char *text = json_string_value(value);
