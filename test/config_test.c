@@ -118,6 +118,65 @@ static void test_config_refused(void **state) {
         {"{\"model_type\":\"xlm-roberta-xl\",\"architectures\":[\"BertModel\"]}", RETORT_UNSUPPORTED,
          "model_type 'xlm-roberta-xl'; expected distilbert, bert, electra, roberta, xlm-roberta, "
          "camembert, "},
+        {"{\"model_type\":\"camembert\",\"architectures\":[\"BertModel\"]}", RETORT_FORMAT, "contradicts"},
+        {"{\"model_type\":\"roberta\",\"architectures\":[\"BertModel\"]}", RETORT_FORMAT, "contradicts"},
+        {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":null}", RETORT_FORMAT, "'pad_token_id' is not an integer"},
+        {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":-1}", RETORT_FORMAT,
+         "'pad_token_id' is -1; expected 0 to"},
+        {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":47}", RETORT_FORMAT,
+         "'max_position_embeddings' is 48: positions start after 'pad_token_id', which is 47"},
+        {"{\"model_type\":\"distilbert\",\"architectures\":[\"BertModel\"]}", RETORT_FORMAT, "contradicts"},
+        {"{" BERT "\"hidden_size\":16}", RETORT_FORMAT, "'num_hidden_layers' is missing"},
+        {"{" DISTIL "\"n_layers\":0}", RETORT_FORMAT, "'n_layers' is 0; expected 1 to 1024"},
+        {"{" DISTIL "\"n_layers\":-3}", RETORT_FORMAT, "'n_layers' is -3"},
+        {"{" DISTIL "\"n_layers\":4611686018427387904}", RETORT_FORMAT, "'n_layers' is 4611686018427387904"},
+        {"{" DISTIL "\"n_layers\":\"2\"}", RETORT_FORMAT, "'n_layers' is not an integer"},
+        {"{" DISTIL "\"n_layers\":2,\"dim\":16,\"n_heads\":5,\"hidden_dim\":32,\"vocab_size\":9,\"max_"
+         "position_embeddings\":8}",
+         RETORT_FORMAT, "hidden size of 16 cannot be divided by 5 heads"},
+        {"{" DISTIL "\"n_layers\":2,\"dim\":16,\"n_heads\":4,\"hidden_dim\":32,\"vocab_size\":9,\"max_"
+         "position_embeddings\":8}",
+         RETORT_FORMAT, "'activation' is missing"},
+        {"{" DISTIL "\"n_layers\":2,\"dim\":16,\"n_heads\":4,\"hidden_dim\":32,\"vocab_size\":9,\"max_"
+         "position_embeddings\":8,"
+         "\"activation\":\"mish\"}",
+         RETORT_UNSUPPORTED, "activation 'mish'"},
+        {"{" BERT BERT_SIZES ",\"position_embedding_type\":\"relative_key\"}", RETORT_UNSUPPORTED,
+         "'relative_key'"},
+        {"{" BERT BERT_SIZES ",\"is_decoder\":true}", RETORT_UNSUPPORTED, "'is_decoder' is true"},
+        {"{" BERT BERT_SIZES ",\"add_cross_attention\":true}", RETORT_UNSUPPORTED,
+         "'add_cross_attention' is true"},
+        {"{" BERT BERT_SIZES ",\"pruned_heads\":{\"0\":[1]}}", RETORT_UNSUPPORTED, "pruned_heads"},
+        {"{" BERT BERT_SIZES ",\"quantization_config\":{}}", RETORT_UNSUPPORTED, "quantization_config"},
+        {"{" BERT BERT_SIZES ",\"layer_norm_eps\":0}", RETORT_FORMAT, "'layer_norm_eps' is 0"},
+        {"{" BERT BERT_SIZES ",\"layer_norm_eps\":\"x\"}", RETORT_FORMAT, "'layer_norm_eps'"},
+        {"{" BERT BERT_SIZES ",\"num_labels\":0}", RETORT_FORMAT, "0 labels; expected 1 to"},
+        {"{" BERT BERT_SIZES ",\"num_labels\":9999999999}", RETORT_FORMAT, "9999999999 labels"},
+        {"{" BERT BERT_SIZES ",\"id2label\":{\"0\":\"a\",\"2\":\"b\"}}", RETORT_FORMAT,
+         "label 2 'b' of 2 labels"},
+        {"{" BERT BERT_SIZES ",\"id2label\":{\"0\":\"a\",\"00\":\"b\"}}", RETORT_FORMAT, "twice"},
+        {"{" BERT BERT_SIZES ",\"id2label\":{\"x\":\"a\"}}", RETORT_FORMAT, "id2label 'x'"},
+        {"{" BERT BERT_SIZES ",\"label2id\":{\"x\":7}}", RETORT_FORMAT, "label 7 'x' of 1"},
+        {"{" BERT BERT_SIZES ",\"problem_type\":\"ranking\"}", RETORT_UNSUPPORTED, "'ranking'"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rt_arena arena = {0};
+        rt_config c;
+        retort_error err = {0};
+        retort_status status =
+            rt_config_parse(&c, &arena, "config.json", cases[i].json, strlen(cases[i].json), NULL, &err);
+        check_error(status, cases[i].status, &err, cases[i].fragment);
+        rt_arena_free(&arena);
+    }
+}
+
+static void test_families_refused(void **state) {
+    static const struct {
+        const char *json;
+        retort_status status;
+        const char *fragment;
+    } cases[] = {
         {"{" DEBERTA BERT_SIZES ",\"conv_kernel_size\":3}", RETORT_UNSUPPORTED, "'conv_kernel_size' is 3"},
         {"{" DEBERTA BERT_SIZES ",\"attention_head_size\":9}", RETORT_UNSUPPORTED,
          "'attention_head_size' is 9"},
@@ -179,46 +238,6 @@ static void test_config_refused(void **state) {
         {"{" ALBERT BERT_SIZES ",\"num_hidden_groups\":3}", RETORT_FORMAT, "3 groups of 2 layers"},
         {"{" MPNET BERT_SIZES ",\"relative_attention_num_buckets\":31}", RETORT_FORMAT,
          "'relative_attention_num_buckets' is 31; expected 32 or more"},
-        {"{\"model_type\":\"camembert\",\"architectures\":[\"BertModel\"]}", RETORT_FORMAT, "contradicts"},
-        {"{\"model_type\":\"roberta\",\"architectures\":[\"BertModel\"]}", RETORT_FORMAT, "contradicts"},
-        {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":null}", RETORT_FORMAT, "'pad_token_id' is not an integer"},
-        {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":-1}", RETORT_FORMAT,
-         "'pad_token_id' is -1; expected 0 to"},
-        {"{" ROBERTA BERT_SIZES ",\"pad_token_id\":47}", RETORT_FORMAT,
-         "'max_position_embeddings' is 48: positions start after 'pad_token_id', which is 47"},
-        {"{\"model_type\":\"distilbert\",\"architectures\":[\"BertModel\"]}", RETORT_FORMAT, "contradicts"},
-        {"{" BERT "\"hidden_size\":16}", RETORT_FORMAT, "'num_hidden_layers' is missing"},
-        {"{" DISTIL "\"n_layers\":0}", RETORT_FORMAT, "'n_layers' is 0; expected 1 to 1024"},
-        {"{" DISTIL "\"n_layers\":-3}", RETORT_FORMAT, "'n_layers' is -3"},
-        {"{" DISTIL "\"n_layers\":4611686018427387904}", RETORT_FORMAT, "'n_layers' is 4611686018427387904"},
-        {"{" DISTIL "\"n_layers\":\"2\"}", RETORT_FORMAT, "'n_layers' is not an integer"},
-        {"{" DISTIL "\"n_layers\":2,\"dim\":16,\"n_heads\":5,\"hidden_dim\":32,\"vocab_size\":9,\"max_"
-         "position_embeddings\":8}",
-         RETORT_FORMAT, "hidden size of 16 cannot be divided by 5 heads"},
-        {"{" DISTIL "\"n_layers\":2,\"dim\":16,\"n_heads\":4,\"hidden_dim\":32,\"vocab_size\":9,\"max_"
-         "position_embeddings\":8}",
-         RETORT_FORMAT, "'activation' is missing"},
-        {"{" DISTIL "\"n_layers\":2,\"dim\":16,\"n_heads\":4,\"hidden_dim\":32,\"vocab_size\":9,\"max_"
-         "position_embeddings\":8,"
-         "\"activation\":\"mish\"}",
-         RETORT_UNSUPPORTED, "activation 'mish'"},
-        {"{" BERT BERT_SIZES ",\"position_embedding_type\":\"relative_key\"}", RETORT_UNSUPPORTED,
-         "'relative_key'"},
-        {"{" BERT BERT_SIZES ",\"is_decoder\":true}", RETORT_UNSUPPORTED, "'is_decoder' is true"},
-        {"{" BERT BERT_SIZES ",\"add_cross_attention\":true}", RETORT_UNSUPPORTED,
-         "'add_cross_attention' is true"},
-        {"{" BERT BERT_SIZES ",\"pruned_heads\":{\"0\":[1]}}", RETORT_UNSUPPORTED, "pruned_heads"},
-        {"{" BERT BERT_SIZES ",\"quantization_config\":{}}", RETORT_UNSUPPORTED, "quantization_config"},
-        {"{" BERT BERT_SIZES ",\"layer_norm_eps\":0}", RETORT_FORMAT, "'layer_norm_eps' is 0"},
-        {"{" BERT BERT_SIZES ",\"layer_norm_eps\":\"x\"}", RETORT_FORMAT, "'layer_norm_eps'"},
-        {"{" BERT BERT_SIZES ",\"num_labels\":0}", RETORT_FORMAT, "0 labels; expected 1 to"},
-        {"{" BERT BERT_SIZES ",\"num_labels\":9999999999}", RETORT_FORMAT, "9999999999 labels"},
-        {"{" BERT BERT_SIZES ",\"id2label\":{\"0\":\"a\",\"2\":\"b\"}}", RETORT_FORMAT,
-         "label 2 'b' of 2 labels"},
-        {"{" BERT BERT_SIZES ",\"id2label\":{\"0\":\"a\",\"00\":\"b\"}}", RETORT_FORMAT, "twice"},
-        {"{" BERT BERT_SIZES ",\"id2label\":{\"x\":\"a\"}}", RETORT_FORMAT, "id2label 'x'"},
-        {"{" BERT BERT_SIZES ",\"label2id\":{\"x\":7}}", RETORT_FORMAT, "label 7 'x' of 1"},
-        {"{" BERT BERT_SIZES ",\"problem_type\":\"ranking\"}", RETORT_UNSUPPORTED, "'ranking'"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -291,9 +310,8 @@ static void test_pooling_and_dense(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_config_problems),
-        cmocka_unit_test(test_config_positions),
-        cmocka_unit_test(test_config_refused),
+        cmocka_unit_test(test_config_problems),   cmocka_unit_test(test_config_positions),
+        cmocka_unit_test(test_config_refused),    cmocka_unit_test(test_families_refused),
         cmocka_unit_test(test_pooling_and_dense),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
