@@ -2,7 +2,7 @@
  * ALBERT: BERT whose layers share their weights. Layers are in groups, and a group has one or several inner layers, which
  * run one after the other. Embeddings have a width of their own and are always projected. */
 #include "arch/builder.h"
-#include "arch/config.h"
+#include "arch/config_values.h"
 
 #include <inttypes.h>
 #include <stdio.h>

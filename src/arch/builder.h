@@ -5,7 +5,7 @@
 #define RT_ARCH_BUILDER_H
 
 #include "arch/build.h"
-#include "arch/config.h"
+#include "arch/config_values.h"
 
 enum { RT_SCOPE_MAX = 64 };
 

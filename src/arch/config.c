@@ -28,18 +28,6 @@ static const struct {
     [RT_KEY_PAD] = {offsetof(rt_config, position_offset), 0, 1 << 20}, /* until skip_positions */
 };
 
-/* One row per spelling in transformers' ACT2FN. */
-static const struct {
-    const char *name;
-    rt_act activation;
-} activations[] = {
-    {"gelu", RT_FN_GELU},           {"gelu_python", RT_FN_GELU},
-    {"gelu_new", RT_FN_GELU_TANH},  {"gelu_pytorch_tanh", RT_FN_GELU_TANH},
-    {"gelu_fast", RT_FN_GELU_TANH}, {"relu", RT_FN_RELU},
-    {"silu", RT_FN_SILU},           {"swish", RT_FN_SILU},
-    {"tanh", RT_FN_TANH},
-};
-
 /* One row per head: how the architecture's name ends. */
 static const struct {
     const char *suffix;
@@ -155,37 +143,16 @@ static retort_status skip_positions(rt_config *out, const char *name, retort_err
         out->arch->keys[RT_KEY_POSITIONS], rows, key != NULL ? key : "padding", rt_config_pad_id(out));
 }
 
-static retort_status find_activation(const rt_config_source *from, const char *key, const char *text,
-                                     rt_act *value, retort_error *err) {
-    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
-        if (strcmp(text, activations[i].name) != 0) continue;
-        *value = activations[i].activation;
-        return RETORT_OK;
-    }
-    return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s '%.60s'; known are gelu, gelu_new, gelu_fast, relu, silu",
-                   from->name, key, text);
-}
-
 static retort_status read_activation(rt_config *out, const char *name, const json_t *root,
                                      retort_error *err) {
     const char *key = out->arch->activation_key;
     if (key == NULL) return RETORT_OK;
     rt_config_source from = {.name = name, .root = root};
     if (json_object_get(root, key) == NULL && out->arch->activation_default != NULL)
-        return find_activation(&from, key, out->arch->activation_default, &out->activation, err);
+        return rt_config_activation_named(&from, key, out->arch->activation_default, &out->activation, err);
     if (json_object_get(root, key) == NULL)
         return rt_fail(err, RETORT_FORMAT, "%s: '%s' is missing or not a string", name, key);
     return rt_config_activation(&from, key, &out->activation, err);
-}
-
-retort_status rt_config_activation(const rt_config_source *from, const char *key, rt_act *value,
-                                   retort_error *err) {
-    const json_t *found = json_object_get(from->root, key);
-    const char *text = json_string_value(found);
-    if (found == NULL) return RETORT_OK;
-    if (text == NULL)
-        return rt_fail(err, RETORT_FORMAT, "%s: '%s' is missing or not a string", from->name, key);
-    return find_activation(from, key, text, value, err);
 }
 
 /* DistilBERT's is fixed in its code; files older than transformers 2 do not state theirs, the same 1e-12. */

@@ -3,7 +3,7 @@
  * (p2c), both by the distance of query and key. Position keys and queries are made of one table for all layers, by matrices
  * of their own or by those of keys and queries. */
 #include "arch/builder.h"
-#include "arch/config.h"
+#include "arch/config_values.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -2,7 +2,7 @@
  * GTE (gte-*-v1.5, gte-multilingual, Snowflake's Arctic M v2): BERT with rotary positions and gates, whose two matrices have
  * no bias. On the hub its model_type is "new". */
 #include "arch/builder.h"
-#include "arch/config.h"
+#include "arch/config_values.h"
 
 #include <string.h>
 

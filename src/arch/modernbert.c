@@ -3,7 +3,7 @@
  * before the first attention; rotary positions; of every three layers, two read only the neighbourhood of a token; gates.
  * Configurations also hold keys of BERT that it does not read, layer_norm_eps and hidden_act among them. */
 #include "arch/builder.h"
-#include "arch/config.h"
+#include "arch/config_values.h"
 
 #include <inttypes.h>
 #include <string.h>

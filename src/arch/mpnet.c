@@ -2,7 +2,7 @@
  * MPNet: BERT without token types, whose positions start after the padding id, the literal 1, and whose scores get a number
  * by the bucket that the distance of key and query is in, from one table for all layers. Heads are RoBERTa's. */
 #include "arch/builder.h"
-#include "arch/config.h"
+#include "arch/config_values.h"
 
 #include <inttypes.h>
 #include <math.h>

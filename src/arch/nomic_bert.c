@@ -2,7 +2,7 @@
  * NomicBERT: BERT with rotary positions instead of a table, gates, and no biases but those of LayerNorm. Its hub files spell
  * sizes as GPT-2 does. */
 #include "arch/builder.h"
-#include "arch/config.h"
+#include "arch/config_values.h"
 
 #include <string.h>
 

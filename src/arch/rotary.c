@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What config.json of networks with rotary positions says beside their sizes. */
-#include "arch/config.h"
+#include "arch/config_values.h"
 
 #include <inttypes.h>
 #include <math.h>
