@@ -75,3 +75,17 @@ retort_status rt_head_linear(rt_weight *out, rt_arena *arena, uint64_t seed, rt_
     *out = (rt_weight){weight, bias};
     return RETORT_OK;
 }
+
+retort_status rt_head_norm(rt_weight *out, rt_arena *arena, int64_t columns, retort_error *err) {
+    size_t n = (size_t)columns; /* bounded by rt_config's sizes */
+    rt_tensor *weight = rt_arena_calloc(arena, 1, sizeof *weight),
+              *bias = rt_arena_calloc(arena, 1, sizeof *bias);
+    float *ones = rt_arena_calloc(arena, n, sizeof *ones), *zeros = rt_arena_calloc(arena, n, sizeof *zeros);
+    if (weight == NULL || bias == NULL || ones == NULL || zeros == NULL)
+        return rt_fail_nomem(err, n * sizeof *ones);
+    for (size_t i = 0; i < n; i++) ones[i] = 1;
+    *weight = (rt_tensor){.name = "head", .data = ones, .dtype = RETORT_F32, .rank = 1, .shape = {columns}};
+    *bias = (rt_tensor){.name = "head", .data = zeros, .dtype = RETORT_F32, .rank = 1, .shape = {columns}};
+    *out = (rt_weight){weight, bias};
+    return RETORT_OK;
+}

@@ -292,6 +292,7 @@ static retort_status bind_new_part(const binder *b, rt_encoder *e, rt_role role)
     if (name_of(b->arch, b->task, b->other, role) == NULL) return RETORT_OK;
     if (role != RT_ROLE_OUTPUT && has_part(b->tensors, b->arch, b->task, b->other, role))
         return bind_part(b, &e->parts[role], role, "");
+    if (role == RT_ROLE_HEAD_NORM) return rt_head_norm(&e->parts[role], &e->arena, rows, b->err);
     return rt_head_linear(&e->parts[role], &e->arena, b->options->head->seed, role, rows, columns, b->err);
 }
 

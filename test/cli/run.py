@@ -373,6 +373,9 @@ def quantize_to_integers():
     fails(2, "recipe 'smoothquant+gptq' makes 8 bits; for 4, use", "quantize", source, "-o", HERE / "no.retort", "--recipe", "smoothquant+gptq", "--bits", "4")
     fails(2, "recipe 'int8' makes 8 bits; for 2, use", "quantize", source, "-o", HERE / "no.retort", "--bits", "2")
     fails(2, "recipe 'int4' has no outlier columns", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--weak-columns", "16")
+    for column in "--text-column", "--text-pair-column":
+        fails(2, f"{column} needs --data", "quantize", source, "-o", HERE / "no.retort", column, "text")
+        fails(2, f"{column} needs --texts", "import", checkpoint("bert-embed"), "-o", HERE / "no.retort", column, "text")
     for bits in "1", "5":
         fails(2, "is not one of 8|4|3|2", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--bits", bits)
     said = retort("quantize", source, "-o", HERE / "int8.retort", "--data", data)[1]

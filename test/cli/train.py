@@ -304,6 +304,15 @@ def wrong_usage():
 
 
 @test
+def networks_without_gradients():
+    data = write("classes.tsv", CLASSES)
+    for name, words in (("albert-embed", "the layers of albert share their weights"), ("mpnet-classify", "what scores get by distance (mpnet)"),
+                        ("modernbert-embed", "gates, rotary positions and windows (modernbert) cannot be trained"),
+                        ("nomic-classify", "rotary positions and windows (nomic_bert)"), ("gte-classify", "rotary positions and windows (gte)")):
+        fails(3, words, "train", checkpoint(name), "--data", data, "--steps", "2", "-o", HERE / "none.retort")
+
+
+@test
 def wrong_data():
     start = ["train", checkpoint("bert-embed"), "-o", HERE / "x.retort"]
     fails(3, "all texts have the label 'a': there is nothing to learn", *start, "--data", write("one.tsv", "sentence\tlabel\nx\ta\ny\ta\n"))
