@@ -612,6 +612,8 @@ static const struct {
     {"albert-groups", true},
     {"mpnet-tag", false},
     {"deberta-biased", true},
+    {"modernbert-mean", false},
+    {"gte-tag", true},
     {"roberta-bytes-classify", true},
     {"roberta-bytes-tag", true},
     {"distilbert-classify-zip", true},

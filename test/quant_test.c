@@ -247,6 +247,10 @@ static const char *const names[] = {
     "deberta-classify",
     "deberta-tag",
     "deberta-fill",
+    "modernbert-classify",
+    "modernbert-tag",
+    "nomic-classify",
+    "gte-tag",
 };
 enum { NAMES = sizeof names / sizeof *names };
 

@@ -133,7 +133,7 @@ static retort_status refuse_rows(const rt_graph *graph, retort_error *err) {
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
         bool chosen = graph->values[node->outputs[0]].dims[0] == RT_DIM_MASK_TOKENS ||
-                      (graph->level == 3 && graph->values[node->outputs[0]].dims[0] == RT_DIM_BATCH);
+                      node->attrs.select == RT_SELECT_LAST;
         if (!chosen || (node->attrs.rotate == 0 && node->attrs.window == 0)) continue;
         return rt_fail(
             err, RETORT_UNSUPPORTED,

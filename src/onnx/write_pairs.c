@@ -2,12 +2,16 @@
  * Gates, turns and windows in standard operators. Columns that are pairs keep their order; constants say where partners are. */
 #include "onnx/writer.h"
 
+#include <stdio.h>
+
 /* x with its columns in another order */
 static const char *columns(rt_onnx_writer *w, const char *leaf, const char *x, size_t count,
                            const int64_t *indices) {
     const char *inputs[] = {x, rt_put_tensor(w, leaf, RT_ONNX_INT64, 1, (int64_t[]){(int64_t)count}, indices,
                                              count * sizeof *indices)};
-    return rt_put(w, "Gather", "columns", 2, inputs, 1, &RT_ONNX_INT("axis", -1));
+    char name[32];
+    snprintf(name, sizeof name, "%.20s.columns", leaf);
+    return rt_put(w, "Gather", name, 2, inputs, 1, &RT_ONNX_INT("axis", -1));
 }
 
 /* Where the first of pair j of n stands, and how far behind it the second. */
@@ -30,8 +34,10 @@ const char *rt_put_gate(rt_onnx_writer *w, const rt_node *node, const char *x) {
 
 /* 0, 1, … of the padded length, [sequence, 1] */
 static const char *places(rt_onnx_writer *w) {
-    const char *ids = "input_ids", *zero = rt_put_ints(w, "zero", 0, (int64_t[]){0}),
-               *one = rt_put_ints(w, "one", 0, (int64_t[]){1});
+    static const int64_t numbers[] = {0, 1};
+    const char *ids = "input_ids",
+               *zero = rt_put_tensor(w, "zero", RT_ONNX_INT64, 0, NULL, numbers, sizeof *numbers),
+               *one = rt_put_tensor(w, "one", RT_ONNX_INT64, 0, NULL, numbers + 1, sizeof *numbers);
     const char *shape = rt_put1(w, "Shape", "shape", ids);
     const char *length = rt_put2(w, "Gather", "length", shape, one);
     const char *inputs[] = {zero, length, one};
@@ -40,30 +46,45 @@ static const char *places(rt_onnx_writer *w) {
     return rt_put2(w, "Unsqueeze", "column", real, rt_put_ints(w, "axis", 1, (int64_t[]){1}));
 }
 
-const char *rt_put_turns(rt_onnx_writer *w, const rt_node *node, const char *x) {
-    const rt_value *angles = &w->graph->values[node->inputs[LINEAR_ROTARY]];
-    size_t n = (size_t)w->graph->values[node->inputs[LINEAR_WEIGHT]].dims[1], pairs = (size_t)angles->dims[0],
-           half;
-    const float *angle = angles->data;
-    int64_t dims[] = {(int64_t)n}, *partner = rt_put_alloc(w, n, sizeof *partner);
-    float *turn = rt_put_alloc(w, n, sizeof *turn), *back = rt_put_alloc(w, n, sizeof *back);
-    if (partner == NULL || turn == NULL || back == NULL || angle == NULL) return x;
-    for (size_t i = 0; i < n; i++) partner[i] = (int64_t)i;
+/* Vectors [n] that say of each column where its partner and its angle are, and with which sign that counts. */
+typedef struct turn_columns {
+    int64_t *partner, *pair;
+    float *used, *sign;
+} turn_columns;
+
+static bool find_columns(rt_onnx_writer *w, const rt_node *node, size_t n, size_t pairs, turn_columns *out) {
+    size_t half;
+    *out = (turn_columns){rt_put_alloc(w, n, sizeof(int64_t)), rt_put_alloc(w, n, sizeof(int64_t)),
+                          rt_put_alloc(w, n, sizeof(float)), rt_put_alloc(w, n, sizeof(float))};
+    if (out->partner == NULL || out->pair == NULL || out->used == NULL || out->sign == NULL) return false;
+    for (size_t i = 0; i < n; i++) out->partner[i] = (int64_t)i;
     for (size_t head = 0; head < (size_t)node->attrs.rotate; head += 2 * pairs) {
         for (size_t j = 0; j < pairs; j++) {
             size_t a = head + first_of(j, pairs, &half), b = a + half;
-            partner[a] = (int64_t)b;
-            partner[b] = (int64_t)a;
-            turn[a] = turn[b] = back[b] = angle[j];
-            back[a] = -angle[j];
+            out->partner[a] = (int64_t)b;
+            out->partner[b] = (int64_t)a;
+            out->pair[a] = out->pair[b] = (int64_t)j;
+            out->used[a] = out->used[b] = out->sign[b] = 1;
+            out->sign[a] = -1;
         }
     }
+    return true;
+}
+
+const char *rt_put_turns(rt_onnx_writer *w, const rt_node *node, const char *x) {
+    size_t n = (size_t)w->graph->values[node->inputs[LINEAR_WEIGHT]].dims[1],
+           pairs = (size_t)w->graph->values[node->inputs[LINEAR_ROTARY]].dims[0];
+    int64_t dims[] = {(int64_t)n};
+    turn_columns c;
+    if (!find_columns(w, node, n, pairs, &c)) return x;
     const char *at = places(w),
-               *by = rt_put_tensor(w, "angles", RT_ONNX_FLOAT, 1, dims, turn, n * sizeof *turn),
-               *signed_by = rt_put_tensor(w, "angles.signed", RT_ONNX_FLOAT, 1, dims, back, n * sizeof *back);
-    const char *cosine = rt_put1(w, "Cos", "cosine", rt_put2(w, "Mul", "turns", at, by)),
-               *sine = rt_put1(w, "Sin", "sine", rt_put2(w, "Mul", "turns.signed", at, signed_by));
-    const char *moved = rt_put2(w, "Mul", "across", columns(w, "partners", x, n, partner), sine);
+               *angles = columns(w, "pairs", rt_put_value(w, node->inputs[LINEAR_ROTARY]), n, c.pair);
+    const char *turns = rt_put2(w, "Mul", "turns", at, angles);
+    const char *used = rt_put_tensor(w, "used", RT_ONNX_FLOAT, 1, dims, c.used, n * sizeof *c.used),
+               *sign = rt_put_tensor(w, "sign", RT_ONNX_FLOAT, 1, dims, c.sign, n * sizeof *c.sign);
+    const char *cosine = rt_put1(w, "Cos", "cosine", rt_put2(w, "Mul", "turned.by", turns, used)),
+               *sine = rt_put1(w, "Sin", "sine", rt_put2(w, "Mul", "signed", turns, sign));
+    const char *moved = rt_put2(w, "Mul", "across", columns(w, "partners", x, n, c.partner), sine);
     return rt_put2(w, "Add", "turned", rt_put2(w, "Mul", "along", x, cosine), moved);
 }
 
@@ -71,7 +92,9 @@ const char *rt_put_window(rt_onnx_writer *w, const rt_node *node, const char *sc
     const char *at = places(w);
     const int64_t perm[] = {1, 0};
     const char *keys = rt_put(w, "Transpose", "keys.at", 1, &at, 1, &RT_ONNX_INTS("perm", perm, 2));
-    const char *distance = rt_put1(w, "Abs", "distance", rt_put2(w, "Sub", "offset", keys, at));
+    const char *distance = keys; /* of the first row */
+    if (node->attrs.select == RT_SELECT_ALL)
+        distance = rt_put1(w, "Abs", "distance", rt_put2(w, "Sub", "offset", keys, at));
     const char *beyond =
         rt_put2(w, "Sub", "beyond", distance, rt_put_scalar(w, "window", (float)node->attrs.window));
     const char *far =
