@@ -43,16 +43,6 @@ static retort_status lower_rotation(rt_plan *plan, rt_step *step, const rt_kerne
                                  : rt_fail_nomem(err, plan->positions * linear->dim * sizeof(float));
 }
 
-retort_status rt_lower_pairs(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
-    rt_linear_step *linear = &step->as.linear;
-    if (step->node->attrs.rotate > 0) return lower_rotation(plan, step, kernels, err);
-    if (!step->node->attrs.gate) return RETORT_OK;
-    linear->gate = kernels->gate;
-    linear->gate_at = rt_round_up(plan->scratch_floats, RT_PANEL);
-    plan->scratch_floats = linear->gate_at + RT_PAIR_ROWS * RT_PAIR_COLUMNS;
-    return RETORT_OK;
-}
-
 static void gate(const rt_step *step, const rt_worker *worker, rt_range rows, rt_range columns,
                  const float *c, size_t ldc) {
     const rt_linear_step *linear = &step->as.linear;
@@ -77,7 +67,7 @@ static const int32_t *positions_of(const rt_step *step, const rt_chunk *chunk, s
     return step->rows == RT_ROW_SET_MASK_TOKENS ? chunk->positions + chunk->mask_token_rows[row] : &first;
 }
 
-void rt_step_pairs(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker, rt_range rows,
+static void finish(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker, rt_range rows,
                    rt_range columns, float *c, size_t ldc) {
     const rt_linear_step *linear = &step->as.linear;
     if (linear->gate != NULL) {
@@ -96,4 +86,15 @@ void rt_step_pairs(const rt_step *step, const rt_chunk *chunk, const rt_worker *
         args.positions = positions_of(step, chunk, row);
         linear->rotate(&args);
     }
+}
+
+retort_status rt_lower_pairs(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {
+    rt_linear_step *linear = &step->as.linear;
+    linear->finish = step->node->attrs.gate || step->node->attrs.rotate > 0 ? finish : NULL;
+    if (step->node->attrs.rotate > 0) return lower_rotation(plan, step, kernels, err);
+    if (!step->node->attrs.gate) return RETORT_OK;
+    linear->gate = kernels->gate;
+    linear->gate_at = rt_round_up(plan->scratch_floats, RT_PANEL);
+    plan->scratch_floats = linear->gate_at + RT_PAIR_ROWS * RT_PAIR_COLUMNS;
+    return RETORT_OK;
 }

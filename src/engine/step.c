@@ -83,7 +83,7 @@ static void run_pairs(const rt_step *step, const rt_chunk *chunk, rt_worker *wor
                 p.ldc = linear->n;
             }
             run(step, chunk, worker, &p);
-            rt_step_pairs(step, chunk, worker, p.rows, p.columns, p.c, p.ldc);
+            linear->finish(step, chunk, worker, p.rows, p.columns, p.c, p.ldc);
         }
     }
 }

@@ -65,7 +65,9 @@ typedef struct rt_linear_step {
     rt_gemm_q_fn gemm_s8;
     size_t few;    /* this many rows of x are multiplied by the codes */
     size_t blocks; /* of k columns of x, each with its own n / blocks columns of the weight; usually 1 */
-    /* Columns that are pairs; both NULL: none are. */
+    /* Columns that are pairs: what follows a product of rows x columns, which is in c. NULL: none are. */
+    void (*finish)(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker, rt_range rows,
+                   rt_range columns, float *c, size_t ldc);
     rt_gate_fn gate;
     rt_rotate_fn rotate;
     size_t gate_at;      /* of the scratch: where products are that will be gated */
@@ -204,10 +206,8 @@ retort_status rt_plan_memory(rt_plan *plan, bool apart, retort_error *err);
 
 /* The pieces in which products with pairs of columns are made: what follows reads them from L2. */
 enum { RT_PAIR_ROWS = 256, RT_PAIR_COLUMNS = 128 };
-/* Prepares a Linear whose columns are pairs, and computes its product rows x columns, already in c, further: pairs.c. */
+/* Prepares a Linear whose columns are pairs: pairs.c. */
 retort_status rt_lower_pairs(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err);
-void rt_step_pairs(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker, rt_range rows,
-                   rt_range columns, float *c, size_t ldc);
 
 /* Makes the step of step->node: lower.c. */
 retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err);
