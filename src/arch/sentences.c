@@ -66,7 +66,10 @@ retort_status rt_sentences_read(rt_sentences *out, rt_arena *arena, const char *
     retort_status status = read_similarity(out, name, json_object_get(root, "similarity_fn_name"), err);
     if (status == RETORT_OK) status = read_columns(out, name, json_object_get(root, "truncate_dim"), err);
     if (status == RETORT_OK) status = read_prompts(out, arena, name, json_object_get(root, "prompts"), err);
-    const char *chosen = json_string_value(json_object_get(root, "default_prompt_name"));
+    const json_t *named = json_object_get(root, "default_prompt_name");
+    const char *chosen = json_string_value(named);
+    if (status == RETORT_OK && named != NULL && chosen == NULL && !json_is_null(named))
+        return rt_fail(err, RETORT_FORMAT, "%s: default_prompt_name is not a string", name);
     for (int64_t i = 0; status == RETORT_OK && chosen != NULL && i < out->prompt_count; i++) {
         if (strcmp(chosen, out->prompt_names[i]) == 0) out->default_prompt = out->prompt_names[i];
     }

@@ -233,6 +233,7 @@ def prompts():
         ({"prompts": {"a": 1}}, "prompt 'a' is not a string"),
         ({"prompts": ["a"]}, "prompts is not an object"),
         ({"prompts": {}, "default_prompt_name": "a"}, "default_prompt_name 'a' is not one of the prompts"),
+        ({"prompts": {"a": "b"}, "default_prompt_name": ["a"]}, "default_prompt_name is not a string"),
         ({"similarity_fn_name": "jaccard"}, "similarity_fn_name 'jaccard'"),
         ({"truncate_dim": 0}, "truncate_dim"),
     ):
