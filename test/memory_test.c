@@ -612,7 +612,7 @@ static const struct {
     {"albert-groups", true},
     {"mpnet-tag", false},
     {"deberta-biased", true},
-    {"modernbert-mean", false},
+    {"modernbert-mean", true},
     {"gte-tag", true},
     {"roberta-bytes-classify", true},
     {"roberta-bytes-tag", true},
