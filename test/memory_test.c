@@ -610,7 +610,7 @@ static const struct {
     {"electra-classify", false},
     {"roberta-answer", false},
     {"albert-groups", true},
-    {"mpnet-tag", false},
+    {"mpnet-tag", true}, /* not trained */
     {"deberta-biased", true},
     {"modernbert-mean", true},
     {"gte-tag", true},
