@@ -81,8 +81,8 @@ void cli_print_help(const cli_verb *verb, FILE *to) {
 
 void cli_print_overview(const cli_verbs *verbs, FILE *to) {
     fputs("usage: retort COMMAND [arguments] [options]\n\n"
-          "Fine-tuned DistilBERT, BERT, ELECTRA, RoBERTa and MiniLM encoders, served from a "
-          "CPU.\n\ncommands:\n",
+          "Encoders from BERT to ModernBERT and DeBERTa, trained, made small and served on a CPU.\n\n"
+          "commands:\n",
           to);
     for (size_t i = 0; i < verbs->count; i++) {
         const cli_verb *verb = &verbs->rows[i];
@@ -148,19 +148,17 @@ static void print_roff_verb(const cli_verb *verb) {
 static void print_man(const cli_verbs *verbs) {
     printf(".TH RETORT 1 \"\" \"retort %d.%d.%d\" \"User Commands\"\n", RETORT_VERSION_MAJOR,
            RETORT_VERSION_MINOR, RETORT_VERSION_PATCH);
-    fputs(
-        ".SH NAME\nretort \\- encoders of the BERT kind, fast and small on CPUs\n"
-        ".SH SYNOPSIS\n.B retort\n.I COMMAND\n[arguments] [options]\n"
-        ".SH DESCRIPTION\nTurns fine\\-tuned DistilBERT, BERT, ELECTRA, RoBERTa and MiniLM checkpoints into "
-        "one optimised "
-        "file, "
-        "and runs it.\nData go to standard output, progress and messages to standard error.\nEvery command "
-        "takes\n.B \\-\\-json\n(one object per line) and\n.BR \\-\\-help .\nA MODEL is a file that\n.B "
-        "retort "
-        "import\nwrote; a checkpoint folder is imported on the fly; a "
-        "bare name, as "
-        "\n.BR " CLI_DEFAULT_MODEL ",\nis a model that comes with retort.\n.SH COMMANDS\n",
-        stdout);
+    fputs(".SH NAME\nretort \\- encoders of the BERT kind, fast and small on CPUs\n"
+          ".SH SYNOPSIS\n.B retort\n.I COMMAND\n[arguments] [options]\n"
+          ".SH DESCRIPTION\nTurns checkpoints of encoders, from BERT to ModernBERT and DeBERTa, into one "
+          "optimised file, "
+          "and runs it.\nData go to standard output, progress and messages to standard error.\nEvery command "
+          "takes\n.B \\-\\-json\n(one object per line) and\n.BR \\-\\-help .\nA MODEL is a file that\n.B "
+          "retort "
+          "import\nwrote; a checkpoint folder is imported on the fly; a "
+          "bare name, as "
+          "\n.BR " CLI_DEFAULT_MODEL ",\nis a model that comes with retort.\n.SH COMMANDS\n",
+          stdout);
     for (size_t i = 0; i < verbs->count; i++) print_roff_verb(&verbs->rows[i]);
     fputs(".SH EXIT STATUS\n", stdout);
     for (int code = CLI_DONE; code <= CLI_NO_PROVIDER; code++) {
