@@ -518,6 +518,33 @@ static void test_refusals(void **unused) {
     retort_model_free(model);
 }
 
+static void keep_warning(void *user, const char *text) {
+    snprintf(user, 200, "%s", text);
+}
+
+/* What gradients do not go through, or leave out, is said by name. */
+static void test_gradients(void **unused) {
+    (void)unused;
+    static const char *const names[] = {"modernbert-classify", "mpnet-classify"};
+    for (size_t i = 0; i < 2; i++) {
+        retort_model *model = golden(names[i], 3, RETORT_F32), *integer = NULL;
+        retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
+        retort_error err = {0};
+        char text[200] = "";
+        options.recipe = "ptq+owq";
+        options.data = open_lines(model);
+        options.warning = keep_warning;
+        options.user = text;
+        retort_status status = retort_model_quantize(&integer, model, &options, &err);
+        assert_int_equal(status, i == 0 ? RETORT_UNSUPPORTED : RETORT_OK);
+        assert_non_null(
+            strstr(i == 0 ? err.text : text, i == 0 ? "windows): use owq" : "scores get by distance"));
+        retort_model_free(integer);
+        retort_dataset_free((retort_dataset *)(uintptr_t)options.data);
+        retort_model_free(model);
+    }
+}
+
 /* The n-th call of progress cancels, for every n: nothing is made, and the next try is not the
  * worse for it. */
 static int cancel_later(void *user, const char *what, size_t done, size_t total) {
@@ -599,10 +626,6 @@ static void test_memory_is_bounded(void **unused) {
     retort_model_free(model);
 }
 
-static void keep_warning(void *user, const char *text) {
-    snprintf(user, 200, "%s", text);
-}
-
 /* One token to calibrate with: a warning, and a model that works. Recipes that keep no moments give none. */
 static void test_few_tokens(void **unused) {
     (void)unused;
@@ -646,7 +669,7 @@ int main(void) {
         cmocka_unit_test(test_models),       cmocka_unit_test(test_outlier_choice),
         cmocka_unit_test(test_refusals),     cmocka_unit_test(test_cancelling),
         cmocka_unit_test(test_wide_heads),   cmocka_unit_test(test_memory_is_bounded),
-        cmocka_unit_test(test_few_tokens),
+        cmocka_unit_test(test_few_tokens),   cmocka_unit_test(test_gradients),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

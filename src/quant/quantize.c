@@ -144,6 +144,28 @@ static retort_status fix_ranges(rt_quantizer *q, retort_error *err) {
     return status == RETORT_OK ? rt_graph_verify(q->graph, err) : status;
 }
 
+/* Importance is measured with gradients: refuses what they do not go through, and says what they leave out. */
+static retort_status check_gradients(const rt_quantizer *q, retort_error *err) {
+    const char *by_distance = NULL;
+    for (size_t i = 0; i < q->graph->node_count; i++) {
+        const rt_node *node = &q->graph->nodes[i];
+        if (node->attrs.gate || node->attrs.rotate > 0 || node->attrs.window > 0)
+            return rt_fail(
+                err, RETORT_UNSUPPORTED,
+                "quantize: recipe '%s' needs gradients, and %.120s has none (gates, rotary positions, "
+                "windows): use %s",
+                q->row->name, node->name, q->bits < 8 ? "owq" : "smoothquant");
+        if (node->op == RT_OP_ATTENTION && node->input_count > ATTENTION_CONSTANTS) by_distance = node->name;
+    }
+    char text[240];
+    snprintf(text, sizeof text,
+             "quantize: %.120s: gradients leave out what scores get by distance: errors are weighted "
+             "approximately",
+             by_distance != NULL ? by_distance : "");
+    if (by_distance != NULL && q->options->warning != NULL) q->options->warning(q->options->user, text);
+    return RETORT_OK;
+}
+
 /* Measures the importance of the word table before rounding it. */
 static retort_status measure_importance(rt_quantizer *q, retort_error *err) {
     retort_status status = rt_quantizer_report(q, "importance", rt_work_importance(q), err);
@@ -160,6 +182,7 @@ static retort_status round_all(rt_quantizer *q, const retort_model *model, retor
     if (status == RETORT_OK) status = open_calibration(q, model, err);
     if (status == RETORT_OK) status = rt_waves_plan(q, &waves, err);
     if (status == RETORT_OK) status = check_sizes(q, err);
+    if (status == RETORT_OK && q->row->important) status = check_gradients(q, err);
     if (status == RETORT_OK) status = check_memory(q, waves, err);
     if (status == RETORT_OK) rt_work_plan(q, waves);
     if (status == RETORT_OK && q->row->important) status = measure_importance(q, err);
