@@ -75,13 +75,16 @@ static bool needs_data(const rt_quantizer *q) {
     return rt_recipe_calibrates(q->row) || q->fixed;
 }
 
+static void warn_of(const rt_quantizer *q, const char *what) {
+    char text[120];
+    snprintf(text, sizeof text, "quantize: recipe '%s' %s: what is given has no effect", q->row->name, what);
+    if (q->options->warning != NULL) q->options->warning(q->options->user, text);
+}
+
 static retort_status open_calibration(rt_quantizer *q, const retort_model *model, retort_error *err) {
+    if (q->options->group != 0 && q->bits == 8 && q->table_bits == 8) warn_of(q, "has no groups");
     if (!needs_data(q)) {
-        char text[120];
-        snprintf(text, sizeof text, "quantize: recipe '%s' reads no data: what is given has no effect",
-                 q->row->name);
-        if (q->options->data != NULL && q->options->warning != NULL)
-            q->options->warning(q->options->user, text);
+        if (q->options->data != NULL) warn_of(q, "reads no data");
         return RETORT_OK;
     }
     if (q->options->data == NULL) {

@@ -379,7 +379,10 @@ def quantize_to_integers():
     for bits in "1", "5":
         fails(2, "is not one of 8|4|3|2", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--bits", bits)
     said = retort("quantize", source, "-o", HERE / "int8.retort", "--data", data)[1]
-    assert "warning: quantize: recipe 'int8' reads no data" in said
+    assert "warning: quantize: recipe 'int8' reads no data" in said and "no groups" not in said
+    said = retort("quantize", source, "-o", HERE / "int8.retort", "--group", "32")[1]
+    assert "warning: quantize: recipe 'int8' has no groups: what is given has no effect" in said
+    assert "no groups" not in retort("quantize", source, "-o", HERE / "mixed4.retort", "--group", "32", "--embeddings", "4")[1]
     assert "reads no data" not in retort("quantize", source, "-o", HERE / "owq8.retort", "--activations", "static", "--data", data)[1]
     assert b"bits" in retort("quantize", checkpoint("bert-tag"), "-o", HERE / "tag8.retort")[0]
     back = rows("dequantize", HERE / "int8.retort", "-o", HERE / "back.retort")[0]
