@@ -92,6 +92,9 @@ static void test_modules_refused(void **state) {
          "{\"type\":\"sentence_transformers.models.Pooling\",\"path\":\"1_Pooling\"},"
          "{\"type\":\"sentence_transformers.models.Pooling\",\"path\":\"1_Pooling\"}]",
          "module 2 is Pooling"},
+        {"[{\"type\":\"sentence_transformers.models.MLMTransformer\",\"path\":\"\"},"
+         "{\"type\":\"sentence_transformers.models.Pooling\",\"path\":\"1_Pooling\"}]",
+         "module 1 is Pooling of the logits"},
     };
     (void)state;
     copy_golden("package-mean");

@@ -281,6 +281,13 @@ static retort_status module_folder(loader *l, const char *name, const char *fold
     return l->module == NULL ? rt_fail_nomem(l->err, strlen(folder)) : RETORT_OK;
 }
 
+/* Of a module list: MLMTransformer gives logits, and Pooling would pool those. */
+static bool pools_logits(const json_t *root, size_t row) {
+    size_t first = find_module(json_string_value(json_object_get(json_array_get(root, 0), "type")));
+    return first < MODULES && strcmp(modules[first].name, "MLMTransformer") == 0 &&
+           strcmp(modules[row].name, "Pooling") == 0;
+}
+
 static retort_status read_modules(loader *l, const char *name, const char *folder, const json_t *root,
                                   bool embed) {
     size_t index;
@@ -306,6 +313,11 @@ static retort_status read_modules(loader *l, const char *name, const char *folde
                 "%s: module %zu is %s; expected Transformer, Pooling, and then others in any order", name,
                 index, modules[row].name);
         }
+        if (embed && pools_logits(root, row))
+            return rt_fail(l->err, RETORT_UNSUPPORTED,
+                           "%s: module %zu is Pooling of the logits that MLMTransformer gives; expected "
+                           "SpladePooling",
+                           name, index);
         if (at == ANYWHERE) continue;
         retort_status status =
             module_folder(l, name, folder, json_string_value(json_object_get(value, "path")));
