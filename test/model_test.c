@@ -149,6 +149,23 @@ static void test_packages(void **state) {
     }
 }
 
+/* A decoder that config.json does not tie to the word embedding must be in the file. */
+static void test_untied(void **state) {
+    char command[2 * RT_PATH_SIZE];
+    rt_encoder e;
+    retort_error err = {0};
+    (void)state;
+    copy_golden("bert-fill");
+    assert_int_equal(rt_encoder_open(&e, folder, NULL, &err), RETORT_OK);
+    rt_encoder_close(&e);
+    snprintf(command, sizeof command,
+             "sed -i 's/\"tie_word_embeddings\": true/\"tie_word_embeddings\": false/' '%s/config.json'",
+             folder);
+    assert_int_equal(system(command), 0);
+    check_error(rt_encoder_open(&e, folder, NULL, &err), RETORT_FORMAT, &err,
+                "tensor 'cls.predictions.decoder.weight' is missing");
+}
+
 /* ---- Roles ---- */
 
 static void check_role(const rt_tensor *t, int64_t rows, int64_t columns) {
@@ -493,11 +510,12 @@ static void test_views(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_modules_refused), cmocka_unit_test(test_packages),
-        cmocka_unit_test(test_heads),           cmocka_unit_test(test_forms_agree),
-        cmocka_unit_test(test_task_choice),     cmocka_unit_test(test_contradictions),
-        cmocka_unit_test(test_not_finite),      cmocka_unit_test(test_first_nonfinite),
-        cmocka_unit_test(test_broken_folders),  cmocka_unit_test(test_views),
+        cmocka_unit_test(test_untied),          cmocka_unit_test(test_modules_refused),
+        cmocka_unit_test(test_packages),        cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_forms_agree),     cmocka_unit_test(test_task_choice),
+        cmocka_unit_test(test_contradictions),  cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_first_nonfinite), cmocka_unit_test(test_broken_folders),
+        cmocka_unit_test(test_views),
     };
     return cmocka_run_group_tests_name("model", tests, make_folder, remove_folder);
 }

@@ -202,6 +202,14 @@ static retort_status check_head(const rt_config *config, const char *name, retor
                    config->arch->type);
 }
 
+static retort_status read_tie(rt_config *out, const char *name, const json_t *root, retort_error *err) {
+    bool tied = true;
+    retort_status status =
+        rt_config_flag(&(rt_config_source){.name = name, .root = root}, "tie_word_embeddings", &tied, err);
+    out->untied = !tied;
+    return status;
+}
+
 /* Logits per row, and for a plain encoder the pooling: the mean, as sentence-transformers takes such a folder.
  * A package states its own. */
 static retort_status read_task(rt_config *out, rt_arena *arena, const char *name, const json_t *root,
@@ -215,7 +223,7 @@ static retort_status read_task(rt_config *out, rt_arena *arena, const char *name
         break;
     case RETORT_TASK_FILL:
         out->labels = out->vocab;
-        break;
+        return read_tie(out, name, root, err);
     case RETORT_TASK_EMBED:
         out->labels = out->hidden;
         out->pooling = RT_POOL_MEAN;

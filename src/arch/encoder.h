@@ -73,10 +73,11 @@ typedef struct rt_config {
     /* Rotary positions: angles of the pairs of a head at position 1, [head_dim / 2], of layers that read all keys and
      * of local ones; NULL: none. */
     const float *angles[2];
-    bool *local;            /* [layers] which layers read only keys near a query; NULL: none */
-    int64_t window;         /* so many before and after it */
-    uint64_t unbiased;      /* a bit per role whose weight has no bias */
-    bool mean;              /* the classifier reads the mean of the rows, not the first */
+    bool *local;       /* [layers] which layers read only keys near a query; NULL: none */
+    int64_t window;    /* so many before and after it */
+    uint64_t unbiased; /* a bit per role whose weight has no bias */
+    bool untied; /* the decoder of a fill head has a weight of its own; else it may be the word embedding */
+    bool mean;   /* the classifier reads the mean of the rows, not the first */
     rt_act activation;      /* of the FFN */
     rt_act head_activation; /* of a head whose row states none; NONE: that of the FFN */
     float epsilon;          /* of LayerNorm */

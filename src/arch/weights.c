@@ -232,7 +232,8 @@ static retort_status bind_layers(const binder *b, rt_encoder *e) {
     return RETORT_OK;
 }
 
-/* Without a weight of its own the decoder is the word embedding (transformers ties them). */
+/* Without a weight of its own the decoder is the word embedding: transformers ties them, unless config.json says that
+ * they are not. */
 static retort_status bind_decoder(const binder *b, rt_encoder *e) {
     char name[NAME_SIZE], weight[RT_WEIGHT_NAME], bias[RT_WEIGHT_NAME];
     const rt_arch_head *head = head_of(b->arch, RETORT_TASK_FILL, b->other);
@@ -242,7 +243,7 @@ static retort_status bind_decoder(const binder *b, rt_encoder *e) {
     snprintf(weight, sizeof weight, "%s.weight", head->output);
     snprintf(bias, sizeof bias, "%s.bias", head->output);
     decoder->weight = e->parts[RT_ROLE_WORD].weight;
-    if (find(b->tensors, name, b->root, "", weight) != NULL) {
+    if (e->config.untied || find(b->tensors, name, b->root, "", weight) != NULL) {
         status = bind(b, &decoder->weight, "", weight, shape, 2);
     }
     if (status != RETORT_OK) return status;
