@@ -79,11 +79,11 @@ typedef struct rt_onnx_reader {
     char *states;   /* [nodes] 1: on the stack, 2: read */
     int *stack;
     size_t depth, stack_capacity;
-    rt_names taken;                                /* names of nodes and constants */
-    rt_arena names;                                /* their texts */
-    const rt_onnx_node *at;                        /* the node that is being read */
+    rt_names taken;                                         /* names of nodes and constants */
+    rt_arena names;                                         /* their texts */
+    const rt_onnx_node *at;                                 /* the node that is being read */
     int key_masks[RT_KEY_MASKS], positions, counted, zeros; /* values, -1 while there are none */
-    size_t evaluated;                              /* values that were evaluated for some batches */
+    size_t evaluated;                                       /* values that were evaluated for some batches */
     /* When values are evaluated: the batch, and the reader whose shapes they take; else NULL. */
     const rt_onnx_batch *batch;
     const struct rt_onnx_reader *shapes_of;

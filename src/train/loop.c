@@ -252,7 +252,8 @@ static retort_status catch_up_tables(rt_loop *l, const retort_batch *batch, reto
     size_t tokens = (size_t)batch->offsets[batch->n], longest = 1;
     for (size_t i = 0; i < batch->n; i++)
         longest = rt_max(longest, (size_t)(batch->offsets[i + 1] - batch->offsets[i]));
-    size_t most = rt_max(tokens, rt_max(longest, (size_t)l->limits.types));
+    size_t places = longest + (l->limits.after_pad ? 1 : 0); /* padding has the first of them */
+    size_t most = rt_max(tokens, rt_max(places, (size_t)l->limits.types));
     if (!rt_grow((void **)&l->rows, &l->row_capacity, most, sizeof *l->rows))
         return rt_fail_nomem(err, most * sizeof *l->rows);
     for (size_t i = 0; i < graph->node_count; i++) {
@@ -260,7 +261,7 @@ static retort_status catch_up_tables(rt_loop *l, const retort_batch *batch, reto
         if (node->op != RT_OP_EMBED) continue;
         catch_up(l, node, EMBED_WORD, distinct(l, batch->ids, tokens));
         for (size_t j = 0; j < most; j++) l->rows[j] = (int32_t)j;
-        catch_up(l, node, EMBED_POSITION, longest);
+        catch_up(l, node, EMBED_POSITION, places);
         catch_up(l, node, EMBED_TYPE, (size_t)l->limits.types);
     }
     return RETORT_OK;

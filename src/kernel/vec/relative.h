@@ -43,7 +43,7 @@ typedef struct relative_columns {
 RT_VERB relative_columns columns_between(const rt_attention *at, ptrdiff_t first, ptrdiff_t last) {
     const int32_t *column = at->relative->column;
     return (relative_columns){(size_t)column[first] / RT_PANEL * RT_PANEL,
-                     rt_round_up((size_t)column[last] + 1, RT_PANEL)};
+                              rt_round_up((size_t)column[last] + 1, RT_PANEL)};
 }
 
 /* out[rows][ldo] = x times these columns */
