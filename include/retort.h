@@ -893,7 +893,7 @@ typedef struct retort_train_options {
     size_t size;
     const retort_dataset *data; /* required; unlabelled texts are enough with a teacher */
     const retort_dataset *dev;  /* NULL, or what chooses the best epoch and stops early */
-    double epochs;              /* 0: 3; integers: no more than 100 steps, 300 at 2 bits */
+    double epochs;              /* 0: 3; integers: no more than 100 steps, 1,000 at 2 bits */
     size_t steps;               /* 0: as many as the epochs have */
     size_t batch;               /* texts per step; 0: 32 */
     double learning_rate; /* 0: 5e-5, 2e-4 below a hidden size of 768; recipes have their own defaults */

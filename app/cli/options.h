@@ -206,7 +206,7 @@
     X(DEV, "dev", 0, "FILE", TEXT, 0, 0, NULL,                                                               \
       "labelled texts that choose the best epoch, and stop the training with --patience")                    \
     X(EPOCHS, "epochs", 0, "N", REAL, 0, 0, NULL,                                                            \
-      "passes over the data (default: 3; integers: at most 100 steps, 300 at 2 bits)")                       \
+      "passes over the data (default: 3; integers: at most 100 steps, 1,000 at 2 bits)")                     \
     X(STEPS, "steps", 0, "N", INT, 1, 0x7fffffff, NULL, "train this many batches instead")                   \
     X(LEARNING_RATE, "rate", 0, "R", REAL, 0, 0, NULL,                                                       \
       "highest learning rate (default: 5e-5, or 2e-4 below a hidden size of 768; students: 3e-4; --bits 8 "  \
