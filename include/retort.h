@@ -861,6 +861,8 @@ typedef struct retort_eval_result {
      * cosine); largest difference of two logits. Answers: rows are the start and end logits of a window. */
     double kl, agreement, max_abs_logit_error;
     uint64_t truncated; /* number of truncated texts */
+    /* Tokens of the texts, and how many the tokenizer does not know. More than a tenth: it was made for other texts. */
+    uint64_t tokens, unknown;
 } retort_eval_result;
 /* Computes the metric of the task on labelled data. `options` may be NULL. Each batch runs in the session and
  * then in the reference, so that their taps see the same rows of the same texts in turn. */

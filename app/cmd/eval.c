@@ -24,11 +24,16 @@ static cli_code print_result(const cli_args *args, const retort_model *model,
                              const retort_eval_result *result, const layer_errors *layers) {
     retort_info info = {.size = sizeof info};
     retort_model_info(model, &info);
+    if (result->unknown > result->tokens / 10)
+        cli_say("warning: the tokenizer does not know %llu of %llu tokens of the texts",
+                (unsigned long long)result->unknown, (unsigned long long)result->tokens);
     if (!cli_has(args, CLI_JSON)) {
         printf("%-20s %s\n", "task", cli_task_names[info.task]);
         print_real(result->metric, result->value);
         if (result->second_metric != NULL) print_real(result->second_metric, result->second_value);
         printf("%-20s %zu\n", "texts", result->n);
+        if (result->unknown > 0)
+            printf("%-20s %llu\n", "unknown tokens", (unsigned long long)result->unknown);
         if (result->truncated > 0) printf("%-20s %llu\n", "truncated", (unsigned long long)result->truncated);
         print_real("kl", result->kl);
         print_real("agreement", result->agreement);
@@ -36,9 +41,10 @@ static cli_code print_result(const cli_args *args, const retort_model *model,
         if (layers != NULL) layer_errors_print(layers);
         return CLI_DONE;
     }
-    json_t *json = json_pack("{s:s, s:s, s:o, s:I, s:I}", "task", cli_task_names[info.task], "metric",
-                             result->metric, "value", cli_json_real(result->value), "n",
-                             (json_int_t)result->n, "truncated", (json_int_t)result->truncated);
+    json_t *json = json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I}", "task", cli_task_names[info.task],
+                             "metric", result->metric, "value", cli_json_real(result->value), "n",
+                             (json_int_t)result->n, "truncated", (json_int_t)result->truncated, "tokens",
+                             (json_int_t)result->tokens, "unknown", (json_int_t)result->unknown);
     if (result->second_metric != NULL) {
         json_object_set_new(json, result->second_metric, cli_json_real(result->second_value));
     }

@@ -28,6 +28,7 @@ typedef struct rt_evaluation {
     size_t encoding_capacity, target_capacity, used;
     rt_comparison comparison;
     rt_buffer line; /* logits as text */
+    rt_token_count tokens;
     /* state of the metrics */
     rt_tag_label *labels; /* tag */
     rt_decisions counts;  /* tag */

@@ -23,6 +23,7 @@ static retort_status write_logits(rt_evaluation *e, const retort_matrix *rows, r
 
 static retort_status run_batch(rt_evaluation *e, retort_matrix *rows, retort_error *err) {
     retort_matrix reference;
+    rt_count_tokens(&e->tokens, e->tokenizer, e->feed.ids, e->feed.tokens);
     retort_status status = rt_feed_run(&e->feed, e->session, rows, err);
     if (status == RETORT_OK && e->options->logits != NULL) status = write_logits(e, rows, err);
     if (status != RETORT_OK || e->options->reference == NULL) return status;
@@ -170,6 +171,8 @@ retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
     uint64_t before = *rt_session_truncated(session);
     if (status == RETORT_OK) status = run_all(&e, kind, err);
     result->truncated = *rt_session_truncated(session) - before;
+    result->tokens = e.tokens.tokens;
+    result->unknown = e.tokens.unknown;
     if (status == RETORT_OK) status = kind->finish(&e, result, err);
     set_comparison(&e, result);
     evaluation_free(&e);

@@ -81,6 +81,17 @@ static void warn_of(const rt_quantizer *q, const char *what) {
     if (q->options->warning != NULL) q->options->warning(q->options->user, text);
 }
 
+static void warn_unknown(const rt_quantizer *q) {
+    const rt_feed *texts = &q->calibration.texts;
+    rt_token_count count = {0};
+    char text[200];
+    rt_count_tokens(&count, q->tokenizer, texts->ids, texts->tokens);
+    if (!rt_many_unknown(&count) || q->options->warning == NULL) return;
+    snprintf(text, sizeof text, "quantize: the tokenizer does not know %zu of %zu tokens of the data",
+             count.unknown, count.tokens);
+    q->options->warning(q->options->user, text);
+}
+
 static retort_status open_calibration(rt_quantizer *q, const retort_model *model, retort_error *err) {
     if (q->options->group != 0 && q->bits == 8 && q->table_bits == 8) warn_of(q, "has no groups");
     if (!needs_data(q)) {
@@ -95,6 +106,7 @@ static retort_status open_calibration(rt_quantizer *q, const retort_model *model
     q->samples = q->options->samples != 0 ? q->options->samples : DEFAULT_SAMPLES;
     retort_status status =
         rt_calibration_open(&q->calibration, model, q->options->data, q->samples, q->options->seed, err);
+    if (status == RETORT_OK) warn_unknown(q);
     q->calibration.pause = rt_quantizer_go_on;
     q->calibration.pause_user = q;
     return status == RETORT_OK ? rt_thread_pool_open(&q->pool, rt_cpu_threads(), err) : status;

@@ -40,6 +40,19 @@ const char *rt_tokenizer_warning(const rt_tokenizer *tokenizer, size_t index) {
     return index < tokenizer->warning_count ? tokenizer->warnings[index] : NULL;
 }
 
+void rt_count_tokens(rt_token_count *count, const rt_tokenizer *tokenizer, const int32_t *ids, size_t n) {
+    if (tokenizer == NULL) return;
+    const rt_tokenizer_info *info = &tokenizer->info;
+    for (size_t i = 0; i < n; i++) {
+        count->tokens += ids[i] != info->cls && ids[i] != info->sep && ids[i] != info->pad;
+        count->unknown += info->unk >= 0 && ids[i] == info->unk;
+    }
+}
+
+bool rt_many_unknown(const rt_token_count *count) {
+    return count->unknown > count->tokens / 10;
+}
+
 const char *rt_tokenizer_piece(const rt_tokenizer *tokenizer, int32_t id) {
     const rt_token_model *model = &tokenizer->model;
     if (id >= 0 && (size_t)id < model->count) {

@@ -56,6 +56,14 @@ rt_tokenizer_info rt_tokenizer_describe(const rt_tokenizer *tokenizer);
 /* Warning `index` about files that transformers reads differently; NULL beyond the last one. */
 enum { RT_TOKENIZER_WARNINGS = 4 };
 const char *rt_tokenizer_warning(const rt_tokenizer *tokenizer, size_t index);
+/* Tokens of texts, less those of templates and padding, and how many of them are the unknown token. */
+typedef struct rt_token_count {
+    size_t tokens, unknown;
+} rt_token_count;
+/* Adds n ids to *count. tokenizer NULL: it has none, and knows no unknown ones. */
+void rt_count_tokens(rt_token_count *count, const rt_tokenizer *tokenizer, const int32_t *ids, size_t n);
+/* Whether more than a tenth are unknown: the texts are not what the tokenizer was made for. */
+bool rt_many_unknown(const rt_token_count *count);
 /* NUL-terminated piece of an id, or NULL. Id of a piece, or -1. */
 const char *rt_tokenizer_piece(const rt_tokenizer *tokenizer, int32_t id);
 int32_t rt_tokenizer_id(const rt_tokenizer *tokenizer, const char *piece, size_t length);

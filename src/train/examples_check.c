@@ -37,6 +37,7 @@ retort_status rt_examples_class_weights(const rt_examples *examples, size_t labe
 typedef struct check {
     const rt_examples *examples;
     const rt_config *config;
+    const rt_tokenizer *tokenizer;
     const retort_dataset *data;
     void (*warning)(void *user, const char *text);
     void *user;
@@ -143,6 +144,11 @@ static retort_status check_texts(const check *c, retort_error *err) {
              empty > 1 ? "; so are others" : "");
     if (empty > 0) warn(c, text);
     warn_bytes(c);
+    rt_token_count tokens = {0};
+    rt_count_tokens(&tokens, c->tokenizer, c->examples->ids, c->examples->tokens);
+    snprintf(text, sizeof text, "%.200s: the tokenizer does not know %zu of %zu tokens", c->data->name,
+             tokens.unknown, tokens.tokens);
+    if (rt_many_unknown(&tokens)) warn(c, text);
     snprintf(text, sizeof text, "%.200s: %llu texts are longer than the limit and were cut", c->data->name,
              (unsigned long long)c->examples->truncated);
     if (c->examples->truncated > 0) warn(c, text);
@@ -152,7 +158,7 @@ static retort_status check_texts(const check *c, retort_error *err) {
 retort_status rt_examples_check(const rt_examples *examples, const retort_model *model,
                                 const retort_dataset *data, void (*warning)(void *user, const char *text),
                                 void *user, retort_error *err) {
-    const check c = {examples, &model->config, data, warning, user};
+    const check c = {examples, &model->config, model->tokenizer, data, warning, user};
     bool one = model->config.labels == 1;
     rt_target_kind kind = examples->kind;
     bool numbers = kind == RT_TARGET_VALUE || (kind == RT_TARGET_LABELS && one) ||

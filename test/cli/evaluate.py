@@ -21,7 +21,13 @@ def eval_labels():
     best = [row["labels"][0]["label"] for row in rows("run", path, stdin="\n".join(texts).encode() + b"\n")]
     data = file("good.tsv", "sentence\tlabel\n" + "".join(f"{t}\t{b}\n" for t, b in zip(texts, best)))
     right = rows("eval", path, "--data", data)[0]
-    assert right == {"task": "classify", "metric": "accuracy", "value": 1.0, "n": 5, "truncated": 0}
+    assert right == {"task": "classify", "metric": "accuracy", "value": 1.0, "n": 5, "truncated": 0, "tokens": 9, "unknown": 0}
+    foreign = file("foreign.tsv", "sentence\tlabel\nплохо a\tnegative\nочень плохо\tpositive\n")
+    out, said = retort("eval", path, "--data", foreign)
+    assert "the tokenizer does not know 3 of 4 tokens of the texts" in said and b"unknown tokens       3\n" in out
+    for words in (["quantize", "--recipe", "gptq"], ["train", "--steps", "1"]):
+        said = retort(words[0], checkpoint("distilbert-wide"), *words[1:], "--data", foreign, "-o", HERE / "x.retort")[1]
+        assert "the tokenizer does not know 3 of 4 tokens" in said, said
     names = ["negative", "neutral", "positive"]
     wrong = [(names.index(b) + (i == 0)) % 3 for i, b in enumerate(best)]
     data = file("wrong.tsv", "\ufefflabel\tsentence\r\n" + "".join(f"{b}\t{t}\r\n" for t, b in zip(texts, wrong)))
