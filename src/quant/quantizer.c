@@ -65,6 +65,7 @@ static bool is_free(const rt_quantizer *q, const rt_node *node, int input) {
 }
 
 static bool is_float_constant(const rt_quantizer *q, const rt_node *node, int input) {
+    if (input >= node->input_count || node->inputs[input] < 0) return false;
     const rt_value *value = &q->graph->values[node->inputs[input]];
     return rt_value_is_constant(value) && value->data != NULL && value->dtype == RETORT_F32 &&
            is_free(q, node, input);
