@@ -62,6 +62,11 @@ typedef struct rt_tape {
     retort_status status; /* of the first failure of a backward pass: of see, or out of memory */
 } rt_tape;
 
+/* Whether no gradient goes through a node: gates, heads that are turned by position, windows. */
+static inline bool rt_tape_stops_at(const rt_node *node) {
+    return node->attrs.gate || node->attrs.rotate > 0 || node->attrs.window > 0;
+}
+
 /* parameters: of this graph, or NULL. rows: most tokens of a chunk; positions: most tokens of a sequence. */
 retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_parameters *parameters,
                            const rt_kernels *kernels, rt_thread_pool *pool, size_t rows, size_t positions,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quant/quantize.h"
 #include "base/cpu.h"
+#include "grad/tape.h"
 #include "graph/match.h"
 #include "quant/quantizer.h"
 #include "quant/range.h"
@@ -164,7 +165,7 @@ static retort_status check_gradients(const rt_quantizer *q, retort_error *err) {
     const char *by_distance = NULL;
     for (size_t i = 0; i < q->graph->node_count; i++) {
         const rt_node *node = &q->graph->nodes[i];
-        if (node->attrs.gate || node->attrs.rotate > 0 || node->attrs.window > 0)
+        if (rt_tape_stops_at(node))
             return rt_fail(
                 err, RETORT_UNSUPPORTED,
                 "quantize: recipe '%s' needs gradients, and %.120s has none (gates, rotary positions, "

@@ -126,7 +126,7 @@ static retort_status check_layers(const retort_model *model, retort_error *err) 
                        model->config.arch->type);
     for (size_t i = 0; i < model->graph.node_count; i++) {
         const rt_node *node = &model->graph.nodes[i];
-        if (node->attrs.gate || node->attrs.rotate > 0 || node->attrs.window > 0)
+        if (rt_tape_stops_at(node))
             return rt_fail(err, RETORT_UNSUPPORTED,
                            "train: %.120s: gates, rotary positions and windows (%s) cannot be trained",
                            node->name, model->config.arch->type);
