@@ -12,16 +12,6 @@
 
 enum { MOST_DISTANCES = 1 << 16 };
 
-static retort_status read_integer(int64_t *out, const char *name, const json_t *root, const char *key,
-                                  int64_t max, retort_error *err) {
-    const json_t *value = json_object_get(root, key);
-    if (value == NULL || json_is_null(value)) return RETORT_OK;
-    if (!json_is_integer(value) || json_integer_value(value) < -1 || json_integer_value(value) > max)
-        return rt_fail(err, RETORT_FORMAT, "%s: '%s' is not an integer of at most %" PRId64, name, key, max);
-    *out = json_integer_value(value);
-    return RETORT_OK;
-}
-
 /* Whether a list, or a text of parts separated by |, has the part. */
 static bool lists(const json_t *value, const char *part) {
     const char *text = json_string_value(value);
@@ -39,9 +29,9 @@ static retort_status read_distances(rt_config *out, const rt_config_source *from
     const json_t *root = from->root;
     rt_distances *d = &out->distances;
     int64_t buckets = -1, far = -1;
-    retort_status status = read_integer(&buckets, name, root, "position_buckets", MOST_DISTANCES, err);
+    retort_status status = rt_config_integer(from, "position_buckets", -1, MOST_DISTANCES, &buckets, err);
     if (status == RETORT_OK)
-        status = read_integer(&far, name, root, "max_relative_positions", MOST_DISTANCES, err);
+        status = rt_config_integer(from, "max_relative_positions", -1, MOST_DISTANCES, &far, err);
     bool relative = false, shared = false, placed = true;
     if (status == RETORT_OK) status = rt_config_flag(from, "relative_attention", &relative, err);
     if (status == RETORT_OK) status = rt_config_flag(from, "share_att_key", &shared, err);
@@ -65,12 +55,11 @@ static retort_status read_distances(rt_config *out, const rt_config_source *from
 
 static retort_status configure(rt_config *out, const rt_config_source *from, retort_error *err) {
     const char *name = from->name;
-    const json_t *root = from->root;
     int64_t types = 0, width = out->hidden, conv = 0, dim = out->hidden / out->heads;
-    retort_status status = read_integer(&types, name, root, "type_vocab_size", 1 << 10, err);
-    if (status == RETORT_OK) status = read_integer(&width, name, root, "embedding_size", 1 << 16, err);
-    if (status == RETORT_OK) status = read_integer(&conv, name, root, "conv_kernel_size", 1 << 16, err);
-    if (status == RETORT_OK) status = read_integer(&dim, name, root, "attention_head_size", 1 << 16, err);
+    retort_status status = rt_config_integer(from, "type_vocab_size", -1, 1 << 10, &types, err);
+    if (status == RETORT_OK) status = rt_config_integer(from, "embedding_size", -1, 1 << 16, &width, err);
+    if (status == RETORT_OK) status = rt_config_integer(from, "conv_kernel_size", -1, 1 << 16, &conv, err);
+    if (status == RETORT_OK) status = rt_config_integer(from, "attention_head_size", -1, 1 << 16, &dim, err);
     if (status == RETORT_OK) status = read_distances(out, from, err);
     if (status != RETORT_OK) return status;
     if (conv > 0)
