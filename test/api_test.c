@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Whole models through the public API: every head and option against the official implementation, every level
  * against level 0, every tier and thread count against each other. */
+#include "golden_names.h"
 #include "retort.h"
 
-#include <dirent.h>
 #include <jansson.h>
 #include <math.h>
 #include <setjmp.h>
@@ -15,8 +15,6 @@
 
 #include <cmocka.h>
 
-enum { MOST_CHECKPOINTS = 128 };
-
 /* A batch and the rows that transformers gives for it (of mask tokens only for fill heads); made by
  * tools/make_checkpoints.py. */
 typedef struct golden {
@@ -24,41 +22,6 @@ typedef struct golden {
     size_t n, rows, columns;
     double *outputs; /* [rows, columns] */
 } golden;
-
-static char names[MOST_CHECKPOINTS][64];
-static size_t name_count;
-
-static const char *root(void) {
-    const char *folder = getenv("RETORT_ROOT");
-    return folder == NULL ? "." : folder;
-}
-
-static void checkpoint_path(char *out, size_t size, const char *name) {
-    snprintf(out, size, "%s/test/golden/checkpoints/%.64s", root(), name);
-}
-
-static int by_name(const void *a, const void *b) {
-    return strcmp(a, b);
-}
-
-static int find_checkpoints(void **unused) {
-    (void)unused;
-    char path[4096];
-    checkpoint_path(path, sizeof path, "");
-    DIR *folder = opendir(path);
-    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
-        char golden_path[8192];
-        snprintf(golden_path, sizeof golden_path, "%s%.60s/golden.json", path, entry->d_name);
-        FILE *file = fopen(golden_path, "rb");
-        if (file == NULL) continue;
-        fclose(file);
-        if (name_count < MOST_CHECKPOINTS)
-            snprintf(names[name_count++], sizeof *names, "%.60s", entry->d_name);
-    }
-    if (folder != NULL) closedir(folder);
-    qsort(names, name_count, sizeof *names, by_name);
-    return name_count > 0 ? 0 : -1;
-}
 
 static int32_t *flatten(const json_t *lists, int32_t *offsets) {
     size_t total = 0, at = 0, i, j;
@@ -234,11 +197,6 @@ static void test_texts_equal_transformers(void **state) {
     }
     assert_true(texts >= 20);
     unlink(path);
-}
-
-/* A static embedding is a table. */
-static bool has_matrices(const char *name) {
-    return strncmp(name, "static-", 7) != 0;
 }
 
 /* bf16 keeps 8 bits of each factor: a rough bound, that a wrong layout or a lost row would break at once. */

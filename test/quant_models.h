@@ -45,7 +45,7 @@ static inline retort_model *import(const char *path, int level, retort_dtype dty
 static inline retort_model *golden(const char *name, int level, retort_dtype dtype) {
     char path[4096];
     const char *root = getenv("RETORT_ROOT");
-    snprintf(path, sizeof path, "%s/test/golden/checkpoints/%s", root != NULL ? root : ".", name);
+    snprintf(path, sizeof path, "%s/test/golden/checkpoints/%.64s", root != NULL ? root : ".", name);
     return import(path, level, dtype);
 }
 

@@ -128,18 +128,16 @@ static retort_status choose_opset(rt_onnx_writer *w) {
     return RETORT_OK;
 }
 
-/* Turned queries of mask tokens, and selected ones with a window, would need their positions. */
+/* Rows of a sequence each that turn: which ones they are is not known here. Rewrites leave none such. */
 static retort_status refuse_rows(const rt_graph *graph, retort_error *err) {
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
-        bool chosen = graph->values[node->outputs[0]].dims[0] == RT_DIM_MASK_TOKENS ||
-                      node->attrs.select == RT_SELECT_LAST;
-        if (!chosen || (node->attrs.rotate == 0 && node->attrs.window == 0)) continue;
-        return rt_fail(
-            err, RETORT_UNSUPPORTED,
-            "%.200s: ONNX has no operator for selected rows with rotary positions or a window: import the "
-            "checkpoint without prune-rows, or at level 2, to export it",
-            node->name);
+        if (node->attrs.rotate == 0 || graph->values[node->outputs[0]].dims[0] != RT_DIM_BATCH ||
+            graph->values[node->outputs[0]].rank != 2)
+            continue;
+        return rt_fail(err, RETORT_UNSUPPORTED,
+                       "%.200s: a row of each sequence, whose place is not known, turns by its place",
+                       node->name);
     }
     return RETORT_OK;
 }

@@ -99,9 +99,12 @@ static bool pack(rt_graph *graph, const rt_node *node, const matrix *m, int32_t 
     for (size_t b = 0; rows != NULL && b < blocks; b++) {
         for (size_t j = 0; j < m->n; j++) rows[b * m->n + j] = (uint8_t)scale_of(m, b * m->group, j);
     }
+    size_t bytes = 0;
     uint8_t *groups = room(graph, &graph->values[node->inputs[LINEAR_GROUPS]]);
+    if (groups != NULL) rt_value_bytes(&graph->values[node->inputs[LINEAR_GROUPS]], &bytes);
     if (rows != NULL && groups != NULL) {
         rt_pack_s4(m->k, m->n, m->group, m->codes, m->n, 1, rows, packed, groups, sums);
+        memcpy(groups, m->groups, bytes); /* as they were, beyond column n as well */
         graph->values[node->inputs[LINEAR_GROUPS]].data = groups;
     }
     free(rows);

@@ -462,6 +462,11 @@ static bool negative(rt_onnx_reader *r, const rt_onnx_node *node) {
     return rt_read_as(r, node, 0, negated(r, rt_read_value(r, node, 0)));
 }
 
+static bool absolute(rt_onnx_reader *r, const rt_onnx_node *node) {
+    int x = rt_read_value(r, node, 0);
+    return x >= 0 && rt_read_as(r, node, 0, rt_read_emit2(r, RT_OP_MAX, x, negated(r, x)));
+}
+
 static bool reciprocal(rt_onnx_reader *r, const rt_onnx_node *node) {
     int x = rt_read_value(r, node, 0);
     return x >= 0 && rt_read_as(r, node, 0, rt_read_emit2(r, RT_OP_DIV, rt_read_scalar(r, 1), x));
@@ -661,6 +666,7 @@ rt_reader_fn rt_read_find_row(const rt_read_row *rows, size_t count, const char 
 
 rt_reader_fn rt_read_operator(const rt_onnx_node *node) {
     static const rt_read_row rows[] = {
+        {"Abs", absolute},
         {"Add", add},
         {"And", logical_and},
         {"Cast", cast},

@@ -32,18 +32,11 @@ const char *rt_put_gate(rt_onnx_writer *w, const rt_node *node, const char *x) {
     return rt_put2(w, "Mul", "gate", a, columns(w, "second", x, n, second));
 }
 
-/* 0, 1, … of the padded length, [sequence, 1] */
-static const char *places(rt_onnx_writer *w) {
-    static const int64_t numbers[] = {0, 1};
-    const char *ids = "input_ids",
-               *zero = rt_put_tensor(w, "zero", RT_ONNX_INT64, 0, NULL, numbers, sizeof *numbers),
-               *one = rt_put_tensor(w, "one", RT_ONNX_INT64, 0, NULL, numbers + 1, sizeof *numbers);
-    const char *shape = rt_put1(w, "Shape", "shape", ids);
-    const char *length = rt_put2(w, "Gather", "length", shape, one);
-    const char *inputs[] = {zero, length, one};
-    const char *range = rt_put(w, "Range", "range", 3, inputs, 0, NULL);
-    const char *real = rt_put(w, "Cast", "places", 1, &range, 1, &RT_ONNX_INT("to", RT_ONNX_FLOAT));
-    return rt_put2(w, "Unsqueeze", "column", real, rt_put_ints(w, "axis", 1, (int64_t[]){1}));
+/* The places of rows as floats, [sequence, 1] */
+static const char *row_places(rt_onnx_writer *w) {
+    const char *at = rt_put_places(w);
+    at = rt_put(w, "Cast", "places", 1, &at, 1, &RT_ONNX_INT("to", RT_ONNX_FLOAT));
+    return rt_put2(w, "Unsqueeze", "column", at, rt_put_ints(w, "axis", 1, (int64_t[]){1}));
 }
 
 /* Vectors [n] that say of each column where its partner and its angle are, and with which sign that counts. */
@@ -77,7 +70,7 @@ const char *rt_put_turns(rt_onnx_writer *w, const rt_node *node, const char *x) 
     int64_t dims[] = {(int64_t)n};
     turn_columns c;
     if (!find_columns(w, node, n, pairs, &c)) return x;
-    const char *at = places(w),
+    const char *at = row_places(w),
                *angles = columns(w, "pairs", rt_put_value(w, node->inputs[LINEAR_ROTARY]), n, c.pair);
     const char *turns = rt_put2(w, "Mul", "turns", at, angles);
     const char *used = rt_put_tensor(w, "used", RT_ONNX_FLOAT, 1, dims, c.used, n * sizeof *c.used),
@@ -89,12 +82,10 @@ const char *rt_put_turns(rt_onnx_writer *w, const rt_node *node, const char *x) 
 }
 
 const char *rt_put_window(rt_onnx_writer *w, const rt_node *node, const char *scores) {
-    const char *at = places(w);
-    const int64_t perm[] = {1, 0};
-    const char *keys = rt_put(w, "Transpose", "keys.at", 1, &at, 1, &RT_ONNX_INTS("perm", perm, 2));
-    const char *distance = keys; /* of the first row */
-    if (node->attrs.select == RT_SELECT_ALL)
-        distance = rt_put1(w, "Abs", "distance", rt_put2(w, "Sub", "offset", keys, at));
+    const char *distance = rt_put1(w, "Abs", "apart", rt_put_distance(w, node));
+    distance = rt_put(w, "Cast", "apart.float", 1, &distance, 1, &RT_ONNX_INT("to", RT_ONNX_FLOAT));
+    if (node->attrs.select == RT_SELECT_LAST) /* [batch, keys], for all heads */
+        distance = rt_put2(w, "Unsqueeze", "wide", distance, rt_put_ints(w, "axes", 2, (int64_t[]){1, 2}));
     const char *beyond =
         rt_put2(w, "Sub", "beyond", distance, rt_put_scalar(w, "window", (float)node->attrs.window));
     const char *far =

@@ -5,13 +5,6 @@
 
 #include <stdio.h>
 
-static const char *scalar(rt_onnx_writer *w, const char *leaf, int64_t value) {
-    int64_t *data = rt_put_alloc(w, 1, sizeof *data);
-    if (data == NULL) return "";
-    *data = value;
-    return rt_put_tensor(w, leaf, RT_ONNX_INT64, 0, NULL, data, sizeof *data);
-}
-
 static const char *unsqueeze(rt_onnx_writer *w, const char *leaf, const char *x, size_t count,
                              const int64_t *axes) {
     char name[32];
@@ -19,32 +12,14 @@ static const char *unsqueeze(rt_onnx_writer *w, const char *leaf, const char *x,
     return rt_put2(w, "Unsqueeze", leaf, x, rt_put_ints(w, name, count, axes));
 }
 
-/* 0, 1, … of the padded length, [sequence] */
-static const char *places(rt_onnx_writer *w) {
-    const char *ids = "input_ids", *none = scalar(w, "zero", 0);
-    const char *shape = rt_put(w, "Shape", "shape", 1, &ids, 0, NULL);
-    const char *length = rt_put2(w, "Gather", "length", shape, scalar(w, "one", 1));
-    return rt_put(w, "Range", "places", 3, (const char *[]){none, length, scalar(w, "step", 1)}, 0, NULL);
-}
-
-/* The places of the queries: [sequence, 1], or of the only one, [1, 1] or [batch, 1] */
-static const char *query_places(rt_onnx_writer *w, const rt_node *node, const char *keys) {
-    const char *one = rt_put_ints(w, "axis", 1, (int64_t[]){1}), *mask = "attention_mask";
-    if (node->attrs.select == RT_SELECT_FIRST)
-        return rt_put_reshape(w, "first", scalar(w, "first.place", 0), 2, (int64_t[]){1, 1});
-    if (node->attrs.select != RT_SELECT_LAST) return unsqueeze(w, "queries", keys, 1, (int64_t[]){1});
-    const char *count = rt_put2(w, "ReduceSum", "count", mask, one);
-    return rt_put2(w, "Sub", "last", count, scalar(w, "last.one", 1));
-}
-
 /* The row of each distance [queries, keys], or [batch, keys] for the last query. */
 static const char *rows(rt_onnx_writer *w, const rt_node *node) {
     const rt_value *index = &w->graph->values[node->inputs[ATTENTION_INDEX]];
     int64_t reach = index->dims[0] / 2;
-    const char *keys = places(w), *apart = rt_put2(w, "Sub", "distance", keys, query_places(w, node, keys));
-    apart = rt_put2(w, "Max", "not_below", apart, scalar(w, "least", -reach));
-    apart = rt_put2(w, "Min", "not_above", apart, scalar(w, "most", reach));
-    apart = rt_put2(w, "Add", "place", apart, scalar(w, "reach", reach));
+    const char *apart = rt_put_distance(w, node);
+    apart = rt_put2(w, "Max", "not_below", apart, rt_put_index(w, "least", -reach));
+    apart = rt_put2(w, "Min", "not_above", apart, rt_put_index(w, "most", reach));
+    apart = rt_put2(w, "Add", "place", apart, rt_put_index(w, "reach", reach));
     return rt_put2(w, "Gather", "distance.rows", rt_put_value(w, node->inputs[ATTENTION_INDEX]), apart);
 }
 

@@ -28,6 +28,7 @@ typedef struct rt_onnx_writer {
     const char *mask;       /* what is added to scores, [batch, 1, 1, sequence]; NULL: not made yet */
     const char *float_mask; /* attention_mask in float, [batch, sequence] */
     const char *int_mask;   /* the same in int32 */
+    const char *places;     /* 0, 1, … of the padded length, [sequence] */
     const char *scope;      /* name of the graph's node at hand */
     retort_status failed;   /* the first failure */
     retort_error *err;
@@ -67,6 +68,7 @@ const char *rt_put_tensor(rt_onnx_writer *w, const char *leaf, rt_onnx_type type
 const char *rt_put_named(rt_onnx_writer *w, const char *name, rt_onnx_type type, int rank,
                          const int64_t *dims, const void *data, size_t bytes);
 const char *rt_put_scalar(rt_onnx_writer *w, const char *leaf, float value);
+const char *rt_put_index(rt_onnx_writer *w, const char *leaf, int64_t value);
 const char *rt_put_ints(rt_onnx_writer *w, const char *leaf, size_t count, const int64_t *values);
 /* Zeroed memory that lives as long as the ONNX model; NULL after a failure. */
 void *rt_put_alloc(rt_onnx_writer *w, size_t count, size_t size);
@@ -83,6 +85,10 @@ const float *rt_put_matrix(rt_onnx_writer *w, int value);
 /* attention_mask as what is added to scores, and as floats. */
 const char *rt_put_mask(rt_onnx_writer *w);
 const char *rt_put_float_mask(rt_onnx_writer *w);
+/* 0, 1, … of the padded length, int64 [sequence]. How far the keys of an Attention stand behind its queries, int64
+ * [queries, keys], or [batch, keys] where the last token of each sequence is the only query. */
+const char *rt_put_places(rt_onnx_writer *w);
+const char *rt_put_distance(rt_onnx_writer *w, const rt_node *node);
 
 /* Rank of a value in ONNX, where rows are [batch, sequence] again. */
 int rt_put_rank(const rt_onnx_writer *w, int value);
