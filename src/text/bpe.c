@@ -121,16 +121,16 @@ static void add_word(const bpe *model, rt_symbols *symbols, const uint8_t *bytes
 }
 
 /* A symbol is of whole characters of the original text, even if it has but some of their bytes. */
-static bool push_symbols(const rt_symbols *symbols, const rt_point *points, size_t from, int32_t number,
+static bool push_symbols(const rt_symbols *symbols, const rt_point *points, int32_t number,
                          rt_tokens *tokens) {
-    size_t at = points[from].at, first = from;
+    size_t at = points->at;
+    uint32_t first = 0;
     for (size_t i = 0; i < symbols->count; i++) {
         size_t end = at + symbols->list[i].length;
         while (points[first + 1].at <= at) first++;
-        size_t last = first;
+        uint32_t last = first;
         while (points[last + 1].at < end) last++;
-        rt_token token = {
-            .id = (int32_t)symbols->list[i].id, points[first].source, points[last].source + 1, number};
+        rt_token token = {.id = (int32_t)symbols->list[i].id, first, last + 1, number};
         if (!rt_tokens_push(tokens, token)) return false;
         at = end;
         first = last;
@@ -138,22 +138,33 @@ static bool push_symbols(const rt_symbols *symbols, const rt_point *points, size
     return true;
 }
 
-static inline bool tokenize(const void *data, const rt_normalized *text, rt_word word, int32_t number,
-                            rt_tokens *tokens) {
-    const bpe *model = data;
-    const rt_point *points = text->points;
-    const uint8_t *bytes = text->bytes + points[word.from].at;
-    size_t length = points[word.to].at - points[word.from].at;
-    int32_t id = whole_word(model, bytes, length);
-    if (id >= 0) {
-        rt_token token = {.id = id, points[word.from].source, points[word.to - 1].source + 1, number};
-        return rt_tokens_push(tokens, token);
-    }
+static bool merge_word(const bpe *model, const rt_point *points, const uint8_t *bytes, size_t length,
+                       int32_t number, rt_tokens *tokens) {
     rt_symbols symbols;
     if (!rt_symbols_open(&symbols, tokens, length)) return false;
     add_word(model, &symbols, bytes, length);
     rt_symbols_merge(&symbols, &model->table);
-    return push_symbols(&symbols, points, word.from, number, tokens);
+    return push_symbols(&symbols, points, number, tokens);
+}
+
+static inline bool tokenize(const void *data, const rt_normalized *text, rt_word word, int32_t number,
+                            rt_tokens *tokens) {
+    const bpe *model = data;
+    const rt_point *points = text->points + word.from;
+    const uint8_t *bytes = text->bytes + points->at;
+    size_t length = text->points[word.to].at - points->at, first = tokens->count;
+    int32_t id = whole_word(model, bytes, length);
+    if (id >= 0) {
+        rt_token token = {.id = id, points->source, text->points[word.to - 1].source + 1, number};
+        return rt_tokens_push(tokens, token);
+    }
+    rt_segment *segment = rt_word_slot(tokens, bytes, length);
+    if (segment != NULL && rt_segment_holds(segment, bytes, length))
+        return rt_recall_word(segment, points, number, tokens);
+    if (!merge_word(model, points, bytes, length, number, tokens)) return false;
+    if (segment != NULL) rt_remember_word(segment, bytes, length, tokens, first);
+    rt_place_tokens(tokens, first, points);
+    return true;
 }
 
 static bool next_gpt2(const void *data, const rt_normalized *text, size_t *at, size_t to, rt_word *word) {

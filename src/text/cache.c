@@ -17,7 +17,7 @@ void rt_scratch_free(rt_scratch *scratch) {
 }
 
 rt_word_cache *rt_word_cache_new(const rt_tokenizer *tokenizer, size_t slots) {
-    size_t rounded = 1;
+    size_t rounded = 2; /* a segment may be in either of two */
     while (rounded < (slots == 0 ? DEFAULT_SLOTS : rt_min(slots, MAX_SLOTS))) rounded *= 2;
     rt_word_cache *cache = rt_calloc(1, sizeof *cache);
     /* Not cleared here: the system does it page by page, for the slots that are used. A first answer uses few, and
@@ -64,5 +64,35 @@ rt_segment *rt_word_cache_slot(const rt_word_cache *cache, const uint8_t *bytes,
         hash ^= hash >> 32;
     }
     hash = (hash ^ load_tail(bytes + at, length - at)) * UINT64_C(0xD6E8FEB86659FD93);
-    return &cache->slots[(hash ^ hash >> 32) & cache->mask];
+    size_t index = (hash ^ hash >> 32) & cache->mask;
+    rt_segment *slot = &cache->slots[index], *other = &cache->slots[index ^ 1];
+    if (rt_segment_holds(slot, bytes, length)) return slot;
+    return slot->length > 0 && (other->length == 0 || rt_segment_holds(other, bytes, length)) ? other : slot;
+}
+
+bool rt_recall_word(const rt_segment *segment, const rt_point *points, int32_t number, rt_tokens *tokens) {
+    size_t need = tokens->count + segment->count;
+    if (!rt_grow((void **)&tokens->data, &tokens->capacity, need, sizeof *tokens->data)) return false;
+    for (size_t i = 0; i < segment->count; i++) {
+        tokens->data[tokens->count++] = (rt_token){.id = segment->ids[i],
+                                                   points[segment->start[i]].source,
+                                                   points[segment->end[i] - 1].source + 1,
+                                                   number};
+    }
+    return true;
+}
+
+void rt_remember_word(rt_segment *segment, const uint8_t *bytes, size_t length, const rt_tokens *tokens,
+                      size_t first) {
+    size_t count = tokens->count - first;
+    if (count > RT_SEGMENT_TOKENS) return;
+    memcpy(segment->key, bytes, length);
+    segment->length = (uint8_t)length;
+    segment->count = (uint8_t)count;
+    for (size_t i = 0; i < count; i++) {
+        const rt_token *token = &tokens->data[first + i];
+        segment->ids[i] = token->id;
+        segment->start[i] = (uint8_t)token->start;
+        segment->end[i] = (uint8_t)token->end;
+    }
 }

@@ -86,6 +86,7 @@ typedef struct rt_tokens {
     rt_cut_text cut;
     void *work;           /* of the model */
     size_t work_capacity; /* bytes */
+    rt_word_cache *words; /* that were seen before; NULL: none are remembered */
 } rt_tokens;
 void rt_tokens_free(rt_tokens *tokens);
 /* False when out of memory. */

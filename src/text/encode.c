@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From a text to its tokens. Two ways give the same: the text as a whole, and segment by segment (segmenter.h), whose
- * tokens are remembered. Only added tokens that are looked for in the normalized text need the whole. */
+ * tokens are remembered. Only added tokens that are looked for in the normalized text need the whole. Where no segments
+ * can be told apart, the model remembers words. */
 #include "text/state.h"
 
 #include "text/byte_level.h"
@@ -153,7 +154,7 @@ static bool split_segment(rt_walk *walk, const uint8_t *bytes, size_t length) {
 static bool walk_segment(rt_walk *walk, const uint8_t *bytes, size_t length) {
     if (walk->cache == NULL || length > RT_SEGMENT_MAX) return split_segment(walk, bytes, length);
     rt_segment *segment = rt_word_cache_slot(walk->cache, bytes, length);
-    if (segment->length == length && memcmp(segment->key, bytes, length) == 0) return recall(walk, segment);
+    if (rt_segment_holds(segment, bytes, length)) return recall(walk, segment);
     size_t from = walk->tokens->count;
     uint32_t point = walk->point;
     int32_t word = walk->word;
@@ -269,6 +270,7 @@ retort_status rt_walk_text(rt_walk *walk, const char *text, size_t size, retort_
     if (size > RT_TEXT_MAX) {
         return rt_fail(err, RETORT_LIMIT, "a text of %zu bytes, at most %d are supported", size, RT_TEXT_MAX);
     }
+    walk->tokens->words = walk->segmented && !walk->tokenizer->segmenter.local ? walk->cache : NULL;
     if (size == 0 || walk_text(walk, (const uint8_t *)text, size)) return RETORT_OK;
     return rt_fail(err, RETORT_NOMEM, "out of memory for a text of %zu bytes", size);
 }

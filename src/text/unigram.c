@@ -2,8 +2,9 @@
  * Unigram (Kudo, 2018): of all ways to make a word of pieces the one with the largest sum of scores, found by Viterbi's
  * algorithm from left to right. A character that is no piece is unknown, at a score below that of every piece. Sums are
  * those of Hugging Face, in double and in the same order: many ways tie but for the rounding. */
-#include "text/piece_trie.h"
 #include "text/metaspace.h"
+#include "text/piece_trie.h"
+#include "text/state.h"
 
 #include "base/utf8.h"
 
@@ -151,10 +152,10 @@ static bool push_best(const unigram *model, const rt_point *points, const uint8_
                       const lattice_node *nodes, uint32_t count, int32_t number, rt_tokens *tokens) {
     for (uint32_t at = 0, end; at < count; at = end) {
         end = nodes[at].to;
-        rt_token token = {.id = nodes[end].id, .start = points[at].source, .word = number};
+        rt_token token = {.id = nodes[end].id, .start = at, .word = number};
         bool unknown = token.id == model->unknown;
         while (unknown && end < count && nodes[nodes[end].to].id == model->unknown) end = nodes[end].to;
-        token.end = points[end - 1].source + 1;
+        token.end = end;
         bool pushed = unknown ? push_unknown(model, bytes + points[at].at, points[end].at - points[at].at,
                                              token, tokens)
                               : rt_tokens_push(tokens, token);
@@ -163,12 +164,9 @@ static bool push_best(const unigram *model, const rt_point *points, const uint8_
     return true;
 }
 
-static bool tokenize(const void *data, const rt_normalized *text, rt_word word, int32_t number,
-                     rt_tokens *tokens) {
-    const unigram *model = data;
-    const rt_point *points = text->points + word.from;
-    const uint8_t *bytes = text->bytes;
-    uint32_t count = (uint32_t)(word.to - word.from);
+/* Viterbi's algorithm over a word. */
+static bool find_best(const unigram *model, const rt_point *points, const uint8_t *bytes, uint32_t count,
+                      int32_t number, rt_tokens *tokens) {
     size_t size = ((size_t)count + 1) * sizeof(lattice_node);
     if (size > tokens->work_capacity && !rt_grow(&tokens->work, &tokens->work_capacity, size, 1))
         return false;
@@ -184,6 +182,20 @@ static bool tokenize(const void *data, const rt_normalized *text, rt_word word, 
     }
     link_best(nodes, count);
     return push_best(model, points, bytes, nodes, count, number, tokens);
+}
+
+static bool tokenize(const void *data, const rt_normalized *text, rt_word word, int32_t number,
+                     rt_tokens *tokens) {
+    const rt_point *points = text->points + word.from;
+    const uint8_t *bytes = text->bytes + points->at;
+    size_t count = word.to - word.from, length = points[count].at - points->at, first = tokens->count;
+    rt_segment *segment = rt_word_slot(tokens, bytes, length);
+    if (segment != NULL && rt_segment_holds(segment, bytes, length))
+        return rt_recall_word(segment, points, number, tokens);
+    if (!find_best(data, points, text->bytes, (uint32_t)count, number, tokens)) return false;
+    if (segment != NULL) rt_remember_word(segment, bytes, length, tokens, first);
+    rt_place_tokens(tokens, first, points);
+    return true;
 }
 
 /* ---- Pieces ------------------------------------------------------------------------------------------- */
