@@ -32,7 +32,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "test/golden/checkpoints"
 QUICK = ("distilbert-classify", "bert-classify", "bert-tag", "bert-answer", "distilbert-fill", "distilbert-wide", "package-dense",
          "electra-classify", "roberta-answer", "roberta-bytes-classify", "albert-classify", "mpnet-tag", "deberta-classify",
-         "modernbert-classify", "gte-tag")
+         "modernbert-classify", "gte-tag", "eurobert-classify")
 LEVELS = range(4)
 # How a model of level 3 is quantized; the words after the name.
 RECIPES = {

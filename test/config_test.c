@@ -34,6 +34,7 @@ static void check_error(retort_status status, retort_status wanted, const retort
 #define ROBERTA "\"model_type\":\"roberta\",\"architectures\":[\"RobertaForSequenceClassification\"],"
 #define MODERN  "\"model_type\":\"modernbert\",\"architectures\":[\"ModernBertForSequenceClassification\"],"
 #define NOMIC   "\"model_type\":\"nomic_bert\",\"architectures\":[\"NomicBertForSequenceClassification\"],"
+#define EURO    "\"model_type\":\"eurobert\",\"architectures\":[\"EuroBertForSequenceClassification\"],"
 #define GTE     "\"model_type\":\"new\",\"architectures\":[\"NewForSequenceClassification\"],"
 #define BERT    "\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],"
 
@@ -224,6 +225,19 @@ static void test_families_refused(void **state) {
          "position_embedding_type 'absolute'; known is rope"},
         {"{" GTE BERT_SIZES ",\"layer_norm_type\":\"rms_norm\"}", RETORT_UNSUPPORTED,
          "layer_norm_type 'rms_norm'; known is layer_norm"},
+        {"{" EURO BERT_SIZES ",\"num_key_value_heads\":3}", RETORT_FORMAT,
+         "4 heads cannot be divided by 3 of keys"},
+        {"{" EURO BERT_SIZES ",\"num_key_value_heads\":8}", RETORT_FORMAT,
+         "'num_key_value_heads': expected an integer from 1 to 4"},
+        {"{" EURO BERT_SIZES ",\"head_dim\":5}", RETORT_FORMAT, "heads of 5 columns have no pairs"},
+        {"{" EURO BERT_SIZES ",\"head_dim\":\"4\"}", RETORT_FORMAT, "'head_dim': expected an integer"},
+        {"{" EURO BERT_SIZES ",\"clf_pooling\":\"max\"}", RETORT_UNSUPPORTED,
+         "clf_pooling 'max'; known are bos, mean, late"},
+        {"{" EURO BERT_SIZES ",\"classifier_pooling\":7}", RETORT_UNSUPPORTED, "classifier_pooling ''"},
+        {"{" EURO BERT_SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}", RETORT_UNSUPPORTED,
+         "rope_type 'llama3' of rotary positions"},
+        {"{" EURO BERT_SIZES ",\"mlp_bias\":0}", RETORT_FORMAT, "'mlp_bias' is neither true nor false"},
+        {"{" EURO BERT_SIZES ",\"rms_norm_eps\":0}", RETORT_FORMAT, "'rms_norm_eps' is 0"},
         {"{" DEBERTA BERT_SIZES ",\"relative_attention\":\"true\"}", RETORT_FORMAT,
          "'relative_attention' is neither true nor false"},
         {"{" DEBERTA BERT_SIZES ",\"position_biased_input\":1}", RETORT_FORMAT,

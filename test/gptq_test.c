@@ -538,7 +538,7 @@ static void test_gradients(void **unused) {
         retort_status status = retort_model_quantize(&integer, model, &options, &err);
         assert_int_equal(status, i == 0 ? RETORT_UNSUPPORTED : RETORT_OK);
         assert_non_null(
-            strstr(i == 0 ? err.text : text, i == 0 ? "windows): use owq" : "scores get by distance"));
+            strstr(i == 0 ? err.text : text, i == 0 ? "RMS norms): use owq" : "scores get by distance"));
         retort_model_free(integer);
         retort_dataset_free((retort_dataset *)(uintptr_t)options.data);
         retort_model_free(model);

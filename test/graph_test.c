@@ -147,11 +147,11 @@ static const char shape_sources[] =
     "const gamma f32 rows [6]\nconst table f32 rows [9, 6]\n"
     "input u i64 [tokens]\ninput t5 f32 [tokens, 5]\nconst w8 s8 p16_s8 [6, 5]\n"
     "const w4 u8 p16_s4 [6, 5]\nconst scale f32 rows [5]\nconst sums i32 rows [5]\n"
-    "const bias5 f32 rows [5]\nconst groups u8 rows [1, 1, 16]\nconst table8 s8 rows [9, 6]\n"
+    "const weight2 f32 rows [6, 2]\nconst bias5 f32 rows [5]\nconst groups u8 rows [1, 1, 16]\nconst table8 s8 rows [9, 6]\n"
     "const table4 u8 rows_s4 [9, 6]\nconst scale9 f32 rows [9]\nconst groups9 u8 rows [9, 1]\n"
     "dims = Shape(ids)\nbatch = Gather(dims:0, zero)\nseq = Gather(dims:0, ones)\n"
     "qkv = Linear(x, weight, bias)\nragged = Linear(t, weight)\n"
-    "t8 = Narrow(t) narrow=s8\n";
+    "two = Linear(x, weight2)\nragged2 = Linear(t, weight2)\nt8 = Narrow(t) narrow=s8\n";
 
 /* A line "y = …" over some values, and the first output it must have: dtype and dims. */
 static void test_shapes(void **state) {
@@ -180,6 +180,10 @@ static void test_shapes(void **state) {
         {"y = Attention(qkv:0, ids) heads=2 parts=1", "f32 [batch, seq, 6]"},
         {"y = Attention(ragged:0) heads=3 parts=1 narrow=bf16", "bf16 [tokens, 6]"},
         {"y = Attention(x, x, x, ids) heads=2 parts=3", "f32 [batch, seq, 6]"},
+        {"y = Attention(x, two:0, two:0, ids) heads=3 parts=3 key_heads=1", "f32 [batch, seq, 6]"},
+        {"y = Attention(t, ragged2:0) heads=6 parts=2 key_heads=1", "f32 [tokens, 6]"},
+        {"y = LayerNorm(x, gamma) epsilon=0.1 rms=1", "f32 [batch, seq, 6]"},
+        {"y = Embed(ids, table)", "f32 [batch, seq, 6]"},
         {"y = Select(x, ids) select=mask", "f32 [rows, 6]"},
         {"y = Select(t) select=first", "f32 [batch, 6]"},
         {"y = Pool(x, ids) pool=mean", "f32 [batch, 6]"},
@@ -219,6 +223,14 @@ static void test_shapes_that_do_not_fit(void **state) {
         "y = Slice(x, zero, two, zero)",
         "y = Attention(x) heads=2 parts=1",
         "y = Attention(t) heads=4 parts=1",
+        "y = Attention(t) heads=4 parts=1 key_heads=2",
+        "y = Attention(t) heads=4 parts=1 key_heads=3",
+        "y = Attention(t) heads=1 parts=1 key_heads=1",
+        "y = Attention(t, t, t) heads=2 parts=3 key_heads=1",
+        "y = LayerNorm(t, scale, scale) rms=1",
+        "y = LayerNorm(t, scale)",
+        "y = Embed(ids, table) narrow=bf16",
+        "y = Embed(ids, table, _, scale)",
         "y = Add(x, w)",
         "y = Add(x, t)",
         "y = Add(x, ids)",

@@ -219,7 +219,7 @@ static bool norm_one(const kernel_row *row, size_t rows, size_t n, int kind, cha
     bool in_place = random_below(4) == 0;
     const float given[2] = {-1.5f, 4.0f};
     rt_rows_q how = {.range = random_below(3) == 0 ? given : NULL};
-    bool moved = random_below(2) == 0;
+    bool moved = random_below(2) == 0, rms = random_below(3) == 0;
     if (moved) how.factor = factor.data;
     if (moved) how.add = add.data;
     for (int side = 0; side < 2; side++) {
@@ -228,8 +228,9 @@ static bool norm_one(const kernel_row *row, size_t rows, size_t n, int kind, cha
                              .n = n,
                              .x = x.data,
                              .ldx = ld,
+                             .rms = rms,
                              .gamma = gamma.data,
-                             .beta = beta.data,
+                             .beta = rms ? NULL : beta.data,
                              .epsilon = 1e-12f,
                              .ldy = ld,
                              .ldy16 = ld};
@@ -278,7 +279,7 @@ static bool embed_one(const kernel_row *row, size_t rows, size_t n, bool types, 
     enum { WORDS = 9 };
     size_t where = 0;
     words word = words_new(WORDS, n, bits);
-    bool position_q = random_u32() & 1, placed = random_below(4) > 0;
+    bool position_q = random_u32() & 1, placed = random_below(4) > 0, raw = random_below(4) == 0;
     words position = words_new(WORDS, n, position_q ? 8 : 32);
     guarded position_scale = filled(n, FILL_NORMAL), type = filled(2 * n, FILL_NORMAL);
     guarded gamma = filled(n, FILL_NORMAL), beta = filled(n, FILL_NORMAL);
@@ -305,16 +306,16 @@ static bool embed_one(const kernel_row *row, size_t rows, size_t n, bool types, 
                               .word_group_size = word.group_size,
                               .norm = {.rows = rows,
                                        .n = n,
-                                       .gamma = gamma.data,
+                                       .gamma = raw ? NULL : gamma.data,
                                        .beta = beta.data,
                                        .epsilon = 1e-5f,
                                        .how8 = how,
                                        .ldy = n,
                                        .ldy16 = n}};
-        normal_new(&out, side, 7, &args.norm);
+        normal_new(&out, side, raw ? 1 : 7, &args.norm);
         ((rt_embed_fn)(side == 0 ? row->ref : row->fn))(&args);
     }
-    bool good = normal_same(&out, &where) && normal_quantized(&out, rows, n, n, &how);
+    bool good = normal_same(&out, &where) && (raw || normal_quantized(&out, rows, n, n, &how));
     guarded *all[] = {&word.rows,      &word.scale,     &word.group, &position.rows, &position_scale,
                       &position.scale, &position.group, &type,       &gamma,         &beta,
                       &index,          &factor,         &add};

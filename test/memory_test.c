@@ -614,6 +614,7 @@ static const struct {
     {"deberta-biased", true},
     {"modernbert-mean", true},
     {"gte-tag", true},
+    {"eurobert-bos", true},
     {"roberta-bytes-classify", true},
     {"roberta-bytes-tag", true},
     {"distilbert-classify-zip", true},

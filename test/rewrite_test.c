@@ -125,6 +125,47 @@ static void test_layer_norm(void **state) {
     assert_refuses(rt_rewrite_fuse_layer_norm, text);
 }
 
+static void test_rms_norm(void **state) {
+    (void)state;
+    static const char *const forms[] = {
+        "s = Mul(x:0, x:0)\nv = ReduceMean(s:0) axis=-1 keepdims=1\ne = Add(v:0, eps)\nr = Sqrt(e:0)\n"
+        "n = Div(x:0, r:0)\n",
+        "s = Pow(x:0, two)\nv = ReduceMean(s:0) axis=2 keepdims=1\ne = Add(v:0, eps)\nr = Sqrt(e:0)\n"
+        "i = Div(one, r:0)\nn = Mul(x:0, i:0)\n",
+        /* of something else */
+        "s = Mul(x:0, x:0)\nv = ReduceMean(s:0) axis=-1 keepdims=1\ne = Add(v:0, eps)\nr = Sqrt(e:0)\n"
+        "o = Add(x:0, b)\nn = Div(o:0, r:0)\n",
+    };
+    for (size_t i = 0; i < 3; i++) {
+        char text[2048];
+        snprintf(text, sizeof text,
+                 LEVEL("2") WEIGHTS TABLE "const eps f32 rows [] = {1e-05}\nconst two f32 rows [] = {2}\n"
+                                          "const one f32 rows [] = {1}\n" ROWS
+                                          "%snorm.y = Mul(b, n:0)\noutput norm.y:0\n",
+                 forms[i]);
+        if (i < 2)
+            assert_rewrites(rt_rewrite_fuse_layer_norm, text, 1,
+                            ROWS "norm = LayerNorm(x:0, b) epsilon=9.99999975e-06 rms=1\noutput norm:0\n");
+        else
+            assert_refuses(rt_rewrite_fuse_layer_norm, text);
+    }
+}
+
+/* Rows of words that more than a norm reads. */
+static void test_embed_without_norm(void **state) {
+    (void)state;
+    const char *words = LEVEL("2") WEIGHTS TABLE "w0 = Gather(table, input_ids)\n";
+    const char *norm = "n = LayerNorm(w0:0, b, b) epsilon=1e-12\n";
+    char text[2048];
+    snprintf(text, sizeof text, "%s%ss = Add(n:0, w0:0)\noutput s:0\n", words, norm);
+    assert_rewrites(rt_rewrite_fuse_embed, text, 1,
+                    "w0 = Embed(input_ids, table)\nn = LayerNorm(w0:0, b, b) epsilon=9.99999996e-13\n"
+                    "s = Add(n:0, w0:0)\noutput s:0\n");
+    snprintf(text, sizeof text, "%ss = Add(w0:0, w0:0)\noutput s:0\n", words);
+    assert_rewrites(rt_rewrite_fuse_embed, text, 1,
+                    "w0 = Embed(input_ids, table)\ns = Add(w0:0, w0:0)\noutput s:0\n");
+}
+
 #define POSITIONS(start)                                                                                     \
     "const position_ids i64 rows [1, 6]\nconst zero i64 rows [1] = {0}\nconst start i64 rows [1] = {" start  \
     "}\nconst axes i64 rows [1] = {1}\nconst one i64 rows [] = {1}\n"                                        \
@@ -296,6 +337,38 @@ static void test_attention(void **state) {
                         ROWS "q = Linear(x:0, w, b)\nk = Linear(x:0, w, b)\nv = Linear(x:0, w, b)\n"
                              "a = Attention(q:0, k:0, v:0, attention_mask) heads=2 scale=0.5 parts=3\n"
                              "output a:0\n");
+    }
+}
+
+/* One head of keys and values for two of queries. */
+static void test_grouped_attention(void **state) {
+    (void)state;
+    static const char *const copies[] = {"{0, 0}", "{0, -1}"}; /* the second: not in order */
+    for (size_t i = 0; i < 2; i++) {
+        char text[4096];
+        snprintf(text, sizeof text,
+                 LEVEL("2") WEIGHTS TABLE
+                 "const wk f32 rows [8, 4]\nconst copies i64 rows [2] = %s\n"
+                 "const one i64 rows [4] = {0, 0, 1, 4}\n"
+                 "const split i64 rows [4] = {0, 0, 2, 4}\n"
+                 "const join i64 rows [3] = {0, 0, 8}\nconst half f32 rows [] = {0.5}\n"
+                 "const unit f32 rows [] = {1}\nconst low f32 rows [] = {-3.40282347e+38}\n"
+                 "const a1 i64 rows [1] = {1}\nconst a2 i64 rows [1] = {2}\n" ROWS
+                 "q = Linear(x:0, w)\nk = Linear(x:0, wk)\nv = Linear(x:0, wk)\n"
+                 "q4 = Reshape(q:0, split)\nqt = Transpose(q4:0) perm=[0, 2, 1, 3]\n"
+                 "k4 = Reshape(k:0, one)\nkc = Gather(k4:0, copies) axis=2\n"
+                 "kt = Transpose(kc:0) perm=[0, 2, 3, 1]\n"
+                 "v4 = Reshape(v:0, one)\nvc = Gather(v4:0, copies) axis=2\n"
+                 "vt = Transpose(vc:0) perm=[0, 2, 1, 3]\n" ADDED_MASK
+                 "s = MatMul(qt:0, kt:0)\nsd = Mul(half, s:0)\nmasked = Add(m5:0, sd:0)\n" CONTEXT,
+                 copies[i]);
+        if (i == 0)
+            assert_rewrites(rt_rewrite_fuse_attention, text, 1,
+                            ROWS "q = Linear(x:0, w)\nk = Linear(x:0, wk)\nv = Linear(x:0, wk)\n"
+                                 "a = Attention(q:0, k:0, v:0, attention_mask) heads=2 scale=0.5 parts=3 "
+                                 "key_heads=1\noutput a:0\n");
+        else
+            assert_refuses(rt_rewrite_fuse_attention, text);
     }
 }
 
@@ -583,7 +656,9 @@ static void test_names_get_numbers(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer_norm),
+        cmocka_unit_test(test_rms_norm),
         cmocka_unit_test(test_embed),
+        cmocka_unit_test(test_embed_without_norm),
         cmocka_unit_test(test_embed_needs_positions_from_zero),
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_gemm),
@@ -591,6 +666,7 @@ int main(void) {
         cmocka_unit_test(test_activation),
         cmocka_unit_test(test_activation_refused),
         cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_grouped_attention),
         cmocka_unit_test(test_attention_refused),
         cmocka_unit_test(test_algebra),
         cmocka_unit_test(test_qkv),

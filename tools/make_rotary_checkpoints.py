@@ -6,14 +6,17 @@ import pathlib
 import sys
 
 import make_checkpoints as base
+import tokenizers
 import torch
 import transformers
+from tokenizers import pre_tokenizers, processors
 
 TEXT = [(5, 0), (31, 0), (12, 9)]
 ROPE = lambda full, local: {"full_attention": {"rope_type": "default", "rope_theta": full},
                             "sliding_attention": {"rope_type": "default", "rope_theta": local}}
 SIZES = dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=24, max_position_embeddings=130)
 PLAIN = dict(SIZES, num_hidden_layers=2, pad_token_id=0, rope_parameters={"rope_type": "default", "rope_theta": 300.0})
+EURO = dict(PLAIN, num_key_value_heads=2, mask_token_id=4)
 MODERN = dict(SIZES, local_attention=16, rope_parameters=ROPE(1000.0, 50.0), pad_token_id=0)
 
 
@@ -41,6 +44,45 @@ def hub_gte(config):
                   architectures=[name.replace("Gte", "New") for name in config["architectures"]], pack_qkv=True, unpad_inputs=False)
 
 
+def hub_euro(config):
+    """The spelling of the files on the hub."""
+    config.update(clf_pooling=config.pop("classifier_pooling"), rope_theta=config.pop("rope_parameters")["rope_theta"], rope_scaling=None)
+
+
+def llama_tokenizer():
+    """Llama 3's, of a small vocabulary, with EuroBERT's special tokens."""
+    trained = json.loads(base.byte_level_tokenizer().to_str())
+    names = dict(zip(base.BPE_SPECIAL, ["<|begin_of_text|>", "<|pad|>", "<|end_of_text|>", "<|unk|>", "<|mask|>"]))
+    trained["model"]["vocab"] = {names.get(piece, piece): i for piece, i in trained["model"]["vocab"].items()}
+    trained["model"]["ignore_merges"] = True
+    for token in trained["added_tokens"]:
+        token.update(content=names[token["content"]], lstrip=False)
+    tokenizer = tokenizers.Tokenizer.from_str(json.dumps(trained))
+    split = tokenizers.Regex(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+                             r"\s+(?!\S)|\s+")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(split, "isolated"),
+                                                       pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    begin, end = names["<s>"], names["</s>"]
+    tokenizer.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=True), processors.TemplateProcessing(
+        single=f"{begin} $A {end}", pair=f"{begin} $A {end} {begin} $B:1 {end}:1",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (begin, end)])])
+    return tokenizer
+
+
+def write_llama(folder, model, head):
+    """The golden texts and what the model makes of them."""
+    tokenizer = llama_tokenizer()
+    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    settings = {"model_max_length": 40, "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|begin_of_text|>",
+                "eos_token": "<|end_of_text|>", "pad_token": "<|pad|>", "mask_token": "<|mask|>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings) + "\n")
+    mask = lambda text: text.replace("<mask>", "<|mask|>")
+    texts = [mask(text) if isinstance(text, str) else tuple(map(mask, text)) for text in base.BPE_TEXTS]
+    ids = [tokenizer.encode(*([text] if isinstance(text, str) else text)).ids for text in texts]
+    types = [[0] * len(row) for row in ids]
+    base.write_golden(folder, ids, types, run(model, head, ids, types, tokenizer.token_to_id("<|mask|>")), texts)
+
+
 def ntk(model, factor=8.0):
     """Angles as the hub's code of GTE makes them: a base larger by the factor, and angles smaller by a root of it."""
     rotary, config = model.base_model.rotary_emb, model.config
@@ -49,6 +91,7 @@ def ntk(model, factor=8.0):
     rotary.inv_freq.copy_(1.0 / (theta ** (torch.arange(0, dim, 2).float() / dim)) / factor ** (2 / dim))
 
 
+LLAMA = "llama"  # instead of the small WordPiece tokenizer
 # name, family, head, configuration, what config.json becomes, lengths of texts
 ROWS = [
     ("modernbert-classify", "ModernBert", "classify", MODERN, None, TEXT + [(120, 0)]),
@@ -72,6 +115,16 @@ ROWS = [
     ("gte-tag", "Gte", "tag", dict(PLAIN, type_vocab_size=2), None, TEXT),
     ("gte-fill", "Gte", "fill", dict(PLAIN, type_vocab_size=0), None, TEXT),
     ("gte-ntk", "Gte", "embed", dict(PLAIN, type_vocab_size=1), hub_gte, TEXT),
+    ("eurobert-classify", "EuroBert", "classify", EURO, None, TEXT + [(120, 0)]),
+    ("eurobert-bos", "EuroBert", "classify",
+     dict(EURO, classifier_pooling="bos", num_key_value_heads=1, attention_bias=True, mlp_bias=True), hub_euro, TEXT),
+    ("eurobert-mean", "EuroBert", "classify",
+     dict(EURO, classifier_pooling="mean", num_key_value_heads=4, head_dim=6, rms_norm_eps=1e-2, hidden_act="gelu"), None, TEXT),
+    ("eurobert-tag", "EuroBert", "tag",
+     dict(EURO, head_dim=16, rope_parameters={"rope_type": "linear", "rope_theta": 300.0, "factor": 2.0}), None, TEXT),
+    ("eurobert-fill", "EuroBert", "fill", dict(EURO, mlp_bias=True), LLAMA, TEXT),
+    ("eurobert-tied", "EuroBert", "fill", dict(EURO, tie_word_embeddings=True), None, TEXT),
+    ("eurobert-embed", "EuroBert", "embed", dict(EURO, num_hidden_layers=3), None, TEXT),
 ]
 
 
@@ -98,7 +151,7 @@ def write(root, name, family, head, config, edit, lengths, seed):
     names = base.LABELS.get(head)
     if names:
         config = dict(config, id2label=dict(enumerate(names)), label2id={n: i for i, n in enumerate(names)})
-    config = getattr(transformers, family + "Config")(vocab_size=len(base.VOCAB), **config)
+    config = getattr(transformers, family + "Config")(vocab_size=base.BPE_SIZE if edit == LLAMA else len(base.VOCAB), **config)
     config._attn_implementation = "eager"
     model = getattr(transformers, family + base.HEADS[head])(config).eval()
     with torch.no_grad():
@@ -108,6 +161,9 @@ def write(root, name, family, head, config, edit, lengths, seed):
     if edit is hub_gte:
         ntk(model)
     model.save_pretrained(folder, state_dict={k: v.bfloat16() for k, v in model.state_dict().items()})
+    if edit == LLAMA:
+        write_llama(folder, model, head)
+        return
     if edit:
         path = folder / "config.json"
         written = json.loads(path.read_text())

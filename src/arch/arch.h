@@ -86,6 +86,8 @@ typedef struct rt_arch {
     const char *layer;                        /* before a layer's index; NULL: layer_stem tells */
     void (*layer_stem)(char *out, size_t size, const struct rt_config *config, int64_t index);
     bool projects; /* the embeddings are projected whatever their width */
+    bool rms;      /* norms are about 0, without biases */
+    bool untied;   /* the decoder of a fill head has a weight of its own, unless config.json says otherwise */
     /* What config.json says of this architecture alone; after the keys. NULL: nothing. */
     retort_status (*configure)(struct rt_config *config, const struct rt_config_source *from,
                                retort_error *err);
@@ -104,7 +106,7 @@ typedef struct rt_arch {
 
 extern const rt_arch rt_arch_distilbert, rt_arch_bert, rt_arch_electra, rt_arch_roberta, rt_arch_xlm_roberta,
     rt_arch_camembert, rt_arch_albert, rt_arch_mpnet, rt_arch_modernbert, rt_arch_nomic_bert, rt_arch_gte,
-    rt_arch_gte_new, rt_arch_deberta_v2;
+    rt_arch_gte_new, rt_arch_deberta_v2, rt_arch_eurobert;
 
 /* Has no config.json, so it is not among the rows. */
 extern const rt_arch rt_arch_static;

@@ -3,13 +3,10 @@
 
 #include <string.h>
 
-const rt_arch *const rt_archs[] = {&rt_arch_distilbert,  &rt_arch_bert,
-                                   &rt_arch_electra,     &rt_arch_roberta,
-                                   &rt_arch_xlm_roberta, &rt_arch_camembert,
-                                   &rt_arch_albert,      &rt_arch_mpnet,
-                                   &rt_arch_modernbert,  &rt_arch_nomic_bert,
-                                   &rt_arch_gte,         &rt_arch_gte_new,
-                                   &rt_arch_deberta_v2,  NULL};
+const rt_arch *const rt_archs[] = {
+    &rt_arch_distilbert, &rt_arch_bert,    &rt_arch_electra,    &rt_arch_roberta,    &rt_arch_xlm_roberta,
+    &rt_arch_camembert,  &rt_arch_albert,  &rt_arch_mpnet,      &rt_arch_modernbert, &rt_arch_nomic_bert,
+    &rt_arch_gte,        &rt_arch_gte_new, &rt_arch_deberta_v2, &rt_arch_eurobert,   NULL};
 
 const rt_arch *rt_arch_find(const char *type) {
     for (size_t i = 0; rt_archs[i] != NULL; i++) {

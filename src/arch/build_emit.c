@@ -193,12 +193,26 @@ static int zeros(rt_builder *b, const char *scope, const char *leaf, int64_t n) 
     return constant(b, scope, leaf, RETORT_F32, 1, &n, rt_graph_alloc(b->graph, (size_t)n * sizeof(float)));
 }
 
-int rt_emit_norm(rt_builder *b, const char *scope, const rt_weight *norm, float epsilon, int x) {
+int rt_emit_layer_norm(rt_builder *b, const char *scope, const rt_weight *norm, float epsilon, int x) {
     int gamma = rt_emit_tensor(b, scope, "gamma", norm->weight);
     int beta = norm->bias != NULL ? rt_emit_tensor(b, scope, "beta", norm->bias)
                                   : zeros(b, scope, "beta", norm->weight->shape[0]);
     return rt_emit(b, RT_OP_LAYER_NORMALIZATION, scope, "normalization", 3, (int[]){x, gamma, beta},
                    &(rt_attrs){.epsilon = epsilon});
+}
+
+/* γ x / √(mean(x²) + ε) (Zhang and Sennrich, arXiv 1910.07467) */
+static int rms_norm(rt_builder *b, const char *scope, const rt_weight *norm, float epsilon, int x) {
+    int gamma = rt_emit_tensor(b, scope, "gamma", norm->weight);
+    int squares = rt_emit2(b, RT_OP_MUL, scope, "square", x, x);
+    int mean = rt_emit_reduce(b, RT_OP_REDUCE_MEAN, scope, "mean", squares, -1, true);
+    int root = rt_emit1(b, RT_OP_SQRT, scope, "sqrt", rt_emit_by(b, RT_OP_ADD, scope, "add", mean, epsilon));
+    return rt_emit2(b, RT_OP_MUL, scope, "mul", gamma, rt_emit2(b, RT_OP_DIV, scope, "div", x, root));
+}
+
+int rt_emit_norm(rt_builder *b, const char *scope, const rt_weight *norm, int x) {
+    const rt_config *config = &b->encoder->config;
+    return (config->arch->rms ? rms_norm : rt_emit_layer_norm)(b, scope, norm, config->epsilon, x);
 }
 
 /* x/2 * (1 + erf(x/√2)), in the order of torch's export */

@@ -63,7 +63,8 @@ static int embeddings(rt_builder *b) {
         int position = rt_emit2(b, RT_OP_GATHER, "embeddings.position", "gather", table, places);
         x = rt_emit2(b, RT_OP_ADD, "embeddings.position", "add", x, position);
     }
-    x = rt_emit_norm(b, "embeddings.norm", &parts[RT_ROLE_EMBEDDING_NORM], config->epsilon, x);
+    if (parts[RT_ROLE_EMBEDDING_NORM].weight != NULL)
+        x = rt_emit_norm(b, "embeddings.norm", &parts[RT_ROLE_EMBEDDING_NORM], x);
     if (parts[RT_ROLE_PROJECTION].weight == NULL) return x;
     return rt_emit_linear(b, "embeddings.projection", &parts[RT_ROLE_PROJECTION], x);
 }
@@ -77,7 +78,7 @@ static void build_encoder(rt_builder *b) {
         config->arch->layer_of != NULL ? config->arch->layer_of : rt_build_post_norm;
     for (int64_t i = 0; i < config->layers; i++) hidden = layer(b, i, hidden);
     const rt_weight *norm = &b->encoder->parts[RT_ROLE_FINAL_NORM];
-    if (norm->weight != NULL) hidden = rt_emit_norm(b, "final.norm", norm, config->epsilon, hidden);
+    if (norm->weight != NULL) hidden = rt_emit_norm(b, "final.norm", norm, hidden);
     b->graph->output = rt_build_head(b, hidden);
 }
 

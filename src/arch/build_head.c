@@ -22,7 +22,7 @@ static int output(rt_builder *b, const char *activation, int x) {
         x = rt_emit_activation(b, activation, encoder->dense_activation, x);
     }
     if (parts[RT_ROLE_HEAD_NORM].weight != NULL)
-        x = rt_emit_norm(b, "head.norm", &parts[RT_ROLE_HEAD_NORM], encoder->config.epsilon, x);
+        x = rt_emit_norm(b, "head.norm", &parts[RT_ROLE_HEAD_NORM], x);
     return rt_emit_linear(b, "head.output", &parts[RT_ROLE_OUTPUT], x);
 }
 
@@ -154,7 +154,7 @@ static int apply_module(rt_builder *b, size_t index, int x) {
     if (nth > 1) snprintf(scope + n, sizeof scope - (size_t)n, ".%zu", nth);
     if (module->kind == RT_MODULE_NORMALIZE) return unit_length(b, scope, x);
     if (module->kind == RT_MODULE_LAYER_NORM)
-        return rt_emit_norm(b, scope, &module->weights, MODULE_EPSILON, x);
+        return rt_emit_layer_norm(b, scope, &module->weights, MODULE_EPSILON, x);
     return dense(b, scope, module, x);
 }
 
@@ -178,11 +178,14 @@ static int pooled(rt_builder *b, int hidden) {
     return rt_emit(b, RT_OP_CONCAT, "head.pool", "concat", count, parts, &(rt_attrs){.axis = 1});
 }
 
+static int mean_of(rt_builder *b, int x) {
+    return mean_pool(&(pooling){b, "head.pool", x, wide_mask(b, x)});
+}
+
 static int classify_head(rt_builder *b, int hidden) {
-    bool mean = b->encoder->config.mean;
-    int x = mean ? sum_pool(&(pooling){b, "head.pool", hidden, wide_mask(b, hidden)}, false)
-                 : first_row(b, hidden);
-    return output(b, "head.dense", x);
+    const rt_config *config = &b->encoder->config;
+    if (config->late) return mean_of(b, row_head(b, hidden));
+    return output(b, "head.dense", config->mean ? mean_of(b, hidden) : first_row(b, hidden));
 }
 
 static int embed_head(rt_builder *b, int hidden) {

@@ -6,18 +6,30 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Heads of keys or values [batch, seq, key_heads, dim], each as often as queries read it, side by side. */
+static int copies_of(rt_builder *b, const char *scope, int x) {
+    int64_t heads = b->encoder->config.heads, copies = heads / b->encoder->config.key_heads;
+    int64_t *index = rt_graph_alloc(b->graph, (size_t)heads * sizeof *index);
+    if (index == NULL) return -1;
+    for (int64_t i = 0; i < heads; i++) index[i] = i / copies;
+    int read = rt_emit_indices(b, scope, "copies", (int)heads, index);
+    return rt_emit(b, RT_OP_GATHER, scope, "copy", 2, (int[]){x, read}, &(rt_attrs){.axis = 2});
+}
+
 /* Linear layer, then [batch, seq, hidden] to heads: keys as [batch, heads, dim, seq], else
  * [batch, heads, seq, dim]. */
 static int heads_of(rt_builder *b, const char *layer, const char *part, const rt_weight *linear, int hidden,
                     bool local) {
     char scope[RT_SCOPE_MAX];
     snprintf(scope, sizeof scope, "%s.attention.%s", layer, part);
-    int64_t shape[] = {0, 0, b->encoder->config.heads, rt_head_dim(b)};
+    const rt_config *config = &b->encoder->config;
+    int64_t own = part[0] == 'q' ? config->heads : config->key_heads, shape[] = {0, 0, own, config->dim};
     bool key = part[0] == 'k';
     rt_attrs attrs = {.perm = {0, 2, key ? 3 : 1, key ? 1 : 3}, .perm_count = 4};
     int x = rt_emit_linear(b, scope, linear, hidden);
     int split = rt_emit2(b, RT_OP_RESHAPE, scope, "reshape", x, rt_emit_indices(b, scope, "shape", 4, shape));
     if (part[0] != 'v' && b->cosine[local] >= 0) split = rt_emit_turned(b, scope, split, local);
+    if (own < config->heads) split = copies_of(b, scope, split);
     return rt_emit(b, RT_OP_TRANSPOSE, scope, "transpose", 1, &split, &attrs);
 }
 
@@ -34,7 +46,7 @@ static int attention(rt_builder *b, const char *layer, const rt_weight *weights,
     int context = rt_emit2(b, RT_OP_MATMUL, scope, "context", softmax, v);
     int rows = rt_emit(b, RT_OP_TRANSPOSE, scope, "transpose", 1, &context,
                        &(rt_attrs){.perm = {0, 2, 1, 3}, .perm_count = 4});
-    int64_t shape[] = {0, 0, b->encoder->config.hidden};
+    int64_t shape[] = {0, 0, b->encoder->config.heads * rt_head_dim(b)};
     int merged =
         rt_emit2(b, RT_OP_RESHAPE, scope, "reshape", rows, rt_emit_indices(b, scope, "shape", 3, shape));
     return rt_emit_linear(b, out, &weights[RT_ROLE_OUT], merged);
@@ -65,32 +77,30 @@ static bool is_local(const rt_builder *b, int64_t index) {
 int rt_build_post_norm(rt_builder *b, int64_t index, int hidden) {
     char layer[RT_SCOPE_MAX / 2], scope[RT_SCOPE_MAX];
     const rt_weight *weights = b->encoder->layers[index];
-    float epsilon = b->encoder->config.epsilon;
     snprintf(layer, sizeof layer, "layer.%" PRId64, index);
     b->layer = index;
     int attended = attention(b, layer, weights, hidden, is_local(b, index));
     snprintf(scope, sizeof scope, "%s.attention.norm", layer);
     hidden = rt_emit2(b, RT_OP_ADD, scope, "residual", attended, hidden);
-    hidden = rt_emit_norm(b, scope, &weights[RT_ROLE_ATTENTION_NORM], epsilon, hidden);
+    hidden = rt_emit_norm(b, scope, &weights[RT_ROLE_ATTENTION_NORM], hidden);
     int ffn = feed_forward(b, layer, weights, hidden);
     snprintf(scope, sizeof scope, "%s.ffn.norm", layer);
     hidden = rt_emit2(b, RT_OP_ADD, scope, "residual", ffn, hidden);
-    return rt_emit_norm(b, scope, &weights[RT_ROLE_OUTPUT_NORM], epsilon, hidden);
+    return rt_emit_norm(b, scope, &weights[RT_ROLE_OUTPUT_NORM], hidden);
 }
 
 int rt_build_pre_norm(rt_builder *b, int64_t index, int hidden) {
     char layer[RT_SCOPE_MAX / 2], scope[RT_SCOPE_MAX];
     const rt_weight *weights = b->encoder->layers[index];
-    float epsilon = b->encoder->config.epsilon;
     int x = hidden;
     snprintf(layer, sizeof layer, "layer.%" PRId64, index);
     b->layer = index;
     snprintf(scope, sizeof scope, "%s.attention.norm", layer);
     if (weights[RT_ROLE_ATTENTION_NORM].weight != NULL)
-        x = rt_emit_norm(b, scope, &weights[RT_ROLE_ATTENTION_NORM], epsilon, x);
+        x = rt_emit_norm(b, scope, &weights[RT_ROLE_ATTENTION_NORM], x);
     x = attention(b, layer, weights, x, is_local(b, index));
     hidden = rt_emit2(b, RT_OP_ADD, scope, "residual", x, hidden);
     snprintf(scope, sizeof scope, "%s.ffn.norm", layer);
-    x = rt_emit_norm(b, scope, &weights[RT_ROLE_OUTPUT_NORM], epsilon, hidden);
+    x = rt_emit_norm(b, scope, &weights[RT_ROLE_OUTPUT_NORM], hidden);
     return rt_emit2(b, RT_OP_ADD, scope, "residual", feed_forward(b, layer, weights, x), hidden);
 }

@@ -53,7 +53,9 @@ int rt_emit_reduce(rt_builder *b, rt_op op, const char *scope, const char *leaf,
                    bool keepdims);
 /* torch.nn.Linear on x […, in]: Gemm for a matrix with a bias, else MatMul and Add. */
 int rt_emit_linear(rt_builder *b, const char *scope, const rt_weight *linear, int x);
-int rt_emit_norm(rt_builder *b, const char *scope, const rt_weight *norm, float epsilon, int x);
+/* The architecture's norm, and LayerNorm. */
+int rt_emit_norm(rt_builder *b, const char *scope, const rt_weight *norm, int x);
+int rt_emit_layer_norm(rt_builder *b, const char *scope, const rt_weight *norm, float epsilon, int x);
 int rt_emit_activation(rt_builder *b, const char *scope, rt_act activation, int x);
 int rt_emit_module_act(rt_builder *b, const char *scope, rt_module_act act, int x);
 /* The axes of x widened by Unsqueeze and then to the shape of `like`, as torch's expand does. */
@@ -61,7 +63,7 @@ int rt_emit_expand(rt_builder *b, const char *scope, int x, int axis_count, cons
 
 /* Channels of a head of attention. */
 static inline int64_t rt_head_dim(const rt_builder *b) {
-    return b->encoder->config.hidden / b->encoder->config.heads;
+    return b->encoder->config.dim;
 }
 
 /* BERT's, for rows that share them: 0 or a very negative number per key [batch, 1, 1, seq], which is added to
@@ -73,6 +75,11 @@ int rt_bert_scores(rt_builder *b, const char *scope, int q, int k);
     [RT_KEY_HEADS] = "num_attention_heads", [RT_KEY_FFN] = "intermediate_size",                              \
     [RT_KEY_VOCAB] = "vocab_size", [RT_KEY_POSITIONS] = "max_position_embeddings"
 #define RT_BERT_KEYS RT_UNTYPED_KEYS, [RT_KEY_TYPES] = "type_vocab_size"
+/* The Linear layers of a layer's two parts, as bits of rt_config.unbiased. */
+#define RT_ATTENTION_ROLES                                                                                   \
+    (UINT64_C(1) << RT_ROLE_Q | UINT64_C(1) << RT_ROLE_K | UINT64_C(1) << RT_ROLE_V |                        \
+     UINT64_C(1) << RT_ROLE_OUT)
+#define RT_FFN_ROLES (UINT64_C(1) << RT_ROLE_LIN1 | UINT64_C(1) << RT_ROLE_UP | UINT64_C(1) << RT_ROLE_LIN2)
 #define RT_BERT_NAMES                                                                                        \
     [RT_ROLE_WORD] = "embeddings.word_embeddings", [RT_ROLE_POSITION] = "embeddings.position_embeddings",    \
     [RT_ROLE_TYPE] = "embeddings.token_type_embeddings", [RT_ROLE_EMBEDDING_NORM] = "embeddings.LayerNorm",  \

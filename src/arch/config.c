@@ -122,6 +122,8 @@ static retort_status read_numbers(rt_config *out, const char *name, const json_t
         *slot = n;
     }
     if (out->arch->keys[RT_KEY_EMBEDDING] == NULL) out->embedding = out->hidden;
+    out->key_heads = out->heads;
+    out->dim = out->hidden / out->heads;
     if (out->hidden % out->heads == 0) return RETORT_OK;
     return rt_fail(err, RETORT_FORMAT,
                    "%s: a hidden size of %" PRId64 " cannot be divided by %" PRId64 " heads", name,
@@ -203,7 +205,7 @@ static retort_status check_head(const rt_config *config, const char *name, retor
 }
 
 static retort_status read_tie(rt_config *out, const char *name, const json_t *root, retort_error *err) {
-    bool tied = true;
+    bool tied = !out->arch->untied;
     retort_status status =
         rt_config_flag(&(rt_config_source){.name = name, .root = root}, "tie_word_embeddings", &tied, err);
     out->untied = !tied;

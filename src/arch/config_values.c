@@ -1,7 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arch/config_values.h"
 
+#include <inttypes.h>
 #include <string.h>
+
+const json_t *rt_config_value(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+retort_status rt_config_flag(const rt_config_source *from, const char *key, bool *value, retort_error *err) {
+    const json_t *found = rt_config_value(from->root, key);
+    if (found == NULL) return RETORT_OK;
+    if (!json_is_boolean(found))
+        return rt_fail(err, RETORT_FORMAT, "%s: '%s' is neither true nor false", from->name, key);
+    *value = json_is_true(found);
+    return RETORT_OK;
+}
+
+retort_status rt_config_integer(const rt_config_source *from, const char *key, int64_t min, int64_t max,
+                                int64_t *value, retort_error *err) {
+    const json_t *found = rt_config_value(from->root, key);
+    if (found == NULL) return RETORT_OK;
+    int64_t n = json_integer_value(found);
+    if (!json_is_integer(found) || n < min || n > max)
+        return rt_fail(err, RETORT_FORMAT, "%s: '%s': expected an integer from %" PRId64 " to %" PRId64,
+                       from->name, key, min, max);
+    *value = n;
+    return RETORT_OK;
+}
+
+retort_status rt_config_real(const rt_config_source *from, const json_t *object, const char *key, double min,
+                             double max, double *value, retort_error *err) {
+    const json_t *found = rt_config_value(object, key);
+    if (found == NULL) return RETORT_OK;
+    double x = json_number_value(found);
+    if (!json_is_number(found) || !(x >= min && x <= max))
+        return rt_fail(err, RETORT_FORMAT, "%s: '%s': expected a number from %g to %g", from->name, key, min,
+                       max);
+    *value = x;
+    return RETORT_OK;
+}
+
+retort_status rt_config_object(const rt_config_source *from, const json_t *object, const char *key,
+                               const json_t **value, retort_error *err) {
+    *value = rt_config_value(object, key);
+    if (*value == NULL || json_is_object(*value)) return RETORT_OK;
+    return rt_fail(err, RETORT_FORMAT, "%s: '%s' is not an object", from->name, key);
+}
 
 /* One row per spelling in transformers' ACT2FN. */
 static const struct {

@@ -12,6 +12,8 @@ typedef struct rt_config_source {
     const json_t *root;
     rt_arena *arena;
 } rt_config_source;
+/* The value of a key; NULL where it is absent or null. */
+const json_t *rt_config_value(const json_t *object, const char *key);
 /* The value of a key that may be absent (or null): as given then. Refuses another type, or a number outside the range. */
 retort_status rt_config_flag(const rt_config_source *from, const char *key, bool *value, retort_error *err);
 retort_status rt_config_integer(const rt_config_source *from, const char *key, int64_t min, int64_t max,

@@ -126,8 +126,7 @@ static int distances_and_mask(rt_builder *b) {
     b->distances = rt_emit2(b, RT_OP_UNSQUEEZE, scope, "wide", rt_emit_distances(b, index),
                             rt_emit_indices(b, scope, "axes", 2, axes));
     b->bias = rt_emit_tensor(b, scope, "table", parts[RT_ROLE_DISTANCES].weight);
-    if (d->normed)
-        b->bias = rt_emit_norm(b, "relative.norm", &parts[RT_ROLE_DISTANCE_NORM], config->epsilon, b->bias);
+    if (d->normed) b->bias = rt_emit_norm(b, "relative.norm", &parts[RT_ROLE_DISTANCE_NORM], b->bias);
     return rt_bert_mask(b);
 }
 

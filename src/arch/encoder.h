@@ -60,7 +60,8 @@ typedef struct rt_distances {
 typedef struct rt_config {
     const rt_arch *arch;
     int64_t layers, hidden, heads, ffn, vocab, positions, types; /* types: rows of their table, or 0 */
-    int64_t embedding; /* width of the embeddings: hidden, except in ELECTRA */
+    int64_t embedding;      /* width of the embeddings: hidden, except in ELECTRA */
+    int64_t dim, key_heads; /* columns of a head; heads of keys and values, each read by as many of queries */
     rt_distances distances;
     bool unplaced;            /* positions have no rows in a table */
     rt_act pooler_activation; /* RT_FN_NONE: the head's */
@@ -77,7 +78,8 @@ typedef struct rt_config {
     int64_t window;    /* so many before and after it */
     uint64_t unbiased; /* a bit per role whose weight has no bias */
     bool untied; /* the decoder of a fill head has a weight of its own; else it may be the word embedding */
-    bool mean;   /* the classifier reads the mean of the rows, not the first */
+    bool mean;   /* the classifier reads the mean of the rows, not the first, */
+    bool late;   /* or its logits are the mean of those of the rows */
     rt_act activation;      /* of the FFN */
     rt_act head_activation; /* of a head whose row states none; NONE: that of the FFN */
     float epsilon;          /* of LayerNorm */

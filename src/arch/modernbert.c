@@ -52,8 +52,6 @@ static retort_status read_rotation(rt_config *out, const rt_config_source *from,
 
 /* The roles that a flag gives biases. */
 static retort_status read_biases(rt_config *out, const rt_config_source *from, retort_error *err) {
-    enum { ATTENTION = 1 << RT_ROLE_Q | 1 << RT_ROLE_K | 1 << RT_ROLE_V | 1 << RT_ROLE_OUT };
-    enum { MLP = 1 << RT_ROLE_LIN1 | 1 << RT_ROLE_UP | 1 << RT_ROLE_LIN2 };
     enum {
         NORM = 1 << RT_ROLE_EMBEDDING_NORM | 1 << RT_ROLE_ATTENTION_NORM | 1 << RT_ROLE_OUTPUT_NORM |
                1 << RT_ROLE_FINAL_NORM | 1 << RT_ROLE_HEAD_NORM
@@ -61,8 +59,8 @@ static retort_status read_biases(rt_config *out, const rt_config_source *from, r
     static const struct {
         const char *key;
         uint64_t roles;
-    } rows[] = {{"attention_bias", ATTENTION},
-                {"mlp_bias", MLP},
+    } rows[] = {{"attention_bias", RT_ATTENTION_ROLES},
+                {"mlp_bias", RT_FFN_ROLES},
                 {"norm_bias", NORM},
                 {"classifier_bias", 1 << RT_ROLE_DENSE}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -57,8 +57,7 @@ static retort_status read_activation(rt_config *out, const rt_config_source *fro
 static retort_status configure(rt_config *out, const rt_config_source *from, retort_error *err) {
     double theta = 1000, epsilon = 1e-12;
     const json_t *rope = NULL;
-    out->unbiased = 1 << RT_ROLE_Q | 1 << RT_ROLE_K | 1 << RT_ROLE_V | 1 << RT_ROLE_OUT | 1 << RT_ROLE_LIN1 |
-                    1 << RT_ROLE_UP | 1 << RT_ROLE_LIN2;
+    out->unbiased = RT_ATTENTION_ROLES | RT_FFN_ROLES;
     retort_status status = refuse_options(from, err);
     if (status == RETORT_OK) status = read_activation(out, from, err);
     if (status == RETORT_OK)

@@ -19,6 +19,8 @@ typedef enum dim {
     BUCKETS,
     HEADS,
     DISTANCES,
+    QUERIES,
+    KEYS,
     DIMS
 } dim;
 
@@ -41,10 +43,10 @@ static const struct {
     [RT_ROLE_BIAS] = {TABLE, BUCKETS, HEADS},
     [RT_ROLE_PROJECTION] = {LINEAR, HIDDEN, EMBEDDING},
     [RT_ROLE_FINAL_NORM] = {NORM, HIDDEN, HIDDEN},
-    [RT_ROLE_Q] = {LINEAR, HIDDEN, HIDDEN},
-    [RT_ROLE_K] = {LINEAR, HIDDEN, HIDDEN},
-    [RT_ROLE_V] = {LINEAR, HIDDEN, HIDDEN},
-    [RT_ROLE_OUT] = {LINEAR, HIDDEN, HIDDEN},
+    [RT_ROLE_Q] = {LINEAR, QUERIES, HIDDEN},
+    [RT_ROLE_K] = {LINEAR, KEYS, HIDDEN},
+    [RT_ROLE_V] = {LINEAR, KEYS, HIDDEN},
+    [RT_ROLE_OUT] = {LINEAR, HIDDEN, QUERIES},
     [RT_ROLE_ATTENTION_NORM] = {NORM, HIDDEN, HIDDEN},
     [RT_ROLE_LIN1] = {LINEAR, FFN, HIDDEN},
     [RT_ROLE_UP] = {LINEAR, FFN, HIDDEN},
@@ -325,9 +327,10 @@ retort_task rt_weights_task(const rt_tensors *tensors, const rt_arch *arch) {
                  {RETORT_TASK_CLASSIFY, true},
                  {RETORT_TASK_TAG, true}};
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        if (arch->heads[order[i].task].output != NULL &&
-            has_part(tensors, arch, order[i].task, false, RT_ROLE_DENSE) &&
-            (!order[i].output || has_part(tensors, arch, order[i].task, false, RT_ROLE_OUTPUT)))
+        const rt_arch_head *head = &arch->heads[order[i].task];
+        bool output = order[i].output || head->dense == NULL;
+        if (head->output != NULL && has_part(tensors, arch, order[i].task, false, RT_ROLE_DENSE) &&
+            (!output || has_part(tensors, arch, order[i].task, false, RT_ROLE_OUTPUT)))
             return order[i].task;
     }
     if (has_other_fill(tensors, arch)) return RETORT_TASK_FILL;
@@ -356,6 +359,8 @@ retort_status rt_weights_bind(rt_encoder *e, const rt_encoder_options *options, 
                          [BUCKETS] = c->buckets,
                          [HEADS] = c->heads,
                          [DISTANCES] = 2 * c->distances.span,
+                         [QUERIES] = c->heads * c->dim,
+                         [KEYS] = c->key_heads * c->dim,
                          [LABELS] = c->labels}};
     rt_weights_prefixes(&e->tensors, c->arch, &b.root, &b.base);
     b.other = has_other_fill(&e->tensors, c->arch);

@@ -124,6 +124,7 @@ static rt_norm_step norm_step(const rt_plan *plan, const rt_step *step, const rt
         .norm = kernels->layer_norm,
         .n = n,
         .epsilon = step->node->attrs.epsilon,
+        .rms = step->node->attrs.rms,
         .out_dtype = step->node->attrs.out_dtype,
         .scale_at = rt_row_scales_at(plan, n),
         .channel_scale = channel_scale,
@@ -177,6 +178,7 @@ static retort_status lower_attention(rt_plan *plan, rt_step *step, const rt_kern
     step->as.attention = (rt_attention_step){
         .attention = kernels->attention,
         .heads = (size_t)attrs->heads,
+        .key_heads = (size_t)rt_key_heads(attrs),
         .dim = hidden / (size_t)attrs->heads,
         .scale = attrs->scale == 0.0F ? 1.0F : attrs->scale, /* an absent attribute is zero */
         .parts = attrs->parts,

@@ -264,6 +264,7 @@ static rt_norm_args norm_args(const rt_step *step, const rt_worker *worker, rt_r
         .rows = rows.to - rows.from,
         .n = n,
         .epsilon = norm->epsilon,
+        .rms = norm->rms,
         .y = (float *)rt_place_at(&step->out[0], worker) + rows.from * n,
         .ldy = n,
     };
@@ -403,8 +404,8 @@ rt_range rt_step_queries(const rt_step *step, const rt_chunk *chunk, size_t b) {
     return (rt_range){start, start + (chunk->seq > 0 ? chunk->seq : (size_t)chunk->lengths[b])};
 }
 
-/* The places of q, k and v: columns of one value [·, 3 hidden], of q and kv [·, 2 hidden], or three
- * values. */
+/* The places of q, k and v: columns of one value [·, hidden + 2 wide], of q and kv [·, 2 wide], or three values; wide:
+ * columns of all heads of keys. */
 typedef struct heads {
     const float *q, *k, *v;
     size_t ldq, ldkv;
@@ -413,10 +414,11 @@ typedef struct heads {
 static heads find_heads(const rt_step *step, const rt_worker *worker, size_t hidden) {
     const float *first = rt_place_at(&step->in[ATTENTION_Q], worker);
     int parts = step->as.attention.parts;
-    if (parts == 1) return (heads){first, first + hidden, first + 2 * hidden, 3 * hidden, 3 * hidden};
+    size_t wide = step->as.attention.key_heads * step->as.attention.dim, all = hidden + 2 * wide;
+    if (parts == 1) return (heads){first, first + hidden, first + hidden + wide, all, all};
     const float *second = rt_place_at(&step->in[ATTENTION_K], worker);
-    if (parts == 2) return (heads){first, second, second + hidden, hidden, 2 * hidden};
-    return (heads){first, second, rt_place_at(&step->in[ATTENTION_V], worker), hidden, hidden};
+    if (parts == 2) return (heads){first, second, second + wide, hidden, 2 * wide};
+    return (heads){first, second, rt_place_at(&step->in[ATTENTION_V], worker), hidden, wide};
 }
 
 /* From this length on, integers are faster (Zen 4, dim 64: 53 instead of 55 GFLOP/s at 16 keys, 74 instead of 59 at 25,
@@ -491,6 +493,7 @@ static void attend_rows(const rt_attention_step *attention, const rt_chunk *chun
 static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker, size_t b, size_t head) {
     const rt_attention_step *attention = &step->as.attention;
     size_t hidden = attention->heads * attention->dim, column = head * attention->dim;
+    size_t key_column = head / (attention->heads / attention->key_heads) * attention->dim;
     heads at = find_heads(step, worker, hidden);
     rt_range queries = rt_step_queries(step, chunk, b);
     size_t start = (size_t)chunk->starts[b];
@@ -501,8 +504,8 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
         .keys = (size_t)chunk->lengths[b],
         .dim = attention->dim,
         .q = at.q + queries.from * at.ldq + column,
-        .k = at.k + start * at.ldkv + column,
-        .v = at.v + start * at.ldkv + column,
+        .k = at.k + start * at.ldkv + key_column,
+        .v = at.v + start * at.ldkv + key_column,
         .ldq = at.ldq,
         .ldk = at.ldkv,
         .ldv = at.ldkv,

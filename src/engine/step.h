@@ -78,6 +78,7 @@ typedef struct rt_norm_step {
     rt_norm_fn norm;
     size_t n;
     float epsilon;
+    bool rms;
     retort_dtype out_dtype; /* of the second output; RETORT_F32: there is none */
     size_t scale_at;        /* of its row scales, when it is s8 */
     int channel_scale; /* operand that rows are multiplied by before they become s8; the next one is added */
@@ -94,6 +95,7 @@ typedef struct rt_attention_step {
     rt_attention_fn attention;
     rt_attention_fn attention_s8; /* in integers, of all but short sequences; NULL: of none */
     size_t heads, dim;
+    size_t key_heads; /* of keys and values */
     float scale;
     const rt_relative
         *relative; /* [heads] by distance, with the places of queries to be filled in; NULL: nothing */

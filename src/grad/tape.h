@@ -62,9 +62,12 @@ typedef struct rt_tape {
     retort_status status; /* of the first failure of a backward pass: of see, or out of memory */
 } rt_tape;
 
-/* Whether no gradient goes through a node: gates, heads that are turned by position, windows. */
+/* Whether no gradient goes through a node: gates, heads that are turned by position, windows, heads of keys that several
+ * heads of queries read, RMS norms, embeddings that are not normalised. */
 static inline bool rt_tape_stops_at(const rt_node *node) {
-    return node->attrs.gate || node->attrs.rotate > 0 || node->attrs.window > 0;
+    bool raw = node->op == RT_OP_EMBED && (node->input_count <= EMBED_GAMMA || node->inputs[EMBED_GAMMA] < 0);
+    return node->attrs.gate || node->attrs.rotate > 0 || node->attrs.window > 0 ||
+           node->attrs.key_heads > 0 || node->attrs.rms || raw;
 }
 
 /* parameters: of this graph, or NULL. rows: most tokens of a chunk; positions: most tokens of a sequence. */

@@ -153,7 +153,9 @@ enum {
     RT_ATTR_AFTER_PAD = 1 << 17,
     RT_ATTR_GATE = 1 << 18,
     RT_ATTR_ROTATE = 1 << 19,
-    RT_ATTR_WINDOW = 1 << 20
+    RT_ATTR_WINDOW = 1 << 20,
+    RT_ATTR_KEY_HEADS = 1 << 21,
+    RT_ATTR_RMS = 1 << 22
 };
 typedef struct rt_attrs {
     int64_t axis;
@@ -176,8 +178,16 @@ typedef struct rt_attrs {
     bool gate;      /* Linear: columns are pairs (rt_gate_args): act(a) b, half as many */
     int64_t rotate; /* Linear: the first columns are pairs (rt_rotate_args), turned by their position */
     int64_t window; /* Attention: keys on either side of a query that it reads; 0: all */
+    int64_t
+        key_heads; /* Attention: heads of keys and values, each read by as many heads of queries; 0: as many as those */
+    bool rms;                   /* LayerNorm: about 0 instead of the mean, without beta */
     float range_min, range_max; /* static range of an s8 output; both 0: a range per row */
 } rt_attrs;
+
+/* Heads of keys and values of an Attention. */
+static inline int64_t rt_key_heads(const rt_attrs *attention) {
+    return attention->key_heads > 0 ? attention->key_heads : attention->heads;
+}
 
 typedef enum rt_layout {
     RT_LAYOUT_ROWS,     /* row-major */

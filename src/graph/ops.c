@@ -48,6 +48,8 @@ static const rt_attr_row attr_rows[] = {
     {RT_ATTR_GATE, "gate", RT_KIND_BOOL, offsetof(rt_attrs, gate), NULL},
     {RT_ATTR_ROTATE, "rotate", RT_KIND_INT64, offsetof(rt_attrs, rotate), NULL},
     {RT_ATTR_WINDOW, "window", RT_KIND_INT64, offsetof(rt_attrs, window), NULL},
+    {RT_ATTR_KEY_HEADS, "key_heads", RT_KIND_INT64, offsetof(rt_attrs, key_heads), NULL},
+    {RT_ATTR_RMS, "rms", RT_KIND_BOOL, offsetof(rt_attrs, rms), NULL},
     {RT_ATTR_RANGE, "least", RT_KIND_FLOAT, offsetof(rt_attrs, range_min), NULL},
     {RT_ATTR_RANGE, "largest", RT_KIND_FLOAT, offsetof(rt_attrs, range_max), NULL},
 };

@@ -136,12 +136,13 @@ typedef struct rt_rows_q {
 } rt_rows_q;
 
 /* y = (x - mean) / sqrt(var + epsilon) * gamma + beta, per row. Two passes (mean, then mean of squared
- * differences), each over 16 virtual lanes. y may be x. */
+ * differences), each over 16 virtual lanes. y may be x. With rms, mean and beta are 0, and var is the mean of squares. */
 typedef struct rt_norm_args {
     size_t rows, n;
     const float *x;
     size_t ldx;
-    const float *gamma, *beta; /* [n] */
+    bool rms;
+    const float *gamma, *beta; /* [n]; with rms there is no beta */
     float epsilon;
     float *y; /* or NULL */
     size_t ldy;
@@ -153,7 +154,8 @@ typedef struct rt_norm_args {
 } rt_norm_args;
 typedef void (*rt_norm_fn)(const rt_norm_args *norm);
 
-/* x[row] = word[ids[row]] (+ position[positions[row]]) (+ type[types[row]]), then LayerNorm as above. */
+/* x[row] = word[ids[row]] (+ position[positions[row]]) (+ type[types[row]]), then LayerNorm as above, or, without gamma,
+ * nothing: y alone is written. */
 typedef struct rt_embed_args {
     const int32_t *ids, *positions, *types; /* [rows]; types may be NULL when `type` is */
     const float *word, *position, *type;    /* [·, n] rows; type may be NULL */

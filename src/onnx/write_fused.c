@@ -25,7 +25,24 @@ static int input_of(const rt_node *node, int index) {
     return index < node->input_count ? node->inputs[index] : -1;
 }
 
+/* x / sqrt(mean(x²) + epsilon) gamma */
+static const char *rms(rt_onnx_writer *w, const char *x, const char *gamma, float epsilon) {
+    int64_t last[] = {-1};
+    rt_onnx_attr attrs[] = {RT_ONNX_INT("keepdims", 1), RT_ONNX_INTS("axes", last, 1)};
+    bool input = w->opset >= 18; /* axes are an attribute before */
+    const char *inputs[] = {rt_put2(w, "Mul", "squares", x, x),
+                            input ? rt_put_ints(w, "axes", 1, last) : NULL};
+    const char *mean = rt_put(w, "ReduceMean", "mean", input ? 2 : 1, inputs, input ? 1 : 2, attrs);
+    const char *more = rt_put2(w, "Add", "more", mean, rt_put_scalar(w, "epsilon", epsilon));
+    const char *normal = rt_put2(w, "Div", "normal", x, rt_put1(w, "Sqrt", "root", more));
+    return rt_put2(w, "Mul", "scaled", normal, gamma);
+}
+
 void rt_put_norm(rt_onnx_writer *w, const char *x, int gamma, int beta, float epsilon, const rt_node *node) {
+    if (gamma < 0 || beta < 0) {
+        rt_put_output(w, node, gamma < 0 ? x : rms(w, x, rt_put_value(w, gamma), epsilon));
+        return;
+    }
     const char *inputs[] = {x, rt_put_value(w, gamma), rt_put_value(w, beta)};
     rt_onnx_attr attrs[] = {RT_ONNX_INT("axis", -1), RT_ONNX_REAL("epsilon", epsilon)};
     rt_put_output(w, node, rt_put(w, "LayerNormalization", "norm", 3, inputs, 2, attrs));
@@ -34,7 +51,7 @@ void rt_put_norm(rt_onnx_writer *w, const char *x, int gamma, int beta, float ep
 void rt_put_layer_norm(rt_onnx_writer *w, const rt_node *node) {
     if (!w->options->fused || !rt_put_fused_norm(w, node)) {
         rt_put_norm(w, rt_put_value(w, node->inputs[LAYER_NORM_X]), node->inputs[LAYER_NORM_GAMMA],
-                    node->inputs[LAYER_NORM_BETA], node->attrs.epsilon, node);
+                    input_of(node, LAYER_NORM_BETA), node->attrs.epsilon, node);
     }
     put_scaled(w, node, LAYER_NORM_CHANNEL_SCALE, rt_put_value(w, node->outputs[0]));
 }
@@ -85,7 +102,7 @@ void rt_put_embed(rt_onnx_writer *w, const rt_node *node) {
         if (input_of(node, EMBED_POSITION_SCALE) >= 0) rows = rt_put_integer_position(w, node, rows);
         x = rt_put2(w, "Add", "add.position", x, rows);
     }
-    rt_put_norm(w, x, node->inputs[EMBED_GAMMA], node->inputs[EMBED_BETA], node->attrs.epsilon, node);
+    rt_put_norm(w, x, input_of(node, EMBED_GAMMA), input_of(node, EMBED_BETA), node->attrs.epsilon, node);
     put_scaled(w, node, EMBED_CHANNEL_SCALE, rt_put_value(w, node->outputs[0]));
 }
 

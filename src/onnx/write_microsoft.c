@@ -30,13 +30,14 @@ static bool is_in_attention(const rt_graph *graph, const rt_node *node) {
     const rt_node *reader = reader_of_product(graph, node);
     return reader != NULL && reader->op == RT_OP_ATTENTION && reader->attrs.parts == 1 &&
            reader->attrs.select == RT_SELECT_ALL && reader->input_count <= ATTENTION_CONSTANTS &&
-           reader->attrs.window == 0 && node->attrs.act == RT_FN_NONE && input_of(node, LINEAR_RESIDUAL) < 0;
+           reader->attrs.window == 0 && reader->attrs.key_heads == 0 && node->attrs.act == RT_FN_NONE &&
+           input_of(node, LINEAR_RESIDUAL) < 0;
 }
 
 static bool is_in_norm(const rt_graph *graph, const rt_node *node) {
     const rt_node *reader = reader_of_product(graph, node);
-    return reader != NULL && reader->op == RT_OP_LAYER_NORM && node->attrs.act == RT_FN_NONE &&
-           input_of(node, LINEAR_RESIDUAL) >= 0;
+    return reader != NULL && reader->op == RT_OP_LAYER_NORM && !reader->attrs.rms &&
+           node->attrs.act == RT_FN_NONE && input_of(node, LINEAR_RESIDUAL) >= 0;
 }
 
 /* The Linear that makes the node's first input. */

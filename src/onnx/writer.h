@@ -130,7 +130,8 @@ const char *rt_put_integer_position(rt_onnx_writer *w, const rt_node *node, cons
 const char *rt_put_activation(rt_onnx_writer *w, rt_act act, const char *x);
 const char *rt_put_reshape(rt_onnx_writer *w, const char *leaf, const char *x, size_t count,
                            const int64_t *dims);
-/* LayerNormalization over the last axis; the node's output gets the name of the graph's value. */
+/* LayerNormalization over the last axis, without beta about 0, and without gamma nothing; the node's output gets the name of
+ * the graph's value. */
 void rt_put_norm(rt_onnx_writer *w, const char *x, int gamma, int beta, float epsilon, const rt_node *node);
 /* The scores q k of an Attention, scaled, with what they get by distance (write_relative.c). */
 const char *rt_put_relative(rt_onnx_writer *w, const rt_node *node, const char *q, const char *k,

@@ -169,7 +169,7 @@ static retort_status check_gradients(const rt_quantizer *q, retort_error *err) {
             return rt_fail(
                 err, RETORT_UNSUPPORTED,
                 "quantize: recipe '%s' needs gradients, and %.120s has none (gates, rotary positions, "
-                "windows): use %s",
+                "windows, grouped keys, RMS norms): use %s",
                 q->row->name, node->name, q->bits < 8 ? "owq" : "smoothquant");
         if (node->op == RT_OP_ATTENTION && node->input_count > ATTENTION_CONSTANTS) by_distance = node->name;
     }

@@ -127,9 +127,11 @@ static retort_status check_layers(const retort_model *model, retort_error *err) 
     for (size_t i = 0; i < model->graph.node_count; i++) {
         const rt_node *node = &model->graph.nodes[i];
         if (rt_tape_stops_at(node))
-            return rt_fail(err, RETORT_UNSUPPORTED,
-                           "train: %.120s: gates, rotary positions and windows (%s) cannot be trained",
-                           node->name, model->config.arch->type);
+            return rt_fail(
+                err, RETORT_UNSUPPORTED,
+                "train: %.120s: gates, rotary positions, windows, grouped keys and RMS norms (%s) cannot be "
+                "trained",
+                node->name, model->config.arch->type);
         if (node->op != RT_OP_ATTENTION || node->input_count <= ATTENTION_CONSTANTS) continue;
         return rt_fail(err, RETORT_UNSUPPORTED,
                        "train: %.120s: what scores get by distance (%s) cannot be trained", node->name,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Embed: tables looked up by id, summed and normalised -> […, hidden]. EMBED_… in graph/operands.h names its inputs.
+ * Embed: tables looked up by id, summed and, with gamma and beta, normalised -> […, hidden]. EMBED_… in graph/operands.h
+ * names its inputs.
  *   word      f32, or s8 with a scale per row, or 4-bit codes (rows_s4) that have integer scales per group as well
  *   position  f32, or s8 with a scale per channel; may be absent
  *   after_pad   positions are by ids: 0 for one id, the others count themselves from 1
@@ -47,6 +48,13 @@ static bool position_fits(const rt_shapes *s, int64_t n) {
            rt_is_rows(position, RETORT_S8, 2, position->dims) && rt_is_rows(scale, RETORT_F32, 1, &n);
 }
 
+/* Gamma and beta, or neither: then rows are what the tables hold, and there is no copy in another dtype. */
+static bool norm_fits(const rt_shapes *s, int64_t n) {
+    const rt_value *gamma = rt_optional(s, EMBED_GAMMA), *beta = rt_optional(s, EMBED_BETA);
+    if (gamma == NULL) return beta == NULL && s->node->attrs.out_dtype == RETORT_F32;
+    return rt_is_vector(gamma, n, false) && rt_is_vector(beta, n, false);
+}
+
 static retort_status infer_embed(rt_shapes *s) {
     const rt_value *ids = s->in[EMBED_IDS], *word = s->in[EMBED_WORD], *types = rt_optional(s, EMBED_TYPES),
                    *type = rt_optional(s, EMBED_TYPE);
@@ -54,10 +62,8 @@ static retort_status infer_embed(rt_shapes *s) {
         return rt_fail(s->err, RETORT_FORMAT, "expected ids i64 [batch, seq] or [tokens] and a word table");
     }
     int64_t n = word->dims[1];
-    if (!position_fits(s, n) || !rt_is_vector(rt_optional(s, EMBED_GAMMA), n, false) ||
-        !rt_is_vector(rt_optional(s, EMBED_BETA), n, false)) {
+    if (!position_fits(s, n) || !norm_fits(s, n))
         return rt_fail(s->err, RETORT_FORMAT, "tables, gamma and beta do not fit");
-    }
     if ((types != NULL || type != NULL) &&
         (types == NULL || types->dtype != RETORT_I64 || !rt_same_dims(types, ids) || !rt_is_table(type, n)))
         return rt_fail(s->err, RETORT_FORMAT, "types and their table do not fit");

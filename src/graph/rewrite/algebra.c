@@ -24,9 +24,11 @@ static bool part_of(const rt_graph *graph, int index, int which, part *out) {
     if (node->op != RT_OP_ATTENTION || node->attrs.shared) return false;
     int last = node->attrs.parts - 1, input = which < last ? which : last;
     if (!rt_match_plain_linear(graph, node->inputs[input], &out->linear)) return false;
-    int64_t n = input < last ? out->linear.n : out->linear.n / (3 - last);
-    out->from = (which - input) * n;
-    out->to = out->from + n;
+    int64_t heads = node->attrs.heads, keys = rt_key_heads(&node->attrs), before = 0;
+    int64_t all = last == 0 ? heads + 2 * keys : input == 0 ? heads : last == 1 ? 2 * keys : keys;
+    for (int i = input; i < which; i++) before += i == 0 ? heads : keys;
+    out->from = out->linear.n / all * before;
+    out->to = out->from + out->linear.n / all * (which == 0 ? heads : keys);
     return graph->values[out->linear.weight].data != NULL &&
            (out->linear.bias < 0 || graph->values[out->linear.bias].data != NULL);
 }
@@ -137,8 +139,10 @@ retort_status rt_rewrite_drop_key_bias(rt_graph *graph, size_t *count, retort_er
     return rt_rewrite_each(graph, drop_bias, count, err);
 }
 
-/* bias[j] + sum over i of value[i] weight[i, j], summed in double; bias may be absent. */
-static int moved_bias(rt_graph *graph, const part *v, const rt_linear_match *out) {
+/* bias[j] + sum over i of value[i] weight[i, j], summed in double; bias may be absent. `copies` heads of the output have each
+ * head of values, of `dim` columns. */
+static int moved_bias(rt_graph *graph, const part *v, const rt_linear_match *out, int64_t copies,
+                      int64_t dim) {
     const rt_value matrix = graph->values[out->weight];
     const float *value = (const float *)graph->values[v->linear.bias].data + v->from, *weight = matrix.data;
     const float *bias = out->bias >= 0 ? graph->values[out->bias].data : NULL;
@@ -148,7 +152,8 @@ static int moved_bias(rt_graph *graph, const part *v, const rt_linear_match *out
     for (int64_t j = 0; j < out->n && bias != NULL; j++) sum[j] = (double)bias[j];
     for (int64_t i = 0; i < out->k; i++) {
         for (int64_t j = 0; j < out->n; j++)
-            sum[j] += (double)value[i] * (double)weight[rt_weight_at(&matrix, i, j)];
+            sum[j] +=
+                (double)value[i / dim / copies * dim + i % dim] * (double)weight[rt_weight_at(&matrix, i, j)];
     }
     for (int64_t j = 0; j < out->n; j++) data[j] = (float)sum[j];
     if (out->bias >= 0) return rt_change_constant(graph, out->bias, 1, &out->n, data);
@@ -164,7 +169,8 @@ static bool move_bias(rt_graph *graph, int index) {
         !rt_match_linear(graph, graph->nodes[reader].outputs[0], &out) || out.x != context ||
         graph->values[out.weight].data == NULL)
         return false;
-    int bias = moved_bias(graph, &v, &out);
+    const rt_attrs *attrs = &graph->nodes[index].attrs;
+    int bias = moved_bias(graph, &v, &out, attrs->heads / rt_key_heads(attrs), out.k / attrs->heads);
     if (bias < 0) return false;
     rt_node_read(graph, out.node, LINEAR_BIAS, bias);
     return cut_bias(graph, index, &v);
@@ -174,28 +180,30 @@ retort_status rt_rewrite_fold_value_bias(rt_graph *graph, size_t *count, retort_
     return rt_rewrite_each(graph, move_bias, count, err);
 }
 
-/* [W_Q | W_K | W_V], [k, 3 n] */
-static float *joined_weights(rt_graph *graph, const part parts[3]) {
-    int64_t k = parts[0].linear.k, n = parts[0].linear.n;
-    float *joined = rt_floats(graph, k, 3 * n);
+/* [W_Q | W_K | W_V], [k, n] */
+static float *joined_weights(rt_graph *graph, const part parts[3], int64_t n) {
+    int64_t k = parts[0].linear.k, at = 0;
+    float *joined = rt_floats(graph, k, n);
     if (joined == NULL) return NULL;
-    for (int p = 0; p < 3; p++) {
+    for (int p = 0; p < 3; at += parts[p++].linear.n) {
         const rt_value weight = graph->values[parts[p].linear.weight];
         const float *data = weight.data;
         for (int64_t i = 0; i < k; i++) {
-            for (int64_t j = 0; j < n; j++) joined[(3 * i + p) * n + j] = data[rt_weight_at(&weight, i, j)];
+            for (int64_t j = 0; j < parts[p].linear.n; j++)
+                joined[i * n + at + j] = data[rt_weight_at(&weight, i, j)];
         }
     }
     return joined;
 }
 
 /* [b_Q | b_K | b_V] with zeros for those that are absent */
-static float *joined_biases(rt_graph *graph, const part parts[3]) {
-    int64_t n = parts[0].linear.n;
-    float *joined = rt_floats(graph, 3, n);
-    for (int p = 0; joined != NULL && p < 3; p++) {
+static float *joined_biases(rt_graph *graph, const part parts[3], int64_t n) {
+    int64_t at = 0;
+    float *joined = rt_floats(graph, n, 1);
+    for (int p = 0; joined != NULL && p < 3; at += parts[p++].linear.n) {
         if (parts[p].linear.bias < 0) continue;
-        memcpy(joined + p * n, graph->values[parts[p].linear.bias].data, (size_t)n * sizeof *joined);
+        memcpy(joined + at, graph->values[parts[p].linear.bias].data,
+               (size_t)parts[p].linear.n * sizeof *joined);
     }
     return joined;
 }
@@ -206,22 +214,23 @@ static bool join_parts(rt_graph *graph, int index) {
     if (graph->nodes[index].attrs.parts != 3) return false;
     for (int p = 0; p < 3; p++) {
         if (!part_of(graph, index, p, &parts[p]) || parts[p].linear.x != parts[0].linear.x ||
-            parts[p].linear.n != parts[0].linear.n ||
-            parts[p].linear.rotary != (p < 2 ? parts[0].linear.rotary : -1))
+            !is_alone(&parts[p]) || parts[p].linear.rotary != (p < 2 ? parts[0].linear.rotary : -1))
             return false;
     }
-    int64_t k = parts[0].linear.k, n = 3 * parts[0].linear.n;
+    int64_t k = parts[0].linear.k, n = 0;
+    for (int p = 0; p < 3; p++) n += parts[p].linear.n;
     snprintf(name, sizeof name, "%s.qkv", graph->nodes[index].name);
     bool biased = parts[0].linear.bias >= 0 || parts[1].linear.bias >= 0 || parts[2].linear.bias >= 0;
-    int weight = rt_add_constant(graph, name, "weight", 2, (int64_t[]){k, n}, joined_weights(graph, parts));
-    int bias = biased ? rt_add_constant(graph, name, "bias", 1, &n, joined_biases(graph, parts)) : -1;
+    int weight =
+        rt_add_constant(graph, name, "weight", 2, (int64_t[]){k, n}, joined_weights(graph, parts, n));
+    int bias = biased ? rt_add_constant(graph, name, "bias", 1, &n, joined_biases(graph, parts, n)) : -1;
     int joined = rt_add_node(graph, name, RT_OP_LINEAR, biased ? 3 : 2,
                              (int[]){parts[0].linear.x, weight, bias}, NULL);
     if (joined < 0) return false;
     if (parts[0].linear.rotary >= 0) {
         int node = graph->values[joined].producer;
         rt_node_read(graph, node, LINEAR_ROTARY, parts[0].linear.rotary);
-        graph->nodes[node].attrs.rotate = 2 * parts[0].linear.n;
+        graph->nodes[node].attrs.rotate = n - parts[2].linear.n;
     }
     rt_node_read(graph, index, ATTENTION_QKV, joined);
     rt_node_read(graph, index, 1,

@@ -9,7 +9,8 @@ typedef struct heads {
     int q, k, v, mask;
     int angles[2]; /* by which q and k are turned, or -1 */
     int64_t window;
-    int64_t count, dim;
+    int64_t count, dim, keys,
+        copied; /* heads, their columns, heads of keys and values, and their number with copies */
     double scale;
     rt_relative_match relative;
 } heads;
@@ -19,23 +20,28 @@ static bool has_perm(const rt_node *node, const int perm[4]) {
            memcmp(node->attrs.perm, perm, 4 * sizeof *perm) == 0;
 }
 
-static const int swap_heads[] = {0, 2, 1, 3}, key_heads[] = {0, 2, 3, 1}, swap_last[] = {0, 1, 3, 2};
+static const int swap_heads[] = {0, 2, 1, 3}, keys_last[] = {0, 2, 3, 1}, swap_last[] = {0, 1, 3, 2};
+
+/* Whether a number is that found before, if one was. */
+static bool same_count(int64_t *before, int64_t now) {
+    bool same = *before == 0 || *before == now;
+    *before = now;
+    return same;
+}
 
 /* The [batch, seq, hidden] before a reshape to [batch, seq, heads, dim]; -1: none, or another number of
  * heads than before. */
-static int merged(const rt_graph *graph, int value, heads *h) {
+static int merged(const rt_graph *graph, int value, int64_t *heads_before, int64_t *dim_before) {
     const rt_node *reshape = rt_made_by(graph, value, RT_OP_RESHAPE);
     if (reshape == NULL) return -1;
     const rt_value *split = &graph->values[value], *x = &graph->values[reshape->inputs[0]];
     if (split->rank != 4) return -1;
     int64_t count = split->dims[2], dim = split->dims[3];
-    bool same = h->count == 0 || (h->count == count && h->dim == dim);
-    h->count = count;
-    h->dim = dim;
+    bool same_heads = same_count(heads_before, count), same_dim = same_count(dim_before, dim);
     bool fits = count > 0 && dim > 0 && x->rank == 3 && x->dims[0] == RT_DIM_BATCH &&
                 x->dims[1] == RT_DIM_SEQ && split->dims[0] == RT_DIM_BATCH && split->dims[1] == RT_DIM_SEQ &&
                 x->dims[2] / count == dim && x->dims[2] % count == 0;
-    return same && fits ? reshape->inputs[0] : -1;
+    return same_heads && same_dim && fits ? reshape->inputs[0] : -1;
 }
 
 /* Whether the value is product(x, y), in any order; *other: the other factor. */
@@ -131,9 +137,32 @@ static int64_t window_of(const rt_graph *graph, int value) {
     return found ? (int64_t)window : 0;
 }
 
+/* The heads [batch, seq, keys, dim] of which a Gather repeats each, the copies side by side, [batch, seq, count, dim]; the value
+ * itself if there is none. */
+static int unrepeated(const rt_graph *graph, int value, int64_t *count) {
+    const rt_node *gather = rt_made_by(graph, value, RT_OP_GATHER);
+    if (gather == NULL || gather->attrs.axis != 2) return value;
+    const rt_value *indices = &graph->values[gather->inputs[GATHER_INDICES]],
+                   *x = &graph->values[gather->inputs[GATHER_DATA]];
+    const int64_t *index = indices->data;
+    if (index == NULL || indices->rank != 1 || x->rank != 4 || x->dims[2] < 1 || indices->dims[0] < 1 ||
+        indices->dims[0] % x->dims[2] != 0)
+        return value;
+    int64_t n = indices->dims[0], copies = n / x->dims[2];
+    for (int64_t i = 0; i < n; i++) {
+        if (index[i] != i / copies) return value;
+    }
+    *count = n;
+    return gather->inputs[GATHER_DATA];
+}
+
+typedef enum part { QUERIES, KEYS, VALUES } part;
+
 /* The value that was split into heads [batch, heads, seq, dim], or keys [batch, heads, dim, seq]. Scalar
  * factors go to scale. */
-static int split_of(const rt_graph *graph, int value, bool keys, heads *h, double *scale, int *angles) {
+static int split_of(const rt_graph *graph, int value, part which, heads *h, double *scale, int *angles) {
+    bool keys = which == KEYS;
+    int64_t *count = which == QUERIES ? &h->count : &h->keys, copied = 0;
     int x = rt_strip_scale(graph, value, scale);
     const rt_node *transpose = rt_made_by(graph, x, RT_OP_TRANSPOSE);
     if (keys && has_perm(transpose, swap_last)) {
@@ -141,9 +170,11 @@ static int split_of(const rt_graph *graph, int value, bool keys, heads *h, doubl
         transpose = rt_made_by(graph, x, RT_OP_TRANSPOSE);
         keys = false;
     }
-    if (!has_perm(transpose, keys ? key_heads : swap_heads)) return -1;
-    x = unturned(graph, transpose->inputs[0], angles);
-    x = merged(graph, rt_strip_scale(graph, x, scale), h);
+    if (!has_perm(transpose, keys ? keys_last : swap_heads)) return -1;
+    x = transpose->inputs[0];
+    if (which != QUERIES) x = unrepeated(graph, x, &copied);
+    x = merged(graph, rt_strip_scale(graph, unturned(graph, x, angles), scale), count, &h->dim);
+    if (which != QUERIES && !same_count(&h->copied, copied > 0 ? copied : h->keys)) return -1;
     return rt_strip_scale(graph, x, scale);
 }
 
@@ -231,17 +262,17 @@ static bool match_heads(const rt_graph *graph, const rt_node *root, heads *h) {
     if (context == NULL) return false;
     double value_scale = 1;
     int none = -1;
-    h->v = split_of(graph, context->inputs[1], false, h, &value_scale, &none);
+    h->v = split_of(graph, context->inputs[1], VALUES, h, &value_scale, &none);
     int scores = unmasked(graph, near_of(graph, softmax_of(graph, context->inputs[0]), h), h);
     scores = rt_strip_scale(graph, rt_match_bias(graph, scores, &h->relative), &h->scale);
     const rt_node *product = rt_made_by(graph, rt_match_positions(graph, scores, &h->relative), RT_OP_MATMUL);
     if (product == NULL || h->v < 0 || h->mask < 0 || value_scale != 1 || none >= 0) return false;
     if (!tables_fit(graph, product, &h->relative)) return false;
-    h->q = split_of(graph, product->inputs[0], false, h, &h->scale, &h->angles[0]);
-    h->k = split_of(graph, product->inputs[1], true, h, &h->scale, &h->angles[1]);
+    h->q = split_of(graph, product->inputs[0], QUERIES, h, &h->scale, &h->angles[0]);
+    h->k = split_of(graph, product->inputs[1], KEYS, h, &h->scale, &h->angles[1]);
     const rt_value *out = &graph->values[root->outputs[0]];
-    return h->q >= 0 && h->k >= 0 && out->rank == 3 && out->dims[0] == RT_DIM_BATCH &&
-           out->dims[1] == RT_DIM_SEQ && out->dims[2] == h->count * h->dim;
+    return h->q >= 0 && h->k >= 0 && h->copied == h->count && out->rank == 3 &&
+           out->dims[0] == RT_DIM_BATCH && out->dims[1] == RT_DIM_SEQ && out->dims[2] == h->count * h->dim;
 }
 
 /* Exporters write the division by √dim in many ways, for example as roots of roots on both sides. What
@@ -266,7 +297,8 @@ static bool to_attention(rt_graph *graph, int index) {
     if (root.op != RT_OP_RESHAPE || !match_heads(graph, &root, &h)) return false;
     rt_relative_match *m = &h.relative;
     bool turned = h.angles[0] >= 0, tables = m->bias >= 0 || m->pos_key >= 0 || m->pos_query >= 0;
-    if (h.angles[0] != h.angles[1] || (tables && (turned || h.window > 0))) return false;
+    bool grouped = h.keys < h.count;
+    if (h.angles[0] != h.angles[1] || (tables && (turned || grouped || h.window > 0))) return false;
     if (turned && !take_turns(graph, &h)) return false;
     int key = m->pos_key >= 0 ? rt_position_operand(graph, root.name, m->pos_key, true) : -1;
     int query = m->pos_query >= 0 ? rt_position_operand(graph, root.name, m->pos_query, false) : -1;
@@ -278,9 +310,12 @@ static bool to_attention(rt_graph *graph, int index) {
     inputs[ATTENTION_POS_QUERY] = query;
     int count = ATTENTION_OPERANDS;
     while (inputs[count - 1] < 0) count--;
-    return rt_replace_node(
-        graph, index, index, RT_OP_ATTENTION, count, inputs,
-        &(rt_attrs){.heads = h.count, .scale = exact_scale(h.scale, h.dim), .parts = 3, .window = h.window});
+    rt_attrs attrs = {.heads = h.count,
+                      .key_heads = grouped ? h.keys : 0,
+                      .scale = exact_scale(h.scale, h.dim),
+                      .parts = 3,
+                      .window = h.window};
+    return rt_replace_node(graph, index, index, RT_OP_ATTENTION, count, inputs, &attrs);
 }
 
 retort_status rt_rewrite_fuse_attention(rt_graph *graph, size_t *count, retort_error *err) {

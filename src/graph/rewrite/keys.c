@@ -20,7 +20,7 @@ static bool match(const rt_graph *graph, const rt_node *node, keys *out) {
         node->attrs.out_dtype != RETORT_F32)
         return false;
     if (!rt_match_plain_linear(graph, node->inputs[ATTENTION_KV], &out->kv) || out->kv.bias >= 0 ||
-        out->kv.rotary >= 0 || node->attrs.window > 0)
+        out->kv.rotary >= 0 || node->attrs.window > 0 || node->attrs.key_heads > 0)
         return false;
     out->heads = node->attrs.heads;
     out->hidden = out->kv.n / 2;

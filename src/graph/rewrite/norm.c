@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Level 2: fuses LayerNorm, also from plain operators, and the embeddings before the first one. */
+ * Level 2: fuses LayerNorm, also from plain operators and about 0 (RMS), and the embeddings before the first one. */
 #include "graph/match.h"
 
 #include <string.h>
@@ -45,12 +45,52 @@ static int normalized(const rt_graph *graph, int value, double *epsilon) {
     return x >= 0 && centred(graph, squared(graph, squares)) == x ? x : -1;
 }
 
+/* The root if value = numerator / root, or numerator (1 / root) in any order; else -1. */
+static int divided_by(const rt_graph *graph, int value, int *numerator) {
+    const rt_node *div = rt_made_by(graph, value, RT_OP_DIV), *mul = rt_made_by(graph, value, RT_OP_MUL);
+    if (div != NULL) {
+        *numerator = div->inputs[0];
+        return div->inputs[1];
+    }
+    for (int k = 0; mul != NULL && k < 2; k++) {
+        const rt_node *inverse = rt_made_by(graph, mul->inputs[k], RT_OP_DIV);
+        if (inverse == NULL || !rt_scalar_near(graph, inverse->inputs[0], 1)) continue;
+        *numerator = mul->inputs[1 - k];
+        return inverse->inputs[1];
+    }
+    return -1;
+}
+
+/* The x if value is x / sqrt(mean(x²) + epsilon), else -1. Where x is centred, that is LayerNorm. */
+static int divided_by_rms(const rt_graph *graph, int value, double *epsilon) {
+    int mean, x = -1;
+    int divisor = divided_by(graph, value, &x);
+    const rt_node *root = divisor >= 0 ? rt_made_by(graph, divisor, RT_OP_SQRT) : NULL;
+    if (root == NULL || !rt_with_scalar(graph, root->inputs[0], RT_OP_ADD, &mean, epsilon)) return -1;
+    int squares = rt_reduced(graph, mean, RT_OP_REDUCE_MEAN, -1, true);
+    bool rms = squares >= 0 && squared(graph, squares) == x && centred(graph, x) < 0;
+    return rms && *epsilon >= 0 ? x : -1;
+}
+
+/* gamma x / sqrt(mean(x²) + epsilon) */
+static bool to_rms(rt_graph *graph, int index) {
+    int normal, inputs[2];
+    double epsilon;
+    if (!with_vector(graph, graph->nodes[index].outputs[0], RT_OP_MUL, &normal, &inputs[LAYER_NORM_GAMMA]))
+        return false;
+    inputs[LAYER_NORM_X] = divided_by_rms(graph, normal, &epsilon);
+    if (inputs[LAYER_NORM_X] < 0 || !rt_is_of_batch(graph, inputs[LAYER_NORM_X])) return false;
+    return rt_replace_node(graph, index, index, RT_OP_LAYER_NORM, 2, inputs,
+                           &(rt_attrs){.epsilon = (float)epsilon, .rms = true});
+}
+
 static bool to_layer_norm(rt_graph *graph, int index) {
     const rt_node node = graph->nodes[index];
     if (node.op == RT_OP_LAYER_NORMALIZATION && rt_is_of_batch(graph, node.inputs[LAYER_NORM_X])) {
         return rt_replace_node(graph, index, index, RT_OP_LAYER_NORM, 3, node.inputs,
                                &(rt_attrs){.epsilon = node.attrs.epsilon});
     }
+    if (node.op == RT_OP_MUL) return to_rms(graph, index);
     int inputs[3], scaled, normal;
     double epsilon;
     if (node.op != RT_OP_ADD || !with_vector(graph, node.outputs[0], RT_OP_ADD, &scaled, &inputs[2]) ||
@@ -120,10 +160,23 @@ static int plus_row(rt_graph *graph, int table, int row) {
     return rt_change_constant(graph, table, 2, (int64_t[]){rows, n}, data);
 }
 
+/* Rows of words that several nodes read, or one that makes no sum with them, as they are: what no norm follows. */
+static bool to_rows(rt_graph *graph, int index) {
+    const rt_node gather = graph->nodes[index];
+    tables t = {-1, -1, -1, -1, -1, -1, 0, 0};
+    int rows = gather.outputs[0], reader = rt_only_reader(graph, rows);
+    if (!take_table(graph, rows, &t) || t.word < 0) return false;
+    rt_op op = reader >= 0 ? graph->nodes[reader].op : RT_OP_IDENTITY;
+    if (op == RT_OP_ADD || op == RT_OP_LAYER_NORM) return false;
+    return rt_replace_node(graph, index, index, RT_OP_EMBED, 2, (int[]){t.ids, t.word}, NULL);
+}
+
 static bool to_embed(rt_graph *graph, int index) {
+    if (graph->nodes[index].op == RT_OP_GATHER) return to_rows(graph, index);
     const rt_node norm = graph->nodes[index];
     tables t = {-1, -1, -1, -1, -1, -1, 0, 0};
-    if (norm.op != RT_OP_LAYER_NORM || !take_sum(graph, norm.inputs[LAYER_NORM_X], 2, &t) || t.word < 0)
+    if (norm.op != RT_OP_LAYER_NORM || norm.attrs.rms || !take_sum(graph, norm.inputs[LAYER_NORM_X], 2, &t) ||
+        t.word < 0)
         return false;
     int *table = t.position >= 0 ? &t.position : &t.word;
     if (t.row >= 0) *table = plus_row(graph, *table, t.row);

@@ -153,23 +153,23 @@ static bool is_zero(const rt_graph *graph, int vector, int64_t from, int64_t n) 
 }
 
 /* Makes the first heads of a Linear turn as those of qkv do. */
-static void turn(rt_graph *graph, int value, const rt_linear_match *qkv) {
+static void turn(rt_graph *graph, int value, const rt_linear_match *qkv, int64_t columns) {
     int node = value >= 0 ? graph->values[value].producer : -1;
     if (node < 0 || qkv->rotary < 0) return;
     rt_node_read(graph, node, LINEAR_ROTARY, qkv->rotary);
-    graph->nodes[node].attrs.rotate = qkv->n / 3;
+    graph->nodes[node].attrs.rotate = columns;
 }
 
-/* The Linear "attention.part" with columns from…from+n-1 of qkv, on x. */
+/* The Linear "attention.part" with columns from…from+n-1 of qkv, on x. Of these, `turned` are. */
 static int part_linear(rt_graph *graph, const char *attention, const char *part, const rt_linear_match *qkv,
-                       int64_t from, int64_t n, int x, bool turned) {
+                       int64_t from, int64_t n, int x, int64_t turned) {
     char name[RT_NAME_MAX + 8];
     snprintf(name, sizeof name, "%s.%s", attention, part);
     bool biased = qkv->bias >= 0 && !is_zero(graph, qkv->bias, from, n);
     int weight = columns_of(graph, qkv->weight, name, "weight", from, n);
     int bias = biased ? columns_of(graph, qkv->bias, name, "bias", from, n) : -1;
     int out = rt_add_node(graph, name, RT_OP_LINEAR, biased ? 3 : 2, (int[]){x, weight, bias}, NULL);
-    if (turned) turn(graph, out, qkv);
+    if (turned > 0) turn(graph, out, qkv, turned);
     return out;
 }
 
@@ -179,10 +179,12 @@ static void prune_attention(region *r, int index) {
     rt_graph *graph = r->graph;
     if (!query_source(graph, &graph->nodes[index], &qkv)) return;
     const char *name = graph->nodes[index].name;
-    int64_t hidden = qkv.n / 3;
+    const rt_attrs *attrs = &graph->nodes[index].attrs;
+    int64_t keys = rt_key_heads(attrs), wide = qkv.n / (attrs->heads + 2 * keys) * keys,
+            hidden = qkv.n - 2 * wide;
     int q = part_linear(graph, name, "q", &qkv, 0, hidden, selected(r, qkv.x),
-                        r->attrs.select != RT_SELECT_FIRST);
-    int kv = part_linear(graph, name, "kv", &qkv, hidden, 2 * hidden, qkv.x, true);
+                        r->attrs.select != RT_SELECT_FIRST ? hidden : 0);
+    int kv = part_linear(graph, name, "kv", &qkv, hidden, 2 * wide, qkv.x, wide);
     rt_node_read(graph, index, ATTENTION_Q, q);
     rt_node_read(graph, index, ATTENTION_KV, kv);
     rt_node_drop(graph, index, 2, ATTENTION_CONSTANTS);

@@ -18,7 +18,7 @@ static float variance_of(const float *x, size_t n, float mean) {
 
 /* Element i of a row, normalised. */
 static float value(const rt_norm_args *norm, const float *x, size_t i, float mean, float inverse) {
-    return fmaf((x[i] - mean) * inverse, norm->gamma[i], norm->beta[i]);
+    return fmaf((x[i] - mean) * inverse, norm->gamma[i], norm->rms ? 0.0f : norm->beta[i]);
 }
 
 /* The range so far, ignoring NaN. */
@@ -62,7 +62,8 @@ void rt_quantize_ref(size_t rows, size_t n, const float *x, size_t ldx, const rt
 static void norm_row(const rt_norm_args *norm, size_t r) {
     const float *x = norm->x + r * norm->ldx;
     const rt_rows_q *how = &norm->how8;
-    float mean = mean_of(x, norm->n), inverse = 1.0f / sqrtf(variance_of(x, norm->n, mean) + norm->epsilon);
+    float mean = norm->rms ? 0.0f : mean_of(x, norm->n);
+    float inverse = 1.0f / sqrtf(variance_of(x, norm->n, mean) + norm->epsilon);
     float factor = 0.0f;
     span s = first_span(how);
     for (size_t i = 0; how->range == NULL && i < norm->n; i++) {
@@ -120,5 +121,5 @@ void rt_embed_ref(const rt_embed_args *embed) {
     }
     norm.x = norm.y;
     norm.ldx = norm.ldy;
-    rt_layer_norm_ref(&norm);
+    if (norm.gamma != NULL) rt_layer_norm_ref(&norm);
 }

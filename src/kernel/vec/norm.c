@@ -7,9 +7,11 @@
 
 enum { TOGETHER = 4 }; /* rows: the sum of one row is a chain of additions, with most of the adder idle */
 
-/* mean[rows] of x[rows][n] */
+/* mean[rows] of x[rows][n], or zeros */
 RT_VERB void means(size_t rows, const rt_norm_args *norm, const float *x, float *mean) {
     v16 sum[TOGETHER];
+    for (size_t r = 0; r < rows; r++) mean[r] = 0.0f;
+    if (norm->rms) return;
     for (size_t r = 0; r < rows; r++) sum[r] = v16_set(0.0f);
     for (size_t i = 0; i < norm->n; i += 16) {
         for (size_t r = 0; r < rows; r++)
@@ -35,6 +37,11 @@ RT_VERB void inverses(size_t rows, const rt_norm_args *norm, const float *x, con
         inverse[r] = 1.0f / sqrtf(v16_sum(sum[r]) / (float)norm->n + norm->epsilon);
 }
 
+/* 16 elements of beta. */
+RT_VERB v16 beta_at(const rt_norm_args *norm, size_t i) {
+    return norm->rms ? v16_set(0.0f) : v16_load_n(norm->beta + i, norm->n - i);
+}
+
 /* 16 normalised elements of a row from `at` on. */
 RT_VERB v16 value(const float *at, size_t n, float mean, float inverse, v16 gamma, v16 beta) {
     v16 y = v16_sub(v16_load_n(at, n), v16_set(mean));
@@ -49,7 +56,7 @@ RT_VERB void factors(size_t rows, bool scaled, const rt_norm_args *norm, size_t 
     for (size_t r = 0; r < rows; r++) span[r] = span_zero();
     for (size_t i = 0; how->range == NULL && i < norm->n; i += 16) {
         size_t n = norm->n - i;
-        v16 gamma = v16_load_n(norm->gamma + i, n), beta = v16_load_n(norm->beta + i, n);
+        v16 gamma = v16_load_n(norm->gamma + i, n), beta = beta_at(norm, i);
         for (size_t r = 0; r < rows; r++) {
             v16 y = value(x + r * norm->ldx + i, n, mean[r], inverse[r], gamma, beta);
             span[r] = span_widen(span[r], to_round(how, scaled, y, i, n), n);
@@ -68,7 +75,7 @@ RT_VERB void norm_rows(size_t rows, bool quantized, bool scaled, const rt_norm_a
     if (quantized) factors(rows, scaled, norm, row, x, mean, inverse, factor);
     for (size_t i = 0; i < norm->n; i += 16) {
         size_t n = norm->n - i;
-        v16 gamma = v16_load_n(norm->gamma + i, n), beta = v16_load_n(norm->beta + i, n);
+        v16 gamma = v16_load_n(norm->gamma + i, n), beta = beta_at(norm, i);
         for (size_t r = 0; r < rows; r++) {
             v16 y = value(x + r * norm->ldx + i, n, mean[r], inverse[r], gamma, beta);
             if (norm->y != NULL) v16_store_n(norm->y + (row + r) * norm->ldy + i, y, n);
@@ -167,7 +174,7 @@ void RT_ISA(embed)(const rt_embed_args *embed) {
     for (size_t row = 0; row < norm.rows; row += TOGETHER) {
         size_t end = rt_min(row + TOGETHER, norm.rows);
         embed_rows(embed, row, end);
-        norm_all(&norm, row, end);
+        if (norm.gamma != NULL) norm_all(&norm, row, end);
     }
 }
 
