@@ -164,6 +164,66 @@ static void test_files_of_every_level_run_as_anybodys(void **state) {
     }
 }
 
+/* ---- What torch exports ---- */
+
+/* The file CHECKPOINT.EXPORTER.onnx as model.onnx beside the checkpoint's configuration; its golden's name. */
+static void link_export(const char *file, char name[64]) {
+    char from[4200], absolute[4096];
+    const char *root = getenv("RETORT_ROOT");
+    assert_non_null(realpath(root != NULL ? root : ".", absolute));
+    snprintf(name, 64, "%.*s", (int)strcspn(file, "."), file);
+    link_checkpoint(name);
+    snprintf(from, sizeof from, "%s/test/exports/golden/%.80s", absolute, file);
+    unlink(graph_path);
+    assert_int_equal(symlink(from, graph_path), 0);
+}
+
+static void assert_same_operators(const char *file, const retort_model *a, const retort_model *b) {
+    if (a->graph.level != b->graph.level || a->graph.node_count != b->graph.node_count) {
+        const char *warning = retort_model_warning(b, 0);
+        fail_msg("%s: %zu nodes at level %d: %s", file, b->graph.node_count, b->graph.level,
+                 warning != NULL ? warning : "");
+    }
+    for (size_t i = 0; i < a->graph.node_count; i++) {
+        const rt_node *n = &a->graph.nodes[i], *m = &b->graph.nodes[i];
+        if (n->op != m->op || !rt_attrs_equal(&n->attrs, &m->attrs) || n->input_count != m->input_count)
+            fail_msg("%s: '%s' is '%s' of the checkpoint, but differs", file, m->name, n->name);
+    }
+}
+
+/* They run at level 0, and end as the operators that the checkpoint ends as. */
+static void test_exports_are_the_checkpoint(void **state) {
+    (void)state;
+    char path[4096];
+    size_t files = 0;
+    snprintf(path, sizeof path, "%s/test/exports/golden",
+             getenv("RETORT_ROOT") != NULL ? getenv("RETORT_ROOT") : ".");
+    DIR *exports = opendir(path);
+    assert_non_null(exports);
+    for (struct dirent *entry; (entry = readdir(exports)) != NULL;) {
+        char name[64];
+        size_t count;
+        retort_error err = {0};
+        if (entry->d_name[0] == '.') continue;
+        link_export(entry->d_name, name);
+        retort_model *model = golden(name, 3, RETORT_F32), *plain = NULL, *again = NULL;
+        float *logits = run(model, NULL, 1, &count);
+        if (try_import(&plain, 0, &err) != RETORT_OK) fail_msg("%s: %s", entry->d_name, err.text);
+        if (try_import(&again, 3, &err) != RETORT_OK) fail_msg("%s: %s", entry->d_name, err.text);
+        assert_near(entry->d_name, 0, logits, count, plain);
+        assert_same_operators(entry->d_name, model, again);
+        assert_near(entry->d_name, 3, logits, count, again);
+        free(logits);
+        retort_model_free(again);
+        retort_model_free(plain);
+        retort_model_free(model);
+        files++;
+    }
+    closedir(exports);
+    unlink(graph_path);
+    assert_true(files >= 10);
+}
+
 /* ---- Graphs of other exporters' versions ---- */
 
 /* The nodes go before the first that reads `value`, which reads `made` instead. */
@@ -872,6 +932,7 @@ int main(void) {
         cmocka_unit_test(test_groups_that_matmulnbits_has_not),
         cmocka_unit_test(test_plain_files_are_the_checkpoint),
         cmocka_unit_test(test_files_of_every_level_run_as_anybodys),
+        cmocka_unit_test(test_exports_are_the_checkpoint),
         cmocka_unit_test(test_graphs_of_other_versions),
         cmocka_unit_test(test_other_graphs_are_refused),
         cmocka_unit_test(test_other_attention_is_refused),

@@ -250,6 +250,40 @@ static void test_residual(void **state) {
                    LEVEL("2") WEIGHTS TABLE ROWS "l = Linear(x:0, w)\ns = Add(b, l:0)\noutput s:0\n");
 }
 
+#define PARTS                                                                                                \
+    "const wide f32 rows [8, 24]\nconst wide.bias f32 rows [24]\nconst zero i64 rows [1] = {0}\n"            \
+    "const one i64 rows [1] = {1}\nconst two i64 rows [1] = {2}\nconst last i64 rows [1] = {-1}\n"           \
+    "const eight i64 rows [1] = {8}\nconst most i64 rows [1] = {9223372036854775807}\n"                      \
+    "const five i64 rows [5] = {0, 0, 3, 2, 4}\nconst at i64 rows [] = {2}\n" TABLE ROWS                     \
+    "l = Linear(x:0, wide, wide.bias)\n"
+
+/* Columns 8 to 23 of the Linear, and its third part of three with two heads. */
+static void test_split(void **state) {
+    (void)state;
+    rt_graph graph = parse(LEVEL("2") PARTS "y = Slice(l:0, eight, most, last)\noutput y:0\n");
+    assert_int_equal(apply(&graph, rt_rewrite_split_linear), 1);
+    assert_nodes(&graph, ROWS "y = Linear(x:0, y.weight, y.bias)\noutput y:0\n");
+    const float *weight = data_of(&graph, "y.weight"), *bias = data_of(&graph, "y.bias");
+    for (int j = 0; j < 16; j++) {
+        for (int i = 0; i < 8; i++) assert_true(weight[i * 16 + j] == floats[i * 24 + 8 + j]);
+        assert_true(bias[j] == floats[8 + j]);
+    }
+    rt_graph_free(&graph);
+    static const char *const heads[] = {"p = Slice(h:0, two, most, two)\ny = Squeeze(p:0, two)\noutput y:0\n",
+                                        "y = Gather(h:0, at) axis=2\noutput y:0\n"};
+    for (size_t k = 0; k < sizeof heads / sizeof *heads; k++) {
+        char text[2048];
+        snprintf(text, sizeof text, LEVEL("2") PARTS "h = Reshape(l:0, five)\n%s", heads[k]);
+        assert_rewrites(rt_rewrite_split_linear, text, 1,
+                        ROWS "y.columns = Linear(x:0, y.weight, y.bias)\n"
+                             "y = Reshape(y.columns:0, y.shape)\noutput y:0\n");
+    }
+    assert_refuses(rt_rewrite_split_linear, /* rows, not columns */
+                   LEVEL("2") PARTS "y = Slice(l:0, zero, one, one)\noutput y:0\n");
+    assert_refuses(rt_rewrite_split_linear, /* a head, not a part */
+                   LEVEL("2") PARTS "h = Reshape(l:0, five)\ny = Gather(h:0, at) axis=4\noutput y:0\n");
+}
+
 #define SCALARS                                                                                              \
     "const root f32 rows [] = {1.41421354}\nconst inverse f32 rows [] = {0.707106769}\n"                     \
     "const one f32 rows [] = {1}\nconst half f32 rows [] = {0.5}\nconst three f32 rows [] = {3}\n"           \
@@ -663,6 +697,7 @@ int main(void) {
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_residual),
+        cmocka_unit_test(test_split),
         cmocka_unit_test(test_activation),
         cmocka_unit_test(test_activation_refused),
         cmocka_unit_test(test_attention),

@@ -344,3 +344,16 @@ float *rt_floats(rt_graph *graph, int64_t rows, int64_t columns) {
     }
     return rt_graph_alloc(graph, bytes);
 }
+
+int rt_columns_of(rt_graph *graph, int value, const char *scope, const char *leaf, int64_t from, int64_t n) {
+    const rt_value v = graph->values[value];
+    int64_t rows = v.rank == 2 ? v.dims[0] : 1;
+    const float *data = v.data;
+    float *part = rt_floats(graph, rows, n);
+    for (int64_t i = 0; part != NULL && i < rows; i++) {
+        for (int64_t j = 0; j < n; j++)
+            part[i * n + j] = data[v.rank == 2 ? rt_weight_at(&v, i, from + j) : (size_t)(from + j)];
+    }
+    return v.rank == 2 ? rt_add_constant(graph, scope, leaf, 2, (int64_t[]){rows, n}, part)
+                       : rt_add_constant(graph, scope, leaf, 1, &n, part);
+}

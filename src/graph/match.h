@@ -80,5 +80,7 @@ int rt_add_constant(rt_graph *graph, const char *scope, const char *leaf, int ra
 bool rt_linear_turn(rt_graph *graph, const rt_linear_match *linear, int angles, int64_t dim);
 /* Allocates [rows, columns] floats in the arena of the graph. */
 float *rt_floats(rt_graph *graph, int64_t rows, int64_t columns);
+/* Columns from…from+n-1 of a constant [rows, columns], or of a vector, as the new constant "scope.leaf". */
+int rt_columns_of(rt_graph *graph, int value, const char *scope, const char *leaf, int64_t from, int64_t n);
 
 #endif

@@ -23,6 +23,7 @@
     X(fuse_layer_norm, "fuse-layer-norm", "fuse LayerNorm", 2, false)                                        \
     X(fuse_embed, "fuse-embed", "fuse embeddings", 2, false)                                                 \
     X(fuse_linear, "fuse-linear", "fuse MatMul + bias", 2, false)                                            \
+    X(split_linear, "split-linear", "split MatMul by columns", 2, false)                                     \
     X(fuse_activation, "fuse-activation", "fuse activation", 2, false)                                       \
     X(fuse_gate, "fuse-gate", "fuse gate", 2, false)                                                         \
     X(fuse_attention, "fuse-attention", "fuse attention", 2, false)                                          \

@@ -12,9 +12,18 @@ enum { LONGEST = 1024, MOST_EVALUATED = 64 };
 
 /* What a value can still be after the batches so far. */
 typedef struct verdict {
-    bool positions, counted, zeros, lengths, masks[RT_KEY_MASKS], kept_numbers;
+    bool positions, counted, zeros, lengths, masks[RT_KEY_MASKS], kept_numbers, turns, distances;
     int64_t offset; /* of positions; -1 before the first batch */
+    int64_t near,
+        far; /* of an added mask: how far tokens are that are read, at most, and that are not, at least */
+    int64_t pairs;       /* of turns: how many angles; 0 before the first batch */
+    const float *angles; /* at position 1 */
+    int64_t *rows; /* of distances: the number of each, from 1 - longest on; UNKNOWN before it has been met */
+    int64_t longest;
+    int rank;
 } verdict;
+
+#define UNKNOWN INT64_MIN
 
 /* Reads the values whose shapes the value `index` of the file needs; 1: all have been read, -1: they are on the
  * stack. */
@@ -59,6 +68,39 @@ static void judge_padding(verdict *v, const int64_t *places, int64_t j) {
     v->counted &= places[j] == v->offset - 1 + (j % 3 == 1 ? (j + 2) / 3 : 0);
 }
 
+/* A number for each pair of a query i and a key j, that depends on j - i alone: [seq, seq], or with axes of 1 before. */
+static void judge_distances(verdict *v, const rt_value *value, const rt_onnx_batch *b) {
+    const int64_t *data = value->data;
+    int rank = value->rank;
+    v->distances &= v->rows != NULL && rank >= 2 && b->seq <= v->longest && value->dims[rank - 1] == b->seq &&
+                    value->dims[rank - 2] == b->seq;
+    v->rank = rank;
+    for (int i = 0; v->distances && i < rank - 2; i++) v->distances = value->dims[i] == 1;
+    for (int64_t at = 0; v->distances && at < b->seq * b->seq; at++) {
+        int64_t *row = &v->rows[v->longest - 1 + at % b->seq - at / b->seq];
+        if (*row == UNKNOWN) *row = data[at];
+        v->distances = *row == data[at];
+    }
+}
+
+/* Positions times the angle of each column: [1, seq, pairs] */
+static void judge_turns(verdict *v, const rt_onnx_reader *r, const rt_value *value, const rt_onnx_batch *b) {
+    const float *data = value->data;
+    int64_t n = value->rank == 3 ? value->dims[2] : 0;
+    v->turns &= n > 0 && value->dims[0] == 1 && value->dims[1] == b->seq && b->seq > 1 &&
+                (v->pairs == 0 || v->pairs == n);
+    if (v->turns && v->pairs == 0) {
+        float *angles = rt_graph_alloc(r->graph, (size_t)n * sizeof *angles);
+        if (angles != NULL) memcpy(angles, data + n, (size_t)n * sizeof *angles);
+        v->angles = angles;
+        v->pairs = n;
+        v->turns = angles != NULL;
+    }
+    for (int64_t t = 0; v->turns && t < b->seq; t++) {
+        for (int64_t k = 0; v->turns && k < n; k++) v->turns = data[t * n + k] == (float)t * v->angles[k];
+    }
+}
+
 static void judge_integers(verdict *v, const rt_value *value, const rt_onnx_batch *b, int64_t padding) {
     const int64_t *data = value->data;
     bool matrix =
@@ -99,7 +141,11 @@ static void judge_mask(verdict *v, const rt_value *value, const rt_onnx_batch *b
         if (queries > 1 && !is_token(b, sequence, query)) continue;
         if (real) {
             float number = ((const float *)value->data)[at];
-            v->masks[RT_KEYS_ADDED] &= token ? number == 0 : number <= -1e4f;
+            int64_t apart = key > query ? key - query : query - key;
+            bool read = number == 0;
+            v->masks[RT_KEYS_ADDED] &= read ? token : number <= -1e4f && (!token || queries > 1);
+            if (token && read && apart > v->near) v->near = apart;
+            if (token && !read && apart < v->far) v->far = apart;
         } else {
             bool truth = ((const bool *)value->data)[at];
             v->masks[RT_KEYS_KEPT] &= truth == token;
@@ -108,13 +154,17 @@ static void judge_mask(verdict *v, const rt_value *value, const rt_onnx_batch *b
     }
 }
 
-static void judge(verdict *v, const rt_value *value, const rt_onnx_batch *b, int64_t padding) {
+static void judge(verdict *v, const rt_onnx_reader *r, const rt_value *value, const rt_onnx_batch *b) {
     bool whole = value->dtype == RETORT_I64;
+    v->turns &= value->dtype == RETORT_F32;
+    v->distances &= whole;
     v->positions &= whole;
     v->zeros &= whole;
     v->lengths &= whole;
     v->kept_numbers &= whole;
-    if (whole) judge_integers(v, value, b, padding);
+    if (whole) judge_integers(v, value, b, r->options->padding);
+    if (v->distances) judge_distances(v, value, b);
+    if (v->turns) judge_turns(v, r, value, b);
     bool mask = value->dtype == RETORT_F32 || value->dtype == RETORT_BOOL;
     for (int i = 0; i < RT_KEY_MASKS; i++) v->masks[i] &= mask;
     if (mask) judge_mask(v, value, b);
@@ -131,7 +181,7 @@ static bool evaluate(const rt_onnx_reader *r, int index, const rt_onnx_batch *ba
     const rt_read *read = done ? &probe.reads[index] : NULL;
     bool kept = read != NULL && (read->kind == RT_READ_VALUE || read->kind == RT_READ_CODES);
     done = kept && probe.status == RETORT_OK && graph.values[read->value].data != NULL;
-    if (done) judge(v, &graph.values[read->value], batch, r->options->padding);
+    if (done) judge(v, r, &graph.values[read->value], batch);
     rt_reader_close(&probe);
     rt_graph_free(&graph);
     return done;
@@ -139,12 +189,23 @@ static bool evaluate(const rt_onnx_reader *r, int index, const rt_onnx_batch *ba
 
 /* ---- All batches ---- */
 
+/* A mask of keys, which beyond a window lets queries read none; -1: what is read is neither all nor a window. */
+static int mask_of(rt_onnx_reader *r, const verdict *v, rt_key_mask how) {
+    int keys = rt_read_key_mask(r, how);
+    if (how != RT_KEYS_ADDED || v->far == INT64_MAX) return keys;
+    return v->near > 0 && v->far == v->near + 1
+               ? rt_read_emit2(r, RT_OP_ADD, keys, rt_read_window(r, v->near))
+               : -1;
+}
+
 /* Puts the plain form in the value's place; false when it is none of the known ones. */
 static bool place(rt_onnx_reader *r, const verdict *v, bool by_ids, rt_read *read) {
     *read = (rt_read){.kind = RT_READ_VALUE, .value = -1};
     for (int i = 0; i < RT_KEY_MASKS; i++) {
-        if (v->masks[i]) read->value = rt_read_key_mask(r, (rt_key_mask)i);
+        if (v->masks[i]) read->value = mask_of(r, v, (rt_key_mask)i);
     }
+    if (v->turns) read->value = rt_read_turns(r, v->pairs, v->angles);
+    if (v->distances && !v->zeros) read->value = rt_read_distances(r, v->longest, v->rows, v->rank);
     if (v->lengths || v->kept_numbers) read->value = rt_read_key_mask(r, RT_KEYS_KEPT);
     if (v->positions) {
         bool counted = by_ids && v->counted && v->offset > 0 && r->options->padding >= 0;
@@ -179,6 +240,13 @@ static bool evaluate_ids(const rt_onnx_reader *r, int index, verdict *v) {
     return same;
 }
 
+static int64_t *room_for_distances(const rt_onnx_reader *r, int64_t longest) {
+    size_t count = 2 * (size_t)longest - 1;
+    int64_t *rows = rt_graph_alloc(r->graph, count * sizeof *rows);
+    for (size_t i = 0; rows != NULL && i < count; i++) rows[i] = UNKNOWN;
+    return rows;
+}
+
 int rt_read_recognise(rt_onnx_reader *r, int index) {
     int64_t longest = r->options->positions < LONGEST ? r->options->positions : LONGEST;
     int64_t id = ordinary_id(r);
@@ -189,11 +257,14 @@ int rt_read_recognise(rt_onnx_reader *r, int index) {
         {.batch = 1, .seq = longest, .id = id, .other = id, .lengths = (const int64_t[]){longest / 2 + 1}},
     };
     unsigned from = r->index->sources[index].from;
-    verdict v = {true, true, true, true, {true, true, true}, true, -1};
+    bool shaped = from == RT_FROM_SHAPES;
+    verdict v = {true, true, true, true, {true, true, true}, true, shaped, shaped, -1, .far = INT64_MAX};
     if (r->evaluated >= MOST_EVALUATED || (from & RT_FROM_TYPES) != 0) return 0;
     int ready = shapes_ready(r, index);
     if (ready < 0 || r->status != RETORT_OK) return -1;
     r->evaluated++;
+    if (shaped && longest == r->options->positions) v.rows = room_for_distances(r, longest);
+    v.longest = longest;
     r->at = &r->index->onnx->nodes[r->index->sources[index].node];
     for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
         if (!evaluate(r, index, &batches[i], &v)) return 0;

@@ -166,14 +166,19 @@ bool rt_read_push(rt_onnx_reader *r, int node) {
     return true;
 }
 
-/* Which inputs of a node may be a mask of keys or positions. */
+/* Turns of Q and K are recognised as what they are the cosine and the sine of. */
+static bool is_turn(const rt_onnx_node *node) {
+    return strcmp(node->op, "Cos") == 0 || strcmp(node->op, "Sin") == 0;
+}
+
+/* Which inputs of a node may be a mask of keys, positions, distances or turns. */
 static bool may_be_recognised(const rt_onnx_reader *r, const rt_onnx_node *node, size_t input,
                               const rt_onnx_source *source) {
     if (r->batch != NULL || source->from == 0 || source->input || (source->from & RT_FROM_TABLES) != 0)
         return false;
-    bool indices = (strcmp(node->op, "Gather") == 0 && input == 1) ||
-                   (strstr(node->op, "EmbedLayerNorm") != NULL && input == 8);
-    if (source->from == RT_FROM_SHAPES) return indices;
+    bool gathers = strcmp(node->op, "Gather") == 0 || strcmp(node->op, "GatherElements") == 0;
+    bool indices = (gathers && input == 1) || (strstr(node->op, "EmbedLayerNorm") != NULL && input == 8);
+    if (source->from == RT_FROM_SHAPES) return indices || is_turn(node);
     return indices || strcmp(node->op, "Add") == 0 || strcmp(node->op, "QLinearAdd") == 0 ||
            (strcmp(node->op, "Where") == 0 && input == 0) || strstr(node->op, "Attention") != NULL;
 }
@@ -196,7 +201,9 @@ static bool push_inputs(rt_onnx_reader *r, const rt_onnx_node *node, bool activa
         if (source->tensor != NULL || source->node < 0 || is_guard(r, node, i)) continue;
         if (r->batch != NULL && strcmp(node->op, "Shape") == 0 && (source->from & RT_FROM_TABLES) != 0)
             continue;
-        if (activations && may_be_recognised(r, node, i, source) && rt_read_recognise(r, at) != 0) continue;
+        if ((activations || is_turn(node)) && may_be_recognised(r, node, i, source) &&
+            rt_read_recognise(r, at) != 0)
+            continue;
         if (r->states[source->node] != 2) rt_read_push(r, source->node);
     }
     return r->depth > before;

@@ -611,12 +611,21 @@ static bool softmax(rt_onnx_reader *r, const rt_onnx_node *node) {
         r, node, 0, rt_read_emit(r, RT_OP_SOFTMAX, 1, &x, &(rt_attrs){.axis = axis == rank - 1 ? -1 : axis}));
 }
 
+/* Zeros like a vector of floats. */
+static int zeros_like(rt_onnx_reader *r, int vector) {
+    const rt_value *v = value_of(r, vector);
+    if (v->rank != 1 || v->dims[0] < 0 || !rt_value_is_constant(v)) return -1;
+    int64_t n = v->dims[0];
+    return rt_read_floats(r, 1, &n, rt_graph_alloc(r->graph, (size_t)n * sizeof(float)));
+}
+
 static bool layer_normalization(rt_onnx_reader *r, const rt_onnx_node *node) {
     int inputs[] = {rt_read_value(r, node, 0), rt_read_value(r, node, 1), rt_read_value(r, node, 2)};
     if (inputs[0] < 0 || inputs[1] < 0) return false;
+    if (rt_read_input(node, 2)[0] == '\0') inputs[2] = zeros_like(r, inputs[1]);
     int64_t axis = rt_read_int(node, "axis", -1);
     if (inputs[2] < 0 || (axis != -1 && axis != value_of(r, inputs[0])->rank - 1))
-        return rt_read_refuse(r, "the last axis, with a bias");
+        return rt_read_refuse(r, "the last axis, with a vector of gains");
     rt_attrs attrs = {.epsilon = rt_read_real(node, "epsilon", 1e-5f)};
     return rt_read_as(r, node, 0, rt_read_emit(r, RT_OP_LAYER_NORMALIZATION, 3, inputs, &attrs));
 }

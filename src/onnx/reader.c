@@ -395,3 +395,40 @@ int rt_read_positions(rt_onnx_reader *r) {
     int inputs[] = {buffer, rt_read_ints(r, 1, (int64_t[]){0}), end, rt_read_ints(r, 1, (int64_t[]){1})};
     return r->positions = rt_read_emit(r, RT_OP_SLICE, 4, inputs, NULL);
 }
+
+/* The positions as floats, with axes of 1. */
+static int real_places(rt_onnx_reader *r, size_t count, const int64_t *axes) {
+    int positions = rt_read_positions(r);
+    int real = rt_read_emit(r, RT_OP_CAST, 1, &positions, &(rt_attrs){.dtype = RETORT_F32});
+    return rt_read_emit2(r, RT_OP_UNSQUEEZE, real, rt_read_ints(r, count, axes));
+}
+
+int rt_read_window(rt_onnx_reader *r, int64_t window) {
+    int queries = real_places(r, 2, (int64_t[]){1, 3}), keys = real_places(r, 2, (int64_t[]){1, 2});
+    int after = rt_read_emit2(r, RT_OP_SUB, keys, queries),
+        before = rt_read_emit2(r, RT_OP_SUB, queries, keys);
+    int distance = rt_read_emit2(r, RT_OP_MAX, after, before);
+    int beyond = rt_read_emit2(r, RT_OP_SUB, distance, rt_read_scalar(r, (float)window));
+    return rt_read_emit2(r, RT_OP_MUL, rt_read_emit1(r, RT_OP_RELU, beyond), rt_read_scalar(r, -1e30F));
+}
+
+int rt_read_turns(rt_onnx_reader *r, int64_t count, const float *angles) {
+    int places = real_places(r, 1, (int64_t[]){2});
+    int64_t pairs = count / 2;
+    bool twice = count % 2 == 0 && memcmp(angles, angles + pairs, (size_t)pairs * sizeof *angles) == 0;
+    if (!twice) return rt_read_emit2(r, RT_OP_MUL, places, rt_read_floats(r, 1, &count, angles));
+    int turns = rt_read_emit2(r, RT_OP_MUL, places, rt_read_floats(r, 1, &pairs, angles));
+    return rt_read_emit(r, RT_OP_CONCAT, 2, (int[]){turns, turns}, &(rt_attrs){.axis = -1});
+}
+
+int rt_read_distances(rt_onnx_reader *r, int64_t longest, const int64_t *rows, int rank) {
+    static const int64_t axes[RT_MAX_RANK] = {0, 1, 2, 3};
+    int64_t count = 2 * longest - 1;
+    int keys = rt_read_positions(r);
+    int queries = rt_read_emit(r, RT_OP_TRANSPOSE, 1, &keys, &(rt_attrs){.perm = {1, 0}, .perm_count = 2});
+    int apart = rt_read_emit2(r, RT_OP_SUB, keys, queries);
+    int at = rt_read_emit2(r, RT_OP_ADD, apart, rt_read_index(r, longest - 1));
+    int index = constant(r, here(r), RETORT_I64, 1, &count, rows);
+    int out = rt_read_emit2(r, RT_OP_GATHER, index, at);
+    return rank > 2 ? rt_read_emit2(r, RT_OP_UNSQUEEZE, out, rt_read_ints(r, (size_t)rank - 2, axes)) : out;
+}

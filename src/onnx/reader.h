@@ -150,6 +150,13 @@ int rt_read_positions(rt_onnx_reader *r);
 /* 0 for padding, and for others how many up to it are not padding. */
 int rt_read_counted(rt_onnx_reader *r);
 
+/* Added to scores: 0 for keys at most `window` from a query, and for others a very negative number, [1, 1, seq, seq]. */
+int rt_read_window(rt_onnx_reader *r, int64_t window);
+/* Positions times angles, [1, seq, count]; where both halves are equal, those of one half twice. */
+int rt_read_turns(rt_onnx_reader *r, int64_t count, const float *angles);
+/* rows[j - i + longest - 1] for each query i and key j, [seq, seq] after axes of 1; the data is that of the graph. */
+int rt_read_distances(rt_onnx_reader *r, int64_t longest, const int64_t *rows, int rank);
+
 /* ---- Integers (read_integers.c) ---- */
 
 bool rt_read_is_integer(const rt_onnx_tensor *t);

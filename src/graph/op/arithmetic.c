@@ -6,20 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-static retort_status infer_arithmetic(rt_shapes *s) {
-    retort_dtype dtype = s->in[0]->dtype;
-    if (dtype != s->in[1]->dtype || (dtype != RETORT_F32 && dtype != RETORT_I64)) {
-        return rt_fail(s->err, RETORT_FORMAT, "expected two f32 or two i64");
-    }
-    rt_out_like(s, 0, s->in[0]);
-    s->out[0].content = (rt_content){0};
-    return rt_broadcast_with(s, s->in[1]);
-}
-
-static retort_status infer_pow(rt_shapes *s) {
-    return s->in[0]->dtype == RETORT_F32 ? infer_arithmetic(s) : rt_not_float(s);
-}
-
 static float add(float a, float b) {
     return a + b;
 }
@@ -56,6 +42,37 @@ static const struct {
     [RT_OP_ADD] = {add, add_int},       [RT_OP_SUB] = {sub, sub_int}, [RT_OP_MUL] = {mul, mul_int},
     [RT_OP_DIV] = {divide, divide_int}, [RT_OP_POW] = {powf, NULL},   [RT_OP_MAX] = {rt_greater, greater_int},
 };
+
+/* The content of what is computed from two known ones, of whose elements none is a symbol. */
+static void arithmetic_content(rt_shapes *s) {
+    const rt_content *a = &s->in[0]->content, *b = &s->in[1]->content;
+    int count = rt_content_count(&s->out[0], a, b);
+    rt_content made = {.known = count >= 0, .count = count};
+    for (int i = 0; made.known && i < count; i++) {
+        int64_t x, y;
+        made.known = rt_content_number(s->in[0], rt_content_at(a, i), &x) &&
+                     rt_content_number(s->in[1], rt_content_at(b, i), &y) &&
+                     (s->node->op != RT_OP_DIV || y != 0);
+        if (made.known) made.at[i] = binaries[s->node->op].integer(x, y);
+    }
+    if (made.known) s->out[0].content = made;
+}
+
+static retort_status infer_arithmetic(rt_shapes *s) {
+    retort_dtype dtype = s->in[0]->dtype;
+    if (dtype != s->in[1]->dtype || (dtype != RETORT_F32 && dtype != RETORT_I64)) {
+        return rt_fail(s->err, RETORT_FORMAT, "expected two f32 or two i64");
+    }
+    rt_out_like(s, 0, s->in[0]);
+    s->out[0].content = (rt_content){0};
+    retort_status status = rt_broadcast_with(s, s->in[1]);
+    if (status == RETORT_OK && dtype == RETORT_I64) arithmetic_content(s);
+    return status;
+}
+
+static retort_status infer_pow(rt_shapes *s) {
+    return s->in[0]->dtype == RETORT_F32 ? infer_arithmetic(s) : rt_not_float(s);
+}
 
 static void binary_row(const rt_row *row) {
     float (*apply)(float, float) = binaries[row->e->node->op].real;

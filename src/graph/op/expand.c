@@ -3,6 +3,15 @@
 #include "graph/evaluate.h"
 #include "graph/infer.h"
 
+/* The content of a number that becomes a short vector of it. */
+static void expand_content(rt_shapes *s) {
+    const rt_content *number = &s->in[0]->content;
+    int64_t count = s->out[0].rank == 1 ? s->out[0].dims[0] : -1;
+    rt_content wide = {.known = number->known && number->count == 1 && count >= 0 && count <= RT_MAX_RANK};
+    for (int64_t i = 0; wide.known && i < count; i++) rt_push_content(&wide, number, 0);
+    if (wide.known) s->out[0].content = wide;
+}
+
 static retort_status infer_expand(rt_shapes *s) {
     const rt_content *target = &s->in[1]->content;
     rt_value wanted = {.rank = target->count};
@@ -16,7 +25,9 @@ static retort_status infer_expand(rt_shapes *s) {
     }
     rt_out_like(s, 0, s->in[0]);
     s->out[0].content = (rt_content){0};
-    return rt_broadcast_with(s, &wanted);
+    retort_status status = rt_broadcast_with(s, &wanted);
+    if (status == RETORT_OK) expand_content(s);
+    return status;
 }
 
 static retort_status evaluate_expand(rt_op_evaluation *e, retort_error *err) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Level 2: fuses reshapes and transposes of heads, scores, mask, softmax and context into one Attention. */
 #include "graph/rewrite/relative.h"
+#include "graph/rewrite/turns.h"
 
 #include <math.h>
 #include <string.h>
@@ -44,82 +45,6 @@ static int merged(const rt_graph *graph, int value, int64_t *heads_before, int64
     return same_heads && same_dim && fits ? reshape->inputs[0] : -1;
 }
 
-/* Whether the value is product(x, y), in any order; *other: the other factor. */
-static bool is_product(const rt_graph *graph, int value, int x, int *other) {
-    const rt_node *mul = rt_made_by(graph, value, RT_OP_MUL);
-    for (int k = 0; mul != NULL && k < 2; k++) {
-        *other = mul->inputs[1 - k];
-        if (mul->inputs[k] == x) return true;
-    }
-    return false;
-}
-
-/* Columns from…to-1 of the last of four axes; their source, or -1. */
-static int columns_of(const rt_graph *graph, int value, int64_t from, int64_t to) {
-    const rt_node *slice = rt_made_by(graph, value, RT_OP_SLICE);
-    double start, end, axis;
-    bool found = slice != NULL && slice->input_count == 4 && rt_value_uses(graph, value) == 2 &&
-                 rt_scalar(graph, slice->inputs[SLICE_STARTS], &start) && start == (double)from &&
-                 rt_scalar(graph, slice->inputs[SLICE_ENDS], &end) && end == (double)to &&
-                 rt_scalar(graph, slice->inputs[SLICE_AXES], &axis) && axis == 3;
-    return found ? slice->inputs[SLICE_DATA] : -1;
-}
-
-/* Whether a value is [1, seq, 1, 1] (axis 1), or another axis of such: 0, 1, … of the padded length as floats. */
-static bool is_places(const rt_graph *graph, int value, int axis) {
-    const rt_node *wide = rt_made_by(graph, value, RT_OP_UNSQUEEZE);
-    const rt_node *cast = wide != NULL ? rt_made_by(graph, wide->inputs[0], RT_OP_CAST) : NULL;
-    const rt_value *v = &graph->values[value];
-    bool shaped = v->rank == 4;
-    for (int i = 0; shaped && i < 4; i++) shaped = v->dims[i] == (i == axis ? RT_DIM_SEQ : 1);
-    return shaped && cast != NULL && rt_is_places(graph, cast->inputs[0]);
-}
-
-/* The angles, if these are the cosine and the sine of the place of a row times them; else -1. */
-static int angles_of(const rt_graph *graph, int cosine, int sine, int64_t pairs) {
-    const rt_node *c = rt_made_by(graph, cosine, RT_OP_COS), *s = rt_made_by(graph, sine, RT_OP_SIN);
-    const rt_node *turns = c != NULL && s != NULL && c->inputs[0] == s->inputs[0]
-                               ? rt_made_by(graph, c->inputs[0], RT_OP_MUL)
-                               : NULL;
-    for (int k = 0; turns != NULL && k < 2; k++) {
-        if (rt_is_bias(graph, turns->inputs[k], pairs) && is_places(graph, turns->inputs[1 - k], 1))
-            return turns->inputs[k];
-    }
-    return -1;
-}
-
-/* Pairs half a head apart, turned: [a cos - b sin, b cos + a sin]. The [batch, seq, heads, dim] before, and its angles; the
- * value itself if it is no such thing. */
-static int unturned(const rt_graph *graph, int value, int *angles) {
-    const rt_node *concat = rt_made_by(graph, value, RT_OP_CONCAT);
-    const rt_node *left = concat != NULL && concat->input_count == 2
-                              ? rt_made_by(graph, concat->inputs[0], RT_OP_SUB)
-                              : NULL,
-                  *right = left != NULL ? rt_made_by(graph, concat->inputs[1], RT_OP_ADD) : NULL;
-    const rt_node *first = left != NULL ? rt_made_by(graph, left->inputs[0], RT_OP_MUL) : NULL;
-    int64_t dim = graph->values[value].rank == 4 ? graph->values[value].dims[3] : 0;
-    *angles = -1;
-    if (right == NULL || first == NULL || (concat->attrs.axis != 3 && concat->attrs.axis != -1)) return value;
-    for (int k = 0; k < 2; k++) {
-        int a = first->inputs[k], cosine = first->inputs[1 - k], b = -1, sine = -1, other = -1;
-        int x = columns_of(graph, a, 0, dim / 2);
-        const rt_node *second = rt_made_by(graph, left->inputs[1], RT_OP_MUL);
-        for (int l = 0; x >= 0 && second != NULL && l < 2 && b < 0; l++) {
-            if (columns_of(graph, second->inputs[l], dim / 2, dim) != x) continue;
-            b = second->inputs[l];
-            sine = second->inputs[1 - l];
-        }
-        if (b < 0 || rt_value_uses(graph, x) != 2) continue;
-        for (int l = 0; l < 2; l++) {
-            bool same = is_product(graph, right->inputs[l], b, &other) && other == cosine &&
-                        is_product(graph, right->inputs[1 - l], a, &other) && other == sine;
-            if (same) *angles = angles_of(graph, cosine, sine, dim / 2);
-            if (same && *angles >= 0) return x;
-        }
-    }
-    return value;
-}
-
 /* -low max(|i - j| - window, 0), [1, 1, seq, seq]: 0 for keys in the window; the window, 0 if it is something else. */
 static int64_t window_of(const rt_graph *graph, int value) {
     double low, window;
@@ -131,8 +56,8 @@ static int64_t window_of(const rt_graph *graph, int value) {
     const rt_node *after = most != NULL ? rt_made_by(graph, most->inputs[0], RT_OP_SUB) : NULL,
                   *before = most != NULL ? rt_made_by(graph, most->inputs[1], RT_OP_SUB) : NULL;
     bool found = after != NULL && before != NULL && after->inputs[0] == before->inputs[1] &&
-                 after->inputs[1] == before->inputs[0] && is_places(graph, after->inputs[0], 3) &&
-                 is_places(graph, after->inputs[1], 2) && window >= 1 && window <= 1 << 20 &&
+                 after->inputs[1] == before->inputs[0] && rt_is_place(graph, after->inputs[0], 4, 3) &&
+                 rt_is_place(graph, after->inputs[1], 4, 2) && window >= 1 && window <= 1 << 20 &&
                  window == floor(window);
     return found ? (int64_t)window : 0;
 }
@@ -156,6 +81,19 @@ static int unrepeated(const rt_graph *graph, int value, int64_t *count) {
     return gather->inputs[GATHER_DATA];
 }
 
+/* Whether nothing but what is on the way reads a value and those that it is made of, down to x. */
+static bool is_read_here(const rt_graph *graph, int value, int x) {
+    while (value >= 0 && value != x && rt_only_reader(graph, value) >= 0) {
+        const rt_node *node =
+            graph->values[value].producer >= 0 ? &graph->nodes[graph->values[value].producer] : NULL;
+        if (node == NULL) return false;
+        if (node->op == RT_OP_CONCAT || node->op == RT_OP_ADD)
+            return true; /* a turn, and rt_unturned has looked below it */
+        value = node->inputs[rt_value_is_constant(&graph->values[node->inputs[0]]) ? 1 : 0];
+    }
+    return value == x;
+}
+
 typedef enum part { QUERIES, KEYS, VALUES } part;
 
 /* The value that was split into heads [batch, heads, seq, dim], or keys [batch, heads, dim, seq]. Scalar
@@ -170,12 +108,18 @@ static int split_of(const rt_graph *graph, int value, part which, heads *h, doub
         transpose = rt_made_by(graph, x, RT_OP_TRANSPOSE);
         keys = false;
     }
+    if (transpose == NULL && !keys) {
+        x = rt_unturned(graph, x, 2, angles);
+        transpose = rt_made_by(graph, x, RT_OP_TRANSPOSE);
+    }
     if (!has_perm(transpose, keys ? keys_last : swap_heads)) return -1;
     x = transpose->inputs[0];
     if (which != QUERIES) x = unrepeated(graph, x, &copied);
-    x = merged(graph, rt_strip_scale(graph, unturned(graph, x, angles), scale), count, &h->dim);
+    if (*angles < 0) x = rt_unturned(graph, x, 1, angles);
+    x = merged(graph, rt_strip_scale(graph, x, scale), count, &h->dim);
     if (which != QUERIES && !same_count(&h->copied, copied > 0 ? copied : h->keys)) return -1;
-    return rt_strip_scale(graph, x, scale);
+    x = rt_strip_scale(graph, x, scale);
+    return *angles < 0 || is_read_here(graph, value, x) ? x : -1;
 }
 
 static bool is_low(const rt_graph *graph, int value) {
@@ -210,6 +154,18 @@ static bool is_for_scores(const rt_graph *graph, int mask) {
     return graph->values[mask].rank == 4;
 }
 
+/* A mask that is added, also one of a window. */
+static bool take_mask(const rt_graph *graph, int value, heads *h) {
+    const rt_node *add = rt_made_by(graph, value, RT_OP_ADD);
+    h->mask = added_mask(graph, value);
+    for (int k = 0; h->mask < 0 && add != NULL && k < 2; k++) {
+        h->mask = added_mask(graph, add->inputs[k]);
+        h->window = h->mask >= 0 ? window_of(graph, add->inputs[1 - k]) : 0;
+        if (h->window == 0) h->mask = -1;
+    }
+    return h->mask >= 0;
+}
+
 /* The scores under the mask; h->mask is the mask's input. */
 static int unmasked(const rt_graph *graph, int value, heads *h) {
     const rt_node *add = rt_made_by(graph, value, RT_OP_ADD), *where = rt_made_by(graph, value, RT_OP_WHERE);
@@ -223,8 +179,8 @@ static int unmasked(const rt_graph *graph, int value, heads *h) {
         return where->inputs[WHERE_X];
     }
     for (int k = 0; add != NULL && k < 2; k++) {
-        h->mask = is_for_scores(graph, add->inputs[k]) ? added_mask(graph, add->inputs[k]) : -1;
-        if (h->mask >= 0) return add->inputs[1 - k];
+        if (is_for_scores(graph, add->inputs[k]) && take_mask(graph, add->inputs[k], h))
+            return add->inputs[1 - k];
     }
     return -1;
 }
@@ -263,7 +219,10 @@ static bool match_heads(const rt_graph *graph, const rt_node *root, heads *h) {
     double value_scale = 1;
     int none = -1;
     h->v = split_of(graph, context->inputs[1], VALUES, h, &value_scale, &none);
-    int scores = unmasked(graph, near_of(graph, softmax_of(graph, context->inputs[0]), h), h);
+    int near = near_of(graph, softmax_of(graph, context->inputs[0]), h);
+    int64_t window = h->window;
+    int scores = unmasked(graph, near, h);
+    if (window > 0 && h->window != window) return false;
     scores = rt_strip_scale(graph, rt_match_bias(graph, scores, &h->relative), &h->scale);
     const rt_node *product = rt_made_by(graph, rt_match_positions(graph, scores, &h->relative), RT_OP_MATMUL);
     if (product == NULL || h->v < 0 || h->mask < 0 || value_scale != 1 || none >= 0) return false;

@@ -64,17 +64,31 @@ static int rising_mask(const rt_graph *graph, int value) {
     return -1;
 }
 
-/* Mean: sum(x mask) / max(sum(mask), tiny), or / its root; of a weighted mean the mask rises. The mask, -1: something
- * else. */
+/* What is summed to count tokens, [batch, seq, 1] or [batch, seq], also as integers; -1: something else. */
+static int counted_weights(const rt_graph *graph, int value) {
+    for (const rt_node *cast = rt_made_by(graph, value, RT_OP_CAST); cast != NULL;
+         cast = rt_made_by(graph, value, RT_OP_CAST))
+        value = cast->inputs[0];
+    int weights = rt_reduced(graph, value, RT_OP_REDUCE_SUM, 1, false);
+    if (weights >= 0 && graph->values[weights].rank == 3) return weights;
+    weights = rt_reduced(graph, value, RT_OP_REDUCE_SUM, 1, true);
+    return weights >= 0 && graph->values[weights].rank == 2 ? weights : -1;
+}
+
+/* Mean: sum(x mask) / max(sum(mask), tiny), or / its root, also without the max: a text has a token. Of a weighted mean the
+ * mask rises. The mask, -1: something else. */
 static int mean_of(const rt_graph *graph, const rt_node *root, int *x, rt_pool_kind *kind) {
     double tiny;
     int count, clamped = root->input_count > 1 ? root->inputs[1] : -1;
     const rt_node *sqrt = rt_made_by(graph, clamped, RT_OP_SQRT);
     *kind = sqrt != NULL ? RT_REDUCE_MEAN_SQRT : RT_REDUCE_MEAN;
     if (sqrt != NULL) clamped = sqrt->inputs[0];
-    if (root->op != RT_OP_DIV || !rt_with_scalar(graph, clamped, RT_OP_MAX, &count, &tiny) || tiny > 1e-3)
-        return -1;
-    int weights = rt_reduced(graph, count, RT_OP_REDUCE_SUM, 1, false);
+    if (root->op != RT_OP_DIV) return -1;
+    if (!rt_with_scalar(graph, clamped, RT_OP_MAX, &count, &tiny)) {
+        count = clamped;
+        tiny = 0;
+    }
+    int weights = tiny <= 1e-3 ? counted_weights(graph, count) : -1;
     int rising = sqrt == NULL ? rising_mask(graph, weights) : -1;
     int mask = rising >= 0 ? rising : rt_mask_input(graph, weights, false);
     if (rising >= 0) *kind = RT_REDUCE_WEIGHTED_MEAN;

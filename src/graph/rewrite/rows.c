@@ -129,21 +129,6 @@ static int selected(region *r, int value) {
     return rows;
 }
 
-/* Columns from…from+n-1 of a constant [rows, columns], or of a vector, as a new constant. */
-static int columns_of(rt_graph *graph, int value, const char *scope, const char *leaf, int64_t from,
-                      int64_t n) {
-    const rt_value v = graph->values[value];
-    int64_t rows = v.rank == 2 ? v.dims[0] : 1;
-    const float *data = v.data;
-    float *part = rt_floats(graph, rows, n);
-    for (int64_t i = 0; part != NULL && i < rows; i++) {
-        for (int64_t j = 0; j < n; j++)
-            part[i * n + j] = data[v.rank == 2 ? rt_weight_at(&v, i, from + j) : (size_t)(from + j)];
-    }
-    return v.rank == 2 ? rt_add_constant(graph, scope, leaf, 2, (int64_t[]){rows, n}, part)
-                       : rt_add_constant(graph, scope, leaf, 1, &n, part);
-}
-
 static bool is_zero(const rt_graph *graph, int vector, int64_t from, int64_t n) {
     const float *data = graph->values[vector].data;
     for (int64_t i = from; i < from + n; i++) {
@@ -166,8 +151,8 @@ static int part_linear(rt_graph *graph, const char *attention, const char *part,
     char name[RT_NAME_MAX + 8];
     snprintf(name, sizeof name, "%s.%s", attention, part);
     bool biased = qkv->bias >= 0 && !is_zero(graph, qkv->bias, from, n);
-    int weight = columns_of(graph, qkv->weight, name, "weight", from, n);
-    int bias = biased ? columns_of(graph, qkv->bias, name, "bias", from, n) : -1;
+    int weight = rt_columns_of(graph, qkv->weight, name, "weight", from, n);
+    int bias = biased ? rt_columns_of(graph, qkv->bias, name, "bias", from, n) : -1;
     int out = rt_add_node(graph, name, RT_OP_LINEAR, biased ? 3 : 2, (int[]){x, weight, bias}, NULL);
     if (turned > 0) turn(graph, out, qkv, turned);
     return out;
