@@ -69,10 +69,11 @@ def make(args, work, name):
         more = ["--languages", "ko,en", "--texts", str(work / "texts.txt")] if name == "f32-koen" else []
         command = ["import", str(args.checkpoint), *more]
     else:
-        recipe, _, part = name.partition("-")
+        how, _, part = name.partition("-")
+        recipe, *bits = how.split(":")
         source = make(args, work, "f32-koen" if part else "f32")
         data = ["--data", str(work / "calibration.txt"), "--samples", str(args.samples)] if recipe == "ptq+owq" else []
-        command = ["quantize", str(source), "--recipe", recipe, *data]
+        command = ["quantize", str(source), "--recipe", recipe, *data, *(["--embeddings", *bits] if bits else [])]
     subprocess.run([args.retort, *command, "-o", str(path)], check=True, capture_output=True)
     return path
 
@@ -98,8 +99,10 @@ def main():
     parser.add_argument("--write")
     args = parser.parse_args()
     rows = [("reference", "sentence-transformers, float32")] if args.reference else []
-    rows += [("f32", "float32"), ("int8", "int8"), ("ptq+owq", "ptq+owq"), ("f32-koen", "float32, Korean and English"),
-             ("ptq+owq-koen", "ptq+owq, Korean and English")]
+    rows += [("f32", "float32"), ("int8", "int8"), ("ptq+owq", "ptq+owq"),
+             ("ptq+owq:2", "ptq+owq, word table of 2 bits"), ("f32-koen", "float32, Korean and English"),
+             ("ptq+owq-koen", "ptq+owq, Korean and English"),
+             ("ptq+owq:2-koen", "ptq+owq, word table of 2 bits, Korean and English")]
     known = kept.Kept(args.keep)
     lines = [f"Command: `bench/multilingual.py CHECKPOINT SHARED --retort BINARY --samples {args.samples}`", "", f"CPU: {cpu()}", "",
              "| model | file, MB | Spearman on stsb | on korsts |", "|---|---|---|---|"]

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speed of the tokenizer beside Hugging Face's, one core each, in turns, on the same texts.
 
-    tokenizer_bench.py TOKENIZER_BENCH TOKENIZER.json SENTENCES.tsv GOLDEN.jsonl [--rounds N] [--write FILE]
+    tokenizer_bench.py TOKENIZER_BENCH TOKENIZER.json SENTENCES.tsv GOLDEN.jsonl [--rounds N] [--write FILE] [--block NAME]
 
 SENTENCES.tsv has a header and a column of sentences; GOLDEN.jsonl has texts of many languages, which are
 sorted by the script most of their letters have. Needs the Python package tokenizers. Prints millions of
@@ -39,6 +39,7 @@ def groups(sentences, golden):
         "Korean": [t for t in texts if share(t, (0xAC00, 0xD7A3)) > 0.5],
         "Chinese": [t for t in texts if share(t, (0x4E00, 0x9FFF)) > 0.5],
         "accented Latin": [t for t in texts if share(t, (0xC0, 0x24F), (0x1E00, 0x1EFF)) > 0.03],
+        "all languages": texts,
     }
 
 
@@ -68,7 +69,8 @@ def main():
     parser.add_argument("sentences")
     parser.add_argument("golden")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--write", help="page whose block `tokenizer` is replaced")
+    parser.add_argument("--write", help="page whose block is replaced")
+    parser.add_argument("--block", default="tokenizer")
     args = parser.parse_args()
     tokenizer = tokenizers.Tokenizer.from_file(args.tokenizer)
     tokenizer.no_truncation()
@@ -108,7 +110,7 @@ def main():
         )
         print(lines[-1], f" (vocabulary loaded in {best['load_ms']:.2f} ms)", flush=True)
     if args.write:
-        write_block(args.write, "tokenizer", "\n".join(lines) + "\n")
+        write_block(args.write, args.block, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
