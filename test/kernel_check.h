@@ -20,7 +20,7 @@ check_fn check_gemm_f32, check_gemm_bf16, check_attention, check_attention_s8, c
     check_gate, check_rotate, check_pool_mean, check_pool_max, check_normalize, check_to_bf16, check_gemm_s8,
     check_gemm_s4, check_widen_s4, check_quantize, check_peak_f32, check_peak_bf16, check_peak_s8,
     check_peak_s4, check_read_sum, check_adamw, check_squares, check_transpose, check_pack, check_act_back,
-    check_layer_norm_back, check_attention_back;
+    check_gate_back, check_layer_norm_back, check_attention_back;
 
 /* Times one row over real shapes and prints its lines. */
 /* peak: the row that measures the peak of this row's products, or NULL */

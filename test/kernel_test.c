@@ -209,6 +209,23 @@ static void broken_act_back(rt_act act, size_t n, const float *z,
                             float *d) { /* one GELU's slope for the other */
     rt_act_back_ref(act == RT_FN_GELU_TANH ? RT_FN_GELU : act, n, z, d);
 }
+static void broken_gate_back(const rt_gate_back *gate) { /* leaves out the slope */
+    rt_gate_back_ref(gate);
+    if (gate->rows > 0 && gate->n > 0)
+        gate->dx[0] = gate->dy[0] * gate->x[gate->n < RT_PANEL ? gate->n : RT_PANEL];
+}
+static void broken_back_window(const rt_attention_back *at) { /* one key less on each side */
+    rt_attention_back less = *at;
+    if (less.window > 1) less.window--;
+    rt_attention_back_ref(&less);
+}
+static void broken_back_tables(const rt_attention_back *at) { /* no gradient of position queries */
+    rt_attention_back other = *at;
+    rt_relative_back tables = at->tables != NULL ? *at->tables : (rt_relative_back){0};
+    tables.dquery = NULL;
+    if (at->tables != NULL) other.tables = &tables;
+    rt_attention_back_ref(&other);
+}
 static void broken_norm_back(const rt_norm_back *norm) { /* sets what it should add to */
     rt_norm_back other = *norm;
     other.add = false;
@@ -247,6 +264,11 @@ static void test_checker(void) {
         {"transpose", "a row left out", 0, 0.0f, (any_fn)broken_transpose, (any_fn)rt_transpose_ref},
         {"pack", "an odd row left out", 0, 0.0f, (any_fn)broken_pack, (any_fn)rt_pack_ref},
         {"act_back", "the other GELU", 0, 0.0f, (any_fn)broken_act_back, (any_fn)rt_act_back_ref},
+        {"gate_back", "no slope", 0, 0.0f, (any_fn)broken_gate_back, (any_fn)rt_gate_back_ref},
+        {"attention_back", "a narrower window", 0, 0.0f, (any_fn)broken_back_window,
+         (any_fn)rt_attention_back_ref},
+        {"attention_back", "a table without a gradient", 0, 0.0f, (any_fn)broken_back_tables,
+         (any_fn)rt_attention_back_ref},
         {"layer_norm_back", "not added", 0, 0.0f, (any_fn)broken_norm_back, (any_fn)rt_layer_norm_back_ref},
         {"attention_back", "a query left out", 0, 0.0f, (any_fn)broken_attention_back,
          (any_fn)rt_attention_back_ref},

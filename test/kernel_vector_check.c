@@ -369,11 +369,12 @@ static bool rotate_one(const kernel_row *row, size_t rows, size_t heads, size_t 
     size_t n = heads * dim - first, ld = n + random_below(3), where = 0;
     guarded from = filled(rows * ld, kind), table = filled(POSITIONS * dim, FILL_NORMAL), x[2];
     guarded positions = guarded_new(rows * sizeof(int32_t));
+    bool back = random_below(2) != 0;
     for (size_t i = 0; i < rows; i++) ((int32_t *)positions.data)[i] = (int32_t)random_below(POSITIONS);
     for (int side = 0; side < 2; side++) {
         x[side] = guarded_new(from.bytes);
         memcpy(x[side].data, from.data, from.bytes);
-        rt_rotate_args args = {rows, n, dim, first, x[side].data, ld, positions.data, table.data};
+        rt_rotate_args args = {rows, n, dim, first, x[side].data, ld, positions.data, table.data, back};
         ((rt_rotate_fn)(side == 0 ? row->ref : row->fn))(&args);
     }
     bool good = same_f32(&x[0], &x[1], &where);

@@ -170,9 +170,16 @@ static void check_model(const char *name) {
 
 static void gradients_are_slopes(void **unused) {
     (void)unused;
-    static const char *const names[] = {
-        "bert-classify", "distilbert-classify", "bert-tag",     "bert-fill",       "bert-answer",
-        "bert-embed",    "distilbert-long",     "package-mean", "bert-multilabel", "package-last"};
+    static const char *const names[] = {"bert-classify",     "distilbert-classify", "bert-tag",
+                                        "bert-fill",         "bert-answer",         "bert-embed",
+                                        "distilbert-long",   "package-mean",        "bert-multilabel",
+                                        "package-last",      "modernbert-classify", "modernbert-mean",
+                                        "modernbert-answer", "modernbert-fill",     "modernbert-local",
+                                        "nomic-classify",    "nomic-embed",         "gte-fill",
+                                        "gte-ntk",           "mpnet-classify",      "mpnet-tag",
+                                        "mpnet-fill",        "deberta-classify",    "deberta-c2p",
+                                        "deberta-p2c",       "deberta-tag",         "deberta-fill",
+                                        "albert-groups",     "albert-fill"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         check_model(names[i]);
         check_parameters(names[i]);

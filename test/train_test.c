@@ -107,7 +107,7 @@ static void test_pytorch(void **unused) {
         models++;
     }
     fclose(file);
-    assert_int_equal(models, 4);
+    assert_int_equal(models, 6);
 }
 
 /* ---- The same bytes ---- */

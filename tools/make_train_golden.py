@@ -18,7 +18,8 @@ from batch_order import shuffled
 
 transformers.logging.set_verbosity_error()
 HERE = pathlib.Path(__file__).resolve().parent.parent / "test/golden"
-NAMES = ["distilbert-classify", "bert-classify", "electra-classify", "roberta-classify"]
+NAMES = ["distilbert-classify", "bert-classify", "electra-classify", "roberta-classify", "modernbert-classify",
+         "nomic-classify"]
 BATCH, STEPS, SEED, RATE, WARMUP, DECAY, CLIP = 6, 50, 7, 2e-3, 0.06, 0.01, 1.0
 
 
@@ -55,6 +56,7 @@ def train(name, rows):
     folder = str(HERE / "checkpoints" / name)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
     join_only_type(model)
     vectors = [p for p in model.parameters() if p.dim() == 1]
     matrices = [p for p in model.parameters() if p.dim() > 1 and p.requires_grad]

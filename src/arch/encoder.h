@@ -74,9 +74,10 @@ typedef struct rt_config {
     /* Rotary positions: angles of the pairs of a head at position 1, [head_dim / 2], of layers that read all keys and
      * of local ones; NULL: none. */
     const float *angles[2];
-    bool *local;       /* [layers] which layers read only keys near a query; NULL: none */
-    int64_t window;    /* so many before and after it */
-    uint64_t unbiased; /* a bit per role whose weight has no bias */
+    bool *local;         /* [layers] which layers read only keys near a query; NULL: none */
+    int64_t window;      /* so many before and after it */
+    uint64_t unbiased;   /* a bit per role whose weight has no bias */
+    int64_t plain_norms; /* 1: LayerNorms have no β */
     bool untied; /* the decoder of a fill head has a weight of its own; else it may be the word embedding */
     bool mean;   /* the classifier reads the mean of the rows, not the first, */
     bool late;   /* or its logits are the mean of those of the rows */

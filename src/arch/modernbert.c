@@ -68,6 +68,7 @@ static retort_status read_biases(rt_config *out, const rt_config_source *from, r
         retort_status status = rt_config_flag(from, rows[i].key, &biased, err);
         if (status != RETORT_OK) return status;
         if (!biased) out->unbiased |= rows[i].roles;
+        if (!biased && rows[i].roles == NORM) out->plain_norms = 1;
     }
     bool decoder = true;
     retort_status status = rt_config_flag(from, "decoder_bias", &decoder, err);

@@ -67,25 +67,30 @@ static const int32_t *positions_of(const rt_step *step, const rt_chunk *chunk, s
     return step->rows == RT_ROW_SET_MASK_TOKENS ? chunk->positions + chunk->mask_token_rows[row] : &first;
 }
 
-static void finish(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker, rt_range rows,
-                   rt_range columns, float *c, size_t ldc) {
+void rt_step_turn(const rt_step *step, const rt_chunk *chunk, rt_range rows, rt_range columns, bool back,
+                  float *c, size_t ldc) {
     const rt_linear_step *linear = &step->as.linear;
-    if (linear->gate != NULL) {
-        gate(step, worker, rows, columns, c, ldc);
-        return;
-    }
     rt_rotate_args args = {.rows = rows.to - rows.from,
                            .dim = linear->dim,
                            .first = columns.from,
                            .x = c,
                            .ldx = ldc,
-                           .table = linear->turns};
+                           .table = linear->turns,
+                           .back = back};
     args.n = columns.from < linear->rotated ? rt_min(columns.to, linear->rotated) - columns.from : 0;
     if (step->rows != RT_ROW_SET_TOKENS) args.rows = 1;
     for (size_t row = rows.from; row < rows.to; row += args.rows, args.x += args.rows * ldc) {
         args.positions = positions_of(step, chunk, row);
         linear->rotate(&args);
     }
+}
+
+static void finish(const rt_step *step, const rt_chunk *chunk, const rt_worker *worker, rt_range rows,
+                   rt_range columns, float *c, size_t ldc) {
+    if (step->as.linear.gate != NULL)
+        gate(step, worker, rows, columns, c, ldc);
+    else
+        rt_step_turn(step, chunk, rows, columns, false, c, ldc);
 }
 
 retort_status rt_lower_pairs(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err) {

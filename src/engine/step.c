@@ -453,9 +453,8 @@ static void attend_shared(const rt_step *step, const rt_chunk *chunk, rt_worker 
     attention->attention(&args);
 }
 
-/* The tables by distance of a head, and where the queries of sequence b stand. *last: room for a place. */
-static rt_relative relative_of(const rt_step *step, const rt_chunk *chunk, size_t b, size_t head,
-                               int32_t *last) {
+rt_relative rt_step_relative(const rt_step *step, const rt_chunk *chunk, size_t b, size_t head,
+                             int32_t *last) {
     rt_relative relative = step->as.attention.relative[head];
     *last = step->as.attention.select == RT_SELECT_LAST ? chunk->lengths[b] - 1 : 0;
     if (step->as.attention.select == RT_SELECT_FIRST || step->as.attention.select == RT_SELECT_LAST)
@@ -467,25 +466,29 @@ static rt_relative relative_of(const rt_step *step, const rt_chunk *chunk, size_
     return relative;
 }
 
+rt_range rt_step_window(const rt_step *step, const rt_chunk *chunk, size_t b, size_t i) {
+    const rt_attention_step *attention = &step->as.attention;
+    size_t keys = (size_t)chunk->lengths[b], position = 0;
+    if (attention->select == RT_SELECT_LAST) position = keys - 1;
+    if (attention->select == RT_SELECT_MASK_TOKENS)
+        position = (size_t)chunk->positions[chunk->mask_token_rows[chunk->mask_token_starts[b] + (int32_t)i]];
+    return (rt_range){position > attention->window ? position - attention->window : 0,
+                      rt_min(position + attention->window + 1, keys)};
+}
+
 /* Selected queries with a window: each alone, over the keys in it. */
-static void attend_rows(const rt_attention_step *attention, const rt_chunk *chunk, size_t b,
-                        const rt_attention *all) {
+static void attend_rows(const rt_step *step, const rt_chunk *chunk, size_t b, const rt_attention *all) {
     for (size_t i = 0; i < all->queries; i++) {
         rt_attention one = *all;
-        size_t position = 0, from = 0;
-        if (attention->select == RT_SELECT_LAST) position = all->keys - 1;
-        if (attention->select == RT_SELECT_MASK_TOKENS)
-            position =
-                (size_t)chunk->positions[chunk->mask_token_rows[chunk->mask_token_starts[b] + (int32_t)i]];
-        if (position > attention->window) from = position - attention->window;
+        rt_range keys = rt_step_window(step, chunk, b, i);
         one.queries = 1;
-        one.keys = rt_min(position + attention->window + 1, all->keys) - from;
+        one.keys = keys.to - keys.from;
         one.q += i * all->ldq;
-        one.k += from * all->ldk;
-        one.v += from * all->ldv;
+        one.k += keys.from * all->ldk;
+        one.v += keys.from * all->ldv;
         if (one.out != NULL) one.out += i * all->ldo;
         if (one.out16 != NULL) one.out16 += i * all->ldo16;
-        attention->attention(&one);
+        step->as.attention.attention(&one);
     }
 }
 
@@ -519,20 +522,19 @@ static void attend(const rt_step *step, const rt_chunk *chunk, rt_worker *worker
     int32_t place;
     rt_relative relative;
     if (attention->relative != NULL) {
-        relative = relative_of(step, chunk, b, head, &place);
+        relative = rt_step_relative(step, chunk, b, head, &place);
         args.relative = &relative;
     }
     bool s8 = attention->attention_s8 != NULL && args.keys >= S8_MIN_KEYS;
     if (attention->window > 0 && attention->select != RT_SELECT_ALL) {
-        attend_rows(attention, chunk, b, &args);
+        attend_rows(step, chunk, b, &args);
         return;
     }
     args.window = attention->window;
     (s8 ? attention->attention_s8 : attention->attention)(&args);
 }
 
-/* Keys that a query of sequence b reads; fewer near its ends if there is a window. */
-static uint64_t keys_of(const rt_step *step, const rt_chunk *chunk, size_t b) {
+uint64_t rt_step_keys(const rt_step *step, const rt_chunk *chunk, size_t b) {
     size_t window = step->as.attention.window, keys = (size_t)chunk->lengths[b];
     return window > 0 ? rt_min(keys, 2 * window + 1) : keys;
 }
@@ -545,11 +547,11 @@ void rt_step_attention(const rt_step *step, const rt_chunk *chunk, rt_worker *wo
     size_t count = shared ? 1 : step->as.attention.heads; /* attentions per sequence */
     for (size_t b = 0; b < chunk->batch; b++) {
         rt_range queries = rt_step_queries(step, chunk, b);
-        total += count * (queries.to - queries.from) * keys_of(step, chunk, b);
+        total += count * (queries.to - queries.from) * rt_step_keys(step, chunk, b);
     }
     for (size_t b = 0; b < chunk->batch; b++) {
         rt_range queries = rt_step_queries(step, chunk, b);
-        uint64_t cost = (queries.to - queries.from) * keys_of(step, chunk, b);
+        uint64_t cost = (queries.to - queries.from) * rt_step_keys(step, chunk, b);
         for (size_t head = 0; head < count && cost > 0; head++, before += cost) {
             uint64_t part = (2 * before + cost) * parts / (2 * total);
             if (part < (uint64_t)worker->part || part >= (uint64_t)worker->end) continue;
@@ -566,7 +568,7 @@ double rt_step_operations(const rt_step *step, const rt_chunk *chunk) {
     double pairs = 0;
     for (size_t b = 0; b < chunk->batch; b++) {
         rt_range queries = rt_step_queries(step, chunk, b);
-        pairs += (double)(queries.to - queries.from) * (double)keys_of(step, chunk, b);
+        pairs += (double)(queries.to - queries.from) * (double)rt_step_keys(step, chunk, b);
     }
     return step->flops_row * pairs;
 }

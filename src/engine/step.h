@@ -197,6 +197,13 @@ static inline size_t rt_row_scales_at(const rt_plan *plan, size_t n) {
 bool rt_value_row_set(const rt_value *value, rt_row_set *kind);
 /* Rows of the queries that sequence b has in an Attention. */
 rt_range rt_step_queries(const rt_step *step, const rt_chunk *chunk, size_t b);
+/* The keys of sequence b that its query i reads, where an Attention with a window has only some rows as queries. */
+rt_range rt_step_window(const rt_step *step, const rt_chunk *chunk, size_t b, size_t i);
+/* The tables by distance of a head, and where the queries of sequence b stand. *last: room for a place. */
+rt_relative rt_step_relative(const rt_step *step, const rt_chunk *chunk, size_t b, size_t head,
+                             int32_t *last);
+/* Keys that a query of sequence b reads; fewer near its ends if there is a window. */
+uint64_t rt_step_keys(const rt_step *step, const rt_chunk *chunk, size_t b);
 /* Operations that a step does for a chunk, multiply and add counted as two. */
 double rt_step_operations(const rt_step *step, const rt_chunk *chunk);
 /* The address of a place for this worker; NULL if absent. */
@@ -210,6 +217,9 @@ retort_status rt_plan_memory(rt_plan *plan, bool apart, retort_error *err);
 enum { RT_PAIR_ROWS = 256, RT_PAIR_COLUMNS = 128 };
 /* Prepares a Linear whose columns are pairs: pairs.c. */
 retort_status rt_lower_pairs(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err);
+/* Turns these rows and columns, which are in c, by the positions of their tokens, or back. Columns begin with a turn. */
+void rt_step_turn(const rt_step *step, const rt_chunk *chunk, rt_range rows, rt_range columns, bool back,
+                  float *c, size_t ldc);
 
 /* Makes the step of step->node: lower.c. */
 retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, retort_error *err);

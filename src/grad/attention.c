@@ -30,6 +30,7 @@ static rt_attention_back shared_head(const rt_tape *tape, const rt_step *step, s
     const float *x = (const float *)rt_tape_at(tape, &step->in[ATTENTION_KV]) + start * n;
     float *dx = rt_tape_live(tape, step->in[ATTENTION_KV].value) + start * n;
     return (rt_attention_back){.queries = heads,
+                               .keys = (size_t)tape->chunk->lengths[b],
                                .dim = n,
                                .q = (const float *)rt_tape_at(tape, &step->in[ATTENTION_Q]) + at,
                                .k = x,
@@ -53,6 +54,7 @@ static rt_attention_back own_head(const rt_tape *tape, const rt_step *step, size
     rt_range rows = rt_step_queries(step, tape->chunk, b);
     size_t q_at = rows.from * ldq + column, k_at = start * ldk + column;
     return (rt_attention_back){.queries = rows.to - rows.from,
+                               .keys = (size_t)tape->chunk->lengths[b],
                                .dim = attention->dim,
                                .q = x.q + q_at,
                                .k = x.k + k_at,
@@ -77,38 +79,110 @@ static void clear_head(const rt_attention_back *at) {
     clear_rows(at->keys, at->dim, at->dv, at->ldv);
 }
 
-/* Heads belong to parts by cost, as in rt_step_attention. */
+/* What a head has by distance, in the graph, with its gradients. */
+static rt_relative_back tables_of(const rt_tape *tape, const rt_step *step, size_t head) {
+    size_t dim = step->as.attention.dim, ld = dim * step->as.attention.heads;
+    const rt_value *index = &tape->graph->values[step->in[ATTENTION_INDEX].value];
+    const float *key = rt_tape_used(tape, step, ATTENTION_POS_KEY),
+                *query = rt_tape_used(tape, step, ATTENTION_POS_QUERY);
+    const rt_parameter *bias = rt_tape_parameter(tape, step, ATTENTION_BIAS);
+    float *dkey = rt_tape_vector(tape, step, ATTENTION_POS_KEY),
+          *dquery = rt_tape_vector(tape, step, ATTENTION_POS_QUERY);
+    return (rt_relative_back){
+        .index = index->data,
+        .reach = index->dims[0] / 2,
+        .key = key != NULL ? key + head * dim : NULL,
+        .query = query != NULL ? query + head * dim : NULL,
+        .ld = ld,
+        .dbias = bias != NULL ? bias->grad + head * bias->n : NULL,
+        .dkey = dkey != NULL ? dkey + head * dim : NULL,
+        .dquery = dquery != NULL ? dquery + head * dim : NULL,
+    };
+}
+
+/* Selected queries with a window: each alone, over the keys in it. */
+static void back_rows(const rt_tape *tape, const rt_step *step, size_t b, const rt_attention_back *all) {
+    for (size_t i = 0; i < all->queries; i++) {
+        rt_attention_back one = *all;
+        rt_range keys = rt_step_window(step, tape->chunk, b, i);
+        one.queries = 1;
+        one.keys = keys.to - keys.from;
+        one.q += i * all->ldq;
+        one.dq += i * all->ldq;
+        one.dy += i * all->ldy;
+        one.k += keys.from * all->ldk;
+        one.dk += keys.from * all->ldk;
+        one.v += keys.from * all->ldv;
+        one.dv += keys.from * all->ldv;
+        tape->kernels->attention_back(&one);
+    }
+}
+
+/* A head of a sequence, or all of them where they are queries of one attention. */
+static void back_head(const rt_tape *tape, const rt_step *step, rt_worker *worker, size_t b, size_t head,
+                      bool fresh) {
+    const rt_attention_step *attention = &step->as.attention;
+    rt_attention_back at = attention->shared ? shared_head(tape, step, b) : own_head(tape, step, b, head);
+    rt_relative relative;
+    rt_relative_back tables;
+    int32_t place;
+    if (fresh) clear_head(&at);
+    at.scale = attention->scale;
+    at.scratch = worker->scratch;
+    if (attention->window > 0 && attention->select != RT_SELECT_ALL) {
+        back_rows(tape, step, b, &at);
+        return;
+    }
+    at.window = attention->window;
+    if (attention->relative != NULL) {
+        relative = rt_step_relative(step, tape->chunk, b, head, &place);
+        tables = tables_of(tape, step, head);
+        at.relative = &relative;
+        at.tables = &tables;
+    }
+    tape->kernels->attention_back(&at);
+}
+
+/* Heads of sequences belong to parts by cost, as in rt_step_attention. */
 static void back_heads(rt_tape *tape, const rt_step *step, rt_worker *worker, bool fresh) {
     const rt_chunk *chunk = tape->chunk;
-    const rt_attention_step *attention = &step->as.attention;
     uint64_t total = 0, before = 0, parts = (uint64_t)worker->parts;
-    size_t count = attention->shared ? 1 : attention->heads;
+    size_t count = step->as.attention.shared ? 1 : step->as.attention.heads;
     for (size_t b = 0; b < chunk->batch; b++) {
         rt_range queries = rt_step_queries(step, tape->chunk, b);
-        total += count * (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
+        total += count * (queries.to - queries.from) * rt_step_keys(step, chunk, b);
     }
     for (size_t b = 0; b < chunk->batch; b++) {
         rt_range queries = rt_step_queries(step, tape->chunk, b);
-        uint64_t cost = (queries.to - queries.from) * (uint64_t)chunk->lengths[b];
+        uint64_t cost = (queries.to - queries.from) * rt_step_keys(step, chunk, b);
         for (size_t head = 0; head < count && cost > 0; head++, before += cost) {
             uint64_t part = (2 * before + cost) * parts / (2 * total);
             if (part < (uint64_t)worker->part || part >= (uint64_t)worker->end) continue;
-            rt_attention_back at =
-                attention->shared ? shared_head(tape, step, b) : own_head(tape, step, b, head);
-            at.keys = (size_t)chunk->lengths[b];
-            if (fresh) clear_head(&at);
-            at.scale = attention->scale;
-            at.scratch = worker->scratch;
-            tape->kernels->attention_back(&at);
+            back_head(tape, step, worker, b, head, fresh);
         }
     }
 }
 
+/* With tables by distance, a head is in one part, for all sequences: what a table gets is summed in their order. */
+static void back_whole_heads(rt_tape *tape, const rt_step *step, rt_worker *worker, bool fresh) {
+    rt_range heads = rt_worker_share(worker, step->as.attention.heads, 1);
+    for (size_t head = heads.from; head < heads.to; head++) {
+        for (size_t b = 0; b < tape->chunk->batch; b++) back_head(tape, step, worker, b, head, fresh);
+    }
+}
+
+static void back_all(rt_tape *tape, const rt_step *step, rt_worker *worker, bool fresh) {
+    if (step->as.attention.relative != NULL)
+        back_whole_heads(tape, step, worker, fresh);
+    else
+        back_heads(tape, step, worker, fresh);
+}
+
 static void set_heads(rt_tape *tape, const rt_step *step, rt_worker *worker) {
-    back_heads(tape, step, worker, true);
+    back_all(tape, step, worker, true);
 }
 static void add_heads(rt_tape *tape, const rt_step *step, rt_worker *worker) {
-    back_heads(tape, step, worker, false);
+    back_all(tape, step, worker, false);
 }
 
 /* Where every row is a query, the heads cover all gradients, and each clears what it adds to. */
@@ -116,7 +190,7 @@ void rt_tape_attention(rt_tape *tape, const rt_step *step) {
     bool covers = step->as.attention.select == RT_SELECT_ALL && !step->as.attention.shared, live = false;
     for (int i = 0; i < step->as.attention.parts; i++) live |= rt_tape_live(tape, step->in[i].value) != NULL;
     bool fresh = covers && !live, add;
-    for (int i = 0; i < step->node->input_count; i++) {
+    for (int i = 0; i < step->as.attention.parts; i++) {
         int value = step->in[i].value;
         if (value >= 0 && fresh) rt_tape_take(tape, value, &add);
         if (value >= 0 && !fresh) rt_tape_grad(tape, value);

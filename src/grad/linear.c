@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Backward pass of y = act(z) + residual, z = x W + b, in two regions:
- *   operands: dz = dy act'(z), in the place of dy; dz, x^T and W^T in the layouts that products need
+ *   operands: dz = dy act'(z), in the place of dy, or of a gate; dz turned back; dz, x^T and W^T in the layouts that
+ *             products need
  *   products: dx += dz W^T; dW += x^T dz, written in panels; db += the sums of dz
  * A worker sums over all of k, so sums do not depend on how many there are. */
 #include "grad/tape.h"
@@ -38,7 +39,7 @@ static linear linear_of(const rt_tape *tape, const rt_step *step) {
                 .columns = of->k * of->blocks,
                 .used = rt_tape_used(tape, step, LINEAR_WEIGHT),
                 .bf16 = rt_tape_is_bf16(step)};
-    l.dz = rt_tape_live(tape, step->out[0].value);
+    l.dz = of->gate != NULL ? tape->room.dz : rt_tape_live(tape, step->out[0].value);
     l.dx = rt_tape_live(tape, step->in[LINEAR_X].value);
     const rt_parameter *weight = rt_tape_parameter(tape, step, LINEAR_WEIGHT);
     l.dw = weight != NULL ? weight->grad : NULL;
@@ -56,6 +57,7 @@ static linear linear_of(const rt_tape *tape, const rt_step *step) {
 static void forward_again(rt_tape *tape, const rt_step *step) {
     rt_step plain = *step;
     plain.as.linear.act = RT_FN_NONE;
+    plain.as.linear.gate = NULL;
     plain.in[LINEAR_RESIDUAL].value = -1;
     plain.out[0] = (rt_place){.value = step->out[0].value, .data = tape->room.z};
     rt_execute_step(&tape->executor, &plain, tape->chunk);
@@ -94,17 +96,39 @@ static void run_tiles(const rt_tape *tape, const linear *l, rt_worker *worker, t
     }
 }
 
-/* dz of these rows and columns of y. */
-static void make_dz(const rt_tape *tape, const linear *l, rt_range rows, rt_range columns, float *scratch) {
+/* dz of these rows and columns from dy. */
+static void back_sums(const rt_tape *tape, const linear *l, rt_range rows, rt_range columns) {
+    const rt_linear_step *of = &l->step->as.linear;
     const float *z = tape->sums[l->step - tape->plan.steps];
-    size_t count = columns.to - columns.from;
-    rt_act act = l->step->as.linear.act;
-    (void)scratch;
+    size_t count = columns.to - columns.from, at = rows.from * l->n + columns.from;
     if (z == NULL) z = tape->room.z;
-    for (size_t i = rows.from; i < rows.to; i++) {
+    if (of->gate != NULL) {
+        const float *dy = rt_tape_live(tape, l->step->out[0].value);
+        l->kernels->gate_back(&(rt_gate_back){.rows = rows.to - rows.from,
+                                              .n = count / 2,
+                                              .x = z + at,
+                                              .ldx = l->n,
+                                              .act = of->act,
+                                              .dy = dy + at / 2,
+                                              .lddy = l->n / 2,
+                                              .dx = l->dz + at,
+                                              .lddx = l->n});
+    } else if (of->act != RT_FN_NONE) {
+        for (size_t i = rows.from; i < rows.to; i++, at += l->n)
+            l->kernels->act_back(of->act, count, z + at, l->dz + at);
+    } else if (of->rotate != NULL) {
+        rt_step_turn(l->step, tape->chunk, rows, columns, true, l->dz + at, l->n);
+    }
+}
+
+/* dz of these rows and columns of z, also packed. */
+static void make_dz(const rt_tape *tape, const linear *l, rt_range rows, rt_range columns, float *scratch) {
+    size_t count = columns.to - columns.from;
+    (void)scratch;
+    back_sums(tape, l, rows, columns);
+    for (size_t i = rows.from; l->bf16 && i < rows.to; i++) {
         size_t at = i * l->n + columns.from;
-        if (act != RT_FN_NONE) l->kernels->act_back(act, count, z + at, l->dz + at);
-        if (l->bf16) l->kernels->to_bf16(count, l->dz + at, l->room->dz16 + at);
+        l->kernels->to_bf16(count, l->dz + at, l->room->dz16 + at);
     }
     if (l->dw == NULL && l->db == NULL) return;
     rt_pack_args pack = {.k = rows.to - rows.from, .n = count, .ldx = l->n, .y_panel = l->panel};
@@ -157,11 +181,13 @@ static void turn_weight(const rt_tape *tape, const linear *l, rt_range rows, rt_
     }
 }
 
-/* Tiles of 8 to 32 KB, of which there are enough for all workers. */
+/* Tiles of 8 to 32 KB, of which there are enough for all workers. Turns of heads that are no whole panels may lie in two
+ * tiles: these have all columns. */
 static void make_operands(rt_tape *tape, const rt_step *step, rt_worker *worker) {
     linear l = linear_of(tape, step);
+    bool cut = step->as.linear.rotate == NULL || step->as.linear.dim % (2 * RT_PANEL) == 0;
     bool whole = tape->graph->values[step->in[LINEAR_X].value].dtype == RETORT_S8; /* rows are converted */
-    run_tiles(tape, &l, worker, (tiles){l.rows, l.n, TILE_ROWS, TILE_COLUMNS}, make_dz);
+    run_tiles(tape, &l, worker, (tiles){l.rows, l.n, TILE_ROWS, cut ? TILE_COLUMNS : l.n}, make_dz);
     if (l.dw != NULL)
         run_tiles(tape, &l, worker, (tiles){l.rows, l.columns, TILE_ROWS, whole ? l.columns : TILE_COLUMNS},
                   turn_x);
@@ -267,19 +293,19 @@ static double operands_cost(const rt_tape *tape, const rt_step *step) {
 }
 
 void rt_tape_linear(rt_tape *tape, const rt_step *step) {
-    const rt_linear_step *of = &step->as.linear;
     bool add = false, moves = back_residual(tape, step);
-    int out = tape->source[step->out[0].value];
     rt_tape_take(tape, step->in[LINEAR_X].value, &add);
     if (tape->status != RETORT_OK) return;
-    if (of->act != RT_FN_NONE && tape->sums[step - tape->plan.steps] == NULL) forward_again(tape, step);
+    if (rt_tape_needs_sums(step) && tape->sums[step - tape->plan.steps] == NULL) forward_again(tape, step);
     rt_tape_run(tape, step, operands_cost(tape, step), make_operands);
     if (tape->see != NULL)
-        tape->status = tape->see(tape, step, tape->grad[out], rt_chunk_rows(tape->chunk, step->rows));
+        tape->status =
+            tape->see(tape, step, linear_of(tape, step).dz, rt_chunk_rows(tape->chunk, step->rows));
     rt_tape_run(tape, step, 2 * step->flops_row, add ? add_products : set_products);
     rt_parameter *weight = rt_tape_parameter(tape, step, LINEAR_WEIGHT);
     if (weight != NULL) weight->cleared = false;
     if (!moves) return;
+    int out = tape->source[step->out[0].value];
     tape->grad[tape->source[step->in[LINEAR_RESIDUAL].value]] = tape->grad[out];
     tape->grad[out] = NULL;
 }

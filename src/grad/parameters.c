@@ -188,6 +188,15 @@ rt_parameter *rt_parameters_find(const rt_parameters *parameters, int value) {
     return NULL;
 }
 
+void rt_parameters_drop(rt_parameters *parameters, int value) {
+    rt_parameter *item = rt_parameters_find(parameters, value);
+    if (item == NULL) return;
+    size_t after = parameters->count - (size_t)(item - parameters->items) - 1;
+    rt_parameter_free(item);
+    memmove(item, item + 1, after * sizeof *item);
+    parameters->count--;
+}
+
 void rt_parameters_clear(rt_parameters *parameters) {
     for (size_t i = 0; i < parameters->count; i++) {
         rt_parameter *item = &parameters->items[i];

@@ -42,6 +42,8 @@ retort_status rt_parameters_open(rt_parameters *out, const rt_graph *graph, reto
  * rt_tape_refresh rounds them to what the graph multiplies with. */
 retort_status rt_parameters_use_bf16(rt_parameters *parameters, rt_graph *graph, retort_error *err);
 void rt_parameters_free(rt_parameters *parameters);
+/* A constant that no parameter of the model is: it stays as it is. */
+void rt_parameters_drop(rt_parameters *parameters, int value);
 /* The parameter of a constant; NULL: it has none. */
 rt_parameter *rt_parameters_find(const rt_parameters *parameters, int value);
 /* All gradients become zero, and no row of a table has one. Those of matrices are written, not added to, in the next

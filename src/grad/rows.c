@@ -31,7 +31,7 @@ static void add_scaled(const rt_tape *tape, const rt_step *step, int channel_sca
 /* Blocks of RT_TAPE_ROWS rows; each has sums of its own. */
 static void back_norm(const rt_tape *tape, const rt_step *step, const norm *a, rt_range rows, bool add) {
     size_t n = a->of->n;
-    bool vectors = a->dgamma != NULL && a->dbeta != NULL;
+    bool vectors = a->dgamma != NULL;
     add_scaled(tape, step, a->of->channel_scale, rows, a->dy, n);
     for (size_t i = rows.from; i < rows.to; i += RT_TAPE_ROWS) {
         float *sums = tape->room.sums + i / RT_TAPE_ROWS * 2 * n;
@@ -57,12 +57,12 @@ static void back_norm(const rt_tape *tape, const rt_step *step, const norm *a, r
 /* Adds the sums of the blocks, in their order. */
 static void add_sums(const rt_tape *tape, const norm *a) {
     size_t n = a->of->n;
-    if (a->dgamma == NULL || a->dbeta == NULL) return;
+    if (a->dgamma == NULL) return;
     for (size_t i = 0; i * RT_TAPE_ROWS < a->rows; i++) {
         const float *sums = tape->room.sums + i * 2 * n;
         for (size_t j = 0; j < n; j++) {
             a->dgamma[j] += sums[j];
-            a->dbeta[j] += sums[n + j];
+            if (a->dbeta != NULL) a->dbeta[j] += sums[n + j];
         }
     }
 }

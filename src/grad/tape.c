@@ -40,7 +40,8 @@ typedef struct max_sizes {
     size_t k, n;   /* columns of x and y of Linears whose weights have gradients */
     size_t bf16;   /* columns of y where products are bf16 */
     size_t panels; /* rows of all panels of W^T */
-    size_t z;      /* columns of y of integers with an activation */
+    size_t z;      /* columns of the sums of integers that are needed */
+    size_t gated;  /* columns of the sums of gates */
     size_t norm;   /* columns of LayerNorm */
 } max_sizes;
 
@@ -56,7 +57,8 @@ static void measure_linear(const rt_tape *tape, const rt_step *step, max_sizes *
     size_t panels = (linear->k * linear->blocks + RT_PANEL - 1) / RT_PANEL;
     m->panels = rt_max(m->panels, panels * (linear->n / linear->blocks + 1));
     if (rt_tape_is_bf16(step)) m->bf16 = rt_max(m->bf16, linear->n);
-    if (linear->gemm == NULL && linear->act != RT_FN_NONE) m->z = rt_max(m->z, linear->n);
+    if (linear->gemm == NULL && rt_tape_needs_sums(step)) m->z = rt_max(m->z, linear->n);
+    if (linear->gate != NULL) m->gated = rt_max(m->gated, linear->n);
 }
 
 static max_sizes find_max_sizes(const rt_tape *tape) {
@@ -78,7 +80,8 @@ static bool reserve_room(rt_tape *tape, size_t rows) {
     max_sizes m = find_max_sizes(tape);
     room->rows = rows;
     bool made =
-        reserve(&room->z, rows, m.z, sizeof(float)) && reserve(&room->turned, rows, m.k, sizeof(float)) &&
+        reserve(&room->z, rows, m.z, sizeof(float)) && reserve(&room->dz, rows, m.gated, sizeof(float)) &&
+        reserve(&room->turned, rows, m.k, sizeof(float)) &&
         reserve(&room->panels, rows, m.n, sizeof(float)) &&
         reserve(&room->weight, m.panels, RT_PANEL, sizeof(float)) &&
         reserve(&room->dz16, rows, m.bf16, sizeof(uint16_t)) &&
@@ -128,8 +131,7 @@ static bool reserve_sums(rt_tape *tape, size_t rows) {
             tape->embed = step;
             made = reserve(&tape->embedded, rows, step->as.embed.norm.n, sizeof(float));
         }
-        if (step->node->op != RT_OP_LINEAR || step->as.linear.act == RT_FN_NONE ||
-            step->as.linear.gemm == NULL)
+        if (step->node->op != RT_OP_LINEAR || !rt_tape_needs_sums(step) || step->as.linear.gemm == NULL)
             continue;
         made = reserve(&tape->sums[i], rows, step->as.linear.n, sizeof(float));
         step->out[1] = (rt_place){.value = step->out[0].value, .data = tape->sums[i]};
@@ -144,7 +146,9 @@ static void add_scratch(rt_plan *plan) {
         size_t floats = 0;
         if (step->node->op == RT_OP_LINEAR) floats = rt_tape_linear_scratch(step);
         if (step->node->op == RT_OP_ATTENTION)
-            floats = rt_attention_back_scratch(plan->positions, step->as.attention.dim);
+            floats =
+                rt_attention_back_scratch(plan->positions, step->as.attention.dim) +
+                (step->as.attention.relative != NULL ? rt_attention_relative_scratch(plan->positions) : 0);
         plan->scratch_floats = rt_max(plan->scratch_floats, floats);
     }
 }
@@ -198,8 +202,9 @@ retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_paramet
 }
 
 static void free_room(rt_tape_room *room) {
-    void *all[] = {room->z,      room->turned, room->panels, room->weight, room->dz16, room->ones,
-                   room->ones16, room->sums,   room->order,  room->ids,    room->runs, room->places};
+    void *all[] = {room->z,    room->dz,   room->turned, room->panels, room->weight,
+                   room->dz16, room->ones, room->ones16, room->sums,   room->order,
+                   room->ids,  room->runs, room->places};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 

@@ -15,6 +15,7 @@
 /* Work space shared by the backward passes of the steps. */
 typedef struct rt_tape_room {
     float *z;          /* [rows, n] sums of a Linear of integers before the activation; the sums of Embed */
+    float *dz;         /* [rows, n] their gradients where a gate makes half as many columns of them */
     void *turned;      /* [k, rows] x of a Linear transposed, floats or bf16 */
     void *panels;      /* P16 [rows, n] of a Linear's dz, floats or bf16 */
     void *weight;      /* P16 of its W^T, likewise */
@@ -52,7 +53,7 @@ typedef struct rt_tape {
     int *source; /* [values] the value that a rounded one is rounded from; it has the gradient of both */
     rt_tape_buffer *buffers;
     size_t buffer_count, buffer_capacity;
-    float **sums;    /* [steps] of a Linear with an activation: [rows, n] before it */
+    float **sums;    /* [steps] of a Linear with an activation or a gate: [rows, n] before it */
     float *embedded; /* [rows, hidden] gradient of the sums that Embed normalises */
     rt_tape_room room;
     void (*watch)(struct rt_tape *tape,
@@ -62,12 +63,11 @@ typedef struct rt_tape {
     retort_status status; /* of the first failure of a backward pass: of see, or out of memory */
 } rt_tape;
 
-/* Whether no gradient goes through a node: gates, heads that are turned by position, windows, heads of keys that several
- * heads of queries read, RMS norms, embeddings that are not normalised. */
+/* Whether no gradient goes through a node: heads of keys that several heads of queries read, RMS norms, embeddings that are
+ * not normalised. */
 static inline bool rt_tape_stops_at(const rt_node *node) {
     bool raw = node->op == RT_OP_EMBED && (node->input_count <= EMBED_GAMMA || node->inputs[EMBED_GAMMA] < 0);
-    return node->attrs.gate || node->attrs.rotate > 0 || node->attrs.window > 0 ||
-           node->attrs.key_heads > 0 || node->attrs.rms || raw;
+    return node->attrs.key_heads > 0 || node->attrs.rms || raw;
 }
 
 /* parameters: of this graph, or NULL. rows: most tokens of a chunk; positions: most tokens of a sequence. */
@@ -102,6 +102,10 @@ size_t rt_tape_columns(const rt_tape *tape, int value);
 float *rt_tape_take(rt_tape *tape, int value, bool *add);
 /* The live gradient of a value, or NULL. */
 float *rt_tape_live(const rt_tape *tape, int value);
+/* Whether the backward pass of a Linear reads its sums. */
+static inline bool rt_tape_needs_sums(const rt_step *step) {
+    return step->as.linear.act != RT_FN_NONE || step->as.linear.gate != NULL;
+}
 /* Rows from…to of a value as floats: where they are, or in `room`. */
 const float *rt_tape_rows(const rt_tape *tape, const rt_place *place, rt_range rows, float *room);
 /* The parameter that an operand of the step is; NULL: none. */

@@ -35,6 +35,49 @@ static inline size_t rt_relative_band(size_t keys) {
     return rt_round_up(keys + RT_ATTENTION_ROWS, RT_PANEL) + 2 * RT_PANEL;
 }
 
+/* Queries row…row+rows-1 with the keys that they read between them, the first of which is *from. */
+static inline rt_attention_back rt_attention_back_block(const rt_attention_back *at, size_t row, size_t rows,
+                                                        size_t *from) {
+    const rt_attention view = {.keys = at->keys, .window = at->window};
+    rt_attention_back block = *at;
+    size_t end;
+    rt_attention_keys(&view, row, row + rows, from, &end);
+    block.queries = rows;
+    block.keys = end - *from;
+    block.q += row * at->ldq;
+    block.dy += row * at->ldy;
+    block.dq += row * at->ldq;
+    block.k += *from * at->ldk;
+    block.dk += *from * at->ldk;
+    block.v += *from * at->ldv;
+    block.dv += *from * at->ldv;
+    return block;
+}
+/* The forward pass of the same attention, as far as scores need it. */
+static inline rt_attention rt_attention_forward(const rt_attention_back *at) {
+    return (rt_attention){.queries = at->queries,
+                          .keys = at->keys,
+                          .dim = at->dim,
+                          .q = at->q,
+                          .k = at->k,
+                          .ldq = at->ldq,
+                          .ldk = at->ldk,
+                          .window = at->window,
+                          .scale = at->scale,
+                          .relative = at->relative};
+}
+/* Where a query stands. */
+static inline ptrdiff_t rt_attention_place(const rt_relative *relative, size_t query) {
+    return relative->places != NULL ? relative->places[query] - relative->start : (ptrdiff_t)query;
+}
+/* The row of rt_relative_back for a distance. */
+static inline size_t rt_relative_row(const rt_relative_back *tables, ptrdiff_t distance) {
+    int64_t inside = distance < -tables->reach  ? -tables->reach
+                     : distance > tables->reach ? tables->reach
+                                                : distance;
+    return (size_t)tables->index[inside + tables->reach];
+}
+
 /* Parts of the scratch of attention_s8: where each begins, in floats, with room for elements of 16 bits. */
 enum {
     RT_ATTENTION_S8_PANELS = 2, /* of 16 queries per block: their scores over 384 keys take 48 KB */

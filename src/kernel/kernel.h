@@ -207,7 +207,7 @@ typedef void (*rt_gate_fn)(const rt_gate_args *gate);
 /* rotate: heads of `dim` columns in place, each of dim/2 pairs:
  *   a, b = fma(-b, sin, a cos), fma(a, sin, b cos)
  * where cos and sin are row positions[row] of the table, [·, dim]: dim/2 cosines, then dim/2 sines. x may begin within a
- * head, where a turn does. */
+ * head, where a turn does. back: by -sin, which turns gradients. */
 typedef struct rt_rotate_args {
     size_t rows, n, dim;
     size_t first; /* column of the first head that x begins with */
@@ -215,6 +215,7 @@ typedef struct rt_rotate_args {
     size_t ldx;
     const int32_t *positions; /* [rows] */
     const float *table;
+    bool back;
 } rt_rotate_args;
 typedef void (*rt_rotate_fn)(const rt_rotate_args *rotate);
 /* y = x / max(|x|, 1e-12) per row, where |x| sums squares over 16 virtual lanes. y may be x. */
@@ -349,6 +350,18 @@ typedef struct rt_pack_args {
 typedef void (*rt_pack_fn)(const rt_pack_args *pack);
 /* d *= act'(z), n elements. RT_FN_GELU_SHORT has the slope of RT_FN_GELU. */
 typedef void (*rt_act_back_fn)(rt_act act, size_t n, const float *z, float *d);
+/* Backward pass of rt_gate_fn: da = (dy b) act'(a), db = dy act(a). */
+typedef struct rt_gate_back {
+    size_t rows, n;
+    const float *x; /* [rows, 2 n] pairs */
+    size_t ldx;
+    rt_act act;
+    const float *dy; /* [rows, n] */
+    size_t lddy;
+    float *dx; /* [rows, 2 n] pairs */
+    size_t lddx;
+} rt_gate_back;
+typedef void (*rt_gate_back_fn)(const rt_gate_back *gate);
 /* Backward pass of LayerNorm, with xn = (x - mean) * inverse as in rt_norm_args and g = dy gamma:
  *   dx      = inverse (g - mean(g) - xn mean(g xn)), both means over 16 virtual lanes
  *   dbeta  += dy, dgamma += dy xn, rows ascending */
@@ -366,19 +379,36 @@ typedef struct rt_norm_back {
     float *dgamma, *dbeta; /* [n] or both NULL */
 } rt_norm_back;
 typedef void (*rt_norm_back_fn)(const rt_norm_back *norm);
+/* What the tables by distance are in the graph, where their gradients go: those of distance j - i are at
+ * index[clamp(j - i, -reach, reach) + reach]. */
+typedef struct rt_relative_back {
+    const int64_t *index;
+    int64_t reach;
+    const float *key, *query; /* [·, dim] of this head, rows `ld` apart; NULL where rt_relative has none */
+    size_t ld;
+    float *dbias;         /* of this head, or NULL */
+    float *dkey, *dquery; /* like key and query, or NULL */
+} rt_relative_back;
 /* Backward pass of rt_attention. With p as there, times 1/sum(p), for RT_ATTENTION_BACK_QUERIES queries after another:
  *   dp  = dy v^T
  *   ds  = p ((dp - sum over the keys, in 16 virtual lanes, of p dp) scale)
  *   dq += ds k, dv += p^T dy, dk += ds^T q; sums of products start from +0, ascending, and are then added
+ * then, with tables, query by query and key by key:
+ *   dbias += ds / scale; dq += ds key, dkey += ds q; dk += ds query, dquery += ds k, with fma
+ * With a window, keys are those that the queries of a block read between them, and lanes count from the first of these.
  * Gradients have the strides of what they belong to; dk may be dv. */
 enum { RT_ATTENTION_BACK_QUERIES = 32 };
 typedef struct rt_attention_back {
     size_t queries, keys, dim;
     const float *q, *k, *v, *dy;
     size_t ldq, ldk, ldv, ldy;
+    size_t window; /* 0: none */
     float scale;
+    const rt_relative *relative;    /* or NULL */
+    const rt_relative_back *tables; /* of `relative` */
     float *dq, *dk, *dv;
-    float *scratch; /* rt_attention_back_scratch(keys, dim) floats, 64-byte aligned */
+    float *
+        scratch; /* rt_attention_back_scratch(keys, dim) floats, and more with tables as for rt_attention; 64-byte aligned */
 } rt_attention_back;
 typedef void (*rt_attention_back_fn)(const rt_attention_back *attention);
 size_t rt_attention_back_scratch(size_t keys, size_t dim);
@@ -411,6 +441,7 @@ size_t rt_attention_back_scratch(size_t keys, size_t dim);
     X(transpose, rt_transpose_fn)                                                                            \
     X(pack, rt_pack_fn)                                                                                      \
     X(act_back, rt_act_back_fn)                                                                              \
+    X(gate_back, rt_gate_back_fn)                                                                            \
     X(layer_norm_back, rt_norm_back_fn)                                                                      \
     X(attention_back, rt_attention_back_fn)
 

@@ -26,6 +26,7 @@ static const struct integer {
     {"position_offset", offsetof(rt_config, position_offset), 0, 1 << 24, true},
     {"groups", offsetof(rt_config, groups), 0, 1 << 10, true},
     {"after_pad", offsetof(rt_config, after_pad), 0, 1, true},
+    {"plain_norms", offsetof(rt_config, plain_norms), 0, 1, true},
 };
 enum { INTEGER_COUNT = sizeof integers / sizeof *integers };
 

@@ -160,25 +160,16 @@ static retort_status fix_ranges(rt_quantizer *q, retort_error *err) {
     return status == RETORT_OK ? rt_graph_verify(q->graph, err) : status;
 }
 
-/* Importance is measured with gradients: refuses what they do not go through, and says what they leave out. */
+/* Importance is measured with gradients: refuses what they do not go through. */
 static retort_status check_gradients(const rt_quantizer *q, retort_error *err) {
-    const char *by_distance = NULL;
     for (size_t i = 0; i < q->graph->node_count; i++) {
         const rt_node *node = &q->graph->nodes[i];
         if (rt_tape_stops_at(node))
-            return rt_fail(
-                err, RETORT_UNSUPPORTED,
-                "quantize: recipe '%s' needs gradients, and %.120s has none (gates, rotary positions, "
-                "windows, grouped keys, RMS norms): use %s",
-                q->row->name, node->name, q->bits < 8 ? "owq" : "smoothquant");
-        if (node->op == RT_OP_ATTENTION && node->input_count > ATTENTION_CONSTANTS) by_distance = node->name;
+            return rt_fail(err, RETORT_UNSUPPORTED,
+                           "quantize: recipe '%s' needs gradients, and %.120s has none (grouped keys, RMS "
+                           "norms): use %s",
+                           q->row->name, node->name, q->bits < 8 ? "owq" : "smoothquant");
     }
-    char text[240];
-    snprintf(text, sizeof text,
-             "quantize: %.120s: gradients leave out what scores get by distance: errors are weighted "
-             "approximately",
-             by_distance != NULL ? by_distance : "");
-    if (by_distance != NULL && q->options->warning != NULL) q->options->warning(q->options->user, text);
     return RETORT_OK;
 }
 

@@ -241,8 +241,9 @@ static retort_status open_parameters(rt_trainee *trainee, retort_error *err) {
     const rt_qat *qat = trainee->qat;
     rt_parameters *p = &trainee->parameters;
     retort_status status = rt_parameters_open(p, graph, err);
-    size_t capacity = p->count, more = 2 * qat->matrix_count + qat->table_count;
     if (status != RETORT_OK) return status;
+    rt_trainee_drop_absent(trainee);
+    size_t capacity = p->count, more = 2 * qat->matrix_count + qat->table_count;
     if (!rt_grow((void **)&p->items, &capacity, p->count + more, sizeof *p->items))
         return rt_fail_nomem(err, more * sizeof *p->items);
     for (size_t i = 0; status == RETORT_OK && i < qat->matrix_count; i++)

@@ -34,6 +34,11 @@ retort_status rt_trainee_own(retort_model *model, retort_error *err) {
     return status;
 }
 
+/* Angles and what scores get by distance are the same for many nodes on purpose. */
+static bool is_own(const rt_node *node, int operand) {
+    return node->op != RT_OP_ATTENTION && (node->op != RT_OP_LINEAR || operand <= LINEAR_BIAS);
+}
+
 /* Equal constants are merged at level 1: two vectors of zeros must not be trained as one. */
 static retort_status part_readers(rt_graph *graph, retort_error *err) {
     bool *read = rt_calloc(graph->value_count, sizeof *read);
@@ -43,7 +48,7 @@ static retort_status part_readers(rt_graph *graph, retort_error *err) {
         for (int j = 0; j < graph->nodes[i].input_count; j++) {
             int input = graph->nodes[i].inputs[j];
             if (input < 0 || (size_t)input >= known || graph->values[input].data == NULL ||
-                graph->values[input].dtype != RETORT_F32)
+                graph->values[input].dtype != RETORT_F32 || !is_own(&graph->nodes[i], j))
                 continue;
             if (read[input]) {
                 rt_value v = graph->values[input];
@@ -127,11 +132,9 @@ static retort_status check_layers(const retort_model *model, retort_error *err) 
     for (size_t i = 0; i < model->graph.node_count; i++) {
         const rt_node *node = &model->graph.nodes[i];
         if (rt_tape_stops_at(node))
-            return rt_fail(
-                err, RETORT_UNSUPPORTED,
-                "train: %.120s: gates, rotary positions, windows, grouped keys and RMS norms (%s) cannot be "
-                "trained",
-                node->name, model->config.arch->type);
+            return rt_fail(err, RETORT_UNSUPPORTED,
+                           "train: %.120s: grouped keys and RMS norms (%s) cannot be trained", node->name,
+                           model->config.arch->type);
         if (node->op != RT_OP_ATTENTION || node->input_count <= ATTENTION_CONSTANTS) continue;
         return rt_fail(err, RETORT_UNSUPPORTED,
                        "train: %.120s: what scores get by distance (%s) cannot be trained", node->name,
@@ -156,6 +159,16 @@ static retort_status bring_up(rt_trainee *t, const retort_model *model, retort_e
     return rt_model_optimize(&t->model, model, &options, err);
 }
 
+void rt_trainee_drop_absent(rt_trainee *t) {
+    const rt_graph *graph = &t->model->graph;
+    if (t->model->config.plain_norms == 0) return;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const rt_node *node = &graph->nodes[i];
+        if (node->op == RT_OP_LAYER_NORM) rt_parameters_drop(&t->parameters, node->inputs[LAYER_NORM_BETA]);
+        if (node->op == RT_OP_EMBED) rt_parameters_drop(&t->parameters, node->inputs[EMBED_BETA]);
+    }
+}
+
 static retort_status open_trainee(rt_trainee *t, const retort_model *model, retort_error *err) {
     t->base = retort_model_retain((retort_model *)(uintptr_t)model); /* counting owners is no change */
     retort_status status = check_floats(model, err);
@@ -176,7 +189,9 @@ static retort_status open_trainee(rt_trainee *t, const retort_model *model, reto
     }
     if (t->left_out_count > 0) leave_out(t, "pack-weights"); /* of what skip-keys makes */
     if (status == RETORT_OK) status = rt_graph_verify(graph, err);
-    return status == RETORT_OK ? rt_parameters_open(&t->parameters, graph, err) : status;
+    if (status == RETORT_OK) status = rt_parameters_open(&t->parameters, graph, err);
+    if (status == RETORT_OK) rt_trainee_drop_absent(t);
+    return status;
 }
 
 retort_status rt_trainee_open(rt_trainee *out, const retort_model *model, retort_error *err) {

@@ -50,6 +50,8 @@ void rt_trainee_gather(rt_trainee *trainee);
  * graph in training lacks: it is as fast as the same checkpoint imported. */
 retort_status rt_trainee_model(retort_model **out, const rt_trainee *trainee, retort_error *err);
 
+/* Drops the parameters that LayerNorms without β have zeros for. */
+void rt_trainee_drop_absent(rt_trainee *trainee);
 /* Every constant of the model's graph becomes memory of that graph, to be written: each has its own, though several
  * nodes may read it. */
 retort_status rt_trainee_own(retort_model *model, retort_error *err);

@@ -6,7 +6,7 @@ usage: make_gradients.py > gradients.txt
 
 The loss is the sum of all outputs of real tokens (sequences, mask tokens, vectors), each times a factor that differs from place to place.
 A line for each parameter: its name, rows and columns, three of its weights, by which the test finds it in a graph that has
-joined matrices, the norm of its gradient, and gradients at eight places, spread evenly, each as place:value.
+joined or reordered matrices, the norm of its gradient, and gradients at eight places, spread evenly, each as place:value.
 Matrices are [in, out].
 """
 import json
@@ -26,8 +26,12 @@ MODELS = [
     ("electra-classify", "SequenceClassification"), ("electra-tag", "TokenClassification"),
     ("roberta-classify", "SequenceClassification"), ("roberta-tag", "TokenClassification"),
     ("package-mean", None), ("package-dense", None),  # vectors: pooling, a dense layer with tanh, normalized
+    ("modernbert-classify", "SequenceClassification"), ("modernbert-mean", "SequenceClassification"),
+    ("modernbert-local-classify", "SequenceClassification"), ("modernbert-tag", "TokenClassification"),
+    ("nomic-classify", "SequenceClassification"),
+    ("gte-classify", "SequenceClassification"), ("gte-tag", "TokenClassification"),
 ]
-LENGTHS = (5, 9, 3)
+LENGTHS = (5, 23, 3)  # some keys of the second are outside the windows of the tiny models
 
 
 def wish(i):
@@ -43,7 +47,7 @@ def inputs(config, mask_id):
     most, pad = max(LENGTHS), config.pad_token_id or 0
     fill = lambda rows, value: torch.tensor([row + [value] * (most - len(row)) for row in rows])
     out = {"input_ids": fill(rows, pad), "attention_mask": fill([[1] * n for n in LENGTHS], 0)}
-    if config.model_type in ("bert", "electra"):
+    if config.model_type in ("bert", "electra", "nomic_bert") or (config.model_type == "gte" and config.type_vocab_size > 1):
         out["token_type_ids"] = fill(types, 0)
     return out
 
@@ -92,17 +96,60 @@ class Vectors(torch.nn.Module):
         return transformers.modeling_outputs.SequenceClassifierOutput(logits=rows)
 
 
-def line_of(name, parameter, more=0, skip=0):
-    """more: what is added to the weights before they are stored. skip: first rows that are not stored."""
-    weight, grad = parameter.detach() + more, parameter.grad
-    if weight.dim() == 2 and "embeddings.weight" not in name and "_embeddings" not in name:
-        weight, grad = weight.T, grad.T
+def line_of(name, weight, grad, skip=0):
+    """A line for a matrix, table or vector of which the first `skip` rows are not stored."""
     rows, columns = (1, weight.shape[0]) if weight.dim() == 1 else weight.shape
     grad, kept = grad.reshape(-1).double(), weight.reshape(-1)[skip * columns:]
     places = [len(grad) * i // 8 for i in range(min(8, len(grad)))]
     key = [kept[i].item() for i in (0, len(kept) // 2, len(kept) - 1)]
     return " ".join([name, str(rows - skip), str(columns), *(f"{w:.9g}" for w in key), f"{math.sqrt((grad * grad).sum()):.9g}",
                      *(f"{i - skip * columns}:{grad[i]:.9g}" for i in places if i >= skip * columns)])
+
+
+def paired(first, second):
+    """Columns of two matrices or vectors in turns of 16, as src/kernel/kernel.h has pairs."""
+    n = first.shape[-1]
+    turns = [x[..., at:at + 16] for at in range(0, n, 16) for x in (first, second)]
+    return torch.cat(turns, -1)
+
+
+def turned(x, heads):
+    """Columns of heads, the halves of each as pairs."""
+    return torch.cat([paired(*head.chunk(2, -1)) for head in x.chunk(heads, -1)], -1)
+
+
+def entries(model):
+    """Name, weights and gradients of each parameter that has one, both as the graph lays them out; and the rows to skip."""
+    config, named = model.config, dict(model.named_parameters())
+    rotary = config.model_type in ("modernbert", "nomic_bert", "gte")
+    for name, parameter in named.items():
+        if parameter.grad is None or parameter.grad.abs().max() == 0:
+            continue
+        table = "embeddings.weight" in name or "_embeddings" in name
+        both = [x if table or x.dim() == 1 else x.T for x in (parameter.detach(), parameter.grad)]
+        only_type = named.get(name.rpartition(".embeddings.")[0] + ".embeddings.token_type_embeddings.weight")
+        if only_type is not None and len(only_type) > 1:
+            only_type = None
+        if "token_type" in name and only_type is not None:  # it is a part of each position, or of each word
+            continue
+        if config.model_type == "roberta" and "position_embeddings" in name:  # they begin with that of padding
+            yield name, both[0] + only_type.detach(), both[1], config.pad_token_id
+        elif config.model_type == "gte" and "word_embeddings" in name and only_type is not None:
+            yield name, both[0] + only_type.detach(), both[1], 0
+        elif ".Wqkv." in name:
+            parts = zip("qkv", *(x.chunk(3, -1) for x in both))
+            for part, weight, grad in parts:
+                turn = (lambda x: x) if part == "v" else lambda x: turned(x, config.num_attention_heads)
+                yield f"{name}.{part}", turn(weight), turn(grad), 0
+        elif ".Wi." in name:
+            yield name, *(paired(*x.chunk(2, -1)) for x in both), 0
+        elif rotary and (".q_proj." in name or ".k_proj." in name):
+            yield name, *(turned(x, config.num_attention_heads) for x in both), 0
+        elif ".gate_proj." in name:
+            up = named[name.replace("gate_proj", "up_proj")]
+            yield name, paired(both[0], up.detach().T), paired(both[1], up.grad.T), 0
+        elif ".up_proj." not in name:
+            yield name, *both, 0
 
 
 def main():
@@ -117,16 +164,8 @@ def main():
         given = inputs(model.config, mask_id)
         loss_of(head, model(**given), given, mask_id).backward()
         print("model", name)
-        # RoBERTa's positions begin with that of padding, and the row of its only type is part of each.
-        roberta = model.config.model_type == "roberta"
-        for key, parameter in model.named_parameters():
-            if parameter.grad is None or parameter.grad.abs().max() == 0 or (roberta and "token_type" in key):
-                continue
-            if roberta and "position_embeddings" in key:
-                only_type = model.roberta.embeddings.token_type_embeddings.weight.detach()
-                print(line_of(key, parameter, only_type, model.config.pad_token_id))
-            else:
-                print(line_of(key, parameter))
+        for entry in entries(model):
+            print(line_of(*entry))
     print("end", file=sys.stderr)
 
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Backward passes of what is done element by element or row by row. */
+#include "base/memory.h"
 #include "kernel/ref/scalar.h"
 #include "kernel/rows.h"
 
@@ -47,6 +48,19 @@ static float slope(rt_act act, float z) {
 
 void rt_act_back_ref(rt_act act, size_t n, const float *z, float *d) {
     for (size_t i = 0; i < n; i++) d[i] *= slope(act, z[i]);
+}
+
+void rt_gate_back_ref(const rt_gate_back *gate) {
+    for (size_t r = 0; r < gate->rows; r++) {
+        for (size_t j = 0; j < gate->n; j++) {
+            size_t block = j / RT_PANEL * RT_PANEL, half = rt_min(RT_PANEL, gate->n - block);
+            const float *a = gate->x + r * gate->ldx + 2 * block + j % RT_PANEL;
+            float *da = gate->dx + r * gate->lddx + 2 * block + j % RT_PANEL,
+                  dy = gate->dy[r * gate->lddy + j];
+            da[0] = dy * a[half] * slope(gate->act, a[0]);
+            da[half] = dy * ref_activate(a[0], gate->act);
+        }
+    }
 }
 
 /* mean and 1 / sqrt(variance + epsilon) of a row, as in ref/norm.c */

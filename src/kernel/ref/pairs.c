@@ -23,10 +23,10 @@ void rt_rotate_ref(const rt_rotate_args *rotate) {
         size_t block = j / RT_PANEL * RT_PANEL, half = rt_min(RT_PANEL, pairs - block);
         size_t column = c / pairs * rotate->dim + 2 * block + j % RT_PANEL - rotate->first;
         float *a = rotate->x + r * rotate->ldx + column;
-        const float *cosine = rotate->table + (size_t)rotate->positions[r] * rotate->dim + j,
-                    *sine = cosine + pairs;
+        const float *cosine = rotate->table + (size_t)rotate->positions[r] * rotate->dim + j;
+        float sine = rotate->back ? -cosine[pairs] : cosine[pairs];
         float first = a[0], second = a[half];
-        a[0] = fmaf(-second, *sine, first * *cosine);
-        a[half] = fmaf(first, *sine, second * *cosine);
+        a[0] = fmaf(-second, sine, first * *cosine);
+        a[half] = fmaf(first, sine, second * *cosine);
     }
 }

@@ -3,7 +3,7 @@
  * at a time. */
 #include "kernel/attention.h"
 #include "kernel/rows.h"
-#include "kernel/vec/gemm.h"
+#include "kernel/vec/relative.h"
 #include "kernel/vec/softmax.h"
 
 #include <math.h>
@@ -19,6 +19,7 @@ typedef struct room {
     float *p, *ds;        /* [BLOCK][stride] */
     float *turned;        /* p or ds, transposed: [keys][BLOCK] */
     float *queries, *dys; /* [dim/16][rows][16] */
+    relative_room relative;
 } room;
 
 static room cut(const rt_attention_back *at) {
@@ -31,6 +32,7 @@ static room cut(const rt_attention_back *at) {
     r.turned = r.ds + BLOCK * r.stride;
     r.queries = r.turned + keys * BLOCK;
     r.dys = r.queries + wide * BLOCK;
+    r.relative = relative_cut(at->keys, r.dys + wide * BLOCK);
     return r;
 }
 
@@ -92,10 +94,20 @@ static void multiply_add(size_t m, size_t n, size_t k, const float *a, size_t ld
     }
 }
 
-/* p[n] = softmax(scale p) in place, 0 in the last panel's other columns */
-static void normalized_softmax(float scale, size_t n, float *p) {
-    v16 inverse = v16_set(softmax(scale, NULL, n, p));
-    for (size_t i = 0; i < n; i += 16) v16_store(p + i, v16_mul(v16_load(p + i), inverse));
+/* p[keys] = softmax(scale p) in place over the keys in the query's window, 0 for the others and in the last panel's other
+ * columns. Keys are those from `from` on. */
+static void normalized_softmax(const rt_attention *forward, size_t query, size_t from, size_t keys,
+                               float *p) {
+    float sum;
+    if (forward->window > 0) {
+        size_t first, end;
+        rt_attention_keys(forward, query, query + 1, &first, &end);
+        sum = softmax_between(forward->scale, 0, keys, first - from, end - from, p);
+    } else {
+        sum = softmax(forward->scale, bias_of(forward, query), keys, p);
+    }
+    v16 inverse = v16_set(sum);
+    for (size_t i = 0; i < keys; i += 16) v16_store(p + i, v16_mul(v16_load(p + i), inverse));
 }
 
 /* ds[n]: from dp, in place */
@@ -125,29 +137,74 @@ static void turn_block(size_t rows, size_t keys, const float *x, size_t stride, 
     }
 }
 
-static void back_block(const rt_attention_back *at, const room *r, size_t row, size_t rows) {
-    const float *q = at->q + row * at->ldq, *dy = at->dy + row * at->ldy;
-    multiply(rows, at->keys, at->dim, q, at->ldq, r->keys_turned, r->p, r->stride);
-    multiply(rows, at->keys, at->dim, dy, at->ldy, r->values_turned, r->ds, r->stride);
+/* y[n] += factor x */
+RT_VERB void add_times(size_t n, v16 factor, const float *x, float *y) {
+    for (size_t d = 0; d < n; d += 16)
+        v16_store_n(y + d, v16_fma(factor, v16_load_n(x + d, n - d), v16_load_n(y + d, n - d)), n - d);
+}
+
+/* The tables' part of a query, which stands at `place`. */
+static void back_tables(const rt_attention_back *at, size_t query, ptrdiff_t place, const float *ds) {
+    const rt_relative_back *t = at->tables;
+    const float *q = at->q + query * at->ldq;
+    for (size_t j = 0; j < at->keys; j++) {
+        size_t row = rt_relative_row(t, (ptrdiff_t)j - place), at_row = row * t->ld;
+        v16 factor = v16_set(ds[j]);
+        if (t->dbias != NULL) t->dbias[row] += ds[j] / at->scale;
+        if (t->key != NULL) add_times(at->dim, factor, t->key + at_row, at->dq + query * at->ldq);
+        if (t->dkey != NULL) add_times(at->dim, factor, q, t->dkey + at_row);
+        if (t->query != NULL) add_times(at->dim, factor, t->query + at_row, at->dk + j * at->ldk);
+        if (t->dquery != NULL) add_times(at->dim, factor, at->k + j * at->ldk, t->dquery + at_row);
+    }
+}
+
+/* Adds what scores get by distance, in blocks as those of the forward pass. */
+static void add_terms(const rt_attention *forward, size_t row, size_t rows, room *r) {
+    const rt_relative *relative = forward->relative;
+    size_t most = relative->places != NULL ? 1 : V16_ROWS;
+    for (size_t i = 0; i < rows; i += most) {
+        size_t n = rt_min(most, rows - i);
+        float *p = r->p + i * r->stride;
+        if (relative->key != NULL) add_key_terms(forward, row + i, n, p, &r->relative);
+        if (relative->query != NULL) add_query_terms(forward, row + i, n, p, &r->relative);
+    }
+}
+
+/* A block of queries from `row` on, with keys from `from` on. */
+static void back_block(const rt_attention_back *at, const rt_attention *forward, room *r, size_t row,
+                       size_t from) {
+    size_t rows = at->queries;
+    multiply(rows, at->keys, at->dim, at->q, at->ldq, r->keys_turned, r->p, r->stride);
+    if (at->relative != NULL) add_terms(forward, row, rows, r);
+    multiply(rows, at->keys, at->dim, at->dy, at->ldy, r->values_turned, r->ds, r->stride);
     for (size_t i = 0; i < rows; i++) {
-        normalized_softmax(at->scale, at->keys, r->p + i * r->stride);
+        normalized_softmax(forward, row + i, from, at->keys, r->p + i * r->stride);
         back_softmax(at->scale, at->keys, r->p + i * r->stride, r->ds + i * r->stride);
     }
-    multiply_add(rows, at->dim, at->keys, r->ds, r->stride, r->keys, at->dq + row * at->ldq, at->ldq);
-    pack_rows(rows, at->dim, dy, at->ldy, r->dys);
-    pack_rows(rows, at->dim, q, at->ldq, r->queries);
+    multiply_add(rows, at->dim, at->keys, r->ds, r->stride, r->keys, at->dq, at->ldq);
+    pack_rows(rows, at->dim, at->dy, at->ldy, r->dys);
+    pack_rows(rows, at->dim, at->q, at->ldq, r->queries);
     turn_block(rows, at->keys, r->p, r->stride, r->turned);
     multiply_add(at->keys, at->dim, rows, r->turned, BLOCK, r->dys, at->dv, at->ldv);
     turn_block(rows, at->keys, r->ds, r->stride, r->turned);
     multiply_add(at->keys, at->dim, rows, r->turned, BLOCK, r->queries, at->dk, at->ldk);
+    for (size_t i = 0; at->tables != NULL && i < rows; i++)
+        back_tables(at, i, rt_attention_place(at->relative, row + i), r->ds + i * r->stride);
 }
 
+/* With a window, each block has keys of its own. */
 void RT_ISA(attention_back)(const rt_attention_back *at) {
+    const rt_attention forward = rt_attention_forward(at);
     room r = cut(at);
     if (at->keys == 0) return;
-    turn_rows(at->keys, at->dim, at->k, at->ldk, r.keys_turned);
-    turn_rows(at->keys, at->dim, at->v, at->ldv, r.values_turned);
-    pack_rows(at->keys, at->dim, at->k, at->ldk, r.keys);
-    for (size_t row = 0; row < at->queries; row += BLOCK)
-        back_block(at, &r, row, rt_min(BLOCK, at->queries - row));
+    for (size_t row = 0; row < at->queries; row += BLOCK) {
+        size_t from;
+        rt_attention_back block = rt_attention_back_block(at, row, rt_min(BLOCK, at->queries - row), &from);
+        if (row == 0 || at->window > 0) {
+            turn_rows(block.keys, at->dim, block.k, at->ldk, r.keys_turned);
+            turn_rows(block.keys, at->dim, block.v, at->ldv, r.values_turned);
+            pack_rows(block.keys, at->dim, block.k, at->ldk, r.keys);
+        }
+        back_block(&block, &forward, &r, row, from);
+    }
 }

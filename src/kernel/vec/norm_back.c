@@ -83,6 +83,46 @@ void RT_ISA(act_back)(rt_act act, size_t n, const float *z, float *d) {
     }
 }
 
+/* `act` is a constant at every call. */
+RT_VERB void gate_rows(rt_act act, const rt_gate_back *gate) {
+    for (size_t r = 0; r < gate->rows; r++) {
+        const float *x = gate->x + r * gate->ldx, *dy = gate->dy + r * gate->lddy;
+        float *dx = gate->dx + r * gate->lddx;
+        for (size_t j = 0; j < gate->n; j += RT_PANEL, x += 2 * RT_PANEL, dx += 2 * RT_PANEL) {
+            size_t n = rt_min(RT_PANEL, gate->n - j);
+            v16 a = v16_load_n(x, n), d = v16_load_n(dy + j, n);
+            v16_store_n(dx, v16_mul(v16_mul(d, v16_load_n(x + n, n)), slope16(act, a)), n);
+            v16_store_n(dx + n, v16_mul(d, activate16(a, act)), n);
+        }
+    }
+}
+
+void RT_ISA(gate_back)(const rt_gate_back *gate) {
+    switch (gate->act) {
+    case RT_FN_NONE:
+        gate_rows(RT_FN_NONE, gate);
+        break;
+    case RT_FN_GELU:
+        gate_rows(RT_FN_GELU, gate);
+        break;
+    case RT_FN_GELU_TANH:
+        gate_rows(RT_FN_GELU_TANH, gate);
+        break;
+    case RT_FN_RELU:
+        gate_rows(RT_FN_RELU, gate);
+        break;
+    case RT_FN_TANH:
+        gate_rows(RT_FN_TANH, gate);
+        break;
+    case RT_FN_SILU:
+        gate_rows(RT_FN_SILU, gate);
+        break;
+    case RT_FN_GELU_SHORT:
+        gate_rows(RT_FN_GELU_SHORT, gate);
+        break;
+    }
+}
+
 /* ---- LayerNorm ---- */
 
 enum { TOGETHER = 4 }; /* rows: the sum of one row is a chain of additions, with most of the adder idle */

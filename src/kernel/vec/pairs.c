@@ -45,13 +45,14 @@ void RT_ISA(gate)(const rt_gate_args *gate) {
 
 void RT_ISA(rotate)(const rt_rotate_args *rotate) {
     size_t pairs = rotate->dim / 2;
+    v16 direction = v16_set(rotate->back ? -1.0f : 1.0f);
     for (size_t r = 0; r < rotate->rows; r++) {
         const float *cosine = rotate->table + (size_t)rotate->positions[r] * rotate->dim,
                     *sine = cosine + pairs;
         float *x = rotate->x + r * rotate->ldx, *end = x + rotate->n;
         for (size_t j = rotate->first % rotate->dim / 2; x < end; j = j < pairs ? j : 0) {
             size_t n = rt_min(RT_PANEL, pairs - j);
-            v16 c = v16_load_n(cosine + j, n), s = v16_load_n(sine + j, n);
+            v16 c = v16_load_n(cosine + j, n), s = v16_mul(v16_load_n(sine + j, n), direction);
             v16 first = v16_load_n(x, n), second = v16_load_n(x + n, n);
             v16_store_n(x, v16_fnma(second, s, v16_mul(first, c)), n);
             v16_store_n(x + n, v16_fma(first, s, v16_mul(second, c)), n);

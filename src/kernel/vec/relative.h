@@ -25,8 +25,7 @@ RT_VERB relative_room relative_cut(size_t keys, float *scratch) {
 }
 
 RT_VERB ptrdiff_t place_of(const rt_attention *at, size_t query) {
-    const int32_t *places = at->relative->places;
-    return places != NULL ? places[query] - at->relative->start : (ptrdiff_t)query;
+    return rt_attention_place(at->relative, query);
 }
 
 /* The bias of key 0, and of those after it, for a query; NULL: none. */

@@ -38,6 +38,7 @@ KERNEL(squares, squares_avx512_emulated, RT_CPU_AVX2, 0.0f)
 KERNEL(transpose, transpose_avx512_emulated, RT_CPU_AVX2, 0.0f)
 KERNEL(pack, pack_avx512_emulated, RT_CPU_AVX2, 0.0f)
 KERNEL(act_back, act_back_avx512_emulated, RT_CPU_AVX2, 0.0f)
+KERNEL(gate_back, gate_back_avx512_emulated, RT_CPU_AVX2, 0.0f)
 KERNEL(layer_norm_back, layer_norm_back_avx512_emulated, RT_CPU_AVX2, 0.0f)
 KERNEL(attention_back, attention_back_avx512_emulated, RT_CPU_AVX2, 0.0f)
 #endif
