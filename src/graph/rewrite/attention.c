@@ -197,7 +197,8 @@ static bool tables_fit(const rt_graph *graph, const rt_node *product, const rt_r
     const rt_value *q = &graph->values[product->inputs[0]];
     return (m->pos_key < 0 || m->queries == product->inputs[0]) &&
            (m->pos_query < 0 || m->keys == product->inputs[1]) &&
-           (m->bias < 0 || (q->rank == 4 && graph->values[m->bias].dims[0] == q->dims[1]));
+           (m->bias < 0 ||
+            (q->rank == 4 && graph->values[m->bias].dims[m->bias_turned ? 1 : 0] == q->dims[1]));
 }
 
 /* The scores before those of keys outside a window are lowered; h->window is the window. */
@@ -252,7 +253,7 @@ static bool take_turns(rt_graph *graph, const heads *h) {
 
 static bool to_attention(rt_graph *graph, int index) {
     const rt_node root = graph->nodes[index];
-    heads h = {.mask = -1, .angles = {-1, -1}, .scale = 1, .relative = {-1, -1, -1, -1, -1, -1}};
+    heads h = {.mask = -1, .angles = {-1, -1}, .scale = 1, .relative = {-1, -1, false, -1, -1, -1, -1}};
     if (root.op != RT_OP_RESHAPE || !match_heads(graph, &root, &h)) return false;
     rt_relative_match *m = &h.relative;
     bool turned = h.angles[0] >= 0, tables = m->bias >= 0 || m->pos_key >= 0 || m->pos_query >= 0;
@@ -261,10 +262,12 @@ static bool to_attention(rt_graph *graph, int index) {
     if (turned && !take_turns(graph, &h)) return false;
     int key = m->pos_key >= 0 ? rt_position_operand(graph, root.name, m->pos_key, true) : -1;
     int query = m->pos_query >= 0 ? rt_position_operand(graph, root.name, m->pos_query, false) : -1;
-    if ((key < 0 && m->pos_key >= 0) || (query < 0 && m->pos_query >= 0)) return false;
+    int bias = m->bias >= 0 ? rt_bias_operand(graph, m) : -1;
+    if ((bias < 0 && m->bias >= 0) || (key < 0 && m->pos_key >= 0) || (query < 0 && m->pos_query >= 0))
+        return false;
     int inputs[ATTENTION_OPERANDS] = {h.q, h.k, h.v, h.mask};
     inputs[ATTENTION_INDEX] = m->index;
-    inputs[ATTENTION_BIAS] = m->bias;
+    inputs[ATTENTION_BIAS] = bias;
     inputs[ATTENTION_POS_KEY] = key;
     inputs[ATTENTION_POS_QUERY] = query;
     int count = ATTENTION_OPERANDS;

@@ -2,6 +2,11 @@
  * Level 2, for fuse-attention: a bias, position keys and position queries, each gathered by the distance of key and
  * query. */
 #include "graph/rewrite/relative.h"
+#include "graph/evaluate.h"
+#include "graph/ops.h"
+
+#include <stdio.h>
+#include <string.h>
 
 /* The index [2 m + 1] if value = index[places - places^T + m], [seq, seq]; else -1. */
 static int distances(const rt_graph *graph, int value) {
@@ -27,19 +32,59 @@ static bool take_index(rt_relative_match *m, int index) {
     return same;
 }
 
+/* numbers[:, rows] of a table [heads, columns], [heads, seq, seq]: the rows of distances; the table, or -1. */
+static int gathered_columns(const rt_graph *graph, int value, int *rows) {
+    const rt_node *gather = rt_made_by(graph, value, RT_OP_GATHER);
+    if (gather == NULL || gather->attrs.axis != 1 || !rt_is_weight(graph, gather->inputs[GATHER_DATA]))
+        return -1;
+    *rows = gather->inputs[GATHER_INDICES];
+    return gather->inputs[GATHER_DATA];
+}
+
+/* The same of a table [columns, heads] whose rows are gathered, and then turned. */
+static int gathered_rows(const rt_graph *graph, int value, int *rows) {
+    static const int heads_first[] = {2, 0, 1};
+    const rt_node *turn = rt_made_by(graph, value, RT_OP_TRANSPOSE);
+    const rt_node *gather = turn != NULL ? rt_made_by(graph, turn->inputs[0], RT_OP_GATHER) : NULL;
+    if (gather == NULL || gather->attrs.axis != 0 || !rt_is_weight(graph, gather->inputs[GATHER_DATA]) ||
+        turn->attrs.perm_count != 3 || memcmp(turn->attrs.perm, heads_first, sizeof heads_first) != 0)
+        return -1;
+    *rows = gather->inputs[GATHER_INDICES];
+    return gather->inputs[GATHER_DATA];
+}
+
 int rt_match_bias(const rt_graph *graph, int value, rt_relative_match *m) {
     const rt_node *add = rt_made_by(graph, value, RT_OP_ADD);
     for (int k = 0; add != NULL && k < 2; k++) {
-        const rt_node *wide = rt_made_by(graph, add->inputs[k], RT_OP_UNSQUEEZE);
-        const rt_node *gather = wide != NULL ? rt_made_by(graph, wide->inputs[0], RT_OP_GATHER) : NULL;
-        if (gather == NULL || gather->attrs.axis != 1 || !rt_is_weight(graph, gather->inputs[GATHER_DATA]) ||
-            graph->values[add->inputs[k]].dims[0] != 1 ||
-            !take_index(m, distances(graph, gather->inputs[GATHER_INDICES])))
-            continue;
-        m->bias = gather->inputs[GATHER_DATA];
+        int rows = -1, numbers = add->inputs[k];
+        const rt_node *expand = rt_made_by(graph, numbers, RT_OP_EXPAND);
+        if (expand != NULL) numbers = expand->inputs[0];
+        const rt_node *wide = rt_made_by(graph, numbers, RT_OP_UNSQUEEZE);
+        if (wide == NULL || graph->values[numbers].rank != 4 || graph->values[numbers].dims[0] != 1) continue;
+        int table = gathered_columns(graph, wide->inputs[0], &rows);
+        bool turned = table < 0;
+        if (turned) table = gathered_rows(graph, wide->inputs[0], &rows);
+        if (table < 0 || !take_index(m, distances(graph, rows))) continue;
+        m->bias = table;
+        m->bias_turned = turned;
         return add->inputs[1 - k];
     }
     return value;
+}
+
+/* Layers share it: the graph has it already after the first of them. */
+int rt_bias_operand(rt_graph *graph, const rt_relative_match *m) {
+    char name[RT_NAME_MAX + 16];
+    if (!m->bias_turned) return m->bias;
+    const rt_value v = graph->values[m->bias];
+    snprintf(name, sizeof name, "%s.turned", v.name);
+    int before = rt_value_find(graph, name);
+    if (before >= 0 && rt_is_weight(graph, before) && graph->values[before].dims[0] == v.dims[1] &&
+        graph->values[before].dims[1] == v.dims[0])
+        return before;
+    float *turned = v.data != NULL ? rt_floats(graph, v.dims[1], v.dims[0]) : NULL;
+    if (turned != NULL) rt_transpose(turned, v.data, v.dims[0], v.dims[1]);
+    return rt_add_constant(graph, v.name, "turned", 2, (int64_t[]){v.dims[1], v.dims[0]}, turned);
 }
 
 static bool is_table(const rt_graph *graph, int value) {

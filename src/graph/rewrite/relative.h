@@ -7,7 +7,8 @@
 
 /* Constants, -1: absent. */
 typedef struct rt_relative_match {
-    int index, bias;        /* bias: [heads, columns] */
+    int index, bias; /* bias: [heads, columns], or turned, [columns, heads] */
+    bool bias_turned;
     int pos_key, pos_query; /* [(1,) heads, dim, rows] and [(1,) heads, rows, dim] */
     int queries, keys;      /* what these are multiplied with */
 } rt_relative_match;
@@ -16,6 +17,8 @@ typedef struct rt_relative_match {
 int rt_match_bias(const rt_graph *graph, int value, rt_relative_match *m);
 /* value = scores + picked products with position keys and queries: the scores; else the value itself. */
 int rt_match_positions(const rt_graph *graph, int value, rt_relative_match *m);
+/* The operand [heads, columns] that a bias is; -1: out of memory. */
+int rt_bias_operand(rt_graph *graph, const rt_relative_match *m);
 /* The operand [rows, heads dim] that a table of position keys, or of queries, is; -1: out of memory. */
 int rt_position_operand(rt_graph *graph, const char *scope, int table, bool keys);
 
