@@ -610,7 +610,7 @@ static const struct {
     {"electra-classify", ALL_WORKS},
     {"roberta-answer", ALL_WORKS},
     {"albert-groups", IMPORT_ONLY},
-    {"mpnet-tag", IMPORT_ONLY}, /* not trained */
+    {"mpnet-tag", IMPORT_ONLY},
     {"deberta-biased", IMPORT_ONLY},
     {"modernbert-mean", IMPORT_ONLY},
     {"modernbert-local-classify", TRAIN_ONLY},

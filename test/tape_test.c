@@ -26,6 +26,7 @@ static float wish_at(size_t i) {
 static double loss(bench *b) {
     size_t rows, n;
     retort_error err = {0};
+    rt_tape_refresh(&b->tape);
     if (rt_tape_forward(&b->tape, b->prepared.chunks, &err) != RETORT_OK) fail_msg("%s", err.text);
     const float *out = rt_tape_value(&b->tape, b->graph.output, &rows, &n);
     double sum = 0;

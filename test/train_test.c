@@ -107,7 +107,7 @@ static void test_pytorch(void **unused) {
         models++;
     }
     fclose(file);
-    assert_int_equal(models, 6);
+    assert_int_equal(models, 7);
 }
 
 /* ---- The same bytes ---- */

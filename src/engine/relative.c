@@ -51,19 +51,29 @@ static retort_status find(const rt_plan *plan, const rt_step *step, source *s, r
     return RETORT_OK;
 }
 
-/* The bias of each head, in both directions. */
-static bool lay_bias(rt_plan *plan, const source *s, rt_relative *out) {
+/* Where the bias of each head will be, in both directions. */
+static bool reserve_bias(rt_plan *plan, const source *s, rt_relative *out) {
     size_t most = (size_t)s->most, wide = 2 * most + 1;
     float *bias = rt_arena_calloc(&plan->memory, 2 * s->heads * wide, sizeof *bias);
-    if (bias == NULL) return false;
-    for (size_t head = 0; head < s->heads; head++, bias += 2 * wide) {
-        const float *from = s->bias + (int64_t)head * s->columns;
-        for (size_t i = 0; i < wide; i++)
-            bias[i] = bias[2 * wide - 1 - i] = from[row_of(s, (int64_t)i - s->most)];
+    for (size_t head = 0; bias != NULL && head < s->heads; head++, bias += 2 * wide) {
         out[head].bias = bias + most;
         out[head].bias_back = bias + wide + most;
     }
-    return true;
+    return bias != NULL;
+}
+
+/* Numbers of a table that this plan has room for. */
+static float *own(const float *numbers) {
+    return (float *)(uintptr_t)numbers;
+}
+
+static void lay_bias(const source *s, const rt_relative *out) {
+    for (size_t head = 0; head < s->heads; head++) {
+        const float *from = s->bias + (int64_t)head * s->columns;
+        float *bias = own(out[head].bias), *back = own(out[head].bias_back);
+        for (int64_t distance = -s->most; distance <= s->most; distance++)
+            bias[distance] = back[-distance] = from[row_of(s, distance)];
+    }
 }
 
 /* The column of each distance, and the row of each column; their number, 0: out of memory. */
@@ -141,9 +151,16 @@ retort_status rt_lower_relative(rt_plan *plan, rt_step *step, retort_error *err)
     step->as.attention.relative = made_before(plan, step);
     if (step->as.attention.relative != NULL) return RETORT_OK;
     rt_relative *out = rt_arena_calloc(&plan->memory, s.heads, sizeof *out);
-    if (out == NULL || (s.bias != NULL && !lay_bias(plan, &s, out)) ||
+    if (out == NULL || (s.bias != NULL && !reserve_bias(plan, &s, out)) ||
         (tables > 0 && !lay_tables(plan, &s, out)))
         return rt_fail_nomem(err, s.heads * s.dim * (size_t)s.most * sizeof(float));
+    if (s.bias != NULL) lay_bias(&s, out);
     step->as.attention.relative = out;
     return RETORT_OK;
+}
+
+void rt_step_refresh_bias(const rt_plan *plan, const rt_step *step) {
+    source s;
+    if (step->in[ATTENTION_BIAS].value >= 0 && find(plan, step, &s, NULL) == RETORT_OK)
+        lay_bias(&s, step->as.attention.relative);
 }

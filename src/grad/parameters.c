@@ -32,6 +32,8 @@ static void mark_all(const rt_graph *graph, int *kinds) {
             mark(graph, node, EMBED_TYPE, RT_PARAMETER_TABLE, kinds);
             mark(graph, node, EMBED_GAMMA, RT_PARAMETER_VECTOR, kinds);
             mark(graph, node, EMBED_BETA, RT_PARAMETER_VECTOR, kinds);
+        } else if (node->op == RT_OP_ATTENTION) {
+            mark(graph, node, ATTENTION_BIAS, RT_PARAMETER_ROWS, kinds);
         }
     }
 }
@@ -202,6 +204,7 @@ void rt_parameters_clear(rt_parameters *parameters) {
         rt_parameter *item = &parameters->items[i];
         item->touched_count = 0;
         item->cleared = item->kind == RT_PARAMETER_MATRIX;
-        if (item->kind == RT_PARAMETER_VECTOR) memset(item->grad, 0, item->count * sizeof *item->grad);
+        if (item->kind == RT_PARAMETER_VECTOR || item->kind == RT_PARAMETER_ROWS)
+            memset(item->grad, 0, item->count * sizeof *item->grad);
     }
 }

@@ -8,7 +8,8 @@
 typedef enum rt_parameter_kind {
     RT_PARAMETER_MATRIX, /* [k, n] of a Linear as P16: [ceil(n/16)][k][16]; padded columns stay 0 */
     RT_PARAMETER_VECTOR, /* [n]: a bias, γ or β */
-    RT_PARAMETER_TABLE   /* [rows, n] of an Embed: only rows that occur have gradients */
+    RT_PARAMETER_TABLE,  /* [rows, n] of an Embed: only rows that occur have gradients */
+    RT_PARAMETER_ROWS    /* [rows, n] in rows, of which all have gradients: what scores get by distance */
 } rt_parameter_kind;
 
 typedef struct rt_parameter {
@@ -21,7 +22,7 @@ typedef struct rt_parameter {
     /* What the forward pass multiplies with, as floats in the same layout: data itself, except for integers. The backward
      * pass reads these, and rounds them where products are bf16. */
     const float *used;
-    /* Gradients with respect to `used`. Matrix, vector: [count]. Table: [touched_count, n], one row for each of
+    /* Gradients with respect to `used`. Matrix, vector, rows: [count]. Table: [touched_count, n], one row for each of
      * `touched` [touched_count], ascending. They add up until rt_parameters_clear. */
     float *grad;
     bool cleared; /* matrices: nothing was added since; grad holds what was before, and counts as zero */
@@ -35,7 +36,7 @@ typedef struct rt_parameters {
     size_t count;
 } rt_parameters;
 
-/* All float constants of a level-3 graph that a Linear, LayerNorm or Embed computes with. `data` points to the data
+/* All float constants of a level-3 graph that a Linear, LayerNorm or Embed computes with, and biases by distance. `data` points to the data
  * of the constant, which must be writable and stay where it is. Gradients are allocated and zero. */
 retort_status rt_parameters_open(rt_parameters *out, const rt_graph *graph, retort_error *err);
 /* The matrices of the graph become bf16, for products of bf16. Parameters stay the floats that they are; before each step,

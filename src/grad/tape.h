@@ -75,7 +75,8 @@ retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_paramet
                            const rt_kernels *kernels, rt_thread_pool *pool, size_t rows, size_t positions,
                            retort_error *err);
 void rt_tape_close(rt_tape *tape);
-/* Before the forward passes of a step: rounds parameters to the bf16 weights of the graph, where it has such. */
+/* Before the forward passes of a step: rounds parameters to the bf16 weights of the graph, where it has such, and lays out
+ * what scores get by distance. */
 void rt_tape_refresh(rt_tape *tape);
 /* Forward pass: computes all values of the chunk; no gradient is live afterwards. */
 retort_status rt_tape_forward(rt_tape *tape, const rt_chunk *chunk, retort_error *err);

@@ -135,9 +135,9 @@ static retort_status check_layers(const retort_model *model, retort_error *err) 
             return rt_fail(err, RETORT_UNSUPPORTED,
                            "train: %.120s: grouped keys and RMS norms (%s) cannot be trained", node->name,
                            model->config.arch->type);
-        if (node->op != RT_OP_ATTENTION || node->input_count <= ATTENTION_CONSTANTS) continue;
+        if (node->op != RT_OP_ATTENTION || node->input_count <= ATTENTION_POS_KEY) continue;
         return rt_fail(err, RETORT_UNSUPPORTED,
-                       "train: %.120s: what scores get by distance (%s) cannot be trained", node->name,
+                       "train: %.120s: position keys and queries (%s) cannot be trained", node->name,
                        model->config.arch->type);
     }
     return RETORT_OK;

@@ -30,6 +30,7 @@ MODELS = [
     ("modernbert-local-classify", "SequenceClassification"), ("modernbert-tag", "TokenClassification"),
     ("nomic-classify", "SequenceClassification"),
     ("gte-classify", "SequenceClassification"), ("gte-tag", "TokenClassification"),
+    ("mpnet-classify", "SequenceClassification"), ("mpnet-tag", "TokenClassification"),
 ]
 LENGTHS = (5, 23, 3)  # some keys of the second are outside the windows of the tiny models
 
@@ -132,8 +133,8 @@ def entries(model):
             only_type = None
         if "token_type" in name and only_type is not None:  # it is a part of each position, or of each word
             continue
-        if config.model_type == "roberta" and "position_embeddings" in name:  # they begin with that of padding
-            yield name, both[0] + only_type.detach(), both[1], config.pad_token_id
+        if config.model_type in ("roberta", "mpnet") and "position_embeddings" in name:  # they begin with that of padding
+            yield name, both[0] + (only_type.detach() if only_type is not None else 0), both[1], config.pad_token_id
         elif config.model_type == "gte" and "word_embeddings" in name and only_type is not None:
             yield name, both[0] + only_type.detach(), both[1], 0
         elif ".Wqkv." in name:
