@@ -627,6 +627,7 @@ static const struct {
     {"adapter-dora", IMPORT_ONLY},
     {"cross-tanh", IMPORT_ONLY},
     {"splade-sum", IMPORT_ONLY},
+    {"setfit-rest", IMPORT_ONLY},
     {"static-model2vec", IMPORT_ONLY},
 };
 

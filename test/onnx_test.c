@@ -102,12 +102,14 @@ static void test_groups_that_matmulnbits_has_not(void **state) {
 }
 
 /* Whether the export and the files beside the checkpoint are a model. They are not where the task is to embed: our exports have
- * the vectors, and those of others the tokens' states; nor where the configuration is elsewhere. */
+ * the vectors, and those of others the tokens' states; nor where the configuration, or what names
+ * the labels (SetFit's), is elsewhere. */
 static bool is_whole(const char *name, const retort_model *model) {
     char path[4096], file[4200];
     checkpoint_path(path, sizeof path, name);
     snprintf(file, sizeof file, "%s/config.json", path);
-    return model->config.task != RETORT_TASK_EMBED && rt_is_file(file) && strncmp(name, "adapter-", 8) != 0;
+    return model->config.task != RETORT_TASK_EMBED && rt_is_file(file) && strncmp(name, "adapter-", 8) != 0 &&
+           strncmp(name, "setfit-", 7) != 0;
 }
 
 static void test_plain_files_are_the_checkpoint(void **state) {

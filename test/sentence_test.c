@@ -122,6 +122,33 @@ static void test_cross_encoders(void **state) {
     }
 }
 
+/* ---- SetFit ---- */
+
+static void test_setfit(void **state) {
+    static const struct {
+        const char *name, *labels[3];
+    } cases[] = {
+        {"setfit-binary", {"bad", "g\xC3\xBCt"}},
+        {"setfit-classes", {"a", "c", "d"}},
+        {"setfit-rest", {"x", "y", "z"}},
+        {"setfit-independent", {"x", "y", "z"}},
+        {"setfit-outputs", {"LABEL_0", "LABEL_1", "LABEL_2"}},
+        {"setfit-multinomial", {"0", "1"}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *golden = load_golden(cases[i].name);
+        retort_model *model = import(cases[i].name), *loaded = saved(model);
+        for (int k = 0; k < 3 && cases[i].labels[k] != NULL; k++)
+            assert_string_equal(retort_model_label(loaded, k), cases[i].labels[k]);
+        check_scores(cases[i].name, golden, model);
+        check_scores(cases[i].name, golden, loaded);
+        retort_model_free(loaded);
+        retort_model_free(model);
+        json_decref(golden);
+    }
+}
+
 static void test_activations(void **state) {
     json_t *all = load_json("sentence.json"), *rows, *logits = json_object_get(all, "logits");
     const char *path;
@@ -193,9 +220,8 @@ static void test_static_embeddings(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cross_encoders),
-        cmocka_unit_test(test_static_embeddings),
-        cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_cross_encoders),      cmocka_unit_test(test_setfit),
+        cmocka_unit_test(test_static_embeddings),   cmocka_unit_test(test_activations),
         cmocka_unit_test(test_refused_activations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

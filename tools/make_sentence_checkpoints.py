@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Small random models of sentence-transformers for test/golden/checkpoints, as make_checkpoints.py writes them, which calls this:
-cross-encoders with their activation, more poolings, sparse encoders, static embeddings.
+cross-encoders with their activation, more poolings, sparse encoders, static embeddings, SetFit's classifiers.
 
     python tools/make_sentence_checkpoints.py FOLDER [NAME…]     the models of these names; all without one
 
 golden.json has the members of make_checkpoints.py's, and here "texts" and what the library's own classes give for them:
-"scores" (CrossEncoder.predict).
+"scores" (CrossEncoder.predict, SetFitModel.predict_proba). SetFit's need setfit 1.2, scikit-learn, pandas, datasets.
 """
 import json
 import pathlib
@@ -115,6 +115,72 @@ def write_static(root, name, form, seed):
     base.write_golden(folder, ids, [[0] * len(row) for row in ids], loaded.encode(texts).tolist(), texts)
 
 
+def setfit_logits(head, vectors):
+    """What predict_proba makes probabilities of, in the order of the labels: a softmax of these, or a sigmoid of each where labels
+    are independent."""
+    import numpy as np
+
+    if hasattr(head, "estimators_"):
+        rows = np.stack([one.decision_function(vectors) for one in head.estimators_], axis=1)
+        binarizer = getattr(head, "label_binarizer_", None)
+        return rows if binarizer is None or binarizer.y_type_.startswith("multilabel") else -np.logaddexp(0, -rows)
+    rows = head.decision_function(vectors)
+    if rows.ndim > 1:
+        return rows
+    multinomial = getattr(head, "multi_class", None) == "multinomial"  # versions of scikit-learn before 1.8
+    return np.stack([-rows if multinomial else 0 * rows, rows], axis=1)
+
+
+def write_setfit(root, name, kind, labels=None, normalize=False, form="joblib", seed=0):
+    """`kind` is the head: one regression, one per label, or one per independent label. Some texts get random labels."""
+    import pickle
+
+    import numpy as np
+    from scipy.special import softmax
+    from sentence_transformers import SentenceTransformer
+    from setfit import SetFitModel
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.multioutput import MultiOutputClassifier
+
+    folder, random = root / name, np.random.default_rng(seed)
+    base.write_package(root, name, "bert", "mean", seed=seed, old=False, size=TINY, after=())
+    body = SentenceTransformer(str(folder), device="cpu")
+    train = [" ".join(random.choice(base.WORDS, 5)) for _ in range(40)]
+    vectors = body.encode(train, normalize_embeddings=normalize)
+    one = LogisticRegression(C=30.0)
+    if kind == "binary":
+        head = one.fit(vectors, np.array(["bad", "g\u00fct"])[random.integers(0, 2, len(train))])
+    elif kind == "multinomial":
+        head = one.fit(vectors, random.integers(0, 2, len(train)))
+        head.multi_class = "multinomial"
+    elif kind == "classes":
+        head = one.fit(vectors, np.array([0, 2, 3])[random.integers(0, 3, len(train))])
+        head.coef_ = np.asfortranarray(head.coef_)
+    elif kind == "rest":
+        head = OneVsRestClassifier(one).fit(vectors, random.integers(0, 3, len(train)))
+    else:
+        wrapper = {"independent": OneVsRestClassifier, "outputs": MultiOutputClassifier}[kind]
+        head = wrapper(one).fit(vectors, random.integers(0, 2, (len(train), 3)))
+    model = SetFitModel(model_body=body, model_head=head, labels=labels, normalize_embeddings=normalize)
+    with tempfile.TemporaryDirectory() as saved:
+        model.save_pretrained(saved)
+        for file in ("model_head.pkl", "config_setfit.json"):
+            (folder / file).write_bytes((pathlib.Path(saved) / file).read_bytes())
+    if form != "joblib":
+        (folder / "model_head.pkl").write_bytes(pickle.dumps(head, protocol=form))
+    texts = [text for pair in PAIRS for text in pair]
+    scores = np.asarray(SetFitModel.from_pretrained(str(folder)).predict_proba(texts, as_numpy=True))
+    logits = setfit_logits(head, body.encode(texts, normalize_embeddings=normalize))
+    if kind == "multinomial":  # as LogisticRegression.predict_proba did where it was asked for
+        scores = softmax(logits, axis=1)
+    elif scores.ndim == 3:  # of each output, for both of its classes
+        scores = scores[..., 1]
+    encoded = [body.tokenizer(text) for text in texts]
+    base.write_golden(folder, [list(e["input_ids"]) for e in encoded], [list(e["token_type_ids"]) for e in encoded], logits.tolist(), texts)
+    add_members(folder, scores=scores.tolist())
+
+
 # One row per model: its name, the function that writes it, and how.
 MODELS = [
     ("cross-identity", write_cross_encoder, ("bert", torch.nn.Identity, 4, ["score"]), dict(seed=80)),
@@ -129,6 +195,12 @@ MODELS = [
     ("static-library", write_static, ("library",), dict(seed=88)),
     ("static-model2vec", write_static, ("model2vec",), dict(seed=89)),
     ("cross-labels", write_cross_encoder, ("distilbert", torch.nn.Sigmoid, 3, ["no", "yes"]), dict(seed=82)),
+    ("setfit-binary", write_setfit, ("binary",), dict(seed=90, normalize=True)),
+    ("setfit-classes", write_setfit, ("classes", ["a", "b", "c", "d"]), dict(seed=91, form=3)),
+    ("setfit-rest", write_setfit, ("rest", ["x", "y", "z"]), dict(seed=92, form=5)),
+    ("setfit-independent", write_setfit, ("independent", ["x", "y", "z"]), dict(seed=93, normalize=True)),
+    ("setfit-outputs", write_setfit, ("outputs",), dict(seed=94, form=4)),
+    ("setfit-multinomial", write_setfit, ("multinomial",), dict(seed=95)),
 ]
 
 

@@ -178,20 +178,21 @@ static int pooled(rt_builder *b, int hidden) {
     return rt_emit(b, RT_OP_CONCAT, "head.pool", "concat", count, parts, &(rt_attrs){.axis = 1});
 }
 
+static int embed_head(rt_builder *b, int hidden) {
+    int x = b->encoder->config.pooling == RT_POOL_SPLADE ? splade_head(b, hidden) : pooled(b, hidden);
+    for (size_t i = 0; i < b->encoder->module_count; i++) x = apply_module(b, i, x);
+    return x;
+}
+
 static int mean_of(rt_builder *b, int x) {
     return mean_pool(&(pooling){b, "head.pool", x, wide_mask(b, x)});
 }
 
 static int classify_head(rt_builder *b, int hidden) {
     const rt_config *config = &b->encoder->config;
+    if (b->encoder->module_count > 0) return embed_head(b, hidden); /* SetFit's head is the last module */
     if (config->late) return mean_of(b, row_head(b, hidden));
     return output(b, "head.dense", config->mean ? mean_of(b, hidden) : first_row(b, hidden));
-}
-
-static int embed_head(rt_builder *b, int hidden) {
-    int x = b->encoder->config.pooling == RT_POOL_SPLADE ? splade_head(b, hidden) : pooled(b, hidden);
-    for (size_t i = 0; i < b->encoder->module_count; i++) x = apply_module(b, i, x);
-    return x;
 }
 
 int rt_build_head(rt_builder *b, int hidden) {

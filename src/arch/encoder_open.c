@@ -8,6 +8,7 @@
 #include "arch/config.h"
 #include "arch/head.h"
 #include "arch/modules.h"
+#include "arch/setfit.h"
 #include "arch/static_embedding.h"
 #include "arch/weights.h"
 
@@ -141,27 +142,6 @@ static retort_status open_weights(rt_encoder *e, const char *graph, const rt_mod
     return status == RETORT_OK ? rt_weights_bind(e, options, path, err) : status;
 }
 
-/* Files that change what a model computes and are not supported. An ONNX graph was exported with them applied. */
-static const struct {
-    const char *file, *what;
-    bool head; /* no obstacle if a task is asked for */
-} unread[] = {
-    {"model_head.pkl",
-     "SetFit's head is a pickled program, which is not supported: --task embed takes the encoder alone",
-     true},
-};
-
-static retort_status refuse_unread(const char *folder, bool task_given, retort_error *err) {
-    char path[RT_PATH_SIZE];
-    for (size_t i = 0; i < sizeof unread / sizeof *unread; i++) {
-        if (unread[i].head && task_given) continue;
-        retort_status status = rt_path_in(path, folder, unread[i].file, err);
-        if (status != RETORT_OK) return status;
-        if (rt_is_file(path)) return rt_fail(err, RETORT_UNSUPPORTED, "%s: %s", path, unread[i].what);
-    }
-    return RETORT_OK;
-}
-
 /* The graph of an ONNX file has its head and layers in it. */
 static retort_status refuse_parts(const char *graph, const rt_encoder_options *options, retort_error *err) {
     if (options->head == NULL && options->layers == NULL) return RETORT_OK;
@@ -172,27 +152,44 @@ static retort_status refuse_parts(const char *graph, const rt_encoder_options *o
         graph, options->head != NULL ? "a new head" : "fewer layers");
 }
 
+/* A SetFit package embeds before its head classifies. Its pooling is the mean unless it states another. */
+static void embed_first(rt_modules *package, rt_encoder_options *options) {
+    static const retort_task embed = RETORT_TASK_EMBED;
+    options->task = &embed;
+    if (package->pooling_count > 0) return;
+    package->poolings[0] = RT_POOL_MEAN;
+    package->pooling_count = 1;
+}
+
+/* Whether the folder's own head is asked for, and is SetFit's. */
+static bool has_setfit(const char *folder, const char *graph, const rt_encoder_options *options) {
+    bool classifies = options->task == NULL || *options->task == RETORT_TASK_CLASSIFY;
+    return graph == NULL && options->head == NULL && classifies && rt_setfit_is_in(folder);
+}
+
 static retort_status open_parts(rt_encoder *e, const char *folder, const char *graph,
-                                const rt_encoder_options *options, retort_error *err) {
+                                const rt_encoder_options *given_options, retort_error *err) {
+    rt_encoder_options own = *given_options, *options = &own;
+    bool setfit = has_setfit(folder, graph, options);
     rt_modules package;
     bool given = is_given(options);
-    bool embed = options->task != NULL ? *options->task == RETORT_TASK_EMBED : !given;
+    bool embed = setfit || (options->task != NULL ? *options->task == RETORT_TASK_EMBED : !given);
     if (graph != NULL && refuse_parts(graph, options, err) != RETORT_OK) return RETORT_UNSUPPORTED;
     retort_status status = rt_modules_read(&package, &e->arena, folder, embed, err);
     if (status != RETORT_OK) return status;
     e->folder = package.transformer;
+    if (setfit) embed_first(&package, options);
     if (graph != NULL && is_splade(&package))
         return rt_fail(err, RETORT_UNSUPPORTED,
                        "%s: SPLADE is not read from an ONNX file: it needs the checkpoint", graph);
-    if (graph == NULL) status = refuse_unread(folder, given, err);
-    if (graph == NULL && status == RETORT_OK) status = refuse_unread(e->folder, given, err);
     if (graph == NULL && e->adapter == NULL && rt_adapter_is_in(e->folder)) e->adapter = e->folder;
     if (status == RETORT_OK && package.is_static && (graph != NULL || options->head != NULL || !embed))
         return rt_fail(err, RETORT_UNSUPPORTED,
                        "%s: a static embedding only embeds, and is read from its table", e->folder);
     if (status == RETORT_OK)
         status = package.is_static ? rt_static_open(e, err) : open_weights(e, graph, &package, options, err);
-    return status == RETORT_OK ? apply_package(e, &package, options->head != NULL, err) : status;
+    if (status == RETORT_OK) status = apply_package(e, &package, options->head != NULL, err);
+    return status == RETORT_OK && setfit ? rt_setfit_apply(e, folder, err) : status;
 }
 
 /* The folder that a graph belongs to: the one it lies in, or the one above where that has the

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The opcodes (CPython, Lib/pickletools.py) that pickle protocol 2 writes for a state dict. */
+ * The opcodes (CPython, Lib/pickletools.py) that pickle protocol 2 writes for a state dict, and newer ones for estimators. */
 #include "format/pickle_state.h"
 
 #include <inttypes.h>
@@ -92,10 +92,9 @@ static int64_t sign_extended(uint64_t value, size_t bytes) {
 
 static void op_proto(rt_unpickler *u) {
     uint64_t version = unsigned_operand(u, 1);
-    if (version <= 2) return;
-    rt_unpickle_fail(u, RETORT_UNSUPPORTED,
-                     "protocol %" PRIu64 " is not supported; torch.save writes protocol 2 by default",
-                     version);
+    if (version <= u->dialect->protocol) return;
+    rt_unpickle_fail(u, RETORT_UNSUPPORTED, "protocol %" PRIu64 " is not supported; a %s has %" PRIu64,
+                     version, u->dialect->what, u->dialect->protocol);
 }
 static void op_stop(rt_unpickler *u) {
     u->stopped = true;
@@ -150,6 +149,35 @@ static void op_binunicode(rt_unpickler *u) {
 }
 static void op_short_binstring(rt_unpickler *u) {
     push_text(u, unsigned_operand(u, 1));
+}
+static void op_binunicode8(rt_unpickler *u) {
+    push_text(u, unsigned_operand(u, 8));
+}
+
+static void push_bytes(rt_unpickler *u, uint64_t length) {
+    if (length > rt_cursor_left(&u->cursor)) {
+        rt_unpickle_fail(u, RETORT_FORMAT, "cut short: %" PRIu64 " bytes", length);
+        return;
+    }
+    const uint8_t *bytes = operand(u, (size_t)length);
+    rt_py *value = rt_unpickle_new(u, RT_PY_BYTES);
+    if (value == NULL) return;
+    value->as.text.bytes = (const char *)bytes;
+    value->as.text.length = (size_t)length;
+    rt_unpickle_push(u, value);
+}
+static void op_binbytes(rt_unpickler *u) {
+    push_bytes(u, unsigned_operand(u, 4));
+}
+static void op_short_binbytes(rt_unpickler *u) {
+    push_bytes(u, unsigned_operand(u, 1));
+}
+static void op_binbytes8(rt_unpickler *u) {
+    push_bytes(u, unsigned_operand(u, 8));
+}
+/* A frame only says how much is read at once. */
+static void op_frame(rt_unpickler *u) {
+    unsigned_operand(u, 8);
 }
 
 static void op_empty_tuple(rt_unpickler *u) {
@@ -236,6 +264,9 @@ static void op_binput(rt_unpickler *u) {
 static void op_long_binput(rt_unpickler *u) {
     put(u, unsigned_operand(u, 4));
 }
+static void op_memoize(rt_unpickler *u) {
+    put(u, u->memo_count);
+}
 static void op_binget(rt_unpickler *u) {
     get(u, unsigned_operand(u, 1));
 }
@@ -256,35 +287,66 @@ static int line_operand(rt_unpickler *u, const char **line) {
     *line = (const char *)operand(u, (size_t)length + 1);
     return length;
 }
-static void op_global(rt_unpickler *u) {
-    const char *module, *name;
-    int module_length = line_operand(u, &module), length = line_operand(u, &name);
-    if (module == NULL || name == NULL) return;
-    const rt_py_global *global = rt_py_global_find(module, (size_t)module_length, name, (size_t)length);
-    if (global == NULL) {
-        rt_unpickle_fail(u, RETORT_UNSUPPORTED,
-                         "asks for '%.*s.%.*s', which no state dict needs; nothing was run", module_length,
-                         module, length, name);
+static bool same(const char *text, const char *bytes, size_t length) {
+    return strlen(text) == length && memcmp(text, bytes, length) == 0;
+}
+
+/* Pushes the global of that name, if it is one of the dialect's. */
+static void push_global(rt_unpickler *u, const char *module, size_t module_length, const char *name,
+                        size_t length) {
+    const rt_py_dialect *dialect = u->dialect;
+    size_t i = 0;
+    while (i < dialect->global_count && !(same(dialect->globals[i].module, module, module_length) &&
+                                          same(dialect->globals[i].name, name, length)))
+        i++;
+    if (i == dialect->global_count) {
+        rt_unpickle_fail(u, RETORT_UNSUPPORTED, "asks for '%.*s.%.*s', which no %s needs; nothing was run",
+                         (int)rt_min(module_length, MAX_GLOBAL), module, (int)rt_min(length, MAX_GLOBAL),
+                         name, dialect->what);
     }
     rt_py *value = rt_unpickle_new(u, RT_PY_GLOBAL);
     if (value == NULL) return;
-    value->as.global = global;
+    value->as.global = &dialect->globals[i];
     rt_unpickle_push(u, value);
+}
+static void op_global(rt_unpickler *u) {
+    const char *module, *name;
+    int module_length = line_operand(u, &module), length = line_operand(u, &name);
+    if (module != NULL && name != NULL) push_global(u, module, (size_t)module_length, name, (size_t)length);
+}
+static void op_stack_global(rt_unpickler *u) {
+    rt_py *name = expect(u, pop(u), RT_PY_TEXT, "STACK_GLOBAL"),
+          *module = expect(u, pop(u), RT_PY_TEXT, "STACK_GLOBAL");
+    if (u->status != RETORT_OK) return;
+    push_global(u, module->as.text.bytes, module->as.text.length, name->as.text.bytes, name->as.text.length);
 }
 static void op_reduce(rt_unpickler *u) {
     rt_py *arguments = pop(u), *function = pop(u);
-    rt_py_reduce(u, function, arguments);
+    if (function->kind == RT_PY_GLOBAL && arguments->kind == RT_PY_TUPLE)
+        u->dialect->reduce(u, function, arguments);
+    else
+        rt_unpickle_fail(u, RETORT_FORMAT, "REDUCE of something that is no function with arguments");
 }
-/* Attributes of an OrderedDict (_metadata: versions of modules), which do not affect weights. */
+static void op_newobj(rt_unpickler *u) {
+    rt_py *arguments = pop(u), *class = pop(u);
+    bool fits = class->kind == RT_PY_GLOBAL && arguments->kind == RT_PY_TUPLE &&
+                arguments->as.list.count == 0 &&
+                (class->as.global->kind == RT_PY_CLASS || class->as.global->kind == RT_PY_ARRAY_WRAPPER);
+    if (!fits) rt_unpickle_fail(u, RETORT_FORMAT, "NEWOBJ of something that is no class without arguments");
+    rt_py *value = rt_unpickle_new(u, RT_PY_OBJECT);
+    if (value == NULL) return;
+    value->as.object.class = class->as.global;
+    rt_unpickle_push(u, value);
+}
 static void op_build(rt_unpickler *u) {
-    pop(u);
-    expect(u, top(u), RT_PY_DICT, "BUILD");
+    rt_py *state = pop(u);
+    u->dialect->build(u, top(u), state);
 }
 static void op_binpersid(rt_unpickler *u) {
     rt_py_persistent(u, pop(u));
 }
 
-/* Rows without a function are known and refused by name. */
+/* Rows without a function are known and refused by name, like those of a newer protocol than a dialect has. */
 static const struct {
     const char *name;
     void (*run)(rt_unpickler *u);
@@ -330,8 +392,8 @@ static const struct {
     ['S'] = {"STRING", NULL},
     ['T'] = {"BINSTRING", NULL},
     ['V'] = {"UNICODE", NULL},
-    ['B'] = {"BINBYTES", NULL},
-    ['C'] = {"SHORT_BINBYTES", NULL},
+    ['B'] = {"BINBYTES", op_binbytes},
+    ['C'] = {"SHORT_BINBYTES", op_short_binbytes},
     ['P'] = {"PERSID", NULL},
     ['d'] = {"DICT", NULL},
     ['l'] = {"LIST", NULL},
@@ -339,42 +401,48 @@ static const struct {
     ['p'] = {"PUT", NULL},
     ['i'] = {"INST", NULL},
     ['o'] = {"OBJ", NULL},
-    [0x81] = {"NEWOBJ", NULL},
+    [0x81] = {"NEWOBJ", op_newobj},
     [0x82] = {"EXT1", NULL},
     [0x83] = {"EXT2", NULL},
     [0x84] = {"EXT4", NULL},
     [0x8b] = {"LONG4", NULL},
-    [0x8c] = {"SHORT_BINUNICODE", NULL},
-    [0x8d] = {"BINUNICODE8", NULL},
-    [0x8e] = {"BINBYTES8", NULL},
+    [0x8c] = {"SHORT_BINUNICODE", op_short_binstring},
+    [0x8d] = {"BINUNICODE8", op_binunicode8},
+    [0x8e] = {"BINBYTES8", op_binbytes8},
     [0x8f] = {"EMPTY_SET", NULL},
     [0x90] = {"ADDITEMS", NULL},
     [0x91] = {"FROZENSET", NULL},
     [0x92] = {"NEWOBJ_EX", NULL},
-    [0x93] = {"STACK_GLOBAL", NULL},
-    [0x94] = {"MEMOIZE", NULL},
-    [0x95] = {"FRAME", NULL},
-    [0x96] = {"BYTEARRAY8", NULL},
+    [0x93] = {"STACK_GLOBAL", op_stack_global},
+    [0x94] = {"MEMOIZE", op_memoize},
+    [0x95] = {"FRAME", op_frame},
+    [0x96] = {"BYTEARRAY8", op_binbytes8},
     [0x97] = {"NEXT_BUFFER", NULL},
     [0x98] = {"READONLY_BUFFER", NULL},
+};
+
+/* The protocols that opcodes came with, from 3 on. */
+static const uint8_t since[256] = {
+    ['B'] = 3,  ['C'] = 3,  [0x81] = 3, [0x8c] = 4, [0x8d] = 4,
+    [0x8e] = 4, [0x93] = 4, [0x94] = 4, [0x95] = 4, [0x96] = 5,
 };
 
 static void step(rt_unpickler *u) {
     uint8_t code = 0;
     if (!rt_take_u8(&u->cursor, &code)) {
         rt_unpickle_fail(u, RETORT_FORMAT, "cut short: no STOP");
-    } else if (opcodes[code].run == NULL) {
-        rt_unpickle_fail(u, RETORT_UNSUPPORTED,
-                         "opcode %s (0x%02x), which no state dict needs; nothing was run",
-                         opcodes[code].name != NULL ? opcodes[code].name : "unknown", code);
+    } else if (opcodes[code].run == NULL || since[code] > u->dialect->protocol) {
+        rt_unpickle_fail(u, RETORT_UNSUPPORTED, "opcode %s (0x%02x), which no %s needs; nothing was run",
+                         opcodes[code].name != NULL ? opcodes[code].name : "unknown", code, u->dialect->what);
     } else {
         opcodes[code].run(u);
     }
 }
 
-retort_status rt_pickle_read(rt_pickle *out, rt_arena *arena, const char *name, rt_cursor *cursor,
-                             retort_error *err) {
-    rt_unpickler u = {.arena = arena, .name = name, .start = cursor->at, .cursor = *cursor, .err = err};
+static retort_status read_as(const rt_py_dialect *dialect, rt_pickle *out, rt_arena *arena, const char *name,
+                             rt_cursor *cursor, retort_error *err) {
+    rt_unpickler u = {
+        .dialect = dialect, .arena = arena, .name = name, .start = cursor->at, .cursor = *cursor, .err = err};
     while (u.status == RETORT_OK && !u.stopped) step(&u);
     rt_py *root = pop(&u);
     free(u.stack);
@@ -386,12 +454,12 @@ retort_status rt_pickle_read(rt_pickle *out, rt_arena *arena, const char *name, 
     return RETORT_OK;
 }
 
-const rt_py *rt_py_get(const rt_py *dict, const char *key) {
-    if (dict == NULL || dict->kind != RT_PY_DICT) return NULL;
-    for (size_t i = 0; i < dict->as.list.count; i += 2) {
-        const rt_py *name = dict->as.list.items[i];
-        if (name->kind == RT_PY_TEXT && strcmp(name->as.text.bytes, key) == 0)
-            return dict->as.list.items[i + 1];
-    }
-    return NULL;
+retort_status rt_pickle_read(rt_pickle *out, rt_arena *arena, const char *name, rt_cursor *cursor,
+                             retort_error *err) {
+    return read_as(&rt_py_state_dict, out, arena, name, cursor, err);
+}
+
+retort_status rt_pickle_read_estimator(rt_pickle *out, rt_arena *arena, const char *name, rt_cursor *cursor,
+                                       retort_error *err) {
+    return read_as(&rt_py_estimator, out, arena, name, cursor, err);
 }

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* A tensor of a state dict takes about 25 values; this is enough for RT_MAX_TENSORS. */
 enum { MAX_VALUES = 1 << 22 };
@@ -42,4 +43,20 @@ void rt_unpickle_push(rt_unpickler *u, rt_py *value) {
     if (value == NULL || !rt_unpickle_grow(u, &u->stack, &u->stack_capacity, u->depth, sizeof *u->stack))
         return;
     u->stack[u->depth++] = value;
+}
+
+bool rt_py_is(const rt_py *value, const char *module, const char *name) {
+    return value != NULL && value->kind == RT_PY_OBJECT &&
+           strcmp(value->as.object.class->module, module) == 0 &&
+           strcmp(value->as.object.class->name, name) == 0;
+}
+
+const rt_py *rt_py_get(const rt_py *dict, const char *key) {
+    if (dict == NULL || dict->kind != RT_PY_DICT) return NULL;
+    for (size_t i = 0; i < dict->as.list.count; i += 2) {
+        const rt_py *name = dict->as.list.items[i];
+        if (name->kind == RT_PY_TEXT && strcmp(name->as.text.bytes, key) == 0)
+            return dict->as.list.items[i + 1];
+    }
+    return NULL;
 }

@@ -6,12 +6,19 @@
 
 #include "format/pickle.h"
 
-/* Globals that a pickle may name. REDUCE applies to the first three, BINPERSID to storages. */
+/* Globals that a pickle may name. REDUCE applies to functions, BINPERSID to storages, NEWOBJ to classes. */
 typedef enum rt_py_global_kind {
     RT_PY_ORDERED_DICT,
     RT_PY_REBUILD_TENSOR,
     RT_PY_REBUILD_PARAMETER,
-    RT_PY_STORAGE_TYPE
+    RT_PY_STORAGE_TYPE,
+    RT_PY_CLASS,
+    RT_PY_ARRAY_WRAPPER, /* joblib's: its BUILD is followed by the elements */
+    RT_PY_ARRAY_CLASS,
+    RT_PY_DTYPE_CLASS,
+    RT_PY_RECONSTRUCT, /* numpy's functions that make an empty array, */
+    RT_PY_FROM_BUFFER, /* a whole one, */
+    RT_PY_SCALAR       /* and a number */
 } rt_py_global_kind;
 typedef struct rt_py_global {
     const char *module, *name;
@@ -20,7 +27,22 @@ typedef struct rt_py_global {
     retort_dtype dtype; /* of a storage */
 } rt_py_global;
 
+struct rt_unpickler;
+/* What one kind of pickle may hold. */
+typedef struct rt_py_dialect {
+    const char *what;  /* "state dict" */
+    uint64_t protocol; /* the newest */
+    const rt_py_global *globals;
+    size_t global_count;
+    void (*reduce)(struct rt_unpickler *u, const rt_py *function,
+                   const rt_py *arguments); /* pushes its value */
+    void (*build)(struct rt_unpickler *u, rt_py *object,
+                  const rt_py *state); /* sets the state of an object */
+} rt_py_dialect;
+extern const rt_py_dialect rt_py_state_dict, rt_py_estimator;
+
 typedef struct rt_unpickler {
+    const rt_py_dialect *dialect;
     rt_arena *arena;
     const char *name;
     const uint8_t *start; /* of the pickle: errors give offsets from here */
@@ -51,11 +73,8 @@ bool rt_unpickle_grow(rt_unpickler *u, void *list, size_t *capacity, size_t coun
 /* NULL is not pushed. */
 void rt_unpickle_push(rt_unpickler *u, rt_py *value);
 
-/* The row of an allowed global, or NULL. */
-const rt_py_global *rt_py_global_find(const char *module, size_t module_length, const char *name,
-                                      size_t length);
-/* Pushes function(*arguments). */
-void rt_py_reduce(rt_unpickler *u, const rt_py *function, const rt_py *arguments);
+/* Reads `count` counts from a tuple; false: it holds something else. */
+bool rt_py_counts(int64_t *out, const rt_py *tuple, size_t count);
 /* Pushes the storage described by ('storage', type, key, location, count[, None]). */
 void rt_py_persistent(rt_unpickler *u, const rt_py *id);
 

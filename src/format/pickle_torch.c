@@ -22,20 +22,7 @@ static const rt_py_global globals[] = {
     {"torch", "ShortStorage", RT_PY_STORAGE_TYPE, false, RETORT_F32},
 };
 
-static bool same(const char *text, const char *bytes, size_t length) {
-    return strlen(text) == length && memcmp(text, bytes, length) == 0;
-}
-
-const rt_py_global *rt_py_global_find(const char *module, size_t module_length, const char *name,
-                                      size_t length) {
-    for (size_t i = 0; i < sizeof globals / sizeof *globals; i++) {
-        if (same(globals[i].module, module, module_length) && same(globals[i].name, name, length))
-            return &globals[i];
-    }
-    return NULL;
-}
-
-static bool take_counts(int64_t *out, const rt_py *tuple, size_t count) {
+bool rt_py_counts(int64_t *out, const rt_py *tuple, size_t count) {
     for (size_t i = 0; i < count; i++) {
         const rt_py *item = tuple->as.list.items[i];
         if (item->kind != RT_PY_INT || item->as.integer < 0) return false;
@@ -89,7 +76,7 @@ static void rebuild_tensor(rt_unpickler *u, const rt_py *arguments) {
     t->storage = args[0]->as.storage;
     t->offset = (size_t)args[1]->as.integer;
     t->rank = (int)rank;
-    if (!take_counts(t->shape, args[2], rank) || !take_counts(t->stride, args[3], rank)) {
+    if (!rt_py_counts(t->shape, args[2], rank) || !rt_py_counts(t->stride, args[3], rank)) {
         rt_unpickle_fail(u, RETORT_FORMAT, "a tensor's size or stride is not a count");
         return;
     }
@@ -97,11 +84,7 @@ static void rebuild_tensor(rt_unpickler *u, const rt_py *arguments) {
     rt_unpickle_push(u, value);
 }
 
-void rt_py_reduce(rt_unpickler *u, const rt_py *function, const rt_py *arguments) {
-    if (function->kind != RT_PY_GLOBAL || arguments->kind != RT_PY_TUPLE) {
-        rt_unpickle_fail(u, RETORT_FORMAT, "REDUCE of something that is no function with arguments");
-        return;
-    }
+static void reduce(rt_unpickler *u, const rt_py *function, const rt_py *arguments) {
     const rt_py_global *global = function->as.global;
     size_t n = arguments->as.list.count;
     if (global->kind == RT_PY_REBUILD_TENSOR) {
@@ -145,3 +128,18 @@ void rt_py_persistent(rt_unpickler *u, const rt_py *id) {
     value->as.storage = storage;
     rt_unpickle_push(u, value);
 }
+
+/* Attributes of an OrderedDict (_metadata: versions of modules), which do not affect weights. */
+static void build(rt_unpickler *u, rt_py *object, const rt_py *state) {
+    (void)state;
+    if (object->kind != RT_PY_DICT) rt_unpickle_fail(u, RETORT_FORMAT, "BUILD on something else");
+}
+
+const rt_py_dialect rt_py_state_dict = {
+    .what = "state dict",
+    .protocol = 2,
+    .globals = globals,
+    .global_count = sizeof globals / sizeof *globals,
+    .reduce = reduce,
+    .build = build,
+};

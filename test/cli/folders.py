@@ -162,10 +162,30 @@ def files_that_change_the_model():
     adapter = folder("bert-classify", "adapter", {"adapter_config.json": {"peft_type": "LORA"}})
     fails(3, "adapter_config.json, but neither adapter_model.safetensors", "run", adapter, "a")
     fails(3, "adapter_config.json, but neither adapter_model.safetensors", "import", adapter, "--task", "classify", "-o", HERE / "a.retort")
-    setfit = folder("package-mean", "setfit", {"model_head.pkl": b"\x80\x02."})
-    fails(3, "SetFit's head", "run", setfit, "a")
-    retort("import", setfit, "--task", "embed", "-o", HERE / "setfit.retort")
-    assert rows("run", HERE / "setfit.retort", "a") == rows("run", checkpoint("package-mean"), "a")
+
+
+@test
+def heads_of_setfit():
+    """Golden ones are compared in sentence_test; broken, compressed and foreign heads, and settings that do not fit."""
+    name = "model_head.pkl"
+    head = (pathlib.Path(checkpoint("setfit-classes")) / name).read_bytes()
+    wrong = lambda changed: folder("setfit-classes", "setfit", {name: changed})
+    retort("import", wrong(b"\x80\x02."), "--task", "embed", "-o", HERE / "setfit.retort")
+    assert len(rows("run", HERE / "setfit.retort", "a")[0]["embedding"]) == 16
+    fails(3, "its stack is empty", "run", wrong(b"\x80\x02."), "a")
+    for size in (0, 1, 40, len(head) // 2, len(head) - 1):
+        fails(3, name, "run", wrong(head[:size]), "a")
+    for start in (b"\x78\x9c", b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ", b"\x04\x22\x4d\x18"):
+        fails(3, "compress=0) in Python writes what is read", "run", wrong(start + bytes(40)), "a")
+    svc = head.replace(b"sklearn.linear_model._logistic\nLogisticRegression", b"sklearn.svm._classes\nSVC")
+    fails(3, "asks for 'sklearn.svm._classes.SVC', which no logistic regression of scikit-learn needs; nothing was run", "run", wrong(svc), "a")
+    fails(3, "without coef_, intercept_ and classes_ as arrays", "run", wrong(head.replace(b"coef_", b"koef_")), "a")
+    fails(3, "a head for vectors of 16 numbers; the package makes ", "run", folder("package-dense", "setfit", {name: head}), "a")
+    for settings, text in (({"labels": ["a", "b"]}, "'labels' has no name for class 2 of the head"), ({"labels": "a"}, "'labels' is not a list"),
+                           ({"labels": None, "normalize_embeddings": 1}, "'normalize_embeddings' is neither true nor false")):
+        fails(3, text, "run", folder("setfit-classes", "settings", {"config_setfit.json": settings}), "a")
+    alone = folder("setfit-binary", "alone", {}, without=["config_setfit.json"])
+    assert sorted(label["label"] for label in rows("run", alone, "a good film")[0]["labels"]) == ["bad", "g\u00fct"]
 
 
 @test
