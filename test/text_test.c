@@ -514,6 +514,48 @@ static void test_what_unigram_refuses(void **state) {
         RETORT_FORMAT, "character map");
 }
 
+/* What a tokenizer with this part is refused for. */
+static void check_part_refused(const char *key, const char *json, retort_status status, const char *why) {
+    json_t *models = load_models(), *settings = json_deep_copy(json_object_get(models, "uncased"));
+    json_object_set_new(settings, key, json_loads(json, 0, NULL));
+    check_refused(settings, status, why);
+    json_decref(models);
+}
+
+static void test_what_decoders_and_added_tokens_refuse(void **state) {
+    static const struct {
+        const char *key, *json;
+        retort_status status;
+        const char *why;
+    } cases[] = {
+        {"decoder", "{'type':'CTC'}", RETORT_UNSUPPORTED, "CTC"},
+        {"decoder", "{'type':'Sequence'}", RETORT_FORMAT, "a Sequence must list decoders"},
+        {"decoder", "{'type':'Sequence','decoders':[{'type':'ByteLevel'}]}", RETORT_UNSUPPORTED,
+         "\"ByteLevel\" in a Sequence"},
+        {"decoder", "{'type':'Sequence','decoders':[{'type':'Fuse'},{'type':'ByteFallback'}]}",
+         RETORT_UNSUPPORTED, "ByteFallback is read before Fuse"},
+        {"decoder", "{'type':'Replace','pattern':{'Regex':'a'},'content':''}", RETORT_UNSUPPORTED,
+         "Replace is read of a String"},
+        {"decoder", "{'type':'Replace','pattern':{'String':'a'},'content':'bb'}", RETORT_UNSUPPORTED,
+         "no longer"},
+        {"decoder", "{'type':'Strip','content':' ','start':-1,'stop':0}", RETORT_FORMAT, "Strip without"},
+        {"decoder", "{'type':'Strip','content':' ','start':1}", RETORT_FORMAT, "Strip without"},
+        {"added_tokens", "{'id':1}", RETORT_FORMAT, "added_tokens is not a list"},
+        {"added_tokens", "[5]", RETORT_FORMAT, "whose content is no text"},
+        {"added_tokens", "[{'content':5}]", RETORT_FORMAT, "whose content is no text"},
+        {"added_tokens", "[{'content':'a','special':1}]", RETORT_FORMAT, "special"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char json[256];
+        snprintf(json, sizeof json, "%s", cases[i].json);
+        for (char *at = json; *at != '\0'; at++) {
+            if (*at == '\'') *at = '"';
+        }
+        check_part_refused(cases[i].key, json, cases[i].status, cases[i].why);
+    }
+}
+
 /* Maps that no sentencepiece has made: {units}, strings "\0". */
 static void check_map_refused(const uint32_t *units, uint32_t count, const char *why) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -1123,6 +1165,7 @@ int main(void) {
         cmocka_unit_test(test_what_sentencepiece_refuses),
         cmocka_unit_test(test_sentencepiece_of_real_texts),
         cmocka_unit_test(test_what_unigram_refuses),
+        cmocka_unit_test(test_what_decoders_and_added_tokens_refuse),
         cmocka_unit_test(test_hostile_character_maps),
         cmocka_unit_test(test_damaged_tables),
         cmocka_unit_test(test_unigram_of_real_texts),

@@ -13,7 +13,8 @@ static retort_status read_added_token(const rt_component_reader *in, const json_
     rt_tokenizer *tokenizer = in->tokenizer;
     const char *content = json_string_value(json_object_get(item, "content"));
     if (content == NULL)
-        return rt_fail(in->err, RETORT_FORMAT, "%s: an added token without content", in->name);
+        return rt_fail(in->err, RETORT_FORMAT,
+                       "%s: an added token without content, or whose content is no text", in->name);
     if (strlen(content) > RT_PIECE_MAX) {
         return rt_fail(in->err, RETORT_LIMIT, "%s: an added token of %zu bytes, at most %d are supported",
                        in->name, strlen(content), RT_PIECE_MAX);
@@ -96,6 +97,8 @@ static retort_status make_patterns(const rt_component_reader *in, bool normalize
 retort_status rt_added_read(const rt_component_reader *in, const json_t *list) {
     rt_added *added = &in->tokenizer->added;
     size_t size = json_array_size(list), count = 0;
+    if (list != NULL && !json_is_null(list) && !json_is_array(list))
+        return rt_fail(in->err, RETORT_FORMAT, "%s: added_tokens is not a list", in->name);
     if (size > MAX_ADDED) {
         return rt_fail(in->err, RETORT_LIMIT, "%s: %zu added tokens, at most %d are supported", in->name,
                        size, MAX_ADDED);
@@ -105,9 +108,8 @@ retort_status rt_added_read(const rt_component_reader *in, const json_t *list) {
     if (tokens == NULL || added->tokens == NULL) return rt_fail_nomem(in->err, size * sizeof *tokens);
     for (size_t i = 0; i < size; i++) {
         const json_t *item = json_array_get(list, i);
-        if (json_string_length(json_object_get(item, "content")) == 0 &&
-            json_object_get(item, "content") != NULL)
-            continue;
+        const json_t *content = json_object_get(item, "content");
+        if (json_is_string(content) && json_string_length(content) == 0) continue;
         retort_status status = read_added_token(in, item, &tokens[count++]);
         if (status != RETORT_OK) return status;
     }

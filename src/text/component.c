@@ -31,7 +31,9 @@ static const row_table post_processors = {"post_processor",
                                            &rt_template_processing_row}};
 static const row_table decoders = {
     "decoder",
-    {&rt_bpe_decoder_row, &rt_byte_level_decoder_row, &rt_metaspace_decoder_row, &rt_wordpiece_decoder_row}};
+    {&rt_bpe_decoder_row, &rt_byte_fallback_decoder_row, &rt_byte_level_decoder_row, &rt_fuse_decoder_row,
+     &rt_metaspace_decoder_row, &rt_replace_decoder_row, &rt_decoder_sequence_row, &rt_strip_decoder_row,
+     &rt_wordpiece_decoder_row}};
 
 static const char *type_of(const void *row) {
     return *(const char *const *)row;

@@ -174,6 +174,7 @@ struct rt_pre_tokenizer {
 /* Where a piece is among those that are decoded. */
 typedef struct rt_piece_place {
     bool first, last;
+    bool garbled; /* one of some bytes in a row that are no text */
 } rt_piece_place;
 
 typedef struct rt_decoder rt_decoder;
@@ -182,12 +183,15 @@ typedef struct rt_decoder_row {
     retort_status (*read)(const rt_component_reader *in, const json_t *part, rt_decoder *out);
     /* What a piece adds to the text, in `out` [RT_PIECE_MAX + 1]; its length. */
     size_t (*run)(const void *data, const char *piece, rt_piece_place place, char *out);
-    bool bytes; /* they may be parts of characters */
+    bool bytes;    /* they may be parts of characters */
+    bool fallback; /* pieces may be bytes, as rt_byte_of_piece tells */
 } rt_decoder_row;
 struct rt_decoder {
     const rt_decoder_row *row;
     const void *data;
 };
+/* The byte that a piece like <0x0A> is; -1: another piece. */
+int rt_byte_of_piece(const char *piece);
 
 /* ---- Model: words to tokens --------------------------------------------------------------------------- */
 
@@ -297,7 +301,8 @@ extern const rt_token_model_row rt_bpe_row, rt_unigram_row, rt_wordpiece_row;
 extern const rt_post_processor_row rt_bert_processing_row, rt_byte_level_processing_row,
     rt_post_processor_sequence_row, rt_roberta_processing_row, rt_template_processing_row;
 extern const rt_decoder_row rt_bpe_decoder_row, rt_byte_level_decoder_row, rt_metaspace_decoder_row,
-    rt_wordpiece_decoder_row;
+    rt_wordpiece_decoder_row, rt_decoder_sequence_row, rt_replace_decoder_row, rt_byte_fallback_decoder_row,
+    rt_fuse_decoder_row, rt_strip_decoder_row;
 
 /* Through the rows, with any pre-tokenizer and model. */
 bool rt_split_by_rows(const rt_pre_tokenizer *pre_tokenizer, const rt_token_model *model,

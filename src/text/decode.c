@@ -62,12 +62,32 @@ static size_t next_id(const rt_tokenizer *tokenizer, const int32_t *ids, size_t 
     return n;
 }
 
+/* Whether the pieces from place `at` on that are bytes, as many as follow one another, are text together. */
+static bool are_text(const rt_tokenizer *tokenizer, const int32_t *ids, size_t at, size_t n,
+                     bool skip_special) {
+    uint8_t character[CHARACTER_MAX];
+    size_t length = 0;
+    for (; at < n; at = next_id(tokenizer, ids, at + 1, n, skip_special)) {
+        const char *piece = rt_tokenizer_piece(tokenizer, ids[at]);
+        int byte = piece != NULL ? rt_byte_of_piece(piece) : -1;
+        uint32_t point;
+        if (byte < 0) break;
+        character[length++] = (uint8_t)byte;
+        if (length < expected_length(character[0])) continue;
+        bool whole = rt_utf8_take(character, character + length, &point) == length;
+        if (!whole || (length == 1 && character[0] >= 0x80)) return false;
+        length = 0;
+    }
+    return length == 0;
+}
+
 retort_status rt_decode(const rt_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,
                         retort_write_fn write, void *user, retort_error *err) {
     char text[RT_PIECE_MAX + 1];
     pending rest = {.length = 0};
     const rt_decoder *decoder = &tokenizer->decoder;
     bool bytes = decoder->row != NULL && decoder->row->bytes, first = true;
+    bool fallback = decoder->row != NULL && decoder->row->fallback, among = false, garbled = false;
     for (size_t i = next_id(tokenizer, ids, 0, n, skip_special), next; i < n; i = next) {
         const char *piece = rt_tokenizer_piece(tokenizer, ids[i]);
         if (piece == NULL) {
@@ -75,7 +95,11 @@ retort_status rt_decode(const rt_tokenizer *tokenizer, const int32_t *ids, size_
                            ids[i]);
         }
         next = next_id(tokenizer, ids, i + 1, n, skip_special);
-        size_t length = decode_piece(decoder, piece, (rt_piece_place){first, next == n}, text);
+        bool byte = fallback && rt_byte_of_piece(piece) >= 0;
+        if (byte && !among) garbled = !are_text(tokenizer, ids, i, n, skip_special);
+        among = byte;
+        size_t length =
+            decode_piece(decoder, piece, (rt_piece_place){first, next == n, byte && garbled}, text);
         first = false;
         if (bytes) {
             memcpy(rest.bytes + rest.length, text, length);

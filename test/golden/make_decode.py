@@ -9,10 +9,16 @@ import random
 
 import tokenizers
 
-PIECES = """[PAD] [UNK] [CLS] [SEP] a b do not n't n 't ' s 's 'm 've 're . ? ! , ##. ##ing ##s ## # @@x @@ é 中""".split()
+PIECES = """[PAD] [UNK] [CLS] [SEP] a b do not n't n 't ' s 's 'm 've 're . ? ! , ##. ##ing ##s ## # @@x @@ é 中
+<0x41> <0x0a> <0xC3> <0xA9> <0xE4> <0xB8> <0xAD> <0xFF> <0x80> ▁ ▁▁ ▁a b▁ <0xZ1>""".split()
 ADDED = [" ' ", " do not ", "x . y", "## ,", "don 't"]
 DECODERS = [None, {"type": "WordPiece", "prefix": "##", "cleanup": True}, {"type": "WordPiece", "prefix": "##", "cleanup": False},
             {"type": "WordPiece", "prefix": "@@", "cleanup": True}]
+MARK, FALLBACK, FUSE = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}
+STRIP = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+DECODERS += [MARK, FALLBACK, FUSE, {"type": "Strip", "content": "b", "start": 1, "stop": 0},
+             {"type": "Strip", "content": "s", "start": 0, "stop": 1}]
+DECODERS += [{"type": "Sequence", "decoders": parts} for parts in ([], [MARK, FALLBACK, FUSE], [MARK, FALLBACK, FUSE, STRIP], [MARK, STRIP])]
 
 
 def added(text, at, special):
@@ -32,7 +38,8 @@ def main():
     for decoder in DECODERS:
         library = tokenizers.Tokenizer.from_str(json.dumps({**copy.deepcopy(tokenizer), "decoder": decoder}))
         for i in range(60):
-            ids = [chance.randrange(len(PIECES) + len(ADDED)) for _ in range(i // 4)]
+            first = 30 if decoder and decoder["type"] not in ("WordPiece",) and i % 3 > 0 else 0
+            ids = [chance.randrange(first, len(PIECES) + len(ADDED)) for _ in range(i // 4)]
             skip = i % 2 == 0
             cases.append({"decoder": decoder, "ids": ids, "skip_special": skip, "text": library.decode(ids, skip_special_tokens=skip)})
     lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
