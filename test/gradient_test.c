@@ -231,7 +231,8 @@ static void bytes_are_the_same(void **unused) {
         "distilbert-multilabel", "bert-tag",        "electra-classify",
         "roberta-classify",      "package-mean",    "bert-fill",
         "modernbert-tag",        "modernbert-fill", "modernbert-local-classify",
-        "gte-classify",          "mpnet-tag",       "package-weighted"};
+        "gte-classify",          "mpnet-tag",       "albert-groups",
+        "package-weighted"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         for (int threads = 1; threads <= 3; threads++) {
             check_same(names[i], NULL, threads);

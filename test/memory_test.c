@@ -614,6 +614,8 @@ static const struct {
     {"deberta-biased", IMPORT_ONLY},
     {"modernbert-mean", IMPORT_ONLY},
     {"modernbert-local-classify", TRAIN_ONLY},
+    {"albert-classify", TRAIN_ONLY},
+    {"mpnet-classify", TRAIN_ONLY},
     {"gte-tag", IMPORT_ONLY},
     {"eurobert-bos", IMPORT_ONLY},
     {"roberta-bytes-classify", IMPORT_ONLY},

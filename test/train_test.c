@@ -71,7 +71,8 @@ static retort_model *train(const retort_model *model, const retort_train_options
 
 static void follow(char *line) {
     char *at = NULL, *name = strtok_r(line, " \n", &at);
-    for (int level = 0; level <= 3; level += 3) {
+    int last = strncmp(name, "albert", 6) == 0 ? 0 : 3; /* its last layer has copies of weights at level 3 */
+    for (int level = 0; level <= last; level += 3) {
         losses l = {0};
         retort_train_result result;
         retort_model *model = golden(name, level, RETORT_F32);
@@ -107,7 +108,7 @@ static void test_pytorch(void **unused) {
         models++;
     }
     fclose(file);
-    assert_int_equal(models, 7);
+    assert_int_equal(models, 8);
 }
 
 /* ---- The same bytes ---- */

@@ -39,31 +39,95 @@ static bool is_own(const rt_node *node, int operand) {
     return node->op != RT_OP_ATTENTION && (node->op != RT_OP_LINEAR || operand <= LINEAR_BIAS);
 }
 
-/* Equal constants are merged at level 1: two vectors of zeros must not be trained as one. */
-static retort_status part_readers(rt_graph *graph, retort_error *err) {
-    bool *read = rt_calloc(graph->value_count, sizeof *read);
-    if (read == NULL) return rt_fail_nomem(err, graph->value_count);
-    size_t known = graph->value_count;
+/* What follows "layer.N." in the name of a node; NULL: it is in no layer. */
+static const char *in_layer(const rt_node *node) {
+    const char *at = node->name;
+    if (strncmp(at, "layer.", 6) != 0) return NULL;
+    for (at += 6; *at >= '0' && *at <= '9'; at++) {
+    }
+    return at;
+}
+
+/* Whether two nodes of different layers do the same, "layer.0.ffn.lin1" and "layer.3.ffn.lin1". */
+static bool are_alike(const rt_node *a, const rt_node *b) {
+    const char *x = in_layer(a), *y = in_layer(b);
+    return a->op == b->op && x != NULL && y != NULL && strcmp(x, y) == 0;
+}
+
+static bool same_layer(const rt_node *a, const rt_node *b) {
+    size_t size = (size_t)(in_layer(a) - a->name);
+    return in_layer(b) != NULL && (size_t)(in_layer(b) - b->name) == size &&
+           memcmp(a->name, b->name, size) == 0;
+}
+
+/* Whether two nodes that are alike share their weights: Linears read one matrix; of others, Linears in their layers do. */
+static bool are_twins(const rt_graph *graph, const rt_node *a, const rt_node *b) {
+    if (!are_alike(a, b)) return false;
+    if (a->op == RT_OP_LINEAR) return a->inputs[LINEAR_WEIGHT] == b->inputs[LINEAR_WEIGHT];
     for (size_t i = 0; i < graph->node_count; i++) {
-        for (int j = 0; j < graph->nodes[i].input_count; j++) {
-            int input = graph->nodes[i].inputs[j];
-            if (input < 0 || (size_t)input >= known || graph->values[input].data == NULL ||
-                graph->values[input].dtype != RETORT_F32 || !is_own(&graph->nodes[i], j))
-                continue;
-            if (read[input]) {
-                rt_value v = graph->values[input];
-                int apart = rt_add_constant(graph, graph->nodes[i].name,
-                                            j == LINEAR_WEIGHT ? "weight" : "bias", v.rank, v.dims, v.data);
-                if (apart < 0) break;
-                graph->values[apart].layout = v.layout;
-                graph->nodes[i].inputs[j] = apart;
+        const rt_node *x = &graph->nodes[i];
+        for (size_t j = 0; x->op == RT_OP_LINEAR && same_layer(a, x) && j < graph->node_count; j++) {
+            const rt_node *y = &graph->nodes[j];
+            if (same_layer(b, y) && are_alike(x, y))
+                return x->inputs[LINEAR_WEIGHT] == y->inputs[LINEAR_WEIGHT];
+        }
+    }
+    return false;
+}
+
+/* The first node of those that share their weights with this one; NULL: it is the first. */
+static const rt_node *first_twin(const rt_graph *graph, size_t index) {
+    for (size_t i = 0; i < index; i++) {
+        if (are_twins(graph, &graph->nodes[i], &graph->nodes[index])) return &graph->nodes[i];
+    }
+    return NULL;
+}
+
+static bool is_float(const rt_graph *graph, int value) {
+    return value >= 0 && graph->values[value].data != NULL && graph->values[value].dtype == RETORT_F32;
+}
+
+/* A constant of its own for an operand that another node reads. False: out of memory. */
+static bool part(rt_graph *graph, rt_node *node, int operand) {
+    rt_value v = graph->values[node->inputs[operand]];
+    int apart = rt_add_constant(graph, node->name, operand == LINEAR_WEIGHT ? "weight" : "bias", v.rank,
+                                v.dims, v.data);
+    if (apart < 0) return false;
+    graph->values[apart].layout = v.layout;
+    node->inputs[operand] = apart;
+    return true;
+}
+
+/* Equal constants are merged at level 1: two vectors of zeros must not be trained as one. Layers that share their weights
+ * (shares) go on to do so. */
+static retort_status part_readers(rt_graph *graph, bool shares, retort_error *err) {
+    size_t known = graph->value_count;
+    bool *read = rt_calloc(known, sizeof *read);
+    if (read == NULL) return rt_fail_nomem(err, known);
+    for (size_t i = 0; i < graph->node_count; i++) {
+        rt_node *node = &graph->nodes[i];
+        const rt_node *twin = shares ? first_twin(graph, i) : NULL;
+        for (int j = 0; j < node->input_count; j++) {
+            int input = node->inputs[j], other = twin != NULL ? twin->inputs[j] : -1;
+            if (!is_float(graph, input) || !is_own(node, j)) continue;
+            if (is_float(graph, other) && graph->values[other].data == graph->values[input].data) {
+                node->inputs[j] = other;
+            } else if (read[input] && !part(graph, node, j)) {
+                break;
             }
-            read[input] = true;
+            if ((size_t)input < known) read[input] = true;
         }
     }
     free(read);
     return graph->fault.status == RETORT_OK ? RETORT_OK
                                             : rt_fail(err, graph->fault.status, "%s", graph->fault.text);
+}
+
+static void leave_out(rt_trainee *t, const char *rewrite) {
+    for (size_t i = 0; i < t->left_out_count; i++) {
+        if (strcmp(t->left_out[i], rewrite) == 0) return;
+    }
+    t->left_out[t->left_out_count++] = rewrite;
 }
 
 /* ---- 1/sqrt(d) out of W_Q ---- */
@@ -87,8 +151,9 @@ static void scale_columns(rt_graph *graph, const rt_node *node, size_t n, float 
     for (size_t j = 0; bias >= 0 && j < n; j++) ((float *)(uintptr_t)graph->values[bias].data)[j] *= by;
 }
 
-/* softmax(q k) with q = x W_Q / sqrt(d) becomes softmax(q k / sqrt(d)) with q = x W_Q. False: it is not so. */
-static bool unfold_scale(rt_graph *graph, rt_node *attention) {
+/* softmax(q k) with q = x W_Q / sqrt(d) becomes softmax(q k / sqrt(d)) with q = x W_Q. False: it is not so. unfolded
+ * [values]: matrices of which that is done, for layers that share them. */
+static bool unfold_scale(rt_graph *graph, rt_node *attention, bool *unfolded) {
     const rt_node *q = linear_of(graph, attention->inputs[ATTENTION_Q]);
     if (attention->attrs.scale != 1 || q == NULL) return false;
     size_t heads = (size_t)attention->attrs.heads;
@@ -101,9 +166,22 @@ static bool unfold_scale(rt_graph *graph, rt_node *attention) {
         columns = (size_t)graph->values[q->inputs[LINEAR_WEIGHT]].dims[1];
     }
     float root = sqrtf((float)dim);
-    scale_columns(graph, q, columns, root);
+    if (!unfolded[q->inputs[LINEAR_WEIGHT]]) scale_columns(graph, q, columns, root);
+    unfolded[q->inputs[LINEAR_WEIGHT]] = true;
     attention->attrs.scale = 1 / root;
     return true;
+}
+
+static retort_status unfold_scales(rt_trainee *t, retort_error *err) {
+    rt_graph *graph = &t->model->graph;
+    bool *unfolded = rt_calloc(graph->value_count, sizeof *unfolded);
+    if (unfolded == NULL) return rt_fail_nomem(err, graph->value_count);
+    for (size_t i = 0; i < graph->node_count; i++) {
+        if (graph->nodes[i].op == RT_OP_ATTENTION && unfold_scale(graph, &graph->nodes[i], unfolded))
+            leave_out(t, "scale-into-query");
+    }
+    free(unfolded);
+    return RETORT_OK;
 }
 
 /* ---- Opening ---- */
@@ -117,20 +195,16 @@ static retort_status check_floats(const retort_model *model, retort_error *err) 
         model->provenance.text);
 }
 
-static void leave_out(rt_trainee *t, const char *rewrite) {
-    for (size_t i = 0; i < t->left_out_count; i++) {
-        if (strcmp(t->left_out[i], rewrite) == 0) return;
-    }
-    t->left_out[t->left_out_count++] = rewrite;
-}
-
 /* What has no gradient, or would no longer be what it is. */
 static retort_status check_layers(const retort_model *model, retort_error *err) {
-    if (model->config.groups > 0)
-        return rt_fail(err, RETORT_UNSUPPORTED, "train: the layers of %s share their weights: not supported",
-                       model->config.arch->type);
     for (size_t i = 0; i < model->graph.node_count; i++) {
         const rt_node *node = &model->graph.nodes[i];
+        if (model->config.groups > 0 && node->op == RT_OP_ATTENTION && node->attrs.select != RT_SELECT_ALL)
+            return rt_fail(
+                err, RETORT_UNSUPPORTED,
+                "train: %.120s: the last layer has copies of the weights that layers of %s share: start from "
+                "the checkpoint",
+                node->name, model->config.arch->type);
         if (rt_tape_stops_at(node))
             return rt_fail(err, RETORT_UNSUPPORTED,
                            "train: %.120s: grouped keys and RMS norms (%s) cannot be trained", node->name,
@@ -152,6 +226,7 @@ static retort_status bring_up(rt_trainee *t, const retort_model *model, retort_e
         leave_out(t, "drop-key-bias");
         leave_out(t, "fold-value-bias");
     }
+    if (model->config.groups > 0) leave_out(t, "prune-rows"); /* it copies weights of the last layer */
     leave_out(t, "skip-keys");
     retort_optimize_options options = RETORT_OPTIMIZE_OPTIONS;
     options.without = t->left_out;
@@ -181,12 +256,10 @@ static retort_status open_trainee(rt_trainee *t, const retort_model *model, reto
         return rt_fail(err, RETORT_UNSUPPORTED, "train: the graph only reaches level %d, and 3 is trained",
                        graph->level);
     }
-    status = part_readers(graph, err);
+    status = part_readers(graph, model->config.groups > 0, err);
     if (status == RETORT_OK) status = rt_trainee_own(t->model, err);
-    for (size_t i = 0; status == RETORT_OK && i < graph->node_count; i++) {
-        if (graph->nodes[i].op == RT_OP_ATTENTION && unfold_scale(graph, &graph->nodes[i]))
-            leave_out(t, "scale-into-query");
-    }
+    if (status == RETORT_OK) status = unfold_scales(t, err);
+    if (model->config.groups > 0 && t->left_out_count > 0) leave_out(t, "share-weights");
     if (t->left_out_count > 0) leave_out(t, "pack-weights"); /* of what skip-keys makes */
     if (status == RETORT_OK) status = rt_graph_verify(graph, err);
     if (status == RETORT_OK) status = rt_parameters_open(&t->parameters, graph, err);

@@ -16,7 +16,7 @@ typedef struct rt_trainee_rounding {
     void (*close)(rt_trainee *trainee);
 } rt_trainee_rounding;
 
-enum { RT_TRAINEE_LEFT_OUT = 5 };
+enum { RT_TRAINEE_LEFT_OUT = 7 };
 struct rt_trainee {
     retort_model *base; /* that it was opened from */
     retort_model *
