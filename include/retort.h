@@ -863,6 +863,11 @@ typedef struct retort_eval_result {
     uint64_t truncated; /* number of truncated texts */
     /* Tokens of the texts, and how many the tokenizer does not know. More than a tenth: it was made for other texts. */
     uint64_t tokens, unknown;
+    /* 95 % interval of the metric: Wilson's for shares (accuracy, exact match), else the percentiles of 1,000 bootstrap
+     * draws of the texts, sentences or questions. NaN with fewer than two of them. */
+    double low, high;
+    /* The metric minus the reference's, and its 95 % interval: of the same draws for both. NaN without a reference. */
+    double difference, difference_low, difference_high;
 } retort_eval_result;
 /* Computes the metric of the task on labelled data. `options` may be NULL. Each batch runs in the session and
  * then in the reference, so that their taps see the same rows of the same texts in turn. */

@@ -49,3 +49,10 @@ double cli_percentile(const double *sorted, size_t n, double p) {
     size_t low = (size_t)at, high = low + 1 < n ? low + 1 : low;
     return sorted[low] + (sorted[high] - sorted[low]) * (at - floor(at));
 }
+
+int cli_decimals(double low, double high) {
+    int decimals = 1;
+    if (!isfinite(low) || !isfinite(high)) return 6;
+    for (double half = (high - low) / 2; decimals < 6 && half < 1; half *= 10) decimals++;
+    return decimals;
+}

@@ -11,5 +11,8 @@ double cli_peak_mb(void); /* peak resident size so far */
 /* In ascending order. */
 void cli_sort(double *values, size_t n);
 double cli_percentile(const double *sorted, size_t n, double p);
+/* Decimals that a figure with this interval supports: one more than half of its width has zeros behind the point; 6
+ * without an interval. */
+int cli_decimals(double low, double high);
 
 #endif

@@ -28,7 +28,9 @@ typedef struct comparison {
     entry first, other;
     bench_corpus corpus;
     size_t batch;
-    int width; /* of the names */
+    int width;     /* of the names */
+    int decimals;  /* of the first model's metric */
+    size_t unsure; /* models whose difference from the first may be 0 */
 } comparison;
 
 static void entry_close(entry *it) {
@@ -103,44 +105,89 @@ static void print_cell(int width, const char *format, double value) {
     printf(" %*s", width, text);
 }
 
+/* A figure and its interval. */
+static void print_interval(int width, const char *format, int decimals, const double values[3]) {
+    char text[96] = "-";
+    if (isfinite(values[0])) {
+        int used = snprintf(text, sizeof text, format, decimals, values[0]);
+        if (isfinite(values[1]))
+            snprintf(text + used, sizeof text - (size_t)used, " (%.*f to %.*f)", decimals, values[1],
+                     decimals, values[2]);
+    }
+    printf(" %*s", width, text);
+}
+
+enum { METRIC = 25, DIFFERENCE = 28 };
+
 static void print_heading(const comparison *c) {
     retort_session_info engine = {.size = sizeof engine};
     retort_session_describe(c->first.session, &engine);
-    printf("%s, isa %s, %d thread%s; %zu texts, batches of %zu\n", engine.provider, engine.isa,
-           engine.threads, engine.threads == 1 ? "" : "s", c->corpus.count, c->batch);
-    printf("%-*s %9s %17s %10s %9s %9s %9s\n", c->width, "model", "MB", c->first.result.metric, "difference",
-           "KL", "agreement", "ms");
+    printf("%s, isa %s, %d thread%s; %zu texts, batches of %zu; 95 %% intervals\n", engine.provider,
+           engine.isa, engine.threads, engine.threads == 1 ? "" : "s", c->corpus.count, c->batch);
+    printf("%-*s %9s %*s %*s %9s %9s %9s\n", c->width, "model", "MB", METRIC, c->first.result.metric,
+           DIFFERENCE, "difference", "KL", "agreement", "ms");
 }
 
-static cli_code print_entry(const comparison *c, const entry *it) {
+/* Whether the data cannot tell which of the two is better. */
+static bool is_unsure(const retort_eval_result *result) {
+    return isfinite(result->difference_low) && result->difference_low <= 0 && result->difference_high >= 0;
+}
+
+static void print_row(comparison *c, const entry *it) {
     const retort_eval_result *result = &it->result;
-    double difference = result->value - c->first.result.value;
     double mb = it->info.file_bytes > 0 ? (double)it->info.file_bytes * 1e-6 : NAN;
+    if (it == &c->first) {
+        c->decimals = cli_decimals(result->low, result->high) + 1; /* differences are paired: narrower */
+        print_heading(c);
+    }
+    c->unsure += is_unsure(result);
+    cli_put_column(stdout, c->width, it->path);
+    print_cell(9, "%.1f", mb);
+    print_interval(METRIC, "%.*f", c->decimals, (double[]){result->value, result->low, result->high});
+    print_interval(DIFFERENCE, "%+.*f", c->decimals,
+                   (double[]){result->difference, result->difference_low, result->difference_high});
+    print_cell(9, "%.1e", result->kl);
+    print_cell(9, "%.4f", result->agreement);
+    print_cell(9, "%.1f", it->ms);
+    puts("");
+}
+
+static cli_code print_entry(comparison *c, const entry *it) {
+    const retort_eval_result *result = &it->result;
+    bool first = it == &c->first;
     if (!cli_has(c->args, CLI_JSON)) {
-        if (it == &c->first) print_heading(c);
-        cli_put_column(stdout, c->width, it->path);
-        print_cell(9, "%.1f", mb);
-        print_cell(17, "%.6f", result->value);
-        print_cell(10, "%+.6f", it == &c->first ? NAN : difference);
-        print_cell(9, "%.2e", result->kl);
-        print_cell(9, "%.4f", result->agreement);
-        print_cell(9, "%.1f", it->ms);
-        puts("");
+        print_row(c, it);
         return cli_flush();
     }
-    json_t *json =
-        json_pack("{s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:f, s:I}", "model",
-                  cli_json_text(it->path, strlen(it->path)), "recipe", it->info.recipe, "task",
-                  cli_task_names[it->info.task], "file_bytes",
-                  it->info.file_bytes > 0 ? json_integer((json_int_t)it->info.file_bytes) : json_null(),
-                  "metric", result->metric, "value", cli_json_real(result->value), "difference",
-                  cli_json_real(difference), "n", (json_int_t)result->n, "kl", cli_json_real(result->kl),
-                  "agreement", cli_json_real(result->agreement), "max_abs_logit_error",
-                  cli_json_real(result->max_abs_logit_error), "ms", it->ms, "batch", (json_int_t)c->batch);
+    json_t *json = json_pack(
+        "{s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:f, s:I}", "model",
+        cli_json_text(it->path, strlen(it->path)), "recipe", it->info.recipe, "task",
+        cli_task_names[it->info.task], "file_bytes",
+        it->info.file_bytes > 0 ? json_integer((json_int_t)it->info.file_bytes) : json_null(), "metric",
+        result->metric, "value", cli_json_real(result->value), "low", cli_json_real(result->low), "high",
+        cli_json_real(result->high), "difference", cli_json_real(first ? 0 : result->difference), "n",
+        (json_int_t)result->n, "kl", cli_json_real(result->kl), "agreement", cli_json_real(result->agreement),
+        "max_abs_logit_error", cli_json_real(result->max_abs_logit_error), "ms", it->ms, "batch",
+        (json_int_t)c->batch);
+    if (json != NULL && !first) {
+        json_object_set_new(json, "difference_low", cli_json_real(result->difference_low));
+        json_object_set_new(json, "difference_high", cli_json_real(result->difference_high));
+    }
     if (json != NULL && result->second_metric != NULL)
         json_object_set_new(json, result->second_metric, cli_json_real(result->second_value));
     cli_code code = cli_print_json(json);
     return code == CLI_DONE ? cli_flush() : code;
+}
+
+static void print_unsure(const comparison *c) {
+    size_t others = (size_t)c->args->word_count - 1;
+    if (others == 1) {
+        printf("%zu texts cannot tell which of the two is better.\n", c->first.result.n);
+    } else {
+        printf("%zu texts cannot tell whether %zu of the other %zu are better or worse than the first: their "
+               "differences may be 0.\n",
+               c->first.result.n, c->unsure, others);
+    }
 }
 
 static cli_code add(comparison *c, entry *it) {
@@ -167,6 +214,7 @@ cli_code cmd_compare(const cli_args *args) {
         if (code == CLI_DONE) code = add(&c, &c.other);
         entry_close(&c.other);
     }
+    if (code == CLI_DONE && c.unsure > 0 && !cli_has(args, CLI_JSON)) print_unsure(&c);
     bench_corpus_free(&c.corpus);
     entry_close(&c.first);
     return code;

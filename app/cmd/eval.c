@@ -4,6 +4,7 @@
 #include "cli/file.h"
 #include "cli/model.h"
 #include "cli/progress.h"
+#include "cli/stats.h"
 #include "retort.h"
 
 #include <jansson.h>
@@ -16,7 +17,33 @@ static int write_logits(void *user, const char *text, size_t length) {
 }
 
 static void print_real(const char *name, double value) {
-    if (isfinite(value)) printf("%-20s %.9g\n", name, value);
+    if (isfinite(value)) printf("%-20s %.4g\n", name, value);
+}
+
+/* With as many digits as its interval supports. */
+static void print_interval(const char *name, const char *format, double value, double low, double high) {
+    int decimals = cli_decimals(low, high);
+    if (!isfinite(value)) return;
+    printf("%-20s ", name);
+    printf(format, decimals, value);
+    if (isfinite(low)) printf(" (%.*f to %.*f)", decimals, low, decimals, high);
+    puts("");
+}
+
+static void print_text(const cli_args *args, const retort_eval_result *result) {
+    print_interval(result->metric, "%.*f", result->value, result->low, result->high);
+    if (result->second_metric != NULL)
+        printf("%-20s %.*f\n", result->second_metric, cli_decimals(result->low, result->high),
+               result->second_value);
+    printf("%-20s %zu\n", "texts", result->n);
+    if (result->unknown > 0) printf("%-20s %llu\n", "unknown tokens", (unsigned long long)result->unknown);
+    if (result->truncated > 0) printf("%-20s %llu\n", "truncated", (unsigned long long)result->truncated);
+    if (!cli_has(args, CLI_REFERENCE)) return;
+    print_interval("difference", "%+.*f", result->difference, result->difference_low,
+                   result->difference_high);
+    print_real("kl", result->kl);
+    print_real("agreement", result->agreement);
+    print_real("max_abs_logit_error", result->max_abs_logit_error);
 }
 
 /* layers: NULL without --per-layer. */
@@ -29,26 +56,22 @@ static cli_code print_result(const cli_args *args, const retort_model *model,
                 (unsigned long long)result->unknown, (unsigned long long)result->tokens);
     if (!cli_has(args, CLI_JSON)) {
         printf("%-20s %s\n", "task", cli_task_names[info.task]);
-        print_real(result->metric, result->value);
-        if (result->second_metric != NULL) print_real(result->second_metric, result->second_value);
-        printf("%-20s %zu\n", "texts", result->n);
-        if (result->unknown > 0)
-            printf("%-20s %llu\n", "unknown tokens", (unsigned long long)result->unknown);
-        if (result->truncated > 0) printf("%-20s %llu\n", "truncated", (unsigned long long)result->truncated);
-        print_real("kl", result->kl);
-        print_real("agreement", result->agreement);
-        print_real("max_abs_logit_error", result->max_abs_logit_error);
+        print_text(args, result);
         if (layers != NULL) layer_errors_print(layers);
         return CLI_DONE;
     }
-    json_t *json = json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I}", "task", cli_task_names[info.task],
-                             "metric", result->metric, "value", cli_json_real(result->value), "n",
-                             (json_int_t)result->n, "truncated", (json_int_t)result->truncated, "tokens",
-                             (json_int_t)result->tokens, "unknown", (json_int_t)result->unknown);
+    json_t *json = json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "task", cli_task_names[info.task], "metric",
+        result->metric, "value", cli_json_real(result->value), "low", cli_json_real(result->low), "high",
+        cli_json_real(result->high), "n", (json_int_t)result->n, "truncated", (json_int_t)result->truncated,
+        "tokens", (json_int_t)result->tokens, "unknown", (json_int_t)result->unknown);
     if (result->second_metric != NULL) {
         json_object_set_new(json, result->second_metric, cli_json_real(result->second_value));
     }
     if (cli_has(args, CLI_REFERENCE)) {
+        json_object_set_new(json, "difference", cli_json_real(result->difference));
+        json_object_set_new(json, "difference_low", cli_json_real(result->difference_low));
+        json_object_set_new(json, "difference_high", cli_json_real(result->difference_high));
         json_object_set_new(json, "kl", cli_json_real(result->kl));
         json_object_set_new(json, "agreement", cli_json_real(result->agreement));
         json_object_set_new(json, "max_abs_logit_error", cli_json_real(result->max_abs_logit_error));

@@ -151,8 +151,11 @@ static const cli_verb rows[] = {
             "The metric is the accuracy of labels, the F1 of several labels per text (all decisions "
             "together; "
             "f1_macro is the mean over labels) and of entities, the exact match of answers, "
-            "Spearman's rank correlation of scores, or the pseudo-perplexity of masked models. --reference "
-            "adds the mean divergence KL(reference || model) of the logits, the share of equal decisions "
+            "Spearman's rank correlation of scores, or the pseudo-perplexity of masked models. Its 95 % "
+            "interval stands behind it: Wilson's for shares, else of 1,000 bootstrap draws of the texts. "
+            "--reference adds the difference from that model's metric, with the interval that the same "
+            "draws of both models give, the "
+            "mean divergence KL(reference || model) of the logits, the share of equal decisions "
             "and the largest difference between two logits; the reference always runs in retort's own "
             "engine, whatever --provider says. --per-layer shows where the error enters. For each step "
             "that both models have, in the order of the graph, it prints the squared norm of the "
@@ -177,7 +180,8 @@ static const cli_verb rows[] = {
             OPTIONS(DATA_OPTIONS, CLI_MAX_LENGTH, CLI_PROMPT_NAME, CLI_BATCH, CLI_MEMORY, ENGINE_OPTIONS),
         .details =
             "The first model is the reference. Each line shows the file size, the metric of 'retort eval', "
-            "its difference from the reference, the mean divergence KL(reference || model) of the logits, "
+            "its difference from the reference, both with 95 % intervals, the mean divergence "
+            "KL(reference || model) of the logits, "
             "the share of equal decisions (for embeddings: the mean cosine), and the time for all texts, "
             "tokenised beforehand: the median of up to five passes within three seconds, after the "
             "evaluation. Models are opened one after the other; all must have the task and the labels of "

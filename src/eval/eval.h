@@ -4,6 +4,7 @@
 #define RT_EVAL_EVAL_H
 
 #include "eval/dataset.h"
+#include "eval/interval.h"
 #include "eval/metric.h"
 #include "task/feed.h"
 #include "task/task.h"
@@ -13,6 +14,13 @@ typedef struct rt_comparison {
     double kl, agree, worst;
     size_t rows;
 } rt_comparison;
+
+/* What the answers of one model count. */
+typedef struct rt_sheet {
+    rt_tally *rows;          /* [samples] */
+    rt_decisions *decisions; /* [labels] several labels */
+    double second;           /* answers: sum of their F1 */
+} rt_sheet;
 
 typedef struct rt_evaluation {
     retort_session *session;
@@ -29,16 +37,11 @@ typedef struct rt_evaluation {
     rt_comparison comparison;
     rt_buffer line; /* logits as text */
     rt_token_count tokens;
-    /* state of the metrics */
+    rt_sheet own, reference;
     rt_tag_label *labels; /* tag */
-    rt_decisions counts;  /* tag */
     int32_t *words;       /* tag: predicted label of each word */
     size_t word_capacity;
-    rt_decisions *decisions; /* [labels] several labels */
-    bool *has;               /* [labels] those of a text */
-    double *found, *wanted;  /* [samples] spearman */
-    double sum, second_sum;  /* of points, or of negative log-likelihoods */
-    size_t points;           /* number of summands */
+    bool *has; /* [labels] those of a text */
 } rt_evaluation;
 
 /* One row per kind of evaluation. */
@@ -49,11 +52,12 @@ typedef struct rt_eval_kind {
     const char *needs;    /* the same as text */
     /* Encodes a sample into one or more slots, and feeds them. */
     retort_status (*feed)(rt_evaluation *e, const rt_sample *sample, retort_error *err);
-    /* Scores a sample from the logits of its n sequences, which start at `first`. */
+    /* Counts a sample from the logits of its n sequences, which start at `first`. */
     retort_status (*score)(rt_evaluation *e, size_t index, size_t first, size_t n, const retort_matrix *rows,
-                           retort_error *err);
-    /* Computes the metric from the accumulated state. */
-    retort_status (*finish)(rt_evaluation *e, retort_eval_result *result, retort_error *err);
+                           rt_sheet *sheet, retort_error *err);
+    rt_metric_fn of; /* of what the rows count; NULL: Spearman's rank correlation */
+    bool share;      /* the metric is a share of the rows */
+    double (*second_of)(const rt_evaluation *e, const rt_sheet *sheet); /* optional */
 } rt_eval_kind;
 const rt_eval_kind *rt_eval_kind_of(const rt_config *config);
 

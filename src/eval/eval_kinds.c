@@ -37,59 +37,67 @@ static const float *row_of(const retort_matrix *rows, size_t row) {
     return rows->data + row * rows->columns;
 }
 
-static retort_status mean_points(rt_evaluation *e, retort_eval_result *result, retort_error *err) {
-    (void)err;
-    result->value = e->sum / (double)e->points;
-    result->second_value = e->second_sum / (double)e->points;
-    return RETORT_OK;
+/* sum[0] of sum[1]: a mean. */
+static double mean(const double sum[RT_TALLY]) {
+    return sum[0] / sum[1];
+}
+
+static double f1(const double sum[RT_TALLY]) {
+    return rt_f1(
+        &(rt_decisions){.gold = (size_t)sum[0], .predicted = (size_t)sum[1], .correct = (size_t)sum[2]});
+}
+
+static rt_tally decided(const rt_decisions *counts) {
+    return (rt_tally){{(double)counts->gold, (double)counts->predicted, (double)counts->correct}};
 }
 
 /* ---- Labels: accuracy of the best one ---- */
 
 static retort_status score_label(rt_evaluation *e, size_t index, size_t first, size_t n,
-                                 const retort_matrix *rows, retort_error *err) {
+                                 const retort_matrix *rows, rt_sheet *sheet, retort_error *err) {
     (void)n, (void)err;
     size_t best = rt_score_best(row_of(rows, first), rows->columns);
-    e->sum += (int64_t)best == e->data->samples[index].label;
-    e->points++;
+    sheet->rows[index] = (rt_tally){{(int64_t)best == e->data->samples[index].label, 1}};
     return RETORT_OK;
 }
 
 /* ---- Several labels: F1 of the decisions, yes where the sigmoid is above one half ---- */
 
 static retort_status score_labels(rt_evaluation *e, size_t index, size_t first, size_t n,
-                                  const retort_matrix *rows, retort_error *err) {
+                                  const retort_matrix *rows, rt_sheet *sheet, retort_error *err) {
     (void)n, (void)err;
     const rt_sample *sample = &e->data->samples[index];
     const float *row = row_of(rows, first);
+    rt_decisions all = {0};
     memset(e->has, 0, rows->columns * sizeof *e->has);
     for (size_t i = 0; i < sample->count; i++) e->has[e->data->tags[sample->first + i]] = true;
     for (size_t i = 0; i < rows->columns; i++) {
-        bool found = row[i] > 0;
-        e->decisions[i].gold += e->has[i];
-        e->decisions[i].predicted += found;
-        e->decisions[i].correct += found && e->has[i];
+        bool found = row[i] > 0, wanted = e->has[i];
+        rt_decisions *of = &sheet->decisions[i];
+        of->gold += wanted;
+        of->predicted += found;
+        of->correct += found && wanted;
+        all.gold += wanted;
+        all.predicted += found;
+        all.correct += found && wanted;
     }
+    sheet->rows[index] = decided(&all);
     return RETORT_OK;
 }
 
-static retort_status finish_labels(rt_evaluation *e, retort_eval_result *result, retort_error *err) {
-    (void)err;
-    result->value = rt_f1_micro(e->decisions, (size_t)e->config->labels);
-    result->second_value = rt_f1_macro(e->decisions, (size_t)e->config->labels);
-    return RETORT_OK;
+static double macro(const rt_evaluation *e, const rt_sheet *sheet) {
+    return rt_f1_macro(sheet->decisions, (size_t)e->config->labels);
 }
 
 /* ---- Values and similarities: rank correlation with the scores ---- */
 
 static retort_status score_value(rt_evaluation *e, size_t index, size_t first, size_t n,
-                                 const retort_matrix *rows, retort_error *err) {
+                                 const retort_matrix *rows, rt_sheet *sheet, retort_error *err) {
     (void)n, (void)err;
     const float *row = row_of(rows, first);
     float score = row[0];
     if (e->config->labels == 1 && e->config->scoring.stated) rt_score_row(e->config, row, &score);
-    e->found[index] = score;
-    e->wanted[index] = e->data->samples[index].score;
+    sheet->rows[index] = (rt_tally){{score, e->data->samples[index].score}};
     return RETORT_OK;
 }
 
@@ -101,16 +109,12 @@ static retort_status feed_both(rt_evaluation *e, const rt_sample *sample, retort
 }
 
 static retort_status score_similarity(rt_evaluation *e, size_t index, size_t first, size_t n,
-                                      const retort_matrix *rows, retort_error *err) {
+                                      const retort_matrix *rows, rt_sheet *sheet, retort_error *err) {
     (void)n, (void)err;
-    e->found[index] = rt_similarity_of(e->config->sentences.similarity, row_of(rows, first),
-                                       row_of(rows, first + 1), rows->columns);
-    e->wanted[index] = e->data->samples[index].score;
+    double found = rt_similarity_of(e->config->sentences.similarity, row_of(rows, first),
+                                    row_of(rows, first + 1), rows->columns);
+    sheet->rows[index] = (rt_tally){{found, e->data->samples[index].score}};
     return RETORT_OK;
-}
-
-static retort_status finish_ranks(rt_evaluation *e, retort_eval_result *result, retort_error *err) {
-    return rt_spearman(e->found, e->wanted, e->data->count, &result->value, err);
 }
 
 /* ---- Tags: entity F1, a word's label is its first piece's; words that were cut off are not counted ---- */
@@ -131,7 +135,7 @@ static size_t words_left(const rt_evaluation *e, const rt_sample *sample, const 
 }
 
 static retort_status score_words(rt_evaluation *e, size_t index, size_t first, size_t n,
-                                 const retort_matrix *rows, retort_error *err) {
+                                 const retort_matrix *rows, rt_sheet *sheet, retort_error *err) {
     (void)n;
     const rt_sample *sample = &e->data->samples[index];
     const rt_encoding *encoding = &e->encodings[first];
@@ -145,13 +149,9 @@ static retort_status score_words(rt_evaluation *e, size_t index, size_t first, s
         e->words[encoding->words[i]] = (int32_t)rt_score_best(row, rows->columns);
     }
     size_t left = words_left(e, sample, encoding);
-    rt_count_entities(e->labels, e->data->tags + sample->first, e->words, left, &e->counts);
-    return RETORT_OK;
-}
-
-static retort_status finish_entities(rt_evaluation *e, retort_eval_result *result, retort_error *err) {
-    (void)err;
-    result->value = rt_f1(&e->counts);
+    rt_decisions counts = {0};
+    rt_count_entities(e->labels, e->data->tags + sample->first, e->words, left, &counts);
+    sheet->rows[index] = decided(&counts);
     return RETORT_OK;
 }
 
@@ -200,7 +200,7 @@ static retort_status best_answer(const rt_evaluation *e, const rt_sample *sample
 }
 
 static retort_status score_answer(rt_evaluation *e, size_t index, size_t first, size_t n,
-                                  const retort_matrix *rows, retort_error *err) {
+                                  const retort_matrix *rows, rt_sheet *sheet, retort_error *err) {
     const rt_sample *sample = &e->data->samples[index];
     retort_text found;
     retort_status status = best_answer(e, sample, first, n, rows, &found, err);
@@ -215,10 +215,13 @@ static retort_status score_answer(rt_evaluation *e, size_t index, size_t first, 
         best_exact = fmax(best_exact, exact);
         best_f1 = fmax(best_f1, f1);
     }
-    e->sum += best_exact;
-    e->second_sum += best_f1;
-    e->points++;
+    sheet->rows[index] = (rt_tally){{best_exact, 1}};
+    sheet->second += best_f1;
     return RETORT_OK;
+}
+
+static double mean_f1(const rt_evaluation *e, const rt_sheet *sheet) {
+    return sheet->second / (double)e->data->count;
 }
 
 /* ---- Mask tokens: exp of the mean negative log-likelihood of each piece, masked alone ---- */
@@ -260,20 +263,19 @@ static retort_status feed_masked(rt_evaluation *e, const rt_sample *sample, reto
 }
 
 static retort_status score_masked(rt_evaluation *e, size_t index, size_t first, size_t n,
-                                  const retort_matrix *rows, retort_error *err) {
-    (void)index, (void)err;
+                                  const retort_matrix *rows, rt_sheet *sheet, retort_error *err) {
+    (void)err;
+    rt_tally *tally = &sheet->rows[index];
+    *tally = (rt_tally){{0, (double)n}};
     for (size_t i = first; i < first + n; i++) {
         const float *row = row_of(rows, i);
-        e->sum += rt_score_log_sum(row, rows->columns, 1) - row[e->targets[i]];
-        e->points++;
+        tally->sum[0] += rt_score_log_sum(row, rows->columns, 1) - row[e->targets[i]];
     }
     return RETORT_OK;
 }
 
-static retort_status finish_perplexity(rt_evaluation *e, retort_eval_result *result, retort_error *err) {
-    retort_status status = mean_points(e, result, err);
-    result->value = exp(result->value);
-    return status;
+static double perplexity(const double sum[RT_TALLY]) {
+    return exp(mean(sum));
 }
 
 typedef enum kind_index { LABELS, SEVERAL, VALUES, SIMILARITY, ENTITIES, ANSWERS, MASKS } kind_index;
@@ -281,26 +283,26 @@ static const rt_eval_kind kinds[] = {
     [LABELS] = {"accuracy", NULL, RT_DATA_TABLE, true, false,
                 "a table with texts ('sentence', or --text-column NAME) and labels ('label', or "
                 "--label-column NAME)",
-                feed_text, score_label, mean_points},
+                feed_text, score_label, mean, true, NULL},
     [SEVERAL] = {"f1", "f1_macro", RT_DATA_TABLE, true, false,
                  "a table with texts ('sentence', or --text-column NAME) and lists of labels ('labels', or "
                  "--label-column NAME)",
-                 feed_text, score_labels, finish_labels},
+                 feed_text, score_labels, f1, false, macro},
     [VALUES] = {"spearman", NULL, RT_DATA_TABLE, true, false,
                 "a table with texts ('sentence', or --text-column NAME) and scores ('score', or "
                 "--label-column NAME)",
-                feed_text, score_value, finish_ranks},
+                feed_text, score_value, NULL, false, NULL},
     [SIMILARITY] = {"spearman", NULL, RT_DATA_TABLE, true, true,
                     "a table with pairs of texts ('sentence1' and 'sentence2', or --text-column and "
                     "--text-pair-column NAME) and scores ('score', or --label-column NAME)",
-                    feed_both, score_similarity, finish_ranks},
+                    feed_both, score_similarity, NULL, false, NULL},
     [ENTITIES] = {"f1", NULL, RT_DATA_WORDS, true, false,
                   "CoNLL columns (one word and its tag per line), or JSON lines of words and tags",
-                  feed_words, score_words, finish_entities},
+                  feed_words, score_words, f1, false, NULL},
     [ANSWERS] = {"exact_match", "f1", RT_DATA_ANSWERS, true, false, "SQuAD JSON", feed_windows, score_answer,
-                 mean_points},
+                 mean, true, mean_f1},
     [MASKS] = {"pseudo_perplexity", NULL, RT_DATA_LINES, false, false, "lines of text", feed_masked,
-               score_masked, finish_perplexity},
+               score_masked, perplexity, false, NULL},
 };
 
 const rt_eval_kind *rt_eval_kind_of(const rt_config *config) {

@@ -21,20 +21,21 @@ static retort_status write_logits(rt_evaluation *e, const retort_matrix *rows, r
     return RETORT_OK;
 }
 
-static retort_status run_batch(rt_evaluation *e, retort_matrix *rows, retort_error *err) {
-    retort_matrix reference;
+/* Without a reference, its rows are not set. */
+static retort_status run_batch(rt_evaluation *e, retort_matrix *rows, retort_matrix *reference,
+                               retort_error *err) {
     rt_count_tokens(&e->tokens, e->tokenizer, e->feed.ids, e->feed.tokens);
     retort_status status = rt_feed_run(&e->feed, e->session, rows, err);
     if (status == RETORT_OK && e->options->logits != NULL) status = write_logits(e, rows, err);
     if (status != RETORT_OK || e->options->reference == NULL) return status;
-    status = rt_feed_run(&e->feed, e->options->reference, &reference, err);
+    status = rt_feed_run(&e->feed, e->options->reference, reference, err);
     if (status != RETORT_OK) return status;
-    if (reference.rows != rows->rows || reference.columns != rows->columns) {
+    if (reference->rows != rows->rows || reference->columns != rows->columns) {
         return rt_fail(err, RETORT_ARGUMENT,
                        "reference: %zu rows of %zu logits where the model gives %zu rows of %zu",
-                       reference.rows, reference.columns, rows->rows, rows->columns);
+                       reference->rows, reference->columns, rows->rows, rows->columns);
     }
-    rt_eval_compare(e, rows, &reference);
+    rt_eval_compare(e, rows, reference);
     return RETORT_OK;
 }
 
@@ -42,7 +43,7 @@ static retort_status run_batch(rt_evaluation *e, retort_matrix *rows, retort_err
 static retort_status next_batch(rt_evaluation *e, const rt_eval_kind *kind, size_t *index, size_t *ends,
                                 retort_error *err) {
     size_t from = *index, first = 0;
-    retort_matrix rows;
+    retort_matrix rows, reference;
     retort_status status = RETORT_OK;
     rt_feed_clear(&e->feed);
     for (; status == RETORT_OK && *index < e->data->count && e->feed.tokens < e->budget; ++*index) {
@@ -50,10 +51,12 @@ static retort_status next_batch(rt_evaluation *e, const rt_eval_kind *kind, size
         status = kind->feed(e, &e->data->samples[*index], err);
         ends[*index] = e->feed.n;
     }
-    if (status == RETORT_OK && e->feed.n > 0) status = run_batch(e, &rows, err);
+    if (status == RETORT_OK && e->feed.n > 0) status = run_batch(e, &rows, &reference, err);
     if (status == RETORT_NONFINITE) rt_fail_in(err, status, e->data->name);
     for (size_t i = from; status == RETORT_OK && i < *index; first = ends[i++]) {
-        status = kind->score(e, i, first, ends[i] - first, &rows, err);
+        status = kind->score(e, i, first, ends[i] - first, &rows, &e->own, err);
+        if (status == RETORT_OK && e->options->reference != NULL)
+            status = kind->score(e, i, first, ends[i] - first, &reference, &e->reference, err);
     }
     return status;
 }
@@ -105,16 +108,24 @@ static retort_status check_reference(const rt_evaluation *e, retort_error *err) 
     return RETORT_OK;
 }
 
+static bool make_sheet(const rt_evaluation *e, rt_sheet *sheet) {
+    sheet->rows = rt_calloc(e->data->count, sizeof *sheet->rows);
+    sheet->decisions = rt_calloc((size_t)e->config->labels, sizeof *sheet->decisions);
+    return sheet->rows != NULL && sheet->decisions != NULL;
+}
+
 static retort_status prepare(rt_evaluation *e, retort_error *err) {
     bool tag = e->config->task == RETORT_TASK_TAG;
     if (tag) e->labels = rt_entity_labels_new(e->config);
-    e->found = rt_calloc(e->data->count, sizeof *e->found);
-    e->wanted = rt_calloc(e->data->count, sizeof *e->wanted);
-    e->decisions = rt_calloc((size_t)e->config->labels, sizeof *e->decisions);
     e->has = rt_calloc((size_t)e->config->labels, sizeof *e->has);
-    bool made = e->found != NULL && e->wanted != NULL && e->decisions != NULL && e->has != NULL &&
-                (e->labels != NULL || !tag);
-    return made ? RETORT_OK : rt_fail_nomem(err, e->data->count * sizeof *e->found);
+    bool made = make_sheet(e, &e->own) && (e->options->reference == NULL || make_sheet(e, &e->reference)) &&
+                e->has != NULL && (e->labels != NULL || !tag);
+    return made ? RETORT_OK : rt_fail_nomem(err, e->data->count * sizeof *e->own.rows);
+}
+
+static void free_sheet(rt_sheet *sheet) {
+    free(sheet->rows);
+    free(sheet->decisions);
 }
 
 static void evaluation_free(rt_evaluation *e) {
@@ -123,10 +134,9 @@ static void evaluation_free(rt_evaluation *e) {
     free(e->targets);
     free(e->labels);
     free(e->words);
-    free(e->decisions);
     free(e->has);
-    free(e->found);
-    free(e->wanted);
+    free_sheet(&e->own);
+    free_sheet(&e->reference);
     rt_buffer_free(&e->line);
     rt_feed_free(&e->feed);
 }
@@ -137,6 +147,32 @@ static void set_comparison(const rt_evaluation *e, retort_eval_result *result) {
     result->kl = compared ? c->kl / (double)c->rows : NAN;
     result->agreement = compared ? c->agree / (double)c->rows : NAN;
     result->max_abs_logit_error = compared ? c->worst : NAN;
+}
+
+/* The metric of the rows, and how sure it is. */
+static retort_status finish(const rt_evaluation *e, const rt_eval_kind *kind, retort_eval_result *result,
+                            retort_error *err) {
+    rt_statistic own, reference = {0};
+    rt_interval value, difference;
+    bool compared = e->options->reference != NULL;
+    retort_status status = rt_statistic_open(&own, e->own.rows, e->data->count, kind->of, err);
+    if (status == RETORT_OK && compared)
+        status = rt_statistic_open(&reference, e->reference.rows, e->data->count, kind->of, err);
+    if (status == RETORT_OK)
+        status = rt_bootstrap(&own, compared ? &reference : NULL, &value, &difference, err);
+    if (status == RETORT_OK) {
+        result->value = rt_statistic_of(&own, NULL);
+        result->second_value = kind->second_of != NULL ? kind->second_of(e, &e->own) : 0;
+        if (kind->share) value = rt_wilson(result->value * (double)e->data->count, e->data->count);
+        result->low = value.low;
+        result->high = value.high;
+        result->difference = compared ? result->value - rt_statistic_of(&reference, NULL) : NAN;
+        result->difference_low = difference.low;
+        result->difference_high = difference.high;
+    }
+    rt_statistic_free(&own);
+    rt_statistic_free(&reference);
+    return status;
 }
 
 /* Taggers are trained and measured on the first 128 tokens of a sentence (max_seq_length of the usual
@@ -173,7 +209,7 @@ retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
     result->truncated = *rt_session_truncated(session) - before;
     result->tokens = e.tokens.tokens;
     result->unknown = e.tokens.unknown;
-    if (status == RETORT_OK) status = kind->finish(&e, result, err);
+    if (status == RETORT_OK) status = finish(&e, kind, result, err);
     set_comparison(&e, result);
     evaluation_free(&e);
     return status;

@@ -30,50 +30,6 @@ double rt_divergence_yes_no(const float *reference, const float *logits, size_t 
     return fmax(total, 0);
 }
 
-typedef struct ranked {
-    double value;
-    size_t index;
-} ranked;
-
-static int compare_ranked(const void *left, const void *right) {
-    const ranked *a = left, *b = right;
-    return (a->value > b->value) - (a->value < b->value);
-}
-
-/* Writes ranks 0…n-1 of `values` to out; ties share their mean rank. */
-static void rank_values(const double *values, size_t n, ranked *sorted, double *out) {
-    for (size_t i = 0; i < n; i++) sorted[i] = (ranked){values[i], i};
-    qsort(sorted, n, sizeof *sorted, compare_ranked);
-    for (size_t from = 0, to; from < n; from = to) {
-        for (to = from + 1; to < n && sorted[to].value == sorted[from].value;) to++;
-        for (size_t i = from; i < to; i++) out[sorted[i].index] = (double)(from + to - 1) / 2;
-    }
-}
-
-static double correlation(const double *x, const double *y, size_t n) {
-    double mean = ((double)n - 1) / 2, xy = 0, xx = 0, yy = 0; /* the mean of n ranks from 0 */
-    for (size_t i = 0; i < n; i++) {
-        xy += (x[i] - mean) * (y[i] - mean);
-        xx += (x[i] - mean) * (x[i] - mean);
-        yy += (y[i] - mean) * (y[i] - mean);
-    }
-    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : NAN;
-}
-
-retort_status rt_spearman(const double *x, const double *y, size_t n, double *out, retort_error *err) {
-    ranked *sorted = rt_calloc(n, sizeof *sorted);
-    double *ranks = n > SIZE_MAX / 2 ? NULL : rt_calloc(2 * n, sizeof *ranks);
-    bool done = sorted != NULL && ranks != NULL;
-    if (done) {
-        rank_values(x, n, sorted, ranks);
-        rank_values(y, n, sorted, ranks + n);
-        *out = correlation(ranks, ranks + n, n);
-    }
-    free(sorted);
-    free(ranks);
-    return done ? RETORT_OK : rt_fail_nomem(err, n * sizeof *sorted);
-}
-
 enum { NO_TYPE = -1 };
 static const rt_tag_label outside = {'O', NO_TYPE};
 
@@ -165,16 +121,6 @@ void rt_count_entities(const rt_tag_label *labels, const int32_t *gold, const in
 double rt_f1(const rt_decisions *decisions) {
     size_t both = decisions->gold + decisions->predicted;
     return both > 0 ? 2 * (double)decisions->correct / (double)both : 0;
-}
-
-double rt_f1_micro(const rt_decisions *labels, size_t n) {
-    rt_decisions all = {0};
-    for (size_t i = 0; i < n; i++) {
-        all.gold += labels[i].gold;
-        all.predicted += labels[i].predicted;
-        all.correct += labels[i].correct;
-    }
-    return rt_f1(&all);
 }
 
 double rt_f1_macro(const rt_decisions *labels, size_t n) {

@@ -10,9 +10,6 @@ double rt_divergence(const float *reference, const float *logits, size_t n, size
 /* The same for n independent binary outputs, summed. */
 double rt_divergence_yes_no(const float *reference, const float *logits, size_t n);
 
-/* Pearson correlation of ranks, where ties share their mean rank; NaN if one side is constant. */
-retort_status rt_spearman(const double *x, const double *y, size_t n, double *out, retort_error *err);
-
 /* As in seqeval: a letter, and the type after a '-'; a name of another form counts as I, as above. */
 rt_tag_label *rt_entity_labels_new(const rt_config *config);
 
@@ -21,9 +18,8 @@ typedef struct rt_decisions {
     size_t gold, predicted, correct;
 } rt_decisions;
 double rt_f1(const rt_decisions *decisions);
-/* F1 of all decisions about n labels together, and the mean over labels (0 for one that neither is nor was predicted), as
- * scikit-learn's f1_score averages "micro" and "macro". */
-double rt_f1_micro(const rt_decisions *labels, size_t n);
+/* The mean over n labels (0 for one that neither is nor was predicted), as scikit-learn's f1_score averages "macro"; "micro"
+ * is the F1 of their sums. */
 double rt_f1_macro(const rt_decisions *labels, size_t n);
 
 /* Counts entities of rt_entity_labels_new as seqeval does by default: B and S start one, E and S end it, and

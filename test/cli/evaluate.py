@@ -21,7 +21,9 @@ def eval_labels():
     best = [row["labels"][0]["label"] for row in rows("run", path, stdin="\n".join(texts).encode() + b"\n")]
     data = file("good.tsv", "sentence\tlabel\n" + "".join(f"{t}\t{b}\n" for t, b in zip(texts, best)))
     right = rows("eval", path, "--data", data)[0]
+    assert abs(right.pop("low") - 0.565518) < 1e-6 and right.pop("high") == 1  # Wilson's of 5 of 5
     assert right == {"task": "classify", "metric": "accuracy", "value": 1.0, "n": 5, "truncated": 0, "tokens": 9, "unknown": 0}
+    assert b"accuracy             1.00 (0.57 to 1.00)\n" in retort("eval", path, "--data", data)[0]
     foreign = file("foreign.tsv", "sentence\tlabel\nплохо a\tnegative\nочень плохо\tpositive\n")
     out, said = retort("eval", path, "--data", foreign)
     assert "the tokenizer does not know 3 of 4 tokens of the texts" in said and b"unknown tokens       3\n" in out
@@ -40,6 +42,7 @@ def eval_labels():
         assert row == answer["logits"]
     same = rows("eval", path, "--data", data, "--reference", path)[0]
     assert same["kl"] == 0 and same["agreement"] == 1 and same["max_abs_logit_error"] == 0
+    assert same["difference"] == same["difference_low"] == same["difference_high"] == 0
     cut = rows("eval", path, "--data", data, "--max-length", "4")[0]
     assert cut["truncated"] == 1 and b"truncated            1\n" in retort("eval", path, "--data", data, "--max-length", "4")[0]
     retort("eval", path, "--data", data, "--floor", "0.8")
@@ -216,10 +219,12 @@ def compare_models():
     assert table[0]["kl"] is None and table[0]["agreement"] is None and table[1]["kl"] > 0 and table[2]["kl"] == 0
     out, error = retort("compare", source, half, checkpoint("distilbert-wide"), "--data", data, "--batch", "2")
     lines = out.decode().splitlines()
-    assert error == "" and len(lines) == 5 and "5 texts, batches of 2" in lines[0]
+    assert error == "" and len(lines) == 6 and "5 texts, batches of 2; 95 % intervals" in lines[0]
     assert lines[1].split() == ["model", "MB", "accuracy", "difference", "KL", "agreement", "ms"]
-    assert all(len(line) == len(lines[1]) and len(line.split()) == 7 for line in lines[2:])
-    assert lines[2].split()[3:6] == ["-", "-", "-"] and lines[4].split()[1] == "-"  # a folder has no size
+    assert all(len(line) == len(lines[1]) for line in lines[2:5])
+    assert lines[2].split()[6:9] == ["-", "-", "-"] and lines[4].split()[1] == "-"  # a folder has no size
+    assert lines[3].split()[6:10] == ["+0.000", "(0.000", "to", "0.000)"]
+    assert lines[5] == "5 texts cannot tell whether 2 of the other 2 are better or worse than the first: their differences may be 0."
 
 
 @test
