@@ -51,8 +51,13 @@ double cli_percentile(const double *sorted, size_t n, double p) {
 }
 
 int cli_decimals(double low, double high) {
+    enum { MOST = 6 };
     int decimals = 1;
-    if (!isfinite(low) || !isfinite(high)) return 6;
-    for (double half = (high - low) / 2; decimals < 6 && half < 1; half *= 10) decimals++;
+    double half = (high - low) / 2;
+    if (!isfinite(half)) return MOST;
+    while (decimals < MOST && half < 1) {
+        half *= 10;
+        decimals++;
+    }
     return decimals;
 }
