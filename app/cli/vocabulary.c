@@ -8,6 +8,10 @@
 
 static cli_code open_file(cli_vocabulary *out, const char *path, const retort_dataset_options *options) {
     retort_error err;
+    if (*path == '\0') {
+        cli_error("--texts: a file's name is empty: expected FILE[,FILE]");
+        return CLI_USAGE;
+    }
     if (strcmp(path, "-") == 0) path = "/dev/stdin";
     retort_dataset **data = &out->files[out->file_count];
     if (retort_dataset_open(data, path, NULL, options, &err) != RETORT_OK) return cli_fail(&err, true);

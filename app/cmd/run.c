@@ -60,7 +60,7 @@ static const struct {
     unsigned tasks;
 } applies[] = {
     {CLI_PAIRS, CLASSIFIES | ANSWERS},
-    {CLI_QUERY, EMBEDS},
+    {CLI_QUERY, EMBEDS | CLASSIFIES},
     {CLI_QUERY_PROMPT_NAME, EMBEDS},
     {CLI_PROMPT_NAME, EMBEDS | CLASSIFIES},
     {CLI_TOP, CLASSIFIES | ANSWERS | FILLS | EMBEDS},
@@ -91,6 +91,19 @@ static const char *verbs_of(char *out, size_t size, unsigned tasks) {
     return out;
 }
 
+/* A classifier ranks as a cross-encoder does: by one score for the query and a text. */
+static cli_code check_query(const cli_args *args, const retort_info *info) {
+    if (info->labels > 2) {
+        cli_error("--query needs a model that embeds, or a cross-encoder, which has one label or two; this "
+                  "one has %lld",
+                  (long long)info->labels);
+        return CLI_USAGE;
+    }
+    if (!cli_has(args, CLI_PAIRS) && !cli_has(args, CLI_LABELS)) return CLI_DONE;
+    cli_error("--query makes pairs of its own: not with --pairs or --labels");
+    return CLI_USAGE;
+}
+
 /* Refuses options that would have no effect. */
 static cli_code check_options(const cli_args *args, const retort_info *info) {
     retort_task task = info->task;
@@ -107,7 +120,7 @@ static cli_code check_options(const cli_args *args, const retort_info *info) {
         cli_error("--top needs --query: without it nothing is ranked");
         return CLI_USAGE;
     }
-    return CLI_DONE;
+    return task == RETORT_TASK_CLASSIFY && cli_has(args, CLI_QUERY) ? check_query(args, info) : CLI_DONE;
 }
 
 /* A sentiment model, say, would assign labels silently, and at random. */

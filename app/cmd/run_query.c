@@ -76,6 +76,30 @@ static cli_code rate(run_state *run, const retort_text *texts, size_t n) {
     return code;
 }
 
+/* A cross-encoder's score of the query with each text: of its one label, or of the second. */
+static cli_code rate_pairs(run_state *run, const retort_text *texts, size_t n) {
+    size_t labels = (size_t)run->info.labels;
+    float *scores = calloc(n * labels, sizeof *scores);
+    retort_text *pairs = calloc(n, sizeof *pairs);
+    retort_error err;
+    cli_code code = scores != NULL && pairs != NULL ? CLI_DONE : cli_no_memory();
+    for (size_t i = 0; code == CLI_DONE && i < n; i++)
+        pairs[i] = (retort_text){run->asked->text, run->asked->length, texts[i].text, texts[i].length};
+    if (code == CLI_DONE &&
+        retort_classify(run->session, pairs, n, scores, NULL, n * labels, &err) != RETORT_OK)
+        code = run_fail(run, &err, n, false);
+    if (code == CLI_DONE) code = run_note_cuts(run, pairs, n);
+    for (size_t i = 0; code == CLI_DONE && i < n; i++) {
+        rated one = {0};
+        one.score = scores[i * labels + labels - 1];
+        one.cut = run->cut[i];
+        fwrite(&one, sizeof one, 1, run->out);
+    }
+    free(scores);
+    free(pairs);
+    return code;
+}
+
 static cli_code add_part(void *user, const cli_part *part) {
     for (size_t i = 0; i < part->output_length / sizeof(rated); i++) {
         rated one;
@@ -118,18 +142,27 @@ static cli_code embed_query(run_state *run, const retort_text *query, float *vec
     return code;
 }
 
-cli_code run_query(run_state *run, cli_input *input) {
-    const char *query = cli_text(run->args, CLI_QUERY);
-    retort_text text = {.text = query, .length = strlen(query)};
-    float *vector = calloc((size_t)run->info.labels, sizeof *vector);
-    ranking r = {0};
-    cli_code code = vector != NULL ? embed_query(run, &text, vector) : cli_no_memory();
+/* Makes the runner that compares vectors with that of the query, which the caller frees. */
+static cli_code compare_vectors(run_state *run, const retort_text *query, float **vector) {
+    *vector = calloc((size_t)run->info.labels, sizeof **vector);
+    cli_code code = *vector != NULL ? embed_query(run, query, *vector) : cli_no_memory();
     if (code == CLI_DONE && run->cut_count > 0)
         cli_say("the query was truncated: the model reads at most %lld tokens",
                 (long long)run->info.max_length);
     run->cut_count = 0; /* of the texts */
-    run->query = vector;
+    run->query = *vector;
     run->runner = rate;
+    return code;
+}
+
+cli_code run_query(run_state *run, cli_input *input) {
+    const char *query = cli_text(run->args, CLI_QUERY);
+    retort_text text = {.text = query, .length = strlen(query)};
+    float *vector = NULL;
+    ranking r = {0};
+    run->asked = &text;
+    run->runner = rate_pairs;
+    cli_code code = run->info.task == RETORT_TASK_EMBED ? compare_vectors(run, &text, &vector) : CLI_DONE;
     if (code == CLI_DONE) code = run_lines(run, input, add_part, &r);
     if (code == CLI_DONE) code = print_ranking(run, &r);
     ranking_free(&r);

@@ -30,6 +30,7 @@ enum { RT_MOST_POOLINGS = 8, RT_MOST_MODULES = 16 };
  * sum over the tokens. Most are 0. */
 typedef struct rt_splade {
     bool sum, twice; /* twice: log(1 + log(1 + …)) */
+    int64_t columns; /* that its settings state, or 0 */
 } rt_splade;
 
 /* How two vectors are compared: sentence-transformers' similarity_fn_name. */

@@ -12,6 +12,7 @@
 #include "arch/static_embedding.h"
 #include "arch/weights.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -68,6 +69,11 @@ static retort_status apply_package(rt_encoder *e, const rt_modules *package, boo
         return apply_scores(e, package, new_head, err);
     if (is_splade(package)) e->config.task = RETORT_TASK_EMBED;
     e->splade = package->splade;
+    if (is_splade(package) && e->splade.columns > 0 && e->splade.columns != e->config.vocab)
+        return rt_fail(err, RETORT_FORMAT,
+                       "%s: SpladePooling's embedding_dimension is %" PRId64 "; config.json says %" PRId64
+                       " pieces",
+                       e->folder, e->splade.columns, e->config.vocab);
     if (package->pooling_count == 0 || e->config.task != RETORT_TASK_EMBED) return RETORT_OK;
     memcpy(e->poolings, package->poolings, sizeof e->poolings);
     e->pooling_count = package->pooling_count;

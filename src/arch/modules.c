@@ -91,8 +91,12 @@ retort_status rt_modules_splade(rt_modules *out, const char *name, const json_t 
         bool *second;
     } settings[] = {{"pooling_strategy", strategies, &out->splade.sum},
                     {"activation_function", functions, &out->splade.twice}};
+    const json_t *columns = json_object_get(root, "embedding_dimension");
     out->poolings[0] = RT_POOL_SPLADE;
     out->pooling_count = 1;
+    if (columns != NULL && !json_is_null(columns) && json_integer_value(columns) < 1)
+        return rt_fail(err, RETORT_FORMAT, "%s: 'embedding_dimension' is no number of pieces", name);
+    out->splade.columns = json_integer_value(columns);
     for (size_t i = 0; i < 2; i++) {
         const json_t *value = json_object_get(root, settings[i].key);
         const char *text = value == NULL ? settings[i].known[0] : json_string_value(value);

@@ -67,6 +67,7 @@ static retort_status configure(rt_config *out, const rt_config_source *from, ret
     if (status == RETORT_OK)
         status = rt_config_real(from, from->root, "rotary_emb_base", 1, 1e12, &theta, err);
     if (status == RETORT_OK) status = rt_config_real(from, from->root, "rope_theta", 1, 1e12, &theta, err);
+    if (status == RETORT_OK) status = rt_config_integer(from, "head_dim", 1, 1 << 12, &out->dim, err);
     if (status == RETORT_OK) status = rt_config_rope(from, &rope, err);
     out->epsilon = (float)epsilon;
     if (status != RETORT_OK) return status;

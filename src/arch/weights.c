@@ -226,10 +226,12 @@ static retort_status bind_layers(const binder *b, rt_encoder *e) {
     }
     layer_stem(stem, sizeof stem, &e->config, e->config.layers);
     snprintf(rest, sizeof rest, "%s%s.weight", stem, b->arch->names[RT_ROLE_LAYER]);
+    bool grouped = e->config.groups > 0;
     if (find(b->tensors, name, b->root, b->base, rest) != NULL)
         return rt_fail(b->err, RETORT_FORMAT,
-                       "%s: tensor '%s': config.json says %" PRId64 " layers, the file has more", b->file,
-                       name, e->config.layers);
+                       "%s: tensor '%s': config.json says %" PRId64 " %s, the file has more", b->file, name,
+                       grouped ? e->config.groups : e->config.layers,
+                       grouped ? "groups of layers ('num_hidden_groups', 1 where it is absent)" : "layers");
     e->config.layers = count;
     return RETORT_OK;
 }

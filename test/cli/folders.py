@@ -165,6 +165,21 @@ def files_that_change_the_model():
 
 
 @test
+def sizes_that_settings_state():
+    """Beside config.json's own: what they say is compared with the tensors."""
+    splade = folder("splade-max", "splade", {"1_SpladePooling/config.json": {"embedding_dimension": 99}})
+    fails(3, "SpladePooling's embedding_dimension is 99; config.json says 100 pieces", "run", splade, "a")
+    splade = folder("splade-max", "splade", {"1_SpladePooling/config.json": {"embedding_dimension": "x"}})
+    fails(3, "'embedding_dimension' is no number of pieces", "run", splade, "a")
+    fails(3, "expected [48, 32] from config.json", "run", folder("nomic-classify", "nomic", {"config.json": {"head_dim": 4}}), "a")
+    groups = folder("albert-groups", "groups", {"config.json": {"num_hidden_groups": None}})
+    fails(3, "config.json says 1 groups of layers ('num_hidden_groups', 1 where it is absent), the file has more", "run", groups, "a")
+    texts = HERE / "texts.txt"
+    texts.write_text("a\n")
+    fails(2, "--texts: a file's name is empty", "import", checkpoint("bert-fill"), "--texts", f"{texts},", "-o", HERE / "none.retort")
+
+
+@test
 def heads_of_setfit():
     """Golden ones are compared in sentence_test; broken, compressed and foreign heads, and settings that do not fit."""
     name = "model_head.pkl"

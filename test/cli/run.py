@@ -586,7 +586,18 @@ def embeddings_and_ranking():
     close(ranked[0]["score"], 1.0)
     close(next(r["score"] for r in ranked if r["index"] == 0), sum(a * b for a, b in zip(*vectors[:2])))
     assert len(rows("run", path, "--query", "good", "--top", "2", "a", "b", "c")) == 2
-    fails(2, "--query needs a model that embeds; this one is for tag", "run", model("bert-tag"), "--query", "x", "y")
+    cross = model("cross-tanh")
+    texts = ["the film was very good", "not this one", "bad play?"]
+    found = rows("run", cross, "--query", "a good film", *texts)
+    scores = [rows("run", cross, "--pairs", f"a good film\t{text}")[0]["labels"][0]["score"] for text in texts]
+    assert [(row["index"], row["score"]) for row in found] == sorted(enumerate(scores), key=lambda item: -item[1]), (found, scores)
+    assert found[0]["text"] == texts[found[0]["index"]]
+    assert len(rows("run", cross, "--query", "x", "--top", 2, *texts)) == 2
+    two = rows("run", model("cross-labels"), "--query", "a good film", texts[0])[0]["score"]
+    assert two == next(label["score"] for label in rows("run", model("cross-labels"), "--pairs", f"a good film\t{texts[0]}")[0]["labels"] if label["label"] == "yes")
+    fails(2, "a cross-encoder, which has one label or two; this one has 3", "run", model("bert-classify"), "--query", "x", "y")
+    fails(2, "not with --pairs or --labels", "run", cross, "--query", "x", "--pairs", "y\tz")
+    fails(2, "--query needs a model that classifies or embeds; this one is for tag", "run", model("bert-tag"), "--query", "x", "y")
 
 
 @test

@@ -179,10 +179,14 @@ def embed_sparse():
                 close(item["value"], wanted[item["index"]], 1e-5)
         assert other.post("/embed_sparse", {"inputs": golden["texts"][0]}) == found[:1]
         assert "/embed_sparse" in other.post("/embed", {"inputs": "a"}, 424)["error"]
-        assert "/embed_sparse" in other.post("/v1/embeddings", {"input": "a"}, 424)["error"]["message"]
+        assert "/embed_sparse" in other.post("/v1/embeddings", {"input": "a"}, 400)["error"]["message"]
         a, b = golden["outputs"][:2]
         dot = other.post("/similarity", {"inputs": {"source_sentence": golden["texts"][0], "sentences": [golden["texts"][1]]}})
         close(dot[0], sum(x * y for x, y in zip(a, b)), 1e-4)
+    with Server(model("distilbert-classify")) as other:
+        error = other.post("/v1/embeddings", {"input": "a"}, 400)["error"]
+        assert error["type"] == "invalid_request_error", error
+        assert error["message"] == "/v1/embeddings needs a model that embeds; the one that is served answers /predict", error
     assert "not sparse: /embed" in server.post("/embed_sparse", {"inputs": "a"}, 424)["error"]
 
 
@@ -758,7 +762,8 @@ def unknown_fields_are_refused_by_name():
         name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
         assert name in forms and set(bodies[path]) <= set(forms[name]["properties"]), path
         real = path.replace("{model}", EMBED if "pipeline" in path else CLASSIFY).replace("{version}", "1")
-        server.post(real, bodies[path], 424 if path.endswith(("/rerank", "/embed_sparse")) else 200)  # a model of three labels is no reranker
+        unsuited = 400 if path.startswith("/v") else 424
+        server.post(real, bodies[path], unsuited if path.endswith(("/rerank", "/embed_sparse")) else 200)  # a model of three labels is no reranker
         code = 400 if path.endswith(("/embeddings", "/infer")) or re.match("/v./rerank", path) else 422  # OpenAI's form and the protocol
         error = server.post(real, {**bodies[path], "no_such": 1}, code)["error"]
         message = error["message"] if isinstance(error, dict) else error

@@ -21,7 +21,8 @@ bool srv_call_fail(srv_call *call, srv_error_id id, const char *format, ...) {
     if (call->status == 0) call->status = (unsigned)call->service->options->overload_status;
     /* The other two protocols have one code for every bad request. */
     bool one_code = call->route != NULL && call->route->wire != SRV_WIRE_TEI;
-    if (one_code && (id == SRV_ERROR_INVALID || id == SRV_ERROR_TOKENIZER)) call->status = 400;
+    bool bad = id == SRV_ERROR_INVALID || id == SRV_ERROR_TOKENIZER || id == SRV_ERROR_UNSUITED;
+    if (one_code && bad) call->status = 400;
     return false;
 }
 

@@ -15,6 +15,7 @@
     X(ENCODED, 415, "validation", "invalid_request_error")                                                   \
     X(TOKENIZER, 422, "tokenizer", "invalid_request_error")                                                  \
     X(BACKEND, 424, "backend", "server_error")                                                               \
+    X(UNSUITED, 424, "backend", "invalid_request_error")                                                     \
     X(OVERLOADED, 0, "overloaded", "rate_limit_error")                                                       \
     X(GONE, 499, "validation", "invalid_request_error")                                                      \
     X(INTERNAL, 500, "backend", "server_error")                                                              \

@@ -62,6 +62,17 @@ static bool submit(srv_call *call) {
     return verdict != SRV_ANSWERED && refuse(call, verdict, reasons[verdict]);
 }
 
+/* Where the only model that is served answers; NULL: several are. */
+static const char *path_for(srv_call *call) {
+    bool known;
+    if (call->service->options->model_count != 1) return NULL;
+    srv_engine *engine = srv_service_engine(call->service, SRV_ANY_TASK, &call->model, &known);
+    if (engine == NULL) return NULL;
+    retort_task task = engine->info.task;
+    srv_engine_leave(engine);
+    return task == RETORT_TASK_CLASSIFY ? "/predict" : task == RETORT_TASK_EMBED ? "/embed" : "/";
+}
+
 static bool find_engine(srv_call *call) {
     bool known, named = call->model.text != NULL;
     int length = (int)(call->model.length < 100 ? call->model.length : 100);
@@ -76,7 +87,12 @@ static bool find_engine(srv_call *call) {
         return srv_call_fail(call, SRV_ERROR_NOT_FOUND, "%.100s needs a model that %s: '%.*s' does not",
                              call->path != NULL ? call->path : call->route->path, does, length,
                              call->model.text);
-    return srv_call_fail(call, SRV_ERROR_BACKEND, "%s needs a model that %s", call->route->path, does);
+    const char *other = path_for(call);
+    if (other == NULL)
+        return srv_call_fail(call, SRV_ERROR_UNSUITED, "%s needs a model that %s", call->route->path, does);
+    return srv_call_fail(call, SRV_ERROR_UNSUITED,
+                         "%s needs a model that %s; the one that is served answers %s", call->route->path,
+                         does, other);
 }
 
 /* Takes the model's name from the path or the body. If only one model is served, its name in a body does

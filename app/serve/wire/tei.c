@@ -81,7 +81,8 @@ bool srv_tei_read_embed(srv_call *call, const srv_json *body) {
 
 bool srv_check_dense(srv_call *call) {
     return !call->engine->info.sparse ||
-           srv_call_fail(call, SRV_ERROR_BACKEND, "the model's vectors are sparse: /embed_sparse gives them");
+           srv_call_fail(call, SRV_ERROR_UNSUITED,
+                         "the model's vectors are sparse: /embed_sparse gives them");
 }
 
 bool srv_tei_read_embed_sparse(srv_call *call, const srv_json *body) {
@@ -90,7 +91,7 @@ bool srv_tei_read_embed_sparse(srv_call *call, const srv_json *body) {
 
 bool srv_tei_check_embed_sparse(srv_call *call) {
     return call->engine->info.sparse ||
-           srv_call_fail(call, SRV_ERROR_BACKEND, "the model's vectors are not sparse: /embed gives them");
+           srv_call_fail(call, SRV_ERROR_UNSUITED, "the model's vectors are not sparse: /embed gives them");
 }
 
 bool srv_tei_read_embed_all(srv_call *call, const srv_json *body) {
@@ -100,7 +101,7 @@ bool srv_tei_read_embed_all(srv_call *call, const srv_json *body) {
 
 bool srv_tei_check_embed_all(srv_call *call) {
     return call->engine->info.token_vectors ||
-           srv_call_fail(call, SRV_ERROR_BACKEND,
+           srv_call_fail(call, SRV_ERROR_UNSUITED,
                          "the model pools only the first token, and does not compute all of the others: "
                          "import it with --without prune-rows");
 }
@@ -120,7 +121,7 @@ bool srv_tei_check_rerank(srv_call *call) {
     long long labels = (long long)info->labels;
     set_function(call, labels > 1 ? SRV_SOFTMAX : info->activation != NULL ? SRV_BY_MODEL : SRV_SIGMOID);
     if (labels <= 2) return true;
-    return srv_call_fail(call, SRV_ERROR_BACKEND,
+    return srv_call_fail(call, SRV_ERROR_UNSUITED,
                          "the model is not a reranker: it has %lld labels, expected 1 or 2; /predict gives "
                          "the score of each label of a pair",
                          labels);
