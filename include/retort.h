@@ -832,6 +832,11 @@ RETORT_API const char *retort_dataset_label(const retort_dataset *data, size_t i
 RETORT_API size_t retort_dataset_label_count(const retort_dataset *data, size_t index);
 RETORT_API void retort_dataset_free(retort_dataset *data);
 
+/* Texts that have a label, texts that were given it, and texts with both. */
+typedef struct retort_class_counts {
+    uint64_t gold, predicted, correct;
+} retort_class_counts;
+
 typedef struct retort_eval_options {
     size_t size;
     retort_session *reference; /* NULL, or a session to compare logits with */
@@ -841,9 +846,13 @@ typedef struct retort_eval_options {
     retort_progress_fn progress;
     void *progress_user;
     int64_t batch_tokens; /* texts run together up to this number of tokens; <= 0 (default): automatic */
+    /* Models with labels. The caller's, and filled: [labels], and [labels * labels]: texts of label i that were given
+     * label j, at [i * labels + j], of models that give each text one label. NULL: not wanted. */
+    retort_class_counts *classes;
+    uint64_t *confusion;
 } retort_eval_options;
 #define RETORT_EVAL_OPTIONS                                                                                  \
-    { sizeof(retort_eval_options), NULL, -1, NULL, NULL, NULL, NULL, 0 }
+    { sizeof(retort_eval_options), NULL, -1, NULL, NULL, NULL, NULL, 0, NULL, NULL }
 
 typedef struct retort_eval_result {
     size_t size; /* sizeof this struct: set it before the call */
@@ -853,8 +862,8 @@ typedef struct retort_eval_result {
     double value;
     size_t n; /* texts */
     const char *
-        second_metric; /* NULL, or "f1" together with "exact_match", or "f1_macro" with several labels: the mean
-                                  over labels */
+        second_metric; /* NULL, or "f1" together with "exact_match", or "f1_macro" with labels: the mean of
+                                  their F1 */
     double second_value;
     /* Against the reference; NaN without one, or if the task has no such figure. Mean over rows of logits of
      * KL(softmax(reference) || softmax(model)); share of rows with the same best label (embeddings: mean

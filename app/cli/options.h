@@ -74,6 +74,8 @@
     X(REFERENCE, "reference", 0, "MODEL", TEXT, 0, 0, NULL, "also compare the logits with this model's")     \
     X(PER_LAYER, "per-layer", 0, "", FLAG, 0, 0, NULL,                                                       \
       "with --reference: also print the error of each step relative to the reference")                       \
+    X(PER_CLASS, "per-class", 0, "", FLAG, 0, 0, NULL,                                                       \
+      "also print precision, recall and F1 of each label, and which labels are taken for which")             \
     X(LOGITS, "logits", 0, "FILE", TEXT, 0, 0, NULL, "write the logits as tab-separated values")             \
     X(FLOOR, "floor", 0, "X", REAL, 0, 0, NULL,                                                              \
       "exit with 4 if the metric is below X (a perplexity: above X)")                                        \

@@ -5,6 +5,7 @@
 #include "cli/model.h"
 #include "cli/progress.h"
 #include "cli/stats.h"
+#include "cmd/eval_classes.h"
 #include "retort.h"
 
 #include <jansson.h>
@@ -46,18 +47,27 @@ static void print_text(const cli_args *args, const retort_eval_result *result) {
     print_real("max_abs_logit_error", result->max_abs_logit_error);
 }
 
-/* layers: NULL without --per-layer. */
-static cli_code print_result(const cli_args *args, const retort_model *model,
-                             const retort_eval_result *result, const layer_errors *layers) {
+typedef struct evaluation {
+    retort_model *model, *other;
+    retort_session *session, *reference;
+    retort_dataset *data;
+    FILE *logits;
+    bool per_layer, per_class;
+    layer_errors layers;
+    eval_classes classes;
+} evaluation;
+
+static cli_code print_result(const evaluation *e, const cli_args *args, const retort_eval_result *result) {
     retort_info info = {.size = sizeof info};
-    retort_model_info(model, &info);
+    retort_model_info(e->model, &info);
     if (result->unknown > result->tokens / 10)
         cli_say("warning: the tokenizer does not know %llu of %llu tokens of the texts",
                 (unsigned long long)result->unknown, (unsigned long long)result->tokens);
     if (!cli_has(args, CLI_JSON)) {
         printf("%-20s %s\n", "task", cli_task_names[info.task]);
         print_text(args, result);
-        if (layers != NULL) layer_errors_print(layers);
+        if (e->per_class) eval_classes_print(&e->classes);
+        if (e->per_layer) layer_errors_print(&e->layers);
         return CLI_DONE;
     }
     json_t *json = json_pack(
@@ -76,7 +86,8 @@ static cli_code print_result(const cli_args *args, const retort_model *model,
         json_object_set_new(json, "agreement", cli_json_real(result->agreement));
         json_object_set_new(json, "max_abs_logit_error", cli_json_real(result->max_abs_logit_error));
     }
-    if (layers != NULL) json_object_set_new(json, "layers", layer_errors_json(layers));
+    if (e->per_class) eval_classes_json(&e->classes, json);
+    if (e->per_layer) json_object_set_new(json, "layers", layer_errors_json(&e->layers));
     return cli_print_json(json);
 }
 
@@ -90,15 +101,6 @@ static cli_code check_floor(const cli_args *args, const retort_eval_result *resu
               floor_value);
     return CLI_BELOW_FLOOR;
 }
-
-typedef struct evaluation {
-    retort_model *model, *other;
-    retort_session *session, *reference;
-    retort_dataset *data;
-    FILE *logits;
-    bool per_layer;
-    layer_errors layers;
-} evaluation;
 
 /* One of the two models, and its session. */
 static cli_code open_one(evaluation *e, const cli_args *args, const char *path, retort_model **model,
@@ -127,7 +129,9 @@ static cli_code open_all(evaluation *e, const cli_args *args) {
     if (code == CLI_DONE && reference != NULL) code = open_one(e, args, reference, &e->other, &e->reference);
     if (code == CLI_DONE && e->per_layer) code = layer_errors_pair(&e->layers, e->session, e->reference);
     if (code != CLI_DONE) return code;
-    code = cli_open_data(&e->data, args, e->model, false);
+    e->per_class = cli_has(args, CLI_PER_CLASS);
+    if (e->per_class) code = eval_classes_open(&e->classes, e->model);
+    if (code == CLI_DONE) code = cli_open_data(&e->data, args, e->model, false);
     if (code != CLI_DONE) return code;
     if (logits == NULL) return CLI_DONE;
     e->logits = cli_create(logits);
@@ -142,6 +146,8 @@ static cli_code evaluate(evaluation *e, const cli_args *args, retort_eval_result
     options.logits = e->logits != NULL ? write_logits : NULL;
     options.logits_user = e->logits;
     options.progress = cli_progress;
+    options.classes = e->classes.counts;
+    options.confusion = e->classes.confusion;
     /* The rows of all steps of a batch are kept: 0.4 MB per token for 12 layers with a hidden size of 768. */
     if (e->per_layer) options.batch_tokens = 256;
     retort_status status = retort_eval(e->session, e->data, &options, result, &err);
@@ -158,9 +164,10 @@ cli_code cmd_eval(const cli_args *args) {
     retort_eval_result result = {.size = sizeof result};
     cli_code code = open_all(&e, args);
     if (code == CLI_DONE) code = evaluate(&e, args, &result);
-    if (code == CLI_DONE) code = print_result(args, e.model, &result, e.per_layer ? &e.layers : NULL);
+    if (code == CLI_DONE) code = print_result(&e, args, &result);
     if (code == CLI_DONE) code = check_floor(args, &result);
     if (e.logits != NULL) fclose(e.logits);
+    eval_classes_free(&e.classes);
     layer_errors_free(&e.layers);
     retort_dataset_free(e.data);
     retort_session_close(e.reference);

@@ -145,12 +145,12 @@ static const cli_verb rows[] = {
         .min_words = 1,
         .max_words = 1,
         .required = CLI_DATA,
-        .options = OPTIONS(DATA_OPTIONS, CLI_REFERENCE, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR, CLI_MAX_LENGTH,
-                           CLI_PROMPT_NAME, CLI_MEMORY, ENGINE_OPTIONS, OTHER_ENGINES),
+        .options = OPTIONS(DATA_OPTIONS, CLI_REFERENCE, CLI_PER_CLASS, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR,
+                           CLI_MAX_LENGTH, CLI_PROMPT_NAME, CLI_MEMORY, ENGINE_OPTIONS, OTHER_ENGINES),
         .details =
             "The metric is the accuracy of labels, the F1 of several labels per text (all decisions "
-            "together; "
-            "f1_macro is the mean over labels) and of entities, the exact match of answers, "
+            "together; f1_macro is the mean over labels, of either kind) and of entities, the exact match of "
+            "answers, "
             "Spearman's rank correlation of scores, or the pseudo-perplexity of masked models. Its 95 % "
             "interval stands behind it: Wilson's for shares, else of 1,000 bootstrap draws of the texts. "
             "--reference adds the difference from that model's metric, with the interval that the same "
@@ -165,6 +165,7 @@ static const cli_verb rows[] = {
         .examples = "retort eval model.retort --data test.tsv\n"
                     "retort eval model.retort --data test.csv --text-column body --label-column class\n"
                     "retort eval moods.retort --data test.tsv --label-separator ,\n"
+                    "retort eval model.retort --data test.tsv --per-class\n"
                     "retort eval small.retort --data test.tsv --reference model.retort --floor 0.89\n"
                     "retort eval small.retort --data test.tsv --reference model.retort --per-layer\n",
     },

@@ -51,13 +51,23 @@ static rt_tally decided(const rt_decisions *counts) {
     return (rt_tally){{(double)counts->gold, (double)counts->predicted, (double)counts->correct}};
 }
 
+static double macro(const rt_evaluation *e, const rt_sheet *sheet) {
+    return rt_f1_macro(sheet->decisions, (size_t)e->config->labels);
+}
+
 /* ---- Labels: accuracy of the best one ---- */
 
 static retort_status score_label(rt_evaluation *e, size_t index, size_t first, size_t n,
                                  const retort_matrix *rows, rt_sheet *sheet, retort_error *err) {
     (void)n, (void)err;
     size_t best = rt_score_best(row_of(rows, first), rows->columns);
-    sheet->rows[index] = (rt_tally){{(int64_t)best == e->data->samples[index].label, 1}};
+    size_t label = (size_t)e->data->samples[index].label;
+    sheet->rows[index] = (rt_tally){{best == label, 1}};
+    sheet->decisions[label].gold++;
+    sheet->decisions[best].predicted++;
+    sheet->decisions[best].correct += best == label;
+    if (sheet == &e->own && e->options->confusion != NULL)
+        e->options->confusion[label * rows->columns + best]++;
     return RETORT_OK;
 }
 
@@ -83,10 +93,6 @@ static retort_status score_labels(rt_evaluation *e, size_t index, size_t first, 
     }
     sheet->rows[index] = decided(&all);
     return RETORT_OK;
-}
-
-static double macro(const rt_evaluation *e, const rt_sheet *sheet) {
-    return rt_f1_macro(sheet->decisions, (size_t)e->config->labels);
 }
 
 /* ---- Values and similarities: rank correlation with the scores ---- */
@@ -280,10 +286,10 @@ static double perplexity(const double sum[RT_TALLY]) {
 
 typedef enum kind_index { LABELS, SEVERAL, VALUES, SIMILARITY, ENTITIES, ANSWERS, MASKS } kind_index;
 static const rt_eval_kind kinds[] = {
-    [LABELS] = {"accuracy", NULL, RT_DATA_TABLE, true, false,
+    [LABELS] = {"accuracy", "f1_macro", RT_DATA_TABLE, true, false,
                 "a table with texts ('sentence', or --text-column NAME) and labels ('label', or "
                 "--label-column NAME)",
-                feed_text, score_label, mean, true, NULL},
+                feed_text, score_label, mean, true, macro},
     [SEVERAL] = {"f1", "f1_macro", RT_DATA_TABLE, true, false,
                  "a table with texts ('sentence', or --text-column NAME) and lists of labels ('labels', or "
                  "--label-column NAME)",

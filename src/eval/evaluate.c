@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static retort_status write_logits(rt_evaluation *e, const retort_matrix *rows, retort_error *err) {
     for (size_t i = 0; i < rows->rows; i++) {
@@ -149,6 +150,29 @@ static void set_comparison(const rt_evaluation *e, retort_eval_result *result) {
     result->max_abs_logit_error = compared ? c->worst : NAN;
 }
 
+/* Counts of each label only where there are labels, and of two labels only where a text has one. */
+static retort_status check_classes(const rt_evaluation *e, retort_error *err) {
+    const rt_config *config = e->config;
+    bool labelled = config->task == RETORT_TASK_CLASSIFY && !rt_config_has_values(config);
+    bool one = labelled && config->problem != RETORT_PROBLEM_MULTI_LABEL;
+    if ((e->options->classes == NULL || labelled) && (e->options->confusion == NULL || one)) return RETORT_OK;
+    return rt_fail(err, RETORT_ARGUMENT, "evaluation: this model does not give each text %s",
+                   labelled ? "one label" : "labels");
+}
+
+static void clear_classes(const rt_evaluation *e) {
+    size_t labels = (size_t)e->config->labels;
+    if (e->options->confusion != NULL)
+        memset(e->options->confusion, 0, labels * labels * sizeof *e->options->confusion);
+}
+
+static void set_classes(const rt_evaluation *e) {
+    for (int64_t i = 0; e->options->classes != NULL && i < e->config->labels; i++) {
+        const rt_decisions *of = &e->own.decisions[i];
+        e->options->classes[i] = (retort_class_counts){of->gold, of->predicted, of->correct};
+    }
+}
+
 /* The metric of the rows, and how sure it is. */
 static retort_status finish(const rt_evaluation *e, const rt_eval_kind *kind, retort_eval_result *result,
                             retort_error *err) {
@@ -202,14 +226,17 @@ retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
     *result = (retort_eval_result){.size = sizeof *result, .metric = kind->metric, .n = data->count};
     result->second_metric = kind->second_metric;
     retort_status status = check_data(kind, data, err);
+    if (status == RETORT_OK) status = check_classes(&e, err);
     if (status == RETORT_OK) status = check_reference(&e, err);
     if (status == RETORT_OK) status = prepare(&e, err);
     uint64_t before = *rt_session_truncated(session);
+    if (status == RETORT_OK) clear_classes(&e);
     if (status == RETORT_OK) status = run_all(&e, kind, err);
     result->truncated = *rt_session_truncated(session) - before;
     result->tokens = e.tokens.tokens;
     result->unknown = e.tokens.unknown;
     if (status == RETORT_OK) status = finish(&e, kind, result, err);
+    if (status == RETORT_OK) set_classes(&e);
     set_comparison(&e, result);
     evaluation_free(&e);
     return status;

@@ -22,7 +22,7 @@ def eval_labels():
     data = file("good.tsv", "sentence\tlabel\n" + "".join(f"{t}\t{b}\n" for t, b in zip(texts, best)))
     right = rows("eval", path, "--data", data)[0]
     assert abs(right.pop("low") - 0.565518) < 1e-6 and right.pop("high") == 1  # Wilson's of 5 of 5
-    assert right == {"task": "classify", "metric": "accuracy", "value": 1.0, "n": 5, "truncated": 0, "tokens": 9, "unknown": 0}
+    assert right == {"task": "classify", "metric": "accuracy", "value": 1.0, "f1_macro": right["f1_macro"], "n": 5, "truncated": 0, "tokens": 9, "unknown": 0}
     assert b"accuracy             1.00 (0.57 to 1.00)\n" in retort("eval", path, "--data", data)[0]
     foreign = file("foreign.tsv", "sentence\tlabel\nплохо a\tnegative\nочень плохо\tpositive\n")
     out, said = retort("eval", path, "--data", foreign)
@@ -36,6 +36,20 @@ def eval_labels():
     logits = HERE / "logits.tsv"
     result = rows("eval", path, "--data", data, "--reference", model("distilbert-wide", dtype="bf16"), "--logits", logits)[0]
     close(result["value"], 0.8, 1e-9)
+    classes = rows("eval", path, "--data", data, "--per-class")[0]
+    gold, found = wrong, [names.index(b) for b in best]
+    assert classes["confusion"] == [[sum(g == i and f == j for g, f in zip(gold, found)) for j in range(3)] for i in range(3)]
+    f1 = []
+    for i, row in enumerate(classes["classes"]):
+        both, has, given = sum(g == f == i for g, f in zip(gold, found)), gold.count(i), found.count(i)
+        assert (row["label"], row["texts"], row["predicted"], row["correct"]) == (names[i], has, given, both)
+        for key, of in (("precision", given), ("recall", has)):
+            assert row[key] is None if of == 0 else abs(row[key] - both / of) < 1e-8
+        f1.append(2 * both / (has + given) if has + given else 0)
+    close(classes["f1_macro"], sum(f1) / 3, 1e-8)
+    lines = retort("eval", path, "--data", data, "--per-class")[0].decode().splitlines()
+    assert [line.split() for line in lines if "taken for" in line] == [["label", "taken", "for", "texts"]]
+    assert lines[-1].split() == [names[wrong[0]], best[0], "1"], lines
     assert 0 <= result["kl"] < 1e-3 and result["agreement"] == 1 and 0 < result["max_abs_logit_error"] < 0.1
     table = [[float(x) for x in line.split("\t")] for line in logits.read_text().splitlines()]
     for row, answer in zip(table, rows("run", path, stdin="\n".join(texts).encode() + b"\n"), strict=True):
@@ -56,6 +70,7 @@ def eval_other_tasks():
     assert rows("eval", model("package-mean"), "--data", score)[0]["metric"] == "spearman"
     value = file("value.tsv", "sentence\tscore\na\t1\nb\t2.5\nc\t-1\n")
     regression = rows("eval", model("bert-regression"), "--data", value, "--reference", model("bert-regression", level=0))[0]
+    fails(3, "does not give each text labels", "eval", model("bert-regression"), "--data", value, "--per-class")
     assert regression["metric"] == "spearman" and regression["kl"] is None and regression["max_abs_logit_error"] < 1e-4
     conll = file("t.conll", "a O\nvery B-PER\ngood I-PER\n\nfilm\tB-LOC\n" + "x O\n" * 60)
     tags = HERE / "tags.tsv"
@@ -244,6 +259,9 @@ def several_labels():
     both = sum(a and b for ys, gs in zip(yes, gold) for a, b in zip(ys, gs))
     assert right["metric"] == "f1" and abs(right["value"] - 2 * both / (sum(map(sum, yes)) + 3)) < 1e-9, right
     assert "f1_macro" in right
+    several = rows("eval", path, "--data", lists, "--per-class")[0]
+    assert "confusion" not in several and [row["texts"] for row in several["classes"]] == [1, 1, 1]
+    close(several["f1_macro"], sum(row["f1"] or 0 for row in several["classes"]) / 3, 1e-8)
     for more in ((vectors,), (columns,), (cells, "--label-separator", "|"), (columns, "--label-column", ",".join(names))):
         assert rows("eval", path, "--data", *more)[0] == right, more
     fails(3, "s.tsv:3: label 'negative|neutral'", "eval", path, "--data", cells)
