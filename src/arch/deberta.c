@@ -73,8 +73,9 @@ static retort_status configure(rt_config *out, const rt_config_source *from, ret
     if (width < 1) return rt_fail(err, RETORT_FORMAT, "%s: 'embedding_size' is %" PRId64, name, width);
     out->types = types > 0 ? types : 0;
     out->embedding = width;
-    out->pooler_activation = RT_FN_GELU;
-    return rt_config_activation(from, "pooler_hidden_act", &out->pooler_activation, err);
+    if (out->task == RETORT_TASK_FILL) return RETORT_OK;
+    out->head_activation = RT_FN_GELU;
+    return rt_config_activation(from, "pooler_hidden_act", &out->head_activation, err);
 }
 
 static bool has(const rt_config *config, rt_role role) {

@@ -64,11 +64,10 @@ typedef struct rt_config {
     int64_t embedding;      /* width of the embeddings: hidden, except in ELECTRA */
     int64_t dim, key_heads; /* columns of a head; heads of keys and values, each read by as many of queries */
     rt_distances distances;
-    bool unplaced;            /* positions have no rows in a table */
-    rt_act pooler_activation; /* RT_FN_NONE: the head's */
-    int64_t buckets;          /* of distances; 0: none */
-    int64_t groups, inner;    /* of layers that share weights, and layers of one; 0: no such */
-    int64_t position_offset;  /* rows of the checkpoint's position table before a text's first */
+    bool unplaced;           /* positions have no rows in a table */
+    int64_t buckets;         /* of distances; 0: none */
+    int64_t groups, inner;   /* of layers that share weights, and layers of one; 0: no such */
+    int64_t position_offset; /* rows of the checkpoint's position table before a text's first */
     int64_t
         after_pad; /* 1: tokens whose id is that of padding have its row, and others do not count them; 0: texts with
                           such are refused, as in files of older versions and graphs from ONNX */

@@ -22,22 +22,17 @@ static retort_status refuse_variants(const rt_config_source *from, retort_error 
 }
 
 static retort_status configure(rt_config *out, const rt_config_source *from, retort_error *err) {
-    double theta = 160000, epsilon = 1e-12;
+    double theta = 160000;
     bool logn = false;
     const json_t *rope = NULL;
     out->unbiased = 1 << RT_ROLE_LIN1 | 1 << RT_ROLE_UP;
-    out->activation = RT_FN_GELU;
     retort_status status = rt_config_flag(from, "logn_attention_scale", &logn, err);
     if (status == RETORT_OK && logn)
         status = rt_fail(err, RETORT_UNSUPPORTED,
                          "%s: 'logn_attention_scale' is true, which is not supported", from->name);
     if (status == RETORT_OK) status = refuse_variants(from, err);
-    if (status == RETORT_OK) status = rt_config_activation(from, "hidden_act", &out->activation, err);
-    if (status == RETORT_OK)
-        status = rt_config_real(from, from->root, "layer_norm_eps", 1e-30, 0.1, &epsilon, err);
     if (status == RETORT_OK) status = rt_config_real(from, from->root, "rope_theta", 1, 1e12, &theta, err);
     if (status == RETORT_OK) status = rt_config_rope(from, &rope, err);
-    out->epsilon = (float)epsilon;
     if (status != RETORT_OK) return status;
     return rt_config_angles(out, from, rope, theta, &out->angles[0], err);
 }
@@ -45,7 +40,8 @@ static retort_status configure(rt_config *out, const rt_config_source *from, ret
 #define GTE(type_name, class_prefix, name)                                                                   \
     {                                                                                                        \
         .type = (type_name), .prefix = (class_prefix), .keys = {RT_BERT_KEYS},                               \
-        .defaults = {[RT_KEY_TYPES] = 1}, .base = name ".", .layer = "encoder.layer.",                       \
+        .defaults = {[RT_KEY_TYPES] = 1}, .activation_key = "hidden_act", .activation_default = "gelu",      \
+        .epsilon_key = "layer_norm_eps", .base = name ".", .layer = "encoder.layer.",                        \
         .names = {[RT_ROLE_WORD] = "embeddings.word_embeddings",                                             \
                   [RT_ROLE_TYPE] = "embeddings.token_type_embeddings",                                       \
                   [RT_ROLE_EMBEDDING_NORM] = "embeddings.LayerNorm",                                         \

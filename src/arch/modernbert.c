@@ -79,17 +79,13 @@ static retort_status read_biases(rt_config *out, const rt_config_source *from, r
 static retort_status configure(rt_config *out, const rt_config_source *from, retort_error *err) {
     const json_t *pooling = json_object_get(from->root, "classifier_pooling");
     const char *text = pooling != NULL ? json_string_value(pooling) : "cls";
-    double epsilon = 1e-5;
-    out->activation = out->head_activation = RT_FN_GELU;
+    out->head_activation = RT_FN_GELU;
     retort_status status = read_layers(out, from, err);
     if (status == RETORT_OK) status = read_rotation(out, from, err);
     if (status == RETORT_OK) status = read_biases(out, from, err);
-    if (status == RETORT_OK) status = rt_config_real(from, from->root, "norm_eps", 1e-30, 0.1, &epsilon, err);
-    if (status == RETORT_OK) status = rt_config_activation(from, "hidden_activation", &out->activation, err);
     if (status == RETORT_OK)
         status = rt_config_activation(from, "classifier_activation", &out->head_activation, err);
     if (status != RETORT_OK) return status;
-    out->epsilon = (float)epsilon;
     out->mean = text != NULL && strcmp(text, "mean") == 0;
     if (out->mean || (text != NULL && strcmp(text, "cls") == 0)) return RETORT_OK;
     return rt_fail(err, RETORT_UNSUPPORTED, "%s: classifier_pooling '%.40s'; known are cls, mean", from->name,
@@ -108,6 +104,10 @@ const rt_arch rt_arch_modernbert = {
              [RT_KEY_FFN] = "intermediate_size",
              [RT_KEY_VOCAB] = "vocab_size",
              [RT_KEY_POSITIONS] = "max_position_embeddings"},
+    .activation_key = "hidden_activation",
+    .activation_default = "gelu",
+    .epsilon_key = "norm_eps",
+    .epsilon_default = 1e-5F,
     .base = "model.",
     .layer = "layers.",
     .names = {[RT_ROLE_WORD] = "embeddings.tok_embeddings",

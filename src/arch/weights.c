@@ -314,8 +314,6 @@ static retort_status bind_head(const binder *b, rt_encoder *e) {
         e->dense_activation = head->activation != RT_FN_NONE            ? head->activation
                               : e->config.head_activation != RT_FN_NONE ? e->config.head_activation
                                                                         : e->config.activation;
-    if (b->task == RETORT_TASK_CLASSIFY && e->config.pooler_activation != RT_FN_NONE)
-        e->dense_activation = e->config.pooler_activation;
     return status;
 }
 
