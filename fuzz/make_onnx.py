@@ -21,15 +21,19 @@ DISTIL = dict(dim=4, n_layers=1, n_heads=2, hidden_dim=4, **SIZES)
 MODELS = {
     "bert": transformers.BertForSequenceClassification(transformers.BertConfig(**BERT)),
     "distilbert": transformers.DistilBertForSequenceClassification(transformers.DistilBertConfig(**DISTIL)),
+    "modernbert": transformers.ModernBertForSequenceClassification(transformers.ModernBertConfig(
+        hidden_size=4, num_hidden_layers=2, num_attention_heads=1, intermediate_size=4, global_attn_every_n_layers=2, local_attention=2,
+        pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3, **SIZES)),
+    "mpnet": transformers.MPNetForSequenceClassification(transformers.MPNetConfig(**{**BERT, "max_position_embeddings": 6})),
     "fill": transformers.BertForMaskedLM(transformers.BertConfig(**BERT)),
 }
 
 
 def export(name, model, path, opset):
-    names = ["input_ids", "attention_mask"] + ([] if name == "distilbert" else ["token_type_ids"])
+    names = ["input_ids", "attention_mask"] + (["token_type_ids"] if name in ("bert", "fill") else [])
     inputs = {key: torch.ones(2, 3, dtype=torch.long) for key in names}
     axes = {key: {0: "batch", 1: "sequence"} for key in [*names, "logits"]}
-    model.set_attn_implementation("eager" if opset < 17 else "sdpa")
+    model.set_attn_implementation("eager" if opset < 17 or name == "mpnet" else "sdpa")
     torch.onnx.export(model.eval(), (inputs,), path, input_names=names, output_names=["logits"], dynamic_axes=axes,
                       opset_version=opset, dynamo=False)
 

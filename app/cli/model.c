@@ -128,7 +128,7 @@ cli_code cli_reach_level(retort_model **model, const cli_args *args) {
     cli_code code = cli_check_level(*model, args);
     if (code != CLI_DONE) return code;
     options.level = (int)cli_int(args, CLI_LEVEL, 3);
-    if (retort_model_optimize(&higher, *model, &options, &err) != RETORT_OK) return cli_fail(&err, false);
+    if (retort_model_optimize(&higher, *model, &options, &err) != RETORT_OK) return cli_fail_making(&err);
     retort_model_free(*model);
     *model = higher;
     return CLI_DONE;
@@ -154,7 +154,7 @@ cli_code cli_export_model(const retort_model *model, const cli_args *args, retor
     options.standard = cli_has(args, CLI_STANDARD);
     options.external_over = (uint64_t)cli_int(args, CLI_EXTERNAL_OVER, 0);
     retort_status status = retort_model_export(model, cli_text(args, CLI_OUTPUT), &options, done, &err);
-    return status == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+    return status == RETORT_OK ? CLI_DONE : cli_fail_making(&err);
 }
 
 retort_unpack cli_unpack(const cli_args *args) {

@@ -63,6 +63,10 @@ cli_code cli_fail(const retort_error *err, bool reading) {
     }
 }
 
+cli_code cli_fail_making(const retort_error *err) {
+    return cli_fail(err, err->status == RETORT_UNSUPPORTED);
+}
+
 bool cli_colours(FILE *stream) {
     const char *off = getenv("NO_COLOR"), *term = getenv("TERM");
     bool dumb = term == NULL || strcmp(term, "dumb") == 0;

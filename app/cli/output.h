@@ -26,6 +26,8 @@ void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints the error and returns its exit code. `reading`: while reading a model or data. */
 cli_code cli_fail(const retort_error *err, bool reading);
+/* The same of what was to be made of a model: one that does not support it is a bad model for that. */
+cli_code cli_fail_making(const retort_error *err);
 static inline cli_code cli_no_memory(void) {
     cli_error("out of memory");
     return CLI_FAILED;

@@ -136,7 +136,7 @@ static cli_code optimize(retort_model **out, const cli_args *args, const retort_
     options.memory = cli_size(args, CLI_MEMORY);
     options.report = take_rewrite;
     options.user = r;
-    if (retort_model_optimize(out, model, &options, &err) != RETORT_OK) code = cli_fail(&err, false);
+    if (retort_model_optimize(out, model, &options, &err) != RETORT_OK) code = cli_fail_making(&err);
     cli_names_free(&names);
     return code;
 }

@@ -35,7 +35,7 @@ static cli_code quantize(retort_model **out, const cli_args *args, const retort_
     options.memory = cli_size(args, CLI_MEMORY);
     options.keep = names.items;
     options.keep_count = names.count;
-    if (retort_model_quantize(out, model, &options, &err) != RETORT_OK) code = cli_fail(&err, false);
+    if (retort_model_quantize(out, model, &options, &err) != RETORT_OK) code = cli_fail_making(&err);
     cli_progress_end();
     cli_names_free(&names);
     return code;

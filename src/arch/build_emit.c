@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { NAME = RT_SCOPE_MAX + 64, TILE = 32 };
@@ -64,24 +65,48 @@ static float *floats_for(rt_builder *b, const char *scope, const char *leaf, con
 
 /* A tensor as a constant, as it is or transposed. */
 typedef struct rt_emitted {
-    const rt_tensor *tensor;
+    const rt_tensor *tensor; /* NULL: the slot is free */
     bool transposed;
     int value;
 } rt_emitted;
 
+/* The slot of a tensor among `capacity`, a power of two, of which one is free; or the one where it would be. */
+static rt_emitted *slot_of(rt_emitted *slots, size_t capacity, const rt_tensor *tensor, bool transposed) {
+    uint64_t mixed = ((uint64_t)(uintptr_t)tensor + transposed) *
+                     UINT64_C(0x9e3779b97f4a7c15); /* 2^64 / the golden ratio */
+    size_t at = (size_t)(mixed >> 32) & (capacity - 1);
+    while (slots[at].tensor != NULL && (slots[at].tensor != tensor || slots[at].transposed != transposed))
+        at = (at + 1) & (capacity - 1);
+    return &slots[at];
+}
+
 static int known(const rt_builder *b, const rt_tensor *tensor, bool transposed) {
-    for (size_t i = 0; i < b->emitted_count; i++) {
-        if (b->emitted[i].tensor == tensor && b->emitted[i].transposed == transposed)
-            return b->emitted[i].value;
+    if (b->emitted_capacity == 0) return -1;
+    const rt_emitted *slot = slot_of(b->emitted, b->emitted_capacity, tensor, transposed);
+    return slot->tensor != NULL ? slot->value : -1;
+}
+
+/* Twice the slots when half are taken; false: out of memory. */
+static bool grow(rt_builder *b) {
+    size_t capacity = b->emitted_capacity > 0 ? 2 * b->emitted_capacity : 256;
+    if (2 * (b->emitted_count + 1) <= b->emitted_capacity) return true;
+    rt_emitted *slots = rt_calloc(capacity, sizeof *slots);
+    for (size_t i = 0; slots != NULL && i < b->emitted_capacity; i++) {
+        const rt_emitted *old = &b->emitted[i];
+        if (old->tensor != NULL) *slot_of(slots, capacity, old->tensor, old->transposed) = *old;
     }
-    return -1;
+    if (slots == NULL) return false;
+    free(b->emitted);
+    b->emitted = slots;
+    b->emitted_capacity = capacity;
+    return true;
 }
 
 /* Keeps the constant for the next time; without memory for that there will be another one. */
 static int keep(rt_builder *b, const rt_tensor *tensor, bool transposed, int value) {
-    if (value >= 0 &&
-        rt_grow((void **)&b->emitted, &b->emitted_capacity, b->emitted_count + 1, sizeof *b->emitted))
-        b->emitted[b->emitted_count++] = (rt_emitted){tensor, transposed, value};
+    if (value < 0 || !grow(b)) return value;
+    *slot_of(b->emitted, b->emitted_capacity, tensor, transposed) = (rt_emitted){tensor, transposed, value};
+    b->emitted_count++;
     return value;
 }
 

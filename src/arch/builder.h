@@ -18,7 +18,7 @@ typedef struct rt_builder {
     int places;                 /* what rt_emit_places emits, or -1 */
     int distances;              /* the row of each distance, or -1 */
     int bias;                   /* what all layers have by distance, or -1: numbers, or a table of rows */
-    struct rt_emitted *emitted; /* tensors that are constants already: layers may share them */
+    struct rt_emitted *emitted; /* tensors that are constants already, hashed: layers may share them */
     size_t emitted_count, emitted_capacity;
     /* Of layers that read all keys, and of local ones: cosines and sines of the turns of Q and K, [1, seq, 1, pairs], or -1. */
     int cosine[2], sine[2];

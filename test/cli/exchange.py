@@ -371,4 +371,15 @@ def wrong_use():
     assert not (HERE / "nowhere").exists()
 
 
+@test
+def models_that_cannot_be_made():
+    wide, groups = model("bert-wide"), HERE / "groups.retort"
+    retort("quantize", wide, "--recipe", "int4", "--group", "96", "-o", groups)
+    for level in ([], ["--level", "3"]):
+        fails(3, "groups of 96: MatMulNBits has 2^n", "export", groups, "-o", HERE / "none.onnx", *level)
+    fails(3, "a static embedding has no matrices", "quantize", model("static-library"), "--recipe", "int8", "-o", HERE / "none.retort")
+    fails(2, "'int5' is not one of", "quantize", wide, "--recipe", "int5", "-o", HERE / "none.retort")
+    assert not (HERE / "none.onnx").exists() and not (HERE / "none.retort").exists()
+
+
 main()
