@@ -616,6 +616,7 @@ static const struct {
     {"modernbert-local-classify", TRAIN_ONLY},
     {"albert-classify", TRAIN_ONLY},
     {"mpnet-classify", TRAIN_ONLY},
+    {"deberta-tag", TRAIN_ONLY},
     {"gte-tag", IMPORT_ONLY},
     {"eurobert-bos", IMPORT_ONLY},
     {"roberta-bytes-classify", IMPORT_ONLY},

@@ -108,7 +108,7 @@ static void test_pytorch(void **unused) {
         models++;
     }
     fclose(file);
-    assert_int_equal(models, 8);
+    assert_int_equal(models, 9);
 }
 
 /* ---- The same bytes ---- */

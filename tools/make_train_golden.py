@@ -19,7 +19,7 @@ from batch_order import shuffled
 transformers.logging.set_verbosity_error()
 HERE = pathlib.Path(__file__).resolve().parent.parent / "test/golden"
 NAMES = ["distilbert-classify", "bert-classify", "electra-classify", "roberta-classify", "modernbert-classify",
-         "nomic-classify", "mpnet-classify", "albert-classify"]
+         "nomic-classify", "mpnet-classify", "albert-classify", "deberta-classify"]
 BATCH, STEPS, SEED, RATE, WARMUP, DECAY, CLIP = 6, 50, 7, 2e-3, 0.06, 0.01, 1.0
 
 

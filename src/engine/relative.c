@@ -76,53 +76,53 @@ static void lay_bias(const source *s, const rt_relative *out) {
     }
 }
 
-/* The column of each distance, and the row of each column; their number, 0: out of memory. */
-static size_t number_columns(rt_plan *plan, const source *s, int64_t **rows, rt_relative *out) {
+/* The column of each distance; their number, 0: out of memory. */
+static size_t number_columns(rt_plan *plan, const source *s, rt_relative *out) {
     size_t wide = 2 * (size_t)s->most + 1, count = 0;
     int32_t *column = rt_arena_calloc(&plan->memory, wide, sizeof *column);
-    *rows = rt_arena_calloc(&plan->memory, wide, sizeof **rows);
-    if (column == NULL || *rows == NULL) return 0;
+    if (column == NULL) return 0;
     for (size_t i = 0; i < wide; i++) {
-        int64_t row = row_of(s, (int64_t)i - s->most);
-        if (count == 0 || (*rows)[count - 1] != row) (*rows)[count++] = row;
+        int64_t distance = (int64_t)i - s->most;
+        if (i == 0 || row_of(s, distance) != row_of(s, distance - 1)) count++;
         column[i] = (int32_t)count - 1;
     }
     for (size_t head = 0; head < s->heads; head++) out[head].column = column + s->most;
     return count;
 }
 
-/* Floats of a head's table of so many columns. */
-static size_t table_size(const source *s, size_t count) {
-    return rt_round_up(count, RT_PANEL) * s->dim;
-}
-
-/* Those rows of a table as the columns of panels, head by head; NULL: out of memory. */
-static float *lay_table(rt_plan *plan, const source *s, const float *table, const int64_t *rows,
-                        size_t count) {
-    size_t hidden = s->heads * s->dim;
-    float *out = rt_arena_calloc(&plan->memory, s->heads * table_size(s, count), sizeof *out);
-    for (size_t head = 0; out != NULL && head < s->heads; head++) {
-        float *to = out + head * table_size(s, count);
-        for (size_t c = 0; c < count; c++) {
-            const float *from = table + (size_t)rows[c] * hidden + head * s->dim;
-            float *panel = to + c / RT_PANEL * s->dim * RT_PANEL + c % RT_PANEL;
-            for (size_t d = 0; d < s->dim; d++) panel[d * RT_PANEL] = from[d];
-        }
-    }
-    return out;
-}
-
-static bool lay_tables(rt_plan *plan, const source *s, rt_relative *out) {
-    int64_t *rows = NULL;
+/* Where the tables of each head will be, panels of so many columns. */
+static bool reserve_tables(rt_plan *plan, const source *s, rt_relative *out) {
+    size_t count = number_columns(plan, s, out), size = rt_round_up(count, RT_PANEL) * s->dim;
     float *key = NULL, *query = NULL;
-    size_t count = number_columns(plan, s, &rows, out);
-    if (count > 0 && s->key != NULL) key = lay_table(plan, s, s->key, rows, count);
-    if (count > 0 && s->query != NULL) query = lay_table(plan, s, s->query, rows, count);
+    if (count > 0 && s->key != NULL) key = rt_arena_calloc(&plan->memory, s->heads * size, sizeof *key);
+    if (count > 0 && s->query != NULL) query = rt_arena_calloc(&plan->memory, s->heads * size, sizeof *query);
     for (size_t head = 0; head < s->heads; head++) {
-        if (key != NULL) out[head].key = key + head * table_size(s, count);
-        if (query != NULL) out[head].query = query + head * table_size(s, count);
+        if (key != NULL) out[head].key = key + head * size;
+        if (query != NULL) out[head].query = query + head * size;
     }
     return count > 0 && (key != NULL || s->key == NULL) && (query != NULL || s->query == NULL);
+}
+
+/* The rows of a table of the graph as the columns of panels. */
+static void lay_table(const source *s, const float *table, const rt_relative *head, size_t index, float *to) {
+    int32_t before = -1;
+    for (int64_t distance = -s->most; table != NULL && distance <= s->most; distance++) {
+        int32_t c = head->column[distance];
+        if (c == before) continue;
+        const float *from = table + (size_t)row_of(s, distance) * s->heads * s->dim + index * s->dim;
+        float *panel = to + (size_t)c / RT_PANEL * s->dim * RT_PANEL + (size_t)c % RT_PANEL;
+        for (size_t d = 0; d < s->dim; d++) panel[d * RT_PANEL] = from[d];
+        before = c;
+    }
+}
+
+/* Everything from the tables of the graph. */
+static void lay(const source *s, const rt_relative *out) {
+    if (s->bias != NULL) lay_bias(s, out);
+    for (size_t head = 0; head < s->heads; head++) {
+        lay_table(s, s->key, &out[head], head, own(out[head].key));
+        lay_table(s, s->query, &out[head], head, own(out[head].query));
+    }
 }
 
 /* The tables that an earlier step has made of the same constants. */
@@ -152,15 +152,15 @@ retort_status rt_lower_relative(rt_plan *plan, rt_step *step, retort_error *err)
     if (step->as.attention.relative != NULL) return RETORT_OK;
     rt_relative *out = rt_arena_calloc(&plan->memory, s.heads, sizeof *out);
     if (out == NULL || (s.bias != NULL && !reserve_bias(plan, &s, out)) ||
-        (tables > 0 && !lay_tables(plan, &s, out)))
+        (tables > 0 && !reserve_tables(plan, &s, out)))
         return rt_fail_nomem(err, s.heads * s.dim * (size_t)s.most * sizeof(float));
-    if (s.bias != NULL) lay_bias(&s, out);
+    lay(&s, out);
     step->as.attention.relative = out;
     return RETORT_OK;
 }
 
-void rt_step_refresh_bias(const rt_plan *plan, const rt_step *step) {
+void rt_step_refresh_relative(const rt_plan *plan, const rt_step *step) {
     source s;
-    if (step->in[ATTENTION_BIAS].value >= 0 && find(plan, step, &s, NULL) == RETORT_OK)
-        lay_bias(&s, step->as.attention.relative);
+    if (step->as.attention.relative != NULL && find(plan, step, &s, NULL) == RETORT_OK)
+        lay(&s, step->as.attention.relative);
 }

@@ -226,8 +226,8 @@ retort_status rt_lower(rt_plan *plan, rt_step *step, const rt_kernels *kernels, 
 /* step->run of each operator, in step.c and plain.c. */
 /* Makes the tables by distance of an Attention: relative.c. */
 retort_status rt_lower_relative(rt_plan *plan, rt_step *step, retort_error *err);
-/* After a change of the graph's biases by distance: those of the Attention become the same. */
-void rt_step_refresh_bias(const rt_plan *plan, const rt_step *step);
+/* After a change of what an Attention has by distance in the graph: its tables become the same. */
+void rt_step_refresh_relative(const rt_plan *plan, const rt_step *step);
 void rt_step_linear(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_linear_q(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);
 void rt_step_norm(const rt_step *step, const rt_chunk *chunk, rt_worker *worker);

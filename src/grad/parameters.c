@@ -34,6 +34,8 @@ static void mark_all(const rt_graph *graph, int *kinds) {
             mark(graph, node, EMBED_BETA, RT_PARAMETER_VECTOR, kinds);
         } else if (node->op == RT_OP_ATTENTION) {
             mark(graph, node, ATTENTION_BIAS, RT_PARAMETER_ROWS, kinds);
+            mark(graph, node, ATTENTION_POS_KEY, RT_PARAMETER_ROWS, kinds);
+            mark(graph, node, ATTENTION_POS_QUERY, RT_PARAMETER_ROWS, kinds);
         }
     }
 }
@@ -152,20 +154,31 @@ retort_status rt_parameters_open(rt_parameters *out, const rt_graph *graph, reto
     return status;
 }
 
+retort_status rt_parameters_add(rt_parameters *parameters, const rt_graph *graph, int value,
+                                rt_parameter_kind kind, retort_error *err) {
+    size_t capacity = parameters->count;
+    if (!rt_grow((void **)&parameters->items, &capacity, parameters->count + 1, sizeof *parameters->items))
+        return rt_fail_nomem(err, sizeof *parameters->items);
+    return open_item(&parameters->items[parameters->count++], graph, value, kind, err);
+}
+
 static int by_value(const void *a, const void *b) {
     const rt_parameter *x = a, *y = b;
     return (x->value > y->value) - (x->value < y->value);
 }
 
-/* The graph's values may have other indices afterwards; their names stay. */
+/* The graph's values may have other indices afterwards; their names and their order stay. What no node reads is gone from
+ * the graph, and keeps a place behind all others. */
 retort_status rt_parameters_use_bf16(rt_parameters *parameters, rt_graph *graph, retort_error *err) {
     retort_status status = rt_graph_use_bf16(graph, err);
     if (status != RETORT_OK) return status;
     for (size_t i = 0; i < parameters->count; i++) {
         rt_parameter *item = &parameters->items[i];
         item->value = rt_value_find(graph, item->name);
-        if (item->value < 0) return rt_fail(err, RETORT_FORMAT, "%s: not in the graph", item->name);
-        item->name = graph->values[item->value].name;
+        if (item->value < 0)
+            item->value = (int)(graph->value_count + i);
+        else
+            item->name = graph->values[item->value].name;
     }
     qsort(parameters->items, parameters->count, sizeof *parameters->items, by_value);
     return RETORT_OK;

@@ -36,13 +36,16 @@ typedef struct rt_parameters {
     size_t count;
 } rt_parameters;
 
-/* All float constants of a level-3 graph that a Linear, LayerNorm or Embed computes with, and biases by distance. `data` points to the data
+/* All float constants of a level-3 graph that a Linear, LayerNorm or Embed computes with, and what scores get by distance. `data` points to the data
  * of the constant, which must be writable and stay where it is. Gradients are allocated and zero. */
 retort_status rt_parameters_open(rt_parameters *out, const rt_graph *graph, retort_error *err);
 /* The matrices of the graph become bf16, for products of bf16. Parameters stay the floats that they are; before each step,
  * rt_tape_refresh rounds them to what the graph multiplies with. */
 retort_status rt_parameters_use_bf16(rt_parameters *parameters, rt_graph *graph, retort_error *err);
 void rt_parameters_free(rt_parameters *parameters);
+/* One more, a constant behind all others of the graph. */
+retort_status rt_parameters_add(rt_parameters *parameters, const rt_graph *graph, int value,
+                                rt_parameter_kind kind, retort_error *err);
 /* A constant that no parameter of the model is: it stays as it is. */
 void rt_parameters_drop(rt_parameters *parameters, int value);
 /* The parameter of a constant; NULL: it has none. */

@@ -400,7 +400,7 @@ void rt_tape_refresh(rt_tape *tape) {
     static const rt_chunk one = {.batch = 1, .rows = 1, .mask_tokens = 1};
     for (size_t i = 0; i < tape->plan.step_count; i++) {
         const rt_step *step = &tape->plan.steps[i];
-        if (step->node->op == RT_OP_ATTENTION) rt_step_refresh_bias(&tape->plan, step);
+        if (step->node->op == RT_OP_ATTENTION) rt_step_refresh_relative(&tape->plan, step);
         if (step->node->op != RT_OP_LINEAR || !rt_tape_is_bf16(step)) continue;
         run_on(tape, step, 16.0 * (double)step->as.linear.k * (double)step->as.linear.n, round_panels, &one);
     }

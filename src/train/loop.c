@@ -91,8 +91,9 @@ static retort_status keep_best(rt_loop *l, retort_error *err) {
 
 /* What the graph computes with, from the parameters. */
 static retort_status refresh(rt_loop *l, retort_error *err) {
+    retort_status status = rt_trainee_refresh(l->trainee, l->optimizer->step, err);
     rt_tape_refresh(l->objective->tape);
-    return rt_trainee_refresh(l->trainee, l->optimizer->step, err);
+    return status;
 }
 
 /* A step may spoil weights that no loss has seen yet. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/trainee.h"
+#include "train/positions.h"
 #include "graph/match.h"
 #include "graph/ops.h"
 #include "graph/rewrite.h"
@@ -151,6 +152,13 @@ static void scale_columns(rt_graph *graph, const rt_node *node, size_t n, float 
     for (size_t j = 0; bias >= 0 && j < n; j++) ((float *)(uintptr_t)graph->values[bias].data)[j] *= by;
 }
 
+/* Position queries: they meet keys, not queries. */
+static void scale_table(const rt_graph *graph, int value, float by) {
+    const rt_value *v = &graph->values[value];
+    float *data = (float *)(uintptr_t)v->data;
+    for (int64_t i = 0; i < v->dims[0] * v->dims[1]; i++) data[i] *= by;
+}
+
 /* softmax(q k) with q = x W_Q / sqrt(d) becomes softmax(q k / sqrt(d)) with q = x W_Q. False: it is not so. unfolded
  * [values]: matrices of which that is done, for layers that share them. */
 static bool unfold_scale(rt_graph *graph, rt_node *attention, bool *unfolded) {
@@ -168,6 +176,8 @@ static bool unfold_scale(rt_graph *graph, rt_node *attention, bool *unfolded) {
     float root = sqrtf((float)dim);
     if (!unfolded[q->inputs[LINEAR_WEIGHT]]) scale_columns(graph, q, columns, root);
     unfolded[q->inputs[LINEAR_WEIGHT]] = true;
+    int query = ATTENTION_POS_QUERY < attention->input_count ? attention->inputs[ATTENTION_POS_QUERY] : -1;
+    if (query >= 0) scale_table(graph, query, root);
     attention->attrs.scale = 1 / root;
     return true;
 }
@@ -209,10 +219,6 @@ static retort_status check_layers(const retort_model *model, retort_error *err) 
             return rt_fail(err, RETORT_UNSUPPORTED,
                            "train: %.120s: grouped keys and RMS norms (%s) cannot be trained", node->name,
                            model->config.arch->type);
-        if (node->op != RT_OP_ATTENTION || node->input_count <= ATTENTION_POS_KEY) continue;
-        return rt_fail(err, RETORT_UNSUPPORTED,
-                       "train: %.120s: position keys and queries (%s) cannot be trained", node->name,
-                       model->config.arch->type);
     }
     return RETORT_OK;
 }
@@ -264,7 +270,8 @@ static retort_status open_trainee(rt_trainee *t, const retort_model *model, reto
     if (status == RETORT_OK) status = rt_graph_verify(graph, err);
     if (status == RETORT_OK) status = rt_parameters_open(&t->parameters, graph, err);
     if (status == RETORT_OK) rt_trainee_drop_absent(t);
-    return status;
+    if (status != RETORT_OK || t->base->graph.level > 0) return status;
+    return rt_positions_open(&t->positions, &t->parameters, graph, &t->base->graph, err);
 }
 
 retort_status rt_trainee_open(rt_trainee *out, const retort_model *model, retort_error *err) {
@@ -284,6 +291,7 @@ retort_status rt_trainee_use_bf16(rt_trainee *t, retort_error *err) {
 void rt_trainee_close(rt_trainee *trainee) {
     if (trainee->half) rt_graph_free(&trainee->floats);
     if (trainee->rounding != NULL) trainee->rounding->close(trainee);
+    rt_positions_close(trainee->positions);
     rt_parameters_free(&trainee->parameters);
     retort_model_free(trainee->model);
     retort_model_free(trainee->base);
@@ -291,6 +299,7 @@ void rt_trainee_close(rt_trainee *trainee) {
 }
 
 retort_status rt_trainee_refresh(rt_trainee *trainee, size_t step, retort_error *err) {
+    if (trainee->positions != NULL) rt_positions_refresh(trainee->positions, &trainee->parameters);
     return trainee->rounding != NULL ? trainee->rounding->refresh(trainee, step, err) : RETORT_OK;
 }
 
@@ -299,6 +308,7 @@ void rt_trainee_touch(rt_trainee *trainee, size_t item, const int32_t *rows, siz
 }
 
 void rt_trainee_gather(rt_trainee *trainee) {
+    if (trainee->positions != NULL) rt_positions_gather(trainee->positions, &trainee->parameters);
     if (trainee->rounding != NULL) trainee->rounding->gather(trainee);
 }
 

@@ -29,6 +29,7 @@ struct rt_trainee {
     size_t left_out_count;
     const rt_trainee_rounding *rounding; /* NULL: floats are trained as floats */
     struct rt_qat *qat;                  /* state of the rounding */
+    struct rt_positions *positions;      /* what position keys and queries are made of, or NULL */
 };
 
 /* A float32 model of any level, in the form that is trained: the graph is brought to level 3 without the folds that

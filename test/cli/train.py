@@ -306,9 +306,8 @@ def wrong_usage():
 @test
 def networks_without_gradients():
     data = write("classes.tsv", CLASSES)
-    for name, words in (("deberta-classify", "position keys and queries (deberta-v2)"),
-                        ("eurobert-tag", "grouped keys and RMS norms (eurobert) cannot be trained")):
-        fails(3, words, "train", checkpoint(name), "--data", data, "--steps", "2", "-o", HERE / "none.retort")
+    fails(3, "grouped keys and RMS norms (eurobert) cannot be trained", "train", checkpoint("eurobert-tag"), "--data", data, "--steps", "2",
+          "-o", HERE / "none.retort")
 
 
 @test

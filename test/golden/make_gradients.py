@@ -32,6 +32,8 @@ MODELS = [
     ("gte-classify", "SequenceClassification"), ("gte-tag", "TokenClassification"),
     ("mpnet-classify", "SequenceClassification"), ("mpnet-tag", "TokenClassification"),
     ("albert-classify", "SequenceClassification"), ("albert-groups", "TokenClassification"), ("albert-square", "QuestionAnswering"),
+    ("deberta-classify", "SequenceClassification"), ("deberta-tag", "TokenClassification"), ("deberta-c2p", "SequenceClassification"),
+    ("deberta-p2c", "TokenClassification"),
 ]
 LENGTHS = (5, 23, 3)  # some keys of the second are outside the windows of the tiny models
 
@@ -49,7 +51,7 @@ def inputs(config, mask_id):
     most, pad = max(LENGTHS), config.pad_token_id or 0
     fill = lambda rows, value: torch.tensor([row + [value] * (most - len(row)) for row in rows])
     out = {"input_ids": fill(rows, pad), "attention_mask": fill([[1] * n for n in LENGTHS], 0)}
-    if config.model_type in ("bert", "electra", "nomic_bert", "albert") or (config.model_type == "gte" and config.type_vocab_size > 1):
+    if config.model_type in ("bert", "electra", "nomic_bert", "albert") or (config.model_type in ("gte", "deberta-v2") and config.type_vocab_size > 1):
         out["token_type_ids"] = fill(types, 0)
     return out
 
