@@ -206,6 +206,8 @@ static void test_families_refused(void **state) {
         {"{" NOMIC BERT_SIZES ",\"rope_parameters\":{\"rope_type\":\"yarn\"}}", RETORT_UNSUPPORTED,
          "rope_type 'yarn' of rotary positions"},
         {"{" NOMIC BERT_SIZES ",\"rope_parameters\":7}", RETORT_FORMAT, "'rope_parameters' is not an object"},
+        {"{" NOMIC BERT_SIZES ",\"rope_parameters\":{\"rope_type\":\"linear\"}}", RETORT_FORMAT,
+         "linear rotary positions without a 'factor'"},
         {"{" NOMIC BERT_SIZES ",\"rotary_emb_interleaved\":true}", RETORT_UNSUPPORTED,
          "'rotary_emb_interleaved' is true"},
         {"{" NOMIC BERT_SIZES ",\"rotary_emb_fraction\":0.5}", RETORT_FORMAT, "'rotary_emb_fraction'"},

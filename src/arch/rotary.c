@@ -33,6 +33,8 @@ static retort_status read_scaling(scaling *out, const rt_config_source *from, co
     if (status != RETORT_OK) return status;
     out->by = 1;
     if (type != NULL && strcmp(type, "default") == 0) return RETORT_OK;
+    if (type != NULL && strcmp(type, "linear") == 0 && rt_config_value(rope, "factor") == NULL)
+        return rt_fail(err, RETORT_FORMAT, "%s: linear rotary positions without a 'factor'", from->name);
     if (type != NULL && strcmp(type, "linear") == 0) {
         out->by = factor;
         return RETORT_OK;

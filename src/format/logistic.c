@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_LABELS = 1 << 20, MOST_COLUMNS = 1 << 20, MOST_NAME = 4096 };
+/* A list may name one estimator a million times, and each time its attributes are searched. */
+enum { MOST_LABELS = 1 << 20, MOST_COLUMNS = 1 << 20, MOST_NAME = 4096, MOST_ATTRIBUTES = 256 };
 
 typedef struct reader {
     rt_logistic *out;
@@ -66,6 +67,11 @@ static bool is_regression(const rt_py *value) {
 /* False: the reason is in r->err. */
 static bool open_regression(const reader *r, const rt_py *value, regression *out) {
     const rt_py *state = value->as.object.state;
+    if (state != NULL && state->kind == RT_PY_DICT && state->as.list.count > 2 * MOST_ATTRIBUTES) {
+        rt_fail(r->err, RETORT_FORMAT, "%s: a LogisticRegression with more than %d attributes", r->name,
+                MOST_ATTRIBUTES);
+        return false;
+    }
     *out = (regression){state,
                         array_of(state, "coef_", 2),
                         array_of(state, "intercept_", 1),

@@ -12,6 +12,10 @@ static const back_fn backs[RT_OP_COUNT] = {
 #undef BACK_ROW
 };
 
+bool rt_tape_has_back(rt_op op) {
+    return backs[op] != NULL;
+}
+
 /* ---- Opening ---- */
 
 size_t rt_tape_columns(const rt_tape *tape, int value) {
@@ -177,7 +181,7 @@ static retort_status check(const rt_tape *tape, retort_error *err) {
     for (size_t i = 0; i < tape->plan.step_count; i++) {
         const rt_node *node = tape->plan.steps[i].node;
         if (is_known(tape, &tape->plan.steps[i])) continue;
-        return rt_fail(err, RETORT_ARGUMENT, "%.200s: no gradient goes through %s in %s", node->name,
+        return rt_fail(err, RETORT_UNSUPPORTED, "%.200s: no gradient goes through %s in %s", node->name,
                        rt_op_info(node->op)->text,
                        retort_dtype_name(tape->graph->values[node->outputs[0]].dtype));
     }

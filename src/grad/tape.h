@@ -69,6 +69,8 @@ static inline bool rt_tape_stops_at(const rt_node *node) {
     bool raw = node->op == RT_OP_EMBED && (node->input_count <= EMBED_GAMMA || node->inputs[EMBED_GAMMA] < 0);
     return node->attrs.key_heads > 0 || node->attrs.rms || raw;
 }
+/* Whether an operator has a backward step. */
+bool rt_tape_has_back(rt_op op);
 
 /* parameters: of this graph, or NULL. rows: most tokens of a chunk; positions: most tokens of a sequence. */
 retort_status rt_tape_open(rt_tape *out, const rt_graph *graph, const rt_parameters *parameters,

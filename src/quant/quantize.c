@@ -164,6 +164,11 @@ static retort_status fix_ranges(rt_quantizer *q, retort_error *err) {
 static retort_status check_gradients(const rt_quantizer *q, retort_error *err) {
     for (size_t i = 0; i < q->graph->node_count; i++) {
         const rt_node *node = &q->graph->nodes[i];
+        if (!rt_tape_has_back(node->op))
+            return rt_fail(err, RETORT_UNSUPPORTED,
+                           "quantize: recipe '%s' needs gradients, and none goes through %s (%.120s): use %s",
+                           q->row->name, rt_op_info(node->op)->text, node->name,
+                           q->bits < 8 ? "owq" : "smoothquant");
         if (rt_tape_stops_at(node))
             return rt_fail(err, RETORT_UNSUPPORTED,
                            "quantize: recipe '%s' needs gradients, and %.120s has none (grouped keys, RMS "

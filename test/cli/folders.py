@@ -179,6 +179,12 @@ def sizes_that_settings_state():
     fails(2, "--texts: a file's name is empty", "import", checkpoint("bert-fill"), "--texts", f"{texts},", "-o", HERE / "none.retort")
 
 
+def with_attributes(count):
+    """The pickle of a LogisticRegression that has this many attributes, all of them None."""
+    names = b"".join(b"\x8c\x04%04dN" % i for i in range(count))
+    return b"\x80\x04csklearn.linear_model._logistic\nLogisticRegression\n)\x81}(" + names + b"ub."
+
+
 @test
 def heads_of_setfit():
     """Golden ones are compared in sentence_test; broken, compressed and foreign heads, and settings that do not fit."""
@@ -199,6 +205,8 @@ def heads_of_setfit():
     for settings, text in (({"labels": ["a", "b"]}, "'labels' has no name for class 2 of the head"), ({"labels": "a"}, "'labels' is not a list"),
                            ({"labels": None, "normalize_embeddings": 1}, "'normalize_embeddings' is neither true nor false")):
         fails(3, text, "run", folder("setfit-classes", "settings", {"config_setfit.json": settings}), "a")
+    fails(3, "a LogisticRegression with more than 256 attributes", "run", wrong(with_attributes(257)), "a")
+    fails(3, "without coef_, intercept_ and classes_ as arrays", "run", wrong(with_attributes(256)), "a")
     alone = folder("setfit-binary", "alone", {}, without=["config_setfit.json"])
     assert sorted(label["label"] for label in rows("run", alone, "a good film")[0]["labels"]) == ["bad", "g\u00fct"]
 

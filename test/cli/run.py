@@ -396,6 +396,10 @@ def quantize_to_integers():
     fails(2, "multiple of 32", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int4", "--group", "33")
     fails(2, "is not one of int8|", "quantize", source, "-o", HERE / "no.retort", "--recipe", "int3")
     fails(2, "needs calibration data", "quantize", source, "-o", HERE / "no.retort", "--recipe", "gptq")
+    for name, operator, recipe, instead in (("package-acts", "Softplus", "ptq+owq", "owq"), ("setfit-rest", "Mul", "smoothquant+gptq", "smoothquant")):
+        error = fails(3, f"needs gradients, and none goes through {operator} (", "quantize", checkpoint(name), "--data", data,
+                      "-o", HERE / "no.retort", "--recipe", recipe)
+        assert error.endswith(f"): use {instead}\n"), error
     assert not (HERE / "no.retort").exists()
 
 
