@@ -317,7 +317,7 @@ def rewrites_left_out():
         fails(2, "no rewrite ''", verb, source, *no, "fuse-qkv,")
         assert not (HERE / "no.retort").exists()
     fails(3, "without fuse-linear: remove-padding", "import", source, *no, "fuse-linear")
-    assert "without fuse-linear: remove-padding" in retort("optimize", source, *no, "fuse-linear", code=1)[1]
+    assert "without fuse-linear: remove-padding" in retort("optimize", source, *no, "fuse-linear", code=3)[1]
     fails(2, "level 3 already", "optimize", model("bert-classify"), *no, "prune-rows")
     fails(2, "unknown option", "run", model("bert-classify"), "--without", "prune-rows")
 
