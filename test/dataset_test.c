@@ -300,7 +300,11 @@ static void decisions_like_scikit_learn(void **state) {
     (void)state;
     static const rt_decisions labels[] = {{2, 3, 2}, {2, 1, 1}, {1, 1, 0}, {0, 0, 0}};
     assert_true(rt_f1(&(rt_decisions){5, 5, 3}) == 0.6);
-    assert_true(rt_f1_macro(labels, 4) == (0.8 + 2.0 / 3) / 4);
+    assert_true(rt_f1_macro(labels, 4, true) == (0.8 + 2.0 / 3) / 4);
+    /* f1_score([0, 0, 1, 1, 2], [0, 0, 0, 1, 1]) leaves out what is not in either list */
+    static const rt_decisions one[] = {{2, 3, 2}, {2, 2, 1}, {1, 0, 0}, {0, 0, 0}};
+    assert_true(rt_f1_macro(one, 4, false) == (0.8 + 0.5) / 3);
+    assert_true(rt_f1_macro(one + 3, 1, false) == 0);
 }
 
 int main(void) {

@@ -51,8 +51,12 @@ static rt_tally decided(const rt_decisions *counts) {
     return (rt_tally){{(double)counts->gold, (double)counts->predicted, (double)counts->correct}};
 }
 
-static double macro(const rt_evaluation *e, const rt_sheet *sheet) {
-    return rt_f1_macro(sheet->decisions, (size_t)e->config->labels);
+static double macro_of_one(const rt_evaluation *e, const rt_sheet *sheet) {
+    return rt_f1_macro(sheet->decisions, (size_t)e->config->labels, false);
+}
+
+static double macro_of_several(const rt_evaluation *e, const rt_sheet *sheet) {
+    return rt_f1_macro(sheet->decisions, (size_t)e->config->labels, true);
 }
 
 /* ---- Labels: accuracy of the best one ---- */
@@ -289,11 +293,11 @@ static const rt_eval_kind kinds[] = {
     [LABELS] = {"accuracy", "f1_macro", RT_DATA_TABLE, true, false,
                 "a table with texts ('sentence', or --text-column NAME) and labels ('label', or "
                 "--label-column NAME)",
-                feed_text, score_label, mean, true, macro},
+                feed_text, score_label, mean, true, macro_of_one},
     [SEVERAL] = {"f1", "f1_macro", RT_DATA_TABLE, true, false,
                  "a table with texts ('sentence', or --text-column NAME) and lists of labels ('labels', or "
                  "--label-column NAME)",
-                 feed_text, score_labels, f1, false, macro},
+                 feed_text, score_labels, f1, false, macro_of_several},
     [VALUES] = {"spearman", NULL, RT_DATA_TABLE, true, false,
                 "a table with texts ('sentence', or --text-column NAME) and scores ('score', or "
                 "--label-column NAME)",

@@ -123,8 +123,12 @@ double rt_f1(const rt_decisions *decisions) {
     return both > 0 ? 2 * (double)decisions->correct / (double)both : 0;
 }
 
-double rt_f1_macro(const rt_decisions *labels, size_t n) {
+double rt_f1_macro(const rt_decisions *labels, size_t n, bool absent) {
     double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += rt_f1(&labels[i]);
-    return sum / (double)n;
+    size_t counted = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += rt_f1(&labels[i]);
+        counted += absent || labels[i].gold + labels[i].predicted > 0;
+    }
+    return counted > 0 ? sum / (double)counted : 0;
 }

@@ -18,9 +18,9 @@ typedef struct rt_decisions {
     size_t gold, predicted, correct;
 } rt_decisions;
 double rt_f1(const rt_decisions *decisions);
-/* The mean over n labels (0 for one that neither is nor was predicted), as scikit-learn's f1_score averages "macro"; "micro"
- * is the F1 of their sums. */
-double rt_f1_macro(const rt_decisions *labels, size_t n);
+/* The mean over n labels, as scikit-learn's f1_score averages "macro"; "micro" is the F1 of their sums. A label that neither is
+ * nor was predicted counts as 0 where texts have several labels, and not at all where they have one: `absent`. */
+double rt_f1_macro(const rt_decisions *labels, size_t n, bool absent);
 
 /* Counts entities of rt_entity_labels_new as seqeval does by default: B and S start one, E and S end it, and
  * a new one starts at a change of type and after an end or O. RT_NO_TAG is O, also where no label is. */

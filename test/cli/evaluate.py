@@ -22,7 +22,7 @@ def eval_labels():
     data = file("good.tsv", "sentence\tlabel\n" + "".join(f"{t}\t{b}\n" for t, b in zip(texts, best)))
     right = rows("eval", path, "--data", data)[0]
     assert abs(right.pop("low") - 0.565518) < 1e-6 and right.pop("high") == 1  # Wilson's of 5 of 5
-    assert right == {"task": "classify", "metric": "accuracy", "value": 1.0, "f1_macro": right["f1_macro"], "n": 5, "truncated": 0, "tokens": 9, "unknown": 0}
+    assert right == {"task": "classify", "metric": "accuracy", "value": 1.0, "f1_macro": 1.0, "n": 5, "truncated": 0, "tokens": 9, "unknown": 0}
     assert b"accuracy             1.00 (0.57 to 1.00)\n" in retort("eval", path, "--data", data)[0]
     foreign = file("foreign.tsv", "sentence\tlabel\nплохо a\tnegative\nочень плохо\tpositive\n")
     out, said = retort("eval", path, "--data", foreign)
@@ -45,8 +45,8 @@ def eval_labels():
         assert (row["label"], row["texts"], row["predicted"], row["correct"]) == (names[i], has, given, both)
         for key, of in (("precision", given), ("recall", has)):
             assert row[key] is None if of == 0 else abs(row[key] - both / of) < 1e-8
-        f1.append(2 * both / (has + given) if has + given else 0)
-    close(classes["f1_macro"], sum(f1) / 3, 1e-8)
+        f1 += [2 * both / (has + given)] if has + given else []
+    close(classes["f1_macro"], sum(f1) / len(f1), 1e-8)
     lines = retort("eval", path, "--data", data, "--per-class")[0].decode().splitlines()
     assert [line.split() for line in lines if "taken for" in line] == [["label", "taken", "for", "texts"]]
     assert lines[-1].split() == [names[wrong[0]], best[0], "1"], lines
