@@ -861,8 +861,8 @@ typedef struct retort_eval_result {
     const char *metric;
     double value;
     size_t n; /* texts */
-    const char *
-        second_metric; /* NULL, or "f1" together with "exact_match", or "f1_macro" with labels: the mean of
+    const char
+        *second_metric; /* NULL, or "f1" together with "exact_match", or "f1_macro" with labels: the mean of
                                   their F1 */
     double second_value;
     /* Against the reference; NaN without one, or if the task has no such figure. Mean over rows of logits of

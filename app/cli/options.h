@@ -79,7 +79,8 @@
     X(LOGITS, "logits", 0, "FILE", TEXT, 0, 0, NULL, "write the logits as tab-separated values")             \
     X(FLOOR, "floor", 0, "X", REAL, 0, 0, NULL,                                                              \
       "exit with 4 if the metric is below X (a perplexity: above X)")                                        \
-    X(QUERY, "query", 0, "TEXT", TEXT, 0, 0, NULL, "rank the texts by their similarity to TEXT, or by a cross-encoder's scores of both")             \
+    X(QUERY, "query", 0, "TEXT", TEXT, 0, 0, NULL,                                                           \
+      "rank the texts by their similarity to TEXT, or by a cross-encoder's scores of both")                  \
     X(QUERY_PROMPT_NAME, "query-prompt-name", 0, "NAME", TEXT, 0, 0, NULL,                                   \
       "with --query: put this prompt before TEXT only (default: the prompt of the texts)")                   \
     X(PROMPT_NAME, "prompt-name", 0, "NAME", TEXT, 0, 0, NULL,                                               \
