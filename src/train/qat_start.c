@@ -49,6 +49,7 @@ retort_status rt_qat_start(rt_trainee *out, const retort_model *model, const ret
     retort_model *floats = NULL, *integer = NULL;
     retort_status status = model->graph.level < 3 ? rt_model_optimize(&floats, model, &whole, err)
                                                   : rt_model_derive(&floats, model, err);
+    if (status == RETORT_OK) status = rt_trainee_check(floats, err);
     if (status == RETORT_OK) status = quantize(&integer, floats, options, err);
     if (status == RETORT_OK) status = rt_qat_open(out, integer, floats, how, err);
     retort_model_free(integer); /* the trainee has its own share */

@@ -205,6 +205,20 @@ static retort_status check_floats(const retort_model *model, retort_error *err) 
         model->provenance.text);
 }
 
+retort_status rt_trainee_check(const retort_model *model, retort_error *err) {
+    for (size_t i = 0; i < model->graph.node_count; i++) {
+        const rt_node *node = &model->graph.nodes[i];
+        if (rt_tape_stops_at(node))
+            return rt_fail(err, RETORT_UNSUPPORTED,
+                           "train: %.120s: grouped keys and RMS norms (%s) cannot be trained", node->name,
+                           model->config.arch->type);
+        if (model->graph.level == 3 && !rt_tape_has_back(node->op))
+            return rt_fail(err, RETORT_UNSUPPORTED, "train: %.120s: no gradient goes through %s", node->name,
+                           rt_op_info(node->op)->text);
+    }
+    return RETORT_OK;
+}
+
 /* What has no gradient, or would no longer be what it is. */
 static retort_status check_layers(const retort_model *model, retort_error *err) {
     for (size_t i = 0; i < model->graph.node_count; i++) {
@@ -215,12 +229,8 @@ static retort_status check_layers(const retort_model *model, retort_error *err) 
                 "train: %.120s: the last layer has copies of the weights that layers of %s share: start from "
                 "the checkpoint",
                 node->name, model->config.arch->type);
-        if (rt_tape_stops_at(node))
-            return rt_fail(err, RETORT_UNSUPPORTED,
-                           "train: %.120s: grouped keys and RMS norms (%s) cannot be trained", node->name,
-                           model->config.arch->type);
     }
-    return RETORT_OK;
+    return rt_trainee_check(model, err);
 }
 
 /* Level 3, without the folds that levels are still ahead of. */

@@ -36,6 +36,8 @@ struct rt_trainee {
  * change how AdamW moves (scale into W_Q, drop b_K, b_V into b_O), and where 1/sqrt(d) is folded into W_Q already it
  * is taken out again. All float constants are copied, one copy for each reader. Other dtypes: RETORT_ARGUMENT. */
 retort_status rt_trainee_open(rt_trainee *out, const retort_model *model, retort_error *err);
+/* Refuses what has no gradient, by the name of its node. */
+retort_status rt_trainee_check(const retort_model *model, retort_error *err);
 /* Products of bf16 with float sums, before the first step. */
 retort_status rt_trainee_use_bf16(rt_trainee *trainee, retort_error *err);
 void rt_trainee_close(rt_trainee *trainee);

@@ -306,8 +306,12 @@ def wrong_usage():
 @test
 def networks_without_gradients():
     data = write("classes.tsv", CLASSES)
-    fails(3, "grouped keys and RMS norms (eurobert) cannot be trained", "train", checkpoint("eurobert-tag"), "--data", data, "--steps", "2",
-          "-o", HERE / "none.retort")
+    for integers in ((), ("--bits", "4"), ("--recipe", "owq")):
+        fails(3, "grouped keys and RMS norms (eurobert) cannot be trained", "train", checkpoint("eurobert-tag"), "--data", data, "--steps", "2",
+              "-o", HERE / "none.retort", *integers)
+    taught = ["train", checkpoint("setfit-rest"), "--teacher", checkpoint("setfit-rest"), "--data", write("texts.txt", "good\nbad\n"), "--steps", "2"]
+    for integers in ((), ("--bits", "4"), ("--recipe", "owq")):
+        fails(3, "train: head.output.minus: no gradient goes through Mul", *taught, "-o", HERE / "none.retort", *integers)
 
 
 @test
