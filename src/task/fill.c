@@ -67,6 +67,7 @@ typedef struct wanted {
     size_t k;
     const int32_t *ids; /* [count] of targets, or NULL */
     size_t count;
+    bool cut; /* the text is longer than what is read of it */
 } wanted;
 
 static retort_status fill_fed(retort_session *session, const rt_feed *feed, const wanted *want,
@@ -75,6 +76,9 @@ static retort_status fill_fed(retort_session *session, const rt_feed *feed, cons
     retort_matrix rows;
     retort_status status = rt_feed_run(feed, session, &rows, err);
     if (status != RETORT_OK) return status;
+    if (rows.rows == 0 && want->cut)
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "fill: no mask token among the %zu tokens that are read of the text", feed->tokens);
     if (rows.rows == 0) return rt_fail(err, RETORT_ARGUMENT, "fill: the text has no mask token");
     *masks = rows.rows;
     if (rows.rows > max_masks) {
@@ -109,6 +113,7 @@ retort_status rt_fill(retort_session *session, const retort_text *text, size_t k
     rt_feed feed = {0};
     rt_encode_options encode = rt_feed_options(session, -1);
     encode.special_as_text = false; /* as in rt_fill_windows */
+    uint64_t before = *encode.truncated;
     int32_t *ids;
     wanted want = {.k = k};
     retort_status status = target_ids(tokenizer, options, &ids, &want.count, err);
@@ -116,6 +121,7 @@ retort_status rt_fill(retort_session *session, const retort_text *text, size_t k
     if (status == RETORT_OK)
         status = options->windows != NULL ? rt_feed_encoding(&feed, options->windows->items, err)
                                           : rt_feed_text(&feed, tokenizer, &encode, text, err);
+    want.cut = options->windows != NULL ? options->windows->truncated > 0 : *encode.truncated > before;
     if (status == RETORT_OK) status = fill_fed(session, &feed, &want, guesses, max_masks, masks, err);
     rt_feed_free(&feed);
     free(ids);

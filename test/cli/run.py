@@ -689,6 +689,14 @@ def odd_texts():
 
 
 @test
+def masks_that_are_cut_off():
+    path = model("modernbert-fill")
+    fails(3, "fill: the text has no mask token\n", "run", path, "good film")
+    fails(3, "fill: no mask token among the 40 tokens that are read of the text", "run", path, "good " * 60 + "[MASK]")
+    assert len(rows("run", path, "[MASK] " + "good " * 60)) == 1
+
+
+@test
 def answers_are_finite():
     """A text without a finite answer is named, behind the answers that come before it."""
     for task in ("distilbert-classify", "package-mean", "bert-tag"):
