@@ -526,7 +526,8 @@ static void keep_warning(void *user, const char *text) {
 static void test_gradients(void **unused) {
     (void)unused;
     static const char *const names[] = {"modernbert-classify", "nomic-classify",   "gte-classify",
-                                        "mpnet-classify",      "deberta-classify", "albert-classify"};
+                                        "mpnet-classify",      "deberta-classify", "albert-classify",
+                                        "eurobert-classify",   "eurobert-bos"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         retort_model *model = golden(names[i], 3, RETORT_F32), *integer[2] = {NULL};
         float *x[2];

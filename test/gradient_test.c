@@ -233,7 +233,9 @@ static void bytes_are_the_same(void **unused) {
         "roberta-classify",      "package-mean",    "bert-fill",
         "modernbert-tag",        "modernbert-fill", "modernbert-local-classify",
         "gte-classify",          "mpnet-tag",       "albert-groups",
-        "deberta-classify",      "deberta-tag",     "package-weighted"};
+        "deberta-classify",      "deberta-tag",     "package-weighted",
+        "eurobert-classify",     "eurobert-bos",    "eurobert-tag",
+        "eurobert-fill",         "eurobert-embed"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         for (int threads = 1; threads <= 3; threads++) {
             check_same(names[i], NULL, threads);

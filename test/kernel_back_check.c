@@ -152,8 +152,9 @@ bool check_gate_back(const kernel_row *row, char *why, size_t size) {
 
 /* ---- layer_norm_back ---- */
 
-static bool norm_one(const kernel_row *row, size_t rows, size_t n, bool vectors, bool add, char *why,
+static bool norm_one(const kernel_row *row, size_t rows, size_t n, bool vectors, bool rms, char *why,
                      size_t size) {
+    bool add = random_below(2) != 0;
     size_t ld = n + random_below(3), where = 0;
     guarded x = filled(rows * ld, FILL_NORMAL), dy = filled(rows * ld, FILL_NORMAL),
             gamma = filled(n, FILL_NORMAL);
@@ -172,6 +173,7 @@ static bool norm_one(const kernel_row *row, size_t rows, size_t n, bool vectors,
                              .lddy = ld,
                              .dx = dx[side].data,
                              .lddx = ld,
+                             .rms = rms,
                              .add = add,
                              .dgamma = vectors ? s : NULL,
                              .dbeta = vectors ? s + n : NULL};
@@ -182,7 +184,7 @@ static bool norm_one(const kernel_row *row, size_t rows, size_t n, bool vectors,
     free_all(sums, 2);
     guarded *all[] = {&x, &dy, &gamma};
     for (size_t i = 0; i < 3; i++) guarded_free(all[i]);
-    return good || fail(why, size, rows, n, vectors, where);
+    return good || fail(why, size, rows, n, vectors + 2 * (size_t)rms, where);
 }
 
 bool check_layer_norm_back(const kernel_row *row, char *why, size_t size) {

@@ -231,6 +231,11 @@ static void broken_norm_back(const rt_norm_back *norm) { /* sets what it should 
     other.add = false;
     rt_layer_norm_back_ref(&other);
 }
+static void broken_rms_back(const rt_norm_back *norm) { /* takes the mean away */
+    rt_norm_back other = *norm;
+    other.rms = false;
+    rt_layer_norm_back_ref(&other);
+}
 static void
 broken_attention_back(const rt_attention_back *at) { /* forgets the last query of a second block */
     rt_attention_back other = *at;
@@ -270,6 +275,7 @@ static void test_checker(void) {
         {"attention_back", "a table without a gradient", 0, 0.0f, (any_fn)broken_back_tables,
          (any_fn)rt_attention_back_ref},
         {"layer_norm_back", "not added", 0, 0.0f, (any_fn)broken_norm_back, (any_fn)rt_layer_norm_back_ref},
+        {"layer_norm_back", "no mean", 0, 0.0f, (any_fn)broken_rms_back, (any_fn)rt_layer_norm_back_ref},
         {"attention_back", "a query left out", 0, 0.0f, (any_fn)broken_attention_back,
          (any_fn)rt_attention_back_ref},
         {"squares", "another order of sums", 0, 0.0f, (any_fn)broken_squares, (any_fn)rt_squares_ref},

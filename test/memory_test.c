@@ -619,6 +619,7 @@ static const struct {
     {"deberta-tag", TRAIN_ONLY},
     {"gte-tag", IMPORT_ONLY},
     {"eurobert-bos", IMPORT_ONLY},
+    {"eurobert-classify", TRAIN_ONLY},
     {"roberta-bytes-classify", IMPORT_ONLY},
     {"roberta-bytes-tag", IMPORT_ONLY},
     {"distilbert-classify-zip", IMPORT_ONLY},

@@ -180,7 +180,9 @@ static void gradients_are_slopes(void **unused) {
                                         "gte-ntk",           "mpnet-classify",      "mpnet-tag",
                                         "mpnet-fill",        "deberta-classify",    "deberta-c2p",
                                         "deberta-p2c",       "deberta-tag",         "deberta-fill",
-                                        "albert-groups",     "albert-fill"};
+                                        "albert-groups",     "albert-fill",         "eurobert-classify",
+                                        "eurobert-bos",      "eurobert-mean",       "eurobert-tag",
+                                        "eurobert-fill",     "eurobert-tied",       "eurobert-embed"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         check_model(names[i]);
         check_parameters(names[i]);

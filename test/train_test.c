@@ -108,7 +108,7 @@ static void test_pytorch(void **unused) {
         models++;
     }
     fclose(file);
-    assert_int_equal(models, 9);
+    assert_int_equal(models, 10);
 }
 
 /* ---- The same bytes ---- */
@@ -139,10 +139,9 @@ static void assert_same(const retort_model *a, const retort_model *b) {
 }
 
 /* Whatever trains it, and whoever evaluates it in between. */
-static void test_threads(void **unused) {
-    (void)unused;
+static void check_threads(const char *name) {
     static const char *const tiers[] = {NULL, "avx2", "ref"};
-    retort_model *model = golden("bert-classify", 0, RETORT_F32), *first = NULL;
+    retort_model *model = golden(name, 0, RETORT_F32), *first = NULL;
     retort_dataset *data = open_data(model);
     for (int i = 0; i < 5; i++) {
         losses l = {0};
@@ -166,6 +165,12 @@ static void test_threads(void **unused) {
     retort_model_free(first);
     retort_dataset_free(data);
     retort_model_free(model);
+}
+
+static void test_threads(void **unused) {
+    (void)unused;
+    check_threads("bert-classify");
+    check_threads("eurobert-classify");
 }
 
 /* A start that gives its weights up makes the same model, and has none left; a teacher keeps its own. */

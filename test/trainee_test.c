@@ -9,10 +9,11 @@
 
 /* ---- Checkpoints ---- */
 
-/* EuroBERT has grouped keys and RMS norms; a static
- * embedding has no layers. */
+/* A static embedding has no layers; no gradient goes through Softplus, several poolings side by side, one label against the
+ * rest, and SPLADE's logarithm. */
 static bool is_refused(const char *name) {
-    static const char *const families[] = {"eurobert", "static"};
+    static const char *const families[] = {"static",        "package-acts", "package-five", "package-sqrt",
+                                           "package-stack", "setfit-rest",  "splade-"};
     bool refused = false;
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         refused |= strncmp(name, families[i], strlen(families[i])) == 0;
@@ -41,7 +42,10 @@ static void test_refused(void **state) {
         const char *name;
         int level;
         const char *words;
-    } cases[] = {{"eurobert-tag", 0, "RMS norms"}, {"albert-classify", 3, "has copies of the weights"}};
+    } cases[] = {{"albert-classify", 3, "has copies of the weights"},
+                 {"package-acts", 0, "no gradient goes through Softplus"},
+                 {"package-stack", 0, "no gradient goes through Concat"},
+                 {"splade-max", 0, "no gradient goes through Add"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rt_trainee trainee;
         retort_error err = {0};
@@ -290,10 +294,10 @@ static void check_use(const char *name) {
 
 static void test_use(void **unused) {
     (void)unused;
-    static const char *const models[] = {"distilbert-classify", "bert-tag",        "bert-embed",
-                                         "electra-classify",    "roberta-answer",  "distilbert-fill",
-                                         "modernbert-mean",     "nomic-embed",     "mpnet-answer",
-                                         "albert-embed",        "deberta-fill-new"};
+    static const char *const models[] = {
+        "distilbert-classify", "bert-tag",        "bert-embed",  "electra-classify", "roberta-answer",
+        "distilbert-fill",     "modernbert-mean", "nomic-embed", "mpnet-answer",     "albert-embed",
+        "deberta-fill-new",    "eurobert-bos",    "eurobert-tag"};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) check_use(models[i]);
 }
 

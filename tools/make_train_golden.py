@@ -19,7 +19,7 @@ from batch_order import shuffled
 transformers.logging.set_verbosity_error()
 HERE = pathlib.Path(__file__).resolve().parent.parent / "test/golden"
 NAMES = ["distilbert-classify", "bert-classify", "electra-classify", "roberta-classify", "modernbert-classify",
-         "nomic-classify", "mpnet-classify", "albert-classify", "deberta-classify"]
+         "nomic-classify", "mpnet-classify", "albert-classify", "deberta-classify", "eurobert-classify"]
 BATCH, STEPS, SEED, RATE, WARMUP, DECAY, CLIP = 6, 50, 7, 2e-3, 0.06, 0.01, 1.0
 
 
@@ -42,7 +42,7 @@ def texts():
 
 def join_only_type(model):
     """RoBERTa adds the row of its only token type to all positions: retort keeps the sums, and trains them."""
-    embeddings = model.base_model.embeddings
+    embeddings = getattr(model.base_model, "embeddings", None)
     types = getattr(embeddings, "token_type_embeddings", None)
     if types is not None and types.num_embeddings == 1:
         with torch.no_grad():

@@ -15,11 +15,12 @@ static float *input(const rt_tape *tape, const rt_step *step, int index, bool gr
 }
 
 static operands find(const rt_tape *tape, const rt_step *step, bool grad) {
-    size_t hidden = step->as.attention.heads * step->as.attention.dim;
+    const rt_attention_step *attention = &step->as.attention;
+    size_t hidden = attention->heads * attention->dim, wide = attention->key_heads * attention->dim;
     float *first = input(tape, step, 0, grad);
-    if (step->as.attention.parts == 1) return (operands){first, first + hidden, first + 2 * hidden};
+    if (attention->parts == 1) return (operands){first, first + hidden, first + hidden + wide};
     float *second = input(tape, step, 1, grad);
-    if (step->as.attention.parts == 2) return (operands){first, second, second + hidden};
+    if (attention->parts == 2) return (operands){first, second, second + wide};
     return (operands){first, second, input(tape, step, 2, grad)};
 }
 
@@ -45,14 +46,22 @@ static rt_attention_back shared_head(const rt_tape *tape, const rt_step *step, s
                                .ldy = n};
 }
 
+/* Heads of queries that read one head of keys. */
+static size_t heads_per_key(const rt_step *step) {
+    return step->as.attention.heads / step->as.attention.key_heads;
+}
+
 static rt_attention_back own_head(const rt_tape *tape, const rt_step *step, size_t b, size_t index) {
     const rt_attention_step *attention = &step->as.attention;
     size_t hidden = attention->heads * attention->dim, column = index * attention->dim;
-    size_t start = (size_t)tape->chunk->starts[b], parts = (size_t)attention->parts;
-    size_t ldq = parts == 1 ? 3 * hidden : hidden, ldk = parts == 3 ? hidden : (4 - parts) * hidden;
+    size_t wide = attention->key_heads * attention->dim, all = hidden + 2 * wide;
+    size_t key_column = index / heads_per_key(step) * attention->dim;
+    size_t start = (size_t)tape->chunk->starts[b];
+    size_t ldq = attention->parts == 1 ? all : hidden;
+    size_t ldk = attention->parts == 1 ? all : attention->parts == 2 ? 2 * wide : wide;
     operands x = find(tape, step, false), dx = find(tape, step, true);
     rt_range rows = rt_step_queries(step, tape->chunk, b);
-    size_t q_at = rows.from * ldq + column, k_at = start * ldk + column;
+    size_t q_at = rows.from * ldq + column, k_at = start * ldk + key_column;
     return (rt_attention_back){.queries = rows.to - rows.from,
                                .keys = (size_t)tape->chunk->lengths[b],
                                .dim = attention->dim,
@@ -73,8 +82,10 @@ static void clear_rows(size_t rows, size_t n, float *x, size_t ld) {
     for (size_t i = 0; i < rows; i++) memset(x + i * ld, 0, n * sizeof *x);
 }
 
-static void clear_head(const rt_attention_back *at) {
+/* keys: also of its keys and values. */
+static void clear_head(const rt_attention_back *at, bool keys) {
     clear_rows(at->queries, at->dim, at->dq, at->ldq);
+    if (!keys) return;
     clear_rows(at->keys, at->dim, at->dk, at->ldk);
     clear_rows(at->keys, at->dim, at->dv, at->ldv);
 }
@@ -126,7 +137,7 @@ static void back_head(const rt_tape *tape, const rt_step *step, rt_worker *worke
     rt_relative relative;
     rt_relative_back tables;
     int32_t place;
-    if (fresh) clear_head(&at);
+    if (fresh) clear_head(&at, head % heads_per_key(step) == 0);
     at.scale = attention->scale;
     at.scratch = worker->scratch;
     if (attention->window > 0 && attention->select != RT_SELECT_ALL) {
@@ -143,11 +154,18 @@ static void back_head(const rt_tape *tape, const rt_step *step, rt_worker *worke
     tape->kernels->attention_back(&at);
 }
 
-/* Heads of sequences belong to parts by cost, as in rt_step_attention. */
-static void back_heads(rt_tape *tape, const rt_step *step, rt_worker *worker, bool fresh) {
+/* The heads that read one head of keys, in their order: they add to the same gradients. */
+static void back_group(const rt_tape *tape, const rt_step *step, rt_worker *worker, size_t b, size_t group,
+                       bool fresh) {
+    size_t count = step->as.attention.shared ? 1 : heads_per_key(step);
+    for (size_t i = 0; i < count; i++) back_head(tape, step, worker, b, group * count + i, fresh);
+}
+
+/* Groups of heads of sequences belong to parts by cost, as heads do in rt_step_attention. */
+static void back_groups(rt_tape *tape, const rt_step *step, rt_worker *worker, bool fresh) {
     const rt_chunk *chunk = tape->chunk;
     uint64_t total = 0, before = 0, parts = (uint64_t)worker->parts;
-    size_t count = step->as.attention.shared ? 1 : step->as.attention.heads;
+    size_t count = step->as.attention.shared ? 1 : step->as.attention.key_heads;
     for (size_t b = 0; b < chunk->batch; b++) {
         rt_range queries = rt_step_queries(step, tape->chunk, b);
         total += count * (queries.to - queries.from) * rt_step_keys(step, chunk, b);
@@ -155,27 +173,27 @@ static void back_heads(rt_tape *tape, const rt_step *step, rt_worker *worker, bo
     for (size_t b = 0; b < chunk->batch; b++) {
         rt_range queries = rt_step_queries(step, tape->chunk, b);
         uint64_t cost = (queries.to - queries.from) * rt_step_keys(step, chunk, b);
-        for (size_t head = 0; head < count && cost > 0; head++, before += cost) {
+        for (size_t group = 0; group < count && cost > 0; group++, before += cost) {
             uint64_t part = (2 * before + cost) * parts / (2 * total);
             if (part < (uint64_t)worker->part || part >= (uint64_t)worker->end) continue;
-            back_head(tape, step, worker, b, head, fresh);
+            back_group(tape, step, worker, b, group, fresh);
         }
     }
 }
 
-/* With tables by distance, a head is in one part, for all sequences: what a table gets is summed in their order. */
-static void back_whole_heads(rt_tape *tape, const rt_step *step, rt_worker *worker, bool fresh) {
-    rt_range heads = rt_worker_share(worker, step->as.attention.heads, 1);
-    for (size_t head = heads.from; head < heads.to; head++) {
-        for (size_t b = 0; b < tape->chunk->batch; b++) back_head(tape, step, worker, b, head, fresh);
+/* With tables by distance, a group is in one part, for all sequences: what a table gets is summed in their order. */
+static void back_whole_groups(rt_tape *tape, const rt_step *step, rt_worker *worker, bool fresh) {
+    rt_range groups = rt_worker_share(worker, step->as.attention.key_heads, 1);
+    for (size_t group = groups.from; group < groups.to; group++) {
+        for (size_t b = 0; b < tape->chunk->batch; b++) back_group(tape, step, worker, b, group, fresh);
     }
 }
 
 static void back_all(rt_tape *tape, const rt_step *step, rt_worker *worker, bool fresh) {
     if (step->as.attention.relative != NULL)
-        back_whole_heads(tape, step, worker, fresh);
+        back_whole_groups(tape, step, worker, fresh);
     else
-        back_heads(tape, step, worker, fresh);
+        back_groups(tape, step, worker, fresh);
 }
 
 static void set_heads(rt_tape *tape, const rt_step *step, rt_worker *worker) {

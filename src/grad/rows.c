@@ -47,6 +47,7 @@ static void back_norm(const rt_tape *tape, const rt_step *step, const norm *a, r
             .lddy = n,
             .dx = a->dx + i * n,
             .lddx = n,
+            .rms = a->of->rms,
             .add = add,
             .dgamma = vectors ? sums : NULL,
             .dbeta = vectors ? sums + n : NULL,
@@ -104,7 +105,7 @@ void rt_tape_layer_norm(rt_tape *tape, const rt_step *step) {
     add_sums(tape, &a);
 }
 
-/* ---- Embed: the sums of table rows are made once more, in the room for z ---- */
+/* ---- Embed: the sums of table rows are made once more, in the room for z, where they are normalised ---- */
 
 static void add_tables(const rt_tape *tape, const rt_step *step, size_t row, float *out) {
     const rt_chunk *chunk = tape->chunk;
@@ -135,6 +136,11 @@ static norm embed_of(const rt_tape *tape, const rt_step *step) {
 static void embed_rows(rt_tape *tape, const rt_step *step, rt_worker *worker) {
     norm a = embed_of(tape, step);
     rt_range rows = rt_worker_share(worker, a.rows, RT_TAPE_ROWS);
+    size_t at = rows.from * a.of->n, count = (rows.to - rows.from) * a.of->n;
+    if (a.gamma == NULL) {
+        memcpy(a.dx + at, a.dy + at, count * sizeof *a.dx);
+        return;
+    }
     for (size_t i = rows.from; i < rows.to; i++) add_tables(tape, step, i, tape->room.z + i * a.of->n);
     back_norm(tape, step, &a, rows, false);
 }

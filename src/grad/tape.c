@@ -169,7 +169,6 @@ static bool has_floats(const rt_tape *tape, const rt_step *step, int operand) {
 static bool is_known(const rt_tape *tape, const rt_step *step) {
     const rt_node *node = step->node;
     if (backs[node->op] == NULL || !has_grad(&tape->graph->values[node->outputs[0]])) return false;
-    if (rt_tape_stops_at(node)) return false;
     if (node->op == RT_OP_EMBED)
         return has_floats(tape, step, EMBED_WORD) && has_floats(tape, step, EMBED_POSITION);
     /* Blocks of whole panels: their parts of the transposed weight do not overlap. */

@@ -54,7 +54,7 @@ typedef struct rt_tape {
     rt_tape_buffer *buffers;
     size_t buffer_count, buffer_capacity;
     float **sums;    /* [steps] of a Linear with an activation or a gate: [rows, n] before it */
-    float *embedded; /* [rows, hidden] gradient of the sums that Embed normalises */
+    float *embedded; /* [rows, hidden] gradient of the sums of rows in Embed, before it normalises them */
     rt_tape_room room;
     void (*watch)(struct rt_tape *tape,
                   const rt_step *step); /* NULL, or called after each step of the backward pass */
@@ -63,12 +63,6 @@ typedef struct rt_tape {
     retort_status status; /* of the first failure of a backward pass: of see, or out of memory */
 } rt_tape;
 
-/* Whether no gradient goes through a node: heads of keys that several heads of queries read, RMS norms, embeddings that are
- * not normalised. */
-static inline bool rt_tape_stops_at(const rt_node *node) {
-    bool raw = node->op == RT_OP_EMBED && (node->input_count <= EMBED_GAMMA || node->inputs[EMBED_GAMMA] < 0);
-    return node->attrs.key_heads > 0 || node->attrs.rms || raw;
-}
 /* Whether an operator has a backward step. */
 bool rt_tape_has_back(rt_op op);
 

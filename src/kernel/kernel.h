@@ -363,7 +363,7 @@ typedef struct rt_gate_back {
 } rt_gate_back;
 typedef void (*rt_gate_back_fn)(const rt_gate_back *gate);
 /* Backward pass of LayerNorm, with xn = (x - mean) * inverse as in rt_norm_args and g = dy gamma:
- *   dx      = inverse (g - mean(g) - xn mean(g xn)), both means over 16 virtual lanes
+ *   dx      = inverse (g - mean(g) - xn mean(g xn)), both means over 16 virtual lanes; mean(g) is 0 with rms
  *   dbeta  += dy, dgamma += dy xn, rows ascending */
 typedef struct rt_norm_back {
     size_t rows, n;
@@ -375,6 +375,7 @@ typedef struct rt_norm_back {
     size_t lddy;
     float *dx;
     size_t lddx;
+    bool rms;              /* mean is 0, as in rt_norm_args */
     bool add;              /* adds to dx */
     float *dgamma, *dbeta; /* [n] or both NULL */
 } rt_norm_back;

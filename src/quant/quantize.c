@@ -169,11 +169,6 @@ static retort_status check_gradients(const rt_quantizer *q, retort_error *err) {
                            "quantize: recipe '%s' needs gradients, and none goes through %s (%.120s): use %s",
                            q->row->name, rt_op_info(node->op)->text, node->name,
                            q->bits < 8 ? "owq" : "smoothquant");
-        if (rt_tape_stops_at(node))
-            return rt_fail(err, RETORT_UNSUPPORTED,
-                           "quantize: recipe '%s' needs gradients, and %.120s has none (grouped keys, RMS "
-                           "norms): use %s",
-                           q->row->name, node->name, q->bits < 8 ? "owq" : "smoothquant");
     }
     return RETORT_OK;
 }

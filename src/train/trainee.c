@@ -166,7 +166,8 @@ static bool unfold_scale(rt_graph *graph, rt_node *attention, bool *unfolded) {
     if (attention->attrs.scale != 1 || q == NULL) return false;
     size_t heads = (size_t)attention->attrs.heads;
     size_t n = (size_t)graph->values[q->inputs[LINEAR_WEIGHT]].dims[1];
-    size_t columns = attention->attrs.parts == 1 ? n / 3 : n, dim = columns / heads;
+    size_t all = heads + 2 * (size_t)rt_key_heads(&attention->attrs);
+    size_t columns = attention->attrs.parts == 1 ? n / all * heads : n, dim = columns / heads;
     if (attention->attrs.shared) { /* q there is W_K q of each head */
         dim = (size_t)graph->values[q->inputs[LINEAR_WEIGHT]].dims[0];
         q = linear_of(graph, q->inputs[LINEAR_X]);
@@ -208,10 +209,6 @@ static retort_status check_floats(const retort_model *model, retort_error *err) 
 retort_status rt_trainee_check(const retort_model *model, retort_error *err) {
     for (size_t i = 0; i < model->graph.node_count; i++) {
         const rt_node *node = &model->graph.nodes[i];
-        if (rt_tape_stops_at(node))
-            return rt_fail(err, RETORT_UNSUPPORTED,
-                           "train: %.120s: grouped keys and RMS norms (%s) cannot be trained", node->name,
-                           model->config.arch->type);
         if (model->graph.level == 3 && !rt_tape_has_back(node->op))
             return rt_fail(err, RETORT_UNSUPPORTED, "train: %.120s: no gradient goes through %s", node->name,
                            rt_op_info(node->op)->text);

@@ -34,6 +34,8 @@ MODELS = [
     ("albert-classify", "SequenceClassification"), ("albert-groups", "TokenClassification"), ("albert-square", "QuestionAnswering"),
     ("deberta-classify", "SequenceClassification"), ("deberta-tag", "TokenClassification"), ("deberta-c2p", "SequenceClassification"),
     ("deberta-p2c", "TokenClassification"),
+    ("eurobert-classify", "SequenceClassification"), ("eurobert-bos", "SequenceClassification"), ("eurobert-mean", "SequenceClassification"),
+    ("eurobert-tag", "TokenClassification"),
 ]
 LENGTHS = (5, 23, 3)  # some keys of the second are outside the windows of the tiny models
 
@@ -125,11 +127,11 @@ def turned(x, heads):
 def entries(model):
     """Name, weights and gradients of each parameter that has one, both as the graph lays them out; and the rows to skip."""
     config, named = model.config, dict(model.named_parameters())
-    rotary = config.model_type in ("modernbert", "nomic_bert", "gte")
+    rotary = config.model_type in ("modernbert", "nomic_bert", "gte", "eurobert")
     for name, parameter in named.items():
         if parameter.grad is None or parameter.grad.abs().max() == 0:
             continue
-        table = "embeddings.weight" in name or "_embeddings" in name
+        table = "embeddings.weight" in name or "_embeddings" in name or "embed_tokens" in name
         both = [x if table or x.dim() == 1 else x.T for x in (parameter.detach(), parameter.grad)]
         only_type = named.get(name.rpartition(".embeddings.")[0] + ".embeddings.token_type_embeddings.weight")
         if only_type is not None and len(only_type) > 1:
@@ -148,10 +150,12 @@ def entries(model):
         elif ".Wi." in name:
             yield name, *(paired(*x.chunk(2, -1)) for x in both), 0
         elif rotary and (".q_proj." in name or ".k_proj." in name):
-            yield name, *(turned(x, config.num_attention_heads) for x in both), 0
+            heads = getattr(config, "num_key_value_heads", config.num_attention_heads) if ".k_proj." in name else config.num_attention_heads
+            yield name, *(turned(x, heads) for x in both), 0
         elif ".gate_proj." in name:
             up = named[name.replace("gate_proj", "up_proj")]
-            yield name, paired(both[0], up.detach().T), paired(both[1], up.grad.T), 0
+            ups = [x if x.dim() == 1 else x.T for x in (up.detach(), up.grad)]
+            yield name, *(paired(*x) for x in zip(both, ups)), 0
         elif ".up_proj." not in name:
             yield name, *both, 0
 
@@ -161,6 +165,8 @@ def main():
     for name, head in MODELS:
         folder = os.path.join(FOLDER, name)
         model = (getattr(transformers, "AutoModelFor" + head).from_pretrained(folder, dtype=torch.float32) if head else Vectors(folder)).eval()
+        if hasattr(model.config, "clf_pooling"):  # the key of EuroBERT's files on the hub
+            model.classifier_pooling = model.config.clf_pooling
         mask_id = None
         if head == "MaskedLM":
             with open(os.path.join(folder, "vocab.txt"), encoding="utf-8") as file:

@@ -67,7 +67,7 @@ void rt_gate_back_ref(const rt_gate_back *gate) {
 static float inverse_of(const rt_norm_back *norm, const float *x, float *mean) {
     float lane[16] = {0}, square[16] = {0};
     for (size_t i = 0; i < norm->n; i++) lane[i % 16] += x[i];
-    *mean = ref_sum16(lane) / (float)norm->n;
+    *mean = norm->rms ? 0.0f : ref_sum16(lane) / (float)norm->n;
     for (size_t i = 0; i < norm->n; i++) square[i % 16] = fmaf(x[i] - *mean, x[i] - *mean, square[i % 16]);
     return 1.0f / sqrtf(ref_sum16(square) / (float)norm->n + norm->epsilon);
 }
@@ -82,7 +82,8 @@ static void back_row(const rt_norm_back *norm, const float *x, const float *dy, 
         norm->dbeta[i] += dy[i];
         norm->dgamma[i] = fmaf(dy[i], xn, norm->dgamma[i]);
     }
-    float along = ref_sum16(second) / (float)norm->n, sum = ref_sum16(first) / (float)norm->n;
+    float along = ref_sum16(second) / (float)norm->n;
+    float sum = norm->rms ? 0.0f : ref_sum16(first) / (float)norm->n;
     for (size_t i = 0; i < norm->n; i++) {
         float g = dy[i] * norm->gamma[i], xn = (x[i] - mean) * inverse;
         float d = inverse * fmaf(-xn, along, g - sum);

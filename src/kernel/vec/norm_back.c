@@ -135,7 +135,7 @@ RT_VERB void measure(size_t rows, const rt_norm_back *norm, const float *x, floa
         for (size_t r = 0; r < rows; r++)
             sum[r] = v16_add(sum[r], v16_load_n(x + r * norm->ldx + i, norm->n - i));
     }
-    for (size_t r = 0; r < rows; r++) mean[r] = v16_sum(sum[r]) / (float)norm->n;
+    for (size_t r = 0; r < rows; r++) mean[r] = norm->rms ? 0.0f : v16_sum(sum[r]) / (float)norm->n;
     for (size_t i = 0; i < norm->n; i += 16) {
         size_t n = norm->n - i;
         for (size_t r = 0; r < rows; r++) {
@@ -179,7 +179,7 @@ RT_VERB void back_rows(size_t rows, bool vectors, const rt_norm_back *norm, size
         if (vectors) v16_store_n(norm->dbeta + i, dbeta, n);
     }
     for (size_t r = 0; r < rows; r++) {
-        sum[r] = v16_sum(first[r]) / (float)norm->n;
+        sum[r] = norm->rms ? 0.0f : v16_sum(first[r]) / (float)norm->n;
         along[r] = v16_sum(second[r]) / (float)norm->n;
     }
     for (size_t i = 0; i < norm->n; i += 16) {
