@@ -46,13 +46,14 @@ static size_t strip(const chain *c, int64_t start, int64_t stop, char *text, siz
 
 static size_t run(const void *data, const char *piece, rt_piece_place place, char *out) {
     const chain *c = data;
-    size_t length = strlen(piece);
-    memcpy(out, piece, length);
+    size_t length = 0;
+    for (; piece[length] != '\0'; length++) out[length] = piece[length];
     for (size_t i = 0; i < c->count; i++) length = replace(&c->replaced[i], out, length);
     int byte = c->bytes ? rt_byte_of_piece(piece) : -1;
     if (byte >= 0) {
-        memcpy(out, "\xEF\xBF\xBD", 3); /* U+FFFD */
-        length = place.garbled ? 3 : 1;
+        static const char unknown[] = {'\xEF', '\xBF', '\xBD'}; /* U+FFFD */
+        memcpy(out, unknown, sizeof unknown);
+        length = place.garbled ? sizeof unknown : 1;
         if (!place.garbled) out[0] = (char)byte;
     }
     if (c->strip == NULL || (c->fused && !place.first)) return length;
