@@ -84,7 +84,7 @@ static cli_code rate_pairs(run_state *run, const retort_text *texts, size_t n) {
     retort_error err;
     cli_code code = scores != NULL && pairs != NULL ? CLI_DONE : cli_no_memory();
     for (size_t i = 0; code == CLI_DONE && i < n; i++)
-        pairs[i] = (retort_text){run->asked->text, run->asked->length, texts[i].text, texts[i].length};
+        pairs[i] = (retort_text){run->asked.text, run->asked.length, texts[i].text, texts[i].length};
     if (code == CLI_DONE &&
         retort_classify(run->session, pairs, n, scores, NULL, n * labels, &err) != RETORT_OK)
         code = run_fail(run, &err, n, false);
@@ -160,7 +160,7 @@ cli_code run_query(run_state *run, cli_input *input) {
     retort_text text = {.text = query, .length = strlen(query)};
     float *vector = NULL;
     ranking r = {0};
-    run->asked = &text;
+    run->asked = text;
     run->runner = rate_pairs;
     cli_code code = run->info.task == RETORT_TASK_EMBED ? compare_vectors(run, &text, &vector) : CLI_DONE;
     if (code == CLI_DONE) code = run_lines(run, input, add_part, &r);

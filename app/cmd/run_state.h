@@ -22,17 +22,17 @@ typedef struct run_state {
     size_t top;       /* labels, answers or guesses to print */
     cli_names labels; /* of zero-shot classification */
     run_fn runner;
-    bool alone;               /* the runner takes the texts one at a time */
-    size_t batch;             /* most texts of a run */
-    const float *query;       /* vector of --query, or NULL */
-    const retort_text *asked; /* the text of --query, where a cross-encoder scores it with each text */
-    FILE *out;                /* what is printed goes there */
-    bool json, drawn;         /* drawn: output for people, on a terminal */
-    size_t first;             /* number of the first current text, from 0 */
-    bool one_by_one;          /* one of these texts has failed: each has to be run alone */
-    bool *cut;                /* [batch] which of the current texts were truncated */
-    size_t cut_count;         /* of all texts */
-    uint64_t cuts;            /* truncated texts that the session has counted, one per text and label */
+    bool alone;         /* the runner takes the texts one at a time */
+    size_t batch;       /* most texts of a run */
+    const float *query; /* vector of --query, or NULL */
+    retort_text asked;  /* the text of --query, where a cross-encoder scores it with each text */
+    FILE *out;          /* what is printed goes there */
+    bool json, drawn;   /* drawn: output for people, on a terminal */
+    size_t first;       /* number of the first current text, from 0 */
+    bool one_by_one;    /* one of these texts has failed: each has to be run alone */
+    bool *cut;          /* [batch] which of the current texts were truncated */
+    size_t cut_count;   /* of all texts */
+    uint64_t cuts;      /* truncated texts that the session has counted, one per text and label */
 } run_state;
 
 /* Prints the error of a failed call on one text; if there are several, has each of them run alone. Returns the exit
