@@ -357,3 +357,19 @@ int rt_columns_of(rt_graph *graph, int value, const char *scope, const char *lea
     return v.rank == 2 ? rt_add_constant(graph, scope, leaf, 2, (int64_t[]){rows, n}, part)
                        : rt_add_constant(graph, scope, leaf, 1, &n, part);
 }
+
+bool rt_slice_part(const rt_graph *graph, const rt_node *slice, int axis, int64_t n, int64_t *from,
+                   int64_t *to) {
+    double start, end, along, step = 1;
+    int rank = graph->values[slice->inputs[SLICE_DATA]].rank;
+    if (slice->input_count < 4 || !rt_scalar(graph, slice->inputs[SLICE_STARTS], &start) ||
+        !rt_scalar(graph, slice->inputs[SLICE_ENDS], &end) ||
+        !rt_scalar(graph, slice->inputs[SLICE_AXES], &along) || (along < 0 ? along + rank : along) != axis)
+        return false;
+    if (slice->input_count > SLICE_STEPS && slice->inputs[SLICE_STEPS] >= 0 &&
+        (!rt_scalar(graph, slice->inputs[SLICE_STEPS], &step) || step != 1))
+        return false;
+    *from = (int64_t)start;
+    *to = end > (double)n ? n : (int64_t)end;
+    return start >= 0 && *from < *to && *to - *from < n;
+}

@@ -82,5 +82,8 @@ bool rt_linear_turn(rt_graph *graph, const rt_linear_match *linear, int angles, 
 float *rt_floats(rt_graph *graph, int64_t rows, int64_t columns);
 /* Columns from…from+n-1 of a constant [rows, columns], or of a vector, as the new constant "scope.leaf". */
 int rt_columns_of(rt_graph *graph, int value, const char *scope, const char *leaf, int64_t from, int64_t n);
+/* Whether a Slice takes a part of n along this one axis, each once: *from…*to-1. */
+bool rt_slice_part(const rt_graph *graph, const rt_node *slice, int axis, int64_t n, int64_t *from,
+                   int64_t *to);
 
 #endif

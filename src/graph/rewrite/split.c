@@ -14,23 +14,6 @@ static bool match_whole(const rt_graph *graph, int value, rt_linear_match *out) 
            (out->bias < 0 || graph->values[out->bias].data != NULL);
 }
 
-/* What a Slice takes along the axis of x: *from…*to-1 of n. */
-static bool is_part(const rt_graph *graph, const rt_node *slice, int axis, int64_t n, int64_t *from,
-                    int64_t *to) {
-    double start, end, along, step = 1;
-    int rank = graph->values[slice->inputs[SLICE_DATA]].rank;
-    if (slice->input_count < 4 || !rt_scalar(graph, slice->inputs[SLICE_STARTS], &start) ||
-        !rt_scalar(graph, slice->inputs[SLICE_ENDS], &end) ||
-        !rt_scalar(graph, slice->inputs[SLICE_AXES], &along) || (along < 0 ? along + rank : along) != axis)
-        return false;
-    if (slice->input_count > SLICE_STEPS && slice->inputs[SLICE_STEPS] >= 0 &&
-        (!rt_scalar(graph, slice->inputs[SLICE_STEPS], &step) || step != 1))
-        return false;
-    *from = (int64_t)start;
-    *to = end > (double)n ? n : (int64_t)end;
-    return start >= 0 && *from < *to && *to - *from < n;
-}
-
 /* Inputs of a Linear with columns from…to-1 of another one; returns their count, 0 after a failure. */
 static int part_inputs(rt_graph *graph, const char *scope, const rt_linear_match *whole, int64_t from,
                        int64_t to, int inputs[3]) {
@@ -48,7 +31,7 @@ static bool split_columns(rt_graph *graph, int index) {
     int64_t from, to;
     int inputs[3];
     if (slice.op != RT_OP_SLICE || !match_whole(graph, slice.inputs[SLICE_DATA], &whole) ||
-        !is_part(graph, &slice, graph->values[slice.inputs[SLICE_DATA]].rank - 1, whole.n, &from, &to))
+        !rt_slice_part(graph, &slice, graph->values[slice.inputs[SLICE_DATA]].rank - 1, whole.n, &from, &to))
         return false;
     int count = part_inputs(graph, slice.name, &whole, from, to, inputs);
     return count > 0 && rt_replace_node(graph, index, index, RT_OP_LINEAR, count, inputs, NULL);
@@ -64,7 +47,7 @@ static const rt_node *split_before(const rt_graph *graph, const rt_node *node, i
         reshape = slice != NULL ? rt_made_by(graph, slice->inputs[SLICE_DATA], RT_OP_RESHAPE) : NULL;
         bool fits = reshape != NULL && graph->values[reshape->outputs[0]].rank == 5 &&
                     rt_scalar(graph, node->inputs[1], &number) && (number == 2 || number == -3) &&
-                    is_part(graph, slice, 2, graph->values[reshape->outputs[0]].dims[2], at, &to) &&
+                    rt_slice_part(graph, slice, 2, graph->values[reshape->outputs[0]].dims[2], at, &to) &&
                     to == *at + 1;
         return fits ? reshape : NULL;
     }

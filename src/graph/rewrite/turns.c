@@ -16,15 +16,10 @@ bool rt_is_place(const rt_graph *graph, int value, int rank, int axis) {
 /* Columns from…to-1 of the last of four axes, to the end if `to` is dim, read `uses` times; their source, or -1. */
 static int columns_of(const rt_graph *graph, int value, int64_t from, int64_t to, int64_t dim, size_t uses) {
     const rt_node *slice = rt_made_by(graph, value, RT_OP_SLICE);
-    double start, end, axis, step = 1;
-    bool found = slice != NULL && slice->input_count >= 4 && rt_value_uses(graph, value) == uses &&
-                 rt_scalar(graph, slice->inputs[SLICE_STARTS], &start) && start == (double)from &&
-                 rt_scalar(graph, slice->inputs[SLICE_ENDS], &end) &&
-                 (end == (double)to || (to == dim && end > (double)to)) &&
-                 rt_scalar(graph, slice->inputs[SLICE_AXES], &axis) && (axis == 3 || axis == -1);
-    if (found && slice->input_count > SLICE_STEPS && slice->inputs[SLICE_STEPS] >= 0)
-        found = rt_scalar(graph, slice->inputs[SLICE_STEPS], &step);
-    return found && step == 1 ? slice->inputs[SLICE_DATA] : -1;
+    int64_t first, end;
+    bool found = slice != NULL && rt_value_uses(graph, value) == uses &&
+                 rt_slice_part(graph, slice, 3, dim, &first, &end) && first == from && end == to;
+    return found ? slice->inputs[SLICE_DATA] : -1;
 }
 
 /* The angles if the value is the place of each row times them; else -1. */
