@@ -61,3 +61,10 @@ int cli_decimals(double low, double high) {
     }
     return decimals;
 }
+
+void cli_interval(char text[CLI_INTERVAL], const char *format, int decimals, double value, double low,
+                  double high) {
+    int used = snprintf(text, CLI_INTERVAL, format, decimals, value);
+    if (isfinite(low) && used >= 0 && used < CLI_INTERVAL)
+        snprintf(text + used, CLI_INTERVAL - (size_t)used, " (%.*f to %.*f)", decimals, low, decimals, high);
+}

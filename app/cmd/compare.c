@@ -107,13 +107,8 @@ static void print_cell(int width, const char *format, double value) {
 
 /* A figure and its interval. */
 static void print_interval(int width, const char *format, int decimals, const double values[3]) {
-    char text[96] = "-";
-    if (isfinite(values[0])) {
-        int used = snprintf(text, sizeof text, format, decimals, values[0]);
-        if (isfinite(values[1]))
-            snprintf(text + used, sizeof text - (size_t)used, " (%.*f to %.*f)", decimals, values[1],
-                     decimals, values[2]);
-    }
+    char text[CLI_INTERVAL] = "-";
+    if (isfinite(values[0])) cli_interval(text, format, decimals, values[0], values[1], values[2]);
     printf(" %*s", width, text);
 }
 

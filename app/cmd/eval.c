@@ -23,12 +23,10 @@ static void print_real(const char *name, double value) {
 
 /* With as many digits as its interval supports. */
 static void print_interval(const char *name, const char *format, double value, double low, double high) {
-    int decimals = cli_decimals(low, high);
+    char text[CLI_INTERVAL];
     if (!isfinite(value)) return;
-    printf("%-20s ", name);
-    printf(format, decimals, value);
-    if (isfinite(low)) printf(" (%.*f to %.*f)", decimals, low, decimals, high);
-    puts("");
+    cli_interval(text, format, cli_decimals(low, high), value, low, high);
+    printf("%-20s %s\n", name, text);
 }
 
 static void print_text(const cli_args *args, const retort_eval_result *result) {

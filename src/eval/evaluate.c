@@ -177,17 +177,19 @@ static void set_classes(const rt_evaluation *e) {
 static retort_status finish(const rt_evaluation *e, const rt_eval_kind *kind, retort_eval_result *result,
                             retort_error *err) {
     rt_statistic own, reference = {0};
-    rt_interval value, difference;
+    rt_interval value = {NAN, NAN}, difference = {NAN, NAN};
     bool compared = e->options->reference != NULL;
     retort_status status = rt_statistic_open(&own, e->own.rows, e->data->count, kind->of, err);
     if (status == RETORT_OK && compared)
         status = rt_statistic_open(&reference, e->reference.rows, e->data->count, kind->of, err);
-    if (status == RETORT_OK)
-        status = rt_bootstrap(&own, compared ? &reference : NULL, &value, &difference, err);
+    if (status == RETORT_OK) result->value = rt_statistic_of(&own, NULL);
+    if (kind->share) value = rt_wilson(result->value * (double)e->data->count, e->data->count);
+    /* Nothing is drawn for the interval of a share alone: that is what training asks after each epoch. */
+    if (status == RETORT_OK && (compared || !kind->share))
+        status =
+            rt_bootstrap(&own, compared ? &reference : NULL, kind->share ? NULL : &value, &difference, err);
     if (status == RETORT_OK) {
-        result->value = rt_statistic_of(&own, NULL);
         result->second_value = kind->second_of != NULL ? kind->second_of(e, &e->own) : 0;
-        if (kind->share) value = rt_wilson(result->value * (double)e->data->count, e->data->count);
         result->low = value.low;
         result->high = value.high;
         result->difference = compared ? result->value - rt_statistic_of(&reference, NULL) : NAN;

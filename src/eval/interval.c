@@ -130,7 +130,8 @@ retort_status rt_bootstrap(const rt_statistic *first, const rt_statistic *other,
                            rt_interval *difference, retort_error *err) {
     size_t n = first->n;
     uint64_t state = 1;
-    *value = *difference = (rt_interval){NAN, NAN};
+    *difference = (rt_interval){NAN, NAN};
+    if (value != NULL) *value = *difference;
     if (n < 2) return RETORT_OK;
     uint32_t *times = rt_calloc(n, sizeof *times);
     double *values = rt_calloc(DRAWS, sizeof *values), *differences = rt_calloc(DRAWS, sizeof *differences);
@@ -141,7 +142,7 @@ retort_status rt_bootstrap(const rt_statistic *first, const rt_statistic *other,
         differences[i] = other != NULL ? values[i] - rt_statistic_of(other, times) : NAN;
     }
     if (fine) {
-        *value = middle_of(values, DRAWS);
+        if (value != NULL) *value = middle_of(values, DRAWS);
         *difference = middle_of(differences, DRAWS);
     }
     free(times);

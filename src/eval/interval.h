@@ -37,7 +37,7 @@ double rt_statistic_of(const rt_statistic *statistic, const uint32_t *times);
 /* Of a share (Wilson, 1927). Not empty where all or none are right, as the bootstrap's is. */
 rt_interval rt_wilson(double right, size_t n);
 /* By the bootstrap over rows (Efron, 1979): percentiles of 1,000 draws of n rows, always the same ones. With `other`,
- * `difference` is that of first − other, from the same rows drawn for both. NaN with fewer than two rows, or where the
+ * `difference` is that of first − other, from the same rows drawn for both. `value` may be NULL. NaN with fewer than two rows, or where the
  * metric is not defined. */
 retort_status rt_bootstrap(const rt_statistic *first, const rt_statistic *other, rt_interval *value,
                            rt_interval *difference, retort_error *err);
