@@ -884,6 +884,90 @@ RETORT_API retort_status retort_eval(retort_session *session, const retort_datas
                                      const retort_eval_options *options, retort_eval_result *result,
                                      retort_error *err);
 
+/* ---- Cascades ------------------------------------------------------------------------------------------ */
+
+/* A cascade is a model made of stages: a linear model on word pieces, shallow students, and the full model. Each answers only
+ * the texts whose largest softmax probability reaches its threshold; the full model answers the rest. It loads, runs, is
+ * evaluated and served as any other model; the logits of a text are those of the stage that answered it. It cannot be
+ * quantised, trained, optimised or exported: its stages are, before it is made. */
+
+/* Bounds of a share of which `count` of `n` were seen, each wrong with a probability of at most 1 - confidence: Clopper and
+ * Pearson (1934), exact for the binomial. low and high may be NULL. NaN if n is 0 or count is over n. */
+RETORT_API void retort_binomial(uint64_t count, uint64_t n, double confidence, double *low, double *high);
+
+typedef struct retort_cascade_options {
+    size_t size;
+    /* Texts, labels are not needed. None of the models may have been trained on them: they must be as new to all of them as the
+     * texts to come. They are split by the seed into parts that train the linear stage, order the thresholds, calibrate
+     * them, and report. */
+    const retort_dataset *data; /* required */
+    const retort_dataset
+        *linear_data; /* NULL, or the texts that train the linear stage instead of a part of `data` */
+    const retort_dataset *test;    /* NULL, or the texts to report about instead of a part of `data` */
+    retort_model *const *students; /* [student_count] cheapest first; retained */
+    size_t student_count;
+    bool linear;       /* train a linear stage, before the students */
+    double epsilon;    /* share of answers that may differ from the full model's; 0: 0.01 */
+    double confidence; /* 0: 0.95 */
+    uint64_t seed;
+    int threads;                 /* as in retort_session_options */
+    const char *isa;             /* likewise */
+    retort_progress_fn progress; /* may be NULL */
+    /* NULL, or receives which stage was dropped, and what makes the result worse than it looks. */
+    void (*warning)(void *user, const char *text);
+    void *user;
+} retort_cascade_options;
+#define RETORT_CASCADE_OPTIONS                                                                               \
+    { sizeof(retort_cascade_options), NULL, NULL, NULL, NULL, 0, false, 0, 0, 0, 0, NULL, NULL, NULL, NULL }
+
+/* How a cascade was calibrated. */
+typedef struct retort_cascade_info {
+    size_t size;   /* sizeof this struct: set it before the call */
+    size_t stages; /* with the full model, which is the last */
+    double epsilon, confidence;
+    uint64_t trained, ordered; /* texts that trained the linear stage, and that ordered the thresholds */
+    /* Texts that calibrated the thresholds, and those whose answer differed from the full model's: with `confidence`, the share
+     * of such answers is below epsilon. */
+    uint64_t calibrated, calibrated_differ;
+    uint64_t tested, tested_differ; /* the same of texts that had no part in it */
+} retort_cascade_info;
+
+typedef enum retort_stage_kind {
+    RETORT_STAGE_LINEAR,
+    RETORT_STAGE_STUDENT,
+    RETORT_STAGE_FULL
+} retort_stage_kind;
+
+/* Strings live as long as the model. */
+typedef struct retort_stage_info {
+    size_t size; /* sizeof this struct: set it before the call */
+    retort_stage_kind kind;
+    const char *recipe;         /* as in retort_info; of a linear stage "int8" */
+    int64_t layers;             /* 0 of a linear stage */
+    uint64_t parameters;        /* scalars in its weights */
+    double threshold;           /* of the largest softmax probability; 0 of the full model */
+    double share, tested_share; /* of the calibration texts, and of the tested texts, that it answers */
+} retort_stage_info;
+
+/* Makes a cascade of a full model and cheaper stages. Thresholds are tested in a fixed order, strict to lax, and loosened as
+ * long as the upper bound (retort_binomial) of the share of texts whose answer differs from the full model's is at most
+ * epsilon; the first failure ends it (fixed-sequence testing: Angelopoulos et al., Learn then Test, 2110.01052). So, with `confidence`,
+ * at most epsilon of the answers to texts like these differ. Stages that answer nothing are dropped. Classifiers of one
+ * label per text only. The same models, texts and options give the same thresholds.
+ * RETORT_ARGUMENT: the models do not fit together, or there are too few texts for any threshold; RETORT_LIMIT: no stage is sure
+ * enough of any text. The caller frees *out. */
+RETORT_API retort_status retort_cascade(retort_model **out, retort_model *full,
+                                        const retort_cascade_options *options, retort_error *err);
+/* RETORT_ARGUMENT: the model is no cascade. */
+RETORT_API retort_status retort_model_cascade(const retort_model *model, retort_cascade_info *info);
+/* RETORT_ARGUMENT beyond the last stage, and if the model is no cascade. */
+RETORT_API retort_status retort_model_stage(const retort_model *model, size_t index, retort_stage_info *info);
+/* The model of stage `index`, with a reference for the caller; NULL: none, or it is linear. */
+RETORT_API retort_model *retort_model_stage_model(const retort_model *model, size_t index);
+/* The stage that answered each row of the last retort_run: [rows], valid until the next call of the session. NULL: the
+ * model is no cascade. */
+RETORT_API const uint8_t *retort_session_answered_by(const retort_session *session);
+
 /* ---- Training ----------------------------------------------------------------------------------------- */
 
 typedef enum retort_decay { RETORT_DECAY_LINEAR, RETORT_DECAY_COSINE, RETORT_DECAY_CONSTANT } retort_decay;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The public calls: they check arguments and call the layers below. (Sessions, retort_run and
  * retort_machine_describe check their own.) */
+#include "base/binomial.h"
 #include "base/thread.h"
+#include "cascade/build.h"
 #include "format/hub.h"
 #include "format/path.h"
 #include "graph/draw.h"
 #include "model/onnx_export.h"
-#include "model/model.h"
+#include "model/cascade.h"
 #include "model/storage.h"
 #include "quant/dequantize.h"
 #include "quant/quantize.h"
@@ -15,6 +17,7 @@
 #include "eval/eval.h"
 #include "task/task.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +152,7 @@ retort_status retort_model_export(const retort_model *model, const char *path,
     if (options == NULL) options = &defaults;
     if (model == NULL || path == NULL) return bad(err, "export", "model and path must be given");
     retort_status status = check_size("export", options->size, sizeof *options, err);
+    if (status == RETORT_OK) status = rt_cascade_refuse(model, "export", err);
     return status == RETORT_OK ? rt_onnx_export(model, path, options, info, err) : status;
 }
 
@@ -159,6 +163,7 @@ retort_status retort_model_optimize(retort_model **out, const retort_model *mode
     if (out == NULL || model == NULL) return bad(err, "optimize", "out and model must be given");
     retort_status status = check_size("optimize", options->size, sizeof *options, err);
     if (status == RETORT_OK) status = check_names("optimize", options->without, options->without_count, err);
+    if (status == RETORT_OK) status = rt_cascade_refuse(model, "optimize", err);
     if (status != RETORT_OK) return status;
     if (options->level < 0 || options->level > 3) return bad(err, "optimize", "level must be 0…3");
     if (options->level < model->graph.level) {
@@ -200,12 +205,14 @@ retort_status retort_model_quantize(retort_model **out, const retort_model *mode
         return bad(err, "quantize", "outlier columns must be a multiple of 8, at most 64");
     }
     status = check_names("quantize", options->keep, options->keep_count, err);
+    if (status == RETORT_OK) status = rt_cascade_refuse(model, "quantize", err);
     return status == RETORT_OK ? rt_quantize(out, model, options, err) : status;
 }
 
 retort_status retort_model_dequantize(retort_model **out, const retort_model *model, retort_error *err) {
     if (out == NULL || model == NULL) return bad(err, "dequantize", "out and model must be given");
-    return rt_dequantize(out, model, err);
+    retort_status status = rt_cascade_refuse(model, "dequantize", err);
+    return status == RETORT_OK ? rt_dequantize(out, model, err) : status;
 }
 
 /* A number in [low, high); NaN is none. */
@@ -251,6 +258,9 @@ retort_status retort_train(retort_model **out, const retort_model *model, const 
     if (status == RETORT_OK && result != NULL)
         status = check_size("train", result->size, sizeof *result, err);
     if (status == RETORT_OK) status = check_train_options(options, err);
+    if (status == RETORT_OK) status = rt_cascade_refuse(model, "train", err);
+    if (status == RETORT_OK && options->teacher != NULL)
+        status = rt_cascade_refuse(options->teacher, "teacher", err);
     return status == RETORT_OK ? rt_train(out, model, options, result, err) : status;
 }
 
@@ -722,4 +732,75 @@ retort_status retort_eval(retort_session *session, const retort_dataset *data,
     retort_status status = check_size("evaluation", options->size, sizeof *options, err);
     if (status == RETORT_OK) status = check_size("evaluation", result->size, sizeof *result, err);
     return status == RETORT_OK ? rt_evaluate(session, data, options, result, err) : status;
+}
+
+/* ---- Cascades ---- */
+
+void retort_binomial(uint64_t count, uint64_t n, double confidence, double *low, double *high) {
+    bool known = n > 0 && count <= n && confidence > 0 && confidence < 1;
+    if (low != NULL) *low = known ? rt_binomial_lower(count, n, confidence) : NAN;
+    if (high != NULL) *high = known ? rt_binomial_upper(count, n, confidence) : NAN;
+}
+
+retort_status retort_cascade(retort_model **out, retort_model *full, const retort_cascade_options *options,
+                             retort_error *err) {
+    if (out == NULL || full == NULL || options == NULL)
+        return bad(err, "cascade", "out, the full model and options must be given");
+    retort_status status = check_size("cascade", options->size, sizeof *options, err);
+    if (status != RETORT_OK) return status;
+    if (options->data == NULL) return bad(err, "cascade", "data must be given");
+    if (options->epsilon != 0 && !is_in(options->epsilon, 1e-6, 0.5))
+        return bad(err, "cascade", "epsilon is a share of the answers, from 0.000001 to below 0.5");
+    if (options->confidence != 0 && !is_in(options->confidence, 0.5, 1))
+        return bad(err, "cascade", "the confidence must be from 0.5 to below 1");
+    if (options->linear_data != NULL && !options->linear)
+        return bad(err, "cascade", "there is data for a linear stage, and none is wanted");
+    for (size_t i = 0; i < options->student_count; i++) {
+        if (options->students == NULL || options->students[i] == NULL)
+            return rt_fail(err, RETORT_ARGUMENT, "cascade: student %zu is NULL", i);
+    }
+    return rt_cascade_build(out, full, options, err);
+}
+
+retort_status retort_model_cascade(const retort_model *model, retort_cascade_info *info) {
+    if (model == NULL || model->cascade == NULL || info == NULL || info->size != sizeof *info)
+        return RETORT_ARGUMENT;
+    *info = model->cascade->info;
+    info->size = sizeof *info;
+    info->stages = model->cascade->count + 1;
+    return RETORT_OK;
+}
+
+retort_status retort_model_stage(const retort_model *model, size_t index, retort_stage_info *info) {
+    if (model == NULL || model->cascade == NULL || info == NULL || info->size != sizeof *info ||
+        index > model->cascade->count)
+        return RETORT_ARGUMENT;
+    const rt_cascade *cascade = model->cascade;
+    const rt_stage *stage = index < cascade->count ? &cascade->stages[index] : NULL;
+    const retort_model *own = stage != NULL ? stage->model : rt_cascade_full(model);
+    retort_info about = {.size = sizeof about};
+    *info = (retort_stage_info){.size = sizeof *info,
+                                .kind = stage == NULL ? RETORT_STAGE_FULL
+                                        : own != NULL ? RETORT_STAGE_STUDENT
+                                                      : RETORT_STAGE_LINEAR,
+                                .recipe = "int8",
+                                .threshold = stage != NULL ? stage->threshold : 0,
+                                .share = stage != NULL ? stage->share : cascade->share,
+                                .tested_share = stage != NULL ? stage->test_share : cascade->test_share};
+    if (own == NULL) {
+        info->parameters = stage->ngrams.buckets * stage->ngrams.labels;
+        return RETORT_OK;
+    }
+    retort_status status = retort_model_info(own, &about);
+    info->recipe = about.recipe;
+    info->layers = about.layers;
+    info->parameters = about.parameters;
+    return status;
+}
+
+retort_model *retort_model_stage_model(const retort_model *model, size_t index) {
+    if (model == NULL || model->cascade == NULL || index > model->cascade->count) return NULL;
+    const rt_cascade *cascade = model->cascade;
+    return retort_model_retain(index < cascade->count ? cascade->stages[index].model
+                                                      : rt_cascade_full(model));
 }

@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool takes_file(const cli_option *option) {
+    return option->kind == CLI_KIND_TEXT || option->kind == CLI_KIND_LIST;
+}
+
 static void print_verbs(const cli_verbs *verbs, const char *separator) {
     for (size_t i = 0; i < verbs->count; i++) {
         if (!verbs->rows[i].hidden) printf("%s%s", i > 0 ? separator : "", verbs->rows[i].name);
@@ -73,7 +77,7 @@ static void print_zsh_option(const cli_option *option) {
         print_choices(option->value);
         putchar(')');
     } else if (option->kind != CLI_KIND_FLAG) {
-        printf(":%s:%s", option->name, option->kind == CLI_KIND_TEXT ? "_files" : "");
+        printf(":%s:%s", option->name, takes_file(option) ? "_files" : "");
     }
     fputs("' \\\n", stdout);
 }
@@ -111,7 +115,7 @@ static void print_fish_option(const char *verb, const cli_option *option) {
         print_choices(option->value);
         putchar('\'');
     } else if (option->kind != CLI_KIND_FLAG) {
-        fputs(option->kind == CLI_KIND_TEXT ? " -r" : " -x", stdout);
+        fputs(takes_file(option) ? " -r" : " -x", stdout);
     }
     putchar('\n');
 }

@@ -125,6 +125,15 @@ static bool read_size(const char *value, uint64_t *bytes) {
     return fits && (*end == '\0' || (unit != NULL && end[1] == '\0'));
 }
 
+/* A number from 0 to 1, or up to 100 with a % behind it. */
+static bool read_share(const char *value, double *share) {
+    char *end = NULL;
+    *share = strtod(value, &end);
+    bool percent = end != value && strcmp(end, "%") == 0;
+    if (percent) *share /= 100;
+    return end != value && (percent || *end == '\0') && *share >= 0 && *share <= 1;
+}
+
 static bool is_valid(const cli_option *option, const char *value) {
     char *end = NULL;
     errno = 0;
@@ -134,7 +143,9 @@ static bool is_valid(const cli_option *option, const char *value) {
         return end != value && *end == '\0' && errno == 0 && number >= option->min && number <= option->max;
     }
     uint64_t bytes;
+    double share;
     if (option->kind == CLI_KIND_SIZE) return read_size(value, &bytes);
+    if (option->kind == CLI_KIND_SHARE) return read_share(value, &share);
     if (option->kind == CLI_KIND_REAL) {
         double number = strtod(value, &end);
         return end != value && *end == '\0' && isfinite(number);
@@ -144,8 +155,13 @@ static bool is_valid(const cli_option *option, const char *value) {
 
 static cli_code set_option(cli_args *args, int id, const char *value) {
     const cli_option *option = &cli_options[id];
+    if (option->kind == CLI_KIND_LIST && args->list_count == CLI_MOST) {
+        cli_error("--%s is given more than %d times", option->name, CLI_MOST);
+        return usage_error(args->verb);
+    }
     if (is_valid(option, value)) {
         args->values[id] = value;
+        if (option->kind == CLI_KIND_LIST) args->list[args->list_count++] = value;
         return CLI_DONE;
     }
     if (option->kind == CLI_KIND_CHOICE) {
@@ -156,6 +172,8 @@ static cli_code set_option(cli_args *args, int id, const char *value) {
     } else if (option->kind == CLI_KIND_SIZE) {
         cli_error("--%s: '%s' is not a size: expected a number of bytes, optionally followed by K, M or G",
                   option->name, value);
+    } else if (option->kind == CLI_KIND_SHARE) {
+        cli_error("--%s: '%s' is not a share: expected 0 to 1, or 0%% to 100%%", option->name, value);
     } else {
         cli_error("--%s: '%s' is not a number", option->name, value);
     }
@@ -201,6 +219,7 @@ static const struct {
     rule_kind kind;
     cli_option_id other;
 } rules[] = {
+    {"cascade", CLI_LINEAR_DATA, NEEDS, CLI_LINEAR},
     {"explain", CLI_WHOLE, NEEDS, CLI_SVG},
     {"explain", CLI_GRAPH, NOT_WITH, CLI_SVG},
     {"explain", CLI_PEAK, NOT_WITH, CLI_GRAPH},
@@ -297,6 +316,12 @@ uint64_t cli_size(const cli_args *args, cli_option_id id) {
 double cli_real(const cli_args *args, cli_option_id id) {
     const char *text = cli_text(args, id);
     return text != NULL ? strtod(text, NULL) : 0;
+}
+
+double cli_share(const cli_args *args, cli_option_id id) {
+    double share = 0;
+    const char *text = cli_text(args, id);
+    return text != NULL && read_share(text, &share) ? share : 0;
 }
 
 cli_code cli_split_names(cli_names *out, const cli_args *args, cli_option_id id) {

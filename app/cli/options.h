@@ -254,6 +254,18 @@
     X(MINUTES, "minutes", 0, "N", REAL, 0, 0, NULL, "time between two checkpoints (default: 10)")            \
     X(RESUME, "resume", 0, "", FLAG, 0, 0, NULL, "go on from the checkpoint, to the same bytes")             \
     X(PLOT, "plot", 0, "FILE", TEXT, 0, 0, NULL, "draw loss and dev metric over the steps into FILE (SVG)")  \
+    X(STAGE, "stage", 0, "MODEL", LIST, 0, 0, NULL,                                                          \
+      "a student that answers what it is sure of (several times: cheapest first)")                           \
+    X(LINEAR, "linear", 0, "", FLAG, 0, 0, NULL,                                                             \
+      "train a linear model on word pieces as the first stage (seconds)")                                    \
+    X(LINEAR_DATA, "linear-data", 0, "FILE", TEXT, 0, 0, NULL,                                               \
+      "texts to train the linear stage on (default: two fifths of --data)")                                  \
+    X(CASCADE_TEST, "test", 0, "FILE", TEXT, 0, 0, NULL,                                                     \
+      "texts to report about (default: a part of --data)")                                                   \
+    X(EPSILON, "epsilon", 0, "SHARE", SHARE, 0, 0, "1%",                                                     \
+      "at most this share of the answers differs from MODEL's (1% or 0.01)")                                 \
+    X(CONFIDENCE, "confidence", 0, "SHARE", SHARE, 0, 0, "95%", "how sure that is")                          \
+    X(CASCADE_SEED, "seed", 0, "S", INT, 0, 0x7fffffff, "0", "seed for the split of the texts")              \
     X(MAN, "man", 0, "", FLAG, 0, 0, NULL, "print the manual page")                                          \
     X(JSON, "json", 0, "", FLAG, 0, 0, NULL, "print JSON, one object per line")                              \
     X(HELP, "help", 'h', "", FLAG, 0, 0, NULL, "print this help")
@@ -270,7 +282,9 @@ typedef enum cli_kind {
     CLI_KIND_CHOICE,
     CLI_KIND_INT,
     CLI_KIND_REAL,
-    CLI_KIND_SIZE
+    CLI_KIND_SIZE,
+    CLI_KIND_SHARE, /* "1%" or "0.01" */
+    CLI_KIND_LIST   /* text that may be given several times */
 } cli_kind;
 typedef struct cli_option {
     const char *name;
@@ -309,12 +323,15 @@ bool cli_takes(const cli_verb *verb, int id);
 
 /* ---- Arguments ---- */
 
+enum { CLI_MOST = 8 }; /* times that a LIST option may be given */
 struct cli_args {
     const cli_verbs *verbs; /* all of them, for help and completions */
     const cli_verb *verb;
     const char *values[CLI_OPTION_COUNT]; /* "" for a flag that was given; NULL: not given */
     char **words;
     int word_count;
+    const char *list[CLI_MOST]; /* [list_count] values of the verb's LIST option, in order */
+    size_t list_count;
 };
 /* Parses the arguments after the verb; moves words to the front of argv. Errors are printed. */
 cli_code cli_parse(cli_args *out, const cli_verbs *verbs, const cli_verb *verb, int argc, char **argv);
@@ -322,6 +339,7 @@ bool cli_has(const cli_args *args, cli_option_id id); /* it was given */
 const char *cli_text(const cli_args *args, cli_option_id id);
 long cli_int(const cli_args *args, cli_option_id id, long otherwise);
 double cli_real(const cli_args *args, cli_option_id id);
+double cli_share(const cli_args *args, cli_option_id id);  /* 0.01 for "1%" */
 uint64_t cli_size(const cli_args *args, cli_option_id id); /* bytes; 0: not given */
 /* The comma-separated names in an option's value; none if it was not given. */
 typedef struct cli_names {

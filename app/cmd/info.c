@@ -4,6 +4,7 @@
 #include "cli/model.h"
 #include "cli/text.h"
 #include "cli/vocabulary.h"
+#include "cmd/cascade_stages.h"
 #include "retort.h"
 
 #include <jansson.h>
@@ -159,6 +160,8 @@ static cli_code print_info_json(const cli_args *args, const retort_model *model,
         json_object_set_new(json, "default_prompt",
                             own != NULL ? cli_json_text(own, strlen(own)) : json_null());
     }
+    json_t *cascade = cascade_json(model);
+    if (cascade != NULL) json_object_set_new(json, "cascade", cascade);
     json_t *vocabulary = cli_restriction_json(model);
     if (vocabulary != NULL) json_object_set_new(json, "vocabulary", vocabulary);
     if (cli_has(args, CLI_TENSORS)) json_object_set(json, "tensors", tensors);
@@ -203,6 +206,7 @@ static void print_info(const cli_args *args, const retort_model *model, const re
     fputs("source      ", stdout);
     cli_put_line(stdout, info->source);
     print_package(model, info);
+    cascade_print(model);
     const char *warning;
     for (size_t i = 0; (warning = retort_model_warning(model, i)) != NULL; i++) {
         fputs("warning     ", stdout);

@@ -4,6 +4,7 @@
 #include "cli/help.h"
 #include "cli/shipped.h"
 #include "cmd/bench.h"
+#include "cmd/cascade.h"
 #include "cmd/compare.h"
 #include "cmd/doctor.h"
 #include "cmd/eval.h"
@@ -303,6 +304,38 @@ static const cli_verb rows[] = {
                    "another recipe. What quantisation has lost does not come back.",
         .examples = "retort dequantize sentiment -o float.retort\n"
                     "retort quantize float.retort --recipe int8 -o int8.retort\n",
+    },
+    {
+        .name = "cascade",
+        .run = cmd_cascade,
+        .usage = "MODEL --data FILE -o CASCADE",
+        .summary = "put cheaper stages before a classifier, which answer what they are sure of",
+        .min_words = 1,
+        .max_words = 1,
+        .required = CLI_OUTPUT,
+        .options = OPTIONS(CLI_DATA, TEXT_COLUMNS, CLI_CASCADE_TEST, CLI_STAGE, CLI_LINEAR, CLI_LINEAR_DATA,
+                           CLI_EPSILON, CLI_CONFIDENCE, CLI_CASCADE_SEED, CLI_OUTPUT, CLI_THREADS, CLI_ISA,
+                           CLI_MEMORY),
+        .details =
+            "MODEL gives each text one label. A stage answers the texts whose largest softmax probability "
+            "reaches its "
+            "threshold, and MODEL the rest. Thresholds are loosened as long as the texts of --data prove "
+            "that, with "
+            "--confidence, at most --epsilon of the answers differ from those of MODEL. Labels are not "
+            "needed, but none "
+            "of the models may have been trained on these texts. They are split: parts train the linear "
+            "stage, order the "
+            "thresholds, calibrate them, and report. Students have the labels and the tokenizer of MODEL: "
+            "'retort train "
+            "--teacher MODEL --student layers=2' makes one, and 'retort quantize' its integers, before the "
+            "cascade. A "
+            "stage that does not pay is dropped. The file is run, evaluated, compared and served as any "
+            "other model.",
+        .examples =
+            "retort cascade model.retort --linear --stage student.retort --data texts.txt -o cascade.retort\n"
+            "retort cascade model.retort --stage 2.retort --stage 3.retort --epsilon 0.5% --data texts.tsv "
+            "--test test.tsv -o cascade.retort\n"
+            "retort info cascade.retort\n",
     },
     {
         .name = "export",

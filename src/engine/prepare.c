@@ -46,7 +46,7 @@ static retort_status check_padding(const retort_batch *batch, size_t n, const rt
     return RETORT_OK;
 }
 
-static retort_status check(const retort_batch *batch, const rt_limits *limits, retort_error *err) {
+retort_status rt_batch_check(const retort_batch *batch, const rt_limits *limits, retort_error *err) {
     retort_status status = check_lengths(batch, limits, err);
     size_t tokens = status == RETORT_OK && batch->n > 0 ? (size_t)batch->offsets[batch->n] : 0;
     if (status == RETORT_OK) status = check_values("token id", batch->ids, tokens, limits->vocab, err);
@@ -262,7 +262,7 @@ static void fill(rt_prepared *p, const retort_batch *batch, const rt_limits *lim
 
 retort_status rt_prepare(rt_prepared *out, const retort_batch *batch, const rt_limits *limits,
                          retort_error *err) {
-    retort_status status = check(batch, limits, err);
+    retort_status status = rt_batch_check(batch, limits, err);
     if (status == RETORT_OK) {
         rt_hash_fn hash = limits->keep_duplicates ? NULL : rt_distinct_hash;
         status = rt_distinct_find(&out->distinct, batch, hash, err);

@@ -47,6 +47,8 @@ typedef struct rt_prepared {
         mask_token_start_capacity;
 } rt_prepared;
 
+/* Whether lengths, ids and types of a batch are within the limits. */
+retort_status rt_batch_check(const retort_batch *batch, const rt_limits *limits, retort_error *err);
 /* Allocates only if the batch is larger than any before. */
 retort_status rt_prepare(rt_prepared *out, const retort_batch *batch, const rt_limits *limits,
                          retort_error *err);

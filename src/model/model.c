@@ -25,6 +25,7 @@ retort_model *retort_model_retain(retort_model *model) {
 void retort_model_free(retort_model *model) {
     while (model != NULL && atomic_fetch_sub_explicit(&model->owners, 1, memory_order_acq_rel) == 1) {
         retort_model *base = model->shared_with;
+        rt_cascade_free(model->cascade);
         if (base == NULL) rt_tokenizer_free(model->tokenizer); /* else it is the base's */
         rt_graph_free(&model->graph);
         rt_tensors_close(&model->file);
@@ -36,6 +37,13 @@ void retort_model_free(retort_model *model) {
         free(model);
         model = base;
     }
+}
+
+void rt_cascade_free(rt_cascade *cascade) {
+    if (cascade == NULL) return;
+    for (size_t i = 0; i < cascade->count; i++) retort_model_free(cascade->stages[i].model);
+    rt_arena_free(&cascade->arena);
+    free(cascade);
 }
 
 void rt_model_drop_graph(retort_model *model) {

@@ -18,6 +18,7 @@
 #include "graph/unpacked.h"
 #include "arch/encoder.h"
 #include "model/provenance.h"
+#include "model/stages.h"
 #include "text/tokenizer.h"
 
 #include <pthread.h>
@@ -56,10 +57,13 @@ struct retort_model {
     pthread_mutex_t unpacked_lock;
     rt_unpacked_set *unpacked;
     size_t unpacked_users;
+    rt_cascade *cascade; /* stages before this model; NULL: none. See model/cascade.h */
 };
 
 /* A zeroed model with one owner; NULL if out of memory. retort_model_free frees it. */
 retort_model *rt_model_new(void);
+/* With the models of its stages. Accepts NULL. */
+void rt_cascade_free(rt_cascade *cascade);
 /* Of a model whose graph no longer changes; NULL if out of memory. Owned by the model. */
 const rt_constants *rt_model_constants(const retort_model *model);
 /* The int8 panels of the model's codes, for a session: made by the first, shared by all, freed when the last one ends

@@ -4,6 +4,7 @@
 #include "base/thread.h"
 #include "base/check_finite.h"
 #include "run/provider.h"
+#include "run/stages.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,8 @@
 struct retort_session {
     retort_model *model;
     const rt_provider *provider;
-    void *state;
+    void *state;       /* of the provider; of a cascade, that of its full model */
+    rt_stages *stages; /* of a cascade, which owns `state`; else NULL */
     rt_word_cache *cache;
     bool special_as_text, token_vectors;
     const char *prompt; /* the model's; "" for none */
@@ -79,7 +81,11 @@ static retort_status open_session(retort_session *session, retort_model *model,
         session->cache = rt_word_cache_new(model->tokenizer, 0);
         if (session->cache == NULL) return rt_fail_nomem(err, sizeof *session);
     }
-    return session->provider->open(session->provider, &session->state, session->model, &options, err);
+    if (model->cascade == NULL)
+        return session->provider->open(session->provider, &session->state, session->model, &options, err);
+    status = rt_stages_open(&session->stages, session->model, session->provider, &options, err);
+    if (status == RETORT_OK) session->state = rt_stages_full(session->stages);
+    return status;
 }
 
 retort_status retort_session_open(retort_session **out, retort_model *model,
@@ -102,7 +108,8 @@ retort_status retort_session_open(retort_session **out, retort_model *model,
 
 void retort_session_close(retort_session *session) {
     if (session == NULL) return;
-    if (session->provider != NULL) session->provider->close(session->state);
+    if (session->provider != NULL && session->stages == NULL) session->provider->close(session->state);
+    rt_stages_close(session->stages);
     rt_word_cache_free(session->cache);
     retort_model_free(session->model);
     free(session);
@@ -132,7 +139,8 @@ retort_status retort_run(retort_session *session, const retort_batch *batch, ret
         return rt_fail(err, RETORT_ARGUMENT,
                        "run: a session, a batch with ids and offsets, and a result are needed");
     }
-    retort_status status = session->provider->run(session->state, batch, out, err);
+    retort_status status = session->stages != NULL ? rt_stages_run(session->stages, batch, out, err)
+                                                   : session->provider->run(session->state, batch, out, err);
     if (status == RETORT_OK) keep_columns(&session->model->config, out);
     return status == RETORT_OK ? check_finite(out, err) : status;
 }
@@ -147,7 +155,12 @@ retort_status retort_session_describe(const retort_session *session, retort_sess
     info->provider = session->provider->name;
     info->truncated = session->truncated;
     session->provider->describe(session->state, info);
+    if (session->stages != NULL) rt_stages_describe(session->stages, info);
     return RETORT_OK;
+}
+
+const uint8_t *retort_session_answered_by(const retort_session *session) {
+    return session != NULL && session->stages != NULL ? rt_stages_answered_by(session->stages) : NULL;
 }
 
 const retort_model *rt_session_model(const retort_session *session) {
