@@ -1068,6 +1068,57 @@ RETORT_API retort_status retort_train(retort_model **out, const retort_model *mo
                                       const retort_train_options *options, retort_train_result *result,
                                       retort_error *err);
 
+/* ---- Pruning ------------------------------------------------------------------------------------------ */
+
+typedef struct retort_prune_options {
+    size_t size;
+    const retort_dataset *data; /* required; labels are not read */
+    size_t samples;             /* texts; 0: 1024 */
+    uint64_t seed;              /* for the choice of texts */
+    /* What stays. At least one of these; `time` not together with heads or ffn. */
+    size_t layers; /* whole layers; 0: all */
+    double heads;  /* heads of a layer, in the mean: some keep more, some fewer; 0: all */
+    double ffn;    /* share of the columns of feed-forward networks, (0, 1); 0: all */
+    double
+        time; /* share of the time of the int8 form on this machine, (0, 1), taken where it costs least; 0: all */
+    size_t rounds; /* 0: 4 */
+    int threads;   /* 0: automatic */
+    /* Called often; cancels with RETORT_CANCELLED when it does not return 0. */
+    retort_progress_fn progress;
+    void *user;
+} retort_prune_options;
+#define RETORT_PRUNE_OPTIONS                                                                                 \
+    { sizeof(retort_prune_options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL }
+
+typedef struct retort_prune_result {
+    size_t size; /* sizeof this struct: set it before the call */
+    size_t layers;
+    /* Mean KL of the answers from those of the model, on `texts` of the texts that decided: other texts lose more.
+     * Embeddings and numbers: their squared distance relative to the mean square. */
+    double loss;
+    size_t texts;
+    double time; /* share of the time that is left, as measured for `time`; NaN: not measured */
+} retort_prune_result;
+
+/* Makes a new float model without the heads of attention, columns of feed-forward networks (in 64s) and layers that the
+ * answers need least, and solves for the weights that make up for them: optimal brain surgeon on whole units (Hassibi and
+ * Stork, 1993; ZipLM, arXiv 2302.04089), shared out over the layers by the loss of the answers (K-prune, 2308.03449). No
+ * labels and no gradient steps; retort_train with `teacher` wins back more. The model must be float32 of level 3. With
+ * `time`, timings decide and results may differ from run to run; else the same model, data and options give the same bytes.
+ * Rows of the last layer that nobody reads are not computed (`prune-rows`), so the last layer stays. The caller frees the
+ * model. `result` may be NULL. */
+RETORT_API retort_status retort_model_prune(retort_model **out, const retort_model *model,
+                                            const retort_prune_options *options, retort_prune_result *result,
+                                            retort_error *err);
+
+/* A layer of a model of level 2 or 3: its heads of attention, and the columns of its feed-forward network (0: it has none
+ * of the usual form). RETORT_ARGUMENT beyond the last one. */
+typedef struct retort_layer_info {
+    size_t size; /* sizeof this struct: set it before the call */
+    int64_t heads, ffn;
+} retort_layer_info;
+RETORT_API retort_status retort_model_layer(const retort_model *model, size_t index, retort_layer_info *info);
+
 /* ---- This machine ------------------------------------------------------------------------------------- */
 
 typedef struct retort_machine {

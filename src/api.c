@@ -11,6 +11,8 @@
 #include "model/cascade.h"
 #include "model/storage.h"
 #include "quant/dequantize.h"
+#include "prune/module.h"
+#include "prune/prune.h"
 #include "quant/quantize.h"
 #include "train/train.h"
 #include "run/session.h"
@@ -262,6 +264,45 @@ retort_status retort_train(retort_model **out, const retort_model *model, const 
     if (status == RETORT_OK && options->teacher != NULL)
         status = rt_cascade_refuse(options->teacher, "teacher", err);
     return status == RETORT_OK ? rt_train(out, model, options, result, err) : status;
+}
+
+/* A share of something: NaN is none. */
+static bool is_share(double value) {
+    return value == 0 || (value > 0 && value < 1);
+}
+
+static retort_status check_prune_options(const retort_prune_options *o, retort_error *err) {
+    if (o->data == NULL) return bad(err, "prune", "data must be given");
+    if (!is_in(o->heads, 0, 1 << 20))
+        return bad(err, "prune", "heads must be the mean number that a layer keeps");
+    if (!is_share(o->ffn))
+        return bad(err, "prune", "ffn must be the share of the columns that stay, between 0 and 1");
+    if (!is_share(o->time))
+        return bad(err, "prune", "time must be the share of it that stays, between 0 and 1");
+    if (o->layers == 0 && o->heads == 0 && o->ffn == 0 && o->time == 0)
+        return bad(err, "prune", "say what stays: layers, heads, ffn or time");
+    if (o->time > 0 && (o->heads > 0 || o->ffn > 0))
+        return bad(err, "prune", "time decides about heads and ffn itself: give one or the other");
+    if (o->rounds > 64) return bad(err, "prune", "rounds must be 1…64");
+    if (o->threads < 0 || o->threads > RT_MAX_THREADS) return bad(err, "prune", "threads must be 0…1024");
+    return RETORT_OK;
+}
+
+retort_status retort_model_prune(retort_model **out, const retort_model *model,
+                                 const retort_prune_options *options, retort_prune_result *result,
+                                 retort_error *err) {
+    if (out == NULL || model == NULL || options == NULL)
+        return bad(err, "prune", "out, model and options must be given");
+    retort_status status = check_size("prune", options->size, sizeof *options, err);
+    if (status == RETORT_OK && result != NULL)
+        status = check_size("prune", result->size, sizeof *result, err);
+    if (status == RETORT_OK) status = check_prune_options(options, err);
+    return status == RETORT_OK ? rt_prune(out, model, options, result, err) : status;
+}
+
+retort_status retort_model_layer(const retort_model *model, size_t index, retort_layer_info *info) {
+    if (model == NULL || info == NULL || info->size != sizeof *info) return RETORT_ARGUMENT;
+    return rt_layer_describe(&model->graph, index, &info->heads, &info->ffn) ? RETORT_OK : RETORT_ARGUMENT;
 }
 
 static const char *const part_names[] = {

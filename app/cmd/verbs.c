@@ -13,6 +13,7 @@
 #include "cmd/import.h"
 #include "cmd/info.h"
 #include "cmd/load.h"
+#include "cmd/prune.h"
 #include "cmd/quantize.h"
 #include "cmd/run.h"
 #include "cmd/serve.h"
@@ -251,6 +252,33 @@ static const cli_verb rows[] = {
             "retort train model.retort --bits 4 --data train.tsv -o int4.retort\n"
             "retort train ./MiniLM --data train.tsv --bits 4 -o int4.retort\n"
             "retort train ./bert --data train.tsv --dev dev.tsv -o model.retort --plot train.svg --json\n",
+    },
+    {
+        .name = "prune",
+        .run = cmd_prune,
+        .usage = "MODEL --data FILE -o FILE",
+        .summary = "remove heads, FFN columns and layers that the answers need least",
+        .min_words = 1,
+        .max_words = 1,
+        .required = CLI_OUTPUT,
+        .options = OPTIONS(CLI_OUTPUT, CLI_DATA, TEXT_COLUMNS, CLI_PRUNE_TIME, CLI_PRUNE_HEADS, CLI_PRUNE_FFN,
+                           CLI_PRUNE_LAYERS, CLI_PRUNE_ROUNDS, CLI_SAMPLES, CLI_SEED, CLI_TASK, CLI_TOKENIZER,
+                           CLI_MEMORY, CLI_THREADS),
+        .details = "MODEL is a float model at level 3, or a checkpoint folder. --data needs no labels. Whole "
+                   "heads of "
+                   "attention, columns of feed-forward networks (in 64s) and layers go, and the weights that "
+                   "stay are "
+                   "solved for so that they make up for them, without a training step. Which layer gives how "
+                   "much is "
+                   "decided by what the answers lose. --time takes heads and columns where a millisecond "
+                   "costs least; "
+                   "--heads and --ffn say how many stay. A third of the time goes almost for nothing in most "
+                   "models; "
+                   "beyond that, train the result with the model as --teacher, and quantize last.",
+        .examples =
+            "retort prune model.retort --data train.tsv --time 60% -o pruned.retort\n"
+            "retort prune model.retort --data train.tsv --layers 4 --heads 8 --ffn 50% -o pruned.retort\n"
+            "retort train pruned.retort --teacher model.retort --data train.tsv -o small.retort\n",
     },
     {
         .name = "quantize",
