@@ -17,7 +17,7 @@ void rt_prune_moments_free(rt_prune_moments *moments) {
 
 typedef struct maker {
     const rt_probe *probe;
-    rt_prune_moments *out;
+    rt_prune_moments *all, *out; /* [count], and that of the chunk */
     const float *target;
     rt_gram gram;
     float *x, *lost; /* [rows, k] and [rows, n] of this chunk */
@@ -26,27 +26,36 @@ typedef struct maker {
     size_t packed_size;
     float *across;    /* [k, n] x^T lost */
     float **products; /* [threads] [k, RT_GRAM_COLUMNS] */
+    size_t product_size;
 } maker;
+
+static bool reserve_products(maker *m, size_t k) {
+    size_t bytes = 0;
+    bool made = rt_mul(k, RT_GRAM_COLUMNS * sizeof(float), &bytes);
+    if (bytes <= m->product_size) return made;
+    for (int i = 0; made && i < m->probe->threads; i++) {
+        free(m->products[i]);
+        m->products[i] = rt_alloc_aligned(rt_round_up(bytes, 64));
+        made = m->products[i] != NULL;
+    }
+    m->product_size = made ? bytes : 0;
+    return made;
+}
 
 static retort_status reserve(maker *m, size_t k, size_t n, retort_error *err) {
     rt_prune_moments *out = m->out;
     if (out->h != NULL) return RETORT_OK;
-    size_t square = 0, wide = 0, product = 0;
+    size_t square = 0, wide = 0;
     out->k = k;
     out->n = m->target != NULL ? n : 0;
-    bool fits =
-        rt_mul(k, k, &square) && rt_mul(k, n, &wide) && rt_mul(k, RT_GRAM_COLUMNS * sizeof(float), &product);
+    bool fits = rt_mul(k, k, &square) && rt_mul(k, n, &wide);
     out->h = fits ? rt_calloc(square, sizeof *out->h) : NULL;
-    if (fits && m->target != NULL) out->c = rt_calloc(wide, sizeof *out->c);
-    if (fits && m->target != NULL) m->across = rt_calloc(wide, sizeof *m->across);
-    m->products = rt_calloc((size_t)m->probe->threads, sizeof *m->products);
-    bool made =
-        out->h != NULL && m->products != NULL && (m->target == NULL || (out->c != NULL && m->across != NULL));
-    for (int i = 0; made && i < m->probe->threads; i++) {
-        m->products[i] = rt_alloc_aligned(rt_round_up(product, 64));
-        made = m->products[i] != NULL;
+    if (fits && m->target != NULL) {
+        out->c = rt_calloc(wide, sizeof *out->c);
+        m->across = rt_calloc(wide, sizeof *m->across);
     }
-    return made ? RETORT_OK : rt_fail_nomem(err, square * sizeof *out->h);
+    bool made = out->h != NULL && (m->target == NULL || (out->c != NULL && m->across != NULL));
+    return made && reserve_products(m, k) ? RETORT_OK : rt_fail_nomem(err, square * sizeof *out->h);
 }
 
 /* m->x: the rows with a one behind each. m->lost: what their output lacks. */
@@ -104,10 +113,11 @@ static bool pack_lost(maker *m, size_t rows) {
     return true;
 }
 
-static retort_status add_rows(void *user, const retort_tapped *linear, retort_error *err) {
+static retort_status add_rows(void *user, const retort_tapped *linear, size_t index, retort_error *err) {
     maker *m = user;
     size_t rows = linear->in.rows, k = linear->in.columns + 1;
     if (rows == 0) return RETORT_OK;
+    m->out = &m->all[index];
     retort_status status = reserve(m, k, linear->out.columns, err);
     if (status != RETORT_OK) return status;
     if (!copy_rows(m, linear) || !rt_gram_set(&m->gram, rows, k, m->x))
@@ -119,21 +129,30 @@ static retort_status add_rows(void *user, const retort_tapped *linear, retort_er
     return RETORT_OK;
 }
 
+static void maker_free(maker *m) {
+    for (int i = 0; m->products != NULL && i < m->probe->threads; i++) free(m->products[i]);
+    free(m->products);
+    free(m->x);
+    free(m->lost);
+    free(m->packed);
+    free(m->across);
+    rt_gram_free(&m->gram);
+}
+
 retort_status rt_prune_moments_make(rt_prune_moments *out, const rt_probe *probe, retort_model *model,
-                                    const char *name, const float *target, retort_error *err) {
-    maker m = {.probe = probe, .out = out, .target = target};
-    *out = (rt_prune_moments){0};
-    retort_status status = rt_probe_rows(probe, model, &name, 1, add_rows, &m, err);
-    for (int i = 0; m.products != NULL && i < probe->threads; i++) free(m.products[i]);
-    free(m.products);
-    free(m.x);
-    free(m.lost);
-    free(m.packed);
-    free(m.across);
-    rt_gram_free(&m.gram);
-    if (status == RETORT_OK && out->h == NULL)
-        status = rt_fail(err, RETORT_ARGUMENT, "prune: no text reaches %.200s", name);
-    if (status != RETORT_OK) rt_prune_moments_free(out);
+                                    const char *const *names, size_t count, const float *target,
+                                    retort_error *err) {
+    maker m = {.probe = probe, .all = out, .target = target};
+    memset(out, 0, count * sizeof *out);
+    m.products = rt_calloc((size_t)probe->threads, sizeof *m.products);
+    retort_status status = m.products != NULL ? RETORT_OK : rt_fail_nomem(err, sizeof *m.products);
+    if (status == RETORT_OK) status = rt_probe_rows(probe, model, names, count, add_rows, &m, err);
+    maker_free(&m);
+    for (size_t i = 0; status == RETORT_OK && i < count; i++) {
+        if (out[i].h == NULL)
+            status = rt_fail(err, RETORT_ARGUMENT, "prune: no text reaches %.200s", names[i]);
+    }
+    for (size_t i = 0; status != RETORT_OK && i < count; i++) rt_prune_moments_free(&out[i]);
     return status;
 }
 

@@ -14,9 +14,11 @@ typedef struct rt_prune_moments {
     double *c; /* [k, n] x^T (target - y), or NULL */
 } rt_prune_moments;
 
-/* Moments of the Linear `name` of the model. target [rows of all texts, n]: what y should be; NULL: only h is measured. */
+/* Moments of `count` Linears of the model, in one run of the texts. target [rows of all texts, n]: what y of the only one should
+ * be; NULL: only h is measured. */
 retort_status rt_prune_moments_make(rt_prune_moments *out, const rt_probe *probe, retort_model *model,
-                                    const char *name, const float *target, retort_error *err);
+                                    const char *const *names, size_t count, const float *target,
+                                    retort_error *err);
 void rt_prune_moments_free(rt_prune_moments *moments);
 
 /* Adds DAMPING of the mean of the diagonal to that of each column but the ones. Returns what it added. */

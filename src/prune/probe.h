@@ -26,12 +26,16 @@ retort_status rt_probe_open(rt_probe *out, const retort_model *dense, const reto
                             size_t samples, uint64_t seed, int threads, retort_error *err);
 void rt_probe_free(rt_probe *probe);
 
-/* Mean KL of the answers of a model from those of the dense one; embeddings and numbers: the squared distance, relative to
- * the mean square of the dense answers. */
-retort_status rt_probe_loss(const rt_probe *probe, retort_model *model, double *loss, retort_error *err);
+/* Mean KL of the answers of a model from those of the dense one, of softmaxes at a temperature; embeddings and numbers: the
+ * squared distance, relative to the mean square of the dense answers. A model is so sure of the texts that it was trained on
+ * that at 1 only a few of them tell anything: decisions are taken at RT_PROBE_TEMPERATURE. */
+#define RT_PROBE_TEMPERATURE 4.0
+retort_status rt_probe_loss(const rt_probe *probe, retort_model *model, double temperature, double *loss,
+                            retort_error *err);
 
-/* Gives the rows x [rows, k] and y [rows, n] of a Linear, chunk by chunk in the order of the texts. */
-typedef retort_status (*rt_probe_fn)(void *user, const retort_tapped *linear, retort_error *err);
+/* Gives the rows x [rows, k] and y [rows, n] of the Linear names[index], chunk by chunk in the order of the texts. */
+typedef retort_status (*rt_probe_fn)(void *user, const retort_tapped *linear, size_t index,
+                                     retort_error *err);
 retort_status rt_probe_rows(const rt_probe *probe, retort_model *model, const char *const *names,
                             size_t count, rt_probe_fn see, void *user, retort_error *err);
 

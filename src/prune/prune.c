@@ -68,7 +68,7 @@ static retort_status drop_layer(rt_pruner *p, retort_error *err) {
         double loss = INFINITY;
         if (!rt_prune_layer_fits(&p->now->graph, i)) continue;
         retort_status status = without_layer(&next, p->now, i, err);
-        if (status == RETORT_OK) status = rt_probe_loss(&p->probe, next, &loss, err);
+        if (status == RETORT_OK) status = rt_probe_loss(&p->probe, next, RT_PROBE_TEMPERATURE, &loss, err);
         if (status != RETORT_OK) {
             retort_model_free(next);
             retort_model_free(best);
@@ -133,23 +133,19 @@ static retort_status describe(retort_model *model, retort_error *err) {
     return RETORT_OK;
 }
 
-/* The better of p->now and the same repaired; *loss is its own. */
+/* The better of p->now and the same repaired; *loss: what its answers lose, at a temperature of 1. */
 static retort_status repair(rt_pruner *p, double *loss, retort_error *err) {
     retort_model *repaired = NULL;
     double after = INFINITY;
     retort_status status = rt_pruner_report(p, "repair", 0, 1, err);
     if (status == RETORT_OK) status = rt_model_derive(&repaired, p->now, err);
     if (status == RETORT_OK) status = rt_prune_repair(&p->probe, repaired, p->dense, err);
-    if (status == RETORT_OK) status = rt_probe_loss(&p->probe, p->now, loss, err);
-    if (status == RETORT_OK) status = rt_probe_loss(&p->probe, repaired, &after, err);
-    if (status != RETORT_OK || after >= *loss) {
-        retort_model_free(repaired);
-        return status;
-    }
-    retort_model_free(p->now);
-    p->now = repaired;
-    *loss = after;
-    return RETORT_OK;
+    if (status == RETORT_OK) status = rt_probe_loss(&p->probe, p->now, RT_PROBE_TEMPERATURE, loss, err);
+    if (status == RETORT_OK) status = rt_probe_loss(&p->probe, repaired, RT_PROBE_TEMPERATURE, &after, err);
+    bool better = status == RETORT_OK && after < *loss;
+    retort_model_free(better ? p->now : repaired);
+    if (better) p->now = repaired;
+    return status == RETORT_OK ? rt_probe_loss(&p->probe, p->now, 1, loss, err) : status;
 }
 
 static retort_status finish(rt_pruner *p, retort_model **out, retort_error *err) {

@@ -13,8 +13,9 @@ typedef struct target {
     size_t count, capacity;
 } target;
 
-static retort_status keep_rows(void *user, const retort_tapped *linear, retort_error *err) {
+static retort_status keep_rows(void *user, const retort_tapped *linear, size_t index, retort_error *err) {
     target *t = user;
+    (void)index;
     size_t count = linear->out.rows * linear->out.columns;
     if (count == 0) return RETORT_OK;
     if (!rt_grow((void **)&t->rows, &t->capacity, t->count + count, sizeof *t->rows))
@@ -55,7 +56,8 @@ static retort_status repair_module(const rt_probe *probe, retort_model *model, r
     target wanted = {0};
     rt_prune_moments moments = {0};
     retort_status status = rt_probe_rows(probe, dense, &name, 1, keep_rows, &wanted, err);
-    if (status == RETORT_OK) status = rt_prune_moments_make(&moments, probe, model, name, wanted.rows, err);
+    if (status == RETORT_OK)
+        status = rt_prune_moments_make(&moments, probe, model, &name, 1, wanted.rows, err);
     free(wanted.rows);
     if (status != RETORT_OK) return status;
     double *scratch = rt_calloc(RT_CHOLESKY_ROWS * moments.k, sizeof *scratch);

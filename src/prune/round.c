@@ -9,10 +9,16 @@
 #include <string.h>
 
 enum {
-    LEVELS = 4,   /* of a module in a round, besides what it has */
+    LEVELS = 6,   /* of a module in a round, besides what it has */
     COLUMNS = 64, /* units go in so many columns of a matrix: what kernels compute at a time */
     LEAST = 64    /* columns of a feed-forward network that stay */
 };
+
+/* Of second moments that are held at a time: those of a base model need two runs of the texts, not 24. */
+static const size_t MEMORY = (size_t)512 << 20;
+
+/* Of the answers: less is noise. */
+static const double LEAST_LOSS = 1e-7;
 
 /* A module of p->now in this round. */
 typedef struct candidate {
@@ -92,23 +98,60 @@ static const float *importance_of(const rt_pruner *p, const char *name) {
 }
 
 /* The weights of a candidate's levels. */
-static retort_status order(turn *t, candidate *c, retort_error *err) {
+static retort_status order(turn *t, candidate *c, const rt_prune_moments *moments, retort_error *err) {
     const rt_graph *graph = &t->p->now->graph;
     const rt_node *out = &graph->nodes[c->module.out];
     const rt_value *weight = &graph->values[out->inputs[LINEAR_WEIGHT]];
-    rt_prune_moments moments;
-    retort_status status = rt_prune_moments_make(&moments, &t->p->probe, t->p->now, out->name, NULL, err);
-    if (status != RETORT_OK) return status;
     rt_prune_task task = {.units = c->module.units,
                           .unit = c->module.unit,
                           .n = (size_t)weight->dims[1],
-                          .rows = moments.rows,
-                          .h = moments.h,
+                          .rows = moments->rows,
+                          .h = moments->h,
                           .weight = weight->data,
                           .g = importance_of(t->p, out->name),
                           .kernels = &t->p->probe.texts.kernels};
-    status = rt_prune_order(&task, c->levels, c->level_count, err);
-    rt_prune_moments_free(&moments);
+    return rt_prune_order(&task, c->levels, c->level_count, err);
+}
+
+/* Those from `first` on whose moments fit into MEMORY together, at least one: where they end. names [count] */
+static size_t fill_names(const turn *t, size_t first, const char **names, size_t *count) {
+    size_t bytes = 0, i = first;
+    *count = 0;
+    for (; i < t->count; i++) {
+        const candidate *c = &t->items[i];
+        size_t k = c->module.units * c->module.unit + 1;
+        if (c->level_count == 0) continue;
+        bytes += k * k * sizeof(double);
+        if (bytes > MEMORY && *count > 0) break;
+        names[(*count)++] = t->p->now->graph.nodes[c->module.out].name;
+    }
+    return i;
+}
+
+/* The levels of candidates from `first` to `*end`, from one run of the texts. */
+static retort_status order_some(turn *t, size_t first, size_t *end, const char **names,
+                                rt_prune_moments *moments, retort_error *err) {
+    size_t count = 0;
+    *end = fill_names(t, first, names, &count);
+    retort_status status =
+        count > 0 ? rt_prune_moments_make(moments, &t->p->probe, t->p->now, names, count, NULL, err)
+                  : RETORT_OK;
+    for (size_t i = first, at = 0; status == RETORT_OK && i < *end; i++) {
+        if (t->items[i].level_count > 0) status = order(t, &t->items[i], &moments[at++], err);
+    }
+    for (size_t i = 0; i < count; i++) rt_prune_moments_free(&moments[i]);
+    return status;
+}
+
+static retort_status order_all(turn *t, retort_error *err) {
+    const char **names = rt_calloc(t->count, sizeof *names);
+    rt_prune_moments *moments = rt_calloc(t->count, sizeof *moments);
+    retort_status status =
+        names != NULL && moments != NULL ? RETORT_OK : rt_fail_nomem(err, t->count * sizeof *moments);
+    for (size_t i = 0; status == RETORT_OK && i < t->count;)
+        status = order_some(t, i, &i, names, moments, err);
+    free(names);
+    free(moments);
     return status;
 }
 
@@ -132,16 +175,18 @@ static retort_status cut_to(retort_model *model, const rt_prune_module *m, const
     return status;
 }
 
-/* What the answers lose when this module alone goes to one of its levels. */
-static retort_status try_level(turn *t, candidate *c, size_t level, retort_error *err) {
+/* What the answers lose when this module alone goes to one of its levels, the middle one; at the others, that changes as the
+ * error of its output does. To measure each of four levels made pruning take three times as long. */
+static retort_status measure_loss(turn *t, candidate *c, retort_error *err) {
     retort_model *model = NULL;
+    size_t middle = c->level_count / 2;
+    double loss = 0, cost = c->levels[middle].cost;
     retort_status status = rt_model_derive(&model, t->p->now, err);
-    if (status == RETORT_OK) status = cut_to(model, &c->module, &c->levels[level], err);
-    if (status == RETORT_OK) status = rt_probe_loss(&t->p->probe, model, &c->loss[level], err);
+    if (status == RETORT_OK) status = cut_to(model, &c->module, &c->levels[middle], err);
+    if (status == RETORT_OK) status = rt_probe_loss(&t->p->probe, model, RT_PROBE_TEMPERATURE, &loss, err);
     retort_model_free(model);
-    /* Fewer units lose no less: what says so is noise. */
-    double before = level > 0 ? c->loss[level - 1] : 0;
-    c->loss[level] = fmax(c->loss[level] - t->loss, before);
+    loss = fmax(loss - t->loss, LEAST_LOSS);
+    for (size_t i = 0; i < c->level_count; i++) c->loss[i] = cost > 0 ? loss * c->levels[i].cost / cost : 0;
     return status;
 }
 
@@ -231,12 +276,14 @@ static retort_status choose(turn *t, size_t round, size_t rounds, retort_error *
 /* ---- The round ---- */
 
 static retort_status measure(turn *t, size_t round, size_t rounds, retort_error *err) {
-    retort_status status = rt_probe_loss(&t->p->probe, t->p->now, &t->loss, err);
+    retort_status status = rt_pruner_report(t->p, "rounds", round * t->count, rounds * t->count, err);
+    if (status == RETORT_OK)
+        status = rt_probe_loss(&t->p->probe, t->p->now, RT_PROBE_TEMPERATURE, &t->loss, err);
+    if (status == RETORT_OK) status = order_all(t, err);
     for (size_t i = 0; status == RETORT_OK && i < t->count; i++) {
         candidate *c = &t->items[i];
         status = rt_pruner_report(t->p, "rounds", round * t->count + i, rounds * t->count, err);
-        if (status == RETORT_OK && c->level_count > 0) status = order(t, c, err);
-        for (size_t j = 0; status == RETORT_OK && j < c->level_count; j++) status = try_level(t, c, j, err);
+        if (status == RETORT_OK && c->level_count > 0) status = measure_loss(t, c, err);
     }
     return status;
 }
