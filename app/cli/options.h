@@ -274,6 +274,8 @@
       "at most this share of the answers differs from MODEL's (1% or 0.01)")                                 \
     X(CONFIDENCE, "confidence", 0, "SHARE", SHARE, 0, 0, "95%", "how sure that is")                          \
     X(CASCADE_SEED, "seed", 0, "S", INT, 0, 0x7fffffff, "0", "seed for the split of the texts")              \
+    X(SHADOW, "shadow", 0, "SHARE", SHARE, 0, 0, "1%",                                                       \
+      "cascades: texts that the full model answers, too, to watch how often it differs (0: none)")           \
     X(MAN, "man", 0, "", FLAG, 0, 0, NULL, "print the manual page")                                          \
     X(JSON, "json", 0, "", FLAG, 0, 0, NULL, "print JSON, one object per line")                              \
     X(HELP, "help", 'h', "", FLAG, 0, 0, NULL, "print this help")

@@ -154,6 +154,7 @@ static srv_options options_of(const cli_args *args, const served *s, srv_memory 
         .origins = cli_text(args, CLI_CORS_ALLOW_ORIGIN),
         .access_path = cli_text(args, CLI_ACCESS_LOG),
         .memory = cli_size(args, CLI_MEMORY),
+        .shadow = cli_share(args, CLI_SHADOW),
         .no_op = cli_has(args, CLI_NO_OP),
         .keep_special = cli_has(args, CLI_KEEP_SPECIAL),
         .refuse_long = strcmp(cli_text(args, CLI_AUTO_TRUNCATE), "false") == 0,

@@ -430,7 +430,7 @@ static const cli_verb rows[] = {
                     CLI_QUEUE_TIMEOUT_MS, CLI_OVERLOAD_STATUS, CLI_REQUEST_MEMORY, CLI_CACHE, CLI_STREAMS,
                     CLI_HTTP_THREADS, CLI_READ_TIMEOUT, CLI_IDLE_TIMEOUT, CLI_DRAIN_DELAY, CLI_DRAIN_TIMEOUT,
                     CLI_API_KEYS, CLI_CORS_ALLOW_ORIGIN, CLI_ACCESS_LOG, CLI_AUTO_TRUNCATE, CLI_KEEP_SPECIAL,
-                    CLI_NO_OP, ENGINE_OPTIONS),
+                    CLI_NO_OP, CLI_SHADOW, ENGINE_OPTIONS),
         .details =
             "The server speaks the wire forms of Text Embeddings Inference, Hugging Face, OpenAI "
             "(embeddings) and the Open Inference Protocol v2; /openapi.json describes them, and / is a "

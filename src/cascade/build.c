@@ -307,6 +307,7 @@ static retort_status choose_path(const builder *b, rt_path *path, unsigned *used
         rt_path_free(better ? path : &other);
         if (better) *path = other, *used = set, least = cost;
     }
+    if (status != RETORT_OK) rt_path_free(path);
     return status;
 }
 

@@ -30,6 +30,7 @@ typedef struct srv_options {
     long read_timeout, idle_timeout, drain_delay, drain_timeout; /* seconds */
     const char *isa, *provider;
     retort_unpack unpack;
+    double shadow;           /* share of the texts of a cascade that its full model answers, too */
     uint64_t memory;         /* bytes that reading a model may use; 0: the default */
     const char *keys_path;   /* NULL: no keys */
     const char *origins;     /* of pages that may send requests, comma-separated; "*": all; NULL: none */

@@ -119,6 +119,8 @@ static retort_status run_kind(srv_worker *w, bool tokens) {
     if (status == RETORT_OK && !engine->options->no_op)
         status = retort_run(tokens ? sessions->tokens : sessions->session, &ids, &out, NULL);
     if (status != RETORT_OK && status != RETORT_NONFINITE) return status;
+    if (status == RETORT_OK && engine->shadow != NULL && out.data != NULL)
+        srv_shadow_note(engine->shadow, &ids, &out, retort_session_answered_by(sessions->session));
     hand_out(w, tokens, &out);
     return status != RETORT_OK ? status : RETORT_NOMEM;
 }
@@ -366,6 +368,7 @@ retort_status srv_engine_open(srv_engine **out, const srv_options *options, cons
     engine->name = strdup(spec->name);
     retort_status status =
         engine->name != NULL ? load(engine, spec->path, err) : fail(err, RETORT_NOMEM, "out of memory");
+    if (status == RETORT_OK) status = srv_shadow_open(&engine->shadow, engine->model, options, err);
     if (status == RETORT_OK) status = open_workers(engine, err);
     if (status == RETORT_OK) status = start(engine, metrics, err);
     engine->loaded_in = srv_now() - from;
@@ -389,6 +392,7 @@ void srv_engine_close(srv_engine *engine) {
         close_worker(&engine->workers[i]);
     }
     close_sessions(&engine->team);
+    srv_shadow_close(engine->shadow);
     if (engine->queue_open) srv_queue_free(&engine->queue);
     for (size_t i = 0; i < engine->encoder_count; i++) srv_encoder_close(engine->encoders[i]);
     free(engine->encoders);

@@ -7,6 +7,7 @@
 #include "serve/base/metrics.h"
 #include "serve/base/options.h"
 #include "serve/queue/queue.h"
+#include "serve/queue/shadow.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -53,7 +54,8 @@ struct srv_engine {
     retort_info info;
     retort_session_info session;
     srv_queue queue;
-    srv_sessions team; /* of all threads, for the worker whose batch is alone; else unused */
+    srv_sessions team;  /* of all threads, for the worker whose batch is alone; else unused */
+    srv_shadow *shadow; /* of a cascade; else NULL */
     bool queue_open, watching;
     pthread_t watcher;
     srv_worker *workers;

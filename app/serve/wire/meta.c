@@ -141,6 +141,8 @@ void srv_write_metrics(srv_call *call) {
     srv_out *out = &call->answer;
     srv_metrics_source sources[MOST];
     srv_engine *engines[MOST];
+    srv_shadow *shadows[MOST];
+    const char *names[MOST];
     size_t n = 0;
     call->content_type = "text/plain; version=0.0.4; charset=utf-8";
     for (size_t i = 0; i < service->options->model_count && i < MOST; i++) {
@@ -154,6 +156,11 @@ void srv_write_metrics(srv_call *call) {
     write_gauges(service, out);
     srv_metrics_print(out, sources, n);
     write_queues(engines, n, out);
+    for (size_t i = 0; i < n; i++) {
+        shadows[i] = engines[i]->shadow;
+        names[i] = engines[i]->name;
+    }
+    srv_shadow_print(out, shadows, names, n);
     srv_metrics_process(out);
     for (size_t i = 0; i < n; i++) srv_engine_leave(engines[i]);
 }
