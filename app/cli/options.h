@@ -276,6 +276,20 @@
     X(CASCADE_SEED, "seed", 0, "S", INT, 0, 0x7fffffff, "0", "seed for the split of the texts")              \
     X(SHADOW, "shadow", 0, "SHARE", SHARE, 0, 0, "1%",                                                       \
       "cascades: texts that the full model answers, too, to watch how often it differs (0: none)")           \
+    X(TUNE_OUTPUT, "output", 'o', "FOLDER", TEXT, 0, 0, NULL,                                                \
+      "write the models, tune.json and report.html into FOLDER; the same command goes on with what is there") \
+    X(TUNE_FLOOR, "floor", 0, "POINTS", REAL, 0, 0, "0.5",                                                   \
+      "points of the metric that may be lost: 0.5 of an accuracy of 90 % leaves 89.5 %")                     \
+    X(TUNE_FOR, "for", 0, "fastest|smallest|both", CHOICE, 0, 0, "both", "what to look for")                 \
+    X(TUNE_TEST, "test", 0, "FILE", TEXT, 0, 0, NULL,                                                        \
+      "rows that stay sealed until the end (default: a third of --data)")                                    \
+    X(TUNE_SELECT, "dev", 0, "FILE", TEXT, 0, 0, NULL,                                                       \
+      "rows that choose between models (default: a quarter of --data, at most 1500 rows)")                   \
+    X(TUNE_BUDGET, "budget", 0, "TIME", TEXT, 0, 0, "20m", "time for all of it: 90s, 20m, 8h")               \
+    X(TUNE_BATCH, "batch", 0, "N", INT, 1, 65536, "32", "measure the speed of batches of N texts")           \
+    X(TEXTS_LIKE, "texts-like", 0, "FILE", TEXT, 0, 0, NULL,                                                 \
+      "measure the speed on the texts of FILE (default: those that select)")                                 \
+    X(PLAN, "plan", 0, "", FLAG, 0, 0, NULL, "print what would be tried, and how long it takes")             \
     X(MAN, "man", 0, "", FLAG, 0, 0, NULL, "print the manual page")                                          \
     X(JSON, "json", 0, "", FLAG, 0, 0, NULL, "print JSON, one object per line")                              \
     X(HELP, "help", 'h', "", FLAG, 0, 0, NULL, "print this help")

@@ -19,6 +19,7 @@
 #include "cmd/serve.h"
 #include "cmd/tokenize.h"
 #include "cmd/train.h"
+#include "cmd/tune.h"
 
 #define OPTIONS(...)   ((const int[]){__VA_ARGS__, -1})
 #define ENGINE_OPTIONS CLI_THREADS, CLI_ISA, CLI_UNPACK, CLI_PROVIDER
@@ -279,6 +280,38 @@ static const cli_verb rows[] = {
             "retort prune model.retort --data train.tsv --time 60% -o pruned.retort\n"
             "retort prune model.retort --data train.tsv --layers 4 --heads 8 --ffn 50% -o pruned.retort\n"
             "retort train pruned.retort --teacher model.retort --data train.tsv -o small.retort\n",
+    },
+    {
+        .name = "tune",
+        .run = cmd_tune,
+        .usage = "MODEL --data FILE -o FOLDER",
+        .summary = "find the fastest and the smallest model above an accuracy floor",
+        .min_words = 1,
+        .max_words = 1,
+        .required = CLI_TUNE_OUTPUT,
+        .options = OPTIONS(DATA_OPTIONS, CLI_TUNE_TEST, CLI_TUNE_SELECT, CLI_TUNE_OUTPUT, CLI_TUNE_FLOOR,
+                           CLI_TUNE_FOR, CLI_TUNE_BUDGET, CLI_TUNE_BATCH, CLI_TEXTS_LIKE, CLI_TRAIN_SEED,
+                           CLI_PLAN, CLI_THREADS, CLI_ISA),
+        .details = "The rows are split once: some train, some select, and the others stay sealed until the "
+                   "end. Forms of "
+                   "quantisation and pruned shapes are screened first, the best are distilled in rounds that "
+                   "each keep a half, "
+                   "and last their integers are trained. Then the sealed rows are opened once for what was "
+                   "chosen: a model "
+                   "is given only if its loss against the float model is below --floor with 95 % confidence "
+                   "(all claims "
+                   "together, by Holm), and if it is neither slower nor larger than MODEL. Without labels, "
+                   "the floor is about "
+                   "agreement with the float model. Each trial is a process of its own, so one that fails "
+                   "costs only itself. "
+                   "Ctrl-C ends the search and tests the best so far; the same command goes on later. The "
+                   "exit code is "
+                   "4 if nothing meets the floor.",
+        .examples =
+            "retort tune ./checkpoint --data train.tsv --test test.tsv -o tuned\n"
+            "retort tune model.retort --data reviews.csv --text-column body --floor 1 --budget 2h -o tuned\n"
+            "retort tune model.retort --data texts.txt --for smallest --budget 5m -o small\n"
+            "retort tune model.retort --data train.tsv --batch 1 --texts-like requests.txt --plan -o tuned\n",
     },
     {
         .name = "quantize",

@@ -19,7 +19,7 @@ import xml.etree.ElementTree
 sys.dont_write_bytecode = True
 from harness import EXAMPLES, GOLDEN, HERE, RETORT, ROOT, Skip, checkpoint, close, fails, file, main, model, retort, rows, test, with_infinite_word
 
-VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "compare", "optimize", "train", "quantize", "dequantize", "bench", "serve", "load", "doctor", "help", "version"]
+VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "compare", "optimize", "train", "tune", "quantize", "dequantize", "bench", "serve", "load", "doctor", "help", "version"]
 
 
 # ---- the table of commands ----

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tune/choose.h"
+#include "tune/judge.h"
+
+/* Times within this of each other are the same. */
+static const double same_time = 0.03;
+
+static bool is_faster(const tune_trial *a, const tune_trial *b) {
+    if (a->speed.ratio > b->speed.ratio * (1 + same_time)) return true;
+    bool same = a->speed.ratio * (1 + same_time) >= b->speed.ratio;
+    return same && a->bytes < b->bytes;
+}
+
+static bool is_better(const tune_trial *a, const tune_trial *b, tune_goal goal) {
+    if (goal == TUNE_FASTEST) return is_faster(a, b);
+    return a->bytes < b->bytes || (a->bytes == b->bytes && is_faster(a, b));
+}
+
+const tune_trial *tune_choose(const tune *t, tune_goal goal) {
+    const tune_trial *best = NULL;
+    for (size_t i = 0; i < t->trial_count; i++) {
+        const tune_trial *it = &t->trials[i];
+        if (!tune_offered(t, it) || !(tune_forecast(t, it) <= t->settings->floor)) continue;
+        if (best == NULL || is_better(it, best, goal)) best = it;
+    }
+    return best;
+}
+
+const tune_trial *tune_safest(const tune *t) {
+    const tune_trial *best = NULL;
+    for (size_t i = 0; i < t->trial_count; i++) {
+        const tune_trial *it = &t->trials[i];
+        if (!tune_offered(t, it)) continue;
+        bool less = best != NULL && tune_forecast(t, it) < tune_forecast(t, best);
+        bool closer =
+            best != NULL && tune_forecast(t, it) == tune_forecast(t, best) && it->score.kl < best->score.kl;
+        if (best == NULL || less || closer) best = it;
+    }
+    return best;
+}
+
+bool tune_on_frontier(const tune *t, const tune_trial *it) {
+    if (!tune_offered(t, it)) return false;
+    for (size_t i = 0; i < t->trial_count; i++) {
+        const tune_trial *other = &t->trials[i];
+        if (other == it || !tune_offered(t, other)) continue;
+        double gain = other->speed.ratio / it->speed.ratio - 1;
+        bool as_good = tune_loss(other) <= tune_loss(it) && other->score.kl <= it->score.kl && gain >= 0 &&
+                       other->bytes <= it->bytes;
+        if (as_good && (gain > same_time || other->bytes < it->bytes || tune_loss(other) < tune_loss(it)))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tune/judge.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static bool is_slower(const tune_trial *it) {
+    static const double noise = 0.02;
+    return it->speed.ratio < 1 - noise;
+}
+
+void tune_judge(const tune *t, tune_trial *it) {
+    it->status = TUNE_DONE;
+    if (it->form == TUNE_FLOATS) return;
+    const char *larger = it->bytes > t->input_bytes ? "larger" : NULL,
+               *slower = is_slower(it) ? "slower" : NULL;
+    if (larger == NULL && slower == NULL) return;
+    it->status = TUNE_DROPPED;
+    snprintf(it->why, sizeof it->why, "%s than the input (%.2f times its speed, %.1f of its %.1f MB)",
+             larger != NULL ? larger : slower, it->speed.ratio, (double)it->bytes * 1e-6,
+             (double)t->input_bytes * 1e-6);
+}
+
+double tune_loss(const tune_trial *it) {
+    return it->score.n > 0 && isfinite(it->score.difference) ? -100 * it->score.difference : (double)INFINITY;
+}
+
+double tune_forecast(const tune *t, const tune_trial *it) {
+    static const double z = 1.645, two_sided = 2 * 1.96;
+    const tune_score *s = &it->score;
+    if (it->status != TUNE_DONE || s->n == 0 || !isfinite(s->difference)) return (double)INFINITY;
+    double n = (double)s->n, sealed = (double)t->split.sealed_rows;
+    /* As if one more text had changed: few rows without a change are not proof of none. */
+    double changed = isfinite(s->agreement) ? fmax(1 - s->agreement, 0) : 0,
+           least = sqrt((changed + 1 / n) / sealed);
+    double error =
+        isfinite(s->low) && isfinite(s->high) ? (s->high - s->low) / two_sided * sqrt(n / sealed) : least;
+    return tune_loss(it) + 100 * z * fmax(error, least);
+}
+
+bool tune_offered(const tune *t, const tune_trial *it) {
+    (void)t;
+    return it->status == TUNE_DONE && it->form != TUNE_FLOATS;
+}

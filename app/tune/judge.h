@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a trial is worth, by the rows that select. */
+#ifndef TUNE_JUDGE_H
+#define TUNE_JUDGE_H
+
+#include "tune/state.h"
+
+/* A trial that was made and measured is done, or dropped where it is slower or larger than the input. */
+void tune_judge(const tune *t, tune_trial *it);
+/* Points that the trial is expected to lose at most on the sealed rows, by those that select: the loss there, and 1.64
+ * standard errors of as many rows as are sealed. Infinite: unknown. */
+double tune_forecast(const tune *t, const tune_trial *it);
+/* The same of the loss alone. */
+double tune_loss(const tune_trial *it);
+/* Whether it may be given to the user: made, measured, a form, and neither slower nor larger than the input. */
+bool tune_offered(const tune *t, const tune_trial *it);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * "The loss is below the floor" is claimed of a few models at once: Holm's step-down over their p-values keeps the
+ * probability of one false claim below 5 %, over all openings of the test. */
+#include "tune/sealed.h"
+#include "cli/model.h"
+#include "cli/progress.h"
+#include "tune/choose.h"
+#include "tune/live.h"
+#include "tune/trial.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double level = 0.05;
+
+static bool is_tested(const tune *t, size_t trial) {
+    for (size_t i = 0; i < t->claim_count; i++) {
+        if (t->claims[i].trial == trial) return true;
+    }
+    return false;
+}
+
+static void claim(tune *t, const tune_trial *it) {
+    if (it == NULL || t->claim_count == TUNE_MOST_CLAIMS) return;
+    size_t index = (size_t)(it - t->trials);
+    if (is_tested(t, index)) return;
+    double unknown = (double)NAN;
+    t->claims[t->claim_count++] = (tune_claim){index,   t->openings + 1, unknown, unknown, unknown, unknown,
+                                               unknown, unknown,         unknown, unknown, unknown, false};
+}
+
+/* ---- One model on the sealed rows ---- */
+
+typedef struct pair {
+    retort_model *models[2];
+    retort_session *sessions[2]; /* of the candidate, and of the floats */
+    retort_dataset *data;
+} pair;
+
+static cli_code pair_open(pair *p, const tune *t, const cli_args *args, const char *file) {
+    retort_error err;
+    const char *files[2] = {file, t->base};
+    retort_dataset_options options = cli_data_options(args);
+    retort_session_options engine = RETORT_SESSION_OPTIONS;
+    engine.threads = (int)t->settings->threads;
+    engine.isa = t->settings->isa;
+    for (size_t i = 0; i < 2; i++) {
+        if (retort_model_load(&p->models[i], files[i], &err) != RETORT_OK ||
+            retort_session_open(&p->sessions[i], p->models[i], &engine, &err) != RETORT_OK)
+            return cli_fail(&err, true);
+    }
+    options.texts_only = !t->split.labelled;
+    if (retort_dataset_open(&p->data, t->split.sealed, p->models[0], &options, &err) != RETORT_OK)
+        return cli_fail(&err, true);
+    return CLI_DONE;
+}
+
+static void pair_close(pair *p) {
+    retort_dataset_free(p->data);
+    for (size_t i = 0; i < 2; i++) {
+        retort_session_close(p->sessions[i]);
+        retort_model_free(p->models[i]);
+    }
+}
+
+static cli_code test_one(tune *t, const cli_args *args, tune_claim *c) {
+    pair p = {0};
+    retort_error err;
+    retort_eval_options options = RETORT_EVAL_OPTIONS;
+    retort_eval_result result = {.size = sizeof result};
+    cli_code code = pair_open(&p, t, args, t->trials[c->trial].file);
+    options.reference = p.sessions[1];
+    if (code == CLI_DONE && retort_eval(p.sessions[0], p.data, &options, &result, &err) != RETORT_OK)
+        code = cli_fail(&err, true);
+    pair_close(&p);
+    if (code != CLI_DONE) return code;
+    c->value = result.value;
+    c->difference = result.difference;
+    c->low = result.difference_low;
+    c->high = result.difference_high;
+    c->kl = result.kl;
+    c->agreement = result.agreement;
+    double error = fmax((c->high - c->low) / (2 * 1.96),
+                        sqrt((fmax(1 - c->agreement, 0) + 1 / (double)result.n) / (double)result.n));
+    c->bound = c->difference - 1.645 * error;
+    c->p = 0.5 * erfc((c->difference + t->settings->floor / 100) / error / sqrt(2));
+    t->sealed_value = result.value - result.difference;
+    return CLI_DONE;
+}
+
+/* ---- All claims ---- */
+
+static cli_code adjust(tune *t) {
+    size_t order[TUNE_MOST_CLAIMS], n = t->claim_count;
+    double most = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = i;
+        for (; at > 0 && t->claims[order[at - 1]].p > t->claims[i].p; at--) order[at] = order[at - 1];
+        order[at] = i;
+    }
+    for (size_t i = 0; i < n; i++) {
+        tune_claim *c = &t->claims[order[i]];
+        most = fmax(most, fmin((double)(n - i) * c->p, 1));
+        c->adjusted = most;
+        c->proven = c->adjusted <= level;
+    }
+    return CLI_DONE;
+}
+
+static bool is_ahead(const tune *t, const tune_claim *a, const tune_claim *b, tune_goal goal) {
+    const tune_trial *x = &t->trials[a->trial], *y = &t->trials[b->trial];
+    if (goal == TUNE_FASTEST) return x->speed.ratio > y->speed.ratio;
+    return x->bytes < y->bytes;
+}
+
+static int best_claim(const tune *t, tune_goal goal) {
+    int best = -1;
+    if (t->settings->goal != TUNE_BOTH && t->settings->goal != goal) return -1;
+    for (size_t i = 0; i < t->claim_count; i++) {
+        if (!t->claims[i].proven || t->trials[t->claims[i].trial].status != TUNE_DONE) continue;
+        if (best < 0 || is_ahead(t, &t->claims[i], &t->claims[best], goal)) best = (int)i;
+    }
+    return best;
+}
+
+cli_code tune_sealed_open(tune *t, const cli_args *args) {
+    size_t before = t->claim_count;
+    cli_code code = CLI_DONE;
+    if (t->settings->goal != TUNE_SMALLEST) claim(t, tune_choose(t, TUNE_FASTEST));
+    if (t->settings->goal != TUNE_FASTEST) claim(t, tune_choose(t, TUNE_SMALLEST));
+    claim(t, tune_safest(t));
+    if (t->claim_count > before) t->openings++;
+    for (size_t i = before; code == CLI_DONE && i < t->claim_count; i++) {
+        tune_live_begin(t, &t->trials[t->claims[i].trial]);
+        code = test_one(t, args, &t->claims[i]);
+    }
+    if (code == CLI_DONE) code = adjust(t);
+    t->fastest = best_claim(t, TUNE_FASTEST);
+    t->smallest = best_claim(t, TUNE_SMALLEST);
+    return code == CLI_DONE ? tune_state_write(t) : code;
+}
+
+const tune_claim *tune_nearest(const tune *t) {
+    const tune_claim *best = NULL;
+    for (size_t i = 0; i < t->claim_count; i++) {
+        if (best == NULL || t->claims[i].bound > best->bound) best = &t->claims[i];
+    }
+    return best;
+}
