@@ -280,7 +280,7 @@ static void say_what_blocks(tune *t) {
     double most = 0, before = 0, error = 0;
     for (size_t i = 0; i < json_array_size(layers); i++) {
         const json_t *step = json_array_get(layers, i);
-        error = json_number_value(json_object_get(step, "error"));
+        error = json_number_value(json_object_get(step, "relative_error"));
         if (error - before > most) {
             most = error - before;
             worst = json_string_value(json_object_get(step, "name"));

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""tune as a user meets it: what it must never do, what stops it, what it goes on from, and bad input. Prints TAP.
+
+    tune.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+from harness import HERE, RETORT, ROOT, checkpoint, fails, file, main, retort, test
+
+GOOD = ["good", "great", "charming", "moving", "clever", "warm", "funny", "brilliant", "lovely", "superb"]
+BAD = ["bad", "dull", "boring", "awful", "clumsy", "cold", "flat", "stupid", "ugly", "terrible"]
+THINGS = ["film", "story", "plot", "cast", "script", "ending", "music", "joke"]
+ROWS = [(f"a {word} {thing}", label) for thing in THINGS for good, bad in zip(GOOD, BAD) for word, label in ((good, 1), (bad, 0))]
+
+
+def tsv(rows):
+    return "sentence\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows)
+
+
+def floats():
+    """Float weights of six layers of 384: those of the model that comes with retort."""
+    path = HERE / "float.retort"
+    if not path.exists():
+        retort("dequantize", ROOT / "models/sentiment.retort", "-o", path)
+    return str(path)
+
+
+def data():
+    return file("rows.tsv", tsv(ROWS))
+
+
+def state(folder):
+    return json.loads((HERE / folder / "tune.json").read_text())
+
+
+def start(folder, *more):
+    return subprocess.Popen([RETORT, "tune", floats(), "--data", data(), "-o", str(HERE / folder), *more],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(what, seconds=60):
+    end = time.time() + seconds
+    while time.time() < end:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("waited in vain")
+
+
+def children_of(process):
+    try:
+        return [int(pid) for pid in pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+@test
+def fastest_above_a_floor_within_a_budget():
+    start_time = time.time()
+    out, error = retort("tune", floats(), "--data", data(), "--floor", "9", "--budget", "15s", "-o", HERE / "first")
+    assert time.time() - start_time < 60, "the budget was 15 s"
+    lines = out.decode().splitlines()
+    assert "x smaller)" in lines[0] and "points (95 %: >= " in lines[0] and "test opened once" in lines[0], lines
+    assert lines[-1].startswith("serve it: retort serve "), lines
+    for name in ("fastest", "smallest"):
+        path = HERE / "first" / f"{name}.retort"
+        assert path.stat().st_size < os.path.getsize(floats()), name
+        retort("run", path, "a charming film")
+    assert "n/a" not in out.decode() + error and "nan" not in out.decode() + error, out
+
+
+@test
+def max_drop_is_enforced_on_sealed_rows():
+    """What is given has a bound within the floor, and the sealed rows are in no other part."""
+    s = state("first")
+    for claim in s["claims"]:
+        assert claim["proven"] == (claim["adjusted"] <= 0.05), claim
+    chosen = s["claims"][s["fastest"]]
+    assert chosen["proven"] and chosen["bound"] >= -0.09, chosen
+    texts = {part: {line.split("\t")[0] for line in pathlib.Path(s["split"][part]).read_text().splitlines()[1:]}
+             for part in ("train", "select", "sealed")}
+    assert sum(map(len, texts.values())) == len({text for text, _ in ROWS}), texts
+    assert not texts["sealed"] & (texts["train"] | texts["select"]) and not texts["train"] & texts["select"]
+
+
+@test
+def what_is_not_proven_is_not_given():
+    """53 rows cannot show a loss below a tenth of a point."""
+    out, error = retort("tune", floats(), "--data", data(), "--floor", "0.1", "--budget", "8s", "-o", HERE / "strict", code=4)
+    assert out == b"" and "nothing is shown to lose less than 0.1 points: nearest is 'dense-" in error, error
+    assert not list((HERE / "strict").glob("*.retort")), "a model was given"
+
+
+@test
+def a_candidate_slower_or_larger_than_the_input_is_never_returned():
+    """The input is the smallest form already: what is larger is left out, with the reason."""
+    small = ROOT / "models/sentiment.retort"
+    out, error = retort("tune", small, "--data", data(), "--floor", "9", "--budget", "6s", "-o", HERE / "integers", code=4)
+    assert "dense-int8: left out: larger than the input" in error, error
+    assert out == b"" and "nothing was made that is neither slower nor larger" in error, error
+    assert all(trial["status"] != "done" or trial["form"] == "float" for trial in state("integers")["trials"])
+
+
+@test
+def a_crash_in_one_trial_costs_one_trial():
+    tuning = start("crash", "--floor", "9", "--budget", "25s")
+    victim = wait_for(lambda: [pid for pid in children_of(tuning) if b"w4" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()])
+    os.kill(victim[0], signal.SIGKILL)
+    out, error = tuning.communicate(timeout=200)
+    assert tuning.returncode == 0, error
+    assert "dense-w4: failed: 'retort quantize' was ended by signal 9" in error, error
+    trials = {trial["name"]: trial for trial in state("crash")["trials"]}
+    assert trials["dense-int8"]["status"] == "done" and trials["dense-w4"]["status"] == "failed", trials
+    assert "points (95 %" in out, out
+
+
+@test
+def killed_at_any_second_keeps_the_best():
+    """SIGKILL: the state and the best so far are whole, and the same command goes on without repeating what is done."""
+    tuning = start("killed", "--floor", "9", "--budget", "40s")
+    done = lambda: (HERE / "killed/tune.json").exists() and any(t["status"] == "done" for t in state("killed")["trials"])
+    wait_for(done)
+    os.kill(tuning.pid, signal.SIGKILL)
+    for pid in children_of(tuning):
+        os.kill(pid, signal.SIGKILL)
+    tuning.communicate()
+    best = next(t for t in state("killed")["trials"] if t["status"] == "done")
+    retort("info", best["file"])
+    out, error = retort("tune", floats(), "--data", data(), "--floor", "9", "--budget", "5s", "-o", HERE / "killed")
+    assert f"{best['name']}: " not in error and "test opened once" in out.decode(), error
+
+
+@test
+def interrupted_it_tests_the_best_so_far():
+    tuning = start("interrupted", "--floor", "9", "--budget", "10m")
+    wait_for(lambda: (HERE / "interrupted/tune.json").exists() and any(t["status"] == "done" for t in state("interrupted")["trials"]))
+    tuning.send_signal(signal.SIGINT)
+    out, error = tuning.communicate(timeout=120)
+    assert tuning.returncode == 0 and "test opened once" in out, (tuning.returncode, error)
+
+
+@test
+def a_folder_belongs_to_one_tuning():
+    fails(2, "is of another tuning ('floor' differs)", "tune", floats(), "--data", data(), "--floor", "8", "-o", HERE / "first")
+
+
+@test
+def floors_and_budgets_that_make_no_sense():
+    for floor in ("0", "-1", "100"):
+        fails(2, f"--floor: '{floor}'", "tune", floats(), "--data", data(), "--floor", floor, "-o", HERE / "no")
+    for budget in ("0s", "soon", "-3m", "5"):
+        fails(2, f"--budget: '{budget}' is not a time", "tune", floats(), "--data", data(), "--budget", budget, "-o", HERE / "no")
+
+
+@test
+def a_budget_of_a_second():
+    """The first candidate and the test are always done."""
+    out, error = retort("tune", floats(), "--data", data(), "--floor", "9", "--budget", "1s", "-o", HERE / "second")
+    assert "test opened once" in out.decode() and len([t for t in state("second")["trials"] if t["status"] == "done"]) == 1, error
+
+
+@test
+def rows_that_the_test_has_too_are_told_and_dropped():
+    both = file("both.tsv", tsv(ROWS[:30]))
+    error = retort("tune", floats(), "--data", data(), "--test", both, "--floor", "30", "--budget", "1s", "-o", HERE / "overlap")[1]
+    assert f"30 rows of '{data()}' are also in '{both}': dropped" in error, error
+    assert state("overlap")["split"]["overlap"] == 30
+
+
+@test
+def too_few_rows_one_class_and_labels_unseen():
+    few = file("few.tsv", tsv(ROWS[:9]))
+    fails(3, "9 rows: at least 12 are needed", "tune", floats(), "--data", few, "-o", HERE / "few")
+    twenty = file("twenty.tsv", tsv(ROWS[:20]))
+    out, error = retort("tune", floats(), "--data", twenty, "--budget", "1s", "-o", HERE / "twenty", code=4)
+    assert "6 sealed rows cannot show a loss below 50.0 points" in error, error
+    one = file("one.tsv", tsv([row for row in ROWS if row[1] == 1]))
+    error = retort("tune", floats(), "--data", one, "--floor", "30", "--budget", "1s", "-o", HERE / "one")[1]
+    assert "all rows that select have one label" in error, error
+    odd = file("odd.tsv", tsv([(text, "maybe") for text, _ in ROWS]))
+    fails(3, "label 'maybe': the model has no such label", "tune", floats(), "--data", odd, "--budget", "1s", "-o", HERE / "odd")
+
+
+@test
+def a_plan_is_printed_before_anything_is_tried():
+    out, _ = retort("tune", floats(), "--data", data(), "--floor", "9", "--plan", "-o", HERE / "plan")
+    assert b"dense-int8" in out and b"8 bits, to nearest" in out, out
+    assert state("plan")["trials"] == [] and not list((HERE / "plan/models").iterdir())
+
+
+main()
