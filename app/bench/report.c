@@ -8,35 +8,6 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Colours that the colour-blind can tell apart (Okabe and Ito), native's first. */
-static const char *const style =
-    ":root{color-scheme:light "
-    "dark;--ink:#1b1f24;--soft:#667;--line:#ddd;--page:#fff;--c0:#d55e00;--c1:#0072b2;"
-    "--c2:#009e73;--c3:#cc79a7;--c4:#8a6d00;--c5:#6b4fbb;--c6:#444}"
-    "@media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--soft:#9aa;--line:#3a3f45;--page:#16191d;--c0:#"
-    "ff8c42;"
-    "--c1:#56b4e9;--c2:#2fd0a0;--c3:#e39bc4;--c4:#e0c040;--c5:#a58cf0;--c6:#bbb}}"
-    "body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:1120px;"
-    "margin:2rem auto;padding:0 1rem}h1{font-size:1.5rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}"
-    "p{color:var(--soft)}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
-    "td,th{padding:.25rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}"
-    "th{font-weight:600;color:var(--soft)}td:first-child,th:first-child,td:nth-child(2),th:nth-child(2)"
-    "{text-align:left}.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(460px,1fr));gap:1rem}"
-    "figure{margin:0}figcaption{color:var(--soft)}svg{width:100%;font:12px system-ui,sans-serif}"
-    ".grid{stroke:var(--line)}.tick{fill:var(--soft)}.scroll{overflow-x:auto}"
-    "i{display:inline-block;width:.7em;height:.7em;border-radius:50%;margin-right:.5em}b{font-weight:600}";
-
-static void write_style(FILE *to) {
-    fprintf(to, "<style>%s", style);
-    for (int i = 0; i < 7; i++) {
-        fprintf(
-            to,
-            ".c%d circle,.c%d text{fill:var(--c%d)}.c%d line{stroke:var(--c%d)}i.c%d{background:var(--c%d)}",
-            i, i, i, i, i, i, i);
-    }
-    fprintf(to, "</style>\n");
-}
-
 static void write_cell_name(FILE *to, const bench_run *c, const bench_cell *cell) {
     if (cell->seq > 0) {
         fprintf(to, "%ld × %ld tokens", cell->batch, cell->seq);
@@ -119,18 +90,15 @@ static void write_times(FILE *to, const bench_run *c) {
 }
 
 static void write_page(FILE *to, const bench_run *c, const char *title) {
-    fprintf(to,
-            "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\">"
-            "<meta name=\"viewport\" content=\"width=device-width\"><title>%s</title>\n",
-            title);
-    write_style(to);
-    fprintf(to, "<h1>%s</h1><p>", title);
+    page_begin(to, title);
+    fprintf(to, "<p>");
     plot_text(to, c->machine.cpu);
     fprintf(
         to,
         ", %s, %d threads. The same inputs for all, who were warm and took turns; lower is better. Load time "
         "and peak memory are those of a process that has nothing else.</p>\n",
         c->machine.features, c->threads);
+    page_busy(to, c->busy.known ? c->busy.others : NAN, c->busy.known ? c->busy.steal : NAN);
     write_entrants(to, c);
     write_times(to, c);
     fprintf(to, "<h2>Median time and size of the file</h2><div class=\"plots\"%s>\n",

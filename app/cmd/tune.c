@@ -10,6 +10,7 @@
 #include "cli/text.h"
 #include "tune/choose.h"
 #include "tune/live.h"
+#include "tune/page.h"
 #include "tune/sealed.h"
 #include "tune/search.h"
 #include "tune/split.h"
@@ -234,28 +235,11 @@ static void measure_chosen(tune *t) {
     if (n > 0) tune_measure_speed(t, trials, n, ROUNDS, 0);
 }
 
-static double times_int8(const tune *t, const tune_trial *it) {
-    for (size_t i = 0; i < t->trial_count; i++) {
-        const tune_trial *other = &t->trials[i];
-        if (other->shape == TUNE_DENSE && other->form->recipe != NULL &&
-            strcmp(other->form->name, "int8") == 0)
-            return it->speed.ratio / other->speed.ratio;
-    }
-    return (double)NAN;
-}
-
 static void print_sentence(const tune *t, const char *name, int index) {
+    char text[400];
     if (index < 0) return;
-    const tune_claim *c = &t->claims[index];
-    const tune_trial *it = &t->trials[c->trial];
-    double fold = times_int8(t, it);
-    printf("%s: %.1f MB (%.1fx smaller), %.1fx faster than the input", name, (double)it->bytes * 1e-6,
-           (double)t->input_bytes / (double)it->bytes, it->speed.ratio);
-    if (isfinite(fold)) printf(", %.1fx faster than int8", fold);
-    printf(", %+.2f points (95 %%: >= %.2f), test opened %s\n", 100 * c->difference, 100 * c->bound,
-           t->openings == 1   ? "once"
-           : t->openings == 2 ? "twice"
-                              : "several times");
+    tune_sentence(text, sizeof text, t, &t->claims[index]);
+    printf("%s: %s\n", name, text);
 }
 
 static void print_misses(const tune *t) {
@@ -272,15 +256,32 @@ static void print_misses(const tune *t) {
               t->split.sealed_rows);
 }
 
+/* Steps of a model with their times, bytes and errors, joined by their names. */
+static void measure_steps(tune *t, const tune_claim *c) {
+    json_t *steps = tune_step_times(t, &t->trials[c->trial]),
+           *errors = tune_layer_errors(t, &t->trials[c->trial]);
+    for (size_t i = 0; i < json_array_size(steps); i++) {
+        json_t *step = json_array_get(steps, i), *name = json_object_get(step, "name");
+        for (size_t k = 0; k < json_array_size(errors); k++) {
+            const json_t *other = json_array_get(errors, k);
+            if (!json_equal(name, json_object_get(other, "name"))) continue;
+            json_object_set(step, "relative_error", json_object_get(other, "relative_error"));
+        }
+    }
+    json_decref(errors);
+    json_decref(t->layers_of);
+    t->layers_of = steps;
+}
+
 /* The step where the nearest miss's error grows most. */
-static void say_what_blocks(tune *t) {
-    const tune_claim *c = tune_nearest(t);
-    json_t *layers = c != NULL ? tune_layer_errors(t, &t->trials[c->trial]) : NULL;
+static void say_what_blocks(const tune *t) {
     const char *worst = NULL;
-    double most = 0, before = 0, error = 0;
-    for (size_t i = 0; i < json_array_size(layers); i++) {
-        const json_t *step = json_array_get(layers, i);
-        error = json_number_value(json_object_get(step, "relative_error"));
+    double most = 0, before = 0;
+    for (size_t i = 0; i < json_array_size(t->layers_of); i++) {
+        const json_t *step = json_array_get(t->layers_of, i),
+                     *value = json_object_get(step, "relative_error");
+        if (!json_is_number(value)) continue;
+        double error = json_number_value(value);
         if (error - before > most) {
             most = error - before;
             worst = json_string_value(json_object_get(step, "name"));
@@ -288,8 +289,6 @@ static void say_what_blocks(tune *t) {
         before = error;
     }
     if (worst != NULL) cli_say("its error grows most in '%s', by %.2g of the squared norm", worst, most);
-    json_decref(t->layers_of);
-    t->layers_of = layers;
 }
 
 static cli_code print_result(const tune *t, const cli_args *args) {
@@ -317,11 +316,16 @@ static cli_code conclude(tune *t, const cli_args *args) {
     cli_code code = tune_sealed_open(t, args);
     cli_progress_end();
     if (code == CLI_DONE && t->claim_count > before) {
+        const tune_claim *shown = t->fastest >= 0    ? &t->claims[t->fastest]
+                                  : t->smallest >= 0 ? &t->claims[t->smallest]
+                                                     : tune_nearest(t);
         measure_chosen(t);
+        if (shown != NULL) measure_steps(t, shown);
         if (t->fastest < 0 && t->smallest < 0) say_what_blocks(t);
     }
     if (code == CLI_DONE) code = put_results(t);
     if (code == CLI_DONE) code = tune_state_write(t);
+    if (code == CLI_DONE) code = tune_page_write(t);
     return code == CLI_DONE ? print_result(t, args) : code;
 }
 

@@ -4,6 +4,7 @@
 
     tune.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
 """
+import html.parser
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-from harness import HERE, RETORT, ROOT, checkpoint, fails, file, main, retort, test
+from harness import HERE, RETORT, ROOT, fails, file, main, retort, test
 
 GOOD = ["good", "great", "charming", "moving", "clever", "warm", "funny", "brilliant", "lovely", "superb"]
 BAD = ["bad", "dull", "boring", "awful", "clumsy", "cold", "flat", "stupid", "ugly", "terrible"]
@@ -90,6 +91,33 @@ def max_drop_is_enforced_on_sealed_rows():
              for part in ("train", "select", "sealed")}
     assert sum(map(len, texts.values())) == len({text for text, _ in ROWS}), texts
     assert not texts["sealed"] & (texts["train"] | texts["select"]) and not texts["train"] & texts["select"]
+
+
+class Page(html.parser.HTMLParser):
+    """Fails on anything that a page without a server should not have."""
+    def handle_starttag(self, tag, attributes):
+        assert tag not in ("script", "link", "img", "iframe"), tag
+        assert not any(name in ("src", "href") or name.startswith("on") for name, _ in attributes), attributes
+
+
+@test
+def the_report_is_one_file_that_needs_nothing_else():
+    page = (HERE / "first/report.html").read_text()
+    Page().feed(page)
+    for part in ("Accuracy, time and size", "The sealed test", "Where time, bytes and error are", "All that was tried",
+                 "To remake them", "The machine", "prefers-color-scheme:dark", "@media print", "max-width:600px"):
+        assert part in page, part
+    assert "n/a" not in page and ">nan" not in page and ">inf" not in page and ">-inf" not in page
+
+
+@test
+def what_is_remade_by_the_commands_has_the_same_bytes():
+    s = state("first")
+    trial = next(t for t in s["trials"] if t["name"] == s["claims"][s["smallest"]]["trial"])
+    *_, command = trial["commands"]
+    again = [str(HERE / "again.retort") if word == trial["file"] else word for word in command]
+    retort(*again)
+    assert (HERE / "again.retort").read_bytes() == (HERE / "first/smallest.retort").read_bytes()
 
 
 @test
