@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * info: facts about a model. */
 #include "cmd/info.h"
+#include "cli/layers.h"
 #include "cli/model.h"
 #include "cli/text.h"
 #include "cli/vocabulary.h"
@@ -120,6 +121,16 @@ static json_t *prompts_json(const retort_model *model) {
     return prompts;
 }
 
+/* Whether layers differ in their heads or columns: after pruning. */
+static bool is_uneven(const retort_model *model) {
+    retort_layer_info first = {.size = sizeof first}, layer = first;
+    if (retort_model_layer(model, 0, &first) != RETORT_OK) return false;
+    for (size_t i = 1; retort_model_layer(model, i, &layer) == RETORT_OK; i++) {
+        if (layer.heads != first.heads || layer.ffn != first.ffn) return true;
+    }
+    return false;
+}
+
 static cli_code print_info_json(const cli_args *args, const retort_model *model, const retort_info *info) {
     json_t *bytes = json_object(), *tensors = json_array();
     retort_tensor_info tensor;
@@ -150,6 +161,7 @@ static cli_code print_info_json(const cli_args *args, const retort_model *model,
         json_array_append_new(warnings, cli_json_text(warning, strlen(warning)));
     }
     json_object_set_new(json, "warnings", warnings);
+    if (is_uneven(model)) json_object_set_new(json, "layer_widths", cli_layers_json(model));
     if (info->sparse) json_object_set_new(json, "sparse", json_true());
     if (info->activation != NULL) json_object_set_new(json, "activation", json_string(info->activation));
     if (has_prompts(model, info)) {
@@ -183,6 +195,10 @@ static void print_package(const retort_model *model, const retort_info *info) {
     }
 }
 
+static void print_layers(const retort_model *model) {
+    if (is_uneven(model)) cli_print_layers(model, "layers      ");
+}
+
 static void print_info(const cli_args *args, const retort_model *model, const retort_info *info) {
     char size[32], shape[128];
     retort_tensor_info tensor;
@@ -194,6 +210,7 @@ static void print_info(const cli_args *args, const retort_model *model, const re
                                            : "values per vector");
     printf("encoder     %s, %lld layers, hidden %lld, %lld heads, ffn %lld\n", info->family,
            (long long)info->layers, (long long)info->hidden, (long long)info->heads, (long long)info->ffn);
+    print_layers(model);
     printf("text        vocabulary %lld, %lld positions, truncated to %lld tokens\n", (long long)info->vocab,
            (long long)info->positions, (long long)info->max_length);
     cli_print_restriction(model);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/prune.h"
+#include "cli/layers.h"
 #include "cli/model.h"
 #include "cli/progress.h"
 #include "cli/stats.h"
@@ -43,30 +44,13 @@ static cli_code read_options(retort_prune_options *options, const cli_args *args
     options->rounds = (size_t)cli_int(args, CLI_PRUNE_ROUNDS, 0);
     options->threads = (int)cli_int(args, CLI_THREADS, 0);
     options->progress = cli_progress;
+    if (!cli_has(args, CLI_DATA)) {
+        cli_error("prune: --data FILE is required: texts, which need no labels");
+        return CLI_USAGE;
+    }
     if (options->layers > 0 || options->heads > 0 || options->ffn > 0 || options->time > 0) return CLI_DONE;
     cli_error("prune: say what stays: --time 60%%, or --heads N, --ffn 50%%, --layers N");
     return CLI_USAGE;
-}
-
-/* "heads 8 6 4 …" and the columns likewise, of the layers. */
-static void print_layers(const retort_model *model) {
-    retort_layer_info layer = {.size = sizeof layer};
-    printf("  heads");
-    for (size_t i = 0; retort_model_layer(model, i, &layer) == RETORT_OK; i++)
-        printf(" %lld", (long long)layer.heads);
-    printf(", ffn");
-    for (size_t i = 0; retort_model_layer(model, i, &layer) == RETORT_OK; i++)
-        printf(" %lld", (long long)layer.ffn);
-    printf("\n");
-}
-
-static json_t *layers_json(const retort_model *model) {
-    retort_layer_info layer = {.size = sizeof layer};
-    json_t *list = json_array();
-    for (size_t i = 0; retort_model_layer(model, i, &layer) == RETORT_OK; i++)
-        json_array_append_new(
-            list, json_pack("{s:I, s:I}", "heads", (json_int_t)layer.heads, "ffn", (json_int_t)layer.ffn));
-    return list;
 }
 
 static cli_code report(const cli_args *args, const retort_model *before, const retort_model *after,
@@ -80,14 +64,14 @@ static cli_code report(const cli_args *args, const retort_model *before, const r
         return cli_print_json(json_pack(
             "{s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:o, s:o}", "output", cli_json_text(output, strlen(output)),
             "bytes", (json_int_t)bytes, "parameters_before", (json_int_t)old.parameters, "parameters",
-            (json_int_t)now.parameters, "layers", layers_json(after), "loss", cli_json_real(result->loss),
+            (json_int_t)now.parameters, "layers", cli_layers_json(after), "loss", cli_json_real(result->loss),
             "texts", (json_int_t)result->texts, "time", cli_json_real(result->time), "seconds",
             cli_json_real(seconds)));
     }
     cli_put_column(stdout, 0, output);
     printf(": %.1f of %.1f million parameters, %s, %.1f s\n", (double)now.parameters / 1e6,
            (double)old.parameters / 1e6, cli_bytes(size, sizeof size, bytes), seconds);
-    print_layers(after);
+    cli_print_layers(after, "  ");
     printf("  mean loss of the answers (KL) on %zu of the texts %.3g", result->texts, result->loss);
     if (isfinite(result->time)) printf("; %.0f %% of the time as int8", 100 * result->time);
     printf("\n  'retort train ");

@@ -23,13 +23,15 @@ static int heads_of(rt_builder *b, const char *layer, const char *part, const rt
     char scope[RT_SCOPE_MAX];
     snprintf(scope, sizeof scope, "%s.attention.%s", layer, part);
     const rt_config *config = &b->encoder->config;
-    int64_t own = part[0] == 'q' ? config->heads : config->key_heads, shape[] = {0, 0, own, config->dim};
+    int64_t heads = rt_config_heads(config, b->layer);
+    int64_t own = part[0] == 'q' || config->layer_heads != NULL ? heads : config->key_heads;
+    int64_t shape[] = {0, 0, own, config->dim};
     bool key = part[0] == 'k';
     rt_attrs attrs = {.perm = {0, 2, key ? 3 : 1, key ? 1 : 3}, .perm_count = 4};
     int x = rt_emit_linear(b, scope, linear, hidden);
     int split = rt_emit2(b, RT_OP_RESHAPE, scope, "reshape", x, rt_emit_indices(b, scope, "shape", 4, shape));
     if (part[0] != 'v' && b->cosine[local] >= 0) split = rt_emit_turned(b, scope, split, local);
-    if (own < config->heads) split = copies_of(b, scope, split);
+    if (own < heads) split = copies_of(b, scope, split);
     return rt_emit(b, RT_OP_TRANSPOSE, scope, "transpose", 1, &split, &attrs);
 }
 
@@ -46,7 +48,7 @@ static int attention(rt_builder *b, const char *layer, const rt_weight *weights,
     int context = rt_emit2(b, RT_OP_MATMUL, scope, "context", softmax, v);
     int rows = rt_emit(b, RT_OP_TRANSPOSE, scope, "transpose", 1, &context,
                        &(rt_attrs){.perm = {0, 2, 1, 3}, .perm_count = 4});
-    int64_t shape[] = {0, 0, b->encoder->config.heads * rt_head_dim(b)};
+    int64_t shape[] = {0, 0, rt_config_heads(&b->encoder->config, b->layer) * rt_head_dim(b)};
     int merged =
         rt_emit2(b, RT_OP_RESHAPE, scope, "reshape", rows, rt_emit_indices(b, scope, "shape", 3, shape));
     return rt_emit_linear(b, out, &weights[RT_ROLE_OUT], merged);

@@ -185,15 +185,68 @@ static retort_status refuse_variants(const rt_arch *arch, const char *name, cons
         return rt_fail(err, RETORT_UNSUPPORTED, "%s: position_embedding_type '%.60s'; expected absolute",
                        name, positions);
     }
-    if (json_object_size(json_object_get(root, "pruned_heads")) > 0) {
-        return rt_fail(err, RETORT_UNSUPPORTED, "%s: 'pruned_heads' is not empty", name);
-    }
     if (json_is_object(json_object_get(root, "quantization_config"))) {
         return rt_fail(err, RETORT_UNSUPPORTED,
                        "%s: 'quantization_config': weights that another tool has quantised are not supported",
                        name);
     }
     return RETORT_OK;
+}
+
+/* Layers whose heads are more than their own: what they have by distance, or share. */
+static bool has_own_heads(const rt_config *config) {
+    return config->groups == 0 && config->buckets == 0 && config->distances.span == 0 &&
+           config->key_heads == config->heads;
+}
+
+/* One entry of pruned_heads, {"3": [0, 7]}: a layer, and the heads that it lacks. */
+static retort_status read_pruned_layer(rt_config *out, const char *name, const char *key, const json_t *list,
+                                       bool *gone, retort_error *err) {
+    char *end = NULL;
+    long layer = strtol(key, &end, 10);
+    size_t index;
+    const json_t *head;
+    if (*key < '0' || *key > '9' || *end != '\0' || layer >= out->layers)
+        return rt_fail(err, RETORT_FORMAT, "%s: 'pruned_heads' names layer '%.20s'; expected 0 to %" PRId64,
+                       name, key, out->layers - 1);
+    memset(gone, 0, (size_t)out->heads * sizeof *gone);
+    if (!json_is_array(list))
+        return rt_fail(err, RETORT_FORMAT, "%s: 'pruned_heads' of layer %s is not a list", name, key);
+    json_array_foreach(list, index, head) {
+        json_int_t number = json_is_integer(head) ? json_integer_value(head) : -1;
+        if (number < 0 || number >= out->heads || gone[number] || out->layer_heads[layer] == 1)
+            return rt_fail(err, RETORT_FORMAT,
+                           "%s: 'pruned_heads' of layer %s: expected some of the heads 0 to %" PRId64
+                           ", each once",
+                           name, key, out->heads - 1);
+        gone[number] = true;
+        out->layer_heads[layer]--;
+    }
+    return RETORT_OK;
+}
+
+/* transformers' prune_heads: the file's matrices lack these heads already. */
+static retort_status read_pruned_heads(rt_config *out, rt_arena *arena, const char *name, const json_t *root,
+                                       retort_error *err) {
+    const char *key;
+    json_t *list, *pruned = json_object_get(root, "pruned_heads");
+    if (pruned != NULL && !json_is_null(pruned) && !json_is_object(pruned))
+        return rt_fail(err, RETORT_FORMAT, "%s: 'pruned_heads' is not an object of layers", name);
+    if (json_object_size(pruned) == 0) return RETORT_OK;
+    if (!has_own_heads(out))
+        return rt_fail(err, RETORT_UNSUPPORTED,
+                       "%s: 'pruned_heads' of %s: its layers share what their heads read", name,
+                       out->arch->type);
+    bool *gone = rt_arena_calloc(arena, (size_t)out->heads, sizeof *gone);
+    out->layer_heads = rt_arena_calloc(arena, (size_t)out->layers, sizeof *out->layer_heads);
+    if (gone == NULL || out->layer_heads == NULL)
+        return rt_fail_nomem(err, (size_t)out->layers * sizeof *out->layer_heads);
+    for (int64_t i = 0; i < out->layers; i++) out->layer_heads[i] = out->heads;
+    retort_status status = RETORT_OK;
+    json_object_foreach(pruned, key, list) {
+        if (status == RETORT_OK) status = read_pruned_layer(out, name, key, list, gone, err);
+    }
+    return status;
 }
 
 /* A network that transformers has no such head for. */
@@ -246,6 +299,7 @@ retort_status rt_config_read(rt_config *out, rt_arena *arena, const char *name, 
     if (status == RETORT_OK) status = read_numbers(out, name, root, err);
     if (status == RETORT_OK && out->arch->configure != NULL)
         status = out->arch->configure(out, &(rt_config_source){name, root, arena}, err);
+    if (status == RETORT_OK) status = read_pruned_heads(out, arena, name, root, err);
     if (status == RETORT_OK) status = skip_positions(out, name, err);
     if (status == RETORT_OK) status = read_activation(out, name, root, err);
     if (status == RETORT_OK) status = read_epsilon(out, name, root, err);

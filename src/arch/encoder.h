@@ -61,7 +61,9 @@ typedef struct rt_distances {
 typedef struct rt_config {
     const rt_arch *arch;
     int64_t layers, hidden, heads, ffn, vocab, positions, types; /* types: rows of their table, or 0 */
-    int64_t embedding;      /* width of the embeddings: hidden, except in ELECTRA */
+    int64_t embedding; /* width of the embeddings: hidden, except in ELECTRA */
+    int64_t *
+        layer_heads; /* [layers] heads that a layer has after pruning ("pruned_heads"); NULL: `heads`, all of them */
     int64_t dim, key_heads; /* columns of a head; heads of keys and values, each read by as many of queries */
     rt_distances distances;
     bool unplaced;           /* positions have no rows in a table */
@@ -95,6 +97,10 @@ typedef struct rt_config {
     rt_sentences sentences;   /* embed; of a cross-encoder the prompts */
     int64_t max_length;       /* tokens a text is truncated to: min(positions, what the package says) */
 } rt_config;
+
+static inline int64_t rt_config_heads(const rt_config *config, int64_t layer) {
+    return config->layer_heads != NULL ? config->layer_heads[layer] : config->heads;
+}
 
 /* Whether token types are an input: a table of one row is added to every token. */
 static inline bool rt_config_has_types(const rt_config *config) {

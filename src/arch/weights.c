@@ -213,14 +213,18 @@ static void layer_stem(char *out, size_t size, const rt_config *config, int64_t 
 static retort_status bind_layers(const binder *b, rt_encoder *e) {
     char stem[64], name[NAME_SIZE], rest[NAME_SIZE];
     const int64_t *kept = b->options->layers;
+    binder own = *b;
     int64_t count = kept != NULL ? (int64_t)b->options->layer_count : e->config.layers;
     for (int64_t i = 0; i < count; i++) {
         int64_t index = kept != NULL ? kept[i] : i;
         layer_stem(stem, sizeof stem, &e->config, index);
         if (e->config.local != NULL) e->config.local[i] = e->config.local[index];
+        if (e->config.layer_heads != NULL) e->config.layer_heads[i] = e->config.layer_heads[index];
+        own.dims[QUERIES] = rt_config_heads(&e->config, i) * e->config.dim;
+        if (e->config.layer_heads != NULL) own.dims[KEYS] = own.dims[QUERIES];
         for (int role = RT_ROLE_LAYER; role < RT_ROLE_HEAD; role++) {
             if (index == 0 && b->arch->first_without == (rt_role)role) continue;
-            retort_status status = bind_part(b, &e->layers[i][role], (rt_role)role, stem);
+            retort_status status = bind_part(&own, &e->layers[i][role], (rt_role)role, stem);
             if (status != RETORT_OK) return status;
         }
     }

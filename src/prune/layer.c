@@ -60,7 +60,8 @@ static int64_t number_in(const char *name, const char **rest) {
     return at > first && number < RT_GRAPH_MAX ? number : -1;
 }
 
-/* The new number of each old one, [*count]; those of no node stay 0. NULL: out of memory. */
+/* The new number of each old one, [*count]; -1: no Attention has it. A selection of rows may have the name of a layer that is
+ * gone, and keeps it. NULL: out of memory. */
 static int64_t *new_numbers(const rt_graph *graph, int64_t *count) {
     const char *rest;
     *count = 0;
@@ -71,10 +72,10 @@ static int64_t *new_numbers(const rt_graph *graph, int64_t *count) {
     int64_t *to = rt_calloc((size_t)*count, sizeof *to), next = 0;
     if (to == NULL) return NULL;
     for (size_t i = 0; i < graph->node_count; i++) {
-        int64_t number = number_in(graph->nodes[i].name, &rest);
+        int64_t number = graph->nodes[i].op == RT_OP_ATTENTION ? number_in(graph->nodes[i].name, &rest) : -1;
         if (number >= 0) to[number] = 1;
     }
-    for (int64_t i = 0; i < *count; i++) to[i] = to[i] != 0 ? next++ : 0;
+    for (int64_t i = 0; i < *count; i++) to[i] = to[i] != 0 ? next++ : -1;
     return to;
 }
 
@@ -83,7 +84,7 @@ static bool rename_one(rt_graph *graph, const char **name, const int64_t *to, in
     char text[RT_NAME_MAX + 32];
     const char *rest;
     int64_t number = number_in(*name, &rest);
-    if (number < 0 || number >= count || to[number] == number) return true;
+    if (number < 0 || number >= count || to[number] < 0 || to[number] == number) return true;
     int length = snprintf(text, sizeof text, "layer.%" PRId64 "%s", to[number], rest);
     *name = rt_arena_text(&graph->arena, text, (size_t)length);
     return *name != NULL;
