@@ -64,9 +64,10 @@ void tune_live_end(const tune *t, const tune_trial *it) {
     } else if (it->form == TUNE_FLOATS) {
         cli_say("%s: %+.2f points, KL %.3g; %s left", it->name, -tune_loss(it), it->score.kl, left);
     } else {
-        cli_say("%s: %+.2f points (sealed: at most -%.2f expected), KL %.3g, %.1f MB (%.1fx smaller), %.2fx "
-                "faster; %s left",
-                it->name, -tune_loss(it), tune_forecast(t, it), it->score.kl, (double)it->bytes * 1e-6,
-                (double)t->input_bytes / (double)it->bytes, it->speed.ratio, left);
+        cli_say(
+            "%s: %+.2f points (sealed: %+.2f or better expected), KL %.3g, %.1f MB (%.1fx smaller), %.2fx "
+            "faster; %s left",
+            it->name, -tune_loss(it), -tune_forecast(t, it), it->score.kl, (double)it->bytes * 1e-6,
+            (double)t->input_bytes / (double)it->bytes, it->speed.ratio, left);
     }
 }

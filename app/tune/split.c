@@ -170,6 +170,10 @@ static int by_key(const void *a, const void *b) {
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
+static void sort_by_key(rows *r) {
+    if (r->count > 0) qsort(r->items, r->count, sizeof *r->items, by_key);
+}
+
 static int by_index(const void *a, const void *b) {
     const row *x = a, *y = b;
     return x->index < y->index ? -1 : x->index > y->index;
@@ -211,7 +215,7 @@ static cli_code write_part(const tune *t, rows *r, size_t first, size_t end, con
     char file[TUNE_NAME];
     snprintf(file, sizeof file, "%s%s", name, r->ending);
     if (!tune_path(path, t->settings->folder, "data", file)) return CLI_USAGE;
-    qsort(r->items + first, end - first, sizeof *r->items, by_index);
+    if (end > first) qsort(r->items + first, end - first, sizeof *r->items, by_index);
     FILE *to = cli_create(path);
     if (to == NULL) return CLI_FAILED;
     fwrite(r->header, 1, r->header_length, to);
@@ -241,7 +245,7 @@ static cli_code check_counts(const tune *t, const rows *data) {
 static cli_code write_parts(tune *t, rows *data, rows *test, rows *select) {
     tune_split *s = &t->split;
     bool own_test = t->settings->test == NULL, own_select = t->settings->select == NULL;
-    qsort(data->items, data->count, sizeof *data->items, by_key);
+    sort_by_key(data);
     size_t sealed = own_test ? end_of(data, 0, data->count / 3) : 0, rest = data->count - sealed;
     size_t chosen =
         own_select ? end_of(data, sealed, rest / 4 < MOST_SELECT ? rest / 4 : MOST_SELECT) : sealed;
@@ -308,10 +312,10 @@ cli_code tune_split_write(tune *t, const cli_args *args, const retort_model *mod
         code = rows_read(&test, args, model, settings->test, (uint64_t)settings->seed);
     if (code == CLI_DONE && settings->select != NULL)
         code = rows_read(&select, args, model, settings->select, (uint64_t)settings->seed);
-    qsort(test.items, test.count, test.count > 0 ? sizeof *test.items : 1, by_key);
+    sort_by_key(&test);
     if (code == CLI_DONE) t->split.overlap = drop_common(&data, &test) + drop_common(&select, &test);
     if (code == CLI_DONE) {
-        qsort(select.items, select.count, select.count > 0 ? sizeof *select.items : 1, by_key);
+        sort_by_key(&select);
         drop_common(&data, &select);
         code = check_counts(t, &data);
     }
