@@ -157,7 +157,7 @@ static retort_status warn_of_overlap(const builder *b, retort_error *err) {
         }
         size_t middle = counts[ORDER] + counts[CALIBRATE];
         if (trains && counts[TRAIN] > 0) trained += middle + counts[TEST];
-        if (o->test != NULL && middle > 0) tested += counts[TEST];
+        if (o->test != NULL && middle + counts[TRAIN] > 0) tested += counts[TEST];
     }
     free(all);
     char text[256];
@@ -170,8 +170,8 @@ static retort_status warn_of_overlap(const builder *b, retort_error *err) {
         warn(b, text);
     }
     if (tested > 0) {
-        snprintf(text, sizeof text, "%zu of the %zu test texts are also in the data", tested,
-                 size_of(b, TEST));
+        snprintf(text, sizeof text, "%zu of the %zu test texts are also among those that made the cascade",
+                 tested, size_of(b, TEST));
         warn(b, text);
     }
     return RETORT_OK;
