@@ -13,16 +13,19 @@ static double log_factorial(double n) {
  * no longer count. */
 static double tail(uint64_t count, uint64_t n, double share) {
     double all = (double)n, mean = all * share, odds = share / (1 - share);
-    double from = fmin((double)count, floor(mean)), sum = 0;
+    uint64_t top = mean < (double)count ? (uint64_t)mean : count; /* where the largest term is */
+    double from = (double)top, sum = 0;
     double largest = exp(log_factorial(all) - log_factorial(from) - log_factorial(all - from) +
                          from * log(share) + (all - from) * log1p(-share));
     double term = largest;
-    for (double k = from; k >= 0 && term > sum * 1e-17; k--) {
+    for (uint64_t i = 0; i <= top && term > sum * 1e-17; i++) {
+        double k = (double)(top - i);
         sum += term;
         term *= k / ((all - k + 1) * odds);
     }
     term = largest;
-    for (double k = from + 1; k <= (double)count && term > sum * 1e-17; k++) {
+    for (uint64_t i = top + 1; i <= count && term > sum * 1e-17; i++) {
+        double k = (double)i;
         term *= (all - k + 1) * odds / k;
         sum += term;
     }
