@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-SETTINGS = [["--ffn", "50%", "--heads", "8"], ["--layers", "4"], ["--ffn", "35%", "--heads", "6"], ["--layers", "3"], ["--ffn", "20%", "--heads", "4"]]
+SETTINGS = [["--ffn", "50%", "--heads", "8"], ["--layers", "4"], ["--ffn", "35%", "--heads", "6"], ["--layers", "3"]]
 FILES = {"sst2": ("train.tsv", "test.tsv"), "banking77": ("train.tsv", "test.tsv"), "wikiann": ("train.conll", "test.conll")}
 BEGIN, END = "<!-- begin pruning -->", "<!-- end pruning -->"
 

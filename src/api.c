@@ -297,6 +297,7 @@ retort_status retort_model_prune(retort_model **out, const retort_model *model,
     if (status == RETORT_OK && result != NULL)
         status = check_size("prune", result->size, sizeof *result, err);
     if (status == RETORT_OK) status = check_prune_options(options, err);
+    if (status == RETORT_OK) status = rt_cascade_refuse(model, "prune", err);
     return status == RETORT_OK ? rt_prune(out, model, options, result, err) : status;
 }
 

@@ -86,12 +86,12 @@ static void narrow_linear(cut *c, int node) {
 /* The Linear of a part of q, k and v, or of several. */
 static void cut_source(cut *c, int node, size_t parts) {
     const rt_prune_module *m = c->module;
-    rt_attrs *attrs = &c->graph->nodes[node].attrs;
-    size_t part = m->units * m->unit;
+    size_t part = rt_max(m->units * m->unit, 1);
+    int64_t turned = c->graph->nodes[node].attrs.rotate / (int64_t)part; /* of the parts */
     c->column_count = 0;
     for (size_t i = 0; i < parts; i++) keep_units(c, i * part, m->unit);
     narrow_linear(c, node);
-    attrs->rotate = attrs->rotate / (int64_t)part * (int64_t)(c->count * m->unit);
+    c->graph->nodes[node].attrs.rotate = turned * (int64_t)(c->count * m->unit);
 }
 
 /* A Linear with a block of columns for each head. */

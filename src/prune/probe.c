@@ -162,13 +162,13 @@ retort_status rt_probe_rows(const rt_probe *p, retort_model *model, const char *
     retort_batch batch = first_texts(p, p->texts.texts.n);
     retort_session *session = NULL;
     retort_matrix out;
-    retort_error why;
-    retort_status status = retort_session_open(&session, model, &options, err);
+    retort_error why = {0};
+    retort_status status = retort_session_open(&session, model, &options, &why);
     if (status == RETORT_OK) status = retort_run(session, &batch, &out, &why);
     if (status == RETORT_NONFINITE) status = RETORT_OK;
     if (w.status != RETORT_OK)
-        status = w.status; /* *err is set */
-    else if (status != RETORT_OK && session != NULL)
+        status = w.status; /* *err says why */
+    else if (status != RETORT_OK && err != NULL)
         *err = why;
     retort_session_close(session);
     return status;
@@ -193,8 +193,6 @@ static size_t module_of(const rt_graph *graph, const rt_prune_modules *modules, 
 static void add_steps(const retort_session *session, const rt_graph *graph, const rt_prune_modules *modules,
                       double sign, double *seconds, double *whole) {
     retort_step_info step;
-    retort_error ignored;
-    (void)ignored;
     for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
         size_t module = module_of(graph, modules, step.name);
         if (module != SIZE_MAX) seconds[module] += sign * step.seconds;
