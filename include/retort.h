@@ -837,6 +837,21 @@ typedef struct retort_class_counts {
     uint64_t gold, predicted, correct;
 } retort_class_counts;
 
+/* What one text got (tags: a sentence; answers: a question), and what the reference says. */
+typedef struct retort_eval_text {
+    size_t size;
+    size_t index; /* in the data */
+    /* Models that give each text one label, else -1: the text's own (without labels in the data: -1), that of the model, that of the
+     * reference (-1: none). */
+    int64_t gold, label, reference;
+    double probability,
+        reference_probability; /* of `label`, and of `reference` by the reference; NaN: none */
+    /* With a reference, for labels of texts and of tokens: rows of logits, how many of them have another best label (several labels
+     * per text: another decision), and their mean KL. */
+    size_t rows, changed;
+    double kl;
+} retort_eval_text;
+
 typedef struct retort_eval_options {
     size_t size;
     retort_session *reference; /* NULL, or a session to compare logits with */
@@ -850,9 +865,16 @@ typedef struct retort_eval_options {
      * label j, at [i * labels + j], of models that give each text one label. NULL: not wanted. */
     retort_class_counts *classes;
     uint64_t *confusion;
+    /* NULL, or called for each text in the order of the data. Not 0: stop with RETORT_CANCELLED. */
+    int (*each)(void *user, const retort_eval_text *text);
+    void *each_user;
+    /* With a reference: bound and p of the result, from so many bootstrap draws; 0: none. */
+    size_t draws;
+    double confidence; /* of the bound, one-sided; 0: 0.95 */
+    double floor;      /* a loss of the metric, for p */
 } retort_eval_options;
 #define RETORT_EVAL_OPTIONS                                                                                  \
-    { sizeof(retort_eval_options), NULL, -1, NULL, NULL, NULL, NULL, 0, NULL, NULL }
+    { sizeof(retort_eval_options), NULL, -1, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0 }
 
 typedef struct retort_eval_result {
     size_t size; /* sizeof this struct: set it before the call */
@@ -877,8 +899,16 @@ typedef struct retort_eval_result {
     double low, high;
     /* The metric minus the reference's, and its 95 % interval: of the same draws for both. NaN without a reference. */
     double difference, difference_low, difference_high;
+    /* With options.draws: a lower bound of the difference, and the p-value of "the metric loses `floor` or more": the share of draws
+     * in which it does. One text that only the reference gets right is added to those drawn from, so that n texts
+     * without a change prove no less than a loss of 3 / n (where the metric counts texts, labels or entities). */
+    double bound, p;
 } retort_eval_result;
-/* Computes the metric of the task on labelled data. `options` may be NULL. Each batch runs in the session and
+/* Holm's step-down (1979): n p-values as they count when all n claims are made at once, in `adjusted` [n], which may be `p`. A claim
+ * whose adjusted value is at most alpha holds, and the chance that any of these is false is at most alpha. */
+RETORT_API void retort_holm(const double *p, size_t n, double *adjusted);
+/* Computes the metric of the task on labelled data. Of a classifier with one label per text and a reference, data without labels
+ * will do: the metric is then "agreement", the share of texts that get the reference's label. `options` may be NULL. Each batch runs in the session and
  * then in the reference, so that their taps see the same rows of the same texts in turn. */
 RETORT_API retort_status retort_eval(retort_session *session, const retort_dataset *data,
                                      const retort_eval_options *options, retort_eval_result *result,

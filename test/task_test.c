@@ -251,6 +251,93 @@ static void intervals_hold_the_truth(void **state) {
     assert_in_range(held_difference, 368, 392);
 }
 
+/* A model on `n` rows beside its reference: `better` and `worse` of 10,000 rows change. A row more for what only the reference
+ * gets right, as in an evaluation. Returns how much the model loses on these rows. */
+static double play(rt_tally *own, rt_tally *other, size_t n, unsigned better, unsigned worse,
+                   uint64_t *random) {
+    double lost = 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned dice = (unsigned)(rt_random(random) >> 32) % 10000;
+        bool wins = dice < better, loses = !wins && dice < better + worse;
+        other[i] = (rt_tally){{!wins, 1}};
+        own[i] = (rt_tally){{!loses, 1}};
+        lost += loses - wins;
+    }
+    other[n] = (rt_tally){{1, 1}};
+    own[n] = (rt_tally){{0, 1}};
+    return lost / (double)n;
+}
+
+static double bound_of(const rt_tally *own, const rt_tally *other, size_t n) {
+    rt_statistic a, b;
+    rt_bound bound = {.draws = 200, .confidence = 0.95, .floor = 0.01};
+    assert_int_equal(rt_statistic_open(&a, own, n + 1, mean_of, NULL), RETORT_OK);
+    assert_int_equal(rt_statistic_open(&b, other, n + 1, mean_of, NULL), RETORT_OK);
+    assert_int_equal(rt_bootstrap_bound(&a, &b, &bound, NULL), RETORT_OK);
+    assert_true((bound.low < -0.01) == (bound.p > 0.05) || fabs(bound.p - 0.05) < 0.02);
+    return bound.low;
+}
+
+/* A thousand models of each kind, on sealed rows: the bound is over the true loss in 95 % of them. 7.1 % is three standard
+ * deviations away. Few changes are the hard case: a normal bound of the same rows misses 11 % of the first kind. */
+static void sealed_bounds_hold(void **state) {
+    (void)state;
+    enum { MODELS = 1000, ROWS = 600 };
+    static rt_tally own[ROWS + 1], other[ROWS + 1];
+    static const unsigned kinds[][2] = {{0, 100}, {10, 110}, {200, 300}, {500, 600}};
+    uint64_t random = 11;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        size_t missed = 0;
+        double truth = ((double)kinds[k][0] - (double)kinds[k][1]) / 1e4;
+        for (int m = 0; m < MODELS; m++) {
+            play(own, other, ROWS, kinds[k][0], kinds[k][1], &random);
+            missed += bound_of(own, other, ROWS) > truth;
+        }
+        if (missed > 71) fail_msg("kind %zu: the bound misses %zu of %d", k, missed, MODELS);
+    }
+}
+
+/* The same of the best of twenty equal models, chosen on the rows that are reported: it does not hold. */
+static void a_bound_on_rows_that_selected_does_not_hold(void **state) {
+    (void)state;
+    enum { TUNINGS = 200, MODELS = 20, ROWS = 600 };
+    static rt_tally own[ROWS + 1], other[ROWS + 1], best_own[ROWS + 1], best_other[ROWS + 1];
+    uint64_t random = 13;
+    size_t missed = 0;
+    for (int t = 0; t < TUNINGS; t++) {
+        double least = INFINITY;
+        for (int m = 0; m < MODELS; m++) {
+            double lost = play(own, other, ROWS, 200, 300, &random);
+            if (lost >= least) continue;
+            least = lost;
+            memcpy(best_own, own, sizeof own);
+            memcpy(best_other, other, sizeof other);
+        }
+        missed += bound_of(best_own, best_other, ROWS) > -0.01;
+    }
+    assert_true(missed > TUNINGS / 4);
+}
+
+/* n rows without a change: no proof of less than 3 / n (the rule of three); and what Holm makes of several claims. */
+static void few_rows_prove_little(void **state) {
+    (void)state;
+    enum { ROWS = 900 };
+    static rt_tally own[ROWS + 1], other[ROWS + 1];
+    uint64_t random = 17;
+    play(own, other, ROWS, 0, 0, &random);
+    double low = bound_of(own, other, ROWS);
+    assert_true(low <= -2.0 / ROWS && low >= -4.0 / ROWS);
+    double p[] = {0.01, 0.04, 0.03, 0.005}, ties[] = {0.02, 0.02}, one[] = {0.7};
+    rt_holm(p, 4, p); /* statsmodels.stats.multitest.multipletests(p, method="holm") */
+    assert_true(fabs(p[0] - 0.03) < 1e-12 && fabs(p[1] - 0.06) < 1e-12 && fabs(p[2] - 0.06) < 1e-12 &&
+                fabs(p[3] - 0.02) < 1e-12);
+    rt_holm(ties, 2, ties);
+    assert_true(fabs(ties[0] - 0.04) < 1e-12 && fabs(ties[1] - 0.04) < 1e-12);
+    rt_holm(one, 1, one);
+    assert_true(fabs(one[0] - 0.7) < 1e-12);
+    rt_holm(NULL, 0, NULL);
+}
+
 static rt_decisions count(const int32_t *gold, const int32_t *predicted, size_t n) {
     rt_decisions counts = {0};
     rt_tag_label *labels = rt_entity_labels_new(&tag_config);
@@ -546,6 +633,9 @@ int main(void) {
         cmocka_unit_test(draws_are_rows),
         cmocka_unit_test(shares_like_scipy),
         cmocka_unit_test(intervals_hold_the_truth),
+        cmocka_unit_test(sealed_bounds_hold),
+        cmocka_unit_test(a_bound_on_rows_that_selected_does_not_hold),
+        cmocka_unit_test(few_rows_prove_little),
         cmocka_unit_test(counts_entities_like_seqeval),
         cmocka_unit_test(counts_entities_of_all_schemes),
         cmocka_unit_test(compares_answers_like_squad),

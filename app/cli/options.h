@@ -277,7 +277,8 @@
     X(SHADOW, "shadow", 0, "SHARE", SHARE, 0, 0, "1%",                                                       \
       "cascades: texts that the full model answers, too, to watch how often it differs (0: none)")           \
     X(TUNE_OUTPUT, "output", 'o', "FOLDER", TEXT, 0, 0, NULL,                                                \
-      "write the models, tune.json and report.html into FOLDER; the same command goes on with what is there") \
+      "write the models, tune.json and report.html into FOLDER; the same command goes on with what is "      \
+      "there")                                                                                               \
     X(TUNE_FLOOR, "floor", 0, "POINTS", REAL, 0, 0, "0.5",                                                   \
       "points of the metric that may be lost: 0.5 of an accuracy of 90 % leaves 89.5 %")                     \
     X(TUNE_FOR, "for", 0, "fastest|smallest|both", CHOICE, 0, 0, "both", "what to look for")                 \

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DRAWS = 10000 };
 static const double level = 0.05;
 
 static bool is_tested(const tune *t, size_t trial) {
@@ -71,6 +72,8 @@ static cli_code test_one(tune *t, const cli_args *args, tune_claim *c) {
     retort_eval_result result = {.size = sizeof result};
     cli_code code = pair_open(&p, t, args, t->trials[c->trial].file);
     options.reference = p.sessions[1];
+    options.draws = DRAWS;
+    options.floor = t->settings->floor / 100;
     if (code == CLI_DONE && retort_eval(p.sessions[0], p.data, &options, &result, &err) != RETORT_OK)
         code = cli_fail(&err, true);
     pair_close(&p);
@@ -81,31 +84,22 @@ static cli_code test_one(tune *t, const cli_args *args, tune_claim *c) {
     c->high = result.difference_high;
     c->kl = result.kl;
     c->agreement = result.agreement;
-    double error = fmax((c->high - c->low) / (2 * 1.96),
-                        sqrt((fmax(1 - c->agreement, 0) + 1 / (double)result.n) / (double)result.n));
-    c->bound = c->difference - 1.645 * error;
-    c->p = 0.5 * erfc((c->difference + t->settings->floor / 100) / error / sqrt(2));
+    c->bound = result.bound;
+    c->p = result.p;
     t->sealed_value = result.value - result.difference;
     return CLI_DONE;
 }
 
 /* ---- All claims ---- */
 
-static cli_code adjust(tune *t) {
-    size_t order[TUNE_MOST_CLAIMS], n = t->claim_count;
-    double most = 0;
-    for (size_t i = 0; i < n; i++) {
-        size_t at = i;
-        for (; at > 0 && t->claims[order[at - 1]].p > t->claims[i].p; at--) order[at] = order[at - 1];
-        order[at] = i;
+static void adjust(tune *t) {
+    double p[TUNE_MOST_CLAIMS];
+    for (size_t i = 0; i < t->claim_count; i++) p[i] = t->claims[i].p;
+    retort_holm(p, t->claim_count, p);
+    for (size_t i = 0; i < t->claim_count; i++) {
+        t->claims[i].adjusted = p[i];
+        t->claims[i].proven = p[i] <= level;
     }
-    for (size_t i = 0; i < n; i++) {
-        tune_claim *c = &t->claims[order[i]];
-        most = fmax(most, fmin((double)(n - i) * c->p, 1));
-        c->adjusted = most;
-        c->proven = c->adjusted <= level;
-    }
-    return CLI_DONE;
 }
 
 static bool is_ahead(const tune *t, const tune_claim *a, const tune_claim *b, tune_goal goal) {
@@ -135,7 +129,7 @@ cli_code tune_sealed_open(tune *t, const cli_args *args) {
         tune_live_begin(t, &t->trials[t->claims[i].trial]);
         code = test_one(t, args, &t->claims[i]);
     }
-    if (code == CLI_DONE) code = adjust(t);
+    adjust(t);
     t->fastest = best_claim(t, TUNE_FASTEST);
     t->smallest = best_claim(t, TUNE_SMALLEST);
     return code == CLI_DONE ? tune_state_write(t) : code;

@@ -42,6 +42,9 @@ typedef struct rt_evaluation {
     int32_t *words;       /* tag: predicted label of each word */
     size_t word_capacity;
     bool *has; /* [labels] those of a text */
+    /* The data has no labels: those of the reference are taken for them. */
+    bool agrees;
+    const retort_matrix *reference_rows; /* of this batch */
 } rt_evaluation;
 
 /* One row per kind of evaluation. */
@@ -58,6 +61,8 @@ typedef struct rt_eval_kind {
     rt_metric_fn of; /* of what the rows count; NULL: Spearman's rank correlation */
     bool share;      /* the metric is a share of the rows */
     double (*second_of)(const rt_evaluation *e, const rt_sheet *sheet); /* optional */
+    /* What a row counts that the reference alone gets right: of the model, and of the reference. All 0: the metric counts no rows. */
+    rt_tally worse[2];
 } rt_eval_kind;
 const rt_eval_kind *rt_eval_kind_of(const rt_config *config);
 
@@ -67,6 +72,9 @@ retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
 
 /* Rows of sequence i: first row; rows per token for tag and answer, else one each. */
 size_t rt_eval_row(const rt_evaluation *e, size_t sequence);
+/* Tells options->each of sample `index`, whose n sequences start at `first`. */
+retort_status rt_eval_tell(const rt_evaluation *e, size_t index, size_t first, size_t n,
+                           const retort_matrix *rows, const retort_matrix *reference, retort_error *err);
 /* Adds the differences of a batch's logits to e->comparison. */
 void rt_eval_compare(rt_evaluation *e, const retort_matrix *rows, const retort_matrix *reference);
 

@@ -64,3 +64,48 @@ void rt_eval_compare(rt_evaluation *e, const retort_matrix *rows, const retort_m
     }
     for (size_t i = 0; i < rows->rows; i++) compare_row(e, reference->data + i * n, rows->data + i * n, n);
 }
+
+/* ---- One text ---- */
+
+/* Probability of the best label of a row, and which one it is. */
+static double best_of(const float *row, size_t n, int64_t *label) {
+    size_t best = rt_score_best(row, n);
+    *label = (int64_t)best;
+    return exp((double)row[best] - rt_score_log_sum(row, n, 1));
+}
+
+static void compare_text(const rt_evaluation *e, retort_eval_text *text, size_t row, size_t count,
+                         const retort_matrix *rows, const retort_matrix *reference) {
+    bool several =
+        e->config->problem == RETORT_PROBLEM_MULTI_LABEL && e->config->task == RETORT_TASK_CLASSIFY;
+    size_t n = rows->columns;
+    text->rows = count;
+    text->kl = 0;
+    for (size_t i = row; i < row + count; i++) {
+        const float *a = reference->data + i * n, *b = rows->data + i * n;
+        text->changed += several ? decisions_agree(a, b, n) == 0 : best_agrees(a, b, n) == 0;
+        text->kl += (several ? rt_divergence_yes_no(a, b, n) : rt_divergence(a, b, n, 1)) / (double)count;
+    }
+}
+
+retort_status rt_eval_tell(const rt_evaluation *e, size_t index, size_t first, size_t n,
+                           const retort_matrix *rows, const retort_matrix *reference, retort_error *err) {
+    const rt_config *config = e->config;
+    retort_eval_text text = {.size = sizeof text, .index = index, .gold = -1, .label = -1, .reference = -1};
+    text.probability = text.reference_probability = text.kl = NAN;
+    bool classify = config->task == RETORT_TASK_CLASSIFY && !rt_config_has_values(config);
+    bool one = classify && config->problem != RETORT_PROBLEM_MULTI_LABEL,
+         compared = e->options->reference != NULL;
+    size_t row = rt_eval_row(e, first), count = rt_eval_row(e, first + n) - row;
+    if (one) {
+        text.gold = e->agrees ? -1 : e->data->samples[index].label;
+        text.probability = best_of(rows->data + row * rows->columns, rows->columns, &text.label);
+        if (compared)
+            text.reference_probability =
+                best_of(reference->data + row * rows->columns, rows->columns, &text.reference);
+    }
+    if (compared && (classify || config->task == RETORT_TASK_TAG))
+        compare_text(e, &text, row, count, rows, reference);
+    if (e->options->each(e->options->each_user, &text) == 0) return RETORT_OK;
+    return rt_fail(err, RETORT_CANCELLED, "evaluation: stopped after %zu texts", index + 1);
+}

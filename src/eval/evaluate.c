@@ -54,10 +54,13 @@ static retort_status next_batch(rt_evaluation *e, const rt_eval_kind *kind, size
     }
     if (status == RETORT_OK && e->feed.n > 0) status = run_batch(e, &rows, &reference, err);
     if (status == RETORT_NONFINITE) rt_fail_in(err, status, e->data->name);
+    e->reference_rows = &reference;
     for (size_t i = from; status == RETORT_OK && i < *index; first = ends[i++]) {
         status = kind->score(e, i, first, ends[i] - first, &rows, &e->own, err);
         if (status == RETORT_OK && e->options->reference != NULL)
             status = kind->score(e, i, first, ends[i] - first, &reference, &e->reference, err);
+        if (status == RETORT_OK && e->options->each != NULL)
+            status = rt_eval_tell(e, i, first, ends[i] - first, &rows, &reference, err);
     }
     return status;
 }
@@ -78,8 +81,9 @@ static retort_status run_all(rt_evaluation *e, const rt_eval_kind *kind, retort_
     return status;
 }
 
-static retort_status check_data(const rt_eval_kind *kind, const retort_dataset *data, retort_error *err) {
-    bool fits = data->kind == kind->data && (data->labelled || !kind->labelled);
+static retort_status check_data(const rt_evaluation *e, const rt_eval_kind *kind, retort_error *err) {
+    const retort_dataset *data = e->data;
+    bool fits = e->agrees || (data->kind == kind->data && (data->labelled || !kind->labelled));
     if (kind->data == RT_DATA_LINES) fits = true; /* any text will do */
     if (data->collects && data->own.count > 0)
         return rt_fail(err, RETORT_ARGUMENT,
@@ -110,7 +114,7 @@ static retort_status check_reference(const rt_evaluation *e, retort_error *err) 
 }
 
 static bool make_sheet(const rt_evaluation *e, rt_sheet *sheet) {
-    sheet->rows = rt_calloc(e->data->count, sizeof *sheet->rows);
+    sheet->rows = rt_calloc(e->data->count + 1, sizeof *sheet->rows); /* and one for rt_eval_kind.worse */
     sheet->decisions = rt_calloc((size_t)e->config->labels, sizeof *sheet->decisions);
     return sheet->rows != NULL && sheet->decisions != NULL;
 }
@@ -173,6 +177,25 @@ static void set_classes(const rt_evaluation *e) {
     }
 }
 
+/* The bound of the difference, of the rows and one that the reference alone gets right. */
+static retort_status set_bound(const rt_evaluation *e, const rt_eval_kind *kind, retort_eval_result *result,
+                               retort_error *err) {
+    rt_bound bound = {.draws = e->options->draws, .floor = e->options->floor};
+    rt_statistic own, reference = {0};
+    size_t n = e->data->count + (kind->worse[1].sum[0] > 0);
+    bound.confidence = e->options->confidence > 0 ? e->options->confidence : 0.95;
+    e->own.rows[e->data->count] = kind->worse[0];
+    e->reference.rows[e->data->count] = kind->worse[1];
+    retort_status status = rt_statistic_open(&own, e->own.rows, n, kind->of, err);
+    if (status == RETORT_OK) status = rt_statistic_open(&reference, e->reference.rows, n, kind->of, err);
+    if (status == RETORT_OK) status = rt_bootstrap_bound(&own, &reference, &bound, err);
+    result->bound = bound.low;
+    result->p = bound.p;
+    rt_statistic_free(&own);
+    rt_statistic_free(&reference);
+    return status;
+}
+
 /* The metric of the rows, and how sure it is. */
 static retort_status finish(const rt_evaluation *e, const rt_eval_kind *kind, retort_eval_result *result,
                             retort_error *err) {
@@ -198,7 +221,8 @@ static retort_status finish(const rt_evaluation *e, const rt_eval_kind *kind, re
     }
     rt_statistic_free(&own);
     rt_statistic_free(&reference);
-    return status;
+    bool bounded = status == RETORT_OK && compared && e->options->draws > 0;
+    return bounded ? set_bound(e, kind, result, err) : status;
 }
 
 /* Taggers are trained and measured on the first 128 tokens of a sentence (max_seq_length of the usual
@@ -227,7 +251,13 @@ retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
     if (options->batch_tokens > 0) e.budget = (size_t)options->batch_tokens;
     *result = (retort_eval_result){.size = sizeof *result, .metric = kind->metric, .n = data->count};
     result->second_metric = kind->second_metric;
-    retort_status status = check_data(kind, data, err);
+    result->bound = result->p = NAN;
+    e.agrees = strcmp(kind->metric, "accuracy") == 0 && !data->labelled && options->reference != NULL;
+    if (e.agrees) {
+        result->metric = "agreement";
+        result->second_metric = NULL;
+    }
+    retort_status status = check_data(&e, kind, err);
     if (status == RETORT_OK) status = check_classes(&e, err);
     if (status == RETORT_OK) status = check_reference(&e, err);
     if (status == RETORT_OK) status = prepare(&e, err);

@@ -150,3 +150,52 @@ retort_status rt_bootstrap(const rt_statistic *first, const rt_statistic *other,
     free(differences);
     return fine ? RETORT_OK : rt_fail_nomem(err, n * sizeof *times);
 }
+
+retort_status rt_bootstrap_bound(const rt_statistic *first, const rt_statistic *other, rt_bound *bound,
+                                 retort_error *err) {
+    size_t n = first->n, kept = 0, lost = 0;
+    uint64_t state = 2; /* other draws than those of the intervals */
+    bound->low = bound->p = NAN;
+    if (n < 2 || bound->draws == 0) return RETORT_OK;
+    uint32_t *times = rt_calloc(n, sizeof *times);
+    double *values = rt_calloc(bound->draws, sizeof *values);
+    bool fine = times != NULL && values != NULL;
+    for (size_t i = 0; fine && i < bound->draws; i++) {
+        draw(times, n, &state);
+        double value = rt_statistic_of(first, times) - rt_statistic_of(other, times);
+        if (!isfinite(value)) continue;
+        lost += value <= -bound->floor;
+        values[kept++] = value;
+    }
+    if (fine && kept > 0) {
+        qsort(values, kept, sizeof *values, compare_reals);
+        bound->low = values[(size_t)((1 - bound->confidence) * (double)kept)];
+        bound->p = ((double)lost + 1) / ((double)kept + 1);
+    }
+    free(times);
+    free(values);
+    return fine ? RETORT_OK : rt_fail_nomem(err, bound->draws * sizeof *values);
+}
+
+/* How many p-values come before this one; of equal ones, the first does. */
+static size_t holm_place(const double *p, size_t n, size_t index) {
+    size_t place = 0;
+    for (size_t i = 0; i < n; i++) place += p[i] < p[index] || (p[i] == p[index] && i < index);
+    return place;
+}
+
+/* adjusted_i = the most, over the p-values up to the i-th smallest, of (n − place) p. Claims are few: quadratic. */
+void rt_holm(const double *p, size_t n, double *adjusted) {
+    double *own = rt_calloc(n, sizeof *own);
+    for (size_t i = 0; i < n; i++) {
+        double most = 0;
+        size_t place = holm_place(p, n, i);
+        for (size_t j = 0; j < n; j++) {
+            size_t before = holm_place(p, n, j);
+            if (before <= place) most = fmax(most, fmin((double)(n - before) * p[j], 1));
+        }
+        if (own != NULL) own[i] = most;
+    }
+    for (size_t i = 0; i < n; i++) adjusted[i] = own != NULL ? own[i] : 1;
+    free(own);
+}

@@ -42,4 +42,17 @@ rt_interval rt_wilson(double right, size_t n);
 retort_status rt_bootstrap(const rt_statistic *first, const rt_statistic *other, rt_interval *value,
                            rt_interval *difference, retort_error *err);
 
+/* One-sided, by the bootstrap over paired rows of first − other: a lower bound of the difference, and the share of draws in which it is
+ * −floor or less. */
+typedef struct rt_bound {
+    size_t draws;
+    double confidence, floor;
+    double low, p; /* NaN with fewer than two rows */
+} rt_bound;
+retort_status rt_bootstrap_bound(const rt_statistic *first, const rt_statistic *other, rt_bound *bound,
+                                 retort_error *err);
+
+/* Holm's step-down over n p-values; adjusted [n] may be p. */
+void rt_holm(const double *p, size_t n, double *adjusted);
+
 #endif

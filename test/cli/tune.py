@@ -121,6 +121,14 @@ def what_is_remade_by_the_commands_has_the_same_bytes():
 
 
 @test
+def without_labels_the_floor_is_agreement():
+    texts = file("unlabelled.tsv", "sentence\n" + "".join(text + "\n" for text, _ in ROWS))
+    retort("tune", floats(), "--data", texts, "--floor", "20", "--budget", "10s", "-o", HERE / "unlabelled")
+    s = state("unlabelled")
+    assert s["metric"] == "agreement" and any(claim["proven"] for claim in s["claims"]), s["claims"]
+
+
+@test
 def what_is_not_proven_is_not_given():
     """53 rows cannot show a loss below a tenth of a point."""
     out, error = retort("tune", floats(), "--data", data(), "--floor", "0.1", "--budget", "8s", "-o", HERE / "strict", code=4)
