@@ -47,11 +47,11 @@
     X(SEED, "seed", 0, "S", INT, 0, 0x7fffffff, "0", "seed for the choice of texts")                         \
     X(WEAK_COLUMNS, "weak-columns", 0, "N", INT, 8, 64, "8",                                                 \
       "owq: outlier columns per matrix that keep 8 bits, a multiple of 8")                                   \
-    X(PRUNE_TIME, "time", 0, "SHARE", TEXT, 0, 0, NULL,                                                      \
+    X(PRUNE_TIME, "time", 0, "SHARE", SHARE, 0, 0, NULL,                                                     \
       "share of the time that stays (60%), as measured here in int8, taken where it costs least")            \
     X(PRUNE_HEADS, "heads", 0, "N", REAL, 0, 0, NULL,                                                        \
       "heads of attention that a layer keeps, in the mean: some keep more")                                  \
-    X(PRUNE_FFN, "ffn", 0, "SHARE", TEXT, 0, 0, NULL,                                                        \
+    X(PRUNE_FFN, "ffn", 0, "SHARE", SHARE, 0, 0, NULL,                                                       \
       "share of the columns of feed-forward networks that stays (50%), some layers keeping more")            \
     X(PRUNE_LAYERS, "layers", 0, "N", INT, 1, 65536, NULL, "layers that stay; the last one always does")     \
     X(PRUNE_ROUNDS, "rounds", 0, "N", INT, 1, 64, "4", "go down in this many rounds")                        \
@@ -84,6 +84,8 @@
       "with --reference: also print the error of each step relative to the reference")                       \
     X(PER_CLASS, "per-class", 0, "", FLAG, 0, 0, NULL,                                                       \
       "also print precision, recall and F1 of each label, and which labels are taken for which")             \
+    X(CHANGED, "changed", 0, "N", INT, 1, 1000000, NULL,                                                     \
+      "with --reference: also list the N surest of the texts whose label changed")                           \
     X(LOGITS, "logits", 0, "FILE", TEXT, 0, 0, NULL, "write the logits as tab-separated values")             \
     X(FLOOR, "floor", 0, "X", REAL, 0, 0, NULL,                                                              \
       "exit with 4 if the metric is below X (a perplexity: above X)")                                        \

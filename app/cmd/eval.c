@@ -5,6 +5,7 @@
 #include "cli/model.h"
 #include "cli/progress.h"
 #include "cli/stats.h"
+#include "cmd/eval_changed.h"
 #include "cmd/eval_classes.h"
 #include "retort.h"
 
@@ -53,6 +54,7 @@ typedef struct evaluation {
     bool per_layer, per_class;
     layer_errors layers;
     eval_classes classes;
+    eval_changed changed;
 } evaluation;
 
 static cli_code print_result(const evaluation *e, const cli_args *args, const retort_eval_result *result) {
@@ -65,6 +67,7 @@ static cli_code print_result(const evaluation *e, const cli_args *args, const re
         printf("%-20s %s\n", "task", cli_task_names[info.task]);
         print_text(args, result);
         if (e->per_class) eval_classes_print(&e->classes);
+        if (e->changed.most > 0) eval_changed_print(&e->changed, e->model, e->data);
         if (e->per_layer) layer_errors_print(&e->layers);
         return CLI_DONE;
     }
@@ -85,6 +88,7 @@ static cli_code print_result(const evaluation *e, const cli_args *args, const re
         json_object_set_new(json, "max_abs_logit_error", cli_json_real(result->max_abs_logit_error));
     }
     if (e->per_class) eval_classes_json(&e->classes, json);
+    if (e->changed.most > 0) eval_changed_json(&e->changed, e->model, e->data, json);
     if (e->per_layer) json_object_set_new(json, "layers", layer_errors_json(&e->layers));
     return cli_print_json(json);
 }
@@ -129,6 +133,8 @@ static cli_code open_all(evaluation *e, const cli_args *args) {
     if (code != CLI_DONE) return code;
     e->per_class = cli_has(args, CLI_PER_CLASS);
     if (e->per_class) code = eval_classes_open(&e->classes, e->model);
+    if (code == CLI_DONE && cli_has(args, CLI_CHANGED))
+        code = eval_changed_open(&e->changed, e->model, (size_t)cli_int(args, CLI_CHANGED, 0));
     if (code == CLI_DONE) code = cli_open_data(&e->data, args, e->model, false);
     if (code != CLI_DONE) return code;
     if (logits == NULL) return CLI_DONE;
@@ -146,6 +152,10 @@ static cli_code evaluate(evaluation *e, const cli_args *args, retort_eval_result
     options.progress = cli_progress;
     options.classes = e->classes.counts;
     options.confusion = e->classes.confusion;
+    if (e->changed.most > 0) {
+        options.each = eval_changed_see;
+        options.each_user = &e->changed;
+    }
     /* The rows of all steps of a batch are kept: 0.4 MB per token for 12 layers with a hidden size of 768. */
     if (e->per_layer) options.batch_tokens = 256;
     retort_status status = retort_eval(e->session, e->data, &options, result, &err);
@@ -160,12 +170,17 @@ static cli_code evaluate(evaluation *e, const cli_args *args, retort_eval_result
 cli_code cmd_eval(const cli_args *args) {
     evaluation e = {0};
     retort_eval_result result = {.size = sizeof result};
+    if (cli_has(args, CLI_CHANGED) && !cli_has(args, CLI_REFERENCE)) {
+        cli_error("--changed needs --reference MODEL: what the answers have changed from");
+        return CLI_USAGE;
+    }
     cli_code code = open_all(&e, args);
     if (code == CLI_DONE) code = evaluate(&e, args, &result);
     if (code == CLI_DONE) code = print_result(&e, args, &result);
     if (code == CLI_DONE) code = check_floor(args, &result);
     if (e.logits != NULL) fclose(e.logits);
     eval_classes_free(&e.classes);
+    eval_changed_free(&e.changed);
     layer_errors_free(&e.layers);
     retort_dataset_free(e.data);
     retort_session_close(e.reference);

@@ -10,33 +10,11 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* "50%" or "0.5": a share of what there is. */
-static cli_code read_share(double *out, const cli_args *args, cli_option_id id, const char *name) {
-    const char *text = cli_text(args, id);
-    char *end = NULL;
-    *out = 0;
-    if (text == NULL) return CLI_DONE;
-    double value = strtod(text, &end);
-    if (end != text && *end == '%') {
-        value /= 100;
-        end++;
-    }
-    if (end != text && *end == '\0' && value > 0 && value < 1) {
-        *out = value;
-        return CLI_DONE;
-    }
-    cli_error("--%s: '%s' is not a share that stays: expected one between 0 and 1, such as 50%% or 0.5", name,
-              text);
-    return CLI_USAGE;
-}
-
 static cli_code read_options(retort_prune_options *options, const cli_args *args) {
-    cli_code code = read_share(&options->ffn, args, CLI_PRUNE_FFN, "ffn");
-    if (code == CLI_DONE) code = read_share(&options->time, args, CLI_PRUNE_TIME, "time");
-    if (code != CLI_DONE) return code;
+    options->ffn = cli_has(args, CLI_PRUNE_FFN) ? cli_share(args, CLI_PRUNE_FFN) : 0;
+    options->time = cli_has(args, CLI_PRUNE_TIME) ? cli_share(args, CLI_PRUNE_TIME) : 0;
     options->layers = (size_t)cli_int(args, CLI_PRUNE_LAYERS, 0);
     options->heads = cli_has(args, CLI_PRUNE_HEADS) ? cli_real(args, CLI_PRUNE_HEADS) : 0;
     options->samples = (size_t)cli_int(args, CLI_SAMPLES, 0);

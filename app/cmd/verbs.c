@@ -148,8 +148,9 @@ static const cli_verb rows[] = {
         .min_words = 1,
         .max_words = 1,
         .required = CLI_DATA,
-        .options = OPTIONS(DATA_OPTIONS, CLI_REFERENCE, CLI_PER_CLASS, CLI_PER_LAYER, CLI_LOGITS, CLI_FLOOR,
-                           CLI_MAX_LENGTH, CLI_PROMPT_NAME, CLI_MEMORY, ENGINE_OPTIONS, OTHER_ENGINES),
+        .options =
+            OPTIONS(DATA_OPTIONS, CLI_REFERENCE, CLI_PER_CLASS, CLI_CHANGED, CLI_PER_LAYER, CLI_LOGITS,
+                    CLI_FLOOR, CLI_MAX_LENGTH, CLI_PROMPT_NAME, CLI_MEMORY, ENGINE_OPTIONS, OTHER_ENGINES),
         .details =
             "The metric is the accuracy of labels, the F1 of several labels per text (all decisions "
             "together; f1_macro is the mean over labels, of either kind) and of entities, the exact match of "

@@ -36,8 +36,10 @@ retort_status rt_config_real(const rt_config_source *from, const json_t *object,
     if (found == NULL) return RETORT_OK;
     double x = json_number_value(found);
     if (!json_is_number(found) || !(x >= min && x <= max))
-        return rt_fail(err, RETORT_FORMAT, "%s: '%s': expected a number from %g to %g", from->name, key, min,
-                       max);
+        return rt_fail(err, RETORT_FORMAT,
+                       min < max ? "%s: '%s': expected a number from %g to %g"
+                                 : "%s: '%s': only %g is supported",
+                       from->name, key, min, max);
     *value = x;
     return RETORT_OK;
 }

@@ -346,4 +346,35 @@ def eval_per_layer():
         fails(3, f"{plain}: --per-layer needs a model at level 3", "eval", first, "--data", data, "--reference", second, "--per-layer")
 
 
+@test
+def texts_that_changed():
+    """Those whose label is not the reference's, the surest first; without labels, the metric is agreement."""
+    words = ["good", "bad", "film", "very", "not", "play", "acting", "great", "the", "was"]
+    texts = [f"{a} {b} {c}" for a in words for b in words for c in words]
+    data = file("changed.tsv", "sentence\tlabel\n" + "".join(f"{text}\tneutral\n" for text in texts))
+    bare = file("changed-bare.tsv", "sentence\n" + "".join(text + "\n" for text in texts))
+    source, small = model("distilbert-wide"), HERE / "changed.retort"
+    retort("quantize", source, "--recipe", "int4", "--bits", "2", "-o", small)
+    labels = [max(row["labels"], key=lambda label: label["score"]) for path in (source, small) for row in rows("run", path, "--data", bare)]
+    before, after = labels[:len(texts)], labels[len(texts):]
+    differ = [i for i in range(len(texts)) if before[i]["label"] != after[i]["label"]]
+    found = rows("eval", small, "--reference", source, "--data", data, "--changed", "5")[0]
+    assert found["changed"] == len(differ) > 5 and len(found["changed_texts"]) == 5, (found["changed"], len(differ))
+    surest = sorted((-after[i]["score"] for i in differ))[:5]
+    for entry, score in zip(found["changed_texts"], surest):
+        i = entry["index"]
+        assert entry["text"] == texts[i] and entry["reference"] == before[i]["label"] and entry["label"] == after[i]["label"]
+        assert entry["gold"] == "neutral"
+        close(entry["probability"], -score, 1e-4)
+    told = retort("eval", small, "--reference", source, "--data", data, "--changed", "5")[0].decode()
+    assert f"{len(differ)} texts have another label" in told, told
+    agreed = rows("eval", small, "--reference", source, "--data", bare, "--changed", "5")[0]
+    assert agreed["metric"] == "agreement" and agreed["changed"] == len(differ), agreed
+    close(agreed["value"], 1 - len(differ) / len(texts), 1e-9)
+    assert "gold" not in agreed["changed_texts"][0]
+    fails(3, "labels", "eval", small, "--data", bare)
+    fails(2, "--changed needs --reference", "eval", small, "--data", data, "--changed", "5")
+    fails(2, "does not give each text one label", "eval", model("bert-fill"), "--reference", model("bert-fill"), "--data", bare, "--changed", "5")
+
+
 main()

@@ -58,8 +58,9 @@ def what_is_refused():
     source, out = model("distilbert-classify"), ("-o", HERE / "x.retort")
     fails(2, "say what stays", "prune", source, "--data", DATA, *out)
     fails(2, "--data FILE is required", "prune", source, "--heads", "2", *out)
-    for share in ("0", "1", "150%", "nan", "half", "50%%", "-3"):
-        fails(2, "is not a share that stays", "prune", source, "--data", DATA, "--ffn=" + share, *out)
+    for share, error in (("0", "say what stays"), ("1", "between 0 and 1"), ("150%", "is not a share"), ("nan", "is not a share"),
+                         ("half", "is not a share"), ("50%%", "is not a share"), ("-3", "is not a share")):
+        fails(2, error, "prune", source, "--data", DATA, "--ffn=" + share, *out)
     fails(2, "one or the other", "prune", source, "--data", DATA, "--time", "50%", "--heads", "2", *out)
     fails(2, "the model has 4", "prune", source, "--data", DATA, "--heads", "12", *out)
     fails(2, "prune the float model", "prune", model("distilbert-classify", dtype="bf16"), "--data", DATA, "--heads", "2", *out)
