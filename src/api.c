@@ -833,7 +833,7 @@ retort_status retort_model_stage(const retort_model *model, size_t index, retort
                                 .threshold = stage != NULL ? stage->threshold : 0,
                                 .share = stage != NULL ? stage->share : cascade->share,
                                 .tested_share = stage != NULL ? stage->test_share : cascade->test_share};
-    if (own == NULL) {
+    if (own == NULL && stage != NULL) {
         info->parameters = stage->ngrams.buckets * stage->ngrams.labels;
         return RETORT_OK;
     }

@@ -125,7 +125,7 @@ static cli_code prepare(tune *t, const char *verb, const char *from, char to[TUN
     char log[TUNE_PATH];
     tune_child child = {0};
     if (!tune_path(to, t->settings->folder, "", name) || !tune_log_path(t, log)) return CLI_USAGE;
-    json_t *words = tune_words(verb, from, "-o", to, NULL);
+    json_t *words = tune_words(verb, from, "-o", to, TUNE_END);
     bool done = tune_child_run(&child, words, log, 0, NULL, NULL) && child.code == 0;
     if (!done) cli_error("%s: %s", from, child.last);
     json_array_append(t->prepare, words);
@@ -222,7 +222,7 @@ static cli_code put_results(const tune *t) {
 /* The speeds of what was chosen and of dense int8, in turns with the input. */
 static void measure_chosen(tune *t) {
     enum { ROUNDS = 3 };
-    tune_trial *trials[4];
+    tune_trial *trials[4] = {NULL};
     size_t n = 0;
     tune_trial *int8 = tune_trial_of(t, TUNE_DENSE, tune_find_form("int8"), 0);
     int chosen[2] = {t->fastest, t->smallest};

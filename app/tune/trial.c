@@ -58,7 +58,7 @@ static void add_engine(json_t *words, const tune *t) {
 
 static json_t *prune_command(const tune *t, const tune_trial *it) {
     char share[16];
-    json_t *words = tune_words("prune", t->base, NULL);
+    json_t *words = tune_words("prune", t->base, TUNE_END);
     add_data(words, t, t->split.train, false);
     if (it->shape->layers > 0) {
         long n = (long)((double)(t->layers * it->shape->layers) / 100 + 0.5);
@@ -75,7 +75,7 @@ static json_t *prune_command(const tune *t, const tune_trial *it) {
 }
 
 static json_t *train_command(const tune *t, const tune_trial *it, const char *from, size_t steps) {
-    json_t *words = tune_words("train", from, "--teacher", t->base, NULL);
+    json_t *words = tune_words("train", from, "--teacher", t->base, TUNE_END);
     add_data(words, t, t->split.train, true);
     if (it->form->train) add_number(words, "--bits", it->form->bits);
     if (it->form->train) add_number(words, "--embeddings", it->form->embeddings);
@@ -86,7 +86,7 @@ static json_t *train_command(const tune *t, const tune_trial *it, const char *fr
 }
 
 static json_t *quantize_command(const tune *t, const tune_trial *it, const char *from) {
-    json_t *words = tune_words("quantize", from, "--recipe", it->form->recipe, NULL);
+    json_t *words = tune_words("quantize", from, "--recipe", it->form->recipe, TUNE_END);
     if (it->form->bits > 0) add_number(words, "--bits", it->form->bits);
     if (it->form->embeddings > 0) add_number(words, "--embeddings", it->form->embeddings);
     if (it->form->data) {
@@ -162,7 +162,7 @@ static bool make(tune *t, tune_trial *it, const char *from, size_t steps, double
 
 static bool evaluate(tune *t, tune_trial *it, double deadline) {
     tune_child child = {0};
-    json_t *words = tune_words("eval", it->file, "--reference", t->base, "--json", NULL);
+    json_t *words = tune_words("eval", it->file, "--reference", t->base, "--json", TUNE_END);
     add_data(words, t, t->split.select, true);
     add_engine(words, t);
     bool done = run_command(t, it, words, deadline, &child);
@@ -207,7 +207,7 @@ static bool read_speeds(const tune_child *child, tune_speed *out, size_t count) 
 }
 
 static json_t *speed_command(const tune *t, tune_trial *const *trials, size_t count) {
-    json_t *words = tune_words("bench", t->input, NULL);
+    json_t *words = tune_words("bench", t->input, TUNE_END);
     for (size_t i = 0; i < count; i++) add_word(words, trials[i]->file);
     add_data(words, t, t->split.speed, false);
     add_number(words, "--batch", t->settings->batch);
@@ -263,14 +263,14 @@ static json_t *member_of(tune *t, json_t *words, const char *name) {
 }
 
 json_t *tune_layer_errors(tune *t, const tune_trial *it) {
-    json_t *words = tune_words("eval", it->file, "--reference", t->base, "--per-layer", "--json", NULL);
+    json_t *words = tune_words("eval", it->file, "--reference", t->base, "--per-layer", "--json", TUNE_END);
     add_data(words, t, t->split.speed, true);
     add_engine(words, t);
     return member_of(t, words, "layers");
 }
 
 json_t *tune_step_times(tune *t, const tune_trial *it) {
-    json_t *words = tune_words("bench", it->file, "--profile", "--seconds", "0.3", "--json", NULL);
+    json_t *words = tune_words("bench", it->file, "--profile", "--seconds", "0.3", "--json", TUNE_END);
     add_data(words, t, t->split.speed, false);
     add_number(words, "--batch", t->settings->batch);
     add_engine(words, t);
@@ -347,7 +347,7 @@ cli_code tune_baseline(tune *t) {
     tune_trial nothing = {.name = "float"};
     tune_child child = {0};
     if (isfinite(t->base_value)) return CLI_DONE;
-    json_t *words = tune_words("eval", t->base, "--reference", t->base, "--json", NULL);
+    json_t *words = tune_words("eval", t->base, "--reference", t->base, "--json", TUNE_END);
     add_data(words, t, t->split.select, true);
     add_engine(words, t);
     tune_live_begin(t, &nothing);
@@ -376,7 +376,7 @@ bool tune_probe(tune *t) {
     char file[TUNE_PATH];
     if (isfinite(t->step_seconds)) return true;
     if (!tune_path(file, t->settings->folder, "work", "probe.retort")) return false;
-    json_t *words = tune_words("train", t->base, "--teacher", t->base, "--json", "-o", file, NULL);
+    json_t *words = tune_words("train", t->base, "--teacher", t->base, "--json", "-o", file, TUNE_END);
     add_data(words, t, t->split.train, true);
     add_number(words, "--steps", STEPS);
     add_engine(words, t);

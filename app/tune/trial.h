@@ -23,7 +23,8 @@ json_t *tune_layer_errors(tune *t, const tune_trial *it);
 json_t *tune_step_times(tune *t, const tune_trial *it);
 /* Files of the tuning that children write to. */
 bool tune_log_path(const tune *t, char out[TUNE_PATH]);
-/* A command of this program as an array of words, ended by NULL. */
+/* A command of this program as an array of words, ended by TUNE_END. */
+#define TUNE_END ((const char *)NULL)
 json_t *tune_words(const char *first, ...);
 
 #endif

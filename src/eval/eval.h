@@ -44,7 +44,7 @@ typedef struct rt_evaluation {
     bool *has; /* [labels] those of a text */
     /* The data has no labels: those of the reference are taken for them. */
     bool agrees;
-    const retort_matrix *reference_rows; /* of this batch */
+    retort_matrix reference_rows; /* of this batch */
 } rt_evaluation;
 
 /* One row per kind of evaluation. */

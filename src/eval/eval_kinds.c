@@ -65,7 +65,7 @@ static retort_status score_label(rt_evaluation *e, size_t index, size_t first, s
                                  const retort_matrix *rows, rt_sheet *sheet, retort_error *err) {
     (void)n, (void)err;
     size_t best = rt_score_best(row_of(rows, first), rows->columns);
-    size_t label = e->agrees ? rt_score_best(row_of(e->reference_rows, first), rows->columns)
+    size_t label = e->agrees ? rt_score_best(row_of(&e->reference_rows, first), rows->columns)
                              : (size_t)e->data->samples[index].label;
     sheet->rows[index] = (rt_tally){{best == label, 1}};
     sheet->decisions[label].gold++;

@@ -44,7 +44,7 @@ static retort_status run_batch(rt_evaluation *e, retort_matrix *rows, retort_mat
 static retort_status next_batch(rt_evaluation *e, const rt_eval_kind *kind, size_t *index, size_t *ends,
                                 retort_error *err) {
     size_t from = *index, first = 0;
-    retort_matrix rows, reference;
+    retort_matrix rows, reference = {0};
     retort_status status = RETORT_OK;
     rt_feed_clear(&e->feed);
     for (; status == RETORT_OK && *index < e->data->count && e->feed.tokens < e->budget; ++*index) {
@@ -54,7 +54,7 @@ static retort_status next_batch(rt_evaluation *e, const rt_eval_kind *kind, size
     }
     if (status == RETORT_OK && e->feed.n > 0) status = run_batch(e, &rows, &reference, err);
     if (status == RETORT_NONFINITE) rt_fail_in(err, status, e->data->name);
-    e->reference_rows = &reference;
+    e->reference_rows = reference;
     for (size_t i = from; status == RETORT_OK && i < *index; first = ends[i++]) {
         status = kind->score(e, i, first, ends[i] - first, &rows, &e->own, err);
         if (status == RETORT_OK && e->options->reference != NULL)

@@ -180,7 +180,7 @@ retort_status rt_bootstrap_bound(const rt_statistic *first, const rt_statistic *
 /* How many p-values come before this one; of equal ones, the first does. */
 static size_t holm_place(const double *p, size_t n, size_t index) {
     size_t place = 0;
-    for (size_t i = 0; i < n; i++) place += p[i] < p[index] || (p[i] == p[index] && i < index);
+    for (size_t i = 0; i < n; i++) place += i < index ? p[i] <= p[index] : p[i] < p[index];
     return place;
 }
 
