@@ -52,6 +52,9 @@ static cli_code report(const cli_args *args, const retort_model *before, const r
     cli_print_layers(after, "  ");
     printf("  mean loss of the answers (KL) on %zu of the texts %.3g", result->texts, result->loss);
     if (isfinite(result->time)) printf("; %.0f %% of the time as int8", 100 * result->time);
+    if (cli_has(args, CLI_PRUNE_TIME) && result->time > 1.02 * cli_share(args, CLI_PRUNE_TIME))
+        printf(", which is as far as it goes: each layer keeps a head and 64 columns; --layers removes whole "
+               "ones");
     printf("\n  'retort train ");
     cli_put_column(stdout, 0, output);
     printf(" --teacher MODEL' wins back most of it\n");

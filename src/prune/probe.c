@@ -176,48 +176,51 @@ retort_status rt_probe_rows(const rt_probe *p, retort_model *model, const char *
 
 /* ---- Time ---- */
 
-/* The module that a step belongs to: the nodes of its columns, their activation and `out`; SIZE_MAX: none. */
+/* Whether a step is a node, or rounds what it makes: "layer.0.ffn.lin1.quantize". */
+static bool is_step_of(const char *step, const char *node) {
+    size_t length = strlen(node);
+    return strncmp(step, node, length) == 0 &&
+           (step[length] == '\0' || strcmp(step + length, ".quantize") == 0);
+}
+
+/* The module that a step belongs to: the nodes of its columns and `out`; modules->count: none. */
 static size_t module_of(const rt_graph *graph, const rt_prune_modules *modules, const char *name) {
     for (size_t i = 0; i < modules->count; i++) {
         const rt_prune_module *m = &modules->items[i];
         int nodes[] = {m->out, m->attention, m->values, -1, -1, -1};
         for (int j = 0; j < m->source_count; j++) nodes[3 + j] = m->sources[j];
         for (size_t j = 0; j < sizeof nodes / sizeof *nodes; j++) {
-            if (nodes[j] >= 0 && strcmp(graph->nodes[nodes[j]].name, name) == 0) return i;
+            if (nodes[j] >= 0 && is_step_of(name, graph->nodes[nodes[j]].name)) return i;
         }
     }
-    return SIZE_MAX;
+    return modules->count;
 }
 
-/* Adds the seconds of the steps so far, negative to begin with. */
+/* Adds the seconds of the steps so far, negative to begin with: of each module, and at last of the rest. */
 static void add_steps(const retort_session *session, const rt_graph *graph, const rt_prune_modules *modules,
-                      double sign, double *seconds, double *whole) {
+                      double sign, double *seconds) {
     retort_step_info step;
-    for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
-        size_t module = module_of(graph, modules, step.name);
-        if (module != SIZE_MAX) seconds[module] += sign * step.seconds;
-        *whole += sign * step.seconds;
-    }
+    for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++)
+        seconds[module_of(graph, modules, step.name)] += sign * step.seconds;
 }
 
+/* least [modules->count + 1]: of each module, and of the rest, in all passes but the first. Each on its own: what another process
+ * adds to one step of a pass does not count for the others. */
 static retort_status time_passes(const rt_probe *p, retort_session *session, const rt_graph *graph,
-                                 const rt_prune_modules *modules, double *seconds, double *whole,
-                                 retort_error *err) {
-    double *pass = rt_calloc(modules->count, sizeof *pass), all;
+                                 const rt_prune_modules *modules, double *least, retort_error *err) {
+    size_t parts = modules->count + 1;
+    double *pass = rt_calloc(parts, sizeof *pass);
     retort_batch batch = first_texts(p, rt_min(p->texts.texts.n, TIMED));
     retort_matrix out;
-    retort_status status = pass != NULL ? RETORT_OK : rt_fail_nomem(err, modules->count * sizeof *pass);
+    retort_status status = pass != NULL ? RETORT_OK : rt_fail_nomem(err, parts * sizeof *pass);
     for (int i = 0; status == RETORT_OK && i <= PASSES; i++) {
-        for (size_t j = 0; j < modules->count; j++) pass[j] = 0;
-        all = 0;
-        add_steps(session, graph, modules, -1, pass, &all);
+        for (size_t j = 0; j < parts; j++) pass[j] = 0;
+        add_steps(session, graph, modules, -1, pass);
         status = pause_of(p, err);
         if (status == RETORT_OK) status = retort_run(session, &batch, &out, err);
         if (status == RETORT_NONFINITE) status = RETORT_OK; /* it takes as long */
-        add_steps(session, graph, modules, 1, pass, &all);
-        for (size_t j = 0; i > 0 && j < modules->count; j++)
-            seconds[j] = i == 1 ? pass[j] : fmin(seconds[j], pass[j]);
-        if (i > 0) *whole = i == 1 ? all : fmin(*whole, all);
+        add_steps(session, graph, modules, 1, pass);
+        for (size_t j = 0; i > 0 && j < parts; j++) least[j] = i == 1 ? pass[j] : fmin(least[j], pass[j]);
     }
     free(pass);
     return status;
@@ -234,7 +237,15 @@ retort_status rt_probe_time(const rt_probe *p, const retort_model *model, const 
     options.profile = true;
     retort_status status = rt_quantize(&integers, model, &recipe, err);
     if (status == RETORT_OK) status = retort_session_open(&session, integers, &options, err);
-    if (status == RETORT_OK) status = time_passes(p, session, &model->graph, modules, seconds, whole, err);
+    double *least = rt_calloc(modules->count + 1, sizeof *least);
+    if (status == RETORT_OK && least == NULL) status = rt_fail_nomem(err, modules->count * sizeof *least);
+    if (status == RETORT_OK) status = time_passes(p, session, &model->graph, modules, least, err);
+    *whole = 0;
+    for (size_t i = 0; status == RETORT_OK && i <= modules->count; i++) {
+        *whole += least[i];
+        if (i < modules->count) seconds[i] = least[i];
+    }
+    free(least);
     retort_session_close(session);
     retort_model_free(integers);
     return status;

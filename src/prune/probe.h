@@ -39,7 +39,7 @@ typedef retort_status (*rt_probe_fn)(void *user, const retort_tapped *linear, si
 retort_status rt_probe_rows(const rt_probe *probe, retort_model *model, const char *const *names,
                             size_t count, rt_probe_fn see, void *user, retort_error *err);
 
-/* Seconds of each module of a model [modules->count] in the integers that it will be served in (int8), and of the whole: the
+/* Seconds of each module of a model [modules->count] in the integers that it will be served in (int8), and of the whole: sums of the
  * least of several passes over the texts. `modules` are those of the model's graph. */
 retort_status rt_probe_time(const rt_probe *probe, const retort_model *model, const rt_prune_modules *modules,
                             double *seconds, double *whole, retort_error *err);
