@@ -307,7 +307,7 @@ static const char *other_setting(const tune *t, const json_t *json) {
     return other;
 }
 
-static const char *metric_of(const json_t *json) {
+const char *tune_metric_of(const json_t *json) {
     static const char *const known[] = {"accuracy", "f1", "exact_match", "spearman", "agreement"};
     const char *name = json_string_value(json_object_get(json, "metric"));
     for (size_t i = 0; name != NULL && i < sizeof known / sizeof *known; i++) {
@@ -338,7 +338,7 @@ cli_code tune_state_read(tune *t, bool *found) {
         cli_error("%s: not the state of a tuning of this version", path);
         code = CLI_BAD_DATA;
     }
-    if (code == CLI_DONE) t->metric = metric_of(json);
+    if (code == CLI_DONE) t->metric = tune_metric_of(json);
     *found = code == CLI_DONE;
     json_decref(json);
     return code;

@@ -129,4 +129,7 @@ double tune_spent(const tune *t);
 /* Joins a folder and names: "DIR/models/NAME.retort". False: too long. */
 bool tune_path(char out[TUNE_PATH], const char *folder, const char *below, const char *name);
 
+/* "metric" of an object, where it is one that counts in points; NULL: another one, or none. */
+const char *tune_metric_of(const json_t *json);
+
 #endif

@@ -334,15 +334,6 @@ cli_code tune_trial_run(tune *t, tune_trial *it, const char *from, size_t steps,
 
 /* ---- What the floats do ---- */
 
-static void keep_metric(tune *t, const json_t *json) {
-    static const char *const known[] = {"accuracy", "f1", "exact_match", "spearman", "agreement"};
-    const char *name = json_string_value(json_object_get(json, "metric"));
-    t->metric = NULL;
-    for (size_t i = 0; name != NULL && i < sizeof known / sizeof *known; i++) {
-        if (strcmp(known[i], name) == 0) t->metric = known[i];
-    }
-}
-
 cli_code tune_baseline(tune *t) {
     tune_trial nothing = {.name = "float"};
     tune_child child = {0};
@@ -355,7 +346,7 @@ cli_code tune_baseline(tune *t) {
     json_t *json = done ? tune_child_json(&child) : NULL;
     json_decref(words);
     free(child.output);
-    keep_metric(t, json);
+    t->metric = tune_metric_of(json);
     t->base_value = real_of(json, "value");
     t->eval_seconds = child.seconds;
     t->tokens_per_text = real_of(json, "tokens") / real_of(json, "n");

@@ -113,10 +113,8 @@ static void cut_tables(cut *c) {
     keep_units(c, 0, m->unit);
     if (count > ATTENTION_POS_KEY && attention->inputs[ATTENTION_POS_KEY] >= 0)
         narrow(c, m->attention, ATTENTION_POS_KEY);
-    attention = &c->graph->nodes[m->attention];
     if (count > ATTENTION_POS_QUERY && attention->inputs[ATTENTION_POS_QUERY] >= 0)
         narrow(c, m->attention, ATTENTION_POS_QUERY);
-    attention = &c->graph->nodes[m->attention];
     int bias = count > ATTENTION_BIAS ? attention->inputs[ATTENTION_BIAS] : -1;
     if (bias < 0) return;
     const rt_value v = c->graph->values[bias];
