@@ -4,6 +4,7 @@
 #include "cli/model.h"
 #include "cli/stats.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,24 +41,35 @@ bool bench_corpus_append(bench_corpus *c, const int32_t *ids, const int32_t *typ
     return true;
 }
 
-cli_code bench_corpus_read(bench_corpus *c, const cli_args *args, const retort_model *model, bool texts_only,
-                           int64_t max_length, size_t batch) {
+/* Row `index` of `count` that are taken of n: all of them in order, or multiples of the golden ratio, which leave no gap. */
+static size_t row_of(size_t index, size_t count, size_t n) {
+    static const double golden = 0.6180339887498949;
+    double at = golden * (double)index;
+    return count == n ? index : (size_t)((at - floor(at)) * (double)n);
+}
+
+static cli_code open_corpus(bench_corpus *c, const cli_args *args, const retort_model *model,
+                            bool texts_only) {
+    retort_info info = {.size = sizeof info};
+    retort_model_info(model, &info);
+    c->typed = info.types > 0;
+    return cli_open_data(&c->data, args, model, texts_only);
+}
+
+/* `count` of the texts; `batch`: the largest number of texts per run. */
+static cli_code tokenize(bench_corpus *c, const retort_model *model, int64_t max_length, size_t count,
+                         size_t batch) {
     retort_error err;
     retort_text text;
     retort_tokens tokens = {0};
     retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
-    retort_info info = {.size = sizeof info};
     options.max_length = max_length;
-    retort_model_info(model, &info);
-    c->typed = info.types > 0;
-    cli_code code = cli_open_data(&c->data, args, model, texts_only);
-    if (code != CLI_DONE) return code;
     size_t n = retort_dataset_count(c->data);
-    c->starts = calloc(n + 1, sizeof *c->starts);
+    c->starts = calloc(count + 1, sizeof *c->starts);
     c->offsets = calloc(batch + 1, sizeof *c->offsets);
-    code = c->starts != NULL && c->offsets != NULL ? CLI_DONE : cli_no_memory();
-    for (size_t i = 0; code == CLI_DONE && i < n; i++) {
-        retort_dataset_text(c->data, i, &text);
+    cli_code code = c->starts != NULL && c->offsets != NULL ? CLI_DONE : cli_no_memory();
+    for (size_t i = 0; code == CLI_DONE && i < count; i++) {
+        retort_dataset_text(c->data, row_of(i, count, n), &text);
         if (retort_tokenize(model, &text, &options, &tokens, &err) != RETORT_OK) {
             code = cli_fail(&err, true);
         } else if (!bench_corpus_append(c, tokens.ids, tokens.types, tokens.count, tokens.count, 0)) {
@@ -66,6 +78,19 @@ cli_code bench_corpus_read(bench_corpus *c, const cli_args *args, const retort_m
     }
     retort_tokens_free(&tokens);
     return code;
+}
+
+cli_code bench_corpus_read(bench_corpus *c, const cli_args *args, const retort_model *model, bool texts_only,
+                           int64_t max_length, size_t batch) {
+    cli_code code = open_corpus(c, args, model, texts_only);
+    return code == CLI_DONE ? tokenize(c, model, max_length, retort_dataset_count(c->data), batch) : code;
+}
+
+cli_code bench_corpus_sample(bench_corpus *c, const cli_args *args, const retort_model *model, size_t most) {
+    cli_code code = open_corpus(c, args, model, true);
+    if (code != CLI_DONE) return code;
+    size_t n = retort_dataset_count(c->data), count = n < most ? n : most;
+    return tokenize(c, model, -1, count, count);
 }
 
 cli_code bench_corpus_run(bench_corpus *c, retort_session *session, size_t from, size_t to) {

@@ -20,6 +20,8 @@ typedef struct bench_corpus {
  * Errors are printed. */
 cli_code bench_corpus_read(bench_corpus *c, const cli_args *args, const retort_model *model, bool texts_only,
                            int64_t max_length, size_t batch);
+/* Up to `most` texts of --data, spread over all of it: so is each of the first ones. They run at once, up to all of them. */
+cli_code bench_corpus_sample(bench_corpus *c, const cli_args *args, const retort_model *model, size_t most);
 /* Adds a text of n tokens, padded to `length`. */
 bool bench_corpus_append(bench_corpus *c, const int32_t *ids, const int32_t *types, size_t n, size_t length,
                          int32_t pad);

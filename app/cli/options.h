@@ -293,6 +293,8 @@
     X(TEXTS_LIKE, "texts-like", 0, "FILE", TEXT, 0, 0, NULL,                                                 \
       "measure the speed on the texts of FILE (default: those that select)")                                 \
     X(PLAN, "plan", 0, "", FLAG, 0, 0, NULL, "print what would be tried, and how long it takes")             \
+    X(MODEL, "model", 0, "MODEL", TEXT, 0, 0, NULL,                                                          \
+      "measure the forms that this model can be served in, on texts of --data")                              \
     X(MAN, "man", 0, "", FLAG, 0, 0, NULL, "print the manual page")                                          \
     X(JSON, "json", 0, "", FLAG, 0, 0, NULL, "print JSON, one object per line")                              \
     X(HELP, "help", 'h', "", FLAG, 0, 0, NULL, "print this help")

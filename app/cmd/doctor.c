@@ -4,6 +4,7 @@
 #include "bench/busy.h"
 #include "bench/peak.h"
 #include "cli/text.h"
+#include "cmd/doctor_serving.h"
 #include "retort.h"
 
 #include <jansson.h>
@@ -78,7 +79,7 @@ static void print_weights(const retort_machine *machine) {
 }
 
 static cli_code print_doctor_json(const retort_machine *machine, const bench_busy *busy,
-                                  const retort_peaks *peaks) {
+                                  const retort_peaks *peaks, const doctor_forms *forms) {
     json_t *names = json_array(), *engines = engines_json(names);
     json_t *json =
         json_pack("{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:i, s:o, s:o}", "cpu",
@@ -89,31 +90,53 @@ static cli_code print_doctor_json(const retort_machine *machine, const bench_bus
     json_object_set_new(json, "weights", json_pack("{s:i, s:b}", "bits", 4, "unpacked", machine->unpacks));
     json_object_set_new(json, "busy", busy_json(busy));
     if (peaks != NULL) json_object_set_new(json, "peaks", bench_json_peaks(peaks));
+    if (forms != NULL) json_object_set_new(json, "serving", doctor_serving_json(forms));
     return cli_print_json(json);
+}
+
+static cli_code check_options(const cli_args *args) {
+    static const cli_option_id measured[] = {CLI_THREADS, CLI_ISA};
+    for (size_t i = 0; i < sizeof measured / sizeof *measured; i++) {
+        if (!cli_has(args, measured[i]) || cli_has(args, CLI_PEAK) || cli_has(args, CLI_MODEL)) continue;
+        cli_error("--%s needs --peak or --model", cli_options[measured[i]].name);
+        return CLI_USAGE;
+    }
+    return CLI_DONE;
+}
+
+static void print_machine(const retort_machine *machine) {
+    printf("cpu         %s\n", machine->cpu);
+    printf("features    %s\n", *machine->features != '\0' ? machine->features : "none that retort uses");
+    printf("isa         %s\n", machine->isa);
+    printf("cpus        %d online, %d cores, %d for this process\n", machine->logical, machine->physical,
+           machine->affinity);
+    if (machine->quota > 0) printf("quota       %.2f CPUs (cgroup)\n", machine->quota);
+    printf("threads     %d by default\n", machine->threads);
+    print_weights(machine);
 }
 
 cli_code cmd_doctor(const cli_args *args) {
     retort_machine machine = {.size = sizeof machine};
     retort_peaks peaks = {.size = sizeof peaks};
-    bool peak = cli_has(args, CLI_PEAK);
+    doctor_forms forms = {0};
+    bool peak = cli_has(args, CLI_PEAK), serving = cli_has(args, CLI_MODEL);
+    if (check_options(args) != CLI_DONE) return CLI_USAGE;
     if (retort_machine_describe(&machine) != RETORT_OK) {
         cli_error("doctor: cannot describe this machine");
         return CLI_FAILED;
     }
     bench_busy busy = look_around();
     cli_code code = peak ? bench_measure_peaks(&peaks, args) : CLI_DONE;
-    if (code != CLI_DONE) return code;
-    if (cli_has(args, CLI_JSON)) return print_doctor_json(&machine, &busy, peak ? &peaks : NULL);
-    printf("cpu         %s\n", machine.cpu);
-    printf("features    %s\n", *machine.features != '\0' ? machine.features : "none that retort uses");
-    printf("isa         %s\n", machine.isa);
-    printf("cpus        %d online, %d cores, %d for this process\n", machine.logical, machine.physical,
-           machine.affinity);
-    if (machine.quota > 0) printf("quota       %.2f CPUs (cgroup)\n", machine.quota);
-    printf("threads     %d by default\n", machine.threads);
-    print_weights(&machine);
-    print_busy(&busy);
-    print_engines();
-    if (peak) bench_print_peaks(&peaks);
-    return CLI_DONE;
+    if (code == CLI_DONE && serving) code = doctor_forms_measure(&forms, args);
+    if (code == CLI_DONE && cli_has(args, CLI_JSON)) {
+        code = print_doctor_json(&machine, &busy, peak ? &peaks : NULL, serving ? &forms : NULL);
+    } else if (code == CLI_DONE) {
+        print_machine(&machine);
+        print_busy(&busy);
+        if (!serving) print_engines();
+        if (peak) bench_print_peaks(&peaks);
+        if (serving) doctor_print_serving(&forms);
+    }
+    if (serving) doctor_forms_free(&forms);
+    return code;
 }
